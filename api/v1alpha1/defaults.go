@@ -1,0 +1,149 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"k8s.io/utils/ptr"
+)
+
+// The defaults of what a manifest leaves out.
+const (
+	DefaultKeepAliveSeconds         int32 = 10
+	DefaultConnectTimeoutSeconds    int32 = 5
+	DefaultPingTimeoutSeconds       int32 = 5
+	DefaultAckTimeoutSeconds        int32 = 10
+	DefaultRetryInitialMilliseconds int32 = 500
+	DefaultRetryMaxSeconds          int32 = 30
+	DefaultInflightWindow           int32 = 256
+	DefaultQoS                      int32 = 1
+	DefaultTopic                          = "${topic}"
+)
+
+// WithDefaults returns a copy of the bridge in which everything that the spec
+// leaves out has its default: no pointer of the spec's sides, rules and delivery
+// is nil but those of credentials and TLS. It changes nothing that is set, and
+// applying it twice is the same as once.
+func (b *MQTTBridge) WithDefaults() *MQTTBridge {
+	out := b.DeepCopy()
+	s := &out.Spec
+	s.Local.setDefaults(defaultClientID(b.Namespace, b.Name, "local"))
+	s.Remote.setDefaults(defaultClientID(b.Namespace, b.Name, "remote"))
+	for i := range s.Forwards {
+		s.Forwards[i].setDefaults()
+	}
+	for i := range s.Subscriptions {
+		s.Subscriptions[i].setDefaults()
+	}
+	if s.Delivery == nil {
+		s.Delivery = &Delivery{}
+	}
+	setDefault(&s.Delivery.InflightWindow, DefaultInflightWindow)
+	setDefault(&s.Suspend, false)
+	if s.Runner == nil {
+		s.Runner = &Runner{}
+	}
+	if s.Runner.LogLevel == "" {
+		s.Runner.LogLevel = LogLevelInfo
+	}
+	return out
+}
+
+// Servers returns the side's servers in order of preference.
+func (s *Side) Servers() []Server {
+	return append([]Server{s.Primary}, s.Backups...)
+}
+
+// UsesTLS reports whether the server's URL asks for TLS.
+func (s *Server) UsesTLS() bool {
+	scheme, _, _ := strings.Cut(s.URL, "://")
+	return scheme == "mqtts" || scheme == "ssl" || scheme == "tls"
+}
+
+// Role is what a side's server is called by its place, counted from 0: Primary,
+// Backup-1, Backup-2 and so on.
+func Role(place int) string {
+	if place == 0 {
+		return "Primary"
+	}
+	return fmt.Sprintf("Backup-%d", place)
+}
+
+func (s *Side) setDefaults(clientID string) {
+	if s.Primary.Name == "" {
+		s.Primary.Name = strings.ToLower(Role(0))
+	}
+	for i := range s.Backups {
+		if s.Backups[i].Name == "" {
+			s.Backups[i].Name = strings.ToLower(Role(i + 1))
+		}
+	}
+	setDefault(&s.ProtocolVersion, ProtocolVersion311)
+	if s.ClientID == "" {
+		s.ClientID = clientID
+	}
+	setDefault(&s.KeepAliveSeconds, DefaultKeepAliveSeconds)
+	setDefault(&s.CleanSession, false)
+	if s.Failover == nil {
+		s.Failover = &Failover{}
+	}
+	s.Failover.setDefaults()
+}
+
+func (f *Failover) setDefaults() {
+	setDefault(&f.ConnectTimeoutSeconds, DefaultConnectTimeoutSeconds)
+	setDefault(&f.PingTimeoutSeconds, DefaultPingTimeoutSeconds)
+	setDefault(&f.AckTimeoutSeconds, DefaultAckTimeoutSeconds)
+	if f.Retry == nil {
+		f.Retry = &Retry{}
+	}
+	r := f.Retry
+	if r.InitialMilliseconds == nil {
+		r.InitialMilliseconds = ptr.To(DefaultRetryInitialMilliseconds)
+		if r.MaxSeconds != nil {
+			*r.InitialMilliseconds = min(DefaultRetryInitialMilliseconds, *r.MaxSeconds*1000)
+		}
+	}
+	initialSeconds := (*r.InitialMilliseconds + 999) / 1000
+	setDefault(&r.MaxSeconds, max(DefaultRetryMaxSeconds, initialSeconds))
+}
+
+func (r *Rule) setDefaults() {
+	if r.Topic == "" {
+		r.Topic = DefaultTopic
+	}
+	setDefault(&r.QoS, DefaultQoS)
+	setDefault(&r.Retain, RetainKeep)
+}
+
+func setDefault[T any](field **T, value T) {
+	if *field == nil {
+		*field = ptr.To(value)
+	}
+}
+
+// maxPortableClientID is the length of a client identifier, in bytes, that every
+// server takes (MQTT 3.1.1 [MQTT-3.1.3-5]).
+const maxPortableClientID = 23
+
+// defaultClientID derives a client identifier that is the same after every
+// restart, differs between bridges and between the sides of one, and that every
+// server takes: at most 23 letters and digits. It starts with the bridge's name,
+// to be recognised, and ends with a hash of namespace, name and side.
+func defaultClientID(namespace, name, side string) string {
+	sum := sha256.Sum256([]byte(namespace + "/" + name + "/" + side))
+	hash := hex.EncodeToString(sum[:4])
+	plain := strings.Map(func(r rune) rune {
+		if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			return r
+		}
+		return -1
+	}, name)
+	return plain[:min(len(plain), maxPortableClientID-len(hash))] + hash
+}

@@ -1,0 +1,378 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// MQTTBridge connects two MQTT sides, local and remote, each of them a primary
+// server and ordered backups, and forwards messages between them. One runner
+// pod serves one bridge; it fails over between the servers of a side in order.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=mqttbridges,singular=mqttbridge,shortName=mqb,categories=all
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the bridge forwards now"
+// +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.remote.active.url`,description="The remote server in use"
+// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.remote.active.role`,description="Its place in the list of servers"
+// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.remote.active.since`,description="How long it has been in use"
+// +kubebuilder:printcolumn:name="Failovers",type=integer,JSONPath=`.status.remote.failovers`,description="Switches between remote servers since the runner started"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",fieldPath=".metadata.name",reason=FieldValueInvalid,message="name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"
+type MQTTBridge struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is the bridge that is wanted.
+	// +required
+	Spec MQTTBridgeSpec `json:"spec,omitzero"`
+
+	// status is what the operator and the runner last saw.
+	// +optional
+	Status MQTTBridgeStatus `json:"status,omitzero"`
+}
+
+// MQTTBridgeList is a list of bridges.
+//
+// +kubebuilder:object:root=true
+type MQTTBridgeList struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// +optional
+	metav1.ListMeta `json:"metadata,omitzero"`
+
+	Items []MQTTBridge `json:"items"`
+}
+
+// MQTTBridgeSpec is the bridge that is wanted.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.forwards) && size(self.forwards) > 0) || (has(self.subscriptions) && size(self.subscriptions) > 0)",fieldPath=".forwards",reason=FieldValueRequired,message="a bridge needs at least one entry in forwards (local to remote) or subscriptions (remote to local)"
+// +kubebuilder:validation:XValidation:rule="!([self.local.primary.url] + (has(self.local.backups) ? self.local.backups.map(b, b.url) : [])).exists(u, u == self.remote.primary.url || (has(self.remote.backups) && self.remote.backups.exists(b, b.url == u)))",fieldPath=".remote",reason=FieldValueInvalid,message="the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"
+// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || !has(self.subscriptions) || !self.forwards.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.subscriptions.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop; give one of them a topic that the other's filter does not match"
+type MQTTBridgeSpec struct {
+	// local is the side that the bridge belongs to.
+	// +required
+	Local Side `json:"local,omitzero"`
+
+	// remote is the far side.
+	// +required
+	Remote Side `json:"remote,omitzero"`
+
+	// forwards are the messages that go from local to remote.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Forwards []Rule `json:"forwards,omitempty"`
+
+	// subscriptions are the messages that go from remote to local.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Subscriptions []Rule `json:"subscriptions,omitempty"`
+
+	// delivery tunes how messages are handed over.
+	// +optional
+	Delivery *Delivery `json:"delivery,omitempty"`
+
+	// suspend stops the bridge: its runner drains and is scaled to zero. The
+	// source broker keeps what arrives meanwhile in the bridge's persistent
+	// session. Default false.
+	// +optional
+	Suspend *bool `json:"suspend,omitempty"`
+
+	// runner sets how the bridge's pod runs.
+	// +optional
+	Runner *Runner `json:"runner,omitempty"`
+}
+
+// Side is one side of a bridge: servers in order of preference, and how to
+// connect to them.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, b.url != self.primary.url) && self.backups.all(b, self.backups.exists_one(o, o.url == b.url)))",fieldPath=".backups",reason=FieldValueDuplicate,message="two servers of this side have the same URL; list each server once"
+// +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, !has(b.name) || !has(self.primary.name) || b.name != self.primary.name) && self.backups.all(b, !has(b.name) || self.backups.exists_one(o, has(o.name) && o.name == b.name)))",fieldPath=".backups",reason=FieldValueDuplicate,message="two servers of this side have the same name; give each server a name of its own"
+// +kubebuilder:validation:XValidation:rule="!has(self.primary.name) || !self.primary.name.matches('^backup-[0-9]+$')",fieldPath=".primary.name",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.backups) || self.backups.all(b, !has(b.name) || (b.name != 'primary' && (!b.name.matches('^backup-[0-9]+$') || (b.name.matches('^backup-[1-9][0-9]?$') && int(b.name.find('[0-9]+')) <= size(self.backups) && has(self.backups[int(b.name.find('[0-9]+')) - 1].name) && self.backups[int(b.name.find('[0-9]+')) - 1].name == b.name))))",fieldPath=".backups",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.primary.url.matches('^(mqtts|ssl|tls)://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^(mqtts|ssl|tls)://')))",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but no server of this side has a TLS URL; write mqtts:// in the URLs or remove tls"
+type Side struct {
+	// primary is the preferred server.
+	// +required
+	Primary Server `json:"primary,omitzero"`
+
+	// backups are tried in this order when the primary cannot be used.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=15
+	Backups []Server `json:"backups,omitempty"`
+
+	// protocolVersion is the version of MQTT that is spoken. Default 3.1.1.
+	// +optional
+	ProtocolVersion *ProtocolVersion `json:"protocolVersion,omitempty"`
+
+	// clientID is the MQTT client identifier (MQTT 3.1.1 section 3.1.3.1) used
+	// with every server of this side. It must be the bridge's own: a server
+	// disconnects the older of two clients with one identifier. Default: derived
+	// from the bridge's namespace and name, stable.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	ClientID string `json:"clientID,omitempty"`
+
+	// keepAliveSeconds is the keep alive of the session in seconds (MQTT 3.1.1
+	// section 3.1.2.10): an idle connection is checked that often. Default 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	KeepAliveSeconds *int32 `json:"keepAliveSeconds,omitempty"`
+
+	// cleanSession is the Clean Session flag (MQTT 3.1.1 section 3.1.2.4). With
+	// true, a server forgets the bridge when the connection ends and does not
+	// hold messages for it meanwhile: those are lost. Default false. A side from
+	// which nothing is received has no session to keep and always connects clean.
+	// +optional
+	CleanSession *bool `json:"cleanSession,omitempty"`
+
+	// credentials are the user name and password for all servers of this side
+	// that have none of their own.
+	// +optional
+	Credentials *Credentials `json:"credentials,omitempty"`
+
+	// tls holds the TLS settings for all servers of this side that have none of
+	// their own.
+	// +optional
+	TLS *TLS `json:"tls,omitempty"`
+
+	// failover sets when a server is taken for lost and how others are tried.
+	// +optional
+	Failover *Failover `json:"failover,omitempty"`
+}
+
+// ProtocolVersion is a version of MQTT.
+//
+// +kubebuilder:validation:Enum="3.1.1"
+type ProtocolVersion string
+
+// ProtocolVersion311 is MQTT 3.1.1, OASIS standard of 29 October 2014.
+const ProtocolVersion311 ProtocolVersion = "3.1.1"
+
+// Server is one MQTT server.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.url.matches('^(mqtts|ssl|tls)://')",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but the server's URL is not a TLS one; write mqtts:// in the URL or remove tls"
+type Server struct {
+	// name names the server in status, events and metrics. Default: primary,
+	// backup-1, backup-2 and so on by its place.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",reason=FieldValueInvalid,message="a server's name consists of lower case letters, digits and '-', and starts and ends with a letter or digit"
+	Name string `json:"name,omitempty"`
+
+	// url is where the server listens: mqtt://host:1883 (tcp:// is the same), or
+	// mqtts://host:8883 (ssl:// and tls:// are the same) for TLS. The port may be
+	// left out: 1883, 8883.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(mqtt|mqtts|tcp|ssl|tls)://')",reason=FieldValueInvalid,message="a server's URL starts with mqtt:// or tcp:// (plain), or mqtts://, ssl:// or tls:// (TLS)"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a server's URL holds no user name or password; put them into a Secret and name it in credentials.secretRef"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\])(:[0-9]{1,5})?/?$') || !self.matches('^(mqtt|mqtts|tcp|ssl|tls)://') || self.contains('@')",reason=FieldValueInvalid,message="a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets"
+	// +kubebuilder:validation:XValidation:rule="!self.matches(':[0-9]{1,5}/?$') || self.matches('\\\\[[^\\\\]]*$') || (int(self.find(':[0-9]{1,5}/?$').find('[0-9]+')) >= 1 && int(self.find(':[0-9]{1,5}/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a server's URL is a number from 1 to 65535"
+	URL string `json:"url,omitempty"`
+
+	// credentials take the place of the side's.
+	// +optional
+	Credentials *Credentials `json:"credentials,omitempty"`
+
+	// tls takes the place of the side's, as a whole.
+	// +optional
+	TLS *TLS `json:"tls,omitempty"`
+}
+
+// Credentials name a user name and password.
+type Credentials struct {
+	// secretRef names a Secret in the bridge's namespace with the keys username
+	// and password (type kubernetes.io/basic-auth fits).
+	// +required
+	SecretRef LocalReference `json:"secretRef,omitzero"`
+}
+
+// LocalReference names an object in the bridge's namespace.
+type LocalReference struct {
+	// name of the object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be that of a Kubernetes object: lower case letters, digits, '-' and '.'"
+	Name string `json:"name,omitempty"`
+}
+
+// TLS holds the TLS settings of a connection. A server's certificate is always
+// verified.
+type TLS struct {
+	// caRef names the ConfigMap or Secret whose key ca.crt holds the PEM
+	// certificates of the authorities that are trusted. Default: the system's.
+	// +optional
+	CARef *CAReference `json:"caRef,omitempty"`
+
+	// certSecretRef names a Secret with the keys tls.crt and tls.key (type
+	// kubernetes.io/tls), the client's certificate and key in PEM.
+	// +optional
+	CertSecretRef *LocalReference `json:"certSecretRef,omitempty"`
+
+	// serverName is the name that the server's certificate must bear, and the
+	// one sent as SNI. Default: the host of the server's URL.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$')",reason=FieldValueInvalid,message="serverName is a host name such as broker.example, without scheme or port"
+	ServerName string `json:"serverName,omitempty"`
+}
+
+// CAReference names the object that holds certificates of authorities.
+type CAReference struct {
+	// kind of the object.
+	// +required
+	Kind CAKind `json:"kind,omitempty"`
+
+	// name of the object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be that of a Kubernetes object: lower case letters, digits, '-' and '.'"
+	Name string `json:"name,omitempty"`
+}
+
+// CAKind is a kind of object that can hold certificates of authorities.
+//
+// +kubebuilder:validation:Enum=ConfigMap;Secret
+type CAKind string
+
+// The kinds of objects that can hold certificates of authorities.
+const (
+	CAKindConfigMap CAKind = "ConfigMap"
+	CAKindSecret    CAKind = "Secret"
+)
+
+// Failover sets when a server is taken for lost and how others are tried.
+type Failover struct {
+	// connectTimeoutSeconds bounds one attempt in seconds: name lookup, dial,
+	// TLS, CONNACK and SUBACK. Default 5.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=300
+	ConnectTimeoutSeconds *int32 `json:"connectTimeoutSeconds,omitempty"`
+
+	// pingTimeoutSeconds is how long in seconds a PINGREQ may stay unanswered
+	// before the server is taken for lost. Default 5.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=300
+	PingTimeoutSeconds *int32 `json:"pingTimeoutSeconds,omitempty"`
+
+	// ackTimeoutSeconds is how long in seconds a QoS 1 or 2 publish may stay
+	// unacknowledged before the server is taken for lost. Default 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	AckTimeoutSeconds *int32 `json:"ackTimeoutSeconds,omitempty"`
+
+	// retry sets the pause between rounds in which every server failed.
+	// +optional
+	Retry *Retry `json:"retry,omitempty"`
+}
+
+// Retry is an exponential backoff with jitter.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.initialMilliseconds) || !has(self.maxSeconds) || self.initialMilliseconds <= self.maxSeconds * 1000",fieldPath=".initialMilliseconds",reason=FieldValueInvalid,message="initialMilliseconds must not exceed maxSeconds; lower it or raise maxSeconds"
+type Retry struct {
+	// initialMilliseconds is the first pause in milliseconds. It doubles from
+	// round to round. Default 500.
+	// +optional
+	// +kubebuilder:validation:Minimum=50
+	// +kubebuilder:validation:Maximum=60000
+	InitialMilliseconds *int32 `json:"initialMilliseconds,omitempty"`
+
+	// maxSeconds is the longest pause in seconds. Default 30, or as long as
+	// initialMilliseconds where that is longer.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	MaxSeconds *int32 `json:"maxSeconds,omitempty"`
+}
+
+// Rule says which messages go over and under which topic.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.topic) || self.topic.findAll('[$][{][0-9]+[}]').all(c, int(c.find('[0-9]+')) <= self.filter.findAll('[+#]').size())",fieldPath=".topic",reason=FieldValueInvalid,message="topic uses a capture that the filter does not have; ${1} is what the filter's first + or # matched, ${2} the second, and so on"
+type Rule struct {
+	// filter is the topic filter subscribed to on the side that messages come
+	// from (MQTT 3.1.1 section 4.7).
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$')",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$share/')",reason=FieldValueInvalid,message="shared subscriptions are not part of MQTT 3.1.1 and not supported; write the filter without $share/group/"
+	Filter string `json:"filter,omitempty"`
+
+	// topic is the topic under which messages are published on the other side:
+	// text with ${topic}, the topic that they came with, and ${1}, ${2} and so
+	// on, what the filter's first, second and so on + or # matched. Where # matched
+	// nothing, the slash before its capture goes, too. Default ${topic}.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#]')",reason=FieldValueInvalid,message="a topic to publish under has no wildcards + or #; use ${1}, ${2} for what the filter's wildcards matched"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[+#]') || self.matches('^([$][{](topic|[1-9][0-9]?)[}]|[$]?[^${}])+$')",reason=FieldValueInvalid,message="the placeholders of a topic are ${topic} and ${1}, ${2} and so on; other uses of { } or a $ before another $ or at the end are not possible"
+	Topic string `json:"topic,omitempty"`
+
+	// qos is the highest QoS used for these messages: 0, 1 or 2. A message keeps
+	// a lower QoS of its own. Default 1.
+	// +optional
+	// +kubebuilder:validation:Enum=0;1;2
+	QoS *int32 `json:"qos,omitempty"`
+
+	// retain says what becomes of the retain flag. Keep leaves it as received:
+	// MQTT 3.1.1 servers set it only on messages that they had stored, not on
+	// live ones (section 3.3.1.3). Clear removes it, Set sets it. Default Keep.
+	// +optional
+	Retain *RetainPolicy `json:"retain,omitempty"`
+
+	// exclude are topic filters of messages that do not go over.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.all(f, f.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$'))",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
+	Exclude []string `json:"exclude,omitempty"`
+}
+
+// RetainPolicy says what becomes of the retain flag.
+//
+// +kubebuilder:validation:Enum=Keep;Clear;Set
+type RetainPolicy string
+
+// What can become of the retain flag.
+const (
+	RetainKeep  RetainPolicy = "Keep"
+	RetainClear RetainPolicy = "Clear"
+	RetainSet   RetainPolicy = "Set"
+)
+
+// Delivery tunes how messages are handed over.
+type Delivery struct {
+	// inflightWindow is how many QoS 1 and 2 messages of one direction may be
+	// sent and not yet acknowledged. More is faster over long round trips; after
+	// a switch as many are sent again. Default 256.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	InflightWindow *int32 `json:"inflightWindow,omitempty"`
+}

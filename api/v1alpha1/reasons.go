@@ -1,0 +1,85 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Types of conditions.
+const (
+	// ConditionReady is True while the bridge forwards: the reporting pod runs and
+	// a server is connected on both sides.
+	ConditionReady = "Ready"
+	// ConditionLocalConnected is True while a local server is connected.
+	ConditionLocalConnected = "LocalConnected"
+	// ConditionRemoteConnected is True while a remote server is connected. Its
+	// message names every server that failed, and why.
+	ConditionRemoteConnected = "RemoteConnected"
+	// ConditionDegraded is True while a side is on a backup.
+	ConditionDegraded = "Degraded"
+	// ConditionReconciling is kstatus's: present and True while the children are
+	// not yet as the spec wants them.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is kstatus's: present and True while the spec cannot be
+	// brought about without someone's help.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of conditions, besides the reasons of servers below.
+const (
+	ReasonForwarding       = "Forwarding"       // Ready: both sides are connected.
+	ReasonConnected        = "Connected"        // LocalConnected, RemoteConnected.
+	ReasonConnecting       = "Connecting"       // no server has been reached yet.
+	ReasonActiveOnBackup   = "ActiveOnBackup"   // Degraded.
+	ReasonActiveOnPrimary  = "ActiveOnPrimary"  // not Degraded.
+	ReasonNotConnected     = "NotConnected"     // Ready, Degraded: a side has no server.
+	ReasonSuspended        = "Suspended"        // spec.suspend.
+	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod, or it does not run.
+	ReasonProgressing      = "Progressing"      // Reconciling.
+	ReasonInvalidSpec      = "InvalidSpec"      // Stalled: what the schema cannot tell.
+	ReasonApplyFailed      = "ApplyFailed"      // Stalled: the API server refused a child.
+	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.
+)
+
+// Reasons why a server failed. They stand in endpoints, failovers, metrics and
+// in LocalConnected and RemoteConnected.
+const (
+	// ReasonAuthenticationFailed: CONNACK 4 or 5 (MQTT 3.1.1 section 3.2.2.3).
+	ReasonAuthenticationFailed = "AuthenticationFailed"
+	// ReasonClientIDRejected: CONNACK 2.
+	ReasonClientIDRejected = "ClientIDRejected"
+	// ReasonProtocolVersionRefused: CONNACK 1.
+	ReasonProtocolVersionRefused = "ProtocolVersionRefused"
+	// ReasonServerUnavailable: CONNACK 3.
+	ReasonServerUnavailable = "ServerUnavailable"
+	// ReasonSubscriptionRefused: SUBACK 0x80 (section 3.9.3).
+	ReasonSubscriptionRefused = "SubscriptionRefused"
+	// ReasonReferenceMissing: a Secret or ConfigMap that the spec names, or a key
+	// of it, is missing or cannot be used.
+	ReasonReferenceMissing = "ReferenceMissing"
+	// ReasonTLSFailed: the TLS handshake failed.
+	ReasonTLSFailed = "TLSFailed"
+	// ReasonNameNotResolved: the host's name has no address.
+	ReasonNameNotResolved = "NameNotResolved"
+	// ReasonConnectionRefused: nothing listens there.
+	ReasonConnectionRefused = "ConnectionRefused"
+	// ReasonHostUnreachable: no route to the host.
+	ReasonHostUnreachable = "HostUnreachable"
+	// ReasonConnectTimeout: no connection within connectTimeoutSeconds.
+	ReasonConnectTimeout = "ConnectTimeout"
+	// ReasonPingTimeout: no PINGRESP within pingTimeoutSeconds.
+	ReasonPingTimeout = "PingTimeout"
+	// ReasonAckTimeout: no acknowledgement within ackTimeoutSeconds.
+	ReasonAckTimeout = "AckTimeout"
+	// ReasonConnectionClosed: the server or the network ended the connection.
+	ReasonConnectionClosed = "ConnectionClosed"
+	// ReasonProtocolError: what the server sent is not MQTT 3.1.1.
+	ReasonProtocolError = "ProtocolError"
+)
+
+// Reasons of events, sent by the operator after the status that they describe
+// was written.
+const (
+	EventFailedOver     = "FailedOver"
+	EventFailedBack     = "FailedBack"
+	EventAllServersDown = "AllServersDown"
+	EventRecovered      = "Recovered"
+)

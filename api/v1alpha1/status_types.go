@@ -1,0 +1,184 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// MQTTBridgeStatus is what the operator and the runner last saw. The runner
+// owns runner, local and remote and writes them on transitions only; the
+// operator owns the rest.
+type MQTTBridgeStatus struct {
+	// conditions of the bridge: Ready, LocalConnected, RemoteConnected, Degraded,
+	// and Reconciling and Stalled, which are present only when True.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation of the spec that the operator last
+	// acted on.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// runner is the pod that reported local and remote.
+	// +optional
+	Runner *RunnerStatus `json:"runner,omitempty"`
+
+	// local is the state of the local side.
+	// +optional
+	Local *SideStatus `json:"local,omitempty"`
+
+	// remote is the state of the remote side.
+	// +optional
+	Remote *SideStatus `json:"remote,omitempty"`
+
+	// announced is what the operator has sent events for, so that none is sent
+	// twice.
+	// +optional
+	Announced *Announced `json:"announced,omitempty"`
+}
+
+// RunnerStatus identifies a runner.
+type RunnerStatus struct {
+	// pod is the name of the runner's pod.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod,omitempty"`
+
+	// startTime is when the runner started. Counts in the report are since then.
+	// +optional
+	StartTime metav1.Time `json:"startTime,omitzero"`
+}
+
+// SideStatus is the state of one side.
+type SideStatus struct {
+	// active is the server in use. It is absent while no server is connected.
+	// +optional
+	Active *ActiveServer `json:"active,omitempty"`
+
+	// endpoints are all servers of the side, in their order.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Endpoints []EndpointStatus `json:"endpoints,omitempty"`
+
+	// failovers is how many times the side went from one server to another since
+	// the runner started.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Failovers *int64 `json:"failovers,omitempty"`
+
+	// lastFailover is the latest of them.
+	// +optional
+	LastFailover *FailoverRecord `json:"lastFailover,omitempty"`
+}
+
+// ActiveServer is the server in use.
+type ActiveServer struct {
+	// name of the server.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// url of the server.
+	// +required
+	URL string `json:"url,omitempty"`
+
+	// role is the server's place: Primary, Backup-1, Backup-2 and so on.
+	// +required
+	Role string `json:"role,omitempty"`
+
+	// since is when the connection was made.
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+}
+
+// EndpointStatus is the state of one server.
+type EndpointStatus struct {
+	// name of the server.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// url of the server.
+	// +required
+	URL string `json:"url,omitempty"`
+
+	// state of the server.
+	// +required
+	State EndpointState `json:"state,omitempty"`
+
+	// since is when the server came into this state.
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+
+	// lastError is why the server failed. Absent where it has not failed since it
+	// was last connected.
+	// +optional
+	LastError *EndpointError `json:"lastError,omitempty"`
+}
+
+// EndpointState is the state of a server.
+//
+// +kubebuilder:validation:Enum=Active;Standby;Failed
+type EndpointState string
+
+// The states of a server.
+const (
+	// EndpointActive is the server in use.
+	EndpointActive EndpointState = "Active"
+	// EndpointStandby is a server not in use, and not known to have failed.
+	EndpointStandby EndpointState = "Standby"
+	// EndpointFailed is a server that was lost or refused the latest attempt.
+	EndpointFailed EndpointState = "Failed"
+)
+
+// EndpointError is why a server failed.
+type EndpointError struct {
+	// reason is one of the reasons that package v1alpha1 lists, in CamelCase.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+
+	// message says what happened and what to do about it.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
+}
+
+// FailoverRecord is one switch from a server to another.
+type FailoverRecord struct {
+	// from is the name of the server that was left.
+	// +required
+	From string `json:"from,omitempty"`
+
+	// to is the name of the server that took its place.
+	// +required
+	To string `json:"to,omitempty"`
+
+	// reason why from was left, as in an endpoint's lastError.
+	// +required
+	Reason string `json:"reason,omitempty"`
+
+	// time of the switch, when to was connected.
+	// +required
+	Time metav1.MicroTime `json:"time,omitzero"`
+
+	// durationMilliseconds is how long no server was connected, in milliseconds:
+	// from when the loss of from was noticed until to was ready.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	DurationMilliseconds *int64 `json:"durationMilliseconds,omitempty"`
+}
+
+// Announced is what the operator has sent events for.
+type Announced struct {
+	// localFailover is the time of the local side's latest announced failover.
+	// +optional
+	LocalFailover metav1.MicroTime `json:"localFailover,omitzero"`
+
+	// remoteFailover is the time of the remote side's latest announced failover.
+	// +optional
+	RemoteFailover metav1.MicroTime `json:"remoteFailover,omitzero"`
+}
