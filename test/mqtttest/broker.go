@@ -1,0 +1,224 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtttest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
+)
+
+// BrokerOptions configures a Broker. The zero value is a plain, anonymous one.
+type BrokerOptions struct {
+	// Name is what reports call the broker. Default "broker".
+	Name string
+	// Persistence keeps sessions and messages on disk across a Stop, and what
+	// Save wrote across a Kill.
+	Persistence bool
+	// Users maps user names to passwords; none is anonymous.
+	Users map[string]string
+	// TLS is the certificate that the broker shows.
+	TLS *KeyPair
+	// ClientCA makes the broker demand a client certificate by this authority.
+	ClientCA []byte
+	// MaxInflight messages are sent to one client unacknowledged. Default 2000.
+	MaxInflight int
+}
+
+// Broker is a Mosquitto process. It has two listeners: the bridge's, with the
+// options' TLS and users, and the test's own, which is plain and anonymous.
+type Broker struct {
+	Name string
+
+	t           testing.TB
+	port, admin int
+	scheme      string
+	persistent  bool
+	dir         string
+	process     *process
+}
+
+const (
+	brokerReady = 10 * time.Second
+	brokerStop  = 10 * time.Second
+)
+
+// StartBroker starts a Mosquitto and waits until it answers.
+func StartBroker(t testing.TB, o BrokerOptions) *Broker {
+	t.Helper()
+	b := &Broker{Name: o.Name, t: t, port: FreePort(t), admin: FreePort(t), scheme: "mqtt", persistent: o.Persistence, dir: t.TempDir()}
+	if b.Name == "" {
+		b.Name = "broker"
+	}
+	if o.TLS != nil {
+		b.scheme = "mqtts"
+	}
+	b.configure(o)
+	b.Start()
+	t.Cleanup(func() {
+		if b.process.running() {
+			b.Thaw()
+			b.Kill()
+		}
+	})
+	return b
+}
+
+// URL of the bridge's listener.
+func (b *Broker) URL() string { return fmt.Sprintf("%s://localhost:%d", b.scheme, b.port) }
+
+// Address of the bridge's listener.
+func (b *Broker) Address() string { return address(b.port) }
+
+// Dial connects to the test's own listener.
+func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
+	return traffic.TCP(address(b.admin))(ctx)
+}
+
+// Source is the broker as a collector's source.
+func (b *Broker) Source() traffic.Source { return traffic.Source{Name: b.Name, Dial: b.Dial} }
+
+// Start starts the broker again on the same ports, with what it kept on disk.
+func (b *Broker) Start() {
+	b.t.Helper()
+	b.process = startProcess(b.t, b.Name, "mosquitto", "-c", b.file("mosquitto.conf"))
+	Eventually(b.t, brokerReady, b.Name+" answers CONNECT", func() error {
+		if !b.process.running() {
+			b.t.Fatalf("%s ended at once", b.Name)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return traffic.Ping(ctx, b.Dial, "ready")
+	})
+}
+
+// Kill ends the broker with SIGKILL and returns the instant of the signal.
+func (b *Broker) Kill() time.Time {
+	b.t.Helper()
+	return b.process.kill()
+}
+
+// Stop ends the broker with SIGTERM and waits for it. What it holds is saved
+// where Persistence is on.
+func (b *Broker) Stop() {
+	b.t.Helper()
+	b.process.signal(syscall.SIGTERM)
+	b.process.wait(brokerStop)
+}
+
+// Restart stops the broker and starts it again.
+func (b *Broker) Restart() {
+	b.t.Helper()
+	b.Stop()
+	b.Start()
+}
+
+// Freeze stops the process with SIGSTOP: its connections stay open and nothing
+// is answered.
+func (b *Broker) Freeze() time.Time {
+	b.t.Helper()
+	now := time.Now()
+	b.process.signal(syscall.SIGSTOP)
+	return now
+}
+
+// Thaw lets a frozen broker go on.
+func (b *Broker) Thaw() {
+	b.t.Helper()
+	b.process.signal(syscall.SIGCONT)
+}
+
+// Save writes sessions and subscriptions to disk now, so that a Kill does not
+// lose them. It needs Persistence.
+func (b *Broker) Save() {
+	b.t.Helper()
+	db := b.file("mosquitto.db")
+	before := modified(db)
+	b.process.signal(syscall.SIGUSR1)
+	Eventually(b.t, brokerStop, b.Name+" saves its state", func() error {
+		if modified(db).Equal(before) {
+			return fmt.Errorf("%s is unchanged", db)
+		}
+		return nil
+	})
+}
+
+// SetUsers replaces the users, from the next connection on.
+func (b *Broker) SetUsers(users map[string]string) {
+	b.t.Helper()
+	b.writeUsers(users)
+	b.process.signal(syscall.SIGHUP)
+}
+
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+func (b *Broker) file(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *Broker) configure(o BrokerOptions) {
+	b.t.Helper()
+	if o.MaxInflight == 0 {
+		o.MaxInflight = 2000
+	}
+	var conf strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&conf, format+"\n", args...) }
+	line("user root")
+	line("per_listener_settings true")
+	line("log_dest stderr\nlog_timestamp_format %%H:%%M:%%S")
+	line("log_type error\nlog_type warning\nlog_type notice")
+	line("max_queued_messages 0\nmax_inflight_messages %d", o.MaxInflight)
+	line("set_tcp_nodelay true")
+	if o.Persistence {
+		line("persistence true\npersistence_location %s/\nautosave_interval 0", b.dir)
+	}
+	line("listener %d 127.0.0.1\nallow_anonymous true", b.admin)
+	line("listener %d 127.0.0.1\nallow_anonymous %t", b.port, len(o.Users) == 0)
+	if len(o.Users) > 0 {
+		b.writeUsers(o.Users)
+		line("password_file %s", b.file("users"))
+	}
+	if o.TLS != nil {
+		b.write("tls.crt", o.TLS.Cert)
+		b.write("tls.key", o.TLS.Key)
+		line("certfile %s\nkeyfile %s", b.file("tls.crt"), b.file("tls.key"))
+	}
+	if o.ClientCA != nil {
+		b.write("ca.crt", o.ClientCA)
+		line("cafile %s\nrequire_certificate true", b.file("ca.crt"))
+	}
+	b.write("mosquitto.conf", []byte(conf.String()))
+}
+
+func (b *Broker) writeUsers(users map[string]string) {
+	b.t.Helper()
+	var lines strings.Builder
+	for user, password := range users {
+		fmt.Fprintf(&lines, "%s:%s\n", user, password)
+	}
+	b.write("users", []byte(lines.String()))
+	if out, err := exec.Command("mosquitto_passwd", "-U", b.file("users")).CombinedOutput(); err != nil {
+		b.t.Fatalf("mosquitto_passwd: %v: %s", err, out)
+	}
+}
+
+func (b *Broker) write(name string, data []byte) {
+	b.t.Helper()
+	if err := os.WriteFile(b.file(name), data, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}

@@ -1,0 +1,96 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtttest
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+)
+
+// FaultyServer is a TCP listener that is not much of an MQTT server.
+type FaultyServer struct {
+	listener net.Listener
+	accepted atomic.Int64
+	wg       sync.WaitGroup
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// Fault is what a FaultyServer does with a connection. The connection is closed
+// when it returns.
+type Fault func(net.Conn)
+
+// CloseAtOnce closes what it accepted.
+func CloseAtOnce(net.Conn) {}
+
+// NeverAnswer reads and says nothing.
+func NeverAnswer(c net.Conn) {
+	buf := make([]byte, 1024)
+	for {
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// AcceptThenClose answers CONNECT with success, and closes.
+func AcceptThenClose(c net.Conn) {
+	if _, err := packets.ReadPacket(c); err != nil {
+		return
+	}
+	_ = packets.NewControlPacket(packets.Connack).Write(c)
+}
+
+// SpeakNonsense answers with something that is not MQTT.
+func SpeakNonsense(c net.Conn) {
+	_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+	NeverAnswer(c)
+}
+
+// StartFaulty starts a server with that fault.
+func StartFaulty(t testing.TB, fault Fault) *FaultyServer {
+	t.Helper()
+	l, err := net.Listen("tcp", address(FreePort(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &FaultyServer{listener: l}
+	s.wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.accepted.Add(1)
+			s.mu.Lock()
+			s.conns = append(s.conns, c)
+			s.mu.Unlock()
+			s.wg.Go(func() {
+				defer c.Close()
+				fault(c)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		s.mu.Lock()
+		for _, c := range s.conns {
+			_ = c.Close()
+		}
+		s.mu.Unlock()
+		s.wg.Wait()
+	})
+	return s
+}
+
+// URL of the server, plain.
+func (s *FaultyServer) URL() string { return "mqtt://" + s.listener.Addr().String() }
+
+// Accepted is how many connections were accepted.
+func (s *FaultyServer) Accepted() int { return int(s.accepted.Load()) }

@@ -1,0 +1,164 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtttest
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
+)
+
+func TestMain(m *testing.M) {
+	m.Run()
+	RemoveRunnerBinary()
+}
+
+func TestBrokerKeepsAcknowledgedMessagesAcrossRestart(t *testing.T) {
+	for _, qos := range []byte{1, 2} {
+		b := StartBroker(t, BrokerOptions{Persistence: true})
+		c := StartCollector(t, "x/#", "s", b)
+		p := StartPublisher(t, b, traffic.PublisherConfig{Topic: "x/y", Stream: "s", QoS: qos, Rate: 500})
+		if err := c.WaitCount(200, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		b.Restart()
+		acknowledged := len(p.Ledger().Acknowledged)
+		if err := p.WaitAcknowledged(acknowledged+200, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.StopAndDrain(10 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.WaitAll(p.Ledger(), 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		r := traffic.Compare(p.Ledger(), c.Arrivals())
+		t.Logf("QoS %d: %s", qos, r)
+		if len(r.Lost)+r.Duplicates+len(r.Disorder) > 0 {
+			t.Error("with no bridge between, nothing may be lost, doubled or out of order")
+		}
+	}
+}
+
+func TestSavedSubscriptionSurvivesKill(t *testing.T) {
+	b := StartBroker(t, BrokerOptions{Persistence: true})
+	c := StartCollector(t, "x/#", "s", b)
+	b.Kill()
+	c.Close()
+	b.Start()
+	p := StartPublisher(t, b, traffic.PublisherConfig{Topic: "x/y", Stream: "s", QoS: 1, Count: 10})
+	if err := p.WaitDone(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	again := StartCollector(t, "x/#", "s", b)
+	if err := again.WaitAll(p.Ledger(), 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFrozenBrokerDoesNotAnswer(t *testing.T) {
+	b := StartBroker(t, BrokerOptions{})
+	b.Freeze()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := traffic.Ping(ctx, b.Dial, "x"); err == nil {
+		t.Error("a frozen broker answered")
+	}
+	b.Thaw()
+	if err := traffic.Ping(t.Context(), b.Dial, "x"); err != nil {
+		t.Errorf("a thawed broker does not answer: %v", err)
+	}
+}
+
+// echo answers every connection with what it sends.
+func echo(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", address(FreePort(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = io.Copy(c, c)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestProxyDelaysButDoesNotThrottle(t *testing.T) {
+	const delay = 25 * time.Millisecond
+	p := StartProxy(t, echo(t), delay)
+	c, err := net.Dial("tcp", p.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	began := time.Now()
+	const size = 8 << 20
+	go func() { _, _ = c.Write(make([]byte, size)) }()
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if first := time.Since(began); first < 2*delay {
+		t.Errorf("the first byte was back after %s, want at least %s", first, 2*delay)
+	}
+	if _, err := io.ReadFull(c, make([]byte, size-1)); err != nil {
+		t.Fatal(err)
+	}
+	if all := time.Since(began); all > 2*time.Second {
+		t.Errorf("8 MiB took %s: the proxy throttles", all)
+	}
+}
+
+func TestProxyHolesAndCuts(t *testing.T) {
+	p := StartProxy(t, echo(t), 0)
+	c, err := net.Dial("tcp", p.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p.BlackHole(true)
+	_, _ = c.Write([]byte("x"))
+	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes came out of a black hole", n)
+	}
+	p.BlackHole(false)
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Errorf("nothing came after the hole closed: %v", err)
+	}
+	p.Cut()
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("a cut connection can be read")
+	}
+	if p.Accepted() != 1 {
+		t.Errorf("%d connections counted, want 1", p.Accepted())
+	}
+}
+
+func TestMetricsAreParsed(t *testing.T) {
+	m, err := ParseMetrics("# HELP a b\n" + `a{x="1",y="q\"}"} 2` + "\n" + `a{x="2"} 3e0` + "\nb 1\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Sum("a"); got != 5 {
+		t.Errorf("sum of a = %v, want 5", got)
+	}
+	if got := m.Sum("a", "x=1"); got != 2 {
+		t.Errorf("sum of a{x=1} = %v, want 2", got)
+	}
+}

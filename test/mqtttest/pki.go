@@ -1,0 +1,114 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtttest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"testing"
+	"time"
+)
+
+// KeyPair is a certificate and its key in PEM.
+type KeyPair struct{ Cert, Key []byte }
+
+// PKI is a certificate authority.
+type PKI struct {
+	// CA is the authority's certificate in PEM.
+	CA []byte
+
+	t    testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// NewPKI makes an authority.
+func NewPKI(t testing.TB) *PKI {
+	t.Helper()
+	key := newKey(t)
+	template := &x509.Certificate{
+		SerialNumber:          serial(t),
+		Subject:               pkix.Name{CommonName: "test authority"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(24 * time.Hour),
+		KeyUsage:              x509.KeyUsageCertSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &PKI{CA: encode("CERTIFICATE", der), t: t, cert: cert, key: key}
+}
+
+// Server issues a certificate for localhost and 127.0.0.1.
+func (p *PKI) Server() *KeyPair { return p.issue("localhost", time.Now().Add(time.Hour)) }
+
+// Expired issues a certificate for localhost whose time is over.
+func (p *PKI) Expired() *KeyPair { return p.issue("localhost", time.Now().Add(-time.Minute)) }
+
+// WrongName issues a certificate for another host.
+func (p *PKI) WrongName() *KeyPair { return p.issue("another.example", time.Now().Add(time.Hour)) }
+
+// Client issues a client certificate.
+func (p *PKI) Client(name string) *KeyPair { return p.issue(name, time.Now().Add(time.Hour)) }
+
+func (p *PKI) issue(name string, notAfter time.Time) *KeyPair {
+	p.t.Helper()
+	key := newKey(p.t)
+	template := &x509.Certificate{
+		SerialNumber: serial(p.t),
+		Subject:      pkix.Name{CommonName: name},
+		DNSNames:     []string{name},
+		NotBefore:    notAfter.Add(-24 * time.Hour),
+		NotAfter:     notAfter,
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if name == "localhost" {
+		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, p.cert, key.Public(), p.key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return &KeyPair{Cert: encode("CERTIFICATE", der), Key: encode("PRIVATE KEY", keyDER)}
+}
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func serial(t testing.TB) *big.Int {
+	t.Helper()
+	n, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func encode(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}

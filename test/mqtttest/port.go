@@ -1,0 +1,65 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtttest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Ports come from below the range that outgoing connections take theirs from
+// (32768 and up on Linux): a broker that is down must find its port free when it
+// comes back, and a client that dials a dead port in that range can connect to
+// itself.
+const (
+	firstPort = 10000
+	portCount = 20000
+)
+
+// The start differs between test processes that run at the same time.
+var portCounter atomic.Uint32
+
+func init() { portCounter.Store(uint32(os.Getpid()) * 97) }
+
+// FreePort returns a loopback port that nothing listens on.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	for range 1000 {
+		port := firstPort + int(portCounter.Add(1)%portCount)
+		l, err := net.Listen("tcp", address(port))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		return port
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// pollInterval is how often a state is read that cannot be waited for.
+const pollInterval = 10 * time.Millisecond
+
+// Eventually waits until ok, and fails the test with what it returns last when it
+// does not come within the timeout.
+func Eventually(t testing.TB, timeout time.Duration, what string, ok func() error) {
+	t.Helper()
+	deadline := time.Now().Add(timeout)
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s: %v", timeout, what, err)
+		}
+		time.Sleep(pollInterval)
+	}
+}

@@ -1,0 +1,164 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtttest
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Proxy forwards TCP connections to a broker, with a delay in each direction
+// that costs no throughput, and can turn into a black hole.
+type Proxy struct {
+	t        testing.TB
+	listener net.Listener
+	target   string
+	delay    time.Duration
+
+	hole     atomic.Bool
+	accepted atomic.Int64
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	wg    sync.WaitGroup
+}
+
+// StartProxy starts a proxy in front of host:port. The delay is one way: the
+// round trip grows by twice of it.
+func StartProxy(t testing.TB, target string, delay time.Duration) *Proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", address(FreePort(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{t: t, listener: l, target: target, delay: delay, conns: map[net.Conn]bool{}}
+	p.wg.Go(p.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.Cut()
+		p.wg.Wait()
+	})
+	return p
+}
+
+// URL of the proxy, plain.
+func (p *Proxy) URL() string { return "mqtt://" + p.listener.Addr().String() }
+
+// Accepted is how many connections were accepted.
+func (p *Proxy) Accepted() int { return int(p.accepted.Load()) }
+
+// BlackHole lets connections stand, and accepts new ones, but forwards nothing
+// from now on, until it is turned off; what came meanwhile is forwarded then.
+func (p *Proxy) BlackHole(on bool) { p.hole.Store(on) }
+
+// Cut ends all connections with RST.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = c.Close()
+	}
+}
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		p.accepted.Add(1)
+		p.keep(client)
+		p.wg.Go(func() { p.serve(client) })
+	}
+}
+
+func (p *Proxy) serve(client net.Conn) {
+	defer p.drop(client)
+	server, err := net.DialTimeout("tcp", p.target, 5*time.Second)
+	if err != nil {
+		return
+	}
+	p.keep(server)
+	defer p.drop(server)
+	var directions sync.WaitGroup
+	for _, d := range [][2]net.Conn{{client, server}, {server, client}} {
+		directions.Go(func() {
+			p.copy(d[1], d[0])
+			_ = client.Close()
+			_ = server.Close()
+		})
+	}
+	directions.Wait()
+}
+
+// chunk is what was read at one instant, due on the other side later.
+type chunk struct {
+	data []byte
+	due  time.Time
+}
+
+// lineCapacity bounds what a delay line holds: far more chunks than a test puts
+// into a round trip, so that the line delays and does not throttle.
+const lineCapacity = 1 << 14
+
+func (p *Proxy) copy(to, from net.Conn) {
+	line := make(chan chunk, lineCapacity)
+	go func() {
+		defer close(line)
+		for {
+			buf := make([]byte, 16<<10)
+			n, err := from.Read(buf)
+			if n > 0 {
+				line <- chunk{buf[:n], time.Now().Add(p.delay)}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	failed := false
+	for c := range line { // to the end, or the reader would block for ever
+		time.Sleep(time.Until(c.due))
+		for p.hole.Load() && !failed {
+			time.Sleep(pollInterval)
+			failed = !p.open(to)
+		}
+		if !failed {
+			_, err := to.Write(c.data)
+			failed = err != nil
+		}
+		if failed {
+			_ = from.Close()
+		}
+	}
+}
+
+func (p *Proxy) keep(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns[c] = true
+}
+
+func (p *Proxy) drop(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+	_ = c.Close()
+}
+
+func (p *Proxy) open(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conns[c]
+}
+
+// String is for messages.
+func (p *Proxy) String() string { return fmt.Sprintf("proxy %s to %s", p.listener.Addr(), p.target) }

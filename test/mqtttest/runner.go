@@ -1,0 +1,259 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtttest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"sigs.k8s.io/yaml"
+)
+
+// RunnerEnv names a runner binary to test instead of the one built from the
+// checkout, for example one with a fault put in to see a test fail.
+const RunnerEnv = "MQTTBRIDGE_RUNNER"
+
+const runnerPackage = "github.com/mqttbridge/mqttbridge-operator/bridge-runner"
+
+var built struct {
+	once sync.Once
+	dir  string
+	path string
+	err  error
+}
+
+// RunnerBinary builds the runner, once in a test process, and returns its path.
+func RunnerBinary(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv(RunnerEnv); path != "" {
+		return path
+	}
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "bridge-runner"); built.err != nil {
+			return
+		}
+		built.path = filepath.Join(built.dir, "bridge-runner")
+		out, err := exec.Command("go", "build", "-o", built.path, runnerPackage).CombinedOutput()
+		if err != nil {
+			built.err = fmt.Errorf("building the runner: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+// RemoveRunnerBinary removes what RunnerBinary built. Call it in TestMain, after
+// the tests.
+func RemoveRunnerBinary() { _ = os.RemoveAll(built.dir) }
+
+// Runner is a bridge-runner process.
+type Runner struct {
+	t       testing.TB
+	name    string
+	dir     string
+	listen  string
+	process *process
+	starts  int
+}
+
+// NewRunner writes the manifest and makes room for Secrets and ConfigMaps, and
+// starts nothing yet.
+func NewRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
+	t.Helper()
+	r := &Runner{t: t, name: bridge.Name, dir: t.TempDir(), listen: address(FreePort(t))}
+	manifest, err := yaml.Marshal(bridge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.manifest(), manifest, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// StartRunner starts a runner with the manifest and waits until it serves its
+// status, which it does before it is connected.
+func StartRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
+	t.Helper()
+	r := NewRunner(t, bridge)
+	r.Start()
+	return r
+}
+
+func (r *Runner) manifest() string { return filepath.Join(r.dir, "bridge.yaml") }
+
+// SetFile writes a key of a Secret or ConfigMap, whole at once as the kubelet
+// does.
+func (r *Runner) SetFile(object, key, value string) {
+	r.t.Helper()
+	dir := filepath.Join(r.dir, "secrets", object)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	next := filepath.Join(r.dir, "next")
+	if err := os.WriteFile(next, []byte(value), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Rename(next, filepath.Join(dir, key)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+const (
+	runnerServes = 15 * time.Second
+	// runnerStops is more than a drain may take.
+	runnerStops = 30 * time.Second
+)
+
+// Start starts the process, also after its end.
+func (r *Runner) Start() {
+	r.t.Helper()
+	r.starts++
+	r.process = startProcess(r.t, fmt.Sprintf("runner-%s-%d", r.name, r.starts), RunnerBinary(r.t),
+		"--bridge", r.manifest(), "--secrets", filepath.Join(r.dir, "secrets"), "--listen", r.listen)
+	Eventually(r.t, runnerServes, "the runner serves its status", func() error {
+		if !r.process.running() {
+			r.t.Fatalf("the runner ended at once:\n%s", r.process.tail())
+		}
+		_, err := r.get("/status")
+		return err
+	})
+}
+
+// Kill ends the runner with SIGKILL.
+func (r *Runner) Kill() time.Time {
+	r.t.Helper()
+	return r.process.kill()
+}
+
+// Terminate sends SIGTERM and returns the exit code and how long it took.
+func (r *Runner) Terminate() (code int, took time.Duration) {
+	r.t.Helper()
+	began := time.Now()
+	r.process.signal(syscall.SIGTERM)
+	return r.process.wait(runnerStops), time.Since(began)
+}
+
+// Running reports whether the process is there.
+func (r *Runner) Running() bool { return r.process.running() }
+
+// Log is what the latest process wrote to its standard output and error.
+func (r *Runner) Log() string { return r.process.output() }
+
+// CPU is the processor time used since the process started.
+func (r *Runner) CPU() time.Duration { return r.process.cpu() }
+
+// ResidentBytes is the resident memory of the process.
+func (r *Runner) ResidentBytes() int64 { return r.process.residentBytes() }
+
+// OpenFiles is how many file descriptors the process has.
+func (r *Runner) OpenFiles() int { return r.process.openFiles() }
+
+// Status reads /status.
+func (r *Runner) Status() (v1alpha1.MQTTBridgeStatus, error) {
+	var s v1alpha1.MQTTBridgeStatus
+	body, err := r.get("/status")
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(body, &s)
+}
+
+// WaitStatus waits for a status that ok returns nil for, and returns it.
+func (r *Runner) WaitStatus(timeout time.Duration, what string, ok func(v1alpha1.MQTTBridgeStatus) error) v1alpha1.MQTTBridgeStatus {
+	r.t.Helper()
+	var last v1alpha1.MQTTBridgeStatus
+	Eventually(r.t, timeout, what, func() error {
+		s, err := r.Status()
+		if err != nil {
+			return err
+		}
+		last = s
+		return ok(s)
+	})
+	return last
+}
+
+// WaitActive waits until both sides are connected and the remote one through the
+// server of that name.
+func (r *Runner) WaitActive(remote string, timeout time.Duration) v1alpha1.MQTTBridgeStatus {
+	r.t.Helper()
+	return r.WaitStatus(timeout, "connected to "+remote, func(s v1alpha1.MQTTBridgeStatus) error {
+		return errors.Join(active(s.Local, "local", ""), active(s.Remote, "remote", remote))
+	})
+}
+
+func active(s *v1alpha1.SideStatus, side, name string) error {
+	switch {
+	case s == nil || s.Active == nil:
+		return fmt.Errorf("%s: no server is connected: %s", side, endpoints(s))
+	case name != "" && s.Active.Name != name:
+		return fmt.Errorf("%s: %s is connected: %s", side, s.Active.Name, endpoints(s))
+	}
+	return nil
+}
+
+func endpoints(s *v1alpha1.SideStatus) string {
+	if s == nil {
+		return "no status"
+	}
+	data, _ := json.Marshal(s.Endpoints)
+	return string(data)
+}
+
+// Metrics scrapes /metrics.
+func (r *Runner) Metrics() Metrics {
+	r.t.Helper()
+	body, err := r.get("/metrics")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	m, err := ParseMetrics(string(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return m
+}
+
+// Probe asks /livez or /readyz and returns the HTTP status code.
+func (r *Runner) Probe(path string) int {
+	r.t.Helper()
+	response, err := httpClient.Get("http://" + r.listen + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+var httpClient = &http.Client{Timeout: 5 * time.Second}
+
+func (r *Runner) get(path string) ([]byte, error) {
+	response, err := httpClient.Get("http://" + r.listen + path)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s: %s", path, response.Status, body)
+	}
+	return body, nil
+}

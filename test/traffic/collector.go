@@ -1,0 +1,200 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package traffic
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// Source is a server that a Collector listens to.
+type Source struct {
+	Name string
+	Dial Dialer
+}
+
+// CollectorConfig says what a Collector records.
+type CollectorConfig struct {
+	Sources  []Source
+	ClientID string
+	Filter   string
+	// Stream records only the messages of that stream; empty is all of them.
+	Stream string
+}
+
+// Arrival is one message that came from a server.
+type Arrival struct {
+	Message
+	Server   string
+	Time     time.Time
+	Topic    string
+	QoS      byte
+	Retained bool
+	// Repeated says that the server set DUP: the server, not the bridge, may
+	// have sent this message to the collector before.
+	Repeated bool
+}
+
+// Collector subscribes at QoS 2 to servers, with a persistent session on each,
+// and records what comes.
+type Collector struct {
+	cfg     CollectorConfig
+	clients []mqtt.Client
+
+	mu       sync.Mutex
+	changed  chan struct{} // closed and replaced at every arrival
+	arrivals []Arrival
+	seen     map[uint64]bool
+}
+
+// StartCollector returns once every source has acknowledged the subscription.
+func StartCollector(cfg CollectorConfig, timeout time.Duration) (*Collector, error) {
+	c := &Collector{cfg: cfg, changed: make(chan struct{}), seen: map[uint64]bool{}}
+	for _, s := range cfg.Sources {
+		if err := c.listen(s, timeout); err != nil {
+			c.Close()
+			return nil, fmt.Errorf("collector on %s: %w", s.Name, err)
+		}
+	}
+	return c, nil
+}
+
+func (c *Collector) listen(s Source, timeout time.Duration) error {
+	subscribed := make(chan error, 1)
+	o := mqtt.NewClientOptions().
+		AddBroker("tcp://" + s.Name).
+		SetClientID(c.cfg.ClientID).
+		SetCleanSession(false).
+		SetKeepAlive(0). // a frozen server must not cost the collector its session
+		SetMaxReconnectInterval(100 * time.Millisecond).
+		SetConnectRetry(true).
+		SetConnectRetryInterval(50 * time.Millisecond).
+		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+			defer cancel()
+			return s.Dial(ctx)
+		}).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { c.record(s.Name, m) }).
+		SetOnConnectHandler(func(client mqtt.Client) {
+			go func() {
+				token := client.Subscribe(c.cfg.Filter, 2, nil)
+				token.Wait()
+				select {
+				case subscribed <- token.Error():
+				default:
+				}
+			}()
+		})
+	client := mqtt.NewClient(o)
+	c.clients = append(c.clients, client)
+	client.Connect()
+	select {
+	case err := <-subscribed:
+		return err
+	case <-time.After(timeout):
+		return fmt.Errorf("no SUBACK within %s", timeout)
+	}
+}
+
+func (c *Collector) record(server string, m mqtt.Message) {
+	now := time.Now()
+	msg, ok := Decode(m.Payload())
+	if !ok || c.cfg.Stream != "" && msg.Stream != c.cfg.Stream {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.arrivals = append(c.arrivals, Arrival{
+		Message: msg, Server: server, Time: now, Topic: m.Topic(),
+		QoS: m.Qos(), Retained: m.Retained(), Repeated: m.Duplicate(),
+	})
+	c.seen[msg.Seq] = true
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// Close disconnects from all sources.
+func (c *Collector) Close() {
+	for _, client := range c.clients {
+		client.Disconnect(0)
+	}
+}
+
+// Arrivals returns what has come so far, in order of arrival.
+func (c *Collector) Arrivals() []Arrival {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.arrivals)
+}
+
+// Count returns how many different messages have come.
+func (c *Collector) Count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.seen)
+}
+
+// WaitCount waits until n different messages have come.
+func (c *Collector) WaitCount(n int, timeout time.Duration) error {
+	return c.wait(timeout, func() (bool, string) {
+		return len(c.seen) >= n, fmt.Sprintf("%d of %d messages came", len(c.seen), n)
+	})
+}
+
+// WaitFrom waits for a message that comes from that server after the instant.
+func (c *Collector) WaitFrom(server string, after time.Time, timeout time.Duration) (Arrival, error) {
+	var found Arrival
+	err := c.wait(timeout, func() (bool, string) {
+		for i := len(c.arrivals) - 1; i >= 0 && c.arrivals[i].Time.After(after); i-- {
+			if c.arrivals[i].Server == server {
+				found = c.arrivals[i] // the earliest one wins
+			}
+		}
+		return found.Server != "", "nothing came from " + server
+	})
+	return found, err
+}
+
+// WaitAll waits until everything that was acknowledged has come.
+func (c *Collector) WaitAll(l Ledger, timeout time.Duration) error {
+	return c.wait(timeout, func() (bool, string) {
+		missing := 0
+		if len(c.seen) < len(l.Acknowledged) {
+			missing = len(l.Acknowledged) - len(c.seen)
+		} else {
+			for seq := range l.Acknowledged {
+				if !c.seen[seq] {
+					missing++
+				}
+			}
+		}
+		return missing == 0, fmt.Sprintf("%d of %d acknowledged messages are missing", missing, len(l.Acknowledged))
+	})
+}
+
+func (c *Collector) wait(timeout time.Duration, ok func() (bool, string)) error {
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	for {
+		c.mu.Lock()
+		done, state := ok()
+		changed := c.changed
+		c.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			return fmt.Errorf("collector: %s after %s", state, timeout)
+		}
+	}
+}

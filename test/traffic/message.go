@@ -1,0 +1,48 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package traffic
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Message is what a payload of this package says.
+type Message struct {
+	// Stream tells publishers apart that share a topic.
+	Stream string
+	// Seq numbers the messages of a stream from 1.
+	Seq uint64
+	// Sent is when the message was first written.
+	Sent time.Time
+}
+
+// Encode returns the message as a payload of at least size bytes: three words
+// and padding, readable with any MQTT client.
+func (m Message) Encode(size int) []byte {
+	b := fmt.Appendf(make([]byte, 0, size), "%s %d %d ", m.Stream, m.Seq, m.Sent.UnixNano())
+	if pad := size - len(b); pad > 0 {
+		b = append(b, bytes.Repeat([]byte{'.'}, pad)...)
+	}
+	return b
+}
+
+// Decode reads a payload that Encode wrote. It reports false for any other.
+func Decode(payload []byte) (Message, bool) {
+	words := bytes.SplitN(payload, []byte{' '}, 4)
+	if len(words) != 4 {
+		return Message{}, false
+	}
+	seq, err := strconv.ParseUint(string(words[1]), 10, 64)
+	if err != nil {
+		return Message{}, false
+	}
+	nanos, err := strconv.ParseInt(string(words[2]), 10, 64)
+	if err != nil {
+		return Message{}, false
+	}
+	return Message{Stream: string(words[0]), Seq: seq, Sent: time.Unix(0, nanos)}, true
+}

@@ -1,0 +1,217 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package traffic
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Dialer opens a connection to an MQTT server.
+type Dialer func(ctx context.Context) (net.Conn, error)
+
+// TCP dials host:port.
+func TCP(address string) Dialer {
+	return func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", address)
+	}
+}
+
+// PublisherConfig says what a Publisher sends.
+type PublisherConfig struct {
+	Dial     Dialer
+	ClientID string
+	Topic    string
+	// Stream marks the payloads. Default "s".
+	Stream string
+	QoS    byte
+	// Rate is in messages a second; 0 is as fast as acknowledgements come.
+	Rate int
+	// Size of a payload in bytes, at least that of its number and time.
+	Size int
+	// Window is how many messages may be unacknowledged. Default 500.
+	Window int
+	// Count ends the stream after so many messages; 0 is until Stop.
+	Count uint64
+}
+
+// Publisher sends a numbered stream and records what was acknowledged. It
+// survives the loss of its server: it connects again, sends what is
+// unacknowledged again in order, and goes on.
+type Publisher struct {
+	cfg    PublisherConfig
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced at every change
+	stopped bool
+	next    uint64
+	pending []*outgoing // in order of Seq
+	acked   map[uint64]time.Time
+	resent  map[uint64]int
+	failure error // of the latest connection
+}
+
+// outgoing is a message that is not acknowledged yet.
+type outgoing struct {
+	Message
+	written  bool // at least once
+	received bool // PUBREC came, on a session that the server still has
+}
+
+// StartPublisher starts a stream.
+func StartPublisher(cfg PublisherConfig) *Publisher {
+	if cfg.Stream == "" {
+		cfg.Stream = "s"
+	}
+	if cfg.Window == 0 {
+		cfg.Window = 500
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &Publisher{
+		cfg: cfg, cancel: cancel, done: make(chan struct{}),
+		changed: make(chan struct{}), next: 1,
+		acked: map[uint64]time.Time{}, resent: map[uint64]int{},
+	}
+	go p.run(ctx)
+	return p
+}
+
+// Stop ends the stream. What is unacknowledged is still cared for.
+func (p *Publisher) Stop() {
+	p.update(func() { p.stopped = true })
+}
+
+// Close ends the publisher at once.
+func (p *Publisher) Close() {
+	p.cancel()
+	<-p.done
+}
+
+// StopAndDrain ends the stream and waits until all of it is acknowledged.
+func (p *Publisher) StopAndDrain(timeout time.Duration) error {
+	p.Stop()
+	return p.wait(timeout, "all messages acknowledged", func() bool { return len(p.pending) == 0 })
+}
+
+// WaitAcknowledged waits until n messages of the stream are acknowledged.
+func (p *Publisher) WaitAcknowledged(n int, timeout time.Duration) error {
+	return p.wait(timeout, fmt.Sprintf("%d messages acknowledged", n), func() bool { return len(p.acked) >= n })
+}
+
+// WaitDone waits until the whole of a stream with a Count is acknowledged.
+func (p *Publisher) WaitDone(timeout time.Duration) error {
+	return p.wait(timeout, "the whole stream acknowledged", func() bool { return p.finished() && len(p.pending) == 0 })
+}
+
+// Ledger is a publisher's account.
+type Ledger struct {
+	// Sent is how many messages were written at least once: numbers 1 to Sent.
+	Sent uint64
+	// Acknowledged is when the server took the message over: PUBACK, PUBCOMP, or
+	// at QoS 0 the write itself.
+	Acknowledged map[uint64]time.Time
+	// Resent is how often the publisher itself sent a message again.
+	Resent map[uint64]int
+}
+
+// Ledger returns the account as it stands.
+func (p *Publisher) Ledger() Ledger {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := Ledger{Sent: p.next - 1, Acknowledged: make(map[uint64]time.Time, len(p.acked)), Resent: make(map[uint64]int, len(p.resent))}
+	for k, v := range p.acked {
+		l.Acknowledged[k] = v
+	}
+	for k, v := range p.resent {
+		l.Resent[k] = v
+	}
+	return l
+}
+
+func (p *Publisher) update(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *Publisher) wait(timeout time.Duration, what string, ok func() bool) error {
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	for {
+		p.mu.Lock()
+		if ok() {
+			p.mu.Unlock()
+			return nil
+		}
+		changed := p.changed
+		state := fmt.Sprintf("%d sent, %d acknowledged, %d pending, last connection: %v", p.next-1, len(p.acked), len(p.pending), p.failure)
+		p.mu.Unlock()
+		select {
+		case <-changed:
+		case <-deadline.C:
+			return fmt.Errorf("publisher %s: not %s after %s: %s", p.cfg.ClientID, what, timeout, state)
+		}
+	}
+}
+
+// finished reports whether no new message is due ever again.
+func (p *Publisher) finished() bool {
+	return p.stopped || p.cfg.Count > 0 && p.next > p.cfg.Count
+}
+
+// take makes the next message of the stream, if the window has room.
+func (p *Publisher) take() (*outgoing, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.finished() || len(p.pending) >= p.cfg.Window {
+		return nil, false
+	}
+	o := &outgoing{Message: Message{Stream: p.cfg.Stream, Seq: p.next, Sent: time.Now()}}
+	p.next++
+	if p.cfg.QoS == 0 {
+		p.acked[o.Seq] = o.Sent
+	} else {
+		p.pending = append(p.pending, o)
+	}
+	return o, true
+}
+
+// settle takes a message off the pending ones.
+func (p *Publisher) settle(id uint16) {
+	p.update(func() {
+		i := p.find(id)
+		if i < 0 {
+			return
+		}
+		p.acked[p.pending[i].Seq] = time.Now()
+		p.pending = slices.Delete(p.pending, i, i+1)
+	})
+}
+
+func (p *Publisher) markReceived(id uint16) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := p.find(id); i >= 0 {
+		p.pending[i].received = true
+	}
+}
+
+// find returns the place of the pending message with that packet identifier.
+// The caller holds the lock.
+func (p *Publisher) find(id uint16) int {
+	return slices.IndexFunc(p.pending, func(o *outgoing) bool { return packetID(o.Seq) == id })
+}
+
+// packetID derives the packet identifier from the number. It is unique among
+// unacknowledged messages, because a window is far smaller than 65535.
+func packetID(seq uint64) uint16 { return uint16(seq%65535) + 1 }
