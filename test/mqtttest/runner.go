@@ -62,27 +62,33 @@ func RemoveRunnerBinary() { _ = os.RemoveAll(built.dir) }
 
 // Runner is a bridge-runner process.
 type Runner struct {
-	t       testing.TB
-	name    string
-	dir     string
-	listen  string
-	process *process
-	starts  int
+	t        testing.TB
+	name     string
+	manifest string
+	dir      string // of the Secrets and ConfigMaps
+	listen   string
+	process  *process
+	starts   int
 }
 
 // NewRunner writes the manifest and makes room for Secrets and ConfigMaps, and
 // starts nothing yet.
 func NewRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	t.Helper()
-	r := &Runner{t: t, name: bridge.Name, dir: t.TempDir(), listen: address(FreePort(t))}
-	manifest, err := yaml.Marshal(bridge)
+	data, err := yaml.Marshal(bridge)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(r.manifest(), manifest, 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "bridge.yaml")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return newRunner(t, bridge.Name, path)
+}
+
+func newRunner(t testing.TB, name, manifest string) *Runner {
+	t.Helper()
+	return &Runner{t: t, name: name, manifest: manifest, dir: t.TempDir(), listen: address(FreePort(t))}
 }
 
 // StartRunner starts a runner with the manifest and waits until it serves its
@@ -94,7 +100,13 @@ func StartRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	return r
 }
 
-func (r *Runner) manifest() string { return filepath.Join(r.dir, "bridge.yaml") }
+// StartRunnerWith starts a runner with a manifest that is on disk.
+func StartRunnerWith(t testing.TB, manifest string) *Runner {
+	t.Helper()
+	r := newRunner(t, filepath.Base(manifest), manifest)
+	r.Start()
+	return r
+}
 
 // SetFile writes a key of a Secret or ConfigMap, whole at once as the kubelet
 // does.
@@ -124,7 +136,7 @@ func (r *Runner) Start() {
 	r.t.Helper()
 	r.starts++
 	r.process = startProcess(r.t, fmt.Sprintf("runner-%s-%d", r.name, r.starts), RunnerBinary(r.t),
-		"--bridge", r.manifest(), "--secrets", filepath.Join(r.dir, "secrets"), "--listen", r.listen)
+		"--bridge", r.manifest, "--secrets", filepath.Join(r.dir, "secrets"), "--listen", r.listen)
 	Eventually(r.t, runnerServes, "the runner serves its status", func() error {
 		if !r.process.running() {
 			r.t.Fatalf("the runner ended at once:\n%s", r.process.tail())

@@ -31,6 +31,7 @@ type PublisherConfig struct {
 	// Stream marks the payloads. Default "s".
 	Stream string
 	QoS    byte
+	Retain bool
 	// Rate is in messages a second; 0 is as fast as acknowledgements come.
 	Rate int
 	// Size of a payload in bytes, at least that of its number and time.

@@ -129,7 +129,7 @@ func (p *Publisher) produce(ctx context.Context, w *writer) error {
 
 func (p *Publisher) send(w *writer, o *outgoing) error {
 	pub := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
-	pub.Qos, pub.TopicName, pub.Payload = p.cfg.QoS, p.cfg.Topic, o.Encode(p.cfg.Size)
+	pub.Qos, pub.Retain, pub.TopicName, pub.Payload = p.cfg.QoS, p.cfg.Retain, p.cfg.Topic, o.Encode(p.cfg.Size)
 	if p.cfg.QoS > 0 {
 		pub.MessageID = packetID(o.Seq)
 		pub.Dup = o.written

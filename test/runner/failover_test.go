@@ -1,0 +1,254 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
+)
+
+// The switch's delay is promised on a machine that is not busy with something
+// else; of three switches, the middle one is held to the promise.
+const (
+	promisedSwitch = 100 * time.Millisecond
+	measured       = 3
+)
+
+func TestBackupCarriesOnAtOnceWhenThePrimaryIsKilled(t *testing.T) {
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			var gaps []time.Duration
+			for range measured {
+				gaps = append(gaps, killPrimary(t, qos))
+			}
+			slices.Sort(gaps)
+			t.Logf("from the kill to the first message through the backup: %v", gaps)
+			if median := gaps[measured/2]; median > promisedSwitch {
+				t.Errorf("from the kill to the first message through the backup: %s, want at most %s", median, promisedSwitch)
+			}
+		})
+	}
+}
+
+// killPrimary kills the primary under 500 messages a second and returns the time
+// until the first message through the backup.
+func killPrimary(t *testing.T, qos byte) time.Duration {
+	t.Helper()
+	l := newLine(t)
+	l.connect()
+	l.stream(qos, 500)
+	killed := l.primary.Kill()
+	first, err := l.collector.WaitFrom("backup-1", killed, soon)
+	must(t, err)
+	l.flow(250)
+	r := l.finish()
+	status := l.runner.WaitActive("backup-1", soon)
+	if repeated := resent(l.runner); r.Duplicates > repeated {
+		t.Errorf("%d messages came twice, and the runner has counted %d as sent again", r.Duplicates, repeated)
+	}
+	checkFailover(t, status, v1alpha1.ReasonConnectionClosed)
+	l.runner.Kill()
+	return first.Time.Sub(killed)
+}
+
+// resent is how many messages the runner says that it sent again to the remote
+// side.
+func resent(r *mqtttest.Runner) int {
+	return int(r.Metrics().Sum("mqttbridge_messages_resent_total", "direction=forward"))
+}
+
+// checkFailover checks what the status says of one switch from primary to
+// backup-1.
+func checkFailover(t *testing.T, s v1alpha1.MQTTBridgeStatus, reason string) {
+	t.Helper()
+	r := s.Remote
+	if r.Active == nil || r.Active.Role != "Backup-1" || r.Active.URL != r.Endpoints[1].URL {
+		t.Errorf("active is %+v, want the server with role Backup-1", r.Active)
+	}
+	if got := ptr.Deref(r.Failovers, -1); got != 1 {
+		t.Errorf("failovers = %d, want 1", got)
+	}
+	f := r.LastFailover
+	if f == nil || f.From != "primary" || f.To != "backup-1" || f.Reason != reason || f.DurationMilliseconds == nil {
+		t.Fatalf("lastFailover = %+v, want from primary to backup-1 with reason %s and a duration", f, reason)
+	}
+	if e := r.Endpoints[0]; e.State != v1alpha1.EndpointFailed || e.LastError == nil {
+		t.Errorf("the primary is %s with error %v, want Failed with one", e.State, e.LastError)
+	}
+	if e := r.Endpoints[1]; e.State != v1alpha1.EndpointActive || e.LastError != nil {
+		t.Errorf("the backup is %s with error %v, want Active without one", e.State, e.LastError)
+	}
+}
+
+func TestFrozenPrimaryIsLeftAndNotReturnedToWhileItIsSilent(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			l := newLine(t)
+			timeouts(retry(l.manifest, 100, 1), 1, 1)
+			l.connect()
+			l.stream(qos, 500)
+			frozen := l.primary.Freeze()
+			first, err := l.collector.WaitFrom("backup-1", frozen, soon)
+			must(t, err)
+			if gap := first.Time.Sub(frozen); gap > 3*time.Second {
+				t.Errorf("the first message through the backup came %s after the freeze, want ackTimeoutSeconds (1) and a little", gap)
+			}
+			l.flow(2000) // four seconds, in which the primary accepts connections and is silent
+			checkFailover(t, l.runner.WaitActive("backup-1", soon), v1alpha1.ReasonAckTimeout)
+			l.primary.Thaw()
+			l.flow(250)
+			l.finish()
+		})
+	}
+}
+
+func TestIdleBridgeNoticesAFrozenPrimary(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.manifest.Spec.Remote.KeepAliveSeconds = ptr.To[int32](1)
+	failover(l.manifest).PingTimeoutSeconds = ptr.To[int32](1)
+	l.connect()
+	l.primary.Freeze()
+	// One keep alive, one ping timeout, and as much again for a busy machine.
+	checkFailover(t, l.runner.WaitActive("backup-1", 5*time.Second), v1alpha1.ReasonPingTimeout)
+}
+
+func TestPartitionedPrimaryIsLeft(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	partition := mqtttest.StartProxy(t, l.primary.Address(), 0)
+	l.manifest.Spec.Remote.Primary.URL = partition.URL()
+	timeouts(l.manifest, 1, 1)
+	l.connect()
+	l.stream(1, 500)
+	partition.BlackHole(true)
+	began := time.Now()
+	first, err := l.collector.WaitFrom("backup-1", began, soon)
+	must(t, err)
+	if gap := first.Time.Sub(began); gap > 3*time.Second {
+		t.Errorf("the first message through the backup came %s after the partition, want ackTimeoutSeconds (1) and a little", gap)
+	}
+	l.flow(250)
+	l.finish()
+}
+
+func TestEveryServerIsTriedInARoundWhateverErrorTheOthersGave(t *testing.T) {
+	t.Parallel()
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	strict := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "strict", Users: map[string]string{"bridge": "secret"}})
+	good := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "good"})
+	silent := mqtttest.StartFaulty(t, mqtttest.NeverAnswer)
+	nonsense := mqtttest.StartFaulty(t, mqtttest.SpeakNonsense)
+	closing := mqtttest.StartFaulty(t, mqtttest.CloseAtOnce)
+	dead := fmt.Sprintf("mqtt://127.0.0.1:%d", mqtttest.FreePort(t))
+
+	b := manifest("round", local.URL(), dead, "mqtt://no-such-host.invalid", silent.URL(), strict.URL(), nonsense.URL(), closing.URL(), good.URL())
+	timeouts(b, 1, 1)
+	b.Spec.Remote.Backups[2].Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	r := mqtttest.NewRunner(t, b)
+	r.SetFile("login", "username", "bridge")
+	r.SetFile("login", "password", "wrong")
+	began := time.Now()
+	r.Start()
+	status := r.WaitActive("backup-6", soon)
+	// Two of them may cost the whole connectTimeoutSeconds: the silent one and,
+	// where the resolver is slow, the name.
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the good server was reached after %s, want one round: at most twice connectTimeoutSeconds (1) and a little", took)
+	}
+	for i, want := range []string{
+		v1alpha1.ReasonConnectionRefused, v1alpha1.ReasonNameNotResolved, v1alpha1.ReasonConnectTimeout,
+		v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonProtocolError, v1alpha1.ReasonConnectionClosed,
+	} {
+		e := status.Remote.Endpoints[i]
+		if e.State != v1alpha1.EndpointFailed || e.LastError == nil || e.LastError.Reason != want {
+			t.Errorf("%s (%s) is %s with error %+v, want Failed with %s", e.Name, e.URL, e.State, e.LastError, want)
+		}
+	}
+	if n := silent.Accepted(); n != 1 {
+		t.Errorf("the silent server was tried %d times, want once", n)
+	}
+}
+
+func TestServerThatNeverAnswersCostsTheConnectTimeoutOnce(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	silent := mqtttest.StartFaulty(t, mqtttest.NeverAnswer)
+	l.manifest.Spec.Remote.Primary.URL = silent.URL()
+	timeouts(l.manifest, 1, 1)
+	began := time.Now()
+	l.runner = mqtttest.StartRunner(t, l.manifest)
+	l.runner.WaitActive("backup-1", soon)
+	if took := time.Since(began); took < time.Second || took > 2500*time.Millisecond {
+		t.Errorf("the backup was reached after %s, want connectTimeoutSeconds (1) and a little", took)
+	}
+	l.stream(1, 500)
+	l.flow(500)
+	if n := silent.Accepted(); n != 1 {
+		t.Errorf("the silent server was tried %d times, want once", n)
+	}
+	l.finish()
+}
+
+func TestBothDirectionsAtOnceSurviveASwitch(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	downToo(l.manifest)
+	l.connect()
+	l.stream(1, 500)
+	down := mqtttest.StartCollector(t, "down/#", "down", l.local)
+	fromPrimary := mqtttest.StartPublisher(t, l.primary, traffic.PublisherConfig{Topic: "down/p", Stream: "down", QoS: 1, Rate: 500})
+	must(t, down.WaitCount(250, soon))
+	fromPrimary.Close()
+	killed := l.primary.Kill()
+	_, err := l.collector.WaitFrom("backup-1", killed, soon)
+	must(t, err)
+	l.runner.WaitActive("backup-1", soon)
+
+	after := mqtttest.StartCollector(t, "down/#", "after", l.local)
+	fromBackup := mqtttest.StartPublisher(t, l.backup, traffic.PublisherConfig{Topic: "down/b", Stream: "after", QoS: 1, Rate: 500, Count: 500})
+	must(t, fromBackup.WaitDone(soon))
+	onceEach(t, judge(t, fromBackup, after, after.WaitAll(fromBackup.Ledger(), soon)))
+	l.finish()
+}
+
+func TestSubscriptionsAreServedByEveryServerInTurn(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	downToo(retry(l.manifest, 50, 1))
+	l.connect()
+	send := func(from *mqtttest.Broker, stream string, qos byte) func() {
+		c := mqtttest.StartCollector(t, "down/#", stream, l.local)
+		p := mqtttest.StartPublisher(t, from, traffic.PublisherConfig{Topic: "down/x", Stream: stream, QoS: qos, Rate: 1000, Count: 200})
+		must(t, p.WaitDone(soon))
+		return func() {
+			t.Helper()
+			onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
+		}
+	}
+	for qos := byte(1); qos <= 2; qos++ {
+		send(l.primary, fmt.Sprint("primary", qos), qos)()
+	}
+	l.primary.Stop()
+	l.runner.WaitActive("backup-1", soon)
+	for qos := byte(1); qos <= 2; qos++ {
+		send(l.backup, fmt.Sprint("backup", qos), qos)()
+	}
+	// What the primary takes while the bridge is elsewhere waits in its session.
+	l.primary.Start()
+	waiting := send(l.primary, "waiting", 1)
+	l.backup.Stop()
+	l.runner.WaitActive("primary", soon)
+	waiting()
+}

@@ -1,0 +1,90 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+)
+
+// Attempts are watched for this long. With the default first pause of 500 ms,
+// doubled with jitter in the upper half, rounds start at about 0, 0.4, 1.1, 2.6
+// and 5.6 s: five in this time, and one to spare; a server counts twice where
+// the connection it accepted may prove stable.
+const (
+	watched      = 6 * time.Second
+	roundsInIt   = 7
+	leastToSpeak = 2
+)
+
+func TestAttemptsAreBoundedWhateverTheServerDoes(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		fault mqtttest.Fault
+	}{
+		{"closes what it accepted", mqtttest.CloseAtOnce},
+		{"answers CONNECT and closes", mqtttest.AcceptThenClose},
+		{"speaks something else", mqtttest.SpeakNonsense},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+			servers := []*mqtttest.FaultyServer{mqtttest.StartFaulty(t, tc.fault), mqtttest.StartFaulty(t, tc.fault)}
+			r := mqtttest.StartRunner(t, manifest("flapping", local.URL(), servers[0].URL(), servers[1].URL()))
+			cpu := r.CPU()
+			time.Sleep(watched) // what is measured is a rate
+			used := r.CPU() - cpu
+			for i, s := range servers {
+				n := s.Accepted()
+				t.Logf("server %d: %d connections in %s, %s of CPU", i, n, watched, used)
+				if n < leastToSpeak || n > roundsInIt {
+					t.Errorf("server %d: %d connections in %s, want %d to %d", i, n, watched, leastToSpeak, roundsInIt)
+				}
+			}
+			if limit := watched / 20; used > limit {
+				t.Errorf("the runner used %s of CPU, want at most %s", used, limit)
+			}
+		})
+	}
+}
+
+func TestFlappingPrimaryIsLeftForTheBackup(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	flapping := mqtttest.StartFaulty(t, mqtttest.AcceptThenClose)
+	l.manifest.Spec.Remote.Primary.URL = flapping.URL()
+	l.runner = mqtttest.StartRunner(t, l.manifest)
+	l.runner.WaitActive("backup-1", soon)
+	l.stream(1, 500)
+	l.flow(1000)
+	if n := flapping.Accepted(); n > 2 {
+		t.Errorf("the flapping primary was tried %d times, want it left alone while the backup serves", n)
+	}
+	onceEach(t, l.finish())
+}
+
+func TestTwoBridgesWithOneClientIdentifierFightWithBounds(t *testing.T) {
+	t.Parallel()
+	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
+	var proxies []*mqtttest.Proxy
+	for i := range 2 {
+		local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: fmt.Sprint("local-", i)})
+		p := mqtttest.StartProxy(t, remote.Address(), 0)
+		b := manifest(fmt.Sprint("twin-", i), local.URL(), p.URL())
+		b.Spec.Remote.ClientID = "the-same"
+		mqtttest.StartRunner(t, b)
+		proxies = append(proxies, p)
+	}
+	time.Sleep(watched) // what is measured is a rate
+	for i, p := range proxies {
+		t.Logf("bridge %d: %d connections in %s", i, p.Accepted(), watched)
+		if n := p.Accepted(); n < 1 || n > roundsInIt {
+			t.Errorf("bridge %d connected %d times in %s, want 1 to %d", i, n, watched, roundsInIt)
+		}
+	}
+}

@@ -1,0 +1,245 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"fmt"
+	"testing"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
+)
+
+func TestMessagesGoOverOnceInOrderInBothDirectionsAtEveryQoS(t *testing.T) {
+	t.Parallel()
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
+	r := mqtttest.StartRunner(t, downToo(manifest("both", local.URL(), remote.URL())))
+	r.WaitActive("primary", soon)
+	for _, direction := range []struct {
+		topic    string
+		from, to *mqtttest.Broker
+	}{{"up", local, remote}, {"down", remote, local}} {
+		for qos := range byte(3) {
+			t.Run(fmt.Sprintf("%s, QoS %d", direction.topic, qos), func(t *testing.T) {
+				stream := fmt.Sprint(direction.topic, qos)
+				topic := direction.topic + "/" + stream
+				c := mqtttest.StartCollector(t, topic, stream, direction.to)
+				p := mqtttest.StartPublisher(t, direction.from, traffic.PublisherConfig{Topic: topic, Stream: stream, QoS: qos, Rate: 1000, Count: 500})
+				must(t, p.WaitDone(soon))
+				onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
+				for _, a := range c.Arrivals() {
+					if a.QoS != qos {
+						t.Fatalf("message %d came at QoS %d, want %d", a.Seq, a.QoS, qos)
+					}
+				}
+			})
+		}
+	}
+}
+
+// oneMessage is published to the local broker, and want is the topic and QoS that
+// it has on the remote one; an empty topic means that it does not go over.
+type oneMessage struct {
+	topic string
+	qos   byte
+	want  string
+	atQoS byte
+}
+
+func TestRulesDecideTopicAndQoS(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name     string
+		rules    []v1alpha1.Rule
+		messages []oneMessage
+	}{
+		{
+			name:  "a rule without a topic keeps it, and caps at QoS 1",
+			rules: []v1alpha1.Rule{{Filter: "a/#"}},
+			messages: []oneMessage{
+				{"a/b", 0, "a/b", 0}, {"a/b/c", 1, "a/b/c", 1}, {"a", 2, "a", 1}, {"b/a", 1, "", 0},
+			},
+		},
+		{
+			name:     "a prefix before ${topic}",
+			rules:    []v1alpha1.Rule{{Filter: "sensors/#", Topic: "plant1/${topic}"}},
+			messages: []oneMessage{{"sensors/a/b", 1, "plant1/sensors/a/b", 1}},
+		},
+		{
+			name:  "captures are what + and # matched, in order",
+			rules: []v1alpha1.Rule{{Filter: "in/+/x/+/#", Topic: "out/${2}/${1}/${3}"}},
+			messages: []oneMessage{
+				{"in/1/x/2/3/4", 1, "out/2/1/3/4", 1}, {"in//x//", 1, "out///", 1}, {"in/1/y/2/3", 1, "", 0},
+			},
+		},
+		{
+			name:     "where # matched nothing, the slash before its capture goes",
+			rules:    []v1alpha1.Rule{{Filter: "in/#", Topic: "out/${1}"}},
+			messages: []oneMessage{{"in", 1, "out", 1}, {"in/a", 1, "out/a", 1}},
+		},
+		{
+			name:     "captures turn a topic round",
+			rules:    []v1alpha1.Rule{{Filter: "commands/+/set", Topic: "${1}-set"}},
+			messages: []oneMessage{{"commands/pump 7/set", 1, "pump 7-set", 1}, {"commands/ü/set", 1, "ü-set", 1}},
+		},
+		{
+			name:  "excluded topics stay",
+			rules: []v1alpha1.Rule{{Filter: "a/#", Exclude: []string{"a/debug/#", "a/+/raw"}}},
+			messages: []oneMessage{
+				{"a/debug/x", 1, "", 0}, {"a/debug", 1, "", 0}, {"a/7/raw", 1, "", 0}, {"a/7/raw/x", 1, "a/7/raw/x", 1}, {"a/7", 1, "a/7", 1},
+			},
+		},
+		{
+			name:  "qos caps and never raises",
+			rules: []v1alpha1.Rule{{Filter: "zero/#", QoS: ptr.To[int32](0)}, {Filter: "two/#", QoS: ptr.To[int32](2)}},
+			messages: []oneMessage{
+				{"zero/x", 2, "zero/x", 0}, {"two/x", 2, "two/x", 2}, {"two/x", 1, "two/x", 1}, {"two/x", 0, "two/x", 0},
+			},
+		},
+		{
+			name: "several rules side by side",
+			rules: []v1alpha1.Rule{
+				{Filter: "a/+", Topic: "one/${1}"}, {Filter: "b/#", Topic: "two/${1}"},
+			},
+			messages: []oneMessage{{"a/x", 1, "one/x", 1}, {"b/x/y", 1, "two/x/y", 1}, {"c", 1, "", 0}},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+			remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
+			b := manifest("rules", local.URL(), remote.URL())
+			// The mark goes over after each message, so that one which must not go
+			// over is known to have stayed.
+			b.Spec.Forwards = append(tc.rules, v1alpha1.Rule{Filter: "mark"})
+			mqtttest.StartRunner(t, b).WaitActive("primary", soon)
+			for i, m := range tc.messages {
+				stream := fmt.Sprint("m", i)
+				c := mqtttest.StartCollector(t, "#", stream, remote)
+				publishOne(t, local, m.topic, stream, m.qos)
+				publishOne(t, local, "mark", stream, 1)
+				mqtttest.Eventually(t, soon, "the mark goes over", func() error {
+					for _, a := range c.Arrivals() {
+						if a.Topic == "mark" {
+							return nil
+						}
+					}
+					return fmt.Errorf("%d messages came", len(c.Arrivals()))
+				})
+				checkOne(t, m, c.Arrivals())
+			}
+		})
+	}
+}
+
+// publishOne publishes a message and waits for its acknowledgement.
+func publishOne(t *testing.T, to *mqtttest.Broker, topic, stream string, qos byte) {
+	t.Helper()
+	p := mqtttest.StartPublisher(t, to, traffic.PublisherConfig{ClientID: "one", Topic: topic, Stream: stream, QoS: qos, Count: 1})
+	must(t, p.WaitDone(soon))
+	p.Close()
+}
+
+func checkOne(t *testing.T, m oneMessage, arrivals []traffic.Arrival) {
+	t.Helper()
+	var got []traffic.Arrival
+	for _, a := range arrivals {
+		if a.Topic != "mark" {
+			got = append(got, a)
+		}
+	}
+	switch {
+	case m.want == "" && len(got) > 0:
+		t.Errorf("%s went over as %s, want it to stay", m.topic, got[0].Topic)
+	case m.want == "":
+	case len(got) != 1:
+		t.Errorf("%s went over %d times, want once", m.topic, len(got))
+	case got[0].Topic != m.want || got[0].QoS != m.atQoS:
+		t.Errorf("%s at QoS %d went over as %s at QoS %d, want %s at QoS %d", m.topic, m.qos, got[0].Topic, got[0].QoS, m.want, m.atQoS)
+	}
+}
+
+func TestRetainIsKeptClearedOrSet(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		policy v1alpha1.RetainPolicy
+		// Whether the remote server stores the message: one that the local server
+		// had stored, and one that comes live.
+		stored, live bool
+	}{
+		{v1alpha1.RetainKeep, true, false},
+		{v1alpha1.RetainClear, false, false},
+		{v1alpha1.RetainSet, true, true},
+	} {
+		t.Run(string(tc.policy), func(t *testing.T) {
+			t.Parallel()
+			local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+			remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
+			p := mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "up/stored", Stream: "s", QoS: 1, Count: 1, Retain: true})
+			must(t, p.WaitDone(soon))
+			c := mqtttest.StartCollector(t, "up/#", "s", remote)
+			b := manifest("retain", local.URL(), remote.URL())
+			b.Spec.Forwards[0].Retain = &tc.policy
+			mqtttest.StartRunner(t, b).WaitActive("primary", soon)
+			publishOne(t, local, "up/live", "s", 1)
+			mqtttest.Eventually(t, soon, "both messages go over", func() error {
+				if n := len(c.Arrivals()); n != 2 {
+					return fmt.Errorf("%d came", n)
+				}
+				return nil
+			})
+
+			// What the remote server stored comes to a new subscriber.
+			mark := mqtttest.StartPublisher(t, remote, traffic.PublisherConfig{ClientID: "mark", Topic: "up/zz", Stream: "late", QoS: 1, Count: 1, Retain: true})
+			must(t, mark.WaitDone(soon))
+			late := mqtttest.StartCollector(t, "up/#", "", remote)
+			var stored map[string]bool
+			mqtttest.Eventually(t, soon, "stored messages come", func() error {
+				stored = map[string]bool{}
+				for _, a := range late.Arrivals() {
+					stored[a.Topic] = a.Retained
+				}
+				want := 1
+				for _, s := range []bool{tc.stored, tc.live} {
+					if s {
+						want++
+					}
+				}
+				if len(stored) < want {
+					return fmt.Errorf("stored: %v", stored)
+				}
+				return nil
+			})
+			if stored["up/stored"] != tc.stored || stored["up/live"] != tc.live {
+				t.Errorf("stored on the remote server: %v, want up/stored %t, up/live %t", stored, tc.stored, tc.live)
+			}
+		})
+	}
+}
+
+func TestLargeMessagesGoOver(t *testing.T) {
+	t.Parallel()
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
+	mqtttest.StartRunner(t, manifest("large", local.URL(), remote.URL())).WaitActive("primary", soon)
+	c := mqtttest.StartCollector(t, "up/#", "s", remote)
+	p := mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "up/x", Stream: "s", QoS: 1, Count: 20, Size: 1 << 20})
+	must(t, p.WaitDone(soon))
+	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
+}
+
+func TestPacketIdentifiersWrapRound(t *testing.T) {
+	t.Parallel()
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
+	mqtttest.StartRunner(t, manifest("wrap", local.URL(), remote.URL())).WaitActive("primary", soon)
+	c := mqtttest.StartCollector(t, "up/#", "s", remote)
+	p := mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "up/x", Stream: "s", QoS: 1, Count: 70_000})
+	must(t, p.WaitDone(2*wholly))
+	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), wholly)))
+}

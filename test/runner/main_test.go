@@ -1,0 +1,184 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package runner tests the bridge-runner from outside, as the process that a
+// pod runs, between real Mosquitto brokers and clients that share no code with
+// it. Each test is a sentence of what the project promises.
+//
+// With -short, outages last 10 seconds instead of a minute.
+package runner
+
+import (
+	"flag"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
+)
+
+// testsAtOnce is how many tests run at a time. Most of them wait most of the
+// time, so that it is more than the processors.
+const testsAtOnce = "8"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", testsAtOnce); err != nil {
+		panic(err)
+	}
+	m.Run()
+	mqtttest.RemoveRunnerBinary()
+}
+
+const (
+	// soon is enough for what takes milliseconds, on a machine that is busy.
+	soon = 15 * time.Second
+	// wholly is enough for a stream's rest to arrive.
+	wholly = 30 * time.Second
+)
+
+// manifest is a bridge that forwards up/# at any QoS from the local server to
+// the remote ones.
+func manifest(name, local string, remotes ...string) *v1alpha1.MQTTBridge {
+	b := &v1alpha1.MQTTBridge{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MQTTBridge"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "test"},
+		Spec: v1alpha1.MQTTBridgeSpec{
+			Local:    v1alpha1.Side{Primary: v1alpha1.Server{URL: local}},
+			Remote:   v1alpha1.Side{Primary: v1alpha1.Server{URL: remotes[0]}},
+			Forwards: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
+		},
+	}
+	for _, url := range remotes[1:] {
+		b.Spec.Remote.Backups = append(b.Spec.Remote.Backups, v1alpha1.Server{URL: url})
+	}
+	return b
+}
+
+// downToo lets messages of down/# come from the remote side, besides.
+func downToo(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
+	b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}}
+	return b
+}
+
+// timeouts sets the remote side's bounds in seconds.
+func timeouts(b *v1alpha1.MQTTBridge, connect, ack int32) *v1alpha1.MQTTBridge {
+	f := failover(b)
+	f.ConnectTimeoutSeconds, f.AckTimeoutSeconds = ptr.To(connect), ptr.To(ack)
+	return b
+}
+
+// retry sets the remote side's pauses.
+func retry(b *v1alpha1.MQTTBridge, initialMilliseconds, maxSeconds int32) *v1alpha1.MQTTBridge {
+	failover(b).Retry = &v1alpha1.Retry{InitialMilliseconds: ptr.To(initialMilliseconds), MaxSeconds: ptr.To(maxSeconds)}
+	return b
+}
+
+func failover(b *v1alpha1.MQTTBridge) *v1alpha1.Failover {
+	if b.Spec.Remote.Failover == nil {
+		b.Spec.Remote.Failover = &v1alpha1.Failover{}
+	}
+	return b.Spec.Remote.Failover
+}
+
+// line is a bridge between one local broker and two remote ones, with a stream
+// that goes over it.
+type line struct {
+	t                      *testing.T
+	local, primary, backup *mqtttest.Broker
+	manifest               *v1alpha1.MQTTBridge
+	runner                 *mqtttest.Runner
+	publisher              *traffic.Publisher
+	collector              *traffic.Collector
+}
+
+// newLine starts the brokers. Change the manifest, then connect.
+func newLine(t *testing.T) *line {
+	t.Helper()
+	start := func(name string) *mqtttest.Broker {
+		return mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: name, Persistence: true})
+	}
+	l := &line{t: t, local: start("local"), primary: start("primary"), backup: start("backup-1")}
+	l.manifest = manifest("line", l.local.URL(), l.primary.URL(), l.backup.URL())
+	l.collector = mqtttest.StartCollector(t, "up/#", "up", l.primary, l.backup)
+	return l
+}
+
+// connect starts the runner and waits for the primary.
+func (l *line) connect() {
+	l.t.Helper()
+	l.runner = mqtttest.StartRunner(l.t, l.manifest)
+	l.runner.WaitActive("primary", soon)
+}
+
+// stream starts to publish and waits until it flows.
+func (l *line) stream(qos byte, rate int) {
+	l.t.Helper()
+	l.publishOnly(qos, rate)
+	l.flow(rate / 2)
+}
+
+// flow waits until so many more messages have arrived.
+func (l *line) flow(n int) {
+	l.t.Helper()
+	must(l.t, l.collector.WaitCount(l.collector.Count()+n, soon))
+}
+
+// finish ends the stream, waits for all of it, and returns the report. It fails
+// the test where something acknowledged was lost or came out of order.
+func (l *line) finish() traffic.Report {
+	l.t.Helper()
+	must(l.t, l.publisher.StopAndDrain(wholly))
+	err := l.collector.WaitAll(l.publisher.Ledger(), wholly)
+	return l.judge(err)
+}
+
+func (l *line) judge(arrived error) traffic.Report {
+	l.t.Helper()
+	return judge(l.t, l.publisher, l.collector, arrived)
+}
+
+func judge(t *testing.T, p *traffic.Publisher, c *traffic.Collector, arrived error) traffic.Report {
+	t.Helper()
+	r := traffic.Compare(p.Ledger(), c.Arrivals())
+	t.Log(r)
+	if arrived != nil || len(r.Lost) > 0 {
+		t.Errorf("acknowledged to the publisher and lost: %d messages (%v)", len(r.Lost), arrived)
+	}
+	if len(r.Disorder) > 0 {
+		t.Errorf("%d messages came out of order", len(r.Disorder))
+	}
+	return r
+}
+
+// onceEach fails the test where anything came twice.
+func onceEach(t *testing.T, r traffic.Report) {
+	t.Helper()
+	if r.Duplicates > 0 {
+		t.Errorf("%d messages came twice", r.Duplicates)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// outage is how long all servers are down where that is tested.
+func outage() time.Duration {
+	if testing.Short() {
+		return 10 * time.Second
+	}
+	return time.Minute
+}
+
+// publishOnly starts to publish while nothing can arrive.
+func (l *line) publishOnly(qos byte, rate int) {
+	l.publisher = mqtttest.StartPublisher(l.t, l.local, traffic.PublisherConfig{Topic: "up/x", Stream: "up", QoS: qos, Rate: rate, Size: 128})
+}

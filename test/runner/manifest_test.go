@@ -1,0 +1,122 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+)
+
+const (
+	invalidManifests = "../manifests/invalid"
+	sampleManifests  = "../../config/samples"
+)
+
+// refusal runs the runner with a manifest that it refuses, and returns what it
+// says.
+func refusal(t *testing.T, path string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), mqtttest.RunnerBinary(t), "--bridge", path, "--listen", "127.0.0.1:0")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(soon, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() < 1 {
+		t.Fatalf("the runner ended with %v, want it to refuse the manifest with an exit code above 0:\n%s", err, &said)
+	}
+	return said.String()
+}
+
+func TestBadManifestIsRefusedWithFieldValueAndRemedy(t *testing.T) {
+	t.Parallel()
+	const head = "apiVersion: mqttbridge.io/v1alpha1\nkind: MQTTBridge\nmetadata: {name: x}\nspec:\n  local: {primary: {url: \"mqtt://a\"}}\n"
+	for _, tc := range []struct {
+		name, manifest string
+		words          []string
+	}{
+		{"an unknown field", head + "  remote: {primary: {url: \"mqtt://b\"}, colour: red}\n  forwards: [{filter: x}]\n", []string{"colour"}},
+		{"an unknown scheme", head + "  remote: {primary: {url: \"http://b\"}}\n  forwards: [{filter: x}]\n", []string{"spec.remote.primary.url", "http://b", "mqtts://"}},
+		{"nothing to forward", head + "  remote: {primary: {url: \"mqtt://b\"}}\n", []string{"spec.forwards", "subscriptions"}},
+		{"a bound that is too large", head + "  remote: {primary: {url: \"mqtt://b\"}, failover: {connectTimeoutSeconds: 301}}\n  forwards: [{filter: x}]\n", []string{"spec.remote.failover.connectTimeoutSeconds", "301", "300"}},
+		{"not a manifest", "hello", nil},
+		{"an empty file", "", []string{"apiVersion"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "bridge.yaml")
+			must(t, os.WriteFile(path, []byte(tc.manifest), 0o600))
+			said := refusal(t, path)
+			for _, word := range append(tc.words, path) {
+				if !strings.Contains(said, word) {
+					t.Errorf("the runner does not name %q:\n%s", word, said)
+				}
+			}
+		})
+	}
+	t.Run("no file", func(t *testing.T) {
+		if said := refusal(t, "/no/such/bridge.yaml"); !strings.Contains(said, "/no/such/bridge.yaml") {
+			t.Errorf("the runner does not name the file:\n%s", said)
+		}
+	})
+}
+
+// The manifests that the API server refuses hold what it says in their first
+// line: "# error: FIELD: PART OF THE MESSAGE".
+func TestRunnerRefusesWhatTheAPIServerRefuses(t *testing.T) {
+	t.Parallel()
+	for _, path := range yamlFiles(t, invalidManifests) {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			must(t, err)
+			first, _, _ := strings.Cut(string(data), "\n")
+			expected, ok := strings.CutPrefix(first, "# error: ")
+			if !ok {
+				t.Fatalf("the first line is %q, want # error: FIELD: MESSAGE", first)
+			}
+			field, message, _ := strings.Cut(expected, ": ")
+			said := refusal(t, path)
+			for _, want := range []string{field, strings.TrimSpace(message)} {
+				if !strings.Contains(said, want) {
+					t.Errorf("the runner does not say %q:\n%s", want, said)
+				}
+			}
+		})
+	}
+}
+
+func TestRunnerTakesTheSamples(t *testing.T) {
+	t.Parallel()
+	for _, path := range yamlFiles(t, sampleManifests) {
+		data, err := os.ReadFile(path)
+		must(t, err)
+		if !strings.Contains(string(data), "kind: MQTTBridge") {
+			continue // kustomization.yaml
+		}
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			mqtttest.StartRunnerWith(t, path)
+		})
+	}
+}
+
+func yamlFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	must(t, err)
+	if len(paths) == 0 {
+		t.Fatalf("%s holds no manifests", dir)
+	}
+	return paths
+}

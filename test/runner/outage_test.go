@@ -1,0 +1,101 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+)
+
+// With the default pauses (500 ms, doubled up to 30 s, jitter in the upper half)
+// a minute holds at most some ten rounds; a runner that spins makes thousands.
+const maxRoundsInAnOutage = 12
+
+// maxIdleCPU is the share of one core that a runner may use while it waits.
+const maxIdleCPU = 0.02
+
+func TestNothingIsLostWhileAllServersAreDown(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d, during the run", qos), func(t *testing.T) {
+			t.Parallel()
+			l := newLine(t)
+			l.connect()
+			l.stream(qos, 200)
+			local := l.runner.WaitActive("primary", soon).Local.Active
+			l.primary.Kill()
+			l.backup.Kill()
+			l.runner.WaitStatus(soon, "no remote server", func(s v1alpha1.MQTTBridgeStatus) error {
+				if s.Remote.Active != nil {
+					return fmt.Errorf("%s is active", s.Remote.Active.Name)
+				}
+				return nil
+			})
+			waitOutOutage(l, local)
+		})
+		t.Run(fmt.Sprintf("QoS %d, from the start", qos), func(t *testing.T) {
+			t.Parallel()
+			l := newLine(t)
+			l.primary.Kill()
+			l.backup.Kill()
+			l.runner = mqtttest.StartRunner(t, l.manifest)
+			s := l.runner.WaitStatus(soon, "the local side is connected", func(s v1alpha1.MQTTBridgeStatus) error {
+				if s.Local == nil || s.Local.Active == nil {
+					return fmt.Errorf("no server is active")
+				}
+				return nil
+			})
+			l.publishOnly(qos, 200)
+			waitOutOutage(l, s.Local.Active)
+		})
+	}
+}
+
+// waitOutOutage watches the runner while no remote server is there, brings them
+// back and checks that everything arrives.
+func waitOutOutage(l *line, local *v1alpha1.ActiveServer) {
+	t := l.t
+	t.Helper()
+	// The window fills, and from then on there is nothing to do.
+	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+600, soon))
+	failed := connectFailures(l.runner)
+	cpu, began := l.runner.CPU(), time.Now()
+	memory := l.runner.ResidentBytes()
+
+	time.Sleep(outage()) // what is measured is a rate
+
+	took := time.Since(began)
+	share := float64(l.runner.CPU()-cpu) / float64(took)
+	attempts := connectFailures(l.runner) - failed
+	t.Logf("%s without servers: %d attempts, %.2f%% of a core, memory from %d to %d KiB", took.Round(time.Second), attempts, 100*share, memory>>10, l.runner.ResidentBytes()>>10)
+	if attempts < 1 || attempts > 2*maxRoundsInAnOutage {
+		t.Errorf("%d attempts in %s, want 1 to %d", attempts, took, 2*maxRoundsInAnOutage)
+	}
+	if share > maxIdleCPU {
+		t.Errorf("the runner used %.1f%% of a core while it waited, want at most %.0f%%", 100*share, 100*maxIdleCPU)
+	}
+	if code := l.runner.Probe("/livez"); code != http.StatusOK {
+		t.Errorf("/livez says %d: a runner must not be restarted because its servers are down", code)
+	}
+	s, err := l.runner.Status()
+	must(t, err)
+	if s.Local.Active == nil || !s.Local.Active.Since.Equal(&local.Since) {
+		t.Errorf("the local session is %+v, want it up since %s", s.Local.Active, local.Since)
+	}
+	l.backup.Start()
+	l.primary.Start()
+	// The longest pause is 30 s.
+	must(t, l.publisher.StopAndDrain(wholly))
+	l.judge(l.collector.WaitAll(l.publisher.Ledger(), 45*time.Second))
+}
+
+// connectFailures is how many attempts to connect to a remote server failed.
+func connectFailures(r *mqtttest.Runner) int {
+	return int(r.Metrics().Sum("mqttbridge_connect_failures_total", "side=remote"))
+}

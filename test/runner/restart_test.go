@@ -1,0 +1,157 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+)
+
+func TestNothingIsLostWhenTheRunnerIsKilled(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			l := newLine(t)
+			l.connect()
+			l.stream(qos, 500)
+			for range 3 {
+				l.runner.Kill()
+				l.runner.Start()
+				l.flow(250)
+			}
+			l.finish()
+		})
+	}
+}
+
+func TestNothingIsLostWhenTheLocalBrokerRestarts(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			l := newLine(t)
+			l.connect()
+			l.stream(qos, 500)
+			for range 2 {
+				l.local.Restart()
+				l.flow(250)
+			}
+			l.finish()
+		})
+	}
+}
+
+func TestNothingIsLostWhenTheOnlyRemoteBrokerRestarts(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			l := newLine(t)
+			l.manifest.Spec.Remote.Backups = nil
+			l.connect()
+			l.stream(qos, 500)
+			for range 2 {
+				l.primary.Restart()
+				l.flow(250)
+			}
+			l.finish()
+		})
+	}
+}
+
+func TestSIGTERMDrainsSoThatARestartNeitherLosesNorDoubles(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			l := newLine(t)
+			l.connect()
+			l.stream(qos, 1000)
+			for range 2 {
+				code, took := l.runner.Terminate()
+				t.Logf("the runner drained in %s", took.Round(time.Millisecond))
+				if code != 0 {
+					t.Errorf("exit code %d, want 0", code)
+				}
+				if took > 5*time.Second {
+					t.Errorf("the drain took %s, want at most 5s", took)
+				}
+				l.runner.Start()
+				l.flow(500)
+			}
+			onceEach(t, l.finish())
+		})
+	}
+}
+
+func TestSIGTERMEndsARunnerWhoseServersAreDown(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.connect()
+	l.stream(1, 500)
+	l.primary.Kill()
+	l.backup.Kill()
+	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+250, soon))
+	code, took := l.runner.Terminate()
+	if code != 0 || took > 15*time.Second {
+		t.Errorf("the runner ended with %d after %s, want 0 within 15s: a drain is bounded", code, took)
+	}
+	l.backup.Start()
+	l.runner.Start()
+	l.finish()
+}
+
+func TestSIGTERMEndsARunnerWhoseServerIsFrozen(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.manifest.Spec.Remote.Backups = nil
+	l.connect()
+	l.stream(1, 500)
+	l.primary.Freeze()
+	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+250, soon))
+	if code, took := l.runner.Terminate(); code != 0 || took > 15*time.Second {
+		t.Errorf("the runner ended with %d after %s, want 0 within 15s: a drain is bounded", code, took)
+	}
+	l.primary.Thaw()
+	l.runner.Start()
+	l.finish()
+}
+
+func TestReconnectsLeakNothing(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	cutter := mqtttest.StartProxy(t, l.primary.Address(), 0)
+	l.manifest.Spec.Remote.Primary.URL, l.manifest.Spec.Remote.Backups = cutter.URL(), nil
+	retry(l.manifest, 50, 1)
+	l.connect()
+	l.stream(1, 100)
+	reconnect := func(n int) {
+		for range n {
+			before := cutter.Accepted()
+			cutter.Cut()
+			mqtttest.Eventually(t, soon, "the runner connects again", func() error {
+				if cutter.Accepted() == before {
+					return fmt.Errorf("%d connections so far", before)
+				}
+				return nil
+			})
+			l.flow(1)
+		}
+	}
+	reconnect(5) // what is made once is made
+	goroutines := l.runner.Metrics().Sum("go_goroutines")
+	files := l.runner.OpenFiles()
+	reconnect(50)
+	if now := l.runner.Metrics().Sum("go_goroutines"); goroutines == 0 || now > goroutines+3 {
+		t.Errorf("go_goroutines grew from %v to %v over 50 reconnects", goroutines, now)
+	}
+	if now := l.runner.OpenFiles(); now > files+3 {
+		t.Errorf("open files grew from %d to %d over 50 reconnects", files, now)
+	}
+	l.finish()
+}
