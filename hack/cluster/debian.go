@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// packages are what the cluster needs that is not a Go module.
+var packages = []string{
+	"conntrack",
+	"containernetworking-plugins",
+	"iproute2",
+	"iptables",
+	"mosquitto",
+	"mosquitto-clients",
+	"nftables",
+	"runc",
+}
+
+// installPackages installs the packages that are missing, and only those.
+func installPackages(ctx context.Context) error {
+	var absent []string
+	for _, name := range packages {
+		if _, err := packageVersion(ctx, name); err != nil {
+			absent = append(absent, name)
+		}
+	}
+	if len(absent) == 0 {
+		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("this is no Debian: install yourself what is named here as Debian's packages: %s", strings.Join(absent, " "))
+	}
+	progress("installing Debian packages: %s", strings.Join(absent, " "))
+	install := append([]string{"install", "--yes", "--quiet", "--no-install-recommends"}, absent...)
+	for _, args := range [][]string{{"update", "--quiet"}, install} {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if output, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, output)
+		}
+	}
+	if slices.Contains(absent, "mosquitto") {
+		return stopBrokerService(ctx)
+	}
+	return nil
+}
+
+// packageVersion is the installed version of a Debian package.
+func packageVersion(ctx context.Context, name string) (string, error) {
+	output, err := exec.CommandContext(ctx, "dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}", name).Output()
+	if err != nil {
+		return "", fmt.Errorf("look for the package %s: %w", name, err)
+	}
+	status, version, _ := bytes.Cut(output, []byte(" "))
+	if string(status) != "installed" {
+		return "", errors.New(name + " is not installed")
+	}
+	return string(version), nil
+}
+
+// stopBrokerService stops the broker that Debian starts with the package. It is
+// wanted for the image alone, and would hold MQTT's port.
+func stopBrokerService(ctx context.Context) error {
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		return execute(ctx, "systemctl", "disable", "--now", "mosquitto.service")
+	}
+	return execute(ctx, "service", "mosquitto", "stop")
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// runDown ends the cluster.
+func runDown(ctx context.Context) error {
+	if err := checkMachine(); err != nil {
+		return err
+	}
+	unlock, err := lock(clusterLock)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+
+	if _, err := os.Stat(stateDir); errors.Is(err, fs.ErrNotExist) {
+		progress("no cluster is there")
+		return nil
+	}
+	if err := tearDown(ctx); err != nil {
+		return err
+	}
+	progress("the cluster is gone; what was built stays in the cache")
+	return nil
+}
+
+// tearDown removes a cluster, whole or half started. It can be repeated after it
+// failed or was interrupted.
+func tearDown(ctx context.Context) error {
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		// First, or the kubelet would start again what ends.
+		{"stop the processes", func(context.Context) error { return stopProcesses() }},
+		{"stop the pods", func(context.Context) error { return stopPods() }},
+		{"unmount what pods used", func(context.Context) error { return unmountBelow(stateDir) }},
+		{"remove the pods' cgroups", func(context.Context) error { return removeCgroups() }},
+		{"remove the network", tearDownNetwork},
+		{"remove the state", func(context.Context) error { return os.RemoveAll(stateDir) }},
+	} {
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+	}
+	return nil
+}
+
+// stopProcesses ends the processes that "up" recorded, and no other.
+func stopProcesses() error {
+	processes, err := startedProcesses()
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(processes))
+	var all sync.WaitGroup
+	for i, p := range processes {
+		all.Go(func() { errs[i] = p.stop() })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// stopPods ends the shims of this cluster's containerd, which outlive it, and
+// their containers. The kernel ends all of a container with its first process.
+func stopPods() error {
+	shims, err := findShims()
+	if err != nil {
+		return err
+	}
+	for _, shim := range shims {
+		children, err := childrenOf(shim.PID)
+		if err != nil {
+			return err
+		}
+		for _, child := range children {
+			if err := syscall.Kill(child, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return err
+			}
+		}
+		// Asked to end, not killed, a shim removes its sockets.
+		if err := shim.stop(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findShims are the shims that were started for this cluster's containerd.
+func findShims() ([]process, error) {
+	boot, err := bootID()
+	if err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return nil, err
+	}
+	var shims []process
+	for _, file := range files {
+		cmdline, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		if !isShim(strings.Split(string(cmdline), "\x00")) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			return nil, err
+		}
+		started, err := startTime(pid)
+		if err != nil {
+			continue // it has ended
+		}
+		shims = append(shims, process{Name: "containerd-shim", PID: pid, StartTime: started, Boot: boot})
+	}
+	return shims, nil
+}
+
+// isShim says whether a command line is that of a shim of this cluster's
+// containerd, which passes it its own address.
+func isShim(argv []string) bool {
+	if filepath.Base(argv[0]) != "containerd-shim-runc-v2" {
+		return false
+	}
+	i := slices.Index(argv, "-address")
+	return i >= 0 && i+1 < len(argv) && argv[i+1] == containerdSocket
+}
+
+// childrenOf are a process's direct children.
+func childrenOf(pid int) ([]int, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return nil, err
+	}
+	var children []int
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, field := range strings.Fields(string(content)) {
+			child, err := strconv.Atoi(field)
+			if err != nil {
+				return nil, err
+			}
+			children = append(children, child)
+		}
+	}
+	return children, nil
+}
+
+// unmountBelow unmounts everything below dir, the innermost first.
+func unmountBelow(dir string) error {
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	targets := mountsBelow(string(mountinfo), dir)
+	for _, target := range slices.Backward(targets) {
+		// Lazily: a process that is just ending may still hold it.
+		if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) {
+			return fmt.Errorf("unmount %s: %w", target, err)
+		}
+	}
+	return nil
+}
+
+// mountsBelow are the mount points below dir, in the order in which they were mounted.
+func mountsBelow(mountinfo, dir string) []string {
+	// The kernel writes special characters of paths in octal, see proc(5).
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	var targets []string
+	for line := range strings.Lines(mountinfo) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		if target := unescape.Replace(fields[4]); strings.HasPrefix(target, dir+"/") {
+			targets = append(targets, target)
+		}
+	}
+	return targets
+}
+
+// cgroupGrace is how long the kernel may take to empty the cgroups of processes
+// that were killed.
+const cgroupGrace = 5 * time.Second
+
+// removeCgroups removes the kubelet's cgroups, on both versions of cgroups.
+func removeCgroups() error {
+	var roots []string
+	for _, pattern := range []string{"/sys/fs/cgroup/kubepods", "/sys/fs/cgroup/*/kubepods"} {
+		matches, err := filepath.Glob(pattern)
+		if err != nil {
+			return err
+		}
+		roots = append(roots, matches...)
+	}
+	for _, root := range roots {
+		for deadline := time.Now().Add(cgroupGrace); ; time.Sleep(stopPoll) {
+			err := removeCgroup(root)
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// removeCgroup removes a cgroup and those below it. Only the directories of a
+// cgroup can be removed, and its files go with them.
+func removeCgroup(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		if err := removeCgroup(filepath.Join(dir, entry.Name())); err != nil {
+			return err
+		}
+	}
+	if err := syscall.Rmdir(dir); err != nil && !errors.Is(err, syscall.ENOENT) {
+		return fmt.Errorf("remove the cgroup %s: %w", dir, err)
+	}
+	return nil
+}

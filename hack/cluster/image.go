@@ -1,0 +1,188 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// An imageSpec says what is in an image. The same files make the same image,
+// byte for byte.
+type imageSpec struct {
+	name       string
+	files      []imageFile
+	entrypoint []string
+	user       string // numeric
+}
+
+type imageFile struct {
+	source string // on this machine
+	target string // in the image, absolute
+	mode   int64
+}
+
+// runImage makes an image out of files of this machine.
+func runImage(ctx context.Context, args []string) error {
+	var (
+		spec     imageSpec
+		programs []string
+		output   string
+		load     bool
+	)
+	flags := flag.NewFlagSet("image", flag.ContinueOnError)
+	flags.StringVar(&spec.name, "name", "", "the image's full `name`, for example localhost/mqttbridge/operator:dev")
+	flags.Func("binary", "a static binary, as `SOURCE=/path/in/image`; may be repeated", func(value string) error {
+		return addFile(&spec.files, value, 0o755)
+	})
+	flags.Func("file", "another file, as `SOURCE=/path/in/image`; may be repeated", func(value string) error {
+		return addFile(&spec.files, value, 0o644)
+	})
+	flags.Func("debian-binary", "the `path` of a program of a Debian package, which is taken with its libraries; may be repeated", func(value string) error {
+		programs = append(programs, value)
+		return nil
+	})
+	flags.Func("entrypoint", "one `word` of the command that the image runs; may be repeated", func(value string) error {
+		spec.entrypoint = append(spec.entrypoint, value)
+		return nil
+	})
+	flags.StringVar(&spec.user, "user", unprivilegedUser, "the numeric `user` that the image runs as")
+	flags.StringVar(&output, "output", "", "write the image's archive to this `file`")
+	flags.BoolVar(&load, "load", false, "load the image into the cluster")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("image: unknown argument %q", flags.Arg(0))
+	}
+	if output == "" && !load {
+		return errors.New("image: say --load, --output FILE or both")
+	}
+
+	libraries, err := debianFiles(ctx, programs)
+	if err != nil {
+		return err
+	}
+	spec.files = append(spec.files, libraries...)
+	if output != "" {
+		if err := writeImage(output, spec); err != nil {
+			return err
+		}
+	}
+	if !load {
+		return nil
+	}
+	bin, err := runningBinDir()
+	if err != nil {
+		return err
+	}
+	return makeAndLoad(ctx, bin, spec)
+}
+
+func addFile(files *[]imageFile, value string, mode int64) error {
+	source, target, ok := strings.Cut(value, "=")
+	if !ok || source == "" || !path.IsAbs(target) {
+		return errors.New("want SOURCE=/path/in/image")
+	}
+	*files = append(*files, imageFile{source: source, target: path.Clean(target), mode: mode})
+	return nil
+}
+
+// writeImage writes an image's archive in Docker's format.
+func writeImage(archive string, spec imageSpec) error {
+	// Strict: a name without a registry would be taken for one of a public registry's.
+	tag, err := name.NewTag(spec.name, name.StrictValidation)
+	if err != nil {
+		return err
+	}
+	image, err := makeImage(spec)
+	if err != nil {
+		return fmt.Errorf("make the image %s: %w", spec.name, err)
+	}
+	return tarball.WriteToFile(archive, tag, image)
+}
+
+func makeImage(spec imageSpec) (v1.Image, error) {
+	if len(spec.files) == 0 || len(spec.entrypoint) == 0 {
+		return nil, errors.New("an image needs files and an entrypoint")
+	}
+	content, err := layer(spec.files)
+	if err != nil {
+		return nil, err
+	}
+	image, err := mutate.AppendLayers(empty.Image, static.NewLayer(content, types.DockerUncompressedLayer))
+	if err != nil {
+		return nil, err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.Architecture = runtime.GOARCH
+	config.OS = "linux"
+	config.Config = v1.Config{
+		Entrypoint: spec.entrypoint,
+		User:       spec.user,
+		Env:        []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		WorkingDir: "/",
+	}
+	return mutate.ConfigFile(image, config)
+}
+
+// layer is a tar of the files and the directories above them, sorted, owned by
+// root and without the time of this machine.
+func layer(files []imageFile) ([]byte, error) {
+	byTarget := map[string]imageFile{}
+	directories := map[string]bool{}
+	for _, file := range files {
+		byTarget[file.target] = file
+		for dir := path.Dir(file.target); dir != "/"; dir = path.Dir(dir) {
+			directories[dir] = true
+		}
+	}
+
+	var content bytes.Buffer
+	writer := tar.NewWriter(&content)
+	for _, dir := range slices.Sorted(maps.Keys(directories)) {
+		header := tar.Header{Typeflag: tar.TypeDir, Name: dir[1:] + "/", Mode: 0o755, ModTime: time.Unix(0, 0)}
+		if err := writer.WriteHeader(&header); err != nil {
+			return nil, err
+		}
+	}
+	for _, target := range slices.Sorted(maps.Keys(byTarget)) {
+		file := byTarget[target]
+		data, err := os.ReadFile(file.source)
+		if err != nil {
+			return nil, err
+		}
+		header := tar.Header{Typeflag: tar.TypeReg, Name: target[1:], Size: int64(len(data)), Mode: file.mode, ModTime: time.Unix(0, 0)}
+		if err := writer.WriteHeader(&header); err != nil {
+			return nil, err
+		}
+		if _, err := writer.Write(data); err != nil {
+			return nil, err
+		}
+	}
+	if err := writer.Close(); err != nil {
+		return nil, err
+	}
+	return content.Bytes(), nil
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// logTail is how many lines of a log are shown.
+const logTail = 60
+
+func logPath(name string) string {
+	return filepath.Join(logDir, name+".log")
+}
+
+// runLogs prints where the logs are, or the end of the named one.
+func runLogs(names []string) error {
+	if len(names) == 0 {
+		paths, err := filepath.Glob(logPath("*"))
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			fmt.Println(path)
+		}
+		return nil
+	}
+	for _, name := range names {
+		content, err := os.ReadFile(logPath(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("no log of %q; \"logs\" alone lists them", name)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s:\n%s", logPath(name), lastLines(content, logTail))
+	}
+	return nil
+}
+
+func lastLines(content []byte, n int) []byte {
+	lines := bytes.SplitAfter(content, []byte("\n"))
+	// What follows the last line break is empty and no line.
+	return bytes.Join(lines[max(0, len(lines)-1-n):], nil)
+}
