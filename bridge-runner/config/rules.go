@@ -1,0 +1,154 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/topic"
+)
+
+// Rule is a compiled rule of a direction.
+type Rule struct {
+	// Filter is what is subscribed to.
+	Filter topic.Filter
+	// Mapping gives the topic to publish under.
+	Mapping topic.Mapping
+	// QoS is the highest QoS of these messages, 0 to 2.
+	QoS byte
+	// Retain says what becomes of the retain flag.
+	Retain v1alpha1.RetainPolicy
+	// Exclude holds the filters of messages that do not go over.
+	Exclude []topic.Filter
+}
+
+// Excludes reports whether messages with this topic do not go over.
+func (r *Rule) Excludes(name string) bool {
+	for i := range r.Exclude {
+		if r.Exclude[i].Match(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Rules compiles rules that [Validate] has accepted.
+func Rules(rules []v1alpha1.Rule) ([]Rule, error) {
+	out := make([]Rule, len(rules))
+	for i := range rules {
+		r, err := compile(&rules[i], field.NewPath("rules").Index(i))
+		if err != nil {
+			return nil, err.ToAggregate()
+		}
+		out[i] = r
+	}
+	return out, nil
+}
+
+// compile takes a rule with or without its defaults.
+func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
+	var errs field.ErrorList
+	out := Rule{QoS: byte(v1alpha1.DefaultQoS), Retain: v1alpha1.RetainKeep}
+	filter := path.Child("filter")
+	f, err := topic.ParseFilter(r.Filter)
+	switch {
+	case r.Filter == "":
+		errs = append(errs, field.Required(filter, "every rule needs a topic filter, such as sensors/#"))
+	case len(r.Filter) > maxFilter:
+		errs = append(errs, field.TooLong(filter, r.Filter, maxFilter))
+	case err != nil:
+		errs = append(errs, field.Invalid(filter, r.Filter, err.Error()))
+	case strings.HasPrefix(r.Filter, "$share/"):
+		errs = append(errs, field.Invalid(filter, r.Filter, "shared subscriptions are not part of MQTT 3.1.1 and not supported; write the filter without $share/group/"))
+	}
+	if len(errs) > 0 {
+		return out, errs
+	}
+	out.Filter = f
+	template := r.Topic
+	if template == "" {
+		template = v1alpha1.DefaultTopic
+	}
+	if len(template) > maxFilter {
+		errs = append(errs, field.TooLong(path.Child("topic"), r.Topic, maxFilter))
+	}
+	if out.Mapping, err = topic.ParseMapping(f, template); err != nil {
+		errs = append(errs, field.Invalid(path.Child("topic"), r.Topic, err.Error()))
+	}
+	if r.QoS != nil {
+		if *r.QoS < 0 || *r.QoS > 2 {
+			errs = append(errs, field.NotSupported(path.Child("qos"), *r.QoS, []string{"0", "1", "2"}))
+		}
+		out.QoS = byte(*r.QoS & 3)
+	}
+	if r.Retain != nil {
+		errs = append(errs, oneOf(path.Child("retain"), *r.Retain, v1alpha1.RetainKeep, v1alpha1.RetainClear, v1alpha1.RetainSet)...)
+		out.Retain = *r.Retain
+	}
+	errs = append(errs, tooMany(path.Child("exclude"), len(r.Exclude), maxExcludes)...)
+	for _, e := range r.Exclude {
+		x, err := topic.ParseFilter(e)
+		switch {
+		case len(e) > maxFilter:
+			errs = append(errs, field.TooLong(path.Child("exclude"), e, maxFilter))
+		case err != nil:
+			errs = append(errs, field.Invalid(path.Child("exclude"), e, err.Error()))
+		default:
+			out.Exclude = append(out.Exclude, x)
+		}
+	}
+	return out, errs
+}
+
+func validateRules(rules []v1alpha1.Rule, path *field.Path) field.ErrorList {
+	errs := tooMany(path, len(rules), maxRules)
+	for i := range rules {
+		_, ruleErrs := compile(&rules[i], path.Index(i))
+		errs = append(errs, ruleErrs...)
+	}
+	return errs
+}
+
+// validateLoops refuses a forward and a subscription that feed each other: a
+// message that the forward publishes on the remote side would come back by the
+// subscription, and go out by the forward again, without end.
+func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
+	forwards, err := Rules(s.Forwards)
+	if err != nil {
+		return nil // said by validateRules
+	}
+	subscriptions, err := Rules(s.Subscriptions)
+	if err != nil {
+		return nil
+	}
+	var errs field.ErrorList
+	for i := range subscriptions {
+		for j := range forwards {
+			if feeds(&forwards[j], &subscriptions[i]) && feeds(&subscriptions[i], &forwards[j]) {
+				errs = append(errs, field.Invalid(path.Child("subscriptions").Index(i), s.Subscriptions[i].Filter, fmt.Sprintf(
+					"messages would go round in a loop with forwards[%d] (filter %q): each takes in what the other publishes; change a filter or topic, or exclude the other's topics in one of them",
+					j, s.Forwards[j].Filter)))
+			}
+		}
+	}
+	return errs
+}
+
+// feeds reports whether what from publishes can be taken in by to.
+func feeds(from, to *Rule) bool {
+	output := from.Mapping.Output()
+	if !output.Overlaps(to.Filter) {
+		return false
+	}
+	for _, x := range to.Exclude {
+		if x.Covers(output) {
+			return false
+		}
+	}
+	return true
+}

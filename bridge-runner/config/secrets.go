@@ -1,0 +1,133 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// The keys of referenced Secrets and ConfigMaps.
+const (
+	KeyUsername = "username"
+	KeyPassword = "password"
+	KeyCA       = "ca.crt"
+	KeyCert     = "tls.crt"
+	KeyKey      = "tls.key"
+)
+
+// maxSecretBytes bounds what is read of one key: Kubernetes stores 1 MiB at most.
+const maxSecretBytes = 1 << 20
+
+// Secrets reads referenced Secrets and ConfigMaps from a directory, where
+// <name>/<key> holds the value of a key. They are read at each call, so a changed
+// file takes effect with the next connection.
+type Secrets struct {
+	dir string
+}
+
+// NewSecrets returns the secrets in dir. dir may be empty where the manifest
+// refers to none.
+func NewSecrets(dir string) Secrets { return Secrets{dir} }
+
+// ReferenceError is a referenced Secret or ConfigMap that is missing or cannot be
+// used.
+type ReferenceError struct {
+	Kind, Name, Key string
+	Problem         error
+}
+
+func (e *ReferenceError) Error() string {
+	if errors.Is(e.Problem, os.ErrNotExist) {
+		return fmt.Sprintf("%s %q with key %q is missing; create it, the bridge then connects by itself", e.Kind, e.Name, e.Key)
+	}
+	return fmt.Sprintf("%s %q, key %q: %v", e.Kind, e.Name, e.Key, e.Problem)
+}
+
+func (e *ReferenceError) Unwrap() error { return e.Problem }
+
+// Credentials returns the user name and password that c names. Line ends at the
+// end of a value are not part of it.
+func (s Secrets) Credentials(c *v1alpha1.Credentials) (username, password string, err error) {
+	user, err := s.read("Secret", c.SecretRef.Name, KeyUsername)
+	if err != nil {
+		return "", "", err
+	}
+	pass, err := s.read("Secret", c.SecretRef.Name, KeyPassword)
+	if err != nil {
+		return "", "", err
+	}
+	return trimLineEnd(user), trimLineEnd(pass), nil
+}
+
+// TLS returns the TLS configuration for a server at host. t may be nil. Versions
+// before TLS 1.2 are refused.
+func (s Secrets) TLS(t *v1alpha1.TLS, host string) (*tls.Config, error) {
+	out := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if t == nil {
+		return out, nil
+	}
+	if t.ServerName != "" {
+		out.ServerName = t.ServerName
+	}
+	if ref := t.CARef; ref != nil {
+		pem, err := s.read(string(ref.Kind), ref.Name, KeyCA)
+		if err != nil {
+			return nil, err
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, &ReferenceError{string(ref.Kind), ref.Name, KeyCA, errors.New("holds no certificate in PEM form")}
+		}
+	}
+	if ref := t.CertSecretRef; ref != nil {
+		cert, err := s.read("Secret", ref.Name, KeyCert)
+		if err != nil {
+			return nil, err
+		}
+		key, err := s.read("Secret", ref.Name, KeyKey)
+		if err != nil {
+			return nil, err
+		}
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			return nil, &ReferenceError{"Secret", ref.Name, KeyCert, fmt.Errorf("%w; it and tls.key must be a certificate and its unencrypted key in PEM form", err)}
+		}
+		out.Certificates = []tls.Certificate{pair}
+	}
+	return out, nil
+}
+
+func (s Secrets) read(kind, name, key string) ([]byte, error) {
+	path := filepath.Join(s.dir, name, key)
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > maxSecretBytes {
+		err = fmt.Errorf("has more than %d bytes", maxSecretBytes)
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(path)
+	}
+	if err != nil {
+		var pathErr *os.PathError
+		if errors.As(err, &pathErr) {
+			err = pathErr.Err // the path is the container's, not the user's
+		}
+		return nil, &ReferenceError{kind, name, key, err}
+	}
+	return data, nil
+}
+
+func trimLineEnd(b []byte) string {
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return string(b)
+}

@@ -1,0 +1,235 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// Bounds of lists and strings, as in the schema.
+const (
+	maxBackups   = 15
+	maxRules     = 64
+	maxExcludes  = 32
+	maxURL       = 300
+	maxFilter    = 512
+	maxClientID  = 256
+	maxName      = 52
+	maxReference = 253
+)
+
+// Validate returns what is wrong with a manifest, nil where it can run. It
+// refuses what the CRD's schema and CEL rules refuse, in the same words, and
+// besides them what those cannot tell: forwards and subscriptions that feed each
+// other. It takes a manifest with or without its defaults.
+func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
+	var errs field.ErrorList
+	if b.APIVersion != v1alpha1.GroupVersion.String() {
+		errs = append(errs, field.NotSupported(field.NewPath("apiVersion"), b.APIVersion, []string{v1alpha1.GroupVersion.String()}))
+	}
+	if b.Kind != "MQTTBridge" {
+		errs = append(errs, field.NotSupported(field.NewPath("kind"), b.Kind, []string{"MQTTBridge"}))
+	}
+	name := field.NewPath("metadata", "name")
+	switch {
+	case b.Name == "":
+		errs = append(errs, field.Required(name, "a bridge needs a name"))
+	case len(b.Name) > maxName:
+		errs = append(errs, field.Invalid(name, b.Name, "name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"))
+	}
+	return append(errs, validateSpec(&b.Spec, field.NewPath("spec"))...)
+}
+
+func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
+	errs := validateSide(&s.Local, path.Child("local"))
+	errs = append(errs, validateSide(&s.Remote, path.Child("remote"))...)
+	for _, l := range s.Local.Servers() {
+		for _, r := range s.Remote.Servers() {
+			if l.URL != "" && l.URL == r.URL {
+				errs = append(errs, field.Invalid(path.Child("remote"), r.URL, "the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"))
+			}
+		}
+	}
+	if len(s.Forwards)+len(s.Subscriptions) == 0 {
+		errs = append(errs, field.Required(path.Child("forwards"), "a bridge needs at least one entry in forwards (local to remote) or subscriptions (remote to local)"))
+	}
+	errs = append(errs, validateRules(s.Forwards, path.Child("forwards"))...)
+	errs = append(errs, validateRules(s.Subscriptions, path.Child("subscriptions"))...)
+	if len(errs) == 0 {
+		errs = append(errs, validateLoops(s, path)...)
+	}
+	if s.Delivery != nil {
+		errs = append(errs, inRange(path.Child("delivery", "inflightWindow"), s.Delivery.InflightWindow, 1, 65535)...)
+	}
+	if s.Runner != nil {
+		errs = append(errs, oneOf(path.Child("runner", "logLevel"), s.Runner.LogLevel,
+			"", v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
+	}
+	return errs
+}
+
+var defaultBackupName = regexp.MustCompile(`^backup-[0-9]+$`)
+
+const reservedName = "the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
+
+func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
+	backups := path.Child("backups")
+	errs := tooMany(backups, len(s.Backups), maxBackups)
+	errs = append(errs, validateServer(&s.Primary, path.Child("primary"))...)
+	if defaultBackupName.MatchString(s.Primary.Name) {
+		errs = append(errs, field.Invalid(path.Child("primary", "name"), s.Primary.Name, reservedName))
+	}
+	urls, names := []string{s.Primary.URL}, []string{s.Primary.Name}
+	usesTLS := s.Primary.UsesTLS()
+	for i := range s.Backups {
+		b := &s.Backups[i]
+		errs = append(errs, validateServer(b, backups.Index(i))...)
+		if b.URL != "" && slices.Contains(urls, b.URL) {
+			errs = append(errs, field.Duplicate(backups, b.URL).WithOrigin("url"))
+			errs[len(errs)-1].Detail = "two servers of this side have the same URL; list each server once"
+		}
+		if b.Name != "" && slices.Contains(names, b.Name) {
+			errs = append(errs, field.Duplicate(backups, b.Name).WithOrigin("name"))
+			errs[len(errs)-1].Detail = "two servers of this side have the same name; give each server a name of its own"
+		}
+		if b.Name == "primary" || defaultBackupName.MatchString(b.Name) && b.Name != fmt.Sprintf("backup-%d", i+1) {
+			errs = append(errs, field.Invalid(backups, b.Name, reservedName))
+		}
+		urls, names = append(urls, b.URL), append(names, b.Name)
+		usesTLS = usesTLS || b.UsesTLS()
+	}
+	if s.TLS != nil && !usesTLS {
+		errs = append(errs, field.Invalid(path.Child("tls"), s.Primary.URL, "tls is set but no server of this side has a TLS URL; write mqtts:// in the URLs or remove tls"))
+	}
+	if s.ProtocolVersion != nil {
+		errs = append(errs, oneOf(path.Child("protocolVersion"), *s.ProtocolVersion, v1alpha1.ProtocolVersion311)...)
+	}
+	if len(s.ClientID) > maxClientID {
+		errs = append(errs, field.TooLong(path.Child("clientID"), s.ClientID, maxClientID))
+	}
+	errs = append(errs, inRange(path.Child("keepAliveSeconds"), s.KeepAliveSeconds, 1, 65535)...)
+	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
+	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
+	return append(errs, validateFailover(s.Failover, path.Child("failover"))...)
+}
+
+func validateFailover(f *v1alpha1.Failover, path *field.Path) field.ErrorList {
+	if f == nil {
+		return nil
+	}
+	errs := inRange(path.Child("connectTimeoutSeconds"), f.ConnectTimeoutSeconds, 1, 300)
+	errs = append(errs, inRange(path.Child("pingTimeoutSeconds"), f.PingTimeoutSeconds, 1, 300)...)
+	errs = append(errs, inRange(path.Child("ackTimeoutSeconds"), f.AckTimeoutSeconds, 1, 3600)...)
+	if r := f.Retry; r != nil {
+		retry := path.Child("retry")
+		errs = append(errs, inRange(retry.Child("initialMilliseconds"), r.InitialMilliseconds, 50, 60000)...)
+		errs = append(errs, inRange(retry.Child("maxSeconds"), r.MaxSeconds, 1, 3600)...)
+		if r.InitialMilliseconds != nil && r.MaxSeconds != nil && int64(*r.InitialMilliseconds) > int64(*r.MaxSeconds)*1000 {
+			errs = append(errs, field.Invalid(retry.Child("initialMilliseconds"), *r.InitialMilliseconds, "initialMilliseconds must not exceed maxSeconds; lower it or raise maxSeconds"))
+		}
+	}
+	return errs
+}
+
+var (
+	serverName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	objectName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+	hostName   = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$`)
+)
+
+func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if s.Name != "" && (len(s.Name) > 63 || !serverName.MatchString(s.Name)) {
+		errs = append(errs, field.Invalid(path.Child("name"), s.Name, "a server's name consists of lower case letters, digits and '-', and starts and ends with a letter or digit"))
+	}
+	url := path.Child("url")
+	switch {
+	case s.URL == "":
+		errs = append(errs, field.Required(url, "every server needs a URL, such as mqtt://broker.example:1883"))
+	case len(s.URL) > maxURL:
+		errs = append(errs, field.TooLong(url, s.URL, maxURL))
+	default:
+		if _, err := ParseURL(s.URL); err != nil {
+			errs = append(errs, field.Invalid(url, redact(s.URL), err.Error()))
+		}
+	}
+	if s.TLS != nil && !s.UsesTLS() {
+		errs = append(errs, field.Invalid(path.Child("tls"), redact(s.URL), "tls is set but the server's URL is not a TLS one; write mqtts:// in the URL or remove tls"))
+	}
+	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
+	return append(errs, validateTLS(s.TLS, path.Child("tls"))...)
+}
+
+// redact hides what may be a password in a URL that is refused for holding one.
+func redact(url string) string {
+	if at := strings.LastIndex(url, "@"); at >= 0 {
+		return "...@" + url[at+1:]
+	}
+	return url
+}
+
+func validateCredentials(c *v1alpha1.Credentials, path *field.Path) field.ErrorList {
+	if c == nil {
+		return nil
+	}
+	return validateReference(c.SecretRef.Name, path.Child("secretRef", "name"))
+}
+
+func validateTLS(t *v1alpha1.TLS, path *field.Path) field.ErrorList {
+	if t == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	if t.CARef != nil {
+		errs = append(errs, oneOf(path.Child("caRef", "kind"), t.CARef.Kind, v1alpha1.CAKindConfigMap, v1alpha1.CAKindSecret)...)
+		errs = append(errs, validateReference(t.CARef.Name, path.Child("caRef", "name"))...)
+	}
+	if t.CertSecretRef != nil {
+		errs = append(errs, validateReference(t.CertSecretRef.Name, path.Child("certSecretRef", "name"))...)
+	}
+	if t.ServerName != "" && (len(t.ServerName) > maxReference || !hostName.MatchString(t.ServerName)) {
+		errs = append(errs, field.Invalid(path.Child("serverName"), t.ServerName, "serverName is a host name such as broker.example, without scheme or port"))
+	}
+	return errs
+}
+
+// validateReference also keeps a name from pointing outside of the directory of
+// secrets: objectName has no slash and does not start with a dot.
+func validateReference(name string, path *field.Path) field.ErrorList {
+	switch {
+	case name == "":
+		return field.ErrorList{field.Required(path, "the reference needs a name")}
+	case len(name) > maxReference || !objectName.MatchString(name):
+		return field.ErrorList{field.Invalid(path, name, "name must be that of a Kubernetes object: lower case letters, digits, '-' and '.'")}
+	}
+	return nil
+}
+
+func tooMany(path *field.Path, n, most int) field.ErrorList {
+	if n <= most {
+		return nil
+	}
+	return field.ErrorList{field.TooMany(path, n, most)}
+}
+
+func inRange(path *field.Path, v *int32, low, high int32) field.ErrorList {
+	if v == nil || *v >= low && *v <= high {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, *v, fmt.Sprintf("must be from %d to %d", low, high))}
+}
+
+func oneOf[T ~string](path *field.Path, v T, allowed ...T) field.ErrorList {
+	if slices.Contains(allowed, v) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(path, v, allowed)}
+}

@@ -1,0 +1,120 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bridge-runner runs one MQTT bridge from its MQTTBridge manifest: in a
+// pod, in a container or at an edge without Kubernetes.
+//
+// It exits with 0 after SIGTERM or SIGINT, when what was in flight has been
+// delivered, with 1 where it cannot run, and with 2 where it is called wrongly.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+)
+
+// headerTimeout bounds the reading of an HTTP request's header.
+const headerTimeout = 5 * time.Second
+
+type options struct {
+	bridge, secrets, listen string
+	kubernetes              bool
+}
+
+func main() {
+	opts, err := parseFlags(os.Args[1:], os.Stderr)
+	if err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := run(ctx, opts); err != nil {
+		fmt.Fprintln(os.Stderr, "bridge-runner:", err)
+		os.Exit(1)
+	}
+}
+
+func parseFlags(args []string, usage io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("bridge-runner", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.StringVar(&o.bridge, "bridge", "", "the `file` with the MQTTBridge manifest (required)")
+	flags.StringVar(&o.secrets, "secrets", "", "the `directory` in which <name>/<key> holds the Secrets and ConfigMaps that the manifest refers to")
+	flags.StringVar(&o.listen, "listen", ":8080", "the `address` that serves /metrics, /status, /livez and /readyz")
+	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report to the status of the MQTTBridge in this cluster; the environment variable POD_NAME names the pod")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if o.bridge == "" || flags.NArg() > 0 {
+		_, _ = fmt.Fprintln(usage, "bridge-runner: --bridge is required, and there are no arguments but flags")
+		flags.Usage()
+		return o, errors.New("usage")
+	}
+	return o, nil
+}
+
+// run runs the bridge until the context ends, and drains.
+func run(ctx context.Context, opts options) error {
+	bridge, err := config.Load(opts.bridge)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(bridge)}))
+	metrics := report.NewMetrics()
+	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
+	b, err := newBridge(bridge, config.NewSecrets(opts.secrets), state, metrics, log)
+	if err != nil {
+		return err
+	}
+
+	listener, err := net.Listen("tcp", opts.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	server := &http.Server{Handler: report.Handler(state, metrics, ctx.Done()), ReadHeaderTimeout: headerTimeout}
+	defer func() { _ = server.Close() }()
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("serving metrics and health has ended", "error", err)
+		}
+	}()
+
+	if opts.kubernetes {
+		k, err := report.NewKubernetes(bridge, log)
+		if err != nil {
+			return err
+		}
+		reporting, stop := context.WithCancel(context.Background())
+		defer stop()
+		go k.Run(reporting, state)
+	}
+	log.Info("starting", "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", listener.Addr().String())
+	b.run(ctx)
+	return nil
+}
+
+func logLevel(bridge *v1alpha1.MQTTBridge) slog.Level {
+	var level slog.Level
+	// Load has validated and defaulted it; slog knows the same words.
+	if err := level.UnmarshalText([]byte(bridge.Spec.Runner.LogLevel)); err != nil {
+		return slog.LevelInfo
+	}
+	return level
+}

@@ -1,0 +1,147 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
+)
+
+const namespace = "mqttbridge"
+
+// Directions of messages, the values of the label direction.
+const (
+	LocalToRemote = "local_to_remote"
+	RemoteToLocal = "remote_to_local"
+)
+
+// Metrics are the metrics of one runner.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	forwarded, bytes, dropped, resent, redelivered *prometheus.CounterVec
+	held, inflight                                 *prometheus.GaugeVec
+	latency                                        *prometheus.HistogramVec
+
+	connected, active   *prometheus.GaugeVec
+	failovers, attempts *prometheus.CounterVec
+	switchDuration      *prometheus.HistogramVec
+}
+
+// NewMetrics returns the metrics of a runner, all of them registered.
+func NewMetrics() *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64, label string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, []string{label})
+	}
+	m := &Metrics{
+		registry:    prometheus.NewRegistry(),
+		forwarded:   counter("messages_forwarded_total", "Messages acknowledged by the destination, at QoS 0 written to it.", "direction"),
+		bytes:       counter("forwarded_bytes_total", "Payload bytes of the messages forwarded.", "direction"),
+		dropped:     counter("messages_dropped_total", "Messages not forwarded, by cause.", "direction", "cause"),
+		resent:      counter("messages_resent_total", "Messages sent again after a connection was lost. Those that the lost server had taken arrive twice.", "direction"),
+		redelivered: counter("messages_redelivered_total", "Messages that the source sent again while they were held, and that were not forwarded twice.", "direction"),
+		held:        gauge("held_messages", "Messages taken in and not acknowledged by the destination.", "direction"),
+		inflight:    gauge("inflight_messages", "QoS 1 and 2 messages sent to the destination and not acknowledged.", "direction"),
+		latency:     histogram("forwarding_latency_seconds", "From a message's arrival to its acknowledgement by the destination.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
+		connected:   gauge("connected", "Whether a server of the side is connected.", "side"),
+		active:      gauge("active_server", "Whether the server is the one in use.", "side", "server"),
+		failovers:   counter("failovers_total", "Switches from one server of the side to another, by why the first was lost.", "side", "cause"),
+		attempts:    counter("connection_failures_total", "Attempts to connect that failed, by reason.", "side", "server", "reason"),
+		switchDuration: histogram("switch_duration_seconds", "From noticing that the server in use is lost until one is connected again.",
+			prometheus.ExponentialBuckets(0.001, 2.5, 14), "side"),
+	}
+	m.registry.MustRegister(m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.held, m.inflight, m.latency,
+		m.connected, m.active, m.failovers, m.attempts, m.switchDuration,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// sideMetrics are the metrics of one side.
+type sideMetrics struct {
+	connectedGauge prometheus.Gauge
+	active         *prometheus.GaugeVec
+	failovers      *prometheus.CounterVec
+	attempts       *prometheus.CounterVec
+	switchDuration prometheus.Observer
+}
+
+func (m *Metrics) side(name string) sideMetrics {
+	label := prometheus.Labels{"side": name}
+	return sideMetrics{
+		connectedGauge: m.connected.With(label),
+		active:         m.active.MustCurryWith(label),
+		failovers:      m.failovers.MustCurryWith(label),
+		attempts:       m.attempts.MustCurryWith(label),
+		switchDuration: m.switchDuration.With(label),
+	}
+}
+
+// init makes the gauges of all servers visible.
+func (m *sideMetrics) init(endpoints []v1alpha1.EndpointStatus) {
+	m.connectedGauge.Set(0)
+	for i := range endpoints {
+		m.active.WithLabelValues(endpoints[i].Name).Set(0)
+	}
+}
+
+func (m *sideMetrics) connected(server string) {
+	m.connectedGauge.Set(1)
+	m.active.WithLabelValues(server).Set(1)
+}
+
+func (m *sideMetrics) disconnected(server string) {
+	m.connectedGauge.Set(0)
+	m.active.WithLabelValues(server).Set(0)
+}
+
+// meter counts what one direction's pipe does.
+type meter struct {
+	forwarded, bytes, resent, redelivered prometheus.Counter
+	dropped                               *prometheus.CounterVec
+	held, inflight                        prometheus.Gauge
+	latency                               prometheus.Observer
+}
+
+// Meter returns the meter of a direction.
+func (m *Metrics) Meter(direction string) delivery.Meter {
+	label := prometheus.Labels{"direction": direction}
+	return &meter{
+		forwarded:   m.forwarded.With(label),
+		bytes:       m.bytes.With(label),
+		resent:      m.resent.With(label),
+		redelivered: m.redelivered.With(label),
+		dropped:     m.dropped.MustCurryWith(label),
+		held:        m.held.With(label),
+		inflight:    m.inflight.With(label),
+		latency:     m.latency.With(label),
+	}
+}
+
+func (m *meter) Forwarded(bytes int, latency time.Duration) {
+	m.forwarded.Inc()
+	m.bytes.Add(float64(bytes))
+	m.latency.Observe(latency.Seconds())
+}
+
+func (m *meter) Dropped(cause string) { m.dropped.WithLabelValues(cause).Inc() }
+
+func (m *meter) Resent() { m.resent.Inc() }
+
+func (m *meter) Redelivered() { m.redelivered.Inc() }
+
+func (m *meter) Held(messages, inflight int) {
+	m.held.Set(float64(messages))
+	m.inflight.Set(float64(inflight))
+}

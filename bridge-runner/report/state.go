@@ -1,0 +1,166 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package report tells the world what a runner does: by its status, its metrics
+// and, in a cluster, by the status of its MQTTBridge.
+//
+// It promises that a status changes on transitions only, never with time alone,
+// that a report to Kubernetes never holds up the data path, and that it is made
+// at once on the first transition and at most once a second after that.
+package report
+
+import (
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
+
+// State is what a runner sees of both sides.
+type State struct {
+	Local, Remote *Side
+
+	start   metav1.Time
+	pod     string
+	mu      sync.Mutex
+	changed chan struct{} // holds one token while there is something unreported
+}
+
+// NewState returns the state of a bridge before its first attempt. pod is the name
+// of the runner's pod, empty outside of a cluster.
+func NewState(bridge *v1alpha1.MQTTBridge, pod string, metrics *Metrics) *State {
+	st := &State{start: metav1.Now(), pod: pod, changed: make(chan struct{}, 1)}
+	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
+	st.Remote = newSide(st, bridge.Spec.Remote.Servers(), metrics.side("remote"))
+	st.notify() // that there is a runner is news
+	return st
+}
+
+// Changed receives after the state has changed.
+func (st *State) Changed() <-chan struct{} { return st.changed }
+
+func (st *State) notify() {
+	select {
+	case st.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Status returns what the runner owns of the bridge's status.
+func (st *State) Status() v1alpha1.MQTTBridgeStatus {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return v1alpha1.MQTTBridgeStatus{
+		Runner: &v1alpha1.RunnerStatus{Pod: st.pod, StartTime: st.start},
+		Local:  st.Local.status.DeepCopy(),
+		Remote: st.Remote.status.DeepCopy(),
+	}
+}
+
+// Side observes one side. It implements link.Observer.
+type Side struct {
+	state   *State
+	metrics sideMetrics
+	status  v1alpha1.SideStatus
+
+	// The server that was in use before, why and when it was lost.
+	lost       int
+	lostReason string
+	lostAt     time.Time
+}
+
+// never is the place of no server.
+const never = -1
+
+func newSide(st *State, servers []v1alpha1.Server, metrics sideMetrics) *Side {
+	s := &Side{state: st, metrics: metrics, lost: never}
+	for i := range servers {
+		s.status.Endpoints = append(s.status.Endpoints, v1alpha1.EndpointStatus{
+			Name: servers[i].Name, URL: servers[i].URL, State: v1alpha1.EndpointStandby, Since: st.start,
+		})
+	}
+	metrics.init(s.status.Endpoints)
+	return s
+}
+
+// Connected implements link.Observer.
+func (s *Side) Connected(server int, at time.Time) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	e := &s.status.Endpoints[server]
+	e.State, e.Since, e.LastError = v1alpha1.EndpointActive, metav1.NewTime(at), nil
+	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.Role(server), Since: metav1.NewTime(at)}
+	s.metrics.connected(e.Name)
+	if s.lost != never {
+		gap := at.Sub(s.lostAt)
+		s.metrics.switchDuration.Observe(gap.Seconds())
+		if s.lost != server {
+			s.failedOver(server, at, gap)
+		}
+	}
+	s.state.notify()
+}
+
+func (s *Side) failedOver(server int, at time.Time, gap time.Duration) {
+	s.status.Failovers = ptr.To(ptr.Deref(s.status.Failovers, 0) + 1)
+	s.status.LastFailover = &v1alpha1.FailoverRecord{
+		From:                 s.status.Endpoints[s.lost].Name,
+		To:                   s.status.Endpoints[server].Name,
+		Reason:               s.lostReason,
+		Time:                 metav1.NewMicroTime(at),
+		DurationMilliseconds: ptr.To(gap.Milliseconds()),
+	}
+	s.metrics.failovers.WithLabelValues(s.lostReason).Inc()
+}
+
+// Lost implements link.Observer.
+func (s *Side) Lost(server int, err *session.Error, at time.Time) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.lost, s.lostReason, s.lostAt = server, err.Reason, at
+	s.status.Active = nil
+	s.metrics.disconnected(s.status.Endpoints[server].Name)
+	s.setFailed(server, err, at)
+}
+
+// Failed implements link.Observer.
+func (s *Side) Failed(server int, err *session.Error, at time.Time) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.metrics.attempts.WithLabelValues(s.status.Endpoints[server].Name, err.Reason).Inc()
+	s.setFailed(server, err, at)
+}
+
+// setFailed notes why a server failed. That it failed once more for the same
+// reason is no change.
+func (s *Side) setFailed(server int, err *session.Error, at time.Time) {
+	e := &s.status.Endpoints[server]
+	cause := v1alpha1.EndpointError{Reason: err.Reason, Message: truncate(err.Message)}
+	if e.State == v1alpha1.EndpointFailed && e.LastError != nil && *e.LastError == cause {
+		return
+	}
+	if e.State != v1alpha1.EndpointFailed {
+		e.State, e.Since = v1alpha1.EndpointFailed, metav1.NewTime(at)
+	}
+	e.LastError = &cause
+	s.state.notify()
+}
+
+// maxMessage is the longest message in bytes that the schema takes.
+const maxMessage = 512
+
+func truncate(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	const more = "..."
+	cut := maxMessage - len(more)
+	for cut > 0 && s[cut]&0xC0 == 0x80 { // not within a character
+		cut--
+	}
+	return s[:cut] + more
+}

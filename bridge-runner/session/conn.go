@@ -1,0 +1,176 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"bufio"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// readBuffer and writeBuffer are sizes in bytes. The client reads packet
+	// headers byte by byte and writes packets one by one; the buffers make one
+	// system call of many of those.
+	readBuffer  = 64 << 10
+	writeBuffer = 256 << 10
+	// writeChunk is how many bytes are written under one deadline.
+	writeChunk = 64 << 10
+	// closeTimeout bounds the writing of what is buffered when the connection is
+	// closed, a DISCONNECT packet most of all.
+	closeTimeout = 500 * time.Millisecond
+)
+
+// bufferedConn is a connection with buffered reads and writes. A write returns
+// when the data is buffered; what comes in while the one before is on its way is
+// sent with the next system call. It reports its first error once.
+type bufferedConn struct {
+	net.Conn
+	reader  *bufio.Reader
+	timeout time.Duration // of writing a chunk
+	onError func(error)
+
+	mu      sync.Mutex
+	changed sync.Cond
+	pending []byte // to be written next
+	err     error  // of the first failed read or write
+	closed  bool
+	flushed chan struct{} // closed when the flusher has ended
+}
+
+func newBufferedConn(conn net.Conn, writeTimeout time.Duration, onError func(error)) *bufferedConn {
+	c := &bufferedConn{
+		Conn:    conn,
+		reader:  bufio.NewReaderSize(conn, readBuffer),
+		timeout: writeTimeout,
+		onError: onError,
+		flushed: make(chan struct{}),
+	}
+	c.changed.L = &c.mu
+	go c.flush()
+	return c
+}
+
+func (c *bufferedConn) Read(p []byte) (int, error) {
+	n, err := c.reader.Read(p)
+	if err != nil {
+		c.fail(err)
+	}
+	return n, err
+}
+
+// Write buffers p whole. It blocks while the buffer is full.
+func (c *bufferedConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.pending) >= writeBuffer && c.err == nil && !c.closed {
+		c.changed.Wait()
+	}
+	return c.append(p)
+}
+
+// writeNow buffers p whole and never blocks. It is for acknowledgements, which
+// are few bytes and bounded by the number of packet identifiers.
+func (c *bufferedConn) writeNow(p []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.append(p)
+	return err
+}
+
+func (c *bufferedConn) append(p []byte) (int, error) {
+	switch {
+	case c.err != nil:
+		return 0, c.err
+	case c.closed:
+		return 0, net.ErrClosed
+	}
+	c.pending = append(c.pending, p...)
+	c.changed.Broadcast()
+	return len(p), nil
+}
+
+// SetWriteDeadline does nothing: the deadlines of writes are flush's.
+func (c *bufferedConn) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline sets the deadline of reads only.
+func (c *bufferedConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+// flush writes what is pending until the connection fails or is closed.
+func (c *bufferedConn) flush() {
+	defer close(c.flushed)
+	var spare []byte
+	for {
+		c.mu.Lock()
+		for len(c.pending) == 0 && c.err == nil && !c.closed {
+			c.changed.Wait()
+		}
+		if c.err != nil || len(c.pending) == 0 {
+			c.mu.Unlock()
+			return
+		}
+		data := c.pending
+		c.pending = spare[:0]
+		c.changed.Broadcast()
+		c.mu.Unlock()
+		if err := c.writeAll(data); err != nil {
+			c.fail(err)
+			return
+		}
+		if spare = data; cap(spare) > 2*writeBuffer {
+			spare = nil // one large packet does not keep its memory for good
+		}
+	}
+}
+
+// writeAll writes in chunks, so that a slow link has time for each of them and one
+// that takes nothing is found.
+func (c *bufferedConn) writeAll(data []byte) error {
+	for len(data) > 0 {
+		chunk := data[:min(len(data), writeChunk)]
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+			return err
+		}
+		if _, err := c.Conn.Write(chunk); err != nil {
+			return err
+		}
+		data = data[len(chunk):]
+	}
+	return nil
+}
+
+func (c *bufferedConn) fail(err error) {
+	c.mu.Lock()
+	first := c.err == nil && !c.closed
+	if c.err == nil {
+		c.err = err
+	}
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	if first {
+		c.onError(err)
+	}
+}
+
+// Close writes what is buffered, within closeTimeout, and closes the connection.
+func (c *bufferedConn) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // fails where it is closed already
+	<-c.flushed
+	return c.Conn.Close()
+}
+
+// abort closes the connection at once. Nothing is written after it has returned.
+func (c *bufferedConn) abort() {
+	c.mu.Lock()
+	c.closed = true
+	c.pending = nil
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	_ = c.Conn.Close() // nothing is to be saved
+}

@@ -1,0 +1,148 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package topic
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Mapping gives the topic under which a message goes on: a filter, and a template
+// of text, ${topic} and the captures ${1}, ${2} and so on.
+type Mapping struct {
+	filter Filter
+	parts  []part
+	whole  bool // the template is ${topic}
+}
+
+// part is a piece of a template: text, or, where text is empty, a placeholder.
+// Capture 0 is the whole topic.
+type part struct {
+	text    string
+	capture int
+}
+
+var placeholder = regexp.MustCompile(`\$\{(topic|[1-9][0-9]?)\}`)
+
+// ParseMapping compiles a template against the filter whose captures it uses. It
+// refuses wildcards, placeholders other than ${topic} and ${1} to ${99}, and
+// captures that the filter does not have.
+func ParseMapping(f Filter, template string) (Mapping, error) {
+	m := Mapping{filter: f, whole: template == "${topic}"}
+	switch {
+	case template == "":
+		return m, errors.New("a topic to publish under must not be empty")
+	case strings.ContainsAny(template, "+#"):
+		return m, errors.New("a topic to publish under has no wildcards + or #; use ${1}, ${2} for what the filter's wildcards matched")
+	case strings.ContainsRune(template, 0):
+		return m, errors.New("a topic must not hold a NUL character")
+	}
+	var text []string
+	last := 0
+	for _, at := range placeholder.FindAllStringSubmatchIndex(template, -1) {
+		text = append(text, template[last:at[0]])
+		m.addText(template[last:at[0]])
+		name := template[at[2]:at[3]]
+		capture := 0
+		if name != "topic" {
+			capture, _ = strconv.Atoi(name) // one or two digits by the expression
+		}
+		if capture > f.Wildcards() {
+			return m, fmt.Errorf("topic uses a capture that the filter does not have; ${1} is what the filter's first + or # matched, ${2} the second, and so on")
+		}
+		m.parts = append(m.parts, part{capture: capture})
+		last = at[1]
+	}
+	text = append(text, template[last:])
+	m.addText(template[last:])
+	for _, t := range text {
+		if strings.ContainsAny(t, "{}") || strings.Contains(t, "$$") || strings.HasSuffix(t, "$") {
+			return m, errors.New("the placeholders of a topic are ${topic} and ${1}, ${2} and so on; other uses of { } or a $ before another $ or at the end are not possible")
+		}
+	}
+	return m, nil
+}
+
+func (m *Mapping) addText(s string) {
+	if s != "" {
+		m.parts = append(m.parts, part{text: s})
+	}
+}
+
+// Map returns the topic under which a message that came with topic goes on. ok is
+// false where the filter does not match, or where the result is no topic name: an
+// empty or too long one.
+func (m Mapping) Map(topic string) (mapped string, ok bool) {
+	if m.whole {
+		return topic, m.filter.Match(topic)
+	}
+	var captures []string
+	if !m.filter.walk(topic, func(s string) { captures = append(captures, s) }) {
+		return "", false
+	}
+	var b strings.Builder
+	for i, p := range m.parts {
+		switch {
+		case p.text != "":
+			b.WriteString(p.text)
+			// Where # matched nothing the slash before its capture goes, so that
+			// a/# to b/${1} makes b of a, and not b/.
+			if i+1 < len(m.parts) && strings.HasSuffix(p.text, "/") && m.emptyTail(m.parts[i+1], captures) {
+				s := strings.TrimSuffix(b.String(), "/")
+				b.Reset()
+				b.WriteString(s)
+			}
+		case p.capture == 0:
+			b.WriteString(topic)
+		default:
+			b.WriteString(captures[p.capture-1])
+		}
+	}
+	return b.String(), b.Len() > 0 && b.Len() <= maxLength
+}
+
+// emptyTail reports whether p stands for a # that matched nothing.
+func (m Mapping) emptyTail(p part, captures []string) bool {
+	return p.text == "" && p.capture > 0 && p.capture == len(captures) &&
+		captures[p.capture-1] == "" && m.filter.levels[len(m.filter.levels)-1] == "#"
+}
+
+// Output returns a filter that matches every topic which the mapping can make.
+func (m Mapping) Output() Filter {
+	wildcards := make([]string, 0, m.filter.Wildcards())
+	for _, level := range m.filter.levels {
+		if isWildcard(level) {
+			wildcards = append(wildcards, level)
+		}
+	}
+	var b strings.Builder
+	for _, p := range m.parts {
+		switch {
+		case p.text != "":
+			b.WriteString(p.text)
+		case p.capture == 0:
+			b.WriteString(m.filter.String())
+		default:
+			b.WriteString(wildcards[p.capture-1])
+		}
+	}
+	// A wildcard within a level, or a # before the end, stands for more than a
+	// filter can say: widen it.
+	levels := strings.Split(b.String(), "/")
+	for i, level := range levels {
+		switch {
+		case strings.Contains(level, "#"):
+			if i == 0 && level != "#" {
+				return Filter{levels: []string{"#"}}
+			}
+			return Filter{levels: append(levels[:i:i], "#")}
+		case strings.Contains(level, "+"):
+			levels[i] = "+"
+		}
+	}
+	return Filter{levels: levels}
+}
