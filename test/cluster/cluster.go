@@ -1,0 +1,155 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cluster puts the project onto a Kubernetes cluster as a user would:
+// the operator by Helm or kustomize, brokers as Deployments, and connections to
+// their pods. The demo and the end-to-end tests share it; it needs no test
+// framework.
+//
+// The cluster is either one that the user's kubeconfig names, or the local one
+// of hack/cluster.
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// Cluster is a running Kubernetes cluster.
+type Cluster struct {
+	// Root is the project's checkout.
+	Root string
+	// Local says that the cluster is that of hack/cluster, into which images can
+	// be loaded.
+	Local bool
+	// Started says that Up started it.
+	Started bool
+	Config  *rest.Config
+	Client  kubernetes.Interface
+
+	kubectl string
+	env     []string
+	context string
+	log     io.Writer
+}
+
+// Existing is the cluster of a context of the user's kubeconfig.
+func Existing(root, contextName string, log io.Writer) (*Cluster, error) {
+	c := &Cluster{Root: root, kubectl: "kubectl", context: contextName, log: log}
+	return c, c.connect(clientcmd.NewDefaultClientConfigLoadingRules())
+}
+
+// Up starts the local cluster, or finds it running. The first time it builds
+// Kubernetes, which takes minutes; what it does is written to log.
+func Up(ctx context.Context, root string, log io.Writer) (*Cluster, error) {
+	c := &Cluster{Root: root, Local: true, log: log}
+	path, err := c.tool(ctx, "kubeconfig")
+	if err != nil {
+		return nil, err
+	}
+	_, err = os.Stat(path)
+	c.Started = errors.Is(err, os.ErrNotExist)
+	if err := c.goRun(ctx, log, "hack/cluster", "run", ".", "up"); err != nil {
+		if c.Started {
+			err = errors.Join(err, c.Down(context.WithoutCancel(ctx)))
+		}
+		return nil, fmt.Errorf("starting the local cluster: %w", err)
+	}
+	assets, err := c.tool(ctx, "assets")
+	if err != nil {
+		return nil, err
+	}
+	c.kubectl = filepath.Join(assets, "kubectl")
+	c.env = []string{"KUBECONFIG=" + path}
+	return c, c.connect(&clientcmd.ClientConfigLoadingRules{ExplicitPath: path})
+}
+
+// Down stops the local cluster.
+func (c *Cluster) Down(ctx context.Context) error {
+	return c.goRun(ctx, c.log, "hack/cluster", "run", ".", "down")
+}
+
+func (c *Cluster) connect(rules *clientcmd.ClientConfigLoadingRules) error {
+	overrides := &clientcmd.ConfigOverrides{CurrentContext: c.context}
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
+	if err != nil {
+		return fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	config.QPS, config.Burst = -1, -1 // a person's tools are not throttled
+	c.Config = config
+	c.Client, err = kubernetes.NewForConfig(config)
+	return err
+}
+
+// tool asks hack/cluster for something that it prints.
+func (c *Cluster) tool(ctx context.Context, command string) (string, error) {
+	var out bytes.Buffer
+	if err := c.goRun(ctx, &out, "hack/cluster", "run", ".", command); err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+// goRun runs the go command in a folder of the checkout.
+func (c *Cluster) goRun(ctx context.Context, out io.Writer, dir string, args ...string) error {
+	return c.run(ctx, out, "go", append([]string{"-C", filepath.Join(c.Root, dir)}, args...)...)
+}
+
+func (c *Cluster) run(ctx context.Context, out io.Writer, program string, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), c.env...)
+	cmd.Dir = c.Root
+	cmd.Stdout = out
+	var errors bytes.Buffer
+	cmd.Stderr = io.MultiWriter(c.log, &errors)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, lastLines(errors.String()))
+	}
+	return nil
+}
+
+// lastLines is what of an output belongs into an error.
+func lastLines(text string) string {
+	const most = 5
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
+}
+
+// Kubectl runs kubectl and returns what it prints.
+func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
+	return c.KubectlWithInput(ctx, "", args...)
+}
+
+// KubectlWithInput runs kubectl with a standard input, such as a manifest for
+// "apply -f -".
+func (c *Cluster) KubectlWithInput(ctx context.Context, input string, args ...string) (string, error) {
+	cmd := c.KubectlCommand(ctx, args...)
+	cmd.Stdin = strings.NewReader(input)
+	var out, errors bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errors
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errors.String()))
+	}
+	return out.String(), nil
+}
+
+// KubectlCommand is a kubectl to be started by the caller.
+func (c *Cluster) KubectlCommand(ctx context.Context, args ...string) *exec.Cmd {
+	if c.context != "" {
+		args = append([]string{"--context", c.context}, args...)
+	}
+	cmd := exec.CommandContext(ctx, c.kubectl, args...)
+	cmd.Env = append(os.Environ(), c.env...)
+	return cmd
+}

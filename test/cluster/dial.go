@@ -1,0 +1,109 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+)
+
+// DialPod opens a connection to a port of the ready pod that the selector finds,
+// by the API server's port forwarding, so that it works on any cluster.
+func (c *Cluster) DialPod(ctx context.Context, namespace, selector string, port int) (net.Conn, error) {
+	pods, err := c.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		return nil, err
+	}
+	for i := range pods.Items {
+		if ready(&pods.Items[i]) {
+			return c.forward(namespace, pods.Items[i].Name, port)
+		}
+	}
+	return nil, fmt.Errorf("no pod of %s with %s is ready", namespace, selector)
+}
+
+func ready(pod *corev1.Pod) bool {
+	if pod.DeletionTimestamp != nil {
+		return false
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodReady {
+			return condition.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func (c *Cluster) forward(namespace, pod string, port int) (net.Conn, error) {
+	transport, upgrader, err := spdy.RoundTripperFor(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	url := c.Client.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("portforward").URL()
+	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
+	connection, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := openStreams(connection, port)
+	if err != nil {
+		return nil, errors.Join(err, connection.Close())
+	}
+	return &forwarded{Stream: stream, connection: connection}, nil
+}
+
+// openStreams opens the two streams of a forwarded port: one that says what went
+// wrong, which the loss of the other says as well, and one for the data.
+func openStreams(connection httpstream.Connection, port int) (httpstream.Stream, error) {
+	headers := http.Header{}
+	headers.Set(corev1.PortHeader, strconv.Itoa(port))
+	headers.Set(corev1.PortForwardRequestIDHeader, "0")
+	headers.Set(corev1.StreamType, corev1.StreamTypeError)
+	failures, err := connection.CreateStream(headers)
+	if err != nil {
+		return nil, err
+	}
+	if err := failures.Close(); err != nil { // our direction of it
+		return nil, err
+	}
+	headers.Set(corev1.StreamType, corev1.StreamTypeData)
+	return connection.CreateStream(headers)
+}
+
+// forwarded is a forwarded port as a connection. Deadlines are not kept.
+type forwarded struct {
+	httpstream.Stream
+	connection httpstream.Connection
+}
+
+// Close ends the connection in both directions.
+func (f *forwarded) Close() error {
+	return errors.Join(f.Reset(), f.connection.Close())
+}
+
+// LocalAddr names no address: there is none.
+func (f *forwarded) LocalAddr() net.Addr { return &net.TCPAddr{} }
+
+// RemoteAddr names no address: there is none.
+func (f *forwarded) RemoteAddr() net.Addr { return &net.TCPAddr{} }
+
+// SetDeadline does nothing.
+func (f *forwarded) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (f *forwarded) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (f *forwarded) SetWriteDeadline(time.Time) error { return nil }

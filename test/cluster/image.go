@@ -1,0 +1,43 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+)
+
+// Images of the local cluster. Their names have a registry that no machine
+// resolves to another, so that none is ever pulled.
+const (
+	localOperatorImage = "localhost/mqttbridge/mqttbridge-operator:dev"
+	localBrokerImage   = "localhost/mqttbridge/broker:dev"
+)
+
+// LoadOperatorImage builds the operator and the runner from the checkout, loads
+// them into the local cluster as one image, and returns its name.
+func (c *Cluster) LoadOperatorImage(ctx context.Context) (string, error) {
+	dir, err := os.MkdirTemp("", "mqttbridge-image")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	image := []string{"run", ".", "image", "--load", "--name", localOperatorImage, "--entrypoint", "/manager"}
+	for _, binary := range []struct{ source, target string }{{".", "/manager"}, {"./bridge-runner", "/bridge-runner"}} {
+		path := filepath.Join(dir, filepath.Base(binary.target))
+		if err := c.run(ctx, c.log, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", path, binary.source); err != nil {
+			return "", err
+		}
+		image = append(image, "--binary", path+"="+binary.target)
+	}
+	return localOperatorImage, c.goRun(ctx, c.log, "hack/cluster", image...)
+}
+
+// LoadBrokerImage loads this machine's Mosquitto into the local cluster and
+// returns the image's name.
+func (c *Cluster) LoadBrokerImage(ctx context.Context) (string, error) {
+	return localBrokerImage, c.goRun(ctx, c.log, "hack/cluster", "run", ".", "image", "--load",
+		"--name", localBrokerImage, "--debian-binary", brokerProgram, "--entrypoint", brokerProgram)
+}
