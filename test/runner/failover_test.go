@@ -63,7 +63,7 @@ func killPrimary(t *testing.T, qos byte) time.Duration {
 // resent is how many messages the runner says that it sent again to the remote
 // side.
 func resent(r *mqtttest.Runner) int {
-	return int(r.Metrics().Sum("mqttbridge_messages_resent_total", "direction=forward"))
+	return int(r.Metrics().Sum("mqttbridge_messages_resent_total", "direction=local_to_remote"))
 }
 
 // checkFailover checks what the status says of one switch from primary to

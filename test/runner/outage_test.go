@@ -97,5 +97,5 @@ func waitOutOutage(l *line, local *v1alpha1.ActiveServer) {
 
 // connectFailures is how many attempts to connect to a remote server failed.
 func connectFailures(r *mqtttest.Runner) int {
-	return int(r.Metrics().Sum("mqttbridge_connect_failures_total", "side=remote"))
+	return int(r.Metrics().Sum("mqttbridge_connection_failures_total", "side=remote"))
 }

@@ -99,7 +99,7 @@ func (p *Publisher) Close() {
 // StopAndDrain ends the stream and waits until all of it is acknowledged.
 func (p *Publisher) StopAndDrain(timeout time.Duration) error {
 	p.Stop()
-	return p.wait(timeout, "all messages acknowledged", func() bool { return len(p.pending) == 0 })
+	return p.wait(timeout, "all messages acknowledged", func() bool { return uint64(len(p.acked)) == p.next-1 })
 }
 
 // WaitAcknowledged waits until n messages of the stream are acknowledged.
@@ -109,7 +109,7 @@ func (p *Publisher) WaitAcknowledged(n int, timeout time.Duration) error {
 
 // WaitDone waits until the whole of a stream with a Count is acknowledged.
 func (p *Publisher) WaitDone(timeout time.Duration) error {
-	return p.wait(timeout, "the whole stream acknowledged", func() bool { return p.finished() && len(p.pending) == 0 })
+	return p.wait(timeout, "the whole stream acknowledged", func() bool { return uint64(len(p.acked)) == p.cfg.Count })
 }
 
 // Ledger is a publisher's account.
@@ -179,12 +179,17 @@ func (p *Publisher) take() (*outgoing, bool) {
 	}
 	o := &outgoing{Message: Message{Stream: p.cfg.Stream, Seq: p.next, Sent: time.Now()}}
 	p.next++
-	if p.cfg.QoS == 0 {
-		p.acked[o.Seq] = o.Sent
-	} else {
+	if p.cfg.QoS > 0 {
 		p.pending = append(p.pending, o)
 	}
 	return o, true
+}
+
+// gone notes that a message was written, which at QoS 0 is all there is to know.
+func (p *Publisher) gone(o *outgoing) {
+	if p.cfg.QoS == 0 {
+		p.update(func() { p.acked[o.Seq] = o.Sent })
+	}
 }
 
 // settle takes a message off the pending ones.

@@ -109,6 +109,7 @@ func (p *Publisher) produce(ctx context.Context, w *writer) error {
 			if err := p.send(w, o); err != nil {
 				return err
 			}
+			p.gone(o)
 			due = due.Add(interval)
 		}
 		if err := w.flush(); err != nil {
