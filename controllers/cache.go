@@ -1,0 +1,65 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+var podKind = corev1.SchemeGroupVersion.WithKind("Pod")
+
+// CacheOptions make the cache hold what the controller needs and no more: of the
+// given namespaces (all where none is given) the bridges, their children and their
+// pods, without the fields that nothing here reads.
+func CacheOptions(namespaces []string) cache.Options {
+	ours := labels.SelectorFromSet(labels.Set{labelManagedBy: managedByName})
+	byObject := map[client.Object]cache.ByObject{
+		&v1alpha1.MQTTBridge{}: {Transform: cache.TransformStripManagedFields()},
+		&corev1.Pod{}:          {Label: ours, Transform: stripPod},
+	}
+	for _, kind := range childKinds {
+		byObject[kind.object] = cache.ByObject{Label: ours, Transform: stripOthersFields}
+	}
+	options := cache.Options{
+		ByObject: byObject,
+		// What is not listed above is not to be read through the cache: it would
+		// watch all objects of the kind.
+		ReaderFailOnMissingInformer: true,
+	}
+	if len(namespaces) > 0 {
+		options.DefaultNamespaces = map[string]cache.Config{}
+		for _, namespace := range namespaces {
+			options.DefaultNamespaces[namespace] = cache.Config{}
+		}
+	}
+	return options
+}
+
+// stripPod keeps a pod's metadata and status.
+func stripPod(obj any) (any, error) {
+	if pod, ok := obj.(*corev1.Pod); ok {
+		pod.ManagedFields = nil
+		pod.Spec = corev1.PodSpec{}
+	}
+	return obj, nil
+}
+
+// stripOthersFields keeps, of a child's managed fields, what the operator applied:
+// upToDate compares with it.
+func stripOthersFields(obj any) (any, error) {
+	if o, ok := obj.(client.Object); ok {
+		o.SetManagedFields(slices.DeleteFunc(o.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool {
+			return e.Manager != FieldOwner || e.Operation != metav1.ManagedFieldsOperationApply
+		}))
+	}
+	return obj, nil
+}

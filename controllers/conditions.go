@@ -1,0 +1,246 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// derive computes the conditions of a bridge from what was observed. It is pure and
+// starts afresh each time; of the old conditions only the time of the last
+// transition is kept, where the status has not changed.
+//
+// Degraded is Unknown while a side has no server and the other is not on a backup:
+// whether the bridge will run on a primary or a backup is open then.
+func derive(o *observation, now time.Time) []metav1.Condition {
+	local, remote := o.sides()
+	conditions := []metav1.Condition{
+		ready(o),
+		connected(o, v1alpha1.ConditionLocalConnected, local),
+		connected(o, v1alpha1.ConditionRemoteConnected, remote),
+		degraded(o, local, remote),
+	}
+	if c := stalled(o); c != nil {
+		conditions = append(conditions, *c)
+	} else if c := reconciling(o); c != nil {
+		conditions = append(conditions, *c)
+	}
+	for i := range conditions {
+		c := &conditions[i]
+		c.ObservedGeneration = o.bridge.Generation
+		c.LastTransitionTime = metav1.NewTime(now)
+		if old := meta.FindStatusCondition(o.bridge.Status.Conditions, c.Type); old != nil && old.Status == c.Status {
+			c.LastTransitionTime = old.LastTransitionTime
+		}
+	}
+	return conditions
+}
+
+func ready(o *observation) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse}
+	if o.suspended() {
+		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
+		return c
+	}
+	pod := o.reportingPod()
+	if pod == nil {
+		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
+		return c
+	}
+	if trouble := podTrouble(pod); trouble != "" {
+		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, trouble
+		return c
+	}
+	status := &o.bridge.Status
+	local, remote := activeOf(status.Local), activeOf(status.Remote)
+	switch {
+	case local == nil:
+		c.Reason = v1alpha1.ReasonNotConnected
+		c.Message = fmt.Sprintf(msgNotConnected, "local", sideMessage(status.Local))
+	case remote == nil:
+		c.Reason = v1alpha1.ReasonNotConnected
+		c.Message = fmt.Sprintf(msgNotConnected, "remote", sideMessage(status.Remote))
+	default:
+		c.Status = metav1.ConditionTrue
+		c.Reason = v1alpha1.ReasonForwarding
+		c.Message = fmt.Sprintf(msgForwarding, local.Name, local.URL, remote.Name, remote.URL)
+	}
+	return c
+}
+
+// noReportMessage says what there is instead of a report.
+func noReportMessage(o *observation) string {
+	pod := o.currentPod()
+	if pod == nil {
+		return fmt.Sprintf(msgNoPod, childName(o.bridge.Name))
+	}
+	if trouble := podTrouble(pod); trouble != "" {
+		return trouble
+	}
+	return fmt.Sprintf(msgPodNoReport, pod.Name)
+}
+
+// connected is True while the side has a server. Its reason is that of the failed
+// server of the highest priority, and its message names every failed one.
+func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) metav1.Condition {
+	c := metav1.Condition{Type: conditionType, Status: metav1.ConditionFalse}
+	switch {
+	case o.reportingPod() == nil && o.suspended():
+		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
+	case o.reportingPod() == nil:
+		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
+	case activeOf(side) != nil:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonConnected, sideMessage(side)
+	default:
+		c.Reason, c.Message = v1alpha1.ReasonConnecting, sideMessage(side)
+		if failed := failedServers(side); len(failed) > 0 && failed[0].LastError != nil {
+			c.Reason = failed[0].LastError.Reason
+		}
+	}
+	return c
+}
+
+// failedServers are those that have failed since they were last connected, in their
+// order.
+func failedServers(side *v1alpha1.SideStatus) []v1alpha1.EndpointStatus {
+	if side == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(side.Endpoints), func(e v1alpha1.EndpointStatus) bool {
+		return e.State == v1alpha1.EndpointActive || (e.State != v1alpha1.EndpointFailed && e.LastError == nil)
+	})
+}
+
+// sideMessage names the server in use and every failed one.
+func sideMessage(side *v1alpha1.SideStatus) string {
+	failed := failedServers(side)
+	var parts []string
+	switch active := activeOf(side); {
+	case active != nil:
+		parts = append(parts, fmt.Sprintf(msgConnectedTo, active.Name, active.URL))
+	case len(failed) == 0:
+		parts = append(parts, msgConnecting)
+	default:
+		parts = append(parts, msgNothingReached)
+	}
+	for _, e := range failed {
+		if e.LastError == nil {
+			parts = append(parts, fmt.Sprintf(msgServerFailedNo, e.Name, e.URL))
+			continue
+		}
+		parts = append(parts, fmt.Sprintf(msgServerFailed, e.Name, e.URL, e.LastError.Reason, e.LastError.Message))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionDegraded, Status: metav1.ConditionUnknown}
+	var onBackup []string
+	for _, side := range []struct {
+		name   string
+		active *v1alpha1.ActiveServer
+	}{{"local", activeOf(local)}, {"remote", activeOf(remote)}} {
+		if side.active != nil && side.active.Role != v1alpha1.Role(0) {
+			onBackup = append(onBackup, fmt.Sprintf(msgOnBackup, side.name, side.active.Name, side.active.URL))
+		}
+	}
+	switch {
+	case o.reportingPod() == nil && o.suspended():
+		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
+	case o.reportingPod() == nil:
+		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
+	case len(onBackup) > 0:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup, strings.Join(onBackup, "; ")
+	case activeOf(local) == nil:
+		c.Reason, c.Message = v1alpha1.ReasonNotConnected, fmt.Sprintf(msgNotConnected, "local", sideMessage(local))
+	case activeOf(remote) == nil:
+		c.Reason, c.Message = v1alpha1.ReasonNotConnected, fmt.Sprintf(msgNotConnected, "remote", sideMessage(remote))
+	default:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary, msgOnPrimary
+	}
+	return c
+}
+
+// stalled is nil where nobody has to act.
+func stalled(o *observation) *metav1.Condition {
+	c := &metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue}
+	if o.stall != nil {
+		c.Reason, c.Message = o.stall.reason, o.stall.Error()
+		return c
+	}
+	if o.suspended() || o.wrote {
+		return nil
+	}
+	if failure := podFailure(o.pods); failure != "" {
+		c.Reason, c.Message = v1alpha1.ReasonPodFailing, failure
+		return c
+	}
+	if refusal := podsRefused(o.deployment); refusal != "" {
+		c.Reason, c.Message = v1alpha1.ReasonApplyFailed, fmt.Sprintf(msgPodsRefused, o.deployment.Name, refusal)
+		return c
+	}
+	return nil
+}
+
+// podsRefused is why the API server refuses the pods of a Deployment, as a quota or
+// Pod Security does.
+func podsRefused(d *appsv1.Deployment) string {
+	if d == nil {
+		return ""
+	}
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+// reconciling is nil where everything is as the spec wants it and a pod reports.
+func reconciling(o *observation) *metav1.Condition {
+	message := ""
+	pod := o.currentPod()
+	switch d := o.deployment; {
+	case o.wrote:
+		message = msgApplied
+	case o.suspended():
+		if slices.ContainsFunc(o.pods, podAlive) {
+			message = msgDraining
+		}
+	case d == nil, d.Status.ObservedGeneration < d.Generation, d.Status.UpdatedReplicas < 1, pod == nil:
+		message = fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
+	case o.bridge.Status.Runner != nil && o.bridge.Status.Runner.Pod == pod.Name:
+		message = podTrouble(pod)
+	default:
+		message = unscheduled(pod)
+		if message == "" {
+			message = noReportMessage(o)
+		}
+	}
+	if message == "" {
+		return nil
+	}
+	return &metav1.Condition{
+		Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue,
+		Reason: v1alpha1.ReasonProgressing, Message: message,
+	}
+}
+
+// unscheduled is why the scheduler finds no node for a pod.
+func unscheduled(p *corev1.Pod) string {
+	if c := podCondition(p, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse {
+		return fmt.Sprintf(msgUnscheduled, p.Name, c.Message)
+	}
+	return ""
+}

@@ -1,0 +1,230 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+const (
+	// nonRoot is the user and group that the runner runs as. It has to be a number
+	// for the kubelet to see that it is not root.
+	nonRoot = 65532
+
+	// drainSeconds is how long a runner may take to hand over what is in flight
+	// before it is killed.
+	drainSeconds = 30
+
+	// lostNodeSeconds is how long a pod stays on a node that is not ready or not
+	// reachable. Kubernetes' default of 300 is five minutes without a bridge.
+	lostNodeSeconds = 30
+
+	httpPort     = 8080
+	httpPortName = "http"
+
+	manifestDir = "/etc/mqttbridge/bridge"
+	secretsDir  = "/etc/mqttbridge/secrets" //nolint:gosec // a path, not a secret
+)
+
+// deployment runs the bridge's one runner.
+func deployment(b *v1alpha1.MQTTBridge, manifest, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
+	pod, err := podTemplate(b, manifest, image)
+	if err != nil {
+		return nil, err
+	}
+	replicas := int32(1)
+	if ptr.Deref(b.Spec.Suspend, false) {
+		replicas = 0
+	}
+	return appsv1ac.Deployment(childName(b.Name), b.Namespace).
+		WithLabels(childLabels(b.Name)).
+		WithOwnerReferences(ownerReference(b)).
+		WithSpec(appsv1ac.DeploymentSpec().
+			WithReplicas(replicas).
+			WithRevisionHistoryLimit(2).
+			// Never two runners at once: they share one MQTT client identifier, and
+			// would take the session from each other.
+			WithStrategy(appsv1ac.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)).
+			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selectorLabels(b.Name))).
+			WithTemplate(pod)), nil
+}
+
+func podTemplate(b *v1alpha1.MQTTBridge, manifest, image string) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
+	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
+
+	labels := maps.Clone(runner.PodLabels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, childLabels(b.Name))
+
+	annotations := maps.Clone(runner.PodAnnotations)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[annotationManifestHash] = manifestHash(manifest)
+
+	container, err := runnerContainer(&runner, image)
+	if err != nil {
+		return nil, err
+	}
+	spec := corev1ac.PodSpec().
+		WithServiceAccountName(childName(b.Name)).
+		WithAutomountServiceAccountToken(true).
+		WithEnableServiceLinks(false).
+		WithTerminationGracePeriodSeconds(drainSeconds).
+		WithSecurityContext(corev1ac.PodSecurityContext().
+			WithRunAsNonRoot(true).
+			WithRunAsUser(nonRoot).
+			WithRunAsGroup(nonRoot).
+			WithFSGroup(nonRoot).
+			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithVolumes(corev1ac.Volume().WithName("bridge").
+			WithConfigMap(corev1ac.ConfigMapVolumeSource().
+				WithName(childName(b.Name)).
+				WithItems(corev1ac.KeyToPath().WithKey(manifestKey).WithPath(manifestKey))))
+
+	if sources := projections(references(b)); len(sources) > 0 {
+		spec.WithVolumes(corev1ac.Volume().WithName("secrets").
+			WithProjected(corev1ac.ProjectedVolumeSource().
+				// Readable by the group alone, which fsGroup makes the runner's.
+				WithDefaultMode(0o440).
+				WithSources(sources...)))
+		container.WithVolumeMounts(corev1ac.VolumeMount().WithName("secrets").WithMountPath(secretsDir).WithReadOnly(true))
+	}
+	if err := schedule(spec, &runner); err != nil {
+		return nil, err
+	}
+	return corev1ac.PodTemplateSpec().
+		WithLabels(labels).
+		WithAnnotations(annotations).
+		WithSpec(spec.WithContainers(container)), nil
+}
+
+func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.ContainerApplyConfiguration, error) {
+	if runner.Image != "" {
+		image = runner.Image
+	}
+	resources, err := convert[corev1ac.ResourceRequirementsApplyConfiguration](runnerResources(runner))
+	if err != nil {
+		return nil, err
+	}
+	probe := func(path string) *corev1ac.ProbeApplyConfiguration {
+		return corev1ac.Probe().WithHTTPGet(corev1ac.HTTPGetAction().
+			WithPath(path).WithPort(intstr.FromString(httpPortName)))
+	}
+	container := corev1ac.Container().
+		WithName(runnerName).
+		WithImage(image).
+		WithCommand("/bridge-runner").
+		WithArgs(
+			"--bridge="+manifestDir+"/"+manifestKey,
+			"--secrets="+secretsDir,
+			fmt.Sprintf("--listen=:%d", httpPort),
+			"--kubernetes").
+		WithEnv(corev1ac.EnvVar().WithName("POD_NAME").
+			WithValueFrom(corev1ac.EnvVarSource().
+				WithFieldRef(corev1ac.ObjectFieldSelector().WithFieldPath("metadata.name")))).
+		WithPorts(corev1ac.ContainerPort().WithName(httpPortName).WithContainerPort(httpPort)).
+		WithResources(resources).
+		WithLivenessProbe(probe("/livez").WithPeriodSeconds(10).WithTimeoutSeconds(5)).
+		// Ready within about two seconds of the start, since Ready waits for it.
+		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(2)).
+		// A runner that cannot start says why in its last log lines; they end up in
+		// the Stalled condition.
+		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
+		WithSecurityContext(corev1ac.SecurityContext().
+			WithAllowPrivilegeEscalation(false).
+			WithReadOnlyRootFilesystem(true).
+			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
+		WithVolumeMounts(corev1ac.VolumeMount().WithName("bridge").WithMountPath(manifestDir).WithReadOnly(true))
+	if runner.ImagePullPolicy != "" {
+		container.WithImagePullPolicy(runner.ImagePullPolicy)
+	}
+	return container, nil
+}
+
+func runnerResources(runner *v1alpha1.Runner) *corev1.ResourceRequirements {
+	if runner.Resources != nil {
+		return runner.Resources
+	}
+	return &corev1.ResourceRequirements{Requests: corev1.ResourceList{
+		corev1.ResourceCPU:    resource.MustParse("50m"),
+		corev1.ResourceMemory: resource.MustParse("32Mi"),
+	}}
+}
+
+// schedule sets where the pod runs.
+func schedule(spec *corev1ac.PodSpecApplyConfiguration, runner *v1alpha1.Runner) error {
+	for _, toleration := range tolerations(runner.Tolerations) {
+		converted, err := convert[corev1ac.TolerationApplyConfiguration](&toleration)
+		if err != nil {
+			return err
+		}
+		spec.WithTolerations(converted)
+	}
+	for _, secret := range runner.ImagePullSecrets {
+		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(secret.Name))
+	}
+	if len(runner.NodeSelector) > 0 {
+		spec.WithNodeSelector(runner.NodeSelector)
+	}
+	if runner.PriorityClassName != "" {
+		spec.WithPriorityClassName(runner.PriorityClassName)
+	}
+	if runner.Affinity != nil {
+		affinity, err := convert[corev1ac.AffinityApplyConfiguration](runner.Affinity)
+		if err != nil {
+			return err
+		}
+		spec.WithAffinity(affinity)
+	}
+	return nil
+}
+
+// tolerations adds to the user's those that move the pod from a lost node. Of two
+// tolerations of one taint the shorter counts, so the operator's gives way to the
+// user's.
+func tolerations(users []corev1.Toleration) []corev1.Toleration {
+	var out []corev1.Toleration
+	for _, taint := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
+		if slices.ContainsFunc(users, func(t corev1.Toleration) bool { return t.Key == taint }) {
+			continue
+		}
+		out = append(out, corev1.Toleration{
+			Key:               taint,
+			Operator:          corev1.TolerationOpExists,
+			Effect:            corev1.TaintEffectNoExecute,
+			TolerationSeconds: ptr.To[int64](lostNodeSeconds),
+		})
+	}
+	return append(out, users...)
+}
+
+// convert turns an API type into the apply configuration of the same fields.
+func convert[T any](in any) (*T, error) {
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("converting %T: %w", in, err)
+	}
+	out := new(T)
+	if err := json.Unmarshal(raw, out); err != nil {
+		return nil, fmt.Errorf("converting %T: %w", in, err)
+	}
+	return out, nil
+}

@@ -1,0 +1,61 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// childKind is one kind of children.
+type childKind struct {
+	gvk    schema.GroupVersionKind
+	object client.Object
+	list   client.ObjectList
+	// applied returns what FieldOwner last applied to an object and still owns,
+	// with the values that the object has now.
+	applied func(client.Object) (runtime.ApplyConfiguration, error)
+}
+
+// childKinds are all kinds of children. What is not in this list is not watched, not
+// cached and not pruned.
+var childKinds = []childKind{
+	newChildKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"), &corev1.ConfigMapList{}, corev1ac.ExtractConfigMap),
+	newChildKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"), &corev1.ServiceAccountList{}, corev1ac.ExtractServiceAccount),
+	newChildKind(rbacv1.SchemeGroupVersion.WithKind("Role"), &rbacv1.RoleList{}, rbacv1ac.ExtractRole),
+	newChildKind(rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), &rbacv1.RoleBindingList{}, rbacv1ac.ExtractRoleBinding),
+	newChildKind(appsv1.SchemeGroupVersion.WithKind("Deployment"), &appsv1.DeploymentList{}, appsv1ac.ExtractDeployment),
+}
+
+// objectPointer is a pointer to O that is an API object.
+type objectPointer[O any] interface {
+	*O
+	client.Object
+}
+
+func newChildKind[O any, P objectPointer[O], A runtime.ApplyConfiguration](
+	gvk schema.GroupVersionKind, list client.ObjectList, extract func(P, string) (A, error),
+) childKind {
+	return childKind{
+		gvk:    gvk,
+		object: P(new(O)),
+		list:   list,
+		applied: func(obj client.Object) (runtime.ApplyConfiguration, error) {
+			typed, ok := obj.(P)
+			if !ok {
+				return nil, fmt.Errorf("a %T is not a %s", obj, gvk.Kind)
+			}
+			return extract(typed, FieldOwner)
+		},
+	}
+}

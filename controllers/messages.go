@@ -1,0 +1,51 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+// Messages of conditions, events and errors. Each says what is and, where someone
+// has to act, what to do.
+const (
+	msgForwarding   = "forwarding between %s (%s) and %s (%s)"
+	msgSuspended    = "the bridge is suspended; set spec.suspend to false to resume it"
+	msgNotConnected = "the %s side has no server: %s"
+
+	msgNoPod         = "no runner pod exists; Deployment %s makes one"
+	msgPodDeleting   = "runner pod %s is being deleted"
+	msgPodNotRunning = "runner pod %s is %s"
+	msgPodNotReady   = "runner pod %s is not ready; if its node is lost, it is replaced elsewhere"
+	msgPodNoReport   = "runner pod %s has not reported yet; if this lasts, look at its log"
+
+	msgConnectedTo    = "connected to %s (%s)"
+	msgConnecting     = "no server has been reached yet"
+	msgNothingReached = "no server is connected"
+	msgServerFailed   = "%s (%s) failed: %s: %s"
+	msgServerFailedNo = "%s (%s) failed"
+
+	msgOnPrimary = "both sides are on their primary server"
+	msgOnBackup  = "the %s side is on %s (%s), not on its primary server"
+
+	msgApplied      = "the children were changed and are being rolled out"
+	msgRollingOut   = "Deployment %s is being rolled out"
+	msgDraining     = "the runner is draining before the bridge is suspended"
+	msgUnscheduled  = "runner pod %s is not scheduled: %s"
+	msgPodsRefused  = "Deployment %s cannot make the runner pod: %s"
+	msgPodFailing   = "container %s of runner pod %s: %s"
+	msgLastExit     = "exited with code %d (%s): %s"
+	msgLastExitOnly = "exited with code %d (%s)"
+
+	msgSameFile = "%s %s and %s %s are both to be the file %[2]s/%[5]s; rename one of them"
+	msgNotOurs  = "%s %s exists and does not belong to this bridge; delete or rename it, or rename the bridge"
+	msgLeftover = "%s %s of an earlier bridge of this name is still being removed"
+
+	msgFailedOver     = "the %s side went from %s to %s in %d ms: %s"
+	msgFailedBack     = "the %s side went back from %s to %s in %d ms: %s"
+	msgAllServersDown = "the %s side has lost every server: %s"
+	msgRecovered      = "the %s side has a server again after %s: %s (%s)"
+)
+
+// Actions of events (events.k8s.io: what the reporting controller did).
+const (
+	actionReportFailover = "ReportFailover"
+	actionReportOutage   = "ReportOutage"
+)

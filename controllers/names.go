@@ -1,0 +1,74 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"maps"
+
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// Field managers (server-side apply).
+const (
+	// FieldOwner applies the children and the operator's part of the status.
+	FieldOwner = "mqttbridge-operator"
+	// RunnerFieldOwner applies the runner's part of the status.
+	RunnerFieldOwner = "bridge-runner"
+)
+
+// The labels of the children, as Kubernetes recommends them. Name and instance
+// select the pods and never change.
+const (
+	labelName      = "app.kubernetes.io/name"
+	labelInstance  = "app.kubernetes.io/instance"
+	labelComponent = "app.kubernetes.io/component"
+	labelPartOf    = "app.kubernetes.io/part-of"
+	labelManagedBy = "app.kubernetes.io/managed-by"
+)
+
+// annotationManifestHash of a pod template is the hash of the bridge.yaml that the
+// pod starts with, so that a changed manifest makes a new pod.
+const annotationManifestHash = "mqttbridge.io/manifest-hash"
+
+const (
+	runnerName    = "bridge-runner"
+	managedByName = "mqttbridge-operator"
+	partOfName    = "mqttbridge"
+	bridgeKind    = "MQTTBridge"
+)
+
+// childName is the name of every child of the bridge called name. A bridge's name
+// has at most 52 characters, so that this stays within the 63 of a host name's
+// part with room for no more: a pod's host name is cut there.
+func childName(name string) string { return name + "-bridge" }
+
+// selectorLabels select the pods of the bridge called name.
+func selectorLabels(name string) map[string]string {
+	return map[string]string{labelName: runnerName, labelInstance: name}
+}
+
+// childLabels are on every child of the bridge called name, and on its pods.
+func childLabels(name string) map[string]string {
+	labels := map[string]string{
+		labelComponent: runnerName,
+		labelPartOf:    partOfName,
+		labelManagedBy: managedByName,
+	}
+	maps.Copy(labels, selectorLabels(name))
+	return labels
+}
+
+// ownerReference makes the bridge the controller of a child. It does not block the
+// bridge's deletion: that would need the right to update finalizers, and nothing
+// waits for it.
+func ownerReference(b *v1alpha1.MQTTBridge) *metav1ac.OwnerReferenceApplyConfiguration {
+	return metav1ac.OwnerReference().
+		WithAPIVersion(v1alpha1.GroupVersion.String()).
+		WithKind(bridgeKind).
+		WithName(b.Name).
+		WithUID(b.UID).
+		WithController(true)
+}

@@ -1,0 +1,48 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// serviceAccount is what the runner reports as. Its token is mounted where the pod
+// asks for it, and nowhere else.
+func serviceAccount(b *v1alpha1.MQTTBridge) *corev1ac.ServiceAccountApplyConfiguration {
+	return corev1ac.ServiceAccount(childName(b.Name), b.Namespace).
+		WithLabels(childLabels(b.Name)).
+		WithOwnerReferences(ownerReference(b)).
+		WithAutomountServiceAccountToken(false)
+}
+
+// role lets the runner patch the status of its own bridge, and nothing else.
+func role(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleApplyConfiguration {
+	return rbacv1ac.Role(childName(b.Name), b.Namespace).
+		WithLabels(childLabels(b.Name)).
+		WithOwnerReferences(ownerReference(b)).
+		WithRules(rbacv1ac.PolicyRule().
+			WithAPIGroups(v1alpha1.GroupVersion.Group).
+			WithResources("mqttbridges/status").
+			WithResourceNames(b.Name).
+			WithVerbs("patch"))
+}
+
+// roleBinding gives the runner its role.
+func roleBinding(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleBindingApplyConfiguration {
+	return rbacv1ac.RoleBinding(childName(b.Name), b.Namespace).
+		WithLabels(childLabels(b.Name)).
+		WithOwnerReferences(ownerReference(b)).
+		WithSubjects(rbacv1ac.Subject().
+			WithKind(rbacv1.ServiceAccountKind).
+			WithNamespace(b.Namespace).
+			WithName(childName(b.Name))).
+		WithRoleRef(rbacv1ac.RoleRef().
+			WithAPIGroup(rbacv1.GroupName).
+			WithKind("Role").
+			WithName(childName(b.Name)))
+}

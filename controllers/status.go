@@ -1,0 +1,102 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// ownStatus is the operator's part of a bridge's status. The rest is the runner's.
+type ownStatus struct {
+	Conditions         []metav1.Condition  `json:"conditions,omitempty"`
+	ObservedGeneration int64               `json:"observedGeneration,omitempty"`
+	Announced          *v1alpha1.Announced `json:"announced,omitempty"`
+}
+
+// ownConditions are the types of the conditions that the operator sets.
+var ownConditions = []string{
+	v1alpha1.ConditionReady,
+	v1alpha1.ConditionLocalConnected,
+	v1alpha1.ConditionRemoteConnected,
+	v1alpha1.ConditionDegraded,
+	v1alpha1.ConditionReconciling,
+	v1alpha1.ConditionStalled,
+}
+
+// holds tells whether the status already is what the operator would write.
+func (s *ownStatus) holds(status *v1alpha1.MQTTBridgeStatus) bool {
+	if s.ObservedGeneration != status.ObservedGeneration || !equality.Semantic.DeepEqual(s.Announced, status.Announced) {
+		return false
+	}
+	return !slices.ContainsFunc(ownConditions, func(conditionType string) bool {
+		return !equality.Semantic.DeepEqual(
+			meta.FindStatusCondition(s.Conditions, conditionType),
+			meta.FindStatusCondition(status.Conditions, conditionType))
+	})
+}
+
+// writeStatus applies the operator's part of the status. The write is refused with
+// a conflict where the bridge has changed since it was read: what was derived from
+// the older state, events above all, is then void, and the change is on its way
+// through the cache to be derived from.
+func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.MQTTBridge, s *ownStatus) error {
+	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(s)
+	if err != nil {
+		return fmt.Errorf("converting the status: %w", err)
+	}
+	u := statusApply(b)
+	u.Object["status"] = status
+	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u),
+		client.FieldOwner(FieldOwner), client.ForceOwnership)
+	if err != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	b.ResourceVersion = u.GetResourceVersion()
+	return nil
+}
+
+// clearReport removes the report of a runner whose pod is gone, by applying nothing
+// as the runner. It asks the API server, as the cache may not have a new pod yet,
+// and it gives way to a report that is made meanwhile.
+func (r *Reconciler) clearReport(ctx context.Context, b *v1alpha1.MQTTBridge) error {
+	pod := &metav1.PartialObjectMetadata{}
+	pod.SetGroupVersionKind(podKind)
+	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: b.Status.Runner.Pod}, pod)
+	if err == nil {
+		return nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("looking for runner pod %s: %w", b.Status.Runner.Pod, err)
+	}
+	log.FromContext(ctx).Info("clearing the report of a runner whose pod is gone", "pod", b.Status.Runner.Pod)
+	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(statusApply(b)),
+		client.FieldOwner(RunnerFieldOwner))
+	if err != nil {
+		return fmt.Errorf("clearing the runner's report: %w", err)
+	}
+	return nil
+}
+
+// statusApply is an apply configuration of nothing of the bridge, as it was read.
+func statusApply(b *v1alpha1.MQTTBridge) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(bridgeKind))
+	u.SetNamespace(b.Namespace)
+	u.SetName(b.Name)
+	u.SetResourceVersion(b.ResourceVersion)
+	return u
+}
