@@ -181,4 +181,14 @@ type Announced struct {
 	// remoteFailover is the time of the remote side's latest announced failover.
 	// +optional
 	RemoteFailover metav1.MicroTime `json:"remoteFailover,omitzero"`
+
+	// localDown is when it was announced that every local server is down. It is
+	// absent while one is connected.
+	// +optional
+	LocalDown metav1.MicroTime `json:"localDown,omitzero"`
+
+	// remoteDown is when it was announced that every remote server is down. It is
+	// absent while one is connected.
+	// +optional
+	RemoteDown metav1.MicroTime `json:"remoteDown,omitzero"`
 }
