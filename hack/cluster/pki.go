@@ -21,8 +21,9 @@ const certificateLifetime = 365 * 24 * time.Hour
 
 func caCertPath() string { return certPath("ca") }
 
-func certPath(name string) string { return filepath.Join(pkiDir, name+".crt") }
-func keyPath(name string) string  { return filepath.Join(pkiDir, name+".key") }
+func certPath(name string) string      { return filepath.Join(pkiDir, name+".crt") }
+func keyPath(name string) string       { return filepath.Join(pkiDir, name+".key") }
+func publicKeyPath(name string) string { return filepath.Join(pkiDir, name+".pub") }
 
 // writePKI makes the cluster's authority, the certificates of the servers and of
 // the API server as a client of the kubelet, and the key that signs service
@@ -58,8 +59,21 @@ func writePKI() error {
 			return fmt.Errorf("make the certificate %s: %w", name, err)
 		}
 	}
-	_, err = newKey("service-account")
-	return err
+	return writeServiceAccountKeys()
+}
+
+// writeServiceAccountKeys makes the pair of keys that sign and verify the tokens
+// of service accounts.
+func writeServiceAccountKeys() error {
+	key, err := newKey("service-account")
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return err
+	}
+	return writePEM(publicKeyPath("service-account"), "PUBLIC KEY", der)
 }
 
 type authority struct {

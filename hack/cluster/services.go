@@ -37,7 +37,7 @@ func nodeServices() []service {
 			"--allow-privileged",
 			"--service-cluster-ip-range=" + serviceCIDR,
 			"--service-account-issuer=https://kubernetes.default.svc." + clusterDomain,
-			"--service-account-key-file=" + keyPath("service-account"),
+			"--service-account-key-file=" + publicKeyPath("service-account"),
 			"--service-account-signing-key-file=" + keyPath("service-account"),
 			"--kubelet-certificate-authority=" + caCertPath(),
 			"--kubelet-client-certificate=" + certPath("kubelet-client"),
