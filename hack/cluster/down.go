@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // runDown ends the cluster.
@@ -50,6 +49,7 @@ func tearDown(ctx context.Context) error {
 		{"unmount what pods used", func(context.Context) error { return unmountBelow(stateDir) }},
 		{"remove the pods' cgroups", func(context.Context) error { return removeCgroups() }},
 		{"remove the network", tearDownNetwork},
+		{"remove what lies elsewhere", func(context.Context) error { return removeLeftovers() }},
 		{"remove the state", func(context.Context) error { return os.RemoveAll(stateDir) }},
 	} {
 		if err := step.do(ctx); err != nil {
@@ -68,7 +68,13 @@ func stopProcesses() error {
 	errs := make([]error, len(processes))
 	var all sync.WaitGroup
 	for i, p := range processes {
-		all.Go(func() { errs[i] = p.stop() })
+		signal := syscall.SIGTERM
+		if p.Name == "kube-apiserver" || p.Name == "etcd" {
+			// Asked to end, they would wait for clients, up to a minute, and
+			// save data that nobody will read.
+			signal = syscall.SIGKILL
+		}
+		all.Go(func() { errs[i] = p.stop(signal) })
 	}
 	all.Wait()
 	return errors.Join(errs...)
@@ -92,7 +98,7 @@ func stopPods() error {
 			}
 		}
 		// Asked to end, not killed, a shim removes its sockets.
-		if err := shim.stop(); err != nil {
+		if err := shim.stop(syscall.SIGTERM); err != nil {
 			return err
 		}
 	}
@@ -162,89 +168,4 @@ func childrenOf(pid int) ([]int, error) {
 		}
 	}
 	return children, nil
-}
-
-// unmountBelow unmounts everything below dir, the innermost first.
-func unmountBelow(dir string) error {
-	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	targets := mountsBelow(string(mountinfo), dir)
-	for _, target := range slices.Backward(targets) {
-		// Lazily: a process that is just ending may still hold it.
-		if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) {
-			return fmt.Errorf("unmount %s: %w", target, err)
-		}
-	}
-	return nil
-}
-
-// mountsBelow are the mount points below dir, in the order in which they were mounted.
-func mountsBelow(mountinfo, dir string) []string {
-	// The kernel writes special characters of paths in octal, see proc(5).
-	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	var targets []string
-	for line := range strings.Lines(mountinfo) {
-		fields := strings.Fields(line)
-		if len(fields) < 5 {
-			continue
-		}
-		if target := unescape.Replace(fields[4]); strings.HasPrefix(target, dir+"/") {
-			targets = append(targets, target)
-		}
-	}
-	return targets
-}
-
-// cgroupGrace is how long the kernel may take to empty the cgroups of processes
-// that were killed.
-const cgroupGrace = 5 * time.Second
-
-// removeCgroups removes the kubelet's cgroups, on both versions of cgroups.
-func removeCgroups() error {
-	var roots []string
-	for _, pattern := range []string{"/sys/fs/cgroup/kubepods", "/sys/fs/cgroup/*/kubepods"} {
-		matches, err := filepath.Glob(pattern)
-		if err != nil {
-			return err
-		}
-		roots = append(roots, matches...)
-	}
-	for _, root := range roots {
-		for deadline := time.Now().Add(cgroupGrace); ; time.Sleep(stopPoll) {
-			err := removeCgroup(root)
-			if err == nil {
-				break
-			}
-			if time.Now().After(deadline) {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// removeCgroup removes a cgroup and those below it. Only the directories of a
-// cgroup can be removed, and its files go with them.
-func removeCgroup(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if !entry.IsDir() {
-			continue
-		}
-		if err := removeCgroup(filepath.Join(dir, entry.Name())); err != nil {
-			return err
-		}
-	}
-	if err := syscall.Rmdir(dir); err != nil && !errors.Is(err, syscall.ENOENT) {
-		return fmt.Errorf("remove the cgroup %s: %w", dir, err)
-	}
-	return nil
 }

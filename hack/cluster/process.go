@@ -96,10 +96,11 @@ func (p process) alive() bool {
 	return err == nil && started == p.StartTime
 }
 
-// stop ends the process and waits until it has ended. A process that is not
-// ours any more is left alone.
-func (p process) stop() error {
-	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+// stop ends the process, with the given signal first and by force if that does
+// not help, and waits until it has ended. A process that is not ours any more is
+// left alone.
+func (p process) stop(first syscall.Signal) error {
+	for _, signal := range []syscall.Signal{first, syscall.SIGKILL} {
 		if !p.alive() {
 			return nil
 		}
