@@ -66,8 +66,9 @@ func (f Filter) Match(topic string) bool {
 }
 
 // walk compares level by level, and calls capture, where it is not nil, with what
-// each wildcard stands for.
-func (f Filter) walk(topic string, capture func(string)) bool {
+// each wildcard stands for. none is true for a # that stands for no level at all, as
+// that of a/# does with the topic a.
+func (f Filter) walk(topic string, capture func(s string, none bool)) bool {
 	if strings.HasPrefix(topic, "$") && isWildcard(f.levels[0]) {
 		return false
 	}
@@ -75,7 +76,7 @@ func (f Filter) walk(topic string, capture func(string)) bool {
 	for _, level := range f.levels {
 		if level == "#" { // the parent level, too: a/# matches a
 			if capture != nil {
-				capture(rest)
+				capture(rest, !more)
 			}
 			return true
 		}
@@ -86,7 +87,7 @@ func (f Filter) walk(topic string, capture func(string)) bool {
 		name, rest, more = strings.Cut(rest, "/")
 		if level == "+" {
 			if capture != nil {
-				capture(name)
+				capture(name, false)
 			}
 		} else if level != name {
 			return false

@@ -81,21 +81,26 @@ func (m Mapping) Map(topic string) (mapped string, ok bool) {
 		return topic, m.filter.Match(topic)
 	}
 	var captures []string
-	if !m.filter.walk(topic, func(s string) { captures = append(captures, s) }) {
+	none := 0 // the number of the capture that stands for no level, if there is one
+	if !m.filter.walk(topic, func(s string, isNone bool) {
+		captures = append(captures, s)
+		if isNone {
+			none = len(captures)
+		}
+	}) {
 		return "", false
 	}
 	var b strings.Builder
 	for i, p := range m.parts {
 		switch {
 		case p.text != "":
-			b.WriteString(p.text)
+			text := p.text
 			// Where # matched nothing the slash before its capture goes, so that
 			// a/# to b/${1} makes b of a, and not b/.
-			if i+1 < len(m.parts) && strings.HasSuffix(p.text, "/") && m.emptyTail(m.parts[i+1], captures) {
-				s := strings.TrimSuffix(b.String(), "/")
-				b.Reset()
-				b.WriteString(s)
+			if none > 0 && i+1 < len(m.parts) && m.parts[i+1].capture == none {
+				text = strings.TrimSuffix(text, "/")
 			}
+			b.WriteString(text)
 		case p.capture == 0:
 			b.WriteString(topic)
 		default:
@@ -103,12 +108,6 @@ func (m Mapping) Map(topic string) (mapped string, ok bool) {
 		}
 	}
 	return b.String(), b.Len() > 0 && b.Len() <= maxLength
-}
-
-// emptyTail reports whether p stands for a # that matched nothing.
-func (m Mapping) emptyTail(p part, captures []string) bool {
-	return p.text == "" && p.capture > 0 && p.capture == len(captures) &&
-		captures[p.capture-1] == "" && m.filter.levels[len(m.filter.levels)-1] == "#"
 }
 
 // Output returns a filter that matches every topic which the mapping can make.

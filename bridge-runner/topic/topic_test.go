@@ -102,6 +102,7 @@ func TestMapFillsInTheTopicAndTheCaptures(t *testing.T) {
 		{"a/#", "b/${1}", "a", "b"},
 		{"a/+", "b/${1}", "a/", "b/"},
 		{"a/#", "b/${1}/c", "a", "b/c"},
+		{"a/#", "b/${1}", "a/", "b/"},
 		{"+/x", "$aws/${1}", "t/x", "$aws/t"},
 		{"a", "b", "a", "b"},
 	} {
