@@ -113,6 +113,7 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, clean bool, window
 		tlsSettings = server.TLS
 	}
 	if credentials != nil {
+		cfg.LoginFrom = fmt.Sprintf("the Secret %q", credentials.SecretRef.Name)
 		if cfg.Username, cfg.Password, err = secrets.Credentials(credentials); err != nil {
 			return session.Config{}, err
 		}

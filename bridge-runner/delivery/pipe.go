@@ -68,7 +68,7 @@ type Pipe struct {
 
 	mu       sync.Mutex
 	changed  sync.Cond // something to send, or the destination changed
-	idle     sync.Cond // nothing is held
+	idle     sync.Cond // nothing is held, or the destination is lost
 	queue    queue     // not acknowledged by the destination, in order
 	next     int       // place in queue of the first not sent to this destination
 	inflight int       // sent to this destination at QoS 1 or 2 and not acknowledged
@@ -217,6 +217,7 @@ func (p *Pipe) Down(s *session.Session) {
 	}
 	p.release()
 	p.changed.Broadcast()
+	p.idle.Broadcast()
 }
 
 // send publishes to s what is held, oldest first, until s is no longer the
@@ -317,7 +318,7 @@ func (p *Pipe) Drain(ctx context.Context) int {
 		p.idle.Broadcast()
 	})
 	defer stop()
-	for p.queue.len() > 0 && ctx.Err() == nil {
+	for p.queue.len() > 0 && p.dest != nil && ctx.Err() == nil {
 		p.idle.Wait()
 	}
 	return p.queue.len()

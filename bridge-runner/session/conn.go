@@ -5,9 +5,13 @@ package session
 
 import (
 	"bufio"
+	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 const (
@@ -28,9 +32,10 @@ const (
 // sent with the next system call. It reports its first error once.
 type bufferedConn struct {
 	net.Conn
-	reader  *bufio.Reader
-	timeout time.Duration // of writing a chunk
-	onError func(error)
+	reader   *bufio.Reader
+	answered bool          // the first byte was that of a CONNACK
+	timeout  time.Duration // of writing a chunk
+	onError  func(error)
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -54,11 +59,43 @@ func newBufferedConn(conn net.Conn, writeTimeout time.Duration, onError func(err
 }
 
 func (c *bufferedConn) Read(p []byte) (int, error) {
-	n, err := c.reader.Read(p)
+	err := c.checkFirst()
+	var n int
+	if err == nil {
+		n, err = c.reader.Read(p)
+	}
 	if err != nil {
 		c.fail(err)
 	}
 	return n, err
+}
+
+// notMQTT is the beginning of what a server sent in place of a CONNACK.
+type notMQTT []byte
+
+func (b notMQTT) Error() string {
+	return fmt.Sprintf("the server's answer begins with %q and is not MQTT", []byte(b))
+}
+
+// connack is the first byte of a CONNACK (MQTT 3.1.1 section 3.2.1).
+const connack = packets.Connack << 4
+
+// checkFirst refuses a server whose first byte is not that of a CONNACK: its
+// second byte would be taken for a length, and waited for.
+func (c *bufferedConn) checkFirst() error {
+	if c.answered {
+		return nil
+	}
+	first, err := c.reader.Peek(1)
+	if err != nil {
+		return err
+	}
+	if first[0] != connack {
+		begin, _ := c.reader.Peek(min(c.reader.Buffered(), 16)) // what is there
+		return notMQTT(slices.Clone(begin))
+	}
+	c.answered = true
+	return nil
 }
 
 // Write buffers p whole. It blocks while the buffer is full.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -59,20 +60,19 @@ func tlsError(ctx context.Context, err error) *Error {
 		hostname x509.HostnameError
 		invalid  x509.CertificateInvalidError
 		header   tls.RecordHeaderError
-		alert    tls.AlertError
 	)
 	text := cause(err)
 	switch {
 	case errors.As(err, &unknown):
 		text = "the server's certificate is signed by an unknown authority; name the authority's certificate in tls.caRef"
 	case errors.As(err, &hostname):
-		text = fmt.Sprintf("the server's certificate is not valid for the name %q; set tls.serverName to a name that it bears", hostname.Host)
+		text = fmt.Sprintf("the server's certificate is not valid for the name %q; it bears %s; set tls.serverName to a name that it bears", hostname.Host, names(hostname.Certificate))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		text = "the server's certificate has expired or is not yet valid; renew it, or check the clocks"
 	case errors.As(err, &header):
 		text = "the server does not speak TLS there; check the URL's scheme and port"
-	case errors.As(err, &alert):
-		text = fmt.Sprintf("the server refused the handshake (%s); check the client certificate in tls.certSecretRef", alert.Error())
+	case refusedByAlert(err):
+		text = fmt.Sprintf("the server refused the handshake (%s); check the client certificate in tls.certSecretRef", cause(err))
 	case timedOut(ctx, err):
 		return &Error{v1alpha1.ReasonConnectTimeout, "the server did not complete the TLS handshake within connectTimeoutSeconds", err}
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):
@@ -83,20 +83,26 @@ func tlsError(ctx context.Context, err error) *Error {
 
 // connectError explains why CONNECT failed: by CONNACK's return code (MQTT 3.1.1
 // section 3.2.2.3) or without one.
-func connectError(ctx context.Context, code byte, err error) *Error {
-	var alert tls.AlertError
+func (s *Session) connectError(ctx context.Context, code byte, err error) *Error {
+	login := "no credentials are set; name a Secret in credentials.secretRef"
+	if s.cfg.Username != "" {
+		login = "check the user name and password in " + s.cfg.LoginFrom
+	}
+	var other notMQTT
 	switch {
 	case code == packets.ErrRefusedBadUsernameOrPassword:
-		return &Error{v1alpha1.ReasonAuthenticationFailed, "the server refuses the user name or password (CONNACK 4); check the Secret that credentials.secretRef names", err}
+		return &Error{v1alpha1.ReasonAuthenticationFailed, "the server refuses the user name or password (CONNACK 4); " + login, err}
 	case code == packets.ErrRefusedNotAuthorised:
-		return &Error{v1alpha1.ReasonAuthenticationFailed, "the server does not authorise the client (CONNACK 5); check the Secret that credentials.secretRef names, and the server's rules for this client identifier", err}
+		return &Error{v1alpha1.ReasonAuthenticationFailed, "the server does not authorise the client (CONNACK 5); " + login + ", and look at the server's rules for this client identifier", err}
 	case code == packets.ErrRefusedIDRejected:
 		return &Error{v1alpha1.ReasonClientIDRejected, "the server rejects the client identifier (CONNACK 2); set clientID to one that it accepts", err}
 	case code == packets.ErrRefusedBadProtocolVersion:
 		return &Error{v1alpha1.ReasonProtocolVersionRefused, "the server does not speak MQTT 3.1.1 (CONNACK 1)", err}
 	case code == packets.ErrRefusedServerUnavailable:
 		return &Error{v1alpha1.ReasonServerUnavailable, "the server says that it is unavailable (CONNACK 3)", err}
-	case errors.As(err, &alert):
+	case errors.As(err, &other):
+		return &Error{v1alpha1.ReasonProtocolError, other.Error() + "; check the URL's scheme and port", err}
+	case refusedByAlert(err):
 		// With TLS 1.3 the server judges the client's certificate after the
 		// client's handshake is over.
 		return tlsError(ctx, err)
@@ -119,6 +125,25 @@ func lostError(err error) *Error {
 		return &Error{v1alpha1.ReasonAckTimeout, "the server has taken no data for ackTimeoutSeconds", err}
 	}
 	return &Error{v1alpha1.ReasonConnectionClosed, "the connection failed: " + cause(err), err}
+}
+
+// refusedByAlert reports whether the server ended a TLS connection by an alert.
+// Package crypto/tls has no exported type for it.
+func refusedByAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
+// names lists what a certificate is valid for.
+func names(cert *x509.Certificate) string {
+	all := slices.Clone(cert.DNSNames)
+	for _, ip := range cert.IPAddresses {
+		all = append(all, ip.String())
+	}
+	if len(all) == 0 {
+		return "no names"
+	}
+	return strings.Join(all, ", ")
 }
 
 func closed(err error) bool {

@@ -46,6 +46,8 @@ type Config struct {
 	CleanSession bool
 	// Username and Password are sent where Username is not empty.
 	Username, Password string
+	// LoginFrom says in errors where Username and Password come from.
+	LoginFrom string
 	// KeepAlive is in whole seconds, from 1 to 65535 (section 3.1.2.10).
 	KeepAlive time.Duration
 	// PingTimeout is how long a PINGREQ may stay unanswered.
@@ -146,13 +148,13 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	s.resumed = token.SessionPresent()
 	close(s.opened)
 	if err := token.Error(); err != nil {
-		err = connectError(ctx, token.ReturnCode(), err)
+		err = s.connectError(ctx, token.ReturnCode(), err)
 		stop()
 		s.end(err)
 		return nil, err
 	}
 	if !stop() { // the context ended meanwhile
-		s.end(connectError(ctx, packets.ErrNetworkError, ctx.Err()))
+		s.end(s.connectError(ctx, packets.ErrNetworkError, ctx.Err()))
 		return nil, s.err
 	}
 	go s.awaitAcks()
@@ -236,7 +238,7 @@ func (s *Session) Subscribe(ctx context.Context, subscriptions []Subscription) e
 	case <-s.done:
 		return s.err
 	case <-ctx.Done():
-		return connectError(ctx, packets.ErrNetworkError, ctx.Err())
+		return s.connectError(ctx, packets.ErrNetworkError, ctx.Err())
 	}
 	if err := s.Err(); err != nil {
 		return err
