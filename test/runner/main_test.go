@@ -96,11 +96,14 @@ type line struct {
 	collector              *traffic.Collector
 }
 
+// localInflight is how many messages a line's local broker lets the bridge hold.
+const localInflight = 1000
+
 // newLine starts the brokers. Change the manifest, then connect.
 func newLine(t *testing.T) *line {
 	t.Helper()
 	start := func(name string) *mqtttest.Broker {
-		return mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: name, Persistence: true})
+		return mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: name, Persistence: true, MaxInflight: localInflight})
 	}
 	l := &line{t: t, local: start("local"), primary: start("primary"), backup: start("backup-1")}
 	l.manifest = manifest("line", l.local.URL(), l.primary.URL(), l.backup.URL())

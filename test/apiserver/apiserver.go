@@ -1,0 +1,202 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package apiserver gives tests a real API server, with etcd and the CRD of this
+// project, and no other part of a cluster: no scheduler, no kubelet and no controllers
+// run, so that a test plays their parts.
+//
+// The programs are those in the directory that KUBEBUILDER_ASSETS names, which `make
+// test` builds and sets. Without it, tests that need an API server are skipped.
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// assetsVariable names the directory of kube-apiserver, etcd and kubectl.
+const assetsVariable = "KUBEBUILDER_ASSETS"
+
+// Timeout bounds each wait of a test.
+const Timeout = 30 * time.Second
+
+// Server is a running API server.
+type Server struct {
+	env *envtest.Environment
+	// Admin may do everything.
+	Admin *rest.Config
+	// Client is Admin's.
+	Client client.WithWatch
+}
+
+// Root is the project's directory.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// Scheme knows Kubernetes' types and this project's.
+func Scheme() *apiruntime.Scheme {
+	scheme := apiruntime.NewScheme()
+	for _, add := range []func(*apiruntime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err) // A type is registered twice: a mistake in the program.
+		}
+	}
+	return scheme
+}
+
+// Run starts an API server, gives it to use, runs the package's tests and stops it.
+// It returns the exit code for TestMain. Without the programs it gives nil.
+func Run(m *testing.M, use func(*Server) error) int {
+	server, err := start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "starting an API server:", err)
+		return 1
+	}
+	if server != nil {
+		defer server.stop()
+	}
+	if err := use(server); err != nil {
+		fmt.Fprintln(os.Stderr, "preparing the tests:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+func start() (*Server, error) {
+	assets := os.Getenv(assetsVariable)
+	if assets == "" {
+		return nil, nil //nolint:nilnil // documented at Run: no programs, no server
+	}
+	s := &Server{env: &envtest.Environment{
+		BinaryAssetsDirectory: assets,
+		CRDDirectoryPaths:     []string{filepath.Join(Root(), "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+		// Built programs start slower than released ones where the machine is busy.
+		ControlPlaneStartTimeout: 2 * time.Minute,
+		ControlPlaneStopTimeout:  time.Minute,
+	}}
+	admin, err := s.env.Start()
+	if err != nil {
+		return nil, err
+	}
+	admin.QPS = -1
+	s.Admin = admin
+	s.Client, err = client.NewWithWatch(admin, client.Options{Scheme: Scheme()})
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) stop() {
+	if err := s.env.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "stopping the API server:", err)
+	}
+}
+
+// Need skips a test where no server runs.
+func Need(t *testing.T, s *Server) *Server {
+	t.Helper()
+	if s == nil {
+		t.Skip("needs an API server: set " + assetsVariable + ", as `make test` does")
+	}
+	return s
+}
+
+// AddUser returns the configuration of a client that is the user of that name, by a
+// certificate of the server's authority.
+func (s *Server) AddUser(name string) (*rest.Config, error) {
+	user, err := s.env.AddUser(envtest.User{Name: name}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("adding user %s: %w", name, err)
+	}
+	config := rest.CopyConfig(user.Config())
+	config.QPS = -1
+	return config, nil
+}
+
+// Await watches the object with the key, of the list's kind, until it is as wanted,
+// and returns it. A nil object stands for one that does not exist.
+func Await[T client.Object](
+	t *testing.T, c client.WithWatch, list client.ObjectList, key client.ObjectKey, what string, wanted func(T) bool,
+) T {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Timeout)
+	defer cancel()
+	selected := []client.ListOption{client.InNamespace(key.Namespace), client.MatchingFields{"metadata.name": key.Name}}
+	if err := c.List(ctx, list, selected...); err != nil {
+		t.Fatalf("%s: listing: %v", what, err)
+	}
+	var none, last T
+	if err := meta.EachListItem(list, func(item apiruntime.Object) error {
+		last, _ = item.(T)
+		return nil
+	}); err != nil {
+		t.Fatalf("%s: listing: %v", what, err)
+	}
+	if wanted(last) {
+		return last
+	}
+	since := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}}
+	w, err := c.Watch(ctx, list, append(selected, since)...)
+	if err != nil {
+		t.Fatalf("%s: watching: %v", what, err)
+	}
+	defer w.Stop()
+	for event := range w.ResultChan() {
+		switch event.Type {
+		case watch.Added, watch.Modified:
+			last, _ = event.Object.(T)
+		case watch.Deleted:
+			last = none
+		case watch.Bookmark:
+			continue
+		case watch.Error:
+			t.Fatalf("%s: watching: %v", what, apierrors.FromObject(event.Object))
+		}
+		if wanted(last) {
+			return last
+		}
+	}
+	t.Fatalf("%s: not within %s; last seen:\n%s", what, Timeout, dump(last))
+	return none
+}
+
+func dump(obj any) string {
+	out, err := yaml.Marshal(obj)
+	if err != nil {
+		return err.Error()
+	}
+	return string(out)
+}
+
+// Eventually checks what cannot be watched, until it holds.
+func Eventually(t *testing.T, what string, check func(context.Context) (bool, error)) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, Timeout, true, check)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
