@@ -306,8 +306,9 @@ func (p *Pipe) settle(o *origin) {
 	}
 }
 
-// Drain stops the intake (a source keeps its QoS 1 and 2 messages) and waits until what is held has been acknowledged or the context ends. It reports
-// how many messages were left.
+// Drain stops the intake and waits until what is held has been acknowledged, the
+// destination is lost, or the context ends. It reports how many messages are left:
+// their source keeps those of QoS 1 and 2.
 func (p *Pipe) Drain(ctx context.Context) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
