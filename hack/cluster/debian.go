@@ -13,10 +13,8 @@ import (
 
 // packages are what the cluster needs that is not a Go module.
 var packages = []string{
-	"conntrack",
 	"containernetworking-plugins",
 	"iproute2",
-	"iptables",
 	"mosquitto",
 	"mosquitto-clients",
 	"nftables",

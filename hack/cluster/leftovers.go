@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -127,6 +128,13 @@ func removeLeftovers() error {
 		if err := os.Remove(result); err != nil {
 			return err
 		}
+	}
+	// The kubelet's socket for devices. If one of another cluster runs, it answers.
+	const socket = "/var/lib/kubelet/device-plugins/kubelet.sock"
+	if conn, err := net.Dial("unix", socket); err == nil {
+		conn.Close()
+	} else if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	for _, dir := range []string{
 		"/var/log/containers",

@@ -41,7 +41,8 @@ func startProcess(name, path string, argv []string) error {
 
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = stateDir
-	cmd.Env = append(os.Environ(), "PATH="+path+":"+os.Getenv("PATH"))
+	// Nothing else of the environment: a proxy, say, is not the cluster's.
+	cmd.Env = []string{"PATH=" + path + ":" + os.Getenv("PATH")}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"syscall"
+	"testing"
+)
+
+func TestStartTimeIsReadPastAnyProgramName(t *testing.T) {
+	const rest = "S 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1000 20"
+	for name, stat := range map[string]string{
+		"a plain name":                "42 (etcd) " + rest,
+		"a name that mimics the rest": "42 (a) S 1 (b c) " + rest,
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := parseStartTime(stat)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != 987654 {
+				t.Errorf("start time is %d, want 987654", got)
+			}
+		})
+	}
+	for name, stat := range map[string]string{
+		"a zombie":     "42 (etcd) Z 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1000 20",
+		"a short line": "42 (etcd) S 1",
+		"nonsense":     "nonsense",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := parseStartTime(stat); err == nil {
+				t.Errorf("start time is %d, want an error", got)
+			}
+		})
+	}
+}
+
+func TestAProcessIsOursOnlyWithItsStartTimeAndBoot(t *testing.T) {
+	boot, err := bootID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, err := startTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := process{Name: "self", PID: os.Getpid(), StartTime: started, Boot: boot}
+	if !ours.alive() {
+		t.Fatal("a running process does not count as alive")
+	}
+
+	otherProcess := ours
+	otherProcess.StartTime++
+	if otherProcess.alive() {
+		t.Error("another process with the same pid counts as ours")
+	}
+	otherBoot := ours
+	otherBoot.Boot = "00000000-0000-0000-0000-000000000000"
+	if otherBoot.alive() {
+		t.Error("a process of another boot counts as ours")
+	}
+	// This would end the test if it did not check.
+	if err := otherProcess.stop(syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStopEndsAProcess(t *testing.T) {
+	boot, err := bootID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sleep", "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = cmd.Wait() }()
+	started, err := startTime(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := process{Name: "sleep", PID: cmd.Process.Pid, StartTime: started, Boot: boot}
+	if err := p.stop(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if p.alive() {
+		t.Error("the process still runs")
+	}
+}
+
+func TestOnlyShimsOfThisClusterAreFound(t *testing.T) {
+	for name, tc := range map[string]struct {
+		argv []string
+		want bool
+	}{
+		"our shim":               {[]string{"/bin/containerd-shim-runc-v2", "-namespace", "k8s.io", "-address", containerdSocket, ""}, true},
+		"another containerd's":   {[]string{"/bin/containerd-shim-runc-v2", "-address", "/run/containerd/containerd.sock", ""}, false},
+		"another program":        {[]string{"/bin/ctr", "-address", containerdSocket, ""}, false},
+		"a shim without one":     {[]string{"/bin/containerd-shim-runc-v2", "-address"}, false},
+		"a thread of the kernel": {[]string{""}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := isShim(tc.argv); got != tc.want {
+				t.Errorf("isShim(%q) = %v, want %v", tc.argv, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestMountsBelowTheStateAreFound(t *testing.T) {
+	const mountinfo = `22 1 8:1 / / rw - ext4 /dev/a rw
+30 22 0:26 / /state/pods/a rw shared:1 - tmpfs tmpfs rw
+31 22 0:27 / /state/pods/a/with\040space rw - tmpfs tmpfs rw
+32 22 0:28 / /state-of-another rw - tmpfs tmpfs rw
+`
+	got := mountsBelow(mountinfo, "/state")
+	want := []string{"/state/pods/a", "/state/pods/a/with space"}
+	if !slices.Equal(got, want) {
+		t.Errorf("mounts are %q, want %q", got, want)
+	}
+}

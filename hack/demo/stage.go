@@ -1,0 +1,176 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/cluster"
+)
+
+const (
+	namespace  = "mqttbridge-demo"
+	bridgeName = "plant-to-cloud"
+
+	// A warm cluster takes seconds; a cold one pulls images.
+	readyTimeout = 3 * time.Minute
+	clearTimeout = 2 * time.Minute
+)
+
+//go:embed bridge.yaml
+var bridge string
+
+// stage is what the demo makes on a cluster.
+type stage struct {
+	options
+	cluster *cluster.Cluster
+	undo    []step // in the order in which it was made
+
+	plant *cluster.Broker
+	cloud []*cluster.Broker
+}
+
+// step takes something away again.
+type step struct {
+	what string
+	do   func(context.Context) error
+}
+
+var began = time.Now()
+
+// say tells the person what happens.
+func say(format string, args ...any) {
+	fmt.Printf("[%5.1fs] %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (s *stage) later(what string, do func(context.Context) error) {
+	s.undo = append(s.undo, step{what, do})
+}
+
+// clear takes away what was made, the latest first.
+func (s *stage) clear(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
+	defer cancel()
+	var errs []error
+	for i := len(s.undo) - 1; i >= 0; i-- {
+		say("clearing up: %s", s.undo[i].what)
+		if err := s.undo[i].do(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("clearing up: %s: %w", s.undo[i].what, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// set brings the cluster to where the bridge forwards.
+func (s *stage) set(ctx context.Context) error {
+	for _, part := range []func(context.Context) error{s.useCluster, s.loadImages, s.installOperator, s.makeNamespace, s.startBrokers, s.applyBridge} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) useCluster(ctx context.Context) error {
+	root, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat("hack/demo"); err != nil {
+		return errors.New("start the demo in the project's folder: make demo, or go run ./hack/demo")
+	}
+	if s.context != "" {
+		say("using the cluster of context %s", s.context)
+		s.cluster, err = cluster.Existing(root, s.context, os.Stderr)
+		return err
+	}
+	say("starting the local cluster; the first time it is built, which takes some ten minutes")
+	if s.cluster, err = cluster.Up(ctx, root, os.Stderr); err != nil {
+		return err
+	}
+	if s.cluster.Started {
+		s.later("the local cluster", s.cluster.Down)
+	}
+	return nil
+}
+
+func (s *stage) loadImages(ctx context.Context) (err error) {
+	if !s.cluster.Local {
+		return nil
+	}
+	say("building the operator and the runner from this checkout, and loading them")
+	if s.operatorImage, err = s.cluster.LoadOperatorImage(ctx); err != nil {
+		return err
+	}
+	s.brokerImage, err = s.cluster.LoadBrokerImage(ctx)
+	return err
+}
+
+func (s *stage) installOperator(ctx context.Context) error {
+	say("installing the operator with Helm")
+	release, err := s.cluster.NewRelease(ctx)
+	if err != nil {
+		return err
+	}
+	s.later("the operator", release.Uninstall)
+	return release.Install(ctx, s.operatorImage)
+}
+
+func (s *stage) makeNamespace(ctx context.Context) error {
+	namespaces := s.cluster.Client.CoreV1().Namespaces()
+	_, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name:   namespace,
+		Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("the namespace %s exists already, perhaps from a demo with --keep; delete it first: kubectl delete namespace %s", namespace, namespace)
+	}
+	if err != nil {
+		return err
+	}
+	s.later("the namespace "+namespace, func(ctx context.Context) error {
+		_, err := s.cluster.Kubectl(ctx, "delete", "namespace", namespace, "--wait")
+		return err
+	})
+	return nil
+}
+
+func (s *stage) startBrokers(ctx context.Context) error {
+	say("starting four Mosquitto brokers: plant, and cloud-1 to cloud-3")
+	for _, name := range []string{"plant", "cloud-1", "cloud-2", "cloud-3"} {
+		b, err := s.cluster.CreateBroker(ctx, namespace, name, s.brokerImage, cluster.BrokerConfig, nil)
+		if err != nil {
+			return err
+		}
+		if name == "plant" {
+			s.plant = b
+		} else {
+			s.cloud = append(s.cloud, b)
+		}
+	}
+	for _, b := range append(s.cloud, s.plant) {
+		if err := b.WaitReady(ctx, readyTimeout); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) applyBridge(ctx context.Context) error {
+	say("kubectl apply -f hack/demo/bridge.yaml")
+	if _, err := s.cluster.KubectlWithInput(ctx, bridge, "apply", "-n", namespace, "-f", "-"); err != nil {
+		return err
+	}
+	_, err := s.cluster.Kubectl(ctx, "wait", "-n", namespace, "mqttbridge/"+bridgeName, "--for=condition=Ready", "--timeout="+readyTimeout.String())
+	return err
+}
