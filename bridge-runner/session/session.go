@@ -329,8 +329,12 @@ func (s *Session) Receive(onMessage func(*Inbound)) {
 func (s *Session) received(_ mqtt.Client, m mqtt.Message) {
 	select {
 	case <-s.receiving:
-	case <-s.done:
-		return // never acknowledged, the server keeps it
+	default:
+		select {
+		case <-s.receiving:
+		case <-s.done:
+			return // ended before it was used; the server keeps the message
+		}
 	}
 	s.onMessage(&Inbound{
 		Message:   Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retain: m.Retained()},

@@ -1,0 +1,53 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+)
+
+func TestNothingIsLostWhateverConnectionIsCutAndWhenever(t *testing.T) {
+	t.Parallel()
+	const cuts = 30
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			l := newLine(t)
+			local := mqtttest.StartProxy(t, l.local.Address(), 0)
+			remote := mqtttest.StartProxy(t, l.primary.Address(), 2*time.Millisecond)
+			l.manifest.Spec.Local.Primary.URL = local.URL()
+			l.manifest.Spec.Remote.Primary.URL = remote.URL()
+			retry(l.manifest, 50, 1)
+			l.manifest.Spec.Local.Failover = &v1alpha1.Failover{Retry: l.manifest.Spec.Remote.Failover.Retry}
+			l.connect()
+			l.stream(qos, 1000)
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			random := rand.New(rand.NewPCG(seed, 0))
+			for range cuts {
+				if random.IntN(2) == 0 {
+					local.Cut()
+				} else {
+					remote.Cut()
+				}
+				l.flow(random.IntN(200))
+			}
+			r := l.finish()
+			// A message comes twice where it was sent again after a cut, or where
+			// the cut took its acknowledgement to the local broker.
+			again := int(l.runner.Metrics().Sum("mqttbridge_messages_resent_total"))
+			if most := again + cuts*localInflight; r.Duplicates > most {
+				t.Errorf("%d messages came twice; %d were sent again", r.Duplicates, again)
+			}
+			t.Logf("%d sent again, %.0f held back because the local broker had sent them again",
+				again, l.runner.Metrics().Sum("mqttbridge_messages_redelivered_total"))
+		})
+	}
+}
