@@ -76,7 +76,7 @@ func build(ctx context.Context, wanted []component) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lock(filepath.Join(dir, "build.lock"))
+	unlock, err := lock(ctx, filepath.Join(dir, "build.lock"))
 	if err != nil {
 		return "", err
 	}
@@ -122,16 +122,18 @@ func removePartial(dir string) error {
 }
 
 // buildOne compiles under another name first, so that a killed build never
-// leaves a program that looks whole.
+// leaves a program that looks whole. The name is this run's own: the compiler of
+// a killed run may live on for a while.
 func buildOne(ctx context.Context, hack, dir string, c component) error {
 	ldflags, err := linkerFlags(hack, c)
 	if err != nil {
 		return err
 	}
 	target := filepath.Join(dir, c.name)
+	partial := fmt.Sprintf("%s.%d%s", target, os.Getpid(), partialSuffix)
 	cmd := exec.CommandContext(ctx, "go", "build",
 		"-trimpath", "-buildvcs=false", "-tags", c.tags, "-ldflags", ldflags,
-		"-o", target+partialSuffix, c.pkg)
+		"-o", partial, c.pkg)
 	cmd.Dir = filepath.Join(hack, c.module)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	var output bytes.Buffer
@@ -151,7 +153,7 @@ func buildOne(ctx context.Context, hack, dir string, c component) error {
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, strings.TrimSpace(output.String()))
 	}
-	return os.Rename(target+partialSuffix, target)
+	return os.Rename(partial, target)
 }
 
 // every calls f once per interval until the returned function is called.

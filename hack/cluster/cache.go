@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // cacheDir holds what is costly to make again. It lies outside the tree, so
@@ -106,9 +108,12 @@ func hashFile(digest io.Writer, module, file string) error {
 	return err
 }
 
+// lockPoll is how often a held lock is tried again.
+const lockPoll = 200 * time.Millisecond
+
 // lock waits for a lock file, so that two runs do not build or start the same
 // thing at once. The kernel drops the lock with the process.
-func lock(path string) (unlock func(), err error) {
+func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
@@ -116,12 +121,24 @@ func lock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		progress("waiting for another run that holds %s", path)
-		if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+	// Tried again and again, since a wait inside the kernel cannot be interrupted.
+	for waiting := false; ; waiting = true {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { file.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			file.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
+		if !waiting {
+			progress("waiting for another run that holds %s", path)
+		}
+		select {
+		case <-ctx.Done():
+			file.Close()
+			return nil, ctx.Err()
+		case <-time.After(lockPoll):
+		}
 	}
-	return func() { file.Close() }, nil
 }

@@ -19,7 +19,7 @@ func runDown(ctx context.Context) error {
 	if err := checkMachine(); err != nil {
 		return err
 	}
-	unlock, err := lock(clusterLock)
+	unlock, err := lock(ctx, clusterLock)
 	if err != nil {
 		return err
 	}

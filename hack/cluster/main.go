@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 )
 
@@ -79,7 +78,7 @@ func run(ctx context.Context, args []string) error {
 		fmt.Print(usage)
 		return nil
 	}
-	return fmt.Errorf("unknown command %q\n%s", strings.ToLower(command), usage)
+	return fmt.Errorf("unknown command %q\n%s", command, usage)
 }
 
 // progress tells the person what is happening. It writes to stderr, because

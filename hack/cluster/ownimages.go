@@ -20,6 +20,7 @@ func sandboxImage(bin string) imageSpec {
 	}
 }
 
+// upstreamVersion matches every Debian version: each begins with a digit.
 var upstreamVersion = regexp.MustCompile(`^(?:\d+:)?([0-9.]+)`)
 
 // brokerImage is Debian's Mosquitto with its command line clients, under its

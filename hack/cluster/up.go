@@ -16,7 +16,7 @@ func runUp(ctx context.Context) error {
 	if err := checkMachine(); err != nil {
 		return err
 	}
-	unlock, err := lock(clusterLock)
+	unlock, err := lock(ctx, clusterLock)
 	if err != nil {
 		return err
 	}
