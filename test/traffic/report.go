@@ -37,6 +37,8 @@ type Report struct {
 type Disorder struct {
 	Server     string
 	Seq, After uint64
+	// Again says that another server had had it before.
+	Again bool
 }
 
 // Compare makes the report of one stream.
@@ -78,7 +80,7 @@ func Compare(l Ledger, arrivals []Arrival) Report {
 		}
 		if firstHere {
 			if first && a.Seq < newest[a.Server] {
-				r.Disorder = append(r.Disorder, Disorder{a.Server, a.Seq, newest[a.Server]})
+				r.Disorder = append(r.Disorder, Disorder{a.Server, a.Seq, newest[a.Server], !first})
 			}
 			newest[a.Server] = max(newest[a.Server], a.Seq)
 		}
