@@ -43,9 +43,8 @@ type Disorder struct {
 
 // Compare makes the report of one stream.
 //
-// Order is judged per server: what no server had seen yet must come in ascending
-// order. What comes a second time, because the acknowledgement of the first was
-// cut off on its way to the source, comes when the source sends it again. A window that is sent again in order after a switch passes;
+// Order is judged per server: what a server had not seen yet must come in
+// ascending order. A window that is sent again in order after a switch passes;
 // messages of two servers are not compared by the clock, because their
 // connections to the collector race.
 func Compare(l Ledger, arrivals []Arrival) Report {
@@ -79,7 +78,7 @@ func Compare(l Ledger, arrivals []Arrival) Report {
 			r.Duplicates++
 		}
 		if firstHere {
-			if first && a.Seq < newest[a.Server] {
+			if a.Seq < newest[a.Server] {
 				r.Disorder = append(r.Disorder, Disorder{a.Server, a.Seq, newest[a.Server], !first})
 			}
 			newest[a.Server] = max(newest[a.Server], a.Seq)
