@@ -41,18 +41,18 @@ func runDown(ctx context.Context) error {
 func tearDown(ctx context.Context) error {
 	for _, step := range []struct {
 		what string
-		do   func(context.Context) error
+		do   func() error
 	}{
 		// First, or the kubelet would start again what ends.
-		{"stop the processes", func(context.Context) error { return stopProcesses() }},
-		{"stop the pods", func(context.Context) error { return stopPods() }},
-		{"unmount what pods used", func(context.Context) error { return unmountBelow(stateDir) }},
-		{"remove the pods' cgroups", func(context.Context) error { return removeCgroups() }},
-		{"remove the network", tearDownNetwork},
-		{"remove what lies elsewhere", func(context.Context) error { return removeLeftovers() }},
-		{"remove the state", func(context.Context) error { return os.RemoveAll(stateDir) }},
+		{"stop the processes", stopProcesses},
+		{"stop the pods", stopPods},
+		{"unmount what pods used", func() error { return unmountBelow(stateDir) }},
+		{"remove the pods' cgroups", removeCgroups},
+		{"remove the network", func() error { return tearDownNetwork(ctx) }},
+		{"remove what lies elsewhere", removeLeftovers},
+		{"remove the state", func() error { return os.RemoveAll(stateDir) }},
 	} {
-		if err := step.do(ctx); err != nil {
+		if err := step.do(); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
