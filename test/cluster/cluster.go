@@ -20,6 +20,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -101,6 +103,9 @@ func (c *Cluster) tool(ctx context.Context, command string) (string, error) {
 	return strings.TrimSpace(out.String()), nil
 }
 
+// clearUp is how long a program may go on after an interrupt.
+const clearUp = time.Minute
+
 // goRun runs the go command in a folder of the checkout.
 func (c *Cluster) goRun(ctx context.Context, out io.Writer, dir string, args ...string) error {
 	return c.run(ctx, out, "go", append([]string{"-C", filepath.Join(c.Root, dir)}, args...)...)
@@ -108,6 +113,11 @@ func (c *Cluster) goRun(ctx context.Context, out io.Writer, dir string, args ...
 
 func (c *Cluster) run(ctx context.Context, out io.Writer, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
+	// An interrupt goes to the go command and to what it runs, which then clears
+	// up and is waited for.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = clearUp
 	cmd.Env = append(os.Environ(), c.env...)
 	cmd.Dir = c.Root
 	cmd.Stdout = out

@@ -162,3 +162,17 @@ func TestMetricsAreParsed(t *testing.T) {
 		t.Errorf("sum of a{x=1} = %v, want 2", got)
 	}
 }
+
+func TestCutEndsWhatABlackHoleHolds(t *testing.T) {
+	p := StartProxy(t, echo(t), 0)
+	c, err := net.Dial("tcp", p.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p.BlackHole(true)
+	_, _ = c.Write([]byte("x"))
+	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	_, _ = c.Read(make([]byte, 1)) // until the hole has it
+	p.Cut()
+}

@@ -66,6 +66,7 @@ func (p *Proxy) Cut() {
 		}
 		_ = c.Close()
 	}
+	clear(p.conns)
 }
 
 func (p *Proxy) accept() {
