@@ -139,7 +139,8 @@ func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.Container
 			"--kubernetes").
 		WithEnv(corev1ac.EnvVar().WithName("POD_NAME").
 			WithValueFrom(corev1ac.EnvVarSource().
-				WithFieldRef(corev1ac.ObjectFieldSelector().WithFieldPath("metadata.name")))).
+				// The API server would add the version, and the two would never be equal.
+				WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath("metadata.name")))).
 		WithPorts(corev1ac.ContainerPort().WithName(httpPortName).WithContainerPort(httpPort)).
 		WithResources(resources).
 		WithLivenessProbe(probe("/livez").WithPeriodSeconds(10).WithTimeoutSeconds(5)).

@@ -66,8 +66,9 @@ func Scheme() *apiruntime.Scheme {
 }
 
 // Run starts an API server, gives it to use, runs the package's tests and stops it.
-// It returns the exit code for TestMain. Without the programs it gives nil.
-func Run(m *testing.M, use func(*Server) error) int {
+// It returns the exit code for TestMain. What use starts is to end with its context.
+// Without the programs it gives nil.
+func Run(m *testing.M, use func(context.Context, *Server) error) int {
 	server, err := start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "starting an API server:", err)
@@ -76,7 +77,10 @@ func Run(m *testing.M, use func(*Server) error) int {
 	if server != nil {
 		defer server.stop()
 	}
-	if err := use(server); err != nil {
+	// Before the server: it would wait for the watches that are open.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if err := use(ctx, server); err != nil {
 		fmt.Fprintln(os.Stderr, "preparing the tests:", err)
 		return 1
 	}
@@ -94,7 +98,7 @@ func start() (*Server, error) {
 		ErrorIfCRDPathMissing: true,
 		// Built programs start slower than released ones where the machine is busy.
 		ControlPlaneStartTimeout: 2 * time.Minute,
-		ControlPlaneStopTimeout:  time.Minute,
+		ControlPlaneStopTimeout:  30 * time.Second,
 	}}
 	admin, err := s.env.Start()
 	if err != nil {

@@ -1,0 +1,218 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+)
+
+const (
+	localURL   = "mqtt://local:1883"
+	primaryURL = "mqtt://a:1883"
+	backupURL  = "mqtt://b:1883"
+)
+
+// epoch is when the tests' servers were connected.
+var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// newBridge has one local server, and a primary and a backup on the remote side.
+func newBridge(namespace, name string) *v1alpha1.MQTTBridge {
+	return &v1alpha1.MQTTBridge{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: v1alpha1.MQTTBridgeSpec{
+			Local: v1alpha1.Side{Primary: v1alpha1.Server{URL: localURL}},
+			Remote: v1alpha1.Side{
+				Primary: v1alpha1.Server{URL: primaryURL},
+				Backups: []v1alpha1.Server{{URL: backupURL}},
+			},
+			Forwards: []v1alpha1.Rule{{Filter: "sensors/#"}},
+		},
+	}
+}
+
+func endpoint(name, url string, state v1alpha1.EndpointState, failure ...string) v1alpha1.EndpointStatus {
+	e := v1alpha1.EndpointStatus{Name: name, URL: url, State: state, Since: metav1.NewTime(epoch)}
+	if len(failure) == 2 {
+		e.LastError = &v1alpha1.EndpointError{Reason: failure[0], Message: failure[1]}
+	}
+	return e
+}
+
+// side is a side whose server in use is the endpoint that is Active.
+func side(endpoints ...v1alpha1.EndpointStatus) *v1alpha1.SideStatus {
+	s := &v1alpha1.SideStatus{Endpoints: endpoints}
+	for i, e := range endpoints {
+		if e.State == v1alpha1.EndpointActive {
+			s.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.Role(i), Since: e.Since}
+		}
+	}
+	return s
+}
+
+// localUp is the local side, connected.
+func localUp() *v1alpha1.SideStatus {
+	return side(endpoint("primary", localURL, v1alpha1.EndpointActive))
+}
+
+// remoteOnPrimary is the remote side on its primary server.
+func remoteOnPrimary() *v1alpha1.SideStatus {
+	return side(
+		endpoint("primary", primaryURL, v1alpha1.EndpointActive),
+		endpoint("backup-1", backupURL, v1alpha1.EndpointStandby))
+}
+
+// remoteOnBackup is the remote side on its backup, the primary having refused the
+// login.
+func remoteOnBackup() *v1alpha1.SideStatus {
+	return side(
+		endpoint("primary", primaryURL, v1alpha1.EndpointFailed, v1alpha1.ReasonAuthenticationFailed, "the user name or password is wrong"),
+		endpoint("backup-1", backupURL, v1alpha1.EndpointActive))
+}
+
+// remoteDown is the remote side with no server left.
+func remoteDown() *v1alpha1.SideStatus {
+	return side(
+		endpoint("primary", primaryURL, v1alpha1.EndpointFailed, v1alpha1.ReasonAuthenticationFailed, "the user name or password is wrong"),
+		endpoint("backup-1", backupURL, v1alpha1.EndpointFailed, v1alpha1.ReasonConnectionRefused, "nothing listens there"))
+}
+
+// switched adds the latest failover to a side.
+func switched(s *v1alpha1.SideStatus, from, to string, at time.Time) *v1alpha1.SideStatus {
+	s.Failovers = ptr.To[int64](1)
+	s.LastFailover = &v1alpha1.FailoverRecord{
+		From: from, To: to, Reason: v1alpha1.ReasonConnectionClosed,
+		Time: metav1.NewMicroTime(at), DurationMilliseconds: ptr.To[int64](42),
+	}
+	return s
+}
+
+// runnerPod is a bridge's pod as it is once it runs and is ready.
+func runnerPod(bridge *v1alpha1.MQTTBridge, name string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: bridge.Namespace, Name: name, Labels: childLabels(bridge.Name),
+		},
+		Spec: corev1.PodSpec{
+			TerminationGracePeriodSeconds: ptr.To[int64](0), // No kubelet would end it.
+			Containers:                    []corev1.Container{{Name: runnerName, Image: testRunnerImage}},
+		},
+		Status: corev1.PodStatus{
+			Phase:      corev1.PodRunning,
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		},
+	}
+}
+
+// report is what a runner applies to the status.
+type report struct {
+	Runner *v1alpha1.RunnerStatus `json:"runner,omitempty"`
+	Local  *v1alpha1.SideStatus   `json:"local,omitempty"`
+	Remote *v1alpha1.SideStatus   `json:"remote,omitempty"`
+}
+
+// applyReport reports as the bridge's runner does, with the rights that it has.
+func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, remote *v1alpha1.SideStatus) {
+	t.Helper()
+	c, err := client.New(asRunner(bridge.Namespace, bridge.Name), client.Options{Scheme: apiserver.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&report{
+		Runner: &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.NewTime(epoch)},
+		Local:  local, Remote: remote,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{"status": status}}
+	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(bridgeKind))
+	u.SetNamespace(bridge.Namespace)
+	u.SetName(bridge.Name)
+	if err := c.Status().Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u),
+		client.FieldOwner(RunnerFieldOwner), client.ForceOwnership); err != nil {
+		t.Fatalf("reporting as the runner: %v", err)
+	}
+}
+
+// namespace makes a namespace for the test.
+func namespace(t *testing.T) string {
+	t.Helper()
+	apiserver.Need(t, server)
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	create(t, ns)
+	return ns.Name
+}
+
+func create(t *testing.T, obj client.Object) {
+	t.Helper()
+	if err := server.Client.Create(t.Context(), obj); err != nil {
+		t.Fatalf("creating %T %s: %v", obj, obj.GetName(), err)
+	}
+}
+
+// createPod plays the ReplicaSet controller and the kubelet.
+func createPod(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	status := pod.Status
+	create(t, pod)
+	pod.Status = status
+	updatePodStatus(t, pod)
+}
+
+func updatePodStatus(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	if err := server.Client.Status().Update(t.Context(), pod); err != nil {
+		t.Fatalf("setting the status of pod %s: %v", pod.Name, err)
+	}
+}
+
+// conditionIs tells whether a condition of the bridge has a status and reason.
+func conditionIs(b *v1alpha1.MQTTBridge, conditionType string, status metav1.ConditionStatus, reason string) bool {
+	if b == nil {
+		return false
+	}
+	c := meta.FindStatusCondition(b.Status.Conditions, conditionType)
+	return c != nil && c.Status == status && c.Reason == reason && c.ObservedGeneration == b.Generation
+}
+
+// awaitCondition waits until a condition has a status and reason.
+func awaitCondition(t *testing.T, b *v1alpha1.MQTTBridge, conditionType string, status metav1.ConditionStatus, reason string) *v1alpha1.MQTTBridge {
+	t.Helper()
+	return awaitBridge(t, b, conditionType+" is "+string(status)+"/"+reason, func(got *v1alpha1.MQTTBridge) bool {
+		return conditionIs(got, conditionType, status, reason)
+	})
+}
+
+func awaitBridge(t *testing.T, b *v1alpha1.MQTTBridge, what string, wanted func(*v1alpha1.MQTTBridge) bool) *v1alpha1.MQTTBridge {
+	t.Helper()
+	return apiserver.Await(t, server.Client, &v1alpha1.MQTTBridgeList{}, client.ObjectKeyFromObject(b), what, wanted)
+}
+
+// forwarding makes a bridge whose runner reports that it forwards.
+func forwarding(t *testing.T) (*v1alpha1.MQTTBridge, *corev1.Pod) {
+	t.Helper()
+	b := newBridge(namespace(t), "plant")
+	create(t, b)
+	pod := runnerPod(b, "plant-bridge-1")
+	createPod(t, pod)
+	rolledOut(t, b)
+	applyReport(t, b, pod.Name, localUp(), remoteOnPrimary())
+	b = awaitBridge(t, b, "Ready, and nothing left to reconcile", func(got *v1alpha1.MQTTBridge) bool {
+		return conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding) &&
+			meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReconciling) == nil
+	})
+	return b, pod
+}

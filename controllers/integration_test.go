@@ -1,0 +1,530 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/yaml"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+)
+
+func awaitChild[T client.Object](t *testing.T, list client.ObjectList, b *v1alpha1.MQTTBridge, what string, wanted func(T) bool) T {
+	t.Helper()
+	key := client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}
+	return apiserver.Await(t, server.Client, list, key, what, wanted)
+}
+
+func awaitDeployment(t *testing.T, b *v1alpha1.MQTTBridge, what string, wanted func(*appsv1.Deployment) bool) *appsv1.Deployment {
+	t.Helper()
+	return awaitChild(t, &appsv1.DeploymentList{}, b, what, func(d *appsv1.Deployment) bool { return d != nil && wanted(d) })
+}
+
+// rolledOut plays the Deployment controller that has finished.
+func rolledOut(t *testing.T, b *v1alpha1.MQTTBridge) {
+	t.Helper()
+	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
+	d.Status = appsv1.DeploymentStatus{
+		ObservedGeneration: d.Generation, Replicas: *d.Spec.Replicas,
+		UpdatedReplicas: *d.Spec.Replicas, ReadyReplicas: *d.Spec.Replicas, AvailableReplicas: *d.Spec.Replicas,
+	}
+	if err := server.Client.Status().Update(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// update changes the bridge's spec.
+func update(t *testing.T, b *v1alpha1.MQTTBridge, change func(*v1alpha1.MQTTBridge)) *v1alpha1.MQTTBridge {
+	t.Helper()
+	changed := b.DeepCopy()
+	change(changed)
+	if err := server.Client.Patch(t.Context(), changed, client.MergeFrom(b)); err != nil {
+		t.Fatalf("changing the bridge: %v", err)
+	}
+	return changed
+}
+
+// awaitEvents waits for the events of the bridge to be as many, and returns them as
+// "type reason note", in the order of their time.
+func awaitEvents(t *testing.T, b *v1alpha1.MQTTBridge, n int) []string {
+	t.Helper()
+	var out []string
+	apiserver.Eventually(t, "events", func(ctx context.Context) (bool, error) {
+		list := &eventsv1.EventList{}
+		if err := server.Client.List(ctx, list, client.InNamespace(b.Namespace)); err != nil {
+			return false, err
+		}
+		slices.SortFunc(list.Items, func(a, b eventsv1.Event) int { return a.EventTime.Compare(b.EventTime.Time) })
+		out = nil
+		for _, e := range list.Items {
+			out = append(out, e.Type+" "+e.Reason+" "+e.Note)
+		}
+		return len(out) >= n, nil
+	})
+	return out
+}
+
+func TestABridgeGetsItsChildrenAndSaysThatTheyAreOnTheirWay(t *testing.T) {
+	b := newBridge(namespace(t), "plant")
+	b.Spec.Remote.Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	create(t, b)
+
+	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
+	if *d.Spec.Replicas != 1 || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+		t.Errorf("Deployment has %d replicas and strategy %s; want 1 and Recreate", *d.Spec.Replicas, d.Spec.Strategy.Type)
+	}
+	if !metav1.IsControlledBy(d, b) {
+		t.Errorf("the Deployment is not controlled by the bridge")
+	}
+	config := awaitChild(t, &corev1.ConfigMapList{}, b, "the ConfigMap", func(c *corev1.ConfigMap) bool { return c != nil })
+	got := &v1alpha1.MQTTBridge{}
+	if err := yaml.UnmarshalStrict([]byte(config.Data[manifestKey]), got); err != nil {
+		t.Fatalf("bridge.yaml is no manifest: %v", err)
+	}
+	if got.Name != b.Name || got.Namespace != b.Namespace || *got.Spec.Remote.KeepAliveSeconds != v1alpha1.DefaultKeepAliveSeconds {
+		t.Errorf("bridge.yaml is not the resolved manifest:\n%s", config.Data[manifestKey])
+	}
+	role := awaitChild(t, &rbacv1.RoleList{}, b, "the Role", func(r *rbacv1.Role) bool { return r != nil })
+	if len(role.Rules) != 1 || !slices.Equal(role.Rules[0].Verbs, []string{"patch"}) || !slices.Equal(role.Rules[0].ResourceNames, []string{b.Name}) {
+		t.Errorf("the runner may do more than patch its own status: %+v", role.Rules)
+	}
+	awaitChild(t, &rbacv1.RoleBindingList{}, b, "the RoleBinding", func(r *rbacv1.RoleBinding) bool { return r != nil })
+	awaitChild(t, &corev1.ServiceAccountList{}, b, "the ServiceAccount", func(s *corev1.ServiceAccount) bool {
+		return s != nil && !*s.AutomountServiceAccountToken
+	})
+	awaitBridge(t, b, "Reconciling, not Ready", func(got *v1alpha1.MQTTBridge) bool {
+		return conditionIs(got, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing) &&
+			conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRunnerNotRunning) &&
+			got.Status.ObservedGeneration == got.Generation
+	})
+}
+
+func TestTheRunnersPodMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
+	ns := namespace(t)
+	if err := server.Client.Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}},
+		client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`))); err != nil {
+		t.Fatal(err)
+	}
+	b := newBridge(ns, "plant")
+	b.Spec.Remote.Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	create(t, b)
+	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
+	pod := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
+	pod.Namespace, pod.Name = ns, "as-the-template-says"
+	apiserver.Eventually(t, "a pod of the template is admitted", func(ctx context.Context) (bool, error) {
+		err := server.Client.Create(ctx, pod)
+		if err != nil && strings.Contains(err.Error(), "error looking up service account") {
+			return false, nil
+		}
+		return err == nil, err
+	})
+}
+
+func TestAReportBecomesConditionsWithin100Milliseconds(t *testing.T) {
+	b, pod := forwarding(t)
+	// The best of some, since the machine may be busy.
+	best := time.Hour
+	for i := range 5 {
+		remote, status, reason := remoteOnBackup(), metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup
+		if i%2 == 1 {
+			remote, status, reason = remoteOnPrimary(), metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary
+		}
+		start := time.Now()
+		applyReport(t, b, pod.Name, localUp(), remote)
+		awaitCondition(t, b, v1alpha1.ConditionDegraded, status, reason)
+		best = min(best, time.Since(start))
+	}
+	t.Logf("from a report to its conditions in %s", best)
+	if best > 100*time.Millisecond {
+		t.Errorf("a report took %s to become conditions", best)
+	}
+}
+
+func TestASwitchIsAnnouncedOnceAndNamesServersCauseAndDuration(t *testing.T) {
+	b, pod := forwarding(t)
+	applyReport(t, b, pod.Name, localUp(), switched(remoteOnBackup(), "primary", "backup-1", epoch.Add(time.Minute)))
+	got := awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup)
+	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionRemoteConnected).Message
+	want := "connected to backup-1 (mqtt://b:1883); primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong"
+	if message != want {
+		t.Errorf("RemoteConnected says %q; want %q", message, want)
+	}
+	applyReport(t, b, pod.Name, localUp(), remoteDown())
+	awaitCondition(t, b, v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonAuthenticationFailed)
+	applyReport(t, b, pod.Name, localUp(), switched(remoteOnPrimary(), "backup-1", "primary", epoch.Add(2*time.Minute)))
+	awaitCondition(t, b, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding)
+
+	events := awaitEvents(t, b, 4)
+	for i, want := range []string{
+		"Warning FailedOver the remote side went from primary to backup-1 in 42 ms: ConnectionClosed",
+		"Warning AllServersDown the remote side has lost every server: no server is connected; primary (mqtt://a:1883) failed",
+		"Normal FailedBack the remote side went back from backup-1 to primary in 42 ms: ConnectionClosed",
+		"Normal Recovered the remote side has a server again after ",
+	} {
+		if !slices.ContainsFunc(events, func(e string) bool { return strings.HasPrefix(e, want) }) {
+			t.Errorf("event %d, %q, is missing", i, want)
+		}
+	}
+	if len(events) != 4 {
+		t.Errorf("%d events; want 4:\n%s", len(events), strings.Join(events, "\n"))
+	}
+}
+
+func TestWhenTheReportingPodIsGoneTheReportIsClearedAndReadyIsFalse(t *testing.T) {
+	b, pod := forwarding(t)
+	if err := server.Client.Delete(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	got := awaitBridge(t, b, "no report", func(got *v1alpha1.MQTTBridge) bool {
+		if got.Status.Remote == nil && !conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRunnerNotRunning) {
+			t.Error("the report was cleared while Ready was not yet False")
+		}
+		return got.Status.Runner == nil && got.Status.Local == nil && got.Status.Remote == nil
+	})
+	for _, conditionType := range []string{v1alpha1.ConditionLocalConnected, v1alpha1.ConditionRemoteConnected} {
+		if !conditionIs(got, conditionType, metav1.ConditionFalse, v1alpha1.ReasonRunnerNotRunning) {
+			t.Errorf("%s is %+v", conditionType, meta.FindStatusCondition(got.Status.Conditions, conditionType))
+		}
+	}
+}
+
+func TestReadyIsFalseOnceTheReportingPodIsNotReadyAndTheReportStays(t *testing.T) {
+	b, pod := forwarding(t)
+	pod.Status.Conditions[0].Status = corev1.ConditionFalse // As the node controller does when the node is lost.
+	updatePodStatus(t, pod)
+	got := awaitCondition(t, b, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRunnerNotRunning)
+	if got.Status.Runner == nil || got.Status.Remote == nil {
+		t.Error("the report of a pod that exists was cleared")
+	}
+}
+
+func TestASuspendedBridgeIsScaledToZeroAndSaysSo(t *testing.T) {
+	b, pod := forwarding(t)
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) })
+	awaitDeployment(t, b, "no replicas", func(d *appsv1.Deployment) bool { return *d.Spec.Replicas == 0 })
+	awaitBridge(t, b, "Suspended, and draining", func(got *v1alpha1.MQTTBridge) bool {
+		return conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended) &&
+			conditionIs(got, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing)
+	})
+	if err := server.Client.Delete(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	awaitBridge(t, b, "Suspended, and nothing left to do", func(got *v1alpha1.MQTTBridge) bool {
+		return conditionIs(got, v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonSuspended) &&
+			meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReconciling) == nil && got.Status.Runner == nil
+	})
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = nil })
+	awaitDeployment(t, b, "a replica again", func(d *appsv1.Deployment) bool { return *d.Spec.Replicas == 1 })
+}
+
+// settle waits until the operator has seen its own writes, and returns what it has
+// written in the namespace.
+func settle(t *testing.T, b *v1alpha1.MQTTBridge) []string {
+	t.Helper()
+	for range 10 {
+		before := operatorIO.writesIn(b.Namespace)
+		apiserver.Eventually(t, "the cache is up to date and no pass is under way", func(ctx context.Context) (bool, error) {
+			current, err := cacheIsCurrent(ctx, b)
+			return current && idle(t), err
+		})
+		if _, err := operator.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(b)}); err != nil {
+			t.Fatal(err)
+		}
+		if after := operatorIO.writesIn(b.Namespace); len(after) == len(before) {
+			return after
+		}
+	}
+	t.Fatalf("the operator does not come to rest; it wrote:\n%s", strings.Join(operatorIO.writesIn(b.Namespace), "\n"))
+	return nil
+}
+
+// idle tells whether the controller has nothing to do.
+func idle(t *testing.T) bool {
+	t.Helper()
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy := 0.0
+	for _, family := range families {
+		if name := family.GetName(); name == "workqueue_depth" || name == "controller_runtime_active_workers" {
+			for _, m := range family.GetMetric() {
+				busy += m.GetGauge().GetValue()
+			}
+		}
+	}
+	return busy == 0
+}
+
+// cacheIsCurrent tells whether the operator's cache has the latest of the bridge and
+// of its children.
+func cacheIsCurrent(ctx context.Context, b *v1alpha1.MQTTBridge) (bool, error) {
+	objects := map[client.Object]string{&v1alpha1.MQTTBridge{}: b.Name}
+	for _, kind := range childKinds {
+		obj, _ := kind.object.DeepCopyObject().(client.Object)
+		objects[obj] = childName(b.Name)
+	}
+	for obj, name := range objects {
+		key := client.ObjectKey{Namespace: b.Namespace, Name: name}
+		cached, _ := obj.DeepCopyObject().(client.Object)
+		if err := server.Client.Get(ctx, key, obj); err != nil {
+			return false, err
+		}
+		if err := operator.Client.Get(ctx, key, cached); err != nil {
+			return false, client.IgnoreNotFound(err)
+		}
+		if obj.GetResourceVersion() != cached.GetResourceVersion() {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func TestASteadyStateWritesNothing(t *testing.T) {
+	b, pod := forwarding(t)
+	before := settle(t, b)
+
+	// Events that change nothing that the operator derives from: of the bridge, of
+	// its pod and of its Deployment.
+	for _, obj := range []client.Object{b, pod, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: childName(b.Name)}}} {
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"example.com/touched":"yes"}}}`))
+		if err := server.Client.Patch(t.Context(), obj, patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	applyReport(t, b, pod.Name, localUp(), remoteOnPrimary()) // The same report again.
+	after := settle(t, b)
+	if len(after) != len(before) {
+		t.Errorf("a steady state wrote:\n%s", strings.Join(after[len(before):], "\n"))
+	}
+}
+
+func TestTheStatusIsWrittenOnceForAReportAndTheWriteCausesNoOther(t *testing.T) {
+	b, pod := forwarding(t)
+	before := settle(t, b)
+	applyReport(t, b, pod.Name, localUp(), remoteOnBackup())
+	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup)
+	after := settle(t, b)[len(before):]
+	if len(after) != 1 || !strings.HasSuffix(after[0], "/mqttbridges/plant/status") {
+		t.Errorf("one report made these writes:\n%s", strings.Join(after, "\n"))
+	}
+}
+
+func TestWhatUsersChangeInTheOperatorsFieldsIsSetBackAndTheRestIsLeftAlone(t *testing.T) {
+	b, _ := forwarding(t)
+	settle(t, b)
+	ours := metav1.ObjectMeta{Namespace: b.Namespace, Name: childName(b.Name)}
+
+	if err := server.Client.SubResource("scale").Patch(t.Context(), &appsv1.Deployment{ObjectMeta: ours},
+		client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":3}}`)), client.FieldOwner("kubectl")); err != nil {
+		t.Fatal(err)
+	}
+	awaitDeployment(t, b, "one replica again", func(d *appsv1.Deployment) bool { return *d.Spec.Replicas == 1 })
+
+	merge(t, &appsv1.Deployment{ObjectMeta: ours}, `{"metadata":{"labels":{"app.kubernetes.io/part-of":"mine","team":"plant"}},
+		"spec":{"template":{"spec":{"containers":[{"name":"bridge-runner","image":"evil"}],"hostNetwork":true}}}}`)
+	awaitDeployment(t, b, "our fields set back, theirs left", func(d *appsv1.Deployment) bool {
+		return d.Spec.Template.Spec.Containers[0].Image == testRunnerImage &&
+			d.Labels[labelPartOf] == partOfName && d.Labels["team"] == "plant"
+	})
+
+	merge(t, &corev1.ConfigMap{ObjectMeta: ours}, `{"data":{"bridge.yaml":"kind: Nonsense"}}`)
+	awaitChild(t, &corev1.ConfigMapList{}, b, "the manifest set back", func(c *corev1.ConfigMap) bool {
+		return strings.Contains(c.Data[manifestKey], "kind: MQTTBridge\n")
+	})
+
+	if err := server.Client.Delete(t.Context(), &rbacv1.Role{ObjectMeta: ours}); err != nil {
+		t.Fatal(err)
+	}
+	awaitChild(t, &rbacv1.RoleList{}, b, "the Role again", func(r *rbacv1.Role) bool { return r != nil })
+}
+
+// merge patches an object as a user with kubectl does.
+func merge(t *testing.T, obj client.Object, patch string) {
+	t.Helper()
+	if err := server.Client.Patch(t.Context(), obj,
+		client.RawPatch("application/strategic-merge-patch+json", []byte(patch)), client.FieldOwner("kubectl-edit")); err != nil {
+		t.Fatalf("patching %T: %v", obj, err)
+	}
+}
+
+func TestAChildThatIsNoLongerWantedIsDeletedAndStrangersAreKept(t *testing.T) {
+	b, _ := forwarding(t)
+	old := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Namespace: b.Namespace, Name: "plant-of-an-older-version", Labels: childLabels(b.Name),
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(b, v1alpha1.GroupVersion.WithKind(bridgeKind))},
+	}}
+	stranger := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Namespace: b.Namespace, Name: "stranger", Labels: childLabels(b.Name),
+	}}
+	create(t, stranger)
+	create(t, old)
+	apiserver.Await(t, server.Client, &corev1.ConfigMapList{}, client.ObjectKeyFromObject(old), "the old child is deleted",
+		func(c *corev1.ConfigMap) bool { return c == nil })
+	if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(stranger), stranger); err != nil {
+		t.Errorf("an object that the bridge does not control: %v", err)
+	}
+}
+
+func TestAnObjectOfAChildsNameThatIsNotTheBridgesIsNotTakenOver(t *testing.T) {
+	ns := namespace(t)
+	theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: childName("plant")}, Data: map[string]string{"mine": "yes"}}
+	create(t, theirs)
+	b := newBridge(ns, "plant")
+	create(t, b)
+	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonApplyFailed)
+	if message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message; !strings.Contains(message, "ConfigMap plant-bridge exists and does not belong to this bridge") {
+		t.Errorf("Stalled says %q", message)
+	}
+	if err := server.Client.Delete(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	awaitDeployment(t, b, "the Deployment, once the name is free", func(*appsv1.Deployment) bool { return true })
+}
+
+func TestAnInvalidSpecStallsAndARunningBridgeGoesOn(t *testing.T) {
+	b, pod := forwarding(t)
+	before := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) {
+		b.Spec.Forwards = []v1alpha1.Rule{{Filter: "a/#"}}
+		b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "a/b/#"}}
+	})
+	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec)
+	if !conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding) {
+		t.Errorf("the running bridge of pod %s is not Ready any more", pod.Name)
+	}
+	after := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
+	if after.Generation != before.Generation {
+		t.Error("an invalid spec changed the Deployment")
+	}
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Subscriptions = nil })
+	awaitBridge(t, b, "no longer stalled", func(got *v1alpha1.MQTTBridge) bool {
+		return meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled) == nil
+	})
+}
+
+func TestASecretAndAConfigMapOfOneFileStallAndAreBothNamed(t *testing.T) {
+	b := newBridge(namespace(t), "plant")
+	b.Spec.Remote.Primary = v1alpha1.Server{URL: "mqtts://a:8883", TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "ca"}}}
+	b.Spec.Remote.Backups = []v1alpha1.Server{{URL: "mqtts://b:8883", TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}}}}
+	create(t, b)
+	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec)
+	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message
+	if !strings.Contains(message, "ConfigMap ca and Secret ca are both to be the file ca/ca.crt") {
+		t.Errorf("Stalled says %q", message)
+	}
+}
+
+func TestAQuotaThatRefusesAChildStallsAndIsRetried(t *testing.T) {
+	ns := namespace(t)
+	quota := &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "no-deployments"},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/deployments.apps": resource.MustParse("0")}},
+	}
+	create(t, quota)
+	quota.Status = corev1.ResourceQuotaStatus{Hard: quota.Spec.Hard, Used: corev1.ResourceList{"count/deployments.apps": resource.MustParse("0")}}
+	if err := server.Client.Status().Update(t.Context(), quota); err != nil {
+		t.Fatal(err) // The quota controller does this.
+	}
+	b := newBridge(ns, "plant")
+	create(t, b)
+	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonApplyFailed)
+	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message
+	if !strings.Contains(message, "exceeded quota: no-deployments") || !strings.Contains(message, "Deployment plant-bridge") {
+		t.Errorf("Stalled says %q", message)
+	}
+	if err := server.Client.Delete(t.Context(), quota); err != nil {
+		t.Fatal(err)
+	}
+	awaitDeployment(t, b, "the Deployment, by a retry", func(*appsv1.Deployment) bool { return true })
+}
+
+func TestAContainerThatDoesNotStartStallsInItsOwnWords(t *testing.T) {
+	b := newBridge(namespace(t), "plant")
+	create(t, b)
+	rolledOut(t, b)
+	pod := runnerPod(b, "plant-bridge-1")
+	pod.Status = corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{{
+		Name:  runnerName,
+		State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: `Back-off pulling image "nowhere/nothing"`}},
+	}}}
+	createPod(t, pod)
+	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonPodFailing)
+	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message
+	if want := `container bridge-runner of runner pod plant-bridge-1: ImagePullBackOff: Back-off pulling image "nowhere/nothing"`; message != want {
+		t.Errorf("Stalled says %q; want %q", message, want)
+	}
+}
+
+func TestADeletedBridgeIsLeftToTheGarbageCollector(t *testing.T) {
+	b, _ := forwarding(t)
+	before := settle(t, b)
+	if err := server.Client.Delete(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	// No finalizer holds it back.
+	awaitBridge(t, b, "the bridge is gone", func(got *v1alpha1.MQTTBridge) bool { return got == nil })
+	if _, err := operator.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(b)}); err != nil {
+		t.Error(err)
+	}
+	if after := operatorIO.writesIn(b.Namespace); len(after) != len(before) {
+		t.Errorf("the deletion made these writes:\n%s", strings.Join(after[len(before):], "\n"))
+	}
+}
+
+func TestTheOperatorNeverTouchesSecretsAndMayNot(t *testing.T) {
+	role, err := generatedRole()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range role.Rules {
+		for _, group := range [][]string{rule.Resources, rule.APIGroups, rule.Verbs} {
+			if slices.Contains(group, "*") || slices.Contains(group, "secrets") {
+				t.Errorf("the operator's role has %+v", rule)
+			}
+		}
+	}
+	apiserver.Need(t, server)
+	if requests := operatorIO.of("/secrets", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete); len(requests) > 0 {
+		t.Errorf("the operator asked for Secrets: %v", requests)
+	}
+}
+
+func TestTheRunnerMayOnlyPatchTheStatusOfItsOwnBridge(t *testing.T) {
+	b, _ := forwarding(t)
+	other := newBridge(b.Namespace, "other")
+	create(t, other)
+	c, err := client.New(asRunner(b.Namespace, b.Name), client.Options{Scheme: apiserver.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"observedGeneration":7}}`))
+	if err := c.Status().Patch(t.Context(), other, patch); err == nil {
+		t.Error("the runner patched the status of another bridge")
+	}
+	if err := c.Patch(t.Context(), b.DeepCopy(), patch); err == nil {
+		t.Error("the runner patched its bridge itself")
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(b), &v1alpha1.MQTTBridge{}); err == nil {
+		t.Error("the runner read its bridge")
+	}
+}
