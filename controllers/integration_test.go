@@ -306,7 +306,7 @@ func TestASteadyStateWritesNothing(t *testing.T) {
 	// Events that change nothing that the operator derives from: of the bridge, of
 	// its pod and of its Deployment.
 	for _, obj := range []client.Object{b, pod, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: childName(b.Name)}}} {
-		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"example.com/touched":"yes"}}}`))
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"example.com/touched":"yes"}}}`))
 		if err := server.Client.Patch(t.Context(), obj, patch); err != nil {
 			t.Fatal(err)
 		}
