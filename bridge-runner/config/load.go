@@ -11,9 +11,11 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -46,7 +48,14 @@ func Load(path string) (*v1alpha1.MQTTBridge, error) {
 
 func parse(data []byte) (*v1alpha1.MQTTBridge, error) {
 	bridge := &v1alpha1.MQTTBridge{}
-	if err := yaml.UnmarshalStrict(data, bridge); err != nil {
+	// As the API server reads it: case matters, and unknown fields are told with
+	// their path.
+	asJSON, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return nil, err
+	}
+	unknown, err := json.UnmarshalStrict(asJSON, bridge)
+	if err = errors.Join(append(unknown, err)...); err != nil {
 		return nil, err
 	}
 	if err := Validate(bridge).ToAggregate(); err != nil {

@@ -1,0 +1,154 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+const minimal = `
+apiVersion: mqttbridge.io/v1alpha1
+kind: MQTTBridge
+metadata: {name: b, namespace: plant}
+spec:
+  local: {primary: {url: "mqtt://local:1883"}}
+  remote: {primary: {url: "mqtt://remote:1883"}}
+  forwards: [{filter: "a/#"}]
+`
+
+func write(t *testing.T, dir, name, content string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoadResolvesTheDefaults(t *testing.T) {
+	b, err := Load(write(t, t.TempDir(), "b.yaml", minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := b.Spec.Remote
+	if r.Primary.Name != "primary" || *r.KeepAliveSeconds != 10 || *r.Failover.AckTimeoutSeconds != 10 ||
+		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Forwards[0].Topic != "${topic}" || *b.Spec.Forwards[0].QoS != 1 {
+		t.Errorf("defaults: %+v", b.Spec)
+	}
+	if id := r.ClientID; id == "" || len(id) > 23 || id == b.Spec.Local.ClientID {
+		t.Errorf("client identifiers %q and %q", id, b.Spec.Local.ClientID)
+	}
+	if errs := Validate(b); len(errs) > 0 {
+		t.Errorf("a manifest with its defaults is refused: %v", errs)
+	}
+}
+
+func TestLoadRefusesABadManifestAndNamesTheFieldTheValueAndTheRemedy(t *testing.T) {
+	for _, c := range []struct{ name, old, new, want string }{
+		{"unknown field", "forwards:", "forward:", `unknown field "spec.forward"`},
+		{"kind", "MQTTBridge", "Bridge", "kind: Unsupported value: \"Bridge\""},
+		{"no name", "name: b, ", "", "metadata.name: Required"},
+		{"long name", "name: b,", "name: " + strings.Repeat("b", 53) + ",", "choose a shorter name"},
+		{"no rules", `forwards: [{filter: "a/#"}]`, "", "at least one entry in forwards"},
+		{"scheme", "mqtt://remote", "http://remote", `spec.remote.primary.url: Invalid value: "http://remote:1883": a server's URL starts with`},
+		{"port", "remote:1883", "remote:99999", "from 1 to 65535"},
+		{"path", "remote:1883", "remote:1883/mqtt", "with no path"},
+		{"password in the URL", "mqtt://remote", "mqtt://me:secret@remote", "credentials.secretRef"},
+		{"same URL twice", "mqtt://remote", "mqtt://local", "the same URL stands in local and in remote"},
+		{"filter", "a/#", "a/#/b", `spec.forwards[0].filter: Invalid value: "a/#/b"`},
+		{"shared", "a/#", "$share/g/a", "shared subscriptions"},
+		{"capture", `"a/#"}`, `"a/#", topic: "${2}"}`, "spec.forwards[0].topic"},
+		{"qos", `"a/#"}`, `"a/#", qos: 3}`, "spec.forwards[0].qos"},
+		{"retain", `"a/#"}`, `"a/#", retain: Maybe}`, "spec.forwards[0].retain"},
+		{"exclude", `"a/#"}`, `"a/#", exclude: ["#/a"]}`, "spec.forwards[0].exclude"},
+		{"tls without a TLS URL", `remote:1883"}`, `remote:1883"}, tls: {}`, "write mqtts://"},
+		{"keep alive", `remote:1883"}`, `remote:1883"}, keepAliveSeconds: 0`, "must be from 1 to 65535"},
+		{"retry", `remote:1883"}`, `remote:1883"}, failover: {retry: {initialMilliseconds: 5000, maxSeconds: 1}}`, "must not exceed maxSeconds"},
+		{"reserved name", `remote:1883"}`, `remote:1883", name: backup-1}`, "defaults by place"},
+		{"reference", `remote:1883"}`, `remote:1883"}, credentials: {secretRef: {name: "../x"}}`, "spec.remote.credentials.secretRef.name"},
+		{"version", `remote:1883"}`, `remote:1883"}, protocolVersion: "5"`, "spec.remote.protocolVersion"},
+		{"loop", `forwards: [{filter: "a/#"}]`, `{forwards: [{filter: "a/#"}], subscriptions: [{filter: "a/b"}]}`, ""},
+	} {
+		manifest := strings.Replace(minimal, c.old, c.new, 1)
+		if c.name == "loop" {
+			manifest = minimal + "  subscriptions: [{filter: a/b}]\n"
+			c.want = "spec.subscriptions[0]: Invalid value: \"a/b\": messages would go round in a loop with forwards[0]"
+		}
+		_, err := Load(write(t, t.TempDir(), "b.yaml", manifest))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v\nwant: %s", c.name, err, c.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret@") {
+			t.Errorf("%s: the error shows a password", c.name)
+		}
+	}
+}
+
+func TestFiltersThatDoNotFeedEachOtherAreNoLoop(t *testing.T) {
+	for _, c := range []struct {
+		name                  string
+		forward, subscription v1alpha1.Rule
+		loop                  bool
+	}{
+		{"same topics", v1alpha1.Rule{Filter: "a/#"}, v1alpha1.Rule{Filter: "a/#"}, true},
+		{"different topics", v1alpha1.Rule{Filter: "up/#"}, v1alpha1.Rule{Filter: "down/#"}, false},
+		{"one prefix", v1alpha1.Rule{Filter: "#", Topic: "plant/${topic}"}, v1alpha1.Rule{Filter: "commands/#"}, false},
+		{"a prefix each", v1alpha1.Rule{Filter: "a/#", Topic: "b/${topic}"}, v1alpha1.Rule{Filter: "b/#", Topic: "c/${topic}"}, false},
+		{"prefix taken off again", v1alpha1.Rule{Filter: "a/#", Topic: "b/${topic}"}, v1alpha1.Rule{Filter: "b/#", Topic: "${1}"}, true},
+		{"excluded", v1alpha1.Rule{Filter: "a/#", Exclude: []string{"a/down/#"}}, v1alpha1.Rule{Filter: "a/down/+"}, false},
+	} {
+		spec := &v1alpha1.MQTTBridgeSpec{Forwards: []v1alpha1.Rule{c.forward}, Subscriptions: []v1alpha1.Rule{c.subscription}}
+		if got := len(validateLoops(spec, nil)) > 0; got != c.loop {
+			t.Errorf("%s: loop %v, want %v", c.name, got, c.loop)
+		}
+	}
+}
+
+func TestParseURL(t *testing.T) {
+	for url, want := range map[string]Address{
+		"mqtt://h":           {Host: "h", HostPort: "h:1883"},
+		"tcp://h.example:1/": {Host: "h.example", HostPort: "h.example:1"},
+		"mqtts://h":          {Host: "h", HostPort: "h:8883", TLS: true},
+		"ssl://[::1]:8884":   {Host: "::1", HostPort: "[::1]:8884", TLS: true},
+		"tls://10.0.0.1":     {Host: "10.0.0.1", HostPort: "10.0.0.1:8883", TLS: true},
+	} {
+		if got, err := ParseURL(url); err != nil || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", url, got, err, want)
+		}
+	}
+}
+
+func TestSecretsAreReadAfreshAndAMissingOneIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	s := NewSecrets(dir)
+	login := &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	_, _, err := s.Credentials(login)
+	var missing *ReferenceError
+	if !errors.As(err, &missing) || err.Error() != `Secret "login" with key "username" is missing; create it, the bridge then connects by itself` {
+		t.Errorf("a missing Secret: %v", err)
+	}
+	write(t, dir, "login/username", "me\n")
+	write(t, dir, "login/password", " pass word\r\n")
+	if u, p, err := s.Credentials(login); u != "me" || p != " pass word" || err != nil {
+		t.Errorf("%q, %q, %v", u, p, err)
+	}
+	write(t, dir, "login/password", "other")
+	if _, p, _ := s.Credentials(login); p != "other" {
+		t.Errorf("after a rotation: %q", p)
+	}
+	write(t, dir, "ca/ca.crt", "no PEM")
+	_, err = s.TLS(&v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}}, "h")
+	if err == nil || err.Error() != `ConfigMap "ca", key "ca.crt": holds no certificate in PEM form` {
+		t.Errorf("a bad CA: %v", err)
+	}
+}
