@@ -48,7 +48,8 @@ func selectComponents(names []string) ([]component, error) {
 	var selected []component
 	for _, name := range names {
 		matches := slices.DeleteFunc(slices.Clone(components), func(c component) bool {
-			return c.name != name && !(name == "envtest" && c.envtest)
+			wanted := c.name == name || name == "envtest" && c.envtest
+			return !wanted
 		})
 		if len(matches) == 0 {
 			return nil, fmt.Errorf("no component is named %q", name)

@@ -132,7 +132,7 @@ func removeLeftovers() error {
 	// The kubelet's socket for devices. If one of another cluster runs, it answers.
 	const socket = "/var/lib/kubelet/device-plugins/kubelet.sock"
 	if conn, err := net.Dial("unix", socket); err == nil {
-		conn.Close()
+		_ = conn.Close()
 	} else if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -61,7 +61,7 @@ func makeAndLoad(ctx context.Context, bin string, spec imageSpec) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	archive := filepath.Join(dir, "image.tar")
 	if err := writeImage(archive, spec); err != nil {
 		return err

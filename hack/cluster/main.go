@@ -34,8 +34,7 @@ const usage = `usage: go -C hack/cluster run . COMMAND
   kubeconfig           print the path of the cluster's kubeconfig
   image FLAGS          make an image from binaries; see "image -h"
   load FILE.tar...     import image archives into the cluster
-  logs [NAME]          print where the logs are, or the end of one
-`
+  logs [NAME]          print where the logs are, or the end of one`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -53,7 +52,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("no command\n" + usage)
+		return errors.New("no command\n\n" + usage)
 	}
 	command, args := args[0], args[1:]
 	switch command {
@@ -75,10 +74,10 @@ func run(ctx context.Context, args []string) error {
 	case "logs":
 		return runLogs(args)
 	case "help", "-h", "--help":
-		fmt.Print(usage)
+		fmt.Println(usage)
 		return nil
 	}
-	return fmt.Errorf("unknown command %q\n%s", command, usage)
+	return fmt.Errorf("unknown command %q\n\n%s", command, usage)
 }
 
 // progress tells the person what is happening. It writes to stderr, because

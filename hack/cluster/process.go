@@ -37,7 +37,7 @@ func startProcess(name, path string, argv []string) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // the program has its own
 
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = stateDir
@@ -130,7 +130,8 @@ func startTime(pid int) (uint64, error) {
 // program's name, in parentheses, may itself hold spaces and parentheses.
 func parseStartTime(stat string) (uint64, error) {
 	const (
-		state     = 3 - 3 // proc(5) counts from 1; the first two fields are cut off
+		// proc(5) counts from 1, and the first two fields are cut off.
+		state     = 0
 		startTime = 22 - 3
 	)
 	end := strings.LastIndex(stat, ")")
