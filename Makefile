@@ -1,0 +1,136 @@
+# The image of the operator and the runner.
+IMG ?= ghcr.io/mqttbridge/mqttbridge-operator:latest
+
+# Tools are pinned as Go modules of their own under hack/tools; nothing has to be
+# installed but Go.
+tool = go tool -modfile=$(CURDIR)/hack/tools/$(1)/go.mod $(2)
+CONTROLLER_GEN = $(call tool,controller-gen,controller-gen)
+KUSTOMIZE      = $(call tool,kustomize,kustomize)
+HELM           = $(call tool,helm,helm)
+CRD_REF_DOCS   = $(call tool,crd-ref-docs,crd-ref-docs)
+GOLANGCI_LINT  = $(CURDIR)/bin/golangci-lint
+KUBECTL       ?= kubectl
+CONTAINER_TOOL ?= docker
+
+CHART = charts/mqttbridge-operator
+
+SHELL = /usr/bin/env bash -o pipefail
+.SHELLFLAGS = -ec
+
+.PHONY: all
+all: build
+
+##@ General
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*##"; printf "Usage:\n  make \033[36m<target>\033[0m\n"} /^[a-zA-Z_0-9-]+:.*?##/ {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)}' $(MAKEFILE_LIST)
+
+##@ Development
+
+.PHONY: manifests
+manifests: ## Generate the CRD and the operator's role, and copy them into the chart.
+	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./controllers/... output:rbac:dir=config/rbac
+	mkdir -p $(CHART)/files
+	cp config/crd/bases/mqttbridge.io_mqttbridges.yaml $(CHART)/files/crd.yaml
+	cp config/rbac/role.yaml config/rbac/*_role.yaml $(CHART)/files/
+
+.PHONY: generate
+generate: ## Generate the DeepCopy functions.
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: api-docs
+api-docs: ## Generate docs/api.md from the API's types.
+	mkdir -p docs
+	$(CRD_REF_DOCS) --source-path=api/v1alpha1 --config=docs/crd-ref-docs.yaml --renderer=markdown --output-path=docs/api.md
+
+.PHONY: fmt
+fmt: ## Format the code.
+	go fmt ./...
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run golangci-lint with the Kubernetes API linter.
+	$(GOLANGCI_LINT) run ./...
+
+$(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.go
+	go -C hack/tools/golangci-lint build -o $@ .
+
+.PHONY: verify
+verify: manifests generate api-docs ## Fail if a generated file is not current.
+	@git diff --exit-code -- api config $(CHART)/files docs/api.md || \
+	  { echo "Generated files are not current: run 'make manifests generate api-docs' and commit."; exit 1; }
+	@test -z "$$(git status --porcelain --untracked-files=all -- api config $(CHART)/files docs/api.md)" || \
+	  { git status --short --untracked-files=all -- api config $(CHART)/files docs/api.md; echo "Generated files are not committed."; exit 1; }
+
+##@ Test
+
+.PHONY: test
+test: vet ## Run all tests: unit, integration with a real API server, and end to end where root on Linux.
+	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go test ./...
+	go -C hack/cluster test ./...
+	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then $(MAKE) test-e2e; \
+	else echo "Left out: the end-to-end tests, which need root on Linux to run a cluster (make test-e2e)."; fi
+
+.PHONY: test-e2e
+test-e2e: ## Run the end-to-end tests against a local cluster (root, Linux).
+	go test -tags e2e -count=1 -timeout=60m ./test/e2e/...
+
+.PHONY: demo
+demo: ## Show a failover on a cluster: the local one, or CONTEXT=name of your kubeconfig.
+	go run ./hack/demo $(if $(CONTEXT),--context=$(CONTEXT))
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/manager and bin/bridge-runner.
+	CGO_ENABLED=0 go build -trimpath -o bin/manager .
+	CGO_ENABLED=0 go build -trimpath -o bin/bridge-runner ./bridge-runner
+
+.PHONY: docker-build
+docker-build: ## Build the image IMG with both programs.
+	$(CONTAINER_TOOL) build -t $(IMG) .
+
+# kustomize reads a copy, so that the image does not change the files in git.
+define kustomize-build
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && cp -r config "$$dir" && \
+	cd "$$dir/config/manager" && $(KUSTOMIZE) edit set image controller=$(IMG) && \
+	$(KUSTOMIZE) build "$$dir/config/default"
+endef
+
+.PHONY: build-installer
+build-installer: manifests ## Write dist/install.yaml: everything for `kubectl apply`, with the image IMG.
+	@mkdir -p dist
+	$(kustomize-build) > $(CURDIR)/dist/install.yaml
+
+##@ Deployment
+
+.PHONY: install
+install: manifests ## Install the CRD into the current cluster.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
+
+.PHONY: uninstall
+uninstall: ## Remove the CRD and with it all bridges.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: manifests ## Install the operator with the image IMG into the current cluster.
+	$(kustomize-build) | $(KUBECTL) apply --server-side -f -
+
+.PHONY: undeploy
+undeploy: ## Remove the operator, the CRD and with it all bridges.
+	$(KUSTOMIZE) build config/default | $(KUBECTL) delete --ignore-not-found -f -
+
+##@ Local cluster
+
+.PHONY: cluster-up
+cluster-up: ## Start a local cluster (root, Linux).
+	go -C hack/cluster run . up
+
+.PHONY: cluster-down
+cluster-down: ## Stop the local cluster.
+	go -C hack/cluster run . down
