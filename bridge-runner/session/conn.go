@@ -6,9 +6,11 @@ package session
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
@@ -22,8 +24,8 @@ const (
 	writeBuffer = 256 << 10
 	// writeChunk is how many bytes are written under one deadline.
 	writeChunk = 64 << 10
-	// closeTimeout bounds the writing of what is buffered when the connection is
-	// closed, a DISCONNECT packet most of all.
+	// closeTimeout bounds each step of closing: the writing of what is buffered, and
+	// the wait for the server to close, too.
 	closeTimeout = 500 * time.Millisecond
 )
 
@@ -43,6 +45,9 @@ type bufferedConn struct {
 	err     error  // of the first failed read or write
 	closed  bool
 	flushed chan struct{} // closed when the flusher has ended
+
+	unread atomic.Bool // what is read from now on is not handed on
+	close  sync.Once
 }
 
 func newBufferedConn(conn net.Conn, writeTimeout time.Duration, onError func(error)) *bufferedConn {
@@ -64,7 +69,10 @@ func (c *bufferedConn) Read(p []byte) (int, error) {
 	if err == nil {
 		n, err = c.reader.Read(p)
 	}
-	if err != nil {
+	switch {
+	case c.unread.Load():
+		return 0, net.ErrClosed
+	case err != nil:
 		c.fail(err)
 	}
 	return n, err
@@ -191,14 +199,29 @@ func (c *bufferedConn) fail(err error) {
 	}
 }
 
-// Close writes what is buffered, within closeTimeout, and closes the connection.
+// Close writes what is buffered and closes the connection in a way that lets the
+// server read all of it: were the socket closed with data from the server unread,
+// the system would reset the connection, and the server could lose the
+// acknowledgements that it has not read yet.
 func (c *bufferedConn) Close() error {
+	var err error
+	c.close.Do(func() { err = c.closeOnce() })
+	return err
+}
+
+func (c *bufferedConn) closeOnce() error {
+	c.unread.Store(true)
 	c.mu.Lock()
 	c.closed = true
+	failed := c.err != nil
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // fails where it is closed already
+	_ = c.SetReadDeadline(time.Now().Add(2 * closeTimeout))   // an error means that it is closed
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // likewise
 	<-c.flushed
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && !failed && half.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, c.Conn) // until the server closes, or the deadline
+	}
 	return c.Conn.Close()
 }
 

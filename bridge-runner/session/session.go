@@ -344,10 +344,11 @@ func (s *Session) received(_ mqtt.Client, m mqtt.Message) {
 	})
 }
 
-// Close ends the session with a DISCONNECT, after what has been written.
+// Close ends the session with a DISCONNECT, after what has been written. It takes
+// as long as the server needs to read it, 1.5 seconds at most.
 func (s *Session) Close() {
 	s.once.Do(func() {
-		s.client.Disconnect(uint(closeTimeout.Milliseconds()))
+		s.client.Disconnect(uint(3 * closeTimeout.Milliseconds()))
 		s.conn.abort()
 		close(s.done)
 	})

@@ -50,14 +50,15 @@ type Collector struct {
 	clients []mqtt.Client
 
 	mu       sync.Mutex
-	changed  chan struct{} // closed and replaced at every arrival
+	changed  chan struct{} // closed and replaced at every change
 	arrivals []Arrival
 	seen     map[uint64]bool
+	subacks  map[string]int // of each source
 }
 
 // StartCollector returns once every source has acknowledged the subscription.
 func StartCollector(cfg CollectorConfig, timeout time.Duration) (*Collector, error) {
-	c := &Collector{cfg: cfg, changed: make(chan struct{}), seen: map[uint64]bool{}}
+	c := &Collector{cfg: cfg, changed: make(chan struct{}), seen: map[uint64]bool{}, subacks: map[string]int{}}
 	for _, s := range cfg.Sources {
 		if err := c.listen(s, timeout); err != nil {
 			c.Close()
@@ -87,6 +88,9 @@ func (c *Collector) listen(s Source, timeout time.Duration) error {
 			go func() {
 				token := client.Subscribe(c.cfg.Filter, 2, nil)
 				token.Wait()
+				if token.Error() == nil {
+					c.update(func() { c.subacks[s.Name]++ })
+				}
 				select {
 				case subscribed <- token.Error():
 				default:
@@ -110,13 +114,19 @@ func (c *Collector) record(server string, m mqtt.Message) {
 	if !ok || c.cfg.Stream != "" && msg.Stream != c.cfg.Stream {
 		return
 	}
+	c.update(func() {
+		c.arrivals = append(c.arrivals, Arrival{
+			Message: msg, Server: server, Time: now, Topic: m.Topic(),
+			QoS: m.Qos(), Retained: m.Retained(), Repeated: m.Duplicate(),
+		})
+		c.seen[msg.Seq] = true
+	})
+}
+
+func (c *Collector) update(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.arrivals = append(c.arrivals, Arrival{
-		Message: msg, Server: server, Time: now, Topic: m.Topic(),
-		QoS: m.Qos(), Retained: m.Retained(), Repeated: m.Duplicate(),
-	})
-	c.seen[msg.Seq] = true
+	f()
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -146,6 +156,14 @@ func (c *Collector) Count() int {
 func (c *Collector) WaitCount(n int, timeout time.Duration) error {
 	return c.wait(timeout, func() (bool, string) {
 		return len(c.seen) >= n, fmt.Sprintf("%d of %d messages came", len(c.seen), n)
+	})
+}
+
+// WaitSubscribed waits until a source has acknowledged n subscriptions since the
+// start: one at first, and one after each time that it was lost.
+func (c *Collector) WaitSubscribed(source string, n int, timeout time.Duration) error {
+	return c.wait(timeout, func() (bool, string) {
+		return c.subacks[source] >= n, fmt.Sprintf("%s acknowledged %d of %d subscriptions", source, c.subacks[source], n)
 	})
 }
 

@@ -37,8 +37,12 @@ type Report struct {
 type Disorder struct {
 	Server     string
 	Seq, After uint64
-	// Again says that another server had had it before.
+	// Again says that it came from another server, too.
 	Again bool
+}
+
+func cameElsewhere(arrivals []Arrival, a Arrival) bool {
+	return slices.ContainsFunc(arrivals, func(b Arrival) bool { return b.Seq == a.Seq && b.Server != a.Server })
 }
 
 // Compare makes the report of one stream.
@@ -79,7 +83,7 @@ func Compare(l Ledger, arrivals []Arrival) Report {
 		}
 		if firstHere {
 			if a.Seq < newest[a.Server] {
-				r.Disorder = append(r.Disorder, Disorder{a.Server, a.Seq, newest[a.Server], !first})
+				r.Disorder = append(r.Disorder, Disorder{a.Server, a.Seq, newest[a.Server], cameElsewhere(arrivals, a)})
 			}
 			newest[a.Server] = max(newest[a.Server], a.Seq)
 		}
