@@ -35,6 +35,9 @@ func installPackages(ctx context.Context) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return fmt.Errorf("this is no Debian: install yourself what is named here as Debian's packages: %s", strings.Join(absent, " "))
 	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("install these packages first, as root: apt-get install %s", strings.Join(absent, " "))
+	}
 	progress("installing Debian packages: %s", strings.Join(absent, " "))
 	install := append([]string{"install", "--yes", "--quiet", "--no-install-recommends"}, absent...)
 	for _, args := range [][]string{{"update", "--quiet"}, install} {

@@ -29,6 +29,7 @@ const usage = `usage: go -C hack/cluster run . COMMAND
 
   up                   install, build and start what is missing; wait until the node is Ready
   down                 stop the cluster and remove all of its state; the cache stays
+  packages             install the Debian packages that the cluster and the tests need
   build [NAME...]      compile the cluster's programs into the cache; "envtest" names those that envtest needs
   assets               print the directory for KUBEBUILDER_ASSETS, building what it needs
   kubeconfig           print the path of the cluster's kubeconfig
@@ -56,6 +57,8 @@ func run(ctx context.Context, args []string) error {
 	}
 	command, args := args[0], args[1:]
 	switch command {
+	case "packages":
+		return installPackages(ctx)
 	case "build":
 		return runBuild(ctx, args)
 	case "assets":
