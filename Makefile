@@ -1,5 +1,6 @@
 # The image of the operator and the runner.
-IMG ?= ghcr.io/mqttbridge/mqttbridge-operator:latest
+DEFAULT_IMG = ghcr.io/mqttbridge/mqttbridge-operator:latest
+IMG ?= $(DEFAULT_IMG)
 
 # Tools are pinned as Go modules of their own under hack/tools; nothing has to be
 # installed but Go.
@@ -43,7 +44,7 @@ generate: ## Generate the DeepCopy functions.
 .PHONY: api-docs
 api-docs: ## Generate docs/api.md from the API's types.
 	mkdir -p docs
-	$(CRD_REF_DOCS) --source-path=api/v1alpha1 --config=docs/crd-ref-docs.yaml --renderer=markdown --output-path=docs/api.md
+	$(CRD_REF_DOCS) --source-path=api/v1alpha1 --config=hack/crd-ref-docs.yaml --renderer=markdown --output-path=docs/api.md
 
 .PHONY: fmt
 fmt: ## Format the code.
@@ -95,17 +96,13 @@ build: ## Build bin/manager and bin/bridge-runner.
 docker-build: ## Build the image IMG with both programs.
 	$(CONTAINER_TOOL) build -t $(IMG) .
 
-# kustomize reads a copy, so that the image does not change the files in git.
-define kustomize-build
-	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && cp -r config "$$dir" && \
-	cd "$$dir/config/manager" && $(KUSTOMIZE) edit set image controller=$(IMG) && \
-	$(KUSTOMIZE) build "$$dir/config/default"
-endef
+# The installation with the image IMG in place of the one that config/manager names.
+kustomize-build = $(KUSTOMIZE) build config/default | sed 's|$(DEFAULT_IMG)|$(IMG)|'
 
 .PHONY: build-installer
 build-installer: manifests ## Write dist/install.yaml: everything for `kubectl apply`, with the image IMG.
-	@mkdir -p dist
-	$(kustomize-build) > $(CURDIR)/dist/install.yaml
+	mkdir -p dist
+	$(kustomize-build) > dist/install.yaml
 
 ##@ Deployment
 

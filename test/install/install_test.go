@@ -1,0 +1,195 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package install checks that the two ways to install the operator, kustomize and
+// Helm, install the same.
+package install
+
+import (
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+)
+
+const image = "ghcr.io/mqttbridge/mqttbridge-operator:latest"
+
+// tool runs a tool that hack/tools pins and returns the objects that it prints.
+func tool(t *testing.T, name string, args ...string) []unstructured.Unstructured {
+	t.Helper()
+	modfile := filepath.Join(apiserver.Root(), "hack", "tools", name, "go.mod")
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"tool", "-modfile=" + modfile, name}, args...)...)
+	cmd.Dir = apiserver.Root()
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("%s: %v\n%s", name, err, exit.Stderr)
+		}
+		t.Fatalf("%s: %v", name, err)
+	}
+	var objects []unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(string(out)), 4096)
+	for {
+		u := unstructured.Unstructured{}
+		err := decoder.Decode(&u.Object)
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		if err != nil {
+			t.Fatalf("%s printed no YAML: %v", name, err)
+		}
+		if len(u.Object) > 0 {
+			objects = append(objects, u)
+		}
+	}
+}
+
+func kustomized(t *testing.T) []unstructured.Unstructured {
+	t.Helper()
+	return tool(t, "kustomize", "build", "config/default")
+}
+
+func helmed(t *testing.T, args ...string) []unstructured.Unstructured {
+	t.Helper()
+	return tool(t, "helm", append([]string{
+		"template", "mqttbridge-operator", "charts/mqttbridge-operator",
+		"--namespace=mqttbridge-system", "--kube-version=1.37.0", "--set=image.tag=latest",
+	}, args...)...)
+}
+
+// decode returns the objects of a kind, by name.
+func decode[T any](t *testing.T, objects []unstructured.Unstructured, kind string) map[string]T {
+	t.Helper()
+	out := map[string]T{}
+	for i := range objects {
+		if objects[i].GetKind() != kind {
+			continue
+		}
+		var typed T
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(objects[i].Object, &typed, true); err != nil {
+			t.Fatalf("%s %s: %v", kind, objects[i].GetName(), err)
+		}
+		out[objects[i].GetName()] = typed
+	}
+	return out
+}
+
+func only[T any](t *testing.T, objects []unstructured.Unstructured, kind string) T {
+	t.Helper()
+	all := decode[T](t, objects, kind)
+	if len(all) != 1 {
+		t.Fatalf("%d objects of kind %s; want 1", len(all), kind)
+	}
+	for _, o := range all {
+		return o
+	}
+	panic("unreachable")
+}
+
+func TestBothWaysGiveTheSameRights(t *testing.T) {
+	k, h := kustomized(t), helmed(t)
+	kRoles, hRoles := decode[rbacv1.ClusterRole](t, k, "ClusterRole"), decode[rbacv1.ClusterRole](t, h, "ClusterRole")
+	names := map[string]string{
+		"mqttbridge-manager-role":           "mqttbridge-operator-manager",
+		"mqttbridge-metrics-auth-role":      "mqttbridge-operator-metrics-auth",
+		"mqttbridge-metrics-reader":         "mqttbridge-operator-metrics-reader",
+		"mqttbridge-mqttbridge-admin-role":  "mqttbridge-operator-admin",
+		"mqttbridge-mqttbridge-editor-role": "mqttbridge-operator-editor",
+		"mqttbridge-mqttbridge-viewer-role": "mqttbridge-operator-viewer",
+	}
+	if len(kRoles) != len(names) || len(hRoles) != len(names) {
+		t.Errorf("kustomize makes %d and Helm %d ClusterRoles; want %d", len(kRoles), len(hRoles), len(names))
+	}
+	for kName, hName := range names {
+		if len(kRoles[kName].Rules) == 0 || !reflect.DeepEqual(kRoles[kName].Rules, hRoles[hName].Rules) {
+			t.Errorf("the rules of %s (kustomize) and %s (Helm) differ:\n%+v\n%+v", kName, hName, kRoles[kName].Rules, hRoles[hName].Rules)
+		}
+		for key, value := range kRoles[kName].Labels {
+			if strings.HasPrefix(key, "rbac.authorization.k8s.io/") && hRoles[hName].Labels[key] != value {
+				t.Errorf("%s is not added to the cluster's roles as %s is", hName, kName)
+			}
+		}
+	}
+	kRole, hRole := only[rbacv1.Role](t, k, "Role"), only[rbacv1.Role](t, h, "Role")
+	if !reflect.DeepEqual(kRole.Rules, hRole.Rules) {
+		t.Errorf("the rules of the leader election differ:\n%+v\n%+v", kRole.Rules, hRole.Rules)
+	}
+}
+
+func TestBothWaysRunTheOperatorAlike(t *testing.T) {
+	k, h := only[appsv1.Deployment](t, kustomized(t), "Deployment"), only[appsv1.Deployment](t, helmed(t), "Deployment")
+	if *k.Spec.Replicas != 2 || *h.Spec.Replicas != 2 {
+		t.Errorf("%d and %d replicas; want 2", *k.Spec.Replicas, *h.Spec.Replicas)
+	}
+	kPod, hPod := k.Spec.Template.Spec, h.Spec.Template.Spec
+	// What the chart sets by a value, or names by its own labels.
+	hPod.Containers[0].ImagePullPolicy = ""
+	hPod.ServiceAccountName = kPod.ServiceAccountName
+	for i := range hPod.TopologySpreadConstraints {
+		hPod.TopologySpreadConstraints[i].LabelSelector = kPod.TopologySpreadConstraints[i].LabelSelector
+	}
+	if !reflect.DeepEqual(kPod, hPod) {
+		t.Errorf("the pods differ:\n%+v\n%+v", kPod, hPod)
+	}
+	if got := kPod.Containers[0].Args[0]; got != "--runner-image="+image {
+		t.Errorf("the first argument is %s; runners are to run the operator's image, %s", got, image)
+	}
+}
+
+func TestBothWaysInstallTheSameCRDAndHelmKeepsIt(t *testing.T) {
+	k, h := only[map[string]any](t, kustomized(t), "CustomResourceDefinition"), only[map[string]any](t, helmed(t), "CustomResourceDefinition")
+	if !reflect.DeepEqual(k["spec"], h["spec"]) {
+		t.Error("the CRDs differ: run make manifests")
+	}
+	annotations, _, _ := unstructured.NestedStringMap(h, "metadata", "annotations")
+	if annotations["helm.sh/resource-policy"] != "keep" {
+		t.Error("helm uninstall would delete the CRD, and all bridges with it")
+	}
+	if n := len(decode[map[string]any](t, helmed(t, "--set=crds.install=false"), "CustomResourceDefinition")); n != 0 {
+		t.Errorf("crds.install=false installs %d CRDs", n)
+	}
+}
+
+func TestTheChartWithWatchedNamespacesGivesRightsInThemOnly(t *testing.T) {
+	h := helmed(t, "--set=watchNamespaces={a,b}")
+	for name, binding := range decode[rbacv1.ClusterRoleBinding](t, h, "ClusterRoleBinding") {
+		if binding.RoleRef.Name == "mqttbridge-operator-manager" {
+			t.Errorf("ClusterRoleBinding %s gives the operator its rights everywhere", name)
+		}
+	}
+	var namespaces []string
+	for i := range h {
+		if ref, _, _ := unstructured.NestedString(h[i].Object, "roleRef", "name"); ref == "mqttbridge-operator-manager" {
+			namespaces = append(namespaces, h[i].GetNamespace())
+		}
+	}
+	slices.Sort(namespaces)
+	if !slices.Equal(namespaces, []string{"a", "b"}) {
+		t.Errorf("the operator has its rights in %v; want a and b", namespaces)
+	}
+	d := only[appsv1.Deployment](t, h, "Deployment")
+	if !slices.Contains(d.Spec.Template.Spec.Containers[0].Args, "--watch-namespaces=a,b") {
+		t.Errorf("the operator is not told: %v", d.Spec.Template.Spec.Containers[0].Args)
+	}
+}
+
+func TestTheNamespaceEnforcesTheRestrictedPodSecurityStandard(t *testing.T) {
+	ns := only[corev1.Namespace](t, kustomized(t), "Namespace")
+	if ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
+		t.Errorf("labels of the namespace: %v", ns.Labels)
+	}
+}
