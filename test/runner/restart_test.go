@@ -17,6 +17,7 @@ func TestNothingIsLostWhenTheRunnerIsKilled(t *testing.T) {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
 			t.Parallel()
 			l := newLine(t)
+			l.far(10 * time.Millisecond)
 			l.connect()
 			l.stream(qos, 500)
 			for range 3 {
@@ -27,6 +28,26 @@ func TestNothingIsLostWhenTheRunnerIsKilled(t *testing.T) {
 			l.finish()
 		})
 	}
+}
+
+// A session that a server keeps for the messages it sends also keeps the packet
+// identifiers of those that it was sent.
+func TestNothingIsLostAtQoS2WhenTheRunnerOrTheConnectionEndsAndTheServerKeepsTheSession(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	proxy := mqtttest.StartProxy(t, l.primary.Address(), 5*time.Millisecond)
+	l.manifest.Spec.Remote.Primary.URL, l.manifest.Spec.Remote.Backups = proxy.URL(), nil
+	downToo(retry(l.manifest, 50, 1))
+	l.connect()
+	l.stream(2, 1000)
+	for range 5 {
+		l.runner.Kill()
+		l.runner.Start()
+		l.flow(100)
+		proxy.Cut()
+		l.flow(100)
+	}
+	l.finish()
 }
 
 func TestNothingIsLostWhenTheLocalBrokerRestarts(t *testing.T) {
@@ -70,6 +91,7 @@ func TestSIGTERMDrainsSoThatARestartNeitherLosesNorDoubles(t *testing.T) {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
 			t.Parallel()
 			l := newLine(t)
+			l.far(10 * time.Millisecond)
 			l.connect()
 			l.stream(qos, 1000)
 			for range 2 {
@@ -125,8 +147,8 @@ func TestSIGTERMEndsARunnerWhoseServerIsFrozen(t *testing.T) {
 func TestReconnectsLeakNothing(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	cutter := mqtttest.StartProxy(t, l.primary.Address(), 0)
-	l.manifest.Spec.Remote.Primary.URL, l.manifest.Spec.Remote.Backups = cutter.URL(), nil
+	cutter := l.far(0)
+	l.manifest.Spec.Remote.Backups = nil
 	retry(l.manifest, 50, 1)
 	l.connect()
 	l.stream(1, 100)
