@@ -70,9 +70,11 @@ verify: manifests generate api-docs ## Fail if a generated file is not current.
 
 ##@ Test
 
+# One package at a time (-p 1): the runner's tests bound the time of a failover.
 .PHONY: test
 test: vet ## Run all tests: unit, integration with a real API server, and end to end where root on Linux.
-	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go test ./...
+	go -C hack/cluster run . packages
+	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go test -p 1 ./...
 	go -C hack/cluster test ./...
 	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then $(MAKE) test-e2e; \
 	else echo "Left out: the end-to-end tests, which need root on Linux to run a cluster (make test-e2e)."; fi
@@ -82,8 +84,8 @@ test-e2e: ## Run the end-to-end tests against a local cluster (root, Linux).
 	go test -tags e2e -count=1 -timeout=60m ./test/e2e/...
 
 .PHONY: demo
-demo: ## Show a failover on a cluster: the local one, or CONTEXT=name of your kubeconfig.
-	go run ./hack/demo $(if $(CONTEXT),--context=$(CONTEXT))
+demo: ## Show a failover on a cluster: the local one, or CONTEXT=name of your kubeconfig (DEMO_FLAGS=-h for more).
+	go run ./hack/demo $(if $(CONTEXT),--context=$(CONTEXT)) $(DEMO_FLAGS)
 
 ##@ Build
 
