@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
@@ -143,6 +144,19 @@ func (b *Broker) Kill(ctx context.Context) (time.Time, error) {
 
 // Start brings a killed broker back.
 func (b *Broker) Start(ctx context.Context) error { return b.scale(ctx, 1) }
+
+// Hide takes the broker out of its Service: no new connection by its URL reaches
+// it, while Dial does.
+func (b *Broker) Hide(ctx context.Context) error { return b.selectPods(ctx, b.Name+"-hidden") }
+
+// Show undoes Hide.
+func (b *Broker) Show(ctx context.Context) error { return b.selectPods(ctx, b.Name) }
+
+func (b *Broker) selectPods(ctx context.Context, name string) error {
+	patch := fmt.Sprintf(`{"spec":{"selector":{%q:%q}}}`, nameLabel, name)
+	_, err := b.cluster.Client.CoreV1().Services(b.Namespace).Patch(ctx, b.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	return err
+}
 
 func (b *Broker) scale(ctx context.Context, replicas int32) error {
 	deployments := b.cluster.Client.AppsV1().Deployments(b.Namespace)

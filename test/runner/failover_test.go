@@ -60,6 +60,32 @@ func killPrimary(t *testing.T, qos byte) time.Duration {
 	return first.Time.Sub(killed)
 }
 
+func TestWhatIsInFlightGoesToTheBackupInOrder(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			l := newLine(t)
+			link := l.far(25 * time.Millisecond)
+			l.connect()
+			l.stream(qos, 1000)
+			l.primary.Kill()
+			link.Cut()
+			l.flow(500)
+			r := l.finish()
+			again := resent(l.runner)
+			t.Logf("%d sent again", again)
+			// 50 ms at 1,000 a second are 50 messages; half of them at the least.
+			if again < 25 {
+				t.Errorf("%d messages were sent again, want those in flight over 50 ms", again)
+			}
+			if r.Duplicates > again {
+				t.Errorf("%d messages came twice, and the runner has counted %d as sent again", r.Duplicates, again)
+			}
+		})
+	}
+}
+
 // resent is how many messages the runner says that it sent again to the remote
 // side.
 func resent(r *mqtttest.Runner) int {
@@ -127,8 +153,7 @@ func TestIdleBridgeNoticesAFrozenPrimary(t *testing.T) {
 func TestPartitionedPrimaryIsLeft(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	partition := mqtttest.StartProxy(t, l.primary.Address(), 0)
-	l.manifest.Spec.Remote.Primary.URL = partition.URL()
+	partition := l.far(0)
 	timeouts(l.manifest, 1, 1)
 	l.connect()
 	l.stream(1, 500)

@@ -17,8 +17,7 @@ func TestTwoThousandMessagesASecondOver50MillisecondsRoundTrip(t *testing.T) {
 		oneWay = 25 * time.Millisecond
 	)
 	l := newLine(t)
-	far := mqtttest.StartProxy(t, l.primary.Address(), oneWay)
-	l.manifest.Spec.Remote.Primary.URL = far.URL()
+	l.far(oneWay)
 	l.connect()
 	l.publisher = mqtttest.StartPublisher(t, l.local, traffic.PublisherConfig{Topic: "up/x", Stream: "up", QoS: 1, Rate: rate, Size: 128, Count: 10 * rate})
 	must(t, l.publisher.WaitDone(wholly))

@@ -111,6 +111,15 @@ func newLine(t *testing.T) *line {
 	return l
 }
 
+// far puts the primary behind a link with that one-way delay, so that messages are
+// always in flight.
+func (l *line) far(oneWay time.Duration) *mqtttest.Proxy {
+	l.t.Helper()
+	p := mqtttest.StartProxy(l.t, l.primary.Address(), oneWay)
+	l.manifest.Spec.Remote.Primary.URL = p.URL()
+	return p
+}
+
 // connect starts the runner and waits for the primary.
 func (l *line) connect() {
 	l.t.Helper()

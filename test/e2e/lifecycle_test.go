@@ -1,0 +1,79 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+func TestSuspendedBridgeHasNoPodAndResumesWithoutLoss(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ready()
+	w.stream()
+	w.kubectl("patch", "mqb", bridgeName, "--type=merge", "-p", `{"spec":{"suspend":true}}`)
+	w.condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended)
+	w.eventually(soon, func() error {
+		if pods := w.kubectl("get", "pods", "-l", "app.kubernetes.io/instance="+bridgeName, "--no-headers"); pods != "" {
+			return fmt.Errorf("a suspended bridge has pods: %s", pods)
+		}
+		return nil
+	})
+	w.kubectl("patch", "mqb", bridgeName, "--type=merge", "-p", `{"spec":{"suspend":false}}`)
+	w.kubectl("wait", "mqttbridge/"+bridgeName, "--for=condition=Ready", "--timeout=60s")
+	w.flow(200)
+	w.finish()
+}
+
+func TestDeletedBridgeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ready()
+	w.kubectl("delete", "mqb", bridgeName)
+	w.eventually(soon, func() error {
+		left := w.kubectl("get", "deployments,pods,configmaps,serviceaccounts,roles,rolebindings", "-l", "app.kubernetes.io/instance="+bridgeName, "-o", "name")
+		if left != "" {
+			return fmt.Errorf("left: %s", left)
+		}
+		return nil
+	})
+}
+
+// The manifests hold what the API server says of them in their first line:
+// "# error: FIELD: PART OF THE MESSAGE".
+func TestBadManifestsAreRefusedAtApply(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("../manifests/invalid/*.yaml")
+	must(t, err)
+	if len(paths) == 0 {
+		t.Fatal("test/manifests/invalid holds no manifests")
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			must(t, err)
+			first, _, _ := strings.Cut(string(data), "\n")
+			field, message, _ := strings.Cut(strings.TrimPrefix(first, "# error: "), ": ")
+			_, err = shared.Kubectl(t.Context(), "apply", "-f", path, "--dry-run=server", "-n", "default")
+			if err == nil {
+				t.Fatal("the API server takes it")
+			}
+			for _, want := range []string{field, strings.TrimSpace(message)} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("kubectl does not say %q: %v", want, err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,83 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"os"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// secretArrives bounds how long the kubelet takes to bring a new Secret into a
+// running pod: up to its sync period and its cache's, a minute each.
+const secretArrives = 3 * time.Minute
+
+func login(name string) *v1alpha1.Credentials {
+	return &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: name}}
+}
+
+// passwords is a Mosquitto password file with one user.
+func passwords(t *testing.T, user, password string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "passwords")
+	must(t, os.WriteFile(path, []byte(user+":"+password+"\n"), 0o600))
+	out, err := exec.CommandContext(t.Context(), "mosquitto_passwd", "-U", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("mosquitto_passwd: %v: %s", err, out)
+	}
+	data, err := os.ReadFile(path)
+	must(t, err)
+	return string(data)
+}
+
+func TestBackupServesWhereThePrimaryRefusesThePassword(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const guardedConfig = "listener 1883\nallow_anonymous false\npassword_file /etc/mosquitto/passwords\nlog_dest stdout\n"
+	guarded := w.broker("guarded", guardedConfig, map[string]string{"passwords": passwords(t, "bridge", "secret")})
+	w.bridge.Spec.Remote.Primary = v1alpha1.Server{URL: guarded.URL(), Credentials: login("guarded-login")}
+	w.kubectl("create", "secret", "generic", "guarded-login", "--from-literal=username=bridge", "--from-literal=password=wrong")
+	w.kubectl("wait", "deployment/guarded", "--for=condition=Available", "--timeout=60s")
+	w.ready()
+	c := w.condition(v1alpha1.ConditionRemoteConnected, metav1.ConditionTrue, v1alpha1.ReasonConnected)
+	for _, word := range []string{w.primaryURLOfBridge(), v1alpha1.ReasonAuthenticationFailed, "guarded-login", w.backup.URL()} {
+		if !strings.Contains(c.Message, word) {
+			t.Errorf("RemoteConnected says %q, which does not hold %q", c.Message, word)
+		}
+	}
+	w.stream()
+	w.finish()
+}
+
+func (w *world) primaryURLOfBridge() string { return w.bridge.Spec.Remote.Primary.URL }
+
+func TestMissingSecretIsNamedAndPickedUpWithoutANewPod(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bridge.Spec.Remote.Backups = nil
+	w.bridge.Spec.Remote.Credentials = login("late-login")
+	w.apply()
+	c := w.condition(v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonReferenceMissing)
+	if !strings.Contains(c.Message, "late-login") {
+		t.Errorf("RemoteConnected says %q, which does not name the Secret late-login", c.Message)
+	}
+	pod := w.pod()
+	w.kubectl("create", "secret", "generic", "late-login", "--from-literal=username=bridge", "--from-literal=password=secret")
+	created := time.Now()
+	w.kubectl("wait", "mqttbridge/"+bridgeName, "--for=condition=Ready", "--timeout="+secretArrives.String())
+	t.Logf("the Secret was in use %s after it was created", time.Since(created).Round(time.Second))
+	if now := w.pod(); now.UID != pod.UID || now.Status.ContainerStatuses[0].RestartCount > 0 {
+		t.Errorf("the pod %s was replaced or restarted, want the Secret to be picked up without", pod.Name)
+	}
+}

@@ -1,0 +1,36 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRunnerMayDoNoMoreThanItNeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ready() // in a namespace under the restricted profile
+	account := "system:serviceaccount:" + w.namespace + ":" + w.pod().Spec.ServiceAccountName
+	for _, tc := range []struct {
+		question []string
+		want     string
+	}{
+		{[]string{"get", "secrets"}, "no"},
+		{[]string{"list", "secrets"}, "no"},
+		{[]string{"get", "configmaps"}, "no"},
+		{[]string{"patch", "mqttbridges/" + bridgeName}, "no"},
+		{[]string{"patch", "mqttbridges/another", "--subresource=status"}, "no"},
+		{[]string{"patch", "mqttbridges/" + bridgeName, "--subresource=status"}, "yes"},
+		{[]string{"create", "pods"}, "no"},
+	} {
+		args := append([]string{"auth", "can-i", "--as=" + account}, tc.question...)
+		out, _ := shared.Kubectl(t.Context(), append([]string{"-n", w.namespace}, args...)...) // "no" is exit code 1
+		if got := strings.TrimSpace(out); got != tc.want {
+			t.Errorf("may the runner %s? %s, want %s", strings.Join(tc.question, " "), got, tc.want)
+		}
+	}
+}
