@@ -1,0 +1,185 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+)
+
+var updateGolden = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+// everything is the bridge of test/manifests/valid/everything.yaml.
+func everything(t *testing.T) *v1alpha1.MQTTBridge {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(apiserver.Root(), "test", "manifests", "valid", "everything.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &v1alpha1.MQTTBridge{}
+	if err := yaml.UnmarshalStrict(raw, b); err != nil {
+		t.Fatal(err)
+	}
+	b.Namespace, b.UID = "default", "a-uid"
+	return b
+}
+
+func built(t *testing.T, b *v1alpha1.MQTTBridge) []child {
+	t.Helper()
+	children, err := build(b, testRunnerImage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return children
+}
+
+func builtDeployment(t *testing.T, b *v1alpha1.MQTTBridge) *appsv1ac.DeploymentApplyConfiguration {
+	t.Helper()
+	for _, c := range built(t, b) {
+		if d, ok := c.(*appsv1ac.DeploymentApplyConfiguration); ok {
+			return d
+		}
+	}
+	t.Fatal("no Deployment")
+	return nil
+}
+
+func TestTheChildrenAreThoseOfTheGoldenFiles(t *testing.T) {
+	minimal := newBridge("default", "plant")
+	minimal.UID = "a-uid"
+	for name, b := range map[string]*v1alpha1.MQTTBridge{"minimal": minimal, "everything": everything(t)} {
+		t.Run(name, func(t *testing.T) {
+			var documents []string
+			for _, c := range built(t, b) {
+				out, err := yaml.Marshal(c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				documents = append(documents, string(out))
+			}
+			got, file := strings.Join(documents, "---\n"), filepath.Join("testdata", name+".yaml")
+			if *updateGolden {
+				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("the children are not those of %s (go test -run Golden -update writes it):\n%s", file, got)
+			}
+		})
+	}
+}
+
+func TestOnlyWhatConcernsTheRunnerItselfChangesTheManifest(t *testing.T) {
+	hash := func(change func(*v1alpha1.MQTTBridge)) string {
+		b := newBridge("default", "plant")
+		change(b)
+		out, err := manifest(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return manifestHash(out)
+	}
+	unchanged := hash(func(*v1alpha1.MQTTBridge) {})
+	for name, tt := range map[string]struct {
+		change  func(*v1alpha1.MQTTBridge)
+		changes bool
+	}{
+		"a pod's setting":       {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, false},
+		"suspend":               {func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) }, false},
+		"a default written out": {func(b *v1alpha1.MQTTBridge) { b.Spec.Forwards[0].QoS = ptr.To[int32](1) }, false},
+		"status and annotations": {func(b *v1alpha1.MQTTBridge) {
+			b.Annotations = map[string]string{"a": "b"}
+			b.Status.ObservedGeneration = 1
+		}, false},
+		"the log level": {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{LogLevel: v1alpha1.LogLevelDebug} }, true},
+		"a topic":       {func(b *v1alpha1.MQTTBridge) { b.Spec.Forwards[0].Topic = "x/${topic}" }, true},
+		"a server":      {func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.Backups = nil }, true},
+	} {
+		if got := hash(tt.change) != unchanged; got != tt.changes {
+			t.Errorf("%s changes the manifest: %t; want %t", name, got, tt.changes)
+		}
+	}
+}
+
+func TestEveryReferencedKeyIsMountedOnceAndOptional(t *testing.T) {
+	b := newBridge("default", "plant")
+	login := &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "shared"}}
+	b.Spec.Local.Credentials, b.Spec.Remote.Credentials = login, login
+	b.Spec.Remote.Primary = v1alpha1.Server{URL: "mqtts://a:8883", TLS: &v1alpha1.TLS{
+		CARef:         &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "shared"},
+		CertSecretRef: &v1alpha1.LocalReference{Name: "cert"},
+	}}
+	if errs := validateReferences(b); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	var got []string
+	for _, source := range projections(references(b)) {
+		if !*source.Secret.Optional {
+			t.Errorf("Secret %s is not optional: without it the pod would not start", *source.Secret.Name)
+		}
+		for _, item := range source.Secret.Items {
+			got = append(got, *item.Key+" at "+*item.Path)
+		}
+	}
+	want := []string{
+		"tls.crt at cert/tls.crt", "tls.key at cert/tls.key",
+		"ca.crt at shared/ca.crt", "password at shared/password", "username at shared/username",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("mounted are %q; want %q", got, want)
+	}
+}
+
+func TestUsersLabelsDoNotTakeThePlaceOfOurs(t *testing.T) {
+	b := newBridge("default", "plant")
+	b.Spec.Runner = &v1alpha1.Runner{PodLabels: map[string]string{labelInstance: "other", "team": "plant"}}
+	d := builtDeployment(t, b)
+	want := childLabels("plant")
+	want["team"] = "plant"
+	if got := d.Spec.Template.Labels; !maps.Equal(got, want) {
+		t.Errorf("labels %v; want %v", got, want)
+	}
+}
+
+func TestAPodLeavesALostNodeAfter30SecondsUnlessTheUserSaysOtherwise(t *testing.T) {
+	own := corev1.Toleration{Key: corev1.TaintNodeUnreachable, Operator: corev1.TolerationOpExists, TolerationSeconds: ptr.To[int64](600)}
+	for _, tt := range []struct {
+		users []corev1.Toleration
+		want  []int64
+	}{{nil, []int64{30, 30}}, {[]corev1.Toleration{own}, []int64{30, 600}}} {
+		var got []int64
+		for _, toleration := range tolerations(tt.users) {
+			got = append(got, *toleration.TolerationSeconds)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("tolerations of %v seconds; want %v", got, tt.want)
+		}
+	}
+}
+
+func TestASuspendedBridgeHasNoReplica(t *testing.T) {
+	b := newBridge("default", "plant")
+	b.Spec.Suspend = ptr.To(true)
+	if got := *builtDeployment(t, b).Spec.Replicas; got != 0 {
+		t.Errorf("%d replicas; want 0", got)
+	}
+}

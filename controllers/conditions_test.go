@@ -1,0 +1,318 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+const testPod = "plant-bridge-1"
+
+// observed is a bridge that forwards, changed as a test wants.
+func observed(changes ...func(*observation)) *observation {
+	b := newBridge("default", "plant")
+	b.Generation = 3
+	b.Status.Runner = &v1alpha1.RunnerStatus{Pod: testPod}
+	b.Status.Local, b.Status.Remote = localUp(), remoteOnPrimary()
+	o := &observation{
+		bridge: b,
+		deployment: &appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Name: "plant-bridge", Generation: 2},
+			Status:     appsv1.DeploymentStatus{ObservedGeneration: 2, UpdatedReplicas: 1},
+		},
+		pods: []corev1.Pod{*runnerPod(b, testPod)},
+	}
+	for _, change := range changes {
+		change(o)
+	}
+	return o
+}
+
+func withSides(local, remote *v1alpha1.SideStatus) func(*observation) {
+	return func(o *observation) { o.bridge.Status.Local, o.bridge.Status.Remote = local, remote }
+}
+
+func noPods(o *observation)    { o.pods = nil }
+func suspended(o *observation) { o.bridge.Spec.Suspend = ptr.To(true) }
+func unreported(o *observation) {
+	o.bridge.Status.Runner, o.bridge.Status.Local, o.bridge.Status.Remote = nil, nil, nil
+}
+
+func waiting(reason, message string, last *corev1.ContainerStateTerminated) func(*observation) {
+	return func(o *observation) {
+		o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
+			Name:                 runnerName,
+			State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}},
+			LastTerminationState: corev1.ContainerState{Terminated: last},
+		}}
+	}
+}
+
+func TestConditions(t *testing.T) {
+	const (
+		primaryFailed = "primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong"
+		backupFailed  = "backup-1 (mqtt://b:1883) failed: ConnectionRefused: nothing listens there"
+	)
+	// What each condition is, as "STATUS/REASON MESSAGE", "absent", or the start of it.
+	for _, tt := range []struct {
+		promise string
+		given   *observation
+		want    map[string]string
+	}{
+		{
+			"a bridge with both sides on their primary is Ready, and neither degraded, reconciling nor stalled", observed(),
+			map[string]string{
+				"Ready":           "True/Forwarding forwarding between primary (mqtt://local:1883) and primary (mqtt://a:1883)",
+				"LocalConnected":  "True/Connected connected to primary (mqtt://local:1883)",
+				"RemoteConnected": "True/Connected connected to primary (mqtt://a:1883)",
+				"Degraded":        "False/ActiveOnPrimary",
+				"Reconciling":     "absent", "Stalled": "absent",
+			},
+		},
+		{
+			"on a backup it is Ready and Degraded, and says why the primary failed", observed(withSides(localUp(), remoteOnBackup())),
+			map[string]string{
+				"Ready":           "True/Forwarding",
+				"RemoteConnected": "True/Connected connected to backup-1 (mqtt://b:1883); " + primaryFailed,
+				"Degraded":        "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server",
+			},
+		},
+		{
+			"with no server it is not Ready, and the reason is that of the best server", observed(withSides(localUp(), remoteDown())),
+			map[string]string{
+				"Ready":           "False/NotConnected the remote side has no server: no server is connected; " + primaryFailed + "; " + backupFailed,
+				"LocalConnected":  "True/Connected",
+				"RemoteConnected": "False/AuthenticationFailed no server is connected; " + primaryFailed + "; " + backupFailed,
+				"Degraded":        "Unknown/NotConnected",
+			},
+		},
+		{
+			"without a failure it is connecting", observed(withSides(localUp(), side(endpoint("primary", primaryURL, v1alpha1.EndpointStandby)))),
+			map[string]string{"RemoteConnected": "False/Connecting no server has been reached yet", "Ready": "False/NotConnected"},
+		},
+		{
+			"a side on a backup degrades the bridge even while the other has no server", observed(withSides(nil, remoteOnBackup())),
+			map[string]string{"Degraded": "True/ActiveOnBackup", "Ready": "False/NotConnected the local side"},
+		},
+		{
+			"Ready is never True without the reporting pod, whatever its last report says", observed(noPods),
+			map[string]string{
+				"Ready": "False/RunnerNotRunning no runner pod exists", "LocalConnected": "False/RunnerNotRunning",
+				"RemoteConnected": "False/RunnerNotRunning", "Degraded": "Unknown/RunnerNotRunning", "Reconciling": "True/Progressing",
+			},
+		},
+		{
+			"Ready is never True while the reporting pod is not ready", observed(func(o *observation) {
+				o.pods[0].Status.Conditions[0].Status = corev1.ConditionUnknown
+			}),
+			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not ready", "Reconciling": "True/Progressing"},
+		},
+		{
+			"Ready is never True while the reporting pod is being deleted", observed(func(o *observation) {
+				o.pods[0].DeletionTimestamp = ptr.To(metav1.NewTime(epoch))
+			}),
+			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is being deleted"},
+		},
+		{
+			"Ready is never True while the reporting pod does not run", observed(func(o *observation) {
+				o.pods[0].Status.Phase = corev1.PodFailed
+			}),
+			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is failed"},
+		},
+		{
+			"a pod that has not reported is waited for", observed(unreported),
+			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 has not reported yet", "Reconciling": "True/Progressing runner pod plant-bridge-1 has not reported yet"},
+		},
+		{
+			"a pod that no node takes says so", observed(unreported, func(o *observation) {
+				o.pods[0].Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{
+					{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available"},
+				}}
+			}),
+			map[string]string{"Reconciling": "True/Progressing runner pod plant-bridge-1 is not scheduled: 0/3 nodes are available"},
+		},
+		{
+			"a suspended bridge whose runner drains is reconciling", observed(suspended),
+			map[string]string{"Ready": "False/Suspended the bridge is suspended; set spec.suspend to false", "RemoteConnected": "True/Connected", "Reconciling": "True/Progressing the runner is draining"},
+		},
+		{
+			"a suspended bridge without a runner is as it is wanted", observed(suspended, noPods),
+			map[string]string{"Ready": "False/Suspended", "LocalConnected": "False/Suspended", "Degraded": "Unknown/Suspended", "Reconciling": "absent", "Stalled": "absent"},
+		},
+		{
+			"an evicted pod does not keep a suspended bridge from being at rest", observed(suspended, unreported, func(o *observation) {
+				o.pods[0].Status.Phase = corev1.PodFailed
+			}),
+			map[string]string{"Reconciling": "absent"},
+		},
+		{
+			"a Deployment that is rolled out is reconciling", observed(func(o *observation) { o.deployment.Generation++ }),
+			map[string]string{"Ready": "True/Forwarding", "Reconciling": "True/Progressing Deployment plant-bridge"},
+		},
+		{
+			"a pass that changed children is reconciling", observed(func(o *observation) { o.wrote = true }),
+			map[string]string{"Reconciling": "True/Progressing"},
+		},
+		{
+			"an invalid spec stalls, and the running bridge stays Ready", observed(func(o *observation) {
+				o.stall = &stallError{v1alpha1.ReasonInvalidSpec, errors.New("spec.forwards: loops")}
+			}),
+			map[string]string{"Ready": "True/Forwarding", "Stalled": "True/InvalidSpec spec.forwards: loops", "Reconciling": "absent"},
+		},
+		{
+			"pods that the API server refuses stall", observed(noPods, func(o *observation) {
+				o.deployment.Status.Conditions = []appsv1.DeploymentCondition{{
+					Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "violates PodSecurity",
+				}}
+			}),
+			map[string]string{"Stalled": "True/ApplyFailed Deployment plant-bridge cannot make the runner pod: violates PodSecurity", "Reconciling": "absent"},
+		},
+		{
+			"an image that cannot be pulled stalls in the kubelet's words", observed(unreported, waiting("ImagePullBackOff", "no such image", nil)),
+			map[string]string{"Stalled": "True/PodFailing container bridge-runner of runner pod plant-bridge-1: ImagePullBackOff: no such image", "Reconciling": "absent"},
+		},
+		{
+			"a container that crashes stalls in its own last words", observed(unreported, waiting("CrashLoopBackOff", "back-off 10s",
+				&corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: "bridge.yaml: no such file\n"})),
+			map[string]string{"Stalled": "True/PodFailing container bridge-runner of runner pod plant-bridge-1: CrashLoopBackOff: exited with code 1 (Error): bridge.yaml: no such file"},
+		},
+		{
+			"a container that is being created does not stall", observed(unreported, waiting("ContainerCreating", "", nil)),
+			map[string]string{"Stalled": "absent", "Reconciling": "True/Progressing"},
+		},
+	} {
+		t.Run(tt.promise, func(t *testing.T) {
+			conditions := derive(tt.given, epoch)
+			for conditionType, want := range tt.want {
+				c := meta.FindStatusCondition(conditions, conditionType)
+				got := "absent"
+				if c != nil {
+					got = string(c.Status) + "/" + c.Reason + " " + c.Message
+				}
+				if !strings.HasPrefix(got, want) {
+					t.Errorf("%s is %q; want %q", conditionType, got, want)
+				}
+			}
+			for _, c := range conditions {
+				if c.ObservedGeneration != 3 {
+					t.Errorf("%s is of generation %d; want 3", c.Type, c.ObservedGeneration)
+				}
+			}
+		})
+	}
+}
+
+func TestTheTimeOfATransitionIsKeptWhileTheStatusStays(t *testing.T) {
+	first := derive(observed(), epoch)
+	later := epoch.Add(time.Minute)
+	second := derive(observed(withSides(localUp(), remoteOnBackup()), func(o *observation) { o.bridge.Status.Conditions = first }), later)
+	for conditionType, want := range map[string]time.Time{v1alpha1.ConditionReady: epoch, v1alpha1.ConditionDegraded: later} {
+		if got := meta.FindStatusCondition(second, conditionType).LastTransitionTime; !got.Time.Equal(want) {
+			t.Errorf("%s changed at %s; want %s", conditionType, got, want)
+		}
+	}
+}
+
+func announcedAt(change func(*v1alpha1.Announced)) func(*observation) {
+	return func(o *observation) {
+		o.bridge.Status.Announced = &v1alpha1.Announced{}
+		change(o.bridge.Status.Announced)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	const downNote = "no server is connected; primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong; " +
+		"backup-1 (mqtt://b:1883) failed: ConnectionRefused: nothing listens there"
+	at := metav1.NewMicroTime(epoch)
+	down := announcedAt(func(a *v1alpha1.Announced) { a.RemoteDown = at })
+	for _, tt := range []struct {
+		promise string
+		given   *observation
+		events  []string // as "type reason note"
+		marker  *v1alpha1.Announced
+	}{
+		{"nothing is told of a bridge that just forwards", observed(), nil, nil},
+		{
+			"a switch to a backup is told with both servers, the cause and how long it took",
+			observed(withSides(localUp(), switched(remoteOnBackup(), "primary", "backup-1", epoch))),
+			[]string{"Warning FailedOver the remote side went from primary to backup-1 in 42 ms: ConnectionClosed"},
+			&v1alpha1.Announced{RemoteFailover: at},
+		},
+		{
+			"a switch is told once",
+			observed(withSides(localUp(), switched(remoteOnBackup(), "primary", "backup-1", epoch)),
+				announcedAt(func(a *v1alpha1.Announced) { a.RemoteFailover = at })),
+			nil, &v1alpha1.Announced{RemoteFailover: at},
+		},
+		{
+			"a later switch is told again, and one to a better server is a failback",
+			observed(withSides(localUp(), switched(remoteOnPrimary(), "backup-1", "primary", epoch.Add(time.Second))),
+				announcedAt(func(a *v1alpha1.Announced) { a.RemoteFailover = at })),
+			[]string{"Normal FailedBack the remote side went back from backup-1 to primary in 42 ms: ConnectionClosed"},
+			&v1alpha1.Announced{RemoteFailover: metav1.NewMicroTime(epoch.Add(time.Second))},
+		},
+		{
+			"the sides are told apart",
+			observed(withSides(switched(localUp(), "gone", "primary", epoch), remoteOnPrimary())),
+			[]string{"Warning FailedOver the local side went from gone to primary in 42 ms: ConnectionClosed"},
+			&v1alpha1.Announced{LocalFailover: at},
+		},
+		{
+			"an outage is told once every server has failed",
+			observed(withSides(localUp(), remoteDown())),
+			[]string{"Warning AllServersDown the remote side has lost every server: " + downNote},
+			&v1alpha1.Announced{RemoteDown: metav1.NewMicroTime(epoch.Add(1500 * time.Millisecond))},
+		},
+		{"an outage is told once", observed(withSides(localUp(), remoteDown()), down), nil, &v1alpha1.Announced{RemoteDown: at}},
+		{
+			"while the next server is being tried there is no outage",
+			observed(withSides(localUp(), side(
+				endpoint("primary", primaryURL, v1alpha1.EndpointFailed, v1alpha1.ReasonConnectionClosed, "closed"),
+				endpoint("backup-1", backupURL, v1alpha1.EndpointStandby)))),
+			nil, nil,
+		},
+		{
+			"the end of an outage is told with how long it lasted", observed(down),
+			[]string{"Normal Recovered the remote side has a server again after 1.5s: primary (mqtt://a:1883)"}, nil,
+		},
+		{"an outage goes on while the runner is replaced", observed(down, noPods), nil, &v1alpha1.Announced{RemoteDown: at}},
+		{"a suspended bridge has no outage", observed(withSides(localUp(), remoteDown()), down, suspended), nil, nil},
+		{
+			"the report of a pod that is gone tells nothing",
+			observed(withSides(localUp(), switched(remoteOnBackup(), "primary", "backup-1", epoch)), noPods), nil, nil,
+		},
+	} {
+		t.Run(tt.promise, func(t *testing.T) {
+			marker, due := announce(tt.given, epoch.Add(1500*time.Millisecond))
+			var got []string
+			for _, e := range due {
+				got = append(got, e.eventType+" "+e.reason+" "+e.note)
+			}
+			if !slices.Equal(got, tt.events) {
+				t.Errorf("events %q; want %q", got, tt.events)
+			}
+			if (marker == nil) != (tt.marker == nil) || marker != nil && *marker != *tt.marker {
+				t.Errorf("marker %+v; want %+v", marker, tt.marker)
+			}
+		})
+	}
+}
+
+func TestANoteIsCutToWhatTheAPIServerTakes(t *testing.T) {
+	if got := note("%s", strings.Repeat("a", 2000)); len(got) != maxNote || !strings.HasSuffix(got, "...") {
+		t.Errorf("a note of %d bytes that ends in %q", len(got), got[len(got)-3:])
+	}
+}
