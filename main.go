@@ -34,9 +34,12 @@ type settings struct {
 	runnerImage     string
 	watchNamespaces []string
 	leaderElect     bool
-	metricsAddress  string
-	probeAddress    string
-	zap             zap.Options
+	// leaderElectionNamespace holds the Lease; empty stands for the operator's own.
+	leaderElectionNamespace string
+
+	metricsAddress string
+	probeAddress   string
+	zap            zap.Options
 }
 
 func main() {
@@ -58,6 +61,8 @@ func parse() *settings {
 	})
 	flag.BoolVar(&s.leaderElect, "leader-elect", false,
 		"Elect a leader, so that of several replicas one is active at a time.")
+	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "",
+		"The namespace of the Lease. Default: the operator's own. Needed where it runs outside a cluster.")
 	flag.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443",
 		"The address of the metrics, served over HTTPS to those who may get /metrics; 0 turns them off.")
 	flag.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081",
@@ -106,9 +111,10 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},
-		HealthProbeBindAddress: s.probeAddress,
-		LeaderElection:         s.leaderElect,
-		LeaderElectionID:       leaderElectionID,
+		HealthProbeBindAddress:  s.probeAddress,
+		LeaderElection:          s.leaderElect,
+		LeaderElectionID:        leaderElectionID,
+		LeaderElectionNamespace: s.leaderElectionNamespace,
 		// The process ends when the manager does, so the next leader need not wait
 		// for the Lease to run out.
 		LeaderElectionReleaseOnCancel: true,

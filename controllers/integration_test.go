@@ -534,8 +534,5 @@ func TestABridgeThatSetsEverythingComesToRest(t *testing.T) {
 	b.Namespace, b.UID = namespace(t), ""
 	create(t, b)
 	awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
-	writes := settle(t, b)
-	if applied := slices.DeleteFunc(slices.Clone(writes), func(w string) bool { return strings.Contains(w, "/mqttbridges/") }); len(applied) != len(childKinds) {
-		t.Errorf("%d writes made %d children:\n%s", len(applied), len(childKinds), strings.Join(applied, "\n"))
-	}
+	settle(t, b) // Fails where the operator writes again and again.
 }

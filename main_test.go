@@ -1,0 +1,142 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+)
+
+// operatorUser is whom the operator is installed as.
+const operatorUser = "system:serviceaccount:mqttbridge-system:mqttbridge-controller-manager"
+
+var (
+	server       *apiserver.Server
+	operatorRest *rest.Config
+)
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(klog.Background())
+	os.Exit(apiserver.Run(m, func(ctx context.Context, s *apiserver.Server) error {
+		if server = s; server == nil {
+			return nil
+		}
+		return install(ctx)
+	}))
+}
+
+// install gives the operator the rights of config/rbac.
+func install(ctx context.Context) error {
+	if err := server.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mqttbridge-system"}}); err != nil {
+		return err
+	}
+	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: operatorUser}}
+	for _, file := range []string{"role.yaml", "metrics_auth_role.yaml"} {
+		role := &rbacv1.ClusterRole{}
+		if err := readYAML(file, role); err != nil {
+			return err
+		}
+		binding := &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: role.Name}, Subjects: subjects,
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		}
+		if err := errors.Join(server.Client.Create(ctx, role), server.Client.Create(ctx, binding)); err != nil {
+			return err
+		}
+	}
+	role := &rbacv1.Role{}
+	if err := readYAML("leader_election_role.yaml", role); err != nil {
+		return err
+	}
+	role.Namespace = "mqttbridge-system"
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: role.Namespace, Name: role.Name}, Subjects: subjects,
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+	}
+	if err := errors.Join(server.Client.Create(ctx, role), server.Client.Create(ctx, binding)); err != nil {
+		return err
+	}
+	var err error
+	operatorRest, err = server.AddUser(operatorUser)
+	return err
+}
+
+func readYAML(file string, into any) error {
+	raw, err := os.ReadFile(filepath.Join(apiserver.Root(), "config", "rbac", file))
+	if err != nil {
+		return err
+	}
+	return yaml.UnmarshalStrict(raw, into)
+}
+
+func TestTheOperatorRunsWithItsRightsAndGivesUpTheLeadershipWhenItStops(t *testing.T) {
+	apiserver.Need(t, server)
+	mgr, err := newManager(operatorRest, &settings{
+		runnerImage: "registry.example/runner:v1", watchNamespaces: []string{"default", "mqttbridge-system"},
+		leaderElect: true, leaderElectionNamespace: "mqttbridge-system",
+		metricsAddress: "127.0.0.1:0", probeAddress: "0",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- mgr.Start(ctx) }()
+
+	b := &v1alpha1.MQTTBridge{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "plant"},
+		Spec: v1alpha1.MQTTBridgeSpec{
+			Local:    v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
+			Remote:   v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
+			Forwards: []v1alpha1.Rule{{Filter: "sensors/#"}},
+		},
+	}
+	if err := server.Client.Create(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	d := apiserver.Await(t, server.Client, &appsv1.DeploymentList{}, client.ObjectKey{Namespace: "default", Name: "plant-bridge"},
+		"the runner's Deployment", func(d *appsv1.Deployment) bool { return d != nil })
+	if got := d.Spec.Template.Spec.Containers[0].Image; got != "registry.example/runner:v1" {
+		t.Errorf("the runner's image is %s; want that of --runner-image", got)
+	}
+
+	lease := client.ObjectKey{Namespace: "mqttbridge-system", Name: leaderElectionID}
+	apiserver.Await(t, server.Client, &coordinationv1.LeaseList{}, lease, "a leader", func(l *coordinationv1.Lease) bool {
+		return l != nil && l.Spec.HolderIdentity != nil && *l.Spec.HolderIdentity != ""
+	})
+	cancel()
+	if err := <-stopped; err != nil {
+		t.Errorf("the operator stopped with %v", err)
+	}
+	apiserver.Await(t, server.Client, &coordinationv1.LeaseList{}, lease, "no leader", func(l *coordinationv1.Lease) bool {
+		return l != nil && (l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "")
+	})
+}
+
+func TestNamespacesAreSeparatedByCommas(t *testing.T) {
+	if got := namespaces("a, b,,c"); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("%q", got)
+	}
+	if got := namespaces(""); len(got) != 0 {
+		t.Errorf("no namespaces are %q; all are to be watched", got)
+	}
+}
