@@ -129,7 +129,10 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 	var errs field.ErrorList
 	for i := range subscriptions {
 		for j := range forwards {
-			if feeds(&forwards[j], &subscriptions[i]) && feeds(&subscriptions[i], &forwards[j]) {
+			switch {
+			case equal(&s.Forwards[j], &s.Subscriptions[i]): // as the schema tells it
+				errs = append(errs, field.Invalid(path.Child("subscriptions"), s.Subscriptions[i].Filter, "a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop; give one of them a topic that the other's filter does not match"))
+			case feeds(&forwards[j], &subscriptions[i]) && feeds(&subscriptions[i], &forwards[j]):
 				errs = append(errs, field.Invalid(path.Child("subscriptions").Index(i), s.Subscriptions[i].Filter, fmt.Sprintf(
 					"messages would go round in a loop with forwards[%d] (filter %q): each takes in what the other publishes; change a filter or topic, or exclude the other's topics in one of them",
 					j, s.Forwards[j].Filter)))
@@ -137,6 +140,12 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 		}
 	}
 	return errs
+}
+
+// equal reports whether two rules have the same filter and keep the topic.
+func equal(a, b *v1alpha1.Rule) bool {
+	keeps := func(r *v1alpha1.Rule) bool { return r.Topic == "" || r.Topic == v1alpha1.DefaultTopic }
+	return a.Filter == b.Filter && keeps(a) && keeps(b)
 }
 
 // feeds reports whether what from publishes can be taken in by to.

@@ -69,9 +69,9 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	if s.Delivery != nil {
 		errs = append(errs, inRange(path.Child("delivery", "inflightWindow"), s.Delivery.InflightWindow, 1, 65535)...)
 	}
-	if s.Runner != nil {
+	if s.Runner != nil && s.Runner.LogLevel != "" {
 		errs = append(errs, oneOf(path.Child("runner", "logLevel"), s.Runner.LogLevel,
-			"", v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
+			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
 	}
 	return errs
 }

@@ -81,7 +81,11 @@ func (c *Collector) listen(s Source, timeout time.Duration) error {
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 			defer cancel()
-			return s.Dial(ctx)
+			conn, err := s.Dial(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return eager(conn), nil
 		}).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { c.record(s.Name, m) }).
 		SetOnConnectHandler(func(client mqtt.Client) {
