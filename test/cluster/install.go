@@ -1,0 +1,133 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// OperatorNamespace is where the operator is installed.
+	OperatorNamespace = "mqttbridge-system"
+	// OperatorReplicas is how many there are of it.
+	OperatorReplicas = 2
+
+	releaseName    = "mqttbridge-operator"
+	customResource = "customresourcedefinition/mqttbridges.mqttbridge.io"
+	rollout        = "--timeout=180s"
+)
+
+// Release is the operator, installed by Helm.
+type Release struct {
+	cluster *Cluster
+}
+
+// NewRelease returns a release that is not installed yet. It fails where the
+// namespace is taken: what is there is not ours to change.
+func (c *Cluster) NewRelease(ctx context.Context) (*Release, error) {
+	_, err := c.Client.CoreV1().Namespaces().Get(ctx, OperatorNamespace, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return &Release{cluster: c}, nil
+	case err != nil:
+		return nil, err
+	}
+	return nil, fmt.Errorf("the namespace %s exists already: the operator is installed there, or is left from an earlier run; remove it first: helm uninstall -n %s %s, then kubectl delete namespace %s and %s",
+		OperatorNamespace, OperatorNamespace, releaseName, OperatorNamespace, customResource)
+}
+
+// Install installs the chart with that image and waits until the operator is
+// ready. The namespace is under the restricted Pod Security Standard.
+func (r *Release) Install(ctx context.Context, image string) error {
+	if _, err := r.cluster.Kubectl(ctx, "create", "namespace", OperatorNamespace); err != nil {
+		return err
+	}
+	if _, err := r.cluster.Kubectl(ctx, "label", "namespace", OperatorNamespace, "pod-security.kubernetes.io/enforce=restricted"); err != nil {
+		return err
+	}
+	i := strings.LastIndexByte(image, ':')
+	if i < strings.LastIndexByte(image, '/') {
+		return fmt.Errorf("the image %q has no tag", image)
+	}
+	return r.helm(ctx, "install", releaseName, "charts/mqttbridge-operator", "--wait", rollout,
+		"--set", "image.repository="+image[:i], "--set", "image.tag="+image[i+1:])
+}
+
+// Uninstall removes the release, its namespace and the CRD, which Helm keeps, with
+// all bridges.
+func (r *Release) Uninstall(ctx context.Context) error {
+	_, namespaceErr := r.cluster.Kubectl(ctx, "get", "namespace", OperatorNamespace)
+	if namespaceErr != nil {
+		return nil // nothing was installed
+	}
+	err := r.helm(ctx, "uninstall", releaseName, "--ignore-not-found", "--wait")
+	return errors.Join(err, r.cluster.remove(ctx, customResource), r.cluster.remove(ctx, "namespace/"+OperatorNamespace))
+}
+
+// Scale changes how many operators there are, and waits for it.
+func (r *Release) Scale(ctx context.Context, replicas int) error {
+	deployment := "deployment/" + releaseName
+	if _, err := r.cluster.Kubectl(ctx, "scale", "-n", OperatorNamespace, deployment, fmt.Sprintf("--replicas=%d", replicas)); err != nil {
+		return err
+	}
+	if replicas == 0 {
+		_, err := r.cluster.Kubectl(ctx, "wait", "-n", OperatorNamespace, "pods", "-l", r.Selector(), "--for=delete", rollout)
+		return err
+	}
+	_, err := r.cluster.Kubectl(ctx, "rollout", "status", "-n", OperatorNamespace, deployment, rollout)
+	return err
+}
+
+// Selector finds the operator's pods.
+func (r *Release) Selector() string { return "app.kubernetes.io/instance=" + releaseName }
+
+// MetricsReader is the ClusterRole of those who may read the operator's metrics.
+func (r *Release) MetricsReader() string { return releaseName + "-metrics-reader" }
+
+func (r *Release) helm(ctx context.Context, args ...string) error {
+	c := r.cluster
+	args = append([]string{"tool", "-modfile=hack/tools/helm/go.mod", "helm", "--namespace", OperatorNamespace}, args...)
+	if c.context != "" {
+		args = append(args, "--kube-context", c.context)
+	}
+	return c.run(ctx, io.Discard, "go", args...)
+}
+
+// Kustomize installs the operator from config/default with that image and waits
+// until it is ready. The returned function removes it.
+func (c *Cluster) Kustomize(ctx context.Context, image string) (remove func(context.Context) error, err error) {
+	var manifests bytes.Buffer
+	if err := c.run(ctx, &manifests, "go", "tool", "-modfile=hack/tools/kustomize/go.mod", "kustomize", "build", "config/default"); err != nil {
+		return nil, err
+	}
+	const published = "ghcr.io/mqttbridge/mqttbridge-operator:latest"
+	text := strings.ReplaceAll(manifests.String(), published, image)
+	if text == manifests.String() {
+		return nil, fmt.Errorf("config/default does not name the image %s", published)
+	}
+	remove = func(ctx context.Context) error {
+		_, err := c.KubectlWithInput(ctx, text, "delete", "--ignore-not-found", "--wait", "-f", "-")
+		return err
+	}
+	if _, err := c.KubectlWithInput(ctx, text, "apply", "--server-side", "-f", "-"); err != nil {
+		return nil, errors.Join(err, remove(ctx))
+	}
+	if _, err := c.Kubectl(ctx, "rollout", "status", "-n", OperatorNamespace, "deployment", rollout); err != nil {
+		return nil, errors.Join(err, remove(ctx))
+	}
+	return remove, nil
+}
+
+func (c *Cluster) remove(ctx context.Context, object string) error {
+	_, err := c.Kubectl(ctx, "delete", object, "--ignore-not-found", "--wait")
+	return err
+}
