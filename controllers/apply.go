@@ -124,7 +124,7 @@ func changedBy(applied child, existing liveChild) (bool, error) {
 }
 
 // mayTake refuses to take over an object of a child's name that the bridge does not
-// control. It asks the API server, since the cache holds labelled objects only.
+// control. It asks the API server, since the cache holds objects with its labels only.
 func (r *Reconciler) mayTake(ctx context.Context, b *v1alpha1.MQTTBridge, id identity) error {
 	found := &metav1.PartialObjectMetadata{}
 	for _, kind := range childKinds {

@@ -286,7 +286,8 @@ func TestEvents(t *testing.T) {
 		},
 		{
 			"the end of an outage is told with how long it lasted", observed(down),
-			[]string{"Normal Recovered the remote side has a server again after 1.5s: primary (mqtt://a:1883)"}, nil,
+			[]string{"Normal Recovered the remote side has a server again after 1.5s: primary (mqtt://a:1883)"},
+			nil,
 		},
 		{"an outage goes on while the runner is replaced", observed(down, noPods), nil, &v1alpha1.Announced{RemoteDown: at}},
 		{"a suspended bridge has no outage", observed(withSides(localUp(), remoteDown()), down, suspended), nil, nil},
