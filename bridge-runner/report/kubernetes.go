@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/client-go/rest"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -22,9 +23,11 @@ import (
 const (
 	// FieldManager owns what the runner reports.
 	FieldManager = "bridge-runner"
-	// reportInterval is the least time between two reports. Changes within it are
-	// reported together.
+	// reportInterval is the time between two reports while much changes; what changes
+	// within it is reported together. After a quiet time the first reportBurst go out
+	// at once: the loss of a server and the connection to the next make two.
 	reportInterval = time.Second
+	reportBurst    = 2
 	// reportTimeout bounds a request.
 	reportTimeout = 10 * time.Second
 	// retryMax is the longest pause between attempts at an API server that does not
@@ -69,6 +72,7 @@ func NewKubernetes(bridge *v1alpha1.MQTTBridge, log *slog.Logger) (*Kubernetes, 
 
 // Run reports each change until the context ends.
 func (k *Kubernetes) Run(ctx context.Context, st *State) {
+	limit := rate.NewLimiter(rate.Every(reportInterval), reportBurst)
 	pause := reportInterval
 	for {
 		select {
@@ -76,22 +80,24 @@ func (k *Kubernetes) Run(ctx context.Context, st *State) {
 		case <-ctx.Done():
 			return
 		}
-		if err := k.report(ctx, st.Status()); err != nil {
-			if ctx.Err() != nil {
-				return
-			}
+		if limit.Wait(ctx) != nil {
+			return // the context has ended
+		}
+		err := k.report(ctx, st.Status())
+		switch {
+		case err == nil:
+			pause = reportInterval
+		case ctx.Err() != nil:
+			return
+		default:
 			k.log.Warn("the bridge's status could not be reported; it goes on all the same", "error", err)
 			st.notify() // it is still to be reported
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return
+			}
 			pause = min(2*pause, retryMax)
-		} else {
-			pause = reportInterval
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return
 		}
 	}
 }

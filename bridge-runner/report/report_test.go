@@ -6,11 +6,14 @@ package report
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -116,77 +119,102 @@ func TestLongMessagesAreCutWithinTheSchemasBound(t *testing.T) {
 // apiServer answers reports and notes when they came. It stands in for the
 // network only: what a real API server makes of a report is tested end to end.
 type apiServer struct {
-	at     []time.Time
-	bodies []map[string]any
-	code   atomic.Int32
+	code atomic.Int32
+	mu   sync.Mutex
+	at   []time.Time
+}
+
+func newAPIServer(code int32) *apiServer {
+	a := &apiServer{}
+	a.code.Store(code)
+	return a
 }
 
 func (a *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
-	var body map[string]any
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		return nil, err
+	var body struct{ Status *v1alpha1.MQTTBridgeStatus }
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || body.Status == nil {
+		return nil, fmt.Errorf("a report without a status: %w", err)
 	}
-	a.at, a.bodies = append(a.at, time.Now()), append(a.bodies, body)
-	return &http.Response{StatusCode: int(a.code.Load()), Status: http.StatusText(int(a.code.Load())), Body: io.NopCloser(strings.NewReader("{}"))}, nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.at = append(a.at, time.Now())
+	code := int(a.code.Load())
+	return &http.Response{StatusCode: code, Status: http.StatusText(code), Body: io.NopCloser(strings.NewReader("{}"))}, nil
 }
 
-func TestReportsGoOutAtOnceAndThenAtMostOnceASecond(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		api := &apiServer{}
-		api.code.Store(http.StatusOK)
-		st := newState(t)
-		k := &Kubernetes{client: &http.Client{Transport: api}, url: "https://api/status", name: "b", ns: "plant", log: slog.New(slog.DiscardHandler)}
-		ctx, stop := context.WithCancel(t.Context())
-		go k.Run(ctx, st)
-		start := time.Now()
-		synctest.Wait()
-		if len(api.at) != 1 || !api.at[0].Equal(start) {
-			t.Fatalf("the first report came at %v", api.at)
-		}
-		for range 100 { // a server that flaps for ten seconds
-			time.Sleep(100 * time.Millisecond)
-			st.Remote.Connected(0, time.Now())
-			st.Remote.Lost(0, closed, time.Now())
-		}
-		time.Sleep(time.Minute) // and then nothing
-		synctest.Wait()
-		if n := len(api.at); n < 10 || n > 12 { // at 0, 1, ... 10 s, and what changed at 10 s at 11 s
-			t.Errorf("%d reports, want one a second while something changed, and none after", n)
-		}
-		for i := 1; i < len(api.at); i++ {
-			if gap := api.at[i].Sub(api.at[i-1]); gap < time.Second {
-				t.Errorf("reports %v apart", gap)
-			}
-		}
+// reports returns when reports came, after all that goes on has settled.
+func (a *apiServer) reports() []time.Time {
+	synctest.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.at)
+}
+
+// reporting starts a reporter in a bubble of fake time.
+func reporting(t *testing.T, api *apiServer) (*State, context.CancelFunc) {
+	t.Helper()
+	st := newState(t)
+	k := &Kubernetes{client: &http.Client{Transport: api}, url: "https://api/status", name: "b", ns: "plant", log: slog.New(slog.DiscardHandler)}
+	ctx, stop := context.WithCancel(t.Context())
+	go k.Run(ctx, st)
+	return st, func() {
 		stop()
 		synctest.Wait()
+	}
+}
+
+func TestASwitchIsReportedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPIServer(http.StatusOK)
+		st, stop := reporting(t, api)
+		defer stop()
+		st.Remote.Connected(0, time.Now())
+		time.Sleep(time.Minute)
+		before := len(api.reports())
+		st.Remote.Lost(0, closed, time.Now())
+		time.Sleep(200 * time.Millisecond) // a handshake over a long way
+		switched := time.Now()
+		st.Remote.Connected(1, switched)
+		at := api.reports()[before:]
+		if len(at) != 2 || !at[1].Equal(switched) {
+			t.Errorf("reports at %v, want one for the loss and one at %v", at, switched)
+		}
+	})
+}
+
+func TestAFlappingServerIsReportedAtMostOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPIServer(http.StatusOK)
+		st, stop := reporting(t, api)
+		defer stop()
+		for range 100 { // ten seconds
+			st.Remote.Connected(0, time.Now())
+			st.Remote.Lost(0, closed, time.Now())
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Minute) // and then nothing
+		if n := len(api.reports()); n < 10 || n > 10+1+reportBurst {
+			t.Errorf("%d reports, want one a second while something changed, and none after", n)
+		}
 	})
 }
 
 func TestAReportThatFailedIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		api := &apiServer{}
-		api.code.Store(http.StatusServiceUnavailable)
-		st := newState(t)
-		k := &Kubernetes{client: &http.Client{Transport: api}, url: "https://api/status", name: "b", ns: "plant", log: slog.New(slog.DiscardHandler)}
-		ctx, stop := context.WithCancel(t.Context())
-		go k.Run(ctx, st)
+		api := newAPIServer(http.StatusServiceUnavailable)
+		_, stop := reporting(t, api)
+		defer stop()
 		time.Sleep(time.Minute)
-		synctest.Wait()
-		if n := len(api.at); n < 3 || n > 10 {
+		if n := len(api.reports()); n < 3 || n > 10 {
 			t.Errorf("%d attempts in a minute", n)
 		}
 		api.code.Store(http.StatusOK)
 		time.Sleep(retryMax)
-		synctest.Wait()
-		before := len(api.at)
+		before := len(api.reports())
 		time.Sleep(time.Hour)
-		synctest.Wait()
-		if len(api.at) != before {
+		if len(api.reports()) != before {
 			t.Error("it is reported again although nothing changed")
 		}
-		stop()
-		synctest.Wait()
 	})
 }
 

@@ -5,8 +5,8 @@
 // and, in a cluster, by the status of its MQTTBridge.
 //
 // It promises that a status changes on transitions only, never with time alone,
-// that a report to Kubernetes never holds up the data path, and that it is made
-// at once on the first transition and at most once a second after that.
+// that a report to Kubernetes never holds up the data path, and that a switch is
+// reported at once, but a flapping server at most once a second.
 package report
 
 import (
