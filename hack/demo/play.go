@@ -96,16 +96,16 @@ func (s *stage) flow(ctx context.Context, c *traffic.Collector) error {
 // that came from the next. It is what the switch cost: the order to delete a pod
 // takes Kubernetes a while to carry out.
 func pause(arrivals []traffic.Arrival, from, to string) time.Duration {
-	var last, first time.Time
+	var last time.Time
 	for _, a := range arrivals {
-		switch {
-		case a.Server == from:
+		switch a.Server {
+		case from:
 			last = a.Time
-		case a.Server == to && first.IsZero():
-			first = a.Time
+		case to:
+			return a.Time.Sub(last)
 		}
 	}
-	return first.Sub(last)
+	return 0
 }
 
 func summarise(r traffic.Report, gap time.Duration) {
