@@ -130,20 +130,20 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, clean bool, window
 // takes in nothing more, waits until what it holds is acknowledged, and closes
 // both sessions.
 func (b *bridge) run(ctx context.Context) {
-	links, stop := context.WithCancel(context.Background())
+	links, stop := context.WithCancel(context.WithoutCancel(ctx)) // they outlive it for the drain
 	defer stop()
 	var running sync.WaitGroup
 	running.Go(func() { b.local.Run(links) })
 	running.Go(func() { b.remote.Run(links) })
 	<-ctx.Done()
 	b.log.Info("stopping: waiting for what is in flight")
-	b.drain()
+	b.drain(links)
 	stop()
 	running.Wait()
 }
 
-func (b *bridge) drain() {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+func (b *bridge) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	var left [2]int
 	var draining sync.WaitGroup

@@ -44,8 +44,9 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	if err := run(ctx, opts); err != nil {
+	err = run(ctx, opts)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bridge-runner:", err)
 		os.Exit(1)
 	}
@@ -101,7 +102,7 @@ func run(ctx context.Context, opts options) error {
 		if err != nil {
 			return err
 		}
-		reporting, stop := context.WithCancel(context.Background())
+		reporting, stop := context.WithCancel(context.WithoutCancel(ctx)) // the drain is reported, too
 		defer stop()
 		go k.Run(reporting, state)
 	}

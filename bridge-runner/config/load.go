@@ -35,7 +35,7 @@ func Load(path string) (*v1alpha1.MQTTBridge, error) {
 	if info.Size() > maxManifestBytes {
 		return nil, fmt.Errorf("the manifest %s has %d bytes, more than %d", path, info.Size(), maxManifestBytes)
 	}
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(path) //nolint:gosec // the file that the user names
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest: %w", err)
 	}
@@ -55,7 +55,7 @@ func parse(data []byte) (*v1alpha1.MQTTBridge, error) {
 		return nil, err
 	}
 	unknown, err := json.UnmarshalStrict(asJSON, bridge)
-	if err = errors.Join(append(unknown, err)...); err != nil {
+	if err := errors.Join(append(unknown, err)...); err != nil {
 		return nil, err
 	}
 	if err := Validate(bridge).ToAggregate(); err != nil {

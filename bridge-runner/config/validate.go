@@ -76,7 +76,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	return errs
 }
 
-var defaultBackupName = regexp.MustCompile(`^backup-[0-9]+$`)
+var defaultBackupName = regexp.MustCompile(`^backup-\d+$`)
 
 const reservedName = "the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
 
@@ -87,7 +87,8 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	if defaultBackupName.MatchString(s.Primary.Name) {
 		errs = append(errs, field.Invalid(path.Child("primary", "name"), s.Primary.Name, reservedName))
 	}
-	urls, names := []string{s.Primary.URL}, []string{s.Primary.Name}
+	urls, names := make([]string, 0, 1+len(s.Backups)), make([]string, 0, 1+len(s.Backups))
+	urls, names = append(urls, s.Primary.URL), append(names, s.Primary.Name)
 	usesTLS := s.Primary.UsesTLS()
 	for i := range s.Backups {
 		b := &s.Backups[i]

@@ -108,7 +108,7 @@ func (l *Link) use(ctx context.Context, machine *failover.Machine, server int) {
 			return
 		}
 		machine.Failed(server, time.Now())
-		l.failed(server, err)
+		l.failed(ctx, server, err)
 		return
 	}
 	machine.Connected(server, time.Now())
@@ -155,14 +155,14 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 	return s, nil
 }
 
-func (l *Link) failed(server int, err error) {
+func (l *Link) failed(ctx context.Context, server int, err error) {
 	reason := asError(err)
 	level := slog.LevelWarn
 	if l.failing[server] == reason.Message {
 		level = slog.LevelDebug
 	}
 	l.failing[server] = reason.Message
-	l.Log.Log(context.Background(), level, "connection failed", "server", l.Servers[server].Name, "url", l.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
+	l.Log.Log(ctx, level, "connection failed", "server", l.Servers[server].Name, "url", l.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
 	l.Observer.Failed(server, reason, time.Now())
 }
 

@@ -223,7 +223,7 @@ func TestReadyUntilStopping(t *testing.T) {
 	h := Handler(newState(t), NewMetrics(), stopping)
 	get := func(path string) int {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
 		return w.Code
 	}
 	for _, path := range []string{"/livez", "/readyz", "/status", "/metrics"} {

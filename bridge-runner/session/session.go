@@ -22,6 +22,7 @@ package session
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/url"
@@ -90,7 +91,7 @@ func (in *Inbound) Ack() {
 		header = packets.Pubrec << 4
 	}
 	// An error is the connection's, and ends the session by itself.
-	_ = in.session.conn.writeNow([]byte{header, 2, byte(in.PacketID >> 8), byte(in.PacketID)})
+	_ = in.session.conn.writeNow(binary.BigEndian.AppendUint16([]byte{header, 2}, in.PacketID))
 }
 
 // Subscription is a topic filter and the highest QoS at which the server is to
@@ -348,7 +349,7 @@ func (s *Session) received(_ mqtt.Client, m mqtt.Message) {
 // as long as the server needs to read it, 1.5 seconds at most.
 func (s *Session) Close() {
 	s.once.Do(func() {
-		s.client.Disconnect(uint(3 * closeTimeout.Milliseconds()))
+		s.client.Disconnect(uint(3 * closeTimeout / time.Millisecond))
 		s.conn.abort()
 		close(s.done)
 	})

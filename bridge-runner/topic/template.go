@@ -26,7 +26,7 @@ type part struct {
 	capture int
 }
 
-var placeholder = regexp.MustCompile(`\$\{(topic|[1-9][0-9]?)\}`)
+var placeholder = regexp.MustCompile(`\$\{(topic|[1-9]\d?)\}`)
 
 // ParseMapping compiles a template against the filter whose captures it uses. It
 // refuses wildcards, placeholders other than ${topic} and ${1} to ${99}, and

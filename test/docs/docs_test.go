@@ -29,7 +29,7 @@ func read(t *testing.T, path string) string {
 }
 
 func TestEveryReasonConditionAndEventIsExplained(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "api/v1alpha1/reasons.go"), nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "api", "v1alpha1", "reasons.go"), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestEveryReasonConditionAndEventIsExplained(t *testing.T) {
 }
 
 func TestLinksLeadSomewhere(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	files, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
