@@ -108,7 +108,7 @@ func TestOperatorMetricsWantAnAuthorisedToken(t *testing.T) {
 	})
 	w.eventually(soon, func() error {
 		code, body := get(token)
-		if code != http.StatusOK || !strings.Contains(body, "controller_runtime_reconcile_total") {
+		if code != http.StatusOK || !strings.Contains(body, "go_info") {
 			return fmt.Errorf("with the right the metrics answer %d", code)
 		}
 		return nil
