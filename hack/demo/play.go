@@ -31,18 +31,18 @@ func (s *stage) play(ctx context.Context) error {
 	for _, b := range s.cloud {
 		config.Sources = append(config.Sources, b.Source())
 	}
-	collector, err := traffic.StartCollector(config, arrivalTimeout)
+	collector, err := traffic.StartCollector(ctx, config, arrivalTimeout)
 	if err != nil {
 		return err
 	}
 	defer collector.Close()
 
 	say("sending %d messages a second at QoS 1 to the plant's broker", s.rate)
-	publisher := traffic.StartPublisher(traffic.PublisherConfig{
+	publisher := traffic.StartPublisher(ctx, traffic.PublisherConfig{
 		Dial: s.plant.Dial, ClientID: "demo-publisher", Topic: "sensors/line1/temperature", QoS: 1, Rate: s.rate, Size: 128,
 	})
 	defer publisher.Close()
-	if err := s.flow(ctx, collector); err != nil {
+	if err := s.flow(collector); err != nil {
 		return err
 	}
 
@@ -58,7 +58,7 @@ func (s *stage) play(ctx context.Context) error {
 	if err := s.showEvent(ctx, "FailedOver"); err != nil {
 		return err
 	}
-	if err := s.flow(ctx, collector); err != nil {
+	if err := s.flow(collector); err != nil {
 		return err
 	}
 
@@ -69,7 +69,7 @@ func (s *stage) play(ctx context.Context) error {
 	if err := s.cloud[0].WaitReady(ctx, readyTimeout); err != nil {
 		return err
 	}
-	if err := s.flow(ctx, collector); err != nil {
+	if err := s.flow(collector); err != nil {
 		return err
 	}
 	if err := publisher.StopAndDrain(arrivalTimeout); err != nil {
@@ -85,10 +85,7 @@ func (s *stage) play(ctx context.Context) error {
 }
 
 // flow waits until the stream has flowed for a while.
-func (s *stage) flow(ctx context.Context, c *traffic.Collector) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+func (s *stage) flow(c *traffic.Collector) error {
 	return c.WaitCount(c.Count()+flowSeconds*s.rate, arrivalTimeout)
 }
 

@@ -49,37 +49,43 @@ type Cluster struct {
 // Existing is the cluster of a context of the user's kubeconfig.
 func Existing(root, contextName string, log io.Writer) (*Cluster, error) {
 	c := &Cluster{Root: root, kubectl: "kubectl", context: contextName, log: log}
-	return c, c.connect(clientcmd.NewDefaultClientConfigLoadingRules())
+	if err := c.connect(clientcmd.NewDefaultClientConfigLoadingRules()); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // Up starts the local cluster, or finds it running. The first time it builds
 // Kubernetes, which takes minutes; what it does is written to log.
 func Up(ctx context.Context, root string, log io.Writer) (*Cluster, error) {
 	c := &Cluster{Root: root, Local: true, log: log}
-	path, err := c.tool(ctx, "kubeconfig")
+	path, err := c.ask(ctx, "kubeconfig")
 	if err != nil {
 		return nil, err
 	}
 	_, err = os.Stat(path)
 	c.Started = errors.Is(err, os.ErrNotExist)
-	if err := c.goRun(ctx, log, "hack/cluster", "run", ".", "up"); err != nil {
+	if err := c.clusterTool(ctx, log, "up"); err != nil {
 		if c.Started {
 			err = errors.Join(err, c.Down(context.WithoutCancel(ctx)))
 		}
 		return nil, fmt.Errorf("starting the local cluster: %w", err)
 	}
-	assets, err := c.tool(ctx, "assets")
+	assets, err := c.ask(ctx, "assets")
 	if err != nil {
 		return nil, err
 	}
 	c.kubectl = filepath.Join(assets, "kubectl")
 	c.env = []string{"KUBECONFIG=" + path}
-	return c, c.connect(&clientcmd.ClientConfigLoadingRules{ExplicitPath: path})
+	if err := c.connect(&clientcmd.ClientConfigLoadingRules{ExplicitPath: path}); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // Down stops the local cluster.
 func (c *Cluster) Down(ctx context.Context) error {
-	return c.goRun(ctx, c.log, "hack/cluster", "run", ".", "down")
+	return c.clusterTool(ctx, c.log, "down")
 }
 
 func (c *Cluster) connect(rules *clientcmd.ClientConfigLoadingRules) error {
@@ -94,10 +100,10 @@ func (c *Cluster) connect(rules *clientcmd.ClientConfigLoadingRules) error {
 	return err
 }
 
-// tool asks hack/cluster for something that it prints.
-func (c *Cluster) tool(ctx context.Context, command string) (string, error) {
+// ask returns what a command of hack/cluster prints.
+func (c *Cluster) ask(ctx context.Context, command string) (string, error) {
 	var out bytes.Buffer
-	if err := c.goRun(ctx, &out, "hack/cluster", "run", ".", command); err != nil {
+	if err := c.clusterTool(ctx, &out, command); err != nil {
 		return "", err
 	}
 	return strings.TrimSpace(out.String()), nil
@@ -106,9 +112,9 @@ func (c *Cluster) tool(ctx context.Context, command string) (string, error) {
 // clearUp is how long a program may go on after an interrupt.
 const clearUp = time.Minute
 
-// goRun runs the go command in a folder of the checkout.
-func (c *Cluster) goRun(ctx context.Context, out io.Writer, dir string, args ...string) error {
-	return c.run(ctx, out, "go", append([]string{"-C", filepath.Join(c.Root, dir)}, args...)...)
+// clusterTool runs a command of hack/cluster.
+func (c *Cluster) clusterTool(ctx context.Context, out io.Writer, args ...string) error {
+	return c.run(ctx, out, "go", append([]string{"-C", filepath.Join(c.Root, "hack", "cluster"), "run", "."}, args...)...)
 }
 
 func (c *Cluster) run(ctx context.Context, out io.Writer, program string, args ...string) error {
@@ -121,10 +127,10 @@ func (c *Cluster) run(ctx context.Context, out io.Writer, program string, args .
 	cmd.Env = append(os.Environ(), c.env...)
 	cmd.Dir = c.Root
 	cmd.Stdout = out
-	var errors bytes.Buffer
-	cmd.Stderr = io.MultiWriter(c.log, &errors)
+	var said bytes.Buffer
+	cmd.Stderr = io.MultiWriter(c.log, &said)
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, lastLines(errors.String()))
+		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, lastLines(said.String()))
 	}
 	return nil
 }
@@ -146,10 +152,10 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 func (c *Cluster) KubectlWithInput(ctx context.Context, input string, args ...string) (string, error) {
 	cmd := c.KubectlCommand(ctx, args...)
 	cmd.Stdin = strings.NewReader(input)
-	var out, errors bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errors
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errors.String()))
+		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(said.String()))
 	}
 	return out.String(), nil
 }

@@ -23,8 +23,8 @@ func (c *Cluster) LoadOperatorImage(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(dir)
-	image := []string{"run", ".", "image", "--load", "--name", localOperatorImage, "--entrypoint", "/manager"}
+	defer func() { _ = os.RemoveAll(dir) }()
+	image := []string{"image", "--load", "--name", localOperatorImage, "--entrypoint", "/manager"}
 	for _, binary := range []struct{ source, target string }{{".", "/manager"}, {"./bridge-runner", "/bridge-runner"}} {
 		path := filepath.Join(dir, filepath.Base(binary.target))
 		if err := c.run(ctx, c.log, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", path, binary.source); err != nil {
@@ -32,12 +32,12 @@ func (c *Cluster) LoadOperatorImage(ctx context.Context) (string, error) {
 		}
 		image = append(image, "--binary", path+"="+binary.target)
 	}
-	return localOperatorImage, c.goRun(ctx, c.log, "hack/cluster", image...)
+	return localOperatorImage, c.clusterTool(ctx, c.log, image...)
 }
 
 // LoadBrokerImage loads this machine's Mosquitto into the local cluster and
 // returns the image's name.
 func (c *Cluster) LoadBrokerImage(ctx context.Context) (string, error) {
-	return localBrokerImage, c.goRun(ctx, c.log, "hack/cluster", "run", ".", "image", "--load",
+	return localBrokerImage, c.clusterTool(ctx, c.log, "image", "--load",
 		"--name", localBrokerImage, "--debian-binary", brokerProgram, "--entrypoint", brokerProgram)
 }

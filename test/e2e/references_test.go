@@ -6,6 +6,7 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -13,8 +14,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"os"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )

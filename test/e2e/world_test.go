@@ -114,12 +114,12 @@ func (w *world) get() *v1alpha1.MQTTBridge {
 func (w *world) stream() {
 	w.t.Helper()
 	var err error
-	w.collector, err = traffic.StartCollector(traffic.CollectorConfig{
+	w.collector, err = traffic.StartCollector(w.t.Context(), traffic.CollectorConfig{
 		Sources: []traffic.Source{w.primary.Source(), w.backup.Source()}, ClientID: "collector", Filter: "up/#",
 	}, soon)
 	must(w.t, err)
 	w.t.Cleanup(w.collector.Close)
-	w.publisher = traffic.StartPublisher(traffic.PublisherConfig{Dial: w.local.Dial, ClientID: "publisher", Topic: "up/x", QoS: 1, Rate: 200, Size: 128})
+	w.publisher = traffic.StartPublisher(w.t.Context(), traffic.PublisherConfig{Dial: w.local.Dial, ClientID: "publisher", Topic: "up/x", QoS: 1, Rate: 200, Size: 128})
 	w.t.Cleanup(w.publisher.Close)
 	w.flow(200)
 }

@@ -72,7 +72,7 @@ func StartFaulty(t testing.TB, fault Fault) *FaultyServer {
 			s.conns = append(s.conns, c)
 			s.mu.Unlock()
 			s.wg.Go(func() {
-				defer c.Close()
+				defer func() { _ = c.Close() }()
 				fault(c)
 			})
 		}

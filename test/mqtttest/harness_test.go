@@ -90,7 +90,7 @@ func echo(t *testing.T) string {
 				return
 			}
 			go func() {
-				defer c.Close()
+				defer func() { _ = c.Close() }()
 				_, _ = io.Copy(c, c)
 			}()
 		}
@@ -105,7 +105,7 @@ func TestProxyDelaysButDoesNotThrottle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	began := time.Now()
 	const size = 8 << 20
 	go func() { _, _ = c.Write(make([]byte, size)) }()
@@ -129,7 +129,7 @@ func TestProxyHolesAndCuts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	p.BlackHole(true)
 	_, _ = c.Write([]byte("x"))
 	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
@@ -169,7 +169,7 @@ func TestCutEndsWhatABlackHoleHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	p.BlackHole(true)
 	_, _ = c.Write([]byte("x"))
 	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))

@@ -32,7 +32,7 @@ func startProcess(t testing.TB, name, program string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	p := &process{t: t, name: name, cmd: exec.Command(program, args...), log: log.Name(), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// The child dies with the test, even one that is killed.

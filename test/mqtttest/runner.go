@@ -17,8 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // RunnerEnv names a runner binary to test instead of the one built from the
@@ -182,7 +183,8 @@ func (r *Runner) Status() (v1alpha1.MQTTBridgeStatus, error) {
 	if err != nil {
 		return s, err
 	}
-	return s, json.Unmarshal(body, &s)
+	err = json.Unmarshal(body, &s)
+	return s, err
 }
 
 // WaitStatus waits for a status that ok returns nil for, and returns it.
@@ -259,7 +261,7 @@ func (r *Runner) get(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return nil, err

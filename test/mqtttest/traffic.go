@@ -17,7 +17,7 @@ func StartPublisher(t testing.TB, to *Broker, cfg traffic.PublisherConfig) *traf
 	if cfg.ClientID == "" {
 		cfg.ClientID = "publisher-" + cfg.Stream
 	}
-	p := traffic.StartPublisher(cfg)
+	p := traffic.StartPublisher(t.Context(), cfg)
 	t.Cleanup(p.Close)
 	return p
 }
@@ -32,7 +32,7 @@ func StartCollector(t testing.TB, filter, stream string, brokers ...*Broker) *tr
 	for _, b := range brokers {
 		cfg.Sources = append(cfg.Sources, b.Source())
 	}
-	c, err := traffic.StartCollector(cfg, subscribed)
+	c, err := traffic.StartCollector(t.Context(), cfg, subscribed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,9 +59,9 @@ func TestBackupServesWhereThePrimaryRefusesThePassword(t *testing.T) {
 
 func TestMissingSecretIsNamedAndPickedUpWithoutARestart(t *testing.T) {
 	t.Parallel()
-	l, r := guarded(t)
+	l, _ := guarded(t)
 	l.manifest.Spec.Remote.Backups = nil
-	r = mqtttest.NewRunner(t, l.manifest)
+	r := mqtttest.NewRunner(t, l.manifest)
 	r.Start()
 	missing := func(words ...string) {
 		t.Helper()

@@ -5,6 +5,7 @@ package runner
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"k8s.io/utils/ptr"
@@ -116,7 +117,7 @@ func TestRulesDecideTopicAndQoS(t *testing.T) {
 			b := manifest("rules", local.URL(), remote.URL())
 			// The mark goes over after each message, so that one which must not go
 			// over is known to have stayed.
-			b.Spec.Forwards = append(tc.rules, v1alpha1.Rule{Filter: "mark"})
+			b.Spec.Forwards = slices.Concat(tc.rules, []v1alpha1.Rule{{Filter: "mark"}})
 			mqtttest.StartRunner(t, b).WaitActive("primary", soon)
 			for i, m := range tc.messages {
 				stream := fmt.Sprint("m", i)

@@ -48,6 +48,7 @@ type Arrival struct {
 type Collector struct {
 	cfg     CollectorConfig
 	clients []mqtt.Client
+	ended   <-chan struct{}
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced at every change
@@ -56,11 +57,12 @@ type Collector struct {
 	subacks  map[string]int // of each source
 }
 
-// StartCollector returns once every source has acknowledged the subscription.
-func StartCollector(cfg CollectorConfig, timeout time.Duration) (*Collector, error) {
-	c := &Collector{cfg: cfg, changed: make(chan struct{}), seen: map[uint64]bool{}, subacks: map[string]int{}}
+// StartCollector returns once every source has acknowledged the subscription. What
+// waits for the collector gives up when the context ends.
+func StartCollector(ctx context.Context, cfg CollectorConfig, timeout time.Duration) (*Collector, error) {
+	c := &Collector{cfg: cfg, ended: ctx.Done(), changed: make(chan struct{}), seen: map[uint64]bool{}, subacks: map[string]int{}}
 	for _, s := range cfg.Sources {
-		if err := c.listen(s, timeout); err != nil {
+		if err := c.listen(ctx, s, timeout); err != nil {
 			c.Close()
 			return nil, fmt.Errorf("collector on %s: %w", s.Name, err)
 		}
@@ -68,7 +70,7 @@ func StartCollector(cfg CollectorConfig, timeout time.Duration) (*Collector, err
 	return c, nil
 }
 
-func (c *Collector) listen(s Source, timeout time.Duration) error {
+func (c *Collector) listen(ctx context.Context, s Source, timeout time.Duration) error {
 	subscribed := make(chan error, 1)
 	o := mqtt.NewClientOptions().
 		AddBroker("tcp://" + s.Name).
@@ -79,7 +81,7 @@ func (c *Collector) listen(s Source, timeout time.Duration) error {
 		SetConnectRetry(true).
 		SetConnectRetryInterval(50 * time.Millisecond).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+			ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 			defer cancel()
 			conn, err := s.Dial(ctx)
 			if err != nil {
@@ -107,6 +109,8 @@ func (c *Collector) listen(s Source, timeout time.Duration) error {
 	select {
 	case err := <-subscribed:
 		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	case <-time.After(timeout):
 		return fmt.Errorf("no SUBACK within %s", timeout)
 	}
@@ -215,6 +219,8 @@ func (c *Collector) wait(timeout time.Duration, ok func() (bool, string)) error 
 		}
 		select {
 		case <-changed:
+		case <-c.ended:
+			return fmt.Errorf("collector: %s when it ended", state)
 		case <-deadline.C:
 			return fmt.Errorf("collector: %s after %s", state, timeout)
 		}

@@ -67,15 +67,15 @@ type outgoing struct {
 	received bool // PUBREC came, on a session that the server still has
 }
 
-// StartPublisher starts a stream.
-func StartPublisher(cfg PublisherConfig) *Publisher {
+// StartPublisher starts a stream. It ends at Close, or with the context.
+func StartPublisher(ctx context.Context, cfg PublisherConfig) *Publisher {
 	if cfg.Stream == "" {
 		cfg.Stream = "s"
 	}
 	if cfg.Window == 0 {
 		cfg.Window = 500
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	p := &Publisher{
 		cfg: cfg, cancel: cancel, done: make(chan struct{}),
 		changed: make(chan struct{}), next: 1,
@@ -159,6 +159,8 @@ func (p *Publisher) wait(timeout time.Duration, what string, ok func() bool) err
 		p.mu.Unlock()
 		select {
 		case <-changed:
+		case <-p.done:
+			return fmt.Errorf("publisher %s: not %s when it ended: %s", p.cfg.ClientID, what, state)
 		case <-deadline.C:
 			return fmt.Errorf("publisher %s: not %s after %s: %s", p.cfg.ClientID, what, timeout, state)
 		}

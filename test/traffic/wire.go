@@ -209,7 +209,7 @@ func Ping(ctx context.Context, dial Dialer, clientID string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	return packets.NewControlPacket(packets.Disconnect).Write(conn)
 }
 
