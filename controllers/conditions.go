@@ -62,21 +62,7 @@ func ready(o *observation) metav1.Condition {
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, trouble
 		return c
 	}
-	status := &o.bridge.Status
-	local, remote := activeOf(status.Local), activeOf(status.Remote)
-	switch {
-	case local == nil:
-		c.Reason = v1alpha1.ReasonNotConnected
-		c.Message = fmt.Sprintf(msgNotConnected, "local", sideMessage(status.Local))
-	case remote == nil:
-		c.Reason = v1alpha1.ReasonNotConnected
-		c.Message = fmt.Sprintf(msgNotConnected, "remote", sideMessage(status.Remote))
-	default:
-		c.Status = metav1.ConditionTrue
-		c.Reason = v1alpha1.ReasonForwarding
-		c.Message = fmt.Sprintf(msgForwarding, local.Name, local.URL, remote.Name, remote.URL)
-	}
-	return c
+	return v1alpha1.Forwarding(o.bridge.Status.Local, o.bridge.Status.Remote)
 }
 
 // noReportMessage says what there is instead of a report.
@@ -100,48 +86,15 @@ func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) 
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
 	case o.reportingPod() == nil:
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
-	case activeOf(side) != nil:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonConnected, sideMessage(side)
+	case side.InUse() != nil:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonConnected, side.Summary()
 	default:
-		c.Reason, c.Message = v1alpha1.ReasonConnecting, sideMessage(side)
-		if failed := failedServers(side); len(failed) > 0 && failed[0].LastError != nil {
+		c.Reason, c.Message = v1alpha1.ReasonConnecting, side.Summary()
+		if failed := side.Failed(); len(failed) > 0 && failed[0].LastError != nil {
 			c.Reason = failed[0].LastError.Reason
 		}
 	}
 	return c
-}
-
-// failedServers are those that have failed since they were last connected, in their
-// order.
-func failedServers(side *v1alpha1.SideStatus) []v1alpha1.EndpointStatus {
-	if side == nil {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(side.Endpoints), func(e v1alpha1.EndpointStatus) bool {
-		return e.State == v1alpha1.EndpointActive || (e.State != v1alpha1.EndpointFailed && e.LastError == nil)
-	})
-}
-
-// sideMessage names the server in use and every failed one.
-func sideMessage(side *v1alpha1.SideStatus) string {
-	failed := failedServers(side)
-	var parts []string
-	switch active := activeOf(side); {
-	case active != nil:
-		parts = append(parts, fmt.Sprintf(msgConnectedTo, active.Name, active.URL))
-	case len(failed) == 0:
-		parts = append(parts, msgConnecting)
-	default:
-		parts = append(parts, msgNothingReached)
-	}
-	for _, e := range failed {
-		if e.LastError == nil {
-			parts = append(parts, fmt.Sprintf(msgServerFailedNo, e.Name, e.URL))
-			continue
-		}
-		parts = append(parts, fmt.Sprintf(msgServerFailed, e.Name, e.URL, e.LastError.Reason, e.LastError.Message))
-	}
-	return strings.Join(parts, "; ")
 }
 
 func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Condition {
@@ -150,7 +103,7 @@ func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Conditi
 	for _, side := range []struct {
 		name   string
 		active *v1alpha1.ActiveServer
-	}{{"local", activeOf(local)}, {"remote", activeOf(remote)}} {
+	}{{"local", local.InUse()}, {"remote", remote.InUse()}} {
 		if side.active != nil && side.active.Role != v1alpha1.Role(0) {
 			onBackup = append(onBackup, fmt.Sprintf(msgOnBackup, side.name, side.active.Name, side.active.URL))
 		}
@@ -162,10 +115,8 @@ func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Conditi
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
 	case len(onBackup) > 0:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup, strings.Join(onBackup, "; ")
-	case activeOf(local) == nil:
-		c.Reason, c.Message = v1alpha1.ReasonNotConnected, fmt.Sprintf(msgNotConnected, "local", sideMessage(local))
-	case activeOf(remote) == nil:
-		c.Reason, c.Message = v1alpha1.ReasonNotConnected, fmt.Sprintf(msgNotConnected, "remote", sideMessage(remote))
+	case local.InUse() == nil || remote.InUse() == nil:
+		c.Reason, c.Message = v1alpha1.ReasonNotConnected, v1alpha1.Forwarding(local, remote).Message
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary, msgOnPrimary
 	}

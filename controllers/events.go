@@ -76,7 +76,7 @@ func announceFailover(name string, side *v1alpha1.SideStatus, announced *metav1.
 
 // announceOutage tells when every server of the side is down, and when one is back.
 func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTime, now time.Time) []event {
-	switch active := activeOf(side); {
+	switch active := side.InUse(); {
 	case active != nil && !down.IsZero():
 		lasted := now.Sub(down.Time).Round(time.Millisecond)
 		*down = metav1.MicroTime{}
@@ -92,7 +92,7 @@ func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTi
 			eventType: corev1.EventTypeWarning,
 			reason:    v1alpha1.EventAllServersDown,
 			action:    actionReportOutage,
-			note:      note(msgAllServersDown, name, sideMessage(side)),
+			note:      note(msgAllServersDown, name, side.Summary()),
 		}}
 	default:
 		return nil

@@ -118,6 +118,8 @@ func runnerPod(bridge *v1alpha1.MQTTBridge, name string) *corev1.Pod {
 
 // report is what a runner applies to the status.
 type report struct {
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
 	Runner *v1alpha1.RunnerStatus `json:"runner,omitempty"`
 	Local  *v1alpha1.SideStatus   `json:"local,omitempty"`
 	Remote *v1alpha1.SideStatus   `json:"remote,omitempty"`
@@ -130,9 +132,12 @@ func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, r
 	if err != nil {
 		t.Fatal(err)
 	}
+	ready := v1alpha1.Forwarding(local, remote)
+	ready.LastTransitionTime = metav1.Now()
 	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&report{
-		Runner: &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.NewTime(epoch)},
-		Local:  local, Remote: remote,
+		Conditions: []metav1.Condition{ready},
+		Runner:     &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.NewTime(epoch)},
+		Local:      local, Remote: remote,
 	})
 	if err != nil {
 		t.Fatal(err)

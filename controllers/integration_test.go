@@ -159,6 +159,25 @@ func TestAReportBecomesConditionsWithin100Milliseconds(t *testing.T) {
 	}
 }
 
+func TestReadyIsNeverTrueBesideASideWithoutAServer(t *testing.T) {
+	b, pod := forwarding(t)
+	down := remoteOnPrimary()
+	down.Active = nil
+	for i := range 10 {
+		remote, status, reason := down, metav1.ConditionFalse, v1alpha1.ReasonNotConnected
+		if i%2 == 1 {
+			remote, status, reason = remoteOnPrimary(), metav1.ConditionTrue, v1alpha1.ReasonForwarding
+		}
+		applyReport(t, b, pod.Name, localUp(), remote)
+		awaitBridge(t, b, "Ready is "+string(status), func(got *v1alpha1.MQTTBridge) bool {
+			if got.Status.Remote.InUse() == nil && conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding) {
+				t.Errorf("version %s is Ready without a remote server", got.ResourceVersion)
+			}
+			return conditionIs(got, v1alpha1.ConditionReady, status, reason)
+		})
+	}
+}
+
 func TestASwitchIsAnnouncedOnceAndNamesServersCauseAndDuration(t *testing.T) {
 	b, pod := forwarding(t)
 	applyReport(t, b, pod.Name, localUp(), switched(remoteOnBackup(), "primary", "backup-1", epoch.Add(time.Minute)))

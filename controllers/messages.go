@@ -6,21 +6,13 @@ package controllers
 // Messages of conditions, events and errors. Each says what is and, where someone
 // has to act, what to do.
 const (
-	msgForwarding   = "forwarding between %s (%s) and %s (%s)"
-	msgSuspended    = "the bridge is suspended; set spec.suspend to false to resume it"
-	msgNotConnected = "the %s side has no server: %s"
+	msgSuspended = "the bridge is suspended; set spec.suspend to false to resume it"
 
 	msgNoPod         = "no runner pod exists; Deployment %s makes one"
 	msgPodDeleting   = "runner pod %s is being deleted"
 	msgPodNotRunning = "runner pod %s is %s"
 	msgPodNotReady   = "runner pod %s is not ready; if its node is lost, it is replaced elsewhere"
 	msgPodNoReport   = "runner pod %s has not reported yet; if this lasts, look at its log"
-
-	msgConnectedTo    = "connected to %s (%s)"
-	msgConnecting     = "no server has been reached yet"
-	msgNothingReached = "no server is connected"
-	msgServerFailed   = "%s (%s) failed: %s: %s"
-	msgServerFailedNo = "%s (%s) failed"
 
 	msgOnPrimary = "both sides are on their primary server"
 	msgOnBackup  = "the %s side is on %s (%s), not on its primary server"

@@ -64,13 +64,6 @@ func (o *observation) sides() (local, remote *v1alpha1.SideStatus) {
 	return o.bridge.Status.Local, o.bridge.Status.Remote
 }
 
-func activeOf(side *v1alpha1.SideStatus) *v1alpha1.ActiveServer {
-	if side == nil {
-		return nil
-	}
-	return side.Active
-}
-
 // podTrouble says why a pod does not serve, and is empty where it does.
 func podTrouble(p *corev1.Pod) string {
 	switch {

@@ -6,8 +6,8 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // MQTTBridgeStatus is what the operator and the runner last saw. The runner
-// owns runner, local and remote and writes them on transitions only; the
-// operator owns the rest.
+// owns runner, local and remote, and writes them on transitions only, together
+// with the condition Ready that follows from them; the operator owns the rest.
 type MQTTBridgeStatus struct {
 	// conditions of the bridge: Ready, LocalConnected, RemoteConnected, Degraded,
 	// and Reconciling and Stalled, which are present only when True.

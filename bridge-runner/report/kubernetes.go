@@ -36,7 +36,8 @@ const (
 )
 
 // Kubernetes reports the state of a runner to the status of its MQTTBridge by
-// server-side apply.
+// server-side apply: the sides, and the condition Ready that follows from them, so
+// that the two never contradict each other.
 type Kubernetes struct {
 	client *http.Client
 	url    string

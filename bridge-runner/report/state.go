@@ -26,8 +26,10 @@ type State struct {
 
 	start   metav1.Time
 	pod     string
-	mu      sync.Mutex
 	changed chan struct{} // holds one token while there is something unreported
+
+	mu    sync.Mutex // guards what follows, and the sides
+	ready metav1.Condition
 }
 
 // NewState returns the state of a bridge before its first attempt. pod is the name
@@ -36,12 +38,23 @@ func NewState(bridge *v1alpha1.MQTTBridge, pod string, metrics *Metrics) *State 
 	st := &State{start: metav1.Now(), pod: pod, changed: make(chan struct{}, 1)}
 	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
 	st.Remote = newSide(st, bridge.Spec.Remote.Servers(), metrics.side("remote"))
-	st.notify() // that there is a runner is news
+	st.transition(st.start.Time) // that there is a runner is news
 	return st
 }
 
 // Changed receives after the state has changed.
 func (st *State) Changed() <-chan struct{} { return st.changed }
+
+// transition notes that a side has changed. The caller holds the lock.
+func (st *State) transition(at time.Time) {
+	ready := v1alpha1.Forwarding(&st.Local.status, &st.Remote.status)
+	ready.LastTransitionTime = st.ready.LastTransitionTime
+	if ready.Status != st.ready.Status {
+		ready.LastTransitionTime = metav1.NewTime(at)
+	}
+	st.ready = ready
+	st.notify()
+}
 
 func (st *State) notify() {
 	select {
@@ -55,9 +68,10 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return v1alpha1.MQTTBridgeStatus{
-		Runner: &v1alpha1.RunnerStatus{Pod: st.pod, StartTime: st.start},
-		Local:  st.Local.status.DeepCopy(),
-		Remote: st.Remote.status.DeepCopy(),
+		Conditions: []metav1.Condition{st.ready},
+		Runner:     &v1alpha1.RunnerStatus{Pod: st.pod, StartTime: st.start},
+		Local:      st.Local.status.DeepCopy(),
+		Remote:     st.Remote.status.DeepCopy(),
 	}
 }
 
@@ -102,7 +116,7 @@ func (s *Side) Connected(server int, at time.Time) {
 			s.failedOver(server, at, gap)
 		}
 	}
-	s.state.notify()
+	s.state.transition(at)
 }
 
 func (s *Side) failedOver(server int, at time.Time, gap time.Duration) {
@@ -147,7 +161,7 @@ func (s *Side) setFailed(server int, err *session.Error, at time.Time) {
 		e.State, e.Since = v1alpha1.EndpointFailed, metav1.NewTime(at)
 	}
 	e.LastError = &cause
-	s.state.notify()
+	s.state.transition(at)
 }
 
 // maxMessage is the longest message in bytes that the schema takes.

@@ -1,0 +1,72 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Forwarding returns the Ready condition that follows from the two sides alone,
+// without its times. The runner reports it together with the sides, so that Ready is
+// never True beside a side without a server; the operator derives the same, and
+// besides knows whether the runner's pod still stands behind it.
+func Forwarding(local, remote *SideStatus) metav1.Condition {
+	c := metav1.Condition{Type: ConditionReady, Status: metav1.ConditionFalse, Reason: ReasonNotConnected}
+	l, r := local.InUse(), remote.InUse()
+	switch {
+	case l == nil:
+		c.Message = "the local side has no server: " + local.Summary()
+	case r == nil:
+		c.Message = "the remote side has no server: " + remote.Summary()
+	default:
+		c.Status, c.Reason = metav1.ConditionTrue, ReasonForwarding
+		c.Message = fmt.Sprintf("forwarding between %s (%s) and %s (%s)", l.Name, l.URL, r.Name, r.URL)
+	}
+	return c
+}
+
+// InUse is the server in use, nil where there is none.
+func (s *SideStatus) InUse() *ActiveServer {
+	if s == nil {
+		return nil
+	}
+	return s.Active
+}
+
+// Failed are the servers that have failed since they were last connected, in their
+// order.
+func (s *SideStatus) Failed() []EndpointStatus {
+	if s == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.Endpoints), func(e EndpointStatus) bool {
+		return e.State == EndpointActive || (e.State != EndpointFailed && e.LastError == nil)
+	})
+}
+
+// Summary names the server in use and every failed one, and why it failed.
+func (s *SideStatus) Summary() string {
+	failed := s.Failed()
+	var parts []string
+	switch active := s.InUse(); {
+	case active != nil:
+		parts = append(parts, fmt.Sprintf("connected to %s (%s)", active.Name, active.URL))
+	case len(failed) == 0:
+		parts = append(parts, "no server has been reached yet")
+	default:
+		parts = append(parts, "no server is connected")
+	}
+	for _, e := range failed {
+		why := ""
+		if e.LastError != nil {
+			why = fmt.Sprintf(": %s: %s", e.LastError.Reason, e.LastError.Message)
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s) failed%s", e.Name, e.URL, why))
+	}
+	return strings.Join(parts, "; ")
+}
