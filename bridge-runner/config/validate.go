@@ -54,7 +54,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	for _, l := range s.Local.Servers() {
 		for _, r := range s.Remote.Servers() {
 			if l.URL != "" && l.URL == r.URL {
-				errs = append(errs, field.Invalid(path.Child("remote"), r.URL, "the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"))
+				errs = append(errs, field.Invalid(path.Child("remote"), redact(r.URL), "the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"))
 			}
 		}
 	}
@@ -94,12 +94,10 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 		b := &s.Backups[i]
 		errs = append(errs, validateServer(b, backups.Index(i))...)
 		if b.URL != "" && slices.Contains(urls, b.URL) {
-			errs = append(errs, field.Duplicate(backups, b.URL).WithOrigin("url"))
-			errs[len(errs)-1].Detail = "two servers of this side have the same URL; list each server once"
+			errs = append(errs, field.Invalid(backups, redact(b.URL), "two servers of this side have the same URL; list each server once"))
 		}
 		if b.Name != "" && slices.Contains(names, b.Name) {
-			errs = append(errs, field.Duplicate(backups, b.Name).WithOrigin("name"))
-			errs[len(errs)-1].Detail = "two servers of this side have the same name; give each server a name of its own"
+			errs = append(errs, field.Invalid(backups, b.Name, "two servers of this side have the same name; give each server a name of its own"))
 		}
 		if b.Name == "primary" || defaultBackupName.MatchString(b.Name) && b.Name != fmt.Sprintf("backup-%d", i+1) {
 			errs = append(errs, field.Invalid(backups, b.Name, reservedName))
@@ -108,7 +106,7 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 		usesTLS = usesTLS || b.UsesTLS()
 	}
 	if s.TLS != nil && !usesTLS {
-		errs = append(errs, field.Invalid(path.Child("tls"), s.Primary.URL, "tls is set but no server of this side has a TLS URL; write mqtts:// in the URLs or remove tls"))
+		errs = append(errs, field.Invalid(path.Child("tls"), redact(s.Primary.URL), "tls is set but no server of this side has a TLS URL; write mqtts:// in the URLs or remove tls"))
 	}
 	if s.ProtocolVersion != nil {
 		errs = append(errs, oneOf(path.Child("protocolVersion"), *s.ProtocolVersion, v1alpha1.ProtocolVersion311)...)

@@ -114,7 +114,9 @@ func (p *Pipe) Receive(s *session.Session, in *session.Inbound) {
 		}
 		if o := p.source.redelivered(s, in); o != nil {
 			p.meter.Redelivered()
-			p.settle(o)
+			if o.queued == 0 { // delivered while its session was gone
+				p.source.acknowledge(o)
+			}
 			return
 		}
 	}
@@ -122,7 +124,7 @@ func (p *Pipe) Receive(s *session.Session, in *session.Inbound) {
 	p.source.hold(o)
 	p.route(o)
 	in.Payload = nil // what was made of it has it
-	p.settle(o)
+	p.release()
 	p.changed.Broadcast()
 }
 
@@ -154,17 +156,24 @@ func (p *Pipe) route(o *origin) {
 				continue
 			}
 		}
-		cause = ""
-		o.pending++
-		p.queue.push(m)
+		p.push(m)
 		if m.QoS == 0 {
 			p.qos0 += m.size()
 		}
 	}
-	if cause != "" && o.pending == 0 {
-		p.meter.Dropped(cause)
+	if o.queued > 0 {
+		return
 	}
-	p.meter.Held(p.queue.len(), p.inflight)
+	p.meter.Dropped(cause)
+	if o.in.QoS > 0 {
+		// It waits for its turn to be acknowledged behind those before it.
+		p.push(&outgoing{origin: o, done: true})
+	}
+}
+
+func (p *Pipe) push(m *outgoing) {
+	m.origin.queued++
+	p.queue.push(m)
 }
 
 // refuseQoS0 says why a QoS 0 message cannot be taken, if it cannot.
@@ -209,7 +218,6 @@ func (p *Pipe) Down(s *session.Session) {
 		// higher QoS is: its source waits for it.
 		if m.origin.in.QoS == 0 {
 			m.done = true
-			m.origin.pending--
 			p.meter.Dropped(DropNotConnected)
 		} else {
 			p.qos0 += m.size()
@@ -278,7 +286,6 @@ func (p *Pipe) acknowledged(m *outgoing) {
 		p.inflight--
 	}
 	p.meter.Forwarded(len(m.Payload), time.Since(m.received))
-	m.origin.pending--
 	p.release()
 	p.changed.Broadcast()
 }
@@ -291,18 +298,13 @@ func (p *Pipe) release() {
 		if p.next > 0 {
 			p.next--
 		}
-		p.settle(m.origin)
+		if m.origin.queued--; m.origin.queued == 0 {
+			p.source.acknowledge(m.origin)
+		}
 	}
 	p.meter.Held(p.queue.len(), p.inflight)
 	if p.queue.len() == 0 {
 		p.idle.Broadcast()
-	}
-}
-
-// settle acknowledges an origin to its source once nothing of it is pending.
-func (p *Pipe) settle(o *origin) {
-	if o.pending == 0 {
-		p.source.acknowledge(o)
 	}
 }
 

@@ -3,13 +3,29 @@
 
 package delivery
 
-import "github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+import (
+	"hash/maphash"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
 
 // origin is a message as it came, until it is acknowledged to its source.
 type origin struct {
 	in      *session.Inbound
 	session *session.Session
-	pending int // messages made of it that the destination has not acknowledged
+	content uint64 // a hash of what it says
+	queued  int    // how many messages made of it are in the queue
+}
+
+var seed = maphash.MakeSeed()
+
+func content(m *session.Message) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	_, _ = h.WriteString(m.Topic) // never fails
+	_ = h.WriteByte(m.QoS)
+	_, _ = h.Write(m.Payload)
+	return h.Sum64()
 }
 
 // source is the session that messages come by, and what of its server's messages
@@ -22,6 +38,11 @@ type origin struct {
 // same server, is that held one. A message is held until an acknowledgement was
 // given to a session that had not ended: one that had ended is closed to writing,
 // so that the server cannot have seen it.
+//
+// Some servers number messages anew (RabbitMQ does), and a URL may stand for
+// several servers, of which another resumes a session of its own. So the content
+// has to be the same, too. Where it once is not, nothing more of this session is
+// taken for held: what comes is forwarded, some of it twice, and nothing is lost.
 type source struct {
 	session *session.Session
 	server  int
@@ -51,6 +72,11 @@ func (c *source) redelivered(s *session.Session, in *session.Inbound) *origin {
 	if o == nil || !in.Duplicate || s != c.session {
 		return nil
 	}
+	if o.session != s && o.content != content(&in.Message) {
+		clear(c.held)
+		c.resumed = false
+		return nil
+	}
 	o.in, o.session = in, s
 	return o
 }
@@ -59,6 +85,7 @@ func (c *source) redelivered(s *session.Session, in *session.Inbound) *origin {
 // not held: its session cannot acknowledge it.
 func (c *source) hold(o *origin) {
 	if o.in.QoS > 0 && o.session == c.session {
+		o.content = content(&o.in.Message)
 		c.held[o.in.PacketID] = o
 	}
 }

@@ -73,18 +73,21 @@ type Link struct {
 	// Log gets a line per transition.
 	Log *slog.Logger
 
-	// subscribed holds the servers on which the subscriptions have been made. On
-	// a session that such a server has kept they are not made again, since each
-	// time the server would send its retained messages ([MQTT-3.8.4-3]).
-	subscribed map[int]bool
+	// subscribed is the server on which the subscriptions were made last, where
+	// nothing else was tried since. A session that it resumes then has them; made
+	// again, they would bring its retained messages again ([MQTT-3.8.4-3]).
+	subscribed int
 	// failing holds the latest failure of each server, to log changes only.
 	failing map[int]string
 }
 
+// nowhere is the place of no server.
+const nowhere = -1
+
 // Run connects until the context ends. It then closes the session with a
 // DISCONNECT and returns.
 func (l *Link) Run(ctx context.Context) {
-	l.subscribed, l.failing = map[int]bool{}, map[int]string{}
+	l.subscribed, l.failing = nowhere, map[int]string{}
 	machine := failover.New(failover.Config{
 		Servers:      len(l.Servers),
 		RetryInitial: l.RetryInitial,
@@ -107,6 +110,7 @@ func (l *Link) use(ctx context.Context, machine *failover.Machine, server int) {
 		if ctx.Err() != nil {
 			return
 		}
+		l.subscribed = nowhere
 		machine.Failed(server, time.Now())
 		l.failed(ctx, server, err)
 		return
@@ -144,14 +148,15 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 	}
 	l.Handler.Opened(s, server)
 	s.Receive(func(in *session.Inbound) { l.Handler.Receive(s, in) })
-	if s.Resumed() && l.subscribed[server] {
+	if s.Resumed() && l.subscribed == server {
 		return s, nil
 	}
+	l.subscribed = nowhere
 	if err := s.Subscribe(ctx, l.Subscriptions); err != nil {
 		s.Close()
 		return nil, err
 	}
-	l.subscribed[server] = true
+	l.subscribed = server
 	return s, nil
 }
 

@@ -4,16 +4,11 @@
 package session
 
 import (
-	"bufio"
-	"fmt"
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 const (
@@ -21,23 +16,30 @@ const (
 	// headers byte by byte and writes packets one by one; the buffers make one
 	// system call of many of those.
 	readBuffer  = 64 << 10
-	writeBuffer = 256 << 10
-	// writeChunk is how many bytes are written under one deadline.
-	writeChunk = 64 << 10
+	writeBuffer = 64 << 10
+	// writeChunk is how many bytes are written under one deadline. A slow link has
+	// time for that many, and a ping does not wait behind more than the buffer.
+	writeChunk = 16 << 10
+	// slowWrite is how long a write takes that had to wait for the other end.
+	slowWrite = 50 * time.Millisecond
 	// closeTimeout bounds each step of closing: the writing of what is buffered, and
 	// the wait for the server to close, too.
 	closeTimeout = 500 * time.Millisecond
 )
 
-// bufferedConn is a connection with buffered reads and writes. A write returns
-// when the data is buffered; what comes in while the one before is on its way is
-// sent with the next system call. It reports its first error once.
+// bufferedConn is a connection with buffered reads and writes. A write returns at
+// once, when the data is buffered; what comes in while the one before is on its way
+// is sent with the next system call. Who writes much asks for room before. It
+// reports its first error once.
 type bufferedConn struct {
 	net.Conn
-	reader   *bufio.Reader
-	answered bool          // the first byte was that of a CONNACK
-	timeout  time.Duration // of writing a chunk
-	onError  func(error)
+	guard   *guard
+	timeout time.Duration // of writing a chunk
+	onError func(error)
+
+	start        time.Time    // what the two below are counted from
+	lastRead     atomic.Int64 // when bytes came
+	lastStrained atomic.Int64 // when a slow write ended
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -53,22 +55,41 @@ type bufferedConn struct {
 func newBufferedConn(conn net.Conn, writeTimeout time.Duration, onError func(error)) *bufferedConn {
 	c := &bufferedConn{
 		Conn:    conn,
-		reader:  bufio.NewReaderSize(conn, readBuffer),
 		timeout: writeTimeout,
 		onError: onError,
+		start:   time.Now(),
 		flushed: make(chan struct{}),
 	}
+	c.guard = newGuard(reader{c})
 	c.changed.L = &c.mu
 	go c.flush()
 	return c
 }
 
-func (c *bufferedConn) Read(p []byte) (int, error) {
-	err := c.checkFirst()
-	var n int
-	if err == nil {
-		n, err = c.reader.Read(p)
+// reader reads from the connection and notes when something came.
+type reader struct{ *bufferedConn }
+
+func (r reader) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	if n > 0 {
+		r.lastRead.Store(int64(time.Since(r.start)))
 	}
+	return n, err
+}
+
+// heard is when bytes last came.
+func (c *bufferedConn) heard() time.Time {
+	return c.start.Add(time.Duration(c.lastRead.Load()))
+}
+
+// strained is when the other end last took data that had to wait for it: the link
+// is slow then, and not dead.
+func (c *bufferedConn) strained() time.Time {
+	return c.start.Add(time.Duration(c.lastStrained.Load()))
+}
+
+func (c *bufferedConn) Read(p []byte) (int, error) {
+	n, err := c.guard.Read(p)
 	switch {
 	case c.unread.Load():
 		return 0, net.ErrClosed
@@ -78,54 +99,10 @@ func (c *bufferedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// notMQTT is the beginning of what a server sent in place of a CONNACK.
-type notMQTT []byte
-
-func (b notMQTT) Error() string {
-	return fmt.Sprintf("the server's answer begins with %q and is not MQTT", []byte(b))
-}
-
-// connack is the first byte of a CONNACK (MQTT 3.1.1 section 3.2.1).
-const connack = packets.Connack << 4
-
-// checkFirst refuses a server whose first byte is not that of a CONNACK: its
-// second byte would be taken for a length, and waited for.
-func (c *bufferedConn) checkFirst() error {
-	if c.answered {
-		return nil
-	}
-	first, err := c.reader.Peek(1)
-	if err != nil {
-		return err
-	}
-	if first[0] != connack {
-		begin, _ := c.reader.Peek(min(c.reader.Buffered(), 16)) // what is there
-		return notMQTT(slices.Clone(begin))
-	}
-	c.answered = true
-	return nil
-}
-
-// Write buffers p whole. It blocks while the buffer is full.
+// Write buffers p whole and never blocks.
 func (c *bufferedConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.pending) >= writeBuffer && c.err == nil && !c.closed {
-		c.changed.Wait()
-	}
-	return c.append(p)
-}
-
-// writeNow buffers p whole and never blocks. It is for acknowledgements, which
-// are few bytes and bounded by the number of packet identifiers.
-func (c *bufferedConn) writeNow(p []byte) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, err := c.append(p)
-	return err
-}
-
-func (c *bufferedConn) append(p []byte) (int, error) {
 	switch {
 	case c.err != nil:
 		return 0, c.err
@@ -135,6 +112,15 @@ func (c *bufferedConn) append(p []byte) (int, error) {
 	c.pending = append(c.pending, p...)
 	c.changed.Broadcast()
 	return len(p), nil
+}
+
+// waitForRoom blocks while the buffer is full and the connection stands.
+func (c *bufferedConn) waitForRoom() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.pending) >= writeBuffer && c.err == nil && !c.closed {
+		c.changed.Wait()
+	}
 }
 
 // SetWriteDeadline does nothing: the deadlines of writes are flush's.
@@ -174,14 +160,22 @@ func (c *bufferedConn) flush() {
 // that takes nothing is found.
 func (c *bufferedConn) writeAll(data []byte) error {
 	for len(data) > 0 {
-		chunk := data[:min(len(data), writeChunk)]
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		timeout := c.timeout
+		if c.unread.Load() { // closing
+			timeout = closeTimeout
+		}
+		start := time.Now()
+		if err := c.Conn.SetWriteDeadline(start.Add(timeout)); err != nil {
 			return err
 		}
+		chunk := data[:min(len(data), writeChunk)]
 		if _, err := c.Conn.Write(chunk); err != nil {
 			return err
 		}
 		data = data[len(chunk):]
+		if time.Since(start) >= slowWrite {
+			c.lastStrained.Store(int64(time.Since(c.start)))
+		}
 	}
 	return nil
 }

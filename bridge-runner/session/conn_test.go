@@ -9,8 +9,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 )
@@ -77,28 +80,53 @@ func TestAPeerThatTakesNothingFailsTheConnection(t *testing.T) {
 	})
 }
 
-func TestAWriteBlocksWhileTheBufferIsFullButAnAcknowledgementDoesNot(t *testing.T) {
+func TestRoomIsWaitedForAndAWriteNeverBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer func() { _ = far.Close() }()
 		c := newBufferedConn(near, time.Hour, func(error) {})
-		blocked := make(chan error)
-		go func() {
-			for {
-				if _, err := c.Write(make([]byte, writeBuffer)); err != nil {
-					blocked <- err
-					return
-				}
+		c.waitForRoom() // there is room
+		for range 3 {
+			if _, err := c.Write(make([]byte, writeBuffer)); err != nil {
+				t.Fatal(err)
 			}
+			synctest.Wait()
+		}
+		waited := make(chan struct{})
+		go func() {
+			c.waitForRoom()
+			close(waited)
 		}()
 		synctest.Wait()
-		if err := c.writeNow([]byte{0x40, 2, 0, 1}); err != nil {
-			t.Error(err)
+		select {
+		case <-waited:
+			t.Error("there is room in a full buffer")
+		default:
 		}
 		c.abort()
-		if err := <-blocked; err == nil {
-			t.Error("the blocked write ends without an error")
+		<-waited
+	})
+}
+
+func TestASlowLinkIsToldFromADeadOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		c := newBufferedConn(near, 10*time.Second, func(error) {})
+		if _, err := c.Write(make([]byte, writeChunk)); err != nil {
+			t.Fatal(err)
 		}
+		time.Sleep(9 * time.Second)
+		if c.strained().After(c.start) {
+			t.Error("a write that nobody took counts")
+		}
+		if _, err := io.ReadFull(far, make([]byte, writeChunk)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := c.strained().Sub(c.start); got != 9*time.Second {
+			t.Errorf("the slow write ended after %v", got)
+		}
+		c.abort()
 	})
 }
 
@@ -106,7 +134,7 @@ func TestNothingIsWrittenAfterAbort(t *testing.T) {
 	near, far := net.Pipe()
 	c := newBufferedConn(near, time.Second, func(error) {})
 	c.abort()
-	if err := c.writeNow([]byte("x")); !errors.Is(err, net.ErrClosed) {
+	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a write after abort: %v", err)
 	}
 	if all, _ := io.ReadAll(far); len(all) > 0 {
@@ -151,14 +179,54 @@ func TestCloseLetsAServerReadEverythingWhateverItHasSent(t *testing.T) {
 	}
 }
 
-func TestAServerThatDoesNotSpeakMQTTIsToldAtItsFirstByte(t *testing.T) {
-	near, far := net.Pipe()
-	c := newBufferedConn(near, time.Second, func(error) {})
-	defer c.abort()
-	go func() { _, _ = far.Write([]byte("HTTP/1.1 400 Bad Request\r\n")) }()
-	_, err := c.Read(make([]byte, 1))
-	var other notMQTT
-	if !errors.As(err, &other) || !bytes.HasPrefix(other, []byte("HTTP/1.1")) {
-		t.Errorf("%v", err)
+func TestWhatIsNoMQTTIsRefusedBeforeTheClientSeesIt(t *testing.T) {
+	connack := string([]byte{0x20, 2, 0, 0})
+	for _, c := range []struct{ name, sent, want string }{
+		{"another protocol", "HTTP/1.1 400 Bad Request\r\n", `begins with "HTTP"`},
+		{"CONNACK of MQTT 5", "\x20\x03\x00\x84\x00", "CONNACK of 3 bytes"},
+		{"unknown CONNACK code", "\x20\x02\x00\x06", "code 6"},
+		{"huge CONNACK", "\x20\xff\xff\xff\x7f", "CONNACK of 255 bytes"},
+		{"SUBACK with too many codes", connack + "\x90\x04\x00\x01\x01\x01", "malformed SUBACK"},
+		{"SUBACK without codes", connack + "\x90\x02\x00\x01", "malformed SUBACK"},
+		{"QoS 3", connack + "\x36\x05\x00\x01a\x00\x01", "QoS 3"},
+		{"type 0", connack + "\x00\x00", "type 0"},
+		{"type 15", connack + "\xf0\x00", "type 15"},
+		{"a client's packet", connack + "\xc0\x00", "type 12"},
+		{"PUBACK flags", connack + "\x41\x02\x00\x01", "malformed PUBACK"},
+		{"PUBREL flags", connack + "\x60\x02\x00\x01", "malformed PUBREL"},
+		{"endless length", connack + "\x30\xff\xff\xff\xff\x01", "remaining length"},
+	} {
+		g := newGuard(bytes.NewReader([]byte(c.sent)))
+		g.filters.Store(1)
+		all, err := io.ReadAll(g)
+		var protocol protocolError
+		if !errors.As(err, &protocol) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if got := string(all); got != "" && got != connack {
+			t.Errorf("%s: handed on %q", c.name, got)
+		}
+	}
+}
+
+func TestWhatIsMQTTIsHandedOnAsItCame(t *testing.T) {
+	publish := append([]byte{0x32, 0xc8, 0x01, 0, 1, 'a', 0, 7}, bytes.Repeat([]byte{0xff}, 195)...)
+	sent := slices.Concat([]byte{0x20, 2, 1, 0}, publish, []byte{0x90, 3, 0, 1, 0x80}, []byte{0x40, 2, 0, 1},
+		[]byte{0x50, 2, 0, 1}, []byte{0x62, 2, 0, 1}, []byte{0x70, 2, 0, 1}, []byte{0xd0, 0}, publish)
+	for size := 1; size < 20; size++ {
+		g := newGuard(iotest.OneByteReader(bytes.NewReader(sent)))
+		g.filters.Store(1)
+		var got []byte
+		buffer := make([]byte, size)
+		for {
+			n, err := g.Read(buffer)
+			got = append(got, buffer[:n]...)
+			if err != nil {
+				break
+			}
+		}
+		if !bytes.Equal(got, sent) {
+			t.Fatalf("by %d bytes: %x, want %x", size, got, sent)
+		}
 	}
 }

@@ -42,7 +42,11 @@ func dialError(ctx context.Context, err error) *Error {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns) && (dns.IsNotFound || ctx.Err() == nil):
-		return &Error{v1alpha1.ReasonNameNotResolved, fmt.Sprintf("the name %q could not be resolved (%s); check the URL's host and the cluster's DNS", dns.Name, dns.Err), err}
+		why := "the name server did not answer" // its own words hold ports that change
+		if dns.IsNotFound {
+			why = "no such host"
+		}
+		return &Error{v1alpha1.ReasonNameNotResolved, fmt.Sprintf("the name %q could not be resolved (%s); check the URL's host and the cluster's DNS", dns.Name, why), err}
 	case timedOut(ctx, err):
 		return &Error{v1alpha1.ReasonConnectTimeout, "no connection within connectTimeoutSeconds; check that the host is up and that no firewall or network policy drops the packets", err}
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -88,7 +92,7 @@ func (s *Session) connectError(ctx context.Context, code byte, err error) *Error
 	if s.cfg.Username != "" {
 		login = "check the user name and password in " + s.cfg.LoginFrom
 	}
-	var other notMQTT
+	var protocol protocolError
 	switch {
 	case code == packets.ErrRefusedBadUsernameOrPassword:
 		return &Error{v1alpha1.ReasonAuthenticationFailed, "the server refuses the user name or password (CONNACK 4); " + login, err}
@@ -100,8 +104,8 @@ func (s *Session) connectError(ctx context.Context, code byte, err error) *Error
 		return &Error{v1alpha1.ReasonProtocolVersionRefused, "the server does not speak MQTT 3.1.1 (CONNACK 1)", err}
 	case code == packets.ErrRefusedServerUnavailable:
 		return &Error{v1alpha1.ReasonServerUnavailable, "the server says that it is unavailable (CONNACK 3)", err}
-	case errors.As(err, &other):
-		return &Error{v1alpha1.ReasonProtocolError, other.Error() + "; check the URL's scheme and port", err}
+	case errors.As(err, &protocol):
+		return &Error{v1alpha1.ReasonProtocolError, protocol.Error() + "; check the URL's scheme and port", err}
 	case refusedByAlert(err):
 		// With TLS 1.3 the server judges the client's certificate after the
 		// client's handshake is over.
@@ -116,13 +120,14 @@ func (s *Session) connectError(ctx context.Context, code byte, err error) *Error
 
 // lostError explains why an open session ended.
 func lostError(err error) *Error {
+	var protocol protocolError
 	switch {
-	case strings.HasPrefix(err.Error(), "pingresp not received"): // the client has no type for it
-		return &Error{v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", err}
-	case closed(err):
-		return &Error{v1alpha1.ReasonConnectionClosed, "the server or the network closed the connection", err}
+	case errors.As(err, &protocol):
+		return &Error{v1alpha1.ReasonProtocolError, protocol.Error(), err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &Error{v1alpha1.ReasonAckTimeout, "the server has taken no data for ackTimeoutSeconds", err}
+	case closed(err):
+		return &Error{v1alpha1.ReasonConnectionClosed, "the server or the network closed the connection", err}
 	}
 	return &Error{v1alpha1.ReasonConnectionClosed, "the connection failed: " + cause(err), err}
 }

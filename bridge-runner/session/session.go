@@ -91,7 +91,7 @@ func (in *Inbound) Ack() {
 		header = packets.Pubrec << 4
 	}
 	// An error is the connection's, and ends the session by itself.
-	_ = in.session.conn.writeNow(binary.BigEndian.AppendUint16([]byte{header, 2}, in.PacketID))
+	_, _ = in.session.conn.Write(binary.BigEndian.AppendUint16([]byte{header, 2}, in.PacketID))
 }
 
 // Subscription is a topic filter and the highest QoS at which the server is to
@@ -159,8 +159,17 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		return nil, s.err
 	}
 	go s.awaitAcks()
+	go s.watch()
 	return s, nil
 }
+
+const (
+	// clientTimeout is how long the client may take to notice that its connection
+	// has ended. While that stands it takes no time: writes are buffered.
+	clientTimeout = 2 * time.Second
+	// unused is for a timeout of the client's that watch takes the place of.
+	unused = 24 * time.Hour
+)
 
 func (s *Session) options(ctx context.Context) *mqtt.ClientOptions {
 	opts := mqtt.NewClientOptions().
@@ -170,8 +179,8 @@ func (s *Session) options(ctx context.Context) *mqtt.ClientOptions {
 		SetClientID(s.cfg.ClientID).
 		SetCleanSession(s.cfg.CleanSession).
 		SetKeepAlive(s.cfg.KeepAlive).
-		SetPingTimeout(s.cfg.PingTimeout).
-		SetWriteTimeout(s.cfg.AckTimeout). // how long Publish may wait for a client that is ending
+		SetPingTimeout(unused).
+		SetWriteTimeout(clientTimeout).
 		SetAutoReconnect(false).
 		SetConnectRetry(false).
 		SetAutoAckDisabled(true).
@@ -233,24 +242,32 @@ func (s *Session) Subscribe(ctx context.Context, subscriptions []Subscription) e
 	for _, sub := range subscriptions {
 		filters[sub.Filter] = sub.QoS
 	}
-	token, _ := s.client.SubscribeMultiple(filters, nil).(*mqtt.SubscribeToken)
+	s.conn.guard.filters.Store(int32(len(filters))) //nolint:gosec // at most 64
+	answer := make(chan *mqtt.SubscribeToken, 1)
+	go func() { // it blocks for clientTimeout where the connection is ending
+		token, _ := s.client.SubscribeMultiple(filters, nil).(*mqtt.SubscribeToken)
+		<-token.Done()
+		answer <- token
+	}()
+	var token *mqtt.SubscribeToken
 	select {
-	case <-token.Done():
+	case token = <-answer:
 	case <-s.done:
 		return s.err
 	case <-ctx.Done():
 		return s.connectError(ctx, packets.ErrNetworkError, ctx.Err())
 	}
-	if err := s.Err(); err != nil {
-		return err
+	if err := token.Error(); err != nil {
+		return s.clientFailed(err)
 	}
 	for _, sub := range subscriptions {
-		if code, ok := token.Result()[sub.Filter]; ok && code == subackFailure {
+		code, ok := token.Result()[sub.Filter]
+		switch {
+		case !ok:
+			return &Error{v1alpha1.ReasonProtocolError, fmt.Sprintf("the server did not answer the subscription to %q", sub.Filter), nil}
+		case code == subackFailure:
 			return &Error{v1alpha1.ReasonSubscriptionRefused, fmt.Sprintf("the server refuses the subscription to %q; allow the bridge's user to read it, or change the rule's filter", sub.Filter), nil}
 		}
-	}
-	if err := token.Error(); err != nil {
-		return &Error{v1alpha1.ReasonProtocolError, "the subscription failed: " + err.Error(), err}
 	}
 	return nil
 }
@@ -258,32 +275,49 @@ func (s *Session) Subscribe(ctx context.Context, subscriptions []Subscription) e
 // subackFailure is the SUBACK return code of a refused filter (section 3.9.3).
 const subackFailure = 0x80
 
-// Publish sends a message. At QoS 1 and 2 acked is called, in order, when the
-// server has acknowledged it: PUBACK, or PUBCOMP. At QoS 0 it is called before
-// Publish returns. Where the session ends first it is never called.
+// Publish sends a message. It blocks while much is still to be written. At QoS 1 and
+// 2 acked is called, in order, when the server has acknowledged the message: PUBACK,
+// or PUBCOMP. At QoS 0 it is called when the message is on its way, before Publish
+// returns. Where the session ends first it is never called.
 func (s *Session) Publish(m *Message, acked func()) error {
+	s.conn.waitForRoom()
 	token := s.client.Publish(m.Topic, m.QoS, m.Retain, m.Payload)
-	if m.QoS == 0 {
-		if err := token.Error(); err != nil {
-			s.end(lostError(err)) // the client gave up
-			return err
+	if m.QoS > 0 {
+		select {
+		case s.waiting <- publish{token, time.Now(), acked}:
+			return nil
+		case <-s.done:
+			return s.err
 		}
-		acked()
-		return nil
 	}
 	select {
-	case s.waiting <- publish{token, time.Now(), acked}:
-		return nil
+	case <-token.Done():
 	case <-s.done:
 		return s.err
 	}
+	if err := token.Error(); err != nil {
+		return s.clientFailed(err)
+	}
+	acked()
+	return nil
+}
+
+// clientFailed ends the session where the client has given up, for the reason that
+// the connection gives, if it gives one soon.
+func (s *Session) clientFailed(err error) error {
+	timer := time.NewTimer(clientTimeout)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+	case <-timer.C:
+		s.end(lostError(err))
+	}
+	return s.err
 }
 
 // awaitAcks waits for the acknowledgement of one publish after the other.
 func (s *Session) awaitAcks() {
-	timer := time.NewTimer(s.cfg.AckTimeout)
-	defer timer.Stop()
-	var latest time.Time // of an acknowledgement
+	var acknowledged time.Time
 	for {
 		var p publish
 		select {
@@ -294,27 +328,39 @@ func (s *Session) awaitAcks() {
 		select {
 		case <-p.token.Done():
 		default:
-			// The server may be slow with many messages, but not silent.
-			since := p.sent
-			if latest.After(since) {
-				since = latest
-			}
-			timer.Reset(time.Until(since.Add(s.cfg.AckTimeout)))
-			select {
-			case <-p.token.Done():
-			case <-s.done:
-				return
-			case <-timer.C:
-				s.end(&Error{v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil})
+			if !s.awaitAck(&p, acknowledged) {
 				return
 			}
-			latest = time.Now()
+			acknowledged = time.Now()
 		}
 		if err := p.token.Error(); err != nil {
-			s.end(lostError(err)) // the client gave up
+			_ = s.clientFailed(err)
 			return
 		}
 		p.acked()
+	}
+}
+
+// awaitAck waits until p is acknowledged. It ends the session, and reports false,
+// where the server acknowledges nothing for the acknowledgement timeout. It may be
+// slow with many messages, and the link with large ones, but not silent.
+func (s *Session) awaitAck(p *publish, acknowledged time.Time) bool {
+	timer := time.NewTimer(s.cfg.AckTimeout - time.Since(latest(p.sent, acknowledged)))
+	defer timer.Stop()
+	for {
+		select {
+		case <-p.token.Done():
+			return true
+		case <-s.done:
+			return false
+		case <-timer.C:
+		}
+		left := s.cfg.AckTimeout - time.Since(latest(p.sent, acknowledged, s.conn.strained()))
+		if left <= 0 {
+			s.end(&Error{v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil})
+			return false
+		}
+		timer.Reset(left)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Mapping gives the topic under which a message goes on: a filter, and a template
@@ -74,11 +75,11 @@ func (m *Mapping) addText(s string) {
 }
 
 // Map returns the topic under which a message that came with topic goes on. ok is
-// false where the filter does not match, or where the result is no topic name: an
-// empty or too long one.
+// false where the filter does not match, or where the result is no topic name
+// (section 4.7.3): a server would end the connection at it, again and again.
 func (m Mapping) Map(topic string) (mapped string, ok bool) {
 	if m.whole {
-		return topic, m.filter.Match(topic)
+		return topic, m.filter.Match(topic) && isName(topic)
 	}
 	var captures []string
 	none := 0 // the number of the capture that stands for no level, if there is one
@@ -107,7 +108,11 @@ func (m Mapping) Map(topic string) (mapped string, ok bool) {
 			b.WriteString(captures[p.capture-1])
 		}
 	}
-	return b.String(), b.Len() > 0 && b.Len() <= maxLength
+	return b.String(), isName(b.String())
+}
+
+func isName(s string) bool {
+	return s != "" && len(s) <= maxLength && !strings.ContainsAny(s, "+#\x00") && utf8.ValidString(s)
 }
 
 // Output returns a filter that matches every topic which the mapping can make.

@@ -128,6 +128,15 @@ func TestMapRefusesWhatIsNoTopicName(t *testing.T) {
 	if got, ok := m.Map("a"); ok {
 		t.Errorf("an empty result was accepted: %q", got)
 	}
+	for _, s := range []string{"", "a/+", "a/#", "a\x00", "a/\xff"} {
+		keep, err := ParseMapping(mustFilter(t, "#"), "${topic}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := keep.Map(s); ok {
+			t.Errorf("%q was accepted", s)
+		}
+	}
 	if _, ok := m.Map("b/c"); ok {
 		t.Error("a topic that the filter does not match was mapped")
 	}
