@@ -58,7 +58,7 @@ func ready(o *observation) metav1.Condition {
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
 		return c
 	}
-	if trouble := podTrouble(pod); trouble != "" {
+	if trouble := reporterTrouble(pod, o.bridge.Status.Runner.StartTime); trouble != "" {
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, trouble
 		return c
 	}

@@ -25,7 +25,7 @@ const testPod = "plant-bridge-1"
 func observed(changes ...func(*observation)) *observation {
 	b := newBridge("default", "plant")
 	b.Generation = 3
-	b.Status.Runner = &v1alpha1.RunnerStatus{Pod: testPod}
+	b.Status.Runner = &v1alpha1.RunnerStatus{Pod: testPod, StartTime: metav1.NewTime(epoch)}
 	b.Status.Local, b.Status.Remote = localUp(), remoteOnPrimary()
 	o := &observation{
 		bridge: b,
@@ -115,10 +115,30 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		{
-			"Ready is never True while the reporting pod is not ready", observed(func(o *observation) {
+			"Ready is never True once the reporting pod is not ready", observed(func(o *observation) {
 				o.pods[0].Status.Conditions[0].Status = corev1.ConditionUnknown
+				o.pods[0].Status.Conditions[0].LastTransitionTime = metav1.NewTime(epoch.Add(time.Minute))
 			}),
 			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not ready", "Reconciling": "True/Progressing"},
+		},
+		{
+			"Ready is never True once the container that reported has ended", observed(func(o *observation) {
+				o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
+					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{FinishedAt: metav1.NewTime(epoch.Add(time.Second))}},
+				}}
+			}),
+			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not ready"},
+		},
+		{
+			"a report is believed while the kubelet has not told of the start yet", observed(func(o *observation) {
+				o.pods[0].Status.Phase = corev1.PodPending
+				o.pods[0].Status.Conditions[0].Status = corev1.ConditionFalse
+				o.pods[0].Status.Conditions[0].LastTransitionTime = metav1.NewTime(epoch)
+				o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
+					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{FinishedAt: metav1.NewTime(epoch)}},
+				}}
+			}),
+			map[string]string{"Ready": "True/Forwarding"},
 		},
 		{
 			"Ready is never True while the reporting pod is being deleted", observed(func(o *observation) {

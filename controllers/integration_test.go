@@ -229,6 +229,7 @@ func TestWhenTheReportingPodIsGoneTheReportIsClearedAndReadyIsFalse(t *testing.T
 func TestReadyIsFalseOnceTheReportingPodIsNotReadyAndTheReportStays(t *testing.T) {
 	b, pod := forwarding(t)
 	pod.Status.Conditions[0].Status = corev1.ConditionFalse // As the node controller does when the node is lost.
+	pod.Status.Conditions[0].LastTransitionTime = metav1.Now()
 	updatePodStatus(t, pod)
 	got := awaitCondition(t, b, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRunnerNotRunning)
 	if got.Status.Runner == nil || got.Status.Remote == nil {

@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -76,6 +77,31 @@ func podTrouble(p *corev1.Pod) string {
 	default:
 		return ""
 	}
+}
+
+// reporterTrouble says what has become of the reporting pod since its runner
+// started, and is empty where it serves. The report itself shows that the process
+// ran then. The kubelet tells of a start and of the first probe later, and until it
+// does the pod's status is older than the report.
+func reporterTrouble(p *corev1.Pod, started metav1.Time) string {
+	if !p.DeletionTimestamp.IsZero() || !podAlive(*p) {
+		return podTrouble(p)
+	}
+	ready := podCondition(p, corev1.PodReady)
+	switch {
+	case slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		return endedAfter(c.State, started) || endedAfter(c.LastTerminationState, started)
+	}):
+		return fmt.Sprintf(msgPodNotReady, p.Name)
+	case ready == nil, ready.Status == corev1.ConditionTrue, !ready.LastTransitionTime.After(started.Time):
+		return ""
+	default:
+		return fmt.Sprintf(msgPodNotReady, p.Name)
+	}
+}
+
+func endedAfter(s corev1.ContainerState, t metav1.Time) bool {
+	return s.Terminated != nil && s.Terminated.FinishedAt.After(t.Time)
 }
 
 // podAlive tells whether a pod's containers may still run. One that was evicted is
