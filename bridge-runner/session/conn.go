@@ -4,6 +4,7 @@
 package session
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -93,11 +94,17 @@ func (c *bufferedConn) Read(p []byte) (int, error) {
 	switch {
 	case c.unread.Load():
 		return 0, net.ErrClosed
+	case errors.Is(err, net.ErrClosed):
+		return n, errAborted
 	case err != nil:
 		c.fail(err)
 	}
 	return n, err
 }
+
+// errAborted is what a read of an aborted connection ends with. The client takes
+// net.ErrClosed for its own doing, and would go on to wait for what never comes.
+var errAborted = errors.New("the session has ended")
 
 // Write buffers p whole and never blocks.
 func (c *bufferedConn) Write(p []byte) (int, error) {
