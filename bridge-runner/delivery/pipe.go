@@ -298,7 +298,8 @@ func (p *Pipe) release() {
 		if p.next > 0 {
 			p.next--
 		}
-		if m.origin.queued--; m.origin.queued == 0 {
+		m.origin.queued--
+		if m.origin.queued == 0 {
 			p.source.acknowledge(m.origin)
 		}
 	}
