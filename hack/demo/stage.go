@@ -94,7 +94,7 @@ func (s *stage) useCluster(ctx context.Context) error {
 		s.cluster, err = cluster.Existing(root, s.context, os.Stderr)
 		return err
 	}
-	say("starting the local cluster; the first time it is built, which takes some ten minutes")
+	say("starting the local cluster; the first time it is built, which takes some 20 minutes on two cores")
 	if s.cluster, err = cluster.Up(ctx, root, os.Stderr); err != nil {
 		return err
 	}
