@@ -56,10 +56,7 @@ func SpeakNonsense(c net.Conn) {
 // StartFaulty starts a server with that fault.
 func StartFaulty(t testing.TB, fault Fault) *FaultyServer {
 	t.Helper()
-	l, err := net.Listen("tcp", address(FreePort(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, _ := listen(t)
 	s := &FaultyServer{listener: l}
 	s.wg.Go(func() {
 		for {

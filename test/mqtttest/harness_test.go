@@ -78,10 +78,7 @@ func TestFrozenBrokerDoesNotAnswer(t *testing.T) {
 // echo answers every connection with what it sends.
 func echo(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", address(FreePort(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, _ := listen(t)
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {

@@ -26,20 +26,27 @@ var portCounter atomic.Uint32
 
 func init() { portCounter.Store(uint32(os.Getpid()) * 97) }
 
-// FreePort returns a loopback port that nothing listens on.
+// FreePort returns a loopback port that nothing listens on. It is for other
+// processes: here a port that was just closed may be taken for a moment more, by a
+// process that is being started and has not let go of the listener yet.
 func FreePort(t testing.TB) int {
+	t.Helper()
+	l, port := listen(t)
+	_ = l.Close()
+	return port
+}
+
+// listen listens on a loopback port of its own.
+func listen(t testing.TB) (net.Listener, int) {
 	t.Helper()
 	for range 1000 {
 		port := firstPort + int(portCounter.Add(1)%portCount)
-		l, err := net.Listen("tcp", address(port))
-		if err != nil {
-			continue
+		if l, err := net.Listen("tcp", address(port)); err == nil {
+			return l, port
 		}
-		_ = l.Close()
-		return port
 	}
 	t.Fatal("no free port")
-	return 0
+	return nil, 0
 }
 
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -32,10 +32,7 @@ type Proxy struct {
 // round trip grows by twice of it.
 func StartProxy(t testing.TB, target string, delay time.Duration) *Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", address(FreePort(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, _ := listen(t)
 	p := &Proxy{t: t, listener: l, target: target, delay: delay, conns: map[net.Conn]bool{}}
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
