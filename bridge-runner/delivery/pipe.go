@@ -134,14 +134,15 @@ func (p *Pipe) route(o *origin) {
 	now := time.Now()
 	for i := range p.rules {
 		r := &p.rules[i]
-		topic, ok := r.Mapping.Map(o.in.Topic)
-		switch {
-		case !r.Filter.Match(o.in.Topic):
+		if !r.Filter.Match(o.in.Topic) {
 			continue
-		case r.Excludes(o.in.Topic):
+		}
+		if r.Excludes(o.in.Topic) {
 			cause = DropExcluded
 			continue
-		case !ok:
+		}
+		topic, ok := r.Mapping.Map(o.in.Topic)
+		if !ok {
 			cause = DropInvalidTopic
 			continue
 		}
