@@ -3,6 +3,7 @@ module github.com/mqttbridge/mqttbridge-operator
 go 1.26.0
 
 require (
+	github.com/eclipse/paho.golang v0.23.0
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/prometheus/client_golang v1.25.0
 	golang.org/x/time v0.15.0

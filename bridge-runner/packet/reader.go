@@ -1,0 +1,165 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// A variable byte integer (section 2.2.3 of 3.1.1, 1.5.5 of 5).
+const (
+	maxVarint     = 1<<28 - 1
+	maxVarintSize = 4
+)
+
+func varintSize(n int) int {
+	switch {
+	case n < 1<<7:
+		return 1
+	case n < 1<<14:
+		return 2
+	case n < 1<<21:
+		return 3
+	}
+	return maxVarintSize
+}
+
+// reader takes the fields of a packet from the front of s. The first that is wrong
+// stays in err; s is empty then, and so is every later field.
+type reader struct {
+	in  Type
+	s   string
+	err error
+}
+
+func (r *reader) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	r.s = ""
+}
+
+func (r *reader) short(field string) {
+	if r.err == nil {
+		r.fail(malformed(CodeMalformedPacket, "%s that ends within its %s", r.in.indefinite(), field))
+	}
+}
+
+func (r *reader) uint8(field string) byte {
+	if r.s == "" {
+		r.short(field)
+		return 0
+	}
+	b := r.s[0]
+	r.s = r.s[1:]
+	return b
+}
+
+func (r *reader) uint16(field string) uint16 {
+	if len(r.s) < 2 {
+		r.short(field)
+		return 0
+	}
+	n := uint16(r.s[0])<<8 | uint16(r.s[1])
+	r.s = r.s[2:]
+	return n
+}
+
+func (r *reader) uint32(field string) uint32 {
+	if len(r.s) < 4 {
+		r.short(field)
+		return 0
+	}
+	high := r.uint16(field)
+	return uint32(high)<<16 | uint32(r.uint16(field))
+}
+
+// varint takes a variable byte integer, in as few bytes as it needs ([MQTT-1.5.5-1]).
+func (r *reader) varint(field string) uint32 {
+	n := uint32(0)
+	for i := range maxVarintSize {
+		if i == len(r.s) {
+			r.short(field)
+			return 0
+		}
+		b := r.s[i]
+		n |= uint32(b&0x7f) << (7 * i)
+		if b&0x80 != 0 {
+			continue
+		}
+		if b == 0 && i > 0 {
+			r.fail(malformed(CodeMalformedPacket, "%s whose %s takes more bytes than it needs", r.in.indefinite(), field))
+			return 0
+		}
+		r.s = r.s[i+1:]
+		return n
+	}
+	r.fail(malformed(CodeMalformedPacket, "%s whose %s has more than %d bytes", r.in.indefinite(), field, maxVarintSize))
+	return 0
+}
+
+// binary takes binary data (MQTT 5 section 1.5.6).
+func (r *reader) binary(field string) string {
+	n := int(r.uint16(field))
+	if n > len(r.s) {
+		r.short(field)
+		return ""
+	}
+	s := r.s[:n]
+	r.s = r.s[n:]
+	return s
+}
+
+// text takes a UTF-8 encoded string (section 1.5.3 of 3.1.1, 1.5.4 of 5).
+func (r *reader) text(field string) string {
+	s := r.binary(field)
+	switch {
+	// Package utf8 takes ASCII eight bytes at a time, and knows that surrogates are
+	// not valid.
+	case !utf8.ValidString(s): // [MQTT-1.5.3-1] of 3.1.1, [MQTT-1.5.4-1] of 5
+		r.fail(malformed(CodeMalformedPacket, "%s whose %s is not valid UTF-8: %.*q", r.in.indefinite(), field, shown, s))
+		return ""
+	case strings.IndexByte(s, 0) >= 0: // [MQTT-1.5.3-2] of 3.1.1, [MQTT-1.5.4-2] of 5
+		r.fail(malformed(CodeMalformedPacket, "%s whose %s holds a NUL character: %.*q", r.in.indefinite(), field, shown, s))
+		return ""
+	}
+	return s
+}
+
+// shown is how many characters of a text an error shows.
+const shown = 60
+
+// topic takes a topic name.
+func (r *reader) topic(field string) string {
+	s := r.text(field)
+	if strings.IndexByte(s, '+') >= 0 || strings.IndexByte(s, '#') >= 0 { // [MQTT-3.3.2-2], [MQTT-3.3.2-14] of 5
+		r.fail(malformed(CodeMalformedPacket, "%s whose %s holds a wildcard: %.*q", r.in.indefinite(), field, shown, s))
+		return ""
+	}
+	return s
+}
+
+// id takes a packet identifier.
+func (r *reader) id() uint16 {
+	id := r.uint16("packet identifier")
+	if id == 0 { // [MQTT-2.3.1-1] of 3.1.1, [MQTT-2.2.1-3] to [MQTT-2.2.1-6] of 5
+		r.noID()
+	}
+	return id
+}
+
+func (r *reader) noID() {
+	if r.err == nil {
+		r.fail(malformed(CodeProtocolError, "%s with the packet identifier 0", r.in.indefinite()))
+	}
+}
+
+// end returns what is wrong with the packet, of which nothing must be left.
+func (r *reader) end() error {
+	if r.s != "" {
+		r.fail(malformed(CodeMalformedPacket, "%s with %d bytes too many", r.in.indefinite(), len(r.s)))
+	}
+	return r.err
+}
