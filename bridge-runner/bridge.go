@@ -8,14 +8,17 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/link"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 // drainTimeout bounds how long a stopping runner waits for acknowledgements. It
@@ -32,14 +35,55 @@ type bridge struct {
 // side is a link's handler: its messages go into one pipe, and it is the
 // destination of the other.
 type side struct {
-	out *delivery.Pipe // takes what the side's servers send
-	in  *delivery.Pipe // brings what the other side's servers send
+	out         *delivery.Pipe // takes what the side's servers send
+	in          *delivery.Pipe // brings what the other side's servers send
+	mine, other *current
 }
 
-func (s side) Opened(c *session.Session, server int)           { s.out.Opened(c, server) }
-func (s side) Receive(c *session.Session, in *session.Inbound) { s.out.Receive(c, in) }
-func (s side) Up(c *session.Session)                           { s.in.Up(c) }
-func (s side) Down(c *session.Session)                         { s.in.Down(c) }
+// current is the latest session of a side.
+type current struct {
+	atomic.Pointer[session.Session]
+}
+
+// flush sends what was written to it.
+func (c *current) flush() {
+	if s := c.Load(); s != nil {
+		s.Flush()
+	}
+}
+
+func (x side) Use(s *session.Session) session.Handler {
+	x.mine.Store(s)
+	return handler{x, s}
+}
+
+func (x side) Up(s *session.Session) {
+	x.in.Up(s)
+	x.other.flush() // acknowledgements of what was dropped
+}
+
+func (x side) Down(s *session.Session) {
+	x.in.Down(s)
+	x.other.flush()
+}
+
+// handler handles what one session's server sends.
+type handler struct {
+	side
+	s *session.Session
+}
+
+func (h handler) Received(in *session.Inbound) { h.out.Receive(in) }
+func (h handler) Redelivered(*session.Inbound) { h.out.Redelivered() }
+func (h handler) Idle()                        { h.other.flush() }
+func (h handler) Acknowledged(m *session.Outgoing, refused *session.Error) {
+	h.in.Acknowledged(h.s, m, refused)
+}
+
+func (h handler) Ready() {
+	h.in.Ready(h.s)
+	h.other.flush()
+}
 
 // newBridge wires up a bridge whose defaults are resolved.
 func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
@@ -53,26 +97,32 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, state *report.Sta
 	}
 	window := int(*m.Spec.Delivery.InflightWindow)
 	b := &bridge{
-		forwards:      delivery.New(forwards, window, metrics.Meter(report.LocalToRemote)),
-		subscriptions: delivery.New(subscriptions, window, metrics.Meter(report.RemoteToLocal)),
+		forwards:      delivery.New(forwards, metrics.Meter(report.LocalToRemote, log)),
+		subscriptions: delivery.New(subscriptions, metrics.Meter(report.RemoteToLocal, log)),
 		log:           log,
 	}
-	b.local = newLink(&m.Spec.Local, window, secrets, delivery.Subscriptions(forwards))
-	b.local.Handler = side{out: b.forwards, in: b.subscriptions}
+	var local, remote current
+	b.local = newLink(&m.Spec.Local, window, secrets, forwards)
+	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote}
 	b.local.Observer, b.local.Log = state.Local, log.With("side", "local")
-	b.remote = newLink(&m.Spec.Remote, window, secrets, delivery.Subscriptions(subscriptions))
-	b.remote.Handler = side{out: b.subscriptions, in: b.forwards}
+	b.remote = newLink(&m.Spec.Remote, window, secrets, subscriptions)
+	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local}
 	b.remote.Observer, b.remote.Log = state.Remote, log.With("side", "remote")
 	return b, nil
 }
 
-func newLink(s *v1alpha1.Side, window int, secrets config.Secrets, subscriptions []session.Subscription) *link.Link {
+func newLink(s *v1alpha1.Side, window int, secrets config.Secrets, rules []config.Rule) *link.Link {
 	// A side from which nothing is received has no session worth keeping. One that
 	// is kept all the same would hold packet identifiers of publishes that a
 	// restarted runner no longer knows.
-	clean := *s.CleanSession || len(subscriptions) == 0
+	clean := *s.CleanSession || len(rules) == 0
 	l := &link.Link{
-		Subscriptions:  subscriptions,
+		Subscriptions: func(identified bool) []session.Subscription {
+			if identified {
+				return delivery.IdentifiedSubscriptions(rules)
+			}
+			return delivery.Subscriptions(rules)
+		},
 		ConnectTimeout: time.Duration(*s.Failover.ConnectTimeoutSeconds) * time.Second,
 		RetryInitial:   time.Duration(*s.Failover.Retry.InitialMilliseconds) * time.Millisecond,
 		RetryMax:       time.Duration(*s.Failover.Retry.MaxSeconds) * time.Second,
@@ -89,6 +139,11 @@ func newLink(s *v1alpha1.Side, window int, secrets config.Secrets, subscriptions
 	return l
 }
 
+var versions = map[v1alpha1.ProtocolVersion]packet.Version{
+	v1alpha1.ProtocolVersion311: packet.V311,
+	v1alpha1.ProtocolVersion5:   packet.V5,
+}
+
 // sessionConfig returns how to connect to a server now. What a server sets takes
 // the place of what its side sets.
 func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, clean bool, window int, secrets config.Secrets) (session.Config, error) {
@@ -97,13 +152,16 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, clean bool, window
 		return session.Config{}, err
 	}
 	cfg := session.Config{
-		HostPort:     address.HostPort,
-		ClientID:     s.ClientID,
-		CleanSession: clean,
-		KeepAlive:    time.Duration(*s.KeepAliveSeconds) * time.Second,
-		PingTimeout:  time.Duration(*s.Failover.PingTimeoutSeconds) * time.Second,
-		AckTimeout:   time.Duration(*s.Failover.AckTimeoutSeconds) * time.Second,
-		Window:       window,
+		Transport:     transport.Config{HostPort: address.HostPort},
+		Version:       versions[*s.ProtocolVersion],
+		BridgeBit:     true,
+		ClientID:      s.ClientID,
+		CleanStart:    clean,
+		SessionExpiry: uint32(*s.SessionExpirySeconds), //nolint:gosec // validated
+		KeepAlive:     time.Duration(*s.KeepAliveSeconds) * time.Second,
+		PingTimeout:   time.Duration(*s.Failover.PingTimeoutSeconds) * time.Second,
+		AckTimeout:    time.Duration(*s.Failover.AckTimeoutSeconds) * time.Second,
+		Window:        window,
 	}
 	credentials, tlsSettings := s.Credentials, s.TLS
 	if server.Credentials != nil {
@@ -119,7 +177,7 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, clean bool, window
 		}
 	}
 	if address.TLS {
-		if cfg.TLS, err = secrets.TLS(tlsSettings, address.Host); err != nil {
+		if cfg.Transport.TLS, err = secrets.TLS(tlsSettings, address.Host); err != nil {
 			return session.Config{}, err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 // The defaults of what a manifest leaves out.
 const (
 	DefaultKeepAliveSeconds         int32 = 10
+	DefaultSessionExpirySeconds     int64 = 4294967295
 	DefaultConnectTimeoutSeconds    int32 = 5
 	DefaultPingTimeoutSeconds       int32 = 5
 	DefaultAckTimeoutSeconds        int32 = 10
@@ -90,6 +91,7 @@ func (s *Side) setDefaults(clientID string) {
 	}
 	setDefault(&s.KeepAliveSeconds, DefaultKeepAliveSeconds)
 	setDefault(&s.CleanSession, false)
+	setDefault(&s.SessionExpirySeconds, DefaultSessionExpirySeconds)
 	if s.Failover == nil {
 		s.Failover = &Failover{}
 	}

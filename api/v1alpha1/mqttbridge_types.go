@@ -140,6 +140,15 @@ type Side struct {
 	// +optional
 	CleanSession *bool `json:"cleanSession,omitempty"`
 
+	// sessionExpirySeconds is for how long in seconds an MQTT 5 server keeps the
+	// session, and the messages in it, while the bridge is not connected (MQTT 5
+	// section 3.1.2.11.2). 4294967295 is without end, as MQTT 3.1.1 has it. A
+	// server may allow less. Default 4294967295.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4294967295
+	SessionExpirySeconds *int64 `json:"sessionExpirySeconds,omitempty"`
+
 	// credentials are the user name and password for all servers of this side
 	// that have none of their own.
 	// +optional
@@ -157,11 +166,16 @@ type Side struct {
 
 // ProtocolVersion is a version of MQTT.
 //
-// +kubebuilder:validation:Enum="3.1.1"
+// +kubebuilder:validation:Enum="3.1.1";"5"
 type ProtocolVersion string
 
-// ProtocolVersion311 is MQTT 3.1.1, OASIS standard of 29 October 2014.
-const ProtocolVersion311 ProtocolVersion = "3.1.1"
+// The versions of MQTT.
+const (
+	// ProtocolVersion311 is MQTT 3.1.1, OASIS standard of 29 October 2014.
+	ProtocolVersion311 ProtocolVersion = "3.1.1"
+	// ProtocolVersion5 is MQTT 5.0, OASIS standard of 7 March 2019.
+	ProtocolVersion5 ProtocolVersion = "5"
+)
 
 // Server is one MQTT server.
 //

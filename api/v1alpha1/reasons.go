@@ -42,13 +42,15 @@ const (
 // Reasons why a server failed. They stand in endpoints, failovers, metrics and
 // in LocalConnected and RemoteConnected.
 const (
-	// ReasonAuthenticationFailed: CONNACK 4 or 5 (MQTT 3.1.1 section 3.2.2.3).
+	// ReasonAuthenticationFailed: CONNACK 4 or 5 (MQTT 3.1.1 section 3.2.2.3), 0x86, 0x87,
+	// 0x8A or 0x8C (MQTT 5 section 3.2.2.2).
 	ReasonAuthenticationFailed = "AuthenticationFailed"
-	// ReasonClientIDRejected: CONNACK 2.
+	// ReasonClientIDRejected: CONNACK 2 or 0x85.
 	ReasonClientIDRejected = "ClientIDRejected"
-	// ReasonProtocolVersionRefused: CONNACK 1.
+	// ReasonProtocolVersionRefused: CONNACK 1 or 0x84.
 	ReasonProtocolVersionRefused = "ProtocolVersionRefused"
-	// ReasonServerUnavailable: CONNACK 3.
+	// ReasonServerUnavailable: CONNACK 3, 0x88, 0x89, 0x9C, 0x9D or 0x9F, or a
+	// DISCONNECT that says so.
 	ReasonServerUnavailable = "ServerUnavailable"
 	// ReasonSubscriptionRefused: SUBACK 0x80 (section 3.9.3).
 	ReasonSubscriptionRefused = "SubscriptionRefused"
@@ -57,6 +59,10 @@ const (
 	ReasonReferenceMissing = "ReferenceMissing"
 	// ReasonTLSFailed: the TLS handshake failed.
 	ReasonTLSFailed = "TLSFailed"
+	// ReasonProxyFailed: the proxy cannot be reached, or refuses.
+	ReasonProxyFailed = "ProxyFailed"
+	// ReasonWebSocketRefused: the server does not upgrade to WebSocket.
+	ReasonWebSocketRefused = "WebSocketRefused"
 	// ReasonNameNotResolved: the host's name has no address.
 	ReasonNameNotResolved = "NameNotResolved"
 	// ReasonConnectionRefused: nothing listens there.
@@ -71,8 +77,18 @@ const (
 	ReasonAckTimeout = "AckTimeout"
 	// ReasonConnectionClosed: the server or the network ended the connection.
 	ReasonConnectionClosed = "ConnectionClosed"
-	// ReasonProtocolError: what the server sent is not MQTT 3.1.1.
+	// ReasonProtocolError: what the server sent is not the MQTT that is spoken.
 	ReasonProtocolError = "ProtocolError"
+	// ReasonConnectRefused: CONNACK with another reason code (MQTT 5 section 3.2.2.2).
+	ReasonConnectRefused = "ConnectRefused"
+	// ReasonDisconnected: the server sent DISCONNECT (MQTT 5 section 3.14).
+	ReasonDisconnected = "Disconnected"
+	// ReasonSessionTakenOver: another client has the client identifier.
+	ReasonSessionTakenOver = "SessionTakenOver"
+	// ReasonQuotaExceeded: the server allows no more connections or messages.
+	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonPublishRefused: the server refuses a message (MQTT 5 section 3.4.2.1).
+	ReasonPublishRefused = "PublishRefused"
 )
 
 // Reasons of events, sent by the operator after the status that they describe

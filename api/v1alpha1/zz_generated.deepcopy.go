@@ -533,6 +533,11 @@ func (in *Side) DeepCopyInto(out *Side) {
 		*out = new(bool)
 		**out = **in
 	}
+	if in.SessionExpirySeconds != nil {
+		in, out := &in.SessionExpirySeconds, &out.SessionExpirySeconds
+		*out = new(int64)
+		**out = **in
+	}
 	if in.Credentials != nil {
 		in, out := &in.Credentials, &out.Credentials
 		*out = new(Credentials)

@@ -5,6 +5,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -109,12 +110,13 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 		errs = append(errs, field.Invalid(path.Child("tls"), redact(s.Primary.URL), "tls is set but no server of this side has a TLS URL; write mqtts:// in the URLs or remove tls"))
 	}
 	if s.ProtocolVersion != nil {
-		errs = append(errs, oneOf(path.Child("protocolVersion"), *s.ProtocolVersion, v1alpha1.ProtocolVersion311)...)
+		errs = append(errs, oneOf(path.Child("protocolVersion"), *s.ProtocolVersion, v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5)...)
 	}
 	if len(s.ClientID) > maxClientID {
 		errs = append(errs, field.TooLong(path.Child("clientID"), s.ClientID, maxClientID))
 	}
 	errs = append(errs, inRange(path.Child("keepAliveSeconds"), s.KeepAliveSeconds, 1, 65535)...)
+	errs = append(errs, inRange(path.Child("sessionExpirySeconds"), s.SessionExpirySeconds, 1, math.MaxUint32)...)
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	return append(errs, validateFailover(s.Failover, path.Child("failover"))...)
@@ -219,7 +221,7 @@ func tooMany(path *field.Path, n, most int) field.ErrorList {
 	return field.ErrorList{field.TooMany(path, n, most)}
 }
 
-func inRange(path *field.Path, v *int32, low, high int32) field.ErrorList {
+func inRange[T int32 | int64](path *field.Path, v *T, low, high T) field.ErrorList {
 	if v == nil || *v >= low && *v <= high {
 		return nil
 	}

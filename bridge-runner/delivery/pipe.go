@@ -10,12 +10,10 @@
 //     message made of it. Until then the server that it came from holds it, so a
 //     runner may die at any instant.
 //   - Order is kept. What a lost session had not acknowledged is sent again to the
-//     next one, oldest first, before anything newer.
-//   - No acknowledgement goes to another session than the message's own. Where a
-//     server resumes its session and sends a message again that is held here, that
-//     message is not forwarded twice; it is acknowledged on the new session.
-//   - Receiving never blocks, so that the two directions cannot block each other.
-//     What is held is bounded by what the source may leave unacknowledged, and by
+//     next one, oldest first, before anything newer; or goes on in that session,
+//     where the same server resumes it.
+//   - Nothing blocks, so that the two directions cannot block each other. What is
+//     held is bounded by what the source may leave unacknowledged, and by
 //     [maxQoS0Bytes].
 //   - QoS 0 messages are dropped, and counted, while no session is up.
 //
@@ -39,6 +37,9 @@ const (
 	DropNoRule       = "no_rule"       // matches no rule: a subscription of an earlier manifest
 	DropInvalidTopic = "invalid_topic" // the rule makes no valid topic of it
 	DropStopping     = "stopping"      // QoS 0 while the runner drains
+	DropTooLarge     = "too_large"     // the destination takes no packets of that size
+	DropExpired      = "expired"       // its message expiry interval has passed
+	DropRefused      = "refused"       // the destination refuses it by a reason code
 )
 
 // maxQoS0Bytes bounds the QoS 0 messages that wait for the destination.
@@ -52,8 +53,11 @@ type Meter interface {
 	Forwarded(bytes int, latency time.Duration)
 	// Dropped: a message was dropped for one of the causes above.
 	Dropped(cause string)
-	// Resent: a message was sent again to another session.
-	Resent()
+	// Refused: the destination refuses messages to a topic, and says why.
+	Refused(topic string, err *session.Error)
+	// Resent: so many messages are sent again, to another session or by another
+	// connection.
+	Resent(messages int)
 	// Redelivered: the source sent a message again that was held here.
 	Redelivered()
 	// Held: so many messages are held, so many of them in flight.
@@ -62,79 +66,71 @@ type Meter interface {
 
 // Pipe carries the messages of one direction.
 type Pipe struct {
-	rules  []config.Rule
-	window int
-	meter  Meter
+	rules []config.Rule
+	ids   []uint32 // the rules' subscription identifiers
+	meter Meter
 
 	mu       sync.Mutex
-	changed  sync.Cond // something to send, or the destination changed
 	idle     sync.Cond // nothing is held, or the destination is lost
 	queue    queue     // not acknowledged by the destination, in order
-	next     int       // place in queue of the first not sent to this destination
-	inflight int       // sent to this destination at QoS 1 or 2 and not acknowledged
+	next     int       // place in queue of the first that may not be sent
+	inflight int       // sent and not acknowledged
 	qos0     int       // bytes of QoS 0 messages not sent
 	dest     *session.Session
+	last     *session.State // of the latest destination: what is in flight is in flight there
 	stopping bool
-
-	source source
 }
 
-// New returns a pipe. window is the most QoS 1 and 2 messages in flight.
-func New(rules []config.Rule, window int, meter Meter) *Pipe {
-	p := &Pipe{rules: rules, window: window, meter: meter}
-	p.changed.L, p.idle.L = &p.mu, &p.mu
-	p.source.held = map[uint16]*origin{}
+// New returns a pipe.
+func New(rules []config.Rule, meter Meter) *Pipe {
+	p := &Pipe{rules: rules, ids: identifiers(rules), meter: meter}
+	p.idle.L = &p.mu
 	return p
+}
+
+// origin is a message as it came, until it is acknowledged to its source.
+type origin struct {
+	in     *session.Inbound
+	queued int      // how many messages made of it are in the queue
+	only   outgoing // the first of them, so that one allocation serves both
 }
 
 // outgoing is a message that the destination has not acknowledged.
 type outgoing struct {
-	session.Message
+	session.Outgoing
 	origin   *origin
-	received time.Time
-	sentTo   *session.Session // nil: not sent
-	done     bool             // acknowledged, but one before it is not
+	inflight bool // the destination has it
+	sent     bool // once, to whatever destination
+	done     bool // acknowledged, but one before it is not
 }
 
-// Opened makes s the session that messages come by. server is the place of its
-// server.
-func (p *Pipe) Opened(s *session.Session, server int) {
+// Receive takes a message in. Where the pipe is stopping, QoS 1 and 2 messages are
+// left unacknowledged: the source keeps them.
+func (p *Pipe) Receive(in *session.Inbound) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.source.use(s, server)
-}
-
-// Receive takes a message in that came by s.
-func (p *Pipe) Receive(s *session.Session, in *session.Inbound) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if in.QoS > 0 {
-		if p.stopping || p.source.late(s) {
-			return // not acknowledged: the source keeps it
-		}
-		if o := p.source.redelivered(s, in); o != nil {
-			p.meter.Redelivered()
-			if o.queued == 0 { // delivered while its session was gone
-				p.source.acknowledge(o)
-			}
-			return
-		}
+	if in.QoS > 0 && p.stopping {
+		return
 	}
-	o := &origin{in: in, session: s}
-	p.source.hold(o)
+	o := &origin{in: in}
 	p.route(o)
-	in.Payload = nil // what was made of it has it
+	p.pump()
 	p.release()
-	p.changed.Broadcast()
+}
+
+// Redelivered counts a message that the source sent again while it was held.
+func (p *Pipe) Redelivered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.meter.Redelivered()
 }
 
 // route queues what the rules make of a message.
 func (p *Pipe) route(o *origin) {
 	cause := DropNoRule
-	now := time.Now()
 	for i := range p.rules {
 		r := &p.rules[i]
-		if !r.Filter.Match(o.in.Topic) {
+		if !asked(o.in, p.ids[i]) || !r.Filter.Match(o.in.Topic) {
 			continue
 		}
 		if r.Excludes(o.in.Topic) {
@@ -146,12 +142,18 @@ func (p *Pipe) route(o *origin) {
 			cause = DropInvalidTopic
 			continue
 		}
-		m := &outgoing{origin: o, received: now, Message: session.Message{
-			Topic:   topic,
-			Payload: o.in.Payload,
-			QoS:     min(o.in.QoS, r.QoS),
-			Retain:  retain(r.Retain, o.in.Retain),
-		}}
+		m := &o.only
+		if o.queued > 0 {
+			m = &outgoing{}
+		}
+		m.origin, m.At, m.Owner = o, o.in.At, m
+		m.Message = session.Message{
+			Topic:      topic,
+			Payload:    o.in.Payload,
+			QoS:        min(o.in.QoS, r.QoS),
+			Retain:     retain(r.Retain, o.in.Retain),
+			Properties: o.in.Properties,
+		}
 		if m.QoS == 0 && o.in.QoS == 0 {
 			if cause = p.refuseQoS0(m); cause != "" {
 				continue
@@ -168,7 +170,8 @@ func (p *Pipe) route(o *origin) {
 	p.meter.Dropped(cause)
 	if o.in.QoS > 0 {
 		// It waits for its turn to be acknowledged behind those before it.
-		p.push(&outgoing{origin: o, done: true})
+		o.only = outgoing{origin: o, done: true}
+		p.push(&o.only)
 	}
 }
 
@@ -193,12 +196,28 @@ func (p *Pipe) refuseQoS0(m *outgoing) string {
 // size is roughly what a message takes in memory, in bytes.
 func (m *outgoing) size() int { return len(m.Payload) + len(m.Topic) + 200 }
 
-// Up makes s the destination: all that is held is sent to it, in order.
+// Up makes s the destination: all that is held is sent to it, in order, but what is
+// in flight in s itself, because its server has resumed it.
 func (p *Pipe) Up(s *session.Session) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.dest, p.next, p.inflight = s, 0, 0
-	go p.send(s)
+	if p.last != nil && p.last != s.State() {
+		p.last.Abandon()
+	}
+	p.dest, p.last = s, s.State()
+	p.next, p.inflight = 0, 0
+	for i := range p.queue.len() {
+		m := p.queue.at(i)
+		if m.inflight = s.State().Holds(&m.Outgoing); m.inflight {
+			p.inflight++
+		}
+	}
+	if n := s.Resends(); n > 0 {
+		p.meter.Resent(n)
+	}
+	p.pump()
+	p.release()
+	p.mu.Unlock()
+	s.Flush()
 }
 
 // Down says that the destination s is lost.
@@ -225,70 +244,93 @@ func (p *Pipe) Down(s *session.Session) {
 		}
 	}
 	p.release()
-	p.changed.Broadcast()
 	p.idle.Broadcast()
 }
 
-// send publishes to s what is held, oldest first, until s is no longer the
-// destination. One goroutine per destination runs it.
-func (p *Pipe) send(s *session.Session) {
-	for {
-		m := p.take(s)
-		if m == nil {
-			return
+// Ready sends what the destination s had no room for.
+func (p *Pipe) Ready(s *session.Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dest == s {
+		p.pump()
+		p.release()
+	}
+}
+
+// pump sends what the destination has room for, oldest first.
+func (p *Pipe) pump() {
+	if p.dest == nil {
+		return
+	}
+	var now time.Time
+	for ; p.next < p.queue.len(); p.next++ {
+		m := p.queue.at(p.next)
+		if m.done || m.inflight {
+			continue
 		}
-		if err := s.Publish(&m.Message, func() { p.acknowledged(m) }); err != nil {
-			return // s has ended; Down follows
+		if now.IsZero() {
+			now = time.Now()
+		}
+		switch p.dest.Publish(&m.Outgoing, now) {
+		case session.Full, session.Ended:
+			return
+		case session.Sent:
+			m.inflight = true
+			p.inflight++
+			p.sent(m)
+		case session.Written:
+			p.sent(m)
+			m.done = true
+			p.meter.Forwarded(len(m.Payload), now.Sub(m.At))
+		case session.TooLarge:
+			p.drop(m, DropTooLarge)
+		case session.Expired:
+			p.drop(m, DropExpired)
 		}
 	}
 }
 
-// take waits for the next message to send to s. It returns nil when s is no
-// longer the destination.
-func (p *Pipe) take(s *session.Session) *outgoing {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for {
-		if p.dest != s {
-			return nil
-		}
-		for p.next < p.queue.len() && p.queue.at(p.next).done {
-			p.next++
-		}
-		if p.next < p.queue.len() && (p.queue.at(p.next).QoS == 0 || p.inflight < p.window) {
-			break
-		}
-		p.changed.Wait()
+// sent notes that m was sent.
+func (p *Pipe) sent(m *outgoing) {
+	if m.sent {
+		p.meter.Resent(1)
 	}
-	m := p.queue.at(p.next)
-	p.next++
-	if m.sentTo != nil {
-		p.meter.Resent()
-	}
-	m.sentTo = s
+	m.sent = true
 	if m.QoS == 0 {
 		p.qos0 -= m.size()
-	} else {
-		p.inflight++
-		p.meter.Held(p.queue.len(), p.inflight)
 	}
-	return m
 }
 
-// acknowledged notes that the destination has taken m over.
-func (p *Pipe) acknowledged(m *outgoing) {
+func (p *Pipe) drop(m *outgoing, cause string) {
+	m.done = true
+	if m.QoS == 0 {
+		p.qos0 -= m.size()
+	}
+	p.meter.Dropped(cause)
+}
+
+// Acknowledged notes that the destination has taken a message over, or refuses it.
+func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused *session.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m.done {
+	m, ok := acked.Owner.(*outgoing)
+	if !ok || m.done || p.last != s.State() {
 		return
 	}
 	m.done = true
-	if m.QoS > 0 && m.sentTo == p.dest {
+	if m.inflight {
+		m.inflight = false
 		p.inflight--
 	}
-	p.meter.Forwarded(len(m.Payload), time.Since(m.received))
+	if refused != nil {
+		p.meter.Dropped(DropRefused)
+		p.meter.Refused(m.Topic, refused)
+	} else {
+		p.meter.Forwarded(len(m.Payload), time.Since(m.At))
+	}
 	p.release()
-	p.changed.Broadcast()
+	p.pump()
+	p.release()
 }
 
 // release drops from the front of the queue what is done, and acknowledges it to
@@ -301,7 +343,7 @@ func (p *Pipe) release() {
 		}
 		m.origin.queued--
 		if m.origin.queued == 0 {
-			p.source.acknowledge(m.origin)
+			m.origin.in.Ack()
 		}
 	}
 	p.meter.Held(p.queue.len(), p.inflight)

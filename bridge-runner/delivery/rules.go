@@ -4,6 +4,8 @@
 package delivery
 
 import (
+	"slices"
+
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
@@ -28,6 +30,41 @@ func Subscriptions(rules []config.Rule) []session.Subscription {
 		out = append(out, session.Subscription{Filter: rules[i].Filter.String(), QoS: qos})
 	}
 	return out
+}
+
+// IdentifiedSubscriptions returns what to subscribe to for the rules where the server
+// says by subscription identifiers which filters a message matched (MQTT 5 section
+// 3.3.4): all filters. A message that matches several may come once or once for each,
+// and goes over once per rule either way.
+func IdentifiedSubscriptions(rules []config.Rule) []session.Subscription {
+	var out []session.Subscription
+	for i, id := range identifiers(rules) {
+		if first := int(id) - 1; first != i {
+			at := slices.IndexFunc(out, func(s session.Subscription) bool { return s.ID == id })
+			out[at].QoS = max(out[at].QoS, rules[i].QoS)
+			continue
+		}
+		out = append(out, session.Subscription{Filter: rules[i].Filter.String(), QoS: rules[i].QoS, ID: id})
+	}
+	return out
+}
+
+// identifiers returns the rules' subscription identifiers: equal filters have the same
+// one, since the later of two equal subscriptions takes the earlier's place
+// ([MQTT-3.8.4-3]).
+func identifiers(rules []config.Rule) []uint32 {
+	out := make([]uint32, len(rules))
+	for i := range rules {
+		first := slices.IndexFunc(rules, func(r config.Rule) bool { return r.Filter.String() == rules[i].Filter.String() })
+		out[i] = uint32(first + 1) //nolint:gosec // at most 64
+	}
+	return out
+}
+
+// asked reports whether the server sent the message for the subscription with this
+// identifier, or does not say.
+func asked(in *session.Inbound, id uint32) bool {
+	return len(in.Subscriptions) == 0 || slices.Contains(in.Subscriptions, id)
 }
 
 // coveredByAnother reports whether another rule's filter covers that of rule i. Of

@@ -33,12 +33,9 @@ type Server struct {
 
 // Handler uses the sessions of a side.
 type Handler interface {
-	// Opened is called before all else with a new session, and the place of its
-	// server. It may end without being up.
-	Opened(s *session.Session, server int)
-	// Receive is called with every message, in order, also before Up and after
-	// Down. It must not block.
-	Receive(s *session.Session, in *session.Inbound)
+	// Use is called first with a new session, and returns what handles its messages
+	// from then on, also before Up. It may end without being up.
+	Use(s *session.Session) session.Handler
 	// Up is called when a session is ready: connected and subscribed.
 	Up(s *session.Session)
 	// Down is called when a session that was up has ended.
@@ -60,8 +57,9 @@ type Observer interface {
 type Link struct {
 	// Servers are in order of preference.
 	Servers []Server
-	// Subscriptions are made on every server.
-	Subscriptions []session.Subscription
+	// Subscriptions returns those to make on a server. identified says whether it has
+	// subscription identifiers.
+	Subscriptions func(identified bool) []session.Subscription
 	// ConnectTimeout bounds an attempt.
 	ConnectTimeout time.Duration
 	// RetryInitial and RetryMax are as in [failover.Config].
@@ -73,21 +71,19 @@ type Link struct {
 	// Log gets a line per transition.
 	Log *slog.Logger
 
-	// subscribed is the server on which the subscriptions were made last, where
-	// nothing else was tried since. A session that it resumes then has them; made
-	// again, they would bring its retained messages again ([MQTT-3.8.4-3]).
-	subscribed int
+	// states are what is known of the session with each server.
+	states []*session.State
 	// failing holds the latest failure of each server, to log changes only.
 	failing map[int]string
 }
 
-// nowhere is the place of no server.
-const nowhere = -1
-
 // Run connects until the context ends. It then closes the session with a
 // DISCONNECT and returns.
 func (l *Link) Run(ctx context.Context) {
-	l.subscribed, l.failing = nowhere, map[int]string{}
+	l.failing = map[int]string{}
+	for range l.Servers {
+		l.states = append(l.states, session.NewState())
+	}
 	machine := failover.New(failover.Config{
 		Servers:      len(l.Servers),
 		RetryInitial: l.RetryInitial,
@@ -110,7 +106,6 @@ func (l *Link) use(ctx context.Context, machine *failover.Machine, server int) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.subscribed = nowhere
 		machine.Failed(server, time.Now())
 		l.failed(ctx, server, err)
 		return
@@ -142,21 +137,19 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.ConnectTimeout)
 	defer cancel()
+	cfg.State = l.states[server]
 	s, err := session.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	l.Handler.Opened(s, server)
-	s.Receive(func(in *session.Inbound) { l.Handler.Receive(s, in) })
-	if s.Resumed() && l.subscribed == server {
+	s.Start(l.Handler.Use(s))
+	if s.Resumed() && s.State().Subscribed() {
 		return s, nil
 	}
-	l.subscribed = nowhere
-	if err := s.Subscribe(ctx, l.Subscriptions); err != nil {
+	if err := s.Subscribe(ctx, l.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
 		s.Close()
 		return nil, err
 	}
-	l.subscribed = server
 	return s, nil
 }
 

@@ -4,13 +4,16 @@
 package report
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/time/rate"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
 const namespace = "mqttbridge"
@@ -112,10 +115,12 @@ type meter struct {
 	dropped                               *prometheus.CounterVec
 	held, inflight                        prometheus.Gauge
 	latency                               prometheus.Observer
+	log                                   *slog.Logger
+	refusals                              *rate.Limiter
 }
 
 // Meter returns the meter of a direction.
-func (m *Metrics) Meter(direction string) delivery.Meter {
+func (m *Metrics) Meter(direction string, log *slog.Logger) delivery.Meter {
 	label := prometheus.Labels{"direction": direction}
 	return &meter{
 		forwarded:   m.forwarded.With(label),
@@ -126,8 +131,13 @@ func (m *Metrics) Meter(direction string) delivery.Meter {
 		held:        m.held.With(label),
 		inflight:    m.inflight.With(label),
 		latency:     m.latency.With(label),
+		log:         log.With("direction", direction),
+		refusals:    rate.NewLimiter(rate.Every(refusalLogged), 1),
 	}
 }
+
+// refusalLogged is how often a refused message is logged. The counter has them all.
+const refusalLogged = 10 * time.Second
 
 func (m *meter) Forwarded(bytes int, latency time.Duration) {
 	m.forwarded.Inc()
@@ -137,7 +147,13 @@ func (m *meter) Forwarded(bytes int, latency time.Duration) {
 
 func (m *meter) Dropped(cause string) { m.dropped.WithLabelValues(cause).Inc() }
 
-func (m *meter) Resent() { m.resent.Inc() }
+func (m *meter) Refused(topic string, err *session.Error) {
+	if m.refusals.Allow() {
+		m.log.Warn("a message was refused and dropped", "topic", topic, "reason", err.Reason, "message", err.Message)
+	}
+}
+
+func (m *meter) Resent(messages int) { m.resent.Add(float64(messages)) }
 
 func (m *meter) Redelivered() { m.redelivered.Inc() }
 

@@ -5,150 +5,163 @@ package session
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"slices"
-	"strings"
 	"syscall"
 
-	"github.com/eclipse/paho.mqtt.golang/packets"
-
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 // Error is why a session could not be opened or has ended. Its text is the same
 // each time that the same thing happens (it holds no local port, no time), so that
 // it can stand in a status that is written on changes only.
-type Error struct {
-	// Reason is one of the reasons of servers in package v1alpha1.
-	Reason string
-	// Message says what happened and what to do about it.
-	Message string
-	// Err is the cause, if there is one.
-	Err error
+type Error = transport.Error
+
+func newError(reason, message string, cause error) *Error {
+	return &Error{Reason: reason, Message: message, Err: cause}
 }
 
-func (e *Error) Error() string { return e.Message }
+// Reason codes of MQTT 5 (section 2.4) that are used in more than one place.
+const (
+	codeRefused           = 0x80 // this and above
+	codeProtocolError     = 0x82
+	codeBadAuthentication = 0x8C
+	codeKeepAlive         = 0x8D
+	codeIDNotFound        = 0x92
+	codeReceiveMaximum    = 0x93
+	codeTopicAlias        = 0x94
+	codeQuotaExceeded     = 0x97
+)
 
-func (e *Error) Unwrap() error { return e.Err }
+// refusedVersion is the return code of MQTT 3.1.1 for a version that a server does not
+// speak (section 3.2.2.3).
+const refusedVersion = 1
 
-// dialError explains why no connection could be made.
-func dialError(ctx context.Context, err error) *Error {
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &dns) && (dns.IsNotFound || ctx.Err() == nil):
-		why := "the name server did not answer" // its own words hold ports that change
-		if dns.IsNotFound {
-			why = "no such host"
-		}
-		return &Error{v1alpha1.ReasonNameNotResolved, fmt.Sprintf("the name %q could not be resolved (%s); check the URL's host and the cluster's DNS", dns.Name, why), err}
-	case timedOut(ctx, err):
-		return &Error{v1alpha1.ReasonConnectTimeout, "no connection within connectTimeoutSeconds; check that the host is up and that no firewall or network policy drops the packets", err}
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return &Error{v1alpha1.ReasonConnectionRefused, "connection refused: nothing listens there; check the URL's port and that the server runs", err}
-	case errors.Is(err, syscall.ECONNRESET):
-		return &Error{v1alpha1.ReasonConnectionClosed, "the connection was reset while it was made", err}
+// quoted is a server's Reason String as a part of a message.
+func quoted(reason string) string {
+	if reason == "" {
+		return ""
 	}
-	return &Error{v1alpha1.ReasonHostUnreachable, "the host cannot be reached: " + cause(err) + "; check routes and network policies", err}
+	return fmt.Sprintf(", %q", reason)
 }
 
-// tlsError explains why the TLS handshake failed.
-func tlsError(ctx context.Context, err error) *Error {
-	var (
-		unknown  x509.UnknownAuthorityError
-		hostname x509.HostnameError
-		invalid  x509.CertificateInvalidError
-		header   tls.RecordHeaderError
-	)
-	text := cause(err)
-	switch {
-	case errors.As(err, &unknown):
-		text = "the server's certificate is signed by an unknown authority; name the authority's certificate in tls.caRef"
-	case errors.As(err, &hostname):
-		text = fmt.Sprintf("the server's certificate is not valid for the name %q; it bears %s; set tls.serverName to a name that it bears", hostname.Host, names(hostname.Certificate))
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		text = "the server's certificate has expired or is not yet valid; renew it, or check the clocks"
-	case errors.As(err, &header):
-		text = "the server does not speak TLS there; check the URL's scheme and port"
-	case refusedByAlert(err):
-		text = fmt.Sprintf("the server refused the handshake (%s); check the client certificate in tls.certSecretRef", cause(err))
-	case timedOut(ctx, err):
-		return &Error{v1alpha1.ReasonConnectTimeout, "the server did not complete the TLS handshake within connectTimeoutSeconds", err}
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):
-		text = "the server closed the connection during the handshake; check that it expects TLS there"
-	}
-	return &Error{v1alpha1.ReasonTLSFailed, "TLS: " + text, err}
-}
-
-// connectError explains why CONNECT failed: by CONNACK's return code (MQTT 3.1.1
-// section 3.2.2.3) or without one.
-func (s *Session) connectError(ctx context.Context, code byte, err error) *Error {
+// refusal explains a CONNACK with a code other than 0: a return code of MQTT 3.1.1
+// (section 3.2.2.3) or a reason code of MQTT 5 (section 3.2.2.2).
+func (s *Session) refusal(ack packet.Connack) *Error {
 	login := "no credentials are set; name a Secret in credentials.secretRef"
 	if s.cfg.Username != "" {
 		login = "check the user name and password in " + s.cfg.LoginFrom
 	}
-	var protocol protocolError
+	code := fmt.Sprintf("(CONNACK %d%s)", ack.Code, quoted(ack.Reason))
+	if s.version == packet.V5 && ack.Code >= codeRefused {
+		code = fmt.Sprintf("(CONNACK 0x%02x%s)", ack.Code, quoted(ack.Reason))
+	}
+	elsewhere := ""
+	if ack.ServerReference != "" {
+		elsewhere = fmt.Sprintf("; it says to use %q", ack.ServerReference)
+	}
+	refused := func(reason, text string, args ...any) *Error {
+		return &Error{Reason: reason, Message: fmt.Sprintf(text, args...)}
+	}
+	switch ack.Code {
+	case 4, 0x86:
+		return refused(v1alpha1.ReasonAuthenticationFailed, "the server refuses the user name or password %s; %s", code, login)
+	case 5, 0x87, 0x8A:
+		return refused(v1alpha1.ReasonAuthenticationFailed, "the server does not authorise the client %s; %s, and look at the server's rules for this client identifier", code, login)
+	case codeBadAuthentication:
+		return refused(v1alpha1.ReasonAuthenticationFailed, "the server asks for another way of authentication %s; the bridge has user name and password, and TLS client certificates", code)
+	case 2, 0x85:
+		return refused(v1alpha1.ReasonClientIDRejected, "the server rejects the client identifier %s; set clientID to one that it accepts", code)
+	case refusedVersion, 0x84:
+		return refused(v1alpha1.ReasonProtocolVersionRefused, "the server does not speak MQTT %s %s; set protocolVersion to one that it speaks", s.versionName(), code)
+	case 3, 0x88, 0x89, 0x9F:
+		return refused(v1alpha1.ReasonServerUnavailable, "the server says that it is unavailable %s%s", code, elsewhere)
+	case 0x9C, 0x9D:
+		return refused(v1alpha1.ReasonServerUnavailable, "the server says to use another one %s%s", code, elsewhere)
+	case codeQuotaExceeded:
+		return refused(v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded %s; raise it, or use fewer clients", code)
+	}
+	return refused(v1alpha1.ReasonConnectRefused, "the server refuses the connection %s%s; look at its log", code, elsewhere)
+}
+
+func (s *Session) versionName() v1alpha1.ProtocolVersion {
+	if s.version == packet.V5 {
+		return v1alpha1.ProtocolVersion5
+	}
+	return v1alpha1.ProtocolVersion311
+}
+
+// notMQTTError is for an answer to CONNECT that is no CONNACK.
+func notMQTTError(answer []byte) *Error {
+	const some = 16
+	return &Error{Reason: v1alpha1.ReasonProtocolError, Message: fmt.Sprintf("the server's answer begins with %q and is not MQTT; check the URL's scheme and port", answer[:min(len(answer), some)])}
+}
+
+// connectError explains why there was no CONNACK.
+func (s *Session) connectError(ctx context.Context, err error) *Error {
+	var (
+		told      *Error
+		malformed *packet.MalformedError
+	)
 	switch {
-	case code == packets.ErrRefusedBadUsernameOrPassword:
-		return &Error{v1alpha1.ReasonAuthenticationFailed, "the server refuses the user name or password (CONNACK 4); " + login, err}
-	case code == packets.ErrRefusedNotAuthorised:
-		return &Error{v1alpha1.ReasonAuthenticationFailed, "the server does not authorise the client (CONNACK 5); " + login + ", and look at the server's rules for this client identifier", err}
-	case code == packets.ErrRefusedIDRejected:
-		return &Error{v1alpha1.ReasonClientIDRejected, "the server rejects the client identifier (CONNACK 2); set clientID to one that it accepts", err}
-	case code == packets.ErrRefusedBadProtocolVersion:
-		return &Error{v1alpha1.ReasonProtocolVersionRefused, "the server does not speak MQTT 3.1.1 (CONNACK 1)", err}
-	case code == packets.ErrRefusedServerUnavailable:
-		return &Error{v1alpha1.ReasonServerUnavailable, "the server says that it is unavailable (CONNACK 3)", err}
-	case errors.As(err, &protocol):
-		return &Error{v1alpha1.ReasonProtocolError, protocol.Error() + "; check the URL's scheme and port", err}
-	case refusedByAlert(err):
+	case errors.As(err, &told):
+		return told
+	case errors.As(err, &malformed):
+		return newError(v1alpha1.ReasonProtocolError, malformed.Error()+"; check the URL's scheme and port, and protocolVersion", err)
+	case transport.Alert(err) != nil:
 		// With TLS 1.3 the server judges the client's certificate after the
 		// client's handshake is over.
-		return tlsError(ctx, err)
+		return transport.Alert(err)
 	case timedOut(ctx, err):
-		return &Error{v1alpha1.ReasonConnectTimeout, "the server accepted the connection and did not answer within connectTimeoutSeconds", err}
+		return newError(v1alpha1.ReasonConnectTimeout, "the server accepted the connection and did not answer within connectTimeoutSeconds", err)
 	case closed(err):
-		return &Error{v1alpha1.ReasonConnectionClosed, "the server closed the connection instead of answering CONNECT; check the URL's scheme and port, and the server's log", err}
+		return newError(v1alpha1.ReasonConnectionClosed, "the server closed the connection instead of answering CONNECT; check the URL's scheme and port, and the server's log", err)
 	}
-	return &Error{v1alpha1.ReasonProtocolError, "the server's answer to CONNECT is not one of MQTT 3.1.1: " + cause(err), err}
+	return newError(v1alpha1.ReasonConnectionClosed, "the connection failed before the server had answered CONNECT: "+cause(err), err)
 }
 
-// lostError explains why an open session ended.
+// lostError explains why the connection of an open session ended.
 func lostError(err error) *Error {
-	var protocol protocolError
+	var told *Error
 	switch {
-	case errors.As(err, &protocol):
-		return &Error{v1alpha1.ReasonProtocolError, protocol.Error(), err}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &Error{v1alpha1.ReasonAckTimeout, "the server has taken no data for ackTimeoutSeconds", err}
+	case errors.As(err, &told):
+		return told
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
+		return newError(v1alpha1.ReasonAckTimeout, "the server has taken no data for ackTimeoutSeconds", err)
 	case closed(err):
-		return &Error{v1alpha1.ReasonConnectionClosed, "the server or the network closed the connection", err}
+		return newError(v1alpha1.ReasonConnectionClosed, "the server or the network closed the connection", err)
 	}
-	return &Error{v1alpha1.ReasonConnectionClosed, "the connection failed: " + cause(err), err}
+	return newError(v1alpha1.ReasonConnectionClosed, "the connection failed: "+cause(err), err)
 }
 
-// refusedByAlert reports whether the server ended a TLS connection by an alert.
-// Package crypto/tls has no exported type for it.
-func refusedByAlert(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "remote error"
-}
-
-// names lists what a certificate is valid for.
-func names(cert *x509.Certificate) string {
-	all := slices.Clone(cert.DNSNames)
-	for _, ip := range cert.IPAddresses {
-		all = append(all, ip.String())
+// disconnectError explains a server's DISCONNECT (MQTT 5 section 3.14.2.1).
+func disconnectError(d packet.Disconnect) *Error {
+	code := fmt.Sprintf("(DISCONNECT 0x%02x%s)", d.Code, quoted(d.Reason))
+	elsewhere := ""
+	if d.ServerReference != "" {
+		elsewhere = fmt.Sprintf("; it says to use %q", d.ServerReference)
 	}
-	if len(all) == 0 {
-		return "no names"
+	reason, text := v1alpha1.ReasonDisconnected, "the server ended the session"
+	switch d.Code {
+	case 0x87:
+		reason, text = v1alpha1.ReasonAuthenticationFailed, "the server does not authorise the client any more"
+	case 0x89, 0x8B, 0x9F:
+		reason, text = v1alpha1.ReasonServerUnavailable, "the server is shutting down, or too busy"
+	case 0x8E:
+		reason, text = v1alpha1.ReasonSessionTakenOver, "another client has connected with the same client identifier; give each bridge a clientID of its own"
+	case 0x98:
+		text = "the server's administrator ended the session"
+	case 0x9C, 0x9D:
+		reason, text = v1alpha1.ReasonServerUnavailable, "the server says to use another one"
+	case codeQuotaExceeded:
+		reason, text = v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded"
 	}
-	return strings.Join(all, ", ")
+	return &Error{Reason: reason, Message: text + " " + code + elsewhere}
 }
 
 func closed(err error) bool {

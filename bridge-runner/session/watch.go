@@ -4,54 +4,103 @@
 package session
 
 import (
+	"fmt"
 	"time"
 
-	"github.com/eclipse/paho.mqtt.golang/packets"
-
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// watch finds a silent server. When nothing has come for the keep alive it asks by
-// a PINGREQ (section 3.12), and when nothing comes for the ping timeout after that
-// it ends the session: so a silent server is found within the sum of the two. The
-// client's own pings keep the server from ending the session; their timeout is
-// not used, since it counts whole packets, and a large one may take longer.
+// watch finds a silent server, and keeps the session alive.
+//
+// When nothing has come, or nothing was sent ([MQTT-3.1.2-23]), for the keep alive it
+// sends a PINGREQ (section 3.12), and when nothing comes for the ping timeout after
+// that it ends the session: so a silent server is found within the sum of the two.
+// Any bytes are an answer, since a large packet may take longer than a ping.
+//
+// While messages are in flight it ends the session, too, where none of them is
+// acknowledged for the acknowledgement timeout, or one was passed over for that long
+// ([MQTT-4.6.0-2]). The server may be slow with many messages, and the link with
+// large ones, but not silent.
 func (s *Session) watch() {
-	timer := time.NewTimer(s.cfg.KeepAlive)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var asked time.Time
+	var asked time.Time // when the PINGREQ without an answer was sent
 	for {
 		select {
 		case <-timer.C:
-		case <-s.done:
+		case <-s.gone:
 			return
 		}
-		now, heard := time.Now(), s.conn.heard()
-		switch quiet := now.Sub(heard); {
-		case quiet < s.cfg.KeepAlive:
-			timer.Reset(s.cfg.KeepAlive - quiet)
-		case !asked.After(heard):
-			// An error is the connection's, and ends the session by itself.
-			_, _ = s.conn.Write([]byte{packets.Pingreq << 4, 0})
-			asked = now
-			timer.Reset(s.cfg.PingTimeout)
-		default:
-			left := s.cfg.PingTimeout - now.Sub(latest(asked, s.conn.strained()))
-			if left <= 0 {
-				s.end(&Error{v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil})
-				return
-			}
-			timer.Reset(left)
+		now, heard := time.Now(), s.conn.socket.heard()
+		if !asked.IsZero() && heard.After(asked) {
+			asked = time.Time{}
 		}
+		next, err := s.checkAcks(now)
+		switch {
+		case err != nil:
+		case asked.IsZero():
+			left := s.keepAlive - now.Sub(earliest(heard, s.lastSent()))
+			if left <= 0 {
+				s.write(packet.AppendPing)
+				s.Flush()
+				asked, left = now, s.cfg.PingTimeout
+			}
+			next = min(next, left)
+		default:
+			left := s.cfg.PingTimeout - now.Sub(latest(asked, s.conn.socket.lastStrained()))
+			if left <= 0 {
+				err = newError(v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil)
+			}
+			next = min(next, left)
+		}
+		if err != nil {
+			s.refuse(codeKeepAlive, err)
+			return
+		}
+		timer.Reset(next)
 	}
 }
 
-func latest(times ...time.Time) time.Time {
-	var out time.Time
-	for _, t := range times {
-		if t.After(out) {
-			out = t
-		}
+// checkAcks returns how long it takes at least until an acknowledgement is overdue,
+// or the error that one is.
+func (s *Session) checkAcks(now time.Time) (time.Duration, *Error) {
+	strained := s.conn.socket.lastStrained()
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if s.state.out.count == 0 {
+		return s.cfg.AckTimeout, nil
 	}
-	return out
+	left := s.cfg.AckTimeout - now.Sub(latest(s.progressed, strained))
+	if left <= 0 {
+		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil)
+	}
+	if s.overtaken.IsZero() {
+		return left, nil
+	}
+	passed := s.cfg.AckTimeout - now.Sub(latest(s.overtaken, strained))
+	if passed <= 0 {
+		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout), nil)
+	}
+	return min(left, passed), nil
+}
+
+func (s *Session) lastSent() time.Time {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.sent
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

@@ -1,0 +1,192 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+)
+
+// Config says how to open a session.
+type Config struct {
+	// Transport says where the server is and how it is reached.
+	Transport transport.Config
+	// Version is that of MQTT.
+	Version packet.Version
+	// BridgeBit announces a bridge to 3.1.1 servers that know of it, see
+	// [packet.Connect]. Where a server refuses it, Open tries without.
+	BridgeBit bool
+	// ClientID is the client identifier (section 3.1.3.1).
+	ClientID string
+	// CleanStart ends a session that the server has kept (Clean Session in MQTT 3.1.1,
+	// section 3.1.2.4). It also ends the session with the connection.
+	CleanStart bool
+	// SessionExpiry is for how long the server keeps the session without a connection
+	// (MQTT 5 section 3.1.2.11.2), in seconds; 4294967295 is without end. It has no
+	// meaning with CleanStart, nor in MQTT 3.1.1.
+	SessionExpiry uint32
+	// Username and Password are sent where Username is not empty.
+	Username, Password string
+	// LoginFrom says in errors where Username and Password come from.
+	LoginFrom string
+	// Will is published by the server when the connection is lost (section 3.1.2.5).
+	Will *packet.Will
+	// KeepAlive is in whole seconds, from 1 to 65535 (section 3.1.2.10). A server may
+	// set another one (MQTT 5 section 3.2.2.3.14).
+	KeepAlive time.Duration
+	// PingTimeout is how long a PINGREQ may stay unanswered.
+	PingTimeout time.Duration
+	// AckTimeout is how long the server may acknowledge nothing.
+	AckTimeout time.Duration
+	// Window is the most QoS 1 and 2 messages in flight in each direction, from 1 to
+	// 65535: to the server, where its receive maximum is not lower, and from the server
+	// as the bridge's own receive maximum (MQTT 5 section 3.1.2.11.3).
+	Window int
+	// State is what is known of the session.
+	State *State
+}
+
+// Open connects: name lookup, dial, TLS, CONNECT and CONNACK, all before the
+// context's deadline. Nothing is read after the CONNACK until [Session.Start] is
+// called. Errors are of type *[Error].
+func Open(ctx context.Context, cfg Config) (*Session, error) {
+	if !cfg.BridgeBit || cfg.Version != packet.V311 {
+		return open(ctx, cfg, false)
+	}
+	bit, other := cfg.State.bridgeBit()
+	s, err := open(ctx, cfg, bit)
+	cfg.State.tried(bit, reason(err))
+	if other && cfg.State.bridgeBitInDoubt() {
+		s, err = open(ctx, cfg, !bit)
+		cfg.State.tried(!bit, reason(err))
+	}
+	return s, err
+}
+
+func reason(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return ""
+}
+
+func open(ctx context.Context, cfg Config, bridgeBit bool) (*Session, error) {
+	cfg.BridgeBit = bridgeBit
+	s := &Session{
+		cfg:     cfg,
+		state:   cfg.State,
+		version: cfg.Version,
+		acks:    make(chan packet.Suback, 1),
+		gone:    make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	if err := s.connect(ctx); err != nil {
+		return nil, err
+	}
+	s.started = time.Now()
+	s.now, s.sent = s.started, s.started
+	return s, nil
+}
+
+// connect connects and does CONNECT and CONNACK (sections 3.1 and 3.2).
+func (s *Session) connect(ctx context.Context) error {
+	s.conn = &wire{}
+	dial := s.cfg.Transport
+	dial.UserTimeout = s.cfg.AckTimeout
+	dial.Wrap = func(tcp *net.TCPConn) net.Conn {
+		s.conn.socket = newSocket(tcp, s.cfg.AckTimeout)
+		return s.conn.socket
+	}
+	conn, err := transport.Dial(ctx, dial)
+	if err != nil {
+		return err
+	}
+	s.conn.Conn = conn
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends the read below
+	ack, err := s.handshake()
+	if !stop() && err == nil { // the context ended meanwhile
+		err = ctx.Err()
+	}
+	if err == nil && ack.Code != 0 {
+		_ = conn.Close() // the code is what there is to tell
+		return s.refusal(ack)
+	}
+	if err == nil {
+		err = s.accept(ack)
+	}
+	if err != nil {
+		_ = conn.Close() // likewise
+		return s.connectError(ctx, err)
+	}
+	return nil
+}
+
+func (s *Session) handshake() (packet.Connack, error) {
+	c := packet.Connect{
+		Version:    s.version,
+		Bridge:     s.cfg.BridgeBit,
+		ClientID:   s.cfg.ClientID,
+		CleanStart: s.cfg.CleanStart,
+		KeepAlive:  uint16(s.cfg.KeepAlive / time.Second), //nolint:gosec // at most 65535
+		HasLogin:   s.cfg.Username != "",
+		Username:   s.cfg.Username,
+		Password:   s.cfg.Password,
+		Will:       s.cfg.Will,
+	}
+	if s.version == packet.V5 {
+		if !s.cfg.CleanStart {
+			c.SessionExpiry = s.cfg.SessionExpiry
+		}
+		c.ReceiveMaximum = uint16(min(s.cfg.Window, math.MaxUint16)) //nolint:gosec // just bounded
+	}
+	if _, err := s.conn.Write(packet.AppendConnect(nil, &c)); err != nil {
+		return packet.Connack{}, err
+	}
+	for {
+		f, ok, err := s.conn.next(s.version)
+		if first := s.conn.buf[s.conn.from:s.conn.to]; !ok && len(first) > 0 && first[0]>>4 != byte(packet.CONNACK) && first[0]>>4 != byte(packet.AUTH) {
+			return packet.Connack{}, notMQTTError(first)
+		}
+		switch {
+		case err != nil:
+			return packet.Connack{}, err
+		case !ok:
+			if err := s.conn.fill(); err != nil {
+				return packet.Connack{}, err
+			}
+		case f.Type == packet.AUTH:
+			return packet.Connack{}, protocolError(codeBadAuthentication, "an AUTH packet: it asks for enhanced authentication, which the bridge does not do")
+		case f.Type != packet.CONNACK:
+			return packet.Connack{}, notMQTTError(f.Body)
+		case s.version == packet.V5 && len(f.Body) == 2 && f.Body[1] == refusedVersion:
+			return packet.Connack{Code: refusedVersion}, nil // in the words of MQTT 3.1.1
+		default:
+			return packet.DecodeConnack(s.version, f.Body)
+		}
+	}
+}
+
+// accept takes over what the server announces.
+func (s *Session) accept(ack packet.Connack) error {
+	if ack.SessionPresent && s.cfg.CleanStart {
+		return protocolError(codeProtocolError, "a CONNACK with a session, though a new one was asked for") // [MQTT-3.2.2-2]
+	}
+	s.server, s.resumed = ack, ack.SessionPresent
+	s.keepAlive = s.cfg.KeepAlive
+	if ack.HasServerKeepAlive && ack.ServerKeepAlive > 0 { // [MQTT-3.1.2-21]
+		s.keepAlive = min(s.keepAlive, time.Duration(ack.ServerKeepAlive)*time.Second)
+	}
+	if ack.TopicAliasMaximum > 0 {
+		s.aliases = map[string]uint16{}
+	}
+	s.state.begin(s.resumed, min(s.cfg.Window, int(ack.ReceiveMaximum)))
+	return nil
+}

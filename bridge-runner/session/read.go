@@ -1,0 +1,132 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"errors"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+)
+
+// read handles what the server sends until the connection ends.
+func (s *Session) read() {
+	defer close(s.done)
+	for {
+		if err := s.handleAll(); err != nil {
+			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err))
+			return
+		}
+		s.handler.Idle()
+		s.Flush()
+		if err := s.conn.fill(); err != nil {
+			s.lost(err)
+			return
+		}
+		s.now = time.Now()
+	}
+}
+
+// lost ends the session because reading has ended.
+func (s *Session) lost(err error) {
+	s.state.mu.Lock()
+	closing := s.closing
+	s.state.mu.Unlock()
+	if closing {
+		s.once.Do(s.finish)
+		return
+	}
+	if failed := s.conn.socket.failure(); failed != nil {
+		err = failed // why the socket has closed the connection
+	}
+	s.end(lostError(err))
+}
+
+// handleAll handles the packets that have come whole.
+func (s *Session) handleAll() *packet.MalformedError {
+	for {
+		f, ok, err := s.conn.next(s.version)
+		if err == nil && ok {
+			err = s.handle(f)
+		}
+		var malformed *packet.MalformedError
+		switch {
+		case errors.As(err, &malformed):
+			return malformed
+		case !ok || s.over():
+			return nil
+		}
+	}
+}
+
+// over reports whether what comes is of no use any more.
+func (s *Session) over() bool {
+	select {
+	case <-s.gone:
+		return true
+	default:
+	}
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if s.closing {
+		s.conn.from = s.conn.to
+	}
+	return s.closing
+}
+
+func protocolError(code byte, text string) error {
+	return &packet.MalformedError{Code: code, Text: text}
+}
+
+// handle handles one packet.
+func (s *Session) handle(f packet.Frame) error {
+	switch f.Type {
+	case packet.PUBLISH:
+		p, err := packet.DecodePublish(s.version, f.Flags, string(f.Body))
+		if err != nil {
+			return err
+		}
+		return s.received(&p)
+	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
+		a, err := packet.DecodeAck(s.version, f)
+		if err != nil {
+			return err
+		}
+		s.acknowledgement(a)
+		return nil
+	case packet.SUBACK:
+		a, err := packet.DecodeSuback(s.version, f)
+		if err != nil {
+			return err
+		}
+		return s.suback(a)
+	case packet.PINGRESP:
+		return nil // it has been heard
+	case packet.DISCONNECT:
+		d, err := packet.DecodeDisconnect(f.Body)
+		if err != nil {
+			return err
+		}
+		s.end(disconnectError(d))
+		return nil
+	case packet.AUTH:
+		return protocolError(codeProtocolError, "an AUTH packet; the bridge does no enhanced authentication")
+	case packet.CONNACK:
+		return protocolError(codeProtocolError, "a second CONNACK")
+	case packet.UNSUBACK, packet.CONNECT, packet.SUBSCRIBE, packet.UNSUBSCRIBE, packet.PINGREQ:
+	}
+	return protocolError(codeProtocolError, "a packet that answers nothing")
+}
+
+func (s *Session) acknowledgement(a packet.Ack) {
+	switch a.Type {
+	case packet.PUBREL:
+		s.pubrel(a.ID)
+	case packet.PUBREC:
+		s.pubrec(a)
+	case packet.PUBACK, packet.PUBCOMP:
+		s.completed(a)
+	}
+}
