@@ -57,6 +57,10 @@ const (
 	ReasonReferenceMissing = "ReferenceMissing"
 	// ReasonTLSFailed: the TLS handshake failed.
 	ReasonTLSFailed = "TLSFailed"
+	// ReasonProxyFailed: the proxy cannot be reached, or refuses.
+	ReasonProxyFailed = "ProxyFailed"
+	// ReasonWebSocketRefused: the server does not upgrade to WebSocket.
+	ReasonWebSocketRefused = "WebSocketRefused"
 	// ReasonNameNotResolved: the host's name has no address.
 	ReasonNameNotResolved = "NameNotResolved"
 	// ReasonConnectionRefused: nothing listens there.
