@@ -1,0 +1,101 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package transport is one connection to one server: over TCP, TLS or WebSocket,
+// straight or through a proxy.
+//
+// It promises:
+//   - Every address of the server's name gets its turn within the context's
+//     deadline, whatever the others do (RFC 8305), and the name is resolved afresh
+//     each time. With a proxy, the proxy resolves it.
+//   - Whatever the transport is, it is a [net.Conn] that carries bytes.
+//   - Nothing that the server or the proxy sends makes it take more memory.
+//   - The text of an [Error] says what happened and what to do about it, and is the
+//     same each time that the same thing happens.
+//
+// It knows nothing of MQTT, and does not try again.
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/url"
+	"time"
+)
+
+// Config says how to connect.
+type Config struct {
+	// HostPort is the server's host and port.
+	HostPort string
+	// TLS is nil for a plain connection. Its ServerName must be set.
+	TLS *tls.Config
+	// WebSocket says whether to speak MQTT over WebSocket (MQTT 3.1.1 section 6).
+	WebSocket bool
+	// Path is the path and query of a WebSocket's URL.
+	Path string
+	// Proxy is nil for none, or socks5:// (RFC 1928) or http:// (CONNECT, RFC 9110
+	// section 9.3.6) with host and port, and user info where the proxy wants a login.
+	Proxy *url.URL
+	// Wrap is put around the TCP connection before TLS and WebSocket are spoken
+	// over it. It is nil or returns a connection that is closed with the one that
+	// Dial returns, or by Dial where that fails.
+	Wrap func(*net.TCPConn) net.Conn
+	// UserTimeout is how long what was sent may stay unacknowledged by TCP before
+	// the connection fails (TCP_USER_TIMEOUT, RFC 5482). 0 is the system's, some
+	// 15 minutes. It takes effect on Linux only.
+	UserTimeout time.Duration
+}
+
+// Dial connects before the context's deadline. Errors are of type *[Error]. An error
+// of the connection's Read or Write is final, except for a read that timed out
+// without WebSocket.
+func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
+	tcp, failed := dialServer(ctx, &cfg)
+	if failed != nil {
+		return nil, failed
+	}
+	var conn net.Conn = tcp
+	if cfg.Wrap != nil {
+		conn = cfg.Wrap(tcp)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = tcp.Close() }) // ends what waits for the server
+	upper, failed := speak(ctx, &cfg, conn)
+	if failed == nil && !stop() {
+		failed = tcpError(ctx, ctx.Err())
+	}
+	if failed != nil {
+		stop()
+		_ = conn.Close() // the error to tell is the one before
+		return nil, failed
+	}
+	return upper, nil
+}
+
+// dialServer returns a TCP connection whose other end is the server, by way of the
+// proxy if there is one.
+func dialServer(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
+	if cfg.Proxy != nil {
+		return dialProxy(ctx, cfg)
+	}
+	tcp, err := dialTCP(ctx, cfg.HostPort, cfg.UserTimeout)
+	if err != nil {
+		return nil, tcpError(ctx, err)
+	}
+	return tcp, nil
+}
+
+// speak puts TLS and WebSocket over the connection where they are wanted.
+func speak(ctx context.Context, cfg *Config, conn net.Conn) (net.Conn, *Error) {
+	if cfg.TLS != nil {
+		secure := tls.Client(conn, cfg.TLS)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, tlsError(ctx, err)
+		}
+		conn = secure
+	}
+	if cfg.WebSocket {
+		return upgrade(ctx, cfg, conn)
+	}
+	return conn, nil
+}
