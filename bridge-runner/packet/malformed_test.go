@@ -118,7 +118,7 @@ func TestPacketsWithWrongTextsAndIdentifiersAreRefused(t *testing.T) {
 		{"[MQTT-2.3.1-6], [MQTT-2.2.1-5]", "\x40\x02\x00\x00", 0x82, "a PUBACK with the packet identifier 0"},
 		{"[MQTT-2.3.1-6], [MQTT-2.2.1-5]", "\x50\x02\x00\x00", 0x82, "a PUBREC with the packet identifier 0"},
 		{"[MQTT-2.3.1-6], [MQTT-2.2.1-5]", "\x62\x02\x00\x00", 0x82, "a PUBREL with the packet identifier 0"},
-		{"[MQTT-2.3.1-6], [MQTT-2.2.1-5]", "\x70\x02\x00\x00", 0x82, "a PUBCOMP with the packet identifier 0"},
+		{"2.3.1, [MQTT-2.2.1-5]", "\x70\x02\x00\x00", 0x82, "a PUBCOMP with the packet identifier 0"},
 		{"[MQTT-2.3.1-7], [MQTT-2.2.1-6]", "\x90\x04\x00\x00\x00\x00", 0x82, "a SUBACK with the packet identifier 0"},
 	}
 	refuses(t, V311, both)

@@ -245,3 +245,30 @@ func TestDisconnectsOf5AreReadByPahoAndThoseOfPahoAreRead(t *testing.T) {
 		})), d)
 	})
 }
+
+// connackFromPaho fills in the defaults of section 3.2.2.3.
+func connackFromPaho(theirs *packets.Connack) Connack {
+	q := theirs.Properties
+	or := func(n *byte, otherwise byte) byte {
+		if n == nil {
+			return otherwise
+		}
+		return *n
+	}
+	c := Connack{
+		SessionPresent: theirs.SessionPresent, Code: theirs.ReasonCode,
+		SessionExpiry: orZero(q.SessionExpiryInterval), HasSessionExpiry: q.SessionExpiryInterval != nil,
+		ReceiveMaximum: 65535, MaximumQoS: or(q.MaximumQOS, 2), RetainAvailable: or(q.RetainAvailable, 1) == 1,
+		MaximumPacketSize: orZero(q.MaximumPacketSize), AssignedClientID: q.AssignedClientID,
+		TopicAliasMaximum: orZero(q.TopicAliasMaximum), Reason: q.ReasonString,
+		WildcardAvailable:        or(q.WildcardSubAvailable, 1) == 1,
+		SubscriptionIDsAvailable: or(q.SubIDAvailable, 1) == 1,
+		SharedAvailable:          or(q.SharedSubAvailable, 1) == 1,
+		ServerKeepAlive:          orZero(q.ServerKeepAlive), HasServerKeepAlive: q.ServerKeepAlive != nil,
+		ServerReference: q.ServerReference,
+	}
+	if q.ReceiveMaximum != nil {
+		c.ReceiveMaximum = *q.ReceiveMaximum
+	}
+	return c
+}
