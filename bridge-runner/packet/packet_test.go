@@ -6,6 +6,7 @@ package packet
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -78,10 +79,33 @@ func TestAPacketOverTheLimitIsRefusedWhenItsHeaderIsThere(t *testing.T) {
 }
 
 func TestNothingIsAllocatedForWhatALengthAnnounces(t *testing.T) {
+	const most = 2000 // for the error and its text
+	for _, wire := range []string{
+		"\x30\xff\xff\xff\x7f\x00\x01a",         // a packet of 256 MiB
+		"\x30\x03\xff\xffa",                     // a topic name of 64 KiB
+		"\x30\x07\x00\x01a\xff\xff\xff\x7f",     // properties of 256 MiB
+		"\x30\x07\x00\x01a\x03\x03\xff\xff",     // a Content Type of 64 KiB
+		"\x90\x08\x00\x01\x04\x1f\xff\xffa\x00", // a Reason String of 64 KiB
+	} {
+		const runs = 100
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			_, _ = decode(V5, wire)
+		}
+		runtime.ReadMemStats(&after)
+		if n := (after.TotalAlloc - before.TotalAlloc) / runs; n > most {
+			t.Errorf("%q: %d bytes", wire, n)
+		}
+	}
+}
+
+func TestMessagesAreDecodedAndEncodedWithoutAllocating(t *testing.T) {
 	payload := strings.Repeat("x", 128)
+	whole := []byte("\x30\x03\x00\x01a")
 	body311, body5 := "\x00\x01a\x00\x01"+payload, "\x00\x01a\x00\x01\x00"+payload
 	for name, f := range map[string]func(){
-		"Next":                              func() { _, _, _ = Next([]byte("\x30\xff\xff\xff\x7f\x00\x01a"), V5, 0) },
+		"Next":                              func() { _, _, _ = Next(whole, V311, 0) },
 		"DecodePublish of 128 bytes, 3.1.1": func() { _, _ = DecodePublish(V311, 2, body311) },
 		"DecodePublish of 128 bytes, 5":     func() { _, _ = DecodePublish(V5, 2, body5) },
 		"DecodePublish with an alias":       func() { _, _ = DecodePublish(V5, 2, "\x00\x01a\x00\x01\x03\x23\x00\x01") },
