@@ -194,6 +194,11 @@ func TestPropertiesThatSayWhatTheirAbsenceSaysAreAbsent(t *testing.T) {
 	wire := withProperties(PUBLISH, "\x01\x00", "\x03\x00\x00", "\x08\x00\x00", "\x09\x00\x00", "\x23\x00\x07", "\x0b\x01", "\x0b\x80\x01")
 	same(t, decoded[Publish](t, V5, []byte(wire)), Publish{Topic: "a", TopicAlias: 7, Subscriptions: []uint32{1, 128}})
 
-	wire = withProperties(PUBLISH, "\x02\x00\x00\x00\x00", "\x26\x00\x00\x00\x00")
-	same(t, decoded[Publish](t, V5, []byte(wire)).Properties, &Properties{Expires: true, User: []UserProperty{{}}})
+	// A message that has expired and a User Property without any text say something.
+	for property, want := range map[string]Properties{
+		"\x02\x00\x00\x00\x00": {Expires: true},
+		"\x26\x00\x00\x00\x00": {User: []UserProperty{{}}},
+	} {
+		same(t, decoded[Publish](t, V5, []byte(withProperties(PUBLISH, property))).Properties, &want)
+	}
 }
