@@ -33,14 +33,9 @@ const (
 	codeBadAuthentication = 0x8C
 	codeKeepAlive         = 0x8D
 	codeIDNotFound        = 0x92
-	codeReceiveMaximum    = 0x93
 	codeTopicAlias        = 0x94
 	codeQuotaExceeded     = 0x97
 )
-
-// refusedVersion is the return code of MQTT 3.1.1 for a version that a server does not
-// speak (section 3.2.2.3).
-const refusedVersion = 1
 
 // quoted is a server's Reason String as a part of a message.
 func quoted(reason string) string {
@@ -77,7 +72,7 @@ func (s *Session) refusal(ack packet.Connack) *Error {
 		return refused(v1alpha1.ReasonAuthenticationFailed, "the server asks for another way of authentication %s; the bridge has user name and password, and TLS client certificates", code)
 	case 2, 0x85:
 		return refused(v1alpha1.ReasonClientIDRejected, "the server rejects the client identifier %s; set clientID to one that it accepts", code)
-	case refusedVersion, 0x84:
+	case 1, 0x84:
 		return refused(v1alpha1.ReasonProtocolVersionRefused, "the server does not speak MQTT %s %s; set protocolVersion to one that it speaks", s.versionName(), code)
 	case 3, 0x88, 0x89, 0x9F:
 		return refused(v1alpha1.ReasonServerUnavailable, "the server says that it is unavailable %s%s", code, elsewhere)
@@ -111,6 +106,8 @@ func (s *Session) connectError(ctx context.Context, err error) *Error {
 	switch {
 	case errors.As(err, &told):
 		return told
+	case errors.As(err, &malformed) && malformed.Code == packet.CodeUnsupportedProtocolVersion:
+		return newError(v1alpha1.ReasonProtocolVersionRefused, fmt.Sprintf("the server does not seem to speak MQTT %s: %v; set protocolVersion to one that it speaks", s.versionName(), malformed), err)
 	case errors.As(err, &malformed):
 		return newError(v1alpha1.ReasonProtocolError, malformed.Error()+"; check the URL's scheme and port, and protocolVersion", err)
 	case transport.Alert(err) != nil:

@@ -26,11 +26,8 @@ func (s *Session) received(p *packet.Publish) error {
 		return protocolError(codeTopicAlias, "a topic alias, of which the bridge allows none") // [MQTT-3.1.2-27]
 	}
 	m := &Inbound{Publish: *p, At: s.now, state: s.state, session: s}
-	if p.QoS > 0 {
-		handled, err := s.hold(m)
-		if handled || err != nil {
-			return err
-		}
+	if p.QoS > 0 && s.hold(m) {
+		return nil
 	}
 	s.handler.Received(m)
 	return nil
@@ -46,7 +43,11 @@ func (s *Session) received(p *packet.Publish) error {
 // servers, of which another resumes a session of its own. So the content has to be
 // the same, too. Where it once is not, nothing that came by earlier connections is
 // taken for held: some messages are forwarded twice, and nothing is lost.
-func (s *Session) hold(m *Inbound) (handled bool, err error) {
+//
+// A server that exceeds the bridge's receive maximum is borne with: Mosquitto 2.0.11
+// does where its max_inflight_messages is higher, and would do so again after each
+// reconnect.
+func (s *Session) hold(m *Inbound) (handled bool) {
 	s.state.mu.Lock()
 	held := &s.state.in
 	if m.QoS == 2 {
@@ -55,33 +56,26 @@ func (s *Session) hold(m *Inbound) (handled bool, err error) {
 				s.acknowledge(packet.PUBREC, m.ID, 0)
 				s.state.mu.Unlock()
 				s.handler.Redelivered(m)
-				return true, nil
+				return true
 			}
 			held.forgetOthers()
 		}
 	}
 	if o := held.held[m.ID]; o != nil && m.Dup {
 		if o.session == s || sameContent(&o.Publish, &m.Publish) {
-			if o.session != s {
-				o.session = s
-				held.handed++
-			}
+			o.session = s
 			if o.acked { // delivered while there was no connection
 				s.acknowledgeInbound(o)
 			}
 			s.state.mu.Unlock()
 			s.handler.Redelivered(m)
-			return true, nil
+			return true
 		}
 		held.forgetOthers()
 	}
 	defer s.state.mu.Unlock()
 	held.held[m.ID] = m
-	held.handed++
-	if s.version == packet.V5 && held.handed > s.cfg.Window {
-		return true, protocolError(codeReceiveMaximum, "more messages at once than the receive maximum allows") // [MQTT-3.3.4-9]
-	}
-	return false, nil
+	return false
 }
 
 // Ack acknowledges the message to the server: PUBACK at QoS 1 (section 3.4), PUBREC
@@ -104,7 +98,6 @@ func (s *Session) acknowledgeInbound(m *Inbound) {
 	if s.state.in.held[m.ID] == m {
 		delete(s.state.in.held, m.ID)
 	}
-	s.state.in.handed--
 	if m.QoS == 1 {
 		s.acknowledge(packet.PUBACK, m.ID, 0)
 		return

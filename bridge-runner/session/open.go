@@ -164,10 +164,6 @@ func (s *Session) handshake() (packet.Connack, error) {
 			}
 		case f.Type == packet.AUTH:
 			return packet.Connack{}, protocolError(codeBadAuthentication, "an AUTH packet: it asks for enhanced authentication, which the bridge does not do")
-		case f.Type != packet.CONNACK:
-			return packet.Connack{}, notMQTTError(f.Body)
-		case s.version == packet.V5 && len(f.Body) == 2 && f.Body[1] == refusedVersion:
-			return packet.Connack{Code: refusedVersion}, nil // in the words of MQTT 3.1.1
 		default:
 			return packet.DecodeConnack(s.version, f.Body)
 		}

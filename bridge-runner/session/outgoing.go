@@ -103,14 +103,14 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 }
 
 func (s *Session) tooLarge(p packet.Publish) bool {
-	most := s.server.MaximumPacketSize
-	if most == 0 {
-		return false
+	most := packet.MaxSize
+	if s.server.MaximumPacketSize > 0 {
+		most = min(most, int(s.server.MaximumPacketSize))
 	}
 	if s.aliases != nil {
 		p.TopicAlias = 1 // it may get one
 	}
-	return packet.SizePublish(s.version, &p) > int(most)
+	return packet.SizePublish(s.version, &p) > most
 }
 
 // packet makes a PUBLISH of a message. It reports whether the message has expired.

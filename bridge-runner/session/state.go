@@ -234,8 +234,6 @@ type in struct {
 	// received are QoS 2 messages for which PUBREC was sent and PUBREL has not come,
 	// by packet identifier, as hashes of what they say.
 	received map[uint16]uint64
-	// handed is how many of held came by the connection at hand.
-	handed int
 }
 
 func (i *in) reset() {
@@ -245,7 +243,6 @@ func (i *in) reset() {
 // forgetConnection is called where a connection begins: what is held came by
 // another one.
 func (i *in) forgetConnection() {
-	i.handed = 0
 	for _, m := range i.held {
 		m.session = nil
 	}

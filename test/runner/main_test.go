@@ -10,6 +10,8 @@ package runner
 
 import (
 	"flag"
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -30,9 +32,17 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", testsAtOnce); err != nil {
 		panic(err)
 	}
-	m.Run()
+	code := 0
+	for _, version = range []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5} {
+		fmt.Printf("bridges speak MQTT %s\n", version)
+		code = max(code, m.Run())
+	}
 	mqtttest.RemoveRunnerBinary()
+	os.Exit(code)
 }
+
+// version is the version of MQTT that bridges speak. All tests run once with each.
+var version v1alpha1.ProtocolVersion
 
 const (
 	// soon is enough for what takes milliseconds, on a machine that is busy.
@@ -48,8 +58,8 @@ func manifest(name, local string, remotes ...string) *v1alpha1.MQTTBridge {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MQTTBridge"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "test"},
 		Spec: v1alpha1.MQTTBridgeSpec{
-			Local:    v1alpha1.Side{Primary: v1alpha1.Server{URL: local}},
-			Remote:   v1alpha1.Side{Primary: v1alpha1.Server{URL: remotes[0]}},
+			Local:    v1alpha1.Side{Primary: v1alpha1.Server{URL: local}, ProtocolVersion: &version},
+			Remote:   v1alpha1.Side{Primary: v1alpha1.Server{URL: remotes[0]}, ProtocolVersion: &version},
 			Forwards: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
 		},
 	}
