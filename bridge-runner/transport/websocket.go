@@ -170,7 +170,7 @@ func (c *webSocket) closeWith(code int) error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
 		_ = c.SetWriteDeadline(time.Now().Add(byeTimeout)) // ends a write that waits
-		_ = c.sayBye(code)                                      // a courtesy
+		_ = c.sayBye(code)                                 // a courtesy
 		close(c.closed)
 		err = c.Conn.Close()
 	})
