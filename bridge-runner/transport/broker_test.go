@@ -68,7 +68,9 @@ func TestMQTTWithABrokerOverEveryTransport(t *testing.T) {
 	ways := gateways(t, mqtttest.GatewayOptions{User: "plant", Password: "secret"})
 	ways["direct"] = nil
 	for _, o := range []mqtttest.BrokerOptions{
-		{Name: "plain"}, {Name: "TLS", TLS: pki.Server()}, {Name: "WebSocket", WebSocket: true},
+		{Name: "plain"},
+		{Name: "TLS", TLS: pki.Server()},
+		{Name: "WebSocket", WebSocket: true},
 		{Name: "secure-WebSocket", WebSocket: true, TLS: pki.Server()},
 	} {
 		broker := mqtttest.StartBroker(t, o)

@@ -324,7 +324,9 @@ func TestWhyAWebSocketEndsIsTold(t *testing.T) {
 }
 
 func TestWhyTheUpgradeFailsIsTold(t *testing.T) {
-	status := func(line string) func(net.Conn) { return httpReply("HTTP/1.1 " + line + "\r\nContent-Length: 0\r\n\r\n") }
+	status := func(line string) func(net.Conn) {
+		return httpReply("HTTP/1.1 " + line + "\r\nContent-Length: 0\r\n\r\n")
+	}
 	for _, c := range []struct {
 		name, path   string
 		serve        func(net.Conn)
