@@ -28,7 +28,7 @@ type Address struct {
 // The parts of URLs, as in the schema's rules.
 const (
 	hostPattern = `([A-Za-z0-9](?:[-A-Za-z0-9._]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])`
-	pathPattern = `(/(?:[!$&-;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?`
+	pathPattern = `(/(?:[-!$&'()*+,./0-9:;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?`
 )
 
 var (

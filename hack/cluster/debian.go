@@ -19,6 +19,7 @@ var packages = []string{
 	"mosquitto",
 	"mosquitto-clients",
 	"nftables",
+	"openssl",
 	"runc",
 	"tinyproxy",
 }
