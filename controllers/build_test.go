@@ -128,6 +128,8 @@ func TestEveryReferencedKeyIsMountedOnceAndOptional(t *testing.T) {
 		CARef:         &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "shared"},
 		CertSecretRef: &v1alpha1.LocalReference{Name: "cert"},
 	}}
+	b.Spec.Remote.Proxy = &v1alpha1.Proxy{URL: "socks5://p:1", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "proxy"}}}
+	b.Spec.Remote.Primary.Proxy = &v1alpha1.Proxy{URL: "http://p:2", Credentials: login}
 	if errs := validateReferences(b); len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -142,6 +144,7 @@ func TestEveryReferencedKeyIsMountedOnceAndOptional(t *testing.T) {
 	}
 	want := []string{
 		"tls.crt at cert/tls.crt", "tls.key at cert/tls.key",
+		"password at proxy/password", "username at proxy/username",
 		"ca.crt at shared/ca.crt", "password at shared/password", "username at shared/username",
 	}
 	if !slices.Equal(got, want) {

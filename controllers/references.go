@@ -31,9 +31,11 @@ func references(b *v1alpha1.MQTTBridge) []reference {
 	for _, side := range []*v1alpha1.Side{&b.Spec.Local, &b.Spec.Remote} {
 		refs = append(refs, credentialReferences(side.Credentials)...)
 		refs = append(refs, tlsReferences(side.TLS)...)
+		refs = append(refs, proxyReferences(side.Proxy)...)
 		for _, server := range side.Servers() {
 			refs = append(refs, credentialReferences(server.Credentials)...)
 			refs = append(refs, tlsReferences(server.TLS)...)
+			refs = append(refs, proxyReferences(server.Proxy)...)
 		}
 	}
 	slices.SortFunc(refs, func(a, b reference) int {
@@ -50,6 +52,13 @@ func credentialReferences(c *v1alpha1.Credentials) []reference {
 		{v1alpha1.CAKindSecret, c.SecretRef.Name, "username"},
 		{v1alpha1.CAKindSecret, c.SecretRef.Name, "password"},
 	}
+}
+
+func proxyReferences(p *v1alpha1.Proxy) []reference {
+	if p == nil {
+		return nil
+	}
+	return credentialReferences(p.Credentials)
 }
 
 func tlsReferences(t *v1alpha1.TLS) []reference {

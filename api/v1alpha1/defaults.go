@@ -29,7 +29,7 @@ const (
 
 // WithDefaults returns a copy of the bridge in which everything that the spec
 // leaves out has its default: no pointer of the spec's sides, rules and delivery
-// is nil but those of credentials and TLS. It changes nothing that is set, and
+// is nil but those of credentials, TLS and proxies. It changes nothing that is set, and
 // applying it twice is the same as once.
 func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	out := b.DeepCopy()
@@ -64,7 +64,7 @@ func (s *Side) Servers() []Server {
 // UsesTLS reports whether the server's URL asks for TLS.
 func (s *Server) UsesTLS() bool {
 	scheme, _, _ := strings.Cut(s.URL, "://")
-	return scheme == "mqtts" || scheme == "ssl" || scheme == "tls"
+	return scheme == "mqtts" || scheme == "ssl" || scheme == "tls" || scheme == "wss"
 }
 
 // Role is what a side's server is called by its place, counted from 0: Primary,

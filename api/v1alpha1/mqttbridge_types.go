@@ -101,7 +101,7 @@ type MQTTBridgeSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, !has(b.name) || !has(self.primary.name) || b.name != self.primary.name) && self.backups.all(b, !has(b.name) || self.backups.exists_one(o, has(o.name) && o.name == b.name)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same name; give each server a name of its own"
 // +kubebuilder:validation:XValidation:rule="!has(self.primary.name) || !self.primary.name.matches('^backup-[0-9]+$')",fieldPath=".primary.name",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || self.backups.all(b, !has(b.name) || (b.name != 'primary' && (!b.name.matches('^backup-[0-9]+$') || (b.name.matches('^backup-[1-9][0-9]?$') && int(b.name.find('[0-9]+')) <= size(self.backups) && has(self.backups[int(b.name.find('[0-9]+')) - 1].name) && self.backups[int(b.name.find('[0-9]+')) - 1].name == b.name))))",fieldPath=".backups",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.primary.url.matches('^(mqtts|ssl|tls)://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^(mqtts|ssl|tls)://')))",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but no server of this side has a TLS URL; write mqtts:// in the URLs or remove tls"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.primary.url.matches('^(mqtts|ssl|tls|wss)://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^(mqtts|ssl|tls|wss)://')))",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"
 type Side struct {
 	// primary is the preferred server.
 	// +required
@@ -159,6 +159,12 @@ type Side struct {
 	// +optional
 	TLS *TLS `json:"tls,omitempty"`
 
+	// proxy is the way to all servers of this side that have none of their own.
+	// Default: none. Where some servers are reached straight, name it at the
+	// others only.
+	// +optional
+	Proxy *Proxy `json:"proxy,omitempty"`
+
 	// failover sets when a server is taken for lost and how others are tried.
 	// +optional
 	Failover *Failover `json:"failover,omitempty"`
@@ -179,7 +185,7 @@ const (
 
 // Server is one MQTT server.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.url.matches('^(mqtts|ssl|tls)://')",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but the server's URL is not a TLS one; write mqtts:// in the URL or remove tls"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.url.matches('^(mqtts|ssl|tls|wss)://')",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but the server's URL is not a TLS one; write mqtts:// or wss:// in the URL or remove tls"
 type Server struct {
 	// name names the server in status, events and metrics. Default: primary,
 	// backup-1, backup-2 and so on by its place.
@@ -189,16 +195,21 @@ type Server struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",reason=FieldValueInvalid,message="a server's name consists of lower case letters, digits and '-', and starts and ends with a letter or digit"
 	Name string `json:"name,omitempty"`
 
-	// url is where the server listens: mqtt://host:1883 (tcp:// is the same), or
-	// mqtts://host:8883 (ssl:// and tls:// are the same) for TLS. The port may be
-	// left out: 1883, 8883.
+	// url is where the server listens:
+	// mqtt://host:1883 (tcp:// is the same),
+	// mqtts://host:8883 (ssl:// and tls:// are the same) for TLS,
+	// ws://host:80/path for WebSocket (MQTT 3.1.1 section 6), and
+	// wss://host:443/path for WebSocket over TLS.
+	// The port may be left out where it is the one shown. A path may have a query;
+	// the URL stands in status and events, so that secrets do not belong there.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(mqtt|mqtts|tcp|ssl|tls)://')",reason=FieldValueInvalid,message="a server's URL starts with mqtt:// or tcp:// (plain), or mqtts://, ssl:// or tls:// (TLS)"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(mqtt|mqtts|tcp|ssl|tls|ws|wss)://')",reason=FieldValueInvalid,message="a server's URL starts with mqtt:// or tcp:// (plain), mqtts://, ssl:// or tls:// (TLS), ws:// (WebSocket) or wss:// (WebSocket over TLS)"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a server's URL holds no user name or password; put them into a Secret and name it in credentials.secretRef"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\])(:[0-9]{1,5})?/?$') || !self.matches('^(mqtt|mqtts|tcp|ssl|tls)://') || self.contains('@')",reason=FieldValueInvalid,message="a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets"
-	// +kubebuilder:validation:XValidation:rule="!self.matches(':[0-9]{1,5}/?$') || self.matches('\\\\[[^\\\\]]*$') || (int(self.find(':[0-9]{1,5}/?$').find('[0-9]+')) >= 1 && int(self.find(':[0-9]{1,5}/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a server's URL is a number from 1 to 65535"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\])(:[0-9]{1,5})?(/([!$&-;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?$') || !self.matches('^wss?://') || self.contains('@')",reason=FieldValueInvalid,message="the URL of a WebSocket server is scheme://host:port/path?query, port, path and query as needed; an IPv6 address stands in brackets, and characters that URLs do not have are written as %20 and so on"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)') || self.contains('@') || (int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a server's URL is a number from 1 to 65535"
 	URL string `json:"url,omitempty"`
 
 	// credentials take the place of the side's.
@@ -208,6 +219,28 @@ type Server struct {
 	// tls takes the place of the side's, as a whole.
 	// +optional
 	TLS *TLS `json:"tls,omitempty"`
+
+	// proxy takes the place of the side's, as a whole.
+	// +optional
+	Proxy *Proxy `json:"proxy,omitempty"`
+}
+
+// Proxy is a proxy that connects to servers, and resolves their names.
+type Proxy struct {
+	// url of the proxy: socks5://host:port (RFC 1928), or http://host:port for one
+	// that knows CONNECT (RFC 9110 section 9.3.6). Servers of every scheme are
+	// reached through either.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL holds no user name or password; put them into a Secret and name it in proxy.credentials.secretRef"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}/?$') || self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL is socks5://host:port or http://host:port; an IPv6 address stands in brackets"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}/?$') || (int(self.find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a proxy's URL is a number from 1 to 65535"
+	URL string `json:"url,omitempty"`
+
+	// credentials are the user name and password that the proxy asks for.
+	// +optional
+	Credentials *Credentials `json:"credentials,omitempty"`
 }
 
 // Credentials name a user name and password.
@@ -237,7 +270,8 @@ type TLS struct {
 	CARef *CAReference `json:"caRef,omitempty"`
 
 	// certSecretRef names a Secret with the keys tls.crt and tls.key (type
-	// kubernetes.io/tls), the client's certificate and key in PEM.
+	// kubernetes.io/tls), the client's certificate and unencrypted key in PEM
+	// (PKCS #1, PKCS #8 or SEC 1).
 	// +optional
 	CertSecretRef *LocalReference `json:"certSecretRef,omitempty"`
 
@@ -248,6 +282,16 @@ type TLS struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$')",reason=FieldValueInvalid,message="serverName is a host name such as broker.example, without scheme or port"
 	ServerName string `json:"serverName,omitempty"`
+
+	// alpn are the protocol names that are offered to the server (RFC 7301), the
+	// preferred first. AWS IoT Core tells MQTT by x-amzn-mqtt-ca on its port 443.
+	// Default: none.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	ALPN []string `json:"alpn,omitempty"`
 }
 
 // CAReference names the object that holds certificates of authorities.
@@ -278,7 +322,7 @@ const (
 // Failover sets when a server is taken for lost and how others are tried.
 type Failover struct {
 	// connectTimeoutSeconds bounds one attempt in seconds: name lookup, dial,
-	// TLS, CONNACK and SUBACK. Default 5.
+	// proxy, TLS, WebSocket, CONNACK and SUBACK. Default 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
@@ -292,7 +336,9 @@ type Failover struct {
 	PingTimeoutSeconds *int32 `json:"pingTimeoutSeconds,omitempty"`
 
 	// ackTimeoutSeconds is how long in seconds a QoS 1 or 2 publish may stay
-	// unacknowledged before the server is taken for lost. Default 10.
+	// unacknowledged before the server is taken for lost. On Linux it is also
+	// how long anything sent may stay unacknowledged by the server's TCP
+	// (TCP_USER_TIMEOUT). Default 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600

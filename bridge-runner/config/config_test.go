@@ -63,6 +63,16 @@ func TestLoadRefusesABadManifestAndNamesTheFieldTheValueAndTheRemedy(t *testing.
 		{"scheme", "mqtt://remote", "http://remote", `spec.remote.primary.url: Invalid value: "http://remote:1883": a server's URL starts with`},
 		{"port", "remote:1883", "remote:99999", "from 1 to 65535"},
 		{"path", "remote:1883", "remote:1883/mqtt", "with no path"},
+		{"fragment", "mqtt://remote:1883", "ws://remote/mqtt#part", "the URL of a WebSocket server is"},
+		{"port of a WebSocket", "mqtt://remote:1883", "wss://remote:0/mqtt", "from 1 to 65535"},
+		{"TLS with plain WebSocket", `mqtt://remote:1883"}`, `ws://remote"}, tls: {}`, "write mqtts:// or wss://"},
+		{"no proxy URL", `remote:1883"}`, `remote:1883"}, proxy: {}`, "spec.remote.proxy.url: Required"},
+		{"proxy scheme", `remote:1883"}`, `remote:1883"}, proxy: {url: "https://p:1"}`, "spec.remote.proxy.url: Invalid value: \"https://p:1\": a proxy's URL is"},
+		{"proxy without port", `remote:1883"`, `remote:1883", proxy: {url: "http://p"}`, "spec.remote.primary.proxy.url"},
+		{"proxy port", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://p:65536"}`, "the port of a proxy's URL"},
+		{"password in a proxy's URL", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://me:secret@p:1"}`, "proxy.credentials.secretRef"},
+		{"proxy's reference", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://p:1", credentials: {secretRef: {name: "../x"}}}`, "spec.remote.proxy.credentials.secretRef.name"},
+		{"empty ALPN protocol", `mqtt://remote:1883"}`, `mqtts://remote:1883"}, tls: {alpn: [""]}`, "spec.remote.tls.alpn[0]"},
 		{"password in the URL", "mqtt://remote", "mqtt://me:secret@remote", "credentials.secretRef"},
 		{"same URL twice", "mqtt://remote", "mqtt://local", "the same URL stands in local and in remote"},
 		{"filter", "a/#", "a/#/b", `spec.forwards[0].filter: Invalid value: "a/#/b"`},
@@ -121,6 +131,10 @@ func TestParseURL(t *testing.T) {
 		"mqtts://h":          {Host: "h", HostPort: "h:8883", TLS: true},
 		"ssl://[::1]:8884":   {Host: "::1", HostPort: "[::1]:8884", TLS: true},
 		"tls://10.0.0.1":     {Host: "10.0.0.1", HostPort: "10.0.0.1:8883", TLS: true},
+		"ws://h":             {Host: "h", HostPort: "h:80", WebSocket: true},
+		"ws://h:9001/":       {Host: "h", HostPort: "h:9001", WebSocket: true, Path: "/"},
+		"wss://h/mqtt?a=%20": {Host: "h", HostPort: "h:443", TLS: true, WebSocket: true, Path: "/mqtt?a=%20"},
+		"wss://[::1]:1/a:2":  {Host: "::1", HostPort: "[::1]:1", TLS: true, WebSocket: true, Path: "/a:2"},
 	} {
 		if got, err := ParseURL(url); err != nil || got != want {
 			t.Errorf("%s: %+v, %v, want %+v", url, got, err, want)

@@ -74,6 +74,7 @@ func (s Secrets) TLS(t *v1alpha1.TLS, host string) (*tls.Config, error) {
 	if t == nil {
 		return out, nil
 	}
+	out.NextProtos = t.ALPN
 	if t.ServerName != "" {
 		out.ServerName = t.ServerName
 	}
@@ -88,17 +89,9 @@ func (s Secrets) TLS(t *v1alpha1.TLS, host string) (*tls.Config, error) {
 		}
 	}
 	if ref := t.CertSecretRef; ref != nil {
-		cert, err := s.read("Secret", ref.Name, KeyCert)
+		pair, err := s.keyPair(ref.Name)
 		if err != nil {
 			return nil, err
-		}
-		key, err := s.read("Secret", ref.Name, KeyKey)
-		if err != nil {
-			return nil, err
-		}
-		pair, err := tls.X509KeyPair(cert, key)
-		if err != nil {
-			return nil, &ReferenceError{"Secret", ref.Name, KeyCert, fmt.Errorf("%w; it and tls.key must be a certificate and its unencrypted key in PEM form", err)}
 		}
 		out.Certificates = []tls.Certificate{pair}
 	}

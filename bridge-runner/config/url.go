@@ -6,6 +6,7 @@ package config
 import (
 	"errors"
 	"net"
+	neturl "net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,38 +20,81 @@ type Address struct {
 	HostPort string
 	// TLS says whether to use TLS.
 	TLS bool
+	// WebSocket says whether to use WebSocket, for which Path is the path and query.
+	WebSocket bool
+	Path      string
 }
 
-var hostAndPort = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?$`)
+// The parts of URLs, as in the schema's rules.
+const (
+	hostPattern = `([A-Za-z0-9](?:[-A-Za-z0-9._]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])`
+	pathPattern = `(/(?:[-!$&'()*+,./0-9:;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?`
+)
 
-// ParseURL parses the URL of a server: mqtt:// or tcp://, port 1883, and
-// mqtts://, ssl:// or tls://, port 8883.
+var (
+	hostAndPort        = regexp.MustCompile(`^` + hostPattern + `(?::([0-9]{1,5}))?/?$`)
+	hostPortAndPath    = regexp.MustCompile(`^` + hostPattern + `(?::([0-9]{1,5}))?` + pathPattern + `$`)
+	proxySchemeAndHost = regexp.MustCompile(`^(socks5|http)://` + hostPattern + `:([0-9]{1,5})/?$`)
+)
+
+// ParseURL parses the URL of a server: mqtt:// or tcp://, port 1883; mqtts://, ssl://
+// or tls://, port 8883; ws://, port 80; and wss://, port 443.
 func ParseURL(url string) (Address, error) {
 	scheme, rest, ok := strings.Cut(url, "://")
-	port := "1883"
+	var port string
 	var a Address
 	switch {
 	case ok && (scheme == "mqtt" || scheme == "tcp"):
+		port = "1883"
 	case ok && (scheme == "mqtts" || scheme == "ssl" || scheme == "tls"):
 		port, a.TLS = "8883", true
+	case ok && scheme == "ws":
+		port, a.WebSocket = "80", true
+	case ok && scheme == "wss":
+		port, a.WebSocket, a.TLS = "443", true, true
 	default:
-		return a, errors.New("a server's URL starts with mqtt:// or tcp:// (plain), or mqtts://, ssl:// or tls:// (TLS)")
+		return a, errors.New("a server's URL starts with mqtt:// or tcp:// (plain), mqtts://, ssl:// or tls:// (TLS), ws:// (WebSocket) or wss:// (WebSocket over TLS)")
 	}
 	if strings.Contains(url, "@") {
 		return a, errors.New("a server's URL holds no user name or password; put them into a Secret and name it in credentials.secretRef")
 	}
 	m := hostAndPort.FindStringSubmatch(rest)
-	if m == nil {
+	switch {
+	case a.WebSocket:
+		if m = hostPortAndPath.FindStringSubmatch(rest); m == nil {
+			return a, errors.New("the URL of a WebSocket server is scheme://host:port/path?query, port, path and query as needed; an IPv6 address stands in brackets, and characters that URLs do not have are written as %20 and so on")
+		}
+		a.Path = m[3]
+	case m == nil:
 		return a, errors.New("a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets")
 	}
-	if m[3] != "" {
-		n, err := strconv.Atoi(m[3][1:])
-		if err != nil || n < 1 || n > 65535 {
+	if m[2] != "" {
+		if !isPort(m[2]) {
 			return a, errors.New("the port of a server's URL is a number from 1 to 65535")
 		}
-		port = m[3][1:]
+		port = m[2]
 	}
 	a.Host = strings.Trim(m[1], "[]")
 	a.HostPort = net.JoinHostPort(a.Host, port)
 	return a, nil
+}
+
+// ParseProxyURL parses the URL of a proxy: socks5://host:port or http://host:port.
+func ParseProxyURL(text string) (*neturl.URL, error) {
+	if strings.Contains(text, "@") {
+		return nil, errors.New("a proxy's URL holds no user name or password; put them into a Secret and name it in proxy.credentials.secretRef")
+	}
+	m := proxySchemeAndHost.FindStringSubmatch(text)
+	if m == nil {
+		return nil, errors.New("a proxy's URL is socks5://host:port or http://host:port; an IPv6 address stands in brackets")
+	}
+	if !isPort(m[3]) {
+		return nil, errors.New("the port of a proxy's URL is a number from 1 to 65535")
+	}
+	return &neturl.URL{Scheme: m[1], Host: m[2] + ":" + m[3]}, nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= 1 && n <= 65535
 }

@@ -25,6 +25,8 @@ const (
 	maxClientID  = 256
 	maxName      = 52
 	maxReference = 253
+	maxALPN      = 8
+	maxProtocol  = 255
 )
 
 // Validate returns what is wrong with a manifest, nil where it can run. It
@@ -107,7 +109,7 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 		usesTLS = usesTLS || b.UsesTLS()
 	}
 	if s.TLS != nil && !usesTLS {
-		errs = append(errs, field.Invalid(path.Child("tls"), redact(s.Primary.URL), "tls is set but no server of this side has a TLS URL; write mqtts:// in the URLs or remove tls"))
+		errs = append(errs, field.Invalid(path.Child("tls"), redact(s.Primary.URL), "tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"))
 	}
 	if s.ProtocolVersion != nil {
 		errs = append(errs, oneOf(path.Child("protocolVersion"), *s.ProtocolVersion, v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5)...)
@@ -119,6 +121,7 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	errs = append(errs, inRange(path.Child("sessionExpirySeconds"), s.SessionExpirySeconds, 1, math.MaxUint32)...)
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
+	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
 	return append(errs, validateFailover(s.Failover, path.Child("failover"))...)
 }
 
@@ -163,10 +166,11 @@ func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
 		}
 	}
 	if s.TLS != nil && !s.UsesTLS() {
-		errs = append(errs, field.Invalid(path.Child("tls"), redact(s.URL), "tls is set but the server's URL is not a TLS one; write mqtts:// in the URL or remove tls"))
+		errs = append(errs, field.Invalid(path.Child("tls"), redact(s.URL), "tls is set but the server's URL is not a TLS one; write mqtts:// or wss:// in the URL or remove tls"))
 	}
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
-	return append(errs, validateTLS(s.TLS, path.Child("tls"))...)
+	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
+	return append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
 }
 
 // redact hides what may be a password in a URL that is refused for holding one.
@@ -199,7 +203,32 @@ func validateTLS(t *v1alpha1.TLS, path *field.Path) field.ErrorList {
 	if t.ServerName != "" && (len(t.ServerName) > maxReference || !hostName.MatchString(t.ServerName)) {
 		errs = append(errs, field.Invalid(path.Child("serverName"), t.ServerName, "serverName is a host name such as broker.example, without scheme or port"))
 	}
+	errs = append(errs, tooMany(path.Child("alpn"), len(t.ALPN), maxALPN)...)
+	for i, protocol := range t.ALPN {
+		if protocol == "" || len(protocol) > maxProtocol {
+			errs = append(errs, field.Invalid(path.Child("alpn").Index(i), protocol, "the name of a protocol has from 1 to 255 bytes"))
+		}
+	}
 	return errs
+}
+
+func validateProxy(p *v1alpha1.Proxy, path *field.Path) field.ErrorList {
+	if p == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	url := path.Child("url")
+	switch {
+	case p.URL == "":
+		errs = append(errs, field.Required(url, "a proxy needs a URL, such as socks5://proxy.example:1080"))
+	case len(p.URL) > maxURL:
+		errs = append(errs, field.TooLong(url, p.URL, maxURL))
+	default:
+		if _, err := ParseProxyURL(p.URL); err != nil {
+			errs = append(errs, field.Invalid(url, redact(p.URL), err.Error()))
+		}
+	}
+	return append(errs, validateCredentials(p.Credentials, path.Child("credentials"))...)
 }
 
 // validateReference also keeps a name from pointing outside of the directory of

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"golang.org/x/net/proxy"
 
@@ -92,10 +91,10 @@ func httpConnect(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(io.LimitReader(byteReader{conn}, maxHead)), request)
 	switch {
-	case err != nil && strings.Contains(err.Error(), "malformed HTTP"):
-		return notAProxy(cfg.Proxy, err)
-	case err != nil:
+	case err != nil && (timedOut(ctx, err) || closed(err)):
 		return proxySilent(ctx, cfg.Proxy.Host, err)
+	case err != nil:
+		return notAProxy(cfg.Proxy, err)
 	}
 	_ = answer.Body.Close() // what follows is the server's
 	if answer.StatusCode/100 != 2 {

@@ -39,7 +39,7 @@ func proxyUnreachable(ctx context.Context, proxy string, err error) *Error {
 func proxySilent(ctx context.Context, proxy string, err error) *Error {
 	switch {
 	case timedOut(ctx, err):
-		return &Error{v1alpha1.ReasonConnectTimeout, fmt.Sprintf("the proxy %s did not connect to the server within connectTimeoutSeconds; check the URL's host and port as the proxy sees them", proxy), err}
+		return &Error{v1alpha1.ReasonConnectTimeout, fmt.Sprintf("the proxy %s did not connect to the server within connectTimeoutSeconds; check the scheme and port of proxy.url, and the URL's host and port as the proxy sees them", proxy), err}
 	case closed(err):
 		return proxyFailed(err, "the proxy %s closed the connection instead of answering; check the scheme and port of proxy.url, and the proxy's log", proxy)
 	}
@@ -66,11 +66,11 @@ func refusedLogin(proxy *url.URL, err error) *Error {
 // socksError explains what a SOCKS5 proxy answered (RFC 1928 section 6). The library
 // tells it in words only.
 func socksError(ctx context.Context, cfg *Config, err error) *Error {
-	text := cause(err)
+	text := strings.TrimPrefix(cause(err), "unknown error ")
 	server := func(reason, what string) *Error {
 		return &Error{reason, fmt.Sprintf("the proxy %s says about the server: %s; check the URL's host and port as the proxy sees them", cfg.Proxy.Host, what), err}
 	}
-	switch strings.TrimPrefix(text, "unknown error ") {
+	switch text {
 	case "no acceptable authentication methods", "username/password authentication failed":
 		return refusedLogin(cfg.Proxy, err)
 	case "connection refused":
@@ -99,7 +99,7 @@ func socksError(ctx context.Context, cfg *Config, err error) *Error {
 func connectRefused(cfg *Config, code int) *Error {
 	status := httpStatus(code)
 	switch {
-	case code == http.StatusProxyAuthRequired:
+	case code == http.StatusProxyAuthRequired, code == http.StatusUnauthorized: // tinyproxy's for a wrong login
 		return refusedLogin(cfg.Proxy, errors.New(status))
 	case code == http.StatusForbidden:
 		return proxyFailed(nil, "the proxy %s forbids the connection (%s); allow CONNECT to %s in its rules", cfg.Proxy.Host, status, cfg.HostPort)

@@ -11,15 +11,22 @@ import (
 	"strings"
 )
 
-// packages are what the cluster needs that is not a Go module.
+// packages are what the cluster and the tests need that is not a Go module.
 var packages = []string{
 	"containernetworking-plugins",
 	"iproute2",
+	"microsocks",
 	"mosquitto",
 	"mosquitto-clients",
 	"nftables",
+	"openssl",
 	"runc",
+	"tinyproxy",
 }
+
+// services are those that Debian starts with a package. Only the programs are wanted:
+// the services would hold ports of MQTT and HTTP.
+var services = []string{"mosquitto", "tinyproxy"}
 
 // installPackages installs the packages that are missing, and only those.
 func installPackages(ctx context.Context) error {
@@ -47,8 +54,13 @@ func installPackages(ctx context.Context) error {
 			return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, output)
 		}
 	}
-	if slices.Contains(absent, "mosquitto") {
-		return stopBrokerService(ctx)
+	for _, name := range services {
+		if !slices.Contains(absent, name) {
+			continue
+		}
+		if err := stopService(ctx, name); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -66,11 +78,10 @@ func packageVersion(ctx context.Context, name string) (string, error) {
 	return string(version), nil
 }
 
-// stopBrokerService stops the broker that Debian starts with the package. It is
-// wanted for the image alone, and would hold MQTT's port.
-func stopBrokerService(ctx context.Context) error {
+// stopService stops a service that Debian started with its package.
+func stopService(ctx context.Context, name string) error {
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
-		return execute(ctx, "systemctl", "disable", "--now", "mosquitto.service")
+		return execute(ctx, "systemctl", "disable", "--now", name+".service")
 	}
-	return execute(ctx, "service", "mosquitto", "stop")
+	return execute(ctx, "service", name, "stop")
 }

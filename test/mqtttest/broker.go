@@ -31,6 +31,8 @@ type BrokerOptions struct {
 	TLS *KeyPair
 	// ClientCA makes the broker demand a client certificate by this authority.
 	ClientCA []byte
+	// WebSocket has the bridge's listener speak MQTT over WebSocket.
+	WebSocket bool
 	// MaxInflight messages are sent to one client unacknowledged. Default 2000.
 	MaxInflight int
 }
@@ -60,7 +62,12 @@ func StartBroker(t testing.TB, o BrokerOptions) *Broker {
 	if b.Name == "" {
 		b.Name = "broker"
 	}
-	if o.TLS != nil {
+	switch {
+	case o.WebSocket && o.TLS != nil:
+		b.scheme = "wss"
+	case o.WebSocket:
+		b.scheme = "ws"
+	case o.TLS != nil:
 		b.scheme = "mqtts"
 	}
 	b.configure(o)
@@ -188,6 +195,9 @@ func (b *Broker) configure(o BrokerOptions) {
 	}
 	line("listener %d 127.0.0.1\nallow_anonymous true", b.admin)
 	line("listener %d 127.0.0.1\nallow_anonymous %t", b.port, len(o.Users) == 0)
+	if o.WebSocket {
+		line("protocol websockets")
+	}
 	if len(o.Users) > 0 {
 		b.writeUsers(o.Users)
 		line("password_file %s", b.file("users"))

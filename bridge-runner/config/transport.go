@@ -1,0 +1,61 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+)
+
+// Transport returns how to connect to a server now, by the Secrets and ConfigMaps as
+// they are. What the server sets takes the place of what its side sets. The side has
+// its defaults. Where a Secret or ConfigMap cannot be used the error is of type
+// *[ReferenceError].
+func Transport(side *v1alpha1.Side, server *v1alpha1.Server, secrets Secrets) (transport.Config, error) {
+	address, err := ParseURL(server.URL)
+	if err != nil {
+		return transport.Config{}, err
+	}
+	cfg := transport.Config{
+		HostPort:    address.HostPort,
+		WebSocket:   address.WebSocket,
+		Path:        address.Path,
+		UserTimeout: time.Duration(*side.Failover.AckTimeoutSeconds) * time.Second,
+	}
+	tlsSettings, proxy := side.TLS, side.Proxy
+	if server.TLS != nil {
+		tlsSettings = server.TLS
+	}
+	if server.Proxy != nil {
+		proxy = server.Proxy
+	}
+	if address.TLS {
+		if cfg.TLS, err = secrets.TLS(tlsSettings, address.Host); err != nil {
+			return transport.Config{}, err
+		}
+	}
+	if proxy != nil {
+		if cfg.Proxy, err = proxyURL(proxy, secrets); err != nil {
+			return transport.Config{}, err
+		}
+	}
+	return cfg, nil
+}
+
+// proxyURL is the URL of a proxy with its login.
+func proxyURL(p *v1alpha1.Proxy, secrets Secrets) (*url.URL, error) {
+	u, err := ParseProxyURL(p.URL)
+	if err != nil || p.Credentials == nil {
+		return u, err
+	}
+	username, password, err := secrets.Credentials(p.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	u.User = url.UserPassword(username, password)
+	return u, nil
+}

@@ -1,0 +1,233 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+)
+
+// names are the test's own name service: what a name resolves to.
+var testNames = struct {
+	sync.Mutex
+	addrs   map[string][]netip.Addr
+	queries map[string]int
+}{addrs: map[string][]netip.Addr{}, queries: map[string]int{}}
+
+func TestMain(m *testing.M) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go answerQueries(server)
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", server.LocalAddr().String())
+	}}
+	m.Run()
+}
+
+// resolve lets a name resolve to addresses from now on.
+func resolve(name string, addrs ...string) {
+	testNames.Lock()
+	defer testNames.Unlock()
+	testNames.addrs[name] = nil
+	for _, a := range addrs {
+		testNames.addrs[name] = append(testNames.addrs[name], netip.MustParseAddr(a))
+	}
+}
+
+// asked is how often the name's IPv4 addresses were asked for.
+func asked(name string) int {
+	testNames.Lock()
+	defer testNames.Unlock()
+	return testNames.queries[name]
+}
+
+func answerQueries(server net.PacketConn) {
+	buf := make([]byte, 1500)
+	for {
+		n, from, err := server.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		var query dnsmessage.Message
+		if query.Unpack(buf[:n]) != nil || len(query.Questions) != 1 {
+			continue
+		}
+		answer := answerTo(&query)
+		if packed, err := answer.Pack(); err == nil {
+			_, _ = server.WriteTo(packed, from)
+		}
+	}
+}
+
+func answerTo(query *dnsmessage.Message) *dnsmessage.Message {
+	testNames.Lock()
+	defer testNames.Unlock()
+	q := query.Questions[0]
+	name := strings.TrimSuffix(q.Name.String(), ".")
+	answer := &dnsmessage.Message{Header: dnsmessage.Header{ID: query.ID, Response: true, Authoritative: true}, Questions: query.Questions}
+	addrs, known := testNames.addrs[name]
+	if !known {
+		answer.RCode = dnsmessage.RCodeNameError
+	}
+	if q.Type == dnsmessage.TypeA {
+		testNames.queries[name]++
+	}
+	for _, a := range addrs {
+		header := dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET, TTL: 3600}
+		switch {
+		case a.Is4() && q.Type == dnsmessage.TypeA:
+			answer.Answers = append(answer.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: a.As4()}})
+		case a.Is6() && q.Type == dnsmessage.TypeAAAA:
+			answer.Answers = append(answer.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}})
+		}
+	}
+	return answer
+}
+
+// listen serves connections at an address until the test ends.
+func listen(t *testing.T, address string, serve func(net.Conn)) (hostPort string) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		_ = l.Close()
+		cancel()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer func() { _ = c.Close() }()
+				defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+				serve(c)
+			})
+		}
+	})
+	return l.Addr().String()
+}
+
+func echo(c net.Conn) { _, _ = io.Copy(c, c) }
+
+func silent(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+
+// port of a host and port.
+func port(t *testing.T, hostPort string) string {
+	t.Helper()
+	_, p, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// closedPort is a host and port on which nothing listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
+}
+
+// enough is time for what takes milliseconds, on a machine that is busy.
+const enough = 15 * time.Second
+
+// dial connects, and fails the test where that fails.
+func dial(t *testing.T, cfg Config) net.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), enough)
+	defer cancel()
+	c, err := Dial(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.SetDeadline(time.Now().Add(enough)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// echoes checks that what is written comes back.
+func echoes(t *testing.T, c net.Conn) {
+	t.Helper()
+	sent := "through and through"
+	if _, err := io.WriteString(c, sent); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(sent))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != sent {
+		t.Fatalf("%q came back, %v", got, err)
+	}
+}
+
+// fails checks that connecting fails with that reason and text, twice: the text must
+// not change.
+func fails(t *testing.T, timeout time.Duration, cfg Config, reason, text string) {
+	t.Helper()
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		c, err := Dial(ctx, cfg)
+		cancel()
+		if err == nil {
+			_ = c.Close()
+			t.Fatal("connected")
+		}
+		is(t, err, reason, text)
+	}
+}
+
+// is checks an error's reason and text.
+func is(t *testing.T, err error, reason, text string) {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("not an *Error: %v", err)
+	}
+	if e.Reason != reason || e.Message != text {
+		t.Errorf("got  %s: %s\nwant %s: %s\n(%v)", e.Reason, e.Message, reason, text, e.Err)
+	}
+}
+
+// secure is a server's TLS configuration.
+func secure(t *testing.T, pair *mqtttest.KeyPair) *tls.Config {
+	t.Helper()
+	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+}
+
+func pool(pem []byte) *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AppendCertsFromPEM(pem)
+	return p
+}
+
+// trusting is a client's TLS configuration.
+func trusting(pki *mqtttest.PKI) *tls.Config {
+	return &tls.Config{ServerName: "localhost", RootCAs: pool(pki.CA), MinVersion: tls.VersionTLS12}
+}

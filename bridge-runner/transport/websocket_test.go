@@ -1,0 +1,361 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// listenWebSocket serves WebSocket with those subprotocols, on every path but
+// /other. The upgrade's requests are sent to asked.
+func listenWebSocket(t *testing.T, subprotocols []string, serve func(*websocket.Conn)) (hostPort string, asked chan *http.Request) {
+	t.Helper()
+	asked = make(chan *http.Request, 1)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	upgrader := websocket.Upgrader{Subprotocols: subprotocols}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- r:
+		default:
+		}
+		c, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.Close() }()
+		serve(c)
+	})}
+	done := make(chan struct{})
+	go func() {
+		_ = server.Serve(l)
+		close(done)
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+	})
+	return l.Addr().String(), asked
+}
+
+var speaksMQTT = []string{"mqtt"}
+
+// wsEcho sends back what comes.
+func wsEcho(c *websocket.Conn) {
+	for {
+		kind, data, err := c.ReadMessage()
+		if err != nil || c.WriteMessage(kind, data) != nil {
+			return
+		}
+	}
+}
+
+func TestWebSocketAsksForItsPathAndSubprotocol(t *testing.T) {
+	hostPort, asked := listenWebSocket(t, speaksMQTT, wsEcho)
+	echoes(t, dial(t, Config{HostPort: hostPort, WebSocket: true, Path: "/mqtt/a%2Fb?x=1&y=%20"}))
+	r := <-asked
+	if r.RequestURI != "/mqtt/a%2Fb?x=1&y=%20" || r.Host != hostPort || !slices.Equal(r.Header["Sec-Websocket-Protocol"], speaksMQTT) {
+		t.Errorf("asked for %s of %s with %v", r.RequestURI, r.Host, r.Header)
+	}
+	for _, c := range []struct {
+		cfg  Config
+		want string
+	}{
+		{Config{HostPort: "h.example:80"}, "ws://h.example/"},
+		{Config{HostPort: "h.example:443", Path: "/mqtt"}, "ws://h.example:443/mqtt"},
+		{Config{HostPort: "[::80]:80"}, "ws://[::80]/"},
+		{Config{HostPort: "h.example:443", TLS: trusting(newPKI(t)), Path: "/m?q"}, "wss://h.example/m?q"},
+		{Config{HostPort: "h.example:8443", TLS: trusting(newPKI(t))}, "wss://h.example:8443/"},
+	} {
+		if got := webSocketURL(&c.cfg); got != c.want {
+			t.Errorf("%s, want %s", got, c.want)
+		}
+	}
+}
+
+// recorded keeps what is written.
+type recorded struct {
+	net.Conn
+	written [][]byte
+}
+
+func (r *recorded) Write(p []byte) (int, error) {
+	r.written = append(r.written, bytes.Clone(p))
+	return r.Conn.Write(p)
+}
+
+func TestEachWriteIsOneBinaryFrame(t *testing.T) {
+	sizes := make(chan int, 10)
+	hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) {
+		for {
+			kind, data, err := c.ReadMessage()
+			if err != nil {
+				return
+			}
+			if kind != websocket.BinaryMessage {
+				t.Errorf("a frame of kind %d", kind)
+			}
+			sizes <- len(data)
+		}
+	})
+	var below *recorded
+	c := dial(t, Config{
+		HostPort: hostPort, WebSocket: true,
+		Wrap: func(c *net.TCPConn) net.Conn { below = &recorded{Conn: c}; return below },
+	})
+	below.written = nil
+	for _, n := range []int{1, 0, 126, maxFrame, maxFrame + 7} {
+		if written, err := c.Write(make([]byte, n)); written != n || err != nil {
+			t.Fatalf("%d of %d bytes, %v", written, n, err)
+		}
+	}
+	for _, want := range []int{1, 126, maxFrame, maxFrame, 7} {
+		if got := <-sizes; got != want {
+			t.Errorf("a message of %d bytes, want %d", got, want)
+		}
+	}
+	if len(below.written) != 5 {
+		t.Errorf("%d writes below", len(below.written))
+	}
+	for _, frame := range below.written {
+		if frame[0] != 0x82 { // the final frame of a binary message: not one of several
+			t.Errorf("a frame begins with %#x", frame[0])
+		}
+	}
+}
+
+func TestReadGoesOnAcrossFramesAndTheirFragments(t *testing.T) {
+	var want []byte
+	hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) {
+		for _, part := range [][]byte{{1}, {}, {2, 3}, bytes.Repeat([]byte{4}, 300_000)} {
+			_ = c.WriteMessage(websocket.BinaryMessage, part)
+		}
+		// A message of three fragments, a ping between them.
+		raw := c.NetConn()
+		for _, frame := range []string{"\x02\x02ab", "\x89\x01p", "\x00\x01c", "\x80\x00"} {
+			_, _ = io.WriteString(raw, frame)
+		}
+		_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(enough))
+		_, _, _ = c.ReadMessage()
+	})
+	want = slices.Concat([]byte{1, 2, 3}, bytes.Repeat([]byte{4}, 300_000), []byte("abc"))
+	c := dial(t, Config{HostPort: hostPort, WebSocket: true})
+	got, err := io.ReadAll(c)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %v, want %d", len(got), err, len(want))
+	}
+	for range 2000 { // the library panics where one goes on
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestPingsAreAnsweredWhileAWriteWaits(t *testing.T) {
+	release, ponged := make(chan struct{}), make(chan string, 1)
+	hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) {
+		for _, data := range []string{"1", "2", "3"} {
+			_ = c.WriteControl(websocket.PingMessage, []byte(data), time.Now().Add(enough))
+		}
+		_ = c.WriteMessage(websocket.BinaryMessage, []byte("read on"))
+		<-release
+		c.SetPongHandler(func(data string) error {
+			select {
+			case ponged <- data:
+			default:
+			}
+			return nil
+		})
+		for {
+			if _, _, err := c.NextReader(); err != nil {
+				return
+			}
+		}
+	})
+	c := dial(t, Config{HostPort: hostPort, WebSocket: true})
+	waiting := make(chan error, 1)
+	go func() {
+		for range 200 { // more than the system takes in
+			if _, err := c.Write(make([]byte, 1<<20)); err != nil {
+				waiting <- err
+				return
+			}
+		}
+		waiting <- nil
+	}()
+	start := time.Now()
+	got := make([]byte, len("read on"))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "read on" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	t.Logf("read after %v", time.Since(start))
+	select {
+	case err := <-waiting:
+		t.Fatalf("the write did not wait: %v", err)
+	default:
+	}
+	close(release)
+	if data := <-ponged; data == "" {
+		t.Error("an empty pong")
+	}
+	if err := <-waiting; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseSendsACloseFrameAndEndsAWriteThatWaits(t *testing.T) {
+	t.Run("close frame", func(t *testing.T) {
+		code := make(chan int, 1)
+		hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) {
+			_, _, err := c.ReadMessage()
+			var frame *websocket.CloseError
+			if errors.As(err, &frame) {
+				code <- frame.Code
+				return
+			}
+			code <- -1
+		})
+		c := dial(t, Config{HostPort: hostPort, WebSocket: true})
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := <-code; got != websocket.CloseNormalClosure {
+			t.Errorf("code %d", got)
+		}
+		if _, err := c.Write([]byte("x")); err == nil {
+			t.Error("a write after Close succeeds")
+		}
+	})
+	t.Run("half", func(t *testing.T) {
+		hostPort, _ := listenWebSocket(t, speaksMQTT, wsEcho)
+		c := dial(t, Config{HostPort: hostPort, WebSocket: true})
+		if _, err := c.Write([]byte("last words")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(c); err != nil || string(got) != "last words" {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+	t.Run("blocked", func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		hostPort, _ := listenWebSocket(t, speaksMQTT, func(*websocket.Conn) { <-release })
+		c := dial(t, Config{HostPort: hostPort, WebSocket: true})
+		ended := make(chan error, 1)
+		go func() {
+			for {
+				if _, err := c.Write(make([]byte, 1<<20)); err != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+		if err := c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a write past its deadline: %v", err)
+		}
+		start := time.Now()
+		_ = c.Close()
+		if took := time.Since(start); took > 10*byeTimeout {
+			t.Errorf("Close took %v", took)
+		}
+	})
+}
+
+func TestWhyAWebSocketEndsIsTold(t *testing.T) {
+	raw := func(frames string) func(*websocket.Conn) {
+		return func(c *websocket.Conn) {
+			_, _ = io.WriteString(c.NetConn(), frames)
+			_, _, _ = c.ReadMessage()
+		}
+	}
+	closes := func(code int) func(*websocket.Conn) {
+		return raw("\x88\x05" + string([]byte{byte(code >> 8), byte(code)}) + "now")
+	}
+	for _, c := range []struct {
+		name         string
+		serve        func(*websocket.Conn)
+		reason, text string
+	}{
+		{"text frame", raw("\x81\x02hi"), v1alpha1.ReasonProtocolError, "the server sent a WebSocket frame of text, where MQTT has binary ones only; check the URL's path, and that it is an MQTT server's"},
+		{"bad opcode", raw("\x83\x00"), v1alpha1.ReasonProtocolError, "what the server sent is not WebSocket: bad opcode 3"},
+		{"masked", raw("\x82\x81abcdx"), v1alpha1.ReasonProtocolError, "what the server sent is not WebSocket: bad MASK"},
+		{"policy violation", closes(1008), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1008: policy violation; look at the server's rules for this client)"},
+		{"protocol error", closes(1002), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1002: protocol error)"},
+		{"unsupported data", closes(1003), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1003: unsupported data)"},
+		{"too big", closes(1009), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1009: message too big; look at the server's limits)"},
+		{"internal error", closes(1011), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1011: internal server error; look at the server's log)"},
+		{"restart", closes(1012), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1012: it restarts or is overloaded)"},
+		{"own code", closes(4321), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 4321)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			hostPort, _ := listenWebSocket(t, speaksMQTT, c.serve)
+			_, err := io.ReadAll(dial(t, Config{HostPort: hostPort, WebSocket: true}))
+			is(t, err, c.reason, c.text)
+		})
+	}
+	t.Run("cut", func(t *testing.T) {
+		hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) { _ = c.NetConn().Close() })
+		if _, err := io.ReadAll(dial(t, Config{HostPort: hostPort, WebSocket: true})); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestWhyTheUpgradeFailsIsTold(t *testing.T) {
+	status := func(line string) func(net.Conn) {
+		return httpReply("HTTP/1.1 " + line + "\r\nContent-Length: 0\r\n\r\n")
+	}
+	for _, c := range []struct {
+		name, path   string
+		serve        func(net.Conn)
+		reason, text string
+	}{
+		{"404 with a path", "/no", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path"},
+		{"404 without", "", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path: it has none, and many servers want /mqtt"},
+		{"403", "/mqtt", status("403 No"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 403 Forbidden); check what it asks for before MQTT's own login: a client certificate in tls.certSecretRef, or a token in the URL's query"},
+		{"301", "/mqtt", status("301 Moved"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 301 Moved Permanently); it redirects, which is not followed; write the URL that it redirects to"},
+		{"503", "/mqtt", status("503 Later"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 503 Service Unavailable); look at its log, or at that of the proxy in front of it"},
+		{"no HTTP", "/mqtt", httpReply("220 mail.example ESMTP\r\n"), v1alpha1.ReasonWebSocketRefused, "the server does not speak HTTP there; check the URL's scheme and port"},
+		{"closes", "/mqtt", func(c net.Conn) { _, _ = c.Read(make([]byte, 1000)) }, v1alpha1.ReasonWebSocketRefused, "the server closed the connection instead of answering the WebSocket upgrade; check the URL's scheme, port and path, and the server's log"},
+		{"silent", "/mqtt", silent, v1alpha1.ReasonConnectTimeout, "the server accepted the connection and did not answer the WebSocket upgrade within connectTimeoutSeconds"},
+		{"endless head", "/mqtt", httpReply("HTTP/1.1 101 Switching Protocols\r\n" + strings.Repeat("A: b\r\n", maxHead)), v1alpha1.ReasonWebSocketRefused, "the server's answer to the WebSocket upgrade is not one: the head of its answer is longer than 65536 bytes; check the URL's scheme, port and path"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			timeout := enough
+			if c.reason == v1alpha1.ReasonConnectTimeout {
+				timeout = 500 * time.Millisecond
+			}
+			hostPort := listen(t, "127.0.0.1:0", c.serve)
+			fails(t, timeout, Config{HostPort: hostPort, WebSocket: true, Path: c.path}, c.reason, c.text)
+		})
+	}
+	for name, subprotocols := range map[string][]string{"no subprotocol": nil, "another subprotocol": {"mqttv3.1"}} {
+		t.Run(name, func(t *testing.T) {
+			hostPort, _ := listenWebSocket(t, subprotocols, wsEcho)
+			fails(t, enough, Config{HostPort: hostPort, WebSocket: true}, v1alpha1.ReasonWebSocketRefused,
+				"the server speaks WebSocket and does not choose the subprotocol mqtt; check the URL's path, and that it is an MQTT server's")
+		})
+	}
+}
