@@ -18,7 +18,6 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 // drainTimeout bounds how long a stopping runner waits for acknowledgements. It
@@ -147,12 +146,12 @@ var versions = map[v1alpha1.ProtocolVersion]packet.Version{
 // sessionConfig returns how to connect to a server now. What a server sets takes
 // the place of what its side sets.
 func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, clean bool, window int, secrets config.Secrets) (session.Config, error) {
-	address, err := config.ParseURL(server.URL)
+	dial, err := config.Transport(s, server, secrets)
 	if err != nil {
 		return session.Config{}, err
 	}
 	cfg := session.Config{
-		Transport:     transport.Config{HostPort: address.HostPort},
+		Transport:     dial,
 		Version:       versions[*s.ProtocolVersion],
 		BridgeBit:     true,
 		ClientID:      s.ClientID,
@@ -163,21 +162,13 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, clean bool, window
 		AckTimeout:    time.Duration(*s.Failover.AckTimeoutSeconds) * time.Second,
 		Window:        window,
 	}
-	credentials, tlsSettings := s.Credentials, s.TLS
+	credentials := s.Credentials
 	if server.Credentials != nil {
 		credentials = server.Credentials
-	}
-	if server.TLS != nil {
-		tlsSettings = server.TLS
 	}
 	if credentials != nil {
 		cfg.LoginFrom = fmt.Sprintf("the Secret %q", credentials.SecretRef.Name)
 		if cfg.Username, cfg.Password, err = secrets.Credentials(credentials); err != nil {
-			return session.Config{}, err
-		}
-	}
-	if address.TLS {
-		if cfg.Transport.TLS, err = secrets.TLS(tlsSettings, address.Host); err != nil {
 			return session.Config{}, err
 		}
 	}

@@ -100,7 +100,6 @@ func open(ctx context.Context, cfg Config, bridgeBit bool) (*Session, error) {
 func (s *Session) connect(ctx context.Context) error {
 	s.conn = &wire{}
 	dial := s.cfg.Transport
-	dial.UserTimeout = s.cfg.AckTimeout
 	dial.Wrap = func(tcp *net.TCPConn) net.Conn {
 		s.conn.socket = newSocket(tcp, s.cfg.AckTimeout)
 		return s.conn.socket
