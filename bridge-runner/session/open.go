@@ -146,9 +146,8 @@ func (s *Session) handshake() (packet.Connack, error) {
 		}
 		c.ReceiveMaximum = uint16(min(s.cfg.Window, math.MaxUint16)) //nolint:gosec // just bounded
 	}
-	if _, err := s.conn.Write(packet.AppendConnect(nil, &c)); err != nil {
-		return packet.Connack{}, err
-	}
+	// Where the write fails, the server may still have said why: a TLS alert.
+	_, failed := s.conn.Write(packet.AppendConnect(nil, &c))
 	for {
 		f, ok, err := s.conn.next(s.version)
 		if first := s.conn.buf[s.conn.from:s.conn.to]; !ok && len(first) > 0 && first[0]>>4 != byte(packet.CONNACK) && first[0]>>4 != byte(packet.AUTH) {
@@ -159,6 +158,9 @@ func (s *Session) handshake() (packet.Connack, error) {
 			return packet.Connack{}, err
 		case !ok:
 			if err := s.conn.fill(); err != nil {
+				if failed != nil && transport.Alert(err) == nil {
+					err = failed
+				}
 				return packet.Connack{}, err
 			}
 		case f.Type == packet.AUTH:
