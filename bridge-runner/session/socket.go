@@ -29,9 +29,9 @@ const (
 // finds an end that takes nothing, too.
 type socket struct {
 	net.Conn
-	try     func([]byte) (int, error) // writes without blocking
-	timeout time.Duration             // of writing a chunk
-	drained func()                    // called when what was kept is written
+	raw     *raw          // nil where the goroutine has to write
+	timeout time.Duration // of writing a chunk
+	drained func()        // called when what was kept is written
 
 	start    time.Time
 	received atomic.Int64 // when bytes last came, since start
@@ -46,7 +46,7 @@ type socket struct {
 }
 
 func newSocket(conn net.Conn, timeout time.Duration) *socket {
-	s := &socket{Conn: conn, try: nonBlocking(conn), timeout: timeout, start: time.Now(), drained: func() {}}
+	s := &socket{Conn: conn, raw: newRaw(conn), timeout: timeout, start: time.Now(), drained: func() {}}
 	s.changed.L = &s.mu
 	go s.writeKept()
 	return s
@@ -54,7 +54,15 @@ func newSocket(conn net.Conn, timeout time.Duration) *socket {
 
 // Read notes when something came.
 func (s *socket) Read(p []byte) (int, error) {
-	n, err := s.Conn.Read(p)
+	var (
+		n   int
+		err error
+	)
+	if s.raw != nil {
+		n, err = s.raw.read(p)
+	} else {
+		n, err = s.Conn.Read(p)
+	}
 	if n > 0 {
 		s.received.Store(int64(time.Since(s.start)))
 	}
@@ -93,9 +101,9 @@ func (s *socket) Write(p []byte) (int, error) {
 		return 0, s.err
 	}
 	taken := 0
-	if len(s.kept) == 0 && !s.busy {
+	if s.raw != nil && len(s.kept) == 0 && !s.busy {
 		var err error
-		if taken, err = s.try(p); err != nil {
+		if taken, err = s.raw.write(p); err != nil {
 			s.err = err
 			s.changed.Broadcast()
 			return taken, err

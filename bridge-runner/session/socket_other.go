@@ -1,13 +1,17 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build !unix
+//go:build !linux
 
 package session
 
 import "net"
 
-// nonBlocking returns a function that takes nothing: the socket's goroutine writes.
-func nonBlocking(net.Conn) func([]byte) (int, error) {
-	return func([]byte) (int, error) { return 0, nil }
-}
+// raw is for Linux only.
+type raw struct{}
+
+func newRaw(net.Conn) *raw { return nil }
+
+func (*raw) read([]byte) (int, error) { return 0, net.ErrClosed }
+
+func (*raw) write([]byte) (int, error) { return 0, net.ErrClosed }

@@ -1,0 +1,105 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"io"
+	"net"
+	"syscall"
+	"unsafe"
+)
+
+// raw reads and writes a TCP connection's descriptor, which does not block, past the
+// Go scheduler: it need not be told of a system call that returns at once. Told, it
+// wakes a thread of its own to look after the call, which costs more than the call
+// where messages come one by one (docs/performance.md).
+//
+// One goroutine at a time may read, and one write.
+type raw struct {
+	conn syscall.RawConn
+	in   transfer
+	out  transfer
+}
+
+// transfer is the system call of one direction. It is kept, so that no call
+// allocates.
+type transfer struct {
+	call  func(fd uintptr) bool
+	data  []byte
+	n     int
+	errno syscall.Errno
+}
+
+func (t *transfer) do(trap, fd uintptr) {
+	for {
+		n, _, errno := syscall.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&t.data[0])), uintptr(len(t.data)))
+		if errno == syscall.EINTR {
+			continue
+		}
+		t.n, t.errno = int(n), errno //nolint:gosec // at most the length of data
+		return
+	}
+}
+
+// newRaw returns nil where the connection has no descriptor.
+func newRaw(conn net.Conn) *raw {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	descriptor, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	r := &raw{conn: descriptor}
+	r.in.call = func(fd uintptr) bool {
+		r.in.do(syscall.SYS_READ, fd)
+		return r.in.errno != syscall.EAGAIN // else wait until there is something
+	}
+	r.out.call = func(fd uintptr) bool {
+		r.out.do(syscall.SYS_WRITE, fd)
+		return true
+	}
+	return r
+}
+
+// read waits until something can be read.
+func (r *raw) read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	t := &r.in
+	t.data, t.n, t.errno = p, 0, 0
+	err := r.conn.Read(t.call)
+	t.data = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case t.errno != 0:
+		return 0, t.errno
+	case t.n == 0:
+		return 0, io.EOF
+	}
+	return t.n, nil
+}
+
+// write writes as much as the system takes at once.
+func (r *raw) write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	t := &r.out
+	t.data, t.n, t.errno = p, 0, 0
+	err := r.conn.Write(t.call)
+	t.data = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case t.errno == syscall.EAGAIN:
+		return 0, nil
+	case t.errno != 0:
+		return 0, t.errno
+	}
+	return t.n, nil
+}
