@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"time"
@@ -57,41 +58,77 @@ func (l *line) serve(near net.Conn) {
 	there.Wait()
 }
 
-// parcel is what was read at one instant, due on the other side later.
+// delayed is what was read and is not yet due on the other side.
+type delayed struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	parcels []parcel
+	ended   bool
+}
+
+// parcel is what was read at one instant.
 type parcel struct {
 	data []byte
 	due  time.Time
 }
 
-// underway is how many parcels there is room for on a line, far more than a round
-// trip brings.
-const underway = 1 << 14
-
+// carry reads as fast as it comes, and writes what is due in one go, so that the
+// line delays and does not throttle.
 func (l *line) carry(to, from net.Conn) {
-	parcels := make(chan parcel, underway)
-	go func() {
-		defer close(parcels)
-		buffer := make([]byte, bufferSize)
-		for {
-			n, err := from.Read(buffer)
-			if n > 0 {
-				parcels <- parcel{append([]byte(nil), buffer[:n]...), time.Now().Add(l.oneWay)}
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	failed := false
-	for p := range parcels { // to the end, or the reader would block for ever
-		time.Sleep(time.Until(p.due))
-		if failed {
-			continue
-		}
-		if _, err := to.Write(p.data); err != nil {
-			failed = true
-			_ = from.Close()
+	d := &delayed{}
+	d.changed.L = &d.mu
+	l.running.Go(func() { d.fill(from, l.oneWay) })
+	for d.wait() {
+		if _, err := to.Write(d.take()); err != nil {
+			break
 		}
 	}
-	_ = to.Close()
+	_, _ = to.Close(), from.Close() // either end is the end of both
+}
+
+func (d *delayed) fill(from net.Conn, oneWay time.Duration) {
+	buffer := make([]byte, bufferSize)
+	for {
+		n, err := from.Read(buffer)
+		d.mu.Lock()
+		if n > 0 {
+			d.parcels = append(d.parcels, parcel{bytes.Clone(buffer[:n]), time.Now().Add(oneWay)})
+		}
+		d.ended = err != nil
+		d.changed.Signal()
+		d.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// wait waits until something is due. It reports false at the end.
+func (d *delayed) wait() bool {
+	d.mu.Lock()
+	for len(d.parcels) == 0 && !d.ended {
+		d.changed.Wait()
+	}
+	if len(d.parcels) == 0 {
+		d.mu.Unlock()
+		return false
+	}
+	due := d.parcels[0].due
+	d.mu.Unlock()
+	time.Sleep(time.Until(due))
+	return true
+}
+
+// take takes what is due.
+func (d *delayed) take() []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now, n := time.Now(), 0
+	var data []byte
+	for n < len(d.parcels) && !d.parcels[n].due.After(now) {
+		data = append(data, d.parcels[n].data...)
+		n++
+	}
+	d.parcels = d.parcels[n:]
+	return data
 }

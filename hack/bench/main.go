@@ -41,6 +41,7 @@ type options struct {
 	rounds int
 	length time.Duration
 	out    string
+	from   string
 	render string
 }
 
@@ -52,9 +53,10 @@ func main() {
 	flag.StringVar(&o.cases, "cases", "", "measure only the cases whose names, as in 'QoS 1, 128 B, 3.1.1, plain', match this `expression`")
 	flag.BoolVar(&o.quick, "quick", false, "QoS 0, 1 and 2 with 128 bytes, plain, 3.1.1, in 3 rounds")
 	flag.IntVar(&o.rounds, "rounds", 3, "how `often` each bridge is measured in each case")
-	flag.DurationVar(&o.length, "length", 1500*time.Millisecond, "how `long` each phase is measured")
+	flag.DurationVar(&o.length, "length", 1200*time.Millisecond, "how `long` each phase is measured")
 	flag.StringVar(&o.out, "out", "", "write all figures to this JSON `file`")
-	flag.StringVar(&o.render, "render", "", "write the table of the figures in -out into this Markdown `file` and measure nothing")
+	flag.StringVar(&o.render, "render", "", "write the tables into this Markdown `file`")
+	flag.StringVar(&o.from, "from", "", "measure nothing and take the figures from this JSON `file`")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -66,16 +68,47 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	cases, err := o.chosen()
+	var r *report
+	var err, failures error
+	if o.from != "" {
+		r, err = readReport(o.from)
+	} else {
+		r, failures, err = measured(ctx, o)
+	}
 	if err != nil {
 		return err
+	}
+	if err := writeTable(os.Stdout, r.Measurements); err != nil {
+		return err
+	}
+	if o.out != "" {
+		if err := r.write(o.out); err != nil {
+			return err
+		}
+	}
+	if o.render != "" {
+		if err := r.render(o.render); err != nil {
+			return err
+		}
+	}
+	return failures
+}
+
+// measured returns what was measured, and which of it failed.
+func measured(ctx context.Context, o options) (r *report, failures, err error) {
+	cases, err := o.chosen()
+	if err != nil {
+		return nil, nil, err
+	}
+	if r, err = newReport(o); err != nil {
+		return nil, nil, err
 	}
 	s := subject{runner: o.runner}
 	if o.env != "" {
 		s.env = strings.Split(o.env, ",")
 	}
-	all, failures := s.measureAll(ctx, cases, o)
-	return errors.Join(failures, writeTable(os.Stdout, all))
+	r.Measurements, failures = s.measureAll(ctx, cases, o)
+	return r, failures, ctx.Err()
 }
 
 func (o options) chosen() ([]benchCase, error) {
@@ -95,23 +128,25 @@ func (o options) chosen() ([]benchCase, error) {
 }
 
 // measureAll goes through the rounds of each case, in which the bridges take turns.
-// A bridge that fails is an error, and the others go on.
+// A bridge that fails is an error, and the others go on. One that does not even begin
+// to forward is not tried again in that case.
 func (s subject) measureAll(ctx context.Context, cases []benchCase, o options) (all []measurement, failures error) {
 	for _, c := range cases {
+		out := map[string]bool{}
 		for round := 1; round <= o.rounds; round++ {
 			for _, bridge := range c.bridges() {
-				if ctx.Err() != nil {
-					return all, errors.Join(failures, errors.New("interrupted"))
-				}
-				if o.only != "" && bridge != o.only || o.quick && bridge == asItComes {
+				if o.only != "" && bridge != o.only || o.quick && bridge == asItComes || out[bridge] {
 					continue
+				}
+				if ctx.Err() != nil {
+					return all, failures
 				}
 				m, err := s.measure(c, bridge, o.length)
 				m.Round = round
 				if err != nil {
-					m.Error = err.Error()
 					failures = errors.Join(failures, fmt.Errorf("%s: %s, round %d: %w", c, bridge, round, err))
 				}
+				out[bridge] = m.IdleMemory == 0
 				all = append(all, m)
 				fmt.Fprintf(os.Stderr, "%s: %s, round %d: %s\n", c, bridge, round, m)
 			}
@@ -129,5 +164,5 @@ func (m measurement) String() string {
 	if m.FixedRate != nil {
 		text += fmt.Sprintf(", %.1f us/msg", m.FixedRate.CPU)
 	}
-	return fmt.Sprintf("%s, %.1f others busy", text, m.Saturated.Others)
+	return fmt.Sprintf("%s; load %.1f us/msg, %.1f other processors busy", text, m.Saturated.LoadCPU, m.Saturated.Others)
 }

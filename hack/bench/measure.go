@@ -6,8 +6,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,6 +17,7 @@ import (
 type phase struct {
 	Rate       float64 `json:"messagesPerSecond"`
 	CPU        float64 `json:"cpuMicrosecondsPerMessage"`
+	LoadCPU    float64 `json:"loadCpuMicrosecondsPerMessage"` // of publishers, collector and line
 	P50        float64 `json:"p50Microseconds,omitempty"`
 	P99        float64 `json:"p99Microseconds,omitempty"`
 	Sent       int64   `json:"sent"`
@@ -57,7 +60,16 @@ func (s subject) measure(c benchCase, bridge string, length time.Duration) (m me
 	if err != nil {
 		return m, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	var p *process
+	defer func() {
+		if err != nil {
+			m.Error = strings.ReplaceAll(err.Error(), dir+"/", "") // no path of this machine in a report
+		}
+		if err != nil && p != nil { // it has ended by now
+			err = fmt.Errorf("%w\n%s", err, p.tail())
+		}
+		err = errors.Join(err, os.RemoveAll(dir))
+	}()
 	r := route{benchCase: c}
 	if c.TLS {
 		if r.tls, err = newKeyPair(dir); err != nil {
@@ -88,8 +100,7 @@ func (s subject) measure(c benchCase, bridge string, length time.Duration) (m me
 		return m, err
 	}
 	defer l.close()
-	p, err := s.start(r, bridge, dir)
-	if err != nil {
+	if p, err = s.start(r, bridge, dir); err != nil {
 		return m, err
 	}
 	defer p.stop()
@@ -97,7 +108,8 @@ func (s subject) measure(c benchCase, bridge string, length time.Duration) (m me
 		return m, err
 	}
 	t := &trial{load: l, bridge: p, all: []*process{p, local.process, remote.process}, qos: c.QoS, length: length}
-	return m, t.run(c, &m)
+	err = t.run(c, &m)
+	return m, err
 }
 
 func (s subject) start(r route, bridge, dir string) (*process, error) {
@@ -139,9 +151,13 @@ func (t *trial) run(c benchCase, m *measurement) (err error) {
 }
 
 func (t *trial) paced(rate int) (*phase, error) {
-	return t.phase(t.load.begin(onTheWayPaced), func(s *stream, stop <-chan struct{}) int64 {
+	s := t.load.begin(onTheWayPaced)
+	p, err := t.phase(s, func(s *stream, stop <-chan struct{}) int64 {
 		return t.load.pace(s, rate, stop)
 	})
+	slices.Sort(s.latencies)
+	p.P50, p.P99 = percentile(s.latencies, 50), percentile(s.latencies, 99)
+	return p, err
 }
 
 // phase lets a sender run, measures a stretch of it, and waits for the rest to
@@ -168,15 +184,15 @@ func (t *trial) phase(s *stream, send func(*stream, <-chan struct{}) int64) (*ph
 	messages, elapsed := float64(after.arrived-before.arrived), after.time-before.time
 	switch {
 	case t.qos > 0 && lost > 0:
-		return p, fmt.Errorf("%d of %d QoS %d messages are lost", lost, p.Sent, t.qos)
+		return p, fmt.Errorf("%d of %d QoS %d messages are lost: nothing more came for %s", lost, p.Sent, t.qos, drainWithin)
 	case messages == 0:
 		return p, errors.New("nothing arrived")
 	}
-	p.Rate = messages / elapsed.Seconds()
-	p.CPU = float64((after.bridge - before.bridge).Microseconds()) / messages
-	p.Others = max(0, ((after.machine-before.machine)-(after.own-before.own)).Seconds()/elapsed.Seconds())
-	slices.Sort(s.latencies)
-	p.P50, p.P99 = percentile(s.latencies, 50), percentile(s.latencies, 99)
+	p.Rate = round(messages/elapsed.Seconds(), 1)
+	p.CPU = round(float64((after.bridge-before.bridge).Microseconds())/messages, 2)
+	p.LoadCPU = round(float64((after.load-before.load).Microseconds())/messages, 2)
+	foreign := (after.machine - before.machine) - (after.own - before.own)
+	p.Others = max(0, round(foreign.Seconds()/elapsed.Seconds(), 2))
 	return p, nil
 }
 
@@ -185,7 +201,13 @@ func percentile(sorted []int64, percent int) float64 {
 	if len(sorted) == 0 {
 		return 0
 	}
-	return float64(sorted[len(sorted)*percent/100]) / 1e3
+	return round(float64(sorted[len(sorted)*percent/100])/1e3, 1)
+}
+
+// round keeps what is meant of a figure.
+func round(v float64, digits int) float64 {
+	unit := math.Pow10(digits)
+	return math.Round(v*unit) / unit
 }
 
 // view is what there is to see at an instant.
@@ -193,6 +215,7 @@ type view struct {
 	time    time.Duration
 	arrived int64
 	bridge  time.Duration // CPU
+	load    time.Duration // CPU of this process
 	own     time.Duration // CPU of all that belongs to the bench
 	machine time.Duration // CPU
 }
@@ -202,9 +225,10 @@ func (t *trial) look(s *stream) (v view, err error) {
 	if v.bridge, err = t.bridge.cpu(); err != nil {
 		return v, err
 	}
-	if v.own, err = cpuClock(os.Getpid()); err != nil {
+	if v.load, err = cpuClock(os.Getpid()); err != nil {
 		return v, err
 	}
+	v.own = v.load
 	for _, p := range t.all {
 		used, err := p.cpu()
 		if err != nil {

@@ -20,7 +20,7 @@ func (s *settings) line(format string, args ...any) {
 
 func newSettings() *settings {
 	s := &settings{}
-	s.line("user root\nper_listener_settings true\nlog_dest stderr\nlog_type error\npersistence false")
+	s.line("user root\nper_listener_settings true\nlog_dest stderr\nlog_type error\nlog_type warning\npersistence false")
 	return s
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -46,10 +47,20 @@ func start(name, program string, env []string, args ...string) (*process, error)
 func (p *process) alive() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s has ended (%s): %s", p.name, p.cmd.ProcessState, bytes.TrimSpace(p.log.Bytes()))
+		return fmt.Errorf("%s has ended (%s): %s", p.name, p.cmd.ProcessState, p.tail())
 	default:
 		return nil
 	}
+}
+
+// tail is the end of the log of a process that has ended.
+func (p *process) tail() string {
+	const shown = 2000
+	log := strings.TrimSpace(p.log.String())
+	if len(log) > shown {
+		log = "... " + log[len(log)-shown:]
+	}
+	return log
 }
 
 // stop ends the process and waits for it.

@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -33,6 +34,9 @@ func ofPhase(of func(measurement) *phase, value func(*phase) float64) func(measu
 func latency(m measurement) *phase   { return m.Latency }
 func fixedRate(m measurement) *phase { return m.FixedRate }
 func saturated(m measurement) *phase { return m.Saturated }
+
+// others is how many processors others had while the bridge was saturated.
+func others(m measurement) float64 { return m.Saturated.Others }
 
 func rate(p *phase) float64 { return p.Rate }
 func cpu(p *phase) float64  { return p.CPU }
@@ -64,7 +68,7 @@ func spreadOf(values []float64) spread {
 }
 
 func (s spread) text(digits int) string {
-	if s.median == 0 {
+	if s.most == 0 {
 		return "-"
 	}
 	f := func(v float64) string { return strconv.FormatFloat(v, 'f', digits, 64) }
@@ -72,30 +76,28 @@ func (s spread) text(digits int) string {
 }
 
 // compare returns the values of a bridge and those of the peer in one metric, and
-// their ratio: of the medians, with the least and most of the rounds' own ratios,
-// in which the two were measured one after the other.
+// their ratio: of the medians, with the least and most of the rounds' own ratios, in
+// which the two were measured one after the other. The ratio is of rounds that both
+// have.
 func compare(rounds []measurement, m metric, bridge string) (own, peer, ratio spread) {
+	values := map[string]map[int]float64{bridge: {}, thePeer: {}} // by round
+	for _, r := range rounds {
+		if v := m.of(r); v > 0 && values[r.Bridge] != nil {
+			values[r.Bridge][r.Round] = v
+		}
+	}
 	var owns, peers, ratios []float64
-	byRound := map[int]float64{}
-	for _, r := range rounds {
-		if v := m.of(r); r.Bridge == thePeer && v > 0 {
-			peers = append(peers, v)
-			byRound[r.Round] = v
+	for round, v := range values[bridge] {
+		if p := values[thePeer][round]; p > 0 {
+			owns, peers, ratios = append(owns, v), append(peers, p), append(ratios, v/p)
 		}
 	}
-	for _, r := range rounds {
-		if v := m.of(r); r.Bridge == bridge && v > 0 {
-			owns = append(owns, v)
-			if p := byRound[r.Round]; p > 0 {
-				ratios = append(ratios, v/p)
-			}
-		}
+	if len(ratios) > 0 {
+		ratio = spreadOf(ratios)
+		ratio.median = spreadOf(owns).median / spreadOf(peers).median
 	}
-	own, peer, ratio = spreadOf(owns), spreadOf(peers), spreadOf(ratios)
-	if ratio.median > 0 {
-		ratio.median = own.median / peer.median
-	}
-	return own, peer, ratio
+	of := func(bridge string) spread { return spreadOf(slices.Collect(maps.Values(values[bridge]))) }
+	return of(bridge), of(thePeer), ratio
 }
 
 // perCase returns the measurements of each case, in the order of the run.
@@ -128,7 +130,7 @@ func writeTable(w io.Writer, all []measurement) error {
 			return err
 		}
 		lost, twice := account(rounds[c])
-		_, _ = fmt.Fprintf(w, "  lost %s, twice %s\n", lost, twice)
+		_, _ = fmt.Fprintf(w, "  lost %s, twice %s; processors busy with others %s\n", lost, twice, spreadOf(each(rounds[c], others)).text(1))
 	}
 	return nil
 }
