@@ -34,7 +34,7 @@ func identifiersWrapRound(l *line) {
 		must(l.T, to.subscribe(topic))
 		go func() { done <- from.publishBurst(topic) }()
 		go func() {
-			if err := to.readBurst(); err != nil {
+			if err := to.readBurst(w.name == "up" || !l.peer.reorders); err != nil {
 				done <- fmt.Errorf("%s: %w", w.name, err)
 				return
 			}
@@ -152,10 +152,11 @@ func (c *rawClient) publishBurst(topic string) error {
 	return nil
 }
 
-// readBurst reads until all of a burst has come, each once, and in order at each
-// QoS.
-func (c *rawClient) readBurst() error {
+// readBurst reads until all of a burst has come, each once, and where ordered, in
+// order at each QoS.
+func (c *rawClient) readBurst(ordered bool) error {
 	var newest [3]uint32
+	seen := make([]bool, burstSize)
 	for came := range burstSize {
 		packet, err := packets.ReadPacket(c.in)
 		if err != nil {
@@ -165,8 +166,12 @@ func (c *rawClient) readBurst() error {
 		if !ok {
 			return fmt.Errorf("%s came instead of a message", packet)
 		}
-		qos, number := p.Payload[0], binary.BigEndian.Uint32(p.Payload[1:])+1
-		if number <= newest[qos] {
+		qos, number := p.Payload[0], binary.BigEndian.Uint32(p.Payload[1:])
+		if seen[number] {
+			return fmt.Errorf("message %d at QoS %d came twice", number, qos)
+		}
+		seen[number] = true
+		if ordered && number < newest[qos] {
 			return fmt.Errorf("message %d at QoS %d came after %d", number, qos, newest[qos])
 		}
 		newest[qos] = number

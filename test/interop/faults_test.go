@@ -4,9 +4,12 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
+
+	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
@@ -14,38 +17,62 @@ import (
 )
 
 func sessionIsKept(l *line) {
-	const before, meanwhile = 100, 500
+	const meanwhile = 500
 	l.connect()
 	var streams []*stream
 	for _, w := range l.both() {
 		for _, qos := range []byte{1, 2} {
-			streams = append(streams, l.stream(w, traffic.PublisherConfig{QoS: qos, Rate: 1000}))
+			streams = append(streams, l.listen(w, qos))
 		}
+	}
+	l.runner.Kill()
+	for _, s := range streams {
+		s.publish(traffic.PublisherConfig{Count: meanwhile})
+	}
+	for _, s := range streams {
+		must(l.T, s.publisher.WaitDone(wholly))
+	}
+	l.runner.Start()
+	for _, s := range streams {
+		s.onceEach(s.whole())
+	}
+}
+
+func nothingIsLostByKill(l *line) {
+	const before, after = 200, 100
+	l.connect()
+	var streams []*stream
+	for _, qos := range []byte{1, 2} {
+		streams = append(streams, l.stream(l.up(), traffic.PublisherConfig{QoS: qos, Rate: 1000}))
 	}
 	for _, s := range streams {
 		s.flow(before)
 	}
 	l.runner.Kill()
+	l.runner.Start()
 	for _, s := range streams {
-		must(l.T, s.publisher.WaitAcknowledged(len(s.publisher.Ledger().Acknowledged)+meanwhile, soon))
+		s.flow(after)
 	}
 	stop(streams)
-	l.runner.Start()
 	for _, s := range streams {
 		// What the killed runner held was perhaps sent already.
 		if r := s.whole(); r.Duplicates > localInflight {
-			l.Errorf("%s, QoS %d: %d messages came twice", s.way.name, s.qos, r.Duplicates)
+			l.Errorf("QoS %d: %d messages came twice", s.qos, r.Duplicates)
 		}
 	}
 }
 
 func nothingIsLostByCuts(l *line) {
-	const cuts = 10
+	const cuts = 8
 	proxy := mqtttest.StartProxy(l.T, l.remote.Address(), 0)
 	l.bridge.Spec.Remote.Primary.URL = proxy.URL()
 	l.connect()
+	ways := l.both()
+	if l.peer.reorders {
+		ways = []way{l.up()}
+	}
 	var streams []*stream
-	for _, w := range l.both() {
+	for _, w := range ways {
 		for _, qos := range []byte{1, 2} {
 			streams = append(streams, l.stream(w, traffic.PublisherConfig{QoS: qos, Rate: 500}))
 		}
@@ -54,25 +81,27 @@ func nothingIsLostByCuts(l *line) {
 	l.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range cuts {
-		proxy.Cut()
 		for _, s := range streams {
-			s.flow(random.IntN(100))
+			s.flow(random.IntN(50))
 		}
+		proxy.Cut()
 	}
 	stop(streams)
-	duplicates := map[string]int{}
 	for _, s := range streams {
-		duplicates[s.way.name] += s.whole().Duplicates
+		r := s.whole()
+		// The server keeps the session, so that QoS 2 is exactly once where it
+		// has that. At QoS 1 what the cut left without acknowledgement comes twice.
+		most := 0
+		if l.qos(s.qos) == 1 {
+			most = cuts * localInflight
+		}
+		if r.Duplicates > most {
+			l.Errorf("%s, QoS %d: %d messages came twice, want at most %d", s.way.name, s.qos, r.Duplicates, most)
+		}
 	}
 	if n := proxy.Accepted(); n <= cuts {
 		l.Errorf("%d connections for %d cuts", n, cuts)
 	}
-	// Twice comes what was sent again after a cut.
-	sent := int(l.runner.Metrics().Sum("mqttbridge_messages_resent_total", "direction=local_to_remote"))
-	if duplicates["up"] > sent {
-		l.Errorf("up: %d messages came twice; %d were sent again", duplicates["up"], sent)
-	}
-	l.Logf("came twice: %v; sent again: %d", duplicates, sent)
 }
 
 func wrongPasswordIsNamed(l *line) {
@@ -87,13 +116,17 @@ func wrongPasswordIsNamed(l *line) {
 }
 
 func refusedSubscriptionIsNamed(l *line) {
-	if !l.peer.refuses {
-		return
-	}
 	l.bridge.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "forbidden/#"}}
 	l.prepare(password)
 	l.runner.Start()
 	l.awaitError(v1alpha1.ReasonSubscriptionRefused, "forbidden/#")
+}
+
+func versionIsNamed(l *line) {
+	l.bridge.Spec.Remote.ProtocolVersion = ptr.To(v1alpha1.ProtocolVersion5)
+	l.prepare(password)
+	l.runner.Start()
+	l.awaitError(v1alpha1.ReasonProtocolVersionRefused, "5")
 }
 
 // awaitError waits until the remote server fails for that reason, in those words.
@@ -101,7 +134,7 @@ func (l *line) awaitError(reason string, words ...string) {
 	l.Helper()
 	l.runner.WaitStatus(soon, "the remote server fails with "+reason, func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Remote == nil || len(s.Remote.Endpoints) == 0 {
-			return fmt.Errorf("no endpoints yet")
+			return errors.New("no endpoints yet")
 		}
 		e := s.Remote.Endpoints[0]
 		if e.LastError == nil || e.LastError.Reason != reason {

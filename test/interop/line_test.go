@@ -20,7 +20,7 @@ import (
 type setting struct {
 	peer    peer
 	remote  server
-	version v1alpha1.ProtocolVersion // of the remote side
+	version v1alpha1.ProtocolVersion // of both sides
 }
 
 // line is a bridge between a Mosquitto of its own and the remote server. Its
@@ -49,7 +49,7 @@ func newLine(t *testing.T, s setting) *line {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MQTTBridge"},
 		ObjectMeta: metav1.ObjectMeta{Name: l.name, Namespace: "test"},
 		Spec: v1alpha1.MQTTBridgeSpec{
-			Local: v1alpha1.Side{Primary: v1alpha1.Server{URL: l.local.URL()}},
+			Local: v1alpha1.Side{Primary: v1alpha1.Server{URL: l.local.URL()}, ProtocolVersion: &s.version},
 			Remote: v1alpha1.Side{
 				Primary:         v1alpha1.Server{URL: s.remote.URL()},
 				ProtocolVersion: &s.version,

@@ -114,13 +114,15 @@ func cacheDir() (string, error) {
 	return filepath.Join(dir, "mqttbridge-operator"), nil
 }
 
-// rabbitMQConfig listens for MQTT alone, and takes clients without a password as
-// the user of the tests. All else is as it comes.
+// rabbitMQConfig listens for MQTT alone, takes clients without a password as the
+// user of the tests, and sends a client more than 10 messages unacknowledged. All
+// else is as it comes.
 const rabbitMQConfig = `listeners.tcp = none
 mqtt.listeners.tcp.1 = %s
 mqtt.allow_anonymous = true
 mqtt.default_user = %[2]s
 mqtt.default_pass = %[3]s
+mqtt.prefetch = 1000
 default_user = %[2]s
 default_pass = %[3]s
 `

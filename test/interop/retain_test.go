@@ -16,41 +16,54 @@ var retainPolicies = []struct {
 	policy       v1alpha1.RetainPolicy
 	stored, live bool
 }{
-	{v1alpha1.RetainKeep, true, false},
+	// Whether live ones keep the flag depends on the near server.
+	{v1alpha1.RetainKeep, true, true},
 	{v1alpha1.RetainClear, false, false},
 	{v1alpha1.RetainSet, true, true},
 }
 
 func retainIsKeptSetAndCleared(l *line) {
-	var forwards []v1alpha1.Rule
-	for _, p := range retainPolicies {
-		forwards = append(forwards, v1alpha1.Rule{Filter: l.topic("up/" + string(p.policy) + "/#"), Retain: &p.policy})
+	topic := func(w way, p v1alpha1.RetainPolicy, last string) string {
+		return l.topic(w.name + "/" + string(p) + "/" + last)
 	}
-	l.bridge.Spec.Forwards = forwards
-	near, far := l.client(l.local.Source()), l.client(l.remote.Source())
-	topic := func(p v1alpha1.RetainPolicy, last string) string { return l.topic("up/" + string(p) + "/" + last) }
-	for _, p := range retainPolicies {
-		near.publish(topic(p.policy, "stored"), 1, true, []byte("stored"))
+	rules := func(w way) (rules []v1alpha1.Rule) {
+		for _, p := range retainPolicies {
+			// Filters without wildcards bring what is retained from all servers.
+			for _, last := range []string{"stored", "live"} {
+				rules = append(rules, v1alpha1.Rule{Filter: topic(w, p.policy, last), Retain: &p.policy})
+			}
+			l.client(w.from).publish(topic(w, p.policy, "stored"), 1, true, []byte("stored"))
+		}
+		return rules
 	}
-	far.subscribe(l.topic("up/#"))
+	l.bridge.Spec.Forwards, l.bridge.Spec.Subscriptions = rules(l.up()), rules(l.down())
+	far := map[string]*client{}
+	for _, w := range l.both() {
+		far[w.name] = l.client(w.to)
+		far[w.name].subscribe(l.topic(w.name + "/#"))
+	}
 	l.connect()
-	for _, p := range retainPolicies {
-		near.publish(topic(p.policy, "live"), 1, true, []byte("live"))
-	}
-	for range 2 * len(retainPolicies) {
-		far.next()
-	}
-	for _, p := range retainPolicies {
-		want := map[string]string{}
-		if p.stored {
-			want[topic(p.policy, "stored")] = "stored"
+	for _, w := range l.both() {
+		for range retainPolicies {
+			far[w.name].next() // what was stored
 		}
-		if p.live {
-			want[topic(p.policy, "live")] = "live"
+		for _, p := range retainPolicies {
+			l.client(w.from).publish(topic(w, p.policy, "live"), 1, true, []byte("live"))
+			far[w.name].next()
 		}
-		got := l.retained(l.remote.Source(), topic(p.policy, "stored"), topic(p.policy, "live"))
-		if !maps.Equal(got, want) {
-			l.Errorf("with %s the server retains %v, want %v", p.policy, got, want)
+		keepsLive := w.name == "up" || l.peer.bridgeBit || l.version == v1alpha1.ProtocolVersion5
+		for _, p := range retainPolicies {
+			want := map[string]string{}
+			if p.stored {
+				want[topic(w, p.policy, "stored")] = "stored"
+			}
+			if p.live && (p.policy != v1alpha1.RetainKeep || keepsLive) {
+				want[topic(w, p.policy, "live")] = "live"
+			}
+			got := l.retained(w.to, topic(w, p.policy, "stored"), topic(w, p.policy, "live"))
+			if !maps.Equal(got, want) {
+				l.Errorf("%s: with %s the far server retains %v, want %v", w.name, p.policy, got, want)
+			}
 		}
 	}
 }
