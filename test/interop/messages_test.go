@@ -1,0 +1,79 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package interop
+
+import (
+	"bytes"
+	"crypto/rand"
+	"strings"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
+)
+
+func goOverInOrder(l *line) {
+	l.connect()
+	var streams []*stream
+	for qos := range byte(3) {
+		for _, w := range l.both() {
+			streams = append(streams, l.stream(w, traffic.PublisherConfig{QoS: qos, Rate: 500, Count: 500}))
+		}
+	}
+	for _, s := range streams {
+		s.onceEach(s.whole())
+		for _, a := range s.collector.Arrivals() {
+			if want := l.qos(s.qos); a.QoS != want {
+				l.Fatalf("%s: message %d came at QoS %d, published at %d; want %d", s.way.name, a.Seq, a.QoS, s.qos, want)
+			}
+		}
+	}
+}
+
+func goOverUnchanged(l *line) {
+	l.connect()
+	for _, w := range l.both() {
+		from, to := l.client(w.from), l.client(w.to)
+		to.subscribe(l.topic(w.name + "/#"))
+		for _, m := range []struct{ topic, payload string }{
+			{"plain", "x"},
+			{"empty", ""},
+			{"binary", "\x00\xff\x01\xfe"},
+			{"not text", "\xc3\x28"},
+			{"ü/日本", "ü"},
+			{"", "an empty level"},
+			{"a//b/", "empty levels"},
+			{"$a/$SYS", "a dollar"},
+			{"v1.2/x.y", "dots"},
+			{"{a}&b=c?d|e", "other characters"},
+			{strings.Repeat("long", 50), strings.Repeat("long", 1000)},
+		} {
+			topic := l.topic(w.name + "/" + m.topic)
+			from.publish(topic, 1, false, []byte(m.payload))
+			got := to.next()
+			if l.peer.topic != nil {
+				topic = l.peer.topic(topic)
+			}
+			if got.Topic() != topic || string(got.Payload()) != m.payload {
+				l.Errorf("%s: %q with %q came as %q with %q", w.name, topic, m.payload, got.Topic(), got.Payload())
+			}
+		}
+	}
+}
+
+func largeGoOver(l *line) {
+	l.connect()
+	for _, size := range []int{1 << 20, 10 << 20} {
+		payload := make([]byte, size)
+		_, _ = rand.Read(payload) // never fails
+		for _, w := range l.both() {
+			from, to := l.client(w.from), l.client(w.to)
+			to.subscribe(l.topic(w.name + "/large"))
+			for qos := range byte(3) {
+				from.publish(l.topic(w.name+"/large"), qos, false, payload)
+				if m := to.next(); !bytes.Equal(m.Payload(), payload) {
+					l.Errorf("%s: a message of %d bytes at QoS %d came with %d others", w.name, size, qos, len(m.Payload()))
+				}
+			}
+		}
+	}
+}

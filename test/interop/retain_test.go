@@ -1,0 +1,133 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package interop
+
+import (
+	"maps"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// retainPolicies are rules by what becomes of the retain flag, and which of the
+// messages the far side then retains: one that the near side had retained before
+// the bridge subscribed, and one that came live.
+var retainPolicies = []struct {
+	policy       v1alpha1.RetainPolicy
+	stored, live bool
+}{
+	// Whether live ones keep the flag depends on the near server.
+	{v1alpha1.RetainKeep, true, true},
+	{v1alpha1.RetainClear, false, false},
+	{v1alpha1.RetainSet, true, true},
+}
+
+func retainIsKeptSetAndCleared(l *line) {
+	topic := func(w way, p v1alpha1.RetainPolicy, last string) string {
+		return l.topic(w.name + "/" + string(p) + "/" + last)
+	}
+	rules := func(w way) (rules []v1alpha1.Rule) {
+		for _, p := range retainPolicies {
+			// Filters without wildcards bring what is retained from all servers.
+			for _, last := range []string{"stored", "live"} {
+				rules = append(rules, v1alpha1.Rule{Filter: topic(w, p.policy, last), Retain: &p.policy})
+			}
+			l.client(w.from).publish(topic(w, p.policy, "stored"), 1, true, []byte("stored"))
+		}
+		return rules
+	}
+	l.bridge.Spec.Forwards, l.bridge.Spec.Subscriptions = rules(l.up()), rules(l.down())
+	far := map[string]*client{}
+	for _, w := range l.both() {
+		far[w.name] = l.client(w.to)
+		far[w.name].subscribe(l.topic(w.name + "/#"))
+	}
+	l.connect()
+	for _, w := range l.both() {
+		for range retainPolicies {
+			far[w.name].next() // what was stored
+		}
+		for _, p := range retainPolicies {
+			l.client(w.from).publish(topic(w, p.policy, "live"), 1, true, []byte("live"))
+			far[w.name].next()
+		}
+		keepsLive := w.name == "up" || l.peer.bridgeBit || l.version == v1alpha1.ProtocolVersion5
+		for _, p := range retainPolicies {
+			want := map[string]string{}
+			if p.stored {
+				want[topic(w, p.policy, "stored")] = "stored"
+			}
+			if p.live && (p.policy != v1alpha1.RetainKeep || keepsLive) {
+				want[topic(w, p.policy, "live")] = "live"
+			}
+			got := l.retained(w.to, topic(w, p.policy, "stored"), topic(w, p.policy, "live"))
+			if !maps.Equal(got, want) {
+				l.Errorf("%s: with %s the far server retains %v, want %v", w.name, p.policy, got, want)
+			}
+		}
+	}
+}
+
+func retainedComeAtSubscribing(l *line) {
+	set := v1alpha1.RetainSet
+	l.bridge.Spec.Subscriptions = []v1alpha1.Rule{
+		{Filter: l.topic("down/exact"), Retain: &set}, {Filter: l.topic("down/by/+"), Retain: &set},
+	}
+	exact, wildcard := l.topic("down/exact"), l.topic("down/by/wildcard")
+	far, near := l.client(l.remote.Source()), l.client(l.local.Source())
+	far.publish(exact, 1, true, []byte("a"))
+	far.publish(wildcard, 1, true, []byte("b"))
+	near.subscribe(l.topic("down/#"))
+	l.connect()
+	want := map[string]string{exact: "a"}
+	if l.peer.retainedByWildcard {
+		want[wildcard] = "b"
+	}
+	// What comes live shows that no more was to come.
+	end := l.topic("down/by/end")
+	for came := 0; came < len(want); came++ {
+		near.next()
+	}
+	far.publish(end, 1, false, []byte("end"))
+	if m := near.next(); m.Topic() != end {
+		l.Errorf("%s came, which is too much", m.Topic())
+	}
+	if got := l.retained(l.local.Source(), exact, wildcard); !maps.Equal(got, want) {
+		l.Errorf("the local server retains %v, want %v", got, want)
+	}
+}
+
+func retainedIsDeleted(l *line) {
+	set := v1alpha1.RetainSet
+	l.bridge.Spec.Forwards[0].Retain = &set
+	l.bridge.Spec.Subscriptions[0].Retain = &set
+	l.connect()
+	for _, w := range l.both() {
+		near, far := l.client(w.from), l.client(w.to)
+		topic := l.topic(w.name + "/x")
+		far.subscribe(topic)
+		for _, payload := range []string{"x", ""} {
+			near.publish(topic, 1, true, []byte(payload))
+			if m := far.next(); string(m.Payload()) != payload {
+				l.Fatalf("%s: %q came, want %q", w.name, m.Payload(), payload)
+			}
+			if got := l.retained(w.to, topic); got[topic] != payload {
+				l.Errorf("%s: after %q the far server retains %v", w.name, payload, got)
+			}
+		}
+	}
+}
+
+func willsGoOver(l *line) {
+	l.connect()
+	for _, w := range l.both() {
+		far := l.client(w.to)
+		far.subscribe(l.topic(w.name + "/#"))
+		for qos := range byte(3) {
+			l.die(w.from, l.topic(w.name+"/will"), qos, []byte{'0' + qos})
+			if m := far.next(); string(m.Payload()) != string('0'+rune(qos)) || m.Qos() != l.qos(qos) {
+				l.Errorf("%s: the will at QoS %d came as %q at QoS %d", w.name, qos, m.Payload(), m.Qos())
+			}
+		}
+	}
+}
