@@ -94,7 +94,7 @@ func (m *Inbound) Ack() {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
 	m.acked = true
-	if m.session != nil && !m.session.ended && !m.session.closing {
+	if m.session != nil && m.session.writable() {
 		m.session.acknowledgeInbound(m)
 	}
 }
@@ -115,7 +115,7 @@ func (s *Session) acknowledgeInbound(m *Inbound) {
 
 // acknowledge writes an acknowledgement. The lock is held.
 func (s *Session) acknowledge(t packet.Type, id uint16, code byte) {
-	if !s.ended && !s.closing {
+	if s.writable() {
 		s.buf = packet.AppendAck(s.buf, s.version, packet.Ack{Type: t, ID: id, Code: code})
 	}
 }

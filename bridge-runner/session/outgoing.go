@@ -69,7 +69,7 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	out := &s.state.out
 	qos := min(m.QoS, s.server.MaximumQoS)
 	switch {
-	case s.ended || s.closing:
+	case !s.writable():
 		return Ended
 	case qos > 0 && !out.room():
 		s.wanted = true

@@ -69,16 +69,23 @@ type Conn struct {
 // Next reads the next packet.
 func (c *Conn) Next() Packet {
 	c.t.Helper()
-	p, err := c.next()
+	p, err := c.TryNext()
 	if err != nil {
 		c.t.Fatal("instead of a packet: ", err)
 	}
 	return p
 }
 
-func (c *Conn) next() (Packet, error) {
+// TryNext reads the next packet, if there is one before the end.
+func (c *Conn) TryNext() (Packet, error) {
 	if err := c.SetReadDeadline(time.Now().Add(Patience)); err != nil {
 		return Packet{}, err
+	}
+	// What paho.golang's codec does not take: a DISCONNECT without a reason code, which
+	// stands for 0 (MQTT 5 section 3.14.2.1).
+	if first, err := c.in.Peek(2); err == nil && first[0] == v5.DISCONNECT<<4 && first[1] == 0 {
+		_, err = c.in.Discard(2)
+		return Packet{Type: v5.DISCONNECT}, err
 	}
 	return read(c.in, c.version)
 }
@@ -87,7 +94,7 @@ func (c *Conn) next() (Packet, error) {
 func (c *Conn) Want(packets ...string) {
 	c.t.Helper()
 	for i, want := range packets {
-		p, err := c.next()
+		p, err := c.TryNext()
 		if err != nil {
 			c.t.Fatalf("instead of %s: %v", want, err)
 		}
@@ -102,7 +109,7 @@ func (c *Conn) Want(packets ...string) {
 func (c *Conn) WantEnd(packets ...string) {
 	c.t.Helper()
 	c.Want(packets...)
-	p, err := c.next()
+	p, err := c.TryNext()
 	if err == nil {
 		c.t.Fatalf("%s instead of the end", p)
 	}
@@ -114,6 +121,12 @@ func (c *Conn) WantEnd(packets ...string) {
 // Send writes packets at once.
 func (c *Conn) Send(packets ...Packet) {
 	c.t.Helper()
+	c.SendBytes(c.Encode(packets...))
+}
+
+// Encode returns the bytes of packets.
+func (c *Conn) Encode(packets ...Packet) string {
+	c.t.Helper()
 	var all []byte
 	for i := range packets {
 		b, err := packets[i].bytes(c.version)
@@ -122,7 +135,7 @@ func (c *Conn) Send(packets ...Packet) {
 		}
 		all = append(all, b...)
 	}
-	c.SendBytes(string(all))
+	return string(all)
 }
 
 // SendBytes writes what need not be a packet.
