@@ -120,18 +120,23 @@ func (s *Session) packet(m *Outgoing, now time.Time) (p packet.Publish, expired 
 		Payload: m.Payload,
 		Retain:  m.Retain && s.server.RetainAvailable,
 	}
-	if m.Properties == nil || s.version != packet.V5 {
+	if m.Properties == nil {
 		return p, false
+	}
+	left := int64(1)
+	if m.Properties.Expires {
+		left = int64(m.Properties.Expiry) - int64(now.Sub(m.At)/time.Second)
+	}
+	if s.version != packet.V5 {
+		return p, left <= 0 // also where the server knows no expiry: nobody else drops it
 	}
 	p.Properties = m.Properties
 	if m.Properties.Expires {
-		left := int64(m.Properties.Expiry) - int64(now.Sub(m.At)/time.Second)
-		expired = left <= 0
 		properties := *m.Properties
 		properties.Expiry = uint32(max(left, 0)) //nolint:gosec // at most what it was
 		p.Properties = &properties
 	}
-	return p, expired
+	return p, left <= 0
 }
 
 // send writes the PUBLISH of a message that has an identifier. The lock is held.
