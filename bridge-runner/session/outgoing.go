@@ -82,11 +82,12 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	if expired {
 		return Expired
 	}
-	if s.tooLarge(p) {
+	p.QoS = qos
+	s.alias(&p)
+	if !s.fits(&p) {
 		return TooLarge
 	}
 	if qos == 0 {
-		s.alias(&p)
 		s.buf = packet.AppendPublish(s.buf, s.version, &p)
 		return Written
 	}
@@ -102,15 +103,13 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	return Sent
 }
 
-func (s *Session) tooLarge(p packet.Publish) bool {
-	most := s.server.MaximumPacketSize
-	if most == 0 {
-		return false
+// fits reports whether the server takes a packet of this size.
+func (s *Session) fits(p *packet.Publish) bool {
+	most := packet.MaxSize
+	if s.server.MaximumPacketSize > 0 {
+		most = min(most, int(s.server.MaximumPacketSize))
 	}
-	if s.aliases != nil {
-		p.TopicAlias = 1 // it may get one
-	}
-	return packet.SizePublish(s.version, &p) > int(most)
+	return packet.SizePublish(s.version, p) <= most
 }
 
 // packet makes a PUBLISH of a message. It reports whether the message has expired.
@@ -141,9 +140,8 @@ func (s *Session) packet(m *Outgoing, now time.Time) (p packet.Publish, expired 
 
 // send writes the PUBLISH of a message that has an identifier. The lock is held.
 func (s *Session) send(m *Outgoing, p *packet.Publish) {
-	p.ID, p.QoS = m.id, m.qos
+	p.ID = m.id
 	m.stage = published
-	s.alias(p)
 	s.buf = packet.AppendPublish(s.buf, s.version, p)
 }
 
@@ -163,7 +161,8 @@ func (s *Session) sweep() {
 }
 
 // alias uses an alias for the topic where the server allows one more (MQTT 5 section
-// 3.3.2.3.4). Aliases are the connection's: they end with it.
+// 3.3.2.3.4), and the packet does not become too large by that. Aliases are the
+// connection's: they end with it.
 func (s *Session) alias(p *packet.Publish) {
 	if s.aliases == nil {
 		return
@@ -172,10 +171,15 @@ func (s *Session) alias(p *packet.Publish) {
 		p.TopicAlias, p.Topic = a, ""
 		return
 	}
-	if a := len(s.aliases) + 1; a <= int(s.server.TopicAliasMaximum) {
-		p.TopicAlias = uint16(a) //nolint:gosec // at most the maximum
-		s.aliases[p.Topic] = p.TopicAlias
+	if len(s.aliases) >= int(s.server.TopicAliasMaximum) {
+		return
 	}
+	p.TopicAlias = uint16(len(s.aliases) + 1) //nolint:gosec // at most the maximum
+	if !s.fits(p) {
+		p.TopicAlias = 0
+		return
+	}
+	s.aliases[p.Topic] = p.TopicAlias
 }
 
 // resend writes again what is in flight in a session that the server has resumed, as
@@ -210,7 +214,8 @@ func (s *Session) resendSome() {
 			continue
 		}
 		p, _ := s.packet(m, s.now) // an expired one is the server's to drop: it may have it
-		p.Dup = true
+		p.Dup, p.QoS = true, m.qos
+		s.alias(&p)
 		s.send(m, &p)
 	}
 }
