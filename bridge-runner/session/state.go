@@ -5,7 +5,6 @@ package session
 
 import (
 	"hash/maphash"
-	"math"
 	"sync"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -146,11 +145,12 @@ type out struct {
 
 // window allows n messages in flight.
 func (o *out) window(n int) {
-	o.limit = n
+	const ids = subscribeID - 1 // those that messages may have
+	o.limit = min(n, ids)
 	// The more identifiers, the less often the lowest waits until nothing of QoS 2 is
 	// in flight, and the longer a sweep.
 	const perMessage = 16
-	if most := 1 + min(math.MaxUint16, perMessage*n); most > len(o.slots) {
+	if most := 1 + min(ids, perMessage*n); most > len(o.slots) {
 		o.slots = append(o.slots, make([]*Outgoing, most-len(o.slots))...)
 	}
 }
