@@ -190,14 +190,28 @@ func (s *Session) resend() {
 	if !s.resumed {
 		return
 	}
+	for m, next := out.first, out.first; m != nil; m = next {
+		if next = m.next; m.stage == released {
+			continue
+		}
+		if !s.takes(m) {
+			out.sweep = out.sweep || m.qos == 2
+			out.remove(m) // whose message it is publishes it anew, and is told
+			continue
+		}
+		s.resends++
+	}
 	out.resend = out.first
 	s.progressed = s.started
 	s.resendSome()
-	for m := out.first; m != nil; m = m.next {
-		if m.stage == published {
-			s.resends++
-		}
-	}
+}
+
+// takes reports whether the server still takes a message as it was sent. It may have
+// been configured anew.
+func (s *Session) takes(m *Outgoing) bool {
+	p, _ := s.packet(m, s.now)
+	p.QoS = m.qos
+	return m.qos <= s.server.MaximumQoS && s.fits(&p)
 }
 
 // resendSome goes on with resend. The lock is held.
