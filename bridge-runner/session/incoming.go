@@ -44,8 +44,10 @@ func (s *Session) received(p *packet.Publish) error {
 // not use an identifier for another message before it is acknowledged. Some servers
 // number messages anew all the same (RabbitMQ does), and a URL may stand for several
 // servers, of which another resumes a session of its own. So the content has to be
-// the same, too. Where it once is not, nothing that came by earlier connections is
-// taken for held: some messages are forwarded twice, and nothing is lost.
+// the same, too, and what is held must not come under another identifier: messages
+// that say the same are told apart by that. Where it once is not so, nothing that came
+// by earlier connections is taken for held: some messages are forwarded twice, and
+// nothing is lost.
 func (s *Session) hold(m *Inbound) (handled bool, err error) {
 	s.state.mu.Lock()
 	held := &s.state.in
@@ -76,11 +78,14 @@ func (s *Session) hold(m *Inbound) (handled bool, err error) {
 		held.forgetOthers()
 	}
 	defer s.state.mu.Unlock()
-	held.held[m.ID] = m
-	held.handed++
-	if s.version == packet.V5 && held.handed > s.cfg.Window {
+	if m.Dup && held.held[m.ID] == nil && held.elsewhere(m) {
+		held.forgetHeld(m.QoS)
+	}
+	if s.version == packet.V5 && held.handed >= s.cfg.Window { // it is not held: it is not handed on
 		return true, protocolError(codeReceiveMaximum, "more messages at once than the receive maximum allows") // [MQTT-3.3.4-9]
 	}
+	held.held[m.ID] = m
+	held.handed++
 	return false, nil
 }
 

@@ -254,12 +254,29 @@ func (i *in) forgetConnection() {
 // forgetOthers drops what came by earlier connections: the server has numbered its
 // messages anew.
 func (i *in) forgetOthers() {
+	i.forgetHeld(1)
+	i.forgetHeld(2)
+	clear(i.received)
+}
+
+func (i *in) forgetHeld(qos byte) {
 	for id, m := range i.held {
-		if m.session == nil {
+		if m.session == nil && m.QoS == qos {
 			delete(i.held, id)
 		}
 	}
-	clear(i.received)
+}
+
+// elsewhere reports whether what a message says is held under another identifier, and
+// did not come by the connection at hand. Either the server numbers its messages anew,
+// or m is a message alike whose PUBACK it did not get; at QoS 2 the former.
+func (i *in) elsewhere(m *Inbound) bool {
+	for _, o := range i.held {
+		if o.session == nil && sameContent(&o.Publish, &m.Publish) {
+			return true
+		}
+	}
+	return false
 }
 
 var seed = maphash.MakeSeed()
