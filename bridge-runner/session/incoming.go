@@ -41,8 +41,10 @@ func (s *Session) received(p *packet.Publish) error {
 // not use an identifier for another message before it is acknowledged. Some servers
 // number messages anew all the same (RabbitMQ does), and a URL may stand for several
 // servers, of which another resumes a session of its own. So the content has to be
-// the same, too. Where it once is not, nothing that came by earlier connections is
-// taken for held: some messages are forwarded twice, and nothing is lost.
+// the same, too, and what is held must not come under another identifier: messages
+// that say the same are told apart by that. Where it once is not so, nothing that came
+// by earlier connections is taken for held: some messages are forwarded twice, and
+// nothing is lost.
 //
 // A server that exceeds the bridge's receive maximum is borne with: Mosquitto 2.0.11
 // does where its max_inflight_messages is higher, and would do so again after each
@@ -74,6 +76,9 @@ func (s *Session) hold(m *Inbound) (handled bool) {
 		held.forgetOthers()
 	}
 	defer s.state.mu.Unlock()
+	if m.Dup && held.held[m.ID] == nil && held.elsewhere(m) {
+		held.forgetHeld(m.QoS)
+	}
 	held.held[m.ID] = m
 	return false
 }
@@ -88,7 +93,7 @@ func (m *Inbound) Ack() {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
 	m.acked = true
-	if m.session != nil && !m.session.ended && !m.session.closing {
+	if m.session != nil && m.session.writable() {
 		m.session.acknowledgeInbound(m)
 	}
 }
@@ -108,7 +113,7 @@ func (s *Session) acknowledgeInbound(m *Inbound) {
 
 // acknowledge writes an acknowledgement. The lock is held.
 func (s *Session) acknowledge(t packet.Type, id uint16, code byte) {
-	if !s.ended && !s.closing {
+	if s.writable() {
 		s.buf = packet.AppendAck(s.buf, s.version, packet.Ack{Type: t, ID: id, Code: code})
 	}
 }

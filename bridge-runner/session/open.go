@@ -88,6 +88,7 @@ func open(ctx context.Context, cfg Config, bridgeBit bool) (*Session, error) {
 		gone:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	s.written.L = &s.state.mu
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	out := &s.state.out
 	qos := min(m.QoS, s.server.MaximumQoS)
 	switch {
-	case s.ended || s.closing:
+	case !s.writable():
 		return Ended
 	case qos > 0 && !out.room():
 		s.wanted = true
@@ -82,11 +82,12 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	if expired {
 		return Expired
 	}
-	if s.tooLarge(p) {
+	p.QoS = qos
+	s.alias(&p)
+	if !s.fits(&p) {
 		return TooLarge
 	}
 	if qos == 0 {
-		s.alias(&p)
 		s.buf = packet.AppendPublish(s.buf, s.version, &p)
 		return Written
 	}
@@ -102,15 +103,13 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	return Sent
 }
 
-func (s *Session) tooLarge(p packet.Publish) bool {
+// fits reports whether the server takes a packet of this size.
+func (s *Session) fits(p *packet.Publish) bool {
 	most := packet.MaxSize
 	if s.server.MaximumPacketSize > 0 {
 		most = min(most, int(s.server.MaximumPacketSize))
 	}
-	if s.aliases != nil {
-		p.TopicAlias = 1 // it may get one
-	}
-	return packet.SizePublish(s.version, &p) > most
+	return packet.SizePublish(s.version, p) <= most
 }
 
 // packet makes a PUBLISH of a message. It reports whether the message has expired.
@@ -120,37 +119,41 @@ func (s *Session) packet(m *Outgoing, now time.Time) (p packet.Publish, expired 
 		Payload: m.Payload,
 		Retain:  m.Retain && s.server.RetainAvailable,
 	}
-	if m.Properties == nil || s.version != packet.V5 {
+	if m.Properties == nil {
 		return p, false
+	}
+	left := int64(1)
+	if m.Properties.Expires {
+		left = int64(m.Properties.Expiry) - int64(now.Sub(m.At)/time.Second)
+	}
+	if s.version != packet.V5 {
+		return p, left <= 0 // also where the server knows no expiry: nobody else drops it
 	}
 	p.Properties = m.Properties
 	if m.Properties.Expires {
-		left := int64(m.Properties.Expiry) - int64(now.Sub(m.At)/time.Second)
-		expired = left <= 0
 		properties := *m.Properties
 		properties.Expiry = uint32(max(left, 0)) //nolint:gosec // at most what it was
 		p.Properties = &properties
 	}
-	return p, expired
+	return p, left <= 0
 }
 
 // send writes the PUBLISH of a message that has an identifier. The lock is held.
 func (s *Session) send(m *Outgoing, p *packet.Publish) {
-	p.ID, p.QoS = m.id, m.qos
+	p.ID = m.id
 	m.stage = published
-	s.alias(p)
 	s.buf = packet.AppendPublish(s.buf, s.version, p)
 }
 
 // sweep has the server release the QoS 2 messages that it holds under identifiers that
-// are not in flight here: those of a process that has ended, or of before a switch to
+// are not those of QoS 2 messages in flight here: those of a process that has ended, or of before a switch to
 // another server. Otherwise it would take the next message under such an identifier
 // for the one that it holds, and drop it (section 4.3.3). The PUBCOMPs come before
 // all else that the server says of those identifiers. The lock is held.
 func (s *Session) sweep() {
 	out := &s.state.out
 	for id, m := range out.slots {
-		if id > 0 && m == nil {
+		if id > 0 && (m == nil || m.qos < 2) { // one of QoS 1 may be under the same
 			s.acknowledge(packet.PUBREL, uint16(id), 0) //nolint:gosec // at most 65535
 		}
 	}
@@ -158,7 +161,8 @@ func (s *Session) sweep() {
 }
 
 // alias uses an alias for the topic where the server allows one more (MQTT 5 section
-// 3.3.2.3.4). Aliases are the connection's: they end with it.
+// 3.3.2.3.4), and the packet does not become too large by that. Aliases are the
+// connection's: they end with it.
 func (s *Session) alias(p *packet.Publish) {
 	if s.aliases == nil {
 		return
@@ -167,10 +171,15 @@ func (s *Session) alias(p *packet.Publish) {
 		p.TopicAlias, p.Topic = a, ""
 		return
 	}
-	if a := len(s.aliases) + 1; a <= int(s.server.TopicAliasMaximum) {
-		p.TopicAlias = uint16(a) //nolint:gosec // at most the maximum
-		s.aliases[p.Topic] = p.TopicAlias
+	if len(s.aliases) >= int(s.server.TopicAliasMaximum) {
+		return
 	}
+	p.TopicAlias = uint16(len(s.aliases) + 1) //nolint:gosec // at most the maximum
+	if !s.fits(p) {
+		p.TopicAlias = 0
+		return
+	}
+	s.aliases[p.Topic] = p.TopicAlias
 }
 
 // resend writes again what is in flight in a session that the server has resumed, as
@@ -181,14 +190,28 @@ func (s *Session) resend() {
 	if !s.resumed {
 		return
 	}
+	for m, next := out.first, out.first; m != nil; m = next {
+		if next = m.next; m.stage == released {
+			continue
+		}
+		if !s.takes(m) {
+			out.sweep = out.sweep || m.qos == 2
+			out.remove(m) // whose message it is publishes it anew, and is told
+			continue
+		}
+		s.resends++
+	}
 	out.resend = out.first
 	s.progressed = s.started
 	s.resendSome()
-	for m := out.first; m != nil; m = m.next {
-		if m.stage == published {
-			s.resends++
-		}
-	}
+}
+
+// takes reports whether the server still takes a message as it was sent. It may have
+// been configured anew.
+func (s *Session) takes(m *Outgoing) bool {
+	p, _ := s.packet(m, s.now)
+	p.QoS = m.qos
+	return m.qos <= s.server.MaximumQoS && s.fits(&p)
 }
 
 // resendSome goes on with resend. The lock is held.
@@ -205,7 +228,8 @@ func (s *Session) resendSome() {
 			continue
 		}
 		p, _ := s.packet(m, s.now) // an expired one is the server's to drop: it may have it
-		p.Dup = true
+		p.Dup, p.QoS = true, m.qos
+		s.alias(&p)
 		s.send(m, &p)
 	}
 }

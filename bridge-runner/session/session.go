@@ -73,8 +73,10 @@ type Session struct {
 	buf        []byte // written and not flushed
 	spare      []byte
 	flushing   bool
+	written    sync.Cond // flushing is over
 	ended      bool
-	closing    bool
+	parting    bool      // DISCONNECT is written: nothing may follow it ([MQTT-3.14.4-1])
+	closing    bool      // by Close
 	wanted     bool      // Publish has refused
 	sent       time.Time // when something was last written
 	progressed time.Time // when something was acknowledged, or in flight for the first time
@@ -171,6 +173,7 @@ func (s *Session) Flush() {
 		now := time.Now()
 		s.state.mu.Lock()
 		s.flushing, s.sent = false, now
+		s.written.Broadcast()
 		if s.spare = data; cap(data) > keepBuffer {
 			s.spare = nil
 		}
@@ -201,11 +204,10 @@ func (s *Session) finish() {
 	s.state.mu.Lock()
 	s.ended = true
 	s.buf = nil
-	reading := s.reading
 	s.state.mu.Unlock()
 	close(s.gone)
 	_ = s.conn.Close() // nothing is to be saved
-	if !reading {
+	if !s.isReading() {
 		close(s.done)
 	}
 }
@@ -214,19 +216,39 @@ func (s *Session) finish() {
 // why (section 4.13).
 func (s *Session) refuse(code byte, err *Error) {
 	if s.version == packet.V5 {
-		s.write(func(b []byte) []byte {
-			return packet.AppendDisconnect(b, s.version, packet.Disconnect{Code: code})
-		})
-		s.Flush()
+		s.part(code, false)
 	}
 	s.end(err)
 }
+
+// part writes a DISCONNECT, behind which nothing is written, and sends it with all that
+// was written before.
+func (s *Session) part(code byte, closing bool) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if s.writable() {
+		s.buf = packet.AppendDisconnect(s.buf, s.version, packet.Disconnect{Code: code})
+	}
+	s.parting, s.closing = true, s.closing || closing
+	for s.flushing || len(s.buf) > 0 {
+		if s.flushing { // by another goroutine
+			s.written.Wait()
+			continue
+		}
+		s.state.mu.Unlock()
+		s.Flush()
+		s.state.mu.Lock()
+	}
+}
+
+// writable reports whether anything may be written. The lock is held.
+func (s *Session) writable() bool { return !s.ended && !s.parting }
 
 // write appends to what is to be sent, where the session has not ended.
 func (s *Session) write(appendTo func([]byte) []byte) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	if !s.ended && !s.closing {
+	if s.writable() {
 		s.buf = appendTo(s.buf)
 	}
 }
@@ -241,16 +263,11 @@ const closeTimeout = 1500 * time.Millisecond
 // the acknowledgements that it has not read yet. It takes as long as the server
 // needs, 1.5 seconds at most.
 func (s *Session) Close() {
-	s.write(func(b []byte) []byte { return packet.AppendDisconnect(b, s.version, packet.Disconnect{}) })
-	s.state.mu.Lock()
-	s.closing = true
-	reading := s.reading
-	s.state.mu.Unlock()
-	s.Flush()
+	s.part(0, true)
 	hard := time.AfterFunc(closeTimeout, func() { _ = s.conn.Close() }) // the session's own error does not count any more
 	defer hard.Stop()
 	if s.conn.CloseWrite() == nil {
-		if reading {
+		if s.isReading() {
 			<-s.done // the server has closed, too
 		} else {
 			s.conn.discard()
@@ -258,4 +275,10 @@ func (s *Session) Close() {
 	}
 	s.once.Do(s.finish)
 	<-s.done
+}
+
+func (s *Session) isReading() bool {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.reading
 }

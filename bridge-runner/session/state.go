@@ -5,7 +5,6 @@ package session
 
 import (
 	"hash/maphash"
-	"math"
 	"sync"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -146,11 +145,12 @@ type out struct {
 
 // window allows n messages in flight.
 func (o *out) window(n int) {
-	o.limit = n
+	const ids = subscribeID - 1 // those that messages may have
+	o.limit = min(n, ids)
 	// The more identifiers, the less often the lowest waits until nothing of QoS 2 is
 	// in flight, and the longer a sweep.
 	const perMessage = 16
-	if most := 1 + min(math.MaxUint16, perMessage*n); most > len(o.slots) {
+	if most := 1 + min(ids, perMessage*n); most > len(o.slots) {
 		o.slots = append(o.slots, make([]*Outgoing, most-len(o.slots))...)
 	}
 }
@@ -251,12 +251,29 @@ func (i *in) forgetConnection() {
 // forgetOthers drops what came by earlier connections: the server has numbered its
 // messages anew.
 func (i *in) forgetOthers() {
+	i.forgetHeld(1)
+	i.forgetHeld(2)
+	clear(i.received)
+}
+
+func (i *in) forgetHeld(qos byte) {
 	for id, m := range i.held {
-		if m.session == nil {
+		if m.session == nil && m.QoS == qos {
 			delete(i.held, id)
 		}
 	}
-	clear(i.received)
+}
+
+// elsewhere reports whether what a message says is held under another identifier, and
+// did not come by the connection at hand. Either the server numbers its messages anew,
+// or m is a message alike whose PUBACK it did not get; at QoS 2 the former.
+func (i *in) elsewhere(m *Inbound) bool {
+	for _, o := range i.held {
+		if o.session == nil && sameContent(&o.Publish, &m.Publish) {
+			return true
+		}
+	}
+	return false
 }
 
 var seed = maphash.MakeSeed()

@@ -20,9 +20,7 @@ type Subscription struct {
 	ID uint32
 }
 
-// subscribeID is the packet identifier of a SUBSCRIBE. It differs from those of
-// messages, which are at most the window's size, as long as that is not 65535; a
-// SUBACK is told from an acknowledgement anyway.
+// subscribeID is the packet identifier of a SUBSCRIBE. Messages have lower ones.
 const subscribeID = 65535
 
 // Subscribe subscribes and waits for the server's answer. Where the server refuses

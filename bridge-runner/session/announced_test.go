@@ -1,0 +1,144 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// announces connects to a server that announces these properties in its CONNACK.
+func announces(t *testing.T, properties *v5.Properties) *link {
+	t.Helper()
+	return newPeer(t, packet.V5).connect(script.Connack(false, properties))
+}
+
+func TestTheMaximumQoSIsNotExceeded(t *testing.T) {
+	for most, want := range []string{"PUBLISH qos0 t=x", "PUBLISH 1 qos1 t=x"} {
+		l := announces(t, &v5.Properties{MaximumQOS: new(byte(most))})
+		l.publish(message(2, "x"))
+		l.c.Want(want) // [MQTT-3.2.2-11]
+	}
+}
+
+func TestNoRetainedMessagesAreSentWhereNoneAreKept(t *testing.T) {
+	m := message(1, "x")
+	m.Retain = true
+	l := announces(t, &v5.Properties{RetainAvailable: new(byte(0))})
+	l.publish(m)
+	l.c.Want("PUBLISH 1 qos1 t=x") // [MQTT-3.2.2-14]
+	m = message(1, "x")
+	m.Retain = true
+	l = announces(t, nil)
+	l.publish(m)
+	l.c.Want("PUBLISH 1 qos1 retain t=x")
+}
+
+func TestWhatTheServerTakesIsSentAndWhatIsLargerIsNot(t *testing.T) {
+	const most = 100
+	for _, c := range []struct {
+		qos     byte
+		aliases uint16
+	}{{0, 0}, {1, 0}, {2, 0}, {0, 10}, {1, 10}, {2, 10}} {
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			p := newPeer(t, packet.V5)
+			// A fixed header of 2 bytes, the topic in 3, the identifier and the
+			// property length.
+			largest := most - 2 - 3 - 1
+			if c.qos > 0 {
+				largest -= 2
+			}
+			l := p.connect(script.Connack(false, &v5.Properties{MaximumPacketSize: new(uint32(most)), TopicAliasMaximum: &c.aliases}))
+			l.wantResult(TooLarge, message(c.qos, strings.Repeat("x", largest+1))) // [MQTT-3.2.2-15]
+			l.publish(message(c.qos, strings.Repeat("x", largest)))
+			if got := l.c.Next(); len(got.Payload) != largest || got.Properties.TopicAlias != nil {
+				t.Errorf("got %s", got)
+			}
+			l.publish(message(c.qos, "small"))
+			if got := l.c.Next(); got.Payload != "small" || (got.Properties.TopicAlias != nil) != (c.aliases > 0) {
+				t.Errorf("got %s", got)
+			}
+			if c.aliases == 0 {
+				return
+			}
+			l.publish(message(c.qos, strings.Repeat("x", largest+1-3))) // the alias is 3 bytes, the topic none
+			if got := l.c.Next(); got.Topic != "" || got.Properties.TopicAlias == nil {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
+
+func TestTopicAliasesAreUsedAsFarAsTheServerAllowsAndEndWithTheConnection(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	connack := script.Connack(true, &v5.Properties{TopicAliasMaximum: new(uint16(2))})
+	l := p.connect(connack)
+	on := func(topic string) *Outgoing {
+		m := message(1, "x")
+		m.Topic = topic
+		return m
+	}
+	l.publish(on("a"), on("b"), on("c"), on("a"), on("b"), on("c"))
+	l.c.Want("PUBLISH 1 qos1 alias1 a=x", "PUBLISH 2 qos1 alias2 b=x", "PUBLISH 3 qos1 c=x",
+		"PUBLISH 4 qos1 alias1 =x", "PUBLISH 5 qos1 alias2 =x", "PUBLISH 6 qos1 c=x") // [MQTT-3.1.2-26], [MQTT-3.3.2-8]
+	l.c.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBACK, 2, 0), script.Ack(v5.PUBACK, 3, 0))
+	l.want("acknowledged x", "acknowledged x", "acknowledged x")
+	l.cut()
+	l = p.connect(connack)
+	l.c.Want("PUBLISH 4 qos1 dup alias1 a=x", "PUBLISH 5 qos1 dup alias2 b=x", "PUBLISH 6 qos1 dup c=x") // [MQTT-3.3.2-7]
+	l.cut()
+	l = p.connect(script.Connack(true, nil))
+	l.c.Want("PUBLISH 4 qos1 dup a=x", "PUBLISH 5 qos1 dup b=x", "PUBLISH 6 qos1 dup c=x")
+}
+
+func TestASubscriptionHasItsIdentifierWhereTheServerKnowsOfThem(t *testing.T) {
+	for _, available := range []byte{1, 0} {
+		l := announces(t, &v5.Properties{SubIDAvailable: &available})
+		if got := l.s.IdentifiesSubscriptions(); got != (available == 1) {
+			t.Errorf("IdentifiesSubscriptions is %v where %d was announced", got, available)
+		}
+		go func() { _ = l.s.Subscribe(t.Context(), []Subscription{{Filter: "a", QoS: 1, ID: 7}}) }()
+		if got := l.c.Next().Properties.SubscriptionIdentifier; (got != nil) != (available == 1) { // section 3.2.2.3.12
+			t.Errorf("the identifier is %v where %d was announced", got, available)
+		}
+	}
+}
+
+func TestTheServersKeepAliveTakesThePlaceOfALongerOne(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	start := time.Now()
+	l := p.connect(script.Connack(false, &v5.Properties{ServerKeepAlive: new(uint16(1))}))
+	l.c.Want("PINGREQ") // [MQTT-3.1.2-21]
+	if took := time.Since(start); took < 900*time.Millisecond {
+		t.Errorf("after %v", took)
+	}
+	l = p.connect(script.Connack(false, &v5.Properties{ServerKeepAlive: new(uint16(0))}))
+	if l.s.keepAlive != time.Minute {
+		t.Errorf("%v where the server wants none", l.s.keepAlive)
+	}
+}
+
+func TestAnAssignedClientIdentifierIsIgnored(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	for range 2 {
+		c, done := p.dial()
+		if id := c.Next().Connect.ClientID; id != "x" {
+			t.Errorf("the client identifier is %q", id)
+		}
+		c.Send(script.Connack(false, &v5.Properties{AssignedClientID: "y"}))
+		if o := <-done; o.err != nil {
+			t.Error(o.err)
+		} else {
+			_ = c.Close()
+			o.s.Close()
+		}
+	}
+}

@@ -1,0 +1,251 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// versions runs a test for both versions of MQTT.
+func versions(t *testing.T, test func(t *testing.T, p *peer)) {
+	t.Helper()
+	for _, v := range []packet.Version{packet.V311, packet.V5} {
+		t.Run(fmt.Sprintf("version=%d", v), func(t *testing.T) { test(t, newPeer(t, v)) })
+	}
+}
+
+// peer is a server that does as the test says, and how to connect to it.
+type peer struct {
+	t      *testing.T
+	server *script.Server
+	cfg    Config
+}
+
+func newPeer(t *testing.T, v packet.Version) *peer {
+	server := script.Listen(t, byte(v))
+	return &peer{t: t, server: server, cfg: Config{
+		Transport: transport.Config{HostPort: server.Addr()}, Version: v, ClientID: "x",
+		KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: time.Minute, Window: 10,
+		State: NewState(),
+	}}
+}
+
+func (p *peer) v5() bool { return p.cfg.Version == packet.V5 }
+
+// opened is what Open returned.
+type opened struct {
+	s   *Session
+	err error
+}
+
+// dial begins to open a session, and returns the server's end.
+func (p *peer) dial() (*script.Conn, <-chan opened) {
+	p.t.Helper()
+	done := make(chan opened, 1)
+	cfg := p.cfg
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), script.Patience)
+		defer cancel()
+		s, err := Open(ctx, cfg)
+		done <- opened{s, err}
+	}()
+	return p.server.Accept(), done
+}
+
+// refused opens a session where answer is all that the server says, and returns the
+// error.
+func (p *peer) refused(answer string) *Error {
+	p.t.Helper()
+	c, done := p.dial()
+	c.Next()
+	c.SendBytes(answer)
+	return p.wantError(<-done)
+}
+
+func (p *peer) wantError(o opened) *Error {
+	p.t.Helper()
+	var e *Error
+	if !errors.As(o.err, &e) || o.s != nil {
+		p.t.Fatalf("opened: %v, %v", o.s, o.err)
+	}
+	return e
+}
+
+// link is both ends of a session.
+type link struct {
+	*recorder
+	s *Session
+	c *script.Conn
+}
+
+// connect opens and starts a session.
+func (p *peer) connect(connack script.Packet) *link {
+	p.t.Helper()
+	c, done := p.dial()
+	c.Next()
+	c.Send(connack)
+	o := <-done
+	if o.err != nil {
+		p.t.Fatal(o.err)
+	}
+	p.t.Cleanup(func() {
+		_ = c.Close() // so that the session need not wait for it
+		o.s.Close()
+	})
+	r := &recorder{t: p.t, s: o.s, events: make(chan string, 10000)}
+	o.s.Start(r)
+	return &link{recorder: r, s: o.s, c: c}
+}
+
+// new connects to a server that has no session; resume to one that has.
+func (p *peer) new() *link { p.t.Helper(); return p.connect(script.Connack(false, nil)) }
+
+func (p *peer) resume() *link { p.t.Helper(); return p.connect(script.Connack(true, nil)) }
+
+// recorder is a handler that notes what it is told.
+type recorder struct {
+	t      *testing.T
+	s      *Session
+	events chan string
+	ready  func()
+
+	mu sync.Mutex
+	in []*Inbound // received and not acknowledged
+}
+
+func (r *recorder) Received(in *Inbound) {
+	r.mu.Lock()
+	r.in = append(r.in, in)
+	r.mu.Unlock()
+	r.events <- "received " + in.Payload
+}
+
+func (r *recorder) Redelivered(in *Inbound) { r.events <- "redelivered " + in.Payload }
+
+func (r *recorder) Acknowledged(m *Outgoing, refused *Error) {
+	if refused != nil {
+		r.events <- "refused " + m.Payload + ": " + refused.Message
+		return
+	}
+	r.events <- "acknowledged " + m.Payload
+}
+
+func (r *recorder) Ready() {
+	if r.ready != nil {
+		r.ready()
+	}
+}
+
+func (r *recorder) Idle() {}
+
+// want waits for these events, and no others before them.
+func (r *recorder) want(events ...string) {
+	r.t.Helper()
+	for _, want := range events {
+		select {
+		case got := <-r.events:
+			if got != want {
+				r.t.Fatalf("%s; want %s", got, want)
+			}
+		case <-time.After(script.Patience):
+			r.t.Fatalf("nothing; want %s", want)
+		}
+	}
+}
+
+// wantNoMore fails if there was another event.
+func (r *recorder) wantNoMore() {
+	r.t.Helper()
+	select {
+	case got := <-r.events:
+		r.t.Fatalf("%s; want nothing more", got)
+	default:
+	}
+}
+
+// ack acknowledges messages that were received.
+func (r *recorder) ack(payloads ...string) {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, payload := range payloads {
+		i := slices.IndexFunc(r.in, func(in *Inbound) bool { return in.Payload == payload })
+		if i < 0 {
+			r.t.Fatalf("%s was not received", payload)
+		}
+		r.in[i].Ack()
+		r.in = slices.Delete(r.in, i, i+1)
+	}
+	r.s.Flush()
+}
+
+// message is one to publish.
+func message(qos byte, payload string) *Outgoing {
+	return &Outgoing{Message: Message{Topic: "t", Payload: payload, QoS: qos}, At: time.Now()}
+}
+
+// publish publishes and flushes.
+func (l *link) publish(messages ...*Outgoing) {
+	l.t.Helper()
+	for _, m := range messages {
+		if got := l.s.Publish(m, time.Now()); got != Sent && got != Written {
+			l.t.Fatalf("publishing %s: %v", m.Payload, got)
+		}
+	}
+	l.s.Flush()
+}
+
+// wantResult publishes, which must have this result.
+func (l *link) wantResult(want Result, m *Outgoing) {
+	l.t.Helper()
+	if got := l.s.Publish(m, time.Now()); got != want {
+		l.t.Fatalf("publishing %s: %v, want %v", m.Payload, got, want)
+	}
+}
+
+// cut ends the connection from the server's side, and waits until the session has
+// noticed.
+func (l *link) cut() {
+	l.t.Helper()
+	_ = l.c.Close() // the connection is to be gone
+	l.wantOver()
+}
+
+// wantOver waits for the end of the session, and returns why it has ended.
+func (l *link) wantOver() *Error {
+	l.t.Helper()
+	select {
+	case <-l.s.Done():
+	case <-time.After(script.Patience):
+		l.t.Fatal("the session does not end")
+	}
+	var e *Error
+	errors.As(l.s.Err(), &e)
+	return e
+}
+
+// sync returns when the session has handled all that the server has sent: it answers
+// a PUBREL that nobody waits for.
+func (l *link) sync() {
+	l.t.Helper()
+	const unused = 60000
+	l.c.Send(script.Ack(v5.PUBREL, unused, 0))
+	code := ""
+	if l.s.version == packet.V5 {
+		code = " 0x92"
+	}
+	l.c.Want(fmt.Sprintf("PUBCOMP %d%s", unused, code))
+}

@@ -1,0 +1,212 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+func TestMessagesGoOutAtEachQoSAndAreAcknowledged(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		l := p.new()
+		l.publish(message(0, "a"), message(1, "b"), message(2, "c"), message(1, "d"))
+		l.c.Want("PUBLISH qos0 t=a", "PUBLISH 1 qos1 t=b", "PUBLISH 2 qos2 t=c", "PUBLISH 3 qos1 t=d") // [MQTT-2.3.1-1], [MQTT-2.2.1-3] of 5
+		l.c.Send(script.Ack(v5.PUBREC, 2, 0), script.Ack(v5.PUBACK, 1, 0))
+		l.c.Want("PUBREL 2") // [MQTT-4.3.3-1], [MQTT-4.3.3-4] of 5
+		l.want("acknowledged b")
+		l.c.Send(script.Ack(v5.PUBCOMP, 2, 0), script.Ack(v5.PUBACK, 3, 0))
+		l.want("acknowledged c", "acknowledged d")
+	})
+}
+
+func TestAnAcknowledgementThatDoesNotFitItsMessageDoesNotCount(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		l := p.new()
+		l.publish(message(1, "one"), message(2, "two"))
+		l.c.Want("PUBLISH 1 qos1 t=one", "PUBLISH 2 qos2 t=two")
+		l.c.Send(
+			script.Ack(v5.PUBCOMP, 1, 0), // at QoS 1
+			script.Ack(v5.PUBCOMP, 2, 0), // before PUBREC
+			script.Ack(v5.PUBACK, 9, 0),  // of nothing
+			script.Ack(v5.PUBCOMP, 9, 0), // likewise
+			script.Ack(v5.PUBACK, 60000, 0),
+		)
+		l.sync()
+		l.wantNoMore()
+		l.c.Send(script.Ack(v5.PUBACK, 1, 0))
+		l.want("acknowledged one")
+		l.c.Send(script.Ack(v5.PUBACK, 2, 0)) // RabbitMQ takes QoS 2 at QoS 1
+		l.want("acknowledged two")
+	})
+}
+
+func TestAPubrecOfNothingIsAnsweredByAPubrel(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		l := p.new()
+		l.c.Send(script.Ack(v5.PUBREC, 7, 0))
+		if p.v5() {
+			l.c.Want("PUBREL 7 0x92") // section 3.6.2.1 of 5
+		} else {
+			l.c.Want("PUBREL 7") // [MQTT-4.3.3-1]
+		}
+	})
+}
+
+func TestAReasonCodeRefusesAMessageOrEndsTheSession(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		qos  byte
+		ack  script.Packet
+		want string // "": the session ends
+	}{ // [MQTT-4.3.2-3], [MQTT-4.3.3-4] of 5
+		{"no subscribers at QoS 1", 1, script.Ack(v5.PUBACK, 1, 0x10), "acknowledged x"},
+		{"no subscribers at QoS 2", 2, script.Ack(v5.PUBREC, 1, 0x10), "PUBREL 1"},
+		{"not authorised at QoS 1", 1, script.Ack(v5.PUBACK, 1, 0x87), `refused x: the server does not authorise the bridge to publish to "t" (reason code 0x87); allow the bridge's user to write it, or change the rule's topic`},
+		{"not authorised at QoS 2", 2, script.Ack(v5.PUBREC, 1, 0x87), `refused x: the server does not authorise the bridge to publish to "t" (reason code 0x87); allow the bridge's user to write it, or change the rule's topic`},
+		{"topic", 1, script.Packet{Type: v5.PUBACK, ID: 1, Code: 0x90, Properties: &v5.Properties{ReasonString: "no"}}, `refused x: the server does not accept the topic "t" (reason code 0x90, "no"); change the rule's topic`},
+		{"another", 2, script.Ack(v5.PUBREC, 1, 0x83), `refused x: the server refuses a message to "t" (reason code 0x83)`},
+		{"quota at QoS 1", 1, script.Ack(v5.PUBACK, 1, 0x97), ""},
+		{"quota at QoS 2", 2, script.Ack(v5.PUBREC, 1, 0x97), ""},
+		{"unknown after PUBREL", 0, script.Packet{}, ""}, // below
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newPeer(t, packet.V5).new()
+			if c.qos == 0 {
+				l.publish(message(2, "x"))
+				l.c.Want("PUBLISH 1 qos2 t=x")
+				l.c.Send(script.Ack(v5.PUBREC, 1, 0))
+				l.c.Want("PUBREL 1")
+				l.c.Send(script.Ack(v5.PUBCOMP, 1, 0x92)) // not an error during recovery, section 3.7.2.1
+				l.want("acknowledged x")
+				return
+			}
+			l.publish(message(c.qos, "x"))
+			l.c.Next()
+			l.c.Send(c.ack)
+			switch c.want {
+			case "":
+				if e := l.wantOver(); e == nil || e.Reason != "QuotaExceeded" {
+					t.Errorf("ended with %v", e)
+				}
+				l.wantNoMore() // it is not acknowledged to its source
+			case "PUBREL 1":
+				l.c.Want(c.want)
+			default:
+				l.want(c.want)
+			}
+		})
+	}
+}
+
+func TestNoMoreMessagesAreInFlightThanTheWindowAndTheReceiveMaximumAllow(t *testing.T) {
+	maximum := func(n uint16) *v5.Properties { return &v5.Properties{ReceiveMaximum: &n} }
+	for _, c := range []struct {
+		v          packet.Version
+		window     int
+		properties *v5.Properties
+		want       int
+	}{
+		{packet.V311, 3, nil, 3},
+		{packet.V5, 3, nil, 3},
+		{packet.V5, 3, maximum(1), 1}, // [MQTT-3.3.4-7], [MQTT-4.9.0-2]
+		{packet.V5, 3, maximum(100), 3},
+	} {
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			p := newPeer(t, c.v)
+			p.cfg.Window = c.window
+			l := p.connect(script.Connack(false, c.properties))
+			for i := range c.want {
+				l.publish(message(byte(1+i%2), "m"))
+				l.c.Next()
+			}
+			l.wantResult(Full, message(1, "m"))
+			l.wantResult(Full, message(2, "m"))
+			l.publish(message(0, "zero")) // [MQTT-3.3.4-8]: QoS 0 does not count
+			l.c.Want("PUBLISH qos0 t=zero")
+			l.c.Send(script.Ack(v5.PUBACK, 1, 0))
+			l.want("acknowledged m")
+			l.publish(message(1, "next"))
+			l.c.Want(fmt.Sprintf("PUBLISH %d qos1 t=next", c.want+1))
+		})
+	}
+}
+
+func TestAPubrecThatRefusesGivesItsPlaceBack(t *testing.T) {
+	one := uint16(1)
+	l := newPeer(t, packet.V5).connect(script.Connack(false, &v5.Properties{ReceiveMaximum: &one}))
+	l.publish(message(2, "a"))
+	l.c.Want("PUBLISH 1 qos2 t=a")
+	l.c.Send(script.Ack(v5.PUBREC, 1, 0))
+	l.c.Want("PUBREL 1")
+	l.wantResult(Full, message(2, "b")) // until PUBCOMP, section 4.9
+	l.c.Send(script.Ack(v5.PUBCOMP, 1, 0))
+	l.want("acknowledged a")
+	l.publish(message(2, "b"))
+	l.c.Want("PUBLISH 2 qos2 t=b")
+	l.c.Send(script.Ack(v5.PUBREC, 2, 0x80))
+	l.want(`refused b: the server refuses a message to "t" (reason code 0x80)`)
+	l.publish(message(2, "c"))
+	l.c.Want("PUBLISH 3 qos2 t=c")
+}
+
+func TestIdentifiersWrapOnlyWhenNothingOfQoS2IsInFlight(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.Window = 1 // 16 identifiers
+		l := p.new()
+		for round := range 3 {
+			for id := 1; id <= 16; id++ {
+				payload := fmt.Sprint(round, id)
+				l.publish(message(2, payload))
+				l.c.Want(fmt.Sprintf("PUBLISH %d qos2 t=%s", id, payload))
+				l.c.Send(script.Ack(v5.PUBREC, uint16(id), 0))
+				l.c.Want(fmt.Sprintf("PUBREL %d", id))
+				l.c.Send(script.Ack(v5.PUBCOMP, uint16(id), 0))
+				l.want("acknowledged " + payload)
+			}
+		}
+	})
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.Window = 2 // 32 identifiers
+		l := p.new()
+		held := message(2, "held")
+		for id := 1; id < 32; id++ {
+			l.publish(message(1, "m"))
+			l.c.Want(fmt.Sprintf("PUBLISH %d qos1 t=m", id))
+			l.c.Send(script.Ack(v5.PUBACK, uint16(id), 0))
+			l.want("acknowledged m")
+		}
+		l.publish(held)
+		l.c.Want("PUBLISH 32 qos2 t=held")
+		l.wantResult(Full, message(1, "next")) // it would be 1
+		l.c.Send(script.Ack(v5.PUBREC, 32, 0), script.Ack(v5.PUBCOMP, 32, 0))
+		l.want("acknowledged held")
+		l.publish(message(1, "next"))
+		l.c.Want("PUBREL 32", "PUBLISH 1 qos1 t=next")
+	})
+}
+
+func TestAnExpiredMessageIsNotSent(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		l := p.new()
+		m := message(1, "late")
+		m.At = time.Now().Add(-10 * time.Second)
+		m.Properties = &packet.Properties{Expires: true, Expiry: 10}
+		l.wantResult(Expired, m) // [MQTT-3.3.2-5]
+		m.Properties = &packet.Properties{Expires: true, Expiry: 100}
+		l.publish(m)
+		got := l.c.Next()
+		if p.v5() {
+			if left := *got.Properties.MessageExpiry; left != 90 { // [MQTT-3.3.2-6]
+				p.t.Errorf("%d s are left, want 90", left)
+			}
+		}
+	})
+}
