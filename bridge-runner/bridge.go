@@ -28,6 +28,7 @@ const drainTimeout = 10 * time.Second
 type bridge struct {
 	local, remote           *link.Link
 	forwards, subscriptions *delivery.Pipe
+	notifier                *notifier
 	log                     *slog.Logger
 }
 
@@ -37,6 +38,7 @@ type side struct {
 	out         *delivery.Pipe // takes what the side's servers send
 	in          *delivery.Pipe // brings what the other side's servers send
 	mine, other *current
+	notifier    *notifier
 }
 
 // current is the latest session of a side.
@@ -59,11 +61,13 @@ func (x side) Use(s *session.Session) session.Handler {
 func (x side) Up(s *session.Session) {
 	x.in.Up(s)
 	x.other.flush() // acknowledgements of what was dropped
+	x.notifier.sessionUp(s)
 }
 
 func (x side) Down(s *session.Session) {
 	x.in.Down(s)
 	x.other.flush()
+	x.notifier.sessionDown(s)
 }
 
 // handler handles what one session's server sends.
@@ -76,41 +80,43 @@ func (h handler) Received(in *session.Inbound) { h.out.Receive(in) }
 func (h handler) Redelivered(*session.Inbound) { h.out.Redelivered() }
 func (h handler) Idle()                        { h.other.flush() }
 func (h handler) Acknowledged(m *session.Outgoing, refused *session.Error) {
+	if m.Owner == nil {
+		h.notifier.acknowledged(refused)
+	}
+	h.notifier.ready(h.s)
 	h.in.Acknowledged(h.s, m, refused)
 }
 
 func (h handler) Ready() {
+	h.notifier.ready(h.s)
 	h.in.Ready(h.s)
 	h.other.flush()
 }
 
 // newBridge wires up a bridge whose defaults are resolved.
 func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
-	forwards, err := config.Rules(m.Spec.Forwards)
+	forwards, subscriptions, err := config.Directions(&m.Spec)
 	if err != nil {
-		return nil, fmt.Errorf("forwards: %w", err)
-	}
-	subscriptions, err := config.Rules(m.Spec.Subscriptions)
-	if err != nil {
-		return nil, fmt.Errorf("subscriptions: %w", err)
+		return nil, err
 	}
 	window := int(*m.Spec.Delivery.InflightWindow)
 	b := &bridge{
 		forwards:      delivery.New(forwards, metrics.Meter(report.LocalToRemote, log)),
 		subscriptions: delivery.New(subscriptions, metrics.Meter(report.RemoteToLocal, log)),
+		notifier:      newNotifier(m.Spec.Notifications, log),
 		log:           log,
 	}
 	var local, remote current
-	b.local = newLink(&m.Spec.Local, window, secrets, forwards)
-	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote}
+	b.local = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards)
+	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote, notifier: b.notifier}
 	b.local.Observer, b.local.Log = state.Local, log.With("side", "local")
-	b.remote = newLink(&m.Spec.Remote, window, secrets, subscriptions)
-	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local}
+	b.remote = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions)
+	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local, notifier: b.notifier}
 	b.remote.Observer, b.remote.Log = state.Remote, log.With("side", "remote")
 	return b, nil
 }
 
-func newLink(s *v1alpha1.Side, window int, secrets config.Secrets, rules []config.Rule) *link.Link {
+func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules []config.Rule) *link.Link {
 	// A side from which nothing is received has no session worth keeping. One that
 	// is kept all the same would hold packet identifiers of publishes that a
 	// restarted runner no longer knows.
@@ -131,7 +137,9 @@ func newLink(s *v1alpha1.Side, window int, secrets config.Secrets, rules []confi
 			Name: server.Name,
 			URL:  server.URL,
 			Config: func() (session.Config, error) {
-				return sessionConfig(s, &server, clean, window, secrets)
+				cfg, err := sessionConfig(s, &server, secrets)
+				cfg.CleanStart, cfg.Window, cfg.Will = clean, window, will
+				return cfg, err
 			},
 		})
 	}
@@ -145,7 +153,7 @@ var versions = map[v1alpha1.ProtocolVersion]packet.Version{
 
 // sessionConfig returns how to connect to a server now. What a server sets takes
 // the place of what its side sets.
-func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, clean bool, window int, secrets config.Secrets) (session.Config, error) {
+func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Secrets) (session.Config, error) {
 	dial, err := config.Transport(s, server, secrets)
 	if err != nil {
 		return session.Config{}, err
@@ -153,14 +161,12 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, clean bool, window
 	cfg := session.Config{
 		Transport:     dial,
 		Version:       versions[*s.ProtocolVersion],
-		BridgeBit:     true,
+		BridgeBit:     *s.BridgeMode == v1alpha1.BridgeModeAuto,
 		ClientID:      s.ClientID,
-		CleanStart:    clean,
 		SessionExpiry: uint32(*s.SessionExpirySeconds), //nolint:gosec // validated
 		KeepAlive:     time.Duration(*s.KeepAliveSeconds) * time.Second,
 		PingTimeout:   time.Duration(*s.Failover.PingTimeoutSeconds) * time.Second,
 		AckTimeout:    time.Duration(*s.Failover.AckTimeoutSeconds) * time.Second,
-		Window:        window,
 	}
 	credentials := s.Credentials
 	if server.Credentials != nil {
@@ -187,6 +193,7 @@ func (b *bridge) run(ctx context.Context) {
 	<-ctx.Done()
 	b.log.Info("stopping: waiting for what is in flight")
 	b.drain(links)
+	b.notifier.stop()
 	stop()
 	running.Wait()
 }

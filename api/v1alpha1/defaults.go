@@ -29,7 +29,8 @@ const (
 
 // WithDefaults returns a copy of the bridge in which everything that the spec
 // leaves out has its default: no pointer of the spec's sides, rules and delivery
-// is nil but those of credentials, TLS and proxies. It changes nothing that is set, and
+// is nil but those of what a bridge has only where it is asked for: credentials, TLS,
+// proxies, retainHandling and maxHops. It changes nothing that is set, and
 // applying it twice is the same as once.
 func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	out := b.DeepCopy()
@@ -46,6 +47,9 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 		s.Delivery = &Delivery{}
 	}
 	setDefault(&s.Delivery.InflightWindow, DefaultInflightWindow)
+	if s.Notifications != nil {
+		setDefault(&s.Notifications.QoS, DefaultQoS)
+	}
 	setDefault(&s.Suspend, false)
 	if s.Runner == nil {
 		s.Runner = &Runner{}
@@ -92,6 +96,7 @@ func (s *Side) setDefaults(clientID string) {
 	setDefault(&s.KeepAliveSeconds, DefaultKeepAliveSeconds)
 	setDefault(&s.CleanSession, false)
 	setDefault(&s.SessionExpirySeconds, DefaultSessionExpirySeconds)
+	setDefault(&s.BridgeMode, BridgeModeAuto)
 	if s.Failover == nil {
 		s.Failover = &Failover{}
 	}

@@ -56,6 +56,11 @@ type MQTTBridgeList struct {
 // +kubebuilder:validation:XValidation:rule="(has(self.forwards) && size(self.forwards) > 0) || (has(self.subscriptions) && size(self.subscriptions) > 0)",fieldPath=".forwards",reason=FieldValueRequired,message="a bridge needs at least one entry in forwards (local to remote) or subscriptions (remote to local)"
 // +kubebuilder:validation:XValidation:rule="!([self.local.primary.url] + (has(self.local.backups) ? self.local.backups.map(b, b.url) : [])).exists(u, u == self.remote.primary.url || (has(self.remote.backups) && self.remote.backups.exists(b, b.url == u)))",fieldPath=".remote",reason=FieldValueInvalid,message="the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || !has(self.subscriptions) || !self.forwards.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.subscriptions.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop; give one of them a topic that the other's filter does not match"
+// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.forwards.exists(f, has(f.userProperties) && size(f.userProperties) > 0)",fieldPath=".forwards",reason=FieldValueInvalid,message="userProperties in forwards need MQTT 5 on the side that the messages go to; set remote.protocolVersion to '5' or remove them"
+// +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.userProperties) && size(s.userProperties) > 0)",fieldPath=".subscriptions",reason=FieldValueInvalid,message="userProperties in subscriptions need MQTT 5 on the side that the messages go to; set local.protocolVersion to '5' or remove them"
+// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.forwards.exists(f, has(f.retainHandling))",fieldPath=".forwards",reason=FieldValueInvalid,message="retainHandling in forwards needs MQTT 5 on the side that the messages come from; set local.protocolVersion to '5' or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.retainHandling))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="retainHandling in subscriptions needs MQTT 5 on the side that the messages come from; set remote.protocolVersion to '5' or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.delivery) || !has(self.delivery.maxHops) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5' && has(self.remote.protocolVersion) && self.remote.protocolVersion == '5')",fieldPath=".delivery.maxHops",reason=FieldValueInvalid,message="maxHops needs MQTT 5 on both sides, which alone has the user property that counts; set local.protocolVersion and remote.protocolVersion to '5' or remove maxHops"
 type MQTTBridgeSpec struct {
 	// local is the side that the bridge belongs to.
 	// +required
@@ -82,6 +87,13 @@ type MQTTBridgeSpec struct {
 	// delivery tunes how messages are handed over.
 	// +optional
 	Delivery *Delivery `json:"delivery,omitempty"`
+
+	// notifications tell the clients of both sides whether the bridge forwards, by
+	// a retained message: 1 while both sides are connected, else 0. The 0 is also
+	// the Will of both sessions (MQTT 3.1.1 section 3.1.2.5), so that the server
+	// publishes it where the runner dies or the connection is lost. Default: none.
+	// +optional
+	Notifications *Notifications `json:"notifications,omitempty"`
 
 	// suspend stops the bridge: its runner drains and is scaled to zero. The
 	// source broker keeps what arrives meanwhile in the bridge's persistent
@@ -133,21 +145,32 @@ type Side struct {
 	// +kubebuilder:validation:Maximum=65535
 	KeepAliveSeconds *int32 `json:"keepAliveSeconds,omitempty"`
 
-	// cleanSession is the Clean Session flag (MQTT 3.1.1 section 3.1.2.4). With
-	// true, a server forgets the bridge when the connection ends and does not
-	// hold messages for it meanwhile: those are lost. Default false. A side from
-	// which nothing is received has no session to keep and always connects clean.
+	// cleanSession is the Clean Session flag (MQTT 3.1.1 section 3.1.2.4), in MQTT
+	// 5 Clean Start with a session expiry interval of 0 (sections 3.1.2.4 and
+	// 3.1.2.11.2): sessionExpirySeconds has no meaning then. With true, a server
+	// forgets the bridge when the connection ends and does not hold messages for
+	// it meanwhile: those are lost. Default false. A side from which nothing is
+	// received has no session to keep and always connects clean.
 	// +optional
 	CleanSession *bool `json:"cleanSession,omitempty"`
 
 	// sessionExpirySeconds is for how long in seconds an MQTT 5 server keeps the
 	// session, and the messages in it, while the bridge is not connected (MQTT 5
-	// section 3.1.2.11.2). 4294967295 is without end, as MQTT 3.1.1 has it. A
-	// server may allow less. Default 4294967295.
+	// section 3.1.2.11.2). 4294967295 is without end, as MQTT 3.1.1 always has it:
+	// there the field has no meaning. A server may allow less. Default 4294967295.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
 	SessionExpirySeconds *int64 `json:"sessionExpirySeconds,omitempty"`
+
+	// bridgeMode says whether to announce a bridge to servers of this side by the
+	// high bit of the protocol level of MQTT 3.1.1, which no standard has. Mosquitto
+	// and others then send the bridge nothing that it published itself, and retain
+	// flags as published, so that retain: Keep really keeps them. Auto announces it,
+	// and connects without where a server refuses; Off never does. MQTT 5 has
+	// subscription options for both, which the bridge always uses. Default Auto.
+	// +optional
+	BridgeMode *BridgeMode `json:"bridgeMode,omitempty"`
 
 	// credentials are the user name and password for all servers of this side
 	// that have none of their own.
@@ -378,7 +401,7 @@ type Rule struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$')",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$share/')",reason=FieldValueInvalid,message="shared subscriptions are not part of MQTT 3.1.1 and not supported; write the filter without $share/group/"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$share/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/"
 	Filter string `json:"filter,omitempty"`
 
 	// topic is the topic under which messages are published on the other side:
@@ -398,11 +421,30 @@ type Rule struct {
 	// +kubebuilder:validation:Enum=0;1;2
 	QoS *int32 `json:"qos,omitempty"`
 
-	// retain says what becomes of the retain flag. Keep leaves it as received:
-	// MQTT 3.1.1 servers set it only on messages that they had stored, not on
-	// live ones (section 3.3.1.3). Clear removes it, Set sets it. Default Keep.
+	// retain says what becomes of the retain flag. Keep leaves it as received: MQTT
+	// 5 servers, and those of 3.1.1 that know bridges (bridgeMode), send it as it
+	// was published; other servers of 3.1.1 set it only on messages that they had
+	// stored, not on live ones (section 3.3.1.3). Clear removes it, Set sets it.
+	// Default Keep.
 	// +optional
 	Retain *RetainPolicy `json:"retain,omitempty"`
+
+	// retainHandling says when the server that messages come from sends the retained
+	// ones that the filter matches (MQTT 5 section 3.8.3.1): Send whenever the bridge
+	// subscribes, SendIfNew where its session with the server does not have the
+	// subscription yet, DoNotSend never, so that the rule takes live messages only.
+	// Of rules with the same filter, the one counts that brings most. It needs MQTT
+	// 5 on that side; servers of 3.1.1 send them whenever the bridge subscribes.
+	// Default SendIfNew.
+	// +optional
+	RetainHandling *RetainHandling `json:"retainHandling,omitempty"`
+
+	// userProperties are added to each message, behind those that it brought (MQTT
+	// 5 section 3.3.2.3.7). They need MQTT 5 on the side that messages go to.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	UserProperties []UserProperty `json:"userProperties,omitempty"`
 
 	// exclude are topic filters of messages that do not go over.
 	// +optional
@@ -435,4 +477,13 @@ type Delivery struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	InflightWindow *int32 `json:"inflightWindow,omitempty"`
+
+	// maxHops ends loops of bridges: every message that goes over carries the user
+	// property mqttbridge-hops, the count that it came with plus 1, and one whose
+	// count would exceed maxHops is dropped. It needs MQTT 5 on both sides.
+	// Default: no count and no bound.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=255
+	MaxHops *int32 `json:"maxHops,omitempty"`
 }

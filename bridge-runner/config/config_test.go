@@ -86,7 +86,12 @@ func TestLoadRefusesABadManifestAndNamesTheFieldTheValueAndTheRemedy(t *testing.
 		{"retry", `remote:1883"}`, `remote:1883"}, failover: {retry: {initialMilliseconds: 5000, maxSeconds: 1}}`, "must not exceed maxSeconds"},
 		{"reserved name", `remote:1883"}`, `remote:1883", name: backup-1}`, "defaults by place"},
 		{"reference", `remote:1883"}`, `remote:1883"}, credentials: {secretRef: {name: "../x"}}`, "spec.remote.credentials.secretRef.name"},
-		{"version", `remote:1883"}`, `remote:1883"}, protocolVersion: "4"`, "spec.remote.protocolVersion"},
+		{"version", `remote:1883"}`, `remote:1883"}, protocolVersion: "4"`, `spec.remote.protocolVersion: Unsupported value: "4": supported values: "3.1.1", "5"`},
+		{"no session expiry", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 0`, "spec.remote.sessionExpirySeconds: Invalid value: 0: must be from 1 to 4294967295"},
+		{"session expiry beyond four bytes", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 4294967296`, "spec.remote.sessionExpirySeconds: Invalid value: 4294967296: must be from 1 to 4294967295"},
+		{"user property without a name", `"a/#"}`, `"a/#", userProperties: [{value: x}]}`, "spec.forwards[0].userProperties[0].name: Required"},
+		{"no hops", "forwards:", "delivery: {maxHops: 0}\n  forwards:", "spec.delivery.maxHops: Invalid value: 0: must be from 1 to 255"},
+		{"notifications without a topic", "forwards:", "notifications: {}\n  forwards:", "spec.notifications.topic: Required"},
 		{"loop", `forwards: [{filter: "a/#"}]`, `{forwards: [{filter: "a/#"}], subscriptions: [{filter: "a/b"}]}`, ""},
 	} {
 		manifest := strings.Replace(minimal, c.old, c.new, 1)

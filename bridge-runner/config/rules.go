@@ -25,6 +25,13 @@ type Rule struct {
 	Retain v1alpha1.RetainPolicy
 	// Exclude holds the filters of messages that do not go over.
 	Exclude []topic.Filter
+	// RetainHandling says when the server sends retained messages.
+	RetainHandling v1alpha1.RetainHandling
+	// UserProperties are added to each message.
+	UserProperties []v1alpha1.UserProperty
+	// MaxHops is the highest hop count with which a message goes over; 0: hops are
+	// not counted.
+	MaxHops uint64
 }
 
 // Excludes reports whether messages with this topic do not go over.
@@ -35,6 +42,33 @@ func (r *Rule) Excludes(name string) bool {
 		}
 	}
 	return false
+}
+
+// Directions compiles the rules of both directions of a spec that [Validate] has
+// accepted, with what holds for all of them.
+func Directions(s *v1alpha1.MQTTBridgeSpec) (forwards, subscriptions []Rule, err error) {
+	if forwards, err = Rules(s.Forwards); err != nil {
+		return nil, nil, fmt.Errorf("forwards: %w", err)
+	}
+	if subscriptions, err = Rules(s.Subscriptions); err != nil {
+		return nil, nil, fmt.Errorf("subscriptions: %w", err)
+	}
+	for _, rules := range [][]Rule{forwards, subscriptions} {
+		for i := range rules {
+			if s.Delivery != nil && s.Delivery.MaxHops != nil {
+				rules[i].MaxHops = uint64(*s.Delivery.MaxHops) //nolint:gosec // validated
+			}
+			if s.Notifications == nil {
+				continue
+			}
+			own, err := topic.ParseFilter(s.Notifications.Topic)
+			if err != nil {
+				return nil, nil, fmt.Errorf("notifications.topic: %w", err)
+			}
+			rules[i].Exclude = append(rules[i].Exclude, own)
+		}
+	}
+	return forwards, subscriptions, nil
 }
 
 // Rules compiles rules that [Validate] has accepted.
@@ -53,7 +87,7 @@ func Rules(rules []v1alpha1.Rule) ([]Rule, error) {
 // compile takes a rule with or without its defaults.
 func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	var errs field.ErrorList
-	out := Rule{QoS: byte(v1alpha1.DefaultQoS), Retain: v1alpha1.RetainKeep}
+	out := Rule{QoS: byte(v1alpha1.DefaultQoS), Retain: v1alpha1.RetainKeep, RetainHandling: v1alpha1.RetainHandlingSendIfNew}
 	filter := path.Child("filter")
 	f, err := topic.ParseFilter(r.Filter)
 	switch {
@@ -64,7 +98,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	case err != nil:
 		errs = append(errs, field.Invalid(filter, r.Filter, err.Error()))
 	case strings.HasPrefix(r.Filter, "$share/"):
-		errs = append(errs, field.Invalid(filter, r.Filter, "shared subscriptions are not part of MQTT 3.1.1 and not supported; write the filter without $share/group/"))
+		errs = append(errs, field.Invalid(filter, r.Filter, "shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/"))
 	}
 	if len(errs) > 0 {
 		return out, errs
@@ -90,6 +124,12 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 		errs = append(errs, oneOf(path.Child("retain"), *r.Retain, v1alpha1.RetainKeep, v1alpha1.RetainClear, v1alpha1.RetainSet)...)
 		out.Retain = *r.Retain
 	}
+	if r.RetainHandling != nil {
+		errs = append(errs, oneOf(path.Child("retainHandling"), *r.RetainHandling, v1alpha1.RetainHandlingSend, v1alpha1.RetainHandlingSendIfNew, v1alpha1.RetainHandlingDoNotSend)...)
+		out.RetainHandling = *r.RetainHandling
+	}
+	errs = append(errs, validateUserProperties(r.UserProperties, path.Child("userProperties"))...)
+	out.UserProperties = r.UserProperties
 	errs = append(errs, tooMany(path.Child("exclude"), len(r.Exclude), maxExcludes)...)
 	for _, e := range r.Exclude {
 		x, err := topic.ParseFilter(e)

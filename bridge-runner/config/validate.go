@@ -71,7 +71,10 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	}
 	if s.Delivery != nil {
 		errs = append(errs, inRange(path.Child("delivery", "inflightWindow"), s.Delivery.InflightWindow, 1, 65535)...)
+		errs = append(errs, inRange(path.Child("delivery", "maxHops"), s.Delivery.MaxHops, 1, 255)...)
 	}
+	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
+	errs = append(errs, validateVersions(s, path)...)
 	if s.Runner != nil && s.Runner.LogLevel != "" {
 		errs = append(errs, oneOf(path.Child("runner", "logLevel"), s.Runner.LogLevel,
 			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
@@ -119,6 +122,9 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	}
 	errs = append(errs, inRange(path.Child("keepAliveSeconds"), s.KeepAliveSeconds, 1, 65535)...)
 	errs = append(errs, inRange(path.Child("sessionExpirySeconds"), s.SessionExpirySeconds, 1, math.MaxUint32)...)
+	if s.BridgeMode != nil {
+		errs = append(errs, oneOf(path.Child("bridgeMode"), *s.BridgeMode, v1alpha1.BridgeModeAuto, v1alpha1.BridgeModeOff)...)
+	}
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)

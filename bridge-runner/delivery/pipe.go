@@ -40,6 +40,7 @@ const (
 	DropTooLarge     = "too_large"     // the destination takes no packets of that size
 	DropExpired      = "expired"       // its message expiry interval has passed
 	DropRefused      = "refused"       // the destination refuses it by a reason code
+	DropTooManyHops  = "too_many_hops" // it has gone over as many bridges as maxHops allows
 )
 
 // maxQoS0Bytes bounds the QoS 0 messages that wait for the destination.
@@ -137,6 +138,10 @@ func (p *Pipe) route(o *origin) {
 			cause = DropExcluded
 			continue
 		}
+		if tooManyHops(r, o.in.Properties) {
+			cause = DropTooManyHops
+			continue
+		}
 		topic, ok := r.Mapping.Map(o.in.Topic)
 		if !ok {
 			cause = DropInvalidTopic
@@ -152,7 +157,7 @@ func (p *Pipe) route(o *origin) {
 			Payload:    o.in.Payload,
 			QoS:        min(o.in.QoS, r.QoS),
 			Retain:     retain(r.Retain, o.in.Retain),
-			Properties: o.in.Properties,
+			Properties: properties(r, o.in.Properties),
 		}
 		if m.QoS == 0 && o.in.QoS == 0 {
 			if cause = p.refuseQoS0(m); cause != "" {

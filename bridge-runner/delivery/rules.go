@@ -12,7 +12,7 @@ import (
 )
 
 // Subscriptions returns what to subscribe to for the rules: the filters that no
-// other filter covers, each at the highest QoS of those it stands for. An MQTT
+// other filter covers, each with what those want that it stands for. An MQTT
 // 3.1.1 server may send a message once per matching subscription (section 3.3.5),
 // so that a filter inside of another would bring messages twice.
 func Subscriptions(rules []config.Rule) []session.Subscription {
@@ -21,13 +21,13 @@ func Subscriptions(rules []config.Rule) []session.Subscription {
 		if coveredByAnother(rules, i) {
 			continue
 		}
-		qos := rules[i].QoS
+		s := subscription(&rules[i])
 		for j := range rules {
 			if rules[i].Filter.Covers(rules[j].Filter) {
-				qos = max(qos, rules[j].QoS)
+				join(&s, &rules[j])
 			}
 		}
-		out = append(out, session.Subscription{Filter: rules[i].Filter.String(), QoS: qos})
+		out = append(out, s)
 	}
 	return out
 }
@@ -41,12 +41,31 @@ func IdentifiedSubscriptions(rules []config.Rule) []session.Subscription {
 	for i, id := range identifiers(rules) {
 		if first := int(id) - 1; first != i {
 			at := slices.IndexFunc(out, func(s session.Subscription) bool { return s.ID == id })
-			out[at].QoS = max(out[at].QoS, rules[i].QoS)
+			join(&out[at], &rules[i])
 			continue
 		}
-		out = append(out, session.Subscription{Filter: rules[i].Filter.String(), QoS: rules[i].QoS, ID: id})
+		s := subscription(&rules[i])
+		s.ID = id
+		out = append(out, s)
 	}
 	return out
+}
+
+func subscription(r *config.Rule) session.Subscription {
+	return session.Subscription{Filter: r.Filter.String(), QoS: r.QoS, RetainHandling: retainHandlings[r.RetainHandling]}
+}
+
+// join makes a subscription bring what the rule wants, too.
+func join(s *session.Subscription, r *config.Rule) {
+	s.QoS = max(s.QoS, r.QoS)
+	s.RetainHandling = min(s.RetainHandling, retainHandlings[r.RetainHandling]) // the lower, the more
+}
+
+// retainHandlings are the values of the option (MQTT 5 section 3.8.3.1).
+var retainHandlings = map[v1alpha1.RetainHandling]byte{
+	v1alpha1.RetainHandlingSend:      0,
+	v1alpha1.RetainHandlingSendIfNew: 1,
+	v1alpha1.RetainHandlingDoNotSend: 2,
 }
 
 // identifiers returns the rules' subscription identifiers: equal filters have the same

@@ -16,6 +16,9 @@ import (
 type Subscription struct {
 	Filter string
 	QoS    byte
+	// RetainHandling says when the server sends retained messages (MQTT 5 section
+	// 3.8.3.1): 0 always, 1 where the session does not have the subscription, 2 never.
+	RetainHandling byte
 	// ID is the Subscription Identifier (MQTT 5 section 3.8.2.1.2), 0 for none.
 	ID uint32
 }
@@ -52,18 +55,14 @@ func (s *Session) batches(subscriptions []Subscription) []packet.Subscribe {
 			Filter: sub.Filter,
 			QoS:    sub.QoS,
 			// The options are of MQTT 5. What the bridge publishes does not come back
-			// to it, retain flags come as they were published, and retained messages
-			// of a subscription that the session has do not come again.
+			// to it, and retain flags come as they were published.
 			NoLocal:           true,
 			RetainAsPublished: true,
-			RetainHandling:    sendRetainedIfNew,
+			RetainHandling:    sub.RetainHandling,
 		})
 	}
 	return all
 }
-
-// sendRetainedIfNew is a Retain Handling option (MQTT 5 section 3.8.3.1).
-const sendRetainedIfNew = 1
 
 func (s *Session) subscribe(ctx context.Context, p packet.Subscribe) error {
 	s.write(func(b []byte) []byte { return packet.AppendSubscribe(b, s.version, &p) })

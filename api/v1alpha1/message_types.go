@@ -1,0 +1,71 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// HopsProperty is the name of the user property in which bridges count the hops of a
+// message (delivery.maxHops).
+const HopsProperty = "mqttbridge-hops"
+
+// UserProperty is a user property of MQTT 5 (section 3.3.2.3.7).
+type UserProperty struct {
+	// name of the property. Several properties may have the same one.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property holds no control characters: servers may end the connection at them"
+	// +kubebuilder:validation:XValidation:rule="self != 'mqttbridge-hops'",reason=FieldValueInvalid,message="mqttbridge-hops is the count of delivery.maxHops; choose another name"
+	Name string `json:"name,omitempty"`
+
+	// value of the property. Default: empty.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property holds no control characters: servers may end the connection at them"
+	Value string `json:"value,omitempty"`
+}
+
+// RetainHandling says when a server sends the retained messages that a filter
+// matches, in the words of MQTT 5 (section 3.8.3.1).
+//
+// +kubebuilder:validation:Enum=Send;SendIfNew;DoNotSend
+type RetainHandling string
+
+// When a server sends retained messages.
+const (
+	// RetainHandlingSend is whenever the bridge subscribes.
+	RetainHandlingSend RetainHandling = "Send"
+	// RetainHandlingSendIfNew is when the server's session does not have the
+	// subscription yet.
+	RetainHandlingSendIfNew RetainHandling = "SendIfNew"
+	// RetainHandlingDoNotSend is never: live messages only.
+	RetainHandlingDoNotSend RetainHandling = "DoNotSend"
+)
+
+// BridgeMode says whether the bridge announces itself as one.
+//
+// +kubebuilder:validation:Enum=Auto;Off
+type BridgeMode string
+
+// Whether the bridge announces itself as one.
+const (
+	BridgeModeAuto BridgeMode = "Auto"
+	BridgeModeOff  BridgeMode = "Off"
+)
+
+// Notifications tell the clients of both sides whether the bridge forwards.
+type Notifications struct {
+	// topic of the retained message 1 or 0, on both sides. It must be the bridge's
+	// own: two bridges with one topic would overwrite each other's. Rules do not
+	// take it over.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#[:cntrl:]]')",reason=FieldValueInvalid,message="the topic of notifications has no wildcards + or # and no control characters, as in bridges/plant1/state"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$')",reason=FieldValueInvalid,message="topics that start with $ are the servers' own, which clients cannot publish to; choose another one, as in bridges/plant1/state"
+	Topic string `json:"topic,omitempty"`
+
+	// qos of the notifications: 0 or 1. Default 1.
+	// +optional
+	// +kubebuilder:validation:Enum=0;1
+	QoS *int32 `json:"qos,omitempty"`
+}

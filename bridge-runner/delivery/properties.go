@@ -1,0 +1,68 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"math"
+	"strconv"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+)
+
+// hops returns the count that a message came with: 0 where it has none, or one that is
+// not a number. Of several the highest counts, so that no bridge on the way can hide
+// one.
+func hops(p *packet.Properties) uint64 {
+	if p == nil {
+		return 0
+	}
+	var count uint64
+	for i := range p.User {
+		if p.User[i].Name != v1alpha1.HopsProperty {
+			continue
+		}
+		n, err := strconv.ParseUint(p.User[i].Value, 10, 64)
+		if errors.Is(err, strconv.ErrRange) {
+			n = math.MaxUint64
+		}
+		count = max(count, n)
+	}
+	return count
+}
+
+// tooManyHops reports whether the message would go over with a higher count than the
+// rule allows.
+func tooManyHops(r *config.Rule, p *packet.Properties) bool {
+	return r.MaxHops > 0 && hops(p) >= r.MaxHops
+}
+
+// properties returns those with which a message goes over: its own ones as they came,
+// the hop count, and the rule's. The original is shared with other rules, and not
+// changed.
+func properties(r *config.Rule, came *packet.Properties) *packet.Properties {
+	if r.MaxHops == 0 && len(r.UserProperties) == 0 {
+		return came
+	}
+	var out packet.Properties
+	if came != nil {
+		out = *came
+	}
+	own := out.User
+	out.User = make([]packet.UserProperty, 0, len(own)+1+len(r.UserProperties))
+	for _, p := range own {
+		if r.MaxHops == 0 || p.Name != v1alpha1.HopsProperty {
+			out.User = append(out.User, p)
+		}
+	}
+	if r.MaxHops > 0 {
+		out.User = append(out.User, packet.UserProperty{Name: v1alpha1.HopsProperty, Value: strconv.FormatUint(hops(came)+1, 10)})
+	}
+	for _, p := range r.UserProperties {
+		out.User = append(out.User, packet.UserProperty(p))
+	}
+	return &out
+}

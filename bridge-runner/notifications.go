@@ -1,0 +1,160 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
+
+// What notifications say.
+const (
+	forwarding    = "1"
+	notForwarding = "0"
+)
+
+// notifier tells the clients of both sides whether the bridge forwards: by a retained
+// message, which is 1 while both sides are up, and 0 else.
+//
+// It promises that each session that is up has been told the latest, in order, as soon
+// as it takes messages. What a session cannot be told any more is its Will, which its
+// server publishes. A server that lost its Wills, in a crash of its own, is told when
+// it is connected again: hence the 0 on a side that comes up alone.
+//
+// Nothing blocks. A nil notifier does nothing.
+type notifier struct {
+	topic string
+	qos   byte
+	log   *slog.Logger
+
+	mu       sync.Mutex
+	up       []*notified
+	stopping bool
+}
+
+// sides is how many have to be up to forward.
+const sides = 2
+
+// notified is a session that is up, and what it was told.
+type notified struct {
+	s    *session.Session
+	told string
+}
+
+func newNotifier(n *v1alpha1.Notifications, log *slog.Logger) *notifier {
+	if n == nil {
+		return nil
+	}
+	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: log}
+}
+
+// will returns what the server publishes when it loses the bridge.
+func (n *notifier) will() *packet.Will {
+	if n == nil {
+		return nil
+	}
+	return &packet.Will{Topic: n.topic, Payload: notForwarding, QoS: n.qos, Retain: true}
+}
+
+// sessionUp says that a side is up.
+func (n *notifier) sessionUp(s *session.Session) {
+	n.change(func() { n.up = append(n.up, &notified{s: s}) })
+}
+
+// sessionDown says that a session is lost.
+func (n *notifier) sessionDown(s *session.Session) {
+	n.change(func() {
+		for i := range n.up {
+			if n.up[i].s == s {
+				n.up = append(n.up[:i:i], n.up[i+1:]...)
+				return
+			}
+		}
+	})
+}
+
+// stop says that the bridge forwards no more, before the sessions end with DISCONNECT,
+// at which servers delete the Will ([MQTT-3.1.2-10]).
+func (n *notifier) stop() {
+	n.change(func() { n.stopping = true })
+}
+
+// ready is called when a session that had no room may have some.
+func (n *notifier) ready(s *session.Session) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, to := range n.up {
+		if to.s == s {
+			n.tell(to)
+		}
+	}
+}
+
+// acknowledged notes what the server has answered.
+func (n *notifier) acknowledged(refused *session.Error) {
+	if n != nil && refused != nil {
+		n.log.Warn("a notification was refused", "topic", n.topic, "reason", refused.Reason, "message", refused.Message)
+	}
+}
+
+// change changes what is up and tells every session that has to know.
+func (n *notifier) change(apply func()) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	apply()
+	up := append([]*notified(nil), n.up...)
+	for _, to := range up {
+		n.tell(to)
+	}
+	n.mu.Unlock()
+	for _, to := range up {
+		to.s.Flush() // may call ready
+	}
+}
+
+// tell tells a session whether the bridge forwards, if it was told otherwise. The lock
+// is held.
+func (n *notifier) tell(to *notified) {
+	state := notForwarding
+	if len(n.up) == sides && !n.stopping {
+		state = forwarding
+	}
+	if to.told == state {
+		return
+	}
+	qos := n.qos
+	for {
+		switch to.s.Publish(n.message(state, qos), time.Now()) {
+		case session.Sent, session.Written:
+			to.told = state
+		case session.Full:
+			if n.stopping && qos > 0 { // there is no later
+				qos = 0
+				continue
+			}
+		case session.TooLarge:
+			to.told = state
+			n.log.Warn("the server does not take packets of the size of a notification", "topic", n.topic)
+		case session.Expired, session.Ended: // not the one, and no more the other
+		}
+		return
+	}
+}
+
+func (n *notifier) message(state string, qos byte) *session.Outgoing {
+	return &session.Outgoing{
+		Message: session.Message{Topic: n.topic, Payload: state, QoS: qos, Retain: true},
+		At:      time.Now(),
+	}
+}
