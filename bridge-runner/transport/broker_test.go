@@ -85,7 +85,7 @@ func TestMQTTWithABrokerOverEveryTransport(t *testing.T) {
 				}
 				large := 1 << 20
 				if o.WebSocket {
-					large = 10_000 // this broker sends some 30 kB a second over WebSocket, to any client
+					large = 10_000 // this broker sends some 30 kB/s of large packets over WebSocket, to any client
 				}
 				for _, size := range []int{10, large} {
 					c := dial(t, cfg)
