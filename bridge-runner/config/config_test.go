@@ -86,7 +86,7 @@ func TestLoadRefusesABadManifestAndNamesTheFieldTheValueAndTheRemedy(t *testing.
 		{"retry", `remote:1883"}`, `remote:1883"}, failover: {retry: {initialMilliseconds: 5000, maxSeconds: 1}}`, "must not exceed maxSeconds"},
 		{"reserved name", `remote:1883"}`, `remote:1883", name: backup-1}`, "defaults by place"},
 		{"reference", `remote:1883"}`, `remote:1883"}, credentials: {secretRef: {name: "../x"}}`, "spec.remote.credentials.secretRef.name"},
-		{"version", `remote:1883"}`, `remote:1883"}, protocolVersion: "5"`, "spec.remote.protocolVersion"},
+		{"version", `remote:1883"}`, `remote:1883"}, protocolVersion: "4"`, "spec.remote.protocolVersion"},
 		{"loop", `forwards: [{filter: "a/#"}]`, `{forwards: [{filter: "a/#"}], subscriptions: [{filter: "a/b"}]}`, ""},
 	} {
 		manifest := strings.Replace(minimal, c.old, c.new, 1)
