@@ -188,8 +188,9 @@ func (c *webSocket) sayBye(code int) (err error) {
 const unlimited = -1
 
 // base is the connection below a WebSocket as the library sees it: its deadlines are
-// not the library's to set, which would undo those set from above; and the answer to
-// the upgrade is bounded.
+// not the library's to set, which would undo those set from above. Until the upgrade
+// is done, its answer is bounded, and where the request cannot be written reading
+// tells why: the server may have sent a TLS alert.
 type base struct {
 	net.Conn
 	head int // bytes that it may still have
@@ -210,5 +211,13 @@ func (b *base) Read(p []byte) (int, error) {
 	}
 	n, err := b.Conn.Read(p[:min(len(p), b.head)])
 	b.head -= n
+	return n, err
+}
+
+func (b *base) Write(p []byte) (int, error) {
+	n, err := b.Conn.Write(p)
+	if err != nil && b.head != unlimited {
+		return len(p), nil
+	}
 	return n, err
 }

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -321,41 +320,4 @@ func TestWhyAWebSocketEndsIsTold(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
-}
-
-func TestWhyTheUpgradeFailsIsTold(t *testing.T) {
-	status := func(line string) func(net.Conn) {
-		return httpReply("HTTP/1.1 " + line + "\r\nContent-Length: 0\r\n\r\n")
-	}
-	for _, c := range []struct {
-		name, path   string
-		serve        func(net.Conn)
-		reason, text string
-	}{
-		{"404 with a path", "/no", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path"},
-		{"404 without", "", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path: it has none, and many servers want /mqtt"},
-		{"403", "/mqtt", status("403 No"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 403 Forbidden); check what it asks for before MQTT's own login: a client certificate in tls.certSecretRef, or a token in the URL's query"},
-		{"301", "/mqtt", status("301 Moved"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 301 Moved Permanently); it redirects, which is not followed; write the URL that it redirects to"},
-		{"503", "/mqtt", status("503 Later"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 503 Service Unavailable); look at its log, or at that of the proxy in front of it"},
-		{"no HTTP", "/mqtt", httpReply("220 mail.example ESMTP\r\n"), v1alpha1.ReasonWebSocketRefused, "the server does not speak HTTP there; check the URL's scheme and port"},
-		{"closes", "/mqtt", func(c net.Conn) { _, _ = c.Read(make([]byte, 1000)) }, v1alpha1.ReasonWebSocketRefused, "the server closed the connection instead of answering the WebSocket upgrade; check the URL's scheme, port and path, and the server's log"},
-		{"silent", "/mqtt", silent, v1alpha1.ReasonConnectTimeout, "the server accepted the connection and did not answer the WebSocket upgrade within connectTimeoutSeconds"},
-		{"endless head", "/mqtt", httpReply("HTTP/1.1 101 Switching Protocols\r\n" + strings.Repeat("A: b\r\n", maxHead)), v1alpha1.ReasonWebSocketRefused, "the server's answer to the WebSocket upgrade is not one: the head of its answer is longer than 65536 bytes; check the URL's scheme, port and path"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			timeout := enough
-			if c.reason == v1alpha1.ReasonConnectTimeout {
-				timeout = 500 * time.Millisecond
-			}
-			hostPort := listen(t, "127.0.0.1:0", c.serve)
-			fails(t, timeout, Config{HostPort: hostPort, WebSocket: true, Path: c.path}, c.reason, c.text)
-		})
-	}
-	for name, subprotocols := range map[string][]string{"no subprotocol": nil, "another subprotocol": {"mqttv3.1"}} {
-		t.Run(name, func(t *testing.T) {
-			hostPort, _ := listenWebSocket(t, subprotocols, wsEcho)
-			fails(t, enough, Config{HostPort: hostPort, WebSocket: true}, v1alpha1.ReasonWebSocketRefused,
-				"the server speaks WebSocket and does not choose the subprotocol mqtt; check the URL's path, and that it is an MQTT server's")
-		})
-	}
 }
