@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -43,12 +44,23 @@ func main() {
 		}
 		os.Exit(2)
 	}
+	useOneProcessor()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	err = run(ctx, opts)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bridge-runner:", err)
 		os.Exit(1)
+	}
+}
+
+// useOneProcessor keeps Go from waking a second processor for each message, which
+// costs more than the message (docs/performance.md): forwarding is many small steps,
+// of which one processor does tens of thousands a second. The environment variable
+// GOMAXPROCS overrides it.
+func useOneProcessor() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
 	}
 }
 
