@@ -20,13 +20,20 @@ var packages = []string{
 	"mosquitto-clients",
 	"nftables",
 	"openssl",
+	"rabbitmq-server",
 	"runc",
 	"tinyproxy",
 }
 
 // services are those that Debian starts with a package. Only the programs are wanted:
 // the services would hold ports of MQTT and HTTP.
-var services = []string{"mosquitto", "tinyproxy"}
+var services = []string{"mosquitto", "rabbitmq-server", "tinyproxy"}
+
+// programs are wanted, too, and often there from elsewhere than Debian.
+var programs = []struct{ name, pkg string }{
+	{"node", "nodejs"},
+	{"npm", "npm"},
+}
 
 // installPackages installs the packages that are missing, and only those.
 func installPackages(ctx context.Context) error {
@@ -34,6 +41,11 @@ func installPackages(ctx context.Context) error {
 	for _, name := range packages {
 		if _, err := packageVersion(ctx, name); err != nil {
 			absent = append(absent, name)
+		}
+	}
+	for _, p := range programs {
+		if _, err := exec.LookPath(p.name); err != nil {
+			absent = append(absent, p.pkg)
 		}
 	}
 	if len(absent) == 0 {

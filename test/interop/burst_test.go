@@ -20,7 +20,13 @@ const (
 	// A burst has as many messages of QoS 1 as of QoS 2: together they are more
 	// than there are packet identifiers.
 	burstSize  = 70_000
-	burstBatch = 200
+	burstBatch = 100
+	// So many batches are on their way at a time. Servers drop what clients do not
+	// take soon enough: Mochi more than 8192 messages, Mosquitto what its queue is
+	// set to; here it is the identifiers that are tried, not the queues.
+	burstAhead = 2
+	// burstTime is enough for a burst on a machine that is busy.
+	burstTime = 3 * time.Minute
 )
 
 // identifiersWrapRound sends more messages than there are packet identifiers, both
@@ -28,13 +34,14 @@ const (
 func identifiersWrapRound(l *line) {
 	l.connect()
 	done := make(chan error)
-	for _, w := range l.both() {
+	for _, w := range l.directions() {
 		topic := l.topic(w.name + "/burst")
 		from, to := l.raw(w.from), l.raw(w.to)
 		must(l.T, to.subscribe(topic))
-		go func() { done <- from.publishBurst(topic) }()
+		room := make(chan struct{}, burstAhead)
+		go func() { done <- from.publishBurst(topic, room) }()
 		go func() {
-			if err := to.readBurst(w.name == "up" || !l.peer.reorders); err != nil {
+			if err := to.readBurst(l.ordered(w), room); err != nil {
 				done <- fmt.Errorf("%s: %w", w.name, err)
 				return
 			}
@@ -42,7 +49,7 @@ func identifiersWrapRound(l *line) {
 		}()
 	}
 	var failed error
-	for range 2 * len(l.both()) {
+	for range 2 * len(l.directions()) {
 		if err := <-done; err != nil {
 			failed = err
 		}
@@ -65,8 +72,7 @@ func (l *line) raw(at traffic.Source) *rawClient {
 	return c
 }
 
-// rawConnection has yet to be sent CONNECT. What is done with it has to end within
-// the time for a stream.
+// rawConnection has yet to be sent CONNECT.
 func (l *line) rawConnection(at traffic.Source) *rawClient {
 	l.Helper()
 	ctx, cancel := context.WithTimeout(l.Context(), soon)
@@ -74,13 +80,13 @@ func (l *line) rawConnection(at traffic.Source) *rawClient {
 	conn, err := at.Dial(ctx)
 	must(l.T, err)
 	l.Cleanup(func() { _ = conn.Close() })
-	must(l.T, conn.SetDeadline(time.Now().Add(wholly)))
+	must(l.T, conn.SetDeadline(time.Now().Add(burstTime)))
 	return &rawClient{conn, bufio.NewReaderSize(conn, 1<<20), bufio.NewWriter(conn)}
 }
 
 // connect sends a CONNECT with what is not said in the packet.
 func (c *rawClient) connect(with *packets.ConnectPacket) error {
-	with.FixedHeader.MessageType = packets.Connect
+	with.MessageType = packets.Connect
 	with.ProtocolName, with.ProtocolVersion, with.CleanSession = "MQTT", 4, true
 	answer, err := c.ask(with)
 	if err != nil {
@@ -116,9 +122,15 @@ func (c *rawClient) subscribe(filter string) error {
 	return nil
 }
 
-// publishBurst publishes in batches and waits for the acknowledgement of each.
-func (c *rawClient) publishBurst(topic string) error {
+// publishBurst publishes in batches, as there is room, and waits for the
+// acknowledgement of each.
+func (c *rawClient) publishBurst(topic string, room chan<- struct{}) error {
 	for sent := 0; sent < burstSize; sent += burstBatch {
+		select {
+		case room <- struct{}{}:
+		case <-time.After(burstTime):
+			return fmt.Errorf("after %d messages published no more arrived", sent)
+		}
 		for i := range burstBatch {
 			p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 			p.TopicName, p.MessageID, p.Qos = topic, uint16(i+1), byte(1+i%2)
@@ -153,8 +165,8 @@ func (c *rawClient) publishBurst(topic string) error {
 }
 
 // readBurst reads until all of a burst has come, each once, and where ordered, in
-// order at each QoS.
-func (c *rawClient) readBurst(ordered bool) error {
+// order at each QoS. It makes room for the next batches.
+func (c *rawClient) readBurst(ordered bool, room <-chan struct{}) error {
 	var newest [3]uint32
 	seen := make([]bool, burstSize)
 	for came := range burstSize {
@@ -175,6 +187,9 @@ func (c *rawClient) readBurst(ordered bool) error {
 			return fmt.Errorf("message %d at QoS %d came after %d", number, qos, newest[qos])
 		}
 		newest[qos] = number
+		if (came+1)%burstBatch == 0 {
+			<-room
+		}
 	}
 	return nil
 }

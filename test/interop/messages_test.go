@@ -15,7 +15,7 @@ func goOverInOrder(l *line) {
 	l.connect()
 	var streams []*stream
 	for qos := range byte(3) {
-		for _, w := range l.both() {
+		for _, w := range l.directions() {
 			streams = append(streams, l.stream(w, traffic.PublisherConfig{QoS: qos, Rate: 500, Count: 500}))
 		}
 	}
@@ -31,7 +31,7 @@ func goOverInOrder(l *line) {
 
 func goOverUnchanged(l *line) {
 	l.connect()
-	for _, w := range l.both() {
+	for _, w := range l.directions() {
 		from, to := l.client(w.from), l.client(w.to)
 		to.subscribe(l.topic(w.name + "/#"))
 		for _, m := range []struct{ topic, payload string }{
@@ -65,7 +65,7 @@ func largeGoOver(l *line) {
 	for _, size := range []int{1 << 20, 10 << 20} {
 		payload := make([]byte, size)
 		_, _ = rand.Read(payload) // never fails
-		for _, w := range l.both() {
+		for _, w := range l.directions() {
 			from, to := l.client(w.from), l.client(w.to)
 			to.subscribe(l.topic(w.name + "/large"))
 			for qos := range byte(3) {

@@ -53,6 +53,23 @@ type peer struct {
 	// come in another order, and that some of those do not come. They do with any
 	// client.
 	reorders bool
+	// resendsLate says that what it had sent when a connection broke can come
+	// behind newer messages.
+	resendsLate bool
+	// breaksResumed says that it can break the connection of a client that resumes
+	// a session, so that messages come twice.
+	breaksResumed bool
+	// swallowsQoS2 says that a QoS 2 message is lost whose PUBREC the server could
+	// not write: it takes the message for known when it is sent again.
+	swallowsQoS2 bool
+	// oneWay says that it keeps the packet identifiers of both directions in one
+	// table, so that a client that does both loses messages.
+	oneWay bool
+	// closesOnVersion says that it closes the connection instead of refusing a
+	// version that it does not speak.
+	closesOnVersion bool
+	// addsExpiry says that it gives an expiry to messages that have none.
+	addsExpiry bool
 	// refuses says that it has a subscription that it refuses: to forbidden/#.
 	refuses bool
 }
@@ -63,10 +80,37 @@ var (
 )
 
 var peers = []peer{
-	{name: "Mosquitto", start: startMosquitto, versions: both, maxQoS: 2, bridgeBit: true, outlives: true, retainedByWildcard: true},
-	{name: "RabbitMQ", start: startRabbitMQ, versions: only311, maxQoS: 1, outlives: true, topic: rabbitMQTopic},
-	{name: "Mochi", start: startMochi, versions: both, maxQoS: 2, retainedByWildcard: true, reorders: true, refuses: true},
-	{name: "Aedes", start: startAedes, versions: only311, maxQoS: 2, bridgeBit: true, retainedByWildcard: true, reorders: true, refuses: true},
+	{
+		name: "Mosquitto", start: startMosquitto, versions: both, maxQoS: 2,
+		bridgeBit: true, outlives: true, retainedByWildcard: true,
+	},
+	{
+		name: "RabbitMQ", start: startRabbitMQ, versions: only311, maxQoS: 1,
+		outlives: true, topic: rabbitMQTopic, resendsLate: true, breaksResumed: true, closesOnVersion: true,
+	},
+	{
+		name: "Mochi", start: startMochi, versions: both, maxQoS: 2,
+		retainedByWildcard: true, refuses: true, oneWay: true, reorders: true, swallowsQoS2: true, addsExpiry: true,
+	},
+	{
+		name: "Aedes", start: startAedes, versions: only311, maxQoS: 2,
+		bridgeBit: true, retainedByWildcard: true, refuses: true, reorders: true,
+	},
+}
+
+// settings are what is to be tried with a server.
+func (p peer) settings(remote server) []setting {
+	ways := [][]string{{"up", "down"}}
+	if p.oneWay {
+		ways = [][]string{{"up"}, {"down"}}
+	}
+	var all []setting
+	for _, version := range p.versions {
+		for _, w := range ways {
+			all = append(all, setting{peer: p, remote: remote, version: version, ways: w})
+		}
+	}
+	return all
 }
 
 // rabbitMQTopic turns dots to slashes: RabbitMQ makes an AMQP routing key of a

@@ -19,9 +19,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// patient is how long a server may take to start or to stop: RabbitMQ takes some
-// ten seconds on a machine that is busy.
-const patient = time.Minute
+// patient is how long a server may take to start or to stop: RabbitMQ takes six
+// seconds of processor time, which is much on a machine that is busy.
+const patient = 2 * time.Minute
 
 func hostPort(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 

@@ -86,7 +86,7 @@ func propertiesGoOver(l *line) {
 			{Key: "b", Value: "1"}, {Key: "a", Value: "2"}, {Key: "b", Value: "3"}, {Key: "", Value: ""},
 		},
 	}
-	for _, w := range l.both() {
+	for _, w := range l.directions() {
 		from, to := l.client5(w.from), l.client5(w.to)
 		to.subscribe(l.topic(w.name + "/#"))
 		for qos := range byte(3) {
@@ -111,6 +111,8 @@ func checkProperties(l *line, w way, sent, came paho.PublishProperties) {
 	// A second may have passed at each of the three that had the message.
 	const passed = 60
 	switch {
+	case sent.MessageExpiry == nil && l.peer.addsExpiry:
+		came.MessageExpiry = nil
 	case sent.MessageExpiry == nil:
 	case came.MessageExpiry == nil:
 		l.Errorf("%s: the message expiry interval is gone", w.name)

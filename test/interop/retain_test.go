@@ -36,14 +36,18 @@ func retainIsKeptSetAndCleared(l *line) {
 		}
 		return rules
 	}
-	l.bridge.Spec.Forwards, l.bridge.Spec.Subscriptions = rules(l.up()), rules(l.down())
 	far := map[string]*client{}
-	for _, w := range l.both() {
+	for _, w := range l.directions() {
+		if w.name == "up" {
+			l.bridge.Spec.Forwards = rules(w)
+		} else {
+			l.bridge.Spec.Subscriptions = rules(w)
+		}
 		far[w.name] = l.client(w.to)
 		far[w.name].subscribe(l.topic(w.name + "/#"))
 	}
 	l.connect()
-	for _, w := range l.both() {
+	for _, w := range l.directions() {
 		for range retainPolicies {
 			far[w.name].next() // what was stored
 		}
@@ -99,10 +103,13 @@ func retainedComeAtSubscribing(l *line) {
 
 func retainedIsDeleted(l *line) {
 	set := v1alpha1.RetainSet
-	l.bridge.Spec.Forwards[0].Retain = &set
-	l.bridge.Spec.Subscriptions[0].Retain = &set
+	for _, rules := range [][]v1alpha1.Rule{l.bridge.Spec.Forwards, l.bridge.Spec.Subscriptions} {
+		for i := range rules {
+			rules[i].Retain = &set
+		}
+	}
 	l.connect()
-	for _, w := range l.both() {
+	for _, w := range l.directions() {
 		near, far := l.client(w.from), l.client(w.to)
 		topic := l.topic(w.name + "/x")
 		far.subscribe(topic)
@@ -120,7 +127,7 @@ func retainedIsDeleted(l *line) {
 
 func willsGoOver(l *line) {
 	l.connect()
-	for _, w := range l.both() {
+	for _, w := range l.directions() {
 		far := l.client(w.to)
 		far.subscribe(l.topic(w.name + "/#"))
 		for qos := range byte(3) {
