@@ -117,9 +117,8 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, state *report.Sta
 }
 
 func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules []config.Rule) *link.Link {
-	// A side from which nothing is received has no session worth keeping. One that
-	// is kept all the same would hold packet identifiers of publishes that a
-	// restarted runner no longer knows.
+	// A side from which nothing is received has no session worth keeping: no messages
+	// wait in it.
 	clean := *s.CleanSession || len(rules) == 0
 	l := &link.Link{
 		Subscriptions: func(identified bool) []session.Subscription {

@@ -80,6 +80,10 @@ func (s *Session) refusal(ack packet.Connack) *Error {
 		return refused(v1alpha1.ReasonServerUnavailable, "the server says to use another one %s%s", code, elsewhere)
 	case codeQuotaExceeded:
 		return refused(v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded %s; raise it, or use fewer clients", code)
+	case 0x9A: // of the Will
+		return refused(v1alpha1.ReasonConnectRefused, "the server keeps no retained messages %s, as notifications are; remove notifications", code)
+	case 0x9B:
+		return refused(v1alpha1.ReasonConnectRefused, "the server does not have the QoS of the notifications %s; set notifications.qos to 0", code)
 	}
 	return refused(v1alpha1.ReasonConnectRefused, "the server refuses the connection %s%s; look at its log", code, elsewhere)
 }

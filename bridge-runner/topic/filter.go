@@ -4,8 +4,9 @@
 // Package topic matches topic names against topic filters and maps topics by
 // templates.
 //
-// It promises the semantics of MQTT 3.1.1 section 4.7 and that what is compiled
-// once is matched without allocation. It knows nothing of messages or sessions.
+// It promises the semantics of section 4.7, alike in MQTT 3.1.1 and 5, and that what
+// is compiled once is matched without allocation. It knows nothing of messages or
+// sessions.
 package topic
 
 import (

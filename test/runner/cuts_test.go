@@ -62,3 +62,22 @@ func TestNothingIsLostWhateverConnectionIsCutAndWhenever(t *testing.T) {
 		})
 	}
 }
+
+// The bridge receives from the remote side, too, so that the server keeps the session.
+func TestQoS2IsExactlyOnceAcrossCutsWhereTheServerKeepsTheSession(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	link := mqtttest.StartProxy(t, l.primary.Address(), 5*time.Millisecond)
+	l.manifest.Spec.Remote.Primary.URL, l.manifest.Spec.Remote.Backups = link.URL(), nil
+	downToo(retry(l.manifest, 50, 1))
+	l.connect()
+	l.stream(2, 1000)
+	for range 10 {
+		link.Cut()
+		l.flow(200)
+	}
+	onceEach(t, l.finish())
+	if resent(l.runner) == 0 {
+		t.Error("no cut came while messages were in flight")
+	}
+}

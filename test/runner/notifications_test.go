@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/eclipse/paho.golang/paho"
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
 const (
@@ -26,20 +28,26 @@ type notified struct {
 	t                      *testing.T
 	local, primary, backup *mqtttest.Broker
 	link                   *mqtttest.Proxy // to the primary
+	manifest               *v1alpha1.MQTTBridge
 	runner                 *mqtttest.Runner
 }
 
-func newNotified(t *testing.T, version v1alpha1.ProtocolVersion, qos int32) *notified {
+// newNotified starts the brokers, and a link to the primary with that one-way delay.
+func newNotified(t *testing.T, qos int32, delay time.Duration) *notified {
 	t.Helper()
 	start := func(name string) *mqtttest.Broker {
 		return mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: name, Persistence: true})
 	}
 	n := &notified{t: t, local: start("local"), primary: start("primary"), backup: start("backup")}
-	n.link = mqtttest.StartProxy(t, n.primary.Address(), 0)
-	b := retry(speaking(manifest("notified", n.local.URL(), n.link.URL(), n.backup.URL()), version, version), 50, 1)
-	b.Spec.Notifications = &v1alpha1.Notifications{Topic: stateTopic, QoS: ptr.To(qos)}
-	n.runner = mqtttest.NewRunner(t, b)
+	n.link = mqtttest.StartProxy(t, n.primary.Address(), delay)
+	n.manifest = retry(manifest("notified", n.local.URL(), n.link.URL(), n.backup.URL()), 50, 1)
+	n.manifest.Spec.Notifications = &v1alpha1.Notifications{Topic: stateTopic, QoS: ptr.To(qos)}
 	return n
+}
+
+func (n *notified) start() {
+	n.t.Helper()
+	n.runner = mqtttest.StartRunner(n.t, n.manifest)
 }
 
 // watcher is told of notifications on a broker, retained ones included.
@@ -106,58 +114,48 @@ func (n *notified) retained(what, want string, brokers ...*mqtttest.Broker) {
 
 func TestBothSidesAreToldWhetherTheBridgeForwards(t *testing.T) {
 	t.Parallel()
-	for _, version := range []v1alpha1.ProtocolVersion{v311, v5} {
-		for _, qos := range []int32{0, 1} {
-			t.Run(fmt.Sprintf("MQTT %s, QoS %d", version, qos), func(t *testing.T) {
-				t.Parallel()
-				n := newNotified(t, version, qos)
-				here, there, spare := n.watch(n.local), n.watch(n.primary), n.watch(n.backup)
-				n.runner.Start()
-				n.runner.WaitActive("primary", soon)
-				n.retained("the bridge forwards", forwards, n.local, n.primary)
-				here.settle(forwards)
-				there.settle(forwards)
+	for _, qos := range []int32{0, 1} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			n := newNotified(t, qos, 0)
+			here, there, spare := n.watch(n.local), n.watch(n.primary), n.watch(n.backup)
+			n.start()
+			here.settle(forwards)
+			there.settle(forwards)
+			n.retained("the bridge forwards", forwards, n.local, n.primary)
 
-				n.link.Cut()
-				n.runner.WaitActive("backup-1", soon)
-				there.expect("the connection is lost", stands)
-				spare.settle(forwards)
-				here.settle(forwards)
-				if got := here.states(); !slices.Contains(got, stands) {
-					t.Errorf("the local side was not told of the loss: %q", got)
-				}
+			n.link.Cut()
+			there.expect("the connection is lost", stands)
+			spare.expect("the backup is in use", forwards)
+			here.expect("another server is in use", stands, forwards)
 
-				n.backup.Kill()
-				n.runner.WaitActive("primary", soon)
-				there.settle(forwards)
-				here.settle(forwards)
+			n.backup.Kill()
+			there.expect("the primary is in use", forwards)
+			here.expect("the primary is in use", stands, forwards)
 
-				n.runner.Kill()
-				here.settle(stands)
-				there.settle(stands)
-				n.retained("the runner is dead", stands, n.local, n.primary)
+			n.runner.Kill()
+			here.expect("the runner is killed", stands)
+			there.expect("the runner is killed", stands)
+			n.retained("the runner is dead", stands, n.local, n.primary)
 
-				n.runner.Start()
-				here.settle(forwards)
-				there.settle(forwards)
-				if code, _ := n.runner.Terminate(); code != 0 {
-					t.Errorf("exit code %d", code)
-				}
-				here.settle(stands)
-				there.settle(stands)
-				n.retained("the runner has ended", stands, n.local, n.primary)
-			})
-		}
+			n.runner.Start()
+			here.settle(forwards)
+			there.settle(forwards)
+			n.runner.Terminate()
+			here.expect("the runner ends", stands)
+			there.expect("the runner ends", stands)
+			n.retained("the runner has ended", stands, n.local, n.primary)
+		})
 	}
 }
 
 func TestTheOneSideIsToldWhileTheOtherIsGone(t *testing.T) {
 	t.Parallel()
-	n := newNotified(t, v5, 1)
+	n := newNotified(t, 1, 0)
 	n.primary.Stop()
 	n.backup.Stop()
 	here := n.watch(n.local)
-	n.runner.Start()
+	n.start()
 	here.expect("no remote server is up", stands)
 	n.primary.Start()
 	n.runner.WaitActive("primary", soon)
@@ -170,9 +168,9 @@ func TestTheOneSideIsToldWhileTheOtherIsGone(t *testing.T) {
 
 func TestNotificationsDoNotGoOver(t *testing.T) {
 	t.Parallel()
-	n := newNotified(t, v311, 1)
+	n := newNotified(t, 1, 0)
 	there := n.watch(n.primary)
-	n.runner.Start()
+	n.start()
 	n.runner.WaitActive("primary", soon)
 	there.settle(forwards)
 	client := mqtttest.StartClient5(t, n.local, "client")
@@ -186,4 +184,28 @@ func TestNotificationsDoNotGoOver(t *testing.T) {
 	if n := dropped(n.runner, "excluded"); n < 1 {
 		t.Errorf("%v messages are counted as excluded", n)
 	}
+}
+
+// One message at a time over a round trip of 50 ms: there is never room for another
+// one, and too much waits to be drained when the runner ends.
+func TestNotificationsFindTheirWayThroughAFullWindow(t *testing.T) {
+	t.Parallel()
+	n := newNotified(t, 1, 25*time.Millisecond)
+	n.manifest.Spec.Delivery = &v1alpha1.Delivery{InflightWindow: ptr.To[int32](1)}
+	n.manifest.Spec.Remote.Backups = nil
+	there := n.watch(n.primary)
+	n.start()
+	n.runner.WaitActive("primary", soon)
+	p := mqtttest.StartPublisher(t, n.local, traffic.PublisherConfig{Topic: "up/x", Stream: "s", QoS: 1, Count: 1000})
+	must(t, p.WaitDone(soon))
+	there.settle(forwards)
+	n.link.Cut()
+	there.expect("the connection is lost", stands)
+	n.runner.WaitActive("primary", soon)
+	there.expect("the connection is back", forwards)
+	if h := held(n.runner); h == 0 {
+		t.Error("nothing waits: the window was not full")
+	}
+	n.runner.Terminate()
+	there.expect("the runner has ended", stands)
 }
