@@ -34,7 +34,7 @@ const (
 func identifiersWrapRound(l *line) {
 	l.connect()
 	done := make(chan error)
-	for _, w := range l.directions() {
+	for _, w := range l.busy() {
 		topic := l.topic(w.name + "/burst")
 		from, to := l.raw(w.from), l.raw(w.to)
 		must(l.T, to.subscribe(topic))
@@ -49,7 +49,7 @@ func identifiersWrapRound(l *line) {
 		}()
 	}
 	var failed error
-	for range 2 * len(l.directions()) {
+	for range 2 * len(l.busy()) {
 		if err := <-done; err != nil {
 			failed = err
 		}

@@ -20,7 +20,7 @@ func sessionIsKept(l *line) {
 	const meanwhile = 500
 	l.connect()
 	var streams []*stream
-	for _, w := range l.directions() {
+	for _, w := range l.busy() {
 		for _, qos := range []byte{1, 2} {
 			streams = append(streams, l.listen(w, qos))
 		}
@@ -74,7 +74,7 @@ func nothingIsLostByCuts(l *line) {
 	l.bridge.Spec.Remote.Primary.URL = proxy.URL()
 	l.connect()
 	var streams []*stream
-	for _, w := range l.directions() {
+	for _, w := range l.busy() {
 		if !l.ordered(w) {
 			continue // it loses, too
 		}
@@ -175,7 +175,7 @@ func goesOnAfterRestart(l *line) {
 	l.bridge.Spec.Remote.Primary.URL = proxy.URL()
 	l.connect()
 	streams := map[string]*stream{}
-	for _, w := range l.directions() {
+	for _, w := range l.busy() {
 		streams[w.name] = l.listen(w, 1)
 	}
 	proxy.BlackHole(true)

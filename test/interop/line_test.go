@@ -118,6 +118,14 @@ func (l *line) directions() []way {
 	return ways
 }
 
+// busy are the directions that many messages can go at a time.
+func (l *line) busy() []way {
+	if l.peer.hangs {
+		return []way{l.up()}
+	}
+	return l.directions()
+}
+
 // ordered reports whether messages that wait at the server come in order.
 func (l *line) ordered(w way) bool { return w.name == "up" || !l.peer.reorders }
 

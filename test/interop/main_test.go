@@ -61,9 +61,11 @@ func TestTheBridgeWorksWith(t *testing.T) {
 							})
 						}
 					})
-					t.Run("so that the bridge goes on after the server's restart", func(t *testing.T) {
-						goesOnAfterRestart(newLine(t, s))
-					})
+					if busy(s) {
+						t.Run("so that the bridge goes on after the server's restart", func(t *testing.T) {
+							goesOnAfterRestart(newLine(t, s))
+						})
+					}
 				})
 			}
 		})
@@ -76,25 +78,27 @@ var trials = []struct {
 	run     func(*line)
 	on      func(setting) bool
 }{
-	{"messages go over once and in order, both ways, at every QoS", goOverInOrder, always},
+	{"messages go over once and in order, both ways, at every QoS", goOverInOrder, busy},
 	{"topics and payloads of all kinds go over unchanged", goOverUnchanged, always},
 	{"large messages go over unchanged", largeGoOver, always},
-	{"packet identifiers wrap round", identifiersWrapRound, always},
+	{"packet identifiers wrap round", identifiersWrapRound, busy},
 	{"properties go over", propertiesGoOver, with5},
 	{"the message expiry interval goes on while the bridge holds a message", expiryGoesOn, func(s setting) bool { return with5(s) && up(s) }},
 	{"retain is kept, set and cleared", retainIsKeptSetAndCleared, always},
 	{"messages that the server retains come when the bridge subscribes", retainedComeAtSubscribing, down},
 	{"a retained message is deleted on the far side, too", retainedIsDeleted, always},
 	{"wills go over", willsGoOver, always},
-	{"the server keeps the session of a killed runner", sessionIsKept, always},
+	{"the server keeps the session of a killed runner", sessionIsKept, busy},
 	{"nothing is lost when the runner is killed", nothingIsLostByKill, up},
-	{"nothing is lost when connections are cut", nothingIsLostByCuts, func(s setting) bool { return up(s) || !s.peer.reorders }},
+	{"nothing is lost when connections are cut", nothingIsLostByCuts, busy},
 	{"a wrong password is named", wrongPasswordIsNamed, always},
 	{"a refused subscription is named", refusedSubscriptionIsNamed, func(s setting) bool { return s.peer.refuses && down(s) }},
 	{"a version that the server does not speak is named", versionIsNamed, without5},
 }
 
 func always(setting) bool { return true }
+
+func busy(s setting) bool { return up(s) || !s.peer.hangs }
 
 func up(s setting) bool { return slices.Contains(s.ways, "up") }
 

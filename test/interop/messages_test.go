@@ -15,7 +15,7 @@ func goOverInOrder(l *line) {
 	l.connect()
 	var streams []*stream
 	for qos := range byte(3) {
-		for _, w := range l.directions() {
+		for _, w := range l.busy() {
 			streams = append(streams, l.stream(w, traffic.PublisherConfig{QoS: qos, Rate: 500, Count: 500}))
 		}
 	}

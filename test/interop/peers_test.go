@@ -68,6 +68,9 @@ type peer struct {
 	// closesOnVersion says that it closes the connection instead of refusing a
 	// version that it does not speak.
 	closesOnVersion bool
+	// hangs says that it can come to a stop for ever while it sends a client many
+	// messages at QoS 1 and 2.
+	hangs bool
 	// addsExpiry says that it gives an expiry to messages that have none.
 	addsExpiry bool
 	// refuses says that it has a subscription that it refuses: to forbidden/#.
@@ -90,7 +93,7 @@ var peers = []peer{
 	},
 	{
 		name: "Mochi", start: startMochi, versions: both, maxQoS: 2,
-		retainedByWildcard: true, refuses: true, oneWay: true, reorders: true, swallowsQoS2: true, addsExpiry: true,
+		retainedByWildcard: true, refuses: true, oneWay: true, hangs: true, swallowsQoS2: true, addsExpiry: true,
 	},
 	{
 		name: "Aedes", start: startAedes, versions: only311, maxQoS: 2,
