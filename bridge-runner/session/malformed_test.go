@@ -70,7 +70,7 @@ func TestWhatTheProtocolDoesNotHaveEndsTheSession(t *testing.T) {
 }
 
 func TestASubscriptionIsMadeAndItsRefusalIsExplained(t *testing.T) {
-	subscriptions := []Subscription{{Filter: "a", QoS: 1, ID: 1}, {Filter: "b/#", QoS: 2, ID: 1}}
+	subscriptions := []Subscription{{Filter: "a", QoS: 1, ID: 1}, {Filter: "b/#", QoS: 2, RetainHandling: 2, ID: 1}}
 	for _, c := range []struct {
 		v     packet.Version
 		codes []byte
@@ -94,7 +94,7 @@ func TestASubscriptionIsMadeAndItsRefusalIsExplained(t *testing.T) {
 			if asked.String() != "SUBSCRIBE 65535 a:1 b/#:2" {
 				t.Errorf("got %s", asked)
 			}
-			if o := asked.Subscriptions[1]; c.v == packet.V5 && (!o.NoLocal || !o.RetainAsPublished || o.RetainHandling != 1 || *asked.Properties.SubscriptionIdentifier != 1) { // section 3.8.3.1
+			if o := asked.Subscriptions[1]; c.v == packet.V5 && (!o.NoLocal || !o.RetainAsPublished || o.RetainHandling != 2 || *asked.Properties.SubscriptionIdentifier != 1) { // section 3.8.3.1
 				t.Errorf("options: %+v", o)
 			}
 			l.c.Send(script.Packet{Type: v5.SUBACK, ID: asked.ID, Codes: c.codes})
