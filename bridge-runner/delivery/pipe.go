@@ -236,6 +236,7 @@ func (p *Pipe) Down(s *session.Session) {
 	p.qos0 = 0
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
+		m.inflight = false // until there is a destination
 		if m.done || m.QoS > 0 {
 			continue
 		}

@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"hash/fnv"
 	"slices"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -39,8 +40,7 @@ func Subscriptions(rules []config.Rule) []session.Subscription {
 func IdentifiedSubscriptions(rules []config.Rule) []session.Subscription {
 	var out []session.Subscription
 	for i, id := range identifiers(rules) {
-		if first := int(id) - 1; first != i {
-			at := slices.IndexFunc(out, func(s session.Subscription) bool { return s.ID == id })
+		if at := slices.IndexFunc(out, func(s session.Subscription) bool { return s.ID == id }); at >= 0 {
 			join(&out[at], &rules[i])
 			continue
 		}
@@ -70,12 +70,22 @@ var retainHandlings = map[v1alpha1.RetainHandling]byte{
 
 // identifiers returns the rules' subscription identifiers: equal filters have the same
 // one, since the later of two equal subscriptions takes the earlier's place
-// ([MQTT-3.8.4-3]).
+// ([MQTT-3.8.4-3]). They follow from the filter alone, whatever other rules there are:
+// after a change of the manifest what a server has stored comes with the identifiers
+// of before.
 func identifiers(rules []config.Rule) []uint32 {
+	const most = 268_435_455 // section 3.8.2.1.2
+	filters := make(map[uint32]string, len(rules))
 	out := make([]uint32, len(rules))
 	for i := range rules {
-		first := slices.IndexFunc(rules, func(r config.Rule) bool { return r.Filter.String() == rules[i].Filter.String() })
-		out[i] = uint32(first + 1) //nolint:gosec // at most 64
+		filter := rules[i].Filter.String()
+		hash := fnv.New32a()
+		_, _ = hash.Write([]byte(filter)) // never fails
+		id := 1 + hash.Sum32()%most
+		for filters[id] != "" && filters[id] != filter {
+			id = 1 + id%most
+		}
+		filters[id], out[i] = filter, id
 	}
 	return out
 }

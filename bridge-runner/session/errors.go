@@ -29,9 +29,9 @@ func newError(reason, message string, cause error) *Error {
 // Reason codes of MQTT 5 (section 2.4) that are used in more than one place.
 const (
 	codeRefused           = 0x80 // this and above
+	codeUnspecified       = 0x80
 	codeProtocolError     = 0x82
 	codeBadAuthentication = 0x8C
-	codeKeepAlive         = 0x8D
 	codeIDNotFound        = 0x92
 	codeTopicAlias        = 0x94
 	codeQuotaExceeded     = 0x97

@@ -97,7 +97,12 @@ func (p *peer) connect(connack script.Packet) *link {
 	c, done := p.dial()
 	c.Next()
 	c.Send(connack)
-	o := <-done
+	return p.use(c, <-done)
+}
+
+// use starts a session.
+func (p *peer) use(c *script.Conn, o opened) *link {
+	p.t.Helper()
 	if o.err != nil {
 		p.t.Fatal(o.err)
 	}

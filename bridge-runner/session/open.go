@@ -166,6 +166,8 @@ func (s *Session) handshake() (packet.Connack, error) {
 			}
 		case f.Type == packet.AUTH:
 			return packet.Connack{}, protocolError(codeBadAuthentication, "an AUTH packet: it asks for enhanced authentication, which the bridge does not do")
+		case f.Type != packet.CONNACK: // [MQTT-3.2.0-1]
+			return packet.Connack{}, notMQTTError(s.conn.buf[:s.conn.to]) // more likely than a server that does so
 		default:
 			return packet.DecodeConnack(s.version, f.Body)
 		}

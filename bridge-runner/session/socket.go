@@ -69,6 +69,13 @@ func (s *socket) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// SetWriteDeadline does nothing: a write does not wait. What TLS and WebSocket set to
+// bound writes of theirs would end those of what is kept.
+func (s *socket) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline is SetReadDeadline, likewise.
+func (s *socket) SetDeadline(t time.Time) error { return s.SetReadDeadline(t) }
+
 // onDrained has fn called when what was kept is written.
 func (s *socket) onDrained(fn func()) {
 	s.mu.Lock()
@@ -158,10 +165,10 @@ func (s *socket) writeKept() {
 // writeAll writes in chunks, so that a slow link has time for each of them and one
 // that takes nothing is found.
 func (s *socket) writeAll(data []byte) error {
-	defer func() { _ = s.SetWriteDeadline(time.Time{}) }() // fails where the connection is closed
+	defer func() { _ = s.Conn.SetWriteDeadline(time.Time{}) }() // fails where the connection is closed
 	for len(data) > 0 {
 		start := time.Now()
-		if err := s.SetWriteDeadline(start.Add(s.timeout)); err != nil {
+		if err := s.Conn.SetWriteDeadline(start.Add(s.timeout)); err != nil {
 			return err
 		}
 		chunk := data[:min(len(data), writeChunk)]

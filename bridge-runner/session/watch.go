@@ -44,18 +44,24 @@ func (s *Session) watch() {
 			if left <= 0 {
 				s.write(packet.AppendPing)
 				s.Flush()
-				asked, left = now, s.cfg.PingTimeout
+				asked, left = now, min(s.cfg.PingTimeout, s.keepAlive)
 			}
 			next = min(next, left)
 		default:
+			again := s.keepAlive - now.Sub(s.lastSent())
+			if again <= 0 { // the server counts what comes, not what it answers
+				s.write(packet.AppendPing)
+				s.Flush()
+				again = s.keepAlive
+			}
 			left := s.cfg.PingTimeout - now.Sub(latest(asked, s.conn.socket.lastStrained()))
 			if left <= 0 {
 				err = newError(v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil)
 			}
-			next = min(next, left)
+			next = min(next, left, again)
 		}
 		if err != nil {
-			s.refuse(codeKeepAlive, err)
+			s.refuse(codeUnspecified, err)
 			return
 		}
 		timer.Reset(next)

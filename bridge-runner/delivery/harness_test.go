@@ -1,0 +1,199 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+func rules(t testing.TB, rules ...v1alpha1.Rule) []config.Rule {
+	t.Helper()
+	out, err := config.Rules(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// world is a pipe between two sides, whose servers do as the test says.
+type world struct {
+	t                   *testing.T
+	pipe                *Pipe
+	meter               *counts
+	source, destination *side
+}
+
+// newWorld returns a pipe for rules, and no connection yet.
+func newWorld(t *testing.T, v packet.Version, all ...v1alpha1.Rule) *world {
+	meter := &counts{dropped: map[string]int{}}
+	w := &world{t: t, pipe: New(rules(t, all...), meter), meter: meter}
+	w.source, w.destination = newSide(w, v), newSide(w, v)
+	return w
+}
+
+// side is one side: a server, and what is known of the session with it.
+type side struct {
+	w       *world
+	version packet.Version
+	server  *script.Server
+	state   *session.State
+	s       *session.Session
+	*script.Conn
+}
+
+func newSide(w *world, v packet.Version) *side {
+	return &side{w: w, version: v, server: script.Listen(w.t, byte(v)), state: session.NewState()}
+}
+
+// connect makes a connection to the side's server.
+func (x *side) connect(resumed bool, properties *v5.Properties) {
+	x.w.t.Helper()
+	opened := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), script.Patience)
+		defer cancel()
+		var err error
+		x.s, err = session.Open(ctx, session.Config{
+			Transport: transport.Config{HostPort: x.server.Addr()}, Version: x.version, ClientID: "x", State: x.state,
+			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: time.Minute, Window: 10,
+		})
+		opened <- err
+	}()
+	x.Conn = x.server.Accept()
+	x.Next()
+	x.Send(script.Connack(resumed, properties))
+	if err := <-opened; err != nil {
+		x.w.t.Fatal(err)
+	}
+	s, c := x.s, x.Conn
+	x.w.t.Cleanup(func() {
+		_ = c.Close()
+		s.Close()
+	})
+	s.Start(handler{x.w, s})
+}
+
+// up connects and makes the session the destination.
+func (x *side) up(resumed bool) {
+	x.w.t.Helper()
+	x.connect(resumed, nil)
+	x.w.pipe.Up(x.s)
+}
+
+// cut ends the connection from the server's side, and waits until the session has
+// noticed.
+func (x *side) cut() {
+	x.w.t.Helper()
+	_ = x.Close() // it is to be gone
+	<-x.s.Done()
+}
+
+// down is cut of the destination.
+func (x *side) down() {
+	x.w.t.Helper()
+	x.cut()
+	x.w.pipe.Down(x.s)
+	x.w.flush()
+}
+
+// flush sends acknowledgements that were written because of another side's end.
+func (w *world) flush() {
+	if w.source.s != nil {
+		w.source.s.Flush()
+	}
+}
+
+// handler is as that of a bridge.
+type handler struct {
+	w *world
+	s *session.Session
+}
+
+func (h handler) Received(in *session.Inbound) { h.w.pipe.Receive(in) }
+func (h handler) Redelivered(*session.Inbound) { h.w.pipe.Redelivered() }
+func (h handler) Acknowledged(m *session.Outgoing, refused *session.Error) {
+	h.w.pipe.Acknowledged(h.s, m, refused)
+}
+func (h handler) Ready() { h.w.pipe.Ready(h.s) }
+func (h handler) Idle() {
+	if d := h.w.destination.s; d != nil {
+		d.Flush()
+	}
+	h.w.flush()
+}
+
+// counts is a meter that keeps what was counted.
+type counts struct {
+	mu          sync.Mutex
+	forwarded   int
+	dropped     map[string]int
+	refused     []string
+	resent      int
+	redelivered int
+	held        int
+	inflight    int
+}
+
+func (c *counts) Forwarded(int, time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.forwarded++ }
+func (c *counts) Dropped(cause string)         { c.mu.Lock(); defer c.mu.Unlock(); c.dropped[cause]++ }
+func (c *counts) Refused(topic string, _ *session.Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = append(c.refused, topic)
+}
+func (c *counts) Resent(n int) { c.mu.Lock(); defer c.mu.Unlock(); c.resent += n }
+func (c *counts) Redelivered() { c.mu.Lock(); defer c.mu.Unlock(); c.redelivered++ }
+func (c *counts) Held(messages, inflight int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held, c.inflight = messages, inflight
+}
+
+// String is what was counted and is not 0.
+func (c *counts) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprintf("forwarded %d, dropped %v, refused %v, resent %d, redelivered %d, held %d, in flight %d", c.forwarded, c.dropped, c.refused, c.resent, c.redelivered, c.held, c.inflight)
+}
+
+// want fails unless this was counted.
+func (c *counts) want(t *testing.T, want string) {
+	t.Helper()
+	if got := c.String(); got != want {
+		t.Errorf("counted: %s\nwant: %s", got, want)
+	}
+}
+
+// sync returns when what the server has sent is handled.
+func (x *side) sync() {
+	x.w.t.Helper()
+	const unused = 60000
+	x.Send(script.Ack(v5.PUBREL, unused, 0))
+	code := ""
+	if x.version == packet.V5 {
+		code = " 0x92"
+	}
+	x.Want(fmt.Sprintf("PUBCOMP %d%s", unused, code))
+}
+
+// versions runs a test for both versions of MQTT.
+func versions(t *testing.T, test func(t *testing.T, v packet.Version)) {
+	t.Helper()
+	for _, v := range []packet.Version{packet.V311, packet.V5} {
+		t.Run(fmt.Sprintf("version=%d", v), func(t *testing.T) { test(t, v) })
+	}
+}

@@ -1,0 +1,263 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+func TestTheConnectSaysWhatTheConfigurationSays(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		for _, c := range []struct {
+			clean          bool
+			user, password string
+			will           *packet.Will
+			bit            bool
+		}{
+			{false, "", "", nil, false},
+			{true, "u", "", nil, false}, // [MQTT-3.1.2-22]: a user name may be alone
+			{false, "u", "p", &packet.Will{Topic: "w", Payload: "gone", QoS: 1, Retain: true, Delay: 5}, true},
+		} {
+			p.cfg.CleanStart, p.cfg.Username, p.cfg.Password, p.cfg.Will, p.cfg.BridgeBit = c.clean, c.user, c.password, c.will, c.bit
+			p.cfg.KeepAlive, p.cfg.Window, p.cfg.SessionExpiry = 77*time.Second, 12, 3600
+			conn, done := p.dial()
+			got := conn.Next().Connect
+			level := byte(p.cfg.Version)
+			if c.bit && !p.v5() {
+				level |= 0x80
+			}
+			if got.ProtocolName != "MQTT" || got.ProtocolVersion != level || got.ClientID != "x" || got.CleanStart != c.clean || got.KeepAlive != 77 { // [MQTT-3.1.2-1] to [MQTT-3.1.2-4]
+				t.Errorf("sent %s", got)
+			}
+			if got.UsernameFlag != (c.user != "") || got.Username != c.user || got.PasswordFlag != (c.password != "") || string(got.Password) != c.password { // [MQTT-3.1.2-18] to [MQTT-3.1.2-21]
+				t.Errorf("sent %s", got)
+			}
+			if w := c.will; got.WillFlag != (w != nil) || w != nil && (got.WillTopic != w.Topic || string(got.WillMessage) != w.Payload || got.WillQOS != w.QoS || got.WillRetain != w.Retain) { // [MQTT-3.1.2-8] to [MQTT-3.1.2-17]
+				t.Errorf("sent %s", got)
+			}
+			if p.v5() {
+				expiry := got.Properties.SessionExpiryInterval
+				if *got.Properties.ReceiveMaximum != 12 || (expiry == nil) != c.clean || expiry != nil && *expiry != 3600 { // sections 3.1.2.11.2 and 3.1.2.11.3
+					t.Errorf("sent %s", got.Properties)
+				}
+				if w := c.will; w != nil && *got.WillProperties.WillDelayInterval != w.Delay { // [MQTT-3.1.3-9]
+					t.Errorf("sent %s", got.WillProperties)
+				}
+			}
+			conn.Send(script.Connack(false, nil))
+			o := <-done
+			if o.err != nil {
+				t.Fatal(o.err)
+			}
+			_ = conn.Close()
+			o.s.Close()
+		}
+	})
+}
+
+func TestEveryRefusalHasAReasonAndSaysWhatToDo(t *testing.T) {
+	for _, c := range []struct {
+		v       packet.Version
+		code    byte
+		reason  string
+		message string
+	}{ // table 3.1 of section 3.2.2.3, and section 3.2.2.2 of 5
+		{packet.V311, 1, "ProtocolVersionRefused", "the server does not speak MQTT 3.1.1 (CONNACK 1); set protocolVersion to one that it speaks"},
+		{packet.V311, 2, "ClientIDRejected", "the server rejects the client identifier (CONNACK 2); set clientID to one that it accepts"},
+		{packet.V311, 3, "ServerUnavailable", "the server says that it is unavailable (CONNACK 3)"},
+		{packet.V311, 4, "AuthenticationFailed", "the server refuses the user name or password (CONNACK 4); no credentials are set; name a Secret in credentials.secretRef"},
+		{packet.V311, 5, "AuthenticationFailed", "the server does not authorise the client (CONNACK 5); no credentials are set; name a Secret in credentials.secretRef, and look at the server's rules for this client identifier"},
+		{packet.V5, 0x80, "ConnectRefused", "the server refuses the connection (CONNACK 0x80); look at its log"},
+		{packet.V5, 0x81, "ConnectRefused", "the server refuses the connection (CONNACK 0x81); look at its log"},
+		{packet.V5, 0x82, "ConnectRefused", "the server refuses the connection (CONNACK 0x82); look at its log"},
+		{packet.V5, 0x83, "ConnectRefused", "the server refuses the connection (CONNACK 0x83); look at its log"},
+		{packet.V5, 0x84, "ProtocolVersionRefused", "the server does not speak MQTT 5 (CONNACK 0x84); set protocolVersion to one that it speaks"},
+		{packet.V5, 0x85, "ClientIDRejected", "the server rejects the client identifier (CONNACK 0x85); set clientID to one that it accepts"},
+		{packet.V5, 0x86, "AuthenticationFailed", "the server refuses the user name or password (CONNACK 0x86); no credentials are set; name a Secret in credentials.secretRef"},
+		{packet.V5, 0x87, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x87); no credentials are set; name a Secret in credentials.secretRef, and look at the server's rules for this client identifier"},
+		{packet.V5, 0x88, "ServerUnavailable", "the server says that it is unavailable (CONNACK 0x88)"},
+		{packet.V5, 0x89, "ServerUnavailable", "the server says that it is unavailable (CONNACK 0x89)"},
+		{packet.V5, 0x8A, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x8a); no credentials are set; name a Secret in credentials.secretRef, and look at the server's rules for this client identifier"},
+		{packet.V5, 0x8C, "AuthenticationFailed", "the server asks for another way of authentication (CONNACK 0x8c); the bridge has user name and password, and TLS client certificates"},
+		{packet.V5, 0x95, "ConnectRefused", "the server refuses the connection (CONNACK 0x95); look at its log"},
+		{packet.V5, 0x97, "QuotaExceeded", "the server's quota is exceeded (CONNACK 0x97); raise it, or use fewer clients"},
+		{packet.V5, 0x9C, "ServerUnavailable", "the server says to use another one (CONNACK 0x9c)"},
+		{packet.V5, 0x9D, "ServerUnavailable", "the server says to use another one (CONNACK 0x9d)"},
+		{packet.V5, 0x9F, "ServerUnavailable", "the server says that it is unavailable (CONNACK 0x9f)"},
+		{packet.V5, 0xFF, "ConnectRefused", "the server refuses the connection (CONNACK 0xff); look at its log"},
+	} {
+		t.Run(fmt.Sprintf("version=%d, code=%#02x", c.v, c.code), func(t *testing.T) {
+			p := newPeer(t, c.v)
+			conn, done := p.dial()
+			conn.Next()
+			conn.Send(script.Packet{Type: v5.CONNACK, Code: c.code})
+			if e := p.wantError(<-done); e.Reason != c.reason || e.Message != c.message {
+				t.Errorf("%s: %s", e.Reason, e.Message)
+			}
+			conn.WantEnd()
+		})
+	}
+}
+
+func TestARefusalSaysWhatTheServerSays(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	p.cfg.Username, p.cfg.LoginFrom = "u", `the Secret "login"`
+	for _, c := range []struct {
+		code byte
+		want string
+	}{
+		{0x86, `the server refuses the user name or password (CONNACK 0x86, "why"); check the user name and password in the Secret "login"`},
+		{0x9C, `the server says to use another one (CONNACK 0x9c, "why"); it says to use "other"`},
+	} {
+		conn, done := p.dial()
+		conn.Next()
+		conn.Send(script.Packet{Type: v5.CONNACK, Code: c.code, Properties: &v5.Properties{ReasonString: "why", ServerReference: "other"}})
+		if e := p.wantError(<-done); e.Message != c.want {
+			t.Error(e.Message)
+		}
+	}
+}
+
+func TestAnAnswerThatIsNoConnackIsExplained(t *testing.T) {
+	const notMQTT = "; check the URL's scheme and port"
+	for _, c := range []struct {
+		name   string
+		v      packet.Version
+		answer string
+		want   string
+	}{
+		{"HTTP", packet.V311, "HTTP/1.1 400 Bad Request\r\n", `the server's answer begins with "HTTP/1.1 400 Bad" and is not MQTT` + notMQTT},
+		{"HTTP", packet.V5, "HTTP/1.1 400 Bad Request\r\n", `the server's answer begins with "HTTP/1.1 400 Bad" and is not MQTT` + notMQTT},
+		{"a PUBACK that looks like a CONNACK", packet.V311, "\x40\x02\x00\x00", `the server's answer begins with "@\x02\x00\x00" and is not MQTT` + notMQTT}, // [MQTT-3.2.0-1]
+		{"a greeting that looks like a PUBLISH", packet.V311, "220 mail.example.org ESMTP is here and reads your mail\r\n", `the server's answer begins with "220 mail.example" and is not MQTT` + notMQTT},
+		{"a part of it", packet.V5, "220 mail", `the server's answer begins with "220 mail" and is not MQTT` + notMQTT}, // [MQTT-3.2.0-1]
+		{"AUTH", packet.V5, "\xf0\x02\x18\x00", "the server sent an AUTH packet: it asks for enhanced authentication, which the bridge does not do" + notMQTT + ", and protocolVersion"},
+		{"flags", packet.V311, "\x20\x02\x02\x00", "the server sent a CONNACK with the flags 00000010, of which only the last one is in use" + notMQTT + ", and protocolVersion"},                      // [MQTT-3.2.2-1] of 5
+		{"session present at refusal", packet.V311, "\x20\x02\x01\x05", "the server sent a CONNACK that refuses with the code 5 and says that there is a session" + notMQTT + ", and protocolVersion"}, // [MQTT-3.2.2-4]
+	} {
+		t.Run(fmt.Sprintf("%s, version=%d", c.name, c.v), func(t *testing.T) {
+			if e := newPeer(t, c.v).refused(c.answer); e.Reason != "ProtocolError" || e.Message != c.want {
+				t.Errorf("%s: %s", e.Reason, e.Message)
+			}
+		})
+	}
+}
+
+func TestASessionWhereANewOneWasAskedForIsRefused(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.CleanStart = true
+		conn, done := p.dial()
+		conn.Next()
+		conn.Send(script.Connack(true, nil))
+		if e := p.wantError(<-done); e.Reason != "ProtocolError" { // [MQTT-3.2.2-1], [MQTT-3.2.2-2] of 5
+			t.Error(e)
+		}
+		conn.WantEnd()
+	})
+}
+
+func TestAServerThatClosesOrSaysNothingIsExplained(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		conn, done := p.dial()
+		conn.Next()
+		_ = conn.Close()
+		if e := p.wantError(<-done); e.Reason != "ConnectionClosed" {
+			t.Error(e)
+		}
+		for _, answer := range []string{"", "\x20"} { // nothing, and not enough
+			ctx, cancel := context.WithTimeout(t.Context(), brief)
+			cfg := p.cfg
+			opening := make(chan error, 1)
+			start := time.Now()
+			go func() {
+				_, err := Open(ctx, cfg)
+				opening <- err
+			}()
+			conn = p.server.Accept()
+			conn.Next()
+			conn.SendBytes(answer)
+			if e := p.wantError(opened{nil, <-opening}); e.Reason != "ConnectTimeout" || time.Since(start) > brief+slack {
+				t.Errorf("%v after %v", e, time.Since(start))
+			}
+			conn.WantEnd()
+			cancel()
+		}
+	})
+}
+
+func TestWhatFollowsTheConnackAtOnceIsHandled(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		conn, done := p.dial()
+		conn.Next()
+		conn.Send(script.Connack(true, nil), script.Publish(1, 1, "t", "x"))
+		l := p.use(conn, <-done)
+		l.want("received x")
+	})
+}
+
+// attempt answers one attempt of Open, and returns whether it had the bridge bit.
+func (p *peer) attempt(answer func(*script.Conn)) (bit bool) {
+	p.t.Helper()
+	conn := p.server.Accept()
+	bit = conn.Next().Connect.ProtocolVersion&0x80 != 0
+	answer(conn)
+	return bit
+}
+
+func TestTheBridgeBitIsTriedAndLeftOutWhereItIsRefused(t *testing.T) {
+	accept := func(c *script.Conn) { c.Send(script.Connack(false, nil)) }
+	refuse := func(c *script.Conn) { c.Send(script.Packet{Type: v5.CONNACK, Code: 1}) }
+	closed := func(c *script.Conn) { _ = c.Close() }
+	unavailable := func(c *script.Conn) { c.Send(script.Packet{Type: v5.CONNACK, Code: 3}) }
+	type attempt struct {
+		bit    bool
+		answer func(*script.Conn)
+	}
+	for _, c := range []struct {
+		name  string
+		opens [][]attempt // attempts of each Open
+	}{
+		{"accepted", [][]attempt{{{true, accept}}, {{true, accept}}}},
+		{"refused and remembered", [][]attempt{{{true, refuse}, {false, accept}}, {{false, accept}}, {{false, closed}}, {{false, accept}}}},
+		{"closed, and the other way it works", [][]attempt{{{true, closed}, {false, accept}}}},
+		{"closed whatever it says: one more attempt once, then by turns", [][]attempt{{{true, closed}, {false, closed}}, {{true, closed}}, {{false, closed}}, {{true, accept}}}},
+		{"another refusal says nothing of the bit", [][]attempt{{{true, unavailable}}, {{true, accept}}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPeer(t, packet.V311)
+			p.cfg.BridgeBit = true
+			for i, attempts := range c.opens {
+				done := make(chan opened, 1)
+				cfg := p.cfg
+				go func() {
+					s, err := Open(t.Context(), cfg)
+					done <- opened{s, err}
+				}()
+				for j, a := range attempts {
+					if bit := p.attempt(a.answer); bit != a.bit {
+						t.Errorf("Open %d, attempt %d: the bit is %v", i, j, bit)
+					}
+				}
+				if o := <-done; o.s != nil {
+					go o.s.Close()
+				}
+			}
+		})
+	}
+	p := newPeer(t, packet.V5)
+	p.cfg.BridgeBit = true
+	conn, _ := p.dial()
+	if level := conn.Next().Connect.ProtocolVersion; level != 5 {
+		t.Errorf("the protocol level is %d", level)
+	}
+	_ = conn.Close()
+}

@@ -1,0 +1,199 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// sockets returns the two ends of a TCP connection, whose buffers are small enough.
+func sockets(t *testing.T) (near *net.TCPConn, far *net.TCPConn) {
+	t.Helper()
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	if near, err = net.DialTCP("tcp", nil, listener.Addr().(*net.TCPAddr)); err != nil {
+		t.Fatal(err)
+	}
+	if far, err = listener.AcceptTCP(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = near.Close(), far.Close() })
+	if err := errors.Join(near.SetWriteBuffer(64<<10), far.SetReadBuffer(256<<10)); err != nil {
+		t.Fatal(err)
+	}
+	return near, far
+}
+
+// pattern is n bytes of which no two places are alike soon.
+func pattern(n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(i ^ i>>8 ^ i>>16)
+	}
+	return p
+}
+
+func TestWritesNeverBlockAndKeepTheirOrder(t *testing.T) {
+	near, far := sockets(t)
+	s := newSocket(near, time.Minute)
+	defer func() { _ = s.Close() }()
+	drained := make(chan struct{}, 1)
+	s.onDrained(func() { drained <- struct{}{} })
+	want := pattern(8 << 20)
+	for rest := want; len(rest) > 0; { // nobody reads
+		n := min(len(rest), 1+len(rest)%7777)
+		if _, err := s.Write(rest[:n]); err != nil {
+			t.Fatal(err)
+		}
+		rest = rest[n:]
+	}
+	if s.buffered() == 0 {
+		t.Error("the system has taken 8 MB")
+	}
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(far, got); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("other bytes came")
+	}
+	<-drained
+}
+
+func TestCloseWriteSendsWhatIsKept(t *testing.T) {
+	near, far := sockets(t)
+	s := newSocket(near, time.Minute)
+	defer func() { _ = s.Close() }()
+	want := pattern(4 << 20)
+	if _, err := s.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- s.CloseWrite() }()
+	got, err := io.ReadAll(far)
+	if err != nil || !bytes.Equal(got, want) || <-closed != nil {
+		t.Errorf("%d bytes came: %v", len(got), err)
+	}
+}
+
+// What is spoken over the socket sets deadlines, to bound its own writes: TLS one that
+// has passed, behind its last alert. The writes that wait in the socket are not its own.
+func TestDeadlinesFromAboveDoNotEndWhatIsKept(t *testing.T) {
+	near, far := sockets(t)
+	s := newSocket(near, time.Minute)
+	defer func() { _ = s.Close() }()
+	want := pattern(4 << 20)
+	if _, err := s.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(want))
+	for n := 0; n < len(got); n += writeChunk { // whatever the goroutine is about
+		if n == len(got)/2 {
+			go func() { _ = s.CloseWrite() }()
+		}
+		if err := errors.Join(s.SetWriteDeadline(time.Now()), s.SetDeadline(time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(far, got[n:n+writeChunk]); err != nil {
+			t.Fatalf("after %d bytes: %v", n, err)
+		}
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("other bytes came")
+	}
+	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a read after its deadline: %v", err)
+	}
+}
+
+func TestAPeerThatTakesNothingFailsTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer func() { _ = far.Close() }()
+		s := newSocket(near, 10*time.Second)
+		start := time.Now()
+		if _, err := s.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Read(make([]byte, 1)); err == nil || time.Since(start) != 10*time.Second {
+			t.Errorf("the reader ends with %v after %v", err, time.Since(start))
+		}
+		if err := s.failure(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the connection failed with %v", err)
+		}
+		if _, err := s.Write([]byte("x")); err == nil {
+			t.Error("a write after the failure succeeds")
+		}
+		_ = s.Close()
+	})
+}
+
+func TestASlowLinkIsToldFromADeadOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		s := newSocket(near, 10*time.Second)
+		if _, err := s.Write(make([]byte, 2*writeChunk)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(9 * time.Second)
+		if s.lastStrained().After(s.start) {
+			t.Error("a write that nobody took counts")
+		}
+		for i := range 2 { // each chunk has the timeout for itself
+			if _, err := io.ReadFull(far, make([]byte, writeChunk)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if got, want := s.lastStrained().Sub(s.start), time.Duration(i+1)*9*time.Second; got != want {
+				t.Errorf("the slow write ended after %v, want %v", got, want)
+			}
+			time.Sleep(9 * time.Second)
+		}
+		_ = s.Close()
+	})
+}
+
+func TestNothingIsWrittenAfterClose(t *testing.T) {
+	near, far := sockets(t)
+	s := newSocket(near, time.Second)
+	_ = s.Close()
+	if _, err := s.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a write after Close: %v", err)
+	}
+	if all, _ := io.ReadAll(far); len(all) > 0 {
+		t.Errorf("the peer received %q", all)
+	}
+}
+
+func TestASocketsGoroutineEndsWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which fails where one is left
+		for _, write := range []int{0, 1, 1 << 20} {
+			near, far := net.Pipe()
+			s := newSocket(near, time.Hour)
+			if _, err := s.Write(make([]byte, write)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			waiting := make(chan struct{})
+			go func() {
+				defer close(waiting)
+				_ = s.CloseWrite() // until Close
+			}()
+			synctest.Wait()
+			_ = s.Close()
+			<-waiting
+			_ = far.Close()
+		}
+	})
+}
