@@ -472,9 +472,9 @@ const (
 type Delivery struct {
 	// inflightWindow is how many QoS 1 and 2 messages of one direction may be
 	// sent and not yet acknowledged. More is faster over long round trips; after
-	// a switch as many are sent again. With MQTT 5 it is also the receive maximum
-	// of both sessions: the most that a server sends the bridge unacknowledged
-	// (MQTT 5 section 3.1.2.11.3). Default 256.
+	// a switch as many are sent again. With MQTT 5, servers may send the bridge 16
+	// times as many unacknowledged (the receive maximum, MQTT 5 section
+	// 3.1.2.11.3); their own limit is mostly lower. Default 256.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535

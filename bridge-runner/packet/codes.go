@@ -33,8 +33,8 @@ func malformed(code byte, format string, args ...any) error {
 func checkReason(in Type, code byte) error {
 	var successes string
 	switch in {
-	case PUBACK, PUBREC:
-		successes = "\x00\x10"
+	case PUBACK, PUBREC, PUBREL, PUBCOMP:
+		return nil // Mochi acknowledges with codes that are none, and has taken the message
 	case SUBACK:
 		successes = "\x00\x01\x02"
 	case UNSUBACK:

@@ -32,6 +32,7 @@ const (
 	codeUnspecified       = 0x80
 	codeProtocolError     = 0x82
 	codeBadAuthentication = 0x8C
+	codeIDInUse           = 0x91
 	codeIDNotFound        = 0x92
 	codeTopicAlias        = 0x94
 	codeQuotaExceeded     = 0x97

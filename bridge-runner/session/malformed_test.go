@@ -44,7 +44,6 @@ func TestWhatTheProtocolDoesNotHaveEndsTheSession(t *testing.T) {
 		{"no topic and no alias", packet.V5, "\x30\x03\x00\x00\x00", 0x82},             // section 3.3.2.1
 		{"an unknown property", packet.V5, "\x30\x06\x00\x01t\x02\x7f\x00", 0x81},      // section 2.2.2.2
 		{"a property twice", packet.V5, "\x30\x08\x00\x01t\x04\x01\x00\x01\x00", 0x82}, // section 3.3.2.3.2
-		{"a PUBACK's success that is none", packet.V5, "\x40\x03\x00\x01\x02", 0x82},   // [MQTT-3.4.2-1]
 	} {
 		for _, v := range []packet.Version{packet.V311, packet.V5} {
 			if c.v != both && c.v != v {

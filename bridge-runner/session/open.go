@@ -45,9 +45,10 @@ type Config struct {
 	PingTimeout time.Duration
 	// AckTimeout is how long the server may acknowledge nothing.
 	AckTimeout time.Duration
-	// Window is the most QoS 1 and 2 messages in flight in each direction, from 1 to
-	// 65535: to the server, where its receive maximum is not lower, and from the server
-	// as the bridge's own receive maximum (MQTT 5 section 3.1.2.11.3).
+	// Window is the most QoS 1 and 2 messages in flight, from 1 to
+	// 65535: to the server, where its receive maximum is not lower. From the server 16
+	// times as many may come unacknowledged, the bridge's own receive maximum (MQTT 5
+	// section 3.1.2.11.3).
 	Window int
 	// State is what is known of the session.
 	State *State
@@ -129,6 +130,13 @@ func (s *Session) connect(ctx context.Context) error {
 	return nil
 }
 
+// receiveWindows is how many windows a server may send and not have acknowledged. It
+// bounds what is held. It is more than one, so that the server's own limit, of 20 to
+// 2,000 messages, is the lower one: Mosquitto 2.0.11 exceeds a receive maximum that is
+// lower than its max_inflight_messages, and then sends messages out of order after a
+// reconnect.
+const receiveWindows = 16
+
 func (s *Session) handshake() (packet.Connack, error) {
 	c := packet.Connect{
 		Version:    s.version,
@@ -145,7 +153,7 @@ func (s *Session) handshake() (packet.Connack, error) {
 		if !s.cfg.CleanStart {
 			c.SessionExpiry = s.cfg.SessionExpiry
 		}
-		c.ReceiveMaximum = uint16(min(s.cfg.Window, math.MaxUint16)) //nolint:gosec // just bounded
+		c.ReceiveMaximum = uint16(min(receiveWindows*s.cfg.Window, math.MaxUint16)) //nolint:gosec // just bounded
 	}
 	// Where the write fails, the server may still have said why: a TLS alert.
 	_, failed := s.conn.Write(packet.AppendConnect(nil, &c))

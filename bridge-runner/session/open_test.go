@@ -46,7 +46,7 @@ func TestTheConnectSaysWhatTheConfigurationSays(t *testing.T) {
 			}
 			if p.v5() {
 				expiry := got.Properties.SessionExpiryInterval
-				if *got.Properties.ReceiveMaximum != 12 || (expiry == nil) != c.clean || expiry != nil && *expiry != 3600 { // sections 3.1.2.11.2 and 3.1.2.11.3
+				if *got.Properties.ReceiveMaximum != 16*12 || (expiry == nil) != c.clean || expiry != nil && *expiry != 3600 { // sections 3.1.2.11.2 and 3.1.2.11.3
 					t.Errorf("sent %s", got.Properties)
 				}
 				if w := c.will; w != nil && *got.WillProperties.WillDelayInterval != w.Delay { // [MQTT-3.1.3-9]

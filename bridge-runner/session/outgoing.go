@@ -284,8 +284,8 @@ func (s *Session) completed(a packet.Ack) {
 	var refused *Error
 	if a.Code >= codeRefused && a.Type != packet.PUBCOMP {
 		refused = publishError(m.Topic, a)
-		if a.Code == codeQuotaExceeded {
-			s.end(refused) // for now: another server may take it, or this one later
+		if a.Code == codeQuotaExceeded || a.Code == codeIDInUse {
+			s.end(refused) // it goes to the next session, under another identifier
 			return
 		}
 	}
@@ -299,6 +299,8 @@ func publishError(topic string, a packet.Ack) *Error {
 		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not authorise the bridge to publish to %q (reason code 0x87%s); allow the bridge's user to write it, or change the rule's topic", topic, quoted(a.Reason)), nil)
 	case 0x90:
 		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not accept the topic %q (reason code 0x90%s); change the rule's topic", topic, quoted(a.Reason)), nil)
+	case codeIDInUse:
+		return newError(v1alpha1.ReasonProtocolError, "the server takes a packet identifier for that of another message (reason code 0x91"+quoted(a.Reason)+"); the message is sent again under a new one", nil)
 	case codeQuotaExceeded:
 		return newError(v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded (reason code 0x97"+quoted(a.Reason)+"); raise it, or send less", nil)
 	}

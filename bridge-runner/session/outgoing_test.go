@@ -73,8 +73,10 @@ func TestAReasonCodeRefusesAMessageOrEndsTheSession(t *testing.T) {
 		{"not authorised at QoS 2", 2, script.Ack(v5.PUBREC, 1, 0x87), `refused x: the server does not authorise the bridge to publish to "t" (reason code 0x87); allow the bridge's user to write it, or change the rule's topic`},
 		{"topic", 1, script.Packet{Type: v5.PUBACK, ID: 1, Code: 0x90, Properties: &v5.Properties{ReasonString: "no"}}, `refused x: the server does not accept the topic "t" (reason code 0x90, "no"); change the rule's topic`},
 		{"another", 2, script.Ack(v5.PUBREC, 1, 0x83), `refused x: the server refuses a message to "t" (reason code 0x83)`},
-		{"quota at QoS 1", 1, script.Ack(v5.PUBACK, 1, 0x97), ""},
-		{"quota at QoS 2", 2, script.Ack(v5.PUBREC, 1, 0x97), ""},
+		{"a success that is none, Mochi's", 1, script.Ack(v5.PUBACK, 1, 0x01), "acknowledged x"},
+		{"quota at QoS 1", 1, script.Ack(v5.PUBACK, 1, 0x97), "QuotaExceeded"},
+		{"quota at QoS 2", 2, script.Ack(v5.PUBREC, 1, 0x97), "QuotaExceeded"},
+		{"an identifier in use", 2, script.Ack(v5.PUBREC, 1, 0x91), "ProtocolError"},
 		{"unknown after PUBREL", 0, script.Packet{}, ""}, // below
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -92,8 +94,8 @@ func TestAReasonCodeRefusesAMessageOrEndsTheSession(t *testing.T) {
 			l.c.Next()
 			l.c.Send(c.ack)
 			switch c.want {
-			case "":
-				if e := l.wantOver(); e == nil || e.Reason != "QuotaExceeded" {
+			case "QuotaExceeded", "ProtocolError":
+				if e := l.wantOver(); e == nil || e.Reason != c.want {
 					t.Errorf("ended with %v", e)
 				}
 				l.wantNoMore() // it is not acknowledged to its source

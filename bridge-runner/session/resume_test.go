@@ -140,6 +140,20 @@ func TestAnEarlierProcessesMessagesAreReleasedBeforeTheFirstOfQoS2(t *testing.T)
 	})
 }
 
+func TestAServerWithoutQoS2IsNotSwept(t *testing.T) { // RabbitMQ falls silent at it
+	versions(t, func(t *testing.T, p *peer) {
+		l := p.resume()
+		subscribed := make(chan error, 1)
+		go func() { subscribed <- l.s.Subscribe(t.Context(), []Subscription{{Filter: "a", QoS: 2}}) }()
+		l.c.Send(script.Packet{Type: v5.SUBACK, ID: l.c.Next().ID, Codes: []byte{1}})
+		if err := <-subscribed; err != nil {
+			t.Fatal(err)
+		}
+		l.publish(message(2, "x"))
+		l.c.Want("PUBLISH 1 qos2 t=x")
+	})
+}
+
 // A server that holds a QoS 2 message of an earlier process under an identifier takes
 // the next QoS 2 message under it for the one that it holds, and drops it.
 func TestASweepReleasesTheIdentifiersOfQoS1MessagesToo(t *testing.T) {

@@ -94,6 +94,14 @@ func (s *State) Holds(m *Outgoing) bool {
 	return s.out.holds(m)
 }
 
+// hasNoQoS2 notes that the server has no QoS 2: it holds no such messages. RabbitMQ
+// falls silent at the PUBRELs of a sweep.
+func (s *State) hasNoQoS2() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.sweep = false
+}
+
 // begin makes the state that of a connection on which at most window messages may
 // be in flight.
 func (s *State) begin(resumed bool, window int) {

@@ -87,6 +87,9 @@ func (s *Session) subscribe(ctx context.Context, p packet.Subscribe) error {
 		if code >= codeRefused {
 			return subscribeError(p.Subscriptions[i].Filter, code, ack.Reason)
 		}
+		if code < 2 && p.Subscriptions[i].QoS == 2 {
+			s.state.hasNoQoS2()
+		}
 	}
 	return nil
 }
