@@ -51,10 +51,14 @@ func (s *Session) handleAll() *packet.MalformedError {
 		if err == nil && ok {
 			err = s.handle(f)
 		}
-		var malformed *packet.MalformedError
 		switch {
-		case errors.As(err, &malformed):
-			return malformed
+		case err != nil:
+			var malformed *packet.MalformedError // here, since it is on the heap
+			if errors.As(err, &malformed) {
+				return malformed
+			}
+			// Not reached while package packet keeps its promise.
+			return &packet.MalformedError{Code: packet.CodeProtocolError, Text: err.Error()}
 		case !ok || s.over():
 			return nil
 		}

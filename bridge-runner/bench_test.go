@@ -1,0 +1,233 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+)
+
+// BenchmarkBridge is the way of a message of 128 bytes from one server to the other:
+// session, pipe, session over loopback sockets, with all acknowledgements. The servers
+// are in the same process and are measured with it; they allocate nothing per message.
+func BenchmarkBridge(b *testing.B) {
+	for _, v := range []packet.Version{packet.V311, packet.V5} {
+		for qos := range byte(3) {
+			b.Run(fmt.Sprintf("version=%d/qos=%d", v, qos), func(b *testing.B) { benchmarkBridge(b, v, qos) })
+		}
+	}
+}
+
+const benchWindow = 256
+
+func benchmarkBridge(b *testing.B, v packet.Version, qos byte) {
+	rules, err := config.Rules([]v1alpha1.Rule{{Filter: "#", QoS: ptr.To[int32](2)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	meter := report.NewMetrics().Meter(report.LocalToRemote, slog.New(slog.DiscardHandler))
+	pipe, back := delivery.New(rules, meter), delivery.New(nil, meter)
+	var from, to current
+	quiet := newNotifier(nil, slog.New(slog.DiscardHandler))
+	near := side{out: pipe, in: back, mine: &from, other: &to, notifier: quiet}
+	far := side{out: back, in: pipe, mine: &to, other: &from, notifier: quiet}
+
+	window := make(chan struct{}, benchWindow)
+	if qos == 0 {
+		window = make(chan struct{}, 32*benchWindow) // so that none is dropped
+	}
+	sink := newBenchServer(b, window)
+	out := sink.open(b, v, far)
+	pipe.Up(out)
+	source := newBenchServer(b, window)
+	source.open(b, v, near)
+
+	var working sync.WaitGroup
+	defer working.Wait()
+	defer func() { _, _ = source.conn.Close(), sink.conn.Close() }()
+	b.ReportAllocs()
+	b.SetBytes(128)
+	b.ResetTimer()
+	arrived, acknowledged := make(chan struct{}), make(chan struct{})
+	working.Go(func() { sink.take(qos, b.N, arrived) })
+	working.Go(func() { source.acknowledged(v, qos, b.N, acknowledged) })
+	source.publish(v, qos, b.N)
+	<-arrived
+	<-acknowledged
+	b.StopTimer()
+}
+
+// benchServer is a server's end that does the least.
+type benchServer struct {
+	listener net.Listener
+	conn     net.Conn
+	in       *bufio.Reader
+	window   chan struct{} // messages on their way, of both servers
+	body     []byte
+}
+
+func newBenchServer(b *testing.B, window chan struct{}) *benchServer {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = listener.Close() })
+	return &benchServer{listener: listener, window: window, body: make([]byte, 4096)}
+}
+
+func (x *benchServer) open(b *testing.B, v packet.Version, use side) *session.Session {
+	opened := make(chan *session.Session, 1)
+	go func() {
+		s, err := session.Open(b.Context(), session.Config{
+			Transport: transport.Config{HostPort: x.listener.Addr().String()}, Version: v, ClientID: "x", State: session.NewState(),
+			KeepAlive: time.Hour, PingTimeout: time.Hour, AckTimeout: time.Hour, Window: benchWindow,
+		})
+		if err != nil {
+			b.Error(err)
+		}
+		opened <- s
+	}()
+	conn, err := x.listener.Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	x.conn, x.in = conn, bufio.NewReaderSize(conn, 64<<10)
+	x.next() // CONNECT
+	connack := "\x20\x02\x00\x00"
+	if v == packet.V5 {
+		connack = "\x20\x03\x00\x00\x00"
+	}
+	if _, err := io.WriteString(conn, connack); err != nil {
+		b.Fatal(err)
+	}
+	s := <-opened
+	if s == nil {
+		b.FailNow()
+	}
+	s.Start(use.Use(s))
+	b.Cleanup(s.Close)
+	return s
+}
+
+// next reads a packet: its first byte, and its body until the next call.
+func (x *benchServer) next() (first byte, body []byte, err error) {
+	if first, err = x.in.ReadByte(); err != nil {
+		return 0, nil, err
+	}
+	length, err := binary.ReadUvarint(x.in) // the encoding is the same
+	if err != nil {
+		return 0, nil, err
+	}
+	body = x.body[:length]
+	_, err = io.ReadFull(x.in, body)
+	return first, body, err
+}
+
+// take takes n messages and acknowledges them, all that have come at once.
+func (x *benchServer) take(qos byte, n int, done chan<- struct{}) {
+	defer close(done)
+	var answers []byte
+	for n > 0 {
+		first, body, err := x.next()
+		if err != nil {
+			return
+		}
+		switch packet.Type(first >> 4) {
+		case packet.PUBLISH:
+			id := body[2+binary.BigEndian.Uint16(body):]
+			switch qos {
+			case 0:
+				n--
+				<-x.window
+			case 1:
+				n--
+				answers = append(answers, byte(packet.PUBACK)<<4, 2, id[0], id[1])
+			default:
+				answers = append(answers, byte(packet.PUBREC)<<4, 2, id[0], id[1])
+			}
+		case packet.PUBREL:
+			n--
+			answers = append(answers, byte(packet.PUBCOMP)<<4, 2, body[0], body[1])
+		default:
+		}
+		if x.in.Buffered() == 0 || n == 0 {
+			if _, err := x.conn.Write(answers); err != nil {
+				return
+			}
+			answers = answers[:0]
+		}
+	}
+}
+
+// publish publishes n messages, as the window allows.
+func (x *benchServer) publish(v packet.Version, qos byte, n int) {
+	const chunk = 16 << 10
+	m := packet.Publish{Topic: "plant/line1/sensor", Payload: string(make([]byte, 128)), QoS: qos}
+	var out []byte // whole packets, since PUBRELs are written besides
+	flush := func() {
+		_, _ = x.conn.Write(out) // a failure ends the other goroutines, too
+		out = out[:0]
+	}
+	for i := range n {
+		select {
+		case x.window <- struct{}{}:
+		default:
+			flush()
+			x.window <- struct{}{}
+		}
+		if qos > 0 {
+			m.ID = uint16(1 + i%65535) //nolint:gosec // at most 65535
+		}
+		if out = packet.AppendPublish(out, v, &m); len(out) >= chunk {
+			flush()
+		}
+	}
+	flush()
+}
+
+// acknowledged reads the acknowledgements of n messages.
+func (x *benchServer) acknowledged(v packet.Version, qos byte, n int, done chan<- struct{}) {
+	defer close(done)
+	if qos == 0 {
+		return
+	}
+	var answers []byte
+	for n > 0 {
+		first, body, err := x.next()
+		if err != nil {
+			return
+		}
+		switch packet.Type(first >> 4) {
+		case packet.PUBACK, packet.PUBCOMP:
+			n--
+			<-x.window
+		case packet.PUBREC:
+			answers = packet.AppendAck(answers, v, packet.Ack{Type: packet.PUBREL, ID: binary.BigEndian.Uint16(body)})
+		default:
+		}
+		if len(answers) > 0 && x.in.Buffered() == 0 {
+			if _, err := x.conn.Write(answers); err != nil {
+				return
+			}
+			answers = answers[:0]
+		}
+	}
+}
