@@ -125,12 +125,12 @@ func (s *Session) handle(f packet.Frame) error {
 }
 
 func (s *Session) acknowledgement(a packet.Ack) {
-	switch a.Type {
+	switch a.Type { //nolint:exhaustive // of all types, these acknowledge
 	case packet.PUBREL:
 		s.pubrel(a.ID)
 	case packet.PUBREC:
 		s.pubrec(a)
-	case packet.PUBACK, packet.PUBCOMP:
+	default:
 		s.completed(a)
 	}
 }

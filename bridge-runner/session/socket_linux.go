@@ -33,11 +33,11 @@ type transfer struct {
 
 func (t *transfer) do(trap, fd uintptr) {
 	for {
-		n, _, errno := syscall.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&t.data[0])), uintptr(len(t.data)))
+		n, _, errno := syscall.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&t.data[0])), uintptr(len(t.data))) //nolint:gosec // the call ends before the function does
 		if errno == syscall.EINTR {
 			continue
 		}
-		t.n, t.errno = int(n), errno //nolint:gosec // at most the length of data
+		t.n, t.errno = int(n), errno
 		return
 	}
 }

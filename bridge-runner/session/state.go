@@ -171,7 +171,8 @@ func (o *out) room() bool {
 // add gives m an identifier and puts it behind the others. There must be room.
 func (o *out) add(m *Outgoing) {
 	for {
-		if o.used++; int(o.used) >= len(o.slots) || o.used == 0 {
+		o.used++
+		if int(o.used) >= len(o.slots) || o.used == 0 {
 			o.used = 1
 		}
 		if o.slots[o.used] == nil {

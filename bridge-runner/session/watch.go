@@ -70,14 +70,14 @@ func (s *Session) watch() {
 
 // checkAcks returns how long it takes at least until an acknowledgement is overdue,
 // or the error that one is.
-func (s *Session) checkAcks(now time.Time) (time.Duration, *Error) {
+func (s *Session) checkAcks(now time.Time) (left time.Duration, overdue *Error) {
 	strained := s.conn.socket.lastStrained()
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	if s.state.out.count == 0 {
 		return s.cfg.AckTimeout, nil
 	}
-	left := s.cfg.AckTimeout - now.Sub(latest(s.progressed, strained))
+	left = s.cfg.AckTimeout - now.Sub(latest(s.progressed, strained))
 	if left <= 0 {
 		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil)
 	}
