@@ -125,7 +125,7 @@ func (s *Session) handle(f packet.Frame) error {
 }
 
 func (s *Session) acknowledgement(a packet.Ack) {
-	switch a.Type { //nolint:exhaustive // of all types, these acknowledge
+	switch a.Type {
 	case packet.PUBREL:
 		s.pubrel(a.ID)
 	case packet.PUBREC:
