@@ -132,7 +132,7 @@ func (s *Session) packet(m *Outgoing, now time.Time) (p packet.Publish, expired 
 	p.Properties = m.Properties
 	if m.Properties.Expires {
 		properties := *m.Properties
-		properties.Expiry = uint32(max(left, 0)) //nolint:gosec // at most what it was
+		properties.Expiry = uint32(max(left, 0))
 		p.Properties = &properties
 	}
 	return p, left <= 0
@@ -154,7 +154,7 @@ func (s *Session) sweep() {
 	out := &s.state.out
 	for id, m := range out.slots {
 		if id > 0 && (m == nil || m.qos < 2) { // one of QoS 1 may be under the same
-			s.acknowledge(packet.PUBREL, uint16(id), 0) //nolint:gosec // at most 65535
+			s.acknowledge(packet.PUBREL, uint16(id), 0)
 		}
 	}
 	out.sweep, out.used = false, 0
@@ -190,8 +190,10 @@ func (s *Session) resend() {
 	if !s.resumed {
 		return
 	}
-	for m, next := out.first, out.first; m != nil; m = next {
-		if next = m.next; m.stage == released {
+	var next *Outgoing
+	for m := out.first; m != nil; m = next {
+		next = m.next
+		if m.stage == released {
 			continue
 		}
 		if !s.takes(m) {
