@@ -110,7 +110,9 @@ func (x *benchServer) open(b *testing.B, v packet.Version, use side) *session.Se
 		b.Fatal(err)
 	}
 	x.conn, x.in = conn, bufio.NewReaderSize(conn, 64<<10)
-	x.next() // CONNECT
+	if _, _, err := x.next(); err != nil { // CONNECT
+		b.Fatal(err)
+	}
 	connack := "\x20\x02\x00\x00"
 	if v == packet.V5 {
 		connack = "\x20\x03\x00\x00\x00"
@@ -194,7 +196,7 @@ func (x *benchServer) publish(v packet.Version, qos byte, n int) {
 			x.window <- struct{}{}
 		}
 		if qos > 0 {
-			m.ID = uint16(1 + i%65535) //nolint:gosec // at most 65535
+			m.ID = uint16(1 + i%65535)
 		}
 		if out = packet.AppendPublish(out, v, &m); len(out) >= chunk {
 			flush()

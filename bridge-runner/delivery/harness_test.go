@@ -6,6 +6,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,9 @@ type world struct {
 	pipe                *Pipe
 	meter               *counts
 	source, destination *side
+
+	mu       sync.Mutex
+	sessions []*session.Session // all that there were
 }
 
 // newWorld returns a pipe for rules, and no connection yet.
@@ -62,12 +66,13 @@ func newSide(w *world, v packet.Version) *side {
 // connect makes a connection to the side's server.
 func (x *side) connect(resumed bool, properties *v5.Properties) {
 	x.w.t.Helper()
+	var s *session.Session
 	opened := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), script.Patience)
 		defer cancel()
 		var err error
-		x.s, err = session.Open(ctx, session.Config{
+		s, err = session.Open(ctx, session.Config{
 			Transport: transport.Config{HostPort: x.server.Addr()}, Version: x.version, ClientID: "x", State: x.state,
 			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: time.Minute, Window: 10,
 		})
@@ -79,7 +84,11 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 	if err := <-opened; err != nil {
 		x.w.t.Fatal(err)
 	}
-	s, c := x.s, x.Conn
+	x.s = s
+	x.w.mu.Lock()
+	x.w.sessions = append(x.w.sessions, s)
+	x.w.mu.Unlock()
+	c := x.Conn
 	x.w.t.Cleanup(func() {
 		_ = c.Close()
 		s.Close()
@@ -110,10 +119,13 @@ func (x *side) down() {
 	x.w.flush()
 }
 
-// flush sends acknowledgements that were written because of another side's end.
+// flush sends what was written to any session.
 func (w *world) flush() {
-	if w.source.s != nil {
-		w.source.s.Flush()
+	w.mu.Lock()
+	all := slices.Clone(w.sessions)
+	w.mu.Unlock()
+	for _, s := range all {
+		s.Flush()
 	}
 }
 
@@ -129,12 +141,7 @@ func (h handler) Acknowledged(m *session.Outgoing, refused *session.Error) {
 	h.w.pipe.Acknowledged(h.s, m, refused)
 }
 func (h handler) Ready() { h.w.pipe.Ready(h.s) }
-func (h handler) Idle() {
-	if d := h.w.destination.s; d != nil {
-		d.Flush()
-	}
-	h.w.flush()
-}
+func (h handler) Idle()  { h.w.flush() }
 
 // counts is a meter that keeps what was counted.
 type counts struct {
@@ -148,19 +155,36 @@ type counts struct {
 	inflight    int
 }
 
-func (c *counts) Forwarded(int, time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.forwarded++ }
-func (c *counts) Dropped(cause string)         { c.mu.Lock(); defer c.mu.Unlock(); c.dropped[cause]++ }
-func (c *counts) Refused(topic string, _ *session.Error) {
+func (c *counts) count(add func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refused = append(c.refused, topic)
+	add()
 }
-func (c *counts) Resent(n int) { c.mu.Lock(); defer c.mu.Unlock(); c.resent += n }
-func (c *counts) Redelivered() { c.mu.Lock(); defer c.mu.Unlock(); c.redelivered++ }
+
+func (c *counts) Forwarded(int, time.Duration) { c.count(func() { c.forwarded++ }) }
+
+func (c *counts) Dropped(cause string) { c.count(func() { c.dropped[cause]++ }) }
+
+func (c *counts) Refused(topic string, _ *session.Error) {
+	c.count(func() { c.refused = append(c.refused, topic) })
+}
+
+func (c *counts) Resent(n int) { c.count(func() { c.resent += n }) }
+
+func (c *counts) Redelivered() { c.count(func() { c.redelivered++ }) }
+
 func (c *counts) Held(messages, inflight int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.held, c.inflight = messages, inflight
+	c.count(func() { c.held, c.inflight = messages, inflight })
+}
+
+// wantNoQoS0 fails if messages of QoS 0 are counted that are not there.
+func (w *world) wantNoQoS0() {
+	w.t.Helper()
+	w.pipe.mu.Lock()
+	defer w.pipe.mu.Unlock()
+	if w.pipe.qos0 != 0 {
+		w.t.Errorf("%d bytes of QoS 0 are counted", w.pipe.qos0)
+	}
 }
 
 // String is what was counted and is not 0.

@@ -29,7 +29,7 @@ func TestCloseSendsTheAcknowledgementsAndThenADisconnect(t *testing.T) {
 		l.c.Want("PUBACK 1", "PUBREC 2")
 		l.c.WantEnd("DISCONNECT") // [MQTT-3.14.4-1], and that the network connection is closed
 		_ = l.c.Close()           // [MQTT-3.14.4-2]: the server closes, too
-		l.wantOver()
+		<-l.s.Done()
 		if err := l.s.Err(); err != nil {
 			t.Errorf("a closed session has the error %v", err)
 		}
@@ -86,7 +86,7 @@ func TestCloseDoesNotWaitForAServerThatKeepsTheConnection(t *testing.T) {
 
 func TestCloseLetsAServerReadEverythingWhateverItHasSent(t *testing.T) {
 	const messages = 5000
-	versions(t, func(t *testing.T, p *peer) {
+	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.Window = 65535
 		l := p.new()
 		for i := range messages {
@@ -110,7 +110,7 @@ func TestCloseLetsAServerReadEverythingWhateverItHasSent(t *testing.T) {
 		l.c.WantEnd("DISCONNECT")
 		_ = l.c.Close()
 		<-more
-		l.wantOver()
+		<-l.s.Done()
 	})
 }
 

@@ -52,17 +52,17 @@ type opened struct {
 }
 
 // dial begins to open a session, and returns the server's end.
-func (p *peer) dial() (*script.Conn, <-chan opened) {
+func (p *peer) dial() (c *script.Conn, done <-chan opened) {
 	p.t.Helper()
-	done := make(chan opened, 1)
+	opening := make(chan opened, 1)
 	cfg := p.cfg
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), script.Patience)
 		defer cancel()
 		s, err := Open(ctx, cfg)
-		done <- opened{s, err}
+		opening <- opened{s, err}
 	}()
-	return p.server.Accept(), done
+	return p.server.Accept(), opening
 }
 
 // refused opens a session where answer is all that the server says, and returns the
@@ -197,6 +197,13 @@ func (r *recorder) ack(payloads ...string) {
 	r.s.Flush()
 }
 
+// inherit takes over what was received by an earlier connection.
+func (r *recorder) inherit(in []*Inbound) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.in = append(in, r.in...)
+}
+
 // message is one to publish.
 func message(qos byte, payload string) *Outgoing {
 	return &Outgoing{Message: Message{Topic: "t", Payload: payload, QoS: qos}, At: time.Now()}
@@ -225,8 +232,8 @@ func (l *link) wantResult(want Result, m *Outgoing) {
 // noticed.
 func (l *link) cut() {
 	l.t.Helper()
-	_ = l.c.Close() // the connection is to be gone
-	l.wantOver()
+	_ = l.c.Close()  // the connection is to be gone
+	_ = l.wantOver() // because of that
 }
 
 // wantOver waits for the end of the session, and returns why it has ended.

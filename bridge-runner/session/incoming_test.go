@@ -38,7 +38,7 @@ func TestWhatIsHeldIsNotHandedOnAgain(t *testing.T) {
 			l.cut()
 			in := l.in
 			l = p.resume()
-			l.in = in
+			l.inherit(in)
 			l.c.Send(script.Duplicate(one), script.Duplicate(exact))
 			l.want("redelivered one", "redelivered exact")
 		}
@@ -76,7 +76,7 @@ func TestAnAcknowledgementNeverReachesAnotherConnection(t *testing.T) {
 		l.cut()
 		in := l.in
 		l = p.new() // the server has not kept the session
-		l.in = in
+		l.inherit(in)
 		l.c.Send(script.Publish(3, 1, "t", "other"))
 		l.want("received other")
 		l.ack("new")

@@ -215,7 +215,8 @@ func TestNoMessageHasTheIdentifierOfASubscribe(t *testing.T) {
 	var o out
 	for o.window(65535); o.room(); {
 		m := &Outgoing{}
-		if o.add(m); m.id == subscribeID { // [MQTT-2.3.1-2], [MQTT-2.2.1-3] of 5
+		o.add(m)
+		if m.id == subscribeID { // [MQTT-2.3.1-2], [MQTT-2.2.1-3] of 5
 			t.Fatalf("message %d has the identifier %d of SUBSCRIBE", o.count, m.id)
 		}
 	}

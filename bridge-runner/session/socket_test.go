@@ -15,7 +15,7 @@ import (
 )
 
 // sockets returns the two ends of a TCP connection, whose buffers are small enough.
-func sockets(t *testing.T) (near *net.TCPConn, far *net.TCPConn) {
+func sockets(t *testing.T) (near, far *net.TCPConn) {
 	t.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

@@ -62,6 +62,7 @@ func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = tcp.Close() }) // ends what waits for the server
 	upper, failed := speak(ctx, &cfg, conn)
 	if failed == nil && !stop() {
+		_ = upper.Close() // with the goroutine that a WebSocket has; the error to tell is the next
 		failed = tcpError(ctx, ctx.Err())
 	}
 	if failed != nil {
