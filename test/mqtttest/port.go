@@ -37,11 +37,12 @@ func FreePort(t testing.TB) int {
 }
 
 // listen listens on a loopback port of its own.
-func listen(t testing.TB) (net.Listener, int) {
+func listen(t testing.TB) (l net.Listener, port int) {
 	t.Helper()
 	for range 1000 {
-		port := firstPort + int(portCounter.Add(1)%portCount)
-		if l, err := net.Listen("tcp", address(port)); err == nil {
+		port = firstPort + int(portCounter.Add(1)%portCount)
+		var err error
+		if l, err = net.Listen("tcp", address(port)); err == nil {
 			return l, port
 		}
 	}
