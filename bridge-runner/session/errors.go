@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"syscall"
 
@@ -119,12 +117,12 @@ func (s *Session) connectError(ctx context.Context, err error) *Error {
 		// With TLS 1.3 the server judges the client's certificate after the
 		// client's handshake is over.
 		return transport.Alert(err)
-	case timedOut(ctx, err):
+	case transport.TimedOut(ctx, err):
 		return newError(v1alpha1.ReasonConnectTimeout, "the server accepted the connection and did not answer within connectTimeoutSeconds", err)
-	case closed(err):
+	case transport.Closed(err):
 		return newError(v1alpha1.ReasonConnectionClosed, "the server closed the connection instead of answering CONNECT; check the URL's scheme and port, and the server's log", err)
 	}
-	return newError(v1alpha1.ReasonConnectionClosed, "the connection failed before the server had answered CONNECT: "+cause(err), err)
+	return newError(v1alpha1.ReasonConnectionClosed, "the connection failed before the server had answered CONNECT: "+transport.Cause(err), err)
 }
 
 // lostError explains why the connection of an open session ended.
@@ -135,10 +133,10 @@ func lostError(err error) *Error {
 		return told
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
 		return newError(v1alpha1.ReasonAckTimeout, "the server has taken no data for ackTimeoutSeconds", err)
-	case closed(err):
+	case transport.Closed(err):
 		return newError(v1alpha1.ReasonConnectionClosed, "the server or the network closed the connection", err)
 	}
-	return newError(v1alpha1.ReasonConnectionClosed, "the connection failed: "+cause(err), err)
+	return newError(v1alpha1.ReasonConnectionClosed, "the connection failed: "+transport.Cause(err), err)
 }
 
 // disconnectError explains a server's DISCONNECT (MQTT 5 section 3.14.2.1).
@@ -164,24 +162,4 @@ func disconnectError(d packet.Disconnect) *Error {
 		reason, text = v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded"
 	}
 	return &Error{Reason: reason, Message: text + " " + code + elsewhere}
-}
-
-func closed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-}
-
-func timedOut(ctx context.Context, err error) bool {
-	var timeout net.Error
-	return ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// cause is the text of an error without the addresses that wrap it, of which the
-// local one differs each time.
-func cause(err error) string {
-	var op *net.OpError
-	for errors.As(err, &op) {
-		err = op.Err
-	}
-	return err.Error()
 }

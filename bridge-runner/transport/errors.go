@@ -40,14 +40,14 @@ func tcpError(ctx context.Context, err error) *Error {
 	switch {
 	case errors.As(err, &dns) && (dns.IsNotFound || ctx.Err() == nil):
 		return &Error{v1alpha1.ReasonNameNotResolved, fmt.Sprintf("the name %q could not be resolved (%s); check the URL's host and the cluster's DNS", dns.Name, unresolved(dns)), err}
-	case timedOut(ctx, err):
+	case TimedOut(ctx, err):
 		return &Error{v1alpha1.ReasonConnectTimeout, "no connection within connectTimeoutSeconds; check that the host is up and that no firewall or network policy drops the packets", err}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &Error{v1alpha1.ReasonConnectionRefused, "connection refused: nothing listens there; check the URL's port and that the server runs", err}
 	case errors.Is(err, syscall.ECONNRESET):
 		return &Error{v1alpha1.ReasonConnectionClosed, "the connection was reset while it was made", err}
 	}
-	return &Error{v1alpha1.ReasonHostUnreachable, "the host cannot be reached: " + cause(err) + "; check routes and network policies", err}
+	return &Error{v1alpha1.ReasonHostUnreachable, "the host cannot be reached: " + Cause(err) + "; check routes and network policies", err}
 }
 
 // unresolved says why a name has no address. The error's own words hold ports that
@@ -74,7 +74,7 @@ func tlsError(ctx context.Context, err error) *Error {
 		invalid  x509.CertificateInvalidError
 		header   tls.RecordHeaderError
 	)
-	text := cause(err)
+	text := Cause(err)
 	switch {
 	case errors.As(err, &unknown):
 		text = "the server's certificate is signed by an unknown authority; name the authority's certificate in tls.caRef"
@@ -86,7 +86,7 @@ func tlsError(ctx context.Context, err error) *Error {
 		text = "the server does not speak TLS there; check the URL's scheme and port"
 	case Alert(err) != nil:
 		return Alert(err)
-	case timedOut(ctx, err):
+	case TimedOut(ctx, err):
 		return &Error{v1alpha1.ReasonConnectTimeout, "the server did not complete the TLS handshake within connectTimeoutSeconds", err}
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):
 		text = "the server closed the connection during the handshake; check that it expects TLS there"
@@ -104,7 +104,7 @@ func Alert(err error) *Error {
 	if !errors.As(err, &op) || op.Op != "remote error" {
 		return nil
 	}
-	alert := cause(err)
+	alert := Cause(err)
 	hint := "check the client certificate in tls.certSecretRef"
 	switch alert {
 	case alertProtocol:
@@ -129,19 +129,21 @@ func names(cert *x509.Certificate) string {
 	return strings.Join(all, ", ")
 }
 
-func closed(err error) bool {
+// Closed reports whether the other end, or the network, ended the connection.
+func Closed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-func timedOut(ctx context.Context, err error) bool {
+// TimedOut reports whether the context has ended, or a deadline has passed.
+func TimedOut(ctx context.Context, err error) bool {
 	var timeout net.Error
 	return ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// cause is the text of an error without the addresses that wrap it, of which the
+// Cause is the text of an error without the addresses that wrap it, of which the
 // local one differs each time.
-func cause(err error) string {
+func Cause(err error) string {
 	var op *net.OpError
 	for errors.As(err, &op) {
 		err = op.Err

@@ -91,7 +91,7 @@ func httpConnect(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(io.LimitReader(byteReader{conn}, maxHead)), request)
 	switch {
-	case err != nil && (timedOut(ctx, err) || closed(err)):
+	case err != nil && (TimedOut(ctx, err) || Closed(err)):
 		return proxySilent(ctx, cfg.Proxy.Host, err)
 	case err != nil:
 		return notAProxy(cfg.Proxy, err)

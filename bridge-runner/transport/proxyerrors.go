@@ -23,11 +23,11 @@ func proxyFailed(err error, format string, args ...any) *Error {
 // proxyUnreachable explains why there is no connection to the proxy.
 func proxyUnreachable(ctx context.Context, proxy string, err error) *Error {
 	var dns *net.DNSError
-	why := cause(err) + "; check routes and network policies"
+	why := Cause(err) + "; check routes and network policies"
 	switch {
 	case errors.As(err, &dns) && (dns.IsNotFound || ctx.Err() == nil):
 		why = fmt.Sprintf("its name could not be resolved (%s); check proxy.url and the cluster's DNS", unresolved(dns))
-	case timedOut(ctx, err):
+	case TimedOut(ctx, err):
 		why = "no connection within connectTimeoutSeconds; check proxy.url, and that no firewall or network policy drops the packets"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		why = "connection refused; check proxy.url, and that the proxy runs"
@@ -38,12 +38,12 @@ func proxyUnreachable(ctx context.Context, proxy string, err error) *Error {
 // proxySilent explains why the proxy has not answered.
 func proxySilent(ctx context.Context, proxy string, err error) *Error {
 	switch {
-	case timedOut(ctx, err):
+	case TimedOut(ctx, err):
 		return &Error{v1alpha1.ReasonConnectTimeout, fmt.Sprintf("the proxy %s did not connect to the server within connectTimeoutSeconds; check the scheme and port of proxy.url, and the URL's host and port as the proxy sees them", proxy), err}
-	case closed(err):
+	case Closed(err):
 		return proxyFailed(err, "the proxy %s closed the connection instead of answering; check the scheme and port of proxy.url, and the proxy's log", proxy)
 	}
-	return proxyFailed(err, "the proxy %s failed: %s", proxy, cause(err))
+	return proxyFailed(err, "the proxy %s failed: %s", proxy, Cause(err))
 }
 
 // notAProxy explains that what listens there speaks another protocol.
@@ -66,7 +66,7 @@ func refusedLogin(proxy *url.URL, err error) *Error {
 // socksError explains what a SOCKS5 proxy answered (RFC 1928 section 6). The library
 // tells it in words only.
 func socksError(ctx context.Context, cfg *Config, err error) *Error {
-	text := strings.TrimPrefix(cause(err), "unknown error ")
+	text := strings.TrimPrefix(Cause(err), "unknown error ")
 	server := func(reason, what string) *Error {
 		return &Error{reason, fmt.Sprintf("the proxy %s says about the server: %s; check the URL's host and port as the proxy sees them", cfg.Proxy.Host, what), err}
 	}
@@ -89,7 +89,7 @@ func socksError(ctx context.Context, cfg *Config, err error) *Error {
 	switch {
 	case strings.HasPrefix(text, "unexpected protocol version"):
 		return notAProxy(cfg.Proxy, err)
-	case timedOut(ctx, err), closed(err):
+	case TimedOut(ctx, err), Closed(err):
 		return proxySilent(ctx, cfg.Proxy.Host, err)
 	}
 	return proxyFailed(err, "the proxy %s failed: %s", cfg.Proxy.Host, text)

@@ -29,14 +29,14 @@ func upgradeError(ctx context.Context, cfg *Config, answer *http.Response, err e
 		return refused("the server refuses the WebSocket connection (%s); %s", httpStatus(answer.StatusCode), upgradeHint(cfg, answer.StatusCode))
 	case Alert(err) != nil:
 		return Alert(err)
-	case timedOut(ctx, err):
+	case TimedOut(ctx, err):
 		return &Error{v1alpha1.ReasonConnectTimeout, "the server accepted the connection and did not answer the WebSocket upgrade within connectTimeoutSeconds", err}
-	case closed(err):
+	case Closed(err):
 		return refused("the server closed the connection instead of answering the WebSocket upgrade; check the URL's scheme, port and path, and the server's log")
 	case strings.Contains(err.Error(), "malformed HTTP"):
 		return refused("the server does not speak HTTP there; check the URL's scheme and port")
 	}
-	return refused("the server's answer to the WebSocket upgrade is not one: %s; check the URL's scheme, port and path", cause(err))
+	return refused("the server's answer to the WebSocket upgrade is not one: %s; check the URL's scheme, port and path", Cause(err))
 }
 
 func upgradeHint(cfg *Config, code int) string {
