@@ -14,7 +14,9 @@ import (
 // packages are what the cluster and the tests need that is not a Go module.
 var packages = []string{
 	"containernetworking-plugins",
+	"gcc",
 	"iproute2",
+	"libc6-dev",
 	"microsocks",
 	"mosquitto",
 	"mosquitto-clients",

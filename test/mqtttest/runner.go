@@ -10,9 +10,8 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"sync"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,45 +21,6 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// RunnerEnv names a runner binary to test instead of the one built from the
-// checkout, for example one with a fault put in to see a test fail.
-const RunnerEnv = "MQTTBRIDGE_RUNNER"
-
-const runnerPackage = "github.com/mqttbridge/mqttbridge-operator/bridge-runner"
-
-var built struct {
-	once sync.Once
-	dir  string
-	path string
-	err  error
-}
-
-// RunnerBinary builds the runner, once in a test process, and returns its path.
-func RunnerBinary(t testing.TB) string {
-	t.Helper()
-	if path := os.Getenv(RunnerEnv); path != "" {
-		return path
-	}
-	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "bridge-runner"); built.err != nil {
-			return
-		}
-		built.path = filepath.Join(built.dir, "bridge-runner")
-		out, err := exec.Command("go", "build", "-o", built.path, runnerPackage).CombinedOutput()
-		if err != nil {
-			built.err = fmt.Errorf("building the runner: %w\n%s", err, out)
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.path
-}
-
-// RemoveRunnerBinary removes what RunnerBinary built. Call it in TestMain, after
-// the tests.
-func RemoveRunnerBinary() { _ = os.RemoveAll(built.dir) }
-
 // Runner is a bridge-runner process.
 type Runner struct {
 	t        testing.TB
@@ -68,6 +28,7 @@ type Runner struct {
 	manifest string
 	dir      string // of the Secrets and ConfigMaps
 	listen   string
+	race     bool // build it with the race detector
 	process  *process
 	starts   int
 }
@@ -97,6 +58,16 @@ func newRunner(t testing.TB, name, manifest string) *Runner {
 func StartRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	t.Helper()
 	r := NewRunner(t, bridge)
+	r.Start()
+	return r
+}
+
+// StartRaceRunner is StartRunner with the race detector in the runner. The test fails
+// where it finds something.
+func StartRaceRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
+	t.Helper()
+	r := NewRunner(t, bridge)
+	r.race = true
 	r.Start()
 	return r
 }
@@ -136,14 +107,34 @@ const (
 func (r *Runner) Start() {
 	r.t.Helper()
 	r.starts++
-	r.process = startProcess(r.t, fmt.Sprintf("runner-%s-%d", r.name, r.starts), RunnerBinary(r.t),
+	build := RunnerBinary
+	if r.race {
+		build = RaceRunnerBinary
+	}
+	r.process = startProcess(r.t, fmt.Sprintf("runner-%s-%d", r.name, r.starts), build(r.t),
 		"--bridge", r.manifest, "--secrets", filepath.Join(r.dir, "secrets"), "--listen", r.listen)
+	if r.race {
+		r.failOnRace(r.process)
+	}
 	Eventually(r.t, runnerServes, "the runner serves its status", func() error {
 		if !r.process.running() {
 			r.t.Fatalf("the runner ended at once:\n%s", r.process.tail())
 		}
 		_, err := r.get("/status")
 		return err
+	})
+}
+
+// failOnRace fails the test when it ends where the race detector has found something.
+func (r *Runner) failOnRace(p *process) {
+	r.t.Cleanup(func() {
+		if p.running() {
+			p.kill()
+		}
+		const finding = "WARNING: DATA RACE"
+		if _, found, ok := strings.Cut(p.output(), finding); ok {
+			r.t.Errorf("%s: %s%.3000s", p.name, finding, found)
+		}
 	})
 }
 

@@ -21,6 +21,8 @@ type Report struct {
 	// Duplicates is how many arrivals were not the first of their message, without
 	// the two below.
 	Duplicates int
+	// Doubles are the arrivals that Duplicates counts.
+	Doubles []Arrival
 	// Repeats are second arrivals that the server itself marked as such.
 	Repeats int
 	// PublisherRepeats are second arrivals of what the publisher sent twice.
@@ -80,6 +82,7 @@ func Compare(l Ledger, arrivals []Arrival) Report {
 			r.PublisherRepeats++
 		default:
 			r.Duplicates++
+			r.Doubles = append(r.Doubles, a)
 		}
 		if firstHere {
 			if a.Seq < newest[a.Server] {
