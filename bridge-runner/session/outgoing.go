@@ -146,10 +146,11 @@ func (s *Session) send(m *Outgoing, p *packet.Publish) {
 }
 
 // sweep has the server release the QoS 2 messages that it holds under identifiers that
-// are not those of QoS 2 messages in flight here: those of a process that has ended, or of before a switch to
-// another server. Otherwise it would take the next message under such an identifier
-// for the one that it holds, and drop it (section 4.3.3). The PUBCOMPs come before
-// all else that the server says of those identifiers. The lock is held.
+// are not those of QoS 2 messages in flight here: those of a process that has ended, or
+// of before a switch to another server. Otherwise it would take the next message under
+// such an identifier for the one that it holds, and drop it (section 4.3.3). The
+// PUBCOMPs come before all else that the server says of those identifiers. The lock is
+// held.
 func (s *Session) sweep() {
 	out := &s.state.out
 	for id, m := range out.slots {

@@ -102,7 +102,19 @@ func (m missingLine) Error() string { return "no line with " + strings.Join(m.wo
 
 func TestSwitchIsShownWithinASecondAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	for _, version := range []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5} {
+		t.Run(string(version), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.bridge.Spec.Local.ProtocolVersion, w.bridge.Spec.Remote.ProtocolVersion = &version, &version
+			w.killPrimary()
+		})
+	}
+}
+
+// killPrimary kills the primary under a stream, and checks what is shown of it.
+func (w *world) killPrimary() {
+	t := w.t
 	w.ready()
 	w.stream()
 	lines := w.watch()
