@@ -14,19 +14,29 @@ import (
 // read handles what the server sends until the connection ends.
 func (s *Session) read() {
 	defer close(s.done)
+	tells := s.conn.socket.onIdle(s.idle)
 	for {
 		if err := s.handleAll(); err != nil {
 			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err))
 			return
 		}
-		s.handler.Idle()
-		s.Flush()
+		if !tells || s.conn.sinceIdle >= readBuffer {
+			s.idle()
+		}
 		if err := s.conn.fill(); err != nil {
 			s.lost(err)
 			return
 		}
 		s.now = time.Now()
 	}
+}
+
+// idle sends what was made of the packets that have come, when there are no more, or
+// many.
+func (s *Session) idle() {
+	s.conn.sinceIdle = 0
+	s.handler.Idle()
+	s.Flush()
 }
 
 // lost ends the session because reading has ended.

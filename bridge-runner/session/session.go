@@ -180,9 +180,7 @@ func (s *Session) Flush() {
 		switch {
 		case err != nil:
 			s.buf = nil
-			s.state.mu.Unlock()
-			s.end(lostError(err))
-			s.state.mu.Lock()
+			go s.end(lostError(err)) // not here, in what may be a read: closing waits for reads
 		case s.wanted && s.conn.socket.buffered() == 0:
 			s.wanted = false
 			s.state.mu.Unlock()

@@ -83,6 +83,17 @@ func (s *socket) onDrained(fn func()) {
 	s.drained = fn
 }
 
+// onIdle has fn called when nothing more can be read now. It reports whether it will
+// be; elsewhere than on Linux it is not. It is to be called by who reads. fn must not
+// close the connection.
+func (s *socket) onIdle(fn func()) bool {
+	if s.raw == nil {
+		return false
+	}
+	s.raw.idle = fn
+	return true
+}
+
 // heard is when bytes last came.
 func (s *socket) heard() time.Time { return s.start.Add(time.Duration(s.received.Load())) }
 

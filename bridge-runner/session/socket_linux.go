@@ -18,6 +18,7 @@ import (
 // One goroutine at a time may read, and one write.
 type raw struct {
 	conn syscall.RawConn
+	idle func() // called when nothing more can be read now; may be nil
 	in   transfer
 	out  transfer
 }
@@ -55,7 +56,13 @@ func newRaw(conn net.Conn) *raw {
 	r := &raw{conn: descriptor}
 	r.in.call = func(fd uintptr) bool {
 		r.in.do(syscall.SYS_READ, fd)
-		return r.in.errno != syscall.EAGAIN // else wait until there is something
+		if r.in.errno != syscall.EAGAIN {
+			return true
+		}
+		if r.idle != nil {
+			r.idle()
+		}
+		return false // wait until there is something, or there was meanwhile
 	}
 	r.out.call = func(fd uintptr) bool {
 		r.out.do(syscall.SYS_WRITE, fd)

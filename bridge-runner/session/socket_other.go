@@ -8,7 +8,7 @@ package session
 import "net"
 
 // raw is for Linux only.
-type raw struct{}
+type raw struct{ idle func() }
 
 func newRaw(net.Conn) *raw { return nil }
 

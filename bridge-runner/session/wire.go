@@ -24,6 +24,8 @@ type wire struct {
 	socket   *socket // below all of it
 	buf      []byte
 	from, to int // of buf: not handled
+	// sinceIdle is how many bytes were read since the session was idle.
+	sinceIdle int
 }
 
 // next returns the next packet, which is valid until more is read. ok is false where
@@ -57,6 +59,7 @@ func (w *wire) fill() error {
 	}
 	n, err := w.Read(w.buf[w.to:])
 	w.to += n
+	w.sinceIdle += n
 	if n > 0 {
 		return nil // an error comes again
 	}
