@@ -167,7 +167,8 @@ func waitAndExpire(t *testing.T, remote v1alpha1.ProtocolVersion) {
 	const short, long = 2, 600
 	sent := time.Now()
 	for _, expiry := range []uint32{long, short} {
-		p.here.Publish(&paho.Publish{Topic: fmt.Sprint("up/", expiry), QoS: 1, Properties: &paho.PublishProperties{MessageExpiry: &expiry}})
+		// Retained, since the bridge may be there again before the subscriber is.
+		p.here.Publish(&paho.Publish{Topic: fmt.Sprint("up/", expiry), QoS: 1, Retain: true, Properties: &paho.PublishProperties{MessageExpiry: &expiry}})
 	}
 	mqtttest.Eventually(t, soon, "both wait in the runner", func() error {
 		if n := held(r); n != 2 {
