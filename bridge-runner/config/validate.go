@@ -160,17 +160,7 @@ func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
 	if s.Name != "" && (len(s.Name) > 63 || !serverName.MatchString(s.Name)) {
 		errs = append(errs, field.Invalid(path.Child("name"), s.Name, "a server's name consists of lower case letters, digits and '-', and starts and ends with a letter or digit"))
 	}
-	url := path.Child("url")
-	switch {
-	case s.URL == "":
-		errs = append(errs, field.Required(url, "every server needs a URL, such as mqtt://broker.example:1883"))
-	case len(s.URL) > maxURL:
-		errs = append(errs, field.TooLong(url, s.URL, maxURL))
-	default:
-		if _, err := ParseURL(s.URL); err != nil {
-			errs = append(errs, field.Invalid(url, redact(s.URL), err.Error()))
-		}
-	}
+	errs = append(errs, validateURL(s.URL, path.Child("url"), ParseURL, "every server needs a URL, such as mqtt://broker.example:1883")...)
 	if s.TLS != nil && !s.UsesTLS() {
 		errs = append(errs, field.Invalid(path.Child("tls"), redact(s.URL), "tls is set but the server's URL is not a TLS one; write mqtts:// or wss:// in the URL or remove tls"))
 	}
@@ -222,19 +212,22 @@ func validateProxy(p *v1alpha1.Proxy, path *field.Path) field.ErrorList {
 	if p == nil {
 		return nil
 	}
-	var errs field.ErrorList
-	url := path.Child("url")
-	switch {
-	case p.URL == "":
-		errs = append(errs, field.Required(url, "a proxy needs a URL, such as socks5://proxy.example:1080"))
-	case len(p.URL) > maxURL:
-		errs = append(errs, field.TooLong(url, p.URL, maxURL))
-	default:
-		if _, err := ParseProxyURL(p.URL); err != nil {
-			errs = append(errs, field.Invalid(url, redact(p.URL), err.Error()))
-		}
-	}
+	errs := validateURL(p.URL, path.Child("url"), ParseProxyURL, "a proxy needs a URL, such as socks5://proxy.example:1080")
 	return append(errs, validateCredentials(p.Credentials, path.Child("credentials"))...)
+}
+
+// validateURL says missing of an empty URL, and otherwise what parse says.
+func validateURL[T any](url string, path *field.Path, parse func(string) (T, error), missing string) field.ErrorList {
+	switch {
+	case url == "":
+		return field.ErrorList{field.Required(path, missing)}
+	case len(url) > maxURL:
+		return field.ErrorList{field.TooLong(path, url, maxURL)}
+	}
+	if _, err := parse(url); err != nil {
+		return field.ErrorList{field.Invalid(path, redact(url), err.Error())}
+	}
+	return nil
 }
 
 // validateReference also keeps a name from pointing outside of the directory of

@@ -24,15 +24,13 @@ func newError(reason, message string, cause error) *Error {
 	return &Error{Reason: reason, Message: message, Err: cause}
 }
 
-// Reason codes of MQTT 5 (section 2.4) that are used in more than one place.
+// Reason codes of MQTT 5 (section 2.4), besides those of package packet.
 const (
 	codeRefused           = 0x80 // this and above
 	codeUnspecified       = 0x80
-	codeProtocolError     = 0x82
 	codeBadAuthentication = 0x8C
 	codeIDInUse           = 0x91
 	codeIDNotFound        = 0x92
-	codeTopicAlias        = 0x94
 	codeQuotaExceeded     = 0x97
 )
 

@@ -261,3 +261,10 @@ func (l *link) sync() {
 	}
 	l.c.Want(fmt.Sprintf("PUBCOMP %d%s", unused, code))
 }
+
+// Inflight is how many QoS 1 and 2 messages are sent and not acknowledged.
+func (s *Session) Inflight() int {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.state.out.count
+}

@@ -23,7 +23,7 @@ type Inbound struct {
 // received hands a message on, unless it is held already (sections 3.3 and 4.3).
 func (s *Session) received(p *packet.Publish) error {
 	if p.TopicAlias != 0 {
-		return protocolError(codeTopicAlias, "a topic alias, of which the bridge allows none") // [MQTT-3.1.2-27]
+		return protocolError(packet.CodeTopicAliasInvalid, "a topic alias, of which the bridge allows none") // [MQTT-3.1.2-27]
 	}
 	m := &Inbound{Publish: *p, At: s.now, state: s.state, session: s}
 	if p.QoS > 0 && s.hold(m) {

@@ -93,8 +93,8 @@ func open(ctx context.Context, cfg Config, bridgeBit bool) (*Session, error) {
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
-	s.started = time.Now()
-	s.now, s.sent = s.started, s.started
+	s.now = time.Now()
+	s.sent = s.now
 	return s, nil
 }
 
@@ -185,7 +185,7 @@ func (s *Session) handshake() (packet.Connack, error) {
 // accept takes over what the server announces.
 func (s *Session) accept(ack packet.Connack) error {
 	if ack.SessionPresent && s.cfg.CleanStart {
-		return protocolError(codeProtocolError, "a CONNACK with a session, though a new one was asked for") // [MQTT-3.2.2-2]
+		return protocolError(packet.CodeProtocolError, "a CONNACK with a session, though a new one was asked for") // [MQTT-3.2.2-2]
 	}
 	s.server, s.resumed = ack, ack.SessionPresent
 	s.keepAlive = s.cfg.KeepAlive

@@ -205,7 +205,7 @@ func (s *Session) resend() {
 		s.resends++
 	}
 	out.resend = out.first
-	s.progressed = s.started
+	s.progressed = s.now
 	s.resendSome()
 }
 

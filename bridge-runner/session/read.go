@@ -126,12 +126,12 @@ func (s *Session) handle(f packet.Frame) error {
 		s.end(disconnectError(d))
 		return nil
 	case packet.AUTH:
-		return protocolError(codeProtocolError, "an AUTH packet; the bridge does no enhanced authentication")
+		return protocolError(packet.CodeProtocolError, "an AUTH packet; the bridge does no enhanced authentication")
 	case packet.CONNACK:
-		return protocolError(codeProtocolError, "a second CONNACK")
+		return protocolError(packet.CodeProtocolError, "a second CONNACK")
 	case packet.UNSUBACK, packet.CONNECT, packet.SUBSCRIBE, packet.UNSUBSCRIBE, packet.PINGREQ:
 	}
-	return protocolError(codeProtocolError, "a packet that answers nothing")
+	return protocolError(packet.CodeProtocolError, "a packet that answers nothing")
 }
 
 func (s *Session) acknowledgement(a packet.Ack) {

@@ -66,7 +66,6 @@ type Session struct {
 
 	reading bool               // Start was called
 	acks    chan packet.Suback // SUBACKs that Subscribe waits for
-	started time.Time          // what the times below are counted from
 	now     time.Time          // when the packets at hand came; of the reader
 
 	// Under state.mu: the state and all that belongs to the connection has one lock.
@@ -112,13 +111,6 @@ func (s *Session) Resends() int {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	return s.resends
-}
-
-// Inflight is how many QoS 1 and 2 messages are sent and not acknowledged.
-func (s *Session) Inflight() int {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	return s.state.out.count
 }
 
 // Done is closed when the session has ended and nothing is handed on any more.

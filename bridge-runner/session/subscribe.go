@@ -80,7 +80,7 @@ func (s *Session) subscribe(ctx context.Context, p packet.Subscribe) error {
 	}
 	if len(ack.Codes) != len(p.Subscriptions) {
 		err := newError(v1alpha1.ReasonProtocolError, fmt.Sprintf("the server answered a subscription to %d filters with %d codes", len(p.Subscriptions), len(ack.Codes)), nil) // [MQTT-3.9.3-1]
-		s.refuse(codeProtocolError, err)
+		s.refuse(packet.CodeProtocolError, err)
 		return err
 	}
 	for i, code := range ack.Codes {
@@ -103,7 +103,7 @@ func (s *Session) suback(a packet.Suback) error {
 		default:
 		}
 	}
-	return protocolError(codeProtocolError, "a SUBACK that answers no SUBSCRIBE")
+	return protocolError(packet.CodeProtocolError, "a SUBACK that answers no SUBSCRIBE")
 }
 
 // subscribeError explains why a server refuses a filter (section 3.9.3).
