@@ -6,7 +6,7 @@
 // run, so that a test plays their parts.
 //
 // The programs are those in the directory that KUBEBUILDER_ASSETS names, which `make
-// test` builds and sets. Without it, tests that need an API server are skipped.
+// test` builds and sets. Without it, tests that need an API server fail and say so.
 package apiserver
 
 import (
@@ -120,11 +120,11 @@ func (s *Server) stop() {
 	}
 }
 
-// Need skips a test where no server runs.
+// Need fails a test where no server runs: a test that did not run has shown nothing.
 func Need(t *testing.T, s *Server) *Server {
 	t.Helper()
 	if s == nil {
-		t.Skip("needs an API server: set " + assetsVariable + ", as `make test` does")
+		t.Fatal("needs an API server: run `make test`, or set " + assetsVariable + " as CONTRIBUTING.md says")
 	}
 	return s
 }
