@@ -96,6 +96,15 @@ func TestCloseLetsAServerReadEverythingWhateverItHasSent(t *testing.T) {
 			l.want("received x")
 			l.ack("x")
 		}
+		go func() { // what is handed on before Close has begun
+			for {
+				select {
+				case <-l.events:
+				case <-l.s.Done():
+					return
+				}
+			}
+		}()
 		// What the client does not read any more: a reset would follow from it.
 		more := make(chan struct{})
 		unread := strings.Repeat(l.c.Encode(script.Publish(0, 0, "t", "unread")), 1<<16)
