@@ -41,33 +41,63 @@ type side struct {
 	notifier    *notifier
 }
 
-// current is the latest session of a side.
+// current are the sessions of a side: the one that is up, and one that is to be. They
+// are set by the side's link alone.
 type current struct {
-	atomic.Pointer[session.Session]
+	up  atomic.Pointer[session.Session]
+	new atomic.Pointer[session.Session]
 }
 
-// flush sends what was written to it.
+// flush sends what was written to them.
 func (c *current) flush() {
-	if s := c.Load(); s != nil {
+	if s := c.up.Load(); s != nil {
+		s.Flush()
+	}
+	if s := c.new.Load(); s != nil {
 		s.Flush()
 	}
 }
 
+// set notes which session is up.
+func (c *current) set(up *session.Session) {
+	c.up.Store(up)
+	c.new.Store(nil)
+}
+
 func (x side) Use(s *session.Session) session.Handler {
-	x.mine.Store(s)
+	x.mine.new.Store(s)
 	return handler{x, s}
 }
 
 func (x side) Up(s *session.Session) {
+	x.mine.set(s)
 	x.in.Up(s)
 	x.other.flush() // acknowledgements of what was dropped
 	x.notifier.sessionUp(s)
 }
 
 func (x side) Down(s *session.Session) {
+	x.mine.set(nil)
 	x.in.Down(s)
 	x.other.flush()
 	x.notifier.sessionDown(s)
+}
+
+func (x side) Pause(ctx context.Context, s *session.Session) (inflight, left int) {
+	return x.in.Pause(ctx, s)
+}
+
+func (x side) Resume(s *session.Session) {
+	x.mine.set(s)
+	x.in.Resume(s)
+	x.other.flush()
+}
+
+func (x side) Replace(old, next *session.Session) {
+	x.mine.set(next)
+	x.in.Up(next)
+	x.other.flush()
+	x.notifier.replaced(old, next)
 }
 
 // handler handles what one session's server sends.
@@ -107,16 +137,24 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, state *report.Sta
 		log:           log,
 	}
 	var local, remote current
-	b.local = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards)
+	if b.local, err = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards); err != nil {
+		return nil, err
+	}
 	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote, notifier: b.notifier}
 	b.local.Observer, b.local.Log = state.Local, log.With("side", "local")
-	b.remote = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions)
+	if b.remote, err = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions); err != nil {
+		return nil, err
+	}
 	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local, notifier: b.notifier}
 	b.remote.Observer, b.remote.Log = state.Remote, log.With("side", "remote")
 	return b, nil
 }
 
-func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules []config.Rule) *link.Link {
+func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules []config.Rule) (*link.Link, error) {
+	policy, err := config.Policy(s.Failover)
+	if err != nil {
+		return nil, err
+	}
 	// A side from which nothing is received has no session worth keeping: no messages
 	// wait in it.
 	clean := *s.CleanSession || len(rules) == 0
@@ -128,8 +166,10 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 			return delivery.Subscriptions(rules)
 		},
 		ConnectTimeout: time.Duration(*s.Failover.ConnectTimeoutSeconds) * time.Second,
-		RetryInitial:   time.Duration(*s.Failover.Retry.InitialMilliseconds) * time.Millisecond,
-		RetryMax:       time.Duration(*s.Failover.Retry.MaxSeconds) * time.Second,
+		Policy:         policy,
+		ProbeTimeout:   time.Duration(*s.Failover.Probe.TimeoutSeconds) * time.Second,
+		ProbeClientID:  s.Failover.Probe.ClientID,
+		DiscardStale:   *s.Failover.StaleSession == v1alpha1.StaleSessionDiscard,
 	}
 	for _, server := range s.Servers() {
 		l.Servers = append(l.Servers, link.Server{
@@ -142,7 +182,7 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 			},
 		})
 	}
-	return l
+	return l, nil
 }
 
 var versions = map[v1alpha1.ProtocolVersion]packet.Version{
@@ -178,6 +218,12 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Sec
 		}
 	}
 	return cfg, nil
+}
+
+// request asks the sides for the servers that the bridge's annotations name.
+func (b *bridge) request(annotations map[string]string) {
+	b.local.Request(annotations[v1alpha1.AnnotationSwitchLocal])
+	b.remote.Request(annotations[v1alpha1.AnnotationSwitchRemote])
 }
 
 // run keeps both sides connected until the context ends, and then drains: it

@@ -118,6 +118,8 @@ func run(ctx context.Context, opts options) error {
 		defer stop()
 		go k.Run(reporting, state)
 	}
+	b.request(bridge.Annotations)
+	go config.Watch(ctx, opts.bridge, bridge, log, b.request)
 	log.Info("starting", "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", listener.Addr().String())
 	b.run(ctx)
 	return nil

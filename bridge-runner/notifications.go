@@ -79,6 +79,24 @@ func (n *notifier) sessionDown(s *session.Session) {
 	})
 }
 
+// replaced says that a side has left a session, which is told so before it ends with
+// DISCONNECT, for another one.
+func (n *notifier) replaced(old, next *session.Session) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	for i, to := range n.up {
+		if to.s == old {
+			n.tellState(to, notForwarding)
+			n.up[i] = &notified{s: next}
+		}
+	}
+	n.mu.Unlock()
+	n.change(func() {})
+	old.Flush()
+}
+
 // stop says that the bridge forwards no more, before the sessions end with DISCONNECT,
 // at which servers delete the Will ([MQTT-3.1.2-10]).
 func (n *notifier) stop() {
@@ -130,6 +148,10 @@ func (n *notifier) tell(to *notified) {
 	if len(n.up) == sides && !n.stopping {
 		state = forwarding
 	}
+	n.tellState(to, state)
+}
+
+func (n *notifier) tellState(to *notified, state string) {
 	if to.told == state {
 		return
 	}

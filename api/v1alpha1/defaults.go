@@ -22,6 +22,10 @@ const (
 	DefaultAckTimeoutSeconds        int32 = 10
 	DefaultRetryInitialMilliseconds int32 = 500
 	DefaultRetryMaxSeconds          int32 = 30
+	DefaultProbeIntervalSeconds     int32 = 30
+	DefaultProbeTimeoutSeconds      int32 = 5
+	DefaultStableSeconds            int32 = 60
+	DefaultTimeZone                       = "UTC"
 	DefaultInflightWindow           int32 = 256
 	DefaultQoS                      int32 = 1
 	DefaultTopic                          = "${topic}"
@@ -35,8 +39,8 @@ const (
 func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	out := b.DeepCopy()
 	s := &out.Spec
-	s.Local.setDefaults(defaultClientID(b.Namespace, b.Name, "local"))
-	s.Remote.setDefaults(defaultClientID(b.Namespace, b.Name, "remote"))
+	s.Local.setDefaults(defaultClientID(b.Namespace, b.Name, "local"), defaultClientID(b.Namespace, b.Name, "local-probe"))
+	s.Remote.setDefaults(defaultClientID(b.Namespace, b.Name, "remote"), defaultClientID(b.Namespace, b.Name, "remote-probe"))
 	for i := range s.Forwards {
 		s.Forwards[i].setDefaults()
 	}
@@ -80,7 +84,7 @@ func Role(place int) string {
 	return fmt.Sprintf("Backup-%d", place)
 }
 
-func (s *Side) setDefaults(clientID string) {
+func (s *Side) setDefaults(clientID, probeClientID string) {
 	if s.Primary.Name == "" {
 		s.Primary.Name = strings.ToLower(Role(0))
 	}
@@ -100,10 +104,10 @@ func (s *Side) setDefaults(clientID string) {
 	if s.Failover == nil {
 		s.Failover = &Failover{}
 	}
-	s.Failover.setDefaults()
+	s.Failover.setDefaults(probeClientID)
 }
 
-func (f *Failover) setDefaults() {
+func (f *Failover) setDefaults(probeClientID string) {
 	setDefault(&f.ConnectTimeoutSeconds, DefaultConnectTimeoutSeconds)
 	setDefault(&f.PingTimeoutSeconds, DefaultPingTimeoutSeconds)
 	setDefault(&f.AckTimeoutSeconds, DefaultAckTimeoutSeconds)
@@ -119,6 +123,24 @@ func (f *Failover) setDefaults() {
 	}
 	initialSeconds := (*r.InitialMilliseconds + 999) / 1000
 	setDefault(&r.MaxSeconds, max(DefaultRetryMaxSeconds, initialSeconds))
+	if f.Probe == nil {
+		f.Probe = &Probe{}
+	}
+	setDefault(&f.Probe.Policy, ProbeAlways)
+	setDefault(&f.Probe.IntervalSeconds, DefaultProbeIntervalSeconds)
+	setDefault(&f.Probe.TimeoutSeconds, DefaultProbeTimeoutSeconds)
+	if f.Probe.ClientID == "" {
+		f.Probe.ClientID = probeClientID
+	}
+	if f.Failback == nil {
+		f.Failback = &Failback{}
+	}
+	setDefault(&f.Failback.Policy, FailbackAutomatic)
+	setDefault(&f.Failback.StableSeconds, DefaultStableSeconds)
+	if len(f.Failback.Windows) > 0 && f.Failback.TimeZone == "" {
+		f.Failback.TimeZone = DefaultTimeZone
+	}
+	setDefault(&f.StaleSession, StaleSessionResume)
 }
 
 func (r *Rule) setDefaults() {

@@ -342,55 +342,6 @@ const (
 	CAKindSecret    CAKind = "Secret"
 )
 
-// Failover sets when a server is taken for lost and how others are tried.
-type Failover struct {
-	// connectTimeoutSeconds bounds one attempt in seconds: name lookup, dial,
-	// proxy, TLS, WebSocket, CONNACK and SUBACK. Default 5.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=300
-	ConnectTimeoutSeconds *int32 `json:"connectTimeoutSeconds,omitempty"`
-
-	// pingTimeoutSeconds is how long in seconds a PINGREQ may stay unanswered
-	// before the server is taken for lost. Default 5.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=300
-	PingTimeoutSeconds *int32 `json:"pingTimeoutSeconds,omitempty"`
-
-	// ackTimeoutSeconds is how long in seconds a QoS 1 or 2 publish may stay
-	// unacknowledged before the server is taken for lost. On Linux it is also
-	// how long anything sent may stay unacknowledged by the server's TCP
-	// (TCP_USER_TIMEOUT). Default 10.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=3600
-	AckTimeoutSeconds *int32 `json:"ackTimeoutSeconds,omitempty"`
-
-	// retry sets the pause between rounds in which every server failed.
-	// +optional
-	Retry *Retry `json:"retry,omitempty"`
-}
-
-// Retry is an exponential backoff with jitter.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.initialMilliseconds) || !has(self.maxSeconds) || self.initialMilliseconds <= self.maxSeconds * 1000",fieldPath=".initialMilliseconds",reason=FieldValueInvalid,message="initialMilliseconds must not exceed maxSeconds; lower it or raise maxSeconds"
-type Retry struct {
-	// initialMilliseconds is the first pause in milliseconds. It doubles from
-	// round to round. Default 500.
-	// +optional
-	// +kubebuilder:validation:Minimum=50
-	// +kubebuilder:validation:Maximum=60000
-	InitialMilliseconds *int32 `json:"initialMilliseconds,omitempty"`
-
-	// maxSeconds is the longest pause in seconds. Default 30, or as long as
-	// initialMilliseconds where that is longer.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=3600
-	MaxSeconds *int32 `json:"maxSeconds,omitempty"`
-}
-
 // Rule says which messages go over and under which topic.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.topic) || [self.filter.findAll('[+#]').size()].all(n, self.topic.findAll('[$][{][0-9]+[}]').all(c, int(c.find('[0-9]+')) <= n))",fieldPath=".topic",reason=FieldValueInvalid,message="topic uses a capture that the filter does not have; ${1} is what the filter's first + or # matched, ${2} the second, and so on"

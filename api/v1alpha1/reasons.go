@@ -91,11 +91,29 @@ const (
 	ReasonPublishRefused = "PublishRefused"
 )
 
+// Reasons of switches from servers that had not failed.
+const (
+	// ReasonFailedBack: a better server had proved stable.
+	ReasonFailedBack = "FailedBack"
+	// ReasonSwitchRequested: by annotation.
+	ReasonSwitchRequested = "SwitchRequested"
+)
+
+// Annotations of a bridge that name the server of a side that is wanted: a server's
+// name, behind which may stand the word force, and further words, which only make the
+// request another one than before.
+const (
+	AnnotationSwitchLocal  = "mqttbridge.io/switch-local"
+	AnnotationSwitchRemote = "mqttbridge.io/switch-remote"
+)
+
 // Reasons of events, sent by the operator after the status that they describe
 // was written.
 const (
 	EventFailedOver     = "FailedOver"
 	EventFailedBack     = "FailedBack"
+	EventSwitched       = "Switched"
+	EventSwitchRefused  = "SwitchRefused"
 	EventAllServersDown = "AllServersDown"
 	EventRecovered      = "Recovered"
 )

@@ -74,7 +74,46 @@ type SideStatus struct {
 	// lastFailover is the latest of them.
 	// +optional
 	LastFailover *FailoverRecord `json:"lastFailover,omitempty"`
+
+	// requestedSwitch is what became of the switch that was asked for last, by the
+	// annotation mqttbridge.io/switch-local or mqttbridge.io/switch-remote.
+	// +optional
+	RequestedSwitch *RequestedSwitch `json:"requestedSwitch,omitempty"`
 }
+
+// RequestedSwitch is what became of a switch that was asked for.
+type RequestedSwitch struct {
+	// request is the value of the annotation.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	Request string `json:"request,omitempty"`
+
+	// state is Pending while the switch is under way, Done when the server is in use, or
+	// Refused where it cannot be made; the message says why.
+	// +required
+	State SwitchState `json:"state,omitempty"`
+
+	// message says how it went, and what to do about it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
+
+	// time is when it came into this state.
+	// +required
+	Time metav1.MicroTime `json:"time,omitzero"`
+}
+
+// SwitchState is how far a requested switch has come.
+//
+// +kubebuilder:validation:Enum=Pending;Done;Refused
+type SwitchState string
+
+// How far a requested switch has come.
+const (
+	SwitchPending SwitchState = "Pending"
+	SwitchDone    SwitchState = "Done"
+	SwitchRefused SwitchState = "Refused"
+)
 
 // ActiveServer is the server in use.
 type ActiveServer struct {
@@ -114,7 +153,7 @@ type EndpointStatus struct {
 	Since metav1.Time `json:"since,omitzero"`
 
 	// lastError is why the server failed. Absent where it has not failed since it
-	// was last connected.
+	// was last connected, or has passed a probe since then.
 	// +optional
 	LastError *EndpointError `json:"lastError,omitempty"`
 }
@@ -128,9 +167,10 @@ type EndpointState string
 const (
 	// EndpointActive is the server in use.
 	EndpointActive EndpointState = "Active"
-	// EndpointStandby is a server not in use, and not known to have failed.
+	// EndpointStandby is a server not in use that has passed its latest probe, or is
+	// not known to have failed.
 	EndpointStandby EndpointState = "Standby"
-	// EndpointFailed is a server that was lost or refused the latest attempt.
+	// EndpointFailed is a server that was lost, or failed the latest attempt or probe.
 	EndpointFailed EndpointState = "Failed"
 )
 
@@ -157,7 +197,8 @@ type FailoverRecord struct {
 	// +required
 	To string `json:"to,omitempty"`
 
-	// reason why from was left, as in an endpoint's lastError.
+	// reason why from was left, as in an endpoint's lastError; or FailedBack or
+	// SwitchRequested, where it was left for a better server, or on request.
 	// +required
 	Reason string `json:"reason,omitempty"`
 
@@ -165,11 +206,24 @@ type FailoverRecord struct {
 	// +required
 	Time metav1.MicroTime `json:"time,omitzero"`
 
-	// durationMilliseconds is how long no server was connected, in milliseconds:
-	// from when the loss of from was noticed until to was ready.
+	// durationMilliseconds is for how long no server took messages, in milliseconds:
+	// from when the loss of from was noticed, or messages to it were held back for the
+	// switch, until to was ready.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	DurationMilliseconds *int64 `json:"durationMilliseconds,omitempty"`
+
+	// drained is how many messages from still had to acknowledge, and did before it was
+	// left. Only where it was not lost.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Drained *int64 `json:"drained,omitempty"`
+
+	// resent is how many messages from had not acknowledged in time: they were sent
+	// again to the server that took its place. Only where it was not lost.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Resent *int64 `json:"resent,omitempty"`
 }
 
 // Announced is what the operator has sent events for.

@@ -131,24 +131,6 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	return append(errs, validateFailover(s.Failover, path.Child("failover"))...)
 }
 
-func validateFailover(f *v1alpha1.Failover, path *field.Path) field.ErrorList {
-	if f == nil {
-		return nil
-	}
-	errs := inRange(path.Child("connectTimeoutSeconds"), f.ConnectTimeoutSeconds, 1, 300)
-	errs = append(errs, inRange(path.Child("pingTimeoutSeconds"), f.PingTimeoutSeconds, 1, 300)...)
-	errs = append(errs, inRange(path.Child("ackTimeoutSeconds"), f.AckTimeoutSeconds, 1, 3600)...)
-	if r := f.Retry; r != nil {
-		retry := path.Child("retry")
-		errs = append(errs, inRange(retry.Child("initialMilliseconds"), r.InitialMilliseconds, 50, 60000)...)
-		errs = append(errs, inRange(retry.Child("maxSeconds"), r.MaxSeconds, 1, 3600)...)
-		if r.InitialMilliseconds != nil && r.MaxSeconds != nil && int64(*r.InitialMilliseconds) > int64(*r.MaxSeconds)*1000 {
-			errs = append(errs, field.Invalid(retry.Child("initialMilliseconds"), *r.InitialMilliseconds, "initialMilliseconds must not exceed maxSeconds; lower it or raise maxSeconds"))
-		}
-	}
-	return errs
-}
-
 var (
 	serverName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	objectName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)

@@ -72,7 +72,7 @@ type Pipe struct {
 	meter Meter
 
 	mu       sync.Mutex
-	idle     sync.Cond // nothing is held, or the destination is lost
+	idle     sync.Cond // nothing is held, or in flight, or the destination is lost
 	queue    queue     // not acknowledged by the destination, in order
 	next     int       // place in queue of the first that may not be sent
 	inflight int       // sent and not acknowledged
@@ -80,6 +80,7 @@ type Pipe struct {
 	dest     *session.Session
 	last     *session.State // of the latest destination: what is in flight is in flight there
 	stopping bool
+	paused   bool // nothing more is sent to dest
 }
 
 // New returns a pipe.
@@ -208,7 +209,7 @@ func (p *Pipe) Up(s *session.Session) {
 	if p.last != nil && p.last != s.State() {
 		p.last.Abandon()
 	}
-	p.dest, p.last = s, s.State()
+	p.dest, p.last, p.paused = s, s.State(), false
 	p.next, p.inflight = 0, 0
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
@@ -232,7 +233,7 @@ func (p *Pipe) Down(s *session.Session) {
 	if p.dest != s {
 		return
 	}
-	p.dest, p.inflight = nil, 0
+	p.dest, p.inflight, p.paused = nil, 0, false
 	p.qos0 = 0
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
@@ -265,7 +266,7 @@ func (p *Pipe) Ready(s *session.Session) {
 
 // pump sends what the destination has room for, oldest first.
 func (p *Pipe) pump() {
-	if p.dest == nil {
+	if p.dest == nil || p.paused {
 		return
 	}
 	var now time.Time
@@ -353,7 +354,7 @@ func (p *Pipe) release() {
 		}
 	}
 	p.meter.Held(p.queue.len(), p.inflight)
-	if p.queue.len() == 0 {
+	if p.queue.len() == 0 || p.inflight == 0 && p.paused {
 		p.idle.Broadcast()
 	}
 }

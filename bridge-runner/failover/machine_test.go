@@ -42,14 +42,21 @@ func (s *script) waits(want time.Duration) *script {
 func (s *script) fails(i int) *script {
 	s.t.Helper()
 	s.tries(i)
-	s.m.Failed(i, s.now)
+	s.m.Failed(i, false, s.now)
 	return s
 }
 
 func (s *script) connects(i int) *script {
 	s.t.Helper()
 	s.tries(i)
-	s.m.Connected(i, s.now)
+	s.m.Connected(i, false, s.now)
+	return s
+}
+
+func (s *script) refuses(i int) *script {
+	s.t.Helper()
+	s.tries(i)
+	s.m.Failed(i, true, s.now)
 	return s
 }
 
@@ -86,7 +93,7 @@ func TestAServerThatFailedOfLateComesAfterOneNotKnownToBeBad(t *testing.T) {
 
 	s = newScript(t, 3).connects(0).after(time.Hour).loses(0).fails(1).connects(2)
 	s.after(40 * time.Second)
-	s.m.Failed(0, s.now) // known from elsewhere
+	s.m.Failed(0, false, s.now) // known from elsewhere
 	s.after(time.Second).loses(2).tries(1).tries(0).tries(2)
 }
 
@@ -111,7 +118,7 @@ func TestAttemptsAreBoundedWhenServersAcceptAndDropAtOnce(t *testing.T) {
 			continue
 		}
 		attempts++
-		s.m.Connected(a.Connect, s.now)
+		s.m.Connected(a.Connect, false, s.now)
 		s.m.Lost(a.Connect, s.now)
 	}
 	if attempts > 30 { // about eight rounds of three in a minute
@@ -134,4 +141,24 @@ func TestPausesHaveJitterInTheirUpperHalf(t *testing.T) {
 			t.Errorf("pause of %v", a.Wait)
 		}
 	}
+}
+
+func TestAServerThatRefusesForGoodIsLeftOutForTheLongestPause(t *testing.T) {
+	s := newScript(t, 2).refuses(0).fails(1).waits(500 * time.Millisecond)
+	s.fails(1).waits(time.Second).fails(1).waits(2 * time.Second)
+	s.after(30 * time.Second).fails(0).fails(1)
+}
+
+func TestServersThatAllRefuseForGoodAreTriedOncePerLongestPause(t *testing.T) {
+	s := newScript(t, 2).refuses(0).after(time.Second).refuses(1)
+	s.waits(500 * time.Millisecond).waits(28500 * time.Millisecond)
+	s.refuses(0).waits(time.Second).refuses(1)
+}
+
+func TestThePreferredServerIsTriedFirst(t *testing.T) {
+	s := newScript(t, 3)
+	s.m.Prefer(2)
+	s.fails(2).fails(0).fails(1).waits(500 * time.Millisecond)
+	s.m.Prefer(-1)
+	s.connects(0)
 }

@@ -4,10 +4,11 @@
 // Package link keeps one side of a bridge connected: it does what the state
 // machine of package failover decides.
 //
-// It promises that a side has one session at a time, that a session is handed on
+// It promises that a side uses one session at a time, that a session is handed on
 // only after its subscriptions are acknowledged, and that it goes on until it is
-// told to stop, whatever the servers do. The two sides of a bridge have a link
-// each, and neither waits for the other.
+// told to stop, whatever the servers do. A server that has not failed is left, for
+// a better one or on request, only when the other one is connected and subscribed.
+// The two sides of a bridge have a link each, and neither waits for the other.
 package link
 
 import (
@@ -15,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -24,7 +26,7 @@ import (
 
 // Server is one server of a side.
 type Server struct {
-	// Name and URL identify the server in logs.
+	// Name and URL identify the server in logs, and the name in requests.
 	Name, URL string
 	// Config returns how to connect now. It is called at each attempt, so that
 	// changed credentials are used. Its errors are those of missing references.
@@ -40,6 +42,15 @@ type Handler interface {
 	Up(s *session.Session)
 	// Down is called when a session that was up has ended.
 	Down(s *session.Session)
+	// Pause has nothing more sent to the session that is up, and waits until what is in
+	// flight is acknowledged, but not longer than the context. It returns how many
+	// messages were in flight, and how many of them are left.
+	Pause(ctx context.Context, s *session.Session) (inflight, left int)
+	// Resume ends a pause: the session stays.
+	Resume(s *session.Session)
+	// Replace is called when next is ready and takes the place of a session that is up,
+	// and that is closed then. Down is not called for it.
+	Replace(old, next *session.Session)
 }
 
 // Observer is told what becomes of a side's servers. Times are those at which it
@@ -51,6 +62,23 @@ type Observer interface {
 	Lost(server int, err *session.Error, at time.Time)
 	// Failed: an attempt to use the server failed.
 	Failed(server int, err *session.Error, at time.Time)
+	// Probed: a server that is not in use has passed a probe, or failed it.
+	Probed(server int, err *session.Error, at time.Time)
+	// Switched: the server is in use, and the one before it was left.
+	Switched(server int, how Switch, at time.Time)
+	// Requested: what becomes of a request, or nil where there is none any more.
+	Requested(r *v1alpha1.RequestedSwitch)
+}
+
+// Switch is how a server was left for another one that had not failed.
+type Switch struct {
+	// Reason is FailedBack or SwitchRequested.
+	Reason string
+	// Gap is for how long no server took messages.
+	Gap time.Duration
+	// Drained messages were in flight and acknowledged before the server was left,
+	// Resent ones were not.
+	Drained, Resent int
 }
 
 // Link keeps one side connected.
@@ -62,8 +90,14 @@ type Link struct {
 	Subscriptions func(identified bool) []session.Subscription
 	// ConnectTimeout bounds an attempt.
 	ConnectTimeout time.Duration
-	// RetryInitial and RetryMax are as in [failover.Config].
-	RetryInitial, RetryMax time.Duration
+	// Policy says in which order and when servers are tried. Its Servers is not used.
+	Policy failover.Config
+	// ProbeTimeout bounds a probe, ProbeClientID is its client identifier.
+	ProbeTimeout  time.Duration
+	ProbeClientID string
+	// DiscardStale has a server to which the bridge comes back from another one drop
+	// what it has queued.
+	DiscardStale bool
 	// Handler uses the sessions.
 	Handler Handler
 	// Observer is told of transitions.
@@ -71,73 +105,158 @@ type Link struct {
 	// Log gets a line per transition.
 	Log *slog.Logger
 
+	machine *failover.Machine
 	// states are what is known of the session with each server.
 	states []*session.State
+	// stale are the servers that were in use, and another one after them.
+	stale []bool
 	// failing holds the latest failure of each server, to log changes only.
 	failing map[int]string
+	active  int // the server in use, or of late
+	probes  chan probed
+	leaving sync.WaitGroup // sessions that are being closed, and probes
+
+	asked  asked
+	wanted *wanted // what was asked for
 }
 
 // Run connects until the context ends. It then closes the session with a
 // DISCONNECT and returns.
 func (l *Link) Run(ctx context.Context) {
 	l.failing = map[int]string{}
+	l.stale = make([]bool, len(l.Servers))
 	for range l.Servers {
 		l.states = append(l.states, session.NewState())
 	}
-	machine := failover.New(failover.Config{
-		Servers:      len(l.Servers),
-		RetryInitial: l.RetryInitial,
-		RetryMax:     l.RetryMax,
-	}, rand.Float64)
+	l.active, l.probes = none, make(chan probed)
+	policy := l.Policy
+	policy.Servers = len(l.Servers)
+	l.machine = failover.New(policy, rand.Float64)
+	defer l.leaving.Wait()
 	for ctx.Err() == nil {
-		action := machine.Next(time.Now())
+		l.heed()
+		action := l.machine.Next(time.Now())
 		if action.Connect < 0 {
-			sleep(ctx, action.Wait)
+			l.sleep(ctx, action.Wait)
 			continue
 		}
-		l.use(ctx, machine, action.Connect)
+		if s := l.try(ctx, action.Connect); s != nil {
+			l.use(ctx, action.Connect, s)
+		}
 	}
 }
 
-// use tries a server and, where that succeeds, uses it until it is lost.
-func (l *Link) use(ctx context.Context, machine *failover.Machine, server int) {
-	s, err := l.connect(ctx, server)
-	if err != nil {
-		if ctx.Err() != nil {
+// none is the place of no server.
+const none = -1
+
+// sleep waits, or until something is asked for.
+func (l *Link) sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
 			return
+		case <-ctx.Done():
+			return
+		case <-l.asked.changed():
+			l.heed() // it counts in the next round
+		case p := <-l.probes: // of before the server was lost
+			l.probed(p)
 		}
-		machine.Failed(server, time.Now())
-		l.failed(ctx, server, err)
-		return
 	}
-	machine.Connected(server, time.Now())
-	delete(l.failing, server)
+}
+
+// use uses a session, and those that take its place, until one is lost.
+func (l *Link) use(ctx context.Context, server int, s *session.Session) {
+	l.active = server
+	l.machine.Connected(server, false, time.Now())
+	l.nowInUse(server)
 	l.Log.Info("connected", "server", l.Servers[server].Name, "url", l.Servers[server].URL, "sessionPresent", s.Resumed())
 	l.Observer.Connected(server, time.Now())
 	l.Handler.Up(s)
+	for s != nil {
+		s = l.standby(ctx, s)
+	}
+}
+
+// standby looks after the servers that are not in use until something happens. It
+// returns the session that is in use then, nil for none.
+func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session {
+	if next, reason := l.pursue(ctx); next != none {
+		return l.switchTo(ctx, s, next, reason)
+	}
+	todo := l.machine.Standby(time.Now())
+	for _, server := range todo.Probe {
+		l.probe(ctx, server)
+	}
+	if todo.Switch >= 0 {
+		return l.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonFailedBack)
+	}
+	var timer <-chan time.Time
+	if todo.Wait > 0 {
+		timer = time.After(todo.Wait)
+	}
 	select {
 	case <-s.Done():
-		now := time.Now()
-		machine.Lost(server, now)
-		reason := asError(s.Err())
-		l.Observer.Lost(server, reason, now)
-		l.Handler.Down(s)
-		l.Log.Warn("connection lost", "server", l.Servers[server].Name, "reason", reason.Reason, "message", reason.Message)
+		l.lost(s)
+		return nil
 	case <-ctx.Done():
 		s.Close()
 		l.Handler.Down(s)
+		return nil
+	case p := <-l.probes:
+		l.probed(p)
+	case <-l.asked.changed():
+		l.heed()
+	case <-timer:
 	}
+	return s
+}
+
+// nowInUse notes which servers have been left for another.
+func (l *Link) nowInUse(server int) {
+	delete(l.failing, server)
+	for i, state := range l.states {
+		l.stale[i] = i != server && (l.stale[i] || state.Subscribed())
+	}
+}
+
+func (l *Link) lost(s *session.Session) {
+	now := time.Now()
+	l.machine.Lost(l.active, now)
+	reason := asError(s.Err())
+	l.Observer.Lost(l.active, reason, now)
+	l.Handler.Down(s)
+	l.Log.Warn("connection lost", "server", l.Servers[l.active].Name, "reason", reason.Reason, "message", reason.Message)
+	l.active = none
+}
+
+// try opens a session, or notes why it could not.
+func (l *Link) try(ctx context.Context, server int) *session.Session {
+	s, err := l.connect(ctx, server)
+	if err == nil {
+		return s
+	}
+	if ctx.Err() == nil {
+		reason := asError(err)
+		l.machine.Failed(server, reason.ForGood(), time.Now())
+		l.logFailure(ctx, "connection failed", server, reason)
+		l.Observer.Failed(server, reason, time.Now())
+	}
+	return nil
 }
 
 // connect opens a session and subscribes, within ConnectTimeout.
 func (l *Link) connect(ctx context.Context, server int) (*session.Session, error) {
-	cfg, err := l.Servers[server].Config()
+	cfg, err := l.config(server)
 	if err != nil {
-		return nil, &session.Error{Reason: v1alpha1.ReasonReferenceMissing, Message: err.Error(), Err: err}
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.ConnectTimeout)
 	defer cancel()
 	cfg.State = l.states[server]
+	cfg.Discard = l.DiscardStale && l.stale[server]
 	s, err := session.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -153,15 +272,22 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 	return s, nil
 }
 
-func (l *Link) failed(ctx context.Context, server int, err error) {
-	reason := asError(err)
+func (l *Link) config(server int) (session.Config, error) {
+	cfg, err := l.Servers[server].Config()
+	if err != nil {
+		return cfg, &session.Error{Reason: v1alpha1.ReasonReferenceMissing, Message: err.Error(), Err: err}
+	}
+	return cfg, nil
+}
+
+// logFailure logs a server's failure, at a low level where it is that of before.
+func (l *Link) logFailure(ctx context.Context, what string, server int, reason *session.Error) {
 	level := slog.LevelWarn
 	if l.failing[server] == reason.Message {
 		level = slog.LevelDebug
 	}
 	l.failing[server] = reason.Message
-	l.Log.Log(ctx, level, "connection failed", "server", l.Servers[server].Name, "url", l.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
-	l.Observer.Failed(server, reason, time.Now())
+	l.Log.Log(ctx, level, what, "server", l.Servers[server].Name, "url", l.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
 }
 
 func asError(err error) *session.Error {
@@ -171,13 +297,4 @@ func asError(err error) *session.Error {
 	}
 	// Not reached while package session keeps its promise.
 	return &session.Error{Reason: v1alpha1.ReasonConnectionClosed, Message: err.Error(), Err: err}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -32,9 +32,9 @@ type Metrics struct {
 	held, inflight                                 *prometheus.GaugeVec
 	latency                                        *prometheus.HistogramVec
 
-	connected, active   *prometheus.GaugeVec
-	failovers, attempts *prometheus.CounterVec
-	switchDuration      *prometheus.HistogramVec
+	connected, active           *prometheus.GaugeVec
+	failovers, attempts, probes *prometheus.CounterVec
+	switchDuration              *prometheus.HistogramVec
 }
 
 // NewMetrics returns the metrics of a runner, all of them registered.
@@ -60,13 +60,14 @@ func NewMetrics() *Metrics {
 		latency:     histogram("forwarding_latency_seconds", "From a message's arrival to its acknowledgement by the destination.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
 		connected:   gauge("connected", "Whether a server of the side is connected.", "side"),
 		active:      gauge("active_server", "Whether the server is the one in use.", "side", "server"),
-		failovers:   counter("failovers_total", "Switches from one server of the side to another, by why the first was lost.", "side", "cause"),
+		failovers:   counter("failovers_total", "Switches from one server of the side to another, by why the first was lost or left.", "side", "cause"),
 		attempts:    counter("connection_failures_total", "Attempts to connect that failed, by reason.", "side", "server", "reason"),
-		switchDuration: histogram("switch_duration_seconds", "From noticing that the server in use is lost until one is connected again.",
+		probes:      counter("probes_total", "Probes of servers that are not in use, by result: passed, or why not.", "side", "server", "result"),
+		switchDuration: histogram("switch_duration_seconds", "From noticing that the server in use is lost, or holding messages back to leave it, until one is ready.",
 			prometheus.ExponentialBuckets(0.001, 2.5, 14), "side"),
 	}
 	m.registry.MustRegister(m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.held, m.inflight, m.latency,
-		m.connected, m.active, m.failovers, m.attempts, m.switchDuration,
+		m.connected, m.active, m.failovers, m.attempts, m.probes, m.switchDuration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -77,6 +78,7 @@ type sideMetrics struct {
 	active         *prometheus.GaugeVec
 	failovers      *prometheus.CounterVec
 	attempts       *prometheus.CounterVec
+	probes         *prometheus.CounterVec
 	switchDuration prometheus.Observer
 }
 
@@ -87,6 +89,7 @@ func (m *Metrics) side(name string) sideMetrics {
 		active:         m.active.MustCurryWith(label),
 		failovers:      m.failovers.MustCurryWith(label),
 		attempts:       m.attempts.MustCurryWith(label),
+		probes:         m.probes.MustCurryWith(label),
 		switchDuration: m.switchDuration.With(label),
 	}
 }

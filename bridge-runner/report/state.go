@@ -10,6 +10,7 @@
 package report
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/link"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
@@ -105,30 +107,85 @@ func newSide(st *State, servers []v1alpha1.Server, metrics sideMetrics) *Side {
 func (s *Side) Connected(server int, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	e := &s.status.Endpoints[server]
-	e.State, e.Since, e.LastError = v1alpha1.EndpointActive, metav1.NewTime(at), nil
-	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.Role(server), Since: metav1.NewTime(at)}
-	s.metrics.connected(e.Name)
+	s.setActive(server, at)
 	if s.lost != never {
 		gap := at.Sub(s.lostAt)
 		s.metrics.switchDuration.Observe(gap.Seconds())
 		if s.lost != server {
-			s.failedOver(server, at, gap)
+			s.failedOver(s.record(s.lost, server, s.lostReason, at, gap))
 		}
 	}
 	s.state.transition(at)
 }
 
-func (s *Side) failedOver(server int, at time.Time, gap time.Duration) {
-	s.status.Failovers = ptr.To(ptr.Deref(s.status.Failovers, 0) + 1)
-	s.status.LastFailover = &v1alpha1.FailoverRecord{
-		From:                 s.status.Endpoints[s.lost].Name,
-		To:                   s.status.Endpoints[server].Name,
-		Reason:               s.lostReason,
+// Switched implements link.Observer.
+func (s *Side) Switched(server int, how link.Switch, at time.Time) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	left := slices.IndexFunc(s.status.Endpoints, func(e v1alpha1.EndpointStatus) bool { return e.State == v1alpha1.EndpointActive })
+	e := &s.status.Endpoints[left]
+	e.State, e.Since = v1alpha1.EndpointStandby, metav1.NewTime(at)
+	s.metrics.disconnected(e.Name)
+	s.setActive(server, at)
+	s.metrics.switchDuration.Observe(how.Gap.Seconds())
+	r := s.record(left, server, how.Reason, at, how.Gap)
+	r.Drained, r.Resent = ptr.To(int64(how.Drained)), ptr.To(int64(how.Resent))
+	s.failedOver(r)
+	s.state.transition(at)
+}
+
+func (s *Side) setActive(server int, at time.Time) {
+	e := &s.status.Endpoints[server]
+	e.State, e.Since, e.LastError = v1alpha1.EndpointActive, metav1.NewTime(at), nil
+	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.Role(server), Since: metav1.NewTime(at)}
+	s.metrics.connected(e.Name)
+}
+
+func (s *Side) record(from, to int, reason string, at time.Time, gap time.Duration) *v1alpha1.FailoverRecord {
+	return &v1alpha1.FailoverRecord{
+		From:                 s.status.Endpoints[from].Name,
+		To:                   s.status.Endpoints[to].Name,
+		Reason:               reason,
 		Time:                 metav1.NewMicroTime(at),
 		DurationMilliseconds: ptr.To(gap.Milliseconds()),
 	}
-	s.metrics.failovers.WithLabelValues(s.lostReason).Inc()
+}
+
+func (s *Side) failedOver(r *v1alpha1.FailoverRecord) {
+	s.status.Failovers = ptr.To(ptr.Deref(s.status.Failovers, 0) + 1)
+	s.status.LastFailover = r
+	s.metrics.failovers.WithLabelValues(r.Reason).Inc()
+}
+
+// Requested implements link.Observer.
+func (s *Side) Requested(r *v1alpha1.RequestedSwitch) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if r != nil {
+		r.Request, r.Message = truncate(r.Request, maxRequest), truncate(r.Message, maxMessage)
+	}
+	s.status.RequestedSwitch = r
+	s.state.transition(time.Now())
+}
+
+// Probed implements link.Observer. That a server passes or fails once more, for the
+// same reason, is no change.
+func (s *Side) Probed(server int, err *session.Error, at time.Time) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	e := &s.status.Endpoints[server]
+	result := "passed"
+	if err != nil {
+		result = err.Reason
+	}
+	s.metrics.probes.WithLabelValues(e.Name, result).Inc()
+	switch {
+	case err != nil:
+		s.setFailed(server, err, at)
+	case e.State == v1alpha1.EndpointFailed:
+		e.State, e.Since, e.LastError = v1alpha1.EndpointStandby, metav1.NewTime(at), nil
+		s.state.transition(at)
+	}
 }
 
 // Lost implements link.Observer.
@@ -153,7 +210,7 @@ func (s *Side) Failed(server int, err *session.Error, at time.Time) {
 // reason is no change.
 func (s *Side) setFailed(server int, err *session.Error, at time.Time) {
 	e := &s.status.Endpoints[server]
-	cause := v1alpha1.EndpointError{Reason: err.Reason, Message: truncate(err.Message)}
+	cause := v1alpha1.EndpointError{Reason: err.Reason, Message: truncate(err.Message, maxMessage)}
 	if e.State == v1alpha1.EndpointFailed && e.LastError != nil && *e.LastError == cause {
 		return
 	}
@@ -164,15 +221,18 @@ func (s *Side) setFailed(server int, err *session.Error, at time.Time) {
 	s.state.transition(at)
 }
 
-// maxMessage is the longest message in bytes that the schema takes.
-const maxMessage = 512
+// The longest texts in bytes that the schema takes.
+const (
+	maxMessage = 512
+	maxRequest = 256
+)
 
-func truncate(s string) string {
-	if len(s) <= maxMessage {
+func truncate(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
 	const more = "..."
-	cut := maxMessage - len(more)
+	cut := most - len(more)
 	for cut > 0 && s[cut]&0xC0 == 0x80 { // not within a character
 		cut--
 	}

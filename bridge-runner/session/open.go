@@ -28,6 +28,10 @@ type Config struct {
 	// CleanStart ends a session that the server has kept (Clean Session in MQTT 3.1.1,
 	// section 3.1.2.4). It also ends the session with the connection.
 	CleanStart bool
+	// Discard has the server drop a session that it has kept, and begin one that it
+	// keeps. MQTT 3.1.1 takes a connection of its own for that. It has no meaning with
+	// CleanStart.
+	Discard bool
 	// SessionExpiry is for how long the server keeps the session without a connection
 	// (MQTT 5 section 3.1.2.11.2), in seconds; 4294967295 is without end. It has no
 	// meaning with CleanStart, nor in MQTT 3.1.1.
@@ -58,6 +62,16 @@ type Config struct {
 // context's deadline. Nothing is read after the CONNACK until [Session.Start] is
 // called. Errors are of type *[Error].
 func Open(ctx context.Context, cfg Config) (*Session, error) {
+	if cfg.Discard && !cfg.CleanStart && cfg.Version == packet.V311 {
+		clean := cfg
+		clean.CleanStart, clean.Will = true, nil
+		s, err := Open(ctx, clean)
+		if err != nil {
+			return nil, err
+		}
+		s.Close()
+		cfg.Discard = false
+	}
 	if !cfg.BridgeBit || cfg.Version != packet.V311 {
 		return open(ctx, cfg, false)
 	}
@@ -142,7 +156,7 @@ func (s *Session) handshake() (packet.Connack, error) {
 		Version:    s.version,
 		Bridge:     s.cfg.BridgeBit,
 		ClientID:   s.cfg.ClientID,
-		CleanStart: s.cfg.CleanStart,
+		CleanStart: s.cfg.CleanStart || s.cfg.Discard,
 		KeepAlive:  uint16(s.cfg.KeepAlive / time.Second), //nolint:gosec // at most 65535
 		HasLogin:   s.cfg.Username != "",
 		Username:   s.cfg.Username,
@@ -184,7 +198,7 @@ func (s *Session) handshake() (packet.Connack, error) {
 
 // accept takes over what the server announces.
 func (s *Session) accept(ack packet.Connack) error {
-	if ack.SessionPresent && s.cfg.CleanStart {
+	if ack.SessionPresent && (s.cfg.CleanStart || s.cfg.Discard) {
 		return protocolError(packet.CodeProtocolError, "a CONNACK with a session, though a new one was asked for") // [MQTT-3.2.2-2]
 	}
 	s.server, s.resumed = ack, ack.SessionPresent

@@ -34,6 +34,16 @@ func (e *Error) Error() string { return e.Message }
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// ForGood reports whether the server refuses the client until one of the two is
+// configured anew: to try again soon is of no use, and may lock an account.
+func (e *Error) ForGood() bool {
+	switch e.Reason {
+	case v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonClientIDRejected, v1alpha1.ReasonProtocolVersionRefused:
+		return true
+	}
+	return false
+}
+
 // tcpError explains why no connection could be made.
 func tcpError(ctx context.Context, err error) *Error {
 	var dns *net.DNSError

@@ -48,6 +48,24 @@ func NewRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	return newRunner(t, bridge.Name, path)
 }
 
+// Annotate sets an annotation of the manifest that a runner started with
+// [StartRunner] has, which takes it over while it runs.
+func (r *Runner) Annotate(bridge *v1alpha1.MQTTBridge, key, value string) {
+	r.t.Helper()
+	bridge.Annotations = map[string]string{key: value}
+	data, err := yaml.Marshal(bridge)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	next := r.manifest + ".next"
+	if err := os.WriteFile(next, data, 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Rename(next, r.manifest); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func newRunner(t testing.TB, name, manifest string) *Runner {
 	t.Helper()
 	return &Runner{t: t, name: name, manifest: manifest, dir: t.TempDir(), listen: address(FreePort(t))}

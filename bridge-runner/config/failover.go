@@ -1,0 +1,147 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+	_ "time/tzdata" // the runner's image has no time zones
+
+	"github.com/robfig/cron/v3"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
+)
+
+// Policy returns in which order and when the servers of a side are tried. The defaults
+// must be resolved.
+func Policy(f *v1alpha1.Failover) (failover.Config, error) {
+	c := failover.Config{
+		RetryInitial:  time.Duration(*f.Retry.InitialMilliseconds) * time.Millisecond,
+		RetryMax:      time.Duration(*f.Retry.MaxSeconds) * time.Second,
+		Failback:      *f.Failback.Policy == v1alpha1.FailbackAutomatic,
+		Stable:        time.Duration(*f.Failback.StableSeconds) * time.Second,
+	}
+	if *f.Probe.Policy == v1alpha1.ProbeAlways {
+		c.ProbeInterval = time.Duration(*f.Probe.IntervalSeconds) * time.Second
+	}
+	for i := range f.Failback.Windows {
+		w, err := window(&f.Failback.Windows[i], f.Failback.TimeZone)
+		if err != nil {
+			return c, err
+		}
+		c.Windows = append(c.Windows, w)
+	}
+	return c, nil
+}
+
+// window reads a schedule of cron (five fields).
+func window(w *v1alpha1.FailbackWindow, zone string) (failover.Window, error) {
+	location, err := time.LoadLocation(zone)
+	if err != nil {
+		return failover.Window{}, fmt.Errorf("the time zone %q: %w", zone, err)
+	}
+	schedule, err := cron.ParseStandard(w.Schedule)
+	if err != nil {
+		return failover.Window{}, fmt.Errorf("the schedule %q: %w", w.Schedule, err)
+	}
+	return failover.Window{
+		Next:   func(after time.Time) time.Time { return schedule.Next(after.In(location)) },
+		Length: time.Duration(w.DurationMinutes) * time.Minute,
+	}, nil
+}
+
+const (
+	maxWindows  = 16
+	maxSchedule = 128
+)
+
+// fiveFields is what is taken of the schedules that package cron knows.
+var fiveFields = regexp.MustCompile(`^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9A-Za-z*?,/-]+ +[0-9A-Za-z*?,/-]+$`)
+
+func validateFailover(f *v1alpha1.Failover, path *field.Path) field.ErrorList {
+	if f == nil {
+		return nil
+	}
+	errs := inRange(path.Child("connectTimeoutSeconds"), f.ConnectTimeoutSeconds, 1, 300)
+	errs = append(errs, inRange(path.Child("pingTimeoutSeconds"), f.PingTimeoutSeconds, 1, 300)...)
+	errs = append(errs, inRange(path.Child("ackTimeoutSeconds"), f.AckTimeoutSeconds, 1, 3600)...)
+	if r := f.Retry; r != nil {
+		retry := path.Child("retry")
+		errs = append(errs, inRange(retry.Child("initialMilliseconds"), r.InitialMilliseconds, 50, 60000)...)
+		errs = append(errs, inRange(retry.Child("maxSeconds"), r.MaxSeconds, 1, 3600)...)
+		if r.InitialMilliseconds != nil && r.MaxSeconds != nil && int64(*r.InitialMilliseconds) > int64(*r.MaxSeconds)*1000 {
+			errs = append(errs, field.Invalid(retry.Child("initialMilliseconds"), *r.InitialMilliseconds, "initialMilliseconds must not exceed maxSeconds; lower it or raise maxSeconds"))
+		}
+	}
+	if f.StaleSession != nil {
+		errs = append(errs, oneOf(path.Child("staleSession"), *f.StaleSession, v1alpha1.StaleSessionResume, v1alpha1.StaleSessionDiscard)...)
+	}
+	never := f.Failback != nil && f.Failback.Policy != nil && *f.Failback.Policy == v1alpha1.FailbackNever
+	errs = append(errs, validateProbe(f.Probe, never, path.Child("probe"))...)
+	return append(errs, validateFailback(f.Failback, never, path.Child("failback"))...)
+}
+
+func validateProbe(p *v1alpha1.Probe, never bool, path *field.Path) field.ErrorList {
+	if p == nil {
+		return nil
+	}
+	errs := inRange(path.Child("intervalSeconds"), p.IntervalSeconds, 1, 86400)
+	errs = append(errs, inRange(path.Child("timeoutSeconds"), p.TimeoutSeconds, 1, 300)...)
+	if len(p.ClientID) > maxClientID {
+		errs = append(errs, field.TooLong(path.Child("clientID"), p.ClientID, maxClientID))
+	}
+	if p.Policy == nil {
+		return errs
+	}
+	policy := path.Child("policy")
+	if *p.Policy == v1alpha1.ProbeNever && !never {
+		errs = append(errs, field.Invalid(policy, *p.Policy, "without probes the bridge cannot tell when to go back; set failback.policy to Never, too, or probe.policy to Always"))
+	}
+	return append(errs, oneOf(policy, *p.Policy, v1alpha1.ProbeAlways, v1alpha1.ProbeNever)...)
+}
+
+func validateFailback(f *v1alpha1.Failback, never bool, path *field.Path) field.ErrorList {
+	if f == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	if f.Policy != nil {
+		errs = append(errs, oneOf(path.Child("policy"), *f.Policy, v1alpha1.FailbackAutomatic, v1alpha1.FailbackNever)...)
+	}
+	errs = append(errs, inRange(path.Child("stableSeconds"), f.StableSeconds, 1, 86400)...)
+	windows := path.Child("windows")
+	errs = append(errs, tooMany(windows, len(f.Windows), maxWindows)...)
+	for i := range f.Windows {
+		errs = append(errs, validateWindow(&f.Windows[i], windows.Index(i))...)
+	}
+	if len(f.Windows) > 0 && never {
+		errs = append(errs, field.Invalid(windows, v1alpha1.FailbackNever, "windows say when the bridge goes back by itself, and with policy Never it does not; remove windows or set policy to Automatic"))
+	}
+	zone := path.Child("timeZone")
+	switch _, err := time.LoadLocation(f.TimeZone); {
+	case f.TimeZone != "" && len(f.Windows) == 0:
+		errs = append(errs, field.Invalid(zone, f.TimeZone, "timeZone is that of windows, and there are none; add windows or remove timeZone"))
+	case err != nil || f.TimeZone == "Local":
+		errs = append(errs, field.Invalid(zone, f.TimeZone, "timeZone is a name of the IANA time zone database, such as Europe/Berlin or UTC"))
+	}
+	return errs
+}
+
+func validateWindow(w *v1alpha1.FailbackWindow, path *field.Path) field.ErrorList {
+	errs := inRange(path.Child("durationMinutes"), &w.DurationMinutes, 1, 10080)
+	if len(w.Schedule) > maxSchedule {
+		return append(errs, field.TooLong(path.Child("schedule"), w.Schedule, maxSchedule))
+	}
+	const form = "schedule has the five fields of cron, minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
+	if !fiveFields.MatchString(w.Schedule) {
+		return append(errs, field.Invalid(path.Child("schedule"), w.Schedule, form))
+	}
+	if _, err := cron.ParseStandard(w.Schedule); err != nil {
+		errs = append(errs, field.Invalid(path.Child("schedule"), w.Schedule, form+": "+err.Error()))
+	}
+	return errs
+}

@@ -1,0 +1,46 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
+
+// Pause sends nothing more to the destination s, and waits until it has acknowledged
+// what is in flight, or the context ends. It reports how many messages were in
+// flight, and how many are left. What comes meanwhile waits for [Pipe.Resume], or for
+// the next destination.
+func (p *Pipe) Pause(ctx context.Context, s *session.Session) (inflight, left int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dest != s {
+		return 0, 0
+	}
+	p.paused = true
+	inflight = p.inflight
+	stop := context.AfterFunc(ctx, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.idle.Broadcast()
+	})
+	defer stop()
+	for p.inflight > 0 && ctx.Err() == nil {
+		p.idle.Wait()
+	}
+	return inflight, p.inflight
+}
+
+// Resume ends a pause of the destination s.
+func (p *Pipe) Resume(s *session.Session) {
+	p.mu.Lock()
+	if p.dest == s {
+		p.paused = false
+		p.pump()
+		p.release()
+	}
+	p.mu.Unlock()
+	s.Flush()
+}

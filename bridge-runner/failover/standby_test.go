@@ -1,0 +1,246 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package failover
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+const (
+	testInterval = 30 * time.Second
+	testStable   = time.Minute
+)
+
+// newStandby is a script whose machine probes, and goes back.
+func newStandby(t *testing.T, servers int) *script {
+	s := newScript(t, servers)
+	s.m.cfg.ProbeInterval, s.m.cfg.Failback, s.m.cfg.Stable = testInterval, true, testStable
+	s.m.random = func() float64 { return 0.5 } // no jitter
+	return s
+}
+
+// onBackup is on server i after all before it failed.
+func (s *script) onBackup(i int) *script {
+	s.t.Helper()
+	for j := range i {
+		s.fails(j)
+	}
+	return s.connects(i)
+}
+
+// probes passes time until these servers are probed, and answers.
+func (s *script) probes(passed bool, want ...int) *script {
+	s.t.Helper()
+	for range 10 {
+		out := s.m.Standby(s.now)
+		if out.Switch >= 0 {
+			s.t.Fatalf("goes back to %d, want probes of %v", out.Switch, want)
+		}
+		if len(out.Probe) > 0 {
+			if !slices.Equal(out.Probe, want) {
+				s.t.Fatalf("probes %v, want %v", out.Probe, want)
+			}
+			for _, i := range out.Probe {
+				s.m.Probed(i, passed, s.now)
+			}
+			return s
+		}
+		if out.Wait <= 0 {
+			s.t.Fatal("waits for ever")
+		}
+		s.after(out.Wait)
+	}
+	s.t.Fatal("no probes")
+	return s
+}
+
+// standsBy fails if the machine goes back within d. Probes pass.
+func (s *script) standsBy(d time.Duration) *script {
+	s.t.Helper()
+	for end := s.now.Add(d); ; {
+		out := s.m.Standby(s.now)
+		if out.Switch >= 0 {
+			s.t.Fatalf("goes back to %d with %v left", out.Switch, end.Sub(s.now))
+		}
+		for _, i := range out.Probe {
+			s.m.Probed(i, true, s.now)
+		}
+		if len(out.Probe) == 0 {
+			if out.Wait <= 0 || !s.now.Add(out.Wait).Before(end) {
+				s.now = end
+				return s
+			}
+			s.after(out.Wait)
+		}
+	}
+}
+
+// goesBack fails if the machine does not go back to a server now.
+func (s *script) goesBack(to int) *script {
+	s.t.Helper()
+	out := s.m.Standby(s.now)
+	if len(out.Probe) > 0 && out.Switch < 0 { // once more before that
+		for _, i := range out.Probe {
+			s.m.Probed(i, true, s.now)
+		}
+		out = s.m.Standby(s.now)
+	}
+	if out.Switch != to {
+		s.t.Fatalf("%+v, want to go back to %d", out, to)
+	}
+	return s
+}
+
+func (s *script) back(to int) *script {
+	s.t.Helper()
+	s.goesBack(to).m.Connected(to, true, s.now)
+	return s
+}
+
+func TestServersNotInUseAreProbedEachInterval(t *testing.T) {
+	s := newStandby(t, 3).connects(0)
+	start := s.now
+	s.probes(true, 1, 2).probes(false, 1, 2).probes(true, 1, 2)
+	if took, want := s.now.Sub(start), 5*testInterval/2; took != want { // the first by chance within one
+		t.Errorf("three probes took %v, want %v", took, want)
+	}
+}
+
+func TestProbesComeByChanceALittleEarlierOrLater(t *testing.T) {
+	for _, c := range []struct {
+		random float64
+		want   time.Duration
+	}{{0, 24 * time.Second}, {0.5, 30 * time.Second}, {0.999, 36 * time.Second}} {
+		s := newStandby(t, 2).connects(0).probes(true, 1)
+		s.m.random = func() float64 { return c.random }
+		s.probes(true, 1) // as arranged before
+		start := s.now
+		if s.probes(true, 1); s.now.Sub(start).Round(time.Second) != c.want {
+			t.Errorf("the next probe came after %v, want %v", s.now.Sub(start), c.want)
+		}
+	}
+}
+
+func TestAProbeUnderWayIsNotMadeAgain(t *testing.T) {
+	s := newStandby(t, 2).connects(0)
+	s.after(s.m.Standby(s.now).Wait)
+	if out := s.m.Standby(s.now); !slices.Equal(out.Probe, []int{1}) {
+		t.Fatalf("%+v", out)
+	}
+	if out := s.after(time.Hour).m.Standby(s.now); len(out.Probe) > 0 {
+		t.Errorf("%+v", out)
+	}
+}
+
+func TestNothingIsProbedWhereThereAreNoProbes(t *testing.T) {
+	s := newStandby(t, 2)
+	s.m.cfg.ProbeInterval, s.m.cfg.Failback = 0, false
+	if out := s.connects(0).m.Standby(s.now); len(out.Probe) > 0 || out.Wait != 0 || out.Switch >= 0 {
+		t.Errorf("%+v", out)
+	}
+}
+
+func TestABetterServerIsGoneBackToWhenItHasBeenStable(t *testing.T) {
+	newStandby(t, 2).onBackup(1).probes(true, 0).standsBy(testStable).back(0).standsBy(time.Hour)
+}
+
+func TestAMissedProbeStartsTheTimeAnew(t *testing.T) {
+	newStandby(t, 2).onBackup(1).probes(true, 0).probes(false, 0).probes(true, 0).standsBy(testStable).goesBack(0)
+}
+
+func TestTheBestStableServerIsGoneBackTo(t *testing.T) {
+	newStandby(t, 4).onBackup(3).probes(true, 0, 1, 2).standsBy(testStable).goesBack(0)
+	s := newStandby(t, 4).onBackup(3).probes(true, 0, 1, 2)
+	s.m.Probed(0, false, s.now)
+	s.m.Probed(0, true, s.after(time.Second).now)
+	s.standsBy(testStable - time.Second).back(1).standsBy(time.Second).goesBack(0)
+}
+
+func TestAWorseServerIsNotGoneTo(t *testing.T) {
+	newStandby(t, 3).onBackup(1).probes(true, 0, 2).standsBy(testStable).goesBack(0) // and not to 2 before
+	newStandby(t, 3).connects(0).standsBy(time.Hour)
+}
+
+func TestThePreferredServerIsGoneBackToAndNotLeft(t *testing.T) {
+	s := newStandby(t, 3).connects(0)
+	s.m.Prefer(2)
+	s.probes(true, 1, 2).standsBy(testStable).back(2).standsBy(time.Hour)
+	s.m.Prefer(-1)
+	s.goesBack(0) // it has been stable
+}
+
+func TestWithoutFailbackTheServerInUseStays(t *testing.T) {
+	s := newStandby(t, 2)
+	s.m.cfg.Failback = false
+	s.onBackup(1).standsBy(time.Hour)
+}
+
+func TestAServerThatFlapsHasToBeStableForLonger(t *testing.T) {
+	s := newStandby(t, 2).onBackup(1).probes(true, 0).standsBy(testStable)
+	for _, hold := range []time.Duration{2, 4, 8, 16, 32, 64, 64} {
+		s.back(0).after(time.Second).loses(0).connects(1).probes(true, 0).standsBy(hold * testStable)
+	}
+	// Once it stays for that long, it starts anew.
+	s.back(0).after(64*testStable).loses(0).connects(1).probes(true, 0).standsBy(testStable).goesBack(0)
+}
+
+func TestAServerThatCannotBeUsedThoughItPassesProbesHasToBeStableForLonger(t *testing.T) {
+	s := newStandby(t, 2).onBackup(1).probes(true, 0).standsBy(testStable).goesBack(0)
+	s.m.Failed(0, false, s.now)
+	s.probes(true, 0).standsBy(2 * testStable).goesBack(0)
+}
+
+func TestTheFirstLossOfAServerDoesNotCountAsFlapping(t *testing.T) {
+	newStandby(t, 2).connects(0).after(time.Second).loses(0).connects(1).probes(true, 0).standsBy(testStable).goesBack(0)
+}
+
+func TestAServerThatFailsItsProbesComesLast(t *testing.T) {
+	newStandby(t, 3).connects(0).after(time.Hour).probes(false, 1, 2).after(time.Second).loses(0).tries(1)
+	s := newStandby(t, 3).connects(0).after(time.Hour)
+	s.after(s.m.Standby(s.now).Wait).m.Standby(s.now)
+	s.m.Probed(1, false, s.now)
+	s.m.Probed(2, true, s.now)
+	s.after(time.Second).loses(0).fails(2).fails(1).fails(0)
+}
+
+func TestAPassedProbeClearsAFailure(t *testing.T) {
+	newStandby(t, 3).fails(0).fails(1).connects(2).probes(true, 0, 1).loses(2).waits(375 * time.Millisecond)
+	newStandby(t, 3).fails(0).fails(1).connects(2).probes(true, 0, 1).after(time.Minute).loses(2).tries(0)
+}
+
+func TestAServerIsProbedOnceMoreBeforeItIsGoneBackTo(t *testing.T) {
+	s := newStandby(t, 2).onBackup(1).probes(true, 0).standsBy(testStable)
+	if out := s.m.Standby(s.now); out.Switch >= 0 || !slices.Equal(out.Probe, []int{0}) {
+		t.Fatalf("%+v", out)
+	}
+	s.m.Probed(0, false, s.now)
+	s.probes(true, 0).standsBy(testStable).goesBack(0)
+}
+
+func TestAStableServerIsProbedOftenEnoughToBeGoneBackToSoon(t *testing.T) {
+	s := newStandby(t, 2)
+	s.m.cfg.Stable = 4 * time.Second
+	start := s.onBackup(1).now
+	s.probes(true, 0).standsBy(4 * time.Second).goesBack(0)
+	if took := s.now.Sub(start); took > 6*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestFailbackWaitsForItsWindow(t *testing.T) {
+	s := newStandby(t, 2)
+	opens := s.now.Add(5 * time.Hour)
+	s.m.cfg.Windows = []Window{{Length: time.Hour, Next: func(after time.Time) time.Time {
+		if after.Before(opens) {
+			return opens
+		}
+		return time.Time{}
+	}}}
+	s.onBackup(1)
+	s.standsBy(opens.Sub(s.now)).goesBack(0)
+	s.after(time.Hour - time.Second).goesBack(0)
+	s.after(time.Second).standsBy(100 * time.Hour)
+}

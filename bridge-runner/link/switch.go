@@ -1,0 +1,118 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"context"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
+
+// drainTimeout is how long a server that is to be left has to acknowledge what is in
+// flight. What it does not is sent again to the other one.
+const drainTimeout = 5 * time.Second
+
+// probed is the result of a probe.
+type probed struct {
+	server int
+	err    error
+}
+
+// probe probes a server. The result comes by l.probes.
+func (l *Link) probe(ctx context.Context, server int) {
+	l.leaving.Go(func() {
+		err := l.check(ctx, server)
+		select {
+		case l.probes <- probed{server, err}:
+		case <-ctx.Done():
+		}
+	})
+}
+
+func (l *Link) check(ctx context.Context, server int) error {
+	cfg, err := l.config(server)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.ProbeTimeout)
+	defer cancel()
+	cfg.ClientID = l.ProbeClientID
+	return session.Probe(ctx, cfg)
+}
+
+// probed notes the result of a probe.
+func (l *Link) probed(p probed) {
+	now := time.Now()
+	l.machine.Probed(p.server, p.err == nil, now)
+	l.wanted.probed(p)
+	if p.server == l.active { // meanwhile
+		return
+	}
+	if p.err == nil {
+		if _, failing := l.failing[p.server]; failing {
+			delete(l.failing, p.server)
+			l.Log.Info("probe passed", "server", l.Servers[p.server].Name)
+		}
+		l.Observer.Probed(p.server, nil, now)
+		return
+	}
+	reason := asError(p.err)
+	l.logFailure(context.Background(), "probe failed", p.server, reason)
+	l.Observer.Probed(p.server, reason, now)
+}
+
+// switchTo leaves a session for one with another server: it holds messages back until
+// what is in flight is acknowledged, connects, and only then leaves. By then nothing is
+// in flight, so that servers that share sessions, and end the one where the other
+// begins, neither lose nor repeat a message. It returns the session that is in use
+// then.
+func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, why string) *session.Session {
+	start := time.Now()
+	inflight, left := l.drain(ctx, old)
+	next, err := l.connect(ctx, server)
+	if err != nil {
+		l.Handler.Resume(old)
+		if ctx.Err() == nil {
+			l.stay(ctx, server, asError(err))
+		}
+		return old
+	}
+	now := time.Now()
+	how := Switch{Reason: why, Gap: now.Sub(start), Drained: inflight - left, Resent: left}
+	l.Handler.Replace(old, next)
+	l.leaving.Go(old.Close)
+	l.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
+	l.Log.Info("switched", "from", l.Servers[l.active].Name, "to", l.Servers[server].Name, "reason", why,
+		"gap", how.Gap, "drained", how.Drained, "resent", how.Resent)
+	l.active = server
+	l.nowInUse(server)
+	l.Observer.Switched(server, how, now)
+	l.done(how)
+	return next
+}
+
+// drain holds messages back until what is in flight is acknowledged, the session is
+// lost, or drainTimeout is over.
+func (l *Link) drain(ctx context.Context, s *session.Session) (inflight, left int) {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	l.leaving.Go(func() {
+		select {
+		case <-s.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return l.Handler.Pause(ctx, s)
+}
+
+// stay notes that the server that was to be used cannot be.
+func (l *Link) stay(ctx context.Context, server int, reason *session.Error) {
+	l.machine.Failed(server, reason.ForGood(), time.Now())
+	l.logFailure(ctx, "switch failed", server, reason)
+	l.Observer.Failed(server, reason, time.Now())
+	l.refuse(server, "it could not be connected: "+reason.Message)
+}

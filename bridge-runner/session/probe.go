@@ -1,0 +1,65 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+)
+
+// Probe checks as a client would whether a server can be used: by CONNECT, PINGREQ and
+// DISCONNECT in a clean session, all before the context's deadline. The server sees
+// another client than the bridge's where cfg has another ClientID. cfg's State and Will
+// are not used. Errors are of type *[Error].
+func Probe(ctx context.Context, cfg Config) error {
+	cfg.CleanStart, cfg.Will, cfg.BridgeBit, cfg.State = true, nil, false, NewState()
+	s, err := Open(ctx, cfg)
+	if err == nil {
+		err = s.ping(ctx)
+		s.Close()
+	}
+	var failed *Error
+	if errors.As(err, &failed) && failed.Reason == v1alpha1.ReasonConnectTimeout {
+		// The words are those of an attempt, which another setting bounds.
+		failed.Message = strings.ReplaceAll(failed.Message, "connectTimeoutSeconds", "probe.timeoutSeconds")
+	}
+	return err
+}
+
+// ping sends a PINGREQ and waits for the PINGRESP (section 3.12). It is for a session
+// that is not started.
+func (s *Session) ping(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() }) // ends the read below
+	defer stop()
+	s.write(packet.AppendPing)
+	s.Flush()
+	for {
+		f, ok, err := s.conn.next(s.version)
+		switch {
+		case err != nil:
+			return newError(v1alpha1.ReasonProtocolError, err.Error(), err)
+		case ok && f.Type == packet.PINGRESP:
+			return nil
+		case ok && f.Type == packet.DISCONNECT:
+			d, err := packet.DecodeDisconnect(f.Body)
+			if err != nil {
+				return newError(v1alpha1.ReasonProtocolError, err.Error(), err)
+			}
+			return disconnectError(d)
+		case ok:
+			return newError(v1alpha1.ReasonProtocolError, "the server answers a ping with another packet", nil)
+		}
+		if err := s.conn.fill(); err != nil {
+			if transport.TimedOut(ctx, err) {
+				return newError(v1alpha1.ReasonPingTimeout, "the server accepted the connection and did not answer a ping within probe.timeoutSeconds", err)
+			}
+			return lostError(err)
+		}
+	}
+}
