@@ -23,7 +23,7 @@ func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
 	if err != nil {
 		return nil, err
 	}
-	runner, err := deployment(b, bridgeYAML, image)
+	runner, err := deployment(b, image)
 	if err != nil {
 		return nil, err
 	}

@@ -285,6 +285,34 @@ func TestEvents(t *testing.T) {
 			&v1alpha1.Announced{RemoteFailover: metav1.NewMicroTime(epoch.Add(time.Second))},
 		},
 		{
+			"a switch to a better server that had proved stable is a failback",
+			observed(withSides(localUp(), because(switched(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonFailedBack))),
+			[]string{"Normal FailedBack the remote side went back from backup-1 to primary in 42 ms: FailedBack"},
+			&v1alpha1.Announced{RemoteFailover: at},
+		},
+		{
+			"a requested switch is told as such, wherever it goes",
+			observed(withSides(localUp(), because(switched(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonSwitchRequested))),
+			[]string{"Normal Switched the remote side was switched from backup-1 to primary in 42 ms: SwitchRequested"},
+			&v1alpha1.Announced{RemoteFailover: at},
+		},
+		{
+			"a refused request is told with what was requested, and why it is refused",
+			observed(withSides(localUp(), requested(remoteOnPrimary(), v1alpha1.SwitchRefused))),
+			[]string{`Warning SwitchRefused the remote side is not switched as requested ("backup-1 now"): it fails its probe`},
+			&v1alpha1.Announced{RemoteRequest: at},
+		},
+		{
+			"a refused request is told once",
+			observed(withSides(localUp(), requested(remoteOnPrimary(), v1alpha1.SwitchRefused)),
+				announcedAt(func(a *v1alpha1.Announced) { a.RemoteRequest = at })),
+			nil, &v1alpha1.Announced{RemoteRequest: at},
+		},
+		{
+			"a request that is done has no event of its own",
+			observed(withSides(localUp(), requested(remoteOnPrimary(), v1alpha1.SwitchDone))), nil, nil,
+		},
+		{
 			"the sides are told apart",
 			observed(withSides(switched(localUp(), "gone", "primary", epoch), remoteOnPrimary())),
 			[]string{"Warning FailedOver the local side went from gone to primary in 42 ms: ConnectionClosed"},

@@ -42,8 +42,8 @@ const (
 )
 
 // deployment runs the bridge's one runner.
-func deployment(b *v1alpha1.MQTTBridge, manifest, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
-	pod, err := podTemplate(b, manifest, image)
+func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
+	pod, err := podTemplate(b, image)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func deployment(b *v1alpha1.MQTTBridge, manifest, image string) (*appsv1ac.Deplo
 			WithTemplate(pod)), nil
 }
 
-func podTemplate(b *v1alpha1.MQTTBridge, manifest, image string) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
+func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
 	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
 
 	labels := maps.Clone(runner.PodLabels)
@@ -77,7 +77,10 @@ func podTemplate(b *v1alpha1.MQTTBridge, manifest, image string) (*corev1ac.PodT
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[annotationManifestHash] = manifestHash(manifest)
+	var err error
+	if annotations[annotationManifestHash], err = specHash(b); err != nil {
+		return nil, err
+	}
 
 	container, err := runnerContainer(&runner, image)
 	if err != nil {

@@ -38,6 +38,8 @@ func announce(o *observation, now time.Time) (*v1alpha1.Announced, []event) {
 	var events []event
 	events = append(events, announceFailover("local", local, &marker.LocalFailover)...)
 	events = append(events, announceFailover("remote", remote, &marker.RemoteFailover)...)
+	events = append(events, announceRefusal("local", local, &marker.LocalRequest)...)
+	events = append(events, announceRefusal("remote", remote, &marker.RemoteRequest)...)
 	if o.suspended() {
 		// Someone stopped the bridge: no outage goes on, and none ends.
 		marker.LocalDown, marker.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}
@@ -65,13 +67,32 @@ func announceFailover(name string, side *v1alpha1.SideStatus, announced *metav1.
 		action:    actionReportFailover,
 	}
 	message := msgFailedOver
-	if place := func(server string) int {
+	place := func(server string) int {
 		return slices.IndexFunc(side.Endpoints, func(e v1alpha1.EndpointStatus) bool { return e.Name == server })
-	}; place(f.To) >= 0 && place(f.To) < place(f.From) {
+	}
+	switch {
+	case f.Reason == v1alpha1.ReasonSwitchRequested:
+		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventSwitched, msgSwitched
+	case f.Reason == v1alpha1.ReasonFailedBack, place(f.To) >= 0 && place(f.To) < place(f.From):
 		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventFailedBack, msgFailedBack
 	}
 	e.note = note(message, name, f.From, f.To, ptr.Deref(f.DurationMilliseconds, 0), f.Reason)
 	return []event{e}
+}
+
+// announceRefusal tells that a requested switch is refused.
+func announceRefusal(name string, side *v1alpha1.SideStatus, announced *metav1.MicroTime) []event {
+	if side == nil || side.RequestedSwitch == nil || side.RequestedSwitch.State != v1alpha1.SwitchRefused ||
+		!side.RequestedSwitch.Time.After(announced.Time) {
+		return nil
+	}
+	*announced = side.RequestedSwitch.Time
+	return []event{{
+		eventType: corev1.EventTypeWarning,
+		reason:    v1alpha1.EventSwitchRefused,
+		action:    actionReportRequest,
+		note:      note(msgSwitchRefused, name, side.RequestedSwitch.Request, side.RequestedSwitch.Message),
+	}}
 }
 
 // announceOutage tells when every server of the side is down, and when one is back.

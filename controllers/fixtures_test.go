@@ -99,6 +99,20 @@ func switched(s *v1alpha1.SideStatus, from, to string, at time.Time) *v1alpha1.S
 	return s
 }
 
+// because sets why the latest failover of a side was.
+func because(s *v1alpha1.SideStatus, reason string) *v1alpha1.SideStatus {
+	s.LastFailover.Reason = reason
+	return s
+}
+
+// requested adds a request for backup-1 to a side, answered at the epoch.
+func requested(s *v1alpha1.SideStatus, state v1alpha1.SwitchState) *v1alpha1.SideStatus {
+	s.RequestedSwitch = &v1alpha1.RequestedSwitch{
+		Request: "backup-1 now", State: state, Message: "it fails its probe", Time: metav1.NewMicroTime(epoch),
+	}
+	return s
+}
+
 // runnerPod is a bridge's pod as it is once it runs and is ready.
 func runnerPod(bridge *v1alpha1.MQTTBridge, name string) *corev1.Pod {
 	return &corev1.Pod{

@@ -208,6 +208,32 @@ func TestASwitchIsAnnouncedOnceAndNamesServersCauseAndDuration(t *testing.T) {
 	}
 }
 
+func TestARequestForAServerReachesTheRunnerWithoutANewPod(t *testing.T) {
+	b, pod := forwarding(t)
+	settle(t, b)
+	deploymentIs := func(*appsv1.Deployment) bool { return true }
+	before := awaitDeployment(t, b, "the Deployment", deploymentIs)
+	for _, wanted := range []string{"backup-1", "primary now", ""} {
+		asked := update(t, b, func(b *v1alpha1.MQTTBridge) {
+			b.Annotations = map[string]string{v1alpha1.AnnotationSwitchRemote: wanted}
+		})
+		hash, err := requestsHash(asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		apiserver.Await(t, server.Client, &corev1.PodList{}, client.ObjectKeyFromObject(pod), "a pod that knows of "+wanted, func(p *corev1.Pod) bool {
+			return p != nil && p.Annotations[annotationRequestsHash] == hash
+		})
+		// It was written before the pod.
+		awaitChild(t, &corev1.ConfigMapList{}, b, "a manifest that holds "+wanted, func(c *corev1.ConfigMap) bool {
+			return c != nil && strings.Contains(c.Data[manifestKey], v1alpha1.AnnotationSwitchRemote+": "+wanted) == (wanted != "")
+		})
+	}
+	if after := awaitDeployment(t, b, "the Deployment", deploymentIs); before.Generation != after.Generation {
+		t.Error("the Deployment has changed")
+	}
+}
+
 func TestWhenTheReportingPodIsGoneTheReportIsClearedAndReadyIsFalse(t *testing.T) {
 	b, pod := forwarding(t)
 	if err := server.Client.Delete(t.Context(), pod); err != nil {

@@ -15,16 +15,34 @@ import (
 )
 
 // manifest renders the bridge.yaml that the runner reads: the bridge with its
-// defaults resolved. What only concerns the pod is left out, so that it can change
-// without changing the manifest.
+// defaults resolved, and the annotations that ask for a server. What only concerns the
+// pod is left out, so that it can change without changing the manifest.
 func manifest(b *v1alpha1.MQTTBridge) (string, error) {
+	return render(b, requests(b))
+}
+
+// requests are the annotations that the runner takes over while it runs.
+func requests(b *v1alpha1.MQTTBridge) map[string]string {
+	var out map[string]string
+	for _, key := range []string{v1alpha1.AnnotationSwitchLocal, v1alpha1.AnnotationSwitchRemote} {
+		if value := b.Annotations[key]; value != "" {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[key] = value
+		}
+	}
+	return out
+}
+
+func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, error) {
 	resolved := b.WithDefaults()
 	spec := resolved.Spec
 	spec.Runner = &v1alpha1.Runner{LogLevel: spec.Runner.LogLevel}
 	spec.Suspend = nil
 	out, err := yaml.Marshal(&v1alpha1.MQTTBridge{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},
-		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Annotations: annotations},
 		Spec:       spec,
 	})
 	if err != nil {
@@ -33,8 +51,24 @@ func manifest(b *v1alpha1.MQTTBridge) (string, error) {
 	return string(out), nil
 }
 
-// manifestHash tells manifests apart: 16 hexadecimal digits of SHA-256.
-func manifestHash(manifest string) string {
-	sum := sha256.Sum256([]byte(manifest))
+// specHash tells specs apart between which the runner has to be started anew.
+func specHash(b *v1alpha1.MQTTBridge) (string, error) {
+	text, err := render(b, nil)
+	return hash(text), err
+}
+
+// requestsHash tells apart what is asked for. It is empty where nothing is.
+func requestsHash(b *v1alpha1.MQTTBridge) (string, error) {
+	asked := requests(b)
+	if len(asked) == 0 {
+		return "", nil
+	}
+	text, err := yaml.Marshal(asked)
+	return hash(string(text)), err
+}
+
+// hash is 16 hexadecimal digits of SHA-256.
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:8])
 }

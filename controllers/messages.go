@@ -32,6 +32,8 @@ const (
 
 	msgFailedOver     = "the %s side went from %s to %s in %d ms: %s"
 	msgFailedBack     = "the %s side went back from %s to %s in %d ms: %s"
+	msgSwitched       = "the %s side was switched from %s to %s in %d ms: %s"
+	msgSwitchRefused  = "the %s side is not switched as requested (%q): %s"
 	msgAllServersDown = "the %s side has lost every server: %s"
 	msgRecovered      = "the %s side has a server again after %s: %s (%s)"
 )
@@ -40,4 +42,5 @@ const (
 const (
 	actionReportFailover = "ReportFailover"
 	actionReportOutage   = "ReportOutage"
+	actionReportRequest  = "ReportRequest"
 )

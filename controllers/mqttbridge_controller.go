@@ -28,7 +28,7 @@ import (
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -86,7 +86,7 @@ func (r *Reconciler) bringAbout(ctx context.Context, b *v1alpha1.MQTTBridge) (wr
 }
 
 // tell observes, writes the status where it has changed, sends the events that it
-// records, and clears a report that no pod stands behind.
+// records, tells pods of changed requests, and clears a report that no pod stands behind.
 func (r *Reconciler) tell(ctx context.Context, b *v1alpha1.MQTTBridge, wrote bool, stall *stallError) error {
 	o, err := r.observe(ctx, b)
 	if err != nil {
@@ -103,6 +103,9 @@ func (r *Reconciler) tell(ctx context.Context, b *v1alpha1.MQTTBridge, wrote boo
 		for _, e := range due {
 			r.Recorder.Eventf(b, nil, e.eventType, e.reason, e.action, "%s", e.note)
 		}
+	}
+	if err := r.nudge(ctx, o); err != nil {
+		return ignoreStale(ctx, err)
 	}
 	if b.Status.Runner != nil && o.reportingPod() == nil {
 		return ignoreStale(ctx, r.clearReport(ctx, b))

@@ -30,8 +30,12 @@ const (
 )
 
 // annotationManifestHash of a pod template is the hash of the bridge.yaml that the
-// pod starts with, so that a changed manifest makes a new pod.
+// pod starts with, but for its annotations, so that a changed spec makes a new pod.
 const annotationManifestHash = "mqttbridge.io/manifest-hash"
+
+// annotationRequestsHash of a pod is the hash of the requests for servers that its
+// ConfigMap holds.
+const annotationRequestsHash = "mqttbridge.io/requests-hash"
 
 const (
 	runnerName    = "bridge-runner"

@@ -236,6 +236,16 @@ type Announced struct {
 	// +optional
 	RemoteFailover metav1.MicroTime `json:"remoteFailover,omitzero"`
 
+	// localRequest is the time of the local side's latest refused request that was
+	// announced.
+	// +optional
+	LocalRequest metav1.MicroTime `json:"localRequest,omitzero"`
+
+	// remoteRequest is the time of the remote side's latest refused request that was
+	// announced.
+	// +optional
+	RemoteRequest metav1.MicroTime `json:"remoteRequest,omitzero"`
+
 	// localDown is when it was announced that every local server is down. It is
 	// absent while one is connected.
 	// +optional

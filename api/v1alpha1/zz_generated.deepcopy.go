@@ -34,6 +34,8 @@ func (in *Announced) DeepCopyInto(out *Announced) {
 	*out = *in
 	in.LocalFailover.DeepCopyInto(&out.LocalFailover)
 	in.RemoteFailover.DeepCopyInto(&out.RemoteFailover)
+	in.LocalRequest.DeepCopyInto(&out.LocalRequest)
+	in.RemoteRequest.DeepCopyInto(&out.RemoteRequest)
 	in.LocalDown.DeepCopyInto(&out.LocalDown)
 	in.RemoteDown.DeepCopyInto(&out.RemoteDown)
 }

@@ -1,0 +1,36 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// nudge has the kubelet bring a changed request for a server to the runner at once: it
+// looks at a pod's ConfigMaps whenever the pod changes, and otherwise only every minute
+// or so. The ConfigMap is written before.
+func (r *Reconciler) nudge(ctx context.Context, o *observation) error {
+	wanted, err := requestsHash(o.bridge)
+	if err != nil {
+		return err
+	}
+	for i := range o.pods {
+		pod := &o.pods[i]
+		if pod.Annotations[annotationRequestsHash] == wanted || !pod.DeletionTimestamp.IsZero() || pod.Status.Phase != corev1.PodRunning {
+			continue
+		}
+		change := corev1ac.Pod(pod.Name, pod.Namespace).
+			WithUID(pod.UID). // and no pod that has taken its place
+			WithAnnotations(map[string]string{annotationRequestsHash: wanted})
+		if err := r.Client.Apply(ctx, change, client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
+			return fmt.Errorf("annotating pod %s: %w", pod.Name, err)
+		}
+	}
+	return nil
+}
