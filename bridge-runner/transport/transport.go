@@ -9,6 +9,9 @@
 //     deadline, whatever the others do (RFC 8305), and the name is resolved afresh
 //     each time. With a proxy, the proxy resolves it.
 //   - Whatever the transport is, it is a [net.Conn] that carries bytes.
+//   - A TLS session is resumed where the server does that, and never with other
+//     settings than it was made with. A server that fails with one gets a full
+//     handshake at once.
 //   - Nothing that the server or the proxy sends makes it take more memory.
 //   - The text of an [Error] says what happened and what to do about it, and is the
 //     same each time that the same thing happens.
@@ -30,6 +33,9 @@ type Config struct {
 	HostPort string
 	// TLS is nil for a plain connection. Its ServerName must be set.
 	TLS *tls.Config
+	// Sessions keeps the TLS sessions of the server from one connection to the next. nil
+	// keeps none.
+	Sessions *TLSSessions
 	// WebSocket says whether to speak MQTT over WebSocket (MQTT 3.1.1 section 6).
 	WebSocket bool
 	// Path is the path and query of a WebSocket's URL.
@@ -39,7 +45,8 @@ type Config struct {
 	Proxy *url.URL
 	// Wrap is put around the TCP connection before TLS and WebSocket are spoken
 	// over it. It is nil or returns a connection that is closed with the one that
-	// Dial returns, or by Dial where that fails.
+	// Dial returns, or by Dial where that fails. It is called again for a second
+	// connection, where the first failed over a TLS session.
 	Wrap func(*net.TCPConn) net.Conn
 	// UserTimeout is how long what was sent may stay unacknowledged by TCP before
 	// the connection fails (TCP_USER_TIMEOUT, RFC 5482). 0 is the system's, some
@@ -51,7 +58,22 @@ type Config struct {
 // of the connection's Read or Write is final, except for a read that timed out
 // without WebSocket.
 func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
-	tcp, failed := dialServer(ctx, &cfg)
+	exchange := cfg.Sessions.exchange(cfg.TLS)
+	conn, failed := connect(ctx, &cfg, exchange)
+	if failed != nil && ctx.Err() == nil {
+		if full := exchange.another(failed); full != nil {
+			conn, failed = connect(ctx, &cfg, full)
+		}
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return conn, nil
+}
+
+// connect makes one connection.
+func connect(ctx context.Context, cfg *Config, exchange *exchange) (net.Conn, *Error) {
+	tcp, failed := dialServer(ctx, cfg)
 	if failed != nil {
 		return nil, failed
 	}
@@ -60,7 +82,7 @@ func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
 		conn = cfg.Wrap(tcp)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = tcp.Close() }) // ends what waits for the server
-	upper, failed := speak(ctx, &cfg, conn)
+	upper, failed := speak(ctx, cfg, exchange, conn)
 	if failed == nil && !stop() {
 		_ = upper.Close() // with the goroutine that a WebSocket has; the error to tell is the next
 		failed = tcpError(ctx, ctx.Err())
@@ -87,10 +109,10 @@ func dialServer(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
 }
 
 // speak puts TLS and WebSocket over the connection where they are wanted.
-func speak(ctx context.Context, cfg *Config, conn net.Conn) (net.Conn, *Error) {
+func speak(ctx context.Context, cfg *Config, exchange *exchange, conn net.Conn) (net.Conn, *Error) {
 	if cfg.TLS != nil {
-		secure := tls.Client(conn, cfg.TLS)
-		if err := secure.HandshakeContext(ctx); err != nil {
+		secure, err := cfg.Sessions.shakeHands(ctx, cfg.TLS, exchange, conn)
+		if err != nil {
 			return nil, tlsError(ctx, err)
 		}
 		conn = secure

@@ -37,7 +37,7 @@ func NewPKI(t testing.TB) *PKI {
 		SerialNumber:          serial(t),
 		Subject:               pkix.Name{CommonName: "test authority"},
 		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(24 * time.Hour),
+		NotAfter:              time.Now().Add(7 * 24 * time.Hour),
 		KeyUsage:              x509.KeyUsageCertSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
@@ -56,6 +56,9 @@ func NewPKI(t testing.TB) *PKI {
 // Server issues a certificate for localhost and 127.0.0.1.
 func (p *PKI) Server() *KeyPair { return p.issue("localhost", time.Now().Add(time.Hour)) }
 
+// LongLived issues a certificate like Server's that is valid for four days.
+func (p *PKI) LongLived() *KeyPair { return p.issue("localhost", time.Now().Add(4*24*time.Hour)) }
+
 // Expired issues a certificate for localhost whose time is over.
 func (p *PKI) Expired() *KeyPair { return p.issue("localhost", time.Now().Add(-time.Minute)) }
 
@@ -72,7 +75,7 @@ func (p *PKI) issue(name string, notAfter time.Time) *KeyPair {
 		SerialNumber: serial(p.t),
 		Subject:      pkix.Name{CommonName: name},
 		DNSNames:     []string{name},
-		NotBefore:    notAfter.Add(-24 * time.Hour),
+		NotBefore:    notAfter.Add(-5 * 24 * time.Hour),
 		NotAfter:     notAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
