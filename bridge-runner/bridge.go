@@ -18,6 +18,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 // drainTimeout bounds how long a stopping runner waits for acknowledgements. It
@@ -137,12 +138,12 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, state *report.Sta
 		log:           log,
 	}
 	var local, remote current
-	if b.local, err = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards); err != nil {
+	if b.local, err = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, state.Local.Handshake); err != nil {
 		return nil, err
 	}
 	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote, notifier: b.notifier}
 	b.local.Observer, b.local.Log = state.Local, log.With("side", "local")
-	if b.remote, err = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions); err != nil {
+	if b.remote, err = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions, state.Remote.Handshake); err != nil {
 		return nil, err
 	}
 	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local, notifier: b.notifier}
@@ -150,7 +151,7 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, state *report.Sta
 	return b, nil
 }
 
-func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules []config.Rule) (*link.Link, error) {
+func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules []config.Rule, handshaken func(server int, h transport.Handshake)) (*link.Link, error) {
 	policy, err := config.Policy(s.Failover)
 	if err != nil {
 		return nil, err
@@ -171,13 +172,15 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 		ProbeClientID:  s.Failover.Probe.ClientID,
 		DiscardStale:   *s.Failover.StaleSession == v1alpha1.StaleSessionDiscard,
 	}
-	for _, server := range s.Servers() {
+	for i, server := range s.Servers() {
+		sessions := &transport.TLSSessions{Observe: func(h transport.Handshake) { handshaken(i, h) }}
 		l.Servers = append(l.Servers, link.Server{
 			Name: server.Name,
 			URL:  server.URL,
 			Config: func() (session.Config, error) {
 				cfg, err := sessionConfig(s, &server, secrets)
 				cfg.CleanStart, cfg.Window, cfg.Will = clean, window, will
+				cfg.Transport.Sessions = sessions
 				return cfg, err
 			},
 		})

@@ -14,6 +14,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 const namespace = "mqttbridge"
@@ -35,6 +36,9 @@ type Metrics struct {
 	connected, active           *prometheus.GaugeVec
 	failovers, attempts, probes *prometheus.CounterVec
 	switchDuration              *prometheus.HistogramVec
+
+	handshakes        *prometheus.CounterVec
+	handshakeDuration *prometheus.HistogramVec
 }
 
 // NewMetrics returns the metrics of a runner, all of them registered.
@@ -45,8 +49,8 @@ func NewMetrics() *Metrics {
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	}
-	histogram := func(name, help string, buckets []float64, label string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, []string{label})
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
 	}
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
@@ -65,9 +69,12 @@ func NewMetrics() *Metrics {
 		probes:      counter("probes_total", "Probes of servers that are not in use, by result: passed, or why not.", "side", "server", "result"),
 		switchDuration: histogram("switch_duration_seconds", "From noticing that the server in use is lost, or holding messages back to leave it, until one is ready.",
 			prometheus.ExponentialBuckets(0.001, 2.5, 14), "side"),
+		handshakes: counter("tls_handshakes_total", "TLS handshakes that succeeded, full ones and those that resumed a session.", "side", "server", "kind"),
+		handshakeDuration: histogram("tls_handshake_duration_seconds", "How long TLS handshakes that succeeded took.",
+			prometheus.ExponentialBuckets(0.0005, 2.5, 12), "side", "kind"),
 	}
 	m.registry.MustRegister(m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.held, m.inflight, m.latency,
-		m.connected, m.active, m.failovers, m.attempts, m.probes, m.switchDuration,
+		m.connected, m.active, m.failovers, m.attempts, m.probes, m.switchDuration, m.handshakes, m.handshakeDuration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -80,6 +87,9 @@ type sideMetrics struct {
 	attempts       *prometheus.CounterVec
 	probes         *prometheus.CounterVec
 	switchDuration prometheus.Observer
+
+	handshakes        *prometheus.CounterVec
+	handshakeDuration prometheus.ObserverVec
 }
 
 func (m *Metrics) side(name string) sideMetrics {
@@ -91,7 +101,20 @@ func (m *Metrics) side(name string) sideMetrics {
 		attempts:       m.attempts.MustCurryWith(label),
 		probes:         m.probes.MustCurryWith(label),
 		switchDuration: m.switchDuration.With(label),
+
+		handshakes:        m.handshakes.MustCurryWith(label),
+		handshakeDuration: m.handshakeDuration.MustCurryWith(label),
 	}
+}
+
+// handshake counts a TLS handshake that succeeded.
+func (m *sideMetrics) handshake(server string, h transport.Handshake) {
+	kind := "full"
+	if h.Resumed {
+		kind = "resumed"
+	}
+	m.handshakes.WithLabelValues(server, kind).Inc()
+	m.handshakeDuration.WithLabelValues(kind).Observe(h.Took.Seconds())
 }
 
 // init makes the gauges of all servers visible.

@@ -20,6 +20,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/link"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 // State is what a runner sees of both sides.
@@ -204,6 +205,11 @@ func (s *Side) Failed(server int, err *session.Error, at time.Time) {
 	defer s.state.mu.Unlock()
 	s.metrics.attempts.WithLabelValues(s.status.Endpoints[server].Name, err.Reason).Inc()
 	s.setFailed(server, err, at)
+}
+
+// Handshake counts a TLS handshake with a server that succeeded.
+func (s *Side) Handshake(server int, h transport.Handshake) {
+	s.metrics.handshake(s.status.Endpoints[server].Name, h) // a server's name never changes
 }
 
 // setFailed notes why a server failed. That it failed once more for the same

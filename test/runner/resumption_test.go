@@ -1,0 +1,100 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+)
+
+// handshakes is how many of a kind the runner counts with a server.
+func handshakes(r *mqtttest.Runner, server, kind string) int {
+	return int(r.Metrics().Sum("mqttbridge_tls_handshakes_total", "side=remote", "server="+server, "kind="+kind))
+}
+
+// secureLine is a line whose remote brokers speak TLS and demand client certificates,
+// and are reached over links that can be cut.
+func secureLine(t *testing.T, pki *mqtttest.PKI) (l *line, primary, backup *mqtttest.Proxy) {
+	t.Helper()
+	l = &line{t: t, local: mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local", Persistence: true, MaxInflight: localInflight})}
+	start := func(name string) (*mqtttest.Broker, *mqtttest.Proxy) {
+		b := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: name, Persistence: true, TLS: pki.Server(), ClientCA: pki.CA})
+		return b, mqtttest.StartProxy(t, b.Address(), 0)
+	}
+	l.primary, primary = start("primary")
+	l.backup, backup = start("backup-1")
+	by := func(p *mqtttest.Proxy) string {
+		return strings.Replace(p.URL(), "mqtt://127.0.0.1", "mqtts://localhost", 1)
+	}
+	l.manifest = retry(manifest("resumption", l.local.URL(), by(primary), by(backup)), 100, 1)
+	l.manifest.Spec.Remote.TLS = &v1alpha1.TLS{
+		CARef:         &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"},
+		CertSecretRef: &v1alpha1.LocalReference{Name: "client-cert"},
+	}
+	l.collector = mqtttest.StartCollector(t, "up/#", "up", l.primary, l.backup)
+	l.prepare(pki)
+	l.showCertificate(pki.Client("bridge"))
+	return l, primary, backup
+}
+
+// showCertificate gives the runner a client certificate.
+func (l *line) showCertificate(pair *mqtttest.KeyPair) {
+	l.t.Helper()
+	l.runner.SetFile("client-cert", "tls.crt", string(pair.Cert))
+	l.runner.SetFile("client-cert", "tls.key", string(pair.Key))
+}
+
+func TestASwitchAndTheWayBackResumeTLSSessions(t *testing.T) {
+	t.Parallel()
+	pki := mqtttest.NewPKI(t)
+	l, toPrimary, toBackup := secureLine(t, pki)
+	l.runner.Start()
+	l.runner.WaitActive("primary", soon)
+	l.stream(1, 500)
+	full, resumed := map[string]int{}, map[string]int{}
+	// over is a switch, after which the handshakes with the new server are counted.
+	over := func(server string, cut *mqtttest.Proxy, kind string) {
+		t.Helper()
+		cut.Cut()
+		l.runner.WaitActive(server, soon)
+		l.flow(100)
+		before := [2]int{full[server], resumed[server]}
+		full[server], resumed[server] = handshakes(l.runner, server, "full"), handshakes(l.runner, server, "resumed")
+		now := [2]int{full[server] - before[0], resumed[server] - before[1]}
+		if kind == "full" && now[0] != 1 || kind == "resumed" && (now[0] != 0 || now[1] == 0) {
+			t.Errorf("at the switch to %s there were %d full and %d resumed handshakes, want a %s one", server, now[0], now[1], kind)
+		}
+	}
+	full["primary"] = handshakes(l.runner, "primary", "full")
+	if full["primary"] != 1 {
+		t.Errorf("%d full handshakes at the start", full["primary"])
+	}
+	over("backup-1", toPrimary, "full")
+	over("primary", toBackup, "resumed")
+	over("backup-1", toPrimary, "resumed")
+
+	l.primary.Restart() // it has a new key for tickets
+	over("primary", toBackup, "full")
+
+	l.showCertificate(pki.Client("renewed"))
+	over("backup-1", toPrimary, "full")
+	over("primary", toBackup, "full")
+	over("backup-1", toPrimary, "resumed")
+	l.finish()
+
+	m := l.runner.Metrics()
+	for _, kind := range []string{"full", "resumed"} {
+		count := m.Sum("mqttbridge_tls_handshakes_total", "kind="+kind)
+		if timed := m.Sum("mqttbridge_tls_handshake_duration_seconds_count", "side=remote", "kind="+kind); timed != count {
+			t.Errorf("%v %s handshakes were timed, and %v counted", timed, kind, count)
+		}
+		t.Logf("%s handshakes: %v, %.1f ms each", kind, count, 1000*m.Sum("mqttbridge_tls_handshake_duration_seconds_sum", "kind="+kind)/count)
+	}
+	if failed := m.Sum("mqttbridge_connection_failures_total", "side=remote", "reason="+v1alpha1.ReasonTLSFailed); failed > 0 {
+		t.Errorf("%v attempts failed for TLS", failed)
+	}
+}
