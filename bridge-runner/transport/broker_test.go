@@ -34,6 +34,19 @@ func packet[T packets.ControlPacket](t *testing.T, c net.Conn) T {
 	return typed
 }
 
+// connects has a broker accept the connection: CONNECT, CONNACK.
+func connects(t *testing.T, c net.Conn) {
+	t.Helper()
+	connect := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
+	connect.ProtocolName, connect.ProtocolVersion, connect.CleanSession, connect.ClientIdentifier, connect.Keepalive = "MQTT", 4, true, "transport", 60
+	if err := connect.Write(c); err != nil {
+		t.Fatal(err)
+	}
+	if ack := packet[*packets.ConnackPacket](t, c); ack.ReturnCode != packets.Accepted {
+		t.Fatal(ack)
+	}
+}
+
 // speaksWith has a broker echo a message over the connection: CONNECT, SUBSCRIBE,
 // PUBLISH.
 func speaksWith(t *testing.T, c net.Conn, size int) {
@@ -44,12 +57,7 @@ func speaksWith(t *testing.T, c net.Conn, size int) {
 			t.Fatal(err)
 		}
 	}
-	connect := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
-	connect.ProtocolName, connect.ProtocolVersion, connect.CleanSession, connect.ClientIdentifier, connect.Keepalive = "MQTT", 4, true, "transport", 60
-	send(connect)
-	if ack := packet[*packets.ConnackPacket](t, c); ack.ReturnCode != packets.Accepted {
-		t.Fatal(ack)
-	}
+	connects(t, c)
 	subscribe := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
 	subscribe.MessageID, subscribe.Topics, subscribe.Qoss = 1, []string{"t"}, []byte{0}
 	send(subscribe)

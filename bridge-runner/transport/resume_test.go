@@ -146,6 +146,25 @@ func TestAReconnectResumesTheTLSSessionOfABroker(t *testing.T) {
 	}
 }
 
+func TestAConnectionThatEndsWithItsCONNACKHasASession(t *testing.T) {
+	pki := mqtttest.NewPKI(t)
+	for _, webSocket := range []bool{false, true} {
+		broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{TLS: pki.Server(), WebSocket: webSocket})
+		for name, version := range versions {
+			t.Run(name, func(t *testing.T) {
+				cfg, shaken := remember(Config{HostPort: broker.Address(), TLS: trusting(pki), WebSocket: webSocket})
+				cfg.TLS.MaxVersion = version
+				for range 2 {
+					c := dial(t, cfg)
+					connects(t, c)
+					_ = c.Close()
+				}
+				shaken.were(t, false, true)
+			})
+		}
+	}
+}
+
 func TestABrokerThatRestartedGetsAFullHandshakeAndNoError(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
 	broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{TLS: pki.Server()})
