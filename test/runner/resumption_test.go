@@ -4,8 +4,11 @@
 package runner
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
@@ -18,7 +21,7 @@ func handshakes(r *mqtttest.Runner, server, kind string) int {
 
 // secureLine is a line whose remote brokers speak TLS and demand client certificates,
 // and are reached over links that can be cut.
-func secureLine(t *testing.T, pki *mqtttest.PKI) (l *line, primary, backup *mqtttest.Proxy) {
+func secureLine(t *testing.T, pki *mqtttest.PKI, probeSeconds int32) (l *line, primary, backup *mqtttest.Proxy) {
 	t.Helper()
 	l = &line{t: t, local: mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local", Persistence: true, MaxInflight: localInflight})}
 	start := func(name string) (*mqtttest.Broker, *mqtttest.Proxy) {
@@ -31,6 +34,9 @@ func secureLine(t *testing.T, pki *mqtttest.PKI) (l *line, primary, backup *mqtt
 		return strings.Replace(p.URL(), "mqtt://127.0.0.1", "mqtts://localhost", 1)
 	}
 	l.manifest = retry(manifest("resumption", l.local.URL(), by(primary), by(backup)), 100, 1)
+	f := failover(l.manifest)
+	f.Probe = &v1alpha1.Probe{IntervalSeconds: ptr.To(probeSeconds)}
+	f.Failback = &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}
 	l.manifest.Spec.Remote.TLS = &v1alpha1.TLS{
 		CARef:         &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"},
 		CertSecretRef: &v1alpha1.LocalReference{Name: "client-cert"},
@@ -51,7 +57,7 @@ func (l *line) showCertificate(pair *mqtttest.KeyPair) {
 func TestASwitchAndTheWayBackResumeTLSSessions(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
-	l, toPrimary, toBackup := secureLine(t, pki)
+	l, toPrimary, toBackup := secureLine(t, pki, 0)
 	l.runner.Start()
 	l.runner.WaitActive("primary", soon)
 	l.stream(1, 500)
@@ -97,4 +103,26 @@ func TestASwitchAndTheWayBackResumeTLSSessions(t *testing.T) {
 	if failed := m.Sum("mqttbridge_connection_failures_total", "side=remote", "reason="+v1alpha1.ReasonTLSFailed); failed > 0 {
 		t.Errorf("%v attempts failed for TLS", failed)
 	}
+}
+
+func TestASwitchToAServerThatIsProbedResumesTheProbesSession(t *testing.T) {
+	t.Parallel()
+	pki := mqtttest.NewPKI(t)
+	l, toPrimary, _ := secureLine(t, pki, 1)
+	l.runner.Start()
+	l.runner.WaitActive("primary", soon)
+	l.stream(1, 500)
+	mqtttest.Eventually(t, soon, "probes resume their own session", func() error {
+		if full, resumed := handshakes(l.runner, "backup-1", "full"), handshakes(l.runner, "backup-1", "resumed"); full != 1 || resumed == 0 {
+			return fmt.Errorf("%d full and %d resumed handshakes", full, resumed)
+		}
+		return nil
+	})
+	toPrimary.Cut()
+	l.runner.WaitActive("backup-1", soon)
+	l.flow(100)
+	if full := handshakes(l.runner, "backup-1", "full"); full != 1 {
+		t.Errorf("%d full handshakes with the backup, want the first probe's only", full)
+	}
+	l.finish()
 }
