@@ -20,10 +20,10 @@ import (
 // must be resolved.
 func Policy(f *v1alpha1.Failover) (failover.Config, error) {
 	c := failover.Config{
-		RetryInitial:  time.Duration(*f.Retry.InitialMilliseconds) * time.Millisecond,
-		RetryMax:      time.Duration(*f.Retry.MaxSeconds) * time.Second,
-		Failback:      *f.Failback.Policy == v1alpha1.FailbackAutomatic,
-		Stable:        time.Duration(*f.Failback.StableSeconds) * time.Second,
+		RetryInitial: time.Duration(*f.Retry.InitialMilliseconds) * time.Millisecond,
+		RetryMax:     time.Duration(*f.Retry.MaxSeconds) * time.Second,
+		Failback:     *f.Failback.Policy == v1alpha1.FailbackAutomatic,
+		Stable:       time.Duration(*f.Failback.StableSeconds) * time.Second,
 	}
 	if *f.Probe.Policy == v1alpha1.ProbeAlways {
 		c.ProbeInterval = time.Duration(*f.Probe.IntervalSeconds) * time.Second
