@@ -128,6 +128,9 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
+	if f := s.Failover; f != nil && f.Probe != nil && s.ClientID != "" && f.Probe.ClientID == s.ClientID {
+		errs = append(errs, field.Invalid(path.Child("failover", "probe", "clientID"), s.ClientID, "probes need a client identifier of their own, because a server disconnects the older of two clients with one; choose another one than clientID or leave it out"))
+	}
 	return append(errs, validateFailover(s.Failover, path.Child("failover"))...)
 }
 

@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/link"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
@@ -82,6 +83,65 @@ func TestComingBackToTheSameServerIsNoFailover(t *testing.T) {
 	st.Remote.Connected(0, now)
 	if got := st.Status().Remote; got.Failovers != nil || got.LastFailover != nil {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestAServerThatWasLeftStandsBy(t *testing.T) {
+	st := newState(t)
+	start := time.Now()
+	st.Remote.Failed(0, refused, start)
+	st.Remote.Connected(1, start)
+	st.Remote.Probed(0, nil, start)
+	st.Remote.Switched(0, link.Switch{Reason: v1alpha1.ReasonFailedBack, Gap: 7 * time.Millisecond, Drained: 5, Resent: 1}, start.Add(time.Minute))
+
+	got := st.Status().Remote
+	if a := got.Active; a == nil || a.Name != "primary" || a.Role != "Primary" {
+		t.Errorf("active: %+v", a)
+	}
+	f := got.LastFailover
+	if f.From != "backup-1" || f.To != "primary" || f.Reason != v1alpha1.ReasonFailedBack || *f.DurationMilliseconds != 7 || *f.Drained != 5 || *f.Resent != 1 || *got.Failovers != 1 {
+		t.Errorf("failover: %+v", f)
+	}
+	if e := got.Endpoints[1]; e.State != v1alpha1.EndpointStandby || e.LastError != nil || !e.Since.After(start) {
+		t.Errorf("the backup: %+v", e)
+	}
+}
+
+func TestProbesAreNewsWhereTheyChangeWhatIsKnown(t *testing.T) {
+	st := newState(t)
+	st.Remote.Connected(0, time.Now())
+	news(st)
+	for i, c := range []struct {
+		err   *session.Error
+		state v1alpha1.EndpointState
+		news  bool
+	}{
+		{nil, v1alpha1.EndpointStandby, false},
+		{refused, v1alpha1.EndpointFailed, true},
+		{refused, v1alpha1.EndpointFailed, false},
+		{closed, v1alpha1.EndpointFailed, true},
+		{nil, v1alpha1.EndpointStandby, true},
+		{nil, v1alpha1.EndpointStandby, false},
+	} {
+		st.Remote.Probed(1, c.err, time.Now())
+		if got := news(st); got != c.news {
+			t.Errorf("probe %d is news: %t, want %t", i, got, c.news)
+		}
+		if e := st.Status().Remote.Endpoints[1]; e.State != c.state || (e.LastError == nil) != (c.err == nil) {
+			t.Errorf("after probe %d: %+v", i, e)
+		}
+	}
+}
+
+func TestARequestIsToldAndCutWithinTheSchemasBound(t *testing.T) {
+	st := newState(t)
+	st.Remote.Requested(&v1alpha1.RequestedSwitch{Request: strings.Repeat("x", 1000), State: v1alpha1.SwitchRefused, Message: strings.Repeat("y", 1000)})
+	if r := st.Status().Remote.RequestedSwitch; len(r.Request) > maxRequest || len(r.Message) > maxMessage || r.State != v1alpha1.SwitchRefused {
+		t.Errorf("%+v", r)
+	}
+	st.Remote.Requested(nil)
+	if r := st.Status().Remote.RequestedSwitch; r != nil {
+		t.Errorf("%+v", r)
 	}
 }
 
