@@ -64,11 +64,20 @@ func (s *stage) play(ctx context.Context) error {
 		return err
 	}
 
-	say("bringing cloud-1 back")
+	say("bringing cloud-1 back; the bridge goes back to it when it has passed its probes for 10 s")
+	started := time.Now()
 	if err := s.cloud[0].Start(ctx); err != nil {
 		return err
 	}
 	if err := s.cloud[0].WaitReady(ctx, readyTimeout); err != nil {
+		return err
+	}
+	back, err := collector.WaitFrom(s.cloud[0].Name, started, arrivalTimeout)
+	if err != nil {
+		return err
+	}
+	say("messages arrive through %s again", s.cloud[0].Name)
+	if err := s.showEvent(ctx, "FailedBack"); err != nil {
 		return err
 	}
 	if err := s.flow(collector); err != nil {
@@ -79,7 +88,7 @@ func (s *stage) play(ctx context.Context) error {
 	}
 	arrived := collector.WaitAll(publisher.Ledger(), arrivalTimeout)
 	report := traffic.Compare(publisher.Ledger(), collector.Arrivals())
-	summarise(report, pause(collector.Arrivals(), first.Time), s.rate)
+	summarise(report, pause(collector.Arrivals(), first.Time), pause(collector.Arrivals(), back.Time), s.rate)
 	if arrived != nil || len(report.Lost) > 0 {
 		return fmt.Errorf("%d messages were lost", len(report.Lost))
 	}
@@ -99,7 +108,7 @@ func pause(arrivals []traffic.Arrival, first time.Time) time.Duration {
 	return traffic.Compare(traffic.Ledger{}, arrivals).LongestGap
 }
 
-func summarise(r traffic.Report, gap time.Duration, rate int) {
+func summarise(r traffic.Report, gap, gapBack time.Duration, rate int) {
 	fmt.Println()
 	for _, line := range []struct {
 		name  string
@@ -107,10 +116,11 @@ func summarise(r traffic.Report, gap time.Duration, rate int) {
 		what  string
 	}{
 		{"gap", fmt.Sprintf("%d ms", gap.Milliseconds()), fmt.Sprintf("the longest time between two messages around the switch; %d ms without one", 1000/rate)},
+		{"gap back", fmt.Sprintf("%d ms", gapBack.Milliseconds()), "likewise, around the failback"},
 		{"sent", r.Sent, "messages, all acknowledged by the plant's broker"},
 		{"arrived", r.Arrived, "at the cloud's brokers together"},
 		{"lost", len(r.Lost), ""},
-		{"duplicated", r.Duplicates, "taken by the primary, which died before it said so"},
+		{"duplicated", r.Duplicates, "taken by the primary, which died before it said so; none by the failback"},
 	} {
 		fmt.Printf("  %-12s %8v   %s\n", line.name, line.value, line.what)
 	}
