@@ -118,7 +118,8 @@ func TestProbesComeByChanceALittleEarlierOrLater(t *testing.T) {
 		s.m.random = func() float64 { return c.random }
 		s.probes(true, 1) // as arranged before
 		start := s.now
-		if s.probes(true, 1); s.now.Sub(start).Round(time.Second) != c.want {
+		s.probes(true, 1)
+		if s.now.Sub(start).Round(time.Second) != c.want {
 			t.Errorf("the next probe came after %v, want %v", s.now.Sub(start), c.want)
 		}
 	}

@@ -162,7 +162,7 @@ func (l *Link) sleep(ctx context.Context, d time.Duration) {
 		case <-l.asked.changed():
 			l.heed() // it counts in the next round
 		case p := <-l.probes: // of before the server was lost
-			l.probed(p)
+			l.probed(ctx, p)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 		l.Handler.Down(s)
 		return nil
 	case p := <-l.probes:
-		l.probed(p)
+		l.probed(ctx, p)
 	case <-l.asked.changed():
 		l.heed()
 	case <-timer:

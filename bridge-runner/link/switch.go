@@ -44,7 +44,7 @@ func (l *Link) check(ctx context.Context, server int) error {
 }
 
 // probed notes the result of a probe.
-func (l *Link) probed(p probed) {
+func (l *Link) probed(ctx context.Context, p probed) {
 	now := time.Now()
 	l.machine.Probed(p.server, p.err == nil, now)
 	l.wanted.probed(p)
@@ -60,7 +60,7 @@ func (l *Link) probed(p probed) {
 		return
 	}
 	reason := asError(p.err)
-	l.logFailure(context.Background(), "probe failed", p.server, reason)
+	l.logFailure(ctx, "probe failed", p.server, reason)
 	l.Observer.Probed(p.server, reason, now)
 }
 

@@ -257,7 +257,7 @@ func TestWhatALeftServerHasQueuedIsResumedOrDiscarded(t *testing.T) {
 			}
 			arrived := func(stream string) (n int) {
 				for _, a := range down.Arrivals() {
-					if a.Message.Stream == stream {
+					if a.Stream == stream {
 						n++
 					}
 				}
