@@ -287,3 +287,24 @@ func TestWhatALeftServerHasQueuedIsResumedOrDiscarded(t *testing.T) {
 		})
 	}
 }
+
+func TestTheLocalSideIsSwitchedLikewise(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	second := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local-2"})
+	l.manifest.Spec.Local.Backups = []v1alpha1.Server{{URL: second.URL()}}
+	l.connect()
+	l.runner.Annotate(l.manifest, v1alpha1.AnnotationSwitchLocal, "backup-1")
+	s := l.runner.WaitStatus(soon, "the local side is switched", func(s v1alpha1.MQTTBridgeStatus) error {
+		if r := s.Local.RequestedSwitch; r == nil || r.State != v1alpha1.SwitchDone || s.Local.Active.Name != "backup-1" {
+			return fmt.Errorf("%+v", s.Local)
+		}
+		return nil
+	})
+	if f := s.Local.LastFailover; f.From != "primary" || f.Reason != v1alpha1.ReasonSwitchRequested || s.Remote.LastFailover != nil {
+		t.Errorf("local %+v, remote %+v", f, s.Remote.LastFailover)
+	}
+	p := mqtttest.StartPublisher(t, second, traffic.PublisherConfig{Topic: "up/x", Stream: "up", QoS: 1, Count: 10, Size: 64})
+	must(t, p.WaitDone(soon))
+	must(t, l.collector.WaitAll(p.Ledger(), soon))
+}
