@@ -91,5 +91,4 @@ func (f *fault) of(version v1alpha1.ProtocolVersion) bool {
 var (
 	both  = []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5}
 	only5 = both[1:]
-	only3 = both[:1]
 )
