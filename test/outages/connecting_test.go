@@ -96,7 +96,7 @@ var connecting = []fault{
 		return v1alpha1.Server{URL: "mqtt://broker.example", Proxy: &v1alpha1.Proxy{URL: gateway}}
 	}),
 	attempt("Secret missing", atOnce, v1alpha1.ReasonReferenceMissing, func(*world) v1alpha1.Server {
-		return v1alpha1.Server{URL: "mqtt://broker.example", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "missing"}}}
+		return v1alpha1.Server{URL: "mqtt://guarded.example", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "missing"}}}
 	}),
 }
 

@@ -40,12 +40,11 @@ var established = []fault{
 		heal:     func(w *world) { unblock(w, w.link.port, resetTo) },
 		toward:   closed, from: closed,
 	}, {
-		// What it has acknowledged and not stored is gone with it, so that messages that
-		// come from it cannot be counted.
-		name:   "server killed",
-		inject: func(w *world) { w.primary.Kill() },
-		heal:   func(w *world) { w.primary.Start() },
-		toward: closed,
+		name:    "server killed",
+		forgets: true,
+		inject:  func(w *world) { w.primary.Kill() },
+		heal:    func(w *world) { w.primary.Start() },
+		toward:  closed, from: closed,
 	}, {
 		name:   "server stopped",
 		inject: func(w *world) { w.primary.Stop() },
@@ -99,6 +98,8 @@ var established = []fault{
 		inject: func(w *world) { w.link.poison(bandwidthToxic, "rate", upstream) },
 		heal:   func(w *world) { w.link.cure(bandwidthToxic) },
 		toward: untaken,
+		// It goes on to send, until it misses the bridge ([MQTT-3.1.2-24]).
+		from: expect(missed, v1alpha1.ReasonConnectionClosed, v1alpha1.ReasonDisconnected),
 	}, {
 		name:     "DISCONNECT",
 		versions: only5,

@@ -27,6 +27,7 @@ var (
 	atOnce   = bound{"at once", func(settings) int32 { return 0 }}
 	toAnswer = bound{"`connectTimeoutSeconds`", func(s settings) int32 { return s.connectTimeout }}
 	toTake   = bound{"`ackTimeoutSeconds`", func(s settings) int32 { return s.ackTimeout }}
+	missed   = bound{"1.5 times `keepAliveSeconds`, and a second of the server's", func(s settings) int32 { return s.keepAlive*3/2 + 1 }}
 	silent   = bound{"`keepAliveSeconds` + `pingTimeoutSeconds`", func(s settings) int32 { return s.keepAlive + s.pingTimeout }}
 )
 
@@ -59,11 +60,16 @@ type fault struct {
 	versions []v1alpha1.ProtocolVersion
 	// size of the messages in bytes.
 	size int
+	// forgets says that the server loses what it has acknowledged and not stored, so
+	// that it cannot be counted.
+	forgets bool
 	// sieved has the primary behind a sieve.
 	sieved bool
 
 	inject, heal func(*world)
 	connecting   func(*world) v1alpha1.Server
+	// next is the fault of the server that is tried after that, if any.
+	next *fault
 
 	// toward and from are what to expect, by direction; nil where the fault can be none.
 	toward, from *expected

@@ -23,25 +23,54 @@ const margin = time.Second
 func all() []fault { return slices.Concat(established, connecting) }
 
 func TestEachLossIsNoticedWithinItsBoundAndNothingIsLost(t *testing.T) {
+	t.Parallel()
 	proxy := startToxiproxy(t)
-	t.Run("rows", func(t *testing.T) { // the proxy ends after them
-		for place, f := range all() {
-			for _, s := range []side{remote, local} {
-				for _, d := range []direction{toward, from} {
-					if f.expected(d) == nil {
-						continue
-					}
-					for _, row := range rows(&f) {
-						t.Run(fmt.Sprintf("%s/%s/%s/MQTT %s/QoS %v", f.name, s, words(s, d), row.version, row.qos), func(t *testing.T) {
-							t.Parallel()
-							w := &world{TB: t, side: s, direction: d, version: row.version, settings: short, proxy: proxy}
-							w.outage(&f, place, row.qos)
-						})
-					}
+	for place, f := range all() {
+		for _, s := range []side{remote, local} {
+			for _, d := range []direction{toward, from} {
+				if f.expected(d) == nil {
+					continue
+				}
+				for _, r := range rows(&f) {
+					try(t, proxy, &f, place, r, s, d)
 				}
 			}
 		}
+	}
+}
+
+// try is a test of a fault.
+func try(t *testing.T, proxy *toxiproxy, f *fault, place int, r row, s side, d direction) {
+	t.Run(fmt.Sprintf("%s/%s/%s/MQTT %s/QoS %v", f.name, s, words(s, d), r.version, r.qos), func(t *testing.T) {
+		t.Parallel()
+		w := &world{TB: t, side: s, direction: d, version: r.version, settings: short, proxy: proxy}
+		w.outage(f, place, r.qos)
 	})
+}
+
+// silence are faults at which a server says nothing any more.
+var silence = []string{"frozen", "black-holed", "black-holed towards the server", "black-holed from the server"}
+
+func TestASilentServerIsFoundWithin15SecondsByDefault(t *testing.T) {
+	t.Parallel()
+	proxy := startToxiproxy(t)
+	if d := silent.of(defaults); d != 15*time.Second {
+		t.Errorf("the defaults bound silence by %s, want 15 seconds", d)
+	}
+	for place, f := range established {
+		if !slices.Contains(silence, f.name) {
+			continue
+		}
+		for _, d := range []direction{toward, from} {
+			t.Run(fmt.Sprintf("%s/%s", f.name, words(remote, d)), func(t *testing.T) {
+				t.Parallel()
+				w := &world{TB: t, side: remote, direction: d, version: v1alpha1.ProtocolVersion311, settings: defaults, proxy: proxy}
+				named := f
+				named.name += ", defaults"
+				w.outage(&named, place, []byte{1, 2})
+			})
+		}
+	}
 }
 
 // row is a fault with one version, and one or two QoS.
@@ -81,21 +110,28 @@ func (w *world) outage(f *fault, place int, qos []byte) {
 		return
 	}
 	inject, heal, lost := f.inject, f.heal, "primary"
-	if f.connecting != nil {
+	switch {
+	case f.connecting != nil:
 		w.build(false, f.connecting)
 		inject, heal, lost = func(w *world) { w.link.enable(false) }, func(w *world) { w.link.enable(true) }, "backup-1"
-	} else {
+	case f.next != nil:
+		w.build(f.sieved, f.next.connecting)
+	default:
 		w.build(f.sieved)
 	}
 	w.connect()
 	w.stream(f.size, qos...)
 	want := f.expected(w.direction)
 	within := want.of(w.settings)
+	without := within // a server
+	if f.next != nil {
+		without += f.next.expected(w.direction).of(w.settings)
+	}
 
 	began := time.Now()
 	inject(w)
 	for _, s := range w.streams {
-		must(w, s.switched(began, within+soon))
+		must(w, s.switched(began, without+soon))
 	}
 	end := time.Now()
 	status := w.waitActive(w.backup.Name, soon)
@@ -118,14 +154,16 @@ func (w *world) outage(f *fault, place int, qos []byte) {
 		w.Errorf("the last failover is %+v, want from primary to %s", f, w.backup.Name)
 	}
 
+	w.triedOnce()
+
 	if heal != nil {
 		heal(w)
 	}
-	reports := w.settle(began)
+	reports := w.settle(began, f.forgets)
 	for i, s := range w.streams {
 		gap := s.gap(began, end)
-		if gap > within+margin {
-			w.Errorf("QoS %d: nothing arrived for %s, want at most %s", s.qos, gap, within)
+		if gap > without+margin {
+			w.Errorf("QoS %d: nothing arrived for %s, want at most %s", s.qos, gap, without)
 		}
 		results.add(result{
 			place: place, fault: f.name, version: string(w.version), side: w.side, direction: words(w.side, w.direction), qos: fmt.Sprint(s.qos),
@@ -134,11 +172,25 @@ func (w *world) outage(f *fault, place int, qos []byte) {
 	}
 }
 
+// triedOnce checks that the servers between the primary and the backup were tried in vain
+// once each.
+func (w *world) triedOnce() {
+	w.Helper()
+	metrics := w.runner.Metrics()
+	for i := range w.servers[1 : len(w.servers)-1] {
+		name := fmt.Sprintf("backup-%d", i+1)
+		if n := metrics.Sum("mqttbridge_connection_failures_total", "side="+string(w.side), "server="+name); n != 1 {
+			w.Errorf("%s was tried in vain %v times, want once", name, n)
+		}
+	}
+}
+
 // account is what became of a stream.
 type account struct{ lost, twice int }
 
-// settle ends the streams, has the bridge fetch what the primary holds, and counts.
-func (w *world) settle(fault time.Time) []account {
+// settle ends the streams, has the bridge fetch what the primary holds, unless that one
+// forgets, and counts.
+func (w *world) settle(fault time.Time, forgets bool) []account {
 	w.Helper()
 	for _, s := range w.streams {
 		for _, p := range s.parts {
@@ -155,7 +207,7 @@ func (w *world) settle(fault time.Time) []account {
 	for i, s := range w.streams {
 		count(i, s.parts[len(s.parts)-1])
 	}
-	if w.direction == toward {
+	if w.direction == toward || forgets {
 		return accounts
 	}
 	w.backup.Stop()

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 
@@ -120,6 +119,3 @@ func without(types ...byte) func([]byte) []byte {
 		return packet
 	}
 }
-
-// address of the sieve.
-func (s *sieve) address() string { return strings.TrimPrefix(s.URL(), "mqtt://") }

@@ -25,7 +25,7 @@ type toxiproxy struct{ api string }
 func startToxiproxy(t testing.TB) *toxiproxy {
 	t.Helper()
 	port := strconv.Itoa(mqtttest.FreePort(t))
-	mqtttest.StartProgram(t, "toxiproxy", os.Getenv(toxiproxyEnv), "-host", "127.0.0.1", "-port", port)
+	mqtttest.StartProgram(t, "toxiproxy", "env", "LOG_LEVEL=error", os.Getenv(toxiproxyEnv), "-host", "127.0.0.1", "-port", port)
 	p := &toxiproxy{api: "http://" + net.JoinHostPort("127.0.0.1", port)}
 	mqtttest.Eventually(t, soon, "toxiproxy answers", func() error {
 		return p.do(http.MethodGet, "/version", nil)

@@ -74,28 +74,31 @@ func (w *world) build(sieved bool, between ...func(*world) v1alpha1.Server) {
 	w.servers = append(w.servers, v1alpha1.Server{URL: w.backup.URL()})
 }
 
-// connect starts the runner and waits until it is connected.
-func (w *world) connect() {
+// prepare makes the runner.
+func (w *world) prepare() {
 	w.Helper()
 	w.runner = mqtttest.NewRunner(w, w.manifest())
 	w.runner.SetFile(authority, "ca.crt", string(w.pki.CA))
+}
+
+// connect starts the runner and waits until it is connected.
+func (w *world) connect() {
+	w.Helper()
+	w.prepare()
 	w.runner.Start()
 	w.waitActive("primary", soon)
 }
 
 func (w *world) manifest() *v1alpha1.MQTTBridge {
-	losing := v1alpha1.Side{
-		Primary:          w.servers[0],
-		Backups:          w.servers[1:],
-		ClientID:         clientID,
-		ProtocolVersion:  &w.version,
-		KeepAliveSeconds: &w.settings.keepAlive,
-		Failover: &v1alpha1.Failover{
+	losing := v1alpha1.Side{Primary: w.servers[0], Backups: w.servers[1:], ClientID: clientID, ProtocolVersion: &w.version}
+	if w.settings != defaults {
+		losing.KeepAliveSeconds = &w.settings.keepAlive
+		losing.Failover = &v1alpha1.Failover{
 			ConnectTimeoutSeconds: &w.settings.connectTimeout,
 			PingTimeoutSeconds:    &w.settings.pingTimeout,
 			AckTimeoutSeconds:     &w.settings.ackTimeout,
 			Retry:                 &v1alpha1.Retry{InitialMilliseconds: ptr.To[int32](100), MaxSeconds: ptr.To[int32](1)},
-		},
+		}
 	}
 	staying := v1alpha1.Side{Primary: v1alpha1.Server{URL: w.other.URL()}, ProtocolVersion: &w.version}
 	b := &v1alpha1.MQTTBridge{
