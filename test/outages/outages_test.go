@@ -156,10 +156,7 @@ func (w *world) outage(f *fault, place int, qos []byte) {
 
 	w.triedOnce()
 
-	if heal != nil {
-		heal(w)
-	}
-	reports := w.settle(began, f.forgets)
+	reports := w.settle(began, heal, f.forgets)
 	for i, s := range w.streams {
 		gap := s.gap(began, end)
 		if gap > without+margin {
@@ -188,32 +185,42 @@ func (w *world) triedOnce() {
 // account is what became of a stream.
 type account struct{ lost, twice int }
 
-// settle ends the streams, has the bridge fetch what the primary holds, unless that one
-// forgets, and counts.
-func (w *world) settle(fault time.Time, forgets bool) []account {
+// settle ends the streams, heals the primary, has the bridge fetch what that one holds,
+// unless it forgets, and counts. The backup is in use.
+func (w *world) settle(fault time.Time, heal func(*world), forgets bool) []account {
 	w.Helper()
-	for _, s := range w.streams {
-		for _, p := range s.parts {
-			must(w, p.publisher.StopAndDrain(wholly))
+	accounts := make([]account, len(w.streams))
+	end := func(part func(*stream) *part) {
+		for _, s := range w.streams {
+			must(w, part(s).publisher.StopAndDrain(wholly))
 		}
 	}
-	accounts := make([]account, len(w.streams))
-	count := func(i int, p *part) {
-		w.Helper()
-		r := p.judge(w, fault)
-		accounts[i].lost += len(r.Lost)
-		accounts[i].twice += r.Duplicates
+	count := func(part func(*stream) *part) {
+		for i, s := range w.streams {
+			r := part(s).judge(w, fault)
+			accounts[i].lost += len(r.Lost)
+			accounts[i].twice += r.Duplicates
+		}
 	}
-	for i, s := range w.streams {
-		count(i, s.parts[len(s.parts)-1])
+	first := func(s *stream) *part { return s.parts[0] }
+	last := func(s *stream) *part { return s.parts[len(s.parts)-1] }
+	end(last)
+	if w.direction == from { // before the bridge goes back
+		count(last)
 	}
-	if w.direction == toward || forgets {
+	if heal != nil {
+		heal(w)
+	}
+	if w.direction == toward {
+		count(last)
 		return accounts
 	}
-	w.backup.Stop()
-	for i, s := range w.streams {
-		count(i, s.parts[0])
+	if forgets {
+		return accounts
 	}
+	end(first)
+	w.backup.Stop()
+	count(first)
 	return accounts
 }
 

@@ -30,7 +30,7 @@ func scenario(t *testing.T, run func(w *world)) {
 	for i, d := range []direction{toward, from} {
 		t.Run(words(remote, d), func(t *testing.T) {
 			t.Parallel()
-			run(&world{TB: t, side: remote, direction: d, version: both[i], settings: short, proxy: proxy})
+			run(&world{TB: t, side: remote, direction: d, version: both[i], settings: short, stable: 2, proxy: proxy})
 		})
 	}
 }
@@ -69,8 +69,7 @@ func TestABlackHoledPrimaryDoesNotCostTheBackupItsConnection(t *testing.T) {
 		if lost := w.notices("backup-1"); len(lost) > 0 {
 			w.Errorf("the backup was lost %d times: %s", len(lost), lost[0].line)
 		}
-		unblock(w, w.link.port, dropTo, dropFrom)
-		reports := w.settle(began, false)
+		reports := w.settle(began, func(w *world) { unblock(w, w.link.port, dropTo, dropFrom) }, false)
 		for i, s := range w.streams {
 			gap := s.gap(since, end)
 			if gap > margin {
@@ -100,6 +99,8 @@ func TestAFlappingPrimaryCostsAHandfulOfSwitches(t *testing.T) {
 			w.link.enable(true)
 			time.Sleep(flap)
 		}
+		w.link.enable(false)
+		w.waitActive("backup-1", soon)
 		end := time.Now()
 		status, err := w.runner.Status()
 		must(w, err)
@@ -107,7 +108,7 @@ func TestAFlappingPrimaryCostsAHandfulOfSwitches(t *testing.T) {
 		if switches < 1 || switches > handful {
 			w.Errorf("the bridge switched %d times, want 1 to %d", switches, handful)
 		}
-		reports := w.settle(began, false)
+		reports := w.settle(began, func(w *world) { w.link.enable(true) }, false)
 		for i, s := range w.streams {
 			gap := s.gap(began, end)
 			if gap > margin {

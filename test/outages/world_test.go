@@ -36,6 +36,9 @@ type world struct {
 	direction direction
 	version   v1alpha1.ProtocolVersion
 	settings  settings
+	// stable has the bridge probe servers, and go back to one that was stable for so many
+	// seconds. Without, it knows of no server before it tries it, and stays.
+	stable int32
 
 	pki                    *mqtttest.PKI
 	proxy                  *toxiproxy
@@ -91,6 +94,11 @@ func (w *world) connect() {
 
 func (w *world) manifest() *v1alpha1.MQTTBridge {
 	losing := v1alpha1.Side{Primary: w.servers[0], Backups: w.servers[1:], ClientID: clientID, ProtocolVersion: &w.version}
+	probe, failback := &v1alpha1.Probe{Policy: ptr.To(v1alpha1.ProbeNever)}, &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}
+	if w.stable > 0 {
+		probe = &v1alpha1.Probe{IntervalSeconds: ptr.To[int32](1), TimeoutSeconds: ptr.To[int32](1)}
+		failback = &v1alpha1.Failback{StableSeconds: &w.stable}
+	}
 	if w.settings != defaults {
 		losing.KeepAliveSeconds = &w.settings.keepAlive
 		losing.Failover = &v1alpha1.Failover{
@@ -98,6 +106,8 @@ func (w *world) manifest() *v1alpha1.MQTTBridge {
 			PingTimeoutSeconds:    &w.settings.pingTimeout,
 			AckTimeoutSeconds:     &w.settings.ackTimeout,
 			Retry:                 &v1alpha1.Retry{InitialMilliseconds: ptr.To[int32](100), MaxSeconds: ptr.To[int32](1)},
+			Probe:                 probe,
+			Failback:              failback,
 		}
 	}
 	staying := v1alpha1.Side{Primary: v1alpha1.Server{URL: w.other.URL()}, ProtocolVersion: &w.version}
