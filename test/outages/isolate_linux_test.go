@@ -46,7 +46,7 @@ func isolate() (code int, entered bool, err error) {
 		if !root && (errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOSPC)) {
 			return 0, false, nil // the system gives users no namespaces
 		}
-		return 1, false, fmt.Errorf("enter a network namespace: %w", err)
+		return 1, false, fmt.Errorf("enter a network namespace: %w; a container needs CAP_SYS_ADMIN for that", err)
 	}
 	err = cmd.Wait()
 	var exit *exec.ExitError

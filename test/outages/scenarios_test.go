@@ -40,10 +40,7 @@ func scenario(t *testing.T, run func(w *world)) {
 func TestABlackHoledPrimaryDoesNotCostTheBackupItsConnection(t *testing.T) {
 	t.Parallel()
 	scenario(t, func(w *world) {
-		if !isolated() {
-			results.leave("primary black-holed while on the backup")
-			return
-		}
+		w.need(true, "primary black-holed while on the backup")
 		w.build(false)
 		gate := startSieve(w, w.backup.Address()) // counts connections
 		w.servers[1].URL = gate.URL()
@@ -139,11 +136,8 @@ func TestTheThirdServerIsReachedInOneRoundWhateverTheErrorsOfTheFirstTwo(t *test
 			}
 			t.Run(fmt.Sprintf("%s, %s", first.name, second.name), func(t *testing.T) {
 				t.Parallel()
-				if (first.isolated || second.isolated) && !isolated() {
-					results.leave("two of three: " + first.name + "; " + second.name)
-					return
-				}
 				w := &world{TB: t, side: remote, direction: toward, version: both[i%2], settings: short, proxy: proxy}
+				w.need(first.isolated || second.isolated, first.name+"; "+second.name)
 				w.third(first, second)
 			})
 		}

@@ -5,6 +5,7 @@ package outages
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,9 @@ type world struct {
 	// seconds. Without, it knows of no server before it tries it, and stays.
 	stable int32
 
+	// speaks is what is spoken to the primary. Default MQTT over TCP.
+	speaks mqtttest.BrokerOptions
+
 	pki                    *mqtttest.PKI
 	proxy                  *toxiproxy
 	primary, backup, other *mqtttest.Broker
@@ -60,11 +64,18 @@ func (w *world) broker(o mqtttest.BrokerOptions) *mqtttest.Broker {
 // build starts the servers. Those that are tried before the backup are tried in vain.
 func (w *world) build(sieved bool, between ...func(*world) v1alpha1.Server) {
 	w.Helper()
-	w.pki = mqtttest.NewPKI(w)
+	if w.pki == nil {
+		w.pki = mqtttest.NewPKI(w)
+	}
 	w.other = w.broker(mqtttest.BrokerOptions{Name: "other"})
-	w.primary = w.broker(mqtttest.BrokerOptions{Name: "primary"})
+	w.speaks.Name = "primary"
+	w.primary = w.broker(w.speaks)
 	w.link = w.proxy.link(w, w.primary.Address())
-	first := at(w.link.port)
+	scheme, _, _ := strings.Cut(w.primary.URL(), ":")
+	first := v1alpha1.Server{URL: fmt.Sprintf("%s://localhost:%d", scheme, w.link.port)}
+	if w.speaks.TLS != nil {
+		first = secured(first.URL)
+	}
 	if sieved {
 		w.sieve = startSieve(w, w.link.address())
 		first.URL = w.sieve.URL()
