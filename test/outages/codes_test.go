@@ -66,7 +66,7 @@ var disconnectCodes = []byte{
 
 func TestEachCodeOfCONNACKIsLeftForTheNextServer(t *testing.T) {
 	t.Parallel()
-	proxy := startToxiproxy(t)
+	b := startBench(t)
 	for _, version := range both {
 		for code := range 256 {
 			reason, ok := connackReasons[version][byte(code)]
@@ -77,14 +77,14 @@ func TestEachCodeOfCONNACKIsLeftForTheNextServer(t *testing.T) {
 				return refusing(w, version, byte(code))
 			})
 			f.versions = []v1alpha1.ProtocolVersion{version}
-			try(t, proxy, &f, len(all())+code, row{version, []byte{1, 2}}, remote, toward)
+			try(t, b, &f, len(all())+code, row{version, []byte{1, 2}}, remote, toward)
 		}
 	}
 }
 
 func TestEachCodeOfDISCONNECTIsLeftForTheNextServer(t *testing.T) {
 	t.Parallel()
-	proxy := startToxiproxy(t)
+	b := startBench(t)
 	for _, code := range disconnectCodes {
 		reason, ok := disconnectReasons[code]
 		if !ok {
@@ -96,6 +96,6 @@ func TestEachCodeOfDISCONNECTIsLeftForTheNextServer(t *testing.T) {
 			inject: func(w *world) { w.sieve.say(disconnect(code)) },
 			toward: expect(atOnce, reason),
 		}
-		try(t, proxy, &f, len(all())+256+int(code), row{v1alpha1.ProtocolVersion5, []byte{1, 2}}, remote, toward)
+		try(t, b, &f, len(all())+256+int(code), row{v1alpha1.ProtocolVersion5, []byte{1, 2}}, remote, toward)
 	}
 }

@@ -81,6 +81,14 @@ var established = []fault{
 		toward:   expect(toTake, v1alpha1.ReasonAckTimeout, v1alpha1.ReasonHostUnreachable),
 		from:     expect(toTake, v1alpha1.ReasonHostUnreachable),
 	}, {
+		name:     "route withdrawn",
+		isolated: true,
+		apart:    true,
+		inject:   func(w *world) { w.route("add") },
+		heal:     func(w *world) { w.route("delete") },
+		toward:   expect(toTake, v1alpha1.ReasonAckTimeout, v1alpha1.ReasonHostUnreachable),
+		from:     expect(toTake, v1alpha1.ReasonAckTimeout, v1alpha1.ReasonHostUnreachable),
+	}, {
 		name:   "answers pings, acknowledges nothing",
 		sieved: true,
 		inject: func(w *world) { w.sieve.change(without(v5.PUBACK, v5.PUBREC, v5.PUBCOMP)) },
@@ -116,6 +124,12 @@ var established = []fault{
 		inject: func(w *world) { w.sieve.say("\x00\x00") },
 		toward: expect(atOnce, v1alpha1.ReasonProtocolError), from: expect(atOnce, v1alpha1.ReasonProtocolError),
 	},
+}
+
+// route adds or deletes a route by which the primary is unreachable.
+func (w *world) route(what string) {
+	w.Helper()
+	must(w, execute("", "ip", "route", what, "unreachable", w.link.host(), "table", "local"))
 }
 
 // disconnect is a DISCONNECT of MQTT 5 with that reason code.

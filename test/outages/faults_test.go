@@ -13,7 +13,7 @@ import (
 type settings struct{ connectTimeout, keepAlive, pingTimeout, ackTimeout int32 }
 
 var (
-	short    = settings{connectTimeout: 2, keepAlive: 2, pingTimeout: 1, ackTimeout: 2}
+	short    = settings{connectTimeout: 3, keepAlive: 2, pingTimeout: 2, ackTimeout: 3}
 	defaults = settings{v1alpha1.DefaultConnectTimeoutSeconds, v1alpha1.DefaultKeepAliveSeconds, v1alpha1.DefaultPingTimeoutSeconds, v1alpha1.DefaultAckTimeoutSeconds}
 )
 
@@ -63,6 +63,8 @@ type fault struct {
 	// forgets says that the server loses what it has acknowledged and not stored, so
 	// that it cannot be counted.
 	forgets bool
+	// apart has the primary known by an address of its own.
+	apart bool
 	// sieved has the primary behind a sieve.
 	sieved bool
 

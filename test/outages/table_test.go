@@ -23,6 +23,7 @@ type result struct {
 	reason      string
 	noticed     time.Duration
 	bound       time.Duration
+	margin      time.Duration
 	gap         time.Duration
 	lost, twice int
 }
@@ -64,9 +65,9 @@ func (t *table) print(out io.Writer) {
 		}
 		_, _ = fmt.Fprintln(w)
 	}
-	write("FAULT", "MQTT", "SIDE", "MESSAGES", "QOS", "REASON", "NOTICED MS", "BOUND MS", "GAP MS", "LOST", "TWICE")
+	write("FAULT", "MQTT", "SIDE", "MESSAGES", "QOS", "REASON", "NOTICED MS", "BOUND MS", "MARGIN MS", "GAP MS", "LOST", "TWICE")
 	for _, r := range t.results {
-		write(r.fault, r.version, r.side, r.direction, r.qos, r.reason, r.noticed.Milliseconds(), r.bound.Milliseconds(), r.gap.Milliseconds(), r.lost, r.twice)
+		write(r.fault, r.version, r.side, r.direction, r.qos, r.reason, r.noticed.Milliseconds(), r.bound.Milliseconds(), r.margin.Milliseconds(), r.gap.Milliseconds(), r.lost, r.twice)
 	}
 	_ = w.Flush() // to standard output
 	for fault := range t.leftOut {

@@ -73,11 +73,18 @@ func (p *toxiproxy) link(t testing.TB, target string) *link {
 	t.Helper()
 	l := &link{t: t, on: p, port: mqtttest.FreePort(t)}
 	l.name = strconv.Itoa(l.port)
-	must(t, p.do(http.MethodPost, "/proxies", map[string]any{"name": l.name, "listen": l.address(), "upstream": target, "enabled": true}))
+	listen := l.address()
+	if isolated() {
+		listen = ":" + l.name // all of them are loopback
+	}
+	must(t, p.do(http.MethodPost, "/proxies", map[string]any{"name": l.name, "listen": listen, "upstream": target, "enabled": true}))
 	return l
 }
 
 func (l *link) address() string { return net.JoinHostPort("127.0.0.1", l.name) }
+
+// host is an address of the proxy that no other one is known by.
+func (l *link) host() string { return net.IPv4(127, 1, byte(l.port>>8), byte(l.port)).String() }
 
 // enable lets the proxy listen, or ends its connections and refuses new ones.
 func (l *link) enable(on bool) {

@@ -33,6 +33,7 @@ const (
 // backup, and on the other side a server that stays.
 type world struct {
 	testing.TB
+	*bench
 	side      side
 	direction direction
 	version   v1alpha1.ProtocolVersion
@@ -45,7 +46,6 @@ type world struct {
 	speaks mqtttest.BrokerOptions
 
 	pki                    *mqtttest.PKI
-	proxy                  *toxiproxy
 	primary, backup, other *mqtttest.Broker
 	link                   *link  // to the primary
 	sieve                  *sieve // nil, or in front of that
