@@ -79,6 +79,11 @@ test: vet ## Run all tests: unit, integration with a real API server, and end to
 	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then $(MAKE) test-e2e; \
 	else echo "Left out: the end-to-end tests, which need root on Linux to run a cluster (make test-e2e)."; fi
 
+# In the package's own directory, where go test prints what passes, too.
+.PHONY: outages
+outages: ## Lose servers in every way, some 15 minutes, and print one table of what came of it (root, Linux); QUICK=1 is 2 minutes.
+	go -C test/outages test -count=1 -timeout=60m $(if $(QUICK),,-full) $(OUTAGES_FLAGS)
+
 .PHONY: test-e2e
 test-e2e: ## Run the end-to-end tests against a local cluster (root, Linux).
 	go test -tags e2e -count=1 -timeout=60m ./test/e2e/...

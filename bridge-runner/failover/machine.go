@@ -12,9 +12,9 @@
 // stable.
 //
 //   - Within a round the next attempt goes to the first server, by priority, that
-//     is not known to be bad. Servers that failed within the last [Config.RetryMax]
-//     come after all others, the one that failed longest ago first; failed is an
-//     attempt, a probe or a connection. They are still tried: every server is tried in
+//     is not known to be bad. Servers that failed within the last [Config.RetryMax], or
+//     since the round began, come after all others, the one that failed longest ago
+//     first; failed is an attempt, a probe or a connection. They are still tried: every server is tried in
 //     every round, whatever error the others gave.
 //   - The exception is a server that refuses the bridge for good, as for a wrong
 //     password: it is left out until RetryMax has passed since then.
@@ -77,6 +77,7 @@ type Machine struct {
 	preferred int
 	active    int // the server in use
 	pauses    int // in a row, without a stable connection between them
+	round     time.Time // when it began; zero: with the machine
 }
 
 type server struct {
@@ -132,6 +133,7 @@ func (m *Machine) Next(now time.Time) Action {
 	}
 	pause := m.pause()
 	m.pauses++
+	m.round = now.Add(pause)
 	for i := range m.servers {
 		s := &m.servers[i]
 		s.tried = false
@@ -144,7 +146,7 @@ func (m *Machine) Next(now time.Time) Action {
 
 // better reports whether server i is to be tried before server j.
 func (m *Machine) better(i, j int, now time.Time) bool {
-	a, b := m.bad(i, now), m.bad(j, now)
+	a, b := m.bad(i, now) || m.failedNow(i), m.bad(j, now) || m.failedNow(j)
 	switch {
 	case a && b:
 		return m.servers[i].failedAt.Before(m.servers[j].failedAt)
@@ -158,6 +160,13 @@ func (m *Machine) better(i, j int, now time.Time) bool {
 func (m *Machine) bad(i int, now time.Time) bool {
 	at := m.servers[i].failedAt
 	return !at.IsZero() && now.Sub(at) < m.cfg.RetryMax
+}
+
+// failedNow reports whether the server has failed in this round: with many servers, or
+// slow ones, that may be longer ago than RetryMax.
+func (m *Machine) failedNow(i int) bool {
+	at := m.servers[i].failedAt
+	return !at.IsZero() && !at.Before(m.round)
 }
 
 // refuses reports whether the server is left out because it has refused for good.
@@ -215,7 +224,7 @@ func (m *Machine) Lost(i int, now time.Time) {
 	if now.Sub(m.servers[i].connectedAt) < m.cfg.RetryMax {
 		return
 	}
-	m.pauses = 0
+	m.pauses, m.round = 0, now
 	for i := range m.servers {
 		m.servers[i].tried = false
 	}

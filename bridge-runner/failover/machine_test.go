@@ -77,6 +77,11 @@ func TestAfterALossTheLostServerComesLast(t *testing.T) {
 	newScript(t, 3).connects(0).after(time.Hour).loses(0).fails(1).fails(2).fails(0).waits(500 * time.Millisecond)
 }
 
+func TestTheLostServerComesLastHoweverLongTheOthersTake(t *testing.T) {
+	s := newScript(t, 3).connects(0).after(time.Hour).loses(0)
+	s.after(20 * time.Second).fails(1).after(20 * time.Second).fails(2).fails(0).waits(500 * time.Millisecond)
+}
+
 func TestASingleServerIsTriedAgainAtOnceAndThenAfterPauses(t *testing.T) {
 	newScript(t, 1).connects(0).after(time.Hour).loses(0).fails(0).
 		waits(500 * time.Millisecond).fails(0).waits(time.Second).connects(0)

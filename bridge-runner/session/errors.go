@@ -131,6 +131,9 @@ func lostError(err error) *Error {
 		return told
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
 		return newError(v1alpha1.ReasonAckTimeout, "the server has taken no data for ackTimeoutSeconds", err)
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		// What the kernel was told while nothing was acknowledged for TCP_USER_TIMEOUT.
+		return newError(v1alpha1.ReasonHostUnreachable, "the host cannot be reached any more: "+transport.Cause(err)+"; check routes and network policies", err)
 	case transport.Closed(err):
 		return newError(v1alpha1.ReasonConnectionClosed, "the server or the network closed the connection", err)
 	}

@@ -48,7 +48,7 @@ func (e *Error) ForGood() bool {
 func tcpError(ctx context.Context, err error) *Error {
 	var dns *net.DNSError
 	switch {
-	case errors.As(err, &dns) && (dns.IsNotFound || ctx.Err() == nil):
+	case errors.As(err, &dns):
 		return &Error{v1alpha1.ReasonNameNotResolved, fmt.Sprintf("the name %q could not be resolved (%s); check the URL's host and the cluster's DNS", dns.Name, unresolved(dns)), err}
 	case TimedOut(ctx, err):
 		return &Error{v1alpha1.ReasonConnectTimeout, "no connection within connectTimeoutSeconds; check that the host is up and that no firewall or network policy drops the packets", err}
@@ -63,10 +63,13 @@ func tcpError(ctx context.Context, err error) *Error {
 // unresolved says why a name has no address. The error's own words hold ports that
 // change.
 func unresolved(err *net.DNSError) string {
-	if err.IsNotFound {
+	switch {
+	case err.IsNotFound:
 		return "no such host"
+	case err.IsTimeout:
+		return "the name server did not answer"
 	}
-	return "the name server did not answer"
+	return "the name server failed"
 }
 
 // TLS alerts by their text: package crypto/tls has no exported type for them here.

@@ -25,7 +25,7 @@ func proxyUnreachable(ctx context.Context, proxy string, err error) *Error {
 	var dns *net.DNSError
 	why := Cause(err) + "; check routes and network policies"
 	switch {
-	case errors.As(err, &dns) && (dns.IsNotFound || ctx.Err() == nil):
+	case errors.As(err, &dns):
 		why = fmt.Sprintf("its name could not be resolved (%s); check proxy.url and the cluster's DNS", unresolved(dns))
 	case TimedOut(ctx, err):
 		why = "no connection within connectTimeoutSeconds; check proxy.url, and that no firewall or network policy drops the packets"

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -26,11 +27,13 @@ var portCounter atomic.Uint32
 
 func init() { portCounter.Store(uint32(os.Getpid()) * 97) }
 
-// FreePort returns a loopback port that nothing listens on. It is for other
-// processes: here a port that was just closed may be taken for a moment more, by a
-// process that is being started and has not let go of the listener yet.
+// FreePort returns a loopback port that nothing listens on.
 func FreePort(t testing.TB) int {
 	t.Helper()
+	// A process that is being started meanwhile would hold the listener until it has
+	// become the other program.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	l, port := listen(t)
 	_ = l.Close()
 	return port

@@ -1,0 +1,13 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package outages
+
+// There are no network namespaces.
+func isolated() bool { return false }
+
+func isolate() (code int, entered bool, err error) { return 0, false, nil }
+
+func furnish() error { return nil }

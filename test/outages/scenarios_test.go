@@ -1,0 +1,201 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package outages
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// places is more than the faults have.
+const places = 1 << 16
+
+// length of a scenario: the full one where -full is given.
+func length(bounded, whole time.Duration) time.Duration {
+	if *full {
+		return whole
+	}
+	return bounded
+}
+
+// scenario runs a test for both directions of messages.
+func scenario(t *testing.T, run func(w *world)) {
+	b := startBench(t)
+	for i, d := range []direction{toward, from} {
+		t.Run(words(remote, d), func(t *testing.T) {
+			t.Parallel()
+			run(&world{TB: t, side: remote, direction: d, version: both[i], settings: short, stable: 2, bench: b})
+		})
+	}
+}
+
+// A bridge that leaves a healthy backup for a primary that only seems to be there is
+// what users of Mosquitto's complain of: mosquitto#3293.
+func TestABlackHoledPrimaryDoesNotCostTheBackupItsConnection(t *testing.T) {
+	t.Parallel()
+	scenario(t, func(w *world) {
+		w.need(true, "primary black-holed while on the backup")
+		w.build(false)
+		gate := startSieve(w, w.backup.Address()) // counts connections
+		w.servers[1].URL = gate.URL()
+		w.connect()
+		w.stream(0, 1, 2)
+		began := time.Now()
+		block(w, w.link.port, dropTo, dropFrom)
+		for _, s := range w.streams {
+			must(w, s.switched(began, soon))
+		}
+		serving, connections, since := w.waitActive("backup-1", soon), gate.Accepted(), time.Now()
+
+		time.Sleep(length(20*time.Second, 10*time.Minute)) // nothing is to happen
+
+		end := time.Now()
+		after := w.waitActive("backup-1", soon)
+		if !after.Active.Since.Equal(&serving.Active.Since) {
+			w.Errorf("the backup is in use since %s, want since %s", after.Active.Since, serving.Active.Since)
+		}
+		if n := gate.Accepted() - connections; n > 0 {
+			w.Errorf("the backup was connected to %d times more", n)
+		}
+		if lost := w.notices("backup-1"); len(lost) > 0 {
+			w.Errorf("the backup was lost %d times: %s", len(lost), lost[0].line)
+		}
+		reports := w.settle(began, func(w *world) { unblock(w, w.link.port, dropTo, dropFrom) }, false)
+		margin := w.margin(since, end)
+		for i, s := range w.streams {
+			gap := s.gap(since, end)
+			if gap > margin {
+				w.Errorf("QoS %d: nothing arrived for %s while the backup was in use", s.qos, gap)
+			}
+			w.note("primary black-holed while on the backup", s, ptr.Deref(after.Failovers, 0), end.Sub(since), margin, gap, reports[i])
+		}
+	})
+}
+
+// flap is how long a flapping primary is there, and how long it is not.
+const flap = 3 * time.Second
+
+// handful is how many switches a flapping primary may cost.
+const handful = 5
+
+func TestAFlappingPrimaryCostsAHandfulOfSwitches(t *testing.T) {
+	t.Parallel()
+	scenario(t, func(w *world) {
+		w.build(false)
+		w.connect()
+		w.stream(0, 1, 2)
+		began := time.Now()
+		for time.Since(began) < length(24*time.Second, 5*time.Minute) {
+			w.link.enable(false)
+			time.Sleep(flap) // that is the fault
+			w.link.enable(true)
+			time.Sleep(flap)
+		}
+		w.link.enable(false)
+		w.waitActive("backup-1", soon)
+		end := time.Now()
+		status, err := w.runner.Status()
+		must(w, err)
+		switches := ptr.Deref(w.of(status).Failovers, 0)
+		if switches < 1 || switches > handful {
+			w.Errorf("the bridge switched %d times, want 1 to %d", switches, handful)
+		}
+		reports := w.settle(began, func(w *world) { w.link.enable(true) }, false)
+		margin := w.margin(began, end)
+		for i, s := range w.streams {
+			gap := s.gap(began, end)
+			if gap > margin {
+				w.Errorf("QoS %d: nothing arrived for %s, though one server was there all the time", s.qos, gap)
+			}
+			w.note("primary flaps every 3 s", s, switches, end.Sub(began), margin, gap, reports[i])
+		}
+	})
+}
+
+// note puts a scenario into the table.
+func (w *world) note(name string, s *stream, switches int64, took, margin, gap time.Duration, a account) {
+	results.add(result{
+		place: places, fault: fmt.Sprintf("%s, for %s: switches %d", name, took.Round(time.Second), switches), version: string(w.version),
+		side: w.side, direction: words(w.side, w.direction), qos: fmt.Sprint(s.qos), reason: w.noticed("primary").reason, margin: margin, gap: gap, lost: a.lost, twice: a.twice,
+	})
+}
+
+// An attempt that fails at once is what other bridges stumble over: mosquitto#2410.
+func TestTheThirdServerIsReachedInOneRoundWhateverTheErrorsOfTheFirstTwo(t *testing.T) {
+	t.Parallel()
+	b := startBench(t)
+	for i := range connecting {
+		for j := range connecting {
+			first, second := &connecting[i], &connecting[j]
+			if i == j || !*full && j != other(i) {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, %s", first.name, second.name), func(t *testing.T) {
+				t.Parallel()
+				w := &world{TB: t, side: remote, direction: toward, version: both[i%2], settings: short, bench: b}
+				w.need(first.isolated || second.isolated, first.name+"; "+second.name)
+				w.third(first, second)
+			})
+		}
+	}
+}
+
+func TestTheThirdServerIsReachedInOneRoundWhenTheFirstIsLostAndTheSecondFails(t *testing.T) {
+	t.Parallel()
+	b := startBench(t)
+	for i, f := range established {
+		for j := range connecting {
+			if !*full && j != other(i) {
+				continue
+			}
+			two := f
+			two.next = &connecting[j]
+			two.isolated = f.isolated || two.next.isolated
+			two.name += "; " + two.next.name
+			try(t, b, &two, places+1, row{v1alpha1.ProtocolVersion5, []byte{1, 2}}, remote, toward)
+		}
+	}
+}
+
+// other is the place of a fault that differs from the one at that place.
+func other(place int) int { return (place + 5) % len(connecting) }
+
+// third starts a bridge whose first two servers fail.
+func (w *world) third(failing ...*fault) {
+	w.Helper()
+	w.build(false, failing[0].connecting, failing[1].connecting)
+	w.servers = w.servers[1:]
+	w.prepare()
+	began := time.Now()
+	w.runner.Start()
+	within := failing[0].toward.of(w.settings) + failing[1].toward.of(w.settings)
+	status := w.waitActive("backup-2", within+soon)
+	took := status.Active.Since.Sub(began)
+	// The status has whole seconds, rounded down.
+	margin := w.margin(began, time.Now())
+	if took > within+margin {
+		w.Errorf("the third server was connected after %s, want %s and %s", took, within, margin)
+	}
+	metrics := w.runner.Metrics()
+	reason := ""
+	for i, name := range []string{"primary", "backup-1"} {
+		if n := metrics.Sum("mqttbridge_connection_failures_total", "side=remote", "server="+name); n != 1 {
+			w.Errorf("%s was tried %v times, want once", name, n)
+		}
+		want := failing[i].toward.reasons[0]
+		if got := status.Endpoints[i].LastError; got == nil || got.Reason != want || status.Endpoints[i].State != v1alpha1.EndpointFailed {
+			w.Errorf("%s: %+v, want %s", name, got, want)
+		}
+		reason += want + " "
+	}
+	results.add(result{
+		place: places + 2, fault: failing[0].name + "; " + failing[1].name, version: string(w.version), side: w.side,
+		direction: "-", qos: "-", reason: reason, noticed: w.noticed("backup-1").at.Sub(began), bound: within, margin: margin,
+	})
+}

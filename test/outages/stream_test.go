@@ -1,0 +1,132 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package outages
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
+)
+
+const (
+	// rate of a stream in messages a second.
+	rate = 50
+	// flowing is how many messages show that a stream flows.
+	flowing = 25
+)
+
+// stream is what receiving clients see of one QoS. Where messages come from the side that
+// loses its server, each server has a publisher.
+type stream struct {
+	qos   byte
+	parts []*part
+}
+
+// part is the traffic of one publisher.
+type part struct {
+	publisher *traffic.Publisher
+	collector *traffic.Collector
+	to        string // the server at which it arrives once the backup is in use
+	// late parts come from a server that the bridge knows later: what is published there
+	// before it has subscribed is not for the bridge.
+	late bool
+}
+
+func (w *world) newStream(qos byte, size int) *stream {
+	w.Helper()
+	add := func(name string, source *mqtttest.Broker, late bool, to ...*mqtttest.Broker) *part {
+		topic := w.topics() + name
+		return &part{
+			collector: mqtttest.StartCollector(w, topic, name, to...),
+			publisher: mqtttest.StartPublisher(w, source, traffic.PublisherConfig{Topic: topic, Stream: name, QoS: qos, Rate: rate, Size: size}),
+			to:        to[len(to)-1].Name,
+			late:      late,
+		}
+	}
+	if w.direction == toward {
+		return &stream{qos, []*part{add(fmt.Sprint("to-", qos), w.other, false, w.primary, w.backup)}}
+	}
+	return &stream{qos, []*part{
+		add(fmt.Sprint("primary-", qos), w.primary, false, w.other),
+		add(fmt.Sprint("backup-", qos), w.backup, true, w.other),
+	}}
+}
+
+// switched waits until the stream comes through the backup, and flows.
+func (s *stream) switched(after time.Time, timeout time.Duration) error {
+	p := s.parts[len(s.parts)-1]
+	first, err := p.collector.WaitFrom(p.to, after, timeout)
+	if err != nil {
+		return err
+	}
+	return p.collector.WaitCount(int(first.Seq)-p.from()+flowing, soon)
+}
+
+// from is the number of the first message that counts, less one.
+func (p *part) from() int {
+	if !p.late {
+		return 0
+	}
+	arrivals := p.collector.Arrivals()
+	if len(arrivals) == 0 {
+		return 0
+	}
+	return int(arrivals[0].Seq) - 1
+}
+
+// ledger is what was acknowledged to the publisher and is for the bridge.
+func (p *part) ledger() traffic.Ledger {
+	l, first := p.publisher.Ledger(), p.from()
+	for seq := range l.Acknowledged {
+		if seq <= uint64(first) {
+			delete(l.Acknowledged, seq)
+		}
+	}
+	return l
+}
+
+// gap is the longest time between two first arrivals of the stream, from the latest one
+// before the fault on until the end.
+func (s *stream) gap(fault, end time.Time) time.Duration {
+	var times []time.Time
+	for _, p := range s.parts {
+		seen := map[uint64]bool{}
+		for _, a := range p.collector.Arrivals() {
+			if !seen[a.Seq] && a.Time.Before(end) {
+				times = append(times, a.Time)
+			}
+			seen[a.Seq] = true
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	var longest time.Duration
+	for i, t := range times {
+		if i > 0 && t.After(fault) {
+			longest = max(longest, t.Sub(times[i-1]))
+		}
+	}
+	return longest
+}
+
+// judge waits for all of a part and reports.
+func (p *part) judge(w *world, fault time.Time) traffic.Report {
+	w.Helper()
+	arrived := p.collector.WaitAll(p.ledger(), wholly)
+	r := traffic.Compare(p.ledger(), p.collector.Arrivals())
+	if arrived != nil || len(r.Lost) > 0 {
+		w.Errorf("acknowledged to the publisher and lost: %d (%v)\n%s", len(r.Lost), arrived, r)
+	}
+	if len(r.Disorder) > 0 {
+		w.Errorf("order is broken: %s", r)
+	}
+	for _, again := range r.Doubles {
+		if again.Time.Before(fault) {
+			w.Errorf("message %d came twice before the fault", again.Seq)
+		}
+	}
+	return r
+}

@@ -1,0 +1,76 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package outages
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"text/tabwriter"
+	"time"
+)
+
+// result is a line of the table.
+type result struct {
+	place       int // of the fault in the suite
+	fault       string
+	version     string
+	side        side
+	direction   string
+	qos         string
+	reason      string
+	noticed     time.Duration
+	bound       time.Duration
+	margin      time.Duration
+	gap         time.Duration
+	lost, twice int
+}
+
+// table gathers results of tests that run at the same time.
+type table struct {
+	mu      sync.Mutex
+	results []result
+	leftOut map[string]bool
+}
+
+var results = table{leftOut: map[string]bool{}}
+
+func (t *table) add(r result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.results = append(t.results, r)
+}
+
+// leave notes a fault that is not tested here.
+func (t *table) leave(fault string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.leftOut[fault] = true
+}
+
+// print writes the table in the order of the suite. Times are in milliseconds.
+func (t *table) print(out io.Writer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.results) == 0 {
+		return
+	}
+	slices.SortStableFunc(t.results, func(a, b result) int { return a.place - b.place })
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	write := func(cells ...any) {
+		for _, c := range cells {
+			_, _ = fmt.Fprintf(w, "%v\t", c) // the writer keeps its errors
+		}
+		_, _ = fmt.Fprintln(w)
+	}
+	write("FAULT", "MQTT", "SIDE", "MESSAGES", "QOS", "REASON", "NOTICED MS", "BOUND MS", "MARGIN MS", "GAP MS", "LOST", "TWICE")
+	for _, r := range t.results {
+		write(r.fault, r.version, r.side, r.direction, r.qos, r.reason, r.noticed.Milliseconds(), r.bound.Milliseconds(), r.margin.Milliseconds(), r.gap.Milliseconds(), r.lost, r.twice)
+	}
+	_ = w.Flush() // to standard output
+	for fault := range t.leftOut {
+		_, _ = fmt.Fprintf(out, "left out, for want of a network namespace (root on Linux has one): %s\n", fault)
+	}
+}
