@@ -88,7 +88,7 @@ func TestAFlippedBitCostsAtMostTheRecordThatItHit(t *testing.T) {
 		})
 		missing := 0
 		for _, r := range records {
-			if missing < len(got)+1 && !slices.Contains(got, string(r)) {
+			if !slices.Contains(got, string(r)) {
 				missing++
 			}
 		}

@@ -100,7 +100,7 @@ func Open(dir string, maxBytes int64) (*Log, error) {
 
 func (l *Log) open() error {
 	var err error
-	if l.lock, err = os.OpenFile(filepath.Join(l.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil { //nolint:gosec // in the directory that the user names
+	if l.lock, err = os.OpenFile(filepath.Join(l.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return fmt.Errorf("opening the buffer: %w", err)
 	}
 	if err := lock(l.lock); err != nil {
@@ -180,7 +180,7 @@ func (l *Log) recover() (last uint64, err error) {
 		whole := int64(0)
 		for {
 			number, _, err := r.next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
@@ -223,6 +223,12 @@ func (l *Log) Messages() uint64 { return l.next - 1 - l.released }
 // Bytes is what the records that are not released take of the disk.
 func (l *Log) Bytes() int64 { return l.bytes }
 
+// Taken is what the log takes of the disk.
+func (l *Log) Taken() int64 { return l.size }
+
+// Size is what a record of so many bytes takes of the disk.
+func Size(body int) int64 { return recordHeader + int64(body) }
+
 // Next is the number that the next record appended gets.
 func (l *Log) Next() uint64 { return l.next }
 
@@ -246,7 +252,7 @@ func (l *Log) Append(records [][]byte) (first uint64, err error) {
 		extra += headerSize
 	}
 	if l.size+extra > l.max {
-		return 0, fmt.Errorf("%w: %d bytes of %d are taken", ErrFull, l.size, l.max)
+		return 0, fmt.Errorf("%w in the %d bytes that it may take", ErrFull, l.max)
 	}
 	begins := l.active == nil
 	if begins {
@@ -347,7 +353,7 @@ func (l *Log) Read(most int, size int64, take func(number uint64, body []byte, s
 		}
 		number, body, err := l.reader.next()
 		switch {
-		case err == io.EOF || err == nil && number >= behind:
+		case errors.Is(err, io.EOF) || err == nil && number >= behind:
 			lost, l.cursor = lost+behind-l.cursor, behind
 			continue
 		case err != nil:

@@ -197,7 +197,8 @@ func TestAFailedWriteChangesNothing(t *testing.T) {
 	broken := errors.New("input/output error")
 	fail := func(after int) {
 		l.sync = func(f *os.File) error {
-			if after--; after < 0 {
+			after--
+			if after < 0 {
 				return broken
 			}
 			return f.Sync()

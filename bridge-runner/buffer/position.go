@@ -5,6 +5,7 @@ package buffer
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +36,7 @@ func openPosition(dir string) (*position, error) {
 	for turn := range int64(2) {
 		var place [positionSize]byte
 		_, err := file.ReadAt(place[:], turn*positionPlace)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			continue
 		}
 		if err != nil {
@@ -52,7 +53,7 @@ func openPosition(dir string) (*position, error) {
 
 // save writes the position. Synced, it survives the machine, else the process only.
 func (p *position) save(released uint64, synced bool) error {
-	if released != p.saved {
+	if released != p.saved || synced { // a write tells whether the disk can be written
 		var place [positionSize]byte
 		binary.LittleEndian.PutUint64(place[:], released)
 		binary.LittleEndian.PutUint32(place[8:], checksum(0, place[:8]))

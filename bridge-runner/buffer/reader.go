@@ -6,6 +6,7 @@ package buffer
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,7 +35,7 @@ func openReader(path string) (r *reader, first uint64, ok bool, err error) {
 	}
 	head := make([]byte, headerSize)
 	n, err := file.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		_ = file.Close() // only read
 		return nil, 0, false, fmt.Errorf("reading a segment: %w", err)
 	}
@@ -63,7 +64,7 @@ func (r *reader) peek(n int64) ([]byte, error) {
 	r.buf = r.buf[:want]
 	got, err := r.file.ReadAt(r.buf[have:], r.pos+have)
 	r.buf = r.buf[:have+int64(got)]
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("reading a segment: %w", err)
 	}
 	return r.buf[:min(n, int64(len(r.buf)))], nil

@@ -13,6 +13,16 @@ import (
 // maxTTL is a year, in seconds.
 const maxTTL = 31_536_000
 
+// Disk is what one direction's buffer on disk may take, in bytes: its share of nine
+// tenths of the volume. 0: there is none.
+func Disk(s *v1alpha1.MQTTBridgeSpec) int64 {
+	if s.Buffer == nil || s.Buffer.Disk == nil {
+		return 0
+	}
+	directions := int64(min(len(s.Forwards), 1) + min(len(s.Subscriptions), 1))
+	return s.Buffer.Disk.Size.Value() / 10 * 9 / max(directions, 1)
+}
+
 func validateBuffer(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	var keepsQoS0 bool
