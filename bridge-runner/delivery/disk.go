@@ -44,6 +44,10 @@ const (
 	// aheadMessages and aheadBytes bound what is read of the log and not acknowledged.
 	aheadMessages = 1024
 	aheadBytes    = 4 << 20
+	// releaseMessages is after how many the log is told that they are delivered, or
+	// when it is looked at anyway. Those of which it does not know come twice after a
+	// crash.
+	releaseMessages = 64
 )
 
 // disk is what a pipe knows of its log. The pipe's lock guards it, but for log, which
@@ -66,6 +70,7 @@ type disk struct {
 
 	released      uint64 // number of the last record to be released
 	releasedBytes int64  // and what they take
+	unreleased    int    // messages of which the log does not know yet
 
 	failure  string    // why the disk is not used; empty: it is
 	retry    time.Time // not before
@@ -172,6 +177,10 @@ func (p *Pipe) popped(m *outgoing) {
 func (d *disk) free(m *outgoing) {
 	d.released = max(d.released, m.number)
 	d.releasedBytes += m.stored
+	d.unreleased++
+	if d.unreleased == releaseMessages {
+		d.wakeUp()
+	}
 }
 
 // held is how many messages are held in memory.
@@ -232,9 +241,10 @@ func (p *Pipe) Backlog() Backlog {
 	var b Backlog
 	for i := p.kept.next; i < p.queue.len(); i++ {
 		if m := p.queue.at(i); m.waits() {
-			if b.Messages++; b.Messages == 1 {
+			if b.Messages == 0 {
 				b.Oldest = m.At
 			}
+			b.Messages++
 		}
 	}
 	b.Bytes = int64(p.qos0)

@@ -23,7 +23,7 @@ func (p *Pipe) Keep(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		p.check()
-		for p.step() && ctx.Err() == nil { //nolint:revive // the work is in the condition
+		for p.step() && ctx.Err() == nil {
 		}
 		select {
 		case <-p.disk.wake:
@@ -321,7 +321,7 @@ func (p *Pipe) read() bool {
 		return false
 	}
 	now := time.Now()
-	messages := make([]*outgoing, 0, min(uint64(room), d.log.Next()-d.log.Cursor())) //nolint:gosec // positive
+	messages := make([]*outgoing, 0, min(uint64(room), d.log.Next()-d.log.Cursor()))
 	var broken, expired int
 	lost, err := d.log.Read(room, size, func(number uint64, body []byte, size int64) {
 		m, err := parseStored(body, now)
@@ -344,7 +344,8 @@ func (p *Pipe) read() bool {
 		d.unread = 0
 	} else {
 		p.failed(err)
-		if d.unread++; d.unread >= unreadable {
+		d.unread++
+		if d.unread >= unreadable {
 			lost += d.log.SkipSegment()
 			d.unread = 0
 		}
@@ -379,7 +380,7 @@ func (p *Pipe) freeRecords() {
 		d.released = max(d.released, d.log.Cursor()-1)
 	}
 	number, size := d.released, d.releasedBytes
-	d.releasedBytes = 0
+	d.releasedBytes, d.unreleased = 0, 0
 	p.mu.Unlock()
 	before := d.log.Taken()
 	d.log.Release(number, size)

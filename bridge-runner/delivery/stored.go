@@ -27,7 +27,7 @@ func appendStored(dst []byte, m *outgoing) (out []byte, ok bool) {
 	if packet.SizePublish(packet.V5, &p) > packet.MaxSize {
 		return dst, false
 	}
-	dst = binary.BigEndian.AppendUint64(dst, uint64(m.At.UnixNano())) //nolint:gosec // its bits
+	dst = binary.BigEndian.AppendUint64(dst, uint64(m.At.UnixNano()))
 	return packet.AppendPublish(dst, packet.V5, &p), true
 }
 

@@ -4,7 +4,6 @@
 package report
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -55,20 +54,15 @@ func (st *State) WatchBacklog(direction string, log *slog.Logger) func(v1alpha1.
 	return func(state v1alpha1.BacklogState, message string) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
-		logBacklog(log, state, message, status.Message)
+		if message != "" && truncate(message) != status.Message {
+			log.Warn("the buffer has changed its state", "state", state, "message", message)
+		} else {
+			log.Info("the buffer has changed its state", "state", state)
+		}
 		if state != status.State {
 			status.State, status.Since = state, metav1.Now()
 		}
 		status.Message = truncate(message)
 		st.notify()
 	}
-}
-
-// logBacklog logs what is new, and what is wrong as a warning.
-func logBacklog(log *slog.Logger, state v1alpha1.BacklogState, message, before string) {
-	level := slog.LevelInfo
-	if message != "" && truncate(message) != before {
-		level = slog.LevelWarn
-	}
-	log.Log(context.Background(), level, "the buffer has changed its state", "state", state, "message", message)
 }

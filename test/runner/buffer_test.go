@@ -120,6 +120,12 @@ func TestTheSourceGoesOnWhileTheOtherSideIsDown(t *testing.T) {
 	l.primary.Kill()
 	l.backup.Kill()
 	l.runner = mqtttest.StartRunner(t, l.manifest)
+	l.runner.WaitStatus(soon, "the local side is connected", func(s v1alpha1.MQTTBridgeStatus) error {
+		if s.Local == nil || s.Local.Active == nil {
+			return fmt.Errorf("no server is active")
+		}
+		return nil
+	})
 	l.publishOnly(1, 2000)
 	waitBacklog(t, l.runner, 3*localInflight)
 	code, took := l.runner.Terminate()
