@@ -54,8 +54,9 @@ const (
 // is the keeper's own.
 type disk struct {
 	Disk
-	log  *buffer.Log
-	wake chan struct{}
+	log     *buffer.Log
+	scratch []byte // for what is written; the keeper's own, too
+	wake    chan struct{}
 
 	// buffering says that what comes is written. It is so until the log is open, so
 	// that nothing gets ahead of a backlog.

@@ -175,7 +175,7 @@ func (p *Pipe) write() bool {
 	if len(b.messages) == 0 {
 		return false
 	}
-	var all []byte
+	all := p.disk.scratch[:0]
 	ends := make([]int, 0, len(b.messages))
 	for i, m := range b.messages {
 		if b.recorded[i] {
@@ -190,6 +190,9 @@ func (p *Pipe) write() bool {
 			records = append(records, all[start:end])
 		}
 		start = end
+	}
+	if p.disk.scratch = all; cap(all) > 2*batchBytes {
+		p.disk.scratch = nil
 	}
 	first, err := p.append(records)
 	p.mu.Lock()
