@@ -62,6 +62,9 @@ type disk struct {
 	// that nothing gets ahead of a backlog.
 	buffering bool
 	pending   queue // to be written, in order
+	taken     bool  // the first of them are being written
+	most      int   // of them at once
+	allRead   bool  // of the log
 	copies    int   // of pending, so many are in the pipe's queue, too
 
 	// Of the pipe's queue.
@@ -88,7 +91,7 @@ type disk struct {
 }
 
 func newDisk(opts Disk) *disk {
-	return &disk{Disk: opts, wake: make(chan struct{}, 1), buffering: true, state: v1alpha1.BacklogEmpty}
+	return &disk{Disk: opts, wake: make(chan struct{}, 1), buffering: true, most: batchMessages, state: v1alpha1.BacklogEmpty}
 }
 
 func (d *disk) wakeUp() {
@@ -130,12 +133,14 @@ func (p *Pipe) enter() {
 	d.wakeUp()
 }
 
-// leave has what comes go directly, where all of the log is read. It reports whether it
-// did so.
+// leave has what comes go directly, where all of the log is read and the destination
+// keeps up, or the disk has failed. It reports whether it did so.
 func (p *Pipe) leave() bool {
 	d := p.disk
-	unread := d.log != nil && d.log.Cursor() < d.log.Next()
-	if !d.buffering || unread || d.ahead > 0 || p.dest == nil && d.failure == "" {
+	if !d.buffering || d.taken || !d.allRead || d.ahead > 0 {
+		return false
+	}
+	if d.failure == "" && (p.dest == nil || d.copies > 0 || p.late(heldTooLong/2)) {
 		return false
 	}
 	d.buffering, d.full = false, ""
@@ -148,9 +153,12 @@ func (p *Pipe) leave() bool {
 		p.queue.push(m)
 	}
 	d.copies = 0
-	p.pump()
-	p.release()
 	return true
+}
+
+// late reports whether the oldest message has been held for longer than that.
+func (p *Pipe) late(most time.Duration) bool {
+	return p.queue.len() > 0 && time.Since(p.queue.at(0).At) > most
 }
 
 // popped notes that a message has left the queue.

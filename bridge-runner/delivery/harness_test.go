@@ -43,8 +43,14 @@ type world struct {
 
 // newWorld returns a pipe for rules, and no connection yet.
 func newWorld(t *testing.T, v packet.Version, all ...v1alpha1.Rule) *world {
+	return newWorldWith(t, v, Options{}, all...)
+}
+
+func newWorldWith(t *testing.T, v packet.Version, opts Options, all ...v1alpha1.Rule) *world {
 	meter := &counts{dropped: map[string]int{}}
-	w := &world{t: t, pipe: New(rules(t, all...), meter, Options{}), meter: meter}
+	w := &world{t: t, meter: meter}
+	opts.Flush = w.flush
+	w.pipe = New(rules(t, all...), meter, opts)
 	w.source, w.destination = newSide(w, v), newSide(w, v)
 	return w
 }

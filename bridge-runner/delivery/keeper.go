@@ -97,16 +97,25 @@ func (p *Pipe) step() (more bool) {
 	d := p.disk
 	if d.log == nil && !p.openLog() {
 		p.mu.Lock()
-		p.leave()
-		p.tell()
+		d.allRead = true // of none
+		if p.leave() {
+			p.pump()
+			p.release()
+		}
 		p.mu.Unlock()
 		return false
 	}
-	wrote := p.write()
 	read := p.read()
-	p.freeRecords()
 	p.mu.Lock()
 	left := p.leave()
+	if left {
+		p.pump()
+		p.release()
+	}
+	p.mu.Unlock()
+	wrote := p.write()
+	p.freeRecords()
+	p.mu.Lock()
 	d.messages, d.bytes = d.log.Messages(), d.log.Bytes()
 	p.tell()
 	if p.stopping {
@@ -139,7 +148,7 @@ func (p *Pipe) openLog() bool {
 		p.failed(err)
 		return false
 	}
-	d.log = log
+	d.log, d.allRead = log, log.Messages() == 0
 	if aside := log.SetAside(); len(aside) > 0 {
 		d.damage = fmt.Sprintf("damaged files were set aside in the buffer's directory: %q; the messages in them are lost; check the disk, and delete the files", aside)
 		p.meter.DiskFailed()
@@ -197,7 +206,9 @@ func (p *Pipe) write() bool {
 	first, err := p.append(records)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.disk.taken = false
 	if err == nil {
+		p.disk.most = batchMessages
 		p.written(&b, first, records)
 		return true
 	}
@@ -240,13 +251,14 @@ func (p *Pipe) takeBatch() (b batch) {
 	if !d.buffering || d.failure != "" || time.Now().Before(d.blocked) {
 		return b
 	}
-	n := min(d.pending.len(), batchMessages)
+	n := min(d.pending.len(), d.most)
 	b.messages, b.recorded = make([]*outgoing, 0, n), make([]bool, 0, n)
 	for i := 0; i < n && b.size < batchBytes; i++ {
 		m := d.pending.at(i)
 		b.messages, b.recorded = append(b.messages, m), append(b.recorded, !m.done)
 		b.size += m.size()
 	}
+	d.taken = n > 0
 	return b
 }
 
@@ -282,6 +294,7 @@ func (p *Pipe) written(b *batch, first uint64, records [][]byte) {
 		}
 		m.settle()
 	}
+	d.allRead = d.log.Cursor() == d.log.Next()
 	p.release()
 }
 
@@ -289,6 +302,10 @@ func (p *Pipe) written(b *batch, first uint64, records [][]byte) {
 // whether something was done.
 func (p *Pipe) noRoom(b *batch, err error) bool {
 	d := p.disk
+	if n := len(b.messages); n > 1 { // there may be room for some of them
+		d.most = n / 2
+		return true
+	}
 	// What is in the queue, too, can be delivered from there in its turn.
 	if d.WhenFull == v1alpha1.WhenFullDropNewest && !b.messages[0].copied {
 		p.isFull(fmt.Sprintf("%v; the newest messages are dropped (whenFull)", err))
@@ -361,6 +378,7 @@ func (p *Pipe) read() bool {
 		d.loaded++
 		d.loadedBytes += m.stored
 	}
+	d.allRead = d.log.Cursor() == d.log.Next()
 	p.pump()
 	p.release()
 	return true

@@ -25,7 +25,7 @@ type pace struct {
 func (p *pace) limited() bool { return p.rate != Rate{} }
 
 // wait is for how long nothing may go.
-func (p *pace) wait(now time.Time) time.Duration { return p.free.Sub(now) - paceBurst }
+func (p *pace) wait(now time.Time) time.Duration { return p.free.Add(-paceBurst).Sub(now) }
 
 // spend notes that a message has gone.
 func (p *pace) spend(now time.Time, bytes int) {

@@ -235,6 +235,7 @@ func (p *Pipe) route(o *origin) {
 
 func (p *Pipe) push(m *outgoing) {
 	m.origin.queued++
+	m.backlog = p.dest == nil
 	if p.disk != nil && p.disk.buffering {
 		p.disk.pending.push(m)
 		p.disk.wakeUp()

@@ -18,6 +18,9 @@ func (p *Pipe) Up(s *session.Session) {
 		p.last.Abandon()
 	}
 	p.dest, p.last = s, s.State()
+	if p.disk != nil {
+		p.leave()
+	}
 	p.next, p.inflight, p.kept = 0, 0, kept{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
