@@ -23,14 +23,8 @@ package buffer
 import (
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 )
 
 const (
@@ -130,85 +124,6 @@ func (l *Log) open() error {
 	return nil
 }
 
-// find lists the segments, and sets aside those that cannot be read.
-func (l *Log) find() error {
-	entries, err := os.ReadDir(l.dir) // in the order of their names, which is that of their numbers
-	if err != nil {
-		return fmt.Errorf("opening the buffer: %w", err)
-	}
-	for _, e := range entries {
-		name, isSegment := strings.CutSuffix(e.Name(), segmentSuffix)
-		number, err := strconv.ParseUint(name, 10, 64)
-		if !isSegment || err != nil {
-			continue
-		}
-		info, err := e.Info()
-		if err != nil {
-			return fmt.Errorf("opening the buffer: %w", err)
-		}
-		r, first, ok, err := openReader(l.path(number))
-		if err != nil {
-			return err
-		}
-		r.close()
-		if !ok || first != number {
-			if info.Size() > headerSize { // else a crash came before its first record
-				l.aside = append(l.aside, e.Name()+asideSuffix)
-				if err := os.Rename(l.path(number), l.path(number)+asideSuffix); err != nil {
-					return fmt.Errorf("setting a damaged segment aside: %w", err)
-				}
-			} else if err := os.Remove(l.path(number)); err != nil {
-				return fmt.Errorf("removing an empty segment: %w", err)
-			}
-			continue
-		}
-		l.segments = append(l.segments, &segment{first: number, size: info.Size()})
-	}
-	return nil
-}
-
-// recover cuts off what a crash has left behind the last whole record, and returns the
-// number of that record.
-func (l *Log) recover() (last uint64, err error) {
-	for len(l.segments) > 0 {
-		s := l.segments[len(l.segments)-1]
-		r, _, _, err := openReader(l.path(s.first))
-		if err != nil {
-			return 0, err
-		}
-		r.end = s.size
-		whole := int64(0)
-		for {
-			number, _, err := r.next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				r.close()
-				return 0, err
-			}
-			last, whole = number, r.pos
-		}
-		r.close()
-		if whole > 0 {
-			s.size = whole
-			if err := os.Truncate(l.path(s.first), whole); err != nil {
-				return 0, fmt.Errorf("cutting off a torn record: %w", err)
-			}
-			return last, nil
-		}
-		if err := os.Remove(l.path(s.first)); err != nil {
-			return 0, fmt.Errorf("removing an empty segment: %w", err)
-		}
-		last = s.first - 1
-		l.segments = l.segments[:len(l.segments)-1]
-		if len(l.segments) == 0 {
-			return last, nil
-		}
-	}
-	return last, nil
-}
-
 func (l *Log) path(first uint64) string {
 	return filepath.Join(l.dir, fmt.Sprintf("%020d", first)+segmentSuffix)
 }
@@ -234,200 +149,6 @@ func (l *Log) Next() uint64 { return l.next }
 
 // Cursor is the number of the next record to be read: [Log.Next] where all are read.
 func (l *Log) Cursor() uint64 { return l.cursor }
-
-// Append writes records behind the last one, and returns the number of the first of
-// them. They are on the disk when it returns nil. [ErrFull] says that there is no
-// room.
-func (l *Log) Append(records [][]byte) (first uint64, err error) {
-	need := int64(0)
-	for _, r := range records {
-		need += recordHeader + int64(len(r))
-	}
-	if l.active != nil && l.last().size+need > l.piece {
-		_ = l.active.Close() // it is synced
-		l.active = nil
-	}
-	extra := need
-	if l.active == nil {
-		extra += headerSize
-	}
-	if l.size+extra > l.max {
-		return 0, fmt.Errorf("%w in the %d bytes that it may take", ErrFull, l.max)
-	}
-	begins := l.active == nil
-	if begins {
-		if err := l.begin(); err != nil {
-			return 0, wrap(err)
-		}
-	}
-	l.batch = l.batch[:0]
-	if begins {
-		l.batch = appendHeader(l.batch, l.next, l.salt)
-	}
-	for i, r := range records {
-		l.batch = appendRecord(l.batch, l.salt, l.next+uint64(i), r)
-	}
-	if err := l.write(begins); err != nil {
-		l.undo(begins)
-		return 0, wrap(err)
-	}
-	if begins {
-		l.segments = append(l.segments, &segment{first: l.next})
-	}
-	l.last().size += extra
-	l.size += extra
-	l.bytes += need
-	first = l.next
-	l.next += uint64(len(records))
-	if cap(l.batch) > keepBatch {
-		l.batch = nil
-	}
-	return first, nil
-}
-
-func (l *Log) last() *segment { return l.segments[len(l.segments)-1] }
-
-// begin makes a segment.
-func (l *Log) begin() (err error) {
-	l.salt = rand.Uint32() //nolint:gosec // it has to be unknown to those who sent what is in the log before; 32 bits are no secret anyway
-	l.active, err = os.OpenFile(l.path(l.next), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	return err
-}
-
-func (l *Log) write(begins bool) error {
-	if _, err := l.active.Write(l.batch); err != nil {
-		return err
-	}
-	if err := l.sync(l.active); err != nil {
-		return err
-	}
-	if !begins {
-		return nil
-	}
-	dir, err := os.Open(l.dir) // that it has the file has to last, too
-	if err != nil {
-		return err
-	}
-	defer func() { _ = dir.Close() }() // only read
-	return l.sync(dir)
-}
-
-// undo takes back what a failed write may have left. After a failed fsync nobody knows
-// what of the file is on the disk, so that it is not written to again. Where it cannot
-// be cut, the numbers of the next segment tell that its tail is not valid.
-func (l *Log) undo(begins bool) {
-	_ = l.active.Close()
-	l.active = nil
-	if begins {
-		_ = os.Remove(l.path(l.next))
-		return
-	}
-	_ = os.Truncate(l.path(l.last().first), l.last().size)
-}
-
-func wrap(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w", ErrFull, err)
-	}
-	return fmt.Errorf("writing the buffer: %w", err)
-}
-
-// Read hands on the next records, oldest first: up to so many, and no more once they
-// have the size in bytes. take gets a record's number, its body, which is valid until it
-// returns, and what it takes of the disk. lost is how many were passed over because they
-// cannot be read.
-func (l *Log) Read(most int, size int64, take func(number uint64, body []byte, size int64)) (lost uint64, err error) {
-	for l.cursor < l.next && most > 0 && size > 0 {
-		i := l.holder()
-		if i < 0 { // between segments, of one that was set aside
-			n := l.after()
-			lost, l.cursor = lost+n-l.cursor, n
-			continue
-		}
-		s, behind := l.segments[i], l.next
-		if i+1 < len(l.segments) {
-			behind = l.segments[i+1].first
-		}
-		if err := l.turnTo(s); err != nil {
-			return lost, err
-		}
-		number, body, err := l.reader.next()
-		switch {
-		case errors.Is(err, io.EOF) || err == nil && number >= behind:
-			lost, l.cursor = lost+behind-l.cursor, behind
-			continue
-		case err != nil:
-			return lost, err
-		case number < l.first:
-			l.bytes -= recordHeader + int64(len(body)) // released by an earlier process
-			continue
-		case number < l.cursor:
-			continue
-		}
-		lost += number - l.cursor
-		l.cursor = number + 1
-		taken := recordHeader + int64(len(body))
-		take(number, body, taken)
-		most--
-		size -= taken
-	}
-	return lost, nil
-}
-
-// holder returns the place of the segment that holds the next record to read, -1 where
-// there is none.
-func (l *Log) holder() int {
-	for i := range slices.Backward(l.segments) {
-		if l.segments[i].first <= l.cursor {
-			return i
-		}
-	}
-	return -1
-}
-
-// after is the number of the first record there is behind the cursor.
-func (l *Log) after() uint64 {
-	if len(l.segments) > 0 {
-		return l.segments[0].first
-	}
-	return l.next
-}
-
-// turnTo has the reader read a segment.
-func (l *Log) turnTo(s *segment) error {
-	if l.reader == nil || l.reading != s.first {
-		l.closeReader()
-		r, _, _, err := openReader(l.path(s.first)) // nothing is found under a damaged header
-		if err != nil {
-			return err
-		}
-		l.reader, l.reading = r, s.first
-	}
-	l.reader.end = s.size
-	return nil
-}
-
-func (l *Log) closeReader() {
-	if l.reader != nil {
-		l.reader.close()
-		l.reader = nil
-	}
-}
-
-// Skip has the next record to be read be the one with this number.
-func (l *Log) Skip(number uint64) { l.cursor = max(l.cursor, number) }
-
-// SkipSegment gives up what is left to read of the segment that cannot be read, and
-// returns how many records that are.
-func (l *Log) SkipSegment() (lost uint64) {
-	behind := l.next
-	if i := l.holder(); i >= 0 && i+1 < len(l.segments) {
-		behind = l.segments[i+1].first
-	}
-	lost, l.cursor = behind-l.cursor, behind
-	l.closeReader()
-	return lost
-}
 
 // Release ends the keeping of all records up to this number, of so many bytes.
 func (l *Log) Release(number uint64, size int64) {
@@ -492,7 +213,12 @@ func (l *Log) DropOldest() (dropped uint64, ok bool) {
 
 // Save writes how far records are released. Synced, that outlasts a crash of the
 // machine, else one of the process.
-func (l *Log) Save(synced bool) error { return l.position.save(l.released, synced) }
+func (l *Log) Save(synced bool) error {
+	if err := l.position.save(l.released, synced); err != nil {
+		return wrap(err)
+	}
+	return nil
+}
 
 // Close saves the position and ends the use of the directory.
 func (l *Log) Close() error {

@@ -33,6 +33,11 @@ func openPosition(dir string) (*position, error) {
 		return nil, fmt.Errorf("opening the position: %w", err)
 	}
 	p := &position{file: file}
+	if info, err := file.Stat(); err == nil && info.Size() == 0 {
+		// Now, since a disk that is full then has no room for it when messages go out. If
+		// it has none now, save tells.
+		_, _ = file.WriteAt(make([]byte, 2*positionPlace), 0)
+	}
 	for turn := range int64(2) {
 		var place [positionSize]byte
 		_, err := file.ReadAt(place[:], turn*positionPlace)
@@ -58,15 +63,12 @@ func (p *position) save(released uint64, synced bool) error {
 		binary.LittleEndian.PutUint64(place[:], released)
 		binary.LittleEndian.PutUint32(place[8:], checksum(0, place[:8]))
 		if _, err := p.file.WriteAt(place[:], p.turn*positionPlace); err != nil {
-			return fmt.Errorf("writing the position: %w", err)
+			return err
 		}
 		p.saved, p.turn = released, 1-p.turn
 	}
 	if !synced {
 		return nil
 	}
-	if err := p.file.Sync(); err != nil {
-		return fmt.Errorf("writing the position: %w", err)
-	}
-	return nil
+	return p.file.Sync()
 }

@@ -31,8 +31,10 @@ const (
 	heldTooLong = time.Second
 	// checkEvery is how often that is looked at.
 	checkEvery = 200 * time.Millisecond
-	// retryAfter is how long a disk that has failed is left alone.
+	// retryAfter is how long a disk that has failed is left alone. It doubles up to
+	// retryMax while nothing can be written.
 	retryAfter = 5 * time.Second
+	retryMax   = time.Minute
 	// unreadable is how many attempts to read make what is read unreadable.
 	unreadable = 3
 	// fullFor is how long a buffer is said to be full after it was last found so: at
@@ -78,6 +80,7 @@ type disk struct {
 
 	failure  string    // why the disk is not used; empty: it is
 	retry    time.Time // not before
+	failures int       // since something was written
 	unread   int       // failed attempts to read on
 	full     string    // that there was no room a while ago; empty: there is
 	noRoomAt time.Time // when that was last so

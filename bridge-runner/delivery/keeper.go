@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/buffer"
 )
 
@@ -163,234 +162,18 @@ func (p *Pipe) openLog() bool {
 	return true
 }
 
-// failed notes that the disk cannot be used for now.
+// failed notes that the disk cannot be written for now. What is on it is read all the
+// same, as far as it can be.
 func (p *Pipe) failed(err error) {
 	p.meter.DiskFailed()
+	if errors.Is(err, buffer.ErrFull) {
+		p.isFull(err.Error())
+		return
+	}
 	p.disk.failure = fmt.Sprintf("the disk of the buffer fails: %v; the bridge goes on without it, what the other side has not acknowledged stays with its source; check the volume", err)
-	p.disk.retry = time.Now().Add(retryAfter)
+	p.disk.retry = time.Now().Add(min(retryAfter<<min(p.disk.failures, 8), retryMax))
+	p.disk.failures++
 	p.tell()
-}
-
-// batch is what is written at once.
-type batch struct {
-	messages []*outgoing
-	recorded []bool // which of them have a record
-	size     int
-}
-
-// write writes what waits for it. It reports whether it did.
-func (p *Pipe) write() bool {
-	b := p.takeBatch()
-	if len(b.messages) == 0 {
-		return false
-	}
-	all := p.disk.scratch[:0]
-	ends := make([]int, 0, len(b.messages))
-	for i, m := range b.messages {
-		if b.recorded[i] {
-			all, b.recorded[i] = appendStored(all, m)
-		}
-		ends = append(ends, len(all))
-	}
-	records := make([][]byte, 0, len(b.messages))
-	start := 0
-	for i, end := range ends {
-		if b.recorded[i] {
-			records = append(records, all[start:end])
-		}
-		start = end
-	}
-	if p.disk.scratch = all; cap(all) > 2*batchBytes {
-		p.disk.scratch = nil
-	}
-	first, err := p.append(records)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.disk.taken = false
-	if err == nil {
-		p.disk.most = batchMessages
-		p.written(&b, first, records)
-		return true
-	}
-	if !errors.Is(err, buffer.ErrFull) {
-		p.failed(err)
-		return false
-	}
-	return p.noRoom(&b, err)
-}
-
-// append appends to the log, where it may for what the oldest take.
-func (p *Pipe) append(records [][]byte) (first uint64, err error) {
-	d := p.disk
-	for {
-		if len(records) == 0 {
-			return 0, nil
-		}
-		first, err = d.log.Append(records)
-		if d.WhenFull != v1alpha1.WhenFullDropOldest || !errors.Is(err, buffer.ErrFull) {
-			return first, err
-		}
-		dropped, ok := d.log.DropOldest()
-		if !ok {
-			return 0, err
-		}
-		p.mu.Lock()
-		for range dropped {
-			p.meter.Dropped(DropBufferFull)
-		}
-		p.isFull(fmt.Sprintf("%v; the oldest messages are dropped (whenFull)", err))
-		p.mu.Unlock()
-	}
-}
-
-// takeBatch returns what is to be written next. It stays pending.
-func (p *Pipe) takeBatch() (b batch) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	d := p.disk
-	if !d.buffering || d.failure != "" || time.Now().Before(d.blocked) {
-		return b
-	}
-	n := min(d.pending.len(), d.most)
-	b.messages, b.recorded = make([]*outgoing, 0, n), make([]bool, 0, n)
-	for i := 0; i < n && b.size < batchBytes; i++ {
-		m := d.pending.at(i)
-		b.messages, b.recorded = append(b.messages, m), append(b.recorded, !m.done)
-		b.size += m.size()
-	}
-	d.taken = n > 0
-	return b
-}
-
-// written notes that a batch is on the disk.
-func (p *Pipe) written(b *batch, first uint64, records [][]byte) {
-	d, record := p.disk, 0
-	for i, m := range b.messages {
-		d.pending.pop()
-		if m.waits() {
-			p.qos0 -= m.size()
-		}
-		if b.recorded[i] {
-			m.number, m.stored = first+uint64(record), buffer.Size(len(records[record]))
-			record++
-		} else if !m.done {
-			m.done = true
-			p.meter.Dropped(DropTooLarge)
-		}
-		if m.copied {
-			m.copied = false
-			d.copies--
-			if m.number > 0 {
-				d.log.Skip(m.number + 1)
-			}
-			if m.popped { // and settled by that
-				if m.number > 0 {
-					d.free(m)
-				}
-				continue
-			}
-			d.loaded++
-			d.loadedBytes += m.stored
-		}
-		m.settle()
-	}
-	d.allRead = d.log.Cursor() == d.log.Next()
-	p.release()
-}
-
-// noRoom does what is to be done with a batch for which there is no room. It reports
-// whether something was done.
-func (p *Pipe) noRoom(b *batch, err error) bool {
-	d := p.disk
-	if n := len(b.messages); n > 1 { // there may be room for some of them
-		d.most = n / 2
-		return true
-	}
-	// What is in the queue, too, can be delivered from there in its turn.
-	if d.WhenFull == v1alpha1.WhenFullDropNewest && !b.messages[0].copied {
-		p.isFull(fmt.Sprintf("%v; the newest messages are dropped (whenFull)", err))
-		for range b.messages {
-			m := d.pending.pop()
-			if !m.done {
-				p.drop(m, DropBufferFull)
-			}
-			m.settle()
-		}
-		return true
-	}
-	p.isFull(fmt.Sprintf("%v; nothing more is acknowledged, and stays with its source", err))
-	d.blocked = time.Now().Add(checkEvery)
-	return false
-}
-
-// isFull notes that there is no room.
-func (p *Pipe) isFull(text string) {
-	p.disk.full = fmt.Sprintf("the buffer on disk is full: %s; raise buffer.disk.size, or bring the other side back", text)
-	p.disk.noRoomAt = time.Now()
-}
-
-// read hands on what is next in the log, as far as there is room. It reports whether it
-// did.
-func (p *Pipe) read() bool {
-	d := p.disk
-	p.mu.Lock()
-	room, size := d.room(), aheadBytes-d.loadedBytes
-	blocked := p.stopping || d.failure != ""
-	p.mu.Unlock()
-	if blocked || room <= 0 || d.log.Cursor() >= d.log.Next() {
-		return false
-	}
-	now := time.Now()
-	messages := make([]*outgoing, 0, min(uint64(room), d.log.Next()-d.log.Cursor()))
-	var broken, expired int
-	lost, err := d.log.Read(room, size, func(number uint64, body []byte, size int64) {
-		m, err := parseStored(body, now)
-		switch {
-		case err != nil:
-			broken++
-		case d.expired(m, now):
-			expired++
-		default:
-			m.number, m.stored = number, size
-			messages = append(messages, m)
-		}
-	})
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for range expired {
-		p.meter.Dropped(DropExpired)
-	}
-	if err == nil {
-		d.unread = 0
-	} else {
-		p.failed(err)
-		d.unread++
-		if d.unread >= unreadable {
-			lost += d.log.SkipSegment()
-			d.unread = 0
-		}
-	}
-	if lost += uint64(broken); lost > 0 { //nolint:gosec // not negative
-		p.lost(lost)
-	}
-	for _, m := range messages {
-		p.queue.push(m)
-		d.loaded++
-		d.loadedBytes += m.stored
-	}
-	d.allRead = d.log.Cursor() == d.log.Next()
-	p.pump()
-	p.release()
-	return true
-}
-
-// lost notes that messages on the disk cannot be read.
-func (p *Pipe) lost(n uint64) {
-	p.meter.DiskFailed()
-	for range n {
-		p.meter.Dropped(DropDamaged)
-	}
-	p.disk.damage = fmt.Sprintf("messages on the disk of the buffer could not be read and are lost, the latest of them %d at %s; check the disk", n, time.Now().UTC().Format(time.RFC3339))
 }
 
 // freeRecords ends the keeping of what the destination has.

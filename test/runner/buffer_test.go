@@ -5,11 +5,15 @@ package runner
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
@@ -110,6 +114,32 @@ func TestABacklogOnDiskOutlastsKillsOfTheRunner(t *testing.T) {
 	}
 	l.finish()
 	waitBacklogState(t, l.runner, v1alpha1.BacklogEmpty)
+}
+
+func TestABufferOnDiskNeedsADirectory(t *testing.T) {
+	t.Parallel()
+	data, err := yaml.Marshal(onDisk(manifest("bridge", "mqtt://a.example", "mqtt://b.example"), "1Gi", v1alpha1.WhenFullBlock))
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "bridge.yaml")
+	must(t, os.WriteFile(path, data, 0o600))
+	if said := refusal(t, path); !strings.Contains(said, "spec.buffer.disk") || !strings.Contains(said, "--data") {
+		t.Errorf("the runner says %s", said)
+	}
+}
+
+func TestADirectoryThatCannotBeUsedIsAStateAndTheBridgeForwards(t *testing.T) {
+	t.Parallel()
+	l := newDiskLine(t)
+	l.runner = mqtttest.NewRunner(t, l.manifest)
+	must(t, os.WriteFile(l.runner.DataDir(), []byte("in the way"), 0o600))
+	l.runner.Start()
+	l.runner.WaitActive("primary", soon)
+	waitBacklogState(t, l.runner, v1alpha1.BacklogFailed)
+	l.stream(1, 500)
+	l.finish()
+	if n := l.runner.Metrics().Sum("mqttbridge_buffer_errors_total"); n < 1 {
+		t.Errorf("%v errors are counted", n)
+	}
 }
 
 // A message is acknowledged when it is on disk: a source whose window is small does not
