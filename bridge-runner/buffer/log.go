@@ -82,7 +82,7 @@ type segment struct {
 // disk.
 func Open(dir string, maxBytes int64) (*Log, error) {
 	l := &Log{dir: dir, max: maxBytes, piece: min(max(maxBytes/segments, minSegment), maxSegment), sync: (*os.File).Sync}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the directory that the user names
 		return nil, fmt.Errorf("opening the buffer: %w", err)
 	}
 	if err := l.open(); err != nil {
@@ -180,7 +180,7 @@ func (l *Log) remove() {
 		if l.reader != nil && l.reading == s.first {
 			l.closeReader()
 		}
-		_ = os.Remove(l.path(s.first)) // where it fails, the next start tries again
+		_ = os.Remove(l.path(s.first)) //nolint:gosec // in the directory that the user names; where it fails, the next start tries again
 		l.size -= s.size
 		l.segments = l.segments[1:]
 	}
