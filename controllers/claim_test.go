@@ -173,6 +173,26 @@ func TestWithoutAStorageClassTheBridgeStallsAndOneThatIsNamedLaterIsTaken(t *tes
 	})
 }
 
+func TestADeletedClaimIsMadeAnewAsTheSpecThenSays(t *testing.T) {
+	b := bound(t, storageClass(t, true))
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) })
+	other := storageClass(t, true)
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { withDisk(b, "512Mi", other) })
+	awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonApplyFailed)
+	old := awaitClaim(t, b, "the claim", func(*corev1.PersistentVolumeClaim) bool { return true })
+	if err := server.Client.Delete(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	// The controller that protects claims does this once no pod has it.
+	merge(t, old, `{"metadata":{"$deleteFromPrimitiveList/finalizers":["kubernetes.io/pvc-protection"]}}`)
+	awaitClaim(t, b, "another claim", func(c *corev1.PersistentVolumeClaim) bool {
+		return c.UID != old.UID && *c.Spec.StorageClassName == other && storage(c) == "512Mi"
+	})
+	awaitBridge(t, b, "no longer stalled", func(got *v1alpha1.MQTTBridge) bool {
+		return meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled) == nil
+	})
+}
+
 func TestTheOperatorMayNotDeleteAClaim(t *testing.T) {
 	b := bound(t, storageClass(t, true))
 	claim := awaitClaim(t, b, "the claim", func(*corev1.PersistentVolumeClaim) bool { return true })
