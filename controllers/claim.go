@@ -53,6 +53,20 @@ func mountClaim(b *v1alpha1.MQTTBridge, spec *corev1ac.PodSpecApplyConfiguration
 		WithVolumeMounts(corev1ac.VolumeMount().WithName(name).WithMountPath(dataDir))
 }
 
+// expanding says that the volume is smaller than the spec wants it, and is empty where
+// it is not.
+func expanding(o *observation) string {
+	c := o.claim
+	if c == nil || disk(o.bridge) == nil || c.Status.Phase != corev1.ClaimBound {
+		return ""
+	}
+	wanted, has := c.Spec.Resources.Requests.Storage(), c.Status.Capacity.Storage()
+	if has.Cmp(*wanted) >= 0 {
+		return ""
+	}
+	return fmt.Sprintf(msgExpanding, c.Name, has, wanted)
+}
+
 // claimTrouble says why the buffer has no volume, and whether someone has to act for
 // it to get one. It is empty where there is a volume, or none is wanted.
 func claimTrouble(o *observation) (trouble string, stuck bool) {

@@ -211,7 +211,9 @@ func reconciling(o *observation) *metav1.Condition {
 	case d == nil, d.Status.ObservedGeneration < d.Generation, d.Status.UpdatedReplicas < 1, pod == nil:
 		message = fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
 	case o.bridge.Status.Runner != nil && o.bridge.Status.Runner.Pod == pod.Name:
-		message = podTrouble(pod)
+		if message = podTrouble(pod); message == "" {
+			message = expanding(o)
+		}
 	default:
 		message = noReportMessage(o)
 	}

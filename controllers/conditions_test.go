@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -78,6 +79,10 @@ func unbound(class string, phase corev1.PersistentVolumeClaimPhase) func(*observ
 		}
 		o.pods[0].Status = unscheduledStatus()
 	}
+}
+
+func size(text string) corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(text)}
 }
 
 // unscheduledStatus is that of a pod whose claim has no volume.
@@ -221,6 +226,20 @@ func TestConditions(t *testing.T) {
 		{
 			"a lost volume stalls", observed(unbound("fast", corev1.ClaimLost)),
 			map[string]string{"Stalled": "True/VolumeMissing runner pod plant-bridge-1 is not scheduled: " + noVolume + "; PersistentVolumeClaim plant-bridge has lost its volume pv-7"},
+		},
+		{
+			"a volume that is being expanded is waited for", observed(func(o *observation) {
+				withDisk(o.bridge, "2Gi", "fast")
+				o.claim = &corev1.PersistentVolumeClaim{
+					ObjectMeta: metav1.ObjectMeta{Name: "plant-bridge"},
+					Spec:       corev1.PersistentVolumeClaimSpec{Resources: corev1.VolumeResourceRequirements{Requests: size("2Gi")}},
+					Status:     corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, Capacity: size("1Gi")},
+				}
+			}),
+			map[string]string{
+				"Ready": "True/Forwarding", "Stalled": "absent",
+				"Reconciling": "True/Progressing the volume of PersistentVolumeClaim plant-bridge is being expanded from 1Gi to 2Gi",
+			},
 		},
 		{
 			"a claim that is kept and not wanted is not told of", observed(unbound("", corev1.ClaimPending), func(o *observation) { o.bridge.Spec.Buffer = nil }),
