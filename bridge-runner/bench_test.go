@@ -44,7 +44,7 @@ func benchmarkBridge(b *testing.B, v packet.Version, qos byte) {
 		b.Fatal(err)
 	}
 	meter := report.NewMetrics().Meter(report.LocalToRemote, slog.New(slog.DiscardHandler))
-	pipe, back := delivery.New(rules, meter), delivery.New(nil, meter)
+	pipe, back := delivery.New(rules, meter, delivery.Options{}), delivery.New(nil, meter, delivery.Options{})
 	var from, to current
 	quiet := newNotifier(nil, slog.New(slog.DiscardHandler))
 	near := side{out: pipe, in: back, mine: &from, other: &to, notifier: quiet}

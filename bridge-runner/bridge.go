@@ -125,19 +125,25 @@ func (h handler) Ready() {
 }
 
 // newBridge wires up a bridge whose defaults are resolved.
-func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
+func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
 	forwards, subscriptions, err := config.Directions(&m.Spec)
 	if err != nil {
 		return nil, err
 	}
 	window := int(*m.Spec.Delivery.InflightWindow)
+	var local, remote current
+	buffers, err := newBuffers(&m.Spec, data, state, log)
+	if err != nil {
+		return nil, err
+	}
 	b := &bridge{
-		forwards:      delivery.New(forwards, metrics.Meter(report.LocalToRemote, log)),
-		subscriptions: delivery.New(subscriptions, metrics.Meter(report.RemoteToLocal, log)),
+		forwards:      delivery.New(forwards, metrics.Meter(report.LocalToRemote, log), buffers.options(report.LocalToRemote, forwards, &local)),
+		subscriptions: delivery.New(subscriptions, metrics.Meter(report.RemoteToLocal, log), buffers.options(report.RemoteToLocal, subscriptions, &remote)),
 		notifier:      newNotifier(m.Spec.Notifications, log),
 		log:           log,
 	}
-	var local, remote current
+	metrics.Backlog(report.LocalToRemote, b.forwards.Backlog)
+	metrics.Backlog(report.RemoteToLocal, b.subscriptions.Backlog)
 	if b.local, err = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, state.Local.Handshake); err != nil {
 		return nil, err
 	}
@@ -233,6 +239,12 @@ func (b *bridge) request(annotations map[string]string) {
 // takes in nothing more, waits until what it holds is acknowledged, and closes
 // both sessions.
 func (b *bridge) run(ctx context.Context) {
+	disks, stopDisks := context.WithCancel(context.WithoutCancel(ctx))
+	var keeping sync.WaitGroup
+	keeping.Go(func() { b.forwards.Keep(disks) })
+	keeping.Go(func() { b.subscriptions.Keep(disks) })
+	defer keeping.Wait() // last, when nothing comes any more
+	defer stopDisks()
 	links, stop := context.WithCancel(context.WithoutCancel(ctx)) // they outlive it for the drain
 	defer stop()
 	var running sync.WaitGroup

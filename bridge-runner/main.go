@@ -32,8 +32,8 @@ import (
 const headerTimeout = 5 * time.Second
 
 type options struct {
-	bridge, secrets, listen string
-	kubernetes              bool
+	bridge, secrets, data, listen string
+	kubernetes                    bool
 }
 
 func main() {
@@ -70,6 +70,7 @@ func parseFlags(args []string, usage io.Writer) (options, error) {
 	flags.SetOutput(usage)
 	flags.StringVar(&o.bridge, "bridge", "", "the `file` with the MQTTBridge manifest (required)")
 	flags.StringVar(&o.secrets, "secrets", "", "the `directory` in which <name>/<key> holds the Secrets and ConfigMaps that the manifest refers to")
+	flags.StringVar(&o.data, "data", "", "the `directory` that holds the buffer on disk (buffer.disk)")
 	flags.StringVar(&o.listen, "listen", ":8080", "the `address` that serves /metrics, /status, /livez and /readyz")
 	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report to the status of the MQTTBridge in this cluster; the environment variable POD_NAME names the pod")
 	if err := flags.Parse(args); err != nil {
@@ -92,7 +93,7 @@ func run(ctx context.Context, opts options) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(bridge)}))
 	metrics := report.NewMetrics()
 	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
-	b, err := newBridge(bridge, config.NewSecrets(opts.secrets), state, metrics, log)
+	b, err := newBridge(bridge, config.NewSecrets(opts.secrets), opts.data, state, metrics, log)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ type liveChild struct {
 }
 
 // applyChildren makes the children what build wants: it applies those that differ
-// and deletes those that are no longer wanted. It reports whether it wrote anything,
+// and deletes those that are no longer wanted, but for kinds that are kept. It reports whether it wrote anything,
 // and the first child that it could not bring about, as a *stallError where the API
 // server refuses it.
 func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
@@ -60,6 +60,9 @@ func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) 
 		if err := r.Client.Apply(ctx, c, client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
 			err = fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
 			if refused(err) {
+				if exists && id.kind == claimKind {
+					err = fmt.Errorf(msgClaimRefused, err)
+				}
 				return wrote, &stallError{v1alpha1.ReasonApplyFailed, err}
 			}
 			return wrote, err
@@ -71,6 +74,9 @@ func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) 
 		wrote = wrote || changed
 	}
 	for id, unwanted := range live {
+		if unwanted.kind.kept {
+			continue
+		}
 		if err := r.prune(ctx, unwanted.object); err != nil {
 			return wrote, fmt.Errorf("deleting %s %s: %w", id.kind, id.name, err)
 		}

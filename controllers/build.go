@@ -17,7 +17,9 @@ type child interface {
 }
 
 // build returns the children that the bridge wants, in the order in which they are
-// to be applied: what the pod needs comes before the pod. It is pure.
+// to be applied: what the pod needs comes before the pod, and the claim, which alone
+// cannot take every change, before all, so that a refused one changes nothing. It is
+// pure.
 func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
 	bridgeYAML, err := manifest(b)
 	if err != nil {
@@ -27,11 +29,15 @@ func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []child{
+	var children []child
+	if d := disk(b); d != nil {
+		children = append(children, claim(b, d))
+	}
+	return append(children,
 		configMap(b, bridgeYAML),
 		serviceAccount(b),
 		role(b),
 		roleBinding(b),
 		runner,
-	}, nil
+	), nil
 }

@@ -21,7 +21,8 @@ import (
 // starts afresh each time; of the old conditions only the time of the last
 // transition is kept, where the status has not changed.
 //
-// Degraded is Unknown while a side has no server and the other is not on a backup:
+// Degraded tells of the buffer on disk before it tells of a backup: a full or failed
+// one can cost messages. It is Unknown while a side has no server and the other is not on a backup:
 // whether the bridge will run on a primary or a backup is open then.
 func derive(o *observation, now time.Time) []metav1.Condition {
 	local, remote := o.sides()
@@ -71,6 +72,9 @@ func noReportMessage(o *observation) string {
 	if pod == nil {
 		return fmt.Sprintf(msgNoPod, childName(o.bridge.Name))
 	}
+	if trouble := unscheduled(o, pod); trouble != "" {
+		return trouble
+	}
 	if trouble := podTrouble(pod); trouble != "" {
 		return trouble
 	}
@@ -108,11 +112,14 @@ func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Conditi
 			onBackup = append(onBackup, fmt.Sprintf(msgOnBackup, side.name, side.active.Name, side.active.URL))
 		}
 	}
+	bufferReason, buffers := bufferTrouble(o)
 	switch {
 	case o.reportingPod() == nil && o.suspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
 	case o.reportingPod() == nil:
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
+	case bufferReason != "":
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, bufferReason, strings.Join(append(buffers, onBackup...), "; ")
 	case len(onBackup) > 0:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup, strings.Join(onBackup, "; ")
 	case local.InUse() == nil || remote.InUse() == nil:
@@ -121,6 +128,32 @@ func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Conditi
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary, msgOnPrimary
 	}
 	return c
+}
+
+// bufferTrouble is the worst that is wrong with the buffer on disk, and what is wrong
+// with each direction's part. They are empty where nothing is.
+func bufferTrouble(o *observation) (reason string, messages []string) {
+	forwards, subscriptions := o.backlogs()
+	for _, part := range []struct {
+		name    string
+		backlog *v1alpha1.BacklogStatus
+	}{{"forwards", forwards}, {"subscriptions", subscriptions}} {
+		if part.backlog == nil {
+			continue
+		}
+		switch state := part.backlog.State; state {
+		case v1alpha1.BacklogFailed:
+			reason = v1alpha1.ReasonBufferFailed
+		case v1alpha1.BacklogFull:
+			if reason == "" {
+				reason = v1alpha1.ReasonBufferFull
+			}
+		default:
+			continue
+		}
+		messages = append(messages, fmt.Sprintf(msgBuffer, part.name, part.backlog.Message))
+	}
+	return reason, messages
 }
 
 // stalled is nil where nobody has to act.
@@ -136,6 +169,12 @@ func stalled(o *observation) *metav1.Condition {
 	if failure := podFailure(o.pods); failure != "" {
 		c.Reason, c.Message = v1alpha1.ReasonPodFailing, failure
 		return c
+	}
+	if pod := o.currentPod(); pod != nil && unscheduled(o, pod) != "" {
+		if _, stuck := claimTrouble(o); stuck {
+			c.Reason, c.Message = v1alpha1.ReasonVolumeMissing, unscheduled(o, pod)
+			return c
+		}
 	}
 	if refusal := podsRefused(o.deployment); refusal != "" {
 		c.Reason, c.Message = v1alpha1.ReasonApplyFailed, fmt.Sprintf(msgPodsRefused, o.deployment.Name, refusal)
@@ -172,12 +211,11 @@ func reconciling(o *observation) *metav1.Condition {
 	case d == nil, d.Status.ObservedGeneration < d.Generation, d.Status.UpdatedReplicas < 1, pod == nil:
 		message = fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
 	case o.bridge.Status.Runner != nil && o.bridge.Status.Runner.Pod == pod.Name:
-		message = podTrouble(pod)
-	default:
-		message = unscheduled(pod)
-		if message == "" {
-			message = noReportMessage(o)
+		if message = podTrouble(pod); message == "" {
+			message = expanding(o)
 		}
+	default:
+		message = noReportMessage(o)
 	}
 	if message == "" {
 		return nil
@@ -189,9 +227,14 @@ func reconciling(o *observation) *metav1.Condition {
 }
 
 // unscheduled is why the scheduler finds no node for a pod.
-func unscheduled(p *corev1.Pod) string {
-	if c := podCondition(p, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse {
-		return fmt.Sprintf(msgUnscheduled, p.Name, c.Message)
+func unscheduled(o *observation, p *corev1.Pod) string {
+	c := podCondition(p, corev1.PodScheduled)
+	if c == nil || c.Status != corev1.ConditionFalse {
+		return ""
 	}
-	return ""
+	message := fmt.Sprintf(msgUnscheduled, p.Name, c.Message)
+	if trouble, _ := claimTrouble(o); trouble != "" {
+		message += "; " + trouble
+	}
+	return message
 }

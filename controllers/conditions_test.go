@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -51,6 +52,47 @@ func unreported(o *observation) {
 	o.bridge.Status.Runner, o.bridge.Status.Local, o.bridge.Status.Remote = nil, nil, nil
 }
 
+// buffering adds the reported states of the buffer on disk.
+func buffering(forwards, subscriptions *v1alpha1.BacklogStatus) func(*observation) {
+	return func(o *observation) {
+		withDisk(o.bridge, "1Gi", "fast")
+		o.bridge.Status.Buffer = &v1alpha1.BufferStatus{LocalToRemote: forwards, RemoteToLocal: subscriptions}
+	}
+}
+
+func backlog(state v1alpha1.BacklogState, message string) *v1alpha1.BacklogStatus {
+	return &v1alpha1.BacklogStatus{State: state, Since: metav1.NewTime(epoch), Message: message}
+}
+
+// unbound has a claim of a storage class, in the given phase, and a pod that waits for it.
+func unbound(class string, phase corev1.PersistentVolumeClaimPhase) func(*observation) {
+	return func(o *observation) {
+		unreported(o)
+		withDisk(o.bridge, "1Gi", class)
+		o.claim = &corev1.PersistentVolumeClaim{
+			ObjectMeta: metav1.ObjectMeta{Name: "plant-bridge"},
+			Spec:       corev1.PersistentVolumeClaimSpec{VolumeName: "pv-7"},
+			Status:     corev1.PersistentVolumeClaimStatus{Phase: phase},
+		}
+		if class != "" {
+			o.claim.Spec.StorageClassName = &class
+		}
+		o.pods[0].Status = unscheduledStatus()
+	}
+}
+
+func size(text string) corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(text)}
+}
+
+// unscheduledStatus is that of a pod whose claim has no volume.
+func unscheduledStatus() corev1.PodStatus {
+	return corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable,
+		Message: "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims",
+	}}}
+}
+
 func waiting(reason, message string, last *corev1.ContainerStateTerminated) func(*observation) {
 	return func(o *observation) {
 		o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
@@ -64,6 +106,7 @@ func waiting(reason, message string, last *corev1.ContainerStateTerminated) func
 func TestConditions(t *testing.T) {
 	const (
 		primaryFailed = "primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong"
+		noVolume      = "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims"
 		backupFailed  = "backup-1 (mqtt://b:1883) failed: ConnectionRefused: nothing listens there"
 	)
 	// What each condition is, as "STATUS/REASON MESSAGE", "absent", or the start of it.
@@ -163,6 +206,61 @@ func TestConditions(t *testing.T) {
 				}}
 			}),
 			map[string]string{"Reconciling": "True/Progressing runner pod plant-bridge-1 is not scheduled: 0/3 nodes are available"},
+		},
+		{
+			"a pod that no node takes for want of a storage class stalls, and Ready says why", observed(unbound("", corev1.ClaimPending)),
+			map[string]string{
+				"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not scheduled: " + noVolume +
+					"; PersistentVolumeClaim plant-bridge has no volume, since it has no storage class and the cluster no default one; name a class in spec.buffer.disk.storageClassName",
+				"Stalled":     "True/VolumeMissing runner pod plant-bridge-1 is not scheduled: " + noVolume + "; PersistentVolumeClaim plant-bridge has no volume",
+				"Reconciling": "absent",
+			},
+		},
+		{
+			"a volume that is being made is waited for", observed(unbound("fast", corev1.ClaimPending)),
+			map[string]string{
+				"Stalled":     "absent",
+				"Reconciling": "True/Progressing runner pod plant-bridge-1 is not scheduled: " + noVolume + "; PersistentVolumeClaim plant-bridge has no volume of storage class fast yet",
+			},
+		},
+		{
+			"a lost volume stalls", observed(unbound("fast", corev1.ClaimLost)),
+			map[string]string{"Stalled": "True/VolumeMissing runner pod plant-bridge-1 is not scheduled: " + noVolume + "; PersistentVolumeClaim plant-bridge has lost its volume pv-7"},
+		},
+		{
+			"a volume that is being expanded is waited for", observed(func(o *observation) {
+				withDisk(o.bridge, "2Gi", "fast")
+				o.claim = &corev1.PersistentVolumeClaim{
+					ObjectMeta: metav1.ObjectMeta{Name: "plant-bridge"},
+					Spec:       corev1.PersistentVolumeClaimSpec{Resources: corev1.VolumeResourceRequirements{Requests: size("2Gi")}},
+					Status:     corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, Capacity: size("1Gi")},
+				}
+			}),
+			map[string]string{
+				"Ready": "True/Forwarding", "Stalled": "absent",
+				"Reconciling": "True/Progressing the volume of PersistentVolumeClaim plant-bridge is being expanded from 1Gi to 2Gi",
+			},
+		},
+		{
+			"a claim that is kept and not wanted is not told of", observed(unbound("", corev1.ClaimPending), func(o *observation) { o.bridge.Spec.Buffer = nil }),
+			map[string]string{"Stalled": "absent", "Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not scheduled: " + noVolume},
+		},
+		{
+			"a bridge whose buffer holds a backlog is not degraded", observed(buffering(backlog(v1alpha1.BacklogDraining, ""), backlog(v1alpha1.BacklogBuffering, ""))),
+			map[string]string{"Ready": "True/Forwarding", "Degraded": "False/ActiveOnPrimary"},
+		},
+		{
+			"a full buffer degrades the bridge while the other side is down", observed(buffering(backlog(v1alpha1.BacklogFull, "the buffer on disk is full"), backlog(v1alpha1.BacklogEmpty, "")), withSides(localUp(), remoteDown())),
+			map[string]string{"Ready": "False/NotConnected", "Degraded": "True/BufferFull forwards: the buffer on disk is full"},
+		},
+		{
+			"a failed buffer comes before a full one, and both before a backup", observed(
+				buffering(backlog(v1alpha1.BacklogFull, "no room"), backlog(v1alpha1.BacklogFailed, "cannot be written")), withSides(localUp(), remoteOnBackup())),
+			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/BufferFailed forwards: no room; subscriptions: cannot be written; the remote side is on backup-1"},
+		},
+		{
+			"the state of a buffer is forgotten with the pod that told of it", observed(buffering(backlog(v1alpha1.BacklogFull, "no room"), nil), noPods),
+			map[string]string{"Degraded": "Unknown/RunnerNotRunning"},
 		},
 		{
 			"a suspended bridge whose runner drains is reconciling", observed(suspended),

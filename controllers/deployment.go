@@ -110,6 +110,9 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 				WithSources(sources...)))
 		container.WithVolumeMounts(corev1ac.VolumeMount().WithName("secrets").WithMountPath(secretsDir).WithReadOnly(true))
 	}
+	if disk(b) != nil {
+		mountClaim(b, spec, container)
+	}
 	if err := schedule(spec, &runner); err != nil {
 		return nil, err
 	}

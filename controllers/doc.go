@@ -18,6 +18,7 @@
 //     they set elsewhere is left alone;
 //   - the report of a runner is cleared only when its pod is gone;
 //   - an event follows the status that it tells of, and is sent at most once;
+//   - the claim of a volume, which may hold messages, is never deleted;
 //   - no Secret is ever read.
 //
 // It leaves the data path to the runner, which needs none of this to forward and to

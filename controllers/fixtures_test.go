@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -41,6 +42,11 @@ func newBridge(namespace, name string) *v1alpha1.MQTTBridge {
 			Forwards: []v1alpha1.Rule{{Filter: "sensors/#"}},
 		},
 	}
+}
+
+// withDisk adds a buffer on disk; without a class it is the cluster's default one.
+func withDisk(b *v1alpha1.MQTTBridge, size, class string) {
+	b.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{Size: ptr.To(resource.MustParse(size)), StorageClassName: class}}
 }
 
 func endpoint(name, url string, state v1alpha1.EndpointState, failure ...string) v1alpha1.EndpointStatus {

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -332,11 +334,12 @@ func cacheIsCurrent(ctx context.Context, b *v1alpha1.MQTTBridge) (bool, error) {
 	for obj, name := range objects {
 		key := client.ObjectKey{Namespace: b.Namespace, Name: name}
 		cached, _ := obj.DeepCopyObject().(client.Object)
-		if err := server.Client.Get(ctx, key, obj); err != nil {
-			return false, err
+		err, cachedErr := server.Client.Get(ctx, key, obj), operator.Client.Get(ctx, key, cached)
+		if apierrors.IsNotFound(err) && apierrors.IsNotFound(cachedErr) {
+			continue // not every bridge has every child
 		}
-		if err := operator.Client.Get(ctx, key, cached); err != nil {
-			return false, client.IgnoreNotFound(err)
+		if err != nil || cachedErr != nil {
+			return false, errors.Join(client.IgnoreNotFound(err), client.IgnoreNotFound(cachedErr))
 		}
 		if obj.GetResourceVersion() != cached.GetResourceVersion() {
 			return false, nil

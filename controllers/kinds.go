@@ -22,6 +22,9 @@ type childKind struct {
 	gvk    schema.GroupVersionKind
 	object client.Object
 	list   client.ObjectList
+	// kept is set where a child that is no longer wanted stays until the bridge is
+	// deleted.
+	kept bool
 	// applied returns what FieldOwner last applied to an object and still owns,
 	// with the values that the object has now.
 	applied func(client.Object) (runtime.ApplyConfiguration, error)
@@ -30,11 +33,18 @@ type childKind struct {
 // childKinds are all kinds of children. What is not in this list is not watched, not
 // cached and not pruned.
 var childKinds = []childKind{
+	// It may hold messages.
+	keep(newChildKind(corev1.SchemeGroupVersion.WithKind(claimKind), &corev1.PersistentVolumeClaimList{}, corev1ac.ExtractPersistentVolumeClaim)),
 	newChildKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"), &corev1.ConfigMapList{}, corev1ac.ExtractConfigMap),
 	newChildKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"), &corev1.ServiceAccountList{}, corev1ac.ExtractServiceAccount),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("Role"), &rbacv1.RoleList{}, rbacv1ac.ExtractRole),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), &rbacv1.RoleBindingList{}, rbacv1ac.ExtractRoleBinding),
 	newChildKind(appsv1.SchemeGroupVersion.WithKind("Deployment"), &appsv1.DeploymentList{}, appsv1ac.ExtractDeployment),
+}
+
+func keep(kind childKind) childKind {
+	kind.kept = true
+	return kind
 }
 
 // objectPointer is a pointer to O that is an API object.

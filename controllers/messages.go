@@ -16,11 +16,17 @@ const (
 
 	msgOnPrimary = "both sides are on their primary server"
 	msgOnBackup  = "the %s side is on %s (%s), not on its primary server"
+	msgBuffer    = "%s: %s" // of which rules; the runner says the rest
 
 	msgApplied      = "the children were changed and are being rolled out"
 	msgRollingOut   = "Deployment %s is being rolled out"
 	msgDraining     = "the runner is draining before the bridge is suspended"
 	msgUnscheduled  = "runner pod %s is not scheduled: %s"
+	msgNoClass      = "PersistentVolumeClaim %s has no volume, since it has no storage class and the cluster no default one; name a class in spec.buffer.disk.storageClassName"
+	msgClaimPending = "PersistentVolumeClaim %s has no volume of storage class %s yet; if this lasts, its events tell why: kubectl describe pvc"
+	msgExpanding    = "the volume of PersistentVolumeClaim %s is being expanded from %s to %s; if this lasts, its events tell why: kubectl describe pvc"
+	msgVolumeLost   = "PersistentVolumeClaim %s has lost its volume %s, and the backlog with it; delete the claim and the pod for a new one"
+	msgClaimRefused = "%w; the volume stays as it is and the bridge runs on as before: set spec.buffer.disk back to what the claim has; a new volume needs the claim deleted, with the messages on it"
 	msgPodsRefused  = "Deployment %s cannot make the runner pod: %s"
 	msgPodFailing   = "container %s of runner pod %s: %s"
 	msgLastExit     = "exited with code %d (%s): %s"

@@ -23,11 +23,13 @@ import (
 )
 
 // The rights of the operator. It has to hold what it gives to runners: the patch of
-// mqttbridges/status. It has none on Secrets.
+// mqttbridges/status. It has none on Secrets, and none to delete a claim, which may
+// hold messages.
 //
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
@@ -116,12 +118,20 @@ func (r *Reconciler) tell(ctx context.Context, b *v1alpha1.MQTTBridge, wrote boo
 // observe reads what the conditions are derived from.
 func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*observation, error) {
 	o := &observation{bridge: b}
+	key := client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}
 	deployment := &appsv1.Deployment{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}, deployment)
+	err := r.Client.Get(ctx, key, deployment)
 	if err == nil {
 		o.deployment = deployment
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("reading the Deployment: %w", err)
+	}
+	claim := &corev1.PersistentVolumeClaim{}
+	err = r.Client.Get(ctx, key, claim)
+	if err == nil {
+		o.claim = claim
+	} else if !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("reading the PersistentVolumeClaim: %w", err)
 	}
 	pods := &corev1.PodList{}
 	if err := r.Client.List(ctx, pods, client.InNamespace(b.Namespace), client.MatchingLabels(selectorLabels(b.Name))); err != nil {

@@ -21,6 +21,8 @@ type observation struct {
 	bridge *v1alpha1.MQTTBridge
 	// deployment is the runner's, nil where none exists.
 	deployment *appsv1.Deployment
+	// claim is that of the buffer on disk, nil where none exists.
+	claim *corev1.PersistentVolumeClaim
 	// pods are those of the bridge.
 	pods []corev1.Pod
 	// wrote is set when this pass changed a child, so that deployment and pods are
@@ -63,6 +65,15 @@ func (o *observation) sides() (local, remote *v1alpha1.SideStatus) {
 		return nil, nil
 	}
 	return o.bridge.Status.Local, o.bridge.Status.Remote
+}
+
+// backlogs are the reported states of the buffer on disk, nil where there is none or
+// no pod stands behind them.
+func (o *observation) backlogs() (forwards, subscriptions *v1alpha1.BacklogStatus) {
+	if o.reportingPod() == nil || o.bridge.Status.Buffer == nil {
+		return nil, nil
+	}
+	return o.bridge.Status.Buffer.LocalToRemote, o.bridge.Status.Buffer.RemoteToLocal
 }
 
 // podTrouble says why a pod does not serve, and is empty where it does.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 )
 
@@ -29,12 +30,13 @@ const (
 	DefaultInflightWindow           int32 = 256
 	DefaultQoS                      int32 = 1
 	DefaultTopic                          = "${topic}"
+	DefaultMemoryBuffer                   = "32Mi"
 )
 
 // WithDefaults returns a copy of the bridge in which everything that the spec
 // leaves out has its default: no pointer of the spec's sides, rules and delivery
 // is nil but those of what a bridge has only where it is asked for: credentials, TLS,
-// proxies, retainHandling and maxHops. It changes nothing that is set, and
+// proxies, retainHandling, maxHops, a buffer on disk, its TTL, and drain. It changes nothing that is set, and
 // applying it twice is the same as once.
 func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	out := b.DeepCopy()
@@ -51,6 +53,8 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 		s.Delivery = &Delivery{}
 	}
 	setDefault(&s.Delivery.InflightWindow, DefaultInflightWindow)
+	setDefault(&s.Delivery.QoS0WhenDown, QoS0WhenDownDrop)
+	s.setBufferDefaults()
 	if s.Notifications != nil {
 		setDefault(&s.Notifications.QoS, DefaultQoS)
 	}
@@ -62,6 +66,19 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 		s.Runner.LogLevel = LogLevelInfo
 	}
 	return out
+}
+
+func (s *MQTTBridgeSpec) setBufferDefaults() {
+	if s.Buffer == nil {
+		s.Buffer = &Buffer{}
+	}
+	if s.Buffer.Memory == nil {
+		s.Buffer.Memory = &MemoryBuffer{}
+	}
+	setDefault(&s.Buffer.Memory.Size, resource.MustParse(DefaultMemoryBuffer))
+	if s.Buffer.Disk != nil {
+		setDefault(&s.Buffer.Disk.WhenFull, WhenFullBlock)
+	}
 }
 
 // Servers returns the side's servers in order of preference.

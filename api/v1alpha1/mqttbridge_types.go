@@ -61,6 +61,7 @@ type MQTTBridgeList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.forwards.exists(f, has(f.retainHandling))",fieldPath=".forwards",reason=FieldValueInvalid,message="retainHandling in forwards needs MQTT 5 on the side that the messages come from; set local.protocolVersion to '5' or remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.retainHandling))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="retainHandling in subscriptions needs MQTT 5 on the side that the messages come from; set remote.protocolVersion to '5' or remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.delivery) || !has(self.delivery.maxHops) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5' && has(self.remote.protocolVersion) && self.remote.protocolVersion == '5')",fieldPath=".delivery.maxHops",reason=FieldValueInvalid,message="maxHops needs MQTT 5 on both sides, which alone has the user property that counts; set local.protocolVersion and remote.protocolVersion to '5' or remove maxHops"
+// +kubebuilder:validation:XValidation:rule="!has(self.buffer) || !has(self.buffer.drain) || has(self.buffer.disk) || (has(self.delivery) && has(self.delivery.qos0WhenDown) && self.delivery.qos0WhenDown == 'Buffer')",fieldPath=".buffer.drain",reason=FieldValueInvalid,message="drain limits what leaves the buffer, and there is none; set buffer.disk or delivery.qos0WhenDown: Buffer, or remove drain"
 type MQTTBridgeSpec struct {
 	// local is the side that the bridge belongs to.
 	// +required
@@ -87,6 +88,12 @@ type MQTTBridgeSpec struct {
 	// delivery tunes how messages are handed over.
 	// +optional
 	Delivery *Delivery `json:"delivery,omitempty"`
+
+	// buffer holds messages that the other side does not take at once. Default: a
+	// little memory for QoS 0; what is unacknowledged at QoS 1 and 2 the server
+	// holds that it came from.
+	// +optional
+	Buffer *Buffer `json:"buffer,omitempty"`
 
 	// notifications tell the clients of both sides whether the bridge forwards, by
 	// a retained message: 1 while both sides are connected, else 0. The 0 is also
@@ -431,6 +438,12 @@ type Delivery struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	InflightWindow *int32 `json:"inflightWindow,omitempty"`
+
+	// qos0WhenDown says what becomes of QoS 0 messages while no server is connected on
+	// the side that they go to: Drop, or Buffer, on buffer.disk where it is set, else
+	// in memory up to buffer.memory.size. Default Drop.
+	// +optional
+	QoS0WhenDown *QoS0WhenDown `json:"qos0WhenDown,omitempty"`
 
 	// maxHops ends loops of bridges: every message that goes over carries the user
 	// property mqttbridge-hops, the count that it came with plus 1, and one whose

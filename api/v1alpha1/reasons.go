@@ -13,7 +13,8 @@ const (
 	// ConditionRemoteConnected is True while a remote server is connected. Its
 	// message names every server that failed, and why.
 	ConditionRemoteConnected = "RemoteConnected"
-	// ConditionDegraded is True while a side is on a backup.
+	// ConditionDegraded is True while a side is on a backup, or the buffer on disk is
+	// full or has failed.
 	ConditionDegraded = "Degraded"
 	// ConditionReconciling is kstatus's: present and True while the children are
 	// not yet as the spec wants them.
@@ -37,6 +38,9 @@ const (
 	ReasonInvalidSpec      = "InvalidSpec"      // Stalled: what the schema cannot tell.
 	ReasonApplyFailed      = "ApplyFailed"      // Stalled: the API server refused a child.
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.
+	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: nothing makes a volume for the buffer on disk.
+	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
+	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written.
 )
 
 // Reasons why a server failed. They stand in endpoints, failovers, metrics and

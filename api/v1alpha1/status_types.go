@@ -6,7 +6,7 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // MQTTBridgeStatus is what the operator and the runner last saw. The runner
-// owns runner, local and remote, and writes them on transitions only, together
+// owns runner, local, remote and buffer, and writes them on transitions only, together
 // with the condition Ready that follows from them; the operator owns the rest.
 type MQTTBridgeStatus struct {
 	// conditions of the bridge: Ready, LocalConnected, RemoteConnected, Degraded,
@@ -34,6 +34,10 @@ type MQTTBridgeStatus struct {
 	// remote is the state of the remote side.
 	// +optional
 	Remote *SideStatus `json:"remote,omitempty"`
+
+	// buffer is the state of the buffer on disk. It is absent where there is none.
+	// +optional
+	Buffer *BufferStatus `json:"buffer,omitempty"`
 
 	// announced is what the operator has sent events for, so that none is sent
 	// twice.
@@ -225,6 +229,57 @@ type FailoverRecord struct {
 	// +kubebuilder:validation:Minimum=0
 	Resent *int64 `json:"resent,omitempty"`
 }
+
+// BufferStatus is the state of the buffer on disk. How much is in it is told by
+// metrics.
+type BufferStatus struct {
+	// localToRemote is the backlog of the forwards.
+	// +optional
+	LocalToRemote *BacklogStatus `json:"localToRemote,omitempty"`
+
+	// remoteToLocal is the backlog of the subscriptions.
+	// +optional
+	RemoteToLocal *BacklogStatus `json:"remoteToLocal,omitempty"`
+}
+
+// BacklogStatus is the state of one direction's backlog.
+type BacklogStatus struct {
+	// state of the backlog.
+	// +required
+	State BacklogState `json:"state,omitempty"`
+
+	// since is when it came into this state.
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+
+	// message says what is wrong and what to do about it. It is present where the
+	// state is Full or Failed, and where damage was found that cost messages.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
+}
+
+// BacklogState is the state of a backlog.
+//
+// +kubebuilder:validation:Enum=Empty;Buffering;Draining;Full;Failed
+type BacklogState string
+
+// The states of a backlog.
+const (
+	// BacklogEmpty: messages pass without the disk.
+	BacklogEmpty BacklogState = "Empty"
+	// BacklogBuffering: no server is connected on the other side; messages are
+	// written to the disk.
+	BacklogBuffering BacklogState = "Buffering"
+	// BacklogDraining: the backlog goes to the other side, live messages behind it.
+	BacklogDraining BacklogState = "Draining"
+	// BacklogFull: it has reached its size, or the disk is full; whenFull holds.
+	BacklogFull BacklogState = "Full"
+	// BacklogFailed: the disk cannot be written. The bridge goes on without it: what
+	// the other side has not acknowledged is not acknowledged, and the source holds
+	// it.
+	BacklogFailed BacklogState = "Failed"
+)
 
 // Announced is what the operator has sent events for.
 type Announced struct {

@@ -42,7 +42,7 @@ func TestLoadResolvesTheDefaults(t *testing.T) {
 	}
 	r := b.Spec.Remote
 	if r.Primary.Name != "primary" || *r.KeepAliveSeconds != 10 || *r.Failover.AckTimeoutSeconds != 10 ||
-		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Forwards[0].Topic != "${topic}" || *b.Spec.Forwards[0].QoS != 1 {
+		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Buffer.Memory.Size.String() != "32Mi" || *b.Spec.Delivery.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || b.Spec.Forwards[0].Topic != "${topic}" || *b.Spec.Forwards[0].QoS != 1 {
 		t.Errorf("defaults: %+v", b.Spec)
 	}
 	if id := r.ClientID; id == "" || len(id) > 23 || id == b.Spec.Local.ClientID {
@@ -91,6 +91,10 @@ func TestLoadRefusesABadManifestAndNamesTheFieldTheValueAndTheRemedy(t *testing.
 		{"session expiry beyond four bytes", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 4294967296`, "spec.remote.sessionExpirySeconds: Invalid value: 4294967296: must be from 1 to 4294967295"},
 		{"user property without a name", `"a/#"}`, `"a/#", userProperties: [{value: x}]}`, "spec.forwards[0].userProperties[0].name: Required"},
 		{"no hops", "forwards:", "delivery: {maxHops: 0}\n  forwards:", "spec.delivery.maxHops: Invalid value: 0: must be from 1 to 255"},
+		{"a disk without a size", "forwards:", "buffer: {disk: {}}\n  forwards:", "spec.buffer.disk.size: Required"},
+		{"a disk that is too small", "forwards:", "buffer: {disk: {size: 1Mi}}\n  forwards:", "spec.buffer.disk.size: Invalid value: \"1Mi\": the size of the buffer on disk is from 16Mi"},
+		{"a time to live of nothing", "forwards:", "buffer: {disk: {size: 1Gi, messageTTLSeconds: 0}}\n  forwards:", "spec.buffer.disk.messageTTLSeconds: Invalid value: 0: must be from 1 to 31536000"},
+		{"drain of no buffer", "forwards:", "buffer: {drain: {messagesPerSecond: 1}}\n  forwards:", "spec.buffer.drain: Invalid value"},
 		{"notifications without a topic", "forwards:", "notifications: {}\n  forwards:", "spec.notifications.topic: Required"},
 		{"loop", `forwards: [{filter: "a/#"}]`, `{forwards: [{filter: "a/#"}], subscriptions: [{filter: "a/b"}]}`, ""},
 	} {

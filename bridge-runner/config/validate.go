@@ -73,6 +73,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 		errs = append(errs, inRange(path.Child("delivery", "inflightWindow"), s.Delivery.InflightWindow, 1, 65535)...)
 		errs = append(errs, inRange(path.Child("delivery", "maxHops"), s.Delivery.MaxHops, 1, 255)...)
 	}
+	errs = append(errs, validateBuffer(s, path)...)
 	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
 	errs = append(errs, validateVersions(s, path)...)
 	if s.Runner != nil && s.Runner.LogLevel != "" {

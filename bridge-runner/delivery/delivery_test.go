@@ -209,7 +209,7 @@ func TestMessagesOfQoS0ThatADestinationDoesNotTakeAreBounded(t *testing.T) {
 	w.meter.mu.Lock()
 	dropped, held := w.meter.dropped[DropQueueFull], w.meter.held
 	w.meter.mu.Unlock()
-	if dropped == 0 || held > maxQoS0Bytes>>20 {
+	if dropped == 0 || held > defaultMemoryBytes>>20 {
 		t.Errorf("%d dropped, %d held", dropped, held)
 	}
 	for range messages - dropped {

@@ -43,8 +43,14 @@ type world struct {
 
 // newWorld returns a pipe for rules, and no connection yet.
 func newWorld(t *testing.T, v packet.Version, all ...v1alpha1.Rule) *world {
+	return newWorldWith(t, v, Options{}, all...)
+}
+
+func newWorldWith(t *testing.T, v packet.Version, opts Options, all ...v1alpha1.Rule) *world {
 	meter := &counts{dropped: map[string]int{}}
-	w := &world{t: t, pipe: New(rules(t, all...), meter), meter: meter}
+	w := &world{t: t, meter: meter}
+	opts.Flush = w.flush
+	w.pipe = New(rules(t, all...), meter, opts)
 	w.source, w.destination = newSide(w, v), newSide(w, v)
 	return w
 }
@@ -153,6 +159,7 @@ type counts struct {
 	redelivered int
 	held        int
 	inflight    int
+	diskFailed  int
 }
 
 func (c *counts) count(add func()) {
@@ -176,6 +183,8 @@ func (c *counts) Redelivered() { c.count(func() { c.redelivered++ }) }
 func (c *counts) Held(messages, inflight int) {
 	c.count(func() { c.held, c.inflight = messages, inflight })
 }
+
+func (c *counts) DiskFailed() { c.count(func() { c.diskFailed++ }) }
 
 // wantNoQoS0 fails if messages of QoS 0 are counted that are not there.
 func (w *world) wantNoQoS0() {

@@ -7,21 +7,29 @@
 // It promises, for each direction:
 //   - Nothing acknowledged is lost. A QoS 1 or 2 message is acknowledged to the
 //     session by which it came only after the other side has acknowledged every
-//     message made of it. Until then the server that it came from holds it, so a
-//     runner may die at any instant.
+//     message made of it, or they are on disk. Until then the server that it came
+//     from holds it, so a runner may die at any instant.
 //   - Order is kept. What a lost session had not acknowledged is sent again to the
 //     next one, oldest first, before anything newer; or goes on in that session,
 //     where the same server resumes it.
 //   - Nothing blocks, so that the two directions cannot block each other. What is
 //     held is bounded by what the source may leave unacknowledged, and by
-//     [maxQoS0Bytes].
-//   - QoS 0 messages are dropped, and counted, while no session is up.
+//     [Options.MemoryBytes].
+//   - QoS 0 messages are dropped, and counted, while no session is up, unless
+//     [Options.KeepQoS0] says otherwise.
+//
+// With a disk it has two modes. Directly, acknowledgements are chained and nothing is
+// written. When the destination is lost, or a message is held for longer than a second,
+// all that is held is appended to a log (package buffer), also what is in flight, and so
+// is from then on all that comes; each is acknowledged to its source when it is on the
+// disk. The log feeds the destination until all of it is read; what comes then goes
+// directly again. So what is on disk is always older than what is only in memory, and
+// whatever ends the process keeps the order.
 //
 // It knows sessions, but not how they are chosen.
 package delivery
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -32,19 +40,36 @@ import (
 // Why a message was dropped.
 const (
 	DropNotConnected = "not_connected" // QoS 0 while no session is up
-	DropQueueFull    = "queue_full"    // QoS 0 faster than the destination takes it
+	DropQueueFull    = "queue_full"    // QoS 0 faster than the destination, or the disk, takes it
+	DropBufferFull   = "buffer_full"   // the buffer is full, and the oldest or the newest go
+	DropDamaged      = "damaged"       // it cannot be read from the disk
 	DropExcluded     = "excluded"      // by the rules' exclude
 	DropNoRule       = "no_rule"       // matches no rule: a subscription of an earlier manifest
 	DropInvalidTopic = "invalid_topic" // the rule makes no valid topic of it
 	DropStopping     = "stopping"      // QoS 0 while the runner drains
 	DropTooLarge     = "too_large"     // the destination takes no packets of that size
-	DropExpired      = "expired"       // its message expiry interval has passed
+	DropExpired      = "expired"       // its message expiry interval, or its time on disk, has passed
 	DropRefused      = "refused"       // the destination refuses it by a reason code
 	DropTooManyHops  = "too_many_hops" // it has gone over as many bridges as maxHops allows
 )
 
-// maxQoS0Bytes bounds the QoS 0 messages that wait for the destination.
-const maxQoS0Bytes = 32 << 20
+// Options are what a pipe may have besides rules.
+type Options struct {
+	// MemoryBytes bounds the QoS 0 messages that wait in memory. Default 32 MiB.
+	MemoryBytes int
+	// KeepQoS0 keeps QoS 0 messages while no session is up: on disk, else the newest
+	// in memory.
+	KeepQoS0 bool
+	// Disk keeps a backlog on disk. Nil: there is none.
+	Disk *Disk
+	// Drain limits how fast a backlog goes out.
+	Drain Rate
+	// Flush sends what was acknowledged to the source, where that was not done by a
+	// call of its session's or the destination's.
+	Flush func()
+}
+
+const defaultMemoryBytes = 32 << 20
 
 // Meter counts what a pipe does. Its methods are called with a lock held and must
 // be quick.
@@ -61,8 +86,10 @@ type Meter interface {
 	Resent(messages int)
 	// Redelivered: the source sent a message again that was held here.
 	Redelivered()
-	// Held: so many messages are held, so many of them in flight.
+	// Held: so many messages are held in memory, so many of them in flight.
 	Held(messages, inflight int)
+	// DiskFailed: the disk could not be written or read.
+	DiskFailed()
 }
 
 // Pipe carries the messages of one direction.
@@ -70,6 +97,8 @@ type Pipe struct {
 	rules []config.Rule
 	ids   []uint32 // the rules' subscription identifiers
 	meter Meter
+	opts  Options
+	disk  *disk // nil: there is none
 
 	mu       sync.Mutex
 	idle     sync.Cond // nothing is held, or in flight, or the destination is lost
@@ -77,16 +106,28 @@ type Pipe struct {
 	next     int       // place in queue of the first that may not be sent
 	inflight int       // sent and not acknowledged
 	qos0     int       // bytes of QoS 0 messages not sent
+	kept     kept      // QoS 0 in memory while there is no destination
+	pace     pace      // of the backlog
+	waiting  bool      // until it may go on
 	dest     *session.Session
 	last     *session.State // of the latest destination: what is in flight is in flight there
 	stopping bool
 	paused   bool // nothing more is sent to dest
 }
 
-// New returns a pipe.
-func New(rules []config.Rule, meter Meter) *Pipe {
-	p := &Pipe{rules: rules, ids: identifiers(rules), meter: meter}
+// New returns a pipe. One with a disk needs [Pipe.Keep].
+func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
+	if opts.MemoryBytes == 0 {
+		opts.MemoryBytes = defaultMemoryBytes
+	}
+	if opts.Flush == nil {
+		opts.Flush = func() {}
+	}
+	p := &Pipe{rules: rules, ids: identifiers(rules), meter: meter, opts: opts, pace: pace{rate: opts.Drain}}
 	p.idle.L = &p.mu
+	if opts.Disk != nil {
+		p.disk = newDisk(*opts.Disk)
+	}
 	return p
 }
 
@@ -104,6 +145,15 @@ type outgoing struct {
 	inflight bool // the destination has it
 	sent     bool // once, to whatever destination
 	done     bool // acknowledged, but one before it is not
+	backlog  bool // it waited while there was no destination
+
+	// Of a pipe with a disk.
+	settled bool   // on disk: its source waits for it no more
+	copied  bool   // in the queue, and to be written, too
+	ahead   bool   // directly on its way before the log could be opened
+	popped  bool   // not in the queue any more
+	number  uint64 // of its record
+	stored  int64  // what that takes of the disk
 }
 
 // Receive takes a message in. Where the pipe is stopping, QoS 1 and 2 messages are
@@ -113,6 +163,9 @@ func (p *Pipe) Receive(in *session.Inbound) {
 	defer p.mu.Unlock()
 	if in.QoS > 0 && p.stopping {
 		return
+	}
+	if p.disk != nil && p.dest == nil {
+		p.enter()
 	}
 	o := &origin{in: in}
 	p.route(o)
@@ -183,6 +236,12 @@ func (p *Pipe) route(o *origin) {
 
 func (p *Pipe) push(m *outgoing) {
 	m.origin.queued++
+	m.backlog = p.dest == nil
+	if p.disk != nil && p.disk.buffering {
+		p.disk.pending.push(m)
+		p.disk.wakeUp()
+		return
+	}
 	p.queue.push(m)
 }
 
@@ -191,189 +250,18 @@ func (p *Pipe) refuseQoS0(m *outgoing) string {
 	switch {
 	case p.stopping:
 		return DropStopping
-	case p.dest == nil:
+	case p.dest == nil && !p.opts.KeepQoS0:
 		return DropNotConnected
-	case p.qos0+m.size() > maxQoS0Bytes:
+	case p.qos0+m.size() <= p.opts.MemoryBytes:
+	case p.dest == nil && !p.buffering() && p.makeRoom(m.size()):
+	default:
 		return DropQueueFull
 	}
 	return ""
 }
 
+// buffering reports whether what comes goes to the disk.
+func (p *Pipe) buffering() bool { return p.disk != nil && p.disk.buffering }
+
 // size is roughly what a message takes in memory, in bytes.
 func (m *outgoing) size() int { return len(m.Payload) + len(m.Topic) + 200 }
-
-// Up makes s the destination: all that is held is sent to it, in order, but what is
-// in flight in s itself, because its server has resumed it.
-func (p *Pipe) Up(s *session.Session) {
-	p.mu.Lock()
-	if p.last != nil && p.last != s.State() {
-		p.last.Abandon()
-	}
-	p.dest, p.last, p.paused = s, s.State(), false
-	p.next, p.inflight = 0, 0
-	for i := range p.queue.len() {
-		m := p.queue.at(i)
-		if m.inflight = s.State().Holds(&m.Outgoing); m.inflight {
-			p.inflight++
-		}
-	}
-	if n := s.Resends(); n > 0 {
-		p.meter.Resent(n)
-	}
-	p.pump()
-	p.release()
-	p.mu.Unlock()
-	s.Flush()
-}
-
-// Down says that the destination s is lost.
-func (p *Pipe) Down(s *session.Session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.dest != s {
-		return
-	}
-	p.dest, p.inflight, p.paused = nil, 0, false
-	p.qos0 = 0
-	for i := range p.queue.len() {
-		m := p.queue.at(i)
-		m.inflight = false // until there is a destination
-		if m.done || m.QoS > 0 {
-			continue
-		}
-		// A message that came at QoS 0 is not kept for later. One that came at a
-		// higher QoS is: its source waits for it.
-		if m.origin.in.QoS == 0 {
-			m.done = true
-			p.meter.Dropped(DropNotConnected)
-		} else {
-			p.qos0 += m.size()
-		}
-	}
-	p.release()
-	p.idle.Broadcast()
-}
-
-// Ready sends what the destination s had no room for.
-func (p *Pipe) Ready(s *session.Session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.dest == s {
-		p.pump()
-		p.release()
-	}
-}
-
-// pump sends what the destination has room for, oldest first.
-func (p *Pipe) pump() {
-	if p.dest == nil || p.paused {
-		return
-	}
-	var now time.Time
-	for ; p.next < p.queue.len(); p.next++ {
-		m := p.queue.at(p.next)
-		if m.done || m.inflight {
-			continue
-		}
-		if now.IsZero() {
-			now = time.Now()
-		}
-		switch p.dest.Publish(&m.Outgoing, now) {
-		case session.Full, session.Ended:
-			return
-		case session.Sent:
-			m.inflight = true
-			p.inflight++
-			p.sent(m)
-		case session.Written:
-			p.sent(m)
-			m.done = true
-			p.meter.Forwarded(len(m.Payload), now.Sub(m.At))
-		case session.TooLarge:
-			p.drop(m, DropTooLarge)
-		case session.Expired:
-			p.drop(m, DropExpired)
-		}
-	}
-}
-
-// sent notes that m was sent.
-func (p *Pipe) sent(m *outgoing) {
-	if m.sent {
-		p.meter.Resent(1)
-	}
-	m.sent = true
-	if m.QoS == 0 {
-		p.qos0 -= m.size()
-	}
-}
-
-func (p *Pipe) drop(m *outgoing, cause string) {
-	m.done = true
-	if m.QoS == 0 {
-		p.qos0 -= m.size()
-	}
-	p.meter.Dropped(cause)
-}
-
-// Acknowledged notes that the destination has taken a message over, or refuses it.
-func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused *session.Error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m, ok := acked.Owner.(*outgoing)
-	if !ok || m.done || p.last != s.State() {
-		return
-	}
-	m.done = true
-	if m.inflight {
-		m.inflight = false
-		p.inflight--
-	}
-	if refused != nil {
-		p.meter.Dropped(DropRefused)
-		p.meter.Refused(m.Topic, refused)
-	} else {
-		p.meter.Forwarded(len(m.Payload), time.Since(m.At))
-	}
-	p.release()
-	p.pump()
-	p.release()
-}
-
-// release drops from the front of the queue what is done, and acknowledges it to
-// the source, in the order in which it came ([MQTT-4.6.0-2]).
-func (p *Pipe) release() {
-	for p.queue.len() > 0 && p.queue.at(0).done {
-		m := p.queue.pop()
-		if p.next > 0 {
-			p.next--
-		}
-		m.origin.queued--
-		if m.origin.queued == 0 {
-			m.origin.in.Ack()
-		}
-	}
-	p.meter.Held(p.queue.len(), p.inflight)
-	if p.queue.len() == 0 || p.inflight == 0 && p.paused {
-		p.idle.Broadcast()
-	}
-}
-
-// Drain stops the intake and waits until what is held has been acknowledged, the
-// destination is lost, or the context ends. It reports how many messages are left:
-// their source keeps those of QoS 1 and 2.
-func (p *Pipe) Drain(ctx context.Context) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stopping = true
-	stop := context.AfterFunc(ctx, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.idle.Broadcast()
-	})
-	defer stop()
-	for p.queue.len() > 0 && p.dest != nil && ctx.Err() == nil {
-		p.idle.Wait()
-	}
-	return p.queue.len()
-}

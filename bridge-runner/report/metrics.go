@@ -30,6 +30,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	forwarded, bytes, dropped, resent, redelivered *prometheus.CounterVec
+	diskErrors                                     *prometheus.CounterVec
 	held, inflight                                 *prometheus.GaugeVec
 	latency                                        *prometheus.HistogramVec
 
@@ -59,7 +60,8 @@ func NewMetrics() *Metrics {
 		dropped:     counter("messages_dropped_total", "Messages not forwarded, by cause.", "direction", "cause"),
 		resent:      counter("messages_resent_total", "Messages sent again after a connection was lost. Those that the lost server had taken arrive twice.", "direction"),
 		redelivered: counter("messages_redelivered_total", "Messages that the source sent again while they were held, and that were not forwarded twice.", "direction"),
-		held:        gauge("held_messages", "Messages taken in and not acknowledged by the destination.", "direction"),
+		diskErrors:  counter("buffer_errors_total", "Failures of the buffer on disk: writes, reads, damage found.", "direction"),
+		held:        gauge("held_messages", "Messages in memory: taken in, or read from the disk, and not acknowledged by the destination.", "direction"),
 		inflight:    gauge("inflight_messages", "QoS 1 and 2 messages sent to the destination and not acknowledged.", "direction"),
 		latency:     histogram("forwarding_latency_seconds", "From a message's arrival to its acknowledgement by the destination.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
 		connected:   gauge("connected", "Whether a server of the side is connected.", "side"),
@@ -73,7 +75,7 @@ func NewMetrics() *Metrics {
 		handshakeDuration: histogram("tls_handshake_duration_seconds", "How long TLS handshakes that succeeded took.",
 			prometheus.ExponentialBuckets(0.0005, 2.5, 12), "side", "kind"),
 	}
-	m.registry.MustRegister(m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.held, m.inflight, m.latency,
+	m.registry.MustRegister(m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.held, m.inflight, m.latency,
 		m.connected, m.active, m.failovers, m.attempts, m.probes, m.switchDuration, m.handshakes, m.handshakeDuration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -137,12 +139,12 @@ func (m *sideMetrics) disconnected(server string) {
 
 // meter counts what one direction's pipe does.
 type meter struct {
-	forwarded, bytes, resent, redelivered prometheus.Counter
-	dropped                               *prometheus.CounterVec
-	held, inflight                        prometheus.Gauge
-	latency                               prometheus.Observer
-	log                                   *slog.Logger
-	refusals                              *rate.Limiter
+	forwarded, bytes, resent, redelivered, diskErrors prometheus.Counter
+	dropped                                           *prometheus.CounterVec
+	held, inflight                                    prometheus.Gauge
+	latency                                           prometheus.Observer
+	log                                               *slog.Logger
+	refusals                                          *rate.Limiter
 }
 
 // Meter returns the meter of a direction.
@@ -153,6 +155,7 @@ func (m *Metrics) Meter(direction string, log *slog.Logger) delivery.Meter {
 		bytes:       m.bytes.With(label),
 		resent:      m.resent.With(label),
 		redelivered: m.redelivered.With(label),
+		diskErrors:  m.diskErrors.With(label),
 		dropped:     m.dropped.MustCurryWith(label),
 		held:        m.held.With(label),
 		inflight:    m.inflight.With(label),
@@ -182,6 +185,8 @@ func (m *meter) Refused(topic string, err *session.Error) {
 func (m *meter) Resent(messages int) { m.resent.Add(float64(messages)) }
 
 func (m *meter) Redelivered() { m.redelivered.Inc() }
+
+func (m *meter) DiskFailed() { m.diskErrors.Inc() }
 
 func (m *meter) Held(messages, inflight int) {
 	m.held.Set(float64(messages))

@@ -31,8 +31,9 @@ type State struct {
 	pod     string
 	changed chan struct{} // holds one token while there is something unreported
 
-	mu    sync.Mutex // guards what follows, and the sides
-	ready metav1.Condition
+	mu     sync.Mutex // guards what follows, and the sides
+	ready  metav1.Condition
+	buffer *v1alpha1.BufferStatus // nil: there is no disk
 }
 
 // NewState returns the state of a bridge before its first attempt. pod is the name
@@ -75,6 +76,7 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 		Runner:     &v1alpha1.RunnerStatus{Pod: st.pod, StartTime: st.start},
 		Local:      st.Local.status.DeepCopy(),
 		Remote:     st.Remote.status.DeepCopy(),
+		Buffer:     st.buffer.DeepCopy(),
 	}
 }
 

@@ -115,6 +115,9 @@ func (r *Runner) SetFile(object, key, value string) {
 	}
 }
 
+// DataDir is the directory of the runner's buffer on disk. It outlasts the process.
+func (r *Runner) DataDir() string { return filepath.Join(r.dir, "data") }
+
 const (
 	runnerServes = 15 * time.Second
 	// runnerStops is more than a drain may take.
@@ -130,7 +133,7 @@ func (r *Runner) Start() {
 		build = RaceRunnerBinary
 	}
 	r.process = startProcess(r.t, fmt.Sprintf("runner-%s-%d", r.name, r.starts), build(r.t),
-		"--bridge", r.manifest, "--secrets", filepath.Join(r.dir, "secrets"), "--listen", r.listen)
+		"--bridge", r.manifest, "--secrets", filepath.Join(r.dir, "secrets"), "--data", r.DataDir(), "--listen", r.listen)
 	if r.race {
 		r.failOnRace(r.process)
 	}

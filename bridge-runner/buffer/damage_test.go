@@ -1,0 +1,195 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package buffer
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// segmentFiles are the paths of a log's segments, oldest first.
+func segmentFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no segments in %s: %v", dir, err)
+	}
+	return paths
+}
+
+// damaged makes a log of batches of three records, changes its only segment, and
+// returns what is read of it.
+func damaged(t *testing.T, batches int, change func(data []byte) []byte) (got []string, lost uint64, l *Log) {
+	t.Helper()
+	dir := t.TempDir()
+	l = open(t, dir, 16<<20)
+	for i := range batches {
+		appendTo(t, l, texts(1+3*i, 3))
+	}
+	l.release()
+	path := segmentFiles(t, dir)[0]
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, change(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, 16<<20)
+	got, lost = readAll(t, l)
+	return got, lost, l
+}
+
+func TestATornTailCostsOnlyWhatIsTorn(t *testing.T) {
+	records := texts(1, 9)
+	length := headerSize
+	ends := []int{}
+	for _, r := range records {
+		length += recordHeader + len(r)
+		ends = append(ends, length)
+	}
+	for cut := range length + 1 {
+		whole := 0
+		for whole < len(ends) && ends[whole] <= cut {
+			whole++
+		}
+		got, lost, l := damaged(t, 3, func(data []byte) []byte {
+			if len(data) != length {
+				t.Fatalf("the segment has %d bytes, not %d", len(data), length)
+			}
+			return data[:cut]
+		})
+		want(t, got, records[:whole])
+		if lost != 0 {
+			t.Errorf("cut at %d: %d are said to be lost in what was never acknowledged", cut, lost)
+		}
+		appendTo(t, l, texts(1, 2)) // it goes on
+		got, _ = readAll(t, l)
+		want(t, got, texts(1, 2))
+		l.release()
+	}
+}
+
+func TestAFlippedBitCostsAtMostTheRecordThatItHit(t *testing.T) {
+	records := texts(1, 9)
+	length := headerSize
+	for _, r := range records {
+		length += recordHeader + len(r)
+	}
+	for at := range length {
+		got, lost, l := damaged(t, 3, func(data []byte) []byte {
+			data[at] ^= 1 << (at % 8)
+			return data
+		})
+		missing := 0
+		for _, r := range records {
+			if !slices.Contains(got, string(r)) {
+				missing++
+			}
+		}
+		switch last := slices.Contains(got, string(records[8])); {
+		case missing > 1:
+			t.Errorf("bit flipped in byte %d: %d records are missing", at, missing)
+		case last && int(lost) != missing:
+			t.Errorf("bit flipped in byte %d: %d records are missing, %d are told", at, missing, lost)
+		case at < headerSize && missing > 0:
+			t.Errorf("bit flipped in byte %d of the header: %d records are missing", at, missing)
+		}
+		l.release()
+	}
+}
+
+// many makes a log of several segments, and returns their paths.
+func many(t *testing.T, dir string) []string {
+	t.Helper()
+	l := open(t, dir, 16<<20)
+	for i := range 300 {
+		appendTo(t, l, [][]byte{fmt.Appendf(nil, "%08d %s", i+1, strings.Repeat("x", 20_000))})
+	}
+	l.release()
+	return segmentFiles(t, dir)
+}
+
+func TestADamagedSegmentIsPassedOverAndTheRestIsServed(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, path string){
+		"removed": func(t *testing.T, path string) { must(t, os.Remove(path)) },
+		"emptied": func(t *testing.T, path string) { must(t, os.Truncate(path, 0)) },
+		"cut":     func(t *testing.T, path string) { must(t, os.Truncate(path, 100_000)) },
+		"overwritten": func(t *testing.T, path string) {
+			info, err := os.Stat(path)
+			must(t, err)
+			must(t, os.WriteFile(path, make([]byte, info.Size()), 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			paths := many(t, dir)
+			if len(paths) < 4 {
+				t.Fatalf("%d segments", len(paths))
+			}
+			change(t, paths[1])
+			l := open(t, dir, 16<<20)
+			got, lost := readAll(t, l)
+			if len(got)+int(lost) != 300 || lost == 0 || lost > 60 {
+				t.Errorf("%d read, %d lost", len(got), lost)
+			}
+			for i := 1; i < len(got); i++ {
+				if got[i-1] >= got[i] {
+					t.Fatalf("%.8s comes before %.8s", got[i-1], got[i])
+				}
+			}
+			if aside := len(l.SetAside()); aside != 0 != (name == "overwritten") {
+				t.Errorf("%d files are set aside", aside)
+			}
+			l.Release(300, 0)
+			if l.Messages() != 0 {
+				t.Errorf("%d are left", l.Messages())
+			}
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAPayloadIsNotTakenForARecordBehindDamage(t *testing.T) {
+	fake := appendRecord(nil, 0, 2, []byte("forged"))
+	dir := t.TempDir()
+	l := open(t, dir, 16<<20)
+	appendTo(t, l, [][]byte{fake, []byte("true")})
+	l.release()
+	path := segmentFiles(t, dir)[0]
+	data, err := os.ReadFile(path)
+	must(t, err)
+	data[headerSize+4] ^= 0xff // the length of the first record
+	must(t, os.WriteFile(path, data, 0o600))
+	l = open(t, dir, 16<<20)
+	got, lost := readAll(t, l)
+	if len(got) != 1 || got[0] != "true" || lost != 1 {
+		t.Errorf("read %q, %d lost", got, lost)
+	}
+}
+
+func TestADamagedPositionBringsRecordsAgainAndLosesNone(t *testing.T) {
+	for _, content := range []string{"", "garbage", strings.Repeat("\xff", 1024)} {
+		dir := t.TempDir()
+		l := open(t, dir, 16<<20)
+		appendTo(t, l, texts(1, 9))
+		l.Release(4, 0)
+		must(t, l.Close())
+		must(t, os.WriteFile(filepath.Join(dir, positionName), []byte(content), 0o600))
+		l = open(t, dir, 16<<20)
+		got, _ := readAll(t, l)
+		want(t, got, texts(1, 9))
+		l.release()
+	}
+}

@@ -1,0 +1,54 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package buffer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+)
+
+// smallDisk mounts a file system of that size.
+func smallDisk(t *testing.T, size int64) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Fatal("mounting a file system needs root")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestADiskWithoutRoomIsFullAndTheLogGoesOnWhenThereIsRoom(t *testing.T) {
+	dir := smallDisk(t, 1<<20)
+	l := open(t, dir, 64<<20)
+	n := 0
+	for ; ; n++ {
+		if _, err := l.Append([][]byte{fmt.Appendf(nil, "%010000d", n)}); err != nil {
+			if !errors.Is(err, ErrFull) {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	l.release()
+	l = open(t, dir, 64<<20)
+	got, lost := readAll(t, l)
+	if len(got) != n || lost != 0 {
+		t.Fatalf("%d of %d are read, %d lost", len(got), n, lost)
+	}
+	l.Release(uint64(n), l.Bytes())
+	appendTo(t, l, texts(1, 10))
+	got, _ = readAll(t, l)
+	want(t, got, texts(1, 10))
+}

@@ -1,0 +1,242 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package buffer keeps records on disk, in order, until they are released: a log of
+// segments, which is written at its end and read and released from its beginning.
+//
+// It promises:
+//   - What [Log.Append] has taken is on the disk when it returns, all of it by one
+//     write and one fsync, and is read again after whatever ends the process.
+//   - A tail that a crash has torn costs at most what Append had not yet taken.
+//     Damage anywhere else costs the records that it hit: [Log.Read] passes over
+//     them, counts them, and goes on with the next one that is whole.
+//   - A failed write changes nothing: the same records can be appended again.
+//   - It takes no more of the disk than it was given, but for segments that it has
+//     set aside because nothing in them can be read.
+//
+// The position up to which records are released is written without fsync, so that a
+// crash of the machine can bring some again: at least once.
+//
+// It knows nothing of messages. A Log is for one goroutine.
+package buffer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+const (
+	// MaxRecord is the largest record in bytes.
+	MaxRecord = 1 << 30
+	// maxSegment and minSegment bound a segment that holds more than one batch; one
+	// is removed when all of it is released.
+	maxSegment = 16 << 20
+	minSegment = 256 << 10
+	// keepBatch is the largest buffer for batches that is kept.
+	keepBatch = 2 << 20
+	// segments is how many fill a log, so that a little of it comes free early.
+	segments = 16
+
+	segmentSuffix = ".log"
+	asideSuffix   = ".damaged"
+)
+
+// ErrFull says that the log, or the disk, has no room.
+var ErrFull = errors.New("no room")
+
+// Log is an open log.
+type Log struct {
+	dir        string
+	max, piece int64
+	lock       *os.File
+	position   *position
+
+	segments []*segment // oldest first
+	active   *os.File   // the last one, to write to; nil: the next batch begins one
+	salt     uint32     // of the active one
+	batch    []byte
+
+	next     uint64 // number of the next record
+	released uint64 // number of the last one released
+	first    uint64 // number of the first one that was there when the log was opened
+	size     int64  // of all segments
+	bytes    int64  // of what is not released
+	aside    []string
+
+	reader  *reader
+	reading uint64 // number of the first record of the reader's segment
+	cursor  uint64 // number of the next record to read
+
+	sync func(*os.File) error
+}
+
+// segment is a file.
+type segment struct {
+	first uint64
+	size  int64 // as far as it is valid
+}
+
+// Open opens the log in a directory, or makes one, that takes up to maxBytes of the
+// disk.
+func Open(dir string, maxBytes int64) (*Log, error) {
+	l := &Log{dir: dir, max: maxBytes, piece: min(max(maxBytes/segments, minSegment), maxSegment), sync: (*os.File).Sync}
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the directory that the user names
+		return nil, fmt.Errorf("opening the buffer: %w", err)
+	}
+	if err := l.open(); err != nil {
+		l.release()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Log) open() error {
+	var err error
+	if l.lock, err = os.OpenFile(filepath.Join(l.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return fmt.Errorf("opening the buffer: %w", err)
+	}
+	if err := lock(l.lock); err != nil {
+		return fmt.Errorf("the buffer in %s is in use by another process: %w", l.dir, err)
+	}
+	if l.position, err = openPosition(l.dir); err != nil {
+		return err
+	}
+	if err := l.find(); err != nil {
+		return err
+	}
+	last, err := l.recover()
+	if err != nil {
+		return err
+	}
+	l.released = l.position.saved
+	if len(l.segments) > 0 {
+		l.released = max(l.released, l.segments[0].first-1)
+	}
+	l.next = max(last, l.released) + 1
+	l.cursor, l.first = l.released+1, l.released+1
+	for _, s := range l.segments {
+		l.size += s.size
+		l.bytes += s.size - headerSize
+	}
+	l.remove()
+	return nil
+}
+
+func (l *Log) path(first uint64) string {
+	return filepath.Join(l.dir, fmt.Sprintf("%020d", first)+segmentSuffix)
+}
+
+// SetAside are the names of the files in which nothing could be read when the log was
+// opened. They can be looked at and deleted.
+func (l *Log) SetAside() []string { return l.aside }
+
+// Messages is how many records are not released, Bytes what they take.
+func (l *Log) Messages() uint64 { return l.next - 1 - l.released }
+
+// Bytes is what the records that are not released take of the disk.
+func (l *Log) Bytes() int64 { return l.bytes }
+
+// Taken is what the log takes of the disk.
+func (l *Log) Taken() int64 { return l.size }
+
+// Size is what a record of so many bytes takes of the disk.
+func Size(body int) int64 { return recordHeader + int64(body) }
+
+// Next is the number that the next record appended gets.
+func (l *Log) Next() uint64 { return l.next }
+
+// Cursor is the number of the next record to be read: [Log.Next] where all are read.
+func (l *Log) Cursor() uint64 { return l.cursor }
+
+// Release ends the keeping of all records up to this number, of so many bytes.
+func (l *Log) Release(number uint64, size int64) {
+	if number > l.released {
+		l.released = min(number, l.next-1)
+		l.bytes = max(l.bytes-size, 0)
+	}
+	l.cursor = max(l.cursor, l.released+1)
+	l.remove()
+}
+
+// remove removes the segments of which all is released.
+func (l *Log) remove() {
+	for len(l.segments) > 0 {
+		s := l.segments[0]
+		switch {
+		case len(l.segments) > 1 && l.segments[1].first <= l.released+1:
+		case len(l.segments) == 1 && l.released+1 == l.next && (l.active == nil || s.size > l.piece/2):
+			if l.active != nil {
+				_ = l.active.Close() // nothing of it is wanted
+				l.active = nil
+			}
+		default:
+			if l.released+1 == l.next {
+				l.bytes = 0
+			}
+			return
+		}
+		if l.reader != nil && l.reading == s.first {
+			l.closeReader()
+		}
+		_ = os.Remove(l.path(s.first)) //nolint:gosec // in the directory that the user names; where it fails, the next start tries again
+		l.size -= s.size
+		l.segments = l.segments[1:]
+	}
+	l.bytes = 0
+}
+
+// DropOldest makes room by dropping the oldest segment, and returns how many records
+// are dropped with it that were not read yet. ok is false where there is none.
+func (l *Log) DropOldest() (dropped uint64, ok bool) {
+	if len(l.segments) == 0 {
+		return 0, false
+	}
+	behind := l.next
+	if len(l.segments) > 1 {
+		behind = l.segments[1].first
+	} else if l.active != nil {
+		_ = l.active.Close() // nothing of it is wanted
+		l.active = nil
+	}
+	if behind > l.cursor {
+		dropped, l.cursor = behind-l.cursor, behind
+	}
+	l.Release(behind-1, 0)
+	l.bytes = 0
+	for _, s := range l.segments {
+		l.bytes += s.size - headerSize
+	}
+	return dropped, true
+}
+
+// Save writes how far records are released. Synced, that outlasts a crash of the
+// machine, else one of the process.
+func (l *Log) Save(synced bool) error {
+	if err := l.position.save(l.released, synced); err != nil {
+		return wrap(err)
+	}
+	return nil
+}
+
+// Close saves the position and ends the use of the directory.
+func (l *Log) Close() error {
+	err := l.Save(true)
+	l.release()
+	return err
+}
+
+// release closes all files.
+func (l *Log) release() {
+	l.closeReader()
+	if l.active != nil {
+		_ = l.active.Close() // it is synced
+	}
+	if l.position != nil {
+		_ = l.position.file.Close() // what is written is written
+	}
+	if l.lock != nil {
+		_ = l.lock.Close() // this unlocks
+	}
+}

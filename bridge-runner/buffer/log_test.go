@@ -1,0 +1,240 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package buffer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func open(t *testing.T, dir string, size int64) *Log {
+	t.Helper()
+	l, err := Open(dir, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.release)
+	return l
+}
+
+// texts are n records, the first of them with this number.
+func texts(first, n int) (out [][]byte) {
+	for i := range n {
+		out = append(out, fmt.Appendf(nil, "record %d %s", first+i, bytes.Repeat([]byte{'x'}, (first+i)%50)))
+	}
+	return out
+}
+
+func appendTo(t *testing.T, l *Log, records [][]byte) uint64 {
+	t.Helper()
+	first, err := l.Append(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return first
+}
+
+// readAll reads all there is.
+func readAll(t *testing.T, l *Log) (bodies []string, lost uint64) {
+	t.Helper()
+	for l.Cursor() < l.Next() {
+		n, err := l.Read(7, 1<<20, func(_ uint64, body []byte, _ int64) { bodies = append(bodies, string(body)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost += n
+	}
+	return bodies, lost
+}
+
+func want(t *testing.T, got []string, records [][]byte) {
+	t.Helper()
+	var wanted []string
+	for _, r := range records {
+		wanted = append(wanted, string(r))
+	}
+	if !slices.Equal(got, wanted) {
+		t.Errorf("got %d records, want %d: %.200q, want %.200q", len(got), len(wanted), got, wanted)
+	}
+}
+
+func TestWhatIsAppendedIsReadInOrderAlsoByTheNextProcess(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, 64<<20)
+	if first := appendTo(t, l, texts(1, 10)); first != 1 {
+		t.Errorf("the first record has the number %d", first)
+	}
+	appendTo(t, l, texts(11, 1))
+	got, _ := readAll(t, l)
+	want(t, got, texts(1, 11))
+	appendTo(t, l, texts(12, 20))
+	got, _ = readAll(t, l)
+	want(t, got, texts(12, 20))
+	l.release() // as a killed process does
+
+	l = open(t, dir, 64<<20)
+	got, lost := readAll(t, l)
+	want(t, got, texts(1, 31))
+	if lost != 0 || l.Messages() != 31 {
+		t.Errorf("%d lost, %d there", lost, l.Messages())
+	}
+}
+
+func TestWhatIsReleasedIsNotReadAgainAndItsSpaceIsFree(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, 4<<20)
+	payload := bytes.Repeat([]byte{'p'}, 1000)
+	for range 30 { // 3 MB at once, 15 MB in all
+		for range 10 {
+			appendTo(t, l, slices.Repeat([][]byte{payload}, 50))
+		}
+		var last uint64
+		if _, err := l.Read(1000, 1<<30, func(n uint64, _ []byte, size int64) {
+			last = n
+			l.Release(n, size)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if last != l.Next()-1 || l.Messages() != 0 || l.Bytes() != 0 {
+			t.Fatalf("read up to %d of %d; %d records of %d bytes are left", last, l.Next()-1, l.Messages(), l.Bytes())
+		}
+	}
+	appendTo(t, l, texts(1, 3))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, 4<<20)
+	got, lost := readAll(t, l)
+	want(t, got, texts(1, 3))
+	if lost != 0 {
+		t.Errorf("%d lost", lost)
+	}
+}
+
+func TestNumbersGoOnWhenAllSegmentsAreGone(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, 16<<20)
+	appendTo(t, l, texts(1, 100))
+	l.Release(100, 0)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	paths, _ := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+	for _, p := range paths {
+		if err := os.Remove(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l = open(t, dir, 16<<20)
+	appendTo(t, l, texts(101, 1))
+	l.release()
+	l = open(t, dir, 16<<20)
+	got, _ := readAll(t, l)
+	want(t, got, texts(101, 1))
+}
+
+func TestAFullLogTakesNothingAndGoesOnWhenSomethingIsReleased(t *testing.T) {
+	l := open(t, t.TempDir(), 1<<20)
+	record := [][]byte{make([]byte, 10_000)}
+	n := uint64(0)
+	for {
+		_, err := l.Append(record)
+		if errors.Is(err, ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n < 90 || l.size > 1<<20 {
+		t.Fatalf("full with %d records and %d bytes", n, l.size)
+	}
+	l.Release(n/2, 0)
+	if _, err := l.Append(record); err != nil {
+		t.Errorf("half of it is released: %v", err)
+	}
+	got, _ := readAll(t, l)
+	if len(got) != int(n-n/2)+1 {
+		t.Errorf("read %d records", len(got))
+	}
+}
+
+func TestTheOldestAreDroppedASegmentAtATime(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, 1<<20)
+	for i := range 80 {
+		appendTo(t, l, [][]byte{fmt.Appendf(make([]byte, 0, 10_000), "%010000d", i)})
+	}
+	if _, err := l.Read(3, 1<<20, func(uint64, []byte, int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	dropped, ok := l.DropOldest()
+	if !ok || dropped != 23 { // of 26 in a segment of 256 KiB
+		t.Errorf("dropped %d", dropped)
+	}
+	got, lost := readAll(t, l)
+	if len(got) != 54 || lost != 0 || l.Messages() != 54 {
+		t.Errorf("%d are left, %d lost, %d counted", len(got), lost, l.Messages())
+	}
+	for ok {
+		_, ok = l.DropOldest()
+	}
+	if l.Messages() != 0 || l.Bytes() != 0 || l.size != 0 {
+		t.Errorf("an emptied log has %d records, %d bytes, %d bytes on the disk", l.Messages(), l.Bytes(), l.size)
+	}
+}
+
+func TestAFailedWriteChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, 16<<20)
+	broken := errors.New("input/output error")
+	fail := func(after int) {
+		l.sync = func(f *os.File) error {
+			after--
+			if after < 0 {
+				return broken
+			}
+			return f.Sync()
+		}
+	}
+	fail(0)
+	if _, err := l.Append(texts(1, 5)); !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	fail(1) // the file, but not its name
+	if _, err := l.Append(texts(1, 5)); !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	fail(2)
+	appendTo(t, l, texts(1, 5))
+	if _, err := l.Append(texts(6, 5)); !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	fail(1000)
+	appendTo(t, l, texts(6, 5))
+	got, lost := readAll(t, l)
+	want(t, got, texts(1, 10))
+	l.release()
+	l = open(t, dir, 16<<20)
+	got, lostLater := readAll(t, l)
+	want(t, got, texts(1, 10))
+	if lost+lostLater != 0 {
+		t.Errorf("%d lost", lost+lostLater)
+	}
+}
+
+func TestTwoProcessesCannotHaveOneLog(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir, 16<<20)
+	if l, err := Open(dir, 16<<20); err == nil {
+		l.release()
+		t.Error("it was opened twice")
+	}
+}

@@ -1,0 +1,47 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import "github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+
+// kept is how far QoS 0 messages that are kept in memory were dropped for newer ones.
+type kept struct {
+	next int // place in the queue of the first that may be there
+	dead int // so many in the queue are dropped and held up by what is before them
+}
+
+// sweepAt is how many dropped messages the queue may hold.
+const sweepAt = 1024
+
+// makeRoom drops the oldest QoS 0 messages that are kept in memory, until size fits. It
+// reports whether it does. There is no destination.
+func (p *Pipe) makeRoom(size int) bool {
+	for ; p.qos0+size > p.opts.MemoryBytes && p.kept.next < p.queue.len(); p.kept.next++ {
+		m := p.queue.at(p.kept.next)
+		if m.done || m.QoS > 0 || m.origin.in.QoS > 0 {
+			continue
+		}
+		p.drop(m, DropBufferFull)
+		m.Message = session.Message{} // it may stay for long behind what its source waits for
+		p.kept.dead++
+	}
+	if p.kept.dead > sweepAt && p.kept.dead > p.queue.len()/2 {
+		p.sweep()
+	}
+	return p.qos0+size <= p.opts.MemoryBytes
+}
+
+// sweep takes out of the queue what was dropped and needs no acknowledgement.
+func (p *Pipe) sweep() {
+	var left queue
+	for p.queue.len() > 0 {
+		if m := p.queue.pop(); !m.done || m.origin.in.QoS > 0 {
+			left.push(m)
+		}
+	}
+	p.queue, p.kept, p.next = left, kept{}, 0
+}
+
+// waits reports whether a message is QoS 0 and waits in memory.
+func (m *outgoing) waits() bool { return m.QoS == 0 && !m.done && !m.settled }

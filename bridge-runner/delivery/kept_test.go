@@ -1,0 +1,111 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+func TestQoS0IsKeptInMemoryWhereThatIsAskedForAndTheOldestGoWhenItIsFull(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		w := newWorldWith(t, v, Options{KeepQoS0: true, MemoryBytes: 10_000}, everything)
+		w.source.connect(false, nil)
+		const messages = 5000
+		for i := range messages {
+			w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%d %s", i, strings.Repeat("x", 780)))) // some 10 fit
+			if i == 0 || i == messages-3 {
+				w.source.Send(script.Publish(uint16(1+i%2), 1, "t", "held"))
+			}
+		}
+		w.source.sync()
+		w.pipe.mu.Lock()
+		if n := w.pipe.queue.len(); n > 3*sweepAt {
+			t.Errorf("%d messages are in the queue", n)
+		}
+		w.pipe.mu.Unlock()
+		b := w.pipe.Backlog()
+		if b.Messages < 5 || b.Messages > 12 || b.Bytes > 10_000 || b.Oldest.IsZero() {
+			t.Errorf("the backlog is %+v", b)
+		}
+		w.destination.up(false)
+		w.destination.Want("PUBLISH 1 qos1 t=held")
+		for i := messages - int(b.Messages); i < messages; i++ {
+			p := w.destination.Next()
+			if !strings.Contains(p.String(), fmt.Sprintf("t=%d ", i)) {
+				t.Fatalf("message %d is %.30s", i, p)
+			}
+			if i == messages-3 {
+				w.destination.Want("PUBLISH 2 qos1 t=held")
+			}
+		}
+		w.destination.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBACK, 2, 0))
+		w.source.Want("PUBACK 1", "PUBACK 2")
+		w.wantNoQoS0()
+		w.destination.sync()
+		w.meter.mu.Lock()
+		defer w.meter.mu.Unlock()
+		if got := w.meter.dropped[DropBufferFull]; got != messages-int(b.Messages) {
+			t.Errorf("%d are counted as dropped", got)
+		}
+	})
+}
+
+func TestTheSecondHalfOfWhatIsKeptOutlastsAnotherLoss(t *testing.T) {
+	w := newWorldWith(t, packet.V311, Options{KeepQoS0: true}, everything)
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(0, 0, "t", "a"), script.Publish(1, 1, "t", "b"), script.Publish(0, 0, "t", "c"))
+	w.source.sync()
+	w.destination.up(false)
+	w.destination.Want("PUBLISH qos0 t=a", "PUBLISH 1 qos1 t=b", "PUBLISH qos0 t=c")
+	w.destination.down()
+	w.source.Send(script.Publish(0, 0, "t", "d"))
+	w.source.sync()
+	w.destination.up(false)
+	w.destination.Want("PUBLISH 1 qos1 t=b", "PUBLISH qos0 t=d")
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.source.Want("PUBACK 1")
+	w.wantNoQoS0()
+}
+
+func TestADrainIsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
+	for name, rate := range map[string]Rate{"messages": {Messages: 100}, "bytes": {Bytes: 10_000}} {
+		t.Run(name, func(t *testing.T) {
+			for _, disk := range []bool{false, true} {
+				var w *world
+				if disk {
+					w = newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) { o.Drain, o.KeepQoS0 = rate, true }).world
+				} else {
+					w = newWorldWith(t, packet.V311, Options{Drain: rate, KeepQoS0: true}, everything)
+				}
+				w.source.connect(false, nil)
+				const messages = 50
+				for i := range messages {
+					w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%099d", i)))
+				}
+				w.source.sync()
+				began := time.Now()
+				w.destination.up(false)
+				w.source.Send(script.Publish(1, 1, "t", "live"))
+				for i := range messages {
+					w.destination.Want(fmt.Sprintf("PUBLISH qos0 t=%099d", i))
+				}
+				// A hundred a second, but for the burst.
+				if took, least := time.Since(began), messages*10*time.Millisecond-2*paceBurst; took < least || took > 4*least {
+					t.Errorf("disk %v: it took %s, want %s or a little more", disk, took, least)
+				}
+				w.destination.Want("PUBLISH 1 qos1 t=live")
+				w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+				w.source.Want("PUBACK 1")
+			}
+		})
+	}
+}

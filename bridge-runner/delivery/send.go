@@ -1,0 +1,261 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
+
+// Up makes s the destination: all that is held is sent to it, in order, but what is
+// in flight in s itself, because its server has resumed it.
+func (p *Pipe) Up(s *session.Session) {
+	p.mu.Lock()
+	if p.last != nil && p.last != s.State() {
+		p.last.Abandon()
+	}
+	p.dest, p.last, p.paused = s, s.State(), false
+	if p.disk != nil {
+		p.leave()
+	}
+	p.next, p.inflight, p.kept = 0, 0, kept{}
+	for i := range p.queue.len() {
+		m := p.queue.at(i)
+		if m.inflight = s.State().Holds(&m.Outgoing); m.inflight {
+			p.inflight++
+		}
+		m.backlog = !m.inflight
+	}
+	if n := s.Resends(); n > 0 {
+		p.meter.Resent(n)
+	}
+	p.pump()
+	p.release()
+	p.tell()
+	p.mu.Unlock()
+	s.Flush()
+}
+
+// Down says that the destination s is lost.
+func (p *Pipe) Down(s *session.Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dest != s {
+		return
+	}
+	p.dest, p.inflight, p.paused = nil, 0, false
+	p.qos0, p.kept = p.unwritten(), kept{}
+	for i := range p.queue.len() {
+		m := p.queue.at(i)
+		m.inflight = false // until there is a destination
+		if m.done || m.QoS > 0 {
+			continue
+		}
+		// A message that came at QoS 0 is not kept for later. One that came at a
+		// higher QoS is: its source waits for it.
+		switch {
+		case m.settled:
+		case m.origin.in.QoS > 0 || p.opts.KeepQoS0:
+			p.qos0 += m.size()
+		default:
+			m.done = true
+			p.meter.Dropped(DropNotConnected)
+		}
+	}
+	if p.disk != nil && p.queue.len() > 0 {
+		p.enter()
+	}
+	p.release()
+	p.tell()
+	p.idle.Broadcast()
+}
+
+// Ready sends what the destination s had no room for.
+func (p *Pipe) Ready(s *session.Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dest == s {
+		p.pump()
+		p.release()
+	}
+}
+
+// pump sends what the destination has room for, oldest first.
+func (p *Pipe) pump() {
+	if p.dest == nil || p.paused {
+		return
+	}
+	var now time.Time
+	for ; p.next < p.queue.len(); p.next++ {
+		m := p.queue.at(p.next)
+		if m.done || m.inflight {
+			continue
+		}
+		if now.IsZero() {
+			now = time.Now()
+		}
+		if m.backlog && p.pace.limited() && p.pause(now) {
+			return
+		}
+		if m.settled && p.disk.expired(m, now) {
+			p.drop(m, DropExpired)
+			continue
+		}
+		switch p.dest.Publish(&m.Outgoing, now) {
+		case session.Full, session.Ended:
+			return
+		case session.Sent:
+			m.inflight = true
+			p.inflight++
+			p.sent(m)
+		case session.Written:
+			p.sent(m)
+			m.done = true
+			p.meter.Forwarded(len(m.Payload), now.Sub(m.At))
+		case session.TooLarge:
+			p.drop(m, DropTooLarge)
+		case session.Expired:
+			p.drop(m, DropExpired)
+		}
+	}
+}
+
+// sent notes that m was sent.
+func (p *Pipe) sent(m *outgoing) {
+	if m.sent {
+		p.meter.Resent(1)
+	}
+	m.sent = true
+	p.unwait(m)
+	if m.backlog && p.pace.limited() {
+		p.pace.spend(time.Now(), len(m.Topic)+len(m.Payload))
+	}
+}
+
+// unwait notes that a message of QoS 0 waits in memory no more. One from the disk has
+// never been counted.
+func (p *Pipe) unwait(m *outgoing) {
+	if m.QoS == 0 && !m.settled {
+		p.qos0 -= m.size()
+	}
+}
+
+// pause reports whether the backlog has to wait, and has it go on then.
+func (p *Pipe) pause(now time.Time) bool {
+	wait := p.pace.wait(now)
+	if wait <= 0 {
+		return false
+	}
+	if !p.waiting {
+		p.waiting = true
+		time.AfterFunc(wait, p.goOn)
+	}
+	return true
+}
+
+func (p *Pipe) goOn() {
+	p.mu.Lock()
+	p.waiting = false
+	p.pump()
+	p.release()
+	dest := p.dest
+	p.mu.Unlock()
+	if dest != nil {
+		dest.Flush()
+	}
+	p.opts.Flush()
+}
+
+func (p *Pipe) drop(m *outgoing, cause string) {
+	m.done = true
+	p.unwait(m)
+	p.meter.Dropped(cause)
+}
+
+// Acknowledged notes that the destination has taken a message over, or refuses it.
+func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused *session.Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m, ok := acked.Owner.(*outgoing)
+	if !ok || m.done || p.last != s.State() {
+		return
+	}
+	m.done = true
+	if m.inflight {
+		m.inflight = false
+		p.inflight--
+	}
+	if refused != nil {
+		p.meter.Dropped(DropRefused)
+		p.meter.Refused(m.Topic, refused)
+	} else {
+		p.meter.Forwarded(len(m.Payload), time.Since(m.At))
+	}
+	p.release()
+	p.pump()
+	p.release()
+}
+
+// release drops from the front of the queue what is done, and acknowledges it to
+// the source, in the order in which it came ([MQTT-4.6.0-2]).
+func (p *Pipe) release() {
+	for p.queue.len() > 0 && p.queue.at(0).done {
+		m := p.queue.pop()
+		if p.next > 0 {
+			p.next--
+		}
+		if p.kept.next > 0 {
+			p.kept.next--
+		}
+		if p.disk != nil {
+			p.popped(m)
+		}
+		if !m.settled {
+			m.settle()
+		}
+	}
+	p.meter.Held(p.held(), p.inflight)
+	if p.queue.len() == 0 || p.stopping || p.inflight == 0 && p.paused {
+		p.idle.Broadcast()
+	}
+}
+
+// settle notes that a message needs its source no more. The source is told when that
+// is so of every message made of what it sent.
+func (m *outgoing) settle() {
+	m.origin.queued--
+	if m.origin.queued == 0 {
+		m.origin.in.Ack()
+	}
+	m.settled = true
+}
+
+// Drain stops the intake and waits until what is held has been acknowledged or is on
+// disk, the destination is lost, or the context ends. It reports how many messages are
+// left: their source keeps those of QoS 1 and 2.
+func (p *Pipe) Drain(ctx context.Context) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopping = true
+	stop := context.AfterFunc(ctx, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.idle.Broadcast()
+	})
+	defer stop()
+	for p.busy() && ctx.Err() == nil {
+		p.idle.Wait()
+	}
+	return p.direct()
+}
+
+// busy reports whether it is worth while to wait for what is held.
+func (p *Pipe) busy() bool {
+	if p.writing() {
+		return true
+	}
+	return p.dest != nil && (p.inflight > 0 || p.direct() > 0 && !p.waiting)
+}

@@ -1,0 +1,183 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+func TestAFullDiskBlocks(t *testing.T) {
+	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) { o.Disk.Bytes = 1 << 20 })
+	w.source.connect(false, nil)
+	const messages = 30
+	for i := range messages {
+		w.source.Send(script.Publish(uint16(i+1), 1, fmt.Sprintf("t/%d", i), strings.Repeat("x", 100_000)))
+	}
+	if said := w.becomes(v1alpha1.BacklogFull); !strings.Contains(said, "raise buffer.disk.size") {
+		t.Errorf("it is said to be full by %q", said)
+	}
+	killed := w.killed(packet.V311)
+	w.destination.up(false)
+	for i := range messages {
+		p := w.destination.Next()
+		if p.Topic != fmt.Sprintf("t/%d", i) {
+			t.Fatalf("message %d is to %s", i, p.Topic)
+		}
+		w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
+	}
+	for i := range messages {
+		w.source.Want(fmt.Sprintf("PUBACK %d", i+1))
+	}
+	w.becomes(v1alpha1.BacklogEmpty)
+
+	killed.becomes(v1alpha1.BacklogBuffering)
+	if n := killed.pipe.Backlog().Messages; n < 5 || n > 10 {
+		t.Errorf("%d messages were on the disk", n)
+	}
+}
+
+func TestAFullDiskDropsTheNewest(t *testing.T) {
+	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) {
+		o.Disk.Bytes, o.Disk.WhenFull = 1<<20, v1alpha1.WhenFullDropNewest
+	})
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(1, 1, "t/0", strings.Repeat("x", 100_000)))
+	w.source.Want("PUBACK 1")
+	w.becomes(v1alpha1.BacklogBuffering)
+	const messages = 30
+	for i := range messages { // one at a time, so that the disk is full to the last
+		w.source.Send(script.Publish(uint16(100+i), 1, fmt.Sprintf("t/%d", i+1), strings.Repeat("x", 100_000)))
+		w.source.Want(fmt.Sprintf("PUBACK %d", 100+i))
+	}
+	kept := int(w.pipe.Backlog().Messages)
+	w.dropped(DropBufferFull, messages+1-kept)
+	w.becomes(v1alpha1.BacklogFull)
+	w.destination.up(false)
+	for i := range kept {
+		p := w.destination.Next()
+		if p.Topic != fmt.Sprintf("t/%d", i) {
+			t.Fatalf("message %d is to %s", i, p.Topic)
+		}
+		w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
+	}
+	w.becomes(v1alpha1.BacklogEmpty)
+}
+
+func TestAFullDiskDropsTheOldest(t *testing.T) {
+	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) {
+		o.Disk.Bytes, o.Disk.WhenFull = 1<<20, v1alpha1.WhenFullDropOldest
+	})
+	w.source.connect(false, nil)
+	const messages = 150 // more than the disk holds, and what is read ahead
+	for i := range messages {
+		w.source.Send(script.Publish(uint16(i+1), 1, fmt.Sprintf("t/%d", i), strings.Repeat("x", 100_000)))
+		w.source.Want(fmt.Sprintf("PUBACK %d", i+1))
+	}
+	w.becomes(v1alpha1.BacklogFull)
+	w.destination.up(false)
+	last, came := -1, 0
+	for last < messages-1 {
+		p := w.destination.Next()
+		var i int
+		if _, err := fmt.Sscanf(p.Topic, "t/%d", &i); err != nil || i <= last {
+			t.Fatalf("%s comes behind %d: %v", p.Topic, last, err)
+		}
+		last = i
+		came++
+		w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
+	}
+	w.dropped(DropBufferFull, messages-came)
+	if came > 60 || came < 5 {
+		t.Errorf("%d of %d came", came, messages)
+	}
+	w.becomes(v1alpha1.BacklogEmpty)
+}
+
+func TestADiskThatFailsIsDoneWithoutAndUsedAgainWhenItWorks(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(dir, []byte("in the way"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := newDiskWorld(t, packet.V311, dir, nil)
+	if said := w.becomes(v1alpha1.BacklogFailed); !strings.Contains(said, "not a directory") || !strings.Contains(said, "check the volume") {
+		t.Errorf("the failure is told by %q", said)
+	}
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(1, 1, "t", "a"))
+	w.source.sync() // it is not acknowledged
+	w.destination.up(false)
+	w.destination.Want("PUBLISH 1 qos1 t=a")
+	w.source.sync() // nor now
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.source.Want("PUBACK 1")
+	w.destination.down()
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	w.becomes(v1alpha1.BacklogEmpty)
+	w.source.Send(script.Publish(2, 1, "t", "b"))
+	w.source.Want("PUBACK 2")
+	w.becomes(v1alpha1.BacklogBuffering)
+}
+
+func TestADiskThatGoesAwayCostsNothingThatWasNotAcknowledged(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "disk")
+	w := newDiskWorld(t, packet.V311, dir, nil)
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(1, 1, "t", "a"))
+	w.source.Want("PUBACK 1")
+	w.destination.up(false)
+	w.destination.Want("PUBLISH 1 qos1 t=a")
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.becomes(v1alpha1.BacklogEmpty)
+	w.destination.down()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	large := strings.Repeat("x", 5<<20) // it needs another segment
+	w.source.Send(script.Publish(2, 1, "t", large), script.Publish(3, 1, "t", "c"))
+	w.becomes(v1alpha1.BacklogFailed)
+	w.source.sync() // nothing is acknowledged
+	w.destination.up(false)
+	w.destination.Want("PUBLISH 1 qos1 t="+large, "PUBLISH 2 qos1 t=c")
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBACK, 2, 0))
+	w.source.Want("PUBACK 2", "PUBACK 3")
+}
+
+func TestDrainLeavesWhatIsOnTheDisk(t *testing.T) {
+	w := newDiskWorld(t, packet.V311, t.TempDir(), nil)
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "t", "b"))
+	w.source.Want("PUBACK 1", "PUBACK 2")
+	if left := w.pipe.Drain(t.Context()); left != 0 {
+		t.Errorf("%d are left to their source", left)
+	}
+	w.stop()
+	w = newDiskWorld(t, packet.V311, w.dir, nil)
+	w.destination.up(false)
+	w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 t=b")
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	eventually(t, func() error {
+		if n := w.pipe.Backlog().Messages; n != 1 {
+			return fmt.Errorf("%d are on the disk", n)
+		}
+		return nil
+	})
+	drained := make(chan int)
+	go func() { drained <- w.pipe.Drain(t.Context()) }()
+	w.destination.Send(script.Ack(v5.PUBACK, 2, 0)) // it is in flight, and waited for
+	if left := <-drained; left != 0 {
+		t.Errorf("%d are left to their source", left)
+	}
+}

@@ -1,0 +1,193 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/cluster"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
+)
+
+// volume makes a volume in a directory of this machine, which is the local cluster's
+// one node, and returns the storage class that it alone is of.
+func volume(t *testing.T, directory, size string) string {
+	t.Helper()
+	classes, volumes := shared.Client.StorageV1().StorageClasses(), shared.Client.CoreV1().PersistentVolumes()
+	class, err := classes.Create(t.Context(), &storagev1.StorageClass{
+		ObjectMeta:        metav1.ObjectMeta{GenerateName: "e2e-"},
+		Provisioner:       "kubernetes.io/no-provisioner",
+		VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer),
+	}, metav1.CreateOptions{})
+	must(t, err)
+	t.Cleanup(func() { _ = classes.Delete(context.Background(), class.Name, metav1.DeleteOptions{}) })
+	_, err = volumes.Create(t.Context(), &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: class.Name},
+		Spec: corev1.PersistentVolumeSpec{
+			Capacity:                      corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)},
+			AccessModes:                   []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
+			StorageClassName:              class.Name,
+			// Not a hostPath: fsGroup does not hold for those.
+			PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: directory}},
+			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpExists}},
+			}}}},
+		},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	t.Cleanup(func() { _ = volumes.Delete(context.Background(), class.Name, metav1.DeleteOptions{}) })
+	return class.Name
+}
+
+// metrics reads those of the runner pod that is ready.
+func (w *world) metrics() (mqtttest.Metrics, error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return shared.DialPod(ctx, w.namespace, "app.kubernetes.io/instance="+bridgeName, 8080)
+	}}
+	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "http://runner/metrics", http.NoBody)
+	must(w.t, err)
+	response, err := (&http.Client{Timeout: 10 * time.Second, Transport: transport}).Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	return mqtttest.ParseMetrics(string(body))
+}
+
+// onDisk waits until so many messages are in the buffer on disk.
+func (w *world) onDisk(n int) {
+	w.t.Helper()
+	w.eventually(soon, func() error {
+		m, err := w.metrics()
+		if err != nil {
+			return err
+		}
+		if got := m.Sum("mqttbridge_backlog_messages", "direction=local_to_remote"); got < float64(n) {
+			return fmt.Errorf("%v messages are on disk, want %d", got, n)
+		}
+		return nil
+	})
+}
+
+// anotherPod waits for the one that replaces a deleted pod and has reported.
+func (w *world) anotherPod(old *corev1.Pod) *corev1.Pod {
+	w.t.Helper()
+	var pod *corev1.Pod
+	w.eventually(soon, func() error {
+		pod = w.pod()
+		if runner := w.get().Status.Runner; pod.UID == old.UID || runner == nil || runner.Pod != pod.Name {
+			return fmt.Errorf("pod %s is there, and the report is %+v", pod.Name, runner)
+		}
+		return nil
+	})
+	return pod
+}
+
+// deleted deletes the bridge, and waits until its pod and its claim are gone.
+func (w *world) deleted() {
+	w.t.Helper()
+	w.kubectl("delete", "mqb", bridgeName)
+	w.eventually(soon, func() error {
+		if left := w.kubectl("get", "pods,pvc", "-l", "app.kubernetes.io/instance="+bridgeName, "-o", "name"); left != "" {
+			return fmt.Errorf("left of a deleted bridge: %s", left)
+		}
+		return nil
+	})
+}
+
+func TestABacklogOnDiskOutlivesPodsAndTheBrokerThatItCameFrom(t *testing.T) {
+	t.Parallel()
+	class := volume(t, t.TempDir(), "64Mi")
+	w := newWorld(t)
+	w.bridge.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{Size: ptr.To(resource.MustParse("64Mi")), StorageClassName: class}}
+	w.ready()
+	w.stream()
+	servers := []*cluster.Broker{w.backup, w.primary}
+	for _, b := range servers {
+		// Out of reach until the collector listens again: these brokers forget.
+		must(t, b.Hide(t.Context()))
+		_, err := b.Kill(t.Context())
+		must(t, err)
+	}
+	w.condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNotConnected)
+
+	// A pod that drains, and one that takes the volume over from it, under load.
+	first := w.pod()
+	w.kubectl("delete", "pod", first.Name)
+	second := w.anotherPod(first)
+	must(t, w.publisher.WaitAcknowledged(len(w.publisher.Ledger().Acknowledged)+400, wholly))
+	must(t, w.publisher.StopAndDrain(wholly))
+	held := len(traffic.Compare(w.publisher.Ledger(), w.collector.Arrivals()).Lost)
+	if held < 400 {
+		t.Fatalf("%d messages wait for a server, want 400 at least", held)
+	}
+	w.onDisk(held)
+
+	// From here on nobody but the disk has them: the local broker forgets, too, and
+	// the pod is killed.
+	_, err := w.local.Kill(t.Context())
+	must(t, err)
+	w.kubectl("delete", "pod", second.Name, "--grace-period=0", "--force")
+	w.anotherPod(second)
+	w.onDisk(held)
+
+	for _, b := range servers {
+		must(t, b.Start(t.Context()))
+		must(t, w.collector.WaitSubscribed(b.Name, 2, soon))
+	}
+	start := time.Now()
+	for _, b := range servers {
+		must(t, b.Show(t.Context()))
+	}
+	err = w.collector.WaitAll(w.publisher.Ledger(), wholly)
+	report := traffic.Compare(w.publisher.Ledger(), w.collector.Arrivals())
+	t.Logf("%d messages from the disk within %s of the servers' return: %s", held, time.Since(start).Round(time.Millisecond), report)
+	if err != nil || len(report.Lost)+len(report.Disorder) > 0 {
+		t.Errorf("%d messages were lost and %d came out of order (%v)", len(report.Lost), len(report.Disorder), err)
+	}
+	must(t, w.local.Start(t.Context()))
+	w.condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding)
+
+	w.deleted()
+}
+
+func TestWithoutAVolumeTheBridgeStallsInWords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bridge.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{Size: ptr.To(resource.MustParse("64Mi"))}}
+	w.apply()
+	stalled := w.condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonVolumeMissing)
+	ready := w.condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRunnerNotRunning)
+	for _, c := range []metav1.Condition{stalled, ready} {
+		t.Logf("%s: %s", c.Type, c.Message)
+		if !strings.Contains(c.Message, "name a class in spec.buffer.disk.storageClassName") {
+			t.Errorf("%s says %q, want what to do", c.Type, c.Message)
+		}
+	}
+	w.bridge.Spec.Buffer.Disk.StorageClassName = volume(t, t.TempDir(), "64Mi")
+	w.ready()
+	w.deleted()
+}
