@@ -75,8 +75,8 @@ type Machine struct {
 	random    func() float64 // in [0, 1)
 	servers   []server
 	preferred int
-	active    int // the server in use
-	pauses    int // in a row, without a stable connection between them
+	active    int       // the server in use
+	pauses    int       // in a row, without a stable connection between them
 	round     time.Time // when it began; zero: with the machine
 }
 

@@ -87,7 +87,7 @@ var established = []fault{
 		inject:   func(w *world) { w.route("add") },
 		heal:     func(w *world) { w.route("delete") },
 		toward:   expect(toTake, v1alpha1.ReasonAckTimeout, v1alpha1.ReasonHostUnreachable),
-		from:     expect(toTake, v1alpha1.ReasonAckTimeout, v1alpha1.ReasonHostUnreachable),
+		from:     expect(silent, v1alpha1.ReasonPingTimeout, v1alpha1.ReasonAckTimeout, v1alpha1.ReasonHostUnreachable),
 	}, {
 		name:   "answers pings, acknowledges nothing",
 		sieved: true,
