@@ -67,8 +67,9 @@ type DiskBuffer struct {
 
 	// whenFull says what happens when the backlog has reached its size. Block
 	// acknowledges nothing more, so that the server that messages come from holds
-	// them, as without a disk; QoS 0 messages are dropped. DropOldest and DropNewest
-	// drop, and count, what they say; QoS 1 and 2 messages, too. Default Block.
+	// them, as without a disk; QoS 0 messages wait in memory up to memory.size, and
+	// are dropped then. DropOldest and DropNewest drop, and count, what they say;
+	// QoS 1 and 2 messages, too. Default Block.
 	// +optional
 	WhenFull *WhenFull `json:"whenFull,omitempty"`
 

@@ -155,6 +155,30 @@ func TestADiskThatGoesAwayCostsNothingThatWasNotAcknowledged(t *testing.T) {
 	w.source.Want("PUBACK 2", "PUBACK 3")
 }
 
+func TestASourceThatIsGoneWhenItsMessageIsOnDiskIsToldWhenItComesBack(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		w := newDiskWorld(t, v, t.TempDir(), nil)
+		w.source.connect(false, nil)
+		x, y := script.Publish(1, 1, "t", "x"), script.Publish(2, 2, "t", "y")
+		w.source.Send(x, y)
+		w.source.cut() // before it reads its acknowledgements
+		w.source.connect(true, nil)
+		w.source.Send(script.Duplicate(x), script.Duplicate(y))
+		w.source.Want("PUBACK 1", "PUBREC 2")
+		w.becomes(v1alpha1.BacklogBuffering)
+		if n := w.pipe.Backlog().Messages; n < 2 {
+			t.Errorf("%d messages are on the disk", n)
+		}
+		w.destination.up(false)
+		for got := 0; got < 2; { // once each, or again where the source could not know
+			p := w.destination.Next()
+			if strings.HasSuffix(p.String(), "t=x") || strings.HasSuffix(p.String(), "t=y") {
+				got++
+			}
+		}
+	})
+}
+
 func TestDrainLeavesWhatIsOnTheDisk(t *testing.T) {
 	w := newDiskWorld(t, packet.V311, t.TempDir(), nil)
 	w.source.connect(false, nil)

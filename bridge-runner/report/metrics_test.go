@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 )
 
 func TestEveryMetricIsDocumentedAndNoOtherIs(t *testing.T) {
@@ -18,11 +20,13 @@ func TestEveryMetricIsDocumentedAndNoOtherIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(mqttbridge_[a-z0-9_]+)`").FindAllStringSubmatch(string(data), -1) {
-		documented[m[1]] = true
+	for _, found := range regexp.MustCompile("(?m)^\\| `(mqttbridge_[a-z0-9_]+)`").FindAllStringSubmatch(string(data), -1) {
+		documented[found[1]] = true
 	}
 	descriptions := make(chan *prometheus.Desc, 1000)
-	NewMetrics().registry.Describe(descriptions)
+	m := NewMetrics()
+	m.Backlog(LocalToRemote, func() delivery.Backlog { return delivery.Backlog{} })
+	m.registry.Describe(descriptions)
 	close(descriptions)
 	name := regexp.MustCompile(`fqName: "([^"]+)"`)
 	for d := range descriptions {

@@ -63,7 +63,7 @@ func main() {
 }
 
 func names() []string {
-	var out []string
+	out := make([]string, 0, len(stores))
 	for name := range stores {
 		out = append(out, name)
 	}
@@ -130,7 +130,8 @@ func run(phase, name, dir string, n, batch int) (r result, err error) {
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", phase, err)
 	}
-	return r, json.Unmarshal(out, &r)
+	err = json.Unmarshal(out, &r)
+	return r, err
 }
 
 // child does one phase. It ends as by a kill: nothing is closed.
