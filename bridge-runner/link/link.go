@@ -115,6 +115,9 @@ type Link struct {
 	active  int // the server in use, or of late
 	probes  chan probed
 	leaving sync.WaitGroup // sessions that are being closed, and probes
+	// left are closed when the session that was left with each server has ended. nil:
+	// there is none.
+	left []chan struct{}
 
 	asked  asked
 	wanted *wanted // what was asked for
@@ -125,6 +128,7 @@ type Link struct {
 func (l *Link) Run(ctx context.Context) {
 	l.failing = map[int]string{}
 	l.stale = make([]bool, len(l.Servers))
+	l.left = make([]chan struct{}, len(l.Servers))
 	for range l.Servers {
 		l.states = append(l.states, session.NewState())
 	}
@@ -183,6 +187,11 @@ func (l *Link) use(ctx context.Context, server int, s *session.Session) {
 // standby looks after the servers that are not in use until something happens. It
 // returns the session that is in use then, nil for none.
 func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session {
+	if ctx.Err() != nil { // before all else: no switch succeeds any more, nor is it given up
+		s.Close()
+		l.Handler.Down(s)
+		return nil
+	}
 	if next, reason := l.pursue(ctx); next != none {
 		return l.switchTo(ctx, s, next, reason)
 	}
@@ -202,9 +211,6 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 		l.lost(s)
 		return nil
 	case <-ctx.Done():
-		s.Close()
-		l.Handler.Down(s)
-		return nil
 	case p := <-l.probes:
 		l.probed(ctx, p)
 	case <-l.asked.changed():
@@ -253,6 +259,7 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 	if err != nil {
 		return nil, err
 	}
+	l.awaitLeft(ctx, server)
 	ctx, cancel := context.WithTimeout(ctx, l.ConnectTimeout)
 	defer cancel()
 	cfg.State = l.states[server]

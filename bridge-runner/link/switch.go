@@ -70,6 +70,7 @@ func (l *Link) probed(ctx context.Context, p probed) {
 // begins, neither lose nor repeat a message. It returns the session that is in use
 // then.
 func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, why string) *session.Session {
+	l.awaitLeft(ctx, server)
 	start := time.Now()
 	inflight, left := l.drain(ctx, old)
 	next, err := l.connect(ctx, server)
@@ -83,7 +84,7 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 	now := time.Now()
 	how := Switch{Reason: why, Gap: now.Sub(start), Drained: inflight - left, Resent: left}
 	l.Handler.Replace(old, next)
-	l.leaving.Go(old.Close)
+	l.leave(old)
 	l.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
 	l.Log.Info("switched", "from", l.Servers[l.active].Name, "to", l.Servers[server].Name, "reason", why,
 		"gap", how.Gap, "drained", how.Drained, "resent", how.Resent)
@@ -92,6 +93,29 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 	l.Observer.Switched(server, how, now)
 	l.done(how)
 	return next
+}
+
+// leave closes the session with the server in use.
+func (l *Link) leave(s *session.Session) {
+	ended := make(chan struct{})
+	l.left[l.active] = ended
+	l.leaving.Go(func() {
+		defer close(ended)
+		s.Close()
+	})
+}
+
+// awaitLeft waits until the session that was left with a server has ended, which takes
+// a second or two at most. Until then it has the state, and what the server still
+// acknowledges by it must not count for another one.
+func (l *Link) awaitLeft(ctx context.Context, server int) {
+	if l.left[server] == nil {
+		return
+	}
+	select {
+	case <-l.left[server]:
+	case <-ctx.Done():
+	}
 }
 
 // drain holds messages back until what is in flight is acknowledged, the session is
