@@ -114,6 +114,8 @@ type Link struct {
 	failing map[int]string
 	active  int // the server in use, or of late
 	probes  chan probed
+	probing []bool         // the servers of which a probe is under way
+	prober  chan struct{}  // held by the probe that is being made
 	leaving sync.WaitGroup // sessions that are being closed, and probes
 	// left are closed when the session that was left with each server has ended. nil:
 	// there is none.
@@ -133,6 +135,7 @@ func (l *Link) Run(ctx context.Context) {
 		l.states = append(l.states, session.NewState())
 	}
 	l.active, l.probes = none, make(chan probed)
+	l.probing, l.prober = make([]bool, len(l.Servers)), make(chan struct{}, 1)
 	policy := l.Policy
 	policy.Servers = len(l.Servers)
 	l.machine = failover.New(policy, rand.Float64)
@@ -164,7 +167,8 @@ func (l *Link) sleep(ctx context.Context, d time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-l.asked.changed():
-			l.heed() // it counts in the next round
+			l.heed()
+			return // to what is wanted now
 		case p := <-l.probes: // of before the server was lost
 			l.probed(ctx, p)
 		}

@@ -15,55 +15,6 @@ import (
 // flight. What it does not is sent again to the other one.
 const drainTimeout = 5 * time.Second
 
-// probed is the result of a probe.
-type probed struct {
-	server int
-	err    error
-}
-
-// probe probes a server. The result comes by l.probes.
-func (l *Link) probe(ctx context.Context, server int) {
-	l.leaving.Go(func() {
-		err := l.check(ctx, server)
-		select {
-		case l.probes <- probed{server, err}:
-		case <-ctx.Done():
-		}
-	})
-}
-
-func (l *Link) check(ctx context.Context, server int) error {
-	cfg, err := l.config(server)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.ProbeTimeout)
-	defer cancel()
-	cfg.ClientID = l.ProbeClientID
-	return session.Probe(ctx, cfg)
-}
-
-// probed notes the result of a probe.
-func (l *Link) probed(ctx context.Context, p probed) {
-	now := time.Now()
-	l.machine.Probed(p.server, p.err == nil, now)
-	l.wanted.probed(p)
-	if p.server == l.active { // meanwhile
-		return
-	}
-	if p.err == nil {
-		if _, failing := l.failing[p.server]; failing {
-			delete(l.failing, p.server)
-			l.Log.Info("probe passed", "server", l.Servers[p.server].Name)
-		}
-		l.Observer.Probed(p.server, nil, now)
-		return
-	}
-	reason := asError(p.err)
-	l.logFailure(ctx, "probe failed", p.server, reason)
-	l.Observer.Probed(p.server, reason, now)
-}
-
 // switchTo leaves a session for one with another server: it holds messages back until
 // what is in flight is acknowledged, connects, and only then leaves. By then nothing is
 // in flight, so that servers that share sessions, and end the one where the other
