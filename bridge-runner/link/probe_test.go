@@ -4,13 +4,12 @@
 package link
 
 import (
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	v5 "github.com/eclipse/paho.golang/packets"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
@@ -48,33 +47,33 @@ func TestAProbeUnderWayDoesNotAnswerARequest(t *testing.T) {
 // Servers that share their sessions end the older of two connections with one client
 // identifier, whichever of them it is with.
 func TestTwoServersAreNotProbedAtATime(t *testing.T) {
-	const servers, probes = 3, 50
-	x := newSide(t, servers+1)
+	const probes = 50
+	x := newSide(t, 4)
 	x.Policy.ProbeInterval = often
+	begun := make(chan int, probes)
+	for i := range x.Servers {
+		config := x.Servers[i].Config
+		x.Servers[i].Config = func() (session.Config, error) {
+			if i > 0 {
+				select {
+				case begun <- i:
+				default: // the test is over
+				}
+			}
+			return config()
+		}
+	}
 	x.run()
 	x.connect(0)
-	var (
-		answering sync.WaitGroup
-		open, sum atomic.Int32
-	)
-	for i := range servers {
-		answering.Go(func() {
-			for sum.Add(1) < probes {
-				c := x.servers[i+1].Accept()
-				if n := open.Add(1); n > 1 {
-					t.Errorf("%d servers are probed at a time", n)
-				}
-				c.Next()
-				c.Send(script.Connack(false, nil))
-				c.Next()
-				c.Send(script.Packet{Type: v5.PINGRESP})
-				c.Next()
-				open.Add(-1)
-				_ = c.Close()
-			}
-		})
+	for range probes {
+		c := x.accept(<-begun, probeID)
+		select {
+		case i := <-begun:
+			t.Fatalf("server %d is probed beside another one", i)
+		default:
+		}
+		pass(c)
 	}
-	answering.Wait()
 }
 
 func TestARequestEndsThePauseBetweenRounds(t *testing.T) {
