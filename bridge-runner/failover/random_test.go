@@ -56,7 +56,7 @@ func (w *world) fatal(format string, args ...any) {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // it has to come again
+	random := rand.New(rand.NewPCG(seed, 0))
 	seconds := func(most int) time.Duration { return time.Duration(1+random.IntN(most)) * time.Second }
 	cfg := Config{
 		Servers: 1 + random.IntN(4), RetryInitial: 50*time.Millisecond + seconds(2)/4, RetryMax: seconds(60),
@@ -128,7 +128,7 @@ func (w *world) step() {
 	for i, p := range w.pending {
 		if !w.now.Before(p.at) {
 			w.pending = append(w.pending[:i:i], w.pending[i+1:]...)
-			w.m.Probed(p.server, w.servers[p.server].passes, w.now)
+			w.m.Probed(p.server, w.servers[p.server].passes, false, w.now)
 			return
 		}
 	}
@@ -157,7 +157,8 @@ func (w *world) step() {
 			wait = time.Hour // until something happens
 		}
 	}
-	if w.idle++; wait > 0 {
+	w.idle++
+	if wait > 0 {
 		w.idle = 0
 	}
 	if w.idle > 3 {

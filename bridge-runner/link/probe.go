@@ -56,7 +56,7 @@ func (l *Link) check(ctx context.Context, server int) error {
 func (l *Link) probed(ctx context.Context, p probed) {
 	l.probing[p.server] = false
 	now := time.Now()
-	l.machine.Probed(p.server, p.err == nil, now)
+	l.machine.Probed(p.server, p.err == nil, p.err != nil && asError(p.err).ForGood(), now)
 	l.wanted.probed(p)
 	if p.server == l.active { // meanwhile
 		return
