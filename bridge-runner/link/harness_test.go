@@ -30,6 +30,7 @@ type side struct {
 	t       *testing.T
 	servers []*script.Server
 	events  chan string // what the link tells
+	drain   chan struct{}
 	stop    context.CancelFunc
 	stopped chan struct{}
 
@@ -39,7 +40,7 @@ type side struct {
 
 // newSide returns a link that neither probes nor goes back. Change it, then run.
 func newSide(t *testing.T, servers int) *side {
-	x := &side{t: t, events: make(chan string, 1000), stopped: make(chan struct{})}
+	x := &side{t: t, events: make(chan string, 1000), drain: make(chan struct{}), stopped: make(chan struct{})}
 	x.Link = &Link{
 		Subscriptions:  func(bool) []session.Subscription { return nil },
 		ConnectTimeout: script.Patience,
@@ -69,7 +70,7 @@ func (x *side) run() {
 	x.stop = cancel
 	go func() {
 		defer close(x.stopped)
-		x.Run(ctx)
+		x.Run(ctx, x.drain)
 	}()
 	x.t.Cleanup(func() {
 		cancel()

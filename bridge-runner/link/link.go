@@ -111,12 +111,13 @@ type Link struct {
 	// stale are the servers that were in use, and another one after them.
 	stale []bool
 	// failing holds the latest failure of each server, to log changes only.
-	failing map[int]string
-	active  int // the server in use, or of late
-	probes  chan probed
-	probing []bool         // the servers of which a probe is under way
-	prober  chan struct{}  // held by the probe that is being made
-	leaving sync.WaitGroup // sessions that are being closed, and probes
+	failing  map[int]string
+	active   int // the server in use, or of late
+	probes   chan probed
+	draining <-chan struct{}
+	probing  []bool         // the servers of which a probe is under way
+	prober   chan struct{}  // held by the probe that is being made
+	leaving  sync.WaitGroup // sessions that are being closed, and probes
 	// left are closed when the session that was left with each server has ended. nil:
 	// there is none.
 	left []chan struct{}
@@ -126,8 +127,11 @@ type Link struct {
 }
 
 // Run connects until the context ends. It then closes the session with a
-// DISCONNECT and returns.
-func (l *Link) Run(ctx context.Context) {
+// DISCONNECT and returns. When draining is closed before, no server is left for another
+// one any more, and a switch that is being made is given up, so that what is held goes
+// to the server in use.
+func (l *Link) Run(ctx context.Context, draining <-chan struct{}) {
+	l.draining = draining
 	l.failing = map[int]string{}
 	l.stale = make([]bool, len(l.Servers))
 	l.left = make([]chan struct{}, len(l.Servers))
@@ -191,19 +195,22 @@ func (l *Link) use(ctx context.Context, server int, s *session.Session) {
 // standby looks after the servers that are not in use until something happens. It
 // returns the session that is in use then, nil for none.
 func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session {
-	if ctx.Err() != nil { // before all else: no switch succeeds any more, nor is it given up
+	if ctx.Err() != nil {
 		s.Close()
 		l.Handler.Down(s)
 		return nil
 	}
-	if next, reason := l.pursue(ctx); next != none {
-		return l.switchTo(ctx, s, next, reason)
+	stays := l.stays()
+	if !stays {
+		if next, reason := l.pursue(ctx); next != none {
+			return l.switchTo(ctx, s, next, reason)
+		}
 	}
 	todo := l.machine.Standby(time.Now())
 	for _, server := range todo.Probe {
 		l.probe(ctx, server)
 	}
-	if todo.Switch >= 0 {
+	if todo.Switch >= 0 && !stays {
 		return l.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonFailedBack)
 	}
 	var timer <-chan time.Time
@@ -222,6 +229,16 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 	case <-timer:
 	}
 	return s
+}
+
+// stays reports whether the server in use is left for no other one any more.
+func (l *Link) stays() bool {
+	select {
+	case <-l.draining:
+		return true
+	default:
+		return false
+	}
 }
 
 // nowInUse notes which servers have been left for another.

@@ -21,6 +21,15 @@ const drainTimeout = 5 * time.Second
 // begins, neither lose nor repeat a message. It returns the session that is in use
 // then.
 func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, why string) *session.Session {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.leaving.Go(func() {
+		select {
+		case <-l.draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
 	l.awaitLeft(ctx, server)
 	start := time.Now()
 	inflight, left := l.drain(ctx, old)

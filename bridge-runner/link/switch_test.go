@@ -21,6 +21,21 @@ func (x *side) wantStopped() {
 	}
 }
 
+// wantNone fails if the link, which has stopped, told this.
+func (x *side) wantNone(event string) {
+	x.t.Helper()
+	for {
+		select {
+		case got := <-x.events:
+			if got == event {
+				x.t.Errorf("told: %s", event)
+			}
+		default:
+			return
+		}
+	}
+}
+
 func TestALinkThatIsStoppedWhileItSwitchesEnds(t *testing.T) {
 	x := newSide(t, 2)
 	x.run()
@@ -49,4 +64,23 @@ func TestAServerIsUsedAgainOnlyWhenTheSessionThatWasLeftHasEnded(t *testing.T) {
 	a := x.connect(0)
 	x.want("switched 0")
 	_, _ = a.Close(), b.Close()
+}
+
+func TestALinkThatDrainsGivesUpASwitchAndStays(t *testing.T) {
+	x := newSide(t, 2)
+	x.run()
+	a := x.connect(0)
+	x.want("connected 0")
+	x.Request("b force")
+	x.accept(1, bridgeID) // and is silent
+	x.want("paused")
+	close(x.drain)
+	x.want("resumed")
+	x.Request("b force again")
+	go func() {
+		_, _ = a.TryNext()
+		_ = a.Close()
+	}()
+	x.wantStopped()
+	x.wantNone("paused") // again
 }
