@@ -248,8 +248,8 @@ func (b *bridge) run(ctx context.Context) {
 	links, stop := context.WithCancel(context.WithoutCancel(ctx)) // they outlive it for the drain
 	defer stop()
 	var running sync.WaitGroup
-	running.Go(func() { b.local.Run(links) })
-	running.Go(func() { b.remote.Run(links) })
+	running.Go(func() { b.local.Run(links, ctx.Done()) })
+	running.Go(func() { b.remote.Run(links, ctx.Done()) })
 	<-ctx.Done()
 	b.log.Info("stopping: waiting for what is in flight")
 	b.drain(links)

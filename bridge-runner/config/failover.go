@@ -104,6 +104,19 @@ func validateProbe(p *v1alpha1.Probe, never bool, path *field.Path) field.ErrorL
 	return append(errs, oneOf(policy, *p.Policy, v1alpha1.ProbeAlways, v1alpha1.ProbeNever)...)
 }
 
+// validateClientIDs compares what is used: a client identifier may be the derived one.
+func validateClientIDs(s *v1alpha1.MQTTBridgeSpec, path *field.Path) (errs field.ErrorList) {
+	for _, x := range []struct {
+		name string
+		side *v1alpha1.Side
+	}{{"local", &s.Local}, {"remote", &s.Remote}} {
+		if x.side.Failover.Probe.ClientID == x.side.ClientID {
+			errs = append(errs, field.Invalid(path.Child(x.name, "failover", "probe", "clientID"), x.side.ClientID, "probes need a client identifier of their own, because a server disconnects the older of two clients with one; choose another one than clientID or leave it out"))
+		}
+	}
+	return errs
+}
+
 func validateFailback(f *v1alpha1.Failback, never bool, path *field.Path) field.ErrorList {
 	if f == nil {
 		return nil

@@ -55,3 +55,22 @@ func TestWhatOnlyTheRunnerCanTellOfWindowsIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestProbesWithTheClientIdentifierOfTheBridgeAreRefusedAlsoWhereItIsDerived(t *testing.T) {
+	server := func(url string) v1alpha1.Side { return v1alpha1.Side{Primary: v1alpha1.Server{URL: url}} }
+	b := &v1alpha1.MQTTBridge{Spec: v1alpha1.MQTTBridgeSpec{Local: server("mqtt://a"), Remote: server("mqtt://b"), Forwards: []v1alpha1.Rule{{Filter: "#"}}}}
+	b.APIVersion, b.Kind, b.Name = v1alpha1.GroupVersion.String(), "MQTTBridge", "x"
+	derived := b.WithDefaults().Spec.Remote
+	for _, c := range []struct{ bridge, probe string }{
+		{"", derived.ClientID},
+		{derived.Failover.Probe.ClientID, ""},
+		{"plant", "plant"},
+	} {
+		b.Spec.Remote.ClientID = c.bridge
+		b.Spec.Remote.Failover = &v1alpha1.Failover{Probe: &v1alpha1.Probe{ClientID: c.probe}}
+		errs := Validate(b)
+		if len(errs) != 1 || errs[0].Field != "spec.remote.failover.probe.clientID" {
+			t.Errorf("%+v: %v", c, errs)
+		}
+	}
+}

@@ -48,7 +48,8 @@ func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 	case len(b.Name) > maxName:
 		errs = append(errs, field.Invalid(name, b.Name, "name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"))
 	}
-	return append(errs, validateSpec(&b.Spec, field.NewPath("spec"))...)
+	errs = append(errs, validateSpec(&b.Spec, field.NewPath("spec"))...)
+	return append(errs, validateClientIDs(&b.WithDefaults().Spec, field.NewPath("spec"))...)
 }
 
 func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
@@ -129,9 +130,6 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
-	if f := s.Failover; f != nil && f.Probe != nil && s.ClientID != "" && f.Probe.ClientID == s.ClientID {
-		errs = append(errs, field.Invalid(path.Child("failover", "probe", "clientID"), s.ClientID, "probes need a client identifier of their own, because a server disconnects the older of two clients with one; choose another one than clientID or leave it out"))
-	}
 	return append(errs, validateFailover(s.Failover, path.Child("failover"))...)
 }
 

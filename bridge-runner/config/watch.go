@@ -16,13 +16,13 @@ import (
 // watchInterval is how often the manifest is looked at.
 const watchInterval = 500 * time.Millisecond
 
-// Watch calls changed whenever the manifest at path has other annotations than before,
-// until the context ends. The rest of a manifest is taken at the start only; where it
-// changes that is logged, and so is a manifest that cannot be read.
+// Watch calls changed with the annotations of the manifest at path, once and whenever
+// the file has changed, until the context ends. The rest of a manifest is taken at the
+// start only; where it changes that is logged, and so is a manifest that cannot be read.
 func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *slog.Logger, changed func(annotations map[string]string)) {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	seen, _ := os.Stat(path) // what was loaded, or newer: then it is loaded once more
+	var seen os.FileInfo // not that of now, which may be newer than what was loaded
 	for {
 		select {
 		case <-ticker.C:

@@ -15,7 +15,7 @@ import (
 func (p *Pipe) Up(s *session.Session) {
 	p.mu.Lock()
 	if p.last != nil && p.last != s.State() {
-		p.last.Abandon()
+		p.last.Abandon(s)
 	}
 	p.dest, p.last, p.paused = s, s.State(), false
 	if p.disk != nil {

@@ -83,7 +83,7 @@ type Machine struct {
 type server struct {
 	tried       bool      // in this round
 	failedAt    time.Time // zero: not known to have failed
-	refused     bool      // it failed by refusing for good
+	refusedAt   time.Time // when it refused for good; zero: the latest attempt did not fail so
 	connectedAt time.Time
 
 	probing bool      // a probe is under way
@@ -137,9 +137,7 @@ func (m *Machine) Next(now time.Time) Action {
 	for i := range m.servers {
 		s := &m.servers[i]
 		s.tried = false
-		if !s.refused {
-			s.failedAt = time.Time{} // All failed alike: the next round goes by priority alone.
-		}
+		s.failedAt = time.Time{} // All failed alike: the next round goes by priority alone.
 	}
 	return Action{Connect: none, Wait: pause}
 }
@@ -171,14 +169,15 @@ func (m *Machine) failedNow(i int) bool {
 
 // refuses reports whether the server is left out because it has refused for good.
 func (m *Machine) refuses(i int, now time.Time) bool {
-	return m.servers[i].refused && m.bad(i, now)
+	at := m.servers[i].refusedAt
+	return !at.IsZero() && now.Sub(at) < m.cfg.RetryMax
 }
 
 // untilAllowed is how long it takes until a server that refuses for good may be tried.
 func (m *Machine) untilAllowed(now time.Time) time.Duration {
 	wait := m.cfg.RetryMax
 	for i := range m.servers {
-		wait = min(wait, m.servers[i].failedAt.Add(m.cfg.RetryMax).Sub(now))
+		wait = min(wait, m.servers[i].refusedAt.Add(m.cfg.RetryMax).Sub(now))
 	}
 	return max(wait, 0)
 }
@@ -190,38 +189,49 @@ func (m *Machine) Failed(i int, forGood bool, now time.Time) {
 	if i != m.active && m.active != none { // it was to take the place of the one in use
 		s.flaps = min(s.flaps+1, mostFlaps)
 	}
-	m.fail(i, forGood, now)
+	m.fail(i, now)
+	if s.refusedAt = (time.Time{}); forGood {
+		s.refusedAt = now
+	}
 }
 
-func (m *Machine) fail(i int, forGood bool, now time.Time) {
+func (m *Machine) fail(i int, now time.Time) {
 	s := &m.servers[i]
-	s.failedAt, s.refused, s.passing = now, forGood, time.Time{}
+	s.failedAt, s.passing = now, time.Time{}
 }
 
 // Connected reports that server i is in use; back, that it took the place of a worse
 // one because it had been stable.
 func (m *Machine) Connected(i int, back bool, now time.Time) {
-	s := &m.servers[i]
-	s.failedAt, s.refused, s.passing, s.probeAt = time.Time{}, false, time.Time{}, time.Time{}
-	s.connectedAt, s.back = now, back
-	if m.active != none && m.active != i {
-		m.servers[m.active].tried = false // it was left, and not lost
+	if left := m.active; left != none && left != i {
+		m.over(left, now)
+		m.servers[left].tried = false // it was left, and not lost
 	}
+	s := &m.servers[i]
+	s.failedAt, s.refusedAt, s.passing, s.probeAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	s.connectedAt, s.back, s.tried = now, back, true
 	m.active = i
 }
 
 // Lost reports that the connection to server i is lost.
 func (m *Machine) Lost(i int, now time.Time) {
 	s := &m.servers[i]
-	switch short := now.Sub(s.connectedAt) < m.hold(i); {
-	case !short:
-		s.flaps = 0
-	case s.back:
+	if s.back && now.Sub(s.connectedAt) < m.hold(i) {
 		s.flaps = min(s.flaps+1, mostFlaps)
 	}
-	m.fail(i, false, now)
+	m.over(i, now)
+	m.fail(i, now)
+}
+
+// over notes that server i is no longer in use. If its connection was stable, a round
+// begins.
+func (m *Machine) over(i int, now time.Time) {
 	m.active = none
-	if now.Sub(m.servers[i].connectedAt) < m.cfg.RetryMax {
+	age := now.Sub(m.servers[i].connectedAt)
+	if age >= m.hold(i) {
+		m.servers[i].flaps = 0
+	}
+	if age < m.cfg.RetryMax {
 		return
 	}
 	m.pauses, m.round = 0, now

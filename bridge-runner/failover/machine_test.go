@@ -136,6 +136,16 @@ func TestAStableConnectionResetsThePauses(t *testing.T) {
 	s.connects(0).after(time.Minute).loses(0).fails(0).waits(500 * time.Millisecond)
 }
 
+func TestAStableConnectionThatIsLeftResetsThePausesAndTheRound(t *testing.T) {
+	s := newScript(t, 3)
+	for range 6 {
+		s.fails(0).fails(1).fails(2).after(s.m.Next(s.now).Wait)
+	}
+	s.fails(0).fails(1).connects(2).after(time.Hour)
+	s.m.Connected(1, true, s.now)
+	s.after(time.Second).loses(1).fails(0).fails(2).waits(500 * time.Millisecond).fails(0).fails(1)
+}
+
 func TestPausesHaveJitterInTheirUpperHalf(t *testing.T) {
 	for _, random := range []float64{0, 0.5, 0.999} {
 		s := newScript(t, 1)

@@ -69,20 +69,26 @@ func (s *Standby) wait(d time.Duration) {
 	}
 }
 
-// Probed reports that a probe of server i has passed or failed.
-func (m *Machine) Probed(i int, passed bool, now time.Time) {
+// Probed reports that a probe of server i has passed or failed; forGood, that the server
+// refused it until something is changed. What it refuses need not be the bridge, whose
+// client identifier is another one: in rounds it counts as any failure.
+func (m *Machine) Probed(i int, passed, forGood bool, now time.Time) {
 	s := &m.servers[i]
 	s.probing = false
+	interval := m.interval(i)
+	if forGood { // sooner is of no use, and may lock an account
+		interval = max(interval, m.cfg.RetryMax)
+	}
 	jitter := 1 + probeJitter*(2*m.random()-1)
-	s.probeAt = now.Add(time.Duration(jitter * float64(m.interval(i))))
+	s.probeAt = now.Add(time.Duration(jitter * float64(interval)))
 	if i == m.active {
 		return
 	}
 	if !passed {
-		m.fail(i, s.refused, now)
+		m.fail(i, now)
 		return
 	}
-	s.failedAt, s.refused = time.Time{}, false
+	s.failedAt, s.refusedAt = time.Time{}, time.Time{}
 	s.passed = now
 	if s.passing.IsZero() {
 		s.passing = now

@@ -44,7 +44,7 @@ func (s *script) probes(passed bool, want ...int) *script {
 				s.t.Fatalf("probes %v, want %v", out.Probe, want)
 			}
 			for _, i := range out.Probe {
-				s.m.Probed(i, passed, s.now)
+				s.m.Probed(i, passed, false, s.now)
 			}
 			return s
 		}
@@ -66,7 +66,7 @@ func (s *script) standsBy(d time.Duration) *script {
 			s.t.Fatalf("goes back to %d with %v left", out.Switch, end.Sub(s.now))
 		}
 		for _, i := range out.Probe {
-			s.m.Probed(i, true, s.now)
+			s.m.Probed(i, true, false, s.now)
 		}
 		if len(out.Probe) == 0 {
 			if out.Wait <= 0 || !s.now.Add(out.Wait).Before(end) {
@@ -84,7 +84,7 @@ func (s *script) goesBack(to int) *script {
 	out := s.m.Standby(s.now)
 	if len(out.Probe) > 0 && out.Switch < 0 { // once more before that
 		for _, i := range out.Probe {
-			s.m.Probed(i, true, s.now)
+			s.m.Probed(i, true, false, s.now)
 		}
 		out = s.m.Standby(s.now)
 	}
@@ -155,8 +155,8 @@ func TestAMissedProbeStartsTheTimeAnew(t *testing.T) {
 func TestTheBestStableServerIsGoneBackTo(t *testing.T) {
 	newStandby(t, 4).onBackup(3).probes(true, 0, 1, 2).standsBy(testStable).goesBack(0)
 	s := newStandby(t, 4).onBackup(3).probes(true, 0, 1, 2)
-	s.m.Probed(0, false, s.now)
-	s.m.Probed(0, true, s.after(time.Second).now)
+	s.m.Probed(0, false, false, s.now)
+	s.m.Probed(0, true, false, s.after(time.Second).now)
 	s.standsBy(testStable - time.Second).back(1).standsBy(time.Second).goesBack(0)
 }
 
@@ -194,6 +194,31 @@ func TestAServerThatCannotBeUsedThoughItPassesProbesHasToBeStableForLonger(t *te
 	s.probes(true, 0).standsBy(2 * testStable).goesBack(0)
 }
 
+func TestAServerThatWasInUseForLongAndIsLeftHasToBeStableForNoLonger(t *testing.T) {
+	s := newStandby(t, 2).onBackup(1).probes(true, 0).standsBy(testStable)
+	s.back(0).after(time.Second).loses(0).connects(1).probes(true, 0).standsBy(2 * testStable)
+	s.back(0).after(time.Hour)
+	s.m.Connected(1, false, s.now) // on request
+	s.probes(true, 0).standsBy(testStable).goesBack(0)
+}
+
+func TestAServerThatWasRefusedLongAgoIsTriedThoughItsProbesFail(t *testing.T) {
+	s := newStandby(t, 2).refuses(0).connects(1).probes(false, 0).probes(false, 0).probes(false, 0)
+	s.loses(1).fails(0).fails(1).waits(375 * time.Millisecond)
+}
+
+func TestAServerThatRefusesProbesForGoodIsProbedOncePerLongestPause(t *testing.T) {
+	s := newStandby(t, 2)
+	s.m.cfg.Stable = 4 * time.Second
+	s.onBackup(1).probes(false, 0)
+	s.m.Probed(0, false, true, s.now)
+	start := s.now
+	s.probes(false, 0)
+	if took := s.now.Sub(start); took != s.m.cfg.RetryMax {
+		t.Errorf("it is probed again after %v", took)
+	}
+}
+
 func TestTheFirstLossOfAServerDoesNotCountAsFlapping(t *testing.T) {
 	newStandby(t, 2).connects(0).after(time.Second).loses(0).connects(1).probes(true, 0).standsBy(testStable).goesBack(0)
 }
@@ -202,8 +227,8 @@ func TestAServerThatFailsItsProbesComesLast(t *testing.T) {
 	newStandby(t, 3).connects(0).after(time.Hour).probes(false, 1, 2).after(time.Second).loses(0).tries(1)
 	s := newStandby(t, 3).connects(0).after(time.Hour)
 	s.after(s.m.Standby(s.now).Wait).m.Standby(s.now)
-	s.m.Probed(1, false, s.now)
-	s.m.Probed(2, true, s.now)
+	s.m.Probed(1, false, false, s.now)
+	s.m.Probed(2, true, false, s.now)
 	s.after(time.Second).loses(0).fails(2).fails(1).fails(0)
 }
 
@@ -217,7 +242,7 @@ func TestAServerIsProbedOnceMoreBeforeItIsGoneBackTo(t *testing.T) {
 	if out := s.m.Standby(s.now); out.Switch >= 0 || !slices.Equal(out.Probe, []int{0}) {
 		t.Fatalf("%+v", out)
 	}
-	s.m.Probed(0, false, s.now)
+	s.m.Probed(0, false, false, s.now)
 	s.probes(true, 0).standsBy(testStable).goesBack(0)
 }
 

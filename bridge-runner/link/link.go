@@ -111,24 +111,35 @@ type Link struct {
 	// stale are the servers that were in use, and another one after them.
 	stale []bool
 	// failing holds the latest failure of each server, to log changes only.
-	failing map[int]string
-	active  int // the server in use, or of late
-	probes  chan probed
-	leaving sync.WaitGroup // sessions that are being closed, and probes
+	failing  map[int]string
+	active   int // the server in use, or of late
+	probes   chan probed
+	draining <-chan struct{}
+	probing  []bool         // the servers of which a probe is under way
+	prober   chan struct{}  // held by the probe that is being made
+	leaving  sync.WaitGroup // sessions that are being closed, and probes
+	// left are closed when the session that was left with each server has ended. nil:
+	// there is none.
+	left []chan struct{}
 
 	asked  asked
 	wanted *wanted // what was asked for
 }
 
 // Run connects until the context ends. It then closes the session with a
-// DISCONNECT and returns.
-func (l *Link) Run(ctx context.Context) {
+// DISCONNECT and returns. When draining is closed before, no server is left for another
+// one any more, and a switch that is being made is given up, so that what is held goes
+// to the server in use.
+func (l *Link) Run(ctx context.Context, draining <-chan struct{}) {
+	l.draining = draining
 	l.failing = map[int]string{}
 	l.stale = make([]bool, len(l.Servers))
+	l.left = make([]chan struct{}, len(l.Servers))
 	for range l.Servers {
 		l.states = append(l.states, session.NewState())
 	}
 	l.active, l.probes = none, make(chan probed)
+	l.probing, l.prober = make([]bool, len(l.Servers)), make(chan struct{}, 1)
 	policy := l.Policy
 	policy.Servers = len(l.Servers)
 	l.machine = failover.New(policy, rand.Float64)
@@ -160,7 +171,8 @@ func (l *Link) sleep(ctx context.Context, d time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-l.asked.changed():
-			l.heed() // it counts in the next round
+			l.heed()
+			return // to what is wanted now
 		case p := <-l.probes: // of before the server was lost
 			l.probed(ctx, p)
 		}
@@ -183,14 +195,22 @@ func (l *Link) use(ctx context.Context, server int, s *session.Session) {
 // standby looks after the servers that are not in use until something happens. It
 // returns the session that is in use then, nil for none.
 func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session {
-	if next, reason := l.pursue(ctx); next != none {
-		return l.switchTo(ctx, s, next, reason)
+	if ctx.Err() != nil {
+		s.Close()
+		l.Handler.Down(s)
+		return nil
+	}
+	stays := l.stays()
+	if !stays {
+		if next, reason := l.pursue(ctx); next != none {
+			return l.switchTo(ctx, s, next, reason)
+		}
 	}
 	todo := l.machine.Standby(time.Now())
 	for _, server := range todo.Probe {
 		l.probe(ctx, server)
 	}
-	if todo.Switch >= 0 {
+	if todo.Switch >= 0 && !stays {
 		return l.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonFailedBack)
 	}
 	var timer <-chan time.Time
@@ -202,9 +222,6 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 		l.lost(s)
 		return nil
 	case <-ctx.Done():
-		s.Close()
-		l.Handler.Down(s)
-		return nil
 	case p := <-l.probes:
 		l.probed(ctx, p)
 	case <-l.asked.changed():
@@ -212,6 +229,16 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 	case <-timer:
 	}
 	return s
+}
+
+// stays reports whether the server in use is left for no other one any more.
+func (l *Link) stays() bool {
+	select {
+	case <-l.draining:
+		return true
+	default:
+		return false
+	}
 }
 
 // nowInUse notes which servers have been left for another.
@@ -253,6 +280,7 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 	if err != nil {
 		return nil, err
 	}
+	l.awaitLeft(ctx, server)
 	ctx, cancel := context.WithTimeout(ctx, l.ConnectTimeout)
 	defer cancel()
 	cfg.State = l.states[server]

@@ -113,7 +113,7 @@ func (l *Link) pursue(ctx context.Context) (server int, reason string) {
 		return w.server, v1alpha1.ReasonSwitchRequested
 	case w.failure != nil:
 		l.refuse(w.server, "it fails its probe: "+asError(w.failure).Message+"; to switch all the same write "+forced+" behind its name")
-	case !w.probing:
+	case !w.probing && !l.probing[w.server]: // one from before may tell what was before
 		w.probing = true
 		l.probe(ctx, w.server)
 	}

@@ -15,61 +15,22 @@ import (
 // flight. What it does not is sent again to the other one.
 const drainTimeout = 5 * time.Second
 
-// probed is the result of a probe.
-type probed struct {
-	server int
-	err    error
-}
-
-// probe probes a server. The result comes by l.probes.
-func (l *Link) probe(ctx context.Context, server int) {
-	l.leaving.Go(func() {
-		err := l.check(ctx, server)
-		select {
-		case l.probes <- probed{server, err}:
-		case <-ctx.Done():
-		}
-	})
-}
-
-func (l *Link) check(ctx context.Context, server int) error {
-	cfg, err := l.config(server)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.ProbeTimeout)
-	defer cancel()
-	cfg.ClientID = l.ProbeClientID
-	return session.Probe(ctx, cfg)
-}
-
-// probed notes the result of a probe.
-func (l *Link) probed(ctx context.Context, p probed) {
-	now := time.Now()
-	l.machine.Probed(p.server, p.err == nil, now)
-	l.wanted.probed(p)
-	if p.server == l.active { // meanwhile
-		return
-	}
-	if p.err == nil {
-		if _, failing := l.failing[p.server]; failing {
-			delete(l.failing, p.server)
-			l.Log.Info("probe passed", "server", l.Servers[p.server].Name)
-		}
-		l.Observer.Probed(p.server, nil, now)
-		return
-	}
-	reason := asError(p.err)
-	l.logFailure(ctx, "probe failed", p.server, reason)
-	l.Observer.Probed(p.server, reason, now)
-}
-
 // switchTo leaves a session for one with another server: it holds messages back until
 // what is in flight is acknowledged, connects, and only then leaves. By then nothing is
 // in flight, so that servers that share sessions, and end the one where the other
 // begins, neither lose nor repeat a message. It returns the session that is in use
 // then.
 func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, why string) *session.Session {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.leaving.Go(func() {
+		select {
+		case <-l.draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	l.awaitLeft(ctx, server)
 	start := time.Now()
 	inflight, left := l.drain(ctx, old)
 	next, err := l.connect(ctx, server)
@@ -83,7 +44,7 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 	now := time.Now()
 	how := Switch{Reason: why, Gap: now.Sub(start), Drained: inflight - left, Resent: left}
 	l.Handler.Replace(old, next)
-	l.leaving.Go(old.Close)
+	l.leave(old)
 	l.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
 	l.Log.Info("switched", "from", l.Servers[l.active].Name, "to", l.Servers[server].Name, "reason", why,
 		"gap", how.Gap, "drained", how.Drained, "resent", how.Resent)
@@ -92,6 +53,29 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 	l.Observer.Switched(server, how, now)
 	l.done(how)
 	return next
+}
+
+// leave closes the session with the server in use.
+func (l *Link) leave(s *session.Session) {
+	ended := make(chan struct{})
+	l.left[l.active] = ended
+	l.leaving.Go(func() {
+		defer close(ended)
+		s.Close()
+	})
+}
+
+// awaitLeft waits until the session that was left with a server has ended, which takes
+// a second or two at most. Until then it has the state, and what the server still
+// acknowledges by it must not count for another one.
+func (l *Link) awaitLeft(ctx context.Context, server int) {
+	if l.left[server] == nil {
+		return
+	}
+	select {
+	case <-l.left[server]:
+	case <-ctx.Done():
+	}
 }
 
 // drain holds messages back until what is in flight is acknowledged, the session is

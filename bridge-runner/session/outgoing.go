@@ -94,7 +94,7 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	if out.count == 0 {
 		s.progressed = now
 	}
-	if m.qos = qos; qos == 2 && out.sweep {
+	if m.qos = qos; qos == 2 && out.sweep && !out.inexact {
 		s.sweep()
 	}
 	out.add(m)

@@ -151,6 +151,11 @@ func TestAServerWithoutQoS2IsNotSwept(t *testing.T) { // RabbitMQ falls silent a
 		}
 		l.publish(message(2, "x"))
 		l.c.Want("PUBLISH 1 qos2 t=x")
+		l.cut()
+		l.s.State().Abandon(newPeer(t, p.cfg.Version).new().s)
+		l = p.resume() // without another SUBSCRIBE
+		l.publish(message(2, "y"))
+		l.c.Want("PUBLISH 2 qos2 t=y")
 	})
 }
 
@@ -182,7 +187,7 @@ func TestWhatIsAbandonedIsNotSentAgainAndIsReleased(t *testing.T) {
 		l.publish(m)
 		l.c.Want("PUBLISH 1 qos2 t=x")
 		l.cut()
-		l.s.State().Abandon() // another server gets it
+		l.s.State().Abandon(newPeer(t, p.cfg.Version).new().s) // another server gets it
 		if l.s.State().Holds(m) {
 			t.Error("an abandoned message is held")
 		}
@@ -191,20 +196,43 @@ func TestWhatIsAbandonedIsNotSentAgainAndIsReleased(t *testing.T) {
 		l.publish(message(2, "y"))
 		l.c.Want(append(sweep(), "PUBLISH 1 qos2 t=y")...)
 		l.cut()
-		l.s.State().Abandon()
+		l.s.State().Abandon(newPeer(t, p.cfg.Version).new().s)
 		l = p.new() // a server without the session holds nothing
 		l.publish(message(2, "z"))
 		l.c.Want("PUBLISH 1 qos2 t=z")
 	})
 }
 
+// Where servers share their sessions, one takes the next QoS 2 message under an
+// identifier for that which it holds since the other was in use, and drops it.
+func TestWhatIsAbandonedIsReleasedByTheServerThatTakesItsPlace(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.Window = 1
+		l := p.new()
+		l.publish(message(1, "x"))
+		l.c.Want("PUBLISH 1 qos1 t=x")
+		l.c.Send(script.Ack(v5.PUBACK, 1, 0))
+		l.want("acknowledged x")
+		l.cut()
+		other := newPeer(t, p.cfg.Version).new()
+		l.s.State().Abandon(other.s)
+		other.publish(message(1, "y"), message(2, "z"))
+		other.c.Want("PUBLISH 1 qos1 t=y", "PUBLISH 2 qos2 t=z")
+		other.cut()
+		l = p.resume()
+		other.s.State().Abandon(l.s)
+		l.publish(message(2, "z"))
+		l.c.Want(append(sweep(), "PUBLISH 1 qos2 t=z")...)
+	})
+}
+
 func TestAbandoningMessagesOfQoS1NeedsNoSweep(t *testing.T) {
-	versions(t, func(_ *testing.T, p *peer) {
+	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		l.publish(message(1, "x"))
 		l.c.Want("PUBLISH 1 qos1 t=x")
 		l.cut()
-		l.s.State().Abandon()
+		l.s.State().Abandon(newPeer(t, p.cfg.Version).new().s)
 		l = p.resume()
 		l.publish(message(2, "y"))
 		l.c.Want("PUBLISH 2 qos2 t=y")

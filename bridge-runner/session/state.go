@@ -80,11 +80,19 @@ func (s *State) bridgeBitInDoubt() bool {
 	return s.inDoubt
 }
 
-// Abandon gives up what is in flight to the server: it is sent to another one.
-func (s *State) Abandon() {
+// Abandon gives up what is in flight to the server: it is sent to that of next. Where
+// the two share their sessions, and next goes on with this one, it holds the QoS 2
+// messages that were in flight, under identifiers that next may give to others.
+func (s *State) Abandon(next *Session) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.out.abandon()
+	sweep := s.out.sweep
+	s.mu.Unlock()
+	if sweep && next.resumed {
+		next.state.mu.Lock()
+		defer next.state.mu.Unlock()
+		next.state.out.sweep = true
+	}
 }
 
 // Holds reports whether m is in flight in this session.
@@ -99,7 +107,7 @@ func (s *State) Holds(m *Outgoing) bool {
 func (s *State) hasNoQoS2() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out.sweep = false
+	s.out.inexact = true
 }
 
 // begin makes the state that of a connection on which at most window messages may
@@ -109,7 +117,7 @@ func (s *State) begin(resumed bool, window int) {
 	defer s.mu.Unlock()
 	if !resumed {
 		s.out.abandon()
-		s.out.sweep, s.out.used = false, 0
+		s.out.sweep, s.out.inexact, s.out.used = false, false, 0
 		s.in.reset()
 		s.subscribed = false
 	}
@@ -142,6 +150,8 @@ type out struct {
 	// sweep says that the server may hold QoS 2 messages under identifiers that are not
 	// in flight here.
 	sweep bool
+	// inexact says that the server has no QoS 2, so that there is nothing to sweep.
+	inexact bool
 
 	// In flight, in the order in which they were first sent.
 	first, last *Outgoing

@@ -35,7 +35,10 @@ func secureLine(t *testing.T, pki *mqtttest.PKI, probeSeconds int32) (l *line, p
 	}
 	l.manifest = retry(manifest("resumption", l.local.URL(), by(primary), by(backup)), 100, 1)
 	f := failover(l.manifest)
-	f.Probe = &v1alpha1.Probe{IntervalSeconds: ptr.To(probeSeconds)}
+	f.Probe = &v1alpha1.Probe{Policy: ptr.To(v1alpha1.ProbeNever)}
+	if probeSeconds > 0 {
+		f.Probe = &v1alpha1.Probe{IntervalSeconds: ptr.To(probeSeconds)}
+	}
 	f.Failback = &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}
 	l.manifest.Spec.Remote.TLS = &v1alpha1.TLS{
 		CARef:         &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"},

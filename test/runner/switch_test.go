@@ -308,3 +308,26 @@ func TestTheLocalSideIsSwitchedLikewise(t *testing.T) {
 	must(t, p.WaitDone(soon))
 	must(t, l.collector.WaitAll(p.Ledger(), soon))
 }
+
+func TestARunnerThatIsStoppedWhileItSwitchesDeliversWhatItHolds(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	timeouts(l.manifest, 60, 60)
+	neverBack(l.manifest)
+	l.connect()
+	l.stream(1, 500)
+	l.backup.Freeze() // accepts connections, and is silent
+	l.runner.Annotate(l.manifest, v1alpha1.AnnotationSwitchRemote, "backup-1 force")
+	mqtttest.Eventually(t, soon, "messages wait for the switch", func() error {
+		if n := held(l.runner); n < 500 {
+			return fmt.Errorf("%v are held", n)
+		}
+		return nil
+	})
+	if code, took := l.runner.Terminate(); code != 0 || took > 5*time.Second {
+		t.Errorf("it ended with %d after %v", code, took)
+	}
+	l.backup.Thaw()
+	l.runner.Start()
+	onceEach(t, l.finish())
+}

@@ -1,0 +1,56 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+func TestARequestThatComesWhileTheRunnerStartsIsNotMissed(t *testing.T) {
+	const text = `apiVersion: mqttbridge.io/v1alpha1
+kind: MQTTBridge
+metadata:
+  name: x
+  annotations: {mqttbridge.io/switch-remote: primary}
+spec:
+  local: {primary: {url: "mqtt://a"}}
+  remote: {primary: {url: "mqtt://b"}, backups: [{url: "mqtt://c"}]}
+  forwards: [{filter: "#"}]
+`
+	path := filepath.Join(t.TempDir(), "bridge.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(text)
+	loaded, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(strings.Replace(text, "switch-remote: primary", "switch-remote: backup-1", 1))
+	asked := make(chan string)
+	go Watch(t.Context(), path, loaded, slog.New(slog.DiscardHandler), func(annotations map[string]string) {
+		select {
+		case asked <- annotations[v1alpha1.AnnotationSwitchRemote]:
+		case <-t.Context().Done():
+		}
+	})
+	select {
+	case got := <-asked:
+		if got != "backup-1" {
+			t.Errorf("%q is asked for", got)
+		}
+	case <-time.After(10 * watchInterval):
+		t.Error("nothing is asked for")
+	}
+}

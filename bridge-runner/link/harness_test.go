@@ -1,0 +1,166 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+const (
+	bridgeID = "bridge"
+	probeID  = "probe"
+)
+
+// side is a link and its servers, a, b and so on, which do as the test says.
+type side struct {
+	*Link
+	t       *testing.T
+	servers []*script.Server
+	events  chan string // what the link tells
+	drain   chan struct{}
+	stop    context.CancelFunc
+	stopped chan struct{}
+
+	mu   sync.Mutex
+	used []*session.Session
+}
+
+// newSide returns a link that neither probes nor goes back. Change it, then run.
+func newSide(t *testing.T, servers int) *side {
+	x := &side{t: t, events: make(chan string, 1000), drain: make(chan struct{}), stopped: make(chan struct{})}
+	x.Link = &Link{
+		Subscriptions:  func(bool) []session.Subscription { return nil },
+		ConnectTimeout: script.Patience,
+		ProbeTimeout:   script.Patience,
+		ProbeClientID:  probeID,
+		Policy:         failover.Config{RetryInitial: time.Second, RetryMax: time.Minute, Stable: time.Minute},
+		Handler:        x,
+		Observer:       x,
+		Log:            slog.New(slog.DiscardHandler),
+	}
+	for i := range servers {
+		server := script.Listen(t, byte(packet.V5))
+		x.servers = append(x.servers, server)
+		x.Servers = append(x.Servers, Server{Name: string(rune('a' + i)), Config: func() (session.Config, error) {
+			return session.Config{
+				Transport: transport.Config{HostPort: server.Addr()}, Version: packet.V5, ClientID: bridgeID,
+				KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: time.Minute, Window: 10,
+			}, nil
+		}})
+	}
+	return x
+}
+
+// run runs the link until the test ends, or stop is called.
+func (x *side) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	x.stop = cancel
+	go func() {
+		defer close(x.stopped)
+		x.Run(ctx, x.drain)
+	}()
+	x.t.Cleanup(func() {
+		cancel()
+		<-x.stopped
+	})
+}
+
+// accept takes a connection to a server up to its CONNECT, which must have that client
+// identifier.
+func (x *side) accept(server int, clientID string) *script.Conn {
+	x.t.Helper()
+	c := x.servers[server].Accept()
+	if p := c.Next(); p.Connect == nil || p.Connect.ClientID != clientID {
+		x.t.Fatalf("server %d gets %s, want CONNECT of %s", server, p, clientID)
+	}
+	return c
+}
+
+// connect takes a connection of the bridge and accepts it.
+func (x *side) connect(server int) *script.Conn {
+	x.t.Helper()
+	c := x.accept(server, bridgeID)
+	c.Send(script.Connack(false, nil))
+	return c
+}
+
+// want waits until the link tells these things, and passes over others.
+func (x *side) want(events ...string) {
+	x.t.Helper()
+	timeout := time.After(script.Patience)
+	for _, want := range events {
+		for got := ""; got != want; {
+			select {
+			case got = <-x.events:
+			case <-timeout:
+				x.t.Fatalf("not told: %s", want)
+			}
+		}
+	}
+}
+
+func (x *side) tell(format string, args ...any) { x.events <- fmt.Sprintf(format, args...) }
+
+// Use fails if the session's state is still that of another one.
+func (x *side) Use(s *session.Session) session.Handler {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, other := range x.used {
+		select {
+		case <-other.Done():
+		default:
+			if other.State() == s.State() {
+				x.t.Error("two sessions have one state")
+			}
+		}
+	}
+	x.used = append(x.used, s)
+	return ignore{}
+}
+
+func (x *side) Up(*session.Session)   { x.tell("up") }
+func (x *side) Down(*session.Session) { x.tell("down") }
+func (x *side) Pause(context.Context, *session.Session) (inflight, left int) {
+	x.tell("paused")
+	return 0, 0
+}
+func (x *side) Resume(*session.Session)       { x.tell("resumed") }
+func (x *side) Replace(_, _ *session.Session) { x.tell("replaced") }
+
+func (x *side) Connected(server int, _ time.Time)              { x.tell("connected %d", server) }
+func (x *side) Lost(server int, _ *session.Error, _ time.Time) { x.tell("lost %d", server) }
+func (x *side) Failed(server int, _ *session.Error, _ time.Time) {
+	x.tell("failed %d", server)
+}
+
+func (x *side) Probed(server int, err *session.Error, _ time.Time) {
+	x.tell("probed %d: %v", server, err == nil)
+}
+func (x *side) Switched(server int, _ Switch, _ time.Time) { x.tell("switched %d", server) }
+func (x *side) Requested(r *v1alpha1.RequestedSwitch) {
+	if r != nil {
+		x.tell("%s: %s", r.Request, r.State)
+	}
+}
+
+// ignore handles messages by doing nothing.
+type ignore struct{}
+
+func (ignore) Received(*session.Inbound)                      {}
+func (ignore) Redelivered(*session.Inbound)                   {}
+func (ignore) Acknowledged(*session.Outgoing, *session.Error) {}
+func (ignore) Ready()                                         {}
+func (ignore) Idle()                                          {}
