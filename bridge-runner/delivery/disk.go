@@ -40,6 +40,9 @@ const (
 	// fullFor is how long a buffer is said to be full after it was last found so: at
 	// its limit it is so by turns.
 	fullFor = 3 * time.Second
+	// emptyAfter is for how long a buffer has to be empty to be said to be: one that is
+	// so by turns would change the bridge's status all the time.
+	emptyAfter = time.Second
 	// batchMessages and batchBytes bound what is written at once.
 	batchMessages = 4096
 	batchBytes    = 1 << 20
@@ -87,7 +90,8 @@ type disk struct {
 	blocked  time.Time // so long there is none, as far as is known
 	damage   string    // what was lost on the disk
 
-	messages uint64 // in the log
+	messages uint64    // in the log
+	held     time.Time // when there last were any
 	bytes    int64
 	state    v1alpha1.BacklogState
 	message  string
@@ -269,12 +273,16 @@ func (p *Pipe) tell() {
 	if d == nil {
 		return
 	}
+	if d.messages > 0 {
+		d.held = time.Now()
+	}
 	state, message := v1alpha1.BacklogDraining, d.damage
 	switch {
 	case d.failure != "":
 		state, message = v1alpha1.BacklogFailed, d.failure
 	case d.full != "":
 		state, message = v1alpha1.BacklogFull, d.full
+	case d.messages == 0 && d.state == v1alpha1.BacklogDraining && time.Since(d.held) < emptyAfter:
 	case d.messages == 0:
 		state = v1alpha1.BacklogEmpty
 	case p.dest == nil:
