@@ -86,6 +86,8 @@ func TestABacklogOnDiskIsDeliveredInOrderAfterAnOutage(t *testing.T) {
 				l.finish()
 			}
 			waitBacklogState(t, l.runner, v1alpha1.BacklogEmpty)
+			m := l.runner.Metrics()
+			t.Logf("forwarded %v, resent %v, dropped %v", m.Sum("mqttbridge_messages_forwarded_total"), m.Sum("mqttbridge_messages_resent_total"), m.Sum("mqttbridge_messages_dropped_total"))
 			if n := backlog(l.runner); n != 0 {
 				t.Errorf("%d messages are left on the disk", n)
 			}
