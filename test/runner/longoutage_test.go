@@ -28,8 +28,7 @@ func TestALongOutageAndAKillInTheMiddleLoseNothingAndMemoryStaysFlat(t *testing.
 	l := newDiskLine(t)
 	l.connect()
 	l.stream(1, 1000)
-	l.primary.Kill()
-	l.backup.Kill()
+	l.killServers()
 	began := time.Now()
 	waitBacklog(t, l.runner, 3000)
 	memory := func(when string) int64 {

@@ -144,6 +144,16 @@ func (l *line) stream(qos byte, rate int) {
 	l.flow(rate / 2)
 }
 
+// killServers kills both remote brokers. They know of the collector's session when they
+// are back, so that what the runner sends before the collector is connected is kept.
+func (l *line) killServers() {
+	l.t.Helper()
+	for _, b := range []*mqtttest.Broker{l.primary, l.backup} {
+		b.Save()
+		b.Kill()
+	}
+}
+
 // flow waits until so many more messages have arrived.
 func (l *line) flow(n int) {
 	l.t.Helper()
