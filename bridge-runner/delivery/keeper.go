@@ -152,12 +152,8 @@ func (p *Pipe) openLog() bool {
 		d.damage = fmt.Sprintf("damaged files were set aside in the buffer's directory: %q; the messages in them are lost; check the disk, and delete the files", aside)
 		p.meter.DiskFailed()
 	}
-	if !d.buffering && log.Messages() > 0 { // what is held stays ahead of the backlog
-		d.buffering = true
-		for i := range p.queue.len() {
-			p.queue.at(i).ahead = true
-			d.ahead++
-		}
+	if log.Messages() > 0 {
+		p.goAhead()
 	}
 	return true
 }

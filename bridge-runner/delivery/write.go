@@ -89,7 +89,7 @@ func (p *Pipe) takeBatch() (b batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := p.disk
-	if !d.buffering || d.failure != "" || time.Now().Before(d.blocked) {
+	if !d.buffering || d.ahead > 0 || d.failure != "" || time.Now().Before(d.blocked) {
 		return b
 	}
 	n := min(d.pending.len(), d.most)
