@@ -94,28 +94,26 @@ func (p *Pipe) probe() {
 // step does one round of work. It reports whether there may be more.
 func (p *Pipe) step() (more bool) {
 	d := p.disk
-	if d.log == nil && !p.openLog() {
-		p.mu.Lock()
-		d.allRead = true // of none
-		if p.leave() {
-			p.pump()
-			p.release()
-		}
-		p.mu.Unlock()
-		return false
-	}
-	read := p.read()
+	isOpen := d.log != nil || p.openLog()
+	read := isOpen && p.read()
 	p.mu.Lock()
+	if !isOpen {
+		d.allRead = true // of none
+	}
 	left := p.leave()
 	if left {
 		p.pump()
 		p.release()
 	}
 	p.mu.Unlock()
-	wrote := p.write()
-	p.freeRecords()
+	wrote := isOpen && p.write()
+	if isOpen {
+		p.freeRecords()
+	}
 	p.mu.Lock()
-	d.messages, d.bytes = d.log.Messages(), d.log.Bytes()
+	if isOpen {
+		d.messages, d.bytes = d.log.Messages(), d.log.Bytes()
+	}
 	p.tell()
 	if p.stopping {
 		p.idle.Broadcast()

@@ -4,8 +4,12 @@
 package delivery
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,4 +115,24 @@ func TestWhatIsInFlightGoesAheadOfTheBacklogOfALogThatOpensLate(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatWaitsForALogThatCannotBeOpenedIsSentAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	segment := filepath.Join(dir, fmt.Sprintf("%020d.log", 1))
+	if err := syscall.Mkfifo(segment, 0o600); err != nil { // to open it takes until someone writes
+		t.Fatal(err)
+	}
+	w := newDiskWorld(t, packet.V311, dir, nil)
+	w.source.connect(false, nil)
+	w.destination.up(false)
+	w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "u", "a"))
+	w.source.sync()
+	f, err := os.OpenFile(segment, os.O_WRONLY, 0)
+	if err := errors.Join(err, os.Remove(segment), os.Mkdir(segment, 0o700), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 u=a")
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBACK, 2, 0))
+	w.source.Want("PUBACK 1", "PUBACK 2")
 }
