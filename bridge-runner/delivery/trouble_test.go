@@ -210,3 +210,23 @@ func TestNewestQoS0ReplacesOldestWhileTheDiskFailsAndWhatIsOnItStays(t *testing.
 	w.source.Want("PUBACK 2")
 	w.wantNoQoS0()
 }
+
+func TestAMessageLargerThanTheDiskCostsNoOther(t *testing.T) {
+	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) {
+		o.Disk.Bytes, o.Disk.WhenFull = 1<<20, v1alpha1.WhenFullDropOldest
+	})
+	w.source.connect(false, nil)
+	w.source.Send(
+		script.Publish(1, 1, "t", "a"),
+		script.Publish(2, 1, "t", strings.Repeat("x", 2<<20)),
+		script.Publish(3, 1, "t", "c"),
+	)
+	w.source.Want("PUBACK 1", "PUBACK 2", "PUBACK 3")
+	w.dropped(DropBufferFull, 1)
+	if said := w.becomes(v1alpha1.BacklogFull); !strings.Contains(said, "raise buffer.disk.size") {
+		t.Errorf("it is said to be full by %q", said)
+	}
+	w = w.killed(packet.V311)
+	w.destination.up(false)
+	w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 t=c")
+}

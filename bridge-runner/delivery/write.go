@@ -68,7 +68,7 @@ func (p *Pipe) append(records [][]byte) (first uint64, err error) {
 			return 0, nil
 		}
 		first, err = d.log.Append(records)
-		if d.WhenFull != v1alpha1.WhenFullDropOldest || !errors.Is(err, buffer.ErrFull) {
+		if d.WhenFull != v1alpha1.WhenFullDropOldest || !errors.Is(err, buffer.ErrFull) || errors.Is(err, buffer.ErrTooLarge) {
 			return first, err
 		}
 		dropped, ok := d.log.DropOldest()
@@ -148,7 +148,9 @@ func (p *Pipe) noRoom(b *batch, err error) bool {
 		return true
 	}
 	// What is in the queue, too, can be delivered from there in its turn.
-	if d.WhenFull == v1alpha1.WhenFullDropNewest && !b.messages[0].copied {
+	drop := d.WhenFull == v1alpha1.WhenFullDropNewest ||
+		d.WhenFull == v1alpha1.WhenFullDropOldest && errors.Is(err, buffer.ErrTooLarge) // the others are of no help
+	if drop && !b.messages[0].copied {
 		p.isFull(fmt.Sprintf("%v; the newest messages are dropped (whenFull)", err))
 		for range b.messages {
 			m := d.pending.pop()
