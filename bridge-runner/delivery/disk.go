@@ -211,9 +211,8 @@ func (p *Pipe) popped(m *outgoing) {
 	d := p.disk
 	m.popped = true
 	if m.ahead {
-		if d.ahead--; d.ahead == 0 {
-			d.wakeUp()
-		}
+		d.ahead--
+		d.wakeUp() // it may be written now
 	}
 	if !m.settled {
 		return
