@@ -13,11 +13,14 @@ import (
 
 // Append writes records behind the last one, and returns the number of the first of
 // them. They are on the disk when it returns nil. [ErrFull] says that there is no
-// room.
+// room, [ErrTooLarge] that there never is.
 func (l *Log) Append(records [][]byte) (first uint64, err error) {
 	need := int64(0)
 	for _, r := range records {
 		need += recordHeader + int64(len(r))
+	}
+	if need+headerSize > l.max {
+		return 0, fmt.Errorf("%w in the %d bytes that it may take", ErrTooLarge, l.max)
 	}
 	if l.active != nil && l.last().size+need > l.piece {
 		_ = l.active.Close() // it is synced

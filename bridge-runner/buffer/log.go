@@ -46,6 +46,9 @@ const (
 // ErrFull says that the log, or the disk, has no room.
 var ErrFull = errors.New("no room")
 
+// ErrTooLarge is an [ErrFull] that no release ends: an empty log has no room either.
+var ErrTooLarge = fmt.Errorf("%w for so much at once", ErrFull)
+
 // Log is an open log.
 type Log struct {
 	dir        string

@@ -238,3 +238,16 @@ func TestTwoProcessesCannotHaveOneLog(t *testing.T) {
 		t.Error("it was opened twice")
 	}
 }
+
+func TestWhatIsLargerThanTheLogIsToldApart(t *testing.T) {
+	l := open(t, t.TempDir(), 1<<20)
+	appendTo(t, l, texts(1, 3))
+	if _, err := l.Append([][]byte{make([]byte, 1<<20)}); !errors.Is(err, ErrTooLarge) || !errors.Is(err, ErrFull) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := l.Append([][]byte{make([]byte, 1<<20-100)}); !errors.Is(err, ErrFull) || errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+	got, _ := readAll(t, l)
+	want(t, got, texts(1, 3))
+}

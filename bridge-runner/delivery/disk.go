@@ -75,7 +75,7 @@ type disk struct {
 	// Of the pipe's queue.
 	loaded      int   // so many are on disk, too
 	loadedBytes int64 // and take so much there
-	ahead       int   // so many went ahead of the log
+	ahead       int   // so many go ahead of the log; nothing is written meanwhile
 
 	released      uint64 // number of the last record to be released
 	releasedBytes int64  // and what they take
@@ -163,6 +163,48 @@ func (p *Pipe) leave() bool {
 	return true
 }
 
+// goAhead lets what is held go ahead of a log that was opened late and has a backlog. It
+// is not written: its records would be behind the backlog, and release that with them.
+func (p *Pipe) goAhead() {
+	d := p.disk
+	d.buffering = true
+	for ; d.copies > 0; d.copies-- { // they are the first of pending
+		d.pending.pop().copied = false
+	}
+	for i := range p.queue.len() {
+		p.queue.at(i).ahead = true
+		d.ahead++
+	}
+	if p.dest == nil {
+		p.putBehind()
+	}
+}
+
+// putBehind has what would go ahead of the log be written behind its backlog, now that
+// there is no destination for it: the backlog is older.
+func (p *Pipe) putBehind() {
+	d := p.disk
+	if d.ahead == 0 {
+		return
+	}
+	var loaded, pending queue
+	for p.queue.len() > 0 {
+		m := p.queue.pop()
+		if !m.ahead {
+			loaded.push(m)
+			continue
+		}
+		m.ahead = false
+		pending.push(m)
+	}
+	for d.pending.len() > 0 {
+		pending.push(d.pending.pop())
+	}
+	p.queue, d.pending, d.ahead = loaded, pending, 0
+	p.next, p.kept = 0, kept{}
+	d.wakeUp()
+}
+
 // late reports whether the oldest message has been held for longer than that.
 func (p *Pipe) late(most time.Duration) bool {
 	return p.queue.len() > 0 && time.Since(p.queue.at(0).At) > most
@@ -174,6 +216,7 @@ func (p *Pipe) popped(m *outgoing) {
 	m.popped = true
 	if m.ahead {
 		d.ahead--
+		d.wakeUp() // it may be written now
 	}
 	if !m.settled {
 		return

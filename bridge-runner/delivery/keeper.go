@@ -94,28 +94,26 @@ func (p *Pipe) probe() {
 // step does one round of work. It reports whether there may be more.
 func (p *Pipe) step() (more bool) {
 	d := p.disk
-	if d.log == nil && !p.openLog() {
-		p.mu.Lock()
-		d.allRead = true // of none
-		if p.leave() {
-			p.pump()
-			p.release()
-		}
-		p.mu.Unlock()
-		return false
-	}
-	read := p.read()
+	isOpen := d.log != nil || p.openLog()
+	read := isOpen && p.read()
 	p.mu.Lock()
+	if !isOpen {
+		d.allRead = true // of none
+	}
 	left := p.leave()
 	if left {
 		p.pump()
 		p.release()
 	}
 	p.mu.Unlock()
-	wrote := p.write()
-	p.freeRecords()
+	wrote := isOpen && p.write()
+	if isOpen {
+		p.freeRecords()
+	}
 	p.mu.Lock()
-	d.messages, d.bytes = d.log.Messages(), d.log.Bytes()
+	if isOpen {
+		d.messages, d.bytes = d.log.Messages(), d.log.Bytes()
+	}
 	p.tell()
 	if p.stopping {
 		p.idle.Broadcast()
@@ -152,12 +150,8 @@ func (p *Pipe) openLog() bool {
 		d.damage = fmt.Sprintf("damaged files were set aside in the buffer's directory: %q; the messages in them are lost; check the disk, and delete the files", aside)
 		p.meter.DiskFailed()
 	}
-	if !d.buffering && log.Messages() > 0 { // what is held stays ahead of the backlog
-		d.buffering = true
-		for i := range p.queue.len() {
-			p.queue.at(i).ahead = true
-			d.ahead++
-		}
+	if log.Messages() > 0 {
+		p.goAhead()
 	}
 	return true
 }

@@ -19,7 +19,7 @@ const sweepAt = 1024
 func (p *Pipe) makeRoom(size int) bool {
 	for ; p.qos0+size > p.opts.MemoryBytes && p.kept.next < p.queue.len(); p.kept.next++ {
 		m := p.queue.at(p.kept.next)
-		if m.done || m.QoS > 0 || m.origin.in.QoS > 0 {
+		if m.done || m.settled || m.QoS > 0 || m.origin.in.QoS > 0 {
 			continue
 		}
 		p.drop(m, DropBufferFull)
@@ -32,11 +32,12 @@ func (p *Pipe) makeRoom(size int) bool {
 	return p.qos0+size <= p.opts.MemoryBytes
 }
 
-// sweep takes out of the queue what was dropped and needs no acknowledgement.
+// sweep takes out of the queue what was dropped and needs no acknowledgement, nor has a
+// record on the disk to be released.
 func (p *Pipe) sweep() {
 	var left queue
 	for p.queue.len() > 0 {
-		if m := p.queue.pop(); !m.done || m.origin.in.QoS > 0 {
+		if m := p.queue.pop(); !m.done || m.settled || m.origin.in.QoS > 0 {
 			left.push(m)
 		}
 	}

@@ -66,6 +66,7 @@ func (p *Pipe) Down(s *session.Session) {
 		}
 	}
 	if p.disk != nil && p.queue.len() > 0 {
+		p.putBehind()
 		p.enter()
 	}
 	p.release()

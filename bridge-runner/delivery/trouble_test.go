@@ -205,3 +205,52 @@ func TestDrainLeavesWhatIsOnTheDisk(t *testing.T) {
 		t.Errorf("%d are left to their source", left)
 	}
 }
+
+func TestNewestQoS0ReplacesOldestWhileTheDiskFailsAndWhatIsOnItStays(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "disk")
+	w := newDiskWorld(t, packet.V311, dir, func(o *Options) {
+		o.KeepQoS0, o.MemoryBytes = true, 10_000
+	})
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(0, 0, "t", "stored"), script.Publish(1, 1, "t", "a"))
+	w.source.Want("PUBACK 1")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	large := strings.Repeat("x", 5<<20) // it needs another segment
+	w.source.Send(script.Publish(2, 1, "t", large))
+	w.becomes(v1alpha1.BacklogFailed)
+	const messages = 5000
+	for i := range messages {
+		w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%d %s", i, strings.Repeat("x", 780)))) // some 10 fit
+	}
+	w.source.sync()
+	w.destination.up(false)
+	w.destination.Want("PUBLISH qos0 t=stored", "PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 t="+large)
+	p := w.destination.Next()
+	for ; !strings.HasPrefix(p.String(), fmt.Sprintf("PUBLISH qos0 t=%d ", messages-1)); p = w.destination.Next() {
+	}
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBACK, 2, 0))
+	w.source.Want("PUBACK 2")
+	w.wantNoQoS0()
+}
+
+func TestAMessageLargerThanTheDiskCostsNoOther(t *testing.T) {
+	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) {
+		o.Disk.Bytes, o.Disk.WhenFull = 1<<20, v1alpha1.WhenFullDropOldest
+	})
+	w.source.connect(false, nil)
+	w.source.Send(
+		script.Publish(1, 1, "t", "a"),
+		script.Publish(2, 1, "t", strings.Repeat("x", 2<<20)),
+		script.Publish(3, 1, "t", "c"),
+	)
+	w.source.Want("PUBACK 1", "PUBACK 2", "PUBACK 3")
+	w.dropped(DropBufferFull, 1)
+	if said := w.becomes(v1alpha1.BacklogFull); !strings.Contains(said, "raise buffer.disk.size") {
+		t.Errorf("it is said to be full by %q", said)
+	}
+	w = w.killed(packet.V311)
+	w.destination.up(false)
+	w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 t=c")
+}

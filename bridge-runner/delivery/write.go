@@ -68,7 +68,7 @@ func (p *Pipe) append(records [][]byte) (first uint64, err error) {
 			return 0, nil
 		}
 		first, err = d.log.Append(records)
-		if d.WhenFull != v1alpha1.WhenFullDropOldest || !errors.Is(err, buffer.ErrFull) {
+		if d.WhenFull != v1alpha1.WhenFullDropOldest || !errors.Is(err, buffer.ErrFull) || errors.Is(err, buffer.ErrTooLarge) {
 			return first, err
 		}
 		dropped, ok := d.log.DropOldest()
@@ -89,7 +89,7 @@ func (p *Pipe) takeBatch() (b batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := p.disk
-	if !d.buffering || d.failure != "" || time.Now().Before(d.blocked) {
+	if !d.buffering || d.ahead > 0 || d.failure != "" || time.Now().Before(d.blocked) {
 		return b
 	}
 	n := min(d.pending.len(), d.most)
@@ -148,7 +148,9 @@ func (p *Pipe) noRoom(b *batch, err error) bool {
 		return true
 	}
 	// What is in the queue, too, can be delivered from there in its turn.
-	if d.WhenFull == v1alpha1.WhenFullDropNewest && !b.messages[0].copied {
+	drop := d.WhenFull == v1alpha1.WhenFullDropNewest ||
+		d.WhenFull == v1alpha1.WhenFullDropOldest && errors.Is(err, buffer.ErrTooLarge) // the others are of no help
+	if drop && !b.messages[0].copied {
 		p.isFull(fmt.Sprintf("%v; the newest messages are dropped (whenFull)", err))
 		for range b.messages {
 			m := d.pending.pop()

@@ -1,0 +1,138 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/buffer"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// inUse is a log with a backlog of so many messages, that another process uses until
+// it is closed.
+func inUse(t *testing.T, dir string, messages int) *buffer.Log {
+	t.Helper()
+	l, err := buffer.Open(dir, 64<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records [][]byte
+	for i := range messages {
+		m := &outgoing{}
+		m.At = time.Now()
+		m.Message = session.Message{Topic: "t", Payload: fmt.Sprint(i), QoS: 1}
+		record, _ := appendStored(nil, m)
+		records = append(records, record)
+	}
+	if _, err := l.Append(records); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// wantBacklog takes the messages of inUse, and acknowledges them.
+func (w *diskWorld) wantBacklog(messages int) {
+	w.t.Helper()
+	for i := range messages {
+		p := w.destination.Next()
+		if want := fmt.Sprintf("qos1 t=%d", i); !strings.HasSuffix(p.String(), want) {
+			w.t.Fatalf("message %d is %s", i, p)
+		}
+		w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
+	}
+}
+
+// moreThanAhead is more than is read ahead of a log.
+const moreThanAhead = aheadMessages + 500
+
+func TestWhatIsHeldGoesBehindTheBacklogOfALogThatOpensLate(t *testing.T) {
+	dir := t.TempDir()
+	other := inUse(t, dir, moreThanAhead)
+	w := newDiskWorld(t, packet.V311, dir, nil)
+	w.becomes(v1alpha1.BacklogFailed)
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 2, "t", "b"))
+	w.source.sync() // it is not acknowledged
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.source.Want("PUBACK 1", "PUBREC 2") // when they are on the disk
+	for _, w := range []*diskWorld{w.killed(packet.V311), w} {
+		w.destination.up(false)
+		w.wantBacklog(moreThanAhead)
+		if a, b := w.destination.Next().String(), w.destination.Next().String(); !strings.HasSuffix(a, "qos1 t=a") || !strings.HasSuffix(b, "qos2 t=b") {
+			t.Errorf("got %s and %s", a, b)
+		}
+	}
+}
+
+func TestWhatIsInFlightGoesAheadOfTheBacklogOfALogThatOpensLate(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lost=%v", lost), func(t *testing.T) {
+			dir := t.TempDir()
+			other := inUse(t, dir, moreThanAhead)
+			w := newDiskWorld(t, packet.V311, dir, nil)
+			w.becomes(v1alpha1.BacklogFailed)
+			w.source.connect(false, nil)
+			w.destination.up(false)
+			w.source.Send(script.Publish(1, 1, "t", "a"))
+			w.destination.Want("PUBLISH 1 qos1 t=a")
+			if err := other.Close(); err != nil {
+				t.Fatal(err)
+			}
+			w.becomes(v1alpha1.BacklogDraining)
+			w.source.Send(script.Publish(2, 1, "t", "b"))
+			w.source.sync() // nothing is acknowledged out of turn
+			if lost {
+				w.destination.down()
+				w.source.Want("PUBACK 1", "PUBACK 2") // they are on the disk
+				w.destination.up(false)
+				w.wantBacklog(moreThanAhead)
+				if p := w.destination.Next().String(); !strings.HasSuffix(p, "qos1 t=a") {
+					t.Errorf("got %s", p)
+				}
+			} else {
+				w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+				w.source.Want("PUBACK 1", "PUBACK 2")
+				w.wantBacklog(moreThanAhead)
+			}
+			if p := w.destination.Next().String(); !strings.HasSuffix(p, "qos1 t=b") {
+				t.Errorf("got %s", p)
+			}
+		})
+	}
+}
+
+func TestWhatWaitsForALogThatCannotBeOpenedIsSentAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	segment := filepath.Join(dir, fmt.Sprintf("%020d.log", 1))
+	if err := syscall.Mkfifo(segment, 0o600); err != nil { // to open it takes until someone writes
+		t.Fatal(err)
+	}
+	w := newDiskWorld(t, packet.V311, dir, nil)
+	w.source.connect(false, nil)
+	w.destination.up(false)
+	w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "u", "a"))
+	w.source.sync()
+	f, err := os.OpenFile(segment, os.O_WRONLY, 0)
+	if err := errors.Join(err, os.Remove(segment), os.Mkdir(segment, 0o700), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 u=a")
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBACK, 2, 0))
+	w.source.Want("PUBACK 1", "PUBACK 2")
+}
