@@ -164,7 +164,7 @@ func TestASourceThatIsGoneWhenItsMessageIsOnDiskIsToldWhenItComesBack(t *testing
 		w.source.cut() // before it reads its acknowledgements
 		w.source.connect(true, nil)
 		w.source.Send(script.Duplicate(x), script.Duplicate(y))
-		w.source.Want("PUBACK 1", "PUBREC 2")
+		w.source.WantBoth("PUBACK 1", "PUBREC 2") // y may be known to be on the disk, x is not
 		w.becomes(v1alpha1.BacklogBuffering)
 		if n := w.pipe.Backlog().Messages; n < 2 {
 			t.Errorf("%d messages are on the disk", n)
@@ -214,6 +214,14 @@ func TestNewestQoS0ReplacesOldestWhileTheDiskFailsAndWhatIsOnItStays(t *testing.
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(0, 0, "t", "stored"), script.Publish(1, 1, "t", "a"))
 	w.source.Want("PUBACK 1")
+	eventually(t, func() error { // what is only on the disk goes with it
+		w.pipe.mu.Lock()
+		defer w.pipe.mu.Unlock()
+		if n := w.pipe.disk.loaded; n != 2 {
+			return fmt.Errorf("%d messages have been read of the disk", n)
+		}
+		return nil
+	})
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}

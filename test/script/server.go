@@ -96,11 +96,25 @@ func (c *Conn) Want(packets ...string) {
 	for i, want := range packets {
 		p, err := c.TryNext()
 		if err != nil {
-			c.t.Fatalf("instead of %s: %v", want, err)
+			c.t.Fatalf("instead of %.100s: %v", want, err)
 		}
 		if got := p.String(); got != want {
-			c.t.Fatalf("packet %d: %s, want %s", i+1, got, want)
+			c.t.Fatalf("packet %d: %.100s, want %.100s", i+1, got, want)
 		}
+	}
+}
+
+// WantBoth reads two packets, which must be these in one order or the other.
+func (c *Conn) WantBoth(a, b string) {
+	c.t.Helper()
+	p := c.Next()
+	switch p.String() {
+	case a:
+		c.Want(b)
+	case b:
+		c.Want(a)
+	default:
+		c.t.Fatalf("%.100s, want %.100s or %.100s", p, a, b)
 	}
 }
 
