@@ -61,7 +61,7 @@ func waitOutOutage(l *line, local *v1alpha1.ActiveServer) {
 	t := l.t
 	t.Helper()
 	// From when the bridge holds all that it is given, there is nothing to do.
-	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+localInflight+100, soon))
+	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+heldOfLocal()+100, 2*soon))
 	failed := connectFailures(l.runner)
 	cpu, began := l.runner.CPU(), time.Now()
 	memory := l.runner.ResidentBytes()
@@ -91,6 +91,16 @@ func waitOutOutage(l *line, local *v1alpha1.ActiveServer) {
 	// The longest pause is 30 s.
 	must(t, l.publisher.StopAndDrain(wholly))
 	l.judge(l.collector.WaitAll(l.publisher.Ledger(), 45*time.Second))
+}
+
+// heldOfLocal is how many messages a local server gives the bridge before they are
+// acknowledged: with MQTT 5 Mosquitto goes by the receive maximum alone, which is 16
+// windows.
+func heldOfLocal() int {
+	if version == v1alpha1.ProtocolVersion5 {
+		return 16 * int(v1alpha1.DefaultInflightWindow)
+	}
+	return localInflight
 }
 
 // connectFailures is how many attempts to connect to a remote server failed.
