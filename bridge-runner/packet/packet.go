@@ -53,6 +53,9 @@ type Frame struct {
 	Body  []byte // the variable header and the payload
 }
 
+// IsQoS0 reports whether it is a PUBLISH of QoS 0 (section 3.3.1.2).
+func (f Frame) IsQoS0() bool { return f.Type == PUBLISH && f.Flags&0b0110 == 0 }
+
 // UserProperty is a name and a value (MQTT 5 section 3.3.2.3.7).
 type UserProperty struct{ Name, Value string }
 

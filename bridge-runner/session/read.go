@@ -32,11 +32,14 @@ func (s *Session) read() {
 }
 
 // idle sends what was made of the packets that have come, when there are no more, or
-// many.
-func (s *Session) idle() {
-	s.conn.sinceIdle = 0
+// many. It reports whether what comes next may wait a little: nobody waits for an answer
+// to QoS 0 messages.
+func (s *Session) idle() (patient bool) {
+	patient = !s.conn.awaited
+	s.conn.sinceIdle, s.conn.awaited = 0, false
 	s.handler.Idle()
 	s.Flush()
+	return patient
 }
 
 // lost ends the session because reading has ended.
@@ -59,6 +62,7 @@ func (s *Session) handleAll() *packet.MalformedError {
 	for {
 		f, ok, err := s.conn.next(s.version)
 		if err == nil && ok {
+			s.conn.awaited = s.conn.awaited || !f.IsQoS0()
 			err = s.handle(f)
 		}
 		switch {

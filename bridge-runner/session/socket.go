@@ -84,9 +84,9 @@ func (s *socket) onDrained(fn func()) {
 }
 
 // onIdle has fn called when nothing more can be read now. It reports whether it will
-// be; elsewhere than on Linux it is not. It is to be called by who reads. fn must not
-// close the connection.
-func (s *socket) onIdle(fn func()) bool {
+// be; elsewhere than on Linux it is not. It is to be called by who reads. fn says
+// whether what comes next may wait a little for more; it must not close the connection.
+func (s *socket) onIdle(fn func() (patient bool)) bool {
 	if s.raw == nil {
 		return false
 	}

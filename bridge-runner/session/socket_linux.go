@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -17,10 +18,46 @@ import (
 //
 // One goroutine at a time may read, and one write.
 type raw struct {
-	conn syscall.RawConn
-	idle func() // called when nothing more can be read now; may be nil
-	in   transfer
-	out  transfer
+	conn    syscall.RawConn
+	idle    func() bool // called when nothing more can be read now; may be nil
+	in      transfer
+	out     transfer
+	patient bool // what read is waiting for may wait for more
+	wakes   wakes
+}
+
+const (
+	// gatherTime is how long a wake-up waits for more to come where many come. The
+	// system takes about as long again.
+	gatherTime = 50 * time.Microsecond
+	// manyWakes is more than how many wake-ups a millisecond are many.
+	manyWakes = 3
+)
+
+// wakes counts how often a connection brings something.
+type wakes struct {
+	since time.Time
+	count int
+	many  bool // in the last millisecond
+}
+
+// add counts one and says whether there are many.
+func (w *wakes) add(now time.Time) bool {
+	w.count++
+	if passed := now.Sub(w.since); passed >= time.Millisecond {
+		w.many = w.count > manyWakes && passed < 2*time.Millisecond
+		w.since, w.count = now, 0
+	}
+	return w.many
+}
+
+// gather waits a little for more to read. A wake-up costs some five system calls
+// whatever it brings; where data comes in many small pieces that is more than handling
+// it. It is what network cards do (interrupt moderation). The thread itself sleeps, and
+// keeps the other goroutines waiting: the Go scheduler's timers are too coarse.
+func gather() {
+	pause := syscall.NsecToTimespec(int64(gatherTime))
+	_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0) //nolint:gosec // the call ends before the function does
 }
 
 // transfer is the system call of one direction. It is kept, so that no call
@@ -55,13 +92,14 @@ func newRaw(conn net.Conn) *raw {
 	}
 	r := &raw{conn: descriptor}
 	r.in.call = func(fd uintptr) bool {
+		if r.patient && r.wakes.add(time.Now()) {
+			gather()
+		}
 		r.in.do(syscall.SYS_READ, fd)
 		if r.in.errno != syscall.EAGAIN {
 			return true
 		}
-		if r.idle != nil {
-			r.idle()
-		}
+		r.patient = r.idle != nil && r.idle()
 		return false // wait until there is something, or there was meanwhile
 	}
 	r.out.call = func(fd uintptr) bool {
@@ -76,6 +114,7 @@ func (r *raw) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	r.patient = false
 	t := &r.in
 	t.data, t.n, t.errno = p, 0, 0
 	err := r.conn.Read(t.call)

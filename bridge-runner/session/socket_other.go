@@ -8,7 +8,7 @@ package session
 import "net"
 
 // raw is for Linux only.
-type raw struct{ idle func() }
+type raw struct{ idle func() bool }
 
 func newRaw(net.Conn) *raw { return nil }
 

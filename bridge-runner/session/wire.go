@@ -26,6 +26,8 @@ type wire struct {
 	from, to int // of buf: not handled
 	// sinceIdle is how many bytes were read since the session was idle.
 	sinceIdle int
+	// awaited says that other packets than QoS 0 messages have come since then.
+	awaited bool
 }
 
 // next returns the next packet, which is valid until more is read. ok is false where
