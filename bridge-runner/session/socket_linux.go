@@ -28,8 +28,8 @@ type raw struct {
 
 const (
 	// gatherTime is how long a wake-up waits for more to come where many come. The
-	// system takes about as long again.
-	gatherTime = 50 * time.Microsecond
+	// system takes about half as long again.
+	gatherTime = 100 * time.Microsecond
 	// manyWakes is more than how many wake-ups a millisecond are many.
 	manyWakes = 3
 )
