@@ -28,10 +28,11 @@ type raw struct {
 
 const (
 	// gatherTime is how long a wake-up waits for more to come where many come. The
-	// system takes about half as long again.
-	gatherTime = 100 * time.Microsecond
-	// manyWakes is more than how many wake-ups a millisecond are many.
-	manyWakes = 3
+	// system adds some 0.05 ms.
+	gatherTime = 300 * time.Microsecond
+	// manyWakes is more than how many wake-ups a millisecond are many. They stay many
+	// while there is more than fewWakes: those that wait are fewer.
+	manyWakes, fewWakes = 3, 1
 )
 
 // wakes counts how often a connection brings something.
@@ -45,7 +46,7 @@ type wakes struct {
 func (w *wakes) add(now time.Time) bool {
 	w.count++
 	if passed := now.Sub(w.since); passed >= time.Millisecond {
-		w.many = w.count > manyWakes && passed < 2*time.Millisecond
+		w.many = passed < 2*time.Millisecond && (w.count > manyWakes || w.many && w.count > fewWakes)
 		w.since, w.count = now, 0
 	}
 	return w.many
@@ -53,8 +54,10 @@ func (w *wakes) add(now time.Time) bool {
 
 // gather waits a little for more to read. A wake-up costs some five system calls
 // whatever it brings; where data comes in many small pieces that is more than handling
-// it. It is what network cards do (interrupt moderation). The thread itself sleeps, and
-// keeps the other goroutines waiting: the Go scheduler's timers are too coarse.
+// it. It is what network cards do (interrupt moderation). The thread itself sleeps,
+// because the Go scheduler's timers are too coarse, and with it all else that the one
+// processor of the runner has to do. That is little: a socket is looked at when the
+// scheduler has run all that was ready.
 func gather() {
 	pause := syscall.NsecToTimespec(int64(gatherTime))
 	_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0) //nolint:gosec // the call ends before the function does

@@ -19,7 +19,9 @@ func TestOnlyWhatComesOftenWaitsForMore(t *testing.T) {
 		{"1,000 a second", time.Millisecond, false},
 		{"2,500 a second", 400 * time.Microsecond, false},
 		{"20,000 a second", 50 * time.Microsecond, true},
-		{"one a second", time.Second, false},
+		{"2,500 a second after that, as when each waits", 400 * time.Microsecond, true},
+		{"1,000 a second after that", time.Millisecond, false},
+		{"2,500 a second after that", 400 * time.Microsecond, false},
 		{"40,000 a second", 25 * time.Microsecond, true},
 		{"one after a pause", 5 * time.Millisecond, false},
 	} {
