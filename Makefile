@@ -93,7 +93,7 @@ demo: ## Show a failover on a cluster: the local one, or CONTEXT=name of your ku
 	go run ./hack/demo $(if $(CONTEXT),--context=$(CONTEXT)) $(DEMO_FLAGS)
 
 .PHONY: bench
-bench: build ## Measure the runner beside a Mosquitto that bridges, some 25 minutes; QUICK=1 is 2 minutes and writes no file (BENCH_FLAGS=-h for more).
+bench: build ## Measure the runner beside a Mosquitto that bridges, some 30 minutes; QUICK=1 is 2 minutes and writes no file (BENCH_FLAGS=-h for more).
 	go run ./hack/bench $(if $(QUICK),-quick -length=1s,-out=docs/performance.json -render=docs/performance.md) $(BENCH_FLAGS)
 
 ##@ Build

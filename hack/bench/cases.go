@@ -27,6 +27,8 @@ type benchCase struct {
 
 const (
 	window = 256 // the runner's default
+	// targetRounds is how many times as often as the others a case with a target is measured.
+	targetRounds = 3
 	// farWindow and farRoundTrip make the case of a remote broker that is far away.
 	farWindow    = 1000
 	farRoundTrip = 50
