@@ -26,7 +26,7 @@ type wire struct {
 	from, to int // of buf: not handled
 	// sinceIdle is how many bytes were read since the session was idle.
 	sinceIdle int
-	// awaited says that other packets than QoS 0 messages have come since then.
+	// awaited says that other packets than QoS 0 messages have come, whole, since then.
 	awaited bool
 }
 

@@ -33,13 +33,17 @@ func (r *report) render(file string) error {
 
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s, %s with %d processors and %d GB, %s, Linux %s; runner %s (%s), Mosquitto %s; %d rounds (128 B, plain: %d) of %g s for each phase. ",
+	cases, rounds := perCase(r.Measurements)
+	taken := make([]float64, len(cases)) // rounds of each case
+	for i, c := range cases {
+		taken[i] = float64(rounds[c][len(rounds[c])-1].Round)
+	}
+	fmt.Fprintf(&b, "\n%s, %s with %d processors and %d GB, %s, Linux %s; runner %s (%s), Mosquitto %s; %s rounds of %g s for each phase. ",
 		r.Date[:len("2006-01-02")], r.Machine.CPU, r.Machine.Processors, r.Machine.MemoryBytes>>30, r.Machine.System, r.Machine.Kernel,
-		r.Versions.Checkout, r.Versions.RunnerGo, r.Versions.Mosquitto, r.Rounds, targetRounds*r.Rounds, r.PhaseSeconds)
+		r.Versions.Checkout, r.Versions.RunnerGo, r.Versions.Mosquitto, spreadOf(taken).text(0), r.PhaseSeconds)
 	lost, twice := account(r.Measurements)
 	fmt.Fprintf(&b, "Meanwhile others kept %s processors busy. Lost: %s messages (%s/%s); arrived twice: %s.\n",
 		spreadOf(each(r.Measurements, others)).text(1), lost, theRunner, thePeer, twice)
-	cases, rounds := perCase(r.Measurements)
 	for _, tls := range []bool{false, true} {
 		for _, protocol := range []string{"3.1.1", "5"} {
 			group := slices.DeleteFunc(slices.Clone(cases), func(c benchCase) bool {
