@@ -209,6 +209,7 @@ func (s *Session) accept(ack packet.Connack) error {
 	if ack.TopicAliasMaximum > 0 {
 		s.aliases = map[string]uint16{}
 	}
-	s.state.begin(s.resumed, min(s.cfg.Window, int(ack.ReceiveMaximum)))
+	s.limit = min(s.cfg.Window, int(ack.ReceiveMaximum))
+	s.state.begin(s.resumed)
 	return nil
 }

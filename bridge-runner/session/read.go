@@ -20,6 +20,10 @@ func (s *Session) read() {
 			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err))
 			return
 		}
+		if s.freed {
+			s.freed = false
+			s.wake()
+		}
 		if !tells || s.conn.sinceIdle >= readBuffer {
 			s.idle()
 		}

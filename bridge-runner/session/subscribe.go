@@ -23,7 +23,10 @@ type Subscription struct {
 	ID uint32
 }
 
-// subscribeID is the packet identifier of a SUBSCRIBE. Messages have lower ones.
+// subscribeIDs is the lowest packet identifier of a SUBSCRIBE. Messages have lower ones.
+const subscribeIDs = 65280
+
+// subscribeID is the packet identifier of a SUBSCRIBE.
 const subscribeID = 65535
 
 // Subscribe subscribes and waits for the server's answer. Where the server refuses
@@ -88,7 +91,7 @@ func (s *Session) subscribe(ctx context.Context, p packet.Subscribe) error {
 			return subscribeError(p.Subscriptions[i].Filter, code, ack.Reason)
 		}
 		if code < 2 && p.Subscriptions[i].QoS == 2 {
-			s.state.hasNoQoS2()
+			s.state.doubtQoS2()
 		}
 	}
 	return nil

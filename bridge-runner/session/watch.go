@@ -74,11 +74,14 @@ func (s *Session) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 	strained := s.conn.socket.lastStrained()
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	if s.state.out.count == 0 {
+	if s.unacknowledged == 0 && (!s.releasing || len(s.state.out.stale) == 0) {
 		return s.cfg.AckTimeout, nil
 	}
 	left = s.cfg.AckTimeout - now.Sub(latest(s.progressed, strained))
 	if left <= 0 {
+		if s.releasing && !s.answered {
+			s.state.out.support = qos2Doubtful
+		}
 		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil)
 	}
 	if s.overtaken.IsZero() {
