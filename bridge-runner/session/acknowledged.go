@@ -70,7 +70,7 @@ func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
 	m := out.get(a.ID)
 	if _, stale := out.stale[a.ID]; stale && a.Type == packet.PUBCOMP && (m == nil || m.stage == released) {
 		delete(out.stale, a.ID)
-		s.progressed, s.answered = s.now, true
+		s.progressed, s.releasedSome = s.now, true
 	}
 	switch {
 	case m == nil,

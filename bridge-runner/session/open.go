@@ -102,6 +102,7 @@ func open(ctx context.Context, cfg Config, bridgeBit bool) (*Session, error) {
 		acks:    make(chan packet.Suback, 1),
 		gone:    make(chan struct{}),
 		done:    make(chan struct{}),
+		renewal: make(chan struct{}),
 	}
 	s.written.L = &s.state.mu
 	if err := s.connect(ctx); err != nil {

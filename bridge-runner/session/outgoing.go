@@ -28,10 +28,10 @@ type Outgoing struct {
 	Owner any
 
 	// Of State, and guarded by its lock.
-	id             uint16   // its packet identifier, 0 while it is not in flight
-	qos            byte     // at which it is in flight
-	stage          stage    // valid while it is in flight
-	session        *Session // by whose connection it was written last; nil: by none that is left
+	id             uint16    // its packet identifier, 0 while it is not in flight
+	qos            byte      // at which it is in flight
+	stage          stage     // valid while it is in flight
+	session        *Session  // by whose connection it was written last; nil: by none that is left
 	previous, next *Outgoing // on that connection, in the order in which they were written
 }
 

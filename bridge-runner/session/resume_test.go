@@ -98,8 +98,8 @@ func TestAMessageThatTheServerDoesNotTakeAnyMoreIsNew(t *testing.T) {
 	}
 	l.cut()
 	l = p.connect(script.Connack(true, &v5.Properties{MaximumPacketSize: new(uint32(100)), MaximumQOS: new(byte(1))}))
-	l.wantResult(TooLarge, large) // [MQTT-3.2.2-15]
-	l.publish(exact, plain)       // [MQTT-3.2.2-11]
+	l.wantResult(TooLarge, large)                                       // [MQTT-3.2.2-15]
+	l.publish(exact, plain)                                             // [MQTT-3.2.2-11]
 	l.c.Want("PUBLISH 4097 qos1 t=exact", "PUBLISH 3 qos1 dup t=plain") // at another QoS it is another message
 	l.sync()
 }

@@ -64,10 +64,11 @@ type Session struct {
 
 	keepAlive time.Duration
 
-	reading bool               // Start was called
-	acks    chan packet.Suback // SUBACKs that Subscribe waits for
-	now     time.Time          // when the packets at hand came; of the reader
-	freed   bool               // something was acknowledged since wake was called; of the reader
+	reading  bool               // Start was called
+	acks     chan packet.Suback // SUBACKs that Subscribe waits for
+	now      time.Time          // when the packets at hand came; of the reader
+	refusing bool               // Inbound.Refuse was called: QoS 1 and 2 messages stay with the server; of the reader
+	freed    bool               // something was acknowledged since wake was called; of the reader
 
 	// Under state.mu: the state and all that belongs to the connection has one lock.
 	buf        []byte // written and not flushed
@@ -90,12 +91,17 @@ type Session struct {
 	unacknowledged int
 	limit          int
 	releasing      bool // PUBRELs of stale identifiers were written
-	answered       bool // and some of them were answered
+	releasedSome   bool // and some of them were answered
 
-	once sync.Once
-	gone chan struct{} // closed when the session is over, and nothing is written any more
-	done chan struct{} // closed when nothing is handed on any more
-	err  error
+	pings    int    // PINGRESPs that Ping waits for
+	answered func() // called when they have come
+
+	once    sync.Once
+	gone    chan struct{} // closed when the session is over, and nothing is written any more
+	done    chan struct{} // closed when nothing is handed on any more
+	err     error
+	ending  Ending
+	renewal chan struct{} // closed by Renew
 }
 
 // Resumed reports whether the server had kept the session (Session Present,
@@ -123,6 +129,71 @@ func (s *Session) Err() error {
 		return nil
 	}
 }
+
+// Ending is how a session ended.
+type Ending struct {
+	// ByServer: the server ended it, by DISCONNECT, by closing the connection, or by
+	// breaking the protocol.
+	ByServer bool
+	// Code is the reason code of its DISCONNECT (MQTT 5 section 3.14.2.1), 0 if there was
+	// none.
+	Code byte
+	// Silent: the server acknowledged nothing for the acknowledgement timeout. PassedOver:
+	// it acknowledged later messages, and not the oldest.
+	Silent, PassedOver bool
+}
+
+// Ending returns how the session ended. It is valid when Done is closed.
+func (s *Session) Ending() Ending {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.ending
+}
+
+// Ping sends n PINGREQs (section 3.12), and has fn called by the goroutine that reads when
+// as many PINGRESPs have come. It replaces an earlier call that waits. [Session.Flush]
+// sends them.
+func (s *Session) Ping(n int, fn func()) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if !s.writable() {
+		return
+	}
+	s.pings, s.answered = n, fn
+	for range n {
+		s.buf = packet.AppendPing(s.buf)
+	}
+}
+
+// pingresp handles a PINGRESP.
+func (s *Session) pingresp() {
+	s.state.mu.Lock()
+	var fn func()
+	if s.pings > 0 {
+		if s.pings--; s.pings == 0 {
+			fn, s.answered = s.answered, nil
+		}
+	}
+	s.state.mu.Unlock()
+	if fn != nil {
+		fn()
+	}
+}
+
+// Renew asks whoever chooses the server to connect to it anew, so that it sends again the
+// messages that were refused by [Inbound.Refuse].
+func (s *Session) Renew() {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	select {
+	case <-s.renewal:
+	default:
+		close(s.renewal)
+	}
+}
+
+// Renewal is closed when the session is to be renewed.
+func (s *Session) Renewal() <-chan struct{} { return s.renewal }
 
 // Start begins to read. Messages that were in flight in a session that the server has
 // resumed go on when they are published again.
@@ -175,7 +246,7 @@ func (s *Session) Flush() {
 		switch {
 		case err != nil:
 			s.buf = nil
-			go s.end(lostError(err)) // not here, in what may be a read: closing waits for reads
+			go s.lostBy(err) // not here, in what may be a read: closing waits for reads
 		case s.choked && s.conn.socket.buffered() == 0:
 			s.blocked, s.choked = false, false
 			s.state.mu.Unlock()
@@ -186,9 +257,11 @@ func (s *Session) Flush() {
 }
 
 // end ends the session at once. Nothing is written after it has returned.
-func (s *Session) end(err *Error) {
+func (s *Session) end(err *Error, how Ending) {
 	s.once.Do(func() {
-		s.err = err
+		s.state.mu.Lock()
+		s.err, s.ending = err, how
+		s.state.mu.Unlock()
 		s.finish()
 	})
 }
@@ -207,11 +280,11 @@ func (s *Session) finish() {
 
 // refuse ends the session because of what the server sent. An MQTT 5 server is told
 // why (section 4.13).
-func (s *Session) refuse(code byte, err *Error) {
+func (s *Session) refuse(code byte, err *Error, how Ending) {
 	if s.version == packet.V5 {
 		s.part(code, false)
 	}
-	s.end(err)
+	s.end(err, how)
 }
 
 // part writes a DISCONNECT, behind which nothing is written, and sends it with all that

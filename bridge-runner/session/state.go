@@ -103,6 +103,13 @@ func (s *State) Abandon(next *Session) {
 	}
 }
 
+// Holds reports whether m is in flight in this session.
+func (s *State) Holds(m *Outgoing) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m.id != 0 && s.out.get(m.id) == m
+}
+
 // Forget drops a message that is in flight and is not to be published again. If it is of
 // QoS 2, its identifier is released before it is used for another message.
 func (s *State) Forget(m *Outgoing) {

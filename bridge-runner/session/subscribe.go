@@ -83,7 +83,7 @@ func (s *Session) subscribe(ctx context.Context, p packet.Subscribe) error {
 	}
 	if len(ack.Codes) != len(p.Subscriptions) {
 		err := newError(v1alpha1.ReasonProtocolError, fmt.Sprintf("the server answered a subscription to %d filters with %d codes", len(p.Subscriptions), len(ack.Codes)), nil) // [MQTT-3.9.3-1]
-		s.refuse(packet.CodeProtocolError, err)
+		s.refuse(packet.CodeProtocolError, err, Ending{ByServer: true})
 		return err
 	}
 	for i, code := range ack.Codes {
