@@ -20,20 +20,20 @@ const bridgeID = "bridge"
 
 // message is a numbered message on its way from one side to the other.
 type message struct {
-	stream    *stream
-	seq       uint64
-	size      int
-	hash      uint64
-	accepted  time.Time
-	sent      bool
-	era       int // when it was first sent to the bridge
-	arrivals  int
-	arrived   time.Time // the first time
-	lowered   bool      // it arrived at a lower QoS, so that it may arrive again
-	taken     bool      // the bridge has acknowledged it to the source
-	refused   bool      // the destination has refused it for a moment
-	over      bool      // nothing more is expected of it: it has arrived and is taken, or the source has dropped it
-	poison    bool      // the destination ends each session at it
+	stream   *stream
+	seq      uint64
+	size     int
+	hash     uint64
+	accepted time.Time
+	sent     bool
+	era      int // when it was first sent to the bridge
+	arrivals int
+	arrived  time.Time // the first time
+	lowered  bool      // it arrived at a lower QoS, so that it may arrive again
+	taken    bool      // the bridge has acknowledged it to the source
+	refused  bool      // the destination has refused it for a moment
+	over     bool      // nothing more is expected of it: it has arrived and is taken, or the source has dropped it
+	poison   bool      // the destination ends each session at it
 }
 
 // stream is the numbered messages of one topic at one QoS.
@@ -101,7 +101,10 @@ func (l *ledger) find(payload string) *message {
 }
 
 // violation reports a broken promise of the bridge.
-func (l *ledger) violation(format string, args ...any) { l.report(fmt.Sprintf(format, args...)) }
+func (l *ledger) violation(s *peer.Server, format string, args ...any) {
+	v := peer.Violation{Server: s.Name(), Text: fmt.Sprintf(format, args...), History: s.HistoryLocked(bridgeID)}
+	l.report(v.String())
+}
 
 func (m *message) String() string {
 	return fmt.Sprintf("%s %d (QoS %d, %d bytes)", m.stream.name, m.seq, m.stream.qos, m.size)
@@ -128,26 +131,26 @@ func (l *ledger) Arrived(s *peer.Server, p *peer.Packet) {
 	m := l.find(p.Payload)
 	switch {
 	case m == nil:
-		l.violation("%s: %s was never published", s.Name(), p)
+		l.violation(s, "%s was never published", p)
 		return
 	case l.side(s) == l.side(m.stream.from):
-		l.violation("%s: %s comes back to the side that it came from", s.Name(), m)
+		l.violation(s, "%s comes back to the side that it came from", m)
 	case p.Topic != m.stream.topic || hash(p.Payload) != m.hash:
-		l.violation("%s: %s arrives changed: %s", s.Name(), m, p)
+		l.violation(s, "%s arrives changed: %s", m, p)
 	case p.QoS > m.stream.qos:
-		l.violation("%s: %s arrives at QoS %d", s.Name(), m, p.QoS)
+		l.violation(s, "%s arrives at QoS %d", m, p.QoS)
 	}
 	m.lowered = m.lowered || p.QoS < m.stream.qos
 	m.arrivals++
 	if m.arrivals > 1 {
 		if m.stream.qos == 2 && !m.lowered && m.era == l.era {
-			l.violation("%s: %s arrives %d times, and nothing happened that explains it", s.Name(), m, m.arrivals)
+			l.violation(s, "%s arrives %d times, and nothing happened that explains it", m, m.arrivals)
 		}
 		return
 	}
 	m.arrived = time.Now()
 	if m.seq < m.stream.highest && !m.refused {
-		l.violation("%s: %s arrives behind %d", s.Name(), m, m.stream.highest)
+		l.violation(s, "%s arrives behind %d", m, m.stream.highest)
 	}
 	m.stream.highest = max(m.stream.highest, m.seq)
 	l.landed(m)
@@ -193,7 +196,7 @@ func (l *ledger) Taken(s *peer.Server, pm *peer.Message) {
 		return
 	}
 	if m.arrivals == 0 && !m.poison && !l.disk {
-		l.violation("%s: the bridge acknowledges %s, which no server on the other side has", s.Name(), m)
+		l.violation(s, "the bridge acknowledges %s, which no server on the other side has", m)
 	}
 	m.taken = true
 	l.landed(m)
@@ -203,11 +206,15 @@ func (l *ledger) Taken(s *peer.Server, pm *peer.Message) {
 func (l *ledger) Forgotten(_ *peer.Server, pm *peer.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if m := l.find(pm.Payload); m != nil && !m.over {
-		m.stream.waiting--
-		m.over = true
+	m := l.find(pm.Payload)
+	if m == nil || m.over {
+		return
 	}
-	l.era++
+	m.stream.waiting--
+	m.over = true
+	if m.stream.qos > 0 {
+		l.era++
+	}
 }
 
 // Connected notes what makes that QoS 2 messages may come twice: a switch to another

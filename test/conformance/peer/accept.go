@@ -97,24 +97,24 @@ func (c *conn) detach() {
 	if sess == nil || sess.conn != c {
 		return
 	}
-	sess.conn, sess.ended, sess.previous = nil, time.Now(), nil
-	sess.previous = append(sess.previous, fmt.Sprintf("connection %d:", c.number))
-	sess.previous = append(sess.previous, c.history[max(0, len(c.history)-shownPackets):]...)
-	sess.dropQoS0()
+	sess.conn, sess.ended, sess.previous = nil, time.Now(), c.excerpt(shownBefore)
+	c.dropQoS0()
 	if sess.expiry == 0 {
 		c.s.forget(sess)
 	}
 }
 
 // dropQoS0 drops the messages of QoS 0 that wait for the client.
-func (s *session) dropQoS0() {
-	kept := s.queue[:0]
-	for _, d := range s.queue {
+func (c *conn) dropQoS0() {
+	kept := c.sess.queue[:0]
+	for _, d := range c.sess.queue {
 		if d.qos > 0 {
 			kept = append(kept, d)
+			continue
 		}
+		c.s.cfg.App.Forgotten(c.s, d.m)
 	}
-	s.queue = kept
+	c.sess.queue = kept
 }
 
 // limits writes the limits of the connection for the history.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,6 +21,7 @@ type conn struct {
 	r        *bufio.Reader
 	w        *writer
 	start    time.Time
+	opening  []string // the first lines of the history
 	history  []string
 	releases int  // how many lines of PUBREL and PUBCOMP the history ends with
 	closed   bool // the server handles nothing more
@@ -275,8 +277,14 @@ func (c *conn) end() {
 	c.s.idle.Broadcast()
 }
 
-// shownPackets of a connection are enough to see what went wrong.
-const shownPackets = 40
+const (
+	// openingLines of a connection are always shown: CONNECT and CONNACK.
+	openingLines = 2
+	// shownPackets of a connection are enough to see what went wrong, shownBefore of the
+	// connection before it.
+	shownPackets = 30
+	shownBefore  = 20
+)
 
 // note adds a line to the history. Of many PUBRELs and PUBCOMPs in a row it keeps a few.
 func (c *conn) note(format string, args ...any) {
@@ -284,8 +292,12 @@ func (c *conn) note(format string, args ...any) {
 	line := fmt.Sprintf("%8.3f ", time.Since(c.start).Seconds()) + text
 	if !strings.HasPrefix(text, "<- PUBREL") && !strings.HasPrefix(text, "-> PUBCOMP") {
 		c.releases = 0
-	} else if c.releases++; c.releases > 4 {
+	} else if c.releases++; c.releases > 4 && len(c.history) > 0 {
 		c.history[len(c.history)-1] = fmt.Sprintf("%s (and %d such lines before)", line, c.releases-4)
+		return
+	}
+	if len(c.opening) < openingLines {
+		c.opening = append(c.opening, line)
 		return
 	}
 	if len(c.history) >= 2*shownPackets {
@@ -294,14 +306,23 @@ func (c *conn) note(format string, args ...any) {
 	c.history = append(c.history, line)
 }
 
-// recent returns the latest lines of the history.
+// excerpt returns the first and the latest lines of the history.
+func (c *conn) excerpt(latest int) []string {
+	lines := []string{fmt.Sprintf("%s, connection %d:", c.s.cfg.Name, c.number)}
+	lines = append(lines, c.opening...)
+	if n := len(c.history) - latest; n > 0 {
+		return append(append(lines, "         ..."), c.history[n:]...)
+	}
+	return append(lines, c.history...)
+}
+
+// recent returns the latest lines of this connection and of the one before.
 func (c *conn) recent() []string {
 	var lines []string
-	if c.sess != nil && len(c.sess.previous) > 0 {
-		lines = append(lines, c.sess.previous...)
+	if c.sess != nil {
+		lines = slices.Clone(c.sess.previous)
 	}
-	lines = append(lines, fmt.Sprintf("connection %d:", c.number))
-	return append(lines, c.history[max(0, len(c.history)-shownPackets):]...)
+	return append(lines, c.excerpt(shownPackets)...)
 }
 
 // violation reports a broken rule and ends the connection.

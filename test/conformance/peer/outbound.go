@@ -89,8 +89,8 @@ func (c *conn) puback(p *Packet) {
 	case d == nil:
 		c.violation("PUBACK %d for no message of this connection", p.ID)
 		return
-	case !first:
-		c.violation("PUBACK %d not in the order of the messages [MQTT-4.6.0-2]", p.ID)
+	case !first && !c.s.cfg.AnyAckOrder:
+		c.violation("PUBACK %d before that of message %d, which was sent before it [MQTT-4.6.0-2]", p.ID, c.published[0].id)
 		return
 	case p.Code >= 0x80:
 		c.violation("PUBACK refuses a message by 0x%02x", p.Code)
@@ -107,8 +107,8 @@ func (c *conn) pubrec(p *Packet) {
 	case d == nil:
 		c.violation("PUBREC %d for no message of this connection", p.ID)
 		return
-	case !first:
-		c.violation("PUBREC %d not in the order of the messages [MQTT-4.6.0-3]", p.ID)
+	case !first && !c.s.cfg.AnyAckOrder:
+		c.violation("PUBREC %d before that of message %d, which was sent before it [MQTT-4.6.0-3]", p.ID, c.exactly[0].id)
 		return
 	case p.Code >= 0x80:
 		c.violation("PUBREC refuses a message by 0x%02x", p.Code)

@@ -29,8 +29,8 @@ type App interface {
 	Sent(s *Server, m *Message)
 	// Taken is called when a client has taken a message over, by PUBACK or PUBREC.
 	Taken(s *Server, m *Message)
-	// Forgotten is called for a message that the server drops with a session, or because
-	// the client does not accept its size.
+	// Forgotten is called for a message that the server drops: with a session, of QoS 0
+	// with a connection, or because the client does not accept its size.
 	Forgotten(s *Server, m *Message)
 	// Connected is called when a client's CONNECT is accepted, in a session that the
 	// server has kept if present is true.
@@ -54,6 +54,8 @@ type Config struct {
 	// ClientWindow is how many QoS 1 and 2 messages a client may have in flight by its
 	// own configuration. 0: as many as the protocol allows.
 	ClientWindow int
+	// AnyAckOrder allows PUBACKs and PUBRECs in any order, against section 4.6.
+	AnyAckOrder bool
 	// KeepUnseenSessions keeps a session that was created by a connection of which the
 	// client has not seen the CONNACK. Such a client cannot know whether the session
 	// that it resumes next is a new one.
@@ -283,6 +285,12 @@ func (s *Server) Connected(client string) bool {
 func (s *Server) History(client string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.HistoryLocked(client)
+}
+
+// HistoryLocked is History for an [App], whose methods are called with the server's lock
+// held.
+func (s *Server) HistoryLocked(client string) []string {
 	sess := s.sessions[client]
 	if sess == nil {
 		return nil
@@ -296,9 +304,7 @@ func (s *Server) History(client string) []string {
 // forget drops a session that has no connection.
 func (s *Server) forget(sess *session) {
 	for _, d := range append(sess.flight, sess.queue...) {
-		if d.qos > 0 {
-			s.cfg.App.Forgotten(s, d.m)
-		}
+		s.cfg.App.Forgotten(s, d.m)
 	}
 	sess.gone = true
 	if s.sessions[sess.client] == sess {
