@@ -265,3 +265,22 @@ func (l *ledger) missing(streams []*stream) string {
 	}
 	return b.String()
 }
+
+// slowest is the longest time that a message of the streams took to arrive.
+func (l *ledger) slowest(streams []*stream) (most time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.messages {
+		if m.arrivals > 0 && slices.Contains(streams, m.stream) {
+			most = max(most, m.arrived.Sub(m.accepted))
+		}
+	}
+	return most
+}
+
+// poison marks a message that the destination does not take.
+func (l *ledger) poison(m *message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m.poison = true
+}

@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 		*seed = uint64(rand.Uint32())
 	}
 	fmt.Printf("-seed=%d\n", *seed)
+	// A world waits most of the time.
+	if err := flag.Set("test.parallel", fmt.Sprint(max(*worldsAtOnce, 8))); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	mqtttest.RemoveRunnerBinary()
 	os.Exit(code)

@@ -166,6 +166,13 @@ func (w *world) publish(s *stream, size int) bool {
 	return true
 }
 
+// publishPoison is publish for a message that the destination does not take.
+func (w *world) publishPoison(s *stream) bool {
+	m, pm := w.ledger.add(s, 0)
+	w.ledger.poison(m)
+	return s.from.Publish(pm)
+}
+
 // violation notes a broken rule. The test fails, and the first few are shown.
 func (w *world) violation(text string) {
 	const shown = 3

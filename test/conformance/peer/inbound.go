@@ -27,8 +27,8 @@ func (c *conn) publish(p *Packet) {
 			return
 		}
 	}
-	in := c.sess.unacked[p.ID]
-	if in == nil || !same(in.p, p) {
+	in := c.sess.known(p)
+	if in == nil || !p.Dup {
 		c.sess.order++
 		in = &inbound{p: p, order: c.sess.order}
 	}
@@ -137,13 +137,7 @@ func (c *conn) mayComeNow(p *Packet) bool {
 			return false
 		}
 	}
-	known := sess.unacked[p.ID]
-	if known == nil || !same(known.p, p) {
-		known = sess.acked[p.ID]
-	}
-	if known != nil && !same(known.p, p) {
-		known = nil
-	}
+	known := sess.known(p)
 	if !p.Dup {
 		if c.fresh == nil {
 			c.fresh = p
@@ -172,6 +166,17 @@ func (c *conn) mayComeNow(p *Packet) bool {
 		c.resent = known.order
 	}
 	return true
+}
+
+// known returns the message that p repeats, if the server has read it.
+func (s *session) known(p *Packet) *inbound {
+	if in := s.unacked[p.ID]; in != nil && same(in.p, p) {
+		return in
+	}
+	if in := s.acked[p.ID]; in != nil && same(in.p, p) {
+		return in
+	}
+	return nil
 }
 
 func anyOf(ids map[uint16]bool) (lowest uint16) {
