@@ -15,8 +15,6 @@ import (
 // or PUBREC (MQTT 5 sections 3.4.2.1 and 3.5.2.1).
 type Refusal struct {
 	*Error
-	// Code is the reason code; 0 if the server may have taken the message for another one
-	// that it holds under the same packet identifier.
 	Code byte
 }
 
@@ -68,7 +66,7 @@ func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
 	defer s.state.mu.Unlock()
 	out := &s.state.out
 	m := out.get(a.ID)
-	if _, stale := out.stale[a.ID]; stale && a.Type == packet.PUBCOMP && (m == nil || m.stage == released) {
+	if _, stale := out.stale[a.ID]; stale && a.Type == packet.PUBCOMP {
 		delete(out.stale, a.ID)
 		s.progressed, s.releasedSome = s.now, true
 	}
@@ -86,7 +84,6 @@ func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
 	} else if s.overtaken.IsZero() {
 		s.overtaken = s.now
 	}
-	trial := m == out.trial
 	out.remove(m)
 	switch {
 	case a.Code >= codeRefused && a.Type != packet.PUBCOMP:
@@ -96,8 +93,6 @@ func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
 		return m, &Refusal{Error: publishError(m.Topic, a), Code: a.Code}
 	case a.Type == packet.PUBACK && m.qos == 2:
 		out.hasNoQoS2()
-	case a.Type == packet.PUBCOMP && trial:
-		return m, &Refusal{Error: newError(v1alpha1.ReasonProtocolError, "the server may hold an earlier message under the packet identifier of this one; the message is sent again", nil)}
 	}
 	return m, nil
 }

@@ -5,6 +5,7 @@ package session
 
 import (
 	"maps"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -15,8 +16,10 @@ import (
 // identifiers only, and a new process knows which ones to release, whatever window or
 // receive maximum there was before.
 const (
-	lowIDs  = 4096
-	highIDs = subscribeIDs - 1
+	lowIDs    = 4096
+	highIDs   = trialIDs - 1
+	trialIDs  = subscribeIDs - 4096
+	trialLast = subscribeIDs - 1
 )
 
 // stage is how far the exchange about a message in flight has come (section 4.3).
@@ -44,8 +47,7 @@ const (
 // for. It does not say what to send: a message that is in flight when a connection
 // begins is sent again when it is published again.
 //
-// An identifier is free, or in slots, or stale, or both in slots and stale if its
-// message is the trial.
+// An identifier is free, in slots, or stale.
 //
 // Low identifiers are used in ascending order, and the lowest follows the highest only
 // when no QoS 2 message is in flight. So if a process ends without notice, the
@@ -64,7 +66,6 @@ type out struct {
 	// a connection that is left. They become free by PUBCOMP.
 	stale   map[uint16]*Session
 	support qos2Support
-	trial   *Outgoing // the QoS 2 message that shows whether the server has QoS 2
 }
 
 func (o *out) reset() {
@@ -131,29 +132,20 @@ func (o *out) add(m *Outgoing, id uint16) {
 	if id <= lowIDs {
 		o.low = id
 		o.lowInUse++
-	} else {
+	} else if id <= highIDs {
 		o.high = id
 	}
 	if m.qos == 2 {
 		o.qos2++
 	}
-	if _, stale := o.stale[id]; stale {
-		o.trial = m
-	}
 }
 
 // trialID returns an identifier for a QoS 2 message that shows whether the server has
-// QoS 2: one that is not stale, or else any low one that is not in flight. In that case
-// the server may answer for the message that it holds: the message is not delivered then.
-func (o *out) trialID() (id uint16) {
-	for i := uint16(lowIDs); i > 0; i-- {
-		if o.get(i) != nil {
-			continue
-		}
-		if _, stale := o.stale[i]; !stale {
-			return i
-		}
-		id = i
+// QoS 2, or 0 if there is none now.
+func (o *out) trialID() uint16 {
+	id := uint16(trialIDs + rand.IntN(trialLast-trialIDs+1)) //nolint:gosec // no secret
+	if _, stale := o.stale[id]; stale || o.get(id) != nil {
+		return 0
 	}
 	return id
 }
@@ -170,9 +162,6 @@ func (o *out) remove(m *Outgoing) {
 	}
 	if m.qos == 2 {
 		o.qos2--
-	}
-	if o.trial == m {
-		o.trial = nil
 	}
 	m.id = 0
 }

@@ -120,8 +120,8 @@ func (s *State) Forget(m *Outgoing) {
 	}
 }
 
-// doubtQoS2 notes that the server has granted a lower QoS than 2. It may have no QoS 2 at
-// all, or grant less to this client, or for this filter.
+// doubtQoS2 notes that a server of MQTT 3.1.1 has granted a lower QoS than 2. It may have no
+// QoS 2 at all, or grant less to this client, or for this filter.
 func (s *State) doubtQoS2() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
