@@ -103,6 +103,8 @@ func open(ctx context.Context, cfg Config, bridgeBit bool) (*Session, error) {
 		gone:    make(chan struct{}),
 		done:    make(chan struct{}),
 		renewal: make(chan struct{}),
+
+		released: make(chan struct{}, 1),
 	}
 	s.written.L = &s.state.mu
 	if err := s.connect(ctx); err != nil {

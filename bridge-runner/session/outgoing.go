@@ -131,7 +131,7 @@ func (s *Session) identify(qos byte, now time.Time) uint16 {
 	switch {
 	case qos < 2 || len(out.stale) == 0:
 		return out.identify(qos)
-	case out.support == qos2Doubtful && out.qos2 == 0:
+	case out.support == qos2Doubtful && out.qos2 == 0 && !s.releasing:
 		return out.trialID()
 	case out.support == qos2Assumed:
 		s.releaseStale(now)
@@ -152,6 +152,10 @@ func (s *Session) releaseStale(now time.Time) {
 		out.stale[id] = s
 	}
 	s.releasing = true
+	select {
+	case s.released <- struct{}{}:
+	default:
+	}
 }
 
 // goOn writes a message that is in flight since an earlier connection. The lock is held.

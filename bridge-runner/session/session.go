@@ -90,8 +90,9 @@ type Session struct {
 	first, last    *Outgoing
 	unacknowledged int
 	limit          int
-	releasing      bool // PUBRELs of stale identifiers were written
-	releasedSome   bool // and some of them were answered
+	releasing      bool          // PUBRELs of stale identifiers were written
+	releasedSome   bool          // and some of them were answered
+	released       chan struct{} // receives when PUBRELs were written
 
 	pings    int    // PINGRESPs that Ping waits for
 	answered func() // called when they have come
@@ -180,11 +181,17 @@ func (s *Session) pingresp() {
 	}
 }
 
-// Renew asks whoever chooses the server to connect to it anew, so that it sends again the
-// messages that were refused by [Inbound.Refuse].
+// Renew asks whoever chooses the server to connect to it anew: so that it sends again the
+// messages that were refused by [Inbound.Refuse], or because it handles nothing any more
+// after a PUBREL.
 func (s *Session) Renew() {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
+	s.renew()
+}
+
+// renew is Renew; the lock is held.
+func (s *Session) renew() {
 	select {
 	case <-s.renewal:
 	default:

@@ -120,14 +120,11 @@ func (s *State) Forget(m *Outgoing) {
 	}
 }
 
-// doubtQoS2 notes that a server of MQTT 3.1.1 has granted a lower QoS than 2. It may have no
-// QoS 2 at all, or grant less to this client, or for this filter.
-func (s *State) doubtQoS2() {
+// grantedLess notes that a server of MQTT 3.1.1 has granted a lower QoS than 2.
+func (s *State) grantedLess() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.out.support == qos2Assumed {
-		s.out.support = qos2Doubtful
-	}
+	s.out.lowGrant = true
 }
 
 // begin makes the state that of a new connection.

@@ -91,7 +91,7 @@ func (s *Session) subscribe(ctx context.Context, p packet.Subscribe) error {
 			return subscribeError(p.Subscriptions[i].Filter, code, ack.Reason)
 		}
 		if code < 2 && p.Subscriptions[i].QoS == 2 && s.version == packet.V311 {
-			s.state.doubtQoS2()
+			s.state.grantedLess()
 		}
 	}
 	return nil

@@ -29,6 +29,7 @@ func (s *Session) watch() {
 	for {
 		select {
 		case <-timer.C:
+		case <-s.released:
 		case <-s.gone:
 			return
 		}
@@ -68,14 +69,28 @@ func (s *Session) watch() {
 	}
 }
 
+// unansweredRelease is how long a server of MQTT 3.1.1 that has granted a lower QoS than 2
+// may leave the first PUBRELs unanswered before it is connected anew, to find out by a
+// message whether it has QoS 2. RabbitMQ has not, and handles nothing any more after a
+// PUBREL.
+const unansweredRelease = 2 * time.Second
+
 // checkAcks returns how long it takes at least until an acknowledgement is overdue,
 // or the error that one is.
 func (s *Session) checkAcks(now time.Time) (left time.Duration, overdue *Error, how Ending) {
 	strained := s.conn.socket.lastStrained()
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
+	doubt := s.releasing && !s.releasedSome && s.state.out.lowGrant
 	if s.unacknowledged == 0 && (!s.releasing || len(s.state.out.stale) == 0) {
 		return s.cfg.AckTimeout, nil, how
+	}
+	if doubt {
+		if left = unansweredRelease - now.Sub(s.progressed); left > 0 {
+			return left, nil, how
+		}
+		s.state.out.support = qos2Doubtful
+		s.renew()
 	}
 	left = s.cfg.AckTimeout - now.Sub(latest(s.progressed, strained))
 	if left <= 0 {
