@@ -94,6 +94,11 @@ type Session struct {
 	releasedSome   bool          // and some of them were answered
 	released       chan struct{} // receives when PUBRELs were written
 
+	// QoS 1 and 2 messages that came on this connection, in order, from the first that is
+	// not acknowledged on.
+	unacked []*Inbound
+	acked   int // of unacked: acknowledged
+
 	pings    int    // PINGRESPs that Ping waits for
 	answered func() // called when they have come
 
