@@ -355,18 +355,26 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.topic) || [self.filter.findAll('[+#]').size()].all(n, self.topic.findAll('[$][{][0-9]+[}]').all(c, int(c.find('[0-9]+')) <= n))",fieldPath=".topic",reason=FieldValueInvalid,message="topic uses a capture that the filter does not have; ${1} is what the filter's first + or # matched, ${2} the second, and so on"
 type Rule struct {
 	// filter is the topic filter subscribed to on the side that messages come
-	// from (MQTT 3.1.1 section 4.7).
+	// from (MQTT 3.1.1 section 4.7). One that begins with $exclusive/ is an exclusive
+	// subscription, which EMQX and others grant to one client at a time: it matches
+	// the topics that the filter behind the prefix matches. Other prefixes that
+	// servers take off, such as $share/group/, are refused.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$')",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$share/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/)?[$](share|oshare|queue|q)/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $queue/ or $q/"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport))/')",reason=FieldValueInvalid,message="servers take the prefix $delayed/, $fastlane/, $limit/, $local/ or $noexport/ off, so that no message comes with a topic that the filter matches; write the filter without it"
+	// +kubebuilder:validation:XValidation:rule="self != '$exclusive/'",reason=FieldValueInvalid,message="behind $exclusive/ stands the topic filter that the server grants to one client, as in $exclusive/a/#"
 	Filter string `json:"filter,omitempty"`
 
 	// topic is the topic under which messages are published on the other side:
 	// text with ${topic}, the topic that they came with, and ${1}, ${2} and so
 	// on, what the filter's first, second and so on + or # matched. Where # matched
-	// nothing, the slash before its capture goes, too. Default ${topic}.
+	// nothing, the slash before its capture goes, too. A message whose topic would
+	// begin with $ although this text does not, as ${1} makes of up/$SYS/x by the
+	// filter up/#, is dropped: only the manifest names topics of the servers.
+	// Default ${topic}.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -412,6 +420,7 @@ type Rule struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.all(f, f.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$'))",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
+	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which begin with none of the prefixes of subscriptions, such as $share/group/ and $exclusive/; write the filter without it"
 	Exclude []string `json:"exclude,omitempty"`
 }
 
