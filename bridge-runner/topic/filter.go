@@ -12,6 +12,7 @@ package topic
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -68,6 +69,9 @@ func (f Filter) String() string { return f.prefix + f.topics() }
 
 // topics is the filter of the topics that messages come with.
 func (f Filter) topics() string { return strings.Join(f.levels, "/") }
+
+// Levels returns the levels of the topics that the filter matches, wildcards among them.
+func (f Filter) Levels() []string { return slices.Clone(f.levels) }
 
 // Wildcards returns how many + and # the filter has.
 func (f Filter) Wildcards() int {
