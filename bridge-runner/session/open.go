@@ -10,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
@@ -23,6 +24,10 @@ type Config struct {
 	// BridgeBit announces a bridge to 3.1.1 servers that know of it, see
 	// [packet.Connect]. Where a server refuses it, Open tries without.
 	BridgeBit bool
+	// NoEcho has Open fail if the server does not take the client for a bridge, so that
+	// it would send back what is published to it. It has no meaning in MQTT 5, which has
+	// the option No Local.
+	NoEcho bool
 	// ClientID is the client identifier (section 3.1.3.1).
 	ClientID string
 	// CleanStart ends a session that the server has kept (Clean Session in MQTT 3.1.1,
@@ -62,6 +67,9 @@ type Config struct {
 // context's deadline. Nothing is read after the CONNACK until [Session.Start] is
 // called. Errors are of type *[Error].
 func Open(ctx context.Context, cfg Config) (*Session, error) {
+	if err := cfg.State.refused(); err != nil {
+		return nil, err
+	}
 	if cfg.Discard && !cfg.CleanStart && cfg.Version == packet.V311 {
 		clean := cfg
 		clean.CleanStart, clean.Will = true, nil
@@ -81,6 +89,10 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	if other && cfg.State.bridgeBitInDoubt() {
 		s, err = open(ctx, cfg, !bit)
 		cfg.State.tried(!bit, reason(err))
+	}
+	if err == nil && cfg.NoEcho && !s.cfg.BridgeBit {
+		s.Close()
+		return nil, newError(v1alpha1.ReasonEchoNotPrevented, "the server does not know bridges of MQTT 3.1.1 and would send back what the bridge publishes, which the rules would forward again; set protocolVersion: '5' on this side, or change the rules so that no message can go round", nil)
 	}
 	return s, err
 }

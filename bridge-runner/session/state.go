@@ -22,9 +22,10 @@ type State struct {
 	// in this process. It is not after a restart.
 	known      bool
 	subscribed bool
-	refusesBit bool // the server refuses the bridge bit
-	withoutBit bool // try without it next
-	inDoubt    bool // the server may have refused the bit
+	refusesBit bool   // the server refuses the bridge bit
+	withoutBit bool   // try without it next
+	inDoubt    bool   // the server may have refused the bit
+	gaveUp     *Error // why no session is opened any more
 
 	out out
 	in  in
@@ -44,6 +45,16 @@ func (s *State) Subscribed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.subscribed
+}
+
+// refused is why the server was given up by [Session.GiveUp], nil if it was not.
+func (s *State) refused() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gaveUp == nil {
+		return nil
+	}
+	return s.gaveUp
 }
 
 // bridgeBit returns whether to set the bridge bit, and whether to try the other way at
