@@ -10,7 +10,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
@@ -90,11 +89,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		s, err = open(ctx, cfg, !bit)
 		cfg.State.tried(!bit, reason(err))
 	}
-	if err == nil && cfg.NoEcho && !s.cfg.BridgeBit {
-		s.Close()
-		return nil, newError(v1alpha1.ReasonEchoNotPrevented, "the server does not know bridges of MQTT 3.1.1 and would send back what the bridge publishes, which the rules would forward again; set protocolVersion: '5' on this side, or change the rules so that no message can go round", nil)
-	}
-	return s, err
+	return withoutEcho(s, err)
 }
 
 func reason(err error) string {

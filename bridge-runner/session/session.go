@@ -211,15 +211,6 @@ func (s *Session) refuse(code byte, err *Error) {
 	s.end(err)
 }
 
-// GiveUp ends the session for good, because of what the server does: no other one is
-// opened with this state. It may be called from [Handler.Received].
-func (s *Session) GiveUp(err *Error) {
-	s.state.mu.Lock()
-	s.state.gaveUp = err
-	s.state.mu.Unlock()
-	s.refuse(codeImplementation, err)
-}
-
 // part writes a DISCONNECT, behind which nothing is written, and sends it with all that
 // was written before.
 func (s *Session) part(code byte, closing bool) {

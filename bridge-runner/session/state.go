@@ -47,16 +47,6 @@ func (s *State) Subscribed() bool {
 	return s.subscribed
 }
 
-// refused is why the server was given up by [Session.GiveUp], nil if it was not.
-func (s *State) refused() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.gaveUp == nil {
-		return nil
-	}
-	return s.gaveUp
-}
-
 // bridgeBit returns whether to set the bridge bit, and whether to try the other way at
 // once where that seems to be refused: only once, since a server that closes every
 // connection would be tried twice as often as others.
