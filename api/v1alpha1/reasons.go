@@ -40,6 +40,7 @@ const (
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: nothing makes a volume for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
+	ReasonMessageLoop      = "MessageLoop"      // Degraded: messages go round through bridges between the same servers.
 	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written.
 )
 

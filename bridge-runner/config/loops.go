@@ -139,14 +139,23 @@ func (g *groups) add(s *v1alpha1.Side, namespace string) int {
 	}
 	n := len(g.parents)
 	g.parents = append(g.parents, n)
-	for _, server := range s.Servers() {
-		address := addressOf(server.URL, namespace)
+	for _, address := range Addresses(s, namespace) {
 		if other, ok := g.of[address]; ok {
 			g.parents[g.find(other)] = g.find(n)
 		}
 		g.of[address] = n
 	}
 	return n
+}
+
+// Addresses are the servers of a side, as they are reached from a namespace. Two sides
+// with an address in common have a server in common.
+func Addresses(s *v1alpha1.Side, namespace string) []string {
+	var out []string
+	for _, server := range s.Servers() {
+		out = append(out, addressOf(server.URL, namespace))
+	}
+	return out
 }
 
 // addressOf is a server's host and port, the same for all names that a Service has
