@@ -55,7 +55,7 @@ type MQTTBridgeList struct {
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.forwards) && size(self.forwards) > 0) || (has(self.subscriptions) && size(self.subscriptions) > 0)",fieldPath=".forwards",reason=FieldValueRequired,message="a bridge needs at least one entry in forwards (local to remote) or subscriptions (remote to local)"
 // +kubebuilder:validation:XValidation:rule="!([self.local.primary.url] + (has(self.local.backups) ? self.local.backups.map(b, b.url) : [])).exists(u, u == self.remote.primary.url || (has(self.remote.backups) && self.remote.backups.exists(b, b.url == u)))",fieldPath=".remote",reason=FieldValueInvalid,message="the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"
-// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || !has(self.subscriptions) || !self.forwards.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.subscriptions.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop; give one of them a topic that the other's filter does not match"
+// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || !has(self.subscriptions) || !((has(self.local.bridgeMode) && self.local.bridgeMode == 'Off' && (!has(self.local.protocolVersion) || self.local.protocolVersion != '5')) || (has(self.remote.bridgeMode) && self.remote.bridgeMode == 'Off' && (!has(self.remote.protocolVersion) || self.remote.protocolVersion != '5'))) || !self.forwards.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.subscriptions.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop, because a side with MQTT 3.1.1 and bridgeMode: Off gets back what the bridge publishes there; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match"
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.forwards.exists(f, has(f.userProperties) && size(f.userProperties) > 0)",fieldPath=".forwards",reason=FieldValueInvalid,message="userProperties in forwards need MQTT 5 on the side that the messages go to; set remote.protocolVersion to '5' or remove them"
 // +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.userProperties) && size(s.userProperties) > 0)",fieldPath=".subscriptions",reason=FieldValueInvalid,message="userProperties in subscriptions need MQTT 5 on the side that the messages go to; set local.protocolVersion to '5' or remove them"
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.forwards.exists(f, has(f.retainHandling))",fieldPath=".forwards",reason=FieldValueInvalid,message="retainHandling in forwards needs MQTT 5 on the side that the messages come from; set local.protocolVersion to '5' or remove it"
@@ -175,8 +175,11 @@ type Side struct {
 	// high bit of the protocol level of MQTT 3.1.1, which no standard has. Mosquitto
 	// and others then send the bridge nothing that it published itself, and retain
 	// flags as published, so that retain: Keep really keeps them. Auto announces it,
-	// and connects without where a server refuses; Off never does. MQTT 5 has
-	// subscription options for both, which the bridge always uses. Default Auto.
+	// and connects without if a server refuses; Off never does. MQTT 5 has
+	// subscription options for both, which the bridge always uses. Rules by which a
+	// message would go round if it came back, such as home/# in both directions, need
+	// MQTT 5 or a server that knows bridges: Off is refused with them, and so is the
+	// connection to a server that refuses to take the bridge for one. Default Auto.
 	// +optional
 	BridgeMode *BridgeMode `json:"bridgeMode,omitempty"`
 
@@ -355,18 +358,26 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.topic) || [self.filter.findAll('[+#]').size()].all(n, self.topic.findAll('[$][{][0-9]+[}]').all(c, int(c.find('[0-9]+')) <= n))",fieldPath=".topic",reason=FieldValueInvalid,message="topic uses a capture that the filter does not have; ${1} is what the filter's first + or # matched, ${2} the second, and so on"
 type Rule struct {
 	// filter is the topic filter subscribed to on the side that messages come
-	// from (MQTT 3.1.1 section 4.7).
+	// from (MQTT 3.1.1 section 4.7). One that begins with $exclusive/ is an exclusive
+	// subscription, which EMQX and others grant to one client at a time: it matches
+	// the topics that the filter behind the prefix matches. Other prefixes that
+	// servers take off, such as $share/group/, are refused.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$')",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$share/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/)?[$](share|oshare|queue|q)/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $queue/ or $q/"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport))/')",reason=FieldValueInvalid,message="servers take the prefix $delayed/, $fastlane/, $limit/, $local/ or $noexport/ off, so that no message comes with a topic that the filter matches; write the filter without it"
+	// +kubebuilder:validation:XValidation:rule="self != '$exclusive/'",reason=FieldValueInvalid,message="behind $exclusive/ stands the topic filter that the server grants to one client, as in $exclusive/a/#"
 	Filter string `json:"filter,omitempty"`
 
 	// topic is the topic under which messages are published on the other side:
 	// text with ${topic}, the topic that they came with, and ${1}, ${2} and so
 	// on, what the filter's first, second and so on + or # matched. Where # matched
-	// nothing, the slash before its capture goes, too. Default ${topic}.
+	// nothing, the slash before its capture goes, too. A message whose topic would
+	// begin with $ although this text does not, as ${1} makes of up/$SYS/x by the
+	// filter up/#, is dropped: only the manifest names topics of the servers.
+	// Default ${topic}.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -412,6 +423,7 @@ type Rule struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.all(f, f.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$'))",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
+	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which begin with none of the prefixes of subscriptions, such as $share/group/ and $exclusive/; write the filter without it"
 	Exclude []string `json:"exclude,omitempty"`
 }
 

@@ -40,6 +40,7 @@ const (
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: nothing makes a volume for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
+	ReasonMessageLoop      = "MessageLoop"      // Degraded: messages go round through bridges between the same servers.
 	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written.
 )
 
@@ -91,6 +92,9 @@ const (
 	ReasonSessionTakenOver = "SessionTakenOver"
 	// ReasonQuotaExceeded: the server allows no more connections or messages.
 	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonEchoNotPrevented: the server sends back what the bridge publishes, and by the
+	// rules messages would go round.
+	ReasonEchoNotPrevented = "EchoNotPrevented"
 	// ReasonPublishRefused: the server refuses a message (MQTT 5 section 3.4.2.1).
 	ReasonPublishRefused = "PublishRefused"
 )

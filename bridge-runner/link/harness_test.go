@@ -159,8 +159,8 @@ func (x *side) Requested(r *v1alpha1.RequestedSwitch) {
 // ignore handles messages by doing nothing.
 type ignore struct{}
 
-func (ignore) Received(*session.Inbound)                      {}
-func (ignore) Redelivered(*session.Inbound)                   {}
+func (ignore) Received(*session.Inbound)                        {}
+func (ignore) Redelivered(*session.Inbound)                     {}
 func (ignore) Acknowledged(*session.Outgoing, *session.Refusal) {}
-func (ignore) Ready()                                         {}
-func (ignore) Idle()                                          {}
+func (ignore) Ready()                                           {}
+func (ignore) Idle()                                            {}

@@ -28,6 +28,7 @@ func newError(reason, message string, cause error) *Error {
 const (
 	codeRefused           = 0x80 // this and above
 	codeUnspecified       = 0x80
+	codeImplementation    = 0x83 // "implementation specific error"
 	codeBadAuthentication = 0x8C
 	codeNotAuthorized     = 0x87
 	codeTopicNameInvalid  = 0x90

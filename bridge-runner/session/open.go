@@ -23,6 +23,10 @@ type Config struct {
 	// BridgeBit announces a bridge to 3.1.1 servers that know of it, see
 	// [packet.Connect]. Where a server refuses it, Open tries without.
 	BridgeBit bool
+	// NoEcho has Open fail if the server does not take the client for a bridge, so that
+	// it would send back what is published to it. It has no meaning in MQTT 5, which has
+	// the option No Local.
+	NoEcho bool
 	// ClientID is the client identifier (section 3.1.3.1).
 	ClientID string
 	// CleanStart ends a session that the server has kept (Clean Session in MQTT 3.1.1,
@@ -62,6 +66,9 @@ type Config struct {
 // context's deadline. Nothing is read after the CONNACK until [Session.Start] is
 // called. Errors are of type *[Error].
 func Open(ctx context.Context, cfg Config) (*Session, error) {
+	if err := cfg.State.refused(); err != nil {
+		return nil, err
+	}
 	if cfg.Discard && !cfg.CleanStart && cfg.Version == packet.V311 {
 		clean := cfg
 		clean.CleanStart, clean.Will = true, nil
@@ -82,7 +89,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		s, err = open(ctx, cfg, !bit)
 		cfg.State.tried(!bit, reason(err))
 	}
-	return s, err
+	return withoutEcho(s, err)
 }
 
 func reason(err error) string {

@@ -261,3 +261,66 @@ func TestTheBridgeBitIsTriedAndLeftOutWhereItIsRefused(t *testing.T) {
 	}
 	_ = conn.Close()
 }
+
+func TestOpen_RulesThatNeedNoEcho_FailUnlessTheServerTakesTheBridgeForOne(t *testing.T) {
+	accept := func(c *script.Conn) { c.Send(script.Connack(false, nil)) }
+	refuse := func(c *script.Conn) { c.Send(script.Packet{Type: v5.CONNACK, Code: 1}) }
+	closed := func(c *script.Conn) { _ = c.Close() }
+	for _, c := range []struct {
+		name   string
+		answer []func(*script.Conn) // to the attempts: with the bit, without it
+		reason string               // empty: it is open
+	}{
+		{"taken for a bridge", []func(*script.Conn){accept}, ""},
+		{"refused, and taken without", []func(*script.Conn){refuse, accept}, "EchoNotPrevented"},
+		{"closed, and taken without", []func(*script.Conn){closed, accept}, "EchoNotPrevented"},
+		{"closed whatever it says", []func(*script.Conn){closed, closed}, "ConnectionClosed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPeer(t, packet.V311)
+			p.cfg.BridgeBit, p.cfg.NoEcho = true, true
+			done := make(chan opened, 1)
+			go func() {
+				s, err := Open(t.Context(), p.cfg)
+				done <- opened{s, err}
+			}()
+			var last *script.Conn
+			for i, answer := range c.answer {
+				if bit := p.attempt(func(c *script.Conn) { answer(c); last = c }); bit != (i == 0) {
+					t.Errorf("attempt %d: the bit is %v", i, bit)
+				}
+			}
+			if c.reason == "EchoNotPrevented" {
+				last.Want("DISCONNECT")
+				_ = last.Close()
+			}
+			o := <-done
+			if c.reason == "" {
+				if o.err != nil {
+					t.Fatal(o.err)
+				}
+				_ = last.Close()
+				o.s.Close()
+				return
+			}
+			if e := p.wantError(o); e.Reason != c.reason {
+				t.Errorf("%s: %s", e.Reason, e.Message)
+			}
+		})
+	}
+}
+
+func TestSession_GivenUp_EndsAndIsNotOpenedAgain(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		l := p.new()
+		given := &Error{Reason: "EchoNotPrevented", Message: "why"}
+		l.s.GiveUp(given)
+		<-l.s.Done()
+		if l.s.Err() != given {
+			t.Errorf("it ended with %v", l.s.Err())
+		}
+		if _, err := Open(t.Context(), p.cfg); err != given { //nolint:errorlint // the same one
+			t.Errorf("opened again: %v", err)
+		}
+	})
+}

@@ -24,9 +24,10 @@ type State struct {
 	// in this process. It is not after a restart.
 	known      bool
 	subscribed bool
-	refusesBit bool // the server refuses the bridge bit
-	withoutBit bool // try without it next
-	inDoubt    bool // the server may have refused the bit
+	refusesBit bool   // the server refuses the bridge bit
+	withoutBit bool   // try without it next
+	inDoubt    bool   // the server may have refused the bit
+	gaveUp     *Error // why no session is opened any more
 
 	out out
 	in  in

@@ -38,7 +38,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // configured anew: to try again soon is of no use, and may lock an account.
 func (e *Error) ForGood() bool {
 	switch e.Reason {
-	case v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonClientIDRejected, v1alpha1.ReasonProtocolVersionRefused:
+	case v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonClientIDRejected, v1alpha1.ReasonProtocolVersionRefused,
+		v1alpha1.ReasonEchoNotPrevented:
 		return true
 	}
 	return false
