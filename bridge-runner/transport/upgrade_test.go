@@ -26,7 +26,7 @@ func TestWhyTheUpgradeFailsIsTold(t *testing.T) {
 	}{
 		{"404 with a path", "/no", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path"},
 		{"404 without", "", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path: it has none, and many servers want /mqtt"},
-		{"403", "/mqtt", status("403 No"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 403 Forbidden); check what it asks for before MQTT's own login: a client certificate in tls.certSecretRef, or a token in the URL's query"},
+		{"403", "/mqtt", status("403 No"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 403 Forbidden); check what it asks for before MQTT's own login: a client certificate in tls.certSecretRef, or a token in webSocket.headers or webSocket.queryFrom"},
 		{"301", "/mqtt", status("301 Moved"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 301 Moved Permanently); it redirects, which is not followed; write the URL that it redirects to"},
 		{"503", "/mqtt", status("503 Later"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 503 Service Unavailable); look at its log, or at that of the proxy in front of it"},
 		{"no HTTP", "/mqtt", httpReply("220 mail.example ESMTP\r\n"), v1alpha1.ReasonWebSocketRefused, "the server does not speak HTTP there; check the URL's scheme and port"},
