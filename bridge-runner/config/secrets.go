@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -76,7 +77,7 @@ func (s Secrets) TLS(t *v1alpha1.TLS, host string) (*tls.Config, error) {
 	}
 	out.NextProtos = t.ALPN
 	if t.ServerName != "" {
-		out.ServerName = t.ServerName
+		out.ServerName = strings.TrimSuffix(t.ServerName, ".")
 	}
 	if ref := t.CARef; ref != nil {
 		pem, err := s.read(string(ref.Kind), ref.Name, KeyCA)

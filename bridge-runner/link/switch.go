@@ -37,7 +37,7 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 	if err != nil {
 		l.Handler.Resume(old)
 		if ctx.Err() == nil {
-			l.stay(ctx, server, asError(err))
+			l.stay(ctx, server, l.explain(server, err))
 		}
 		return old
 	}

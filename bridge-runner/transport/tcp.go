@@ -31,7 +31,7 @@ func dialTCP(ctx context.Context, hostPort string, userTimeout time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	ips, err := lookup(ctx, host)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +47,15 @@ func dialTCP(ctx context.Context, hostPort string, userTimeout time.Duration) (*
 		setUserTimeout(conn, userTimeout)
 	}
 	return conn, nil
+}
+
+// lookup returns the addresses of a host. The resolver would drop the zone of an
+// address.
+func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{address}, nil
+	}
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
 // interleave alternates between the address families, beginning with the first
