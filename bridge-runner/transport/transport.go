@@ -23,6 +23,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -117,8 +118,9 @@ func dialServer(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
 func speak(ctx context.Context, cfg *Config, exchange *exchange, conn net.Conn) (net.Conn, *Error) {
 	if cfg.TLS != nil {
 		secure, err := cfg.Sessions.shakeHands(ctx, cfg.TLS, exchange, conn)
-		if err != nil {
-			return nil, tlsError(ctx, err)
+		var failed *Error
+		if errors.As(err, &failed) {
+			return nil, failed
 		}
 		conn = secure
 	}

@@ -60,8 +60,8 @@ func TestAMissingClientCertificateIsToldThroughTheUpgrade(t *testing.T) {
 			server.ClientAuth, server.ClientCAs, server.MaxVersion = tls.RequireAndVerifyClientCert, pool(pki.CA), version
 			hostPort, _ := listenTLS(t, server)
 			text := map[uint16]string{
-				tls.VersionTLS12: "TLS: the server refused the handshake (tls: handshake failure); check the client certificate in tls.certSecretRef",
-				tls.VersionTLS13: "TLS: the server refused the handshake (tls: certificate required); check the client certificate in tls.certSecretRef",
+				tls.VersionTLS12: "TLS: the server refused the handshake (tls: handshake failure); it demands a client certificate; name a Secret that holds one in tls.certSecretRef",
+				tls.VersionTLS13: "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret that holds one in tls.certSecretRef",
 			}[version]
 			for range 25 { // whichever comes first: the alert, or the failure of the write
 				fails(t, enough, Config{HostPort: hostPort, TLS: trusting(pki), WebSocket: true}, v1alpha1.ReasonTLSFailed, text)
@@ -71,7 +71,7 @@ func TestAMissingClientCertificateIsToldThroughTheUpgrade(t *testing.T) {
 	broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{WebSocket: true, TLS: pki.Server(), ClientCA: pki.CA})
 	for range 25 {
 		fails(t, enough, Config{HostPort: broker.Address(), TLS: trusting(pki), WebSocket: true}, v1alpha1.ReasonTLSFailed,
-			"TLS: the server refused the handshake (tls: certificate required); check the client certificate in tls.certSecretRef")
+			"TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret that holds one in tls.certSecretRef")
 	}
 }
 
@@ -97,5 +97,5 @@ func TestAnAlertIsToldWhereTheRequestCannotBeWritten(t *testing.T) {
 	fails(t, enough, Config{
 		HostPort: hostPort, TLS: trusting(pki), WebSocket: true,
 		Wrap: func(c *net.TCPConn) net.Conn { return &cutShort{Conn: c, left: 2} }, // the client's two flights
-	}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); check the client certificate in tls.certSecretRef")
+	}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret that holds one in tls.certSecretRef")
 }
