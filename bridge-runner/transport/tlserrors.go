@@ -90,12 +90,18 @@ func unknownAuthority(settings *tls.Config, leaf *x509.Certificate, err *x509.Un
 	switch {
 	case bytes.Equal(leaf.RawSubject, leaf.RawIssuer):
 		return fmt.Sprintf("the server's certificate is self-signed by %s, an unknown authority; put this certificate into the key ca.crt of the ConfigMap or Secret in tls.caRef", quotedName(leaf.Issuer))
+	case strings.Contains(err.Error(), "cannot sign this kind of certificate"):
+		return notAnAuthority(top.Issuer)
 	case settings.RootCAs == nil:
 		return fmt.Sprintf("the server's certificate is signed by an unknown authority, %s; name a ConfigMap or Secret with the authority's certificate in tls.caRef", quotedName(top.Issuer))
 	case strings.Contains(err.Error(), "candidate authority certificate"):
 		return fmt.Sprintf("the server's certificate is signed by an unknown authority, %s; the one of this name in tls.caRef has another key or is not an authority: put the certificate that signed the server's there", quotedName(top.Issuer))
 	}
 	return fmt.Sprintf("the server's certificate is signed by an unknown authority, %s; add the authority's certificate to the ConfigMap or Secret in tls.caRef, or have the server send its intermediate certificates", quotedName(top.Issuer))
+}
+
+func notAnAuthority(name pkix.Name) string {
+	return fmt.Sprintf("the certificate %s signed another one and is not that of an authority; reissue it with the basic constraint CA:TRUE", quotedName(name))
 }
 
 func wrongName(err *x509.HostnameError) string {
@@ -138,7 +144,7 @@ func invalidCertificate(settings *tls.Config, leaf *x509.Certificate, err *x509.
 	case x509.IncompatibleUsage:
 		return which + " is not one for servers; reissue it with the extended key usage serverAuth"
 	case x509.NotAuthorizedToSign:
-		return fmt.Sprintf("the certificate %s signed another one and is not that of an authority; reissue it with the basic constraint CA:TRUE", quotedName(cert.Subject))
+		return notAnAuthority(cert.Subject)
 	case x509.TooManyIntermediates:
 		return "the chain of the server's certificate is longer than an authority in it allows (path length constraint); use a shorter chain"
 	case x509.CANotAuthorizedForThisName, x509.NameConstraintsWithoutSANs, x509.UnconstrainedName, x509.CANotAuthorizedForExtKeyUsage:
