@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -54,6 +55,9 @@ func dialTCP(ctx context.Context, hostPort string, userTimeout time.Duration) (*
 func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{address}, nil
+	}
+	if strings.EqualFold(host, "localhost.") { // RFC 6761 section 6.3; the resolver finds it without the dot only
+		host = "localhost"
 	}
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }

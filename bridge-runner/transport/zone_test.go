@@ -43,7 +43,8 @@ func TestDial_AddressWithAZone_ConnectsAndSendsNoZone(t *testing.T) {
 			if err != nil || len(got) != 1 || got[0].String() != address {
 				t.Errorf("looked up %v, %v", got, err)
 			}
-			echoes(t, dial(t, Config{HostPort: listen(t, net.JoinHostPort(address, "0"), echo)}))
+			server := listen(t, net.JoinHostPort(address, "0"), echo) // its address may lack the zone
+			echoes(t, dial(t, Config{HostPort: net.JoinHostPort(address, port(t, server))}))
 		})
 	}
 	for hostPort, want := range map[string]string{
