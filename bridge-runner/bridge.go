@@ -197,14 +197,24 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 	}
 	for i, server := range s.Servers() {
 		sessions := &transport.TLSSessions{Observe: func(h transport.Handshake) { handshaken(i, h) }}
+		var latest atomic.Pointer[transport.Config] // holds the secrets to mask
 		l.Servers = append(l.Servers, link.Server{
 			Name: server.Name,
-			URL:  server.URL,
+			URL:  v1alpha1.PublicURL(server.URL),
 			Config: func() (session.Config, error) {
 				cfg, err := sessionConfig(s, &server, secrets)
 				cfg.CleanStart, cfg.Window, cfg.Will, cfg.NoEcho = clean, window, will, noEcho
 				cfg.Transport.Sessions = sessions
+				if err == nil {
+					latest.Store(&cfg.Transport)
+				}
 				return cfg, err
+			},
+			Mask: func(text string) string {
+				if dialled := latest.Load(); dialled != nil {
+					text = dialled.Mask(text)
+				}
+				return text
 			},
 		})
 	}

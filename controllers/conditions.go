@@ -109,7 +109,7 @@ func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Conditi
 		active *v1alpha1.ActiveServer
 	}{{"local", local.InUse()}, {"remote", remote.InUse()}} {
 		if side.active != nil && side.active.Role != v1alpha1.Role(0) {
-			onBackup = append(onBackup, fmt.Sprintf(msgOnBackup, side.name, side.active.Name, side.active.URL))
+			onBackup = append(onBackup, fmt.Sprintf(msgOnBackup, side.name, side.active.Name, v1alpha1.PublicURL(side.active.URL)))
 		}
 	}
 	bufferReason, buffers := bufferTrouble(o)

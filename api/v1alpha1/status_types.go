@@ -125,7 +125,7 @@ type ActiveServer struct {
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// url of the server.
+	// url of the server, its query masked.
 	// +required
 	URL string `json:"url,omitempty"`
 
@@ -144,7 +144,7 @@ type EndpointStatus struct {
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// url of the server.
+	// url of the server, its query masked.
 	// +required
 	URL string `json:"url,omitempty"`
 

@@ -5,11 +5,11 @@ package config
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -76,17 +76,14 @@ func (s Secrets) TLS(t *v1alpha1.TLS, host string) (*tls.Config, error) {
 	}
 	out.NextProtos = t.ALPN
 	if t.ServerName != "" {
-		out.ServerName = t.ServerName
+		out.ServerName = strings.TrimSuffix(t.ServerName, ".")
 	}
 	if ref := t.CARef; ref != nil {
-		pem, err := s.read(string(ref.Kind), ref.Name, KeyCA)
+		pool, err := s.pool(string(ref.Kind), ref.Name)
 		if err != nil {
 			return nil, err
 		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &ReferenceError{string(ref.Kind), ref.Name, KeyCA, errors.New("holds no certificate in PEM form")}
-		}
+		out.RootCAs = pool
 	}
 	if ref := t.CertSecretRef; ref != nil {
 		pair, err := s.keyPair(ref.Name)

@@ -26,11 +26,15 @@ import (
 
 // Server is one server of a side.
 type Server struct {
-	// Name and URL identify the server in logs, and the name in requests.
+	// Name and URL identify the server in logs, and the name in requests. The URL is
+	// in its public form.
 	Name, URL string
 	// Config returns how to connect now. It is called at each attempt, so that
 	// changed credentials are used. Its errors are those of missing references.
 	Config func() (session.Config, error)
+	// Mask replaces the secrets of the connection in a text: a server may repeat them
+	// in its own words. nil: there are none.
+	Mask func(text string) string
 }
 
 // Handler uses the sessions of a side.
@@ -219,7 +223,7 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 	}
 	select {
 	case <-s.Done():
-		l.lost(s, asError(s.Err()))
+		l.lost(s, l.explain(l.active, s.Err()))
 		return nil
 	case <-s.Renewal():
 		return l.renew(ctx, s)
@@ -268,7 +272,7 @@ func (l *Link) try(ctx context.Context, server int) *session.Session {
 		return s
 	}
 	if ctx.Err() == nil {
-		reason := asError(err)
+		reason := l.explain(server, err)
 		l.machine.Failed(server, reason.ForGood(), time.Now())
 		l.logFailure(ctx, "connection failed", server, reason)
 		l.Observer.Failed(server, reason, time.Now())
@@ -318,6 +322,18 @@ func (l *Link) logFailure(ctx context.Context, what string, server int, reason *
 	}
 	l.failing[server] = reason.Message
 	l.Log.Log(ctx, level, what, "server", l.Servers[server].Name, "url", l.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
+}
+
+// explain returns why a server failed, without secrets.
+func (l *Link) explain(server int, err error) *session.Error {
+	reason := asError(err)
+	mask := l.Servers[server].Mask
+	if mask == nil {
+		return reason
+	}
+	masked := *reason
+	masked.Message = mask(masked.Message)
+	return &masked
 }
 
 func asError(err error) *session.Error {

@@ -99,7 +99,7 @@ func newSide(st *State, servers []v1alpha1.Server, metrics sideMetrics) *Side {
 	s := &Side{state: st, metrics: metrics, lost: never}
 	for i := range servers {
 		s.status.Endpoints = append(s.status.Endpoints, v1alpha1.EndpointStatus{
-			Name: servers[i].Name, URL: servers[i].URL, State: v1alpha1.EndpointStandby, Since: st.start,
+			Name: servers[i].Name, URL: v1alpha1.PublicURL(servers[i].URL), State: v1alpha1.EndpointStandby, Since: st.start,
 		})
 	}
 	metrics.init(s.status.Endpoints)

@@ -100,6 +100,9 @@ func (s *Session) versionName() v1alpha1.ProtocolVersion {
 // notMQTTError is for an answer to CONNECT that is no CONNACK.
 func notMQTTError(answer []byte) *Error {
 	const some = 16
+	if len(answer) > 1 && (answer[0] == 0x15 || answer[0] == 0x16) && answer[1] == 3 { // a TLS record: an alert or a handshake
+		return &Error{Reason: v1alpha1.ReasonProtocolError, Message: "the server speaks TLS there; write mqtts:// in the URL, or the port of its plain listener"}
+	}
 	return &Error{Reason: v1alpha1.ReasonProtocolError, Message: fmt.Sprintf("the server's answer begins with %q and is not MQTT; check the URL's scheme and port", answer[:min(len(answer), some)])}
 }
 
