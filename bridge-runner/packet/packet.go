@@ -152,6 +152,10 @@ type Connack struct {
 	ServerKeepAlive          uint16
 	HasServerKeepAlive       bool
 	ServerReference          string
+
+	// Mistakes are what the server sent in it against the specification, in words that
+	// follow "the server's CONNACK has", and how each was treated.
+	Mistakes []string
 }
 
 // Subscription is a topic filter with its options (MQTT 5 section 3.8.3.1; 3.1.1
