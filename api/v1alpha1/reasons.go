@@ -41,6 +41,13 @@ const (
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: nothing makes a volume for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
 	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written.
+
+	// ReasonQoSLowered: Degraded: a server grants a lower QoS to a subscription than asked
+	// for (section 3.9.3).
+	ReasonQoSLowered = "QoSLowered"
+	// ReasonSessionExpiryLowered: Degraded: a server keeps the session for a shorter time
+	// without a connection than asked for (MQTT 5 section 3.2.2.3.2).
+	ReasonSessionExpiryLowered = "SessionExpiryLowered"
 )
 
 // Reasons why a server failed. They stand in endpoints, failovers, metrics and

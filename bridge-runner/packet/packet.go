@@ -119,9 +119,8 @@ type Connect struct {
 	ClientID   string
 	CleanStart bool // Clean Session in 3.1.1
 	KeepAlive  uint16
-	// Username and Password are sent where HasLogin; the password where it is not
-	// empty.
-	HasLogin           bool
+	// Username and Password are each sent if they are not empty, but in 3.1.1 no password
+	// without a user name.
 	Username, Password string
 	Will               *Will
 	// The rest is MQTT 5 (section 3.1.2.11), absent where 0.

@@ -20,6 +20,7 @@ func (s *Session) read() {
 			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err))
 			return
 		}
+		s.noteProgress()
 		if !tells || s.conn.sinceIdle >= readBuffer {
 			s.idle()
 		}
@@ -100,6 +101,7 @@ func protocolError(code byte, text string) error {
 
 // handle handles one packet.
 func (s *Session) handle(f packet.Frame) error {
+	s.progress.came(f.Type)
 	switch f.Type {
 	case packet.PUBLISH:
 		p, err := packet.DecodePublish(s.version, f.Flags, string(f.Body))
@@ -119,7 +121,8 @@ func (s *Session) handle(f packet.Frame) error {
 		if err != nil {
 			return err
 		}
-		return s.suback(a)
+		_ = s.suback(a) // one that nobody waits for harms nobody
+		return nil
 	case packet.PINGRESP:
 		return nil // it has been heard
 	case packet.DISCONNECT:

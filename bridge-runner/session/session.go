@@ -59,14 +59,16 @@ type Session struct {
 	state   *State
 	handler Handler
 	server  packet.Connack // what the server announced
+	asked   bool           // CONNECT was written, or at least tried
 	resumed bool
 	version packet.Version
 
 	keepAlive time.Duration
 
-	reading bool               // Start was called
-	acks    chan packet.Suback // SUBACKs that Subscribe waits for
-	now     time.Time          // when the packets at hand came; of the reader
+	reading  bool               // Start was called
+	acks     chan packet.Suback // SUBACKs that Subscribe waits for
+	progress progress           // of what the server sends
+	now      time.Time          // when the packets at hand came; of the reader
 
 	// Under state.mu: the state and all that belongs to the connection has one lock.
 	buf        []byte // written and not flushed
@@ -81,6 +83,7 @@ type Session struct {
 	progressed time.Time // when something was acknowledged, or in flight for the first time
 	overtaken  time.Time // when the message that is in flight for longest was passed over
 	aliases    map[string]uint16
+	expected   map[uint16]bool // packet identifiers of the SUBACKs that Subscribe waits for
 
 	// unacknowledged is how many messages were sent on this connection and not
 	// acknowledged: what counts for the server's receive maximum.

@@ -7,7 +7,6 @@ import (
 	"hash/maphash"
 	"sync"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
@@ -22,9 +21,8 @@ type State struct {
 	// in this process. It is not after a restart.
 	known      bool
 	subscribed bool
-	refusesBit bool // the server refuses the bridge bit
-	withoutBit bool // try without it next
-	inDoubt    bool // the server may have refused the bit
+	lowered    []lowered // of the subscriptions, while subscribed
+	bit        bridgeBit
 
 	out out
 	in  in
@@ -44,40 +42,6 @@ func (s *State) Subscribed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.subscribed
-}
-
-// bridgeBit returns whether to set the bridge bit, and whether to try the other way at
-// once where that seems to be refused: only once, since a server that closes every
-// connection would be tried twice as often as others.
-func (s *State) bridgeBit() (bit, other bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refusesBit {
-		return false, false
-	}
-	return !s.withoutBit, !s.inDoubt
-}
-
-// tried notes what an attempt with or without the bit ended with. A server that
-// refuses the version is taken at its word. One that closes the connection may have
-// another reason: the next attempt is made the other way.
-func (s *State) tried(bit bool, reason string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case reason == v1alpha1.ReasonProtocolVersionRefused && bit:
-		s.refusesBit, s.inDoubt = true, true
-	case reason == v1alpha1.ReasonConnectionClosed:
-		s.withoutBit, s.inDoubt = bit, true
-	case reason == "":
-		s.withoutBit, s.inDoubt = false, false
-	}
-}
-
-func (s *State) bridgeBitInDoubt() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.inDoubt
 }
 
 // Abandon gives up what is in flight to the server: it is sent to that of next. Where
@@ -119,7 +83,7 @@ func (s *State) begin(resumed bool, window int) {
 		s.out.abandon()
 		s.out.sweep, s.out.inexact, s.out.used = false, false, 0
 		s.in.reset()
-		s.subscribed = false
+		s.subscribed, s.lowered = false, nil
 	}
 	s.in.forgetConnection()
 	if resumed && !s.known {
@@ -127,6 +91,14 @@ func (s *State) begin(resumed bool, window int) {
 	}
 	s.out.window(window)
 	s.known = true
+}
+
+// forget makes the session one that this process has not begun: what the server holds of
+// it is unknown.
+func (s *State) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = false
 }
 
 // stage is how far a message on its way out has come.
@@ -163,7 +135,7 @@ type out struct {
 
 // window allows n messages in flight.
 func (o *out) window(n int) {
-	const ids = subscribeID - 1 // those that messages may have
+	const ids = subscribeIDs - 1 // those that messages may have
 	o.limit = min(n, ids)
 	// The more identifiers, the less often the lowest waits until nothing of QoS 2 is
 	// in flight, and the longer a sweep.
