@@ -16,7 +16,8 @@ const (
 
 	msgOnPrimary = "both sides are on their primary server"
 	msgOnBackup  = "the %s side is on %s (%s), not on its primary server"
-	msgBuffer    = "%s: %s" // of which rules; the runner says the rest
+	msgShortfall = "the %s side, %s: %s" // server; the runner says the rest
+	msgBuffer    = "%s: %s"              // of which rules; the runner says the rest
 
 	msgApplied      = "the children were changed and are being rolled out"
 	msgRollingOut   = "Deployment %s is being rolled out"

@@ -13,8 +13,8 @@ const (
 	// ConditionRemoteConnected is True while a remote server is connected. Its
 	// message names every server that failed, and why.
 	ConditionRemoteConnected = "RemoteConnected"
-	// ConditionDegraded is True while a side is on a backup, or the buffer on disk is
-	// full or has failed.
+	// ConditionDegraded is True while a side is on a backup, the buffer on disk is full or
+	// has failed, or the server in use has a shortfall.
 	ConditionDegraded = "Degraded"
 	// ConditionReconciling is kstatus's: present and True while the children are
 	// not yet as the spec wants them.

@@ -76,8 +76,8 @@ func TestASubscriptionIsMadeAndItsRefusalIsExplained(t *testing.T) {
 	}{
 		{packet.V311, []byte{1, 2}, ""},
 		{packet.V311, []byte{0, 1}, ""}, // less than asked for
-		{packet.V311, []byte{1, 0x80}, `the server refuses the subscription to "b/#"; allow the bridge's user to read it, or change the rule's filter`}, // [MQTT-3.9.3-2]
-		{packet.V311, []byte{1}, "while subscribing to \"a\", \"b/#\": the server answered a subscription to 2 filters with 1 codes, so that it is unknown which filters it granted; update the server"},                                                        // [MQTT-3.8.4-5]
+		{packet.V311, []byte{1, 0x80}, `the server refuses the subscription to "b/#"; allow the bridge's user to read it, or change the rule's filter`},                                                  // [MQTT-3.9.3-2]
+		{packet.V311, []byte{1}, "while subscribing to \"a\", \"b/#\": the server answered a subscription to 2 filters with 1 codes, so that it is unknown which filters it granted; update the server"}, // [MQTT-3.8.4-5]
 		{packet.V311, []byte{2, 2}, ""}, // more than asked for
 		{packet.V311, []byte{1, 0x87}, `the server refuses the subscription to "b/#": not authorised; allow the bridge's user to read it, or change the rule's filter`}, // of 5
 		{packet.V311, []byte{3, 1}, `the server refuses the subscription to "a": reason code 0x03; allow the bridge's user to read it, or change the rule's filter`},

@@ -115,7 +115,7 @@ func TestEveryRefusalHasAReasonAndSaysWhatToDo(t *testing.T) {
 
 func TestARefusalSaysWhatTheServerSays(t *testing.T) {
 	p := newPeer(t, packet.V5)
-	p.cfg.Username, p.cfg.LoginFrom = "u", `the Secret "login"`
+	p.cfg.Username, p.cfg.Password, p.cfg.LoginFrom = "u", "p", `the Secret "login"`
 	for _, c := range []struct {
 		code byte
 		want string
@@ -127,6 +127,21 @@ func TestARefusalSaysWhatTheServerSays(t *testing.T) {
 		conn.Next()
 		conn.Send(script.Packet{Type: v5.CONNACK, Code: c.code, Properties: &v5.Properties{ReasonString: "why", ServerReference: "other"}})
 		if e := p.wantError(<-done); e.Message != c.want {
+			t.Error(e.Message)
+		}
+	}
+}
+
+func TestRefusal_PartsOfTheLoginMissing_NamesThem(t *testing.T) {
+	for _, c := range []struct{ user, password, want string }{
+		{"u", "p", `check the user name and password in the Secret "login"`},
+		{"u", "", `check the user name in the Secret "login", which has no password`},
+		{"", "p", `check the password in the Secret "login", which has no user name`},
+		{"", "", `the Secret "login" has neither a user name nor a password, so that none were sent; set its keys username and password`},
+	} {
+		p := newPeer(t, packet.V5)
+		p.cfg.Username, p.cfg.Password, p.cfg.LoginFrom = c.user, c.password, `the Secret "login"`
+		if e := p.refused("\x20\x03\x00\x86\x00"); e.Message != "the server refuses the user name or password (CONNACK 0x86); "+c.want {
 			t.Error(e.Message)
 		}
 	}
