@@ -28,6 +28,7 @@ func (s *Session) read() {
 			return
 		}
 		s.now = time.Now()
+		s.conn.notePublish(s.now)
 	}
 }
 
@@ -121,7 +122,8 @@ func (s *Session) handle(f packet.Frame) error {
 		}
 		return s.suback(a)
 	case packet.PINGRESP:
-		return nil // it has been heard
+		s.conn.pongs.Add(1)
+		return nil
 	case packet.DISCONNECT:
 		d, err := packet.DecodeDisconnect(f.Body)
 		if err != nil {

@@ -78,6 +78,8 @@ type Session struct {
 	closing    bool      // by Close
 	wanted     bool      // Publish has refused
 	sent       time.Time // when something was last written
+	firstSent  time.Time // when something was first written after all was taken
+	ackMark    ackMark
 	progressed time.Time // when something was acknowledged, or in flight for the first time
 	overtaken  time.Time // when the message that is in flight for longest was passed over
 	aliases    map[string]uint16
@@ -164,7 +166,8 @@ func (s *Session) Flush() {
 		_, err := s.conn.Write(data) // does not block: there is a socket below
 		now := time.Now()
 		s.state.mu.Lock()
-		s.flushing, s.sent = false, now
+		s.flushing = false
+		s.noteSent(now)
 		s.written.Broadcast()
 		if s.spare = data; cap(data) > keepBuffer {
 			s.spare = nil
