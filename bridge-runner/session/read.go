@@ -20,7 +20,7 @@ func (s *Session) read() {
 			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err))
 			return
 		}
-		s.noteProgress()
+		s.noteReceived()
 		if !tells || s.conn.sinceIdle >= readBuffer {
 			s.idle()
 		}
@@ -29,6 +29,7 @@ func (s *Session) read() {
 			return
 		}
 		s.now = time.Now()
+		s.conn.notePublish(s.now)
 	}
 }
 
@@ -101,7 +102,7 @@ func protocolError(code byte, text string) error {
 
 // handle handles one packet.
 func (s *Session) handle(f packet.Frame) error {
-	s.progress.came(f.Type)
+	s.came.packet(f.Type)
 	switch f.Type {
 	case packet.PUBLISH:
 		p, err := packet.DecodePublish(s.version, f.Flags, string(f.Body))
@@ -124,7 +125,8 @@ func (s *Session) handle(f packet.Frame) error {
 		_ = s.suback(a) // one that nobody waits for harms nobody
 		return nil
 	case packet.PINGRESP:
-		return nil // it has been heard
+		s.conn.pongs.Add(1)
+		return nil
 	case packet.DISCONNECT:
 		d, err := packet.DecodeDisconnect(f.Body)
 		if err != nil {

@@ -67,7 +67,7 @@ type Session struct {
 
 	reading  bool               // Start was called
 	acks     chan packet.Suback // SUBACKs that Subscribe waits for
-	progress progress           // of what the server sends
+	came     received           // when something came
 	now      time.Time          // when the packets at hand came; of the reader
 
 	// Under state.mu: the state and all that belongs to the connection has one lock.
@@ -80,6 +80,8 @@ type Session struct {
 	closing    bool      // by Close
 	wanted     bool      // Publish has refused
 	sent       time.Time // when something was last written
+	firstSent  time.Time // when something was first written after all was taken
+	ackMark    ackMark
 	progressed time.Time // when something was acknowledged, or in flight for the first time
 	overtaken  time.Time // when the message that is in flight for longest was passed over
 	aliases    map[string]uint16
@@ -167,7 +169,8 @@ func (s *Session) Flush() {
 		_, err := s.conn.Write(data) // does not block: there is a socket below
 		now := time.Now()
 		s.state.mu.Lock()
-		s.flushing, s.sent = false, now
+		s.flushing = false
+		s.noteSent(now)
 		s.written.Broadcast()
 		if s.spare = data; cap(data) > keepBuffer {
 			s.spare = nil

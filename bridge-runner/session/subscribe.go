@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -115,17 +114,12 @@ func (s *Session) takesSubscribe(p *packet.Subscribe) bool {
 // subscribe sends the packets and waits until each is answered.
 func (s *Session) subscribe(ctx context.Context, batches []*packet.Subscribe, answered *answers) error {
 	s.expectSubacks(batches)
-	start := time.Now()
 	for _, p := range batches {
 		s.write(func(b []byte) []byte { return packet.AppendSubscribe(b, s.version, p) })
 	}
 	s.Flush()
-	var silence <-chan time.Time
-	timer := time.NewTimer(s.cfg.ConnectTimeout)
-	defer timer.Stop()
-	if s.cfg.ConnectTimeout > 0 {
-		silence = timer.C
-	}
+	silence := newSilentWait(s)
+	defer silence.stop()
 	waiting := slices.Clone(batches)
 	for len(waiting) > 0 {
 		var err *Error
@@ -136,10 +130,8 @@ func (s *Session) subscribe(ctx context.Context, batches []*packet.Subscribe, an
 			waiting, err = s.answersBeforeTheEnd(waiting, answered)
 		case <-ctx.Done():
 			err = newError(v1alpha1.ReasonConnectTimeout, "the attempt was ended before the server answered SUBSCRIBE", ctx.Err())
-		case <-silence:
-			left := s.cfg.ConnectTimeout - time.Since(latest(start, s.lastProgress()))
-			if left > 0 {
-				timer.Reset(left)
+		case <-silence.tick():
+			if !silence.over() {
 				continue
 			}
 			err = newError(v1alpha1.ReasonConnectTimeout, "the server did not answer SUBSCRIBE within connectTimeoutSeconds", nil)
