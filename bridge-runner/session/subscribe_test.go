@@ -171,35 +171,6 @@ func TestSubscribe_MessagesBeforeTheSuback_ExtendTheConnectTimeout(t *testing.T)
 	})
 }
 
-func TestSubscribe_ServerTakesThePacketsSlowly_ExtendsTheConnectTimeout(t *testing.T) {
-	p := newPeer(t, packet.V5)
-	p.cfg.ConnectTimeout = shortConnect
-	conn, done := p.dial()
-	if err := conn.SetReadBuffer(4 << 10); err != nil {
-		t.Fatal(err)
-	}
-	conn.Next()
-	conn.Send(script.Connack(false, nil))
-	l := p.use(conn, <-done)
-	subscriptions := many(64)
-	for i := range subscriptions {
-		subscriptions[i].Filter += strings.Repeat("x", 1000)
-	}
-	start := time.Now()
-	subscribed := l.subscribing(subscriptions)
-	tick := time.NewTicker(shortConnect / 16)
-	defer tick.Stop()
-	var acks []script.Packet
-	for range subscriptions {
-		<-tick.C
-		acks = append(acks, granted(l.c.Next()))
-	}
-	l.c.Send(acks...)
-	if err := <-subscribed; err != nil || time.Since(start) < 3*shortConnect {
-		t.Errorf("%v after %v", err, time.Since(start))
-	}
-}
-
 func TestSubscribe_ServerFallsSilent_FailsWithinTheConnectTimeout(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.ConnectTimeout, p.cfg.KeepAlive = shortConnect, time.Second
