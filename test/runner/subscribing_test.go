@@ -95,7 +95,7 @@ func TestSubscribing_QueueOnASlowLinkBeforeTheSuback_ConnectsAndForwardsEachOnce
 			t.Fatalf("message %d is %s", i, strings.TrimLeft(string(m.Payload), "0"))
 		}
 	}
-	if failed := r.Metrics().Sum("mqttbridge_connection_failures_total", "side", "remote"); failed > 0 {
+	if failed := r.Metrics().Sum("mqttbridge_connection_failures_total", "side=remote"); failed > 0 {
 		t.Errorf("%v attempts failed", failed)
 	}
 	t.Logf("connected after %v", took)
@@ -119,7 +119,7 @@ func TestSubscribing_64RulesOverALongRoundTrip_ConnectsWithinTheConnectTimeout(t
 	b.Spec.Remote.Primary.URL = mqtttest.StartProxy(t, p.remote.Address(), 100*time.Millisecond).URL()
 	r := mqtttest.StartRunner(t, b)
 	r.WaitActive("primary", soon)
-	if failed := r.Metrics().Sum("mqttbridge_connection_failures_total", "side", "remote"); failed > 0 {
+	if failed := r.Metrics().Sum("mqttbridge_connection_failures_total", "side=remote"); failed > 0 {
 		t.Errorf("%v attempts failed", failed)
 	}
 	p.here.Subscribe("down/#")
