@@ -249,7 +249,7 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Sec
 	}
 	if credentials != nil {
 		cfg.LoginFrom = fmt.Sprintf("the Secret %q", credentials.SecretRef.Name)
-		if cfg.Username, cfg.Password, err = secrets.Credentials(credentials); err != nil {
+		if cfg.Username, cfg.Password, err = secrets.Login(credentials, *s.ProtocolVersion); err != nil {
 			return session.Config{}, err
 		}
 	}

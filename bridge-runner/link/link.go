@@ -70,6 +70,9 @@ type Observer interface {
 	Probed(server int, err *session.Error, at time.Time)
 	// Switched: the server is in use, and the one before it was left.
 	Switched(server int, how Switch, at time.Time)
+	// FellShort: a server that is about to be in use was connected, and what it does not
+	// do as it was asked to; nothing if it does all.
+	FellShort(server int, shortfalls []session.Shortfall)
 	// Requested: what becomes of a request, or nil where there is none any more.
 	Requested(r *v1alpha1.RequestedSwitch)
 }
@@ -92,7 +95,8 @@ type Link struct {
 	// Subscriptions returns those to make on a server. identified says whether it has
 	// subscription identifiers.
 	Subscriptions func(identified bool) []session.Subscription
-	// ConnectTimeout bounds an attempt.
+	// ConnectTimeout bounds an attempt until CONNACK, and from then on the time for which
+	// the server is silent until it has answered SUBSCRIBE.
 	ConnectTimeout time.Duration
 	// Policy says in which order and when servers are tried. Its Servers is not used.
 	Policy failover.Config
@@ -280,30 +284,39 @@ func (l *Link) try(ctx context.Context, server int) *session.Session {
 	return nil
 }
 
-// connect opens a session and subscribes, within ConnectTimeout.
+// connect opens a session within ConnectTimeout, and subscribes: until the server is
+// silent for ConnectTimeout, because messages may come before its answers.
 func (l *Link) connect(ctx context.Context, server int) (*session.Session, error) {
 	cfg, err := l.config(server)
 	if err != nil {
 		return nil, err
 	}
 	l.awaitLeft(ctx, server)
-	ctx, cancel := context.WithTimeout(ctx, l.ConnectTimeout)
-	defer cancel()
 	cfg.State = l.states[server]
 	cfg.Discard = l.DiscardStale && l.stale[server]
-	s, err := session.Open(ctx, cfg)
+	cfg.ConnectTimeout = l.ConnectTimeout
+	s, err := l.open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	s.Start(l.Handler.Use(s))
-	if s.Resumed() && s.State().Subscribed() {
-		return s, nil
+	if !s.Resumed() || !s.State().Subscribed() {
+		if err := s.Subscribe(ctx, l.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
+			s.Close() // sends the acknowledgements of what was handed on meanwhile
+			return nil, err
+		}
 	}
-	if err := s.Subscribe(ctx, l.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
-		s.Close()
-		return nil, err
+	for _, remark := range s.Remarks() {
+		l.Log.Info("the server is accepted all the same", "server", l.Servers[server].Name, "remark", remark)
 	}
+	l.Observer.FellShort(server, s.Shortfalls())
 	return s, nil
+}
+
+func (l *Link) open(ctx context.Context, cfg session.Config) (*session.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.ConnectTimeout)
+	defer cancel()
+	return session.Open(ctx, cfg)
 }
 
 func (l *Link) config(server int) (session.Config, error) {

@@ -47,13 +47,26 @@ func quoted(reason string) string {
 	return fmt.Sprintf(", %q", reason)
 }
 
+// loginHint says where the user name and password come from that a server refuses.
+func (s *Session) loginHint() string {
+	from := s.cfg.LoginFrom
+	switch username, password := s.cfg.Username != "", s.cfg.Password != ""; {
+	case from == "":
+		return "no credentials are set; name a Secret in credentials.secretRef"
+	case username && password:
+		return "check the user name and password in " + from
+	case username:
+		return "check the user name in " + from + ", which has no password"
+	case password:
+		return "check the password in " + from + ", which has no user name"
+	}
+	return from + " has neither a user name nor a password, so that none were sent; set its keys username and password"
+}
+
 // refusal explains a CONNACK with a code other than 0: a return code of MQTT 3.1.1
 // (section 3.2.2.3) or a reason code of MQTT 5 (section 3.2.2.2).
 func (s *Session) refusal(ack packet.Connack) *Error {
-	login := "no credentials are set; name a Secret in credentials.secretRef"
-	if s.cfg.Username != "" {
-		login = "check the user name and password in " + s.cfg.LoginFrom
-	}
+	login := s.loginHint()
 	code := fmt.Sprintf("(CONNACK %d%s)", ack.Code, quoted(ack.Reason))
 	if s.version == packet.V5 && ack.Code >= codeRefused {
 		code = fmt.Sprintf("(CONNACK 0x%02x%s)", ack.Code, quoted(ack.Reason))

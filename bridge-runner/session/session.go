@@ -59,6 +59,7 @@ type Session struct {
 	state   *State
 	handler Handler
 	server  packet.Connack // what the server announced
+	asked   bool           // CONNECT was written, or at least tried
 	resumed bool
 	version packet.Version
 
@@ -66,6 +67,7 @@ type Session struct {
 
 	reading  bool               // Start was called
 	acks     chan packet.Suback // SUBACKs that Subscribe waits for
+	came     received           // when something came
 	now      time.Time          // when the packets at hand came; of the reader
 	refusing bool               // Inbound.Refuse was called: QoS 1 and 2 messages stay with the server; of the reader
 	freed    bool               // something was acknowledged since wake was called; of the reader
@@ -81,9 +83,12 @@ type Session struct {
 	blocked    bool      // Publish has returned Full since wake was called: too much is in flight
 	choked     bool      // likewise: too much is written and not sent
 	sent       time.Time // when something was last written
+	firstSent  time.Time // when something was first written after all was taken
+	ackMark    ackMark
 	progressed time.Time // when something was acknowledged, or in flight for the first time
 	overtaken  time.Time // when the message that is in flight for longest was passed over
 	aliases    map[string]uint16
+	expected   map[uint16]bool // packet identifiers of the SUBACKs that Subscribe waits for
 
 	// Messages that were sent on this connection and not acknowledged, in the order in
 	// which they were sent. No more than limit may be.
@@ -171,11 +176,12 @@ func (s *Session) Ping(n int, fn func()) {
 	}
 }
 
-// pingresp handles a PINGRESP.
-func (s *Session) pingresp() {
+// pingresp handles a PINGRESP. It reports whether it is one that Ping waits for.
+func (s *Session) pingresp() bool {
 	s.state.mu.Lock()
 	var fn func()
-	if s.pings > 0 {
+	expected := s.pings > 0
+	if expected {
 		if s.pings--; s.pings == 0 {
 			fn, s.answered = s.answered, nil
 		}
@@ -184,6 +190,7 @@ func (s *Session) pingresp() {
 	if fn != nil {
 		fn()
 	}
+	return expected
 }
 
 // Renew asks whoever chooses the server to connect to it anew: so that it sends again the
@@ -250,7 +257,8 @@ func (s *Session) Flush() {
 		_, err := s.conn.Write(data) // does not block: there is a socket below
 		now := time.Now()
 		s.state.mu.Lock()
-		s.flushing, s.sent = false, now
+		s.flushing = false
+		s.noteSent(now)
 		s.written.Broadcast()
 		if s.spare = data; cap(data) > keepBuffer {
 			s.spare = nil
