@@ -65,10 +65,10 @@ type Session struct {
 
 	keepAlive time.Duration
 
-	reading  bool               // Start was called
-	acks     chan packet.Suback // SUBACKs that Subscribe waits for
-	came     received           // when something came
-	now      time.Time          // when the packets at hand came; of the reader
+	reading bool               // Start was called
+	acks    chan packet.Suback // SUBACKs that Subscribe waits for
+	came    received           // when something came
+	now     time.Time          // when the packets at hand came; of the reader
 
 	// Under state.mu: the state and all that belongs to the connection has one lock.
 	buf        []byte // written and not flushed
