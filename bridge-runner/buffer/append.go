@@ -15,11 +15,17 @@ import (
 // them. They are on the disk when it returns nil. [ErrFull] says that there is no
 // room, [ErrTooLarge] that there never is.
 func (l *Log) Append(records [][]byte) (first uint64, err error) {
+	return l.append(records, 0)
+}
+
+// append is Append, with so many bytes more than the log may take otherwise.
+func (l *Log) append(records [][]byte, more int64) (first uint64, err error) {
+	most := l.max + more
 	need := int64(0)
 	for _, r := range records {
 		need += recordHeader + int64(len(r))
 	}
-	if need+headerSize > l.max {
+	if need+headerSize > most {
 		return 0, fmt.Errorf("%w in the %d bytes that it may take", ErrTooLarge, l.max)
 	}
 	if l.active != nil && l.last().size+need > l.piece {
@@ -30,7 +36,7 @@ func (l *Log) Append(records [][]byte) (first uint64, err error) {
 	if l.active == nil {
 		extra += headerSize
 	}
-	if l.size+extra > l.max {
+	if l.size+extra > most {
 		return 0, fmt.Errorf("%w in the %d bytes that it may take", ErrFull, l.max)
 	}
 	begins := l.active == nil
@@ -52,12 +58,16 @@ func (l *Log) Append(records [][]byte) (first uint64, err error) {
 	}
 	if begins {
 		l.segments = append(l.segments, &segment{first: l.next})
+		l.setNewest(l.next)
 	}
 	l.last().size += extra
 	l.size += extra
 	l.bytes += need
 	first = l.next
 	l.next += uint64(len(records))
+	if begins {
+		_ = l.Save(false) // the newest segment; an error is found when something is released
+	}
 	if cap(l.batch) > keepBatch {
 		l.batch = nil
 	}
