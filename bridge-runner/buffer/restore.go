@@ -6,7 +6,6 @@ package buffer
 import (
 	"errors"
 	"io"
-	"os"
 	"slices"
 )
 
@@ -40,15 +39,14 @@ func (l *Log) openDeferral(d *deferral) (*reader, error) {
 	if i < 0 {
 		return nil, errMissing{d.next}
 	}
-	info, err := os.Stat(l.path(d.file))
-	if err != nil {
-		return nil, err
-	}
 	r, err := openSegment(l.path(d.file), d.file)
 	if err != nil {
 		return nil, err
 	}
-	r.end = max(l.segments[i].size, fileSize(info))
+	r.end = l.segments[i].size
+	if info, err := r.file.Stat(); err == nil {
+		r.end = max(r.end, info.Size())
+	}
 	return r, nil
 }
 

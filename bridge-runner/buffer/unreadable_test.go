@@ -336,3 +336,70 @@ func TestMakeDirectory_EveryLevelMade_SyncsItsParent(t *testing.T) {
 		t.Errorf("synced are %q", synced)
 	}
 }
+
+func TestPosition_Unreadable_KeepsTheLogUntilItCanBeRead(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, 16<<20)
+	appendTo(t, l, texts(1, 9))
+	l.Release(4, 0)
+	must(t, l.Close())
+	path := filepath.Join(dir, positionName)
+	must(t, os.Rename(path, path+".away"))
+	must(t, os.Mkdir(path, 0o700))
+	if l, err := Open(dir, 16<<20); err == nil {
+		l.release()
+		t.Error("it was opened without its position")
+	}
+	must(t, os.Remove(path))
+	must(t, os.Rename(path+".away", path))
+	l = open(t, dir, 16<<20)
+	got, lost := readAll(t, l)
+	want(t, got, texts(5, 5))
+	if lost > 0 {
+		t.Errorf("%d are lost", lost)
+	}
+}
+
+func TestPosition_ReplacedWhileOpen_IsWrittenToTheNewFile(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, 16<<20)
+	appendTo(t, l, texts(1, 9))
+	must(t, os.Remove(filepath.Join(dir, positionName)))
+	l.Release(4, 0)
+	must(t, l.Save(true))
+	l.release()
+	l = open(t, dir, 16<<20)
+	got, _ := readAll(t, l)
+	want(t, got, texts(5, 5))
+}
+
+func TestPosition_FileCannotBeWritten_RemovesNothingUntilItCan(t *testing.T) {
+	dir := t.TempDir()
+	paths := many(t, dir)
+	l := open(t, dir, 16<<20)
+	must(t, os.Rename(paths[1], paths[1]+".away"))
+	must(t, l.position.file.Close())
+	must(t, os.Rename(l.position.path, l.position.path+".away"))
+	must(t, os.Mkdir(l.position.path, 0o700))
+	for l.Cursor() < l.Next() {
+		if _, err := l.Read(100, 1<<30, func(uint64, []byte, int64) {}); err != nil {
+			if _, err := l.Defer(); err == nil {
+				t.Error("the deferral is said to be saved")
+			}
+		}
+	}
+	l.Release(300, 0)
+	if n := len(segmentFiles(t, dir)); n != len(paths)-1 {
+		t.Errorf("%d segments are left of %d", n, len(paths)-1)
+	}
+	must(t, os.Remove(l.position.path))
+	must(t, os.Rename(l.position.path+".away", l.position.path))
+	must(t, l.Save(true))
+	l.Release(300, 0)
+	must(t, os.Rename(paths[1]+".away", paths[1]))
+	restored, lost := restoreAll(t, l)
+	if len(restored) < 40 || lost > 0 {
+		t.Errorf("%d are restored, %d lost", len(restored), lost)
+	}
+	wantEmpty(t, l)
+}
