@@ -3,7 +3,10 @@
 
 package packet
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // DecodeConnack decodes a CONNACK (section 3.2) and fills in the defaults of absent
 // properties. Authentication, Response Information and User Properties are checked and
@@ -73,11 +76,11 @@ func (c *Connack) set(id byte, v value) {
 	case maximumPacketSize:
 		c.MaximumPacketSize = v.number
 	case assignedClientID:
-		c.AssignedClientID = v.s
+		c.AssignedClientID = strings.Clone(v.s) // a session has it for long, and needs no more of the packet
 	case topicAliasMaximum:
 		c.TopicAliasMaximum = v.uint16()
 	case reasonString:
-		c.Reason = v.s
+		c.Reason = strings.Clone(v.s)
 	case wildcardAvailable:
 		c.WildcardAvailable = v.number == 1
 	case subscriptionAvailable:
@@ -87,6 +90,6 @@ func (c *Connack) set(id byte, v value) {
 	case serverKeepAlive:
 		c.ServerKeepAlive, c.HasServerKeepAlive = v.uint16(), true
 	case serverReference:
-		c.ServerReference = v.s
+		c.ServerReference = strings.Clone(v.s)
 	}
 }

@@ -81,6 +81,7 @@ type Session struct {
 	progressed time.Time // when something was acknowledged, or in flight for the first time
 	overtaken  time.Time // when the message that is in flight for longest was passed over
 	aliases    map[string]uint16
+	aliased    int // what aliases take, in bytes
 
 	// unacknowledged is how many messages were sent on this connection and not
 	// acknowledged: what counts for the server's receive maximum.
