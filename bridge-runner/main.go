@@ -21,15 +21,12 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
-	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 )
-
-// headerTimeout bounds the reading of an HTTP request's header.
-const headerTimeout = 5 * time.Second
 
 type options struct {
 	bridge, secrets, data, listen string
@@ -102,7 +99,7 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	server := &http.Server{Handler: report.Handler(state, metrics, ctx.Done()), ReadHeaderTimeout: headerTimeout}
+	server := httpserver.New(report.Handler(state, metrics, ctx.Done()))
 	defer func() { _ = server.Close() }()
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
