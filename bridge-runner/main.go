@@ -21,12 +21,16 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 )
+
+// logTimeout bounds how long the process waits at its end until its log is written.
+const logTimeout = time.Second
 
 type options struct {
 	bridge, secrets, data, listen string
@@ -87,7 +91,8 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(bridge)}))
+	log := report.Late(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(bridge)})))
+	defer report.FlushLate(log, logTimeout)
 	metrics := report.NewMetrics()
 	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
 	b, err := newBridge(bridge, config.NewSecrets(opts.secrets), opts.data, state, metrics, log)

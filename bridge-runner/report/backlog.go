@@ -50,7 +50,7 @@ func (st *State) WatchBacklog(direction string, log *slog.Logger) func(v1alpha1.
 	} else {
 		st.buffer.RemoteToLocal = status
 	}
-	log = log.With("direction", direction)
+	log = Late(log).With("direction", direction) // locks are held
 	return func(state v1alpha1.BacklogState, message string) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
