@@ -40,7 +40,7 @@ const (
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: nothing makes a volume for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
-	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written.
+	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written, or a part of it cannot be read.
 )
 
 // Reasons why a server failed. They stand in endpoints, failovers, metrics and
