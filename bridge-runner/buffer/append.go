@@ -57,7 +57,7 @@ func (l *Log) append(records [][]byte, more int64) (first uint64, err error) {
 		return 0, wrap(err)
 	}
 	if begins {
-		l.segments = append(l.segments, &segment{first: l.next})
+		l.segments = append(l.segments, &segment{first: l.next, sized: true})
 		l.setNewest(l.next)
 	}
 	l.last().size += extra

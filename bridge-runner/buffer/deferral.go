@@ -20,9 +20,10 @@ import (
 type deferral struct {
 	from, behind uint64 // Read passes over these numbers, behind excluded
 	next         uint64 // the first that was not restored
-	file         uint64 // the first number of the segment that holds from; 0: it is missing
+	file         uint64 // number of the segment that holds next; if it is missing, of the one before it, or 0
+	missing      bool   // there is no such segment
+	newest       uint64 // number of the last of its segments, if behind is a guess: it is not known how many records that has; else 0
 	bytes        int64  // what the records that are left take, as far as is known
-	open         bool   // how many records there are is not known: less than behind says
 
 	absent int64 // of bytes, so much is in segments that were not there when the log was opened
 }
@@ -33,9 +34,12 @@ const openRun = 1 << 32
 
 func (d *deferral) pending() bool { return d.next < d.behind }
 
+// open reports whether it is not known how many records there are.
+func (d *deferral) open() bool { return d.newest > 0 }
+
 // count is how many records are left, as far as is known.
 func (d *deferral) count() uint64 {
-	if d.open {
+	if d.open() {
 		return 0
 	}
 	return d.behind - d.next
@@ -48,7 +52,9 @@ func (d *deferral) needs(s *segment) bool {
 
 // wants reports whether the segment that begins with a number has records of d.
 func (d *deferral) wants(number uint64) bool {
-	return d.pending() && (d.file == number || number >= d.next && number < d.behind)
+	// A segment that is missing may begin before the records that are left of it, and so
+	// may another one than the first that comes back.
+	return d.pending() && number < d.behind && (number > d.file || number == d.file && !d.missing)
 }
 
 // Deferred is how much of the log cannot be read for now and is kept for later.
@@ -104,13 +110,12 @@ func (l *Log) Defer() (records uint64, err error) {
 	if l.cursor >= l.next || l.deferralAt(l.cursor) != nil {
 		return 0, nil
 	}
-	d := &deferral{from: l.cursor, next: l.cursor}
+	d := &deferral{from: l.cursor, next: l.cursor, missing: l.missing}
 	d.behind = l.firstDeferral(l.cursor, l.after())
 	if i := l.holder(); i >= 0 {
 		s, end := l.segments[i], l.end(i)
-		d.behind = l.firstDeferral(l.cursor, end)
+		d.file, d.behind = s.first, l.firstDeferral(l.cursor, end)
 		if !l.missing {
-			d.file = s.first
 			d.bytes = part(max(s.size-headerSize, 0), d.behind-d.from, end-s.first)
 		}
 		if end == l.next && l.active != nil && !l.missing {
@@ -156,7 +161,7 @@ func (l *Log) rescan() (found bool) {
 		if err != nil {
 			continue
 		}
-		l.insert(&segment{first: number, size: fileSize(info)})
+		l.insert(&segment{first: number, size: fileSize(info), sized: info.Mode().IsRegular()})
 		found = true
 	}
 	return found
@@ -218,24 +223,25 @@ func (l *Log) splitDeferrals() {
 	all := l.deferrals()
 	for i := 0; i < len(all); i++ { // also over what is added
 		d := all[i]
-		for _, s := range l.segments {
-			if d.file == 0 && s.first == d.next && d.pending() {
-				d.file = s.first // it is back
+		for _, s := range l.segments { // the last that begins before next counts
+			if d.wants(s.first) && s.first <= d.next {
+				d.file, d.missing = s.first, false // it is back
 			}
 			if !d.pending() || s.first <= d.next || s.first >= d.behind {
 				continue
 			}
 			head := part(d.bytes, s.first-d.next, d.behind-d.next)
-			tail := &deferral{from: s.first, next: s.first, behind: d.behind, file: s.first, open: d.open, bytes: d.bytes - head}
-			if d.file == 0 { // a missing one: what there is of the bytes is in s and behind it
+			tail := &deferral{from: s.first, next: s.first, behind: d.behind, file: s.first, bytes: d.bytes - head}
+			if d.missing { // what there is of the bytes is in s and behind it
 				head, tail.bytes = 0, d.bytes
 			}
-			if d.open {
+			if d.open() {
+				tail.newest = max(d.newest, s.first)
 				head, tail.bytes = max(d.bytes-s.size, 0), min(d.bytes, s.size)
 			}
 			tail.absent = min(d.absent, tail.bytes)
 			d.absent -= tail.absent
-			d.behind, d.bytes, d.open = s.first, head, false
+			d.behind, d.bytes, d.newest = s.first, head, 0
 			all = append(all, tail)
 			break
 		}

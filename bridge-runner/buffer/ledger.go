@@ -13,7 +13,7 @@ import (
 // segment is the newest, so that a missing one is noticed. Integers are little-endian:
 //
 //	checksum 4, zero 4, sequence 8, newest segment 8, number of deferrals 8,
-//	deferrals: from 8, next 8, behind 8, file 8, bytes 8, open 8
+//	deferrals: from 8, next 8, behind 8, file 8, bytes 8, newest 8, flags 8
 type ledger struct {
 	valid     bool   // one was read: the position is exact
 	sequence  uint64 // of the one saved last
@@ -23,8 +23,9 @@ type ledger struct {
 
 const (
 	ledgerHeader = 32
-	deferralSize = 48
+	deferralSize = 56
 	ledgerPlace  = 16 << 10
+	flagMissing  = 1
 	maxDeferrals = (ledgerPlace - ledgerHeader) / deferralSize
 )
 
@@ -72,11 +73,11 @@ func appendLedger(dst []byte, l ledger) ([]byte, error) {
 	}
 	for i := range deferrals {
 		d := &deferrals[i]
-		isOpen := uint64(0)
-		if d.open {
-			isOpen = 1
+		flags := uint64(0)
+		if d.missing {
+			flags |= flagMissing
 		}
-		for _, n := range []uint64{d.from, d.next, d.behind, d.file, uint64(d.bytes), isOpen} { //nolint:gosec // not negative
+		for _, n := range []uint64{d.from, d.next, d.behind, d.file, uint64(d.bytes), d.newest, flags} { //nolint:gosec // not negative
 			dst = binary.LittleEndian.AppendUint64(dst, n)
 		}
 	}
@@ -100,7 +101,7 @@ func parseLedger(data []byte) (l ledger, ok bool) {
 		field := func(i uint64) uint64 { return binary.LittleEndian.Uint64(data[at+8*i:]) }
 		l.deferrals = append(l.deferrals, &deferral{
 			from: field(0), next: field(1), behind: field(2), file: field(3),
-			bytes: int64(field(4)), open: field(5) > 0, //nolint:gosec // as written
+			bytes: int64(field(4)), newest: field(5), missing: field(6)&flagMissing > 0, //nolint:gosec // as written
 		})
 	}
 	return l, true
@@ -111,8 +112,8 @@ func parseLedger(data []byte) (l ledger, ok bool) {
 func merged(deferrals []*deferral) (out []deferral) {
 	for _, d := range deferrals {
 		if n := len(out); n > 0 {
-			if m := &out[n-1]; m.behind == d.from && m.next == m.from && d.next == d.from && !m.open {
-				m.behind, m.open = d.behind, d.open
+			if m := &out[n-1]; m.behind == d.from && m.next == m.from && d.next == d.from && !m.open() {
+				m.behind, m.newest = d.behind, d.newest
 				m.bytes += d.bytes
 				continue
 			}

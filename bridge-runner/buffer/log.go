@@ -85,6 +85,7 @@ type Log struct {
 type segment struct {
 	first uint64
 	size  int64 // as far as it is valid
+	sized bool  // size is known: it was a file when it was found
 }
 
 // Open opens the log in a directory, or makes one, that takes up to maxBytes of the

@@ -53,7 +53,7 @@ func (l *Log) nextRecord() (number uint64, body []byte, lost uint64, err error) 
 	}
 	number, body, err = l.reader.next()
 	switch {
-	case err == nil && number >= behind, errors.Is(err, io.EOF) && (l.reader.torn || l.cursor == behind || end == l.next):
+	case err == nil && number >= behind, errors.Is(err, io.EOF) && (l.reader.torn || l.cursor == behind || behind == l.next):
 		lost, l.cursor = behind-l.cursor, behind
 		return 0, nil, lost, nil
 	case errors.Is(err, io.EOF): // all of it is whole
@@ -112,10 +112,22 @@ func (l *Log) turnTo(s *segment) error {
 		if err != nil {
 			return err
 		}
+		l.setSize(s, r)
 		l.reader, l.reading = r, s.first
 	}
 	l.reader.end = s.size
 	return nil
+}
+
+// setSize notes the size of a segment that was no file when it was found.
+func (l *Log) setSize(s *segment, r *reader) {
+	if s.sized {
+		return
+	}
+	if info, err := r.file.Stat(); err == nil {
+		s.size, s.sized = fileSize(info), true
+		l.size += s.size
+	}
 }
 
 func (l *Log) closeReader() {

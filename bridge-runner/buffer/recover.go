@@ -37,7 +37,7 @@ func (l *Log) find() error {
 			}
 			size = 0
 		}
-		l.segments = append(l.segments, &segment{first: number, size: size})
+		l.segments = append(l.segments, &segment{first: number, size: size, sized: info.Mode().IsRegular()})
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (l *Log) deferLast(s *segment) (last uint64) {
 			return d.behind - 1 // nothing was written to it since
 		}
 	}
-	d := &deferral{from: max(s.first, l.position.saved+1), file: s.first, open: true, bytes: max(s.size-headerSize, 0)}
+	d := &deferral{from: max(s.first, l.position.saved+1), file: s.first, newest: s.first, bytes: max(s.size-headerSize, 0)}
 	d.next, d.behind = d.from, d.from+openRun
 	l.setDeferrals(append(l.deferrals(), d))
 	return d.behind - 1
@@ -136,7 +136,10 @@ func (l *Log) deferNewest(last uint64) uint64 {
 	if newest == 0 || newest <= last || l.deferralAt(newest) != nil || l.wanting(newest) != nil {
 		return last
 	}
-	d := &deferral{from: max(last, l.position.saved) + 1, open: true}
+	d := &deferral{from: max(last, l.position.saved) + 1, newest: newest, missing: true}
+	if len(l.segments) > 0 {
+		d.file = l.last().first
+	}
 	d.next, d.behind = d.from, max(d.from, newest)+openRun
 	l.setDeferrals(append(l.deferrals(), d))
 	return d.behind - 1

@@ -36,13 +36,14 @@ func (l *Log) Readable() (ok bool, err error) {
 // openDeferral opens the segment with what is next of a deferral.
 func (l *Log) openDeferral(d *deferral) (*reader, error) {
 	i := slices.IndexFunc(l.segments, func(s *segment) bool { return s.first == d.file })
-	if i < 0 {
+	if i < 0 || d.missing {
 		return nil, errMissing{d.next}
 	}
 	r, err := openSegment(l.path(d.file), d.file)
 	if err != nil {
 		return nil, err
 	}
+	l.setSize(l.segments[i], r)
 	r.end = l.segments[i].size
 	if info, err := r.file.Stat(); err == nil {
 		r.end = max(r.end, info.Size())
@@ -120,12 +121,13 @@ func (l *Log) restore(d *deferral, size int64) (restored int, lost uint64, err e
 // are lost.
 func (l *Log) endDeferral(d *deferral, torn bool) (lost uint64) {
 	switch {
-	case d.open, !d.pending():
-	case torn:
-		lost = d.behind - d.next
-	default: // the rest is in another segment, which is missing
-		d.file = 0
+	case !d.pending():
+	case d.open() && d.next > d.newest:
+	case !torn, d.open(): // the rest is in another segment, which is missing
+		d.missing = true
 		return 0
+	default:
+		lost = d.behind - d.next
 	}
 	d.next, d.bytes = d.behind, 0
 	l.size -= d.absent
