@@ -15,12 +15,11 @@ import (
 // them. They are on the disk when it returns nil. [ErrFull] says that there is no
 // room, [ErrTooLarge] that there never is.
 func (l *Log) Append(records [][]byte) (first uint64, err error) {
-	return l.append(records, 0)
+	return l.append(records, l.max)
 }
 
-// append is Append, with so many bytes more than the log may take otherwise.
-func (l *Log) append(records [][]byte, more int64) (first uint64, err error) {
-	most := l.max + more
+// append is Append, if the log takes no more than most then.
+func (l *Log) append(records [][]byte, most int64) (first uint64, err error) {
 	need := int64(0)
 	for _, r := range records {
 		need += recordHeader + int64(len(r))

@@ -103,8 +103,9 @@ func (l *Log) restore(d *deferral, size int64) (restored int, lost uint64, err e
 		return 0, 0, err
 	}
 	if len(records) > 0 {
-		// They take the room of what they replace, which goes when all of it is here.
-		if _, err := l.append(records, taken+2*headerSize); err != nil {
+		// They take the room of what they replace, which goes when all of it is here. The
+		// log may be larger than it may be already, by segments that were missing.
+		if _, err := l.append(records, max(l.max, l.size)+taken+2*headerSize); err != nil {
 			return 0, 0, &restoreError{err}
 		}
 	}
