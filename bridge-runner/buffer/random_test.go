@@ -239,7 +239,6 @@ func (u *user) finish() {
 	for id := range u.appended {
 		if !u.released[id] {
 			missing++
-			u.t.Logf("missing is %d", id)
 		}
 	}
 	parts, records, bytes := u.l.Deferred()

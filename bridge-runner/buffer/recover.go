@@ -123,7 +123,8 @@ func (l *Log) deferLast(s *segment) (last uint64) {
 			return d.behind - 1 // nothing was written to it since
 		}
 	}
-	d := &deferral{from: max(s.first, l.position.saved+1), file: s.first, newest: s.first, bytes: max(s.size-headerSize, 0)}
+	d := &deferral{from: max(s.first, l.position.saved+1), file: s.first, bytes: max(s.size-headerSize, 0)}
+	d.newest = max(s.first, l.position.ledger.newest) // which may be missing
 	d.next, d.behind = d.from, d.from+openRun
 	l.setDeferrals(append(l.deferrals(), d))
 	return d.behind - 1
