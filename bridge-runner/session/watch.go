@@ -70,7 +70,9 @@ func (w *watcher) look(now time.Time) (next time.Duration, err *Error) {
 		s.firstSent = time.Time{}
 	}
 	s.state.mu.Unlock()
-	w.uplink.look(now, data, first)
+	if w.uplink.look(now, data, first) {
+		s.conn.socket.noteStrained(now)
+	}
 
 	if !w.asked.IsZero() && heard.After(w.asked) {
 		w.asked = time.Time{}
