@@ -102,7 +102,7 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	server := &http.Server{Handler: report.Handler(state, metrics, ctx.Done()), ReadHeaderTimeout: headerTimeout}
+	server := &http.Server{Handler: report.Handler(state, metrics, b.alive.check, ctx.Done()), ReadHeaderTimeout: headerTimeout}
 	defer func() { _ = server.Close() }()
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

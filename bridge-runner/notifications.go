@@ -117,6 +117,15 @@ func (n *notifier) ready(s *session.Session) {
 	}
 }
 
+// tryLock takes the lock, and releases it.
+func (n *notifier) tryLock() {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+}
+
 // acknowledged notes what the server has answered.
 func (n *notifier) acknowledged(refused *session.Error) {
 	if n != nil && refused != nil {

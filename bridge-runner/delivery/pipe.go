@@ -35,6 +35,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
 // Why a message was dropped.
@@ -112,7 +113,8 @@ type Pipe struct {
 	dest     *session.Session
 	last     *session.State // of the latest destination: what is in flight is in flight there
 	stopping bool
-	paused   bool // nothing more is sent to dest
+	paused   bool          // nothing more is sent to dest
+	keeper   watchdog.Task // Keep
 }
 
 // New returns a pipe. One with a disk needs [Pipe.Keep].

@@ -22,6 +22,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
 // Server is one server of a side.
@@ -104,6 +105,8 @@ type Link struct {
 	Observer Observer
 	// Log gets a line per transition.
 	Log *slog.Logger
+	// Alive says whether Run makes progress. It may be nil.
+	Alive *watchdog.Task
 
 	machine *failover.Machine
 	// states are what is known of the session with each server.
@@ -143,8 +146,10 @@ func (l *Link) Run(ctx context.Context, draining <-chan struct{}) {
 	policy := l.Policy
 	policy.Servers = len(l.Servers)
 	l.machine = failover.New(policy, rand.Float64)
+	defer l.Alive.Wait()
 	defer l.leaving.Wait()
 	for ctx.Err() == nil {
+		l.Alive.Begin(0)
 		l.heed()
 		action := l.machine.Next(time.Now())
 		if action.Connect < 0 {
@@ -157,6 +162,10 @@ func (l *Link) Run(ctx context.Context, draining <-chan struct{}) {
 	}
 }
 
+// connects is how many times ConnectTimeout an attempt may take: the session is discarded
+// first, and the bridge bit is tried.
+const connects = 4
+
 // none is the place of no server.
 const none = -1
 
@@ -165,6 +174,7 @@ func (l *Link) sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
+		l.Alive.Wait()
 		select {
 		case <-timer.C:
 			return
@@ -195,6 +205,7 @@ func (l *Link) use(ctx context.Context, server int, s *session.Session) {
 // standby looks after the servers that are not in use until something happens. It
 // returns the session that is in use then, nil for none.
 func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session {
+	l.Alive.Begin(0)
 	if ctx.Err() != nil {
 		s.Close()
 		l.Handler.Down(s)
@@ -217,6 +228,7 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 	if todo.Wait > 0 {
 		timer = time.After(todo.Wait)
 	}
+	l.Alive.Wait()
 	select {
 	case <-s.Done():
 		l.lost(s)
@@ -250,6 +262,7 @@ func (l *Link) nowInUse(server int) {
 }
 
 func (l *Link) lost(s *session.Session) {
+	l.Alive.Begin(0)
 	now := time.Now()
 	l.machine.Lost(l.active, now)
 	reason := asError(s.Err())
@@ -280,6 +293,7 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 	if err != nil {
 		return nil, err
 	}
+	l.Alive.Begin(connects * l.ConnectTimeout)
 	l.awaitLeft(ctx, server)
 	ctx, cancel := context.WithTimeout(ctx, l.ConnectTimeout)
 	defer cancel()
@@ -293,6 +307,8 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 	if s.Resumed() && s.State().Subscribed() {
 		return s, nil
 	}
+	l.Alive.Wait() // for the server; the session is watched itself
+	defer l.Alive.Begin(0)
 	if err := s.Subscribe(ctx, l.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
 		s.Close()
 		return nil, err

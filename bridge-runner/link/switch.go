@@ -30,6 +30,7 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 		case <-ctx.Done():
 		}
 	})
+	l.Alive.Begin(drainTimeout)
 	l.awaitLeft(ctx, server)
 	start := time.Now()
 	inflight, left := l.drain(ctx, old)
