@@ -5,6 +5,7 @@ package session
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -32,7 +33,6 @@ type watcher struct {
 
 	asked     time.Time // when the PINGREQ without an answer was sent
 	askedMark int64     // bytes that were written with it
-	pings     int64     // how many were sent
 	barrier   int64     // the ping whose answer comes after an acknowledgement that is due
 	barred    time.Time // when the wait for that acknowledgement began
 
@@ -47,20 +47,27 @@ func (s *Session) watch() {
 	for {
 		select {
 		case <-timer.C:
+		case <-s.released:
 		case <-s.gone:
 			return
 		}
-		next, err := w.look(time.Now())
-		if err != nil {
-			s.refuse(codeUnspecified, err)
+		next, overdue := w.look(time.Now())
+		if overdue != nil {
+			s.refuse(codeUnspecified, overdue.err, overdue.how)
 			return
 		}
 		timer.Reset(next)
 	}
 }
 
+// overdue is something that the server has not done in time.
+type overdue struct {
+	err *Error
+	how Ending
+}
+
 // look does what is due, and returns when to look again.
-func (w *watcher) look(now time.Time) (next time.Duration, err *Error) {
+func (w *watcher) look(now time.Time) (next time.Duration, late *overdue) {
 	s := w.s
 	data, heard := s.conn.socket.underWay(), s.conn.socket.heard()
 	before := w.uplink.given
@@ -77,25 +84,25 @@ func (w *watcher) look(now time.Time) (next time.Duration, err *Error) {
 	if !w.asked.IsZero() && heard.After(w.asked) {
 		w.asked = time.Time{}
 	}
-	next, err = w.checkAcks(now)
-	if err == nil && w.uplink.moving() {
-		next, err = earlier(next, s.cfg.AckTimeout-now.Sub(w.uplink.stalled), s.untaken)
+	next, late = w.checkAcks(now)
+	if late == nil && w.uplink.moving() {
+		next, late = earlier(next, s.cfg.AckTimeout-now.Sub(w.uplink.stalled), s.untaken)
 	}
-	if err != nil {
-		return 0, err
+	if late != nil {
+		return 0, late
 	}
 	next = min(next, w.keepAlive(now, heard, sent))
 	if !w.asked.IsZero() {
-		next, err = earlier(next, w.answerDue(now), unanswered)
+		next, late = earlier(next, w.answerDue(now), unanswered)
 	}
-	return w.soon(next, data.given != before), err
+	return w.soon(next, data.given != before), late
 }
 
-// earlier returns the earlier of two times that are left. It is an error if the second
-// one is over.
-func earlier(next, left time.Duration, overdue func() *Error) (time.Duration, *Error) {
+// earlier returns the earlier of two times that are left. If the second one is over it
+// returns what is late.
+func earlier(next, left time.Duration, late func() *overdue) (time.Duration, *overdue) {
 	if left <= 0 {
-		return 0, overdue()
+		return 0, late()
 	}
 	return min(next, left), nil
 }
@@ -124,9 +131,8 @@ func (w *watcher) keepAlive(now, heard, sent time.Time) time.Duration {
 }
 
 func (w *watcher) sendPing(now time.Time) {
-	w.s.write(packet.AppendPing)
+	w.s.write(w.s.appendPing)
 	w.s.Flush()
-	w.pings++
 	if w.asked.IsZero() {
 		w.asked, w.askedMark = now, w.s.conn.socket.given.Load()
 	}
@@ -145,30 +151,62 @@ func (w *watcher) answerDue(now time.Time) time.Duration {
 	return timeout - now.Sub(since)
 }
 
+// unansweredRelease is how long a server of MQTT 3.1.1 that has granted a lower QoS than 2
+// may leave the first PUBRELs unanswered before it is connected anew, to find out by a
+// message whether it has QoS 2. RabbitMQ has not, and handles nothing any more after a
+// PUBREL.
+const unansweredRelease = 2 * time.Second
+
 // checkAcks returns how long it takes at least until an acknowledgement is overdue,
-// or the error that one is.
-func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) {
+// or that one is.
+func (w *watcher) checkAcks(now time.Time) (left time.Duration, late *overdue) {
 	s := w.s
 	s.state.mu.Lock()
-	inflight, progressed, overtaken := s.state.out.count, s.progressed, s.overtaken
+	out := &s.state.out
+	waiting := s.unacknowledged > 0 || s.releasing && len(out.stale) > 0
+	unreleased := s.releasing && !s.releasedSome
+	doubt := unreleased && out.lowGrant
+	progressed, overtaken := s.progressed, s.overtaken
 	mark := s.ackMark.given
 	if !s.ackMark.at.Equal(progressed) { // nothing was sent since
 		mark = s.conn.socket.given.Load() + int64(len(s.buf))
 	}
 	s.state.mu.Unlock()
 	left = s.cfg.AckTimeout
-	if inflight == 0 {
+	if !waiting {
 		return left, nil
 	}
-	left, overdue = earlier(left, w.due(now, progressed, w.ack.look(&w.uplink, progressed, mark)), func() *Error {
-		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil)
-	})
-	if overdue != nil || overtaken.IsZero() {
-		return left, overdue
+	since := w.ack.look(&w.uplink, progressed, mark)
+	if doubt {
+		if left = unansweredRelease - now.Sub(since); left > 0 {
+			return left, nil
+		}
+		s.doubtQoS2()
+		s.Renew()
 	}
-	return earlier(left, w.due(now, overtaken, w.skipped.look(&w.uplink, overtaken, w.uplink.given)), func() *Error {
-		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout), nil)
+	left, late = earlier(s.cfg.AckTimeout, w.due(now, progressed, since), func() *overdue {
+		if unreleased {
+			s.doubtQoS2()
+		}
+		return ackOverdue(Ending{Silent: true}, "the server has acknowledged no message for %v", s.cfg.AckTimeout)
 	})
+	if late != nil || overtaken.IsZero() {
+		return left, late
+	}
+	return earlier(left, w.due(now, overtaken, w.skipped.look(&w.uplink, overtaken, w.uplink.given)), func() *overdue {
+		return ackOverdue(Ending{Silent: true, PassedOver: true}, "the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout)
+	})
+}
+
+func ackOverdue(how Ending, format string, args ...any) *overdue {
+	return &overdue{newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf(format, args...), nil), how}
+}
+
+// doubtQoS2 notes that the server may have no QoS 2.
+func (s *Session) doubtQoS2() {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.state.out.support = qos2Doubtful
 }
 
 // due is how long the server still has to acknowledge, for which it has had the time
@@ -185,7 +223,7 @@ func (w *watcher) due(now, began, since time.Time) time.Duration {
 	}
 	if !w.barred.Equal(began) {
 		w.sendPing(now)
-		w.barred, w.barrier = began, w.pings
+		w.barred, w.barrier = began, w.s.sentPings()
 	}
 	if w.s.conn.pongs.Load() >= w.barrier {
 		return left
@@ -210,16 +248,30 @@ func (s *Session) noteSent(now time.Time) {
 	}
 }
 
-func unanswered() *Error {
-	return newError(v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil)
+// appendPing appends a PINGREQ, and counts it. The lock is held.
+func (s *Session) appendPing(b []byte) []byte {
+	s.pinged++
+	return packet.AppendPing(b)
 }
 
-// untaken is the error that the server takes no data. The network may have said why.
-func (s *Session) untaken() *Error {
-	if err := s.conn.socket.raw.softError(); err != nil {
-		return lostError(err)
+// sentPings is how many PINGREQs were written.
+func (s *Session) sentPings() int64 {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.pinged
+}
+
+func unanswered() *overdue {
+	return &overdue{err: newError(v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil)}
+}
+
+// untaken says that the server takes no data. The network may have said why.
+func (s *Session) untaken() *overdue {
+	err := s.conn.socket.raw.softError()
+	if err == nil {
+		err = os.ErrDeadlineExceeded
 	}
-	return newError(v1alpha1.ReasonAckTimeout, "the server has taken no data for ackTimeoutSeconds", nil)
+	return &overdue{err: lostError(err)}
 }
 
 func latest(a, b time.Time) time.Time {
