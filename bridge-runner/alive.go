@@ -28,6 +28,7 @@ func newLiveness(log *slog.Logger) *liveness { return &liveness{log: log} }
 // side watches a side: its link, and the sessions that it has.
 func (l *liveness) side(name string, link *link.Link, c *current) {
 	link.Alive = l.dog.Task(name + " link")
+	link.Alive.Begin(0) // to run
 	l.dog.Watch(name+" reader", func() time.Duration {
 		var overdue time.Duration
 		c.each(func(s *session.Session) { overdue = max(overdue, s.Overdue()) })
@@ -48,8 +49,8 @@ func (l *liveness) check() error {
 	err := l.dog.Check()
 	if err != nil && l.logged.CompareAndSwap(false, true) {
 		var stacks bytes.Buffer
-		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1) // to memory
-		l.log.Error("the bridge makes no progress", "error", err, "goroutines", stacks.String())
+		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)                                           // to memory
+		go l.log.Error("the bridge makes no progress", "error", err, "goroutines", stacks.String()) // the log may be what is stuck
 	}
 	return err
 }

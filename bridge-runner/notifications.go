@@ -38,6 +38,7 @@ type notifier struct {
 	up       []*notified
 	inflight map[*session.State][]*session.Outgoing // in the order in which they were sent
 	stopping bool
+	tooLarge bool // to be logged by unlock
 }
 
 // sides is how many have to be up to forward.
@@ -94,7 +95,7 @@ func (n *notifier) replaced(old, next *session.Session) {
 			n.up[i] = &notified{s: next}
 		}
 	}
-	n.mu.Unlock()
+	n.unlock()
 	n.change(func() {})
 	old.Flush()
 }
@@ -111,11 +112,21 @@ func (n *notifier) ready(s *session.Session) {
 		return
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.unlock()
 	for _, to := range n.up {
 		if to.s == s {
 			n.tell(to)
 		}
+	}
+}
+
+// unlock releases the lock, and then logs: a log may block.
+func (n *notifier) unlock() {
+	tooLarge := n.tooLarge
+	n.tooLarge = false
+	n.mu.Unlock()
+	if tooLarge {
+		n.log.Warn("the server does not take packets of the size of a notification", "topic", n.topic)
 	}
 }
 
@@ -166,7 +177,7 @@ func (n *notifier) change(apply func()) {
 	for _, to := range up {
 		n.tell(to)
 	}
-	n.mu.Unlock()
+	n.unlock()
 	for _, to := range up {
 		to.s.Flush() // may call ready
 	}
@@ -202,7 +213,7 @@ func (n *notifier) tellState(to *notified, state string) {
 			}
 		case session.TooLarge:
 			to.told = state
-			n.log.Warn("the server does not take packets of the size of a notification", "topic", n.topic)
+			n.tooLarge = true
 		case session.Expired, session.Ended: // not the one, and no more the other
 		}
 		return
