@@ -38,7 +38,6 @@ type notifier struct {
 	up       []*notified
 	inflight map[*session.State][]*session.Outgoing // in the order in which they were sent
 	stopping bool
-	tooLarge bool // to be logged by unlock
 }
 
 // sides is how many have to be up to forward.
@@ -95,7 +94,7 @@ func (n *notifier) replaced(old, next *session.Session) {
 			n.up[i] = &notified{s: next}
 		}
 	}
-	n.unlock()
+	n.mu.Unlock()
 	n.change(func() {})
 	old.Flush()
 }
@@ -112,21 +111,11 @@ func (n *notifier) ready(s *session.Session) {
 		return
 	}
 	n.mu.Lock()
-	defer n.unlock()
+	defer n.mu.Unlock()
 	for _, to := range n.up {
 		if to.s == s {
 			n.tell(to)
 		}
-	}
-}
-
-// unlock releases the lock, and then logs: a log may block.
-func (n *notifier) unlock() {
-	tooLarge := n.tooLarge
-	n.tooLarge = false
-	n.mu.Unlock()
-	if tooLarge {
-		n.log.Warn("the server does not take packets of the size of a notification", "topic", n.topic)
 	}
 }
 
@@ -177,7 +166,7 @@ func (n *notifier) change(apply func()) {
 	for _, to := range up {
 		n.tell(to)
 	}
-	n.unlock()
+	n.mu.Unlock()
 	for _, to := range up {
 		to.s.Flush() // may call ready
 	}
@@ -213,7 +202,7 @@ func (n *notifier) tellState(to *notified, state string) {
 			}
 		case session.TooLarge:
 			to.told = state
-			n.tooLarge = true
+			n.log.Warn("the server does not take packets of the size of a notification", "topic", n.topic)
 		case session.Expired, session.Ended: // not the one, and no more the other
 		}
 		return

@@ -5,18 +5,16 @@ package runner
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"sigs.k8s.io/yaml"
 
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
@@ -43,67 +41,36 @@ func TestLivez_ServersFrozenUnderLoad_StaysOK(t *testing.T) {
 	}
 }
 
-// A runner whose log is not read blocks at its first line, like one in a deadlock.
-func TestLivez_LinksAreStuck_FailsAndNamesThem(t *testing.T) {
+// A link that reads its credentials from a volume that does not answer is as stuck as one
+// in a deadlock.
+func TestLivez_LinkIsStuck_FailsAndNamesIt(t *testing.T) {
 	t.Parallel()
-	log, write := fullPipe(t)
-	defer func() { _ = log.Close() }()
-	dir := t.TempDir()
-	manifest, err := yaml.Marshal(manifest("stuck", "mqtt://127.0.0.1:1", "mqtt://127.0.0.1:1"))
-	must(t, err)
-	path := filepath.Join(dir, "bridge.yaml")
-	must(t, os.WriteFile(path, manifest, 0o600))
-	address := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
-	runner := exec.Command(mqtttest.RunnerBinary(t), "--bridge", path, "--secrets", dir, "--listen", address)
-	runner.Stderr = write
-	must(t, runner.Start())
-	must(t, write.Close())
-	t.Cleanup(func() {
-		_ = runner.Process.Kill() // it may have ended
-		_ = runner.Wait()
-	})
-	if code, _ := livez(t, address, soon); code != http.StatusOK {
-		t.Errorf("at first /livez says %d", code)
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	bridge := manifest("stuck", local.URL(), "mqtt://127.0.0.1:1")
+	bridge.Spec.Remote.Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	r := mqtttest.NewRunner(t, bridge)
+	secret := filepath.Join(filepath.Dir(r.DataDir()), "secrets", "login")
+	must(t, os.MkdirAll(secret, 0o700))
+	for _, key := range []string{"username", "password"} {
+		must(t, unix.Mkfifo(filepath.Join(secret, key), 0o600)) // opening it waits for a writer
 	}
-	for end := time.Now().Add(stuckAfter + soon); ; time.Sleep(time.Second) {
-		code, text := livez(t, address, soon)
-		if code == http.StatusServiceUnavailable {
-			if !strings.Contains(text, "local link, ") || !strings.Contains(text, "remote link") {
-				t.Errorf("/livez says %q, want it to name the links", text)
-			}
-			return
+	r.Start()
+	began := time.Now()
+	mqtttest.Eventually(t, stuckAfter+soon, "/livez fails", func() error {
+		time.Sleep(time.Second) // as the kubelet does, if more often
+		if code := r.Probe("/livez"); code != http.StatusServiceUnavailable {
+			return fmt.Errorf("it says %d", code)
 		}
-		if time.Now().After(end) {
-			t.Fatalf("/livez still says %d %q", code, text)
-		}
-	}
-}
-
-// fullPipe returns a pipe into which nothing more can be written.
-func fullPipe(t *testing.T) (read, write *os.File) {
-	t.Helper()
-	read, write, err := os.Pipe()
-	must(t, err)
-	size, err := unix.FcntlInt(write.Fd(), unix.F_GETPIPE_SZ, 0)
-	must(t, err)
-	_, err = write.Write(make([]byte, size))
-	must(t, err)
-	return read, write
-}
-
-// livez asks until there is an answer.
-func livez(t *testing.T, address string, within time.Duration) (code int, text string) {
-	t.Helper()
-	client := http.Client{Timeout: 5 * time.Second} // the kubelet's
-	mqtttest.Eventually(t, within, "/livez answers", func() error {
-		answer, err := client.Get("http://" + address + "/livez")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = answer.Body.Close() }()
-		body, err := io.ReadAll(answer.Body)
-		code, text = answer.StatusCode, string(body)
-		return err
+		return nil
 	})
-	return code, text
+	if took := time.Since(began); took < 25*time.Second {
+		t.Errorf("it fails after %s already", took)
+	}
+	mqtttest.Eventually(t, soon, "the log names the link", func() error {
+		const want = "no progress for 30s: remote link\""
+		if log := r.Log(); !strings.Contains(log, want) || !strings.Contains(log, "goroutine profile") {
+			return fmt.Errorf("it has no %q with the goroutines:\n%s", want, log)
+		}
+		return nil
+	})
 }
