@@ -23,6 +23,7 @@ func (s *Session) read() {
 			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err), Ending{ByServer: true})
 			return
 		}
+		s.noteReceived()
 		if s.freed {
 			s.freed = false
 			s.wake()
@@ -114,6 +115,7 @@ func protocolError(code byte, text string) error {
 
 // handle handles one packet.
 func (s *Session) handle(f packet.Frame) error {
+	s.came.packet(f.Type)
 	switch f.Type {
 	case packet.PUBLISH:
 		p, err := packet.DecodePublish(s.version, f.Flags, string(f.Body))
@@ -133,10 +135,12 @@ func (s *Session) handle(f packet.Frame) error {
 		if err != nil {
 			return err
 		}
-		return s.suback(a)
+		_ = s.suback(a) // one that nobody waits for harms nobody
+		return nil
 	case packet.PINGRESP:
-		s.conn.pongs.Add(1)
-		s.pingresp()
+		if !s.pingresp() {
+			s.conn.pongs.Add(1)
+		}
 		return nil
 	case packet.DISCONNECT:
 		d, err := packet.DecodeDisconnect(f.Body)

@@ -60,6 +60,7 @@ type Session struct {
 	state   *State
 	handler Handler
 	server  packet.Connack // what the server announced
+	asked   bool           // CONNECT was written, or at least tried
 	resumed bool
 	version packet.Version
 
@@ -68,6 +69,7 @@ type Session struct {
 	alive    watchdog.Task      // the reader
 	reading  bool               // Start was called
 	acks     chan packet.Suback // SUBACKs that Subscribe waits for
+	came     received           // when something came
 	now      time.Time          // when the packets at hand came; of the reader
 	refusing bool               // Inbound.Refuse was called: QoS 1 and 2 messages stay with the server; of the reader
 	freed    bool               // something was acknowledged since wake was called; of the reader
@@ -88,6 +90,7 @@ type Session struct {
 	progressed time.Time // when something was acknowledged, or in flight for the first time
 	overtaken  time.Time // when the message that is in flight for longest was passed over
 	aliases    map[string]uint16
+	expected   map[uint16]bool // packet identifiers of the SUBACKs that Subscribe waits for
 
 	// Messages that were sent on this connection and not acknowledged, in the order in
 	// which they were sent. No more than limit may be.
@@ -103,7 +106,6 @@ type Session struct {
 	unacked []*Inbound
 	acked   int // of unacked: acknowledged
 
-	pinged   int64  // how many PINGREQs were written
 	pings    int    // PINGRESPs that Ping waits for
 	answered func() // called when they have come
 
@@ -172,15 +174,16 @@ func (s *Session) Ping(n int, fn func()) {
 	}
 	s.pings, s.answered = n, fn
 	for range n {
-		s.buf = s.appendPing(s.buf)
+		s.buf = packet.AppendPing(s.buf)
 	}
 }
 
-// pingresp handles a PINGRESP.
-func (s *Session) pingresp() {
+// pingresp handles a PINGRESP. It reports whether it is one that Ping waits for.
+func (s *Session) pingresp() bool {
 	s.state.mu.Lock()
 	var fn func()
-	if s.pings > 0 {
+	expected := s.pings > 0
+	if expected {
 		if s.pings--; s.pings == 0 {
 			fn, s.answered = s.answered, nil
 		}
@@ -189,6 +192,7 @@ func (s *Session) pingresp() {
 	if fn != nil {
 		fn()
 	}
+	return expected
 }
 
 // Renew asks whoever chooses the server to connect to it anew: so that it sends again the

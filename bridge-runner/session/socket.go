@@ -15,8 +15,6 @@ import (
 const (
 	// writeChunk is how many bytes are written under one deadline.
 	writeChunk = 16 << 10
-	// slowWrite is how long a write takes that had to wait for the other end.
-	slowWrite = 50 * time.Millisecond
 	// writeSteps is how often within the timeout a write that waits looks whether the
 	// other end takes anything.
 	writeSteps = 8
@@ -41,7 +39,6 @@ type socket struct {
 	received atomic.Int64 // when bytes last came, since start
 	given    atomic.Int64 // bytes given to Write
 	accepted atomic.Int64 // of them, accepted by the system
-	strained atomic.Int64 // when the other end last took data that waited for it, since start
 
 	// mu is held for moments: no call that blocks, and no foreign one, is made with it.
 	// Closing the connection is such a call: it waits for the reader, which may be about
@@ -105,13 +102,6 @@ func (s *socket) onIdle(fn func() (patient bool)) bool {
 
 // heard is when bytes last came.
 func (s *socket) heard() time.Time { return s.start.Add(time.Duration(s.received.Load())) }
-
-// lastStrained is when the other end last took data that had to wait for it: the link is
-// slow then, and not dead.
-func (s *socket) lastStrained() time.Time { return s.start.Add(time.Duration(s.strained.Load())) }
-
-// noteStrained notes that the other end has taken such data.
-func (s *socket) noteStrained(now time.Time) { s.strained.Store(int64(now.Sub(s.start))) }
 
 // underWay is how far the data has come that was written.
 type underWay struct {
@@ -233,8 +223,7 @@ func (s *socket) writeAll(data []byte) error {
 	defer func() { _ = s.Conn.SetWriteDeadline(time.Time{}) }() // fails where the connection is closed
 	since, taken := time.Now(), int64(-1)
 	for len(data) > 0 {
-		began := time.Now()
-		if err := s.Conn.SetWriteDeadline(began.Add(s.timeout / writeSteps)); err != nil {
+		if err := s.Conn.SetWriteDeadline(time.Now().Add(s.timeout / writeSteps)); err != nil {
 			return err
 		}
 		n, err := s.Conn.Write(data[:min(len(data), writeChunk)])
@@ -243,9 +232,6 @@ func (s *socket) writeAll(data []byte) error {
 		now := time.Now()
 		if n > 0 {
 			since = now
-			if now.Sub(began) >= slowWrite {
-				s.noteStrained(now)
-			}
 		}
 		if err == nil {
 			continue
@@ -258,7 +244,7 @@ func (s *socket) writeAll(data []byte) error {
 			since = now
 		}
 		taken = u.taken
-		if now.Sub(latest(since, s.lastStrained())) >= s.timeout {
+		if now.Sub(since) >= s.timeout {
 			return err
 		}
 	}

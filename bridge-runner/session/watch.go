@@ -5,7 +5,6 @@ package session
 
 import (
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -33,10 +32,13 @@ type watcher struct {
 
 	asked     time.Time // when the PINGREQ without an answer was sent
 	askedMark int64     // bytes that were written with it
+	pings     int64     // how many were sent
 	barrier   int64     // the ping whose answer comes after an acknowledgement that is due
 	barred    time.Time // when the wait for that acknowledgement began
 
 	ping, ack, skipped wait
+
+	how Ending // the session, if it has to end
 }
 
 func (s *Session) watch() {
@@ -51,23 +53,17 @@ func (s *Session) watch() {
 		case <-s.gone:
 			return
 		}
-		next, overdue := w.look(time.Now())
-		if overdue != nil {
-			s.refuse(codeUnspecified, overdue.err, overdue.how)
+		next, err := w.look(time.Now())
+		if err != nil {
+			s.refuse(codeUnspecified, err, w.how)
 			return
 		}
 		timer.Reset(next)
 	}
 }
 
-// overdue is something that the server has not done in time.
-type overdue struct {
-	err *Error
-	how Ending
-}
-
 // look does what is due, and returns when to look again.
-func (w *watcher) look(now time.Time) (next time.Duration, late *overdue) {
+func (w *watcher) look(now time.Time) (next time.Duration, err *Error) {
 	s := w.s
 	data, heard := s.conn.socket.underWay(), s.conn.socket.heard()
 	before := w.uplink.given
@@ -77,32 +73,30 @@ func (w *watcher) look(now time.Time) (next time.Duration, late *overdue) {
 		s.firstSent = time.Time{}
 	}
 	s.state.mu.Unlock()
-	if w.uplink.look(now, data, first) {
-		s.conn.socket.noteStrained(now)
-	}
+	w.uplink.look(now, data, first)
 
 	if !w.asked.IsZero() && heard.After(w.asked) {
 		w.asked = time.Time{}
 	}
-	next, late = w.checkAcks(now)
-	if late == nil && w.uplink.moving() {
-		next, late = earlier(next, s.cfg.AckTimeout-now.Sub(w.uplink.stalled), s.untaken)
+	next, err = w.checkAcks(now)
+	if err == nil && w.uplink.moving() {
+		next, err = earlier(next, s.cfg.AckTimeout-now.Sub(w.uplink.stalled), s.untaken)
 	}
-	if late != nil {
-		return 0, late
+	if err != nil {
+		return 0, err
 	}
 	next = min(next, w.keepAlive(now, heard, sent))
 	if !w.asked.IsZero() {
-		next, late = earlier(next, w.answerDue(now), unanswered)
+		next, err = earlier(next, w.answerDue(now), unanswered)
 	}
-	return w.soon(next, data.given != before), late
+	return w.soon(next, data.given != before), err
 }
 
-// earlier returns the earlier of two times that are left. If the second one is over it
-// returns what is late.
-func earlier(next, left time.Duration, late func() *overdue) (time.Duration, *overdue) {
+// earlier returns the earlier of two times that are left. It is an error if the second
+// one is over.
+func earlier(next, left time.Duration, overdue func() *Error) (time.Duration, *Error) {
 	if left <= 0 {
-		return 0, late()
+		return 0, overdue()
 	}
 	return min(next, left), nil
 }
@@ -131,8 +125,9 @@ func (w *watcher) keepAlive(now, heard, sent time.Time) time.Duration {
 }
 
 func (w *watcher) sendPing(now time.Time) {
-	w.s.write(w.s.appendPing)
+	w.s.write(packet.AppendPing)
 	w.s.Flush()
+	w.pings++
 	if w.asked.IsZero() {
 		w.asked, w.askedMark = now, w.s.conn.socket.given.Load()
 	}
@@ -158,55 +153,44 @@ func (w *watcher) answerDue(now time.Time) time.Duration {
 const unansweredRelease = 2 * time.Second
 
 // checkAcks returns how long it takes at least until an acknowledgement is overdue,
-// or that one is.
-func (w *watcher) checkAcks(now time.Time) (left time.Duration, late *overdue) {
+// or the error that one is.
+func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) {
 	s := w.s
 	s.state.mu.Lock()
-	out := &s.state.out
-	waiting := s.unacknowledged > 0 || s.releasing && len(out.stale) > 0
-	unreleased := s.releasing && !s.releasedSome
-	doubt := unreleased && out.lowGrant
-	progressed, overtaken := s.progressed, s.overtaken
+	releasing := s.releasing && len(s.state.out.stale) > 0
+	doubtful := s.releasing && !s.releasedSome
+	inflight, progressed, overtaken := s.unacknowledged, s.progressed, s.overtaken
 	mark := s.ackMark.given
 	if !s.ackMark.at.Equal(progressed) { // nothing was sent since
 		mark = s.conn.socket.given.Load() + int64(len(s.buf))
 	}
 	s.state.mu.Unlock()
 	left = s.cfg.AckTimeout
-	if !waiting {
+	if inflight == 0 && !releasing {
 		return left, nil
 	}
 	since := w.ack.look(&w.uplink, progressed, mark)
-	if doubt {
+	if doubtful && s.state.grantsLess() {
 		if left = unansweredRelease - now.Sub(since); left > 0 {
 			return left, nil
 		}
-		s.doubtQoS2()
+		s.state.doubtQoS2()
 		s.Renew()
 	}
-	left, late = earlier(s.cfg.AckTimeout, w.due(now, progressed, since), func() *overdue {
-		if unreleased {
-			s.doubtQoS2()
+	left, overdue = earlier(s.cfg.AckTimeout, w.due(now, progressed, since), func() *Error {
+		w.how = Ending{Silent: true}
+		if doubtful {
+			s.state.doubtQoS2()
 		}
-		return ackOverdue(Ending{Silent: true}, "the server has acknowledged no message for %v", s.cfg.AckTimeout)
+		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil)
 	})
-	if late != nil || overtaken.IsZero() {
-		return left, late
+	if overdue != nil || overtaken.IsZero() {
+		return left, overdue
 	}
-	return earlier(left, w.due(now, overtaken, w.skipped.look(&w.uplink, overtaken, w.uplink.given)), func() *overdue {
-		return ackOverdue(Ending{Silent: true, PassedOver: true}, "the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout)
+	return earlier(left, w.due(now, overtaken, w.skipped.look(&w.uplink, overtaken, w.uplink.given)), func() *Error {
+		w.how = Ending{Silent: true, PassedOver: true}
+		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout), nil)
 	})
-}
-
-func ackOverdue(how Ending, format string, args ...any) *overdue {
-	return &overdue{newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf(format, args...), nil), how}
-}
-
-// doubtQoS2 notes that the server may have no QoS 2.
-func (s *Session) doubtQoS2() {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	s.state.out.support = qos2Doubtful
 }
 
 // due is how long the server still has to acknowledge, for which it has had the time
@@ -223,7 +207,7 @@ func (w *watcher) due(now, began, since time.Time) time.Duration {
 	}
 	if !w.barred.Equal(began) {
 		w.sendPing(now)
-		w.barred, w.barrier = began, w.s.sentPings()
+		w.barred, w.barrier = began, w.pings
 	}
 	if w.s.conn.pongs.Load() >= w.barrier {
 		return left
@@ -248,30 +232,16 @@ func (s *Session) noteSent(now time.Time) {
 	}
 }
 
-// appendPing appends a PINGREQ, and counts it. The lock is held.
-func (s *Session) appendPing(b []byte) []byte {
-	s.pinged++
-	return packet.AppendPing(b)
+func unanswered() *Error {
+	return newError(v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil)
 }
 
-// sentPings is how many PINGREQs were written.
-func (s *Session) sentPings() int64 {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	return s.pinged
-}
-
-func unanswered() *overdue {
-	return &overdue{err: newError(v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil)}
-}
-
-// untaken says that the server takes no data. The network may have said why.
-func (s *Session) untaken() *overdue {
-	err := s.conn.socket.raw.softError()
-	if err == nil {
-		err = os.ErrDeadlineExceeded
+// untaken is the error that the server takes no data. The network may have said why.
+func (s *Session) untaken() *Error {
+	if err := s.conn.socket.raw.softError(); err != nil {
+		return lostError(err)
 	}
-	return &overdue{err: lostError(err)}
+	return newError(v1alpha1.ReasonAckTimeout, "the server has taken no data for ackTimeoutSeconds", nil)
 }
 
 func latest(a, b time.Time) time.Time {

@@ -45,11 +45,9 @@ type uplink struct {
 
 // look takes over how far the data has come. sent is when something was first written
 // after the latest look at which nothing was under way.
-// It reports whether the other end has taken data that was under way then.
-func (u *uplink) look(now time.Time, next underWay, sent time.Time) (moved bool) {
+func (u *uplink) look(now time.Time, next underWay, sent time.Time) {
 	next.taken = max(next.taken, u.taken)
 	grown := next.taken - u.taken
-	moved = grown > 0 && u.moving()
 	if u.unsent > 0 && next.unsent > 0 {
 		u.bytes += grown
 		u.passed += now.Sub(u.at)
@@ -72,7 +70,6 @@ func (u *uplink) look(now time.Time, next underWay, sent time.Time) (moved bool)
 	case grown > 0: // at some time since then
 		u.stalled = latest(u.stalled, u.before)
 	}
-	return moved
 }
 
 // moving reports whether data is under way.
