@@ -104,28 +104,8 @@ func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) 
 
 func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionDegraded, Status: metav1.ConditionUnknown}
-	var (
-		onBackup, short []string
-		shortReason     string
-	)
-	for _, side := range []struct {
-		name   string
-		status *v1alpha1.SideStatus
-	}{{"local", local}, {"remote", remote}} {
-		active := side.status.InUse()
-		if active == nil {
-			continue
-		}
-		if active.Role != v1alpha1.Role(0) {
-			onBackup = append(onBackup, fmt.Sprintf(msgOnBackup, side.name, active.Name, v1alpha1.PublicURL(active.URL)))
-		}
-		for _, s := range side.status.Shortfalls {
-			short = append(short, fmt.Sprintf(msgShortfall, side.name, active.Name, s.Message))
-			if shortReason == "" {
-				shortReason = s.Reason
-			}
-		}
-	}
+	onBackup := backups(local, remote)
+	shortReason, short := shortfalls(local, remote)
 	bufferReason, buffers := bufferTrouble(o)
 	c.Message = strings.Join(slices.Concat(buffers, onBackup, short), "; ")
 	switch {
@@ -145,6 +125,44 @@ func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Conditi
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary, msgOnPrimary
 	}
 	return c
+}
+
+// namedSide is a side and its name in messages.
+type namedSide struct {
+	name   string
+	status *v1alpha1.SideStatus
+}
+
+func named(local, remote *v1alpha1.SideStatus) []namedSide {
+	return []namedSide{{"local", local}, {"remote", remote}}
+}
+
+// backups names the sides that are on a backup.
+func backups(local, remote *v1alpha1.SideStatus) (messages []string) {
+	for _, side := range named(local, remote) {
+		if active := side.status.InUse(); active != nil && active.Role != v1alpha1.Role(0) {
+			messages = append(messages, fmt.Sprintf(msgOnBackup, side.name, active.Name, v1alpha1.PublicURL(active.URL)))
+		}
+	}
+	return messages
+}
+
+// shortfalls names what the servers in use do not do as they were asked to. The reason is
+// that of the first; both are empty if there is none.
+func shortfalls(local, remote *v1alpha1.SideStatus) (reason string, messages []string) {
+	for _, side := range named(local, remote) {
+		active := side.status.InUse()
+		if active == nil {
+			continue
+		}
+		for _, s := range side.status.Shortfalls {
+			if reason == "" {
+				reason = s.Reason
+			}
+			messages = append(messages, fmt.Sprintf(msgShortfall, side.name, active.Name, s.Message))
+		}
+	}
+	return reason, messages
 }
 
 // bufferTrouble is the worst that is wrong with the buffer on disk, and what is wrong

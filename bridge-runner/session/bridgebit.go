@@ -88,7 +88,11 @@ func tryBit(ctx context.Context, cfg Config, bit, second bool) (s *Session, agai
 	if err != nil {
 		text = err.Error()
 	}
-	again, hint := cfg.State.tried(bit, second, s.classify(err), text)
+	said := s.classify(err)
+	if errors.Is(ctx.Err(), context.Canceled) { // nobody waits for the server any more
+		said = noAnswer
+	}
+	again, hint := cfg.State.tried(bit, second, said, text)
 	var failed *Error
 	if hint && errors.As(err, &failed) {
 		failed.Message += "; if the server does not know bridges, set bridgeMode: Off"
