@@ -39,6 +39,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
 // Why a message was dropped.
@@ -136,6 +137,7 @@ type Pipe struct {
 	alarm       time.Time        // when the queue is looked at again; zero: not by time
 	isolation   isolation
 	refusals    refusals
+	keeper      watchdog.Task // Keep
 }
 
 // New returns a pipe. One with a disk needs [Pipe.Keep].
