@@ -75,7 +75,7 @@ func (l *ledger) add(s *stream, size int) (*message, *peer.Message) {
 	payload := string(traffic.Message{Stream: s.name, Seq: s.last, Sent: time.Now()}.Encode(size))
 	m := &message{stream: s, seq: s.last, size: len(payload), hash: hash(payload), accepted: time.Now()}
 	l.messages[key(s.name, m.seq)] = m
-	return m, &peer.Message{Topic: s.topic, Payload: payload, QoS: s.qos}
+	return m, &peer.Message{Topic: s.topic, Payload: payload, QoS: s.qos, Retain: s.last%7 == 0}
 }
 
 // reject takes back a message for which the source had no subscriber.

@@ -166,9 +166,7 @@ func (r *round) restart(s *peer.Server, forget bool) {
 		r.ledger.newEra()
 	}
 	time.Sleep(time.Duration(r.random.IntN(300)) * time.Millisecond)
-	if err := s.Start(); err != nil {
-		r.Fatal(err)
-	}
+	r.listen(s)
 }
 
 // settle ends the faults. All that was accepted has to arrive: what a remote server has
@@ -229,5 +227,5 @@ func (r *round) tell() {
 	for _, f := range r.faults[max(0, len(r.faults)-shown):] {
 		r.Log(f)
 	}
-	r.Logf("again: go test ./test/conformance -run Random -worlds=1 -seed=%d", r.seed)
+	r.Logf("again: go test ./test/conformance -run Random -worlds=1 -schedule=1s -seed=%d", r.seed)
 }

@@ -60,9 +60,9 @@ type inbound struct {
 type delivery struct {
 	m        *Message
 	qos      byte
+	retain   bool
 	ids      []uint32
 	id       uint16
-	sent     bool
 	released bool // PUBREC came
 }
 
@@ -74,18 +74,22 @@ func newSession(client string, process int) *session {
 	}
 }
 
-// match returns the highest QoS of the filters that match a topic, and their
-// identifiers.
-func (s *session) match(topic string) (qos byte, ids []uint32, ok bool) {
+// retainAsPublished is an option of a subscription of MQTT 5 (section 3.8.3.1).
+const retainAsPublished = 8
+
+// match returns the highest QoS of the filters that match a topic, whether the RETAIN flag
+// is kept, and their identifiers.
+func (s *session) match(topic string) (qos byte, retain bool, ids []uint32, ok bool) {
 	for filter, sub := range s.subs {
 		if matches(filter, topic) {
 			qos, ok = max(qos, sub.QoS), true
+			retain = retain || sub.Options&retainAsPublished != 0
 			if sub.ID > 0 {
 				ids = append(ids, sub.ID)
 			}
 		}
 	}
-	return qos, ids, ok
+	return qos, retain, ids, ok
 }
 
 func matches(filter, topic string) bool {
