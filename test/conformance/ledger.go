@@ -41,9 +41,9 @@ type stream struct {
 	name, topic string
 	qos         byte
 	from        *peer.Server
-	last        uint64 // sequence number of the latest
-	highest     uint64 // of those that have arrived
-	waiting     int    // accepted by the source, and neither arrived and taken nor forgotten
+	last        uint64    // sequence number of the latest
+	highest     [3]uint64 // of those that have arrived, by QoS, which servers may lower: order is within one
+	waiting     int       // accepted by the source, and neither arrived and taken nor forgotten
 }
 
 // ledger is the application layer of all servers: it knows each message and checks what
@@ -149,10 +149,11 @@ func (l *ledger) Arrived(s *peer.Server, p *peer.Packet) {
 		return
 	}
 	m.arrived = time.Now()
-	if m.seq < m.stream.highest && !m.refused {
-		l.violation(s, "%s arrives behind %d", m, m.stream.highest)
+	highest := &m.stream.highest[p.QoS]
+	if m.seq < *highest && !m.refused {
+		l.violation(s, "%s arrives behind %d", m, *highest)
 	}
-	m.stream.highest = max(m.stream.highest, m.seq)
+	*highest = max(*highest, m.seq)
 	l.landed(m)
 }
 
