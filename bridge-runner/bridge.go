@@ -110,11 +110,11 @@ type handler struct {
 func (h handler) Received(in *session.Inbound) { h.out.Receive(in) }
 func (h handler) Redelivered(*session.Inbound) { h.out.Redelivered() }
 func (h handler) Idle()                        { h.other.flush() }
-func (h handler) Acknowledged(m *session.Outgoing, refused *session.Error) {
+func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
 	if m.Owner == nil {
-		h.notifier.acknowledged(refused)
+		h.notifier.acknowledged(h.s, m, refused)
+		return
 	}
-	h.notifier.ready(h.s)
 	h.in.Acknowledged(h.s, m, refused)
 }
 

@@ -161,6 +161,6 @@ type ignore struct{}
 
 func (ignore) Received(*session.Inbound)                      {}
 func (ignore) Redelivered(*session.Inbound)                   {}
-func (ignore) Acknowledged(*session.Outgoing, *session.Error) {}
+func (ignore) Acknowledged(*session.Outgoing, *session.Refusal) {}
 func (ignore) Ready()                                         {}
 func (ignore) Idle()                                          {}

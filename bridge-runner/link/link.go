@@ -219,8 +219,10 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 	}
 	select {
 	case <-s.Done():
-		l.lost(s)
+		l.lost(s, asError(s.Err()))
 		return nil
+	case <-s.Renewal():
+		return l.renew(ctx, s)
 	case <-ctx.Done():
 	case p := <-l.probes:
 		l.probed(ctx, p)
@@ -249,10 +251,10 @@ func (l *Link) nowInUse(server int) {
 	}
 }
 
-func (l *Link) lost(s *session.Session) {
+// lost notes that the server in use is lost.
+func (l *Link) lost(s *session.Session, reason *session.Error) {
 	now := time.Now()
 	l.machine.Lost(l.active, now)
-	reason := asError(s.Err())
 	l.Observer.Lost(l.active, reason, now)
 	l.Handler.Down(s)
 	l.Log.Warn("connection lost", "server", l.Servers[l.active].Name, "reason", reason.Reason, "message", reason.Message)

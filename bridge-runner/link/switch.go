@@ -100,3 +100,19 @@ func (l *Link) stay(ctx context.Context, server int, reason *session.Error) {
 	l.Observer.Failed(server, reason, time.Now())
 	l.refuse(server, "it could not be connected: "+reason.Message)
 }
+
+// renew connects to the server in use anew, so that it sends again the messages that were
+// refused for lack of memory. The server is not lost meanwhile. It returns the session that
+// is in use then.
+func (l *Link) renew(ctx context.Context, old *session.Session) *session.Session {
+	l.drain(ctx, old)
+	old.Close()
+	next, err := l.connect(ctx, l.active)
+	if err != nil {
+		l.lost(old, asError(err))
+		return nil
+	}
+	l.Log.Debug("connected anew, for the messages that had no room in memory", "server", l.Servers[l.active].Name)
+	l.Handler.Replace(old, next)
+	return next
+}

@@ -29,9 +29,13 @@ const (
 	codeRefused           = 0x80 // this and above
 	codeUnspecified       = 0x80
 	codeBadAuthentication = 0x8C
+	codeNotAuthorized     = 0x87
+	codeTopicNameInvalid  = 0x90
 	codeIDInUse           = 0x91
 	codeIDNotFound        = 0x92
 	codeQuotaExceeded     = 0x97
+
+	codePayloadFormatInvalid = 0x99
 )
 
 // quoted is a server's Reason String as a part of a message.

@@ -26,7 +26,7 @@ func (s *Session) received(p *packet.Publish) error {
 		return protocolError(packet.CodeTopicAliasInvalid, "a topic alias, of which the bridge allows none") // [MQTT-3.1.2-27]
 	}
 	m := &Inbound{Publish: *p, At: s.now, state: s.state, session: s}
-	if p.QoS > 0 && s.hold(m) {
+	if p.QoS > 0 && (s.refusing || s.hold(m)) {
 		return nil
 	}
 	s.handler.Received(m)
@@ -96,6 +96,33 @@ func (m *Inbound) Ack() {
 	if m.session != nil && m.session.writable() {
 		m.session.acknowledgeInbound(m)
 	}
+}
+
+// Refuse leaves a QoS 1 or 2 message to the server, without an acknowledgement, and all
+// that come after it on this connection, so that the order is kept. The server sends them
+// again on the next connection, for which [Session.Renew] asks. Refuse reports false if the
+// server will not, because the session ends with the connection: the message is received
+// then. It may be called only by [Handler.Received].
+func (m *Inbound) Refuse() bool {
+	s := m.session
+	if s == nil || s.cfg.CleanStart {
+		return false
+	}
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	s.refusing = true
+	if m.state.in.held[m.ID] == m {
+		delete(m.state.in.held, m.ID)
+	}
+	return true
+}
+
+// Session is that by whose connection the message came last; nil if it has ended and
+// another one has begun.
+func (m *Inbound) Session() *Session {
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	return m.session
 }
 
 // acknowledgeInbound ends the holding of m. The lock is held.

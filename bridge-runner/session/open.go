@@ -102,6 +102,7 @@ func open(ctx context.Context, cfg Config, bridgeBit bool) (*Session, error) {
 		acks:    make(chan packet.Suback, 1),
 		gone:    make(chan struct{}),
 		done:    make(chan struct{}),
+		renewal: make(chan struct{}),
 	}
 	s.written.L = &s.state.mu
 	if err := s.connect(ctx); err != nil {
@@ -209,6 +210,7 @@ func (s *Session) accept(ack packet.Connack) error {
 	if ack.TopicAliasMaximum > 0 {
 		s.aliases = map[string]uint16{}
 	}
-	s.state.begin(s.resumed, min(s.cfg.Window, int(ack.ReceiveMaximum)))
+	s.limit = min(s.cfg.Window, int(ack.ReceiveMaximum))
+	s.state.begin(s.resumed)
 	return nil
 }

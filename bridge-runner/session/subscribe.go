@@ -23,7 +23,10 @@ type Subscription struct {
 	ID uint32
 }
 
-// subscribeID is the packet identifier of a SUBSCRIBE. Messages have lower ones.
+// subscribeIDs is the lowest packet identifier of a SUBSCRIBE. Messages have lower ones.
+const subscribeIDs = 65280
+
+// subscribeID is the packet identifier of a SUBSCRIBE.
 const subscribeID = 65535
 
 // Subscribe subscribes and waits for the server's answer. Where the server refuses
@@ -80,15 +83,15 @@ func (s *Session) subscribe(ctx context.Context, p packet.Subscribe) error {
 	}
 	if len(ack.Codes) != len(p.Subscriptions) {
 		err := newError(v1alpha1.ReasonProtocolError, fmt.Sprintf("the server answered a subscription to %d filters with %d codes", len(p.Subscriptions), len(ack.Codes)), nil) // [MQTT-3.9.3-1]
-		s.refuse(packet.CodeProtocolError, err)
+		s.refuse(packet.CodeProtocolError, err, Ending{ByServer: true})
 		return err
 	}
 	for i, code := range ack.Codes {
 		if code >= codeRefused {
 			return subscribeError(p.Subscriptions[i].Filter, code, ack.Reason)
 		}
-		if code < 2 && p.Subscriptions[i].QoS == 2 {
-			s.state.hasNoQoS2()
+		if code < 2 && p.Subscriptions[i].QoS == 2 && s.version == packet.V311 {
+			s.state.doubtQoS2()
 		}
 	}
 	return nil

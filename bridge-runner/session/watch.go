@@ -36,7 +36,7 @@ func (s *Session) watch() {
 		if !asked.IsZero() && heard.After(asked) {
 			asked = time.Time{}
 		}
-		next, err := s.checkAcks(now)
+		next, err, how := s.checkAcks(now)
 		switch {
 		case err != nil:
 		case asked.IsZero():
@@ -61,7 +61,7 @@ func (s *Session) watch() {
 			next = min(next, left, again)
 		}
 		if err != nil {
-			s.refuse(codeUnspecified, err)
+			s.refuse(codeUnspecified, err, how)
 			return
 		}
 		timer.Reset(next)
@@ -70,25 +70,28 @@ func (s *Session) watch() {
 
 // checkAcks returns how long it takes at least until an acknowledgement is overdue,
 // or the error that one is.
-func (s *Session) checkAcks(now time.Time) (left time.Duration, overdue *Error) {
+func (s *Session) checkAcks(now time.Time) (left time.Duration, overdue *Error, how Ending) {
 	strained := s.conn.socket.lastStrained()
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	if s.state.out.count == 0 {
-		return s.cfg.AckTimeout, nil
+	if s.unacknowledged == 0 && (!s.releasing || len(s.state.out.stale) == 0) {
+		return s.cfg.AckTimeout, nil, how
 	}
 	left = s.cfg.AckTimeout - now.Sub(latest(s.progressed, strained))
 	if left <= 0 {
-		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil)
+		if s.releasing && !s.releasedSome {
+			s.state.out.support = qos2Doubtful
+		}
+		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil), Ending{Silent: true}
 	}
 	if s.overtaken.IsZero() {
-		return left, nil
+		return left, nil, how
 	}
 	passed := s.cfg.AckTimeout - now.Sub(latest(s.overtaken, strained))
 	if passed <= 0 {
-		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout), nil)
+		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout), nil), Ending{Silent: true, PassedOver: true}
 	}
-	return min(left, passed), nil
+	return min(left, passed), nil, how
 }
 
 func (s *Session) lastSent() time.Time {
