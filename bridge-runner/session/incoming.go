@@ -55,7 +55,9 @@ func (s *Session) hold(m *Inbound) (handled bool) {
 	if m.QoS == 2 {
 		if hash, ok := held.received[m.ID]; ok {
 			if m.Dup && hash == contentHash(&m.Publish) { // section 4.3.3
-				s.acknowledge(packet.PUBREC, m.ID, 0)
+				m.acked = true
+				s.due.expect(m)
+				s.acknowledgeInOrder(m.QoS)
 				s.state.mu.Unlock()
 				s.handler.Redelivered(m)
 				return true
@@ -65,9 +67,10 @@ func (s *Session) hold(m *Inbound) (handled bool) {
 	}
 	if o := held.held[m.ID]; o != nil && m.Dup {
 		if o.session == s || sameContent(&o.Publish, &m.Publish) {
-			o.session = s
-			if o.acked { // delivered while there was no connection
-				s.acknowledgeInbound(o)
+			if o.session != s {
+				o.session = s
+				s.due.expect(o)
+				s.acknowledgeInOrder(o.QoS) // it may be delivered already
 			}
 			s.state.mu.Unlock()
 			s.handler.Redelivered(m)
@@ -80,12 +83,14 @@ func (s *Session) hold(m *Inbound) (handled bool) {
 		held.forgetHeld(m.QoS)
 	}
 	held.held[m.ID] = m
+	s.due.expect(m)
 	return false
 }
 
 // Ack acknowledges the message to the server: PUBACK at QoS 1 (section 3.4), PUBREC
-// at QoS 2 (section 3.5). It does not block; [Session.Flush] sends it. Where the
-// connection is gone, the message is acknowledged when the server sends it again.
+// at QoS 2 (section 3.5), behind those of the messages that came before it on the same
+// connection. It does not block; [Session.Flush] sends it. If the connection is gone, the
+// message is acknowledged when the server sends it again.
 func (m *Inbound) Ack() {
 	if m.QoS == 0 {
 		return
@@ -94,7 +99,7 @@ func (m *Inbound) Ack() {
 	defer m.state.mu.Unlock()
 	m.acked = true
 	if m.session != nil && m.session.writable() {
-		m.session.acknowledgeInbound(m)
+		m.session.acknowledgeInOrder(m.QoS)
 	}
 }
 

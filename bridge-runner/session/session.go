@@ -93,6 +93,8 @@ type Session struct {
 	releasing      bool // PUBRELs of stale identifiers were written
 	releasedSome   bool // and some of them were answered
 
+	due ackOrder // messages that came by this connection
+
 	pings    int    // PINGRESPs that Ping waits for
 	answered func() // called when they have come
 
