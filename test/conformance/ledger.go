@@ -150,7 +150,7 @@ func (l *ledger) Arrived(s *peer.Server, p *peer.Packet) {
 	}
 	m.arrived = time.Now()
 	highest := &m.stream.highest[p.QoS]
-	if m.seq < *highest && !m.refused {
+	if m.seq < *highest && !m.refused && !m.over {
 		l.violation(s, "%s arrives behind %d", m, *highest)
 	}
 	*highest = max(*highest, m.seq)

@@ -32,12 +32,14 @@ type session struct {
 	// unacked are messages of the client's process for which no last acknowledgement was
 	// sent. acked are those for which one was sent that the client may not have read.
 	unacked, acked map[uint16]*inbound
-	// released are identifiers for which PUBCOMP was sent, which the client may not have
-	// read.
+	// released are identifiers that the client may release though the session does not hold
+	// them: the client may not have read the PUBCOMP, or the server not the PUBLISH.
 	released map[uint16]bool
 	// releaseDue says that the client may release identifiers that it does not know: its
 	// process is a new one, or it has used another server.
 	releaseDue bool
+	// lowGrant says that a SUBACK granted less than QoS 2 when that was asked for.
+	lowGrant bool
 	// refused says that a message was refused by a reason code, so that it may come again
 	// out of order.
 	refused bool
