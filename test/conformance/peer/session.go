@@ -113,7 +113,7 @@ func matches(filter, topic string) bool {
 // resume prepares a session for a connection of a process.
 func (s *session) resume(process int, left bool) {
 	if s.process != process {
-		s.releaseDue = true
+		s.releaseDue, s.refused = true, false
 		for id := range s.held {
 			s.stale[id] = true
 		}
@@ -125,7 +125,6 @@ func (s *session) resume(process int, left bool) {
 		clear(s.acked)
 	}
 	s.process = process
-	s.refused = false
 }
 
 // freeID returns a packet identifier for a delivery.
