@@ -12,7 +12,6 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/conformance/peer"
 )
 
-
 // eachVersion runs a test with both versions of MQTT.
 func eachVersion(t *testing.T, test func(t *testing.T, version v1alpha1.ProtocolVersion)) {
 	for _, version := range versions {
