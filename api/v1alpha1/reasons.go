@@ -13,8 +13,8 @@ const (
 	// ConditionRemoteConnected is True while a remote server is connected. Its
 	// message names every server that failed, and why.
 	ConditionRemoteConnected = "RemoteConnected"
-	// ConditionDegraded is True while a side is on a backup, or the buffer on disk is
-	// full or has failed.
+	// ConditionDegraded is True while a side is on a backup, the buffer on disk is full or
+	// has failed, or no server takes some messages.
 	ConditionDegraded = "Degraded"
 	// ConditionReconciling is kstatus's: present and True while the children are
 	// not yet as the spec wants them.
@@ -41,6 +41,19 @@ const (
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: nothing makes a volume for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
 	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written.
+
+	// ReasonMessagesUnforwardable: Degraded, no server takes some messages.
+	ReasonMessagesUnforwardable = "MessagesUnforwardable"
+)
+
+// Reasons why no server takes a message, in status.unforwardable.
+const (
+	// ReasonRefused: the server refuses it by a reason code (MQTT 5 section 3.4.2.1).
+	ReasonRefused = "Refused"
+	// ReasonTooLarge: it exceeds the server's maximum packet size (section 3.2.2.3.6).
+	ReasonTooLarge = "TooLarge"
+	// ReasonEndsSession: the server ends the session at it.
+	ReasonEndsSession = "EndsSession"
 )
 
 // Reasons why a server failed. They stand in endpoints, failovers, metrics and
@@ -120,4 +133,6 @@ const (
 	EventSwitchRefused  = "SwitchRefused"
 	EventAllServersDown = "AllServersDown"
 	EventRecovered      = "Recovered"
+
+	EventMessageUnforwardable = "MessageUnforwardable"
 )
