@@ -142,6 +142,8 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 		notifier:      newNotifier(m.Spec.Notifications, log),
 		log:           log,
 	}
+	b.forwards.SetReverse(b.subscriptions)
+	b.subscriptions.SetReverse(b.forwards)
 	metrics.Backlog(report.LocalToRemote, b.forwards.Backlog)
 	metrics.Backlog(report.RemoteToLocal, b.subscriptions.Backlog)
 	if b.local, err = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, state.Local.Handshake); err != nil {

@@ -18,6 +18,8 @@ const (
 	msgOnBackup  = "the %s side is on %s (%s), not on its primary server"
 	msgBuffer    = "%s: %s" // of which rules; the runner says the rest
 
+	msgUnforwardable = "%s: no server takes a message of %d bytes to %s: %s: %s" // of which rules; the runner says the rest
+
 	msgApplied      = "the children were changed and are being rolled out"
 	msgRollingOut   = "Deployment %s is being rolled out"
 	msgDraining     = "the runner is draining before the bridge is suspended"
@@ -49,4 +51,5 @@ const (
 	actionReportFailover = "ReportFailover"
 	actionReportOutage   = "ReportOutage"
 	actionReportRequest  = "ReportRequest"
+	actionReportMessage  = "ReportMessage"
 )

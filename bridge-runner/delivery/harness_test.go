@@ -155,6 +155,8 @@ type counts struct {
 	forwarded   int
 	dropped     map[string]int
 	refused     []string
+	givenUp     []GivenUp
+	unblocked   int
 	resent      int
 	redelivered int
 	held        int
@@ -172,9 +174,14 @@ func (c *counts) Forwarded(int, time.Duration) { c.count(func() { c.forwarded++ 
 
 func (c *counts) Dropped(cause string) { c.count(func() { c.dropped[cause]++ }) }
 
-func (c *counts) GivenUp(topic string, _ int, _ string, _ *session.Error, _ bool) {
-	c.count(func() { c.refused = append(c.refused, topic) })
+func (c *counts) GivenUp(m GivenUp) {
+	c.count(func() {
+		c.refused = append(c.refused, m.Topic)
+		c.givenUp = append(c.givenUp, m)
+	})
 }
+
+func (c *counts) Unblocked() { c.count(func() { c.unblocked++ }) }
 
 func (c *counts) Resent(n int) { c.count(func() { c.resent += n }) }
 

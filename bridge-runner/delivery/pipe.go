@@ -87,10 +87,11 @@ type Meter interface {
 	Forwarded(bytes int, latency time.Duration)
 	// Dropped: a message was dropped for one of the causes above.
 	Dropped(cause string)
-	// GivenUp: no server of the destination takes a message. It is dropped, or sent to the
-	// dead letter topic, or, if kept, tried again later. why holds the server's word; cause
-	// is [DropRefused], [DropTooLarge] or [DropUnforwardable].
-	GivenUp(topic string, bytes int, cause string, why *session.Error, kept bool)
+	// GivenUp: no server of the destination takes a message. A message that is kept is
+	// reported after each attempt to send it.
+	GivenUp(m GivenUp)
+	// Unblocked: the message that was kept has left.
+	Unblocked()
 	// Resent: so many messages are sent again, to another session or by another
 	// connection.
 	Resent(messages int)
@@ -130,6 +131,8 @@ type Pipe struct {
 	alarm       time.Time        // when the queue is looked at again; zero: not by time
 	isolation   isolation
 	refusals    refusals
+	reverse     *Pipe    // to the source side
+	letters     []letter // not handed to reverse
 }
 
 // New returns a pipe. One with a disk needs [Pipe.Keep].

@@ -23,6 +23,8 @@ const (
 type refusals struct {
 	of    map[*outgoing]*refusal
 	until time.Time // nothing is sent before
+	// blocking is the message that was given up and is kept; nil: there is none.
+	blocking *outgoing
 }
 
 type refusal struct {
@@ -49,7 +51,7 @@ func (p *Pipe) refusedLocked(m *outgoing, why *session.Refusal) {
 	}
 	r.count++
 	r.err = why.Error
-	if r.count >= mostRefusals && r.witnessed {
+	if r.kept || r.count >= mostRefusals && r.witnessed {
 		p.giveUpLocked(m, DropRefused, r.err)
 		return
 	}
