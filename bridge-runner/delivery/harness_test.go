@@ -63,10 +63,11 @@ type side struct {
 	state   *session.State
 	s       *session.Session
 	*script.Conn
+	ackTimeout time.Duration
 }
 
 func newSide(w *world, v packet.Version) *side {
-	return &side{w: w, version: v, server: script.Listen(w.t, byte(v)), state: session.NewState()}
+	return &side{w: w, version: v, server: script.Listen(w.t, byte(v)), state: session.NewState(), ackTimeout: time.Minute}
 }
 
 // connect makes a connection to the side's server.
@@ -80,7 +81,7 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 		var err error
 		s, err = session.Open(ctx, session.Config{
 			Transport: transport.Config{HostPort: x.server.Addr()}, Version: x.version, ClientID: "x", State: x.state,
-			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: time.Minute, Window: 10,
+			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: x.ackTimeout, Window: 10,
 		})
 		opened <- err
 	}()

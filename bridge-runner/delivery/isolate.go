@@ -63,6 +63,8 @@ type isolation struct {
 	by     map[*session.State]bool
 	ending session.Ending
 	err    *session.Error
+	// passedOver says that a server has acknowledged later messages, and not the suspect.
+	passedOver bool
 
 	controlled bool          // on this connection
 	controls   bool          // a control is under way
@@ -95,13 +97,14 @@ func ofServer(code byte) bool {
 	return false
 }
 
-// needsWitness reports whether a reason code of DISCONNECT may be about how much was sent.
-func needsWitness(code byte) bool {
-	switch code {
+// needsWitness reports whether the session may have ended because of how much was sent, or
+// because the server takes nothing.
+func needsWitness(how session.Ending) bool {
+	switch how.Code {
 	case 0x93, 0x96, 0x97:
 		return true
 	}
-	return false
+	return !how.ByServer
 }
 
 // judgeLocked draws the conclusions from the end of the destination s.
@@ -112,7 +115,7 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 	switch {
 	case ofServer(how.Code):
 		return
-	case !how.ByServer && !how.PassedOver && (!how.Silent || !alone || !i.ending.PassedOver):
+	case !how.ByServer && !how.PassedOver && !(how.Silent && i.passedOver):
 		return // a dead link says nothing about messages
 	}
 	oldest, newest := p.inFlightLocked()
@@ -126,9 +129,10 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 	case oldest != i.suspect:
 		// The messages before it are acknowledged, or their acknowledgements were lost in the
 		// session before.
-		*i = isolation{suspect: oldest, struck: i.struck, newest: i.newest, until: i.until, by: map[*session.State]bool{}}
+		*i = isolation{suspect: oldest, struck: i.struck, newest: i.newest, until: i.until, sentAt: i.sentAt, by: map[*session.State]bool{}}
 	}
 	i.ending, i.err = how, asError(s.Err())
+	i.passedOver = i.passedOver || how.PassedOver
 	if i.newest == nil {
 		i.newest = newest
 	}
@@ -172,7 +176,7 @@ func (p *Pipe) sentenceLocked(s *session.Session) {
 	if i.suspect == nil || i.trials < i.needed() || !i.by[s.State()] {
 		return
 	}
-	if needsWitness(i.ending.Code) {
+	if needsWitness(i.ending) {
 		i.witness = true
 		return
 	}
@@ -289,7 +293,7 @@ func (p *Pipe) goneLocked(m *outgoing) {
 		i.until = i.suspect // which is behind, if it is not m: it has let a witness pass
 	}
 	if m == i.suspect {
-		*i = isolation{struck: i.struck, newest: i.newest, until: i.until}
+		*i = isolation{struck: i.struck, newest: i.newest, until: i.until, sentAt: i.sentAt}
 		if i.until == m {
 			*i = isolation{}
 		}

@@ -82,7 +82,7 @@ func (s *Session) checkAcks(now time.Time) (left time.Duration, overdue *Error, 
 		if s.releasing && !s.releasedSome {
 			s.state.out.support = qos2Doubtful
 		}
-		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil), Ending{Silent: true}
+		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil), Ending{Silent: true, PassedOver: !s.overtaken.IsZero()}
 	}
 	if s.overtaken.IsZero() {
 		return left, nil, how
