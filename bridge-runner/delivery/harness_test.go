@@ -36,6 +36,7 @@ type world struct {
 	pipe                *Pipe
 	meter               *counts
 	source, destination *side
+	reverse             *Pipe // brings dead letters to the source; nil: there are none
 
 	mu       sync.Mutex
 	sessions []*session.Session // all that there were
@@ -64,10 +65,11 @@ type side struct {
 	s       *session.Session
 	*script.Conn
 	ackTimeout time.Duration
+	window     int
 }
 
 func newSide(w *world, v packet.Version) *side {
-	return &side{w: w, version: v, server: script.Listen(w.t, byte(v)), state: session.NewState(), ackTimeout: time.Minute}
+	return &side{w: w, version: v, server: script.Listen(w.t, byte(v)), state: session.NewState(), ackTimeout: time.Minute, window: 10}
 }
 
 // connect makes a connection to the side's server.
@@ -81,7 +83,7 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 		var err error
 		s, err = session.Open(ctx, session.Config{
 			Transport: transport.Config{HostPort: x.server.Addr()}, Version: x.version, ClientID: "x", State: x.state,
-			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: x.ackTimeout, Window: 10,
+			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: x.ackTimeout, Window: x.window,
 		})
 		opened <- err
 	}()
@@ -146,9 +148,18 @@ func (h handler) Received(in *session.Inbound) { h.w.pipe.Receive(in) }
 func (h handler) Redelivered(*session.Inbound) { h.w.pipe.Redelivered() }
 func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
 	h.w.pipe.Acknowledged(h.s, m, refused)
+	if h.w.reverse != nil { // each takes those of its own destination
+		h.w.reverse.Acknowledged(h.s, m, refused)
+	}
 }
-func (h handler) Ready() { h.w.pipe.Ready(h.s) }
-func (h handler) Idle()  { h.w.flush() }
+
+func (h handler) Ready() {
+	h.w.pipe.Ready(h.s)
+	if h.w.reverse != nil {
+		h.w.reverse.Ready(h.s)
+	}
+}
+func (h handler) Idle() { h.w.flush() }
 
 // counts is a meter that keeps what was counted.
 type counts struct {

@@ -272,10 +272,10 @@ func (p *Pipe) controlledBy(s *session.Session) {
 	p.opts.Flush()
 }
 
-// acceptedLocked notes that the destination has taken a message over.
-func (p *Pipe) acceptedLocked() {
+// acceptedLocked notes that the destination has taken m over.
+func (p *Pipe) acceptedLocked(m *outgoing) {
 	if len(p.refusals.of) > 0 {
-		p.refusalsWitnessedLocked()
+		p.refusalsWitnessedLocked(m)
 	}
 	if i := &p.isolation; i.witness {
 		i.witness = false

@@ -168,11 +168,12 @@ func (o *origin) waits() bool { return o.in == nil || o.in.QoS > 0 }
 type outgoing struct {
 	session.Outgoing
 	origin   *origin
-	inflight bool // the destination has it
-	sent     bool // once, to whatever destination
-	done     bool // acknowledged, but one before it is not
-	parked   bool // it goes to the dead letter topic, and is done when it is there
-	backlog  bool // it waited while there was no destination
+	inflight bool   // the destination has it
+	sent     bool   // once, to whatever destination
+	done     bool   // acknowledged, but one before it is not
+	parked   bool   // it goes to the dead letter topic, and is done when it is there
+	backlog  bool   // it waited while there was no destination
+	place    uint64 // in the order of the queue
 
 	// Of a pipe with a disk.
 	settled bool   // on disk: its source waits for it no more

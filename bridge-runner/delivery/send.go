@@ -226,7 +226,7 @@ func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused
 		m.done = true
 		p.meter.Forwarded(len(m.Payload), time.Since(m.At))
 		p.goneLocked(m)
-		p.acceptedLocked()
+		p.acceptedLocked(m)
 	}
 	p.release()
 	if isolating {
