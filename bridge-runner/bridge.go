@@ -156,6 +156,8 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 		alive:         newLiveness(log),
 		log:           log,
 	}
+	b.forwards.SetReverse(b.subscriptions)
+	b.subscriptions.SetReverse(b.forwards)
 	loops := config.FindLoop(&m.Spec) != nil
 	var localEcho, remoteEcho *echo
 	if loops {
