@@ -41,7 +41,7 @@ const (
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: nothing makes a volume for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
 	ReasonMessageLoop      = "MessageLoop"      // Degraded: messages go round through bridges between the same servers.
-	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written.
+	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written, or a part of it cannot be read.
 
 	// ReasonQoSLowered: Degraded: a server grants a lower QoS to a subscription than asked
 	// for (section 3.9.3).

@@ -297,9 +297,10 @@ const (
 	BacklogDraining BacklogState = "Draining"
 	// BacklogFull: it has reached its size, or the disk is full; whenFull holds.
 	BacklogFull BacklogState = "Full"
-	// BacklogFailed: the disk cannot be written. The bridge goes on without it: what
-	// the other side has not acknowledged is not acknowledged, and the source holds
-	// it.
+	// BacklogFailed: the disk cannot be written, or a part of the backlog cannot be
+	// read. If it cannot be written the bridge goes on without it: what the other side
+	// has not acknowledged is not acknowledged, and the source holds it. A part that
+	// cannot be read is kept, and delivered when it can be read again.
 	BacklogFailed BacklogState = "Failed"
 )
 

@@ -100,6 +100,7 @@ func (p *Pipe) probe() {
 func (p *Pipe) step() (more bool) {
 	d := p.disk
 	isOpen := d.log != nil || p.openLog()
+	restored := isOpen && p.restore()
 	read := isOpen && p.read()
 	p.mu.Lock()
 	if !isOpen {
@@ -131,7 +132,7 @@ func (p *Pipe) step() (more bool) {
 	if wrote || left {
 		p.opts.Flush()
 	}
-	return wrote || read || left
+	return wrote || read || left || restored
 }
 
 // openLog opens the log. Where that fails the pipe does without, and tries again.
@@ -150,12 +151,12 @@ func (p *Pipe) openLog() bool {
 		p.failed(err)
 		return false
 	}
-	d.log, d.allRead = log, log.Messages() == 0
+	d.log, d.allRead = log, log.Cursor() == log.Next()
 	if aside := log.SetAside(); len(aside) > 0 {
 		d.damage = fmt.Sprintf("damaged files were set aside in the buffer's directory: %q; the messages in them are lost; check the disk, and delete the files", aside)
 		p.meter.DiskFailed()
 	}
-	if log.Messages() > 0 {
+	if !d.allRead {
 		p.goAhead()
 	}
 	return true

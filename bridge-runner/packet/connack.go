@@ -180,11 +180,11 @@ func (c *Connack) set(id byte, v value, again bool) {
 	case sharedAvailable:
 		c.available(&c.SharedAvailable, id, v.number)
 	case assignedClientID:
-		c.AssignedClientID = first(c.AssignedClientID, v.s)
+		c.AssignedClientID = first(c.AssignedClientID, strings.Clone(v.s)) // a session has it for long, and needs no more of the packet
 	case reasonString:
-		c.Reason = first(c.Reason, v.s)
+		c.Reason = first(c.Reason, strings.Clone(v.s))
 	case serverReference:
-		c.ServerReference = first(c.ServerReference, v.s)
+		c.ServerReference = first(c.ServerReference, strings.Clone(v.s))
 	}
 }
 

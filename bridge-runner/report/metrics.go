@@ -161,7 +161,7 @@ func (m *Metrics) Meter(direction string, log *slog.Logger) delivery.Meter {
 		held:        m.held.With(label),
 		inflight:    m.inflight.With(label),
 		latency:     m.latency.With(label),
-		log:         log.With("direction", direction),
+		log:         Late(log).With("direction", direction), // a pipe's lock is held
 		refusals:    rate.NewLimiter(rate.Every(refusalLogged), 1),
 		unrouted: map[string]*rate.Limiter{
 			delivery.DropNoRule:       rate.NewLimiter(rate.Every(refusalLogged), 1),

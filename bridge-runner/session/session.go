@@ -91,6 +91,7 @@ type Session struct {
 	overtaken  time.Time // when the message that is in flight for longest was passed over
 	aliases    map[string]uint16
 	expected   map[uint16]bool // packet identifiers of the SUBACKs that Subscribe waits for
+	aliased    int             // what aliases take, in bytes
 
 	// Messages that were sent on this connection and not acknowledged, in the order in
 	// which they were sent. No more than limit may be.
