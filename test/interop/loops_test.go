@@ -4,6 +4,10 @@
 package interop
 
 import (
+	"maps"
+
+	"k8s.io/utils/ptr"
+
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
@@ -33,5 +37,39 @@ func sameFilterBothWays(l *line) {
 				}
 			}
 		}
+	}
+}
+
+// crossingFilters has two filters of different QoS match a message, neither of which
+// covers the other.
+func crossingFilters(l *line) {
+	l.bridge.Spec.Subscriptions = []v1alpha1.Rule{
+		{Filter: l.topic("a/+"), Topic: l.topic("near/low"), QoS: ptr.To[int32](0)},
+		{Filter: l.topic("+/b"), Topic: l.topic("near/high"), QoS: ptr.To[int32](1)},
+		{Filter: l.topic("mark"), Topic: l.topic("near/mark")},
+	}
+	l.connect()
+	near, far := l.client(l.local.Source()), l.client(l.remote.Source())
+	near.subscribe(l.topic("near/#"))
+	const messages = 5
+	for range messages {
+		far.publish(l.topic("a/b"), 1, false, []byte("x"))
+	}
+	far.publish(l.topic("mark"), 1, false, []byte("x"))
+	type arrival struct {
+		topic string
+		qos   byte
+	}
+	got := map[arrival]int{}
+	for {
+		m := near.next()
+		if m.Topic() == l.topic("near/mark") {
+			break
+		}
+		got[arrival{m.Topic(), m.Qos()}]++
+	}
+	want := map[arrival]int{{l.topic("near/low"), 0}: messages, {l.topic("near/high"), 1}: messages}
+	if !maps.Equal(got, want) {
+		l.Errorf("%v came, want %v", got, want)
 	}
 }
