@@ -95,7 +95,7 @@ func TestFindLoop_ARingOfManyRules_IsFoundAndNamed(t *testing.T) {
 	}
 }
 
-// replay fails unless every step is one that the rules make of a message.
+// replay fails unless the rules do every step to a message.
 func replay(t *testing.T, spec *v1alpha1.MQTTBridgeSpec, loop *Loop) {
 	t.Helper()
 	for i, s := range loop.steps {

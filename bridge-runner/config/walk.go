@@ -38,9 +38,9 @@ const (
 type walk struct {
 	wanted  func(steps []step) bool
 	visits  int
-	visited map[string]bool // what leads to no loop
+	visited map[string]bool // states that lead to no loop
 	way     []step
-	places  map[string]int // of what is on the way
+	places  map[string]int // of the steps on the way
 }
 
 func findLoop(routes []*route, follows func(a, b *route) bool, wanted func(steps []step) bool) *Loop {
@@ -118,7 +118,7 @@ func (w *walk) take(r *route, in string) bool {
 	return false
 }
 
-// found reports whether a loop is one that is looked for.
+// found reports whether these steps are a loop that is looked for, and makes them the way.
 func (w *walk) found(steps []step) bool {
 	if !w.wanted(steps) {
 		return false
@@ -180,8 +180,8 @@ func topicsOf(r *route, routes []*route) []string {
 	return out
 }
 
-// depths are the numbers of levels of topics that could matter, ascending: those of all
-// filters and some more.
+// depths are the numbers of levels of topics that could matter, ascending: the numbers of
+// levels of all filters, and some more.
 func depths(routes []*route) []int {
 	const more = 2
 	var out []int

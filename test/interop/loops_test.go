@@ -12,7 +12,7 @@ import (
 )
 
 // sameFilterBothWays has the bridge take the same topics in both directions, which needs
-// servers that do not send back what the bridge publishes.
+// servers that do not send the bridge's own messages back.
 func sameFilterBothWays(l *line) {
 	home := []v1alpha1.Rule{{Filter: l.topic("home/#")}}
 	l.bridge.Spec.Forwards, l.bridge.Spec.Subscriptions = home, home
@@ -26,8 +26,8 @@ func sameFilterBothWays(l *line) {
 	near, far := l.client(l.local.Source()), l.client(l.remote.Source())
 	near.subscribe(l.topic("home/#"))
 	far.subscribe(l.topic("home/#"))
-	// Each message comes to both of them, once: what went round would come before the
-	// next one of the other side.
+	// Each message comes to both of them, once: a message that went round would come before
+	// the next message of the other side.
 	for _, payload := range []string{"1", "2", "3"} {
 		for name, publisher := range map[string]*client{"near": near, "far": far} {
 			publisher.publish(l.topic("home/"+name), 1, false, []byte(payload))
