@@ -54,8 +54,8 @@ func TestLoops_SameFilterInBothDirections_BringsEachMessageOverOnce(t *testing.T
 }
 
 // withoutBit is in front of a broker and hides from it that a client says to be a
-// bridge, so that the broker takes the connection and sends back what the bridge
-// publishes.
+// bridge, so that the broker takes the connection and sends the bridge's own messages
+// back.
 func withoutBit(t *testing.T, target string) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
