@@ -44,7 +44,7 @@ generate: ## Generate the DeepCopy functions.
 .PHONY: api-docs
 api-docs: ## Generate docs/api.md from the API's types.
 	mkdir -p docs
-	$(CRD_REF_DOCS) --source-path=api/v1alpha1 --config=hack/crd-ref-docs.yaml --renderer=markdown --output-path=docs/api.md
+	$(CRD_REF_DOCS) --source-path=api/v1alpha1 --config=hack/crd-ref-docs.yaml --renderer=markdown --max-depth=12 --output-path=docs/api.md
 
 .PHONY: fmt
 fmt: ## Format the code.

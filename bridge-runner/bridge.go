@@ -122,11 +122,11 @@ func (h handler) Received(in *session.Inbound) {
 
 func (h handler) Redelivered(*session.Inbound) { h.out.Redelivered() }
 func (h handler) Idle()                        { h.other.flush() }
-func (h handler) Acknowledged(m *session.Outgoing, refused *session.Error) {
+func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
 	if m.Owner == nil {
-		h.notifier.acknowledged(refused)
+		h.notifier.acknowledged(h.s, m, refused)
+		return
 	}
-	h.notifier.ready(h.s)
 	h.in.Acknowledged(h.s, m, refused)
 }
 
@@ -197,14 +197,24 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 	}
 	for i, server := range s.Servers() {
 		sessions := &transport.TLSSessions{Observe: func(h transport.Handshake) { handshaken(i, h) }}
+		var latest atomic.Pointer[transport.Config] // holds the secrets to mask
 		l.Servers = append(l.Servers, link.Server{
 			Name: server.Name,
-			URL:  server.URL,
+			URL:  v1alpha1.PublicURL(server.URL),
 			Config: func() (session.Config, error) {
 				cfg, err := sessionConfig(s, &server, secrets)
 				cfg.CleanStart, cfg.Window, cfg.Will, cfg.NoEcho = clean, window, will, noEcho
 				cfg.Transport.Sessions = sessions
+				if err == nil {
+					latest.Store(&cfg.Transport)
+				}
 				return cfg, err
+			},
+			Mask: func(text string) string {
+				if dialled := latest.Load(); dialled != nil {
+					text = dialled.Mask(text)
+				}
+				return text
 			},
 		})
 	}
@@ -239,7 +249,7 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Sec
 	}
 	if credentials != nil {
 		cfg.LoginFrom = fmt.Sprintf("the Secret %q", credentials.SecretRef.Name)
-		if cfg.Username, cfg.Password, err = secrets.Credentials(credentials); err != nil {
+		if cfg.Username, cfg.Password, err = secrets.Login(credentials, *s.ProtocolVersion); err != nil {
 			return session.Config{}, err
 		}
 	}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type notifier struct {
 
 	mu       sync.Mutex
 	up       []*notified
+	inflight map[*session.State][]*session.Outgoing // in the order in which they were sent
 	stopping bool
 }
 
@@ -51,7 +53,7 @@ func newNotifier(n *v1alpha1.Notifications, log *slog.Logger) *notifier {
 	if n == nil {
 		return nil
 	}
-	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: log}
+	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: log, inflight: map[*session.State][]*session.Outgoing{}}
 }
 
 // will returns what the server publishes when it loses the bridge.
@@ -117,11 +119,31 @@ func (n *notifier) ready(s *session.Session) {
 	}
 }
 
-// acknowledged notes what the server has answered.
-func (n *notifier) acknowledged(refused *session.Error) {
-	if n != nil && refused != nil {
+// acknowledged notes the server's answer.
+func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused *session.Refusal) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	n.inflight[s.State()] = slices.DeleteFunc(n.inflight[s.State()], func(o *session.Outgoing) bool { return o == m })
+	n.mu.Unlock()
+	if refused != nil {
 		n.log.Warn("a notification was refused", "topic", n.topic, "reason", refused.Reason, "message", refused.Message)
 	}
+}
+
+// resend sends again the notifications that were in flight when the connection was lost, in
+// a session that the server has resumed ([MQTT-4.4.0-1]). It reports whether all are sent.
+// The lock is held.
+func (n *notifier) resend(to *notified) bool {
+	state := to.s.State()
+	n.inflight[state] = slices.DeleteFunc(n.inflight[state], func(m *session.Outgoing) bool { return !state.Holds(m) })
+	for _, m := range n.inflight[state] {
+		if to.s.Publish(m, time.Now()) != session.Sent {
+			return false
+		}
+	}
+	return true
 }
 
 // change changes what is up and tells every session that has to know.
@@ -152,13 +174,17 @@ func (n *notifier) tell(to *notified) {
 }
 
 func (n *notifier) tellState(to *notified, state string) {
-	if to.told == state {
+	if to.told == state || !n.resend(to) {
 		return
 	}
 	qos := n.qos
 	for {
-		switch to.s.Publish(n.message(state, qos), time.Now()) {
-		case session.Sent, session.Written:
+		m := n.message(state, qos)
+		switch to.s.Publish(m, time.Now()) {
+		case session.Sent:
+			n.inflight[to.s.State()] = append(n.inflight[to.s.State()], m)
+			to.told = state
+		case session.Written:
 			to.told = state
 		case session.Full:
 			if n.stopping && qos > 0 { // there is no later

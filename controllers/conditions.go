@@ -21,8 +21,9 @@ import (
 // starts afresh each time; of the old conditions only the time of the last
 // transition is kept, where the status has not changed.
 //
-// Degraded tells of the buffer on disk before it tells of a backup: a full or failed
-// one can cost messages. It is Unknown while a side has no server and the other is not on a backup:
+// Degraded names all that is wrong. Its reason is the buffer on disk before a backup,
+// because a full or failed one can cost messages, and a backup before the shortfalls of
+// servers, because those last until someone changes a setting. It is Unknown while a side has no server and the other is not on a backup:
 // whether the bridge will run on a primary or a backup is open then.
 func derive(o *observation, now time.Time) []metav1.Condition {
 	local, remote := o.sides()
@@ -103,25 +104,41 @@ func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) 
 
 func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionDegraded, Status: metav1.ConditionUnknown}
-	var onBackup []string
+	var (
+		onBackup, short []string
+		shortReason     string
+	)
 	for _, side := range []struct {
 		name   string
-		active *v1alpha1.ActiveServer
-	}{{"local", local.InUse()}, {"remote", remote.InUse()}} {
-		if side.active != nil && side.active.Role != v1alpha1.Role(0) {
-			onBackup = append(onBackup, fmt.Sprintf(msgOnBackup, side.name, side.active.Name, side.active.URL))
+		status *v1alpha1.SideStatus
+	}{{"local", local}, {"remote", remote}} {
+		active := side.status.InUse()
+		if active == nil {
+			continue
+		}
+		if active.Role != v1alpha1.Role(0) {
+			onBackup = append(onBackup, fmt.Sprintf(msgOnBackup, side.name, active.Name, v1alpha1.PublicURL(active.URL)))
+		}
+		for _, s := range side.status.Shortfalls {
+			short = append(short, fmt.Sprintf(msgShortfall, side.name, active.Name, s.Message))
+			if shortReason == "" {
+				shortReason = s.Reason
+			}
 		}
 	}
 	bufferReason, buffers := bufferTrouble(o)
+	c.Message = strings.Join(slices.Concat(buffers, onBackup, short), "; ")
 	switch {
 	case o.reportingPod() == nil && o.suspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
 	case o.reportingPod() == nil:
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
 	case bufferReason != "":
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, bufferReason, strings.Join(append(buffers, onBackup...), "; ")
+		c.Status, c.Reason = metav1.ConditionTrue, bufferReason
 	case len(onBackup) > 0:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup, strings.Join(onBackup, "; ")
+		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup
+	case len(short) > 0:
+		c.Status, c.Reason = metav1.ConditionTrue, shortReason
 	case local.InUse() == nil || remote.InUse() == nil:
 		c.Reason, c.Message = v1alpha1.ReasonNotConnected, v1alpha1.Forwarding(local, remote).Message
 	default:

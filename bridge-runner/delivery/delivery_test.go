@@ -63,15 +63,10 @@ func TestASwitchSendsWhatIsUnacknowledgedInItsOrder(t *testing.T) {
 		w.source.Want("PUBACK 1")
 		second.down()
 		w.destination = first
-		first.up(true) // it still has the session, but what was in flight went elsewhere
-		p := first.Next()
-		for ; p.Type == v5.PUBREL; p = first.Next() { // what it may hold is released
-			first.Send(script.Ack(v5.PUBCOMP, p.ID, 0))
-		}
-		if p.String() != "PUBLISH 1 qos2 t=b" {
-			t.Fatalf("got %s", p)
-		}
-		first.Want("PUBLISH 2 qos2 t=d", "PUBLISH 3 qos1 t=e")
+		first.up(true)                                 // it still has the session, but what was in flight went elsewhere
+		first.Want("PUBREL 2", "PUBREL 3", "PUBREL 4") // what it, or a server that shares its sessions, may hold is released
+		first.Send(script.Ack(v5.PUBCOMP, 2, 0), script.Ack(v5.PUBCOMP, 3, 0), script.Ack(v5.PUBCOMP, 4, 0))
+		first.Want("PUBLISH 5 qos2 t=b", "PUBLISH 6 qos2 t=d", "PUBLISH 7 qos1 t=e")
 		w.meter.want(t, "forwarded 2, dropped map[], refused [], resent 6, redelivered 0, held 4, in flight 3")
 	})
 }
@@ -89,14 +84,13 @@ func TestTheServerThatResumesASessionGetsNothingTwice(t *testing.T) {
 		w.source.Send(script.Publish(4, 1, "t", "d"))
 		w.source.sync()
 		w.destination.connect(true, nil)
-		w.destination.Want("PUBREL 1", "PUBLISH 2 qos1 dup t=b", "PUBLISH 3 qos1 dup t=c")
 		w.destination.Send(script.Ack(v5.PUBCOMP, 1, 0)) // before it is up
 		w.source.Want("PUBREC 1")
 		if got := w.meter.String(); strings.Contains(got, "flight -") {
 			t.Error(got)
 		}
 		w.pipe.Up(w.destination.s)
-		w.destination.Want("PUBLISH 4 qos1 t=d")
+		w.destination.Want("PUBLISH 2 qos1 dup t=b", "PUBLISH 3 qos1 dup t=c", "PUBLISH 4 qos1 t=d")
 		w.destination.Send(script.Ack(v5.PUBACK, 2, 0), script.Ack(v5.PUBACK, 3, 0), script.Ack(v5.PUBACK, 4, 0))
 		w.source.Want("PUBACK 2", "PUBACK 3", "PUBACK 4")
 		w.meter.want(t, "forwarded 4, dropped map[], refused [], resent 2, redelivered 0, held 0, in flight 0")
@@ -137,7 +131,7 @@ func TestMessagesThatCannotBeDeliveredAreDroppedAndAcknowledgedInTheirTurn(t *te
 	w.source.sync()
 	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 	w.source.Want("PUBACK 1", "PUBREC 2", "PUBACK 3", "PUBACK 4")
-	w.meter.want(t, "forwarded 1, dropped map[expired:1 refused:1 too_large:1], refused [t], resent 0, redelivered 0, held 1, in flight 1")
+	w.meter.want(t, "forwarded 1, dropped map[expired:1 refused:1 too_large:1], refused [t t], resent 0, redelivered 0, held 1, in flight 1")
 }
 
 func TestWhatTheSourceSendsAgainIsForwardedOnce(t *testing.T) {

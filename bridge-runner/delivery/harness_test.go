@@ -143,7 +143,7 @@ type handler struct {
 
 func (h handler) Received(in *session.Inbound) { h.w.pipe.Receive(in) }
 func (h handler) Redelivered(*session.Inbound) { h.w.pipe.Redelivered() }
-func (h handler) Acknowledged(m *session.Outgoing, refused *session.Error) {
+func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
 	h.w.pipe.Acknowledged(h.s, m, refused)
 }
 func (h handler) Ready() { h.w.pipe.Ready(h.s) }
@@ -173,7 +173,7 @@ func (c *counts) Forwarded(int, time.Duration) { c.count(func() { c.forwarded++ 
 
 func (c *counts) Dropped(cause string) { c.count(func() { c.dropped[cause]++ }) }
 
-func (c *counts) Refused(topic string, _ *session.Error) {
+func (c *counts) GivenUp(topic string, _ int, _ string, _ *session.Error, _ bool) {
 	c.count(func() { c.refused = append(c.refused, topic) })
 }
 

@@ -19,7 +19,7 @@ const sweepAt = 1024
 func (p *Pipe) makeRoom(size int) bool {
 	for ; p.qos0+size > p.opts.MemoryBytes && p.kept.next < p.queue.len(); p.kept.next++ {
 		m := p.queue.at(p.kept.next)
-		if m.done || m.settled || m.QoS > 0 || m.origin.in.QoS > 0 {
+		if m.done || m.settled || m.QoS > 0 || m.origin.waits() {
 			continue
 		}
 		p.drop(m, DropBufferFull)
@@ -32,16 +32,16 @@ func (p *Pipe) makeRoom(size int) bool {
 	return p.qos0+size <= p.opts.MemoryBytes
 }
 
-// sweep takes out of the queue what was dropped and needs no acknowledgement, nor has a
-// record on the disk to be released.
+// sweep takes out of the queue what was dropped, or written at QoS 0, and needs no
+// acknowledgement, nor has a record on the disk to be released.
 func (p *Pipe) sweep() {
 	var left queue
 	for p.queue.len() > 0 {
-		if m := p.queue.pop(); !m.done || m.settled || m.origin.in.QoS > 0 {
+		if m := p.queue.pop(); !m.done || m.settled || m.origin.waits() {
 			left.push(m)
 		}
 	}
-	p.queue, p.kept, p.next = left, kept{}, 0
+	p.queue, p.kept, p.next, p.writtenQoS0 = left, kept{}, 0, 0
 }
 
 // waits reports whether a message is QoS 0 and waits in memory.

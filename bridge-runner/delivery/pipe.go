@@ -12,9 +12,13 @@
 //   - Order is kept. What a lost session had not acknowledged is sent again to the
 //     next one, oldest first, before anything newer; or goes on in that session,
 //     where the same server resumes it.
-//   - Nothing blocks, so that the two directions cannot block each other. What is
-//     held is bounded by what the source may leave unacknowledged, and by
-//     [Options.MemoryBytes].
+//   - Nothing blocks, so that the two directions cannot block each other. The messages
+//     that are held in memory are bounded by [Options.MemoryBytes]: QoS 0 messages above
+//     it are dropped and counted, QoS 1 and 2 messages stay with the source, which sends
+//     them again when there is room.
+//   - No message stops the others. A message at which every server ends the session, or
+//     that every server refuses, is isolated, counted, reported, and given up as
+//     [Options.Unforwardable] says.
 //   - QoS 0 messages are dropped, and counted, while no session is up, unless
 //     [Options.KeepQoS0] says otherwise.
 //
@@ -39,24 +43,28 @@ import (
 
 // Why a message was dropped.
 const (
-	DropNotConnected = "not_connected" // QoS 0 while no session is up
-	DropQueueFull    = "queue_full"    // QoS 0 faster than the destination, or the disk, takes it
-	DropBufferFull   = "buffer_full"   // the buffer is full, and the oldest or the newest go
-	DropDamaged      = "damaged"       // it cannot be read from the disk
-	DropExcluded     = "excluded"      // by the rules' exclude
-	DropNoRule       = "no_rule"       // matches no rule: see [Meter.Unrouted]
-	DropInvalidTopic = "invalid_topic" // the rule makes no valid topic of it
-	DropStopping     = "stopping"      // QoS 0 while the runner drains
-	DropTooLarge     = "too_large"     // the destination takes no packets of that size
-	DropExpired      = "expired"       // its message expiry interval, or its time on disk, has passed
-	DropRefused      = "refused"       // the destination refuses it by a reason code
-	DropTooManyHops  = "too_many_hops" // it has gone over as many bridges as maxHops allows
+	DropNotConnected  = "not_connected" // QoS 0 while no session is up
+	DropQueueFull     = "queue_full"    // QoS 0 faster than the destination, or the disk, takes it
+	DropBufferFull    = "buffer_full"   // the buffer is full, and the oldest or the newest go
+	DropDamaged       = "damaged"       // it cannot be read from the disk
+	DropExcluded      = "excluded"      // by the rules' exclude
+	DropNoRule        = "no_rule"       // matches no rule: see [Meter.Unrouted]
+	DropInvalidTopic  = "invalid_topic" // the rule makes no valid topic of it
+	DropStopping      = "stopping"      // QoS 0 while the runner drains
+	DropTooLarge      = "too_large"     // the destination takes no packets of that size
+	DropExpired       = "expired"       // its message expiry interval, or its time on disk, has passed
+	DropRefused       = "refused"       // the destination refuses it by a reason code
+	DropUnforwardable = "unforwardable" // every destination ends the session at it
+	DropTooManyHops   = "too_many_hops" // it has gone over as many bridges as maxHops allows
 )
 
 // Options are what a pipe may have besides rules.
 type Options struct {
-	// MemoryBytes bounds the QoS 0 messages that wait in memory. Default 32 MiB.
+	// MemoryBytes bounds the QoS 0 messages that wait in memory, and also the QoS 1 and 2
+	// messages that are held in it. Default 32 MiB.
 	MemoryBytes int
+	// Unforwardable says what happens to messages that no server of the destination takes.
+	Unforwardable Unforwardable
 	// KeepQoS0 keeps QoS 0 messages while no session is up: on disk, else the newest
 	// in memory.
 	KeepQoS0 bool
@@ -79,13 +87,15 @@ type Meter interface {
 	Forwarded(bytes int, latency time.Duration)
 	// Dropped: a message was dropped for one of the causes above.
 	Dropped(cause string)
+	// GivenUp: no server of the destination takes a message. It is dropped, or sent to the
+	// dead letter topic, or, if kept, tried again later. why holds the server's word; cause
+	// is [DropRefused], [DropTooLarge] or [DropUnforwardable].
+	GivenUp(topic string, bytes int, cause string, why *session.Error, kept bool)
 	// Unrouted: a message with this topic was dropped because no rule takes it
 	// (DropNoRule), or because the rules make no valid topic of its topic
 	// (DropInvalidTopic). filters are those of the direction's rules. It is called
 	// besides Dropped.
 	Unrouted(topic, cause, filters string)
-	// Refused: the destination refuses messages to a topic, and says why.
-	Refused(topic string, err *session.Error)
 	// Resent: so many messages are sent again, to another session or by another
 	// connection.
 	Resent(messages int)
@@ -119,6 +129,13 @@ type Pipe struct {
 	last     *session.State // of the latest destination: what is in flight is in flight there
 	stopping bool
 	paused   bool // nothing more is sent to dest
+
+	bytes       int              // of QoS 1 and 2 messages that their sources wait for
+	full        *session.Session // the source session by which a message was refused for lack of memory
+	writtenQoS0 int              // QoS 0 messages in queue that were written
+	alarm       time.Time        // when the queue is looked at again; zero: not by time
+	isolation   isolation
+	refusals    refusals
 }
 
 // New returns a pipe. One with a disk needs [Pipe.Keep].
@@ -131,6 +148,7 @@ func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
 	}
 	p := &Pipe{rules: rules, ids: identifiers(rules), filters: filters(rules), meter: meter, opts: opts, pace: pace{rate: opts.Drain}}
 	p.idle.L = &p.mu
+	p.refusals.of = map[*outgoing]*refusal{}
 	if opts.Disk != nil {
 		p.disk = newDisk(*opts.Disk)
 	}
@@ -139,10 +157,15 @@ func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
 
 // origin is a message as it came, until it is acknowledged to its source.
 type origin struct {
-	in     *session.Inbound
-	queued int      // how many messages made of it are in the queue
-	only   outgoing // the first of them, so that one allocation serves both
+	in     *session.Inbound // nil: a dead letter of the other direction
+	done   func()           // called when a dead letter needs its source no more
+	bytes  int              // that it is counted with in Pipe.bytes
+	queued int              // how many messages made of it are in the queue
+	only   outgoing         // the first of them, so that one allocation serves both
 }
+
+// waits reports whether the source waits for the acknowledgement.
+func (o *origin) waits() bool { return o.in == nil || o.in.QoS > 0 }
 
 // outgoing is a message that the destination has not acknowledged.
 type outgoing struct {
@@ -151,6 +174,7 @@ type outgoing struct {
 	inflight bool // the destination has it
 	sent     bool // once, to whatever destination
 	done     bool // acknowledged, but one before it is not
+	parked   bool // it goes to the dead letter topic, and is done when it is there
 	backlog  bool // it waited while there was no destination
 
 	// Of a pipe with a disk.
@@ -174,6 +198,11 @@ func (p *Pipe) Receive(in *session.Inbound) {
 		p.enter()
 	}
 	o := &origin{in: in}
+	if in.QoS > 0 {
+		if !p.takeInLocked(o) {
+			return
+		}
+	}
 	p.route(o)
 	p.pump()
 	p.release()
@@ -219,7 +248,7 @@ func (p *Pipe) route(o *origin) {
 			Retain:     retain(r.Retain, o.in.Retain),
 			Properties: properties(r, o.in.Properties),
 		}
-		if m.QoS == 0 && o.in.QoS == 0 {
+		if m.QoS == 0 && !o.waits() {
 			if cause = p.refuseQoS0(m); cause != "" {
 				continue
 			}
@@ -236,8 +265,13 @@ func (p *Pipe) route(o *origin) {
 	if cause == DropNoRule || cause == DropInvalidTopic {
 		p.meter.Unrouted(o.in.Topic, cause, p.filters)
 	}
-	if o.in.QoS > 0 {
-		// It waits for its turn to be acknowledged behind those before it.
+	p.acknowledgeInTurn(o)
+}
+
+// acknowledgeInTurn has a message of which nothing is made acknowledged behind those that
+// came before it.
+func (p *Pipe) acknowledgeInTurn(o *origin) {
+	if o.waits() {
 		o.only = outgoing{origin: o, done: true}
 		p.push(&o.only)
 	}
@@ -261,7 +295,7 @@ func (p *Pipe) refuseQoS0(m *outgoing) string {
 		return DropStopping
 	case p.dest == nil && !p.opts.KeepQoS0:
 		return DropNotConnected
-	case p.qos0+m.size() <= p.opts.MemoryBytes:
+	case p.qos0 == 0, p.qos0+m.size() <= p.opts.MemoryBytes: // one always passes
 	case p.dest == nil && !p.buffering() && p.makeRoom(m.size()):
 	default:
 		return DropQueueFull
@@ -273,4 +307,4 @@ func (p *Pipe) refuseQoS0(m *outgoing) string {
 func (p *Pipe) buffering() bool { return p.disk != nil && p.disk.buffering }
 
 // size is roughly what a message takes in memory, in bytes.
-func (m *outgoing) size() int { return len(m.Payload) + len(m.Topic) + 200 }
+func (m *outgoing) size() int { return len(m.Payload) + len(m.Topic) + messageOverhead }

@@ -136,6 +136,8 @@ func (h *history) destination(w *diskWorld, x *side, silent int) {
 				answer = script.Ack(v5.PUBREC, p.ID, 0)
 			case p.Type == v5.PUBREL:
 				answer = script.Ack(v5.PUBCOMP, p.ID, 0)
+			case p.Type == v5.PINGREQ:
+				answer = script.Packet{Type: v5.PINGRESP}
 			default:
 				continue
 			}
@@ -181,6 +183,29 @@ func (h *history) kill() {
 	h.live = next
 	h.mu.Unlock()
 	h.source(next)
+	h.publish(again...)
+}
+
+// renew connects the source anew, if the runner has asked for it, and has it send again the
+// messages that were not acknowledged.
+func (h *history) renew() {
+	w := h.live
+	select {
+	case <-w.source.s.Renewal():
+	default:
+		return
+	}
+	w.source.cut()
+	h.mu.Lock()
+	h.ids = map[uint16]int{}
+	var again []int
+	for n := range h.sent {
+		if !h.acked[n] {
+			again = append(again, n)
+		}
+	}
+	h.mu.Unlock()
+	h.source(w)
 	h.publish(again...)
 }
 
@@ -289,6 +314,7 @@ func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *tes
 			h.kill()
 			isUp, paused = false, false
 		}
+		h.renew()
 		if did != "" {
 			what[did]++
 		}
@@ -305,6 +331,7 @@ func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *tes
 		return h.next == h.sent && len(h.acked) == h.sent || len(h.wrong) > 0
 	}
 	for !done() && time.Now().Before(end) {
+		h.renew()
 		time.Sleep(time.Millisecond)
 	}
 	eventually(t, func() error {

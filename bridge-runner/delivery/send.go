@@ -10,12 +10,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// Up makes s the destination: all that is held is sent to it, in order, but what is
-// in flight in s itself, because its server has resumed it.
+// Up makes s the destination: all that is held is sent to it, in order. A message that is
+// in flight in s itself, because its server has resumed it, goes on there.
 func (p *Pipe) Up(s *session.Session) {
 	p.mu.Lock()
 	if p.last != nil && p.last != s.State() {
 		p.last.Abandon(s)
+		clear(p.refusals.of) // the other server may take them
+		p.refusals.until = time.Time{}
 	}
 	p.dest, p.last, p.paused = s, s.State(), false
 	if p.disk != nil {
@@ -24,14 +26,9 @@ func (p *Pipe) Up(s *session.Session) {
 	p.next, p.inflight, p.kept = 0, 0, kept{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
-		if m.inflight = s.State().Holds(&m.Outgoing); m.inflight {
-			p.inflight++
-		}
-		m.backlog = !m.inflight
+		m.inflight, m.backlog = false, !s.State().Holds(&m.Outgoing)
 	}
-	if n := s.Resends(); n > 0 {
-		p.meter.Resent(n)
-	}
+	p.sentenceLocked(s)
 	p.pump()
 	p.release()
 	p.tell()
@@ -46,6 +43,7 @@ func (p *Pipe) Down(s *session.Session) {
 	if p.dest != s {
 		return
 	}
+	p.judgeLocked(s)
 	p.dest, p.inflight, p.paused = nil, 0, false
 	p.qos0, p.kept = p.unwritten(), kept{}
 	for i := range p.queue.len() {
@@ -58,7 +56,7 @@ func (p *Pipe) Down(s *session.Session) {
 		// higher QoS is: its source waits for it.
 		switch {
 		case m.settled:
-		case m.origin.in.QoS > 0 || p.opts.KeepQoS0:
+		case m.origin.waits() || p.opts.KeepQoS0:
 			p.qos0 += m.size()
 		default:
 			m.done = true
@@ -92,7 +90,7 @@ func (p *Pipe) pump() {
 	var now time.Time
 	for ; p.next < p.queue.len(); p.next++ {
 		m := p.queue.at(p.next)
-		if m.done || m.inflight {
+		if m.done || m.inflight || m.parked {
 			continue
 		}
 		if now.IsZero() {
@@ -105,6 +103,13 @@ func (p *Pipe) pump() {
 			p.drop(m, DropExpired)
 			continue
 		}
+		if p.isolation.until != nil || len(p.refusals.of) > 0 {
+			if may, passOver := p.mayGoLocked(m, now); passOver {
+				continue
+			} else if !may {
+				return
+			}
+		}
 		switch p.dest.Publish(&m.Outgoing, now) {
 		case session.Full, session.Ended:
 			return
@@ -116,12 +121,42 @@ func (p *Pipe) pump() {
 			p.sent(m)
 			m.done = true
 			p.meter.Forwarded(len(m.Payload), now.Sub(m.At))
+			p.goneLocked(m)
+			p.writtenLocked(m)
 		case session.TooLarge:
-			p.drop(m, DropTooLarge)
+			if p.giveUpLocked(m, DropTooLarge, errTooLarge); !m.done && !m.parked {
+				return // it blocks
+			}
 		case session.Expired:
 			p.drop(m, DropExpired)
 		}
 	}
+	if p.writtenQoS0 > sweepAt && p.writtenQoS0 > p.queue.len()/2 {
+		p.sweep()
+		p.next = p.queue.len()
+	}
+}
+
+// wakeAtLocked has the queue looked at again at that time.
+func (p *Pipe) wakeAtLocked(at, now time.Time) {
+	if !p.alarm.IsZero() && !p.alarm.After(at) {
+		return
+	}
+	p.alarm = at
+	time.AfterFunc(at.Sub(now), p.lookAgain)
+}
+
+func (p *Pipe) lookAgain() {
+	p.mu.Lock()
+	p.alarm, p.next = time.Time{}, 0
+	p.pump()
+	p.release()
+	dest := p.dest
+	p.mu.Unlock()
+	if dest != nil {
+		dest.Flush()
+	}
+	p.opts.Flush()
 }
 
 // sent notes that m was sent.
@@ -160,44 +195,44 @@ func (p *Pipe) pause(now time.Time) bool {
 func (p *Pipe) goOn() {
 	p.mu.Lock()
 	p.waiting = false
-	p.pump()
-	p.release()
-	dest := p.dest
 	p.mu.Unlock()
-	if dest != nil {
-		dest.Flush()
-	}
-	p.opts.Flush()
+	p.lookAgain()
 }
 
 func (p *Pipe) drop(m *outgoing, cause string) {
+	p.forgetLocked(m)
+	p.goneLocked(m)
 	m.done = true
 	p.unwait(m)
 	p.meter.Dropped(cause)
 }
 
 // Acknowledged notes that the destination has taken a message over, or refuses it.
-func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused *session.Error) {
+func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused *session.Refusal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m, ok := acked.Owner.(*outgoing)
 	if !ok || m.done || p.last != s.State() {
 		return
 	}
-	m.done = true
 	if m.inflight {
 		m.inflight = false
 		p.inflight--
 	}
+	isolating := p.isolation.until != nil
 	if refused != nil {
-		p.meter.Dropped(DropRefused)
-		p.meter.Refused(m.Topic, refused)
+		p.refusedLocked(m, refused)
 	} else {
+		m.done = true
 		p.meter.Forwarded(len(m.Payload), time.Since(m.At))
+		p.goneLocked(m)
+		p.acceptedLocked()
 	}
 	p.release()
-	p.pump()
-	p.release()
+	if isolating {
+		p.pump()
+		p.release()
+	}
 }
 
 // release drops from the front of the queue what is done, and acknowledges it to
@@ -215,9 +250,10 @@ func (p *Pipe) release() {
 			p.popped(m)
 		}
 		if !m.settled {
-			m.settle()
+			p.settle(m)
 		}
 	}
+	p.makeRoomLocked()
 	p.meter.Held(p.held(), p.inflight)
 	if p.queue.len() == 0 || p.stopping || p.inflight == 0 && p.paused {
 		p.idle.Broadcast()
@@ -226,12 +262,22 @@ func (p *Pipe) release() {
 
 // settle notes that a message needs its source no more. The source is told when that
 // is so of every message made of what it sent.
-func (m *outgoing) settle() {
-	m.origin.queued--
-	if m.origin.queued == 0 {
-		m.origin.in.Ack()
-	}
+func (p *Pipe) settle(m *outgoing) {
 	m.settled = true
+	o := m.origin
+	if o == writtenOrigin {
+		return
+	}
+	o.queued--
+	if o.queued > 0 {
+		return
+	}
+	p.bytes -= o.bytes
+	if o.in == nil {
+		go o.done() // the other direction's pipe has a lock of its own
+		return
+	}
+	o.in.Ack()
 }
 
 // Drain stops the intake and waits until what is held has been acknowledged or is on
@@ -258,5 +304,5 @@ func (p *Pipe) busy() bool {
 	if p.writing() {
 		return true
 	}
-	return p.dest != nil && (p.inflight > 0 || p.direct() > 0 && !p.waiting)
+	return p.dest != nil && (p.inflight > 0 || p.direct() > 0 && !p.waiting && !time.Now().Before(p.refusals.until))
 }

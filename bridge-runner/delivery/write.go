@@ -133,7 +133,7 @@ func (p *Pipe) written(b *batch, first uint64, records [][]byte) {
 			d.loaded++
 			d.loadedBytes += m.stored
 		}
-		m.settle()
+		p.settle(m)
 	}
 	d.allRead = d.log.Cursor() == d.log.Next()
 	p.release()
@@ -157,7 +157,7 @@ func (p *Pipe) noRoom(b *batch, err error) bool {
 			if !m.done {
 				p.drop(m, DropBufferFull)
 			}
-			m.settle()
+			p.settle(m)
 		}
 		return true
 	}

@@ -49,7 +49,10 @@ func (l *Link) check(ctx context.Context, server int) error {
 	ctx, cancel := context.WithTimeout(ctx, l.ProbeTimeout)
 	defer cancel()
 	cfg.ClientID = l.ProbeClientID
-	return session.Probe(ctx, cfg)
+	if err := session.Probe(ctx, cfg); err != nil {
+		return l.explain(server, err)
+	}
+	return nil
 }
 
 // probed notes the result of a probe.

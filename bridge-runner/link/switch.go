@@ -37,7 +37,7 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 	if err != nil {
 		l.Handler.Resume(old)
 		if ctx.Err() == nil {
-			l.stay(ctx, server, asError(err))
+			l.stay(ctx, server, l.explain(server, err))
 		}
 		return old
 	}
@@ -99,4 +99,20 @@ func (l *Link) stay(ctx context.Context, server int, reason *session.Error) {
 	l.logFailure(ctx, "switch failed", server, reason)
 	l.Observer.Failed(server, reason, time.Now())
 	l.refuse(server, "it could not be connected: "+reason.Message)
+}
+
+// renew connects to the server in use anew, so that it sends again the messages that were
+// refused for lack of memory. The server is not lost meanwhile. It returns the session that
+// is in use then.
+func (l *Link) renew(ctx context.Context, old *session.Session) *session.Session {
+	l.drain(ctx, old)
+	old.Close()
+	next, err := l.connect(ctx, l.active)
+	if err != nil {
+		l.lost(old, l.explain(l.active, err))
+		return nil
+	}
+	l.Log.Debug("connected anew, for the messages that had no room in memory", "server", l.Servers[l.active].Name)
+	l.Handler.Replace(old, next)
+	return next
 }

@@ -182,9 +182,9 @@ func (m *meter) Forwarded(bytes int, latency time.Duration) {
 
 func (m *meter) Dropped(cause string) { m.dropped.WithLabelValues(cause).Inc() }
 
-func (m *meter) Refused(topic string, err *session.Error) {
+func (m *meter) GivenUp(topic string, bytes int, cause string, why *session.Error, kept bool) {
 	if m.refusals.Allow() {
-		m.log.Warn("a message was refused and dropped", "topic", topic, "reason", err.Reason, "message", err.Message)
+		m.log.Warn("no server takes a message", "topic", topic, "bytes", bytes, "cause", cause, "kept", kept, "reason", why.Reason, "message", why.Message)
 	}
 }
 

@@ -133,6 +133,36 @@ func TestProbesAreNewsWhereTheyChangeWhatIsKnown(t *testing.T) {
 	}
 }
 
+func TestShortfalls_OfTheServerInUse_ComeAndGoWithIt(t *testing.T) {
+	st := newState(t)
+	news(st)
+	lowered := session.Shortfall{Reason: v1alpha1.ReasonQoSLowered, Message: strings.Repeat("x", 1000)}
+	st.Remote.FellShort(0, []session.Shortfall{lowered})
+	if news(st) || st.Status().Remote.Shortfalls != nil {
+		t.Error("it is reported before the server is in use")
+	}
+	st.Remote.Connected(0, time.Now())
+	if got := st.Status().Remote.Shortfalls; len(got) != 1 || got[0].Reason != lowered.Reason || len(got[0].Message) > maxMessage {
+		t.Errorf("shortfalls: %+v", got)
+	}
+	st.Remote.FellShort(1, nil)
+	st.Remote.Switched(1, link.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
+	if got := st.Status().Remote.Shortfalls; got != nil {
+		t.Errorf("shortfalls of another server: %+v", got)
+	}
+	st.Remote.FellShort(0, []session.Shortfall{lowered})
+	st.Remote.Switched(0, link.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
+	st.Remote.Lost(0, closed, time.Now())
+	if got := st.Status().Remote.Shortfalls; got != nil {
+		t.Errorf("shortfalls without a server: %+v", got)
+	}
+	st.Remote.FellShort(0, nil) // it grants everything now
+	st.Remote.Connected(0, time.Now())
+	if got := st.Status().Remote.Shortfalls; got != nil {
+		t.Errorf("shortfalls that are gone: %+v", got)
+	}
+}
+
 func TestARequestIsToldAndCutWithinTheSchemasBound(t *testing.T) {
 	st := newState(t)
 	st.Remote.Requested(&v1alpha1.RequestedSwitch{Request: strings.Repeat("x", 1000), State: v1alpha1.SwitchRefused, Message: strings.Repeat("y", 1000)})

@@ -110,7 +110,7 @@ func (p *peer) use(c *script.Conn, o opened) *link {
 		_ = c.Close() // so that the session need not wait for it
 		o.s.Close()
 	})
-	r := &recorder{t: p.t, s: o.s, events: make(chan string, 10000)}
+	r := &recorder{t: p.t, s: o.s, events: make(chan string, 10000), awake: make(chan struct{}, 1)}
 	o.s.Start(r)
 	return &link{recorder: r, s: o.s, c: c}
 }
@@ -126,6 +126,7 @@ type recorder struct {
 	s      *Session
 	events chan string
 	ready  func()
+	awake  chan struct{} // Ready was called
 
 	mu sync.Mutex
 	in []*Inbound // received and not acknowledged
@@ -140,7 +141,7 @@ func (r *recorder) Received(in *Inbound) {
 
 func (r *recorder) Redelivered(in *Inbound) { r.events <- "redelivered " + in.Payload }
 
-func (r *recorder) Acknowledged(m *Outgoing, refused *Error) {
+func (r *recorder) Acknowledged(m *Outgoing, refused *Refusal) {
 	if refused != nil {
 		r.events <- "refused " + m.Payload + ": " + refused.Message
 		return
@@ -149,6 +150,10 @@ func (r *recorder) Acknowledged(m *Outgoing, refused *Error) {
 }
 
 func (r *recorder) Ready() {
+	select {
+	case r.awake <- struct{}{}:
+	default:
+	}
 	if r.ready != nil {
 		r.ready()
 	}
@@ -218,6 +223,23 @@ func (l *link) publish(messages ...*Outgoing) {
 		}
 	}
 	l.s.Flush()
+}
+
+// publishWhenReady publishes a message for which there is no room yet, when Ready is
+// called.
+func (l *link) publishWhenReady(m *Outgoing) {
+	l.t.Helper()
+	for {
+		select {
+		case <-l.awake:
+		case <-time.After(script.Patience):
+			l.t.Fatal("Ready is not called")
+		}
+		if l.s.Publish(m, time.Now()) == Sent {
+			l.s.Flush()
+			return
+		}
+	}
 }
 
 // wantResult publishes, which must have this result.

@@ -26,7 +26,7 @@ func (s *Session) received(p *packet.Publish) error {
 		return protocolError(packet.CodeTopicAliasInvalid, "a topic alias, of which the bridge allows none") // [MQTT-3.1.2-27]
 	}
 	m := &Inbound{Publish: *p, At: s.now, state: s.state, session: s}
-	if p.QoS > 0 && s.hold(m) {
+	if p.QoS > 0 && (s.refusing || s.hold(m)) {
 		return nil
 	}
 	s.handler.Received(m)
@@ -55,7 +55,8 @@ func (s *Session) hold(m *Inbound) (handled bool) {
 	if m.QoS == 2 {
 		if hash, ok := held.received[m.ID]; ok {
 			if m.Dup && hash == contentHash(&m.Publish) { // section 4.3.3
-				s.acknowledge(packet.PUBREC, m.ID, 0)
+				m.acked = true
+				s.arrived(m)
 				s.state.mu.Unlock()
 				s.handler.Redelivered(m)
 				return true
@@ -65,9 +66,9 @@ func (s *Session) hold(m *Inbound) (handled bool) {
 	}
 	if o := held.held[m.ID]; o != nil && m.Dup {
 		if o.session == s || sameContent(&o.Publish, &m.Publish) {
-			o.session = s
-			if o.acked { // delivered while there was no connection
-				s.acknowledgeInbound(o)
+			if o.session != s {
+				o.session = s
+				s.arrived(o)
 			}
 			s.state.mu.Unlock()
 			s.handler.Redelivered(m)
@@ -80,7 +81,34 @@ func (s *Session) hold(m *Inbound) (handled bool) {
 		held.forgetHeld(m.QoS)
 	}
 	held.held[m.ID] = m
+	s.arrived(m)
 	return false
+}
+
+// arrived notes that the server sent a message on this connection, and acknowledges it if it
+// was delivered while there was no connection. The lock is held.
+func (s *Session) arrived(m *Inbound) {
+	s.unacked = append(s.unacked, m)
+	s.acknowledgeInOrder()
+}
+
+// acknowledgeInOrder acknowledges the messages that are delivered, up to the first that is
+// not: PUBACK and PUBREC go out in the order in which the messages came on this connection
+// ([MQTT-4.6.0-2], [MQTT-4.6.0-3]). The lock is held.
+func (s *Session) acknowledgeInOrder() {
+	for s.acked < len(s.unacked) && s.unacked[s.acked].acked {
+		s.acknowledgeInbound(s.unacked[s.acked])
+		s.unacked[s.acked] = nil
+		s.acked++
+	}
+	switch {
+	case s.acked == len(s.unacked):
+		s.unacked, s.acked = s.unacked[:0], 0
+	case s.acked >= 1024 && s.acked > len(s.unacked)/2:
+		n := copy(s.unacked, s.unacked[s.acked:])
+		clear(s.unacked[n:])
+		s.unacked, s.acked = s.unacked[:n], 0
+	}
 }
 
 // Ack acknowledges the message to the server: PUBACK at QoS 1 (section 3.4), PUBREC
@@ -94,8 +122,39 @@ func (m *Inbound) Ack() {
 	defer m.state.mu.Unlock()
 	m.acked = true
 	if m.session != nil && m.session.writable() {
-		m.session.acknowledgeInbound(m)
+		m.session.acknowledgeInOrder()
 	}
+}
+
+// Refuse leaves a QoS 1 or 2 message to the server, without an acknowledgement, and all
+// that come after it on this connection, so that the order is kept. The server sends them
+// again on the next connection, for which [Session.Renew] asks. Refuse reports false if the
+// server will not, because the session ends with the connection: the message is received
+// then. It may be called only by [Handler.Received].
+func (m *Inbound) Refuse() bool {
+	s := m.session
+	if s == nil || s.cfg.CleanStart {
+		return false
+	}
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	s.refusing = true
+	if n := len(s.unacked); n > 0 && s.unacked[n-1] == m {
+		s.unacked[n-1] = nil
+		s.unacked = s.unacked[:n-1]
+	}
+	if m.state.in.held[m.ID] == m {
+		delete(m.state.in.held, m.ID)
+	}
+	return true
+}
+
+// Session is that by whose connection the message came last; nil if it has ended and
+// another one has begun.
+func (m *Inbound) Session() *Session {
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	return m.session
 }
 
 // acknowledgeInbound ends the holding of m. The lock is held.

@@ -23,7 +23,7 @@ func (s *Session) GiveUp(err *Error) {
 	s.state.mu.Lock()
 	s.state.gaveUp = err
 	s.state.mu.Unlock()
-	s.refuse(codeImplementation, err)
+	s.refuse(codeImplementation, err, Ending{})
 }
 
 // refused is why the server was given up by [Session.GiveUp], nil if it was not.

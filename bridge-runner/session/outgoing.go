@@ -4,10 +4,8 @@
 package session
 
 import (
-	"fmt"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
@@ -29,10 +27,12 @@ type Outgoing struct {
 	// Owner is the caller's own.
 	Owner any
 
-	id             uint16 // its packet identifier, 0 while it is not in flight
-	qos            byte   // at which it is in flight
-	stage          stage
-	previous, next *Outgoing // in flight
+	// Of State, and guarded by its lock.
+	id             uint16    // its packet identifier, 0 while it is not in flight
+	qos            byte      // at which it is in flight
+	stage          stage     // valid while it is in flight
+	session        *Session  // by whose connection it was written last; nil: by none that is left
+	previous, next *Outgoing // on that connection, in the order in which they were written
 }
 
 // Result is what became of a message that was to be published.
@@ -44,9 +44,9 @@ const (
 	Sent Result = iota
 	// Written: on its way at QoS 0.
 	Written
-	// Full: as much is in flight, or written and not taken by the server, as may be.
-	// Publish it again when the handler is told of an acknowledgement, or that the
-	// session is ready.
+	// Full: as much is in flight, or written and not taken by the server, as may be, or
+	// the server has yet to release QoS 2 messages of before. Publish it again when the
+	// handler's Ready is called.
 	Full
 	// TooLarge: the server does not take packets of this size ([MQTT-3.2.2-15]).
 	TooLarge
@@ -59,28 +59,42 @@ const (
 // fullBuffer is how many bytes may be written and not taken by the server.
 const fullBuffer = 128 << 10
 
-// Publish writes a message; [Session.Flush] sends it, which the session does itself
-// whenever it is idle. It does not block. Where the server has a lower maximum QoS, or
+// Publish writes a message; [Session.Flush] sends it, and the session does so itself
+// whenever it is idle. It does not block. If the server has a lower maximum QoS, or
 // keeps no retained messages, the message is sent accordingly ([MQTT-3.2.2-11],
 // [MQTT-3.2.2-14]).
+//
+// A message that is in flight in a session that the server has resumed goes on where it
+// stopped, under its packet identifier: PUBLISH with DUP, or PUBREL ([MQTT-4.4.0-1]). To
+// keep the order ([MQTT-4.6.0-1]), publish these messages first, and in the order of the
+// first time.
 func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	out := &s.state.out
-	qos := min(m.QoS, s.server.MaximumQoS)
-	switch {
-	case !s.writable():
+	if !s.writable() {
 		return Ended
-	case qos > 0 && !out.room():
-		s.wanted = true
-		return Full
-	case len(s.buf) >= fullBuffer || s.conn.socket.buffered() >= fullBuffer:
-		s.wanted = true
+	}
+	if m.id != 0 && out.get(m.id) == m {
+		if m.stage == released || s.takes(m, now) {
+			return s.goOn(m, now)
+		}
+		out.forget(m) // it is a new message to a server that has other limits now
+	}
+	qos := min(m.QoS, s.server.MaximumQoS)
+	if s.full(qos) {
 		return Full
 	}
 	p, expired := s.packet(m, now)
 	if expired {
 		return Expired
+	}
+	id := uint16(0)
+	if qos > 0 {
+		if id = s.identify(qos, now); id == 0 {
+			s.blocked = true
+			return Full
+		}
 	}
 	p.QoS = qos
 	s.alias(&p)
@@ -91,16 +105,109 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 		s.buf = packet.AppendPublish(s.buf, s.version, &p)
 		return Written
 	}
-	if out.count == 0 {
-		s.progressed = now
-	}
-	if m.qos = qos; qos == 2 && out.sweep && !out.inexact {
-		s.sweep()
-	}
-	out.add(m)
-	s.unacknowledged++
+	m.qos = qos
+	out.add(m, id)
+	s.track(m, now)
 	s.send(m, &p)
 	return Sent
+}
+
+// full reports whether nothing more may be written at this QoS now, and has the handler's
+// Ready called when that has changed. The lock is held.
+func (s *Session) full(qos byte) bool {
+	window := qos > 0 && s.unacknowledged >= s.limit
+	written := len(s.buf) >= fullBuffer || s.conn.socket.buffered() >= fullBuffer
+	s.blocked, s.choked = s.blocked || window, s.choked || written
+	return window || written
+}
+
+// identify returns an identifier for a new message, or 0 if there is none now. Before a
+// QoS 2 message it has the server release those that it may hold under identifiers that
+// are not in flight here: messages of a process that has ended, or of before a switch to
+// another server. Otherwise the server would treat the next message under such an
+// identifier as the message that it holds, and drop it (section 4.3.3). The lock is held.
+func (s *Session) identify(qos byte, now time.Time) uint16 {
+	out := &s.state.out
+	switch {
+	case qos < 2 || len(out.stale) == 0:
+		return out.identify(qos)
+	case out.support == qos2Doubtful && out.qos2 == 0 && !s.releasing:
+		return out.trialID()
+	case out.support == qos2Assumed:
+		s.releaseStale(now)
+	}
+	return 0
+}
+
+// releaseStale writes the PUBRELs that were not written on this connection. The lock is
+// held.
+func (s *Session) releaseStale(now time.Time) {
+	out := &s.state.out
+	ids := out.unreleased(s)
+	if len(ids) > 0 && s.unacknowledged == 0 {
+		s.progressed = now
+	}
+	for _, id := range ids {
+		s.acknowledge(packet.PUBREL, id, 0)
+		out.stale[id] = s
+	}
+	s.releasing = true
+	select {
+	case s.released <- struct{}{}:
+	default:
+	}
+}
+
+// goOn writes a message that is in flight since an earlier connection. The lock is held.
+func (s *Session) goOn(m *Outgoing, now time.Time) Result {
+	if m.session == s {
+		return Sent
+	}
+	if s.full(m.qos) {
+		return Full
+	}
+	s.track(m, now)
+	if m.stage == released {
+		s.acknowledge(packet.PUBREL, m.id, 0)
+		return Sent
+	}
+	p, _ := s.packet(m, now) // an expired one is the server's to drop: it may have it
+	p.Dup, p.QoS = true, m.qos
+	s.alias(&p)
+	s.send(m, &p)
+	return Sent
+}
+
+// track notes that m is written on this connection and not acknowledged. The lock is
+// held.
+func (s *Session) track(m *Outgoing, now time.Time) {
+	if s.unacknowledged == 0 {
+		s.progressed = now
+	}
+	s.unacknowledged++
+	m.session, m.previous, m.next = s, s.last, nil
+	if s.last == nil {
+		s.first = m
+	} else {
+		s.last.next = m
+	}
+	s.last = m
+}
+
+// untrack is the opposite of track.
+func (s *Session) untrack(m *Outgoing) {
+	s.unacknowledged--
+	if m.previous == nil {
+		s.first = m.next
+	} else {
+		m.previous.next = m.next
+	}
+	if m.next == nil {
+		s.last = m.previous
+	} else {
+		m.next.previous = m.previous
+	}
+	m.session, m.previous, m.next = nil, nil, nil
 }
 
 // fits reports whether the server takes a packet of this size.
@@ -141,24 +248,7 @@ func (s *Session) packet(m *Outgoing, now time.Time) (p packet.Publish, expired 
 // send writes the PUBLISH of a message that has an identifier. The lock is held.
 func (s *Session) send(m *Outgoing, p *packet.Publish) {
 	p.ID = m.id
-	m.stage = published
 	s.buf = packet.AppendPublish(s.buf, s.version, p)
-}
-
-// sweep has the server release the QoS 2 messages that it holds under identifiers that
-// are not those of QoS 2 messages in flight here: those of a process that has ended, or
-// of before a switch to another server. Otherwise it would take the next message under
-// such an identifier for the one that it holds, and drop it (section 4.3.3). The
-// PUBCOMPs come before all else that the server says of those identifiers. The lock is
-// held.
-func (s *Session) sweep() {
-	out := &s.state.out
-	for id, m := range out.slots {
-		if id > 0 && (m == nil || m.qos < 2) { // one of QoS 1 may be under the same
-			s.acknowledge(packet.PUBREL, uint16(id), 0)
-		}
-	}
-	out.sweep, out.used = false, 0
 }
 
 // alias uses an alias for the topic where the server allows one more (MQTT 5 section
@@ -183,129 +273,10 @@ func (s *Session) alias(p *packet.Publish) {
 	s.aliases[p.Topic] = p.TopicAlias
 }
 
-// resend writes again what is in flight in a session that the server has resumed, as
-// far as its receive maximum allows: PUBLISH with DUP, or PUBREL ([MQTT-4.4.0-1]).
-// The lock is held.
-func (s *Session) resend() {
-	out := &s.state.out
-	if !s.resumed {
-		return
-	}
-	var next *Outgoing
-	for m := out.first; m != nil; m = next {
-		next = m.next
-		if m.stage == released {
-			continue
-		}
-		if !s.takes(m) {
-			out.sweep = out.sweep || m.qos == 2
-			out.remove(m) // whose message it is publishes it anew, and is told
-			continue
-		}
-		s.resends++
-	}
-	out.resend = out.first
-	s.progressed = s.now
-	s.resendSome()
-}
-
 // takes reports whether the server still takes a message as it was sent. It may have
-// been configured anew.
-func (s *Session) takes(m *Outgoing) bool {
-	p, _ := s.packet(m, s.now)
+// been configured anew. The lock is held.
+func (s *Session) takes(m *Outgoing, now time.Time) bool {
+	p, _ := s.packet(m, now)
 	p.QoS = m.qos
 	return m.qos <= s.server.MaximumQoS && s.fits(&p)
-}
-
-// resendSome goes on with resend. The lock is held.
-func (s *Session) resendSome() {
-	out := &s.state.out
-	for ; out.resend != nil; out.resend = out.resend.next {
-		if s.unacknowledged >= out.limit {
-			return
-		}
-		s.unacknowledged++
-		m := out.resend
-		if m.stage == released {
-			s.acknowledge(packet.PUBREL, m.id, 0)
-			continue
-		}
-		p, _ := s.packet(m, s.now) // an expired one is the server's to drop: it may have it
-		p.Dup, p.QoS = true, m.qos
-		s.alias(&p)
-		s.send(m, &p)
-	}
-}
-
-// pubrec answers a PUBREC (section 3.5): by a PUBREL, also for a message that is not
-// known ([MQTT-4.3.3-4], section 4.4).
-func (s *Session) pubrec(a packet.Ack) {
-	if a.Code >= codeRefused {
-		s.completed(a)
-		return
-	}
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	var code byte
-	m := s.state.out.get(a.ID)
-	switch {
-	case m != nil && m.qos == 2:
-		m.stage = released
-		s.progressed = s.now
-	case s.version == packet.V5:
-		code = codeIDNotFound
-	}
-	s.acknowledge(packet.PUBREL, a.ID, code)
-}
-
-// completed ends a delivery: by PUBACK, PUBCOMP, or a PUBREC that refuses.
-func (s *Session) completed(a packet.Ack) {
-	s.state.mu.Lock()
-	out := &s.state.out
-	m := out.get(a.ID)
-	switch {
-	case m == nil,
-		a.Type != packet.PUBACK && m.qos == 1,
-		a.Type == packet.PUBCOMP && m.stage != released:
-		// Of a message that an earlier process sent, or of a sweep. A PUBACK at QoS 2
-		// counts: RabbitMQ takes such messages at QoS 1.
-		s.state.mu.Unlock()
-		return
-	}
-	s.progressed = s.now
-	if m == out.first {
-		s.overtaken = time.Time{}
-	} else if s.overtaken.IsZero() {
-		s.overtaken = s.now
-	}
-	out.remove(m)
-	s.unacknowledged--
-	if out.resend != nil {
-		s.resendSome()
-	}
-	s.state.mu.Unlock()
-	var refused *Error
-	if a.Code >= codeRefused && a.Type != packet.PUBCOMP {
-		refused = publishError(m.Topic, a)
-		if a.Code == codeQuotaExceeded || a.Code == codeIDInUse {
-			s.end(refused) // it goes to the next session, under another identifier
-			return
-		}
-	}
-	s.handler.Acknowledged(m, refused)
-}
-
-// publishError explains why a server refuses a message.
-func publishError(topic string, a packet.Ack) *Error {
-	switch a.Code {
-	case 0x87:
-		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not authorise the bridge to publish to %q (reason code 0x87%s); allow the bridge's user to write it, or change the rule's topic", topic, quoted(a.Reason)), nil)
-	case 0x90:
-		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not accept the topic %q (reason code 0x90%s); change the rule's topic", topic, quoted(a.Reason)), nil)
-	case codeIDInUse:
-		return newError(v1alpha1.ReasonProtocolError, "the server takes a packet identifier for that of another message (reason code 0x91"+quoted(a.Reason)+"); the message is sent again under a new one", nil)
-	case codeQuotaExceeded:
-		return newError(v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded (reason code 0x97"+quoted(a.Reason)+"); raise it, or send less", nil)
-	}
-	return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server refuses a message to %q (reason code 0x%02x%s)", topic, a.Code, quoted(a.Reason)), nil)
 }

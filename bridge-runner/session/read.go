@@ -9,6 +9,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 // read handles what the server sends until the connection ends.
@@ -17,8 +18,13 @@ func (s *Session) read() {
 	tells := s.conn.socket.onIdle(s.idle)
 	for {
 		if err := s.handleAll(); err != nil {
-			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err))
+			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err), Ending{ByServer: true})
 			return
+		}
+		s.noteReceived()
+		if s.freed {
+			s.freed = false
+			s.wake()
 		}
 		if !tells || s.conn.sinceIdle >= readBuffer {
 			s.idle()
@@ -28,6 +34,7 @@ func (s *Session) read() {
 			return
 		}
 		s.now = time.Now()
+		s.conn.notePublish(s.now)
 	}
 }
 
@@ -54,7 +61,12 @@ func (s *Session) lost(err error) {
 	if failed := s.conn.socket.failure(); failed != nil {
 		err = failed // why the socket has closed the connection
 	}
-	s.end(lostError(err))
+	s.lostBy(err)
+}
+
+// lostBy ends the session because of an error of its connection.
+func (s *Session) lostBy(err error) {
+	s.end(lostError(err), Ending{ByServer: transport.Closed(err)})
 }
 
 // handleAll handles the packets that have come whole.
@@ -100,6 +112,7 @@ func protocolError(code byte, text string) error {
 
 // handle handles one packet.
 func (s *Session) handle(f packet.Frame) error {
+	s.came.packet(f.Type)
 	switch f.Type {
 	case packet.PUBLISH:
 		p, err := packet.DecodePublish(s.version, f.Flags, string(f.Body))
@@ -119,15 +132,19 @@ func (s *Session) handle(f packet.Frame) error {
 		if err != nil {
 			return err
 		}
-		return s.suback(a)
+		_ = s.suback(a) // one that nobody waits for harms nobody
+		return nil
 	case packet.PINGRESP:
-		return nil // it has been heard
+		if !s.pingresp() {
+			s.conn.pongs.Add(1)
+		}
+		return nil
 	case packet.DISCONNECT:
 		d, err := packet.DecodeDisconnect(f.Body)
 		if err != nil {
 			return err
 		}
-		s.end(disconnectError(d))
+		s.end(disconnectError(d), Ending{ByServer: true, Code: d.Code})
 		return nil
 	case packet.AUTH:
 		return protocolError(packet.CodeProtocolError, "an AUTH packet; the bridge does no enhanced authentication")

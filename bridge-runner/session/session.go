@@ -11,9 +11,10 @@
 //   - Messages are handed on in the order in which the server sent them, and none is
 //     acknowledged before [Inbound.Ack]. An acknowledgement never reaches another
 //     connection than one by which its message came.
-//   - Where a server resumes the session that a [State] belongs to, what is in flight
-//     goes on where it stopped, under the same packet identifiers and in the same
-//     order ([MQTT-4.4.0-1]): QoS 2 is exactly once there. A message that the server
+//   - If a server resumes the session that a [State] belongs to, a message in flight
+//     that is published again goes on where it stopped, under the same packet identifier
+//     ([MQTT-4.4.0-1]): QoS 2 is exactly once there. No QoS 2 message is sent under an
+//     identifier under which the server may hold another one. A message that the server
 //     sends again while it is held is not handed on twice.
 //   - What the server announces in CONNACK is kept to: receive maximum, maximum packet
 //     size, maximum QoS, retain available, topic aliases, keep alive.
@@ -42,11 +43,10 @@ type Handler interface {
 	// it is not handed on again.
 	Redelivered(in *Inbound)
 	// Acknowledged is called when the server has acknowledged a QoS 1 or 2 message:
-	// PUBACK, or PUBCOMP. refused says why where it did so with a reason code of 0x80
-	// or more (MQTT 5 section 4.13): it has not taken the message, and never will.
-	Acknowledged(m *Outgoing, refused *Error)
-	// Ready is called when there may be room for what Publish has refused with Full,
-	// besides after each acknowledgement.
+	// PUBACK, or PUBCOMP. If it has not taken the message, refused says why. The message
+	// is in flight no more.
+	Acknowledged(m *Outgoing, refused *Refusal)
+	// Ready is called when there may be room again, if Publish has returned Full.
 	Ready()
 	// Idle is called when all that came is handled and before more is waited for.
 	Idle()
@@ -59,14 +59,18 @@ type Session struct {
 	state   *State
 	handler Handler
 	server  packet.Connack // what the server announced
+	asked   bool           // CONNECT was written, or at least tried
 	resumed bool
 	version packet.Version
 
 	keepAlive time.Duration
 
-	reading bool               // Start was called
-	acks    chan packet.Suback // SUBACKs that Subscribe waits for
-	now     time.Time          // when the packets at hand came; of the reader
+	reading  bool               // Start was called
+	acks     chan packet.Suback // SUBACKs that Subscribe waits for
+	came     received           // when something came
+	now      time.Time          // when the packets at hand came; of the reader
+	refusing bool               // Inbound.Refuse was called: QoS 1 and 2 messages stay with the server; of the reader
+	freed    bool               // something was acknowledged since wake was called; of the reader
 
 	// Under state.mu: the state and all that belongs to the connection has one lock.
 	buf        []byte // written and not flushed
@@ -76,21 +80,39 @@ type Session struct {
 	ended      bool
 	parting    bool      // DISCONNECT is written: nothing may follow it ([MQTT-3.14.4-1])
 	closing    bool      // by Close
-	wanted     bool      // Publish has refused
+	blocked    bool      // Publish has returned Full since wake was called: too much is in flight
+	choked     bool      // likewise: too much is written and not sent
 	sent       time.Time // when something was last written
+	firstSent  time.Time // when something was first written after all was taken
+	ackMark    ackMark
 	progressed time.Time // when something was acknowledged, or in flight for the first time
 	overtaken  time.Time // when the message that is in flight for longest was passed over
 	aliases    map[string]uint16
+	expected   map[uint16]bool // packet identifiers of the SUBACKs that Subscribe waits for
 
-	// unacknowledged is how many messages were sent on this connection and not
-	// acknowledged: what counts for the server's receive maximum.
+	// Messages that were sent on this connection and not acknowledged, in the order in
+	// which they were sent. No more than limit may be.
+	first, last    *Outgoing
 	unacknowledged int
-	resends        int
+	limit          int
+	releasing      bool          // PUBRELs of stale identifiers were written
+	releasedSome   bool          // and some of them were answered
+	released       chan struct{} // receives when PUBRELs were written
 
-	once sync.Once
-	gone chan struct{} // closed when the session is over, and nothing is written any more
-	done chan struct{} // closed when nothing is handed on any more
-	err  error
+	// QoS 1 and 2 messages that came on this connection, in order, from the first that is
+	// not acknowledged on.
+	unacked []*Inbound
+	acked   int // of unacked: acknowledged
+
+	pings    int    // PINGRESPs that Ping waits for
+	answered func() // called when they have come
+
+	once    sync.Once
+	gone    chan struct{} // closed when the session is over, and nothing is written any more
+	done    chan struct{} // closed when nothing is handed on any more
+	err     error
+	ending  Ending
+	renewal chan struct{} // closed by Renew
 }
 
 // Resumed reports whether the server had kept the session (Session Present,
@@ -106,13 +128,6 @@ func (s *Session) IdentifiesSubscriptions() bool {
 	return s.version == packet.V5 && s.server.SubscriptionIDsAvailable
 }
 
-// Resends is how many messages that were in flight are sent again on this connection.
-func (s *Session) Resends() int {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	return s.resends
-}
-
 // Done is closed when the session has ended and nothing is handed on any more.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
@@ -126,30 +141,108 @@ func (s *Session) Err() error {
 	}
 }
 
-// Start begins to read. What was in flight in a session that the server has resumed
-// is sent again first.
+// Ending is how a session ended.
+type Ending struct {
+	// ByServer: the server ended it, by DISCONNECT, by closing the connection, or by
+	// breaking the protocol.
+	ByServer bool
+	// Code is the reason code of its DISCONNECT (MQTT 5 section 3.14.2.1), 0 if there was
+	// none.
+	Code byte
+	// Silent: the server acknowledged nothing for the acknowledgement timeout. PassedOver:
+	// it acknowledged later messages, and not the oldest.
+	Silent, PassedOver bool
+}
+
+// Ending returns how the session ended. It is valid when Done is closed.
+func (s *Session) Ending() Ending {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.ending
+}
+
+// Ping sends n PINGREQs (section 3.12), and has fn called by the goroutine that reads when
+// as many PINGRESPs have come. It replaces an earlier call that waits. [Session.Flush]
+// sends them.
+func (s *Session) Ping(n int, fn func()) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if !s.writable() {
+		return
+	}
+	s.pings, s.answered = n, fn
+	for range n {
+		s.buf = packet.AppendPing(s.buf)
+	}
+}
+
+// pingresp handles a PINGRESP. It reports whether it is one that Ping waits for.
+func (s *Session) pingresp() bool {
+	s.state.mu.Lock()
+	var fn func()
+	expected := s.pings > 0
+	if expected {
+		if s.pings--; s.pings == 0 {
+			fn, s.answered = s.answered, nil
+		}
+	}
+	s.state.mu.Unlock()
+	if fn != nil {
+		fn()
+	}
+	return expected
+}
+
+// Renew asks whoever chooses the server to connect to it anew: so that it sends again the
+// messages that were refused by [Inbound.Refuse], or because it handles nothing any more
+// after a PUBREL.
+func (s *Session) Renew() {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.renew()
+}
+
+// renew is Renew; the lock is held.
+func (s *Session) renew() {
+	select {
+	case <-s.renewal:
+	default:
+		close(s.renewal)
+	}
+}
+
+// Renewal is closed when the session is to be renewed.
+func (s *Session) Renewal() <-chan struct{} { return s.renewal }
+
+// Start begins to read. Messages that were in flight in a session that the server has
+// resumed go on when they are published again.
 func (s *Session) Start(handler Handler) {
 	s.handler = handler
-	s.conn.socket.onDrained(s.roomAgain)
+	s.conn.socket.onDrained(s.writableAgain)
 	s.state.mu.Lock()
 	s.reading = true
-	s.resend()
 	s.state.mu.Unlock()
-	s.Flush()
 	go s.read()
 	go s.watch()
 }
 
-// roomAgain tells the handler that what Publish has refused may go now.
-func (s *Session) roomAgain() {
-	s.state.mu.Lock()
-	wanted := s.wanted
-	s.wanted = false
-	s.state.mu.Unlock()
-	if wanted {
-		s.handler.Ready()
+// writableAgain is called when the system has taken all that was written.
+func (s *Session) writableAgain() {
+	if s.wake() {
 		s.Flush()
 	}
+}
+
+// wake calls the handler's Ready if Publish has returned Full since the last time.
+func (s *Session) wake() (woken bool) {
+	s.state.mu.Lock()
+	woken = s.blocked || s.choked
+	s.blocked, s.choked = false, false
+	s.state.mu.Unlock()
+	if woken {
+		s.handler.Ready()
+	}
+	return woken
 }
 
 // Flush sends what is written, if no other goroutine is about to. It may call the
@@ -164,7 +257,8 @@ func (s *Session) Flush() {
 		_, err := s.conn.Write(data) // does not block: there is a socket below
 		now := time.Now()
 		s.state.mu.Lock()
-		s.flushing, s.sent = false, now
+		s.flushing = false
+		s.noteSent(now)
 		s.written.Broadcast()
 		if s.spare = data; cap(data) > keepBuffer {
 			s.spare = nil
@@ -172,9 +266,9 @@ func (s *Session) Flush() {
 		switch {
 		case err != nil:
 			s.buf = nil
-			go s.end(lostError(err)) // not here, in what may be a read: closing waits for reads
-		case s.wanted && s.conn.socket.buffered() == 0:
-			s.wanted = false
+			go s.lostBy(err) // not here, in what may be a read: closing waits for reads
+		case s.choked && s.conn.socket.buffered() == 0:
+			s.blocked, s.choked = false, false
 			s.state.mu.Unlock()
 			s.handler.Ready()
 			s.state.mu.Lock()
@@ -183,9 +277,11 @@ func (s *Session) Flush() {
 }
 
 // end ends the session at once. Nothing is written after it has returned.
-func (s *Session) end(err *Error) {
+func (s *Session) end(err *Error, how Ending) {
 	s.once.Do(func() {
-		s.err = err
+		s.state.mu.Lock()
+		s.err, s.ending = err, how
+		s.state.mu.Unlock()
 		s.finish()
 	})
 }
@@ -204,11 +300,11 @@ func (s *Session) finish() {
 
 // refuse ends the session because of what the server sent. An MQTT 5 server is told
 // why (section 4.13).
-func (s *Session) refuse(code byte, err *Error) {
+func (s *Session) refuse(code byte, err *Error, how Ending) {
 	if s.version == packet.V5 {
 		s.part(code, false)
 	}
-	s.end(err)
+	s.end(err, how)
 }
 
 // part writes a DISCONNECT, behind which nothing is written, and sends it with all that

@@ -5,9 +5,10 @@ package session
 
 import (
 	"hash/maphash"
+	"maps"
+	"slices"
 	"sync"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
@@ -22,10 +23,9 @@ type State struct {
 	// in this process. It is not after a restart.
 	known      bool
 	subscribed bool
-	refusesBit bool   // the server refuses the bridge bit
-	withoutBit bool   // try without it next
-	inDoubt    bool   // the server may have refused the bit
-	gaveUp     *Error // why no session is opened any more
+	gaveUp     *Error    // why no session is opened any more
+	lowered    []lowered // of the subscriptions, while subscribed
+	bit        bridgeBit
 
 	out out
 	in  in
@@ -47,52 +47,24 @@ func (s *State) Subscribed() bool {
 	return s.subscribed
 }
 
-// bridgeBit returns whether to set the bridge bit, and whether to try the other way at
-// once where that seems to be refused: only once, since a server that closes every
-// connection would be tried twice as often as others.
-func (s *State) bridgeBit() (bit, other bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refusesBit {
-		return false, false
-	}
-	return !s.withoutBit, !s.inDoubt
-}
-
-// tried notes what an attempt with or without the bit ended with. A server that
-// refuses the version is taken at its word. One that closes the connection may have
-// another reason: the next attempt is made the other way.
-func (s *State) tried(bit bool, reason string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case reason == v1alpha1.ReasonProtocolVersionRefused && bit:
-		s.refusesBit, s.inDoubt = true, true
-	case reason == v1alpha1.ReasonConnectionClosed:
-		s.withoutBit, s.inDoubt = bit, true
-	case reason == "":
-		s.withoutBit, s.inDoubt = false, false
-	}
-}
-
-func (s *State) bridgeBitInDoubt() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.inDoubt
-}
-
-// Abandon gives up what is in flight to the server: it is sent to that of next. Where
-// the two share their sessions, and next goes on with this one, it holds the QoS 2
-// messages that were in flight, under identifiers that next may give to others.
+// Abandon drops all that is in flight to this server; the caller publishes it on next.
+// If both servers share their sessions and next has resumed this one, the server still
+// holds these QoS 2 messages under packet identifiers that next might use for others:
+// next releases them first.
 func (s *State) Abandon(next *Session) {
 	s.mu.Lock()
 	s.out.abandon()
-	sweep := s.out.sweep
+	stale := slices.Collect(maps.Keys(s.out.stale))
 	s.mu.Unlock()
-	if sweep && next.resumed {
-		next.state.mu.Lock()
-		defer next.state.mu.Unlock()
-		next.state.out.sweep = true
+	if !next.resumed {
+		return
+	}
+	next.state.mu.Lock()
+	defer next.state.mu.Unlock()
+	for _, id := range stale {
+		if next.state.out.get(id) == nil {
+			next.state.out.markStale(id)
+		}
 	}
 }
 
@@ -100,150 +72,63 @@ func (s *State) Abandon(next *Session) {
 func (s *State) Holds(m *Outgoing) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.out.holds(m)
+	return m.id != 0 && s.out.get(m.id) == m
 }
 
-// hasNoQoS2 notes that the server has no QoS 2: it holds no such messages. RabbitMQ
-// falls silent at the PUBRELs of a sweep.
-func (s *State) hasNoQoS2() {
+// Forget drops a message that is in flight and is not to be published again. If it is of
+// QoS 2, its identifier is released before it is used for another message.
+func (s *State) Forget(m *Outgoing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out.inexact = true
+	if m.id != 0 && s.out.get(m.id) == m {
+		s.out.forget(m)
+	}
 }
 
-// begin makes the state that of a connection on which at most window messages may
-// be in flight.
-func (s *State) begin(resumed bool, window int) {
+// grantedLess notes that a server of MQTT 3.1.1 has granted a lower QoS than 2.
+func (s *State) grantedLess() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.lowGrant = true
+}
+
+// grantsLess reports whether a server of MQTT 3.1.1 has granted a lower QoS than 2.
+func (s *State) grantsLess() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.lowGrant
+}
+
+// doubtQoS2 notes that the server does not answer PUBRELs.
+func (s *State) doubtQoS2() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.support = qos2Doubtful
+}
+
+// begin makes the state that of a new connection.
+func (s *State) begin(resumed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !resumed {
-		s.out.abandon()
-		s.out.sweep, s.out.inexact, s.out.used = false, false, 0
+		s.out.reset()
 		s.in.reset()
-		s.subscribed = false
+		s.subscribed, s.lowered = false, nil
 	}
 	s.in.forgetConnection()
+	s.out.forgetConnection()
 	if resumed && !s.known {
-		s.out.sweep = true
+		s.out.markAllStale()
 	}
-	s.out.window(window)
 	s.known = true
 }
 
-// stage is how far a message on its way out has come.
-type stage byte
-
-const (
-	unsent    stage = iota
-	published       // PUBLISH written
-	released        // PUBREC came, PUBREL written (section 4.3.3)
-)
-
-// out is what is in flight to the server.
-//
-// Packet identifiers are used in ascending order, and the lowest follows the highest
-// only when no QoS 2 message is in flight. So where a process ends without notice,
-// the identifiers of the QoS 2 messages that the server still holds are in the order
-// of the messages, and the next process can have them released in that order.
-type out struct {
-	slots []*Outgoing // by packet identifier
-	used  uint16      // the identifier that was used last
-	// sweep says that the server may hold QoS 2 messages under identifiers that are not
-	// in flight here.
-	sweep bool
-	// inexact says that the server has no QoS 2, so that there is nothing to sweep.
-	inexact bool
-
-	// In flight, in the order in which they were first sent.
-	first, last *Outgoing
-	count       int
-	exact       int       // how many of count are of QoS 2
-	limit       int       // of count on this connection
-	resend      *Outgoing // the first that is to be sent again on this connection
-}
-
-// window allows n messages in flight.
-func (o *out) window(n int) {
-	const ids = subscribeID - 1 // those that messages may have
-	o.limit = min(n, ids)
-	// The more identifiers, the less often the lowest waits until nothing of QoS 2 is
-	// in flight, and the longer a sweep.
-	const perMessage = 16
-	if most := 1 + min(ids, perMessage*n); most > len(o.slots) {
-		o.slots = append(o.slots, make([]*Outgoing, most-len(o.slots))...)
-	}
-}
-
-// room reports whether another message may be sent.
-func (o *out) room() bool {
-	return o.count < o.limit && o.resend == nil && (o.exact == 0 || int(o.used)+1 < len(o.slots))
-}
-
-// add gives m an identifier and puts it behind the others. There must be room.
-func (o *out) add(m *Outgoing) {
-	for {
-		o.used++
-		if int(o.used) >= len(o.slots) || o.used == 0 {
-			o.used = 1
-		}
-		if o.slots[o.used] == nil {
-			break
-		}
-	}
-	m.id = o.used
-	o.slots[m.id] = m
-	m.previous, m.next = o.last, nil
-	if o.last == nil {
-		o.first = m
-	} else {
-		o.last.next = m
-	}
-	o.last = m
-	o.count++
-	if m.qos == 2 {
-		o.exact++
-	}
-}
-
-// remove ends m.
-func (o *out) remove(m *Outgoing) {
-	if o.resend == m {
-		o.resend = m.next
-	}
-	if m.previous == nil {
-		o.first = m.next
-	} else {
-		m.previous.next = m.next
-	}
-	if m.next == nil {
-		o.last = m.previous
-	} else {
-		m.next.previous = m.previous
-	}
-	m.previous, m.next = nil, nil
-	o.slots[m.id] = nil
-	m.id, m.stage = 0, unsent
-	o.count--
-	if m.qos == 2 {
-		o.exact--
-	}
-}
-
-func (o *out) holds(m *Outgoing) bool { return m.id != 0 && o.get(m.id) == m }
-
-func (o *out) get(id uint16) *Outgoing {
-	if int(id) >= len(o.slots) {
-		return nil
-	}
-	return o.slots[id]
-}
-
-// abandon ends all that is in flight.
-func (o *out) abandon() {
-	o.sweep = o.sweep || o.exact > 0
-	for o.first != nil {
-		o.remove(o.first)
-	}
+// forget makes the session one that this process has not begun: what the server holds of
+// it is unknown.
+func (s *State) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = false
 }
 
 // in is what the server has in flight to this client.

@@ -1,0 +1,262 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
+
+// Isolation finds a message at which servers end the session. Such a message would
+// otherwise be sent first on every connection, and stop both directions.
+//
+//	together ──── the server ends the session strikes times in a row, each time with the
+//	    ▲         same message as the oldest unacknowledged one; once is enough if it says
+//	    │         by its reason code that a message is wrong
+//	    │              │
+//	    │              ▼
+//	    └──────── one by one: the messages that were in flight go one at a time; the
+//	   all are    suspect only after a control
+//	   acknowledged    │
+//	                   │ the server ends the session trials times in a row with the suspect
+//	                   │ as the only message in flight, and every server that can be
+//	                   ▼ connected has done so
+//	              given up
+//
+// A control shows that the connection lasts without the suspect: 16 pings are answered,
+// and then nothing is sent for a multiple of the time within which the session ended at
+// the suspect. A network that cuts connections, or a broker that restarts, also ends
+// sessions while nothing of this direction is in flight, which clears the suspect.
+const (
+	strikes       = 2
+	trials        = 3
+	trialsIfNamed = 2
+
+	controlPings   = 16
+	controlMinimum = 100 * time.Millisecond
+	controlMaximum = time.Minute
+	controlFactor  = 3  // of the time from the suspect to the end of the session
+	controlTrips   = 10 // of the time of the pings
+)
+
+// isolation is how far the search has come. The zero value is none.
+type isolation struct {
+	// suspect was the oldest unacknowledged message when the server ended the latest
+	// sessions.
+	suspect *outgoing
+	strikes int
+	// until is the last of the messages that go one by one; nil: they go together.
+	until *outgoing
+	// trials is how many sessions in a row ended with the suspect alone, by is with which
+	// servers.
+	trials int
+	by     map[*session.State]bool
+	ending session.Ending
+	err    *session.Error
+
+	controlled bool          // on this connection
+	controls   bool          // a control is under way
+	sentAt     time.Time     // when the suspect was sent alone on this connection
+	exposure   time.Duration // the longest time from there to the end of the session
+	holdUntil  time.Time     // the suspect is not sent before
+
+	// witness says that the message behind the suspect goes first: its server has ended the
+	// session by a code that may be about its own state, and not about the suspect.
+	witness bool
+}
+
+// named reports whether a reason code of DISCONNECT says that a message is wrong (MQTT 5
+// section 3.14.2.1).
+func named(code byte) bool {
+	switch code {
+	case 0x81, 0x82, 0x87, 0x90, 0x95, 0x99, 0x9A, 0x9B:
+		return true
+	}
+	return false
+}
+
+// ofServer reports whether a reason code of DISCONNECT is about the server or the client,
+// whatever was sent.
+func ofServer(code byte) bool {
+	switch code {
+	case 0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F, 0xA0:
+		return true
+	}
+	return false
+}
+
+// needsWitness reports whether a reason code of DISCONNECT may be about how much was sent.
+func needsWitness(code byte) bool {
+	switch code {
+	case 0x93, 0x96, 0x97:
+		return true
+	}
+	return false
+}
+
+// judgeLocked draws the conclusions from the end of the destination s.
+func (p *Pipe) judgeLocked(s *session.Session) {
+	i, how := &p.isolation, s.Ending()
+	alone := i.until != nil
+	i.controlled, i.controls = false, false
+	switch {
+	case ofServer(how.Code):
+		return
+	case !how.ByServer && !how.PassedOver && (!how.Silent || !alone || !i.ending.PassedOver):
+		return // a dead link says nothing about messages
+	}
+	oldest, newest := p.inFlightLocked()
+	switch {
+	case oldest == nil:
+		*i = isolation{until: i.until} // sessions end without messages, too
+		return
+	case i.witness:
+		i.witness, i.trials = false, 0 // the server ends the session at any message
+		return
+	case oldest != i.suspect:
+		*i = isolation{suspect: oldest, until: i.until, by: map[*session.State]bool{}}
+		if alone {
+			i.strikes = strikes
+		}
+	case !alone:
+		i.strikes++
+	}
+	i.ending, i.err = how, asError(s.Err())
+	if i.strikes == 0 {
+		i.strikes = 1
+	}
+	if named(how.Code) {
+		i.strikes = max(i.strikes, strikes)
+	}
+	if alone {
+		i.trials++
+		i.by[s.State()] = true
+		i.exposure = max(i.exposure, time.Since(i.sentAt))
+	}
+	if i.strikes >= strikes && i.until == nil {
+		i.until = newest
+	}
+}
+
+// inFlightLocked returns the first and the last message in flight; nil: there is none.
+func (p *Pipe) inFlightLocked() (oldest, newest *outgoing) {
+	for i := range p.queue.len() {
+		m := p.queue.at(i)
+		if m.done || !m.inflight {
+			continue
+		}
+		if oldest == nil {
+			oldest = m
+		}
+		newest = m
+	}
+	return oldest, newest
+}
+
+// sentenceLocked gives the suspect up if enough sessions have ended at it, and s is with a
+// server that has ended one of them: every other server that can be connected was tried
+// meanwhile, because the one that was lost last is tried last.
+func (p *Pipe) sentenceLocked(s *session.Session) {
+	i := &p.isolation
+	i.controlled, i.controls = false, false
+	need := trials
+	if named(i.ending.Code) {
+		need = trialsIfNamed
+	}
+	if i.suspect == nil || i.trials < need || !i.by[s.State()] {
+		return
+	}
+	if needsWitness(i.ending.Code) {
+		i.witness = true
+		return
+	}
+	p.giveUpLocked(i.suspect, DropUnforwardable, i.err)
+}
+
+// mayGoLocked reports whether m may be sent now, or, if not, whether the messages behind
+// it may.
+func (p *Pipe) mayGoLocked(m *outgoing, now time.Time) (may, passOver bool) {
+	if len(p.refusals.of) > 0 {
+		if may, passOver = p.mayRetryLocked(m, now); !may {
+			return may, passOver
+		}
+	}
+	i := &p.isolation
+	switch {
+	case i.until == nil:
+		return true, false
+	case p.inflight > 0:
+		return false, false
+	case i.witness:
+		return m != i.suspect, m == i.suspect
+	case m != i.suspect:
+		i.sentAt = now
+		return true, false
+	case now.Before(i.holdUntil):
+		p.wakeAtLocked(i.holdUntil, now)
+		return false, false
+	case !i.controlled:
+		p.controlLocked(now)
+		return false, false
+	}
+	i.sentAt = now
+	return true, false
+}
+
+// controlLocked begins a control, if none is under way.
+func (p *Pipe) controlLocked(start time.Time) {
+	i, s := &p.isolation, p.dest
+	if i.controls {
+		return
+	}
+	i.controls = true
+	s.Ping(controlPings, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		quiet := max(controlMinimum, controlTrips*time.Since(start), min(controlFactor*p.isolation.exposure, controlMaximum))
+		time.AfterFunc(quiet, func() { p.controlledBy(s) })
+	})
+	time.AfterFunc(0, s.Flush) // not under the lock
+}
+
+// controlledBy ends a control: the connection of s has lasted.
+func (p *Pipe) controlledBy(s *session.Session) {
+	p.mu.Lock()
+	if p.dest != s {
+		p.mu.Unlock()
+		return
+	}
+	p.isolation.controlled = true
+	p.pump()
+	p.release()
+	p.mu.Unlock()
+	s.Flush()
+	p.opts.Flush()
+}
+
+// acceptedLocked notes that the destination has taken a message over.
+func (p *Pipe) acceptedLocked() {
+	if len(p.refusals.of) > 0 {
+		p.refusalsWitnessedLocked()
+	}
+	if i := &p.isolation; i.witness {
+		i.witness = false
+		p.giveUpLocked(i.suspect, DropUnforwardable, i.err)
+	}
+}
+
+// goneLocked notes that m is done.
+func (p *Pipe) goneLocked(m *outgoing) {
+	i := &p.isolation
+	if m == i.until {
+		*i = isolation{}
+	}
+	if m == i.suspect {
+		*i = isolation{until: i.until}
+	}
+	if len(p.refusals.of) > 0 {
+		delete(p.refusals.of, m)
+	}
+}

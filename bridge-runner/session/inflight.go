@@ -1,0 +1,229 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+)
+
+// Packet identifiers of messages to the server. Those of SUBSCRIBE are higher.
+//
+// QoS 2 messages only ever have low identifiers, in every process and on every
+// connection. So the server can hold messages of an earlier process under low
+// identifiers only, and a new process knows which ones to release, whatever window or
+// receive maximum there was before.
+const (
+	lowIDs    = 4096
+	highIDs   = trialIDs - 1
+	trialIDs  = subscribeIDs - 4096
+	trialLast = subscribeIDs - 1
+)
+
+// stage is how far the exchange about a message in flight has come (section 4.3).
+type stage byte
+
+const (
+	published stage = iota // PUBLISH written
+	released               // PUBREC came, PUBREL written
+)
+
+// qos2Support is what is known of the server's QoS 2.
+type qos2Support byte
+
+const (
+	qos2Assumed qos2Support = iota
+	// qos2Doubtful: it did not answer a PUBREL. The next QoS 2 message shows whether it has
+	// QoS 2.
+	qos2Doubtful
+	// qos2Absent: it has acknowledged a QoS 2 message by PUBACK, as RabbitMQ does. It
+	// holds no QoS 2 messages, and falls silent at a PUBREL.
+	qos2Absent
+)
+
+// out is what is in flight to the server: which message each packet identifier stands
+// for. It does not say what to send: a message that is in flight when a connection
+// begins is sent again when it is published again.
+//
+// An identifier is free, in slots, or stale.
+//
+// Low identifiers are used in ascending order, and the lowest follows the highest only
+// when no QoS 2 message is in flight. So if a process ends without notice, the
+// identifiers of the QoS 2 messages that the server still holds are in the order of the
+// messages, and the next process has them released in that order.
+type out struct {
+	slots    []*Outgoing // by packet identifier; as long as was needed so far
+	count    int         // of messages in slots
+	qos2     int         // how many of them are of QoS 2
+	low      uint16      // the low identifier that was used last
+	lowInUse int
+	high     uint16 // the high identifier that was used last; 0: none
+
+	// stale are identifiers under which the server may hold a QoS 2 message that is not
+	// in flight here, with the session by which their PUBREL was written; nil: by none of
+	// a connection that is left. They become free by PUBCOMP.
+	stale   map[uint16]*Session
+	support qos2Support
+	// lowGrant says that a server of MQTT 3.1.1 has granted a lower QoS than 2. It may have
+	// no QoS 2, or grant less to this client, or for this filter.
+	lowGrant bool
+}
+
+func (o *out) reset() {
+	for _, m := range o.slots {
+		if m != nil {
+			o.remove(m)
+		}
+	}
+	*o = out{slots: o.slots}
+}
+
+// forgetConnection is called when a connection begins: nothing was written to it.
+func (o *out) forgetConnection() {
+	for _, m := range o.slots {
+		if m != nil && m.session != nil {
+			m.session.untrack(m)
+		}
+	}
+	for id := range o.stale {
+		o.stale[id] = nil
+	}
+}
+
+// identify returns a free identifier for a message, or 0 if there is none now.
+func (o *out) identify(qos byte) uint16 {
+	if qos == 2 && len(o.stale) > 0 {
+		return 0
+	}
+	if o.lowInUse < lowIDs && len(o.stale) == 0 {
+		for id := o.low + 1; id <= lowIDs; id++ {
+			if o.get(id) == nil {
+				return id
+			}
+		}
+		for id := uint16(1); id <= lowIDs && o.qos2 == 0; id++ {
+			if o.get(id) == nil {
+				return id
+			}
+		}
+	}
+	if qos == 2 {
+		return 0
+	}
+	id := max(o.high, lowIDs)
+	for range highIDs - lowIDs {
+		if id++; id > highIDs {
+			id = lowIDs + 1
+		}
+		if o.get(id) == nil {
+			return id
+		}
+	}
+	return 0
+}
+
+// add notes that m is in flight under a free identifier.
+func (o *out) add(m *Outgoing, id uint16) {
+	if int(id) >= len(o.slots) {
+		o.slots = append(o.slots, make([]*Outgoing, max(int(id)+1, min(2*len(o.slots), lowIDs+1))-len(o.slots))...)
+	}
+	o.slots[id] = m
+	m.id, m.stage = id, published
+	o.count++
+	if id <= lowIDs {
+		o.low = id
+		o.lowInUse++
+	} else if id <= highIDs {
+		o.high = id
+	}
+	if m.qos == 2 {
+		o.qos2++
+	}
+}
+
+// trialID returns an identifier for a QoS 2 message that shows whether the server has
+// QoS 2, or 0 if there is none now.
+func (o *out) trialID() uint16 {
+	id := uint16(trialIDs + rand.IntN(trialLast-trialIDs+1)) //nolint:gosec // no secret
+	if _, stale := o.stale[id]; stale || o.get(id) != nil {
+		return 0
+	}
+	return id
+}
+
+// remove ends m.
+func (o *out) remove(m *Outgoing) {
+	if m.session != nil {
+		m.session.untrack(m)
+	}
+	o.slots[m.id] = nil
+	o.count--
+	if m.id <= lowIDs {
+		o.lowInUse--
+	}
+	if m.qos == 2 {
+		o.qos2--
+	}
+	m.id = 0
+}
+
+// forget ends m, which the server may hold.
+func (o *out) forget(m *Outgoing) {
+	id := m.id
+	o.remove(m)
+	if m.qos == 2 {
+		o.markStale(id)
+	}
+}
+
+// abandon ends all that is in flight.
+func (o *out) abandon() {
+	for _, m := range o.slots {
+		if m != nil {
+			o.forget(m)
+		}
+	}
+}
+
+func (o *out) get(id uint16) *Outgoing {
+	if int(id) >= len(o.slots) {
+		return nil
+	}
+	return o.slots[id]
+}
+
+func (o *out) markStale(id uint16) {
+	if o.support == qos2Absent {
+		return
+	}
+	if o.stale == nil {
+		o.stale = map[uint16]*Session{}
+	}
+	o.stale[id] = nil
+}
+
+// markAllStale is for a session that an earlier process began.
+func (o *out) markAllStale() {
+	for id := uint16(1); id <= lowIDs; id++ {
+		o.markStale(id)
+	}
+}
+
+// hasNoQoS2 notes that the server has no QoS 2: it holds nothing.
+func (o *out) hasNoQoS2() {
+	o.support, o.stale = qos2Absent, nil
+}
+
+// unreleased returns the stale identifiers whose PUBREL was not written by s, in
+// ascending order.
+func (o *out) unreleased(s *Session) []uint16 {
+	var ids []uint16
+	for _, id := range slices.Sorted(maps.Keys(o.stale)) {
+		if o.stale[id] != s {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
