@@ -131,31 +131,6 @@ func (r *reader) text(field string) string {
 // shown is how many characters of a text an error shows.
 const shown = 60
 
-// topic takes a topic name.
-func (r *reader) topic(field string) string {
-	s := r.text(field)
-	if strings.IndexByte(s, '+') >= 0 || strings.IndexByte(s, '#') >= 0 { // [MQTT-3.3.2-2], [MQTT-3.3.2-14] of 5
-		r.fail(malformed(CodeMalformedPacket, "%s whose %s holds a wildcard: %.*q", r.in.indefinite(), field, shown, s))
-		return ""
-	}
-	return s
-}
-
-// id takes a packet identifier.
-func (r *reader) id() uint16 {
-	id := r.uint16("packet identifier")
-	if id == 0 { // [MQTT-2.3.1-1] of 3.1.1, [MQTT-2.2.1-3] to [MQTT-2.2.1-6] of 5
-		r.noID()
-	}
-	return id
-}
-
-func (r *reader) noID() {
-	if r.err == nil {
-		r.fail(malformed(CodeProtocolError, "%s with the packet identifier 0", r.in.indefinite()))
-	}
-}
-
 // end returns what is wrong with the packet, of which nothing must be left.
 func (r *reader) end() error {
 	if r.s != "" {
