@@ -129,7 +129,7 @@ func (w *wire) discardLarge() (f packet.Frame, ok bool, err error) {
 // text returns the body of a packet as a string. A large packet is not copied: it keeps
 // the buffer that it came in.
 func (w *wire) text(f packet.Frame) string {
-	if len(w.buf) == readBuffer || f.Large || w.from != w.to || len(f.Body) < len(w.buf)/2 {
+	if len(w.buf) == readBuffer || f.Large || w.from != w.to || len(f.Body) < len(w.buf)/4*3 {
 		return string(f.Body)
 	}
 	w.buf, w.from, w.to = nil, 0, 0

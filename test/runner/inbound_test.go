@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/eclipse/paho.golang/paho"
 	v5packets "github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
