@@ -6,11 +6,13 @@ package delivery
 import (
 	"strings"
 	"testing"
+	"time"
 
 	v5 "github.com/eclipse/paho.golang/packets"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
@@ -62,5 +64,20 @@ func TestPipe_QoS0MessagesOfManyProperties_CountAgainstTheMemory(t *testing.T) {
 	defer w.meter.mu.Unlock()
 	if w.meter.held != 4 || w.meter.dropped[DropQueueFull]+w.meter.dropped[DropBufferFull] != 6 {
 		t.Errorf("%d are held, dropped %v", w.meter.held, w.meter.dropped)
+	}
+}
+
+// A runner of an earlier version stored messages whose payload is not the UTF-8 text that
+// they claim. They are not damaged.
+func TestParseStored_PayloadIsNotTheUTF8ThatItClaims_Kept(t *testing.T) {
+	m := &outgoing{}
+	m.Message = session.Message{Topic: "t", Payload: "\xff", QoS: 1, Properties: &packet.Properties{PayloadUTF8: true, ContentType: "x"}}
+	data, ok := appendStored(nil, m)
+	if !ok {
+		t.Fatal("not stored")
+	}
+	got, err := parseStored(data, time.Now())
+	if err != nil || got.Payload != "\xff" || *got.Properties != (packet.Properties{ContentType: "x"}) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -49,7 +49,7 @@ func parseStored(data []byte, now time.Time) (*outgoing, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a stored message that is none: %w", err)
 	}
-	if p.Faults != 0 {
+	if p.Faults.Undeliverable() {
 		return nil, fmt.Errorf("a stored message that is none: %s", p.Faults)
 	}
 	m := &outgoing{backlog: true, settled: true}

@@ -29,7 +29,8 @@ type wire struct {
 	from, to int // of buf: not handled
 	// limit is the largest packet that is kept, in bytes. 0: there is none.
 	limit int
-	// coming is the size of the packet at from, in bytes. It is 0 while that is unknown.
+	// coming is how many bytes of the packet at from have to be in buf. It is 0 while that
+	// is unknown.
 	coming int
 	// large is a packet over the limit of which rest bytes have not come. They are
 	// discarded when they come. nil: there is none.
@@ -75,13 +76,12 @@ func (w *wire) partial() (f packet.Frame, ok bool, err error) {
 	if !ok {
 		return f, false, tooLarge(t, w.coming, w.limit)
 	}
-	if len(body) < min(size, remaining) {
+	size = min(size, remaining)
+	if len(body) < size {
+		w.coming = header + size
 		return f, false, nil
 	}
-	w.large = &packet.Frame{
-		Type: t, Flags: flags, Size: w.coming, Large: true,
-		Body: bytes.Clone(body[:min(size, remaining)]),
-	}
+	w.large = &packet.Frame{Type: t, Flags: flags, Size: w.coming, Large: true, Body: bytes.Clone(body[:size])}
 	w.rest, w.coming = w.coming, 0
 	return w.discardLarge()
 }
