@@ -89,7 +89,7 @@ func deadLetter(m *outgoing, topic string, why *session.Error) session.Message {
 		properties = *m.Properties
 	}
 	properties.Expires = false
-	properties.User = append(append([]packet.UserProperty(nil), properties.User...),
+	properties.User = properties.User.With(
 		packet.UserProperty{Name: propertyTopic, Value: m.Topic},
 		packet.UserProperty{Name: propertyQoS, Value: strconv.Itoa(int(m.QoS))},
 		packet.UserProperty{Name: propertyReason, Value: why.Message})
