@@ -30,6 +30,7 @@ type bridge struct {
 	local, remote           *link.Link
 	forwards, subscriptions *delivery.Pipe
 	notifier                *notifier
+	alive                   *liveness
 	log                     *slog.Logger
 }
 
@@ -152,8 +153,11 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 		forwards:      delivery.New(forwards, metrics.Meter(report.LocalToRemote, log), buffers.options(report.LocalToRemote, forwards, &local)),
 		subscriptions: delivery.New(subscriptions, metrics.Meter(report.RemoteToLocal, log), buffers.options(report.RemoteToLocal, subscriptions, &remote)),
 		notifier:      newNotifier(m.Spec.Notifications, log),
+		alive:         newLiveness(log),
 		log:           log,
 	}
+	b.forwards.SetReverse(b.subscriptions)
+	b.subscriptions.SetReverse(b.forwards)
 	loops := config.FindLoop(&m.Spec) != nil
 	var localEcho, remoteEcho *echo
 	if loops {
@@ -173,6 +177,11 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local, notifier: b.notifier, echo: remoteEcho, otherEcho: localEcho}
 	b.remote.Observer, b.remote.Log = state.Remote, log.With("side", "remote")
 	reportFaults(b.remote, metrics.Faults("remote", b.remote.Log))
+	b.alive.side("local", b.local, &local)
+	b.alive.side("remote", b.remote, &remote)
+	b.alive.pipe(report.LocalToRemote, b.forwards)
+	b.alive.pipe(report.RemoteToLocal, b.subscriptions)
+	b.alive.dog.Lock("notifications", b.notifier.tryLock)
 	return b, nil
 }
 

@@ -104,7 +104,7 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	server := httpserver.New(report.Handler(state, metrics, ctx.Done()))
+	server := httpserver.New(report.Handler(state, metrics, b.alive.check, ctx.Done()))
 	defer func() { _ = server.Close() }()
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -120,6 +120,15 @@ func (n *notifier) ready(s *session.Session) {
 	}
 }
 
+// tryLock takes the lock, and releases it.
+func (n *notifier) tryLock() {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+}
+
 // acknowledged notes the server's answer.
 func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused *session.Refusal) {
 	if n == nil {

@@ -26,8 +26,8 @@ type Failover struct {
 
 	// ackTimeoutSeconds is how long in seconds a QoS 1 or 2 publish may stay
 	// unacknowledged before the server is taken for lost. On Linux it is also
-	// how long anything sent may stay unacknowledged by the server's TCP
-	// (TCP_USER_TIMEOUT). Default 10.
+	// how long the server's TCP may acknowledge none of the data under way.
+	// Default 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600

@@ -63,6 +63,7 @@ type MQTTBridgeList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.retainHandling))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="retainHandling in subscriptions needs MQTT 5 on the side that the messages come from; set remote.protocolVersion to '5' or remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.delivery) || !has(self.delivery.maxHops) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5' && has(self.remote.protocolVersion) && self.remote.protocolVersion == '5')",fieldPath=".delivery.maxHops",reason=FieldValueInvalid,message="maxHops needs MQTT 5 on both sides, which alone has the user property that counts; set local.protocolVersion and remote.protocolVersion to '5' or remove maxHops"
 // +kubebuilder:validation:XValidation:rule="!has(self.buffer) || !has(self.buffer.drain) || has(self.buffer.disk) || (has(self.delivery) && has(self.delivery.qos0WhenDown) && self.delivery.qos0WhenDown == 'Buffer')",fieldPath=".buffer.drain",reason=FieldValueInvalid,message="drain limits what leaves the buffer, and there is none; set buffer.disk or delivery.qos0WhenDown: Buffer, or remove drain"
+// +kubebuilder:validation:XValidation:rule="!has(self.notifications) || !has(self.delivery) || !has(self.delivery.unforwardable) || !has(self.delivery.unforwardable.deadLetter) || self.delivery.unforwardable.deadLetter.topic != self.notifications.topic",fieldPath=".delivery.unforwardable.deadLetter.topic",reason=FieldValueInvalid,message="dead letters and notifications have the same topic, so each would overwrite the other's; choose another topic, as in bridges/plant1/dead"
 type MQTTBridgeSpec struct {
 	// local is the side that the bridge belongs to.
 	// +required
@@ -484,6 +485,11 @@ type Delivery struct {
 	// in memory up to buffer.memory.size. Default Drop.
 	// +optional
 	QoS0WhenDown *QoS0WhenDown `json:"qos0WhenDown,omitempty"`
+
+	// unforwardable says what happens to a message that no server of the side that it
+	// goes to takes: each of them refuses it, or ends the session when it is sent alone.
+	// +optional
+	Unforwardable *Unforwardable `json:"unforwardable,omitempty"`
 
 	// maxHops ends loops of bridges: every message that goes over carries the user
 	// property mqttbridge-hops, the count that it came with plus 1, and one whose

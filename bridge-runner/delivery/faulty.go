@@ -23,7 +23,7 @@ func undeliverable(f packet.Faults) string {
 // behind those that came before it.
 func (p *Pipe) discard(o *origin, cause string) {
 	p.meter.Dropped(cause)
-	if cause == DropNoRule || cause == DropInvalidTopic {
+	if !o.in.Faults.Undeliverable() && (cause == DropNoRule || cause == DropInvalidTopic) { // faults are reported already
 		p.meter.Unrouted(o.in.Topic, cause, p.filters)
 	}
 	p.acknowledgeInTurn(o)

@@ -20,14 +20,19 @@ func (p *Pipe) Keep(ctx context.Context) {
 	}
 	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
+	defer p.keeper.Wait()
 	for {
+		p.keeper.Begin(diskPatience)
 		p.check()
 		for p.step() && ctx.Err() == nil {
+			p.keeper.Begin(diskPatience)
 		}
+		p.keeper.Wait()
 		select {
 		case <-p.disk.wake:
 		case <-ticker.C:
 		case <-ctx.Done():
+			p.keeper.Begin(diskPatience)
 			p.step() // QoS 0 messages that wait to be written have no other place
 			p.closeLog()
 			return

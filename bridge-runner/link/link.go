@@ -22,6 +22,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
 // Server is one server of a side.
@@ -112,6 +113,8 @@ type Link struct {
 	Observer Observer
 	// Log gets a line per transition.
 	Log *slog.Logger
+	// Alive says whether Run makes progress. It may be nil.
+	Alive *watchdog.Task
 
 	machine *failover.Machine
 	// states are what is known of the session with each server.
@@ -151,8 +154,10 @@ func (l *Link) Run(ctx context.Context, draining <-chan struct{}) {
 	policy := l.Policy
 	policy.Servers = len(l.Servers)
 	l.machine = failover.New(policy, rand.Float64)
+	defer l.Alive.Wait()
 	defer l.leaving.Wait()
 	for ctx.Err() == nil {
+		l.Alive.Begin(0)
 		l.heed()
 		action := l.machine.Next(time.Now())
 		if action.Connect < 0 {
@@ -165,6 +170,10 @@ func (l *Link) Run(ctx context.Context, draining <-chan struct{}) {
 	}
 }
 
+// connects is how many times ConnectTimeout an attempt may take: the session is discarded
+// first, and the bridge bit is tried.
+const connects = 4
+
 // none is the place of no server.
 const none = -1
 
@@ -173,6 +182,7 @@ func (l *Link) sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
+		l.Alive.Wait()
 		select {
 		case <-timer.C:
 			return
@@ -203,6 +213,7 @@ func (l *Link) use(ctx context.Context, server int, s *session.Session) {
 // standby looks after the servers that are not in use until something happens. It
 // returns the session that is in use then, nil for none.
 func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session {
+	l.Alive.Begin(0)
 	if ctx.Err() != nil {
 		s.Close()
 		l.Handler.Down(s)
@@ -225,6 +236,7 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 	if todo.Wait > 0 {
 		timer = time.After(todo.Wait)
 	}
+	l.Alive.Wait()
 	select {
 	case <-s.Done():
 		l.lost(s, l.explain(l.active, s.Err()))
@@ -261,6 +273,7 @@ func (l *Link) nowInUse(server int) {
 
 // lost notes that the server in use is lost.
 func (l *Link) lost(s *session.Session, reason *session.Error) {
+	l.Alive.Begin(0)
 	now := time.Now()
 	l.machine.Lost(l.active, now)
 	l.Observer.Lost(l.active, reason, now)
@@ -291,6 +304,7 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 	if err != nil {
 		return nil, err
 	}
+	l.Alive.Begin(connects * l.ConnectTimeout)
 	l.awaitLeft(ctx, server)
 	cfg.State = l.states[server]
 	cfg.Discard = l.DiscardStale && l.stale[server]
@@ -301,6 +315,8 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 	}
 	s.Start(l.Handler.Use(s))
 	if !s.Resumed() || !s.State().Subscribed() {
+		l.Alive.Wait() // for the server, for as long as it sends; the session is watched itself
+		defer l.Alive.Begin(0)
 		if err := s.Subscribe(ctx, l.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
 			s.Close() // sends the acknowledgements of what was handed on meanwhile
 			return nil, err

@@ -57,6 +57,7 @@ func (l *Link) check(ctx context.Context, server int) error {
 
 // probed notes the result of a probe.
 func (l *Link) probed(ctx context.Context, p probed) {
+	l.Alive.Begin(0)
 	l.probing[p.server] = false
 	now := time.Now()
 	l.machine.Probed(p.server, p.err == nil, p.err != nil && asError(p.err).ForGood(), now)

@@ -30,6 +30,7 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 		case <-ctx.Done():
 		}
 	})
+	l.Alive.Begin(drainTimeout)
 	l.awaitLeft(ctx, server)
 	start := time.Now()
 	inflight, left := l.drain(ctx, old)
@@ -105,6 +106,7 @@ func (l *Link) stay(ctx context.Context, server int, reason *session.Error) {
 // refused for lack of memory. The server is not lost meanwhile. It returns the session that
 // is in use then.
 func (l *Link) renew(ctx context.Context, old *session.Session) *session.Session {
+	l.Alive.Begin(drainTimeout)
 	l.drain(ctx, old)
 	old.Close()
 	next, err := l.connect(ctx, l.active)

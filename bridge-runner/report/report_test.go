@@ -6,6 +6,7 @@ package report
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -310,7 +311,8 @@ func TestAReportThatFailedIsMadeAgain(t *testing.T) {
 
 func TestReadyUntilStopping(t *testing.T) {
 	stopping := make(chan struct{})
-	h := Handler(newState(t), NewMetrics(), stopping)
+	var alive error
+	h := Handler(newState(t), NewMetrics(), func() error { return alive }, stopping)
 	get := func(path string) int {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
@@ -327,5 +329,9 @@ func TestReadyUntilStopping(t *testing.T) {
 	}
 	if code := get("/livez"); code != http.StatusOK {
 		t.Errorf("/livez while stopping: %d", code)
+	}
+	alive = errors.New("stuck")
+	if code := get("/livez"); code != http.StatusServiceUnavailable {
+		t.Errorf("/livez without progress: %d", code)
 	}
 }

@@ -15,8 +15,10 @@ import (
 // read handles what the server sends until the connection ends.
 func (s *Session) read() {
 	defer close(s.done)
+	defer s.alive.Wait()
 	tells := s.conn.socket.onIdle(s.idle)
 	for {
+		s.alive.Begin(0)
 		if err := s.handleAll(); err != nil {
 			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err), Ending{ByServer: true})
 			return
@@ -46,6 +48,7 @@ func (s *Session) idle() (patient bool) {
 	s.conn.sinceIdle, s.conn.awaited = 0, false
 	s.handler.Idle()
 	s.Flush()
+	s.alive.Wait()
 	return patient
 }
 

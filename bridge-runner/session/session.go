@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
 // Handler uses a session. Its methods are called from the goroutine that reads, but
@@ -70,6 +71,7 @@ type Session struct {
 
 	keepAlive time.Duration
 
+	alive    watchdog.Task      // the reader
 	reading  bool               // Start was called
 	acks     chan packet.Suback // SUBACKs that Subscribe waits for
 	came     received           // when something came

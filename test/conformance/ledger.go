@@ -41,9 +41,9 @@ type stream struct {
 	name, topic string
 	qos         byte
 	from        *peer.Server
-	last        uint64 // sequence number of the latest
-	highest     uint64 // of those that have arrived
-	waiting     int    // accepted by the source, and neither arrived and taken nor forgotten
+	last        uint64    // sequence number of the latest
+	highest     [3]uint64 // of those that have arrived, by QoS, which servers may lower: order is within one
+	waiting     int       // accepted by the source, and neither arrived and taken nor forgotten
 }
 
 // ledger is the application layer of all servers: it knows each message and checks what
@@ -75,7 +75,7 @@ func (l *ledger) add(s *stream, size int) (*message, *peer.Message) {
 	payload := string(traffic.Message{Stream: s.name, Seq: s.last, Sent: time.Now()}.Encode(size))
 	m := &message{stream: s, seq: s.last, size: len(payload), hash: hash(payload), accepted: time.Now()}
 	l.messages[key(s.name, m.seq)] = m
-	return m, &peer.Message{Topic: s.topic, Payload: payload, QoS: s.qos}
+	return m, &peer.Message{Topic: s.topic, Payload: payload, QoS: s.qos, Retain: s.last%7 == 0}
 }
 
 // reject takes back a message for which the source had no subscriber.
@@ -149,10 +149,11 @@ func (l *ledger) Arrived(s *peer.Server, p *peer.Packet) {
 		return
 	}
 	m.arrived = time.Now()
-	if m.seq < m.stream.highest && !m.refused {
-		l.violation(s, "%s arrives behind %d", m, m.stream.highest)
+	highest := &m.stream.highest[p.QoS]
+	if m.seq < *highest && !m.refused && !m.over {
+		l.violation(s, "%s arrives behind %d", m, *highest)
 	}
-	m.stream.highest = max(m.stream.highest, m.seq)
+	*highest = max(*highest, m.seq)
 	l.landed(m)
 }
 

@@ -15,6 +15,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/conformance/peer"
 )
 
+var versions = []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5}
+
 // round is one world with a random schedule. All that is random comes from its seed.
 type round struct {
 	*world
@@ -166,9 +168,7 @@ func (r *round) restart(s *peer.Server, forget bool) {
 		r.ledger.newEra()
 	}
 	time.Sleep(time.Duration(r.random.IntN(300)) * time.Millisecond)
-	if err := s.Start(); err != nil {
-		r.Fatal(err)
-	}
+	r.listen(s)
 }
 
 // settle ends the faults. All that was accepted has to arrive: what a remote server has
@@ -229,5 +229,5 @@ func (r *round) tell() {
 	for _, f := range r.faults[max(0, len(r.faults)-shown):] {
 		r.Log(f)
 	}
-	r.Logf("again: go test ./test/conformance -run Random -worlds=1 -seed=%d", r.seed)
+	r.Logf("again: go test ./test/conformance -run Random -worlds=1 -schedule=1s -seed=%d", r.seed)
 }

@@ -92,11 +92,15 @@ func (w *world) serve(name string) *peer.Server {
 		w.server(&c)
 	}
 	s := peer.New(c)
-	if err := s.Start(); err != nil {
-		w.Fatal(err)
-	}
+	w.listen(s)
 	w.Cleanup(func() { s.Stop(false) })
 	return s
+}
+
+// listen starts a server. Another test process may use its port for a moment.
+func (w *world) listen(s *peer.Server) {
+	w.Helper()
+	mqtttest.Eventually(w.TB, soon, s.Name()+" listens", s.Start)
 }
 
 func (w *world) bridge() *v1alpha1.MQTTBridge {

@@ -148,6 +148,9 @@ func (c *conn) process(p *Packet) (silence time.Duration, goOn bool) {
 		cut = c.plan.Cut(p, true)
 	}
 	if cut != nil && cut.When == BeforeReading {
+		if p.Type == PUBLISH && p.QoS == 2 && c.sess != nil {
+			c.sess.released[p.ID] = true // a client that gives the message up has to release it
+		}
 		c.cut(cut)
 		return 0, false
 	}

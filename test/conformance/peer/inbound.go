@@ -128,7 +128,7 @@ func (c *conn) mayUse(p *Packet) bool {
 func (c *conn) mayComeNow(p *Packet) bool {
 	sess := c.sess
 	if p.QoS == 2 {
-		if n := len(sess.stale); n > 0 {
+		if n := len(sess.stale); n > 0 && !c.mayTry() {
 			c.violation("PUBLISH with QoS 2 while the session holds %d identifiers of an earlier process, such as %d: they have to be released before", n, anyOf(sess.stale))
 			return false
 		}
@@ -146,7 +146,7 @@ func (c *conn) mayComeNow(p *Packet) bool {
 			c.violation("PUBLISH without DUP of the unacknowledged message %s [MQTT-3.3.1-1]", in.p)
 			return false
 		}
-		if p.QoS == 2 {
+		if p.QoS == 2 && !sess.lowGrant {
 			c.exact, sess.releaseDue = true, false
 		}
 		return true
@@ -166,6 +166,18 @@ func (c *conn) mayComeNow(p *Packet) bool {
 		c.resent = known.order
 	}
 	return true
+}
+
+// mayTry reports whether a QoS 2 message may come before identifiers of an earlier process
+// are released: one at a time, by which the client sees whether the server has QoS 2 at
+// all. There is nothing to release on one that has not.
+func (c *conn) mayTry() bool {
+	for _, in := range c.inUse {
+		if in.p.QoS == 2 {
+			return false
+		}
+	}
+	return c.sess.lowGrant
 }
 
 // known returns the message that p repeats, if the server has read it.

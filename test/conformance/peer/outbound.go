@@ -43,7 +43,7 @@ func (c *conn) deliver(d *delivery) {
 	if d.qos > 0 {
 		d.id = c.sess.freeID(c.s.cfg.LowestID)
 	}
-	p := &Packet{Type: PUBLISH, ID: d.id, QoS: d.qos, Topic: d.m.Topic, Payload: d.m.Payload}
+	p := &Packet{Type: PUBLISH, ID: d.id, QoS: d.qos, Retain: d.retain, Topic: d.m.Topic, Payload: d.m.Payload}
 	data := encodePublish(c.version, p, d.ids)
 	if most := c.connect.MaximumPacket; most > 0 && len(data) > int(most) { // [MQTT-3.1.2-25]
 		c.s.cfg.App.Forgotten(c.s, d.m)
@@ -64,7 +64,7 @@ func (c *conn) sendAgain(d *delivery) {
 		c.send(fmt.Sprintf("PUBREL %d", d.id), encodeAck(c.version, PUBREL, d.id, 0), nil)
 		return
 	}
-	p := &Packet{Type: PUBLISH, ID: d.id, QoS: d.qos, Dup: true, Topic: d.m.Topic, Payload: d.m.Payload}
+	p := &Packet{Type: PUBLISH, ID: d.id, QoS: d.qos, Dup: true, Retain: d.retain, Topic: d.m.Topic, Payload: d.m.Payload}
 	c.write(d, p, encodePublish(c.version, p, d.ids))
 }
 

@@ -16,6 +16,7 @@ import (
 type Message struct {
 	Topic, Payload string
 	QoS            byte
+	Retain         bool
 }
 
 // App is the application layer behind servers. Its methods are called with the lock of
@@ -251,13 +252,13 @@ func (s *Server) Publish(m *Message) bool {
 	defer s.mu.Unlock()
 	taken := false
 	for _, sess := range s.sessions {
-		qos, ids, ok := sess.match(m.Topic)
+		qos, retain, ids, ok := sess.match(m.Topic)
 		qos = min(qos, m.QoS)
 		if !ok || sess.conn == nil && qos == 0 {
 			continue
 		}
 		taken = true
-		sess.queue = append(sess.queue, &delivery{m: m, qos: qos, ids: ids})
+		sess.queue = append(sess.queue, &delivery{m: m, qos: qos, retain: m.Retain && retain, ids: ids})
 		if sess.conn != nil {
 			sess.conn.pump()
 		}

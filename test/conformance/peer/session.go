@@ -32,12 +32,14 @@ type session struct {
 	// unacked are messages of the client's process for which no last acknowledgement was
 	// sent. acked are those for which one was sent that the client may not have read.
 	unacked, acked map[uint16]*inbound
-	// released are identifiers for which PUBCOMP was sent, which the client may not have
-	// read.
+	// released are identifiers that the client may release though the session does not hold
+	// them: the client may not have read the PUBCOMP, or the server not the PUBLISH.
 	released map[uint16]bool
 	// releaseDue says that the client may release identifiers that it does not know: its
 	// process is a new one, or it has used another server.
 	releaseDue bool
+	// lowGrant says that a SUBACK granted less than QoS 2 when that was asked for.
+	lowGrant bool
 	// refused says that a message was refused by a reason code, so that it may come again
 	// out of order.
 	refused bool
@@ -60,9 +62,9 @@ type inbound struct {
 type delivery struct {
 	m        *Message
 	qos      byte
+	retain   bool
 	ids      []uint32
 	id       uint16
-	sent     bool
 	released bool // PUBREC came
 }
 
@@ -74,18 +76,22 @@ func newSession(client string, process int) *session {
 	}
 }
 
-// match returns the highest QoS of the filters that match a topic, and their
-// identifiers.
-func (s *session) match(topic string) (qos byte, ids []uint32, ok bool) {
+// retainAsPublished is an option of a subscription of MQTT 5 (section 3.8.3.1).
+const retainAsPublished = 8
+
+// match returns the highest QoS of the filters that match a topic, whether the RETAIN flag
+// is kept, and their identifiers.
+func (s *session) match(topic string) (qos byte, retain bool, ids []uint32, ok bool) {
 	for filter, sub := range s.subs {
 		if matches(filter, topic) {
 			qos, ok = max(qos, sub.QoS), true
+			retain = retain || sub.Options&retainAsPublished != 0
 			if sub.ID > 0 {
 				ids = append(ids, sub.ID)
 			}
 		}
 	}
-	return qos, ids, ok
+	return qos, retain, ids, ok
 }
 
 func matches(filter, topic string) bool {
@@ -107,7 +113,7 @@ func matches(filter, topic string) bool {
 // resume prepares a session for a connection of a process.
 func (s *session) resume(process int, left bool) {
 	if s.process != process {
-		s.releaseDue = true
+		s.releaseDue, s.refused = true, false
 		for id := range s.held {
 			s.stale[id] = true
 		}
@@ -119,7 +125,6 @@ func (s *session) resume(process int, left bool) {
 		clear(s.acked)
 	}
 	s.process = process
-	s.refused = false
 }
 
 // freeID returns a packet identifier for a delivery.
