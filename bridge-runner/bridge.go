@@ -170,17 +170,31 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 	}
 	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote, notifier: b.notifier, echo: localEcho, otherEcho: remoteEcho}
 	b.local.Observer, b.local.Log = state.Local, log.With("side", "local")
+	reportFaults(b.local, metrics.Faults("local", b.local.Log))
 	if b.remote, err = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions, loops, state.Remote.Handshake); err != nil {
 		return nil, err
 	}
 	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local, notifier: b.notifier, echo: remoteEcho, otherEcho: localEcho}
 	b.remote.Observer, b.remote.Log = state.Remote, log.With("side", "remote")
+	reportFaults(b.remote, metrics.Faults("remote", b.remote.Log))
 	b.alive.side("local", b.local, &local)
 	b.alive.side("remote", b.remote, &remote)
 	b.alive.pipe(report.LocalToRemote, b.forwards)
 	b.alive.pipe(report.RemoteToLocal, b.subscriptions)
 	b.alive.dog.Lock("notifications", b.notifier.tryLock)
 	return b, nil
+}
+
+// reportFaults calls fault with the packets of a side's servers that break the protocol.
+func reportFaults(l *link.Link, fault func(session.Fault)) {
+	for i := range l.Servers {
+		config := l.Servers[i].Config
+		l.Servers[i].Config = func() (session.Config, error) {
+			cfg, err := config()
+			cfg.Fault = fault
+			return cfg, err
+		}
+	}
 }
 
 func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules []config.Rule, noEcho bool, handshaken func(server int, h transport.Handshake)) (*link.Link, error) {
@@ -248,9 +262,11 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Sec
 		BridgeBit:     *s.BridgeMode == v1alpha1.BridgeModeAuto,
 		ClientID:      s.ClientID,
 		SessionExpiry: uint32(*s.SessionExpirySeconds), //nolint:gosec // validated
-		KeepAlive:     time.Duration(*s.KeepAliveSeconds) * time.Second,
-		PingTimeout:   time.Duration(*s.Failover.PingTimeoutSeconds) * time.Second,
-		AckTimeout:    time.Duration(*s.Failover.AckTimeoutSeconds) * time.Second,
+
+		MaximumPacketSize: int(s.MaximumPacketSize.Value()),
+		KeepAlive:         time.Duration(*s.KeepAliveSeconds) * time.Second,
+		PingTimeout:       time.Duration(*s.Failover.PingTimeoutSeconds) * time.Second,
+		AckTimeout:        time.Duration(*s.Failover.AckTimeoutSeconds) * time.Second,
 	}
 	credentials := s.Credentials
 	if server.Credentials != nil {

@@ -31,6 +31,7 @@ const (
 	DefaultQoS                      int32 = 1
 	DefaultTopic                          = "${topic}"
 	DefaultMemoryBuffer                   = "32Mi"
+	DefaultMaximumPacketSize              = "32Mi"
 )
 
 // WithDefaults returns a copy of the bridge in which everything that the spec
@@ -121,6 +122,7 @@ func (s *Side) setDefaults(clientID, probeClientID string) {
 	setDefault(&s.KeepAliveSeconds, DefaultKeepAliveSeconds)
 	setDefault(&s.CleanSession, false)
 	setDefault(&s.SessionExpirySeconds, DefaultSessionExpirySeconds)
+	setDefault(&s.MaximumPacketSize, resource.MustParse(DefaultMaximumPacketSize))
 	setDefault(&s.BridgeMode, BridgeModeAuto)
 	if s.Failover == nil {
 		s.Failover = &Failover{}

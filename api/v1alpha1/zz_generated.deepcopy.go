@@ -964,6 +964,11 @@ func (in *Side) DeepCopyInto(out *Side) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.MaximumPacketSize != nil {
+		in, out := &in.MaximumPacketSize, &out.MaximumPacketSize
+		x := (*in).DeepCopy()
+		*out = &x
+	}
 	if in.BridgeMode != nil {
 		in, out := &in.BridgeMode, &out.BridgeMode
 		*out = new(BridgeMode)

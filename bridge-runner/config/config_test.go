@@ -42,7 +42,7 @@ func TestLoadResolvesTheDefaults(t *testing.T) {
 	}
 	r := b.Spec.Remote
 	if r.Primary.Name != "primary" || *r.KeepAliveSeconds != 10 || *r.Failover.AckTimeoutSeconds != 10 ||
-		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Buffer.Memory.Size.String() != "32Mi" || *b.Spec.Delivery.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || b.Spec.Forwards[0].Topic != "${topic}" || *b.Spec.Forwards[0].QoS != 1 {
+		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Buffer.Memory.Size.String() != "32Mi" || r.MaximumPacketSize.String() != "32Mi" || *b.Spec.Delivery.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || b.Spec.Forwards[0].Topic != "${topic}" || *b.Spec.Forwards[0].QoS != 1 {
 		t.Errorf("defaults: %+v", b.Spec)
 	}
 	if id := r.ClientID; id == "" || len(id) > 23 || id == b.Spec.Local.ClientID {
@@ -88,6 +88,7 @@ func TestLoadRefusesABadManifestAndNamesTheFieldTheValueAndTheRemedy(t *testing.
 		{"reference", `remote:1883"}`, `remote:1883"}, credentials: {secretRef: {name: "../x"}}`, "spec.remote.credentials.secretRef.name"},
 		{"version", `remote:1883"}`, `remote:1883"}, protocolVersion: "4"`, `spec.remote.protocolVersion: Unsupported value: "4": supported values: "3.1.1", "5"`},
 		{"no session expiry", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 0`, "spec.remote.sessionExpirySeconds: Invalid value: 0: must be from 1 to 4294967295"},
+		{"maximum packet size", `remote:1883"}`, `remote:1883"}, maximumPacketSize: 1023`, "spec.remote.maximumPacketSize: Invalid value: \"1023\": maximumPacketSize is from 1Ki to 268435460, as in 32Mi"},
 		{"session expiry beyond four bytes", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 4294967296`, "spec.remote.sessionExpirySeconds: Invalid value: 4294967296: must be from 1 to 4294967295"},
 		{"user property without a name", `"a/#"}`, `"a/#", userProperties: [{value: x}]}`, "spec.forwards[0].userProperties[0].name: Required"},
 		{"no hops", "forwards:", "delivery: {maxHops: 0}\n  forwards:", "spec.delivery.maxHops: Invalid value: 0: must be from 1 to 255"},

@@ -127,6 +127,7 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	}
 	errs = append(errs, inRange(path.Child("keepAliveSeconds"), s.KeepAliveSeconds, 1, 65535)...)
 	errs = append(errs, inRange(path.Child("sessionExpirySeconds"), s.SessionExpirySeconds, 1, math.MaxUint32)...)
+	errs = append(errs, quantityInRange(path.Child("maximumPacketSize"), s.MaximumPacketSize, "1Ki", "268435460", "maximumPacketSize is from 1Ki to 268435460, as in 32Mi")...)
 	if s.BridgeMode != nil {
 		errs = append(errs, oneOf(path.Child("bridgeMode"), *s.BridgeMode, v1alpha1.BridgeModeAuto, v1alpha1.BridgeModeOff)...)
 	}

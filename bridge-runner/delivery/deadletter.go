@@ -78,7 +78,7 @@ func (l letter) message(topic string) session.Message {
 	if !utf8.ValidString(l.m.Payload) {
 		properties.PayloadUTF8 = false // the server may have refused it for that
 	}
-	properties.User = append(slices.Clone(properties.User),
+	properties.User = properties.User.With(
 		packet.UserProperty{Name: propertyTopic, Value: printable(l.m.Topic)},
 		packet.UserProperty{Name: propertyQoS, Value: strconv.Itoa(int(l.m.QoS))},
 		packet.UserProperty{Name: propertyReason, Value: printable(cut(l.why.Message, longestReason))})
@@ -108,9 +108,15 @@ func (m *outgoing) isDeadLetter(topic string) bool {
 	if m.origin != nil {
 		return m.origin.in == nil
 	}
-	return m.Topic == topic && m.Properties != nil && slices.ContainsFunc(m.Properties.User, func(u packet.UserProperty) bool {
-		return u.Name == propertyReason
-	})
+	if m.Topic != topic || m.Properties == nil {
+		return false
+	}
+	for name := range m.Properties.User.All() {
+		if name == propertyReason {
+			return true
+		}
+	}
+	return false
 }
 
 // sendDeadLetter takes in a dead letter of the other direction's pipe. done is called when

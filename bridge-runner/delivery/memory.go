@@ -12,7 +12,7 @@ const messageOverhead = 200
 // takeInLocked counts a QoS 1 or 2 message, or leaves it to its source if there is no
 // memory for it. One message always has room if no other is held.
 func (p *Pipe) takeInLocked(o *origin) bool {
-	size := len(o.in.Payload) + len(o.in.Topic) + messageOverhead
+	size := len(o.in.Payload) + len(o.in.Topic) + o.in.Properties.Size() + messageOverhead
 	if p.bytes == 0 || p.bytes+size <= p.opts.MemoryBytes {
 		p.bytes += size
 		o.bytes = size

@@ -50,13 +50,14 @@ const (
 	DropDamaged       = "damaged"       // it cannot be read from the disk
 	DropExcluded      = "excluded"      // by the rules' exclude
 	DropNoRule        = "no_rule"       // matches no rule: see [Meter.Unrouted]
-	DropInvalidTopic  = "invalid_topic" // the rule makes no valid topic of it
+	DropInvalidTopic  = "invalid_topic" // it came without a valid topic, or the rule makes no valid topic of it
 	DropStopping      = "stopping"      // QoS 0 while the runner drains
-	DropTooLarge      = "too_large"     // the destination takes no packets of that size
+	DropTooLarge      = "too_large"     // its packet exceeds maximumPacketSize of the source's side, or the destination's maximum
 	DropExpired       = "expired"       // its message expiry interval, or its time on disk, has passed
 	DropRefused       = "refused"       // the destination refuses it by a reason code
 	DropUnforwardable = "unforwardable" // every destination ends the session at it
 	DropTooManyHops   = "too_many_hops" // it has gone over as many bridges as maxHops allows
+	DropMalformed     = "malformed"     // its payload cannot be found in the packet that it came in
 )
 
 // Options are what a pipe may have besides rules.
@@ -223,6 +224,10 @@ func (p *Pipe) Redelivered() {
 
 // route queues what the rules make of a message.
 func (p *Pipe) route(o *origin) {
+	if cause := undeliverable(o.in.Faults); cause != "" {
+		p.discard(o, cause)
+		return
+	}
 	cause := DropNoRule
 	for i := range p.rules {
 		r := &p.rules[i]
@@ -264,22 +269,8 @@ func (p *Pipe) route(o *origin) {
 			p.qos0 += m.size()
 		}
 	}
-	if o.queued > 0 {
-		return
-	}
-	p.meter.Dropped(cause)
-	if cause == DropNoRule || cause == DropInvalidTopic {
-		p.meter.Unrouted(o.in.Topic, cause, p.filters)
-	}
-	p.acknowledgeInTurn(o)
-}
-
-// acknowledgeInTurn has a message of which nothing is made acknowledged behind those that
-// came before it.
-func (p *Pipe) acknowledgeInTurn(o *origin) {
-	if o.waits() {
-		o.only = outgoing{origin: o, done: true}
-		p.push(&o.only)
+	if o.queued == 0 {
+		p.discard(o, cause)
 	}
 }
 
@@ -313,4 +304,6 @@ func (p *Pipe) refuseQoS0(m *outgoing) string {
 func (p *Pipe) buffering() bool { return p.disk != nil && p.disk.buffering }
 
 // size is roughly what a message takes in memory, in bytes.
-func (m *outgoing) size() int { return len(m.Payload) + len(m.Topic) + messageOverhead }
+func (m *outgoing) size() int {
+	return len(m.Payload) + len(m.Topic) + m.Properties.Size() + messageOverhead
+}

@@ -21,11 +21,11 @@ func hops(p *packet.Properties) uint64 {
 		return 0
 	}
 	var count uint64
-	for i := range p.User {
-		if p.User[i].Name != v1alpha1.HopsProperty {
+	for name, value := range p.User.All() {
+		if name != v1alpha1.HopsProperty {
 			continue
 		}
-		n, err := strconv.ParseUint(p.User[i].Value, 10, 64)
+		n, err := strconv.ParseUint(value, 10, 64)
 		if errors.Is(err, strconv.ErrRange) {
 			n = math.MaxUint64
 		}
@@ -51,18 +51,14 @@ func properties(r *config.Rule, came *packet.Properties) *packet.Properties {
 	if came != nil {
 		out = *came
 	}
-	own := out.User
-	out.User = make([]packet.UserProperty, 0, len(own)+1+len(r.UserProperties))
-	for _, p := range own {
-		if r.MaxHops == 0 || p.Name != v1alpha1.HopsProperty {
-			out.User = append(out.User, p)
-		}
-	}
+	added := make([]packet.UserProperty, 0, 1+len(r.UserProperties))
 	if r.MaxHops > 0 {
-		out.User = append(out.User, packet.UserProperty{Name: v1alpha1.HopsProperty, Value: strconv.FormatUint(hops(came)+1, 10)})
+		out.User = out.User.Without(v1alpha1.HopsProperty)
+		added = append(added, packet.UserProperty{Name: v1alpha1.HopsProperty, Value: strconv.FormatUint(hops(came)+1, 10)})
 	}
 	for _, p := range r.UserProperties {
-		out.User = append(out.User, packet.UserProperty(p))
+		added = append(added, packet.UserProperty(p))
 	}
+	out.User = out.User.With(added...)
 	return &out
 }

@@ -16,7 +16,7 @@ import (
 func user(pairs ...string) *packet.Properties {
 	p := &packet.Properties{}
 	for pair := range slices.Chunk(pairs, 2) {
-		p.User = append(p.User, packet.UserProperty{Name: pair[0], Value: pair[1]})
+		p.User = p.User.With(packet.UserProperty{Name: pair[0], Value: pair[1]})
 	}
 	return p
 }
@@ -40,14 +40,14 @@ func TestPropertiesGoOverWithTheHopCountAndThoseOfTheRule(t *testing.T) {
 		{"counts that are no numbers", config.Rule{MaxHops: 3}, user(hop, "-1", hop, "x", hop, ""), user(hop, "1")},
 		{"the highest of several counts", config.Rule{MaxHops: 9}, user(hop, "4", hop, "0"), user(hop, "5")},
 	} {
-		var before []packet.UserProperty
+		var before packet.Properties
 		if c.came != nil {
-			before = slices.Clone(c.came.User)
+			before = *c.came
 		}
 		if got := properties(&c.rule, c.came); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
-		if c.came != nil && !slices.Equal(c.came.User, before) {
+		if c.came != nil && *c.came != before {
 			t.Errorf("%s: the original was changed", c.name)
 		}
 	}

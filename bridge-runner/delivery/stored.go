@@ -49,6 +49,9 @@ func parseStored(data []byte, now time.Time) (*outgoing, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a stored message that is none: %w", err)
 	}
+	if p.Faults.Undeliverable() {
+		return nil, fmt.Errorf("a stored message that is none: %s", p.Faults)
+	}
 	m := &outgoing{backlog: true, settled: true}
 	m.At, m.Owner = at, m
 	m.Message = session.Message{Topic: p.Topic, Payload: p.Payload, QoS: p.QoS, Retain: p.Retain, Properties: p.Properties}

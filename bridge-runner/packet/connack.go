@@ -92,12 +92,12 @@ func (r *reader) connackProperties(c *Connack) {
 	var seen uint64
 	for r.s != "" {
 		id := r.uint8("properties")
-		p := known(id)
-		if p.kind == 0 {
+		if int(id) >= len(properties) || properties[id].kind == 0 {
 			r.fail(malformed(CodeMalformedPacket, "a CONNACK with the property 0x%02x, which MQTT 5 does not have", id))
 			return
 		}
-		v := r.looseValue(&p, c)
+		p := &properties[id]
+		v := r.looseValue(p, c)
 		switch {
 		case r.err != nil:
 			return
@@ -113,21 +113,7 @@ func (r *reader) connackProperties(c *Connack) {
 	r.s = rest
 }
 
-// known returns the property with an identifier. Its kind is 0 if MQTT 5 does not have
-// it.
-func known(id byte) property {
-	switch {
-	case id == 0x17, id == 0x19: // Request Problem and Response Information: of a CONNECT
-		return property{kind: oneBit}
-	case id == willDelay:
-		return property{kind: fourBytes}
-	case int(id) < len(properties):
-		return properties[id]
-	}
-	return property{}
-}
-
-// looseValue is value for texts that need not be valid.
+// looseValue takes the value of a property. Texts need not be valid.
 func (r *reader) looseValue(p *property, c *Connack) (v value) {
 	loose := func() string {
 		s := r.binary(p.name)
@@ -143,8 +129,16 @@ func (r *reader) looseValue(p *property, c *Connack) (v value) {
 	case pair:
 		v.name = loose()
 		v.s = loose()
-	default:
-		v = r.value(p)
+	case binaryData:
+		v.s = r.binary(p.name)
+	case oneBit:
+		v.number = uint32(r.uint8(p.name))
+	case twoBytes:
+		v.number = uint32(r.uint16(p.name))
+	case fourBytes:
+		v.number = r.uint32(p.name)
+	case variable:
+		v.number = r.varint(p.name)
 	}
 	return v
 }

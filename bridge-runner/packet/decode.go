@@ -3,50 +3,96 @@
 
 package packet
 
+import "unicode/utf8"
+
+// maxSubscriptions bounds the Subscription Identifiers of one PUBLISH: a bridge
+// makes fewer subscriptions.
+const maxSubscriptions = 256
+
 // DecodePublish decodes a PUBLISH (section 3.3) from the flags of its fixed header and
-// its body. All strings of the message are parts of body, which it keeps alive. The
-// error is a [*MalformedError].
+// its body. All strings of the message are parts of body, which it keeps alive. Invalid
+// parts of the packet are in its Faults and not in the message; the packet identifier
+// is there also if the topic name is invalid, and the topic name as it came, so that the
+// message can be acknowledged and named. The error, a [*MalformedError], is for packets
+// whose packet identifier cannot be found.
 func DecodePublish(v Version, flags byte, body string) (Publish, error) {
-	if err := checkPublishFlags(flags); err != nil {
+	p, rest, err := publishHead(flags, body)
+	if err != nil {
 		return Publish{}, err
 	}
-	p := Publish{
-		QoS:    flags & publishQoS >> 1,
-		Retain: flags&publishRetain != 0,
-		Dup:    flags&publishDup != 0,
-	}
-	r := reader{in: PUBLISH, s: body}
-	p.Topic = r.topic("topic name")
-	if p.QoS > 0 {
-		p.ID = r.id()
-	}
 	if v == V5 {
-		r.publishProperties(&p)
+		section, payload, ok := propertySection(rest)
+		if !ok {
+			p.Faults |= FaultPropertyLength
+			return p, nil
+		}
+		if rest = payload; section != "" {
+			p.setProperties(section)
+		}
 	}
-	if p.Topic == "" && p.TopicAlias == 0 && r.err == nil { // [MQTT-4.7.3-1], MQTT 5 section 3.3.2.1
-		r.fail(malformed(CodeProtocolError, "a PUBLISH without a topic name"))
+	if p.Topic == "" && p.TopicAlias == 0 { // [MQTT-4.7.3-1], MQTT 5 section 3.3.2.1
+		p.Faults |= FaultNoTopic
 	}
-	if r.err != nil {
-		return Publish{}, r.err
+	p.Payload = rest
+	if p.Properties != nil && p.Properties.PayloadUTF8 && !utf8.ValidString(p.Payload) {
+		p.dropPayloadFormat()
 	}
-	p.Payload = r.s
 	return p, nil
 }
 
-// publishProperties takes the properties of a PUBLISH. Those that say what their
-// absence says do not count.
-func (r *reader) publishProperties(p *Publish) {
+// DecodeLargePublish decodes the beginning of a PUBLISH that is not kept whole: topic
+// name and packet identifier. The Payload is the rest of the beginning, by which the
+// message can be recognized when the server sends it again.
+func DecodeLargePublish(flags byte, beginning string) (Publish, error) {
+	p, rest, err := publishHead(flags, beginning)
+	p.Payload = rest
+	p.Faults |= FaultTooLarge
+	return p, err
+}
+
+// publishHead decodes the fields of a PUBLISH before its properties.
+func publishHead(flags byte, body string) (p Publish, rest string, err error) {
+	if flags&publishQoS == publishQoS {
+		return p, "", errQoS3()
+	}
+	p.QoS, p.Retain, p.Dup = flags&publishQoS>>1, flags&publishRetain != 0, flags&publishDup != 0
+	if p.Dup && p.QoS == 0 { // [MQTT-3.3.1-2]
+		p.Dup = false
+		p.Faults |= FaultDup
+	}
+	r := reader{in: PUBLISH, s: body}
+	p.Topic = r.binary("topic name")
+	if p.QoS > 0 {
+		p.ID = r.uint16("packet identifier")
+		if p.ID == 0 { // [MQTT-2.3.1-1] of 3.1.1, [MQTT-2.2.1-3] of 5
+			p.Faults |= FaultNoID
+		}
+	}
+	if r.err != nil {
+		return Publish{}, "", r.err
+	}
+	p.Faults |= topicFault(p.Topic)
+	return p, r.s, nil
+}
+
+// setProperties takes the properties of a PUBLISH. Those that say what their absence
+// says do not count.
+func (p *Publish) setProperties(section string) {
 	var (
-		found Properties
-		kept  bool
+		found   Properties
+		kept    bool
+		tooMany bool
+		user    = joiner{text: section}
 	)
-	r.properties(func(id byte, v value) {
+	p.Faults |= walk(PUBLISH, section, func(id byte, v value, from, to int) {
 		switch id {
 		case topicAlias:
 			p.TopicAlias = v.uint16()
 			return
 		case subscriptionID:
-			p.Subscriptions = append(p.Subscriptions, v.number)
+			if tooMany = tooMany || len(p.Subscriptions) == maxSubscriptions; !tooMany {
+				p.Subscriptions = append(p.Subscriptions, v.number)
+			}
 			return
 		case payloadFormat:
 			found.PayloadUTF8 = v.number == 1
@@ -59,104 +105,125 @@ func (r *reader) publishProperties(p *Publish) {
 		case correlationData:
 			found.CorrelationData = v.s
 		case userProperty:
-			found.User = append(found.User, UserProperty{v.name, v.s})
+			user.add(from, to)
 		}
 		kept = kept || v.number > 0 || v.s != "" || id == messageExpiry || id == userProperty
 	})
-	if kept && r.err == nil {
+	if tooMany {
+		p.Subscriptions = nil
+		p.Faults |= FaultSubscriptions
+	}
+	if kept {
 		properties := found // found itself stays off the heap
+		properties.User = UserProperties(user.String())
 		p.Properties = &properties
 	}
 }
 
-// DecodeAck decodes a PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7). The
-// error is a [*MalformedError].
+// dropPayloadFormat takes back that the payload is UTF-8: receivers may refuse a message
+// for which this is not true ([MQTT-3.3.2-6], reason code 0x99).
+func (p *Publish) dropPayloadFormat() {
+	p.Faults |= 1 << payloadFormat
+	if p.Properties.PayloadUTF8 = false; *p.Properties == (Properties{}) {
+		p.Properties = nil
+	}
+}
+
+// DecodeAck decodes a PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7). Invalid
+// parts are in its Faults, and its ID may be 0. The error, a [*MalformedError], is for
+// packets that end within the packet identifier.
 func DecodeAck(v Version, f Frame) (Ack, error) {
 	a := Ack{Type: f.Type}
-	r := reader{in: f.Type}
 	if len(f.Body) < 2 {
-		r.short("packet identifier")
-		return Ack{}, r.err
+		return Ack{}, malformed(CodeMalformedPacket, "%s that ends within its packet identifier", f.Type.indefinite())
+	}
+	if f.Flags != shapes[f.Type].flags {
+		a.Faults |= FaultFlags
 	}
 	a.ID = uint16(f.Body[0])<<8 | uint16(f.Body[1])
 	if a.ID == 0 {
-		r.noID()
-		return Ack{}, r.err
+		a.Faults |= FaultNoID
 	}
 	rest := f.Body[2:]
-	if v == V5 && len(rest) > 0 { // sections 3.4.2.1 and 3.4.2.2.1: both may be absent
-		a.Code, rest = rest[0], rest[1:]
-		if err := checkReason(f.Type, a.Code); err != nil {
-			return Ack{}, err
+	if v != V5 || len(rest) == 0 { // sections 3.4.2.1 and 3.4.2.2.1: both may be absent
+		if len(rest) > 0 {
+			a.Faults |= FaultTrailing
 		}
-		if r.s = string(rest); r.s != "" {
-			a.Reason = r.reason()
-		}
-	} else {
-		r.s = string(rest)
+		return a, nil
 	}
-	if err := r.end(); err != nil {
-		return Ack{}, err
+	a.Code = rest[0]
+	if len(rest) > 1 {
+		var behind string
+		var faults Faults
+		a.Reason, behind, faults = reason(f.Type, string(rest[1:]))
+		if a.Faults |= faults; behind != "" {
+			a.Faults |= FaultTrailing
+		}
 	}
 	return a, nil
 }
 
 // reason takes properties of which only the Reason String is of use.
-func (r *reader) reason() (s string) {
-	r.properties(func(id byte, v value) {
+func reason(in Type, s string) (text, rest string, faults Faults) {
+	section, rest, ok := propertySection(s)
+	if !ok {
+		return "", "", FaultPropertyLength
+	}
+	faults = walk(in, section, func(id byte, v value, _, _ int) {
 		if id == reasonString {
-			s = v.s
+			text = v.s
 		}
 	})
-	return s
+	return text, rest, faults
 }
 
-// DecodeSuback decodes a SUBACK or an UNSUBACK (sections 3.9 and 3.11). The result is
-// a copy. The error is a [*MalformedError].
+// DecodeSuback decodes a SUBACK (section 3.9). The result is a copy. Codes that do not
+// exist are in it, too: the subscriber treats them as refusals. The error, a
+// [*MalformedError], is for packets whose packet identifier or codes cannot be found.
 func DecodeSuback(v Version, f Frame) (Suback, error) {
 	var s Suback
 	r := reader{in: f.Type, s: string(f.Body)}
-	s.ID = r.id()
-	if v == V5 {
-		s.Reason = r.reason()
-	}
-	switch {
-	case v != V5 && f.Type == UNSUBACK: // it has no codes
-		if err := r.end(); err != nil {
-			return Suback{}, err
-		}
-		return s, nil
-	case r.s == "":
-		r.short("reason codes")
+	s.ID = r.uint16("packet identifier")
+	if r.err != nil {
 		return Suback{}, r.err
 	}
+	if f.Flags != shapes[f.Type].flags {
+		s.Faults |= FaultFlags
+	}
+	if v == V5 {
+		var faults Faults
+		s.Reason, r.s, faults = reason(f.Type, r.s)
+		if s.Faults |= faults; faults&FaultPropertyLength != 0 {
+			return Suback{}, malformed(CodeMalformedPacket, "%s whose properties go beyond its end", f.Type.indefinite())
+		}
+	}
 	s.Codes = []byte(r.s) // any: who subscribes knows what they refuse
+	for _, code := range s.Codes {
+		if code > 2 && code < 0x80 { // [MQTT-3.9.3-2]
+			s.Faults |= FaultCode
+		}
+	}
 	return s, nil
 }
 
-// DecodeDisconnect decodes a DISCONNECT of MQTT 5 (section 3.14). The error is a
-// [*MalformedError].
-func DecodeDisconnect(body []byte) (Disconnect, error) {
-	var d Disconnect
-	r := reader{in: DISCONNECT, s: string(body)}
-	if len(body) > 0 { // section 3.14.2.1
-		d.Code = r.uint8("reason code")
-		if err := checkReason(DISCONNECT, d.Code); err != nil {
-			return Disconnect{}, err
+// DecodeDisconnect decodes a DISCONNECT (section 3.14), which ends the session whatever
+// its fields are: invalid ones are left out.
+func DecodeDisconnect(body []byte) Disconnect {
+	if len(body) == 0 { // section 3.14.2.1
+		return Disconnect{}
+	}
+	d := Disconnect{Code: body[0]}
+	section, _, ok := propertySection(string(body[1:]))
+	if !ok {
+		return d
+	}
+	walk(DISCONNECT, section, func(id byte, v value, _, _ int) {
+		switch id {
+		case reasonString:
+			d.Reason = v.s
+		case serverReference:
+			d.ServerReference = v.s
 		}
-	}
-	if len(body) > 1 { // section 3.14.2.2.1
-		r.properties(func(id byte, v value) {
-			switch id {
-			case reasonString:
-				d.Reason = v.s
-			case serverReference:
-				d.ServerReference = v.s
-			}
-		})
-	}
-	if err := r.end(); err != nil {
-		return Disconnect{}, err
-	}
-	return d, nil
+	})
+	return d
 }

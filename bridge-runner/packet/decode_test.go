@@ -25,11 +25,11 @@ func decodeFrame(v Version, f Frame) (any, error) {
 		return DecodePublish(v, f.Flags, string(f.Body))
 	case PUBACK, PUBREC, PUBREL, PUBCOMP:
 		return DecodeAck(v, f)
-	case SUBACK, UNSUBACK:
+	case SUBACK:
 		return DecodeSuback(v, f)
 	case DISCONNECT:
-		return DecodeDisconnect(f.Body)
-	default: // PINGRESP and AUTH
+		return DecodeDisconnect(f.Body), nil
+	default: // those that have no fields of use
 		return f, nil
 	}
 }

@@ -112,9 +112,22 @@ func FuzzDecodePublish(f *testing.F) {
 		if !refusedOr(t, err) {
 			return
 		}
-		if strings.ContainsAny(p.Topic, "+#\x00") || !utf8.ValidString(p.Topic) || (p.QoS > 0) != (p.ID > 0) ||
-			p.Topic == "" && p.TopicAlias == 0 || !strings.HasSuffix(body, p.Payload) {
+		if (p.ID == 0) != (p.QoS == 0 || p.Faults&FaultNoID != 0) || (p.Faults == 0) != (p.Faults.String() == "") || (p.Faults == 0) != (p.Faults.Kind() == "") {
 			t.Fatalf("took %+v", p)
+		}
+		valid := p.Topic != "" && !strings.ContainsAny(p.Topic, "+#\x00") && utf8.ValidString(p.Topic)
+		if p.Faults.Undeliverable() {
+			if valid && p.Faults&FaultPropertyLength == 0 {
+				t.Fatalf("does not take %+v", p)
+			}
+			return
+		}
+		if !valid && p.TopicAlias == 0 || !strings.HasSuffix(body, p.Payload) {
+			t.Fatalf("took %+v", p)
+		}
+		faults := p.Faults
+		if p.Faults = 0; faults&FaultNoID != 0 {
+			p.ID = 1
 		}
 		wire := AppendPublish(nil, v, &p)
 		if len(wire) != SizePublish(v, &p) {
@@ -122,19 +135,37 @@ func FuzzDecodePublish(f *testing.F) {
 		}
 		p.Subscriptions = nil // clients do not send them
 		frame, n, err := Next(wire, v, 0)
-		if err != nil || n != len(wire) || frame.Flags != flags {
+		if err != nil || n != len(wire) || faults&FaultDup == 0 && frame.Flags != flags {
 			t.Fatalf("%x: %+v, %d, %v", wire, frame, n, err)
 		}
 		back, err := DecodePublish(v, frame.Flags, string(frame.Body))
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, back, p)
+		same(t, back, p) // without a fault
 		if !v5 {
-			same(t, string(frame.Body), body) // there is one way to say it
+			if faults == 0 {
+				same(t, string(frame.Body), body) // there is one way to say it
+			}
 			return
 		}
 		same(t, fromPaho(readPaho5[*packets.Publish](t, wire)), p)
+	})
+}
+
+// What is kept of a packet that is too large has the same topic name and identifier.
+func FuzzDecodeLargePublish(f *testing.F) {
+	addBodies(f, set(PUBLISH), func(_ bool, first byte, body []byte) { f.Add(first&0x0f, string(body), uint16(len(body))) })
+	f.Fuzz(func(t *testing.T, flags byte, body string, kept uint16) {
+		flags &= 0x0f
+		whole, err := DecodePublish(V311, flags, body)
+		large, largeErr := DecodeLargePublish(flags, body[:min(len(body), int(kept))])
+		if !refusedOr(t, largeErr) {
+			return
+		}
+		if err != nil || large.Topic != whole.Topic || large.ID != whole.ID || large.QoS != whole.QoS || large.Faults&FaultTooLarge == 0 || !large.Faults.Undeliverable() {
+			t.Fatalf("%+v, %v; the whole one is %+v", large, err, whole)
+		}
 	})
 }
 
@@ -166,29 +197,35 @@ func FuzzAck(f *testing.F) {
 	addBodies(f, set(PUBACK, PUBREC, PUBREL, PUBCOMP), func(v5 bool, first byte, body []byte) { f.Add(v5, first, body) })
 	f.Fuzz(func(t *testing.T, v5 bool, first byte, body []byte) {
 		v := version(v5)
-		a, err := DecodeAck(v, Frame{Type: PUBACK + Type(first>>4)&3, Body: body})
+		a, err := DecodeAck(v, Frame{Type: PUBACK + Type(first>>4)&3, Flags: first & 0x0f, Body: body})
 		if !refusedOr(t, err) {
 			return
 		}
-		same(t, decoded[Ack](t, v, AppendAck(nil, v, a)), a)
+		if (a.ID == 0) != (a.Faults&FaultNoID != 0) || strings.Contains(a.Reason, "\x00") || !utf8.ValidString(a.Reason) {
+			t.Fatalf("took %+v", a)
+		}
+		if a.Faults = 0; a.ID > 0 {
+			same(t, decoded[Ack](t, v, AppendAck(nil, v, a)), a)
+		}
 	})
 }
 
 func FuzzSuback(f *testing.F) {
-	addBodies(f, set(SUBACK, UNSUBACK), func(v5 bool, first byte, body []byte) { f.Add(v5, first>>4 == byte(SUBACK), body) })
-	f.Fuzz(func(t *testing.T, v5, suback bool, body []byte) {
-		frame := Frame{Type: UNSUBACK, Body: body}
-		if suback {
-			frame.Type = SUBACK
-		}
-		s, err := DecodeSuback(version(v5), frame)
+	addBodies(f, set(SUBACK), func(v5 bool, _ byte, body []byte) { f.Add(v5, body) })
+	f.Fuzz(func(t *testing.T, v5 bool, body []byte) {
+		s, err := DecodeSuback(version(v5), Frame{Type: SUBACK, Body: body})
 		if !refusedOr(t, err) {
 			return
 		}
-		if s.ID == 0 || !bytes.HasSuffix(body, s.Codes) || (v5 || suback) != (len(s.Codes) > 0) {
+		if !bytes.HasSuffix(body, s.Codes) {
 			t.Fatalf("took %+v", s)
 		}
-		if v5 && suback {
+		for _, code := range s.Codes {
+			if code > 2 && code < 0x80 && s.Faults&FaultCode == 0 {
+				t.Fatalf("took %+v", s)
+			}
+		}
+		if v5 && s.Faults == 0 && s.ID > 0 && len(s.Codes) > 0 {
 			got := readPaho5[*packets.Suback](t, append(appendHeader(nil, SUBACK, 0, len(body)), body...))
 			same(t, s, Suback{ID: got.PacketID, Codes: got.Reasons, Reason: got.Properties.ReasonString})
 		}
@@ -198,9 +235,9 @@ func FuzzSuback(f *testing.F) {
 func FuzzDisconnect(f *testing.F) {
 	addBodies(f, set(DISCONNECT), func(_ bool, _ byte, body []byte) { f.Add(body) })
 	f.Fuzz(func(t *testing.T, body []byte) {
-		d, err := DecodeDisconnect(body)
-		if !refusedOr(t, err) {
-			return
+		d := DecodeDisconnect(body)
+		if !utf8.ValidString(d.Reason + d.ServerReference) {
+			t.Fatalf("took %+v", d)
 		}
 		d.ServerReference = "" // clients do not send it
 		same(t, decoded[Disconnect](t, V5, AppendDisconnect(nil, V5, d)), d)

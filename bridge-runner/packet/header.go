@@ -27,9 +27,8 @@ func Header(buf []byte) (t Type, flags byte, size, remaining int, err error) {
 
 // Next returns the packet at the front of buf and how many bytes it takes, 0 where it
 // has not come whole. The body is a part of buf. Next refuses at once, as soon as the
-// fixed header is there, what [CheckHeader] refuses, and packets of more than limit
-// bytes in all, where limit is not 0 ([MQTT-3.1.2-27] of MQTT 5). The error is a
-// [*MalformedError].
+// fixed header is there, what [CheckHeader] refuses, and, if limit is not 0, packets of
+// more than limit bytes in all. The error is a [*MalformedError].
 func Next(buf []byte, v Version, limit uint32) (f Frame, n int, err error) {
 	t, flags, size, remaining, err := Header(buf)
 	if size == 0 {
@@ -47,78 +46,59 @@ func Next(buf []byte, v Version, limit uint32) (f Frame, n int, err error) {
 	case len(buf) < n:
 		return Frame{}, 0, nil
 	}
-	return Frame{Type: t, Flags: flags, Body: buf[size:n:n]}, n, nil
+	return Frame{Type: t, Flags: flags, Body: buf[size:n:n], Size: n}, n, nil
 }
 
-// shape is what the fixed header of a packet that servers send must say.
+// shape is what the fixed header of a packet says.
 type shape struct {
-	sent     bool // servers send it
-	flags    byte // table 2.2; a PUBLISH has its own
-	min, max int  // of the remaining length
+	known bool // the packet type exists
+	flags byte // table 2.2; a PUBLISH has its own
+	min   int  // the remaining length that is needed to find its fields
 }
 
-var (
-	// A PUBLISH has a topic name of a character at least, a SUBACK one return code.
-	shapes311 = [16]shape{
-		CONNACK:  {true, 0, 2, 2},
-		PUBLISH:  {true, 0, 3, maxVarint},
-		PUBACK:   {true, 0, 2, 2},
-		PUBREC:   {true, 0, 2, 2},
-		PUBREL:   {true, 2, 2, 2}, // [MQTT-3.6.1-1]
-		PUBCOMP:  {true, 0, 2, 2},
-		SUBACK:   {true, 0, 3, maxVarint},
-		UNSUBACK: {true, 0, 2, 2},
-		PINGRESP: {true, 0, 0, 0},
-	}
-	// The property length takes a byte at least where it must be there. CONNACK may
-	// be that of 3.1.1, which DecodeConnack explains.
-	shapes5 = [16]shape{
-		CONNACK:    {true, 0, 2, maxVarint},
-		PUBLISH:    {true, 0, 3, maxVarint},
-		PUBACK:     {true, 0, 2, maxVarint},
-		PUBREC:     {true, 0, 2, maxVarint},
-		PUBREL:     {true, 2, 2, maxVarint}, // [MQTT-3.6.1-1]
-		PUBCOMP:    {true, 0, 2, maxVarint},
-		SUBACK:     {true, 0, 4, maxVarint},
-		UNSUBACK:   {true, 0, 4, maxVarint},
-		PINGRESP:   {true, 0, 0, 0},
-		DISCONNECT: {true, 0, 0, maxVarint}, // [MQTT-3.14.1-1]
-		AUTH:       {true, 0, 0, maxVarint}, // [MQTT-3.15.1-1]
-	}
-)
+var shapes = [16]shape{
+	CONNECT:     {true, 0, 0},
+	CONNACK:     {true, 0, 2},
+	PUBLISH:     {true, 0, 2},
+	PUBACK:      {true, 0, 2},
+	PUBREC:      {true, 0, 2},
+	PUBREL:      {true, 2, 2}, // [MQTT-3.6.1-1]
+	PUBCOMP:     {true, 0, 2},
+	SUBSCRIBE:   {true, 2, 0},
+	SUBACK:      {true, 0, 2},
+	UNSUBSCRIBE: {true, 2, 0},
+	UNSUBACK:    {true, 0, 0},
+	PINGREQ:     {true, 0, 0},
+	PINGRESP:    {true, 0, 0},
+	DISCONNECT:  {true, 0, 0},
+	AUTH:        {true, 0, 0}, // of MQTT 5
+}
 
-// CheckHeader refuses the fixed header of a packet that servers do not send, with
-// flags or a remaining length that it does not have. [Next] calls it; it is there for
-// readers that do not wait for a large packet to come whole. The error is a
-// [*MalformedError].
+// CheckHeader refuses the fixed header of a packet whose type does not exist, or whose
+// fields cannot be found. [Next] calls it; it is there for readers that do not wait for a
+// large packet to come whole. The error is a [*MalformedError].
 func CheckHeader(t Type, flags byte, remaining int, v Version) error {
-	shapes := &shapes311
-	if v == V5 {
-		shapes = &shapes5
-	}
 	s := shapes[t&0x0f]
 	least := s.min
 	switch {
-	case !s.sent:
-		return malformed(CodeProtocolError, "a packet of type %d, which servers do not send", t)
-	case t == PUBLISH:
-		if err := checkPublishFlags(flags); err != nil {
-			return err
-		}
-		if flags&publishQoS != 0 {
-			least += 2 // the packet identifier
-		}
-	case flags != s.flags: // [MQTT-2.2.2-2] of 3.1.1, [MQTT-2.1.3-1] of 5
-		return malformed(CodeMalformedPacket, "a malformed %s, with the flags %04b instead of %04b", t, flags, s.flags)
-	}
-	if remaining >= least && remaining <= s.max {
-		return nil
-	}
-	if t == CONNACK && v != V5 {
+	case !s.known, t == AUTH && v != V5:
+		return malformed(CodeProtocolError, "a packet of type %d, which does not exist", t)
+	case t == PUBLISH && flags&publishQoS == publishQoS:
+		return errQoS3()
+	case t == PUBLISH && flags&publishQoS != 0:
+		least += 2 // the packet identifier
+	case t == CONNACK && v != V5 && remaining != 2:
 		return malformed(CodeUnsupportedProtocolVersion, "a CONNACK of %d bytes; it may speak another version of MQTT only", remaining)
 	}
-	return malformed(CodeMalformedPacket, "a malformed %s of %d bytes", t, remaining)
+	if remaining < least {
+		return malformed(CodeMalformedPacket, "a malformed %s of %d bytes", t, remaining)
+	}
+	return nil
 }
+
+// errQoS3 is for a PUBLISH with QoS 3 ([MQTT-3.3.1-4]): whether it has a packet identifier
+// is unknown.
+func errQoS3() error { return malformed(CodeMalformedPacket, "a PUBLISH with QoS 3") }
 
 // The flags of a PUBLISH (section 3.3.1).
 const (
@@ -126,16 +106,6 @@ const (
 	publishQoS    = 3 << 1
 	publishDup    = 1 << 3
 )
-
-func checkPublishFlags(flags byte) error {
-	switch {
-	case flags&publishQoS == publishQoS: // [MQTT-3.3.1-4]
-		return malformed(CodeMalformedPacket, "a PUBLISH with QoS 3")
-	case flags&(publishQoS|publishDup) == publishDup: // [MQTT-3.3.1-2]
-		return malformed(CodeMalformedPacket, "a PUBLISH with QoS 0 and the DUP flag")
-	}
-	return nil
-}
 
 var names = [16]string{
 	CONNECT: "CONNECT", CONNACK: "CONNACK", PUBLISH: "PUBLISH", PUBACK: "PUBACK", PUBREC: "PUBREC",

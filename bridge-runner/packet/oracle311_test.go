@@ -123,10 +123,6 @@ func TestSubscriptionsOf311AreThoseOfPaho(t *testing.T) {
 		suback := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
 		suback.MessageID, suback.ReturnCodes = s.id(), s.codes(0, 1, 2, 0x80)
 		same(t, decoded[Suback](t, V311, paho311Wire(t, suback)), Suback{ID: suback.MessageID, Codes: suback.ReturnCodes})
-
-		unsuback := packets.NewControlPacket(packets.Unsuback).(*packets.UnsubackPacket)
-		unsuback.MessageID = s.id()
-		same(t, decoded[Suback](t, V311, paho311Wire(t, unsuback)), Suback{ID: unsuback.MessageID})
 	})
 }
 

@@ -5,8 +5,9 @@
 // those that a server sends, for MQTT 3.1.1 and MQTT 5.
 //
 // It promises:
-//   - What a server may not send is refused with a [*MalformedError] that says what
-//     is wrong, as the specifications demand; nothing panics.
+//   - A packet whose fields cannot be found is refused with a [*MalformedError] that says
+//     what is wrong; nothing panics. Other violations of the protocol are in the [Faults]
+//     of the packet, and the invalid parts are left out.
 //   - Nothing is allocated for what a length announces, only for what has come.
 //   - A decoded message is immutable strings that share one allocation, so it can be
 //     held, and handed to many, without copying.
@@ -51,13 +52,13 @@ type Frame struct {
 	Type  Type
 	Flags byte   // the low four bits of the fixed header
 	Body  []byte // the variable header and the payload
+	Size  int    // of the whole packet, in bytes
+	// Large says that the packet is larger than the reader takes. Body is its beginning.
+	Large bool
 }
 
 // IsQoS0 reports whether it is a PUBLISH of QoS 0 (section 3.3.1.2).
 func (f Frame) IsQoS0() bool { return f.Type == PUBLISH && f.Flags&0b0110 == 0 }
-
-// UserProperty is a name and a value (MQTT 5 section 3.3.2.3.7).
-type UserProperty struct{ Name, Value string }
 
 // Properties are the MQTT 5 properties of an application message (section 3.3.2.3)
 // that belong to the message, not to its transport.
@@ -71,8 +72,7 @@ type Properties struct {
 	ContentType     string
 	ResponseTopic   string
 	CorrelationData string
-	// User are in the order in which they came ([MQTT-3.3.2-18]).
-	User []UserProperty
+	User            UserProperties
 }
 
 // Publish is a PUBLISH packet (section 3.3).
@@ -90,6 +90,8 @@ type Publish struct {
 	Subscriptions []uint32
 	// Properties is nil where the message has none, and with 3.1.1.
 	Properties *Properties
+	// Faults are those with which the packet came. It has no meaning for one to send.
+	Faults Faults
 }
 
 // Ack is a PUBACK, PUBREC, PUBREL or PUBCOMP packet.
@@ -98,6 +100,7 @@ type Ack struct {
 	ID     uint16
 	Code   byte   // reason code; 0 with 3.1.1
 	Reason string // Reason String (MQTT 5 section 3.4.2.2.2)
+	Faults Faults // with which it came
 }
 
 // Will is the Will Message (section 3.1.2.5).
@@ -174,11 +177,12 @@ type Subscribe struct {
 	Subscriptions  []Subscription
 }
 
-// Suback is a SUBACK or UNSUBACK packet (sections 3.9 and 3.11).
+// Suback is a SUBACK packet (section 3.9).
 type Suback struct {
 	ID     uint16
-	Codes  []byte // none in an UNSUBACK of 3.1.1
+	Codes  []byte
 	Reason string
+	Faults Faults
 }
 
 // Disconnect is a DISCONNECT packet (section 3.14).

@@ -109,6 +109,7 @@ func TestMessagesAreDecodedAndEncodedWithoutAllocating(t *testing.T) {
 		"DecodePublish of 128 bytes, 3.1.1": func() { _, _ = DecodePublish(V311, 2, body311) },
 		"DecodePublish of 128 bytes, 5":     func() { _, _ = DecodePublish(V5, 2, body5) },
 		"DecodePublish with an alias":       func() { _, _ = DecodePublish(V5, 2, "\x00\x01a\x00\x01\x03\x23\x00\x01") },
+		"DecodePublish with faults":         func() { _, _ = DecodePublish(V5, 2, "\x00\x01#\x00\x00\x06\x01\x02\x03\x00\x01\xff") },
 		"DecodeAck, 3.1.1":                  func() { _, _ = DecodeAck(V311, Frame{Type: PUBACK, Body: []byte("\x00\x01")}) },
 		"DecodeAck, 5":                      func() { _, _ = DecodeAck(V5, Frame{Type: PUBACK, Body: []byte("\x00\x01")}) },
 		"DecodeAck, 5, a code":              func() { _, _ = DecodeAck(V5, Frame{Type: PUBACK, Body: []byte("\x00\x01\x10")}) },
@@ -120,7 +121,7 @@ func TestMessagesAreDecodedAndEncodedWithoutAllocating(t *testing.T) {
 	}
 	buf := make([]byte, 0, 4096)
 	message := Publish{Topic: "a/b", Payload: payload, QoS: 1, ID: 1, Properties: &Properties{
-		ContentType: "text/plain", Expires: true, User: []UserProperty{{"a", "b"}},
+		ContentType: "text/plain", Expires: true, User: UserProperties("").With(UserProperty{"a", "b"}),
 	}}
 	connect := Connect{Version: V5, ClientID: "a", Username: "b", Password: "c", Will: &Will{Topic: "d"}, SessionExpiry: 1}
 	subscribe := Subscribe{ID: 1, SubscriptionID: 1, Subscriptions: []Subscription{{Filter: "a/#"}}}

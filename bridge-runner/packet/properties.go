@@ -17,7 +17,9 @@ const (
 	serverKeepAlive       byte = 0x13
 	authMethod            byte = 0x15
 	authData              byte = 0x16
+	requestProblem        byte = 0x17
 	willDelay             byte = 0x18
+	requestResponse       byte = 0x19
 	responseInformation   byte = 0x1a
 	serverReference       byte = 0x1c
 	reasonString          byte = 0x1f
@@ -66,7 +68,7 @@ func set(all ...Type) (s types) {
 	return s
 }
 
-// properties are those that servers send (MQTT 5 section 2.2.2.2).
+// properties are those of MQTT 5 (section 2.2.2.2).
 var properties = func() (all [sharedAvailable + 1]property) {
 	var (
 		publish    = set(PUBLISH)
@@ -74,6 +76,10 @@ var properties = func() (all [sharedAvailable + 1]property) {
 		disconnect = set(DISCONNECT) // [MQTT-3.14.2-2]: without the Session Expiry Interval
 		reasons    = set(CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, DISCONNECT)
 	)
+	// The length of those that servers do not send is known, too.
+	all[requestProblem] = property{name: "Request Problem Information", kind: oneBit}
+	all[willDelay] = property{name: "Will Delay Interval", kind: fourBytes}
+	all[requestResponse] = property{name: "Request Response Information", kind: oneBit}
 	all[payloadFormat] = property{name: "Payload Format Indicator", kind: oneBit, in: publish}
 	all[messageExpiry] = property{name: "Message Expiry Interval", kind: fourBytes, in: publish}
 	all[contentType] = property{name: "Content Type", kind: text, in: publish}
@@ -109,75 +115,3 @@ type value struct {
 
 // uint16 returns the number of a two byte integer.
 func (v value) uint16() uint16 { return uint16(v.number & 0xffff) }
-
-// properties takes a property length and the properties that follow (MQTT 5 section
-// 2.2.2), and calls each with those that are as they must be.
-func (r *reader) properties(each func(id byte, v value)) {
-	length := int(r.varint("property length"))
-	if length == 0 {
-		return
-	}
-	if length > len(r.s) {
-		r.fail(malformed(CodeMalformedPacket, "%s whose property length of %d goes beyond its end", r.in.indefinite(), length))
-		return
-	}
-	rest := r.s[length:]
-	r.s = r.s[:length]
-	var seen uint64
-	for r.s != "" {
-		id := r.uint8("properties")
-		if int(id) >= len(properties) || properties[id].in>>r.in&1 == 0 { // section 2.2.2.2
-			r.fail(malformed(CodeMalformedPacket, "%s with the property 0x%02x, which it does not have", r.in.indefinite(), id))
-			return
-		}
-		p := &properties[id]
-		if seen>>id&1 != 0 && !p.repeats {
-			r.fail(malformed(CodeProtocolError, "%s with more than one %s", r.in.indefinite(), p.name))
-			return
-		}
-		seen |= 1 << id
-		v := r.value(p)
-		if p.positive && v.number == 0 || p.kind == oneBit && v.number > 1 {
-			r.outOfRange(id, v.number)
-		}
-		if r.err != nil {
-			return
-		}
-		each(id, v)
-	}
-	r.s = rest
-}
-
-func (r *reader) value(p *property) (v value) {
-	switch p.kind {
-	case oneBit:
-		v.number = uint32(r.uint8(p.name))
-	case twoBytes:
-		v.number = uint32(r.uint16(p.name))
-	case fourBytes:
-		v.number = r.uint32(p.name)
-	case variable:
-		v.number = r.varint(p.name)
-	case text:
-		v.s = r.text(p.name)
-	case topicName:
-		v.s = r.topic(p.name)
-	case binaryData:
-		v.s = r.binary(p.name)
-	case pair: // [MQTT-1.5.7-1]
-		v.name = r.text(p.name)
-		v.s = r.text(p.name)
-	}
-	return v
-}
-
-func (r *reader) outOfRange(id byte, n uint32) {
-	if r.err != nil {
-		return
-	}
-	code := CodeProtocolError
-	if id == topicAlias { // [MQTT-3.3.2-8]
-		code = CodeTopicAliasInvalid
-	}
-	r.fail(malformed(code, "%s with the %s %d, which is out of range", r.in.indefinite(), properties[id].name, n))
-}

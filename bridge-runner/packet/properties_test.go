@@ -4,8 +4,6 @@
 package packet
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -72,55 +70,58 @@ var table24 = []struct {
 
 var withPropertiesTypes = []Type{CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, DISCONNECT}
 
-// refusal returns the code and the text of the error with which a packet of MQTT 5 is
-// refused.
-func refusal(t *testing.T, wire string) (code byte, text string) {
+// wantFaults decodes a packet of MQTT 5 and compares its faults. Those of a DISCONNECT are
+// not returned, an UNSUBACK is not decoded, and a CONNACK is refused.
+func wantFaults(t *testing.T, in Type, wire string, want Faults) any {
 	t.Helper()
 	got, err := decode(V5, wire)
-	var refused *MalformedError
-	if !errors.As(err, &refused) {
-		t.Errorf("took %q for %+v, %v", wire, got, err)
-		return 0, ""
+	switch {
+	case in == CONNACK:
+		if err == nil {
+			t.Errorf("took %q for %+v", wire, got)
+		}
+	case err != nil:
+		t.Errorf("refused %q: %v", wire, err)
+	case in != DISCONNECT && in != UNSUBACK && faultsOf(got) != want:
+		t.Errorf("%q: faults: %s; want %s", wire, faultsOf(got), want)
 	}
-	return refused.Code, refused.Text
+	return got
 }
 
-func TestAPacketHasThePropertiesOfTable24AndNoOthers(t *testing.T) {
+func TestProperty_OfAnotherPacketOrUnknown_LeftOut(t *testing.T) {
 	for _, in := range withPropertiesTypes {
-		if _, err := decode(V5, withProperties(in)); err != nil {
-			t.Errorf("%s without properties: %v", in, err)
-		}
+		takes(t, V5, map[string]string{in.String(): withProperties(in)})
 		known := map[byte]bool{}
 		for _, p := range table24 {
-			if !slices.Contains(strings.Fields(p.in), in.String()) {
+			if known[p.id] = true; slices.Contains(strings.Fields(p.in), in.String()) {
+				takes(t, V5, map[string]string{p.name: withProperties(in, string(p.id)+p.value)})
 				continue
 			}
-			known[p.id] = true
-			if _, err := decode(V5, withProperties(in, string(p.id)+p.value)); err != nil {
-				t.Errorf("%s with %s: %v", in, p.name, err)
+			if in == CONNACK {
+				continue // TestConnack_MistakeWithClearMeaning_IsAcceptedAndNoted
+			}
+			// Those behind it are found.
+			wire := withProperties(in, string(p.id)+p.value, "\x26\x00\x01k\x00\x01v")
+			got := wantFaults(t, in, wire, 1<<p.id)
+			if m, ok := got.(Publish); ok && in == PUBLISH && (m.Properties == nil || m.Properties.User != "\x26\x00\x01k\x00\x01v") {
+				t.Errorf("%s in a PUBLISH: %+v", p.name, m.Properties)
+			}
+		}
+		for id, value := range map[byte]string{0x17: "\x00", 0x18: "\x00\x00\x00\x00", 0x19: "\x00"} { // of clients
+			if known[id] = true; in != CONNACK {
+				wantFaults(t, in, withProperties(in, string(id)+value), 1<<id)
 			}
 		}
 		for id := range 256 {
-			if known[byte(id)] {
-				continue
-			}
-			if in == CONNACK && (id < len(properties) && properties[id].kind != 0 || id == 0x17 || id == 0x18 || id == 0x19) {
-				continue // its end is known: TestConnack_MistakeWithClearMeaning_IsAcceptedAndNoted
-			}
-			whose := "it"
-			if in == CONNACK {
-				whose = "MQTT 5"
-			}
-			code, text := refusal(t, withProperties(in, string([]byte{byte(id), 0, 1, 'a', 0, 1, 'b'})))
-			if want := fmt.Sprintf("%s with the property 0x%02x, which %s does not have", in.indefinite(), id, whose); code != 0x81 || text != want {
-				t.Errorf("got  %#x %s\nwant %s (section 2.2.2.2)", code, text, want)
+			if !known[byte(id)] {
+				wantFaults(t, in, withProperties(in, string([]byte{byte(id), 0, 1, 'a', 0, 1, 'b'})), FaultProperties)
 			}
 		}
 	}
 }
 
 // Each property says of itself that it is a Protocol Error to include it twice.
-func TestAPropertyThatComesTwiceIsRefused(t *testing.T) {
+func TestProperty_Twice_TheFirstCounts(t *testing.T) {
 	for _, p := range table24 {
 		for _, name := range strings.Fields(p.in) {
 			in := Type(slices.Index(names[:], name))
@@ -129,72 +130,106 @@ func TestAPropertyThatComesTwiceIsRefused(t *testing.T) {
 				takes(t, V5, map[string]string{p.name: wire})
 				continue
 			}
-			code, text := refusal(t, wire)
-			if want := in.indefinite() + " with more than one " + p.name; code != 0x82 || text != want {
-				t.Errorf("got  %#x %s\nwant %s", code, text, want)
-			}
+			wantFaults(t, in, wire, 1<<p.id)
 		}
 	}
+	wire := withProperties(PUBLISH, "\x02\x00\x00\x00\x01", "\x02\x00\x00\x00\x09", "\x03\x00\x01\xff", "\x03\x00\x01t", "\x03\x00\x01u")
+	got := decoded[Publish](t, V5, []byte(wire))
+	same(t, got.Properties, &Properties{Expires: true, Expiry: 1, ContentType: "t"}) // the first valid one
+	same(t, got.Faults, Faults(1<<2|1<<3))
 }
 
-func TestAPropertyThatIsCutShortIsRefused(t *testing.T) {
+func TestProperty_CutShort_LeftOut(t *testing.T) {
 	for _, p := range table24 {
 		in := Type(slices.Index(names[:], strings.Fields(p.in)[0]))
 		for n := range len(p.value) {
-			code, text := refusal(t, withProperties(in, string(p.id)+p.value[:n]))
-			if want := in.indefinite() + " that ends within its " + p.name; code != 0x81 || text != want {
-				t.Errorf("got  %#x %s\nwant %s", code, text, want)
-			}
+			wantFaults(t, in, withProperties(in, string(p.id)+p.value[:n]), FaultProperties)
 		}
 	}
 }
 
-func TestAPropertyOutOfItsRangeIsRefused(t *testing.T) {
+func TestProperty_OutOfItsRange_LeftOut(t *testing.T) {
 	for _, p := range table24 {
 		in := Type(slices.Index(names[:], strings.Fields(p.in)[0]))
+		if in == CONNACK {
+			continue // TestConnack_MistakeWithClearMeaning_IsAcceptedAndNoted
+		}
 		zero := withProperties(in, string(p.id)+strings.Repeat("\x00", len(p.value)))
 		switch {
-		case p.name == "Topic Alias":
-			refuses(t, V5, []malformedPacket{{"[MQTT-3.3.2-8]", zero, 0x94, "a PUBLISH with the Topic Alias 0, which is out of range"}})
-		case !p.zero && in != CONNACK: // sections 3.2.2.3.3, 3.2.2.3.6, 3.3.2.3.8
-			refuses(t, V5, []malformedPacket{{p.name, zero, 0x82, in.indefinite() + " with the " + p.name + " 0, which is out of range"}})
+		case !p.zero: // sections 3.2.2.3.3, 3.2.2.3.6, 3.3.2.3.4, 3.3.2.3.8
+			wantFaults(t, in, zero, 1<<p.id)
 		case len(p.value) > 2: // a text has a length
 		default:
 			takes(t, V5, map[string]string{p.name: zero})
 		}
-		if len(p.value) == 1 && p.zero && in != CONNACK { // sections 3.2.2.3.4, 3.2.2.3.5, 3.2.2.3.11 to 13, 3.3.2.3.2
-			refuses(t, V5, []malformedPacket{{
-				p.name, withProperties(in, string(p.id)+"\x02"), 0x82,
-				in.indefinite() + " with the " + p.name + " 2, which is out of range",
-			}})
+		if len(p.value) == 1 && p.zero { // sections 3.2.2.3.4, 3.2.2.3.5, 3.2.2.3.11 to 13, 3.3.2.3.2
+			wantFaults(t, in, withProperties(in, string(p.id)+"\x02"), 1<<p.id)
 		}
 	}
 }
 
-func TestMalformedPropertiesAreRefused(t *testing.T) {
-	refuses(t, V5, []malformedPacket{
-		{"2.2.2.1", "\x30\x05\x00\x01a\x02\x01", 0x81, "a PUBLISH whose property length of 2 goes beyond its end"},
-		{"2.2.2.1", "\x30\x06\x00\x01a\xff\xff\x7f", 0x81, "a PUBLISH whose property length of 2097151 goes beyond its end"},
-		{"[MQTT-2.2.2-1]", "\x30\x03\x00\x01a", 0x81, "a PUBLISH that ends within its property length"},
-		{"[MQTT-2.2.2-1]", "\x90\x04\x00\x01\x80\x80", 0x81, "a SUBACK that ends within its property length"},
-		{"[MQTT-1.5.5-1]", "\x30\x05\x00\x01a\x80\x00", 0x81, "a PUBLISH whose property length takes more bytes than it needs"},
-		{"1.5.5", "\x30\x08\x00\x01a\xff\xff\xff\xff\x01", 0x81, "a PUBLISH whose property length has more than 4 bytes"},
-		{"1.5.5", withProperties(PUBLISH, "\x0b\xff\xff\xff\xff\x01"), 0x81, "a PUBLISH whose Subscription Identifier has more than 4 bytes"},
-		{"[MQTT-1.5.5-1]", withProperties(PUBLISH, "\x0b\x81\x00"), 0x81, "a PUBLISH whose Subscription Identifier takes more bytes than it needs"},
-		{"[MQTT-1.5.4-1]", withProperties(PUBLISH, "\x03\x00\x01\xff"), 0x81, `a PUBLISH whose Content Type is not valid UTF-8: "\xff"`},
-		{"[MQTT-1.5.4-2]", withProperties(DISCONNECT, "\x1f\x00\x01\x00"), 0x81, `a DISCONNECT whose Reason String holds a NUL character: "\x00"`},
-		{"[MQTT-1.5.7-1]", withProperties(PUBACK, "\x26\x00\x01\xff\x00\x00"), 0x81, `a PUBACK whose User Property is not valid UTF-8: "\xff"`},
-		{"[MQTT-1.5.7-1]", withProperties(PUBACK, "\x26\x00\x00\x00\x01\xff"), 0x81, `a PUBACK whose User Property is not valid UTF-8: "\xff"`},
-		{"[MQTT-3.3.2-14]", withProperties(PUBLISH, "\x08\x00\x01#"), 0x81, `a PUBLISH whose Response Topic holds a wildcard: "#"`},
-		{"2.2.2.1", "\x20\x04\x00\x00\x02\x24", 0x81, "a CONNACK whose property length of 2 goes beyond its end"},
-		{"a packet has its length", "\x40\x05\x00\x01\x00\x00\x00", 0x81, "a PUBACK with 1 bytes too many"},
-		{"a packet has its length", "\xe0\x04\x00\x00\x00\x00", 0x81, "a DISCONNECT with 2 bytes too many"},
-		{"3.3.2.3.4, no alias after all", "\x30\x05\x00\x00\x02\x01\x01", 0x82, "a PUBLISH without a topic name"},
-	})
-	takes(t, V5, map[string]string{
-		"3.3.2.3.6, the value is binary": withProperties(PUBLISH, "\x09\x00\x02\x00\xff"),
-		"1.5.5, the greatest":            withProperties(PUBLISH, "\x0b\xff\xff\xff\x7f"),
-	})
+// The message is kept, and so are the properties beside the invalid one.
+func TestPublish_InvalidProperty_ForwardedWithoutIt(t *testing.T) {
+	const user, expiry = "\x26\x00\x01k\x00\x01v", "\x02\x00\x00\x00\x05"
+	for invalid, fault := range map[string]Faults{
+		"\x01\x02":                                 1 << 1,
+		"\x03\x00\x01\xff":                         1 << 3,
+		"\x03\x00\x01\x00":                         1 << 3,
+		"\x08\x00\x01#":                            1 << 8, // [MQTT-3.3.2-14]
+		"\x08\x00\x03a/+":                          1 << 8,
+		"\x08\x00\x01\x00":                         1 << 8,
+		"\x08\x00\x01\xff":                         1 << 8,
+		"\x26\x00\x01\x00\x00\x01v":                1 << 0x26, // [MQTT-1.5.7-1]
+		"\x26\x00\x01k\x00\x01\x00":                1 << 0x26,
+		"\x26\x00\x01k\x00\x02\xc3\x28":            1 << 0x26,
+		"\x0b\x00":                                 1 << 0x0b,
+		"\x23\x00\x00":                             1 << 0x23, // [MQTT-3.3.2-8]
+		"\x11\x00\x00\x00\x01":                     1 << 0x11, // of CONNACK
+		"\x1f\x00\x01a":                            1 << 0x1f,
+		"\x0b\x81\x00":                             0, // in more bytes than it needs
+		"\x09\x00\x02\x00\xff\x0b\xff\xff\xff\x7f": 0,
+	} {
+		got := decoded[Publish](t, V5, []byte(withProperties(PUBLISH, user, invalid, user, expiry)+""))
+		want := Properties{User: user + user, Expires: true, Expiry: 5}
+		if invalid[0] == 9 {
+			want.CorrelationData = "\x00\xff"
+		}
+		if got.Faults != fault || got.Properties == nil || *got.Properties != want || got.Topic != "a" || got.Faults.Undeliverable() {
+			t.Errorf("%q: %+v, faults: %s", invalid, got.Properties, got.Faults)
+		}
+	}
+	// Behind an unknown property nothing can be found.
+	for _, unknown := range []string{"\x7f\x00", "\x00", "\xff", "\x03\xff\xff", "\x0b\xff\xff\xff\xff\x01"} {
+		got := decoded[Publish](t, V5, []byte(withProperties(PUBLISH, user, unknown, expiry)))
+		if got.Faults != FaultProperties || *got.Properties != (Properties{User: user}) || got.Faults.Kind() != "properties" {
+			t.Errorf("%q: %+v, faults: %s", unknown, got.Properties, got.Faults)
+		}
+	}
+}
+
+func TestPublish_PayloadIsNotTheUTF8ThatItClaims_ForwardedWithoutTheIndicator(t *testing.T) {
+	for payload, fault := range map[string]Faults{"ü\x00": 0, "": 0, "\xff": 1 << 1, "a\xed\xa0\x80": 1 << 1} {
+		for _, q := range []Properties{{PayloadUTF8: true}, {PayloadUTF8: true, ContentType: "t"}} {
+			p := Publish{Topic: "t", Payload: payload, Properties: &q}
+			want := p
+			if want.Faults = fault; fault != 0 {
+				without := q
+				if without.PayloadUTF8, want.Properties = false, &without; without == (Properties{}) {
+					want.Properties = nil
+				}
+			}
+			same(t, decoded[Publish](t, V5, AppendPublish(nil, V5, &p)), want)
+		}
+	}
+}
+
+func TestPublish_ManySubscriptionIdentifiers_Bounded(t *testing.T) {
+	for n, fault := range map[int]Faults{256: 0, 257: FaultSubscriptions, 100000: FaultSubscriptions} {
+		got := decoded[Publish](t, V5, []byte(withProperties(PUBLISH, strings.Repeat("\x0b\x01", n))))
+		if got.Faults != fault || (len(got.Subscriptions) == n) != (fault == 0) || cap(got.Subscriptions) > 1000 {
+			t.Errorf("%d: %d are kept, faults: %s", n, len(got.Subscriptions), got.Faults)
+		}
+	}
 }
 
 func TestPropertiesThatSayWhatTheirAbsenceSaysAreAbsent(t *testing.T) {
@@ -204,7 +239,7 @@ func TestPropertiesThatSayWhatTheirAbsenceSaysAreAbsent(t *testing.T) {
 	// A message that has expired and a User Property without any text say something.
 	for property, want := range map[string]Properties{
 		"\x02\x00\x00\x00\x00": {Expires: true},
-		"\x26\x00\x00\x00\x00": {User: []UserProperty{{}}},
+		"\x26\x00\x00\x00\x00": {User: UserProperties("").With(UserProperty{})},
 	} {
 		same(t, decoded[Publish](t, V5, []byte(withProperties(PUBLISH, property))).Properties, &want)
 	}

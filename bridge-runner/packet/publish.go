@@ -47,13 +47,15 @@ func publishSize(v Version, p *Publish) (length, properties int) {
 		length += 2
 	}
 	if v == V5 {
-		properties = numberSize(p.TopicAlias, 2) + propertiesSize(p.Properties)
+		properties = numberSize(p.TopicAlias, 2) + p.Properties.Size()
 		length += varintSize(properties) + properties
 	}
 	return length, properties
 }
 
-func propertiesSize(p *Properties) int {
+// Size returns the size in bytes of the properties as they are encoded. That of nil
+// is 0.
+func (p *Properties) Size() int {
 	if p == nil {
 		return 0
 	}
@@ -64,10 +66,7 @@ func propertiesSize(p *Properties) int {
 	if p.Expires {
 		size += 1 + 4
 	}
-	for i := range p.User {
-		size += 1 + textSize(p.User[i].Name) + textSize(p.User[i].Value)
-	}
-	return size
+	return size + len(p.User)
 }
 
 func appendProperties(dst []byte, p *Properties) []byte {
@@ -83,9 +82,5 @@ func appendProperties(dst []byte, p *Properties) []byte {
 	dst = appendProperty(dst, contentType, p.ContentType)
 	dst = appendProperty(dst, responseTopic, p.ResponseTopic)
 	dst = appendProperty(dst, correlationData, p.CorrelationData)
-	for i := range p.User {
-		dst = appendText(append(dst, userProperty), p.User[i].Name)
-		dst = appendText(dst, p.User[i].Value)
-	}
-	return dst
+	return append(dst, p.User...)
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // rounds is how many random cases a test looks at. They are the same each time.
@@ -97,11 +98,11 @@ func (s source) publish(v Version) Publish {
 	}
 	if s.bool() {
 		q := &Properties{
-			PayloadUTF8: s.bool(), Expires: true, Expiry: s.maybe(),
+			PayloadUTF8: utf8.ValidString(p.Payload) && s.bool(), Expires: true, Expiry: s.maybe(),
 			ContentType: s.text(), ResponseTopic: s.topic(), CorrelationData: s.bytes(),
 		}
 		for range s.IntN(4) {
-			q.User = append(q.User, UserProperty{Name: s.text(), Value: s.text()})
+			q.User = q.User.With(UserProperty{Name: s.text(), Value: s.text()})
 		}
 		p.Properties = q
 	}

@@ -3,11 +3,6 @@
 
 package packet
 
-import (
-	"strings"
-	"unicode/utf8"
-)
-
 // A variable byte integer (section 2.2.3 of 3.1.1, 1.5.5 of 5).
 const (
 	maxVarint     = 1<<28 - 1
@@ -110,50 +105,6 @@ func (r *reader) binary(field string) string {
 	s := r.s[:n]
 	r.s = r.s[n:]
 	return s
-}
-
-// text takes a UTF-8 encoded string (section 1.5.3 of 3.1.1, 1.5.4 of 5).
-func (r *reader) text(field string) string {
-	s := r.binary(field)
-	switch {
-	// Package utf8 takes ASCII eight bytes at a time, and knows that surrogates are
-	// not valid.
-	case !utf8.ValidString(s): // [MQTT-1.5.3-1] of 3.1.1, [MQTT-1.5.4-1] of 5
-		r.fail(malformed(CodeMalformedPacket, "%s whose %s is not valid UTF-8: %.*q", r.in.indefinite(), field, shown, s))
-		return ""
-	case strings.IndexByte(s, 0) >= 0: // [MQTT-1.5.3-2] of 3.1.1, [MQTT-1.5.4-2] of 5
-		r.fail(malformed(CodeMalformedPacket, "%s whose %s holds a NUL character: %.*q", r.in.indefinite(), field, shown, s))
-		return ""
-	}
-	return s
-}
-
-// shown is how many characters of a text an error shows.
-const shown = 60
-
-// topic takes a topic name.
-func (r *reader) topic(field string) string {
-	s := r.text(field)
-	if strings.IndexByte(s, '+') >= 0 || strings.IndexByte(s, '#') >= 0 { // [MQTT-3.3.2-2], [MQTT-3.3.2-14] of 5
-		r.fail(malformed(CodeMalformedPacket, "%s whose %s holds a wildcard: %.*q", r.in.indefinite(), field, shown, s))
-		return ""
-	}
-	return s
-}
-
-// id takes a packet identifier.
-func (r *reader) id() uint16 {
-	id := r.uint16("packet identifier")
-	if id == 0 { // [MQTT-2.3.1-1] of 3.1.1, [MQTT-2.2.1-3] to [MQTT-2.2.1-6] of 5
-		r.noID()
-	}
-	return id
-}
-
-func (r *reader) noID() {
-	if r.err == nil {
-		r.fail(malformed(CodeProtocolError, "%s with the packet identifier 0", r.in.indefinite()))
-	}
 }
 
 // end returns what is wrong with the packet, of which nothing must be left.

@@ -29,7 +29,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	forwarded, bytes, dropped, resent, redelivered *prometheus.CounterVec
-	diskErrors                                     *prometheus.CounterVec
+	diskErrors, faults                             *prometheus.CounterVec
 	held, inflight                                 *prometheus.GaugeVec
 	latency                                        *prometheus.HistogramVec
 
@@ -63,6 +63,7 @@ func NewMetrics() *Metrics {
 		resent:      counter("messages_resent_total", "Messages sent again after a connection was lost. Those that the lost server had taken arrive twice.", "direction"),
 		redelivered: counter("messages_redelivered_total", "Messages that the source sent again while they were held, and that were not forwarded twice.", "direction"),
 		diskErrors:  counter("buffer_errors_total", "Failures of the buffer on disk: writes, reads, damage found.", "direction"),
+		faults:      counter("protocol_faults_total", "Packets from servers of the side that broke the protocol and did not end the connection, by kind. Invalid properties were left out; messages that were dropped are in messages_dropped_total, too.", "side", "kind"),
 		held:        gauge("held_messages", "Messages in memory: taken in, or read from the disk, and not acknowledged by the destination.", "direction"),
 		inflight:    gauge("inflight_messages", "QoS 1 and 2 messages sent to the destination and not acknowledged.", "direction"),
 		latency:     histogram("forwarding_latency_seconds", "From a message's arrival to its acknowledgement by the destination.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
@@ -78,7 +79,7 @@ func NewMetrics() *Metrics {
 			prometheus.ExponentialBuckets(0.0005, 2.5, 12), "side", "kind"),
 		blocked: gauge("blocked", "Whether a message that no server takes holds up all messages behind it (delivery.unforwardable.policy: Block).", "direction"),
 	}
-	m.registry.MustRegister(m.blocked, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.held, m.inflight, m.latency,
+	m.registry.MustRegister(m.blocked, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
 		m.connected, m.active, m.failovers, m.attempts, m.probes, m.switchDuration, m.handshakes, m.handshakeDuration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

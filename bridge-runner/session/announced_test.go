@@ -78,7 +78,7 @@ func TestAlias_EveryTopicAndPropertyLength_TakesMessagesOfTheMaximumSize(t *test
 				m := message(qos, "x")
 				m.Topic = strings.Repeat("t", length)
 				if filler > 0 {
-					m.Properties = &packet.Properties{User: []packet.UserProperty{{Name: "", Value: strings.Repeat("x", filler)}}}
+					m.Properties = &packet.Properties{User: packet.UserProperties("").With(packet.UserProperty{Value: strings.Repeat("x", filler)})}
 				}
 				size := packet.SizePublish(packet.V5, &packet.Publish{Topic: m.Topic, Payload: m.Payload, QoS: qos, Properties: m.Properties})
 				small := message(qos, "")

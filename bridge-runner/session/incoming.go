@@ -20,17 +20,15 @@ type Inbound struct {
 	acked   bool
 }
 
-// received hands a message on, unless it is held already (sections 3.3 and 4.3).
-func (s *Session) received(p *packet.Publish) error {
-	if p.TopicAlias != 0 {
-		return protocolError(packet.CodeTopicAliasInvalid, "a topic alias, of which the bridge allows none") // [MQTT-3.1.2-27]
-	}
+// received hands a message on, unless it is held already (sections 3.3 and 4.3). One that
+// has faults is handed on, too: it is acknowledged in its turn. One without a packet
+// identifier cannot be acknowledged.
+func (s *Session) received(p *packet.Publish) {
 	m := &Inbound{Publish: *p, At: s.now, state: s.state, session: s}
-	if p.QoS > 0 && (s.refusing || s.hold(m)) {
-		return nil
+	if p.ID != 0 && (s.refusing || s.hold(m)) {
+		return
 	}
 	s.handler.Received(m)
-	return nil
 }
 
 // hold notes a QoS 1 or 2 message until it is acknowledged. It reports whether that
@@ -116,7 +114,7 @@ func (s *Session) acknowledgeInOrder() {
 // connection. It does not block; [Session.Flush] sends it. If the connection is gone, the
 // message is acknowledged when the server sends it again.
 func (m *Inbound) Ack() {
-	if m.QoS == 0 {
+	if m.ID == 0 {
 		return
 	}
 	m.state.mu.Lock()

@@ -63,6 +63,12 @@ type Config struct {
 	// times as many may come unacknowledged, the bridge's own receive maximum (MQTT 5
 	// section 3.1.2.11.3).
 	Window int
+	// MaximumPacketSize is the size in bytes of the largest packet that is kept when it
+	// comes (MQTT 5 section 3.1.2.11.4); larger messages are not buffered. 0 is no limit.
+	MaximumPacketSize int
+	// Fault, if not nil, is called with each packet that breaks the protocol and does not
+	// end the session. It is called by the goroutine that reads and must not block.
+	Fault func(Fault)
 	// State is what is known of the session.
 	State *State
 }
@@ -113,7 +119,7 @@ func newSession(cfg Config, bridgeBit bool) *Session {
 
 // connect connects and does CONNECT and CONNACK (sections 3.1 and 3.2).
 func (s *Session) connect(ctx context.Context) error {
-	s.conn = &wire{}
+	s.conn = &wire{limit: s.cfg.MaximumPacketSize}
 	dial := s.cfg.Transport
 	dial.Wrap = func(tcp *net.TCPConn) net.Conn {
 		s.conn.socket = newSocket(tcp, s.cfg.AckTimeout)
@@ -164,6 +170,7 @@ func (s *Session) handshake() (packet.Connack, error) {
 		if !s.cfg.CleanStart {
 			c.SessionExpiry = s.cfg.SessionExpiry
 		}
+		c.MaximumPacketSize = uint32(min(s.cfg.MaximumPacketSize, packet.MaxSize))  //nolint:gosec // just bounded
 		c.ReceiveMaximum = uint16(min(receiveWindows*s.cfg.Window, math.MaxUint16)) //nolint:gosec // just bounded
 	}
 	// Where the write fails, the server may still have said why: a TLS alert.

@@ -113,58 +113,89 @@ func protocolError(code byte, text string) error {
 	return &packet.MalformedError{Code: code, Text: text}
 }
 
-// handle handles one packet.
+// handle handles one packet. An error ends the session: the packet's fields cannot be
+// found. Other violations of the protocol are reported and otherwise ignored.
 func (s *Session) handle(f packet.Frame) error {
 	s.came.packet(f.Type)
 	switch f.Type {
 	case packet.PUBLISH:
-		p, err := packet.DecodePublish(s.version, f.Flags, string(f.Body))
-		if err != nil {
-			return err
-		}
-		return s.received(&p)
+		return s.handlePublish(f)
 	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
-		a, err := packet.DecodeAck(s.version, f)
-		if err != nil {
-			return err
-		}
-		s.acknowledgement(a)
-		return nil
+		return s.handleAck(f)
 	case packet.SUBACK:
 		a, err := packet.DecodeSuback(s.version, f)
 		if err != nil {
 			return err
 		}
-		_ = s.suback(a) // one that nobody waits for harms nobody
-		return nil
+		if s.suback(a) != nil { // an answer that nobody waits for is harmless
+			a.Faults |= packet.FaultUnexpected
+		}
+		s.report(f, a.Faults, "")
 	case packet.PINGRESP:
+		var faults packet.Faults
+		if f.Size > emptyPacket {
+			faults = packet.FaultTrailing
+		}
+		s.report(f, faults, "")
 		if !s.pingresp() {
 			s.conn.pongs.Add(1)
 		}
-		return nil
 	case packet.DISCONNECT:
-		d, err := packet.DecodeDisconnect(f.Body)
-		if err != nil {
-			return err
+		if s.version != packet.V5 {
+			f.Body = nil // MQTT 3.1.1 has it from clients only
 		}
+		d := packet.DecodeDisconnect(f.Body)
 		s.end(disconnectError(d), Ending{ByServer: true, Code: d.Code})
-		return nil
-	case packet.AUTH:
-		return protocolError(packet.CodeProtocolError, "an AUTH packet; the bridge does no enhanced authentication")
-	case packet.CONNACK:
-		return protocolError(packet.CodeProtocolError, "a second CONNACK")
-	case packet.UNSUBACK, packet.CONNECT, packet.SUBSCRIBE, packet.UNSUBSCRIBE, packet.PINGREQ:
+	case packet.AUTH, packet.CONNACK, packet.UNSUBACK, packet.CONNECT, packet.SUBSCRIBE, packet.UNSUBSCRIBE, packet.PINGREQ:
+		s.report(f, packet.FaultUnexpected, "")
 	}
-	return protocolError(packet.CodeProtocolError, "a packet that answers nothing")
+	return nil
 }
 
-func (s *Session) acknowledgement(a packet.Ack) {
-	switch a.Type {
-	case packet.PUBREL:
+// emptyPacket is the size of a packet that has a fixed header only.
+const emptyPacket = 2
+
+func (s *Session) handlePublish(f packet.Frame) error {
+	var (
+		p   packet.Publish
+		err error
+	)
+	if f.Large {
+		p, err = packet.DecodeLargePublish(f.Flags, string(f.Body))
+	} else {
+		p, err = packet.DecodePublish(s.version, f.Flags, s.conn.text(f))
+	}
+	if err != nil {
+		return err
+	}
+	if p.TopicAlias != 0 { // [MQTT-3.1.2-27]
+		p.Faults |= packet.FaultTopicAlias
+		if p.Topic == "" {
+			p.Faults |= packet.FaultNoTopic
+		}
+	}
+	s.report(f, p.Faults, p.Topic)
+	s.received(&p)
+	return nil
+}
+
+func (s *Session) handleAck(f packet.Frame) error {
+	a, err := packet.DecodeAck(s.version, f)
+	if err != nil {
+		return err
+	}
+	if f.Large { // it is usable all the same
+		a.Faults |= packet.FaultTooLarge
+	}
+	s.report(f, a.Faults, "")
+	switch {
+	case a.ID == 0: // it answers nothing
+	case a.Type == packet.PUBREL:
 		s.pubrel(a.ID)
-	case packet.PUBREC:
+	case a.Type == packet.PUBREC:
 		s.pubrec(a)
 	default:
 		s.completed(a)
 	}
+	return nil
 }

@@ -19,8 +19,12 @@
 //   - What the server announces in CONNACK is kept to: receive maximum, maximum packet
 //     size, maximum QoS, retain available, topic aliases, keep alive.
 //   - A server that acknowledges nothing for the acknowledgement timeout, or passes a
-//     message over, or does not answer a ping, ends the session. So does whatever
-//     the protocol does not have; it is answered as section 4.13 of MQTT 5 says.
+//     message over, or does not answer a ping, ends the session. So does a packet whose
+//     fields cannot be found; it is answered as section 4.13 of MQTT 5 says.
+//   - Other packets that break the protocol are reported and do not end the session: the
+//     server would send the same message on the next connection. A message that cannot be
+//     forwarded is handed on with its faults, so that it is acknowledged in its turn.
+//   - A message larger than the maximum packet size is never in memory.
 //   - Nothing blocks but Open, Subscribe and Close. One goroutine reads; writes are
 //     collected until it has nothing more to read, and go out together.
 //
@@ -38,7 +42,8 @@ import (
 // Handler uses a session. Its methods are called from the goroutine that reads, but
 // Ready, which any goroutine may call. They must not block.
 type Handler interface {
-	// Received is called with every message, in order.
+	// Received is called with every message, in order. One whose Faults are Undeliverable
+	// is to be acknowledged in its turn, and not to be forwarded.
 	Received(in *Inbound)
 	// Redelivered is called for a message that the server sent again while it was held:
 	// it is not handed on again.

@@ -81,6 +81,8 @@ var trials = []struct {
 	{"messages go over once and in order, both ways, at every QoS", goOverInOrder, busy},
 	{"topics and payloads of all kinds go over unchanged", goOverUnchanged, always},
 	{"large messages go over unchanged", largeGoOver, always},
+	{"a message larger than maximumPacketSize is dropped and the others go over", largerIsDropped, always},
+	{"a message with a wildcard in its topic is dropped and the others go over", wildcardIsDropped, func(s setting) bool { return s.peer.wildcard != "" && down(s) }},
 	{"packet identifiers wrap round", identifiersWrapRound, busy},
 	{"properties go over", propertiesGoOver, with5},
 	{"the message expiry interval goes on while the bridge holds a message", expiryGoesOn, func(s setting) bool { return with5(s) && up(s) }},

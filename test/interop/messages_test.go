@@ -8,6 +8,10 @@ import (
 	"crypto/rand"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
@@ -76,4 +80,51 @@ func largeGoOver(l *line) {
 			}
 		}
 	}
+}
+
+func largerIsDropped(l *line) {
+	const size = "1Mi"
+	l.bridge.Spec.Local.MaximumPacketSize = ptr.To(resource.MustParse(size))
+	l.bridge.Spec.Remote.MaximumPacketSize = ptr.To(resource.MustParse(size))
+	l.connect()
+	for _, w := range l.directions() {
+		from, to := l.client(w.from), l.client(w.to)
+		to.subscribe(l.topic(w.name + "/#"))
+		for qos := range byte(3) {
+			from.publish(l.topic(w.name+"/larger"), qos, false, make([]byte, 2<<20))
+			from.publish(l.topic(w.name+"/next"), 1, false, []byte("x"))
+			if m := to.next(); m.Topic() != l.topic(w.name+"/next") {
+				l.Errorf("%s: %q came, with %d bytes", w.name, m.Topic(), len(m.Payload()))
+			}
+		}
+	}
+	// In MQTT 5 a server should drop such a message itself.
+	if dropped, faults := l.dropped("too_large"), 3*len(l.directions()); l.version == v1alpha1.ProtocolVersion311 && dropped != faults {
+		l.Errorf("%d are counted as too_large, want %d", dropped, faults)
+	}
+}
+
+func wildcardIsDropped(l *line) {
+	l.connect()
+	there, here := l.client(l.remote.Source()), l.client(l.local.Source())
+	here.subscribe(l.topic("down/#"))
+	for qos := range byte(2) {
+		there.publish(l.topic("down/a"+l.peer.wildcard), qos, false, []byte("x"))
+	}
+	there.publish(l.topic("down/next"), 1, false, []byte("x"))
+	if m := here.next(); m.Topic() != l.topic("down/next") {
+		l.Errorf("%q came", m.Topic())
+	}
+	if n := l.dropped("invalid_topic"); n != 2 {
+		l.Errorf("%d are counted as invalid_topic, want 2", n)
+	}
+	if strings.Contains(l.runner.Log(), "connection lost") {
+		l.Error("it ended the connection")
+	}
+}
+
+// dropped is how many messages the runner counts as dropped for a cause.
+func (l *line) dropped(cause string) int {
+	l.Helper()
+	return int(l.runner.Metrics().Sum("mqttbridge_messages_dropped_total", "cause="+cause))
 }

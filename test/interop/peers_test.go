@@ -49,6 +49,9 @@ type peer struct {
 	// topic is what a topic becomes that a client publishes to it; without it
 	// nothing.
 	topic func(string) string
+	// wildcard is a character in a topic that a client publishes to, of which it makes
+	// a wildcard; without it no topic has one.
+	wildcard string
 	// reorders says that messages which it sends again, or which it had to queue,
 	// come in another order, and that some of those do not come. They do with any
 	// client.
@@ -89,7 +92,7 @@ var peers = []peer{
 	},
 	{
 		name: "RabbitMQ", start: startRabbitMQ, versions: only311, maxQoS: 1,
-		outlives: true, topic: rabbitMQTopic, resendsLate: true, breaksResumed: true, closesOnVersion: true,
+		outlives: true, topic: rabbitMQTopic, wildcard: "*", resendsLate: true, breaksResumed: true, closesOnVersion: true,
 	},
 	{
 		name: "Mochi", start: startMochi, versions: both, maxQoS: 2,

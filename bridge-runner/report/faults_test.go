@@ -1,0 +1,90 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
+
+// counted returns the faults that were counted, by kind.
+func counted(t *testing.T, m *Metrics) map[string]float64 {
+	t.Helper()
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != "mqttbridge_protocol_faults_total" {
+			continue
+		}
+		for _, one := range f.GetMetric() {
+			out[one.GetLabel()[0].GetValue()] = one.GetCounter().GetValue() // kind is before side
+		}
+	}
+	return out
+}
+
+func TestFaults_ManyOfAKind_AllCountedAndOneIn10SecondsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		m := NewMetrics()
+		report := m.Faults("local", slog.New(slog.NewTextHandler(&log, nil)))
+		logged := func() string {
+			defer log.Reset()
+			return log.String()
+		}
+		topic := session.Fault{Packet: packet.PUBLISH, Faults: packet.FaultTopicWildcard | packet.FaultTopicNUL, Topic: "a/#\x00\n\xff" + strings.Repeat("x", 1000), Size: 77}
+		for range 100 {
+			report(topic)
+		}
+		got := logged()
+		if strings.Count(got, "\n") != 1 || !strings.Contains(got, "dropped and acknowledged") || !strings.Contains(got, `a/#\\x00\\n\\xff`) ||
+			!strings.Contains(got, "size=77") || !strings.Contains(got, "holds a wildcard") || !strings.Contains(got, "NUL") || len(got) > 800 {
+			t.Errorf("logged %s", got)
+		}
+		report(session.Fault{Packet: packet.PUBLISH, Faults: packet.FaultTooLarge, Topic: "b", Size: 1e9})
+		if got := logged(); !strings.Contains(got, "larger than maximumPacketSize; it is dropped") || !strings.Contains(got, "size=1000000000") {
+			t.Errorf("logged %s", got)
+		}
+		report(session.Fault{Packet: packet.PUBLISH, Faults: 1 << 3, Topic: "c", Size: 9})
+		if got := logged(); !strings.Contains(got, "forwarded without") || !strings.Contains(got, "Content Type") {
+			t.Errorf("logged %s", got)
+		}
+		report(session.Fault{Packet: packet.CONNACK, Faults: packet.FaultUnexpected})
+		if got := logged(); !strings.Contains(got, "packet=CONNACK") || strings.Contains(got, "message that") {
+			t.Errorf("logged %s", got)
+		}
+		time.Sleep(faultLogged)
+		report(topic)
+		if got := logged(); !strings.Contains(got, "notLogged=99") {
+			t.Errorf("logged %s", got)
+		}
+		if got := fmt.Sprint(counted(t, m)); got != "map[properties:1 too_large:1 topic:101 unexpected:1]" {
+			t.Errorf("counted %s", got)
+		}
+	})
+}
+
+func TestFaults_EachKind_IsDocumented(t *testing.T) {
+	data, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for bit := range 63 {
+		if kind := packet.Faults(1 << bit).Kind(); !strings.Contains(string(data), fmt.Sprintf("| `%s` |", kind)) {
+			t.Errorf("the kind %s is not documented", kind)
+		}
+	}
+}
