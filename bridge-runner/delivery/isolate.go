@@ -30,8 +30,8 @@ import (
 // the suspect. A network that cuts connections, or a broker that restarts, also ends
 // sessions while nothing of this direction is in flight, which clears the suspect.
 const (
-	strikes       = 2
-	trials        = 2
+	strikes = 2
+	trials  = 2
 	// trialsIfSlow is for sessions that lasted longer than slowExposure with the suspect:
 	// a network that cuts connections is likely to do so in that time.
 	trialsIfSlow = 6
