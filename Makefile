@@ -44,7 +44,7 @@ generate: ## Generate the DeepCopy functions.
 .PHONY: api-docs
 api-docs: ## Generate docs/api.md from the API's types.
 	mkdir -p docs
-	$(CRD_REF_DOCS) --source-path=api/v1alpha1 --config=hack/crd-ref-docs.yaml --renderer=markdown --output-path=docs/api.md
+	$(CRD_REF_DOCS) --source-path=api/v1alpha1 --config=hack/crd-ref-docs.yaml --renderer=markdown --max-depth=12 --output-path=docs/api.md
 
 .PHONY: fmt
 fmt: ## Format the code.
@@ -83,6 +83,10 @@ test: vet ## Run all tests: unit, integration with a real API server, and end to
 .PHONY: outages
 outages: ## Lose servers in every way, some 15 minutes, and print one table of what came of it (root, Linux); QUICK=1 is 2 minutes.
 	go -C test/outages test -count=1 -timeout=60m $(if $(QUICK),,-full) $(OUTAGES_FLAGS)
+
+.PHONY: slow-links
+slow-links: ## Send messages of up to 30 MB over links from 20 kB/s, some 26 minutes; QUICK=1 is 2 minutes.
+	go test -count=1 -timeout=60m ./test/slowlinks $(if $(QUICK),,-full)
 
 .PHONY: test-e2e
 test-e2e: ## Run the end-to-end tests against a local cluster (root, Linux).

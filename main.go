@@ -17,9 +17,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -106,12 +104,10 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		Cache:  controllers.CacheOptions(s.watchNamespaces),
-		Metrics: metricsserver.Options{
-			BindAddress:    s.metricsAddress,
-			SecureServing:  true,
-			FilterProvider: filters.WithAuthenticationAndAuthorization,
-		},
-		HealthProbeBindAddress:  s.probeAddress,
+		// The servers of the manager bound neither their connections nor their answers:
+		// addServers has others.
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:  "0",
 		LeaderElection:          s.leaderElect,
 		LeaderElectionID:        leaderElectionID,
 		LeaderElectionNamespace: s.leaderElectionNamespace,
@@ -122,11 +118,8 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	if err := errors.Join(
-		mgr.AddHealthzCheck("healthz", healthz.Ping),
-		mgr.AddReadyzCheck("readyz", healthz.Ping),
-	); err != nil {
-		return nil, fmt.Errorf("adding the health checks: %w", err)
+	if err := addServers(mgr, s); err != nil {
+		return nil, err
 	}
 	reconciler := &controllers.Reconciler{
 		Client:      mgr.GetClient(),

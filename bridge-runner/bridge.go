@@ -30,6 +30,7 @@ type bridge struct {
 	local, remote           *link.Link
 	forwards, subscriptions *delivery.Pipe
 	notifier                *notifier
+	alive                   *liveness
 	log                     *slog.Logger
 }
 
@@ -40,6 +41,9 @@ type side struct {
 	in          *delivery.Pipe // brings what the other side's servers send
 	mine, other *current
 	notifier    *notifier
+	// echo and otherEcho notice that the servers of this and of the other side send
+	// back what the bridge publishes to them. nil: they may.
+	echo, otherEcho *echo
 }
 
 // current are the sessions of a side: the one that is up, and one that is to be. They
@@ -67,6 +71,7 @@ func (c *current) set(up *session.Session) {
 
 func (x side) Use(s *session.Session) session.Handler {
 	x.mine.new.Store(s)
+	x.echo.begin(time.Now())
 	return handler{x, s}
 }
 
@@ -107,7 +112,15 @@ type handler struct {
 	s *session.Session
 }
 
-func (h handler) Received(in *session.Inbound) { h.out.Receive(in) }
+func (h handler) Received(in *session.Inbound) {
+	if h.echo.received(in) {
+		h.s.GiveUp(errEcho)
+		return
+	}
+	h.otherEcho.publish(in)
+	h.out.Receive(in)
+}
+
 func (h handler) Redelivered(*session.Inbound) { h.out.Redelivered() }
 func (h handler) Idle()                        { h.other.flush() }
 func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
@@ -140,24 +153,35 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 		forwards:      delivery.New(forwards, metrics.Meter(report.LocalToRemote, log), buffers.options(report.LocalToRemote, forwards, &local)),
 		subscriptions: delivery.New(subscriptions, metrics.Meter(report.RemoteToLocal, log), buffers.options(report.RemoteToLocal, subscriptions, &remote)),
 		notifier:      newNotifier(m.Spec.Notifications, log),
+		alive:         newLiveness(log),
 		log:           log,
+	}
+	loops := config.FindLoop(&m.Spec) != nil
+	var localEcho, remoteEcho *echo
+	if loops {
+		localEcho, remoteEcho = newEcho(subscriptions, forwards), newEcho(forwards, subscriptions)
 	}
 	metrics.Backlog(report.LocalToRemote, b.forwards.Backlog)
 	metrics.Backlog(report.RemoteToLocal, b.subscriptions.Backlog)
-	if b.local, err = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, state.Local.Handshake); err != nil {
+	if b.local, err = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, loops, state.Local.Handshake); err != nil {
 		return nil, err
 	}
-	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote, notifier: b.notifier}
+	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote, notifier: b.notifier, echo: localEcho, otherEcho: remoteEcho}
 	b.local.Observer, b.local.Log = state.Local, log.With("side", "local")
-	if b.remote, err = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions, state.Remote.Handshake); err != nil {
+	if b.remote, err = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions, loops, state.Remote.Handshake); err != nil {
 		return nil, err
 	}
-	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local, notifier: b.notifier}
+	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local, notifier: b.notifier, echo: remoteEcho, otherEcho: localEcho}
 	b.remote.Observer, b.remote.Log = state.Remote, log.With("side", "remote")
+	b.alive.side("local", b.local, &local)
+	b.alive.side("remote", b.remote, &remote)
+	b.alive.pipe(report.LocalToRemote, b.forwards)
+	b.alive.pipe(report.RemoteToLocal, b.subscriptions)
+	b.alive.dog.Lock("notifications", b.notifier.tryLock)
 	return b, nil
 }
 
-func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules []config.Rule, handshaken func(server int, h transport.Handshake)) (*link.Link, error) {
+func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules []config.Rule, noEcho bool, handshaken func(server int, h transport.Handshake)) (*link.Link, error) {
 	policy, err := config.Policy(s.Failover)
 	if err != nil {
 		return nil, err
@@ -180,14 +204,24 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 	}
 	for i, server := range s.Servers() {
 		sessions := &transport.TLSSessions{Observe: func(h transport.Handshake) { handshaken(i, h) }}
+		var latest atomic.Pointer[transport.Config] // holds the secrets to mask
 		l.Servers = append(l.Servers, link.Server{
 			Name: server.Name,
-			URL:  server.URL,
+			URL:  v1alpha1.PublicURL(server.URL),
 			Config: func() (session.Config, error) {
 				cfg, err := sessionConfig(s, &server, secrets)
-				cfg.CleanStart, cfg.Window, cfg.Will = clean, window, will
+				cfg.CleanStart, cfg.Window, cfg.Will, cfg.NoEcho = clean, window, will, noEcho
 				cfg.Transport.Sessions = sessions
+				if err == nil {
+					latest.Store(&cfg.Transport)
+				}
 				return cfg, err
+			},
+			Mask: func(text string) string {
+				if dialled := latest.Load(); dialled != nil {
+					text = dialled.Mask(text)
+				}
+				return text
 			},
 		})
 	}
@@ -222,7 +256,7 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Sec
 	}
 	if credentials != nil {
 		cfg.LoginFrom = fmt.Sprintf("the Secret %q", credentials.SecretRef.Name)
-		if cfg.Username, cfg.Password, err = secrets.Credentials(credentials); err != nil {
+		if cfg.Username, cfg.Password, err = secrets.Login(credentials, *s.ProtocolVersion); err != nil {
 			return session.Config{}, err
 		}
 	}

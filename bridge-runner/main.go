@@ -25,11 +25,12 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 )
 
-// headerTimeout bounds the reading of an HTTP request's header.
-const headerTimeout = 5 * time.Second
+// logTimeout bounds how long the process waits at its end until its log is written.
+const logTimeout = time.Second
 
 type options struct {
 	bridge, secrets, data, listen string
@@ -90,7 +91,8 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(bridge)}))
+	log := report.Late(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(bridge)})))
+	defer report.FlushLate(log, logTimeout)
 	metrics := report.NewMetrics()
 	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
 	b, err := newBridge(bridge, config.NewSecrets(opts.secrets), opts.data, state, metrics, log)
@@ -102,7 +104,7 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	server := &http.Server{Handler: report.Handler(state, metrics, ctx.Done()), ReadHeaderTimeout: headerTimeout}
+	server := httpserver.New(report.Handler(state, metrics, b.alive.check, ctx.Done()))
 	defer func() { _ = server.Close() }()
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
@@ -53,7 +54,7 @@ func newNotifier(n *v1alpha1.Notifications, log *slog.Logger) *notifier {
 	if n == nil {
 		return nil
 	}
-	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: log, inflight: map[*session.State][]*session.Outgoing{}}
+	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: report.Late(log), inflight: map[*session.State][]*session.Outgoing{}}
 }
 
 // will returns what the server publishes when it loses the bridge.
@@ -117,6 +118,15 @@ func (n *notifier) ready(s *session.Session) {
 			n.tell(to)
 		}
 	}
+}
+
+// tryLock takes the lock, and releases it.
+func (n *notifier) tryLock() {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 }
 
 // acknowledged notes the server's answer.

@@ -130,6 +130,17 @@ func TestEveryReferencedKeyIsMountedOnceAndOptional(t *testing.T) {
 	}}
 	b.Spec.Remote.Proxy = &v1alpha1.Proxy{URL: "socks5://p:1", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "proxy"}}}
 	b.Spec.Remote.Primary.Proxy = &v1alpha1.Proxy{URL: "http://p:2", Credentials: login}
+	from := func(name, key string) *v1alpha1.ValueSource {
+		return &v1alpha1.ValueSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: name, Key: key}}
+	}
+	b.Spec.Remote.WebSocket = &v1alpha1.WebSocket{
+		Headers:   []v1alpha1.Header{{Name: "Authorization", ValueFrom: from("shared", "token")}, {Name: "X-Plain", Value: "1"}},
+		QueryFrom: from("gateway", "query"),
+	}
+	b.Spec.Local.Primary.WebSocket = &v1alpha1.WebSocket{
+		Headers:   []v1alpha1.Header{{Name: "X-Key", ValueFrom: from("gateway", "key")}, {Name: "X-Password", ValueFrom: from("shared", "password")}},
+		QueryFrom: from("gateway", "query"),
+	}
 	if errs := validateReferences(b); len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -144,8 +155,9 @@ func TestEveryReferencedKeyIsMountedOnceAndOptional(t *testing.T) {
 	}
 	want := []string{
 		"tls.crt at cert/tls.crt", "tls.key at cert/tls.key",
+		"key at gateway/key", "query at gateway/query",
 		"password at proxy/password", "username at proxy/username",
-		"ca.crt at shared/ca.crt", "password at shared/password", "username at shared/username",
+		"ca.crt at shared/ca.crt", "password at shared/password", "token at shared/token", "username at shared/username",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("mounted are %q; want %q", got, want)

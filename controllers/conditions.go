@@ -21,8 +21,9 @@ import (
 // starts afresh each time; of the old conditions only the time of the last
 // transition is kept, where the status has not changed.
 //
-// Degraded tells of the buffer on disk before it tells of a backup: a full or failed
-// one can cost messages. It is Unknown while a side has no server and the other is not on a backup:
+// Degraded names all that is wrong. Its reason is the buffer on disk before a backup,
+// because a full or failed one can cost messages, and a backup before the shortfalls of
+// servers, because those last until someone changes a setting. It is Unknown while a side has no server and the other is not on a backup:
 // whether the bridge will run on a primary or a backup is open then.
 func derive(o *observation, now time.Time) []metav1.Condition {
 	local, remote := o.sides()
@@ -30,7 +31,7 @@ func derive(o *observation, now time.Time) []metav1.Condition {
 		ready(o),
 		connected(o, v1alpha1.ConditionLocalConnected, local),
 		connected(o, v1alpha1.ConditionRemoteConnected, remote),
-		degraded(o, local, remote),
+		withLoop(o, degraded(o, local, remote)),
 	}
 	if c := stalled(o); c != nil {
 		conditions = append(conditions, *c)
@@ -103,31 +104,65 @@ func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) 
 
 func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionDegraded, Status: metav1.ConditionUnknown}
-	var onBackup []string
-	for _, side := range []struct {
-		name   string
-		active *v1alpha1.ActiveServer
-	}{{"local", local.InUse()}, {"remote", remote.InUse()}} {
-		if side.active != nil && side.active.Role != v1alpha1.Role(0) {
-			onBackup = append(onBackup, fmt.Sprintf(msgOnBackup, side.name, side.active.Name, side.active.URL))
-		}
-	}
+	onBackup := backups(local, remote)
+	shortReason, short := shortfalls(local, remote)
 	bufferReason, buffers := bufferTrouble(o)
+	c.Message = strings.Join(slices.Concat(buffers, onBackup, short), "; ")
 	switch {
 	case o.reportingPod() == nil && o.suspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
 	case o.reportingPod() == nil:
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
 	case bufferReason != "":
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, bufferReason, strings.Join(append(buffers, onBackup...), "; ")
+		c.Status, c.Reason = metav1.ConditionTrue, bufferReason
 	case len(onBackup) > 0:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup, strings.Join(onBackup, "; ")
+		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup
+	case len(short) > 0:
+		c.Status, c.Reason = metav1.ConditionTrue, shortReason
 	case local.InUse() == nil || remote.InUse() == nil:
 		c.Reason, c.Message = v1alpha1.ReasonNotConnected, v1alpha1.Forwarding(local, remote).Message
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary, msgOnPrimary
 	}
 	return c
+}
+
+// namedSide is a side and its name in messages.
+type namedSide struct {
+	name   string
+	status *v1alpha1.SideStatus
+}
+
+func named(local, remote *v1alpha1.SideStatus) []namedSide {
+	return []namedSide{{"local", local}, {"remote", remote}}
+}
+
+// backups names the sides that are on a backup.
+func backups(local, remote *v1alpha1.SideStatus) (messages []string) {
+	for _, side := range named(local, remote) {
+		if active := side.status.InUse(); active != nil && active.Role != v1alpha1.Role(0) {
+			messages = append(messages, fmt.Sprintf(msgOnBackup, side.name, active.Name, v1alpha1.PublicURL(active.URL)))
+		}
+	}
+	return messages
+}
+
+// shortfalls names what the servers in use do not do as they were asked to. The reason is
+// that of the first; both are empty if there is none.
+func shortfalls(local, remote *v1alpha1.SideStatus) (reason string, messages []string) {
+	for _, side := range named(local, remote) {
+		active := side.status.InUse()
+		if active == nil {
+			continue
+		}
+		for _, s := range side.status.Shortfalls {
+			if reason == "" {
+				reason = s.Reason
+			}
+			messages = append(messages, fmt.Sprintf(msgShortfall, side.name, active.Name, s.Message))
+		}
+	}
+	return reason, messages
 }
 
 // bufferTrouble is the worst that is wrong with the buffer on disk, and what is wrong

@@ -60,6 +60,17 @@ func buffering(forwards, subscriptions *v1alpha1.BacklogStatus) func(*observatio
 	}
 }
 
+// fallsShort has the servers in use not do what they were asked to.
+func fallsShort(reasons ...string) func(*observation) {
+	return func(o *observation) {
+		for name, side := range map[string]*v1alpha1.SideStatus{"local": o.bridge.Status.Local, "remote": o.bridge.Status.Remote} {
+			for _, reason := range reasons {
+				side.Shortfalls = append(side.Shortfalls, v1alpha1.Shortfall{Reason: reason, Message: reason + " of " + name})
+			}
+		}
+	}
+}
+
 func backlog(state v1alpha1.BacklogState, message string) *v1alpha1.BacklogStatus {
 	return &v1alpha1.BacklogStatus{State: state, Since: metav1.NewTime(epoch), Message: message}
 }
@@ -257,6 +268,22 @@ func TestConditions(t *testing.T) {
 			"a failed buffer comes before a full one, and both before a backup", observed(
 				buffering(backlog(v1alpha1.BacklogFull, "no room"), backlog(v1alpha1.BacklogFailed, "cannot be written")), withSides(localUp(), remoteOnBackup())),
 			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/BufferFailed forwards: no room; subscriptions: cannot be written; the remote side is on backup-1"},
+		},
+		{
+			"a server that grants less than it was asked for degrades the bridge", observed(fallsShort(v1alpha1.ReasonQoSLowered)),
+			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/QoSLowered the local side, primary: QoSLowered of local; the remote side, primary: QoSLowered of remote"},
+		},
+		{
+			"a backup comes before what its server does not grant, and all is named", observed(withSides(localUp(), remoteOnBackup()), fallsShort(v1alpha1.ReasonQoSLowered, v1alpha1.ReasonSessionExpiryLowered)),
+			map[string]string{"Degraded": "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server; the local side, primary: QoSLowered of local; the local side, primary: SessionExpiryLowered of local; the remote side, backup-1: QoSLowered of remote"},
+		},
+		{
+			"a server that grants everything does not degrade the bridge", observed(fallsShort()),
+			map[string]string{"Degraded": "False/ActiveOnPrimary"},
+		},
+		{
+			"what a server does not grant is forgotten with the pod that reported it", observed(fallsShort(v1alpha1.ReasonQoSLowered), noPods),
+			map[string]string{"Degraded": "Unknown/RunnerNotRunning"},
 		},
 		{
 			"the state of a buffer is forgotten with the pod that told of it", observed(buffering(backlog(v1alpha1.BacklogFull, "no room"), nil), noPods),

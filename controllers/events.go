@@ -105,7 +105,7 @@ func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTi
 			eventType: corev1.EventTypeNormal,
 			reason:    v1alpha1.EventRecovered,
 			action:    actionReportOutage,
-			note:      note(msgRecovered, name, lasted, active.Name, active.URL),
+			note:      note(msgRecovered, name, lasted, active.Name, v1alpha1.PublicURL(active.URL)),
 		}}
 	case down.IsZero() && allFailed(side):
 		*down = metav1.NewMicroTime(now)

@@ -454,6 +454,7 @@ func TestAnInvalidSpecStallsAndARunningBridgeGoesOn(t *testing.T) {
 	b, pod := forwarding(t)
 	before := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) {
+		b.Spec.Local.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
 		b.Spec.Forwards = []v1alpha1.Rule{{Filter: "a/#"}}
 		b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "a/b/#"}}
 	})

@@ -16,7 +16,9 @@ const (
 
 	msgOnPrimary = "both sides are on their primary server"
 	msgOnBackup  = "the %s side is on %s (%s), not on its primary server"
-	msgBuffer    = "%s: %s" // of which rules; the runner says the rest
+	msgLoop      = "messages go round through bridges between the same servers: %s; change a filter or topic, exclude the other's topics in one of them, or set protocolVersion: '5' and delivery.maxHops in all of them"
+	msgShortfall = "the %s side, %s: %s" // server; the runner says the rest
+	msgBuffer    = "%s: %s"              // of which rules; the runner says the rest
 
 	msgApplied      = "the children were changed and are being rolled out"
 	msgRollingOut   = "Deployment %s is being rolled out"

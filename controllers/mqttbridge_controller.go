@@ -14,10 +14,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -52,6 +54,8 @@ type Reconciler struct {
 	RunnerImage string
 	// Now is the clock.
 	Now func() time.Time
+
+	addresses addressBook
 }
 
 // Reconcile makes one pass over one bridge, as the package comment tells.
@@ -95,6 +99,11 @@ func (r *Reconciler) tell(ctx context.Context, b *v1alpha1.MQTTBridge, wrote boo
 		return err
 	}
 	o.wrote, o.stall = wrote, stall
+	if stall == nil {
+		if o.loop, err = r.loop(ctx, b); err != nil {
+			return err
+		}
+	}
 	now := r.Now()
 	marker, due := announce(o, now)
 	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Announced: marker}
@@ -161,6 +170,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
+		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.besideChanged), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles})
 	for _, kind := range childKinds {
 		c = c.Owns(kind.object)

@@ -30,6 +30,9 @@ type observation struct {
 	wrote bool
 	// stall is why the spec cannot be brought about, nil where it can.
 	stall *stallError
+	// loop is the way by which messages go round through this bridge and others, empty
+	// if there is none.
+	loop string
 }
 
 func (o *observation) suspended() bool { return ptr.Deref(o.bridge.Spec.Suspend, false) }

@@ -32,10 +32,12 @@ func references(b *v1alpha1.MQTTBridge) []reference {
 		refs = append(refs, credentialReferences(side.Credentials)...)
 		refs = append(refs, tlsReferences(side.TLS)...)
 		refs = append(refs, proxyReferences(side.Proxy)...)
+		refs = append(refs, webSocketReferences(side.WebSocket)...)
 		for _, server := range side.Servers() {
 			refs = append(refs, credentialReferences(server.Credentials)...)
 			refs = append(refs, tlsReferences(server.TLS)...)
 			refs = append(refs, proxyReferences(server.Proxy)...)
+			refs = append(refs, webSocketReferences(server.WebSocket)...)
 		}
 	}
 	slices.SortFunc(refs, func(a, b reference) int {
@@ -59,6 +61,23 @@ func proxyReferences(p *v1alpha1.Proxy) []reference {
 		return nil
 	}
 	return credentialReferences(p.Credentials)
+}
+
+func webSocketReferences(w *v1alpha1.WebSocket) []reference {
+	if w == nil {
+		return nil
+	}
+	var refs []reference
+	add := func(v *v1alpha1.ValueSource) {
+		if v != nil {
+			refs = append(refs, reference{v1alpha1.CAKindSecret, v.SecretKeyRef.Name, v.SecretKeyRef.Key})
+		}
+	}
+	for i := range w.Headers {
+		add(w.Headers[i].ValueFrom)
+	}
+	add(w.QueryFrom)
+	return refs
 }
 
 func tlsReferences(t *v1alpha1.TLS) []reference {

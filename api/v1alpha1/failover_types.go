@@ -8,8 +8,10 @@ package v1alpha1
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.probe) || !has(self.probe.policy) || self.probe.policy == 'Always' || (has(self.failback) && has(self.failback.policy) && self.failback.policy == 'Never')",fieldPath=".probe.policy",reason=FieldValueInvalid,message="without probes the bridge cannot tell when to go back; set failback.policy to Never, too, or probe.policy to Always"
 type Failover struct {
-	// connectTimeoutSeconds bounds one attempt in seconds: name lookup, dial,
-	// proxy, TLS, WebSocket, CONNACK and SUBACK. Default 5.
+	// connectTimeoutSeconds bounds one attempt in seconds, from the name lookup to
+	// CONNACK: dial, proxy, TLS and WebSocket are part of it. After CONNACK it bounds the
+	// time for which the server may be silent until it has answered SUBSCRIBE: messages
+	// that come before the answer extend it. Default 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
@@ -24,8 +26,8 @@ type Failover struct {
 
 	// ackTimeoutSeconds is how long in seconds a QoS 1 or 2 publish may stay
 	// unacknowledged before the server is taken for lost. On Linux it is also
-	// how long anything sent may stay unacknowledged by the server's TCP
-	// (TCP_USER_TIMEOUT). Default 10.
+	// how long the server's TCP may acknowledge none of the data under way.
+	// Default 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600

@@ -55,7 +55,7 @@ type MQTTBridgeList struct {
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.forwards) && size(self.forwards) > 0) || (has(self.subscriptions) && size(self.subscriptions) > 0)",fieldPath=".forwards",reason=FieldValueRequired,message="a bridge needs at least one entry in forwards (local to remote) or subscriptions (remote to local)"
 // +kubebuilder:validation:XValidation:rule="!([self.local.primary.url] + (has(self.local.backups) ? self.local.backups.map(b, b.url) : [])).exists(u, u == self.remote.primary.url || (has(self.remote.backups) && self.remote.backups.exists(b, b.url == u)))",fieldPath=".remote",reason=FieldValueInvalid,message="the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"
-// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || !has(self.subscriptions) || !self.forwards.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.subscriptions.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop; give one of them a topic that the other's filter does not match"
+// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || !has(self.subscriptions) || !((has(self.local.bridgeMode) && self.local.bridgeMode == 'Off' && (!has(self.local.protocolVersion) || self.local.protocolVersion != '5')) || (has(self.remote.bridgeMode) && self.remote.bridgeMode == 'Off' && (!has(self.remote.protocolVersion) || self.remote.protocolVersion != '5'))) || !self.forwards.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.subscriptions.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop, because a side with MQTT 3.1.1 and bridgeMode: Off gets back what the bridge publishes there; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match"
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.forwards.exists(f, has(f.userProperties) && size(f.userProperties) > 0)",fieldPath=".forwards",reason=FieldValueInvalid,message="userProperties in forwards need MQTT 5 on the side that the messages go to; set remote.protocolVersion to '5' or remove them"
 // +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.userProperties) && size(s.userProperties) > 0)",fieldPath=".subscriptions",reason=FieldValueInvalid,message="userProperties in subscriptions need MQTT 5 on the side that the messages go to; set local.protocolVersion to '5' or remove them"
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.forwards.exists(f, has(f.retainHandling))",fieldPath=".forwards",reason=FieldValueInvalid,message="retainHandling in forwards needs MQTT 5 on the side that the messages come from; set local.protocolVersion to '5' or remove it"
@@ -120,6 +120,7 @@ type MQTTBridgeSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, !has(b.name) || !has(self.primary.name) || b.name != self.primary.name) && self.backups.all(b, !has(b.name) || self.backups.exists_one(o, has(o.name) && o.name == b.name)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same name; give each server a name of its own"
 // +kubebuilder:validation:XValidation:rule="!has(self.primary.name) || !self.primary.name.matches('^backup-[0-9]+$')",fieldPath=".primary.name",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || self.backups.all(b, !has(b.name) || (b.name != 'primary' && (!b.name.matches('^backup-[0-9]+$') || (b.name.matches('^backup-[1-9][0-9]?$') && int(b.name.find('[0-9]+')) <= size(self.backups) && has(self.backups[int(b.name.find('[0-9]+')) - 1].name) && self.backups[int(b.name.find('[0-9]+')) - 1].name == b.name))))",fieldPath=".backups",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.primary.url.matches('^wss?://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^wss?://')))",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but no server of this side has a WebSocket URL; write ws:// or wss:// in the URLs or remove webSocket"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.primary.url.matches('^(mqtts|ssl|tls|wss)://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^(mqtts|ssl|tls|wss)://')))",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"
 // +kubebuilder:validation:XValidation:rule="!has(self.clientID) || !has(self.failover) || !has(self.failover.probe) || !has(self.failover.probe.clientID) || self.failover.probe.clientID != self.clientID",fieldPath=".failover.probe.clientID",reason=FieldValueInvalid,message="probes need a client identifier of their own, because a server disconnects the older of two clients with one; choose another one than clientID or leave it out"
 type Side struct {
@@ -175,8 +176,11 @@ type Side struct {
 	// high bit of the protocol level of MQTT 3.1.1, which no standard has. Mosquitto
 	// and others then send the bridge nothing that it published itself, and retain
 	// flags as published, so that retain: Keep really keeps them. Auto announces it,
-	// and connects without where a server refuses; Off never does. MQTT 5 has
-	// subscription options for both, which the bridge always uses. Default Auto.
+	// and connects without if a server refuses; Off never does. MQTT 5 has
+	// subscription options for both, which the bridge always uses. Rules by which a
+	// message would go round if it came back, such as home/# in both directions, need
+	// MQTT 5 or a server that knows bridges: Off is refused with them, and so is the
+	// connection to a server that refuses to take the bridge for one. Default Auto.
 	// +optional
 	BridgeMode *BridgeMode `json:"bridgeMode,omitempty"`
 
@@ -195,6 +199,11 @@ type Side struct {
 	// others only.
 	// +optional
 	Proxy *Proxy `json:"proxy,omitempty"`
+
+	// webSocket adds header fields and a query to the request of all servers of this
+	// side that have a ws:// or wss:// URL and none of their own.
+	// +optional
+	WebSocket *WebSocket `json:"webSocket,omitempty"`
 
 	// failover sets when a server is taken for lost and how others are tried.
 	// +optional
@@ -216,6 +225,7 @@ const (
 
 // Server is one MQTT server.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.url.matches('^wss?://')",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but the server's URL is not a WebSocket one; write ws:// or wss:// in the URL or remove webSocket"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.url.matches('^(mqtts|ssl|tls|wss)://')",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but the server's URL is not a TLS one; write mqtts:// or wss:// in the URL or remove tls"
 type Server struct {
 	// name names the server in status, events and metrics. Default: primary,
@@ -231,15 +241,18 @@ type Server struct {
 	// mqtts://host:8883 (ssl:// and tls:// are the same) for TLS,
 	// ws://host:80/path for WebSocket (MQTT 3.1.1 section 6), and
 	// wss://host:443/path for WebSocket over TLS.
-	// The port may be left out where it is the one shown. A path may have a query;
-	// the URL stands in status and events, so that secrets do not belong there.
+	// The port may be left out if it is the one shown. A host may end with a dot,
+	// which keeps the resolver from adding domains. A link-local IPv6 address has its
+	// zone, as in [fe80::1%25eth0]. A path may have a query, which is masked in status,
+	// events and logs; whoever may read the bridge can read it here, and a secret
+	// belongs in webSocket.queryFrom.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(mqtt|mqtts|tcp|ssl|tls|ws|wss)://')",reason=FieldValueInvalid,message="a server's URL starts with mqtt:// or tcp:// (plain), mqtts://, ssl:// or tls:// (TLS), ws:// (WebSocket) or wss:// (WebSocket over TLS)"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a server's URL holds no user name or password; put them into a Secret and name it in credentials.secretRef"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\])(:[0-9]{1,5})?/?$') || !self.matches('^(mqtt|mqtts|tcp|ssl|tls)://') || self.contains('@')",reason=FieldValueInvalid,message="a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\])(:[0-9]{1,5})?(/([!$&-;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?$') || !self.matches('^wss?://') || self.contains('@')",reason=FieldValueInvalid,message="the URL of a WebSocket server is scheme://host:port/path?query, port, path and query as needed; an IPv6 address stands in brackets, and characters that URLs do not have are written as %20 and so on"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\])(:[0-9]{1,5})?/?$') || !self.matches('^(mqtt|mqtts|tcp|ssl|tls)://') || self.contains('@')",reason=FieldValueInvalid,message="a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\])(:[0-9]{1,5})?(/([!$&-;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?$') || !self.matches('^wss?://') || self.contains('@')",reason=FieldValueInvalid,message="the URL of a WebSocket server is scheme://host:port/path?query, port, path and query as needed; an IPv6 address stands in brackets, and characters that URLs do not have are written as %20 and so on"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)') || self.contains('@') || (int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a server's URL is a number from 1 to 65535"
 	URL string `json:"url,omitempty"`
 
@@ -254,6 +267,10 @@ type Server struct {
 	// proxy takes the place of the side's, as a whole.
 	// +optional
 	Proxy *Proxy `json:"proxy,omitempty"`
+
+	// webSocket takes the place of the side's, as a whole.
+	// +optional
+	WebSocket *WebSocket `json:"webSocket,omitempty"`
 }
 
 // Proxy is a proxy that connects to servers, and resolves their names.
@@ -265,8 +282,8 @@ type Proxy struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
 	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL holds no user name or password; put them into a Secret and name it in proxy.credentials.secretRef"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}/?$') || self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL is socks5://host:port or http://host:port; an IPv6 address stands in brackets"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}/?$') || (int(self.find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a proxy's URL is a number from 1 to 65535"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\]):[0-9]{1,5}/?$') || self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL is socks5://host:port or http://host:port; an IPv6 address stands in brackets"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\]):[0-9]{1,5}/?$') || (int(self.find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a proxy's URL is a number from 1 to 65535"
 	URL string `json:"url,omitempty"`
 
 	// credentials are the user name and password that the proxy asks for.
@@ -277,7 +294,9 @@ type Proxy struct {
 // Credentials name a user name and password.
 type Credentials struct {
 	// secretRef names a Secret in the bridge's namespace with the keys username
-	// and password (type kubernetes.io/basic-auth fits).
+	// and password (type kubernetes.io/basic-auth fits). One of them may be empty or
+	// missing; MQTT 3.1.1 has no password without a user name. Line ends at the end of a
+	// value are ignored.
 	// +required
 	SecretRef LocalReference `json:"secretRef,omitzero"`
 }
@@ -306,12 +325,12 @@ type TLS struct {
 	// +optional
 	CertSecretRef *LocalReference `json:"certSecretRef,omitempty"`
 
-	// serverName is the name that the server's certificate must bear, and the
-	// one sent as SNI. Default: the host of the server's URL.
+	// serverName is the name that the server's certificate must have, and that is
+	// sent as SNI. Default: the host of the server's URL.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$')",reason=FieldValueInvalid,message="serverName is a host name such as broker.example, without scheme or port"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?[.]?$')",reason=FieldValueInvalid,message="serverName is a host name such as broker.example, without scheme or port"
 	ServerName string `json:"serverName,omitempty"`
 
 	// alpn are the protocol names that are offered to the server (RFC 7301), the
@@ -355,18 +374,26 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.topic) || [self.filter.findAll('[+#]').size()].all(n, self.topic.findAll('[$][{][0-9]+[}]').all(c, int(c.find('[0-9]+')) <= n))",fieldPath=".topic",reason=FieldValueInvalid,message="topic uses a capture that the filter does not have; ${1} is what the filter's first + or # matched, ${2} the second, and so on"
 type Rule struct {
 	// filter is the topic filter subscribed to on the side that messages come
-	// from (MQTT 3.1.1 section 4.7).
+	// from (MQTT 3.1.1 section 4.7). One that begins with $exclusive/ is an exclusive
+	// subscription, which EMQX and others grant to one client at a time: it matches
+	// the topics that the filter behind the prefix matches. Other prefixes that
+	// servers take off, such as $share/group/, are refused.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$')",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$share/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/)?[$](share|oshare|queue|q)/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $queue/ or $q/"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport))/')",reason=FieldValueInvalid,message="servers take the prefix $delayed/, $fastlane/, $limit/, $local/ or $noexport/ off, so that no message comes with a topic that the filter matches; write the filter without it"
+	// +kubebuilder:validation:XValidation:rule="self != '$exclusive/'",reason=FieldValueInvalid,message="behind $exclusive/ stands the topic filter that the server grants to one client, as in $exclusive/a/#"
 	Filter string `json:"filter,omitempty"`
 
 	// topic is the topic under which messages are published on the other side:
 	// text with ${topic}, the topic that they came with, and ${1}, ${2} and so
 	// on, what the filter's first, second and so on + or # matched. Where # matched
-	// nothing, the slash before its capture goes, too. Default ${topic}.
+	// nothing, the slash before its capture goes, too. A message whose topic would
+	// begin with $ although this text does not, as ${1} makes of up/$SYS/x by the
+	// filter up/#, is dropped: only the manifest names topics of the servers.
+	// Default ${topic}.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -412,6 +439,7 @@ type Rule struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.all(f, f.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$'))",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
+	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which begin with none of the prefixes of subscriptions, such as $share/group/ and $exclusive/; write the filter without it"
 	Exclude []string `json:"exclude,omitempty"`
 }
 

@@ -13,8 +13,8 @@ const (
 	// ConditionRemoteConnected is True while a remote server is connected. Its
 	// message names every server that failed, and why.
 	ConditionRemoteConnected = "RemoteConnected"
-	// ConditionDegraded is True while a side is on a backup, or the buffer on disk is
-	// full or has failed.
+	// ConditionDegraded is True while a side is on a backup, the buffer on disk is full or
+	// has failed, or the server in use has a shortfall.
 	ConditionDegraded = "Degraded"
 	// ConditionReconciling is kstatus's: present and True while the children are
 	// not yet as the spec wants them.
@@ -40,7 +40,15 @@ const (
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: nothing makes a volume for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
-	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written.
+	ReasonMessageLoop      = "MessageLoop"      // Degraded: messages go round through bridges between the same servers.
+	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written, or a part of it cannot be read.
+
+	// ReasonQoSLowered: Degraded: a server grants a lower QoS to a subscription than asked
+	// for (section 3.9.3).
+	ReasonQoSLowered = "QoSLowered"
+	// ReasonSessionExpiryLowered: Degraded: a server keeps the session for a shorter time
+	// without a connection than asked for (MQTT 5 section 3.2.2.3.2).
+	ReasonSessionExpiryLowered = "SessionExpiryLowered"
 )
 
 // Reasons why a server failed. They stand in endpoints, failovers, metrics and
@@ -91,6 +99,9 @@ const (
 	ReasonSessionTakenOver = "SessionTakenOver"
 	// ReasonQuotaExceeded: the server allows no more connections or messages.
 	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonEchoNotPrevented: the server sends back what the bridge publishes, and by the
+	// rules messages would go round.
+	ReasonEchoNotPrevented = "EchoNotPrevented"
 	// ReasonPublishRefused: the server refuses a message (MQTT 5 section 3.4.2.1).
 	ReasonPublishRefused = "PublishRefused"
 )

@@ -79,10 +79,32 @@ type SideStatus struct {
 	// +optional
 	LastFailover *FailoverRecord `json:"lastFailover,omitempty"`
 
+	// shortfalls are the things that the server in use does not do as it was asked to, at
+	// most one per reason. Each makes the bridge Degraded. They are absent while no server
+	// is connected.
+	// +optional
+	// +listType=map
+	// +listMapKey=reason
+	// +kubebuilder:validation:MaxItems=16
+	Shortfalls []Shortfall `json:"shortfalls,omitempty"`
+
 	// requestedSwitch is what became of the switch that was asked for last, by the
 	// annotation mqttbridge.io/switch-local or mqttbridge.io/switch-remote.
 	// +optional
 	RequestedSwitch *RequestedSwitch `json:"requestedSwitch,omitempty"`
+}
+
+// Shortfall is something that a connected server does not do as it was asked to.
+type Shortfall struct {
+	// reason is one of the reasons of the condition Degraded, in CamelCase.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+
+	// message says what is missing, what that costs, and what to do about it.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
 }
 
 // RequestedSwitch is what became of a switch that was asked for.
@@ -125,7 +147,7 @@ type ActiveServer struct {
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// url of the server.
+	// url of the server, its query masked.
 	// +required
 	URL string `json:"url,omitempty"`
 
@@ -144,7 +166,7 @@ type EndpointStatus struct {
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// url of the server.
+	// url of the server, its query masked.
 	// +required
 	URL string `json:"url,omitempty"`
 
@@ -275,9 +297,10 @@ const (
 	BacklogDraining BacklogState = "Draining"
 	// BacklogFull: it has reached its size, or the disk is full; whenFull holds.
 	BacklogFull BacklogState = "Full"
-	// BacklogFailed: the disk cannot be written. The bridge goes on without it: what
-	// the other side has not acknowledged is not acknowledged, and the source holds
-	// it.
+	// BacklogFailed: the disk cannot be written, or a part of the backlog cannot be
+	// read. If it cannot be written the bridge goes on without it: what the other side
+	// has not acknowledged is not acknowledged, and the source holds it. A part that
+	// cannot be read is kept, and delivered when it can be read again.
 	BacklogFailed BacklogState = "Failed"
 )
 

@@ -25,7 +25,7 @@ func Forwarding(local, remote *SideStatus) metav1.Condition {
 		c.Message = "the remote side has no server: " + remote.Summary()
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, ReasonForwarding
-		c.Message = fmt.Sprintf("forwarding between %s (%s) and %s (%s)", l.Name, l.URL, r.Name, r.URL)
+		c.Message = fmt.Sprintf("forwarding between %s (%s) and %s (%s)", l.Name, PublicURL(l.URL), r.Name, PublicURL(r.URL))
 	}
 	return c
 }
@@ -55,7 +55,7 @@ func (s *SideStatus) Summary() string {
 	var parts []string
 	switch active := s.InUse(); {
 	case active != nil:
-		parts = append(parts, fmt.Sprintf("connected to %s (%s)", active.Name, active.URL))
+		parts = append(parts, fmt.Sprintf("connected to %s (%s)", active.Name, PublicURL(active.URL)))
 	case len(failed) == 0:
 		parts = append(parts, "no server has been reached yet")
 	default:
@@ -66,7 +66,7 @@ func (s *SideStatus) Summary() string {
 		if e.LastError != nil {
 			why = fmt.Sprintf(": %s: %s", e.LastError.Reason, e.LastError.Message)
 		}
-		parts = append(parts, fmt.Sprintf("%s (%s) failed%s", e.Name, e.URL, why))
+		parts = append(parts, fmt.Sprintf("%s (%s) failed%s", e.Name, PublicURL(e.URL), why))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -15,11 +15,16 @@ import (
 // them. They are on the disk when it returns nil. [ErrFull] says that there is no
 // room, [ErrTooLarge] that there never is.
 func (l *Log) Append(records [][]byte) (first uint64, err error) {
+	return l.append(records, l.max)
+}
+
+// append is Append, if the log takes no more than most then.
+func (l *Log) append(records [][]byte, most int64) (first uint64, err error) {
 	need := int64(0)
 	for _, r := range records {
 		need += recordHeader + int64(len(r))
 	}
-	if need+headerSize > l.max {
+	if need+headerSize > most {
 		return 0, fmt.Errorf("%w in the %d bytes that it may take", ErrTooLarge, l.max)
 	}
 	if l.active != nil && l.last().size+need > l.piece {
@@ -30,7 +35,7 @@ func (l *Log) Append(records [][]byte) (first uint64, err error) {
 	if l.active == nil {
 		extra += headerSize
 	}
-	if l.size+extra > l.max {
+	if l.size+extra > most {
 		return 0, fmt.Errorf("%w in the %d bytes that it may take", ErrFull, l.max)
 	}
 	begins := l.active == nil
@@ -51,13 +56,17 @@ func (l *Log) Append(records [][]byte) (first uint64, err error) {
 		return 0, wrap(err)
 	}
 	if begins {
-		l.segments = append(l.segments, &segment{first: l.next})
+		l.segments = append(l.segments, &segment{first: l.next, sized: true})
+		l.setNewest(l.next)
 	}
 	l.last().size += extra
 	l.size += extra
 	l.bytes += need
 	first = l.next
 	l.next += uint64(len(records))
+	if begins {
+		_ = l.Save(false) // the newest segment; an error is found when something is released
+	}
 	if cap(l.batch) > keepBatch {
 		l.batch = nil
 	}

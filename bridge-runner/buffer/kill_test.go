@@ -23,6 +23,9 @@ var kills = flag.Int("kills", 100, "how often the process that uses the log is k
 // is to use.
 const child = "BUFFER_TEST_DIRECTORY"
 
+// atEnd is called behind all tests.
+var atEnd []func()
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(child); dir != "" {
 		if err := use(dir); err != nil {
@@ -30,7 +33,11 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, f := range atEnd {
+		f()
+	}
+	os.Exit(code)
 }
 
 const logSize = 2 << 20

@@ -10,6 +10,9 @@
 //   - A tail that a crash has torn costs at most what Append had not yet taken.
 //     Damage anywhere else costs the records that it hit: [Log.Read] passes over
 //     them, counts them, and goes on with the next one that is whole.
+//   - Records that cannot be read are not damaged: their file is missing, or the disk
+//     fails. They are kept, also by the next process, until they can be read. Those
+//     behind them can be read meanwhile ([Log.Defer], [Log.Restore]).
 //   - A failed write changes nothing: the same records can be appended again.
 //   - It takes no more of the disk than it was given, but for segments that it has
 //     set aside because nothing in them can be read.
@@ -25,6 +28,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 const (
@@ -71,6 +75,8 @@ type Log struct {
 	reader  *reader
 	reading uint64 // number of the first record of the reader's segment
 	cursor  uint64 // number of the next record to read
+	counted uint64 // up to here records that were released before are taken off bytes
+	missing bool   // the segment with the next record, as far as is known
 
 	sync func(*os.File) error
 }
@@ -79,13 +85,14 @@ type Log struct {
 type segment struct {
 	first uint64
 	size  int64 // as far as it is valid
+	sized bool  // size is known: it was a file when it was found
 }
 
 // Open opens the log in a directory, or makes one, that takes up to maxBytes of the
 // disk.
 func Open(dir string, maxBytes int64) (*Log, error) {
 	l := &Log{dir: dir, max: maxBytes, piece: min(max(maxBytes/segments, minSegment), maxSegment), sync: (*os.File).Sync}
-	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the directory that the user names
+	if err := makeDirectory(dir, syncDirectory); err != nil {
 		return nil, fmt.Errorf("opening the buffer: %w", err)
 	}
 	if err := l.open(); err != nil {
@@ -109,19 +116,31 @@ func (l *Log) open() error {
 	if err := l.find(); err != nil {
 		return err
 	}
+	here := l.known(l.position.ledger.newest)
 	last, err := l.recover()
 	if err != nil {
 		return err
 	}
+	if !here {
+		last = l.deferNewest(last)
+	}
 	l.released = l.position.saved
-	if len(l.segments) > 0 {
+	if len(l.segments) > 0 && !l.position.ledger.valid { // else what is missing is not released
 		l.released = max(l.released, l.segments[0].first-1)
 	}
 	l.next = max(last, l.released) + 1
+	for _, d := range l.deferrals() {
+		l.next = max(l.next, d.behind)
+	}
 	l.cursor, l.first = l.released+1, l.released+1
 	for _, s := range l.segments {
 		l.size += s.size
-		l.bytes += s.size - headerSize
+		l.bytes += max(s.size-headerSize, 0)
+	}
+	l.countDeferred()
+	l.setNewest(0)
+	if len(l.segments) > 0 {
+		l.setNewest(l.segments[len(l.segments)-1].first)
 	}
 	l.remove()
 	return nil
@@ -135,11 +154,26 @@ func (l *Log) path(first uint64) string {
 // opened. They can be looked at and deleted.
 func (l *Log) SetAside() []string { return l.aside }
 
-// Messages is how many records are not released, Bytes what they take.
-func (l *Log) Messages() uint64 { return l.next - 1 - l.released }
+// Messages is how many records are not released, as far as that is known of deferred
+// ones.
+func (l *Log) Messages() uint64 {
+	n := l.next - 1 - l.released
+	for _, d := range l.deferrals() {
+		if from := max(d.from, l.released+1); from < d.behind {
+			n -= d.behind - from
+		}
+		if d.pending() {
+			n += d.count()
+		}
+	}
+	return n
+}
 
 // Bytes is what the records that are not released take of the disk.
-func (l *Log) Bytes() int64 { return l.bytes }
+func (l *Log) Bytes() int64 {
+	_, _, deferred := l.Deferred()
+	return l.bytes + deferred
+}
 
 // Taken is what the log takes of the disk.
 func (l *Log) Taken() int64 { return l.size }
@@ -165,53 +199,100 @@ func (l *Log) Release(number uint64, size int64) {
 
 // remove removes the segments of which all is released.
 func (l *Log) remove() {
-	for len(l.segments) > 0 {
-		s := l.segments[0]
-		switch {
-		case len(l.segments) > 1 && l.segments[1].first <= l.released+1:
-		case len(l.segments) == 1 && l.released+1 == l.next && (l.active == nil || s.size > l.piece/2):
-			if l.active != nil {
-				_ = l.active.Close() // nothing of it is wanted
-				l.active = nil
-			}
-		default:
-			if l.released+1 == l.next {
-				l.bytes = 0
-			}
-			return
-		}
-		if l.reader != nil && l.reading == s.first {
-			l.closeReader()
-		}
-		_ = os.Remove(l.path(s.first)) //nolint:gosec // in the directory that the user names; where it fails, the next start tries again
-		l.size -= s.size
-		l.segments = l.segments[1:]
+	l.forgetDeferrals()
+	if l.released+1 == l.next {
+		l.bytes = 0
 	}
-	l.bytes = 0
+	var over []*segment
+	for i, s := range l.segments {
+		if l.end(i) > l.released+1 {
+			break
+		}
+		if l.isOver(i) {
+			over = append(over, s)
+		}
+	}
+	if len(over) == 0 {
+		return
+	}
+	if last := l.last(); last == over[len(over)-1] {
+		if l.active != nil {
+			_ = l.active.Close() // nothing of it is wanted
+			l.active = nil
+		}
+		l.setNewest(0)
+	}
+	// The next process takes a segment that is not there for a missing one, unless it
+	// knows that all of it was released.
+	if err := l.Save(true); err != nil && (l.position.changed || !errors.Is(err, ErrFull)) {
+		return
+	}
+	for _, s := range over {
+		l.removeSegment(s)
+	}
+}
+
+// isOver reports whether a segment of which all is released is not needed, nor to be
+// written to.
+func (l *Log) isOver(i int) bool {
+	s := l.segments[i]
+	if slices.ContainsFunc(l.deferrals(), func(d *deferral) bool { return d.needs(s) }) {
+		return false
+	}
+	return i+1 < len(l.segments) || l.active == nil || s.size > l.piece/2
+}
+
+func (l *Log) removeSegment(s *segment) {
+	if l.reader != nil && l.reading == s.first {
+		l.closeReader()
+	}
+	_ = os.Remove(l.path(s.first)) //nolint:gosec // in the directory that the user names; where it fails, the next start tries again
+	l.size -= s.size
+	l.segments = slices.DeleteFunc(l.segments, func(other *segment) bool { return other == s })
 }
 
 // DropOldest makes room by dropping the oldest segment, and returns how many records
-// are dropped with it that were not read yet. ok is false where there is none.
+// are dropped with it that were not read yet. One that cannot be read goes only if there
+// is no other but the one that is written to. ok is false if there is none.
 func (l *Log) DropOldest() (dropped uint64, ok bool) {
-	if len(l.segments) == 0 {
+	before := l.size
+	i := slices.IndexFunc(l.segments, func(s *segment) bool {
+		return !slices.ContainsFunc(l.deferrals(), func(d *deferral) bool { return d.needs(s) })
+	})
+	if i < 0 || l.active != nil && i == len(l.segments)-1 {
+		if d := l.oldestDeferral(); d != nil {
+			return l.dropDeferral(d), l.size < before
+		}
+	}
+	if i < 0 {
 		return 0, false
 	}
-	behind := l.next
-	if len(l.segments) > 1 {
-		behind = l.segments[1].first
-	} else if l.active != nil {
+	s, behind := l.segments[i], l.end(i)
+	if l.active != nil && s == l.last() {
 		_ = l.active.Close() // nothing of it is wanted
 		l.active = nil
 	}
-	if behind > l.cursor {
-		dropped, l.cursor = behind-l.cursor, behind
+	for l.cursor < behind {
+		if d := l.deferralAt(l.cursor); d != nil {
+			l.cursor = d.behind
+			continue
+		}
+		to := l.firstDeferral(l.cursor, behind)
+		dropped, l.cursor = dropped+to-l.cursor, to
 	}
 	l.Release(behind-1, 0)
+	l.countBytes()
+	return dropped, l.size < before
+}
+
+// countBytes counts what the segments have, after some of them were dropped.
+func (l *Log) countBytes() {
 	l.bytes = 0
 	for _, s := range l.segments {
-		l.bytes += s.size - headerSize
+		if !slices.ContainsFunc(l.deferrals(), func(d *deferral) bool { return d.needs(s) }) {
+			l.bytes += max(s.size-headerSize, 0)
+		}
 	}
-	return dropped, true
 }
 
 // Save writes how far records are released. Synced, that outlasts a crash of the
@@ -225,6 +306,11 @@ func (l *Log) Save(synced bool) error {
 
 // Close saves the position and ends the use of the directory.
 func (l *Log) Close() error {
+	if l.active != nil && l.released+1 == l.next {
+		_ = l.active.Close() // nothing of it is wanted
+		l.active = nil
+		l.remove()
+	}
 	err := l.Save(true)
 	l.release()
 	return err

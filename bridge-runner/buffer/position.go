@@ -12,40 +12,42 @@ import (
 	"path/filepath"
 )
 
-// position is a file with the number of the last record that was released. Two places
-// are written in turn, so that one is whole whatever interrupts the other; the higher
-// one counts.
+// position is a file with the number of the last record that was released, and the
+// ledger. Two places of each are written in turn, so that one is whole whatever
+// interrupts the other; the higher number, and the later ledger, count.
 type position struct {
+	path  string
 	file  *os.File
 	saved uint64
 	turn  int64
+
+	ledger  ledger // as it is to be saved
+	changed bool   // the file does not have ledger yet
+	broken  bool   // the file is to be opened again: a write to it has failed
 }
 
 const (
 	positionName  = "released"
 	positionSize  = 12
 	positionPlace = 512 // bytes apart, so that they are in different sectors
+
+	ledgerStart  = 4096 // of the first place of the ledger
+	positionFile = ledgerStart + 2*ledgerPlace
 )
 
 func openPosition(dir string) (*position, error) {
-	file, err := os.OpenFile(filepath.Join(dir, positionName), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // in the directory that the user names
-	if err != nil {
+	p := &position{path: filepath.Join(dir, positionName)}
+	if err := p.open(); err != nil {
 		return nil, fmt.Errorf("opening the position: %w", err)
-	}
-	p := &position{file: file}
-	if info, err := file.Stat(); err == nil && info.Size() == 0 {
-		// Now, since a disk that is full then has no room for it when messages go out. If
-		// it has none now, save tells.
-		_, _ = file.WriteAt(make([]byte, 2*positionPlace), 0)
 	}
 	for turn := range int64(2) {
 		var place [positionSize]byte
-		_, err := file.ReadAt(place[:], turn*positionPlace)
+		_, err := p.file.ReadAt(place[:], turn*positionPlace)
 		if errors.Is(err, io.EOF) {
 			continue
 		}
 		if err != nil {
-			_ = file.Close() // only read
+			_ = p.file.Close() // only read
 			return nil, fmt.Errorf("reading the position: %w", err)
 		}
 		n := binary.LittleEndian.Uint64(place[:])
@@ -53,11 +55,61 @@ func openPosition(dir string) (*position, error) {
 			p.saved, p.turn = n, 1-turn
 		}
 	}
+	if err := p.readLedger(); err != nil {
+		_ = p.file.Close() // only read
+		return nil, fmt.Errorf("reading the position: %w", err)
+	}
 	return p, nil
 }
 
-// save writes the position. Synced, it survives the machine, else the process only.
-func (p *position) save(released uint64, synced bool) error {
+// open opens the file, and takes its room on the disk now: a disk that is full when
+// messages go out has none. If there is none now either, save reports it.
+func (p *position) open() error {
+	file, err := os.OpenFile(p.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if info, err := file.Stat(); err == nil && info.Size() < positionFile {
+		_, _ = file.WriteAt(make([]byte, positionFile-info.Size()), info.Size())
+	}
+	p.file = file
+	return nil
+}
+
+// reopen opens the file again, since the volume may have been away: a descriptor of
+// before is of no use then, or of a file that is not in the directory.
+func (p *position) reopen() error {
+	old := p.file
+	if err := p.open(); err != nil {
+		return err
+	}
+	_ = old.Close() // all of it is written again
+	p.broken, p.changed, p.saved = false, true, ^uint64(0)
+	return nil
+}
+
+// replaced reports whether the file is not that in the directory.
+func (p *position) replaced() bool {
+	mine, err := p.file.Stat()
+	there, err2 := os.Stat(p.path)
+	return err != nil || err2 != nil || !os.SameFile(mine, there)
+}
+
+// save writes the position and the ledger. Synced, they survive the machine, else the
+// process only.
+func (p *position) save(released uint64, synced bool) (err error) {
+	if p.broken || synced && p.replaced() {
+		if err := p.reopen(); err != nil {
+			return err
+		}
+	}
+	defer func() { p.broken = err != nil }()
+	if p.changed {
+		// Before the position, which may be behind what the ledger says to be left.
+		if err := p.writeLedger(); err != nil {
+			return err
+		}
+	}
 	if released != p.saved || synced { // a write tells whether the disk can be written
 		var place [positionSize]byte
 		binary.LittleEndian.PutUint64(place[:], released)

@@ -23,6 +23,8 @@ type reader struct {
 	pos  int64 // in the file, of the next record
 	end  int64 // how far the file may be read
 
+	torn bool // there is damage behind the last record that is whole
+
 	buf  []byte // what was read and is to be parsed: the file from pos on
 	from int
 }
@@ -41,6 +43,19 @@ func openReader(path string) (r *reader, first uint64, ok bool, err error) {
 	}
 	first, salt, ok := parseHeader(head[:n])
 	return &reader{file: file, salt: salt, pos: headerSize}, first, ok, nil
+}
+
+// openSegment opens the segment that begins with a number. Nothing is found under a
+// damaged header.
+func openSegment(path string, number uint64) (*reader, error) {
+	r, first, ok, err := openReader(path)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || first != number {
+		r.torn, r.salt = true, ^r.salt
+	}
+	return r, nil
 }
 
 func (r *reader) close() { _ = r.file.Close() } // only read
@@ -84,10 +99,12 @@ func (r *reader) next() (number uint64, body []byte, err error) {
 			return 0, nil, err
 		}
 		if len(data) < recordHeader {
+			r.torn = true
 			break
 		}
 		h, ok := parseRecordHeader(data, r.salt)
 		if !ok || h.length > r.end-r.pos-recordHeader {
+			r.torn = true
 			if err := r.resume(); err != nil {
 				return 0, nil, err
 			}
@@ -97,12 +114,15 @@ func (r *reader) next() (number uint64, body []byte, err error) {
 			return 0, nil, err
 		}
 		if int64(len(data)) < recordHeader+h.length {
+			r.torn = true
 			break // the file is shorter than it was
 		}
 		r.skip(recordHeader + h.length)
 		if body = data[recordHeader:]; checksum(r.salt, body) == h.body {
+			r.torn = false
 			return h.number, body, nil
 		}
+		r.torn = true
 	}
 	return 0, nil, io.EOF
 }

@@ -5,17 +5,19 @@ package config
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/tls"
-	"encoding/asn1"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // keyPair returns the client certificate that a Secret holds. The key is one of
-// PKCS #1, PKCS #8 or SEC 1 in PEM. What is encrypted cannot be used without someone
-// who types the password, and is told with the command that decrypts it.
+// PKCS #1, PKCS #8 or SEC 1 in PEM. An encrypted one cannot be used, because nobody
+// types the password; the error has the command that decrypts it.
 func (s Secrets) keyPair(secret string) (tls.Certificate, error) {
 	cert, err := s.read("Secret", secret, KeyCert)
 	if err != nil {
@@ -25,6 +27,7 @@ func (s Secrets) keyPair(secret string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
+	cert, key = plainPEM(cert), plainPEM(key)
 	for _, value := range []struct {
 		key  string
 		data []byte
@@ -35,62 +38,117 @@ func (s Secrets) keyPair(secret string) (tls.Certificate, error) {
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return tls.Certificate{}, &ReferenceError{"Secret", secret, KeyCert, fmt.Errorf("%w; it and tls.key must be a certificate and its unencrypted key in PEM form", err)}
+		if ordered, ok := ownFirst(cert, key); ok {
+			pair, err = tls.X509KeyPair(ordered, key)
+		}
 	}
+	if err != nil {
+		return tls.Certificate{}, &ReferenceError{"Secret", secret, KeyCert, pairError(cert, err)}
+	}
+	pair.Certificate = inOrder(pair.Certificate)
 	return pair, nil
 }
 
-// unusable says what a value is instead of unencrypted PEM, and how to convert it.
-func unusable(key string, value []byte) string {
-	switch {
-	case isPKCS12(value):
-		part := "-clcerts -nokeys"
-		if key == KeyKey {
-			part = "-nocerts -nodes"
-		}
-		return fmt.Sprintf("holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE %s -out %s", part, key)
-	case encryptedKey(value):
-		return "holds a private key that is protected by a password; take the password off with: openssl pkey -in FILE -out " + key
-	case isDER(value):
-		what := "x509"
-		if key == KeyKey {
-			what = "pkey"
-		}
-		return fmt.Sprintf("is in DER form, not PEM; convert it with: openssl %s -inform DER -in FILE -out %s", what, key)
+// pairError explains why a certificate and a key are no pair.
+func pairError(cert []byte, err error) error {
+	if !strings.Contains(err.Error(), "does not match") {
+		return fmt.Errorf("%w; it and tls.key must be a certificate and its unencrypted key in PEM form", err)
 	}
-	return ""
+	subject := ""
+	if all := certificates(cert); len(all) > 0 {
+		subject = fmt.Sprintf(" of %q", all[0].Subject.String())
+	}
+	return fmt.Errorf("the certificate%s was issued for another key than that in tls.key; put the certificate and the key that belong together into the Secret", subject)
 }
 
-// encryptedKey reports whether PEM holds a key that is encrypted, in PKCS #8 or in
-// the form of RFC 1421 that OpenSSL used before.
-func encryptedKey(value []byte) bool {
+// ownFirst puts the certificate of the key in front of the chain: some authorities list
+// their own certificate first.
+func ownFirst(cert, key []byte) ([]byte, bool) {
+	public, ok := publicKey(key)
+	if !ok {
+		return nil, false
+	}
+	all := certificates(cert)
+	own := slices.IndexFunc(all, func(c *x509.Certificate) bool { return public.Equal(c.PublicKey) })
+	if own < 0 {
+		return nil, false
+	}
+	all = append([]*x509.Certificate{all[own]}, slices.Delete(slices.Clone(all), own, own+1)...)
+	var out bytes.Buffer
+	for _, c := range all {
+		if err := pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}); err != nil {
+			return nil, false // a buffer takes everything
+		}
+	}
+	return out.Bytes(), true
+}
+
+// inOrder sorts a chain, whose first certificate is the client's own, so that each
+// certificate is followed by that of its issuer (RFC 5246 section 7.4.2). Certificates
+// that are not of this chain stay behind it.
+func inOrder(chain [][]byte) [][]byte {
+	var rest []*x509.Certificate
+	for _, der := range chain {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return chain // it is sent as it is
+		}
+		rest = append(rest, c)
+	}
+	ordered := [][]byte{rest[0].Raw}
+	last := rest[0]
+	for rest = rest[1:]; len(rest) > 0; {
+		next := slices.IndexFunc(rest, func(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, last.RawIssuer) })
+		if next < 0 {
+			break
+		}
+		last = rest[next]
+		ordered, rest = append(ordered, last.Raw), slices.Delete(rest, next, next+1)
+	}
+	for _, c := range rest {
+		ordered = append(ordered, c.Raw)
+	}
+	return ordered
+}
+
+// certificates returns those in PEM that can be read.
+func certificates(value []byte) []*x509.Certificate {
+	var out []*x509.Certificate
 	for {
 		var block *pem.Block
 		if block, value = pem.Decode(value); block == nil {
-			return false
+			return out
 		}
-		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
-			return true
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil && block.Type == "CERTIFICATE" {
+			out = append(out, c)
 		}
 	}
 }
 
-// isDER reports whether a value is one sequence of ASN.1, which PEM never is.
-func isDER(value []byte) bool {
-	var sequence asn1.RawValue
-	rest, err := asn1.Unmarshal(value, &sequence)
-	return err == nil && len(rest) == 0 && sequence.Tag == asn1.TagSequence && sequence.IsCompound
-}
+type publicKeyOf interface{ Equal(x crypto.PublicKey) bool }
 
-// isPKCS12 reports whether a value begins like a PFX (RFC 7292 section 4): a sequence
-// of the version 3 and of content. It may be in BER, with lengths that are not told.
-func isPKCS12(value []byte) bool {
-	if len(value) < 2 || value[0] != 0x30 {
-		return false
+// publicKey returns the public key of the first private key in PEM.
+func publicKey(value []byte) (publicKeyOf, bool) {
+	for {
+		var block *pem.Block
+		if block, value = pem.Decode(value); block == nil {
+			return nil, false
+		}
+		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			continue
+		}
+		var key any
+		var err error
+		if key, err = x509.ParsePKCS8PrivateKey(block.Bytes); err != nil {
+			if key, err = x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
+				key, err = x509.ParseECPrivateKey(block.Bytes)
+			}
+		}
+		signer, ok := key.(crypto.Signer)
+		if err != nil || !ok {
+			return nil, false
+		}
+		public, ok := signer.Public().(publicKeyOf)
+		return public, ok
 	}
-	header := 2
-	if value[1] > 0x80 {
-		header += int(value[1] & 0x7f)
-	}
-	return len(value) > header && bytes.HasPrefix(value[header:], []byte{2, 1, 3, 0x30})
 }

@@ -54,6 +54,9 @@ func parse(data []byte) (*v1alpha1.MQTTBridge, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := validateTypes(asJSON).ToAggregate(); err != nil {
+		return nil, err
+	}
 	unknown, err := json.UnmarshalStrict(asJSON, bridge)
 	if err := errors.Join(append(unknown, err)...); err != nil {
 		return nil, err

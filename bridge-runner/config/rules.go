@@ -5,7 +5,7 @@ package config
 
 import (
 	"fmt"
-	"strings"
+	"regexp"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -84,6 +84,26 @@ func Rules(rules []v1alpha1.Rule) ([]Rule, error) {
 	return out, nil
 }
 
+// Filters with these prefixes are no filters of topics: a server takes the prefix off.
+// Besides them there is $exclusive/, which package topic knows.
+var (
+	sharedPrefix   = regexp.MustCompile(`^([$]exclusive/)?[$](share|oshare|queue|q)/`)
+	excludePrefix  = regexp.MustCompile(`^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|exclusive)/`)
+	strippedPrefix = regexp.MustCompile(`^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport))/`)
+)
+
+// prefixError says why a filter with a prefix that a server takes off is refused, and is
+// empty for other filters.
+func prefixError(filter string) string {
+	switch {
+	case sharedPrefix.MatchString(filter):
+		return "shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $queue/ or $q/"
+	case strippedPrefix.MatchString(filter):
+		return "servers take the prefix $delayed/, $fastlane/, $limit/, $local/ or $noexport/ off, so that no message comes with a topic that the filter matches; write the filter without it"
+	}
+	return ""
+}
+
 // compile takes a rule with or without its defaults.
 func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	var errs field.ErrorList
@@ -97,8 +117,10 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 		errs = append(errs, field.TooLong(filter, r.Filter, maxFilter))
 	case err != nil:
 		errs = append(errs, field.Invalid(filter, r.Filter, err.Error()))
-	case strings.HasPrefix(r.Filter, "$share/"):
-		errs = append(errs, field.Invalid(filter, r.Filter, "shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/"))
+	default:
+		if message := prefixError(r.Filter); message != "" {
+			errs = append(errs, field.Invalid(filter, r.Filter, message))
+		}
 	}
 	if len(errs) > 0 {
 		return out, errs
@@ -136,6 +158,8 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 		switch {
 		case len(e) > maxFilter:
 			errs = append(errs, field.TooLong(path.Child("exclude"), e, maxFilter))
+		case excludePrefix.MatchString(e):
+			errs = append(errs, field.Invalid(path.Child("exclude"), e, "exclude is compared with the topics of messages, which begin with none of the prefixes of subscriptions, such as $share/group/ and $exclusive/; write the filter without it"))
 		case err != nil:
 			errs = append(errs, field.Invalid(path.Child("exclude"), e, err.Error()))
 		default:
@@ -152,52 +176,4 @@ func validateRules(rules []v1alpha1.Rule, path *field.Path) field.ErrorList {
 		errs = append(errs, ruleErrs...)
 	}
 	return errs
-}
-
-// validateLoops refuses a forward and a subscription that feed each other: a
-// message that the forward publishes on the remote side would come back by the
-// subscription, and go out by the forward again, without end.
-func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
-	forwards, err := Rules(s.Forwards)
-	if err != nil {
-		return nil // said by validateRules
-	}
-	subscriptions, err := Rules(s.Subscriptions)
-	if err != nil {
-		return nil
-	}
-	var errs field.ErrorList
-	for i := range subscriptions {
-		for j := range forwards {
-			switch {
-			case equal(&s.Forwards[j], &s.Subscriptions[i]): // as the schema tells it
-				errs = append(errs, field.Invalid(path.Child("subscriptions"), s.Subscriptions[i].Filter, "a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop; give one of them a topic that the other's filter does not match"))
-			case feeds(&forwards[j], &subscriptions[i]) && feeds(&subscriptions[i], &forwards[j]):
-				errs = append(errs, field.Invalid(path.Child("subscriptions").Index(i), s.Subscriptions[i].Filter, fmt.Sprintf(
-					"messages would go round in a loop with forwards[%d] (filter %q): each takes in what the other publishes; change a filter or topic, or exclude the other's topics in one of them",
-					j, s.Forwards[j].Filter)))
-			}
-		}
-	}
-	return errs
-}
-
-// equal reports whether two rules have the same filter and keep the topic.
-func equal(a, b *v1alpha1.Rule) bool {
-	keeps := func(r *v1alpha1.Rule) bool { return r.Topic == "" || r.Topic == v1alpha1.DefaultTopic }
-	return a.Filter == b.Filter && keeps(a) && keeps(b)
-}
-
-// feeds reports whether what from publishes can be taken in by to.
-func feeds(from, to *Rule) bool {
-	output := from.Mapping.Output()
-	if !output.Overlaps(to.Filter) {
-		return false
-	}
-	for _, x := range to.Exclude {
-		if x.Covers(output) {
-			return false
-		}
-	}
-	return true
 }

@@ -5,11 +5,13 @@ package config
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -53,19 +55,46 @@ func (e *ReferenceError) Error() string {
 
 func (e *ReferenceError) Unwrap() error { return e.Problem }
 
-// Credentials returns the user name and password that c names. Line ends at the
-// end of a value are not part of it.
+// Credentials returns the user name and password that c names. Line ends at the end of
+// a value are not part of it: files that Secrets are made of often have one. One of the
+// two keys may be missing, as in Secrets of the type kubernetes.io/basic-auth; its value
+// is empty then.
 func (s Secrets) Credentials(c *v1alpha1.Credentials) (username, password string, err error) {
-	user, err := s.read("Secret", c.SecretRef.Name, KeyUsername)
-	if err != nil {
-		return "", "", err
-	}
-	pass, err := s.read("Secret", c.SecretRef.Name, KeyPassword)
-	if err != nil {
-		return "", "", err
+	user, noUser := s.read("Secret", c.SecretRef.Name, KeyUsername)
+	pass, noPass := s.read("Secret", c.SecretRef.Name, KeyPassword)
+	switch {
+	case noUser != nil && (noPass != nil || !errors.Is(noUser, os.ErrNotExist)):
+		return "", "", noUser
+	case noPass != nil && !errors.Is(noPass, os.ErrNotExist):
+		return "", "", noPass
 	}
 	return trimLineEnd(user), trimLineEnd(pass), nil
 }
+
+// Login returns the user name and password that c names, if a CONNECT of that version of
+// MQTT can have them (section 3.1.3).
+func (s Secrets) Login(c *v1alpha1.Credentials, version v1alpha1.ProtocolVersion) (username, password string, err error) {
+	username, password, err = s.Credentials(c)
+	if err != nil {
+		return "", "", err
+	}
+	unfit := func(key, problem string) (string, string, error) {
+		return "", "", &ReferenceError{"Secret", c.SecretRef.Name, key, errors.New(problem)}
+	}
+	switch {
+	case len(username) > math.MaxUint16:
+		return unfit(KeyUsername, tooLong)
+	case len(password) > math.MaxUint16:
+		return unfit(KeyPassword, tooLong)
+	case !utf8.ValidString(username) || strings.Contains(username, "\x00"): // [MQTT-1.5.3-1], [MQTT-1.5.3-2]
+		return unfit(KeyUsername, "is not text in UTF-8, as MQTT wants a user name to be; encode it as UTF-8")
+	case username == "" && password != "" && version == v1alpha1.ProtocolVersion311: // [MQTT-3.1.2-22]
+		return unfit(KeyUsername, "is empty or missing, while the key password is set: MQTT 3.1.1 has no password without a user name; set the user name, or protocolVersion: \"5\" on this side")
+	}
+	return username, password, nil
+}
+
+const tooLong = "has more than 65535 bytes, which MQTT cannot send; shorten it"
 
 // TLS returns the TLS configuration for a server at host. t may be nil. Versions
 // before TLS 1.2 are refused.
@@ -76,17 +105,14 @@ func (s Secrets) TLS(t *v1alpha1.TLS, host string) (*tls.Config, error) {
 	}
 	out.NextProtos = t.ALPN
 	if t.ServerName != "" {
-		out.ServerName = t.ServerName
+		out.ServerName = strings.TrimSuffix(t.ServerName, ".")
 	}
 	if ref := t.CARef; ref != nil {
-		pem, err := s.read(string(ref.Kind), ref.Name, KeyCA)
+		pool, err := s.pool(string(ref.Kind), ref.Name)
 		if err != nil {
 			return nil, err
 		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &ReferenceError{string(ref.Kind), ref.Name, KeyCA, errors.New("holds no certificate in PEM form")}
-		}
+		out.RootCAs = pool
 	}
 	if ref := t.CertSecretRef; ref != nil {
 		pair, err := s.keyPair(ref.Name)

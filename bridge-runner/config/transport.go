@@ -26,12 +26,15 @@ func Transport(side *v1alpha1.Side, server *v1alpha1.Server, secrets Secrets) (t
 		Path:        address.Path,
 		UserTimeout: time.Duration(*side.Failover.AckTimeoutSeconds) * time.Second,
 	}
-	tlsSettings, proxy := side.TLS, side.Proxy
+	tlsSettings, proxy, webSocket := side.TLS, side.Proxy, side.WebSocket
 	if server.TLS != nil {
 		tlsSettings = server.TLS
 	}
 	if server.Proxy != nil {
 		proxy = server.Proxy
+	}
+	if server.WebSocket != nil {
+		webSocket = server.WebSocket
 	}
 	if address.TLS {
 		if cfg.TLS, err = secrets.TLS(tlsSettings, address.Host); err != nil {
@@ -40,6 +43,11 @@ func Transport(side *v1alpha1.Side, server *v1alpha1.Server, secrets Secrets) (t
 	}
 	if proxy != nil {
 		if cfg.Proxy, err = proxyURL(proxy, secrets); err != nil {
+			return transport.Config{}, err
+		}
+	}
+	if address.WebSocket && webSocket != nil {
+		if cfg.Path, cfg.Header, err = secrets.request(webSocket, address.Path); err != nil {
 			return transport.Config{}, err
 		}
 	}

@@ -150,6 +150,16 @@ func openssl(t *testing.T, dir string, args ...string) {
 	}
 }
 
+// shell runs a command in a directory.
+func shell(t *testing.T, dir, command string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", command)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+}
+
 func TestWhatIsEncryptedIsRefusedWithTheCommandThatConvertsIt(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -14,9 +14,11 @@ import (
 
 // Address is where a server listens.
 type Address struct {
-	// Host is a name or an address without brackets.
+	// Host is the name that the server's certificate must have, or its address: without
+	// brackets, without a dot at the end, and without a zone.
 	Host string
-	// HostPort is what is dialled.
+	// HostPort is dialled. A dot at the end of the host keeps the resolver from adding
+	// domains; a zone names the interface that leads to a link-local address.
 	HostPort string
 	// TLS says whether to use TLS.
 	TLS bool
@@ -27,7 +29,7 @@ type Address struct {
 
 // The parts of URLs, as in the schema's rules.
 const (
-	hostPattern = `([A-Za-z0-9](?:[-A-Za-z0-9._]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])`
+	hostPattern = `([A-Za-z0-9](?:[-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\[[0-9a-fA-F:.]+(?:%(?:25)?[-.~_0-9A-Za-z]+)?\])`
 	pathPattern = `(/(?:[-!$&'()*+,./0-9:;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?`
 )
 
@@ -74,8 +76,11 @@ func ParseURL(url string) (Address, error) {
 		}
 		port = m[2]
 	}
-	a.Host = strings.Trim(m[1], "[]")
-	a.HostPort = net.JoinHostPort(a.Host, port)
+	host, zone, _ := strings.Cut(strings.Trim(m[1], "[]"), "%")
+	a.Host, a.HostPort = strings.TrimSuffix(host, "."), net.JoinHostPort(host, port)
+	if zone != "" { // after %25 (RFC 6874), or after % as most people write it
+		a.HostPort = net.JoinHostPort(host+"%"+strings.TrimPrefix(zone, "25"), port)
+	}
 	return a, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"math"
 	"regexp"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -58,7 +57,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	for _, l := range s.Local.Servers() {
 		for _, r := range s.Remote.Servers() {
 			if l.URL != "" && l.URL == r.URL {
-				errs = append(errs, field.Invalid(path.Child("remote"), redact(r.URL), "the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"))
+				errs = append(errs, field.Invalid(path.Child("remote"), v1alpha1.PublicURL(r.URL), "the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"))
 			}
 		}
 	}
@@ -97,12 +96,12 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	}
 	urls, names := make([]string, 0, 1+len(s.Backups)), make([]string, 0, 1+len(s.Backups))
 	urls, names = append(urls, s.Primary.URL), append(names, s.Primary.Name)
-	usesTLS := s.Primary.UsesTLS()
+	usesTLS, usesWebSocket := s.Primary.UsesTLS(), s.Primary.UsesWebSocket()
 	for i := range s.Backups {
 		b := &s.Backups[i]
 		errs = append(errs, validateServer(b, backups.Index(i))...)
 		if b.URL != "" && slices.Contains(urls, b.URL) {
-			errs = append(errs, field.Invalid(backups, redact(b.URL), "two servers of this side have the same URL; list each server once"))
+			errs = append(errs, field.Invalid(backups, v1alpha1.PublicURL(b.URL), "two servers of this side have the same URL; list each server once"))
 		}
 		if b.Name != "" && slices.Contains(names, b.Name) {
 			errs = append(errs, field.Invalid(backups, b.Name, "two servers of this side have the same name; give each server a name of its own"))
@@ -111,10 +110,13 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 			errs = append(errs, field.Invalid(backups, b.Name, reservedName))
 		}
 		urls, names = append(urls, b.URL), append(names, b.Name)
-		usesTLS = usesTLS || b.UsesTLS()
+		usesTLS, usesWebSocket = usesTLS || b.UsesTLS(), usesWebSocket || b.UsesWebSocket()
 	}
 	if s.TLS != nil && !usesTLS {
-		errs = append(errs, field.Invalid(path.Child("tls"), redact(s.Primary.URL), "tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"))
+		errs = append(errs, field.Invalid(path.Child("tls"), v1alpha1.PublicURL(s.Primary.URL), "tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"))
+	}
+	if s.WebSocket != nil && !usesWebSocket {
+		errs = append(errs, field.Invalid(path.Child("webSocket"), v1alpha1.PublicURL(s.Primary.URL), "webSocket is set but no server of this side has a WebSocket URL; write ws:// or wss:// in the URLs or remove webSocket"))
 	}
 	if s.ProtocolVersion != nil {
 		errs = append(errs, oneOf(path.Child("protocolVersion"), *s.ProtocolVersion, v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5)...)
@@ -130,13 +132,14 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
+	errs = append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
 	return append(errs, validateFailover(s.Failover, path.Child("failover"))...)
 }
 
 var (
 	serverName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	objectName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
-	hostName   = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$`)
+	hostName   = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?[.]?$`)
 )
 
 func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
@@ -146,19 +149,15 @@ func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
 	}
 	errs = append(errs, validateURL(s.URL, path.Child("url"), ParseURL, "every server needs a URL, such as mqtt://broker.example:1883")...)
 	if s.TLS != nil && !s.UsesTLS() {
-		errs = append(errs, field.Invalid(path.Child("tls"), redact(s.URL), "tls is set but the server's URL is not a TLS one; write mqtts:// or wss:// in the URL or remove tls"))
+		errs = append(errs, field.Invalid(path.Child("tls"), v1alpha1.PublicURL(s.URL), "tls is set but the server's URL is not a TLS one; write mqtts:// or wss:// in the URL or remove tls"))
+	}
+	if s.WebSocket != nil && !s.UsesWebSocket() {
+		errs = append(errs, field.Invalid(path.Child("webSocket"), v1alpha1.PublicURL(s.URL), "webSocket is set but the server's URL is not a WebSocket one; write ws:// or wss:// in the URL or remove webSocket"))
 	}
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
-	return append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
-}
-
-// redact hides what may be a password in a URL that is refused for holding one.
-func redact(url string) string {
-	if at := strings.LastIndex(url, "@"); at >= 0 {
-		return "...@" + url[at+1:]
-	}
-	return url
+	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
+	return append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
 }
 
 func validateCredentials(c *v1alpha1.Credentials, path *field.Path) field.ErrorList {
@@ -206,10 +205,10 @@ func validateURL[T any](url string, path *field.Path, parse func(string) (T, err
 	case url == "":
 		return field.ErrorList{field.Required(path, missing)}
 	case len(url) > maxURL:
-		return field.ErrorList{field.TooLong(path, url, maxURL)}
+		return field.ErrorList{field.TooLong(path, v1alpha1.PublicURL(url), maxURL)}
 	}
 	if _, err := parse(url); err != nil {
-		return field.ErrorList{field.Invalid(path, redact(url), err.Error())}
+		return field.ErrorList{field.Invalid(path, v1alpha1.PublicURL(url), err.Error())}
 	}
 	return nil
 }

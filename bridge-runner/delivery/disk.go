@@ -23,6 +23,8 @@ type Disk struct {
 	// Observe is told of each change of state, with a lock held: it must be quick.
 	// The message says what is wrong, if anything is.
 	Observe func(state v1alpha1.BacklogState, message string)
+
+	patience time.Duration // instead of deferAfter, in tests
 }
 
 const (
@@ -35,8 +37,6 @@ const (
 	// retryMax while nothing can be written.
 	retryAfter = 5 * time.Second
 	retryMax   = time.Minute
-	// unreadable is how many attempts to read make what is read unreadable.
-	unreadable = 3
 	// fullFor is how long a buffer is said to be full after it was last found so: at
 	// its limit it is so by turns.
 	fullFor = 3 * time.Second
@@ -84,7 +84,7 @@ type disk struct {
 	failure  string    // why the disk is not used; empty: it is
 	retry    time.Time // not before
 	failures int       // since something was written
-	unread   int       // failed attempts to read on
+	unread   unread    // parts of the log
 	full     string    // that there was no room a while ago; empty: there is
 	noRoomAt time.Time // when that was last so
 	blocked  time.Time // so long there is none, as far as is known
@@ -324,6 +324,8 @@ func (p *Pipe) tell() {
 	switch {
 	case d.failure != "":
 		state, message = v1alpha1.BacklogFailed, d.failure
+	case d.unread.message != "":
+		state, message = v1alpha1.BacklogFailed, d.unread.message
 	case d.full != "":
 		state, message = v1alpha1.BacklogFull, d.full
 	case d.messages == 0 && d.state == v1alpha1.BacklogDraining && time.Since(d.held) < emptyAfter:

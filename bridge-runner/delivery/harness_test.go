@@ -155,6 +155,7 @@ type counts struct {
 	forwarded   int
 	dropped     map[string]int
 	refused     []string
+	unrouted    []string
 	resent      int
 	redelivered int
 	held        int
@@ -174,6 +175,10 @@ func (c *counts) Dropped(cause string) { c.count(func() { c.dropped[cause]++ }) 
 
 func (c *counts) GivenUp(topic string, _ int, _ string, _ *session.Error, _ bool) {
 	c.count(func() { c.refused = append(c.refused, topic) })
+}
+
+func (c *counts) Unrouted(topic, cause, _ string) {
+	c.count(func() { c.unrouted = append(c.unrouted, cause+" "+topic) })
 }
 
 func (c *counts) Resent(n int) { c.count(func() { c.resent += n }) }

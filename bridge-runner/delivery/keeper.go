@@ -20,14 +20,19 @@ func (p *Pipe) Keep(ctx context.Context) {
 	}
 	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
+	defer p.keeper.Wait()
 	for {
+		p.keeper.Begin(diskPatience)
 		p.check()
 		for p.step() && ctx.Err() == nil {
+			p.keeper.Begin(diskPatience)
 		}
+		p.keeper.Wait()
 		select {
 		case <-p.disk.wake:
 		case <-ticker.C:
 		case <-ctx.Done():
+			p.keeper.Begin(diskPatience)
 			p.step() // QoS 0 messages that wait to be written have no other place
 			p.closeLog()
 			return
@@ -95,6 +100,7 @@ func (p *Pipe) probe() {
 func (p *Pipe) step() (more bool) {
 	d := p.disk
 	isOpen := d.log != nil || p.openLog()
+	restored := isOpen && p.restore()
 	read := isOpen && p.read()
 	p.mu.Lock()
 	if !isOpen {
@@ -126,7 +132,7 @@ func (p *Pipe) step() (more bool) {
 	if wrote || left {
 		p.opts.Flush()
 	}
-	return wrote || read || left
+	return wrote || read || left || restored
 }
 
 // openLog opens the log. Where that fails the pipe does without, and tries again.
@@ -145,12 +151,12 @@ func (p *Pipe) openLog() bool {
 		p.failed(err)
 		return false
 	}
-	d.log, d.allRead = log, log.Messages() == 0
+	d.log, d.allRead = log, log.Cursor() == log.Next()
 	if aside := log.SetAside(); len(aside) > 0 {
 		d.damage = fmt.Sprintf("damaged files were set aside in the buffer's directory: %q; the messages in them are lost; check the disk, and delete the files", aside)
 		p.meter.DiskFailed()
 	}
-	if log.Messages() > 0 {
+	if !d.allRead {
 		p.goAhead()
 	}
 	return true

@@ -39,6 +39,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
 // Why a message was dropped.
@@ -48,7 +49,7 @@ const (
 	DropBufferFull    = "buffer_full"   // the buffer is full, and the oldest or the newest go
 	DropDamaged       = "damaged"       // it cannot be read from the disk
 	DropExcluded      = "excluded"      // by the rules' exclude
-	DropNoRule        = "no_rule"       // matches no rule: a subscription of an earlier manifest
+	DropNoRule        = "no_rule"       // matches no rule: see [Meter.Unrouted]
 	DropInvalidTopic  = "invalid_topic" // the rule makes no valid topic of it
 	DropStopping      = "stopping"      // QoS 0 while the runner drains
 	DropTooLarge      = "too_large"     // the destination takes no packets of that size
@@ -91,6 +92,11 @@ type Meter interface {
 	// dead letter topic, or, if kept, tried again later. why holds the server's word; cause
 	// is [DropRefused], [DropTooLarge] or [DropUnforwardable].
 	GivenUp(topic string, bytes int, cause string, why *session.Error, kept bool)
+	// Unrouted: a message with this topic was dropped because no rule takes it
+	// (DropNoRule), or because the rules make no valid topic of its topic
+	// (DropInvalidTopic). filters are those of the direction's rules. It is called
+	// besides Dropped.
+	Unrouted(topic, cause, filters string)
 	// Resent: so many messages are sent again, to another session or by another
 	// connection.
 	Resent(messages int)
@@ -104,11 +110,12 @@ type Meter interface {
 
 // Pipe carries the messages of one direction.
 type Pipe struct {
-	rules []config.Rule
-	ids   []uint32 // the rules' subscription identifiers
-	meter Meter
-	opts  Options
-	disk  *disk // nil: there is none
+	rules   []config.Rule
+	ids     []uint32 // the rules' subscription identifiers
+	filters string   // the rules' filters, for messages
+	meter   Meter
+	opts    Options
+	disk    *disk // nil: there is none
 
 	mu       sync.Mutex
 	idle     sync.Cond // nothing is held, or in flight, or the destination is lost
@@ -130,6 +137,7 @@ type Pipe struct {
 	alarm       time.Time        // when the queue is looked at again; zero: not by time
 	isolation   isolation
 	refusals    refusals
+	keeper      watchdog.Task // Keep
 }
 
 // New returns a pipe. One with a disk needs [Pipe.Keep].
@@ -140,7 +148,7 @@ func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
 	if opts.Flush == nil {
 		opts.Flush = func() {}
 	}
-	p := &Pipe{rules: rules, ids: identifiers(rules), meter: meter, opts: opts, pace: pace{rate: opts.Drain}}
+	p := &Pipe{rules: rules, ids: identifiers(rules), filters: filters(rules), meter: meter, opts: opts, pace: pace{rate: opts.Drain}}
 	p.idle.L = &p.mu
 	p.refusals.of = map[*outgoing]*refusal{}
 	if opts.Disk != nil {
@@ -256,6 +264,9 @@ func (p *Pipe) route(o *origin) {
 		return
 	}
 	p.meter.Dropped(cause)
+	if cause == DropNoRule || cause == DropInvalidTopic {
+		p.meter.Unrouted(o.in.Topic, cause, p.filters)
+	}
 	p.acknowledgeInTurn(o)
 }
 

@@ -14,7 +14,7 @@ func (p *Pipe) read() bool {
 	d := p.disk
 	p.mu.Lock()
 	room, size := d.room(), aheadBytes-d.loadedBytes
-	blocked := p.stopping || d.unread > 0 && time.Now().Before(d.retry)
+	blocked := p.stopping || time.Now().Before(d.unread.next.at)
 	p.mu.Unlock()
 	if blocked || room <= 0 || d.log.Cursor() >= d.log.Next() {
 		return false
@@ -34,20 +34,14 @@ func (p *Pipe) read() bool {
 			messages = append(messages, m)
 		}
 	})
+	deferred := p.deferUnread(len(messages)+broken+expired > 0, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for range expired {
 		p.meter.Dropped(DropExpired)
 	}
-	if err == nil {
-		d.unread = 0
-	} else {
-		p.failed(err)
-		d.unread++
-		if d.unread >= unreadable {
-			lost += d.log.SkipSegment()
-			d.unread = 0
-		}
+	if err != nil {
+		p.meter.DiskFailed()
 	}
 	if lost += uint64(broken); lost > 0 { //nolint:gosec // not negative
 		p.lost(lost)
@@ -60,14 +54,14 @@ func (p *Pipe) read() bool {
 	d.allRead = d.log.Cursor() == d.log.Next()
 	p.pump()
 	p.release()
-	return true
+	return err == nil || deferred
 }
 
-// lost notes that messages on the disk cannot be read.
+// lost notes that messages on the disk are damaged.
 func (p *Pipe) lost(n uint64) {
 	p.meter.DiskFailed()
 	for range n {
 		p.meter.Dropped(DropDamaged)
 	}
-	p.disk.damage = fmt.Sprintf("messages on the disk of the buffer could not be read and are lost, the latest of them %d at %s; check the disk", n, time.Now().UTC().Format(time.RFC3339))
+	p.disk.damage = fmt.Sprintf("messages on the disk of the buffer are damaged and lost, the latest of them %d at %s; check the disk", n, time.Now().UTC().Format(time.RFC3339))
 }

@@ -4,8 +4,11 @@
 package delivery
 
 import (
+	"fmt"
 	"hash/fnv"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
@@ -26,6 +29,8 @@ func Subscriptions(rules []config.Rule) []session.Subscription {
 		for j := range rules {
 			if rules[i].Filter.Covers(rules[j].Filter) {
 				join(&s, &rules[j])
+			} else if rules[i].Filter.Overlaps(rules[j].Filter) {
+				s.QoS = max(s.QoS, rules[j].QoS)
 			}
 		}
 		out = append(out, s)
@@ -88,6 +93,23 @@ func identifiers(rules []config.Rule) []uint32 {
 		filters[id], out[i] = filter, id
 	}
 	return out
+}
+
+// filters lists the rules' filters for messages, ten at most.
+func filters(rules []config.Rule) string {
+	const most = 10
+	var b strings.Builder
+	for i := range rules {
+		if i == most {
+			fmt.Fprintf(&b, " and %d more", len(rules)-most)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(strconv.Quote(rules[i].Filter.String()))
+	}
+	return b.String()
 }
 
 // asked reports whether the server sent the message for the subscription with this

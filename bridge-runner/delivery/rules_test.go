@@ -4,7 +4,10 @@
 package delivery
 
 import (
+	"maps"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/topic"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
@@ -29,6 +33,95 @@ func TestAFilterInsideOfAnotherIsNotSubscribedToTwice(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
+}
+
+func TestSubscriptions_CrossingFilters_HaveTheHighestQoSOfEach(t *testing.T) {
+	qos := func(filter string, qos int32) v1alpha1.Rule { return v1alpha1.Rule{Filter: filter, QoS: &qos} }
+	for _, c := range []struct {
+		name  string
+		rules []v1alpha1.Rule
+		want  map[string]byte
+	}{
+		{"two", []v1alpha1.Rule{qos("a/+", 0), qos("+/b", 1)}, map[string]byte{"a/+": 1, "+/b": 1}},
+		{"through a filter that is covered", []v1alpha1.Rule{qos("a/+", 0), qos("+/#", 0), qos("a/b", 2)}, map[string]byte{"+/#": 2}},
+		{"a covered one of one of them", []v1alpha1.Rule{qos("a/+/+", 0), qos("+/b/#", 0), qos("+/b/c", 2)}, map[string]byte{"a/+/+": 2, "+/b/#": 2}},
+		{"a chain: no message matches its ends", []v1alpha1.Rule{qos("a/+", 0), qos("+/b", 1), qos("c/+", 2)}, map[string]byte{"a/+": 1, "+/b": 2, "c/+": 2}},
+		{"apart", []v1alpha1.Rule{qos("a/+", 0), qos("b/+", 1), qos("$SYS/+", 2)}, map[string]byte{"a/+": 0, "b/+": 1, "$SYS/+": 2}},
+	} {
+		got := map[string]byte{}
+		for _, s := range Subscriptions(rules(t, c.rules...)) {
+			got[s.Filter] = s.QoS
+		}
+		if !maps.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// A server of MQTT 3.1.1 may send a message at the QoS of any subscription that matches
+// it, once or once for each.
+func TestSubscriptions_RandomRules_BringEveryMessageAtTheQoSOfItsRules(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	levels := []string{"a", "b", "+", "#"}
+	var topics []string
+	for _, a := range []string{"a", "b", "c"} {
+		topics = append(topics, a)
+		for _, b := range []string{"a", "b", "c"} {
+			topics = append(topics, a+"/"+b)
+			for _, c := range []string{"a", "b", "c"} {
+				topics = append(topics, a+"/"+b+"/"+c)
+			}
+		}
+	}
+	for range 5000 {
+		var all []v1alpha1.Rule
+		for len(all) < 2+r.IntN(5) {
+			var filter []string
+			for range 1 + r.IntN(3) {
+				filter = append(filter, levels[r.IntN(len(levels))])
+			}
+			rule := v1alpha1.Rule{Filter: strings.Join(filter, "/"), QoS: ptr.To(r.Int32N(3))}
+			if _, err := topic.ParseFilter(rule.Filter); err == nil {
+				all = append(all, rule)
+			}
+		}
+		compiled := rules(t, all...)
+		subscriptions := Subscriptions(compiled)
+		for _, name := range topics {
+			wanted, lowest := -1, 3
+			for i := range compiled {
+				if compiled[i].Filter.Match(name) {
+					wanted = max(wanted, int(compiled[i].QoS))
+				}
+			}
+			for _, s := range subscriptions {
+				if f, _ := topic.ParseFilter(s.Filter); f.Match(name) {
+					lowest = min(lowest, int(s.QoS))
+				}
+			}
+			if wanted >= 0 && (lowest < wanted || lowest == 3) {
+				t.Fatalf("%v: %s may come at QoS %d, a rule wants %d: %v", all, name, lowest, wanted, subscriptions)
+			}
+		}
+	}
+}
+
+func TestPipe_MessageThatNoRuleTakes_IsReportedWithItsTopic(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		w := newWorld(t, v, v1alpha1.Rule{Filter: "$exclusive/a/#"}, v1alpha1.Rule{Filter: "up/#", Topic: "${1}"})
+		w.source.connect(false, nil)
+		w.destination.up(false)
+		w.source.Send(script.Publish(1, 1, "rewritten/a", "x"), script.Publish(2, 1, "up/$SYS/x", "x"), script.Publish(3, 1, "up", "x"), script.Publish(4, 1, "a/b", "good"))
+		w.destination.Want("PUBLISH 1 qos1 a/b=good")
+		w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+		w.source.Want("PUBACK 1", "PUBACK 2", "PUBACK 3", "PUBACK 4")
+		w.meter.want(t, "forwarded 1, dropped map[invalid_topic:2 no_rule:1], refused [], resent 0, redelivered 0, held 0, in flight 0")
+		w.meter.mu.Lock()
+		defer w.meter.mu.Unlock()
+		if want := []string{"no_rule rewritten/a", "invalid_topic up/$SYS/x", "invalid_topic up"}; !slices.Equal(w.meter.unrouted, want) {
+			t.Errorf("reported: %q, want %q", w.meter.unrouted, want)
+		}
+	})
 }
 
 func TestIdentifiedFiltersAreAllSubscribedToAndEqualOnesOnce(t *testing.T) {

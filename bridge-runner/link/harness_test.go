@@ -150,6 +150,12 @@ func (x *side) Probed(server int, err *session.Error, _ time.Time) {
 	x.tell("probed %d: %v", server, err == nil)
 }
 func (x *side) Switched(server int, _ Switch, _ time.Time) { x.tell("switched %d", server) }
+func (x *side) FellShort(server int, shortfalls []session.Shortfall) {
+	for _, s := range shortfalls {
+		x.tell("short %d: %s", server, s.Reason)
+	}
+}
+
 func (x *side) Requested(r *v1alpha1.RequestedSwitch) {
 	if r != nil {
 		x.tell("%s: %s", r.Request, r.State)
@@ -159,8 +165,8 @@ func (x *side) Requested(r *v1alpha1.RequestedSwitch) {
 // ignore handles messages by doing nothing.
 type ignore struct{}
 
-func (ignore) Received(*session.Inbound)                      {}
-func (ignore) Redelivered(*session.Inbound)                   {}
+func (ignore) Received(*session.Inbound)                        {}
+func (ignore) Redelivered(*session.Inbound)                     {}
 func (ignore) Acknowledged(*session.Outgoing, *session.Refusal) {}
-func (ignore) Ready()                                         {}
-func (ignore) Idle()                                          {}
+func (ignore) Ready()                                           {}
+func (ignore) Idle()                                            {}

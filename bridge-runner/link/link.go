@@ -22,15 +22,20 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
 // Server is one server of a side.
 type Server struct {
-	// Name and URL identify the server in logs, and the name in requests.
+	// Name and URL identify the server in logs, and the name in requests. The URL is
+	// in its public form.
 	Name, URL string
 	// Config returns how to connect now. It is called at each attempt, so that
 	// changed credentials are used. Its errors are those of missing references.
 	Config func() (session.Config, error)
+	// Mask replaces the secrets of the connection in a text: a server may repeat them
+	// in its own words. nil: there are none.
+	Mask func(text string) string
 }
 
 // Handler uses the sessions of a side.
@@ -66,6 +71,9 @@ type Observer interface {
 	Probed(server int, err *session.Error, at time.Time)
 	// Switched: the server is in use, and the one before it was left.
 	Switched(server int, how Switch, at time.Time)
+	// FellShort: a server that is about to be in use was connected, and what it does not
+	// do as it was asked to; nothing if it does all.
+	FellShort(server int, shortfalls []session.Shortfall)
 	// Requested: what becomes of a request, or nil where there is none any more.
 	Requested(r *v1alpha1.RequestedSwitch)
 }
@@ -88,7 +96,8 @@ type Link struct {
 	// Subscriptions returns those to make on a server. identified says whether it has
 	// subscription identifiers.
 	Subscriptions func(identified bool) []session.Subscription
-	// ConnectTimeout bounds an attempt.
+	// ConnectTimeout bounds an attempt until CONNACK, and from then on the time for which
+	// the server is silent until it has answered SUBSCRIBE.
 	ConnectTimeout time.Duration
 	// Policy says in which order and when servers are tried. Its Servers is not used.
 	Policy failover.Config
@@ -104,6 +113,8 @@ type Link struct {
 	Observer Observer
 	// Log gets a line per transition.
 	Log *slog.Logger
+	// Alive says whether Run makes progress. It may be nil.
+	Alive *watchdog.Task
 
 	machine *failover.Machine
 	// states are what is known of the session with each server.
@@ -143,8 +154,10 @@ func (l *Link) Run(ctx context.Context, draining <-chan struct{}) {
 	policy := l.Policy
 	policy.Servers = len(l.Servers)
 	l.machine = failover.New(policy, rand.Float64)
+	defer l.Alive.Wait()
 	defer l.leaving.Wait()
 	for ctx.Err() == nil {
+		l.Alive.Begin(0)
 		l.heed()
 		action := l.machine.Next(time.Now())
 		if action.Connect < 0 {
@@ -157,6 +170,10 @@ func (l *Link) Run(ctx context.Context, draining <-chan struct{}) {
 	}
 }
 
+// connects is how many times ConnectTimeout an attempt may take: the session is discarded
+// first, and the bridge bit is tried.
+const connects = 4
+
 // none is the place of no server.
 const none = -1
 
@@ -165,6 +182,7 @@ func (l *Link) sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
+		l.Alive.Wait()
 		select {
 		case <-timer.C:
 			return
@@ -195,6 +213,7 @@ func (l *Link) use(ctx context.Context, server int, s *session.Session) {
 // standby looks after the servers that are not in use until something happens. It
 // returns the session that is in use then, nil for none.
 func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session {
+	l.Alive.Begin(0)
 	if ctx.Err() != nil {
 		s.Close()
 		l.Handler.Down(s)
@@ -217,9 +236,10 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 	if todo.Wait > 0 {
 		timer = time.After(todo.Wait)
 	}
+	l.Alive.Wait()
 	select {
 	case <-s.Done():
-		l.lost(s, asError(s.Err()))
+		l.lost(s, l.explain(l.active, s.Err()))
 		return nil
 	case <-s.Renewal():
 		return l.renew(ctx, s)
@@ -253,6 +273,7 @@ func (l *Link) nowInUse(server int) {
 
 // lost notes that the server in use is lost.
 func (l *Link) lost(s *session.Session, reason *session.Error) {
+	l.Alive.Begin(0)
 	now := time.Now()
 	l.machine.Lost(l.active, now)
 	l.Observer.Lost(l.active, reason, now)
@@ -268,7 +289,7 @@ func (l *Link) try(ctx context.Context, server int) *session.Session {
 		return s
 	}
 	if ctx.Err() == nil {
-		reason := asError(err)
+		reason := l.explain(server, err)
 		l.machine.Failed(server, reason.ForGood(), time.Now())
 		l.logFailure(ctx, "connection failed", server, reason)
 		l.Observer.Failed(server, reason, time.Now())
@@ -276,30 +297,42 @@ func (l *Link) try(ctx context.Context, server int) *session.Session {
 	return nil
 }
 
-// connect opens a session and subscribes, within ConnectTimeout.
+// connect opens a session within ConnectTimeout, and subscribes: until the server is
+// silent for ConnectTimeout, because messages may come before its answers.
 func (l *Link) connect(ctx context.Context, server int) (*session.Session, error) {
 	cfg, err := l.config(server)
 	if err != nil {
 		return nil, err
 	}
+	l.Alive.Begin(connects * l.ConnectTimeout)
 	l.awaitLeft(ctx, server)
-	ctx, cancel := context.WithTimeout(ctx, l.ConnectTimeout)
-	defer cancel()
 	cfg.State = l.states[server]
 	cfg.Discard = l.DiscardStale && l.stale[server]
-	s, err := session.Open(ctx, cfg)
+	cfg.ConnectTimeout = l.ConnectTimeout
+	s, err := l.open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	s.Start(l.Handler.Use(s))
-	if s.Resumed() && s.State().Subscribed() {
-		return s, nil
+	if !s.Resumed() || !s.State().Subscribed() {
+		l.Alive.Wait() // for the server, for as long as it sends; the session is watched itself
+		defer l.Alive.Begin(0)
+		if err := s.Subscribe(ctx, l.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
+			s.Close() // sends the acknowledgements of what was handed on meanwhile
+			return nil, err
+		}
 	}
-	if err := s.Subscribe(ctx, l.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
-		s.Close()
-		return nil, err
+	for _, remark := range s.Remarks() {
+		l.Log.Info("the server is accepted all the same", "server", l.Servers[server].Name, "remark", remark)
 	}
+	l.Observer.FellShort(server, s.Shortfalls())
 	return s, nil
+}
+
+func (l *Link) open(ctx context.Context, cfg session.Config) (*session.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.ConnectTimeout)
+	defer cancel()
+	return session.Open(ctx, cfg)
 }
 
 func (l *Link) config(server int) (session.Config, error) {
@@ -318,6 +351,18 @@ func (l *Link) logFailure(ctx context.Context, what string, server int, reason *
 	}
 	l.failing[server] = reason.Message
 	l.Log.Log(ctx, level, what, "server", l.Servers[server].Name, "url", l.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
+}
+
+// explain returns why a server failed, without secrets.
+func (l *Link) explain(server int, err error) *session.Error {
+	reason := asError(err)
+	mask := l.Servers[server].Mask
+	if mask == nil {
+		return reason
+	}
+	masked := *reason
+	masked.Message = mask(masked.Message)
+	return &masked
 }
 
 func asError(err error) *session.Error {

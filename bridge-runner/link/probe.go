@@ -49,11 +49,15 @@ func (l *Link) check(ctx context.Context, server int) error {
 	ctx, cancel := context.WithTimeout(ctx, l.ProbeTimeout)
 	defer cancel()
 	cfg.ClientID = l.ProbeClientID
-	return session.Probe(ctx, cfg)
+	if err := session.Probe(ctx, cfg); err != nil {
+		return l.explain(server, err)
+	}
+	return nil
 }
 
 // probed notes the result of a probe.
 func (l *Link) probed(ctx context.Context, p probed) {
+	l.Alive.Begin(0)
 	l.probing[p.server] = false
 	now := time.Now()
 	l.machine.Probed(p.server, p.err == nil, p.err != nil && asError(p.err).ForGood(), now)

@@ -70,6 +70,7 @@ const forced = "force"
 
 // heed takes over what is asked for now.
 func (l *Link) heed() {
+	l.Alive.Begin(0)
 	l.asked.mu.Lock()
 	text := l.asked.text
 	l.asked.mu.Unlock()

@@ -30,6 +30,7 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 		case <-ctx.Done():
 		}
 	})
+	l.Alive.Begin(drainTimeout)
 	l.awaitLeft(ctx, server)
 	start := time.Now()
 	inflight, left := l.drain(ctx, old)
@@ -37,7 +38,7 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 	if err != nil {
 		l.Handler.Resume(old)
 		if ctx.Err() == nil {
-			l.stay(ctx, server, asError(err))
+			l.stay(ctx, server, l.explain(server, err))
 		}
 		return old
 	}
@@ -105,11 +106,12 @@ func (l *Link) stay(ctx context.Context, server int, reason *session.Error) {
 // refused for lack of memory. The server is not lost meanwhile. It returns the session that
 // is in use then.
 func (l *Link) renew(ctx context.Context, old *session.Session) *session.Session {
+	l.Alive.Begin(drainTimeout)
 	l.drain(ctx, old)
 	old.Close()
 	next, err := l.connect(ctx, l.active)
 	if err != nil {
-		l.lost(old, asError(err))
+		l.lost(old, l.explain(l.active, err))
 		return nil
 	}
 	l.Log.Debug("connected anew, for the messages that had no room in memory", "server", l.Servers[l.active].Name)

@@ -130,23 +130,8 @@ func DecodeSuback(v Version, f Frame) (Suback, error) {
 		r.short("reason codes")
 		return Suback{}, r.err
 	}
-	s.Codes = []byte(r.s)
-	for _, code := range s.Codes {
-		if err := checkSuback(v, f.Type, code); err != nil {
-			return Suback{}, err
-		}
-	}
+	s.Codes = []byte(r.s) // any: who subscribes knows what they refuse
 	return s, nil
-}
-
-func checkSuback(v Version, t Type, code byte) error {
-	if v == V5 {
-		return checkReason(t, code)
-	}
-	if code > 2 && code != 0x80 { // [MQTT-3.9.3-2]
-		return malformed(CodeProtocolError, "a SUBACK with the return code 0x%02x, which MQTT 3.1.1 does not have", code)
-	}
-	return nil
 }
 
 // DecodeDisconnect decodes a DISCONNECT of MQTT 5 (section 3.14). The error is a

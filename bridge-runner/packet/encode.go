@@ -24,7 +24,8 @@ func AppendConnect(dst []byte, c *Connect) []byte {
 		level       = byte(c.Version)
 		length      = 2 + len("MQTT") + 1 + 1 + 2 + textSize(c.ClientID)
 		properties  = connectProperties(c)
-		hasPassword = c.HasLogin && c.Password != ""
+		hasUsername = c.Username != ""
+		hasPassword = c.Password != "" && (hasUsername || c.Version == V5) // [MQTT-3.1.2-22]
 	)
 	if c.Version == V5 {
 		length += varintSize(properties) + properties
@@ -44,7 +45,7 @@ func AppendConnect(dst []byte, c *Connect) []byte {
 			length += 1 + numberSize(c.Will.Delay, 4)
 		}
 	}
-	if c.HasLogin {
+	if hasUsername {
 		flags |= username
 		length += textSize(c.Username)
 	}
@@ -73,7 +74,7 @@ func AppendConnect(dst []byte, c *Connect) []byte {
 		dst = appendText(dst, c.Will.Topic)
 		dst = appendText(dst, c.Will.Payload)
 	}
-	if c.HasLogin {
+	if hasUsername {
 		dst = appendText(dst, c.Username)
 	}
 	if hasPassword {

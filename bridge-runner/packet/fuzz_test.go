@@ -149,8 +149,13 @@ func FuzzConnack(f *testing.F) {
 			t.Fatalf("took %+v", c)
 		}
 		if !v5 {
-			same(t, string(body), string([]byte{*bit(c.SessionPresent), c.Code}))
+			if len(c.Mistakes) == 0 {
+				same(t, string(body), string([]byte{*bit(c.SessionPresent), c.Code}))
+			}
 			return
+		}
+		if len(c.Mistakes) > 0 || len(body) == 2 {
+			return // paho refuses it, or reads what is not there
 		}
 		wire := append(appendHeader(nil, CONNACK, 0, len(body)), body...)
 		same(t, c, connackFromPaho(readPaho5[*packets.Connack](t, wire)))

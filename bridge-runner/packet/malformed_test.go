@@ -125,21 +125,10 @@ func TestPacketsWithWrongTextsAndIdentifiersAreRefused(t *testing.T) {
 	refuses(t, V5, both)
 	refuses(t, V311, []malformedPacket{
 		{"[MQTT-2.3.1-7]", "\xb0\x02\x00\x00", 0x82, "an UNSUBACK with the packet identifier 0"},
-		{"[MQTT-3.9.3-2]", "\x90\x04\x00\x01\x02\x03", 0x82, "a SUBACK with the return code 0x03, which MQTT 3.1.1 does not have"},
-		{"[MQTT-3.9.3-2]", "\x90\x03\x00\x01\x87", 0x82, "a SUBACK with the return code 0x87, which MQTT 3.1.1 does not have"},
-		{"3.2.2.1", "\x20\x02\x02\x00", 0x81, "a CONNACK with the flags 00000010, of which only the last one is in use"},
-		{"[MQTT-3.2.2-4]", "\x20\x02\x01\x05", 0x82, "a CONNACK that refuses with the code 5 and says that there is a session"},
-		{"3.2.2.3", "\x20\x02\x00\x06", 0x84, "a CONNACK with the code 6, which MQTT 3.1.1 does not have; it may speak another version only"},
-		{"3.2.2.3, as of 5", "\x20\x02\x00\x84", 0x84, "a CONNACK with the code 132, which MQTT 3.1.1 does not have; it may speak another version only"},
 	})
 	refuses(t, V5, []malformedPacket{
 		{"[MQTT-2.2.1-6]", "\xb0\x04\x00\x00\x00\x00", 0x82, "an UNSUBACK with the packet identifier 0"},
-		{"[MQTT-3.2.2-1]", "\x20\x03\x80\x00\x00", 0x81, "a CONNACK with the flags 10000000, of which only the last one is in use"},
-		{"[MQTT-3.2.2-6]", "\x20\x03\x01\x87\x00", 0x82, "a CONNACK that refuses with the code 135 and says that there is a session"},
 		{"3.2.2, as of 3.1.1", "\x20\x02\x00\x01", 0x84, "a CONNACK of 2 bytes with the code 1, as MQTT 3.1.1 has it; it may speak that version only"},
-		{"[MQTT-3.2.2-8]", "\x20\x03\x00\x05\x00", 0x82, "a CONNACK with the reason code 0x05, which it does not have"},
-		{"[MQTT-3.9.3-2]", "\x90\x05\x00\x01\x00\x01\x03", 0x82, "a SUBACK with the reason code 0x03, which it does not have"},
-		{"[MQTT-3.11.3-2]", "\xb0\x04\x00\x01\x00\x01", 0x82, "an UNSUBACK with the reason code 0x01, which it does not have"},
 		{"[MQTT-3.14.2-1]", "\xe0\x01\x04", 0x82, "a DISCONNECT with the reason code 0x04, which it does not have"},
 		{"3.9.3, a reason code", "\x90\x06\x00\x01\x03\x1f\x00\x00", 0x81, "a SUBACK that ends within its reason codes"},
 	})

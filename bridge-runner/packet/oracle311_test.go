@@ -89,13 +89,13 @@ func TestConnectsOf311AreReadByPahoAsTheyAreMeant(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		c := s.connect(V311)
 		got := readPaho311[*packets.ConnectPacket](t, AppendConnect(nil, &c))
-		if got.ProtocolName != "MQTT" || got.ReservedBit != 0 || got.UsernameFlag != c.HasLogin || got.PasswordFlag != (c.Password != "") {
+		if got.ProtocolName != "MQTT" || got.ReservedBit != 0 || got.UsernameFlag != (c.Username != "") || got.PasswordFlag != (c.Password != "") {
 			t.Errorf("%+v", got)
 		}
 		back := Connect{
 			Version: Version(got.ProtocolVersion & 0x7f), Bridge: got.ProtocolVersion&0x80 != 0,
 			ClientID: got.ClientIdentifier, CleanStart: got.CleanSession, KeepAlive: got.Keepalive,
-			HasLogin: got.UsernameFlag, Username: got.Username, Password: string(got.Password),
+			Username: got.Username, Password: string(got.Password),
 		}
 		if got.WillFlag {
 			back.Will = &Will{Topic: got.WillTopic, Payload: string(got.WillMessage), QoS: got.WillQos, Retain: got.WillRetain}

@@ -159,12 +159,12 @@ func TestConnectsOf5AreReadByPahoAsTheyAreMeant(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		c := s.connect(V5)
 		got := readPaho5[*packets.Connect](t, AppendConnect(nil, &c))
-		if got.ProtocolName != "MQTT" || got.UsernameFlag != c.HasLogin || got.PasswordFlag != (c.Password != "") {
+		if got.ProtocolName != "MQTT" || got.UsernameFlag != (c.Username != "") || got.PasswordFlag != (c.Password != "") {
 			t.Errorf("%+v", got)
 		}
 		back := Connect{
 			Version: Version(got.ProtocolVersion), ClientID: got.ClientID, CleanStart: got.CleanStart, KeepAlive: got.KeepAlive,
-			HasLogin: got.UsernameFlag, Username: got.Username, Password: string(got.Password),
+			Username: got.Username, Password: string(got.Password),
 			SessionExpiry: orZero(got.Properties.SessionExpiryInterval), ReceiveMaximum: orZero(got.Properties.ReceiveMaximum),
 			MaximumPacketSize: orZero(got.Properties.MaximumPacketSize), TopicAliasMaximum: orZero(got.Properties.TopicAliasMaximum),
 		}

@@ -119,9 +119,8 @@ type Connect struct {
 	ClientID   string
 	CleanStart bool // Clean Session in 3.1.1
 	KeepAlive  uint16
-	// Username and Password are sent where HasLogin; the password where it is not
-	// empty.
-	HasLogin           bool
+	// Username and Password are each sent if they are not empty, but in 3.1.1 no password
+	// without a user name.
 	Username, Password string
 	Will               *Will
 	// The rest is MQTT 5 (section 3.1.2.11), absent where 0.
@@ -152,6 +151,10 @@ type Connack struct {
 	ServerKeepAlive          uint16
 	HasServerKeepAlive       bool
 	ServerReference          string
+
+	// Mistakes are what the server sent in it against the specification, in words that
+	// follow "the server's CONNACK has", and how each was treated.
+	Mistakes []string
 }
 
 // Subscription is a topic filter with its options (MQTT 5 section 3.8.3.1; 3.1.1

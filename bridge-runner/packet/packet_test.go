@@ -122,7 +122,7 @@ func TestMessagesAreDecodedAndEncodedWithoutAllocating(t *testing.T) {
 	message := Publish{Topic: "a/b", Payload: payload, QoS: 1, ID: 1, Properties: &Properties{
 		ContentType: "text/plain", Expires: true, User: []UserProperty{{"a", "b"}},
 	}}
-	connect := Connect{Version: V5, ClientID: "a", HasLogin: true, Username: "b", Password: "c", Will: &Will{Topic: "d"}, SessionExpiry: 1}
+	connect := Connect{Version: V5, ClientID: "a", Username: "b", Password: "c", Will: &Will{Topic: "d"}, SessionExpiry: 1}
 	subscribe := Subscribe{ID: 1, SubscriptionID: 1, Subscriptions: []Subscription{{Filter: "a/#"}}}
 	filters := []string{"a/#"}
 	for _, v := range versions {

@@ -110,8 +110,11 @@ func (s source) publish(v Version) Publish {
 
 func (s source) connect(v Version) Connect {
 	c := Connect{Version: v, ClientID: s.text(), CleanStart: s.bool(), KeepAlive: uint16(s.maybe())}
-	if c.HasLogin = s.bool(); c.HasLogin {
+	if s.bool() {
 		c.Username, c.Password = s.text(), s.bytes()
+	}
+	if v != V5 && c.Username == "" {
+		c.Password = "" // [MQTT-3.1.2-22]
 	}
 	if s.bool() {
 		c.Will = &Will{Topic: s.topic(), Payload: s.bytes(), QoS: byte(s.IntN(3)), Retain: s.bool()}

@@ -37,7 +37,8 @@ func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
 	)
 }
 
-// WatchBacklog returns what tells of the changes of a direction's buffer on disk.
+// WatchBacklog returns what tells of the changes of a direction's buffer on disk. It is
+// called with a pipe's lock held: log has to be one of [Late].
 func (st *State) WatchBacklog(direction string, log *slog.Logger) func(v1alpha1.BacklogState, string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -53,16 +54,17 @@ func (st *State) WatchBacklog(direction string, log *slog.Logger) func(v1alpha1.
 	log = log.With("direction", direction)
 	return func(state v1alpha1.BacklogState, message string) {
 		st.mu.Lock()
-		defer st.mu.Unlock()
-		if message != "" && truncate(message, maxMessage) != status.Message {
-			log.Warn("the buffer has changed its state", "state", state, "message", message)
-		} else {
-			log.Info("the buffer has changed its state", "state", state)
-		}
+		isNew := message != "" && truncate(message, maxMessage) != status.Message
 		if state != status.State {
 			status.State, status.Since = state, metav1.Now()
 		}
 		status.Message = truncate(message, maxMessage)
 		st.notify()
+		st.mu.Unlock()
+		if isNew {
+			log.Warn("the buffer has changed its state", "state", state, "message", message)
+		} else {
+			log.Info("the buffer has changed its state", "state", state)
+		}
 	}
 }

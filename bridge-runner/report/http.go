@@ -15,7 +15,9 @@ import (
 // do: that the bridge forwards is said by /status and by the bridge's conditions,
 // so that an outage of the far side neither restarts pods nor blocks the drain of
 // a node. stopping is closed when it is told to stop.
-func Handler(st *State, metrics *Metrics, stopping <-chan struct{}) http.Handler {
+//
+// The process is live while alive returns nil. Its error is served, too.
+func Handler(st *State, metrics *Metrics, alive func() error, stopping <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
@@ -26,6 +28,10 @@ func Handler(st *State, metrics *Metrics, stopping <-chan struct{}) http.Handler
 		_ = enc.Encode(status) // fails where the caller has gone
 	})
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		if err := alive(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {

@@ -145,6 +145,7 @@ type meter struct {
 	latency                                           prometheus.Observer
 	log                                               *slog.Logger
 	refusals                                          *rate.Limiter
+	unrouted                                          map[string]*rate.Limiter // by cause
 }
 
 // Meter returns the meter of a direction.
@@ -160,12 +161,17 @@ func (m *Metrics) Meter(direction string, log *slog.Logger) delivery.Meter {
 		held:        m.held.With(label),
 		inflight:    m.inflight.With(label),
 		latency:     m.latency.With(label),
-		log:         log.With("direction", direction),
+		log:         Late(log).With("direction", direction), // a pipe's lock is held
 		refusals:    rate.NewLimiter(rate.Every(refusalLogged), 1),
+		unrouted: map[string]*rate.Limiter{
+			delivery.DropNoRule:       rate.NewLimiter(rate.Every(refusalLogged), 1),
+			delivery.DropInvalidTopic: rate.NewLimiter(rate.Every(refusalLogged), 1),
+		},
 	}
 }
 
-// refusalLogged is how often a refused message is logged. The counter has them all.
+// refusalLogged is how often a message is logged that was refused, or that no rule
+// takes. The counter has them all.
 const refusalLogged = 10 * time.Second
 
 func (m *meter) Forwarded(bytes int, latency time.Duration) {
@@ -179,6 +185,21 @@ func (m *meter) Dropped(cause string) { m.dropped.WithLabelValues(cause).Inc() }
 func (m *meter) GivenUp(topic string, bytes int, cause string, why *session.Error, kept bool) {
 	if m.refusals.Allow() {
 		m.log.Warn("no server takes a message", "topic", topic, "bytes", bytes, "cause", cause, "kept", kept, "reason", why.Reason, "message", why.Message)
+	}
+}
+
+// Remedies of messages that were dropped because of their topic.
+var unroutedRemedy = map[string]string{
+	delivery.DropNoRule: "a message came that matches no rule, and was acknowledged and dropped: its subscription is one of an earlier manifest, " +
+		"which the server keeps in the bridge's session until the bridge connects once with cleanSession: true; or the server changes topics: " +
+		"add a rule whose filter matches the topic as it comes",
+	delivery.DropInvalidTopic: "the rule's topic makes of this topic one that cannot be published to, and the message was acknowledged and dropped: " +
+		"an empty one, one longer than 65535 bytes, one with a wildcard or NUL, or one that begins with $ though the rule's topic does not; change the rule's topic or exclude such messages",
+}
+
+func (m *meter) Unrouted(topic, cause, filters string) {
+	if m.unrouted[cause].Allow() {
+		m.log.Warn("a message was dropped because of its topic", "topic", truncate(topic, maxMessage), "cause", cause, "filters", filters, "message", unroutedRemedy[cause])
 	}
 }
 

@@ -4,6 +4,8 @@
 package report
 
 import (
+	"bytes"
+	"log/slog"
 	"os"
 	"regexp"
 	"strings"
@@ -38,5 +40,23 @@ func TestEveryMetricIsDocumentedAndNoOtherIs(t *testing.T) {
 	}
 	for n := range documented {
 		t.Errorf("%s is documented and does not exist", n)
+	}
+}
+
+func TestMeter_UnroutedMessages_AreLoggedWithTheRemedyAndRarely(t *testing.T) {
+	var log bytes.Buffer
+	meter := NewMetrics().Meter(LocalToRemote, slog.New(slog.NewTextHandler(&log, nil)))
+	for _, cause := range []string{delivery.DropNoRule, delivery.DropInvalidTopic} {
+		for range 100 {
+			meter.Unrouted("some/topic", cause, `"a/#", "b/+"`)
+		}
+	}
+	if n := strings.Count(log.String(), "\n"); n != 2 {
+		t.Errorf("%d lines for 200 messages of two causes", n)
+	}
+	for _, want := range []string{"topic=some/topic", "cause=no_rule", "cause=invalid_topic", "b/+", "cleanSession: true", "change the rule's topic"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q: %s", want, &log)
+		}
 	}
 }

@@ -6,6 +6,7 @@ package report
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -130,6 +131,36 @@ func TestProbesAreNewsWhereTheyChangeWhatIsKnown(t *testing.T) {
 		if e := st.Status().Remote.Endpoints[1]; e.State != c.state || (e.LastError == nil) != (c.err == nil) {
 			t.Errorf("after probe %d: %+v", i, e)
 		}
+	}
+}
+
+func TestShortfalls_OfTheServerInUse_ComeAndGoWithIt(t *testing.T) {
+	st := newState(t)
+	news(st)
+	lowered := session.Shortfall{Reason: v1alpha1.ReasonQoSLowered, Message: strings.Repeat("x", 1000)}
+	st.Remote.FellShort(0, []session.Shortfall{lowered})
+	if news(st) || st.Status().Remote.Shortfalls != nil {
+		t.Error("it is reported before the server is in use")
+	}
+	st.Remote.Connected(0, time.Now())
+	if got := st.Status().Remote.Shortfalls; len(got) != 1 || got[0].Reason != lowered.Reason || len(got[0].Message) > maxMessage {
+		t.Errorf("shortfalls: %+v", got)
+	}
+	st.Remote.FellShort(1, nil)
+	st.Remote.Switched(1, link.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
+	if got := st.Status().Remote.Shortfalls; got != nil {
+		t.Errorf("shortfalls of another server: %+v", got)
+	}
+	st.Remote.FellShort(0, []session.Shortfall{lowered})
+	st.Remote.Switched(0, link.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
+	st.Remote.Lost(0, closed, time.Now())
+	if got := st.Status().Remote.Shortfalls; got != nil {
+		t.Errorf("shortfalls without a server: %+v", got)
+	}
+	st.Remote.FellShort(0, nil) // it grants everything now
+	st.Remote.Connected(0, time.Now())
+	if got := st.Status().Remote.Shortfalls; got != nil {
+		t.Errorf("shortfalls that are gone: %+v", got)
 	}
 }
 
@@ -280,7 +311,8 @@ func TestAReportThatFailedIsMadeAgain(t *testing.T) {
 
 func TestReadyUntilStopping(t *testing.T) {
 	stopping := make(chan struct{})
-	h := Handler(newState(t), NewMetrics(), stopping)
+	var alive error
+	h := Handler(newState(t), NewMetrics(), func() error { return alive }, stopping)
 	get := func(path string) int {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
@@ -297,5 +329,9 @@ func TestReadyUntilStopping(t *testing.T) {
 	}
 	if code := get("/livez"); code != http.StatusOK {
 		t.Errorf("/livez while stopping: %d", code)
+	}
+	alive = errors.New("stuck")
+	if code := get("/livez"); code != http.StatusServiceUnavailable {
+		t.Errorf("/livez without progress: %d", code)
 	}
 }

@@ -85,6 +85,8 @@ type Side struct {
 	state   *State
 	metrics sideMetrics
 	status  v1alpha1.SideStatus
+	// shortfalls are those of each server when it was last connected.
+	shortfalls map[int][]v1alpha1.Shortfall
 
 	// The server that was in use before, why and when it was lost.
 	lost       int
@@ -96,10 +98,10 @@ type Side struct {
 const never = -1
 
 func newSide(st *State, servers []v1alpha1.Server, metrics sideMetrics) *Side {
-	s := &Side{state: st, metrics: metrics, lost: never}
+	s := &Side{state: st, metrics: metrics, shortfalls: map[int][]v1alpha1.Shortfall{}, lost: never}
 	for i := range servers {
 		s.status.Endpoints = append(s.status.Endpoints, v1alpha1.EndpointStatus{
-			Name: servers[i].Name, URL: servers[i].URL, State: v1alpha1.EndpointStandby, Since: st.start,
+			Name: servers[i].Name, URL: v1alpha1.PublicURL(servers[i].URL), State: v1alpha1.EndpointStandby, Since: st.start,
 		})
 	}
 	metrics.init(s.status.Endpoints)
@@ -141,7 +143,18 @@ func (s *Side) setActive(server int, at time.Time) {
 	e := &s.status.Endpoints[server]
 	e.State, e.Since, e.LastError = v1alpha1.EndpointActive, metav1.NewTime(at), nil
 	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.Role(server), Since: metav1.NewTime(at)}
+	s.status.Shortfalls = s.shortfalls[server]
 	s.metrics.connected(e.Name)
+}
+
+// FellShort implements link.Observer. It is reported with the connection that follows.
+func (s *Side) FellShort(server int, shortfalls []session.Shortfall) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.shortfalls[server] = nil
+	for _, short := range shortfalls {
+		s.shortfalls[server] = append(s.shortfalls[server], v1alpha1.Shortfall{Reason: short.Reason, Message: truncate(short.Message, maxMessage)})
+	}
 }
 
 func (s *Side) record(from, to int, reason string, at time.Time, gap time.Duration) *v1alpha1.FailoverRecord {
@@ -196,7 +209,7 @@ func (s *Side) Lost(server int, err *session.Error, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	s.lost, s.lostReason, s.lostAt = server, err.Reason, at
-	s.status.Active = nil
+	s.status.Active, s.status.Shortfalls = nil, nil
 	s.metrics.disconnected(s.status.Endpoints[server].Name)
 	s.setFailed(server, err, at)
 }

@@ -5,6 +5,7 @@ package session
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -63,17 +64,84 @@ func TestWhatTheServerTakesIsSentAndWhatIsLargerIsNot(t *testing.T) {
 				t.Errorf("got %s", got)
 			}
 			l.publish(message(c.qos, "small"))
-			if got := l.c.Next(); got.Payload != "small" || (got.Properties.TopicAlias != nil) != (c.aliases > 0) {
-				t.Errorf("got %s", got)
-			}
-			if c.aliases == 0 {
-				return
-			}
-			l.publish(message(c.qos, strings.Repeat("x", largest+1-3))) // the alias is 3 bytes, the topic none
-			if got := l.c.Next(); got.Topic != "" || got.Properties.TopicAlias == nil {
+			if got := l.c.Next(); got.Payload != "small" || got.Properties.TopicAlias != nil { // the alias takes more than the topic
 				t.Errorf("got %s", got)
 			}
 		})
+	}
+}
+
+func TestAlias_EveryTopicAndPropertyLength_TakesMessagesOfTheMaximumSize(t *testing.T) {
+	for length := 1; length <= 8; length++ {
+		for _, filler := range []int{0, 117, 118, 119, 120, 121, 122, 123} { // the length of the properties takes a second byte
+			for qos := range byte(3) {
+				m := message(qos, "x")
+				m.Topic = strings.Repeat("t", length)
+				if filler > 0 {
+					m.Properties = &packet.Properties{User: []packet.UserProperty{{Name: "", Value: strings.Repeat("x", filler)}}}
+				}
+				size := packet.SizePublish(packet.V5, &packet.Publish{Topic: m.Topic, Payload: m.Payload, QoS: qos, Properties: m.Properties})
+				small := message(qos, "")
+				small.Topic = m.Topic
+				maximum := max(size, 40) // small has its alias in that
+				m.Payload += strings.Repeat("x", maximum-size)
+				l := announces(t, &v5.Properties{MaximumPacketSize: new(uint32(maximum)), TopicAliasMaximum: new(uint16(10))})
+				again := *m
+				l.publish(m, small, &again)
+				for _, want := range []*Outgoing{m, small, &again} {
+					got := l.c.Next()
+					if got.Payload != want.Payload {
+						t.Fatalf("topic of %d, properties of %d bytes, QoS %d: got %s", length, filler, qos, got)
+					}
+					if hasAlias := got.Properties.TopicAlias != nil; hasAlias && length < minAliased || got.Topic == "" && !hasAlias {
+						t.Errorf("topic of %d bytes: got %s", length, got)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestAlias_LargePackets_AreNotKeptByTheirTopics(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	l := p.connect(script.Connack(false, &v5.Properties{TopicAliasMaximum: new(uint16(1000))}))
+	go func() {
+		for {
+			if _, err := l.c.TryNext(); err != nil {
+				return
+			}
+		}
+	}()
+	const messages, large = 500, 100 << 10
+	for i := range messages {
+		m := message(0, "x")
+		came := fmt.Sprintf("topic/%d", i) + strings.Repeat("x", large)
+		m.Topic = came[:len(came)-large] // as it is of a packet that came
+		for l.s.Publish(m, time.Now()) == Full {
+			l.s.Flush()
+		}
+	}
+	l.s.Flush()
+	runtime.GC()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	if memory.HeapAlloc > messages*large/2 {
+		t.Errorf("the heap has %d MB", memory.HeapAlloc>>20)
+	}
+	runtime.KeepAlive(l)
+}
+
+func TestAlias_LongTopics_AreBoundedInBytes(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	l := p.connect(script.Connack(false, &v5.Properties{TopicAliasMaximum: new(uint16(65535))}))
+	for i := range 40 {
+		p := packet.Publish{Topic: fmt.Sprintf("%060000d", i)}
+		l.s.state.mu.Lock()
+		l.s.alias(&p)
+		l.s.state.mu.Unlock()
+	}
+	if n := len(l.s.aliases); n != maxAliased/(60_000+aliasOverhead) {
+		t.Errorf("%d topics of 60 kB have an alias", n)
 	}
 }
 
@@ -86,21 +154,21 @@ func TestTopicAliasesAreUsedAsFarAsTheServerAllowsAndEndWithTheConnection(t *tes
 		m.Topic = topic
 		return m
 	}
-	again := []*Outgoing{on("a"), on("b"), on("c")}
-	l.publish(on("a"), on("b"), on("c"))
+	again := []*Outgoing{on("to/a"), on("to/b"), on("to/c")}
+	l.publish(on("to/a"), on("to/b"), on("to/c"))
 	l.publish(again...)
-	l.c.Want("PUBLISH 1 qos1 alias1 a=x", "PUBLISH 2 qos1 alias2 b=x", "PUBLISH 3 qos1 c=x",
-		"PUBLISH 4 qos1 alias1 =x", "PUBLISH 5 qos1 alias2 =x", "PUBLISH 6 qos1 c=x") // [MQTT-3.1.2-26], [MQTT-3.3.2-8]
+	l.c.Want("PUBLISH 1 qos1 alias1 to/a=x", "PUBLISH 2 qos1 alias2 to/b=x", "PUBLISH 3 qos1 to/c=x",
+		"PUBLISH 4 qos1 alias1 =x", "PUBLISH 5 qos1 alias2 =x", "PUBLISH 6 qos1 to/c=x") // [MQTT-3.1.2-26], [MQTT-3.3.2-8]
 	l.c.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBACK, 2, 0), script.Ack(v5.PUBACK, 3, 0))
 	l.want("acknowledged x", "acknowledged x", "acknowledged x")
 	l.cut()
 	l = p.connect(script.Connack(true, aliases))
 	l.publish(again...)
-	l.c.Want("PUBLISH 4 qos1 dup alias1 a=x", "PUBLISH 5 qos1 dup alias2 b=x", "PUBLISH 6 qos1 dup c=x") // [MQTT-3.3.2-7]
+	l.c.Want("PUBLISH 4 qos1 dup alias1 to/a=x", "PUBLISH 5 qos1 dup alias2 to/b=x", "PUBLISH 6 qos1 dup to/c=x") // [MQTT-3.3.2-7]
 	l.cut()
 	l = p.connect(script.Connack(true, nil))
 	l.publish(again...)
-	l.c.Want("PUBLISH 4 qos1 dup a=x", "PUBLISH 5 qos1 dup b=x", "PUBLISH 6 qos1 dup c=x")
+	l.c.Want("PUBLISH 4 qos1 dup to/a=x", "PUBLISH 5 qos1 dup to/b=x", "PUBLISH 6 qos1 dup to/c=x")
 }
 
 func TestASubscriptionHasItsIdentifierWhereTheServerKnowsOfThem(t *testing.T) {

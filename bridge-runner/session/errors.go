@@ -28,6 +28,7 @@ func newError(reason, message string, cause error) *Error {
 const (
 	codeRefused           = 0x80 // this and above
 	codeUnspecified       = 0x80
+	codeImplementation    = 0x83 // "implementation specific error"
 	codeBadAuthentication = 0x8C
 	codeNotAuthorized     = 0x87
 	codeTopicNameInvalid  = 0x90
@@ -46,13 +47,26 @@ func quoted(reason string) string {
 	return fmt.Sprintf(", %q", reason)
 }
 
+// loginHint says where the user name and password come from that a server refuses.
+func (s *Session) loginHint() string {
+	from := s.cfg.LoginFrom
+	switch username, password := s.cfg.Username != "", s.cfg.Password != ""; {
+	case from == "":
+		return "no credentials are set; name a Secret in credentials.secretRef"
+	case username && password:
+		return "check the user name and password in " + from
+	case username:
+		return "check the user name in " + from + ", which has no password"
+	case password:
+		return "check the password in " + from + ", which has no user name"
+	}
+	return from + " has neither a user name nor a password, so that none were sent; set its keys username and password"
+}
+
 // refusal explains a CONNACK with a code other than 0: a return code of MQTT 3.1.1
 // (section 3.2.2.3) or a reason code of MQTT 5 (section 3.2.2.2).
 func (s *Session) refusal(ack packet.Connack) *Error {
-	login := "no credentials are set; name a Secret in credentials.secretRef"
-	if s.cfg.Username != "" {
-		login = "check the user name and password in " + s.cfg.LoginFrom
-	}
+	login := s.loginHint()
 	code := fmt.Sprintf("(CONNACK %d%s)", ack.Code, quoted(ack.Reason))
 	if s.version == packet.V5 && ack.Code >= codeRefused {
 		code = fmt.Sprintf("(CONNACK 0x%02x%s)", ack.Code, quoted(ack.Reason))
@@ -99,6 +113,9 @@ func (s *Session) versionName() v1alpha1.ProtocolVersion {
 // notMQTTError is for an answer to CONNECT that is no CONNACK.
 func notMQTTError(answer []byte) *Error {
 	const some = 16
+	if len(answer) > 1 && (answer[0] == 0x15 || answer[0] == 0x16) && answer[1] == 3 { // a TLS record: an alert or a handshake
+		return &Error{Reason: v1alpha1.ReasonProtocolError, Message: "the server speaks TLS there; write mqtts:// in the URL, or the port of its plain listener"}
+	}
 	return &Error{Reason: v1alpha1.ReasonProtocolError, Message: fmt.Sprintf("the server's answer begins with %q and is not MQTT; check the URL's scheme and port", answer[:min(len(answer), some)])}
 }
 

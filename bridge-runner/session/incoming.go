@@ -56,8 +56,7 @@ func (s *Session) hold(m *Inbound) (handled bool) {
 		if hash, ok := held.received[m.ID]; ok {
 			if m.Dup && hash == contentHash(&m.Publish) { // section 4.3.3
 				m.acked = true
-				s.due.expect(m)
-				s.acknowledgeInOrder(m.QoS)
+				s.arrived(m)
 				s.state.mu.Unlock()
 				s.handler.Redelivered(m)
 				return true
@@ -69,8 +68,7 @@ func (s *Session) hold(m *Inbound) (handled bool) {
 		if o.session == s || sameContent(&o.Publish, &m.Publish) {
 			if o.session != s {
 				o.session = s
-				s.due.expect(o)
-				s.acknowledgeInOrder(o.QoS) // it may be delivered already
+				s.arrived(o)
 			}
 			s.state.mu.Unlock()
 			s.handler.Redelivered(m)
@@ -83,14 +81,39 @@ func (s *Session) hold(m *Inbound) (handled bool) {
 		held.forgetHeld(m.QoS)
 	}
 	held.held[m.ID] = m
-	s.due.expect(m)
+	s.arrived(m)
 	return false
 }
 
+// arrived notes that the server sent a message on this connection, and acknowledges it if it
+// was delivered while there was no connection. The lock is held.
+func (s *Session) arrived(m *Inbound) {
+	s.unacked = append(s.unacked, m)
+	s.acknowledgeInOrder()
+}
+
+// acknowledgeInOrder acknowledges the messages that are delivered, up to the first that is
+// not: PUBACK and PUBREC go out in the order in which the messages came on this connection
+// ([MQTT-4.6.0-2], [MQTT-4.6.0-3]). The lock is held.
+func (s *Session) acknowledgeInOrder() {
+	for s.acked < len(s.unacked) && s.unacked[s.acked].acked {
+		s.acknowledgeInbound(s.unacked[s.acked])
+		s.unacked[s.acked] = nil
+		s.acked++
+	}
+	switch {
+	case s.acked == len(s.unacked):
+		s.unacked, s.acked = s.unacked[:0], 0
+	case s.acked >= 1024 && s.acked > len(s.unacked)/2:
+		n := copy(s.unacked, s.unacked[s.acked:])
+		clear(s.unacked[n:])
+		s.unacked, s.acked = s.unacked[:n], 0
+	}
+}
+
 // Ack acknowledges the message to the server: PUBACK at QoS 1 (section 3.4), PUBREC
-// at QoS 2 (section 3.5), behind those of the messages that came before it on the same
-// connection. It does not block; [Session.Flush] sends it. If the connection is gone, the
-// message is acknowledged when the server sends it again.
+// at QoS 2 (section 3.5). It does not block; [Session.Flush] sends it. Where the
+// connection is gone, the message is acknowledged when the server sends it again.
 func (m *Inbound) Ack() {
 	if m.QoS == 0 {
 		return
@@ -99,7 +122,7 @@ func (m *Inbound) Ack() {
 	defer m.state.mu.Unlock()
 	m.acked = true
 	if m.session != nil && m.session.writable() {
-		m.session.acknowledgeInOrder(m.QoS)
+		m.session.acknowledgeInOrder()
 	}
 }
 
@@ -116,6 +139,10 @@ func (m *Inbound) Refuse() bool {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
 	s.refusing = true
+	if n := len(s.unacked); n > 0 && s.unacked[n-1] == m {
+		s.unacked[n-1] = nil
+		s.unacked = s.unacked[:n-1]
+	}
 	if m.state.in.held[m.ID] == m {
 		delete(m.state.in.held, m.ID)
 	}

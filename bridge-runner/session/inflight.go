@@ -35,8 +35,8 @@ type qos2Support byte
 
 const (
 	qos2Assumed qos2Support = iota
-	// qos2Doubtful: it granted a lower QoS to a filter, or did not answer a PUBREL. That
-	// may be its policy; the next QoS 2 message shows it.
+	// qos2Doubtful: it did not answer a PUBREL. The next QoS 2 message shows whether it has
+	// QoS 2.
 	qos2Doubtful
 	// qos2Absent: it has acknowledged a QoS 2 message by PUBACK, as RabbitMQ does. It
 	// holds no QoS 2 messages, and falls silent at a PUBREL.
@@ -66,6 +66,9 @@ type out struct {
 	// a connection that is left. They become free by PUBCOMP.
 	stale   map[uint16]*Session
 	support qos2Support
+	// lowGrant says that a server of MQTT 3.1.1 has granted a lower QoS than 2. It may have
+	// no QoS 2, or grant less to this client, or for this filter.
+	lowGrant bool
 }
 
 func (o *out) reset() {

@@ -5,7 +5,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"math"
 	"net"
 	"time"
@@ -21,8 +20,12 @@ type Config struct {
 	// Version is that of MQTT.
 	Version packet.Version
 	// BridgeBit announces a bridge to 3.1.1 servers that know of it, see
-	// [packet.Connect]. Where a server refuses it, Open tries without.
+	// [packet.Connect]. If a server refuses it, the bridge connects without.
 	BridgeBit bool
+	// NoEcho has Open fail if the server does not take the client for a bridge, so that
+	// it would send back what is published to it. It has no meaning in MQTT 5, which has
+	// the option No Local.
+	NoEcho bool
 	// ClientID is the client identifier (section 3.1.3.1).
 	ClientID string
 	// CleanStart ends a session that the server has kept (Clean Session in MQTT 3.1.1,
@@ -36,15 +39,21 @@ type Config struct {
 	// (MQTT 5 section 3.1.2.11.2), in seconds; 4294967295 is without end. It has no
 	// meaning with CleanStart, nor in MQTT 3.1.1.
 	SessionExpiry uint32
-	// Username and Password are sent where Username is not empty.
+	// Username and Password are each sent if they are not empty. MQTT 3.1.1 has no
+	// Password without a Username ([MQTT-3.1.2-22]).
 	Username, Password string
-	// LoginFrom says in errors where Username and Password come from.
+	// LoginFrom says in errors where Username and Password come from. It is empty if none
+	// are configured.
 	LoginFrom string
 	// Will is published by the server when the connection is lost (section 3.1.2.5).
 	Will *packet.Will
 	// KeepAlive is in whole seconds, from 1 to 65535 (section 3.1.2.10). A server may
 	// set another one (MQTT 5 section 3.2.2.3.14).
 	KeepAlive time.Duration
+	// ConnectTimeout is for how long the server may be silent while the session
+	// subscribes. 0 means for as long as the context lasts. The context of Open bounds
+	// the time before.
+	ConnectTimeout time.Duration
 	// PingTimeout is how long a PINGREQ may stay unanswered.
 	PingTimeout time.Duration
 	// AckTimeout is how long the server may acknowledge nothing.
@@ -62,6 +71,9 @@ type Config struct {
 // context's deadline. Nothing is read after the CONNACK until [Session.Start] is
 // called. Errors are of type *[Error].
 func Open(ctx context.Context, cfg Config) (*Session, error) {
+	if err := cfg.State.refused(); err != nil {
+		return nil, err
+	}
 	if cfg.Discard && !cfg.CleanStart && cfg.Version == packet.V311 {
 		clean := cfg
 		clean.CleanStart, clean.Will = true, nil
@@ -73,44 +85,30 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		cfg.Discard = false
 	}
 	if !cfg.BridgeBit || cfg.Version != packet.V311 {
-		return open(ctx, cfg, false)
+		s := newSession(cfg, false)
+		if err := s.connect(ctx); err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
-	bit, other := cfg.State.bridgeBit()
-	s, err := open(ctx, cfg, bit)
-	cfg.State.tried(bit, reason(err))
-	if other && cfg.State.bridgeBitInDoubt() {
-		s, err = open(ctx, cfg, !bit)
-		cfg.State.tried(!bit, reason(err))
-	}
-	return s, err
+	return withoutEcho(openAsBridge(ctx, cfg))
 }
 
-func reason(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Reason
-	}
-	return ""
-}
-
-func open(ctx context.Context, cfg Config, bridgeBit bool) (*Session, error) {
+func newSession(cfg Config, bridgeBit bool) *Session {
 	cfg.BridgeBit = bridgeBit
 	s := &Session{
 		cfg:     cfg,
 		state:   cfg.State,
 		version: cfg.Version,
-		acks:    make(chan packet.Suback, 1),
+		acks:    make(chan packet.Suback, maxSubscribes),
 		gone:    make(chan struct{}),
 		done:    make(chan struct{}),
 		renewal: make(chan struct{}),
+
+		released: make(chan struct{}, 1),
 	}
 	s.written.L = &s.state.mu
-	if err := s.connect(ctx); err != nil {
-		return nil, err
-	}
-	s.now = time.Now()
-	s.sent = s.now
-	return s, nil
+	return s
 }
 
 // connect connects and does CONNECT and CONNACK (sections 3.1 and 3.2).
@@ -125,23 +123,22 @@ func (s *Session) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.conn.Conn = conn
+	s.conn.Conn, s.asked = conn, true
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends the read below
 	ack, err := s.handshake()
 	if !stop() && err == nil { // the context ended meanwhile
 		err = ctx.Err()
 	}
-	if err == nil && ack.Code != 0 {
-		_ = conn.Close() // the code is what there is to tell
-		return s.refusal(ack)
-	}
-	if err == nil {
-		err = s.accept(ack)
-	}
 	if err != nil {
-		_ = conn.Close() // likewise
+		_ = conn.Close() // the error to report is the one before
 		return s.connectError(ctx, err)
 	}
+	s.server = ack
+	if ack.Code != 0 {
+		_ = conn.Close() // likewise
+		return s.refusal(ack)
+	}
+	s.accept()
 	return nil
 }
 
@@ -159,7 +156,6 @@ func (s *Session) handshake() (packet.Connack, error) {
 		ClientID:   s.cfg.ClientID,
 		CleanStart: s.cfg.CleanStart || s.cfg.Discard,
 		KeepAlive:  uint16(s.cfg.KeepAlive / time.Second), //nolint:gosec // at most 65535
-		HasLogin:   s.cfg.Username != "",
 		Username:   s.cfg.Username,
 		Password:   s.cfg.Password,
 		Will:       s.cfg.Will,
@@ -197,12 +193,14 @@ func (s *Session) handshake() (packet.Connack, error) {
 	}
 }
 
-// accept takes over what the server announces.
-func (s *Session) accept(ack packet.Connack) error {
-	if ack.SessionPresent && (s.cfg.CleanStart || s.cfg.Discard) {
-		return protocolError(packet.CodeProtocolError, "a CONNACK with a session, though a new one was asked for") // [MQTT-3.2.2-2]
+// accept applies what the server announces in CONNACK.
+func (s *Session) accept() {
+	ack := &s.server
+	s.resumed = ack.SessionPresent
+	if s.resumed && (s.cfg.CleanStart || s.cfg.Discard) { // against [MQTT-3.2.2-2], [MQTT-3.2.2-1] of 3.1.1
+		s.resumed = false
+		ack.Mistakes = append(ack.Mistakes, "a session, though a new one was asked for; treated as unknown")
 	}
-	s.server, s.resumed = ack, ack.SessionPresent
 	s.keepAlive = s.cfg.KeepAlive
 	if ack.HasServerKeepAlive && ack.ServerKeepAlive > 0 { // [MQTT-3.1.2-21]
 		s.keepAlive = min(s.keepAlive, time.Duration(ack.ServerKeepAlive)*time.Second)
@@ -212,5 +210,12 @@ func (s *Session) accept(ack packet.Connack) error {
 	}
 	s.limit = min(s.cfg.Window, int(ack.ReceiveMaximum))
 	s.state.begin(s.resumed)
-	return nil
+	if ack.SessionPresent && !s.resumed {
+		// It might hold anything: messages that it sends again, and QoS 2 messages under
+		// identifiers that are free here, as a session of an earlier process does.
+		s.state.forget()
+		s.state.begin(true)
+	}
+	s.now = time.Now()
+	s.sent = s.now
 }

@@ -4,6 +4,7 @@
 package session
 
 import (
+	"strings"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -131,7 +132,7 @@ func (s *Session) identify(qos byte, now time.Time) uint16 {
 	switch {
 	case qos < 2 || len(out.stale) == 0:
 		return out.identify(qos)
-	case out.support == qos2Doubtful && out.qos2 == 0:
+	case out.support == qos2Doubtful && out.qos2 == 0 && !s.releasing:
 		return out.trialID()
 	case out.support == qos2Assumed:
 		s.releaseStale(now)
@@ -152,6 +153,10 @@ func (s *Session) releaseStale(now time.Time) {
 		out.stale[id] = s
 	}
 	s.releasing = true
+	select {
+	case s.released <- struct{}{}:
+	default:
+	}
 }
 
 // goOn writes a message that is in flight since an earlier connection. The lock is held.
@@ -247,18 +252,31 @@ func (s *Session) send(m *Outgoing, p *packet.Publish) {
 	s.buf = packet.AppendPublish(s.buf, s.version, p)
 }
 
-// alias uses an alias for the topic where the server allows one more (MQTT 5 section
-// 3.3.2.3.4), and the packet does not become too large by that. Aliases are the
+const (
+	// minAliased is the length of the shortest topic that has an alias, in bytes. An alias
+	// takes three bytes, and at most one more for the length of the properties: with a
+	// shorter topic the packet is larger than without.
+	minAliased = 4
+	// maxAliased bounds what the topics with aliases take, in bytes: servers allow 65,535
+	// aliases, and topics of 64 KiB.
+	maxAliased = 1 << 20
+	// aliasOverhead is roughly what an entry takes besides its topic.
+	aliasOverhead = 64
+)
+
+// alias replaces the topic by its alias, or gives it one if the server allows one more
+// (MQTT 5 section 3.3.2.3.4) and the packet does not become too large by that. A packet
+// with an alias in place of the topic is never larger than without. Aliases are the
 // connection's: they end with it.
 func (s *Session) alias(p *packet.Publish) {
-	if s.aliases == nil {
+	if s.aliases == nil || len(p.Topic) < minAliased {
 		return
 	}
 	if a, ok := s.aliases[p.Topic]; ok {
 		p.TopicAlias, p.Topic = a, ""
 		return
 	}
-	if len(s.aliases) >= int(s.server.TopicAliasMaximum) {
+	if len(s.aliases) >= int(s.server.TopicAliasMaximum) || s.aliased+len(p.Topic)+aliasOverhead > maxAliased {
 		return
 	}
 	p.TopicAlias = uint16(len(s.aliases) + 1) //nolint:gosec // at most the maximum
@@ -266,7 +284,8 @@ func (s *Session) alias(p *packet.Publish) {
 		p.TopicAlias = 0
 		return
 	}
-	s.aliases[p.Topic] = p.TopicAlias
+	s.aliases[strings.Clone(p.Topic)] = p.TopicAlias // it may be a part of a large packet
+	s.aliased += len(p.Topic) + aliasOverhead
 }
 
 // takes reports whether the server still takes a message as it was sent. It may have

@@ -15,12 +15,15 @@ import (
 // read handles what the server sends until the connection ends.
 func (s *Session) read() {
 	defer close(s.done)
+	defer s.alive.Wait()
 	tells := s.conn.socket.onIdle(s.idle)
 	for {
+		s.alive.Begin(0)
 		if err := s.handleAll(); err != nil {
 			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err), Ending{ByServer: true})
 			return
 		}
+		s.noteReceived()
 		if s.freed {
 			s.freed = false
 			s.wake()
@@ -33,6 +36,7 @@ func (s *Session) read() {
 			return
 		}
 		s.now = time.Now()
+		s.conn.notePublish(s.now)
 	}
 }
 
@@ -44,6 +48,7 @@ func (s *Session) idle() (patient bool) {
 	s.conn.sinceIdle, s.conn.awaited = 0, false
 	s.handler.Idle()
 	s.Flush()
+	s.alive.Wait()
 	return patient
 }
 
@@ -110,6 +115,7 @@ func protocolError(code byte, text string) error {
 
 // handle handles one packet.
 func (s *Session) handle(f packet.Frame) error {
+	s.came.packet(f.Type)
 	switch f.Type {
 	case packet.PUBLISH:
 		p, err := packet.DecodePublish(s.version, f.Flags, string(f.Body))
@@ -129,9 +135,12 @@ func (s *Session) handle(f packet.Frame) error {
 		if err != nil {
 			return err
 		}
-		return s.suback(a)
+		_ = s.suback(a) // one that nobody waits for harms nobody
+		return nil
 	case packet.PINGRESP:
-		s.pingresp()
+		if !s.pingresp() {
+			s.conn.pongs.Add(1)
+		}
 		return nil
 	case packet.DISCONNECT:
 		d, err := packet.DecodeDisconnect(f.Body)

@@ -217,30 +217,56 @@ func (l *link) wantTrial(payload string) uint16 {
 	return p.ID
 }
 
-func TestStaleQoS2_LowerQoSGrantedAndPuback_NothingIsReleased(t *testing.T) { // RabbitMQ falls silent at a PUBREL
+func TestStaleQoS2_LowerQoSGrantedAndNoAnswer_AMessageShowsWhetherThereIsQoS2(t *testing.T) { // RabbitMQ falls silent at a PUBREL
 	p := newPeer(t, packet.V311)
 	l := p.resume()
 	l.subscribeAt1()
 	x, y := message(2, "x"), message(2, "y")
+	l.wantResult(Full, x)
+	l.s.Flush()
+	l.c.Want(pubrels()...)
+	<-l.s.Renewal()
+	l.wantResult(Full, x) // not on this connection
+	l.cut()
+	l = p.resume()
 	l.publish(x)
 	id := l.wantTrial("x")
-	l.wantResult(Full, y) // until the server has shown whether it has QoS 2
+	l.wantResult(Full, y) // until the server has answered
 	l.c.Send(script.Ack(v5.PUBACK, id, 0))
 	l.want("acknowledged x")
 	l.publishWhenReady(y)
 	l.c.Want("PUBLISH 1 qos2 t=y")
 	l.cut()
 	l.s.State().Abandon(newPeer(t, p.cfg.Version).new().s)
-	l = p.resume() // without another SUBSCRIBE
+	l = p.resume()
 	l.publish(y)
 	l.c.Want("PUBLISH 2 qos2 t=y")
 }
 
 func TestStaleQoS2_LowerQoSGrantedByPolicy_IsReleased(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		l := p.resume()
+		l.subscribeAt1()
+		x := message(2, "x")
+		l.wantResult(Full, x)
+		l.s.Flush()
+		l.c.Want(pubrels()...)
+		l.complete(1, lowIDs)
+		l.publishWhenReady(x)
+		l.c.Want("PUBLISH 1 qos2 t=x")
+	})
+}
+
+func TestStaleQoS2_TrialIsTaken_IsReleased(t *testing.T) {
 	p := newPeer(t, packet.V311)
-	l := p.resume()
-	l.subscribeAt1()
+	p.cfg.AckTimeout = 200 * time.Millisecond
 	x, y := message(2, "x"), message(2, "y")
+	l := p.resume()
+	l.wantResult(Full, x)
+	l.s.Flush()
+	_ = l.wantOver() // nothing was answered
+	p.cfg.AckTimeout = time.Minute
+	l = p.resume()
 	l.publish(x)
 	id := l.wantTrial("x")
 	l.c.Send(script.Ack(v5.PUBREC, id, 0))
@@ -253,15 +279,6 @@ func TestStaleQoS2_LowerQoSGrantedByPolicy_IsReleased(t *testing.T) {
 	l.complete(1, lowIDs)
 	l.publishWhenReady(y)
 	l.c.Want("PUBLISH 1 qos2 t=y")
-}
-
-// A server of MQTT 5 announces that it has no QoS 2; a lower QoS that it grants is its policy.
-func TestStaleQoS2_LowerQoSGrantedInMQTT5_IsReleased(t *testing.T) {
-	l := newPeer(t, packet.V5).resume()
-	l.subscribeAt1()
-	l.wantResult(Full, message(2, "x"))
-	l.s.Flush()
-	l.c.Want(pubrels()...)
 }
 
 func TestStaleQoS2_PubrelsUnanswered_AMessageShowsWhetherThereIsQoS2(t *testing.T) {

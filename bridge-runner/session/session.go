@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
 // Handler uses a session. Its methods are called from the goroutine that reads, but
@@ -59,13 +60,16 @@ type Session struct {
 	state   *State
 	handler Handler
 	server  packet.Connack // what the server announced
+	asked   bool           // CONNECT was written, or at least tried
 	resumed bool
 	version packet.Version
 
 	keepAlive time.Duration
 
+	alive    watchdog.Task      // the reader
 	reading  bool               // Start was called
 	acks     chan packet.Suback // SUBACKs that Subscribe waits for
+	came     received           // when something came
 	now      time.Time          // when the packets at hand came; of the reader
 	refusing bool               // Inbound.Refuse was called: QoS 1 and 2 messages stay with the server; of the reader
 	freed    bool               // something was acknowledged since wake was called; of the reader
@@ -81,19 +85,27 @@ type Session struct {
 	blocked    bool      // Publish has returned Full since wake was called: too much is in flight
 	choked     bool      // likewise: too much is written and not sent
 	sent       time.Time // when something was last written
+	firstSent  time.Time // when something was first written after all was taken
+	ackMark    ackMark
 	progressed time.Time // when something was acknowledged, or in flight for the first time
 	overtaken  time.Time // when the message that is in flight for longest was passed over
 	aliases    map[string]uint16
+	expected   map[uint16]bool // packet identifiers of the SUBACKs that Subscribe waits for
+	aliased    int             // what aliases take, in bytes
 
 	// Messages that were sent on this connection and not acknowledged, in the order in
 	// which they were sent. No more than limit may be.
 	first, last    *Outgoing
 	unacknowledged int
 	limit          int
-	releasing      bool // PUBRELs of stale identifiers were written
-	releasedSome   bool // and some of them were answered
+	releasing      bool          // PUBRELs of stale identifiers were written
+	releasedSome   bool          // and some of them were answered
+	released       chan struct{} // receives when PUBRELs were written
 
-	due ackOrder // messages that came by this connection
+	// QoS 1 and 2 messages that came on this connection, in order, from the first that is
+	// not acknowledged on.
+	unacked []*Inbound
+	acked   int // of unacked: acknowledged
 
 	pings    int    // PINGRESPs that Ping waits for
 	answered func() // called when they have come
@@ -167,11 +179,12 @@ func (s *Session) Ping(n int, fn func()) {
 	}
 }
 
-// pingresp handles a PINGRESP.
-func (s *Session) pingresp() {
+// pingresp handles a PINGRESP. It reports whether it is one that Ping waits for.
+func (s *Session) pingresp() bool {
 	s.state.mu.Lock()
 	var fn func()
-	if s.pings > 0 {
+	expected := s.pings > 0
+	if expected {
 		if s.pings--; s.pings == 0 {
 			fn, s.answered = s.answered, nil
 		}
@@ -180,13 +193,20 @@ func (s *Session) pingresp() {
 	if fn != nil {
 		fn()
 	}
+	return expected
 }
 
-// Renew asks whoever chooses the server to connect to it anew, so that it sends again the
-// messages that were refused by [Inbound.Refuse].
+// Renew asks whoever chooses the server to connect to it anew: so that it sends again the
+// messages that were refused by [Inbound.Refuse], or because it handles nothing any more
+// after a PUBREL.
 func (s *Session) Renew() {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
+	s.renew()
+}
+
+// renew is Renew; the lock is held.
+func (s *Session) renew() {
 	select {
 	case <-s.renewal:
 	default:
@@ -240,7 +260,8 @@ func (s *Session) Flush() {
 		_, err := s.conn.Write(data) // does not block: there is a socket below
 		now := time.Now()
 		s.state.mu.Lock()
-		s.flushing, s.sent = false, now
+		s.flushing = false
+		s.noteSent(now)
 		s.written.Broadcast()
 		if s.spare = data; cap(data) > keepBuffer {
 			s.spare = nil

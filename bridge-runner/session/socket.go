@@ -4,18 +4,20 @@
 package session
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// writeChunk is how many bytes are written under one deadline. A slow link has
-	// time for that many, and a ping does not wait behind more than the buffer.
+	// writeChunk is how many bytes are written under one deadline.
 	writeChunk = 16 << 10
-	// slowWrite is how long a write takes that had to wait for the other end.
-	slowWrite = 50 * time.Millisecond
+	// writeSteps is how often within the timeout a write that waits looks whether the
+	// other end takes anything.
+	writeSteps = 8
 	// keepBuffer is the most memory, in bytes, that an emptied buffer keeps.
 	keepBuffer = 256 << 10
 )
@@ -30,13 +32,17 @@ const (
 type socket struct {
 	net.Conn
 	raw     *raw          // nil where the goroutine has to write
-	timeout time.Duration // of writing a chunk
+	timeout time.Duration // for the other end to take some of what is written
 	drained func()        // called when what was kept is written
 
 	start    time.Time
 	received atomic.Int64 // when bytes last came, since start
-	strained atomic.Int64 // when a slow write last ended, since start
+	given    atomic.Int64 // bytes given to Write
+	accepted atomic.Int64 // of them, accepted by the system
 
+	// mu is held for moments: no call that blocks, and no foreign one, is made with it.
+	// Closing the connection is such a call: it waits for the reader, which may be about
+	// to write.
 	mu      sync.Mutex
 	changed sync.Cond
 	kept    []byte // not taken by the system, in order
@@ -97,9 +103,23 @@ func (s *socket) onIdle(fn func() (patient bool)) bool {
 // heard is when bytes last came.
 func (s *socket) heard() time.Time { return s.start.Add(time.Duration(s.received.Load())) }
 
-// lastStrained is when the other end last took data that had to wait for it: the
-// link is slow then, and not dead.
-func (s *socket) lastStrained() time.Time { return s.start.Add(time.Duration(s.strained.Load())) }
+// underWay is how far the data has come that was written.
+type underWay struct {
+	given  int64 // bytes that were written
+	taken  int64 // of them, acknowledged by the other end's TCP
+	unsent int64 // of them, not sent: the other end, or the link, is slower than the writers
+}
+
+// underWay asks the system how far the data has come. Elsewhere than on Linux the other
+// end is taken to have what the system has accepted.
+func (s *socket) underWay() underWay {
+	u := underWay{given: s.given.Load()}
+	accepted := s.accepted.Load() // before the system is asked, so that nothing counts that was not taken
+	queued, unsent := s.raw.queued()
+	u.taken = accepted - queued
+	u.unsent = max(u.given-accepted, 0) + unsent
+	return u
+}
 
 // buffered is how many bytes the system has not taken.
 func (s *socket) buffered() int {
@@ -118,14 +138,16 @@ func (s *socket) Write(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
+	s.given.Add(int64(len(p)))
 	taken := 0
 	if s.raw != nil && len(s.kept) == 0 && !s.busy {
-		var err error
+		var err error // the descriptor does not block
 		if taken, err = s.raw.write(p); err != nil {
 			s.err = err
 			s.changed.Broadcast()
 			return taken, err
 		}
+		s.accepted.Add(int64(taken))
 	}
 	if taken < len(p) {
 		s.kept = append(s.kept, p[taken:]...)
@@ -137,58 +159,93 @@ func (s *socket) Write(p []byte) (int, error) {
 // writeKept writes what is kept until the connection fails or is closed.
 func (s *socket) writeKept() {
 	var spare []byte
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for {
-		for len(s.kept) == 0 && s.err == nil && !s.closed {
-			s.changed.Wait()
-		}
-		if s.err != nil || s.closed {
+		data, ok := s.takeKept(spare)
+		if !ok {
 			return
 		}
-		data := s.kept
-		s.kept, s.busy = spare[:0], true
-		s.mu.Unlock()
-		err := s.writeAll(data)
-		s.mu.Lock()
-		s.busy = false
-		if spare = data; cap(spare) > keepBuffer {
-			spare = nil
-		}
-		if err != nil {
-			if s.err == nil {
-				s.err = err
-			}
-			s.changed.Broadcast()
+		if err := s.writeAll(data); err != nil {
+			s.fail(err)
 			_ = s.Conn.Close() // the reader ends, and tells
 			return
 		}
-		if len(s.kept) == 0 {
-			s.changed.Broadcast()
-			drained := s.drained
-			s.mu.Unlock()
+		if spare = data; cap(spare) > keepBuffer {
+			spare = nil
+		}
+		if drained := s.written(); drained != nil {
 			drained()
-			s.mu.Lock()
 		}
 	}
 }
 
-// writeAll writes in chunks, so that a slow link has time for each of them and one
-// that takes nothing is found.
+// takeKept waits for data to write, and returns it. What comes from then on is kept in
+// spare. ok is false if the connection has failed or is closed.
+func (s *socket) takeKept(spare []byte) (data []byte, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.kept) == 0 && s.err == nil && !s.closed {
+		s.changed.Wait()
+	}
+	if s.err != nil || s.closed {
+		return nil, false
+	}
+	data = s.kept
+	s.kept, s.busy = spare[:0], true
+	return data, true
+}
+
+// written notes that a write has ended. It returns the function to call if no more is
+// kept.
+func (s *socket) written() (drained func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy = false
+	if len(s.kept) > 0 {
+		return nil
+	}
+	s.changed.Broadcast()
+	return s.drained
+}
+
+func (s *socket) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy = false
+	if s.err == nil {
+		s.err = err
+	}
+	s.changed.Broadcast()
+}
+
+// writeAll writes in chunks. It fails if the other end takes nothing for the timeout:
+// neither a part of the chunk, nor of the data that the system has accepted before.
 func (s *socket) writeAll(data []byte) error {
 	defer func() { _ = s.Conn.SetWriteDeadline(time.Time{}) }() // fails where the connection is closed
+	since, taken := time.Now(), int64(-1)
 	for len(data) > 0 {
-		start := time.Now()
-		if err := s.Conn.SetWriteDeadline(start.Add(s.timeout)); err != nil {
+		if err := s.Conn.SetWriteDeadline(time.Now().Add(s.timeout / writeSteps)); err != nil {
 			return err
 		}
-		chunk := data[:min(len(data), writeChunk)]
-		if _, err := s.Conn.Write(chunk); err != nil {
+		n, err := s.Conn.Write(data[:min(len(data), writeChunk)])
+		s.accepted.Add(int64(n))
+		data = data[n:]
+		now := time.Now()
+		if n > 0 {
+			since = now
+		}
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		data = data[len(chunk):]
-		if time.Since(start) >= slowWrite {
-			s.strained.Store(int64(time.Since(s.start)))
+		u := s.underWay()
+		if taken >= 0 && u.taken > taken {
+			since = now
+		}
+		taken = u.taken
+		if now.Sub(since) >= s.timeout {
+			return err
 		}
 	}
 	return nil

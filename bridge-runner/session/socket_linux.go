@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // raw reads and writes a TCP connection's descriptor, which does not block, past the
@@ -94,6 +96,7 @@ func newRaw(conn net.Conn) *raw {
 		return nil
 	}
 	r := &raw{conn: descriptor}
+	r.prepare()
 	r.in.call = func(fd uintptr) bool {
 		if r.patient && r.wakes.add(time.Now()) {
 			gather()
@@ -110,6 +113,62 @@ func newRaw(conn net.Conn) *raw {
 		return true
 	}
 	return r
+}
+
+const (
+	// unsentMax is how many bytes the system accepts that it cannot send yet. Behind them
+	// pings and acknowledgements wait. It bounds nothing of what is on its way, so that
+	// long links have as much of that as they need.
+	unsentMax = 128 << 10
+	// hidden is how many bytes at most are taken to be on their way that the system does
+	// not know of: in the buffers of proxies, and of the server.
+	hidden = 256 << 10
+)
+
+// prepare sets the connection's options. Where the system does not have one it does
+// without.
+//
+// TCP_USER_TIMEOUT, by which the attempt to connect was bounded, is turned off. Linux counts it
+// from the first probe of a closed window, and does not begin again when the other end
+// takes data in pieces smaller than a segment: a slow server would be lost that takes
+// data all the time. [Session.watch] finds a server that takes none.
+func (r *raw) prepare() {
+	_ = r.conn.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentMax)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 0)
+	})
+}
+
+// queued is how many bytes the system has accepted that the other end's TCP has not
+// acknowledged, and how many of them were never sent. Both are 0 if it cannot be asked.
+func (r *raw) queued() (queued, unsent int64) {
+	if r == nil {
+		return 0, 0
+	}
+	_ = r.conn.Control(func(fd uintptr) { // fails when the connection is closed
+		if n, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err == nil {
+			queued = int64(n)
+		}
+		if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQNSD); err == nil {
+			unsent = int64(n)
+		}
+	})
+	return queued, unsent
+}
+
+// softError is what the network has said of a connection on which nothing is
+// acknowledged, such as that the host cannot be reached. It is nil if that is nothing.
+func (r *raw) softError() error {
+	if r == nil {
+		return nil
+	}
+	var failed error
+	_ = r.conn.Control(func(fd uintptr) {
+		if n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR); err == nil && n != 0 {
+			failed = syscall.Errno(n)
+		}
+	})
+	return failed
 }
 
 // read waits until something can be read.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
@@ -24,9 +23,9 @@ type State struct {
 	// in this process. It is not after a restart.
 	known      bool
 	subscribed bool
-	refusesBit bool // the server refuses the bridge bit
-	withoutBit bool // try without it next
-	inDoubt    bool // the server may have refused the bit
+	gaveUp     *Error    // why no session is opened any more
+	lowered    []lowered // of the subscriptions, while subscribed
+	bit        bridgeBit
 
 	out out
 	in  in
@@ -46,40 +45,6 @@ func (s *State) Subscribed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.subscribed
-}
-
-// bridgeBit returns whether to set the bridge bit, and whether to try the other way at
-// once where that seems to be refused: only once, since a server that closes every
-// connection would be tried twice as often as others.
-func (s *State) bridgeBit() (bit, other bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refusesBit {
-		return false, false
-	}
-	return !s.withoutBit, !s.inDoubt
-}
-
-// tried notes what an attempt with or without the bit ended with. A server that
-// refuses the version is taken at its word. One that closes the connection may have
-// another reason: the next attempt is made the other way.
-func (s *State) tried(bit bool, reason string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case reason == v1alpha1.ReasonProtocolVersionRefused && bit:
-		s.refusesBit, s.inDoubt = true, true
-	case reason == v1alpha1.ReasonConnectionClosed:
-		s.withoutBit, s.inDoubt = bit, true
-	case reason == "":
-		s.withoutBit, s.inDoubt = false, false
-	}
-}
-
-func (s *State) bridgeBitInDoubt() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.inDoubt
 }
 
 // Abandon drops all that is in flight to this server; the caller publishes it on next.
@@ -120,14 +85,25 @@ func (s *State) Forget(m *Outgoing) {
 	}
 }
 
-// doubtQoS2 notes that a server of MQTT 3.1.1 has granted a lower QoS than 2. It may have no
-// QoS 2 at all, or grant less to this client, or for this filter.
+// grantedLess notes that a server of MQTT 3.1.1 has granted a lower QoS than 2.
+func (s *State) grantedLess() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.lowGrant = true
+}
+
+// grantsLess reports whether a server of MQTT 3.1.1 has granted a lower QoS than 2.
+func (s *State) grantsLess() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.lowGrant
+}
+
+// doubtQoS2 notes that the server does not answer PUBRELs.
 func (s *State) doubtQoS2() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.out.support == qos2Assumed {
-		s.out.support = qos2Doubtful
-	}
+	s.out.support = qos2Doubtful
 }
 
 // begin makes the state that of a new connection.
@@ -137,7 +113,7 @@ func (s *State) begin(resumed bool) {
 	if !resumed {
 		s.out.reset()
 		s.in.reset()
-		s.subscribed = false
+		s.subscribed, s.lowered = false, nil
 	}
 	s.in.forgetConnection()
 	s.out.forgetConnection()
@@ -145,6 +121,14 @@ func (s *State) begin(resumed bool) {
 		s.out.markAllStale()
 	}
 	s.known = true
+}
+
+// forget makes the session one that this process has not begun: what the server holds of
+// it is unknown.
+func (s *State) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = false
 }
 
 // in is what the server has in flight to this client.

@@ -11,93 +11,237 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// watch finds a silent server, and keeps the session alive.
+// watcher finds a silent server, and keeps the session alive.
 //
 // When nothing has come, or nothing was sent ([MQTT-3.1.2-23]), for the keep alive it
 // sends a PINGREQ (section 3.12), and when nothing comes for the ping timeout after
 // that it ends the session: so a silent server is found within the sum of the two.
 // Any bytes are an answer, since a large packet may take longer than a ping.
 //
-// While messages are in flight it ends the session, too, where none of them is
+// While messages are in flight it ends the session, too, if none of them is
 // acknowledged for the acknowledgement timeout, or one was passed over for that long
-// ([MQTT-4.6.0-2]). The server may be slow with many messages, and the link with
-// large ones, but not silent.
+// ([MQTT-4.6.0-2]). It does so, too, if the server's TCP takes none of the data under
+// way for that long.
+//
+// The timeouts do not run while the data that is to be answered is under way and moves
+// (see [uplink]), nor while an answer may be behind messages that the server sends: then the
+// answer to a PINGREQ says when all that was before it has come.
+type watcher struct {
+	s      *Session
+	uplink uplink
+
+	asked     time.Time // when the PINGREQ without an answer was sent
+	askedMark int64     // bytes that were written with it
+	pings     int64     // how many were sent
+	barrier   int64     // the ping whose answer comes after an acknowledgement that is due
+	barred    time.Time // when the wait for that acknowledgement began
+
+	ping, ack, skipped wait
+
+	how Ending // the session, if it has to end
+}
+
 func (s *Session) watch() {
+	w := &watcher{s: s}
+	w.uplink.at = time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var asked time.Time // when the PINGREQ without an answer was sent
 	for {
 		select {
 		case <-timer.C:
+		case <-s.released:
 		case <-s.gone:
 			return
 		}
-		now, heard := time.Now(), s.conn.socket.heard()
-		if !asked.IsZero() && heard.After(asked) {
-			asked = time.Time{}
-		}
-		next, err, how := s.checkAcks(now)
-		switch {
-		case err != nil:
-		case asked.IsZero():
-			left := s.keepAlive - now.Sub(earliest(heard, s.lastSent()))
-			if left <= 0 {
-				s.write(packet.AppendPing)
-				s.Flush()
-				asked, left = now, min(s.cfg.PingTimeout, s.keepAlive)
-			}
-			next = min(next, left)
-		default:
-			again := s.keepAlive - now.Sub(s.lastSent())
-			if again <= 0 { // the server counts what comes, not what it answers
-				s.write(packet.AppendPing)
-				s.Flush()
-				again = s.keepAlive
-			}
-			left := s.cfg.PingTimeout - now.Sub(latest(asked, s.conn.socket.lastStrained()))
-			if left <= 0 {
-				err = newError(v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil)
-			}
-			next = min(next, left, again)
-		}
+		next, err := w.look(time.Now())
 		if err != nil {
-			s.refuse(codeUnspecified, err, how)
+			s.refuse(codeUnspecified, err, w.how)
 			return
 		}
 		timer.Reset(next)
 	}
 }
 
-// checkAcks returns how long it takes at least until an acknowledgement is overdue,
-// or the error that one is.
-func (s *Session) checkAcks(now time.Time) (left time.Duration, overdue *Error, how Ending) {
-	strained := s.conn.socket.lastStrained()
+// look does what is due, and returns when to look again.
+func (w *watcher) look(now time.Time) (next time.Duration, err *Error) {
+	s := w.s
+	data, heard := s.conn.socket.underWay(), s.conn.socket.heard()
+	before := w.uplink.given
 	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	if s.unacknowledged == 0 && (!s.releasing || len(s.state.out.stale) == 0) {
-		return s.cfg.AckTimeout, nil, how
+	sent, first := s.sent, s.firstSent
+	if data.taken >= data.given {
+		s.firstSent = time.Time{}
 	}
-	left = s.cfg.AckTimeout - now.Sub(latest(s.progressed, strained))
-	if left <= 0 {
-		if s.releasing && !s.releasedSome {
-			s.state.out.support = qos2Doubtful
-		}
-		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil), Ending{Silent: true}
+	s.state.mu.Unlock()
+	w.uplink.look(now, data, first)
+
+	if !w.asked.IsZero() && heard.After(w.asked) {
+		w.asked = time.Time{}
 	}
-	if s.overtaken.IsZero() {
-		return left, nil, how
+	next, err = w.checkAcks(now)
+	if err == nil && w.uplink.moving() {
+		next, err = earlier(next, s.cfg.AckTimeout-now.Sub(w.uplink.stalled), s.untaken)
 	}
-	passed := s.cfg.AckTimeout - now.Sub(latest(s.overtaken, strained))
-	if passed <= 0 {
-		return 0, newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout), nil), Ending{Silent: true, PassedOver: true}
+	if err != nil {
+		return 0, err
 	}
-	return min(left, passed), nil, how
+	next = min(next, w.keepAlive(now, heard, sent))
+	if !w.asked.IsZero() {
+		next, err = earlier(next, w.answerDue(now), unanswered)
+	}
+	return w.soon(next, data.given != before), err
 }
 
-func (s *Session) lastSent() time.Time {
+// earlier returns the earlier of two times that are left. It is an error if the second
+// one is over.
+func earlier(next, left time.Duration, overdue func() *Error) (time.Duration, *Error) {
+	if left <= 0 {
+		return 0, overdue()
+	}
+	return min(next, left), nil
+}
+
+// soon bounds the time to the next look: while data is under way, and so that one is in
+// time for data that is written meanwhile.
+func (w *watcher) soon(next time.Duration, written bool) time.Duration {
+	timeout := min(w.s.cfg.AckTimeout, w.s.cfg.PingTimeout)
+	if written || w.uplink.moving() {
+		return min(next, max(min(timeout/looks, maxLook), minLook))
+	}
+	return min(next, timeout/4)
+}
+
+// keepAlive sends a PINGREQ if one is due, and returns when the next one is.
+func (w *watcher) keepAlive(now, heard, sent time.Time) time.Duration {
+	since := sent // the server counts what comes, not what it answers
+	if w.asked.IsZero() {
+		since = earliest(heard, sent)
+	}
+	if left := w.s.keepAlive - now.Sub(since); left > 0 {
+		return left
+	}
+	w.sendPing(now)
+	return w.s.keepAlive
+}
+
+func (w *watcher) sendPing(now time.Time) {
+	w.s.write(packet.AppendPing)
+	w.s.Flush()
+	w.pings++
+	if w.asked.IsZero() {
+		w.asked, w.askedMark = now, w.s.conn.socket.given.Load()
+	}
+}
+
+// answerDue is how long the server still has to answer the ping.
+func (w *watcher) answerDue(now time.Time) time.Duration {
+	cfg := &w.s.cfg
+	since, timeout := w.ping.look(&w.uplink, w.asked, w.askedMark), cfg.PingTimeout
+	if !w.ping.reached {
+		since = latest(since, w.uplink.arrived())
+		if w.uplink.unsent >= backlog { // the server cannot have the ping
+			timeout = max(timeout, cfg.AckTimeout)
+		}
+	}
+	return timeout - now.Sub(since)
+}
+
+// unansweredRelease is how long a server of MQTT 3.1.1 that has granted a lower QoS than 2
+// may leave the first PUBRELs unanswered before it is connected anew, to find out by a
+// message whether it has QoS 2. RabbitMQ has not, and handles nothing any more after a
+// PUBREL.
+const unansweredRelease = 2 * time.Second
+
+// checkAcks returns how long it takes at least until an acknowledgement is overdue,
+// or the error that one is.
+func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) {
+	s := w.s
 	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	return s.sent
+	releasing := s.releasing && len(s.state.out.stale) > 0
+	doubtful := s.releasing && !s.releasedSome
+	inflight, progressed, overtaken := s.unacknowledged, s.progressed, s.overtaken
+	mark := s.ackMark.given
+	if !s.ackMark.at.Equal(progressed) { // nothing was sent since
+		mark = s.conn.socket.given.Load() + int64(len(s.buf))
+	}
+	s.state.mu.Unlock()
+	left = s.cfg.AckTimeout
+	if inflight == 0 && !releasing {
+		return left, nil
+	}
+	since := w.ack.look(&w.uplink, progressed, mark)
+	if doubtful && s.state.grantsLess() {
+		if left = unansweredRelease - now.Sub(since); left > 0 {
+			return left, nil
+		}
+		s.state.doubtQoS2()
+		s.Renew()
+	}
+	left, overdue = earlier(s.cfg.AckTimeout, w.due(now, progressed, since), func() *Error {
+		w.how = Ending{Silent: true}
+		if doubtful {
+			s.state.doubtQoS2()
+		}
+		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil)
+	})
+	if overdue != nil || overtaken.IsZero() {
+		return left, overdue
+	}
+	return earlier(left, w.due(now, overtaken, w.skipped.look(&w.uplink, overtaken, w.uplink.given)), func() *Error {
+		w.how = Ending{Silent: true, PassedOver: true}
+		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout), nil)
+	})
+}
+
+// due is how long the server still has to acknowledge, for which it has had the time
+// since then. If it has none left, and messages come from it, the acknowledgement may be
+// behind them: a ping shows when it no longer can be.
+func (w *watcher) due(now, began, since time.Time) time.Duration {
+	left := w.s.cfg.AckTimeout - now.Sub(since)
+	if left > 0 {
+		return left
+	}
+	busy := w.s.cfg.AckTimeout - now.Sub(w.s.conn.lastPublish())
+	if busy <= 0 {
+		return left
+	}
+	if !w.barred.Equal(began) {
+		w.sendPing(now)
+		w.barred, w.barrier = began, w.pings
+	}
+	if w.s.conn.pongs.Load() >= w.barrier {
+		return left
+	}
+	return min(busy, maxLook)
+}
+
+// ackMark is how much was written when something was last acknowledged.
+type ackMark struct {
+	at    time.Time
+	given int64
+}
+
+// noteSent notes that something was written. The lock is held.
+func (s *Session) noteSent(now time.Time) {
+	s.sent = now
+	if s.firstSent.IsZero() {
+		s.firstSent = now
+	}
+	if !s.ackMark.at.Equal(s.progressed) {
+		s.ackMark = ackMark{s.progressed, s.conn.socket.given.Load()}
+	}
+}
+
+func unanswered() *Error {
+	return newError(v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil)
+}
+
+// untaken is the error that the server takes no data. The network may have said why.
+func (s *Session) untaken() *Error {
+	if err := s.conn.socket.raw.softError(); err != nil {
+		return lostError(err)
+	}
+	return newError(v1alpha1.ReasonAckTimeout, "the server has taken no data for ackTimeoutSeconds", nil)
 }
 
 func latest(a, b time.Time) time.Time {

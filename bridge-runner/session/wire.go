@@ -6,6 +6,8 @@ package session
 import (
 	"io"
 	"net"
+	"sync/atomic"
+	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
@@ -28,6 +30,21 @@ type wire struct {
 	sinceIdle int
 	// awaited says that other packets than QoS 0 messages have come, whole, since then.
 	awaited bool
+	// published is when a message, or a part of one, last came, since the socket's start.
+	published atomic.Int64
+	pongs     atomic.Int64 // how many PINGRESPs have come
+}
+
+// lastPublish is when a message, or a part of one, last came.
+func (w *wire) lastPublish() time.Time {
+	return w.socket.start.Add(time.Duration(w.published.Load()))
+}
+
+// notePublish notes that what has come begins with a message.
+func (w *wire) notePublish(now time.Time) {
+	if w.from < w.to && packet.Type(w.buf[w.from]>>4) == packet.PUBLISH {
+		w.published.Store(int64(now.Sub(w.socket.start)))
+	}
 }
 
 // next returns the next packet, which is valid until more is read. ok is false where

@@ -12,6 +12,7 @@ package topic
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -19,16 +20,29 @@ import (
 // in two bytes (MQTT 3.1.1 section 1.5.3).
 const maxLength = 65535
 
-// Filter is a topic filter (MQTT 3.1.1 section 4.7.1).
+// exclusive begins the filters of exclusive subscriptions (EMQX and others): the server
+// grants the filter behind it to one client at a time, and sends messages with their own
+// topics.
+const exclusive = "$exclusive/"
+
+// Filter is a topic filter (MQTT 3.1.1 section 4.7.1). One that begins with $exclusive/
+// matches the topics that the filter behind it matches.
 type Filter struct {
+	prefix string // "" or exclusive: a part of the subscription, and of no topic
 	levels []string
+	// system says that a wildcard in the first place matches topics that start with $,
+	// too. Only [Mapping.Output] makes such filters.
+	system bool
 }
 
 // ParseFilter parses a topic filter. It refuses an empty one, wildcards that do
 // not stand alone between slashes, a # that is not last, and NUL characters
 // ([MQTT-4.7.1-1] to [MQTT-4.7.3-3]).
 func ParseFilter(s string) (Filter, error) {
+	name, isExclusive := strings.CutPrefix(s, exclusive)
 	switch {
+	case isExclusive && name == "":
+		return Filter{}, errors.New("behind $exclusive/ stands the topic filter that the server grants to one client, as in $exclusive/a/#")
 	case s == "":
 		return Filter{}, errors.New("a topic filter must not be empty")
 	case len(s) > maxLength:
@@ -36,18 +50,28 @@ func ParseFilter(s string) (Filter, error) {
 	case strings.ContainsRune(s, 0):
 		return Filter{}, errors.New("a topic filter must not hold a NUL character")
 	}
-	levels := strings.Split(s, "/")
+	levels := strings.Split(name, "/")
 	for i, level := range levels {
 		wild := strings.ContainsAny(level, "+#")
 		if wild && len(level) > 1 || level == "#" && i != len(levels)-1 {
 			return Filter{}, errors.New("in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#")
 		}
 	}
-	return Filter{levels: levels}, nil
+	f := Filter{levels: levels}
+	if isExclusive {
+		f.prefix = exclusive
+	}
+	return f, nil
 }
 
 // String returns the filter as it was written.
-func (f Filter) String() string { return strings.Join(f.levels, "/") }
+func (f Filter) String() string { return f.prefix + f.topics() }
+
+// topics is the filter of the topics that messages come with.
+func (f Filter) topics() string { return strings.Join(f.levels, "/") }
+
+// Levels returns the levels of the topics that the filter matches, wildcards among them.
+func (f Filter) Levels() []string { return slices.Clone(f.levels) }
 
 // Wildcards returns how many + and # the filter has.
 func (f Filter) Wildcards() int {
@@ -70,7 +94,7 @@ func (f Filter) Match(topic string) bool {
 // each wildcard stands for. none is true for a # that stands for no level at all, as
 // that of a/# does with the topic a.
 func (f Filter) walk(topic string, capture func(s string, none bool)) bool {
-	if strings.HasPrefix(topic, "$") && isWildcard(f.levels[0]) {
+	if strings.HasPrefix(topic, "$") && !f.matchesSystem() {
 		return false
 	}
 	rest, more := topic, true
@@ -99,14 +123,16 @@ func (f Filter) walk(topic string, capture func(s string, none bool)) bool {
 
 // Covers reports whether f matches every topic that g matches.
 func (f Filter) Covers(g Filter) bool {
-	if isWildcard(f.levels[0]) && strings.HasPrefix(g.levels[0], "$") {
+	if g.system && !f.system || strings.HasPrefix(g.levels[0], "$") && !f.matchesSystem() {
 		return false
 	}
 	for i, level := range f.levels {
 		switch {
 		case level == "#":
 			return true
-		case i >= len(g.levels) || g.levels[i] == "#":
+		case i < len(g.levels) && g.levels[i] == "#":
+			return i == 0 && level == "+" && len(f.levels) == 2 && f.levels[1] == "#" // +/# is #
+		case i >= len(g.levels):
 			return false
 		case level == "+":
 		case level != g.levels[i]:
@@ -119,7 +145,7 @@ func (f Filter) Covers(g Filter) bool {
 // Overlaps reports whether some topic is matched by both filters.
 func (f Filter) Overlaps(g Filter) bool {
 	a, b := f.levels, g.levels
-	if isWildcard(a[0]) && strings.HasPrefix(b[0], "$") || isWildcard(b[0]) && strings.HasPrefix(a[0], "$") {
+	if strings.HasPrefix(b[0], "$") && !f.matchesSystem() || strings.HasPrefix(a[0], "$") && !g.matchesSystem() {
 		return false
 	}
 	for {
@@ -138,5 +164,8 @@ func (f Filter) Overlaps(g Filter) bool {
 		}
 	}
 }
+
+// matchesSystem reports whether the filter's first level can match a $ at the start.
+func (f Filter) matchesSystem() bool { return f.system || !isWildcard(f.levels[0]) }
 
 func isWildcard(level string) bool { return level == "+" || level == "#" }

@@ -75,8 +75,10 @@ func (m *Mapping) addText(s string) {
 }
 
 // Map returns the topic under which a message that came with topic goes on. ok is
-// false where the filter does not match, or where the result is no topic name
-// (section 4.7.3): a server would end the connection at it, again and again.
+// false if the filter does not match, if the result is no topic name (section 4.7.3):
+// a server would end the connection at it, again and again; and if the result starts
+// with $ because of what the message brought: topics such as $SYS/x or $aws/x have a
+// meaning for the server, and only the manifest may name them.
 func (m Mapping) Map(topic string) (mapped string, ok bool) {
 	if m.whole {
 		return topic, m.filter.Match(topic) && isName(topic)
@@ -108,14 +110,26 @@ func (m Mapping) Map(topic string) (mapped string, ok bool) {
 			b.WriteString(captures[p.capture-1])
 		}
 	}
-	return b.String(), isName(b.String())
+	mapped = b.String()
+	return mapped, isName(mapped) && (mapped[0] != '$' || m.namesSystem())
+}
+
+// namesSystem reports whether the template, or the filter whose topics it keeps, starts
+// with a $.
+func (m Mapping) namesSystem() bool {
+	first := m.parts[0]
+	if first.text == "" && first.capture == 0 {
+		return strings.HasPrefix(m.filter.levels[0], "$")
+	}
+	return strings.HasPrefix(first.text, "$")
 }
 
 func isName(s string) bool {
 	return s != "" && len(s) <= maxLength && !strings.ContainsAny(s, "+#\x00") && utf8.ValidString(s)
 }
 
-// Output returns a filter that matches every topic which the mapping can make.
+// Output returns a filter that matches every topic which the mapping can make. It
+// matches topics that start with $ only if the mapping can make those.
 func (m Mapping) Output() Filter {
 	wildcards := make([]string, 0, m.filter.Wildcards())
 	for _, level := range m.filter.levels {
@@ -129,7 +143,7 @@ func (m Mapping) Output() Filter {
 		case p.text != "":
 			b.WriteString(p.text)
 		case p.capture == 0:
-			b.WriteString(m.filter.String())
+			b.WriteString(m.filter.topics())
 		default:
 			b.WriteString(wildcards[p.capture-1])
 		}
@@ -137,16 +151,18 @@ func (m Mapping) Output() Filter {
 	// A wildcard within a level, or a # before the end, stands for more than a
 	// filter can say: widen it.
 	levels := strings.Split(b.String(), "/")
+	startsSystem := strings.HasPrefix(levels[0], "$")
 	for i, level := range levels {
-		switch {
-		case strings.Contains(level, "#"):
-			if i == 0 && level != "#" {
-				return Filter{levels: []string{"#"}}
+		if strings.Contains(level, "#") {
+			if level != "#" && i > 0 {
+				i-- // without a level that # stands for, its level joins the one before it
 			}
-			return Filter{levels: append(levels[:i:i], "#")}
-		case strings.Contains(level, "+"):
+			levels = append(levels[:i:i], "#")
+			break
+		}
+		if strings.Contains(level, "+") {
 			levels[i] = "+"
 		}
 	}
-	return Filter{levels: levels}
+	return Filter{levels: levels, system: startsSystem && isWildcard(levels[0])}
 }

@@ -5,14 +5,10 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -38,7 +34,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // configured anew: to try again soon is of no use, and may lock an account.
 func (e *Error) ForGood() bool {
 	switch e.Reason {
-	case v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonClientIDRejected, v1alpha1.ReasonProtocolVersionRefused:
+	case v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonClientIDRejected, v1alpha1.ReasonProtocolVersionRefused,
+		v1alpha1.ReasonEchoNotPrevented:
 		return true
 	}
 	return false
@@ -70,76 +67,6 @@ func unresolved(err *net.DNSError) string {
 		return "the name server did not answer"
 	}
 	return "the name server failed"
-}
-
-// TLS alerts by their text: package crypto/tls has no exported type for them here.
-const (
-	alertProtocol = "tls: no application protocol"
-	alertName     = "tls: unrecognized name"
-	alertVersion  = "tls: protocol version not supported"
-)
-
-// tlsError explains why the TLS handshake failed.
-func tlsError(ctx context.Context, err error) *Error {
-	var (
-		unknown  x509.UnknownAuthorityError
-		hostname x509.HostnameError
-		invalid  x509.CertificateInvalidError
-		header   tls.RecordHeaderError
-	)
-	text := Cause(err)
-	switch {
-	case errors.As(err, &unknown):
-		text = "the server's certificate is signed by an unknown authority; name the authority's certificate in tls.caRef"
-	case errors.As(err, &hostname):
-		text = fmt.Sprintf("the server's certificate is not valid for the name %q; it bears %s; set tls.serverName to a name that it bears", hostname.Host, names(hostname.Certificate))
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		text = "the server's certificate has expired or is not yet valid; renew it, or check the clocks"
-	case errors.As(err, &header):
-		text = "the server does not speak TLS there; check the URL's scheme and port"
-	case Alert(err) != nil:
-		return Alert(err)
-	case TimedOut(ctx, err):
-		return &Error{v1alpha1.ReasonConnectTimeout, "the server did not complete the TLS handshake within connectTimeoutSeconds", err}
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):
-		text = "the server closed the connection during the handshake; check that it expects TLS there"
-	case strings.HasPrefix(text, "tls: server selected unsupported protocol version"):
-		text = "the server speaks neither TLS 1.2 nor 1.3; older versions are not safe and not supported"
-	}
-	return &Error{v1alpha1.ReasonTLSFailed, "TLS: " + text, err}
-}
-
-// Alert explains an error by which the server ended a TLS connection, or returns nil
-// for any other. With TLS 1.3 the server judges the client's certificate after the
-// client's handshake is over, so that the first Read can return it.
-func Alert(err error) *Error {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" {
-		return nil
-	}
-	alert := Cause(err)
-	hint := "check the client certificate in tls.certSecretRef"
-	switch alert {
-	case alertProtocol:
-		hint = "it speaks none of the protocols in tls.alpn"
-	case alertName:
-		hint = "set tls.serverName to a name that it serves"
-	case alertVersion:
-		hint = "it has to speak TLS 1.2 or 1.3"
-	}
-	return &Error{v1alpha1.ReasonTLSFailed, fmt.Sprintf("TLS: the server refused the handshake (%s); %s", alert, hint), err}
-}
-
-// names lists what a certificate is valid for.
-func names(cert *x509.Certificate) string {
-	all := slices.Clone(cert.DNSNames)
-	for _, ip := range cert.IPAddresses {
-		all = append(all, ip.String())
-	}
-	if len(all) == 0 {
-		return "no names"
-	}
-	return strings.Join(all, ", ")
 }
 
 // Closed reports whether the other end, or the network, ended the connection.

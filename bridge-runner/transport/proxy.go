@@ -4,11 +4,10 @@
 package transport
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -70,9 +69,6 @@ func socks(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	return nil
 }
 
-// maxHead bounds what is read of the head of an HTTP answer.
-const maxHead = 64 << 10
-
 // httpConnect asks an HTTP proxy for a tunnel to the server (RFC 9110 section 9.3.6).
 func httpConnect(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	request := &http.Request{
@@ -89,30 +85,25 @@ func httpConnect(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	if err := request.Write(conn); err != nil {
 		return proxySilent(ctx, cfg.Proxy.Host, err)
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(io.LimitReader(byteReader{conn}, maxHead)), request)
+	answer, err := readHead(byteReader{conn})
 	switch {
 	case err != nil && (TimedOut(ctx, err) || Closed(err)):
 		return proxySilent(ctx, cfg.Proxy.Host, err)
-	case err != nil:
+	case errors.Is(err, errLongHead):
+		return proxyFailed(err, "the answer of the proxy %s is refused: %s; look at the proxy's log", cfg.Proxy.Host, errLongHead)
+	case errors.Is(err, errTLSThere):
+		return proxyFailed(err, "the proxy %s expects TLS there, which the bridge does not speak to proxies; use a port of the proxy without TLS in proxy.url", cfg.Proxy.Host)
+	case errors.Is(err, errNotHTTP):
 		return notAProxy(cfg.Proxy, err)
+	case err != nil:
+		return proxyFailed(err, "the proxy %s failed: %s", cfg.Proxy.Host, Cause(err))
+	case answer.code/100 != 2:
+		return connectRefused(cfg, answer)
 	}
-	_ = answer.Body.Close() // what follows is the server's
-	if answer.StatusCode/100 != 2 {
-		return connectRefused(cfg, answer.StatusCode)
-	}
+	// A successful answer has no body, whatever its Content-Length or
+	// Transfer-Encoding: what follows is the server's.
 	return nil
 }
 
 // userAgent is what HTTP servers are told.
 const userAgent = "mqttbridge"
-
-// byteReader reads byte by byte, so that what reads an answer through a buffer takes
-// nothing of what comes after it.
-type byteReader struct{ io.Reader }
-
-func (r byteReader) Read(p []byte) (int, error) {
-	if len(p) > 1 {
-		p = p[:1]
-	}
-	return r.Reader.Read(p)
-}

@@ -157,7 +157,7 @@ func TestWhatAProxyAnswersIsTold(t *testing.T) {
 		{"HTTP 502", "http", httpReply("HTTP/1.1 502 bad today\r\n\r\n"), v1alpha1.ReasonProxyFailed, "the proxy PROXY could not connect to the server (HTTP 502 Bad Gateway); check the URL's host and port as the proxy sees them, and the proxy's log"},
 		{"HTTP 405", "http", httpReply("HTTP/1.1 405 x\r\n\r\n"), v1alpha1.ReasonProxyFailed, "the proxy PROXY refuses the connection (HTTP 405 Method Not Allowed); check that proxy.url is that of a proxy that allows CONNECT"},
 		{"HTTP 777", "http", httpReply("HTTP/1.1 777 x\r\n\r\n"), v1alpha1.ReasonProxyFailed, "the proxy PROXY could not connect to the server (HTTP 777); check the URL's host and port as the proxy sees them, and the proxy's log"},
-		{"HTTP head without end", "http", httpReply("HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", maxHead)), v1alpha1.ReasonProxyFailed, "the proxy PROXY does not speak HTTP; check the scheme and port of proxy.url"},
+		{"HTTP head without end", "http", httpReply("HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", maxHead)), v1alpha1.ReasonProxyFailed, "the answer of the proxy PROXY is refused: the head of its answer is longer than 65536 bytes; look at the proxy's log"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			proxy := listen(t, "127.0.0.1:0", c.serve)

@@ -96,10 +96,14 @@ func socksError(ctx context.Context, cfg *Config, err error) *Error {
 }
 
 // connectRefused explains an HTTP proxy's refusal.
-func connectRefused(cfg *Config, code int) *Error {
+func connectRefused(cfg *Config, answer *head) *Error {
+	code := answer.code
 	status := httpStatus(code)
 	switch {
 	case code == http.StatusProxyAuthRequired, code == http.StatusUnauthorized: // tinyproxy's for a wrong login
+		if scheme := otherScheme(answer); scheme != "" {
+			return proxyFailed(errors.New(status), "the proxy %s asks for a login by %s; the bridge supports Basic only: allow it for this client, or allow the connection without a login", cfg.Proxy.Host, scheme)
+		}
 		return refusedLogin(cfg.Proxy, errors.New(status))
 	case code == http.StatusForbidden:
 		return proxyFailed(nil, "the proxy %s forbids the connection (%s); allow CONNECT to %s in its rules", cfg.Proxy.Host, status, cfg.HostPort)
@@ -113,4 +117,25 @@ func connectRefused(cfg *Config, code int) *Error {
 // be anything.
 func httpStatus(code int) string {
 	return strings.TrimSpace(fmt.Sprintf("HTTP %d %s", code, http.StatusText(code)))
+}
+
+// otherScheme returns the authentication scheme that a proxy demands if Basic is not
+// among those that it offers (RFC 9110 section 11.7.1), else "".
+func otherScheme(answer *head) string {
+	other := ""
+	for _, challenge := range answer.get("proxy-authenticate") {
+		for part := range strings.SplitSeq(challenge, ",") {
+			scheme, _, _ := strings.Cut(strings.TrimSpace(part), " ")
+			for _, known := range []string{"Basic", "Digest", "NTLM", "Negotiate", "Bearer"} {
+				switch {
+				case !strings.EqualFold(scheme, known):
+				case known == "Basic":
+					return ""
+				case other == "":
+					other = known
+				}
+			}
+		}
+	}
+	return other
 }

@@ -105,21 +105,24 @@ func same(a, b *tls.Config) bool {
 		slices.EqualFunc(a.Certificates, b.Certificates, chain) && slices.Equal(a.NextProtos, b.NextProtos)
 }
 
-// shakeHands speaks TLS over the connection, with a session of before where there is
-// one.
+// shakeHands speaks TLS over the connection, with an earlier session if there is one.
+// Errors are of type *[Error].
 func (s *TLSSessions) shakeHands(ctx context.Context, settings *tls.Config, x *exchange, conn net.Conn) (net.Conn, error) {
+	auth := &clientAuth{certificates: settings.Certificates}
+	settings = settings.Clone()
+	settings.GetClientCertificate = auth.choose
 	if x != nil {
 		x.address = conn.RemoteAddr().String()
-		settings = settings.Clone()
 		settings.ClientSessionCache = x
 	}
 	start := time.Now()
 	secure := tls.Client(conn, settings)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		return nil, err
+		return nil, tlsError(ctx, settings, auth, err)
 	}
+	upper := &secured{Conn: secure, auth: auth}
 	if x == nil {
-		return secure, nil
+		return upper, nil
 	}
 	h := Handshake{Resumed: secure.ConnectionState().DidResume, Took: time.Since(start)}
 	x.done(h.Resumed)
@@ -127,9 +130,9 @@ func (s *TLSSessions) shakeHands(ctx context.Context, settings *tls.Config, x *e
 		s.Observe(h)
 	}
 	if h.Resumed {
-		return &resumed{Conn: secure, exchange: x}, nil
+		return &resumed{secured: upper, exchange: x}, nil
 	}
-	return secure, nil
+	return upper, nil
 }
 
 // Get implements [tls.ClientSessionCache]. The key is the server's name, which is
@@ -202,13 +205,13 @@ func (x *exchange) another(err error) *exchange {
 // resumed is a connection of which the session is forgotten where the server, after it
 // has taken it up, ends the connection without a byte: it may not like the session.
 type resumed struct {
-	*tls.Conn
+	*secured
 	exchange *exchange
 	answered bool
 }
 
 func (c *resumed) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.secured.Read(p)
 	switch {
 	case n > 0:
 		c.answered = true

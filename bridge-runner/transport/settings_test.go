@@ -35,7 +35,7 @@ func TestAChangedCAIsTrustedInsteadOfASession(t *testing.T) {
 
 			cfg.TLS = trusting(mqtttest.NewPKI(t))
 			fails(t, enough, cfg, v1alpha1.ReasonTLSFailed,
-				"TLS: the server's certificate is signed by an unknown authority; name the authority's certificate in tls.caRef")
+				`TLS: the server's certificate is signed by an unknown authority, "CN=test authority"; the one of this name in tls.caRef has another key or is not an authority: put the certificate that signed the server's there`)
 			shaken.were(t)
 		})
 	}
@@ -137,7 +137,7 @@ func TestASessionEndsWithTheServersCertificate(t *testing.T) {
 			shaken.were(t, false, true)
 			cfg.TLS.Time = func() time.Time { return notAfter(t, pair).Add(time.Second) }
 			fails(t, enough, cfg, v1alpha1.ReasonTLSFailed,
-				"TLS: the server's certificate has expired or is not yet valid; renew it, or check the clocks")
+				"TLS: the server's certificate has expired at "+notAfter(t, pair).Format(time.RFC3339)+"; renew it, or check the clock of the runner's node")
 			shaken.were(t)
 		})
 	}
@@ -145,12 +145,12 @@ func TestASessionEndsWithTheServersCertificate(t *testing.T) {
 
 func TestAnExpiredCertificateIsRefusedWhereTheServerHasForgottenTheSession(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
-	good, expired := secure(t, pki.Server()), secure(t, pki.Expired())
-	hostPort, _ := listenWith(t, sequence(good, expired))
+	pair := pki.Expired()
+	hostPort, _ := listenWith(t, sequence(secure(t, pki.Server()), secure(t, pair)))
 	cfg, shaken := remember(Config{HostPort: hostPort, TLS: trusting(pki)})
 	visit(t, cfg)
 	fails(t, enough, cfg, v1alpha1.ReasonTLSFailed,
-		"TLS: the server's certificate has expired or is not yet valid; renew it, or check the clocks")
+		"TLS: the server's certificate has expired at "+notAfter(t, pair).Format(time.RFC3339)+"; renew it, or check the clock of the runner's node")
 	shaken.were(t, false)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func dialTCP(ctx context.Context, hostPort string, userTimeout time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	ips, err := lookup(ctx, host)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +48,18 @@ func dialTCP(ctx context.Context, hostPort string, userTimeout time.Duration) (*
 		setUserTimeout(conn, userTimeout)
 	}
 	return conn, nil
+}
+
+// lookup returns the addresses of a host. The resolver would drop the zone of an
+// address.
+func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{address}, nil
+	}
+	if strings.EqualFold(host, "localhost.") { // RFC 6761 section 6.3; the resolver finds it without the dot only
+		host = "localhost"
+	}
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
 // interleave alternates between the address families, beginning with the first

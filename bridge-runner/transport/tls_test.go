@@ -57,7 +57,7 @@ func TestTLSWithClientCertificateSNIAndALPN(t *testing.T) {
 
 func TestWhyTLSFailsIsTold(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
-	good := secure(t, pki.Server())
+	good, expired := secure(t, pki.Server()), pki.Expired()
 	with := func(change func(*tls.Config)) *tls.Config {
 		c := good.Clone()
 		change(c)
@@ -71,21 +71,21 @@ func TestWhyTLSFailsIsTold(t *testing.T) {
 	}{
 		{
 			name: "unknown authority", server: secure(t, mqtttest.NewPKI(t).Server()),
-			text: "TLS: the server's certificate is signed by an unknown authority; name the authority's certificate in tls.caRef",
+			text: `TLS: the server's certificate is signed by an unknown authority, "CN=test authority"; the one of this name in tls.caRef has another key or is not an authority: put the certificate that signed the server's there`,
 		},
 		{
 			name: "wrong name", server: secure(t, pki.WrongName()),
 			text: "TLS: the server's certificate is not valid for the name \"localhost\"; it bears another.example; set tls.serverName to a name that it bears",
 		},
 		{
-			name: "expired", server: secure(t, pki.Expired()),
-			text: "TLS: the server's certificate has expired or is not yet valid; renew it, or check the clocks",
+			name: "expired", server: secure(t, expired),
+			text: "TLS: the server's certificate has expired at " + notAfter(t, expired).Format(time.RFC3339) + "; renew it, or check the clock of the runner's node",
 		},
 		{
 			name: "no client certificate, TLS 1.2", server: with(func(c *tls.Config) {
 				c.ClientAuth, c.ClientCAs, c.MaxVersion = tls.RequireAndVerifyClientCert, pool(pki.CA), tls.VersionTLS12
 			}),
-			text: "TLS: the server refused the handshake (tls: handshake failure); check the client certificate in tls.certSecretRef",
+			text: "TLS: the server refused the handshake (tls: handshake failure); it demands a client certificate; name a Secret that holds one in tls.certSecretRef",
 		},
 		{
 			name: "no common ALPN protocol", server: with(func(c *tls.Config) { c.NextProtos = []string{"h2"} }), alpn: []string{"mqtt"},
@@ -155,7 +155,7 @@ func TestAClientCertificateThatIsMissedAfterTheHandshakeIsTold(t *testing.T) {
 	if alert == nil {
 		t.Fatalf("no alert: %v", err)
 	}
-	is(t, alert, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); check the client certificate in tls.certSecretRef")
+	is(t, alert, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret that holds one in tls.certSecretRef")
 	if other := Alert(errors.New("another")); other != nil {
 		t.Errorf("any error is an alert: %v", other)
 	}

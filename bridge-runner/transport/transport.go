@@ -14,7 +14,8 @@
 //     handshake at once.
 //   - Nothing that the server or the proxy sends makes it take more memory.
 //   - The text of an [Error] says what happened and what to do about it, and is the
-//     same each time that the same thing happens.
+//     same each time that the same thing happens. It holds no query and no header value
+//     of a request.
 //
 // It knows nothing of MQTT, and does not try again.
 package transport
@@ -22,7 +23,9 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -38,8 +41,10 @@ type Config struct {
 	Sessions *TLSSessions
 	// WebSocket says whether to speak MQTT over WebSocket (MQTT 3.1.1 section 6).
 	WebSocket bool
-	// Path is the path and query of a WebSocket's URL.
+	// Path is the path and query of a WebSocket's URL. The query may be a secret.
 	Path string
+	// Header holds header fields of the request for a WebSocket, which may be secrets.
+	Header http.Header
 	// Proxy is nil for none, or socks5:// (RFC 1928) or http:// (CONNECT, RFC 9110
 	// section 9.3.6) with host and port, and user info where the proxy wants a login.
 	Proxy *url.URL
@@ -66,6 +71,7 @@ func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
 		}
 	}
 	if failed != nil {
+		failed.Message = cfg.Mask(failed.Message)
 		return nil, failed
 	}
 	return conn, nil
@@ -112,8 +118,9 @@ func dialServer(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
 func speak(ctx context.Context, cfg *Config, exchange *exchange, conn net.Conn) (net.Conn, *Error) {
 	if cfg.TLS != nil {
 		secure, err := cfg.Sessions.shakeHands(ctx, cfg.TLS, exchange, conn)
-		if err != nil {
-			return nil, tlsError(ctx, err)
+		var failed *Error
+		if errors.As(err, &failed) {
+			return nil, failed
 		}
 		conn = secure
 	}

@@ -26,7 +26,7 @@ func TestWhyTheUpgradeFailsIsTold(t *testing.T) {
 	}{
 		{"404 with a path", "/no", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path"},
 		{"404 without", "", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path: it has none, and many servers want /mqtt"},
-		{"403", "/mqtt", status("403 No"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 403 Forbidden); check what it asks for before MQTT's own login: a client certificate in tls.certSecretRef, or a token in the URL's query"},
+		{"403", "/mqtt", status("403 No"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 403 Forbidden); check what it asks for before MQTT's own login: a client certificate in tls.certSecretRef, or a token in webSocket.headers or webSocket.queryFrom"},
 		{"301", "/mqtt", status("301 Moved"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 301 Moved Permanently); it redirects, which is not followed; write the URL that it redirects to"},
 		{"503", "/mqtt", status("503 Later"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 503 Service Unavailable); look at its log, or at that of the proxy in front of it"},
 		{"no HTTP", "/mqtt", httpReply("220 mail.example ESMTP\r\n"), v1alpha1.ReasonWebSocketRefused, "the server does not speak HTTP there; check the URL's scheme and port"},
@@ -60,8 +60,8 @@ func TestAMissingClientCertificateIsToldThroughTheUpgrade(t *testing.T) {
 			server.ClientAuth, server.ClientCAs, server.MaxVersion = tls.RequireAndVerifyClientCert, pool(pki.CA), version
 			hostPort, _ := listenTLS(t, server)
 			text := map[uint16]string{
-				tls.VersionTLS12: "TLS: the server refused the handshake (tls: handshake failure); check the client certificate in tls.certSecretRef",
-				tls.VersionTLS13: "TLS: the server refused the handshake (tls: certificate required); check the client certificate in tls.certSecretRef",
+				tls.VersionTLS12: "TLS: the server refused the handshake (tls: handshake failure); it demands a client certificate; name a Secret that holds one in tls.certSecretRef",
+				tls.VersionTLS13: "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret that holds one in tls.certSecretRef",
 			}[version]
 			for range 25 { // whichever comes first: the alert, or the failure of the write
 				fails(t, enough, Config{HostPort: hostPort, TLS: trusting(pki), WebSocket: true}, v1alpha1.ReasonTLSFailed, text)
@@ -71,7 +71,7 @@ func TestAMissingClientCertificateIsToldThroughTheUpgrade(t *testing.T) {
 	broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{WebSocket: true, TLS: pki.Server(), ClientCA: pki.CA})
 	for range 25 {
 		fails(t, enough, Config{HostPort: broker.Address(), TLS: trusting(pki), WebSocket: true}, v1alpha1.ReasonTLSFailed,
-			"TLS: the server refused the handshake (tls: certificate required); check the client certificate in tls.certSecretRef")
+			"TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret that holds one in tls.certSecretRef")
 	}
 }
 
@@ -97,5 +97,5 @@ func TestAnAlertIsToldWhereTheRequestCannotBeWritten(t *testing.T) {
 	fails(t, enough, Config{
 		HostPort: hostPort, TLS: trusting(pki), WebSocket: true,
 		Wrap: func(c *net.TCPConn) net.Conn { return &cutShort{Conn: c, left: 2} }, // the client's two flights
-	}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); check the client certificate in tls.certSecretRef")
+	}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret that holds one in tls.certSecretRef")
 }

@@ -49,7 +49,7 @@ type webSocket struct {
 
 // upgrade makes a WebSocket connection (RFC 6455 section 4.1).
 func upgrade(ctx context.Context, cfg *Config, conn net.Conn) (net.Conn, *Error) {
-	below := &base{Conn: conn, head: maxHead}
+	below := &base{Conn: conn}
 	taken := func(context.Context, string, string) (net.Conn, error) { return below, nil }
 	dialer := websocket.Dialer{
 		NetDialContext:    taken,
@@ -58,14 +58,21 @@ func upgrade(ctx context.Context, cfg *Config, conn net.Conn) (net.Conn, *Error)
 		ReadBufferSize:    readBuffer,
 		WriteBufferSize:   maxFrame,
 	}
-	ws, answer, err := dialer.DialContext(ctx, webSocketURL(cfg), http.Header{"User-Agent": {userAgent}}) //nolint:bodyclose // the library has taken it off the connection
+	header := cfg.Header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	if header.Get("User-Agent") == "" {
+		header.Set("User-Agent", userAgent)
+	}
+	ws, _, err := dialer.DialContext(ctx, webSocketURL(cfg), header) //nolint:bodyclose // the library has taken it off the connection
 	if err != nil {
-		return nil, upgradeError(ctx, cfg, answer, err)
+		return nil, upgradeError(ctx, cfg, below.answer, err)
 	}
 	if ws.Subprotocol() != subprotocol {
 		return nil, &Error{v1alpha1.ReasonWebSocketRefused, "the server speaks WebSocket and does not choose the subprotocol mqtt; check the URL's path, and that it is an MQTT server's", nil}
 	}
-	below.head = unlimited
+	below.open = true
 	c := &webSocket{Conn: conn, ws: ws, pongs: make(chan string, 1), closed: make(chan struct{})}
 	ws.SetPingHandler(c.pinged)
 	ws.SetCloseHandler(func(int, string) error { return nil }) // Close answers
@@ -73,8 +80,10 @@ func upgrade(ctx context.Context, cfg *Config, conn net.Conn) (net.Conn, *Error)
 	return c, nil
 }
 
-// webSocketURL is the URL that is asked for, without the port where it is the
-// scheme's own: some servers compare the Host header with their name.
+// webSocketURL is the URL of the request. It has no port if that is the scheme's own,
+// no dot at the end of the host, and no zone in an IPv6 address: some servers compare the
+// Host header with their name, and a zone means nothing to another host (RFC 6874
+// section 1).
 func webSocketURL(cfg *Config) string {
 	scheme, own := "ws", "80"
 	if cfg.TLS != nil {
@@ -84,7 +93,18 @@ func webSocketURL(cfg *Config) string {
 	if path == "" {
 		path = "/"
 	}
-	return scheme + "://" + strings.TrimSuffix(cfg.HostPort, ":"+own) + path
+	host, port, err := net.SplitHostPort(cfg.HostPort)
+	if err != nil { // dialling it has not failed, so that this is not reached
+		host = cfg.HostPort
+	}
+	host, _, _ = strings.Cut(strings.TrimSuffix(host, "."), "%")
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != own {
+		host += ":" + port
+	}
+	return scheme + "://" + host + path
 }
 
 // Read implements [net.Conn]. After an error it returns the same again.
@@ -182,42 +202,4 @@ func (c *webSocket) sayBye(code int) (err error) {
 		err = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(byeTimeout))
 	})
 	return err
-}
-
-// unlimited is for a head that has been read.
-const unlimited = -1
-
-// base is the connection below a WebSocket as the library sees it: its deadlines are
-// not the library's to set, which would undo those set from above. Until the upgrade
-// is done, its answer is bounded, and where the request cannot be written reading
-// tells why: the server may have sent a TLS alert.
-type base struct {
-	net.Conn
-	head int // bytes that it may still have
-}
-
-func (b *base) SetDeadline(time.Time) error { return nil }
-
-func (b *base) SetReadDeadline(time.Time) error { return nil }
-
-func (b *base) SetWriteDeadline(time.Time) error { return nil }
-
-func (b *base) Read(p []byte) (int, error) {
-	if b.head == unlimited {
-		return b.Conn.Read(p)
-	}
-	if b.head == 0 {
-		return 0, errLongHead
-	}
-	n, err := b.Conn.Read(p[:min(len(p), b.head)])
-	b.head -= n
-	return n, err
-}
-
-func (b *base) Write(p []byte) (int, error) {
-	n, err := b.Conn.Write(p)
-	if err != nil && b.head != unlimited {
-		return len(p), nil
-	}
-	return n, err
 }

@@ -94,6 +94,7 @@ var trials = []struct {
 	{"a wrong password is named", wrongPasswordIsNamed, always},
 	{"a refused subscription is named", refusedSubscriptionIsNamed, func(s setting) bool { return s.peer.refuses && down(s) }},
 	{"a version that the server does not speak is named", versionIsNamed, without5},
+	{"the same topics go over both ways, each message once, or the server is not used", sameFilterBothWays, down},
 }
 
 func always(setting) bool { return true }

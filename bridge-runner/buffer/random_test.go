@@ -1,0 +1,255 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package buffer
+
+import (
+	"encoding/binary"
+	"errors"
+	"flag"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+var (
+	randomFor  = flag.Duration("random", 3*time.Second, "for how long logs are used at random with parts that come and go")
+	randomSeed = flag.Uint64("seed", 0, "of the first of these logs; 0: at random")
+)
+
+// user uses a log as a pipe does, takes parts of it away and brings them back.
+type user struct {
+	t    *testing.T
+	rnd  *rand.Rand
+	dir  string // of the log
+	safe string // where the parts are meanwhile
+	l    *Log
+
+	appended map[uint64]bool // by identifier
+	released map[uint64]bool
+	queue    []held
+	next     uint64 // identifier
+	lost     uint64
+	away     map[string]bool // names of the files that are away
+	dirAway  bool
+}
+
+// held is a record that was read and not released.
+type held struct {
+	id, number uint64
+	size       int64
+}
+
+func TestRandom_PartsComeAndGo_NothingIsLost(t *testing.T) {
+	seed := *randomSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	n := 0
+	for end := time.Now().Add(*randomFor); time.Now().Before(end) && !t.Failed(); n++ {
+		base := t.TempDir()
+		u := &user{
+			t: t, rnd: rand.New(rand.NewPCG(seed, uint64(n))), dir: filepath.Join(base, "log"), safe: filepath.Join(base, "safe"),
+			appended: map[uint64]bool{}, released: map[uint64]bool{}, away: map[string]bool{},
+		}
+		must(t, os.Mkdir(u.safe, 0o700))
+		u.open()
+		for range 200 + u.rnd.IntN(400) {
+			u.step()
+		}
+		u.finish()
+		_ = os.RemoveAll(base)
+		if t.Failed() {
+			t.Logf("seed %d, log %d", seed, n)
+		}
+	}
+	t.Logf("%d logs, seed %d", n, seed)
+}
+
+func (u *user) open() {
+	l, err := Open(u.dir, 4<<20)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	u.l, u.queue = l, nil
+}
+
+// step does something at random.
+func (u *user) step() {
+	switch n := u.rnd.IntN(100); {
+	case n < 35:
+		u.append()
+	case n < 60:
+		u.read()
+	case n < 75:
+		u.release(u.rnd.IntN(len(u.queue) + 1))
+	case n < 82:
+		u.restore()
+	case n < 88:
+		u.takeAway()
+	case n < 93:
+		u.bringBack()
+	case n < 95:
+		u.moveDirectory()
+	case n < 98 && !u.dirAway:
+		u.l.release() // as by a kill
+		u.open()
+	case !u.dirAway:
+		_ = u.l.Close()
+		u.open()
+	}
+}
+
+func (u *user) append() {
+	var records [][]byte
+	for range 1 + u.rnd.IntN(20) {
+		u.next++
+		records = append(records, binary.BigEndian.AppendUint64(make([]byte, 0, 20_000), u.next)[:8+u.rnd.IntN(19_000)])
+	}
+	if _, err := u.l.Append(records); err != nil {
+		return
+	}
+	for i := range records {
+		u.appended[u.next-uint64(i)] = true
+	}
+}
+
+func (u *user) read() {
+	lost, err := u.l.Read(1+u.rnd.IntN(100), 1<<20, func(number uint64, body []byte, size int64) {
+		u.queue = append(u.queue, held{binary.BigEndian.Uint64(body), number, size})
+	})
+	u.lost += lost
+	if err != nil && u.rnd.IntN(3) == 0 {
+		_, _ = u.l.Defer() // an error is that of the disk
+	}
+}
+
+func (u *user) release(n int) {
+	number, size := uint64(0), int64(0)
+	for _, h := range u.queue[:n] {
+		u.released[h.id] = true
+		number, size = h.number, size+h.size
+	}
+	if u.queue = u.queue[n:]; len(u.queue) == 0 {
+		number = u.l.Cursor() - 1
+	}
+	u.l.Release(number, size)
+	if u.rnd.IntN(4) > 0 {
+		_ = u.l.Save(u.rnd.IntN(5) == 0)
+	}
+}
+
+func (u *user) restore() {
+	if ok, _ := u.l.Readable(); !ok {
+		return
+	}
+	_, lost, _ := u.l.Restore(1 + u.rnd.Int64N(200_000))
+	u.lost += lost
+}
+
+func (u *user) takeAway() {
+	if u.dirAway {
+		return
+	}
+	paths, _ := filepath.Glob(filepath.Join(u.dir, "*"+segmentSuffix))
+	if len(paths) == 0 {
+		return
+	}
+	path := paths[u.rnd.IntN(len(paths))]
+	name := filepath.Base(path)
+	if info, err := os.Lstat(path); err != nil || info.IsDir() || u.away[name] {
+		return
+	}
+	must(u.t, os.Rename(path, filepath.Join(u.safe, name)))
+	u.away[name] = true
+	if u.rnd.IntN(2) == 0 {
+		must(u.t, os.Mkdir(path, 0o700))
+	}
+}
+
+func (u *user) bringBack() {
+	if u.dirAway {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.away)) {
+		path := filepath.Join(u.dir, name)
+		if info, err := os.Lstat(path); err == nil {
+			if !info.IsDir() {
+				u.t.Fatalf("%s was made while it was away", name)
+			}
+			must(u.t, os.Remove(path))
+		}
+		must(u.t, os.Rename(filepath.Join(u.safe, name), path))
+		delete(u.away, name)
+		if u.rnd.IntN(2) == 0 {
+			return
+		}
+	}
+}
+
+func (u *user) moveDirectory() {
+	if u.dirAway {
+		must(u.t, os.Rename(u.dir+".away", u.dir))
+	} else {
+		must(u.t, os.Rename(u.dir, u.dir+".away"))
+	}
+	u.dirAway = !u.dirAway
+}
+
+// finish brings all back, and checks that all is read.
+func (u *user) finish() {
+	if u.dirAway {
+		u.moveDirectory()
+	}
+	for len(u.away) > 0 {
+		u.bringBack()
+	}
+	if u.rnd.IntN(2) == 0 {
+		u.l.release()
+		u.open()
+	}
+	for range 1000 {
+		lost, err := u.l.Read(1000, 1<<20, func(number uint64, body []byte, size int64) {
+			u.queue = append(u.queue, held{binary.BigEndian.Uint64(body), number, size})
+		})
+		u.lost += lost
+		if err != nil {
+			_, err := u.l.Defer()
+			must(u.t, err)
+		}
+		u.release(len(u.queue))
+		ok, _ := u.l.Readable()
+		if !ok && u.l.Cursor() == u.l.Next() {
+			break
+		}
+		_, lost, err = u.l.Restore(1 << 20)
+		u.lost += lost
+		if w := (*restoreError)(nil); errors.As(err, &w) {
+			u.t.Error(err)
+		}
+	}
+	if u.lost > 0 {
+		u.t.Errorf("%d are said to be lost", u.lost)
+	}
+	missing := 0
+	for id := range u.appended {
+		if !u.released[id] {
+			missing++
+		}
+	}
+	parts, records, bytes := u.l.Deferred()
+	if missing > 0 || parts > 0 || u.l.Messages() > 0 || u.l.Bytes() > 0 || u.l.Taken() > u.l.piece+20_000 {
+		u.t.Errorf("%d of %d are missing; %d parts of %d records and %d bytes are deferred; %d records of %d bytes are left, %d bytes are taken",
+			missing, len(u.appended), parts, records, bytes, u.l.Messages(), u.l.Bytes(), u.l.Taken())
+		for _, d := range u.l.deferrals() {
+			u.t.Logf("deferred: %+v", *d)
+		}
+		files, _ := filepath.Glob(filepath.Join(u.dir, "*"))
+		u.t.Logf("files: %q", files)
+	}
+	u.l.release()
+}

@@ -1,0 +1,405 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package buffer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// unreadable are the ways in which a segment cannot be read, each with its end.
+var unreadable = map[string]struct {
+	begin, end func(t *testing.T, path string)
+}{
+	"moved away": {
+		begin: func(t *testing.T, path string) { must(t, os.Rename(path, path+".away")) },
+		end:   func(t *testing.T, path string) { must(t, os.Rename(path+".away", path)) },
+	},
+	"a directory in its place": {
+		begin: func(t *testing.T, path string) {
+			must(t, os.Rename(path, path+".away"))
+			must(t, os.Mkdir(path, 0o700))
+		},
+		end: func(t *testing.T, path string) {
+			must(t, os.Remove(path))
+			must(t, os.Rename(path+".away", path))
+		},
+	},
+	"a link that leads in a circle": { // ELOOP, as any other error of open
+		begin: func(t *testing.T, path string) {
+			must(t, os.Rename(path, path+".away"))
+			must(t, os.Symlink(path, path))
+		},
+		end: func(t *testing.T, path string) { must(t, os.Rename(path+".away", path)) },
+	},
+}
+
+// readOn reads all there is, and defers what cannot be read.
+func readOn(t *testing.T, l *Log) (bodies []string, lost uint64) {
+	t.Helper()
+	for l.Cursor() < l.Next() {
+		n, err := l.Read(7, 1<<20, func(_ uint64, body []byte, _ int64) { bodies = append(bodies, string(body)) })
+		lost += n
+		if err != nil {
+			if _, err := l.Defer(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return bodies, lost
+}
+
+// restoreAll restores all that can be read again, and reads it.
+func restoreAll(t *testing.T, l *Log) (bodies []string, lost uint64) {
+	t.Helper()
+	for {
+		if ok, _ := l.Readable(); !ok {
+			return bodies, lost
+		}
+		_, n, err := l.Restore(100_000)
+		var unwritten *restoreError
+		if errors.As(err, &unwritten) {
+			t.Fatal(err)
+		}
+		lost += n
+		got, n := readOn(t, l)
+		bodies, lost = append(bodies, got...), lost+n
+	}
+}
+
+// number is that of a record of many.
+func number(body string) (n int) {
+	_, _ = fmt.Sscanf(body, "%d", &n)
+	return n
+}
+
+// wantAll checks that got are the records of many, each once.
+func wantAll(t *testing.T, got []string) {
+	t.Helper()
+	numbers := make([]int, 0, len(got))
+	for _, body := range got {
+		numbers = append(numbers, number(body))
+	}
+	slices.Sort(numbers)
+	for i := range 300 {
+		if i >= len(numbers) || numbers[i] != i+1 {
+			t.Fatalf("%d records were read, record %d is not among them, or twice", len(numbers), i+1)
+		}
+	}
+	if len(numbers) != 300 {
+		t.Fatalf("%d records were read", len(numbers))
+	}
+}
+
+// wantEmpty releases all, and checks that nothing is left of the log.
+func wantEmpty(t *testing.T, l *Log) {
+	t.Helper()
+	l.Release(l.Next()-1, l.Bytes())
+	parts, _, _ := l.Deferred()
+	if l.Messages() != 0 || l.Bytes() != 0 || parts != 0 || l.Taken() > l.piece {
+		t.Errorf("%d records of %d bytes are left, %d parts are deferred, %d bytes are taken", l.Messages(), l.Bytes(), parts, l.Taken())
+	}
+	must(t, l.Close())
+	paths, _ := filepath.Glob(filepath.Join(l.dir, "*"+segmentSuffix+"*"))
+	if len(paths) != 0 {
+		t.Errorf("left are %q", paths)
+	}
+}
+
+// places are which segments of many are unreadable.
+var places = map[string]func(paths []string) []string{
+	"the first":       func(paths []string) []string { return paths[:1] },
+	"one between":     func(paths []string) []string { return paths[2:3] },
+	"two in a row":    func(paths []string) []string { return paths[1:3] },
+	"two apart":       func(paths []string) []string { return []string{paths[1], paths[3]} },
+	"the last":        func(paths []string) []string { return paths[len(paths)-1:] },
+	"the last two":    func(paths []string) []string { return paths[len(paths)-2:] },
+	"all of them":     func(paths []string) []string { return paths },
+	"all but the end": func(paths []string) []string { return paths[:len(paths)-1] },
+}
+
+// eachUnreadable runs a test for each way, and each place.
+func eachUnreadable(t *testing.T, run func(t *testing.T, dir string, begin, end func())) {
+	for way, change := range unreadable {
+		for place, which := range places {
+			t.Run(strings.ReplaceAll(way+"/"+place, " ", "_"), func(t *testing.T) {
+				dir := t.TempDir()
+				paths := which(many(t, dir))
+				run(t, dir, func() {
+					for _, p := range paths {
+						change.begin(t, p)
+					}
+				}, func() {
+					for _, p := range paths {
+						change.end(t, p)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestUnreadableSegment_WhileOpen_IsDeferredAndRestored(t *testing.T) {
+	eachUnreadable(t, func(t *testing.T, dir string, begin, end func()) {
+		l := open(t, dir, 16<<20)
+		taken := l.Taken()
+		begin()
+		got, lost := readOn(t, l)
+		if l.Taken() != taken {
+			t.Errorf("%d bytes are taken of %d", l.Taken(), taken)
+		}
+		l.Release(l.Cursor()-1, 0)
+		if want := uint64(300 - len(got)); l.Messages() != want || want == 0 {
+			t.Errorf("%d records are left, not %d", l.Messages(), want)
+		}
+		if _, records, bytes := l.Deferred(); records != l.Messages() || bytes < int64(records)*20_000 {
+			t.Errorf("%d records of %d bytes are deferred, %d are left", records, bytes, l.Messages())
+		}
+		end()
+		restored, lostLater := restoreAll(t, l)
+		if lost+lostLater > 0 {
+			t.Errorf("%d are lost", lost+lostLater)
+		}
+		wantAll(t, append(got, restored...))
+		wantEmpty(t, l)
+	})
+}
+
+func TestUnreadableSegment_WhenOpened_IsDeferredAndRestored(t *testing.T) {
+	eachUnreadable(t, func(t *testing.T, dir string, begin, end func()) {
+		begin()
+		l := open(t, dir, 16<<20)
+		got, lost := readOn(t, l)
+		appendTo(t, l, [][]byte{[]byte("live")})
+		more, lostLater := readOn(t, l)
+		want(t, more, [][]byte{[]byte("live")})
+		end()
+		restored, lostLast := restoreAll(t, l)
+		if lost+lostLater+lostLast > 0 {
+			t.Errorf("%d, %d, %d are lost", lost, lostLater, lostLast)
+		}
+		wantAll(t, append(got, restored...))
+		wantEmpty(t, l)
+	})
+}
+
+func TestUnreadableSegment_NextProcesses_KeepAndRestoreIt(t *testing.T) {
+	eachUnreadable(t, func(t *testing.T, dir string, begin, end func()) {
+		l := open(t, dir, 16<<20)
+		taken := l.Taken()
+		begin()
+		got, lost := readOn(t, l)
+		for _, kill := range []bool{true, false, true} {
+			l.Release(l.Cursor()-1, l.bytes)
+			must(t, l.Save(false))
+			messages := l.Messages()
+			if kill {
+				l.release()
+			} else {
+				must(t, l.Close())
+			}
+			l = open(t, dir, 16<<20)
+			if l.Messages() != messages {
+				t.Errorf("%d records are left of %d", l.Messages(), messages)
+			}
+			if _, _, bytes := l.Deferred(); l.Taken() < bytes || l.Taken() > taken {
+				t.Errorf("%d bytes are taken of %d, %d are deferred", l.Taken(), taken, bytes)
+			}
+			more, n := readOn(t, l)
+			if len(more) > 0 || n > 0 {
+				t.Errorf("%d are read again, %d lost", len(more), n)
+			}
+		}
+		end()
+		restored, lostLater := restoreAll(t, l)
+		if lost+lostLater > 0 {
+			t.Errorf("%d are lost", lost+lostLater)
+		}
+		wantAll(t, append(got, restored...))
+		wantEmpty(t, l)
+	})
+}
+
+func TestUnreadableSegment_KilledBeforeRelease_NothingIsLost(t *testing.T) {
+	eachUnreadable(t, func(t *testing.T, dir string, begin, end func()) {
+		l := open(t, dir, 16<<20)
+		if _, err := l.Read(10, 1<<30, func(uint64, []byte, int64) {}); err != nil {
+			t.Fatal(err)
+		}
+		begin()
+		l.closeReader()
+		_, _ = readOn(t, l) // nothing of it is released
+		end()
+		_, _, _ = l.Restore(100_000)
+		l.release()
+		l = open(t, dir, 16<<20)
+		got, lost := readOn(t, l)
+		restored, lostLater := restoreAll(t, l)
+		if lost+lostLater > 0 {
+			t.Errorf("%d are lost", lost+lostLater)
+		}
+		seen := map[int]bool{}
+		for _, body := range append(got, restored...) {
+			seen[number(body)] = true
+		}
+		if len(seen) != 300 {
+			t.Errorf("%d of 300 are read", len(seen))
+		}
+	})
+}
+
+func TestUnreadableSegment_DamagedWhenItIsBack_IsLost(t *testing.T) {
+	for name, damage := range map[string]func(data []byte) []byte{
+		"an empty file in its place": func([]byte) []byte { return nil },
+		"cut":                        func(data []byte) []byte { return data[:100_000] },
+		"overwritten":                func(data []byte) []byte { return make([]byte, len(data)) },
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			dir := t.TempDir()
+			path := many(t, dir)[1]
+			data, err := os.ReadFile(path)
+			must(t, err)
+			must(t, os.Remove(path))
+			l := open(t, dir, 16<<20)
+			got, lost := readOn(t, l)
+			if lost > 0 {
+				t.Errorf("%d are said to be lost, and may come back", lost)
+			}
+			must(t, os.WriteFile(path, damage(data), 0o600))
+			restored, lost := restoreAll(t, l)
+			if lost == 0 || len(got)+len(restored)+int(lost) != 300 {
+				t.Errorf("%d and %d were read, %d are lost", len(got), len(restored), lost)
+			}
+			wantEmpty(t, l)
+		})
+	}
+}
+
+func TestDropOldest_UnreadableSegment_IsTheLastToGo(t *testing.T) {
+	dir := t.TempDir()
+	paths := many(t, dir)
+	must(t, os.Rename(paths[0], paths[0]+".away"))
+	l := open(t, dir, 16<<20)
+	if _, err := l.Read(1, 1, func(uint64, []byte, int64) {}); err == nil {
+		t.Fatal("it was read")
+	}
+	records, err := l.Defer()
+	must(t, err)
+	appendTo(t, l, [][]byte{[]byte("live")})
+	total := uint64(0)
+	for l.segments[0] != l.last() {
+		dropped, ok := l.DropOldest()
+		if !ok {
+			t.Fatal("nothing can be dropped")
+		}
+		total += dropped
+	}
+	if total != 300-records || l.Messages() != records+1 {
+		t.Fatalf("%d are dropped, %d left", total, l.Messages())
+	}
+	if dropped, ok := l.DropOldest(); dropped != records || ok { // nothing of it was taken of the disk
+		t.Errorf("%d are dropped", dropped)
+	}
+	got, _ := readOn(t, l)
+	want(t, got, [][]byte{[]byte("live")})
+}
+
+func TestMakeDirectory_EveryLevelMade_SyncsItsParent(t *testing.T) {
+	root := t.TempDir()
+	var synced []string
+	record := func(dir string) error {
+		synced = append(synced, dir)
+		return nil
+	}
+	must(t, makeDirectory(filepath.Join(root, "a", "b", "c"), record))
+	if want := []string{filepath.Join(root, "a", "b"), filepath.Join(root, "a"), root}; !slices.Equal(synced, want) {
+		t.Errorf("synced are %q, not %q", synced, want)
+	}
+	synced = nil
+	must(t, makeDirectory(filepath.Join(root, "a", "b", "c"), record))
+	if synced != nil {
+		t.Errorf("synced are %q, though nothing was made", synced)
+	}
+	broken := errors.New("input/output error")
+	dir := filepath.Join(root, "d", "e")
+	if err := makeDirectory(dir, func(string) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+	must(t, makeDirectory(dir, record)) // all of it once more
+	if len(synced) != 2 {
+		t.Errorf("synced are %q", synced)
+	}
+}
+
+func TestPosition_Unreadable_KeepsTheLogUntilItCanBeRead(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, 16<<20)
+	appendTo(t, l, texts(1, 9))
+	l.Release(4, 0)
+	must(t, l.Close())
+	path := filepath.Join(dir, positionName)
+	must(t, os.Rename(path, path+".away"))
+	must(t, os.Mkdir(path, 0o700))
+	if l, err := Open(dir, 16<<20); err == nil {
+		l.release()
+		t.Error("it was opened without its position")
+	}
+	must(t, os.Remove(path))
+	must(t, os.Rename(path+".away", path))
+	l = open(t, dir, 16<<20)
+	got, lost := readAll(t, l)
+	want(t, got, texts(5, 5))
+	if lost > 0 {
+		t.Errorf("%d are lost", lost)
+	}
+}
+
+func TestPosition_ReplacedWhileOpen_IsWrittenToTheNewFile(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, 16<<20)
+	appendTo(t, l, texts(1, 9))
+	must(t, os.Remove(filepath.Join(dir, positionName)))
+	l.Release(4, 0)
+	must(t, l.Save(true))
+	l.release()
+	l = open(t, dir, 16<<20)
+	got, _ := readAll(t, l)
+	want(t, got, texts(5, 5))
+}
+
+func TestPosition_FileCannotBeWritten_RemovesNothingUntilItCan(t *testing.T) {
+	dir := t.TempDir()
+	paths := many(t, dir)
+	l := open(t, dir, 16<<20)
+	must(t, os.Rename(paths[1], paths[1]+".away"))
+	must(t, l.position.file.Close())
+	must(t, os.Rename(l.position.path, l.position.path+".away"))
+	must(t, os.Mkdir(l.position.path, 0o700))
+	for l.Cursor() < l.Next() {
+		if _, err := l.Read(100, 1<<30, func(uint64, []byte, int64) {}); err != nil {
+			if _, err := l.Defer(); err == nil {
+				t.Error("the deferral is said to be saved")
+			}
+		}
+	}
+	l.Release(300, 0)
+	if n := len(segmentFiles(t, dir)); n != len(paths)-1 {
+		t.Errorf("%d segments are left of %d", n, len(paths)-1)
+	}
+	must(t, os.Remove(l.position.path))
+	must(t, os.Rename(l.position.path+".away", l.position.path))
+	must(t, l.Save(true))
+	l.Release(300, 0)
+	must(t, os.Rename(paths[1]+".away", paths[1]))
+	restored, lost := restoreAll(t, l)
+	if len(restored) < 40 || lost > 0 {
+		t.Errorf("%d are restored, %d lost", len(restored), lost)
+	}
+	wantEmpty(t, l)
+}

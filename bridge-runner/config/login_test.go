@@ -1,0 +1,60 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+func TestLogin_ValuesOfTheSecret_AreSentOrRefusedWithTheReason(t *testing.T) {
+	const (
+		absent = "absent"
+		v311   = v1alpha1.ProtocolVersion311
+		v5     = v1alpha1.ProtocolVersion5
+	)
+	long := strings.Repeat("x", 1<<16)
+	for name, c := range map[string]struct {
+		version            v1alpha1.ProtocolVersion
+		username, password string
+		want               string // username and password, or the error
+	}{
+		"both":                           {v311, "me", "secret", "me/secret"},
+		"line ends of files":             {v311, "me\n", "secret\r\n\n", "me/secret"},
+		"other spaces belong to it":      {v311, " me", "secret \t", " me/secret \t"},
+		"no password":                    {v311, "me", "", "me/"},
+		"no key password":                {v311, "me", absent, "me/"},
+		"nothing":                        {v311, "", "\n", "/"},
+		"no user name, MQTT 5":           {v5, "", "token", "/token"},
+		"no key username, MQTT 5":        {v5, absent, "token", "/token"},
+		"no user name, MQTT 3.1.1":       {v311, "\n", "token", `Secret "login", key "username": is empty or missing, while the key password is set: MQTT 3.1.1 has no password without a user name; set the user name, or protocolVersion: "5" on this side`},
+		"no key username, MQTT 3.1.1":    {v311, absent, "token", `Secret "login", key "username": is empty or missing, while the key password is set: MQTT 3.1.1 has no password without a user name; set the user name, or protocolVersion: "5" on this side`},
+		"no keys":                        {v5, absent, absent, `Secret "login" with key "username" is missing; create it, the bridge then connects by itself`},
+		"a user name that is not UTF-8":  {v5, "\xff", "p", `Secret "login", key "username": is not text in UTF-8, as MQTT wants a user name to be; encode it as UTF-8`},
+		"a user name with NUL":           {v311, "a\x00b", "p", `Secret "login", key "username": is not text in UTF-8, as MQTT wants a user name to be; encode it as UTF-8`},
+		"a password of any bytes":        {v311, "me", "\xff\x00", "me/\xff\x00"},
+		"a user name of too many bytes":  {v5, long, "p", `Secret "login", key "username": has more than 65535 bytes, which MQTT cannot send; shorten it`},
+		"a password of too many bytes":   {v5, "me", long, `Secret "login", key "password": has more than 65535 bytes, which MQTT cannot send; shorten it`},
+		"a password that barely is sent": {v5, "me", long[1:], "me/" + long[1:]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for key, value := range map[string]string{KeyUsername: c.username, KeyPassword: c.password} {
+				if value != absent {
+					write(t, dir, "login/"+key, value)
+				}
+			}
+			username, password, err := NewSecrets(dir).Login(&v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}, c.version)
+			got := username + "/" + password
+			if err != nil {
+				got = err.Error()
+			}
+			if got != c.want {
+				t.Errorf("%.300q, want %.300q", got, c.want)
+			}
+		})
+	}
+}

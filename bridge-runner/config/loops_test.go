@@ -1,0 +1,294 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// r is a rule by its filter, topic and exclude.
+func r(filter, topic string, exclude ...string) v1alpha1.Rule {
+	return v1alpha1.Rule{Filter: filter, Topic: topic, Exclude: exclude}
+}
+
+func TestFindLoop_Rules_AreALoopIfAMessageComesBack(t *testing.T) {
+	type rules = []v1alpha1.Rule
+	for _, c := range []struct {
+		name                    string
+		forwards, subscriptions rules
+		loop                    string // the routes that are in it; empty: none
+	}{
+		{"the same filter", rules{r("home/#", "")}, rules{r("home/#", "")}, "forwards[0] subscriptions[0]"},
+		{"different topics", rules{r("up/#", "")}, rules{r("down/#", "")}, ""},
+		{"one in the other", rules{r("a/#", "")}, rules{r("a/b", "")}, "subscriptions[0] forwards[0]"},
+		{"a prefix on one way", rules{r("#", "plant/${topic}")}, rules{r("commands/#", "")}, ""},
+		{"a prefix each", rules{r("a/#", "b/${topic}")}, rules{r("b/#", "c/${topic}")}, ""},
+		{"a prefix that is taken off again", rules{r("a/#", "b/${topic}")}, rules{r("b/#", "${1}")}, "forwards[0] subscriptions[0]"},
+		{"excluded", rules{r("a/#", "", "a/down/#")}, rules{r("a/down/+", "")}, ""},
+		{"excluded by a filter with a wildcard", rules{r("home/#", "", "home/+/state")}, rules{r("home/+/state", "")}, ""},
+		{"excluded in part", rules{r("home/#", "", "home/+")}, rules{r("home/#", "")}, "forwards[0] subscriptions[0]"},
+		{"four rules", rules{r("a/+", "b/${1}"), r("c/+", "d/${1}")}, rules{r("b/+", "c/${1}"), r("d/+", "a/${1}")}, "forwards[0] subscriptions[0] forwards[1] subscriptions[1]"},
+		{"four rules, broken", rules{r("a/+", "b/${1}"), r("c/+", "d/${1}")}, rules{r("b/+", "c/${1}"), r("d/+", "e/${1}")}, ""},
+		{"levels that change their places", rules{r("a/+/+", "a/${2}/${1}")}, rules{r("a/+/+", "")}, "forwards[0] subscriptions[0]"},
+		{"a topic that grows", rules{r("a/#", "a/b/${1}")}, rules{r("a/#", "")}, "..."},
+		{"a topic that doubles", rules{r("a/#", "a/${topic}/${topic}")}, rules{r("a/#", "")}, "..."},
+		{"a topic that shrinks", rules{r("+/#", "${2}")}, rules{r("+/#", "${2}")}, ""},
+		{"by a topic that the far rule names", rules{r("+/#", "${topic}")}, rules{r("x/y/z", "x/y/z")}, "subscriptions[0] forwards[0]"},
+		{"text within a level", rules{r("a/+", "x${1}y")}, rules{r("xby", "a/b")}, "subscriptions[0] forwards[0]"},
+		{"two captures within a level", rules{r("a/+/+", "${1}-${2}")}, rules{r("b-c", "a/b/c")}, "subscriptions[0] forwards[0]"},
+		{"a topic of the servers, by a capture", rules{r("up/#", "${1}")}, rules{r("$SYS/#", "up/$SYS/${1}")}, ""},
+		{"a topic of the servers, by name", rules{r("$SYS/#", "")}, rules{r("$SYS/#", "")}, "forwards[0] subscriptions[0]"},
+		{"wildcards match no topic of the servers", rules{r("#", "$x/${topic}")}, rules{r("#", "")}, ""},
+		{"an exclusive subscription", rules{r("$exclusive/a/#", "")}, rules{r("a/b", "")}, "subscriptions[0] forwards[0]"},
+		{"deep", rules{r("a/#", "")}, rules{r("a/b/c/d/e/f/g/h/i/j/k/l/m/n/#", "")}, "subscriptions[0] forwards[0]"},
+	} {
+		spec := &v1alpha1.MQTTBridgeSpec{Forwards: c.forwards, Subscriptions: c.subscriptions}
+		loop := FindLoop(spec)
+		got := ""
+		if loop != nil {
+			var names []string
+			for _, s := range loop.steps {
+				names = append(names, s.rule.name)
+			}
+			got = strings.Join(names, " ")
+		}
+		if c.loop == "..." {
+			if loop == nil {
+				t.Errorf("%s: no loop", c.name)
+			}
+			continue
+		}
+		if got != c.loop {
+			t.Errorf("%s: %q, want %q: %s", c.name, got, c.loop, loop)
+		}
+		spec.Delivery = &v1alpha1.Delivery{MaxHops: ptr.To[int32](3)}
+		if FindLoop(spec) != nil {
+			t.Errorf("%s: a loop, though maxHops ends it", c.name)
+		}
+	}
+}
+
+func TestFindLoop_ARingOfManyRules_IsFoundAndNamed(t *testing.T) {
+	spec := &v1alpha1.MQTTBridgeSpec{}
+	const n = 64
+	for i := range n {
+		spec.Forwards = append(spec.Forwards, r(fmt.Sprintf("a%d/#", i), fmt.Sprintf("b%d/${1}", i)))
+		spec.Subscriptions = append(spec.Subscriptions, r(fmt.Sprintf("b%d/#", i), fmt.Sprintf("a%d/${1}", (i+1)%n)))
+	}
+	loop := FindLoop(spec)
+	if loop == nil || len(loop.steps) != 2*n {
+		t.Fatalf("%v", loop)
+	}
+	want := `forwards[0] (filter "a0/#") makes "b0/x1" of "a0/x1", subscriptions[0] (filter "b0/#") makes "a1/x1" of "b0/x1", forwards[1]`
+	if got := loop.String(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, fmt.Sprintf("and so on by %d more rules", 2*n-longestLoop)) {
+		t.Errorf("%s", got)
+	}
+}
+
+// replay fails unless every step is one that the rules make of a message.
+func replay(t *testing.T, spec *v1alpha1.MQTTBridgeSpec, loop *Loop) {
+	t.Helper()
+	for i, s := range loop.steps {
+		made, ok := s.rule.rule.Mapping.Map(s.in)
+		if !ok || made != s.made || s.rule.rule.Excludes(s.in) {
+			t.Errorf("%+v: step %d of %s does not happen", spec, i, loop)
+		}
+		if i > 0 && len(loop.steps[i-1].made) < longTopic && loop.steps[i-1].made != s.in {
+			t.Errorf("%+v: step %d of %s is of another message", spec, i, loop)
+		}
+	}
+	last := loop.steps[len(loop.steps)-1]
+	if canonical(last.made) != canonical(loop.steps[0].in) && len(last.made) <= len(loop.steps[0].in) {
+		t.Errorf("%+v: %s does not close", spec, loop)
+	}
+}
+
+// goesRound reports whether one of the topics, on either side, comes back or goes on
+// without end.
+func goesRound(forwards, subscriptions []Rule, topics []string) bool {
+	rules := [2][]Rule{forwards, subscriptions}
+	type place struct {
+		side int
+		name string
+	}
+	for _, start := range topics {
+		for side := range rules {
+			seen := map[place]int{} // 1: on the way, 2: done
+			var visit func(p place, steps int) bool
+			visit = func(p place, steps int) bool {
+				if steps > 60 || seen[p] == 1 {
+					return true
+				}
+				if seen[p] == 2 {
+					return false
+				}
+				seen[p] = 1
+				for i := range rules[p.side] {
+					x := &rules[p.side][i]
+					if made, ok := x.Mapping.Map(p.name); ok && !x.Excludes(p.name) && visit(place{1 - p.side, made}, steps+1) {
+						return true
+					}
+				}
+				seen[p] = 2
+				return false
+			}
+			if visit(place{side, start}, 0) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestFindLoop_RandomRules_AgreesWithEveryTopic(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	pick := func(from ...string) string { return from[random.IntN(len(from))] }
+	rule := func() v1alpha1.Rule {
+		for {
+			var filter []string
+			for range 1 + random.IntN(3) {
+				filter = append(filter, pick("a", "b", "+", "#"))
+			}
+			x := r(strings.Join(filter, "/"), pick("${topic}", "a/${1}", "b/${2}", "${2}/${1}", "a/b", "${1}", "b/${topic}", "a${1}", "${1}/a"))
+			if random.IntN(3) == 0 {
+				x.Exclude = []string{pick("a/+", "a/#", "+/b", "b", "a/b/#")}
+			}
+			if _, errs := compile(&x, nil); len(errs) == 0 {
+				return x
+			}
+		}
+	}
+	var topics []string
+	last := []string{""}
+	for range 4 {
+		var longer []string
+		for _, start := range last {
+			for _, level := range []string{"a", "b", "x", "aa"} {
+				longer = append(longer, strings.TrimPrefix(start+"/"+level, "/"))
+			}
+		}
+		topics, last = append(topics, longer...), longer
+	}
+	loops, none := 0, 0
+	for range 3000 {
+		spec := &v1alpha1.MQTTBridgeSpec{}
+		for range 1 + random.IntN(3) {
+			spec.Forwards = append(spec.Forwards, rule())
+		}
+		for range 1 + random.IntN(3) {
+			spec.Subscriptions = append(spec.Subscriptions, rule())
+		}
+		forwards, subscriptions, err := Directions(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loop := FindLoop(spec)
+		if want := goesRound(forwards, subscriptions, topics); (loop != nil) != want {
+			t.Errorf("%+v\n%+v: loop %v, by every topic %v", spec.Forwards, spec.Subscriptions, loop, want)
+		}
+		if loop == nil {
+			none++
+			continue
+		}
+		loops++
+		replay(t, spec, loop)
+	}
+	t.Logf("%d loops, %d without", loops, none)
+}
+
+func TestFindLoop_AsManyRulesAsThereMayBe_IsQuick(t *testing.T) {
+	spec := &v1alpha1.MQTTBridgeSpec{}
+	for i := range maxRules {
+		spec.Forwards = append(spec.Forwards, r("#", fmt.Sprintf("up/%d/${topic}", i), "up/#", "down/#"))
+		spec.Subscriptions = append(spec.Subscriptions, r("+/+/#", fmt.Sprintf("down/%d/${3}", i), "+/x"))
+	}
+	start := time.Now()
+	loop := FindLoop(spec)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if loop != nil {
+		t.Errorf("%s", loop)
+	}
+}
+
+// bridge is one between two servers.
+func bridge(name, local, remote string, forwards, subscriptions []v1alpha1.Rule) *v1alpha1.MQTTBridge {
+	b := &v1alpha1.MQTTBridge{ObjectMeta: metav1.ObjectMeta{Namespace: "plant", Name: name}}
+	b.Spec.Local.Primary.URL, b.Spec.Remote.Primary.URL = local, remote
+	b.Spec.Forwards, b.Spec.Subscriptions = forwards, subscriptions
+	return b
+}
+
+func TestLoopThrough_BridgesBetweenTheSameServers_AreNamed(t *testing.T) {
+	both := []v1alpha1.Rule{r("home/#", "")}
+	const one, two, three = "mqtt://one", "mqtt://two.example:1884", "mqtt://three.other.svc.cluster.local"
+	for _, c := range []struct {
+		name   string
+		b      *v1alpha1.MQTTBridge
+		others []*v1alpha1.MQTTBridge
+		want   string // rules and bridges that it names; empty: no loop
+	}{
+		{"alone", bridge("a", one, two, both, both), nil, ""},
+		{"beside each other", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, both)}, "forwards[0] of plant/a, subscriptions[0] of plant/b"},
+		{"the other way round", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, one, both, nil)}, "forwards[0] of plant/a, forwards[0] of plant/b"},
+		{"by other names of the server", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", "tcp://two.example:1884/", "mqtt://one.plant.svc:1883", both, nil)}, "forwards[0] of plant/b"},
+		{"in one direction", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, two, both, nil)}, ""},
+		{"other servers", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, three, nil, both)}, ""},
+		{"a ring of three", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, three, both, nil), bridge("c", "mqtt://three.other", one, both, nil)}, "forwards[0] of plant/c"},
+		{"of others", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, three, both, nil), bridge("c", "mqtt://three.other", two, both, nil)}, ""},
+	} {
+		loop := LoopThrough(c.b, c.others)
+		if (loop != nil) != (c.want != "") {
+			t.Errorf("%s: %v", c.name, loop)
+			continue
+		}
+		for _, want := range strings.Split(c.want, ", ") {
+			if loop != nil && !strings.Contains(loop.String(), want) {
+				t.Errorf("%s: %s does not name %s", c.name, loop, want)
+			}
+		}
+	}
+}
+
+func TestValidate_LoopOfABridge_IsRefusedOnlyIfAServerSendsBack(t *testing.T) {
+	const v3, v5 = v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5
+	for _, rules := range [][2]v1alpha1.Rule{{r("home/#", ""), r("home/#", "")}, {r("a/+", "b/${1}"), r("b/#", "a/${1}")}} {
+		for _, c := range []struct {
+			local, remote v1alpha1.ProtocolVersion
+			off           string
+			want          string
+		}{
+			{v3, v3, "", ""},
+			{v3, v5, "", ""},
+			{v5, v5, "local remote", ""},
+			{v3, v3, "local", "would go round in a loop"},
+			{v3, v3, "remote", "would go round in a loop"},
+			{v3, v5, "local", "would go round in a loop"},
+			{v3, v5, "remote", ""},
+		} {
+			s := spec(c.local, c.remote)
+			s.Forwards, s.Subscriptions = []v1alpha1.Rule{rules[0]}, []v1alpha1.Rule{rules[1]}
+			if strings.Contains(c.off, "local") {
+				s.Local.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
+			}
+			if strings.Contains(c.off, "remote") {
+				s.Remote.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
+			}
+			errs := validateSpec(s, nil)
+			if len(errs) > 0 != (c.want != "") || len(errs) > 0 && !strings.Contains(errs[0].Error(), c.want) {
+				t.Errorf("%q: %s, %s, off %q: %v", rules[0].Filter, c.local, c.remote, c.off, errs)
+			}
+		}
+	}
+}

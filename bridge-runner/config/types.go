@@ -1,0 +1,199 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// validateTypes refuses values of another type than their fields have, as the API server
+// does. YAML decides the type of a value without quotes: protocolVersion: 5 is a number.
+// Unknown fields are left to others.
+func validateTypes(asJSON []byte) field.ErrorList {
+	decoder := json.NewDecoder(bytes.NewReader(asJSON))
+	decoder.UseNumber()
+	var tree any
+	if decoder.Decode(&tree) != nil {
+		return nil // the manifest's decoder says why
+	}
+	if _, ok := tree.(map[string]any); !ok {
+		return nil // likewise
+	}
+	return checkType(tree, reflect.TypeFor[v1alpha1.MQTTBridge](), nil)
+}
+
+var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+
+// checkType compares a value with the type of its field.
+func checkType(value any, t reflect.Type, path *field.Path) field.ErrorList {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if value == nil || reflect.PointerTo(t).Implements(unmarshaler) {
+		return nil // quantities and times read several types
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return checkObject(value, t, path)
+	case reflect.Map:
+		object, ok := value.(map[string]any)
+		if !ok {
+			return wrongType(path, value, "must be an object, with a name and a value in each line")
+		}
+		var errs field.ErrorList
+		for _, key := range sortedKeys(object) {
+			errs = append(errs, checkType(object[key], t.Elem(), path.Key(key))...)
+		}
+		return errs
+	case reflect.Slice:
+		list, ok := value.([]any)
+		if !ok {
+			return wrongType(path, value, "must be a list; begin each of its items with '- '")
+		}
+		var errs field.ErrorList
+		for i := range list {
+			errs = append(errs, checkType(list[i], t.Elem(), path.Index(i))...)
+		}
+		return errs
+	}
+	return checkScalar(value, t, path)
+}
+
+func checkObject(value any, t reflect.Type, path *field.Path) field.ErrorList {
+	object, ok := value.(map[string]any)
+	if !ok {
+		remedy := "must be an object with fields, such as " + fieldName(t.Field(0))
+		if _, list := value.([]any); list {
+			remedy = "must be an object; remove the '- ' in front of its fields"
+		}
+		return wrongType(path, value, remedy)
+	}
+	var errs field.ErrorList
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := fieldName(f)
+		switch {
+		case name == "" && f.Anonymous: // inline
+			errs = append(errs, checkObject(object, f.Type, path)...)
+		case name != "" && object[name] != nil:
+			errs = append(errs, checkType(object[name], f.Type, path.Child(name))...)
+		}
+	}
+	return errs
+}
+
+// fieldName is a field's name in manifests, empty for one that has none.
+func fieldName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	if name == "-" {
+		return ""
+	}
+	return name
+}
+
+func checkScalar(value any, t reflect.Type, path *field.Path) field.ErrorList {
+	number, isNumber := value.(json.Number)
+	text, isString := value.(string)
+	flag, isBool := value.(bool)
+	switch t.Kind() {
+	case reflect.String:
+		switch {
+		case isNumber:
+			return wrongType(path, value, fmt.Sprintf("must be a string; write it in quotes, as in %q", shown(path, number.String())))
+		case isBool:
+			return wrongType(path, value, fmt.Sprintf("must be a string, and YAML reads %s without quotes as booleans; write the word in quotes", booleans(flag)))
+		case !isString:
+			return wrongType(path, value, "must be a string, on the line of the field's name")
+		}
+	case reflect.Bool:
+		if !isBool {
+			return wrongType(path, value, "must be true or false, without quotes")
+		}
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		_, err := strconv.ParseInt(number.String(), 10, t.Bits())
+		switch {
+		case isString:
+			if _, err := strconv.ParseInt(text, 10, t.Bits()); err == nil {
+				return wrongType(path, value, "must be a number; write it without quotes, as in "+text)
+			}
+			return wrongType(path, value, "must be a whole number, without quotes")
+		case !isNumber:
+			return wrongType(path, value, "must be a whole number")
+		case err != nil && strings.ContainsAny(number.String(), ".eE"):
+			return wrongType(path, value, "must be a whole number")
+		case err != nil:
+			return wrongType(path, value, fmt.Sprintf("is out of range; the field has %d bits", t.Bits()))
+		}
+	}
+	return nil
+}
+
+// booleans are the words that YAML 1.1 reads as true or as false.
+func booleans(value bool) string {
+	if value {
+		return "yes, on and true"
+	}
+	return "no, off and false"
+}
+
+// wrongType is the error of a value of the wrong type. Only numbers and booleans are
+// shown: a string in a wrong place may be a secret.
+func wrongType(path *field.Path, value any, remedy string) field.ErrorList {
+	var bad any
+	switch v := value.(type) {
+	case json.Number:
+		bad = plainNumber(path, v)
+	case bool:
+		bad = v
+	case string:
+		bad = "a string"
+	case []any:
+		bad = "a list"
+	default:
+		bad = "an object"
+	}
+	return field.ErrorList{field.Invalid(path, bad, remedy)}
+}
+
+// plainNumber is a number as an error shows it, without quotes.
+func plainNumber(path *field.Path, v json.Number) any {
+	if text := shown(path, v.String()); text != v.String() {
+		return text
+	}
+	if whole, err := v.Int64(); err == nil {
+		return whole
+	}
+	fraction, err := v.Float64()
+	if err != nil {
+		return v.String()
+	}
+	return fraction
+}
+
+// shown is a value as an error may show it: those of headers are masked.
+func shown(path *field.Path, value string) string {
+	if strings.HasSuffix(path.String(), "].value") {
+		return v1alpha1.Masked
+	}
+	return value
+}
+
+func sortedKeys(object map[string]any) []string {
+	keys := make([]string, 0, len(object))
+	for key := range object {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

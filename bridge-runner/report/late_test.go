@@ -1,0 +1,95 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// stuck is a log that nobody reads, until it is let go on.
+type stuck struct {
+	goOn chan struct{}
+
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func newStuck() (*stuck, *slog.Logger) {
+	s := &stuck{goOn: make(chan struct{})}
+	return s, slog.New(slog.NewTextHandler(s, nil))
+}
+
+func (s *stuck) Write(b []byte) (int, error) {
+	<-s.goOn
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(b)
+}
+
+// lines are those that were written, when all are.
+func (s *stuck) lines(log *slog.Logger) []string {
+	close(s.goOn)
+	FlushLate(log, time.Minute)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Split(strings.TrimSpace(s.out.String()), "\n")
+}
+
+func TestLate_LogThatNobodyReads_BlocksNothingAndIsBounded(t *testing.T) {
+	s, log := newStuck()
+	log = Late(log)
+	child := log.With("a", 1).WithGroup("g")
+	log.Info("0")
+	for i := 1; i < 5*maxLate; i++ {
+		child.Info(fmt.Sprint(i), "b", 2)
+	}
+	lines := s.lines(log)
+	if n := len(lines); n < maxLate || n > 2*maxLate+3 {
+		t.Errorf("%d lines are written", n)
+	}
+	dropped, warnings := 0, 0
+	for i, line := range lines {
+		if strings.Contains(line, "log lines were dropped") {
+			var n int
+			if _, err := fmt.Sscanf(line[strings.Index(line, "lines="):], "lines=%d", &n); err != nil {
+				t.Error(err)
+			}
+			dropped, warnings = dropped+n, warnings+1
+			continue
+		}
+		if i < maxLate && !strings.Contains(line, fmt.Sprintf("msg=%d", i)) || i > 0 && !strings.Contains(line, "a=1 g.b=2") {
+			t.Fatalf("line %d is %s", i, line)
+		}
+	}
+	if written := len(lines) - warnings; dropped == 0 || dropped+written != 5*maxLate {
+		t.Errorf("%d lines are written, %d are said to be dropped", written, dropped)
+	}
+}
+
+func TestMeterAndBacklog_LogThatNobodyReads_BlockNothing(t *testing.T) {
+	s, log := newStuck()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		NewMetrics().Meter(LocalToRemote, log).Unrouted("t", "no_rule", "f")
+		observe := newState(t).WatchBacklog(LocalToRemote, Late(log))
+		observe(v1alpha1.BacklogFailed, "broken")
+		observe(v1alpha1.BacklogDraining, "")
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("a log that nobody reads blocks the data path")
+	}
+	close(s.goOn)
+	<-done
+}

@@ -1,0 +1,134 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// tries answers the attempts of one Open as told, and returns the error. Each attempt is
+// "with" or "without" the bit, and how the server answers: a CONNACK code, close or silence.
+func (p *peer) tries(attempts ...string) *Error {
+	p.t.Helper()
+	done := make(chan opened, 1)
+	cfg := p.cfg
+	ctx, cancel := context.WithCancel(p.t.Context())
+	if slices.ContainsFunc(attempts, func(a string) bool { return strings.HasSuffix(a, "silence") }) {
+		ctx, cancel = context.WithTimeout(p.t.Context(), brief)
+	}
+	defer cancel()
+	go func() {
+		s, err := Open(ctx, cfg)
+		done <- opened{s, err}
+	}()
+	for i, want := range attempts {
+		conn := p.server.Accept()
+		got, answer := "without", strings.Fields(want)[1]
+		if conn.Next().Connect.ProtocolVersion&0x80 != 0 {
+			got = "with"
+		}
+		if got += " " + answer; got != want {
+			p.t.Errorf("attempt %d: %s, want %s", i+1, got, want)
+		}
+		switch answer {
+		case "close":
+			_ = conn.Close()
+		case "silence":
+		default:
+			conn.Send(script.Packet{Type: v5.CONNACK, Code: answer[0] - '0'})
+		}
+	}
+	o := <-done
+	if o.err == nil {
+		go o.s.Close()
+		return nil
+	}
+	return p.wantError(o)
+}
+
+func TestBridgeBit_ServerAnswers_IsLeftOutIfRefusedAndNotDoubledForEver(t *testing.T) {
+	for name, opens := range map[string][][]string{
+		"accepted":                         {{"with 0"}, {"with 0"}},
+		"version refused, remembered":      {{"with 1", "without 0"}, {"without 0"}, {"without close"}, {"without 0"}},
+		"closed, remembered":               {{"with close", "without 0"}, {"without 0"}},
+		"identifier refused, remembered":   {{"with 2", "without 0"}, {"without 0"}},
+		"unavailable, remembered":          {{"with 3", "without 0"}, {"without 0"}},
+		"not authorised, remembered":       {{"with 5", "without 0"}, {"without 0"}},
+		"silent, remembered":               {{"with silence"}, {"without 0"}, {"without 0"}},
+		"closed, and a wrong password":     {{"with close", "without 4"}, {"without 4"}, {"without 0"}},
+		"not authorised, another code":     {{"with 5", "without 4"}, {"without 4"}, {"without 0"}},
+		"silent, and a wrong password":     {{"with silence"}, {"without 5"}, {"without 5"}, {"without 0"}, {"without 0"}},
+		"closed: once more, then by turns": {{"with close", "without close"}, {"with close"}, {"without close"}, {"with 0"}},
+		"a wrong password is tried twice once": {
+			{"with 5", "without 5"}, {"with 5"}, {"without 5"}, {"with 5"}, {"without 0"}, {"with 0"},
+		},
+		"a wrong password that is refused otherwise": {{"with 4"}, {"with 4"}, {"with 0"}},
+		"silent whatever it says, by turns":          {{"with silence"}, {"without silence"}, {"with silence"}, {"without silence"}, {"with 0"}},
+		"accepted once, a bad moment":                {{"with 0"}, {"with close", "without 0"}, {"with 0"}},
+		"accepted once, another server now":          {{"with 0"}, {"with close", "without 0"}, {"with close", "without 0"}, {"without 0"}},
+		"accepted once, silent for a moment":         {{"with 0"}, {"with silence"}, {"without 0"}, {"with 0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t, packet.V311)
+			p.cfg.BridgeBit = true
+			for i, attempts := range opens {
+				err := p.tries(attempts...)
+				if last := attempts[len(attempts)-1]; (err == nil) != strings.HasSuffix(last, "0") {
+					t.Fatalf("Open %d: %v after %s", i+1, err, last)
+				}
+			}
+		})
+	}
+}
+
+func TestBridgeBit_MQTT5_IsNotSet(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	p.cfg.BridgeBit = true
+	conn, _ := p.dial()
+	if level := conn.Next().Connect.ProtocolVersion; level != 5 {
+		t.Errorf("the protocol level is %d", level)
+	}
+	_ = conn.Close()
+}
+
+// A status is written when its text changes: the text must not alternate with the bit.
+func TestBridgeBit_MayBeWhy_MessageNamesBridgeModeAndStaysTheSame(t *testing.T) {
+	const hint = "; if the server does not know bridges, set bridgeMode: Off"
+	p := newPeer(t, packet.V311)
+	p.cfg.BridgeBit = true
+	if err := p.tries("with silence"); !strings.HasSuffix(err.Message, hint) {
+		t.Error(err)
+	}
+	if err := p.tries("without silence"); strings.Contains(err.Message, hint) {
+		t.Error(err) // without the bit it is the same
+	}
+	if err := p.tries("with silence"); strings.Contains(err.Message, hint) {
+		t.Error(err)
+	}
+	p.cfg.State = NewState()
+	first := p.tries("with 5", "without 5")
+	for _, attempt := range []string{"with 5", "without 5", "with 5"} {
+		if err := p.tries(attempt); err.Message != first.Message || strings.Contains(err.Message, hint) {
+			t.Errorf("%q, then %q", first.Message, err.Message)
+		}
+	}
+}
+
+func TestBridgeBit_Refused_IsRemarkedOn(t *testing.T) {
+	p := newPeer(t, packet.V311)
+	p.cfg.BridgeBit = true
+	p.tries("with close", "without 0")
+	l := p.new()
+	if got := l.s.Remarks(); len(got) != 1 || got[0] != "the server refuses the bridge bit, so it is left out; bridgeMode: Off saves the attempt" {
+		t.Errorf("remarks: %q", got)
+	}
+}

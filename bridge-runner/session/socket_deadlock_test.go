@@ -1,0 +1,84 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"errors"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// untakenConn is a connection that takes nothing, and whose Close waits for a reader
+// that is about to write, as closing a descriptor waits for the calls that use it.
+type untakenConn struct {
+	net.Conn
+	closing func()
+}
+
+var errUntaken = errors.New("nothing is taken")
+
+func (untakenConn) Write([]byte) (int, error)        { return 0, errUntaken }
+func (untakenConn) SetWriteDeadline(time.Time) error { return nil }
+func (c untakenConn) Close() error                   { c.closing(); return nil }
+
+func TestSocket_FailedWriteWhileReaderWrites_ClosesWithoutLock(t *testing.T) {
+	var s *socket
+	made, closed := make(chan struct{}), make(chan struct{})
+	conn := untakenConn{closing: func() {
+		<-made
+		if _, err := s.Write([]byte("x")); !errors.Is(err, errUntaken) {
+			t.Errorf("the reader's write: %v, want %v", err, errUntaken)
+		}
+		_ = s.failure()
+		close(closed)
+	}}
+	s = newSocket(conn, time.Minute)
+	close(made)
+	if _, err := s.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the connection is closed with the lock held that its reader waits for")
+	}
+}
+
+// The reader of a slow peer writes whenever it is idle. When the peer is killed, a write
+// fails in the socket's goroutine while the reader is idle.
+func TestSocket_SlowPeerIsKilled_ReaderEnds(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	for range 100 {
+		near, far := sockets(t)
+		s := newSocket(near, time.Minute)
+		done, idle := make(chan error, 1), make(chan struct{}, 1)
+		if _, err := s.Write(make([]byte, 1<<20)); err != nil { // more than the buffers hold
+			t.Fatal(err)
+		}
+		go func() {
+			if !s.onIdle(func() bool {
+				idle <- struct{}{}
+				for s.failure() == nil {
+					runtime.Gosched()
+				}
+				return false
+			}) {
+				close(idle)
+			}
+			_, err := s.Read(make([]byte, 16))
+			done <- err
+		}()
+		<-idle
+		_ = far.SetLinger(0) // Close resets the connection
+		_ = far.Close()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatal("the reader does not end")
+		}
+		_ = s.Close()
+	}
+}

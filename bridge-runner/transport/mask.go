@@ -1,0 +1,66 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// minSecret is the length from which a value is masked, in bytes. A shorter one, such
+// as the 1 of v=1, is no secret, and would be found in any text.
+const minSecret = 4
+
+// Mask replaces in a text the query and the header values of the WebSocket request,
+// which a server may repeat in its own words.
+func (c *Config) Mask(text string) string {
+	for _, secret := range c.secrets() {
+		text = strings.ReplaceAll(text, secret, v1alpha1.Masked)
+	}
+	return text
+}
+
+// secrets returns the values that no message may hold, the longest first.
+func (c *Config) secrets() []string {
+	var out []string
+	add := func(value string) {
+		quoted := strconv.Quote(value)
+		for _, form := range []string{value, quoted[1 : len(quoted)-1], url.QueryEscape(value), url.PathEscape(value)} {
+			if len(form) >= minSecret && !slices.Contains(out, form) {
+				out = append(out, form)
+			}
+		}
+	}
+	if _, query, ok := strings.Cut(c.Path, "?"); ok {
+		add(query)
+		for parameter := range strings.SplitSeq(query, "&") {
+			name, value, ok := strings.Cut(parameter, "=")
+			if !ok {
+				value = name
+			}
+			add(value)
+			if plain, err := url.QueryUnescape(value); err == nil {
+				add(plain)
+			}
+			if plain, err := url.PathUnescape(value); err == nil {
+				add(plain)
+			}
+		}
+	}
+	for _, values := range c.Header {
+		for _, value := range values {
+			add(value)
+			if _, credentials, ok := strings.Cut(value, " "); ok { // as in Bearer TOKEN
+				add(strings.TrimSpace(credentials))
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	return out
+}

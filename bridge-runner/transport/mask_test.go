@@ -1,0 +1,56 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
+	cfg := &Config{
+		Path: "/mqtt?v=1&sig=a%2Fb%20c%2B%3D&flag-s3cr3t&plain=t0k3n",
+		Header: http.Header{
+			"Authorization": {"Bearer eyJh.bGci"},
+			"X-Quoted":      {`qu"ote\d`},
+			"X-One":         {"1"},
+		},
+	}
+	for text, want := range map[string]string{
+		"nothing of it":               "nothing of it",
+		"v=1 is no secret, 1 neither": "v=1 is no secret, 1 neither",
+		"/mqtt?v=1&sig=a%2Fb%20c%2B%3D&flag-s3cr3t&plain=t0k3n": "/mqtt?...",
+		"sig a%2Fb%20c%2B%3D":               "sig ...",
+		"sig a/b c+= decoded":               "sig ... decoded",
+		"sig a%2Fb+c%2B%3D encoded":         "sig ... encoded",
+		"bad token t0k3n":                   "bad token ...",
+		"flag-s3cr3t":                       "...",
+		"bad eyJh.bGci in Bearer eyJh.bGci": "bad ... in ...",
+		`the server says "qu\"ote\\d"`:      `the server says "..."`,
+	} {
+		if got := cfg.Mask(text); got != want {
+			t.Errorf("%s\nbecomes %s\nwant    %s", text, got, want)
+		}
+	}
+	if got := (&Config{Path: "/mqtt"}).Mask("/mqtt"); got != "/mqtt" {
+		t.Error(got)
+	}
+}
+
+func TestUpgrade_Headers_AreSentAsTheyAre(t *testing.T) {
+	hostPort, asked := listenWebSocket(t, speaksMQTT, wsEcho)
+	echoes(t, dial(t, Config{
+		HostPort: hostPort, WebSocket: true, Path: "/mqtt?a=b",
+		Header: http.Header{"Authorization": {"Bearer x"}, "User-Agent": {"own"}, "X-Api-Key": {" a, b; c=\"d\" "}},
+	}))
+	r := <-asked
+	if r.Header.Get("Authorization") != "Bearer x" || r.Header.Get("X-Api-Key") != `a, b; c="d"` || strings.Join(r.Header["User-Agent"], "|") != "own" || r.URL.RawQuery != "a=b" {
+		t.Errorf("asked for %s with %v", r.URL, r.Header)
+	}
+	echoes(t, dial(t, Config{HostPort: hostPort, WebSocket: true}))
+	if r := <-asked; r.Header.Get("User-Agent") != userAgent {
+		t.Errorf("with %v", r.Header)
+	}
+}

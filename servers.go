@@ -1,0 +1,99 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	certutil "k8s.io/client-go/util/cert"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
+)
+
+// off is the address of a server that is not wanted.
+const off = "0"
+
+// shutdownTimeout bounds how long a server waits for its clients when the operator stops.
+const shutdownTimeout = 5 * time.Second
+
+// addServers adds the servers of metrics and health.
+func addServers(mgr ctrl.Manager, s *settings) error {
+	if s.metricsAddress != off {
+		if err := addMetrics(mgr, s.metricsAddress); err != nil {
+			return fmt.Errorf("serving metrics: %w", err)
+		}
+	}
+	if s.probeAddress != off {
+		if err := addServer(mgr, "health probe", s.probeAddress, nil, health()); err != nil {
+			return fmt.Errorf("serving the health probes: %w", err)
+		}
+	}
+	return nil
+}
+
+// health answers the kubelet: that the process answers is all there is to say.
+func health() http.Handler {
+	checks := &healthz.Handler{Checks: map[string]healthz.Checker{"ping": healthz.Ping}}
+	mux := http.NewServeMux()
+	for _, path := range []string{"/healthz", "/readyz"} {
+		mux.Handle(path, http.StripPrefix(path, checks))
+		mux.Handle(path+"/", http.StripPrefix(path, checks))
+	}
+	return mux
+}
+
+// addMetrics adds the server of metrics, over HTTPS and for those who may get /metrics. Its
+// certificate is its own: Prometheus is configured not to check it, and it is there so that
+// nobody reads the token.
+func addMetrics(mgr ctrl.Manager, address string) error {
+	filter, err := filters.WithAuthenticationAndAuthorization(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	handler, err := filter(ctrl.Log.WithName("metrics"), promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.HTTPErrorOnError,
+	}))
+	if err != nil {
+		return err
+	}
+	cert, key, err := certutil.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	if err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", handler)
+	return addServer(mgr, "metrics", address, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, mux)
+}
+
+// addServer adds a server to what the manager runs, on each replica.
+func addServer(mgr ctrl.Manager, name, address string, secure *tls.Config, handler http.Handler) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
+	}
+	timeout := shutdownTimeout
+	server := &manager.Server{Name: name, Server: httpserver.New(handler), Listener: listener, ShutdownTimeout: &timeout}
+	if err := mgr.Add(server); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+)
+
+// stuckAfter is when a runner that makes no progress has to say so: the watchdog's limit, and some.
+const stuckAfter = 45 * time.Second
+
+func TestLivez_ServersFrozenUnderLoad_StaysOK(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.connect()
+	l.stream(1, 2000)
+	l.backup.Kill()
+	l.primary.Freeze()
+	for end := time.Now().Add(stuckAfter); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		if code := l.runner.Probe("/livez"); code != http.StatusOK {
+			t.Fatalf("/livez says %d: a runner must not be restarted because its servers do not answer", code)
+		}
+	}
+	l.primary.Thaw()
+	must(t, l.publisher.StopAndDrain(wholly))
+	l.judge(l.collector.WaitAll(l.publisher.Ledger(), 45*time.Second))
+	if code := l.runner.Probe("/livez"); code != http.StatusOK {
+		t.Errorf("/livez says %d", code)
+	}
+}
+
+// A link that reads its credentials from a volume that does not answer is as stuck as one
+// in a deadlock.
+func TestLivez_LinkIsStuck_FailsAndNamesIt(t *testing.T) {
+	t.Parallel()
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	bridge := manifest("stuck", local.URL(), "mqtt://127.0.0.1:1")
+	bridge.Spec.Remote.Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	r := mqtttest.NewRunner(t, bridge)
+	secret := filepath.Join(filepath.Dir(r.DataDir()), "secrets", "login")
+	must(t, os.MkdirAll(secret, 0o700))
+	for _, key := range []string{"username", "password"} {
+		must(t, unix.Mkfifo(filepath.Join(secret, key), 0o600)) // opening it waits for a writer
+	}
+	r.Start()
+	began := time.Now()
+	mqtttest.Eventually(t, stuckAfter+soon, "/livez fails", func() error {
+		time.Sleep(time.Second) // as the kubelet does, if more often
+		if code := r.Probe("/livez"); code != http.StatusServiceUnavailable {
+			return fmt.Errorf("it says %d", code)
+		}
+		return nil
+	})
+	if took := time.Since(began); took < 25*time.Second {
+		t.Errorf("it fails after %s already", took)
+	}
+	mqtttest.Eventually(t, soon, "the log names the link", func() error {
+		const want = "no progress for 30s: remote link\""
+		if log := r.Log(); !strings.Contains(log, want) || !strings.Contains(log, "goroutine profile") {
+			return fmt.Errorf("it has no %q with the goroutines:\n%s", want, log)
+		}
+		return nil
+	})
+}

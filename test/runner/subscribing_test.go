@@ -1,0 +1,169 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.golang/paho"
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// slowly relays connections to a broker. What the broker sends comes with so many bytes
+// per second.
+func slowly(t *testing.T, target string, rate int) (url string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go relaySlowly(client, target, rate)
+		}
+	}()
+	return "mqtt://" + listener.Addr().String()
+}
+
+func relaySlowly(client net.Conn, target string, rate int) {
+	defer func() { _ = client.Close() }()
+	server, err := net.Dial("tcp", target)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	go func() {
+		_, _ = io.Copy(server, client)
+		_ = server.Close()
+	}()
+	const perSecond = 50
+	tick := time.NewTicker(time.Second / perSecond)
+	defer tick.Stop()
+	for range tick.C {
+		if _, err := io.CopyN(client, server, int64(rate/perSecond)); err != nil {
+			return
+		}
+	}
+}
+
+// What waits in the session comes before the answer to SUBSCRIBE, for longer than the
+// connect timeout.
+func TestSubscribing_QueueOnASlowLinkBeforeTheSuback_ConnectsAndForwardsEachOnce(t *testing.T) {
+	t.Parallel()
+	const (
+		messages = 300
+		size     = 1000
+		rate     = 60_000 // 5 s for all
+	)
+	p := newPair(t)
+	b := timeouts(downToo(manifest("queue", p.local.URL(), p.remote.URL())), 1, 10)
+	r := mqtttest.StartRunner(t, b)
+	r.WaitActive("primary", soon)
+	r.Terminate()
+	p.here.Subscribe("down/#")
+	for i := range messages {
+		p.there.Publish(&paho.Publish{Topic: "down/x", QoS: 1, Payload: fmt.Appendf(nil, "%0*d", size, i)})
+	}
+	b.Spec.Remote.Primary.URL = slowly(t, p.remote.Address(), rate)
+	began := time.Now()
+	r = mqtttest.StartRunner(t, b)
+	r.WaitActive("primary", wholly)
+	took := time.Since(began)
+	p.here.Wait("down/x", messages, wholly)
+	p.markDown()
+	got := p.here.Received("down/x")
+	if len(got) != messages {
+		t.Errorf("%d messages came, want %d", len(got), messages)
+	}
+	for i, m := range got {
+		if want := fmt.Sprintf("%0*d", size, i); string(m.Payload) != want {
+			t.Fatalf("message %d is %s", i, strings.TrimLeft(string(m.Payload), "0"))
+		}
+	}
+	if failed := r.Metrics().Sum("mqttbridge_connection_failures_total", "side=remote"); failed > 0 {
+		t.Errorf("%v attempts failed", failed)
+	}
+	t.Logf("connected after %v", took)
+}
+
+// markDown publishes on the remote side and waits for it on the local one: what was
+// published before and has not come will not come.
+func (p *pair) markDown() {
+	p.there.Publish(&paho.Publish{Topic: "down/mark", QoS: 1, Payload: []byte("x")})
+	p.here.Wait("down/mark", 1, wholly)
+}
+
+// At a round trip of 200 ms, 64 rules one after the other would take 13 s.
+func TestSubscribing_64RulesOverALongRoundTrip_ConnectsWithinTheConnectTimeout(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	b := timeouts(manifest("many", p.local.URL(), p.remote.URL()), 2, 10)
+	for i := range 64 {
+		b.Spec.Subscriptions = append(b.Spec.Subscriptions, v1alpha1.Rule{Filter: fmt.Sprintf("down/%d", i)})
+	}
+	b.Spec.Remote.Primary.URL = mqtttest.StartProxy(t, p.remote.Address(), 100*time.Millisecond).URL()
+	r := mqtttest.StartRunner(t, b)
+	r.WaitActive("primary", soon)
+	if failed := r.Metrics().Sum("mqttbridge_connection_failures_total", "side=remote"); failed > 0 {
+		t.Errorf("%v attempts failed", failed)
+	}
+	p.here.Subscribe("down/#")
+	for _, topic := range []string{"down/0", "down/31", "down/63"} {
+		p.there.Publish(&paho.Publish{Topic: topic, QoS: 1, Payload: []byte("x")})
+		p.here.Wait(topic, 1, soon)
+	}
+}
+
+// A shortfall is in the status with the connection, and gone when it is.
+func TestSubscribing_ServerGrantsLess_StatusNamesItUntilItDoesNot(t *testing.T) {
+	t.Parallel()
+	level := byte(4)
+	if version == v5 {
+		level = 5
+	}
+	server := script.Listen(t, level)
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	b := retry(downToo(manifest("short", local.URL(), "mqtt://"+server.Addr())), 50, 1)
+	b.Spec.Remote.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
+	r := mqtttest.StartRunner(t, b)
+	connect := func(qos byte) *script.Conn {
+		c := server.Accept()
+		c.Next()
+		c.Send(script.Connack(false, nil))
+		c.Send(script.Packet{Type: 9, ID: c.Next().ID, Codes: []byte{qos}})
+		r.WaitActive("primary", soon)
+		return c
+	}
+	c := connect(1)
+	status, err := r.Status()
+	must(t, err)
+	if s := status.Remote.Shortfalls; len(s) != 1 || s[0].Reason != v1alpha1.ReasonQoSLowered || !strings.Contains(s[0].Message, `"down/#" (QoS 1 instead of 2)`) {
+		t.Errorf("shortfalls: %+v", s)
+	}
+	_ = c.Close()
+	mqtttest.Eventually(t, soon, "the shortfall is gone with the server", func() error {
+		if status, err = r.Status(); err == nil && len(status.Remote.Shortfalls) > 0 {
+			return fmt.Errorf("shortfalls: %+v", status.Remote.Shortfalls)
+		}
+		return err
+	})
+	connect(2)
+	if status, err = r.Status(); err != nil || len(status.Remote.Shortfalls) > 0 {
+		t.Errorf("shortfalls: %+v, %v", status.Remote.Shortfalls, err)
+	}
+}
