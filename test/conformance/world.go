@@ -207,11 +207,21 @@ func (w *world) eventually(timeout time.Duration, what string, ok func() error) 
 		}
 		if time.Now().After(deadline) {
 			w.violation(fmt.Sprintf("not within %v: %s: %v%s", timeout, what, err, w.histories()))
+			w.showStacks()
 			return false
 		}
 		time.Sleep(interval)
 	}
 	return false
+}
+
+// showStacks ends the runner and shows what it was waiting for.
+func (w *world) showStacks() {
+	w.Helper()
+	const shown = 12_000
+	if w.runner != nil && w.runner.Running() {
+		w.Logf("the runner's goroutines: %.*s", shown, w.runner.Stacks())
+	}
 }
 
 // histories returns the latest packets of all servers.

@@ -179,9 +179,7 @@ func (c *conn) mayBeExact(p *Packet) bool {
 		c.violation("PUBLISH with QoS 2 while %d PUBRELs of unknown identifiers are unanswered", n)
 		return false
 	}
-	if !p.Dup {
-		c.exact, sess.newProcess, sess.releaseDue = true, false, false
-	}
+	c.exact, sess.newProcess, sess.releaseDue = true, false, false
 	return true
 }
 
@@ -265,7 +263,7 @@ func (c *conn) release(p *Packet) {
 	if known && c.inUse[p.ID] != nil {
 		c.lastRelease = held.recOrder
 	}
-	stale := c.inUse[p.ID] == nil && !known
+	stale := sess.stale[p.ID]
 	delete(sess.held, p.ID)
 	delete(sess.stale, p.ID)
 	sess.released[p.ID] = true
