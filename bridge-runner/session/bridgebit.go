@@ -37,10 +37,10 @@ const (
 	noAnswer     answer = iota // the server was not asked
 	accepted                   // CONNACK 0
 	wrongVersion               // CONNACK 1: the server has no such protocol level
-	doubtful                   // CONNACK 2, 3 or 5
+	doubtful                   // CONNACK with another code, but 4: a wrong password
 	closed                     // the connection was closed
 	silence                    // nothing
-	otherAnswer                // another refusal, or what is not MQTT
+	otherAnswer                // CONNACK 4, or what is not MQTT
 )
 
 // classify returns what the end of an attempt to open s says.
@@ -61,8 +61,7 @@ func (s *Session) classify(err error) answer {
 	case failed.Reason == v1alpha1.ReasonConnectTimeout:
 		return silence
 	}
-	switch s.server.Code {
-	case 2, 3, 5:
+	if code := s.server.Code; code > 0 && code != 4 { // from 6 on codes of MQTT 5: Mochi says 0x82
 		return doubtful
 	}
 	return otherAnswer

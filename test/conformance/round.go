@@ -15,6 +15,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/conformance/peer"
 )
 
+var versions = []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5}
+
 // round is one world with a random schedule. All that is random comes from its seed.
 type round struct {
 	*world

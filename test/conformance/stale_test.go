@@ -12,8 +12,6 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/conformance/peer"
 )
 
-var versions = []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5}
-
 // eachVersion runs a test with both versions of MQTT.
 func eachVersion(t *testing.T, test func(t *testing.T, version v1alpha1.ProtocolVersion)) {
 	for _, version := range versions {

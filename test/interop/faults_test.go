@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"k8s.io/utils/ptr"
@@ -134,6 +135,24 @@ func refusedSubscriptionIsNamed(l *line) {
 	l.prepare(password)
 	l.runner.Start()
 	l.awaitError(v1alpha1.ReasonSubscriptionRefused, "forbidden/#")
+}
+
+func shortfallsAreNamed(l *line) {
+	l.connect()
+	status, err := l.runner.Status()
+	if err != nil {
+		l.Fatal(err)
+	}
+	lowered := slices.ContainsFunc(status.Remote.Shortfalls, func(s v1alpha1.Shortfall) bool {
+		return s.Reason == v1alpha1.ReasonQoSLowered && strings.Contains(s.Message, l.topic("down/#"))
+	})
+	if want := l.peer.maxQoS < 2; lowered != want || len(status.Remote.Shortfalls) > 1 {
+		l.Errorf("shortfalls: %+v, lower QoS: %t", status.Remote.Shortfalls, want)
+	}
+	remarked := strings.Contains(l.runner.Log(), "the server refuses the bridge bit, so it is left out; bridgeMode: Off saves the attempt")
+	if want := l.version == v1alpha1.ProtocolVersion311 && !l.peer.bridgeBit; remarked != want {
+		l.Errorf("a refused bridge bit is remarked on: %t, want %t", remarked, want)
+	}
 }
 
 func versionIsNamed(l *line) {

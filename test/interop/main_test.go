@@ -93,6 +93,7 @@ var trials = []struct {
 	{"nothing is lost when connections are cut", nothingIsLostByCuts, busy},
 	{"a wrong password is named", wrongPasswordIsNamed, always},
 	{"a refused subscription is named", refusedSubscriptionIsNamed, func(s setting) bool { return s.peer.refuses && down(s) }},
+	{"a lower QoS and a refused bridge bit are named", shortfallsAreNamed, down},
 	{"a version that the server does not speak is named", versionIsNamed, without5},
 	{"the same topics go over both ways, each message once, or the server is not used", sameFilterBothWays, down},
 }
