@@ -218,10 +218,16 @@ func (w *world) eventually(timeout time.Duration, what string, ok func() error) 
 // showStacks ends the runner and shows what it was waiting for.
 func (w *world) showStacks() {
 	w.Helper()
-	const shown = 12_000
-	if w.runner != nil && w.runner.Running() {
-		w.Logf("the runner's goroutines: %.*s", shown, w.runner.Stacks())
+	if w.runner == nil || !w.runner.Running() {
+		return
 	}
+	var shown []string
+	for _, line := range strings.Split(w.runner.Stacks(), "\n") {
+		if strings.HasPrefix(line, "goroutine ") || strings.Contains(line, "/bridge-runner/") && strings.HasPrefix(line, "\t") {
+			shown = append(shown, line)
+		}
+	}
+	w.Logf("the runner's goroutines:\n%s", strings.Join(shown, "\n"))
 }
 
 // histories returns the latest packets of all servers.

@@ -9,7 +9,7 @@ import (
 )
 
 // accept answers CONNECT.
-func (c *conn) accept(p *Packet) {
+func (c *conn) accept() {
 	s, client := c.s, c.connect
 	if client.Bridge && s.cfg.RefuseBridgeBit {
 		c.refuse(1)

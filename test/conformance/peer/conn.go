@@ -193,7 +193,7 @@ func (c *conn) receive(p *Packet) {
 			c.violation("a second CONNECT [MQTT-3.1.0-2]")
 			return
 		}
-		c.accept(p)
+		c.accept()
 		return
 	}
 	c.sess.confirmed = true
@@ -294,9 +294,11 @@ const (
 func (c *conn) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	line := fmt.Sprintf("%8.3f ", time.Since(c.start).Seconds()) + text
+	c.repeats++
 	if !strings.HasPrefix(text, "<- PUBREL") && !strings.HasPrefix(text, "-> PUBCOMP") {
 		c.repeats = 0
-	} else if c.repeats++; c.repeats > 4 && len(c.history) > 0 {
+	}
+	if c.repeats > 4 && len(c.history) > 0 {
 		c.history[len(c.history)-1] = fmt.Sprintf("%s (and %d such lines before)", line, c.repeats-4)
 		return
 	}

@@ -278,10 +278,10 @@ func (p *Packet) connectProperties(properties map[byte]uint32) {
 	c := p.Connect
 	c.SessionExpiry = properties[propSessionExpiry]
 	if v, ok := properties[propReceiveMaximum]; ok {
-		c.ReceiveMaximum = uint16(v) //nolint:gosec // a property of two bytes
+		c.ReceiveMaximum = uint16(v)
 	}
 	c.MaximumPacket = properties[propMaximumPacketSize]
-	c.AliasMaximum = uint16(properties[propTopicAliasMaximum]) //nolint:gosec // a property of two bytes
+	c.AliasMaximum = uint16(properties[propTopicAliasMaximum])
 }
 
 func (p *Packet) decodePublish(c *cursor, flags, version byte) {
@@ -301,7 +301,7 @@ func (p *Packet) decodePublish(c *cursor, flags, version byte) {
 	}
 	if version == V5 {
 		properties := c.properties(PUBLISH)
-		p.Alias = uint16(properties[propTopicAlias]) //nolint:gosec // a property of two bytes
+		p.Alias = uint16(properties[propTopicAlias])
 	}
 	if p.Topic == "" && p.Alias == 0 {
 		c.fail("PUBLISH without a topic [MQTT-4.7.3-1]")

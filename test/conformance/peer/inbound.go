@@ -131,7 +131,7 @@ func (c *conn) mayUse(p *Packet) bool {
 // an earlier process are released before QoS 2 messages.
 func (c *conn) mayComeNow(p *Packet) bool {
 	sess := c.sess
-	if p.QoS == 2 && !c.mayBeExact(p) {
+	if p.QoS == 2 && !c.mayBeExact() {
 		return false
 	}
 	known := sess.known(p)
@@ -166,7 +166,7 @@ func (c *conn) mayComeNow(p *Packet) bool {
 // have used before it publishes QoS 2 messages. One may come before, by which the client
 // sees whether the server has QoS 2 at all: there is nothing to release on one that has
 // not.
-func (c *conn) mayBeExact(p *Packet) bool {
+func (c *conn) mayBeExact() bool {
 	sess := c.sess
 	if sess.newProcess && c.releases == 0 && !c.exactInFlight() {
 		return true

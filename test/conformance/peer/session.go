@@ -138,7 +138,8 @@ func (s *session) freeID(lowest bool) uint16 {
 		s.lastID = 0
 	}
 	for {
-		if s.lastID++; s.lastID != 0 && !used[s.lastID] {
+		s.lastID++
+		if s.lastID != 0 && !used[s.lastID] {
 			return s.lastID
 		}
 	}
