@@ -42,7 +42,7 @@ type side struct {
 	mine, other *current
 	notifier    *notifier
 	// echo and otherEcho notice that the servers of this and of the other side send
-	// back what the bridge publishes to them. nil: they may.
+	// the bridge's own messages back. nil: they may.
 	echo, otherEcho *echo
 }
 
@@ -156,6 +156,8 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 		alive:         newLiveness(log),
 		log:           log,
 	}
+	b.forwards.SetReverse(b.subscriptions)
+	b.subscriptions.SetReverse(b.forwards)
 	loops := config.FindLoop(&m.Spec) != nil
 	var localEcho, remoteEcho *echo
 	if loops {

@@ -39,6 +39,11 @@ func (b *buffers) options(direction string, rules []config.Rule, source *current
 		KeepQoS0:    *b.spec.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
 		Flush:       source.flush,
 	}
+	u := b.spec.Delivery.Unforwardable
+	opts.Unforwardable.Block = *u.Policy == v1alpha1.UnforwardableBlock
+	if u.DeadLetter != nil {
+		opts.Unforwardable.DeadLetter = u.DeadLetter.Topic
+	}
 	if d := b.spec.Buffer.Drain; d != nil {
 		opts.Drain.Messages = int(ptr.Deref(d.MessagesPerSecond, 0))
 		if d.BytesPerSecond != nil {

@@ -31,7 +31,7 @@ func derive(o *observation, now time.Time) []metav1.Condition {
 		ready(o),
 		connected(o, v1alpha1.ConditionLocalConnected, local),
 		connected(o, v1alpha1.ConditionRemoteConnected, remote),
-		withLoop(o, degraded(o, local, remote)),
+		withUnforwardable(o, withLoop(o, degraded(o, local, remote))),
 	}
 	if c := stalled(o); c != nil {
 		conditions = append(conditions, *c)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -68,6 +69,20 @@ func fallsShort(reasons ...string) func(*observation) {
 				side.Shortfalls = append(side.Shortfalls, v1alpha1.Shortfall{Reason: reason, Message: reason + " of " + name})
 			}
 		}
+	}
+}
+
+// unforwardable adds the reported messages that no server takes.
+func unforwardable(forwards, subscriptions *v1alpha1.UnforwardableMessage) func(*observation) {
+	return func(o *observation) {
+		o.bridge.Status.Unforwardable = &v1alpha1.UnforwardableStatus{LocalToRemote: forwards, RemoteToLocal: subscriptions}
+	}
+}
+
+func poison(topic string, at time.Time) *v1alpha1.UnforwardableMessage {
+	return &v1alpha1.UnforwardableMessage{
+		Topic: topic, Bytes: ptr.To[int64](7), Reason: v1alpha1.ReasonEndsSession, Message: "closed; it is dropped",
+		Time: metav1.NewMicroTime(at), Blocking: ptr.To(false),
 	}
 }
 
@@ -286,6 +301,32 @@ func TestConditions(t *testing.T) {
 			map[string]string{"Degraded": "Unknown/RunnerNotRunning"},
 		},
 		{
+			"messages that no server takes degrade the bridge", observed(unforwardable(poison("a/b", epoch), poison("c", epoch))),
+			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/MessagesUnforwardable forwards: no server takes a message of 7 bytes to a/b: EndsSession: closed; it is dropped; " +
+				"subscriptions: no server takes a message of 7 bytes to c: EndsSession: closed; it is dropped"},
+		},
+		{
+			"messages that no server takes come before a backup, and both are named", observed(unforwardable(nil, poison("a", epoch)), withSides(localUp(), remoteOnBackup())),
+			map[string]string{"Degraded": "True/MessagesUnforwardable subscriptions: no server takes a message of 7 bytes to a: EndsSession: closed; it is dropped; the remote side is on backup-1"},
+		},
+		{
+			"a full buffer comes before messages that no server takes, and all is named", observed(
+				unforwardable(poison("a", epoch), nil), buffering(backlog(v1alpha1.BacklogFull, "no room"), nil), withSides(localUp(), remoteOnBackup())),
+			map[string]string{"Degraded": "True/BufferFull forwards: no room; the remote side is on backup-1 (mqtt://b:1883), not on its primary server; forwards: no server takes"},
+		},
+		{
+			"messages that no server takes degrade the bridge while a side is down", observed(unforwardable(poison("a", epoch), nil), withSides(localUp(), remoteDown())),
+			map[string]string{"Ready": "False/NotConnected", "Degraded": "True/MessagesUnforwardable forwards: no server takes"},
+		},
+		{
+			"without such messages the bridge is not degraded", observed(unforwardable(nil, nil)),
+			map[string]string{"Degraded": "False/ActiveOnPrimary"},
+		},
+		{
+			"messages that no server takes are forgotten with the pod that reported them", observed(unforwardable(poison("a", epoch), nil), noPods),
+			map[string]string{"Degraded": "Unknown/RunnerNotRunning"},
+		},
+		{
 			"the state of a buffer is forgotten with the pod that told of it", observed(buffering(backlog(v1alpha1.BacklogFull, "no room"), nil), noPods),
 			map[string]string{"Degraded": "Unknown/RunnerNotRunning"},
 		},
@@ -438,6 +479,24 @@ func TestEvents(t *testing.T) {
 			observed(withSides(localUp(), requested(remoteOnPrimary(), v1alpha1.SwitchDone))), nil, nil,
 		},
 		{
+			"a message that no server takes is told with its topic, size and reason",
+			observed(unforwardable(poison("a/b", epoch), nil)),
+			[]string{"Warning MessageUnforwardable forwards: no server takes a message of 7 bytes to a/b: EndsSession: closed; it is dropped"},
+			&v1alpha1.Announced{LocalToRemoteMessage: at},
+		},
+		{
+			"a message that no server takes is told once, and a later one again",
+			observed(unforwardable(poison("a", epoch), poison("b", epoch.Add(time.Second))), announcedAt(func(a *v1alpha1.Announced) {
+				a.LocalToRemoteMessage, a.RemoteToLocalMessage = at, at
+			})),
+			[]string{"Warning MessageUnforwardable subscriptions: no server takes a message of 7 bytes to b: EndsSession: closed; it is dropped"},
+			&v1alpha1.Announced{LocalToRemoteMessage: at, RemoteToLocalMessage: metav1.NewMicroTime(epoch.Add(time.Second))},
+		},
+		{
+			"the end of such messages is not told", observed(announcedAt(func(a *v1alpha1.Announced) { a.LocalToRemoteMessage = at })), nil,
+			&v1alpha1.Announced{LocalToRemoteMessage: at},
+		},
+		{
 			"the sides are told apart",
 			observed(withSides(switched(localUp(), "gone", "primary", epoch), remoteOnPrimary())),
 			[]string{"Warning FailedOver the local side went from gone to primary in 42 ms: ConnectionClosed"},
@@ -488,5 +547,10 @@ func TestEvents(t *testing.T) {
 func TestANoteIsCutToWhatTheAPIServerTakes(t *testing.T) {
 	if got := note("%s", strings.Repeat("a", 2000)); len(got) != maxNote || !strings.HasSuffix(got, "...") {
 		t.Errorf("a note of %d bytes that ends in %q", len(got), got[len(got)-3:])
+	}
+	for shift := range 4 {
+		if got := note("%s", strings.Repeat("a", shift)+strings.Repeat("\U0001F4A1", 300)); len(got) > maxNote || !utf8.ValidString(got) {
+			t.Errorf("a note of %d bytes, cut within a character", len(got))
+		}
 	}
 }

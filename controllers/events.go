@@ -6,6 +6,7 @@ package controllers
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,6 +41,9 @@ func announce(o *observation, now time.Time) (*v1alpha1.Announced, []event) {
 	events = append(events, announceFailover("remote", remote, &marker.RemoteFailover)...)
 	events = append(events, announceRefusal("local", local, &marker.LocalRequest)...)
 	events = append(events, announceRefusal("remote", remote, &marker.RemoteRequest)...)
+	u := o.unforwardable()
+	events = append(events, announceUnforwardable("forwards", u.LocalToRemote, &marker.LocalToRemoteMessage)...)
+	events = append(events, announceUnforwardable("subscriptions", u.RemoteToLocal, &marker.RemoteToLocalMessage)...)
 	if o.suspended() {
 		// Someone stopped the bridge: no outage goes on, and none ends.
 		marker.LocalDown, marker.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}
@@ -134,5 +138,5 @@ func note(format string, args ...any) string {
 		return text
 	}
 	const more = "..."
-	return text[:maxNote-len(more)] + more
+	return strings.ToValidUTF8(text[:maxNote-len(more)], "") + more // not within a character
 }

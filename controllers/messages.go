@@ -20,6 +20,8 @@ const (
 	msgShortfall = "the %s side, %s: %s" // server; the runner says the rest
 	msgBuffer    = "%s: %s"              // of which rules; the runner says the rest
 
+	msgUnforwardable = "%s: no server takes a message of %d bytes to %s: %s: %s" // of which rules; the runner says the rest
+
 	msgApplied      = "the children were changed and are being rolled out"
 	msgRollingOut   = "Deployment %s is being rolled out"
 	msgDraining     = "the runner is draining before the bridge is suspended"
@@ -51,4 +53,5 @@ const (
 	actionReportFailover = "ReportFailover"
 	actionReportOutage   = "ReportOutage"
 	actionReportRequest  = "ReportRequest"
+	actionReportMessage  = "ReportMessage"
 )

@@ -36,7 +36,7 @@ const (
 // WithDefaults returns a copy of the bridge in which everything that the spec
 // leaves out has its default: no pointer of the spec's sides, rules and delivery
 // is nil but those of what a bridge has only where it is asked for: credentials, TLS,
-// proxies, webSocket, retainHandling, maxHops, a buffer on disk, its TTL, and drain. It changes nothing that is set, and
+// proxies, webSocket, retainHandling, maxHops, dead letters, a buffer on disk, its TTL, and drain. It changes nothing that is set, and
 // applying it twice is the same as once.
 func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	out := b.DeepCopy()
@@ -54,6 +54,10 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	}
 	setDefault(&s.Delivery.InflightWindow, DefaultInflightWindow)
 	setDefault(&s.Delivery.QoS0WhenDown, QoS0WhenDownDrop)
+	if s.Delivery.Unforwardable == nil {
+		s.Delivery.Unforwardable = &Unforwardable{}
+	}
+	setDefault(&s.Delivery.Unforwardable.Policy, UnforwardableDrop)
 	s.setBufferDefaults()
 	if s.Notifications != nil {
 		setDefault(&s.Notifications.QoS, DefaultQoS)

@@ -14,7 +14,8 @@ const (
 	// message names every server that failed, and why.
 	ConditionRemoteConnected = "RemoteConnected"
 	// ConditionDegraded is True while a side is on a backup, the buffer on disk is full or
-	// has failed, or the server in use has a shortfall.
+	// has failed, the server in use has a shortfall, no server takes some messages, or
+	// messages go round.
 	ConditionDegraded = "Degraded"
 	// ConditionReconciling is kstatus's: present and True while the children are
 	// not yet as the spec wants them.
@@ -49,6 +50,18 @@ const (
 	// ReasonSessionExpiryLowered: Degraded: a server keeps the session for a shorter time
 	// without a connection than asked for (MQTT 5 section 3.2.2.3.2).
 	ReasonSessionExpiryLowered = "SessionExpiryLowered"
+	// ReasonMessagesUnforwardable: Degraded, no server takes some messages.
+	ReasonMessagesUnforwardable = "MessagesUnforwardable"
+)
+
+// Reasons why no server takes a message, in status.unforwardable.
+const (
+	// ReasonRefused: the server refuses it by a reason code (MQTT 5 section 3.4.2.1).
+	ReasonRefused = "Refused"
+	// ReasonTooLarge: it exceeds the server's maximum packet size (section 3.2.2.3.6).
+	ReasonTooLarge = "TooLarge"
+	// ReasonEndsSession: the server ends the session at it.
+	ReasonEndsSession = "EndsSession"
 )
 
 // Reasons why a server failed. They stand in endpoints, failovers, metrics and
@@ -99,7 +112,7 @@ const (
 	ReasonSessionTakenOver = "SessionTakenOver"
 	// ReasonQuotaExceeded: the server allows no more connections or messages.
 	ReasonQuotaExceeded = "QuotaExceeded"
-	// ReasonEchoNotPrevented: the server sends back what the bridge publishes, and by the
+	// ReasonEchoNotPrevented: the server sends the bridge's own messages back, and by the
 	// rules messages would go round.
 	ReasonEchoNotPrevented = "EchoNotPrevented"
 	// ReasonPublishRefused: the server refuses a message (MQTT 5 section 3.4.2.1).
@@ -131,4 +144,6 @@ const (
 	EventSwitchRefused  = "SwitchRefused"
 	EventAllServersDown = "AllServersDown"
 	EventRecovered      = "Recovered"
+
+	EventMessageUnforwardable = "MessageUnforwardable"
 )

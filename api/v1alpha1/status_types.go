@@ -6,7 +6,7 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // MQTTBridgeStatus is what the operator and the runner last saw. The runner
-// owns runner, local, remote and buffer, and writes them on transitions only, together
+// owns runner, local, remote, buffer and unforwardable, and writes them on transitions only, together
 // with the condition Ready that follows from them; the operator owns the rest.
 type MQTTBridgeStatus struct {
 	// conditions of the bridge: Ready, LocalConnected, RemoteConnected, Degraded,
@@ -38,6 +38,12 @@ type MQTTBridgeStatus struct {
 	// buffer is the state of the buffer on disk. It is absent where there is none.
 	// +optional
 	Buffer *BufferStatus `json:"buffer,omitempty"`
+
+	// unforwardable holds the latest message of each direction that no server takes. It
+	// changes at most once a minute, and is removed 10 minutes after the last such message,
+	// or, if a message blocks its direction, when it does so no more.
+	// +optional
+	Unforwardable *UnforwardableStatus `json:"unforwardable,omitempty"`
 
 	// announced is what the operator has sent events for, so that none is sent
 	// twice.
@@ -323,6 +329,16 @@ type Announced struct {
 	// announced.
 	// +optional
 	RemoteRequest metav1.MicroTime `json:"remoteRequest,omitzero"`
+
+	// localToRemoteMessage is the time of the latest message of forwards that no server
+	// takes and that was announced.
+	// +optional
+	LocalToRemoteMessage metav1.MicroTime `json:"localToRemoteMessage,omitzero"`
+
+	// remoteToLocalMessage is the time of the latest message of subscriptions that no
+	// server takes and that was announced.
+	// +optional
+	RemoteToLocalMessage metav1.MicroTime `json:"remoteToLocalMessage,omitzero"`
 
 	// localDown is when it was announced that every local server is down. It is
 	// absent while one is connected.

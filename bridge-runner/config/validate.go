@@ -31,7 +31,7 @@ const (
 // Validate returns what is wrong with a manifest, nil where it can run. It
 // refuses what the CRD's schema and CEL rules refuse, in the same words, and
 // besides them what those cannot tell: forwards and subscriptions that feed each
-// other. It takes a manifest with or without its defaults.
+// other, and dead letters that a rule forwards. It takes a manifest with or without its defaults.
 func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 	var errs field.ErrorList
 	if b.APIVersion != v1alpha1.GroupVersion.String() {
@@ -73,6 +73,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 		errs = append(errs, inRange(path.Child("delivery", "inflightWindow"), s.Delivery.InflightWindow, 1, 65535)...)
 		errs = append(errs, inRange(path.Child("delivery", "maxHops"), s.Delivery.MaxHops, 1, 255)...)
 	}
+	errs = append(errs, validateUnforwardable(s, path)...)
 	errs = append(errs, validateBuffer(s, path)...)
 	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
 	errs = append(errs, validateVersions(s, path)...)

@@ -201,7 +201,7 @@ func (p *Pipe) putBehind() {
 		pending.push(d.pending.pop())
 	}
 	p.queue, d.pending, d.ahead = loaded, pending, 0
-	p.isolation = isolation{} // its messages come from the disk, later
+	p.forgetTrialsLocked() // their messages come from the disk, later
 	p.next, p.kept = 0, kept{}
 	d.wakeUp()
 }

@@ -36,6 +36,7 @@ type world struct {
 	pipe                *Pipe
 	meter               *counts
 	source, destination *side
+	reverse             *Pipe // brings dead letters to the source; nil: there are none
 
 	mu       sync.Mutex
 	sessions []*session.Session // all that there were
@@ -63,10 +64,12 @@ type side struct {
 	state   *session.State
 	s       *session.Session
 	*script.Conn
+	ackTimeout time.Duration
+	window     int
 }
 
 func newSide(w *world, v packet.Version) *side {
-	return &side{w: w, version: v, server: script.Listen(w.t, byte(v)), state: session.NewState()}
+	return &side{w: w, version: v, server: script.Listen(w.t, byte(v)), state: session.NewState(), ackTimeout: time.Minute, window: 10}
 }
 
 // connect makes a connection to the side's server.
@@ -80,7 +83,7 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 		var err error
 		s, err = session.Open(ctx, session.Config{
 			Transport: transport.Config{HostPort: x.server.Addr()}, Version: x.version, ClientID: "x", State: x.state,
-			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: time.Minute, Window: 10,
+			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: x.ackTimeout, Window: x.window,
 		})
 		opened <- err
 	}()
@@ -145,9 +148,18 @@ func (h handler) Received(in *session.Inbound) { h.w.pipe.Receive(in) }
 func (h handler) Redelivered(*session.Inbound) { h.w.pipe.Redelivered() }
 func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
 	h.w.pipe.Acknowledged(h.s, m, refused)
+	if h.w.reverse != nil { // each takes those of its own destination
+		h.w.reverse.Acknowledged(h.s, m, refused)
+	}
 }
-func (h handler) Ready() { h.w.pipe.Ready(h.s) }
-func (h handler) Idle()  { h.w.flush() }
+
+func (h handler) Ready() {
+	h.w.pipe.Ready(h.s)
+	if h.w.reverse != nil {
+		h.w.reverse.Ready(h.s)
+	}
+}
+func (h handler) Idle() { h.w.flush() }
 
 // counts is a meter that keeps what was counted.
 type counts struct {
@@ -156,6 +168,8 @@ type counts struct {
 	dropped     map[string]int
 	refused     []string
 	unrouted    []string
+	givenUp     []GivenUp
+	unblocked   int
 	resent      int
 	redelivered int
 	held        int
@@ -173,13 +187,17 @@ func (c *counts) Forwarded(int, time.Duration) { c.count(func() { c.forwarded++ 
 
 func (c *counts) Dropped(cause string) { c.count(func() { c.dropped[cause]++ }) }
 
-func (c *counts) GivenUp(topic string, _ int, _ string, _ *session.Error, _ bool) {
-	c.count(func() { c.refused = append(c.refused, topic) })
+func (c *counts) GivenUp(m GivenUp) {
+	c.count(func() {
+		c.refused = append(c.refused, m.Topic)
+		c.givenUp = append(c.givenUp, m)
+	})
 }
 
 func (c *counts) Unrouted(topic, cause, _ string) {
 	c.count(func() { c.unrouted = append(c.unrouted, cause+" "+topic) })
 }
+func (c *counts) Unblocked() { c.count(func() { c.unblocked++ }) }
 
 func (c *counts) Resent(n int) { c.count(func() { c.resent += n }) }
 

@@ -25,19 +25,22 @@ import (
 //	                   ▼ connected has done so
 //	              given up
 //
-// A control shows that the connection lasts without the suspect: 16 pings are answered,
+// A control shows that the connection lasts without the suspect: 64 pings are answered,
 // and then nothing is sent for a multiple of the time within which the session ended at
 // the suspect. A network that cuts connections, or a broker that restarts, also ends
 // sessions while nothing of this direction is in flight, which clears the suspect.
 const (
 	strikes       = 2
-	trials        = 3
-	trialsIfNamed = 2
+	trials        = 2
+	// trialsIfSlow is for sessions that lasted longer than slowExposure with the suspect:
+	// a network that cuts connections is likely to do so in that time.
+	trialsIfSlow = 6
+	slowExposure = 2 * time.Second
 
-	controlPings   = 16
+	controlPings   = 64
 	controlMinimum = 100 * time.Millisecond
 	controlMaximum = time.Minute
-	controlFactor  = 3  // of the time from the suspect to the end of the session
+	controlFactor  = 10 // of the time from the suspect to the end of the session
 	controlTrips   = 10 // of the time of the pings
 )
 
@@ -47,6 +50,10 @@ type isolation struct {
 	// sessions.
 	suspect *outgoing
 	strikes int
+	// struck is how many sessions in a row have ended, also with another oldest message,
+	// and newest was the last message in flight when the first of them did.
+	struck int
+	newest *outgoing
 	// until is the last of the messages that go one by one; nil: they go together.
 	until *outgoing
 	// trials is how many sessions in a row ended with the suspect alone, by is with which
@@ -55,6 +62,8 @@ type isolation struct {
 	by     map[*session.State]bool
 	ending session.Ending
 	err    *session.Error
+	// passedOver says that a server has acknowledged later messages, and not the suspect.
+	passedOver bool
 
 	controlled bool          // on this connection
 	controls   bool          // a control is under way
@@ -87,13 +96,14 @@ func ofServer(code byte) bool {
 	return false
 }
 
-// needsWitness reports whether a reason code of DISCONNECT may be about how much was sent.
-func needsWitness(code byte) bool {
-	switch code {
+// needsWitness reports whether the session may have ended because of how much was sent, or
+// because the server takes nothing.
+func needsWitness(how session.Ending) bool {
+	switch how.Code {
 	case 0x93, 0x96, 0x97:
 		return true
 	}
-	return false
+	return !how.ByServer
 }
 
 // judgeLocked draws the conclusions from the end of the destination s.
@@ -104,7 +114,7 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 	switch {
 	case ofServer(how.Code):
 		return
-	case !how.ByServer && !how.PassedOver && (!how.Silent || !alone || !i.ending.PassedOver):
+	case !how.ByServer && !how.PassedOver && !(how.Silent && i.passedOver):
 		return // a dead link says nothing about messages
 	}
 	oldest, newest := p.inFlightLocked()
@@ -116,17 +126,16 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 		i.witness, i.trials = false, 0 // the server ends the session at any message
 		return
 	case oldest != i.suspect:
-		*i = isolation{suspect: oldest, until: i.until, by: map[*session.State]bool{}}
-		if alone {
-			i.strikes = strikes
-		}
-	case !alone:
-		i.strikes++
+		// The messages before it are acknowledged, or their acknowledgements were lost in the
+		// session before.
+		*i = isolation{suspect: oldest, struck: i.struck, newest: i.newest, until: i.until, sentAt: i.sentAt, by: map[*session.State]bool{}}
 	}
 	i.ending, i.err = how, asError(s.Err())
-	if i.strikes == 0 {
-		i.strikes = 1
+	i.passedOver = i.passedOver || how.PassedOver
+	if i.newest == nil {
+		i.newest = newest
 	}
+	i.strikes++
 	if named(how.Code) {
 		i.strikes = max(i.strikes, strikes)
 	}
@@ -134,8 +143,10 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 		i.trials++
 		i.by[s.State()] = true
 		i.exposure = max(i.exposure, time.Since(i.sentAt))
+	} else {
+		i.struck++
 	}
-	if i.strikes >= strikes && i.until == nil {
+	if !alone && i.strikes >= strikes {
 		i.until = newest
 	}
 }
@@ -161,18 +172,37 @@ func (p *Pipe) inFlightLocked() (oldest, newest *outgoing) {
 func (p *Pipe) sentenceLocked(s *session.Session) {
 	i := &p.isolation
 	i.controlled, i.controls = false, false
-	need := trials
-	if named(i.ending.Code) {
-		need = trialsIfNamed
-	}
-	if i.suspect == nil || i.trials < need || !i.by[s.State()] {
+	if i.suspect == nil || i.trials < i.needed() || !i.by[s.State()] {
 		return
 	}
-	if needsWitness(i.ending.Code) {
+	if needsWitness(i.ending) {
 		i.witness = true
 		return
 	}
 	p.giveUpLocked(i.suspect, DropUnforwardable, i.err)
+}
+
+// needed is the number of trials after which the suspect is given up.
+func (i *isolation) needed() int {
+	if i.ending.ByServer && i.exposure > slowExposure {
+		return trialsIfSlow
+	}
+	return trials
+}
+
+// repeatTrialLocked has m, which was given up and is kept, sent alone once more at that
+// time.
+func (i *isolation) repeatTrialLocked(m *outgoing, at time.Time) {
+	if i.suspect == m {
+		i.trials, i.holdUntil = i.needed()-1, at
+	}
+}
+
+// forgetTrialsLocked ends the search for messages that are not in the queue any more.
+func (p *Pipe) forgetTrialsLocked() {
+	p.unblockLocked(p.refusals.blocking)
+	p.isolation = isolation{}
+	clear(p.refusals.of)
 }
 
 // mayGoLocked reports whether m may be sent now, or, if not, whether the messages behind
@@ -236,10 +266,10 @@ func (p *Pipe) controlledBy(s *session.Session) {
 	p.opts.Flush()
 }
 
-// acceptedLocked notes that the destination has taken a message over.
-func (p *Pipe) acceptedLocked() {
+// acceptedLocked notes that the destination has taken m over.
+func (p *Pipe) acceptedLocked(m *outgoing) {
 	if len(p.refusals.of) > 0 {
-		p.refusalsWitnessedLocked()
+		p.refusalsWitnessedLocked(m)
 	}
 	if i := &p.isolation; i.witness {
 		i.witness = false
@@ -250,13 +280,20 @@ func (p *Pipe) acceptedLocked() {
 // goneLocked notes that m is done.
 func (p *Pipe) goneLocked(m *outgoing) {
 	i := &p.isolation
+	if m == i.newest {
+		i.newest, i.struck = nil, 0
+	}
 	if m == i.until {
-		*i = isolation{}
+		i.until = i.suspect // which is behind, if it is not m: it has let a witness pass
 	}
 	if m == i.suspect {
-		*i = isolation{until: i.until}
+		*i = isolation{struck: i.struck, newest: i.newest, until: i.until, sentAt: i.sentAt}
+		if i.until == m {
+			*i = isolation{}
+		}
 	}
 	if len(p.refusals.of) > 0 {
 		delete(p.refusals.of, m)
 	}
+	p.unblockLocked(m)
 }

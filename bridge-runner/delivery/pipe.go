@@ -88,10 +88,11 @@ type Meter interface {
 	Forwarded(bytes int, latency time.Duration)
 	// Dropped: a message was dropped for one of the causes above.
 	Dropped(cause string)
-	// GivenUp: no server of the destination takes a message. It is dropped, or sent to the
-	// dead letter topic, or, if kept, tried again later. why holds the server's word; cause
-	// is [DropRefused], [DropTooLarge] or [DropUnforwardable].
-	GivenUp(topic string, bytes int, cause string, why *session.Error, kept bool)
+	// GivenUp: no server of the destination takes a message. A message that is kept is
+	// reported after each attempt to send it.
+	GivenUp(m GivenUp)
+	// Unblocked: the message that was kept has left.
+	Unblocked()
 	// Unrouted: a message with this topic was dropped because no rule takes it
 	// (DropNoRule), or because the rules make no valid topic of its topic
 	// (DropInvalidTopic). filters are those of the direction's rules. It is called
@@ -138,6 +139,8 @@ type Pipe struct {
 	isolation   isolation
 	refusals    refusals
 	keeper      watchdog.Task // Keep
+	reverse     *Pipe         // to the source side
+	letters     []letter      // not handed to reverse
 }
 
 // New returns a pipe. One with a disk needs [Pipe.Keep].
@@ -173,11 +176,12 @@ func (o *origin) waits() bool { return o.in == nil || o.in.QoS > 0 }
 type outgoing struct {
 	session.Outgoing
 	origin   *origin
-	inflight bool // the destination has it
-	sent     bool // once, to whatever destination
-	done     bool // acknowledged, but one before it is not
-	parked   bool // it goes to the dead letter topic, and is done when it is there
-	backlog  bool // it waited while there was no destination
+	inflight bool   // the destination has it
+	sent     bool   // once, to whatever destination
+	done     bool   // acknowledged, but one before it is not
+	parked   bool   // it goes to the dead letter topic, and is done when it is there
+	backlog  bool   // it waited while there was no destination
+	place    uint64 // in the order of the queue
 
 	// Of a pipe with a disk.
 	settled bool   // on disk: its source waits for it no more

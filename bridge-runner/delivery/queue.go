@@ -9,6 +9,7 @@ type queue struct {
 	items []*outgoing // a ring; its length is a power of two
 	first int
 	count int
+	place uint64 // of the last item that was pushed
 }
 
 // keepItems is the capacity that an emptied queue keeps.
@@ -22,6 +23,8 @@ func (q *queue) at(i int) *outgoing {
 }
 
 func (q *queue) push(m *outgoing) {
+	q.place++
+	m.place = q.place
 	if q.count == len(q.items) {
 		grown := make([]*outgoing, max(16, 2*len(q.items)))
 		for i := range q.count {

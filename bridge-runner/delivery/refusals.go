@@ -11,8 +11,9 @@ import (
 
 // A reason code by which a server refuses a message may be about the message, or about the
 // server: it may be out of quota, or in trouble. If the code does not say that it is about
-// the message, the message is sent again, with growing pauses, and is given up only after
-// the server has taken another message meanwhile.
+// the message, the message is sent again, with growing pauses, and is given up only if the
+// server has taken a message from behind it meanwhile, and refuses it once more. A server
+// that limits the rate takes the messages in front.
 const (
 	mostRefusals = 5
 	firstPause   = 100 * time.Millisecond
@@ -23,11 +24,14 @@ const (
 type refusals struct {
 	of    map[*outgoing]*refusal
 	until time.Time // nothing is sent before
+	// blocking is the message that was given up and is kept; nil: there is none.
+	blocking *outgoing
 }
 
 type refusal struct {
 	count     int
-	witnessed bool // the server has taken another message since the first refusal
+	witnessed bool // the server has taken a message from behind it since the first refusal
+	retryAt   time.Time
 	kept      bool // it was given up and is kept: the policy is to block
 	err       *session.Error
 }
@@ -49,11 +53,17 @@ func (p *Pipe) refusedLocked(m *outgoing, why *session.Refusal) {
 	}
 	r.count++
 	r.err = why.Error
-	if r.count >= mostRefusals && r.witnessed {
+	switch {
+	case r.kept || r.count >= mostRefusals && r.witnessed:
 		p.giveUpLocked(m, DropRefused, r.err)
-		return
+	case r.count >= mostRefusals: // the messages behind it show whether the server takes any
+		now := time.Now()
+		r.retryAt = now.Add(pauseAfter(r.count))
+		p.next = 0
+		p.wakeAtLocked(r.retryAt, now)
+	default:
+		p.holdLocked(pauseAfter(r.count))
 	}
-	p.holdLocked(pauseAfter(r.count))
 }
 
 // holdLocked sends nothing for a while, and begins with the oldest message then.
@@ -67,28 +77,29 @@ func (p *Pipe) holdLocked(pause time.Duration) {
 }
 
 // mayRetryLocked reports whether m may be sent now that messages were refused, or, if not,
-// whether the messages behind it may: if the server has refused m often, and has taken no
-// other message meanwhile, these show whether it would.
+// whether the messages behind it may.
 func (p *Pipe) mayRetryLocked(m *outgoing, now time.Time) (may, passOver bool) {
 	if now.Before(p.refusals.until) {
 		p.wakeAtLocked(p.refusals.until, now)
 		return false, false
 	}
-	r := p.refusals.of[m]
-	if r == nil || r.count < mostRefusals || r.kept || r.count%2 == 0 {
-		return true, false
+	if r := p.refusals.of[m]; r != nil && now.Before(r.retryAt) {
+		p.wakeAtLocked(r.retryAt, now)
+		return false, true
 	}
-	r.count++
-	p.wakeAtLocked(now.Add(pauseAfter(r.count)), now)
-	return false, true
+	return true, false
 }
 
-// refusalsWitnessedLocked notes that the destination has taken a message over.
-func (p *Pipe) refusalsWitnessedLocked() {
+// refusalsWitnessedLocked notes that the destination has taken over the message taken.
+func (p *Pipe) refusalsWitnessedLocked(taken *outgoing) {
 	for m, r := range p.refusals.of {
+		if r.witnessed || r.kept || taken.place < m.place {
+			continue
+		}
 		r.witnessed = true
-		if r.count >= mostRefusals && !m.inflight && !r.kept {
-			p.giveUpLocked(m, DropRefused, r.err)
+		if r.count >= mostRefusals && !m.inflight { // once more, when the server has rested
+			r.retryAt = time.Time{}
+			p.holdLocked(pauseAfter(mostRefusals))
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (p *Pipe) Down(s *session.Session) {
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
 		m.inflight = false // until there is a destination
-		if m.done || m.QoS > 0 {
+		if m.done || m.parked || m.QoS > 0 {
 			continue
 		}
 		// A message that came at QoS 0 is not kept for later. One that came at a
@@ -226,7 +226,7 @@ func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused
 		m.done = true
 		p.meter.Forwarded(len(m.Payload), time.Since(m.At))
 		p.goneLocked(m)
-		p.acceptedLocked()
+		p.acceptedLocked(m)
 	}
 	p.release()
 	if isolating {

@@ -5,11 +5,9 @@ package delivery
 
 import (
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
@@ -17,14 +15,32 @@ import (
 // The zero value drops it, which acknowledges it to its source.
 type Unforwardable struct {
 	// Block keeps it in front of the messages behind it, and tries it again every 30
-	// seconds, or on the next connection.
+	// seconds.
 	Block bool
 	// DeadLetter publishes it on the source side under this topic; empty: it does not. The
-	// message is acknowledged to its source when the dead letter is acknowledged.
+	// message is acknowledged to its source when the dead letter is acknowledged. It needs
+	// [Pipe.SetReverse].
 	DeadLetter string
-	// Reverse is the pipe to the source side.
-	Reverse *Pipe
 }
+
+// GivenUp is a message that no server of the destination takes.
+type GivenUp struct {
+	Topic string // on the destination
+	Bytes int    // of its payload
+	Cause string // DropRefused, DropTooLarge or DropUnforwardable
+	Why   *session.Error
+	Fate  Fate
+}
+
+// Fate is what happens to a message that no server takes.
+type Fate string
+
+// The fates of messages that no server takes.
+const (
+	FateDropped    Fate = "dropped"     // it is acknowledged to its source
+	FateDeadLetter Fate = "dead_letter" // likewise, after its dead letter was published
+	FateKept       Fate = "kept"        // it blocks its direction, and is tried again
+)
 
 // blockedRetry is how long a message that blocks its direction is left alone.
 const blockedRetry = 30 * time.Second
@@ -34,97 +50,44 @@ var errTooLarge = &session.Error{
 	Message: "the message is larger than the server's maximum packet size; raise the server's limit, or send smaller messages",
 }
 
-// User properties of dead letters (MQTT 5 section 3.3.2.3.7).
-const (
-	propertyTopic  = "mqttbridge-topic"
-	propertyReason = "mqttbridge-reason"
-	propertyQoS    = "mqttbridge-qos"
-)
-
 // giveUpLocked ends the attempts to send m, as the policy says.
 func (p *Pipe) giveUpLocked(m *outgoing, cause string, why *session.Error) {
 	policy := &p.opts.Unforwardable
-	if policy.Block && (m.QoS > 0 || m.origin != nil && m.origin.waits()) {
-		p.keepBlockedLocked(m, cause, why)
-		return
-	}
-	p.meter.GivenUp(m.Topic, len(m.Payload), cause, why, false)
-	if policy.DeadLetter == "" || policy.Reverse == nil || m.isDeadLetter() {
+	given := GivenUp{Topic: m.Topic, Bytes: len(m.Payload), Cause: cause, Why: why, Fate: FateDropped}
+	switch {
+	case policy.Block && (m.QoS > 0 || m.origin != nil && m.origin.waits()):
+		given.Fate = FateKept
+		p.meter.GivenUp(given)
+		p.keepBlockedLocked(m, why)
+	case policy.DeadLetter == "" || p.reverse == nil || m.isDeadLetter(policy.DeadLetter):
+		p.meter.GivenUp(given)
 		p.drop(m, cause)
-		return
+	default:
+		given.Fate = FateDeadLetter
+		p.meter.GivenUp(given)
+		p.parkLocked(m, cause, why)
 	}
-	p.forgetLocked(m)
-	p.goneLocked(m)
-	p.unwait(m)
-	m.parked = true
-	p.meter.Dropped(cause)
-	letter := deadLetter(m, policy.DeadLetter, why)
-	go policy.Reverse.sendDeadLetter(letter, m.At, func() { p.buried(m) }) // the other pipe has a lock of its own
 }
 
 // keepBlockedLocked keeps m in front.
-func (p *Pipe) keepBlockedLocked(m *outgoing, cause string, why *session.Error) {
+func (p *Pipe) keepBlockedLocked(m *outgoing, why *session.Error) {
 	r := p.refusals.of[m]
 	if r == nil {
 		r = &refusal{}
 		p.refusals.of[m] = r
 	}
-	if !r.kept {
-		p.meter.GivenUp(m.Topic, len(m.Payload), cause, why, true)
-	}
 	r.kept, r.err, r.count = true, why, max(r.count, 1)
-	p.isolation.trials = 0
-	p.isolation.holdUntil = time.Now().Add(blockedRetry)
+	p.refusals.blocking = m
+	p.isolation.repeatTrialLocked(m, time.Now().Add(blockedRetry))
 	p.holdLocked(blockedRetry)
 }
 
-// isDeadLetter reports whether m came from the other direction's pipe.
-func (m *outgoing) isDeadLetter() bool { return m.origin != nil && m.origin.in == nil }
-
-// deadLetter is the message that takes the place of m.
-func deadLetter(m *outgoing, topic string, why *session.Error) session.Message {
-	letter := session.Message{Topic: topic, Payload: m.Payload, QoS: 1}
-	properties := packet.Properties{}
-	if m.Properties != nil {
-		properties = *m.Properties
+// unblockLocked notes that m, if it has blocked the direction, does so no more.
+func (p *Pipe) unblockLocked(m *outgoing) {
+	if m != nil && p.refusals.blocking == m {
+		p.refusals.blocking = nil
+		p.meter.Unblocked()
 	}
-	properties.Expires = false
-	properties.User = append(append([]packet.UserProperty(nil), properties.User...),
-		packet.UserProperty{Name: propertyTopic, Value: m.Topic},
-		packet.UserProperty{Name: propertyQoS, Value: strconv.Itoa(int(m.QoS))},
-		packet.UserProperty{Name: propertyReason, Value: why.Message})
-	letter.Properties = &properties
-	return letter
-}
-
-// sendDeadLetter takes in a message of the other direction's pipe. done is called when it
-// needs its source no more.
-func (p *Pipe) sendDeadLetter(letter session.Message, at time.Time, done func()) {
-	p.mu.Lock()
-	o := &origin{done: done}
-	m := &o.only
-	m.origin, m.At, m.Owner, m.Message = o, at, m, letter
-	if p.disk != nil && p.dest == nil {
-		p.enter()
-	}
-	p.push(m)
-	p.pump()
-	p.release()
-	dest := p.dest
-	p.mu.Unlock()
-	if dest != nil {
-		dest.Flush()
-	}
-}
-
-// buried notes that the dead letter of m is in its place.
-func (p *Pipe) buried(m *outgoing) {
-	p.mu.Lock()
-	m.done = true
-	p.pump()
-	p.release()
-	p.mu.Unlock()
-	p.opts.Flush()
 }
 
 // forgetLocked has the session forget m, if it is in flight there and is not to be sent

@@ -13,7 +13,6 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
@@ -40,6 +39,9 @@ type Metrics struct {
 
 	handshakes        *prometheus.CounterVec
 	handshakeDuration *prometheus.HistogramVec
+
+	blocked *prometheus.GaugeVec
+	state   *State // that reports messages that no server takes; nil: it is not set yet
 }
 
 // NewMetrics returns the metrics of a runner, all of them registered.
@@ -74,8 +76,9 @@ func NewMetrics() *Metrics {
 		handshakes: counter("tls_handshakes_total", "TLS handshakes that succeeded, full ones and those that resumed a session.", "side", "server", "kind"),
 		handshakeDuration: histogram("tls_handshake_duration_seconds", "How long TLS handshakes that succeeded took.",
 			prometheus.ExponentialBuckets(0.0005, 2.5, 12), "side", "kind"),
+		blocked: gauge("blocked", "Whether a message that no server takes holds up all messages behind it (delivery.unforwardable.policy: Block).", "direction"),
 	}
-	m.registry.MustRegister(m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.held, m.inflight, m.latency,
+	m.registry.MustRegister(m.blocked, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.held, m.inflight, m.latency,
 		m.connected, m.active, m.failovers, m.attempts, m.probes, m.switchDuration, m.handshakes, m.handshakeDuration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -144,8 +147,9 @@ type meter struct {
 	held, inflight                                    prometheus.Gauge
 	latency                                           prometheus.Observer
 	log                                               *slog.Logger
-	refusals                                          *rate.Limiter
 	unrouted                                          map[string]*rate.Limiter // by cause
+	blocked                                           prometheus.Gauge
+	unforwardable                                     *unforwardable
 }
 
 // Meter returns the meter of a direction.
@@ -162,16 +166,18 @@ func (m *Metrics) Meter(direction string, log *slog.Logger) delivery.Meter {
 		inflight:    m.inflight.With(label),
 		latency:     m.latency.With(label),
 		log:         Late(log).With("direction", direction), // a pipe's lock is held
-		refusals:    rate.NewLimiter(rate.Every(refusalLogged), 1),
+		blocked:     m.blocked.With(label),
 		unrouted: map[string]*rate.Limiter{
 			delivery.DropNoRule:       rate.NewLimiter(rate.Every(refusalLogged), 1),
 			delivery.DropInvalidTopic: rate.NewLimiter(rate.Every(refusalLogged), 1),
 		},
+
+		unforwardable: m.state.watchUnforwardable(direction, Late(log).With("direction", direction)),
 	}
 }
 
-// refusalLogged is how often a message is logged that was refused, or that no rule
-// takes. The counter has them all.
+// refusalLogged is how often a message is logged that no rule takes. The counter has them
+// all.
 const refusalLogged = 10 * time.Second
 
 func (m *meter) Forwarded(bytes int, latency time.Duration) {
@@ -182,19 +188,25 @@ func (m *meter) Forwarded(bytes int, latency time.Duration) {
 
 func (m *meter) Dropped(cause string) { m.dropped.WithLabelValues(cause).Inc() }
 
-func (m *meter) GivenUp(topic string, bytes int, cause string, why *session.Error, kept bool) {
-	if m.refusals.Allow() {
-		m.log.Warn("no server takes a message", "topic", topic, "bytes", bytes, "cause", cause, "kept", kept, "reason", why.Reason, "message", why.Message)
+func (m *meter) GivenUp(g delivery.GivenUp) {
+	if g.Fate == delivery.FateKept {
+		m.blocked.Set(1)
 	}
+	m.unforwardable.givenUp(g)
+}
+
+func (m *meter) Unblocked() {
+	m.blocked.Set(0)
+	m.unforwardable.unblocked()
 }
 
 // Remedies of messages that were dropped because of their topic.
 var unroutedRemedy = map[string]string{
-	delivery.DropNoRule: "a message came that matches no rule, and was acknowledged and dropped: its subscription is one of an earlier manifest, " +
+	delivery.DropNoRule: "a message came that matches no rule, and was acknowledged and dropped: its subscription is of an earlier manifest, " +
 		"which the server keeps in the bridge's session until the bridge connects once with cleanSession: true; or the server changes topics: " +
 		"add a rule whose filter matches the topic as it comes",
-	delivery.DropInvalidTopic: "the rule's topic makes of this topic one that cannot be published to, and the message was acknowledged and dropped: " +
-		"an empty one, one longer than 65535 bytes, one with a wildcard or NUL, or one that begins with $ though the rule's topic does not; change the rule's topic or exclude such messages",
+	delivery.DropInvalidTopic: "the rule's topic makes no valid topic of this one, and the message was acknowledged and dropped: " +
+		"the result is empty, longer than 65535 bytes, has a wildcard or NUL, or begins with $ though the rule's topic does not; change the rule's topic or exclude such messages",
 }
 
 func (m *meter) Unrouted(topic, cause, filters string) {

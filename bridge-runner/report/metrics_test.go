@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -45,12 +46,14 @@ func TestEveryMetricIsDocumentedAndNoOtherIs(t *testing.T) {
 
 func TestMeter_UnroutedMessages_AreLoggedWithTheRemedyAndRarely(t *testing.T) {
 	var log bytes.Buffer
-	meter := NewMetrics().Meter(LocalToRemote, slog.New(slog.NewTextHandler(&log, nil)))
+	late := Late(slog.New(slog.NewTextHandler(&log, nil)))
+	meter := NewMetrics().Meter(LocalToRemote, late)
 	for _, cause := range []string{delivery.DropNoRule, delivery.DropInvalidTopic} {
 		for range 100 {
 			meter.Unrouted("some/topic", cause, `"a/#", "b/+"`)
 		}
 	}
+	FlushLate(late, 20*time.Second)
 	if n := strings.Count(log.String(), "\n"); n != 2 {
 		t.Errorf("%d lines for 200 messages of two causes", n)
 	}

@@ -34,6 +34,9 @@ type State struct {
 	mu     sync.Mutex // guards what follows, and the sides
 	ready  metav1.Condition
 	buffer *v1alpha1.BufferStatus // nil: there is no disk
+
+	unforwardable v1alpha1.UnforwardableStatus
+	deadLetter    string // their topic; empty: there are none
 }
 
 // NewState returns the state of a bridge before its first attempt. pod is the name
@@ -42,6 +45,10 @@ func NewState(bridge *v1alpha1.MQTTBridge, pod string, metrics *Metrics) *State 
 	st := &State{start: metav1.Now(), pod: pod, changed: make(chan struct{}, 1)}
 	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
 	st.Remote = newSide(st, bridge.Spec.Remote.Servers(), metrics.side("remote"))
+	if d := bridge.Spec.Delivery; d != nil && d.Unforwardable != nil && d.Unforwardable.DeadLetter != nil {
+		st.deadLetter = d.Unforwardable.DeadLetter.Topic
+	}
+	metrics.state = st
 	st.transition(st.start.Time) // that there is a runner is news
 	return st
 }
@@ -77,6 +84,8 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 		Local:      st.Local.status.DeepCopy(),
 		Remote:     st.Remote.status.DeepCopy(),
 		Buffer:     st.buffer.DeepCopy(),
+
+		Unforwardable: st.unforwardableStatus(),
 	}
 }
 

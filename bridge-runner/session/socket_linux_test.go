@@ -4,8 +4,13 @@
 package session
 
 import (
+	"context"
+	"net"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestOnlyWhatComesOftenWaitsForMore(t *testing.T) {
@@ -33,5 +38,54 @@ func TestOnlyWhatComesOftenWaitsForMore(t *testing.T) {
 		if many != tc.want {
 			t.Errorf("%s: many is %t", tc.name, many)
 		}
+	}
+}
+
+// Linux ends a connection with TCP_USER_TIMEOUT although the other end takes data all the
+// time, if that is in pieces smaller than a segment.
+func TestSocket_PeerTakesSmallPieces_OutlivesTheUserTimeout(t *testing.T) {
+	const userTimeout, size, rate = time.Second, 100 << 10, 20 << 10
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10) })
+	}}
+	listener, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	near, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = far.Close() }()
+	raw, err := near.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := newSocket(near, time.Minute)
+	defer func() { _ = s.Close() }()
+	if _, err := s.Write(pattern(size)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 4<<10)
+	for n := 0; n < size; {
+		read, err := far.Read(buf)
+		if err != nil {
+			t.Fatalf("after %d bytes: %v", n, err)
+		}
+		n += read
+		time.Sleep(time.Duration(read) * time.Second / rate) // the peer's slowness
+	}
+	if u := s.underWay(); u.given != size || u.taken != size {
+		t.Errorf("at the end %+v", u)
 	}
 }

@@ -178,7 +178,7 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 		s.Renew()
 	}
 	left, overdue = earlier(s.cfg.AckTimeout, w.due(now, progressed, since), func() *Error {
-		w.how = Ending{Silent: true}
+		w.how = Ending{Silent: true, PassedOver: !overtaken.IsZero()}
 		if doubtful {
 			s.state.doubtQoS2()
 		}

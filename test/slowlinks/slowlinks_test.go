@@ -73,7 +73,7 @@ func (l load) String() string {
 	if l.buffer > 0 {
 		buffers = "small buffers"
 	}
-	return fmt.Sprintf("%d x %d kB at %d kB/s %s, %s, %s", l.count, l.size/kB, l.rate/kB, l.dir, how, buffers)
+	return fmt.Sprintf("%d x %d kB at %d kB a second %s, %s, %s", l.count, l.size/kB, l.rate/kB, l.dir, how, buffers)
 }
 
 // time is how long the large messages take at the link's rate.
@@ -87,8 +87,8 @@ func loads() []load {
 		{rate: 20 * kB, size: 700 * kB, count: 1, dir: up},
 		{rate: 20 * kB, size: 350 * kB, count: 2, dir: up, buffer: smallBuffer},
 		{rate: 20 * kB, size: 700 * kB, count: 1, dir: down},
-		{rate: 50 * kB, size: 1 * mB, count: 2, dir: up, queued: true},
-		{rate: 50 * kB, size: 1 * mB, count: 2, dir: down, queued: true},
+		{rate: 50 * kB, size: 700 * kB, count: 2, dir: up, queued: true},
+		{rate: 50 * kB, size: 700 * kB, count: 2, dir: down, queued: true},
 		{rate: 300 * kB, size: 12 * mB, count: 1, dir: up},
 		{rate: 300 * kB, size: 3500 * kB, count: 3, dir: up, buffer: smallBuffer},
 		{rate: 300 * kB, size: 5 * mB, count: 2, dir: down, buffer: smallBuffer},

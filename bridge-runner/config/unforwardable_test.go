@@ -1,0 +1,88 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// The API server is tested with the same manifests (test/crd).
+func TestUnforwardable_InvalidManifests_AreRefusedInTheWordsOfTheSchema(t *testing.T) {
+	files, err := filepath.Glob("../../test/manifests/invalid/dead-letter-*.yaml")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("%d manifests: %v", len(files), err)
+	}
+	for _, file := range files {
+		manifest, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(manifest), "\n")
+		name, words, _ := strings.Cut(strings.TrimPrefix(first, "# error: "), ": ")
+		_, err = Load(file)
+		if err == nil || !strings.Contains(err.Error(), name+": ") || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", filepath.Base(file), err)
+		}
+	}
+}
+
+func TestUnforwardable_DeadLettersThatARuleForwards_AreRefused(t *testing.T) {
+	const (
+		up   = "forwards[0] (filter \"a/#\") takes dead letters, too"
+		down = "subscriptions[0] (filter \"b/+/c\") takes dead letters, too"
+	)
+	for topic, want := range map[string]string{
+		"a":              up, // a/# matches the parent level
+		"a/b":            up,
+		"a/b/c/d":        up,
+		"a/dead/1":       "", // excluded
+		"a/dead":         "",
+		"b/x/c":          down,
+		"b/x/d":          "",
+		"b//c":           down,
+		"B/x/c":          "",
+		"plant/a/b":      "",
+		"ü/letters dead": "",
+		"":               "dead letters need a topic",
+		"a\x00b":         "no control characters",
+		"x/\x7f":         "no control characters",
+		"$dead":          "topics that start with $",
+		"x/+/y":          "no wildcards",
+		"x#":             "no wildcards",
+		"state":          "the same topic",
+
+		strings.Repeat("d", 513): "may not be more than 512",
+	} {
+		s := &v1alpha1.MQTTBridgeSpec{
+			Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local"}},
+			Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote"}},
+			Forwards:      []v1alpha1.Rule{{Filter: "a/#", Topic: "up/${topic}", Exclude: []string{"a/dead/#"}}},
+			Subscriptions: []v1alpha1.Rule{{Filter: "b/+/c"}},
+			Notifications: &v1alpha1.Notifications{Topic: "state"},
+			Delivery:      &v1alpha1.Delivery{Unforwardable: &v1alpha1.Unforwardable{DeadLetter: &v1alpha1.DeadLetter{Topic: topic}}},
+		}
+		errs := validateSpec(s, nil)
+		switch {
+		case want == "" && len(errs) > 0:
+			t.Errorf("%q is refused: %v", topic, errs)
+		case want != "" && (len(errs) != 1 || !strings.Contains(errs[0].Error(), want)):
+			t.Errorf("%q: %v\nwant: %s", topic, errs, want)
+		}
+	}
+}
+
+func TestUnforwardable_Default_DropsWithoutDeadLetters(t *testing.T) {
+	b, err := Load(write(t, t.TempDir(), "b.yaml", minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := b.Spec.Delivery.Unforwardable; *u.Policy != v1alpha1.UnforwardableDrop || u.DeadLetter != nil {
+		t.Errorf("default: %+v", u)
+	}
+}

@@ -1,0 +1,352 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// mostSessions is how many sessions a message at which servers end them may cost.
+const mostSessions = 5
+
+func TestIsolation_ServerEndsTheSessionAtAMessage_OnlyThatIsDropped(t *testing.T) {
+	type how struct {
+		v         packet.Version
+		code, qos byte
+		place     int
+		resumes   bool
+	}
+	var all []how
+	for _, v := range []packet.Version{packet.V311, packet.V5} {
+		for _, place := range []int{0, 4, 9} {
+			all = append(all, how{v, 0, 1, place, false}, how{v, 0, 2, place, true}, how{v, 0, 2, place, false})
+		}
+	}
+	for _, code := range []byte{0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x93, 0x95, 0x96, 0x97, 0x99, 0x9A, 0x9B} {
+		all = append(all, how{packet.V5, code, 1, 4, false}, how{packet.V5, code, 2, 4, true}, how{packet.V5, code, 1, 9, true})
+	}
+	for _, h := range all {
+		t.Run(fmt.Sprintf("version=%d/code=%#x/qos=%d/place=%d/resumes=%v", h.v, h.code, h.qos, h.place, h.resumes), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, h.v, everything)
+			w.source.connect(false, nil)
+			want := w.send(10, h.place, h.qos)
+			w.source.sync()
+			x := w.play(ending("poison", h.code), func(x *players) { x.resumes = h.resumes })
+			defer x.stop()
+			last := 10
+			if needsWitness(session.Ending{ByServer: true, Code: h.code}) && h.place == 9 {
+				x.awaits(want...)
+				w.source.Send(script.Publish(11, h.qos, "t", "10"))
+				want, last = append(want, "t=10"), 11
+			}
+			x.awaits(want...)
+			w.acknowledged(1, last, h.qos)
+			w.gaveUp(FateDropped, "poison")
+			w.drops(DropUnforwardable, 1)
+			x.wantSessions(mostSessions)
+			// The state of the session is sound.
+			w.source.Send(script.Publish(20, h.qos, "t", "behind"))
+			x.awaits(append(want, "t=behind")...)
+			w.acknowledged(20, 20, h.qos)
+		})
+	}
+}
+
+func TestIsolation_TwoServers_EachHasToEndASession(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		t.Run("both do", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, v, everything)
+			w.source.connect(false, nil)
+			want := w.send(3, 0, 1)
+			w.source.sync()
+			x := w.play(ending("poison", 0), func(x *players) { x.sides = append(x.sides, newSide(w, v)) })
+			defer x.stop()
+			x.awaits(want...)
+			w.acknowledged(1, 3, 1)
+			w.gaveUp(FateDropped, "poison")
+			x.wantSessions(mostSessions + 1)
+		})
+		t.Run("one takes it", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, v, everything)
+			w.source.connect(false, nil)
+			w.send(3, 0, 1)
+			w.source.sync()
+			other := newSide(w, v)
+			x := w.play(func(c *script.Conn, p script.Packet) bool {
+				if p.Topic != "poison" || c == other.Conn {
+					return false
+				}
+				end(c, 0)
+				return true
+			}, func(x *players) { x.sides = append(x.sides, other) })
+			defer x.stop()
+			x.awaits("poison=0", "t=1", "t=2")
+			w.acknowledged(1, 3, 1)
+			w.gaveUp(FateDropped)
+			w.drops(DropUnforwardable, 0)
+		})
+	})
+}
+
+// cutter ends connections at random: at packets of any kind, and after random times.
+type cutter struct {
+	mu   sync.Mutex
+	r    *rand.Rand
+	cuts int // left
+}
+
+func (c *cutter) cut(conn *script.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cuts == 0 || c.r.IntN(8) > 0 {
+		return false
+	}
+	c.cuts--
+	_ = conn.Close()
+	return true
+}
+
+func TestIsolation_ConnectionsCutAtRandom_NoMessageIsDropped(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		t.Parallel()
+		seed := rand.Uint64()
+		t.Logf("seed %d", seed)
+		w := newWorld(t, v, everything)
+		w.source.connect(false, nil)
+		c := &cutter{r: rand.New(rand.NewPCG(seed, 0)), cuts: 200} //nolint:gosec // not for security
+		x := w.play(func(conn *script.Conn, _ script.Packet) bool { return c.cut(conn) }, func(x *players) {
+			x.sides = append(x.sides, newSide(w, v))
+			x.pinged = c.cut
+		})
+		defer x.stop()
+		var want []string
+		for i := range 300 {
+			w.source.Send(script.Publish(uint16(i+1), 1, "t", fmt.Sprint(i)))
+			want = append(want, fmt.Sprintf("t=%d", i))
+			if i%10 == 9 {
+				w.acknowledged(i-8, i+1, 1)
+			}
+		}
+		x.awaits(want...)
+		w.gaveUp(FateDropped)
+		w.drops(DropUnforwardable, 0)
+		t.Logf("%d sessions", x.sessions)
+	})
+}
+
+func TestIsolation_SessionEndsDuringTheControl_MessageIsNotGivenUp(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		t.Parallel()
+		w := newWorld(t, v, everything)
+		w.source.connect(false, nil)
+		var mu sync.Mutex
+		ends, controls := 0, 0
+		// The server ends the session at the message four times, and between them, once, at a
+		// ping of the control.
+		x := w.play(func(c *script.Conn, _ script.Packet) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if ends == 6 {
+				return false
+			}
+			ends++
+			_ = c.Close()
+			return true
+		}, func(x *players) {
+			x.pinged = func(c *script.Conn) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				if ends != 4 || controls > 0 {
+					return false
+				}
+				controls++
+				_ = c.Close()
+				return true
+			}
+		})
+		defer x.stop()
+		w.source.Send(script.Publish(1, 1, "t", "innocent"))
+		x.awaits("t=innocent")
+		w.acknowledged(1, 1, 1)
+		w.gaveUp(FateDropped)
+	})
+}
+
+func TestIsolation_PoisonOfQoS2_LeavesNoIdentifierBehind(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		t.Parallel()
+		w := newWorld(t, v, everything)
+		w.source.connect(false, nil)
+		w.send(2, 0, 2)
+		w.source.sync()
+		// The server takes the message, and ends the session at it.
+		var x *players
+		x = w.play(func(c *script.Conn, p script.Packet) bool {
+			if p.Topic != "poison" {
+				return false
+			}
+			x.mu.Lock()
+			x.held[0][p.ID] = p.Topic // and does not say so
+			x.mu.Unlock()
+			_ = c.Close()
+			return true
+		}, func(x *players) { x.resumes = true })
+		defer x.stop()
+		w.acknowledged(1, 2, 2)
+		w.gaveUp(FateDropped, "poison")
+		w.source.Send(script.Publish(3, 2, "t", "2")) // may not come under the identifier of the poison
+		w.acknowledged(3, 3, 2)
+		x.awaits("t=1", "t=2")
+		eventually(t, func() error {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			if len(x.held[0]) > 0 {
+				return fmt.Errorf("the server holds %v", x.held[0])
+			}
+			return nil
+		})
+	})
+}
+
+func TestIsolation_DiskAndDropOldest_OnlyThePoisonAndTheOldestAreDropped(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		t.Parallel()
+		w := newDiskWorld(t, v, t.TempDir(), nil)
+		w.source.connect(false, nil)
+		want := w.send(10, 4, 1)
+		w.acknowledged(1, 10, 1) // by the disk
+		x := w.play(ending("poison", 0), nil)
+		defer x.stop()
+		x.awaits(want...)
+		w.gaveUp(FateDropped, "poison")
+		w.drops(DropUnforwardable, 1)
+		x.wantSessions(mostSessions)
+		w.becomes("Empty")
+	})
+}
+
+func TestIsolation_DiskFillsMeanwhile_TheDirectionGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) {
+		o.Disk.Bytes, o.Disk.WhenFull = 1<<20, "DropOldest"
+	})
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(1, 1, "poison", "x"))
+	w.acknowledged(1, 1, 1)
+	x := w.play(ending("poison", 0), nil)
+	defer x.stop()
+	const messages = 150
+	for i := range messages {
+		w.source.Send(script.Publish(uint16(i+2), 1, "t", fmt.Sprint(i, strings.Repeat("x", 20_000))))
+		w.source.Want(fmt.Sprintf("PUBACK %d", i+2))
+	}
+	last := fmt.Sprintf("t=%d %s", messages-1, strings.Repeat("x", 20_000))
+	last = strings.Replace(last, " ", "", 1)
+	eventually(t, func() error {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if !slices.Contains(x.took, last) {
+			return fmt.Errorf("the last message has not arrived; %d have, in %d sessions", len(x.took), x.sessions)
+		}
+		return nil
+	})
+	w.gaveUp(FateDropped, "poison")
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := -1
+	for _, text := range x.took {
+		var i int
+		if _, err := fmt.Sscanf(text, "t=%dx", &i); err != nil || i <= n {
+			t.Fatalf("%.10s comes behind %d", text, n)
+		}
+		n = i
+	}
+	if w.meter.dropped[DropBufferFull]+len(x.took) != messages {
+		t.Errorf("%d messages were dropped and %d arrived", w.meter.dropped[DropBufferFull], len(x.took))
+	}
+}
+
+func TestIsolation_Block_KeepsThePoisonAndTheOrder(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		t.Parallel()
+		w := newWorldWith(t, v, Options{Unforwardable: Unforwardable{Block: true}}, everything)
+		w.source.connect(false, nil)
+		w.send(4, 1, 1)
+		w.source.sync()
+		x := w.play(ending("poison", 0), nil)
+		defer x.stop()
+		w.acknowledged(1, 1, 1)
+		w.gaveUp(FateKept, "poison")
+		x.wantSessions(mostSessions)
+		// The session that is up now stays: nothing is sent on it.
+		x.mu.Lock()
+		sent, sessions := len(x.packets), x.sessions
+		x.mu.Unlock()
+		w.source.Send(script.Publish(5, 1, "t", "4"))
+		w.source.sync() // not acknowledged
+		time.Sleep(300 * time.Millisecond)
+		x.mu.Lock()
+		if len(x.packets) != sent || x.sessions != sessions {
+			t.Errorf("%d packets in %d sessions were sent, and %d in %d", sent, sessions, len(x.packets), x.sessions)
+		}
+		// The server takes the message now.
+		x.answer = func(*script.Conn, script.Packet) bool { return false }
+		x.mu.Unlock()
+		w.retryNow()
+		x.awaits("t=0", "poison=1", "t=2", "t=3", "t=4")
+		w.acknowledged(2, 5, 1)
+		w.drops(DropUnforwardable, 0)
+		if w.meter.unblocked != 1 {
+			t.Errorf("unblocked %d times", w.meter.unblocked)
+		}
+	})
+}
+
+// retryNow ends the pause after which a message that blocks is tried again.
+func (w *world) retryNow() {
+	w.pipe.mu.Lock()
+	w.pipe.refusals.until, w.pipe.isolation.holdUntil = time.Time{}, time.Time{}
+	w.pipe.mu.Unlock()
+	w.pipe.lookAgain()
+}
+
+func TestIsolation_ServerPassesAMessageOver_OnlyThatIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, packet.V5, everything)
+	w.destination.ackTimeout = 300 * time.Millisecond
+	w.source.connect(false, nil)
+	want := w.send(5, 2, 1)
+	w.source.sync()
+	x := w.play(func(_ *script.Conn, p script.Packet) bool { return p.Topic == "poison" }, nil)
+	defer x.stop()
+	x.awaits(want...)
+	w.acknowledged(1, 2, 1)
+	eventually(t, func() error {
+		w.pipe.mu.Lock()
+		defer w.pipe.mu.Unlock()
+		if !w.pipe.isolation.witness {
+			return fmt.Errorf("the message is not under suspicion: %+v, %d sessions", w.pipe.isolation, x.sessions)
+		}
+		return nil
+	})
+	w.gaveUp(FateDropped)                         // the server may be in trouble
+	w.source.Send(script.Publish(6, 1, "t", "5")) // it is not
+	x.awaits(append(want, "t=5")...)
+	w.acknowledged(3, 6, 1)
+	w.gaveUp(FateDropped, "poison")
+	x.wantSessions(mostSessions)
+}

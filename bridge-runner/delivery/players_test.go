@@ -1,0 +1,261 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// players are the servers of the destination, which take turns as those of a bridge do:
+// when one has ended the session, the next one is connected.
+type players struct {
+	w       *world
+	sides   []*side
+	answer  func(c *script.Conn, p script.Packet) bool // handles a message, and reports whether it has
+	pinged  func(c *script.Conn) bool                  // likewise a PINGREQ; nil: it is answered
+	resumes bool                                       // servers keep their sessions
+
+	mu       sync.Mutex
+	took     []string // messages that were accepted, once each
+	packets  []string // PUBLISH packets, in order
+	sessions int
+	stopping bool
+	conn     *script.Conn
+	done     chan struct{}
+	held     []map[uint16]string // QoS 2 messages not released, per server
+	freed    []uint16            // PUBRELs of messages that are not held
+}
+
+// play has servers answer until stop is called. A server accepts the messages that answer
+// leaves to it.
+func (w *world) play(answer func(c *script.Conn, p script.Packet) bool, change func(*players)) *players {
+	x := &players{w: w, sides: []*side{w.destination}, answer: answer, done: make(chan struct{})}
+	if change != nil {
+		change(x)
+	}
+	for range x.sides {
+		x.held = append(x.held, map[uint16]string{})
+	}
+	go x.run()
+	return x
+}
+
+func (x *players) stop() {
+	x.mu.Lock()
+	x.stopping = true
+	if x.conn != nil {
+		_ = x.conn.Close()
+	}
+	x.mu.Unlock()
+	<-x.done
+}
+
+func (x *players) run() {
+	defer close(x.done)
+	for turn := 0; ; turn++ {
+		i := turn % len(x.sides)
+		s := x.sides[i]
+		resumed := x.resumes && turn >= len(x.sides)
+		s.connect(resumed, nil)
+		x.mu.Lock()
+		x.conn = s.Conn
+		x.sessions++
+		if !resumed {
+			clear(x.held[i])
+		}
+		stopping := x.stopping
+		x.mu.Unlock()
+		if !stopping {
+			x.w.pipe.Up(s.s)
+			for x.step(i, s) {
+			}
+			x.w.pipe.Down(s.s)
+			x.w.flush()
+		}
+		x.mu.Lock()
+		stopping = x.stopping
+		x.mu.Unlock()
+		if stopping {
+			return
+		}
+	}
+}
+
+// step handles a packet. It reports whether the session goes on.
+func (x *players) step(i int, s *side) bool {
+	p, err := s.TryNext()
+	if err != nil {
+		_ = s.Close()
+		<-s.s.Done()
+		return false
+	}
+	switch p.Type {
+	case v5.PINGREQ:
+		if x.pinged == nil || !x.pinged(s.Conn) {
+			reply(s.Conn, script.Packet{Type: v5.PINGRESP})
+		}
+	case v5.PUBREL:
+		x.mu.Lock()
+		if _, held := x.held[i][p.ID]; !held {
+			x.freed = append(x.freed, p.ID)
+		}
+		delete(x.held[i], p.ID)
+		x.mu.Unlock()
+		reply(s.Conn, script.Ack(v5.PUBCOMP, p.ID, 0))
+	case v5.PUBLISH:
+		x.mu.Lock()
+		x.packets = append(x.packets, p.Topic+"="+p.Payload)
+		answer := x.answer
+		x.mu.Unlock()
+		if !answer(s.Conn, p) {
+			x.accept(i, s.Conn, p)
+		}
+	}
+	return true
+}
+
+func (x *players) accept(i int, c *script.Conn, p script.Packet) {
+	text := p.Topic + "=" + p.Payload
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if held := x.held[i][p.ID]; p.QoS == 2 && held != "" && held != text {
+		x.w.t.Errorf("%s comes under the identifier of %s, which is held", text, held)
+	}
+	if !slices.Contains(x.took, text) {
+		x.took = append(x.took, text)
+	}
+	switch p.QoS {
+	case 1:
+		reply(c, script.Ack(v5.PUBACK, p.ID, 0))
+	case 2:
+		x.held[i][p.ID] = text
+		reply(c, script.Ack(v5.PUBREC, p.ID, 0))
+	}
+}
+
+// awaits waits until these messages were accepted, in this order.
+func (x *players) awaits(want ...string) {
+	x.w.t.Helper()
+	eventually(x.w.t, func() error {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if len(x.took) < len(want) {
+			return fmt.Errorf("%d of %d messages arrived in %d sessions: %q", len(x.took), len(want), x.sessions, x.took)
+		}
+		return nil
+	})
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !slices.Equal(x.took, want) {
+		x.w.t.Errorf("arrived: %q, want %q", x.took, want)
+	}
+}
+
+// wantSessions fails if more sessions were ended.
+func (x *players) wantSessions(most int) {
+	x.w.t.Helper()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if ended := x.sessions - 1; ended > most {
+		x.w.t.Errorf("%d sessions have ended, at most %d should", ended, most)
+	}
+}
+
+// reply sends packets on a connection that may have been ended.
+func reply(c *script.Conn, packets ...script.Packet) {
+	_, _ = c.Write([]byte(c.Encode(packets...)))
+}
+
+// end ends a connection, after a DISCONNECT with this code if it is not 0. The client may
+// have sent more, which is read, so that its system reads the DISCONNECT.
+func end(c *script.Conn, code byte) {
+	if code > 0 {
+		reply(c, script.Packet{Type: v5.DISCONNECT, Code: code})
+		_ = c.CloseWrite()
+		for {
+			if _, err := c.TryNext(); err != nil {
+				break
+			}
+		}
+	}
+	_ = c.Close()
+}
+
+// ending ends the connection at messages to this topic.
+func ending(topic string, code byte) func(*script.Conn, script.Packet) bool {
+	return func(c *script.Conn, p script.Packet) bool {
+		if p.Topic != topic {
+			return false
+		}
+		end(c, code)
+		return true
+	}
+}
+
+// send has the source send n messages, the one at the place poison of them to the topic
+// poison. It returns those that have to arrive.
+func (w *world) send(n, poison int, qos byte) (arrive []string) {
+	w.t.Helper()
+	for i := range n {
+		topic := "t"
+		if i == poison {
+			topic = "poison"
+		} else {
+			arrive = append(arrive, fmt.Sprintf("t=%d", i))
+		}
+		w.source.Send(script.Publish(uint16(i+1), qos, topic, fmt.Sprint(i)))
+	}
+	return arrive
+}
+
+// acknowledged reads the acknowledgements of the source's messages first to last.
+func (w *world) acknowledged(first, last int, qos byte) {
+	w.t.Helper()
+	name := map[byte]string{1: "PUBACK", 2: "PUBREC"}[qos]
+	for id := first; id <= last; id++ {
+		w.source.Want(fmt.Sprintf("%s %d", name, id))
+	}
+}
+
+// gaveUp waits until these messages were given up.
+func (w *world) gaveUp(fate Fate, topics ...string) {
+	w.t.Helper()
+	eventually(w.t, func() error {
+		w.meter.mu.Lock()
+		defer w.meter.mu.Unlock()
+		if len(w.meter.givenUp) < len(topics) {
+			return errors.New("no message is given up")
+		}
+		return nil
+	})
+	w.meter.mu.Lock()
+	defer w.meter.mu.Unlock()
+	var got []string
+	for _, m := range w.meter.givenUp {
+		got = append(got, m.Topic)
+		if m.Fate != fate || m.Why == nil || m.Why.Message == "" {
+			w.t.Errorf("given up: %+v", m)
+		}
+	}
+	if !slices.Equal(got, topics) {
+		w.t.Errorf("given up: %q, want %q", got, topics)
+	}
+}
+
+// drops fails unless as many messages were dropped for this cause alone.
+func (w *world) drops(cause string, n int) {
+	w.t.Helper()
+	w.meter.mu.Lock()
+	defer w.meter.mu.Unlock()
+	if w.meter.dropped[cause] != n || n == 0 && len(w.meter.dropped) > 0 || n > 0 && len(w.meter.dropped) > 1 {
+		w.t.Errorf("dropped: %v, want %d %s", w.meter.dropped, n, cause)
+	}
+}

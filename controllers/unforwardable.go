@@ -1,0 +1,68 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// unforwardable is the reported state of messages that no server takes, empty if no pod
+// stands behind it.
+func (o *observation) unforwardable() v1alpha1.UnforwardableStatus {
+	if o.reportingPod() == nil {
+		return v1alpha1.UnforwardableStatus{}
+	}
+	return ptr.Deref(o.bridge.Status.Unforwardable, v1alpha1.UnforwardableStatus{})
+}
+
+// withUnforwardable adds the messages that no server takes to the condition Degraded. The
+// buffer's troubles come before them, because they concern all messages.
+func withUnforwardable(o *observation, c metav1.Condition) metav1.Condition {
+	u := o.unforwardable()
+	var messages []string
+	for _, part := range []struct {
+		name string
+		m    *v1alpha1.UnforwardableMessage
+	}{{"forwards", u.LocalToRemote}, {"subscriptions", u.RemoteToLocal}} {
+		if part.m != nil {
+			messages = append(messages, fmt.Sprintf(msgUnforwardable, part.name, ptr.Deref(part.m.Bytes, 0), part.m.Topic, part.m.Reason, part.m.Message))
+		}
+	}
+	if len(messages) == 0 {
+		return c
+	}
+	text := strings.Join(messages, "; ")
+	switch {
+	case c.Status != metav1.ConditionTrue:
+		c.Reason, c.Message = v1alpha1.ReasonMessagesUnforwardable, text
+	case c.Reason == v1alpha1.ReasonBufferFailed || c.Reason == v1alpha1.ReasonBufferFull:
+		c.Message += "; " + text
+	default:
+		c.Reason, c.Message = v1alpha1.ReasonMessagesUnforwardable, text+"; "+c.Message
+	}
+	c.Status = metav1.ConditionTrue
+	return c
+}
+
+// announceUnforwardable reports a message that no server takes if it is newer than the
+// announced one.
+func announceUnforwardable(rules string, m *v1alpha1.UnforwardableMessage, announced *metav1.MicroTime) []event {
+	if m == nil || !m.Time.After(announced.Time) {
+		return nil
+	}
+	*announced = m.Time
+	return []event{{
+		eventType: corev1.EventTypeWarning,
+		reason:    v1alpha1.EventMessageUnforwardable,
+		action:    actionReportMessage,
+		note:      note(msgUnforwardable, rules, ptr.Deref(m.Bytes, 0), m.Topic, m.Reason, m.Message),
+	}}
+}
