@@ -149,7 +149,7 @@ func (c *conn) mayComeNow(p *Packet) bool {
 	case !c.present:
 		c.violation("PUBLISH with DUP in a new session [MQTT-3.3.1-1]")
 		return false
-	case c.fresh != nil && !sess.refused:
+	case c.fresh != nil && !sess.refused && !c.plan.LowQoS: // QoS 2 messages come anew at QoS 1
 		c.violation("PUBLISH with DUP behind the new message %s [MQTT-4.6.0-1]", c.fresh)
 		return false
 	case known != nil && known.order < c.resent && !sess.refused:
