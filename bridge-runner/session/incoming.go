@@ -110,9 +110,8 @@ func (s *Session) acknowledgeInOrder() {
 }
 
 // Ack acknowledges the message to the server: PUBACK at QoS 1 (section 3.4), PUBREC
-// at QoS 2 (section 3.5), behind those of the messages that came before it on the same
-// connection. It does not block; [Session.Flush] sends it. If the connection is gone, the
-// message is acknowledged when the server sends it again.
+// at QoS 2 (section 3.5). It does not block; [Session.Flush] sends it. Where the
+// connection is gone, the message is acknowledged when the server sends it again.
 func (m *Inbound) Ack() {
 	if m.ID == 0 {
 		return

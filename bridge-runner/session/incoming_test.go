@@ -83,34 +83,6 @@ func TestAnAcknowledgementNeverReachesAnotherConnection(t *testing.T) {
 	})
 }
 
-func TestInbound_AcknowledgementLostWithConnection_OthersWaitForItsRepetition(t *testing.T) {
-	for _, qos := range []byte{1, 2} {
-		versions(t, func(_ *testing.T, p *peer) {
-			ack := []string{"", "PUBACK", "PUBREC"}[qos]
-			one, two := script.Publish(1, qos, "t", "one"), script.Publish(2, qos, "t", "two")
-			l := p.new()
-			l.c.Send(one, two)
-			l.want("received one", "received two")
-			l.ack("one") // the server does not read that
-			in := l.in
-			l.cut()
-			l = p.resume()
-			l.inherit(in)
-			l.c.Send(script.Duplicate(one), script.Duplicate(two))
-			if qos == 1 {
-				l.want("received one", "redelivered two")
-				l.ack("two")
-				l.sync() // not before that of one [MQTT-4.6.0-2]
-				l.ack("one")
-			} else {
-				l.want("redelivered one", "redelivered two")
-				l.ack("two")
-			}
-			l.c.Want(ack+" 1", ack+" 2")
-		})
-	}
-}
-
 func TestAPubrelOfNothingIsAnsweredByAPubcomp(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()

@@ -115,13 +115,13 @@ func (c *chaos) limits(r *rand.Rand) peer.Limits {
 		return l
 	}
 	if r.IntN(2) == 0 {
-		l.ReceiveMaximum = uint16([]int{1, 2, 5, 20, 200}[r.IntN(5)]) //nolint:gosec // small
+		l.ReceiveMaximum = uint16([]int{1, 2, 5, 20, 200}[r.IntN(5)])
 	}
 	if r.IntN(2) == 0 {
-		l.TopicAliasMaximum = uint16(1 + r.IntN(4)) //nolint:gosec // small
+		l.TopicAliasMaximum = uint16(1 + r.IntN(4))
 	}
 	if r.IntN(4) == 0 {
-		l.ServerKeepAlive = uint16(3 + r.IntN(10)) //nolint:gosec // small
+		l.ServerKeepAlive = uint16(3 + r.IntN(10))
 	}
 	if c.on(faultMaximumQoS) && r.IntN(15) == 0 {
 		l.LowQoS, l.MaximumQoS = true, 1
@@ -129,7 +129,7 @@ func (c *chaos) limits(r *rand.Rand) peer.Limits {
 	l.NoRetain = r.IntN(4) == 0
 	l.NoSubscriptionIDs = r.IntN(3) == 0
 	if c.on(faultLargest) && r.IntN(3) == 0 {
-		l.MaximumPacketSize = uint32(c.size) //nolint:gosec // small
+		l.MaximumPacketSize = uint32(c.size)
 	}
 	if c.on(faultForget) && r.IntN(20) == 0 {
 		l.HasSessionExpiry, l.SessionExpiry = true, 1
@@ -156,7 +156,8 @@ func (c *chaos) cut(r *rand.Rand) func(p *peer.Packet, fromClient bool) *peer.Cu
 		if fromClient == (cut.When == peer.InPacket) || ofType > 0 && p.Type != ofType || c.calm.Load() {
 			return nil
 		}
-		if left--; left == 0 {
+		left--
+		if left == 0 {
 			return cut
 		}
 		return nil
@@ -192,7 +193,8 @@ func (c *chaos) silence(r *rand.Rand) func() time.Duration {
 		d = 2500 * time.Millisecond
 	}
 	return func() time.Duration {
-		if left--; left != 0 || c.calm.Load() {
+		left--
+		if left != 0 || c.calm.Load() {
 			return 0
 		}
 		return d

@@ -72,7 +72,8 @@ func TestStaleQoS2_SweepCutOff_IsRepeatedBeforePublishing(t *testing.T) {
 							if p.Type != peer.PUBREL || !fromClient || cut.Load() {
 								return nil
 							}
-							if releases++; releases < at {
+							releases++
+							if releases < at {
 								return nil
 							}
 							cut.Store(true)

@@ -207,11 +207,27 @@ func (w *world) eventually(timeout time.Duration, what string, ok func() error) 
 		}
 		if time.Now().After(deadline) {
 			w.violation(fmt.Sprintf("not within %v: %s: %v%s", timeout, what, err, w.histories()))
+			w.showStacks()
 			return false
 		}
 		time.Sleep(interval)
 	}
 	return false
+}
+
+// showStacks ends the runner and shows what it was waiting for.
+func (w *world) showStacks() {
+	w.Helper()
+	if w.runner == nil || !w.runner.Running() {
+		return
+	}
+	var shown []string
+	for _, line := range strings.Split(w.runner.Stacks(), "\n") {
+		if strings.HasPrefix(line, "goroutine ") || strings.Contains(line, "/bridge-runner/") && strings.HasPrefix(line, "\t") {
+			shown = append(shown, line)
+		}
+	}
+	w.Logf("the runner's goroutines:\n%s", strings.Join(shown, "\n"))
 }
 
 // histories returns the latest packets of all servers.

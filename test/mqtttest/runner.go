@@ -173,6 +173,15 @@ func (r *Runner) Terminate() (code int, took time.Duration) {
 	return r.process.wait(runnerStops), time.Since(began)
 }
 
+// Stacks ends the process with SIGQUIT and returns the stacks of its goroutines.
+func (r *Runner) Stacks() string {
+	r.t.Helper()
+	r.process.signal(syscall.SIGQUIT)
+	r.process.wait(runnerStops)
+	_, stacks, _ := strings.Cut(r.Log(), "SIGQUIT")
+	return stacks
+}
+
 // Running reports whether the process is there.
 func (r *Runner) Running() bool { return r.process.running() }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // accept answers CONNECT.
-func (c *conn) accept(p *Packet) {
+func (c *conn) accept() {
 	s, client := c.s, c.connect
 	if client.Bridge && s.cfg.RefuseBridgeBit {
 		c.refuse(1)
@@ -156,7 +156,6 @@ func (c *conn) subscribe(p *Packet) {
 		if c.plan.LowQoS {
 			sub.QoS = min(sub.QoS, c.plan.MaximumQoS)
 		}
-		c.sess.lowGrant = c.sess.lowGrant || sub.QoS < 2
 		c.sess.subs[sub.Filter] = sub
 		codes = append(codes, sub.QoS)
 	}

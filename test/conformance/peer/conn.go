@@ -16,16 +16,16 @@ import (
 
 // conn is a connection. Its fields are guarded by the server's lock.
 type conn struct {
-	s        *Server
-	tcp      *net.TCPConn
-	r        *bufio.Reader
-	w        *writer
-	start    time.Time
-	opening  []string // the first lines of the history
-	history  []string
-	releases int  // how many lines of PUBREL and PUBCOMP the history ends with
-	closed   bool // the server handles nothing more
-	muted    bool // answers are dropped
+	s       *Server
+	tcp     *net.TCPConn
+	r       *bufio.Reader
+	w       *writer
+	start   time.Time
+	opening []string // the first lines of the history
+	history []string
+	repeats int  // how many lines of PUBREL and PUBCOMP the history ends with
+	closed  bool // the server handles nothing more
+	muted   bool // answers are dropped
 
 	version      byte
 	connect      *Connect
@@ -40,7 +40,8 @@ type conn struct {
 	aliases     map[uint16]string
 	inUse       map[uint16]*inbound // identifiers without a last acknowledgement
 	subscribing map[uint16]bool     // SUBSCRIBEs and UNSUBSCRIBEs without an answer
-	releasing   int                 // PUBRELs of unknown or stale identifiers without an answer
+	releasing   map[uint16]bool     // PUBRELs of unknown or stale identifiers without an answer
+	releases    int                 // how many of those came
 	fresh       *Packet             // the first message that was sent without DUP
 	exact       bool                // a QoS 2 message came
 	resent      int                 // order of the latest message that came again
@@ -58,7 +59,7 @@ type conn struct {
 func newConn(s *Server, tcp *net.TCPConn) *conn {
 	return &conn{
 		s: s, tcp: tcp, r: bufio.NewReader(tcp), w: newWriter(tcp), start: time.Now(),
-		aliases: map[uint16]string{}, inUse: map[uint16]*inbound{}, subscribing: map[uint16]bool{},
+		aliases: map[uint16]string{}, inUse: map[uint16]*inbound{}, subscribing: map[uint16]bool{}, releasing: map[uint16]bool{},
 	}
 }
 
@@ -192,7 +193,7 @@ func (c *conn) receive(p *Packet) {
 			c.violation("a second CONNECT [MQTT-3.1.0-2]")
 			return
 		}
-		c.accept(p)
+		c.accept()
 		return
 	}
 	c.sess.confirmed = true
@@ -264,7 +265,7 @@ func (c *conn) close(reset bool) {
 		return
 	}
 	c.closed = true
-	c.w.push(operation{close: true, reset: reset})
+	c.w.end(reset)
 	c.detach()
 }
 
@@ -293,10 +294,12 @@ const (
 func (c *conn) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	line := fmt.Sprintf("%8.3f ", time.Since(c.start).Seconds()) + text
+	c.repeats++
 	if !strings.HasPrefix(text, "<- PUBREL") && !strings.HasPrefix(text, "-> PUBCOMP") {
-		c.releases = 0
-	} else if c.releases++; c.releases > 4 && len(c.history) > 0 {
-		c.history[len(c.history)-1] = fmt.Sprintf("%s (and %d such lines before)", line, c.releases-4)
+		c.repeats = 0
+	}
+	if c.repeats > 4 && len(c.history) > 0 {
+		c.history[len(c.history)-1] = fmt.Sprintf("%s (and %d such lines before)", line, c.repeats-4)
 		return
 	}
 	if len(c.opening) < openingLines {

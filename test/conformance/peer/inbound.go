@@ -112,6 +112,10 @@ func (c *conn) mayUse(p *Packet) bool {
 		c.violation("PUBLISH under the packet identifier %d, which is in use by a SUBSCRIBE [MQTT-2.2.1-3]", p.ID)
 		return false
 	}
+	if c.releasing[p.ID] {
+		c.violation("PUBLISH under the packet identifier %d, whose PUBREL is unanswered [MQTT-2.2.1-3]", p.ID)
+		return false
+	}
 	if held := c.sess.held[p.ID]; held != nil && !same(held.p, p) {
 		c.violation("PUBLISH under the packet identifier %d, under which the session holds the unreleased %s: a server drops the new one as a duplicate [MQTT-4.3.3-2]", p.ID, held.p)
 		return false
@@ -127,15 +131,8 @@ func (c *conn) mayUse(p *Packet) bool {
 // an earlier process are released before QoS 2 messages.
 func (c *conn) mayComeNow(p *Packet) bool {
 	sess := c.sess
-	if p.QoS == 2 {
-		if n := len(sess.stale); n > 0 && !c.mayTry() {
-			c.violation("PUBLISH with QoS 2 while the session holds %d identifiers of an earlier process, such as %d: they have to be released before", n, anyOf(sess.stale))
-			return false
-		}
-		if c.releasing > 0 {
-			c.violation("PUBLISH with QoS 2 while %d PUBRELs of unknown identifiers are unanswered", c.releasing)
-			return false
-		}
+	if p.QoS == 2 && !c.mayBeExact() {
+		return false
 	}
 	known := sess.known(p)
 	if !p.Dup {
@@ -146,16 +143,13 @@ func (c *conn) mayComeNow(p *Packet) bool {
 			c.violation("PUBLISH without DUP of the unacknowledged message %s [MQTT-3.3.1-1]", in.p)
 			return false
 		}
-		if p.QoS == 2 && !sess.lowGrant {
-			c.exact, sess.releaseDue = true, false
-		}
 		return true
 	}
 	switch {
 	case !c.present:
 		c.violation("PUBLISH with DUP in a new session [MQTT-3.3.1-1]")
 		return false
-	case c.fresh != nil && !sess.refused:
+	case c.fresh != nil && !sess.refused && !c.plan.LowQoS: // QoS 2 messages come anew at QoS 1
 		c.violation("PUBLISH with DUP behind the new message %s [MQTT-4.6.0-1]", c.fresh)
 		return false
 	case known != nil && known.order < c.resent && !sess.refused:
@@ -168,16 +162,34 @@ func (c *conn) mayComeNow(p *Packet) bool {
 	return true
 }
 
-// mayTry reports whether a QoS 2 message may come before identifiers of an earlier process
-// are released: one at a time, by which the client sees whether the server has QoS 2 at
-// all. There is nothing to release on one that has not.
-func (c *conn) mayTry() bool {
+// mayBeExact checks that a new process has released the identifiers that earlier ones may
+// have used before it publishes QoS 2 messages. One may come before, by which the client
+// sees whether the server has QoS 2 at all: there is nothing to release on one that has
+// not.
+func (c *conn) mayBeExact() bool {
+	sess := c.sess
+	if sess.newProcess && c.releases == 0 && !c.exactInFlight() {
+		return true
+	}
+	if n := len(sess.stale); n > 0 {
+		c.violation("PUBLISH with QoS 2 while the session holds %d identifiers of an earlier process, such as %d: they have to be released before", n, anyOf(sess.stale))
+		return false
+	}
+	if n := len(c.releasing); sess.newProcess && n > 0 {
+		c.violation("PUBLISH with QoS 2 while %d PUBRELs of unknown identifiers are unanswered", n)
+		return false
+	}
+	c.exact, sess.newProcess, sess.releaseDue = true, false, false
+	return true
+}
+
+func (c *conn) exactInFlight() bool {
 	for _, in := range c.inUse {
 		if in.p.QoS == 2 {
-			return false
+			return true
 		}
 	}
-	return c.sess.lowGrant
+	return false
 }
 
 // known returns the message that p repeats, if the server has read it.
@@ -251,7 +263,7 @@ func (c *conn) release(p *Packet) {
 	if known && c.inUse[p.ID] != nil {
 		c.lastRelease = held.recOrder
 	}
-	stale := c.inUse[p.ID] == nil && !known
+	stale := sess.stale[p.ID]
 	delete(sess.held, p.ID)
 	delete(sess.stale, p.ID)
 	sess.released[p.ID] = true
@@ -283,14 +295,13 @@ func (c *conn) pubcompFor(id uint16, code byte, stale bool) {
 		delete(c.sess.unacked, id)
 	}
 	if stale {
-		c.releasing++
+		c.releases++
+		c.releasing[id] = true
 	}
 	c.send(fmt.Sprintf("PUBCOMP %d", id), encodeAck(c.version, PUBCOMP, id, code), func() {
 		c.s.mu.Lock()
 		delete(c.inUse, id)
-		if stale {
-			c.releasing--
-		}
+		delete(c.releasing, id)
 		c.s.mu.Unlock()
 	})
 }

@@ -113,7 +113,7 @@ func (c *cursor) property(id byte, numbers map[byte]uint32) {
 		}
 	case propSubscriptionID:
 		v := c.varint()
-		numbers[id] = uint32(v) //nolint:gosec // at most 28 bits
+		numbers[id] = uint32(v)
 		if c.err == nil && v == 0 {
 			c.fail("the Subscription Identifier 0")
 		}

@@ -38,8 +38,9 @@ type session struct {
 	// releaseDue says that the client may release identifiers that it does not know: its
 	// process is a new one, or it has used another server.
 	releaseDue bool
-	// lowGrant says that a SUBACK granted less than QoS 2 when that was asked for.
-	lowGrant bool
+	// newProcess says that the client's process is a new one, which has not begun to publish
+	// QoS 2 messages.
+	newProcess bool
 	// refused says that a message was refused by a reason code, so that it may come again
 	// out of order.
 	refused bool
@@ -113,7 +114,7 @@ func matches(filter, topic string) bool {
 // resume prepares a session for a connection of a process.
 func (s *session) resume(process int, left bool) {
 	if s.process != process {
-		s.releaseDue, s.refused = true, false
+		s.newProcess, s.refused = true, false
 		for id := range s.held {
 			s.stale[id] = true
 		}
@@ -137,7 +138,8 @@ func (s *session) freeID(lowest bool) uint16 {
 		s.lastID = 0
 	}
 	for {
-		if s.lastID++; s.lastID != 0 && !used[s.lastID] {
+		s.lastID++
+		if s.lastID != 0 && !used[s.lastID] {
 			return s.lastID
 		}
 	}

@@ -28,7 +28,7 @@ type writer struct {
 	changed sync.Cond
 	queue   []operation
 	silent  time.Time // nothing is written until then
-	over    bool
+	ending  bool      // waits and deadlines are over
 }
 
 func newWriter(tcp *net.TCPConn) *writer {
@@ -45,6 +45,19 @@ func (w *writer) push(op operation) {
 	w.changed.Signal()
 }
 
+// lastWrites is how long what was sent before the end of a connection may take.
+const lastWrites = time.Second
+
+// end closes the connection behind what was sent, soon.
+func (w *writer) end(reset bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ending = true
+	_ = w.tcp.SetWriteDeadline(time.Now().Add(lastWrites))
+	w.queue = append(w.queue, operation{close: true, reset: reset})
+	w.changed.Signal()
+}
+
 // silence writes nothing for that long.
 func (w *writer) silence(d time.Duration) {
 	w.mu.Lock()
@@ -52,15 +65,21 @@ func (w *writer) silence(d time.Duration) {
 	w.silent = time.Now().Add(d)
 }
 
-func (w *writer) next() (operation, time.Time) {
+// next returns the next step and how long to wait before it. It bounds the step's write.
+func (w *writer) next() (op operation, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.queue) == 0 {
 		w.changed.Wait()
 	}
-	op := w.queue[0]
+	op = w.queue[0]
 	w.queue = w.queue[1:]
-	return op, w.silent
+	if w.ending {
+		return op, 0
+	}
+	wait = max(op.delay, time.Until(w.silent), 0)
+	_ = w.tcp.SetWriteDeadline(time.Now().Add(wait + writeTimeout))
+	return op, wait
 }
 
 // writeTimeout bounds a write to a client that does not read.
@@ -70,7 +89,7 @@ func (w *writer) run() {
 	defer close(w.done)
 	failed := false
 	for {
-		op, silent := w.next()
+		op, wait := w.next()
 		if op.close {
 			if op.reset {
 				_ = w.tcp.SetLinger(0)
@@ -78,7 +97,7 @@ func (w *writer) run() {
 			_ = w.tcp.Close()
 			return
 		}
-		if wait := max(op.delay, time.Until(silent)); wait > 0 && !failed {
+		if wait > 0 && !failed {
 			time.Sleep(wait)
 		}
 		if op.before != nil {
@@ -87,7 +106,6 @@ func (w *writer) run() {
 		if failed || len(op.data) == 0 {
 			continue
 		}
-		_ = w.tcp.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if _, err := w.tcp.Write(op.data); err != nil {
 			failed = true // the reader notices, too
 		}
