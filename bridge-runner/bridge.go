@@ -42,7 +42,7 @@ type side struct {
 	mine, other *current
 	notifier    *notifier
 	// echo and otherEcho notice that the servers of this and of the other side send
-	// back what the bridge publishes to them. nil: they may.
+	// the bridge's own messages back. nil: they may.
 	echo, otherEcho *echo
 }
 

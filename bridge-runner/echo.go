@@ -14,14 +14,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// echo notices that the server of a side sends back what the bridge publishes to it,
+// echo notices that the server of a side sends the bridge's own messages back,
 // although it was asked not to: EMQX takes a client for a bridge of MQTT 3.1.1 and sends
 // back all the same, and so does another bridge between the same servers. It is used if
 // the rules would then send messages round.
 //
 // A server that sends back sends back everything, at once. So a session is given up when
 // many messages came back within a short time and hardly any did not: a single message
-// that has the topic and the payload of one that was published proves nothing. Until
+// with the topic and the payload of a published one proves nothing. Until
 // then a message goes round that often.
 //
 // Nothing blocks. A nil echo does nothing.
@@ -55,8 +55,8 @@ const (
 	echoWithin = 10 * time.Second
 	// echoCounted is for how long it is counted before it begins again.
 	echoCounted = 30 * time.Second
-	// echoRetained is for how long after its beginning a session may bring what the
-	// server retains, which both sides may have alike.
+	// echoRetained is for how long after its beginning a session may bring retained
+	// messages, which both sides may have alike.
 	echoRetained = 30 * time.Second
 	// echoHeld is how many messages are remembered.
 	echoHeld = 4096
@@ -64,11 +64,11 @@ const (
 
 var errEcho = &session.Error{
 	Reason: v1alpha1.ReasonEchoNotPrevented,
-	Message: "the server sends back what the bridge publishes, and by the rules messages go round in a loop; the bridge stays away from it until its runner starts again: " +
+	Message: "the server sends the bridge's own messages back, and by the rules messages go round in a loop; the bridge stays away from it until its runner starts again: " +
 		"set protocolVersion: '5' on this side, or change the rules, or look for another bridge between the same servers",
 }
 
-// newEcho returns what watches a side to which rules publish, and from which back takes.
+// newEcho returns the echo of a side to which rules publish, and from which back takes.
 func newEcho(rules, back []config.Rule) *echo {
 	return &echo{rules: rules, back: back, seed: maphash.MakeSeed()}
 }
@@ -84,8 +84,8 @@ func (e *echo) begin(now time.Time) {
 	e.published, e.order = map[uint64]*published{}, nil
 }
 
-// publish notes what is made of a message of the other side, if the server could send
-// that back.
+// publish notes the messages that the rules make of a message of the other side, if the
+// server could send them back.
 func (e *echo) publish(in *session.Inbound) {
 	if e == nil {
 		return
@@ -134,8 +134,8 @@ func (e *echo) received(in *session.Inbound) bool {
 	return e.came >= echoes && e.came >= echoesPerMiss*(e.missed+e.passedOver(p))
 }
 
-// passedOver is how many messages have not come back that were published before one that
-// has: a server sends them in order, apart from different QoS. The lock is held.
+// passedOver is how many messages were published before came and have not come back: a
+// server sends messages in order, apart from different QoS. The lock is held.
 func (e *echo) passedOver(came *published) (n int) {
 	for _, p := range e.order {
 		if p == came {

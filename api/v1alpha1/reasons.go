@@ -112,7 +112,7 @@ const (
 	ReasonSessionTakenOver = "SessionTakenOver"
 	// ReasonQuotaExceeded: the server allows no more connections or messages.
 	ReasonQuotaExceeded = "QuotaExceeded"
-	// ReasonEchoNotPrevented: the server sends back what the bridge publishes, and by the
+	// ReasonEchoNotPrevented: the server sends the bridge's own messages back, and by the
 	// rules messages would go round.
 	ReasonEchoNotPrevented = "EchoNotPrevented"
 	// ReasonPublishRefused: the server refuses a message (MQTT 5 section 3.4.2.1).

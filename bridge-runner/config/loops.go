@@ -173,7 +173,7 @@ func addressOf(url, namespace string) string {
 	return host + a.HostPort[strings.LastIndex(a.HostPort, ":"):]
 }
 
-// sendsBack reports whether the servers of a side send back what the bridge publishes:
+// sendsBack reports whether the servers of a side send the bridge's own messages back:
 // Auto asks them not to, and a session with one that does not know how is refused.
 func sendsBack(s *v1alpha1.Side) bool {
 	return ptr.Deref(s.ProtocolVersion, v1alpha1.ProtocolVersion311) != v1alpha1.ProtocolVersion5 &&
@@ -200,7 +200,7 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 	for i := range s.Subscriptions {
 		for j := range s.Forwards {
 			if equal(&s.Forwards[j], &s.Subscriptions[i]) { // as the schema says it
-				return field.ErrorList{field.Invalid(path.Child("subscriptions"), s.Subscriptions[i].Filter, "a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop, because a side with MQTT 3.1.1 and bridgeMode: Off gets back what the bridge publishes there; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match")}
+				return field.ErrorList{field.Invalid(path.Child("subscriptions"), s.Subscriptions[i].Filter, "a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop, because a side with MQTT 3.1.1 and bridgeMode: Off gets the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match")}
 			}
 		}
 	}
@@ -209,7 +209,7 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 		return nil
 	}
 	return field.ErrorList{field.Invalid(path.Child("subscriptions"), shorten(loop.steps[0].rule.rule.Filter.String()), fmt.Sprintf(
-		"messages would go round in a loop: %s, because the servers of %s send back what the bridge publishes there, with MQTT 3.1.1 and bridgeMode: Off; %s", loop, strings.Join(off, " and "), loopRemedy))}
+		"messages would go round in a loop: %s, because the servers of %s send the bridge's own messages back, with MQTT 3.1.1 and bridgeMode: Off; %s", loop, strings.Join(off, " and "), loopRemedy))}
 }
 
 // equal reports whether two rules have the same filter and keep the topic.

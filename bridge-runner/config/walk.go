@@ -23,7 +23,7 @@ type route struct {
 // Bounds of the search. Rules that someone writes need a small part of them; a search
 // that reaches its end finds no loop, and the rules are accepted.
 const (
-	mostVisits = 20_000
+	mostVisits = 100_000
 	longestWay = 200
 	// A topic that has grown beyond this many bytes within some steps grows on.
 	longTopic   = 8192
@@ -38,9 +38,9 @@ const (
 type walk struct {
 	wanted  func(steps []step) bool
 	visits  int
-	visited map[string]bool // what leads to no loop
+	visited map[string]bool // states that lead to no loop
 	way     []step
-	places  map[string]int // of what is on the way
+	places  map[string]int // of the steps on the way
 }
 
 func findLoop(routes []*route, follows func(a, b *route) bool, wanted func(steps []step) bool) *Loop {
@@ -82,6 +82,10 @@ func connect(routes []*route, follows func(a, b *route) bool) []*route {
 // take follows a message that comes to a route with this topic. It reports whether there
 // is a loop, which is then the way.
 func (w *walk) take(r *route, in string) bool {
+	if w.visits == mostVisits {
+		return false
+	}
+	w.visits++
 	if !r.rule.Filter.Match(in) || r.rule.Excludes(in) {
 		return false
 	}
@@ -93,10 +97,9 @@ func (w *walk) take(r *route, in string) bool {
 	if from, ok := w.places[key]; ok {
 		return w.found(w.way[from:])
 	}
-	if w.visited[key] || w.visits == mostVisits {
+	if w.visited[key] {
 		return false
 	}
-	w.visits++
 	w.way = append(w.way, step{r, in, made})
 	if len(w.way) == longestWay || len(w.way) > growsWithin && len(made) > longTopic {
 		// Nothing but a topic that grows comes this far.
@@ -118,7 +121,7 @@ func (w *walk) take(r *route, in string) bool {
 	return false
 }
 
-// found reports whether a loop is one that is looked for.
+// found reports whether these steps are a loop that is looked for, and makes them the way.
 func (w *walk) found(steps []step) bool {
 	if !w.wanted(steps) {
 		return false
@@ -180,8 +183,8 @@ func topicsOf(r *route, routes []*route) []string {
 	return out
 }
 
-// depths are the numbers of levels of topics that could matter, ascending: those of all
-// filters and some more.
+// depths are the numbers of levels of topics that could matter, ascending: the numbers of
+// levels of all filters, and some more.
 func depths(routes []*route) []int {
 	const more = 2
 	var out []int

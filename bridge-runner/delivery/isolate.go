@@ -31,8 +31,7 @@ import (
 // sessions while nothing of this direction is in flight, which clears the suspect.
 const (
 	strikes       = 2
-	trials        = 3
-	trialsIfNamed = 2
+	trials        = 2
 	// trialsIfSlow is for sessions that lasted longer than slowExposure with the suspect:
 	// a network that cuts connections is likely to do so in that time.
 	trialsIfSlow = 6
@@ -41,7 +40,7 @@ const (
 	controlPings   = 64
 	controlMinimum = 100 * time.Millisecond
 	controlMaximum = time.Minute
-	controlFactor  = 3  // of the time from the suspect to the end of the session
+	controlFactor  = 10 // of the time from the suspect to the end of the session
 	controlTrips   = 10 // of the time of the pings
 )
 
@@ -185,13 +184,8 @@ func (p *Pipe) sentenceLocked(s *session.Session) {
 
 // needed is the number of trials after which the suspect is given up.
 func (i *isolation) needed() int {
-	switch {
-	case named(i.ending.Code):
-		return trialsIfNamed
-	case i.ending.ByServer && i.exposure > slowExposure:
+	if i.ending.ByServer && i.exposure > slowExposure {
 		return trialsIfSlow
-	case i.struck > strikes:
-		return trials - 1
 	}
 	return trials
 }

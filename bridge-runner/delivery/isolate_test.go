@@ -155,12 +155,12 @@ func TestIsolation_SessionEndsDuringTheControl_MessageIsNotGivenUp(t *testing.T)
 		w.source.connect(false, nil)
 		var mu sync.Mutex
 		ends, controls := 0, 0
-		// The server ends the session at the message four times, and between them, once, at a
+		// The server ends the session at the message three times, and between them, once, at a
 		// ping of the control.
 		x := w.play(func(c *script.Conn, _ script.Packet) bool {
 			mu.Lock()
 			defer mu.Unlock()
-			if ends == 6 {
+			if ends == 5 {
 				return false
 			}
 			ends++
@@ -170,7 +170,7 @@ func TestIsolation_SessionEndsDuringTheControl_MessageIsNotGivenUp(t *testing.T)
 			x.pinged = func(c *script.Conn) bool {
 				mu.Lock()
 				defer mu.Unlock()
-				if ends != 4 || controls > 0 {
+				if ends != 3 || controls > 0 {
 					return false
 				}
 				controls++

@@ -203,11 +203,11 @@ func (m *meter) Unblocked() {
 
 // Remedies of messages that were dropped because of their topic.
 var unroutedRemedy = map[string]string{
-	delivery.DropNoRule: "a message came that matches no rule, and was acknowledged and dropped: its subscription is one of an earlier manifest, " +
+	delivery.DropNoRule: "a message came that matches no rule, and was acknowledged and dropped: its subscription is of an earlier manifest, " +
 		"which the server keeps in the bridge's session until the bridge connects once with cleanSession: true; or the server changes topics: " +
 		"add a rule whose filter matches the topic as it comes",
-	delivery.DropInvalidTopic: "the rule's topic makes of this topic one that cannot be published to, and the message was acknowledged and dropped: " +
-		"an empty one, one longer than 65535 bytes, one with a wildcard or NUL, or one that begins with $ though the rule's topic does not; change the rule's topic or exclude such messages",
+	delivery.DropInvalidTopic: "the rule's topic makes no valid topic of this one, and the message was acknowledged and dropped: " +
+		"the result is empty, longer than 65535 bytes, has a wildcard or NUL, or begins with $ though the rule's topic does not; change the rule's topic or exclude such messages",
 }
 
 func (m *meter) Unrouted(topic, cause, filters string) {

@@ -53,7 +53,7 @@ func TestMeter_UnroutedMessages_AreLoggedWithTheRemedyAndRarely(t *testing.T) {
 			meter.Unrouted("some/topic", cause, `"a/#", "b/+"`)
 		}
 	}
-	FlushLate(late, time.Minute)
+	FlushLate(late, 20*time.Second)
 	if n := strings.Count(log.String(), "\n"); n != 2 {
 		t.Errorf("%d lines for 200 messages of two causes", n)
 	}

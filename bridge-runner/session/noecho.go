@@ -14,11 +14,11 @@ func withoutEcho(s *Session, err error) (*Session, error) {
 		return s, err
 	}
 	s.Close()
-	return nil, newError(v1alpha1.ReasonEchoNotPrevented, "the server does not know bridges of MQTT 3.1.1 and would send back what the bridge publishes, which the rules would forward again; set protocolVersion: '5' on this side, or change the rules so that no message can go round", nil)
+	return nil, newError(v1alpha1.ReasonEchoNotPrevented, "the server does not know bridges of MQTT 3.1.1 and would send the bridge's own messages back, which the rules would forward again; set protocolVersion: '5' on this side, or change the rules so that no message can go round", nil)
 }
 
-// GiveUp ends the session for good, because of what the server does: no other one is
-// opened with this state. It may be called from [Handler.Received].
+// GiveUp ends the session because the bridge cannot go on with this server. No other
+// session is opened with this state. It may be called from [Handler.Received].
 func (s *Session) GiveUp(err *Error) {
 	s.state.mu.Lock()
 	s.state.gaveUp = err

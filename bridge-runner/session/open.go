@@ -23,7 +23,7 @@ type Config struct {
 	// [packet.Connect]. If a server refuses it, the bridge connects without.
 	BridgeBit bool
 	// NoEcho has Open fail if the server does not take the client for a bridge, so that
-	// it would send back what is published to it. It has no meaning in MQTT 5, which has
+	// it would send the client's own messages back. It has no meaning in MQTT 5, which has
 	// the option No Local.
 	NoEcho bool
 	// ClientID is the client identifier (section 3.1.3.1).

@@ -77,7 +77,7 @@ func (m *Mapping) addText(s string) {
 // Map returns the topic under which a message that came with topic goes on. ok is
 // false if the filter does not match, if the result is no topic name (section 4.7.3):
 // a server would end the connection at it, again and again; and if the result starts
-// with $ because of what the message brought: topics such as $SYS/x or $aws/x have a
+// with $ because of the message's own topic: topics such as $SYS/x or $aws/x have a
 // meaning for the server, and only the manifest may name them.
 func (m Mapping) Map(topic string) (mapped string, ok bool) {
 	if m.whole {

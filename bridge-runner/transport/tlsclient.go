@@ -34,18 +34,20 @@ func (a *clientAuth) choose(demand *tls.CertificateRequestInfo) (*tls.Certificat
 	return new(tls.Certificate), nil
 }
 
-// secured is a TLS connection whose alerts are explained. With TLS 1.3 the server
+// secured is a TLS connection whose first alert is explained. With TLS 1.3 the server
 // judges the client's certificate after the client's handshake is over, so that the
-// first Read can return its alert.
+// first Read can return its alert. A later one is not about the handshake.
 type secured struct {
 	*tls.Conn
-	auth *clientAuth
+	auth     *clientAuth
+	accepted bool // the server has sent something
 }
 
 // Read implements [net.Conn].
 func (c *secured) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if err != nil {
+	c.accepted = c.accepted || n > 0
+	if err != nil && !c.accepted {
 		if alert := alertError(c.auth, err); alert != nil {
 			err = alert
 		}

@@ -4,11 +4,15 @@
 package interop
 
 import (
+	"maps"
+
+	"k8s.io/utils/ptr"
+
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // sameFilterBothWays has the bridge take the same topics in both directions, which needs
-// servers that do not send back what the bridge publishes.
+// servers that do not send the bridge's own messages back.
 func sameFilterBothWays(l *line) {
 	home := []v1alpha1.Rule{{Filter: l.topic("home/#")}}
 	l.bridge.Spec.Forwards, l.bridge.Spec.Subscriptions = home, home
@@ -22,8 +26,8 @@ func sameFilterBothWays(l *line) {
 	near, far := l.client(l.local.Source()), l.client(l.remote.Source())
 	near.subscribe(l.topic("home/#"))
 	far.subscribe(l.topic("home/#"))
-	// Each message comes to both of them, once: what went round would come before the
-	// next one of the other side.
+	// Each message comes to both of them, once: a message that went round would come before
+	// the next message of the other side.
 	for _, payload := range []string{"1", "2", "3"} {
 		for name, publisher := range map[string]*client{"near": near, "far": far} {
 			publisher.publish(l.topic("home/"+name), 1, false, []byte(payload))
@@ -33,5 +37,39 @@ func sameFilterBothWays(l *line) {
 				}
 			}
 		}
+	}
+}
+
+// crossingFilters has two filters of different QoS match a message, neither of which
+// covers the other.
+func crossingFilters(l *line) {
+	l.bridge.Spec.Subscriptions = []v1alpha1.Rule{
+		{Filter: l.topic("a/+"), Topic: l.topic("near/low"), QoS: ptr.To[int32](0)},
+		{Filter: l.topic("+/b"), Topic: l.topic("near/high"), QoS: ptr.To[int32](1)},
+		{Filter: l.topic("mark"), Topic: l.topic("near/mark")},
+	}
+	l.connect()
+	near, far := l.client(l.local.Source()), l.client(l.remote.Source())
+	near.subscribe(l.topic("near/#"))
+	const messages = 5
+	for range messages {
+		far.publish(l.topic("a/b"), 1, false, []byte("x"))
+	}
+	far.publish(l.topic("mark"), 1, false, []byte("x"))
+	type arrival struct {
+		topic string
+		qos   byte
+	}
+	got := map[arrival]int{}
+	for {
+		m := near.next()
+		if m.Topic() == l.topic("near/mark") {
+			break
+		}
+		got[arrival{m.Topic(), m.Qos()}]++
+	}
+	want := map[arrival]int{{l.topic("near/low"), 0}: messages, {l.topic("near/high"), 1}: messages}
+	if !maps.Equal(got, want) {
+		l.Errorf("%v came, want %v", got, want)
 	}
 }

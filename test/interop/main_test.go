@@ -97,6 +97,7 @@ var trials = []struct {
 	{"a refused subscription is named", refusedSubscriptionIsNamed, func(s setting) bool { return s.peer.refuses && down(s) }},
 	{"a lower QoS and a refused bridge bit are named", shortfallsAreNamed, down},
 	{"a version that the server does not speak is named", versionIsNamed, without5},
+	{"a message that crossing filters match comes once by each rule and at its QoS", crossingFilters, down},
 	{"the same topics go over both ways, each message once, or the server is not used", sameFilterBothWays, down},
 }
 

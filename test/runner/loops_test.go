@@ -34,7 +34,7 @@ func TestLoops_SameFilterInBothDirections_BringsEachMessageOverOnce(t *testing.T
 		p.here.Publish(&paho.Publish{Topic: "home/up", QoS: byte(i % 3), Retain: i%2 == 0, Payload: []byte("x")})
 		p.there.Publish(&paho.Publish{Topic: "home/down", QoS: byte(i % 3), Retain: i%2 == 0, Payload: []byte("x")})
 	}
-	// What went round would have come before these.
+	// A message that went round would have come before these.
 	for _, last := range []string{"home/last1", "home/last2"} {
 		p.here.Publish(&paho.Publish{Topic: last, QoS: 2, Payload: []byte("x")})
 		p.there.Wait(last, 1, soon)
@@ -54,8 +54,8 @@ func TestLoops_SameFilterInBothDirections_BringsEachMessageOverOnce(t *testing.T
 }
 
 // withoutBit is in front of a broker and hides from it that a client says to be a
-// bridge, so that the broker takes the connection and sends back what the bridge
-// publishes.
+// bridge, so that the broker takes the connection and sends the bridge's own messages
+// back.
 func withoutBit(t *testing.T, target string) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
