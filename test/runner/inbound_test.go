@@ -105,15 +105,15 @@ func TestRunner_MessageOverTheMaximumPacketSize_DroppedAndNamedWithoutTheMemory(
 	before := runner.ResidentBytes()
 
 	for qos := range byte(3) {
-		p.here.Publish(&paho.Publish{Topic: "up/large", QoS: qos, Payload: make([]byte, 50*mib)})
+		p.here.Publish(&paho.Publish{Topic: "up/large", QoS: qos, Payload: make([]byte, 36*mib)})
 		p.here.Publish(&paho.Publish{Topic: "up/after", QoS: 1, Payload: []byte("x")})
 		p.there.Wait("up/after", int(qos)+1, wholly)
 	}
 	if n := len(p.there.Received("up/large")); n > 0 {
-		t.Errorf("%d messages of 50 MiB came", n)
+		t.Errorf("%d messages of 36 MiB came", n)
 	}
 	if grown := runner.ResidentBytes() - before; grown > 20*mib {
-		t.Errorf("the runner takes %d bytes more after messages of 50 MiB", grown)
+		t.Errorf("the runner takes %d bytes more after messages of 36 MiB", grown)
 	}
 	if version == v5 {
 		return
@@ -124,7 +124,7 @@ func TestRunner_MessageOverTheMaximumPacketSize_DroppedAndNamedWithoutTheMemory(
 		}
 		return nil
 	})
-	if log := runner.Log(); !strings.Contains(log, "larger than maximumPacketSize") || !strings.Contains(log, "up/large") || !strings.Contains(log, "size=524288") {
+	if log := runner.Log(); !strings.Contains(log, "larger than maximumPacketSize") || !strings.Contains(log, "up/large") || !strings.Contains(log, "size=377487") {
 		t.Errorf("the log:\n%s", log)
 	}
 }
