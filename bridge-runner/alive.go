@@ -26,9 +26,9 @@ type liveness struct {
 func newLiveness(log *slog.Logger) *liveness { return &liveness{log: log} }
 
 // side watches a side: its link, and the sessions that it has.
-func (l *liveness) side(name string, link *link.Link, c *current) {
-	link.Alive = l.dog.Task(name + " link")
-	link.Alive.Begin(0) // to run
+func (l *liveness) side(name string, of *link.Link, c *current) {
+	of.Alive = l.dog.Task(name + " link")
+	of.Alive.Begin(0) // to run
 	l.dog.Watch(name+" reader", func() time.Duration {
 		var overdue time.Duration
 		c.each(func(s *session.Session) { overdue = max(overdue, s.Overdue()) })

@@ -188,9 +188,9 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 // reportFaults calls fault with the packets of a side's servers that break the protocol.
 func reportFaults(l *link.Link, fault func(session.Fault)) {
 	for i := range l.Servers {
-		config := l.Servers[i].Config
+		of := l.Servers[i].Config
 		l.Servers[i].Config = func() (session.Config, error) {
-			cfg, err := config()
+			cfg, err := of()
 			cfg.Fault = fault
 			return cfg, err
 		}

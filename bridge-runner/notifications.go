@@ -126,7 +126,7 @@ func (n *notifier) tryLock() {
 		return
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.mu.Unlock() //nolint:gocritic,staticcheck // the section is empty on purpose
 }
 
 // acknowledged notes the server's answer.

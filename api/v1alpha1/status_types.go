@@ -350,3 +350,47 @@ type Announced struct {
 	// +optional
 	RemoteDown metav1.MicroTime `json:"remoteDown,omitzero"`
 }
+
+// UnforwardableStatus holds the latest message of each direction that no server takes.
+type UnforwardableStatus struct {
+	// localToRemote is that of forwards.
+	// +optional
+	LocalToRemote *UnforwardableMessage `json:"localToRemote,omitempty"`
+
+	// remoteToLocal is that of subscriptions.
+	// +optional
+	RemoteToLocal *UnforwardableMessage `json:"remoteToLocal,omitempty"`
+}
+
+// UnforwardableMessage is a message that no server takes.
+type UnforwardableMessage struct {
+	// topic of the message on the side that it goes to. It is cut after 256 bytes, and
+	// has escapes in place of characters that cannot be printed.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	Topic string `json:"topic,omitempty"`
+
+	// bytes is the size of its payload.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes *int64 `json:"bytes,omitempty"`
+
+	// reason is Refused, TooLarge or EndsSession.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+
+	// message is the server's answer, what happened to the message, and what to do.
+	// +required
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// time is when the attempts to send it ended.
+	// +required
+	Time metav1.MicroTime `json:"time,omitzero"`
+
+	// blocking is true while the message holds up its direction
+	// (delivery.unforwardable.policy: Block).
+	// +optional
+	Blocking *bool `json:"blocking,omitempty"`
+}

@@ -16,7 +16,7 @@ func makeDirectory(dir string, sync func(dir string) error) error {
 	dir = filepath.Clean(dir)
 	var made []string // the deepest first
 	for at := dir; ; at = filepath.Dir(at) {
-		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) { //nolint:gosec // the directory that the user names
 			break
 		}
 		made = append(made, at)
@@ -27,7 +27,7 @@ func makeDirectory(dir string, sync func(dir string) error) error {
 	for _, at := range made {
 		if err := sync(filepath.Dir(at)); err != nil {
 			for _, at := range made { // else the next attempt takes them for synced
-				_ = os.Remove(at)
+				_ = os.Remove(at) //nolint:gosec // made above
 			}
 			return err
 		}

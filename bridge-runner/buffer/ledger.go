@@ -55,7 +55,7 @@ func (p *position) writeLedger() error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.file.WriteAt(data, ledgerStart+int64(l.sequence%2)*ledgerPlace); err != nil { //nolint:gosec // 0 or 1
+	if _, err := p.file.WriteAt(data, ledgerStart+int64(l.sequence%2)*ledgerPlace); err != nil {
 		return err
 	}
 	p.ledger.sequence, p.changed = l.sequence, false

@@ -65,7 +65,7 @@ func openPosition(dir string) (*position, error) {
 // open opens the file, and takes its room on the disk now: a disk that is full when
 // messages go out has none. If there is none now either, save reports it.
 func (p *position) open() error {
-	file, err := os.OpenFile(p.path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(p.path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // in the directory that the user names
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (p *position) reopen() error {
 // replaced reports whether the file is not that in the directory.
 func (p *position) replaced() bool {
 	mine, err := p.file.Stat()
-	there, err2 := os.Stat(p.path)
+	there, err2 := os.Stat(p.path) //nolint:gosec // in the directory that the user names
 	return err != nil || err2 != nil || !os.SameFile(mine, there)
 }
 

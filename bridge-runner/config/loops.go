@@ -151,8 +151,9 @@ func (g *groups) add(s *v1alpha1.Side, namespace string) int {
 // Addresses are the servers of a side, as they are reached from a namespace. Two sides
 // with an address in common have a server in common.
 func Addresses(s *v1alpha1.Side, namespace string) []string {
-	var out []string
-	for _, server := range s.Servers() {
+	servers := s.Servers()
+	out := make([]string, 0, len(servers))
+	for _, server := range servers {
 		out = append(out, addressOf(server.URL, namespace))
 	}
 	return out

@@ -66,8 +66,9 @@ func checkType(value any, t reflect.Type, path *field.Path) field.ErrorList {
 			errs = append(errs, checkType(list[i], t.Elem(), path.Index(i))...)
 		}
 		return errs
+	default:
+		return checkScalar(value, t, path)
 	}
-	return checkScalar(value, t, path)
 }
 
 func checkObject(value any, t reflect.Type, path *field.Path) field.ErrorList {
@@ -135,6 +136,7 @@ func checkScalar(value any, t reflect.Type, path *field.Path) field.ErrorList {
 		case err != nil:
 			return wrongType(path, value, fmt.Sprintf("is out of range; the field has %d bits", t.Bits()))
 		}
+	default: // the API has no other kinds
 	}
 	return nil
 }

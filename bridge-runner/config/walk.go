@@ -6,6 +6,7 @@ package config
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/topic"
 )
@@ -139,7 +140,7 @@ const (
 func isVariable(r rune) bool { return r >= firstVariable && r <= lastVariable }
 
 // canonical numbers the variables of a topic in their order.
-func canonical(topic string) string {
+func canonical(name string) string {
 	next := firstVariable
 	numbers := map[rune]rune{}
 	return strings.Map(func(r rune) rune {
@@ -151,7 +152,7 @@ func canonical(topic string) string {
 			next++
 		}
 		return numbers[r]
-	}, topic)
+	}, name)
 }
 
 // topicsOf are the topics that a route takes, with a variable for each level that may be
@@ -241,15 +242,13 @@ func valuesOf(level, text string) (map[rune]string, bool) {
 		if !strings.HasPrefix(text, level[:at]) {
 			return nil, false
 		}
-		v := []rune(level[at:])[0]
-		text, level = text[at:], level[at+len(string(v)):]
-		end := len(text)
+		v, size := utf8.DecodeRuneInString(level[at:])
+		text, level = text[at:], level[at+size:]
+		end := -1
 		if next := strings.IndexFunc(level, isVariable); next >= 0 {
 			end = strings.Index(text, level[:next])
 		} else if strings.HasSuffix(text, level) {
 			end = len(text) - len(level)
-		} else {
-			end = -1
 		}
 		if end < 0 {
 			return nil, false

@@ -114,7 +114,7 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 	switch {
 	case ofServer(how.Code):
 		return
-	case !how.ByServer && !how.PassedOver && !(how.Silent && i.passedOver):
+	case !how.ByServer && !how.PassedOver && (!how.Silent || !i.passedOver):
 		return // a dead link says nothing about messages
 	}
 	oldest, newest := p.inFlightLocked()

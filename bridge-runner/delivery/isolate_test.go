@@ -127,7 +127,7 @@ func TestIsolation_ConnectionsCutAtRandom_NoMessageIsDropped(t *testing.T) {
 		t.Logf("seed %d", seed)
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
-		c := &cutter{r: rand.New(rand.NewPCG(seed, 0)), cuts: 200} //nolint:gosec // not for security
+		c := &cutter{r: rand.New(rand.NewPCG(seed, 0)), cuts: 200}
 		x := w.play(func(conn *script.Conn, _ script.Packet) bool { return c.cut(conn) }, func(x *players) {
 			x.sides = append(x.sides, newSide(w, v))
 			x.pinged = c.cut

@@ -132,7 +132,8 @@ func TestRefusal_ServerRecoversAfterManyRefusals_NothingIsDropped(t *testing.T) 
 	w.source.sync()
 	refused := 0
 	x := w.play(func(c *script.Conn, p script.Packet) bool { // all messages, for a while
-		if refused++; refused > mostRefusals {
+		refused++
+		if refused > mostRefusals {
 			return false
 		}
 		reply(c, script.Ack(v5.PUBACK, p.ID, 0x97))

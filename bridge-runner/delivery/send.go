@@ -124,7 +124,8 @@ func (p *Pipe) pump() {
 			p.goneLocked(m)
 			p.writtenLocked(m)
 		case session.TooLarge:
-			if p.giveUpLocked(m, DropTooLarge, errTooLarge); !m.done && !m.parked {
+			p.giveUpLocked(m, DropTooLarge, errTooLarge)
+			if !m.done && !m.parked {
 				return // it blocks
 			}
 		case session.Expired:

@@ -124,7 +124,7 @@ func TestServer_3000Connections_AnswersAndTakesLittleMemory(t *testing.T) {
 			if after > before+10<<20 {
 				t.Errorf("it takes %d KB more", (after-before)>>10)
 			}
-			t.Logf("%d KB more", (int64(after)-int64(before))>>10) //nolint:gosec // small
+			t.Logf("%d KB more", (int64(after)-int64(before))>>10)
 		})
 	}
 }
@@ -145,7 +145,9 @@ func TestServer_SlowClients_AreClosedInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(io.Discard, answer.Body); err == nil {
+	_, err = io.Copy(io.Discard, answer.Body)
+	_ = answer.Body.Close()
+	if err == nil {
 		t.Error("a client that reads nothing gets all of it")
 	}
 }
@@ -201,8 +203,10 @@ func TestServer_ManyConnections_KeepsTheNewest(t *testing.T) {
 	}
 	for i, conn := range conns[first:] {
 		_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
 			t.Fatalf("connection %d of %d: %v", first+i, len(conns), err)
 		}
+		_ = answer.Body.Close()
 	}
 }

@@ -83,7 +83,7 @@ func TestFaults_EachKind_IsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for bit := range 63 {
-		if kind := packet.Faults(1 << bit).Kind(); !strings.Contains(string(data), fmt.Sprintf("| `%s` |", kind)) {
+		if kind := packet.Faults(1 << bit).Kind(); !strings.Contains(string(data), "| `"+kind+"` |") {
 			t.Errorf("the kind %s is not documented", kind)
 		}
 	}

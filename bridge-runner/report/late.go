@@ -51,7 +51,7 @@ func (h *lateHandler) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (h *lateHandler) Handle(_ context.Context, r slog.Record) error {
-	h.waiting.add(lateRecord{h.next, r.Clone()})
+	h.waiting.add(lateRecord{h.next, r.Clone()}) //nolint:contextcheck // it is written when ctx may be over
 	return nil
 }
 

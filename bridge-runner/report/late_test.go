@@ -60,7 +60,8 @@ func TestLate_LogThatNobodyReads_BlocksNothingAndIsBounded(t *testing.T) {
 	for i, line := range lines {
 		if strings.Contains(line, "log lines were dropped") {
 			var n int
-			if _, err := fmt.Sscanf(line[strings.Index(line, "lines="):], "lines=%d", &n); err != nil {
+			_, lines, _ := strings.Cut(line, "lines=")
+			if _, err := fmt.Sscan(lines, &n); err != nil {
 				t.Error(err)
 			}
 			dropped, warnings = dropped+n, warnings+1

@@ -132,7 +132,9 @@ func TestBridgeBit_MayBeWhy_MessageNamesBridgeModeAndStaysTheSame(t *testing.T) 
 func TestBridgeBit_Refused_IsRemarkedOn(t *testing.T) {
 	p := newPeer(t, packet.V311)
 	p.cfg.BridgeBit = true
-	p.tries("with close", "without 0")
+	if err := p.tries("with close", "without 0"); err != nil {
+		t.Fatal(err)
+	}
 	l := p.new()
 	if got := l.s.Remarks(); len(got) != 1 || got[0] != "the server refuses the bridge bit, so it is left out; bridgeMode: Off saves the attempt" {
 		t.Errorf("remarks: %q", got)

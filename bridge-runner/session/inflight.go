@@ -114,7 +114,8 @@ func (o *out) identify(qos byte) uint16 {
 	}
 	id := max(o.high, lowIDs)
 	for range highIDs - lowIDs {
-		if id++; id > highIDs {
+		id++
+		if id > highIDs {
 			id = lowIDs + 1
 		}
 		if o.get(id) == nil {

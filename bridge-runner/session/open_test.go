@@ -5,6 +5,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -263,10 +264,10 @@ func TestSession_GivenUp_EndsAndIsNotOpenedAgain(t *testing.T) {
 		given := &Error{Reason: "EchoNotPrevented", Message: "why"}
 		l.s.GiveUp(given)
 		<-l.s.Done()
-		if l.s.Err() != given {
-			t.Errorf("it ended with %v", l.s.Err())
+		if err := l.s.Err(); !errors.Is(err, given) {
+			t.Errorf("it ended with %v", err)
 		}
-		if _, err := Open(t.Context(), p.cfg); err != given { //nolint:errorlint // the same one
+		if _, err := Open(t.Context(), p.cfg); !errors.Is(err, given) {
 			t.Errorf("opened again: %v", err)
 		}
 	})

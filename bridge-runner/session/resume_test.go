@@ -244,7 +244,7 @@ func TestStaleQoS2_LowerQoSGrantedAndNoAnswer_AMessageShowsWhetherThereIsQoS2(t 
 }
 
 func TestStaleQoS2_LowerQoSGrantedByPolicy_IsReleased(t *testing.T) {
-	versions(t, func(t *testing.T, p *peer) {
+	versions(t, func(_ *testing.T, p *peer) {
 		l := p.resume()
 		l.subscribeAt1()
 		x := message(2, "x")

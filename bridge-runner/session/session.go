@@ -190,7 +190,8 @@ func (s *Session) pingresp() bool {
 	var fn func()
 	expected := s.pings > 0
 	if expected {
-		if s.pings--; s.pings == 0 {
+		s.pings--
+		if s.pings == 0 {
 			fn, s.answered = s.answered, nil
 		}
 	}

@@ -75,7 +75,10 @@ func TestSocket_SlowPeerIsKilled_ReaderEnds(t *testing.T) {
 		_ = far.SetLinger(0) // Close resets the connection
 		_ = far.Close()
 		select {
-		case <-done:
+		case err := <-done:
+			if err == nil {
+				t.Fatal("a connection that was reset is read from")
+			}
 		case <-time.After(10 * time.Second):
 			t.Fatal("the reader does not end")
 		}

@@ -101,7 +101,7 @@ func (s *Session) batches(subscriptions []Subscription) ([]*packet.Subscribe, er
 		all = append(all, p)
 	}
 	for i := range all {
-		all[i].ID = subscribeIDs + uint16(i%maxSubscribes) //nolint:gosec // at most 65535
+		all[i].ID = subscribeIDs + uint16(i%maxSubscribes)
 	}
 	return all, nil
 }
@@ -169,7 +169,7 @@ func (s *Session) suback(a packet.Suback) error {
 
 // answersBeforeTheEnd takes the answers that came before the session ended. The error
 // says why it ended, if there are too few.
-func (s *Session) answersBeforeTheEnd(waiting []*packet.Subscribe, answered *answers) ([]*packet.Subscribe, *Error) {
+func (s *Session) answersBeforeTheEnd(waiting []*packet.Subscribe, answered *answers) (left []*packet.Subscribe, failed *Error) {
 	for {
 		select {
 		case ack := <-s.acks:
@@ -192,7 +192,7 @@ func (s *Session) answersBeforeTheEnd(waiting []*packet.Subscribe, answered *ans
 }
 
 // answer takes a SUBACK, and returns the packets that still wait for one.
-func (s *Session) answer(waiting []*packet.Subscribe, ack packet.Suback, answered *answers) ([]*packet.Subscribe, *Error) {
+func (s *Session) answer(waiting []*packet.Subscribe, ack packet.Suback, answered *answers) (left []*packet.Subscribe, failed *Error) {
 	at := slices.IndexFunc(waiting, func(p *packet.Subscribe) bool { return p.ID == ack.ID })
 	if at < 0 {
 		return waiting, nil // of an earlier Subscribe, which has failed

@@ -20,7 +20,7 @@ import (
 func many(n int) []Subscription {
 	var all []Subscription
 	for i := range n {
-		all = append(all, Subscription{Filter: fmt.Sprintf("f%d", i), QoS: 1, ID: uint32(i + 1)}) //nolint:gosec // few
+		all = append(all, Subscription{Filter: fmt.Sprintf("f%d", i), QoS: 1, ID: uint32(i + 1)})
 	}
 	return all
 }

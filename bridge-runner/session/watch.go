@@ -94,7 +94,7 @@ func (w *watcher) look(now time.Time) (next time.Duration, err *Error) {
 
 // earlier returns the earlier of two times that are left. It is an error if the second
 // one is over.
-func earlier(next, left time.Duration, overdue func() *Error) (time.Duration, *Error) {
+func earlier(next, left time.Duration, overdue func() *Error) (first time.Duration, failed *Error) {
 	if left <= 0 {
 		return 0, overdue()
 	}

@@ -83,7 +83,7 @@ func checkMapping(t *testing.T, m Mapping, template, name string) {
 		t.Errorf("%q by %q from %q: %.40q is no topic", name, template, m.filter, got)
 	case got[0] == '$' && template[0] != '$':
 		t.Errorf("%q by %q from %q: %q, which only the servers may publish to", name, template, m.filter, got)
-	case strings.HasPrefix(got, "$") && strings.HasPrefix(template, "${") && !(strings.HasPrefix(template, "${topic}") && strings.HasPrefix(name, "$")):
+	case strings.HasPrefix(got, "$") && strings.HasPrefix(template, "${") && (!strings.HasPrefix(template, "${topic}") || !strings.HasPrefix(name, "$")):
 		t.Errorf("%q by %q from %q: %q has a $ that the manifest does not name", name, template, m.filter, got)
 	case !m.Output().Match(got):
 		t.Errorf("%q by %q from %q: the output filter %q does not match %q", name, template, m.filter, m.Output(), got)

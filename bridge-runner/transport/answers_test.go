@@ -5,7 +5,7 @@ package transport
 
 import (
 	"bufio"
-	"crypto/sha1" //nolint:gosec // RFC 6455 has it
+	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -160,7 +160,7 @@ func TestSOCKS5_RepliesInPieces_TunnelBeginsAfterThem(t *testing.T) {
 
 // accept is the value of Sec-WebSocket-Accept (RFC 6455 section 4.2.2).
 func accept(r *http.Request) string {
-	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 has it
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
@@ -237,8 +237,7 @@ func TestUpgrade_Redirect_NamesTheURLToWrite(t *testing.T) {
 		"":                                                     "",
 	} {
 		t.Run(location, func(t *testing.T) {
-			var hostPort string
-			hostPort = listen(t, "127.0.0.1:0", answers(allPieces[0].cut, func(*http.Request) string {
+			hostPort := listen(t, "127.0.0.1:0", answers(allPieces[0].cut, func(*http.Request) string {
 				return "HTTP/1.1 307 x\r\nLocation: " + location + "\r\nContent-Length: 1000\r\n\r\n"
 			}))
 			fails(t, enough, Config{HostPort: hostPort, WebSocket: true, Path: "/mqtt?token=" + token}, v1alpha1.ReasonWebSocketRefused,

@@ -94,7 +94,8 @@ func readLine(r io.ByteReader, left *int, check func(place int, b byte) error) (
 		if err != nil {
 			return "", err
 		}
-		if *left--; *left < 0 {
+		*left--
+		if *left < 0 {
 			return "", errLongHead
 		}
 		if check != nil {

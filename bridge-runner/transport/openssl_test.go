@@ -103,21 +103,38 @@ func TestTLS_AlertsOfOpenSSL_SayWhatToDo(t *testing.T) {
 	}{
 		"no client certificate, TLS 1.2": {append([]string{"-tls1_2"}, demand...), nil, refused + "(tls: handshake failure); " + none},
 		"no client certificate, TLS 1.3": {append([]string{"-tls1_3"}, demand...), nil, refused + "(tls: certificate required); " + none},
-		"client of an unknown authority, TLS 1.2": {append([]string{"-tls1_2"}, demand...), of(other.issue(t, "bridge")),
-			refused + `(tls: unknown certificate authority); it does not trust "CN=root", which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt`},
-		"client of an unknown authority, TLS 1.3": {append([]string{"-tls1_3"}, demand...), of(other.issue(t, "bridge")),
-			refused + `(tls: unknown certificate authority); it does not trust "CN=root", which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt`},
-		"client expired, TLS 1.2": {append([]string{"-tls1_2"}, demand...), of(root.issue(t, "bridge", valid(-48*time.Hour, -24*time.Hour))),
-			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef has expired, or is not valid yet by the server's clock; renew it"},
-		"client expired, TLS 1.3": {append([]string{"-tls1_3"}, demand...), of(root.issue(t, "bridge", valid(-48*time.Hour, -24*time.Hour))),
-			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef has expired, or is not valid yet by the server's clock; renew it"},
-		"no shared cipher": {[]string{"-tls1_2", "-cipher", "ECDHE-ECDSA-CAMELLIA128-SHA256"}, nil,
-			refused + "(tls: handshake failure); it and the bridge have no cipher suite, curve or signature algorithm in common; allow ECDHE with AES-GCM or ChaCha20-Poly1305 on the server"},
-		"no shared curve": {[]string{"-tls1_3", "-groups", "ffdhe2048"}, nil,
-			refused + "(tls: handshake failure); it and the bridge have no cipher suite, curve or signature algorithm in common; allow ECDHE with AES-GCM or ChaCha20-Poly1305 on the server"},
+		"client of an unknown authority, TLS 1.2": {
+			append([]string{"-tls1_2"}, demand...), of(other.issue(t, "bridge")),
+			refused + `(tls: unknown certificate authority); it does not trust "CN=root", which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt`,
+		},
+		"client of an unknown authority, TLS 1.3": {
+			append([]string{"-tls1_3"}, demand...), of(other.issue(t, "bridge")),
+			refused + `(tls: unknown certificate authority); it does not trust "CN=root", which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt`,
+		},
+		"client expired, TLS 1.2": {
+			append([]string{"-tls1_2"}, demand...), of(root.issue(t, "bridge", valid(-48*time.Hour, -24*time.Hour))),
+			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef has expired, or is not valid yet by the server's clock; renew it",
+		},
+		"client expired, TLS 1.3": {
+			append([]string{"-tls1_3"}, demand...), of(root.issue(t, "bridge", valid(-48*time.Hour, -24*time.Hour))),
+			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef has expired, or is not valid yet by the server's clock; renew it",
+		},
+		"no shared cipher": {
+			[]string{"-tls1_2", "-cipher", "ECDHE-ECDSA-CAMELLIA128-SHA256"},
+			nil,
+			refused + "(tls: handshake failure); it and the bridge have no cipher suite, curve or signature algorithm in common; allow ECDHE with AES-GCM or ChaCha20-Poly1305 on the server",
+		},
+		"no shared curve": {
+			[]string{"-tls1_3", "-groups", "ffdhe2048"},
+			nil,
+			refused + "(tls: handshake failure); it and the bridge have no cipher suite, curve or signature algorithm in common; allow ECDHE with AES-GCM or ChaCha20-Poly1305 on the server",
+		},
 		"old version": {[]string{"-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"}, nil, refused + "(tls: protocol version not supported); it has to speak TLS 1.2 or 1.3"},
-		"name not served": {[]string{"-servername", "other.example", "-servername_fatal", "-cert2", caFile(t, server)}, nil,
-			refused + "(tls: unrecognized name); set tls.serverName to a name that it serves"},
+		"name not served": {
+			[]string{"-servername", "other.example", "-servername_fatal", "-cert2", caFile(t, server)},
+			nil,
+			refused + "(tls: unrecognized name); set tls.serverName to a name that it serves",
+		},
 		"no shared protocol of ALPN": {[]string{"-alpn", "h2"}, nil, refused + "(tls: no application protocol); it speaks none of the protocols in tls.alpn"},
 	} {
 		t.Run(name, func(t *testing.T) {

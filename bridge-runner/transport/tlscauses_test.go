@@ -4,6 +4,7 @@
 package transport
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -60,7 +61,7 @@ func (a *issued) issue(t *testing.T, name string, changes ...func(*x509.Certific
 		t.Fatal(err)
 	}
 	out := &issued{cert: cert, key: key, tls: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}
-	if a != nil && string(a.cert.RawSubject) != string(a.cert.RawIssuer) {
+	if a != nil && !bytes.Equal(a.cert.RawSubject, a.cert.RawIssuer) {
 		out.tls.Certificate = append(out.tls.Certificate, a.tls.Certificate...)
 	}
 	return out

@@ -62,10 +62,7 @@ func Alert(err error) *Error {
 	if errors.As(err, &told) && told.Reason == v1alpha1.ReasonTLSFailed {
 		return told
 	}
-	if alert := alertError(&clientAuth{}, err); alert != nil {
-		return alert
-	}
-	return nil
+	return alertError(&clientAuth{}, err)
 }
 
 // alertError explains a server's alert (RFC 8446 section 6.2), or returns nil if the

@@ -149,8 +149,9 @@ func invalidCertificate(settings *tls.Config, leaf *x509.Certificate, err *x509.
 		return "the chain of the server's certificate is longer than an authority in it allows (path length constraint); use a shorter chain"
 	case x509.CANotAuthorizedForThisName, x509.NameConstraintsWithoutSANs, x509.UnconstrainedName, x509.CANotAuthorizedForExtKeyUsage:
 		return "an authority may not issue the server's certificate, by its name constraints or key usages; reissue it by another authority"
+	default:
+		return "the server's certificate is not accepted: " + Cause(err)
 	}
-	return "the server's certificate is not accepted: " + Cause(err)
 }
 
 // Bounds of texts that come from certificates.

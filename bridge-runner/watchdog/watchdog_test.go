@@ -18,8 +18,8 @@ func (m mutex) Lock()   { m <- struct{}{} }
 func (m mutex) Unlock() { <-m }
 
 func (m mutex) try() {
-	m.Lock()
-	m.Unlock()
+	m <- struct{}{}
+	<-m
 }
 
 // after checks the watchdog after so long, asked every 10 seconds as a kubelet does.
