@@ -38,6 +38,7 @@ type notifier struct {
 	mu       sync.Mutex
 	up       []*notified
 	inflight map[*session.State][]*session.Outgoing // in the order in which they were sent
+	wary     map[*session.State]*reluctance
 	stopping bool
 }
 
@@ -48,13 +49,14 @@ const sides = 2
 type notified struct {
 	s    *session.Session
 	told string
+	at   time.Time // when it was told
 }
 
 func newNotifier(n *v1alpha1.Notifications, log *slog.Logger) *notifier {
 	if n == nil {
 		return nil
 	}
-	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: report.Late(log), inflight: map[*session.State][]*session.Outgoing{}}
+	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: report.Late(log), inflight: map[*session.State][]*session.Outgoing{}, wary: map[*session.State]*reluctance{}}
 }
 
 // will returns what the server publishes when it loses the bridge.
@@ -75,11 +77,28 @@ func (n *notifier) sessionDown(s *session.Session) {
 	n.change(func() {
 		for i := range n.up {
 			if n.up[i].s == s {
+				n.ended(n.up[i])
 				n.up = append(n.up[:i:i], n.up[i+1:]...)
 				return
 			}
 		}
 	})
+}
+
+// ended puts notifications off if the server ends sessions at them. The lock is held.
+func (n *notifier) ended(to *notified) {
+	state, now := to.s.State(), time.Now()
+	r := n.wary[state]
+	if r == nil {
+		r = &reluctance{}
+		n.wary[state] = r
+	}
+	unanswered := len(n.inflight[state]) > 0 || n.qos == 0 && !to.at.IsZero() && now.Sub(to.at) < promptEnd
+	if delay, off := r.ended(to.s.Ending(), unanswered, now); off {
+		n.log.Warn("a server ends the session at each notification; none is sent to it for a while, and messages go on; allow the bridge's user to publish to the topic, or remove notifications",
+			"topic", n.topic, "delay", delay)
+		time.AfterFunc(delay, func() { n.change(func() {}) })
+	}
 }
 
 // replaced says that a side has left a session, which is told so before it ends with
@@ -136,6 +155,7 @@ func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused
 	}
 	n.mu.Lock()
 	n.inflight[s.State()] = slices.DeleteFunc(n.inflight[s.State()], func(o *session.Outgoing) bool { return o == m })
+	delete(n.wary, s.State())
 	n.mu.Unlock()
 	if refused != nil {
 		n.log.Warn("a notification was refused", "topic", n.topic, "reason", refused.Reason, "message", refused.Message)
@@ -184,6 +204,10 @@ func (n *notifier) tell(to *notified) {
 }
 
 func (n *notifier) tellState(to *notified, state string) {
+	if r := n.wary[to.s.State()]; r != nil && time.Now().Before(r.until) {
+		n.forget(to.s.State())
+		return
+	}
 	if to.told == state || !n.resend(to) {
 		return
 	}
@@ -193,9 +217,9 @@ func (n *notifier) tellState(to *notified, state string) {
 		switch to.s.Publish(m, time.Now()) {
 		case session.Sent:
 			n.inflight[to.s.State()] = append(n.inflight[to.s.State()], m)
-			to.told = state
+			to.told, to.at = state, time.Now()
 		case session.Written:
-			to.told = state
+			to.told, to.at = state, time.Now()
 		case session.Full:
 			if n.stopping && qos > 0 { // there is no later
 				qos = 0
@@ -208,6 +232,14 @@ func (n *notifier) tellState(to *notified, state string) {
 		}
 		return
 	}
+}
+
+// forget ends the notifications that are in flight. The lock is held.
+func (n *notifier) forget(state *session.State) {
+	for _, m := range n.inflight[state] {
+		state.Forget(m)
+	}
+	delete(n.inflight, state)
 }
 
 func (n *notifier) message(state string, qos byte) *session.Outgoing {

@@ -37,13 +37,16 @@ type Buffer struct {
 	Drain *Drain `json:"drain,omitempty"`
 }
 
-// MemoryBuffer bounds what QoS 0 messages take in memory.
+// MemoryBuffer bounds the messages that are held in memory.
 type MemoryBuffer struct {
-	// size is what the QoS 0 messages of one direction may take in memory while the
-	// other side is slow, or is down and delivery.qos0WhenDown is Buffer without a
-	// disk: from 64Ki to 4Gi. When it is full the newest are dropped, with
-	// qos0WhenDown: Buffer the oldest. A pod needs as much for each direction
-	// above what it needs without. Default 32Mi.
+	// size bounds the messages of one direction that are held in memory, from 64Ki to
+	// 4Gi. It counts apart for the QoS 0 messages that wait, and for the QoS 1 and 2
+	// messages that are not acknowledged. QoS 0 messages above it are dropped: the
+	// newest, or with delivery.qos0WhenDown: Buffer and the other side down the oldest.
+	// QoS 1 and 2 messages above it stay with their server, which sends them again when
+	// half of the size is free; with cleanSession: true they are dropped. One message
+	// always fits. A pod needs up to five times as much for each direction above its
+	// need without messages. Default 32Mi.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('64Ki')) >= 0 && quantity(string(self)).compareTo(quantity('4Gi')) <= 0)",reason=FieldValueInvalid,message="the size of the buffer in memory is from 64Ki to 4Gi, as in 32Mi"
 	Size *resource.Quantity `json:"size,omitempty"`

@@ -12,20 +12,20 @@ import (
 // Isolation finds a message at which servers end the session. Such a message would
 // otherwise be sent first on every connection, and stop both directions.
 //
-//	together ──── the server ends the session strikes times in a row, each time with the
-//	    ▲         same message as the oldest unacknowledged one; once is enough if it says
-//	    │         by its reason code that a message is wrong
+//	together ──── the server ends strikes sessions in a row before it has acknowledged the
+//	    ▲         messages that were in flight in the first; once is enough if it says by
+//	    │         its reason code that a message is wrong
 //	    │              │
 //	    │              ▼
 //	    └──────── one by one: the messages that were in flight go one at a time; the
-//	   all are    suspect only after a control
+//	   all are    suspect, the oldest at the latest end, only after a control
 //	   acknowledged    │
 //	                   │ the server ends the session trials times in a row with the suspect
 //	                   │ as the only message in flight, and every server that can be
 //	                   ▼ connected has done so
 //	              given up
 //
-// A control shows that the connection lasts without the suspect: 64 pings are answered,
+// A control shows that the connection lasts without the suspect: 128 pings are answered,
 // and then nothing is sent for a multiple of the time within which the session ended at
 // the suspect. A network that cuts connections, or a broker that restarts, also ends
 // sessions while nothing of this direction is in flight, which clears the suspect.
@@ -37,7 +37,7 @@ const (
 	trialsIfSlow = 6
 	slowExposure = 2 * time.Second
 
-	controlPings   = 64
+	controlPings   = 128
 	controlMinimum = 100 * time.Millisecond
 	controlMaximum = time.Minute
 	controlFactor  = 10 // of the time from the suspect to the end of the session
@@ -109,7 +109,7 @@ func needsWitness(how session.Ending) bool {
 // judgeLocked draws the conclusions from the end of the destination s.
 func (p *Pipe) judgeLocked(s *session.Session) {
 	i, how := &p.isolation, s.Ending()
-	alone := i.until != nil
+	alone, controlled := i.until != nil, i.controlled
 	i.controlled, i.controls = false, false
 	switch {
 	case ofServer(how.Code):
@@ -139,15 +139,17 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 	if named(how.Code) {
 		i.strikes = max(i.strikes, strikes)
 	}
-	if alone {
+	switch {
+	case !alone:
+		if i.struck++; max(i.strikes, i.struck) >= strikes {
+			i.until = newest
+		}
+	case controlled:
 		i.trials++
 		i.by[s.State()] = true
+		fallthrough
+	default:
 		i.exposure = max(i.exposure, time.Since(i.sentAt))
-	} else {
-		i.struck++
-	}
-	if !alone && i.strikes >= strikes {
-		i.until = newest
 	}
 }
 

@@ -198,3 +198,24 @@ func TestNothingIsHandedOnAfterDone(t *testing.T) {
 		close(l.events) // an event after that would panic
 	})
 }
+
+// After DISCONNECT the server may still send: nothing of that is handed on, because it would
+// be handed on in part, and out of order.
+func TestClose_ServerSendsMeanwhile_NothingIsHandedOn(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		l := p.new()
+		closed := make(chan struct{})
+		go func() {
+			l.s.Close()
+			close(closed)
+		}()
+		l.c.Want("DISCONNECT")
+		for id := range uint16(20) { // in pieces, so that they are not read at once
+			l.c.Send(script.Publish(id+1, 1, "t", "late"))
+			time.Sleep(time.Millisecond) // no event tells that it is read
+		}
+		_ = l.c.Close()
+		<-closed
+		l.wantNoMore()
+	})
+}

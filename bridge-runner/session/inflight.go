@@ -18,7 +18,7 @@ import (
 const (
 	lowIDs    = 4096
 	highIDs   = trialIDs - 1
-	trialIDs  = subscribeIDs - 4096
+	trialIDs  = subscribeIDs - 64
 	trialLast = subscribeIDs - 1
 )
 
@@ -142,16 +142,14 @@ func (o *out) add(m *Outgoing, id uint16) {
 	if m.qos == 2 {
 		o.qos2++
 	}
+	delete(o.stale, id) // of a trial: its own exchange releases it
 }
 
 // trialID returns an identifier for a QoS 2 message that shows whether the server has
-// QoS 2, or 0 if there is none now.
+// QoS 2. It is random, because an earlier process may have ended while its own was in
+// flight.
 func (o *out) trialID() uint16 {
-	id := uint16(trialIDs + rand.IntN(trialLast-trialIDs+1)) //nolint:gosec // no secret
-	if _, stale := o.stale[id]; stale || o.get(id) != nil {
-		return 0
-	}
-	return id
+	return uint16(trialIDs + rand.IntN(trialLast-trialIDs+1)) //nolint:gosec // no secret
 }
 
 // remove ends m.
@@ -208,6 +206,9 @@ func (o *out) markStale(id uint16) {
 // markAllStale is for a session that an earlier process began.
 func (o *out) markAllStale() {
 	for id := uint16(1); id <= lowIDs; id++ {
+		o.markStale(id)
+	}
+	for id := uint16(trialIDs); id <= trialLast; id++ {
 		o.markStale(id)
 	}
 }

@@ -74,7 +74,7 @@ func (s *Session) lostBy(err error) {
 
 // handleAll handles the packets that have come whole.
 func (s *Session) handleAll() *packet.MalformedError {
-	for {
+	for !s.over() {
 		f, ok, err := s.conn.next(s.version)
 		if err == nil && ok {
 			s.conn.awaited = s.conn.awaited || !f.IsQoS0()
@@ -88,10 +88,11 @@ func (s *Session) handleAll() *packet.MalformedError {
 			}
 			// Not reached while package packet keeps its promise.
 			return &packet.MalformedError{Code: packet.CodeProtocolError, Text: err.Error()}
-		case !ok || s.over():
+		case !ok:
 			return nil
 		}
 	}
+	return nil
 }
 
 // over reports whether what comes is of no use any more.

@@ -112,10 +112,16 @@ const localInflight = 1000
 // newLine starts the brokers. Change the manifest, then connect.
 func newLine(t *testing.T) *line {
 	t.Helper()
+	return newLineFrom(t, mqtttest.BrokerOptions{Name: "local", Persistence: true, MaxInflight: localInflight})
+}
+
+// newLineFrom is newLine with a local broker of these options.
+func newLineFrom(t *testing.T, local mqtttest.BrokerOptions) *line {
+	t.Helper()
 	start := func(name string) *mqtttest.Broker {
 		return mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: name, Persistence: true, MaxInflight: localInflight})
 	}
-	l := &line{t: t, local: start("local"), primary: start("primary"), backup: start("backup-1")}
+	l := &line{t: t, local: mqtttest.StartBroker(t, local), primary: start("primary"), backup: start("backup-1")}
 	l.manifest = manifest("line", l.local.URL(), l.primary.URL(), l.backup.URL())
 	l.collector = mqtttest.StartCollector(t, "up/#", "up", l.primary, l.backup)
 	return l

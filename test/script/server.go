@@ -50,12 +50,21 @@ func (s *Server) Accept() *Conn {
 	if err := s.listener.SetDeadline(time.Now().Add(Patience)); err != nil {
 		s.t.Fatal(err)
 	}
-	conn, err := s.listener.AcceptTCP()
+	c, err := s.TryAccept()
 	if err != nil {
 		s.t.Fatal("no client connects: ", err)
 	}
+	return c
+}
+
+// TryAccept waits for a client, until the test is over.
+func (s *Server) TryAccept() (*Conn, error) {
+	conn, err := s.listener.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
 	s.t.Cleanup(func() { _ = conn.Close() })
-	return &Conn{TCPConn: conn, t: s.t, version: s.version, in: bufio.NewReader(conn)}
+	return &Conn{TCPConn: conn, t: s.t, version: s.version, in: bufio.NewReader(conn)}, nil
 }
 
 // Conn is the server's end of a connection.

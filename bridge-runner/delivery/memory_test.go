@@ -1,0 +1,169 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+func TestMemory_QoS0LargerThanTheBound_PassesIfNothingWaits(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		w := newWorldWith(t, v, Options{MemoryBytes: 1000}, everything)
+		w.source.connect(false, nil)
+		w.destination.up(false)
+		large := strings.Repeat("x", 5000)
+		for range 3 {
+			w.source.Send(script.Publish(0, 0, "t", large))
+			w.destination.Want("PUBLISH qos0 t=" + large)
+		}
+		w.wantNoQoS0()
+	})
+}
+
+// A QoS 0 message that is written needs nothing any more, whatever is in front of it.
+func TestMemory_WrittenQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		w := newWorld(t, v, everything)
+		w.source.connect(false, nil)
+		w.destination.up(false)
+		w.source.Send(script.Publish(1, 1, "t", "held"))
+		w.destination.Want("PUBLISH 1 qos1 t=held")
+		payload := strings.Repeat("x", 1000)
+		for range 5 * sweepAt {
+			w.source.Send(script.Publish(0, 0, "t", payload))
+			w.destination.Want("PUBLISH qos0 t=" + payload)
+		}
+		w.source.sync()
+		w.pipe.mu.Lock()
+		if n := w.pipe.queue.len(); n > 3*sweepAt {
+			t.Errorf("%d messages are in the queue", n)
+		}
+		for i := range w.pipe.queue.len() {
+			if m := w.pipe.queue.at(i); m.QoS == 0 && m.Payload != "" {
+				t.Errorf("message %d keeps its payload", i)
+				break
+			}
+		}
+		w.pipe.mu.Unlock()
+		w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+		w.source.Want("PUBACK 1")
+	})
+}
+
+// Messages for which there is no memory stay with their source. When half of it is free, the
+// source is connected anew, and sends them again, in order.
+func TestMemory_MessagesBeyondTheBound_StayWithTheSourceAndComeInOrder(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		const messages, fit = 12, 4
+		w := newWorldWith(t, v, Options{MemoryBytes: fit * 1300}, everything)
+		w.source.connect(false, nil)
+		w.destination.up(false)
+		payload := func(n int) string { return fmt.Sprintf("%02d%s", n, strings.Repeat("x", 1000)) }
+		qos := func(n int) byte { return byte(1 + n%2) }
+		for n := range messages {
+			w.source.Send(script.Publish(uint16(n+1), qos(n), "t", payload(n)))
+		}
+		w.source.sync()
+		sent := 0
+		deliver := func(n int) {
+			var exact []uint16
+			for range n {
+				p := w.destination.Next()
+				if p.Payload != payload(sent) {
+					t.Fatalf("message %d is %.20s", sent, p)
+				}
+				sent++
+				if p.QoS == 1 {
+					w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
+					continue
+				}
+				w.destination.Send(script.Ack(v5.PUBREC, p.ID, 0))
+				exact = append(exact, p.ID)
+			}
+			for _, id := range exact {
+				w.destination.Want(fmt.Sprintf("PUBREL %d", id))
+				w.destination.Send(script.Ack(v5.PUBCOMP, id, 0))
+			}
+		}
+		for sent < messages {
+			before := sent
+			deliver(min(fit, messages-sent))
+			for n := before; n < sent; n++ {
+				w.source.Want(fmt.Sprintf("%s %d", map[byte]string{1: "PUBACK", 2: "PUBREC"}[qos(n)], n+1))
+			}
+			if sent == messages {
+				break
+			}
+			<-w.source.s.Renewal()
+			w.source.cut()
+			w.source.connect(true, nil)
+			for n := sent; n < messages; n++ {
+				w.source.Send(script.Duplicate(script.Publish(uint16(n+1), qos(n), "t", payload(n))))
+			}
+		}
+		w.source.sync()
+		if got := w.meter.String(); !strings.HasPrefix(got, fmt.Sprintf("forwarded %d, dropped map[]", messages)) {
+			t.Error(got)
+		}
+		w.pipe.mu.Lock()
+		defer w.pipe.mu.Unlock()
+		if w.pipe.bytes != 0 {
+			t.Errorf("%d bytes are counted", w.pipe.bytes)
+		}
+	})
+}
+
+func TestReady_NotificationHadTheOnlyPlace_TheMessageIsSentAtItsAcknowledgement(t *testing.T) {
+	w := newWorld(t, packet.V5, everything)
+	w.source.connect(false, nil)
+	w.destination.connect(false, &v5.Properties{ReceiveMaximum: new(uint16(1))})
+	w.pipe.Up(w.destination.s)
+	notification := &session.Outgoing{Message: session.Message{Topic: "n", Payload: "1", QoS: 1}, At: time.Now()}
+	if got := w.destination.s.Publish(notification, time.Now()); got != session.Sent {
+		t.Fatal(got)
+	}
+	w.source.Send(script.Publish(1, 1, "t", "waits"))
+	w.source.sync()
+	w.destination.Want("PUBLISH 1 qos1 n=1")
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.destination.Want("PUBLISH 2 qos1 t=waits")
+}
+
+func TestReady_MessageInFlightExpiredOnDisk_TheNextIsSent(t *testing.T) {
+	for _, qos := range []byte{1, 2} {
+		w := newDiskWorld(t, packet.V5, t.TempDir(), func(o *Options) { o.Disk.TTL = 300 * time.Millisecond })
+		w.source.connect(false, nil)
+		one := &v5.Properties{ReceiveMaximum: new(uint16(1))}
+		w.destination.connect(false, one)
+		w.pipe.Up(w.destination.s)
+		w.source.Send(script.Publish(1, qos, "t", "old"))
+		w.destination.Want(fmt.Sprintf("PUBLISH 1 qos%d t=old", qos))
+		w.destination.down()
+		eventually(t, func() error {
+			w.meter.mu.Lock()
+			defer w.meter.mu.Unlock()
+			if n := w.meter.dropped[DropExpired]; n != 1 {
+				return fmt.Errorf("%d are expired", n)
+			}
+			return nil
+		})
+		w.destination.connect(true, one)
+		w.pipe.Up(w.destination.s)
+		w.source.Send(script.Publish(2, qos, "t", "new"))
+		if qos == 2 {
+			w.destination.Want("PUBREL 1") // the server may hold it
+			w.destination.Send(script.Ack(v5.PUBCOMP, 1, 0))
+		}
+		w.destination.Want(fmt.Sprintf("PUBLISH 2 qos%d t=new", qos))
+	}
+}
