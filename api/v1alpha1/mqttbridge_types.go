@@ -307,9 +307,9 @@ type Proxy struct {
 // Credentials name a user name and password.
 type Credentials struct {
 	// secretRef names a Secret in the bridge's namespace with the keys username
-	// and password (type kubernetes.io/basic-auth fits). One of them may be empty or
-	// missing; MQTT 3.1.1 has no password without a user name. Line ends at the end of a
-	// value are ignored.
+	// and password (type kubernetes.io/basic-auth fits). password may be empty. username may be
+	// empty or missing with MQTT 5; MQTT 3.1.1 has no password without a user name. Line
+	// ends at the end of a value are ignored.
 	// +required
 	SecretRef LocalReference `json:"secretRef,omitzero"`
 }

@@ -26,7 +26,7 @@ func TestLogin_ValuesOfTheSecret_AreSentOrRefusedWithTheReason(t *testing.T) {
 		"line ends of files":             {v311, "me\n", "secret\r\n\n", "me/secret"},
 		"other spaces belong to it":      {v311, " me", "secret \t", " me/secret \t"},
 		"no password":                    {v311, "me", "", "me/"},
-		"no key password":                {v311, "me", absent, "me/"},
+		"no key password":                {v311, "me", absent, `Secret "login" with key "password" is missing; create it, the bridge then connects by itself`},
 		"nothing":                        {v311, "", "\n", "/"},
 		"no user name, MQTT 5":           {v5, "", "token", "/token"},
 		"no key username, MQTT 5":        {v5, absent, "token", "/token"},

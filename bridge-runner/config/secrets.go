@@ -56,16 +56,17 @@ func (e *ReferenceError) Error() string {
 func (e *ReferenceError) Unwrap() error { return e.Problem }
 
 // Credentials returns the user name and password that c names. Line ends at the end of
-// a value are not part of it: files that Secrets are made of often have one. One of the
-// two keys may be missing, as in Secrets of the type kubernetes.io/basic-auth; its value
-// is empty then.
+// a value are not part of it: files that Secrets are made of often have one. The key
+// username may be missing, as in Secrets of the type kubernetes.io/basic-auth that hold a
+// token; its value is empty then. A missing password is more likely a mistake, such as
+// another key's name, than a login without one.
 func (s Secrets) Credentials(c *v1alpha1.Credentials) (username, password string, err error) {
 	user, noUser := s.read("Secret", c.SecretRef.Name, KeyUsername)
 	pass, noPass := s.read("Secret", c.SecretRef.Name, KeyPassword)
 	switch {
 	case noUser != nil && (noPass != nil || !errors.Is(noUser, os.ErrNotExist)):
 		return "", "", noUser
-	case noPass != nil && !errors.Is(noPass, os.ErrNotExist):
+	case noPass != nil:
 		return "", "", noPass
 	}
 	return trimLineEnd(user), trimLineEnd(pass), nil
