@@ -154,7 +154,8 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 	}
 	switch {
 	case !alone:
-		if i.struck++; max(i.strikes, i.struck) >= strikes {
+		i.struck++
+		if max(i.strikes, i.struck) >= strikes {
 			i.until = newest
 		}
 	case controlled:
