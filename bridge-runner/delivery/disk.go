@@ -48,7 +48,10 @@ const (
 	batchBytes    = 1 << 20
 	// aheadMessages and aheadBytes bound what is read of the log and not acknowledged.
 	aheadMessages = 1024
-	aheadBytes    = 4 << 20
+	// aheadDone bounds these together with the messages that are delivered and wait for the
+	// ones before them.
+	aheadDone  = 64 * aheadMessages
+	aheadBytes = 4 << 20
 	// releaseMessages is after how many the log is told that they are delivered, or
 	// when it is looked at anyway. Those of which it does not know come twice after a
 	// crash.
@@ -112,12 +115,22 @@ func (d *disk) expired(m *outgoing, now time.Time) bool {
 	return d.TTL > 0 && now.Sub(m.At) >= d.TTL
 }
 
-// room is how many messages more may be read ahead.
-func (d *disk) room() int {
-	if d.loadedBytes >= aheadBytes {
-		return 0
+// room is how many messages more may be read ahead, and how many bytes. Messages that are
+// delivered, and wait for the ones before them, take little, but not nothing.
+func (p *Pipe) room() (messages int, bytes int64) {
+	d := p.disk
+	messages, bytes = aheadMessages-d.loaded, aheadBytes-d.loadedBytes
+	if messages > 0 && bytes > 0 {
+		return messages, bytes
 	}
-	return aheadMessages - d.loaded
+	messages, bytes = aheadMessages, aheadBytes
+	for i := range p.queue.len() {
+		if m := p.queue.at(i); m.settled && !m.done {
+			messages--
+			bytes -= m.stored
+		}
+	}
+	return min(messages, aheadDone-d.loaded), bytes
 }
 
 // enter has all that is held, and all that comes, written to the disk. It does nothing
@@ -157,7 +170,7 @@ func (p *Pipe) leave() bool {
 			m.copied = false
 			continue
 		}
-		p.queue.push(m)
+		p.enqueue(m)
 	}
 	d.copies = 0
 	return true
@@ -195,6 +208,7 @@ func (p *Pipe) putBehind() {
 			continue
 		}
 		m.ahead = false
+		p.forgetLocked(m) // it is another message when it comes from the disk
 		pending.push(m)
 	}
 	for d.pending.len() > 0 {

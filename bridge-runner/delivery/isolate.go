@@ -37,11 +37,18 @@ const (
 	trialsIfSlow = 6
 	slowExposure = 2 * time.Second
 
+	// witnessFails is after how many sessions that ended at a message in place of the suspect
+	// the one behind it is sent.
+	witnessFails = 2
+
 	controlPings   = 128
 	controlMinimum = 100 * time.Millisecond
-	controlMaximum = time.Minute
-	controlFactor  = 10 // of the time from the suspect to the end of the session
-	controlTrips   = 10 // of the time of the pings
+	// controlPatience is how long the answers to the pings are waited for: that the
+	// connection has lasted for so long without a message shows as much.
+	controlPatience = 10 * time.Second
+	controlMaximum  = time.Minute
+	controlFactor   = 10 // of the time from the suspect to the end of the session
+	controlTrips    = 10 // of the time of the pings
 )
 
 // isolation is how far the search has come. The zero value is none.
@@ -71,9 +78,12 @@ type isolation struct {
 	exposure   time.Duration // the longest time from there to the end of the session
 	holdUntil  time.Time     // the suspect is not sent before
 
-	// witness says that the message behind the suspect goes first: its server has ended the
+	// witness says that a message behind the suspect goes first: the server has ended the
 	// session by a code that may be about its own state, and not about the suspect.
-	witness bool
+	// witnessed says that the server has taken one. failed is how often it has ended the
+	// session at such a message instead.
+	witness, witnessed bool
+	failed             map[*outgoing]int
 }
 
 // named reports whether a reason code of DISCONNECT says that a message is wrong (MQTT 5
@@ -123,12 +133,15 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 		*i = isolation{until: i.until} // sessions end without messages, too
 		return
 	case i.witness:
-		i.witness, i.trials = false, 0 // the server ends the session at any message
+		if i.failed == nil {
+			i.failed = map[*outgoing]int{}
+		}
+		i.failed[oldest]++ // the server may end the session at any message, or at this one, too
 		return
 	case oldest != i.suspect:
 		// The messages before it are acknowledged, or their acknowledgements were lost in the
 		// session before.
-		*i = isolation{suspect: oldest, struck: i.struck, newest: i.newest, until: i.until, sentAt: i.sentAt, by: map[*session.State]bool{}}
+		*i = isolation{suspect: oldest, struck: i.struck, newest: i.newest, until: i.until, sentAt: i.sentAt, by: map[*session.State]bool{}, passedOver: alone && i.passedOver}
 	}
 	i.ending, i.err = how, asError(s.Err())
 	i.passedOver = i.passedOver || how.PassedOver
@@ -141,7 +154,8 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 	}
 	switch {
 	case !alone:
-		if i.struck++; max(i.strikes, i.struck) >= strikes {
+		i.struck++
+		if max(i.strikes, i.struck) >= strikes {
 			i.until = newest
 		}
 	case controlled:
@@ -173,12 +187,15 @@ func (p *Pipe) inFlightLocked() (oldest, newest *outgoing) {
 // meanwhile, because the one that was lost last is tried last.
 func (p *Pipe) sentenceLocked(s *session.Session) {
 	i := &p.isolation
-	i.controlled, i.controls = false, false
-	if i.suspect == nil || i.trials < i.needed() || !i.by[s.State()] {
+	i.controlled, i.controls, i.witness = false, false, false
+	if i.suspect == nil || !i.by[s.State()] {
 		return
 	}
-	if needsWitness(i.ending) {
-		i.witness = true
+	if needsWitness(i.ending) && !i.witnessed {
+		i.witness = true // before the last trial
+		return
+	}
+	if i.trials < i.needed() {
 		return
 	}
 	p.giveUpLocked(i.suspect, DropUnforwardable, i.err)
@@ -222,7 +239,8 @@ func (p *Pipe) mayGoLocked(m *outgoing, now time.Time) (may, passOver bool) {
 	case p.inflight > 0:
 		return false, false
 	case i.witness:
-		return m != i.suspect, m == i.suspect
+		may = m != i.suspect && i.failed[m] < witnessFails
+		return may, !may
 	case m != i.suspect:
 		i.sentAt = now
 		return true, false
@@ -250,17 +268,18 @@ func (p *Pipe) controlLocked(start time.Time) {
 		quiet := max(controlMinimum, controlTrips*time.Since(start), min(controlFactor*p.isolation.exposure, controlMaximum))
 		time.AfterFunc(quiet, func() { p.controlledBy(s) })
 	})
-	time.AfterFunc(0, s.Flush) // not under the lock
+	time.AfterFunc(0, s.Flush)                                    // not under the lock
+	time.AfterFunc(controlPatience, func() { p.controlledBy(s) }) // a server may answer fewer pings
 }
 
 // controlledBy ends a control: the connection of s has lasted.
 func (p *Pipe) controlledBy(s *session.Session) {
 	p.mu.Lock()
-	if p.dest != s {
+	if p.dest != s || !p.isolation.controls {
 		p.mu.Unlock()
 		return
 	}
-	p.isolation.controlled = true
+	p.isolation.controlled, p.isolation.controls = true, false
 	p.pump()
 	p.release()
 	p.mu.Unlock()
@@ -274,8 +293,8 @@ func (p *Pipe) acceptedLocked(m *outgoing) {
 		p.refusalsWitnessedLocked(m)
 	}
 	if i := &p.isolation; i.witness {
-		i.witness = false
-		p.giveUpLocked(i.suspect, DropUnforwardable, i.err)
+		i.witness, i.witnessed, i.failed = false, true, nil
+		p.next = 0 // the suspect has its last trial
 	}
 }
 

@@ -32,12 +32,13 @@ func (p *Pipe) makeRoom(size int) bool {
 	return p.qos0+size <= p.opts.MemoryBytes
 }
 
-// sweep takes out of the queue what was dropped, or written at QoS 0, and needs no
-// acknowledgement, nor has a record on the disk to be released.
+// sweep takes out of the queue the messages that were dropped, or written at QoS 0, and
+// that need no acknowledgement, and no record on the disk: neither have one, nor wait for
+// one.
 func (p *Pipe) sweep() {
 	var left queue
 	for p.queue.len() > 0 {
-		if m := p.queue.pop(); !m.done || m.settled || m.origin.waits() {
+		if m := p.queue.pop(); !m.done || m.settled || m.copied || m.ahead || m.origin.waits() {
 			left.push(m)
 		}
 	}
@@ -45,4 +46,4 @@ func (p *Pipe) sweep() {
 }
 
 // waits reports whether a message is QoS 0 and waits in memory.
-func (m *outgoing) waits() bool { return m.QoS == 0 && !m.done && !m.settled }
+func (m *outgoing) waits() bool { return m.QoS == 0 && !m.done && !m.settled && !m.parked }

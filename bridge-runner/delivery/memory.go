@@ -3,7 +3,12 @@
 
 package delivery
 
-import "github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+import (
+	"slices"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
 
 // messageOverhead is roughly what a message takes in memory besides its topic and payload,
 // in bytes.
@@ -22,7 +27,7 @@ func (p *Pipe) takeInLocked(o *origin) bool {
 		p.enter() // so that there is room soon
 	}
 	if o.in.Refuse() {
-		p.full = o.in.Session()
+		p.full.add(o.in.Session(), size)
 		return false
 	}
 	// The source would not send it again: its session ends with the connection.
@@ -31,13 +36,39 @@ func (p *Pipe) takeInLocked(o *origin) bool {
 	return false
 }
 
-// makeRoomLocked has the source send again the messages that were left to it, when half of
-// the memory is free.
-func (p *Pipe) makeRoomLocked() {
-	if p.full != nil && p.bytes <= p.opts.MemoryBytes/2 && !p.stopping {
-		p.full.Renew()
-		p.full = nil
+// full are messages that were left to their source.
+type full struct {
+	sessions []*session.Session // by which they came; empty: there are none
+	size     int                // of the first of each session, the largest
+	renewed  time.Time          // when the source was last asked to send such messages again
+}
+
+func (f *full) add(s *session.Session, size int) {
+	if s != nil && !slices.Contains(f.sessions, s) {
+		f.sessions, f.size = append(f.sessions, s), max(f.size, size)
 	}
+}
+
+// leastRenewal is the least time between two renewals of a source's session.
+const leastRenewal = 100 * time.Millisecond
+
+// makeRoomLocked has the source send again the messages that were left to it, when half of
+// the memory is free, and the first of them fits.
+func (p *Pipe) makeRoomLocked() {
+	f := &p.full
+	if len(f.sessions) == 0 || p.stopping ||
+		p.bytes > 0 && (p.bytes > p.opts.MemoryBytes/2 || p.bytes+f.size > p.opts.MemoryBytes) {
+		return
+	}
+	now := time.Now()
+	if next := f.renewed.Add(leastRenewal); now.Before(next) {
+		p.wakeAtLocked(next, now)
+		return
+	}
+	for _, s := range f.sessions {
+		s.Renew()
+	}
+	*f = full{renewed: now}
 }
 
 // writtenLocked notes that a QoS 0 message is written. It may stay in the queue for long,

@@ -122,6 +122,7 @@ type Pipe struct {
 	mu       sync.Mutex
 	idle     sync.Cond // nothing is held, or in flight, or the destination is lost
 	queue    queue     // not acknowledged by the destination, in order
+	place    uint64    // of the last message that was queued
 	next     int       // place in queue of the first that may not be sent
 	inflight int       // sent and not acknowledged
 	qos0     int       // bytes of QoS 0 messages not sent
@@ -133,10 +134,10 @@ type Pipe struct {
 	stopping bool
 	paused   bool // nothing more is sent to dest
 
-	bytes       int              // of QoS 1 and 2 messages that their sources wait for
-	full        *session.Session // the source session by which a message was refused for lack of memory
-	writtenQoS0 int              // QoS 0 messages in queue that were written
-	alarm       time.Time        // when the queue is looked at again; zero: not by time
+	bytes       int       // of QoS 1 and 2 messages that their sources wait for
+	full        full      // the messages that were refused for lack of memory
+	writtenQoS0 int       // QoS 0 messages in queue that were written
+	alarm       time.Time // when the queue is looked at again; zero: not by time
 	isolation   isolation
 	refusals    refusals
 	keeper      watchdog.Task // Keep
@@ -282,6 +283,13 @@ func (p *Pipe) push(m *outgoing) {
 		p.disk.wakeUp()
 		return
 	}
+	p.enqueue(m)
+}
+
+// enqueue puts m behind the messages of the queue.
+func (p *Pipe) enqueue(m *outgoing) {
+	p.place++
+	m.place = p.place
 	p.queue.push(m)
 }
 

@@ -9,7 +9,6 @@ type queue struct {
 	items []*outgoing // a ring; its length is a power of two
 	first int
 	count int
-	place uint64 // of the last item that was pushed
 }
 
 // keepItems is the capacity that an emptied queue keeps.
@@ -23,8 +22,6 @@ func (q *queue) at(i int) *outgoing {
 }
 
 func (q *queue) push(m *outgoing) {
-	q.place++
-	m.place = q.place
 	if q.count == len(q.items) {
 		grown := make([]*outgoing, max(16, 2*len(q.items)))
 		for i := range q.count {

@@ -13,10 +13,10 @@ import (
 func (p *Pipe) read() bool {
 	d := p.disk
 	p.mu.Lock()
-	room, size := d.room(), aheadBytes-d.loadedBytes
+	room, size := p.room()
 	blocked := p.stopping || time.Now().Before(d.unread.next.at)
 	p.mu.Unlock()
-	if blocked || room <= 0 || d.log.Cursor() >= d.log.Next() {
+	if blocked || room <= 0 || size <= 0 || d.log.Cursor() >= d.log.Next() {
 		return false
 	}
 	now := time.Now()
@@ -47,7 +47,7 @@ func (p *Pipe) read() bool {
 		p.lost(lost)
 	}
 	for _, m := range messages {
-		p.queue.push(m)
+		p.enqueue(m)
 		d.loaded++
 		d.loadedBytes += m.stored
 	}

@@ -131,7 +131,7 @@ func (m *Inbound) Ack() {
 // then. It may be called only by [Handler.Received].
 func (m *Inbound) Refuse() bool {
 	s := m.session
-	if s == nil || s.cfg.CleanStart {
+	if s == nil || s.cfg.CleanStart || s.server.HasSessionExpiry && s.server.SessionExpiry == 0 {
 		return false
 	}
 	m.state.mu.Lock()
