@@ -194,6 +194,13 @@ func (c *counts) Forwarded(int, time.Duration) { c.count(func() { c.forwarded++ 
 
 func (c *counts) Dropped(cause string) { c.count(func() { c.dropped[cause]++ }) }
 
+// droppedFor returns the number of messages that were dropped for a cause.
+func (c *counts) droppedFor(cause string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped[cause]
+}
+
 func (c *counts) GivenUp(m GivenUp) {
 	c.count(func() {
 		c.refused = append(c.refused, m.Topic)

@@ -144,7 +144,7 @@ func TestIsolation_ConnectionsCutAtRandom_NoMessageIsDropped(t *testing.T) {
 		x.awaits(want...)
 		w.gaveUp(FateDropped)
 		w.drops(DropUnforwardable, 0)
-		t.Logf("%d sessions", x.sessions)
+		t.Logf("%d sessions", x.sessionCount())
 	})
 }
 
@@ -275,8 +275,8 @@ func TestIsolation_DiskFillsMeanwhile_TheDirectionGoesOn(t *testing.T) {
 		}
 		n = i
 	}
-	if w.meter.dropped[DropBufferFull]+len(x.took) != messages {
-		t.Errorf("%d messages were dropped and %d arrived", w.meter.dropped[DropBufferFull], len(x.took))
+	if dropped := w.meter.droppedFor(DropBufferFull); dropped+len(x.took) != messages {
+		t.Errorf("%d messages were dropped and %d arrived", dropped, len(x.took))
 	}
 }
 
@@ -310,9 +310,7 @@ func TestIsolation_Block_KeepsThePoisonAndTheOrder(t *testing.T) {
 		x.awaits("t=0", "poison=1", "t=2", "t=3", "t=4")
 		w.acknowledged(2, 5, 1)
 		w.drops(DropUnforwardable, 0)
-		if w.meter.unblocked != 1 {
-			t.Errorf("unblocked %d times", w.meter.unblocked)
-		}
+		w.wantUnblocked(1)
 	})
 }
 
@@ -336,10 +334,11 @@ func TestIsolation_ServerPassesAMessageOver_OnlyThatIsDropped(t *testing.T) {
 	x.awaits(want...)
 	w.acknowledged(1, 2, 1)
 	eventually(t, func() error {
+		sessions := x.sessionCount()
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
 		if !w.pipe.isolation.witness {
-			return fmt.Errorf("the message is not under suspicion: %+v, %d sessions", w.pipe.isolation, x.sessions)
+			return fmt.Errorf("the message is not under suspicion: %+v, %d sessions", w.pipe.isolation, sessions)
 		}
 		return nil
 	})

@@ -159,6 +159,13 @@ func (x *players) awaits(want ...string) {
 	}
 }
 
+// sessionCount returns the number of sessions that have started.
+func (x *players) sessionCount() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.sessions
+}
+
 // wantSessions fails if more sessions were ended.
 func (x *players) wantSessions(most int) {
 	x.w.t.Helper()
@@ -247,6 +254,16 @@ func (w *world) gaveUp(fate Fate, topics ...string) {
 	}
 	if !slices.Equal(got, topics) {
 		w.t.Errorf("given up: %q, want %q", got, topics)
+	}
+}
+
+// wantUnblocked fails unless a blocked direction went on n times.
+func (w *world) wantUnblocked(n int) {
+	w.t.Helper()
+	w.meter.mu.Lock()
+	defer w.meter.mu.Unlock()
+	if w.meter.unblocked != n {
+		w.t.Errorf("unblocked %d times, want %d", w.meter.unblocked, n)
 	}
 }
 

@@ -353,7 +353,7 @@ func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *tes
 	for _, x := range wrong[:min(len(wrong), 10)] {
 		t.Error(x)
 	}
-	if n := h.live.meter.dropped[DropDamaged]; n > 0 {
+	if n := h.live.meter.droppedFor(DropDamaged); n > 0 {
 		t.Errorf("%d are said to be lost", n)
 	}
 	h.live.source.cut()

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -162,9 +163,7 @@ func TestRefusal_Block_KeepsTheMessageAndThoseBehindIt(t *testing.T) {
 	x.awaits("t=0", "poison=1", "t=2")
 	w.acknowledged(1, 3, 1)
 	w.drops(DropRefused, 0)
-	if w.meter.unblocked != 1 {
-		t.Errorf("unblocked %d times", w.meter.unblocked)
-	}
+	w.wantUnblocked(1)
 }
 
 // letters gives the world a pipe to its source, for dead letters.
@@ -235,8 +234,11 @@ func TestDeadLetter_ThatIsRefused_IsDroppedOnce(t *testing.T) {
 	w.source.Send(script.Ack(v5.PUBACK, got.ID, 0x87))
 	w.source.Want("PUBACK 1", "PUBACK 2")
 	w.source.sync()
-	if reverse.dropped[DropRefused] != 1 || len(reverse.givenUp) != 1 || reverse.givenUp[0].Fate != FateDropped {
-		t.Errorf("%v, given up %+v", reverse, reverse.givenUp)
+	reverse.mu.Lock()
+	dropped, givenUp := reverse.dropped[DropRefused], slices.Clone(reverse.givenUp)
+	reverse.mu.Unlock()
+	if dropped != 1 || len(givenUp) != 1 || givenUp[0].Fate != FateDropped {
+		t.Errorf("%v, given up %+v", reverse, givenUp)
 	}
 	w.gaveUp(FateDeadLetter, "poison")
 	x.awaits("t=1")
