@@ -154,7 +154,7 @@ func TestDeadLetter_SourceSideIsDown_TheBacklogDrains(t *testing.T) {
 	if _, err := l.Append(records); err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
+	_ = l.Close()
 	w := newDiskWorld(t, packet.V5, dir, func(o *Options) { o.Unforwardable.DeadLetter = "dead" })
 	w.pipe.SetReverse(New(nil, w.meter, Options{})) // the source is away
 	x := w.play(func(c *script.Conn, p script.Packet) bool {

@@ -166,7 +166,7 @@ func TestIsolation_QuotaExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 	w.source.sync()
 	var mu sync.Mutex
 	ends := 0
-	x := w.play(func(c *script.Conn, p script.Packet) bool {
+	x := w.play(func(c *script.Conn, _ script.Packet) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		if ends == 4 {

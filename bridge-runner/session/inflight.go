@@ -243,7 +243,8 @@ func (o *out) endedAtRelease(s *Session) {
 	if lowest != o.suspect {
 		o.suspect, o.ends = lowest, 0
 	}
-	if o.ends++; o.ends < endsAtRelease {
+	o.ends++
+	if o.ends < endsAtRelease {
 		return
 	}
 	if o.dead == nil {
