@@ -75,7 +75,7 @@ func (p *Pipe) makeRoomLocked() {
 // behind a message that is not acknowledged, so it keeps nothing in memory, and is taken
 // out when there are many.
 func (p *Pipe) writtenLocked(m *outgoing) {
-	if m.settled || m.origin.waits() {
+	if m.settled || m.copied || m.origin.waits() { // the disk may be reading it
 		return
 	}
 	m.Message, m.origin = session.Message{}, writtenOrigin
