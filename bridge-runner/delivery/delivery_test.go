@@ -61,6 +61,7 @@ func TestASwitchSendsWhatIsUnacknowledgedInItsOrder(t *testing.T) {
 		second.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos2 t=b", "PUBLISH 3 qos2 t=d", "PUBLISH 4 qos1 t=e")
 		second.Send(script.Ack(v5.PUBACK, 1, 0))
 		w.source.Want("PUBACK 1")
+		w.lasted()
 		second.down()
 		w.destination = first
 		first.up(true)                                 // it still has the session, but what was in flight went elsewhere

@@ -129,6 +129,13 @@ func (x *side) down() {
 	x.w.flush()
 }
 
+// lasted makes the destination one that has been connected for long.
+func (w *world) lasted() {
+	w.pipe.mu.Lock()
+	defer w.pipe.mu.Unlock()
+	w.pipe.since = time.Now().Add(-time.Hour)
+}
+
 // flush sends what was written to any session.
 func (w *world) flush() {
 	w.mu.Lock()

@@ -31,7 +31,11 @@ import (
 // sessions while nothing of this direction is in flight, which clears the suspect.
 const (
 	strikes = 2
-	trials  = 2
+	// briefSession is how long a session lasts at most if a message in it may be why it ends,
+	// though the oldest one is not the same as in the session before.
+	briefSession = 10 * time.Second
+
+	trials = 2
 	// trialsIfSlow is for sessions that lasted longer than slowExposure with the suspect:
 	// a network that cuts connections is likely to do so in that time.
 	trialsIfSlow = 6
@@ -124,7 +128,7 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 	switch {
 	case ofServer(how.Code):
 		return
-	case !how.ByServer && !how.PassedOver && (!how.Silent || !i.passedOver):
+	case !how.ByServer && !how.PassedOver && !how.Answering && (!how.Silent || !i.passedOver):
 		return // a dead link says nothing about messages
 	}
 	oldest, newest := p.inFlightLocked()
@@ -154,6 +158,9 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 	}
 	switch {
 	case !alone:
+		if time.Since(p.since) > briefSession {
+			i.struck = 0
+		}
 		i.struck++
 		if max(i.strikes, i.struck) >= strikes {
 			i.until = newest

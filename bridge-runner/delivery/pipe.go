@@ -122,6 +122,7 @@ type Pipe struct {
 	mu       sync.Mutex
 	idle     sync.Cond // nothing is held, or in flight, or the destination is lost
 	queue    queue     // not acknowledged by the destination, in order
+	since    time.Time // when dest came
 	place    uint64    // of the last message that was queued
 	next     int       // place in queue of the first that may not be sent
 	inflight int       // sent and not acknowledged

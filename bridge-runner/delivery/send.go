@@ -19,7 +19,7 @@ func (p *Pipe) Up(s *session.Session) {
 		clear(p.refusals.of) // the other server may take them
 		p.refusals.until = time.Time{}
 	}
-	p.dest, p.last, p.paused = s, s.State(), false
+	p.dest, p.last, p.paused, p.since = s, s.State(), false, time.Now()
 	if p.disk != nil {
 		p.leave()
 	}

@@ -66,6 +66,11 @@ type out struct {
 	// a connection that is left. They become free by PUBCOMP.
 	stale   map[uint16]*Session
 	support qos2Support
+	// dead are identifiers at whose PUBREL the server ends the session. They are used no
+	// more. suspect is the identifier at which the latest sessions ended, and ends how many.
+	dead    map[uint16]bool
+	suspect uint16
+	ends    int
 	// lowGrant says that a server of MQTT 3.1.1 has granted a lower QoS than 2. It may have
 	// no QoS 2, or grant less to this client, or for this filter.
 	lowGrant bool
@@ -99,12 +104,12 @@ func (o *out) identify(qos byte) uint16 {
 	}
 	if o.lowInUse < lowIDs && len(o.stale) == 0 {
 		for id := o.low + 1; id <= lowIDs; id++ {
-			if o.get(id) == nil {
+			if o.free(id) {
 				return id
 			}
 		}
 		for id := uint16(1); id <= lowIDs && o.qos2 == 0; id++ {
-			if o.get(id) == nil {
+			if o.free(id) {
 				return id
 			}
 		}
@@ -118,7 +123,7 @@ func (o *out) identify(qos byte) uint16 {
 		if id > highIDs {
 			id = lowIDs + 1
 		}
-		if o.get(id) == nil {
+		if o.free(id) {
 			return id
 		}
 	}
@@ -217,6 +222,40 @@ func (o *out) markAllStale() {
 func (o *out) hasNoQoS2() {
 	o.support, o.stale = qos2Absent, nil
 }
+
+// endsAtRelease is how many sessions in a row end before the PUBREL of the same identifier
+// is answered until it is not released any more. The server may hold a message at which it
+// ends the session, and which it handles only then.
+const endsAtRelease = 4
+
+// endedAtRelease notes that the server has ended s. PUBRELs are answered in order, so the
+// lowest stale identifier may be why.
+func (o *out) endedAtRelease(s *Session) {
+	lowest := uint16(0)
+	for id, by := range o.stale {
+		if by == s && (lowest == 0 || id < lowest) {
+			lowest = id
+		}
+	}
+	if lowest == 0 {
+		return
+	}
+	if lowest != o.suspect {
+		o.suspect, o.ends = lowest, 0
+	}
+	o.ends++
+	if o.ends < endsAtRelease {
+		return
+	}
+	if o.dead == nil {
+		o.dead = map[uint16]bool{}
+	}
+	o.dead[lowest], o.suspect = true, 0
+	delete(o.stale, lowest)
+}
+
+// free reports whether an identifier may be used.
+func (o *out) free(id uint16) bool { return o.get(id) == nil && !o.dead[id] }
 
 // unreleased returns the stale identifiers whose PUBREL was not written by s, in
 // ascending order.

@@ -158,8 +158,8 @@ type Ending struct {
 	// none.
 	Code byte
 	// Silent: the server acknowledged nothing for the acknowledgement timeout. PassedOver:
-	// it acknowledged later messages, and not the oldest.
-	Silent, PassedOver bool
+	// it acknowledged later messages, and not the oldest. Answering: it answered pings.
+	Silent, PassedOver, Answering bool
 }
 
 // Ending returns how the session ended. It is valid when Done is closed.
@@ -290,6 +290,9 @@ func (s *Session) end(err *Error, how Ending) {
 	s.once.Do(func() {
 		s.state.mu.Lock()
 		s.err, s.ending = err, how
+		if how.ByServer && s.releasing {
+			s.state.out.endedAtRelease(s)
+		}
 		s.state.mu.Unlock()
 		s.finish()
 	})

@@ -36,6 +36,9 @@ type watcher struct {
 	barrier   int64     // the ping whose answer comes after an acknowledgement that is due
 	barred    time.Time // when the wait for that acknowledgement began
 
+	halfway time.Time // when the wait for the acknowledgement began of which half is over
+	pongs   int64     // how many answers to pings had come then
+
 	ping, ack, skipped wait
 
 	how Ending // the session, if it has to end
@@ -177,8 +180,9 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 		s.state.doubtQoS2()
 		s.Renew()
 	}
+	w.askMeanwhile(now, progressed, s.cfg.AckTimeout-now.Sub(since))
 	left, overdue = earlier(s.cfg.AckTimeout, w.due(now, progressed, since), func() *Error {
-		w.how = Ending{Silent: true, PassedOver: !overtaken.IsZero()}
+		w.how = Ending{Silent: true, PassedOver: !overtaken.IsZero(), Answering: s.conn.pongs.Load() > w.pongs}
 		if doubtful {
 			s.state.doubtQoS2()
 		}
@@ -188,9 +192,19 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 		return left, overdue
 	}
 	return earlier(left, w.due(now, overtaken, w.skipped.look(&w.uplink, overtaken, w.uplink.given)), func() *Error {
-		w.how = Ending{Silent: true, PassedOver: true}
+		w.how = Ending{Silent: true, PassedOver: true, Answering: true}
 		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout), nil)
 	})
+}
+
+// askMeanwhile sends a ping when half of the time for an acknowledgement is over: a server
+// that answers it, and acknowledges nothing, is not frozen.
+func (w *watcher) askMeanwhile(now, began time.Time, left time.Duration) {
+	if left > w.s.cfg.AckTimeout/2 || w.halfway.Equal(began) {
+		return
+	}
+	w.halfway, w.pongs = began, w.s.conn.pongs.Load()
+	w.sendPing(now)
 }
 
 // due is how long the server still has to acknowledge, for which it has had the time
