@@ -110,6 +110,7 @@ func (x *side) up(resumed bool) {
 	x.w.t.Helper()
 	x.connect(resumed, nil)
 	x.w.pipe.Up(x.s)
+	x.w.flush()
 }
 
 // cut ends the connection from the server's side, and waits until the session has

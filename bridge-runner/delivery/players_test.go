@@ -75,6 +75,7 @@ func (x *players) run() {
 		x.mu.Unlock()
 		if !stopping {
 			x.w.pipe.Up(s.s)
+			x.w.flush() // as a bridge does: Up may give up a message, which acknowledges it
 			for x.step(i, s) {
 			}
 			x.w.pipe.Down(s.s)

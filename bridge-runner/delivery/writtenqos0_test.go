@@ -1,0 +1,50 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// The keeper reads a batch without the pipe's lock, so a QoS 0 message of the batch that is
+// sent meanwhile keeps its content until the batch is written.
+func TestPump_QoS0MessageIsBeingWritten_KeepsItsContent(t *testing.T) {
+	w := newWorldWith(t, packet.V5, Options{KeepQoS0: true, MemoryBytes: 1 << 20, Disk: &Disk{Dir: t.TempDir(), Bytes: 4 << 20}}, everything)
+	p := w.pipe // Keep does not run: the test takes the batch
+	w.source.connect(false, nil)
+	p.mu.Lock()
+	p.disk.buffering = false // as if the log were open
+	p.mu.Unlock()
+	w.destination.up(false)
+	p.mu.Lock()
+	p.paused = true // the messages stay in the queue
+	p.mu.Unlock()
+	const messages = 3
+	for i := range messages {
+		w.source.Send(script.Publish(0, 0, "t", fmt.Sprint(i)))
+	}
+	w.source.sync()
+	p.mu.Lock()
+	p.enter()
+	p.mu.Unlock()
+	b := p.takeBatch()
+	if len(b.messages) != messages {
+		t.Fatalf("the batch has %d messages, want %d", len(b.messages), messages)
+	}
+	p.mu.Lock()
+	p.paused = false
+	p.pump()
+	p.mu.Unlock()
+	w.flush()
+	for i, m := range b.messages {
+		w.destination.Want(fmt.Sprintf("PUBLISH qos0 t=%d", i))
+		if want := fmt.Sprint(i); m.Topic != "t" || m.Payload != want {
+			t.Errorf("message %d is %q=%q while it is written, want t=%s", i, m.Topic, m.Payload, want)
+		}
+	}
+}
