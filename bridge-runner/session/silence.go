@@ -66,7 +66,7 @@ type silentWait struct {
 
 // silenceLooks is how many times within the limit the wait looks whether the server takes
 // anything.
-const silenceLooks = 8
+const silenceLooks = 64
 
 // newSilentWait begins to wait for the answers to what was just written.
 func newSilentWait(s *Session) *silentWait {
