@@ -220,7 +220,6 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 	}
 	for i, server := range s.Servers() {
 		sessions := &transport.TLSSessions{Observe: func(h transport.Handshake) { handshaken(i, h) }}
-		var latest atomic.Pointer[transport.Config] // holds the secrets to mask
 		l.Servers = append(l.Servers, link.Server{
 			Name: server.Name,
 			URL:  v1alpha1.PublicURL(server.URL),
@@ -228,16 +227,7 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 				cfg, err := sessionConfig(s, &server, secrets)
 				cfg.CleanStart, cfg.Window, cfg.Will, cfg.NoEcho = clean, window, will, noEcho
 				cfg.Transport.Sessions = sessions
-				if err == nil {
-					latest.Store(&cfg.Transport)
-				}
 				return cfg, err
-			},
-			Mask: func(text string) string {
-				if dialled := latest.Load(); dialled != nil {
-					text = dialled.Mask(text)
-				}
-				return text
 			},
 		})
 	}

@@ -147,7 +147,7 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 		// session before.
 		*i = isolation{suspect: oldest, struck: i.struck, newest: i.newest, until: i.until, sentAt: i.sentAt, by: map[*session.State]bool{}, passedOver: alone && i.passedOver}
 	}
-	i.ending, i.err = how, asError(s.Err())
+	i.ending, i.err = how, session.AsError(s.Err())
 	i.passedOver = i.passedOver || how.PassedOver
 	if i.newest == nil {
 		i.newest = newest

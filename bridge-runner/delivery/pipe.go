@@ -119,26 +119,27 @@ type Pipe struct {
 	opts    Options
 	disk    *disk // nil: there is none
 
-	mu       sync.Mutex
-	idle     sync.Cond // nothing is held, or in flight, or the destination is lost
-	queue    queue     // not acknowledged by the destination, in order
-	since    time.Time // when dest came
-	place    uint64    // of the last message that was queued
-	next     int       // place in queue of the first that may not be sent
-	inflight int       // sent and not acknowledged
-	qos0     int       // bytes of QoS 0 messages not sent
-	kept     kept      // QoS 0 in memory while there is no destination
-	pace     pace      // of the backlog
-	waiting  bool      // until it may go on
-	dest     *session.Session
-	last     *session.State // of the latest destination: what is in flight is in flight there
-	stopping bool
-	paused   bool // nothing more is sent to dest
+	mu        sync.Mutex
+	idle      sync.Cond // nothing is held, or in flight, or the destination is lost
+	queue     queue     // not acknowledged by the destination, in order
+	since     time.Time // when dest came
+	place     uint64    // of the last message that was queued
+	next      int       // place in queue of the first that may not be sent
+	inflight  int       // sent and not acknowledged
+	qos0      int       // bytes of QoS 0 messages not sent
+	kept      kept      // QoS 0 in memory while there is no destination
+	pace      pace      // of the backlog
+	pacedTill time.Time // before which the backlog does not go on
+	dest      *session.Session
+	last      *session.State // of the latest destination: what is in flight is in flight there
+	stopping  bool
+	paused    bool // nothing more is sent to dest
 
 	bytes       int       // of QoS 1 and 2 messages that their sources wait for
 	full        full      // the messages that were refused for lack of memory
 	writtenQoS0 int       // QoS 0 messages in queue that were written
 	alarm       time.Time // when the queue is looked at again; zero: not by time
+	timer       *time.Timer
 	isolation   isolation
 	refusals    refusals
 	keeper      watchdog.Task // Keep

@@ -144,7 +144,11 @@ func (p *Pipe) wakeAtLocked(at, now time.Time) {
 		return
 	}
 	p.alarm = at
-	time.AfterFunc(at.Sub(now), p.lookAgain)
+	if p.timer == nil {
+		p.timer = time.AfterFunc(at.Sub(now), p.lookAgain)
+		return
+	}
+	p.timer.Reset(at.Sub(now))
 }
 
 func (p *Pipe) lookAgain() {
@@ -186,18 +190,9 @@ func (p *Pipe) pause(now time.Time) bool {
 	if wait <= 0 {
 		return false
 	}
-	if !p.waiting {
-		p.waiting = true
-		time.AfterFunc(wait, p.goOn)
-	}
+	p.pacedTill = now.Add(wait)
+	p.wakeAtLocked(p.pacedTill, now)
 	return true
-}
-
-func (p *Pipe) goOn() {
-	p.mu.Lock()
-	p.waiting = false
-	p.mu.Unlock()
-	p.lookAgain()
 }
 
 func (p *Pipe) drop(m *outgoing, cause string) {
@@ -305,5 +300,6 @@ func (p *Pipe) busy() bool {
 	if p.writing() {
 		return true
 	}
-	return p.dest != nil && (p.inflight > 0 || p.direct() > 0 && !p.waiting && !time.Now().Before(p.refusals.until))
+	now := time.Now()
+	return p.dest != nil && (p.inflight > 0 || p.direct() > 0 && !now.Before(p.pacedTill) && !now.Before(p.refusals.until))
 }

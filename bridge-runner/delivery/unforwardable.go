@@ -4,7 +4,6 @@
 package delivery
 
 import (
-	"errors"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -100,12 +99,4 @@ func (p *Pipe) forgetLocked(m *outgoing) {
 		m.inflight = false
 		p.inflight--
 	}
-}
-
-func asError(err error) *session.Error {
-	var e *session.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return &session.Error{Reason: v1alpha1.ReasonConnectionClosed, Message: "the session ended"}
 }

@@ -13,7 +13,6 @@ package link
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -33,9 +32,6 @@ type Server struct {
 	// Config returns how to connect now. It is called at each attempt, so that
 	// changed credentials are used. Its errors are those of missing references.
 	Config func() (session.Config, error)
-	// Mask replaces the secrets of the connection in a text: a server may repeat them
-	// in its own words. nil: there are none.
-	Mask func(text string) string
 }
 
 // Handler uses the sessions of a side.
@@ -239,7 +235,7 @@ func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session
 	l.Alive.Wait()
 	select {
 	case <-s.Done():
-		l.lost(s, l.explain(l.active, s.Err()))
+		l.lost(s, session.AsError(s.Err()))
 		return nil
 	case <-s.Renewal():
 		return l.renew(ctx, s)
@@ -289,7 +285,7 @@ func (l *Link) try(ctx context.Context, server int) *session.Session {
 		return s
 	}
 	if ctx.Err() == nil {
-		reason := l.explain(server, err)
+		reason := session.AsError(err)
 		l.machine.Failed(server, reason.ForGood(), time.Now())
 		l.logFailure(ctx, "connection failed", server, reason)
 		l.Observer.Failed(server, reason, time.Now())
@@ -351,25 +347,4 @@ func (l *Link) logFailure(ctx context.Context, what string, server int, reason *
 	}
 	l.failing[server] = reason.Message
 	l.Log.Log(ctx, level, what, "server", l.Servers[server].Name, "url", l.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
-}
-
-// explain returns why a server failed, without secrets.
-func (l *Link) explain(server int, err error) *session.Error {
-	reason := asError(err)
-	mask := l.Servers[server].Mask
-	if mask == nil {
-		return reason
-	}
-	masked := *reason
-	masked.Message = mask(masked.Message)
-	return &masked
-}
-
-func asError(err error) *session.Error {
-	var e *session.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	// Not reached while package session keeps its promise.
-	return &session.Error{Reason: v1alpha1.ReasonConnectionClosed, Message: err.Error(), Err: err}
 }

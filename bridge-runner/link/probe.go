@@ -49,10 +49,7 @@ func (l *Link) check(ctx context.Context, server int) error {
 	ctx, cancel := context.WithTimeout(ctx, l.ProbeTimeout)
 	defer cancel()
 	cfg.ClientID = l.ProbeClientID
-	if err := session.Probe(ctx, cfg); err != nil {
-		return l.explain(server, err)
-	}
-	return nil
+	return session.Probe(ctx, cfg)
 }
 
 // probed notes the result of a probe.
@@ -60,7 +57,7 @@ func (l *Link) probed(ctx context.Context, p probed) {
 	l.Alive.Begin(0)
 	l.probing[p.server] = false
 	now := time.Now()
-	l.machine.Probed(p.server, p.err == nil, p.err != nil && asError(p.err).ForGood(), now)
+	l.machine.Probed(p.server, p.err == nil, p.err != nil && session.AsError(p.err).ForGood(), now)
 	l.wanted.probed(p)
 	if p.server == l.active { // meanwhile
 		return
@@ -73,7 +70,7 @@ func (l *Link) probed(ctx context.Context, p probed) {
 		l.Observer.Probed(p.server, nil, now)
 		return
 	}
-	reason := asError(p.err)
+	reason := session.AsError(p.err)
 	l.logFailure(ctx, "probe failed", p.server, reason)
 	l.Observer.Probed(p.server, reason, now)
 }

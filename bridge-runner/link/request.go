@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
 // asked is what was asked for last. The zero value is nothing.
@@ -113,7 +114,7 @@ func (l *Link) pursue(ctx context.Context) (server int, reason string) {
 	case w.force || w.passed:
 		return w.server, v1alpha1.ReasonSwitchRequested
 	case w.failure != nil:
-		l.refuse(w.server, "it fails its probe: "+asError(w.failure).Message+"; to switch all the same write "+forced+" behind its name")
+		l.refuse(w.server, "it fails its probe: "+session.AsError(w.failure).Message+"; to switch all the same write "+forced+" behind its name")
 	case !w.probing && !l.probing[w.server]: // one from before may tell what was before
 		w.probing = true
 		l.probe(ctx, w.server)

@@ -38,7 +38,7 @@ func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, w
 	if err != nil {
 		l.Handler.Resume(old)
 		if ctx.Err() == nil {
-			l.stay(ctx, server, l.explain(server, err))
+			l.stay(ctx, server, session.AsError(err))
 		}
 		return old
 	}
@@ -111,7 +111,7 @@ func (l *Link) renew(ctx context.Context, old *session.Session) *session.Session
 	old.Close()
 	next, err := l.connect(ctx, l.active)
 	if err != nil {
-		l.lost(old, l.explain(l.active, err))
+		l.lost(old, session.AsError(err))
 		return nil
 	}
 	l.Log.Debug("connected anew, for the messages that had no room in memory", "server", l.Servers[l.active].Name)

@@ -24,6 +24,30 @@ func newError(reason, message string, cause error) *Error {
 	return &Error{Reason: reason, Message: message, Err: cause}
 }
 
+// AsError returns why a session could not be opened or has ended. An error of another
+// type than *[Error], or none, is that of a connection that was closed.
+func AsError(err error) *Error {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case err == nil:
+		return newError(v1alpha1.ReasonConnectionClosed, "the session ended", nil)
+	}
+	return newError(v1alpha1.ReasonConnectionClosed, err.Error(), err)
+}
+
+// masked returns err without the secrets of the connection, which a server may repeat in
+// its own words.
+func (s *Session) masked(err *Error) *Error {
+	if err == nil {
+		return nil
+	}
+	masked := *err
+	masked.Message = s.cfg.Transport.Mask(err.Message)
+	return &masked
+}
+
 // Reason codes of MQTT 5 (section 2.4), besides those of package packet.
 const (
 	codeRefused           = 0x80 // this and above

@@ -137,12 +137,12 @@ func (s *Session) connect(ctx context.Context) error {
 	}
 	if err != nil {
 		_ = conn.Close() // the error to report is the one before
-		return s.connectError(ctx, err)
+		return s.masked(s.connectError(ctx, err))
 	}
 	s.server = ack
 	if ack.Code != 0 {
 		_ = conn.Close() // likewise
-		return s.refusal(ack)
+		return s.masked(s.refusal(ack))
 	}
 	s.accept()
 	return nil

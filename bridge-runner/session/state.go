@@ -92,13 +92,6 @@ func (s *State) grantedLess() {
 	s.out.lowGrant = true
 }
 
-// grantsLess reports whether a server of MQTT 3.1.1 has granted a lower QoS than 2.
-func (s *State) grantsLess() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.lowGrant
-}
-
 // doubtQoS2 notes that the server does not answer PUBRELs.
 func (s *State) doubtQoS2() {
 	s.mu.Lock()

@@ -162,6 +162,7 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 	s.state.mu.Lock()
 	releasing := s.releasing && len(s.state.out.stale) > 0
 	doubtful := s.releasing && !s.releasedSome
+	lowGrant := s.state.out.lowGrant
 	inflight, progressed, overtaken := s.unacknowledged, s.progressed, s.overtaken
 	mark := s.ackMark.given
 	if !s.ackMark.at.Equal(progressed) { // nothing was sent since
@@ -173,7 +174,7 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 		return left, nil
 	}
 	since := w.ack.look(&w.uplink, progressed, mark)
-	if doubtful && s.state.grantsLess() {
+	if doubtful && lowGrant {
 		if left = unansweredRelease - now.Sub(since); left > 0 {
 			return left, nil
 		}

@@ -180,7 +180,7 @@ func TestEveryServerIsTriedInARoundWhateverErrorTheOthersGave(t *testing.T) {
 
 	b := manifest("round", local.URL(), dead, "mqtt://no-such-host.invalid", silent.URL(), strict.URL(), nonsense.URL(), closing.URL(), good.URL())
 	timeouts(b, 1, 1)
-	failover(b).Probe = &v1alpha1.Probe{Policy: ptr.To(v1alpha1.ProbeNever)} // attempts are counted
+	withoutProbes(b)
 	b.Spec.Remote.Backups[2].Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
 	r := mqtttest.NewRunner(t, b)
 	r.SetFile("login", "username", "bridge")
@@ -213,7 +213,7 @@ func TestServerThatNeverAnswersCostsTheConnectTimeoutOnce(t *testing.T) {
 	silent := mqtttest.StartFaulty(t, mqtttest.NeverAnswer)
 	l.manifest.Spec.Remote.Primary.URL = silent.URL()
 	timeouts(l.manifest, 1, 1)
-	failover(l.manifest).Probe = &v1alpha1.Probe{Policy: ptr.To(v1alpha1.ProbeNever)} // attempts are counted
+	withoutProbes(l.manifest)
 	l.runner = mqtttest.NewRunner(t, l.manifest)
 	began := time.Now()
 	l.runner.Start()

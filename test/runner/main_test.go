@@ -95,6 +95,14 @@ func failover(b *v1alpha1.MQTTBridge) *v1alpha1.Failover {
 	return b.Spec.Remote.Failover
 }
 
+// withoutProbes has only the bridge itself connect to the servers, so that connections
+// can be counted. It does not go back to a better server by itself then.
+func withoutProbes(b *v1alpha1.MQTTBridge) {
+	f := failover(b)
+	f.Probe = &v1alpha1.Probe{Policy: ptr.To(v1alpha1.ProbeNever)}
+	f.Failback = &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}
+}
+
 // line is a bridge between one local broker and two remote ones, with a stream
 // that goes over it.
 type line struct {

@@ -34,12 +34,10 @@ func secureLine(t *testing.T, pki *mqtttest.PKI, probeSeconds int32) (l *line, p
 		return strings.Replace(p.URL(), "mqtt://127.0.0.1", "mqtts://localhost", 1)
 	}
 	l.manifest = retry(manifest("resumption", l.local.URL(), by(primary), by(backup)), 100, 1)
-	f := failover(l.manifest)
-	f.Probe = &v1alpha1.Probe{Policy: ptr.To(v1alpha1.ProbeNever)}
+	withoutProbes(l.manifest)
 	if probeSeconds > 0 {
-		f.Probe = &v1alpha1.Probe{IntervalSeconds: ptr.To(probeSeconds)}
+		failover(l.manifest).Probe = &v1alpha1.Probe{IntervalSeconds: ptr.To(probeSeconds)}
 	}
-	f.Failback = &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}
 	l.manifest.Spec.Remote.TLS = &v1alpha1.TLS{
 		CARef:         &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"},
 		CertSecretRef: &v1alpha1.LocalReference{Name: "client-cert"},

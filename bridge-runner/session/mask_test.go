@@ -1,0 +1,63 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// A server, or a gateway in front of it, may repeat in its reason strings what it was
+// shown as an authorization.
+func TestError_ServerRepeatsASecret_IsMasked(t *testing.T) {
+	says := &v5.Properties{ReasonString: "bad s3cr3t-t0ken"}
+	newPeer := func(t *testing.T) *peer {
+		p := newPeer(t, packet.V5)
+		p.cfg.Transport.Header = http.Header{"Authorization": {"Bearer s3cr3t-t0ken"}}
+		return p
+	}
+	want := func(t *testing.T, message string) {
+		t.Helper()
+		if !strings.Contains(message, `"bad ..."`) || strings.Contains(message, "s3cr3t") {
+			t.Errorf("the message is %s", message)
+		}
+	}
+	t.Run("CONNACK", func(t *testing.T) {
+		p := newPeer(t)
+		c, done := p.dial()
+		c.Next()
+		c.Send(script.Packet{Type: v5.CONNACK, Code: 0x87, Properties: says})
+		want(t, p.wantError(<-done).Message)
+	})
+	t.Run("DISCONNECT", func(t *testing.T) {
+		l := newPeer(t).new()
+		l.c.Send(script.Packet{Type: v5.DISCONNECT, Code: 0x97, Properties: says})
+		want(t, l.wantOver().Error())
+	})
+	t.Run("PUBACK", func(t *testing.T) {
+		l := newPeer(t).new()
+		l.publish(message(1, "x"))
+		l.c.Next()
+		l.c.Send(script.Packet{Type: v5.PUBACK, ID: 1, Code: 0x87, Properties: says})
+		want(t, <-l.events)
+	})
+	t.Run("SUBACK", func(t *testing.T) {
+		l := newPeer(t).new()
+		failed := l.subscribing([]Subscription{{Filter: "a", QoS: 1}})
+		l.c.Send(script.Packet{Type: v5.SUBACK, ID: l.c.Next().ID, Codes: []byte{0x87}, Properties: says})
+		want(t, (<-failed).Error())
+	})
+	t.Run("DISCONNECT in a probe", func(t *testing.T) {
+		c, result := newPeer(t).probe(script.Patience)
+		c.Next()
+		c.Send(script.Connack(false, nil), script.Packet{Type: v5.DISCONNECT, Code: 0x97, Properties: says})
+		want(t, (<-result).Error())
+	})
+}
