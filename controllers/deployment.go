@@ -171,8 +171,8 @@ func runnerResources(runner *v1alpha1.Runner) *corev1.ResourceRequirements {
 		return runner.Resources
 	}
 	return &corev1.ResourceRequirements{Requests: corev1.ResourceList{
-		corev1.ResourceCPU:    resource.MustParse("50m"),
-		corev1.ResourceMemory: resource.MustParse("32Mi"),
+		corev1.ResourceCPU:    resource.MustParse(v1alpha1.DefaultRunnerCPU),
+		corev1.ResourceMemory: resource.MustParse(v1alpha1.DefaultRunnerMemory),
 	}}
 }
 

@@ -46,7 +46,7 @@ type MemoryBuffer struct {
 	// QoS 1 and 2 messages above it stay with their server, which sends them again when
 	// half of the size is free; with cleanSession: true they are dropped. One message
 	// always fits. A pod needs up to five times as much for each direction above its
-	// need without messages. Default 32Mi.
+	// need without messages. Default 8Mi.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('64Ki')) >= 0 && quantity(string(self)).compareTo(quantity('4Gi')) <= 0)",reason=FieldValueInvalid,message="the size of the buffer in memory is from 64Ki to 4Gi, as in 32Mi"
 	Size *resource.Quantity `json:"size,omitempty"`

@@ -30,8 +30,10 @@ const (
 	DefaultInflightWindow           int32 = 256
 	DefaultQoS                      int32 = 1
 	DefaultTopic                          = "${topic}"
-	DefaultMemoryBuffer                   = "32Mi"
+	DefaultMemoryBuffer                   = "8Mi"
 	DefaultMaximumPacketSize              = "32Mi"
+	DefaultRunnerCPU                      = "50m"
+	DefaultRunnerMemory                   = "64Mi"
 )
 
 // WithDefaults returns a copy of the bridge in which everything that the spec

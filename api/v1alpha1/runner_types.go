@@ -25,7 +25,7 @@ type Runner struct {
 	ImagePullSecrets []LocalReference `json:"imagePullSecrets,omitempty"`
 
 	// resources of the runner's container. Default: requests of 50m CPU and
-	// 32Mi memory, no limits.
+	// 64Mi memory, no limits.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 

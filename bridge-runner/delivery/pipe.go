@@ -79,7 +79,7 @@ type Options struct {
 	Flush func()
 }
 
-const defaultMemoryBytes = 32 << 20
+const defaultMemoryBytes = 8 << 20
 
 // Meter counts what a pipe does. Its methods are called with a lock held and must
 // be quick.
