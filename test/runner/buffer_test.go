@@ -73,7 +73,7 @@ func TestABacklogOnDiskIsDeliveredInOrderAfterAnOutage(t *testing.T) {
 			l.connect()
 			waitBacklogState(t, l.runner, v1alpha1.BacklogEmpty)
 			l.stream(qos, 1000)
-			l.killServers()
+			l.stopServers()
 			waitBacklogState(t, l.runner, v1alpha1.BacklogBuffering)
 			waitBacklog(t, l.runner, 3000)
 			l.backup.Start()
@@ -99,7 +99,7 @@ func TestABacklogOnDiskOutlastsKillsOfTheRunner(t *testing.T) {
 	l := newDiskLine(t)
 	l.connect()
 	l.stream(1, 1000)
-	l.killServers()
+	l.stopServers()
 	for i := range 5 {
 		waitBacklog(t, l.runner, 1000*(i+1))
 		l.runner.Kill()
@@ -147,7 +147,7 @@ func TestADirectoryThatCannotBeUsedIsAStateAndTheBridgeForwards(t *testing.T) {
 func TestTheSourceGoesOnWhileTheOtherSideIsDown(t *testing.T) {
 	t.Parallel()
 	l := newDiskLine(t)
-	l.killServers()
+	l.stopServers()
 	l.runner = mqtttest.StartRunner(t, l.manifest)
 	l.runner.WaitStatus(soon, "the local side is connected", func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Local == nil || s.Local.Active == nil {

@@ -28,7 +28,7 @@ func TestALongOutageAndAKillInTheMiddleLoseNothingAndMemoryStaysFlat(t *testing.
 	l := newDiskLine(t)
 	l.connect()
 	l.stream(1, 1000)
-	l.killServers()
+	l.stopServers()
 	began := time.Now()
 	waitBacklog(t, l.runner, 3000)
 	memory := func(when string) int64 {

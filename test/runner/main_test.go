@@ -158,13 +158,13 @@ func (l *line) stream(qos byte, rate int) {
 	l.flow(rate / 2)
 }
 
-// killServers kills both remote brokers. They know of the collector's session when they
-// are back, so that what the runner sends before the collector is connected is kept.
-func (l *line) killServers() {
+// stopServers stops both remote brokers. They save what they have acknowledged, which a
+// killed Mosquitto loses, and know of the collector's session when they are back, so that
+// what the runner sends before the collector is connected is kept.
+func (l *line) stopServers() {
 	l.t.Helper()
 	for _, b := range []*mqtttest.Broker{l.primary, l.backup} {
-		b.Save()
-		b.Kill()
+		b.Stop()
 	}
 }
 

@@ -27,7 +27,7 @@ func TestMemory_SourceSendsFarMoreThanTheBound_StaysWithItAndComesInOrder(t *tes
 	retry(l.manifest, 100, 1)
 	l.connect()
 	requested := resource.MustParse(v1alpha1.DefaultRunnerMemory)
-	l.killServers()
+	l.stopServers()
 	l.publisher = mqtttest.StartPublisher(t, l.local, traffic.PublisherConfig{Topic: "up/memory", Stream: "up", QoS: 1, Size: size, Count: messages})
 	must(t, l.publisher.WaitDone(wholly))
 	within := func(when string) {

@@ -29,7 +29,7 @@ func TestNothingIsLostWhileAllServersAreDown(t *testing.T) {
 			l.connect()
 			l.stream(qos, 500)
 			local := l.runner.WaitActive("primary", soon).Local.Active
-			l.killServers()
+			l.stopServers()
 			l.runner.WaitStatus(soon, "no remote server", func(s v1alpha1.MQTTBridgeStatus) error {
 				if s.Remote.Active != nil {
 					return fmt.Errorf("%s is active", s.Remote.Active.Name)
@@ -41,7 +41,7 @@ func TestNothingIsLostWhileAllServersAreDown(t *testing.T) {
 		t.Run(fmt.Sprintf("QoS %d, from the start", qos), func(t *testing.T) {
 			t.Parallel()
 			l := newLine(t)
-			l.killServers()
+			l.stopServers()
 			l.runner = mqtttest.StartRunner(t, l.manifest)
 			s := l.runner.WaitStatus(soon, "the local side is connected", func(s v1alpha1.MQTTBridgeStatus) error {
 				if s.Local == nil || s.Local.Active == nil {
