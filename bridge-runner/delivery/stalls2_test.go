@@ -82,45 +82,6 @@ func TestIsolation_ServerEndsTheSessionAtPubrel_TheOthersArrive(t *testing.T) {
 	mu.Unlock()
 }
 
-// Messages of two sessions were refused.
-func TestMemory_TwoSourcesHadNoRoom_BothAreRenewed(t *testing.T) {
-	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 10_000}, everything)
-	w.source.connect(false, nil)
-	w.destination.up(false)
-	w.source.Send(script.Publish(1, 1, "t", strings.Repeat("x", 8000)))
-	w.source.Send(script.Publish(2, 1, "t", strings.Repeat("x", 8000))) // refused
-	w.source.sync()
-	second := newSide(w, packet.V5) // the link is to switch to it
-	second.connect(true, nil)
-	second.Send(script.Publish(1, 1, "t", strings.Repeat("x", 8000))) // refused
-	second.sync()
-	second.cut() // it refuses the subscription
-	p := w.destination.Next()
-	w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
-	w.source.Want("PUBACK 1")
-	select {
-	case <-w.source.s.Renewal():
-	case <-time.After(time.Second):
-		t.Error(fmt.Sprint("the first session is never renewed; full: ", w.pipe.full))
-	}
-}
-
-// A server that keeps no session sends nothing again.
-func TestMemory_SessionEndsWithTheConnection_MessagesAreNotLeftToIt(t *testing.T) {
-	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 10_000}, everything)
-	zero := uint32(0)
-	w.source.connect(false, &v5.Properties{SessionExpiryInterval: &zero})
-	w.destination.up(false)
-	w.source.Send(script.Publish(1, 1, "t", strings.Repeat("x", 8000)))
-	w.source.Send(script.Publish(2, 1, "t", strings.Repeat("x", 8000)))
-	w.source.sync()
-	w.pipe.mu.Lock()
-	if len(w.pipe.full.sessions) > 0 {
-		t.Error("refused, though the session ends with the connection")
-	}
-	w.pipe.mu.Unlock()
-}
-
 // The server never answers a message, and nothing else is in flight.
 func TestIsolation_IgnoredMessageInAWindowOf1_TheOthersArrive(t *testing.T) {
 	t.Parallel()

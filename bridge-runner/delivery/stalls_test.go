@@ -5,7 +5,6 @@ package delivery
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -210,31 +209,6 @@ func TestIsolation_ServerChangesAtTheWitness_TheSuspectGoesFirst(t *testing.T) {
 	w.source.Send(script.Publish(2, 1, "t", "witness"))
 	if q := other.Next(); q.Type == v5.PUBLISH && q.Topic != "poison" {
 		t.Errorf("the server gets %s first", q)
-	}
-}
-
-// The source is renewed only if the refused message fits.
-func TestMemory_RefusedMessageDoesNotFit_TheSourceIsNotRenewed(t *testing.T) {
-	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 10_000}, everything)
-	w.source.connect(false, nil)
-	w.source.Send(script.Publish(1, 1, "t", strings.Repeat("x", 3000)))
-	renewals := 0
-	for range 5 {
-		w.source.Send(script.Publish(2, 1, "t", strings.Repeat("x", 8000)))
-		w.source.Send(script.Publish(0, 0, "t", "0"))
-		w.source.sync()
-		select {
-		case <-w.source.s.Renewal():
-			renewals++
-		default:
-			continue
-		}
-		w.source.cut()
-		w.source.connect(true, nil)
-		w.source.Send(script.Duplicate(script.Publish(1, 1, "t", strings.Repeat("x", 3000))))
-	}
-	if renewals > 0 {
-		t.Errorf("renewed %d times, with no room", renewals)
 	}
 }
 
