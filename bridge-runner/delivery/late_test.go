@@ -22,19 +22,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// inUse is a log with a backlog of so many messages, that another process uses until
-// it is closed.
-func inUse(t *testing.T, dir string, messages int) *buffer.Log {
+// logOf makes a log of messages.
+func logOf(t *testing.T, dir string, messages ...session.Message) *buffer.Log {
 	t.Helper()
 	l, err := buffer.Open(dir, 64<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var records [][]byte
-	for i := range messages {
+	for _, message := range messages {
 		m := &outgoing{}
-		m.At = time.Now()
-		m.Message = session.Message{Topic: "t", Payload: fmt.Sprint(i), QoS: 1}
+		m.At, m.Message = time.Now(), message
 		record, _ := appendStored(nil, m)
 		records = append(records, record)
 	}
@@ -42,6 +40,39 @@ func inUse(t *testing.T, dir string, messages int) *buffer.Log {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// store leaves a backlog in dir, as a runner that has ended does.
+func store(t *testing.T, dir string, messages ...session.Message) {
+	t.Helper()
+	if err := logOf(t, dir, messages...).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inUse is a log with a backlog of so many messages, that another process uses until
+// it is closed.
+func inUse(t *testing.T, dir string, messages int) *buffer.Log {
+	t.Helper()
+	return logOf(t, dir, numbered(messages, 1)...)
+}
+
+// numbered returns messages with the payloads 0, 1 ...
+func numbered(n int, qos byte) (all []session.Message) {
+	for i := range n {
+		all = append(all, session.Message{Topic: "t", Payload: fmt.Sprint(i), QoS: qos})
+	}
+	return all
+}
+
+// behindAPoison returns more messages than are read ahead, behind one to the topic poison,
+// and those that have to arrive.
+func behindAPoison(qos byte) (backlog []session.Message, arrive []string) {
+	backlog = append(backlog, session.Message{Topic: "poison", Payload: "x", QoS: 1})
+	for _, m := range numbered(moreThanAhead, qos) {
+		backlog, arrive = append(backlog, m), append(arrive, m.Topic+"="+m.Payload)
+	}
+	return backlog, arrive
 }
 
 // wantBacklog takes the messages of inUse, and acknowledges them.

@@ -4,7 +4,6 @@
 package delivery
 
 import (
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -95,75 +94,3 @@ func TestIsolation_IgnoredMessageInAWindowOf1_TheOthersArrive(t *testing.T) {
 	defer func() { x.mu.Lock(); t.Logf("%d sessions, took %v", x.sessions, x.took); x.mu.Unlock() }()
 	x.awaits(want...)
 }
-
-// A dead letter that waits stops nothing.
-func TestDeadLetter_SourceSideIsDown_TheBacklogDrains(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	l := inUse(t, dir, 0)
-	var records [][]byte
-	for i := range 3000 {
-		m := &outgoing{}
-		m.At = time.Now()
-		m.Topic, m.Payload, m.QoS = "t", fmt.Sprint(i), 1
-		if i == 0 {
-			m.Topic = "poison"
-		}
-		r, _ := appendStored(nil, m)
-		records = append(records, r)
-	}
-	if _, err := l.Append(records); err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	w := newDiskWorld(t, packet.V5, dir, func(o *Options) { o.Unforwardable.DeadLetter = "dead" })
-	w.pipe.SetReverse(New(nil, w.meter, Options{})) // the source is away
-	x := w.play(func(c *script.Conn, p script.Packet) bool {
-		if p.Topic == "poison" {
-			reply(c, script.Ack(v5.PUBACK, p.ID, 0x87))
-			return true
-		}
-		return false
-	}, nil)
-	defer x.stop()
-	eventually(t, func() error {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		if len(x.took) < 2999 {
-			return fmt.Errorf("%d of 2999 arrived", len(x.took))
-		}
-		return nil
-	})
-}
-
-// Messages that are delivered make room for more.
-func TestRefusal_ManyQoS0BehindItOnDisk_AreRead(t *testing.T) {
-	w := newDiskWorld(t, packet.V5, t.TempDir(), nil)
-	w.source.connect(false, nil)
-	x := w.play(func(c *script.Conn, p script.Packet) bool {
-		if p.Topic == "poison" {
-			reply(c, script.Ack(v5.PUBACK, p.ID, 0x80))
-			return true
-		}
-		return false
-	}, nil)
-	defer x.stop()
-	w.source.Send(script.Publish(1, 1, "poison", "x"))
-	time.Sleep(2 * time.Second)
-	for i := range 3000 {
-		w.source.Send(script.Publish(0, 0, "t", fmt.Sprint(i)))
-	}
-	time.Sleep(time.Second)
-	w.source.Send(script.Publish(2, 1, "t", "exact"))
-	time.Sleep(12 * time.Second)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	w.pipe.mu.Lock()
-	defer w.pipe.mu.Unlock()
-	t.Logf("took %d room %d loaded %d queue %d buffering %v of %d given up %v dropped %v", len(x.took), roomOf(w.pipe), w.pipe.disk.loaded, w.pipe.queue.len(), w.pipe.disk.buffering, len(w.pipe.refusals.of), w.meter.givenUp, w.meter.dropped)
-	if len(x.took) < 1501 {
-		t.Errorf("%d of 1501 arrived; room %d, given up %v", len(x.took), roomOf(w.pipe), w.meter.givenUp)
-	}
-}
-
-func roomOf(p *Pipe) int { n, _ := p.room(); return n }
