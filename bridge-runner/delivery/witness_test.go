@@ -65,8 +65,8 @@ func TestIsolation_ServerPassesAMessageOver_OnlyThatIsDropped(t *testing.T) {
 	x.wantSessions(mostSessions)
 }
 
-// The second poison ends the session in the place of a witness. The message behind it is the
-// witness then.
+// The code 0x97 may be about the server, so a witness is needed. The second poison ends the
+// session in the place of the witness, and a message behind it goes next.
 func TestIsolation_TwoPoisonsInARow_OnlyTheyAreDropped(t *testing.T) {
 	for _, code := range []byte{0x97, 0x90} {
 		t.Run(fmt.Sprintf("code=%#x", code), func(t *testing.T) {
