@@ -5,9 +5,6 @@ package config
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -23,6 +20,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 // inUTF16 is how Windows shells write text.
@@ -58,35 +56,23 @@ var traces = map[string]func(string) string{
 
 // authority makes certificates in a chain.
 type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  string
+	*mqtttest.Issued
+	pem string
 }
 
 // issue makes a certificate; by nil it is self-signed.
 func (a *authority) issue(t *testing.T, name string) *authority {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
-	parent, signer := template, key
+	var by *mqtttest.Issued
 	if a != nil {
-		parent, signer = a.cert, a.key
+		by = a.Issued
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{cert, key, encode("CERTIFICATE", der)}
+	issued := mqtttest.Issue(t, template, by)
+	return &authority{issued, encode("CERTIFICATE", issued.Cert.Raw)}
 }
 
 // trusted reads the authorities in a ConfigMap.
@@ -100,8 +86,8 @@ func trusted(t *testing.T, value string) (*tls.Config, error) {
 func TestCA_TracesOfEditorsAndShells_AreAccepted(t *testing.T) {
 	one, two := (*authority)(nil).issue(t, "one"), (*authority)(nil).issue(t, "two")
 	want := x509.NewCertPool()
-	want.AddCert(one.cert)
-	want.AddCert(two.cert)
+	want.AddCert(one.Cert)
+	want.AddCert(two.Cert)
 	for name, trace := range traces {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := trusted(t, trace(one.pem+two.pem))
@@ -117,12 +103,12 @@ func TestCA_TracesOfEditorsAndShells_AreAccepted(t *testing.T) {
 
 func TestKeyPair_TracesOfEditorsAndShells_AreAccepted(t *testing.T) {
 	own := (*authority)(nil).issue(t, "bridge")
-	sec1, err := x509.MarshalECPrivateKey(own.key)
+	sec1, err := x509.MarshalECPrivateKey(own.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for form, key := range map[string]string{
-		"PKCS #8":             encode("PRIVATE KEY", pkcs8(t, own.key)),
+		"PKCS #8":             encode("PRIVATE KEY", pkcs8(t, own.Key)),
 		"SEC 1 after a curve": encode("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}) + encode("EC PRIVATE KEY", sec1),
 	} {
 		for name, trace := range traces {
@@ -141,7 +127,7 @@ func TestKeyPair_ChainInAnyOrder_IsSentOwnCertificateFirst(t *testing.T) {
 	lower := upper.issue(t, "lower")
 	own := lower.issue(t, "bridge")
 	other := (*authority)(nil).issue(t, "another")
-	key := encode("PRIVATE KEY", pkcs8(t, own.key))
+	key := encode("PRIVATE KEY", pkcs8(t, own.Key))
 	for name, c := range map[string]struct {
 		chain []*authority
 		want  string
@@ -185,7 +171,7 @@ func TestCA_AnotherForm_IsRefusedWithTheCommandThatConvertsIt(t *testing.T) {
 	ca := (*authority)(nil).issue(t, "one")
 	dir := t.TempDir()
 	write(t, dir, "ca.pem", ca.pem)
-	write(t, dir, "ca.key", encode("PRIVATE KEY", pkcs8(t, ca.key)))
+	write(t, dir, "ca.key", encode("PRIVATE KEY", pkcs8(t, ca.Key)))
 	openssl(t, dir, "x509", "-in", "ca.pem", "-outform", "DER", "-out", "ca.der")
 	openssl(t, dir, "crl2pkcs7", "-nocrl", "-certfile", "ca.pem", "-out", "ca.p7b")
 	openssl(t, dir, "crl2pkcs7", "-nocrl", "-certfile", "ca.pem", "-outform", "DER", "-out", "ca.p7c")
@@ -244,9 +230,9 @@ func TestKeyPair_UnusableKey_SaysWhatToDo(t *testing.T) {
 	own, other := (*authority)(nil).issue(t, "bridge"), (*authority)(nil).issue(t, "other")
 	dir := t.TempDir()
 	shell(t, dir, "ssh-keygen -q -t ecdsa -N '' -f ssh.key")
-	key := encode("PRIVATE KEY", pkcs8(t, own.key))
+	key := encode("PRIVATE KEY", pkcs8(t, own.Key))
 	for name, c := range map[string]struct{ cert, key, want string }{
-		"of another certificate": {own.pem, encode("PRIVATE KEY", pkcs8(t, other.key)), `key "tls.crt": the certificate of "CN=bridge" was issued for another key than that in tls.key; put the certificate and the key that belong together into the Secret`},
+		"of another certificate": {own.pem, encode("PRIVATE KEY", pkcs8(t, other.Key)), `key "tls.crt": the certificate of "CN=bridge" was issued for another key than that in tls.key; put the certificate and the key that belong together into the Secret`},
 		"in the wrong place":     {key, own.pem, `PEM inputs may have been switched`},
 		"of OpenSSH":             {own.pem, read(t, filepath.Join(dir, "ssh.key")), `key "tls.key": holds a private key in OpenSSH's own form; convert it with: ssh-keygen -p -m PEM -f FILE`},
 		"empty":                  {own.pem, "", `key "tls.key": is empty; put the key there, in PEM form`},

@@ -109,3 +109,59 @@ func TestADrainIsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
 		})
 	}
 }
+
+// A message that is being written to the disk, or goes ahead of a log that was opened late, is
+// counted until it leaves the queue.
+func TestSweep_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
+	for _, backlog := range []int{0, 1} {
+		t.Run(fmt.Sprintf("backlog=%d", backlog), func(t *testing.T) {
+			dir := t.TempDir()
+			store(t, dir, numbered(backlog, 1)...)
+			w := newWorldWith(t, packet.V5, Options{Disk: &Disk{Dir: dir, Bytes: 64 << 20}}, everything)
+			p := w.pipe // Keep does not run: the test takes its steps
+			p.disk.buffering = false
+			w.destination.window = 2 * sweepAt
+			w.source.connect(false, nil)
+			w.destination.up(false)
+			const inflight, written = sweepAt + 200, sweepAt + 100 // too few to be swept
+			for i := range inflight {
+				w.source.Send(script.Publish(uint16(i+1), 1, "t", "a"))
+				w.destination.Want(fmt.Sprintf("PUBLISH %d qos1 t=a", i+1))
+			}
+			for range written {
+				w.source.Send(script.Publish(0, 0, "t", "b"))
+				w.destination.Want("PUBLISH qos0 t=b")
+			}
+			w.source.sync()
+			p.mu.Lock()
+			p.enter()
+			p.mu.Unlock()
+			if backlog > 0 {
+				p.step() // opens the log
+			}
+			const enough = 300 // that fewer than half of the messages are in flight
+			acknowledge := func(first, last int) {
+				for id := first; id <= last; id++ {
+					w.destination.Send(script.Ack(v5.PUBACK, uint16(id), 0))
+				}
+				w.acknowledged(first, last, 1)
+			}
+			acknowledge(1, enough)
+			w.source.Send(script.Publish(inflight+1, 1, "t", "behind"))
+			w.source.sync() // the queue was swept, if it may be
+			acknowledge(enough+1, inflight)
+			for p.step() {
+			}
+			for range backlog + 1 {
+				w.destination.Send(script.Ack(v5.PUBACK, w.destination.Next().ID, 0))
+			}
+			w.acknowledged(inflight+1, inflight+1, 1)
+			w.destination.sync()
+			for p.step() {
+			}
+			if left := p.Drain(t.Context()); left != 0 {
+				t.Errorf("%d messages are left, want 0", left)
+			}
+		})
+	}
+}

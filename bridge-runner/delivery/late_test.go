@@ -22,19 +22,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// inUse is a log with a backlog of so many messages, that another process uses until
-// it is closed.
-func inUse(t *testing.T, dir string, messages int) *buffer.Log {
+// logOf makes a log of messages.
+func logOf(t *testing.T, dir string, messages ...session.Message) *buffer.Log {
 	t.Helper()
 	l, err := buffer.Open(dir, 64<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var records [][]byte
-	for i := range messages {
+	for _, message := range messages {
 		m := &outgoing{}
-		m.At = time.Now()
-		m.Message = session.Message{Topic: "t", Payload: fmt.Sprint(i), QoS: 1}
+		m.At, m.Message = time.Now(), message
 		record, _ := appendStored(nil, m)
 		records = append(records, record)
 	}
@@ -42,6 +40,51 @@ func inUse(t *testing.T, dir string, messages int) *buffer.Log {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// store leaves a backlog in dir, as a runner that has ended does.
+func store(t *testing.T, dir string, messages ...session.Message) {
+	t.Helper()
+	if err := logOf(t, dir, messages...).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inUse is a log with a backlog of so many messages, that another process uses until
+// it is closed.
+func inUse(t *testing.T, dir string, messages int) *buffer.Log {
+	t.Helper()
+	return logOf(t, dir, numbered(messages, 1)...)
+}
+
+// numbered returns messages with the payloads 0, 1 ...
+func numbered(n int, qos byte) (all []session.Message) {
+	for i := range n {
+		all = append(all, session.Message{Topic: "t", Payload: fmt.Sprint(i), QoS: qos})
+	}
+	return all
+}
+
+// behindAPoison returns more messages than are read ahead, behind one to the topic poison,
+// and those that have to arrive.
+func behindAPoison(qos byte) (backlog []session.Message, arrive []string) {
+	backlog = append(backlog, session.Message{Topic: "poison", Payload: "x", QoS: 1})
+	for _, m := range numbered(moreThanAhead, qos) {
+		backlog, arrive = append(backlog, m), append(arrive, m.Topic+"="+m.Payload)
+	}
+	return backlog, arrive
+}
+
+// opens ends the use of the log by the other process, so that the pipe can open it.
+func (w *diskWorld) opens(other *buffer.Log) {
+	w.t.Helper()
+	if err := other.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.pipe.mu.Lock()
+	defer w.pipe.mu.Unlock()
+	w.pipe.disk.retry = time.Time{} // now
+	w.pipe.disk.wakeUp()
 }
 
 // wantBacklog takes the messages of inUse, and acknowledges them.
@@ -67,9 +110,7 @@ func TestWhatIsHeldGoesBehindTheBacklogOfALogThatOpensLate(t *testing.T) {
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 2, "t", "b"))
 	w.source.sync() // it is not acknowledged
-	if err := other.Close(); err != nil {
-		t.Fatal(err)
-	}
+	w.opens(other)
 	w.source.Want("PUBACK 1", "PUBREC 2") // when they are on the disk
 	for _, w := range []*diskWorld{w.killed(packet.V311), w} {
 		w.destination.up(false)
@@ -91,9 +132,7 @@ func TestWhatIsInFlightGoesAheadOfTheBacklogOfALogThatOpensLate(t *testing.T) {
 			w.destination.up(false)
 			w.source.Send(script.Publish(1, 1, "t", "a"))
 			w.destination.Want("PUBLISH 1 qos1 t=a")
-			if err := other.Close(); err != nil {
-				t.Fatal(err)
-			}
+			w.opens(other)
 			w.becomes(v1alpha1.BacklogDraining)
 			w.source.Send(script.Publish(2, 1, "t", "b"))
 			w.source.sync() // nothing is acknowledged out of turn
@@ -135,4 +174,39 @@ func TestWhatWaitsForALogThatCannotBeOpenedIsSentAtOnce(t *testing.T) {
 	w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 u=a")
 	w.destination.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBACK, 2, 0))
 	w.source.Want("PUBACK 1", "PUBACK 2")
+}
+
+// A QoS 2 message that was in flight is another message when it comes from the disk, so the
+// server has to release the identifier that it had.
+func TestOpenLate_QoS2MessageGoesBehindTheBacklog_ItsIdentifierIsReleased(t *testing.T) {
+	dir := t.TempDir()
+	const backlog = 3
+	other := inUse(t, dir, backlog)
+	w := newDiskWorld(t, packet.V311, dir, nil)
+	w.becomes(v1alpha1.BacklogFailed)
+	w.source.connect(false, nil)
+	w.destination.up(false)
+	w.source.Send(script.Publish(1, 2, "t", "a"))
+	w.destination.Want("PUBLISH 1 qos2 t=a")
+	w.opens(other)
+	w.becomes(v1alpha1.BacklogDraining)
+	w.destination.down()
+	w.source.Want("PUBREC 1") // it is on the disk
+	w.destination.up(true)
+	released := false
+	for {
+		p := w.destination.Next()
+		switch {
+		case p.Type == v5.PUBREL:
+			released = p.ID == 1
+			w.destination.Send(script.Ack(v5.PUBCOMP, p.ID, 0))
+		case p.QoS == 1: // of the backlog
+			w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
+		default:
+			if p.Payload != "a" || !released {
+				t.Errorf("got %s, identifier 1 is released: %v", p, released)
+			}
+			return
+		}
+	}
 }

@@ -102,7 +102,7 @@ func TestMemory_MessagesBeyondTheBound_StayWithTheSourceAndComeInOrder(t *testin
 			if sent == messages {
 				break
 			}
-			<-w.source.s.Renewal()
+			w.source.wantRenewal()
 			w.source.cut()
 			w.source.connect(true, nil)
 			for n := sent; n < messages; n++ {
@@ -119,6 +119,72 @@ func TestMemory_MessagesBeyondTheBound_StayWithTheSourceAndComeInOrder(t *testin
 			t.Errorf("%d bytes are counted", w.pipe.bytes)
 		}
 	})
+}
+
+// wantRenewal waits until the side's session is to be renewed.
+func (x *side) wantRenewal() {
+	x.w.t.Helper()
+	select {
+	case <-x.s.Renewal():
+	case <-time.After(script.Patience):
+		x.w.t.Fatal("the session is not renewed")
+	}
+}
+
+// smallMemory has room for one message with the payload mostOfMemory, and not for two.
+const smallMemory = 10_000
+
+var mostOfMemory = strings.Repeat("x", 8000)
+
+// A renewal costs a connection, and is useless while the refused message does not fit.
+func TestMemory_RefusedMessageDoesNotFit_SourceIsRenewedWhenItDoes(t *testing.T) {
+	w := newWorldWith(t, packet.V5, Options{MemoryBytes: smallMemory}, everything)
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(1, 1, "t", strings.Repeat("x", 3000))) // less than half of the memory
+	w.source.Send(script.Publish(2, 1, "t", mostOfMemory))              // refused
+	w.source.Send(script.Publish(0, 0, "t", "another event"))
+	w.source.sync()
+	select {
+	case <-w.source.s.Renewal():
+		t.Fatal("the source is renewed, and the refused message does not fit")
+	default:
+	}
+	w.destination.up(false)
+	w.destination.Next()
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.source.Want("PUBACK 1")
+	w.source.wantRenewal()
+}
+
+// Before the bridge switches to another server of the source, it has a session with each.
+func TestMemory_MessagesOfTwoSessionsWereRefused_BothAreRenewed(t *testing.T) {
+	w := newWorldWith(t, packet.V5, Options{MemoryBytes: smallMemory}, everything)
+	w.source.connect(false, nil)
+	w.destination.up(false)
+	w.source.Send(script.Publish(1, 1, "t", mostOfMemory), script.Publish(2, 1, "t", mostOfMemory)) // the second is refused
+	w.source.sync()
+	other := newSide(w, packet.V5)
+	other.connect(true, nil)
+	other.Send(script.Publish(1, 1, "t", mostOfMemory)) // refused
+	other.sync()
+	w.destination.Next()
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.source.Want("PUBACK 1")
+	w.source.wantRenewal()
+	other.wantRenewal()
+}
+
+// A server that keeps no session would not send a refused message again.
+func TestMemory_SourceKeepsNoSession_MessageBeyondTheBoundIsDroppedAndAcknowledged(t *testing.T) {
+	w := newWorldWith(t, packet.V5, Options{MemoryBytes: smallMemory}, everything)
+	w.source.connect(false, &v5.Properties{SessionExpiryInterval: new(uint32(0))})
+	w.destination.up(false)
+	w.source.Send(script.Publish(1, 1, "t", mostOfMemory), script.Publish(2, 1, "t", mostOfMemory))
+	w.source.sync()
+	w.drops(DropBufferFull, 1)
+	w.destination.Next()
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.source.Want("PUBACK 1", "PUBACK 2")
 }
 
 func TestReady_NotificationHadTheOnlyPlace_TheMessageIsSentAtItsAcknowledgement(t *testing.T) {

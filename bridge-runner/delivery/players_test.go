@@ -21,6 +21,7 @@ type players struct {
 	sides   []*side
 	answer  func(c *script.Conn, p script.Packet) bool // handles a message, and reports whether it has
 	pinged  func(c *script.Conn) bool                  // likewise a PINGREQ; nil: it is answered
+	release func(c *script.Conn, text string) bool     // likewise the PUBREL of a message that is held; nil: it is answered
 	resumes bool                                       // servers keep their sessions
 
 	mu       sync.Mutex
@@ -105,7 +106,13 @@ func (x *players) step(i int, s *side) bool {
 		}
 	case v5.PUBREL:
 		x.mu.Lock()
-		if _, held := x.held[i][p.ID]; !held {
+		text, held := x.held[i][p.ID]
+		x.mu.Unlock()
+		if held && x.release != nil && x.release(s.Conn, text) {
+			return true
+		}
+		x.mu.Lock()
+		if !held {
 			x.freed = append(x.freed, p.ID)
 		}
 		delete(x.held[i], p.ID)

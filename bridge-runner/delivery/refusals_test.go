@@ -4,14 +4,14 @@
 package delivery
 
 import (
+	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"testing"
 
 	v5 "github.com/eclipse/paho.golang/packets"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
@@ -166,146 +166,52 @@ func TestRefusal_Block_KeepsTheMessageAndThoseBehindIt(t *testing.T) {
 	w.wantUnblocked(1)
 }
 
-// letters gives the world a pipe to its source, for dead letters.
-func (w *world) letters() *counts {
-	meter := &counts{dropped: map[string]int{}}
-	w.reverse = New(nil, meter, Options{Flush: w.flush, Unforwardable: w.pipe.opts.Unforwardable})
-	w.pipe.SetReverse(w.reverse)
-	w.reverse.SetReverse(w.pipe)
-	return meter
+// A message that waits to be sent again does not stop the reading of the disk: the witness
+// may be there.
+func TestRefusal_WitnessBehindMoreThanIsReadAhead_OnlyTheRefusedIsDropped(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	backlog, want := behindAPoison(0) // a server does not acknowledge QoS 0
+	store(t, dir, append(backlog, session.Message{Topic: "t", Payload: "witness", QoS: 1})...)
+	w := newDiskWorld(t, packet.V5, dir, nil)
+	x := w.play(refusing("poison", 0x80, 0), nil)
+	defer x.stop()
+	x.awaits(append(want, "t=witness")...)
+	w.gaveUp(FateDropped, "poison")
 }
 
-// upForLetters connects the source, and makes it the destination of dead letters.
-func (x *side) upForLetters() {
-	x.w.t.Helper()
-	x.connect(false, nil)
-	x.w.reverse.Up(x.s)
-}
-
-func TestDeadLetter_MessageThatNoServerTakes_IsAcknowledgedAfterItsDeadLetter(t *testing.T) {
-	versions(t, func(t *testing.T, v packet.Version) {
-		t.Parallel()
-		w := newWorldWith(t, v, Options{Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-		w.letters()
-		w.source.upForLetters()
-		bad := "poison\x01é"
-		p := script.Publish(1, 2, bad, "payload")
-		if v == packet.V5 {
-			p.Properties = &v5.Properties{ContentType: "text", User: []v5.User{{Key: "k", Value: "v"}}, MessageExpiry: new(uint32(100))}
+// The place of a message is that in the queue, also when it is written to the disk. Here more
+// messages have come to the disk than into the queue.
+func TestRefusal_MessageIsWrittenToTheDiskMeanwhile_MessagesBehindItAreWitnesses(t *testing.T) {
+	t.Parallel()
+	w := newDiskWorld(t, packet.V5, t.TempDir(), func(o *Options) { o.Disk.TTL = 1 }) // all that is read is expired
+	w.source.connect(false, nil)
+	const expired, behind = 20, 5
+	for i := range expired {
+		w.source.Send(script.Publish(uint16(i+1), 1, "t", "old"))
+	}
+	w.acknowledged(1, expired, 1)
+	w.dropped(DropExpired, expired)
+	w.pipe.mu.Lock()
+	w.pipe.disk.TTL = 0
+	w.pipe.mu.Unlock()
+	x := w.play(refusing("poison", 0x80, 0), nil)
+	defer x.stop()
+	eventually(t, func() error {
+		w.pipe.mu.Lock()
+		defer w.pipe.mu.Unlock()
+		if w.pipe.disk.buffering {
+			return errors.New("messages do not go directly")
 		}
-		w.source.Send(p, script.Publish(2, 1, "t", "b"))
-		w.source.sync()
-		x := w.play(ending(bad, 0), nil)
-		defer x.stop()
-		got := w.source.Next()
-		if want := fmt.Sprintf("PUBLISH %d qos1 dead=payload", got.ID); got.String() != want {
-			t.Fatalf("%s, want %s", got, want)
-		}
-		if v == packet.V5 {
-			var user []string
-			for _, u := range got.Properties.User {
-				user = append(user, u.Key+"="+u.Value)
-			}
-			if len(user) != 4 || user[0] != "k=v" || user[1] != `mqttbridge-topic=poison\x01é` || user[2] != "mqttbridge-qos=2" ||
-				!strings.HasPrefix(user[3], "mqttbridge-reason=") || len(user[3]) < 30 || got.Properties.ContentType != "text" || got.Properties.MessageExpiry != nil {
-				t.Errorf("properties %q, %+v", user, got.Properties)
-			}
-		}
-		w.source.sync() // it is not acknowledged, nor is the message behind it
-		w.source.Send(script.Ack(v5.PUBACK, got.ID, 0))
-		w.source.Want("PUBREC 1", "PUBACK 2")
-		w.gaveUp(FateDeadLetter, bad)
-		w.drops(DropUnforwardable, 1)
+		return nil
 	})
-}
-
-func TestDeadLetter_ThatIsRefused_IsDroppedOnce(t *testing.T) {
-	t.Parallel()
-	w := newWorldWith(t, packet.V5, Options{Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-	reverse := w.letters()
-	w.source.upForLetters()
-	w.send(2, 0, 1)
-	x := w.play(refusing("poison", 0x87, 0), nil)
-	defer x.stop()
-	got := w.source.Next()
-	if got.Topic != "dead" {
-		t.Fatalf("%s instead of a dead letter", got)
+	w.source.Send(script.Publish(100, 1, "poison", "x"))
+	w.acknowledged(100, 100, 1) // by the disk
+	var want []string
+	for i := range behind {
+		w.source.Send(script.Publish(uint16(101+i), 1, "t", fmt.Sprint(i)))
+		want = append(want, fmt.Sprintf("t=%d", i))
 	}
-	w.source.Send(script.Ack(v5.PUBACK, got.ID, 0x87))
-	w.source.Want("PUBACK 1", "PUBACK 2")
-	w.source.sync()
-	reverse.mu.Lock()
-	dropped, givenUp := reverse.dropped[DropRefused], slices.Clone(reverse.givenUp)
-	reverse.mu.Unlock()
-	if dropped != 1 || len(givenUp) != 1 || givenUp[0].Fate != FateDropped {
-		t.Errorf("%v, given up %+v", reverse, givenUp)
-	}
-	w.gaveUp(FateDeadLetter, "poison")
-	x.awaits("t=1")
-}
-
-func TestDeadLetter_SourceConnectsAgain_IsSentAgain(t *testing.T) {
-	t.Parallel()
-	w := newWorldWith(t, packet.V5, Options{Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-	w.letters()
-	w.source.upForLetters()
-	w.send(1, 0, 1)
-	x := w.play(refusing("poison", 0x90, 0), nil)
-	defer x.stop()
-	if got := w.source.Next(); got.Topic != "dead" {
-		t.Fatalf("%s instead of a dead letter", got)
-	}
-	w.source.cut()
-	w.reverse.Down(w.source.s)
-	w.source.connect(true, nil)
-	w.reverse.Up(w.source.s)
-	w.source.Send(script.Duplicate(script.Publish(1, 1, "poison", "0")))
-	got := w.source.Next()
-	if got.Topic != "dead" || !got.Dup {
-		t.Fatalf("%s instead of the dead letter", got)
-	}
-	w.source.Send(script.Ack(v5.PUBACK, got.ID, 0))
-	w.source.Want("PUBACK 1")
-}
-
-func TestDeadLetter_ByWayOfTheDisk_HasNoDeadLetterOfItsOwn(t *testing.T) {
-	m := letter{&outgoing{}, errTooLarge}.message("dead")
-	stored := &outgoing{}
-	stored.Message = m
-	data, ok := appendStored(nil, stored)
-	if !ok {
-		t.Fatal("it is not stored")
-	}
-	read, err := parseStored(data, stored.At)
-	if err != nil || !read.isDeadLetter("dead") || read.isDeadLetter("other") {
-		t.Errorf("%+v: %v", read, err)
-	}
-}
-
-func TestDeadLetter_TooLargeMessage_LeavesWithoutASession(t *testing.T) {
-	t.Parallel()
-	w := newWorldWith(t, packet.V5, Options{Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-	w.letters()
-	w.source.upForLetters()
-	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(100))})
-	w.pipe.Up(w.destination.s)
-	large := strings.Repeat("x", 200)
-	w.source.Send(script.Publish(1, 1, "a", large), script.Publish(2, 1, "b", large), script.Publish(0, 0, "c", large), script.Publish(3, 1, "t", "ok"))
-	var ids []uint16
-	for _, topic := range []string{"a", "b", "c"} { // in order
-		got := w.source.Next()
-		if got.Topic != "dead" || got.Payload != large || got.Properties.User[0].Value != topic {
-			t.Fatalf("%.100s, %+v", got, got.Properties)
-		}
-		ids = append(ids, got.ID)
-	}
-	for _, id := range ids {
-		w.source.Send(script.Ack(v5.PUBACK, id, 0))
-	}
-	w.source.Want("PUBACK 1", "PUBACK 2")
-	w.destination.Want("PUBLISH 1 qos1 t=ok")
-	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
-	w.source.Want("PUBACK 3")
-	w.gaveUp(FateDeadLetter, "a", "b", "c")
-	w.wantNoQoS0()
+	x.awaits(want...)
+	w.gaveUp(FateDropped, "poison")
 }

@@ -31,7 +31,7 @@ func withEnough(t *testing.T) (context.Context, context.CancelFunc) {
 func startOpenSSL(t *testing.T, server *issued, args ...string) (hostPort string) {
 	t.Helper()
 	dir := t.TempDir()
-	key, err := x509.MarshalPKCS8PrivateKey(server.key)
+	key, err := x509.MarshalPKCS8PrivateKey(server.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func startOpenSSL(t *testing.T, server *issued, args ...string) (hostPort string
 	port := mqtttest.FreePort(t)
 	args = append([]string{
 		"s_server", "-accept", fmt.Sprintf("127.0.0.1:%d", port),
-		"-cert", file("crt", "CERTIFICATE", server.cert.Raw), "-key", file("key", "PRIVATE KEY", key),
+		"-cert", file("crt", "CERTIFICATE", server.Cert.Raw), "-key", file("key", "PRIVATE KEY", key),
 	}, args...)
 	cmd := exec.Command("openssl", args...)
 	stdin, err := cmd.StdinPipe() // it ends when its input does
@@ -82,7 +82,7 @@ func startOpenSSL(t *testing.T, server *issued, args ...string) (hostPort string
 func caFile(t *testing.T, ca *issued) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}), 0o600); err != nil {
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Cert.Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -139,7 +139,7 @@ func TestTLS_AlertsOfOpenSSL_SayWhatToDo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "name not served" {
-				key, err := x509.MarshalPKCS8PrivateKey(server.key)
+				key, err := x509.MarshalPKCS8PrivateKey(server.Key)
 				if err != nil {
 					t.Fatal(err)
 				}

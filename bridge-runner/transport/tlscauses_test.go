@@ -5,9 +5,6 @@ package transport
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -21,13 +18,13 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 // issued is a certificate with its key, and the chain above it without the root.
 type issued struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	tls  tls.Certificate
+	*mqtttest.Issued
+	tls tls.Certificate
 }
 
 // hour is when the certificates of these tests begin or end: messages have no fractions.
@@ -36,10 +33,6 @@ var hour = time.Now().Truncate(time.Hour).UTC()
 // issue makes a certificate of localhost, with changes; by nil it is self-signed.
 func (a *issued) issue(t *testing.T, name string, changes ...func(*x509.Certificate)) *issued {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"},
 		NotBefore: hour.Add(-24 * time.Hour), NotAfter: hour.Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
@@ -48,20 +41,13 @@ func (a *issued) issue(t *testing.T, name string, changes ...func(*x509.Certific
 	for _, change := range changes {
 		change(template)
 	}
-	parent, signer := template, key
+	var by *mqtttest.Issued
 	if a != nil {
-		parent, signer = a.cert, a.key
+		by = a.Issued
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := &issued{cert: cert, key: key, tls: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}
-	if a != nil && !bytes.Equal(a.cert.RawSubject, a.cert.RawIssuer) {
+	made := mqtttest.Issue(t, template, by)
+	out := &issued{made, tls.Certificate{Certificate: [][]byte{made.Cert.Raw}, PrivateKey: made.Key}}
+	if a != nil && !bytes.Equal(a.Cert.RawSubject, a.Cert.RawIssuer) {
 		out.tls.Certificate = append(out.tls.Certificate, a.tls.Certificate...)
 	}
 	return out
@@ -69,12 +55,12 @@ func (a *issued) issue(t *testing.T, name string, changes ...func(*x509.Certific
 
 // alone is the certificate without the chain above it.
 func (a *issued) alone() tls.Certificate {
-	return tls.Certificate{Certificate: a.tls.Certificate[:1], PrivateKey: a.key}
+	return tls.Certificate{Certificate: a.tls.Certificate[:1], PrivateKey: a.Key}
 }
 
 func (a *issued) pool() *x509.CertPool {
 	p := x509.NewCertPool()
-	p.AddCert(a.cert)
+	p.AddCert(a.Cert)
 	return p
 }
 

@@ -24,15 +24,41 @@ type PKI struct {
 	// CA is the authority's certificate in PEM.
 	CA []byte
 
-	t    testing.TB
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	t         testing.TB
+	authority *Issued
+}
+
+// Issued is a certificate with its key.
+type Issued struct {
+	Cert *x509.Certificate
+	Key  *ecdsa.PrivateKey
+}
+
+// Issue makes a key, and a certificate for it as template says. The key of by signs the
+// certificate; if by is nil, it is self-signed.
+func Issue(t testing.TB, template *x509.Certificate, by *Issued) *Issued {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if by == nil {
+		by = &Issued{template, key}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, by.Cert, key.Public(), by.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Issued{cert, key}
 }
 
 // NewPKI makes an authority.
 func NewPKI(t testing.TB) *PKI {
 	t.Helper()
-	key := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber:          serial(t),
 		Subject:               pkix.Name{CommonName: "test authority"},
@@ -42,15 +68,8 @@ func NewPKI(t testing.TB) *PKI {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &PKI{CA: encode("CERTIFICATE", der), t: t, cert: cert, key: key}
+	authority := Issue(t, template, nil)
+	return &PKI{CA: encode("CERTIFICATE", authority.Cert.Raw), t: t, authority: authority}
 }
 
 // Server issues a certificate for localhost and 127.0.0.1.
@@ -70,7 +89,6 @@ func (p *PKI) Client(name string) *KeyPair { return p.issue(name, time.Now().Add
 
 func (p *PKI) issue(name string, notAfter time.Time) *KeyPair {
 	p.t.Helper()
-	key := newKey(p.t)
 	template := &x509.Certificate{
 		SerialNumber: serial(p.t),
 		Subject:      pkix.Name{CommonName: name},
@@ -83,24 +101,12 @@ func (p *PKI) issue(name string, notAfter time.Time) *KeyPair {
 	if name == "localhost" {
 		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, p.cert, key.Public(), p.key)
+	issued := Issue(p.t, template, p.authority)
+	key, err := x509.MarshalPKCS8PrivateKey(issued.Key)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return &KeyPair{Cert: encode("CERTIFICATE", der), Key: encode("PRIVATE KEY", keyDER)}
-}
-
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
+	return &KeyPair{Cert: encode("CERTIFICATE", issued.Cert.Raw), Key: encode("PRIVATE KEY", key)}
 }
 
 func serial(t testing.TB) *big.Int {

@@ -84,40 +84,40 @@ func (c *conn) write(d *delivery, p *Packet, data []byte) {
 
 // puback takes the acknowledgement of a QoS 1 message.
 func (c *conn) puback(p *Packet) {
-	d, first := remove(&c.published, p.ID)
-	switch {
-	case d == nil:
-		c.violation("PUBACK %d for no message of this connection", p.ID)
-		return
-	case !first && !c.s.cfg.AnyAckOrder:
-		c.violation("PUBACK %d before that of message %d, which was sent before it [MQTT-4.6.0-2]", p.ID, c.published[0].id)
-		return
-	case p.Code >= 0x80:
-		c.violation("PUBACK refuses a message by 0x%02x", p.Code)
-		return
+	if d := c.taken(p, &c.published, "MQTT-4.6.0-2"); d != nil {
+		c.landed(d)
 	}
-	c.s.cfg.App.Taken(c.s, d.m)
-	c.landed(d)
 }
 
 // pubrec takes the first acknowledgement of a QoS 2 message.
 func (c *conn) pubrec(p *Packet) {
-	d, first := remove(&c.exactly, p.ID)
-	switch {
-	case d == nil:
-		c.violation("PUBREC %d for no message of this connection", p.ID)
-		return
-	case !first && !c.s.cfg.AnyAckOrder:
-		c.violation("PUBREC %d before that of message %d, which was sent before it [MQTT-4.6.0-3]", p.ID, c.exactly[0].id)
-		return
-	case p.Code >= 0x80:
-		c.violation("PUBREC refuses a message by 0x%02x", p.Code)
+	d := c.taken(p, &c.exactly, "MQTT-4.6.0-3")
+	if d == nil {
 		return
 	}
-	c.s.cfg.App.Taken(c.s, d.m)
 	d.released = true
 	c.completed = append(c.completed, d)
 	c.send(fmt.Sprintf("PUBREL %d", p.ID), encodeAck(c.version, PUBREL, p.ID, 0), nil)
+}
+
+// taken removes the message that a PUBACK or PUBREC is for from the sent ones. It returns
+// nil after a violation. order is the statement that demands acknowledgements in the order
+// of the messages.
+func (c *conn) taken(p *Packet, sent *[]*delivery, order string) *delivery {
+	d, first := remove(sent, p.ID)
+	switch {
+	case d == nil:
+		c.violation("%s %d for no message of this connection", names[p.Type], p.ID)
+		return nil
+	case !first && !c.s.cfg.AnyAckOrder:
+		c.violation("%s %d before that of message %d, which was sent before it [%s]", names[p.Type], p.ID, (*sent)[0].id, order)
+		return nil
+	case p.Code >= 0x80:
+		c.violation("%s refuses a message by 0x%02x", names[p.Type], p.Code)
+		return nil
+	}
+	c.s.cfg.App.Taken(c.s, d.m)
+	return d
 }
 
 // pubcomp takes the last acknowledgement of a QoS 2 message.

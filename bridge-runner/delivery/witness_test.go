@@ -1,0 +1,164 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// ignoring never answers messages to this topic.
+func ignoring(topic string) func(*script.Conn, script.Packet) bool {
+	return func(_ *script.Conn, p script.Packet) bool { return p.Topic == topic }
+}
+
+// awaitsWitness waits until a message has to show that the server takes any but the suspect.
+func (w *world) awaitsWitness() {
+	w.t.Helper()
+	eventually(w.t, func() error {
+		w.pipe.mu.Lock()
+		defer w.pipe.mu.Unlock()
+		if !w.pipe.isolation.witness {
+			return fmt.Errorf("no message is under suspicion: %+v", w.pipe.isolation)
+		}
+		return nil
+	})
+}
+
+// sendTo has the source send a message to each of the topics. It returns those that have to
+// arrive.
+func (w *world) sendTo(topics ...string) (arrive []string) {
+	w.t.Helper()
+	for i, topic := range topics {
+		if topic != "poison" {
+			arrive = append(arrive, fmt.Sprintf("%s=%d", topic, i))
+		}
+		w.source.Send(script.Publish(uint16(i+1), 1, topic, fmt.Sprint(i)))
+	}
+	return arrive
+}
+
+func TestIsolation_ServerPassesAMessageOver_OnlyThatIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, packet.V5, everything)
+	w.destination.ackTimeout = 300 * time.Millisecond
+	w.source.connect(false, nil)
+	want := w.send(5, 2, 1)
+	w.source.sync()
+	x := w.play(ignoring("poison"), nil)
+	defer x.stop()
+	x.awaits(want...)
+	w.acknowledged(1, 2, 1)
+	w.awaitsWitness()
+	w.gaveUp(FateDropped)                         // the server may be in trouble
+	w.source.Send(script.Publish(6, 1, "t", "5")) // it is not
+	x.awaits(append(want, "t=5")...)
+	w.acknowledged(3, 6, 1)
+	w.gaveUp(FateDropped, "poison")
+	x.wantSessions(mostSessions)
+}
+
+// The code 0x97 may be about the server, so a witness is needed. The second poison ends the
+// session in the place of the witness, and a message behind it goes next.
+func TestIsolation_TwoPoisonsInARow_OnlyTheyAreDropped(t *testing.T) {
+	for _, code := range []byte{0x97, 0x90} {
+		t.Run(fmt.Sprintf("code=%#x", code), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, packet.V5, everything)
+			w.source.connect(false, nil)
+			want := w.sendTo("poison", "poison", "t", "t", "t")
+			w.source.sync()
+			x := w.play(ending("poison", code), nil)
+			defer x.stop()
+			x.awaits(want...)
+			w.acknowledged(1, 5, 1)
+			w.gaveUp(FateDropped, "poison", "poison")
+		})
+	}
+}
+
+func TestIsolation_ServerIgnoresTwoMessagesInARow_OnlyTheyAreDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, packet.V5, everything)
+	w.destination.ackTimeout = 200 * time.Millisecond
+	w.source.connect(false, nil)
+	want := w.sendTo("poison", "poison", "t", "t", "t")
+	w.source.sync()
+	x := w.play(ignoring("poison"), nil)
+	defer x.stop()
+	x.awaits(want...)
+	for i := range 2 { // a witness for each
+		w.awaitsWitness()
+		w.source.Send(script.Publish(uint16(6+i), 1, "t", fmt.Sprint(5+i)))
+		want = append(want, fmt.Sprintf("t=%d", 5+i))
+		x.awaits(want...)
+	}
+	w.acknowledged(1, 7, 1)
+	w.gaveUp(FateDropped, "poison", "poison")
+}
+
+// No later message is acknowledged, so that only the answers to pings show that the server
+// ignores the message.
+func TestIsolation_ServerIgnoresAMessageAndWindowIs1_OnlyThatIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, packet.V5, everything)
+	w.destination.ackTimeout, w.destination.window = 200*time.Millisecond, 1
+	w.source.connect(false, nil)
+	want := w.send(4, 0, 1)
+	w.source.sync()
+	x := w.play(ignoring("poison"), nil)
+	defer x.stop()
+	x.awaits(want...)
+	w.acknowledged(1, 4, 1)
+	w.gaveUp(FateDropped, "poison")
+}
+
+// After a witness the suspect is sent once more, since the server may have recovered.
+func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, packet.V5, everything)
+	w.source.connect(false, nil)
+	w.send(5, -1, 1)
+	w.source.sync()
+	ends := 0
+	x := w.play(func(c *script.Conn, _ script.Packet) bool {
+		if ends == 4 {
+			return false
+		}
+		ends++
+		end(c, 0x97)
+		return true
+	}, nil)
+	defer x.stop()
+	w.acknowledged(1, 5, 1)
+	w.gaveUp(FateDropped)
+}
+
+// Only a message that the suspect's server takes is a witness against it.
+func TestIsolation_ServerChangesBeforeTheWitness_SuspectGoesFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, packet.V5, everything)
+	w.source.connect(false, nil)
+	w.sendTo("poison")
+	w.source.sync()
+	x := w.play(ending("poison", 0x97), nil)
+	defer x.stop()
+	w.awaitsWitness()
+	other := newSide(w, packet.V5)
+	other.up(false)
+	w.source.Send(script.Publish(2, 1, "t", "behind"))
+	p := other.Next()
+	for ; p.Type == v5.PINGREQ; p = other.Next() { // of the control
+		other.Send(script.Packet{Type: v5.PINGRESP})
+	}
+	if p.Topic != "poison" {
+		t.Errorf("the server gets %s first", p)
+	}
+}
