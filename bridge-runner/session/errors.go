@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -46,6 +47,20 @@ func (s *Session) masked(err *Error) *Error {
 	masked := *err
 	masked.Message = s.cfg.Transport.Mask(err.Message)
 	return &masked
+}
+
+// withoutLogin returns a server's own words without the password, or without the user name
+// if that is the whole login, as a token is. The words of the bridge are left as they are,
+// because a password may be one of them.
+func (s *Session) withoutLogin(words string) string {
+	secret := s.cfg.Password
+	if secret == "" {
+		secret = s.cfg.Username
+	}
+	if len(secret) < transport.MinSecret {
+		return words
+	}
+	return strings.ReplaceAll(words, secret, v1alpha1.Masked)
 }
 
 // Reason codes of MQTT 5 (section 2.4), besides those of package packet.
@@ -90,6 +105,7 @@ func (s *Session) loginHint() string {
 // refusal explains a CONNACK with a code other than 0: a return code of MQTT 3.1.1
 // (section 3.2.2.3) or a reason code of MQTT 5 (section 3.2.2.2).
 func (s *Session) refusal(ack packet.Connack) *Error {
+	ack.Reason, ack.ServerReference = s.withoutLogin(ack.Reason), s.withoutLogin(ack.ServerReference)
 	login := s.loginHint()
 	code := fmt.Sprintf("(CONNACK %d%s)", ack.Code, quoted(ack.Reason))
 	if s.version == packet.V5 && ack.Code >= codeRefused {
@@ -186,7 +202,8 @@ func lostError(err error) *Error {
 }
 
 // disconnectError explains a server's DISCONNECT (MQTT 5 section 3.14.2.1).
-func disconnectError(d packet.Disconnect) *Error {
+func (s *Session) disconnectError(d packet.Disconnect) *Error {
+	d.Reason, d.ServerReference = s.withoutLogin(d.Reason), s.withoutLogin(d.ServerReference)
 	code := fmt.Sprintf("(DISCONNECT 0x%02x%s)", d.Code, quoted(d.Reason))
 	elsewhere := ""
 	if d.ServerReference != "" {

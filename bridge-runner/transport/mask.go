@@ -13,9 +13,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// minSecret is the length from which a value is masked, in bytes. A shorter one, such
+// MinSecret is the length from which a value is masked, in bytes. A shorter one, such
 // as the 1 of v=1, is no secret, and would be found in any text.
-const minSecret = 4
+const MinSecret = 4
 
 // Mask replaces in a text the query and the header values of the WebSocket request,
 // which a server may repeat in its own words.
@@ -32,7 +32,7 @@ func (c *Config) secrets() []string {
 	add := func(value string) {
 		quoted := strconv.Quote(value)
 		for _, form := range []string{value, quoted[1 : len(quoted)-1], url.QueryEscape(value), url.PathEscape(value)} {
-			if len(form) >= minSecret && !slices.Contains(out, form) {
+			if len(form) >= MinSecret && !slices.Contains(out, form) {
 				out = append(out, form)
 			}
 		}
