@@ -53,6 +53,12 @@ var traces = map[string]func(string) string{
 	"UTF-16 little endian": func(s string) string { return inUTF16(strings.ReplaceAll(s, "\n", "\r\n"), binary.LittleEndian, true) },
 	"UTF-16 big endian":    func(s string) string { return inUTF16(s, binary.BigEndian, true) },
 	"UTF-16 without mark":  func(s string) string { return inUTF16(s, binary.LittleEndian, false) },
+	"joined by cat":        func(s string) string { return strings.ReplaceAll(s, "-----\n-----BEGIN", "----------BEGIN") },
+	"one line with blanks": func(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", " ") },
+	"quotes":               func(s string) string { return `"` + strings.TrimSpace(s) + `"` },
+	"quotes and escapes":   func(s string) string { return `"` + strings.ReplaceAll(strings.TrimSpace(s), "\n", `\n`) + `"` },
+	"a list's item":        func(s string) string { return "- " + s },
+	"a zero width space":   func(s string) string { return "\u200B" + s },
 	"twice, two marks":     func(s string) string { return "\uFEFF" + s + "\uFEFF" + s },
 }
 
