@@ -35,7 +35,7 @@ func TestTransport_HeadersAndQueryFromSecrets_AreReadAtEachAttempt(t *testing.T)
 	if !errors.As(err, &missing) || err.Error() != `Secret "gateway" with key "token" is missing; create it, the bridge then connects by itself` {
 		t.Errorf("a missing Secret: %v", err)
 	}
-	write(t, dir, "gateway/token", "Bearer first\n")
+	write(t, dir, "gateway/token", "\uFEFFBearer first\n")
 	if _, err = dialled(dir, "wss://h/mqtt", w); !errors.As(err, &missing) || missing.Key != "query" {
 		t.Errorf("a missing key: %v", err)
 	}
@@ -47,7 +47,7 @@ func TestTransport_HeadersAndQueryFromSecrets_AreReadAtEachAttempt(t *testing.T)
 		"wss://h/mqtt?c=3&":  "/mqtt?c=3&a=1&b=%20",
 		"wss://h/mqtt?c=3?d": "/mqtt?c=3?d&a=1&b=%20",
 	} {
-		for _, query := range []string{"a=1&b=%20\r\n", "?a=1&b=%20"} {
+		for _, query := range []string{"a=1&b=%20\r\n", "?a=1&b=%20", "\uFEFFa=1&b=%20"} {
 			write(t, dir, "gateway/query", query)
 			cfg, err := dialled(dir, url, w)
 			if err != nil || cfg.Path != want || cfg.Header.Get("Authorization") != "Bearer first" || cfg.Header.Get("X-Plant") != "one" {
