@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 	"k8s.io/utils/ptr"
 
@@ -141,15 +142,15 @@ func TestSubscribing_ServerGrantsLess_StatusNamesItUntilItDoesNot(t *testing.T) 
 	b := retry(downToo(manifest("short", local.URL(), "mqtt://"+server.Addr())), 50, 1)
 	b.Spec.Remote.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
 	r := mqtttest.StartRunner(t, b)
-	connect := func(qos byte) *script.Conn {
+	connect := func(qos byte, announced *packets.Properties) *script.Conn {
 		c := server.Accept()
 		c.Next()
-		c.Send(script.Connack(false, nil))
+		c.Send(script.Connack(false, announced))
 		c.Send(script.Packet{Type: 9, ID: c.Next().ID, Codes: []byte{qos}})
 		r.WaitActive("primary", soon)
 		return c
 	}
-	c := connect(1)
+	c := connect(1, nil)
 	status, err := r.Status()
 	must(t, err)
 	if s := status.Remote.Shortfalls; len(s) != 1 || s[0].Reason != v1alpha1.ReasonQoSLowered || !strings.Contains(s[0].Message, `"down/#" (QoS 1 instead of 2)`) {
@@ -162,8 +163,16 @@ func TestSubscribing_ServerGrantsLess_StatusNamesItUntilItDoesNot(t *testing.T) 
 		}
 		return err
 	})
-	connect(2)
+	c = connect(2, nil)
 	if status, err = r.Status(); err != nil || len(status.Remote.Shortfalls) > 0 {
+		t.Errorf("shortfalls: %+v, %v", status.Remote.Shortfalls, err)
+	}
+	if version != v5 {
+		return
+	}
+	_ = c.Close()
+	connect(2, &packets.Properties{MaximumQOS: ptr.To[byte](0)})
+	if status, err = r.Status(); err != nil || len(status.Remote.Shortfalls) != 1 || !strings.Contains(status.Remote.Shortfalls[0].Message, "the server takes messages at QoS 0 at most") {
 		t.Errorf("shortfalls: %+v, %v", status.Remote.Shortfalls, err)
 	}
 }
