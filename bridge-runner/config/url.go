@@ -64,11 +64,11 @@ func ParseURL(url string) (Address, error) {
 	switch {
 	case a.WebSocket:
 		if m = hostPortAndPath.FindStringSubmatch(rest); m == nil {
-			return a, errors.New("the URL of a WebSocket server is scheme://host:port/path?query, port, path and query as needed; an IPv6 address stands in brackets, and characters that URLs do not have are written as %20 and so on")
+			return a, errors.New("the URL of a WebSocket server is scheme://host:port/path?query, port, path and query as needed; an IPv6 address stands in brackets, an internationalized name is written in its ASCII form (xn--...), and characters that URLs do not have are written as %20 and so on")
 		}
 		a.Path = m[3]
 	case m == nil:
-		return a, errors.New("a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets")
+		return a, errors.New("a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets, and an internationalized name is written in its ASCII form (xn--...)")
 	}
 	if m[2] != "" {
 		if !isPort(m[2]) {
@@ -91,7 +91,7 @@ func ParseProxyURL(text string) (*neturl.URL, error) {
 	}
 	m := proxySchemeAndHost.FindStringSubmatch(text)
 	if m == nil {
-		return nil, errors.New("a proxy's URL is socks5://host:port or http://host:port; an IPv6 address stands in brackets")
+		return nil, errors.New("a proxy's URL is socks5://host:port or http://host:port; an IPv6 address stands in brackets, and an internationalized name is written in its ASCII form (xn--...)")
 	}
 	if !isPort(m[3]) {
 		return nil, errors.New("the port of a proxy's URL is a number from 1 to 65535")
