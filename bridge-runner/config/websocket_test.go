@@ -143,6 +143,12 @@ func TestLoad_ManifestRefusedForItsURLOrHeaders_ShowsNoSecret(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a header without quotes that begins like an alias", func(t *testing.T) {
+		_, err := Load(write(t, t.TempDir(), "b.yaml", strings.Replace(minimal, remote, `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: *s3cr3t}]}}}`, 1)))
+		if err == nil || strings.Contains(err.Error(), "s3cr3t") || !strings.Contains(err.Error(), "a value that begins with * has no quotes, so that YAML reads it as an alias; write it in quotes") {
+			t.Error(err)
+		}
+	})
 	t.Run("on both sides", func(t *testing.T) {
 		_, err := Load(write(t, t.TempDir(), "b.yaml", strings.NewReplacer("mqtt://local:1883", "wss://h/?s3cr3t", "mqtt://remote:1883", "wss://h/?s3cr3t").Replace(minimal)))
 		if err == nil || strings.Contains(err.Error(), "s3cr3t") {
