@@ -76,12 +76,20 @@ func ParseURL(url string) (Address, error) {
 		}
 		port = m[2]
 	}
-	host, zone, _ := strings.Cut(strings.Trim(m[1], "[]"), "%")
-	a.Host, a.HostPort = strings.TrimSuffix(host, "."), net.JoinHostPort(host, port)
-	if zone != "" { // after %25 (RFC 6874), or after % as most people write it
-		a.HostPort = net.JoinHostPort(host+"%"+strings.TrimPrefix(zone, "25"), port)
-	}
+	host, zone := splitZone(m[1])
+	a.Host, a.HostPort = strings.TrimSuffix(host, "."), net.JoinHostPort(host+zone, port)
 	return a, nil
+}
+
+// splitZone splits the host of a URL from the zone that an IPv6 address may have, which
+// then begins with %. In the URL it stands after %25 (RFC 6874), or after % as most people
+// write it.
+func splitZone(inURL string) (host, zone string) {
+	host, zone, ok := strings.Cut(strings.Trim(inURL, "[]"), "%")
+	if ok {
+		zone = "%" + strings.TrimPrefix(zone, "25")
+	}
+	return host, zone
 }
 
 // ParseProxyURL parses the URL of a proxy: socks5://host:port or http://host:port.
@@ -96,7 +104,8 @@ func ParseProxyURL(text string) (*neturl.URL, error) {
 	if !isPort(m[3]) {
 		return nil, errors.New("the port of a proxy's URL is a number from 1 to 65535")
 	}
-	return &neturl.URL{Scheme: m[1], Host: m[2] + ":" + m[3]}, nil
+	host, zone := splitZone(m[2])
+	return &neturl.URL{Scheme: m[1], Host: net.JoinHostPort(host+zone, m[3])}, nil
 }
 
 func isPort(s string) bool {
