@@ -49,10 +49,15 @@ func (s *Session) masked(err *Error) *Error {
 	return &masked
 }
 
-// withoutLogin returns a server's own words without the password, or without the user name
-// if that is the whole login, as a token is. The words of the bridge are left as they are,
-// because a password may be one of them.
-func (s *Session) withoutLogin(words string) string {
+// withoutSecrets returns a server's own words without the secrets of the connection: those
+// of the transport, and the password, or the user name if that is the whole login, as a
+// token is. Of a login the words of the bridge are left as they are, because a password may
+// be one of them.
+func (s *Session) withoutSecrets(words string) string {
+	if words == "" {
+		return ""
+	}
+	words = s.cfg.Transport.Mask(words)
 	secret := s.cfg.Password
 	if secret == "" {
 		secret = s.cfg.Username
@@ -78,12 +83,16 @@ const (
 	codePayloadFormatInvalid = 0x99
 )
 
+// maxWords is how many characters of a server's own words a message has, so that a status,
+// which takes 512 bytes, has the remedy behind them, too.
+const maxWords = 120
+
 // quoted is a server's Reason String as a part of a message.
 func quoted(reason string) string {
 	if reason == "" {
 		return ""
 	}
-	return fmt.Sprintf(", %q", reason)
+	return fmt.Sprintf(", %.*q", maxWords, reason)
 }
 
 // loginHint says where the user name and password come from that a server refuses.
@@ -105,7 +114,7 @@ func (s *Session) loginHint() string {
 // refusal explains a CONNACK with a code other than 0: a return code of MQTT 3.1.1
 // (section 3.2.2.3) or a reason code of MQTT 5 (section 3.2.2.2).
 func (s *Session) refusal(ack packet.Connack) *Error {
-	ack.Reason, ack.ServerReference = s.withoutLogin(ack.Reason), s.withoutLogin(ack.ServerReference)
+	ack.Reason, ack.ServerReference = s.withoutSecrets(ack.Reason), s.withoutSecrets(ack.ServerReference)
 	login := s.loginHint()
 	code := fmt.Sprintf("(CONNACK %d%s)", ack.Code, quoted(ack.Reason))
 	if s.version == packet.V5 && ack.Code >= codeRefused {
@@ -113,7 +122,7 @@ func (s *Session) refusal(ack packet.Connack) *Error {
 	}
 	elsewhere := ""
 	if ack.ServerReference != "" {
-		elsewhere = fmt.Sprintf("; it says to use %q", ack.ServerReference)
+		elsewhere = fmt.Sprintf("; it says to use %.*q", maxWords, ack.ServerReference)
 	}
 	refused := func(reason, text string, args ...any) *Error {
 		return &Error{Reason: reason, Message: fmt.Sprintf(text, args...)}
@@ -203,11 +212,11 @@ func lostError(err error) *Error {
 
 // disconnectError explains a server's DISCONNECT (MQTT 5 section 3.14.2.1).
 func (s *Session) disconnectError(d packet.Disconnect) *Error {
-	d.Reason, d.ServerReference = s.withoutLogin(d.Reason), s.withoutLogin(d.ServerReference)
+	d.Reason, d.ServerReference = s.withoutSecrets(d.Reason), s.withoutSecrets(d.ServerReference)
 	code := fmt.Sprintf("(DISCONNECT 0x%02x%s)", d.Code, quoted(d.Reason))
 	elsewhere := ""
 	if d.ServerReference != "" {
-		elsewhere = fmt.Sprintf("; it says to use %q", d.ServerReference)
+		elsewhere = fmt.Sprintf("; it says to use %.*q", maxWords, d.ServerReference)
 	}
 	reason, text := v1alpha1.ReasonDisconnected, "the server ended the session"
 	switch d.Code {
