@@ -39,13 +39,17 @@ func AsError(err error) *Error {
 }
 
 // masked returns err without the secrets of the connection, which a server may repeat in
-// its own words.
+// its own words. It is err itself if it holds none.
 func (s *Session) masked(err *Error) *Error {
 	if err == nil {
 		return nil
 	}
+	message := s.cfg.Transport.Mask(err.Message)
+	if message == err.Message {
+		return err
+	}
 	masked := *err
-	masked.Message = s.cfg.Transport.Mask(err.Message)
+	masked.Message = message
 	return &masked
 }
 
