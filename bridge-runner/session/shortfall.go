@@ -98,6 +98,9 @@ func (s *Session) Remarks() []string {
 	for _, mistake := range s.server.Mistakes {
 		all = append(all, "the server's CONNACK has "+mistake)
 	}
+	if !s.server.RetainAvailable {
+		all = append(all, "the server keeps no retained messages; messages are sent to it without the retain flag")
+	}
 	if s.state.refusesBit() && !s.cfg.BridgeBit {
 		all = append(all, "the server refuses the bridge bit, so it is left out; bridgeMode: Off saves the attempt")
 	}

@@ -17,6 +17,9 @@ import (
 // as the 1 of v=1, is no secret, and would be found in any text.
 const MinSecret = 4
 
+// minPart is the same for the named parts of a header value. Most of them are no secrets.
+const minPart = 8
+
 // Mask replaces in a text the query and the header values of the WebSocket request,
 // which a server may repeat in its own words.
 func (c *Config) Mask(text string) string {
@@ -37,6 +40,15 @@ func (c *Config) secrets() []string {
 			}
 		}
 	}
+	addEncoded := func(value string) {
+		add(value)
+		if plain, err := url.QueryUnescape(value); err == nil {
+			add(plain)
+		}
+		if plain, err := url.PathUnescape(value); err == nil {
+			add(plain)
+		}
+	}
 	if _, query, ok := strings.Cut(c.Path, "?"); ok {
 		add(query)
 		for parameter := range strings.SplitSeq(query, "&") {
@@ -44,13 +56,7 @@ func (c *Config) secrets() []string {
 			if !ok {
 				value = name
 			}
-			add(value)
-			if plain, err := url.QueryUnescape(value); err == nil {
-				add(plain)
-			}
-			if plain, err := url.PathUnescape(value); err == nil {
-				add(plain)
-			}
+			addEncoded(value)
 		}
 	}
 	for _, values := range c.Header {
@@ -58,6 +64,11 @@ func (c *Config) secrets() []string {
 			add(value)
 			if _, credentials, ok := strings.Cut(value, " "); ok { // as in Bearer TOKEN
 				add(strings.TrimSpace(credentials))
+			}
+			for part := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" ,;&", r) }) {
+				if _, text, ok := strings.Cut(part, "="); ok && len(text) >= minPart { // as in a cookie or a signature
+					addEncoded(strings.Trim(text, `"`))
+				}
 			}
 		}
 	}
