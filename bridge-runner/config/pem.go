@@ -37,6 +37,7 @@ func plainPEM(data []byte) []byte {
 		text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte(`\r`), nil), []byte(`\n`), []byte("\n"))
 	}
 	text = boundary.ReplaceAll(text, []byte("\n$1\n"))
+	text = bytes.ReplaceAll(text, []byte(" X509 CERTIFICATE-----"), []byte(" CERTIFICATE-----")) // OpenSSL's old name
 	lines := bytes.Split(text, []byte("\n"))
 	for i := range lines {
 		lines[i] = bytes.TrimSpace(lines[i])
@@ -117,6 +118,9 @@ func noCertificate(value []byte) string {
 		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
 			return none + ", but a private key; put the authority's certificate there, and keep its key elsewhere"
 		}
+	}
+	if types, _ := blocks(value); len(types) > 0 {
+		return fmt.Sprintf("%s, but: %s; put the authority's certificate there", none, strings.Join(types[:min(len(types), 3)], ", "))
 	}
 	if bytes.Contains(value, []byte("-----BEGIN ")) {
 		return none + ": the text between BEGIN and END is damaged or cut off; copy it again"
