@@ -19,7 +19,7 @@ import (
 )
 
 // boundary is the line with which a PEM block begins or ends.
-var boundary = regexp.MustCompile(`(-----(?:BEGIN|END) [^-\n]+-----)[ \t]*\n?`)
+var boundary = regexp.MustCompile(`(-{5}(?:BEGIN|END) [^-\n]+-{5})[ \t]*\n?`)
 
 // plainPEM returns PEM in the form that the parser accepts: in UTF-8 without byte order
 // marks, with LF as line ends, without blanks around lines, and with BEGIN and END on lines
