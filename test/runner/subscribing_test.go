@@ -142,15 +142,15 @@ func TestSubscribing_ServerGrantsLess_StatusNamesItUntilItDoesNot(t *testing.T) 
 	b := retry(downToo(manifest("short", local.URL(), "mqtt://"+server.Addr())), 50, 1)
 	b.Spec.Remote.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
 	r := mqtttest.StartRunner(t, b)
-	connect := func(qos byte, announced *packets.Properties) *script.Conn {
+	connect := func(qos byte) *script.Conn {
 		c := server.Accept()
 		c.Next()
-		c.Send(script.Connack(false, announced))
+		c.Send(script.Connack(false, nil))
 		c.Send(script.Packet{Type: 9, ID: c.Next().ID, Codes: []byte{qos}})
 		r.WaitActive("primary", soon)
 		return c
 	}
-	c := connect(1, nil)
+	c := connect(1)
 	status, err := r.Status()
 	must(t, err)
 	if s := status.Remote.Shortfalls; len(s) != 1 || s[0].Reason != v1alpha1.ReasonQoSLowered || !strings.Contains(s[0].Message, `"down/#" (QoS 1 instead of 2)`) {
@@ -163,16 +163,27 @@ func TestSubscribing_ServerGrantsLess_StatusNamesItUntilItDoesNot(t *testing.T) 
 		}
 		return err
 	})
-	c = connect(2, nil)
+	connect(2)
 	if status, err = r.Status(); err != nil || len(status.Remote.Shortfalls) > 0 {
 		t.Errorf("shortfalls: %+v, %v", status.Remote.Shortfalls, err)
 	}
+}
+
+func TestConnected_MaximumQoSBelowThatOfTheRules_StatusNamesIt(t *testing.T) {
+	t.Parallel()
 	if version != v5 {
-		return
+		return // 3.1.1 has no maximum QoS
 	}
-	_ = c.Close()
-	connect(2, &packets.Properties{MaximumQOS: ptr.To[byte](0)})
-	if status, err = r.Status(); err != nil || len(status.Remote.Shortfalls) != 1 || !strings.Contains(status.Remote.Shortfalls[0].Message, "the server takes messages at QoS 0 at most") {
-		t.Errorf("shortfalls: %+v, %v", status.Remote.Shortfalls, err)
+	server := script.Listen(t, 5)
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	r := mqtttest.StartRunner(t, manifest("lower", local.URL(), "mqtt://"+server.Addr()))
+	c := server.Accept()
+	c.Next()
+	c.Send(script.Connack(false, &packets.Properties{MaximumQOS: ptr.To[byte](0)}))
+	r.WaitActive("primary", soon)
+	status, err := r.Status()
+	must(t, err)
+	if s := status.Remote.Shortfalls; len(s) != 1 || s[0].Reason != v1alpha1.ReasonQoSLowered || !strings.Contains(s[0].Message, "the server takes messages at QoS 0 at most") {
+		t.Errorf("shortfalls: %+v", s)
 	}
 }
