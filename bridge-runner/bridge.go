@@ -165,13 +165,13 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 	}
 	metrics.Backlog(report.LocalToRemote, b.forwards.Backlog)
 	metrics.Backlog(report.RemoteToLocal, b.subscriptions.Backlog)
-	if b.local, err = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, loops, state.Local.Handshake); err != nil {
+	if b.local, err = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, subscriptions, loops, state.Local.Handshake); err != nil {
 		return nil, err
 	}
 	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote, notifier: b.notifier, echo: localEcho, otherEcho: remoteEcho}
 	b.local.Observer, b.local.Log = state.Local, log.With("side", "local")
 	reportFaults(b.local, metrics.Faults("local", b.local.Log))
-	if b.remote, err = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions, loops, state.Remote.Handshake); err != nil {
+	if b.remote, err = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions, forwards, loops, state.Remote.Handshake); err != nil {
 		return nil, err
 	}
 	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local, notifier: b.notifier, echo: remoteEcho, otherEcho: localEcho}
@@ -197,7 +197,9 @@ func reportFaults(l *link.Link, fault func(session.Fault)) {
 	}
 }
 
-func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules []config.Rule, noEcho bool, handshaken func(server int, h transport.Handshake)) (*link.Link, error) {
+// newLink makes the link of a side from which messages go by rules, and to which others
+// come by reverse.
+func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules, reverse []config.Rule, noEcho bool, handshaken func(server int, h transport.Handshake)) (*link.Link, error) {
 	policy, err := config.Policy(s.Failover)
 	if err != nil {
 		return nil, err
@@ -205,6 +207,10 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 	// A side from which nothing is received has no session worth keeping: no messages
 	// wait in it.
 	clean := *s.CleanSession || len(rules) == 0
+	var publishQoS byte
+	for i := range reverse {
+		publishQoS = max(publishQoS, reverse[i].QoS)
+	}
 	l := &link.Link{
 		Subscriptions: func(identified bool) []session.Subscription {
 			if identified {
@@ -225,7 +231,7 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 			URL:  v1alpha1.PublicURL(server.URL),
 			Config: func() (session.Config, error) {
 				cfg, err := sessionConfig(s, &server, secrets)
-				cfg.CleanStart, cfg.Window, cfg.Will, cfg.NoEcho = clean, window, will, noEcho
+				cfg.CleanStart, cfg.Window, cfg.Will, cfg.NoEcho, cfg.PublishQoS = clean, window, will, noEcho, publishQoS
 				cfg.Transport.Sessions = sessions
 				return cfg, err
 			},

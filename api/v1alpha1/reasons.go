@@ -45,7 +45,7 @@ const (
 	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written, or a part of it cannot be read.
 
 	// ReasonQoSLowered: Degraded: a server grants a lower QoS to a subscription than asked
-	// for (section 3.9.3).
+	// for (section 3.9.3), or takes messages at a lower QoS only (MQTT 5 section 3.2.2.3.4).
 	ReasonQoSLowered = "QoSLowered"
 	// ReasonSessionExpiryLowered: Degraded: a server keeps the session for a shorter time
 	// without a connection than asked for (MQTT 5 section 3.2.2.3.2).

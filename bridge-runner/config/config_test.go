@@ -137,6 +137,20 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
+func TestParseProxyURL_HostsOfEveryForm_AreDialled(t *testing.T) {
+	for url, want := range map[string]string{
+		"socks5://p:1080":                "p:1080",
+		"http://p.example.:3128/":        "p.example.:3128",
+		"http://[::1]:3128":              "[::1]:3128",
+		"socks5://[fe80::1%25eth0]:1080": "[fe80::1%eth0]:1080",
+		"http://[fe80::1%eth0.5]:3128":   "[fe80::1%eth0.5]:3128",
+	} {
+		if got, err := ParseProxyURL(url); err != nil || got.Host != want {
+			t.Errorf("%s: %+v, %v, want %s", url, got, err, want)
+		}
+	}
+}
+
 func TestSecretsAreReadAfreshAndAMissingOneIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	s := NewSecrets(dir)

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
@@ -51,7 +52,10 @@ func parse(data []byte) (*v1alpha1.MQTTBridge, error) {
 	// As the API server reads it: case matters, and unknown fields are told with
 	// their path.
 	asJSON, err := yaml.YAMLToJSONStrict(data)
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(err.Error(), "unknown anchor"): // its words hold the value, which may be a secret
+		return nil, errors.New("a value that begins with * has no quotes, so that YAML reads it as an alias; write it in quotes")
+	case err != nil:
 		return nil, err
 	}
 	if err := validateTypes(asJSON).ToAggregate(); err != nil {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/utils/ptr"
+
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
@@ -24,6 +26,7 @@ func TestLogin_ValuesOfTheSecret_AreSentOrRefusedWithTheReason(t *testing.T) {
 	}{
 		"both":                           {v311, "me", "secret", "me/secret"},
 		"line ends of files":             {v311, "me\n", "secret\r\n\n", "me/secret"},
+		"byte order marks of editors":    {v311, "\uFEFFme\r\n", "\uFEFFsecret", "me/secret"},
 		"other spaces belong to it":      {v311, " me", "secret \t", " me/secret \t"},
 		"no password":                    {v311, "me", "", "me/"},
 		"no key password":                {v311, "me", absent, `Secret "login" with key "password" is missing; create it, the bridge then connects by itself`},
@@ -51,6 +54,45 @@ func TestLogin_ValuesOfTheSecret_AreSentOrRefusedWithTheReason(t *testing.T) {
 			got := username + "/" + password
 			if err != nil {
 				got = err.Error()
+			}
+			if got != c.want {
+				t.Errorf("%.300q, want %.300q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestTransport_LoginOfAProxy_IsSentOrRefusedWithTheReason(t *testing.T) {
+	long := strings.Repeat("x", 256)
+	for name, c := range map[string]struct{ scheme, username, password, want string }{
+		"SOCKS5":                    {"socks5", "me", "secret\n", "me/secret"},
+		"SOCKS5, a colon":           {"socks5", "a:b", "c", "a:b/c"},
+		"SOCKS5, no user name":      {"socks5", "", "token", `Secret "login", key "username": is empty or missing; SOCKS5 has no login without a user name, set it`},
+		"SOCKS5, no password":       {"socks5", "me", "", "me/"}, // some proxies take it
+		"SOCKS5, a long user name":  {"socks5", long, "p", `Secret "login", key "username": has more than 255 bytes, which SOCKS5 cannot send; shorten it`},
+		"SOCKS5, a long password":   {"socks5", "me", long, `Secret "login", key "password": has more than 255 bytes, which SOCKS5 cannot send; shorten it`},
+		"SOCKS5, the longest":       {"socks5", long[1:], long[1:], long[1:] + "/" + long[1:]},
+		"HTTP":                      {"http", "me", long, "me/" + long},
+		"HTTP, no user name":        {"http", "", "token", "/token"},
+		"HTTP, no password":         {"http", "token", "", "token/"},
+		"HTTP, a colon":             {"http", "me", "a:b", "me/a:b"},
+		"HTTP, a colon in the user": {"http", "a:b", "c", `Secret "login", key "username": holds a colon, which the user name of an HTTP proxy cannot have; use another user name`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "login/username", c.username)
+			write(t, dir, "login/password", c.password)
+			side := &v1alpha1.Side{
+				Proxy:    &v1alpha1.Proxy{URL: c.scheme + "://p:1", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}},
+				Failover: &v1alpha1.Failover{AckTimeoutSeconds: ptr.To[int32](7)},
+			}
+			cfg, err := Transport(side, &v1alpha1.Server{URL: "mqtt://h"}, NewSecrets(dir))
+			got := ""
+			if err != nil {
+				got = err.Error()
+			} else {
+				password, _ := cfg.Proxy.User.Password()
+				got = cfg.Proxy.User.Username() + "/" + password
 			}
 			if got != c.want {
 				t.Errorf("%.300q, want %.300q", got, c.want)

@@ -12,14 +12,19 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
+// boundary is the line with which a PEM block begins or ends.
+var boundary = regexp.MustCompile(`(-{5}(?:BEGIN|END) [^-\n]+-{5})[ \t]*\n?`)
+
 // plainPEM returns PEM in the form that the parser accepts: in UTF-8 without byte order
-// marks, with LF as line ends and without blanks around lines. Editors, shells and
-// templates leave such traces. Other data is returned as it is.
+// marks, with LF as line ends, without blanks around lines, and with BEGIN and END on lines
+// of their own. Editors, shells and templates leave such traces. Other data is returned as
+// it is.
 func plainPEM(data []byte) []byte {
 	text := utf8Text(data)
 	if !bytes.Contains(text, []byte("-----BEGIN ")) {
@@ -31,6 +36,8 @@ func plainPEM(data []byte) []byte {
 	if bytes.Count(text, []byte(`\n`)) > bytes.Count(text, []byte("\n")) { // one line with escapes
 		text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte(`\r`), nil), []byte(`\n`), []byte("\n"))
 	}
+	text = boundary.ReplaceAll(text, []byte("\n$1\n"))
+	text = bytes.ReplaceAll(text, []byte(" X509 CERTIFICATE-----"), []byte(" CERTIFICATE-----")) // OpenSSL's old name
 	lines := bytes.Split(text, []byte("\n"))
 	for i := range lines {
 		lines[i] = bytes.TrimSpace(lines[i])
@@ -111,6 +118,9 @@ func noCertificate(value []byte) string {
 		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
 			return none + ", but a private key; put the authority's certificate there, and keep its key elsewhere"
 		}
+	}
+	if types, _ := blocks(value); len(types) > 0 {
+		return fmt.Sprintf("%s, but: %s; put the authority's certificate there", none, strings.Join(types[:min(len(types), 3)], ", "))
 	}
 	if bytes.Contains(value, []byte("-----BEGIN ")) {
 		return none + ": the text between BEGIN and END is damaged or cut off; copy it again"

@@ -51,6 +51,13 @@ var traces = map[string]func(string) string{
 	"UTF-16 little endian": func(s string) string { return inUTF16(strings.ReplaceAll(s, "\n", "\r\n"), binary.LittleEndian, true) },
 	"UTF-16 big endian":    func(s string) string { return inUTF16(s, binary.BigEndian, true) },
 	"UTF-16 without mark":  func(s string) string { return inUTF16(s, binary.LittleEndian, false) },
+	"joined by cat":        func(s string) string { return strings.ReplaceAll(s, "-----\n-----BEGIN", "----------BEGIN") },
+	"OpenSSL's old name":   func(s string) string { return strings.ReplaceAll(s, " CERTIFICATE-", " X509 CERTIFICATE-") },
+	"one line with blanks": func(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", " ") },
+	"quotes":               func(s string) string { return `"` + strings.TrimSpace(s) + `"` },
+	"quotes and escapes":   func(s string) string { return `"` + strings.ReplaceAll(strings.TrimSpace(s), "\n", `\n`) + `"` },
+	"a list's item":        func(s string) string { return "- " + s },
+	"a zero width space":   func(s string) string { return "\u200B" + s },
 	"twice, two marks":     func(s string) string { return "\uFEFF" + s + "\uFEFF" + s },
 }
 
@@ -190,6 +197,8 @@ func TestCA_AnotherForm_IsRefusedWithTheCommandThatConvertsIt(t *testing.T) {
 		"OpenSSL's own form":    {file("trusted.pem"), "holds a certificate in OpenSSL's own form; convert it with: openssl x509 -in FILE -out ca.crt"},
 		"a request":             {file("ca.csr"), "holds no certificate in PEM form, but a request for one; put the certificate that the authority issued there"},
 		"a key":                 {file("ca.key"), "holds no certificate in PEM form, but a private key; put the authority's certificate there, and keep its key elsewhere"},
+		"a revocation list":     {encode("X509 CRL", []byte{0x30, 0}), "holds no certificate in PEM form, but: X509 CRL; put the authority's certificate there"},
+		"a public key":          {encode("PUBLIC KEY", []byte{0x30, 0}) + encode("DH PARAMETERS", []byte{0x30, 0}), "holds no certificate in PEM form, but: PUBLIC KEY, DH PARAMETERS; put the authority's certificate there"},
 		"base64 of PEM":         {base64.StdEncoding.EncodeToString([]byte(ca.pem)), "is encoded in base64 once too often; decode it with: base64 -d FILE > ca.crt"},
 		"base64 of DER":         {base64.StdEncoding.EncodeToString([]byte(der)) + "\n", "lacks the lines BEGIN and END of PEM; convert it with: base64 -d FILE | openssl x509 -inform DER -out ca.crt"},
 		"cut off":               {ca.pem[:len(ca.pem)/2], "holds no certificate in PEM form: the text between BEGIN and END is damaged or cut off; copy it again"},

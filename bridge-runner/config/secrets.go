@@ -4,6 +4,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -56,10 +57,10 @@ func (e *ReferenceError) Error() string {
 func (e *ReferenceError) Unwrap() error { return e.Problem }
 
 // Credentials returns the user name and password that c names. Line ends at the end of
-// a value are not part of it: files that Secrets are made of often have one. The key
-// username may be missing, as in Secrets of the type kubernetes.io/basic-auth that hold a
-// token; its value is empty then. A missing password is more likely a mistake, such as
-// another key's name, than a login without one.
+// a value, and a byte order mark at its beginning, are not part of it: files that Secrets
+// are made of often have them. The key username may be missing, as in Secrets of the type
+// kubernetes.io/basic-auth that hold a token; its value is empty then. A missing password
+// is more likely a mistake, such as another key's name, than a login without one.
 func (s Secrets) Credentials(c *v1alpha1.Credentials) (username, password string, err error) {
 	user, noUser := s.read("Secret", c.SecretRef.Name, KeyUsername)
 	pass, noPass := s.read("Secret", c.SecretRef.Name, KeyPassword)
@@ -69,7 +70,7 @@ func (s Secrets) Credentials(c *v1alpha1.Credentials) (username, password string
 	case noPass != nil:
 		return "", "", noPass
 	}
-	return trimLineEnd(user), trimLineEnd(pass), nil
+	return trimmed(user), trimmed(pass), nil
 }
 
 // Login returns the user name and password that c names, if a CONNECT of that version of
@@ -145,7 +146,9 @@ func (s Secrets) read(kind, name, key string) ([]byte, error) {
 	return data, nil
 }
 
-func trimLineEnd(b []byte) string {
+// trimmed returns a value as text, without a byte order mark and line ends at its end.
+func trimmed(b []byte) string {
+	b = bytes.TrimPrefix(b, []byte("\uFEFF"))
 	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
 		b = b[:len(b)-1]
 	}

@@ -4,7 +4,10 @@
 package config
 
 import (
+	"errors"
+	"math"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -64,6 +67,26 @@ func proxyURL(p *v1alpha1.Proxy, secrets Secrets) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
+	if key, problem := proxyLoginProblem(u.Scheme, username, password); problem != "" {
+		return nil, &ReferenceError{"Secret", p.Credentials.SecretRef.Name, key, errors.New(problem)}
+	}
 	u.User = url.UserPassword(username, password)
 	return u, nil
+}
+
+// proxyLoginProblem says which key of a login a proxy of that scheme cannot be given, and
+// why (RFC 1929 section 2, RFC 7617 section 2).
+func proxyLoginProblem(scheme, username, password string) (key, problem string) {
+	const long = "has more than 255 bytes, which SOCKS5 cannot send; shorten it"
+	switch socks := scheme == "socks5"; {
+	case socks && username == "":
+		return KeyUsername, "is empty or missing; SOCKS5 has no login without a user name, set it"
+	case socks && len(username) > math.MaxUint8:
+		return KeyUsername, long
+	case socks && len(password) > math.MaxUint8:
+		return KeyPassword, long
+	case !socks && strings.Contains(username, ":"):
+		return KeyUsername, "holds a colon, which the user name of an HTTP proxy cannot have; use another user name"
+	}
+	return "", ""
 }

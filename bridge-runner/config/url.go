@@ -64,11 +64,11 @@ func ParseURL(url string) (Address, error) {
 	switch {
 	case a.WebSocket:
 		if m = hostPortAndPath.FindStringSubmatch(rest); m == nil {
-			return a, errors.New("the URL of a WebSocket server is scheme://host:port/path?query, port, path and query as needed; an IPv6 address stands in brackets, and characters that URLs do not have are written as %20 and so on")
+			return a, errors.New("the URL of a WebSocket server is scheme://host:port/path?query, port, path and query as needed; an IPv6 address stands in brackets, an internationalized name is written in its ASCII form (xn--...), and characters that URLs do not have are written as %20 and so on")
 		}
 		a.Path = m[3]
 	case m == nil:
-		return a, errors.New("a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets")
+		return a, errors.New("a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets, and an internationalized name is written in its ASCII form (xn--...)")
 	}
 	if m[2] != "" {
 		if !isPort(m[2]) {
@@ -76,12 +76,20 @@ func ParseURL(url string) (Address, error) {
 		}
 		port = m[2]
 	}
-	host, zone, _ := strings.Cut(strings.Trim(m[1], "[]"), "%")
-	a.Host, a.HostPort = strings.TrimSuffix(host, "."), net.JoinHostPort(host, port)
-	if zone != "" { // after %25 (RFC 6874), or after % as most people write it
-		a.HostPort = net.JoinHostPort(host+"%"+strings.TrimPrefix(zone, "25"), port)
-	}
+	host, zone := splitZone(m[1])
+	a.Host, a.HostPort = strings.TrimSuffix(host, "."), net.JoinHostPort(host+zone, port)
 	return a, nil
+}
+
+// splitZone splits the host of a URL from the zone that an IPv6 address may have, which
+// then begins with %. In the URL it stands after %25 (RFC 6874), or after % as most people
+// write it.
+func splitZone(inURL string) (host, zone string) {
+	host, zone, ok := strings.Cut(strings.Trim(inURL, "[]"), "%")
+	if ok {
+		zone = "%" + strings.TrimPrefix(zone, "25")
+	}
+	return host, zone
 }
 
 // ParseProxyURL parses the URL of a proxy: socks5://host:port or http://host:port.
@@ -91,12 +99,13 @@ func ParseProxyURL(text string) (*neturl.URL, error) {
 	}
 	m := proxySchemeAndHost.FindStringSubmatch(text)
 	if m == nil {
-		return nil, errors.New("a proxy's URL is socks5://host:port or http://host:port; an IPv6 address stands in brackets")
+		return nil, errors.New("a proxy's URL is socks5://host:port or http://host:port; an IPv6 address stands in brackets, and an internationalized name is written in its ASCII form (xn--...)")
 	}
 	if !isPort(m[3]) {
 		return nil, errors.New("the port of a proxy's URL is a number from 1 to 65535")
 	}
-	return &neturl.URL{Scheme: m[1], Host: m[2] + ":" + m[3]}, nil
+	host, zone := splitZone(m[2])
+	return &neturl.URL{Scheme: m[1], Host: net.JoinHostPort(host+zone, m[3])}, nil
 }
 
 func isPort(s string) bool {

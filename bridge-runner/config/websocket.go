@@ -145,13 +145,14 @@ func (s Secrets) query(ref *v1alpha1.SecretKeyReference) (string, error) {
 	return value, err
 }
 
-// value returns the value of a Secret's key. Line ends at its end are not part of it.
+// value returns the value of a Secret's key. Line ends at its end, and a byte order mark at
+// its beginning, are not part of it.
 func (s Secrets) value(ref *v1alpha1.SecretKeyReference) (string, error) {
 	data, err := s.read("Secret", ref.Name, ref.Key)
 	if err != nil {
 		return "", err
 	}
-	value := trimLineEnd(data)
+	value := trimmed(data)
 	switch {
 	case strings.TrimSpace(value) == "":
 		return "", unusableValue(ref, "is empty")

@@ -35,7 +35,7 @@ func TestTransport_HeadersAndQueryFromSecrets_AreReadAtEachAttempt(t *testing.T)
 	if !errors.As(err, &missing) || err.Error() != `Secret "gateway" with key "token" is missing; create it, the bridge then connects by itself` {
 		t.Errorf("a missing Secret: %v", err)
 	}
-	write(t, dir, "gateway/token", "Bearer first\n")
+	write(t, dir, "gateway/token", "\uFEFFBearer first\n")
 	if _, err = dialled(dir, "wss://h/mqtt", w); !errors.As(err, &missing) || missing.Key != "query" {
 		t.Errorf("a missing key: %v", err)
 	}
@@ -47,7 +47,7 @@ func TestTransport_HeadersAndQueryFromSecrets_AreReadAtEachAttempt(t *testing.T)
 		"wss://h/mqtt?c=3&":  "/mqtt?c=3&a=1&b=%20",
 		"wss://h/mqtt?c=3?d": "/mqtt?c=3?d&a=1&b=%20",
 	} {
-		for _, query := range []string{"a=1&b=%20\r\n", "?a=1&b=%20"} {
+		for _, query := range []string{"a=1&b=%20\r\n", "?a=1&b=%20", "\uFEFFa=1&b=%20"} {
 			write(t, dir, "gateway/query", query)
 			cfg, err := dialled(dir, url, w)
 			if err != nil || cfg.Path != want || cfg.Header.Get("Authorization") != "Bearer first" || cfg.Header.Get("X-Plant") != "one" {
@@ -143,6 +143,12 @@ func TestLoad_ManifestRefusedForItsURLOrHeaders_ShowsNoSecret(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a header without quotes that begins like an alias", func(t *testing.T) {
+		_, err := Load(write(t, t.TempDir(), "b.yaml", strings.Replace(minimal, remote, `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: *s3cr3t}]}}}`, 1)))
+		if err == nil || strings.Contains(err.Error(), "s3cr3t") || !strings.Contains(err.Error(), "a value that begins with * has no quotes, so that YAML reads it as an alias; write it in quotes") {
+			t.Error(err)
+		}
+	})
 	t.Run("on both sides", func(t *testing.T) {
 		_, err := Load(write(t, t.TempDir(), "b.yaml", strings.NewReplacer("mqtt://local:1883", "wss://h/?s3cr3t", "mqtt://remote:1883", "wss://h/?s3cr3t").Replace(minimal)))
 		if err == nil || strings.Contains(err.Error(), "s3cr3t") {

@@ -90,6 +90,7 @@ func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
 		if a.Code == codeIDInUse {
 			out.markStale(a.ID)
 		}
+		a.Reason = s.withoutSecrets(a.Reason)
 		return m, &Refusal{Error: s.masked(publishError(m.Topic, a)), Code: a.Code}
 	case a.Type == packet.PUBACK && m.qos == 2:
 		out.hasNoQoS2()

@@ -36,6 +36,9 @@ func TestNoRetainedMessagesAreSentWhereNoneAreKept(t *testing.T) {
 	l := announces(t, &v5.Properties{RetainAvailable: new(byte(0))})
 	l.publish(m)
 	l.c.Want("PUBLISH 1 qos1 t=x") // [MQTT-3.2.2-14]
+	if got := l.s.Remarks(); len(got) != 1 || got[0] != "the server keeps no retained messages; messages are sent to it without the retain flag" {
+		t.Errorf("remarks: %q", got)
+	}
 	m = message(1, "x")
 	m.Retain = true
 	l = announces(t, nil)

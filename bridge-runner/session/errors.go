@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -38,14 +39,37 @@ func AsError(err error) *Error {
 }
 
 // masked returns err without the secrets of the connection, which a server may repeat in
-// its own words.
+// its own words. It is err itself if it holds none.
 func (s *Session) masked(err *Error) *Error {
 	if err == nil {
 		return nil
 	}
+	message := s.cfg.Transport.Mask(err.Message)
+	if message == err.Message {
+		return err
+	}
 	masked := *err
-	masked.Message = s.cfg.Transport.Mask(err.Message)
+	masked.Message = message
 	return &masked
+}
+
+// withoutSecrets returns a server's own words without the secrets of the connection: those
+// of the transport, and the password, or the user name if that is the whole login, as a
+// token is. Of a login the words of the bridge are left as they are, because a password may
+// be one of them.
+func (s *Session) withoutSecrets(words string) string {
+	if words == "" {
+		return ""
+	}
+	words = s.cfg.Transport.Mask(words)
+	secret := s.cfg.Password
+	if secret == "" {
+		secret = s.cfg.Username
+	}
+	if len(secret) < transport.MinSecret {
+		return words
+	}
+	return strings.ReplaceAll(words, secret, v1alpha1.Masked)
 }
 
 // Reason codes of MQTT 5 (section 2.4), besides those of package packet.
@@ -63,12 +87,16 @@ const (
 	codePayloadFormatInvalid = 0x99
 )
 
+// maxWords is how many characters of a server's own words a message has, so that a status,
+// which takes 512 bytes, has the remedy behind them, too.
+const maxWords = 120
+
 // quoted is a server's Reason String as a part of a message.
 func quoted(reason string) string {
 	if reason == "" {
 		return ""
 	}
-	return fmt.Sprintf(", %q", reason)
+	return fmt.Sprintf(", %.*q", maxWords, reason)
 }
 
 // loginHint says where the user name and password come from that a server refuses.
@@ -90,6 +118,7 @@ func (s *Session) loginHint() string {
 // refusal explains a CONNACK with a code other than 0: a return code of MQTT 3.1.1
 // (section 3.2.2.3) or a reason code of MQTT 5 (section 3.2.2.2).
 func (s *Session) refusal(ack packet.Connack) *Error {
+	ack.Reason, ack.ServerReference = s.withoutSecrets(ack.Reason), s.withoutSecrets(ack.ServerReference)
 	login := s.loginHint()
 	code := fmt.Sprintf("(CONNACK %d%s)", ack.Code, quoted(ack.Reason))
 	if s.version == packet.V5 && ack.Code >= codeRefused {
@@ -97,7 +126,7 @@ func (s *Session) refusal(ack packet.Connack) *Error {
 	}
 	elsewhere := ""
 	if ack.ServerReference != "" {
-		elsewhere = fmt.Sprintf("; it says to use %q", ack.ServerReference)
+		elsewhere = fmt.Sprintf("; it says to use %.*q", maxWords, ack.ServerReference)
 	}
 	refused := func(reason, text string, args ...any) *Error {
 		return &Error{Reason: reason, Message: fmt.Sprintf(text, args...)}
@@ -186,11 +215,12 @@ func lostError(err error) *Error {
 }
 
 // disconnectError explains a server's DISCONNECT (MQTT 5 section 3.14.2.1).
-func disconnectError(d packet.Disconnect) *Error {
+func (s *Session) disconnectError(d packet.Disconnect) *Error {
+	d.Reason, d.ServerReference = s.withoutSecrets(d.Reason), s.withoutSecrets(d.ServerReference)
 	code := fmt.Sprintf("(DISCONNECT 0x%02x%s)", d.Code, quoted(d.Reason))
 	elsewhere := ""
 	if d.ServerReference != "" {
-		elsewhere = fmt.Sprintf("; it says to use %q", d.ServerReference)
+		elsewhere = fmt.Sprintf("; it says to use %.*q", maxWords, d.ServerReference)
 	}
 	reason, text := v1alpha1.ReasonDisconnected, "the server ended the session"
 	switch d.Code {

@@ -61,3 +61,62 @@ func TestError_ServerRepeatsASecret_IsMasked(t *testing.T) {
 		want(t, (<-result).Error())
 	})
 }
+
+// A server may also repeat the login. Only its own words are masked: a password such as
+// "server" would otherwise be shown by the gaps in the words of the bridge.
+func TestError_ServerRepeatsThePassword_IsMaskedInItsWordsOnly(t *testing.T) {
+	for name, c := range map[string]struct{ username, password, says, want string }{
+		"a password":             {"plant-7", "hunter2!", "plant-7 with hunter2! is unknown", `"plant-7 with ... is unknown"`},
+		"a word of the bridge":   {"plant-7", "server", "no server", `the server does not authorise the client (CONNACK 0x87, "no ..."); check the user name`},
+		"a character of quoting": {"plant-7", `hun"ter`, `no hun"ter`, `"no ..."`},
+		"a token as a user name": {"t0k3n-of-7", "", "unknown device t0k3n-of-7", `"unknown device ..."`},
+		"no login":               {"", "", "why", `"why"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t, packet.V5)
+			p.cfg.Username, p.cfg.Password, p.cfg.LoginFrom = c.username, c.password, `the Secret "login"`
+			conn, done := p.dial()
+			conn.Next()
+			conn.Send(script.Packet{Type: v5.CONNACK, Code: 0x87, Properties: &v5.Properties{ReasonString: c.says}})
+			if e := p.wantError(<-done); !strings.Contains(e.Message, c.want) {
+				t.Errorf("%s\nwant %s", e.Message, c.want)
+			}
+		})
+	}
+	says := &v5.Properties{ReasonString: "hunter2!"}
+	newPeer := func(t *testing.T) *peer {
+		p := newPeer(t, packet.V5)
+		p.cfg.Username, p.cfg.Password = "u", "hunter2!"
+		return p
+	}
+	want := func(t *testing.T, message string) {
+		t.Helper()
+		if !strings.Contains(message, `"..."`) || strings.Contains(message, "hunter2!") {
+			t.Errorf("the message is %s", message)
+		}
+	}
+	t.Run("DISCONNECT", func(t *testing.T) {
+		l := newPeer(t).new()
+		l.c.Send(script.Packet{Type: v5.DISCONNECT, Code: 0x97, Properties: says})
+		want(t, l.wantOver().Error())
+	})
+	t.Run("PUBACK", func(t *testing.T) {
+		l := newPeer(t).new()
+		l.publish(message(1, "x"))
+		l.c.Next()
+		l.c.Send(script.Packet{Type: v5.PUBACK, ID: 1, Code: 0x87, Properties: says})
+		want(t, <-l.events)
+	})
+	t.Run("SUBACK", func(t *testing.T) {
+		l := newPeer(t).new()
+		failed := l.subscribing([]Subscription{{Filter: "a", QoS: 1}})
+		l.c.Send(script.Packet{Type: v5.SUBACK, ID: l.c.Next().ID, Codes: []byte{0x87}, Properties: says})
+		want(t, (<-failed).Error())
+	})
+	t.Run("DISCONNECT in a probe", func(t *testing.T) {
+		c, result := newPeer(t).probe(script.Patience)
+		c.Next()
+		c.Send(script.Connack(false, nil), script.Packet{Type: v5.DISCONNECT, Code: 0x97, Properties: says})
+		want(t, (<-result).Error())
+	})
+}

@@ -63,6 +63,9 @@ type Config struct {
 	// times as many may come unacknowledged, the bridge's own receive maximum (MQTT 5
 	// section 3.1.2.11.3).
 	Window int
+	// PublishQoS is the highest QoS of the messages that are to be published, 0 to 2. A
+	// server that takes a lower one falls short of it, see [Session.Shortfalls].
+	PublishQoS byte
 	// MaximumPacketSize is the size in bytes of the largest packet that is kept when it
 	// comes (MQTT 5 section 3.1.2.11.4); larger messages are not buffered. 0 is no limit.
 	MaximumPacketSize int

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,6 +131,26 @@ func TestARefusalSaysWhatTheServerSays(t *testing.T) {
 		conn.Send(script.Packet{Type: v5.CONNACK, Code: c.code, Properties: &v5.Properties{ReasonString: "why", ServerReference: "other"}})
 		if e := p.wantError(<-done); e.Message != c.want {
 			t.Error(e.Message)
+		}
+	}
+}
+
+// A status message has 512 bytes.
+func TestRefusal_LongReasonString_LeavesRoomForTheRemedy(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	p.cfg.Password, p.cfg.LoginFrom = "hunter2!", `the Secret "login"`
+	p.cfg.Transport.Header = http.Header{"Authorization": {"Bearer s3cr3t-t0ken"}}
+	for length := range 220 { // so that the cut is at each place of the secrets
+		conn, done := p.dial()
+		conn.Next()
+		says := strings.Repeat("x", length) + "hunter2! s3cr3t-t0ken" + strings.Repeat("y", 600)
+		conn.Send(script.Packet{Type: v5.CONNACK, Code: 0x87, Properties: &v5.Properties{ReasonString: says, ServerReference: says}})
+		e := p.wantError(<-done)
+		if len(e.Message) > 512 || !strings.HasSuffix(e.Message, "look at the server's rules for this client identifier") {
+			t.Fatal(e.Message)
+		}
+		if strings.Contains(e.Message, "hun") || strings.Contains(e.Message, "s3c") {
+			t.Fatalf("the message shows a part of a secret: %s", e.Message)
 		}
 	}
 }

@@ -47,7 +47,9 @@ func (s *Session) ping(ctx context.Context) error {
 		case ok && f.Type == packet.PINGRESP:
 			return nil
 		case ok && f.Type == packet.DISCONNECT:
-			return s.masked(disconnectError(packet.DecodeDisconnect(f.Body)))
+			return s.masked(s.disconnectError(packet.DecodeDisconnect(f.Body)))
+		case ok && f.Type == packet.PUBLISH: // some servers subscribe for their clients
+			continue
 		case ok:
 			return newError(v1alpha1.ReasonProtocolError, "the server answers a ping with another packet", nil)
 		}

@@ -131,3 +131,18 @@ func TestDiscardHasTheServerDropItsSessionAndKeepTheNext(t *testing.T) {
 		p.use(c, <-done)
 	})
 }
+
+// Servers that subscribe for their clients, such as EMQX, send retained messages to any
+// client at once.
+func TestProbe_ServerSendsAMessageFirst_Passes(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		c, result := p.probe(script.Patience)
+		c.Next()
+		c.Send(script.Connack(false, nil), script.Publish(0, 0, "t", "retained"), script.Publish(1, 1, "t", "retained"))
+		c.Want("PINGREQ")
+		c.Send(script.Packet{Type: v5.PINGRESP})
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+	})
+}

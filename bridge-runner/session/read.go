@@ -146,7 +146,7 @@ func (s *Session) handle(f packet.Frame) error {
 			f.Body = nil // MQTT 3.1.1 has it from clients only
 		}
 		d := packet.DecodeDisconnect(f.Body)
-		s.end(disconnectError(d), Ending{ByServer: true, Code: d.Code})
+		s.end(s.disconnectError(d), Ending{ByServer: true, Code: d.Code})
 	case packet.AUTH, packet.CONNACK, packet.UNSUBACK, packet.CONNECT, packet.SUBSCRIBE, packet.UNSUBSCRIBE, packet.PINGREQ:
 		s.report(f, packet.FaultUnexpected, "")
 	}

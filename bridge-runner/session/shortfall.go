@@ -28,8 +28,15 @@ func (s *Session) Shortfalls() []Shortfall {
 	s.state.mu.Lock()
 	lowered := s.state.lowered
 	s.state.mu.Unlock()
+	var qos []string
+	if text := s.loweredPublishQoS(); text != "" {
+		qos = append(qos, text)
+	}
 	if len(lowered) > 0 {
-		all = append(all, loweredQoS(lowered))
+		qos = append(qos, loweredQoS(lowered))
+	}
+	if len(qos) > 0 {
+		all = append(all, Shortfall{v1alpha1.ReasonQoSLowered, strings.Join(qos, "; ")})
 	}
 	if short := s.loweredExpiry(); short != nil {
 		all = append(all, *short)
@@ -38,7 +45,7 @@ func (s *Session) Shortfalls() []Shortfall {
 }
 
 // loweredQoS explains subscriptions at a lower QoS than asked for (section 3.9.3).
-func loweredQoS(all []lowered) Shortfall {
+func loweredQoS(all []lowered) string {
 	cost := "messages may come twice"
 	each := make([]string, len(all))
 	for i, l := range all {
@@ -47,8 +54,22 @@ func loweredQoS(all []lowered) Shortfall {
 		}
 		each[i] = fmt.Sprintf("%q (QoS %d instead of %d)", l.filter, l.granted, l.asked)
 	}
-	return Shortfall{v1alpha1.ReasonQoSLowered, fmt.Sprintf(
-		"the server grants a lower QoS than the rules have, so that %s; allow the QoS on the server, or set the rules' qos to it: %s", cost, strings.Join(each, ", "))}
+	return fmt.Sprintf(
+		"the server grants a lower QoS than the rules have, so that %s; allow the QoS on the server, or set the rules' qos to it: %s", cost, strings.Join(each, ", "))
+}
+
+// loweredPublishQoS explains a Maximum QoS below that of the rules (MQTT 5 section
+// 3.2.2.3.4). It is empty if there is none.
+func (s *Session) loweredPublishQoS() string {
+	cost := "messages may come twice"
+	switch most := s.server.MaximumQoS; {
+	case most >= s.cfg.PublishQoS:
+		return ""
+	case most == 0:
+		cost = "messages are lost when the connection fails"
+	}
+	return fmt.Sprintf("the server takes messages at QoS %d at most and the rules have QoS %d, so that %s; allow the QoS on the server, or set the rules' qos to it",
+		s.server.MaximumQoS, s.cfg.PublishQoS, cost)
 }
 
 // loweredExpiry explains a Session Expiry Interval below the one that was asked for (MQTT
@@ -76,6 +97,9 @@ func (s *Session) Remarks() []string {
 	var all []string
 	for _, mistake := range s.server.Mistakes {
 		all = append(all, "the server's CONNACK has "+mistake)
+	}
+	if !s.server.RetainAvailable {
+		all = append(all, "the server keeps no retained messages; messages are sent to it without the retain flag")
 	}
 	if s.state.refusesBit() && !s.cfg.BridgeBit {
 		all = append(all, "the server refuses the bridge bit, so it is left out; bridgeMode: Off saves the attempt")

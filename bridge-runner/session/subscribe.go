@@ -208,7 +208,7 @@ func (s *Session) answer(waiting []*packet.Subscribe, ack packet.Suback, answere
 	for i, sub := range p.Subscriptions {
 		switch code := ack.Codes[i]; {
 		case code > 2: // from 0x80 a refusal; the others are in no table
-			answered.refused = append(answered.refused, refused{sub.Filter, code, ack.Reason})
+			answered.refused = append(answered.refused, refused{sub.Filter, code, s.withoutSecrets(ack.Reason)})
 		case code < sub.QoS:
 			answered.lowered = append(answered.lowered, lowered{sub.Filter, sub.QoS, code})
 			if sub.QoS == 2 && s.version == packet.V311 {

@@ -288,3 +288,38 @@ func TestShortfalls_LowerQoSAndShorterExpiry_AreNamedUntilTheyAreGone(t *testing
 	l.cut()
 	want(p.connect(script.Connack(false, &v5.Properties{SessionExpiryInterval: new(uint32(0))})))
 }
+
+func TestShortfalls_MaximumQoSBelowThatOfTheRules_IsNamed(t *testing.T) {
+	for _, c := range []struct {
+		maximum, rules byte
+		want           string
+	}{
+		{2, 2, ""},
+		{1, 1, ""},
+		{1, 2, "the server takes messages at QoS 1 at most and the rules have QoS 2, so that messages may come twice; allow the QoS on the server, or set the rules' qos to it"},
+		{0, 0, ""},
+		{0, 1, "the server takes messages at QoS 0 at most and the rules have QoS 1, so that messages are lost when the connection fails; allow the QoS on the server, or set the rules' qos to it"},
+	} {
+		p := newPeer(t, packet.V5)
+		p.cfg.PublishQoS = c.rules
+		l := p.connect(script.Connack(false, &v5.Properties{MaximumQOS: new(c.maximum)}))
+		var got []string
+		for _, s := range l.s.Shortfalls() {
+			got = append(got, s.Reason+": "+s.Message)
+		}
+		if want := "QoSLowered: " + c.want; c.want == "" && got != nil || c.want != "" && !slices.Equal(got, []string{want}) {
+			t.Errorf("maximum %d, rules %d: got %q\nwant %s", c.maximum, c.rules, got, c.want)
+		}
+		if c.want == "" || c.rules < 2 {
+			continue
+		}
+		done := l.subscribing([]Subscription{{Filter: "a", QoS: 1}})
+		l.c.Send(script.Packet{Type: v5.SUBACK, ID: l.c.Next().ID, Codes: []byte{0}})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if all := l.s.Shortfalls(); len(all) != 1 || !strings.HasPrefix(all[0].Message, c.want+"; the server grants a lower QoS than the rules have") {
+			t.Errorf("with a lowered subscription: %q", all)
+		}
+	}
+}

@@ -13,9 +13,12 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// minSecret is the length from which a value is masked, in bytes. A shorter one, such
+// MinSecret is the length from which a value is masked, in bytes. A shorter one, such
 // as the 1 of v=1, is no secret, and would be found in any text.
-const minSecret = 4
+const MinSecret = 4
+
+// minPart is the same for the named parts of a header value. Most of them are no secrets.
+const minPart = 8
 
 // Mask replaces in a text the query and the header values of the WebSocket request,
 // which a server may repeat in its own words.
@@ -32,9 +35,18 @@ func (c *Config) secrets() []string {
 	add := func(value string) {
 		quoted := strconv.Quote(value)
 		for _, form := range []string{value, quoted[1 : len(quoted)-1], url.QueryEscape(value), url.PathEscape(value)} {
-			if len(form) >= minSecret && !slices.Contains(out, form) {
+			if len(form) >= MinSecret && !slices.Contains(out, form) {
 				out = append(out, form)
 			}
+		}
+	}
+	addEncoded := func(value string) {
+		add(value)
+		if plain, err := url.QueryUnescape(value); err == nil {
+			add(plain)
+		}
+		if plain, err := url.PathUnescape(value); err == nil {
+			add(plain)
 		}
 	}
 	if _, query, ok := strings.Cut(c.Path, "?"); ok {
@@ -44,13 +56,7 @@ func (c *Config) secrets() []string {
 			if !ok {
 				value = name
 			}
-			add(value)
-			if plain, err := url.QueryUnescape(value); err == nil {
-				add(plain)
-			}
-			if plain, err := url.PathUnescape(value); err == nil {
-				add(plain)
-			}
+			addEncoded(value)
 		}
 	}
 	for _, values := range c.Header {
@@ -58,6 +64,11 @@ func (c *Config) secrets() []string {
 			add(value)
 			if _, credentials, ok := strings.Cut(value, " "); ok { // as in Bearer TOKEN
 				add(strings.TrimSpace(credentials))
+			}
+			for part := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" ,;&", r) }) {
+				if _, text, ok := strings.Cut(part, "="); ok && len(text) >= minPart { // as in a cookie or a signature
+					addEncoded(strings.Trim(text, `"`))
+				}
 			}
 		}
 	}

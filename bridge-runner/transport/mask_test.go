@@ -16,6 +16,8 @@ func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
 			"Authorization": {"Bearer eyJh.bGci"},
 			"X-Quoted":      {`qu"ote\d`},
 			"X-One":         {"1"},
+			"Cookie":        {"a=1; session=c00k13-of-7; lang=en-us"},
+			"X-Sas":         {"SharedAccessSignature sr=plant-seven&sig=c2ln%2Fbmvk%3D&se=17"},
 		},
 	}
 	for text, want := range map[string]string{
@@ -27,6 +29,10 @@ func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
 		"sig a%2Fb+c%2B%3D encoded":         "sig ... encoded",
 		"bad token t0k3n":                   "bad token ...",
 		"flag-s3cr3t":                       "...",
+		"unknown session c00k13-of-7":       "unknown session ...",
+		"the language en-us is of 5 bytes":  "the language en-us is of 5 bytes",
+		"signature c2ln%2Fbmvk%3D":          "signature ...",
+		"signature c2ln/bmvk= is no match":  "signature ... is no match",
 		"bad eyJh.bGci in Bearer eyJh.bGci": "bad ... in ...",
 		`the server says "qu\"ote\\d"`:      `the server says "..."`,
 	} {

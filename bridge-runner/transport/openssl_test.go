@@ -113,11 +113,19 @@ func TestTLS_AlertsOfOpenSSL_SayWhatToDo(t *testing.T) {
 		},
 		"client expired, TLS 1.2": {
 			append([]string{"-tls1_2"}, demand...), of(root.issue(t, "bridge", valid(-48*time.Hour, -24*time.Hour))),
-			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef has expired, or is not valid yet by the server's clock; renew it",
+			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef has expired at " + hour.Add(-24*time.Hour).Format(time.RFC3339) + "; renew it",
 		},
 		"client expired, TLS 1.3": {
 			append([]string{"-tls1_3"}, demand...), of(root.issue(t, "bridge", valid(-48*time.Hour, -24*time.Hour))),
-			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef has expired, or is not valid yet by the server's clock; renew it",
+			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef has expired at " + hour.Add(-24*time.Hour).Format(time.RFC3339) + "; renew it",
+		},
+		"client not valid yet": {
+			demand, of(root.issue(t, "bridge", valid(24*time.Hour, 48*time.Hour))),
+			refused + "(tls: bad certificate); the client certificate in tls.certSecretRef is not valid before " + hour.Add(24*time.Hour).Format(time.RFC3339) + "; use one that is valid, or check the clock of the runner's node",
+		},
+		"client certificate of a server": {
+			demand, of(root.issue(t, "bridge", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })),
+			refused + "(tls: unsupported certificate); the client certificate in tls.certSecretRef is not one for clients; reissue it with the extended key usage clientAuth",
 		},
 		"no shared cipher": {
 			[]string{"-tls1_2", "-cipher", "ECDHE-ECDSA-CAMELLIA128-SHA256"},

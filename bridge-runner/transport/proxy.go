@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"golang.org/x/net/proxy"
 
@@ -61,7 +62,7 @@ func socks(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	}
 	dialer, err := proxy.SOCKS5("tcp", cfg.Proxy.Host, login, made{conn})
 	if err == nil {
-		_, err = dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", cfg.HostPort)
+		_, err = dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", withoutZone(cfg.HostPort))
 	}
 	if err != nil {
 		return socksError(ctx, cfg, err)
@@ -71,10 +72,11 @@ func socks(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 
 // httpConnect asks an HTTP proxy for a tunnel to the server (RFC 9110 section 9.3.6).
 func httpConnect(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
+	server := withoutZone(cfg.HostPort)
 	request := &http.Request{
 		Method: http.MethodConnect,
-		URL:    &url.URL{Opaque: cfg.HostPort},
-		Host:   cfg.HostPort,
+		URL:    &url.URL{Opaque: server},
+		Host:   server,
 		Header: http.Header{"User-Agent": {userAgent}},
 	}
 	if user := cfg.Proxy.User; user != nil {
@@ -103,6 +105,17 @@ func httpConnect(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	// A successful answer has no body, whatever its Content-Length or
 	// Transfer-Encoding: what follows is the server's.
 	return nil
+}
+
+// withoutZone returns a host and port without the zone that an IPv6 address may have, which
+// means nothing to another host (RFC 6874 section 1).
+func withoutZone(hostPort string) string {
+	host, port, err := net.SplitHostPort(hostPort)
+	if err != nil { // the proxy says what is wrong with it
+		return hostPort
+	}
+	host, _, _ = strings.Cut(host, "%")
+	return net.JoinHostPort(host, port)
 }
 
 // userAgent is what HTTP servers are told.

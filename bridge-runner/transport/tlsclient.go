@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -124,12 +126,39 @@ func (a *clientAuth) certificateHint(alert string) string {
 		return fmt.Sprintf("it demands a client certificate of another authority than %s, which issued the client certificate in tls.certSecretRef; use one that its authorities have issued", issuer(&a.certificates[0]))
 	case alert == alertUnknownCA && a.sent != nil:
 		return fmt.Sprintf("it does not trust %s, which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt", issuer(a.sent))
+	case a.sent != nil && unfit(a.sent, time.Now()) != "":
+		return "the client certificate in tls.certSecretRef " + unfit(a.sent, time.Now())
 	case alert == alertExpired:
 		return "the client certificate in tls.certSecretRef has expired, or is not valid yet by the server's clock; renew it"
 	case alert == alertRevoked:
 		return "the client certificate in tls.certSecretRef is revoked; use another one"
 	}
 	return "check the client certificate in tls.certSecretRef"
+}
+
+// unfit says why no server accepts a client certificate, and what to do. It is empty if
+// nothing is wrong with the certificate itself. Servers use one alert for several of these
+// faults.
+func unfit(chain *tls.Certificate, now time.Time) string {
+	if len(chain.Certificate) == 0 {
+		return ""
+	}
+	own, err := x509.ParseCertificate(chain.Certificate[0])
+	if err != nil {
+		return ""
+	}
+	const day = time.RFC3339
+	forClients := len(own.ExtKeyUsage)+len(own.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(own.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(own.ExtKeyUsage, x509.ExtKeyUsageAny)
+	switch {
+	case now.After(own.NotAfter):
+		return fmt.Sprintf("has expired at %s; renew it", own.NotAfter.UTC().Format(day))
+	case now.Before(own.NotBefore):
+		return fmt.Sprintf("is not valid before %s; use one that is valid, or check the clock of the runner's node", own.NotBefore.UTC().Format(day))
+	case !forClients:
+		return "is not one for clients; reissue it with the extended key usage clientAuth"
+	}
+	return ""
 }
 
 // issuer names the authority that issued the last certificate of a chain.

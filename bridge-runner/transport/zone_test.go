@@ -4,7 +4,11 @@
 package transport
 
 import (
+	"bufio"
+	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"testing"
 )
 
@@ -57,4 +61,44 @@ func TestDial_AddressWithAZone_ConnectsAndSendsNoZone(t *testing.T) {
 			t.Errorf("%s: %s, want %s", hostPort, got, want)
 		}
 	}
+}
+
+// A zone names an interface of this machine, and means nothing to a proxy.
+func TestDial_AddressWithAZoneThroughAProxy_SendsNoZone(t *testing.T) {
+	const server = "[fe80::1%eth0]:1883"
+	t.Run("http", func(t *testing.T) {
+		asked := make(chan string, 2)
+		proxy := listen(t, "127.0.0.1:0", func(c net.Conn) {
+			r, err := http.ReadRequest(bufio.NewReader(c))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			asked <- r.RequestURI
+			asked <- r.Host
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		})
+		dial(t, Config{HostPort: server, Proxy: &url.URL{Scheme: "http", Host: proxy}})
+		for _, part := range []string{"target", "Host"} {
+			if got := <-asked; got != "[fe80::1]:1883" {
+				t.Errorf("the %s is %s", part, got)
+			}
+		}
+	})
+	t.Run("socks5", func(t *testing.T) {
+		const request = "\x05\x01\x00\x04\xfe\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x07\x5b" // an IPv6 address
+		asked := make(chan string, 1)
+		proxy := listen(t, "127.0.0.1:0", func(c net.Conn) {
+			_, _ = io.ReadFull(c, make([]byte, 3))
+			_, _ = io.WriteString(c, "\x05\x00")
+			got := make([]byte, len(request))
+			_, _ = io.ReadFull(c, got)
+			asked <- string(got)
+			_, _ = io.WriteString(c, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+		})
+		dial(t, Config{HostPort: server, Proxy: &url.URL{Scheme: "socks5", Host: proxy}})
+		if got := <-asked; got != request {
+			t.Errorf("asked for %q, want %q", got, request)
+		}
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 	"k8s.io/utils/ptr"
 
@@ -165,5 +166,24 @@ func TestSubscribing_ServerGrantsLess_StatusNamesItUntilItDoesNot(t *testing.T) 
 	connect(2)
 	if status, err = r.Status(); err != nil || len(status.Remote.Shortfalls) > 0 {
 		t.Errorf("shortfalls: %+v, %v", status.Remote.Shortfalls, err)
+	}
+}
+
+func TestConnected_MaximumQoSBelowThatOfTheRules_StatusNamesIt(t *testing.T) {
+	t.Parallel()
+	if version != v5 {
+		return // 3.1.1 has no maximum QoS
+	}
+	server := script.Listen(t, 5)
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	r := mqtttest.StartRunner(t, manifest("lower", local.URL(), "mqtt://"+server.Addr()))
+	c := server.Accept()
+	c.Next()
+	c.Send(script.Connack(false, &packets.Properties{MaximumQOS: ptr.To[byte](0)}))
+	r.WaitActive("primary", soon)
+	status, err := r.Status()
+	must(t, err)
+	if s := status.Remote.Shortfalls; len(s) != 1 || s[0].Reason != v1alpha1.ReasonQoSLowered || !strings.Contains(s[0].Message, "the server takes messages at QoS 0 at most") {
+		t.Errorf("shortfalls: %+v", s)
 	}
 }
