@@ -281,6 +281,45 @@ func TestUnreadableSegment_DamagedWhenItIsBack_IsLost(t *testing.T) {
 	}
 }
 
+func TestUnreadableSegment_DamagedWhenTheNextProcessOpensIt_IsLost(t *testing.T) {
+	for name, damage := range map[string]func(data []byte) []byte{
+		"empty":       func([]byte) []byte { return nil },
+		"cut":         func(data []byte) []byte { return data[:headerSize+12] },
+		"overwritten": func(data []byte) []byte { return make([]byte, len(data)) },
+	} {
+		for place, which := range map[string]int{"the last": 5, "one between": 2} {
+			t.Run(strings.ReplaceAll(name+"/"+place, " ", "_"), func(t *testing.T) {
+				dir := t.TempDir()
+				path := many(t, dir)[which]
+				data, err := os.ReadFile(path)
+				must(t, err)
+				must(t, os.Remove(path))
+				must(t, os.Mkdir(path, 0o700))
+				l := open(t, dir, 16<<20)
+				if _, lost := readOn(t, l); lost > 0 {
+					t.Errorf("%d are said to be lost, and may come back", lost)
+				}
+				l.Release(l.Cursor()-1, 0)
+				must(t, l.Close())
+				must(t, os.Remove(path))
+				must(t, os.WriteFile(path, damage(data), 0o600))
+				l = open(t, dir, 16<<20)
+				if restored, lost := restoreAll(t, l); lost == 0 || len(restored) > 0 {
+					t.Errorf("%d were read, %d are lost", len(restored), lost)
+				}
+				if parts, _, _ := l.Deferred(); parts > 0 {
+					t.Errorf("%d parts are kept, though nothing is left to be read", parts)
+				}
+				appendTo(t, l, [][]byte{[]byte("more")})
+				if got, _ := readOn(t, l); !slices.Equal(got, []string{"more"}) {
+					t.Errorf("read %q behind them", got)
+				}
+				must(t, l.Close())
+			})
+		}
+	}
+}
+
 func TestDropOldest_UnreadableSegment_IsTheLastToGo(t *testing.T) {
 	dir := t.TempDir()
 	paths := many(t, dir)
