@@ -31,7 +31,7 @@ const (
 // Validate returns what is wrong with a manifest, nil where it can run. It
 // refuses what the CRD's schema and CEL rules refuse, in the same words, and
 // besides them what those cannot tell: forwards and subscriptions that feed each
-// other, and dead letters that a rule forwards. It takes a manifest with or without its defaults.
+// other, a server that stands on both sides by different URLs, and dead letters that a rule forwards. It takes a manifest with or without its defaults.
 func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 	var errs field.ErrorList
 	if b.APIVersion != v1alpha1.GroupVersion.String() {
@@ -48,6 +48,9 @@ func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 		errs = append(errs, field.Invalid(name, b.Name, "name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"))
 	}
 	errs = append(errs, validateSpec(&b.Spec, field.NewPath("spec"))...)
+	if len(errs) == 0 {
+		errs = append(errs, validateSameServer(b, field.NewPath("spec"))...)
+	}
 	return append(errs, validateClientIDs(&b.WithDefaults().Spec, field.NewPath("spec"))...)
 }
 
