@@ -85,11 +85,12 @@ func Rules(rules []v1alpha1.Rule) ([]Rule, error) {
 }
 
 // Filters with these prefixes are no filters of topics: a server takes the prefix off.
-// Besides them there is $exclusive/, which package topic knows.
+// Besides them there is $exclusive/, which package topic knows. The schema's rule for
+// exclude leaves out $SharedSubscription/, with which it would exceed its cost.
 var (
-	sharedPrefix   = regexp.MustCompile(`^([$]exclusive/)?[$](share|oshare|queue|q)/`)
-	excludePrefix  = regexp.MustCompile(`^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|exclusive)/`)
-	strippedPrefix = regexp.MustCompile(`^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport))/`)
+	sharedPrefix   = regexp.MustCompile(`^([$]exclusive/)?[$](share|oshare|SharedSubscription|queue|q)/`)
+	excludePrefix  = regexp.MustCompile(`^[$](share|oshare|SharedSubscription|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/`)
+	strippedPrefix = regexp.MustCompile(`^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport|stream))/`)
 )
 
 // prefixError says why a filter with a prefix that a server takes off is refused, and is
@@ -97,9 +98,9 @@ var (
 func prefixError(filter string) string {
 	switch {
 	case sharedPrefix.MatchString(filter):
-		return "shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $queue/ or $q/"
+		return "shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $SharedSubscription/name/, $queue/ or $q/"
 	case strippedPrefix.MatchString(filter):
-		return "servers take the prefix $delayed/, $fastlane/, $limit/, $local/ or $noexport/ off, so that no message comes with a topic that the filter matches; write the filter without it"
+		return "servers take the prefix $delayed/, $fastlane/, $limit/, $local/, $noexport/ or $stream/ off, so that no message comes with a topic that the filter matches; write the filter without it"
 	}
 	return ""
 }
