@@ -114,7 +114,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	switch {
 	case r.Filter == "":
 		errs = append(errs, field.Required(filter, "every rule needs a topic filter, such as sensors/#"))
-	case len(r.Filter) > maxFilter:
+	case longer(r.Filter, maxFilter):
 		errs = append(errs, field.TooLong(filter, r.Filter, maxFilter))
 	case err != nil:
 		errs = append(errs, field.Invalid(filter, r.Filter, err.Error()))
@@ -131,7 +131,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	if template == "" {
 		template = v1alpha1.DefaultTopic
 	}
-	if len(template) > maxFilter {
+	if longer(template, maxFilter) {
 		errs = append(errs, field.TooLong(path.Child("topic"), r.Topic, maxFilter))
 	}
 	if out.Mapping, err = topic.ParseMapping(f, template); err != nil {
@@ -157,7 +157,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	for _, e := range r.Exclude {
 		x, err := topic.ParseFilter(e)
 		switch {
-		case len(e) > maxFilter:
+		case longer(e, maxFilter):
 			errs = append(errs, field.TooLong(path.Child("exclude"), e, maxFilter))
 		case excludePrefix.MatchString(e):
 			errs = append(errs, field.Invalid(path.Child("exclude"), e, "exclude is compared with the topics of messages, which begin with none of the prefixes of subscriptions, such as $share/group/ and $exclusive/; write the filter without it"))

@@ -8,6 +8,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -125,7 +126,7 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	if s.ProtocolVersion != nil {
 		errs = append(errs, oneOf(path.Child("protocolVersion"), *s.ProtocolVersion, v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5)...)
 	}
-	if len(s.ClientID) > maxClientID {
+	if longer(s.ClientID, maxClientID) {
 		errs = append(errs, field.TooLong(path.Child("clientID"), s.ClientID, maxClientID))
 	}
 	errs = append(errs, inRange(path.Child("keepAliveSeconds"), s.KeepAliveSeconds, 1, 65535)...)
@@ -229,6 +230,10 @@ func validateReference(name string, path *field.Path) field.ErrorList {
 	}
 	return nil
 }
+
+// longer reports whether a text has more than most characters, as the schema counts
+// them.
+func longer(s string, most int) bool { return utf8.RuneCountInString(s) > most }
 
 func tooMany(path *field.Path, n, most int) field.ErrorList {
 	if n <= most {
