@@ -399,6 +399,40 @@ func TestPosition_Unreadable_KeepsTheLogUntilItCanBeRead(t *testing.T) {
 	}
 }
 
+// A file has the position, and the ledger, in different blocks, either of which a damaged
+// disk may lose.
+func TestPosition_PartOfTheFileDamaged_BringsRecordsAgainAndMissesNone(t *testing.T) {
+	for name, damaged := range map[string][2]int{"position": {0, ledgerStart}, "ledger": {ledgerStart, positionFile}, "both": {0, positionFile}} {
+		for _, with := range []byte{0, 0xff} {
+			t.Run(fmt.Sprintf("%s_%02x", name, with), func(t *testing.T) {
+				dir := t.TempDir()
+				many(t, dir)
+				l := open(t, dir, 16<<20)
+				for l.Cursor() <= 150 {
+					_, err := l.Read(10, 1<<20, func(uint64, []byte, int64) {})
+					must(t, err)
+				}
+				l.Release(150, 0)
+				must(t, l.Save(true))
+				l.release()
+				path := filepath.Join(dir, positionName)
+				data, err := os.ReadFile(path)
+				must(t, err)
+				for i := damaged[0]; i < damaged[1]; i++ {
+					data[i] = with
+				}
+				must(t, os.WriteFile(path, data, 0o600))
+				l = open(t, dir, 16<<20)
+				got, lost := readOn(t, l)
+				if len(got) < 150 || number(got[len(got)-1]) != 300 || lost > 0 {
+					t.Errorf("%d records were read, %d are lost", len(got), lost)
+				}
+				wantEmpty(t, l)
+			})
+		}
+	}
+}
+
 func TestPosition_ReplacedWhileOpen_IsWrittenToTheNewFile(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, 16<<20)
