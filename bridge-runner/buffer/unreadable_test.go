@@ -320,6 +320,40 @@ func TestUnreadableSegment_DamagedWhenTheNextProcessOpensIt_IsLost(t *testing.T)
 	}
 }
 
+func TestUnreadableSegment_EmptyFilesUnderTheNamesOfTheMessages_GiveItUp(t *testing.T) {
+	for place, which := range places {
+		t.Run(strings.ReplaceAll(place, " ", "_"), func(t *testing.T) {
+			dir := t.TempDir()
+			for _, path := range which(many(t, dir)) {
+				must(t, os.Remove(path))
+			}
+			l := open(t, dir, 16<<20)
+			_, lost := readOn(t, l)
+			l.Release(l.Cursor()-1, 0)
+			for range 10 {
+				restored, more := restoreAll(t, l)
+				if lost += more; len(restored) > 0 {
+					t.Errorf("%d were read", len(restored))
+				}
+				_, err := l.Readable()
+				var missing errMissing
+				if !errors.As(err, &missing) {
+					break
+				}
+				path := l.path(missing.number)
+				if _, err := os.Stat(path); err == nil {
+					t.Fatalf("%s is said to be missing", path)
+				}
+				must(t, os.WriteFile(path, nil, 0o600))
+			}
+			if lost == 0 {
+				t.Error("none are lost")
+			}
+			wantEmpty(t, l)
+		})
+	}
+}
+
 func TestDropOldest_UnreadableSegment_IsTheLastToGo(t *testing.T) {
 	dir := t.TempDir()
 	paths := many(t, dir)
