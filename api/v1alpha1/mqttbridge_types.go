@@ -395,8 +395,8 @@ type Rule struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$')",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/)?[$](share|oshare|queue|q)/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $queue/ or $q/"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport))/')",reason=FieldValueInvalid,message="servers take the prefix $delayed/, $fastlane/, $limit/, $local/ or $noexport/ off, so that no message comes with a topic that the filter matches; write the filter without it"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/)?[$](share|oshare|SharedSubscription|queue|q)/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $SharedSubscription/name/, $queue/ or $q/"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport|stream))/')",reason=FieldValueInvalid,message="servers take the prefix $delayed/, $fastlane/, $limit/, $local/, $noexport/ or $stream/ off, so that no message comes with a topic that the filter matches; write the filter without it"
 	// +kubebuilder:validation:XValidation:rule="self != '$exclusive/'",reason=FieldValueInvalid,message="behind $exclusive/ stands the topic filter that the server grants to one client, as in $exclusive/a/#"
 	Filter string `json:"filter,omitempty"`
 
@@ -452,7 +452,7 @@ type Rule struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.all(f, f.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$'))",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
-	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which begin with none of the prefixes of subscriptions, such as $share/group/ and $exclusive/; write the filter without it"
+	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which begin with none of the prefixes of subscriptions, such as $share/group/ and $exclusive/; write the filter without it"
 	Exclude []string `json:"exclude,omitempty"`
 }
 

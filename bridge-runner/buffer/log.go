@@ -125,7 +125,7 @@ func (l *Log) open() error {
 		last = l.deferNewest(last)
 	}
 	l.released = l.position.saved
-	if len(l.segments) > 0 && !l.position.ledger.valid { // else what is missing is not released
+	if len(l.segments) > 0 && (!l.position.known || !l.position.ledger.valid) { // else what is missing is not released
 		l.released = max(l.released, l.segments[0].first-1)
 	}
 	l.next = max(last, l.released) + 1

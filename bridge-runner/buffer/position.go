@@ -19,6 +19,7 @@ type position struct {
 	path  string
 	file  *os.File
 	saved uint64
+	known bool // the file has saved
 	turn  int64
 
 	ledger  ledger // as it is to be saved
@@ -52,7 +53,7 @@ func openPosition(dir string) (*position, error) {
 		}
 		n := binary.LittleEndian.Uint64(place[:])
 		if binary.LittleEndian.Uint32(place[8:]) == checksum(0, place[:8]) && n >= p.saved {
-			p.saved, p.turn = n, 1-turn
+			p.saved, p.known, p.turn = n, true, 1-turn
 		}
 	}
 	if err := p.readLedger(); err != nil {
@@ -110,14 +111,14 @@ func (p *position) save(released uint64, synced bool) (err error) {
 			return err
 		}
 	}
-	if released != p.saved || synced { // a write tells whether the disk can be written
+	if released != p.saved || synced || !p.known { // a write tells whether the disk can be written
 		var place [positionSize]byte
 		binary.LittleEndian.PutUint64(place[:], released)
 		binary.LittleEndian.PutUint32(place[8:], checksum(0, place[:8]))
 		if _, err := p.file.WriteAt(place[:], p.turn*positionPlace); err != nil {
 			return err
 		}
-		p.saved, p.turn = released, 1-p.turn
+		p.saved, p.known, p.turn = released, true, 1-p.turn
 	}
 	if !synced {
 		return nil

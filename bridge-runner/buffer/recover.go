@@ -84,6 +84,9 @@ func (l *Log) recover() (last uint64, err error) {
 			s.size = whole
 			return last, nil
 		}
+		if l.wanting(s.first) != nil { // its records are lost: Restore counts them
+			return last, nil
+		}
 		if err := os.Remove(l.path(s.first)); err != nil {
 			return 0, fmt.Errorf("removing an empty segment: %w", err)
 		}

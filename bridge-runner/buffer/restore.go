@@ -123,7 +123,14 @@ func (l *Log) restore(d *deferral, size int64) (restored int, lost uint64, err e
 func (l *Log) endDeferral(d *deferral, torn bool) (lost uint64) {
 	switch {
 	case !d.pending():
-	case d.open() && d.next > d.newest:
+	case d.open() && (d.next > d.newest || d.file >= d.newest): // there is no other segment
+		if torn && d.next == max(d.from, d.newest) {
+			lost = 1 // at least: it is not known how many there were
+		}
+	case d.open() && torn && d.next < d.newest: // as below, but the newest segment is missing, too
+		lost = d.newest - d.next
+		d.next, d.missing = d.newest, true
+		return lost
 	case !torn, d.open(): // the rest is in another segment, which is missing
 		d.missing = true
 		return 0

@@ -281,6 +281,79 @@ func TestUnreadableSegment_DamagedWhenItIsBack_IsLost(t *testing.T) {
 	}
 }
 
+func TestUnreadableSegment_DamagedWhenTheNextProcessOpensIt_IsLost(t *testing.T) {
+	for name, damage := range map[string]func(data []byte) []byte{
+		"empty":       func([]byte) []byte { return nil },
+		"cut":         func(data []byte) []byte { return data[:headerSize+12] },
+		"overwritten": func(data []byte) []byte { return make([]byte, len(data)) },
+	} {
+		for place, which := range map[string]int{"the last": 5, "one between": 2} {
+			t.Run(strings.ReplaceAll(name+"/"+place, " ", "_"), func(t *testing.T) {
+				dir := t.TempDir()
+				path := many(t, dir)[which]
+				data, err := os.ReadFile(path)
+				must(t, err)
+				must(t, os.Remove(path))
+				must(t, os.Mkdir(path, 0o700))
+				l := open(t, dir, 16<<20)
+				if _, lost := readOn(t, l); lost > 0 {
+					t.Errorf("%d are said to be lost, and may come back", lost)
+				}
+				l.Release(l.Cursor()-1, 0)
+				must(t, l.Close())
+				must(t, os.Remove(path))
+				must(t, os.WriteFile(path, damage(data), 0o600))
+				l = open(t, dir, 16<<20)
+				if restored, lost := restoreAll(t, l); lost == 0 || len(restored) > 0 {
+					t.Errorf("%d were read, %d are lost", len(restored), lost)
+				}
+				if parts, _, _ := l.Deferred(); parts > 0 {
+					t.Errorf("%d parts are kept, though nothing is left to be read", parts)
+				}
+				appendTo(t, l, [][]byte{[]byte("more")})
+				if got, _ := readOn(t, l); !slices.Equal(got, []string{"more"}) {
+					t.Errorf("read %q behind them", got)
+				}
+				must(t, l.Close())
+			})
+		}
+	}
+}
+
+func TestUnreadableSegment_EmptyFilesUnderTheNamesOfTheMessages_GiveItUp(t *testing.T) {
+	for place, which := range places {
+		t.Run(strings.ReplaceAll(place, " ", "_"), func(t *testing.T) {
+			dir := t.TempDir()
+			for _, path := range which(many(t, dir)) {
+				must(t, os.Remove(path))
+			}
+			l := open(t, dir, 16<<20)
+			_, lost := readOn(t, l)
+			l.Release(l.Cursor()-1, 0)
+			for range 10 {
+				restored, more := restoreAll(t, l)
+				if lost += more; len(restored) > 0 {
+					t.Errorf("%d were read", len(restored))
+				}
+				_, err := l.Readable()
+				var missing errMissing
+				if !errors.As(err, &missing) {
+					break
+				}
+				path := l.path(missing.number)
+				if _, err := os.Stat(path); err == nil {
+					t.Fatalf("%s is said to be missing", path)
+				}
+				must(t, os.WriteFile(path, nil, 0o600))
+			}
+			if lost == 0 {
+				t.Error("none are lost")
+			}
+			wantEmpty(t, l)
+		})
+	}
+}
+
 func TestDropOldest_UnreadableSegment_IsTheLastToGo(t *testing.T) {
 	dir := t.TempDir()
 	paths := many(t, dir)
@@ -357,6 +430,40 @@ func TestPosition_Unreadable_KeepsTheLogUntilItCanBeRead(t *testing.T) {
 	want(t, got, texts(5, 5))
 	if lost > 0 {
 		t.Errorf("%d are lost", lost)
+	}
+}
+
+// A file has the position, and the ledger, in different blocks, either of which a damaged
+// disk may lose.
+func TestPosition_PartOfTheFileDamaged_BringsRecordsAgainAndMissesNone(t *testing.T) {
+	for name, damaged := range map[string][2]int{"position": {0, ledgerStart}, "ledger": {ledgerStart, positionFile}, "both": {0, positionFile}} {
+		for _, with := range []byte{0, 0xff} {
+			t.Run(fmt.Sprintf("%s_%02x", name, with), func(t *testing.T) {
+				dir := t.TempDir()
+				many(t, dir)
+				l := open(t, dir, 16<<20)
+				for l.Cursor() <= 150 {
+					_, err := l.Read(10, 1<<20, func(uint64, []byte, int64) {})
+					must(t, err)
+				}
+				l.Release(150, 0)
+				must(t, l.Save(true))
+				l.release()
+				path := filepath.Join(dir, positionName)
+				data, err := os.ReadFile(path)
+				must(t, err)
+				for i := damaged[0]; i < damaged[1]; i++ {
+					data[i] = with
+				}
+				must(t, os.WriteFile(path, data, 0o600))
+				l = open(t, dir, 16<<20)
+				got, lost := readOn(t, l)
+				if len(got) < 150 || number(got[len(got)-1]) != 300 || lost > 0 {
+					t.Errorf("%d records were read, %d are lost", len(got), lost)
+				}
+				wantEmpty(t, l)
+			})
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ func TestLoadResolvesTheDefaults(t *testing.T) {
 	}
 	r := b.Spec.Remote
 	if r.Primary.Name != "primary" || *r.KeepAliveSeconds != 10 || *r.Failover.AckTimeoutSeconds != 10 ||
-		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Buffer.Memory.Size.String() != "32Mi" || r.MaximumPacketSize.String() != "32Mi" || *b.Spec.Delivery.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || b.Spec.Forwards[0].Topic != "${topic}" || *b.Spec.Forwards[0].QoS != 1 {
+		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Buffer.Memory.Size.String() != "8Mi" || r.MaximumPacketSize.String() != "32Mi" || *b.Spec.Delivery.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || b.Spec.Forwards[0].Topic != "${topic}" || *b.Spec.Forwards[0].QoS != 1 {
 		t.Errorf("defaults: %+v", b.Spec)
 	}
 	if id := r.ClientID; id == "" || len(id) > 23 || id == b.Spec.Local.ClientID {

@@ -91,7 +91,7 @@ func validateProbe(p *v1alpha1.Probe, never bool, path *field.Path) field.ErrorL
 	}
 	errs := inRange(path.Child("intervalSeconds"), p.IntervalSeconds, 1, 86400)
 	errs = append(errs, inRange(path.Child("timeoutSeconds"), p.TimeoutSeconds, 1, 300)...)
-	if len(p.ClientID) > maxClientID {
+	if longer(p.ClientID, maxClientID) {
 		errs = append(errs, field.TooLong(path.Child("clientID"), p.ClientID, maxClientID))
 	}
 	if p.Policy == nil {

@@ -5,6 +5,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -91,7 +92,7 @@ func FindLoop(s *v1alpha1.MQTTBridgeSpec) *Loop {
 // LoopThrough returns a loop that a message can take through the bridge and others that
 // connect the same servers, and nil if there is none. All have passed [Validate]. That a
 // server does not send back what a bridge publishes is of no help there: another bridge
-// takes it.
+// takes it. So does the bridge itself if both of its sides have a server in common.
 func LoopThrough(b *v1alpha1.MQTTBridge, others []*v1alpha1.MQTTBridge) *Loop {
 	var routes []*route
 	servers := groups{}
@@ -105,16 +106,18 @@ func LoopThrough(b *v1alpha1.MQTTBridge, others []*v1alpha1.MQTTBridge) *Loop {
 			return fmt.Sprintf("%s[%d] of %s/%s", kind, i, x.Namespace, x.Name)
 		}
 		for i := range forwards {
-			routes = append(routes, &route{name: name("forwards", i), rule: &forwards[i], from: local, to: remote, owner: owner})
+			routes = append(routes, &route{name: name("forwards", i), rule: &forwards[i], from: local, to: remote, owner: owner, forward: true, sentBack: sendsBack(&x.Spec.Remote)})
 		}
 		for i := range subscriptions {
-			routes = append(routes, &route{name: name("subscriptions", i), rule: &subscriptions[i], from: remote, to: local, owner: owner})
+			routes = append(routes, &route{name: name("subscriptions", i), rule: &subscriptions[i], from: remote, to: local, owner: owner, sentBack: sendsBack(&x.Spec.Local)})
 		}
 	}
 	for _, r := range routes {
 		r.from, r.to = servers.find(r.from), servers.find(r.to)
 	}
-	return findLoop(routes, func(a, b *route) bool { return a.owner != b.owner }, func(steps []step) bool {
+	// A bridge has one client for each side.
+	reaches := func(a, b *route) bool { return a.owner != b.owner || a.forward == b.forward || a.sentBack }
+	return findLoop(routes, reaches, func(steps []step) bool {
 		return slices.ContainsFunc(steps, func(s step) bool { return s.rule.owner == 0 })
 	})
 }
@@ -159,19 +162,26 @@ func Addresses(s *v1alpha1.Side, namespace string) []string {
 	return out
 }
 
-// addressOf is a server's host and port, the same for all names that a Service has
-// within the cluster.
+// addressOf is a server's host and port, and its path if it has one: the same for all
+// names that a Service has within the cluster, and for all ways to write an IP address.
 func addressOf(url, namespace string) string {
 	a, err := ParseURL(url)
 	if err != nil {
 		return url
 	}
-	host := strings.ToLower(strings.TrimSuffix(a.Host, "."))
+	host := strings.ToLower(a.Host)
 	host = strings.TrimSuffix(strings.TrimSuffix(host, ".cluster.local"), ".svc")
-	if !strings.ContainsAny(host, ".:") {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err == nil:
+		host = ip.Unmap().String()
+	case host == "localhost":
+		host = "127.0.0.1"
+	case !strings.Contains(host, "."):
 		host += "." + namespace
 	}
-	return host + a.HostPort[strings.LastIndex(a.HostPort, ":"):]
+	path, _, _ := strings.Cut(a.Path, "?")
+	return host + a.HostPort[strings.LastIndex(a.HostPort, ":"):] + strings.TrimRight(path, "/")
 }
 
 // sendsBack reports whether the servers of a side send the bridge's own messages back:
@@ -211,6 +221,24 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 	}
 	return field.ErrorList{field.Invalid(path.Child("subscriptions"), shorten(loop.steps[0].rule.rule.Filter.String()), fmt.Sprintf(
 		"messages would go round in a loop: %s, because the servers of %s send the bridge's own messages back, with MQTT 3.1.1 and bridgeMode: Off; %s", loop, strings.Join(off, " and "), loopRemedy))}
+}
+
+// validateSameServer refuses rules by which a message goes round because a server of the
+// local side, by another URL, is one of the remote side, too. The schema compares URLs.
+func validateSameServer(b *v1alpha1.MQTTBridge, path *field.Path) field.ErrorList {
+	loop := LoopThrough(b, nil)
+	if loop == nil {
+		return nil
+	}
+	remote := Addresses(&b.Spec.Remote, b.Namespace)
+	for i, address := range Addresses(&b.Spec.Local, b.Namespace) {
+		if j := slices.Index(remote, address); j >= 0 {
+			local, same := b.Spec.Local.Servers()[i].URL, b.Spec.Remote.Servers()[j].URL
+			return field.ErrorList{field.Invalid(path.Child("remote"), v1alpha1.PublicURL(same), fmt.Sprintf(
+				"the server %s of local is the same one, and messages would go round in a loop: %s; a bridge connects two different sides, name each server on one of them only", v1alpha1.PublicURL(local), loop))}
+		}
+	}
+	return nil
 }
 
 // equal reports whether two rules have the same filter and keep the topic.

@@ -230,6 +230,38 @@ func bridge(name, local, remote string, forwards, subscriptions []v1alpha1.Rule)
 	return b
 }
 
+// off has the servers of both sides send the bridge's own messages back.
+func off(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
+	b.Spec.Local.BridgeMode, b.Spec.Remote.BridgeMode = ptr.To(v1alpha1.BridgeModeOff), ptr.To(v1alpha1.BridgeModeOff)
+	return b
+}
+
+func TestValidate_OneServerOnBothSidesByDifferentURLs_IsRefusedIfMessagesGoRound(t *testing.T) {
+	both := []v1alpha1.Rule{r("home/#", "")}
+	for _, c := range []struct {
+		local, remote           string
+		forwards, subscriptions []v1alpha1.Rule
+		refused                 bool
+	}{
+		{"mqtt://broker.example", "mqtt://broker.example:1883", both, nil, true},
+		{"mqtt://broker.example", "tcp://Broker.example.", nil, both, true},
+		{"mqtt://broker", "mqtt://broker.plant.svc.cluster.local", both, nil, true},
+		{"mqtt://localhost", "mqtt://127.0.0.1:1883/", both, nil, true},
+		{"ws://broker.example/mqtt", "ws://broker.example:80/mqtt?x=1", both, nil, true},
+		{"ws://gw.example/a", "ws://gw.example/b", both, both, false},
+		{"mqtt://broker.example", "mqtt://broker.example:1884", both, both, false},
+		{"mqtt://broker.example", "tcp://broker.example", []v1alpha1.Rule{r("a/#", "b/${1}")}, nil, false},
+		{"mqtt://broker.example", "tcp://broker.example", []v1alpha1.Rule{r("a/#", "b/${1}"), r("b/#", "a/${1}")}, nil, true},
+	} {
+		b := bridge("a", c.local, c.remote, c.forwards, c.subscriptions)
+		b.APIVersion, b.Kind = v1alpha1.GroupVersion.String(), "MQTTBridge"
+		errs := Validate(b)
+		if (len(errs) > 0) != c.refused || c.refused && !strings.Contains(errs[0].Error(), "the server "+c.local+" of local is the same one") {
+			t.Errorf("%s and %s: %v", c.local, c.remote, errs)
+		}
+	}
+}
+
 func TestLoopThrough_BridgesBetweenTheSameServers_AreNamed(t *testing.T) {
 	both := []v1alpha1.Rule{r("home/#", "")}
 	const one, two, three = "mqtt://one", "mqtt://two.example:1884", "mqtt://three.other.svc.cluster.local"
@@ -246,6 +278,10 @@ func TestLoopThrough_BridgesBetweenTheSameServers_AreNamed(t *testing.T) {
 		{"in one direction", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, two, both, nil)}, ""},
 		{"other servers", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, three, nil, both)}, ""},
 		{"a ring of three", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, three, both, nil), bridge("c", "mqtt://three.other", one, both, nil)}, "forwards[0] of plant/c"},
+		{"by another way to write an IP address", bridge("a", one, "mqtt://[2001:db8::1]", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "mqtt://[2001:DB8:0::0:1]:1883", nil, both)}, "subscriptions[0] of plant/b"},
+		{"another path of a gateway", bridge("a", one, "wss://gw.example/a", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "wss://gw.example/b", nil, both)}, ""},
+		{"the same path with another query", bridge("a", one, "wss://gw.example/mqtt?token=a", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "wss://gw.example/mqtt/", nil, both)}, "subscriptions[0] of plant/b"},
+		{"through what comes back to one of them", off(bridge("a", one, two, []v1alpha1.Rule{r("a", "b"), r("x", "c")}, []v1alpha1.Rule{r("c", "a")})), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, []v1alpha1.Rule{r("b", "x")})}, "forwards[1] of plant/a, subscriptions[0] of plant/b"},
 		{"of others", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, three, both, nil), bridge("c", "mqtt://three.other", two, both, nil)}, ""},
 	} {
 		loop := LoopThrough(c.b, c.others)

@@ -31,7 +31,7 @@ func validateUserProperties(properties []v1alpha1.UserProperty, path *field.Path
 		switch {
 		case p.Name == "":
 			errs = append(errs, field.Required(name, "every user property needs a name"))
-		case len(p.Name) > maxPropertyName:
+		case longer(p.Name, maxPropertyName):
 			errs = append(errs, field.TooLong(name, p.Name, maxPropertyName))
 		case hasControls(p.Name):
 			errs = append(errs, field.Invalid(name, p.Name, controlCharacters))
@@ -39,7 +39,7 @@ func validateUserProperties(properties []v1alpha1.UserProperty, path *field.Path
 			errs = append(errs, field.Invalid(name, p.Name, "mqttbridge-hops is the count of delivery.maxHops; choose another name"))
 		}
 		switch {
-		case len(p.Value) > maxPropertyValue:
+		case longer(p.Value, maxPropertyValue):
 			errs = append(errs, field.TooLong(value, p.Value, maxPropertyValue))
 		case hasControls(p.Value):
 			errs = append(errs, field.Invalid(value, p.Value, controlCharacters))
@@ -62,7 +62,7 @@ func validateNotifications(n *v1alpha1.Notifications, path *field.Path) field.Er
 	switch {
 	case n.Topic == "":
 		errs = append(errs, field.Required(topic, "notifications need a topic, such as bridges/plant1/state"))
-	case len(n.Topic) > maxFilter:
+	case longer(n.Topic, maxFilter):
 		errs = append(errs, field.TooLong(topic, n.Topic, maxFilter))
 	case strings.ContainsAny(n.Topic, "+#") || hasControls(n.Topic):
 		errs = append(errs, field.Invalid(topic, n.Topic, "the topic of notifications has no wildcards + or # and no control characters, as in bridges/plant1/state"))

@@ -85,11 +85,12 @@ func Rules(rules []v1alpha1.Rule) ([]Rule, error) {
 }
 
 // Filters with these prefixes are no filters of topics: a server takes the prefix off.
-// Besides them there is $exclusive/, which package topic knows.
+// Besides them there is $exclusive/, which package topic knows. The schema's rule for
+// exclude leaves out $SharedSubscription/, with which it would exceed its cost.
 var (
-	sharedPrefix   = regexp.MustCompile(`^([$]exclusive/)?[$](share|oshare|queue|q)/`)
-	excludePrefix  = regexp.MustCompile(`^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|exclusive)/`)
-	strippedPrefix = regexp.MustCompile(`^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport))/`)
+	sharedPrefix   = regexp.MustCompile(`^([$]exclusive/)?[$](share|oshare|SharedSubscription|queue|q)/`)
+	excludePrefix  = regexp.MustCompile(`^[$](share|oshare|SharedSubscription|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/`)
+	strippedPrefix = regexp.MustCompile(`^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport|stream))/`)
 )
 
 // prefixError says why a filter with a prefix that a server takes off is refused, and is
@@ -97,9 +98,9 @@ var (
 func prefixError(filter string) string {
 	switch {
 	case sharedPrefix.MatchString(filter):
-		return "shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $queue/ or $q/"
+		return "shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $SharedSubscription/name/, $queue/ or $q/"
 	case strippedPrefix.MatchString(filter):
-		return "servers take the prefix $delayed/, $fastlane/, $limit/, $local/ or $noexport/ off, so that no message comes with a topic that the filter matches; write the filter without it"
+		return "servers take the prefix $delayed/, $fastlane/, $limit/, $local/, $noexport/ or $stream/ off, so that no message comes with a topic that the filter matches; write the filter without it"
 	}
 	return ""
 }
@@ -113,7 +114,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	switch {
 	case r.Filter == "":
 		errs = append(errs, field.Required(filter, "every rule needs a topic filter, such as sensors/#"))
-	case len(r.Filter) > maxFilter:
+	case longer(r.Filter, maxFilter):
 		errs = append(errs, field.TooLong(filter, r.Filter, maxFilter))
 	case err != nil:
 		errs = append(errs, field.Invalid(filter, r.Filter, err.Error()))
@@ -130,7 +131,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	if template == "" {
 		template = v1alpha1.DefaultTopic
 	}
-	if len(template) > maxFilter {
+	if longer(template, maxFilter) {
 		errs = append(errs, field.TooLong(path.Child("topic"), r.Topic, maxFilter))
 	}
 	if out.Mapping, err = topic.ParseMapping(f, template); err != nil {
@@ -156,7 +157,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	for _, e := range r.Exclude {
 		x, err := topic.ParseFilter(e)
 		switch {
-		case len(e) > maxFilter:
+		case longer(e, maxFilter):
 			errs = append(errs, field.TooLong(path.Child("exclude"), e, maxFilter))
 		case excludePrefix.MatchString(e):
 			errs = append(errs, field.Invalid(path.Child("exclude"), e, "exclude is compared with the topics of messages, which begin with none of the prefixes of subscriptions, such as $share/group/ and $exclusive/; write the filter without it"))

@@ -32,7 +32,7 @@ func validateUnforwardable(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.E
 	switch {
 	case name == "":
 		return append(errs, field.Required(letter.Child("topic"), "dead letters need a topic, such as bridges/plant1/dead"))
-	case len(name) > maxFilter:
+	case longer(name, maxFilter):
 		errs = append(errs, field.TooLong(letter.Child("topic"), name, maxFilter))
 	case strings.ContainsAny(name, "+#") || hasControls(name):
 		errs = append(errs, field.Invalid(letter.Child("topic"), name, "the topic of dead letters has no wildcards + or # and no control characters, as in bridges/plant1/dead"))

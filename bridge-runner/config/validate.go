@@ -8,6 +8,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -31,7 +32,7 @@ const (
 // Validate returns what is wrong with a manifest, nil where it can run. It
 // refuses what the CRD's schema and CEL rules refuse, in the same words, and
 // besides them what those cannot tell: forwards and subscriptions that feed each
-// other, and dead letters that a rule forwards. It takes a manifest with or without its defaults.
+// other, a server that stands on both sides by different URLs, and dead letters that a rule forwards. It takes a manifest with or without its defaults.
 func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 	var errs field.ErrorList
 	if b.APIVersion != v1alpha1.GroupVersion.String() {
@@ -48,6 +49,9 @@ func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 		errs = append(errs, field.Invalid(name, b.Name, "name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"))
 	}
 	errs = append(errs, validateSpec(&b.Spec, field.NewPath("spec"))...)
+	if len(errs) == 0 {
+		errs = append(errs, validateSameServer(b, field.NewPath("spec"))...)
+	}
 	return append(errs, validateClientIDs(&b.WithDefaults().Spec, field.NewPath("spec"))...)
 }
 
@@ -122,7 +126,7 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	if s.ProtocolVersion != nil {
 		errs = append(errs, oneOf(path.Child("protocolVersion"), *s.ProtocolVersion, v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5)...)
 	}
-	if len(s.ClientID) > maxClientID {
+	if longer(s.ClientID, maxClientID) {
 		errs = append(errs, field.TooLong(path.Child("clientID"), s.ClientID, maxClientID))
 	}
 	errs = append(errs, inRange(path.Child("keepAliveSeconds"), s.KeepAliveSeconds, 1, 65535)...)
@@ -226,6 +230,10 @@ func validateReference(name string, path *field.Path) field.ErrorList {
 	}
 	return nil
 }
+
+// longer reports whether a text has more than most characters, as the schema counts
+// them.
+func longer(s string, most int) bool { return utf8.RuneCountInString(s) > most }
 
 func tooMany(path *field.Path, n, most int) field.ErrorList {
 	if n <= most {

@@ -18,6 +18,8 @@ type route struct {
 	rule     *Rule
 	from, to int
 	owner    int
+	forward  bool     // from local to remote
+	sentBack bool     // its bridge gets back the messages that it publishes
 	next     []*route // the routes that may take what this one publishes
 }
 

@@ -68,7 +68,7 @@ func validateHeader(h *v1alpha1.Header, path *field.Path) field.ErrorList {
 	switch {
 	case (h.Value != "") == (h.ValueFrom != nil):
 		errs = append(errs, field.Invalid(path, h.Name, "a header has either value or valueFrom; set one of them"))
-	case len(h.Value) > maxHeaderValue:
+	case longer(h.Value, maxHeaderValue):
 		errs = append(errs, field.TooLong(value, v1alpha1.Masked, maxHeaderValue))
 	case hasControls(h.Value):
 		errs = append(errs, field.Invalid(value, v1alpha1.Masked, "the value of a header holds no control characters, such as line ends; remove them"))

@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,26 @@ func TestPipe_MessagesWithInvalidTopics_DroppedAndAcknowledgedInTheirTurn(t *tes
 		w.destination.Send(script.Ack(v5.PUBACK, 2, 0))
 		s.Want("PUBACK 5")
 		w.meter.want(t, "forwarded 2, dropped map[invalid_topic:4], refused [], resent 0, redelivered 0, held 0, in flight 0")
+	})
+}
+
+// A rule that makes no valid topic of a message is named whatever the other rules do.
+func TestPipe_OneOfSeveralRulesMakesNoValidTopic_IsCountedAndReported(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		w := newWorld(t, v, v1alpha1.Rule{Filter: "up/#", Topic: "${1}"}, v1alpha1.Rule{Filter: "up/+/#", Topic: "cloud/${2}", Exclude: []string{"up/$SYS/x"}})
+		w.source.connect(false, nil)
+		w.destination.up(false)
+		w.source.Send(script.Publish(1, 1, "up/$SYS/x", "a"))
+		w.source.Want("PUBACK 1")
+		w.meter.want(t, "forwarded 0, dropped map[invalid_topic:1], refused [], resent 0, redelivered 0, held 0, in flight 0")
+		w.source.Send(script.Publish(2, 1, "up/$SYS/y", "b"))
+		w.destination.Want("PUBLISH 1 qos1 cloud/y=b")
+		w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+		w.source.Want("PUBACK 2")
+		w.meter.want(t, "forwarded 1, dropped map[invalid_topic:2], refused [], resent 0, redelivered 0, held 0, in flight 0")
+		if want := []string{"invalid_topic up/$SYS/x", "invalid_topic up/$SYS/y"}; !slices.Equal(w.meter.unrouted, want) {
+			t.Errorf("reported %q, want %q", w.meter.unrouted, want)
+		}
 	})
 }
 

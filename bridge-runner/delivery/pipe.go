@@ -95,7 +95,7 @@ type Meter interface {
 	// Unblocked: the message that was kept has left.
 	Unblocked()
 	// Unrouted: a message with this topic was dropped because no rule takes it
-	// (DropNoRule), or because the rules make no valid topic of its topic
+	// (DropNoRule), or because a rule makes no valid topic of its topic
 	// (DropInvalidTopic). filters are those of the direction's rules. It is called
 	// besides Dropped.
 	Unrouted(topic, cause, filters string)
@@ -231,7 +231,7 @@ func (p *Pipe) route(o *origin) {
 		p.discard(o, cause)
 		return
 	}
-	cause := DropNoRule
+	cause, invalid := DropNoRule, false
 	for i := range p.rules {
 		r := &p.rules[i]
 		if !asked(o.in, p.ids[i]) || !r.Filter.Match(o.in.Topic) {
@@ -247,7 +247,7 @@ func (p *Pipe) route(o *origin) {
 		}
 		topic, ok := r.Mapping.Map(o.in.Topic)
 		if !ok {
-			cause = DropInvalidTopic
+			invalid = true
 			continue
 		}
 		m := &o.only
@@ -272,8 +272,15 @@ func (p *Pipe) route(o *origin) {
 			p.qos0 += m.size()
 		}
 	}
-	if o.queued == 0 {
+	if invalid {
+		cause = DropInvalidTopic
+	}
+	switch {
+	case o.queued == 0:
 		p.discard(o, cause)
+	case invalid: // it goes over by other rules
+		p.meter.Dropped(cause)
+		p.meter.Unrouted(o.in.Topic, cause, p.filters)
 	}
 }
 

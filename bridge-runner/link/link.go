@@ -310,7 +310,7 @@ func (l *Link) connect(ctx context.Context, server int) (*session.Session, error
 		return nil, err
 	}
 	s.Start(l.Handler.Use(s))
-	if !s.Resumed() || !s.State().Subscribed() {
+	if !s.Resumed() || !s.State().Subscribed() || s.State().Lowered() {
 		l.Alive.Wait() // for the server, for as long as it sends; the session is watched itself
 		defer l.Alive.Begin(0)
 		if err := s.Subscribe(ctx, l.Subscriptions(s.IdentifiesSubscriptions())); err != nil {

@@ -47,6 +47,15 @@ func (s *State) Subscribed() bool {
 	return s.subscribed
 }
 
+// Lowered reports whether the server granted a subscription of this session at a lower
+// QoS than asked for. A server that resumes the session keeps that QoS until the
+// subscription is made again.
+func (s *State) Lowered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.lowered) > 0
+}
+
 // Abandon drops all that is in flight to this server; the caller publishes it on next.
 // If both servers share their sessions and next has resumed this one, the server still
 // holds these QoS 2 messages under packet identifiers that next might use for others:
