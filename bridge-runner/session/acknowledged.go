@@ -68,6 +68,7 @@ func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
 	m := out.get(a.ID)
 	if _, stale := out.stale[a.ID]; stale && a.Type == packet.PUBCOMP {
 		delete(out.stale, a.ID)
+		out.rejected = 0
 		s.progressed, s.releasedSome = s.now, true
 	}
 	switch {

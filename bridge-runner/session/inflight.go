@@ -41,6 +41,9 @@ const (
 	// qos2Absent: it has acknowledged a QoS 2 message by PUBACK, as RabbitMQ does. It
 	// holds no QoS 2 messages, and falls silent at a PUBREL.
 	qos2Absent
+	// qos2Rejected: it ends the session at PUBRELs of whatever identifier. QoS 2 messages are
+	// sent at QoS 1, because it may hold others.
+	qos2Rejected
 )
 
 // out is what is in flight to the server: which message each packet identifier stands
@@ -64,13 +67,17 @@ type out struct {
 	// stale are identifiers under which the server may hold a QoS 2 message that is not
 	// in flight here, with the session by which their PUBREL was written; nil: by none of
 	// a connection that is left. They become free by PUBCOMP.
-	stale   map[uint16]*Session
-	support qos2Support
+	// releaseDue says that the PUBRELs of some were not written on this connection.
+	stale      map[uint16]*Session
+	releaseDue bool
+	support    qos2Support
 	// dead are identifiers at whose PUBREL the server ends the session. They are used no
 	// more. suspect is the identifier at which the latest sessions ended, and ends how many.
-	dead    map[uint16]bool
-	suspect uint16
-	ends    int
+	// rejected is how many suspects in a row became dead with no PUBREL answered meanwhile.
+	dead     map[uint16]bool
+	suspect  uint16
+	ends     int
+	rejected int
 	// lowGrant says that a server of MQTT 3.1.1 has granted a lower QoS than 2. It may have
 	// no QoS 2, or grant less to this client, or for this filter.
 	lowGrant bool
@@ -95,6 +102,7 @@ func (o *out) forgetConnection() {
 	for id := range o.stale {
 		o.stale[id] = nil
 	}
+	o.releaseDue = true
 }
 
 // identify returns a free identifier for a message, or 0 if there is none now.
@@ -205,7 +213,7 @@ func (o *out) markStale(id uint16) {
 	if o.stale == nil {
 		o.stale = map[uint16]*Session{}
 	}
-	o.stale[id] = nil
+	o.stale[id], o.releaseDue = nil, true
 }
 
 // markAllStale is for a session that an earlier process began.
@@ -228,6 +236,9 @@ func (o *out) hasNoQoS2() {
 // ends the session, and which it handles only then.
 const endsAtRelease = 4
 
+// rejectsRelease is how many identifiers in a row end like that if it is so with each.
+const rejectsRelease = 2
+
 // endedAtRelease notes that the server has ended s. PUBRELs are answered in order, so the
 // lowest stale identifier may be why.
 func (o *out) endedAtRelease(s *Session) {
@@ -247,11 +258,20 @@ func (o *out) endedAtRelease(s *Session) {
 	if o.ends < endsAtRelease {
 		return
 	}
+	o.suspect = 0
+	o.bury(lowest)
+	if o.rejected++; o.rejected >= rejectsRelease {
+		o.support = qos2Rejected
+	}
+}
+
+// bury has an identifier never used again, nor released.
+func (o *out) bury(id uint16) {
 	if o.dead == nil {
 		o.dead = map[uint16]bool{}
 	}
-	o.dead[lowest], o.suspect = true, 0
-	delete(o.stale, lowest)
+	o.dead[id] = true
+	delete(o.stale, id)
 }
 
 // free reports whether an identifier may be used.

@@ -54,15 +54,18 @@ func (s *State) Subscribed() bool {
 func (s *State) Abandon(next *Session) {
 	s.mu.Lock()
 	s.out.abandon()
-	stale := slices.Collect(maps.Keys(s.out.stale))
+	stale, dead := slices.Collect(maps.Keys(s.out.stale)), slices.Collect(maps.Keys(s.out.dead))
 	s.mu.Unlock()
 	if !next.resumed {
 		return
 	}
 	next.state.mu.Lock()
 	defer next.state.mu.Unlock()
+	for _, id := range dead {
+		next.state.out.bury(id)
+	}
 	for _, id := range stale {
-		if next.state.out.get(id) == nil {
+		if m := next.state.out.get(id); m == nil || m.qos < 2 {
 			next.state.out.markStale(id)
 		}
 	}
@@ -82,6 +85,21 @@ func (s *State) Forget(m *Outgoing) {
 	defer s.mu.Unlock()
 	if m.id != 0 && s.out.get(m.id) == m {
 		s.out.forget(m)
+	}
+}
+
+// GiveUp is Forget for a message at which servers end the session. If the server has it,
+// and would handle it at its PUBREL, its identifier is not released but never used again.
+func (s *State) GiveUp(m *Outgoing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m.id == 0 || s.out.get(m.id) != m {
+		return
+	}
+	id, stage := m.id, m.stage
+	s.out.forget(m)
+	if stage == released {
+		s.out.bury(id)
 	}
 }
 
