@@ -224,7 +224,7 @@ func (i *isolation) repeatTrialLocked(m *outgoing, at time.Time) {
 func (p *Pipe) forgetTrialsLocked() {
 	p.unblockLocked(p.refusals.blocking)
 	p.isolation = isolation{}
-	clear(p.refusals.of)
+	p.refusals.forget()
 }
 
 // mayGoLocked reports whether m may be sent now, or, if not, whether the messages behind
@@ -317,7 +317,9 @@ func (p *Pipe) goneLocked(m *outgoing) {
 		}
 	}
 	if len(p.refusals.of) > 0 {
-		delete(p.refusals.of, m)
+		if delete(p.refusals.of, m); len(p.refusals.of) == 0 {
+			p.refusals.forget()
+		}
 	}
 	p.unblockLocked(m)
 }

@@ -16,7 +16,7 @@ func (p *Pipe) Up(s *session.Session) {
 	p.mu.Lock()
 	if p.last != nil && p.last != s.State() {
 		p.last.Abandon(s)
-		clear(p.refusals.of) // the other server may take them
+		p.refusals.forget() // the other server may take them
 		p.refusals.until = time.Time{}
 	}
 	p.dest, p.last, p.paused, p.since = s, s.State(), false, time.Now()
