@@ -41,8 +41,9 @@ const (
 	// qos2Absent: it has acknowledged a QoS 2 message by PUBACK, as RabbitMQ does. It
 	// holds no QoS 2 messages, and falls silent at a PUBREL.
 	qos2Absent
-	// qos2Rejected: it ends the session at PUBRELs of whatever identifier. QoS 2 messages are
-	// sent at QoS 1, because it may hold others.
+	// qos2Rejected: it ends the session at PUBRELs of whatever identifier, or it has QoS 2 and
+	// does not answer PUBRELs of identifiers that it does not know. QoS 2 messages are sent at
+	// QoS 1, because it may hold others.
 	qos2Rejected
 )
 
@@ -78,6 +79,9 @@ type out struct {
 	suspect  uint16
 	ends     int
 	rejected int
+	// tried says that a trial has shown QoS 2, and no PUBREL of a stale identifier was answered
+	// since.
+	tried bool
 	// lowGrant says that a server of MQTT 3.1.1 has granted a lower QoS than 2. It may have
 	// no QoS 2, or grant less to this client, or for this filter.
 	lowGrant bool
@@ -223,6 +227,24 @@ func (o *out) markAllStale() {
 	}
 	for id := uint16(trialIDs); id <= trialLast; id++ {
 		o.markStale(id)
+	}
+}
+
+// hasQoS2 notes that the server has answered a QoS 2 message by PUBREC.
+func (o *out) hasQoS2() {
+	if o.support == qos2Rejected {
+		return
+	}
+	o.tried = o.tried || o.support == qos2Doubtful
+	o.support = qos2Assumed
+}
+
+// doubtQoS2 notes that the server does not answer PUBRELs. answering says that it has
+// answered a ping meanwhile.
+func (o *out) doubtQoS2(answering bool) {
+	o.support = qos2Doubtful
+	if o.tried && answering {
+		o.support = qos2Rejected
 	}
 }
 

@@ -84,3 +84,55 @@ func TestPublish_WaitsForPubcomps_CostsLittle(t *testing.T) {
 		t.Errorf("%v for each of %d attempts", passed/times, times)
 	}
 }
+
+// A server may ignore the PUBREL of an identifier that it does not know, and have QoS 2 all
+// the same. Only the first messages wait for that.
+func TestStaleQoS2_ServerIgnoresUnknownPubrels_MessagesGoAtQoS1(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.AckTimeout = 200 * time.Millisecond
+		var m *Outgoing
+		exact := map[uint16]bool{}
+		sessions := 0
+		for sent := 0; sent < 5; {
+			l := p.resume()
+			if sessions++; sessions > 4 {
+				t.Fatalf("%d messages are sent in %d sessions", sent, sessions)
+			}
+			for m = message(2, "x"); l.s.Publish(m, time.Now()) == Sent; m = message(2, "x") {
+				l.s.Flush()
+				for done := false; !done; {
+					switch got := l.c.Next(); {
+					case got.Type == v5.PINGREQ:
+						l.c.Send(script.Packet{Type: v5.PINGRESP})
+					case got.Type == v5.PUBLISH && got.QoS == 1:
+						l.c.Send(script.Ack(v5.PUBACK, got.ID, 0))
+						done = true
+					case got.Type == v5.PUBLISH:
+						exact[got.ID] = true
+						l.c.Send(script.Ack(v5.PUBREC, got.ID, 0))
+					case got.Type == v5.PUBREL && exact[got.ID]:
+						l.c.Send(script.Ack(v5.PUBCOMP, got.ID, 0))
+						done = true
+					}
+				}
+				l.want("acknowledged x")
+				if sent++; sent == 5 {
+					return
+				}
+			}
+			l.s.Flush()
+			go func() { // it reads, and answers pings only
+				for {
+					got, err := l.c.TryNext()
+					if err != nil {
+						return
+					}
+					if got.Type == v5.PINGREQ {
+						_, _ = l.c.Write([]byte(l.c.Encode(script.Packet{Type: v5.PINGRESP})))
+					}
+				}
+			}()
+			_ = l.wantOver()
+		}
+	})
+}

@@ -110,11 +110,12 @@ func (s *State) grantedLess() {
 	s.out.lowGrant = true
 }
 
-// doubtQoS2 notes that the server does not answer PUBRELs.
-func (s *State) doubtQoS2() {
+// doubtQoS2 notes that the server does not answer PUBRELs, though it may have answered a
+// ping.
+func (s *State) doubtQoS2(answering bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out.support = qos2Doubtful
+	s.out.doubtQoS2(answering)
 }
 
 // begin makes the state that of a new connection.
