@@ -220,3 +220,28 @@ func TestKeepQoS0_MessageWaitsForItsDeadLetter_IsDroppedOnce(t *testing.T) {
 		return nil
 	})
 }
+
+// The connection is lost again and again before a message is acknowledged. QoS 0 messages
+// wait behind it each time.
+func TestMemory_QoS0DroppedAtEachLoss_IsNotKept(t *testing.T) {
+	const losses, each = 20, 300
+	w := newWorld(t, packet.V5, everything)
+	w.destination.window = 1
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "t", "b"))
+	w.source.sync()
+	for range losses {
+		w.destination.up(true)
+		for range each {
+			w.source.Send(script.Publish(0, 0, "t", "x"))
+		}
+		w.source.sync()
+		w.destination.down()
+	}
+	w.drops(DropNotConnected, losses*each)
+	w.pipe.mu.Lock()
+	defer w.pipe.mu.Unlock()
+	if n := w.pipe.queue.len(); n > 2*sweepAt+each {
+		t.Errorf("%d messages are in the queue", n)
+	}
+}

@@ -24,10 +24,17 @@ func (p *Pipe) makeRoom(size int) bool {
 		}
 		p.drop(m, DropBufferFull)
 	}
-	if p.clearedQoS0 > sweepAt && p.clearedQoS0 > p.queue.len()/2 {
-		p.sweep()
-	}
+	p.sweepIfMany()
 	return p.qos0+size <= p.opts.MemoryBytes
+}
+
+// sweepIfMany sweeps if that shortens the queue by much. It reports whether it did.
+func (p *Pipe) sweepIfMany() bool {
+	if p.clearedQoS0 <= sweepAt || p.clearedQoS0 <= p.queue.len()/2 {
+		return false
+	}
+	p.sweep()
+	return true
 }
 
 // sweep takes out of the queue the messages that were dropped, or written at QoS 0, and

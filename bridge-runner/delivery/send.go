@@ -64,6 +64,7 @@ func (p *Pipe) Down(s *session.Session) {
 			p.meter.Dropped(DropNotConnected)
 		}
 	}
+	p.sweepIfMany()
 	if p.disk != nil && p.queue.len() > 0 {
 		p.putBehind()
 		p.enter()
@@ -133,8 +134,7 @@ func (p *Pipe) pump() {
 			p.drop(m, DropExpired)
 		}
 	}
-	if p.clearedQoS0 > sweepAt && p.clearedQoS0 > p.queue.len()/2 {
-		p.sweep()
+	if p.sweepIfMany() {
 		p.next = p.queue.len()
 	}
 }
