@@ -205,7 +205,7 @@ func (p *Pipe) putBehind() {
 		m := p.queue.pop()
 		isAhead := m.ahead
 		m.ahead = false
-		if !isAhead || m.parked { // a dead letter replaces the latter
+		if !isAhead || m.parked { // its dead letter replaces it
 			loaded.push(m)
 			continue
 		}
