@@ -40,8 +40,7 @@ func (p *Pipe) SetReverse(reverse *Pipe) { p.reverse = reverse }
 func (p *Pipe) parkLocked(m *outgoing, cause string, why *session.Error) {
 	p.forgetLocked(m)
 	p.goneLocked(m)
-	p.unwait(m)
-	m.parked = true
+	m.parked = true // at QoS 0 it counts as waiting, so that dead letters are bounded
 	p.meter.Dropped(cause)
 	p.letters = append(p.letters, letter{m, why})
 	if len(p.letters) == 1 {
@@ -142,7 +141,9 @@ func (p *Pipe) sendDeadLetter(letter session.Message, at time.Time, done func())
 // buried notes that the dead letter of m is in its place.
 func (p *Pipe) buried(m *outgoing) {
 	p.mu.Lock()
+	p.unwait(m)
 	m.done = true
+	p.clearLocked(m)
 	p.pump()
 	p.release()
 	p.mu.Unlock()

@@ -203,11 +203,12 @@ func (p *Pipe) putBehind() {
 	var loaded, pending queue
 	for p.queue.len() > 0 {
 		m := p.queue.pop()
-		if !m.ahead {
+		isAhead := m.ahead
+		m.ahead = false
+		if !isAhead || m.parked { // its dead letter replaces it
 			loaded.push(m)
 			continue
 		}
-		m.ahead = false
 		p.forgetLocked(m) // it is another message when it comes from the disk
 		pending.push(m)
 	}

@@ -100,21 +100,17 @@ func named(code byte) bool {
 	return false
 }
 
-// ofServer reports whether a reason code of DISCONNECT is about the server or the client,
-// whatever was sent.
-func ofServer(code byte) bool {
-	switch code {
-	case 0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F, 0xA0:
-		return true
-	}
-	return false
-}
+// takenOver is the reason code of DISCONNECT that says that another client has connected
+// with the same client identifier. It says nothing about messages.
+const takenOver = 0x8E
 
 // needsWitness reports whether the session may have ended because of how much was sent, or
-// because the server takes nothing.
+// because the server takes nothing. A code that is about the server or the client may stand
+// for a message, too: servers with a policy for messages end the session by 0x98, for
+// example.
 func needsWitness(how session.Ending) bool {
 	switch how.Code {
-	case 0x93, 0x96, 0x97:
+	case 0x93, 0x96, 0x97, 0x89, 0x8B, 0x8D, 0x98, 0x9C, 0x9D, 0x9F, 0xA0:
 		return true
 	}
 	return !how.ByServer
@@ -126,7 +122,7 @@ func (p *Pipe) judgeLocked(s *session.Session) {
 	alone, controlled := i.until != nil, i.controlled
 	i.controlled, i.controls = false, false
 	switch {
-	case ofServer(how.Code):
+	case how.Code == takenOver:
 		return
 	case !how.ByServer && !how.PassedOver && !how.Answering && (!how.Silent || !i.passedOver):
 		return // a dead link says nothing about messages
@@ -228,7 +224,7 @@ func (i *isolation) repeatTrialLocked(m *outgoing, at time.Time) {
 func (p *Pipe) forgetTrialsLocked() {
 	p.unblockLocked(p.refusals.blocking)
 	p.isolation = isolation{}
-	clear(p.refusals.of)
+	p.refusals.forget()
 }
 
 // mayGoLocked reports whether m may be sent now, or, if not, whether the messages behind
@@ -321,7 +317,9 @@ func (p *Pipe) goneLocked(m *outgoing) {
 		}
 	}
 	if len(p.refusals.of) > 0 {
-		delete(p.refusals.of, m)
+		if delete(p.refusals.of, m); len(p.refusals.of) == 0 {
+			p.refusals.forget()
+		}
 	}
 	p.unblockLocked(m)
 }

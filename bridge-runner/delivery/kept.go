@@ -3,33 +3,38 @@
 
 package delivery
 
-import "github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
-
 // kept is how far QoS 0 messages that are kept in memory were dropped for newer ones.
 type kept struct {
 	next int // place in the queue of the first that may be there
-	dead int // so many in the queue are dropped and held up by what is before them
 }
 
-// sweepAt is how many dropped messages the queue may hold.
+// sweepAt is how many cleared messages the queue may hold.
 const sweepAt = 1024
 
 // makeRoom drops the oldest QoS 0 messages that are kept in memory, until size fits. It
 // reports whether it does. There is no destination.
 func (p *Pipe) makeRoom(size int) bool {
+	if size > p.opts.MemoryBytes {
+		return false
+	}
 	for ; p.qos0+size > p.opts.MemoryBytes && p.kept.next < p.queue.len(); p.kept.next++ {
 		m := p.queue.at(p.kept.next)
-		if m.done || m.settled || m.QoS > 0 || m.origin.waits() {
+		if !m.waits() || m.origin.waits() {
 			continue
 		}
 		p.drop(m, DropBufferFull)
-		m.Message = session.Message{} // it may stay for long behind what its source waits for
-		p.kept.dead++
 	}
-	if p.kept.dead > sweepAt && p.kept.dead > p.queue.len()/2 {
-		p.sweep()
-	}
+	p.sweepIfMany()
 	return p.qos0+size <= p.opts.MemoryBytes
+}
+
+// sweepIfMany sweeps if that shortens the queue by much. It reports whether it did.
+func (p *Pipe) sweepIfMany() bool {
+	if p.clearedQoS0 <= sweepAt || p.clearedQoS0 <= p.queue.len()/2 {
+		return false
+	}
+	p.sweep()
+	return true
 }
 
 // sweep takes out of the queue the messages that were dropped, or written at QoS 0, and
@@ -42,7 +47,7 @@ func (p *Pipe) sweep() {
 			left.push(m)
 		}
 	}
-	p.queue, p.kept, p.next, p.writtenQoS0 = left, kept{}, 0, 0
+	p.queue, p.kept, p.next, p.clearedQoS0 = left, kept{}, 0, 0
 }
 
 // waits reports whether a message is QoS 0 and waits in memory.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
@@ -32,6 +33,8 @@ func (p *Pipe) takeInLocked(o *origin) bool {
 	}
 	// The source would not send it again: its session ends with the connection.
 	p.meter.Dropped(DropBufferFull)
+	in := &o.in.Publish // it may wait for long for its turn
+	in.Topic, in.Payload, in.Properties = "", "", nil
 	p.acknowledgeInTurn(o)
 	return false
 }
@@ -71,16 +74,27 @@ func (p *Pipe) makeRoomLocked() {
 	*f = full{renewed: now}
 }
 
-// writtenLocked notes that a QoS 0 message is written. It may stay in the queue for long,
-// behind a message that is not acknowledged, so it keeps nothing in memory, and is taken
-// out when there are many.
-func (p *Pipe) writtenLocked(m *outgoing) {
-	if m.settled || m.copied || m.origin.waits() { // the disk may be reading it
-		return
+// clearLocked drops the content of a message that is done. It may stay in the queue for
+// long, behind a message that is not acknowledged, so it keeps no content in memory. A QoS 0
+// message is taken out when there are many. The content of a message that its source waits
+// for is counted until the source is acknowledged.
+func (p *Pipe) clearLocked(m *outgoing) {
+	switch {
+	case m.copied: // the disk may be reading it
+	case m.settled:
+		m.Message = session.Message{}
+		if o := m.origin; o != nil && o.queued == 0 && o.waits() && o.in != nil {
+			o.in = settledInbound
+		}
+	case !m.origin.waits():
+		m.Message, m.origin = session.Message{}, clearedOrigin
+		p.clearedQoS0++
 	}
-	m.Message, m.origin = session.Message{}, writtenOrigin
-	p.writtenQoS0++
 }
 
-// writtenOrigin takes the place of the origin of QoS 0 messages that are written.
-var writtenOrigin = &origin{in: &session.Inbound{}}
+var (
+	// clearedOrigin replaces the origin of QoS 0 messages that are cleared.
+	clearedOrigin = &origin{in: &session.Inbound{}}
+	// settledInbound replaces the messages of QoS 1 and 2 that were acknowledged.
+	settledInbound = &session.Inbound{Publish: packet.Publish{QoS: 1}}
+)

@@ -137,7 +137,7 @@ type Pipe struct {
 
 	bytes       int       // of QoS 1 and 2 messages that their sources wait for
 	full        full      // the messages that were refused for lack of memory
-	writtenQoS0 int       // QoS 0 messages in queue that were written
+	clearedQoS0 int       // QoS 0 messages in queue that were cleared
 	alarm       time.Time // when the queue is looked at again; zero: not by time
 	timer       *time.Timer
 	isolation   isolation
@@ -309,7 +309,8 @@ func (p *Pipe) refuseQoS0(m *outgoing) string {
 		return DropStopping
 	case p.dest == nil && !p.opts.KeepQoS0:
 		return DropNotConnected
-	case p.qos0 == 0, p.qos0+m.size() <= p.opts.MemoryBytes: // one always passes
+	case p.qos0 == 0, m.origin.queued > 0: // one always passes, for all rules
+	case p.qos0+m.size() <= p.opts.MemoryBytes:
 	case p.dest == nil && !p.buffering() && p.makeRoom(m.size()):
 	default:
 		return DropQueueFull

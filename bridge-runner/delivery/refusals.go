@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"container/heap"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
@@ -22,8 +23,11 @@ const (
 
 // refusals are messages that the destination has refused and may take later.
 type refusals struct {
-	of    map[*outgoing]*refusal
-	until time.Time // nothing is sent before
+	of map[*outgoing]*refusal
+	// unwitnessed are the messages of which witnessed is not set, the oldest first, and
+	// messages that have left since.
+	unwitnessed byPlace
+	until       time.Time // nothing is sent before
 	// blocking is the message that was given up and is kept; nil: there is none.
 	blocking *outgoing
 }
@@ -34,6 +38,34 @@ type refusal struct {
 	retryAt   time.Time
 	kept      bool // it was given up and is kept: the policy is to block
 	err       *session.Error
+}
+
+var started = time.Now()
+
+// together returns a time soon after t that is the same for many times: each time at which
+// messages are sent again, the whole queue is looked at.
+func together(t time.Time) time.Time {
+	return started.Add(t.Sub(started).Truncate(firstPause) + firstPause)
+}
+
+// byPlace is a heap of messages.
+type byPlace []*outgoing
+
+func (b byPlace) Len() int           { return len(b) }
+func (b byPlace) Less(i, j int) bool { return b[i].place < b[j].place }
+func (b byPlace) Swap(i, j int)      { b[i], b[j] = b[j], b[i] }
+func (b *byPlace) Push(m any)        { *b = append(*b, m.(*outgoing)) } //nolint:forcetypeassert // it has no others
+func (b *byPlace) Pop() any {
+	last := len(*b) - 1
+	m := (*b)[last]
+	(*b)[last], *b = nil, (*b)[:last]
+	return m
+}
+
+// forget drops all refusals.
+func (r *refusals) forget() {
+	clear(r.of)
+	r.unwitnessed = nil
 }
 
 func pauseAfter(refusals int) time.Duration {
@@ -50,6 +82,7 @@ func (p *Pipe) refusedLocked(m *outgoing, why *session.Refusal) {
 	if r == nil {
 		r = &refusal{}
 		p.refusals.of[m] = r
+		heap.Push(&p.refusals.unwitnessed, m)
 	}
 	r.count++
 	r.err = why.Error
@@ -58,7 +91,7 @@ func (p *Pipe) refusedLocked(m *outgoing, why *session.Refusal) {
 		p.giveUpLocked(m, DropRefused, r.err)
 	case r.count >= mostRefusals: // the messages behind it show whether the server takes any
 		now := time.Now()
-		r.retryAt = now.Add(pauseAfter(r.count))
+		r.retryAt = together(now.Add(pauseAfter(r.count)))
 		p.next = 0
 		p.wakeAtLocked(r.retryAt, now)
 	default:
@@ -92,8 +125,11 @@ func (p *Pipe) mayRetryLocked(m *outgoing, now time.Time) (may, passOver bool) {
 
 // refusalsWitnessedLocked notes that the destination has taken over the message taken.
 func (p *Pipe) refusalsWitnessedLocked(taken *outgoing) {
-	for m, r := range p.refusals.of {
-		if r.witnessed || r.kept || taken.place < m.place {
+	waiting := &p.refusals.unwitnessed
+	for len(*waiting) > 0 && (*waiting)[0].place <= taken.place {
+		m := heap.Pop(waiting).(*outgoing) //nolint:forcetypeassert // it has no others
+		r := p.refusals.of[m]
+		if r == nil || r.kept {
 			continue
 		}
 		r.witnessed = true

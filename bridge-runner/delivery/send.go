@@ -16,7 +16,7 @@ func (p *Pipe) Up(s *session.Session) {
 	p.mu.Lock()
 	if p.last != nil && p.last != s.State() {
 		p.last.Abandon(s)
-		clear(p.refusals.of) // the other server may take them
+		p.refusals.forget() // the other server may take them
 		p.refusals.until = time.Time{}
 	}
 	p.dest, p.last, p.paused, p.since = s, s.State(), false, time.Now()
@@ -49,20 +49,22 @@ func (p *Pipe) Down(s *session.Session) {
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
 		m.inflight = false // until there is a destination
-		if m.done || m.parked || m.QoS > 0 {
+		if m.done || m.QoS > 0 {
 			continue
 		}
 		// A message that came at QoS 0 is not kept for later. One that came at a
 		// higher QoS is: its source waits for it.
 		switch {
 		case m.settled:
-		case m.origin.waits() || p.opts.KeepQoS0:
+		case m.parked || m.origin.waits() || p.opts.KeepQoS0:
 			p.qos0 += m.size()
 		default:
 			m.done = true
+			p.clearLocked(m)
 			p.meter.Dropped(DropNotConnected)
 		}
 	}
+	p.sweepIfMany()
 	if p.disk != nil && p.queue.len() > 0 {
 		p.putBehind()
 		p.enter()
@@ -122,7 +124,7 @@ func (p *Pipe) pump() {
 			m.done = true
 			p.meter.Forwarded(len(m.Payload), now.Sub(m.At))
 			p.goneLocked(m)
-			p.writtenLocked(m)
+			p.clearLocked(m)
 		case session.TooLarge:
 			p.giveUpLocked(m, DropTooLarge, errTooLarge)
 			if !m.done && !m.parked {
@@ -132,8 +134,7 @@ func (p *Pipe) pump() {
 			p.drop(m, DropExpired)
 		}
 	}
-	if p.writtenQoS0 > sweepAt && p.writtenQoS0 > p.queue.len()/2 {
-		p.sweep()
+	if p.sweepIfMany() {
 		p.next = p.queue.len()
 	}
 }
@@ -200,6 +201,7 @@ func (p *Pipe) drop(m *outgoing, cause string) {
 	p.goneLocked(m)
 	m.done = true
 	p.unwait(m)
+	p.clearLocked(m)
 	p.meter.Dropped(cause)
 }
 
@@ -223,6 +225,7 @@ func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused
 		p.meter.Forwarded(len(m.Payload), time.Since(m.At))
 		p.goneLocked(m)
 		p.acceptedLocked(m)
+		p.clearLocked(m)
 	}
 	p.release()
 	if isolating {
@@ -261,7 +264,7 @@ func (p *Pipe) release() {
 func (p *Pipe) settle(m *outgoing) {
 	m.settled = true
 	o := m.origin
-	if o == writtenOrigin {
+	if o == clearedOrigin {
 		return
 	}
 	o.queued--

@@ -92,7 +92,11 @@ func (p *Pipe) unblockLocked(m *outgoing) {
 // forgetLocked has the session forget m, if it is in flight there and is not to be sent
 // again.
 func (p *Pipe) forgetLocked(m *outgoing) {
-	if p.last != nil {
+	switch {
+	case p.last == nil:
+	case m == p.isolation.suspect:
+		p.last.GiveUp(&m.Outgoing)
+	default:
 		p.last.Forget(&m.Outgoing)
 	}
 	if m.inflight {

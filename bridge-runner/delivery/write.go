@@ -108,8 +108,8 @@ func (p *Pipe) written(b *batch, first uint64, records [][]byte) {
 	d, record := p.disk, 0
 	for i, m := range b.messages {
 		d.pending.pop()
-		if m.waits() {
-			p.qos0 -= m.size()
+		if !m.done {
+			p.unwait(m)
 		}
 		if b.recorded[i] {
 			m.number, m.stored = first+uint64(record), buffer.Size(len(records[record]))

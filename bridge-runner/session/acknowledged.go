@@ -44,7 +44,7 @@ func (s *Session) pubrec(a packet.Ack) {
 	case m != nil && m.qos == 2:
 		m.stage = released
 		s.progressed = s.now
-		out.support = qos2Assumed
+		out.hasQoS2()
 	case s.version == packet.V5:
 		code = codeIDNotFound
 	}
@@ -68,6 +68,7 @@ func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
 	m := out.get(a.ID)
 	if _, stale := out.stale[a.ID]; stale && a.Type == packet.PUBCOMP {
 		delete(out.stale, a.ID)
+		out.rejected, out.tried = 0, false
 		s.progressed, s.releasedSome = s.now, true
 	}
 	switch {

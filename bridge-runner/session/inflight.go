@@ -41,6 +41,10 @@ const (
 	// qos2Absent: it has acknowledged a QoS 2 message by PUBACK, as RabbitMQ does. It
 	// holds no QoS 2 messages, and falls silent at a PUBREL.
 	qos2Absent
+	// qos2Rejected: it ends the session at PUBRELs of whatever identifier, or it has QoS 2 and
+	// does not answer PUBRELs of identifiers that it does not know. QoS 2 messages are sent at
+	// QoS 1, because it may hold others.
+	qos2Rejected
 )
 
 // out is what is in flight to the server: which message each packet identifier stands
@@ -64,13 +68,20 @@ type out struct {
 	// stale are identifiers under which the server may hold a QoS 2 message that is not
 	// in flight here, with the session by which their PUBREL was written; nil: by none of
 	// a connection that is left. They become free by PUBCOMP.
-	stale   map[uint16]*Session
-	support qos2Support
+	// releaseDue says that the PUBRELs of some were not written on this connection.
+	stale      map[uint16]*Session
+	releaseDue bool
+	support    qos2Support
 	// dead are identifiers at whose PUBREL the server ends the session. They are used no
 	// more. suspect is the identifier at which the latest sessions ended, and ends how many.
-	dead    map[uint16]bool
-	suspect uint16
-	ends    int
+	// rejected is how many suspects in a row became dead with no PUBREL answered meanwhile.
+	dead     map[uint16]bool
+	suspect  uint16
+	ends     int
+	rejected int
+	// tried says that a trial has shown QoS 2, and no PUBREL of a stale identifier was answered
+	// since.
+	tried bool
 	// lowGrant says that a server of MQTT 3.1.1 has granted a lower QoS than 2. It may have
 	// no QoS 2, or grant less to this client, or for this filter.
 	lowGrant bool
@@ -95,6 +106,7 @@ func (o *out) forgetConnection() {
 	for id := range o.stale {
 		o.stale[id] = nil
 	}
+	o.releaseDue = true
 }
 
 // identify returns a free identifier for a message, or 0 if there is none now.
@@ -205,7 +217,7 @@ func (o *out) markStale(id uint16) {
 	if o.stale == nil {
 		o.stale = map[uint16]*Session{}
 	}
-	o.stale[id] = nil
+	o.stale[id], o.releaseDue = nil, true
 }
 
 // markAllStale is for a session that an earlier process began.
@@ -218,6 +230,24 @@ func (o *out) markAllStale() {
 	}
 }
 
+// hasQoS2 notes that the server has answered a QoS 2 message by PUBREC.
+func (o *out) hasQoS2() {
+	if o.support == qos2Rejected {
+		return
+	}
+	o.tried = o.tried || o.support == qos2Doubtful
+	o.support = qos2Assumed
+}
+
+// doubtQoS2 notes that the server does not answer PUBRELs. answering says that it has
+// answered a ping meanwhile.
+func (o *out) doubtQoS2(answering bool) {
+	o.support = qos2Doubtful
+	if o.tried && answering {
+		o.support = qos2Rejected
+	}
+}
+
 // hasNoQoS2 notes that the server has no QoS 2: it holds nothing.
 func (o *out) hasNoQoS2() {
 	o.support, o.stale = qos2Absent, nil
@@ -227,6 +257,9 @@ func (o *out) hasNoQoS2() {
 // is answered until it is not released any more. The server may hold a message at which it
 // ends the session, and which it handles only then.
 const endsAtRelease = 4
+
+// rejectsRelease is how many identifiers in a row end like that if it is so with each.
+const rejectsRelease = 2
 
 // endedAtRelease notes that the server has ended s. PUBRELs are answered in order, so the
 // lowest stale identifier may be why.
@@ -247,11 +280,20 @@ func (o *out) endedAtRelease(s *Session) {
 	if o.ends < endsAtRelease {
 		return
 	}
+	o.suspect = 0
+	o.bury(lowest)
+	if o.rejected++; o.rejected >= rejectsRelease {
+		o.support = qos2Rejected
+	}
+}
+
+// bury has an identifier never used again, nor released.
+func (o *out) bury(id uint16) {
 	if o.dead == nil {
 		o.dead = map[uint16]bool{}
 	}
-	o.dead[lowest], o.suspect = true, 0
-	delete(o.stale, lowest)
+	o.dead[id] = true
+	delete(o.stale, id)
 }
 
 // free reports whether an identifier may be used.

@@ -83,6 +83,9 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 		out.forget(m) // it is a new message to a server that has other limits now
 	}
 	qos := min(m.QoS, s.server.MaximumQoS)
+	if out.support == qos2Rejected {
+		qos = min(qos, 1)
+	}
 	if s.full(qos) {
 		return Full
 	}
@@ -144,6 +147,10 @@ func (s *Session) identify(qos byte, now time.Time) uint16 {
 // held.
 func (s *Session) releaseStale(now time.Time) {
 	out := &s.state.out
+	if !out.releaseDue { // it is asked for with each message that waits
+		return
+	}
+	out.releaseDue = false
 	ids := out.unreleased(s)
 	if len(ids) > 0 && s.unacknowledged == 0 {
 		s.progressed = now

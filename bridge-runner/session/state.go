@@ -63,15 +63,18 @@ func (s *State) Lowered() bool {
 func (s *State) Abandon(next *Session) {
 	s.mu.Lock()
 	s.out.abandon()
-	stale := slices.Collect(maps.Keys(s.out.stale))
+	stale, dead := slices.Collect(maps.Keys(s.out.stale)), slices.Collect(maps.Keys(s.out.dead))
 	s.mu.Unlock()
 	if !next.resumed {
 		return
 	}
 	next.state.mu.Lock()
 	defer next.state.mu.Unlock()
+	for _, id := range dead {
+		next.state.out.bury(id)
+	}
 	for _, id := range stale {
-		if next.state.out.get(id) == nil {
+		if m := next.state.out.get(id); m == nil || m.qos < 2 {
 			next.state.out.markStale(id)
 		}
 	}
@@ -94,6 +97,21 @@ func (s *State) Forget(m *Outgoing) {
 	}
 }
 
+// GiveUp is Forget for a message at which servers end the session. If the server has it,
+// and would handle it at its PUBREL, its identifier is not released but never used again.
+func (s *State) GiveUp(m *Outgoing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m.id == 0 || s.out.get(m.id) != m {
+		return
+	}
+	id, stage := m.id, m.stage
+	s.out.forget(m)
+	if stage == released {
+		s.out.bury(id)
+	}
+}
+
 // grantedLess notes that a server of MQTT 3.1.1 has granted a lower QoS than 2.
 func (s *State) grantedLess() {
 	s.mu.Lock()
@@ -101,11 +119,12 @@ func (s *State) grantedLess() {
 	s.out.lowGrant = true
 }
 
-// doubtQoS2 notes that the server does not answer PUBRELs.
-func (s *State) doubtQoS2() {
+// doubtQoS2 notes that the server does not answer PUBRELs, though it may have answered a
+// ping.
+func (s *State) doubtQoS2(answering bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out.support = qos2Doubtful
+	s.out.doubtQoS2(answering)
 }
 
 // begin makes the state that of a new connection.

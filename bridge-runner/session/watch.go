@@ -162,7 +162,7 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 	s.state.mu.Lock()
 	releasing := s.releasing && len(s.state.out.stale) > 0
 	doubtful := s.releasing && !s.releasedSome
-	lowGrant := s.state.out.lowGrant
+	lowGrant := s.state.out.lowGrant && !s.state.out.tried
 	inflight, progressed, overtaken := s.unacknowledged, s.progressed, s.overtaken
 	mark := s.ackMark.given
 	if !s.ackMark.at.Equal(progressed) { // nothing was sent since
@@ -178,14 +178,14 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 		if left = unansweredRelease - now.Sub(since); left > 0 {
 			return left, nil
 		}
-		s.state.doubtQoS2()
+		s.state.doubtQoS2(false)
 		s.Renew()
 	}
 	w.askMeanwhile(now, progressed, s.cfg.AckTimeout-now.Sub(since))
 	left, overdue = earlier(s.cfg.AckTimeout, w.due(now, progressed, since), func() *Error {
 		w.how = Ending{Silent: true, PassedOver: !overtaken.IsZero(), Answering: s.conn.pongs.Load() > w.pongs}
 		if doubtful {
-			s.state.doubtQoS2()
+			s.state.doubtQoS2(w.how.Answering)
 		}
 		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil)
 	})

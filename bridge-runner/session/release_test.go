@@ -1,0 +1,138 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// The two servers share their sessions. A message of QoS 1, such as a notification, is in
+// flight under the identifier under which the server holds another message of QoS 2.
+func TestAbandon_IdentifierInUseAtQoS1_IsReleasedAllTheSame(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		first := p.cfg.State
+		l := p.new()
+		l.publish(message(2, "exact"))
+		l.c.Want("PUBLISH 1 qos2 t=exact")
+		l.cut()
+		p.cfg.State = NewState() // of the other server
+		l = p.new()
+		notification := message(1, "notification")
+		l.publish(notification)
+		l.c.Want("PUBLISH 1 qos1 t=notification")
+		l.cut()
+		l = p.resume()
+		first.Abandon(l.s)
+		l.publish(notification)
+		l.c.Want("PUBLISH 1 qos1 dup t=notification")
+		exact := message(2, "exact")
+		l.wantResult(Full, exact)
+		l.s.Flush()
+		l.c.Want("PUBREL 1")
+		l.c.Send(script.Ack(v5.PUBCOMP, 1, 0))
+		l.publishWhenReady(exact)
+		l.c.Want("PUBLISH 2 qos2 t=exact")
+		l.c.Send(script.Ack(v5.PUBACK, 1, 0))
+		l.want("acknowledged notification")
+	})
+}
+
+// A server that has no QoS 2 may end the session at the first PUBREL. It does not take one
+// QoS 2 message then, so they are sent at QoS 1.
+func TestStaleQoS2_ServerEndsTheSessionAtEachPubrel_MessagesGoAtQoS1(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		m := message(2, "x")
+		for n := 0; ; n++ {
+			l := p.resume()
+			if l.s.Publish(m, time.Now()) == Sent {
+				l.s.Flush()
+				l.c.Want("PUBLISH 4097 qos1 t=x")
+				l.c.Send(script.Ack(v5.PUBACK, 4097, 0))
+				l.want("acknowledged x")
+				return
+			}
+			if n == 2*endsAtRelease {
+				t.Fatalf("nothing is sent in %d sessions", n)
+			}
+			l.s.Flush()
+			if got := l.c.Next(); got.Type != v5.PUBREL {
+				t.Fatalf("%s instead of PUBREL", got)
+			}
+			l.cut()
+		}
+	})
+}
+
+// While the server answers the PUBRELs, a message that waits is tried with each message that
+// comes. That costs little, however many identifiers there are.
+func TestPublish_WaitsForPubcomps_CostsLittle(t *testing.T) {
+	const times = 10000
+	s := &Session{state: NewState(), version: packet.V311, released: make(chan struct{}, 1)}
+	s.state.begin(true)
+	start := time.Now()
+	for range times {
+		s.identify(2, start)
+	}
+	if passed := time.Since(start); passed > times*50*time.Microsecond {
+		t.Errorf("%v for each of %d attempts", passed/times, times)
+	}
+}
+
+// A server may ignore the PUBREL of an identifier that it does not know, and have QoS 2 all
+// the same. Only the first messages wait for that.
+func TestStaleQoS2_ServerIgnoresUnknownPubrels_MessagesGoAtQoS1(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.AckTimeout = 200 * time.Millisecond
+		var m *Outgoing
+		exact := map[uint16]bool{}
+		sessions := 0
+		for sent := 0; sent < 5; {
+			l := p.resume()
+			if sessions++; sessions > 4 {
+				t.Fatalf("%d messages are sent in %d sessions", sent, sessions)
+			}
+			for m = message(2, "x"); l.s.Publish(m, time.Now()) == Sent; m = message(2, "x") {
+				l.s.Flush()
+				for done := false; !done; {
+					switch got := l.c.Next(); {
+					case got.Type == v5.PINGREQ:
+						l.c.Send(script.Packet{Type: v5.PINGRESP})
+					case got.Type == v5.PUBLISH && got.QoS == 1:
+						l.c.Send(script.Ack(v5.PUBACK, got.ID, 0))
+						done = true
+					case got.Type == v5.PUBLISH:
+						exact[got.ID] = true
+						l.c.Send(script.Ack(v5.PUBREC, got.ID, 0))
+					case got.Type == v5.PUBREL && exact[got.ID]:
+						l.c.Send(script.Ack(v5.PUBCOMP, got.ID, 0))
+						done = true
+					}
+				}
+				l.want("acknowledged x")
+				if sent++; sent == 5 {
+					return
+				}
+			}
+			l.s.Flush()
+			go func() { // it reads, and answers pings only
+				for {
+					got, err := l.c.TryNext()
+					if err != nil {
+						return
+					}
+					if got.Type == v5.PINGREQ {
+						_, _ = l.c.Write([]byte(l.c.Encode(script.Packet{Type: v5.PINGRESP})))
+					}
+				}
+			}()
+			_ = l.wantOver()
+		}
+	})
+}
