@@ -63,7 +63,7 @@ const (
 // Options are what a pipe may have besides rules.
 type Options struct {
 	// MemoryBytes bounds the QoS 0 messages that wait in memory, and also the QoS 1 and 2
-	// messages that are held in it. Default 32 MiB.
+	// messages that are held in it. Default 8 MiB.
 	MemoryBytes int
 	// Unforwardable says what happens to messages that no server of the destination takes.
 	Unforwardable Unforwardable

@@ -296,6 +296,9 @@ func (o *out) bury(id uint16) {
 	delete(o.stale, id)
 }
 
+// takesNoQoS2 reports whether the server has shown that messages go to it at QoS 1 at most.
+func (o *out) takesNoQoS2() bool { return o.support == qos2Absent || o.support == qos2Rejected }
+
 // free reports whether an identifier may be used.
 func (o *out) free(id uint16) bool { return o.get(id) == nil && !o.dead[id] }
 

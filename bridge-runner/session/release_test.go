@@ -4,6 +4,7 @@
 package session
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ func TestAbandon_IdentifierInUseAtQoS1_IsReleasedAllTheSame(t *testing.T) {
 // QoS 2 message then, so they are sent at QoS 1.
 func TestStaleQoS2_ServerEndsTheSessionAtEachPubrel_MessagesGoAtQoS1(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.PublishQoS = 2
 		m := message(2, "x")
 		for n := 0; ; n++ {
 			l := p.resume()
@@ -56,6 +58,9 @@ func TestStaleQoS2_ServerEndsTheSessionAtEachPubrel_MessagesGoAtQoS1(t *testing.
 				l.c.Want("PUBLISH 4097 qos1 t=x")
 				l.c.Send(script.Ack(v5.PUBACK, 4097, 0))
 				l.want("acknowledged x")
+				if got := l.s.Shortfalls(); len(got) != 1 || !strings.HasPrefix(got[0].Message, "the server takes messages at QoS 1 at most and the rules have QoS 2") {
+					t.Errorf("shortfalls: %q", got)
+				}
 				return
 			}
 			if n == 2*endsAtRelease {

@@ -26,10 +26,13 @@ type Shortfall struct {
 func (s *Session) Shortfalls() []Shortfall {
 	var all []Shortfall
 	s.state.mu.Lock()
-	lowered := s.state.lowered
+	lowered, most := s.state.lowered, s.server.MaximumQoS
+	if s.state.out.takesNoQoS2() {
+		most = min(most, 1)
+	}
 	s.state.mu.Unlock()
 	var qos []string
-	if text := s.loweredPublishQoS(); text != "" {
+	if text := s.loweredPublishQoS(most); text != "" {
 		qos = append(qos, text)
 	}
 	if len(lowered) > 0 {
@@ -58,18 +61,19 @@ func loweredQoS(all []lowered) string {
 		"the server grants a lower QoS than the rules have, so that %s; allow the QoS on the server, or set the rules' qos to it: %s", cost, strings.Join(each, ", "))
 }
 
-// loweredPublishQoS explains a Maximum QoS below that of the rules (MQTT 5 section
-// 3.2.2.3.4). It is empty if there is none.
-func (s *Session) loweredPublishQoS() string {
+// loweredPublishQoS explains that the server takes messages at most at a QoS below that
+// of the rules: it says so (MQTT 5 section 3.2.2.3.4), or has shown it. It is empty if that
+// is not so.
+func (s *Session) loweredPublishQoS(most byte) string {
 	cost := "messages may come twice"
-	switch most := s.server.MaximumQoS; {
+	switch {
 	case most >= s.cfg.PublishQoS:
 		return ""
 	case most == 0:
 		cost = "messages are lost when the connection fails"
 	}
 	return fmt.Sprintf("the server takes messages at QoS %d at most and the rules have QoS %d, so that %s; allow the QoS on the server, or set the rules' qos to it",
-		s.server.MaximumQoS, s.cfg.PublishQoS, cost)
+		most, s.cfg.PublishQoS, cost)
 }
 
 // loweredExpiry explains a Session Expiry Interval below the one that was asked for (MQTT
