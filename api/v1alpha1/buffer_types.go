@@ -21,7 +21,7 @@ const (
 
 // Buffer holds messages that the other side does not take at once.
 type Buffer struct {
-	// memory bounds what QoS 0 messages take in the runner's memory.
+	// memory bounds the messages that the runner holds in its memory.
 	// +optional
 	Memory *MemoryBuffer `json:"memory,omitempty"`
 

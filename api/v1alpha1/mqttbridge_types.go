@@ -177,9 +177,11 @@ type Side struct {
 	// maximumPacketSize is the size in bytes of the largest packet that the bridge takes
 	// from servers of this side (the Maximum Packet Size of MQTT 5, section 3.1.2.11.4,
 	// which it announces there): from 1Ki to 268435460, the largest that MQTT has. A
-	// larger message is dropped, acknowledged and counted as too_large, and the log names
-	// its topic and size; it is never in memory. While messages of this size pass, the
-	// runner needs up to eight times as much memory above what it needs without: 256Mi
+	// server of MQTT 5 drops a larger message itself, and the bridge cannot report it. A
+	// larger message that a server sends all the same, as in MQTT 3.1.1, is dropped,
+	// acknowledged and counted as too_large, and the log names its topic and size; it is
+	// never in memory. While messages of this size pass, the runner needs up to eight times
+	// as much memory above what it needs without: 256Mi
 	// with the default. Default 32Mi.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('268435460')) <= 0)",reason=FieldValueInvalid,message="maximumPacketSize is from 1Ki to 268435460, as in 32Mi"

@@ -37,7 +37,8 @@ const (
 // DeadLetter is where messages that no server takes are published.
 type DeadLetter struct {
 	// topic under which such a message is published, at QoS 1, on the side that it came
-	// from. The message is acknowledged to its source after that. With MQTT 5 the user
+	// from. It is used as it is written: ${topic} and ${1} are not replaced.
+	// The message is acknowledged to its source after that. With MQTT 5 the user
 	// properties mqttbridge-topic, mqttbridge-qos and mqttbridge-reason hold the topic and
 	// QoS with which it was sent to the other side, and why no server takes it. No filter of a rule may
 	// match this topic, because dead letters would be forwarded.
