@@ -37,7 +37,7 @@ const (
 // DeadLetter is where messages that no server takes are published.
 type DeadLetter struct {
 	// topic under which such a message is published, at QoS 1, on the side that it came
-	// from. It is used as it is written: ${topic} and ${1} are not replaced.
+	// from. It is the same for all: it holds no ${topic} or ${1}.
 	// The message is acknowledged to its source after that. With MQTT 5 the user
 	// properties mqttbridge-topic, mqttbridge-qos and mqttbridge-reason hold the topic and
 	// QoS with which it was sent to the other side, and why no server takes it. No filter of a rule may
@@ -46,6 +46,7 @@ type DeadLetter struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#[:cntrl:]]')",reason=FieldValueInvalid,message="the topic of dead letters has no wildcards + or # and no control characters, as in bridges/plant1/dead"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$')",reason=FieldValueInvalid,message="topics that start with $ are the servers' own, which clients cannot publish to; choose another one, as in bridges/plant1/dead"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('${')",reason=FieldValueInvalid,message="the topic of dead letters is the same for all, and nothing is put in place of ${topic} and ${1}; write one without them, as in bridges/plant1/dead"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$') || self.contains('${')",reason=FieldValueInvalid,message="topics that start with $ are the servers' own, which clients cannot publish to; choose another one, as in bridges/plant1/dead"
 	Topic string `json:"topic,omitempty"`
 }

@@ -102,7 +102,7 @@ func TestLoadRefusesABadManifestAndNamesTheFieldTheValueAndTheRemedy(t *testing.
 		manifest := strings.Replace(minimal, c.old, c.new, 1)
 		if c.name == "loop" {
 			manifest = strings.Replace(minimal, `local:1883"}`, `local:1883"}, bridgeMode: "Off"`, 1) + "  subscriptions: [{filter: a/b}]\n"
-			c.want = `spec.subscriptions: Invalid value: "a/b": messages would go round in a loop: subscriptions[0] (filter "a/b") makes "a/b" of "a/b", forwards[0] (filter "a/#") makes "a/b" of "a/b", because the servers of local send the bridge's own messages back`
+			c.want = `spec.subscriptions: Invalid value: "a/b": messages would go round in a loop: subscriptions[0] (filter "a/b") sends "a/b" as "a/b", forwards[0] (filter "a/#") sends "a/b" as "a/b", because the servers of local send the bridge's own messages back`
 		}
 		_, err := Load(write(t, t.TempDir(), "b.yaml", manifest))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -42,7 +42,7 @@ func (l *Loop) String() string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%s (filter %q) makes %q of %q", s.rule.name, shorten(s.rule.rule.Filter.String()), shorten(names.Replace(s.made)), shorten(names.Replace(s.in)))
+		fmt.Fprintf(&b, "%s (filter %q) sends %q as %q", s.rule.name, shorten(s.rule.rule.Filter.String()), shorten(names.Replace(s.in)), shorten(names.Replace(s.made)))
 	}
 	return b.String()
 }

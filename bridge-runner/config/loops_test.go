@@ -89,7 +89,7 @@ func TestFindLoop_ARingOfManyRules_IsFoundAndNamed(t *testing.T) {
 	if loop == nil || len(loop.steps) != 2*n {
 		t.Fatalf("%v", loop)
 	}
-	want := `forwards[0] (filter "a0/#") makes "b0/x1" of "a0/x1", subscriptions[0] (filter "b0/#") makes "a1/x1" of "b0/x1", forwards[1]`
+	want := `forwards[0] (filter "a0/#") sends "a0/x1" as "b0/x1", subscriptions[0] (filter "b0/#") sends "b0/x1" as "a1/x1", forwards[1]`
 	if got := loop.String(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, fmt.Sprintf("and so on by %d more rules", 2*n-longestLoop)) {
 		t.Errorf("%s", got)
 	}

@@ -36,6 +36,8 @@ func validateUnforwardable(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.E
 		errs = append(errs, field.TooLong(letter.Child("topic"), name, maxFilter))
 	case strings.ContainsAny(name, "+#") || hasControls(name):
 		errs = append(errs, field.Invalid(letter.Child("topic"), name, "the topic of dead letters has no wildcards + or # and no control characters, as in bridges/plant1/dead"))
+	case strings.Contains(name, "${"):
+		errs = append(errs, field.Invalid(letter.Child("topic"), name, "the topic of dead letters is the same for all, and nothing is put in place of ${topic} and ${1}; write one without them, as in bridges/plant1/dead"))
 	case strings.HasPrefix(name, "$"):
 		errs = append(errs, field.Invalid(letter.Child("topic"), name, "topics that start with $ are the servers' own, which clients cannot publish to; choose another one, as in bridges/plant1/dead"))
 	case s.Notifications != nil && s.Notifications.Topic == name:

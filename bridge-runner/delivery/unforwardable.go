@@ -26,6 +26,7 @@ type Unforwardable struct {
 type GivenUp struct {
 	Topic string // on the destination
 	Bytes int    // of its payload
+	QoS   byte
 	Cause string // DropRefused, DropTooLarge or DropUnforwardable
 	Why   *session.Error
 	Fate  Fate
@@ -52,7 +53,7 @@ var errTooLarge = &session.Error{
 // giveUpLocked ends the attempts to send m, as the policy says.
 func (p *Pipe) giveUpLocked(m *outgoing, cause string, why *session.Error) {
 	policy := &p.opts.Unforwardable
-	given := GivenUp{Topic: m.Topic, Bytes: len(m.Payload), Cause: cause, Why: why, Fate: FateDropped}
+	given := GivenUp{Topic: m.Topic, Bytes: len(m.Payload), QoS: m.QoS, Cause: cause, Why: why, Fate: FateDropped}
 	switch {
 	case policy.Block && (m.QoS > 0 || m.origin != nil && m.origin.waits()):
 		given.Fate = FateKept

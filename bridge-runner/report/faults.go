@@ -4,7 +4,6 @@
 package report
 
 import (
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -15,12 +14,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-const (
-	// faultLogged is how often faults of one kind are logged. The counter has them all.
-	faultLogged = 10 * time.Second
-	// faultTopic is how many characters of a topic are logged.
-	faultTopic = 200
-)
+// faultLogged is how often faults of one kind are logged. The counter has them all.
+const faultLogged = 10 * time.Second
 
 // faultLog logs the faults of one kind.
 type faultLog struct {
@@ -51,7 +46,7 @@ func (m *Metrics) Faults(side string, log *slog.Logger) func(session.Fault) {
 		suppressed := l.suppressed
 		l.suppressed = 0
 		mu.Unlock()
-		log.Warn(faultMessage(&f), "packet", f.Packet.String(), "size", f.Size, "fault", f.Faults.String(), "topic", fmt.Sprintf("%.*q", faultTopic, f.Topic), "notLogged", suppressed)
+		log.Warn(faultMessage(&f), "packet", f.Packet.String(), "size", f.Size, "fault", f.Faults.String(), "topic", truncate(f.Topic, maxTopic), "notLogged", suppressed)
 	}
 }
 

@@ -26,7 +26,7 @@ const (
 	unforwardableFor = 10 * time.Minute
 	// unforwardableLogged is how often such messages are logged. The counter has them all.
 	unforwardableLogged = 10 * time.Second
-	// maxTopic is the longest topic in the status, in bytes.
+	// maxTopic is the longest topic in the status and in the log, in bytes.
 	maxTopic = 256
 	// maxUnforwardable is the longest message in the status, in bytes, and maxAnswer that
 	// of the part of it that is the server's.
@@ -212,7 +212,7 @@ func (u *unforwardable) status(m *delivery.GivenUp, at time.Time) *v1alpha1.Unfo
 		reason = v1alpha1.ReasonTooLarge
 	case delivery.DropUnforwardable:
 		reason = v1alpha1.ReasonEndsSession
-		answer = "every server that can be connected ends the session at this message: " + answer
+		answer = fmt.Sprintf("every server that can be connected ends the session at this message (QoS %d, a topic of %d levels): %s", m.QoS, 1+strings.Count(m.Topic, "/"), answer)
 	}
 	quoted := strconv.Quote(m.Topic)
 	return &v1alpha1.UnforwardableMessage{
@@ -227,7 +227,7 @@ func (u *unforwardable) status(m *delivery.GivenUp, at time.Time) *v1alpha1.Unfo
 
 // consequence says what happens to the message, and what to do.
 func (u *unforwardable) consequence(m *delivery.GivenUp) string {
-	const correct = "correct its publisher or the rule's topic, or change the server's limits or rights"
+	const correct = "correct its publisher or the rule's topic, or change the server's limits (levels, size, QoS) or rights"
 	switch m.Fate {
 	case delivery.FateKept:
 		return "it is kept, and all messages behind it wait (delivery.unforwardable.policy: Block); " + correct + ", or set the policy to Drop"

@@ -40,7 +40,7 @@ func newUnforwardableWorld(t *testing.T) *unforwardableWorld {
 }
 
 func (w *unforwardableWorld) giveUp(topic string, fate delivery.Fate) {
-	w.meter.GivenUp(delivery.GivenUp{Topic: topic, Bytes: 3, Cause: delivery.DropUnforwardable, Fate: fate, Why: &session.Error{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}})
+	w.meter.GivenUp(delivery.GivenUp{Topic: topic, Bytes: 3, QoS: 1, Cause: delivery.DropUnforwardable, Fate: fate, Why: &session.Error{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}})
 	synctest.Wait()
 }
 
@@ -75,7 +75,7 @@ func TestUnforwardable_AMessage_IsInTheStatusFor10Minutes(t *testing.T) {
 		w.giveUp("a/b", delivery.FateDeadLetter)
 		m := w.st.Status().Unforwardable.LocalToRemote
 		if !news(w.st) || m.Topic != "a/b" || *m.Bytes != 3 || m.Reason != v1alpha1.ReasonEndsSession || *m.Blocking || !m.Time.Time.Equal(time.Now()) ||
-			!strings.Contains(m.Message, "ends the session at this message: closed") || !strings.Contains(m.Message, `published there under "dead"`) || !strings.Contains(m.Message, "correct its publisher") {
+			!strings.Contains(m.Message, "ends the session at this message (QoS 1, a topic of 2 levels): closed") || !strings.Contains(m.Message, `published there under "dead"`) || !strings.Contains(m.Message, "correct its publisher") {
 			t.Errorf("status: %+v", m)
 		}
 		if line := w.log.String(); strings.Count(line, "\n") != 1 || !strings.Contains(line, "topic=a/b") || !strings.Contains(line, "bytes=3") {
@@ -158,7 +158,7 @@ func TestUnforwardable_AnyTopicAndAnswer_FitTheSchema(t *testing.T) {
 				if len(m.Topic) > maxTopic || !utf8.ValidString(m.Topic) || strings.ContainsAny(m.Topic, "\x00\x01") || m.Reason != reason {
 					t.Errorf("topic %q, reason %s", m.Topic, m.Reason)
 				}
-				if len(m.Message) > maxUnforwardable || !utf8.ValidString(m.Message) || !strings.Contains(m.Message, "limits or rights") {
+				if len(m.Message) > maxUnforwardable || !utf8.ValidString(m.Message) || !strings.Contains(m.Message, "(levels, size, QoS) or rights") {
 					t.Errorf("message %q", m.Message)
 				}
 			}
