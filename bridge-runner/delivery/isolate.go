@@ -317,7 +317,8 @@ func (p *Pipe) goneLocked(m *outgoing) {
 		}
 	}
 	if len(p.refusals.of) > 0 {
-		if delete(p.refusals.of, m); len(p.refusals.of) == 0 {
+		delete(p.refusals.of, m)
+		if len(p.refusals.of) == 0 {
 			p.refusals.forget()
 		}
 	}

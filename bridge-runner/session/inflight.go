@@ -282,7 +282,8 @@ func (o *out) endedAtRelease(s *Session) {
 	}
 	o.suspect = 0
 	o.bury(lowest)
-	if o.rejected++; o.rejected >= rejectsRelease {
+	o.rejected++
+	if o.rejected >= rejectsRelease {
 		o.support = qos2Rejected
 	}
 }

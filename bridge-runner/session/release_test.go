@@ -100,7 +100,8 @@ func TestStaleQoS2_ServerIgnoresUnknownPubrels_MessagesGoAtQoS1(t *testing.T) {
 		sessions := 0
 		for sent := 0; sent < 5; {
 			l := p.resume()
-			if sessions++; sessions > 4 {
+			sessions++
+			if sessions > 4 {
 				t.Fatalf("%d messages are sent in %d sessions", sent, sessions)
 			}
 			for m = message(2, "x"); l.s.Publish(m, time.Now()) == Sent; m = message(2, "x") {
@@ -121,7 +122,8 @@ func TestStaleQoS2_ServerIgnoresUnknownPubrels_MessagesGoAtQoS1(t *testing.T) {
 					}
 				}
 				l.want("acknowledged x")
-				if sent++; sent == 5 {
+				sent++
+				if sent == 5 {
 					return
 				}
 			}
