@@ -23,6 +23,7 @@ func TestPort_OfAnotherProtocol_SaysWhatToChange(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
 	start := func(o mqtttest.BrokerOptions) *mqtttest.Broker { return mqtttest.StartBroker(t, o) }
+	local := start(mqtttest.BrokerOptions{Name: "local"})
 	plain, secure := start(mqtttest.BrokerOptions{Name: "plain"}), start(mqtttest.BrokerOptions{Name: "secure", TLS: pki.Server()})
 	ws, wss := start(mqtttest.BrokerOptions{Name: "ws", WebSocket: true}), start(mqtttest.BrokerOptions{Name: "wss", WebSocket: true, TLS: pki.Server()})
 	// As Erlang and Netty answer; Mosquitto and Go close the connection.
@@ -55,7 +56,7 @@ func TestPort_OfAnotherProtocol_SaysWhatToChange(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b := retry(manifest("port-"+strings.ReplaceAll(strings.ToLower(c.name), " ", "-"), plain.URL(), c.url), 100, 1)
+			b := retry(manifest("port-"+strings.ReplaceAll(strings.ToLower(c.name), " ", "-"), local.URL(), c.url), 100, 1)
 			if strings.HasPrefix(c.url, "mqtts") || strings.HasPrefix(c.url, "wss") {
 				b.Spec.Remote.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "ca"}}
 			}
