@@ -44,6 +44,9 @@ const (
 	// witnessFails is after how many sessions that ended at a message in place of the suspect
 	// the one behind it is sent.
 	witnessFails = 2
+	// When none is left to be a witness, all are tried once more after a pause, which grows.
+	firstWitnessPause   = 30 * time.Second
+	longestWitnessPause = 5 * time.Minute
 
 	controlPings   = 128
 	controlMinimum = 100 * time.Millisecond
@@ -88,6 +91,10 @@ type isolation struct {
 	// session at such a message instead.
 	witness, witnessed bool
 	failed             map[*outgoing]int
+	// retryAt is when all are tried once more, because none is left to be a witness; zero:
+	// one is. pause is the latest pause before that.
+	retryAt time.Time
+	pause   time.Duration
 }
 
 // named reports whether a reason code of DISCONNECT says that a message is wrong (MQTT 5
@@ -258,6 +265,29 @@ func (p *Pipe) mayGoLocked(m *outgoing, now time.Time) (may, passOver bool) {
 	return true, false
 }
 
+// retryLocked reports whether the suspect, and then all that were to be witnesses, may be
+// sent once more: the server may have recovered, and the source may have nothing else to
+// send. It is called when nothing else may go, and has the queue looked at again then.
+func (p *Pipe) retryLocked(now time.Time) bool {
+	i := &p.isolation
+	if !i.witness || p.inflight > 0 {
+		return false
+	}
+	if i.retryAt.IsZero() {
+		i.pause = min(max(2*i.pause, firstWitnessPause), longestWitnessPause)
+		i.retryAt = now.Add(i.pause)
+	}
+	if now.Before(i.retryAt) {
+		p.wakeAtLocked(i.retryAt, now)
+		return false
+	}
+	i.witness, i.retryAt, p.next = false, time.Time{}, 0
+	for m := range i.failed {
+		i.failed[m] = witnessFails - 1
+	}
+	return true
+}
+
 // controlLocked begins a control, if none is under way.
 func (p *Pipe) controlLocked(start time.Time) {
 	i, s := &p.isolation, p.dest
@@ -296,7 +326,7 @@ func (p *Pipe) acceptedLocked(m *outgoing) {
 		p.refusalsWitnessedLocked(m)
 	}
 	if i := &p.isolation; i.witness {
-		i.witness, i.witnessed, i.failed = false, true, nil
+		i.witness, i.witnessed, i.failed, i.retryAt, i.pause = false, true, nil, time.Time{}, 0
 		p.next = 0 // the suspect has its last trial
 	}
 }

@@ -318,6 +318,7 @@ func TestIsolation_Block_KeepsThePoisonAndTheOrder(t *testing.T) {
 func (w *world) retryNow() {
 	w.pipe.mu.Lock()
 	w.pipe.refusals.until, w.pipe.isolation.holdUntil = time.Time{}, time.Time{}
+	w.pipe.isolation.retryAt = time.Now()
 	w.pipe.mu.Unlock()
 	w.pipe.lookAgain()
 }

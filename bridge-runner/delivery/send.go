@@ -137,6 +137,9 @@ func (p *Pipe) pump() {
 	if p.sweepIfMany() {
 		p.next = p.queue.len()
 	}
+	if p.isolation.witness && p.retryLocked(time.Now()) {
+		p.pump()
+	}
 }
 
 // wakeAtLocked has the queue looked at again at that time.

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,6 +140,47 @@ func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 	defer x.stop()
 	w.acknowledged(1, 5, 1)
 	w.gaveUp(FateDropped)
+}
+
+// When every message has ended a session, the server may recover without ending one more, and
+// the source may have nothing else to send: its own window is full.
+func TestIsolation_QuotaIsExceededForLonger_AllArriveWhenTheServerRecovers(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 5} {
+		t.Run(fmt.Sprint(n, " messages"), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, packet.V5, everything)
+			w.source.connect(false, nil)
+			w.send(n, -1, 1)
+			w.source.sync()
+			var recovered atomic.Bool
+			x := w.play(func(c *script.Conn, _ script.Packet) bool {
+				if recovered.Load() {
+					return false
+				}
+				end(c, 0x97)
+				return true
+			}, nil)
+			defer x.stop()
+			w.awaitsWitness()
+			eventually(t, func() error {
+				w.pipe.mu.Lock()
+				defer w.pipe.mu.Unlock()
+				ended := 0
+				for _, times := range w.pipe.isolation.failed {
+					ended += times
+				}
+				if w.pipe.dest == nil || w.pipe.inflight > 0 || ended < (n-1)*witnessFails {
+					return fmt.Errorf("%d sessions have ended at witnesses", ended)
+				}
+				return nil
+			})
+			recovered.Store(true)
+			w.retryNow()
+			w.acknowledged(1, n, 1)
+			w.gaveUp(FateDropped)
+		})
+	}
 }
 
 // Only a message that the suspect's server takes is a witness against it.
