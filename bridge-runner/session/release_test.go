@@ -18,17 +18,19 @@ import (
 // flight under the identifier under which the server holds another message of QoS 2.
 func TestAbandon_IdentifierInUseAtQoS1_IsReleasedAllTheSame(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
-		first := p.cfg.State
+		second := p.cfg.State
 		l := p.new()
-		l.publish(message(2, "exact"))
-		l.c.Want("PUBLISH 1 qos2 t=exact")
-		l.cut()
-		p.cfg.State = NewState() // of the other server
-		l = p.new()
 		notification := message(1, "notification")
 		l.publish(notification)
 		l.c.Want("PUBLISH 1 qos1 t=notification")
 		l.cut()
+		p.cfg.State = NewState() // of the other server
+		first := p.cfg.State
+		l = p.new()
+		l.publish(message(2, "exact"))
+		l.c.Want("PUBLISH 1 qos2 t=exact")
+		l.cut()
+		p.cfg.State = second
 		l = p.resume()
 		first.Abandon(l.s)
 		l.publish(notification)
@@ -42,6 +44,24 @@ func TestAbandon_IdentifierInUseAtQoS1_IsReleasedAllTheSame(t *testing.T) {
 		l.c.Want("PUBLISH 2 qos2 t=exact")
 		l.c.Send(script.Ack(v5.PUBACK, 1, 0))
 		l.want("acknowledged notification")
+	})
+}
+
+// A server that began its session when the other one was left holds nothing of the other's.
+func TestAbandon_SessionBegunAfterTheOtherServerWasLeft_NothingIsReleased(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		first := p.cfg.State
+		l := p.new()
+		l.publish(message(2, "exact"))
+		l.c.Want("PUBLISH 1 qos2 t=exact")
+		l.cut()
+		p.cfg.State = NewState() // of the other server
+		l = p.new()
+		l.cut()
+		l = p.resume()
+		first.Abandon(l.s)
+		l.publish(message(2, "exact"))
+		l.c.Want("PUBLISH 1 qos2 t=exact")
 	})
 }
 

@@ -300,7 +300,7 @@ func (s *Session) end(err *Error, how Ending) {
 
 func (s *Session) finish() {
 	s.state.mu.Lock()
-	s.ended = true
+	s.ended, s.state.left = true, time.Now()
 	s.buf = nil
 	s.state.mu.Unlock()
 	close(s.gone)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
@@ -21,7 +22,11 @@ type State struct {
 
 	// known says that what the server holds of this session is known here: it began
 	// in this process. It is not after a restart.
-	known      bool
+	known bool
+	// begun is when the server last began the session, and left when its latest connection
+	// ended; zero: not in this process.
+	begun, left time.Time
+
 	subscribed bool
 	gaveUp     *Error    // why no session is opened any more
 	lowered    []lowered // of the subscriptions, while subscribed
@@ -59,17 +64,19 @@ func (s *State) Lowered() bool {
 // Abandon drops all that is in flight to this server; the caller publishes it on next.
 // If both servers share their sessions and next has resumed this one, the server still
 // holds these QoS 2 messages under packet identifiers that next might use for others:
-// next releases them first.
+// next releases them first. A session that next's server began after this one was left holds
+// none of them.
 func (s *State) Abandon(next *Session) {
 	s.mu.Lock()
 	s.out.abandon()
+	left := s.left
 	stale, dead := slices.Collect(maps.Keys(s.out.stale)), slices.Collect(maps.Keys(s.out.dead))
 	s.mu.Unlock()
-	if !next.resumed {
-		return
-	}
 	next.state.mu.Lock()
 	defer next.state.mu.Unlock()
+	if !next.resumed || !left.IsZero() && next.state.begun.After(left) {
+		return
+	}
 	for _, id := range dead {
 		next.state.out.bury(id)
 	}
@@ -134,7 +141,7 @@ func (s *State) begin(resumed bool) {
 	if !resumed {
 		s.out.reset()
 		s.in.reset()
-		s.subscribed, s.lowered = false, nil
+		s.begun, s.subscribed, s.lowered = time.Now(), false, nil
 	}
 	s.in.forgetConnection()
 	s.out.forgetConnection()
