@@ -92,7 +92,7 @@ func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
 			out.markStale(a.ID)
 		}
 		a.Reason = s.withoutSecrets(a.Reason)
-		return m, &Refusal{Error: s.masked(publishError(m.Topic, a)), Code: a.Code}
+		return m, &Refusal{Error: publishError(m.Topic, a), Code: a.Code}
 	case a.Type == packet.PUBACK && m.qos == 2:
 		out.hasNoQoS2()
 	}

@@ -38,21 +38,6 @@ func AsError(err error) *Error {
 	return newError(v1alpha1.ReasonConnectionClosed, err.Error(), err)
 }
 
-// masked returns err without the secrets of the connection, which a server may repeat in
-// its own words. It is err itself if it holds none.
-func (s *Session) masked(err *Error) *Error {
-	if err == nil {
-		return nil
-	}
-	message := s.cfg.Transport.Mask(err.Message)
-	if message == err.Message {
-		return err
-	}
-	masked := *err
-	masked.Message = message
-	return &masked
-}
-
 // withoutSecrets returns a server's own words without the secrets of the connection: those
 // of the transport, and the password, or the user name if that is the whole login, as a
 // token is. Of a login the words of the bridge are left as they are, because a password may
@@ -164,12 +149,13 @@ func (s *Session) versionName() v1alpha1.ProtocolVersion {
 }
 
 // notMQTTError is for an answer to CONNECT that is no CONNACK.
-func notMQTTError(answer []byte) *Error {
+func (s *Session) notMQTTError(answer []byte) *Error {
 	const some = 16
 	if len(answer) > 1 && (answer[0] == 0x15 || answer[0] == 0x16) && answer[1] == 3 { // a TLS record: an alert or a handshake
 		return &Error{Reason: v1alpha1.ReasonProtocolError, Message: "the server speaks TLS there; write mqtts:// in the URL, or the port of its plain listener"}
 	}
-	return &Error{Reason: v1alpha1.ReasonProtocolError, Message: fmt.Sprintf("the server's answer begins with %q and is not MQTT; check the URL's scheme and port", answer[:min(len(answer), some)])}
+	text := s.withoutSecrets(string(answer))
+	return &Error{Reason: v1alpha1.ReasonProtocolError, Message: fmt.Sprintf("the server's answer begins with %q and is not MQTT; check the URL's scheme and port", text[:min(len(text), some)])}
 }
 
 // connectError explains why there was no CONNACK.

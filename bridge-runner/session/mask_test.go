@@ -17,12 +17,22 @@ import (
 // A server, or a gateway in front of it, may repeat in its reason strings what it was
 // shown as an authorization.
 func TestError_ServerRepeatsASecret_IsMasked(t *testing.T) {
-	says := &v5.Properties{ReasonString: "bad s3cr3t-t0ken"}
-	newPeer := func(t *testing.T) *peer {
-		p := newPeer(t, packet.V5)
-		p.cfg.Transport.Header = http.Header{"Authorization": {"Bearer s3cr3t-t0ken"}}
-		return p
+	for name, show := range map[string]func(*Config){
+		"a header":   func(c *Config) { c.Transport.Header = http.Header{"Authorization": {"Bearer s3cr3t-t0ken"}} },
+		"a password": func(c *Config) { c.Username, c.Password = "u", "s3cr3t-t0ken" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			maskedInEachPacket(t, func(t *testing.T) *peer {
+				p := newPeer(t, packet.V5)
+				show(&p.cfg)
+				return p
+			})
+		})
 	}
+}
+
+func maskedInEachPacket(t *testing.T, newPeer func(*testing.T) *peer) {
+	says := &v5.Properties{ReasonString: "bad s3cr3t-t0ken"}
 	want := func(t *testing.T, message string) {
 		t.Helper()
 		if !strings.Contains(message, `"bad ..."`) || strings.Contains(message, "s3cr3t") {
@@ -60,10 +70,15 @@ func TestError_ServerRepeatsASecret_IsMasked(t *testing.T) {
 		c.Send(script.Connack(false, nil), script.Packet{Type: v5.DISCONNECT, Code: 0x97, Properties: says})
 		want(t, (<-result).Error())
 	})
+	t.Run("what is not MQTT", func(t *testing.T) {
+		if e := newPeer(t).refused("bad s3cr3t-t0ken"); !strings.Contains(e.Message, `"bad ..." and is not MQTT`) {
+			t.Errorf("the message is %s", e.Message)
+		}
+	})
 }
 
-// A server may also repeat the login. Only its own words are masked: a password such as
-// "server" would otherwise be shown by the gaps in the words of the bridge.
+// Only the server's own words are masked: a password such as "server" would otherwise be
+// shown by the gaps in the words of the bridge.
 func TestError_ServerRepeatsThePassword_IsMaskedInItsWordsOnly(t *testing.T) {
 	for name, c := range map[string]struct{ username, password, says, want string }{
 		"a password":             {"plant-7", "hunter2!", "plant-7 with hunter2! is unknown", `"plant-7 with ... is unknown"`},
@@ -83,40 +98,4 @@ func TestError_ServerRepeatsThePassword_IsMaskedInItsWordsOnly(t *testing.T) {
 			}
 		})
 	}
-	says := &v5.Properties{ReasonString: "hunter2!"}
-	newPeer := func(t *testing.T) *peer {
-		p := newPeer(t, packet.V5)
-		p.cfg.Username, p.cfg.Password = "u", "hunter2!"
-		return p
-	}
-	want := func(t *testing.T, message string) {
-		t.Helper()
-		if !strings.Contains(message, `"..."`) || strings.Contains(message, "hunter2!") {
-			t.Errorf("the message is %s", message)
-		}
-	}
-	t.Run("DISCONNECT", func(t *testing.T) {
-		l := newPeer(t).new()
-		l.c.Send(script.Packet{Type: v5.DISCONNECT, Code: 0x97, Properties: says})
-		want(t, l.wantOver().Error())
-	})
-	t.Run("PUBACK", func(t *testing.T) {
-		l := newPeer(t).new()
-		l.publish(message(1, "x"))
-		l.c.Next()
-		l.c.Send(script.Packet{Type: v5.PUBACK, ID: 1, Code: 0x87, Properties: says})
-		want(t, <-l.events)
-	})
-	t.Run("SUBACK", func(t *testing.T) {
-		l := newPeer(t).new()
-		failed := l.subscribing([]Subscription{{Filter: "a", QoS: 1}})
-		l.c.Send(script.Packet{Type: v5.SUBACK, ID: l.c.Next().ID, Codes: []byte{0x87}, Properties: says})
-		want(t, (<-failed).Error())
-	})
-	t.Run("DISCONNECT in a probe", func(t *testing.T) {
-		c, result := newPeer(t).probe(script.Patience)
-		c.Next()
-		c.Send(script.Connack(false, nil), script.Packet{Type: v5.DISCONNECT, Code: 0x97, Properties: says})
-		want(t, (<-result).Error())
-	})
 }

@@ -140,12 +140,12 @@ func (s *Session) connect(ctx context.Context) error {
 	}
 	if err != nil {
 		_ = conn.Close() // the error to report is the one before
-		return s.masked(s.connectError(ctx, err))
+		return s.connectError(ctx, err)
 	}
 	s.server = ack
 	if ack.Code != 0 {
 		_ = conn.Close() // likewise
-		return s.masked(s.refusal(ack))
+		return s.refusal(ack)
 	}
 	s.accept()
 	return nil
@@ -181,7 +181,7 @@ func (s *Session) handshake() (packet.Connack, error) {
 	for {
 		f, ok, err := s.conn.next(s.version)
 		if first := s.conn.buf[s.conn.from:s.conn.to]; !ok && len(first) > 0 && first[0]>>4 != byte(packet.CONNACK) && first[0]>>4 != byte(packet.AUTH) {
-			return packet.Connack{}, notMQTTError(first)
+			return packet.Connack{}, s.notMQTTError(first)
 		}
 		switch {
 		case err != nil:
@@ -196,7 +196,7 @@ func (s *Session) handshake() (packet.Connack, error) {
 		case f.Type == packet.AUTH:
 			return packet.Connack{}, protocolError(codeBadAuthentication, "an AUTH packet: it asks for enhanced authentication, which the bridge does not do")
 		case f.Type != packet.CONNACK: // [MQTT-3.2.0-1]
-			return packet.Connack{}, notMQTTError(s.conn.buf[:s.conn.to]) // more likely than a server that does so
+			return packet.Connack{}, s.notMQTTError(s.conn.buf[:s.conn.to]) // more likely than a server that does so
 		default:
 			return packet.DecodeConnack(s.version, f.Body)
 		}

@@ -47,7 +47,7 @@ func (s *Session) ping(ctx context.Context) error {
 		case ok && f.Type == packet.PINGRESP:
 			return nil
 		case ok && f.Type == packet.DISCONNECT:
-			return s.masked(s.disconnectError(packet.DecodeDisconnect(f.Body)))
+			return s.disconnectError(packet.DecodeDisconnect(f.Body))
 		case ok && f.Type == packet.PUBLISH: // some servers subscribe for their clients
 			continue
 		case ok:

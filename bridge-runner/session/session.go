@@ -289,7 +289,7 @@ func (s *Session) Flush() {
 func (s *Session) end(err *Error, how Ending) {
 	s.once.Do(func() {
 		s.state.mu.Lock()
-		s.err, s.ending = s.masked(err), how
+		s.err, s.ending = err, how
 		if how.ByServer && s.releasing {
 			s.state.out.endedAtRelease(s)
 		}

@@ -57,7 +57,7 @@ func (s *Session) Subscribe(ctx context.Context, subscriptions []Subscription) e
 		}
 	}
 	if len(answered.refused) > 0 {
-		return s.masked(answered.error())
+		return answered.error()
 	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -137,7 +137,7 @@ func (s *Session) subscribe(ctx context.Context, batches []*packet.Subscribe, an
 			err = newError(v1alpha1.ReasonConnectTimeout, "the server did not answer SUBSCRIBE within connectTimeoutSeconds", nil)
 		}
 		if err != nil {
-			return s.masked(subscribingError(waiting, answered, err))
+			return subscribingError(waiting, answered, err)
 		}
 	}
 	return nil
