@@ -53,8 +53,9 @@ func (d *deferral) needs(s *segment) bool {
 // wants reports whether the segment that begins with a number has records of d.
 func (d *deferral) wants(number uint64) bool {
 	// A segment that is missing may begin before the records that are left of it, and so
-	// may another one than the first that comes back.
-	return d.pending() && number < d.behind && (number > d.file || number == d.file && !d.missing)
+	// may another one than the first that comes back. One before the newest has nothing
+	// from the newest on.
+	return d.pending() && number < d.behind && (d.newest > d.next || number >= d.newest) && (number > d.file || number == d.file && !d.missing)
 }
 
 // Deferred is how much of the log cannot be read for now and is kept for later.

@@ -123,7 +123,7 @@ func (l *Log) restore(d *deferral, size int64) (restored int, lost uint64, err e
 func (l *Log) endDeferral(d *deferral, torn bool) (lost uint64) {
 	switch {
 	case !d.pending():
-	case d.open() && (d.next > d.newest || d.file >= d.newest): // there is no other segment
+	case d.open() && d.file >= d.newest: // there is no other segment
 		if torn && d.next == max(d.from, d.newest) {
 			lost = 1 // at least: it is not known how many there were
 		}

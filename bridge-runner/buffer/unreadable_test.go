@@ -510,3 +510,30 @@ func TestPosition_FileCannotBeWritten_RemovesNothingUntilItCan(t *testing.T) {
 	}
 	wantEmpty(t, l)
 }
+
+// The newest segment, of which a part is released, is away when the process starts. An older
+// one, of which all is released, comes back before it.
+func TestUnreadableSegment_ReleasedOneComesBackBeforeTheNewest_NothingIsLost(t *testing.T) {
+	dir := t.TempDir()
+	paths := many(t, dir)
+	older, newest := paths[0], paths[len(paths)-1]
+	data, err := os.ReadFile(older)
+	must(t, err)
+	l := open(t, dir, 16<<20)
+	all, _ := readOn(t, l)
+	const left = 5
+	l.Release(l.Cursor()-1-left, 0)
+	must(t, l.Save(true))
+	must(t, l.Close())
+	must(t, os.Rename(newest, newest+".away"))
+	l = open(t, dir, 16<<20)
+	must(t, os.WriteFile(older, data, 0o600))
+	if got, lost := restoreAll(t, l); len(got) > 0 || lost > 0 {
+		t.Errorf("%d were read, and %d are lost, without the newest segment", len(got), lost)
+	}
+	must(t, os.Rename(newest+".away", newest))
+	if got, lost := restoreAll(t, l); !slices.Equal(got, all[len(all)-left:]) || lost > 0 {
+		t.Errorf("%d were read, and %d are lost; want %d", len(got), lost, left)
+	}
+	must(t, l.Close())
+}
