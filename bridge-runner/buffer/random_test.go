@@ -60,6 +60,7 @@ func TestRandom_PartsComeAndGo_NothingIsLost(t *testing.T) {
 		u.open()
 		for range 200 + u.rnd.IntN(400) {
 			u.step()
+			wantDisjoint(t, u.l)
 		}
 		u.finish()
 		_ = os.RemoveAll(base)

@@ -128,23 +128,37 @@ func (l *Log) deferLast(s *segment) (last uint64) {
 	}
 	d := &deferral{from: max(s.first, l.position.saved+1), file: s.first, bytes: max(s.size-headerSize, 0)}
 	d.newest = max(s.first, l.position.ledger.newest) // which may be missing
-	d.next, d.behind = d.from, d.from+openRun
-	l.setDeferrals(append(l.deferrals(), d))
-	return d.behind - 1
+	return l.deferUnknown(d)
 }
 
 // deferNewest defers the newest segments if they are missing, and returns the number of
 // the last record that may be in them. last is that of the others.
 func (l *Log) deferNewest(last uint64) uint64 {
+	for _, d := range l.deferrals() {
+		last = max(last, d.behind-1)
+	}
 	newest := l.position.ledger.newest
-	if newest == 0 || newest <= last || l.deferralAt(newest) != nil || l.wanting(newest) != nil {
+	if newest <= last || l.wanting(newest) != nil {
 		return last
 	}
 	d := &deferral{from: max(last, l.position.saved) + 1, newest: newest, missing: true}
 	if len(l.segments) > 0 {
 		d.file = l.last().first
 	}
-	d.next, d.behind = d.from, max(d.from, newest)+openRun
+	return l.deferUnknown(d)
+}
+
+// deferUnknown defers records of which it is not known how many there are, and returns
+// the number of the last one that there may be. What was deferred before bounds them:
+// those that are behind it have their own deferral, so that no record has two.
+func (l *Log) deferUnknown(d *deferral) (last uint64) {
+	if before := l.deferralAt(d.from); before != nil {
+		return before.behind - 1
+	}
+	d.next, d.behind = d.from, max(d.from, d.newest)+openRun
+	if bound := l.firstDeferral(d.from, d.behind); bound < d.behind {
+		d.behind, d.newest = bound, 0
+	}
 	l.setDeferrals(append(l.deferrals(), d))
 	return d.behind - 1
 }

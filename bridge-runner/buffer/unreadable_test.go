@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -536,4 +537,84 @@ func TestUnreadableSegment_ReleasedOneComesBackBeforeTheNewest_NothingIsLost(t *
 		t.Errorf("%d were read, and %d are lost; want %d", len(got), lost, left)
 	}
 	must(t, l.Close())
+}
+
+// The newest segment is away when the process starts, and the one that this process begins is
+// away when the next one starts. Which of the two comes back first must not matter, nor whether
+// the segment before them can be read.
+func TestUnreadableSegment_NewestOfTwoProcessesAway_EachRecordComesOnce(t *testing.T) {
+	for name, second := range map[string]bool{"first one back first": false, "second one back first": true} {
+		for _, unreadable := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, unreadable %t", name, unreadable), func(t *testing.T) {
+				dir := t.TempDir()
+				paths := many(t, dir)
+				before, first := paths[len(paths)-2], paths[len(paths)-1]
+				away := []string{first}
+				must(t, os.Rename(first, first+".away"))
+				l := open(t, dir, 16<<20)
+				var more [][]byte
+				for n := 301; n <= 309; n++ {
+					more = append(more, strconv.AppendInt(nil, int64(n), 10))
+				}
+				appendTo(t, l, more)
+				l.release()
+				files := segmentFiles(t, dir)
+				newest := files[len(files)-1]
+				must(t, os.Rename(newest, newest+".away"))
+				away = append(away, newest)
+				if unreadable {
+					must(t, os.Rename(before, before+".away"))
+					must(t, os.Mkdir(before, 0o700))
+				}
+				l = open(t, dir, 16<<20)
+				wantDisjoint(t, l)
+				got, lost := readOn(t, l)
+				if second {
+					slices.Reverse(away)
+				}
+				for _, path := range away {
+					must(t, os.Rename(path+".away", path))
+					restored, more := restoreAll(t, l)
+					got, lost = append(got, restored...), lost+more
+				}
+				if unreadable {
+					must(t, os.Remove(before))
+					must(t, os.Rename(before+".away", before))
+					restored, more := restoreAll(t, l)
+					got, lost = append(got, restored...), lost+more
+				}
+				if lost > 0 {
+					t.Errorf("%d are lost", lost)
+				}
+				numbers := make([]int, 0, len(got))
+				for _, r := range got {
+					numbers = append(numbers, number(r))
+				}
+				slices.Sort(numbers)
+				if want := sequence(1, 309); !slices.Equal(numbers, want) {
+					t.Errorf("%d records came, of them %d different ones, not 1 to 309 once", len(numbers), len(slices.Compact(numbers)))
+				}
+				wantEmpty(t, l)
+			})
+		}
+	}
+}
+
+// wantDisjoint checks that no record is deferred twice.
+func wantDisjoint(t *testing.T, l *Log) {
+	t.Helper()
+	end := uint64(0)
+	for _, d := range l.deferrals() {
+		if d.from < end || d.behind <= d.from {
+			t.Errorf("%d up to %d are deferred, as is what is before %d", d.from, d.behind, end)
+		}
+		end = d.behind
+	}
+}
+
+func sequence(from, to int) (s []int) {
+	for ; from <= to; from++ {
+		s = append(s, from)
+	}
+	return s
 }
