@@ -267,10 +267,11 @@ func (p *Pipe) mayGoLocked(m *outgoing, now time.Time) (may, passOver bool) {
 
 // retryLocked reports whether the suspect, and then all that were to be witnesses, may be
 // sent once more: the server may have recovered, and the source may have nothing else to
-// send. It is called when nothing else may go, and has the queue looked at again then.
+// send. It is called when a witness is needed and nothing else may go, and has the queue
+// looked at again then.
 func (p *Pipe) retryLocked(now time.Time) bool {
 	i := &p.isolation
-	if !i.witness || p.inflight > 0 {
+	if p.inflight > 0 {
 		return false
 	}
 	if i.retryAt.IsZero() {

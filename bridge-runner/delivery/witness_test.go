@@ -142,45 +142,122 @@ func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 	w.gaveUp(FateDropped)
 }
 
+// recovers answers as trouble does, until it has recovered.
+type recovers struct {
+	atomic.Bool
+	trouble func(*script.Conn, script.Packet) bool
+}
+
+func (r *recovers) answer(c *script.Conn, p script.Packet) bool {
+	return !r.Load() && r.trouble(c, p)
+}
+
+// troubles are ways in which a server that takes nothing ends the session at each message.
+var troubles = map[string]func(*script.Conn, script.Packet) bool{
+	"quota exceeded": func(c *script.Conn, _ script.Packet) bool {
+		end(c, 0x97)
+		return true
+	},
+	"silent": func(*script.Conn, script.Packet) bool { return true },
+}
+
+// awaitsPause waits until each of n messages has ended its sessions, and none is left to be a
+// witness.
+func (w *world) awaitsPause(n int) {
+	w.t.Helper()
+	w.awaitsWitness()
+	eventually(w.t, func() error {
+		w.pipe.mu.Lock()
+		defer w.pipe.mu.Unlock()
+		ended := 0
+		for _, times := range w.pipe.isolation.failed {
+			ended += times
+		}
+		if w.pipe.dest == nil || w.pipe.inflight > 0 || ended < (n-1)*witnessFails {
+			return fmt.Errorf("%d sessions have ended at witnesses", ended)
+		}
+		return nil
+	})
+}
+
 // When every message has ended a session, the server may recover without ending one more, and
 // the source may have nothing else to send: its own window is full.
-func TestIsolation_QuotaIsExceededForLonger_AllArriveWhenTheServerRecovers(t *testing.T) {
+func TestIsolation_ServerTakesNothingForLonger_AllArriveWhenItRecovers(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{1, 5} {
-		t.Run(fmt.Sprint(n, " messages"), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, packet.V5, everything)
-			w.source.connect(false, nil)
-			w.send(n, -1, 1)
-			w.source.sync()
-			var recovered atomic.Bool
-			x := w.play(func(c *script.Conn, _ script.Packet) bool {
-				if recovered.Load() {
-					return false
-				}
-				end(c, 0x97)
-				return true
-			}, nil)
-			defer x.stop()
-			w.awaitsWitness()
-			eventually(t, func() error {
-				w.pipe.mu.Lock()
-				defer w.pipe.mu.Unlock()
-				ended := 0
-				for _, times := range w.pipe.isolation.failed {
-					ended += times
-				}
-				if w.pipe.dest == nil || w.pipe.inflight > 0 || ended < (n-1)*witnessFails {
-					return fmt.Errorf("%d sessions have ended at witnesses", ended)
-				}
-				return nil
-			})
-			recovered.Store(true)
-			w.retryNow()
-			w.acknowledged(1, n, 1)
-			w.gaveUp(FateDropped)
-		})
+	for name, trouble := range troubles {
+		for _, qos := range []byte{1, 2} {
+			for _, n := range []int{1, 5} {
+				t.Run(fmt.Sprintf("%s/qos=%d/messages=%d", name, qos, n), func(t *testing.T) {
+					t.Parallel()
+					w := newWorld(t, packet.V5, everything)
+					w.destination.ackTimeout = 200 * time.Millisecond
+					w.source.connect(false, nil)
+					w.send(n, -1, qos)
+					w.source.sync()
+					server := recovers{trouble: trouble}
+					x := w.play(server.answer, nil)
+					defer x.stop()
+					w.awaitsPause(n)
+					server.Store(true)
+					w.retryNow()
+					w.acknowledged(1, n, qos)
+					w.gaveUp(FateDropped)
+				})
+			}
+		}
 	}
+}
+
+// Such a server may have taken the messages themselves.
+func TestIsolation_ServerTakesNoPubrelForLonger_AllArriveWhenItRecovers(t *testing.T) {
+	t.Parallel()
+	for _, resumes := range []bool{false, true} {
+		for _, n := range []int{1, 5} {
+			t.Run(fmt.Sprintf("resumes=%v/messages=%d", resumes, n), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, packet.V5, everything)
+				w.source.connect(false, nil)
+				w.send(n, -1, 2)
+				w.source.sync()
+				var recovered atomic.Bool
+				x := w.play(func(*script.Conn, script.Packet) bool { return false }, func(x *players) {
+					x.resumes = resumes
+					x.release = func(c *script.Conn, _ string) bool {
+						if recovered.Load() {
+							return false
+						}
+						end(c, 0x97)
+						return true
+					}
+				})
+				defer x.stop()
+				w.awaitsPause(n)
+				recovered.Store(true)
+				w.retryNow()
+				w.acknowledged(1, n, 2)
+				w.gaveUp(FateDropped)
+			})
+		}
+	}
+}
+
+// The process is killed in the pause before all are tried once more. Its source has their
+// acknowledgements: they are on the disk.
+func TestIsolation_KilledWhileNoWitnessIsLeft_AllArrive(t *testing.T) {
+	t.Parallel()
+	const n = 5
+	w := newDiskWorld(t, packet.V5, t.TempDir(), nil)
+	w.source.connect(false, nil)
+	w.send(n, -1, 1)
+	w.acknowledged(1, n, 1)
+	x := w.play(troubles["quota exceeded"], nil)
+	w.awaitsPause(n)
+	next := w.killed(packet.V5)
+	x.stop()
+	server := next.play(func(*script.Conn, script.Packet) bool { return false }, nil)
+	defer server.stop()
+	server.awaits("t=0", "t=1", "t=2", "t=3", "t=4")
+	next.gaveUp(FateDropped)
 }
 
 // Only a message that the suspect's server takes is a witness against it.
