@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/link"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
@@ -25,9 +25,9 @@ type liveness struct {
 
 func newLiveness(log *slog.Logger) *liveness { return &liveness{log: log} }
 
-// side watches a side: its link, and the sessions that it has.
-func (l *liveness) side(name string, of *link.Link, c *current) {
-	of.Alive = l.dog.Task(name + " link")
+// side watches a side: its connector, and the sessions that it has.
+func (l *liveness) side(name string, of *connector.Connector, c *current) {
+	of.Alive = l.dog.Task(name + " connector")
 	of.Alive.Begin(0) // to run
 	l.dog.Watch(name+" reader", func() time.Duration {
 		var overdue time.Duration

@@ -70,7 +70,7 @@ func newDiskBench(b *testing.B) *diskBench {
 	ctx, cancel := context.WithCancel(context.Background())
 	kept := make(chan struct{})
 	go func() {
-		d.pipe.Keep(ctx)
+		d.pipe.RunSpool(ctx)
 		close(kept)
 	}()
 	b.Cleanup(func() {

@@ -14,7 +14,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/link"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
@@ -25,16 +25,16 @@ import (
 // lies well within a pod's grace period of 30 seconds.
 const drainTimeout = 10 * time.Second
 
-// bridge is two links and the pipes between them.
+// bridge is two connectors and the pipes between them.
 type bridge struct {
-	local, remote           *link.Link
+	local, remote           *connector.Connector
 	forwards, subscriptions *delivery.Pipe
 	notifier                *notifier
 	alive                   *liveness
 	log                     *slog.Logger
 }
 
-// side is a link's handler: its messages go into one pipe, and it is the
+// side is a connector's handler: its messages go into one pipe, and it is the
 // destination of the other.
 type side struct {
 	out         *delivery.Pipe // takes what the side's servers send
@@ -47,7 +47,7 @@ type side struct {
 }
 
 // current are the sessions of a side: the one that is up, and one that is to be. They
-// are set by the side's link alone.
+// are set by the side's connector alone.
 type current struct {
 	up  atomic.Pointer[session.Session]
 	new atomic.Pointer[session.Session]
@@ -165,13 +165,13 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 	}
 	metrics.Backlog(report.LocalToRemote, b.forwards.Backlog)
 	metrics.Backlog(report.RemoteToLocal, b.subscriptions.Backlog)
-	if b.local, err = newLink(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, subscriptions, loops, state.Local.Handshake); err != nil {
+	if b.local, err = newConnector(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, subscriptions, loops, state.Local.Handshake); err != nil {
 		return nil, err
 	}
 	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote, notifier: b.notifier, echo: localEcho, otherEcho: remoteEcho}
 	b.local.Observer, b.local.Log = state.Local, log.With("side", "local")
 	reportFaults(b.local, metrics.Faults("local", b.local.Log))
-	if b.remote, err = newLink(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions, forwards, loops, state.Remote.Handshake); err != nil {
+	if b.remote, err = newConnector(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions, forwards, loops, state.Remote.Handshake); err != nil {
 		return nil, err
 	}
 	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local, notifier: b.notifier, echo: remoteEcho, otherEcho: localEcho}
@@ -186,7 +186,7 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 }
 
 // reportFaults calls fault with the packets of a side's servers that break the protocol.
-func reportFaults(l *link.Link, fault func(session.Fault)) {
+func reportFaults(l *connector.Connector, fault func(session.Fault)) {
 	for i := range l.Servers {
 		of := l.Servers[i].Config
 		l.Servers[i].Config = func() (session.Config, error) {
@@ -197,9 +197,9 @@ func reportFaults(l *link.Link, fault func(session.Fault)) {
 	}
 }
 
-// newLink makes the link of a side from which messages go by rules, and to which others
+// newConnector makes the connector of a side from which messages go by rules, and to which others
 // come by reverse.
-func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules, reverse []config.Rule, noEcho bool, handshaken func(server int, h transport.Handshake)) (*link.Link, error) {
+func newConnector(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules, reverse []config.Rule, noEcho bool, handshaken func(server int, h transport.Handshake)) (*connector.Connector, error) {
 	policy, err := config.Policy(s.Failover)
 	if err != nil {
 		return nil, err
@@ -211,7 +211,7 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 	for i := range reverse {
 		publishQoS = max(publishQoS, reverse[i].QoS)
 	}
-	l := &link.Link{
+	l := &connector.Connector{
 		Subscriptions: func(identified bool) []session.Subscription {
 			if identified {
 				return delivery.IdentifiedSubscriptions(rules)
@@ -226,7 +226,7 @@ func newLink(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Sec
 	}
 	for i, server := range s.Servers() {
 		sessions := &transport.TLSSessions{Observe: func(h transport.Handshake) { handshaken(i, h) }}
-		l.Servers = append(l.Servers, link.Server{
+		l.Servers = append(l.Servers, connector.Server{
 			Name: server.Name,
 			URL:  v1alpha1.PublicURL(server.URL),
 			Config: func() (session.Config, error) {
@@ -289,18 +289,18 @@ func (b *bridge) request(annotations map[string]string) {
 func (b *bridge) run(ctx context.Context) {
 	disks, stopDisks := context.WithCancel(context.WithoutCancel(ctx))
 	var keeping sync.WaitGroup
-	keeping.Go(func() { b.forwards.Keep(disks) })
-	keeping.Go(func() { b.subscriptions.Keep(disks) })
+	keeping.Go(func() { b.forwards.RunSpool(disks) })
+	keeping.Go(func() { b.subscriptions.RunSpool(disks) })
 	defer keeping.Wait() // last, when nothing comes any more
 	defer stopDisks()
-	links, stop := context.WithCancel(context.WithoutCancel(ctx)) // they outlive it for the drain
+	connectors, stop := context.WithCancel(context.WithoutCancel(ctx)) // they outlive it for the drain
 	defer stop()
 	var running sync.WaitGroup
-	running.Go(func() { b.local.Run(links, ctx.Done()) })
-	running.Go(func() { b.remote.Run(links, ctx.Done()) })
+	running.Go(func() { b.local.Run(connectors, ctx.Done()) })
+	running.Go(func() { b.remote.Run(connectors, ctx.Done()) })
 	<-ctx.Done()
 	b.log.Info("stopping: waiting for what is in flight")
-	b.drain(links)
+	b.drain(connectors)
 	b.notifier.stop()
 	stop()
 	running.Wait()

@@ -36,7 +36,7 @@ func newBuffers(spec *v1alpha1.MQTTBridgeSpec, data string, state *report.State,
 func (b *buffers) options(direction string, rules []config.Rule, source *current) delivery.Options {
 	opts := delivery.Options{
 		MemoryBytes: int(b.spec.Buffer.Memory.Size.Value()),
-		KeepQoS0:    *b.spec.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
+		BufferQoS0:    *b.spec.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
 		Flush:       source.flush,
 	}
 	u := b.spec.Delivery.Unforwardable

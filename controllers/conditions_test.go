@@ -169,7 +169,7 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		{
-			"without a failure it is connecting", observed(withSides(localUp(), side(endpoint("primary", primaryURL, v1alpha1.EndpointStandby)))),
+			"without a failure it is connecting", observed(withSides(localUp(), side(server("primary", primaryURL, v1alpha1.ServerStandby)))),
 			map[string]string{"RemoteConnected": "False/Connecting no server has been reached yet", "Ready": "False/NotConnected"},
 		},
 		{
@@ -512,8 +512,8 @@ func TestEvents(t *testing.T) {
 		{
 			"while the next server is being tried there is no outage",
 			observed(withSides(localUp(), side(
-				endpoint("primary", primaryURL, v1alpha1.EndpointFailed, v1alpha1.ReasonConnectionClosed, "closed"),
-				endpoint("backup-1", backupURL, v1alpha1.EndpointStandby)))),
+				server("primary", primaryURL, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionClosed, "closed"),
+				server("backup-1", backupURL, v1alpha1.ServerStandby)))),
 			nil, nil,
 		},
 		{

@@ -72,7 +72,7 @@ func announceFailover(name string, side *v1alpha1.SideStatus, announced *metav1.
 	}
 	message := msgFailedOver
 	place := func(server string) int {
-		return slices.IndexFunc(side.Endpoints, func(e v1alpha1.EndpointStatus) bool { return e.Name == server })
+		return slices.IndexFunc(side.Servers, func(e v1alpha1.ServerStatus) bool { return e.Name == server })
 	}
 	switch {
 	case f.Reason == v1alpha1.ReasonSwitchRequested:
@@ -125,9 +125,9 @@ func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTi
 }
 
 func allFailed(side *v1alpha1.SideStatus) bool {
-	return side != nil && side.Active == nil && len(side.Endpoints) > 0 &&
-		!slices.ContainsFunc(side.Endpoints, func(e v1alpha1.EndpointStatus) bool {
-			return e.State != v1alpha1.EndpointFailed
+	return side != nil && side.Active == nil && len(side.Servers) > 0 &&
+		!slices.ContainsFunc(side.Servers, func(e v1alpha1.ServerStatus) bool {
+			return e.State != v1alpha1.ServerFailed
 		})
 }
 

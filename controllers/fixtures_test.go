@@ -49,19 +49,19 @@ func withDisk(b *v1alpha1.MQTTBridge, size, class string) {
 	b.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{Size: ptr.To(resource.MustParse(size)), StorageClassName: class}}
 }
 
-func endpoint(name, url string, state v1alpha1.EndpointState, failure ...string) v1alpha1.EndpointStatus {
-	e := v1alpha1.EndpointStatus{Name: name, URL: url, State: state, Since: metav1.NewTime(epoch)}
+func server(name, url string, state v1alpha1.ServerState, failure ...string) v1alpha1.ServerStatus {
+	e := v1alpha1.ServerStatus{Name: name, URL: url, State: state, Since: metav1.NewTime(epoch)}
 	if len(failure) == 2 {
-		e.LastError = &v1alpha1.EndpointError{Reason: failure[0], Message: failure[1]}
+		e.LastError = &v1alpha1.ServerError{Reason: failure[0], Message: failure[1]}
 	}
 	return e
 }
 
-// side is a side whose server in use is the endpoint that is Active.
-func side(endpoints ...v1alpha1.EndpointStatus) *v1alpha1.SideStatus {
-	s := &v1alpha1.SideStatus{Endpoints: endpoints}
-	for i, e := range endpoints {
-		if e.State == v1alpha1.EndpointActive {
+// side is a side whose server in use is the server that is Active.
+func side(servers ...v1alpha1.ServerStatus) *v1alpha1.SideStatus {
+	s := &v1alpha1.SideStatus{Servers: servers}
+	for i, e := range servers {
+		if e.State == v1alpha1.ServerActive {
 			s.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.Role(i), Since: e.Since}
 		}
 	}
@@ -70,29 +70,29 @@ func side(endpoints ...v1alpha1.EndpointStatus) *v1alpha1.SideStatus {
 
 // localUp is the local side, connected.
 func localUp() *v1alpha1.SideStatus {
-	return side(endpoint("primary", localURL, v1alpha1.EndpointActive))
+	return side(server("primary", localURL, v1alpha1.ServerActive))
 }
 
 // remoteOnPrimary is the remote side on its primary server.
 func remoteOnPrimary() *v1alpha1.SideStatus {
 	return side(
-		endpoint("primary", primaryURL, v1alpha1.EndpointActive),
-		endpoint("backup-1", backupURL, v1alpha1.EndpointStandby))
+		server("primary", primaryURL, v1alpha1.ServerActive),
+		server("backup-1", backupURL, v1alpha1.ServerStandby))
 }
 
 // remoteOnBackup is the remote side on its backup, the primary having refused the
 // login.
 func remoteOnBackup() *v1alpha1.SideStatus {
 	return side(
-		endpoint("primary", primaryURL, v1alpha1.EndpointFailed, v1alpha1.ReasonAuthenticationFailed, "the user name or password is wrong"),
-		endpoint("backup-1", backupURL, v1alpha1.EndpointActive))
+		server("primary", primaryURL, v1alpha1.ServerFailed, v1alpha1.ReasonAuthenticationFailed, "the user name or password is wrong"),
+		server("backup-1", backupURL, v1alpha1.ServerActive))
 }
 
 // remoteDown is the remote side with no server left.
 func remoteDown() *v1alpha1.SideStatus {
 	return side(
-		endpoint("primary", primaryURL, v1alpha1.EndpointFailed, v1alpha1.ReasonAuthenticationFailed, "the user name or password is wrong"),
-		endpoint("backup-1", backupURL, v1alpha1.EndpointFailed, v1alpha1.ReasonConnectionRefused, "nothing listens there"))
+		server("primary", primaryURL, v1alpha1.ServerFailed, v1alpha1.ReasonAuthenticationFailed, "the user name or password is wrong"),
+		server("backup-1", backupURL, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionRefused, "nothing listens there"))
 }
 
 // switched adds the latest failover to a side.

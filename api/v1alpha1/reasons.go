@@ -64,7 +64,7 @@ const (
 	ReasonEndsSession = "EndsSession"
 )
 
-// Reasons why a server failed. They stand in endpoints, failovers, metrics and
+// Reasons why a server failed. They stand in servers, failovers, metrics and
 // in LocalConnected and RemoteConnected.
 const (
 	// ReasonAuthenticationFailed: CONNACK 4 or 5 (MQTT 3.1.1 section 3.2.2.3), 0x86, 0x87,

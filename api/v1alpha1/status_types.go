@@ -69,11 +69,11 @@ type SideStatus struct {
 	// +optional
 	Active *ActiveServer `json:"active,omitempty"`
 
-	// endpoints are all servers of the side, in their order.
+	// servers are all servers of the side, in their order.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
-	Endpoints []EndpointStatus `json:"endpoints,omitempty"`
+	Servers []ServerStatus `json:"servers,omitempty"`
 
 	// failovers is how many times the side went from one server to another since
 	// the runner started.
@@ -166,8 +166,8 @@ type ActiveServer struct {
 	Since metav1.Time `json:"since,omitzero"`
 }
 
-// EndpointStatus is the state of one server.
-type EndpointStatus struct {
+// ServerStatus is the state of one server.
+type ServerStatus struct {
 	// name of the server.
 	// +required
 	Name string `json:"name,omitempty"`
@@ -178,7 +178,7 @@ type EndpointStatus struct {
 
 	// state of the server.
 	// +required
-	State EndpointState `json:"state,omitempty"`
+	State ServerState `json:"state,omitempty"`
 
 	// since is when the server came into this state.
 	// +required
@@ -187,27 +187,27 @@ type EndpointStatus struct {
 	// lastError is why the server failed. Absent where it has not failed since it
 	// was last connected, or has passed a probe since then.
 	// +optional
-	LastError *EndpointError `json:"lastError,omitempty"`
+	LastError *ServerError `json:"lastError,omitempty"`
 }
 
-// EndpointState is the state of a server.
+// ServerState is the state of a server.
 //
 // +kubebuilder:validation:Enum=Active;Standby;Failed
-type EndpointState string
+type ServerState string
 
 // The states of a server.
 const (
-	// EndpointActive is the server in use.
-	EndpointActive EndpointState = "Active"
-	// EndpointStandby is a server not in use that has passed its latest probe, or is
+	// ServerActive is the server in use.
+	ServerActive ServerState = "Active"
+	// ServerStandby is a server not in use that has passed its latest probe, or is
 	// not known to have failed.
-	EndpointStandby EndpointState = "Standby"
-	// EndpointFailed is a server that was lost, or failed the latest attempt or probe.
-	EndpointFailed EndpointState = "Failed"
+	ServerStandby ServerState = "Standby"
+	// ServerFailed is a server that was lost, or failed the latest attempt or probe.
+	ServerFailed ServerState = "Failed"
 )
 
-// EndpointError is why a server failed.
-type EndpointError struct {
+// ServerError is why a server failed.
+type ServerError struct {
 	// reason is one of the reasons that package v1alpha1 lists, in CamelCase.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
@@ -229,7 +229,7 @@ type FailoverRecord struct {
 	// +required
 	To string `json:"to,omitempty"`
 
-	// reason why from was left, as in an endpoint's lastError; or FailedBack or
+	// reason why from was left, as in a server's lastError; or FailedBack or
 	// SwitchRequested, where it was left for a better server, or on request.
 	// +required
 	Reason string `json:"reason,omitempty"`

@@ -40,12 +40,12 @@ func (s *SideStatus) InUse() *ActiveServer {
 
 // Failed are the servers that have failed since they were last connected, in their
 // order.
-func (s *SideStatus) Failed() []EndpointStatus {
+func (s *SideStatus) Failed() []ServerStatus {
 	if s == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(s.Endpoints), func(e EndpointStatus) bool {
-		return e.State == EndpointActive || (e.State != EndpointFailed && e.LastError == nil)
+	return slices.DeleteFunc(slices.Clone(s.Servers), func(e ServerStatus) bool {
+		return e.State == ServerActive || (e.State != ServerFailed && e.LastError == nil)
 	})
 }
 

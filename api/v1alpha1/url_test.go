@@ -43,7 +43,7 @@ func TestForwardingAndSummary_URLsWithAQuery_AreMasked(t *testing.T) {
 	const url = "wss://h/mqtt?token=s3cr3t"
 	side := &SideStatus{
 		Active:    &ActiveServer{Name: "primary", URL: url},
-		Endpoints: []EndpointStatus{{Name: "primary", URL: url, State: EndpointActive}, {Name: "backup-1", URL: url, State: EndpointFailed}},
+		Servers: []ServerStatus{{Name: "primary", URL: url, State: ServerActive}, {Name: "backup-1", URL: url, State: ServerFailed}},
 	}
 	for _, text := range []string{Forwarding(side, side).Message, side.Summary()} {
 		if strings.Contains(text, "s3cr3t") || !strings.Contains(text, "wss://h/mqtt?...") {

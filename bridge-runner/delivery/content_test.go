@@ -80,7 +80,7 @@ func TestMemory_QoS0LargerThanTheBound_PassesForEachRule(t *testing.T) {
 
 // A message that has no room, however many are dropped for it, costs no others.
 func TestKeepQoS0_MessageLargerThanTheBound_DropsNoOthers(t *testing.T) {
-	w := newWorldWith(t, packet.V311, Options{MemoryBytes: 2000, KeepQoS0: true}, everything)
+	w := newWorldWith(t, packet.V311, Options{MemoryBytes: 2000, BufferQoS0: true}, everything)
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(0, 0, "t", "1"), script.Publish(0, 0, "t", "2"),
 		script.Publish(0, 0, "t", strings.Repeat("x", 5000)), script.Publish(0, 0, "t", "3"))
@@ -192,7 +192,7 @@ func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 // A message that waits for its dead letter is not dropped for newer ones.
 func TestKeepQoS0_MessageWaitsForItsDeadLetter_IsDroppedOnce(t *testing.T) {
 	const size = 1000
-	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 3000, KeepQoS0: true, Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
+	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 3000, BufferQoS0: true, Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
 	w.letters()
 	w.source.upForLetters()
 	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(size))})

@@ -310,7 +310,7 @@ func (p *Pipe) Backlog() Backlog {
 			b.Oldest = p.queue.at(0).At
 		}
 		return b
-	case !p.opts.KeepQoS0 || p.dest != nil:
+	case !p.opts.BufferQoS0 || p.dest != nil:
 		return Backlog{}
 	}
 	var b Backlog

@@ -45,7 +45,7 @@ func newDiskWorld(t *testing.T, v packet.Version, dir string, change func(*Optio
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
-		w.pipe.Keep(ctx)
+		w.pipe.RunSpool(ctx)
 		close(done)
 	}()
 	w.stop = func() {

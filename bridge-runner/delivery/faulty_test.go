@@ -73,7 +73,7 @@ func TestUndeliverable_EachFault_HasItsCause(t *testing.T) {
 
 // Properties count as what a QoS 0 message takes in memory.
 func TestPipe_QoS0MessagesOfManyProperties_CountAgainstTheMemory(t *testing.T) {
-	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 100_000, KeepQoS0: true}, v1alpha1.Rule{Filter: "#"})
+	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 100_000, BufferQoS0: true}, v1alpha1.Rule{Filter: "#"})
 	w.source.connect(false, nil)
 	m := script.Publish(0, 0, "t", "x")
 	m.Properties = &v5.Properties{User: []v5.User{{Key: "k", Value: strings.Repeat("v", 20_000)}}}

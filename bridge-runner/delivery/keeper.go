@@ -14,7 +14,7 @@ import (
 
 // Keep writes to the pipe's disk and reads from it, until the context ends. All that
 // blocks is done here, without the pipe's lock.
-func (p *Pipe) Keep(ctx context.Context) {
+func (p *Pipe) RunSpool(ctx context.Context) {
 	if p.disk == nil {
 		return
 	}

@@ -17,7 +17,7 @@ import (
 
 func TestQoS0IsKeptInMemoryWhereThatIsAskedForAndTheOldestGoWhenItIsFull(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
-		w := newWorldWith(t, v, Options{KeepQoS0: true, MemoryBytes: 10_000}, everything)
+		w := newWorldWith(t, v, Options{BufferQoS0: true, MemoryBytes: 10_000}, everything)
 		w.source.connect(false, nil)
 		const messages = 5000
 		for i := range messages {
@@ -60,7 +60,7 @@ func TestQoS0IsKeptInMemoryWhereThatIsAskedForAndTheOldestGoWhenItIsFull(t *test
 }
 
 func TestTheSecondHalfOfWhatIsKeptOutlastsAnotherLoss(t *testing.T) {
-	w := newWorldWith(t, packet.V311, Options{KeepQoS0: true}, everything)
+	w := newWorldWith(t, packet.V311, Options{BufferQoS0: true}, everything)
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(0, 0, "t", "a"), script.Publish(1, 1, "t", "b"), script.Publish(0, 0, "t", "c"))
 	w.source.sync()
@@ -82,9 +82,9 @@ func TestADrainIsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
 			for _, disk := range []bool{false, true} {
 				var w *world
 				if disk {
-					w = newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) { o.Drain, o.KeepQoS0 = rate, true }).world
+					w = newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) { o.Drain, o.BufferQoS0 = rate, true }).world
 				} else {
-					w = newWorldWith(t, packet.V311, Options{Drain: rate, KeepQoS0: true}, everything)
+					w = newWorldWith(t, packet.V311, Options{Drain: rate, BufferQoS0: true}, everything)
 				}
 				w.source.connect(false, nil)
 				const messages = 50

@@ -20,7 +20,7 @@
 //     that every server refuses, is isolated, counted, reported, and given up as
 //     [Options.Unforwardable] says.
 //   - QoS 0 messages are dropped, and counted, while no session is up, unless
-//     [Options.KeepQoS0] says otherwise.
+//     [Options.BufferQoS0] says otherwise.
 //
 // With a disk it has two modes. Directly, acknowledgements are chained and nothing is
 // written. When the destination is lost, or a message is held for longer than a second,
@@ -67,9 +67,9 @@ type Options struct {
 	MemoryBytes int
 	// Unforwardable says what happens to messages that no server of the destination takes.
 	Unforwardable Unforwardable
-	// KeepQoS0 keeps QoS 0 messages while no session is up: on disk, else the newest
+	// BufferQoS0 keeps QoS 0 messages while no session is up: on disk, else the newest
 	// in memory.
-	KeepQoS0 bool
+	BufferQoS0 bool
 	// Disk keeps a backlog on disk. Nil: there is none.
 	Disk *Disk
 	// Drain limits how fast a backlog goes out.
@@ -307,7 +307,7 @@ func (p *Pipe) refuseQoS0(m *outgoing) string {
 	switch {
 	case p.stopping:
 		return DropStopping
-	case p.dest == nil && !p.opts.KeepQoS0:
+	case p.dest == nil && !p.opts.BufferQoS0:
 		return DropNotConnected
 	case p.qos0 == 0, m.origin.queued > 0: // one always passes, for all rules
 	case p.qos0+m.size() <= p.opts.MemoryBytes:

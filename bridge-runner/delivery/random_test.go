@@ -210,7 +210,7 @@ func (h *history) renew() {
 }
 
 func (h *history) options(o *Options) {
-	o.Disk.Bytes, o.KeepQoS0, o.MemoryBytes = 4<<20, true, 50_000
+	o.Disk.Bytes, o.BufferQoS0, o.MemoryBytes = 4<<20, true, 50_000
 	if h.random.IntN(3) == 0 {
 		o.Disk.Bytes = 1 << 20
 	}

@@ -56,7 +56,7 @@ func (p *Pipe) Down(s *session.Session) {
 		// higher QoS is: its source waits for it.
 		switch {
 		case m.settled:
-		case m.parked || m.origin.waits() || p.opts.KeepQoS0:
+		case m.parked || m.origin.waits() || p.opts.BufferQoS0:
 			p.qos0 += m.size()
 		default:
 			m.done = true

@@ -209,7 +209,7 @@ func TestDrainLeavesWhatIsOnTheDisk(t *testing.T) {
 func TestNewestQoS0ReplacesOldestWhileTheDiskFailsAndWhatIsOnItStays(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "disk")
 	w := newDiskWorld(t, packet.V311, dir, func(o *Options) {
-		o.KeepQoS0, o.MemoryBytes = true, 10_000
+		o.BufferQoS0, o.MemoryBytes = true, 10_000
 	})
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(0, 0, "t", "stored"), script.Publish(1, 1, "t", "a"))

@@ -124,10 +124,10 @@ func (m *sideMetrics) handshake(server string, h transport.Handshake) {
 }
 
 // init makes the gauges of all servers visible.
-func (m *sideMetrics) init(endpoints []v1alpha1.EndpointStatus) {
+func (m *sideMetrics) init(servers []v1alpha1.ServerStatus) {
 	m.connectedGauge.Set(0)
-	for i := range endpoints {
-		m.active.WithLabelValues(endpoints[i].Name).Set(0)
+	for i := range servers {
+		m.active.WithLabelValues(servers[i].Name).Set(0)
 	}
 }
 

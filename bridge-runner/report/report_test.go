@@ -23,7 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/link"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
@@ -68,10 +68,10 @@ func TestStatusFollowsASwitch(t *testing.T) {
 	if f := got.LastFailover; f == nil || f.From != "primary" || f.To != "backup-1" || f.Reason != closed.Reason || *f.DurationMilliseconds != 20 || *got.Failovers != 1 {
 		t.Errorf("failover: %+v", f)
 	}
-	if e := got.Endpoints[0]; e.State != v1alpha1.EndpointFailed || e.LastError.Message != "closed" {
+	if e := got.Servers[0]; e.State != v1alpha1.ServerFailed || e.LastError.Message != "closed" {
 		t.Errorf("the primary: %+v", e)
 	}
-	if e := got.Endpoints[1]; e.State != v1alpha1.EndpointActive || e.LastError != nil {
+	if e := got.Servers[1]; e.State != v1alpha1.ServerActive || e.LastError != nil {
 		t.Errorf("the backup: %+v", e)
 	}
 }
@@ -93,7 +93,7 @@ func TestAServerThatWasLeftStandsBy(t *testing.T) {
 	st.Remote.Failed(0, refused, start)
 	st.Remote.Connected(1, start)
 	st.Remote.Probed(0, nil, start)
-	st.Remote.Switched(0, link.Switch{Reason: v1alpha1.ReasonFailedBack, Gap: 7 * time.Millisecond, Drained: 5, Resent: 1}, start.Add(time.Minute))
+	st.Remote.Switched(0, connector.Switch{Reason: v1alpha1.ReasonFailedBack, Gap: 7 * time.Millisecond, Drained: 5, Resent: 1}, start.Add(time.Minute))
 
 	got := st.Status().Remote
 	if a := got.Active; a == nil || a.Name != "primary" || a.Role != "Primary" {
@@ -103,7 +103,7 @@ func TestAServerThatWasLeftStandsBy(t *testing.T) {
 	if f.From != "backup-1" || f.To != "primary" || f.Reason != v1alpha1.ReasonFailedBack || *f.DurationMilliseconds != 7 || *f.Drained != 5 || *f.Resent != 1 || *got.Failovers != 1 {
 		t.Errorf("failover: %+v", f)
 	}
-	if e := got.Endpoints[1]; e.State != v1alpha1.EndpointStandby || e.LastError != nil || !e.Since.After(start) {
+	if e := got.Servers[1]; e.State != v1alpha1.ServerStandby || e.LastError != nil || !e.Since.After(start) {
 		t.Errorf("the backup: %+v", e)
 	}
 }
@@ -114,21 +114,21 @@ func TestProbesAreNewsWhereTheyChangeWhatIsKnown(t *testing.T) {
 	news(st)
 	for i, c := range []struct {
 		err   *session.Error
-		state v1alpha1.EndpointState
+		state v1alpha1.ServerState
 		news  bool
 	}{
-		{nil, v1alpha1.EndpointStandby, false},
-		{refused, v1alpha1.EndpointFailed, true},
-		{refused, v1alpha1.EndpointFailed, false},
-		{closed, v1alpha1.EndpointFailed, true},
-		{nil, v1alpha1.EndpointStandby, true},
-		{nil, v1alpha1.EndpointStandby, false},
+		{nil, v1alpha1.ServerStandby, false},
+		{refused, v1alpha1.ServerFailed, true},
+		{refused, v1alpha1.ServerFailed, false},
+		{closed, v1alpha1.ServerFailed, true},
+		{nil, v1alpha1.ServerStandby, true},
+		{nil, v1alpha1.ServerStandby, false},
 	} {
 		st.Remote.Probed(1, c.err, time.Now())
 		if got := news(st); got != c.news {
 			t.Errorf("probe %d is news: %t, want %t", i, got, c.news)
 		}
-		if e := st.Status().Remote.Endpoints[1]; e.State != c.state || (e.LastError == nil) != (c.err == nil) {
+		if e := st.Status().Remote.Servers[1]; e.State != c.state || (e.LastError == nil) != (c.err == nil) {
 			t.Errorf("after probe %d: %+v", i, e)
 		}
 	}
@@ -147,12 +147,12 @@ func TestShortfalls_OfTheServerInUse_ComeAndGoWithIt(t *testing.T) {
 		t.Errorf("shortfalls: %+v", got)
 	}
 	st.Remote.FellShort(1, nil)
-	st.Remote.Switched(1, link.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
+	st.Remote.Switched(1, connector.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
 	if got := st.Status().Remote.Shortfalls; got != nil {
 		t.Errorf("shortfalls of another server: %+v", got)
 	}
 	st.Remote.FellShort(0, []session.Shortfall{lowered})
-	st.Remote.Switched(0, link.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
+	st.Remote.Switched(0, connector.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
 	st.Remote.Lost(0, closed, time.Now())
 	if got := st.Status().Remote.Shortfalls; got != nil {
 		t.Errorf("shortfalls without a server: %+v", got)
@@ -185,12 +185,12 @@ func TestTheSameFailureAgainIsNoNews(t *testing.T) {
 	if !news(st) {
 		t.Error("the first failure is no news")
 	}
-	before := st.Status().Remote.Endpoints[0]
+	before := st.Status().Remote.Servers[0]
 	st.Remote.Failed(0, refused, time.Now().Add(time.Hour))
 	if news(st) {
 		t.Error("the same failure is news")
 	}
-	if after := st.Status().Remote.Endpoints[0]; !after.Since.Equal(&before.Since) {
+	if after := st.Status().Remote.Servers[0]; !after.Since.Equal(&before.Since) {
 		t.Error("since has changed")
 	}
 	st.Remote.Failed(0, closed, time.Now())
@@ -202,7 +202,7 @@ func TestTheSameFailureAgainIsNoNews(t *testing.T) {
 func TestLongMessagesAreCutWithinTheSchemasBound(t *testing.T) {
 	st := newState(t)
 	st.Remote.Failed(0, &session.Error{Reason: "X", Message: strings.Repeat("é", 600)}, time.Now())
-	if m := st.Status().Remote.Endpoints[0].LastError.Message; len(m) > maxMessage || !strings.HasSuffix(m, "é...") {
+	if m := st.Status().Remote.Servers[0].LastError.Message; len(m) > maxMessage || !strings.HasSuffix(m, "é...") {
 		t.Errorf("%d bytes, ending with %q", len(m), m[len(m)-5:])
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/link"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
@@ -89,7 +89,7 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 	}
 }
 
-// Side observes one side. It implements link.Observer.
+// Side observes one side. It implements connector.Observer.
 type Side struct {
 	state   *State
 	metrics sideMetrics
@@ -109,15 +109,15 @@ const never = -1
 func newSide(st *State, servers []v1alpha1.Server, metrics sideMetrics) *Side {
 	s := &Side{state: st, metrics: metrics, shortfalls: map[int][]v1alpha1.Shortfall{}, lost: never}
 	for i := range servers {
-		s.status.Endpoints = append(s.status.Endpoints, v1alpha1.EndpointStatus{
-			Name: servers[i].Name, URL: v1alpha1.PublicURL(servers[i].URL), State: v1alpha1.EndpointStandby, Since: st.start,
+		s.status.Servers = append(s.status.Servers, v1alpha1.ServerStatus{
+			Name: servers[i].Name, URL: v1alpha1.PublicURL(servers[i].URL), State: v1alpha1.ServerStandby, Since: st.start,
 		})
 	}
-	metrics.init(s.status.Endpoints)
+	metrics.init(s.status.Servers)
 	return s
 }
 
-// Connected implements link.Observer.
+// Connected implements connector.Observer.
 func (s *Side) Connected(server int, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -132,13 +132,13 @@ func (s *Side) Connected(server int, at time.Time) {
 	s.state.transition(at)
 }
 
-// Switched implements link.Observer.
-func (s *Side) Switched(server int, how link.Switch, at time.Time) {
+// Switched implements connector.Observer.
+func (s *Side) Switched(server int, how connector.Switch, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	left := slices.IndexFunc(s.status.Endpoints, func(e v1alpha1.EndpointStatus) bool { return e.State == v1alpha1.EndpointActive })
-	e := &s.status.Endpoints[left]
-	e.State, e.Since = v1alpha1.EndpointStandby, metav1.NewTime(at)
+	left := slices.IndexFunc(s.status.Servers, func(e v1alpha1.ServerStatus) bool { return e.State == v1alpha1.ServerActive })
+	e := &s.status.Servers[left]
+	e.State, e.Since = v1alpha1.ServerStandby, metav1.NewTime(at)
 	s.metrics.disconnected(e.Name)
 	s.setActive(server, at)
 	s.metrics.switchDuration.Observe(how.Gap.Seconds())
@@ -149,14 +149,14 @@ func (s *Side) Switched(server int, how link.Switch, at time.Time) {
 }
 
 func (s *Side) setActive(server int, at time.Time) {
-	e := &s.status.Endpoints[server]
-	e.State, e.Since, e.LastError = v1alpha1.EndpointActive, metav1.NewTime(at), nil
+	e := &s.status.Servers[server]
+	e.State, e.Since, e.LastError = v1alpha1.ServerActive, metav1.NewTime(at), nil
 	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.Role(server), Since: metav1.NewTime(at)}
 	s.status.Shortfalls = s.shortfalls[server]
 	s.metrics.connected(e.Name)
 }
 
-// FellShort implements link.Observer. It is reported with the connection that follows.
+// FellShort implements connector.Observer. It is reported with the connection that follows.
 func (s *Side) FellShort(server int, shortfalls []session.Shortfall) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -168,8 +168,8 @@ func (s *Side) FellShort(server int, shortfalls []session.Shortfall) {
 
 func (s *Side) record(from, to int, reason string, at time.Time, gap time.Duration) *v1alpha1.FailoverRecord {
 	return &v1alpha1.FailoverRecord{
-		From:                 s.status.Endpoints[from].Name,
-		To:                   s.status.Endpoints[to].Name,
+		From:                 s.status.Servers[from].Name,
+		To:                   s.status.Servers[to].Name,
 		Reason:               reason,
 		Time:                 metav1.NewMicroTime(at),
 		DurationMilliseconds: ptr.To(gap.Milliseconds()),
@@ -182,7 +182,7 @@ func (s *Side) failedOver(r *v1alpha1.FailoverRecord) {
 	s.metrics.failovers.WithLabelValues(r.Reason).Inc()
 }
 
-// Requested implements link.Observer.
+// Requested implements connector.Observer.
 func (s *Side) Requested(r *v1alpha1.RequestedSwitch) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -193,12 +193,12 @@ func (s *Side) Requested(r *v1alpha1.RequestedSwitch) {
 	s.state.transition(time.Now())
 }
 
-// Probed implements link.Observer. That a server passes or fails once more, for the
+// Probed implements connector.Observer. That a server passes or fails once more, for the
 // same reason, is no change.
 func (s *Side) Probed(server int, err *session.Error, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	e := &s.status.Endpoints[server]
+	e := &s.status.Servers[server]
 	result := "passed"
 	if err != nil {
 		result = err.Reason
@@ -207,45 +207,45 @@ func (s *Side) Probed(server int, err *session.Error, at time.Time) {
 	switch {
 	case err != nil:
 		s.setFailed(server, err, at)
-	case e.State == v1alpha1.EndpointFailed:
-		e.State, e.Since, e.LastError = v1alpha1.EndpointStandby, metav1.NewTime(at), nil
+	case e.State == v1alpha1.ServerFailed:
+		e.State, e.Since, e.LastError = v1alpha1.ServerStandby, metav1.NewTime(at), nil
 		s.state.transition(at)
 	}
 }
 
-// Lost implements link.Observer.
+// Lost implements connector.Observer.
 func (s *Side) Lost(server int, err *session.Error, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	s.lost, s.lostReason, s.lostAt = server, err.Reason, at
 	s.status.Active, s.status.Shortfalls = nil, nil
-	s.metrics.disconnected(s.status.Endpoints[server].Name)
+	s.metrics.disconnected(s.status.Servers[server].Name)
 	s.setFailed(server, err, at)
 }
 
-// Failed implements link.Observer.
+// Failed implements connector.Observer.
 func (s *Side) Failed(server int, err *session.Error, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.metrics.attempts.WithLabelValues(s.status.Endpoints[server].Name, err.Reason).Inc()
+	s.metrics.attempts.WithLabelValues(s.status.Servers[server].Name, err.Reason).Inc()
 	s.setFailed(server, err, at)
 }
 
 // Handshake counts a TLS handshake with a server that succeeded.
 func (s *Side) Handshake(server int, h transport.Handshake) {
-	s.metrics.handshake(s.status.Endpoints[server].Name, h) // a server's name never changes
+	s.metrics.handshake(s.status.Servers[server].Name, h) // a server's name never changes
 }
 
 // setFailed notes why a server failed. That it failed once more for the same
 // reason is no change.
 func (s *Side) setFailed(server int, err *session.Error, at time.Time) {
-	e := &s.status.Endpoints[server]
-	cause := v1alpha1.EndpointError{Reason: err.Reason, Message: truncate(err.Message, maxMessage)}
-	if e.State == v1alpha1.EndpointFailed && e.LastError != nil && *e.LastError == cause {
+	e := &s.status.Servers[server]
+	cause := v1alpha1.ServerError{Reason: err.Reason, Message: truncate(err.Message, maxMessage)}
+	if e.State == v1alpha1.ServerFailed && e.LastError != nil && *e.LastError == cause {
 		return
 	}
-	if e.State != v1alpha1.EndpointFailed {
-		e.State, e.Since = v1alpha1.EndpointFailed, metav1.NewTime(at)
+	if e.State != v1alpha1.ServerFailed {
+		e.State, e.Since = v1alpha1.ServerFailed, metav1.NewTime(at)
 	}
 	e.LastError = &cause
 	s.state.transition(at)

@@ -170,10 +170,10 @@ func versionIsNamed(l *line) {
 func (l *line) awaitError(reason string, words ...string) {
 	l.Helper()
 	l.runner.WaitStatus(soon, "the remote server fails with "+reason, func(s v1alpha1.MQTTBridgeStatus) error {
-		if s.Remote == nil || len(s.Remote.Endpoints) == 0 {
-			return errors.New("no endpoints yet")
+		if s.Remote == nil || len(s.Remote.Servers) == 0 {
+			return errors.New("no servers yet")
 		}
-		e := s.Remote.Endpoints[0]
+		e := s.Remote.Servers[0]
 		if e.LastError == nil || e.LastError.Reason != reason {
 			return fmt.Errorf("it is %s with error %+v", e.State, e.LastError)
 		}

@@ -235,18 +235,18 @@ func (r *Runner) WaitActive(remote string, timeout time.Duration) v1alpha1.MQTTB
 func active(s *v1alpha1.SideStatus, side, name string) error {
 	switch {
 	case s == nil || s.Active == nil:
-		return fmt.Errorf("%s: no server is connected: %s", side, endpoints(s))
+		return fmt.Errorf("%s: no server is connected: %s", side, servers(s))
 	case name != "" && s.Active.Name != name:
-		return fmt.Errorf("%s: %s is connected: %s", side, s.Active.Name, endpoints(s))
+		return fmt.Errorf("%s: %s is connected: %s", side, s.Active.Name, servers(s))
 	}
 	return nil
 }
 
-func endpoints(s *v1alpha1.SideStatus) string {
+func servers(s *v1alpha1.SideStatus) string {
 	if s == nil {
 		return "no status"
 	}
-	data, _ := json.Marshal(s.Endpoints)
+	data, _ := json.Marshal(s.Servers)
 	return string(data)
 }
 

@@ -189,7 +189,7 @@ func (w *world) third(failing ...*fault) {
 			w.Errorf("%s was tried %v times, want once", name, n)
 		}
 		want := failing[i].toward.reasons[0]
-		if got := status.Endpoints[i].LastError; got == nil || got.Reason != want || status.Endpoints[i].State != v1alpha1.EndpointFailed {
+		if got := status.Servers[i].LastError; got == nil || got.Reason != want || status.Servers[i].State != v1alpha1.ServerFailed {
 			w.Errorf("%s: %+v, want %s", name, got, want)
 		}
 		reason += want + " "

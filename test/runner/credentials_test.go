@@ -30,8 +30,8 @@ func guarded(t *testing.T) (l *line, r *mqtttest.Runner) {
 
 // failed checks that a server failed for that reason, with words that help.
 func failed(s v1alpha1.MQTTBridgeStatus, place int, reason string, words ...string) error {
-	e := s.Remote.Endpoints[place]
-	if e.State != v1alpha1.EndpointFailed || e.LastError == nil || e.LastError.Reason != reason {
+	e := s.Remote.Servers[place]
+	if e.State != v1alpha1.ServerFailed || e.LastError == nil || e.LastError.Reason != reason {
 		return fmt.Errorf("%s is %s with error %+v, want Failed with %s", e.Name, e.State, e.LastError, reason)
 	}
 	for _, word := range words {
@@ -167,7 +167,7 @@ func TestTLSFailuresAreToldApart(t *testing.T) {
 			if err := failed(s, 0, v1alpha1.ReasonTLSFailed, tc.words...); err != nil {
 				t.Error(err)
 			}
-			t.Log(s.Remote.Endpoints[0].LastError)
+			t.Log(s.Remote.Servers[0].LastError)
 		})
 	}
 }
@@ -194,8 +194,8 @@ func TestMissingAuthorityIsNamed(t *testing.T) {
 	b.Spec.Remote.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "plant-ca"}}
 	r := mqtttest.StartRunner(t, b)
 	r.WaitStatus(soon, "the missing authority is named", func(s v1alpha1.MQTTBridgeStatus) error {
-		if s.Remote == nil || len(s.Remote.Endpoints) == 0 {
-			return errors.New("no endpoints yet")
+		if s.Remote == nil || len(s.Remote.Servers) == 0 {
+			return errors.New("no servers yet")
 		}
 		return failed(s, 0, v1alpha1.ReasonReferenceMissing, "ConfigMap", "plant-ca", "ca.crt")
 	})

@@ -97,7 +97,7 @@ func resent(r *mqtttest.Runner) int {
 func checkFailover(t *testing.T, s v1alpha1.MQTTBridgeStatus, reason string) {
 	t.Helper()
 	r := s.Remote
-	if r.Active == nil || r.Active.Role != "Backup-1" || r.Active.URL != r.Endpoints[1].URL {
+	if r.Active == nil || r.Active.Role != "Backup-1" || r.Active.URL != r.Servers[1].URL {
 		t.Errorf("active is %+v, want the server with role Backup-1", r.Active)
 	}
 	if got := ptr.Deref(r.Failovers, -1); got != 1 {
@@ -107,10 +107,10 @@ func checkFailover(t *testing.T, s v1alpha1.MQTTBridgeStatus, reason string) {
 	if f == nil || f.From != "primary" || f.To != "backup-1" || f.Reason != reason || f.DurationMilliseconds == nil {
 		t.Fatalf("lastFailover = %+v, want from primary to backup-1 with reason %s and a duration", f, reason)
 	}
-	if e := r.Endpoints[0]; e.State != v1alpha1.EndpointFailed || e.LastError == nil {
+	if e := r.Servers[0]; e.State != v1alpha1.ServerFailed || e.LastError == nil {
 		t.Errorf("the primary is %s with error %v, want Failed with one", e.State, e.LastError)
 	}
-	if e := r.Endpoints[1]; e.State != v1alpha1.EndpointActive || e.LastError != nil {
+	if e := r.Servers[1]; e.State != v1alpha1.ServerActive || e.LastError != nil {
 		t.Errorf("the backup is %s with error %v, want Active without one", e.State, e.LastError)
 	}
 }
@@ -197,8 +197,8 @@ func TestEveryServerIsTriedInARoundWhateverErrorTheOthersGave(t *testing.T) {
 		v1alpha1.ReasonConnectionRefused, v1alpha1.ReasonNameNotResolved, v1alpha1.ReasonConnectTimeout,
 		v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonProtocolError, v1alpha1.ReasonConnectionClosed,
 	} {
-		e := status.Remote.Endpoints[i]
-		if e.State != v1alpha1.EndpointFailed || e.LastError == nil || e.LastError.Reason != want {
+		e := status.Remote.Servers[i]
+		if e.State != v1alpha1.ServerFailed || e.LastError == nil || e.LastError.Reason != want {
 			t.Errorf("%s (%s) is %s with error %+v, want Failed with %s", e.Name, e.URL, e.State, e.LastError, want)
 		}
 	}

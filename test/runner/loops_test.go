@@ -97,11 +97,11 @@ func TestLoops_ServersThatSendBackAllTheSame_AreGivenUp(t *testing.T) {
 	p.here.Publish(&paho.Publish{Topic: "home/x", QoS: 1, Payload: []byte("x")})
 	r.WaitStatus(soon, "a side is given up", func(s v1alpha1.MQTTBridgeStatus) error {
 		for _, side := range []*v1alpha1.SideStatus{s.Local, s.Remote} {
-			if e := side.Endpoints[0]; e.LastError != nil && e.LastError.Reason == v1alpha1.ReasonEchoNotPrevented && strings.Contains(e.LastError.Message, "protocolVersion: '5'") {
+			if e := side.Servers[0]; e.LastError != nil && e.LastError.Reason == v1alpha1.ReasonEchoNotPrevented && strings.Contains(e.LastError.Message, "protocolVersion: '5'") {
 				return nil
 			}
 		}
-		return fmt.Errorf("local %+v, remote %+v", s.Local.Endpoints, s.Remote.Endpoints)
+		return fmt.Errorf("local %+v, remote %+v", s.Local.Servers, s.Remote.Servers)
 	})
 	if n := len(p.there.Received("home/x")); n > 100 {
 		t.Errorf("the message came %d times before that", n)

@@ -107,7 +107,7 @@ func TestFailbackUnderLoadLosesAndRepeatsNothing(t *testing.T) {
 				if f.From != "backup-1" || f.Reason != v1alpha1.ReasonFailedBack || *f.Resent != 0 {
 					t.Errorf("%+v", f)
 				}
-				if e := s.Remote.Endpoints[1]; e.State != v1alpha1.EndpointStandby {
+				if e := s.Remote.Servers[1]; e.State != v1alpha1.ServerStandby {
 					t.Errorf("the backup is %s, want Standby", e.State)
 				}
 				gaps = append(gaps, time.Duration(*f.DurationMilliseconds)*time.Millisecond)
@@ -117,7 +117,7 @@ func TestFailbackUnderLoadLosesAndRepeatsNothing(t *testing.T) {
 				l.runner.WaitActive("backup-1", soon)
 				l.primary.Stop()
 				l.runner.Annotate(l.manifest, "unrelated", "")
-				l.runner.WaitStatus(soon, "the primary fails", endpointIs(0, v1alpha1.EndpointFailed))
+				l.runner.WaitStatus(soon, "the primary fails", serverIs(0, v1alpha1.ServerFailed))
 			}
 			l.primary.Start() // so that the collector has all
 			onceEach(t, l.finish())
@@ -126,10 +126,10 @@ func TestFailbackUnderLoadLosesAndRepeatsNothing(t *testing.T) {
 	}
 }
 
-// endpointIs waits for the state of a remote server.
-func endpointIs(place int, state v1alpha1.EndpointState) func(v1alpha1.MQTTBridgeStatus) error {
+// serverIs waits for the state of a remote server.
+func serverIs(place int, state v1alpha1.ServerState) func(v1alpha1.MQTTBridgeStatus) error {
 	return func(s v1alpha1.MQTTBridgeStatus) error {
-		if e := s.Remote.Endpoints[place]; e.State != state {
+		if e := s.Remote.Servers[place]; e.State != state {
 			return fmt.Errorf("%+v", e)
 		}
 		return nil
@@ -146,7 +146,7 @@ func TestWithFailbackNeverTheBackupStaysUntilAnotherIsAskedFor(t *testing.T) {
 	l.primary.Kill()
 	l.runner.WaitActive("backup-1", soon)
 	l.primary.Start()
-	l.runner.WaitStatus(soon, "the primary passes its probes", endpointIs(0, v1alpha1.EndpointStandby))
+	l.runner.WaitStatus(soon, "the primary passes its probes", serverIs(0, v1alpha1.ServerStandby))
 	l.flow(2000) // four seconds
 	l.runner.WaitActive("backup-1", 0)
 	if r := l.request("primary"); r.State != v1alpha1.SwitchDone {
@@ -211,19 +211,19 @@ func TestProbesTellTheStateOfServersThatAreNotInUse(t *testing.T) {
 	l.connect()
 	l.backup.Stop()
 	l.runner.WaitStatus(soon, "the backup fails its probe", func(s v1alpha1.MQTTBridgeStatus) error {
-		if e := s.Remote.Endpoints[1]; e.State != v1alpha1.EndpointFailed || e.LastError.Reason != v1alpha1.ReasonConnectionRefused {
+		if e := s.Remote.Servers[1]; e.State != v1alpha1.ServerFailed || e.LastError.Reason != v1alpha1.ReasonConnectionRefused {
 			return fmt.Errorf("%+v", e)
 		}
 		return nil
 	})
 	l.backup.Start()
-	s := l.runner.WaitStatus(soon, "the backup passes its probe", endpointIs(1, v1alpha1.EndpointStandby))
-	if e := s.Remote.Endpoints[1]; e.LastError != nil {
+	s := l.runner.WaitStatus(soon, "the backup passes its probe", serverIs(1, v1alpha1.ServerStandby))
+	if e := s.Remote.Servers[1]; e.LastError != nil {
 		t.Errorf("%+v", e)
 	}
 	l.backup.Freeze()
-	s = l.runner.WaitStatus(soon, "the backup is silent", endpointIs(1, v1alpha1.EndpointFailed))
-	if e := s.Remote.Endpoints[1].LastError; e.Reason != v1alpha1.ReasonConnectTimeout || !strings.Contains(e.Message, "probe.timeoutSeconds") {
+	s = l.runner.WaitStatus(soon, "the backup is silent", serverIs(1, v1alpha1.ServerFailed))
+	if e := s.Remote.Servers[1].LastError; e.Reason != v1alpha1.ReasonConnectTimeout || !strings.Contains(e.Message, "probe.timeoutSeconds") {
 		t.Errorf("%+v", e)
 	}
 	l.backup.Thaw()

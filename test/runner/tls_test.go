@@ -64,16 +64,16 @@ func TestPort_OfAnotherProtocol_SaysWhatToChange(t *testing.T) {
 			r.SetFile("ca", "ca.crt", string(pki.CA))
 			r.Start()
 			s := r.WaitStatus(soon, "the server fails", func(s v1alpha1.MQTTBridgeStatus) error {
-				if s.Remote == nil || s.Remote.Endpoints[0].LastError == nil {
+				if s.Remote == nil || s.Remote.Servers[0].LastError == nil {
 					return io.EOF
 				}
 				return nil
 			})
 			reason := c.reason
 			if reason == "" {
-				reason = s.Remote.Endpoints[0].LastError.Reason
+				reason = s.Remote.Servers[0].LastError.Reason
 			}
-			t.Log(s.Remote.Endpoints[0].LastError)
+			t.Log(s.Remote.Servers[0].LastError)
 			if err := failed(s, 0, reason, c.words...); err != nil {
 				t.Error(err)
 			}

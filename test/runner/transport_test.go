@@ -133,8 +133,8 @@ func TestARefusedLoginAtAProxyIsToldAndACorrectedOneTaken(t *testing.T) {
 			r.SetFile("proxy-login", "password", "mistyped")
 			r.Start()
 			r.WaitStatus(soon, "the refused login is told", func(s v1alpha1.MQTTBridgeStatus) error {
-				if s.Remote == nil || len(s.Remote.Endpoints) == 0 {
-					return fmt.Errorf("no endpoints yet")
+				if s.Remote == nil || len(s.Remote.Servers) == 0 {
+					return fmt.Errorf("no servers yet")
 				}
 				return failed(s, 0, v1alpha1.ReasonProxyFailed, "the proxy "+g.URLFor("", "").Host+" refuses the user name or password; check the Secret in proxy.credentials.secretRef")
 			})

@@ -164,7 +164,7 @@ func TestWebSocket_ServerThatRepeatsTheRequest_ShowsNoSecret(t *testing.T) {
 			})
 			s, err := r.Status()
 			must(t, err)
-			t.Log(s.Remote.Endpoints[0].LastError.Message)
+			t.Log(s.Remote.Servers[0].LastError.Message)
 			silent(t, r, token)
 			if !strings.Contains(r.Log(), "/mqtt?...") {
 				t.Errorf("the log does not name the server's URL:\n%s", r.Log())

@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package link
+package connector
 
 import (
 	"context"
@@ -20,47 +20,47 @@ const drainTimeout = 5 * time.Second
 // in flight, so that servers that share sessions, and end the one where the other
 // begins, neither lose nor repeat a message. It returns the session that is in use
 // then.
-func (l *Link) switchTo(ctx context.Context, old *session.Session, server int, why string) *session.Session {
+func (c *Connector) switchTo(ctx context.Context, old *session.Session, server int, why string) *session.Session {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l.leaving.Go(func() {
+	c.leaving.Go(func() {
 		select {
-		case <-l.draining:
+		case <-c.draining:
 			cancel()
 		case <-ctx.Done():
 		}
 	})
-	l.Alive.Begin(drainTimeout)
-	l.awaitLeft(ctx, server)
+	c.Alive.Begin(drainTimeout)
+	c.awaitLeft(ctx, server)
 	start := time.Now()
-	inflight, left := l.drain(ctx, old)
-	next, err := l.connect(ctx, server)
+	inflight, left := c.drain(ctx, old)
+	next, err := c.connect(ctx, server)
 	if err != nil {
-		l.Handler.Resume(old)
+		c.Handler.Resume(old)
 		if ctx.Err() == nil {
-			l.stay(ctx, server, session.AsError(err))
+			c.stay(ctx, server, session.AsError(err))
 		}
 		return old
 	}
 	now := time.Now()
 	how := Switch{Reason: why, Gap: now.Sub(start), Drained: inflight - left, Resent: left}
-	l.Handler.Replace(old, next)
-	l.leave(old)
-	l.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
-	l.Log.Info("switched", "from", l.Servers[l.active].Name, "to", l.Servers[server].Name, "reason", why,
+	c.Handler.Replace(old, next)
+	c.leave(old)
+	c.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
+	c.Log.Info("switched", "from", c.Servers[c.active].Name, "to", c.Servers[server].Name, "reason", why,
 		"gap", how.Gap, "drained", how.Drained, "resent", how.Resent)
-	l.active = server
-	l.nowInUse(server)
-	l.Observer.Switched(server, how, now)
-	l.done(how)
+	c.active = server
+	c.nowInUse(server)
+	c.Observer.Switched(server, how, now)
+	c.done(how)
 	return next
 }
 
 // leave closes the session with the server in use.
-func (l *Link) leave(s *session.Session) {
+func (c *Connector) leave(s *session.Session) {
 	ended := make(chan struct{})
-	l.left[l.active] = ended
-	l.leaving.Go(func() {
+	c.left[c.active] = ended
+	c.leaving.Go(func() {
 		defer close(ended)
 		s.Close()
 	})
@@ -69,52 +69,52 @@ func (l *Link) leave(s *session.Session) {
 // awaitLeft waits until the session that was left with a server has ended, which takes
 // a second or two at most. Until then it has the state, and what the server still
 // acknowledges by it must not count for another one.
-func (l *Link) awaitLeft(ctx context.Context, server int) {
-	if l.left[server] == nil {
+func (c *Connector) awaitLeft(ctx context.Context, server int) {
+	if c.left[server] == nil {
 		return
 	}
 	select {
-	case <-l.left[server]:
+	case <-c.left[server]:
 	case <-ctx.Done():
 	}
 }
 
 // drain holds messages back until what is in flight is acknowledged, the session is
 // lost, or drainTimeout is over.
-func (l *Link) drain(ctx context.Context, s *session.Session) (inflight, left int) {
+func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, left int) {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	l.leaving.Go(func() {
+	c.leaving.Go(func() {
 		select {
 		case <-s.Done():
 			cancel()
 		case <-ctx.Done():
 		}
 	})
-	return l.Handler.Pause(ctx, s)
+	return c.Handler.Pause(ctx, s)
 }
 
 // stay notes that the server that was to be used cannot be.
-func (l *Link) stay(ctx context.Context, server int, reason *session.Error) {
-	l.machine.Failed(server, reason.ForGood(), time.Now())
-	l.logFailure(ctx, "switch failed", server, reason)
-	l.Observer.Failed(server, reason, time.Now())
-	l.refuse(server, "it could not be connected: "+reason.Message)
+func (c *Connector) stay(ctx context.Context, server int, reason *session.Error) {
+	c.machine.Failed(server, reason.ForGood(), time.Now())
+	c.logFailure(ctx, "switch failed", server, reason)
+	c.Observer.Failed(server, reason, time.Now())
+	c.refuse(server, "it could not be connected: "+reason.Message)
 }
 
 // renew connects to the server in use anew, so that it sends again the messages that were
 // refused for lack of memory. The server is not lost meanwhile. It returns the session that
 // is in use then.
-func (l *Link) renew(ctx context.Context, old *session.Session) *session.Session {
-	l.Alive.Begin(drainTimeout)
-	l.drain(ctx, old)
+func (c *Connector) renew(ctx context.Context, old *session.Session) *session.Session {
+	c.Alive.Begin(drainTimeout)
+	c.drain(ctx, old)
 	old.Close()
-	next, err := l.connect(ctx, l.active)
+	next, err := c.connect(ctx, c.active)
 	if err != nil {
-		l.lost(old, session.AsError(err))
+		c.lost(old, session.AsError(err))
 		return nil
 	}
-	l.Log.Debug("connected anew, for the messages that had no room in memory", "server", l.Servers[l.active].Name)
-	l.Handler.Replace(old, next)
+	c.Log.Debug("connected anew, for the messages that had no room in memory", "server", c.Servers[c.active].Name)
+	c.Handler.Replace(old, next)
 	return next
 }

@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package link
+package connector
 
 import (
 	"testing"
@@ -17,11 +17,11 @@ func (x *side) wantStopped() {
 	select {
 	case <-x.stopped:
 	case <-time.After(script.Patience):
-		x.t.Fatal("the link goes on")
+		x.t.Fatal("the connector goes on")
 	}
 }
 
-// wantNone fails if the link, which has stopped, told this.
+// wantNone fails if the connector, which has stopped, told this.
 func (x *side) wantNone(event string) {
 	x.t.Helper()
 	for {

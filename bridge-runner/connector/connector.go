@@ -1,15 +1,15 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package link keeps one side of a bridge connected: it does what the state
+// Package connector keeps one side of a bridge connected: it does what the state
 // machine of package failover decides.
 //
 // It promises that a side uses one session at a time, that a session is handed on
 // only after its subscriptions are acknowledged, and that it goes on until it is
 // told to stop, whatever the servers do. A server that has not failed is left, for
 // a better one or on request, only when the other one is connected and subscribed.
-// The two sides of a bridge have a link each, and neither waits for the other.
-package link
+// The two sides of a bridge have a connector each, and neither waits for the other.
+package connector
 
 import (
 	"context"
@@ -85,8 +85,8 @@ type Switch struct {
 	Drained, Resent int
 }
 
-// Link keeps one side connected.
-type Link struct {
+// Connector keeps one side connected.
+type Connector struct {
 	// Servers are in order of preference.
 	Servers []Server
 	// Subscriptions returns those to make on a server. identified says whether it has
@@ -137,31 +137,31 @@ type Link struct {
 // DISCONNECT and returns. When draining is closed before, no server is left for another
 // one any more, and a switch that is being made is given up, so that what is held goes
 // to the server in use.
-func (l *Link) Run(ctx context.Context, draining <-chan struct{}) {
-	l.draining = draining
-	l.failing = map[int]string{}
-	l.stale = make([]bool, len(l.Servers))
-	l.left = make([]chan struct{}, len(l.Servers))
-	for range l.Servers {
-		l.states = append(l.states, session.NewState())
+func (c *Connector) Run(ctx context.Context, draining <-chan struct{}) {
+	c.draining = draining
+	c.failing = map[int]string{}
+	c.stale = make([]bool, len(c.Servers))
+	c.left = make([]chan struct{}, len(c.Servers))
+	for range c.Servers {
+		c.states = append(c.states, session.NewState())
 	}
-	l.active, l.probes = none, make(chan probed)
-	l.probing, l.prober = make([]bool, len(l.Servers)), make(chan struct{}, 1)
-	policy := l.Policy
-	policy.Servers = len(l.Servers)
-	l.machine = failover.New(policy, rand.Float64)
-	defer l.Alive.Wait()
-	defer l.leaving.Wait()
+	c.active, c.probes = none, make(chan probed)
+	c.probing, c.prober = make([]bool, len(c.Servers)), make(chan struct{}, 1)
+	policy := c.Policy
+	policy.Servers = len(c.Servers)
+	c.machine = failover.New(policy, rand.Float64)
+	defer c.Alive.Wait()
+	defer c.leaving.Wait()
 	for ctx.Err() == nil {
-		l.Alive.Begin(0)
-		l.heed()
-		action := l.machine.Next(time.Now())
+		c.Alive.Begin(0)
+		c.heed()
+		action := c.machine.Next(time.Now())
 		if action.Connect < 0 {
-			l.sleep(ctx, action.Wait)
+			c.sleep(ctx, action.Wait)
 			continue
 		}
-		if s := l.try(ctx, action.Connect); s != nil {
-			l.use(ctx, action.Connect, s)
+		if s := c.try(ctx, action.Connect); s != nil {
+			c.use(ctx, action.Connect, s)
 		}
 	}
 }
@@ -174,85 +174,85 @@ const connects = 4
 const none = -1
 
 // sleep waits, or until something is asked for.
-func (l *Link) sleep(ctx context.Context, d time.Duration) {
+func (c *Connector) sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
-		l.Alive.Wait()
+		c.Alive.Wait()
 		select {
 		case <-timer.C:
 			return
 		case <-ctx.Done():
 			return
-		case <-l.asked.changed():
-			l.heed()
+		case <-c.asked.changed():
+			c.heed()
 			return // to what is wanted now
-		case p := <-l.probes: // of before the server was lost
-			l.probed(ctx, p)
+		case p := <-c.probes: // of before the server was lost
+			c.probed(ctx, p)
 		}
 	}
 }
 
 // use uses a session, and those that take its place, until one is lost.
-func (l *Link) use(ctx context.Context, server int, s *session.Session) {
-	l.active = server
-	l.machine.Connected(server, false, time.Now())
-	l.nowInUse(server)
-	l.Log.Info("connected", "server", l.Servers[server].Name, "url", l.Servers[server].URL, "sessionPresent", s.Resumed())
-	l.Observer.Connected(server, time.Now())
-	l.Handler.Up(s)
+func (c *Connector) use(ctx context.Context, server int, s *session.Session) {
+	c.active = server
+	c.machine.Connected(server, false, time.Now())
+	c.nowInUse(server)
+	c.Log.Info("connected", "server", c.Servers[server].Name, "url", c.Servers[server].URL, "sessionPresent", s.Resumed())
+	c.Observer.Connected(server, time.Now())
+	c.Handler.Up(s)
 	for s != nil {
-		s = l.standby(ctx, s)
+		s = c.standby(ctx, s)
 	}
 }
 
 // standby looks after the servers that are not in use until something happens. It
 // returns the session that is in use then, nil for none.
-func (l *Link) standby(ctx context.Context, s *session.Session) *session.Session {
-	l.Alive.Begin(0)
+func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Session {
+	c.Alive.Begin(0)
 	if ctx.Err() != nil {
 		s.Close()
-		l.Handler.Down(s)
+		c.Handler.Down(s)
 		return nil
 	}
-	stays := l.stays()
+	stays := c.stays()
 	if !stays {
-		if next, reason := l.pursue(ctx); next != none {
-			return l.switchTo(ctx, s, next, reason)
+		if next, reason := c.pursue(ctx); next != none {
+			return c.switchTo(ctx, s, next, reason)
 		}
 	}
-	todo := l.machine.Standby(time.Now())
+	todo := c.machine.Standby(time.Now())
 	for _, server := range todo.Probe {
-		l.probe(ctx, server)
+		c.probe(ctx, server)
 	}
 	if todo.Switch >= 0 && !stays {
-		return l.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonFailedBack)
+		return c.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonFailedBack)
 	}
 	var timer <-chan time.Time
 	if todo.Wait > 0 {
 		timer = time.After(todo.Wait)
 	}
-	l.Alive.Wait()
+	c.Alive.Wait()
 	select {
 	case <-s.Done():
-		l.lost(s, session.AsError(s.Err()))
+		c.lost(s, session.AsError(s.Err()))
 		return nil
 	case <-s.Renewal():
-		return l.renew(ctx, s)
+		return c.renew(ctx, s)
 	case <-ctx.Done():
-	case p := <-l.probes:
-		l.probed(ctx, p)
-	case <-l.asked.changed():
-		l.heed()
+	case p := <-c.probes:
+		c.probed(ctx, p)
+	case <-c.asked.changed():
+		c.heed()
 	case <-timer:
 	}
 	return s
 }
 
 // stays reports whether the server in use is left for no other one any more.
-func (l *Link) stays() bool {
+func (c *Connector) stays() bool {
 	select {
-	case <-l.draining:
+	case <-c.draining:
 		return true
 	default:
 		return false
@@ -260,79 +260,79 @@ func (l *Link) stays() bool {
 }
 
 // nowInUse notes which servers have been left for another.
-func (l *Link) nowInUse(server int) {
-	delete(l.failing, server)
-	for i, state := range l.states {
-		l.stale[i] = i != server && (l.stale[i] || state.Subscribed())
+func (c *Connector) nowInUse(server int) {
+	delete(c.failing, server)
+	for i, state := range c.states {
+		c.stale[i] = i != server && (c.stale[i] || state.Subscribed())
 	}
 }
 
 // lost notes that the server in use is lost.
-func (l *Link) lost(s *session.Session, reason *session.Error) {
-	l.Alive.Begin(0)
+func (c *Connector) lost(s *session.Session, reason *session.Error) {
+	c.Alive.Begin(0)
 	now := time.Now()
-	l.machine.Lost(l.active, now)
-	l.Observer.Lost(l.active, reason, now)
-	l.Handler.Down(s)
-	l.Log.Warn("connection lost", "server", l.Servers[l.active].Name, "reason", reason.Reason, "message", reason.Message)
-	l.active = none
+	c.machine.Lost(c.active, now)
+	c.Observer.Lost(c.active, reason, now)
+	c.Handler.Down(s)
+	c.Log.Warn("connection lost", "server", c.Servers[c.active].Name, "reason", reason.Reason, "message", reason.Message)
+	c.active = none
 }
 
 // try opens a session, or notes why it could not.
-func (l *Link) try(ctx context.Context, server int) *session.Session {
-	s, err := l.connect(ctx, server)
+func (c *Connector) try(ctx context.Context, server int) *session.Session {
+	s, err := c.connect(ctx, server)
 	if err == nil {
 		return s
 	}
 	if ctx.Err() == nil {
 		reason := session.AsError(err)
-		l.machine.Failed(server, reason.ForGood(), time.Now())
-		l.logFailure(ctx, "connection failed", server, reason)
-		l.Observer.Failed(server, reason, time.Now())
+		c.machine.Failed(server, reason.ForGood(), time.Now())
+		c.logFailure(ctx, "connection failed", server, reason)
+		c.Observer.Failed(server, reason, time.Now())
 	}
 	return nil
 }
 
 // connect opens a session within ConnectTimeout, and subscribes: until the server is
 // silent for ConnectTimeout, because messages may come before its answers.
-func (l *Link) connect(ctx context.Context, server int) (*session.Session, error) {
-	cfg, err := l.config(server)
+func (c *Connector) connect(ctx context.Context, server int) (*session.Session, error) {
+	cfg, err := c.config(server)
 	if err != nil {
 		return nil, err
 	}
-	l.Alive.Begin(connects * l.ConnectTimeout)
-	l.awaitLeft(ctx, server)
-	cfg.State = l.states[server]
-	cfg.Discard = l.DiscardStale && l.stale[server]
-	cfg.ConnectTimeout = l.ConnectTimeout
-	s, err := l.open(ctx, cfg)
+	c.Alive.Begin(connects * c.ConnectTimeout)
+	c.awaitLeft(ctx, server)
+	cfg.State = c.states[server]
+	cfg.Discard = c.DiscardStale && c.stale[server]
+	cfg.ConnectTimeout = c.ConnectTimeout
+	s, err := c.open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	s.Start(l.Handler.Use(s))
+	s.Start(c.Handler.Use(s))
 	if !s.Resumed() || !s.State().Subscribed() || s.State().Lowered() {
-		l.Alive.Wait() // for the server, for as long as it sends; the session is watched itself
-		defer l.Alive.Begin(0)
-		if err := s.Subscribe(ctx, l.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
+		c.Alive.Wait() // for the server, for as long as it sends; the session is watched itself
+		defer c.Alive.Begin(0)
+		if err := s.Subscribe(ctx, c.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
 			s.Close() // sends the acknowledgements of what was handed on meanwhile
 			return nil, err
 		}
 	}
 	for _, remark := range s.Remarks() {
-		l.Log.Info("the server is accepted all the same", "server", l.Servers[server].Name, "remark", remark)
+		c.Log.Info("the server is accepted all the same", "server", c.Servers[server].Name, "remark", remark)
 	}
-	l.Observer.FellShort(server, s.Shortfalls())
+	c.Observer.FellShort(server, s.Shortfalls())
 	return s, nil
 }
 
-func (l *Link) open(ctx context.Context, cfg session.Config) (*session.Session, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.ConnectTimeout)
+func (c *Connector) open(ctx context.Context, cfg session.Config) (*session.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
 	return session.Open(ctx, cfg)
 }
 
-func (l *Link) config(server int) (session.Config, error) {
-	cfg, err := l.Servers[server].Config()
+func (c *Connector) config(server int) (session.Config, error) {
+	cfg, err := c.Servers[server].Config()
 	if err != nil {
 		return cfg, &session.Error{Reason: v1alpha1.ReasonReferenceMissing, Message: err.Error(), Err: err}
 	}
@@ -340,11 +340,11 @@ func (l *Link) config(server int) (session.Config, error) {
 }
 
 // logFailure logs a server's failure, at a low level where it is that of before.
-func (l *Link) logFailure(ctx context.Context, what string, server int, reason *session.Error) {
+func (c *Connector) logFailure(ctx context.Context, what string, server int, reason *session.Error) {
 	level := slog.LevelWarn
-	if l.failing[server] == reason.Message {
+	if c.failing[server] == reason.Message {
 		level = slog.LevelDebug
 	}
-	l.failing[server] = reason.Message
-	l.Log.Log(ctx, level, what, "server", l.Servers[server].Name, "url", l.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
+	c.failing[server] = reason.Message
+	c.Log.Log(ctx, level, what, "server", c.Servers[server].Name, "url", c.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
 }

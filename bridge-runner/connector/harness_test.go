@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package link
+package connector
 
 import (
 	"context"
@@ -24,12 +24,12 @@ const (
 	probeID  = "probe"
 )
 
-// side is a link and its servers, a, b and so on, which do as the test says.
+// side is a connector and its servers, a, b and so on, which do as the test says.
 type side struct {
-	*Link
+	*Connector
 	t       *testing.T
 	servers []*script.Server
-	events  chan string // what the link tells
+	events  chan string // what the connector tells
 	drain   chan struct{}
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -38,10 +38,10 @@ type side struct {
 	used []*session.Session
 }
 
-// newSide returns a link that neither probes nor goes back. Change it, then run.
+// newSide returns a connector that neither probes nor goes back. Change it, then run.
 func newSide(t *testing.T, servers int) *side {
 	x := &side{t: t, events: make(chan string, 1000), drain: make(chan struct{}), stopped: make(chan struct{})}
-	x.Link = &Link{
+	x.Connector = &Connector{
 		Subscriptions:  func(bool) []session.Subscription { return nil },
 		ConnectTimeout: script.Patience,
 		ProbeTimeout:   script.Patience,
@@ -64,7 +64,7 @@ func newSide(t *testing.T, servers int) *side {
 	return x
 }
 
-// run runs the link until the test ends, or stop is called.
+// run runs the connector until the test ends, or stop is called.
 func (x *side) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	x.stop = cancel
@@ -97,7 +97,7 @@ func (x *side) connect(server int) *script.Conn {
 	return c
 }
 
-// want waits until the link tells these things, and passes over others.
+// want waits until the connector tells these things, and passes over others.
 func (x *side) want(events ...string) {
 	x.t.Helper()
 	timeout := time.After(script.Patience)
