@@ -14,7 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// The defaults of what a manifest leaves out.
+// Defaults of fields that a manifest leaves out.
 const (
 	DefaultKeepAliveSeconds         int32 = 10
 	DefaultSessionExpirySeconds     int64 = 4294967295
@@ -36,11 +36,12 @@ const (
 	DefaultRunnerMemory                   = "64Mi"
 )
 
-// WithDefaults returns a copy of the bridge in which everything that the spec
-// leaves out has its default: no pointer of the spec's sides, rules and delivery
-// is nil but those of what a bridge has only where it is asked for: credentials, TLS,
-// proxies, webSocket, retainHandling, maxHops, dead letters, a buffer on disk, its TTL, and drain. It changes nothing that is set, and
-// applying it twice is the same as once.
+// WithDefaults returns a copy of the bridge in which each field that the spec leaves out
+// has its default. In the sides, rules and delivery of the copy no pointer is nil, except
+// for features that are off unless the spec sets them: credentials, TLS, proxies,
+// webSocket, retainHandling, maxHops, dead letters, a buffer on disk, its TTL, and drain.
+// WithDefaults does not change fields that are set. Applying it twice has the same result
+// as applying it once.
 func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	out := b.DeepCopy()
 	s := &out.Spec
@@ -93,19 +94,19 @@ func (s *Side) Servers() []Server {
 	return append([]Server{s.Primary}, s.Backups...)
 }
 
-// UsesTLS reports whether the server's URL asks for TLS.
+// UsesTLS reports whether the scheme of the server's URL requires TLS.
 func (s *Server) UsesTLS() bool {
 	scheme, _, _ := strings.Cut(s.URL, "://")
 	return scheme == "mqtts" || scheme == "ssl" || scheme == "tls" || scheme == "wss"
 }
 
-// Role is what a side's server is called by its place, counted from 0: Primary,
-// Backup-1, Backup-2 and so on.
-func Role(place int) string {
-	if place == 0 {
+// Role returns the role of the server at a position in its side's list, counted from 0:
+// Primary, Backup-1, Backup-2 and so on.
+func Role(position int) string {
+	if position == 0 {
 		return "Primary"
 	}
-	return fmt.Sprintf("Backup-%d", place)
+	return fmt.Sprintf("Backup-%d", position)
 }
 
 func (s *Side) setDefaults(clientID, probeClientID string) {
@@ -182,14 +183,14 @@ func setDefault[T any](field **T, value T) {
 	}
 }
 
-// maxPortableClientID is the length of a client identifier, in bytes, that every
-// server takes (MQTT 3.1.1 [MQTT-3.1.3-5]).
+// maxPortableClientID is the length in bytes up to which every server accepts a client
+// identifier (MQTT 3.1.1 [MQTT-3.1.3-5]).
 const maxPortableClientID = 23
 
-// defaultClientID derives a client identifier that is the same after every
-// restart, differs between bridges and between the sides of one, and that every
-// server takes: at most 23 letters and digits. It starts with the bridge's name,
-// to be recognised, and ends with a hash of namespace, name and side.
+// defaultClientID derives a client identifier that is the same after every restart, and
+// that differs between bridges and between the sides of a bridge. Every server accepts it:
+// it has at most 23 letters and digits. It starts with the bridge's name, so that users
+// recognize it, and ends with a hash of namespace, name and side.
 func defaultClientID(namespace, name, side string) string {
 	sum := sha256.Sum256([]byte(namespace + "/" + name + "/" + side))
 	hash := hex.EncodeToString(sum[:4])

@@ -3,145 +3,143 @@
 
 package v1alpha1
 
-// Failover sets when a server is taken for lost, how others are tried, and when the
-// bridge goes back.
+// Failover controls when a server is treated as lost, how other servers are tried, and when
+// the bridge fails back.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.probe) || !has(self.probe.policy) || self.probe.policy == 'Always' || (has(self.failback) && has(self.failback.policy) && self.failback.policy == 'Never')",fieldPath=".probe.policy",reason=FieldValueInvalid,message="without probes the bridge cannot tell when to go back; set failback.policy to Never, too, or probe.policy to Always"
 type Failover struct {
-	// connectTimeoutSeconds bounds one attempt in seconds, from the name lookup to
-	// CONNACK: dial, proxy, TLS and WebSocket are part of it. After CONNACK it bounds the
-	// time for which the server may be silent until it has answered SUBSCRIBE: messages
-	// that come before the answer extend it. Default 5.
+	// connectTimeoutSeconds limits one connection attempt, in seconds, from the name lookup
+	// to CONNACK, including TCP, proxy, TLS and WebSocket. After CONNACK it limits how long
+	// the server may be silent before it answers SUBSCRIBE; messages that arrive before the
+	// answer extend the time. Default 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
 	ConnectTimeoutSeconds *int32 `json:"connectTimeoutSeconds,omitempty"`
 
-	// pingTimeoutSeconds is how long in seconds a PINGREQ may stay unanswered
-	// before the server is taken for lost. Default 5.
+	// pingTimeoutSeconds is the time in seconds that a PINGREQ may remain unanswered before
+	// the server is treated as lost. Default 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
 	PingTimeoutSeconds *int32 `json:"pingTimeoutSeconds,omitempty"`
 
-	// ackTimeoutSeconds is how long in seconds a QoS 1 or 2 publish may stay
-	// unacknowledged before the server is taken for lost. On Linux it is also
-	// how long the server's TCP may acknowledge none of the data under way.
-	// Default 10.
+	// ackTimeoutSeconds is the time in seconds that a QoS 1 or 2 message may remain
+	// unacknowledged before the server is treated as lost. On Linux it also limits the time
+	// in which the server's TCP acknowledges none of the data in transit. Default 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600
 	AckTimeoutSeconds *int32 `json:"ackTimeoutSeconds,omitempty"`
 
-	// retry sets the pause between rounds in which every server failed.
+	// retry controls the pause between rounds in which every server failed.
 	// +optional
 	Retry *Retry `json:"retry,omitempty"`
 
-	// probe sets how the servers that are not in use are checked.
+	// probe controls how the servers that are not in use are checked.
 	// +optional
 	Probe *Probe `json:"probe,omitempty"`
 
-	// failback sets when the bridge goes back to a better server.
+	// failback controls when the bridge returns to a server of higher preference.
 	// +optional
 	Failback *Failback `json:"failback,omitempty"`
 
-	// staleSession says what becomes of the messages that a server which the bridge
-	// has left for another one has queued for it meanwhile, when the bridge comes
-	// back. Resume takes them, behind newer ones. Discard has the server drop them:
-	// the bridge starts a new session there. It suits sources whose old values are of
-	// no use, and servers that all get every message; it loses messages wherever
-	// servers share one session state. Where the bridge left and came back before
-	// another server was in use, or its runner has been restarted, messages are taken
-	// either way. Default Resume.
+	// staleSession controls what happens to messages that a server queued while the bridge
+	// was connected to another server of the side. Resume receives them when the bridge
+	// returns to the server, behind newer messages. Discard starts a new session, so that
+	// the server drops them. Discard suits sources whose old values are of no use, and
+	// servers that each receive every message; it loses messages if servers share one
+	// session state. If the bridge returns before another server was in use, or after its
+	// runner was restarted, the messages are received with both values. Default Resume.
 	// +optional
 	StaleSession *StaleSession `json:"staleSession,omitempty"`
 }
 
-// StaleSession says what becomes of what a server has queued while another was in
-// use.
+// StaleSession controls what happens to messages that a server queued while another server
+// was in use.
 //
 // +kubebuilder:validation:Enum=Resume;Discard
 type StaleSession string
 
-// What becomes of what a server has queued while another was in use.
+// The policies for messages that a server queued while another server was in use.
 const (
 	StaleSessionResume  StaleSession = "Resume"
 	StaleSessionDiscard StaleSession = "Discard"
 )
 
-// Probe checks servers that are not in use, while another one is: by CONNECT, PINGREQ
-// and DISCONNECT, with the bridge's credentials and TLS settings, in a clean session
-// under a client identifier of its own.
+// Probe controls how servers that are not in use are checked while another server is in
+// use. A probe sends CONNECT, PINGREQ and DISCONNECT with the bridge's credentials and TLS
+// settings, in a clean session with its own client identifier.
 type Probe struct {
-	// policy is Always, or Never for no probes. failback.policy has to be Never then,
-	// too. Default Always.
+	// policy is Always, or Never for no probes. Never requires failback.policy: Never.
+	// Default Always.
 	// +optional
 	Policy *ProbePolicy `json:"policy,omitempty"`
 
-	// intervalSeconds is the time between two probes of a server in seconds, more or
-	// less by up to a fifth by chance. Default 30.
+	// intervalSeconds is the time in seconds between two probes of a server. It varies
+	// randomly by up to a fifth. Default 30.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
 	IntervalSeconds *int32 `json:"intervalSeconds,omitempty"`
 
-	// timeoutSeconds bounds one probe in seconds, from the name lookup to PINGRESP.
+	// timeoutSeconds limits one probe, in seconds, from the name lookup to PINGRESP.
 	// Default 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 
-	// clientID is the MQTT client identifier of probes, for servers that take only
-	// identifiers that they know. It must not be that of the bridge. Default: derived
-	// from the bridge's namespace and name, stable.
+	// clientID is the MQTT client identifier of probes, for servers that accept only known
+	// identifiers. It must differ from the clientID of the bridge. Default: derived from
+	// the bridge's namespace and name, and stable.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	ClientID string `json:"clientID,omitempty"`
 }
 
-// ProbePolicy says whether servers that are not in use are probed.
+// ProbePolicy controls whether servers that are not in use are probed.
 //
 // +kubebuilder:validation:Enum=Always;Never
 type ProbePolicy string
 
-// Whether servers that are not in use are probed.
+// The policies for probes.
 const (
 	ProbeAlways ProbePolicy = "Always"
 	ProbeNever  ProbePolicy = "Never"
 )
 
-// Failback sets when the bridge goes back to a better server, one that stands before
-// the one in use.
+// Failback controls when the bridge returns to a server of higher preference: a server that
+// comes before the server in use in the side's list.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.windows) || !has(self.policy) || self.policy == 'Automatic'",fieldPath=".windows",reason=FieldValueInvalid,message="windows say when the bridge goes back by itself, and with policy Never it does not; remove windows or set policy to Automatic"
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.windows)",fieldPath=".timeZone",reason=FieldValueInvalid,message="timeZone is that of windows, and there are none; add windows or remove timeZone"
 type Failback struct {
-	// policy is Automatic to go back when the better server has proved stable, or Never
-	// to stay until the server in use is lost, or another one is asked for. Default
+	// policy is Automatic to return when the preferred server has proved stable, or Never
+	// to stay until the server in use is lost or another server is requested. Default
 	// Automatic.
 	// +optional
 	Policy *FailbackPolicy `json:"policy,omitempty"`
 
-	// stableSeconds is for how long in seconds the better server has to pass its probes
-	// without a miss. It is doubled each time that the bridge went back and lost the
-	// server again before as much time had passed, up to 64 times. Default 60.
+	// stableSeconds is the time in seconds for which the preferred server must pass its
+	// probes without a failure. It is doubled each time that the bridge returns and loses
+	// the server again within this time, up to 64 times the configured value. Default 60.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
 	StableSeconds *int32 `json:"stableSeconds,omitempty"`
 
-	// windows are the times in which the bridge may go back by itself. Default: at any
-	// time.
+	// windows are the times in which the bridge may fail back automatically. Default: at
+	// any time.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Windows []FailbackWindow `json:"windows,omitempty"`
 
-	// timeZone is the time zone of windows, a name of the IANA time zone database such
-	// as Europe/Berlin. Default UTC.
+	// timeZone is the time zone of windows, a name of the IANA time zone database such as
+	// Europe/Berlin. Default UTC.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -149,28 +147,28 @@ type Failback struct {
 	TimeZone string `json:"timeZone,omitempty"`
 }
 
-// FailbackPolicy says whether the bridge goes back to a better server by itself.
+// FailbackPolicy controls whether the bridge fails back automatically.
 //
 // +kubebuilder:validation:Enum=Automatic;Never
 type FailbackPolicy string
 
-// Whether the bridge goes back to a better server by itself.
+// The policies for failback.
 const (
 	FailbackAutomatic FailbackPolicy = "Automatic"
 	FailbackNever     FailbackPolicy = "Never"
 )
 
-// FailbackWindow is a time that comes again and again.
+// FailbackWindow is a recurring time window.
 type FailbackWindow struct {
-	// schedule is when the window opens, in the five fields of cron: minute, hour, day
-	// of month, month, day of week; as in "0 2 * * 6" for Saturdays at two.
+	// schedule is when the window opens, in the five fields of cron: minute, hour, day of
+	// month, month, day of week. For example, "0 2 * * 6" is every Saturday at 02:00.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9A-Za-z*?,/-]+ +[0-9A-Za-z*?,/-]+$')",reason=FieldValueInvalid,message="schedule has the five fields of cron, minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
 	Schedule string `json:"schedule,omitempty"`
 
-	// durationMinutes is for how long in minutes it stays open.
+	// durationMinutes is the time in minutes for which the window stays open.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10080
@@ -181,15 +179,15 @@ type FailbackWindow struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.initialMilliseconds) || !has(self.maxSeconds) || self.initialMilliseconds <= self.maxSeconds * 1000",fieldPath=".initialMilliseconds",reason=FieldValueInvalid,message="initialMilliseconds must not exceed maxSeconds; lower it or raise maxSeconds"
 type Retry struct {
-	// initialMilliseconds is the first pause in milliseconds. It doubles from
-	// round to round. Default 500.
+	// initialMilliseconds is the first pause in milliseconds. It doubles after each round.
+	// Default 500.
 	// +optional
 	// +kubebuilder:validation:Minimum=50
 	// +kubebuilder:validation:Maximum=60000
 	InitialMilliseconds *int32 `json:"initialMilliseconds,omitempty"`
 
-	// maxSeconds is the longest pause in seconds. Default 30, or as long as
-	// initialMilliseconds where that is longer.
+	// maxSeconds is the longest pause in seconds. Default 30, or initialMilliseconds if
+	// that is longer.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600

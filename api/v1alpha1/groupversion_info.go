@@ -4,12 +4,12 @@
 // Package v1alpha1 is the API of MQTT bridges: the MQTTBridge kind of group
 // mqttbridge.io, its validation and its defaults.
 //
-// It promises that a field that can be set works end to end, and that every
-// list, map and string is bounded. The API server refuses bad manifests by the
-// CEL rules of the CRD; a runner started by hand, where no API server is, refuses
-// the same ones (package bridge-runner/config). Defaults are resolved by one pure
-// function, [MQTTBridge.WithDefaults], never in the schema, so that what a user
-// applied is what `kubectl get -o yaml` returns.
+// It promises that every field works end to end, and that every list, map and string is
+// bounded. The API server rejects invalid manifests by the CEL rules of the CRD. A runner
+// that is started by hand, without an API server, rejects the same manifests (package
+// bridge-runner/config). Defaults come from one pure function, [MQTTBridge.WithDefaults],
+// never from the schema, so that `kubectl get -o yaml` returns the manifest as the user
+// applied it.
 //
 // +kubebuilder:object:generate=true
 // +groupName=mqttbridge.io

@@ -9,7 +9,7 @@ const HopsProperty = "mqttbridge-hops"
 
 // UserProperty is a user property of MQTT 5 (section 3.3.2.3.7).
 type UserProperty struct {
-	// name of the property. Several properties may have the same one.
+	// name is the name of the property. Several properties may have the same name.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
@@ -17,46 +17,48 @@ type UserProperty struct {
 	// +kubebuilder:validation:XValidation:rule="self != 'mqttbridge-hops'",reason=FieldValueInvalid,message="mqttbridge-hops is the count of delivery.maxHops; choose another name"
 	Name string `json:"name,omitempty"`
 
-	// value of the property. Default: empty.
+	// value is the value of the property. Default: empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property holds no control characters: servers may end the connection at them"
 	Value string `json:"value,omitempty"`
 }
 
-// RetainHandling says when a server sends the retained messages that a filter
-// matches, in the words of MQTT 5 (section 3.8.3.1).
+// RetainHandling controls when a server sends the retained messages that a filter matches,
+// in the terms of MQTT 5 (section 3.8.3.1).
 //
 // +kubebuilder:validation:Enum=Send;SendIfNew;DoNotSend
 type RetainHandling string
 
-// When a server sends retained messages.
+// The values of RetainHandling.
 const (
-	// RetainHandlingSend is whenever the bridge subscribes.
+	// RetainHandlingSend requests retained messages each time that the bridge subscribes.
 	RetainHandlingSend RetainHandling = "Send"
-	// RetainHandlingSendIfNew is when the server's session does not have the
-	// subscription yet.
+	// RetainHandlingSendIfNew requests retained messages if the server's session does not
+	// have the subscription yet.
 	RetainHandlingSendIfNew RetainHandling = "SendIfNew"
-	// RetainHandlingDoNotSend is never: live messages only.
+	// RetainHandlingDoNotSend never requests retained messages: the rule receives live
+	// messages only.
 	RetainHandlingDoNotSend RetainHandling = "DoNotSend"
 )
 
-// BridgeMode says whether the bridge announces itself as one.
+// BridgeMode controls whether the bridge identifies itself as a bridge to servers of MQTT
+// 3.1.1.
 //
 // +kubebuilder:validation:Enum=Auto;Off
 type BridgeMode string
 
-// Whether the bridge announces itself as one.
+// The values of BridgeMode.
 const (
 	BridgeModeAuto BridgeMode = "Auto"
 	BridgeModeOff  BridgeMode = "Off"
 )
 
-// Notifications tell the clients of both sides whether the bridge forwards.
+// Notifications report to the clients of both sides whether the bridge forwards.
 type Notifications struct {
-	// topic of the retained message 1 or 0, on both sides. It must be the bridge's
-	// own: two bridges with one topic would overwrite each other's. Rules do not
-	// take it over.
+	// topic is the topic of the retained message 1 or 0, on both sides. No other bridge may
+	// use it: two bridges with the same topic would overwrite each other's state. Rules do
+	// not forward messages of this topic.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -64,7 +66,7 @@ type Notifications struct {
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$')",reason=FieldValueInvalid,message="topics that start with $ are the servers' own, which clients cannot publish to; choose another one, as in bridges/plant1/state"
 	Topic string `json:"topic,omitempty"`
 
-	// qos of the notifications: 0 or 1. Default 1.
+	// qos is the QoS of the notifications: 0 or 1. Default 1.
 	// +optional
 	// +kubebuilder:validation:Enum=0;1
 	QoS *int32 `json:"qos,omitempty"`

@@ -8,17 +8,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MQTTBridge connects two MQTT sides, local and remote, each of them a primary
-// server and ordered backups, and forwards messages between them. One runner
-// pod serves one bridge; it fails over between the servers of a side in order.
+// MQTTBridge connects two MQTT sides, local and remote, and forwards messages between them.
+// Each side has a primary server and an ordered list of backup servers. One runner pod
+// serves one bridge; it fails over between the servers of a side in order.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=mqttbridges,singular=mqttbridge,shortName=mqb,categories=all
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the bridge forwards now"
 // +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.remote.active.url`,description="The remote server in use"
-// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.remote.active.role`,description="Its place in the list of servers"
-// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.remote.active.since`,description="How long it has been in use"
+// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.remote.active.role`,description="The role of the remote server in use"
+// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.remote.active.since`,description="How long the remote server has been in use"
 // +kubebuilder:printcolumn:name="Failovers",type=integer,JSONPath=`.status.remote.failovers`,description="Switches between remote servers since the runner started"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
@@ -31,11 +31,11 @@ type MQTTBridge struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is the bridge that is wanted.
+	// spec is the desired state of the bridge.
 	// +required
 	Spec MQTTBridgeSpec `json:"spec,omitzero"`
 
-	// status is what the operator and the runner last saw.
+	// status is the state that the operator and the runner last observed.
 	// +optional
 	Status MQTTBridgeStatus `json:"status,omitzero"`
 }
@@ -52,7 +52,7 @@ type MQTTBridgeList struct {
 	Items []MQTTBridge `json:"items"`
 }
 
-// MQTTBridgeSpec is the bridge that is wanted.
+// MQTTBridgeSpec is the desired state of a bridge.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.forwards) && size(self.forwards) > 0) || (has(self.subscriptions) && size(self.subscriptions) > 0)",fieldPath=".forwards",reason=FieldValueRequired,message="a bridge needs at least one entry in forwards (local to remote) or subscriptions (remote to local)"
 // +kubebuilder:validation:XValidation:rule="!([self.local.primary.url] + (has(self.local.backups) ? self.local.backups.map(b, b.url) : [])).exists(u, u == self.remote.primary.url || (has(self.remote.backups) && self.remote.backups.exists(b, b.url == u)))",fieldPath=".remote",reason=FieldValueInvalid,message="the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"
@@ -73,44 +73,43 @@ type MQTTBridgeSpec struct {
 	// +required
 	Remote Side `json:"remote,omitzero"`
 
-	// forwards are the messages that go from local to remote.
+	// forwards are the rules for messages from local to remote.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	Forwards []Rule `json:"forwards,omitempty"`
 
-	// subscriptions are the messages that go from remote to local.
+	// subscriptions are the rules for messages from remote to local.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	Subscriptions []Rule `json:"subscriptions,omitempty"`
 
-	// delivery tunes how messages are handed over.
+	// delivery controls how messages are delivered to their destination.
 	// +optional
 	Delivery *Delivery `json:"delivery,omitempty"`
 
-	// buffer holds messages that the other side does not take at once. Default: a
-	// little memory for QoS 0; what is unacknowledged at QoS 1 and 2 the server
-	// holds that it came from.
+	// buffer configures where messages wait that the destination cannot accept at once.
+	// Default: a little memory for QoS 0; the source server keeps unacknowledged QoS 1 and
+	// 2 messages.
 	// +optional
 	Buffer *Buffer `json:"buffer,omitempty"`
 
-	// notifications tell the clients of both sides whether the bridge forwards, by
-	// a retained message: 1 while both sides are connected, else 0. The 0 is also
-	// the Will of both sessions (MQTT 3.1.1 section 3.1.2.5), so that the server
-	// publishes it where the runner dies or the connection is lost. Default: none.
+	// notifications report to the clients of both sides whether the bridge forwards, by a
+	// retained message: 1 while both sides are connected, else 0. The 0 is also the Will of
+	// both sessions (MQTT 3.1.1 section 3.1.2.5), so that the server publishes it if the
+	// runner dies or the connection is lost. Default: no notifications.
 	// +optional
 	Notifications *Notifications `json:"notifications,omitempty"`
 
-	// suspend stops the bridge: its runner drains and is scaled to zero. The
-	// source broker keeps what arrives meanwhile in the bridge's persistent
-	// session. Default false.
+	// suspend stops the bridge: its runner drains and is scaled to zero. Meanwhile, the
+	// source server keeps new messages in the bridge's persistent session. Default false.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
-	// runner sets how the bridge's pod runs.
+	// runner controls how the bridge's pod runs.
 	// +optional
 	Runner *Runner `json:"runner,omitempty"`
 }
@@ -130,97 +129,98 @@ type Side struct {
 	// +required
 	Primary Server `json:"primary,omitzero"`
 
-	// backups are tried in this order when the primary cannot be used.
+	// backups are the servers that are tried, in this order, when the primary cannot be
+	// used.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=15
 	Backups []Server `json:"backups,omitempty"`
 
-	// protocolVersion is the version of MQTT that is spoken. Default 3.1.1.
+	// protocolVersion is the MQTT version that the bridge uses on this side. Default 3.1.1.
 	// +optional
 	ProtocolVersion *ProtocolVersion `json:"protocolVersion,omitempty"`
 
-	// clientID is the MQTT client identifier (MQTT 3.1.1 section 3.1.3.1) used
-	// with every server of this side. It must be the bridge's own: a server
-	// disconnects the older of two clients with one identifier. Default: derived
-	// from the bridge's namespace and name, stable.
+	// clientID is the MQTT client identifier (MQTT 3.1.1 section 3.1.3.1) that the bridge
+	// uses with every server of this side. No other client may use it: a server disconnects
+	// the older of two clients with the same identifier. Default: derived from the bridge's
+	// namespace and name, and stable.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	ClientID string `json:"clientID,omitempty"`
 
-	// keepAliveSeconds is the keep alive of the session in seconds (MQTT 3.1.1
-	// section 3.1.2.10): an idle connection is checked that often. Default 10.
+	// keepAliveSeconds is the keep alive of the session in seconds (MQTT 3.1.1 section
+	// 3.1.2.10): an idle connection is checked at this interval. Default 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	KeepAliveSeconds *int32 `json:"keepAliveSeconds,omitempty"`
 
-	// cleanSession is the Clean Session flag (MQTT 3.1.1 section 3.1.2.4), in MQTT
-	// 5 Clean Start with a session expiry interval of 0 (sections 3.1.2.4 and
-	// 3.1.2.11.2): sessionExpirySeconds has no meaning then. With true, a server
-	// forgets the bridge when the connection ends and does not hold messages for
-	// it meanwhile: those are lost. Default false. A side from which nothing is
-	// received has no session to keep and always connects clean.
+	// cleanSession is the Clean Session flag (MQTT 3.1.1 section 3.1.2.4). In MQTT 5 it
+	// sets Clean Start and a session expiry interval of 0 (sections 3.1.2.4 and
+	// 3.1.2.11.2), and sessionExpirySeconds has no effect. If it is true, a server discards
+	// the session when the connection ends and keeps no messages for the bridge: messages
+	// that arrive while the bridge is not connected are lost. A side that the bridge
+	// receives no messages from always has a clean session. Default false.
 	// +optional
 	CleanSession *bool `json:"cleanSession,omitempty"`
 
-	// sessionExpirySeconds is for how long in seconds an MQTT 5 server keeps the
-	// session, and the messages in it, while the bridge is not connected (MQTT 5
-	// section 3.1.2.11.2). 4294967295 is without end, as MQTT 3.1.1 always has it:
-	// there the field has no meaning. A server may allow less. Default 4294967295.
+	// sessionExpirySeconds is the time in seconds for which an MQTT 5 server keeps the
+	// session, and the messages in it, while the bridge is not connected (MQTT 5 section
+	// 3.1.2.11.2). 4294967295 is without limit. A server may grant less. With MQTT 3.1.1
+	// sessions never expire, and this field has no effect. Default 4294967295.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
 	SessionExpirySeconds *int64 `json:"sessionExpirySeconds,omitempty"`
 
-	// maximumPacketSize is the size in bytes of the largest packet that the bridge takes
-	// from servers of this side (the Maximum Packet Size of MQTT 5, section 3.1.2.11.4,
-	// which it announces there): from 1Ki to 268435460, the largest that MQTT has. A
-	// server of MQTT 5 drops a larger message itself, and the bridge cannot report it. A
-	// larger message that a server sends all the same, as in MQTT 3.1.1, is dropped,
-	// acknowledged and counted as too_large, and the log names its topic and size; it is
-	// never in memory. While messages of this size pass, the runner needs up to eight times
-	// as much memory above what it needs without: 256Mi
-	// with the default. Default 32Mi.
+	// maximumPacketSize is the size in bytes of the largest packet that the bridge accepts
+	// from servers of this side, from 1Ki to 268435460, the largest size in MQTT. The
+	// bridge announces it to MQTT 5 servers (Maximum Packet Size, section 3.1.2.11.4),
+	// which drop larger messages themselves; the bridge cannot report those. If a server
+	// sends a larger message nevertheless, as MQTT 3.1.1 servers do, the bridge drops and
+	// acknowledges it, counts it as too_large, and logs its topic and size; it never holds
+	// the message in memory. While messages of this size pass, the runner needs up to eight
+	// times this size in addition to its memory use without messages: 256Mi with the
+	// default. Default 32Mi.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('268435460')) <= 0)",reason=FieldValueInvalid,message="maximumPacketSize is from 1Ki to 268435460, as in 32Mi"
 	MaximumPacketSize *resource.Quantity `json:"maximumPacketSize,omitempty"`
 
-	// bridgeMode says whether to announce a bridge to servers of this side by the
-	// high bit of the protocol level of MQTT 3.1.1, which no standard has. Mosquitto
-	// and others then send the bridge nothing that it published itself, and retain
-	// flags as published, so that retain: Keep really keeps them. Auto announces it,
-	// and connects without if a server refuses; Off never does. MQTT 5 has
-	// subscription options for both, which the bridge always uses. Rules by which a
-	// message would go round if it came back, such as home/# in both directions, need
-	// MQTT 5 or a server that knows bridges: Off is refused with them, and so is the
-	// connection to a server that refuses to take the bridge for one. Default Auto.
+	// bridgeMode controls whether the bridge identifies itself as a bridge to servers of
+	// this side, by the bridge flag: the high bit of the protocol level of MQTT 3.1.1,
+	// which is not part of the standard. Mosquitto and other servers then do not send the
+	// bridge its own messages, and they send retain flags as published, so that retain:
+	// Keep applies to live messages, too. Auto sets the flag, and connects without it if a
+	// server refuses it. Off never sets it. MQTT 5 has subscription options for both
+	// effects, which the bridge always uses. Some rules would forward a message in a loop
+	// if the bridge received its own messages, such as home/# in both directions. They
+	// require MQTT 5 or a server that supports the flag: with such rules, Off is refused,
+	// and the bridge does not use a server that refuses the flag. Default Auto.
 	// +optional
 	BridgeMode *BridgeMode `json:"bridgeMode,omitempty"`
 
-	// credentials are the user name and password for all servers of this side
-	// that have none of their own.
+	// credentials are the user name and password for all servers of this side that do not
+	// have their own.
 	// +optional
 	Credentials *Credentials `json:"credentials,omitempty"`
 
-	// tls holds the TLS settings for all servers of this side that have none of
-	// their own.
+	// tls holds the TLS settings for all servers of this side that do not have their own.
 	// +optional
 	TLS *TLS `json:"tls,omitempty"`
 
-	// proxy is the way to all servers of this side that have none of their own.
-	// Default: none. Where some servers are reached straight, name it at the
-	// others only.
+	// proxy is the proxy for all servers of this side that do not have their own. Default:
+	// no proxy. If some servers are reached directly, leave this field out and set proxy on
+	// each of the other servers.
 	// +optional
 	Proxy *Proxy `json:"proxy,omitempty"`
 
-	// webSocket adds header fields and a query to the request of all servers of this
-	// side that have a ws:// or wss:// URL and none of their own.
+	// webSocket adds headers and a query to the HTTP request for all servers of this side
+	// that have a ws:// or wss:// URL and no webSocket of their own.
 	// +optional
 	WebSocket *WebSocket `json:"webSocket,omitempty"`
 
-	// failover sets when a server is taken for lost and how others are tried.
+	// failover controls when a server is treated as lost and how other servers are tried.
 	// +optional
 	Failover *Failover `json:"failover,omitempty"`
 }
@@ -243,24 +243,24 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.url.matches('^wss?://')",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but the server's URL is not a WebSocket one; write ws:// or wss:// in the URL or remove webSocket"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.url.matches('^(mqtts|ssl|tls|wss)://')",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but the server's URL is not a TLS one; write mqtts:// or wss:// in the URL or remove tls"
 type Server struct {
-	// name names the server in status, events and metrics. Default: primary,
-	// backup-1, backup-2 and so on by its place.
+	// name identifies the server in status, events and metrics. Default: primary, backup-1,
+	// backup-2 and so on, by the server's position.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",reason=FieldValueInvalid,message="a server's name consists of lower case letters, digits and '-', and starts and ends with a letter or digit"
 	Name string `json:"name,omitempty"`
 
-	// url is where the server listens:
+	// url is the address of the server:
 	// mqtt://host:1883 (tcp:// is the same),
 	// mqtts://host:8883 (ssl:// and tls:// are the same) for TLS,
 	// ws://host:80/path for WebSocket (MQTT 3.1.1 section 6), and
 	// wss://host:443/path for WebSocket over TLS.
-	// The port may be left out if it is the one shown. A host may end with a dot,
-	// which keeps the resolver from adding domains. A link-local IPv6 address has its
-	// zone, as in [fe80::1%25eth0]. A path may have a query, which is masked in status,
-	// events and logs; whoever may read the bridge can read it here, and a secret
-	// belongs in webSocket.queryFrom.
+	// The port may be left out if it is the port shown here. A host may end with a dot,
+	// which prevents the resolver from adding search domains. A link-local IPv6 address
+	// includes its zone, as in [fe80::1%25eth0]. A path may have a query. The query is
+	// masked in status, events and logs, but every user who can read the bridge can read
+	// it here; put a secret into webSocket.queryFrom.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
@@ -271,28 +271,28 @@ type Server struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)') || self.contains('@') || (int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a server's URL is a number from 1 to 65535"
 	URL string `json:"url,omitempty"`
 
-	// credentials take the place of the side's.
+	// credentials replace the side's credentials.
 	// +optional
 	Credentials *Credentials `json:"credentials,omitempty"`
 
-	// tls takes the place of the side's, as a whole.
+	// tls replaces the side's tls as a whole.
 	// +optional
 	TLS *TLS `json:"tls,omitempty"`
 
-	// proxy takes the place of the side's, as a whole.
+	// proxy replaces the side's proxy as a whole.
 	// +optional
 	Proxy *Proxy `json:"proxy,omitempty"`
 
-	// webSocket takes the place of the side's, as a whole.
+	// webSocket replaces the side's webSocket as a whole.
 	// +optional
 	WebSocket *WebSocket `json:"webSocket,omitempty"`
 }
 
-// Proxy is a proxy that connects to servers, and resolves their names.
+// Proxy is a proxy that connects to servers and resolves their names.
 type Proxy struct {
-	// url of the proxy: socks5://host:port (RFC 1928), or http://host:port for one
-	// that knows CONNECT (RFC 9110 section 9.3.6). Servers of every scheme are
-	// reached through either.
+	// url is the URL of the proxy: socks5://host:port (RFC 1928), or http://host:port for a
+	// proxy that supports CONNECT (RFC 9110 section 9.3.6). Both reach servers of every
+	// scheme.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
@@ -301,24 +301,24 @@ type Proxy struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\]):[0-9]{1,5}/?$') || (int(self.find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a proxy's URL is a number from 1 to 65535"
 	URL string `json:"url,omitempty"`
 
-	// credentials are the user name and password that the proxy asks for.
+	// credentials are the user name and password for the proxy.
 	// +optional
 	Credentials *Credentials `json:"credentials,omitempty"`
 }
 
-// Credentials name a user name and password.
+// Credentials reference a user name and a password.
 type Credentials struct {
-	// secretRef names a Secret in the bridge's namespace with the keys username
-	// and password (type kubernetes.io/basic-auth fits). password may be empty. username may be
-	// empty or missing with MQTT 5; MQTT 3.1.1 has no password without a user name. Line
-	// ends at the end of a value are ignored.
+	// secretRef names a Secret in the bridge's namespace with the keys username and
+	// password, for example of type kubernetes.io/basic-auth. password may be empty.
+	// username may be empty or missing with MQTT 5; MQTT 3.1.1 has no password without a
+	// user name. Line breaks at the end of a value are ignored.
 	// +required
 	SecretRef LocalReference `json:"secretRef,omitzero"`
 }
 
 // LocalReference names an object in the bridge's namespace.
 type LocalReference struct {
-	// name of the object.
+	// name is the name of the object.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -329,28 +329,28 @@ type LocalReference struct {
 // TLS holds the TLS settings of a connection. A server's certificate is always
 // verified.
 type TLS struct {
-	// caRef names the ConfigMap or Secret whose key ca.crt holds the PEM
-	// certificates of the authorities that are trusted. Default: the system's.
+	// caRef names the ConfigMap or Secret whose key ca.crt holds the PEM certificates of
+	// the trusted authorities. Default: the authorities that the system trusts.
 	// +optional
 	CARef *CAReference `json:"caRef,omitempty"`
 
 	// certSecretRef names a Secret with the keys tls.crt and tls.key (type
-	// kubernetes.io/tls), the client's certificate and unencrypted key in PEM
-	// (PKCS #1, PKCS #8 or SEC 1).
+	// kubernetes.io/tls): the client certificate and its unencrypted key in PEM (PKCS #1,
+	// PKCS #8 or SEC 1).
 	// +optional
 	CertSecretRef *LocalReference `json:"certSecretRef,omitempty"`
 
-	// serverName is the name that the server's certificate must have, and that is
-	// sent as SNI. Default: the host of the server's URL.
+	// serverName is the name that the server's certificate must contain, and that is sent
+	// as SNI. Default: the host of the server's URL.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?[.]?$')",reason=FieldValueInvalid,message="serverName is a host name such as broker.example, without scheme or port"
 	ServerName string `json:"serverName,omitempty"`
 
-	// alpn are the protocol names that are offered to the server (RFC 7301), the
-	// preferred first. AWS IoT Core tells MQTT by x-amzn-mqtt-ca on its port 443.
-	// Default: none.
+	// alpn lists the protocol names that are offered to the server (RFC 7301), in order of
+	// preference. AWS IoT Core identifies MQTT on port 443 by the protocol name
+	// x-amzn-mqtt-ca. Default: none.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
@@ -361,11 +361,11 @@ type TLS struct {
 
 // CAReference names the object that holds certificates of authorities.
 type CAReference struct {
-	// kind of the object.
+	// kind is the kind of the object.
 	// +required
 	Kind CAKind `json:"kind,omitempty"`
 
-	// name of the object.
+	// name is the name of the object.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -384,15 +384,15 @@ const (
 	CAKindSecret    CAKind = "Secret"
 )
 
-// Rule says which messages go over and under which topic.
+// Rule selects messages and sets how they are published on the destination.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.topic) || [self.filter.findAll('[+#]').size()].all(n, self.topic.findAll('[$][{][0-9]+[}]').all(c, int(c.find('[0-9]+')) <= n))",fieldPath=".topic",reason=FieldValueInvalid,message="topic uses a capture that the filter does not have; ${1} is what the filter's first + or # matched, ${2} the second, and so on"
 type Rule struct {
-	// filter is the topic filter subscribed to on the side that messages come
-	// from (MQTT 3.1.1 section 4.7). One that begins with $exclusive/ is an exclusive
-	// subscription, which EMQX and others grant to one client at a time: it matches
-	// the topics that the filter behind the prefix matches. Other prefixes that
-	// servers take off, such as $share/group/, are refused.
+	// filter is the topic filter that the bridge subscribes to on the source (MQTT 3.1.1
+	// section 4.7). A filter that begins with $exclusive/ is an exclusive subscription,
+	// which EMQX and others grant to one client at a time: it matches the same topics as
+	// the filter after the prefix. Other prefixes that servers remove, such as
+	// $share/group/, are refused.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -402,13 +402,13 @@ type Rule struct {
 	// +kubebuilder:validation:XValidation:rule="self != '$exclusive/'",reason=FieldValueInvalid,message="behind $exclusive/ stands the topic filter that the server grants to one client, as in $exclusive/a/#"
 	Filter string `json:"filter,omitempty"`
 
-	// topic is the topic under which messages are published on the other side:
-	// text with ${topic}, the topic that they came with, and ${1}, ${2} and so
-	// on, what the filter's first, second and so on + or # matched. Where # matched
-	// nothing, the slash before its capture goes, too. A message whose topic would
-	// begin with $ although this text does not, as ${1} makes of up/$SYS/x by the
-	// filter up/#, is dropped: only the manifest names topics of the servers.
-	// Default ${topic}.
+	// topic is the topic under which messages are published on the destination: text with
+	// placeholders. ${topic} stands for the topic on the source; ${1}, ${2} and so on stand
+	// for the text that the filter's first, second and so on + or # matched. If # matched
+	// nothing, the slash before its placeholder is removed, too. A message is dropped if
+	// its topic would begin with $ although this text does not, because only the manifest
+	// may name topics that belong to servers: for example, with the filter up/# and the
+	// topic ${1}, a message on up/$SYS/x is dropped. Default ${topic}.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -416,38 +416,38 @@ type Rule struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('[+#]') || self.matches('^([$][{](topic|[1-9][0-9]?)[}]|[$]?[^${}])+$')",reason=FieldValueInvalid,message="the placeholders of a topic are ${topic} and ${1}, ${2} and so on; other uses of { } or a $ before another $ or at the end are not possible"
 	Topic string `json:"topic,omitempty"`
 
-	// qos is the highest QoS used for these messages: 0, 1 or 2. A message keeps
-	// a lower QoS of its own. Default 1.
+	// qos is the highest QoS for these messages: 0, 1 or 2. Messages with a lower QoS keep
+	// it. Default 1.
 	// +optional
 	// +kubebuilder:validation:Enum=0;1;2
 	QoS *int32 `json:"qos,omitempty"`
 
-	// retain says what becomes of the retain flag. Keep leaves it as received: MQTT
-	// 5 servers, and those of 3.1.1 that know bridges (bridgeMode), send it as it
-	// was published; other servers of 3.1.1 set it only on messages that they had
-	// stored, not on live ones (section 3.3.1.3). Clear removes it, Set sets it.
-	// Default Keep.
+	// retain controls the retain flag of the published message. Keep leaves it as received:
+	// MQTT 5 servers, and MQTT 3.1.1 servers that support the bridge flag (bridgeMode),
+	// send it as it was published; other MQTT 3.1.1 servers set it only on messages that
+	// they had stored, not on live messages (section 3.3.1.3). Clear removes it. Set sets
+	// it. Default Keep.
 	// +optional
 	Retain *RetainPolicy `json:"retain,omitempty"`
 
-	// retainHandling says when the server that messages come from sends the retained
-	// ones that the filter matches (MQTT 5 section 3.8.3.1): Send whenever the bridge
-	// subscribes, SendIfNew where its session with the server does not have the
-	// subscription yet, DoNotSend never, so that the rule takes live messages only.
-	// Of rules with the same filter, the one counts that brings most. It needs MQTT
-	// 5 on that side; servers of 3.1.1 send them whenever the bridge subscribes.
-	// Default SendIfNew.
+	// retainHandling controls when the source server sends the retained messages that the
+	// filter matches (MQTT 5 section 3.8.3.1): Send each time that the bridge subscribes;
+	// SendIfNew if the session does not have the subscription yet; DoNotSend never, so that
+	// the rule receives live messages only. If several rules have the same filter, the
+	// value that requests the most messages applies. It requires MQTT 5 on the source; MQTT
+	// 3.1.1 servers send retained messages each time that the bridge subscribes. Default
+	// SendIfNew.
 	// +optional
 	RetainHandling *RetainHandling `json:"retainHandling,omitempty"`
 
-	// userProperties are added to each message, behind those that it brought (MQTT
-	// 5 section 3.3.2.3.7). They need MQTT 5 on the side that messages go to.
+	// userProperties are added to each message, after the user properties that it already
+	// has (MQTT 5 section 3.3.2.3.7). They require MQTT 5 on the destination.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	UserProperties []UserProperty `json:"userProperties,omitempty"`
 
-	// exclude are topic filters of messages that do not go over.
+	// exclude lists the topic filters of messages that are not forwarded.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
@@ -458,45 +458,46 @@ type Rule struct {
 	Exclude []string `json:"exclude,omitempty"`
 }
 
-// RetainPolicy says what becomes of the retain flag.
+// RetainPolicy controls the retain flag of published messages.
 //
 // +kubebuilder:validation:Enum=Keep;Clear;Set
 type RetainPolicy string
 
-// What can become of the retain flag.
+// The policies for the retain flag.
 const (
 	RetainKeep  RetainPolicy = "Keep"
 	RetainClear RetainPolicy = "Clear"
 	RetainSet   RetainPolicy = "Set"
 )
 
-// Delivery tunes how messages are handed over.
+// Delivery controls how messages are delivered to their destination.
 type Delivery struct {
-	// inflightWindow is how many QoS 1 and 2 messages of one direction may be
-	// sent and not yet acknowledged. More is faster over long round trips; after
-	// a switch as many are sent again. With MQTT 5, servers may send the bridge 16
-	// times as many unacknowledged (the receive maximum, MQTT 5 section
-	// 3.1.2.11.3); their own limit is mostly lower. Default 256.
+	// inflightWindow is the largest number of QoS 1 and 2 messages of one direction that
+	// are in flight: published and not yet acknowledged. A larger window is faster on
+	// connections with a long round-trip time; after a failover, up to this number of
+	// messages is sent again. With MQTT 5, servers may have 16 times this number of
+	// unacknowledged messages to the bridge (the receive maximum, MQTT 5 section
+	// 3.1.2.11.3); the limit of most servers is lower. Default 256.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	InflightWindow *int32 `json:"inflightWindow,omitempty"`
 
-	// qos0WhenDown says what becomes of QoS 0 messages while no server is connected on
-	// the side that they go to: Drop, or Buffer, on buffer.disk where it is set, else
-	// in memory up to buffer.memory.size. Default Drop.
+	// qos0WhenDown controls what happens to QoS 0 messages while no server of their
+	// destination is connected: Drop drops them; Buffer keeps them on buffer.disk if it is
+	// set, otherwise in memory up to buffer.memory.size. Default Drop.
 	// +optional
 	QoS0WhenDown *QoS0WhenDown `json:"qos0WhenDown,omitempty"`
 
-	// unforwardable says what happens to a message that no server of the side that it
-	// goes to takes: each of them refuses it, or ends the session when it is sent alone.
+	// unforwardable controls what happens to a message that no server of the destination
+	// accepts: each server refuses it, or ends the session when the message is sent alone.
 	// +optional
 	Unforwardable *Unforwardable `json:"unforwardable,omitempty"`
 
-	// maxHops ends loops of bridges: every message that goes over carries the user
-	// property mqttbridge-hops, the count that it came with plus 1, and one whose
-	// count would exceed maxHops is dropped. It needs MQTT 5 on both sides.
-	// Default: no count and no bound.
+	// maxHops ends loops through several bridges: each forwarded message carries the user
+	// property mqttbridge-hops with the received count plus 1, and a message whose count
+	// would exceed maxHops is dropped. It requires MQTT 5 on both sides. Default: no count
+	// and no limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=255

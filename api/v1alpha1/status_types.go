@@ -5,12 +5,13 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// MQTTBridgeStatus is what the operator and the runner last saw. The runner
-// owns runner, local, remote, buffer and unforwardable, and writes them on transitions only, together
-// with the condition Ready that follows from them; the operator owns the rest.
+// MQTTBridgeStatus is the state that the operator and the runner last observed. The runner
+// owns runner, local, remote, buffer and unforwardable. It writes them only on transitions,
+// together with the condition Ready that follows from them. The operator owns the other
+// fields.
 type MQTTBridgeStatus struct {
-	// conditions of the bridge: Ready, LocalConnected, RemoteConnected, Degraded,
-	// and Reconciling and Stalled, which are present only when True.
+	// conditions are the conditions of the bridge: Ready, LocalConnected, RemoteConnected
+	// and Degraded; and Reconciling and Stalled, which are present only when True.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -23,7 +24,7 @@ type MQTTBridgeStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// runner is the pod that reported local and remote.
+	// runner is the pod that reported the state of the sides.
 	// +optional
 	Runner *RunnerStatus `json:"runner,omitempty"`
 
@@ -35,18 +36,19 @@ type MQTTBridgeStatus struct {
 	// +optional
 	Remote *SideStatus `json:"remote,omitempty"`
 
-	// buffer is the state of the buffer on disk. It is absent where there is none.
+	// buffer is the state of the buffer on disk. It is absent if there is no buffer on
+	// disk.
 	// +optional
 	Buffer *BufferStatus `json:"buffer,omitempty"`
 
-	// unforwardable holds the latest message of each direction that no server takes. It
-	// changes at most once a minute, and is removed 10 minutes after the last such message,
-	// or, if a message blocks its direction, when it does so no more.
+	// unforwardable holds the latest message of each direction that no server accepts. It
+	// changes at most once a minute. It is removed 10 minutes after the last such message,
+	// or, if a message blocks its direction, when the message no longer does.
 	// +optional
 	Unforwardable *UnforwardableStatus `json:"unforwardable,omitempty"`
 
-	// announced is what the operator has sent events for, so that none is sent
-	// twice.
+	// announced records the events that the operator has sent, so that it sends none of
+	// them twice.
 	// +optional
 	Announced *Announced `json:"announced,omitempty"`
 }
@@ -58,7 +60,7 @@ type RunnerStatus struct {
 	// +kubebuilder:validation:MaxLength=253
 	Pod string `json:"pod,omitempty"`
 
-	// startTime is when the runner started. Counts in the report are since then.
+	// startTime is when the runner started. Counts in the report start at this time.
 	// +optional
 	StartTime metav1.Time `json:"startTime,omitzero"`
 }
@@ -69,23 +71,23 @@ type SideStatus struct {
 	// +optional
 	Active *ActiveServer `json:"active,omitempty"`
 
-	// servers are all servers of the side, in their order.
+	// servers are all servers of the side, in their order of preference.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	Servers []ServerStatus `json:"servers,omitempty"`
 
-	// failovers is how many times the side went from one server to another since
-	// the runner started.
+	// failovers is the number of times that the side changed from one server to another
+	// since the runner started.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Failovers *int64 `json:"failovers,omitempty"`
 
-	// lastFailover is the latest of them.
+	// lastFailover is the latest change from one server to another.
 	// +optional
 	LastFailover *FailoverRecord `json:"lastFailover,omitempty"`
 
-	// shortfalls are the things that the server in use does not do as it was asked to, at
+	// shortfalls are the features that the server in use does not provide as configured, at
 	// most one per reason. Each makes the bridge Degraded. They are absent while no server
 	// is connected.
 	// +optional
@@ -94,53 +96,53 @@ type SideStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Shortfalls []Shortfall `json:"shortfalls,omitempty"`
 
-	// requestedSwitch is what became of the switch that was asked for last, by the
-	// annotation mqttbridge.io/switch-local or mqttbridge.io/switch-remote.
+	// requestedSwitch is the state of the switch that the annotation
+	// mqttbridge.io/switch-local or mqttbridge.io/switch-remote requested last.
 	// +optional
 	RequestedSwitch *RequestedSwitch `json:"requestedSwitch,omitempty"`
 }
 
-// Shortfall is something that a connected server does not do as it was asked to.
+// Shortfall is a feature that a connected server does not provide as configured.
 type Shortfall struct {
 	// reason is one of the reasons of the condition Degraded, in CamelCase.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
 
-	// message says what is missing, what that costs, and what to do about it.
+	// message describes the missing feature, its effect, and the remedy.
 	// +required
 	// +kubebuilder:validation:MaxLength=512
 	Message string `json:"message,omitempty"`
 }
 
-// RequestedSwitch is what became of a switch that was asked for.
+// RequestedSwitch is the state of a requested switch.
 type RequestedSwitch struct {
 	// request is the value of the annotation.
 	// +required
 	// +kubebuilder:validation:MaxLength=256
 	Request string `json:"request,omitempty"`
 
-	// state is Pending while the switch is under way, Done when the server is in use, or
-	// Refused where it cannot be made; the message says why.
+	// state is Pending while the switch is in progress, Done when the server is in use, or
+	// Refused if the switch cannot be made; the message gives the cause.
 	// +required
 	State SwitchState `json:"state,omitempty"`
 
-	// message says how it went, and what to do about it.
+	// message describes the result of the request and, if necessary, the remedy.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Message string `json:"message,omitempty"`
 
-	// time is when it came into this state.
+	// time is when the request entered this state.
 	// +required
 	Time metav1.MicroTime `json:"time,omitzero"`
 }
 
-// SwitchState is how far a requested switch has come.
+// SwitchState is the progress of a requested switch.
 //
 // +kubebuilder:validation:Enum=Pending;Done;Refused
 type SwitchState string
 
-// How far a requested switch has come.
+// The states of a requested switch.
 const (
 	SwitchPending SwitchState = "Pending"
 	SwitchDone    SwitchState = "Done"
@@ -149,43 +151,43 @@ const (
 
 // ActiveServer is the server in use.
 type ActiveServer struct {
-	// name of the server.
+	// name is the name of the server.
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// url of the server, its query masked.
+	// url is the URL of the server, with its query masked.
 	// +required
 	URL string `json:"url,omitempty"`
 
-	// role is the server's place: Primary, Backup-1, Backup-2 and so on.
+	// role is the server's position in the list: Primary, Backup-1, Backup-2 and so on.
 	// +required
 	Role string `json:"role,omitempty"`
 
-	// since is when the connection was made.
+	// since is when the server was connected.
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 }
 
 // ServerStatus is the state of one server.
 type ServerStatus struct {
-	// name of the server.
+	// name is the name of the server.
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// url of the server, its query masked.
+	// url is the URL of the server, with its query masked.
 	// +required
 	URL string `json:"url,omitempty"`
 
-	// state of the server.
+	// state is the state of the server.
 	// +required
 	State ServerState `json:"state,omitempty"`
 
-	// since is when the server came into this state.
+	// since is when the server entered this state.
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// lastError is why the server failed. Absent where it has not failed since it
-	// was last connected, or has passed a probe since then.
+	// lastError is why the server failed. It is absent if the server has not failed since
+	// it was last connected, or has passed a probe since then.
 	// +optional
 	LastError *ServerError `json:"lastError,omitempty"`
 }
@@ -199,67 +201,67 @@ type ServerState string
 const (
 	// ServerActive is the server in use.
 	ServerActive ServerState = "Active"
-	// ServerStandby is a server not in use that has passed its latest probe, or is
-	// not known to have failed.
+	// ServerStandby is a server that is not in use, and that has passed its latest probe or
+	// is not known to have failed.
 	ServerStandby ServerState = "Standby"
-	// ServerFailed is a server that was lost, or failed the latest attempt or probe.
+	// ServerFailed is a server that was lost, or whose latest attempt or probe failed.
 	ServerFailed ServerState = "Failed"
 )
 
 // ServerError is why a server failed.
 type ServerError struct {
-	// reason is one of the reasons that package v1alpha1 lists, in CamelCase.
+	// reason is one of the reasons for server failures in package v1alpha1, in CamelCase.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
 
-	// message says what happened and what to do about it.
+	// message describes the failure and the remedy.
 	// +required
 	// +kubebuilder:validation:MaxLength=512
 	Message string `json:"message,omitempty"`
 }
 
-// FailoverRecord is one switch from a server to another.
+// FailoverRecord is one change from a server to another.
 type FailoverRecord struct {
-	// from is the name of the server that was left.
+	// from is the name of the previous server.
 	// +required
 	From string `json:"from,omitempty"`
 
-	// to is the name of the server that took its place.
+	// to is the name of the new server.
 	// +required
 	To string `json:"to,omitempty"`
 
-	// reason why from was left, as in a server's lastError; or FailedBack or
-	// SwitchRequested, where it was left for a better server, or on request.
+	// reason is why the bridge stopped using from: the reason in its lastError; or
+	// FailedBack if the bridge returned to a server of higher preference; or
+	// SwitchRequested if the switch was requested.
 	// +required
 	Reason string `json:"reason,omitempty"`
 
-	// time of the switch, when to was connected.
+	// time is when to was connected.
 	// +required
 	Time metav1.MicroTime `json:"time,omitzero"`
 
-	// durationMilliseconds is for how long no server took messages, in milliseconds:
-	// from when the loss of from was noticed, or messages to it were held back for the
-	// switch, until to was ready.
+	// durationMilliseconds is the time in milliseconds in which no server accepted
+	// messages: from when the loss of from was detected, or messages to it were held back
+	// for the switch, until to was ready.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	DurationMilliseconds *int64 `json:"durationMilliseconds,omitempty"`
 
-	// drained is how many messages from still had to acknowledge, and did before it was
-	// left. Only where it was not lost.
+	// drained is the number of messages in flight that from acknowledged before the bridge
+	// disconnected from it. It is present only if from was not lost.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Drained *int64 `json:"drained,omitempty"`
 
-	// resent is how many messages from had not acknowledged in time: they were sent
-	// again to the server that took its place. Only where it was not lost.
+	// resent is the number of messages in flight that from did not acknowledge in time, and
+	// that were sent again to the new server. It is present only if from was not lost.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Resent *int64 `json:"resent,omitempty"`
 }
 
-// BufferStatus is the state of the buffer on disk. How much is in it is told by
-// metrics.
+// BufferStatus is the state of the buffer on disk. Metrics report how much it holds.
 type BufferStatus struct {
 	// localToRemote is the backlog of the forwards.
 	// +optional
@@ -272,16 +274,16 @@ type BufferStatus struct {
 
 // BacklogStatus is the state of one direction's backlog.
 type BacklogStatus struct {
-	// state of the backlog.
+	// state is the state of the backlog.
 	// +required
 	State BacklogState `json:"state,omitempty"`
 
-	// since is when it came into this state.
+	// since is when the backlog entered this state.
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// message says what is wrong and what to do about it. It is present where the
-	// state is Full or Failed, and where damage was found that cost messages.
+	// message describes the problem and the remedy. It is present if the state is Full or
+	// Failed, or if damage was found that has cost messages.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Message string `json:"message,omitempty"`
@@ -294,23 +296,24 @@ type BacklogState string
 
 // The states of a backlog.
 const (
-	// BacklogEmpty: messages pass without the disk.
+	// BacklogEmpty: messages are forwarded without the disk.
 	BacklogEmpty BacklogState = "Empty"
-	// BacklogBuffering: no server is connected on the other side; messages are
-	// written to the disk.
+	// BacklogBuffering: no server of the destination is connected; messages are written to
+	// the disk.
 	BacklogBuffering BacklogState = "Buffering"
-	// BacklogDraining: the backlog goes to the other side, live messages behind it.
+	// BacklogDraining: the backlog is sent to the destination, with live messages behind
+	// it.
 	BacklogDraining BacklogState = "Draining"
-	// BacklogFull: it has reached its size, or the disk is full; whenFull holds.
+	// BacklogFull: the backlog has reached its size, or the disk is full; whenFull applies.
 	BacklogFull BacklogState = "Full"
-	// BacklogFailed: the disk cannot be written, or a part of the backlog cannot be
-	// read. If it cannot be written the bridge goes on without it: what the other side
-	// has not acknowledged is not acknowledged, and the source holds it. A part that
-	// cannot be read is kept, and delivered when it can be read again.
+	// BacklogFailed: the disk cannot be written, or a part of the backlog cannot be read.
+	// If the disk cannot be written, the bridge continues without it: messages that the
+	// destination has not acknowledged are not acknowledged to the source, which keeps
+	// them. A part that cannot be read is kept, and delivered when it can be read again.
 	BacklogFailed BacklogState = "Failed"
 )
 
-// Announced is what the operator has sent events for.
+// Announced records the events that the operator has sent.
 type Announced struct {
 	// localFailover is the time of the local side's latest announced failover.
 	// +optional
@@ -320,57 +323,57 @@ type Announced struct {
 	// +optional
 	RemoteFailover metav1.MicroTime `json:"remoteFailover,omitzero"`
 
-	// localRequest is the time of the local side's latest refused request that was
-	// announced.
+	// localRequest is the time of the local side's latest announced refusal of a requested
+	// switch.
 	// +optional
 	LocalRequest metav1.MicroTime `json:"localRequest,omitzero"`
 
-	// remoteRequest is the time of the remote side's latest refused request that was
-	// announced.
+	// remoteRequest is the time of the remote side's latest announced refusal of a
+	// requested switch.
 	// +optional
 	RemoteRequest metav1.MicroTime `json:"remoteRequest,omitzero"`
 
-	// localToRemoteMessage is the time of the latest message of forwards that no server
-	// takes and that was announced.
+	// localToRemoteMessage is the time of the latest announced message of forwards that no
+	// server accepts.
 	// +optional
 	LocalToRemoteMessage metav1.MicroTime `json:"localToRemoteMessage,omitzero"`
 
-	// remoteToLocalMessage is the time of the latest message of subscriptions that no
-	// server takes and that was announced.
+	// remoteToLocalMessage is the time of the latest announced message of subscriptions
+	// that no server accepts.
 	// +optional
 	RemoteToLocalMessage metav1.MicroTime `json:"remoteToLocalMessage,omitzero"`
 
-	// localDown is when it was announced that every local server is down. It is
-	// absent while one is connected.
+	// localDown is when the operator announced that every local server is down. It is
+	// absent while a local server is connected.
 	// +optional
 	LocalDown metav1.MicroTime `json:"localDown,omitzero"`
 
-	// remoteDown is when it was announced that every remote server is down. It is
-	// absent while one is connected.
+	// remoteDown is when the operator announced that every remote server is down. It is
+	// absent while a remote server is connected.
 	// +optional
 	RemoteDown metav1.MicroTime `json:"remoteDown,omitzero"`
 }
 
-// UnforwardableStatus holds the latest message of each direction that no server takes.
+// UnforwardableStatus holds the latest message of each direction that no server accepts.
 type UnforwardableStatus struct {
-	// localToRemote is that of forwards.
+	// localToRemote is the latest such message of forwards.
 	// +optional
 	LocalToRemote *UnforwardableMessage `json:"localToRemote,omitempty"`
 
-	// remoteToLocal is that of subscriptions.
+	// remoteToLocal is the latest such message of subscriptions.
 	// +optional
 	RemoteToLocal *UnforwardableMessage `json:"remoteToLocal,omitempty"`
 }
 
-// UnforwardableMessage is a message that no server takes.
+// UnforwardableMessage is a message that no server accepts.
 type UnforwardableMessage struct {
-	// topic of the message on the side that it goes to. It is cut after 256 bytes, and
-	// has escapes in place of characters that cannot be printed.
+	// topic is the topic of the message on its destination. It is cut after 256 bytes, and
+	// characters that cannot be printed are escaped.
 	// +required
 	// +kubebuilder:validation:MaxLength=256
 	Topic string `json:"topic,omitempty"`
 
-	// bytes is the size of its payload.
+	// bytes is the size of the payload in bytes.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Bytes *int64 `json:"bytes,omitempty"`
@@ -380,12 +383,12 @@ type UnforwardableMessage struct {
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
 
-	// message is the server's answer, what happened to the message, and what to do.
+	// message describes the server's answer, the fate of the message, and the remedy.
 	// +required
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
 
-	// time is when the attempts to send it ended.
+	// time is when the runner stopped the attempts to send the message.
 	// +required
 	Time metav1.MicroTime `json:"time,omitzero"`
 

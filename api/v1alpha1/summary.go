@@ -11,10 +11,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Forwarding returns the Ready condition that follows from the two sides alone,
-// without its times. The runner reports it together with the sides, so that Ready is
-// never True beside a side without a server; the operator derives the same, and
-// besides knows whether the runner's pod still stands behind it.
+// Forwarding returns the Ready condition that follows from the two sides alone, without its
+// times. The runner reports it together with the sides, so that Ready is never True beside
+// a side without a server. The operator derives the same condition, but also checks the
+// runner's pod.
 func Forwarding(local, remote *SideStatus) metav1.Condition {
 	c := metav1.Condition{Type: ConditionReady, Status: metav1.ConditionFalse, Reason: ReasonNotConnected}
 	l, r := local.InUse(), remote.InUse()
@@ -30,7 +30,7 @@ func Forwarding(local, remote *SideStatus) metav1.Condition {
 	return c
 }
 
-// InUse is the server in use, nil where there is none.
+// InUse returns the server in use, or nil if there is none.
 func (s *SideStatus) InUse() *ActiveServer {
 	if s == nil {
 		return nil
@@ -38,18 +38,18 @@ func (s *SideStatus) InUse() *ActiveServer {
 	return s.Active
 }
 
-// Failed are the servers that have failed since they were last connected, in their
-// order.
+// Failed returns the servers that have failed since they were last connected, in their
+// order of preference.
 func (s *SideStatus) Failed() []ServerStatus {
 	if s == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(s.Servers), func(e ServerStatus) bool {
-		return e.State == ServerActive || (e.State != ServerFailed && e.LastError == nil)
+	return slices.DeleteFunc(slices.Clone(s.Servers), func(server ServerStatus) bool {
+		return server.State == ServerActive || (server.State != ServerFailed && server.LastError == nil)
 	})
 }
 
-// Summary names the server in use and every failed one, and why it failed.
+// Summary names the server in use, and every failed server with the cause of its failure.
 func (s *SideStatus) Summary() string {
 	failed := s.Failed()
 	var parts []string
@@ -61,12 +61,12 @@ func (s *SideStatus) Summary() string {
 	default:
 		parts = append(parts, "no server is connected")
 	}
-	for _, e := range failed {
-		why := ""
-		if e.LastError != nil {
-			why = fmt.Sprintf(": %s: %s", e.LastError.Reason, e.LastError.Message)
+	for _, server := range failed {
+		cause := ""
+		if server.LastError != nil {
+			cause = fmt.Sprintf(": %s: %s", server.LastError.Reason, server.LastError.Message)
 		}
-		parts = append(parts, fmt.Sprintf("%s (%s) failed%s", e.Name, PublicURL(e.URL), why))
+		parts = append(parts, fmt.Sprintf("%s (%s) failed%s", server.Name, PublicURL(server.URL), cause))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -3,45 +3,47 @@
 
 package v1alpha1
 
-// Unforwardable says what happens to messages that no server of the side that they go
-// to takes. Each such message is counted, logged and in the status.
+// Unforwardable controls what happens to messages that no server of the destination
+// accepts. The runner counts and logs each of them, and reports the latest in the status.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.deadLetter) || !has(self.policy) || self.policy != 'Block'",fieldPath=".deadLetter",reason=FieldValueInvalid,message="with policy Block a message that no server takes is kept, and there are no dead letters; set policy to Drop or remove deadLetter"
 type Unforwardable struct {
-	// policy is Drop or Block. Drop acknowledges the message to the server that it came
-	// from, and sends the messages behind it. Block keeps the message, and with it all
-	// messages behind it in this direction, and tries it again every 30 seconds.
-	// Default Drop.
+	// policy is Drop or Block. Drop acknowledges the message to the source server and
+	// continues with the messages behind it. Block keeps the message, and with it all
+	// messages behind it in this direction, and tries it again every 30 seconds. Default
+	// Drop.
 	// +optional
 	Policy *UnforwardablePolicy `json:"policy,omitempty"`
 
-	// deadLetter publishes the messages that are dropped on the side that they came
-	// from. Default: it does not.
+	// deadLetter publishes dropped messages on the source side. Default: they are not
+	// published.
 	// +optional
 	DeadLetter *DeadLetter `json:"deadLetter,omitempty"`
 }
 
-// UnforwardablePolicy says whether a message that no server takes is dropped.
+// UnforwardablePolicy controls whether a message that no server accepts is dropped.
 //
 // +kubebuilder:validation:Enum=Drop;Block
 type UnforwardablePolicy string
 
-// What can happen to a message that no server takes.
+// The policies for messages that no server accepts.
 const (
-	// UnforwardableDrop acknowledges the message to its source and goes on.
+	// UnforwardableDrop acknowledges the message to its source and continues with the next
+	// message.
 	UnforwardableDrop UnforwardablePolicy = "Drop"
 	// UnforwardableBlock keeps the message and all messages behind it.
 	UnforwardableBlock UnforwardablePolicy = "Block"
 )
 
-// DeadLetter is where messages that no server takes are published.
+// DeadLetter controls how messages that no server accepts are published on the source side.
 type DeadLetter struct {
-	// topic under which such a message is published, at QoS 1, on the side that it came
-	// from. It is the same for all: it holds no ${topic} or ${1}.
-	// The message is acknowledged to its source after that. With MQTT 5 the user
-	// properties mqttbridge-topic, mqttbridge-qos and mqttbridge-reason hold the topic and
-	// QoS with which it was sent to the other side, and why no server takes it. No filter of a rule may
-	// match this topic, because dead letters would be forwarded.
+	// topic is the topic under which such a message is published on the source side, at QoS
+	// 1. It is the same for all messages and contains no placeholders such as ${topic} or
+	// ${1}. The message is acknowledged to its source after the dead letter. With MQTT 5
+	// the user properties mqttbridge-topic, mqttbridge-qos and mqttbridge-reason hold the
+	// topic and QoS with which the message was sent to the destination, and the reason why
+	// no server accepts it. No filter of a rule may match this topic, because dead letters
+	// would be forwarded.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512

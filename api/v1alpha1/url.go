@@ -5,14 +5,15 @@ package v1alpha1
 
 import "strings"
 
-// Masked stands in messages in the place of a secret.
+// Masked replaces a secret in messages.
 const Masked = "..."
 
-// PublicURL returns the form of a server's URL that may be shown: its query, its
-// fragment and its user information may hold secrets and are masked. It takes any text,
-// because a URL that is refused is shown, too. Applying it twice is the same as once.
+// PublicURL returns a server's URL in the form that may be shown. Its query, its fragment
+// and its user information are masked, because they may hold secrets. It accepts any text,
+// because messages also show URLs that were refused. Applying it twice has the same result
+// as applying it once.
 //
-// Status, conditions, events, logs and error messages show URLs in this form only.
+// Status, conditions, events, logs and error messages show URLs only in this form.
 func PublicURL(url string) string {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok || strings.ContainsAny(scheme, "?#@") {
@@ -35,7 +36,7 @@ func PublicURL(url string) string {
 	return scheme + rest
 }
 
-// UsesWebSocket reports whether the server's URL asks for WebSocket.
+// UsesWebSocket reports whether the scheme of the server's URL requires WebSocket.
 func (s *Server) UsesWebSocket() bool {
 	scheme, _, _ := strings.Cut(s.URL, "://")
 	return scheme == "ws" || scheme == "wss"

@@ -42,7 +42,7 @@ func TestPublicURL_SecretsInAnyPart_AreMasked(t *testing.T) {
 func TestForwardingAndSummary_URLsWithAQuery_AreMasked(t *testing.T) {
 	const url = "wss://h/mqtt?token=s3cr3t"
 	side := &SideStatus{
-		Active:    &ActiveServer{Name: "primary", URL: url},
+		Active:  &ActiveServer{Name: "primary", URL: url},
 		Servers: []ServerStatus{{Name: "primary", URL: url, State: ServerActive}, {Name: "backup-1", URL: url, State: ServerFailed}},
 	}
 	for _, text := range []string{Forwarding(side, side).Message, side.Summary()} {

@@ -3,12 +3,12 @@
 
 package v1alpha1
 
-// WebSocket adds to the HTTP request that opens a WebSocket connection. Values from
-// Secrets are read at each attempt to connect, so that a rotated one is used without a
-// restart.
+// WebSocket adds headers and a query to the HTTP request that opens a WebSocket connection.
+// Values from Secrets are read at each attempt to connect, so that a rotated value is used
+// without a restart.
 type WebSocket struct {
-	// headers are added to the request, such as Authorization or x-api-key. A name may
-	// stand here once, in upper or lower case. Default: none.
+	// headers are added to the request, such as Authorization or x-api-key. Each name may
+	// occur once; upper and lower case are the same. Default: none.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -16,9 +16,9 @@ type WebSocket struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",reason=FieldValueInvalid,message="two headers have the same name, in which upper and lower case are the same; keep one of them"
 	Headers []Header `json:"headers,omitempty"`
 
-	// queryFrom names the key of a Secret that holds a query, such as
-	// token=abc&x-id=1, in the form that URLs have: other characters are written as
-	// %20 and so on. It is added to the URL's own query with &. Default: none.
+	// queryFrom names the key of a Secret that holds a query, such as token=abc&x-id=1, in
+	// the encoding of URLs: other characters are written as %20 and so on. It is appended
+	// to the URL's own query with &. Default: none.
 	// +optional
 	QueryFrom *ValueSource `json:"queryFrom,omitempty"`
 }
@@ -27,7 +27,7 @@ type WebSocket struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.value) != has(self.valueFrom)",reason=FieldValueInvalid,message="a header has either value or valueFrom; set one of them"
 type Header struct {
-	// name of the header field.
+	// name is the name of the header field.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
@@ -35,21 +35,21 @@ type Header struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('(?i)^(host|upgrade|connection|content-length|transfer-encoding|trailer|te|expect|keep-alive|sec-websocket-.*)$')",reason=FieldValueInvalid,message="the bridge itself sets Host, Upgrade, Connection, Sec-WebSocket-* and the headers that frame a request; remove this one"
 	Name string `json:"name,omitempty"`
 
-	// value of the header field. Whoever may read the bridge can read it: put a secret
-	// into valueFrom.
+	// value is the value of the header field. Every user who can read the bridge can read
+	// it; put a secret into valueFrom.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="the value of a header holds no control characters, such as line ends; remove them"
 	Value string `json:"value,omitempty"`
 
-	// valueFrom names the key of a Secret that holds the value. Line ends at its end
-	// are not part of the value.
+	// valueFrom names the key of a Secret that holds the value. Line breaks at the end of
+	// the Secret's value are ignored.
 	// +optional
 	ValueFrom *ValueSource `json:"valueFrom,omitempty"`
 }
 
-// ValueSource is where a value comes from.
+// ValueSource is the source of a value.
 type ValueSource struct {
 	// secretKeyRef names a key of a Secret in the bridge's namespace.
 	// +required
@@ -58,14 +58,14 @@ type ValueSource struct {
 
 // SecretKeyReference names a key of a Secret in the bridge's namespace.
 type SecretKeyReference struct {
-	// name of the Secret.
+	// name is the name of the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be that of a Kubernetes object: lower case letters, digits, '-' and '.'"
 	Name string `json:"name,omitempty"`
 
-	// key of the Secret.
+	// key is the key of the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
