@@ -1,5 +1,5 @@
-# One image with both programs: the operator, /manager, which is what it runs, and the
-# data plane, /bridge-runner, which the operator's pods run.
+# One image with both programs: the operator, /manager, which is the entry point, and the
+# runner, /bridge-runner, which runs in the pods that the operator creates.
 ARG GO_VERSION=1.26
 FROM --platform=$BUILDPLATFORM golang:${GO_VERSION} AS build
 ARG TARGETOS
@@ -14,7 +14,7 @@ COPY bridge-runner/ bridge-runner/
 RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -ldflags="-s -w" -o /out/manager . && \
     CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -ldflags="-s -w" -o /out/bridge-runner ./bridge-runner
 
-# Static: certificates of authorities, time zones, and a user that is not root.
+# The static image has CA certificates, time zones, and a user that is not root.
 FROM gcr.io/distroless/static:nonroot
 COPY --from=build /out/manager /out/bridge-runner /
 USER 65532:65532

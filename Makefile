@@ -2,8 +2,8 @@
 DEFAULT_IMG = ghcr.io/mqttbridge/mqttbridge-operator:latest
 IMG ?= $(DEFAULT_IMG)
 
-# Tools are pinned as Go modules of their own under hack/tools; nothing has to be
-# installed but Go.
+# Each tool is pinned by its own Go module under hack/tools, so that only Go has to be
+# installed.
 tool = go tool -modfile=$(CURDIR)/hack/tools/$(1)/go.mod $(2)
 CONTROLLER_GEN = $(call tool,controller-gen,controller-gen)
 KUSTOMIZE      = $(call tool,kustomize,kustomize)
@@ -42,7 +42,7 @@ generate: ## Generate the DeepCopy functions.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: api-docs
-api-docs: ## Generate docs/api.md from the API's types.
+api-docs: ## Generate docs/api.md from the API types.
 	mkdir -p docs
 	$(CRD_REF_DOCS) --source-path=api/v1alpha1 --config=hack/crd-ref-docs.yaml --renderer=markdown --max-depth=12 --output-path=docs/api.md
 
@@ -62,30 +62,30 @@ $(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.
 	go -C hack/tools/golangci-lint build -o $@ .
 
 .PHONY: verify
-verify: manifests generate api-docs ## Fail if a generated file is not current.
+verify: manifests generate api-docs ## Fail if a generated file is out of date.
 	@git diff --exit-code -- api config $(CHART)/files docs/api.md || \
-	  { echo "Generated files are not current: run 'make manifests generate api-docs' and commit."; exit 1; }
+	  { echo "Generated files are out of date: run 'make manifests generate api-docs' and commit."; exit 1; }
 	@test -z "$$(git status --porcelain --untracked-files=all -- api config $(CHART)/files docs/api.md)" || \
 	  { git status --short --untracked-files=all -- api config $(CHART)/files docs/api.md; echo "Generated files are not committed."; exit 1; }
 
 ##@ Test
 
-# One package at a time (-p 1): the runner's tests bound the time of a failover.
+# One package at a time (-p 1), because the runner's tests limit the duration of a failover.
 .PHONY: test
-test: vet ## Run all tests: unit, integration with a real API server, and end to end where root on Linux.
+test: vet ## Run all tests: unit, integration with a real API server, and, as root on Linux, end to end.
 	go -C hack/cluster run . packages
 	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go test -p 1 -timeout=30m ./...
 	go -C hack/cluster test ./...
 	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then $(MAKE) test-e2e; \
-	else echo "Left out: the end-to-end tests, which need root on Linux to run a cluster (make test-e2e)."; fi
+	else echo "Skipped: the end-to-end tests, which require root on Linux to run a cluster (make test-e2e)."; fi
 
-# In the package's own directory, where go test prints what passes, too.
+# go test runs in the package's directory, because it then prints the output of tests that pass, too.
 .PHONY: outages
-outages: ## Lose servers in every way, some 15 minutes, and print one table of what came of it (root, Linux); QUICK=1 is 2 minutes.
+outages: ## Lose servers in every way and print one table of the results, about 15 minutes (root, Linux); QUICK=1 takes 2 minutes.
 	go -C test/outages test -count=1 -timeout=60m $(if $(QUICK),,-full) $(OUTAGES_FLAGS)
 
 .PHONY: slow-links
-slow-links: ## Send messages of up to 30 MB over links from 20 kB/s, some 26 minutes; QUICK=1 is 2 minutes.
+slow-links: ## Send messages of up to 30 MB over links from 20 kB/s, about 26 minutes; QUICK=1 takes 2 minutes.
 	go test -count=1 -timeout=60m ./test/slowlinks $(if $(QUICK),,-full)
 
 .PHONY: test-e2e
@@ -93,11 +93,11 @@ test-e2e: ## Run the end-to-end tests against a local cluster (root, Linux).
 	go test -tags e2e -count=1 -timeout=60m ./test/e2e/...
 
 .PHONY: demo
-demo: ## Show a failover on a cluster: the local one, or CONTEXT=name of your kubeconfig (DEMO_FLAGS=-h for more).
+demo: ## Show a failover on the local cluster, or on the cluster of CONTEXT=name of your kubeconfig (DEMO_FLAGS=-h lists the flags).
 	go run ./hack/demo $(if $(CONTEXT),--context=$(CONTEXT)) $(DEMO_FLAGS)
 
 .PHONY: bench
-bench: build ## Measure the runner beside a Mosquitto that bridges, some 30 minutes; QUICK=1 is 2 minutes and writes no file (BENCH_FLAGS=-h for more).
+bench: build ## Compare the runner with Mosquitto's own bridge, about 30 minutes; QUICK=1 takes 2 minutes and writes no file (BENCH_FLAGS=-h lists the flags).
 	go run ./hack/bench $(if $(QUICK),-quick -length=1s,-out=docs/performance.json -render=docs/performance.md) $(BENCH_FLAGS)
 
 ##@ Build
@@ -111,7 +111,7 @@ build: ## Build bin/manager and bin/bridge-runner.
 docker-build: ## Build the image IMG with both programs.
 	$(CONTAINER_TOOL) build -t $(IMG) .
 
-# The installation with the image IMG in place of the one that config/manager names.
+# The installation, with the image IMG instead of the image in config/manager.
 kustomize-build = $(KUSTOMIZE) build config/default | sed 's|$(DEFAULT_IMG)|$(IMG)|'
 
 .PHONY: build-installer
@@ -126,7 +126,7 @@ install: manifests ## Install the CRD into the current cluster.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
 
 .PHONY: uninstall
-uninstall: ## Remove the CRD and with it all bridges.
+uninstall: ## Remove the CRD, and with it all bridges.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: deploy
@@ -134,7 +134,7 @@ deploy: manifests ## Install the operator with the image IMG into the current cl
 	$(kustomize-build) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: ## Remove the operator, the CRD and with it all bridges.
+undeploy: ## Remove the operator and the CRD, and with it all bridges.
 	$(KUSTOMIZE) build config/default | $(KUBECTL) delete --ignore-not-found -f -
 
 ##@ Local cluster

@@ -1,8 +1,8 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command manager is the operator: it runs the MQTTBridge controller, one active
-// replica at a time, and serves metrics behind authentication and health probes.
+// Command manager is the operator. It runs the MQTTBridge controller, with one active
+// replica at a time, and serves health probes, and metrics to authenticated clients.
 package main
 
 import (
@@ -24,15 +24,16 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/controllers"
 )
 
-// leaderElectionID names the Lease of the operator's replicas.
+// leaderElectionID is the name of the Lease that the operator's replicas compete for.
 const leaderElectionID = "operator.mqttbridge.io"
 
-// settings are what the flags say.
+// settings are the values of the flags.
 type settings struct {
 	runnerImage     string
-	watchNamespaces []string
+	watchNamespaces []string // all if empty
 	leaderElect     bool
-	// leaderElectionNamespace holds the Lease; empty stands for the operator's own.
+	// leaderElectionNamespace is the namespace of the Lease. If it is empty, the Lease is
+	// in the operator's own namespace.
 	leaderElectionNamespace string
 
 	metricsAddress string
@@ -41,7 +42,7 @@ type settings struct {
 }
 
 func main() {
-	s := parse()
+	s := parseFlags()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
 	if err := run(s); err != nil {
 		ctrl.Log.Error(err, "the operator has stopped")
@@ -49,36 +50,36 @@ func main() {
 	}
 }
 
-func parse() *settings {
+func parseFlags() *settings {
 	s := &settings{}
 	flag.StringVar(&s.runnerImage, "runner-image", "",
-		"The image of bridge-runner pods whose bridge names none in spec.runner.image. Required.")
-	flag.Func("watch-namespaces", "Comma-separated namespaces to watch. Default: all.", func(value string) error {
+		"Image of bridge-runner pods whose bridge does not set spec.runner.image. Required.")
+	flag.Func("watch-namespaces", "Comma-separated list of namespaces to watch. Default: all namespaces.", func(value string) error {
 		s.watchNamespaces = namespaces(value)
 		return nil
 	})
 	flag.BoolVar(&s.leaderElect, "leader-elect", false,
-		"Elect a leader, so that of several replicas one is active at a time.")
+		"Elect a leader, so that only one of several replicas is active at a time.")
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "",
-		"The namespace of the Lease. Default: the operator's own. Needed where it runs outside a cluster.")
+		"Namespace of the Lease for leader election. Default: the operator's own namespace. Required if the operator runs outside a cluster.")
 	flag.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443",
-		"The address of the metrics, served over HTTPS to those who may get /metrics; 0 turns them off.")
+		"Address that serves metrics over HTTPS, to clients with the right to get /metrics. 0 disables it.")
 	flag.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081",
-		"The address of /healthz and /readyz.")
+		"Address that serves /healthz and /readyz. 0 disables it.")
 	s.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
 	return s
 }
 
-// namespaces splits a comma-separated list.
+// namespaces splits a comma-separated list. Spaces also separate.
 func namespaces(value string) []string {
 	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// run runs the operator until it is told to stop or loses the leadership.
+// run runs the operator until it receives a signal to stop or loses the leadership.
 func run(s *settings) error {
 	if s.runnerImage == "" {
-		return errors.New("--runner-image is required: the image of bridge-runner pods")
+		return errors.New("--runner-image is required; set it to the image of bridge-runner pods")
 	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -92,9 +93,10 @@ func run(s *settings) error {
 }
 
 func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
-	// When a server that many bridges share is lost, all of them are to show it
-	// within a second. The API server's priority and fairness shares it out; a limit
-	// in the client, 20 requests a second, would only queue the reports.
+	// When a server that many bridges use is lost, the status of each bridge must show
+	// it within a second. The client's default limit of 20 requests per second would
+	// delay the status writes. The API server limits clients itself, by priority and
+	// fairness.
 	config.QPS = -1
 
 	scheme := runtime.NewScheme()
@@ -104,19 +106,19 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		Cache:  controllers.CacheOptions(s.watchNamespaces),
-		// The servers of the manager bound neither their connections nor their answers:
-		// addServers has others.
+		// The manager's own servers limit neither connections nor responses. addServers
+		// adds servers that do.
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  "0",
 		LeaderElection:          s.leaderElect,
 		LeaderElectionID:        leaderElectionID,
 		LeaderElectionNamespace: s.leaderElectionNamespace,
-		// The process ends when the manager does, so the next leader need not wait
-		// for the Lease to run out.
+		// The process exits when the manager stops, so that the next leader need not
+		// wait until the Lease expires.
 		LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making the manager: %w", err)
+		return nil, fmt.Errorf("creating the manager: %w", err)
 	}
 	if err := addServers(mgr, s); err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
-// operatorUser is whom the operator is installed as.
+// operatorUser is the user name of the installed operator.
 const operatorUser = "system:serviceaccount:mqttbridge-system:mqttbridge-controller-manager"
 
 var (
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// install gives the operator the rights of config/rbac.
+// install grants the operator the rights of config/rbac.
 func install(ctx context.Context) error {
 	if err := server.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mqttbridge-system"}}); err != nil {
 		return err
@@ -88,7 +88,7 @@ func readYAML(file string, into any) error {
 	return yaml.UnmarshalStrict(raw, into)
 }
 
-func TestTheOperatorRunsWithItsRightsAndGivesUpTheLeadershipWhenItStops(t *testing.T) {
+func TestOperator_InstalledRights_RunsAndReleasesTheLeadership(t *testing.T) {
 	apiserver.Need(t, server)
 	mgr, err := newManager(operatorRest, &settings{
 		runnerImage: "registry.example/runner:v1", watchNamespaces: []string{"default", "mqttbridge-system"},
@@ -116,7 +116,7 @@ func TestTheOperatorRunsWithItsRightsAndGivesUpTheLeadershipWhenItStops(t *testi
 	d := apiserver.Await(t, server.Client, &appsv1.DeploymentList{}, client.ObjectKey{Namespace: "default", Name: "plant-bridge"},
 		"the runner's Deployment", func(d *appsv1.Deployment) bool { return d != nil })
 	if got := d.Spec.Template.Spec.Containers[0].Image; got != "registry.example/runner:v1" {
-		t.Errorf("the runner's image is %s; want that of --runner-image", got)
+		t.Errorf("the runner's image is %s; want the value of --runner-image", got)
 	}
 
 	lease := client.ObjectKey{Namespace: "mqttbridge-system", Name: leaderElectionID}
@@ -132,11 +132,11 @@ func TestTheOperatorRunsWithItsRightsAndGivesUpTheLeadershipWhenItStops(t *testi
 	})
 }
 
-func TestNamespacesAreSeparatedByCommas(t *testing.T) {
+func TestNamespaces_CommaSeparated_AreSplit(t *testing.T) {
 	if got := namespaces("a, b,,c"); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("%q", got)
 	}
 	if got := namespaces(""); len(got) != 0 {
-		t.Errorf("no namespaces are %q; all are to be watched", got)
+		t.Errorf("an empty list gives %q; want no namespaces", got)
 	}
 }

@@ -22,29 +22,30 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
 )
 
-// off is the address of a server that is not wanted.
-const off = "0"
+// disabled is the address value that disables a server.
+const disabled = "0"
 
-// shutdownTimeout bounds how long a server waits for its clients when the operator stops.
+// shutdownTimeout is how long a server waits for open requests when the operator stops.
 const shutdownTimeout = 5 * time.Second
 
-// addServers adds the servers of metrics and health.
+// addServers adds the servers for metrics and health probes.
 func addServers(mgr ctrl.Manager, s *settings) error {
-	if s.metricsAddress != off {
+	if s.metricsAddress != disabled {
 		if err := addMetrics(mgr, s.metricsAddress); err != nil {
 			return fmt.Errorf("serving metrics: %w", err)
 		}
 	}
-	if s.probeAddress != off {
-		if err := addServer(mgr, "health probe", s.probeAddress, nil, health()); err != nil {
+	if s.probeAddress != disabled {
+		if err := addServer(mgr, "health probe", s.probeAddress, nil, healthHandler()); err != nil {
 			return fmt.Errorf("serving the health probes: %w", err)
 		}
 	}
 	return nil
 }
 
-// health answers the kubelet: that the process answers is all there is to say.
-func health() http.Handler {
+// healthHandler answers the kubelet's probes. The operator is healthy and ready if it
+// answers.
+func healthHandler() http.Handler {
 	checks := &healthz.Handler{Checks: map[string]healthz.Checker{"ping": healthz.Ping}}
 	mux := http.NewServeMux()
 	for _, path := range []string{"/healthz", "/readyz"} {
@@ -54,9 +55,9 @@ func health() http.Handler {
 	return mux
 }
 
-// addMetrics adds the server of metrics, over HTTPS and for those who may get /metrics. Its
-// certificate is its own: Prometheus is configured not to check it, and it is there so that
-// nobody reads the token.
+// addMetrics adds the metrics server: over HTTPS, for clients with the right to get
+// /metrics. The certificate is self-signed, and Prometheus is configured not to verify it.
+// It encrypts the connection, so that the client's token cannot be read.
 func addMetrics(mgr ctrl.Manager, address string) error {
 	filter, err := filters.WithAuthenticationAndAuthorization(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
@@ -81,7 +82,7 @@ func addMetrics(mgr ctrl.Manager, address string) error {
 	return addServer(mgr, "metrics", address, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, mux)
 }
 
-// addServer adds a server to what the manager runs, on each replica.
+// addServer adds a server that the manager runs on each replica.
 func addServer(mgr ctrl.Manager, name, address string, secure *tls.Config, handler http.Handler) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
-// freeAddress is an address that nothing listens at.
+// freeAddress returns an address on which nothing listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -28,9 +28,9 @@ func freeAddress(t *testing.T) string {
 }
 
 func TestServers_3000IdleConnections_StillAnswer(t *testing.T) {
-	// No API server is needed for what they serve here.
+	// These requests need no API server.
 	mgr, err := ctrl.NewManager(&rest.Config{Host: "https://" + freeAddress(t)}, ctrl.Options{
-		Metrics: metricsserver.Options{BindAddress: off}, HealthProbeBindAddress: off,
+		Metrics: metricsserver.Options{BindAddress: disabled}, HealthProbeBindAddress: disabled,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestServers_3000IdleConnections_StillAnswer(t *testing.T) {
 		}
 		_ = got.Body.Close()
 		if got.StatusCode != want {
-			t.Errorf("%s is %s", url, got.Status)
+			t.Errorf("%s answers %s; want status %d", url, got.Status, want)
 		}
 	}
 	cancel()

@@ -19,7 +19,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// identity tells the children of a bridge apart.
+// identity identifies a child among the children of a bridge.
 type identity struct{ kind, name string }
 
 // liveChild is a child that exists.
@@ -28,10 +28,10 @@ type liveChild struct {
 	object client.Object
 }
 
-// applyChildren makes the children what build wants: it applies those that differ
-// and deletes those that are no longer wanted, but for kinds that are kept. It reports whether it wrote anything,
-// and the first child that it could not bring about, as a *stallError where the API
-// server refuses it.
+// applyChildren makes the children match the result of build: it applies the children that
+// differ and deletes those that are no longer wanted, except for kinds that are never
+// pruned. It reports whether it changed anything, and returns the error of the first child
+// that it could not apply, as a *stallError if the API server refuses the child.
 func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
 	wanted, err := build(b, r.RunnerImage)
 	if err != nil {
@@ -53,7 +53,7 @@ func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) 
 			if same {
 				continue
 			}
-		} else if err := r.mayTake(ctx, b, id); err != nil {
+		} else if err := r.checkOwnership(ctx, b, id); err != nil {
 			return wrote, err
 		}
 		log.FromContext(ctx).V(1).Info("applying child", "kind", id.kind, "child", id.name)
@@ -67,14 +67,14 @@ func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) 
 			}
 			return wrote, err
 		}
-		changed, err := changedBy(c, existing)
+		changed, err := applyChanged(c, existing)
 		if err != nil {
 			return wrote, fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
 		}
 		wrote = wrote || changed
 	}
 	for id, unwanted := range live {
-		if unwanted.kind.kept {
+		if unwanted.kind.neverPrune {
 			continue
 		}
 		if err := r.prune(ctx, unwanted.object); err != nil {
@@ -85,7 +85,8 @@ func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) 
 	return wrote, nil
 }
 
-// liveChildren are the cached objects with the bridge's labels that it controls.
+// liveChildren returns the cached objects that have the bridge's labels and that the bridge
+// controls.
 func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (map[identity]liveChild, error) {
 	out := map[identity]liveChild{}
 	for _, kind := range childKinds {
@@ -106,10 +107,10 @@ func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (
 	return out, nil
 }
 
-// upToDate tells whether applying wanted would change nothing: what the operator
-// owns of the object, by the object's managed fields, has the wanted values, and
-// there is nothing more and nothing less of it. A field that someone else has
-// changed is no longer the operator's, so that it counts as missing.
+// upToDate reports whether applying wanted would change nothing: according to the managed
+// fields, the operator owns exactly the fields of wanted, and they have the wanted values.
+// A field that another client has changed is no longer owned by the operator, so that it
+// counts as missing.
 func upToDate(existing liveChild, wanted child) (bool, error) {
 	applied, err := existing.kind.applied(existing.object)
 	if err != nil {
@@ -118,10 +119,10 @@ func upToDate(existing liveChild, wanted child) (bool, error) {
 	return equality.Semantic.DeepEqual(applied, wanted), nil
 }
 
-// changedBy tells whether an apply changed anything. It need not have: where an
-// admission webhook rewrites what the operator sets, the two never look the same, and
-// nothing is rolled out by applying it again. applied holds the API server's answer.
-func changedBy(applied child, existing liveChild) (bool, error) {
+// applyChanged reports whether an apply changed the object. An admission webhook may
+// rewrite fields that the operator sets; then the object never equals the wanted one, but
+// applying it again changes and rolls out nothing. applied holds the API server's answer.
+func applyChanged(applied child, existing liveChild) (bool, error) {
 	answer, err := convert[metav1.PartialObjectMetadata](applied)
 	if err != nil {
 		return false, err
@@ -129,9 +130,10 @@ func changedBy(applied child, existing liveChild) (bool, error) {
 	return existing.object == nil || answer.ResourceVersion != existing.object.GetResourceVersion(), nil
 }
 
-// mayTake refuses to take over an object of a child's name that the bridge does not
-// control. It asks the API server, since the cache holds objects with its labels only.
-func (r *Reconciler) mayTake(ctx context.Context, b *v1alpha1.MQTTBridge, id identity) error {
+// checkOwnership returns an error if an object with a child's name exists that the bridge
+// does not control. It reads from the API server, because the cache holds only objects with
+// the operator's labels.
+func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge, id identity) error {
 	found := &metav1.PartialObjectMetadata{}
 	for _, kind := range childKinds {
 		if kind.gvk.Kind == id.kind {
@@ -150,14 +152,14 @@ func (r *Reconciler) mayTake(ctx context.Context, b *v1alpha1.MQTTBridge, id ide
 	case owner != nil && owner.UID == b.UID:
 		return nil
 	case owner != nil && owner.Kind == bridgeKind && owner.Name == b.Name:
-		// Left by an earlier bridge of this name; the garbage collector is on it.
+		// It belonged to an earlier bridge of this name; the garbage collector deletes it.
 		return fmt.Errorf(msgLeftover, id.kind, id.name)
 	default:
 		return &stallError{v1alpha1.ReasonApplyFailed, fmt.Errorf(msgNotOurs, id.kind, id.name)}
 	}
 }
 
-// prune deletes a child, unless it was replaced since it was read.
+// prune deletes a child, unless it has been replaced since it was read.
 func (r *Reconciler) prune(ctx context.Context, obj client.Object) error {
 	if !obj.GetDeletionTimestamp().IsZero() {
 		return nil

@@ -9,17 +9,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// child is the wanted state of a child: an apply configuration and its identity.
+// child is the wanted state of a child: an apply configuration with kind and name.
 type child interface {
 	runtime.ApplyConfiguration
 	GetKind() *string
 	GetName() *string
 }
 
-// build returns the children that the bridge wants, in the order in which they are
-// to be applied: what the pod needs comes before the pod, and the claim, which alone
-// cannot take every change, before all, so that a refused one changes nothing. It is
-// pure.
+// build returns the wanted children of the bridge in the order in which they are applied.
+// The pod's dependencies come before the pod. The claim comes first, because it is the only
+// child that cannot accept every change: if the API server refuses it, no other child has
+// changed. build is pure.
 func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
 	bridgeYAML, err := manifest(b)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 
 var updateGolden = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
-// everything is the bridge of test/manifests/valid/everything.yaml.
+// everything returns the bridge of test/manifests/valid/everything.yaml.
 func everything(t *testing.T) *v1alpha1.MQTTBridge {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(apiserver.Root(), "test", "manifests", "valid", "everything.yaml"))
@@ -58,7 +58,7 @@ func builtDeployment(t *testing.T, b *v1alpha1.MQTTBridge) *appsv1ac.DeploymentA
 	return nil
 }
 
-func TestTheChildrenAreThoseOfTheGoldenFiles(t *testing.T) {
+func TestBuild_MinimalAndFullBridge_MatchGoldenFiles(t *testing.T) {
 	minimal := newBridge("default", "plant")
 	minimal.UID = "a-uid"
 	for name, b := range map[string]*v1alpha1.MQTTBridge{"minimal": minimal, "everything": everything(t)} {
@@ -82,13 +82,13 @@ func TestTheChildrenAreThoseOfTheGoldenFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != string(want) {
-				t.Errorf("the children are not those of %s (go test -run Golden -update writes it):\n%s", file, got)
+				t.Errorf("the children differ from %s (go test -run GoldenFiles -update writes it):\n%s", file, got)
 			}
 		})
 	}
 }
 
-func TestOnlyWhatTheRunnerHasToBeStartedForChangesTheHash(t *testing.T) {
+func TestSpecHash_Change_AffectsOnlySettingsThatNeedARestart(t *testing.T) {
 	hash := func(change func(*v1alpha1.MQTTBridge)) string {
 		b := newBridge("default", "plant")
 		change(b)
@@ -105,7 +105,7 @@ func TestOnlyWhatTheRunnerHasToBeStartedForChangesTheHash(t *testing.T) {
 	}{
 		"a pod's setting":       {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, false},
 		"suspend":               {func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) }, false},
-		"a default written out": {func(b *v1alpha1.MQTTBridge) { b.Spec.Forwards[0].QoS = ptr.To[int32](1) }, false},
+		"a default that is set explicitly": {func(b *v1alpha1.MQTTBridge) { b.Spec.Forwards[0].QoS = ptr.To[int32](1) }, false},
 		"status and annotations": {func(b *v1alpha1.MQTTBridge) {
 			b.Annotations = map[string]string{"a": "b", v1alpha1.AnnotationSwitchRemote: "backup-1"}
 			b.Status.ObservedGeneration = 1
@@ -120,7 +120,7 @@ func TestOnlyWhatTheRunnerHasToBeStartedForChangesTheHash(t *testing.T) {
 	}
 }
 
-func TestEveryReferencedKeyIsMountedOnceAndOptional(t *testing.T) {
+func TestReferences_SharedSecrets_MountEachKeyOnceAndOptional(t *testing.T) {
 	b := newBridge("default", "plant")
 	login := &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "shared"}}
 	b.Spec.Local.Credentials, b.Spec.Remote.Credentials = login, login
@@ -147,7 +147,7 @@ func TestEveryReferencedKeyIsMountedOnceAndOptional(t *testing.T) {
 	var got []string
 	for _, source := range projections(references(b)) {
 		if !*source.Secret.Optional {
-			t.Errorf("Secret %s is not optional: without it the pod would not start", *source.Secret.Name)
+			t.Errorf("Secret %s is not optional: if it is missing, the pod does not start", *source.Secret.Name)
 		}
 		for _, item := range source.Secret.Items {
 			got = append(got, *item.Key+" at "+*item.Path)
@@ -160,11 +160,11 @@ func TestEveryReferencedKeyIsMountedOnceAndOptional(t *testing.T) {
 		"ca.crt at shared/ca.crt", "password at shared/password", "token at shared/token", "username at shared/username",
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("mounted are %q; want %q", got, want)
+		t.Errorf("mounted keys are %q; want %q", got, want)
 	}
 }
 
-func TestUsersLabelsDoNotTakeThePlaceOfOurs(t *testing.T) {
+func TestDeployment_PodLabelsOfTheUser_DoNotReplaceOperatorLabels(t *testing.T) {
 	b := newBridge("default", "plant")
 	b.Spec.Runner = &v1alpha1.Runner{PodLabels: map[string]string{labelInstance: "other", "team": "plant"}}
 	d := builtDeployment(t, b)
@@ -175,7 +175,7 @@ func TestUsersLabelsDoNotTakeThePlaceOfOurs(t *testing.T) {
 	}
 }
 
-func TestAPodLeavesALostNodeAfter30SecondsUnlessTheUserSaysOtherwise(t *testing.T) {
+func TestTolerations_LostNode_Are30SecondsUnlessTheUserSetsThem(t *testing.T) {
 	own := corev1.Toleration{Key: corev1.TaintNodeUnreachable, Operator: corev1.TolerationOpExists, TolerationSeconds: ptr.To[int64](600)}
 	for _, tt := range []struct {
 		users []corev1.Toleration
@@ -191,7 +191,7 @@ func TestAPodLeavesALostNodeAfter30SecondsUnlessTheUserSaysOtherwise(t *testing.
 	}
 }
 
-func TestASuspendedBridgeHasNoReplica(t *testing.T) {
+func TestDeployment_Suspended_HasNoReplica(t *testing.T) {
 	b := newBridge("default", "plant")
 	b.Spec.Suspend = ptr.To(true)
 	if got := *builtDeployment(t, b).Spec.Replicas; got != 0 {

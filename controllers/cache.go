@@ -17,9 +17,9 @@ import (
 
 var podKind = corev1.SchemeGroupVersion.WithKind("Pod")
 
-// CacheOptions make the cache hold what the controller needs and no more: of the
-// given namespaces (all where none is given) the bridges, their children and their
-// pods, without the fields that nothing here reads.
+// CacheOptions limits the cache to the objects that the controller needs: the bridges,
+// their children and their pods in the given namespaces (in all namespaces if none is
+// given), without fields that the operator does not read.
 func CacheOptions(namespaces []string) cache.Options {
 	ours := labels.SelectorFromSet(labels.Set{labelManagedBy: managedByName})
 	byObject := map[client.Object]cache.ByObject{
@@ -31,8 +31,8 @@ func CacheOptions(namespaces []string) cache.Options {
 	}
 	options := cache.Options{
 		ByObject: byObject,
-		// What is not listed above is not to be read through the cache: it would
-		// watch all objects of the kind.
+		// Reading another kind through the cache is an error: the cache would watch
+		// all objects of that kind.
 		ReaderFailOnMissingInformer: true,
 	}
 	if len(namespaces) > 0 {
@@ -44,7 +44,7 @@ func CacheOptions(namespaces []string) cache.Options {
 	return options
 }
 
-// stripPod keeps a pod's metadata and status.
+// stripPod keeps only a pod's metadata and status.
 func stripPod(obj any) (any, error) {
 	if pod, ok := obj.(*corev1.Pod); ok {
 		pod.ManagedFields = nil
@@ -53,8 +53,8 @@ func stripPod(obj any) (any, error) {
 	return obj, nil
 }
 
-// stripOthersFields keeps, of a child's managed fields, what the operator applied:
-// upToDate compares with it.
+// stripOthersFields removes the managed fields of other clients from a child. upToDate
+// needs the fields that the operator applied.
 func stripOthersFields(obj any) (any, error) {
 	if o, ok := obj.(client.Object); ok {
 		o.SetManagedFields(slices.DeleteFunc(o.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool {

@@ -19,7 +19,7 @@ const (
 	dataDir = "/var/lib/mqttbridge"
 )
 
-// disk is the bridge's buffer on disk, nil where it wants none.
+// disk returns the bridge's buffer on disk, or nil if it has none.
 func disk(b *v1alpha1.MQTTBridge) *v1alpha1.DiskBuffer {
 	if b.Spec.Buffer == nil {
 		return nil
@@ -27,7 +27,7 @@ func disk(b *v1alpha1.MQTTBridge) *v1alpha1.DiskBuffer {
 	return b.Spec.Buffer.Disk
 }
 
-// claim asks for the volume of the buffer on disk.
+// claim returns the claim for the volume of the buffer on disk.
 func claim(b *v1alpha1.MQTTBridge, d *v1alpha1.DiskBuffer) *corev1ac.PersistentVolumeClaimApplyConfiguration {
 	spec := corev1ac.PersistentVolumeClaimSpec().
 		WithAccessModes(corev1.ReadWriteOnce).
@@ -42,19 +42,20 @@ func claim(b *v1alpha1.MQTTBridge, d *v1alpha1.DiskBuffer) *corev1ac.PersistentV
 		WithSpec(spec)
 }
 
-// mountClaim gives the runner the volume of the buffer on disk.
+// mountClaim mounts the volume of the buffer on disk in the runner.
 func mountClaim(b *v1alpha1.MQTTBridge, spec *corev1ac.PodSpecApplyConfiguration, container *corev1ac.ContainerApplyConfiguration) {
 	const name = "data"
 	spec.WithVolumes(corev1ac.Volume().WithName(name).
 		WithPersistentVolumeClaim(corev1ac.PersistentVolumeClaimVolumeSource().WithClaimName(childName(b.Name))))
-	// Without it every start would go through all files of the volume.
+	// With the default policy, every start would change the group of all files of the
+	// volume.
 	spec.SecurityContext.WithFSGroupChangePolicy(corev1.FSGroupChangeOnRootMismatch)
 	container.WithArgs("--data=" + dataDir).
 		WithVolumeMounts(corev1ac.VolumeMount().WithName(name).WithMountPath(dataDir))
 }
 
-// expanding says that the volume is smaller than the spec wants it, and is empty where
-// it is not.
+// expanding returns a message if the volume is smaller than requested, and an empty string
+// otherwise.
 func expanding(o *observation) string {
 	c := o.claim
 	if c == nil || disk(o.bridge) == nil || c.Status.Phase != corev1.ClaimBound {
@@ -67,8 +68,9 @@ func expanding(o *observation) string {
 	return fmt.Sprintf(msgExpanding, c.Name, has, wanted)
 }
 
-// claimTrouble says why the buffer has no volume, and whether someone has to act for
-// it to get one. It is empty where there is a volume, or none is wanted.
+// claimTrouble returns why the buffer has no volume, and whether a user must act to provide
+// it. It returns an empty string if the buffer has a volume, or if no buffer on disk is
+// wanted.
 func claimTrouble(o *observation) (trouble string, stuck bool) {
 	c := o.claim
 	if c == nil || disk(o.bridge) == nil || c.Status.Phase == corev1.ClaimBound {
@@ -78,7 +80,7 @@ func claimTrouble(o *observation) (trouble string, stuck bool) {
 	case c.Status.Phase == corev1.ClaimLost:
 		return fmt.Sprintf(msgVolumeLost, c.Name, c.Spec.VolumeName), true
 	case class == "":
-		// The API server gives a claim the default class where there is one.
+		// If the cluster had a default class, the API server would have set it.
 		return fmt.Sprintf(msgNoClass, c.Name), true
 	default:
 		return fmt.Sprintf(msgClaimPending, c.Name, class), false

@@ -22,7 +22,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
-// storageClass makes a storage class for the test.
+// storageClass creates a storage class for the test.
 func storageClass(t *testing.T, expands bool) string {
 	t.Helper()
 	apiserver.Need(t, server)
@@ -38,8 +38,8 @@ func awaitClaim(t *testing.T, b *v1alpha1.MQTTBridge, what string, wanted func(*
 	return awaitChild(t, &corev1.PersistentVolumeClaimList{}, b, what, func(c *corev1.PersistentVolumeClaim) bool { return c != nil && wanted(c) })
 }
 
-// bound makes a bridge whose claim of 1Gi has a volume.
-func bound(t *testing.T, class string) *v1alpha1.MQTTBridge {
+// boundBridge creates a bridge whose claim of 1Gi has a volume.
+func boundBridge(t *testing.T, class string) *v1alpha1.MQTTBridge {
 	t.Helper()
 	b := newBridge(namespace(t), "plant")
 	withDisk(b, "1Gi", class)
@@ -66,15 +66,15 @@ func resize(t *testing.T, b *v1alpha1.MQTTBridge, size string) *v1alpha1.MQTTBri
 	return update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Buffer.Disk.Size = ptr.To(resource.MustParse(size)) })
 }
 
-func TestABufferOnDiskGetsAClaimThatTheRunnerMounts(t *testing.T) {
+func TestClaim_BufferOnDisk_IsCreatedAndMounted(t *testing.T) {
 	class := storageClass(t, true)
-	b := bound(t, class)
+	b := boundBridge(t, class)
 	claim := awaitClaim(t, b, "the claim", func(*corev1.PersistentVolumeClaim) bool { return true })
 	if *claim.Spec.StorageClassName != class || storage(claim) != "1Gi" || !slices.Equal(claim.Spec.AccessModes, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}) {
 		t.Errorf("the claim is %+v", claim.Spec)
 	}
 	if !metav1.IsControlledBy(claim, b) {
-		t.Error("the claim does not go with the bridge")
+		t.Error("the bridge does not control the claim")
 	}
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	pod := d.Spec.Template.Spec
@@ -83,18 +83,18 @@ func TestABufferOnDiskGetsAClaimThatTheRunnerMounts(t *testing.T) {
 	}) || !slices.Contains(pod.Containers[0].Args, "--data=/var/lib/mqttbridge") || !*pod.Containers[0].SecurityContext.ReadOnlyRootFilesystem {
 		t.Errorf("the pod is %+v", pod)
 	}
-	settle(t, b) // Fails where the operator writes again and again.
+	awaitIdle(t, b) // Fails if the operator keeps writing.
 }
 
-func TestTheClaimStaysWhileNoBufferOnDiskIsWantedAndSuspended(t *testing.T) {
-	b := bound(t, storageClass(t, true))
+func TestClaim_SuspendedOrNoLongerWanted_IsKept(t *testing.T) {
+	b := boundBridge(t, storageClass(t, true))
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) })
 	awaitDeployment(t, b, "no replicas", func(d *appsv1.Deployment) bool { return *d.Spec.Replicas == 0 })
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Buffer, b.Spec.Suspend = nil, nil })
 	awaitDeployment(t, b, "no mount", func(d *appsv1.Deployment) bool {
 		return *d.Spec.Replicas == 1 && !slices.Contains(d.Spec.Template.Spec.Containers[0].Args, "--data="+dataDir)
 	})
-	settle(t, b)
+	awaitIdle(t, b)
 	claim := awaitClaim(t, b, "the claim", func(*corev1.PersistentVolumeClaim) bool { return true })
 	if !claim.DeletionTimestamp.IsZero() || !metav1.IsControlledBy(claim, b) {
 		t.Errorf("the claim is %+v", claim.ObjectMeta)
@@ -105,17 +105,17 @@ func TestTheClaimStaysWhileNoBufferOnDiskIsWantedAndSuspended(t *testing.T) {
 	})
 }
 
-func TestALargerSizeIsAsked(t *testing.T) {
-	b := bound(t, storageClass(t, true))
+func TestClaim_LargerSize_IsRequested(t *testing.T) {
+	b := boundBridge(t, storageClass(t, true))
 	resize(t, b, "2Gi")
 	awaitClaim(t, b, "2Gi", func(c *corev1.PersistentVolumeClaim) bool { return storage(c) == "2Gi" })
 }
 
-func TestWhatTheClaimCannotTakeStallsInTheAPIServersWordsAndTheBridgeRunsOn(t *testing.T) {
+func TestClaim_RejectedUpdate_SetsStalledAndKeepsBridgeRunning(t *testing.T) {
 	for name, tt := range map[string]struct {
 		expands bool
 		change  func(*v1alpha1.DiskBuffer)
-		words   string
+		message string
 	}{
 		"a smaller size": {true, func(d *v1alpha1.DiskBuffer) { d.Size = ptr.To(resource.MustParse("512Mi")) }, "field can not be less than status.capacity"},
 		"a larger size of a class that does not expand": {
@@ -125,8 +125,8 @@ func TestWhatTheClaimCannotTakeStallsInTheAPIServersWordsAndTheBridgeRunsOn(t *t
 		"another class": {true, func(d *v1alpha1.DiskBuffer) { d.StorageClassName = "other" }, "spec is immutable after creation except resources.requests"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := bound(t, storageClass(t, tt.expands))
-			settle(t, b)
+			b := boundBridge(t, storageClass(t, tt.expands))
+			awaitIdle(t, b)
 			before := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 			was := b.Spec.Buffer.Disk.DeepCopy()
 			b = update(t, b, func(b *v1alpha1.MQTTBridge) {
@@ -135,7 +135,7 @@ func TestWhatTheClaimCannotTakeStallsInTheAPIServersWordsAndTheBridgeRunsOn(t *t
 			})
 			got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonApplyFailed)
 			message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message
-			for _, want := range []string{"applying PersistentVolumeClaim plant-bridge: ", tt.words, "; the volume stays as it is and the bridge runs on as before: set spec.buffer.disk back"} {
+			for _, want := range []string{"applying PersistentVolumeClaim plant-bridge: ", tt.message, "; the volume and the running bridge are unchanged; set spec.buffer.disk back"} {
 				if !strings.Contains(message, want) {
 					t.Errorf("Stalled says %q; want %q in it", message, want)
 				}
@@ -152,12 +152,12 @@ func TestWhatTheClaimCannotTakeStallsInTheAPIServersWordsAndTheBridgeRunsOn(t *t
 	}
 }
 
-func TestWithoutAStorageClassTheBridgeStallsAndOneThatIsNamedLaterIsTaken(t *testing.T) {
+func TestClaim_NoStorageClass_StallsUntilAClassIsSet(t *testing.T) {
 	b := newBridge(namespace(t), "plant")
 	withDisk(b, "1Gi", "")
 	create(t, b)
 	awaitClaim(t, b, "the claim", func(*corev1.PersistentVolumeClaim) bool { return true })
-	rolledOut(t, b)
+	completeRollout(t, b)
 	pod := runnerPod(b, "plant-bridge-1")
 	pod.Status = unscheduledStatus()
 	createPod(t, pod)
@@ -173,8 +173,8 @@ func TestWithoutAStorageClassTheBridgeStallsAndOneThatIsNamedLaterIsTaken(t *tes
 	})
 }
 
-func TestADeletedClaimIsMadeAnewAsTheSpecThenSays(t *testing.T) {
-	b := bound(t, storageClass(t, true))
+func TestClaim_Deleted_IsCreatedFromTheCurrentSpec(t *testing.T) {
+	b := boundBridge(t, storageClass(t, true))
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) })
 	other := storageClass(t, true)
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) { withDisk(b, "512Mi", other) })
@@ -183,7 +183,7 @@ func TestADeletedClaimIsMadeAnewAsTheSpecThenSays(t *testing.T) {
 	if err := server.Client.Delete(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
-	// The controller that protects claims does this once no pod has it.
+	// The controller that protects claims does this when no pod uses the claim.
 	merge(t, old, `{"metadata":{"$deleteFromPrimitiveList/finalizers":["kubernetes.io/pvc-protection"]}}`)
 	awaitClaim(t, b, "another claim", func(c *corev1.PersistentVolumeClaim) bool {
 		return c.UID != old.UID && *c.Spec.StorageClassName == other && storage(c) == "512Mi"
@@ -193,15 +193,15 @@ func TestADeletedClaimIsMadeAnewAsTheSpecThenSays(t *testing.T) {
 	})
 }
 
-func TestTheOperatorMayNotDeleteAClaim(t *testing.T) {
-	b := bound(t, storageClass(t, true))
+func TestRights_OperatorDeletesClaim_IsForbidden(t *testing.T) {
+	b := boundBridge(t, storageClass(t, true))
 	claim := awaitClaim(t, b, "the claim", func(*corev1.PersistentVolumeClaim) bool { return true })
 	if err := operator.Client.Delete(t.Context(), claim, client.DryRunAll); err == nil {
 		t.Error("the operator may delete a claim")
 	}
 }
 
-func TestTheClaimIsAppliedBeforeWhatNeedsIt(t *testing.T) {
+func TestBuild_BufferOnDisk_OrdersClaimFirst(t *testing.T) {
 	b := newBridge("default", "plant")
 	withDisk(b, "1Gi", "")
 	b.Spec.Suspend = ptr.To(true)

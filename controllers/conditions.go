@@ -17,14 +17,16 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// derive computes the conditions of a bridge from what was observed. It is pure and
-// starts afresh each time; of the old conditions only the time of the last
-// transition is kept, where the status has not changed.
+// derive computes the conditions of a bridge from an observation. It is pure and does not
+// use earlier conditions, except for the time of the last transition of a condition whose
+// status has not changed.
 //
-// Degraded names all that is wrong. Its reason is the buffer on disk before a backup,
-// because a full or failed one can cost messages, and a backup before the shortfalls of
-// servers, because those last until someone changes a setting. It is Unknown while a side has no server and the other is not on a backup:
-// whether the bridge will run on a primary or a backup is open then.
+// The message of Degraded names every problem. Its reason is the reason of the first
+// problem in this order: the buffer on disk, because a full or failed buffer can lose
+// messages; messages that no server accepts; a backup; a shortfall of a server, because it
+// lasts until a user changes a setting; a loop of messages. Degraded is Unknown while one
+// side has no server and the other side is not on a backup, because the bridge may next
+// connect to a primary or to a backup.
 func derive(o *observation, now time.Time) []metav1.Condition {
 	local, remote := o.sides()
 	conditions := []metav1.Condition{
@@ -67,7 +69,7 @@ func ready(o *observation) metav1.Condition {
 	return v1alpha1.Forwarding(o.bridge.Status.Local, o.bridge.Status.Remote)
 }
 
-// noReportMessage says what there is instead of a report.
+// noReportMessage returns why no runner reports.
 func noReportMessage(o *observation) string {
 	pod := o.currentPod()
 	if pod == nil {
@@ -82,8 +84,9 @@ func noReportMessage(o *observation) string {
 	return fmt.Sprintf(msgPodNoReport, pod.Name)
 }
 
-// connected is True while the side has a server. Its reason is that of the failed
-// server of the highest priority, and its message names every failed one.
+// connected returns the condition for a side: True while a server is connected. If it is
+// False, the reason is the reason of the failed server with the highest preference. The
+// message names every failed server.
 func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) metav1.Condition {
 	c := metav1.Condition{Type: conditionType, Status: metav1.ConditionFalse}
 	switch {
@@ -137,7 +140,7 @@ func named(local, remote *v1alpha1.SideStatus) []namedSide {
 	return []namedSide{{"local", local}, {"remote", remote}}
 }
 
-// backups names the sides that are on a backup.
+// backups returns a message for each side that is on a backup.
 func backups(local, remote *v1alpha1.SideStatus) (messages []string) {
 	for _, side := range named(local, remote) {
 		if active := side.status.InUse(); active != nil && active.Role != v1alpha1.Role(0) {
@@ -147,8 +150,8 @@ func backups(local, remote *v1alpha1.SideStatus) (messages []string) {
 	return messages
 }
 
-// shortfalls names what the servers in use do not do as they were asked to. The reason is
-// that of the first; both are empty if there is none.
+// shortfalls returns a message for each shortfall of the servers in use, and the reason of
+// the first. Both are empty if there is no shortfall.
 func shortfalls(local, remote *v1alpha1.SideStatus) (reason string, messages []string) {
 	for _, side := range named(local, remote) {
 		active := side.status.InUse()
@@ -165,18 +168,18 @@ func shortfalls(local, remote *v1alpha1.SideStatus) (reason string, messages []s
 	return reason, messages
 }
 
-// bufferTrouble is the worst that is wrong with the buffer on disk, and what is wrong
-// with each direction's part. They are empty where nothing is.
+// bufferTrouble returns the reason of the worst problem of the buffer on disk, and a
+// message for each direction that has a problem. Both are empty if there is no problem.
 func bufferTrouble(o *observation) (reason string, messages []string) {
 	forwards, subscriptions := o.backlogs()
-	for _, part := range []struct {
+	for _, direction := range []struct {
 		name    string
 		backlog *v1alpha1.BacklogStatus
 	}{{"forwards", forwards}, {"subscriptions", subscriptions}} {
-		if part.backlog == nil {
+		if direction.backlog == nil {
 			continue
 		}
-		switch state := part.backlog.State; state {
+		switch state := direction.backlog.State; state {
 		case v1alpha1.BacklogFailed:
 			reason = v1alpha1.ReasonBufferFailed
 		case v1alpha1.BacklogFull:
@@ -186,12 +189,12 @@ func bufferTrouble(o *observation) (reason string, messages []string) {
 		default:
 			continue
 		}
-		messages = append(messages, fmt.Sprintf(msgBuffer, part.name, part.backlog.Message))
+		messages = append(messages, fmt.Sprintf(msgBuffer, direction.name, direction.backlog.Message))
 	}
 	return reason, messages
 }
 
-// stalled is nil where nobody has to act.
+// stalled returns the condition Stalled, or nil if no user has to act.
 func stalled(o *observation) *metav1.Condition {
 	c := &metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue}
 	if o.stall != nil {
@@ -218,8 +221,8 @@ func stalled(o *observation) *metav1.Condition {
 	return nil
 }
 
-// podsRefused is why the API server refuses the pods of a Deployment, as a quota or
-// Pod Security does.
+// podsRefused returns why the API server refuses the pods of a Deployment, for example
+// because of a quota or Pod Security.
 func podsRefused(d *appsv1.Deployment) string {
 	if d == nil {
 		return ""
@@ -232,7 +235,8 @@ func podsRefused(d *appsv1.Deployment) string {
 	return ""
 }
 
-// reconciling is nil where everything is as the spec wants it and a pod reports.
+// reconciling returns the condition Reconciling, or nil if the children match the spec and
+// a pod reports.
 func reconciling(o *observation) *metav1.Condition {
 	message := ""
 	pod := o.currentPod()
@@ -261,7 +265,8 @@ func reconciling(o *observation) *metav1.Condition {
 	}
 }
 
-// unscheduled is why the scheduler finds no node for a pod.
+// unscheduled returns why the scheduler finds no node for a pod, or an empty string if the
+// pod is scheduled.
 func unscheduled(o *observation, p *corev1.Pod) string {
 	c := podCondition(p, corev1.PodScheduled)
 	if c == nil || c.Status != corev1.ConditionFalse {

@@ -23,7 +23,7 @@ import (
 
 const testPod = "plant-bridge-1"
 
-// observed is a bridge that forwards, changed as a test wants.
+// observed returns the observation of a bridge that forwards, with changes.
 func observed(changes ...func(*observation)) *observation {
 	b := newBridge("default", "plant")
 	b.Generation = 3
@@ -53,16 +53,16 @@ func unreported(o *observation) {
 	o.bridge.Status.Runner, o.bridge.Status.Local, o.bridge.Status.Remote = nil, nil, nil
 }
 
-// buffering adds the reported states of the buffer on disk.
-func buffering(forwards, subscriptions *v1alpha1.BacklogStatus) func(*observation) {
+// withBacklogs adds the reported states of the buffer on disk.
+func withBacklogs(forwards, subscriptions *v1alpha1.BacklogStatus) func(*observation) {
 	return func(o *observation) {
 		withDisk(o.bridge, "1Gi", "fast")
 		o.bridge.Status.Buffer = &v1alpha1.BufferStatus{LocalToRemote: forwards, RemoteToLocal: subscriptions}
 	}
 }
 
-// fallsShort has the servers in use not do what they were asked to.
-func fallsShort(reasons ...string) func(*observation) {
+// withShortfalls adds shortfalls to the servers in use.
+func withShortfalls(reasons ...string) func(*observation) {
 	return func(o *observation) {
 		for name, side := range map[string]*v1alpha1.SideStatus{"local": o.bridge.Status.Local, "remote": o.bridge.Status.Remote} {
 			for _, reason := range reasons {
@@ -72,14 +72,14 @@ func fallsShort(reasons ...string) func(*observation) {
 	}
 }
 
-// unforwardable adds the reported messages that no server takes.
+// unforwardable adds reported messages that no server accepts.
 func unforwardable(forwards, subscriptions *v1alpha1.UnforwardableMessage) func(*observation) {
 	return func(o *observation) {
 		o.bridge.Status.Unforwardable = &v1alpha1.UnforwardableStatus{LocalToRemote: forwards, RemoteToLocal: subscriptions}
 	}
 }
 
-func poison(topic string, at time.Time) *v1alpha1.UnforwardableMessage {
+func unforwardableMessage(topic string, at time.Time) *v1alpha1.UnforwardableMessage {
 	return &v1alpha1.UnforwardableMessage{
 		Topic: topic, Bytes: ptr.To[int64](7), Reason: v1alpha1.ReasonEndsSession, Message: "closed; it is dropped",
 		Time: metav1.NewMicroTime(at), Blocking: ptr.To(false),
@@ -90,8 +90,9 @@ func backlog(state v1alpha1.BacklogState, message string) *v1alpha1.BacklogStatu
 	return &v1alpha1.BacklogStatus{State: state, Since: metav1.NewTime(epoch), Message: message}
 }
 
-// unbound has a claim of a storage class, in the given phase, and a pod that waits for it.
-func unbound(class string, phase corev1.PersistentVolumeClaimPhase) func(*observation) {
+// withUnboundClaim adds a claim of a storage class, in the given phase, and a pod that
+// waits for it.
+func withUnboundClaim(class string, phase corev1.PersistentVolumeClaimPhase) func(*observation) {
 	return func(o *observation) {
 		unreported(o)
 		withDisk(o.bridge, "1Gi", class)
@@ -111,7 +112,7 @@ func size(text string) corev1.ResourceList {
 	return corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(text)}
 }
 
-// unscheduledStatus is that of a pod whose claim has no volume.
+// unscheduledStatus is the status of a pod whose claim has no volume.
 func unscheduledStatus() corev1.PodStatus {
 	return corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
 		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable,
@@ -119,7 +120,7 @@ func unscheduledStatus() corev1.PodStatus {
 	}}}
 }
 
-func waiting(reason, message string, last *corev1.ContainerStateTerminated) func(*observation) {
+func withWaitingContainer(reason, message string, last *corev1.ContainerStateTerminated) func(*observation) {
 	return func(o *observation) {
 		o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
 			Name:                 runnerName,
@@ -129,13 +130,14 @@ func waiting(reason, message string, last *corev1.ContainerStateTerminated) func
 	}
 }
 
-func TestConditions(t *testing.T) {
+func TestConditions_Observation_GivesConditions(t *testing.T) {
 	const (
 		primaryFailed = "primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong"
 		noVolume      = "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims"
 		backupFailed  = "backup-1 (mqtt://b:1883) failed: ConnectionRefused: nothing listens there"
 	)
-	// What each condition is, as "STATUS/REASON MESSAGE", "absent", or the start of it.
+	// want maps each condition to "STATUS/REASON MESSAGE", to the start of it, or to
+	// "absent".
 	for _, tt := range []struct {
 		promise string
 		given   *observation
@@ -152,7 +154,7 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		{
-			"on a backup it is Ready and Degraded, and says why the primary failed", observed(withSides(localUp(), remoteOnBackup())),
+			"on a backup it is Ready and Degraded, and reports why the primary failed", observed(withSides(localUp(), remoteOnBackup())),
 			map[string]string{
 				"Ready":           "True/Forwarding",
 				"RemoteConnected": "True/Connected connected to backup-1 (mqtt://b:1883); " + primaryFailed,
@@ -160,7 +162,7 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		{
-			"with no server it is not Ready, and the reason is that of the best server", observed(withSides(localUp(), remoteDown())),
+			"with no server it is not Ready, and the reason comes from the preferred server", observed(withSides(localUp(), remoteDown())),
 			map[string]string{
 				"Ready":           "False/NotConnected the remote side has no server: no server is connected; " + primaryFailed + "; " + backupFailed,
 				"LocalConnected":  "True/Connected",
@@ -169,7 +171,7 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		{
-			"without a failure it is connecting", observed(withSides(localUp(), side(server("primary", primaryURL, v1alpha1.ServerStandby)))),
+			"without a failure it is connecting", observed(withSides(localUp(), side(serverStatus("primary", primaryURL, v1alpha1.ServerStandby)))),
 			map[string]string{"RemoteConnected": "False/Connecting no server has been reached yet", "Ready": "False/NotConnected"},
 		},
 		{
@@ -199,7 +201,7 @@ func TestConditions(t *testing.T) {
 			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not ready"},
 		},
 		{
-			"a report is believed while the kubelet has not told of the start yet", observed(func(o *observation) {
+			"a report is believed while the kubelet has not reported the start yet", observed(func(o *observation) {
 				o.pods[0].Status.Phase = corev1.PodPending
 				o.pods[0].Status.Conditions[0].Status = corev1.ConditionFalse
 				o.pods[0].Status.Conditions[0].LastTransitionTime = metav1.NewTime(epoch)
@@ -222,11 +224,11 @@ func TestConditions(t *testing.T) {
 			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is failed"},
 		},
 		{
-			"a pod that has not reported is waited for", observed(unreported),
+			"a pod that has not reported is awaited", observed(unreported),
 			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 has not reported yet", "Reconciling": "True/Progressing runner pod plant-bridge-1 has not reported yet"},
 		},
 		{
-			"a pod that no node takes says so", observed(unreported, func(o *observation) {
+			"a pod that no node accepts is reported", observed(unreported, func(o *observation) {
 				o.pods[0].Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{
 					{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available"},
 				}}
@@ -234,27 +236,27 @@ func TestConditions(t *testing.T) {
 			map[string]string{"Reconciling": "True/Progressing runner pod plant-bridge-1 is not scheduled: 0/3 nodes are available"},
 		},
 		{
-			"a pod that no node takes for want of a storage class stalls, and Ready says why", observed(unbound("", corev1.ClaimPending)),
+			"a pod that is not scheduled because it has no storage class stalls, and Ready gives the cause", observed(withUnboundClaim("", corev1.ClaimPending)),
 			map[string]string{
 				"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not scheduled: " + noVolume +
-					"; PersistentVolumeClaim plant-bridge has no volume, since it has no storage class and the cluster no default one; name a class in spec.buffer.disk.storageClassName",
+					"; PersistentVolumeClaim plant-bridge has no volume, because it has no storage class and the cluster has no default class; name a class in spec.buffer.disk.storageClassName",
 				"Stalled":     "True/VolumeMissing runner pod plant-bridge-1 is not scheduled: " + noVolume + "; PersistentVolumeClaim plant-bridge has no volume",
 				"Reconciling": "absent",
 			},
 		},
 		{
-			"a volume that is being made is waited for", observed(unbound("fast", corev1.ClaimPending)),
+			"a volume that is being created is awaited", observed(withUnboundClaim("fast", corev1.ClaimPending)),
 			map[string]string{
 				"Stalled":     "absent",
 				"Reconciling": "True/Progressing runner pod plant-bridge-1 is not scheduled: " + noVolume + "; PersistentVolumeClaim plant-bridge has no volume of storage class fast yet",
 			},
 		},
 		{
-			"a lost volume stalls", observed(unbound("fast", corev1.ClaimLost)),
+			"a lost volume stalls", observed(withUnboundClaim("fast", corev1.ClaimLost)),
 			map[string]string{"Stalled": "True/VolumeMissing runner pod plant-bridge-1 is not scheduled: " + noVolume + "; PersistentVolumeClaim plant-bridge has lost its volume pv-7"},
 		},
 		{
-			"a volume that is being expanded is waited for", observed(func(o *observation) {
+			"a volume that is being expanded is awaited", observed(func(o *observation) {
 				withDisk(o.bridge, "2Gi", "fast")
 				o.claim = &corev1.PersistentVolumeClaim{
 					ObjectMeta: metav1.ObjectMeta{Name: "plant-bridge"},
@@ -268,66 +270,66 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		{
-			"a claim that is kept and not wanted is not told of", observed(unbound("", corev1.ClaimPending), func(o *observation) { o.bridge.Spec.Buffer = nil }),
+			"a claim that is kept and not wanted is not reported", observed(withUnboundClaim("", corev1.ClaimPending), func(o *observation) { o.bridge.Spec.Buffer = nil }),
 			map[string]string{"Stalled": "absent", "Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not scheduled: " + noVolume},
 		},
 		{
-			"a bridge whose buffer holds a backlog is not degraded", observed(buffering(backlog(v1alpha1.BacklogDraining, ""), backlog(v1alpha1.BacklogBuffering, ""))),
+			"a bridge whose buffer holds a backlog is not degraded", observed(withBacklogs(backlog(v1alpha1.BacklogDraining, ""), backlog(v1alpha1.BacklogBuffering, ""))),
 			map[string]string{"Ready": "True/Forwarding", "Degraded": "False/ActiveOnPrimary"},
 		},
 		{
-			"a full buffer degrades the bridge while the other side is down", observed(buffering(backlog(v1alpha1.BacklogFull, "the buffer on disk is full"), backlog(v1alpha1.BacklogEmpty, "")), withSides(localUp(), remoteDown())),
+			"a full buffer degrades the bridge while the other side is down", observed(withBacklogs(backlog(v1alpha1.BacklogFull, "the buffer on disk is full"), backlog(v1alpha1.BacklogEmpty, "")), withSides(localUp(), remoteDown())),
 			map[string]string{"Ready": "False/NotConnected", "Degraded": "True/BufferFull forwards: the buffer on disk is full"},
 		},
 		{
 			"a failed buffer comes before a full one, and both before a backup", observed(
-				buffering(backlog(v1alpha1.BacklogFull, "no room"), backlog(v1alpha1.BacklogFailed, "cannot be written")), withSides(localUp(), remoteOnBackup())),
+				withBacklogs(backlog(v1alpha1.BacklogFull, "no room"), backlog(v1alpha1.BacklogFailed, "cannot be written")), withSides(localUp(), remoteOnBackup())),
 			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/BufferFailed forwards: no room; subscriptions: cannot be written; the remote side is on backup-1"},
 		},
 		{
-			"a server that grants less than it was asked for degrades the bridge", observed(fallsShort(v1alpha1.ReasonQoSLowered)),
+			"a server with a shortfall degrades the bridge", observed(withShortfalls(v1alpha1.ReasonQoSLowered)),
 			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/QoSLowered the local side, primary: QoSLowered of local; the remote side, primary: QoSLowered of remote"},
 		},
 		{
-			"a backup comes before what its server does not grant, and all is named", observed(withSides(localUp(), remoteOnBackup()), fallsShort(v1alpha1.ReasonQoSLowered, v1alpha1.ReasonSessionExpiryLowered)),
+			"a backup comes before shortfalls, and all are named", observed(withSides(localUp(), remoteOnBackup()), withShortfalls(v1alpha1.ReasonQoSLowered, v1alpha1.ReasonSessionExpiryLowered)),
 			map[string]string{"Degraded": "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server; the local side, primary: QoSLowered of local; the local side, primary: SessionExpiryLowered of local; the remote side, backup-1: QoSLowered of remote"},
 		},
 		{
-			"a server that grants everything does not degrade the bridge", observed(fallsShort()),
+			"servers without a shortfall do not degrade the bridge", observed(withShortfalls()),
 			map[string]string{"Degraded": "False/ActiveOnPrimary"},
 		},
 		{
-			"what a server does not grant is forgotten with the pod that reported it", observed(fallsShort(v1alpha1.ReasonQoSLowered), noPods),
+			"shortfalls are ignored if the pod that reported them is gone", observed(withShortfalls(v1alpha1.ReasonQoSLowered), noPods),
 			map[string]string{"Degraded": "Unknown/RunnerNotRunning"},
 		},
 		{
-			"messages that no server takes degrade the bridge", observed(unforwardable(poison("a/b", epoch), poison("c", epoch))),
-			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/MessagesUnforwardable forwards: no server takes a message of 7 bytes to a/b: EndsSession: closed; it is dropped; " +
-				"subscriptions: no server takes a message of 7 bytes to c: EndsSession: closed; it is dropped"},
+			"messages that no server accepts degrade the bridge", observed(unforwardable(unforwardableMessage("a/b", epoch), unforwardableMessage("c", epoch))),
+			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/MessagesUnforwardable forwards: no server accepts a message of 7 bytes to a/b: EndsSession: closed; it is dropped; " +
+				"subscriptions: no server accepts a message of 7 bytes to c: EndsSession: closed; it is dropped"},
 		},
 		{
-			"messages that no server takes come before a backup, and both are named", observed(unforwardable(nil, poison("a", epoch)), withSides(localUp(), remoteOnBackup())),
-			map[string]string{"Degraded": "True/MessagesUnforwardable subscriptions: no server takes a message of 7 bytes to a: EndsSession: closed; it is dropped; the remote side is on backup-1"},
+			"messages that no server accepts come before a backup, and both are named", observed(unforwardable(nil, unforwardableMessage("a", epoch)), withSides(localUp(), remoteOnBackup())),
+			map[string]string{"Degraded": "True/MessagesUnforwardable subscriptions: no server accepts a message of 7 bytes to a: EndsSession: closed; it is dropped; the remote side is on backup-1"},
 		},
 		{
-			"a full buffer comes before messages that no server takes, and all is named", observed(
-				unforwardable(poison("a", epoch), nil), buffering(backlog(v1alpha1.BacklogFull, "no room"), nil), withSides(localUp(), remoteOnBackup())),
-			map[string]string{"Degraded": "True/BufferFull forwards: no room; the remote side is on backup-1 (mqtt://b:1883), not on its primary server; forwards: no server takes"},
+			"a full buffer comes before messages that no server accepts, and all are named", observed(
+				unforwardable(unforwardableMessage("a", epoch), nil), withBacklogs(backlog(v1alpha1.BacklogFull, "no room"), nil), withSides(localUp(), remoteOnBackup())),
+			map[string]string{"Degraded": "True/BufferFull forwards: no room; the remote side is on backup-1 (mqtt://b:1883), not on its primary server; forwards: no server accepts"},
 		},
 		{
-			"messages that no server takes degrade the bridge while a side is down", observed(unforwardable(poison("a", epoch), nil), withSides(localUp(), remoteDown())),
-			map[string]string{"Ready": "False/NotConnected", "Degraded": "True/MessagesUnforwardable forwards: no server takes"},
+			"messages that no server accepts degrade the bridge while a side is down", observed(unforwardable(unforwardableMessage("a", epoch), nil), withSides(localUp(), remoteDown())),
+			map[string]string{"Ready": "False/NotConnected", "Degraded": "True/MessagesUnforwardable forwards: no server accepts"},
 		},
 		{
 			"without such messages the bridge is not degraded", observed(unforwardable(nil, nil)),
 			map[string]string{"Degraded": "False/ActiveOnPrimary"},
 		},
 		{
-			"messages that no server takes are forgotten with the pod that reported them", observed(unforwardable(poison("a", epoch), nil), noPods),
+			"messages that no server accepts are ignored if the pod that reported them is gone", observed(unforwardable(unforwardableMessage("a", epoch), nil), noPods),
 			map[string]string{"Degraded": "Unknown/RunnerNotRunning"},
 		},
 		{
-			"the state of a buffer is forgotten with the pod that told of it", observed(buffering(backlog(v1alpha1.BacklogFull, "no room"), nil), noPods),
+			"the state of a buffer is ignored if the pod that reported it is gone", observed(withBacklogs(backlog(v1alpha1.BacklogFull, "no room"), nil), noPods),
 			map[string]string{"Degraded": "Unknown/RunnerNotRunning"},
 		},
 		{
@@ -335,11 +337,11 @@ func TestConditions(t *testing.T) {
 			map[string]string{"Ready": "False/Suspended the bridge is suspended; set spec.suspend to false", "RemoteConnected": "True/Connected", "Reconciling": "True/Progressing the runner is draining"},
 		},
 		{
-			"a suspended bridge without a runner is as it is wanted", observed(suspended, noPods),
+			"a suspended bridge without a runner matches its spec", observed(suspended, noPods),
 			map[string]string{"Ready": "False/Suspended", "LocalConnected": "False/Suspended", "Degraded": "Unknown/Suspended", "Reconciling": "absent", "Stalled": "absent"},
 		},
 		{
-			"an evicted pod does not keep a suspended bridge from being at rest", observed(suspended, unreported, func(o *observation) {
+			"an evicted pod does not keep a suspended bridge reconciling", observed(suspended, unreported, func(o *observation) {
 				o.pods[0].Status.Phase = corev1.PodFailed
 			}),
 			map[string]string{"Reconciling": "absent"},
@@ -364,19 +366,19 @@ func TestConditions(t *testing.T) {
 					Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "violates PodSecurity",
 				}}
 			}),
-			map[string]string{"Stalled": "True/ApplyFailed Deployment plant-bridge cannot make the runner pod: violates PodSecurity", "Reconciling": "absent"},
+			map[string]string{"Stalled": "True/ApplyFailed Deployment plant-bridge cannot create the runner pod: violates PodSecurity", "Reconciling": "absent"},
 		},
 		{
-			"an image that cannot be pulled stalls in the kubelet's words", observed(unreported, waiting("ImagePullBackOff", "no such image", nil)),
+			"an image that cannot be pulled stalls with the kubelet's message", observed(unreported, withWaitingContainer("ImagePullBackOff", "no such image", nil)),
 			map[string]string{"Stalled": "True/PodFailing container bridge-runner of runner pod plant-bridge-1: ImagePullBackOff: no such image", "Reconciling": "absent"},
 		},
 		{
-			"a container that crashes stalls in its own last words", observed(unreported, waiting("CrashLoopBackOff", "back-off 10s",
+			"a container that crashes stalls with its last log lines", observed(unreported, withWaitingContainer("CrashLoopBackOff", "back-off 10s",
 				&corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: "bridge.yaml: no such file\n"})),
 			map[string]string{"Stalled": "True/PodFailing container bridge-runner of runner pod plant-bridge-1: CrashLoopBackOff: exited with code 1 (Error): bridge.yaml: no such file"},
 		},
 		{
-			"a container that is being created does not stall", observed(unreported, waiting("ContainerCreating", "", nil)),
+			"a container that is being created does not stall", observed(unreported, withWaitingContainer("ContainerCreating", "", nil)),
 			map[string]string{"Stalled": "absent", "Reconciling": "True/Progressing"},
 		},
 	} {
@@ -401,7 +403,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-func TestTheTimeOfATransitionIsKeptWhileTheStatusStays(t *testing.T) {
+func TestConditions_StatusUnchanged_KeepsTransitionTime(t *testing.T) {
 	first := derive(observed(), epoch)
 	later := epoch.Add(time.Minute)
 	second := derive(observed(withSides(localUp(), remoteOnBackup()), func(o *observation) { o.bridge.Status.Conditions = first }), later)
@@ -412,120 +414,120 @@ func TestTheTimeOfATransitionIsKeptWhileTheStatusStays(t *testing.T) {
 	}
 }
 
-func announcedAt(change func(*v1alpha1.Announced)) func(*observation) {
+func withAnnounced(change func(*v1alpha1.Announced)) func(*observation) {
 	return func(o *observation) {
 		o.bridge.Status.Announced = &v1alpha1.Announced{}
 		change(o.bridge.Status.Announced)
 	}
 }
 
-func TestEvents(t *testing.T) {
+func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 	const downNote = "no server is connected; primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong; " +
 		"backup-1 (mqtt://b:1883) failed: ConnectionRefused: nothing listens there"
 	at := metav1.NewMicroTime(epoch)
-	down := announcedAt(func(a *v1alpha1.Announced) { a.RemoteDown = at })
+	down := withAnnounced(func(a *v1alpha1.Announced) { a.RemoteDown = at })
 	for _, tt := range []struct {
 		promise string
 		given   *observation
 		events  []string // as "type reason note"
 		marker  *v1alpha1.Announced
 	}{
-		{"nothing is told of a bridge that just forwards", observed(), nil, nil},
+		{"a bridge that only forwards has no event", observed(), nil, nil},
 		{
-			"a switch to a backup is told with both servers, the cause and how long it took",
-			observed(withSides(localUp(), switched(remoteOnBackup(), "primary", "backup-1", epoch))),
-			[]string{"Warning FailedOver the remote side went from primary to backup-1 in 42 ms: ConnectionClosed"},
+			"a failover to a backup is announced with both servers, the cause and the duration",
+			observed(withSides(localUp(), withFailover(remoteOnBackup(), "primary", "backup-1", epoch))),
+			[]string{"Warning FailedOver the remote side failed over from primary to backup-1 in 42 ms: ConnectionClosed"},
 			&v1alpha1.Announced{RemoteFailover: at},
 		},
 		{
-			"a switch is told once",
-			observed(withSides(localUp(), switched(remoteOnBackup(), "primary", "backup-1", epoch)),
-				announcedAt(func(a *v1alpha1.Announced) { a.RemoteFailover = at })),
+			"a failover is announced once",
+			observed(withSides(localUp(), withFailover(remoteOnBackup(), "primary", "backup-1", epoch)),
+				withAnnounced(func(a *v1alpha1.Announced) { a.RemoteFailover = at })),
 			nil, &v1alpha1.Announced{RemoteFailover: at},
 		},
 		{
-			"a later switch is told again, and one to a better server is a failback",
-			observed(withSides(localUp(), switched(remoteOnPrimary(), "backup-1", "primary", epoch.Add(time.Second))),
-				announcedAt(func(a *v1alpha1.Announced) { a.RemoteFailover = at })),
-			[]string{"Normal FailedBack the remote side went back from backup-1 to primary in 42 ms: ConnectionClosed"},
+			"a later change is announced again, and a change to a preferred server is a failback",
+			observed(withSides(localUp(), withFailover(remoteOnPrimary(), "backup-1", "primary", epoch.Add(time.Second))),
+				withAnnounced(func(a *v1alpha1.Announced) { a.RemoteFailover = at })),
+			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary in 42 ms: ConnectionClosed"},
 			&v1alpha1.Announced{RemoteFailover: metav1.NewMicroTime(epoch.Add(time.Second))},
 		},
 		{
-			"a switch to a better server that had proved stable is a failback",
-			observed(withSides(localUp(), because(switched(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonFailedBack))),
-			[]string{"Normal FailedBack the remote side went back from backup-1 to primary in 42 ms: FailedBack"},
+			"a change to a preferred server that had proved stable is a failback",
+			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonFailedBack))),
+			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary in 42 ms: FailedBack"},
 			&v1alpha1.Announced{RemoteFailover: at},
 		},
 		{
-			"a requested switch is told as such, wherever it goes",
-			observed(withSides(localUp(), because(switched(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonSwitchRequested))),
+			"a requested switch is announced as such, to any server",
+			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonSwitchRequested))),
 			[]string{"Normal Switched the remote side was switched from backup-1 to primary in 42 ms: SwitchRequested"},
 			&v1alpha1.Announced{RemoteFailover: at},
 		},
 		{
-			"a refused request is told with what was requested, and why it is refused",
-			observed(withSides(localUp(), requested(remoteOnPrimary(), v1alpha1.SwitchRefused))),
-			[]string{`Warning SwitchRefused the remote side is not switched as requested ("backup-1 now"): it fails its probe`},
+			"a refused request is announced with the request and the cause of the refusal",
+			observed(withSides(localUp(), withRequestedSwitch(remoteOnPrimary(), v1alpha1.SwitchRefused))),
+			[]string{`Warning SwitchRefused the requested switch of the remote side ("backup-1 now") is refused: it fails its probe`},
 			&v1alpha1.Announced{RemoteRequest: at},
 		},
 		{
-			"a refused request is told once",
-			observed(withSides(localUp(), requested(remoteOnPrimary(), v1alpha1.SwitchRefused)),
-				announcedAt(func(a *v1alpha1.Announced) { a.RemoteRequest = at })),
+			"a refused request is announced once",
+			observed(withSides(localUp(), withRequestedSwitch(remoteOnPrimary(), v1alpha1.SwitchRefused)),
+				withAnnounced(func(a *v1alpha1.Announced) { a.RemoteRequest = at })),
 			nil, &v1alpha1.Announced{RemoteRequest: at},
 		},
 		{
 			"a request that is done has no event of its own",
-			observed(withSides(localUp(), requested(remoteOnPrimary(), v1alpha1.SwitchDone))), nil, nil,
+			observed(withSides(localUp(), withRequestedSwitch(remoteOnPrimary(), v1alpha1.SwitchDone))), nil, nil,
 		},
 		{
-			"a message that no server takes is told with its topic, size and reason",
-			observed(unforwardable(poison("a/b", epoch), nil)),
-			[]string{"Warning MessageUnforwardable forwards: no server takes a message of 7 bytes to a/b: EndsSession: closed; it is dropped"},
+			"a message that no server accepts is announced with its topic, size and reason",
+			observed(unforwardable(unforwardableMessage("a/b", epoch), nil)),
+			[]string{"Warning MessageUnforwardable forwards: no server accepts a message of 7 bytes to a/b: EndsSession: closed; it is dropped"},
 			&v1alpha1.Announced{LocalToRemoteMessage: at},
 		},
 		{
-			"a message that no server takes is told once, and a later one again",
-			observed(unforwardable(poison("a", epoch), poison("b", epoch.Add(time.Second))), announcedAt(func(a *v1alpha1.Announced) {
+			"a message that no server accepts is announced once, and a later one again",
+			observed(unforwardable(unforwardableMessage("a", epoch), unforwardableMessage("b", epoch.Add(time.Second))), withAnnounced(func(a *v1alpha1.Announced) {
 				a.LocalToRemoteMessage, a.RemoteToLocalMessage = at, at
 			})),
-			[]string{"Warning MessageUnforwardable subscriptions: no server takes a message of 7 bytes to b: EndsSession: closed; it is dropped"},
+			[]string{"Warning MessageUnforwardable subscriptions: no server accepts a message of 7 bytes to b: EndsSession: closed; it is dropped"},
 			&v1alpha1.Announced{LocalToRemoteMessage: at, RemoteToLocalMessage: metav1.NewMicroTime(epoch.Add(time.Second))},
 		},
 		{
-			"the end of such messages is not told", observed(announcedAt(func(a *v1alpha1.Announced) { a.LocalToRemoteMessage = at })), nil,
+			"the end of such messages is not announced", observed(withAnnounced(func(a *v1alpha1.Announced) { a.LocalToRemoteMessage = at })), nil,
 			&v1alpha1.Announced{LocalToRemoteMessage: at},
 		},
 		{
-			"the sides are told apart",
-			observed(withSides(switched(localUp(), "gone", "primary", epoch), remoteOnPrimary())),
-			[]string{"Warning FailedOver the local side went from gone to primary in 42 ms: ConnectionClosed"},
+			"the sides are distinguished",
+			observed(withSides(withFailover(localUp(), "gone", "primary", epoch), remoteOnPrimary())),
+			[]string{"Warning FailedOver the local side failed over from gone to primary in 42 ms: ConnectionClosed"},
 			&v1alpha1.Announced{LocalFailover: at},
 		},
 		{
-			"an outage is told once every server has failed",
+			"an outage is announced when every server has failed",
 			observed(withSides(localUp(), remoteDown())),
-			[]string{"Warning AllServersDown the remote side has lost every server: " + downNote},
+			[]string{"Warning AllServersDown every server of the remote side is down: " + downNote},
 			&v1alpha1.Announced{RemoteDown: metav1.NewMicroTime(epoch.Add(1500 * time.Millisecond))},
 		},
-		{"an outage is told once", observed(withSides(localUp(), remoteDown()), down), nil, &v1alpha1.Announced{RemoteDown: at}},
+		{"an outage is announced once", observed(withSides(localUp(), remoteDown()), down), nil, &v1alpha1.Announced{RemoteDown: at}},
 		{
 			"while the next server is being tried there is no outage",
 			observed(withSides(localUp(), side(
-				server("primary", primaryURL, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionClosed, "closed"),
-				server("backup-1", backupURL, v1alpha1.ServerStandby)))),
+				serverStatus("primary", primaryURL, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionClosed, "closed"),
+				serverStatus("backup-1", backupURL, v1alpha1.ServerStandby)))),
 			nil, nil,
 		},
 		{
-			"the end of an outage is told with how long it lasted", observed(down),
-			[]string{"Normal Recovered the remote side has a server again after 1.5s: primary (mqtt://a:1883)"},
+			"the end of an outage is announced with its duration", observed(down),
+			[]string{"Normal Recovered the remote side is connected again after 1.5s: primary (mqtt://a:1883)"},
 			nil,
 		},
-		{"an outage goes on while the runner is replaced", observed(down, noPods), nil, &v1alpha1.Announced{RemoteDown: at}},
+		{"an outage continues while the runner is replaced", observed(down, noPods), nil, &v1alpha1.Announced{RemoteDown: at}},
 		{"a suspended bridge has no outage", observed(withSides(localUp(), remoteDown()), down, suspended), nil, nil},
 		{
-			"the report of a pod that is gone tells nothing",
-			observed(withSides(localUp(), switched(remoteOnBackup(), "primary", "backup-1", epoch)), noPods), nil, nil,
+			"the report of a pod that is gone has no event",
+			observed(withSides(localUp(), withFailover(remoteOnBackup(), "primary", "backup-1", epoch)), noPods), nil, nil,
 		},
 	} {
 		t.Run(tt.promise, func(t *testing.T) {
@@ -544,7 +546,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func TestANoteIsCutToWhatTheAPIServerTakes(t *testing.T) {
+func TestNote_TooLong_IsCutAtACharacter(t *testing.T) {
 	if got := note("%s", strings.Repeat("a", 2000)); len(got) != maxNote || !strings.HasSuffix(got, "...") {
 		t.Errorf("a note of %d bytes that ends in %q", len(got), got[len(got)-3:])
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// manifestKey is the ConfigMap's key, and the name of the file in the pod.
+// manifestKey is the key in the ConfigMap, and the name of the file in the pod.
 const manifestKey = "bridge.yaml"
 
 // configMap holds the manifest that the runner reads.

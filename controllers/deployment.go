@@ -22,16 +22,17 @@ import (
 )
 
 const (
-	// nonRoot is the user and group that the runner runs as. It has to be a number
-	// for the kubelet to see that it is not root.
+	// nonRoot is the user and group of the runner. It must be a number, so that the kubelet
+	// can verify that it is not root.
 	nonRoot = 65532
 
-	// drainSeconds is how long a runner may take to hand over what is in flight
+	// drainSeconds is the time in seconds that a runner has to drain the messages in flight
 	// before it is killed.
 	drainSeconds = 30
 
-	// lostNodeSeconds is how long a pod stays on a node that is not ready or not
-	// reachable. Kubernetes' default of 300 is five minutes without a bridge.
+	// lostNodeSeconds is the time in seconds that a pod stays on a node that is not ready
+	// or not reachable. With Kubernetes' default of 300, a bridge would be down for five
+	// minutes.
 	lostNodeSeconds = 30
 
 	httpPort     = 8080
@@ -41,7 +42,7 @@ const (
 	secretsDir  = "/etc/mqttbridge/secrets" //nolint:gosec // a path, not a secret
 )
 
-// deployment runs the bridge's one runner.
+// deployment returns the Deployment of the bridge's only runner.
 func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
 	pod, err := podTemplate(b, image)
 	if err != nil {
@@ -57,8 +58,8 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 		WithSpec(appsv1ac.DeploymentSpec().
 			WithReplicas(replicas).
 			WithRevisionHistoryLimit(2).
-			// Never two runners at once: they share one MQTT client identifier, and
-			// would take the session from each other.
+			// Two runners must never run at once: they use the same MQTT client
+			// identifier and would take over each other's session.
 			WithStrategy(appsv1ac.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selectorLabels(b.Name))).
 			WithTemplate(pod)), nil
@@ -105,7 +106,7 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 	if sources := projections(references(b)); len(sources) > 0 {
 		spec.WithVolumes(corev1ac.Volume().WithName("secrets").
 			WithProjected(corev1ac.ProjectedVolumeSource().
-				// Readable by the group alone, which fsGroup makes the runner's.
+				// Readable only by owner and group; fsGroup sets the group to the runner's.
 				WithDefaultMode(0o440).
 				WithSources(sources...)))
 		container.WithVolumeMounts(corev1ac.VolumeMount().WithName("secrets").WithMountPath(secretsDir).WithReadOnly(true))
@@ -145,15 +146,16 @@ func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.Container
 			"--kubernetes").
 		WithEnv(corev1ac.EnvVar().WithName("POD_NAME").
 			WithValueFrom(corev1ac.EnvVarSource().
-				// The API server would add the version, and the two would never be equal.
+				// The API server would set the default version, and upToDate would never be true.
 				WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath("metadata.name")))).
 		WithPorts(corev1ac.ContainerPort().WithName(httpPortName).WithContainerPort(httpPort)).
 		WithResources(resources).
 		WithLivenessProbe(probe("/livez").WithPeriodSeconds(10).WithTimeoutSeconds(5)).
-		// Ready within about two seconds of the start, since Ready waits for it.
+		// A short period, because the condition Ready waits for the probe: about two
+		// seconds after the start.
 		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(2)).
-		// A runner that cannot start says why in its last log lines; they end up in
-		// the Stalled condition.
+		// A runner that cannot start logs the cause in its last lines, which the
+		// condition Stalled shows.
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithSecurityContext(corev1ac.SecurityContext().
 			WithAllowPrivilegeEscalation(false).
@@ -176,7 +178,8 @@ func runnerResources(runner *v1alpha1.Runner) *corev1.ResourceRequirements {
 	}}
 }
 
-// schedule sets where the pod runs.
+// schedule sets the fields that control the choice of the pod's node, its priority and the
+// Secrets for its image.
 func schedule(spec *corev1ac.PodSpecApplyConfiguration, runner *v1alpha1.Runner) error {
 	for _, toleration := range tolerations(runner.Tolerations) {
 		converted, err := convert[corev1ac.TolerationApplyConfiguration](&toleration)
@@ -204,9 +207,9 @@ func schedule(spec *corev1ac.PodSpecApplyConfiguration, runner *v1alpha1.Runner)
 	return nil
 }
 
-// tolerations adds to the user's those that move the pod from a lost node. Of two
-// tolerations of one taint the shorter counts, so the operator's gives way to the
-// user's.
+// tolerations adds tolerations that move the pod from a lost node to the user's
+// tolerations. If a taint has two tolerations, the shorter one applies; therefore the
+// operator adds none for a taint that the user tolerates.
 func tolerations(users []corev1.Toleration) []corev1.Toleration {
 	var out []corev1.Toleration
 	for _, taint := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {

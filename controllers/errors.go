@@ -7,8 +7,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// stallError is what only someone's help can resolve. It becomes the Stalled
-// condition. Every other error is taken to pass and is retried.
+// stallError is an error that only a user can resolve. It becomes the condition Stalled.
+// Every other error is treated as temporary and is retried.
 type stallError struct {
 	reason string // a reason of the Stalled condition
 	err    error
@@ -17,8 +17,8 @@ type stallError struct {
 func (e *stallError) Error() string { return e.err.Error() }
 func (e *stallError) Unwrap() error { return e.err }
 
-// refused tells whether the API server understood a write and refuses it, for lack
-// of rights, for a quota or a policy, or because it takes the object for invalid.
+// refused reports whether the API server understood a write and refuses it: because a right
+// is missing, because of a quota or a policy, or because the object is invalid.
 func refused(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// event is what is told once to whoever watches the bridge.
+// event is a Kubernetes event that is sent once.
 type event struct {
 	eventType string // corev1.EventTypeNormal or EventTypeWarning
 	reason    string
@@ -24,15 +24,16 @@ type event struct {
 	note      string
 }
 
-// maxNote is the length of an event's note that the API server takes.
+// maxNote is the largest length of an event's note, in bytes, that the API server accepts.
 const maxNote = 1024
 
-// announce compares what the runner reports with what was announced before, and
-// returns the events that are due and the marker to write with the status, so that
-// each is sent once. It is pure.
+// announce compares the runner's report with the events that were sent before. It returns
+// the events that are due, and the marker that is written with the status so that each
+// event is sent once. It is pure.
 //
-// A side is down when every one of its servers has failed, not while the next one is
-// still being tried: that is a switch, and has an event of its own.
+// A side is down when each of its servers has failed. While the next server is still being
+// tried, the side is not down: if that server connects, it is a failover, which has its own
+// event.
 func announce(o *observation, now time.Time) (*v1alpha1.Announced, []event) {
 	marker := ptr.Deref(o.bridge.Status.Announced, v1alpha1.Announced{})
 	local, remote := o.sides()
@@ -45,7 +46,7 @@ func announce(o *observation, now time.Time) (*v1alpha1.Announced, []event) {
 	events = append(events, announceUnforwardable("forwards", u.LocalToRemote, &marker.LocalToRemoteMessage)...)
 	events = append(events, announceUnforwardable("subscriptions", u.RemoteToLocal, &marker.RemoteToLocalMessage)...)
 	if o.suspended() {
-		// Someone stopped the bridge: no outage goes on, and none ends.
+		// A suspended bridge has no outage: none continues, and none ends.
 		marker.LocalDown, marker.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}
 	} else {
 		events = append(events, announceOutage("local", local, &marker.LocalDown, now)...)
@@ -57,8 +58,8 @@ func announce(o *observation, now time.Time) (*v1alpha1.Announced, []event) {
 	return &marker, events
 }
 
-// announceFailover tells of the side's latest switch when it is newer than the
-// announced one.
+// announceFailover returns an event for the side's latest change of server if it is newer
+// than the announced one.
 func announceFailover(name string, side *v1alpha1.SideStatus, announced *metav1.MicroTime) []event {
 	if side == nil || side.LastFailover == nil || !side.LastFailover.Time.After(announced.Time) {
 		return nil
@@ -71,20 +72,21 @@ func announceFailover(name string, side *v1alpha1.SideStatus, announced *metav1.
 		action:    actionReportFailover,
 	}
 	message := msgFailedOver
-	place := func(server string) int {
-		return slices.IndexFunc(side.Servers, func(e v1alpha1.ServerStatus) bool { return e.Name == server })
+	position := func(server string) int {
+		return slices.IndexFunc(side.Servers, func(s v1alpha1.ServerStatus) bool { return s.Name == server })
 	}
 	switch {
 	case f.Reason == v1alpha1.ReasonSwitchRequested:
 		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventSwitched, msgSwitched
-	case f.Reason == v1alpha1.ReasonFailedBack, place(f.To) >= 0 && place(f.To) < place(f.From):
+	case f.Reason == v1alpha1.ReasonFailedBack, position(f.To) >= 0 && position(f.To) < position(f.From):
 		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventFailedBack, msgFailedBack
 	}
 	e.note = note(message, name, f.From, f.To, ptr.Deref(f.DurationMilliseconds, 0), f.Reason)
 	return []event{e}
 }
 
-// announceRefusal tells that a requested switch is refused.
+// announceRefusal returns an event for a refused switch if the refusal is newer than the
+// announced one.
 func announceRefusal(name string, side *v1alpha1.SideStatus, announced *metav1.MicroTime) []event {
 	if side == nil || side.RequestedSwitch == nil || side.RequestedSwitch.State != v1alpha1.SwitchRefused ||
 		!side.RequestedSwitch.Time.After(announced.Time) {
@@ -99,7 +101,8 @@ func announceRefusal(name string, side *v1alpha1.SideStatus, announced *metav1.M
 	}}
 }
 
-// announceOutage tells when every server of the side is down, and when one is back.
+// announceOutage returns an event when every server of the side is down, and another one
+// when a server is connected again.
 func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTime, now time.Time) []event {
 	switch active := side.InUse(); {
 	case active != nil && !down.IsZero():
@@ -126,17 +129,17 @@ func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTi
 
 func allFailed(side *v1alpha1.SideStatus) bool {
 	return side != nil && side.Active == nil && len(side.Servers) > 0 &&
-		!slices.ContainsFunc(side.Servers, func(e v1alpha1.ServerStatus) bool {
-			return e.State != v1alpha1.ServerFailed
+		!slices.ContainsFunc(side.Servers, func(s v1alpha1.ServerStatus) bool {
+			return s.State != v1alpha1.ServerFailed
 		})
 }
 
-// note formats an event's text, cut to what the API server takes.
+// note formats the text of an event, cut to the length that the API server accepts.
 func note(format string, args ...any) string {
 	text := fmt.Sprintf(format, args...)
 	if len(text) <= maxNote {
 		return text
 	}
 	const more = "..."
-	return strings.ToValidUTF8(text[:maxNote-len(more)], "") + more // not within a character
+	return strings.ToValidUTF8(text[:maxNote-len(more)], "") + more // ToValidUTF8 removes a character that was cut
 }

@@ -29,7 +29,8 @@ const (
 // epoch is when the tests' servers were connected.
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// newBridge has one local server, and a primary and a backup on the remote side.
+// newBridge returns a bridge with one local server, and a primary and a backup on the
+// remote side.
 func newBridge(namespace, name string) *v1alpha1.MQTTBridge {
 	return &v1alpha1.MQTTBridge{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -44,25 +45,25 @@ func newBridge(namespace, name string) *v1alpha1.MQTTBridge {
 	}
 }
 
-// withDisk adds a buffer on disk; without a class it is the cluster's default one.
+// withDisk adds a buffer on disk. An empty class is the cluster's default class.
 func withDisk(b *v1alpha1.MQTTBridge, size, class string) {
 	b.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{Size: ptr.To(resource.MustParse(size)), StorageClassName: class}}
 }
 
-func server(name, url string, state v1alpha1.ServerState, failure ...string) v1alpha1.ServerStatus {
-	e := v1alpha1.ServerStatus{Name: name, URL: url, State: state, Since: metav1.NewTime(epoch)}
+func serverStatus(name, url string, state v1alpha1.ServerState, failure ...string) v1alpha1.ServerStatus {
+	s := v1alpha1.ServerStatus{Name: name, URL: url, State: state, Since: metav1.NewTime(epoch)}
 	if len(failure) == 2 {
-		e.LastError = &v1alpha1.ServerError{Reason: failure[0], Message: failure[1]}
+		s.LastError = &v1alpha1.ServerError{Reason: failure[0], Message: failure[1]}
 	}
-	return e
+	return s
 }
 
-// side is a side whose server in use is the server that is Active.
+// side returns a side with servers. The server in the state Active is the server in use.
 func side(servers ...v1alpha1.ServerStatus) *v1alpha1.SideStatus {
 	s := &v1alpha1.SideStatus{Servers: servers}
-	for i, e := range servers {
-		if e.State == v1alpha1.ServerActive {
-			s.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.Role(i), Since: e.Since}
+	for i, server := range servers {
+		if server.State == v1alpha1.ServerActive {
+			s.Active = &v1alpha1.ActiveServer{Name: server.Name, URL: server.URL, Role: v1alpha1.Role(i), Since: server.Since}
 		}
 	}
 	return s
@@ -70,33 +71,32 @@ func side(servers ...v1alpha1.ServerStatus) *v1alpha1.SideStatus {
 
 // localUp is the local side, connected.
 func localUp() *v1alpha1.SideStatus {
-	return side(server("primary", localURL, v1alpha1.ServerActive))
+	return side(serverStatus("primary", localURL, v1alpha1.ServerActive))
 }
 
 // remoteOnPrimary is the remote side on its primary server.
 func remoteOnPrimary() *v1alpha1.SideStatus {
 	return side(
-		server("primary", primaryURL, v1alpha1.ServerActive),
-		server("backup-1", backupURL, v1alpha1.ServerStandby))
+		serverStatus("primary", primaryURL, v1alpha1.ServerActive),
+		serverStatus("backup-1", backupURL, v1alpha1.ServerStandby))
 }
 
-// remoteOnBackup is the remote side on its backup, the primary having refused the
-// login.
+// remoteOnBackup is the remote side on its backup, after the primary refused the login.
 func remoteOnBackup() *v1alpha1.SideStatus {
 	return side(
-		server("primary", primaryURL, v1alpha1.ServerFailed, v1alpha1.ReasonAuthenticationFailed, "the user name or password is wrong"),
-		server("backup-1", backupURL, v1alpha1.ServerActive))
+		serverStatus("primary", primaryURL, v1alpha1.ServerFailed, v1alpha1.ReasonAuthenticationFailed, "the user name or password is wrong"),
+		serverStatus("backup-1", backupURL, v1alpha1.ServerActive))
 }
 
-// remoteDown is the remote side with no server left.
+// remoteDown is the remote side with every server failed.
 func remoteDown() *v1alpha1.SideStatus {
 	return side(
-		server("primary", primaryURL, v1alpha1.ServerFailed, v1alpha1.ReasonAuthenticationFailed, "the user name or password is wrong"),
-		server("backup-1", backupURL, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionRefused, "nothing listens there"))
+		serverStatus("primary", primaryURL, v1alpha1.ServerFailed, v1alpha1.ReasonAuthenticationFailed, "the user name or password is wrong"),
+		serverStatus("backup-1", backupURL, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionRefused, "nothing listens there"))
 }
 
-// switched adds the latest failover to a side.
-func switched(s *v1alpha1.SideStatus, from, to string, at time.Time) *v1alpha1.SideStatus {
+// withFailover adds the latest failover to a side.
+func withFailover(s *v1alpha1.SideStatus, from, to string, at time.Time) *v1alpha1.SideStatus {
 	s.Failovers = ptr.To[int64](1)
 	s.LastFailover = &v1alpha1.FailoverRecord{
 		From: from, To: to, Reason: v1alpha1.ReasonConnectionClosed,
@@ -105,28 +105,28 @@ func switched(s *v1alpha1.SideStatus, from, to string, at time.Time) *v1alpha1.S
 	return s
 }
 
-// because sets why the latest failover of a side was.
-func because(s *v1alpha1.SideStatus, reason string) *v1alpha1.SideStatus {
+// withReason sets the reason of the latest failover of a side.
+func withReason(s *v1alpha1.SideStatus, reason string) *v1alpha1.SideStatus {
 	s.LastFailover.Reason = reason
 	return s
 }
 
-// requested adds a request for backup-1 to a side, answered at the epoch.
-func requested(s *v1alpha1.SideStatus, state v1alpha1.SwitchState) *v1alpha1.SideStatus {
+// withRequestedSwitch adds a request for backup-1 to a side, answered at the epoch.
+func withRequestedSwitch(s *v1alpha1.SideStatus, state v1alpha1.SwitchState) *v1alpha1.SideStatus {
 	s.RequestedSwitch = &v1alpha1.RequestedSwitch{
 		Request: "backup-1 now", State: state, Message: "it fails its probe", Time: metav1.NewMicroTime(epoch),
 	}
 	return s
 }
 
-// runnerPod is a bridge's pod as it is once it runs and is ready.
+// runnerPod returns a pod of the bridge that runs and is ready.
 func runnerPod(bridge *v1alpha1.MQTTBridge, name string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: bridge.Namespace, Name: name, Labels: childLabels(bridge.Name),
 		},
 		Spec: corev1.PodSpec{
-			TerminationGracePeriodSeconds: ptr.To[int64](0), // No kubelet would end it.
+			TerminationGracePeriodSeconds: ptr.To[int64](0), // There is no kubelet that would end it.
 			Containers:                    []corev1.Container{{Name: runnerName, Image: testRunnerImage}},
 		},
 		Status: corev1.PodStatus{
@@ -136,7 +136,7 @@ func runnerPod(bridge *v1alpha1.MQTTBridge, name string) *corev1.Pod {
 	}
 }
 
-// report is what a runner applies to the status.
+// report is the part of the status that a runner applies.
 type report struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
@@ -145,7 +145,7 @@ type report struct {
 	Remote *v1alpha1.SideStatus   `json:"remote,omitempty"`
 }
 
-// applyReport reports as the bridge's runner does, with the rights that it has.
+// applyReport applies a report with the rights of the bridge's runner.
 func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, remote *v1alpha1.SideStatus) {
 	t.Helper()
 	c, err := client.New(asRunner(bridge.Namespace, bridge.Name), client.Options{Scheme: apiserver.Scheme()})
@@ -172,7 +172,7 @@ func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, r
 	}
 }
 
-// namespace makes a namespace for the test.
+// namespace creates a namespace for the test.
 func namespace(t *testing.T) string {
 	t.Helper()
 	apiserver.Need(t, server)
@@ -188,7 +188,7 @@ func create(t *testing.T, obj client.Object) {
 	}
 }
 
-// createPod plays the ReplicaSet controller and the kubelet.
+// createPod creates a pod as the ReplicaSet controller and the kubelet would.
 func createPod(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
 	status := pod.Status
@@ -204,7 +204,7 @@ func updatePodStatus(t *testing.T, pod *corev1.Pod) {
 	}
 }
 
-// conditionIs tells whether a condition of the bridge has a status and reason.
+// conditionIs reports whether a condition of the bridge has a status and reason.
 func conditionIs(b *v1alpha1.MQTTBridge, conditionType string, status metav1.ConditionStatus, reason string) bool {
 	if b == nil {
 		return false
@@ -226,14 +226,14 @@ func awaitBridge(t *testing.T, b *v1alpha1.MQTTBridge, what string, wanted func(
 	return apiserver.Await(t, server.Client, &v1alpha1.MQTTBridgeList{}, client.ObjectKeyFromObject(b), what, wanted)
 }
 
-// forwarding makes a bridge whose runner reports that it forwards.
-func forwarding(t *testing.T) (*v1alpha1.MQTTBridge, *corev1.Pod) {
+// forwardingBridge creates a bridge whose runner reports that it forwards.
+func forwardingBridge(t *testing.T) (*v1alpha1.MQTTBridge, *corev1.Pod) {
 	t.Helper()
 	b := newBridge(namespace(t), "plant")
 	create(t, b)
 	pod := runnerPod(b, "plant-bridge-1")
 	createPod(t, pod)
-	rolledOut(t, b)
+	completeRollout(t, b)
 	applyReport(t, b, pod.Name, localUp(), remoteOnPrimary())
 	b = awaitBridge(t, b, "Ready, and nothing left to reconcile", func(got *v1alpha1.MQTTBridge) bool {
 		return conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding) &&

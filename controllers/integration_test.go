@@ -41,8 +41,9 @@ func awaitDeployment(t *testing.T, b *v1alpha1.MQTTBridge, what string, wanted f
 	return awaitChild(t, &appsv1.DeploymentList{}, b, what, func(d *appsv1.Deployment) bool { return d != nil && wanted(d) })
 }
 
-// rolledOut plays the Deployment controller that has finished.
-func rolledOut(t *testing.T, b *v1alpha1.MQTTBridge) {
+// completeRollout sets the Deployment's status as the Deployment controller does after a
+// rollout.
+func completeRollout(t *testing.T, b *v1alpha1.MQTTBridge) {
 	t.Helper()
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	d.Status = appsv1.DeploymentStatus{
@@ -65,8 +66,8 @@ func update(t *testing.T, b *v1alpha1.MQTTBridge, change func(*v1alpha1.MQTTBrid
 	return changed
 }
 
-// awaitEvents waits for the events of the bridge to be as many, and returns them as
-// "type reason note", in the order of their time.
+// awaitEvents waits until the bridge has at least n events, and returns them as "type
+// reason note", in the order of their time.
 func awaitEvents(t *testing.T, b *v1alpha1.MQTTBridge, n int) []string {
 	t.Helper()
 	var out []string
@@ -85,7 +86,7 @@ func awaitEvents(t *testing.T, b *v1alpha1.MQTTBridge, n int) []string {
 	return out
 }
 
-func TestABridgeGetsItsChildrenAndSaysThatTheyAreOnTheirWay(t *testing.T) {
+func TestBridge_Created_GetsChildrenAndIsReconciling(t *testing.T) {
 	b := newBridge(namespace(t), "plant")
 	b.Spec.Remote.Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
 	create(t, b)
@@ -100,14 +101,14 @@ func TestABridgeGetsItsChildrenAndSaysThatTheyAreOnTheirWay(t *testing.T) {
 	config := awaitChild(t, &corev1.ConfigMapList{}, b, "the ConfigMap", func(c *corev1.ConfigMap) bool { return c != nil })
 	got := &v1alpha1.MQTTBridge{}
 	if err := yaml.UnmarshalStrict([]byte(config.Data[manifestKey]), got); err != nil {
-		t.Fatalf("bridge.yaml is no manifest: %v", err)
+		t.Fatalf("bridge.yaml is not a manifest: %v", err)
 	}
 	if got.Name != b.Name || got.Namespace != b.Namespace || *got.Spec.Remote.KeepAliveSeconds != v1alpha1.DefaultKeepAliveSeconds {
 		t.Errorf("bridge.yaml is not the resolved manifest:\n%s", config.Data[manifestKey])
 	}
 	role := awaitChild(t, &rbacv1.RoleList{}, b, "the Role", func(r *rbacv1.Role) bool { return r != nil })
 	if len(role.Rules) != 1 || !slices.Equal(role.Rules[0].Verbs, []string{"patch"}) || !slices.Equal(role.Rules[0].ResourceNames, []string{b.Name}) {
-		t.Errorf("the runner may do more than patch its own status: %+v", role.Rules)
+		t.Errorf("the runner may do more than patch the status of its bridge: %+v", role.Rules)
 	}
 	awaitChild(t, &rbacv1.RoleBindingList{}, b, "the RoleBinding", func(r *rbacv1.RoleBinding) bool { return r != nil })
 	awaitChild(t, &corev1.ServiceAccountList{}, b, "the ServiceAccount", func(s *corev1.ServiceAccount) bool {
@@ -120,7 +121,7 @@ func TestABridgeGetsItsChildrenAndSaysThatTheyAreOnTheirWay(t *testing.T) {
 	})
 }
 
-func TestTheRunnersPodMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
+func TestDeployment_RestrictedPodSecurity_AdmitsThePod(t *testing.T) {
 	ns := namespace(t)
 	if err := server.Client.Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}},
 		client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`))); err != nil {
@@ -141,9 +142,9 @@ func TestTheRunnersPodMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
 	})
 }
 
-func TestAReportBecomesConditionsWithin100Milliseconds(t *testing.T) {
-	b, pod := forwarding(t)
-	// The best of some, since the machine may be busy.
+func TestReport_Changed_UpdatesConditionsWithin100Milliseconds(t *testing.T) {
+	b, pod := forwardingBridge(t)
+	// The fastest of several attempts counts, because the machine may be busy.
 	best := time.Hour
 	for i := range 5 {
 		remote, status, reason := remoteOnBackup(), metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup
@@ -161,8 +162,8 @@ func TestAReportBecomesConditionsWithin100Milliseconds(t *testing.T) {
 	}
 }
 
-func TestReadyIsNeverTrueBesideASideWithoutAServer(t *testing.T) {
-	b, pod := forwarding(t)
+func TestReady_SideWithoutServer_IsNeverTrue(t *testing.T) {
+	b, pod := forwardingBridge(t)
 	down := remoteOnPrimary()
 	down.Active = nil
 	for i := range 10 {
@@ -180,9 +181,9 @@ func TestReadyIsNeverTrueBesideASideWithoutAServer(t *testing.T) {
 	}
 }
 
-func TestASwitchIsAnnouncedOnceAndNamesServersCauseAndDuration(t *testing.T) {
-	b, pod := forwarding(t)
-	applyReport(t, b, pod.Name, localUp(), switched(remoteOnBackup(), "primary", "backup-1", epoch.Add(time.Minute)))
+func TestEvents_Failover_AreSentOnceWithServersCauseAndDuration(t *testing.T) {
+	b, pod := forwardingBridge(t)
+	applyReport(t, b, pod.Name, localUp(), withFailover(remoteOnBackup(), "primary", "backup-1", epoch.Add(time.Minute)))
 	got := awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup)
 	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionRemoteConnected).Message
 	want := "connected to backup-1 (mqtt://b:1883); primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong"
@@ -191,15 +192,15 @@ func TestASwitchIsAnnouncedOnceAndNamesServersCauseAndDuration(t *testing.T) {
 	}
 	applyReport(t, b, pod.Name, localUp(), remoteDown())
 	awaitCondition(t, b, v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonAuthenticationFailed)
-	applyReport(t, b, pod.Name, localUp(), switched(remoteOnPrimary(), "backup-1", "primary", epoch.Add(2*time.Minute)))
+	applyReport(t, b, pod.Name, localUp(), withFailover(remoteOnPrimary(), "backup-1", "primary", epoch.Add(2*time.Minute)))
 	awaitCondition(t, b, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding)
 
 	events := awaitEvents(t, b, 4)
 	for i, want := range []string{
-		"Warning FailedOver the remote side went from primary to backup-1 in 42 ms: ConnectionClosed",
-		"Warning AllServersDown the remote side has lost every server: no server is connected; primary (mqtt://a:1883) failed",
-		"Normal FailedBack the remote side went back from backup-1 to primary in 42 ms: ConnectionClosed",
-		"Normal Recovered the remote side has a server again after ",
+		"Warning FailedOver the remote side failed over from primary to backup-1 in 42 ms: ConnectionClosed",
+		"Warning AllServersDown every server of the remote side is down: no server is connected; primary (mqtt://a:1883) failed",
+		"Normal FailedBack the remote side failed back from backup-1 to primary in 42 ms: ConnectionClosed",
+		"Normal Recovered the remote side is connected again after ",
 	} {
 		if !slices.ContainsFunc(events, func(e string) bool { return strings.HasPrefix(e, want) }) {
 			t.Errorf("event %d, %q, is missing", i, want)
@@ -210,34 +211,34 @@ func TestASwitchIsAnnouncedOnceAndNamesServersCauseAndDuration(t *testing.T) {
 	}
 }
 
-func TestARequestForAServerReachesTheRunnerWithoutANewPod(t *testing.T) {
-	b, pod := forwarding(t)
-	settle(t, b)
-	deploymentIs := func(*appsv1.Deployment) bool { return true }
-	before := awaitDeployment(t, b, "the Deployment", deploymentIs)
+func TestSwitchRequest_Annotation_ReachesTheRunnerWithoutANewPod(t *testing.T) {
+	b, pod := forwardingBridge(t)
+	awaitIdle(t, b)
+	exists := func(*appsv1.Deployment) bool { return true }
+	before := awaitDeployment(t, b, "the Deployment", exists)
 	for _, wanted := range []string{"backup-1", "primary now", ""} {
-		asked := update(t, b, func(b *v1alpha1.MQTTBridge) {
+		changed := update(t, b, func(b *v1alpha1.MQTTBridge) {
 			b.Annotations = map[string]string{v1alpha1.AnnotationSwitchRemote: wanted}
 		})
-		hash, err := requestsHash(asked)
+		hash, err := requestsHash(changed)
 		if err != nil {
 			t.Fatal(err)
 		}
-		apiserver.Await(t, server.Client, &corev1.PodList{}, client.ObjectKeyFromObject(pod), "a pod that knows of "+wanted, func(p *corev1.Pod) bool {
+		apiserver.Await(t, server.Client, &corev1.PodList{}, client.ObjectKeyFromObject(pod), "a pod annotated for the request "+wanted, func(p *corev1.Pod) bool {
 			return p != nil && p.Annotations[annotationRequestsHash] == hash
 		})
-		// It was written before the pod.
-		awaitChild(t, &corev1.ConfigMapList{}, b, "a manifest that holds "+wanted, func(c *corev1.ConfigMap) bool {
+		// The ConfigMap was written before the pod.
+		awaitChild(t, &corev1.ConfigMapList{}, b, "a manifest with the request "+wanted, func(c *corev1.ConfigMap) bool {
 			return c != nil && strings.Contains(c.Data[manifestKey], v1alpha1.AnnotationSwitchRemote+": "+wanted) == (wanted != "")
 		})
 	}
-	if after := awaitDeployment(t, b, "the Deployment", deploymentIs); before.Generation != after.Generation {
+	if after := awaitDeployment(t, b, "the Deployment", exists); before.Generation != after.Generation {
 		t.Error("the Deployment has changed")
 	}
 }
 
-func TestWhenTheReportingPodIsGoneTheReportIsClearedAndReadyIsFalse(t *testing.T) {
-	b, pod := forwarding(t)
+func TestReport_PodGone_IsClearedAndReadyIsFalse(t *testing.T) {
+	b, pod := forwardingBridge(t)
 	if err := server.Client.Delete(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
@@ -254,8 +255,8 @@ func TestWhenTheReportingPodIsGoneTheReportIsClearedAndReadyIsFalse(t *testing.T
 	}
 }
 
-func TestReadyIsFalseOnceTheReportingPodIsNotReadyAndTheReportStays(t *testing.T) {
-	b, pod := forwarding(t)
+func TestReport_PodNotReady_IsKeptAndReadyIsFalse(t *testing.T) {
+	b, pod := forwardingBridge(t)
 	pod.Status.Conditions[0].Status = corev1.ConditionFalse // As the node controller does when the node is lost.
 	pod.Status.Conditions[0].LastTransitionTime = metav1.Now()
 	updatePodStatus(t, pod)
@@ -265,8 +266,8 @@ func TestReadyIsFalseOnceTheReportingPodIsNotReadyAndTheReportStays(t *testing.T
 	}
 }
 
-func TestASuspendedBridgeIsScaledToZeroAndSaysSo(t *testing.T) {
-	b, pod := forwarding(t)
+func TestBridge_Suspended_IsScaledToZeroAndReported(t *testing.T) {
+	b, pod := forwardingBridge(t)
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) })
 	awaitDeployment(t, b, "no replicas", func(d *appsv1.Deployment) bool { return *d.Spec.Replicas == 0 })
 	awaitBridge(t, b, "Suspended, and draining", func(got *v1alpha1.MQTTBridge) bool {
@@ -284,15 +285,15 @@ func TestASuspendedBridgeIsScaledToZeroAndSaysSo(t *testing.T) {
 	awaitDeployment(t, b, "a replica again", func(d *appsv1.Deployment) bool { return *d.Spec.Replicas == 1 })
 }
 
-// settle waits until the operator has seen its own writes, and returns what it has
-// written in the namespace.
-func settle(t *testing.T, b *v1alpha1.MQTTBridge) []string {
+// awaitIdle waits until the operator's cache contains its own writes and a pass writes
+// nothing more. It returns the operator's writes in the namespace.
+func awaitIdle(t *testing.T, b *v1alpha1.MQTTBridge) []string {
 	t.Helper()
 	for range 10 {
 		before := operatorIO.writesIn(b.Namespace)
 		apiserver.Eventually(t, "the cache is up to date and no pass is under way", func(ctx context.Context) (bool, error) {
 			current, err := cacheIsCurrent(ctx, b)
-			return current && idle(t), err
+			return current && controllerIdle(t), err
 		})
 		if _, err := operator.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(b)}); err != nil {
 			t.Fatal(err)
@@ -301,12 +302,12 @@ func settle(t *testing.T, b *v1alpha1.MQTTBridge) []string {
 			return after
 		}
 	}
-	t.Fatalf("the operator does not come to rest; it wrote:\n%s", strings.Join(operatorIO.writesIn(b.Namespace), "\n"))
+	t.Fatalf("the operator keeps writing; it wrote:\n%s", strings.Join(operatorIO.writesIn(b.Namespace), "\n"))
 	return nil
 }
 
-// idle tells whether the controller has nothing to do.
-func idle(t *testing.T) bool {
+// controllerIdle reports whether no pass runs or is queued.
+func controllerIdle(t *testing.T) bool {
 	t.Helper()
 	families, err := metrics.Registry.Gather()
 	if err != nil {
@@ -323,8 +324,8 @@ func idle(t *testing.T) bool {
 	return busy == 0
 }
 
-// cacheIsCurrent tells whether the operator's cache has the latest of the bridge and
-// of its children.
+// cacheIsCurrent reports whether the operator's cache has the latest version of the bridge
+// and of its children.
 func cacheIsCurrent(ctx context.Context, b *v1alpha1.MQTTBridge) (bool, error) {
 	objects := map[client.Object]string{&v1alpha1.MQTTBridge{}: b.Name}
 	for _, kind := range childKinds {
@@ -348,12 +349,12 @@ func cacheIsCurrent(ctx context.Context, b *v1alpha1.MQTTBridge) (bool, error) {
 	return true, nil
 }
 
-func TestASteadyStateWritesNothing(t *testing.T) {
-	b, pod := forwarding(t)
-	before := settle(t, b)
+func TestReconcile_SteadyState_WritesNothing(t *testing.T) {
+	b, pod := forwardingBridge(t)
+	before := awaitIdle(t, b)
 
-	// Events that change nothing that the operator derives from: of the bridge, of
-	// its pod and of its Deployment.
+	// Changes of the bridge, of its pod and of its Deployment that do not affect the
+	// conditions.
 	for _, obj := range []client.Object{b, pod, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: childName(b.Name)}}} {
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"example.com/touched":"yes"}}}`))
 		if err := server.Client.Patch(t.Context(), obj, patch); err != nil {
@@ -361,26 +362,26 @@ func TestASteadyStateWritesNothing(t *testing.T) {
 		}
 	}
 	applyReport(t, b, pod.Name, localUp(), remoteOnPrimary()) // The same report again.
-	after := settle(t, b)
+	after := awaitIdle(t, b)
 	if len(after) != len(before) {
 		t.Errorf("a steady state wrote:\n%s", strings.Join(after[len(before):], "\n"))
 	}
 }
 
-func TestTheStatusIsWrittenOnceForAReportAndTheWriteCausesNoOther(t *testing.T) {
-	b, pod := forwarding(t)
-	before := settle(t, b)
+func TestReconcile_NewReport_WritesStatusOnce(t *testing.T) {
+	b, pod := forwardingBridge(t)
+	before := awaitIdle(t, b)
 	applyReport(t, b, pod.Name, localUp(), remoteOnBackup())
 	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup)
-	after := settle(t, b)[len(before):]
+	after := awaitIdle(t, b)[len(before):]
 	if len(after) != 1 || !strings.HasSuffix(after[0], "/mqttbridges/plant/status") {
-		t.Errorf("one report made these writes:\n%s", strings.Join(after, "\n"))
+		t.Errorf("one report caused these writes:\n%s", strings.Join(after, "\n"))
 	}
 }
 
-func TestWhatUsersChangeInTheOperatorsFieldsIsSetBackAndTheRestIsLeftAlone(t *testing.T) {
-	b, _ := forwarding(t)
-	settle(t, b)
+func TestChildren_ChangedByUser_RestoreOperatorFieldsOnly(t *testing.T) {
+	b, _ := forwardingBridge(t)
+	awaitIdle(t, b)
 	ours := metav1.ObjectMeta{Namespace: b.Namespace, Name: childName(b.Name)}
 
 	if err := server.Client.SubResource("scale").Patch(t.Context(), &appsv1.Deployment{ObjectMeta: ours},
@@ -407,7 +408,7 @@ func TestWhatUsersChangeInTheOperatorsFieldsIsSetBackAndTheRestIsLeftAlone(t *te
 	awaitChild(t, &rbacv1.RoleList{}, b, "the Role again", func(r *rbacv1.Role) bool { return r != nil })
 }
 
-// merge patches an object as a user with kubectl does.
+// merge patches an object as a user does with kubectl.
 func merge(t *testing.T, obj client.Object, patch string) {
 	t.Helper()
 	if err := server.Client.Patch(t.Context(), obj,
@@ -416,8 +417,8 @@ func merge(t *testing.T, obj client.Object, patch string) {
 	}
 }
 
-func TestAChildThatIsNoLongerWantedIsDeletedAndStrangersAreKept(t *testing.T) {
-	b, _ := forwarding(t)
+func TestChildren_NoLongerWanted_AreDeletedAndOtherObjectsKept(t *testing.T) {
+	b, _ := forwardingBridge(t)
 	old := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
 		Namespace: b.Namespace, Name: "plant-of-an-older-version", Labels: childLabels(b.Name),
 		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(b, v1alpha1.GroupVersion.WithKind(bridgeKind))},
@@ -434,7 +435,7 @@ func TestAChildThatIsNoLongerWantedIsDeletedAndStrangersAreKept(t *testing.T) {
 	}
 }
 
-func TestAnObjectOfAChildsNameThatIsNotTheBridgesIsNotTakenOver(t *testing.T) {
+func TestChildren_NameUsedByAnotherObject_StallsWithoutOverwriting(t *testing.T) {
 	ns := namespace(t)
 	theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: childName("plant")}, Data: map[string]string{"mine": "yes"}}
 	create(t, theirs)
@@ -450,8 +451,8 @@ func TestAnObjectOfAChildsNameThatIsNotTheBridgesIsNotTakenOver(t *testing.T) {
 	awaitDeployment(t, b, "the Deployment, once the name is free", func(*appsv1.Deployment) bool { return true })
 }
 
-func TestAnInvalidSpecStallsAndARunningBridgeGoesOn(t *testing.T) {
-	b, pod := forwarding(t)
+func TestBridge_InvalidSpec_StallsAndKeepsRunning(t *testing.T) {
+	b, pod := forwardingBridge(t)
 	before := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) {
 		b.Spec.Local.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
@@ -472,19 +473,19 @@ func TestAnInvalidSpecStallsAndARunningBridgeGoesOn(t *testing.T) {
 	})
 }
 
-func TestASecretAndAConfigMapOfOneFileStallAndAreBothNamed(t *testing.T) {
+func TestReferences_SecretAndConfigMapOfOneFile_StallAndAreNamed(t *testing.T) {
 	b := newBridge(namespace(t), "plant")
 	b.Spec.Remote.Primary = v1alpha1.Server{URL: "mqtts://a:8883", TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "ca"}}}
 	b.Spec.Remote.Backups = []v1alpha1.Server{{URL: "mqtts://b:8883", TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}}}}
 	create(t, b)
 	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec)
 	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message
-	if !strings.Contains(message, "ConfigMap ca and Secret ca are both to be the file ca/ca.crt") {
+	if !strings.Contains(message, "ConfigMap ca and Secret ca would both be the file ca/ca.crt") {
 		t.Errorf("Stalled says %q", message)
 	}
 }
 
-func TestAQuotaThatRefusesAChildStallsAndIsRetried(t *testing.T) {
+func TestChildren_RefusedByQuota_StallAndAreRetried(t *testing.T) {
 	ns := namespace(t)
 	quota := &corev1.ResourceQuota{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "no-deployments"},
@@ -508,10 +509,10 @@ func TestAQuotaThatRefusesAChildStallsAndIsRetried(t *testing.T) {
 	awaitDeployment(t, b, "the Deployment, by a retry", func(*appsv1.Deployment) bool { return true })
 }
 
-func TestAContainerThatDoesNotStartStallsInItsOwnWords(t *testing.T) {
+func TestBridge_ContainerDoesNotStart_StallsWithTheKubeletsMessage(t *testing.T) {
 	b := newBridge(namespace(t), "plant")
 	create(t, b)
-	rolledOut(t, b)
+	completeRollout(t, b)
 	pod := runnerPod(b, "plant-bridge-1")
 	pod.Status = corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{{
 		Name:  runnerName,
@@ -525,23 +526,23 @@ func TestAContainerThatDoesNotStartStallsInItsOwnWords(t *testing.T) {
 	}
 }
 
-func TestADeletedBridgeIsLeftToTheGarbageCollector(t *testing.T) {
-	b, _ := forwarding(t)
-	before := settle(t, b)
+func TestBridge_Deleted_IsLeftToTheGarbageCollector(t *testing.T) {
+	b, _ := forwardingBridge(t)
+	before := awaitIdle(t, b)
 	if err := server.Client.Delete(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	// No finalizer holds it back.
+	// No finalizer delays the deletion.
 	awaitBridge(t, b, "the bridge is gone", func(got *v1alpha1.MQTTBridge) bool { return got == nil })
 	if _, err := operator.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(b)}); err != nil {
 		t.Error(err)
 	}
 	if after := operatorIO.writesIn(b.Namespace); len(after) != len(before) {
-		t.Errorf("the deletion made these writes:\n%s", strings.Join(after[len(before):], "\n"))
+		t.Errorf("the deletion caused these writes:\n%s", strings.Join(after[len(before):], "\n"))
 	}
 }
 
-func TestTheOperatorNeverTouchesSecretsAndMayNot(t *testing.T) {
+func TestRights_OperatorReadsSecrets_IsForbiddenAndNeverTried(t *testing.T) {
 	role, err := generatedRole()
 	if err != nil {
 		t.Fatal(err)
@@ -554,13 +555,13 @@ func TestTheOperatorNeverTouchesSecretsAndMayNot(t *testing.T) {
 		}
 	}
 	apiserver.Need(t, server)
-	if requests := operatorIO.of("/secrets", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete); len(requests) > 0 {
-		t.Errorf("the operator asked for Secrets: %v", requests)
+	if requests := operatorIO.matching("/secrets", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete); len(requests) > 0 {
+		t.Errorf("the operator requested Secrets: %v", requests)
 	}
 }
 
-func TestTheRunnerMayOnlyPatchTheStatusOfItsOwnBridge(t *testing.T) {
-	b, _ := forwarding(t)
+func TestRights_Runner_MayOnlyPatchTheStatusOfItsBridge(t *testing.T) {
+	b, _ := forwardingBridge(t)
 	other := newBridge(b.Namespace, "other")
 	create(t, other)
 	c, err := client.New(asRunner(b.Namespace, b.Name), client.Options{Scheme: apiserver.Scheme()})
@@ -579,10 +580,10 @@ func TestTheRunnerMayOnlyPatchTheStatusOfItsOwnBridge(t *testing.T) {
 	}
 }
 
-func TestABridgeThatSetsEverythingComesToRest(t *testing.T) {
+func TestReconcile_EveryFieldSet_StopsWriting(t *testing.T) {
 	b := everything(t)
 	b.Namespace, b.UID = namespace(t), ""
 	create(t, b)
 	awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
-	settle(t, b) // Fails where the operator writes again and again.
+	awaitIdle(t, b) // Fails if the operator keeps writing.
 }

@@ -17,24 +17,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// childKind is one kind of children.
+// childKind is a kind of children.
 type childKind struct {
 	gvk    schema.GroupVersionKind
 	object client.Object
 	list   client.ObjectList
-	// kept is set where a child that is no longer wanted stays until the bridge is
+	// neverPrune is true if a child that is no longer wanted stays until the bridge is
 	// deleted.
-	kept bool
-	// applied returns what FieldOwner last applied to an object and still owns,
-	// with the values that the object has now.
+	neverPrune bool
+	// applied returns the fields that FieldOwner last applied to an object and still
+	// owns, with the object's current values.
 	applied func(client.Object) (runtime.ApplyConfiguration, error)
 }
 
-// childKinds are all kinds of children. What is not in this list is not watched, not
-// cached and not pruned.
+// childKinds are all kinds of children. Objects of other kinds are not watched, cached or
+// pruned.
 var childKinds = []childKind{
-	// It may hold messages.
-	keep(newChildKind(corev1.SchemeGroupVersion.WithKind(claimKind), &corev1.PersistentVolumeClaimList{}, corev1ac.ExtractPersistentVolumeClaim)),
+	// A claim may hold messages.
+	withoutPruning(newChildKind(corev1.SchemeGroupVersion.WithKind(claimKind), &corev1.PersistentVolumeClaimList{}, corev1ac.ExtractPersistentVolumeClaim)),
 	newChildKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"), &corev1.ConfigMapList{}, corev1ac.ExtractConfigMap),
 	newChildKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"), &corev1.ServiceAccountList{}, corev1ac.ExtractServiceAccount),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("Role"), &rbacv1.RoleList{}, rbacv1ac.ExtractRole),
@@ -42,8 +42,8 @@ var childKinds = []childKind{
 	newChildKind(appsv1.SchemeGroupVersion.WithKind("Deployment"), &appsv1.DeploymentList{}, appsv1ac.ExtractDeployment),
 }
 
-func keep(kind childKind) childKind {
-	kind.kept = true
+func withoutPruning(kind childKind) childKind {
+	kind.neverPrune = true
 	return kind
 }
 

@@ -19,14 +19,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 )
 
-// addresses are the servers of a bridge's sides, as they are reached from its pod.
+// addresses are the addresses of the servers of both sides, as the bridge's pod reaches
+// them.
 type addresses struct {
 	generation    int64
 	local, remote []string
 }
 
-// connects reports whether two bridges are between the same servers, in either
-// direction.
+// connects reports whether two bridges connect the same servers, in either direction.
 func (a *addresses) connects(b *addresses) bool {
 	common := func(x, y []string) bool {
 		return slices.ContainsFunc(x, func(s string) bool { return slices.Contains(y, s) })
@@ -34,58 +34,59 @@ func (a *addresses) connects(b *addresses) bool {
 	return common(a.local, b.local) && common(a.remote, b.remote) || common(a.local, b.remote) && common(a.remote, b.local)
 }
 
-// addressBook holds the addresses of all bridges, by their UIDs: every pass over a bridge
+// addressBook caches the addresses of all bridges by UID, because every pass over a bridge
 // compares it with all others.
-type addressBook struct{ known sync.Map }
+type addressBook struct{ byUID sync.Map }
 
-func (k *addressBook) of(b *v1alpha1.MQTTBridge) *addresses {
-	if x, ok := k.known.Load(b.UID); ok {
+// lookup returns the addresses of the bridge, and computes them if its spec has changed.
+func (k *addressBook) lookup(b *v1alpha1.MQTTBridge) *addresses {
+	if x, ok := k.byUID.Load(b.UID); ok {
 		if a, ok := x.(*addresses); ok && a.generation == b.Generation {
 			return a
 		}
 	}
 	a := &addresses{b.Generation, config.Addresses(&b.Spec.Local, b.Namespace), config.Addresses(&b.Spec.Remote, b.Namespace)}
-	k.known.Store(b.UID, a)
+	k.byUID.Store(b.UID, a)
 	return a
 }
 
-// keep forgets the bridges that are not listed.
-func (k *addressBook) keep(bridges []v1alpha1.MQTTBridge) {
+// retain removes the bridges that are not listed.
+func (k *addressBook) retain(bridges []v1alpha1.MQTTBridge) {
 	listed := make(map[types.UID]bool, len(bridges))
 	for i := range bridges {
 		listed[bridges[i].UID] = true
 	}
-	k.known.Range(func(uid, _ any) bool {
+	k.byUID.Range(func(uid, _ any) bool {
 		if id, ok := uid.(types.UID); ok && !listed[id] {
-			k.known.Delete(uid)
+			k.byUID.Delete(uid)
 		}
 		return true
 	})
 }
 
-// beside returns the other bridges between the servers of b. They are those of the cache
-// and must not be changed.
-func (r *Reconciler) beside(ctx context.Context, b *v1alpha1.MQTTBridge) ([]*v1alpha1.MQTTBridge, error) {
+// sharingServers returns the other bridges that connect the same servers as b. The objects
+// belong to the cache and must not be changed.
+func (r *Reconciler) sharingServers(ctx context.Context, b *v1alpha1.MQTTBridge) ([]*v1alpha1.MQTTBridge, error) {
 	all := &v1alpha1.MQTTBridgeList{}
 	if err := r.Client.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the bridges: %w", err)
 	}
-	r.addresses.keep(all.Items)
-	own := r.addresses.of(b)
+	r.addresses.retain(all.Items)
+	own := r.addresses.lookup(b)
 	var out []*v1alpha1.MQTTBridge
 	for i := range all.Items {
 		x := &all.Items[i]
-		if x.UID != b.UID && x.DeletionTimestamp.IsZero() && own.connects(r.addresses.of(x)) {
+		if x.UID != b.UID && x.DeletionTimestamp.IsZero() && own.connects(r.addresses.lookup(x)) {
 			out = append(out, x)
 		}
 	}
 	return out, nil
 }
 
-// loop names the way by which messages go round through this bridge and others between
-// the same servers. It is empty if there is none.
-func (r *Reconciler) loop(ctx context.Context, b *v1alpha1.MQTTBridge) (string, error) {
-	others, err := r.beside(ctx, b)
+// findLoop describes a loop of messages through this bridge and others that connect the
+// same servers. It returns an empty string if there is none.
+func (r *Reconciler) findLoop(ctx context.Context, b *v1alpha1.MQTTBridge) (string, error) {
+	others, err := r.sharingServers(ctx, b)
 	if err != nil {
 		return "", err
 	}
@@ -99,15 +100,16 @@ func (r *Reconciler) loop(ctx context.Context, b *v1alpha1.MQTTBridge) (string, 
 	return "", nil
 }
 
-// besideChanged are the bridges whose loops a change of one may make or end.
-func (r *Reconciler) besideChanged(ctx context.Context, changed client.Object) []ctrl.Request {
+// enqueueSharingServers returns requests for the bridges that connect the same servers as a
+// changed bridge, because the change may start or end a loop through them.
+func (r *Reconciler) enqueueSharingServers(ctx context.Context, changed client.Object) []ctrl.Request {
 	b, ok := changed.(*v1alpha1.MQTTBridge)
 	if !ok {
 		return nil
 	}
-	others, err := r.beside(ctx, b)
+	others, err := r.sharingServers(ctx, b)
 	if err != nil {
-		return nil // the cache does not run yet; then each bridge gets a pass of its own
+		return nil // the cache does not run yet; when it does, each bridge gets its own pass
 	}
 	requests := make([]ctrl.Request, 0, len(others))
 	for _, x := range others {
@@ -116,7 +118,7 @@ func (r *Reconciler) besideChanged(ctx context.Context, changed client.Object) [
 	return requests
 }
 
-// withLoop adds to Degraded that messages go round, if they do.
+// withLoop adds a loop of messages, if there is one, to the condition Degraded.
 func withLoop(o *observation, c metav1.Condition) metav1.Condition {
 	message := fmt.Sprintf(msgLoop, o.loop)
 	switch {

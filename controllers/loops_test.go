@@ -15,7 +15,7 @@ import (
 )
 
 func TestLoop_TwoBridgesBetweenTheSameServers_AreDegradedWhileBothExist(t *testing.T) {
-	b, _ := forwarding(t)
+	b, _ := forwardingBridge(t)
 	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary)
 	back := newBridge(b.Namespace, "back")
 	back.Spec.Forwards, back.Spec.Subscriptions = nil, []v1alpha1.Rule{{Filter: "sensors/+"}}
@@ -37,16 +37,16 @@ func TestLoop_TwoBridgesBetweenTheSameServers_AreDegradedWhileBothExist(t *testi
 	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary)
 }
 
-func TestLoop_Condition_IsAddedToWhatElseDegradesTheBridge(t *testing.T) {
-	goesRound := func(o *observation) { o.loop = "by these rules" }
+func TestLoop_OtherProblems_AreReportedWithTheLoop(t *testing.T) {
+	withLoopFound := func(o *observation) { o.loop = "by these rules" }
 	for _, c := range []struct {
 		name  string
 		given *observation
 		want  string
 	}{
-		{"alone", observed(goesRound), "True/MessageLoop messages go round through bridges between the same servers: by these rules; change"},
-		{"on a backup", observed(withSides(localUp(), remoteOnBackup()), goesRound), "True/ActiveOnBackup the remote side is on backup-1"},
-		{"not reported", observed(noPods, goesRound), "Unknown/RunnerNotRunning"},
+		{"alone", observed(withLoopFound), "True/MessageLoop messages loop through bridges between the same servers: by these rules; change"},
+		{"on a backup", observed(withSides(localUp(), remoteOnBackup()), withLoopFound), "True/ActiveOnBackup the remote side is on backup-1"},
+		{"not reported", observed(noPods, withLoopFound), "Unknown/RunnerNotRunning"},
 		{"no loop", observed(), "False/ActiveOnPrimary"},
 	} {
 		d := meta.FindStatusCondition(derive(c.given, epoch), v1alpha1.ConditionDegraded)

@@ -30,9 +30,8 @@ const (
 	operatorUser    = "system:serviceaccount:mqttbridge-system:mqttbridge-controller-manager"
 )
 
-// The API server that all tests of this package share, nil where none can run, and
-// the operator that works against it with the rights of config/rbac/role.yaml and no
-// other.
+// All tests of this package share the API server, which is nil if none can run, and the
+// operator, which has only the rights of config/rbac/role.yaml.
 var (
 	server     *apiserver.Server
 	operator   *Reconciler
@@ -48,7 +47,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// startOperator runs the controller as its own user, who has the generated rights.
+// startOperator runs the controller as a separate user with the generated rights.
 func startOperator(ctx context.Context) error {
 	role, err := generatedRole()
 	if err != nil {
@@ -99,7 +98,7 @@ func startOperator(ctx context.Context) error {
 	return nil
 }
 
-// generatedRole is the operator's ClusterRole as it is installed.
+// generatedRole returns the operator's ClusterRole as it is installed.
 func generatedRole() (*rbacv1.ClusterRole, error) {
 	raw, err := os.ReadFile(filepath.Join(apiserver.Root(), "config", "rbac", "role.yaml"))
 	if err != nil {
@@ -124,9 +123,9 @@ func (r *recordingTransport) RoundTrip(req *http.Request) (*http.Response, error
 	return r.next.RoundTrip(req)
 }
 
-// of are the requests so far whose method is one of methods and whose path contains
-// part.
-func (r *recordingTransport) of(part string, methods ...string) []string {
+// matching returns the requests so far whose method is one of methods and whose path
+// contains part.
+func (r *recordingTransport) matching(part string, methods ...string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []string
@@ -141,10 +140,10 @@ func (r *recordingTransport) of(part string, methods ...string) []string {
 	return out
 }
 
-// writesIn are the writes so far to the namespace, events aside.
+// writesIn returns the writes to the namespace so far, without events.
 func (r *recordingTransport) writesIn(namespace string) []string {
 	var out []string
-	for _, request := range r.of("/namespaces/"+namespace+"/", http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete) {
+	for _, request := range r.matching("/namespaces/"+namespace+"/", http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete) {
 		if !strings.HasSuffix(request, "/events") {
 			out = append(out, request)
 		}
@@ -152,7 +151,7 @@ func (r *recordingTransport) writesIn(namespace string) []string {
 	return out
 }
 
-// asRunner is a client configuration that is the runner of the bridge.
+// asRunner returns a client configuration that impersonates the runner of the bridge.
 func asRunner(namespace, bridge string) *rest.Config {
 	config := rest.CopyConfig(server.Admin)
 	config.Impersonate = rest.ImpersonationConfig{

@@ -14,15 +14,15 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// manifest renders the bridge.yaml that the runner reads: the bridge with its
-// defaults resolved, and the annotations that ask for a server. What only concerns the
-// pod is left out, so that it can change without changing the manifest.
+// manifest renders the bridge.yaml that the runner reads: the bridge with its defaults
+// resolved, and the annotations that request a switch. Fields that only affect the pod are
+// left out, so that they can change without changing the manifest.
 func manifest(b *v1alpha1.MQTTBridge) (string, error) {
-	return render(b, requests(b))
+	return render(b, switchRequests(b))
 }
 
-// requests are the annotations that the runner takes over while it runs.
-func requests(b *v1alpha1.MQTTBridge) map[string]string {
+// switchRequests returns the annotations that the runner applies while it runs.
+func switchRequests(b *v1alpha1.MQTTBridge) map[string]string {
 	var out map[string]string
 	for _, key := range []string{v1alpha1.AnnotationSwitchLocal, v1alpha1.AnnotationSwitchRemote} {
 		if value := b.Annotations[key]; value != "" {
@@ -51,23 +51,24 @@ func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, erro
 	return string(out), nil
 }
 
-// specHash tells specs apart between which the runner has to be started anew.
+// specHash returns a hash of the part of the spec that the runner reads at its start. If it
+// changes, the runner is restarted.
 func specHash(b *v1alpha1.MQTTBridge) (string, error) {
 	text, err := render(b, nil)
 	return hash(text), err
 }
 
-// requestsHash tells apart what is asked for. It is empty where nothing is.
+// requestsHash returns a hash of the switch requests, or an empty string if there is none.
 func requestsHash(b *v1alpha1.MQTTBridge) (string, error) {
-	asked := requests(b)
-	if len(asked) == 0 {
+	requested := switchRequests(b)
+	if len(requested) == 0 {
 		return "", nil
 	}
-	text, err := yaml.Marshal(asked)
+	text, err := yaml.Marshal(requested)
 	return hash(string(text)), err
 }
 
-// hash is 16 hexadecimal digits of SHA-256.
+// hash returns 16 hexadecimal digits of the SHA-256 of text.
 func hash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:8])

@@ -22,9 +22,9 @@ func TestConditionsAndEvents_URLsWithAQuery_ShowItMasked(t *testing.T) {
 	b.Status.Runner = &v1alpha1.RunnerStatus{Pod: pod.Name}
 	b.Status.Local = localUp()
 	for name, remote := range map[string]*v1alpha1.SideStatus{
-		"on the primary": side(server("primary", first, v1alpha1.ServerActive), server("backup-1", second, v1alpha1.ServerStandby)),
-		"on the backup":  switched(side(server("primary", first, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionRefused, "nothing listens there"), server("backup-1", second, v1alpha1.ServerActive)), "primary", "backup-1", epoch),
-		"down":           side(server("primary", first, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionRefused, "nothing listens there"), server("backup-1", second, v1alpha1.ServerStandby)),
+		"on the primary": side(serverStatus("primary", first, v1alpha1.ServerActive), serverStatus("backup-1", second, v1alpha1.ServerStandby)),
+		"on the backup":  withFailover(side(serverStatus("primary", first, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionRefused, "nothing listens there"), serverStatus("backup-1", second, v1alpha1.ServerActive)), "primary", "backup-1", epoch),
+		"down":           side(serverStatus("primary", first, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionRefused, "nothing listens there"), serverStatus("backup-1", second, v1alpha1.ServerStandby)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.Status.Remote = remote

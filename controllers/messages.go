@@ -3,52 +3,52 @@
 
 package controllers
 
-// Messages of conditions, events and errors. Each says what is and, where someone
-// has to act, what to do.
+// Messages of conditions, events and errors. Each describes the state and, if a user must
+// act, the remedy.
 const (
 	msgSuspended = "the bridge is suspended; set spec.suspend to false to resume it"
 
-	msgNoPod         = "no runner pod exists; Deployment %s makes one"
+	msgNoPod         = "no runner pod exists; Deployment %s creates one"
 	msgPodDeleting   = "runner pod %s is being deleted"
 	msgPodNotRunning = "runner pod %s is %s"
-	msgPodNotReady   = "runner pod %s is not ready; if its node is lost, it is replaced elsewhere"
-	msgPodNoReport   = "runner pod %s has not reported yet; if this lasts, look at its log"
+	msgPodNotReady   = "runner pod %s is not ready; if its node is lost, the pod is replaced on another node"
+	msgPodNoReport   = "runner pod %s has not reported yet; if this lasts, check its log"
 
 	msgOnPrimary = "both sides are on their primary server"
 	msgOnBackup  = "the %s side is on %s (%s), not on its primary server"
-	msgLoop      = "messages go round through bridges between the same servers: %s; change a filter or topic, exclude the other's topics in one of them, or set protocolVersion: '5' and delivery.maxHops in all of them"
-	msgShortfall = "the %s side, %s: %s" // server; the runner says the rest
-	msgBuffer    = "%s: %s"              // of which rules; the runner says the rest
+	msgLoop      = "messages loop through bridges between the same servers: %s; change a filter or topic, exclude the topics of the others in one of the bridges, or set protocolVersion: '5' and delivery.maxHops in all of them"
+	msgShortfall = "the %s side, %s: %s" // server and message of the shortfall
+	msgBuffer    = "%s: %s"              // forwards or subscriptions, and the message of the backlog
 
-	msgUnforwardable = "%s: no server takes a message of %d bytes to %s: %s: %s" // of which rules; the runner says the rest
+	msgUnforwardable = "%s: no server accepts a message of %d bytes to %s: %s: %s" // forwards or subscriptions; reason and message of the runner
 
 	msgApplied      = "the children were changed and are being rolled out"
 	msgRollingOut   = "Deployment %s is being rolled out"
 	msgDraining     = "the runner is draining before the bridge is suspended"
 	msgUnscheduled  = "runner pod %s is not scheduled: %s"
-	msgNoClass      = "PersistentVolumeClaim %s has no volume, since it has no storage class and the cluster no default one; name a class in spec.buffer.disk.storageClassName"
-	msgClaimPending = "PersistentVolumeClaim %s has no volume of storage class %s yet; if this lasts, its events tell why: kubectl describe pvc"
-	msgExpanding    = "the volume of PersistentVolumeClaim %s is being expanded from %s to %s; if this lasts, its events tell why: kubectl describe pvc"
-	msgVolumeLost   = "PersistentVolumeClaim %s has lost its volume %s, and the backlog with it; delete the claim and the pod for a new one"
-	msgClaimRefused = "%w; the volume stays as it is and the bridge runs on as before: set spec.buffer.disk back to what the claim has; a new volume needs the claim deleted, with the messages on it"
-	msgPodsRefused  = "Deployment %s cannot make the runner pod: %s"
+	msgNoClass      = "PersistentVolumeClaim %s has no volume, because it has no storage class and the cluster has no default class; name a class in spec.buffer.disk.storageClassName"
+	msgClaimPending = "PersistentVolumeClaim %s has no volume of storage class %s yet; if this lasts, its events show the cause: kubectl describe pvc"
+	msgExpanding    = "the volume of PersistentVolumeClaim %s is being expanded from %s to %s; if this lasts, its events show the cause: kubectl describe pvc"
+	msgVolumeLost   = "PersistentVolumeClaim %s has lost its volume %s, and the backlog with it; delete the claim and the pod to get a new volume"
+	msgClaimRefused = "%w; the volume and the running bridge are unchanged; set spec.buffer.disk back to the values of the claim, or delete the claim, and the messages on it, to get a new volume"
+	msgPodsRefused  = "Deployment %s cannot create the runner pod: %s"
 	msgPodFailing   = "container %s of runner pod %s: %s"
 	msgLastExit     = "exited with code %d (%s): %s"
 	msgLastExitOnly = "exited with code %d (%s)"
 
-	msgSameFile = "%s %s and %s %s are both to be the file %[2]s/%[5]s; rename one of them"
+	msgSameFile = "%s %s and %s %s would both be the file %[2]s/%[5]s; rename one of them"
 	msgNotOurs  = "%s %s exists and does not belong to this bridge; delete or rename it, or rename the bridge"
-	msgLeftover = "%s %s of an earlier bridge of this name is still being removed"
+	msgLeftover = "%s %s of an earlier bridge of this name is still being deleted"
 
-	msgFailedOver     = "the %s side went from %s to %s in %d ms: %s"
-	msgFailedBack     = "the %s side went back from %s to %s in %d ms: %s"
+	msgFailedOver     = "the %s side failed over from %s to %s in %d ms: %s"
+	msgFailedBack     = "the %s side failed back from %s to %s in %d ms: %s"
 	msgSwitched       = "the %s side was switched from %s to %s in %d ms: %s"
-	msgSwitchRefused  = "the %s side is not switched as requested (%q): %s"
-	msgAllServersDown = "the %s side has lost every server: %s"
-	msgRecovered      = "the %s side has a server again after %s: %s (%s)"
+	msgSwitchRefused  = "the requested switch of the %s side (%q) is refused: %s"
+	msgAllServersDown = "every server of the %s side is down: %s"
+	msgRecovered      = "the %s side is connected again after %s: %s (%s)"
 )
 
-// Actions of events (events.k8s.io: what the reporting controller did).
+// Actions of events: in events.k8s.io, the action that the reporting controller took.
 const (
 	actionReportFailover = "ReportFailover"
 	actionReportOutage   = "ReportOutage"

@@ -24,9 +24,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// The rights of the operator. It has to hold what it gives to runners: the patch of
-// mqttbridges/status. It has none on Secrets, and none to delete a claim, which may
-// hold messages.
+// The rights of the operator. It must itself hold the right that it grants to runners: to
+// patch mqttbridges/status. It has no rights on Secrets, and no right to delete a claim,
+// which may hold messages.
 //
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
@@ -37,12 +37,12 @@ import (
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// concurrentReconciles bounds how many bridges are worked on at once. When a server
-// that many bridges share is lost, all of them report within the same second, and
-// each is to show it within one.
+// concurrentReconciles is the largest number of bridges that are reconciled at the same
+// time. When a server that many bridges use is lost, all of them report within the same
+// second, and the status of each must show it within one second.
 const concurrentReconciles = 8
 
-// Reconciler brings about what MQTTBridges ask for.
+// Reconciler reconciles MQTTBridges.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
@@ -50,15 +50,15 @@ type Reconciler struct {
 	APIReader client.Reader
 	// Recorder sends events.
 	Recorder events.EventRecorder
-	// RunnerImage is the image of runners whose bridge names none.
+	// RunnerImage is the image of runners whose bridge sets no image.
 	RunnerImage string
-	// Now is the clock.
+	// Now returns the current time.
 	Now func() time.Time
 
 	addresses addressBook
 }
 
-// Reconcile makes one pass over one bridge, as the package comment tells.
+// Reconcile makes one pass over one bridge, as the package comment describes.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	bridge := &v1alpha1.MQTTBridge{}
 	if err := r.Client.Get(ctx, req.NamespacedName, bridge); err != nil {
@@ -67,47 +67,48 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !bridge.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	wrote, err := r.bringAbout(ctx, bridge)
+	wrote, err := r.reconcileChildren(ctx, bridge)
 	var stall *stallError
 	if err != nil && !errors.As(err, &stall) {
-		// What the runner reports is told whatever becomes of the children.
-		return ctrl.Result{}, errors.Join(err, r.tell(ctx, bridge, wrote, nil))
+		// The status shows the runner's report even if the children cannot be applied.
+		return ctrl.Result{}, errors.Join(err, r.updateStatus(ctx, bridge, wrote, nil))
 	}
-	if tellErr := r.tell(ctx, bridge, wrote, stall); tellErr != nil {
-		return ctrl.Result{}, tellErr
+	if statusErr := r.updateStatus(ctx, bridge, wrote, stall); statusErr != nil {
+		return ctrl.Result{}, statusErr
 	}
 	if stall != nil && stall.reason == v1alpha1.ReasonInvalidSpec {
-		return ctrl.Result{}, nil // Only another spec helps, and brings a pass of its own.
+		return ctrl.Result{}, nil // A retry cannot help; a change of the spec starts another pass.
 	}
 	return ctrl.Result{}, err
 }
 
-// bringAbout validates the spec and makes the children what it asks for. With an
-// invalid spec they stay as they are: a bridge that runs goes on running.
-func (r *Reconciler) bringAbout(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
+// reconcileChildren validates the spec and makes the children match it. If the spec is
+// invalid, it does not change the children: a bridge that runs continues to run.
+func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
 	if errs := validate(b); len(errs) > 0 {
 		return false, &stallError{v1alpha1.ReasonInvalidSpec, errs.ToAggregate()}
 	}
 	return r.applyChildren(ctx, b)
 }
 
-// tell observes, writes the status where it has changed, sends the events that it
-// records, tells pods of changed requests, and clears a report that no pod stands behind.
-func (r *Reconciler) tell(ctx context.Context, b *v1alpha1.MQTTBridge, wrote bool, stall *stallError) error {
+// updateStatus observes the children and pods, and writes the status if it has changed. It
+// then sends the events that the status records, triggers the synchronization of changed
+// switch requests to the pods, and clears the report of a runner whose pod is gone.
+func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, wrote bool, stall *stallError) error {
 	o, err := r.observe(ctx, b)
 	if err != nil {
 		return err
 	}
 	o.wrote, o.stall = wrote, stall
 	if stall == nil {
-		if o.loop, err = r.loop(ctx, b); err != nil {
+		if o.loop, err = r.findLoop(ctx, b); err != nil {
 			return err
 		}
 	}
 	now := r.Now()
 	marker, due := announce(o, now)
 	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Announced: marker}
-	if !status.holds(&b.Status) {
+	if !status.equals(&b.Status) {
 		if err := r.writeStatus(ctx, b, status); err != nil {
 			return ignoreStale(ctx, err)
 		}
@@ -115,7 +116,7 @@ func (r *Reconciler) tell(ctx context.Context, b *v1alpha1.MQTTBridge, wrote boo
 			r.Recorder.Eventf(b, nil, e.eventType, e.reason, e.action, "%s", e.note)
 		}
 	}
-	if err := r.nudge(ctx, o); err != nil {
+	if err := r.triggerConfigMapSync(ctx, o); err != nil {
 		return ignoreStale(ctx, err)
 	}
 	if b.Status.Runner != nil && o.reportingPod() == nil {
@@ -124,7 +125,7 @@ func (r *Reconciler) tell(ctx context.Context, b *v1alpha1.MQTTBridge, wrote boo
 	return nil
 }
 
-// observe reads what the conditions are derived from.
+// observe reads the state that the conditions are derived from.
 func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*observation, error) {
 	o := &observation{bridge: b}
 	key := client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}
@@ -133,14 +134,14 @@ func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*obse
 	if err == nil {
 		o.deployment = deployment
 	} else if !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("reading the Deployment: %w", err)
+		return nil, fmt.Errorf("reading Deployment %s: %w", key.Name, err)
 	}
 	claim := &corev1.PersistentVolumeClaim{}
 	err = r.Client.Get(ctx, key, claim)
 	if err == nil {
 		o.claim = claim
 	} else if !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("reading the PersistentVolumeClaim: %w", err)
+		return nil, fmt.Errorf("reading PersistentVolumeClaim %s: %w", key.Name, err)
 	}
 	pods := &corev1.PodList{}
 	if err := r.Client.List(ctx, pods, client.InNamespace(b.Namespace), client.MatchingLabels(selectorLabels(b.Name))); err != nil {
@@ -150,11 +151,11 @@ func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*obse
 	return o, nil
 }
 
-// ignoreStale passes over a write that was refused because the bridge has changed:
-// the watch brings the change, and with it another pass.
+// ignoreStale ignores the error of a write that was refused because the bridge has changed:
+// the watch delivers the change and starts another pass.
 func ignoreStale(ctx context.Context, err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		log.FromContext(ctx).V(1).Info("the bridge has changed meanwhile", "error", err.Error())
+		log.FromContext(ctx).V(1).Info("the bridge has changed since it was read; another pass follows", "error", err.Error())
 		return nil
 	}
 	return err
@@ -162,15 +163,15 @@ func ignoreStale(ctx context.Context, err error) error {
 
 // SetupWithManager watches bridges, their children and their pods.
 //
-// Updates of a bridge are not filtered: the runner's reports are status changes that
-// have to be derived from. The operator's own status writes come back, too, and find
-// nothing to write.
+// Updates of a bridge are not filtered, because the runner's reports are status changes
+// from which conditions are derived. The operator's own status writes also start a pass,
+// which finds nothing to write.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	c := ctrl.NewControllerManagedBy(mgr).
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
-		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.besideChanged), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles})
 	for _, kind := range childKinds {
 		c = c.Owns(kind.object)
@@ -181,7 +182,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// bridgeOfPod is the bridge that a pod serves, by its labels.
+// bridgeOfPod returns a request for the bridge that a pod serves, according to its labels.
 func bridgeOfPod(_ context.Context, pod client.Object) []ctrl.Request {
 	name := pod.GetLabels()[labelInstance]
 	if name == "" {

@@ -19,8 +19,8 @@ const (
 	RunnerFieldOwner = "bridge-runner"
 )
 
-// The labels of the children, as Kubernetes recommends them. Name and instance
-// select the pods and never change.
+// The labels of the children, as Kubernetes recommends. Name and instance select the pods
+// and never change.
 const (
 	labelName      = "app.kubernetes.io/name"
 	labelInstance  = "app.kubernetes.io/instance"
@@ -29,12 +29,13 @@ const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 )
 
-// annotationManifestHash of a pod template is the hash of the bridge.yaml that the
-// pod starts with, but for its annotations, so that a changed spec makes a new pod.
+// annotationManifestHash is an annotation of the pod template: the hash of the bridge.yaml
+// that the pod starts with, without its annotations. A changed spec changes the template,
+// so that the pod is replaced.
 const annotationManifestHash = "mqttbridge.io/manifest-hash"
 
-// annotationRequestsHash of a pod is the hash of the requests for servers that its
-// ConfigMap holds.
+// annotationRequestsHash is an annotation of a pod: the hash of the switch requests that
+// its ConfigMap holds.
 const annotationRequestsHash = "mqttbridge.io/requests-hash"
 
 const (
@@ -44,17 +45,17 @@ const (
 	bridgeKind    = "MQTTBridge"
 )
 
-// childName is the name of every child of the bridge called name. A bridge's name
-// has at most 52 characters, so that this stays within the 63 of a host name's
-// part with room for no more: a pod's host name is cut there.
+// childName returns the name of every child of the bridge called name. A bridge's name has
+// at most 52 characters, so that a child's name fits into the 63 characters after which
+// Kubernetes cuts a pod's host name.
 func childName(name string) string { return name + "-bridge" }
 
-// selectorLabels select the pods of the bridge called name.
+// selectorLabels returns the labels that select the pods of the bridge called name.
 func selectorLabels(name string) map[string]string {
 	return map[string]string{labelName: runnerName, labelInstance: name}
 }
 
-// childLabels are on every child of the bridge called name, and on its pods.
+// childLabels returns the labels of every child of the bridge called name, and of its pods.
 func childLabels(name string) map[string]string {
 	labels := map[string]string{
 		labelComponent: runnerName,
@@ -65,9 +66,9 @@ func childLabels(name string) map[string]string {
 	return labels
 }
 
-// ownerReference makes the bridge the controller of a child. It does not block the
-// bridge's deletion: that would need the right to update finalizers, and nothing
-// waits for it.
+// ownerReference makes the bridge the controller of a child. It does not block the bridge's
+// deletion: that would require the right to update finalizers, and nothing waits for the
+// deletion of the children.
 func ownerReference(b *v1alpha1.MQTTBridge) *metav1ac.OwnerReferenceApplyConfiguration {
 	return metav1ac.OwnerReference().
 		WithAPIVersion(v1alpha1.GroupVersion.String()).

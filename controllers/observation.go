@@ -16,29 +16,29 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// observation is all that the conditions are derived from.
+// observation is the state that the conditions are derived from.
 type observation struct {
 	bridge *v1alpha1.MQTTBridge
-	// deployment is the runner's, nil where none exists.
+	// deployment is the Deployment of the runner, nil if it does not exist.
 	deployment *appsv1.Deployment
-	// claim is that of the buffer on disk, nil where none exists.
+	// claim is the claim of the buffer on disk, nil if it does not exist.
 	claim *corev1.PersistentVolumeClaim
-	// pods are those of the bridge.
+	// pods are the pods of the bridge.
 	pods []corev1.Pod
-	// wrote is set when this pass changed a child, so that deployment and pods are
-	// those of before.
+	// wrote is true if this pass changed a child; deployment and pods may then be older
+	// than the change.
 	wrote bool
-	// stall is why the spec cannot be brought about, nil where it can.
+	// stall is why the spec cannot be applied, nil if it can.
 	stall *stallError
-	// loop is the way by which messages go round through this bridge and others, empty
-	// if there is none.
+	// loop describes a loop of messages through this bridge and others. It is empty if
+	// there is none.
 	loop string
 }
 
 func (o *observation) suspended() bool { return ptr.Deref(o.bridge.Spec.Suspend, false) }
 
-// reportingPod is the pod whose report the status holds, nil where there is no
-// report or the pod is gone.
+// reportingPod returns the pod whose report the status holds, or nil if there is no report
+// or the pod is gone.
 func (o *observation) reportingPod() *corev1.Pod {
 	if o.bridge.Status.Runner == nil {
 		return nil
@@ -50,7 +50,8 @@ func (o *observation) reportingPod() *corev1.Pod {
 	return &o.pods[i]
 }
 
-// currentPod is the pod to talk of where none reports: the newest that stays.
+// currentPod returns the newest pod that is not being deleted. Messages name it if no pod
+// reports.
 func (o *observation) currentPod() *corev1.Pod {
 	var newest *corev1.Pod
 	for i := range o.pods {
@@ -62,7 +63,7 @@ func (o *observation) currentPod() *corev1.Pod {
 	return newest
 }
 
-// sides are the reported states, nil where no pod stands behind them.
+// sides returns the reported states of the sides, or nil if the reporting pod is gone.
 func (o *observation) sides() (local, remote *v1alpha1.SideStatus) {
 	if o.reportingPod() == nil {
 		return nil, nil
@@ -70,8 +71,8 @@ func (o *observation) sides() (local, remote *v1alpha1.SideStatus) {
 	return o.bridge.Status.Local, o.bridge.Status.Remote
 }
 
-// backlogs are the reported states of the buffer on disk, nil where there is none or
-// no pod stands behind them.
+// backlogs returns the reported states of the buffer on disk, or nil if there is no buffer
+// on disk or the reporting pod is gone.
 func (o *observation) backlogs() (forwards, subscriptions *v1alpha1.BacklogStatus) {
 	if o.reportingPod() == nil || o.bridge.Status.Buffer == nil {
 		return nil, nil
@@ -79,7 +80,7 @@ func (o *observation) backlogs() (forwards, subscriptions *v1alpha1.BacklogStatu
 	return o.bridge.Status.Buffer.LocalToRemote, o.bridge.Status.Buffer.RemoteToLocal
 }
 
-// podTrouble says why a pod does not serve, and is empty where it does.
+// podTrouble returns why a pod does not serve, or an empty string if it serves.
 func podTrouble(p *corev1.Pod) string {
 	switch {
 	case !p.DeletionTimestamp.IsZero():
@@ -93,10 +94,10 @@ func podTrouble(p *corev1.Pod) string {
 	}
 }
 
-// reporterTrouble says what has become of the reporting pod since its runner
-// started, and is empty where it serves. The report itself shows that the process
-// ran then. The kubelet tells of a start and of the first probe later, and until it
-// does the pod's status is older than the report.
+// reporterTrouble returns why the reporting pod no longer serves, or an empty string if it
+// serves. The report itself shows that the runner ran at the time started. The kubelet
+// reports the start and the first probe later; until then the pod's status is older than
+// the runner's report and is ignored.
 func reporterTrouble(p *corev1.Pod, started metav1.Time) string {
 	if !p.DeletionTimestamp.IsZero() || !podAlive(*p) {
 		return podTrouble(p)
@@ -118,8 +119,8 @@ func endedAfter(s corev1.ContainerState, t metav1.Time) bool {
 	return s.Terminated != nil && s.Terminated.FinishedAt.After(t.Time)
 }
 
-// podAlive tells whether a pod's containers may still run. One that was evicted is
-// kept as failed.
+// podAlive reports whether a pod's containers may still run. An evicted pod remains in the
+// phase Failed.
 func podAlive(p corev1.Pod) bool {
 	return p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
 }
@@ -137,15 +138,15 @@ func podCondition(p *corev1.Pod, conditionType corev1.PodConditionType) *corev1.
 	return &p.Status.Conditions[i]
 }
 
-// failingWaits are the reasons for which the kubelet keeps a container waiting that
-// will not resolve by themselves.
+// failingWaits are the reasons of a waiting container that do not resolve without a user.
 var failingWaits = []string{
 	"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
 	"CrashLoopBackOff", "CreateContainerError", "CreateContainerConfigError", "RunContainerError",
 }
 
-// podFailure says why a container of a pod that stays does not start, in the words
-// of the kubelet or of the container's last exit. It is empty where all do.
+// podFailure returns why a container does not start, in the kubelet's words or from the
+// container's last exit. Pods that are being deleted are ignored. It returns an empty
+// string if all containers start.
 func podFailure(pods []corev1.Pod) string {
 	for i := range pods {
 		if !pods[i].DeletionTimestamp.IsZero() {
@@ -160,8 +161,8 @@ func podFailure(pods []corev1.Pod) string {
 	return ""
 }
 
-// waitMessage prefers how the container last ended to the kubelet's message, which
-// only tells for how long it backs off.
+// waitMessage returns the message for a waiting container. For a container that crashes it
+// describes the last exit, because the kubelet's message only states the back-off time.
 func waitMessage(w *corev1.ContainerStateWaiting, last *corev1.ContainerStateTerminated) string {
 	switch {
 	case w.Reason == "CrashLoopBackOff" && last != nil && last.Message != "":

@@ -11,8 +11,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// serviceAccount is what the runner reports as. Its token is mounted where the pod
-// asks for it, and nowhere else.
+// serviceAccount returns the ServiceAccount that the runner uses to report. Its token is
+// mounted only in pods that request it.
 func serviceAccount(b *v1alpha1.MQTTBridge) *corev1ac.ServiceAccountApplyConfiguration {
 	return corev1ac.ServiceAccount(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).
@@ -20,7 +20,8 @@ func serviceAccount(b *v1alpha1.MQTTBridge) *corev1ac.ServiceAccountApplyConfigu
 		WithAutomountServiceAccountToken(false)
 }
 
-// role lets the runner patch the status of its own bridge, and nothing else.
+// role returns the Role that allows the runner to patch the status of its own bridge, and
+// nothing else.
 func role(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleApplyConfiguration {
 	return rbacv1ac.Role(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).
@@ -32,7 +33,7 @@ func role(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleApplyConfiguration {
 			WithVerbs("patch"))
 }
 
-// roleBinding gives the runner its role.
+// roleBinding returns the RoleBinding that grants the runner its role.
 func roleBinding(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleBindingApplyConfiguration {
 	return rbacv1ac.RoleBinding(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).

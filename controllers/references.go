@@ -14,8 +14,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// reference is one key of a Secret or ConfigMap that a bridge names. The runner
-// finds it as the file name/key.
+// reference is a key of a Secret or ConfigMap that a bridge names. The runner reads it as
+// the file name/key.
 type reference struct {
 	kind v1alpha1.CAKind
 	name string
@@ -24,8 +24,8 @@ type reference struct {
 
 func (r reference) path() string { return r.name + "/" + r.key }
 
-// references lists every key that the bridge names, once, sorted by kind, name and
-// key.
+// references returns every key that the bridge names, without duplicates, sorted by kind,
+// name and key.
 func references(b *v1alpha1.MQTTBridge) []reference {
 	var refs []reference
 	for _, side := range []*v1alpha1.Side{&b.Spec.Local, &b.Spec.Remote} {
@@ -96,8 +96,8 @@ func tlsReferences(t *v1alpha1.TLS) []reference {
 	return refs
 }
 
-// validateReferences refuses a bridge that names the same key of a Secret and of a
-// ConfigMap of one name: both would be the same file.
+// validateReferences returns an error if a bridge names the same key of a Secret and of a
+// ConfigMap with the same name: both would be the same file.
 func validateReferences(b *v1alpha1.MQTTBridge) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[string]reference{}
@@ -111,9 +111,9 @@ func validateReferences(b *v1alpha1.MQTTBridge) field.ErrorList {
 	return errs
 }
 
-// projections turn the references into the sources of a projected volume, one for
-// each object. All are optional: a missing one is for the runner to report, and does
-// not keep the pod from starting.
+// projections turns the references into the sources of a projected volume, one source per
+// object. All are optional: the runner reports a missing object, and the pod starts
+// nevertheless.
 func projections(refs []reference) []*corev1ac.VolumeProjectionApplyConfiguration {
 	var out []*corev1ac.VolumeProjectionApplyConfiguration
 	for len(refs) > 0 {

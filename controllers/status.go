@@ -20,7 +20,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// ownStatus is the operator's part of a bridge's status. The rest is the runner's.
+// ownStatus is the operator's part of a bridge's status. The runner owns the rest.
 type ownStatus struct {
 	Conditions         []metav1.Condition  `json:"conditions,omitempty"`
 	ObservedGeneration int64               `json:"observedGeneration,omitempty"`
@@ -37,8 +37,8 @@ var ownConditions = []string{
 	v1alpha1.ConditionStalled,
 }
 
-// holds tells whether the status already is what the operator would write.
-func (s *ownStatus) holds(status *v1alpha1.MQTTBridgeStatus) bool {
+// equals reports whether the status already contains the operator's part.
+func (s *ownStatus) equals(status *v1alpha1.MQTTBridgeStatus) bool {
 	if s.ObservedGeneration != status.ObservedGeneration || !equality.Semantic.DeepEqual(s.Announced, status.Announced) {
 		return false
 	}
@@ -49,10 +49,10 @@ func (s *ownStatus) holds(status *v1alpha1.MQTTBridgeStatus) bool {
 	})
 }
 
-// writeStatus applies the operator's part of the status. The write is refused with
-// a conflict where the bridge has changed since it was read: what was derived from
-// the older state, events above all, is then void, and the change is on its way
-// through the cache to be derived from.
+// writeStatus applies the operator's part of the status. The API server refuses the write
+// with a conflict if the bridge has changed since it was read. The derived conditions and
+// events are then outdated and dropped, and the change reaches the cache and starts another
+// pass.
 func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.MQTTBridge, s *ownStatus) error {
 	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(s)
 	if err != nil {
@@ -69,9 +69,10 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.MQTTBridge, s 
 	return nil
 }
 
-// clearReport removes the report of a runner whose pod is gone, by applying nothing
-// as the runner. It asks the API server, as the cache may not have a new pod yet,
-// and it gives way to a report that is made meanwhile.
+// clearReport removes the report of a runner whose pod is gone, by applying an empty status
+// as the runner's field manager. It first looks for the pod on the API server, because the
+// cache may not contain a new pod yet. If a new report was written since the bridge was
+// read, the write is refused and the new report stays.
 func (r *Reconciler) clearReport(ctx context.Context, b *v1alpha1.MQTTBridge) error {
 	pod := &metav1.PartialObjectMetadata{}
 	pod.SetGroupVersionKind(podKind)
@@ -91,7 +92,8 @@ func (r *Reconciler) clearReport(ctx context.Context, b *v1alpha1.MQTTBridge) er
 	return nil
 }
 
-// statusApply is an apply configuration of nothing of the bridge, as it was read.
+// statusApply returns an empty apply configuration for the bridge at the resource version
+// that was read.
 func statusApply(b *v1alpha1.MQTTBridge) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{}}
 	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(bridgeKind))

@@ -14,8 +14,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// unforwardable is the reported state of messages that no server takes, empty if no pod
-// stands behind it.
+// unforwardable returns the reported messages that no server accepts. It is empty if the
+// reporting pod is gone.
 func (o *observation) unforwardable() v1alpha1.UnforwardableStatus {
 	if o.reportingPod() == nil {
 		return v1alpha1.UnforwardableStatus{}
@@ -23,17 +23,17 @@ func (o *observation) unforwardable() v1alpha1.UnforwardableStatus {
 	return ptr.Deref(o.bridge.Status.Unforwardable, v1alpha1.UnforwardableStatus{})
 }
 
-// withUnforwardable adds the messages that no server takes to the condition Degraded. The
-// buffer's troubles come before them, because they concern all messages.
+// withUnforwardable adds the messages that no server accepts to the condition Degraded.
+// Problems of the buffer come before them, because they concern all messages.
 func withUnforwardable(o *observation, c metav1.Condition) metav1.Condition {
 	u := o.unforwardable()
 	var messages []string
-	for _, part := range []struct {
+	for _, direction := range []struct {
 		name string
 		m    *v1alpha1.UnforwardableMessage
 	}{{"forwards", u.LocalToRemote}, {"subscriptions", u.RemoteToLocal}} {
-		if part.m != nil {
-			messages = append(messages, fmt.Sprintf(msgUnforwardable, part.name, ptr.Deref(part.m.Bytes, 0), part.m.Topic, part.m.Reason, part.m.Message))
+		if direction.m != nil {
+			messages = append(messages, fmt.Sprintf(msgUnforwardable, direction.name, ptr.Deref(direction.m.Bytes, 0), direction.m.Topic, direction.m.Reason, direction.m.Message))
 		}
 	}
 	if len(messages) == 0 {
@@ -52,8 +52,8 @@ func withUnforwardable(o *observation, c metav1.Condition) metav1.Condition {
 	return c
 }
 
-// announceUnforwardable reports a message that no server takes if it is newer than the
-// announced one.
+// announceUnforwardable returns an event for a message that no server accepts if it is
+// newer than the announced one.
 func announceUnforwardable(rules string, m *v1alpha1.UnforwardableMessage, announced *metav1.MicroTime) []event {
 	if m == nil || !m.Time.After(announced.Time) {
 		return nil

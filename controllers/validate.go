@@ -11,10 +11,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 )
 
-// validate refuses what the schema cannot tell: what the runner would refuse, and
-// what a pod cannot mount.
+// validate returns the errors of a spec that the schema cannot detect: errors for which the
+// runner would refuse the manifest, and references that a pod cannot mount.
 func validate(b *v1alpha1.MQTTBridge) field.ErrorList {
-	// Objects from the cache do not say what they are; a manifest has to.
+	// Objects from the cache have no apiVersion and kind, but a manifest must have them.
 	typed := b.DeepCopy()
 	typed.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind}
 	return append(config.Validate(typed), validateReferences(b)...)

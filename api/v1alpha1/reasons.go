@@ -29,14 +29,14 @@ const (
 // failures below.
 const (
 	ReasonForwarding       = "Forwarding"       // Ready: both sides are connected.
-	ReasonConnected        = "Connected"        // LocalConnected, RemoteConnected.
-	ReasonConnecting       = "Connecting"       // no server has been reached yet.
-	ReasonActiveOnBackup   = "ActiveOnBackup"   // Degraded.
-	ReasonActiveOnPrimary  = "ActiveOnPrimary"  // not Degraded.
+	ReasonConnected        = "Connected"        // LocalConnected, RemoteConnected: a server is connected.
+	ReasonConnecting       = "Connecting"       // LocalConnected, RemoteConnected: no server has been reached yet.
+	ReasonActiveOnBackup   = "ActiveOnBackup"   // Degraded: a side is on a backup.
+	ReasonActiveOnPrimary  = "ActiveOnPrimary"  // Degraded is False: both sides are on their primary server.
 	ReasonNotConnected     = "NotConnected"     // Ready, Degraded: a side has no connected server.
-	ReasonSuspended        = "Suspended"        // spec.suspend.
-	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod, or it does not run.
-	ReasonProgressing      = "Progressing"      // Reconciling.
+	ReasonSuspended        = "Suspended"        // spec.suspend is true.
+	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod exists, or it does not run.
+	ReasonProgressing      = "Progressing"      // Reconciling: the children do not yet match the spec.
 	ReasonInvalidSpec      = "InvalidSpec"      // Stalled: an error that the schema cannot detect.
 	ReasonApplyFailed      = "ApplyFailed"      // Stalled: the API server refused a child.
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.

@@ -128,7 +128,7 @@ func (w *world) killPrimary() {
 	if late := line.at.Sub(first.Time); late > time.Second {
 		t.Errorf("kubectl showed the switch %s after the first message, want within a second", late)
 	}
-	want := regexp.MustCompile(`remote side went from primary to backup-1 in \d+ ms: [A-Z][A-Za-z]+`)
+	want := regexp.MustCompile(`remote side failed over from primary to backup-1 in \d+ ms: [A-Z][A-Za-z]+`)
 	if note := w.event(v1alpha1.EventFailedOver); !want.MatchString(note) {
 		t.Errorf("the event says %q, want from, to, duration and cause: %s", note, want)
 	}

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 40 characters, so that the names made from it stay within 63. */}}
+{{/* At most 40 characters, so that names that contain it have at most 63. */}}
 {{- define "mqttbridge.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
@@ -46,7 +46,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   namespace: {{ .Release.Namespace }}
 {{- end -}}
 
-{{/* The rules of a role of config/rbac, which `make manifests` copies to files/. */}}
+{{/* The rules of a role in config/rbac, which `make manifests` copies to files/. */}}
 {{- define "mqttbridge.rules" -}}
 {{- $role := .Files.Get (printf "files/%s.yaml" .role) | fromYaml -}}
 {{- toYaml $role.rules -}}

@@ -12,10 +12,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// nudge has the kubelet bring a changed request for a server to the runner at once: it
-// looks at a pod's ConfigMaps whenever the pod changes, and otherwise only every minute
-// or so. The ConfigMap is written before.
-func (r *Reconciler) nudge(ctx context.Context, o *observation) error {
+// triggerConfigMapSync makes the kubelet deliver changed switch requests to the runner
+// immediately, by changing an annotation of the pod. The kubelet synchronizes a pod's
+// ConfigMaps when the pod changes, and otherwise only about once a minute. The ConfigMap
+// must be written before.
+func (r *Reconciler) triggerConfigMapSync(ctx context.Context, o *observation) error {
 	wanted, err := requestsHash(o.bridge)
 	if err != nil {
 		return err
@@ -26,7 +27,7 @@ func (r *Reconciler) nudge(ctx context.Context, o *observation) error {
 			continue
 		}
 		change := corev1ac.Pod(pod.Name, pod.Namespace).
-			WithUID(pod.UID). // and no pod that has taken its place
+			WithUID(pod.UID). // not a pod that has replaced it
 			WithAnnotations(map[string]string{annotationRequestsHash: wanted})
 		if err := r.Client.Apply(ctx, change, client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
 			return fmt.Errorf("annotating pod %s: %w", pod.Name, err)
