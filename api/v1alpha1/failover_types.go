@@ -6,7 +6,7 @@ package v1alpha1
 // Failover controls when a server is treated as lost, how other servers are tried, and when
 // the bridge fails back.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.probe) || !has(self.probe.policy) || self.probe.policy == 'Always' || (has(self.failback) && has(self.failback.policy) && self.failback.policy == 'Never')",fieldPath=".probe.policy",reason=FieldValueInvalid,message="without probes the bridge cannot tell when to go back; set failback.policy to Never, too, or probe.policy to Always"
+// +kubebuilder:validation:XValidation:rule="!has(self.probe) || !has(self.probe.policy) || self.probe.policy == 'Always' || (has(self.failback) && has(self.failback.policy) && self.failback.policy == 'Never')",fieldPath=".probe.policy",reason=FieldValueInvalid,message="without probes the bridge cannot detect when to fail back; set failback.policy to Never, too, or probe.policy to Always"
 type Failover struct {
 	// connectTimeoutSeconds limits one connection attempt, in seconds, from the name lookup
 	// to CONNACK, including TCP, proxy, TLS and WebSocket. After CONNACK it limits how long
@@ -113,8 +113,8 @@ const (
 // Failback controls when the bridge returns to a server of higher preference: a server that
 // comes before the server in use in the side's list.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.windows) || !has(self.policy) || self.policy == 'Automatic'",fieldPath=".windows",reason=FieldValueInvalid,message="windows say when the bridge goes back by itself, and with policy Never it does not; remove windows or set policy to Automatic"
-// +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.windows)",fieldPath=".timeZone",reason=FieldValueInvalid,message="timeZone is that of windows, and there are none; add windows or remove timeZone"
+// +kubebuilder:validation:XValidation:rule="!has(self.windows) || !has(self.policy) || self.policy == 'Automatic'",fieldPath=".windows",reason=FieldValueInvalid,message="windows limit when the bridge fails back, but with policy Never it does not fail back; remove windows or set policy to Automatic"
+// +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.windows)",fieldPath=".timeZone",reason=FieldValueInvalid,message="timeZone applies to windows, but windows is empty; add windows or remove timeZone"
 type Failback struct {
 	// policy is Automatic to return when the preferred server has proved stable, or Never
 	// to stay until the server in use is lost or another server is requested. Default
@@ -143,7 +143,7 @@ type Failback struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$')",reason=FieldValueInvalid,message="timeZone is a name of the IANA time zone database, such as Europe/Berlin or UTC"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$')",reason=FieldValueInvalid,message="timeZone must be a name of the IANA time zone database, such as Europe/Berlin or UTC"
 	TimeZone string `json:"timeZone,omitempty"`
 }
 
@@ -165,7 +165,7 @@ type FailbackWindow struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9A-Za-z*?,/-]+ +[0-9A-Za-z*?,/-]+$')",reason=FieldValueInvalid,message="schedule has the five fields of cron, minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9A-Za-z*?,/-]+ +[0-9A-Za-z*?,/-]+$')",reason=FieldValueInvalid,message="schedule must consist of the five fields of cron: minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
 	Schedule string `json:"schedule,omitempty"`
 
 	// durationMinutes is the time in minutes for which the window stays open.

@@ -13,14 +13,14 @@ type UserProperty struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property holds no control characters: servers may end the connection at them"
-	// +kubebuilder:validation:XValidation:rule="self != 'mqttbridge-hops'",reason=FieldValueInvalid,message="mqttbridge-hops is the count of delivery.maxHops; choose another name"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property must not contain control characters, because servers may end the connection at them; remove them"
+	// +kubebuilder:validation:XValidation:rule="self != 'mqttbridge-hops'",reason=FieldValueInvalid,message="mqttbridge-hops is reserved for delivery.maxHops; choose another name"
 	Name string `json:"name,omitempty"`
 
 	// value is the value of the property. Default: empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property holds no control characters: servers may end the connection at them"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property must not contain control characters, because servers may end the connection at them; remove them"
 	Value string `json:"value,omitempty"`
 }
 
@@ -62,8 +62,8 @@ type Notifications struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#[:cntrl:]]')",reason=FieldValueInvalid,message="the topic of notifications has no wildcards + or # and no control characters, as in bridges/plant1/state"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$')",reason=FieldValueInvalid,message="topics that start with $ are the servers' own, which clients cannot publish to; choose another one, as in bridges/plant1/state"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#[:cntrl:]]')",reason=FieldValueInvalid,message="the topic of notifications must not contain the wildcards + or #, or control characters; choose a topic such as bridges/plant1/state"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$')",reason=FieldValueInvalid,message="topics that start with $ belong to the servers, and clients cannot publish to them; choose another topic, such as bridges/plant1/state"
 	Topic string `json:"topic,omitempty"`
 
 	// qos is the QoS of the notifications: 0 or 1. Default 1.

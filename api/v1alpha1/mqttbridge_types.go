@@ -55,15 +55,15 @@ type MQTTBridgeList struct {
 // MQTTBridgeSpec is the desired state of a bridge.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.forwards) && size(self.forwards) > 0) || (has(self.subscriptions) && size(self.subscriptions) > 0)",fieldPath=".forwards",reason=FieldValueRequired,message="a bridge needs at least one entry in forwards (local to remote) or subscriptions (remote to local)"
-// +kubebuilder:validation:XValidation:rule="!([self.local.primary.url] + (has(self.local.backups) ? self.local.backups.map(b, b.url) : [])).exists(u, u == self.remote.primary.url || (has(self.remote.backups) && self.remote.backups.exists(b, b.url == u)))",fieldPath=".remote",reason=FieldValueInvalid,message="the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"
+// +kubebuilder:validation:XValidation:rule="!([self.local.primary.url] + (has(self.local.backups) ? self.local.backups.map(b, b.url) : [])).exists(u, u == self.remote.primary.url || (has(self.remote.backups) && self.remote.backups.exists(b, b.url == u)))",fieldPath=".remote",reason=FieldValueInvalid,message="local and remote have a server with the same URL; a bridge connects two different sides: list each server on one side only"
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || !has(self.subscriptions) || !((has(self.local.bridgeMode) && self.local.bridgeMode == 'Off' && (!has(self.local.protocolVersion) || self.local.protocolVersion != '5')) || (has(self.remote.bridgeMode) && self.remote.bridgeMode == 'Off' && (!has(self.remote.protocolVersion) || self.remote.protocolVersion != '5'))) || !self.forwards.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.subscriptions.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop, because a side with MQTT 3.1.1 and bridgeMode: Off gets the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match"
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.forwards.exists(f, has(f.userProperties) && size(f.userProperties) > 0)",fieldPath=".forwards",reason=FieldValueInvalid,message="userProperties in forwards need MQTT 5 on the side that the messages go to; set remote.protocolVersion to '5' or remove them"
 // +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.userProperties) && size(s.userProperties) > 0)",fieldPath=".subscriptions",reason=FieldValueInvalid,message="userProperties in subscriptions need MQTT 5 on the side that the messages go to; set local.protocolVersion to '5' or remove them"
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.forwards.exists(f, has(f.retainHandling))",fieldPath=".forwards",reason=FieldValueInvalid,message="retainHandling in forwards needs MQTT 5 on the side that the messages come from; set local.protocolVersion to '5' or remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.retainHandling))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="retainHandling in subscriptions needs MQTT 5 on the side that the messages come from; set remote.protocolVersion to '5' or remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.delivery) || !has(self.delivery.maxHops) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5' && has(self.remote.protocolVersion) && self.remote.protocolVersion == '5')",fieldPath=".delivery.maxHops",reason=FieldValueInvalid,message="maxHops needs MQTT 5 on both sides, which alone has the user property that counts; set local.protocolVersion and remote.protocolVersion to '5' or remove maxHops"
-// +kubebuilder:validation:XValidation:rule="!has(self.buffer) || !has(self.buffer.drain) || has(self.buffer.disk) || (has(self.delivery) && has(self.delivery.qos0WhenDown) && self.delivery.qos0WhenDown == 'Buffer')",fieldPath=".buffer.drain",reason=FieldValueInvalid,message="drain limits what leaves the buffer, and there is none; set buffer.disk or delivery.qos0WhenDown: Buffer, or remove drain"
-// +kubebuilder:validation:XValidation:rule="!has(self.notifications) || !has(self.delivery) || !has(self.delivery.unforwardable) || !has(self.delivery.unforwardable.deadLetter) || self.delivery.unforwardable.deadLetter.topic != self.notifications.topic",fieldPath=".delivery.unforwardable.deadLetter.topic",reason=FieldValueInvalid,message="dead letters and notifications have the same topic, so each would overwrite the other's; choose another topic, as in bridges/plant1/dead"
+// +kubebuilder:validation:XValidation:rule="!has(self.delivery) || !has(self.delivery.maxHops) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5' && has(self.remote.protocolVersion) && self.remote.protocolVersion == '5')",fieldPath=".delivery.maxHops",reason=FieldValueInvalid,message="maxHops needs MQTT 5 on both sides, because hops are counted in a user property; set local.protocolVersion and remote.protocolVersion to '5' or remove maxHops"
+// +kubebuilder:validation:XValidation:rule="!has(self.buffer) || !has(self.buffer.drain) || has(self.buffer.disk) || (has(self.delivery) && has(self.delivery.qos0WhenDown) && self.delivery.qos0WhenDown == 'Buffer')",fieldPath=".buffer.drain",reason=FieldValueInvalid,message="drain limits the rate at which messages leave the buffer, but no buffer is configured; set buffer.disk or delivery.qos0WhenDown: Buffer, or remove drain"
+// +kubebuilder:validation:XValidation:rule="!has(self.notifications) || !has(self.delivery) || !has(self.delivery.unforwardable) || !has(self.delivery.unforwardable.deadLetter) || self.delivery.unforwardable.deadLetter.topic != self.notifications.topic",fieldPath=".delivery.unforwardable.deadLetter.topic",reason=FieldValueInvalid,message="dead letters and notifications have the same topic, so they would replace each other; choose another topic, such as bridges/plant1/dead"
 type MQTTBridgeSpec struct {
 	// local is the side that the bridge belongs to.
 	// +required
@@ -119,11 +119,11 @@ type MQTTBridgeSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, b.url != self.primary.url) && self.backups.all(b, self.backups.exists_one(o, o.url == b.url)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same URL; list each server once"
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, !has(b.name) || !has(self.primary.name) || b.name != self.primary.name) && self.backups.all(b, !has(b.name) || self.backups.exists_one(o, has(o.name) && o.name == b.name)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same name; give each server a name of its own"
-// +kubebuilder:validation:XValidation:rule="!has(self.primary.name) || !self.primary.name.matches('^backup-[0-9]+$')",fieldPath=".primary.name",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.backups) || self.backups.all(b, !has(b.name) || (b.name != 'primary' && (!b.name.matches('^backup-[0-9]+$') || (b.name.matches('^backup-[1-9][0-9]?$') && int(b.name.find('[0-9]+')) <= size(self.backups) && has(self.backups[int(b.name.find('[0-9]+')) - 1].name) && self.backups[int(b.name.find('[0-9]+')) - 1].name == b.name))))",fieldPath=".backups",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.primary.name) || !self.primary.name.matches('^backup-[0-9]+$')",fieldPath=".primary.name",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by position and cannot be given to other servers; choose another name or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.backups) || self.backups.all(b, !has(b.name) || (b.name != 'primary' && (!b.name.matches('^backup-[0-9]+$') || (b.name.matches('^backup-[1-9][0-9]?$') && int(b.name.find('[0-9]+')) <= size(self.backups) && has(self.backups[int(b.name.find('[0-9]+')) - 1].name) && self.backups[int(b.name.find('[0-9]+')) - 1].name == b.name))))",fieldPath=".backups",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by position and cannot be given to other servers; choose another name or remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.primary.url.matches('^wss?://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^wss?://')))",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but no server of this side has a WebSocket URL; write ws:// or wss:// in the URLs or remove webSocket"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.primary.url.matches('^(mqtts|ssl|tls|wss)://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^(mqtts|ssl|tls|wss)://')))",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"
-// +kubebuilder:validation:XValidation:rule="!has(self.clientID) || !has(self.failover) || !has(self.failover.probe) || !has(self.failover.probe.clientID) || self.failover.probe.clientID != self.clientID",fieldPath=".failover.probe.clientID",reason=FieldValueInvalid,message="probes need a client identifier of their own, because a server disconnects the older of two clients with one; choose another one than clientID or leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.clientID) || !has(self.failover) || !has(self.failover.probe) || !has(self.failover.probe.clientID) || self.failover.probe.clientID != self.clientID",fieldPath=".failover.probe.clientID",reason=FieldValueInvalid,message="probes need a client identifier of their own, because a server disconnects a client when another client connects with the same identifier; choose an identifier other than clientID or remove it"
 type Side struct {
 	// primary is the preferred server.
 	// +required
@@ -184,7 +184,7 @@ type Side struct {
 	// times this size in addition to its memory use without messages: 256Mi with the
 	// default. Default 32Mi.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('268435460')) <= 0)",reason=FieldValueInvalid,message="maximumPacketSize is from 1Ki to 268435460, as in 32Mi"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('268435460')) <= 0)",reason=FieldValueInvalid,message="maximumPacketSize must be from 1Ki to 268435460, as in 32Mi"
 	MaximumPacketSize *resource.Quantity `json:"maximumPacketSize,omitempty"`
 
 	// bridgeMode controls whether the bridge identifies itself as a bridge to servers of
@@ -240,15 +240,15 @@ const (
 
 // Server is one MQTT server.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.url.matches('^wss?://')",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but the server's URL is not a WebSocket one; write ws:// or wss:// in the URL or remove webSocket"
-// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.url.matches('^(mqtts|ssl|tls|wss)://')",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but the server's URL is not a TLS one; write mqtts:// or wss:// in the URL or remove tls"
+// +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.url.matches('^wss?://')",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but the server's URL is not a WebSocket URL; write ws:// or wss:// in the URL or remove webSocket"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.url.matches('^(mqtts|ssl|tls|wss)://')",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but the server's URL is not a TLS URL; write mqtts:// or wss:// in the URL or remove tls"
 type Server struct {
 	// name identifies the server in status, events and metrics. Default: primary, backup-1,
 	// backup-2 and so on, by the server's position.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",reason=FieldValueInvalid,message="a server's name consists of lower case letters, digits and '-', and starts and ends with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",reason=FieldValueInvalid,message="a server's name must consist of lower case letters, digits and '-', and start and end with a letter or digit"
 	Name string `json:"name,omitempty"`
 
 	// url is the address of the server:
@@ -264,11 +264,11 @@ type Server struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(mqtt|mqtts|tcp|ssl|tls|ws|wss)://')",reason=FieldValueInvalid,message="a server's URL starts with mqtt:// or tcp:// (plain), mqtts://, ssl:// or tls:// (TLS), ws:// (WebSocket) or wss:// (WebSocket over TLS)"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a server's URL holds no user name or password; put them into a Secret and name it in credentials.secretRef"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\])(:[0-9]{1,5})?/?$') || !self.matches('^(mqtt|mqtts|tcp|ssl|tls)://') || self.contains('@')",reason=FieldValueInvalid,message="a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets, and an internationalized name is written in its ASCII form (xn--...)"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\])(:[0-9]{1,5})?(/([!$&-;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?$') || !self.matches('^wss?://') || self.contains('@')",reason=FieldValueInvalid,message="the URL of a WebSocket server is scheme://host:port/path?query, port, path and query as needed; an IPv6 address stands in brackets, an internationalized name is written in its ASCII form (xn--...), and characters that URLs do not have are written as %20 and so on"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)') || self.contains('@') || (int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a server's URL is a number from 1 to 65535"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(mqtt|mqtts|tcp|ssl|tls|ws|wss)://')",reason=FieldValueInvalid,message="a server's URL must start with mqtt:// or tcp:// (plain), mqtts://, ssl:// or tls:// (TLS), ws:// (WebSocket) or wss:// (WebSocket over TLS)"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a server's URL must not contain a user name or password; put them into a Secret and name it in credentials.secretRef"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\])(:[0-9]{1,5})?/?$') || !self.matches('^(mqtt|mqtts|tcp|ssl|tls)://') || self.contains('@')",reason=FieldValueInvalid,message="a server's URL must be scheme://host or scheme://host:port, without path, query or spaces; write an IPv6 address in brackets, and an internationalized name in its ASCII form (xn--...)"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\])(:[0-9]{1,5})?(/([!$&-;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?$') || !self.matches('^wss?://') || self.contains('@')",reason=FieldValueInvalid,message="the URL of a WebSocket server must be scheme://host:port/path?query (port, path and query are optional); write an IPv6 address in brackets, an internationalized name in its ASCII form (xn--...), and characters that a URL cannot contain in percent encoding, such as %20"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)') || self.contains('@') || (int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a server's URL must be a number from 1 to 65535"
 	URL string `json:"url,omitempty"`
 
 	// credentials replace the side's credentials.
@@ -296,9 +296,9 @@ type Proxy struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
-	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL holds no user name or password; put them into a Secret and name it in proxy.credentials.secretRef"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\]):[0-9]{1,5}/?$') || self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL is socks5://host:port or http://host:port; an IPv6 address stands in brackets, and an internationalized name is written in its ASCII form (xn--...)"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\]):[0-9]{1,5}/?$') || (int(self.find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a proxy's URL is a number from 1 to 65535"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL must not contain a user name or password; put them into a Secret and name it in proxy.credentials.secretRef"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\]):[0-9]{1,5}/?$') || self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL must be socks5://host:port or http://host:port; write an IPv6 address in brackets, and an internationalized name in its ASCII form (xn--...)"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\]):[0-9]{1,5}/?$') || (int(self.find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a proxy's URL must be a number from 1 to 65535"
 	URL string `json:"url,omitempty"`
 
 	// credentials are the user name and password for the proxy.
@@ -322,7 +322,7 @@ type LocalReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be that of a Kubernetes object: lower case letters, digits, '-' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.'"
 	Name string `json:"name,omitempty"`
 }
 
@@ -345,7 +345,7 @@ type TLS struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?[.]?$')",reason=FieldValueInvalid,message="serverName is a host name such as broker.example, without scheme or port"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?[.]?$')",reason=FieldValueInvalid,message="serverName must be a host name such as broker.example, without scheme or port"
 	ServerName string `json:"serverName,omitempty"`
 
 	// alpn lists the protocol names that are offered to the server (RFC 7301), in order of
@@ -369,7 +369,7 @@ type CAReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be that of a Kubernetes object: lower case letters, digits, '-' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.'"
 	Name string `json:"name,omitempty"`
 }
 
@@ -386,7 +386,7 @@ const (
 
 // Rule selects messages and sets how they are published on the destination.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.topic) || [self.filter.findAll('[+#]').size()].all(n, self.topic.findAll('[$][{][0-9]+[}]').all(c, int(c.find('[0-9]+')) <= n))",fieldPath=".topic",reason=FieldValueInvalid,message="topic uses a capture that the filter does not have; ${1} is what the filter's first + or # matched, ${2} the second, and so on"
+// +kubebuilder:validation:XValidation:rule="!has(self.topic) || [self.filter.findAll('[+#]').size()].all(n, self.topic.findAll('[$][{][0-9]+[}]').all(c, int(c.find('[0-9]+')) <= n))",fieldPath=".topic",reason=FieldValueInvalid,message="topic uses a capture that the filter does not have; ${1} is the text that the filter's first + or # matches, ${2} the second, and so on"
 type Rule struct {
 	// filter is the topic filter that the bridge subscribes to on the source (MQTT 3.1.1
 	// section 4.7). A filter that begins with $exclusive/ is an exclusive subscription,
@@ -397,8 +397,8 @@ type Rule struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$')",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/)?[$](share|oshare|SharedSubscription|queue|q)/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $SharedSubscription/name/, $queue/ or $q/"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport|stream))/')",reason=FieldValueInvalid,message="servers take the prefix $delayed/, $fastlane/, $limit/, $local/, $noexport/ or $stream/ off, so that no message comes with a topic that the filter matches; write the filter without it"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/)?[$](share|oshare|SharedSubscription|queue|q)/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server distributes the messages to several clients, in no order, but the bridge is a single client; write the filter without $share/group/, $oshare/group/, $SharedSubscription/name/, $queue/ or $q/"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport|stream))/')",reason=FieldValueInvalid,message="servers remove the prefix $delayed/, $fastlane/, $limit/, $local/, $noexport/ or $stream/, so no message has a topic that the filter matches; write the filter without the prefix"
 	// +kubebuilder:validation:XValidation:rule="self != '$exclusive/'",reason=FieldValueInvalid,message="behind $exclusive/ stands the topic filter that the server grants to one client, as in $exclusive/a/#"
 	Filter string `json:"filter,omitempty"`
 
@@ -412,7 +412,7 @@ type Rule struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#]')",reason=FieldValueInvalid,message="a topic to publish under has no wildcards + or #; use ${1}, ${2} for what the filter's wildcards matched"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#]')",reason=FieldValueInvalid,message="a topic to publish under has no wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match"
 	// +kubebuilder:validation:XValidation:rule="self.matches('[+#]') || self.matches('^([$][{](topic|[1-9][0-9]?)[}]|[$]?[^${}])+$')",reason=FieldValueInvalid,message="the placeholders of a topic are ${topic} and ${1}, ${2} and so on; other uses of { } or a $ before another $ or at the end are not possible"
 	Topic string `json:"topic,omitempty"`
 
@@ -454,7 +454,7 @@ type Rule struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.all(f, f.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$'))",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
-	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which begin with none of the prefixes of subscriptions, such as $share/group/ and $exclusive/; write the filter without it"
+	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which never begin with a prefix of subscriptions, such as $share/group/ or $exclusive/; write the filter without the prefix"
 	Exclude []string `json:"exclude,omitempty"`
 }
 

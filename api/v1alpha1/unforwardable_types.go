@@ -6,7 +6,7 @@ package v1alpha1
 // Unforwardable controls what happens to messages that no server of the destination
 // accepts. The runner counts and logs each of them, and reports the latest in the status.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.deadLetter) || !has(self.policy) || self.policy != 'Block'",fieldPath=".deadLetter",reason=FieldValueInvalid,message="with policy Block a message that no server takes is kept, and there are no dead letters; set policy to Drop or remove deadLetter"
+// +kubebuilder:validation:XValidation:rule="!has(self.deadLetter) || !has(self.policy) || self.policy != 'Block'",fieldPath=".deadLetter",reason=FieldValueInvalid,message="with policy Block an unforwardable message is kept, so there are no dead letters; set policy to Drop or remove deadLetter"
 type Unforwardable struct {
 	// policy is Drop or Block. Drop acknowledges the message to the source server and
 	// continues with the messages behind it. Block keeps the message, and with it all
@@ -47,8 +47,8 @@ type DeadLetter struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#[:cntrl:]]')",reason=FieldValueInvalid,message="the topic of dead letters has no wildcards + or # and no control characters, as in bridges/plant1/dead"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('${')",reason=FieldValueInvalid,message="the topic of dead letters is the same for all, and nothing is put in place of ${topic} and ${1}; write one without them, as in bridges/plant1/dead"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$') || self.contains('${')",reason=FieldValueInvalid,message="topics that start with $ are the servers' own, which clients cannot publish to; choose another one, as in bridges/plant1/dead"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#[:cntrl:]]')",reason=FieldValueInvalid,message="the topic of dead letters must not contain the wildcards + or #, or control characters; choose a topic such as bridges/plant1/dead"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('${')",reason=FieldValueInvalid,message="all dead letters have the same topic, and placeholders such as ${topic} and ${1} are not replaced in it; choose a topic without them, such as bridges/plant1/dead"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('$') || self.contains('${')",reason=FieldValueInvalid,message="topics that start with $ belong to the servers, and clients cannot publish to them; choose another topic, such as bridges/plant1/dead"
 	Topic string `json:"topic,omitempty"`
 }

@@ -13,7 +13,7 @@ type WebSocket struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",reason=FieldValueInvalid,message="two headers have the same name, in which upper and lower case are the same; keep one of them"
+	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",reason=FieldValueInvalid,message="two headers have the same name (upper and lower case are equal); keep one of them"
 	Headers []Header `json:"headers,omitempty"`
 
 	// queryFrom names the key of a Secret that holds a query, such as token=abc&x-id=1, in
@@ -25,14 +25,14 @@ type WebSocket struct {
 
 // Header is a header field of an HTTP request.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.value) != has(self.valueFrom)",reason=FieldValueInvalid,message="a header has either value or valueFrom; set one of them"
+// +kubebuilder:validation:XValidation:rule="has(self.value) != has(self.valueFrom)",reason=FieldValueInvalid,message="a header needs either value or valueFrom; set exactly one of them"
 type Header struct {
 	// name is the name of the header field.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[-!#$%&*+.^_|~0-9A-Za-z]+$')",reason=FieldValueInvalid,message="the name of a header consists of letters, digits and the characters ! # $ % & * + - . ^ _ | ~, as in x-api-key"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('(?i)^(host|upgrade|connection|content-length|transfer-encoding|trailer|te|expect|keep-alive|sec-websocket-.*)$')",reason=FieldValueInvalid,message="the bridge itself sets Host, Upgrade, Connection, Sec-WebSocket-* and the headers that frame a request; remove this one"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-!#$%&*+.^_|~0-9A-Za-z]+$')",reason=FieldValueInvalid,message="the name of a header must consist of letters, digits and the characters ! # $ % & * + - . ^ _ | ~, as in x-api-key"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('(?i)^(host|upgrade|connection|content-length|transfer-encoding|trailer|te|expect|keep-alive|sec-websocket-.*)$')",reason=FieldValueInvalid,message="the bridge itself sets Host, Upgrade, Connection, Sec-WebSocket-* and the headers that frame a request; remove this header"
 	Name string `json:"name,omitempty"`
 
 	// value is the value of the header field. Every user who can read the bridge can read
@@ -40,7 +40,7 @@ type Header struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="the value of a header holds no control characters, such as line ends; remove them"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="the value of a header must not contain control characters, such as line ends; remove them"
 	Value string `json:"value,omitempty"`
 
 	// valueFrom names the key of a Secret that holds the value. Line breaks at the end of
@@ -62,13 +62,13 @@ type SecretKeyReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be that of a Kubernetes object: lower case letters, digits, '-' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.'"
 	Name string `json:"name,omitempty"`
 
 	// key is the key of the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",reason=FieldValueInvalid,message="key must be that of a Secret: letters, digits, '-', '_' and '.', and not '.' or '..' at its start"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",reason=FieldValueInvalid,message="key must be a key of a Secret: letters, digits, '-', '_' and '.'; it must not be '.' or start with '..'"
 	Key string `json:"key,omitempty"`
 }
