@@ -103,8 +103,8 @@ func TestSpecHash_Change_AffectsOnlySettingsThatNeedARestart(t *testing.T) {
 		change  func(*v1alpha1.MQTTBridge)
 		changes bool
 	}{
-		"a pod's setting":       {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, false},
-		"suspend":               {func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) }, false},
+		"a pod's setting":                  {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, false},
+		"suspend":                          {func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) }, false},
 		"a default that is set explicitly": {func(b *v1alpha1.MQTTBridge) { b.Spec.Forwards[0].QoS = ptr.To[int32](1) }, false},
 		"status and annotations": {func(b *v1alpha1.MQTTBridge) {
 			b.Annotations = map[string]string{"a": "b", v1alpha1.AnnotationSwitchRemote: "backup-1"}

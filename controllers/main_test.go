@@ -112,8 +112,8 @@ func generatedRole() (*rbacv1.ClusterRole, error) {
 type recordingTransport struct {
 	next http.RoundTripper
 
-	mu       sync.Mutex
-	requests []string
+	mu       sync.Mutex // guards requests
+	requests []string   // as "METHOD path", in order
 }
 
 func (r *recordingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
