@@ -317,7 +317,7 @@ func (b *bridge) drain(ctx context.Context) {
 	draining.Go(func() { unacked[1] = b.subscriptions.Drain(ctx) })
 	draining.Wait()
 	if unacked[0]+unacked[1] > 0 {
-		b.log.Warn("the runner stops before the destinations have acknowledged all messages; the sources keep those of QoS 1 and 2 and send them again",
+		b.log.Warn("the runner stops before the destinations have acknowledged all messages; the sources keep the messages of QoS 1 and 2",
 			"localToRemote", unacked[0], "remoteToLocal", unacked[1])
 	}
 }
