@@ -42,7 +42,7 @@ type side struct {
 	sessions, otherSessions *sideSessions
 	notifier                *notifier
 	// echoes and otherEchoes detect that the servers of this side and of the other side send
-	// the bridge's own messages back. They are nil if the rules make no loop: servers may
+	// the bridge's own messages back. They are nil if the rules form no loop: servers may
 	// then send messages back.
 	echoes, otherEchoes *echoDetector
 }

@@ -15,14 +15,14 @@ import (
 )
 
 // echoDetector detects that the server of a side sends the bridge's own messages back,
-// although the session asks it not to. EMQX accepts a client as a bridge of MQTT 3.1.1 and
-// sends them back all the same; another bridge between the same servers does so, too. The
-// detector is used if the rules would forward such messages in a loop.
+// although the session asks it not to. EMQX accepts a client as a bridge of MQTT 3.1.1 but
+// still sends them back; another bridge between the same servers does so, too. The detector
+// is used if the rules would forward such messages in a loop.
 //
 // A server that sends messages back does so with all messages, at once. One message with the
 // topic and the payload of a published message proves nothing. So the session is ended when
-// many messages came back within a short time and almost none did not. Until then a message
-// can go round the loop minEchoes times.
+// many messages came back within a short time and few did not. Until then a message can go
+// round the loop minEchoes times.
 //
 // Its methods do not block. A nil detector does nothing. mu is the only lock.
 type echoDetector struct {

@@ -55,8 +55,8 @@ func shorten(s string) string {
 	return strings.ToValidUTF8(s[:maxBytes], "") + "..."
 }
 
-// placeholders replaces the variables of a topic, which stand for any level, by the names
-// x1, x2 and so on.
+// placeholders returns a replacer that gives the variables of a topic, which stand for any
+// level, the names x1, x2 and so on.
 func placeholders(topic string) *strings.Replacer {
 	var pairs []string
 	for _, r := range topic {

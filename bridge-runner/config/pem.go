@@ -194,7 +194,7 @@ func base64Problem(key, tool string, value []byte) string {
 	return ""
 }
 
-// isDER reports whether a value is one ASN.1 sequence in DER. PEM never is.
+// isDER reports whether a value is one ASN.1 sequence in DER. PEM data never is.
 func isDER(value []byte) bool {
 	var sequence asn1.RawValue
 	rest, err := asn1.Unmarshal(value, &sequence)
