@@ -37,7 +37,7 @@ func newBuffers(spec *v1alpha1.MQTTBridgeSpec, data string, state *report.State,
 func (b *buffers) options(direction string, rules []config.Rule, source *sideSessions) delivery.Options {
 	opts := delivery.Options{
 		MemoryBytes: int(b.spec.Buffer.Memory.Size.Value()),
-		BufferQoS0:    *b.spec.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
+		BufferQoS0:  *b.spec.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
 		Flush:       source.flush,
 	}
 	u := b.spec.Delivery.Unforwardable

@@ -42,7 +42,9 @@ func (w *detectorTest) message(topic, payload string) *session.Inbound {
 
 func (w *detectorTest) forward(topic, payload string) { w.publish(w.message(topic, payload)) }
 
-func (w *detectorTest) comesBack(topic, payload string) bool { return w.received(w.message(topic, payload)) }
+func (w *detectorTest) comesBack(topic, payload string) bool {
+	return w.received(w.message(topic, payload))
+}
 
 func TestEchoDetector_ServerSendsAllMessagesBack_EndsSession(t *testing.T) {
 	for _, roundTrip := range []time.Duration{time.Millisecond, 600 * time.Millisecond} {

@@ -140,13 +140,13 @@ func TestKeyPair_ChainInAnyOrder_StartsWithOwnCertificate(t *testing.T) {
 		chain []*authority
 		want  string
 	}{
-		"in order":       {[]*authority{own, lower, upper}, "bridge lower upper"},
-		"reversed":       {[]*authority{root, upper, lower, own}, "bridge lower upper root"},
-		"mixed":          {[]*authority{upper, own, root, lower}, "bridge lower upper root"},
-		"own first":      {[]*authority{own, upper, lower}, "bridge lower upper"},
-		"a gap":          {[]*authority{upper, own}, "bridge upper"},
+		"in order":                       {[]*authority{own, lower, upper}, "bridge lower upper"},
+		"reversed":                       {[]*authority{root, upper, lower, own}, "bridge lower upper root"},
+		"mixed":                          {[]*authority{upper, own, root, lower}, "bridge lower upper root"},
+		"own first":                      {[]*authority{own, upper, lower}, "bridge lower upper"},
+		"a gap":                          {[]*authority{upper, own}, "bridge upper"},
 		"a certificate of another chain": {[]*authority{other, lower, own}, "bridge lower another"},
-		"alone":          {[]*authority{own}, "bridge"},
+		"alone":                          {[]*authority{own}, "bridge"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -40,10 +40,10 @@ const (
 // topic of a possible message, and the search finds only loops that messages can go through.
 type search struct {
 	accept  func(steps []step) bool // whether a loop is wanted
-	visits  int             // at most maxVisits
-	visited map[string]bool // the pairs of route and topic that lead to no loop
-	path    []step          // the steps to the current route; in the end the loop
-	onPath  map[string]int  // the index in path of each pair of route and topic
+	visits  int                     // at most maxVisits
+	visited map[string]bool         // the pairs of route and topic that lead to no loop
+	path    []step                  // the steps to the current route; in the end the loop
+	onPath  map[string]int          // the index in path of each pair of route and topic
 }
 
 // findLoop returns a loop that accept accepts, and nil if there is none. follows reports

@@ -33,9 +33,9 @@ type Metrics struct {
 	held, inflight                                 *prometheus.GaugeVec
 	latency                                        *prometheus.HistogramVec
 
-	connected, active           *prometheus.GaugeVec
+	connected, active                     *prometheus.GaugeVec
 	failovers, connectionFailures, probes *prometheus.CounterVec
-	switchDuration              *prometheus.HistogramVec
+	switchDuration                        *prometheus.HistogramVec
 
 	handshakes        *prometheus.CounterVec
 	handshakeDuration *prometheus.HistogramVec
@@ -57,22 +57,22 @@ func NewMetrics() *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
 	}
 	m := &Metrics{
-		registry:    prometheus.NewRegistry(),
-		forwarded:   counter("messages_forwarded_total", "Number of messages that the destination has acknowledged, or that were written to it at QoS 0.", "direction"),
-		bytes:       counter("forwarded_bytes_total", "Payload size of the forwarded messages, in bytes.", "direction"),
-		dropped:     counter("messages_dropped_total", "Number of messages that were dropped, by cause.", "direction", "cause"),
-		resent:      counter("messages_resent_total", "Number of messages that were sent again after a connection was lost. Messages that the lost server had accepted before arrive twice.", "direction"),
-		redelivered: counter("messages_redelivered_total", "Number of messages that the source sent again while the runner held them. They are forwarded only once.", "direction"),
-		diskErrors:  counter("buffer_errors_total", "Number of failures of the buffer on disk: failed writes, failed reads and damaged files.", "direction"),
-		faults:      counter("protocol_faults_total", "Number of packets from servers of the side that violated the protocol and did not end the connection, by kind. Invalid properties are removed; messages that are dropped are also counted in mqttbridge_messages_dropped_total.", "side", "kind"),
-		held:        gauge("held_messages", "Number of messages in memory: received, or read from the disk, and not acknowledged by the destination.", "direction"),
-		inflight:    gauge("inflight_messages", "Number of QoS 1 and 2 messages that were sent to the destination and are not acknowledged.", "direction"),
-		latency:     histogram("forwarding_latency_seconds", "Time from the arrival of a message until the destination acknowledges it, or until it is written at QoS 0, in seconds.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
-		connected:   gauge("connected", "State of the side: 1 if a server is connected, otherwise 0.", "side"),
-		active:      gauge("active_server", "State of the server: 1 if it is active, otherwise 0.", "side", "server"),
-		failovers:   counter("failovers_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the first server, FailedBack or SwitchRequested.", "side", "cause"),
-		connectionFailures:    counter("connection_failures_total", "Number of failed attempts to connect, by reason.", "side", "server", "reason"),
-		probes:      counter("probes_total", "Number of probes of servers that are not active, by result: passed, or the reason for the failure.", "side", "server", "result"),
+		registry:           prometheus.NewRegistry(),
+		forwarded:          counter("messages_forwarded_total", "Number of messages that the destination has acknowledged, or that were written to it at QoS 0.", "direction"),
+		bytes:              counter("forwarded_bytes_total", "Payload size of the forwarded messages, in bytes.", "direction"),
+		dropped:            counter("messages_dropped_total", "Number of messages that were dropped, by cause.", "direction", "cause"),
+		resent:             counter("messages_resent_total", "Number of messages that were sent again after a connection was lost. Messages that the lost server had accepted before arrive twice.", "direction"),
+		redelivered:        counter("messages_redelivered_total", "Number of messages that the source sent again while the runner held them. They are forwarded only once.", "direction"),
+		diskErrors:         counter("buffer_errors_total", "Number of failures of the buffer on disk: failed writes, failed reads and damaged files.", "direction"),
+		faults:             counter("protocol_faults_total", "Number of packets from servers of the side that violated the protocol and did not end the connection, by kind. Invalid properties are removed; messages that are dropped are also counted in mqttbridge_messages_dropped_total.", "side", "kind"),
+		held:               gauge("held_messages", "Number of messages in memory: received, or read from the disk, and not acknowledged by the destination.", "direction"),
+		inflight:           gauge("inflight_messages", "Number of QoS 1 and 2 messages that were sent to the destination and are not acknowledged.", "direction"),
+		latency:            histogram("forwarding_latency_seconds", "Time from the arrival of a message until the destination acknowledges it, or until it is written at QoS 0, in seconds.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
+		connected:          gauge("connected", "State of the side: 1 if a server is connected, otherwise 0.", "side"),
+		active:             gauge("active_server", "State of the server: 1 if it is active, otherwise 0.", "side", "server"),
+		failovers:          counter("failovers_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the first server, FailedBack or SwitchRequested.", "side", "cause"),
+		connectionFailures: counter("connection_failures_total", "Number of failed attempts to connect, by reason.", "side", "server", "reason"),
+		probes:             counter("probes_total", "Number of probes of servers that are not active, by result: passed, or the reason for the failure.", "side", "server", "result"),
 		switchDuration: histogram("switch_duration_seconds", "Time without a server that accepts messages, in seconds: from the loss of the active server, or from the start of the drain before a switch, until a server is ready.",
 			prometheus.ExponentialBuckets(0.001, 2.5, 14), "side"),
 		handshakes: counter("tls_handshakes_total", "Number of successful TLS handshakes, by kind: full, or resumed if it resumed a TLS session.", "side", "server", "kind"),
@@ -88,12 +88,12 @@ func NewMetrics() *Metrics {
 
 // sideMetrics are the metrics of one side.
 type sideMetrics struct {
-	connectedGauge prometheus.Gauge
-	active         *prometheus.GaugeVec
-	failovers      *prometheus.CounterVec
-	connectionFailures       *prometheus.CounterVec
-	probes         *prometheus.CounterVec
-	switchDuration prometheus.Observer
+	connectedGauge     prometheus.Gauge
+	active             *prometheus.GaugeVec
+	failovers          *prometheus.CounterVec
+	connectionFailures *prometheus.CounterVec
+	probes             *prometheus.CounterVec
+	switchDuration     prometheus.Observer
 
 	handshakes        *prometheus.CounterVec
 	handshakeDuration prometheus.ObserverVec
@@ -102,12 +102,12 @@ type sideMetrics struct {
 func (m *Metrics) side(name string) sideMetrics {
 	label := prometheus.Labels{"side": name}
 	return sideMetrics{
-		connectedGauge: m.connected.With(label),
-		active:         m.active.MustCurryWith(label),
-		failovers:      m.failovers.MustCurryWith(label),
-		connectionFailures:       m.connectionFailures.MustCurryWith(label),
-		probes:         m.probes.MustCurryWith(label),
-		switchDuration: m.switchDuration.With(label),
+		connectedGauge:     m.connected.With(label),
+		active:             m.active.MustCurryWith(label),
+		failovers:          m.failovers.MustCurryWith(label),
+		connectionFailures: m.connectionFailures.MustCurryWith(label),
+		probes:             m.probes.MustCurryWith(label),
+		switchDuration:     m.switchDuration.With(label),
 
 		handshakes:        m.handshakes.MustCurryWith(label),
 		handshakeDuration: m.handshakeDuration.MustCurryWith(label),
