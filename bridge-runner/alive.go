@@ -10,54 +10,57 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
-// liveness says whether everything that carries messages makes progress.
+// liveness checks that every part of the runner that carries messages makes progress.
 type liveness struct {
-	dog    watchdog.Watchdog
-	log    *slog.Logger
-	logged atomic.Bool // the stacks
+	watchdog watchdog.Watchdog
+	log      *slog.Logger
+	// stacksLogged is true after the stacks of all goroutines have been logged. They are
+	// logged once per process.
+	stacksLogged atomic.Bool
 }
 
 func newLiveness(log *slog.Logger) *liveness { return &liveness{log: log} }
 
-// side watches a side: its connector, and the sessions that it has.
-func (l *liveness) side(name string, of *connector.Connector, c *current) {
-	of.Alive = l.dog.Task(name + " connector")
-	of.Alive.Begin(0) // to run
-	l.dog.Watch(name+" reader", func() time.Duration {
+// watchSide watches the connector of a side, and the side's sessions.
+func (l *liveness) watchSide(name string, c *connector.Connector, sessions *sideSessions) {
+	c.Alive = l.watchdog.Task(name + " connector")
+	c.Alive.Begin(0) // until Run begins
+	l.watchdog.Watch(name+" reader", func() time.Duration {
 		var overdue time.Duration
-		c.each(func(s *session.Session) { overdue = max(overdue, s.Overdue()) })
+		sessions.forEach(func(s *session.Session) { overdue = max(overdue, s.Overdue()) })
 		return overdue
 	})
-	l.dog.Lock(name+" session", func() { c.each((*session.Session).TryLocks) })
+	l.watchdog.Lock(name+" session", func() { sessions.forEach((*session.Session).TryLocks) })
 }
 
-// pipe watches the pipe of a direction.
-func (l *liveness) pipe(name string, p *delivery.Pipe) {
-	l.dog.Watch(name+" disk", p.KeepOverdue)
-	l.dog.Lock(name+" pipe", p.TryLock)
+// watchPipe watches the pipe of a direction.
+func (l *liveness) watchPipe(name string, p *delivery.Pipe) {
+	l.watchdog.Watch(name+" disk", p.KeepOverdue)
+	l.watchdog.Lock(name+" pipe", p.TryLock)
 }
 
-// check returns an error that names what makes no progress. The first time it logs what
-// all goroutines do, because the process is about to be ended.
+// check returns an error that names the parts that make no progress. The first error also
+// logs the stacks of all goroutines, because the process is about to be killed.
 func (l *liveness) check() error {
-	err := l.dog.Check()
-	if err != nil && l.logged.CompareAndSwap(false, true) {
+	err := l.watchdog.Check()
+	if err != nil && l.stacksLogged.CompareAndSwap(false, true) {
 		var stacks bytes.Buffer
-		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)                                           // to memory
-		go l.log.Error("the bridge makes no progress", "error", err, "goroutines", stacks.String()) // the log may be what is stuck
+		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1) // writing to memory does not fail
+		// In a goroutine, because writing the log may be the step that is stuck.
+		go l.log.Error("the bridge makes no progress; /livez fails, so that Kubernetes restarts the pod", "error", err, "goroutines", stacks.String())
 	}
 	return err
 }
 
-// each calls fn with the sessions.
-func (c *current) each(fn func(*session.Session)) {
-	for _, p := range []*atomic.Pointer[session.Session]{&c.up, &c.new} {
+// forEach calls fn with each session of the side.
+func (c *sideSessions) forEach(fn func(*session.Session)) {
+	for _, p := range []*atomic.Pointer[session.Session]{&c.up, &c.opening} {
 		if s := p.Load(); s != nil {
 			fn(s)
 		}

@@ -18,9 +18,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 )
 
-// BenchmarkDisk is the way of messages of 128 bytes at QoS 1 over the disk: into it,
-// while the destination is down, out of it, and both at once, always with all
-// acknowledgements. Beside it stands what the disk can do: fsyncs of 16 KiB a second.
+// BenchmarkDisk sends messages of 128 bytes at QoS 1 through the buffer on disk: writing
+// them while the destination is down ("in"), reading them back ("out"), and both at once
+// ("through"), with all acknowledgements. For comparison it reports the speed of the disk:
+// the number of writes of 16 KiB, each with an fsync, per second.
 //
 //	go test -run '^$' -bench Disk -benchtime 200000x ./bridge-runner
 func BenchmarkDisk(b *testing.B) {
@@ -37,7 +38,7 @@ func BenchmarkDisk(b *testing.B) {
 	})
 	b.Run("through", func(b *testing.B) {
 		d := newDiskBench(b)
-		d.fill(b.N) // a backlog, so that nothing goes directly
+		d.fill(b.N) // a backlog, so that no message bypasses the disk
 		b.ResetTimer()
 		drained := d.drain(2 * b.N)
 		d.fill(b.N)
@@ -50,7 +51,7 @@ type diskBench struct {
 	dir          string
 	pipe         *delivery.Pipe
 	source, sink *benchServer
-	far          side
+	far          side // the side of sink
 }
 
 func newDiskBench(b *testing.B) *diskBench {
@@ -60,7 +61,7 @@ func newDiskBench(b *testing.B) *diskBench {
 		b.Fatal(err)
 	}
 	d := &diskBench{b: b, dir: b.TempDir()}
-	var from, to current
+	var from, to sideSessions
 	meter := report.NewMetrics().Meter(report.LocalToRemote, slog.New(slog.DiscardHandler))
 	d.pipe = delivery.New(rules, meter, delivery.Options{
 		Disk:  &delivery.Disk{Dir: filepath.Join(d.dir, "log"), Bytes: 16 << 30, WhenFull: v1alpha1.WhenFullBlock},
@@ -68,18 +69,18 @@ func newDiskBench(b *testing.B) *diskBench {
 	})
 	back := delivery.New(nil, meter, delivery.Options{})
 	ctx, cancel := context.WithCancel(context.Background())
-	kept := make(chan struct{})
+	spoolDone := make(chan struct{})
 	go func() {
 		d.pipe.RunSpool(ctx)
-		close(kept)
+		close(spoolDone)
 	}()
 	b.Cleanup(func() {
 		cancel()
-		<-kept
+		<-spoolDone
 	})
 	quiet := newNotifier(nil, slog.New(slog.DiscardHandler))
-	near := side{out: d.pipe, in: back, mine: &from, other: &to, notifier: quiet}
-	d.far = side{out: back, in: d.pipe, mine: &to, other: &from, notifier: quiet}
+	near := side{out: d.pipe, in: back, sessions: &from, otherSessions: &to, notifier: quiet}
+	d.far = side{out: back, in: d.pipe, sessions: &to, otherSessions: &from, notifier: quiet}
 	d.source = newBenchServer(b, make(chan struct{}, 16*benchWindow))
 	d.source.open(b, packet.V311, near)
 	d.sink = newBenchServer(b, nil)
@@ -89,7 +90,7 @@ func newDiskBench(b *testing.B) *diskBench {
 // fill publishes n messages and waits until they are acknowledged.
 func (d *diskBench) fill(n int) {
 	acknowledged := make(chan struct{})
-	go d.source.acknowledged(packet.V311, 1, n, acknowledged)
+	go d.source.readAcks(packet.V311, 1, n, acknowledged)
 	began := time.Now()
 	d.source.publish(packet.V311, 1, n)
 	<-acknowledged
@@ -99,22 +100,24 @@ func (d *diskBench) fill(n int) {
 	d.b.StartTimer()
 }
 
-// drain brings the destination up. The channel is closed when n messages have arrived.
+// drain connects the destination. The returned channel is closed when n messages have
+// arrived and the rate is reported.
 func (d *diskBench) drain(n int) <-chan struct{} {
-	done, told := make(chan struct{}), make(chan struct{})
+	done, reported := make(chan struct{}), make(chan struct{})
 	s := d.sink.open(d.b, packet.V311, d.far)
 	began := time.Now()
-	go d.sink.take(1, n, done)
+	go d.sink.receive(1, n, done)
 	go func() {
 		<-done
 		d.b.ReportMetric(float64(n)/time.Since(began).Seconds(), "msg/s")
-		close(told)
+		close(reported)
 	}()
 	d.pipe.Up(s)
-	return told
+	return reported
 }
 
-// fsyncs is how many writes of 16 KiB, each with an fsync, the disk does in a second.
+// fsyncs measures the number of writes of 16 KiB, each with an fsync, that the disk
+// completes per second.
 func (d *diskBench) fsyncs() float64 {
 	f, err := os.Create(filepath.Join(d.dir, "fsync"))
 	if err != nil {

@@ -25,9 +25,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
-// BenchmarkBridge is the way of a message of 128 bytes from one server to the other:
-// session, pipe, session over loopback sockets, with all acknowledgements. The servers
-// are in the same process and are measured with it; they allocate nothing per message.
+// BenchmarkBridge forwards a message of 128 bytes from one server to the other: session,
+// pipe, session over loopback sockets, with all acknowledgements. The servers run in the
+// same process, so their time is measured too; they allocate nothing per message.
 func BenchmarkBridge(b *testing.B) {
 	for _, v := range []packet.Version{packet.V311, packet.V5} {
 		for qos := range byte(3) {
@@ -45,14 +45,14 @@ func benchmarkBridge(b *testing.B, v packet.Version, qos byte) {
 	}
 	meter := report.NewMetrics().Meter(report.LocalToRemote, slog.New(slog.DiscardHandler))
 	pipe, back := delivery.New(rules, meter, delivery.Options{}), delivery.New(nil, meter, delivery.Options{})
-	var from, to current
+	var from, to sideSessions
 	quiet := newNotifier(nil, slog.New(slog.DiscardHandler))
-	near := side{out: pipe, in: back, mine: &from, other: &to, notifier: quiet}
-	far := side{out: back, in: pipe, mine: &to, other: &from, notifier: quiet}
+	near := side{out: pipe, in: back, sessions: &from, otherSessions: &to, notifier: quiet}
+	far := side{out: back, in: pipe, sessions: &to, otherSessions: &from, notifier: quiet}
 
 	window := make(chan struct{}, benchWindow)
 	if qos == 0 {
-		window = make(chan struct{}, 32*benchWindow) // so that none is dropped
+		window = make(chan struct{}, 32*benchWindow) // large enough that no message is dropped
 	}
 	sink := newBenchServer(b, window)
 	out := sink.open(b, v, far)
@@ -67,20 +67,20 @@ func benchmarkBridge(b *testing.B, v packet.Version, qos byte) {
 	b.SetBytes(128)
 	b.ResetTimer()
 	arrived, acknowledged := make(chan struct{}), make(chan struct{})
-	working.Go(func() { sink.take(qos, b.N, arrived) })
-	working.Go(func() { source.acknowledged(v, qos, b.N, acknowledged) })
+	working.Go(func() { sink.receive(qos, b.N, arrived) })
+	working.Go(func() { source.readAcks(v, qos, b.N, acknowledged) })
 	source.publish(v, qos, b.N)
 	<-arrived
 	<-acknowledged
 	b.StopTimer()
 }
 
-// benchServer is a server's end that does the least.
+// benchServer is the server's end of a connection, with the least code that MQTT needs.
 type benchServer struct {
 	listener net.Listener
 	conn     net.Conn
 	in       *bufio.Reader
-	window   chan struct{} // messages on their way, of both servers
+	window   chan struct{} // holds one token per unacknowledged message; both servers share it
 	body     []byte
 }
 
@@ -129,12 +129,12 @@ func (x *benchServer) open(b *testing.B, v packet.Version, use side) *session.Se
 	return s
 }
 
-// next reads a packet: its first byte, and its body until the next call.
+// next reads a packet. body is valid until the next call.
 func (x *benchServer) next() (first byte, body []byte, err error) {
 	if first, err = x.in.ReadByte(); err != nil {
 		return 0, nil, err
 	}
-	length, err := binary.ReadUvarint(x.in) // the encoding is the same
+	length, err := binary.ReadUvarint(x.in) // MQTT encodes the length in the same way
 	if err != nil {
 		return 0, nil, err
 	}
@@ -143,8 +143,9 @@ func (x *benchServer) next() (first byte, body []byte, err error) {
 	return first, body, err
 }
 
-// take takes n messages and acknowledges them, all that have come at once.
-func (x *benchServer) take(qos byte, n int, done chan<- struct{}) {
+// receive reads n messages and acknowledges them. It writes the acknowledgements of all
+// buffered messages at once.
+func (x *benchServer) receive(qos byte, n int, done chan<- struct{}) {
 	defer close(done)
 	var answers []byte
 	for n > 0 {
@@ -179,13 +180,13 @@ func (x *benchServer) take(qos byte, n int, done chan<- struct{}) {
 	}
 }
 
-// publish publishes n messages, as the window allows.
+// publish publishes n messages. It waits while the window is full.
 func (x *benchServer) publish(v packet.Version, qos byte, n int) {
 	const chunk = 16 << 10
 	m := packet.Publish{Topic: "plant/line1/sensor", Payload: string(make([]byte, 128)), QoS: qos}
-	var out []byte // whole packets, since PUBRELs are written besides
+	var out []byte // whole packets, because readAcks writes PUBRELs to the same connection
 	flush := func() {
-		_, _ = x.conn.Write(out) // a failure ends the other goroutines, too
+		_, _ = x.conn.Write(out) // after a failure the other goroutines end, too
 		out = out[:0]
 	}
 	for i := range n {
@@ -205,8 +206,8 @@ func (x *benchServer) publish(v packet.Version, qos byte, n int) {
 	flush()
 }
 
-// acknowledged reads the acknowledgements of n messages.
-func (x *benchServer) acknowledged(v packet.Version, qos byte, n int, done chan<- struct{}) {
+// readAcks reads the acknowledgements of n messages, and answers PUBRECs with PUBRELs.
+func (x *benchServer) readAcks(v packet.Version, qos byte, n int, done chan<- struct{}) {
 	defer close(done)
 	if qos == 0 {
 		return

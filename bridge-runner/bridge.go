@@ -13,19 +13,19 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
-// drainTimeout bounds how long a stopping runner waits for acknowledgements. It
-// lies well within a pod's grace period of 30 seconds.
+// drainTimeout is the longest time that a stopping runner waits for acknowledgements. It
+// is well below a pod's grace period of 30 seconds.
 const drainTimeout = 10 * time.Second
 
-// bridge is two connectors and the pipes between them.
+// bridge consists of two connectors and the pipes between them.
 type bridge struct {
 	local, remote           *connector.Connector
 	forwards, subscriptions *delivery.Pipe
@@ -34,58 +34,58 @@ type bridge struct {
 	log                     *slog.Logger
 }
 
-// side is a connector's handler: its messages go into one pipe, and it is the
-// destination of the other.
+// side is a connector's handler: the side is the source of one pipe and the destination
+// of the other.
 type side struct {
-	out         *delivery.Pipe // takes what the side's servers send
-	in          *delivery.Pipe // brings what the other side's servers send
-	mine, other *current
-	notifier    *notifier
-	// echo and otherEcho notice that the servers of this and of the other side send
-	// the bridge's own messages back. nil: they may.
-	echo, otherEcho *echo
+	out                     *delivery.Pipe // receives the messages of this side's servers
+	in                      *delivery.Pipe // publishes the other side's messages on this side
+	sessions, otherSessions *sideSessions
+	notifier                *notifier
+	// echoes and otherEchoes detect that the servers of this side and of the other side send
+	// the bridge's own messages back. They are nil if the rules form no loop: servers may
+	// then send messages back.
+	echoes, otherEchoes *echoDetector
 }
 
-// current are the sessions of a side: the one that is up, and one that is to be. They
-// are set by the side's connector alone.
-type current struct {
-	up  atomic.Pointer[session.Session]
-	new atomic.Pointer[session.Session]
+// sideSessions are the sessions of a side. Only the side's connector sets them.
+type sideSessions struct {
+	up      atomic.Pointer[session.Session] // connected and subscribed; nil: none
+	opening atomic.Pointer[session.Session] // not up yet; nil: none
 }
 
-// flush sends what was written to them.
-func (c *current) flush() {
+// flush sends the packets that were written to the sessions and not sent.
+func (c *sideSessions) flush() {
 	if s := c.up.Load(); s != nil {
 		s.Flush()
 	}
-	if s := c.new.Load(); s != nil {
+	if s := c.opening.Load(); s != nil {
 		s.Flush()
 	}
 }
 
-// set notes which session is up.
-func (c *current) set(up *session.Session) {
+// set records the session that is up. nil: none is.
+func (c *sideSessions) set(up *session.Session) {
 	c.up.Store(up)
-	c.new.Store(nil)
+	c.opening.Store(nil)
 }
 
 func (x side) Use(s *session.Session) session.Handler {
-	x.mine.new.Store(s)
-	x.echo.begin(time.Now())
+	x.sessions.opening.Store(s)
+	x.echoes.begin(time.Now())
 	return handler{x, s}
 }
 
 func (x side) Up(s *session.Session) {
-	x.mine.set(s)
+	x.sessions.set(s)
 	x.in.Up(s)
-	x.other.flush() // acknowledgements of what was dropped
+	x.otherSessions.flush() // sends the acknowledgements of messages that were dropped
 	x.notifier.sessionUp(s)
 }
 
 func (x side) Down(s *session.Session) {
-	x.mine.set(nil)
+	x.sessions.set(nil)
 	x.in.Down(s)
-	x.other.flush()
+	x.otherSessions.flush()
 	x.notifier.sessionDown(s)
 }
 
@@ -94,35 +94,35 @@ func (x side) Pause(ctx context.Context, s *session.Session) (inflight, left int
 }
 
 func (x side) Resume(s *session.Session) {
-	x.mine.set(s)
+	x.sessions.set(s)
 	x.in.Resume(s)
-	x.other.flush()
+	x.otherSessions.flush()
 }
 
 func (x side) Replace(old, next *session.Session) {
-	x.mine.set(next)
+	x.sessions.set(next)
 	x.in.Up(next)
-	x.other.flush()
+	x.otherSessions.flush()
 	x.notifier.replaced(old, next)
 }
 
-// handler handles what one session's server sends.
+// handler handles the packets that one session's server sends.
 type handler struct {
 	side
 	s *session.Session
 }
 
 func (h handler) Received(in *session.Inbound) {
-	if h.echo.received(in) {
+	if h.echoes.received(in) {
 		h.s.GiveUp(errEcho)
 		return
 	}
-	h.otherEcho.publish(in)
+	h.otherEchoes.publish(in)
 	h.out.Receive(in)
 }
 
 func (h handler) Redelivered(*session.Inbound) { h.out.Redelivered() }
-func (h handler) Idle()                        { h.other.flush() }
+func (h handler) Idle()                        { h.otherSessions.flush() }
 func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
 	if m.Owner == nil {
 		h.notifier.acknowledged(h.s, m, refused)
@@ -134,17 +134,17 @@ func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
 func (h handler) Ready() {
 	h.notifier.ready(h.s)
 	h.in.Ready(h.s)
-	h.other.flush()
+	h.otherSessions.flush()
 }
 
-// newBridge wires up a bridge whose defaults are resolved.
+// newBridge connects the parts of a bridge. The defaults of m must be resolved.
 func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
 	forwards, subscriptions, err := config.Directions(&m.Spec)
 	if err != nil {
 		return nil, err
 	}
 	window := int(*m.Spec.Delivery.InflightWindow)
-	var local, remote current
+	var local, remote sideSessions
 	buffers, err := newBuffers(&m.Spec, data, state, log)
 	if err != nil {
 		return nil, err
@@ -159,59 +159,61 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 	b.forwards.SetReverse(b.subscriptions)
 	b.subscriptions.SetReverse(b.forwards)
 	loops := config.FindLoop(&m.Spec) != nil
-	var localEcho, remoteEcho *echo
+	var localEchoes, remoteEchoes *echoDetector
 	if loops {
-		localEcho, remoteEcho = newEcho(subscriptions, forwards), newEcho(forwards, subscriptions)
+		localEchoes, remoteEchoes = newEchoDetector(subscriptions, forwards), newEchoDetector(forwards, subscriptions)
 	}
 	metrics.Backlog(report.LocalToRemote, b.forwards.Backlog)
 	metrics.Backlog(report.RemoteToLocal, b.subscriptions.Backlog)
 	if b.local, err = newConnector(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, subscriptions, loops, state.Local.Handshake); err != nil {
 		return nil, err
 	}
-	b.local.Handler = side{out: b.forwards, in: b.subscriptions, mine: &local, other: &remote, notifier: b.notifier, echo: localEcho, otherEcho: remoteEcho}
+	b.local.Handler = side{out: b.forwards, in: b.subscriptions, sessions: &local, otherSessions: &remote, notifier: b.notifier, echoes: localEchoes, otherEchoes: remoteEchoes}
 	b.local.Observer, b.local.Log = state.Local, log.With("side", "local")
 	reportFaults(b.local, metrics.Faults("local", b.local.Log))
 	if b.remote, err = newConnector(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions, forwards, loops, state.Remote.Handshake); err != nil {
 		return nil, err
 	}
-	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, mine: &remote, other: &local, notifier: b.notifier, echo: remoteEcho, otherEcho: localEcho}
+	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, sessions: &remote, otherSessions: &local, notifier: b.notifier, echoes: remoteEchoes, otherEchoes: localEchoes}
 	b.remote.Observer, b.remote.Log = state.Remote, log.With("side", "remote")
 	reportFaults(b.remote, metrics.Faults("remote", b.remote.Log))
-	b.alive.side("local", b.local, &local)
-	b.alive.side("remote", b.remote, &remote)
-	b.alive.pipe(report.LocalToRemote, b.forwards)
-	b.alive.pipe(report.RemoteToLocal, b.subscriptions)
-	b.alive.dog.Lock("notifications", b.notifier.tryLock)
+	b.alive.watchSide("local", b.local, &local)
+	b.alive.watchSide("remote", b.remote, &remote)
+	b.alive.watchPipe(report.LocalToRemote, b.forwards)
+	b.alive.watchPipe(report.RemoteToLocal, b.subscriptions)
+	b.alive.watchdog.Lock("notifications", b.notifier.tryLock)
 	return b, nil
 }
 
-// reportFaults calls fault with the packets of a side's servers that break the protocol.
-func reportFaults(l *connector.Connector, fault func(session.Fault)) {
-	for i := range l.Servers {
-		of := l.Servers[i].Config
-		l.Servers[i].Config = func() (session.Config, error) {
-			cfg, err := of()
+// reportFaults makes the side's sessions call fault for each packet that breaks the
+// protocol.
+func reportFaults(c *connector.Connector, fault func(session.Fault)) {
+	for i := range c.Servers {
+		next := c.Servers[i].Config
+		c.Servers[i].Config = func() (session.Config, error) {
+			cfg, err := next()
 			cfg.Fault = fault
 			return cfg, err
 		}
 	}
 }
 
-// newConnector makes the connector of a side from which messages go by rules, and to which others
-// come by reverse.
-func newConnector(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules, reverse []config.Rule, noEcho bool, handshaken func(server int, h transport.Handshake)) (*connector.Connector, error) {
+// newConnector returns the connector of a side. rules are the rules of the direction whose
+// source is this side, reverse the rules of the direction whose destination it is.
+// onHandshake is called after each TLS handshake.
+func newConnector(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules, reverse []config.Rule, noEcho bool, onHandshake func(server int, h transport.Handshake)) (*connector.Connector, error) {
 	policy, err := config.Policy(s.Failover)
 	if err != nil {
 		return nil, err
 	}
-	// A side from which nothing is received has no session worth keeping: no messages
-	// wait in it.
+	// Without rules the bridge has no subscriptions on this side, so no messages wait in
+	// the session and the bridge does not need to resume it.
 	clean := *s.CleanSession || len(rules) == 0
 	var publishQoS byte
 	for i := range reverse {
 		publishQoS = max(publishQoS, reverse[i].QoS)
 	}
-	l := &connector.Connector{
+	c := &connector.Connector{
 		Subscriptions: func(identified bool) []session.Subscription {
 			if identified {
 				return delivery.IdentifiedSubscriptions(rules)
@@ -225,8 +227,8 @@ func newConnector(s *v1alpha1.Side, window int, will *packet.Will, secrets confi
 		DiscardStale:   *s.Failover.StaleSession == v1alpha1.StaleSessionDiscard,
 	}
 	for i, server := range s.Servers() {
-		sessions := &transport.TLSSessions{Observe: func(h transport.Handshake) { handshaken(i, h) }}
-		l.Servers = append(l.Servers, connector.Server{
+		sessions := &transport.TLSSessions{Observe: func(h transport.Handshake) { onHandshake(i, h) }}
+		c.Servers = append(c.Servers, connector.Server{
 			Name: server.Name,
 			URL:  v1alpha1.PublicURL(server.URL),
 			Config: func() (session.Config, error) {
@@ -237,7 +239,7 @@ func newConnector(s *v1alpha1.Side, window int, will *packet.Will, secrets confi
 			},
 		})
 	}
-	return l, nil
+	return c, nil
 }
 
 var versions = map[v1alpha1.ProtocolVersion]packet.Version{
@@ -245,8 +247,8 @@ var versions = map[v1alpha1.ProtocolVersion]packet.Version{
 	v1alpha1.ProtocolVersion5:   packet.V5,
 }
 
-// sessionConfig returns how to connect to a server now. What a server sets takes
-// the place of what its side sets.
+// sessionConfig returns the settings for the next attempt to connect to a server, with the
+// current contents of the Secrets. The server's settings override its side's.
 func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Secrets) (session.Config, error) {
 	dial, err := config.Transport(s, server, secrets)
 	if err != nil {
@@ -277,29 +279,29 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Sec
 	return cfg, nil
 }
 
-// request asks the sides for the servers that the bridge's annotations name.
-func (b *bridge) request(annotations map[string]string) {
+// requestSwitches requests the switches that the bridge's annotations name.
+func (b *bridge) requestSwitches(annotations map[string]string) {
 	b.local.Request(annotations[v1alpha1.AnnotationSwitchLocal])
 	b.remote.Request(annotations[v1alpha1.AnnotationSwitchRemote])
 }
 
-// run keeps both sides connected until the context ends, and then drains: it
-// takes in nothing more, waits until what it holds is acknowledged, and closes
-// both sessions.
+// run keeps both sides connected until the context ends. It then drains the bridge: it
+// accepts no more messages, waits until the destinations have acknowledged the messages
+// that it holds, and closes both sessions.
 func (b *bridge) run(ctx context.Context) {
-	disks, stopDisks := context.WithCancel(context.WithoutCancel(ctx))
-	var keeping sync.WaitGroup
-	keeping.Go(func() { b.forwards.RunSpool(disks) })
-	keeping.Go(func() { b.subscriptions.RunSpool(disks) })
-	defer keeping.Wait() // last, when nothing comes any more
-	defer stopDisks()
-	connectors, stop := context.WithCancel(context.WithoutCancel(ctx)) // they outlive it for the drain
+	spools, stopSpools := context.WithCancel(context.WithoutCancel(ctx))
+	var spooling sync.WaitGroup
+	spooling.Go(func() { b.forwards.RunSpool(spools) })
+	spooling.Go(func() { b.subscriptions.RunSpool(spools) })
+	defer spooling.Wait() // last, when no more messages arrive
+	defer stopSpools()
+	connectors, stop := context.WithCancel(context.WithoutCancel(ctx)) // the connectors run until the bridge has drained
 	defer stop()
 	var running sync.WaitGroup
 	running.Go(func() { b.local.Run(connectors, ctx.Done()) })
 	running.Go(func() { b.remote.Run(connectors, ctx.Done()) })
 	<-ctx.Done()
-	b.log.Info("stopping: waiting for what is in flight")
+	b.log.Info("the runner stops; it waits until the destinations have acknowledged the messages that it holds")
 	b.drain(connectors)
 	b.notifier.stop()
 	stop()
@@ -309,13 +311,13 @@ func (b *bridge) run(ctx context.Context) {
 func (b *bridge) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	var left [2]int
+	var unacked [2]int
 	var draining sync.WaitGroup
-	draining.Go(func() { left[0] = b.forwards.Drain(ctx) })
-	draining.Go(func() { left[1] = b.subscriptions.Drain(ctx) })
+	draining.Go(func() { unacked[0] = b.forwards.Drain(ctx) })
+	draining.Go(func() { unacked[1] = b.subscriptions.Drain(ctx) })
 	draining.Wait()
-	if left[0]+left[1] > 0 {
-		b.log.Warn("stopping with messages that the destination has not acknowledged; their source keeps them",
-			"localToRemote", left[0], "remoteToLocal", left[1])
+	if unacked[0]+unacked[1] > 0 {
+		b.log.Warn("the runner stops before the destinations have acknowledged all messages; the sources keep the messages of QoS 1 and 2",
+			"localToRemote", unacked[0], "remoteToLocal", unacked[1])
 	}
 }

@@ -17,26 +17,27 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 )
 
-// buffers are what both directions' buffers are made from.
+// buffers holds the settings from which the buffers of both directions are made.
 type buffers struct {
 	spec  *v1alpha1.MQTTBridgeSpec
-	data  string
+	data  string // the directory for buffers on disk
 	state *report.State
 	log   *slog.Logger
 }
 
 func newBuffers(spec *v1alpha1.MQTTBridgeSpec, data string, state *report.State, log *slog.Logger) (*buffers, error) {
 	if spec.Buffer.Disk != nil && data == "" {
-		return nil, errors.New("spec.buffer.disk needs a directory to be in; name it by --data, or remove buffer.disk")
+		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
 	}
 	return &buffers{spec: spec, data: data, state: state, log: log}, nil
 }
 
-// options returns those of the pipe of a direction, whose messages come from source.
-func (b *buffers) options(direction string, rules []config.Rule, source *current) delivery.Options {
+// options returns the options of a direction's pipe. source are the sessions of the
+// direction's source side.
+func (b *buffers) options(direction string, rules []config.Rule, source *sideSessions) delivery.Options {
 	opts := delivery.Options{
 		MemoryBytes: int(b.spec.Buffer.Memory.Size.Value()),
-		BufferQoS0:    *b.spec.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
+		BufferQoS0:  *b.spec.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
 		Flush:       source.flush,
 	}
 	u := b.spec.Delivery.Unforwardable

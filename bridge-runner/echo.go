@@ -14,79 +14,80 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// echo notices that the server of a side sends the bridge's own messages back,
-// although it was asked not to: EMQX takes a client for a bridge of MQTT 3.1.1 and sends
-// back all the same, and so does another bridge between the same servers. It is used if
-// the rules would then send messages round.
+// echoDetector detects that the server of a side sends the bridge's own messages back,
+// although the session asks it not to. EMQX accepts a client as a bridge of MQTT 3.1.1 but
+// still sends them back; another bridge between the same servers does so, too. The detector
+// is used if the rules would forward such messages in a loop.
 //
-// A server that sends back sends back everything, at once. So a session is given up when
-// many messages came back within a short time and hardly any did not: a single message
-// with the topic and the payload of a published one proves nothing. Until
-// then a message goes round that often.
+// A server that sends messages back does so with all messages, at once. One message with the
+// topic and the payload of a published message proves nothing. So the session is ended when
+// many messages came back within a short time and few did not. Until then a message can go
+// round the loop minEchoes times.
 //
-// Nothing blocks. A nil echo does nothing.
-type echo struct {
-	rules []config.Rule // whose messages are published on the side
-	back  []config.Rule // that take messages from it
+// Its methods do not block. A nil detector does nothing. mu is the only lock.
+type echoDetector struct {
+	rules []config.Rule // the rules that publish on the side
+	back  []config.Rule // the rules that receive messages from the side
 	seed  maphash.Seed
 
-	mu        sync.Mutex
-	began     time.Time // the session
-	published map[uint64]*published
-	order     []*published
-	since     time.Time // when it was begun to count
-	came      int       // messages that came back
-	missed    int       // messages that did not
+	mu           sync.Mutex
+	sessionStart time.Time
+	published    map[uint64]*published // by key, the latest of each; nil: before the first session
+	order        []*published          // oldest first, at most maxRemembered
+	periodStart  time.Time             // the start of the counting period
+	echoes       int                   // the messages that came back in this period
+	missed       int                   // the messages that did not come back within echoTimeout, in this period
 }
 
-// published is a message that is on its way to the server.
+// published is a message that the bridge publishes on the side.
 type published struct {
-	key  uint64
-	at   time.Time
-	back bool
+	key    uint64 // of topic and payload
+	at     time.Time
+	echoed bool // whether it came back
 }
 
 const (
-	// echoes is how many messages have to come back, and echoesPerMiss for each that did
-	// not.
-	echoes        = 32
+	// minEchoes is the number of messages that must come back before the session is ended,
+	// and echoesPerMiss the number for each message that did not come back.
+	minEchoes     = 32
 	echoesPerMiss = 10
-	// echoWithin is how soon a message comes back.
-	echoWithin = 10 * time.Second
-	// echoCounted is for how long it is counted before it begins again.
-	echoCounted = 30 * time.Second
-	// echoRetained is for how long after its beginning a session may bring retained
-	// messages, which both sides may have alike.
-	echoRetained = 30 * time.Second
-	// echoHeld is how many messages are remembered.
-	echoHeld = 4096
+	// echoTimeout is the time within which a message comes back.
+	echoTimeout = 10 * time.Second
+	// countingPeriod is the time after which the counters start again from 0.
+	countingPeriod = 30 * time.Second
+	// retainedPeriod is the time after the start of a session in which retained messages are
+	// not counted: both sides may hold the same retained messages.
+	retainedPeriod = 30 * time.Second
+	// maxRemembered is the largest number of published messages that are remembered.
+	maxRemembered = 4096
 )
 
 var errEcho = &session.Error{
 	Reason: v1alpha1.ReasonEchoNotPrevented,
-	Message: "the server sends the bridge's own messages back, and by the rules messages go round in a loop; the bridge stays away from it until its runner starts again: " +
-		"set protocolVersion: '5' on this side, or change the rules, or look for another bridge between the same servers",
+	Message: "the server sends the bridge's own messages back, and the rules forward them again in a loop; the bridge does not use this server until the runner restarts; " +
+		"set protocolVersion: '5' on this side, or change the rules so that they form no loop, or check for another bridge between the same servers",
 }
 
-// newEcho returns the echo of a side to which rules publish, and from which back takes.
-func newEcho(rules, back []config.Rule) *echo {
-	return &echo{rules: rules, back: back, seed: maphash.MakeSeed()}
+// newEchoDetector returns the detector of a side: rules publish messages on it, and back
+// receives messages from it.
+func newEchoDetector(rules, back []config.Rule) *echoDetector {
+	return &echoDetector{rules: rules, back: back, seed: maphash.MakeSeed()}
 }
 
-// begin forgets all: a session with the side begins.
-func (e *echo) begin(now time.Time) {
+// begin clears the detector when a session with a server of the side begins.
+func (e *echoDetector) begin(now time.Time) {
 	if e == nil {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.began, e.since, e.came, e.missed = now, now, 0, 0
+	e.sessionStart, e.periodStart, e.echoes, e.missed = now, now, 0, 0
 	e.published, e.order = map[uint64]*published{}, nil
 }
 
-// publish notes the messages that the rules make of a message of the other side, if the
-// server could send them back.
-func (e *echo) publish(in *session.Inbound) {
+// publish remembers the messages that the rules publish for a message of the other side, if
+// a subscription on this side matches their topics, so that the server could send them back.
+func (e *echoDetector) publish(in *session.Inbound) {
 	if e == nil {
 		return
 	}
@@ -97,72 +98,73 @@ func (e *echo) publish(in *session.Inbound) {
 		}
 		topic, ok := r.Mapping.Map(in.Topic)
 		if ok && slices.ContainsFunc(e.back, func(b config.Rule) bool { return b.Filter.Match(topic) }) {
-			e.note(e.key(topic, in.Payload), in.At)
+			e.remember(e.key(topic, in.Payload), in.At)
 		}
 	}
 }
 
-func (e *echo) note(key uint64, now time.Time) {
+func (e *echoDetector) remember(key uint64, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.age(now)
+	e.expireLocked(now)
 	if e.published == nil {
-		return // there was no session yet
+		return // no session has begun yet
 	}
 	p := &published{key: key, at: now}
-	if len(e.order) == echoHeld {
-		e.forget()
+	if len(e.order) == maxRemembered {
+		e.forgetOldestLocked()
 	}
 	e.published[key], e.order = p, append(e.order, p)
 }
 
-// received reports whether the session is to be given up because of this message.
-func (e *echo) received(in *session.Inbound) bool {
+// received counts a message that the server sent. It returns true if the session must be
+// ended, because the server sends messages back.
+func (e *echoDetector) received(in *session.Inbound) bool {
 	if e == nil {
 		return false
 	}
 	key := e.key(in.Topic, in.Payload)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.age(in.At)
+	e.expireLocked(in.At)
 	p := e.published[key]
-	if p == nil || p.back || in.Retain && in.At.Sub(e.began) < echoRetained {
+	if p == nil || p.echoed || in.Retain && in.At.Sub(e.sessionStart) < retainedPeriod {
 		return false
 	}
-	p.back = true
-	e.came++
-	return e.came >= echoes && e.came >= echoesPerMiss*(e.missed+e.passedOver(p))
+	p.echoed = true
+	e.echoes++
+	return e.echoes >= minEchoes && e.echoes >= echoesPerMiss*(e.missed+e.skippedBeforeLocked(p))
 }
 
-// passedOver is how many messages were published before came and have not come back: a
-// server sends messages in order, apart from different QoS. The lock is held.
-func (e *echo) passedOver(came *published) (n int) {
+// skippedBeforeLocked returns the number of messages that were published before the given
+// echo and have not come back. A server sends messages of the same QoS in order.
+func (e *echoDetector) skippedBeforeLocked(latest *published) (n int) {
 	for _, p := range e.order {
-		if p == came {
+		if p == latest {
 			break
 		}
-		if !p.back {
+		if !p.echoed {
 			n++
 		}
 	}
 	return n
 }
 
-// age ends the wait for messages that have not come back. The lock is held.
-func (e *echo) age(now time.Time) {
-	if now.Sub(e.since) > echoCounted {
-		e.since, e.came, e.missed = now, 0, 0
+// expireLocked starts a new counting period if the last one is over, and counts the
+// messages that have not come back within echoTimeout as missed.
+func (e *echoDetector) expireLocked(now time.Time) {
+	if now.Sub(e.periodStart) > countingPeriod {
+		e.periodStart, e.echoes, e.missed = now, 0, 0
 	}
-	for len(e.order) > 0 && now.Sub(e.order[0].at) > echoWithin {
-		if !e.order[0].back {
+	for len(e.order) > 0 && now.Sub(e.order[0].at) > echoTimeout {
+		if !e.order[0].echoed {
 			e.missed++
 		}
-		e.forget()
+		e.forgetOldestLocked()
 	}
 }
 
-// forget drops the oldest message. The lock is held.
-func (e *echo) forget() {
+func (e *echoDetector) forgetOldestLocked() {
 	p := e.order[0]
 	e.order = e.order[1:]
 	if e.published[p.key] == p {
@@ -170,7 +172,7 @@ func (e *echo) forget() {
 	}
 }
 
-func (e *echo) key(topic, payload string) uint64 {
+func (e *echoDetector) key(topic, payload string) uint64 {
 	var h maphash.Hash
 	h.SetSeed(e.seed)
 	_, _ = h.WriteString(topic) // never fails

@@ -14,14 +14,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// watched is an echo for home/# in both directions, besides a rule whose messages no
-// subscription takes, and a clock.
-type watched struct {
-	*echo
+// detectorTest is a detector for rules with the filter home/# in both directions, and a
+// forward whose messages match no subscription. It has a clock of its own.
+type detectorTest struct {
+	*echoDetector
 	now time.Time
 }
 
-func watch(t *testing.T) *watched {
+func newDetectorTest(t *testing.T) *detectorTest {
 	t.Helper()
 	forwards, err := config.Rules([]v1alpha1.Rule{{Filter: "home/#"}, {Filter: "other/#"}})
 	if err != nil {
@@ -31,92 +31,94 @@ func watch(t *testing.T) *watched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &watched{newEcho(forwards, back), time.Unix(1000, 0)}
+	w := &detectorTest{newEchoDetector(forwards, back), time.Unix(1000, 0)}
 	w.begin(w.now)
 	return w
 }
 
-func (w *watched) message(topic, payload string) *session.Inbound {
+func (w *detectorTest) message(topic, payload string) *session.Inbound {
 	return &session.Inbound{Publish: packet.Publish{Topic: topic, Payload: payload}, At: w.now}
 }
 
-func (w *watched) sent(topic, payload string) { w.publish(w.message(topic, payload)) }
+func (w *detectorTest) forward(topic, payload string) { w.publish(w.message(topic, payload)) }
 
-func (w *watched) came(topic, payload string) bool { return w.received(w.message(topic, payload)) }
+func (w *detectorTest) comesBack(topic, payload string) bool {
+	return w.received(w.message(topic, payload))
+}
 
-func TestEcho_ServerThatSendsEverythingBack_IsNoticed(t *testing.T) {
+func TestEchoDetector_ServerSendsAllMessagesBack_EndsSession(t *testing.T) {
 	for _, roundTrip := range []time.Duration{time.Millisecond, 600 * time.Millisecond} {
-		w := watch(t)
+		w := newDetectorTest(t)
 		rounds := 0
-		for ; rounds < 1000; rounds++ { // one message, which goes round
-			w.sent("other/x", fmt.Sprint(rounds))
-			w.sent("home/x", "on")
+		for ; rounds < 1000; rounds++ { // one message that goes round in the loop
+			w.forward("other/x", fmt.Sprint(rounds))
+			w.forward("home/x", "on")
 			w.now = w.now.Add(roundTrip)
-			if w.came("home/x", "on") {
+			if w.comesBack("home/x", "on") {
 				break
 			}
 		}
-		if rounds != echoes-1 {
-			t.Errorf("with a round trip of %v it is noticed after %d", roundTrip, rounds)
+		if rounds != minEchoes-1 {
+			t.Errorf("with a round trip of %v the session ends after %d rounds", roundTrip, rounds)
 		}
 	}
 }
 
-func TestEcho_ServerThatSendsNothingBack_IsNeverTakenForAnother(t *testing.T) {
-	for name, run := range map[string]func(w *watched) bool{
-		"no message comes twice": func(w *watched) bool {
-			w.sent("home/x", fmt.Sprint("here ", w.now))
-			return w.came("home/x", fmt.Sprint("there ", w.now))
+func TestEchoDetector_ServerSendsNoMessageBack_KeepsSession(t *testing.T) {
+	for name, run := range map[string]func(w *detectorTest) bool{
+		"no message comes twice": func(w *detectorTest) bool {
+			w.forward("home/x", fmt.Sprint("here ", w.now))
+			return w.comesBack("home/x", fmt.Sprint("there ", w.now))
 		},
-		"one message in ten that both sides publish": func(w *watched) bool {
+		"one message in ten that both sides publish": func(w *detectorTest) bool {
 			for i := range 10 {
-				w.sent(fmt.Sprint("home/", i), "on")
+				w.forward(fmt.Sprint("home/", i), "on")
 			}
-			return w.came("home/1", "on")
+			return w.comesBack("home/1", "on")
 		},
-		"both sides say the same once a second": func(w *watched) bool {
-			w.sent("home/alive", "1")
+		"both sides publish the same message once a second": func(w *detectorTest) bool {
+			w.forward("home/alive", "1")
 			w.now = w.now.Add(time.Second)
-			return w.came("home/alive", "1")
+			return w.comesBack("home/alive", "1")
 		},
 	} {
-		w := watch(t)
+		w := newDetectorTest(t)
 		for range 5000 {
 			w.now = w.now.Add(10 * time.Millisecond)
 			if run(w) {
-				t.Errorf("%s: it is noticed", name)
+				t.Errorf("%s: the session ends", name)
 				break
 			}
 		}
 	}
 }
 
-func TestEcho_WhatBothSidesRetainAlike_ProvesNothing(t *testing.T) {
-	w := watch(t)
+func TestEchoDetector_SameRetainedMessagesOnBothSides_KeepsSession(t *testing.T) {
+	w := newDetectorTest(t)
 	for i := range 1000 {
-		w.sent(fmt.Sprint("home/", i), "retained")
+		w.forward(fmt.Sprint("home/", i), "retained")
 	}
 	for i := range 1000 {
 		m := w.message(fmt.Sprint("home/", i), "retained")
 		m.Retain = true
 		if w.received(m) {
-			t.Fatal("it is noticed")
+			t.Fatal("the session ends")
 		}
 	}
 }
 
-func TestEcho_AnotherSession_BeginsAgain(t *testing.T) {
-	w := watch(t)
+func TestEchoDetector_NewSession_StartsAgain(t *testing.T) {
+	w := newDetectorTest(t)
 	for i := range 1000 {
-		w.sent(fmt.Sprint("home/", i), "x")
+		w.forward(fmt.Sprint("home/", i), "x")
 	}
-	w.begin(w.now) // with a server of the same cluster, which had these messages from the other
+	w.begin(w.now) // with another server of a cluster, which received these messages from the first server
 	for i := range 1000 {
-		if w.came(fmt.Sprint("home/", i), "x") {
-			t.Fatal("it is noticed")
+		if w.comesBack(fmt.Sprint("home/", i), "x") {
+			t.Fatal("the session ends")
 		}
 	}
-	if len(w.order) > echoHeld {
+	if len(w.order) > maxRemembered {
 		t.Errorf("%d messages are remembered", len(w.order))
 	}
 }

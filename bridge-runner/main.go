@@ -4,8 +4,9 @@
 // Command bridge-runner runs one MQTT bridge from its MQTTBridge manifest: in a
 // pod, in a container or at an edge without Kubernetes.
 //
-// It exits with 0 after SIGTERM or SIGINT, when what was in flight has been
-// delivered, with 1 where it cannot run, and with 2 where it is called wrongly.
+// It exits with status 0 after SIGTERM or SIGINT, when the messages in flight have been
+// acknowledged or the drain timeout has passed; with 1 if it cannot run; and with 2 if its
+// arguments are invalid.
 package main
 
 import (
@@ -29,7 +30,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 )
 
-// logTimeout bounds how long the process waits at its end until its log is written.
+// logTimeout is the longest time that the process waits at its end until its log is
+// written.
 const logTimeout = time.Second
 
 type options struct {
@@ -55,10 +57,10 @@ func main() {
 	}
 }
 
-// useOneProcessor keeps Go from waking a second processor for each message, which
-// costs more than the message (docs/performance.md): forwarding is many small steps,
-// of which one processor does tens of thousands a second. The environment variable
-// GOMAXPROCS overrides it.
+// useOneProcessor keeps Go from waking a second processor for each message, which costs
+// more than the message itself (docs/performance.md). Forwarding consists of many small
+// steps, and one processor executes tens of thousands of them per second. The environment
+// variable GOMAXPROCS overrides this setting.
 func useOneProcessor() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
@@ -70,22 +72,22 @@ func parseFlags(args []string, usage io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bridge-runner", flag.ContinueOnError)
 	flags.SetOutput(usage)
 	flags.StringVar(&o.bridge, "bridge", "", "the `file` with the MQTTBridge manifest (required)")
-	flags.StringVar(&o.secrets, "secrets", "", "the `directory` in which <name>/<key> holds the Secrets and ConfigMaps that the manifest refers to")
-	flags.StringVar(&o.data, "data", "", "the `directory` that holds the buffer on disk (buffer.disk)")
-	flags.StringVar(&o.listen, "listen", ":8080", "the `address` that serves /metrics, /status, /livez and /readyz")
-	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report to the status of the MQTTBridge in this cluster; the environment variable POD_NAME names the pod")
+	flags.StringVar(&o.secrets, "secrets", "", "the `directory` with the Secrets and ConfigMaps that the manifest refers to; the file <name>/<key> holds the value of a key")
+	flags.StringVar(&o.data, "data", "", "the `directory` for the buffer on disk; required if the manifest sets spec.buffer.disk")
+	flags.StringVar(&o.listen, "listen", ":8080", "the `address` (host:port) on which the runner serves /metrics, /status, /livez and /readyz")
+	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster; the environment variable POD_NAME holds the name of the pod")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if o.bridge == "" || flags.NArg() > 0 {
-		_, _ = fmt.Fprintln(usage, "bridge-runner: --bridge is required, and there are no arguments but flags")
+		_, _ = fmt.Fprintln(usage, "bridge-runner: --bridge is required, and arguments other than flags are not allowed")
 		flags.Usage()
 		return o, errors.New("usage")
 	}
 	return o, nil
 }
 
-// run runs the bridge until the context ends, and drains.
+// run runs the bridge until the context ends, and then drains it.
 func run(ctx context.Context, opts options) error {
 	bridge, err := config.Load(opts.bridge)
 	if err != nil {
@@ -102,13 +104,13 @@ func run(ctx context.Context, opts options) error {
 
 	listener, err := net.Listen("tcp", opts.listen)
 	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+		return fmt.Errorf("listening on the address of --listen: %w", err)
 	}
 	server := httpserver.New(report.Handler(state, metrics, b.alive.check, ctx.Done()))
 	defer func() { _ = server.Close() }()
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("serving metrics and health has ended", "error", err)
+			log.Error("the HTTP server for metrics and health has ended; restart the runner", "error", err)
 		}
 	}()
 
@@ -117,20 +119,20 @@ func run(ctx context.Context, opts options) error {
 		if err != nil {
 			return err
 		}
-		reporting, stop := context.WithCancel(context.WithoutCancel(ctx)) // the drain is reported, too
+		reporting, stop := context.WithCancel(context.WithoutCancel(ctx)) // the runner reports until it has drained
 		defer stop()
 		go k.Run(reporting, state)
 	}
-	b.request(bridge.Annotations)
-	go config.Watch(ctx, opts.bridge, bridge, log, b.request)
-	log.Info("starting", "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", listener.Addr().String())
+	b.requestSwitches(bridge.Annotations)
+	go config.Watch(ctx, opts.bridge, bridge, log, b.requestSwitches)
+	log.Info("the runner starts", "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", listener.Addr().String())
 	b.run(ctx)
 	return nil
 }
 
 func logLevel(bridge *v1alpha1.MQTTBridge) slog.Level {
 	var level slog.Level
-	// Load has validated and defaulted it; slog knows the same words.
+	// Load has validated it and set the default. slog uses the same names.
 	if err := level.UnmarshalText([]byte(bridge.Spec.Runner.LogLevel)); err != nil {
 		return slog.LevelInfo
 	}

@@ -15,51 +15,53 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// What notifications say.
+// The payloads of notifications.
 const (
 	forwarding    = "1"
 	notForwarding = "0"
 )
 
-// notifier tells the clients of both sides whether the bridge forwards: by a retained
-// message, which is 1 while both sides are up, and 0 else.
+// notifier publishes on both sides whether the bridge forwards: a retained message, whose
+// payload is 1 while both sides are up, and 0 otherwise.
 //
-// It promises that each session that is up has been told the latest, in order, as soon
-// as it takes messages. What a session cannot be told any more is its Will, which its
-// server publishes. A server that lost its Wills, in a crash of its own, is told when
-// it is connected again: hence the 0 on a side that comes up alone.
+// It promises that each session that is up receives the latest state, in order, as soon as
+// it can publish. If the connection is lost, the server publishes the Will instead. A server
+// that crashes loses the Wills of its clients; it receives the state when the bridge connects
+// again. Therefore the notifier publishes 0 on a side that comes up alone.
 //
-// Nothing blocks. A nil notifier does nothing.
+// Its methods do not block. A nil notifier does nothing. Lock order: mu, then the locks of a
+// session; Flush is called without mu, because it may call ready.
 type notifier struct {
 	topic string
-	qos   byte
+	qos   byte // 0 or 1
 	log   *slog.Logger
 
 	mu       sync.Mutex
-	up       []*notified
-	inflight map[*session.State][]*session.Outgoing // in the order in which they were sent
-	wary     map[*session.State]*reluctance
+	up       []*recipient
+	inflight map[*session.State][]*session.Outgoing // the unacknowledged notifications, in the order of sending
+	backoffs map[*session.State]*notificationBackoff
 	stopping bool
 }
 
-// sides is how many have to be up to forward.
+// sides is the number of sides that must be up so that the bridge forwards.
 const sides = 2
 
-// notified is a session that is up, and what it was told.
-type notified struct {
-	s    *session.Session
-	told string
-	at   time.Time // when it was told
+// recipient is a session that is up, and the latest notification that was sent to it.
+type recipient struct {
+	s        *session.Session
+	lastSent string    // its payload; empty: none
+	sentAt   time.Time // zero: none
 }
 
 func newNotifier(n *v1alpha1.Notifications, log *slog.Logger) *notifier {
 	if n == nil {
 		return nil
 	}
-	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: report.Late(log), inflight: map[*session.State][]*session.Outgoing{}, wary: map[*session.State]*reluctance{}}
+	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: report.Late(log), inflight: map[*session.State][]*session.Outgoing{}, backoffs: map[*session.State]*notificationBackoff{}}
 }
 
-// will returns what the server publishes when it loses the bridge.
+// will returns the message that the server publishes when it loses the connection to the
+// bridge.
 func (n *notifier) will() *packet.Will {
 	if n == nil {
 		return nil
@@ -67,17 +69,17 @@ func (n *notifier) will() *packet.Will {
 	return &packet.Will{Topic: n.topic, Payload: notForwarding, QoS: n.qos, Retain: true}
 }
 
-// sessionUp says that a side is up.
+// sessionUp is called when the session of a side is up.
 func (n *notifier) sessionUp(s *session.Session) {
-	n.change(func() { n.up = append(n.up, &notified{s: s}) })
+	n.update(func() { n.up = append(n.up, &recipient{s: s}) })
 }
 
-// sessionDown says that a session is lost.
+// sessionDown is called when a session is lost.
 func (n *notifier) sessionDown(s *session.Session) {
-	n.change(func() {
+	n.update(func() {
 		for i := range n.up {
 			if n.up[i].s == s {
-				n.ended(n.up[i])
+				n.backOffLocked(n.up[i])
 				n.up = append(n.up[:i:i], n.up[i+1:]...)
 				return
 			}
@@ -85,24 +87,25 @@ func (n *notifier) sessionDown(s *session.Session) {
 	})
 }
 
-// ended puts notifications off if the server ends sessions at them. The lock is held.
-func (n *notifier) ended(to *notified) {
+// backOffLocked delays the notifications to a server whose session has ended, if the server
+// ends sessions at notifications.
+func (n *notifier) backOffLocked(to *recipient) {
 	state, now := to.s.State(), time.Now()
-	r := n.wary[state]
-	if r == nil {
-		r = &reluctance{}
-		n.wary[state] = r
+	b := n.backoffs[state]
+	if b == nil {
+		b = &notificationBackoff{}
+		n.backoffs[state] = b
 	}
-	unanswered := len(n.inflight[state]) > 0 || n.qos == 0 && !to.at.IsZero() && now.Sub(to.at) < promptEnd
-	if delay, off := r.ended(to.s.Ending(), unanswered, now); off {
-		n.log.Warn("a server ends the session at each notification; none is sent to it for a while, and messages go on; allow the bridge's user to publish to the topic, or remove notifications",
+	unanswered := len(n.inflight[state]) > 0 || n.qos == 0 && !to.sentAt.IsZero() && now.Sub(to.sentAt) < promptEnd
+	if delay, delayed := b.sessionEnded(to.s.Ending(), unanswered, now); delayed {
+		n.log.Warn("a server ends the session at each notification; the bridge sends it no notifications during the delay, and continues to forward messages; allow the bridge's user to publish to the topic, or remove notifications",
 			"topic", n.topic, "delay", delay)
-		time.AfterFunc(delay, func() { n.change(func() {}) })
+		time.AfterFunc(delay, func() { n.update(func() {}) })
 	}
 }
 
-// replaced says that a side has left a session, which is told so before it ends with
-// DISCONNECT, for another one.
+// replaced is called when a side switches from one session to another. It publishes 0 on the
+// old session before the session ends with DISCONNECT.
 func (n *notifier) replaced(old, next *session.Session) {
 	if n == nil {
 		return
@@ -110,22 +113,22 @@ func (n *notifier) replaced(old, next *session.Session) {
 	n.mu.Lock()
 	for i, to := range n.up {
 		if to.s == old {
-			n.tellState(to, notForwarding)
-			n.up[i] = &notified{s: next}
+			n.sendStateLocked(to, notForwarding)
+			n.up[i] = &recipient{s: next}
 		}
 	}
 	n.mu.Unlock()
-	n.change(func() {})
+	n.update(func() {})
 	old.Flush()
 }
 
-// stop says that the bridge forwards no more, before the sessions end with DISCONNECT,
-// at which servers delete the Will ([MQTT-3.1.2-10]).
+// stop publishes 0 before the sessions end with DISCONNECT, because servers delete the Will
+// when they receive DISCONNECT ([MQTT-3.1.2-10]).
 func (n *notifier) stop() {
-	n.change(func() { n.stopping = true })
+	n.update(func() { n.stopping = true })
 }
 
-// ready is called when a session that had no room may have some.
+// ready is called when a session that returned Full may accept messages again.
 func (n *notifier) ready(s *session.Session) {
 	if n == nil {
 		return
@@ -134,12 +137,12 @@ func (n *notifier) ready(s *session.Session) {
 	defer n.mu.Unlock()
 	for _, to := range n.up {
 		if to.s == s {
-			n.tell(to)
+			n.notifyLocked(to)
 		}
 	}
 }
 
-// tryLock takes the lock, and releases it.
+// tryLock takes the lock and releases it.
 func (n *notifier) tryLock() {
 	if n == nil {
 		return
@@ -148,24 +151,24 @@ func (n *notifier) tryLock() {
 	n.mu.Unlock() //nolint:gocritic,staticcheck // the section is empty on purpose
 }
 
-// acknowledged notes the server's answer.
+// acknowledged is called when the server has acknowledged or refused a notification.
 func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused *session.Refusal) {
 	if n == nil {
 		return
 	}
 	n.mu.Lock()
 	n.inflight[s.State()] = slices.DeleteFunc(n.inflight[s.State()], func(o *session.Outgoing) bool { return o == m })
-	delete(n.wary, s.State())
+	delete(n.backoffs, s.State())
 	n.mu.Unlock()
 	if refused != nil {
-		n.log.Warn("a notification was refused", "topic", n.topic, "reason", refused.Reason, "message", refused.Message)
+		n.log.Warn("the server refuses a notification; allow the bridge's user to publish to the topic, or remove notifications", "topic", n.topic, "reason", refused.Reason, "message", refused.Message)
 	}
 }
 
-// resend sends again the notifications that were in flight when the connection was lost, in
-// a session that the server has resumed ([MQTT-4.4.0-1]). It reports whether all are sent.
-// The lock is held.
-func (n *notifier) resend(to *notified) bool {
+// resendLocked sends again the notifications that were in flight when the connection was
+// lost, if the server has resumed the session ([MQTT-4.4.0-1]). It returns false if it could
+// not send all of them.
+func (n *notifier) resendLocked(to *recipient) bool {
 	state := to.s.State()
 	n.inflight[state] = slices.DeleteFunc(n.inflight[state], func(m *session.Outgoing) bool { return !state.Holds(m) })
 	for _, m := range n.inflight[state] {
@@ -176,39 +179,39 @@ func (n *notifier) resend(to *notified) bool {
 	return true
 }
 
-// change changes what is up and tells every session that has to know.
-func (n *notifier) change(apply func()) {
+// update applies a change to the notifier, and sends the new state to each session that has
+// not received it.
+func (n *notifier) update(apply func()) {
 	if n == nil {
 		return
 	}
 	n.mu.Lock()
 	apply()
-	up := append([]*notified(nil), n.up...)
+	up := append([]*recipient(nil), n.up...)
 	for _, to := range up {
-		n.tell(to)
+		n.notifyLocked(to)
 	}
 	n.mu.Unlock()
 	for _, to := range up {
-		to.s.Flush() // may call ready
+		to.s.Flush() // it may call ready, which takes mu
 	}
 }
 
-// tell tells a session whether the bridge forwards, if it was told otherwise. The lock
-// is held.
-func (n *notifier) tell(to *notified) {
+// notifyLocked sends the current state to a session, if the session has not received it.
+func (n *notifier) notifyLocked(to *recipient) {
 	state := notForwarding
 	if len(n.up) == sides && !n.stopping {
 		state = forwarding
 	}
-	n.tellState(to, state)
+	n.sendStateLocked(to, state)
 }
 
-func (n *notifier) tellState(to *notified, state string) {
-	if r := n.wary[to.s.State()]; r != nil && time.Now().Before(r.until) {
-		n.forget(to.s.State())
+func (n *notifier) sendStateLocked(to *recipient, state string) {
+	if b := n.backoffs[to.s.State()]; b != nil && time.Now().Before(b.until) {
+		n.dropInflightLocked(to.s.State())
 		return
 	}
-	if to.told == state || !n.resend(to) {
+	if to.lastSent == state || !n.resendLocked(to) {
 		return
 	}
 	qos := n.qos
@@ -217,25 +220,25 @@ func (n *notifier) tellState(to *notified, state string) {
 		switch to.s.Publish(m, time.Now()) {
 		case session.Sent:
 			n.inflight[to.s.State()] = append(n.inflight[to.s.State()], m)
-			to.told, to.at = state, time.Now()
+			to.lastSent, to.sentAt = state, time.Now()
 		case session.Written:
-			to.told, to.at = state, time.Now()
+			to.lastSent, to.sentAt = state, time.Now()
 		case session.Full:
-			if n.stopping && qos > 0 { // there is no later
+			if n.stopping && qos > 0 { // there is no later chance to send it at QoS 1
 				qos = 0
 				continue
 			}
 		case session.TooLarge:
-			to.told = state
-			n.log.Warn("the server does not take packets of the size of a notification", "topic", n.topic)
-		case session.Expired, session.Ended: // not the one, and no more the other
+			to.lastSent = state // another attempt would fail, too
+			n.log.Warn("the notification is larger than the server's maximum packet size; raise the server's limit, or shorten notifications.topic", "topic", n.topic)
+		case session.Expired, session.Ended: // a notification does not expire; a session that has ended needs none
 		}
 		return
 	}
 }
 
-// forget ends the notifications that are in flight. The lock is held.
-func (n *notifier) forget(state *session.State) {
+// dropInflightLocked drops the notifications that are in flight.
+func (n *notifier) dropInflightLocked(state *session.State) {
 	for _, m := range n.inflight[state] {
 		state.Forget(m)
 	}

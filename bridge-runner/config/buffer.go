@@ -10,11 +10,11 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// maxTTL is a year, in seconds.
+// maxTTL is the longest message TTL: one year, in seconds.
 const maxTTL = 31_536_000
 
-// Disk is what one direction's buffer on disk may take, in bytes: its share of nine
-// tenths of the volume. 0: there is none.
+// Disk returns the largest size of one direction's buffer on disk, in bytes: its share of
+// nine tenths of the volume. It returns 0 if there is no buffer on disk.
 func Disk(s *v1alpha1.MQTTBridgeSpec) int64 {
 	if s.Buffer == nil || s.Buffer.Disk == nil {
 		return 0
@@ -25,9 +25,9 @@ func Disk(s *v1alpha1.MQTTBridgeSpec) int64 {
 
 func validateBuffer(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	var keepsQoS0 bool
+	var buffersQoS0 bool
 	if s.Delivery != nil && s.Delivery.QoS0WhenDown != nil {
-		keepsQoS0 = *s.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer
+		buffersQoS0 = *s.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer
 		errs = append(errs, oneOf(path.Child("delivery", "qos0WhenDown"), *s.Delivery.QoS0WhenDown, v1alpha1.QoS0WhenDownDrop, v1alpha1.QoS0WhenDownBuffer)...)
 	}
 	if s.Buffer == nil {
@@ -35,21 +35,21 @@ func validateBuffer(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorLis
 	}
 	buffer := path.Child("buffer")
 	if m := s.Buffer.Memory; m != nil {
-		errs = append(errs, quantityInRange(buffer.Child("memory", "size"), m.Size, "64Ki", "4Gi", "the size of the buffer in memory is from 64Ki to 4Gi, as in 32Mi")...)
+		errs = append(errs, quantityInRange(buffer.Child("memory", "size"), m.Size, "64Ki", "4Gi", "the size of the buffer in memory must be from 64Ki to 4Gi, as in 32Mi")...)
 	}
 	if d := s.Buffer.Disk; d != nil {
 		errs = append(errs, validateDisk(d, buffer.Child("disk"))...)
 	}
 	if d := s.Buffer.Drain; d != nil {
 		drain := buffer.Child("drain")
-		if s.Buffer.Disk == nil && !keepsQoS0 {
-			errs = append(errs, field.Invalid(drain, "drain", "drain limits what leaves the buffer, and there is none; set buffer.disk or delivery.qos0WhenDown: Buffer, or remove drain"))
+		if s.Buffer.Disk == nil && !buffersQoS0 {
+			errs = append(errs, field.Invalid(drain, "drain", "drain limits the rate at which messages leave the buffer, but no buffer is configured; set buffer.disk or delivery.qos0WhenDown: Buffer, or remove drain"))
 		}
 		if d.MessagesPerSecond == nil && d.BytesPerSecond == nil {
 			errs = append(errs, field.Required(drain.Child("messagesPerSecond"), "drain needs a limit: set messagesPerSecond, bytesPerSecond or both, or remove drain"))
 		}
 		errs = append(errs, inRange(drain.Child("messagesPerSecond"), d.MessagesPerSecond, 1, 1_000_000)...)
-		errs = append(errs, quantityInRange(drain.Child("bytesPerSecond"), d.BytesPerSecond, "1Ki", "16Gi", "bytesPerSecond is from 1Ki to 16Gi, as in 1Mi")...)
+		errs = append(errs, quantityInRange(drain.Child("bytesPerSecond"), d.BytesPerSecond, "1Ki", "16Gi", "bytesPerSecond must be from 1Ki to 16Gi, as in 1Mi")...)
 	}
 	return errs
 }
@@ -57,9 +57,9 @@ func validateBuffer(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorLis
 func validateDisk(d *v1alpha1.DiskBuffer, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if d.Size == nil {
-		errs = append(errs, field.Required(path.Child("size"), "a buffer on disk needs a size, such as 10Gi"))
+		errs = append(errs, field.Required(path.Child("size"), "the buffer on disk needs a size; set size, for example to 10Gi"))
 	}
-	errs = append(errs, quantityInRange(path.Child("size"), d.Size, "16Mi", "16Ti", "the size of the buffer on disk is from 16Mi to 16Ti, as in 10Gi")...)
+	errs = append(errs, quantityInRange(path.Child("size"), d.Size, "16Mi", "16Ti", "the size of the buffer on disk must be from 16Mi to 16Ti, as in 10Gi")...)
 	if c := d.StorageClassName; c != "" && (len(c) > maxReference || !objectName.MatchString(c)) {
 		errs = append(errs, field.Invalid(path.Child("storageClassName"), c, "storageClassName must be the name of a StorageClass: lower case letters, digits, '-' and '.'"))
 	}

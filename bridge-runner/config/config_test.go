@@ -35,7 +35,7 @@ func write(t *testing.T, dir, name, content string) string {
 	return path
 }
 
-func TestLoadResolvesTheDefaults(t *testing.T) {
+func TestLoad_MinimalManifest_ResolvesDefaults(t *testing.T) {
 	b, err := Load(write(t, t.TempDir(), "b.yaml", minimal))
 	if err != nil {
 		t.Fatal(err)
@@ -53,28 +53,28 @@ func TestLoadResolvesTheDefaults(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesABadManifestAndNamesTheFieldTheValueAndTheRemedy(t *testing.T) {
+func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"unknown field", "forwards:", "forward:", `unknown field "spec.forward"`},
 		{"kind", "MQTTBridge", "Bridge", "kind: Unsupported value: \"Bridge\""},
 		{"no name", "name: b, ", "", "metadata.name: Required"},
 		{"long name", "name: b,", "name: " + strings.Repeat("b", 53) + ",", "choose a shorter name"},
 		{"no rules", `forwards: [{filter: "a/#"}]`, "", "at least one entry in forwards"},
-		{"scheme", "mqtt://remote", "http://remote", `spec.remote.primary.url: Invalid value: "http://remote:1883": a server's URL starts with`},
+		{"scheme", "mqtt://remote", "http://remote", `spec.remote.primary.url: Invalid value: "http://remote:1883": a server's URL must start with`},
 		{"port", "remote:1883", "remote:99999", "from 1 to 65535"},
-		{"path", "remote:1883", "remote:1883/mqtt", "with no path"},
-		{"fragment", "mqtt://remote:1883", "ws://remote/mqtt#part", "the URL of a WebSocket server is"},
+		{"path", "remote:1883", "remote:1883/mqtt", "without path"},
+		{"fragment", "mqtt://remote:1883", "ws://remote/mqtt#part", "the URL of a WebSocket server must be"},
 		{"port of a WebSocket", "mqtt://remote:1883", "wss://remote:0/mqtt", "from 1 to 65535"},
 		{"TLS with plain WebSocket", `mqtt://remote:1883"}`, `ws://remote"}, tls: {}`, "write mqtts:// or wss://"},
 		{"no proxy URL", `remote:1883"}`, `remote:1883"}, proxy: {}`, "spec.remote.proxy.url: Required"},
-		{"proxy scheme", `remote:1883"}`, `remote:1883"}, proxy: {url: "https://p:1"}`, "spec.remote.proxy.url: Invalid value: \"https://p:1\": a proxy's URL is"},
+		{"proxy scheme", `remote:1883"}`, `remote:1883"}, proxy: {url: "https://p:1"}`, "spec.remote.proxy.url: Invalid value: \"https://p:1\": a proxy's URL must be"},
 		{"proxy without port", `remote:1883"`, `remote:1883", proxy: {url: "http://p"}`, "spec.remote.primary.proxy.url"},
 		{"proxy port", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://p:65536"}`, "the port of a proxy's URL"},
-		{"password in a proxy's URL", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://me:secret@p:1"}`, "proxy.credentials.secretRef"},
-		{"proxy's reference", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://p:1", credentials: {secretRef: {name: "../x"}}}`, "spec.remote.proxy.credentials.secretRef.name"},
+		{"password in a proxy URL", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://me:secret@p:1"}`, "proxy.credentials.secretRef"},
+		{"reference of a proxy", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://p:1", credentials: {secretRef: {name: "../x"}}}`, "spec.remote.proxy.credentials.secretRef.name"},
 		{"empty ALPN protocol", `mqtt://remote:1883"}`, `mqtts://remote:1883"}, tls: {alpn: [""]}`, "spec.remote.tls.alpn[0]"},
 		{"password in the URL", "mqtt://remote", "mqtt://me:secret@remote", "credentials.secretRef"},
-		{"same URL twice", "mqtt://remote", "mqtt://local", "the same URL stands in local and in remote"},
+		{"same URL twice", "mqtt://remote", "mqtt://local", "local and remote have a server with the same URL"},
 		{"filter", "a/#", "a/#/b", `spec.forwards[0].filter: Invalid value: "a/#/b"`},
 		{"shared", "a/#", "$share/g/a", "shared subscriptions"},
 		{"capture", `"a/#"}`, `"a/#", topic: "${2}"}`, "spec.forwards[0].topic"},
@@ -84,25 +84,25 @@ func TestLoadRefusesABadManifestAndNamesTheFieldTheValueAndTheRemedy(t *testing.
 		{"tls without a TLS URL", `remote:1883"}`, `remote:1883"}, tls: {}`, "write mqtts://"},
 		{"keep alive", `remote:1883"}`, `remote:1883"}, keepAliveSeconds: 0`, "must be from 1 to 65535"},
 		{"retry", `remote:1883"}`, `remote:1883"}, failover: {retry: {initialMilliseconds: 5000, maxSeconds: 1}}`, "must not exceed maxSeconds"},
-		{"reserved name", `remote:1883"}`, `remote:1883", name: backup-1}`, "defaults by place"},
+		{"reserved name", `remote:1883"}`, `remote:1883", name: backup-1}`, "defaults by position"},
 		{"reference", `remote:1883"}`, `remote:1883"}, credentials: {secretRef: {name: "../x"}}`, "spec.remote.credentials.secretRef.name"},
 		{"version", `remote:1883"}`, `remote:1883"}, protocolVersion: "4"`, `spec.remote.protocolVersion: Unsupported value: "4": supported values: "3.1.1", "5"`},
 		{"no session expiry", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 0`, "spec.remote.sessionExpirySeconds: Invalid value: 0: must be from 1 to 4294967295"},
-		{"maximum packet size", `remote:1883"}`, `remote:1883"}, maximumPacketSize: 1023`, "spec.remote.maximumPacketSize: Invalid value: \"1023\": maximumPacketSize is from 1Ki to 268435460, as in 32Mi"},
+		{"maximum packet size", `remote:1883"}`, `remote:1883"}, maximumPacketSize: 1023`, "spec.remote.maximumPacketSize: Invalid value: \"1023\": maximumPacketSize must be from 1Ki to 268435460, as in 32Mi"},
 		{"session expiry beyond four bytes", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 4294967296`, "spec.remote.sessionExpirySeconds: Invalid value: 4294967296: must be from 1 to 4294967295"},
 		{"user property without a name", `"a/#"}`, `"a/#", userProperties: [{value: x}]}`, "spec.forwards[0].userProperties[0].name: Required"},
 		{"no hops", "forwards:", "delivery: {maxHops: 0}\n  forwards:", "spec.delivery.maxHops: Invalid value: 0: must be from 1 to 255"},
 		{"a disk without a size", "forwards:", "buffer: {disk: {}}\n  forwards:", "spec.buffer.disk.size: Required"},
-		{"a disk that is too small", "forwards:", "buffer: {disk: {size: 1Mi}}\n  forwards:", "spec.buffer.disk.size: Invalid value: \"1Mi\": the size of the buffer on disk is from 16Mi"},
-		{"a time to live of nothing", "forwards:", "buffer: {disk: {size: 1Gi, messageTTLSeconds: 0}}\n  forwards:", "spec.buffer.disk.messageTTLSeconds: Invalid value: 0: must be from 1 to 31536000"},
-		{"drain of no buffer", "forwards:", "buffer: {drain: {messagesPerSecond: 1}}\n  forwards:", "spec.buffer.drain: Invalid value"},
+		{"a disk that is too small", "forwards:", "buffer: {disk: {size: 1Mi}}\n  forwards:", "spec.buffer.disk.size: Invalid value: \"1Mi\": the size of the buffer on disk must be from 16Mi"},
+		{"a message TTL of 0", "forwards:", "buffer: {disk: {size: 1Gi, messageTTLSeconds: 0}}\n  forwards:", "spec.buffer.disk.messageTTLSeconds: Invalid value: 0: must be from 1 to 31536000"},
+		{"drain without a buffer", "forwards:", "buffer: {drain: {messagesPerSecond: 1}}\n  forwards:", "spec.buffer.drain: Invalid value"},
 		{"notifications without a topic", "forwards:", "notifications: {}\n  forwards:", "spec.notifications.topic: Required"},
 		{"loop", "", "", ""},
 	} {
 		manifest := strings.Replace(minimal, c.old, c.new, 1)
 		if c.name == "loop" {
 			manifest = strings.Replace(minimal, `local:1883"}`, `local:1883"}, bridgeMode: "Off"`, 1) + "  subscriptions: [{filter: a/b}]\n"
-			c.want = `spec.subscriptions: Invalid value: "a/b": messages would go round in a loop: subscriptions[0] (filter "a/b") sends "a/b" as "a/b", forwards[0] (filter "a/#") sends "a/b" as "a/b", because the servers of local send the bridge's own messages back`
+			c.want = `spec.subscriptions: Invalid value: "a/b": messages would go round in a loop: subscriptions[0] (filter "a/b") publishes "a/b" as "a/b", forwards[0] (filter "a/#") publishes "a/b" as "a/b", because the servers of local use MQTT 3.1.1 and bridgeMode: Off and send the bridge's own messages back`
 		}
 		_, err := Load(write(t, t.TempDir(), "b.yaml", manifest))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -114,7 +114,7 @@ func TestLoadRefusesABadManifestAndNamesTheFieldTheValueAndTheRemedy(t *testing.
 	}
 }
 
-func TestParseURL(t *testing.T) {
+func TestParseURL_AllSchemes_ReturnsAddress(t *testing.T) {
 	for url, want := range map[string]Address{
 		"mqtt://h":                   {Host: "h", HostPort: "h:1883"},
 		"tcp://h.example:1/":         {Host: "h.example", HostPort: "h.example:1"},
@@ -137,7 +137,7 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
-func TestParseProxyURL_HostsOfEveryForm_AreDialled(t *testing.T) {
+func TestParseProxyURL_AllFormsOfHosts_ReturnsHostAndPort(t *testing.T) {
 	for url, want := range map[string]string{
 		"socks5://p:1080":                "p:1080",
 		"http://p.example.:3128/":        "p.example.:3128",
@@ -151,13 +151,13 @@ func TestParseProxyURL_HostsOfEveryForm_AreDialled(t *testing.T) {
 	}
 }
 
-func TestSecretsAreReadAfreshAndAMissingOneIsNamed(t *testing.T) {
+func TestSecrets_MissingOrChanged_NamedOrReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	s := NewSecrets(dir)
 	login := &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
 	_, _, err := s.Credentials(login)
 	var missing *ReferenceError
-	if !errors.As(err, &missing) || err.Error() != `Secret "login" with key "username" is missing; create it, the bridge then connects by itself` {
+	if !errors.As(err, &missing) || err.Error() != `Secret "login" with key "username" is missing; create it, and the bridge connects without a restart` {
 		t.Errorf("a missing Secret: %v", err)
 	}
 	write(t, dir, "login/username", "me\n")
@@ -171,7 +171,7 @@ func TestSecretsAreReadAfreshAndAMissingOneIsNamed(t *testing.T) {
 	}
 	write(t, dir, "ca/ca.crt", "no PEM")
 	_, err = s.TLS(&v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}}, "h")
-	if err == nil || err.Error() != `ConfigMap "ca", key "ca.crt": holds no certificate in PEM form` {
+	if err == nil || err.Error() != `ConfigMap "ca", key "ca.crt": holds no certificate in PEM form; put the authority's certificate there` {
 		t.Errorf("a bad CA: %v", err)
 	}
 }

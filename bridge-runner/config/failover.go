@@ -16,8 +16,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 )
 
-// Policy returns in which order and when the servers of a side are tried. The defaults
-// must be resolved.
+// Policy returns the settings of a side's failover state machine. The defaults of f must be
+// resolved.
 func Policy(f *v1alpha1.Failover) (failover.Config, error) {
 	c := failover.Config{
 		RetryInitial: time.Duration(*f.Retry.InitialMilliseconds) * time.Millisecond,
@@ -38,15 +38,15 @@ func Policy(f *v1alpha1.Failover) (failover.Config, error) {
 	return c, nil
 }
 
-// window reads a schedule of cron (five fields).
+// window parses a window's schedule, which has the five fields of cron.
 func window(w *v1alpha1.FailbackWindow, zone string) (failover.Window, error) {
 	location, err := time.LoadLocation(zone)
 	if err != nil {
-		return failover.Window{}, fmt.Errorf("the time zone %q: %w", zone, err)
+		return failover.Window{}, fmt.Errorf("timeZone %q: %w", zone, err)
 	}
 	schedule, err := cron.ParseStandard(w.Schedule)
 	if err != nil {
-		return failover.Window{}, fmt.Errorf("the schedule %q: %w", w.Schedule, err)
+		return failover.Window{}, fmt.Errorf("schedule %q: %w", w.Schedule, err)
 	}
 	return failover.Window{
 		Next:   func(after time.Time) time.Time { return schedule.Next(after.In(location)) },
@@ -59,7 +59,8 @@ const (
 	maxSchedule = 128
 )
 
-// fiveFields is what is taken of the schedules that package cron knows.
+// fiveFields matches the accepted schedules: package cron accepts more forms, such as
+// @daily and TZ=.
 var fiveFields = regexp.MustCompile(`^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9A-Za-z*?,/-]+ +[0-9A-Za-z*?,/-]+$`)
 
 func validateFailover(f *v1alpha1.Failover, path *field.Path) field.ErrorList {
@@ -99,19 +100,20 @@ func validateProbe(p *v1alpha1.Probe, never bool, path *field.Path) field.ErrorL
 	}
 	policy := path.Child("policy")
 	if *p.Policy == v1alpha1.ProbeNever && !never {
-		errs = append(errs, field.Invalid(policy, *p.Policy, "without probes the bridge cannot tell when to go back; set failback.policy to Never, too, or probe.policy to Always"))
+		errs = append(errs, field.Invalid(policy, *p.Policy, "without probes the bridge cannot detect when to fail back; set failback.policy to Never, too, or probe.policy to Always"))
 	}
 	return append(errs, oneOf(policy, *p.Policy, v1alpha1.ProbeAlways, v1alpha1.ProbeNever)...)
 }
 
-// validateClientIDs compares what is used: a client identifier may be the derived one.
+// validateClientIDs compares the client identifiers that the runner uses. The defaults of s
+// must be resolved, because they include derived client identifiers.
 func validateClientIDs(s *v1alpha1.MQTTBridgeSpec, path *field.Path) (errs field.ErrorList) {
 	for _, x := range []struct {
 		name string
 		side *v1alpha1.Side
 	}{{"local", &s.Local}, {"remote", &s.Remote}} {
 		if x.side.Failover.Probe.ClientID == x.side.ClientID {
-			errs = append(errs, field.Invalid(path.Child(x.name, "failover", "probe", "clientID"), x.side.ClientID, "probes need a client identifier of their own, because a server disconnects the older of two clients with one; choose another one than clientID or leave it out"))
+			errs = append(errs, field.Invalid(path.Child(x.name, "failover", "probe", "clientID"), x.side.ClientID, "probes need a client identifier of their own, because a server disconnects a client when another client connects with the same identifier; choose an identifier other than clientID or remove it"))
 		}
 	}
 	return errs
@@ -132,14 +134,14 @@ func validateFailback(f *v1alpha1.Failback, never bool, path *field.Path) field.
 		errs = append(errs, validateWindow(&f.Windows[i], windows.Index(i))...)
 	}
 	if len(f.Windows) > 0 && never {
-		errs = append(errs, field.Invalid(windows, v1alpha1.FailbackNever, "windows say when the bridge goes back by itself, and with policy Never it does not; remove windows or set policy to Automatic"))
+		errs = append(errs, field.Invalid(windows, v1alpha1.FailbackNever, "windows limit when the bridge fails back, but with policy Never it does not fail back; remove windows or set policy to Automatic"))
 	}
 	zone := path.Child("timeZone")
 	switch _, err := time.LoadLocation(f.TimeZone); {
 	case f.TimeZone != "" && len(f.Windows) == 0:
-		errs = append(errs, field.Invalid(zone, f.TimeZone, "timeZone is that of windows, and there are none; add windows or remove timeZone"))
+		errs = append(errs, field.Invalid(zone, f.TimeZone, "timeZone applies to windows, but windows is empty; add windows or remove timeZone"))
 	case err != nil || f.TimeZone == "Local":
-		errs = append(errs, field.Invalid(zone, f.TimeZone, "timeZone is a name of the IANA time zone database, such as Europe/Berlin or UTC"))
+		errs = append(errs, field.Invalid(zone, f.TimeZone, "timeZone must be a name of the IANA time zone database, such as Europe/Berlin or UTC"))
 	}
 	return errs
 }
@@ -149,12 +151,12 @@ func validateWindow(w *v1alpha1.FailbackWindow, path *field.Path) field.ErrorLis
 	if len(w.Schedule) > maxSchedule {
 		return append(errs, field.TooLong(path.Child("schedule"), w.Schedule, maxSchedule))
 	}
-	const form = "schedule has the five fields of cron, minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
+	const expected = "schedule must consist of the five fields of cron: minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
 	if !fiveFields.MatchString(w.Schedule) {
-		return append(errs, field.Invalid(path.Child("schedule"), w.Schedule, form))
+		return append(errs, field.Invalid(path.Child("schedule"), w.Schedule, expected))
 	}
 	if _, err := cron.ParseStandard(w.Schedule); err != nil {
-		errs = append(errs, field.Invalid(path.Child("schedule"), w.Schedule, form+": "+err.Error()))
+		errs = append(errs, field.Invalid(path.Child("schedule"), w.Schedule, expected+": "+err.Error()))
 	}
 	return errs
 }

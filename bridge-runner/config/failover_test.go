@@ -12,7 +12,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-func TestAWindowOpensByItsScheduleInItsTimeZone(t *testing.T) {
+func TestWindow_ScheduleWithTimeZone_OpensAtLocalTime(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
@@ -22,19 +22,19 @@ func TestAWindowOpensByItsScheduleInItsTimeZone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if w.Length != 90*time.Minute {
-		t.Errorf("%v long", w.Length)
+		t.Errorf("the window is %v long, want 90 minutes", w.Length)
 	}
 	for _, c := range []struct{ after, opens time.Time }{
 		{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 3, 2, 0, 0, 0, berlin)},
-		{time.Date(2026, 7, 4, 0, 0, 1, 0, time.UTC), time.Date(2026, 7, 11, 2, 0, 0, 0, berlin)}, // summer time: it opened at midnight UTC
+		{time.Date(2026, 7, 4, 0, 0, 1, 0, time.UTC), time.Date(2026, 7, 11, 2, 0, 0, 0, berlin)}, // in summer time the window opens at midnight UTC, which has passed
 	} {
 		if got := w.Next(c.after); !got.Equal(c.opens) {
-			t.Errorf("after %v it opens at %v, want %v", c.after, got, c.opens)
+			t.Errorf("after %v the window opens at %v, want %v", c.after, got, c.opens)
 		}
 	}
 }
 
-func TestWhatOnlyTheRunnerCanTellOfWindowsIsRefused(t *testing.T) {
+func TestValidateFailover_WindowsThatTheSchemaCannotCheck_AreRefused(t *testing.T) {
 	for _, c := range []struct{ schedule, zone, field string }{
 		{"0 2 * * *", "Europe/Berlin", ""},
 		{"0 2 * * *", "", ""},
@@ -51,12 +51,12 @@ func TestWhatOnlyTheRunnerCanTellOfWindowsIsRefused(t *testing.T) {
 		switch {
 		case c.field == "" && len(errs) == 0:
 		case len(errs) != 1 || errs[0].Field != c.field:
-			t.Errorf("%+v: %v, want one error of %q", c, errs, c.field)
+			t.Errorf("%+v: %v, want one error for %q", c, errs, c.field)
 		}
 	}
 }
 
-func TestProbesWithTheClientIdentifierOfTheBridgeAreRefusedAlsoWhereItIsDerived(t *testing.T) {
+func TestValidate_ProbeWithClientIDOfBridge_RefusedAlsoIfDerived(t *testing.T) {
 	server := func(url string) v1alpha1.Side { return v1alpha1.Side{Primary: v1alpha1.Server{URL: url}} }
 	b := &v1alpha1.MQTTBridge{Spec: v1alpha1.MQTTBridgeSpec{Local: server("mqtt://a"), Remote: server("mqtt://b"), Forwards: []v1alpha1.Rule{{Filter: "#"}}}}
 	b.APIVersion, b.Kind, b.Name = v1alpha1.GroupVersion.String(), "MQTTBridge", "x"

@@ -15,9 +15,9 @@ import (
 	"strings"
 )
 
-// keyPair returns the client certificate that a Secret holds. The key is one of
-// PKCS #1, PKCS #8 or SEC 1 in PEM. An encrypted one cannot be used, because nobody
-// types the password; the error has the command that decrypts it.
+// keyPair returns the client certificate and the key in a Secret. The key is in PKCS #1,
+// PKCS #8 or SEC 1 form, in PEM. An encrypted key is refused, because the runner has no
+// password for it; the error names the command that decrypts it.
 func (s Secrets) keyPair(secret string) (tls.Certificate, error) {
 	cert, err := s.read("Secret", secret, KeyCert)
 	if err != nil {
@@ -27,71 +27,71 @@ func (s Secrets) keyPair(secret string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	cert, key = plainPEM(cert), plainPEM(key)
+	cert, key = normalizePEM(cert), normalizePEM(key)
 	for _, value := range []struct {
 		key  string
 		data []byte
 	}{{KeyCert, cert}, {KeyKey, key}} {
-		if problem := unusable(value.key, value.data); problem != "" {
+		if problem := pemProblem(value.key, value.data); problem != "" {
 			return tls.Certificate{}, &ReferenceError{"Secret", secret, value.key, errors.New(problem)}
 		}
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		if ordered, ok := ownFirst(cert, key); ok {
+		if ordered, ok := leafFirst(cert, key); ok {
 			pair, err = tls.X509KeyPair(ordered, key)
 		}
 	}
 	if err != nil {
 		return tls.Certificate{}, &ReferenceError{"Secret", secret, KeyCert, pairError(cert, err)}
 	}
-	pair.Certificate = inOrder(pair.Certificate)
+	pair.Certificate = sortChain(pair.Certificate)
 	return pair, nil
 }
 
-// pairError explains why a certificate and a key are no pair.
+// pairError explains why a certificate and a key do not form a pair.
 func pairError(cert []byte, err error) error {
 	if !strings.Contains(err.Error(), "does not match") {
-		return fmt.Errorf("%w; it and tls.key must be a certificate and its unencrypted key in PEM form", err)
+		return fmt.Errorf("%w; put a certificate into tls.crt and its unencrypted key into tls.key, both in PEM form", err)
 	}
 	subject := ""
 	if all := certificates(cert); len(all) > 0 {
 		subject = fmt.Sprintf(" of %q", all[0].Subject.String())
 	}
-	return fmt.Errorf("the certificate%s was issued for another key than that in tls.key; put the certificate and the key that belong together into the Secret", subject)
+	return fmt.Errorf("the certificate%s was not issued for the key in tls.key; put a certificate and its own key into the Secret", subject)
 }
 
-// ownFirst puts the certificate of the key in front of the chain: some authorities list
-// their own certificate first.
-func ownFirst(cert, key []byte) ([]byte, bool) {
+// leafFirst moves the certificate that belongs to the key to the front of the chain: some
+// authorities list their own certificate first. ok is false if there is no such certificate.
+func leafFirst(cert, key []byte) (chain []byte, ok bool) {
 	public, ok := publicKey(key)
 	if !ok {
 		return nil, false
 	}
 	all := certificates(cert)
-	own := slices.IndexFunc(all, func(c *x509.Certificate) bool { return public.Equal(c.PublicKey) })
-	if own < 0 {
+	leaf := slices.IndexFunc(all, func(c *x509.Certificate) bool { return public.Equal(c.PublicKey) })
+	if leaf < 0 {
 		return nil, false
 	}
-	all = append([]*x509.Certificate{all[own]}, slices.Delete(slices.Clone(all), own, own+1)...)
+	all = append([]*x509.Certificate{all[leaf]}, slices.Delete(slices.Clone(all), leaf, leaf+1)...)
 	var out bytes.Buffer
 	for _, c := range all {
 		if err := pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}); err != nil {
-			return nil, false // a buffer takes everything
+			return nil, false // not reached: writing to a buffer does not fail
 		}
 	}
 	return out.Bytes(), true
 }
 
-// inOrder sorts a chain, whose first certificate is the client's own, so that each
-// certificate is followed by that of its issuer (RFC 5246 section 7.4.2). Certificates
-// that are not of this chain stay behind it.
-func inOrder(chain [][]byte) [][]byte {
+// sortChain sorts a chain whose first certificate is the client's own, so that the issuer's
+// certificate follows each certificate (RFC 5246 section 7.4.2). Certificates that do not
+// belong to the chain remain at its end.
+func sortChain(chain [][]byte) [][]byte {
 	var rest []*x509.Certificate
 	for _, der := range chain {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
-			return chain // it is sent as it is
+			return chain // unchanged
 		}
 		rest = append(rest, c)
 	}
@@ -111,7 +111,7 @@ func inOrder(chain [][]byte) [][]byte {
 	return ordered
 }
 
-// certificates returns those in PEM that can be read.
+// certificates returns the certificates in PEM data. It skips those that cannot be parsed.
 func certificates(value []byte) []*x509.Certificate {
 	var out []*x509.Certificate
 	for {

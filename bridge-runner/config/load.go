@@ -3,11 +3,11 @@
 
 // Package config reads a bridge's manifest and the files that it refers to.
 //
-// It promises that a manifest which the API server would refuse is refused here,
-// too, with the field, the value and the remedy, so that a runner started by hand
-// is as safe as one in a cluster; and that referenced Secrets and ConfigMaps are
-// read when they are needed, so that one which is missing or rotated is picked
-// up without a restart.
+// It promises that it refuses each manifest that the API server would refuse, and that the
+// error names the field, the value and the remedy; so a runner that is started by hand is as
+// safe as a runner in a cluster. It also promises to read a referenced Secret or ConfigMap
+// when it is needed, so that an object that is created or changed later takes effect without
+// a restart.
 package config
 
 import (
@@ -22,8 +22,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// maxManifestBytes bounds what is read: the largest manifest that the schema
-// allows is smaller than an object that Kubernetes stores.
+// maxManifestBytes is the largest size of a manifest, in bytes. The largest manifest that
+// the schema allows is smaller than an object that Kubernetes stores.
 const maxManifestBytes = 3 << 20
 
 // Load reads the MQTTBridge manifest at path and returns it with its defaults
@@ -34,7 +34,7 @@ func Load(path string) (*v1alpha1.MQTTBridge, error) {
 		return nil, fmt.Errorf("reading the manifest: %w", err)
 	}
 	if info.Size() > maxManifestBytes {
-		return nil, fmt.Errorf("the manifest %s has %d bytes, more than %d", path, info.Size(), maxManifestBytes)
+		return nil, fmt.Errorf("the manifest %s has %d bytes, which is more than the limit of %d bytes; --bridge must name the file with the MQTTBridge manifest", path, info.Size(), maxManifestBytes)
 	}
 	data, err := os.ReadFile(path) //nolint:gosec // the file that the user names
 	if err != nil {
@@ -42,19 +42,19 @@ func Load(path string) (*v1alpha1.MQTTBridge, error) {
 	}
 	bridge, err := parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("the manifest %s is refused: %w", path, err)
+		return nil, fmt.Errorf("the manifest %s is invalid: %w", path, err)
 	}
 	return bridge.WithDefaults(), nil
 }
 
 func parse(data []byte) (*v1alpha1.MQTTBridge, error) {
 	bridge := &v1alpha1.MQTTBridge{}
-	// As the API server reads it: case matters, and unknown fields are told with
-	// their path.
+	// Read it as the API server does: field names are case-sensitive, and errors name the
+	// path of an unknown field.
 	asJSON, err := yaml.YAMLToJSONStrict(data)
 	switch {
-	case err != nil && strings.Contains(err.Error(), "unknown anchor"): // its words hold the value, which may be a secret
-		return nil, errors.New("a value that begins with * has no quotes, so that YAML reads it as an alias; write it in quotes")
+	case err != nil && strings.Contains(err.Error(), "unknown anchor"): // the error contains the value, which may be a secret
+		return nil, errors.New("a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
 	case err != nil:
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-func TestLogin_ValuesOfTheSecret_AreSentOrRefusedWithTheReason(t *testing.T) {
+func TestLogin_ValuesOfSecret_ReturnedOrRefusedWithReason(t *testing.T) {
 	const (
 		absent = "absent"
 		v311   = v1alpha1.ProtocolVersion311
@@ -24,24 +24,24 @@ func TestLogin_ValuesOfTheSecret_AreSentOrRefusedWithTheReason(t *testing.T) {
 		username, password string
 		want               string // username and password, or the error
 	}{
-		"both":                           {v311, "me", "secret", "me/secret"},
-		"line ends of files":             {v311, "me\n", "secret\r\n\n", "me/secret"},
-		"byte order marks of editors":    {v311, "\uFEFFme\r\n", "\uFEFFsecret", "me/secret"},
-		"other spaces belong to it":      {v311, " me", "secret \t", " me/secret \t"},
-		"no password":                    {v311, "me", "", "me/"},
-		"no key password":                {v311, "me", absent, `Secret "login" with key "password" is missing; create it, the bridge then connects by itself`},
-		"nothing":                        {v311, "", "\n", "/"},
-		"no user name, MQTT 5":           {v5, "", "token", "/token"},
-		"no key username, MQTT 5":        {v5, absent, "token", "/token"},
-		"no user name, MQTT 3.1.1":       {v311, "\n", "token", `Secret "login", key "username": is empty or missing, while the key password is set: MQTT 3.1.1 has no password without a user name; set the user name, or protocolVersion: "5" on this side`},
-		"no key username, MQTT 3.1.1":    {v311, absent, "token", `Secret "login", key "username": is empty or missing, while the key password is set: MQTT 3.1.1 has no password without a user name; set the user name, or protocolVersion: "5" on this side`},
-		"no keys":                        {v5, absent, absent, `Secret "login" with key "username" is missing; create it, the bridge then connects by itself`},
-		"a user name that is not UTF-8":  {v5, "\xff", "p", `Secret "login", key "username": is not text in UTF-8, as MQTT wants a user name to be; encode it as UTF-8`},
-		"a user name with NUL":           {v311, "a\x00b", "p", `Secret "login", key "username": is not text in UTF-8, as MQTT wants a user name to be; encode it as UTF-8`},
-		"a password of any bytes":        {v311, "me", "\xff\x00", "me/\xff\x00"},
-		"a user name of too many bytes":  {v5, long, "p", `Secret "login", key "username": has more than 65535 bytes, which MQTT cannot send; shorten it`},
-		"a password of too many bytes":   {v5, "me", long, `Secret "login", key "password": has more than 65535 bytes, which MQTT cannot send; shorten it`},
-		"a password that barely is sent": {v5, "me", long[1:], "me/" + long[1:]},
+		"both":                          {v311, "me", "secret", "me/secret"},
+		"line ends of files":            {v311, "me\n", "secret\r\n\n", "me/secret"},
+		"byte order marks of editors":   {v311, "\uFEFFme\r\n", "\uFEFFsecret", "me/secret"},
+		"other spaces are kept":         {v311, " me", "secret \t", " me/secret \t"},
+		"no password":                   {v311, "me", "", "me/"},
+		"no key password":               {v311, "me", absent, `Secret "login" with key "password" is missing; create it, and the bridge connects without a restart`},
+		"nothing":                       {v311, "", "\n", "/"},
+		"no user name, MQTT 5":          {v5, "", "token", "/token"},
+		"no key username, MQTT 5":       {v5, absent, "token", "/token"},
+		"no user name, MQTT 3.1.1":      {v311, "\n", "token", `Secret "login", key "username": is empty or missing, but the key password is set; MQTT 3.1.1 does not allow a password without a user name: set the user name, or set protocolVersion: "5" on this side`},
+		"no key username, MQTT 3.1.1":   {v311, absent, "token", `Secret "login", key "username": is empty or missing, but the key password is set; MQTT 3.1.1 does not allow a password without a user name: set the user name, or set protocolVersion: "5" on this side`},
+		"no keys":                       {v5, absent, absent, `Secret "login" with key "username" is missing; create it, and the bridge connects without a restart`},
+		"a user name that is not UTF-8": {v5, "\xff", "p", `Secret "login", key "username": is not valid UTF-8, or contains a NUL character, which MQTT does not allow in a user name; correct it`},
+		"a user name with NUL":          {v311, "a\x00b", "p", `Secret "login", key "username": is not valid UTF-8, or contains a NUL character, which MQTT does not allow in a user name; correct it`},
+		"a password of any bytes":       {v311, "me", "\xff\x00", "me/\xff\x00"},
+		"a user name of too many bytes": {v5, long, "p", `Secret "login", key "username": has more than 65535 bytes, the largest length in MQTT; shorten it`},
+		"a password of too many bytes":  {v5, "me", long, `Secret "login", key "password": has more than 65535 bytes, the largest length in MQTT; shorten it`},
+		"the longest password":          {v5, "me", long[1:], "me/" + long[1:]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -62,21 +62,21 @@ func TestLogin_ValuesOfTheSecret_AreSentOrRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-func TestTransport_LoginOfAProxy_IsSentOrRefusedWithTheReason(t *testing.T) {
+func TestTransport_LoginOfProxy_ReturnedOrRefusedWithReason(t *testing.T) {
 	long := strings.Repeat("x", 256)
 	for name, c := range map[string]struct{ scheme, username, password, want string }{
 		"SOCKS5":                    {"socks5", "me", "secret\n", "me/secret"},
 		"SOCKS5, a colon":           {"socks5", "a:b", "c", "a:b/c"},
-		"SOCKS5, no user name":      {"socks5", "", "token", `Secret "login", key "username": is empty or missing; SOCKS5 has no login without a user name, set it`},
-		"SOCKS5, no password":       {"socks5", "me", "", "me/"}, // some proxies take it
-		"SOCKS5, a long user name":  {"socks5", long, "p", `Secret "login", key "username": has more than 255 bytes, which SOCKS5 cannot send; shorten it`},
-		"SOCKS5, a long password":   {"socks5", "me", long, `Secret "login", key "password": has more than 255 bytes, which SOCKS5 cannot send; shorten it`},
+		"SOCKS5, no user name":      {"socks5", "", "token", `Secret "login", key "username": is empty or missing; SOCKS5 does not allow a login without a user name: set the user name`},
+		"SOCKS5, no password":       {"socks5", "me", "", "me/"}, // some proxies accept it
+		"SOCKS5, a long user name":  {"socks5", long, "p", `Secret "login", key "username": has more than 255 bytes, the largest length in SOCKS5; shorten it`},
+		"SOCKS5, a long password":   {"socks5", "me", long, `Secret "login", key "password": has more than 255 bytes, the largest length in SOCKS5; shorten it`},
 		"SOCKS5, the longest":       {"socks5", long[1:], long[1:], long[1:] + "/" + long[1:]},
 		"HTTP":                      {"http", "me", long, "me/" + long},
 		"HTTP, no user name":        {"http", "", "token", "/token"},
 		"HTTP, no password":         {"http", "token", "", "token/"},
 		"HTTP, a colon":             {"http", "me", "a:b", "me/a:b"},
-		"HTTP, a colon in the user": {"http", "a:b", "c", `Secret "login", key "username": holds a colon, which the user name of an HTTP proxy cannot have; use another user name`},
+		"HTTP, a colon in the user": {"http", "a:b", "c", `Secret "login", key "username": contains a colon, which is not allowed in the user name for an HTTP proxy; use another user name`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -15,47 +15,48 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// Loop is a way by which a message comes back to the topic that it started with: one
-// rule publishes it where the next one takes it.
+// Loop is a sequence of rules by which a message comes back to the topic that it started
+// with: each rule publishes the message under a topic that the next rule forwards.
 type Loop struct {
 	steps []step
 }
 
-// step is a message that a rule takes, and the topic that the rule makes of its topic.
+// step is one rule of a loop, with the topic of the message before and after the rule.
 type step struct {
-	rule     *route
-	in, made string
+	route   *route
+	in, out string
 }
 
-// longestLoop is how many steps of a loop are named.
-const longestLoop = 6
+// maxNamedSteps is the largest number of steps that String names.
+const maxNamedSteps = 6
 
-// String names the rules of a loop, and the topics of a message that goes round.
+// String names the rules of a loop, and the topics of a message that goes through it.
 func (l *Loop) String() string {
 	names := placeholders(l.steps[0].in)
 	var b strings.Builder
 	for i, s := range l.steps {
-		if i == longestLoop {
-			fmt.Fprintf(&b, ", and so on by %d more rules", len(l.steps)-longestLoop)
+		if i == maxNamedSteps {
+			fmt.Fprintf(&b, ", and so on through %d more rules", len(l.steps)-maxNamedSteps)
 			break
 		}
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%s (filter %q) sends %q as %q", s.rule.name, shorten(s.rule.rule.Filter.String()), shorten(names.Replace(s.in)), shorten(names.Replace(s.made)))
+		fmt.Fprintf(&b, "%s (filter %q) publishes %q as %q", s.route.name, shorten(s.route.rule.Filter.String()), shorten(names.Replace(s.in)), shorten(names.Replace(s.out)))
 	}
 	return b.String()
 }
 
 func shorten(s string) string {
-	const most = 60
-	if len(s) <= most {
+	const maxBytes = 60
+	if len(s) <= maxBytes {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
+	return strings.ToValidUTF8(s[:maxBytes], "") + "..."
 }
 
-// placeholders gives names to the levels of a topic that may be any.
+// placeholders returns a replacer that gives the variables of a topic, which stand for any
+// level, the names x1, x2 and so on.
 func placeholders(topic string) *strings.Replacer {
 	var pairs []string
 	for _, r := range topic {
@@ -66,17 +67,17 @@ func placeholders(topic string) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// FindLoop returns a loop that the rules of a spec that [Validate] has accepted make if
-// the servers of both sides send back to the bridge the messages that it publishes, and
-// nil if there is none. Servers do not send them back with MQTT 5 (No Local), and with
-// MQTT 3.1.1 if they know bridges. delivery.maxHops ends every loop.
+// FindLoop returns a loop that the rules form if the servers of both sides send the messages
+// that the bridge publishes back to it. It returns nil if there is none. [Validate] must have
+// accepted the spec. Servers do not send messages back with MQTT 5 (No Local), and with
+// MQTT 3.1.1 if they support the bridge flag. delivery.maxHops ends every loop.
 func FindLoop(s *v1alpha1.MQTTBridgeSpec) *Loop {
 	if s.Delivery != nil && s.Delivery.MaxHops != nil {
 		return nil
 	}
 	forwards, subscriptions, err := Directions(s)
 	if err != nil {
-		return nil // said by validateRules
+		return nil // validateRules reports it
 	}
 	const local, remote = 0, 1
 	var routes []*route
@@ -89,17 +90,18 @@ func FindLoop(s *v1alpha1.MQTTBridgeSpec) *Loop {
 	return findLoop(routes, func(*route, *route) bool { return true }, func([]step) bool { return true })
 }
 
-// LoopThrough returns a loop that a message can take through the bridge and others that
-// connect the same servers, and nil if there is none. All have passed [Validate]. That a
-// server does not send back what a bridge publishes is of no help there: another bridge
-// takes it. So does the bridge itself if both of its sides have a server in common.
+// LoopThrough returns a loop of a message through bridge b and other bridges between the
+// same servers. It returns nil if there is none. [Validate] must have accepted all of them.
+// A server that does not send messages back to their publisher does not prevent such a loop,
+// because another bridge receives them. The same is true for one bridge whose sides have a
+// server in common.
 func LoopThrough(b *v1alpha1.MQTTBridge, others []*v1alpha1.MQTTBridge) *Loop {
 	var routes []*route
-	servers := groups{}
+	servers := serverGroups{}
 	for owner, x := range append([]*v1alpha1.MQTTBridge{b}, others...) {
 		forwards, subscriptions, err := Directions(&x.Spec)
 		if err != nil || x.Spec.Delivery != nil && x.Spec.Delivery.MaxHops != nil {
-			continue // a bridge with maxHops ends a loop
+			continue // maxHops ends a loop
 		}
 		local, remote := servers.add(&x.Spec.Local, x.Namespace), servers.add(&x.Spec.Remote, x.Namespace)
 		name := func(kind string, i int) string {
@@ -115,44 +117,49 @@ func LoopThrough(b *v1alpha1.MQTTBridge, others []*v1alpha1.MQTTBridge) *Loop {
 	for _, r := range routes {
 		r.from, r.to = servers.find(r.from), servers.find(r.to)
 	}
-	// A bridge has one client for each side.
+	// A bridge has one client on each side: a message that a forward publishes reaches a
+	// subscription of the same bridge, and the reverse, only if the server sends messages
+	// back to their publisher.
 	reaches := func(a, b *route) bool { return a.owner != b.owner || a.forward == b.forward || a.sentBack }
 	return findLoop(routes, reaches, func(steps []step) bool {
-		return slices.ContainsFunc(steps, func(s step) bool { return s.rule.owner == 0 })
+		return slices.ContainsFunc(steps, func(s step) bool { return s.route.owner == 0 })
 	})
 }
 
-// groups are sides that have a server in common, directly or by other sides. Each is
-// known by a number.
-type groups struct {
-	of      map[string]int // by URL
-	parents []int
+// serverGroups groups the sides that have a server in common, directly or through other
+// sides. It is a union-find structure: each side has a number, and each group is identified
+// by the number of one of its sides.
+type serverGroups struct {
+	sides   map[string]int // the latest side with each address
+	parents []int          // by side
 }
 
-func (g *groups) find(n int) int {
+// find returns the number of the group of side n.
+func (g *serverGroups) find(n int) int {
 	for g.parents[n] != n {
 		n = g.parents[n]
 	}
 	return n
 }
 
-func (g *groups) add(s *v1alpha1.Side, namespace string) int {
-	if g.of == nil {
-		g.of = map[string]int{}
+// add adds a side and returns its number.
+func (g *serverGroups) add(s *v1alpha1.Side, namespace string) int {
+	if g.sides == nil {
+		g.sides = map[string]int{}
 	}
 	n := len(g.parents)
 	g.parents = append(g.parents, n)
 	for _, address := range Addresses(s, namespace) {
-		if other, ok := g.of[address]; ok {
+		if other, ok := g.sides[address]; ok {
 			g.parents[g.find(other)] = g.find(n)
 		}
-		g.of[address] = n
+		g.sides[address] = n
 	}
 	return n
 }
 
-// Addresses are the servers of a side, as they are reached from a namespace. Two sides
-// with an address in common have a server in common.
+// Addresses returns the addresses of a side's servers, as seen from a namespace. Two sides
+// that have an address in common have a server in common.
 func Addresses(s *v1alpha1.Side, namespace string) []string {
 	servers := s.Servers()
 	out := make([]string, 0, len(servers))
@@ -162,8 +169,8 @@ func Addresses(s *v1alpha1.Side, namespace string) []string {
 	return out
 }
 
-// addressOf is a server's host and port, and its path if it has one: the same for all
-// names that a Service has within the cluster, and for all ways to write an IP address.
+// addressOf returns a server's host, port and path in a canonical form: it is the same for
+// all names of a Service within the cluster, and for all notations of an IP address.
 func addressOf(url, namespace string) string {
 	a, err := ParseURL(url)
 	if err != nil {
@@ -184,17 +191,18 @@ func addressOf(url, namespace string) string {
 	return host + a.HostPort[strings.LastIndex(a.HostPort, ":"):] + strings.TrimRight(path, "/")
 }
 
-// sendsBack reports whether the servers of a side send the bridge's own messages back:
-// Auto asks them not to, and a session with one that does not know how is refused.
+// sendsBack reports whether the servers of a side send the bridge's own messages back. With
+// bridgeMode Auto the bridge asks them not to, and does not use a server that does not
+// support this.
 func sendsBack(s *v1alpha1.Side) bool {
 	return ptr.Deref(s.ProtocolVersion, v1alpha1.ProtocolVersion311) != v1alpha1.ProtocolVersion5 &&
 		ptr.Deref(s.BridgeMode, v1alpha1.BridgeModeAuto) == v1alpha1.BridgeModeOff
 }
 
-const loopRemedy = "set protocolVersion: '5' or bridgeMode: Auto on that side, with which the servers do not send them back, or change a filter or topic, or exclude the other's topics in one of them"
+const loopRemedy = "set protocolVersion: '5' or bridgeMode: Auto on that side, so that the servers do not send them back; or change a filter or topic; or add the topics of one rule to exclude of another"
 
-// validateLoops refuses rules by which a message goes round: by a forward to the remote
-// side, back by a subscription, and so on, through as many rules as it takes.
+// validateLoops refuses rules that form a loop: a forward publishes a message on the remote
+// side, a subscription publishes it on the local side, and so on, through any number of rules.
 func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
 	var off []string
 	for _, side := range []struct {
@@ -210,7 +218,7 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 	}
 	for i := range s.Subscriptions {
 		for j := range s.Forwards {
-			if equal(&s.Forwards[j], &s.Subscriptions[i]) { // as the schema says it
+			if equal(&s.Forwards[j], &s.Subscriptions[i]) { // the message is the same as in the schema
 				return field.ErrorList{field.Invalid(path.Child("subscriptions"), s.Subscriptions[i].Filter, "a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop, because a side with MQTT 3.1.1 and bridgeMode: Off gets the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match")}
 			}
 		}
@@ -219,12 +227,12 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 	if loop == nil {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(path.Child("subscriptions"), shorten(loop.steps[0].rule.rule.Filter.String()), fmt.Sprintf(
-		"messages would go round in a loop: %s, because the servers of %s send the bridge's own messages back, with MQTT 3.1.1 and bridgeMode: Off; %s", loop, strings.Join(off, " and "), loopRemedy))}
+	return field.ErrorList{field.Invalid(path.Child("subscriptions"), shorten(loop.steps[0].route.rule.Filter.String()), fmt.Sprintf(
+		"messages would go round in a loop: %s, because the servers of %s use MQTT 3.1.1 and bridgeMode: Off and send the bridge's own messages back; %s", loop, strings.Join(off, " and "), loopRemedy))}
 }
 
-// validateSameServer refuses rules by which a message goes round because a server of the
-// local side, by another URL, is one of the remote side, too. The schema compares URLs.
+// validateSameServer refuses rules that form a loop because both sides have a server in
+// common under different URLs. The schema compares only the URLs.
 func validateSameServer(b *v1alpha1.MQTTBridge, path *field.Path) field.ErrorList {
 	loop := LoopThrough(b, nil)
 	if loop == nil {
@@ -233,9 +241,9 @@ func validateSameServer(b *v1alpha1.MQTTBridge, path *field.Path) field.ErrorLis
 	remote := Addresses(&b.Spec.Remote, b.Namespace)
 	for i, address := range Addresses(&b.Spec.Local, b.Namespace) {
 		if j := slices.Index(remote, address); j >= 0 {
-			local, same := b.Spec.Local.Servers()[i].URL, b.Spec.Remote.Servers()[j].URL
-			return field.ErrorList{field.Invalid(path.Child("remote"), v1alpha1.PublicURL(same), fmt.Sprintf(
-				"the server %s of local is the same one, and messages would go round in a loop: %s; a bridge connects two different sides, name each server on one of them only", v1alpha1.PublicURL(local), loop))}
+			localURL, remoteURL := b.Spec.Local.Servers()[i].URL, b.Spec.Remote.Servers()[j].URL
+			return field.ErrorList{field.Invalid(path.Child("remote"), v1alpha1.PublicURL(remoteURL), fmt.Sprintf(
+				"the server %s of local is the same server, and messages would go round in a loop: %s; a bridge connects two different sides: list each server on one side only", v1alpha1.PublicURL(localURL), loop))}
 		}
 	}
 	return nil

@@ -16,17 +16,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// r is a rule by its filter, topic and exclude.
+// r returns a rule with this filter, topic and exclude.
 func r(filter, topic string, exclude ...string) v1alpha1.Rule {
 	return v1alpha1.Rule{Filter: filter, Topic: topic, Exclude: exclude}
 }
 
-func TestFindLoop_Rules_AreALoopIfAMessageComesBack(t *testing.T) {
+func TestFindLoop_Rules_FindsLoopIfMessageComesBack(t *testing.T) {
 	type rules = []v1alpha1.Rule
 	for _, c := range []struct {
 		name                    string
 		forwards, subscriptions rules
-		loop                    string // the routes that are in it; empty: none
+		loop                    string // the names of its routes; empty: no loop
 	}{
 		{"the same filter", rules{r("home/#", "")}, rules{r("home/#", "")}, "forwards[0] subscriptions[0]"},
 		{"different topics", rules{r("up/#", "")}, rules{r("down/#", "")}, ""},
@@ -43,7 +43,7 @@ func TestFindLoop_Rules_AreALoopIfAMessageComesBack(t *testing.T) {
 		{"a topic that grows", rules{r("a/#", "a/b/${1}")}, rules{r("a/#", "")}, "..."},
 		{"a topic that doubles", rules{r("a/#", "a/${topic}/${topic}")}, rules{r("a/#", "")}, "..."},
 		{"a topic that shrinks", rules{r("+/#", "${2}")}, rules{r("+/#", "${2}")}, ""},
-		{"by a topic that the far rule names", rules{r("+/#", "${topic}")}, rules{r("x/y/z", "x/y/z")}, "subscriptions[0] forwards[0]"},
+		{"by a topic that the other rule names", rules{r("+/#", "${topic}")}, rules{r("x/y/z", "x/y/z")}, "subscriptions[0] forwards[0]"},
 		{"text within a level", rules{r("a/+", "x${1}y")}, rules{r("xby", "a/b")}, "subscriptions[0] forwards[0]"},
 		{"two captures within a level", rules{r("a/+/+", "${1}-${2}")}, rules{r("b-c", "a/b/c")}, "subscriptions[0] forwards[0]"},
 		{"a topic of the servers, by a capture", rules{r("up/#", "${1}")}, rules{r("$SYS/#", "up/$SYS/${1}")}, ""},
@@ -58,7 +58,7 @@ func TestFindLoop_Rules_AreALoopIfAMessageComesBack(t *testing.T) {
 		if loop != nil {
 			var names []string
 			for _, s := range loop.steps {
-				names = append(names, s.rule.name)
+				names = append(names, s.route.name)
 			}
 			got = strings.Join(names, " ")
 		}
@@ -73,12 +73,12 @@ func TestFindLoop_Rules_AreALoopIfAMessageComesBack(t *testing.T) {
 		}
 		spec.Delivery = &v1alpha1.Delivery{MaxHops: ptr.To[int32](3)}
 		if FindLoop(spec) != nil {
-			t.Errorf("%s: a loop, though maxHops ends it", c.name)
+			t.Errorf("%s: a loop, although maxHops ends it", c.name)
 		}
 	}
 }
 
-func TestFindLoop_ARingOfManyRules_IsFoundAndNamed(t *testing.T) {
+func TestFindLoop_RingOfManyRules_NamesFirstRules(t *testing.T) {
 	spec := &v1alpha1.MQTTBridgeSpec{}
 	const n = 64
 	for i := range n {
@@ -89,33 +89,33 @@ func TestFindLoop_ARingOfManyRules_IsFoundAndNamed(t *testing.T) {
 	if loop == nil || len(loop.steps) != 2*n {
 		t.Fatalf("%v", loop)
 	}
-	want := `forwards[0] (filter "a0/#") sends "a0/x1" as "b0/x1", subscriptions[0] (filter "b0/#") sends "b0/x1" as "a1/x1", forwards[1]`
-	if got := loop.String(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, fmt.Sprintf("and so on by %d more rules", 2*n-longestLoop)) {
+	want := `forwards[0] (filter "a0/#") publishes "a0/x1" as "b0/x1", subscriptions[0] (filter "b0/#") publishes "b0/x1" as "a1/x1", forwards[1]`
+	if got := loop.String(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, fmt.Sprintf("and so on through %d more rules", 2*n-maxNamedSteps)) {
 		t.Errorf("%s", got)
 	}
 }
 
-// replay fails unless the rules do every step to a message.
-func replay(t *testing.T, spec *v1alpha1.MQTTBridgeSpec, loop *Loop) {
+// checkSteps fails the test unless the rules forward a message by each step of the loop.
+func checkSteps(t *testing.T, spec *v1alpha1.MQTTBridgeSpec, loop *Loop) {
 	t.Helper()
 	for i, s := range loop.steps {
-		made, ok := s.rule.rule.Mapping.Map(s.in)
-		if !ok || made != s.made || s.rule.rule.Excludes(s.in) {
-			t.Errorf("%+v: step %d of %s does not happen", spec, i, loop)
+		out, ok := s.route.rule.Mapping.Map(s.in)
+		if !ok || out != s.out || s.route.rule.Excludes(s.in) {
+			t.Errorf("%+v: step %d of %s differs from the rule", spec, i, loop)
 		}
-		if i > 0 && len(loop.steps[i-1].made) < longTopic && loop.steps[i-1].made != s.in {
-			t.Errorf("%+v: step %d of %s is of another message", spec, i, loop)
+		if i > 0 && len(loop.steps[i-1].out) < longTopic && loop.steps[i-1].out != s.in {
+			t.Errorf("%+v: step %d of %s does not continue the step before", spec, i, loop)
 		}
 	}
 	last := loop.steps[len(loop.steps)-1]
-	if canonical(last.made) != canonical(loop.steps[0].in) && len(last.made) <= len(loop.steps[0].in) {
+	if canonical(last.out) != canonical(loop.steps[0].in) && len(last.out) <= len(loop.steps[0].in) {
 		t.Errorf("%+v: %s does not close", spec, loop)
 	}
 }
 
-// goesRound reports whether one of the topics, on either side, comes back or goes on
-// without end.
-func goesRound(forwards, subscriptions []Rule, topics []string) bool {
+// hasLoop reports whether a message with one of the topics, on either side, comes back or is
+// forwarded without end.
+func hasLoop(forwards, subscriptions []Rule, topics []string) bool {
 	rules := [2][]Rule{forwards, subscriptions}
 	type place struct {
 		side int
@@ -150,7 +150,7 @@ func goesRound(forwards, subscriptions []Rule, topics []string) bool {
 	return false
 }
 
-func TestFindLoop_RandomRules_AgreesWithEveryTopic(t *testing.T) {
+func TestFindLoop_RandomRules_AgreesWithTryingAllTopics(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	pick := func(from ...string) string { return from[random.IntN(len(from))] }
 	rule := func() v1alpha1.Rule {
@@ -193,20 +193,20 @@ func TestFindLoop_RandomRules_AgreesWithEveryTopic(t *testing.T) {
 			t.Fatal(err)
 		}
 		loop := FindLoop(spec)
-		if want := goesRound(forwards, subscriptions, topics); (loop != nil) != want {
-			t.Errorf("%+v\n%+v: loop %v, by every topic %v", spec.Forwards, spec.Subscriptions, loop, want)
+		if want := hasLoop(forwards, subscriptions, topics); (loop != nil) != want {
+			t.Errorf("%+v\n%+v: loop %v, by trying all topics %v", spec.Forwards, spec.Subscriptions, loop, want)
 		}
 		if loop == nil {
 			none++
 			continue
 		}
 		loops++
-		replay(t, spec, loop)
+		checkSteps(t, spec, loop)
 	}
-	t.Logf("%d loops, %d without", loops, none)
+	t.Logf("%d sets of rules with a loop, %d without", loops, none)
 }
 
-func TestFindLoop_AsManyRulesAsThereMayBe_IsQuick(t *testing.T) {
+func TestFindLoop_MaxRules_ReturnsWithin5Seconds(t *testing.T) {
 	spec := &v1alpha1.MQTTBridgeSpec{}
 	for i := range maxRules {
 		spec.Forwards = append(spec.Forwards, r("#", fmt.Sprintf("up/%d/${topic}", i), "up/#", "down/#"))
@@ -222,7 +222,7 @@ func TestFindLoop_AsManyRulesAsThereMayBe_IsQuick(t *testing.T) {
 	}
 }
 
-// bridge is one between two servers.
+// bridge returns a bridge between two servers.
 func bridge(name, local, remote string, forwards, subscriptions []v1alpha1.Rule) *v1alpha1.MQTTBridge {
 	b := &v1alpha1.MQTTBridge{ObjectMeta: metav1.ObjectMeta{Namespace: "plant", Name: name}}
 	b.Spec.Local.Primary.URL, b.Spec.Remote.Primary.URL = local, remote
@@ -230,13 +230,13 @@ func bridge(name, local, remote string, forwards, subscriptions []v1alpha1.Rule)
 	return b
 }
 
-// off has the servers of both sides send the bridge's own messages back.
-func off(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
+// withBridgeModeOff makes the servers of both sides send the bridge's own messages back.
+func withBridgeModeOff(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
 	b.Spec.Local.BridgeMode, b.Spec.Remote.BridgeMode = ptr.To(v1alpha1.BridgeModeOff), ptr.To(v1alpha1.BridgeModeOff)
 	return b
 }
 
-func TestValidate_OneServerOnBothSidesByDifferentURLs_IsRefusedIfMessagesGoRound(t *testing.T) {
+func TestValidate_SameServerUnderDifferentURLs_RefusedIfMessagesLoop(t *testing.T) {
 	both := []v1alpha1.Rule{r("home/#", "")}
 	for _, c := range []struct {
 		local, remote           string
@@ -256,23 +256,23 @@ func TestValidate_OneServerOnBothSidesByDifferentURLs_IsRefusedIfMessagesGoRound
 		b := bridge("a", c.local, c.remote, c.forwards, c.subscriptions)
 		b.APIVersion, b.Kind = v1alpha1.GroupVersion.String(), "MQTTBridge"
 		errs := Validate(b)
-		if (len(errs) > 0) != c.refused || c.refused && !strings.Contains(errs[0].Error(), "the server "+c.local+" of local is the same one") {
+		if (len(errs) > 0) != c.refused || c.refused && !strings.Contains(errs[0].Error(), "the server "+c.local+" of local is the same server") {
 			t.Errorf("%s and %s: %v", c.local, c.remote, errs)
 		}
 	}
 }
 
-func TestLoopThrough_BridgesBetweenTheSameServers_AreNamed(t *testing.T) {
+func TestLoopThrough_BridgesBetweenSameServers_NamesRulesAndBridges(t *testing.T) {
 	both := []v1alpha1.Rule{r("home/#", "")}
 	const one, two, three = "mqtt://one", "mqtt://two.example:1884", "mqtt://three.other.svc.cluster.local"
 	for _, c := range []struct {
 		name   string
 		b      *v1alpha1.MQTTBridge
 		others []*v1alpha1.MQTTBridge
-		want   string // rules and bridges that it names; empty: no loop
+		want   string // the rules and bridges that the loop names; empty: no loop
 	}{
 		{"alone", bridge("a", one, two, both, both), nil, ""},
-		{"beside each other", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, both)}, "forwards[0] of plant/a, subscriptions[0] of plant/b"},
+		{"side by side", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, both)}, "forwards[0] of plant/a, subscriptions[0] of plant/b"},
 		{"the other way round", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, one, both, nil)}, "forwards[0] of plant/a, forwards[0] of plant/b"},
 		{"by other names of the server", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", "tcp://two.example:1884/", "mqtt://one.plant.svc:1883", both, nil)}, "forwards[0] of plant/b"},
 		{"in one direction", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, two, both, nil)}, ""},
@@ -281,8 +281,8 @@ func TestLoopThrough_BridgesBetweenTheSameServers_AreNamed(t *testing.T) {
 		{"by another way to write an IP address", bridge("a", one, "mqtt://[2001:db8::1]", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "mqtt://[2001:DB8:0::0:1]:1883", nil, both)}, "subscriptions[0] of plant/b"},
 		{"another path of a gateway", bridge("a", one, "wss://gw.example/a", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "wss://gw.example/b", nil, both)}, ""},
 		{"the same path with another query", bridge("a", one, "wss://gw.example/mqtt?token=a", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "wss://gw.example/mqtt/", nil, both)}, "subscriptions[0] of plant/b"},
-		{"through what comes back to one of them", off(bridge("a", one, two, []v1alpha1.Rule{r("a", "b"), r("x", "c")}, []v1alpha1.Rule{r("c", "a")})), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, []v1alpha1.Rule{r("b", "x")})}, "forwards[1] of plant/a, subscriptions[0] of plant/b"},
-		{"of others", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, three, both, nil), bridge("c", "mqtt://three.other", two, both, nil)}, ""},
+		{"through messages that come back to one of them", withBridgeModeOff(bridge("a", one, two, []v1alpha1.Rule{r("a", "b"), r("x", "c")}, []v1alpha1.Rule{r("c", "a")})), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, []v1alpha1.Rule{r("b", "x")})}, "forwards[1] of plant/a, subscriptions[0] of plant/b"},
+		{"a loop of the others only", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, three, both, nil), bridge("c", "mqtt://three.other", two, both, nil)}, ""},
 	} {
 		loop := LoopThrough(c.b, c.others)
 		if (loop != nil) != (c.want != "") {
@@ -297,7 +297,7 @@ func TestLoopThrough_BridgesBetweenTheSameServers_AreNamed(t *testing.T) {
 	}
 }
 
-func TestValidate_LoopOfABridge_IsRefusedOnlyIfAServerSendsBack(t *testing.T) {
+func TestValidate_LoopOfOneBridge_RefusedOnlyIfServerSendsBack(t *testing.T) {
 	const v3, v5 = v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5
 	for _, rules := range [][2]v1alpha1.Rule{{r("home/#", ""), r("home/#", "")}, {r("a/+", "b/${1}"), r("b/#", "a/${1}")}} {
 		for _, c := range []struct {

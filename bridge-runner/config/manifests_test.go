@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// The manifests that the API server is tested with (test/crd).
+// manifests returns the manifests of a kind, valid or invalid, by file name. The API server is
+// tested with the same manifests (test/crd).
 func manifests(t *testing.T, kind string) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("..", "..", "test", "manifests", kind, "*.yaml"))
@@ -36,10 +37,11 @@ func TestValidate_ValidManifests_AreAccepted(t *testing.T) {
 	}
 }
 
-// The API server's own messages about enumerations and bounds are worded otherwise.
+// schemaWords occur only in the API server's own messages, about enumerations and limits. The
+// runner's messages have other words.
 var schemaWords = []string{"Unsupported value", "should be", "may not be", "must have", "spec.runner."}
 
-func TestValidate_InvalidManifests_AreRefusedInTheWordsOfTheSchema(t *testing.T) {
+func TestValidate_InvalidManifests_RefusedWithMessagesOfSchema(t *testing.T) {
 	for name, manifest := range manifests(t, "invalid") {
 		_, err := Load(write(t, t.TempDir(), "b.yaml", manifest))
 		if err == nil {
@@ -48,11 +50,11 @@ func TestValidate_InvalidManifests_AreRefusedInTheWordsOfTheSchema(t *testing.T)
 		}
 		first, _, _ := strings.Cut(manifest, "\n")
 		_, want, _ := strings.Cut(strings.TrimPrefix(first, "# error: "), ": ")
-		own := true
+		sameMessage := true
 		for _, words := range schemaWords {
-			own = own && !strings.Contains(first, words)
+			sameMessage = sameMessage && !strings.Contains(first, words)
 		}
-		if own && !strings.Contains(err.Error(), want) {
+		if sameMessage && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v\nwant: %s", name, err, want)
 		}
 	}

@@ -14,14 +14,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// Bounds as in the schema.
+// Limits, as in the schema. The lengths are in characters.
 const (
 	maxUserProperties = 16
 	maxPropertyName   = 256
 	maxPropertyValue  = 1024
 )
 
-const controlCharacters = "a user property holds no control characters: servers may end the connection at them"
+const controlCharacters = "a user property must not contain control characters, because servers may end the connection at them; remove them"
 
 func validateUserProperties(properties []v1alpha1.UserProperty, path *field.Path) field.ErrorList {
 	errs := tooMany(path, len(properties), maxUserProperties)
@@ -30,13 +30,13 @@ func validateUserProperties(properties []v1alpha1.UserProperty, path *field.Path
 		name, value := path.Index(i).Child("name"), path.Index(i).Child("value")
 		switch {
 		case p.Name == "":
-			errs = append(errs, field.Required(name, "every user property needs a name"))
+			errs = append(errs, field.Required(name, "a user property needs a name; set name"))
 		case longer(p.Name, maxPropertyName):
 			errs = append(errs, field.TooLong(name, p.Name, maxPropertyName))
 		case hasControls(p.Name):
 			errs = append(errs, field.Invalid(name, p.Name, controlCharacters))
 		case p.Name == v1alpha1.HopsProperty:
-			errs = append(errs, field.Invalid(name, p.Name, "mqttbridge-hops is the count of delivery.maxHops; choose another name"))
+			errs = append(errs, field.Invalid(name, p.Name, "mqttbridge-hops is reserved for delivery.maxHops; choose another name"))
 		}
 		switch {
 		case longer(p.Value, maxPropertyValue):
@@ -48,7 +48,8 @@ func validateUserProperties(properties []v1alpha1.UserProperty, path *field.Path
 	return errs
 }
 
-// hasControls tells what [[:cntrl:]] matches in the schema: ASCII only.
+// hasControls reports whether a text contains a control character of ASCII: the class
+// [[:cntrl:]] in the schema matches only these.
 func hasControls(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r <= unicode.MaxASCII && unicode.IsControl(r) })
 }
@@ -61,13 +62,13 @@ func validateNotifications(n *v1alpha1.Notifications, path *field.Path) field.Er
 	topic := path.Child("topic")
 	switch {
 	case n.Topic == "":
-		errs = append(errs, field.Required(topic, "notifications need a topic, such as bridges/plant1/state"))
+		errs = append(errs, field.Required(topic, "notifications need a topic; set topic, for example to bridges/plant1/state"))
 	case longer(n.Topic, maxFilter):
 		errs = append(errs, field.TooLong(topic, n.Topic, maxFilter))
 	case strings.ContainsAny(n.Topic, "+#") || hasControls(n.Topic):
-		errs = append(errs, field.Invalid(topic, n.Topic, "the topic of notifications has no wildcards + or # and no control characters, as in bridges/plant1/state"))
+		errs = append(errs, field.Invalid(topic, n.Topic, "the topic of notifications must not contain the wildcards + or #, or control characters; choose a topic such as bridges/plant1/state"))
 	case strings.HasPrefix(n.Topic, "$"):
-		errs = append(errs, field.Invalid(topic, n.Topic, "topics that start with $ are the servers' own, which clients cannot publish to; choose another one, as in bridges/plant1/state"))
+		errs = append(errs, field.Invalid(topic, n.Topic, "topics that start with $ belong to the servers, and clients cannot publish to them; choose another topic, such as bridges/plant1/state"))
 	}
 	if n.QoS != nil && *n.QoS != 0 && *n.QoS != 1 {
 		errs = append(errs, field.NotSupported(path.Child("qos"), *n.QoS, []string{"0", "1"}))
@@ -75,10 +76,10 @@ func validateNotifications(n *v1alpha1.Notifications, path *field.Path) field.Er
 	return errs
 }
 
-// validateVersions refuses what needs MQTT 5 on a side that speaks another version.
+// validateVersions refuses settings that need MQTT 5 on a side with another version.
 func validateVersions(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	local, remote := speaks5(&s.Local), speaks5(&s.Remote)
+	local, remote := usesMQTT5(&s.Local), usesMQTT5(&s.Remote)
 	for _, d := range []struct {
 		name                  string
 		rules                 []v1alpha1.Rule
@@ -96,11 +97,11 @@ func validateVersions(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorL
 		}
 	}
 	if s.Delivery != nil && s.Delivery.MaxHops != nil && (!local || !remote) {
-		errs = append(errs, field.Invalid(path.Child("delivery", "maxHops"), *s.Delivery.MaxHops, "maxHops needs MQTT 5 on both sides, which alone has the user property that counts; set local.protocolVersion and remote.protocolVersion to '5' or remove maxHops"))
+		errs = append(errs, field.Invalid(path.Child("delivery", "maxHops"), *s.Delivery.MaxHops, "maxHops needs MQTT 5 on both sides, because hops are counted in a user property; set local.protocolVersion and remote.protocolVersion to '5' or remove maxHops"))
 	}
 	return errs
 }
 
-func speaks5(s *v1alpha1.Side) bool {
+func usesMQTT5(s *v1alpha1.Side) bool {
 	return s.ProtocolVersion != nil && *s.ProtocolVersion == v1alpha1.ProtocolVersion5
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// spec is one of a forward and a subscription that do not feed each other.
+// spec returns a spec with a forward and a subscription that form no loop.
 func spec(local, remote v1alpha1.ProtocolVersion) *v1alpha1.MQTTBridgeSpec {
 	return &v1alpha1.MQTTBridgeSpec{
 		Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local"}, ProtocolVersion: &local},
@@ -22,13 +22,13 @@ func spec(local, remote v1alpha1.ProtocolVersion) *v1alpha1.MQTTBridgeSpec {
 	}
 }
 
-func TestWhatNeedsMQTT5IsRefusedOnASideOf311(t *testing.T) {
+func TestValidateVersions_SettingsThatNeedMQTT5_RefusedOn311(t *testing.T) {
 	const v3, v5 = v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5
 	properties := []v1alpha1.UserProperty{{Name: "a", Value: "b"}}
 	for _, c := range []struct {
 		name   string
 		change func(s *v1alpha1.MQTTBridgeSpec)
-		// Whether it needs MQTT 5.
+		// local and remote report whether the setting needs MQTT 5 on the side.
 		local, remote bool
 	}{
 		{"forwards with user properties", func(s *v1alpha1.MQTTBridgeSpec) { s.Forwards[0].UserProperties = properties }, false, true},
@@ -55,7 +55,7 @@ func TestWhatNeedsMQTT5IsRefusedOnASideOf311(t *testing.T) {
 	}
 }
 
-func TestAManifestWithItsDefaultsIsTakenForEveryVersion(t *testing.T) {
+func TestValidate_ManifestWithDefaults_AcceptedForBothVersions(t *testing.T) {
 	for _, v := range []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5} {
 		b := &v1alpha1.MQTTBridge{Spec: *spec(v, v)}
 		b.Spec.Notifications = &v1alpha1.Notifications{Topic: "bridges/a"}
@@ -69,7 +69,7 @@ func TestAManifestWithItsDefaultsIsTakenForEveryVersion(t *testing.T) {
 	}
 }
 
-func TestUserPropertiesAndNotificationsAreBounded(t *testing.T) {
+func TestValidate_UserPropertiesAndNotifications_Limited(t *testing.T) {
 	long := strings.Repeat("a", 1025)
 	for _, c := range []struct {
 		name string
@@ -77,7 +77,7 @@ func TestUserPropertiesAndNotificationsAreBounded(t *testing.T) {
 		p    v1alpha1.UserProperty
 		ok   bool
 	}{
-		{"as many as may be", 16, v1alpha1.UserProperty{Name: "a"}, true},
+		{"the largest number", 16, v1alpha1.UserProperty{Name: "a"}, true},
 		{"one too many", 17, v1alpha1.UserProperty{Name: "a"}, false},
 		{"longest name and value", 1, v1alpha1.UserProperty{Name: long[:256], Value: long[:1024]}, true},
 		{"name too long", 1, v1alpha1.UserProperty{Name: long[:257]}, false},
@@ -117,7 +117,7 @@ func TestUserPropertiesAndNotificationsAreBounded(t *testing.T) {
 	}
 }
 
-func TestTheTopicOfNotificationsGoesOverByNoRule(t *testing.T) {
+func TestDirections_TopicOfNotifications_ExcludedFromAllRules(t *testing.T) {
 	s := spec(v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion311)
 	s.Forwards[0].Exclude = []string{"up/debug/#"}
 	s.Notifications = &v1alpha1.Notifications{Topic: "up/state"}
@@ -131,6 +131,6 @@ func TestTheTopicOfNotificationsGoesOverByNoRule(t *testing.T) {
 		}
 	}
 	if !subscriptions[0].Excludes("up/state") {
-		t.Error("the subscription takes it over")
+		t.Error("the subscription forwards it")
 	}
 }

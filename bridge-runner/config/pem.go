@@ -18,14 +18,14 @@ import (
 	"unicode/utf8"
 )
 
-// boundary is the line with which a PEM block begins or ends.
+// boundary matches the line at which a PEM block begins or ends.
 var boundary = regexp.MustCompile(`(-{5}(?:BEGIN|END) [^-\n]+-{5})[ \t]*\n?`)
 
-// plainPEM returns PEM in the form that the parser accepts: in UTF-8 without byte order
-// marks, with LF as line ends, without blanks around lines, and with BEGIN and END on lines
-// of their own. Editors, shells and templates leave such traces. Other data is returned as
-// it is.
-func plainPEM(data []byte) []byte {
+// normalizePEM returns PEM in the form that the parser accepts: in UTF-8 without byte order
+// marks, with LF as line ends, without spaces around lines, and with BEGIN and END on lines
+// of their own. Editors, shells and templates produce other forms. Data that is not PEM is
+// returned unchanged.
+func normalizePEM(data []byte) []byte {
 	text := utf8Text(data)
 	if !bytes.Contains(text, []byte("-----BEGIN ")) {
 		return data
@@ -33,7 +33,7 @@ func plainPEM(data []byte) []byte {
 	text = bytes.ReplaceAll(text, []byte("\uFEFF"), nil)
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 	text = bytes.ReplaceAll(text, []byte("\r"), []byte("\n"))
-	if bytes.Count(text, []byte(`\n`)) > bytes.Count(text, []byte("\n")) { // one line with escapes
+	if bytes.Count(text, []byte(`\n`)) > bytes.Count(text, []byte("\n")) { // one line with escaped line ends
 		text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte(`\r`), nil), []byte(`\n`), []byte("\n"))
 	}
 	text = boundary.ReplaceAll(text, []byte("\n$1\n"))
@@ -45,7 +45,8 @@ func plainPEM(data []byte) []byte {
 	return append(bytes.Join(lines, []byte("\n")), '\n')
 }
 
-// utf8Text returns text in UTF-16, which Windows shells write, in UTF-8.
+// utf8Text converts UTF-16, which Windows shells write, to UTF-8. Other data is returned
+// unchanged.
 func utf8Text(data []byte) []byte {
 	var order binary.ByteOrder
 	switch {
@@ -69,7 +70,8 @@ func utf8Text(data []byte) []byte {
 	return out
 }
 
-// blocks returns the types of the PEM blocks in a value, and whether one is encrypted.
+// blocks returns the types of the PEM blocks in a value. encrypted is true if at least one
+// block is encrypted.
 func blocks(value []byte) (types []string, encrypted bool) {
 	for {
 		var block *pem.Block
@@ -77,31 +79,32 @@ func blocks(value []byte) (types []string, encrypted bool) {
 			return types, encrypted
 		}
 		types = append(types, block.Type)
-		// In PKCS #8, or in the form of RFC 1421 that OpenSSL used before.
+		// Encryption as in PKCS #8, or as in RFC 1421, which OpenSSL used before.
 		encrypted = encrypted || block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
 	}
 }
 
-// pool returns the certificates of authorities that the key of an object holds.
+// pool returns the CA certificates in a Secret or ConfigMap.
 func (s Secrets) pool(kind, name string) (*x509.CertPool, error) {
 	value, err := s.read(kind, name, KeyCA)
 	if err != nil {
 		return nil, err
 	}
-	value = plainPEM(value)
+	value = normalizePEM(value)
 	pool := x509.NewCertPool()
 	if pool.AppendCertsFromPEM(value) {
 		return pool, nil
 	}
-	problem := unusable(KeyCA, value)
+	problem := pemProblem(KeyCA, value)
 	if problem == "" {
-		problem = noCertificate(value)
+		problem = certificateProblem(value)
 	}
 	return nil, &ReferenceError{kind, name, KeyCA, errors.New(problem)}
 }
 
-// noCertificate says what PEM holds instead of a certificate.
-func noCertificate(value []byte) string {
+// certificateProblem describes the contents of a PEM value that holds no usable certificate,
+// and the remedy.
+func certificateProblem(value []byte) string {
 	const none = "holds no certificate in PEM form"
 	for rest := value; ; {
 		var block *pem.Block
@@ -111,28 +114,29 @@ func noCertificate(value []byte) string {
 		switch {
 		case block.Type == "CERTIFICATE":
 			if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-				return fmt.Sprintf("holds a certificate that cannot be read (%v); copy it again, or have it issued again", err)
+				return fmt.Sprintf("holds a certificate that cannot be parsed (%v); copy it again, or have it issued again", err)
 			}
 		case block.Type == "CERTIFICATE REQUEST", block.Type == "NEW CERTIFICATE REQUEST":
-			return none + ", but a request for one; put the certificate that the authority issued there"
+			return none + ", but a certificate request; replace it with the certificate that the authority issued"
 		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-			return none + ", but a private key; put the authority's certificate there, and keep its key elsewhere"
+			return none + ", but a private key; replace it with the authority's certificate, and keep the key elsewhere"
 		}
 	}
 	if types, _ := blocks(value); len(types) > 0 {
-		return fmt.Sprintf("%s, but: %s; put the authority's certificate there", none, strings.Join(types[:min(len(types), 3)], ", "))
+		return fmt.Sprintf("%s, but: %s; replace it with the authority's certificate", none, strings.Join(types[:min(len(types), 3)], ", "))
 	}
 	if bytes.Contains(value, []byte("-----BEGIN ")) {
 		return none + ": the text between BEGIN and END is damaged or cut off; copy it again"
 	}
-	return none
+	return none + "; put the authority's certificate there"
 }
 
-// unusable says what a value is instead of unencrypted PEM, and how to convert it.
-func unusable(key string, value []byte) string {
-	tool, of := "x509", "certificate"
+// pemProblem describes a value that is not unencrypted PEM, and how to convert it. It returns
+// an empty string for other values.
+func pemProblem(key string, value []byte) string {
+	tool, item := "x509", "certificate"
 	if key == KeyKey {
-		tool, of = "pkey", "key"
+		tool, item = "pkey", "key"
 	}
 	types, encrypted := blocks(value)
 	has := func(kind string) bool {
@@ -145,7 +149,7 @@ func unusable(key string, value []byte) string {
 	}
 	switch {
 	case len(bytes.TrimSpace(value)) == 0:
-		return "is empty; put the " + of + " there, in PEM form"
+		return "is empty; put the " + item + " there, in PEM form"
 	case isPKCS12(value):
 		part := "-clcerts -nokeys"
 		switch key {
@@ -156,60 +160,61 @@ func unusable(key string, value []byte) string {
 		}
 		return fmt.Sprintf("holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE %s -out %s", part, key)
 	case encrypted:
-		return "holds a private key that is protected by a password; take the password off with: openssl pkey -in FILE -out " + key
+		return "holds a private key that is encrypted with a password; remove the password with: openssl pkey -in FILE -out " + key
 	case has("PKCS7"), has("CMS"), has("PKCS #7 SIGNED DATA"):
 		return fmt.Sprintf("holds a PKCS #7 file; convert it with: openssl pkcs7 -print_certs -in FILE -out %s", key)
 	case isPKCS7(value):
 		return fmt.Sprintf("holds a PKCS #7 file, not PEM; convert it with: openssl pkcs7 -inform DER -print_certs -in FILE -out %s", key)
 	case has("TRUSTED CERTIFICATE") && !has("CERTIFICATE"):
-		return fmt.Sprintf("holds a certificate in OpenSSL's own form; convert it with: openssl x509 -in FILE -out %s", key)
+		return fmt.Sprintf("holds a certificate in OpenSSL's TRUSTED CERTIFICATE form; convert it with: openssl x509 -in FILE -out %s", key)
 	case has("OPENSSH PRIVATE KEY"):
-		return "holds a private key in OpenSSH's own form; convert it with: ssh-keygen -p -m PEM -f FILE"
+		return "holds a private key in OpenSSH form; convert it with: ssh-keygen -p -m PEM -f FILE"
 	case isDER(value):
 		return fmt.Sprintf("is in DER form, not PEM; convert it with: openssl %s -inform DER -in FILE -out %s", tool, key)
 	case bytes.HasPrefix(value, []byte{0xfe, 0xed, 0xfe, 0xed}):
-		return fmt.Sprintf("holds a Java key store, not PEM; export the %s from it in PEM form", of)
+		return fmt.Sprintf("holds a Java key store, not PEM; export the %s from it in PEM form", item)
 	case len(types) == 0:
-		return encodedOnce(key, tool, value)
+		return base64Problem(key, tool, value)
 	}
 	return ""
 }
 
-// encodedOnce says that a value is base64 of something else: of PEM, if a Secret's data
-// was encoded twice, or of DER, if the lines BEGIN and END are missing.
-func encodedOnce(key, tool string, value []byte) string {
+// base64Problem describes a value that is the base64 encoding of other data: of PEM, if the
+// data of a Secret was encoded twice; or of DER, if the lines BEGIN and END are missing.
+func base64Problem(key, tool string, value []byte) string {
 	decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(value)), ""))
 	switch {
 	case err != nil:
 		return ""
-	case bytes.Contains(plainPEM(decoded), []byte("-----BEGIN ")):
-		return fmt.Sprintf("is encoded in base64 once too often; decode it with: base64 -d FILE > %s", key)
+	case bytes.Contains(normalizePEM(decoded), []byte("-----BEGIN ")):
+		return fmt.Sprintf("is encoded in base64 twice; decode it once with: base64 -d FILE > %s", key)
 	case isDER(decoded):
 		return fmt.Sprintf("lacks the lines BEGIN and END of PEM; convert it with: base64 -d FILE | openssl %s -inform DER -out %s", tool, key)
 	}
 	return ""
 }
 
-// isDER reports whether a value is one sequence of ASN.1, which PEM never is.
+// isDER reports whether a value is one ASN.1 sequence in DER. PEM data never is.
 func isDER(value []byte) bool {
 	var sequence asn1.RawValue
 	rest, err := asn1.Unmarshal(value, &sequence)
 	return err == nil && len(rest) == 0 && sequence.Tag == asn1.TagSequence && sequence.IsCompound
 }
 
-// isPKCS12 reports whether a value begins like a PFX (RFC 7292 section 4): a sequence
-// of the version 3 and of content.
+// isPKCS12 reports whether a value begins like a PFX (RFC 7292 section 4): a sequence that
+// contains the version 3 and then a sequence.
 func isPKCS12(value []byte) bool {
 	return bytes.HasPrefix(content(value), []byte{2, 1, 3, 0x30})
 }
 
-// isPKCS7 reports whether a value begins like signed data (RFC 2315 section 7).
+// isPKCS7 reports whether a value begins like the content type signedData (RFC 2315
+// section 7).
 func isPKCS7(value []byte) bool {
 	return bytes.HasPrefix(content(value), []byte{6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2})
 }
 
-// content returns what a sequence of ASN.1 holds. It may be in BER, with an indefinite
-// length.
+// content returns the contents of an ASN.1 sequence, nil if the value is none. The sequence
+// may be in BER, with an indefinite length.
 func content(value []byte) []byte {
 	if len(value) < 2 || value[0] != 0x30 {
 		return nil

@@ -23,8 +23,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// inUTF16 is how Windows shells write text.
-func inUTF16(text string, order binary.ByteOrder, mark bool) string {
+// toUTF16 encodes text in UTF-16, as Windows shells do.
+func toUTF16(text string, order binary.ByteOrder, mark bool) string {
 	var out bytes.Buffer
 	if mark {
 		text = "\uFEFF" + text
@@ -33,7 +33,7 @@ func inUTF16(text string, order binary.ByteOrder, mark bool) string {
 	return out.String()
 }
 
-// traces are what editors, shells and templates leave in PEM.
+// traces are the changes that editors, shells and templates make to PEM.
 var traces = map[string]func(string) string{
 	"nothing":              func(s string) string { return s },
 	"a byte order mark":    func(s string) string { return "\uFEFF" + s },
@@ -48,9 +48,9 @@ var traces = map[string]func(string) string{
 	"indentation":          func(s string) string { return "    " + strings.ReplaceAll(s, "\n", "\n    ") },
 	"blanks behind lines":  func(s string) string { return strings.ReplaceAll(s, "\n", " \t\n") },
 	"escaped line ends":    func(s string) string { return strings.ReplaceAll(s, "\n", `\n`) },
-	"UTF-16 little endian": func(s string) string { return inUTF16(strings.ReplaceAll(s, "\n", "\r\n"), binary.LittleEndian, true) },
-	"UTF-16 big endian":    func(s string) string { return inUTF16(s, binary.BigEndian, true) },
-	"UTF-16 without mark":  func(s string) string { return inUTF16(s, binary.LittleEndian, false) },
+	"UTF-16 little endian": func(s string) string { return toUTF16(strings.ReplaceAll(s, "\n", "\r\n"), binary.LittleEndian, true) },
+	"UTF-16 big endian":    func(s string) string { return toUTF16(s, binary.BigEndian, true) },
+	"UTF-16 without mark":  func(s string) string { return toUTF16(s, binary.LittleEndian, false) },
 	"joined by cat":        func(s string) string { return strings.ReplaceAll(s, "-----\n-----BEGIN", "----------BEGIN") },
 	"OpenSSL's old name":   func(s string) string { return strings.ReplaceAll(s, " CERTIFICATE-", " X509 CERTIFICATE-") },
 	"one line with blanks": func(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", " ") },
@@ -61,13 +61,13 @@ var traces = map[string]func(string) string{
 	"twice, two marks":     func(s string) string { return "\uFEFF" + s + "\uFEFF" + s },
 }
 
-// authority makes certificates in a chain.
+// authority is a certificate that issues other certificates.
 type authority struct {
 	*mqtttest.Issued
 	pem string
 }
 
-// issue makes a certificate; by nil it is self-signed.
+// issue issues a certificate. If a is nil, the certificate is self-signed.
 func (a *authority) issue(t *testing.T, name string) *authority {
 	t.Helper()
 	template := &x509.Certificate{
@@ -82,22 +82,23 @@ func (a *authority) issue(t *testing.T, name string) *authority {
 	return &authority{issued, encode("CERTIFICATE", issued.Cert.Raw)}
 }
 
-// trusted reads the authorities in a ConfigMap.
-func trusted(t *testing.T, value string) (*tls.Config, error) {
+// readCA returns the TLS configuration with the CA certificates of a ConfigMap that holds
+// value.
+func readCA(t *testing.T, value string) (*tls.Config, error) {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, dir, "ca/ca.crt", value)
 	return NewSecrets(dir).TLS(&v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}}, "h")
 }
 
-func TestCA_TracesOfEditorsAndShells_AreAccepted(t *testing.T) {
+func TestCA_TracesOfEditorsAndShells_Accepted(t *testing.T) {
 	one, two := (*authority)(nil).issue(t, "one"), (*authority)(nil).issue(t, "two")
 	want := x509.NewCertPool()
 	want.AddCert(one.Cert)
 	want.AddCert(two.Cert)
 	for name, trace := range traces {
 		t.Run(name, func(t *testing.T) {
-			cfg, err := trusted(t, trace(one.pem+two.pem))
+			cfg, err := readCA(t, trace(one.pem+two.pem))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,7 +109,7 @@ func TestCA_TracesOfEditorsAndShells_AreAccepted(t *testing.T) {
 	}
 }
 
-func TestKeyPair_TracesOfEditorsAndShells_AreAccepted(t *testing.T) {
+func TestKeyPair_TracesOfEditorsAndShells_Accepted(t *testing.T) {
 	own := (*authority)(nil).issue(t, "bridge")
 	sec1, err := x509.MarshalECPrivateKey(own.Key)
 	if err != nil {
@@ -128,7 +129,7 @@ func TestKeyPair_TracesOfEditorsAndShells_AreAccepted(t *testing.T) {
 	}
 }
 
-func TestKeyPair_ChainInAnyOrder_IsSentOwnCertificateFirst(t *testing.T) {
+func TestKeyPair_ChainInAnyOrder_StartsWithOwnCertificate(t *testing.T) {
 	root := (*authority)(nil).issue(t, "root")
 	upper := root.issue(t, "upper")
 	lower := upper.issue(t, "lower")
@@ -139,13 +140,13 @@ func TestKeyPair_ChainInAnyOrder_IsSentOwnCertificateFirst(t *testing.T) {
 		chain []*authority
 		want  string
 	}{
-		"in order":       {[]*authority{own, lower, upper}, "bridge lower upper"},
-		"reversed":       {[]*authority{root, upper, lower, own}, "bridge lower upper root"},
-		"mixed":          {[]*authority{upper, own, root, lower}, "bridge lower upper root"},
-		"own first":      {[]*authority{own, upper, lower}, "bridge lower upper"},
-		"a gap":          {[]*authority{upper, own}, "bridge upper"},
-		"one of another": {[]*authority{other, lower, own}, "bridge lower another"},
-		"alone":          {[]*authority{own}, "bridge"},
+		"in order":                       {[]*authority{own, lower, upper}, "bridge lower upper"},
+		"reversed":                       {[]*authority{root, upper, lower, own}, "bridge lower upper root"},
+		"mixed":                          {[]*authority{upper, own, root, lower}, "bridge lower upper root"},
+		"own first":                      {[]*authority{own, upper, lower}, "bridge lower upper"},
+		"a gap":                          {[]*authority{upper, own}, "bridge upper"},
+		"a certificate of another chain": {[]*authority{other, lower, own}, "bridge lower another"},
+		"alone":                          {[]*authority{own}, "bridge"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -174,7 +175,7 @@ func TestKeyPair_ChainInAnyOrder_IsSentOwnCertificateFirst(t *testing.T) {
 	}
 }
 
-func TestCA_AnotherForm_IsRefusedWithTheCommandThatConvertsIt(t *testing.T) {
+func TestCA_AnotherForm_RefusedWithConversionCommand(t *testing.T) {
 	ca := (*authority)(nil).issue(t, "one")
 	dir := t.TempDir()
 	write(t, dir, "ca.pem", ca.pem)
@@ -194,21 +195,21 @@ func TestCA_AnotherForm_IsRefusedWithTheCommandThatConvertsIt(t *testing.T) {
 		"PKCS #7 with a mark":   {"\uFEFF" + file("ca.p7b"), "holds a PKCS #7 file; convert it with: openssl pkcs7 -print_certs -in FILE -out ca.crt"},
 		"PKCS #7 in DER":        {file("ca.p7c"), "holds a PKCS #7 file, not PEM; convert it with: openssl pkcs7 -inform DER -print_certs -in FILE -out ca.crt"},
 		"PKCS #12":              {file("ca.p12"), "holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE -cacerts -nokeys -out ca.crt"},
-		"OpenSSL's own form":    {file("trusted.pem"), "holds a certificate in OpenSSL's own form; convert it with: openssl x509 -in FILE -out ca.crt"},
-		"a request":             {file("ca.csr"), "holds no certificate in PEM form, but a request for one; put the certificate that the authority issued there"},
-		"a key":                 {file("ca.key"), "holds no certificate in PEM form, but a private key; put the authority's certificate there, and keep its key elsewhere"},
-		"a revocation list":     {encode("X509 CRL", []byte{0x30, 0}), "holds no certificate in PEM form, but: X509 CRL; put the authority's certificate there"},
-		"a public key":          {encode("PUBLIC KEY", []byte{0x30, 0}) + encode("DH PARAMETERS", []byte{0x30, 0}), "holds no certificate in PEM form, but: PUBLIC KEY, DH PARAMETERS; put the authority's certificate there"},
-		"base64 of PEM":         {base64.StdEncoding.EncodeToString([]byte(ca.pem)), "is encoded in base64 once too often; decode it with: base64 -d FILE > ca.crt"},
+		"OpenSSL's own form":    {file("trusted.pem"), "holds a certificate in OpenSSL's TRUSTED CERTIFICATE form; convert it with: openssl x509 -in FILE -out ca.crt"},
+		"a request":             {file("ca.csr"), "holds no certificate in PEM form, but a certificate request; replace it with the certificate that the authority issued"},
+		"a key":                 {file("ca.key"), "holds no certificate in PEM form, but a private key; replace it with the authority's certificate, and keep the key elsewhere"},
+		"a revocation list":     {encode("X509 CRL", []byte{0x30, 0}), "holds no certificate in PEM form, but: X509 CRL; replace it with the authority's certificate"},
+		"a public key":          {encode("PUBLIC KEY", []byte{0x30, 0}) + encode("DH PARAMETERS", []byte{0x30, 0}), "holds no certificate in PEM form, but: PUBLIC KEY, DH PARAMETERS; replace it with the authority's certificate"},
+		"base64 of PEM":         {base64.StdEncoding.EncodeToString([]byte(ca.pem)), "is encoded in base64 twice; decode it once with: base64 -d FILE > ca.crt"},
 		"base64 of DER":         {base64.StdEncoding.EncodeToString([]byte(der)) + "\n", "lacks the lines BEGIN and END of PEM; convert it with: base64 -d FILE | openssl x509 -inform DER -out ca.crt"},
 		"cut off":               {ca.pem[:len(ca.pem)/2], "holds no certificate in PEM form: the text between BEGIN and END is damaged or cut off; copy it again"},
-		"a damaged certificate": {encode("CERTIFICATE", []byte(der)[:len(der)-5]), "holds a certificate that cannot be read (x509: malformed certificate); copy it again, or have it issued again"},
+		"a damaged certificate": {encode("CERTIFICATE", []byte(der)[:len(der)-5]), "holds a certificate that cannot be parsed (x509: malformed certificate); copy it again, or have it issued again"},
 		"empty":                 {" \n", "is empty; put the certificate there, in PEM form"},
-		"another text":          {"no PEM", "holds no certificate in PEM form"},
+		"another text":          {"no PEM", "holds no certificate in PEM form; put the authority's certificate there"},
 		"a Java key store":      {"\xfe\xed\xfe\xed\x00\x00\x00\x02", "holds a Java key store, not PEM; export the certificate from it in PEM form"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := trusted(t, c.value)
+			_, err := readCA(t, c.value)
 			var refused *ReferenceError
 			if !errors.As(err, &refused) || err.Error() != prefix+c.want {
 				t.Errorf("got  %v\nwant %s", err, prefix+c.want)
@@ -228,25 +229,25 @@ func TestCA_AnotherForm_IsRefusedWithTheCommandThatConvertsIt(t *testing.T) {
 			"7.crt": "base64 -d bare | openssl x509 -inform DER -out 7.crt",
 		} {
 			shell(t, dir, command)
-			if _, err := trusted(t, file(name)); err != nil {
+			if _, err := readCA(t, file(name)); err != nil {
 				t.Errorf("%s: %v", command, err)
 			}
 		}
 	})
 }
 
-func TestKeyPair_UnusableKey_SaysWhatToDo(t *testing.T) {
+func TestKeyPair_UnusableKey_RefusedWithRemedy(t *testing.T) {
 	own, other := (*authority)(nil).issue(t, "bridge"), (*authority)(nil).issue(t, "other")
 	dir := t.TempDir()
 	shell(t, dir, "ssh-keygen -q -t ecdsa -N '' -f ssh.key")
 	key := encode("PRIVATE KEY", pkcs8(t, own.Key))
 	for name, c := range map[string]struct{ cert, key, want string }{
-		"of another certificate": {own.pem, encode("PRIVATE KEY", pkcs8(t, other.Key)), `key "tls.crt": the certificate of "CN=bridge" was issued for another key than that in tls.key; put the certificate and the key that belong together into the Secret`},
+		"of another certificate": {own.pem, encode("PRIVATE KEY", pkcs8(t, other.Key)), `key "tls.crt": the certificate of "CN=bridge" was not issued for the key in tls.key; put a certificate and its own key into the Secret`},
 		"in the wrong place":     {key, own.pem, `PEM inputs may have been switched`},
-		"of OpenSSH":             {own.pem, read(t, filepath.Join(dir, "ssh.key")), `key "tls.key": holds a private key in OpenSSH's own form; convert it with: ssh-keygen -p -m PEM -f FILE`},
+		"of OpenSSH":             {own.pem, read(t, filepath.Join(dir, "ssh.key")), `key "tls.key": holds a private key in OpenSSH form; convert it with: ssh-keygen -p -m PEM -f FILE`},
 		"empty":                  {own.pem, "", `key "tls.key": is empty; put the key there, in PEM form`},
 		"parameters only":        {own.pem, encode("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}), `key "tls.crt": `},
-		"encoded twice":          {own.pem, base64.StdEncoding.EncodeToString([]byte(key)), `key "tls.key": is encoded in base64 once too often; decode it with: base64 -d FILE > tls.key`},
+		"encoded twice":          {own.pem, base64.StdEncoding.EncodeToString([]byte(key)), `key "tls.key": is encoded in base64 twice; decode it once with: base64 -d FILE > tls.key`},
 		"a chain of PKCS #7":     {encode("PKCS7", []byte{0x30, 0}), key, `key "tls.crt": holds a PKCS #7 file; convert it with: openssl pkcs7 -print_certs -in FILE -out tls.crt`},
 	} {
 		t.Run(name, func(t *testing.T) {

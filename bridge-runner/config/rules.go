@@ -15,26 +15,26 @@ import (
 
 // Rule is a compiled rule of a direction.
 type Rule struct {
-	// Filter is what is subscribed to.
+	// Filter is the topic filter of the subscription.
 	Filter topic.Filter
-	// Mapping gives the topic to publish under.
+	// Mapping maps the topic of a message to the topic to publish it under.
 	Mapping topic.Mapping
-	// QoS is the highest QoS of these messages, 0 to 2.
+	// QoS is the highest QoS of the forwarded messages, 0 to 2.
 	QoS byte
-	// Retain says what becomes of the retain flag.
+	// Retain controls the retain flag of forwarded messages.
 	Retain v1alpha1.RetainPolicy
-	// Exclude holds the filters of messages that do not go over.
+	// Exclude holds the filters of messages that the rule does not forward.
 	Exclude []topic.Filter
-	// RetainHandling says when the server sends retained messages.
+	// RetainHandling controls when the server sends retained messages.
 	RetainHandling v1alpha1.RetainHandling
-	// UserProperties are added to each message.
+	// UserProperties are added to each forwarded message.
 	UserProperties []v1alpha1.UserProperty
-	// MaxHops is the highest hop count with which a message goes over; 0: hops are
-	// not counted.
+	// MaxHops is the highest hop count of a message that is forwarded. 0: hops are not
+	// counted.
 	MaxHops uint64
 }
 
-// Excludes reports whether messages with this topic do not go over.
+// Excludes reports whether the rule excludes messages with this topic.
 func (r *Rule) Excludes(name string) bool {
 	for i := range r.Exclude {
 		if r.Exclude[i].Match(name) {
@@ -44,8 +44,8 @@ func (r *Rule) Excludes(name string) bool {
 	return false
 }
 
-// Directions compiles the rules of both directions of a spec that [Validate] has
-// accepted, with what holds for all of them.
+// Directions compiles the rules of both directions, including the settings that apply to all
+// rules. [Validate] must have accepted the spec.
 func Directions(s *v1alpha1.MQTTBridgeSpec) (forwards, subscriptions []Rule, err error) {
 	if forwards, err = Rules(s.Forwards); err != nil {
 		return nil, nil, fmt.Errorf("forwards: %w", err)
@@ -71,7 +71,7 @@ func Directions(s *v1alpha1.MQTTBridgeSpec) (forwards, subscriptions []Rule, err
 	return forwards, subscriptions, nil
 }
 
-// Rules compiles rules that [Validate] has accepted.
+// Rules compiles rules. [Validate] must have accepted them.
 func Rules(rules []v1alpha1.Rule) ([]Rule, error) {
 	out := make([]Rule, len(rules))
 	for i := range rules {
@@ -84,28 +84,28 @@ func Rules(rules []v1alpha1.Rule) ([]Rule, error) {
 	return out, nil
 }
 
-// Filters with these prefixes are no filters of topics: a server takes the prefix off.
-// Besides them there is $exclusive/, which package topic knows. The schema's rule for
-// exclude leaves out $SharedSubscription/, with which it would exceed its cost.
+// The prefixes of filters that servers remove, so that the rest is the topic filter. Package
+// topic handles $exclusive/. The schema's rule for exclude omits $SharedSubscription/,
+// because with it the rule would exceed its cost limit.
 var (
 	sharedPrefix   = regexp.MustCompile(`^([$]exclusive/)?[$](share|oshare|SharedSubscription|queue|q)/`)
 	excludePrefix  = regexp.MustCompile(`^[$](share|oshare|SharedSubscription|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/`)
 	strippedPrefix = regexp.MustCompile(`^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport|stream))/`)
 )
 
-// prefixError says why a filter with a prefix that a server takes off is refused, and is
-// empty for other filters.
+// prefixError explains why a filter with such a prefix is refused. It returns an empty string
+// for other filters.
 func prefixError(filter string) string {
 	switch {
 	case sharedPrefix.MatchString(filter):
-		return "shared subscriptions are not supported: the server gives each message to one of several clients, in no order, and the bridge is a single one; write the filter without $share/group/, $oshare/group/, $SharedSubscription/name/, $queue/ or $q/"
+		return "shared subscriptions are not supported: the server distributes the messages to several clients, in no order, but the bridge is a single client; write the filter without $share/group/, $oshare/group/, $SharedSubscription/name/, $queue/ or $q/"
 	case strippedPrefix.MatchString(filter):
-		return "servers take the prefix $delayed/, $fastlane/, $limit/, $local/, $noexport/ or $stream/ off, so that no message comes with a topic that the filter matches; write the filter without it"
+		return "servers remove the prefix $delayed/, $fastlane/, $limit/, $local/, $noexport/ or $stream/, so no message has a topic that the filter matches; write the filter without the prefix"
 	}
 	return ""
 }
 
-// compile takes a rule with or without its defaults.
+// compile compiles a rule, with or without its defaults.
 func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	var errs field.ErrorList
 	out := Rule{QoS: byte(v1alpha1.DefaultQoS), Retain: v1alpha1.RetainKeep, RetainHandling: v1alpha1.RetainHandlingSendIfNew}
@@ -113,7 +113,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	f, err := topic.ParseFilter(r.Filter)
 	switch {
 	case r.Filter == "":
-		errs = append(errs, field.Required(filter, "every rule needs a topic filter, such as sensors/#"))
+		errs = append(errs, field.Required(filter, "a rule needs a topic filter; set filter, for example to sensors/#"))
 	case longer(r.Filter, maxFilter):
 		errs = append(errs, field.TooLong(filter, r.Filter, maxFilter))
 	case err != nil:
@@ -160,7 +160,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 		case longer(e, maxFilter):
 			errs = append(errs, field.TooLong(path.Child("exclude"), e, maxFilter))
 		case excludePrefix.MatchString(e):
-			errs = append(errs, field.Invalid(path.Child("exclude"), e, "exclude is compared with the topics of messages, which begin with none of the prefixes of subscriptions, such as $share/group/ and $exclusive/; write the filter without it"))
+			errs = append(errs, field.Invalid(path.Child("exclude"), e, "exclude is compared with the topics of messages, which never begin with a prefix of subscriptions, such as $share/group/ or $exclusive/; write the filter without the prefix"))
 		case err != nil:
 			errs = append(errs, field.Invalid(path.Child("exclude"), e, err.Error()))
 		default:

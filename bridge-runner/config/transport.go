@@ -14,10 +14,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
-// Transport returns how to connect to a server now, by the Secrets and ConfigMaps as
-// they are. What the server sets takes the place of what its side sets. The side has
-// its defaults. Where a Secret or ConfigMap cannot be used the error is of type
-// *[ReferenceError].
+// Transport returns the settings for the next attempt to connect to a server, with the
+// current contents of the Secrets and ConfigMaps. The server's settings override its side's.
+// The defaults of the side must be resolved. If a Secret or ConfigMap is missing or unusable,
+// the error is of type *[ReferenceError].
 func Transport(side *v1alpha1.Side, server *v1alpha1.Server, secrets Secrets) (transport.Config, error) {
 	address, err := ParseURL(server.URL)
 	if err != nil {
@@ -57,7 +57,7 @@ func Transport(side *v1alpha1.Side, server *v1alpha1.Server, secrets Secrets) (t
 	return cfg, nil
 }
 
-// proxyURL is the URL of a proxy with its login.
+// proxyURL returns the URL of a proxy, including the user name and password.
 func proxyURL(p *v1alpha1.Proxy, secrets Secrets) (*url.URL, error) {
 	u, err := ParseProxyURL(p.URL)
 	if err != nil || p.Credentials == nil {
@@ -74,19 +74,20 @@ func proxyURL(p *v1alpha1.Proxy, secrets Secrets) (*url.URL, error) {
 	return u, nil
 }
 
-// proxyLoginProblem says which key of a login a proxy of that scheme cannot be given, and
-// why (RFC 1929 section 2, RFC 7617 section 2).
+// proxyLoginProblem returns the key of the user name or password that the login to a proxy
+// with this scheme cannot carry, and the reason and remedy (RFC 1929 section 2, RFC 7617
+// section 2). It returns empty strings if there is no problem.
 func proxyLoginProblem(scheme, username, password string) (key, problem string) {
-	const long = "has more than 255 bytes, which SOCKS5 cannot send; shorten it"
+	const long = "has more than 255 bytes, the largest length in SOCKS5; shorten it"
 	switch socks := scheme == "socks5"; {
 	case socks && username == "":
-		return KeyUsername, "is empty or missing; SOCKS5 has no login without a user name, set it"
+		return KeyUsername, "is empty or missing; SOCKS5 does not allow a login without a user name: set the user name"
 	case socks && len(username) > math.MaxUint8:
 		return KeyUsername, long
 	case socks && len(password) > math.MaxUint8:
 		return KeyPassword, long
 	case !socks && strings.Contains(username, ":"):
-		return KeyUsername, "holds a colon, which the user name of an HTTP proxy cannot have; use another user name"
+		return KeyUsername, "contains a colon, which is not allowed in the user name for an HTTP proxy; use another user name"
 	}
 	return "", ""
 }

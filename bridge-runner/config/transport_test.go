@@ -26,7 +26,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-func TestTransportTakesTheServersSettingsBeforeTheSides(t *testing.T) {
+func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "side-login/username", "side")
 	write(t, dir, "side-login/password", "s")
@@ -47,7 +47,7 @@ func TestTransportTakesTheServersSettingsBeforeTheSides(t *testing.T) {
 	if cfg.HostPort != "a.example:443" || !cfg.WebSocket || cfg.Path != "/mqtt?x=1" || cfg.UserTimeout != 7*time.Second ||
 		cfg.TLS.ServerName != "side.example" || !slices.Equal(cfg.TLS.NextProtos, []string{"mqtt"}) ||
 		cfg.Proxy.String() != "socks5://side:s@[::1]:1080" {
-		t.Errorf("of the side: %+v, TLS %+v", cfg, cfg.TLS)
+		t.Errorf("settings of the side: %+v, TLS %+v", cfg, cfg.TLS)
 	}
 	own := &v1alpha1.Server{URL: "mqtts://b.example", TLS: &v1alpha1.TLS{ALPN: []string{"x-amzn-mqtt-ca"}}, Proxy: proxy("http://p.example:3128/", "own-login")}
 	cfg, err = Transport(side, own, NewSecrets(dir))
@@ -56,16 +56,16 @@ func TestTransportTakesTheServersSettingsBeforeTheSides(t *testing.T) {
 	}
 	if password, _ := cfg.Proxy.User.Password(); cfg.TLS.ServerName != "b.example" || cfg.TLS.NextProtos[0] != "x-amzn-mqtt-ca" ||
 		cfg.Proxy.Scheme != "http" || cfg.Proxy.Host != "p.example:3128" || cfg.Proxy.User.Username() != "own" || password != "p@ss:word" {
-		t.Errorf("of the server: %+v, TLS %+v", cfg, cfg.TLS)
+		t.Errorf("settings of the server: %+v, TLS %+v", cfg, cfg.TLS)
 	}
 	side.Proxy, side.TLS = nil, nil
 	cfg, err = Transport(side, &v1alpha1.Server{URL: "ws://c.example"}, NewSecrets(dir))
 	if err != nil || cfg.HostPort != "c.example:80" || cfg.TLS != nil || cfg.Proxy != nil || cfg.Path != "" {
-		t.Errorf("of neither: %+v, %v", cfg, err)
+		t.Errorf("no settings: %+v, %v", cfg, err)
 	}
 }
 
-func TestAMissingLoginOfAProxyIsNamed(t *testing.T) {
+func TestTransport_MissingLoginOfProxy_NamesSecret(t *testing.T) {
 	side := &v1alpha1.Side{
 		Proxy:    &v1alpha1.Proxy{URL: "http://p:1", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "proxy-login"}}},
 		Failover: &v1alpha1.Failover{AckTimeoutSeconds: ptr.To[int32](7)},
@@ -77,7 +77,7 @@ func TestAMissingLoginOfAProxyIsNamed(t *testing.T) {
 	}
 }
 
-// certificate is one for a key, in PEM.
+// certificate returns a self-signed certificate for a key, in PEM.
 func certificate(t *testing.T, public, private any) string {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bridge"}, NotAfter: time.Now().Add(time.Hour)}
@@ -101,7 +101,7 @@ func pkcs8(t *testing.T, key any) []byte {
 	return der
 }
 
-func TestPrivateKeysOfEveryFormAreTaken(t *testing.T) {
+func TestKeyPair_AllFormsOfPrivateKeys_Accepted(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestPrivateKeysOfEveryFormAreTaken(t *testing.T) {
 	}
 }
 
-// useKeyPair reads a client certificate from a Secret.
+// useKeyPair reads a client certificate and key from a Secret that holds them.
 func useKeyPair(t *testing.T, cert, key string) error {
 	t.Helper()
 	dir := t.TempDir()
@@ -160,7 +160,7 @@ func shell(t *testing.T, dir, command string) {
 	}
 }
 
-func TestWhatIsEncryptedIsRefusedWithTheCommandThatConvertsIt(t *testing.T) {
+func TestKeyPair_EncryptedOrAnotherForm_RefusedWithConversionCommand(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -176,17 +176,17 @@ func TestWhatIsEncryptedIsRefusedWithTheCommandThatConvertsIt(t *testing.T) {
 	openssl(t, dir, "x509", "-in", "plain.crt", "-outform", "DER", "-out", "cert.der")
 	p12 := read(t, filepath.Join(dir, "client.p12"))
 	if !bytes.HasPrefix([]byte(read(t, filepath.Join(dir, "legacy.key"))), []byte("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED")) {
-		t.Fatal("this OpenSSL does not write keys as it used to")
+		t.Fatal("this version of OpenSSL does not write keys in the traditional form")
 	}
 	for _, c := range []struct{ name, cert, key, want string }{
-		{"PKCS #8", cert, read(t, filepath.Join(dir, "pkcs8.key")), "Secret \"client\", key \"tls.key\": holds a private key that is protected by a password; take the password off with: openssl pkey -in FILE -out tls.key"},
-		{"Proc-Type", cert, read(t, filepath.Join(dir, "legacy.key")), "Secret \"client\", key \"tls.key\": holds a private key that is protected by a password; take the password off with: openssl pkey -in FILE -out tls.key"},
+		{"PKCS #8", cert, read(t, filepath.Join(dir, "pkcs8.key")), "Secret \"client\", key \"tls.key\": holds a private key that is encrypted with a password; remove the password with: openssl pkey -in FILE -out tls.key"},
+		{"Proc-Type", cert, read(t, filepath.Join(dir, "legacy.key")), "Secret \"client\", key \"tls.key\": holds a private key that is encrypted with a password; remove the password with: openssl pkey -in FILE -out tls.key"},
 		{"PKCS #12 as the key", cert, p12, "Secret \"client\", key \"tls.key\": holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE -nocerts -nodes -out tls.key"},
 		{"PKCS #12 as both", p12, p12, "Secret \"client\", key \"tls.crt\": holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE -clcerts -nokeys -out tls.crt"},
 		{"PKCS #12 in BER", "\x30\x80\x02\x01\x03\x30\x80", p12, "Secret \"client\", key \"tls.crt\": holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE -clcerts -nokeys -out tls.crt"},
 		{"key in DER", cert, read(t, filepath.Join(dir, "key.der")), "Secret \"client\", key \"tls.key\": is in DER form, not PEM; convert it with: openssl pkey -inform DER -in FILE -out tls.key"},
 		{"certificate in DER", read(t, filepath.Join(dir, "cert.der")), "", "Secret \"client\", key \"tls.crt\": is in DER form, not PEM; convert it with: openssl x509 -inform DER -in FILE -out tls.crt"},
-		{"no PEM", cert, "nonsense", "Secret \"client\", key \"tls.crt\": tls: failed to find any PEM data in key input; it and tls.key must be a certificate and its unencrypted key in PEM form"},
+		{"no PEM", cert, "nonsense", "Secret \"client\", key \"tls.crt\": tls: failed to find any PEM data in key input; put a certificate into tls.crt and its unencrypted key into tls.key, both in PEM form"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var refused *ReferenceError

@@ -17,31 +17,31 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// validateTypes refuses values of another type than their fields have, as the API server
-// does. YAML decides the type of a value without quotes: protocolVersion: 5 is a number.
-// Unknown fields are left to others.
+// validateTypes refuses a value whose type differs from the type of its field, as the API
+// server does. YAML decides the type of a value without quotes: protocolVersion: 5 is a
+// number. It ignores unknown fields; Load refuses them later.
 func validateTypes(asJSON []byte) field.ErrorList {
 	decoder := json.NewDecoder(bytes.NewReader(asJSON))
 	decoder.UseNumber()
 	var tree any
 	if decoder.Decode(&tree) != nil {
-		return nil // the manifest's decoder says why
+		return nil // the decoder of the manifest reports the error
 	}
 	if _, ok := tree.(map[string]any); !ok {
-		return nil // likewise
+		return nil // the decoder reports it
 	}
 	return checkType(tree, reflect.TypeFor[v1alpha1.MQTTBridge](), nil)
 }
 
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
-// checkType compares a value with the type of its field.
+// checkType checks that a value has the type of its field.
 func checkType(value any, t reflect.Type, path *field.Path) field.ErrorList {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	if value == nil || reflect.PointerTo(t).Implements(unmarshaler) {
-		return nil // quantities and times read several types
+		return nil // quantities and times accept several types
 	}
 	switch t.Kind() {
 	case reflect.Struct:
@@ -49,7 +49,7 @@ func checkType(value any, t reflect.Type, path *field.Path) field.ErrorList {
 	case reflect.Map:
 		object, ok := value.(map[string]any)
 		if !ok {
-			return wrongType(path, value, "must be an object, with a name and a value in each line")
+			return wrongType(path, value, "must be an object; write a name and a value in each line, as in app: bridge")
 		}
 		var errs field.ErrorList
 		for _, key := range sortedKeys(object) {
@@ -76,7 +76,7 @@ func checkObject(value any, t reflect.Type, path *field.Path) field.ErrorList {
 	if !ok {
 		remedy := "must be an object with fields, such as " + fieldName(t.Field(0))
 		if _, list := value.([]any); list {
-			remedy = "must be an object; remove the '- ' in front of its fields"
+			remedy = "must be an object; remove the '- ' before its fields"
 		}
 		return wrongType(path, value, remedy)
 	}
@@ -94,7 +94,8 @@ func checkObject(value any, t reflect.Type, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// fieldName is a field's name in manifests, empty for one that has none.
+// fieldName returns the name of a field in manifests. It is empty for a field without a
+// name.
 func fieldName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	if name == "-" {
@@ -111,15 +112,15 @@ func checkScalar(value any, t reflect.Type, path *field.Path) field.ErrorList {
 	case reflect.String:
 		switch {
 		case isNumber:
-			return wrongType(path, value, fmt.Sprintf("must be a string; write it in quotes, as in %q", shown(path, number.String())))
+			return wrongType(path, value, fmt.Sprintf("must be a string; write it in quotes, as in %q", maskedText(path, number.String())))
 		case isBool:
 			return wrongType(path, value, fmt.Sprintf("must be a string, and YAML reads %s without quotes as booleans; write the word in quotes", booleans(flag)))
 		case !isString:
-			return wrongType(path, value, "must be a string, on the line of the field's name")
+			return wrongType(path, value, "must be a string; write it on the line of the field's name")
 		}
 	case reflect.Bool:
 		if !isBool {
-			return wrongType(path, value, "must be true or false, without quotes")
+			return wrongType(path, value, "must be a boolean; write true or false without quotes")
 		}
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		_, err := strconv.ParseInt(number.String(), 10, t.Bits())
@@ -128,20 +129,20 @@ func checkScalar(value any, t reflect.Type, path *field.Path) field.ErrorList {
 			if _, err := strconv.ParseInt(text, 10, t.Bits()); err == nil {
 				return wrongType(path, value, "must be a number; write it without quotes, as in "+text)
 			}
-			return wrongType(path, value, "must be a whole number, without quotes")
+			return wrongType(path, value, "must be a whole number; write only digits, without quotes and unit")
 		case !isNumber:
 			return wrongType(path, value, "must be a whole number")
 		case err != nil && strings.ContainsAny(number.String(), ".eE"):
 			return wrongType(path, value, "must be a whole number")
 		case err != nil:
-			return wrongType(path, value, fmt.Sprintf("is out of range; the field has %d bits", t.Bits()))
+			return wrongType(path, value, fmt.Sprintf("is out of range; write a number that fits in %d bits", t.Bits()))
 		}
-	default: // the API has no other kinds
+	default: // the API has no fields of other kinds
 	}
 	return nil
 }
 
-// booleans are the words that YAML 1.1 reads as true or as false.
+// booleans names words that YAML 1.1 reads as true, or as false.
 func booleans(value bool) string {
 	if value {
 		return "yes, on and true"
@@ -149,8 +150,8 @@ func booleans(value bool) string {
 	return "no, off and false"
 }
 
-// wrongType is the error of a value of the wrong type. Only numbers and booleans are
-// shown: a string in a wrong place may be a secret.
+// wrongType returns the error for a value of the wrong type. It shows only numbers and
+// booleans, because a string in a wrong place may be a secret.
 func wrongType(path *field.Path, value any, remedy string) field.ErrorList {
 	var bad any
 	switch v := value.(type) {
@@ -168,9 +169,9 @@ func wrongType(path *field.Path, value any, remedy string) field.ErrorList {
 	return field.ErrorList{field.Invalid(path, bad, remedy)}
 }
 
-// plainNumber is a number as an error shows it, without quotes.
+// plainNumber returns a number in the form in which an error shows it, without quotes.
 func plainNumber(path *field.Path, v json.Number) any {
-	if text := shown(path, v.String()); text != v.String() {
+	if text := maskedText(path, v.String()); text != v.String() {
 		return text
 	}
 	if whole, err := v.Int64(); err == nil {
@@ -183,8 +184,9 @@ func plainNumber(path *field.Path, v json.Number) any {
 	return fraction
 }
 
-// shown is a value as an error may show it: those of headers are masked.
-func shown(path *field.Path, value string) string {
+// maskedText returns a value in the form in which an error may show it: it masks the values
+// of headers.
+func maskedText(path *field.Path, value string) string {
 	if strings.HasSuffix(path.String(), "].value") {
 		return v1alpha1.Masked
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestLoad_ValueOfAnotherType_NamesFieldValueAndRemedy(t *testing.T) {
+func TestLoad_ValueOfWrongType_NamesFieldValueAndRemedy(t *testing.T) {
 	const remote, forwards = `{primary: {url: "mqtt://remote:1883"}}`, `[{filter: "a/#"}]`
 	for _, c := range []struct{ name, old, new, want string }{
 		{"a version without quotes", remote, `{primary: {url: "mqtt://remote"}, protocolVersion: 5}`, `spec.remote.protocolVersion: Invalid value: 5: must be a string; write it in quotes, as in "5"`},
@@ -21,18 +21,18 @@ func TestLoad_ValueOfAnotherType_NamesFieldValueAndRemedy(t *testing.T) {
 		{"a name of digits", "name: b", "name: 5", `metadata.name: Invalid value: 5: must be a string`},
 		{"a label of digits", "forwards:", "runner: {podLabels: {build: 12}}\n  forwards:", `spec.runner.podLabels[build]: Invalid value: 12: must be a string; write it in quotes, as in "12"`},
 		{"a QoS in quotes", forwards, `[{filter: "a/#", qos: "1"}]`, `spec.forwards[0].qos: Invalid value: "a string": must be a number; write it without quotes, as in 1`},
-		{"a number with a unit", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 10s}`, `spec.remote.keepAliveSeconds: Invalid value: "a string": must be a whole number, without quotes`},
+		{"a number with a unit", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 10s}`, `spec.remote.keepAliveSeconds: Invalid value: "a string": must be a whole number; write only digits, without quotes and unit`},
 		{"a fraction", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 1.5}`, `spec.remote.keepAliveSeconds: Invalid value: 1.5: must be a whole number`},
 		{"a boolean for a number", forwards, `[{filter: "a/#", qos: yes}]`, `spec.forwards[0].qos: Invalid value: true: must be a whole number`},
 		{"too large", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 99999999999}`, `spec.remote.keepAliveSeconds: Invalid value: 99999999999: is out of range`},
-		{"a boolean in quotes", remote, `{primary: {url: "mqtt://remote"}, cleanSession: "true"}`, `spec.remote.cleanSession: Invalid value: "a string": must be true or false, without quotes`},
-		{"a number for a boolean", "forwards:", "suspend: 1\n  forwards:", `spec.suspend: Invalid value: 1: must be true or false, without quotes`},
-		{"a server that is a URL", remote, `{primary: "mqtt://remote"}`, `spec.remote.primary: Invalid value: "a string": must be an object with fields, such as name`},
-		{"a server in a list", remote, `{primary: [{url: "mqtt://remote"}]}`, `spec.remote.primary: Invalid value: "a list": must be an object; remove the '- ' in front of its fields`},
-		{"backups that are no list", remote, `{primary: {url: "mqtt://remote"}, backups: {url: "mqtt://b"}}`, `spec.remote.backups: Invalid value: "an object": must be a list; begin each of its items with '- '`},
+		{"a boolean in quotes", remote, `{primary: {url: "mqtt://remote"}, cleanSession: "true"}`, `spec.remote.cleanSession: Invalid value: "a string": must be a boolean; write true or false without quotes`},
+		{"a number for a boolean", "forwards:", "suspend: 1\n  forwards:", `spec.suspend: Invalid value: 1: must be a boolean; write true or false without quotes`},
+		{"a server given as a URL", remote, `{primary: "mqtt://remote"}`, `spec.remote.primary: Invalid value: "a string": must be an object with fields, such as name`},
+		{"a server in a list", remote, `{primary: [{url: "mqtt://remote"}]}`, `spec.remote.primary: Invalid value: "a list": must be an object; remove the '- ' before its fields`},
+		{"backups that are not a list", remote, `{primary: {url: "mqtt://remote"}, backups: {url: "mqtt://b"}}`, `spec.remote.backups: Invalid value: "an object": must be a list; begin each of its items with '- '`},
 		{"rules that are a string", forwards, `"a/#"`, `spec.forwards: Invalid value: "a string": must be a list; begin each of its items with '- '`},
 		{"a URL that is an object", remote, `{primary: {url: {mqtt: x}}}`, `spec.remote.primary.url: Invalid value: "an object": must be a string`},
-		{"labels that are a list", "forwards:", "runner: {podLabels: [a]}\n  forwards:", `spec.runner.podLabels: Invalid value: "a list": must be an object, with a name and a value in each line`},
+		{"labels that are a list", "forwards:", "runner: {podLabels: [a]}\n  forwards:", `spec.runner.podLabels: Invalid value: "a list": must be an object; write a name and a value in each line, as in app: bridge`},
 		{"a header of digits", remote, `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: 12}]}}}`, `spec.remote.primary.webSocket.headers[0].value: Invalid value: "...": must be a string; write it in quotes, as in "..."`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestLoad_ValueOfAnotherType_NamesFieldValueAndRemedy(t *testing.T) {
 			}
 		})
 	}
-	t.Run("every one is named", func(t *testing.T) {
+	t.Run("all wrong values are named", func(t *testing.T) {
 		_, err := Load(write(t, t.TempDir(), "b.yaml", strings.ReplaceAll(minimal, `1883"}}`, `1883"}, protocolVersion: 5}`)))
 		for _, want := range []string{"spec.local.protocolVersion", "spec.remote.protocolVersion"} {
 			if err == nil || !strings.Contains(err.Error(), want) {

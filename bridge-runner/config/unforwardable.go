@@ -24,43 +24,43 @@ func validateUnforwardable(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.E
 	if u.DeadLetter == nil {
 		return errs
 	}
-	letter := unforwardable.Child("deadLetter")
+	deadLetter := unforwardable.Child("deadLetter")
 	if policy == v1alpha1.UnforwardableBlock {
-		errs = append(errs, field.Invalid(letter, u.DeadLetter.Topic, "with policy Block a message that no server takes is kept, and there are no dead letters; set policy to Drop or remove deadLetter"))
+		errs = append(errs, field.Invalid(deadLetter, u.DeadLetter.Topic, "with policy Block an unforwardable message is kept, so there are no dead letters; set policy to Drop or remove deadLetter"))
 	}
 	name := u.DeadLetter.Topic
 	switch {
 	case name == "":
-		return append(errs, field.Required(letter.Child("topic"), "dead letters need a topic, such as bridges/plant1/dead"))
+		return append(errs, field.Required(deadLetter.Child("topic"), "dead letters need a topic; set topic, for example to bridges/plant1/dead"))
 	case longer(name, maxFilter):
-		errs = append(errs, field.TooLong(letter.Child("topic"), name, maxFilter))
+		errs = append(errs, field.TooLong(deadLetter.Child("topic"), name, maxFilter))
 	case strings.ContainsAny(name, "+#") || hasControls(name):
-		errs = append(errs, field.Invalid(letter.Child("topic"), name, "the topic of dead letters has no wildcards + or # and no control characters, as in bridges/plant1/dead"))
+		errs = append(errs, field.Invalid(deadLetter.Child("topic"), name, "the topic of dead letters must not contain the wildcards + or #, or control characters; choose a topic such as bridges/plant1/dead"))
 	case strings.Contains(name, "${"):
-		errs = append(errs, field.Invalid(letter.Child("topic"), name, "the topic of dead letters is the same for all, and nothing is put in place of ${topic} and ${1}; write one without them, as in bridges/plant1/dead"))
+		errs = append(errs, field.Invalid(deadLetter.Child("topic"), name, "all dead letters have the same topic, and placeholders such as ${topic} and ${1} are not replaced in it; choose a topic without them, such as bridges/plant1/dead"))
 	case strings.HasPrefix(name, "$"):
-		errs = append(errs, field.Invalid(letter.Child("topic"), name, "topics that start with $ are the servers' own, which clients cannot publish to; choose another one, as in bridges/plant1/dead"))
+		errs = append(errs, field.Invalid(deadLetter.Child("topic"), name, "topics that start with $ belong to the servers, and clients cannot publish to them; choose another topic, such as bridges/plant1/dead"))
 	case s.Notifications != nil && s.Notifications.Topic == name:
-		errs = append(errs, field.Invalid(letter.Child("topic"), name, "dead letters and notifications have the same topic, so each would overwrite the other's; choose another topic, as in bridges/plant1/dead"))
+		errs = append(errs, field.Invalid(deadLetter.Child("topic"), name, "dead letters and notifications have the same topic, so they would replace each other; choose another topic, such as bridges/plant1/dead"))
 	}
 	if len(errs) > 0 {
 		return errs
 	}
-	errs = append(errs, forwardedBy(name, "forwards", s.Forwards, letter.Child("topic"))...)
-	return append(errs, forwardedBy(name, "subscriptions", s.Subscriptions, letter.Child("topic"))...)
+	errs = append(errs, forwardedBy(name, "forwards", s.Forwards, deadLetter.Child("topic"))...)
+	return append(errs, forwardedBy(name, "subscriptions", s.Subscriptions, deadLetter.Child("topic"))...)
 }
 
-// forwardedBy refuses a topic of dead letters that a rule forwards. The schema does not:
-// its rules cannot compare levels within their cost.
+// forwardedBy refuses a topic for dead letters that a rule forwards. The schema does not check
+// this: a rule that compares the levels of topics would exceed its cost limit.
 func forwardedBy(name, list string, rules []v1alpha1.Rule, path *field.Path) field.ErrorList {
 	compiled, err := Rules(rules)
 	if err != nil {
-		return nil // said by validateRules
+		return nil // validateRules reports it
 	}
 	for i := range compiled {
 		if r := &compiled[i]; r.Filter.Match(name) && !r.Excludes(name) {
 			return field.ErrorList{field.Invalid(path, name, fmt.Sprintf(
-				"%s[%d] (filter %q) takes dead letters, too, so they would be forwarded; choose a topic that no filter matches, or add it to the rule's exclude", list, i, rules[i].Filter))}
+				"the filter of %s[%d] (%q) matches this topic, so the bridge would forward dead letters; choose a topic that no filter matches, or add it to the rule's exclude", list, i, rules[i].Filter))}
 		}
 	}
 	return nil

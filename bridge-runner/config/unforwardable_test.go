@@ -13,7 +13,7 @@ import (
 )
 
 // The API server is tested with the same manifests (test/crd).
-func TestUnforwardable_InvalidManifests_AreRefusedInTheWordsOfTheSchema(t *testing.T) {
+func TestUnforwardable_InvalidManifests_RefusedWithMessagesOfSchema(t *testing.T) {
 	files, err := filepath.Glob("../../test/manifests/invalid/dead-letter-*.yaml")
 	if err != nil || len(files) < 6 {
 		t.Fatalf("%d manifests: %v", len(files), err)
@@ -32,10 +32,10 @@ func TestUnforwardable_InvalidManifests_AreRefusedInTheWordsOfTheSchema(t *testi
 	}
 }
 
-func TestUnforwardable_DeadLettersThatARuleForwards_AreRefused(t *testing.T) {
+func TestUnforwardable_DeadLettersThatARuleForwards_Refused(t *testing.T) {
 	const (
-		up   = "forwards[0] (filter \"a/#\") takes dead letters, too"
-		down = "subscriptions[0] (filter \"b/+/c\") takes dead letters, too"
+		up   = "the filter of forwards[0] (\"a/#\") matches this topic"
+		down = "the filter of subscriptions[0] (\"b/+/c\") matches this topic"
 	)
 	for topic, want := range map[string]string{
 		"a":              up, // a/# matches the parent level
@@ -50,11 +50,11 @@ func TestUnforwardable_DeadLettersThatARuleForwards_AreRefused(t *testing.T) {
 		"plant/a/b":      "",
 		"ü/letters dead": "",
 		"":               "dead letters need a topic",
-		"a\x00b":         "no control characters",
-		"x/\x7f":         "no control characters",
+		"a\x00b":         "or control characters",
+		"x/\x7f":         "or control characters",
 		"$dead":          "topics that start with $",
-		"x/+/y":          "no wildcards",
-		"x#":             "no wildcards",
+		"x/+/y":          "the wildcards + or #",
+		"x#":             "the wildcards + or #",
 		"state":          "the same topic",
 
 		strings.Repeat("d", 513): "may not be more than 512",

@@ -12,22 +12,24 @@ import (
 	"strings"
 )
 
-// Address is where a server listens.
+// Address is the address of a server, as its URL gives it.
 type Address struct {
-	// Host is the name that the server's certificate must have, or its address: without
-	// brackets, without a dot at the end, and without a zone.
+	// Host is the host name or IP address that the server's certificate must contain. It
+	// has no brackets, no dot at the end and no zone.
 	Host string
-	// HostPort is dialled. A dot at the end of the host keeps the resolver from adding
-	// domains; a zone names the interface that leads to a link-local address.
+	// HostPort is the address to dial. A dot at the end of the host prevents the resolver
+	// from adding search domains; a zone names the network interface for a link-local
+	// address.
 	HostPort string
-	// TLS says whether to use TLS.
+	// TLS reports whether to use TLS.
 	TLS bool
-	// WebSocket says whether to use WebSocket, for which Path is the path and query.
+	// WebSocket reports whether to use WebSocket.
 	WebSocket bool
-	Path      string
+	// Path is the path and query of the WebSocket request. It is empty without WebSocket.
+	Path string
 }
 
-// The parts of URLs, as in the schema's rules.
+// The patterns for parts of URLs, as in the schema's rules.
 const (
 	hostPattern = `([A-Za-z0-9](?:[-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\[[0-9a-fA-F:.]+(?:%(?:25)?[-.~_0-9A-Za-z]+)?\])`
 	pathPattern = `(/(?:[-!$&'()*+,./0-9:;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?`
@@ -55,24 +57,24 @@ func ParseURL(url string) (Address, error) {
 	case ok && scheme == "wss":
 		port, a.WebSocket, a.TLS = "443", true, true
 	default:
-		return a, errors.New("a server's URL starts with mqtt:// or tcp:// (plain), mqtts://, ssl:// or tls:// (TLS), ws:// (WebSocket) or wss:// (WebSocket over TLS)")
+		return a, errors.New("a server's URL must start with mqtt:// or tcp:// (plain), mqtts://, ssl:// or tls:// (TLS), ws:// (WebSocket) or wss:// (WebSocket over TLS)")
 	}
 	if strings.Contains(url, "@") {
-		return a, errors.New("a server's URL holds no user name or password; put them into a Secret and name it in credentials.secretRef")
+		return a, errors.New("a server's URL must not contain a user name or password; put them into a Secret and name it in credentials.secretRef")
 	}
 	m := hostAndPort.FindStringSubmatch(rest)
 	switch {
 	case a.WebSocket:
 		if m = hostPortAndPath.FindStringSubmatch(rest); m == nil {
-			return a, errors.New("the URL of a WebSocket server is scheme://host:port/path?query, port, path and query as needed; an IPv6 address stands in brackets, an internationalized name is written in its ASCII form (xn--...), and characters that URLs do not have are written as %20 and so on")
+			return a, errors.New("the URL of a WebSocket server must be scheme://host:port/path?query (port, path and query are optional); write an IPv6 address in brackets, an internationalized name in its ASCII form (xn--...), and characters that a URL cannot contain in percent encoding, such as %20")
 		}
 		a.Path = m[3]
 	case m == nil:
-		return a, errors.New("a server's URL is scheme://host or scheme://host:port, with no path, query or spaces; an IPv6 address stands in brackets, and an internationalized name is written in its ASCII form (xn--...)")
+		return a, errors.New("a server's URL must be scheme://host or scheme://host:port, without path, query or spaces; write an IPv6 address in brackets, and an internationalized name in its ASCII form (xn--...)")
 	}
 	if m[2] != "" {
 		if !isPort(m[2]) {
-			return a, errors.New("the port of a server's URL is a number from 1 to 65535")
+			return a, errors.New("the port of a server's URL must be a number from 1 to 65535")
 		}
 		port = m[2]
 	}
@@ -81,11 +83,10 @@ func ParseURL(url string) (Address, error) {
 	return a, nil
 }
 
-// splitZone splits the host of a URL from the zone that an IPv6 address may have, which
-// then begins with %. In the URL it stands after %25 (RFC 6874), or after % as most people
-// write it.
-func splitZone(inURL string) (host, zone string) {
-	host, zone, ok := strings.Cut(strings.Trim(inURL, "[]"), "%")
+// splitZone separates the host of a URL from the zone of an IPv6 address. zone is empty or
+// begins with %. In the URL the zone follows %25 (RFC 6874), or only %, as is common.
+func splitZone(urlHost string) (host, zone string) {
+	host, zone, ok := strings.Cut(strings.Trim(urlHost, "[]"), "%")
 	if ok {
 		zone = "%" + strings.TrimPrefix(zone, "25")
 	}
@@ -95,14 +96,14 @@ func splitZone(inURL string) (host, zone string) {
 // ParseProxyURL parses the URL of a proxy: socks5://host:port or http://host:port.
 func ParseProxyURL(text string) (*neturl.URL, error) {
 	if strings.Contains(text, "@") {
-		return nil, errors.New("a proxy's URL holds no user name or password; put them into a Secret and name it in proxy.credentials.secretRef")
+		return nil, errors.New("a proxy's URL must not contain a user name or password; put them into a Secret and name it in proxy.credentials.secretRef")
 	}
 	m := proxySchemeAndHost.FindStringSubmatch(text)
 	if m == nil {
-		return nil, errors.New("a proxy's URL is socks5://host:port or http://host:port; an IPv6 address stands in brackets, and an internationalized name is written in its ASCII form (xn--...)")
+		return nil, errors.New("a proxy's URL must be socks5://host:port or http://host:port; write an IPv6 address in brackets, and an internationalized name in its ASCII form (xn--...)")
 	}
 	if !isPort(m[3]) {
-		return nil, errors.New("the port of a proxy's URL is a number from 1 to 65535")
+		return nil, errors.New("the port of a proxy's URL must be a number from 1 to 65535")
 	}
 	host, zone := splitZone(m[2])
 	return &neturl.URL{Scheme: m[1], Host: net.JoinHostPort(host+zone, m[3])}, nil

@@ -15,7 +15,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// Bounds of lists and strings, as in the schema.
+// Limits of lists and strings, as in the schema. The lengths of filters and client identifiers
+// are in characters, the others in bytes.
 const (
 	maxBackups   = 15
 	maxRules     = 64
@@ -29,10 +30,11 @@ const (
 	maxProtocol  = 255
 )
 
-// Validate returns what is wrong with a manifest, nil where it can run. It
-// refuses what the CRD's schema and CEL rules refuse, in the same words, and
-// besides them what those cannot tell: forwards and subscriptions that feed each
-// other, a server that stands on both sides by different URLs, and dead letters that a rule forwards. It takes a manifest with or without its defaults.
+// Validate returns the errors in a manifest, and nil if the manifest is valid. It refuses all
+// manifests that the CRD's schema and CEL rules refuse, with the same messages. It also
+// refuses errors that the schema cannot detect: forwards and subscriptions that form a loop,
+// a server that both sides list under different URLs, and dead letters that a rule forwards.
+// The defaults of the manifest may be resolved or not.
 func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 	var errs field.ErrorList
 	if b.APIVersion != v1alpha1.GroupVersion.String() {
@@ -44,7 +46,7 @@ func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 	name := field.NewPath("metadata", "name")
 	switch {
 	case b.Name == "":
-		errs = append(errs, field.Required(name, "a bridge needs a name"))
+		errs = append(errs, field.Required(name, "a bridge needs a name; set metadata.name"))
 	case len(b.Name) > maxName:
 		errs = append(errs, field.Invalid(name, b.Name, "name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"))
 	}
@@ -61,7 +63,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	for _, l := range s.Local.Servers() {
 		for _, r := range s.Remote.Servers() {
 			if l.URL != "" && l.URL == r.URL {
-				errs = append(errs, field.Invalid(path.Child("remote"), v1alpha1.PublicURL(r.URL), "the same URL stands in local and in remote; a bridge connects two different sides, name each server on one of them only"))
+				errs = append(errs, field.Invalid(path.Child("remote"), v1alpha1.PublicURL(r.URL), "local and remote have a server with the same URL; a bridge connects two different sides: list each server on one side only"))
 			}
 		}
 	}
@@ -90,7 +92,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 
 var defaultBackupName = regexp.MustCompile(`^backup-\d+$`)
 
-const reservedName = "the names primary and backup-N are the defaults by place and cannot be given to other servers; choose another name or leave it out"
+const reservedName = "the names primary and backup-N are the defaults by position and cannot be given to other servers; choose another name or remove it"
 
 func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	backups := path.Child("backups")
@@ -131,7 +133,7 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	}
 	errs = append(errs, inRange(path.Child("keepAliveSeconds"), s.KeepAliveSeconds, 1, 65535)...)
 	errs = append(errs, inRange(path.Child("sessionExpirySeconds"), s.SessionExpirySeconds, 1, math.MaxUint32)...)
-	errs = append(errs, quantityInRange(path.Child("maximumPacketSize"), s.MaximumPacketSize, "1Ki", "268435460", "maximumPacketSize is from 1Ki to 268435460, as in 32Mi")...)
+	errs = append(errs, quantityInRange(path.Child("maximumPacketSize"), s.MaximumPacketSize, "1Ki", "268435460", "maximumPacketSize must be from 1Ki to 268435460, as in 32Mi")...)
 	if s.BridgeMode != nil {
 		errs = append(errs, oneOf(path.Child("bridgeMode"), *s.BridgeMode, v1alpha1.BridgeModeAuto, v1alpha1.BridgeModeOff)...)
 	}
@@ -151,14 +153,14 @@ var (
 func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if s.Name != "" && (len(s.Name) > 63 || !serverName.MatchString(s.Name)) {
-		errs = append(errs, field.Invalid(path.Child("name"), s.Name, "a server's name consists of lower case letters, digits and '-', and starts and ends with a letter or digit"))
+		errs = append(errs, field.Invalid(path.Child("name"), s.Name, "a server's name must consist of lower case letters, digits and '-', and start and end with a letter or digit"))
 	}
-	errs = append(errs, validateURL(s.URL, path.Child("url"), ParseURL, "every server needs a URL, such as mqtt://broker.example:1883")...)
+	errs = append(errs, validateURL(s.URL, path.Child("url"), ParseURL, "a server needs a URL; set url, for example to mqtt://broker.example:1883")...)
 	if s.TLS != nil && !s.UsesTLS() {
-		errs = append(errs, field.Invalid(path.Child("tls"), v1alpha1.PublicURL(s.URL), "tls is set but the server's URL is not a TLS one; write mqtts:// or wss:// in the URL or remove tls"))
+		errs = append(errs, field.Invalid(path.Child("tls"), v1alpha1.PublicURL(s.URL), "tls is set but the server's URL is not a TLS URL; write mqtts:// or wss:// in the URL or remove tls"))
 	}
 	if s.WebSocket != nil && !s.UsesWebSocket() {
-		errs = append(errs, field.Invalid(path.Child("webSocket"), v1alpha1.PublicURL(s.URL), "webSocket is set but the server's URL is not a WebSocket one; write ws:// or wss:// in the URL or remove webSocket"))
+		errs = append(errs, field.Invalid(path.Child("webSocket"), v1alpha1.PublicURL(s.URL), "webSocket is set but the server's URL is not a WebSocket URL; write ws:// or wss:// in the URL or remove webSocket"))
 	}
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
@@ -186,12 +188,12 @@ func validateTLS(t *v1alpha1.TLS, path *field.Path) field.ErrorList {
 		errs = append(errs, validateReference(t.CertSecretRef.Name, path.Child("certSecretRef", "name"))...)
 	}
 	if t.ServerName != "" && (len(t.ServerName) > maxReference || !hostName.MatchString(t.ServerName)) {
-		errs = append(errs, field.Invalid(path.Child("serverName"), t.ServerName, "serverName is a host name such as broker.example, without scheme or port"))
+		errs = append(errs, field.Invalid(path.Child("serverName"), t.ServerName, "serverName must be a host name such as broker.example, without scheme or port"))
 	}
 	errs = append(errs, tooMany(path.Child("alpn"), len(t.ALPN), maxALPN)...)
 	for i, protocol := range t.ALPN {
 		if protocol == "" || len(protocol) > maxProtocol {
-			errs = append(errs, field.Invalid(path.Child("alpn").Index(i), protocol, "the name of a protocol has from 1 to 255 bytes"))
+			errs = append(errs, field.Invalid(path.Child("alpn").Index(i), protocol, "the name of a protocol must have from 1 to 255 bytes"))
 		}
 	}
 	return errs
@@ -201,11 +203,12 @@ func validateProxy(p *v1alpha1.Proxy, path *field.Path) field.ErrorList {
 	if p == nil {
 		return nil
 	}
-	errs := validateURL(p.URL, path.Child("url"), ParseProxyURL, "a proxy needs a URL, such as socks5://proxy.example:1080")
+	errs := validateURL(p.URL, path.Child("url"), ParseProxyURL, "a proxy needs a URL; set url, for example to socks5://proxy.example:1080")
 	return append(errs, validateCredentials(p.Credentials, path.Child("credentials"))...)
 }
 
-// validateURL says missing of an empty URL, and otherwise what parse says.
+// validateURL returns the errors of a URL: missing if it is empty, otherwise the error of
+// parse.
 func validateURL[T any](url string, path *field.Path, parse func(string) (T, error), missing string) field.ErrorList {
 	switch {
 	case url == "":
@@ -219,27 +222,28 @@ func validateURL[T any](url string, path *field.Path, parse func(string) (T, err
 	return nil
 }
 
-// validateReference also keeps a name from pointing outside of the directory of
-// secrets: objectName has no slash and does not start with a dot.
+// validateReference checks the name of a Secret or ConfigMap. It also prevents a name from
+// pointing outside the directory of Secrets: objectName contains no slash and does not start
+// with a dot.
 func validateReference(name string, path *field.Path) field.ErrorList {
 	switch {
 	case name == "":
-		return field.ErrorList{field.Required(path, "the reference needs a name")}
+		return field.ErrorList{field.Required(path, "the reference needs the name of a Secret or ConfigMap; set name")}
 	case len(name) > maxReference || !objectName.MatchString(name):
-		return field.ErrorList{field.Invalid(path, name, "name must be that of a Kubernetes object: lower case letters, digits, '-' and '.'")}
+		return field.ErrorList{field.Invalid(path, name, "name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.'")}
 	}
 	return nil
 }
 
-// longer reports whether a text has more than most characters, as the schema counts
-// them.
-func longer(s string, most int) bool { return utf8.RuneCountInString(s) > most }
+// longer reports whether a text has more than limit characters (Unicode code points), as the
+// schema counts them.
+func longer(s string, limit int) bool { return utf8.RuneCountInString(s) > limit }
 
-func tooMany(path *field.Path, n, most int) field.ErrorList {
-	if n <= most {
+func tooMany(path *field.Path, n, limit int) field.ErrorList {
+	if n <= limit {
 		return nil
 	}
-	return field.ErrorList{field.TooMany(path, n, most)}
+	return field.ErrorList{field.TooMany(path, n, limit)}
 }
 
 func inRange[T int32 | int64](path *field.Path, v *T, low, high T) field.ErrorList {

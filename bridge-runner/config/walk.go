@@ -11,56 +11,58 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/topic"
 )
 
-// route is a rule of a bridge as messages take it: from one group of servers to
-// another.
+// route is a rule of a bridge, as an edge from one group of servers to another.
 type route struct {
-	name     string
+	name     string // for messages, such as forwards[0]
 	rule     *Rule
-	from, to int
-	owner    int
-	forward  bool     // from local to remote
-	sentBack bool     // its bridge gets back the messages that it publishes
-	next     []*route // the routes that may take what this one publishes
+	from, to int      // server groups
+	owner    int      // the number of the bridge
+	forward  bool     // whether the route leads from local to remote
+	sentBack bool     // whether the servers send the bridge's own messages back to it
+	next     []*route // the routes that may forward the messages that this route publishes
 }
 
-// Bounds of the search. Rules that someone writes need a small part of them; a search
-// that reaches its end finds no loop, and the rules are accepted.
+// The limits of the search. Hand-written rules need a small part of them. A search that
+// reaches a limit finds no loop, and the rules are accepted.
 const (
-	mostVisits = 100_000
-	longestWay = 200
-	// A topic that has grown beyond this many bytes within some steps grows on.
+	maxVisits  = 100_000 // visits of all paths together
+	maxPathLen = 200     // steps
+	// A topic that has grown beyond longTopic bytes after more than growthSteps steps grows
+	// without end.
 	longTopic   = 8192
-	growsWithin = 8
+	growthSteps = 8
 )
 
-// walk looks for a message that comes back to where it was: at the same route, with the
-// same topic. A topic stands for many: a level that may be any is a variable, a character
-// that no topic has. A route whose filter needs a text there binds it. So every topic is
-// also one that a message can have, and goes the way that it stands for: the walk finds
-// no loop that messages cannot take.
-type walk struct {
-	wanted  func(steps []step) bool
-	visits  int
-	visited map[string]bool // states that lead to no loop
-	way     []step
-	places  map[string]int // of the steps on the way
+// search looks for a message that comes back to the same route with the same topic. A topic
+// in the search stands for many topics: a variable, which is a character that occurs in no
+// topic, stands for any level. If the filter of the next route needs a certain text in its
+// place, the search binds the variable to the text. So each topic in the search is also the
+// topic of a possible message, and the search finds only loops that messages can go through.
+type search struct {
+	accept  func(steps []step) bool // whether a loop is wanted
+	visits  int                     // at most maxVisits
+	visited map[string]bool         // the pairs of route and topic that lead to no loop
+	path    []step                  // the steps to the current route; in the end the loop
+	onPath  map[string]int          // the index in path of each pair of route and topic
 }
 
-func findLoop(routes []*route, follows func(a, b *route) bool, wanted func(steps []step) bool) *Loop {
+// findLoop returns a loop that accept accepts, and nil if there is none. follows reports
+// whether route b can receive the messages that route a publishes.
+func findLoop(routes []*route, follows func(a, b *route) bool, accept func(steps []step) bool) *Loop {
 	routes = connect(routes, follows)
-	w := &walk{wanted: wanted, visited: map[string]bool{}, places: map[string]int{}}
+	s := &search{accept: accept, visited: map[string]bool{}, onPath: map[string]int{}}
 	for _, r := range routes {
 		for _, start := range topicsOf(r, routes) {
-			if w.take(r, start) {
-				return &Loop{steps: w.way}
+			if s.visit(r, start) {
+				return &Loop{steps: s.path}
 			}
 		}
 	}
 	return nil
 }
 
-// connect finds the routes that may follow each other, and returns those that may be in
-// a loop.
+// connect sets the routes that may follow each route, and returns the routes that may be
+// part of a loop.
 func connect(routes []*route, follows func(a, b *route) bool) []*route {
 	for _, a := range routes {
 		output := a.rule.Mapping.Output()
@@ -82,58 +84,58 @@ func connect(routes []*route, follows func(a, b *route) bool) []*route {
 	}
 }
 
-// take follows a message that comes to a route with this topic. It reports whether there
-// is a loop, which is then the way.
-func (w *walk) take(r *route, in string) bool {
-	if w.visits == mostVisits {
+// visit follows a message with topic in that arrives at route r. It reports whether it has
+// found a loop; path is then the loop.
+func (s *search) visit(r *route, in string) bool {
+	if s.visits == maxVisits {
 		return false
 	}
-	w.visits++
+	s.visits++
 	if !r.rule.Filter.Match(in) || r.rule.Excludes(in) {
 		return false
 	}
-	made, ok := r.rule.Mapping.Map(in)
+	out, ok := r.rule.Mapping.Map(in)
 	if !ok {
 		return false
 	}
 	key := r.name + "\x00" + canonical(in)
-	if from, ok := w.places[key]; ok {
-		return w.found(w.way[from:])
+	if start, ok := s.onPath[key]; ok {
+		return s.acceptLoop(s.path[start:])
 	}
-	if w.visited[key] {
+	if s.visited[key] {
 		return false
 	}
-	w.way = append(w.way, step{r, in, made})
-	if len(w.way) == longestWay || len(w.way) > growsWithin && len(made) > longTopic {
-		// Nothing but a topic that grows comes this far.
-		if len(made) > len(w.way[0].in) && w.found(w.way[len(w.way)-growsWithin:]) {
+	s.path = append(s.path, step{r, in, out})
+	if len(s.path) == maxPathLen || len(s.path) > growthSteps && len(out) > longTopic {
+		// Only a topic that grows without end gets here.
+		if len(out) > len(s.path[0].in) && s.acceptLoop(s.path[len(s.path)-growthSteps:]) {
 			return true
 		}
-		w.way = w.way[:len(w.way)-1]
+		s.path = s.path[:len(s.path)-1]
 		return false
 	}
-	w.places[key] = len(w.way) - 1
+	s.onPath[key] = len(s.path) - 1
 	for _, next := range r.next {
-		if bound, ok := bind(next.rule.Filter, made); ok && w.take(next, bound) {
+		if bound, ok := bind(next.rule.Filter, out); ok && s.visit(next, bound) {
 			return true
 		}
 	}
-	delete(w.places, key)
-	w.visited[key] = true
-	w.way = w.way[:len(w.way)-1]
+	delete(s.onPath, key)
+	s.visited[key] = true
+	s.path = s.path[:len(s.path)-1]
 	return false
 }
 
-// found reports whether these steps are a loop that is looked for, and makes them the way.
-func (w *walk) found(steps []step) bool {
-	if !w.wanted(steps) {
+// acceptLoop reports whether the steps are a wanted loop. If they are, it sets path to them.
+func (s *search) acceptLoop(steps []step) bool {
+	if !s.accept(steps) {
 		return false
 	}
-	w.way = steps
+	s.path = steps
 	return true
 }
 
-// Variables are characters of a private use area, which no one needs in a topic.
+// Variables are characters of a private use area, which topics do not contain in practice.
 const (
 	firstVariable = '\U000F0000'
 	lastVariable  = '\U000FFFFD'
@@ -141,7 +143,7 @@ const (
 
 func isVariable(r rune) bool { return r >= firstVariable && r <= lastVariable }
 
-// canonical numbers the variables of a topic in their order.
+// canonical renumbers the variables of a topic in the order of their appearance.
 func canonical(name string) string {
 	next := firstVariable
 	numbers := map[rune]rune{}
@@ -157,8 +159,9 @@ func canonical(name string) string {
 	}, name)
 }
 
-// topicsOf are the topics that a route takes, with a variable for each level that may be
-// any: one for each number of levels that # may stand for and that could matter.
+// topicsOf returns the topics at which the search starts for a route, with a variable for
+// each level that a wildcard matches. For # it returns a topic for each number of levels that
+// may make a difference.
 func topicsOf(r *route, routes []*route) []string {
 	levels := r.rule.Filter.Levels()
 	next := firstVariable
@@ -173,27 +176,27 @@ func topicsOf(r *route, routes []*route) []string {
 	}
 	levels = levels[:len(levels)-1]
 	var out []string
-	for _, n := range append(depths(routes), len(levels)) { // that # stands for none is the least of examples
+	for _, n := range append(depths(routes), len(levels)) { // the topic in which # matches no level comes last: it is the worst example
 		if n < len(levels) || n == 0 || n == len(levels) && len(out) == 0 {
 			continue
 		}
-		all := slices.Clone(levels)
-		for v := next; len(all) < n; v++ {
-			all = append(all, string(v))
+		topicLevels := slices.Clone(levels)
+		for v := next; len(topicLevels) < n; v++ {
+			topicLevels = append(topicLevels, string(v))
 		}
-		out = append(out, strings.Join(all, "/"))
+		out = append(out, strings.Join(topicLevels, "/"))
 	}
 	return out
 }
 
-// depths are the numbers of levels of topics that could matter, ascending: the numbers of
-// levels of all filters, and some more.
+// depths returns the numbers of levels at which topics may behave differently, in ascending
+// order: for each filter, from one level less than it has to extraLevels more.
 func depths(routes []*route) []int {
-	const more = 2
+	const extraLevels = 2
 	var out []int
 	add := func(f topic.Filter) {
 		n := len(f.Levels())
-		for d := max(1, n-1); d <= n+more; d++ {
+		for d := max(1, n-1); d <= n+extraLevels; d++ {
 			out = append(out, d)
 		}
 	}
@@ -207,8 +210,8 @@ func depths(routes []*route) []int {
 	return slices.Compact(out)
 }
 
-// bind gives the variables of a topic the values with which a filter may match it. ok is
-// false if there are none.
+// bind replaces the variables of a topic with values with which a filter may match the topic.
+// ok is false if there are no such values.
 func bind(f topic.Filter, name string) (bound string, ok bool) {
 	if strings.IndexFunc(name, isVariable) < 0 {
 		return name, true
@@ -236,8 +239,9 @@ func bind(f topic.Filter, name string) (bound string, ok bool) {
 	return name, true
 }
 
-// valuesOf are values of the variables of a level that make text of it: of several
-// possible ones those that leave most to the last variable.
+// valuesOf returns values for the variables of a level that make the level equal to text. If
+// several solutions are possible, it returns the one with the longest value for the last
+// variable. The second result is false if there is none.
 func valuesOf(level, text string) (map[rune]string, bool) {
 	values := map[rune]string{}
 	for at := strings.IndexFunc(level, isVariable); at >= 0; at = strings.IndexFunc(level, isVariable) {

@@ -13,16 +13,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// watchInterval is how often the manifest is looked at.
+// watchInterval is the interval at which Watch checks whether the file has changed.
 const watchInterval = 500 * time.Millisecond
 
-// Watch calls changed with the annotations of the manifest at path, once and whenever
-// the file has changed, until the context ends. The rest of a manifest is taken at the
-// start only; where it changes that is logged, and so is a manifest that cannot be read.
+// Watch calls changed with the annotations of the manifest at path: once at the beginning, and
+// after each change of the file, until the context ends. Other changes of the manifest take
+// effect only when the runner restarts. Watch logs a changed spec, and a manifest that it
+// cannot load.
 func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *slog.Logger, changed func(annotations map[string]string)) {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	var seen os.FileInfo // not that of now, which may be newer than what was loaded
+	var seen os.FileInfo // nil at first, because the file may have changed since loaded was read
 	for {
 		select {
 		case <-ticker.C:
@@ -31,16 +32,16 @@ func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *s
 		}
 		info, err := os.Stat(path)
 		if err != nil || seen != nil && os.SameFile(info, seen) && info.ModTime().Equal(seen.ModTime()) && info.Size() == seen.Size() {
-			continue // where it is gone, it is about to be replaced
+			continue // unchanged, or missing: it is about to be replaced
 		}
 		seen = info
 		next, err := Load(path)
 		if err != nil {
-			log.Error("the manifest has changed and cannot be used; the bridge goes on as before", "error", err)
+			log.Error("the changed manifest is invalid and is ignored; the bridge runs on with the previous one; correct the manifest", "file", path, "error", err)
 			continue
 		}
 		if !reflect.DeepEqual(next.Spec, loaded.Spec) {
-			log.Warn("the manifest's spec has changed; restart the runner to take it over")
+			log.Warn("the spec of the manifest has changed; restart the runner to apply it", "file", path)
 		}
 		changed(next.Annotations)
 	}

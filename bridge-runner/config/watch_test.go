@@ -14,7 +14,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-func TestARequestThatComesWhileTheRunnerStartsIsNotMissed(t *testing.T) {
+func TestWatch_AnnotationChangedBeforeStart_Reported(t *testing.T) {
 	const text = `apiVersion: mqttbridge.io/v1alpha1
 kind: MQTTBridge
 metadata:
@@ -38,19 +38,19 @@ spec:
 		t.Fatal(err)
 	}
 	write(strings.Replace(text, "switch-remote: primary", "switch-remote: backup-1", 1))
-	asked := make(chan string)
+	requested := make(chan string)
 	go Watch(t.Context(), path, loaded, slog.New(slog.DiscardHandler), func(annotations map[string]string) {
 		select {
-		case asked <- annotations[v1alpha1.AnnotationSwitchRemote]:
+		case requested <- annotations[v1alpha1.AnnotationSwitchRemote]:
 		case <-t.Context().Done():
 		}
 	})
 	select {
-	case got := <-asked:
+	case got := <-requested:
 		if got != "backup-1" {
-			t.Errorf("%q is asked for", got)
+			t.Errorf("%q is requested", got)
 		}
 	case <-time.After(10 * watchInterval):
-		t.Error("nothing is asked for")
+		t.Error("no switch is requested")
 	}
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// Bounds as in the schema, and of a value in a Secret: servers take heads of 8 to 64 KB.
+// Limits, as in the schema. maxSecretValue limits a value in a Secret, in bytes: servers
+// accept request headers of 8 to 64 KB in total.
 const (
 	maxHeaders     = 16
 	maxHeaderName  = 128
@@ -43,7 +44,7 @@ func validateWebSocket(w *v1alpha1.WebSocket, path *field.Path) field.ErrorList 
 		h := &w.Headers[i]
 		errs = append(errs, validateHeader(h, headers.Index(i))...)
 		if name := strings.ToLower(h.Name); name != "" && slices.Contains(names, name) {
-			errs = append(errs, field.Invalid(headers, h.Name, "two headers have the same name, in which upper and lower case are the same; keep one of them"))
+			errs = append(errs, field.Invalid(headers, h.Name, "two headers have the same name (upper and lower case are equal); keep one of them"))
 		} else {
 			names = append(names, name)
 		}
@@ -51,27 +52,27 @@ func validateWebSocket(w *v1alpha1.WebSocket, path *field.Path) field.ErrorList 
 	return append(errs, validateValueSource(w.QueryFrom, path.Child("queryFrom"))...)
 }
 
-// validateHeader never shows a value, which may be a secret.
+// validateHeader checks a header. Its errors do not show the value, which may be a secret.
 func validateHeader(h *v1alpha1.Header, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	name, value := path.Child("name"), path.Child("value")
 	switch {
 	case h.Name == "":
-		errs = append(errs, field.Required(name, "every header needs a name, such as Authorization"))
+		errs = append(errs, field.Required(name, "a header needs a name; set name, for example to Authorization"))
 	case len(h.Name) > maxHeaderName:
 		errs = append(errs, field.TooLong(name, h.Name, maxHeaderName))
 	case !headerName.MatchString(h.Name):
-		errs = append(errs, field.Invalid(name, h.Name, "the name of a header consists of letters, digits and the characters ! # $ % & * + - . ^ _ | ~, as in x-api-key"))
+		errs = append(errs, field.Invalid(name, h.Name, "the name of a header must consist of letters, digits and the characters ! # $ % & * + - . ^ _ | ~, as in x-api-key"))
 	case ownHeader.MatchString(h.Name):
-		errs = append(errs, field.Invalid(name, h.Name, "the bridge itself sets Host, Upgrade, Connection, Sec-WebSocket-* and the headers that frame a request; remove this one"))
+		errs = append(errs, field.Invalid(name, h.Name, "the bridge itself sets Host, Upgrade, Connection, Sec-WebSocket-* and the headers that frame a request; remove this header"))
 	}
 	switch {
 	case (h.Value != "") == (h.ValueFrom != nil):
-		errs = append(errs, field.Invalid(path, h.Name, "a header has either value or valueFrom; set one of them"))
+		errs = append(errs, field.Invalid(path, h.Name, "a header needs either value or valueFrom; set exactly one of them"))
 	case longer(h.Value, maxHeaderValue):
 		errs = append(errs, field.TooLong(value, v1alpha1.Masked, maxHeaderValue))
 	case hasControls(h.Value):
-		errs = append(errs, field.Invalid(value, v1alpha1.Masked, "the value of a header holds no control characters, such as line ends; remove them"))
+		errs = append(errs, field.Invalid(value, v1alpha1.Masked, "the value of a header must not contain control characters, such as line ends; remove them"))
 	}
 	return append(errs, validateValueSource(h.ValueFrom, path.Child("valueFrom"))...)
 }
@@ -84,14 +85,14 @@ func validateValueSource(v *v1alpha1.ValueSource, path *field.Path) field.ErrorL
 	errs := validateReference(v.SecretKeyRef.Name, ref.Child("name"))
 	switch key := v.SecretKeyRef.Key; {
 	case key == "":
-		errs = append(errs, field.Required(ref.Child("key"), "the reference needs the key of the Secret that holds the value"))
-	case len(key) > maxReference || !secretKey.MatchString(key) || key == "." || strings.HasPrefix(key, ".."): // it is a file's name
-		errs = append(errs, field.Invalid(ref.Child("key"), key, "key must be that of a Secret: letters, digits, '-', '_' and '.', and not '.' or '..' at its start"))
+		errs = append(errs, field.Required(ref.Child("key"), "the reference needs the key of the Secret that holds the value; set key"))
+	case len(key) > maxReference || !secretKey.MatchString(key) || key == "." || strings.HasPrefix(key, ".."): // the key is a file name
+		errs = append(errs, field.Invalid(ref.Child("key"), key, "key must be a key of a Secret: letters, digits, '-', '_' and '.'; it must not be '.' or start with '..'"))
 	}
 	return errs
 }
 
-// request returns the path with its query, and the header fields, of the request that
+// request returns the path, including the query, and the header fields of the request that
 // opens a WebSocket connection.
 func (s Secrets) request(w *v1alpha1.WebSocket, path string) (string, http.Header, error) {
 	header := http.Header{}
@@ -129,24 +130,24 @@ func (s Secrets) request(w *v1alpha1.WebSocket, path string) (string, http.Heade
 func (s Secrets) headerValue(ref *v1alpha1.SecretKeyReference) (string, error) {
 	value, err := s.value(ref)
 	if err == nil && strings.ContainsFunc(value, unicode.IsControl) {
-		err = unusableValue(ref, "holds a line end or another control character inside, which a header cannot have; remove it")
+		err = unusableValue(ref, "contains a line end or another control character, which is not allowed in a header; remove it")
 	}
 	return value, err
 }
 
-// query returns the query that a Secret holds, with or without a question mark in front
-// of it.
+// query returns the query from a Secret, without the question mark that the value may begin
+// with.
 func (s Secrets) query(ref *v1alpha1.SecretKeyReference) (string, error) {
 	value, err := s.value(ref)
 	value = strings.TrimPrefix(value, "?")
 	if err == nil && !query.MatchString(value) {
-		err = unusableValue(ref, "holds a character that the query of a URL cannot have; write it as %20 and so on, as in token=a%20b")
+		err = unusableValue(ref, "contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b")
 	}
 	return value, err
 }
 
-// value returns the value of a Secret's key. Line ends at its end, and a byte order mark at
-// its beginning, are not part of it.
+// value returns the value of a Secret's key. It removes line ends at the end and a byte order
+// mark at the beginning.
 func (s Secrets) value(ref *v1alpha1.SecretKeyReference) (string, error) {
 	data, err := s.read("Secret", ref.Name, ref.Key)
 	if err != nil {
@@ -155,9 +156,9 @@ func (s Secrets) value(ref *v1alpha1.SecretKeyReference) (string, error) {
 	value := trimmed(data)
 	switch {
 	case strings.TrimSpace(value) == "":
-		return "", unusableValue(ref, "is empty")
+		return "", unusableValue(ref, "is empty; set a value")
 	case len(value) > maxSecretValue:
-		return "", unusableValue(ref, fmt.Sprintf("has more than %d bytes, which servers do not take in a request", maxSecretValue))
+		return "", unusableValue(ref, fmt.Sprintf("has more than %d bytes, which servers do not accept in a request; shorten it", maxSecretValue))
 	}
 	return value, nil
 }

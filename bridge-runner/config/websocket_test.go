@@ -18,25 +18,25 @@ func from(name, key string) *v1alpha1.ValueSource {
 	return &v1alpha1.ValueSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: name, Key: key}}
 }
 
-// dialled is how a server with that URL and webSocket is connected to.
-func dialled(dir, url string, w *v1alpha1.WebSocket) (transport.Config, error) {
+// transportFor returns the transport settings for a server with this URL and webSocket.
+func transportFor(dir, url string, w *v1alpha1.WebSocket) (transport.Config, error) {
 	side := &v1alpha1.Side{WebSocket: w, Failover: &v1alpha1.Failover{AckTimeoutSeconds: ptr.To[int32](7)}}
 	return Transport(side, &v1alpha1.Server{URL: url}, NewSecrets(dir))
 }
 
-func TestTransport_HeadersAndQueryFromSecrets_AreReadAtEachAttempt(t *testing.T) {
+func TestTransport_HeadersAndQueryFromSecrets_ReadAtEachAttempt(t *testing.T) {
 	dir := t.TempDir()
 	w := &v1alpha1.WebSocket{
 		Headers:   []v1alpha1.Header{{Name: "authorization", ValueFrom: from("gateway", "token")}, {Name: "X-Plant", Value: "one"}},
 		QueryFrom: from("gateway", "query"),
 	}
-	_, err := dialled(dir, "wss://h/mqtt", w)
+	_, err := transportFor(dir, "wss://h/mqtt", w)
 	var missing *ReferenceError
-	if !errors.As(err, &missing) || err.Error() != `Secret "gateway" with key "token" is missing; create it, the bridge then connects by itself` {
+	if !errors.As(err, &missing) || err.Error() != `Secret "gateway" with key "token" is missing; create it, and the bridge connects without a restart` {
 		t.Errorf("a missing Secret: %v", err)
 	}
 	write(t, dir, "gateway/token", "\uFEFFBearer first\n")
-	if _, err = dialled(dir, "wss://h/mqtt", w); !errors.As(err, &missing) || missing.Key != "query" {
+	if _, err = transportFor(dir, "wss://h/mqtt", w); !errors.As(err, &missing) || missing.Key != "query" {
 		t.Errorf("a missing key: %v", err)
 	}
 	for url, want := range map[string]string{
@@ -49,7 +49,7 @@ func TestTransport_HeadersAndQueryFromSecrets_AreReadAtEachAttempt(t *testing.T)
 	} {
 		for _, query := range []string{"a=1&b=%20\r\n", "?a=1&b=%20", "\uFEFFa=1&b=%20"} {
 			write(t, dir, "gateway/query", query)
-			cfg, err := dialled(dir, url, w)
+			cfg, err := transportFor(dir, url, w)
 			if err != nil || cfg.Path != want || cfg.Header.Get("Authorization") != "Bearer first" || cfg.Header.Get("X-Plant") != "one" {
 				t.Errorf("%s: path %s, header %v, %v; want %s", url, cfg.Path, cfg.Header, err, want)
 			}
@@ -57,15 +57,15 @@ func TestTransport_HeadersAndQueryFromSecrets_AreReadAtEachAttempt(t *testing.T)
 	}
 	write(t, dir, "gateway/token", "Bearer second")
 	write(t, dir, "gateway/query", "a=2")
-	if cfg, err := dialled(dir, "wss://h/mqtt", w); err != nil || cfg.Path != "/mqtt?a=2" || cfg.Header.Get("Authorization") != "Bearer second" {
+	if cfg, err := transportFor(dir, "wss://h/mqtt", w); err != nil || cfg.Path != "/mqtt?a=2" || cfg.Header.Get("Authorization") != "Bearer second" {
 		t.Errorf("after a rotation: %+v, %v", cfg, err)
 	}
-	if cfg, err := dialled(dir, "mqtt://h", w); err != nil || cfg.Path != "" || len(cfg.Header) > 0 {
+	if cfg, err := transportFor(dir, "mqtt://h", w); err != nil || cfg.Path != "" || len(cfg.Header) > 0 {
 		t.Errorf("a server without WebSocket: %+v, %v", cfg, err)
 	}
 }
 
-func TestTransport_ServersWebSocket_TakesThePlaceOfTheSides(t *testing.T) {
+func TestTransport_WebSocketOfServer_OverridesSide(t *testing.T) {
 	side := &v1alpha1.Side{
 		WebSocket: &v1alpha1.WebSocket{QueryFrom: from("no", "where")},
 		Failover:  &v1alpha1.Failover{AckTimeoutSeconds: ptr.To[int32](7)},
@@ -77,23 +77,23 @@ func TestTransport_ServersWebSocket_TakesThePlaceOfTheSides(t *testing.T) {
 	}
 }
 
-func TestTransport_UnusableValueInASecret_IsRefusedWithoutShowingIt(t *testing.T) {
+func TestTransport_UnusableValueInSecret_RefusedWithoutShowingIt(t *testing.T) {
 	for name, c := range map[string]struct{ token, query, want string }{
-		"a line end inside":          {"s3cr3t\ns3cr3t", "a=1", `Secret "gateway", key "token": holds a line end or another control character inside, which a header cannot have; remove it`},
-		"a control character":        {"s3cr3t\x00", "a=1", `Secret "gateway", key "token": holds a line end or another control character inside, which a header cannot have; remove it`},
-		"an empty header":            {"\n", "a=1", `Secret "gateway", key "token": is empty`},
-		"an empty query":             {"t", " ", `Secret "gateway", key "query": is empty`},
-		"a space in the query":       {"t", "a=s3cr3t b", `Secret "gateway", key "query": holds a character that the query of a URL cannot have; write it as %20 and so on, as in token=a%20b`},
-		"a fragment in the query":    {"t", "a=s3cr3t#b", `Secret "gateway", key "query": holds a character that the query of a URL cannot have; write it as %20 and so on, as in token=a%20b`},
-		"a line end in the query":    {"t", "a=s3cr3t\nb", `Secret "gateway", key "query": holds a character that the query of a URL cannot have; write it as %20 and so on, as in token=a%20b`},
-		"a malformed escape":         {"t", "a=s3cr3t%2", `Secret "gateway", key "query": holds a character that the query of a URL cannot have; write it as %20 and so on, as in token=a%20b`},
-		"a value that is very large": {strings.Repeat("s3cr3t", 5000), "a=1", `Secret "gateway", key "token": has more than 16384 bytes, which servers do not take in a request`},
+		"a line end inside":          {"s3cr3t\ns3cr3t", "a=1", `Secret "gateway", key "token": contains a line end or another control character, which is not allowed in a header; remove it`},
+		"a control character":        {"s3cr3t\x00", "a=1", `Secret "gateway", key "token": contains a line end or another control character, which is not allowed in a header; remove it`},
+		"an empty header":            {"\n", "a=1", `Secret "gateway", key "token": is empty; set a value`},
+		"an empty query":             {"t", " ", `Secret "gateway", key "query": is empty; set a value`},
+		"a space in the query":       {"t", "a=s3cr3t b", `Secret "gateway", key "query": contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
+		"a fragment in the query":    {"t", "a=s3cr3t#b", `Secret "gateway", key "query": contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
+		"a line end in the query":    {"t", "a=s3cr3t\nb", `Secret "gateway", key "query": contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
+		"a malformed escape":         {"t", "a=s3cr3t%2", `Secret "gateway", key "query": contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
+		"a value that is very large": {strings.Repeat("s3cr3t", 5000), "a=1", `Secret "gateway", key "token": has more than 16384 bytes, which servers do not accept in a request; shorten it`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir, "gateway/token", c.token)
 			write(t, dir, "gateway/query", c.query)
-			_, err := dialled(dir, "wss://h", &v1alpha1.WebSocket{
+			_, err := transportFor(dir, "wss://h", &v1alpha1.WebSocket{
 				Headers: []v1alpha1.Header{{Name: "X", ValueFrom: from("gateway", "token")}}, QueryFrom: from("gateway", "query"),
 			})
 			var refused *ReferenceError
@@ -104,29 +104,29 @@ func TestTransport_UnusableValueInASecret_IsRefusedWithoutShowingIt(t *testing.T
 	}
 }
 
-func TestLoad_ManifestRefusedForItsURLOrHeaders_ShowsNoSecret(t *testing.T) {
+func TestLoad_InvalidURLOrHeaders_ShowsNoSecret(t *testing.T) {
 	const remote = `{primary: {url: "mqtt://remote:1883"}}`
 	for name, side := range map[string]string{
-		"a bad character":            `{primary: {url: "wss://h/m?token=s3cr3t{"}}`,
-		"a scheme that is none":      `{primary: {url: "https://h/m?token=s3cr3t"}}`,
-		"no scheme":                  `{primary: {url: "h/m?token=s3cr3t"}}`,
-		"a query of no WebSocket":    `{primary: {url: "mqtts://h?token=s3cr3t"}}`,
-		"a fragment":                 `{primary: {url: "wss://h/m#s3cr3t"}}`,
-		"a port":                     `{primary: {url: "wss://h:99999/m?token=s3cr3t"}}`,
-		"an at sign":                 `{primary: {url: "wss://h/m?me@s3cr3t"}}`,
-		"a password":                 `{primary: {url: "wss://me:s3cr3t@h/m?s3cr3t"}}`,
-		"a password with a ?":        `{primary: {url: "mqtt://me:s3cr3t?s3cr3t@h"}}`,
-		"too long":                   `{primary: {url: "wss://h/m?s3cr3t` + strings.Repeat("s3cr3t", 50) + `"}}`,
-		"twice":                      `{primary: {url: "wss://h/m?s3cr3t"}, backups: [{url: "wss://h/m?s3cr3t"}]}`,
-		"TLS of a plain server":      `{primary: {url: "ws://h/m?s3cr3t", tls: {}}}`,
-		"TLS of a plain side":        `{primary: {url: "ws://h/m?s3cr3t"}, tls: {}}`,
-		"webSocket of no WebSocket":  `{primary: {url: "mqtt://h?s3cr3t"}, webSocket: {}}`,
-		"a header of two lines":      `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: "s3cr3t\ns3cr3t"}]}}}`,
-		"a header that is too long":  `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: "` + strings.Repeat("s3cr3t", 200) + `"}]}}}`,
-		"a header of a number":       `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: 530372337}]}}}`,
-		"a URL in place of a side":   `"wss://h/m?s3cr3t"`,
-		"a URL in place of a server": `{primary: "wss://h/m?s3cr3t"}`,
-		"a proxy":                    `{primary: {url: "mqtt://h"}, proxy: {url: "http://p:1/?s3cr3t"}}`,
+		"a bad character":                 `{primary: {url: "wss://h/m?token=s3cr3t{"}}`,
+		"a scheme that is not supported":  `{primary: {url: "https://h/m?token=s3cr3t"}}`,
+		"no scheme":                       `{primary: {url: "h/m?token=s3cr3t"}}`,
+		"a query without WebSocket":       `{primary: {url: "mqtts://h?token=s3cr3t"}}`,
+		"a fragment":                      `{primary: {url: "wss://h/m#s3cr3t"}}`,
+		"a port":                          `{primary: {url: "wss://h:99999/m?token=s3cr3t"}}`,
+		"an at sign":                      `{primary: {url: "wss://h/m?me@s3cr3t"}}`,
+		"a password":                      `{primary: {url: "wss://me:s3cr3t@h/m?s3cr3t"}}`,
+		"a password with a ?":             `{primary: {url: "mqtt://me:s3cr3t?s3cr3t@h"}}`,
+		"too long":                        `{primary: {url: "wss://h/m?s3cr3t` + strings.Repeat("s3cr3t", 50) + `"}}`,
+		"twice":                           `{primary: {url: "wss://h/m?s3cr3t"}, backups: [{url: "wss://h/m?s3cr3t"}]}`,
+		"TLS of a plain server":           `{primary: {url: "ws://h/m?s3cr3t", tls: {}}}`,
+		"TLS of a plain side":             `{primary: {url: "ws://h/m?s3cr3t"}, tls: {}}`,
+		"webSocket without WebSocket URL": `{primary: {url: "mqtt://h?s3cr3t"}, webSocket: {}}`,
+		"a header of two lines":           `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: "s3cr3t\ns3cr3t"}]}}}`,
+		"a header that is too long":       `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: "` + strings.Repeat("s3cr3t", 200) + `"}]}}}`,
+		"a header of a number":            `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: 530372337}]}}}`,
+		"a URL in place of a side":        `"wss://h/m?s3cr3t"`,
+		"a URL in place of a server":      `{primary: "wss://h/m?s3cr3t"}`,
+		"a proxy":                         `{primary: {url: "mqtt://h"}, proxy: {url: "http://p:1/?s3cr3t"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Load(write(t, t.TempDir(), "b.yaml", strings.Replace(minimal, remote, side, 1)))
@@ -139,13 +139,13 @@ func TestLoad_ManifestRefusedForItsURLOrHeaders_ShowsNoSecret(t *testing.T) {
 				}
 			}
 			if !strings.Contains(err.Error(), "spec.remote") {
-				t.Errorf("the error names no field: %v", err)
+				t.Errorf("the error does not name the field: %v", err)
 			}
 		})
 	}
 	t.Run("a header without quotes that begins like an alias", func(t *testing.T) {
 		_, err := Load(write(t, t.TempDir(), "b.yaml", strings.Replace(minimal, remote, `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: *s3cr3t}]}}}`, 1)))
-		if err == nil || strings.Contains(err.Error(), "s3cr3t") || !strings.Contains(err.Error(), "a value that begins with * has no quotes, so that YAML reads it as an alias; write it in quotes") {
+		if err == nil || strings.Contains(err.Error(), "s3cr3t") || !strings.Contains(err.Error(), "a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes") {
 			t.Error(err)
 		}
 	})

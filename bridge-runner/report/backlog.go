@@ -14,8 +14,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 )
 
-// Backlog adds the metrics of what a direction's buffer holds. They are asked for when
-// they are read, so that they cost nothing between.
+// Backlog registers the metrics of a direction's buffer. It calls backlog when the metrics are
+// read, so they cost nothing at other times.
 func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
 	gauge := func(name, help string, value func(delivery.Backlog) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -23,11 +23,11 @@ func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
 		}, func() float64 { return value(backlog()) })
 	}
 	m.registry.MustRegister(
-		gauge("backlog_messages", "Messages in the buffer on disk, or at QoS 0 in memory while the destination is down.",
+		gauge("backlog_messages", "Number of messages in the buffer: on disk, or at QoS 0 in memory while the destination is down.",
 			func(b delivery.Backlog) float64 { return float64(b.Messages) }),
-		gauge("backlog_bytes", "What they take.",
+		gauge("backlog_bytes", "Size of the messages in the buffer, in bytes.",
 			func(b delivery.Backlog) float64 { return float64(b.Bytes) }),
-		gauge("backlog_oldest_seconds", "How long ago the oldest of them came. 0 where there is none.",
+		gauge("backlog_oldest_seconds", "Age of the oldest message in the buffer, in seconds. 0 if the buffer is empty.",
 			func(b delivery.Backlog) float64 {
 				if b.Oldest.IsZero() {
 					return 0
@@ -37,8 +37,9 @@ func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
 	)
 }
 
-// WatchBacklog returns what tells of the changes of a direction's buffer on disk. It is
-// called with a pipe's lock held: log has to be one of [Late].
+// WatchBacklog adds the buffer on disk of a direction to the status. The function that it
+// returns reports a change of the buffer's state, in the status and in the log. That function
+// is called with a pipe's lock held, so log must be a logger of [Late].
 func (st *State) WatchBacklog(direction string, log *slog.Logger) func(v1alpha1.BacklogState, string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -59,12 +60,12 @@ func (st *State) WatchBacklog(direction string, log *slog.Logger) func(v1alpha1.
 			status.State, status.Since = state, metav1.Now()
 		}
 		status.Message = truncate(message, maxMessage)
-		st.notify()
+		st.signalChange()
 		st.mu.Unlock()
 		if isNew {
-			log.Warn("the buffer has changed its state", "state", state, "message", message)
+			log.Warn("the state of the buffer on disk has changed", "state", state, "message", message)
 		} else {
-			log.Info("the buffer has changed its state", "state", state)
+			log.Info("the state of the buffer on disk has changed", "state", state)
 		}
 	}
 }

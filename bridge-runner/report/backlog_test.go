@@ -14,10 +14,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 )
 
-func TestTheStateOfABufferIsThereWhereThereIsADiskAndChangesWithIt(t *testing.T) {
+func TestWatchBacklog_StateChanges_ReportedAndLogged(t *testing.T) {
 	st := newState(t)
 	if st.Status().Buffer != nil {
-		t.Error("there is a state of a buffer that is not there")
+		t.Error("the status reports a buffer on disk, but there is none")
 	}
 	var log bytes.Buffer
 	observe := st.WatchBacklog(RemoteToLocal, slog.New(slog.NewTextHandler(&log, nil)))
@@ -36,7 +36,7 @@ func TestTheStateOfABufferIsThereWhereThereIsADiskAndChangesWithIt(t *testing.T)
 	}
 }
 
-func TestTheAgeOfABacklogIsThatOfItsOldest(t *testing.T) {
+func TestBacklog_Metrics_AgeIsAgeOfOldestMessage(t *testing.T) {
 	m := NewMetrics()
 	backlog := delivery.Backlog{Messages: 3, Bytes: 500, Oldest: time.Now().Add(-time.Minute)}
 	m.Backlog(LocalToRemote, func() delivery.Backlog { return backlog })
@@ -59,6 +59,6 @@ func TestTheAgeOfABacklogIsThatOfItsOldest(t *testing.T) {
 	}
 	backlog = delivery.Backlog{}
 	if age := read()["mqttbridge_backlog_oldest_seconds"]; age != 0 {
-		t.Errorf("nothing is %v seconds old", age)
+		t.Errorf("the age of an empty backlog is %v seconds", age)
 	}
 }

@@ -14,20 +14,21 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// faultLogged is how often faults of one kind are logged. The counter has them all.
-const faultLogged = 10 * time.Second
+// faultLogInterval is the shortest time between two log lines about faults of one kind. The
+// counter includes all faults.
+const faultLogInterval = 10 * time.Second
 
-// faultLog logs the faults of one kind.
+// faultLog limits the log lines about faults of one kind.
 type faultLog struct {
 	limit      *rate.Limiter
-	suppressed int // since the last one that was logged
+	suppressed int // the number of faults that were not logged since the latest log line
 }
 
-// Faults returns a function that counts and logs the packets of a side's servers that
-// break the protocol.
+// Faults returns a function that counts and logs the packets of a side's servers that violate
+// the protocol.
 func (m *Metrics) Faults(side string, log *slog.Logger) func(session.Fault) {
 	counter := m.faults.MustCurryWith(map[string]string{"side": side})
-	var mu sync.Mutex // two servers may be connected while one takes the other's place
+	var mu sync.Mutex // guards logs: two servers may be connected during a switch
 	logs := map[string]*faultLog{}
 	return func(f session.Fault) {
 		kind := f.Faults.Kind()
@@ -35,7 +36,7 @@ func (m *Metrics) Faults(side string, log *slog.Logger) func(session.Fault) {
 		mu.Lock()
 		l := logs[kind]
 		if l == nil {
-			l = &faultLog{limit: rate.NewLimiter(rate.Every(faultLogged), 1)}
+			l = &faultLog{limit: rate.NewLimiter(rate.Every(faultLogInterval), 1)}
 			logs[kind] = l
 		}
 		if !l.limit.Allow() {
@@ -50,15 +51,15 @@ func (m *Metrics) Faults(side string, log *slog.Logger) func(session.Fault) {
 	}
 }
 
-// faultMessage says what becomes of the packet.
+// faultMessage describes the fault, and how the runner handles the packet.
 func faultMessage(f *session.Fault) string {
 	switch {
 	case f.Packet != packet.PUBLISH:
-		return "the server sent a packet that breaks the protocol; its invalid parts are ignored"
+		return "the server sent a packet that violates the protocol; the invalid parts are ignored"
 	case !f.Dropped():
-		return "the server sent a message that breaks the protocol; it is forwarded without its invalid parts"
+		return "the server sent a message that violates the protocol; it is forwarded without the invalid parts"
 	case f.Faults&packet.FaultTooLarge != 0:
-		return "the server sent a message that is larger than maximumPacketSize; it is dropped and acknowledged"
+		return "the server sent a message that is larger than maximumPacketSize; it is dropped and acknowledged; to forward such messages, raise maximumPacketSize"
 	}
-	return "the server sent a message that breaks the protocol; it is dropped and acknowledged"
+	return "the server sent a message that violates the protocol; it is dropped and acknowledged"
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// counted returns the faults that were counted, by kind.
+// counted returns the number of counted faults, by kind.
 func counted(t *testing.T, m *Metrics) map[string]float64 {
 	t.Helper()
 	families, err := m.registry.Gather()
@@ -29,14 +29,14 @@ func counted(t *testing.T, m *Metrics) map[string]float64 {
 		if f.GetName() != "mqttbridge_protocol_faults_total" {
 			continue
 		}
-		for _, one := range f.GetMetric() {
-			out[one.GetLabel()[0].GetValue()] = one.GetCounter().GetValue() // kind is before side
+		for _, metric := range f.GetMetric() {
+			out[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue() // the labels are sorted: kind is before side
 		}
 	}
 	return out
 }
 
-func TestFaults_ManyOfAKind_AllCountedAndOneIn10SecondsLogged(t *testing.T) {
+func TestFaults_ManyOfOneKind_CountsAllAndLogsOnePer10Seconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		m := NewMetrics()
@@ -66,7 +66,7 @@ func TestFaults_ManyOfAKind_AllCountedAndOneIn10SecondsLogged(t *testing.T) {
 		if got := logged(); !strings.Contains(got, "packet=CONNACK") || strings.Contains(got, "message that") {
 			t.Errorf("logged %s", got)
 		}
-		time.Sleep(faultLogged)
+		time.Sleep(faultLogInterval)
 		report(topic)
 		if got := logged(); !strings.Contains(got, "notLogged=99") {
 			t.Errorf("logged %s", got)
@@ -77,7 +77,7 @@ func TestFaults_ManyOfAKind_AllCountedAndOneIn10SecondsLogged(t *testing.T) {
 	})
 }
 
-func TestFaults_EachKind_IsDocumented(t *testing.T) {
+func TestFaults_AllKinds_Documented(t *testing.T) {
 	data, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)

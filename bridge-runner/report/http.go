@@ -10,13 +10,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Handler serves /metrics, /status, /livez and /readyz. The process is ready from
-// its first attempts to connect until it is told to stop, whatever the servers
-// do: that the bridge forwards is said by /status and by the bridge's conditions,
-// so that an outage of the far side neither restarts pods nor blocks the drain of
-// a node. stopping is closed when it is told to stop.
+// Handler serves /metrics, /status, /livez and /readyz. The process is ready from its first
+// attempts to connect until stopping is closed, independent of the servers: /status and the
+// bridge's conditions report whether the bridge forwards. So an outage of a server neither
+// restarts pods nor blocks the drain of a node. The caller closes stopping when the process
+// begins to stop.
 //
-// The process is live while alive returns nil. Its error is served, too.
+// The process is live while alive returns nil. If alive returns an error, /livez returns its
+// text.
 func Handler(st *State, metrics *Metrics, alive func() error, stopping <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{}))
@@ -25,7 +26,7 @@ func Handler(st *State, metrics *Metrics, alive func() error, stopping <-chan st
 		w.Header().Set("Content-Type", "application/json")
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
-		_ = enc.Encode(status) // fails where the caller has gone
+		_ = enc.Encode(status) // fails if the client has closed the connection
 	})
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		if err := alive(); err != nil {

@@ -21,23 +21,24 @@ import (
 )
 
 const (
-	// FieldManager owns what the runner reports.
+	// FieldManager is the field manager that owns the status fields of the runner.
 	FieldManager = "bridge-runner"
-	// reportInterval is the time between two reports while much changes; what changes
-	// within it is reported together. After a quiet time the first reportBurst go out
-	// at once: the loss of a server and the connection to the next make two.
+	// reportInterval is the shortest time between two reports when the state changes
+	// often; one report contains all changes within it. After a time without changes the
+	// first reportBurst reports are sent at once: a failover has two, for the loss of a
+	// server and for the connection to the next one.
 	reportInterval = time.Second
 	reportBurst    = 2
-	// reportTimeout bounds a request.
+	// reportTimeout is the longest time for one request.
 	reportTimeout = 10 * time.Second
-	// retryMax is the longest pause between attempts at an API server that does not
-	// answer, or refuses.
+	// retryMax is the longest pause between two attempts if the API server does not answer
+	// or refuses the report.
 	retryMax = 30 * time.Second
 )
 
-// Kubernetes reports the state of a runner to the status of its MQTTBridge by
-// server-side apply: the sides, and the condition Ready that follows from them, so
-// that the two never contradict each other.
+// Kubernetes reports the state of a runner in the status of its MQTTBridge, by server-side
+// apply. It reports the sides together with the condition Ready, which follows from them, so
+// the two never contradict each other.
 type Kubernetes struct {
 	client *http.Client
 	url    string
@@ -46,12 +47,11 @@ type Kubernetes struct {
 	log    *slog.Logger
 }
 
-// NewKubernetes returns a reporter for a bridge, in the cluster that the process
-// runs in.
+// NewKubernetes returns a reporter for a bridge, in the cluster in which the process runs.
 func NewKubernetes(bridge *v1alpha1.MQTTBridge, log *slog.Logger) (*Kubernetes, error) {
 	cfg, err := rest.InClusterConfig()
 	if err != nil {
-		return nil, fmt.Errorf("--kubernetes works in a pod of a cluster only: %w", err)
+		return nil, fmt.Errorf("--kubernetes is set, but the process does not run in a pod of a cluster; remove the flag or run it in a pod: %w", err)
 	}
 	client, err := rest.HTTPClientFor(cfg)
 	if err != nil {
@@ -60,7 +60,7 @@ func NewKubernetes(bridge *v1alpha1.MQTTBridge, log *slog.Logger) (*Kubernetes, 
 	path, err := url.JoinPath(cfg.Host, "apis", v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version,
 		"namespaces", bridge.Namespace, "mqttbridges", bridge.Name, "status")
 	if err != nil {
-		return nil, fmt.Errorf("the API server's address: %w", err)
+		return nil, fmt.Errorf("making the URL of the API server: %w", err)
 	}
 	return &Kubernetes{
 		client: client,
@@ -91,8 +91,8 @@ func (k *Kubernetes) Run(ctx context.Context, st *State) {
 		case ctx.Err() != nil:
 			return
 		default:
-			k.log.Warn("the bridge's status could not be reported; it goes on all the same", "error", err)
-			st.notify() // it is still to be reported
+			k.log.Warn("the status of the bridge cannot be reported; the bridge continues to forward, and the report is repeated", "bridge", k.name, "namespace", k.ns, "error", err)
+			st.signalChange() // the report is still to be made
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():
@@ -131,6 +131,6 @@ func (k *Kubernetes) report(ctx context.Context, status v1alpha1.MQTTBridgeStatu
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
 		return fmt.Errorf("the API server answers %s: %s", resp.Status, text)
 	}
-	_, err = io.Copy(io.Discard, resp.Body) // so that the connection is used again
+	_, err = io.Copy(io.Discard, resp.Body) // reads the body to its end, so that the connection is reused
 	return err
 }

@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// maxLate is how many records wait to be written. More are dropped, and counted.
+// maxLate is the largest number of records that wait to be written. Further records are
+// dropped and counted.
 const maxLate = 1024
 
-// Late returns a logger that hands its records to another goroutine, so that it never
-// blocks: what is logged with a lock held, or on a message's way, must not wait for
-// whoever reads the log.
+// Late returns a logger that writes its records in another goroutine, so that logging never
+// blocks: code that holds a lock or forwards a message must not wait for the reader of the
+// log.
 func Late(log *slog.Logger) *slog.Logger {
 	if _, ok := log.Handler().(*lateHandler); ok {
 		return log
@@ -23,8 +24,9 @@ func Late(log *slog.Logger) *slog.Logger {
 	return slog.New(&lateHandler{next: log.Handler(), waiting: &lateRecords{}})
 }
 
-// FlushLate waits until all that was logged by a logger of [Late] is written, for a time.
-func FlushLate(log *slog.Logger, most time.Duration) {
+// FlushLate waits until all records of a logger of [Late] are written, but not longer than
+// timeout.
+func FlushLate(log *slog.Logger, timeout time.Duration) {
 	h, ok := log.Handler().(*lateHandler)
 	if !ok {
 		return
@@ -35,12 +37,12 @@ func FlushLate(log *slog.Logger, most time.Duration) {
 	}
 	select {
 	case <-written:
-	case <-time.After(most):
+	case <-time.After(timeout):
 	}
 }
 
-// lateHandler is a [slog.Handler]. Those that are made of one share its records, so that
-// their order is kept.
+// lateHandler is a [slog.Handler]. Handlers that are derived from one handler share its queue
+// of records, so the records keep their order.
 type lateHandler struct {
 	next    slog.Handler
 	waiting *lateRecords
@@ -51,7 +53,7 @@ func (h *lateHandler) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (h *lateHandler) Handle(_ context.Context, r slog.Record) error {
-	h.waiting.add(lateRecord{h.next, r.Clone()}) //nolint:contextcheck // it is written when ctx may be over
+	h.waiting.add(lateRecord{h.next, r.Clone()}) //nolint:contextcheck // the record may be written after ctx has ended
 	return nil
 }
 
@@ -68,14 +70,14 @@ type lateRecord struct {
 	record slog.Record
 }
 
-// lateRecords are the records that wait to be written. A goroutine writes them while there
-// are any.
+// lateRecords is the queue of records that wait to be written. While it is not empty, a
+// goroutine writes them.
 type lateRecords struct {
 	mu      sync.Mutex
 	records []lateRecord
 	writing bool
-	dropped int      // since one was last taken
-	written []func() // to be called when none is left
+	dropped int      // the number of dropped records since takeAll was last called
+	written []func() // called when all records are written
 }
 
 func (l *lateRecords) add(r lateRecord) {
@@ -92,7 +94,8 @@ func (l *lateRecords) add(r lateRecord) {
 	}
 }
 
-// whenWritten has call called when all is written. It reports false if all is.
+// whenWritten registers call, which is called when all records are written. It returns false,
+// and does not register call, if all records are written already.
 func (l *lateRecords) whenWritten(call func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,23 +107,24 @@ func (l *lateRecords) whenWritten(call func()) bool {
 
 func (l *lateRecords) write() {
 	for {
-		records, dropped, ok := l.take()
+		records, dropped, ok := l.takeAll()
 		if !ok {
 			return
 		}
 		for _, r := range records {
-			_ = r.to.Handle(context.Background(), r.record) // slog's own loggers have no place for it either
+			_ = r.to.Handle(context.Background(), r.record) // loggers of slog ignore this error, too
 		}
 		if dropped > 0 {
-			warning := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines were dropped: they came faster than they could be written", 0)
+			warning := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines were dropped, because they arrived faster than they could be written", 0)
 			warning.AddAttrs(slog.Int("lines", dropped))
 			_ = records[0].to.Handle(context.Background(), warning)
 		}
 	}
 }
 
-// take takes all that waits. ok is false if nothing does: then the writing is over.
-func (l *lateRecords) take() (records []lateRecord, dropped int, ok bool) {
+// takeAll removes and returns all records. If there are none, ok is false and the writing
+// goroutine must end.
+func (l *lateRecords) takeAll() (records []lateRecord, dropped int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.records) == 0 {

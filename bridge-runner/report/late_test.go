@@ -15,37 +15,37 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// stuck is a log that nobody reads, until it is let go on.
-type stuck struct {
-	goOn chan struct{}
+// stuckLog is a log whose writes block until release is closed.
+type stuckLog struct {
+	release chan struct{}
 
 	mu  sync.Mutex
 	out bytes.Buffer
 }
 
-func newStuck() (*stuck, *slog.Logger) {
-	s := &stuck{goOn: make(chan struct{})}
+func newStuckLog() (*stuckLog, *slog.Logger) {
+	s := &stuckLog{release: make(chan struct{})}
 	return s, slog.New(slog.NewTextHandler(s, nil))
 }
 
-func (s *stuck) Write(b []byte) (int, error) {
-	<-s.goOn
+func (s *stuckLog) Write(b []byte) (int, error) {
+	<-s.release
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.out.Write(b)
 }
 
-// lines are those that were written, when all are.
-func (s *stuck) lines(log *slog.Logger) []string {
-	close(s.goOn)
+// lines releases the log, waits until all records are written, and returns the lines.
+func (s *stuckLog) lines(log *slog.Logger) []string {
+	close(s.release)
 	FlushLate(log, time.Minute)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Split(strings.TrimSpace(s.out.String()), "\n")
 }
 
-func TestLate_LogThatNobodyReads_BlocksNothingAndIsBounded(t *testing.T) {
-	s, log := newStuck()
+func TestLate_StuckLog_DoesNotBlockAndDropsRecords(t *testing.T) {
+	s, log := newStuckLog()
 	log = Late(log)
 	child := log.With("a", 1).WithGroup("g")
 	log.Info("0")
@@ -72,12 +72,12 @@ func TestLate_LogThatNobodyReads_BlocksNothingAndIsBounded(t *testing.T) {
 		}
 	}
 	if written := len(lines) - warnings; dropped == 0 || dropped+written != 5*maxLate {
-		t.Errorf("%d lines are written, %d are said to be dropped", written, dropped)
+		t.Errorf("%d lines are written, %d are reported as dropped", written, dropped)
 	}
 }
 
-func TestMeterAndBacklog_LogThatNobodyReads_BlockNothing(t *testing.T) {
-	s, log := newStuck()
+func TestMeter_StuckLog_DoesNotBlock(t *testing.T) {
+	s, log := newStuckLog()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -89,8 +89,8 @@ func TestMeterAndBacklog_LogThatNobodyReads_BlockNothing(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(20 * time.Second):
-		t.Error("a log that nobody reads blocks the data path")
+		t.Error("a log that no one reads blocks the data path")
 	}
-	close(s.goOn)
+	close(s.release)
 	<-done
 }

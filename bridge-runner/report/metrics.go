@@ -33,18 +33,19 @@ type Metrics struct {
 	held, inflight                                 *prometheus.GaugeVec
 	latency                                        *prometheus.HistogramVec
 
-	connected, active           *prometheus.GaugeVec
-	failovers, attempts, probes *prometheus.CounterVec
-	switchDuration              *prometheus.HistogramVec
+	connected, active                     *prometheus.GaugeVec
+	failovers, connectionFailures, probes *prometheus.CounterVec
+	switchDuration                        *prometheus.HistogramVec
 
 	handshakes        *prometheus.CounterVec
 	handshakeDuration *prometheus.HistogramVec
 
 	blocked *prometheus.GaugeVec
-	state   *State // that reports messages that no server takes; nil: it is not set yet
+	state   *State // reports unforwardable messages in the status; nil until NewState sets it
 }
 
-// NewMetrics returns the metrics of a runner, all of them registered.
+// NewMetrics returns the metrics of a runner. All of them are registered; [Metrics.Backlog]
+// registers the others.
 func NewMetrics() *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
@@ -56,43 +57,43 @@ func NewMetrics() *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
 	}
 	m := &Metrics{
-		registry:    prometheus.NewRegistry(),
-		forwarded:   counter("messages_forwarded_total", "Messages acknowledged by the destination, at QoS 0 written to it.", "direction"),
-		bytes:       counter("forwarded_bytes_total", "Payload bytes of the messages forwarded.", "direction"),
-		dropped:     counter("messages_dropped_total", "Messages not forwarded, by cause.", "direction", "cause"),
-		resent:      counter("messages_resent_total", "Messages sent again after a connection was lost. Those that the lost server had taken arrive twice.", "direction"),
-		redelivered: counter("messages_redelivered_total", "Messages that the source sent again while they were held, and that were not forwarded twice.", "direction"),
-		diskErrors:  counter("buffer_errors_total", "Failures of the buffer on disk: writes, reads, damage found.", "direction"),
-		faults:      counter("protocol_faults_total", "Packets from servers of the side that broke the protocol and did not end the connection, by kind. Invalid properties were left out; messages that were dropped are in messages_dropped_total, too.", "side", "kind"),
-		held:        gauge("held_messages", "Messages in memory: taken in, or read from the disk, and not acknowledged by the destination.", "direction"),
-		inflight:    gauge("inflight_messages", "QoS 1 and 2 messages sent to the destination and not acknowledged.", "direction"),
-		latency:     histogram("forwarding_latency_seconds", "From a message's arrival to its acknowledgement by the destination.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
-		connected:   gauge("connected", "Whether a server of the side is connected.", "side"),
-		active:      gauge("active_server", "Whether the server is the one in use.", "side", "server"),
-		failovers:   counter("failovers_total", "Switches from one server of the side to another, by why the first was lost or left.", "side", "cause"),
-		attempts:    counter("connection_failures_total", "Attempts to connect that failed, by reason.", "side", "server", "reason"),
-		probes:      counter("probes_total", "Probes of servers that are not in use, by result: passed, or why not.", "side", "server", "result"),
-		switchDuration: histogram("switch_duration_seconds", "From noticing that the server in use is lost, or holding messages back to leave it, until one is ready.",
+		registry:           prometheus.NewRegistry(),
+		forwarded:          counter("messages_forwarded_total", "Number of messages that the destination has acknowledged, or that were written to it at QoS 0.", "direction"),
+		bytes:              counter("forwarded_bytes_total", "Payload size of the forwarded messages, in bytes.", "direction"),
+		dropped:            counter("messages_dropped_total", "Number of messages that were dropped, by cause.", "direction", "cause"),
+		resent:             counter("messages_resent_total", "Number of messages that were sent again after a connection was lost. Messages that the lost server had accepted before arrive twice.", "direction"),
+		redelivered:        counter("messages_redelivered_total", "Number of messages that the source sent again while the runner held them. They are forwarded only once.", "direction"),
+		diskErrors:         counter("buffer_errors_total", "Number of failures of the buffer on disk: failed writes, failed reads and damaged files.", "direction"),
+		faults:             counter("protocol_faults_total", "Number of packets from servers of the side that violated the protocol and did not end the connection, by kind. Invalid properties are removed; messages that are dropped are also counted in mqttbridge_messages_dropped_total.", "side", "kind"),
+		held:               gauge("held_messages", "Number of messages in memory: received, or read from the disk, and not acknowledged by the destination.", "direction"),
+		inflight:           gauge("inflight_messages", "Number of QoS 1 and 2 messages that were sent to the destination and are not acknowledged.", "direction"),
+		latency:            histogram("forwarding_latency_seconds", "Time from the arrival of a message until the destination acknowledges it, or until it is written at QoS 0, in seconds.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
+		connected:          gauge("connected", "State of the side: 1 if a server is connected, otherwise 0.", "side"),
+		active:             gauge("active_server", "State of the server: 1 if it is active, otherwise 0.", "side", "server"),
+		failovers:          counter("failovers_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the first server, FailedBack or SwitchRequested.", "side", "cause"),
+		connectionFailures: counter("connection_failures_total", "Number of failed attempts to connect, by reason.", "side", "server", "reason"),
+		probes:             counter("probes_total", "Number of probes of servers that are not active, by result: passed, or the reason for the failure.", "side", "server", "result"),
+		switchDuration: histogram("switch_duration_seconds", "Time without a server that accepts messages, in seconds: from the loss of the active server, or from the start of the drain before a switch, until a server is ready.",
 			prometheus.ExponentialBuckets(0.001, 2.5, 14), "side"),
-		handshakes: counter("tls_handshakes_total", "TLS handshakes that succeeded, full ones and those that resumed a session.", "side", "server", "kind"),
-		handshakeDuration: histogram("tls_handshake_duration_seconds", "How long TLS handshakes that succeeded took.",
+		handshakes: counter("tls_handshakes_total", "Number of successful TLS handshakes, by kind: full, or resumed if it resumed a TLS session.", "side", "server", "kind"),
+		handshakeDuration: histogram("tls_handshake_duration_seconds", "Duration of successful TLS handshakes, in seconds.",
 			prometheus.ExponentialBuckets(0.0005, 2.5, 12), "side", "kind"),
-		blocked: gauge("blocked", "Whether a message that no server takes holds up all messages behind it (delivery.unforwardable.policy: Block).", "direction"),
+		blocked: gauge("blocked", "State of the direction: 1 if an unforwardable message blocks all messages behind it (delivery.unforwardable.policy: Block), otherwise 0.", "direction"),
 	}
 	m.registry.MustRegister(m.blocked, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
-		m.connected, m.active, m.failovers, m.attempts, m.probes, m.switchDuration, m.handshakes, m.handshakeDuration,
+		m.connected, m.active, m.failovers, m.connectionFailures, m.probes, m.switchDuration, m.handshakes, m.handshakeDuration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // sideMetrics are the metrics of one side.
 type sideMetrics struct {
-	connectedGauge prometheus.Gauge
-	active         *prometheus.GaugeVec
-	failovers      *prometheus.CounterVec
-	attempts       *prometheus.CounterVec
-	probes         *prometheus.CounterVec
-	switchDuration prometheus.Observer
+	connectedGauge     prometheus.Gauge
+	active             *prometheus.GaugeVec
+	failovers          *prometheus.CounterVec
+	connectionFailures *prometheus.CounterVec
+	probes             *prometheus.CounterVec
+	switchDuration     prometheus.Observer
 
 	handshakes        *prometheus.CounterVec
 	handshakeDuration prometheus.ObserverVec
@@ -101,12 +102,12 @@ type sideMetrics struct {
 func (m *Metrics) side(name string) sideMetrics {
 	label := prometheus.Labels{"side": name}
 	return sideMetrics{
-		connectedGauge: m.connected.With(label),
-		active:         m.active.MustCurryWith(label),
-		failovers:      m.failovers.MustCurryWith(label),
-		attempts:       m.attempts.MustCurryWith(label),
-		probes:         m.probes.MustCurryWith(label),
-		switchDuration: m.switchDuration.With(label),
+		connectedGauge:     m.connected.With(label),
+		active:             m.active.MustCurryWith(label),
+		failovers:          m.failovers.MustCurryWith(label),
+		connectionFailures: m.connectionFailures.MustCurryWith(label),
+		probes:             m.probes.MustCurryWith(label),
+		switchDuration:     m.switchDuration.With(label),
 
 		handshakes:        m.handshakes.MustCurryWith(label),
 		handshakeDuration: m.handshakeDuration.MustCurryWith(label),
@@ -123,7 +124,7 @@ func (m *sideMetrics) handshake(server string, h transport.Handshake) {
 	m.handshakeDuration.WithLabelValues(kind).Observe(h.Took.Seconds())
 }
 
-// init makes the gauges of all servers visible.
+// init sets the gauges of all servers to 0, so that they are visible from the start.
 func (m *sideMetrics) init(servers []v1alpha1.ServerStatus) {
 	m.connectedGauge.Set(0)
 	for i := range servers {
@@ -141,16 +142,16 @@ func (m *sideMetrics) disconnected(server string) {
 	m.active.WithLabelValues(server).Set(0)
 }
 
-// meter counts what one direction's pipe does.
+// meter counts the events of one direction's pipe. It implements delivery.Meter.
 type meter struct {
 	forwarded, bytes, resent, redelivered, diskErrors prometheus.Counter
 	dropped                                           *prometheus.CounterVec
 	held, inflight                                    prometheus.Gauge
 	latency                                           prometheus.Observer
 	log                                               *slog.Logger
-	unrouted                                          map[string]*rate.Limiter // by cause
+	unroutedLimits                                    map[string]*rate.Limiter // by cause
 	blocked                                           prometheus.Gauge
-	unforwardable                                     *unforwardable
+	unforwardable                                     *unforwardableReporter
 }
 
 // Meter returns the meter of a direction.
@@ -166,20 +167,20 @@ func (m *Metrics) Meter(direction string, log *slog.Logger) delivery.Meter {
 		held:        m.held.With(label),
 		inflight:    m.inflight.With(label),
 		latency:     m.latency.With(label),
-		log:         Late(log).With("direction", direction), // a pipe's lock is held
+		log:         Late(log).With("direction", direction), // Late, because the caller holds a pipe's lock
 		blocked:     m.blocked.With(label),
-		unrouted: map[string]*rate.Limiter{
-			delivery.DropNoRule:       rate.NewLimiter(rate.Every(refusalLogged), 1),
-			delivery.DropInvalidTopic: rate.NewLimiter(rate.Every(refusalLogged), 1),
+		unroutedLimits: map[string]*rate.Limiter{
+			delivery.DropNoRule:       rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
+			delivery.DropInvalidTopic: rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
 		},
 
 		unforwardable: m.state.watchUnforwardable(direction, Late(log).With("direction", direction)),
 	}
 }
 
-// refusalLogged is how often a message is logged that no rule takes. The counter has them
-// all.
-const refusalLogged = 10 * time.Second
+// unroutedLogInterval is the shortest time between two log lines about messages that were
+// dropped because of their topic, for each cause. The counter includes all messages.
+const unroutedLogInterval = 10 * time.Second
 
 func (m *meter) Forwarded(bytes int, latency time.Duration) {
 	m.forwarded.Inc()
@@ -193,25 +194,26 @@ func (m *meter) GivenUp(g delivery.GivenUp) {
 	if g.Fate == delivery.FateKept {
 		m.blocked.Set(1)
 	}
-	m.unforwardable.givenUp(g)
+	m.unforwardable.report(g)
 }
 
 func (m *meter) Unblocked() {
 	m.blocked.Set(0)
-	m.unforwardable.unblocked()
+	m.unforwardable.reportUnblocked()
 }
 
-// Remedies of messages that were dropped because of their topic.
+// unroutedRemedy explains, by cause, why messages are dropped because of their topic, and the
+// remedy.
 var unroutedRemedy = map[string]string{
-	delivery.DropNoRule: "a message came that matches no rule, and was acknowledged and dropped: its subscription is of an earlier manifest, " +
-		"which the server keeps in the bridge's session until the bridge connects once with cleanSession: true; or the server changes topics: " +
-		"add a rule whose filter matches the topic as it comes",
-	delivery.DropInvalidTopic: "the rule's topic makes no valid topic of this one, and the message was acknowledged and dropped: " +
-		"the result is empty, longer than 65535 bytes, has a wildcard or NUL, or begins with $ though the rule's topic does not; change the rule's topic or exclude such messages",
+	delivery.DropNoRule: "the topic matches no rule, so the message is acknowledged and dropped; either the session on the server still has a subscription of an earlier manifest: " +
+		"connect once with cleanSession: true to remove it; or the server changes topics: " +
+		"add a rule whose filter matches the topic as the server sends it",
+	delivery.DropInvalidTopic: "the rule's topic produces no valid topic for this message, so the message is acknowledged and dropped; " +
+		"the result is empty, is longer than 65535 bytes, contains a wildcard or NUL, or begins with $ although the rule's topic does not; change the rule's topic, or exclude such messages",
 }
 
 func (m *meter) Unrouted(topic, cause, filters string) {
-	if m.unrouted[cause].Allow() {
+	if m.unroutedLimits[cause].Allow() {
 		m.log.Warn("a message was dropped because of its topic", "topic", truncate(topic, maxMessage), "cause", cause, "filters", filters, "message", unroutedRemedy[cause])
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 )
 
-func TestEveryMetricIsDocumentedAndNoOtherIs(t *testing.T) {
+func TestMetrics_Names_MatchDocumentation(t *testing.T) {
 	data, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestEveryMetricIsDocumentedAndNoOtherIs(t *testing.T) {
 	}
 }
 
-func TestMeter_UnroutedMessages_AreLoggedWithTheRemedyAndRarely(t *testing.T) {
+func TestMeter_UnroutedMessages_LoggedRarelyWithRemedy(t *testing.T) {
 	var log bytes.Buffer
 	late := Late(slog.New(slog.NewTextHandler(&log, nil)))
 	meter := NewMetrics().Meter(LocalToRemote, late)

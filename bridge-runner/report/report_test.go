@@ -36,8 +36,8 @@ func newState(t *testing.T) *State {
 	return NewState(b, "pod-1", NewMetrics())
 }
 
-// news reports whether the state has changed since it was last asked.
-func news(st *State) bool {
+// changed reports whether the state has changed since the last call.
+func changed(st *State) bool {
 	select {
 	case <-st.Changed():
 		return true
@@ -51,7 +51,7 @@ var (
 	closed  = &session.Error{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}
 )
 
-func TestStatusFollowsASwitch(t *testing.T) {
+func TestSide_LossAndConnectionToBackup_ReportedAsFailover(t *testing.T) {
 	st := newState(t)
 	start := time.Now()
 	st.Remote.Connected(0, start)
@@ -76,7 +76,7 @@ func TestStatusFollowsASwitch(t *testing.T) {
 	}
 }
 
-func TestComingBackToTheSameServerIsNoFailover(t *testing.T) {
+func TestSide_ReconnectionToSameServer_NoFailover(t *testing.T) {
 	st := newState(t)
 	now := time.Now()
 	st.Remote.Connected(0, now)
@@ -87,7 +87,7 @@ func TestComingBackToTheSameServerIsNoFailover(t *testing.T) {
 	}
 }
 
-func TestAServerThatWasLeftStandsBy(t *testing.T) {
+func TestSide_Failback_OldServerIsStandby(t *testing.T) {
 	st := newState(t)
 	start := time.Now()
 	st.Remote.Failed(0, refused, start)
@@ -108,14 +108,14 @@ func TestAServerThatWasLeftStandsBy(t *testing.T) {
 	}
 }
 
-func TestProbesAreNewsWhereTheyChangeWhatIsKnown(t *testing.T) {
+func TestSide_Probes_SignalOnlyChanges(t *testing.T) {
 	st := newState(t)
 	st.Remote.Connected(0, time.Now())
-	news(st)
+	changed(st)
 	for i, c := range []struct {
 		err   *session.Error
 		state v1alpha1.ServerState
-		news  bool
+		want  bool // whether the state changes
 	}{
 		{nil, v1alpha1.ServerStandby, false},
 		{refused, v1alpha1.ServerFailed, true},
@@ -125,8 +125,8 @@ func TestProbesAreNewsWhereTheyChangeWhatIsKnown(t *testing.T) {
 		{nil, v1alpha1.ServerStandby, false},
 	} {
 		st.Remote.Probed(1, c.err, time.Now())
-		if got := news(st); got != c.news {
-			t.Errorf("probe %d is news: %t, want %t", i, got, c.news)
+		if got := changed(st); got != c.want {
+			t.Errorf("probe %d changes the state: %t, want %t", i, got, c.want)
 		}
 		if e := st.Status().Remote.Servers[1]; e.State != c.state || (e.LastError == nil) != (c.err == nil) {
 			t.Errorf("after probe %d: %+v", i, e)
@@ -134,13 +134,13 @@ func TestProbesAreNewsWhereTheyChangeWhatIsKnown(t *testing.T) {
 	}
 }
 
-func TestShortfalls_OfTheServerInUse_ComeAndGoWithIt(t *testing.T) {
+func TestShortfalls_ActiveServerChanges_ChangeWithIt(t *testing.T) {
 	st := newState(t)
-	news(st)
+	changed(st)
 	lowered := session.Shortfall{Reason: v1alpha1.ReasonQoSLowered, Message: strings.Repeat("x", 1000)}
 	st.Remote.FellShort(0, []session.Shortfall{lowered})
-	if news(st) || st.Status().Remote.Shortfalls != nil {
-		t.Error("it is reported before the server is in use")
+	if changed(st) || st.Status().Remote.Shortfalls != nil {
+		t.Error("a shortfall is reported before the server is active")
 	}
 	st.Remote.Connected(0, time.Now())
 	if got := st.Status().Remote.Shortfalls; len(got) != 1 || got[0].Reason != lowered.Reason || len(got[0].Message) > maxMessage {
@@ -157,14 +157,14 @@ func TestShortfalls_OfTheServerInUse_ComeAndGoWithIt(t *testing.T) {
 	if got := st.Status().Remote.Shortfalls; got != nil {
 		t.Errorf("shortfalls without a server: %+v", got)
 	}
-	st.Remote.FellShort(0, nil) // it grants everything now
+	st.Remote.FellShort(0, nil) // the server has no shortfalls now
 	st.Remote.Connected(0, time.Now())
 	if got := st.Status().Remote.Shortfalls; got != nil {
 		t.Errorf("shortfalls that are gone: %+v", got)
 	}
 }
 
-func TestARequestIsToldAndCutWithinTheSchemasBound(t *testing.T) {
+func TestRequested_LongTexts_TruncatedToLimitOfSchema(t *testing.T) {
 	st := newState(t)
 	st.Remote.Requested(&v1alpha1.RequestedSwitch{Request: strings.Repeat("x", 1000), State: v1alpha1.SwitchRefused, Message: strings.Repeat("y", 1000)})
 	if r := st.Status().Remote.RequestedSwitch; len(r.Request) > maxRequest || len(r.Message) > maxMessage || r.State != v1alpha1.SwitchRefused {
@@ -176,30 +176,30 @@ func TestARequestIsToldAndCutWithinTheSchemasBound(t *testing.T) {
 	}
 }
 
-func TestTheSameFailureAgainIsNoNews(t *testing.T) {
+func TestFailed_SameFailureAgain_NoChange(t *testing.T) {
 	st := newState(t)
-	if !news(st) {
-		t.Error("that there is a runner is no news")
+	if !changed(st) {
+		t.Error("the start of the runner is not reported as a change")
 	}
 	st.Remote.Failed(0, refused, time.Now())
-	if !news(st) {
-		t.Error("the first failure is no news")
+	if !changed(st) {
+		t.Error("the first failure is not reported as a change")
 	}
 	before := st.Status().Remote.Servers[0]
 	st.Remote.Failed(0, refused, time.Now().Add(time.Hour))
-	if news(st) {
-		t.Error("the same failure is news")
+	if changed(st) {
+		t.Error("the same failure is reported as a change")
 	}
 	if after := st.Status().Remote.Servers[0]; !after.Since.Equal(&before.Since) {
 		t.Error("since has changed")
 	}
 	st.Remote.Failed(0, closed, time.Now())
-	if !news(st) {
-		t.Error("another failure is no news")
+	if !changed(st) {
+		t.Error("another failure is not reported as a change")
 	}
 }
 
-func TestLongMessagesAreCutWithinTheSchemasBound(t *testing.T) {
+func TestFailed_LongMessage_TruncatedToLimitOfSchema(t *testing.T) {
 	st := newState(t)
 	st.Remote.Failed(0, &session.Error{Reason: "X", Message: strings.Repeat("é", 600)}, time.Now())
 	if m := st.Status().Remote.Servers[0].LastError.Message; len(m) > maxMessage || !strings.HasSuffix(m, "é...") {
@@ -207,8 +207,8 @@ func TestLongMessagesAreCutWithinTheSchemasBound(t *testing.T) {
 	}
 }
 
-// apiServer answers reports and notes when they came. It stands in for the
-// network only: what a real API server makes of a report is tested end to end.
+// apiServer answers reports and records the times at which they arrive. It replaces only the
+// network: end-to-end tests check how a real API server handles a report.
 type apiServer struct {
 	code atomic.Int32
 	mu   sync.Mutex
@@ -233,7 +233,7 @@ func (a *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: code, Status: http.StatusText(code), Body: io.NopCloser(strings.NewReader("{}"))}, nil
 }
 
-// reports returns when reports came, after all that goes on has settled.
+// reports waits until all goroutines are blocked, and returns the times of the reports.
 func (a *apiServer) reports() []time.Time {
 	synctest.Wait()
 	a.mu.Lock()
@@ -254,7 +254,7 @@ func reporting(t *testing.T, api *apiServer) (*State, context.CancelFunc) {
 	}
 }
 
-func TestASwitchIsReportedAtOnce(t *testing.T) {
+func TestKubernetes_Failover_ReportedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newAPIServer(http.StatusOK)
 		st, stop := reporting(t, api)
@@ -263,7 +263,7 @@ func TestASwitchIsReportedAtOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		before := len(api.reports())
 		st.Remote.Lost(0, closed, time.Now())
-		time.Sleep(200 * time.Millisecond) // a handshake over a long way
+		time.Sleep(200 * time.Millisecond) // a slow handshake
 		switched := time.Now()
 		st.Remote.Connected(1, switched)
 		at := api.reports()[before:]
@@ -273,7 +273,7 @@ func TestASwitchIsReportedAtOnce(t *testing.T) {
 	})
 }
 
-func TestAFlappingServerIsReportedAtMostOnceASecond(t *testing.T) {
+func TestKubernetes_FlappingServer_ReportedAtMostOncePerSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newAPIServer(http.StatusOK)
 		st, stop := reporting(t, api)
@@ -283,14 +283,14 @@ func TestAFlappingServerIsReportedAtMostOnceASecond(t *testing.T) {
 			st.Remote.Lost(0, closed, time.Now())
 			time.Sleep(100 * time.Millisecond)
 		}
-		time.Sleep(time.Minute) // and then nothing
+		time.Sleep(time.Minute) // without changes
 		if n := len(api.reports()); n < 10 || n > 10+1+reportBurst {
 			t.Errorf("%d reports, want one a second while something changed, and none after", n)
 		}
 	})
 }
 
-func TestAReportThatFailedIsMadeAgain(t *testing.T) {
+func TestKubernetes_FailedReport_Repeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newAPIServer(http.StatusServiceUnavailable)
 		_, stop := reporting(t, api)
@@ -304,12 +304,12 @@ func TestAReportThatFailedIsMadeAgain(t *testing.T) {
 		before := len(api.reports())
 		time.Sleep(time.Hour)
 		if len(api.reports()) != before {
-			t.Error("it is reported again although nothing changed")
+			t.Error("the state is reported again although nothing has changed")
 		}
 	})
 }
 
-func TestReadyUntilStopping(t *testing.T) {
+func TestHandler_Stopping_NotReadyButLive(t *testing.T) {
 	stopping := make(chan struct{})
 	var alive error
 	h := Handler(newState(t), NewMetrics(), func() error { return alive }, stopping)

@@ -1,12 +1,15 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report tells the world what a runner does: by its status, its metrics
-// and, in a cluster, by the status of its MQTTBridge.
+// Package report publishes the state of a runner: as a status, as metrics, as log lines and,
+// in a cluster, in the status of its MQTTBridge.
 //
-// It promises that a status changes on transitions only, never with time alone,
-// that a report to Kubernetes never holds up the data path, and that a switch is
-// reported at once, but a flapping server at most once a second.
+// It promises that the status changes only on transitions and not only because time passes,
+// that a report to Kubernetes never delays the forwarding of messages, and that a switch is
+// reported at once, but a flapping server at most once per second.
+//
+// Lock order: the lock of a pipe (package delivery), then a lock of this package. No code
+// holds two locks of this package.
 package report
 
 import (
@@ -23,24 +26,24 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
-// State is what a runner sees of both sides.
+// State is the state of a runner: both sides, the buffers and the unforwardable messages.
 type State struct {
 	Local, Remote *Side
 
 	start   metav1.Time
 	pod     string
-	changed chan struct{} // holds one token while there is something unreported
+	changed chan struct{} // holds a token while a change is unreported
 
-	mu     sync.Mutex // guards what follows, and the sides
+	mu     sync.Mutex // guards the fields below and the fields of the sides
 	ready  metav1.Condition
-	buffer *v1alpha1.BufferStatus // nil: there is no disk
+	buffer *v1alpha1.BufferStatus // nil: there is no buffer on disk
 
 	unforwardable v1alpha1.UnforwardableStatus
-	deadLetter    string // their topic; empty: there are none
+	deadLetter    string // the topic of dead letters; empty: there are none; set once
 }
 
-// NewState returns the state of a bridge before its first attempt. pod is the name
-// of the runner's pod, empty outside of a cluster.
+// NewState returns the state of a bridge before its first attempt. pod is the name of the
+// runner's pod. It is empty outside a cluster.
 func NewState(bridge *v1alpha1.MQTTBridge, pod string, metrics *Metrics) *State {
 	st := &State{start: metav1.Now(), pod: pod, changed: make(chan struct{}, 1)}
 	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
@@ -49,32 +52,34 @@ func NewState(bridge *v1alpha1.MQTTBridge, pod string, metrics *Metrics) *State 
 		st.deadLetter = d.Unforwardable.DeadLetter.Topic
 	}
 	metrics.state = st
-	st.transition(st.start.Time) // that there is a runner is news
+	st.updateReadyLocked(st.start.Time) // the start of the runner is a change; no other goroutine uses st yet
 	return st
 }
 
-// Changed receives after the state has changed.
+// Changed returns a channel that receives a value after the state has changed.
 func (st *State) Changed() <-chan struct{} { return st.changed }
 
-// transition notes that a side has changed. The caller holds the lock.
-func (st *State) transition(at time.Time) {
+// updateReadyLocked updates the condition Ready after a side has changed, and signals the
+// change.
+func (st *State) updateReadyLocked(at time.Time) {
 	ready := v1alpha1.Forwarding(&st.Local.status, &st.Remote.status)
 	ready.LastTransitionTime = st.ready.LastTransitionTime
 	if ready.Status != st.ready.Status {
 		ready.LastTransitionTime = metav1.NewTime(at)
 	}
 	st.ready = ready
-	st.notify()
+	st.signalChange()
 }
 
-func (st *State) notify() {
+// signalChange makes Changed receive. It needs no lock.
+func (st *State) signalChange() {
 	select {
 	case st.changed <- struct{}{}:
 	default:
 	}
 }
 
-// Status returns what the runner owns of the bridge's status.
+// Status returns the part of the bridge's status that the runner owns.
 func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -85,7 +90,7 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 		Remote:     st.Remote.status.DeepCopy(),
 		Buffer:     st.buffer.DeepCopy(),
 
-		Unforwardable: st.unforwardableStatus(),
+		Unforwardable: st.unforwardableStatusLocked(),
 	}
 }
 
@@ -94,20 +99,22 @@ type Side struct {
 	state   *State
 	metrics sideMetrics
 	status  v1alpha1.SideStatus
-	// shortfalls are those of each server when it was last connected.
+	// shortfalls holds the shortfalls of each server, by its index, at its latest
+	// connection.
 	shortfalls map[int][]v1alpha1.Shortfall
 
-	// The server that was in use before, why and when it was lost.
-	lost       int
+	// lostServer is the index of the server that was active last and was lost, noServer if
+	// none was. lostReason and lostAt are the reason and the time of the loss.
+	lostServer int
 	lostReason string
 	lostAt     time.Time
 }
 
-// never is the place of no server.
-const never = -1
+// noServer is the index that stands for no server.
+const noServer = -1
 
 func newSide(st *State, servers []v1alpha1.Server, metrics sideMetrics) *Side {
-	s := &Side{state: st, metrics: metrics, shortfalls: map[int][]v1alpha1.Shortfall{}, lost: never}
+	s := &Side{state: st, metrics: metrics, shortfalls: map[int][]v1alpha1.Shortfall{}, lostServer: noServer}
 	for i := range servers {
 		s.status.Servers = append(s.status.Servers, v1alpha1.ServerStatus{
 			Name: servers[i].Name, URL: v1alpha1.PublicURL(servers[i].URL), State: v1alpha1.ServerStandby, Since: st.start,
@@ -121,34 +128,34 @@ func newSide(st *State, servers []v1alpha1.Server, metrics sideMetrics) *Side {
 func (s *Side) Connected(server int, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.setActive(server, at)
-	if s.lost != never {
+	s.setActiveLocked(server, at)
+	if s.lostServer != noServer {
 		gap := at.Sub(s.lostAt)
 		s.metrics.switchDuration.Observe(gap.Seconds())
-		if s.lost != server {
-			s.failedOver(s.record(s.lost, server, s.lostReason, at, gap))
+		if s.lostServer != server {
+			s.recordFailoverLocked(s.failoverLocked(s.lostServer, server, s.lostReason, at, gap))
 		}
 	}
-	s.state.transition(at)
+	s.state.updateReadyLocked(at)
 }
 
 // Switched implements connector.Observer.
 func (s *Side) Switched(server int, how connector.Switch, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	left := slices.IndexFunc(s.status.Servers, func(e v1alpha1.ServerStatus) bool { return e.State == v1alpha1.ServerActive })
-	e := &s.status.Servers[left]
+	from := slices.IndexFunc(s.status.Servers, func(e v1alpha1.ServerStatus) bool { return e.State == v1alpha1.ServerActive })
+	e := &s.status.Servers[from]
 	e.State, e.Since = v1alpha1.ServerStandby, metav1.NewTime(at)
 	s.metrics.disconnected(e.Name)
-	s.setActive(server, at)
+	s.setActiveLocked(server, at)
 	s.metrics.switchDuration.Observe(how.Gap.Seconds())
-	r := s.record(left, server, how.Reason, at, how.Gap)
+	r := s.failoverLocked(from, server, how.Reason, at, how.Gap)
 	r.Drained, r.Resent = ptr.To(int64(how.Drained)), ptr.To(int64(how.Resent))
-	s.failedOver(r)
-	s.state.transition(at)
+	s.recordFailoverLocked(r)
+	s.state.updateReadyLocked(at)
 }
 
-func (s *Side) setActive(server int, at time.Time) {
+func (s *Side) setActiveLocked(server int, at time.Time) {
 	e := &s.status.Servers[server]
 	e.State, e.Since, e.LastError = v1alpha1.ServerActive, metav1.NewTime(at), nil
 	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.Role(server), Since: metav1.NewTime(at)}
@@ -156,7 +163,8 @@ func (s *Side) setActive(server int, at time.Time) {
 	s.metrics.connected(e.Name)
 }
 
-// FellShort implements connector.Observer. It is reported with the connection that follows.
+// FellShort implements connector.Observer. The shortfalls are reported when the server becomes
+// active.
 func (s *Side) FellShort(server int, shortfalls []session.Shortfall) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -166,7 +174,8 @@ func (s *Side) FellShort(server int, shortfalls []session.Shortfall) {
 	}
 }
 
-func (s *Side) record(from, to int, reason string, at time.Time, gap time.Duration) *v1alpha1.FailoverRecord {
+// failoverLocked returns the record of a change from one server to another.
+func (s *Side) failoverLocked(from, to int, reason string, at time.Time, gap time.Duration) *v1alpha1.FailoverRecord {
 	return &v1alpha1.FailoverRecord{
 		From:                 s.status.Servers[from].Name,
 		To:                   s.status.Servers[to].Name,
@@ -176,7 +185,7 @@ func (s *Side) record(from, to int, reason string, at time.Time, gap time.Durati
 	}
 }
 
-func (s *Side) failedOver(r *v1alpha1.FailoverRecord) {
+func (s *Side) recordFailoverLocked(r *v1alpha1.FailoverRecord) {
 	s.status.Failovers = ptr.To(ptr.Deref(s.status.Failovers, 0) + 1)
 	s.status.LastFailover = r
 	s.metrics.failovers.WithLabelValues(r.Reason).Inc()
@@ -190,11 +199,11 @@ func (s *Side) Requested(r *v1alpha1.RequestedSwitch) {
 		r.Request, r.Message = truncate(r.Request, maxRequest), truncate(r.Message, maxMessage)
 	}
 	s.status.RequestedSwitch = r
-	s.state.transition(time.Now())
+	s.state.updateReadyLocked(time.Now())
 }
 
-// Probed implements connector.Observer. That a server passes or fails once more, for the
-// same reason, is no change.
+// Probed implements connector.Observer. If a server passes again, or fails again for the same
+// reason, the status does not change.
 func (s *Side) Probed(server int, err *session.Error, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -206,10 +215,10 @@ func (s *Side) Probed(server int, err *session.Error, at time.Time) {
 	s.metrics.probes.WithLabelValues(e.Name, result).Inc()
 	switch {
 	case err != nil:
-		s.setFailed(server, err, at)
+		s.setFailedLocked(server, err, at)
 	case e.State == v1alpha1.ServerFailed:
 		e.State, e.Since, e.LastError = v1alpha1.ServerStandby, metav1.NewTime(at), nil
-		s.state.transition(at)
+		s.state.updateReadyLocked(at)
 	}
 }
 
@@ -217,28 +226,28 @@ func (s *Side) Probed(server int, err *session.Error, at time.Time) {
 func (s *Side) Lost(server int, err *session.Error, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.lost, s.lostReason, s.lostAt = server, err.Reason, at
+	s.lostServer, s.lostReason, s.lostAt = server, err.Reason, at
 	s.status.Active, s.status.Shortfalls = nil, nil
 	s.metrics.disconnected(s.status.Servers[server].Name)
-	s.setFailed(server, err, at)
+	s.setFailedLocked(server, err, at)
 }
 
 // Failed implements connector.Observer.
 func (s *Side) Failed(server int, err *session.Error, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.metrics.attempts.WithLabelValues(s.status.Servers[server].Name, err.Reason).Inc()
-	s.setFailed(server, err, at)
+	s.metrics.connectionFailures.WithLabelValues(s.status.Servers[server].Name, err.Reason).Inc()
+	s.setFailedLocked(server, err, at)
 }
 
-// Handshake counts a TLS handshake with a server that succeeded.
+// Handshake counts a successful TLS handshake with a server.
 func (s *Side) Handshake(server int, h transport.Handshake) {
-	s.metrics.handshake(s.status.Servers[server].Name, h) // a server's name never changes
+	s.metrics.handshake(s.status.Servers[server].Name, h) // without the lock, because the name of a server never changes
 }
 
-// setFailed notes why a server failed. That it failed once more for the same
-// reason is no change.
-func (s *Side) setFailed(server int, err *session.Error, at time.Time) {
+// setFailedLocked records the failure of a server. A further failure with the same reason and
+// message does not change the status.
+func (s *Side) setFailedLocked(server int, err *session.Error, at time.Time) {
 	e := &s.status.Servers[server]
 	cause := v1alpha1.ServerError{Reason: err.Reason, Message: truncate(err.Message, maxMessage)}
 	if e.State == v1alpha1.ServerFailed && e.LastError != nil && *e.LastError == cause {
@@ -248,23 +257,24 @@ func (s *Side) setFailed(server int, err *session.Error, at time.Time) {
 		e.State, e.Since = v1alpha1.ServerFailed, metav1.NewTime(at)
 	}
 	e.LastError = &cause
-	s.state.transition(at)
+	s.state.updateReadyLocked(at)
 }
 
-// The longest texts in bytes that the schema takes.
+// The largest lengths of texts that the schema allows, in bytes.
 const (
 	maxMessage = 512
 	maxRequest = 256
 )
 
-func truncate(s string, most int) string {
-	if len(s) <= most {
+// truncate shortens s to at most limit bytes. A shortened text ends with "...".
+func truncate(s string, limit int) string {
+	if len(s) <= limit {
 		return s
 	}
-	const more = "..."
-	cut := most - len(more)
-	for cut > 0 && s[cut]&0xC0 == 0x80 { // not within a character
+	const ellipsis = "..."
+	cut := limit - len(ellipsis)
+	for cut > 0 && s[cut]&0xC0 == 0x80 { // do not cut within a character
 		cut--
 	}
-	return s[:cut] + more
+	return s[:cut] + ellipsis
 }

@@ -22,86 +22,88 @@ const (
 	// unforwardableInterval is the shortest time between two changes of one direction's
 	// part of status.unforwardable.
 	unforwardableInterval = time.Minute
-	// unforwardableFor is how long after the last message it is there.
-	unforwardableFor = 10 * time.Minute
-	// unforwardableLogged is how often such messages are logged. The counter has them all.
-	unforwardableLogged = 10 * time.Second
-	// maxTopic is the longest topic in the status and in the log, in bytes.
+	// unforwardableRetention is the time for which the latest message remains in the status.
+	unforwardableRetention = 10 * time.Minute
+	// unforwardableLogInterval is the shortest time between two log lines about such
+	// messages. The counter includes all messages.
+	unforwardableLogInterval = 10 * time.Second
+	// maxTopic is the largest length of a topic in the status and in the log, in bytes.
 	maxTopic = 256
-	// maxUnforwardable is the longest message in the status, in bytes, and maxAnswer that
-	// of the part of it that is the server's.
+	// maxUnforwardable is the largest length of a message in the status, and maxAnswer of
+	// the server's text in it, in bytes.
 	maxUnforwardable = 1024
 	maxAnswer        = 512
 )
 
-// unforwardable reports the messages of one direction that no server takes. It is used
-// with the lock of a pipe held: a goroutine that ends when there is nothing to do writes
-// the log and the status. Only the latest message is kept.
-type unforwardable struct {
-	log    *slog.Logger
-	letter string // topic of dead letters
-	write  func(*v1alpha1.UnforwardableMessage)
+// unforwardableReporter reports the unforwardable messages of one direction. Its callers hold
+// the lock of a pipe, so a goroutine writes the log and the status. The goroutine ends when
+// there is nothing left to report. Only the latest message is kept.
+type unforwardableReporter struct {
+	log        *slog.Logger
+	deadLetter string                               // the topic of dead letters
+	write      func(*v1alpha1.UnforwardableMessage) // sets the message in the status; nil removes it
 
-	mu      sync.Mutex // held for moments; nothing is locked meanwhile
-	running bool
-	wake    chan struct{}
-	latest  *delivery.GivenUp // not handled
-	at      time.Time         // when it came
-	more    int               // came before it and were not handled
-	over    bool              // the message that has blocked is gone
+	mu        sync.Mutex // guards the fields below up to unblocked; held briefly
+	running   bool       // whether run runs
+	wake      chan struct{}
+	latest    *delivery.GivenUp // the latest message; nil: run has handled all messages
+	at        time.Time         // when latest was reported
+	skipped   int               // the number of messages before latest that run has not handled
+	unblocked bool              // whether the blocking message has left
 
-	s shown // of run
+	state runState // only the goroutine of run uses it
 }
 
-func newUnforwardable(log *slog.Logger, letter string, write func(*v1alpha1.UnforwardableMessage)) *unforwardable {
-	return &unforwardable{log: log, letter: letter, write: write, wake: make(chan struct{}, 1)}
+func newUnforwardableReporter(log *slog.Logger, deadLetter string, write func(*v1alpha1.UnforwardableMessage)) *unforwardableReporter {
+	return &unforwardableReporter{log: log, deadLetter: deadLetter, write: write, wake: make(chan struct{}, 1)}
 }
 
-// watchUnforwardable returns the reporter of a direction. Without a state it only logs.
-func (st *State) watchUnforwardable(direction string, log *slog.Logger) *unforwardable {
+// watchUnforwardable returns the reporter of a direction. If st is nil, the reporter only logs.
+func (st *State) watchUnforwardable(direction string, log *slog.Logger) *unforwardableReporter {
 	if st == nil {
-		return newUnforwardable(log, "", func(*v1alpha1.UnforwardableMessage) {})
+		return newUnforwardableReporter(log, "", func(*v1alpha1.UnforwardableMessage) {})
 	}
 	part := &st.unforwardable.RemoteToLocal
 	if direction == LocalToRemote {
 		part = &st.unforwardable.LocalToRemote
 	}
-	return newUnforwardable(log, st.deadLetter, func(m *v1alpha1.UnforwardableMessage) {
+	return newUnforwardableReporter(log, st.deadLetter, func(m *v1alpha1.UnforwardableMessage) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		*part = m
-		st.notify()
+		st.signalChange()
 	})
 }
 
-// unforwardableStatus is nil if there is nothing to report. The lock is held.
-func (st *State) unforwardableStatus() *v1alpha1.UnforwardableStatus {
+// unforwardableStatusLocked returns nil if there is nothing to report.
+func (st *State) unforwardableStatusLocked() *v1alpha1.UnforwardableStatus {
 	if st.unforwardable == (v1alpha1.UnforwardableStatus{}) {
 		return nil
 	}
 	return st.unforwardable.DeepCopy()
 }
 
-// givenUp takes a message in.
-func (u *unforwardable) givenUp(m delivery.GivenUp) {
+// report reports an unforwardable message.
+func (u *unforwardableReporter) report(m delivery.GivenUp) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.latest != nil {
-		u.more++
+		u.skipped++
 	}
-	u.latest, u.at, u.over = &m, time.Now(), false
-	u.start()
+	u.latest, u.at, u.unblocked = &m, time.Now(), false
+	u.wakeLocked()
 }
 
-// unblocked notes that the message that has blocked the direction is gone.
-func (u *unforwardable) unblocked() {
+// reportUnblocked reports that the message that blocked the direction has left.
+func (u *unforwardableReporter) reportUnblocked() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.over = true
-	u.start()
+	u.unblocked = true
+	u.wakeLocked()
 }
 
-func (u *unforwardable) start() {
+// wakeLocked starts run, or wakes it.
+func (u *unforwardableReporter) wakeLocked() {
 	if !u.running {
 		u.running = true
 		go u.run()
@@ -112,23 +114,25 @@ func (u *unforwardable) start() {
 	}
 }
 
-// shown is what run knows.
-type shown struct {
-	message, due *v1alpha1.UnforwardableMessage // in the status, and to be there; nil: none
-	changed      bool                           // due differs from message
-	writtenAt    time.Time
-	last         time.Time // when the latest message came
-	loggedAt     time.Time
-	notLogged    int
+// runState is the state of run.
+type runState struct {
+	message   *v1alpha1.UnforwardableMessage // in the status at present; nil: none
+	due       *v1alpha1.UnforwardableMessage // to be written to the status; nil: none
+	changed   bool                           // whether due may differ from message
+	writtenAt time.Time                      // when the status was last written; zero: never
+	latestAt  time.Time                      // when the latest message was reported
+	loggedAt  time.Time                      // when the latest log line was written; zero: never
+	notLogged int                            // the number of messages since then that were not logged
 }
 
-// run handles what comes, until the status has no message and nothing comes.
-func (u *unforwardable) run() {
-	s := &u.s
+// run handles the reported messages until the status has no message and there is nothing left
+// to report.
+func (u *unforwardableReporter) run() {
+	s := &u.state
 	for {
-		u.take(s)
-		wait := u.settle(s)
-		if s.message == nil && !s.changed && u.finished() {
+		u.handleReported(s)
+		wait := u.updateStatus(s)
+		if s.message == nil && !s.changed && u.stopIfIdle() {
 			return
 		}
 		timer := time.NewTimer(wait)
@@ -140,8 +144,9 @@ func (u *unforwardable) run() {
 	}
 }
 
-// finished reports whether nothing has come, and ends the run then.
-func (u *unforwardable) finished() bool {
+// stopIfIdle returns true if no message waits to be handled. The caller must then end the
+// goroutine of run.
+func (u *unforwardableReporter) stopIfIdle() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.latest != nil {
@@ -151,68 +156,71 @@ func (u *unforwardable) finished() bool {
 	return true
 }
 
-// take takes what has come.
-func (u *unforwardable) take(s *shown) {
+// handleReported logs the latest reported message and prepares the status.
+func (u *unforwardableReporter) handleReported(s *runState) {
 	u.mu.Lock()
-	m, at, more, over := u.latest, u.at, u.more, u.over
-	u.latest, u.more, u.over = nil, 0, false
+	m, at, skipped, unblocked := u.latest, u.at, u.skipped, u.unblocked
+	u.latest, u.skipped, u.unblocked = nil, 0, false
 	u.mu.Unlock()
 	if m != nil {
-		s.last, s.due, s.changed = at, u.status(m, at), true
-		s.notLogged += more
-		u.logOne(s, m)
+		s.latestAt, s.due, s.changed = at, u.status(m, at), true
+		s.notLogged += skipped
+		u.logMessage(s, m)
 	}
-	if over && s.due != nil && ptr.Deref(s.due.Blocking, false) {
+	if unblocked && s.due != nil && ptr.Deref(s.due.Blocking, false) {
 		s.due, s.changed = nil, s.message != nil
 	}
 }
 
-// settle writes the status if it is due, and returns how long nothing else is.
-func (u *unforwardable) settle(s *shown) time.Duration {
+// updateStatus writes the status if it is due. It returns the time until it must be called
+// again.
+func (u *unforwardableReporter) updateStatus(s *runState) time.Duration {
 	now := time.Now()
-	if s.due != nil && now.Sub(s.last) >= unforwardableFor {
+	if s.due != nil && now.Sub(s.latestAt) >= unforwardableRetention {
 		s.due, s.changed = nil, s.message != nil
 	}
 	if s.changed {
 		if wait := unforwardableInterval - now.Sub(s.writtenAt); !s.writtenAt.IsZero() && wait > 0 {
 			return wait
 		}
-		if !same(s.message, s.due) {
+		if !sameReport(s.message, s.due) {
 			u.write(s.due)
 			s.writtenAt = now
 			s.message = s.due
 		}
 		s.changed = false
 	}
-	return max(unforwardableFor-now.Sub(s.last), time.Second)
+	return max(unforwardableRetention-now.Sub(s.latestAt), time.Second)
 }
 
-// same reports whether a message that blocks was only tried once more.
-func same(a, b *v1alpha1.UnforwardableMessage) bool {
+// sameReport reports whether b needs no new report after a: both are nil, or both report the
+// same blocking message, which was tried again with the same result.
+func sameReport(a, b *v1alpha1.UnforwardableMessage) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
 	return ptr.Deref(a.Blocking, false) && ptr.Deref(b.Blocking, false) && a.Topic == b.Topic && a.Reason == b.Reason && a.Message == b.Message
 }
 
-func (u *unforwardable) logOne(s *shown, m *delivery.GivenUp) {
-	if now := time.Now(); s.loggedAt.IsZero() || now.Sub(s.loggedAt) >= unforwardableLogged {
-		u.log.Warn("no server takes a message", "topic", s.due.Topic, "bytes", m.Bytes, "cause", m.Cause, "fate", m.Fate, "message", s.due.Message, "notLogged", s.notLogged)
+// logMessage logs a message, at most once per unforwardableLogInterval.
+func (u *unforwardableReporter) logMessage(s *runState, m *delivery.GivenUp) {
+	if now := time.Now(); s.loggedAt.IsZero() || now.Sub(s.loggedAt) >= unforwardableLogInterval {
+		u.log.Warn("no server of the destination accepts a message", "topic", s.due.Topic, "bytes", m.Bytes, "cause", m.Cause, "fate", m.Fate, "message", s.due.Message, "notLogged", s.notLogged)
 		s.loggedAt, s.notLogged = now, 0
 		return
 	}
 	s.notLogged++
 }
 
-// status is what the status has of a message.
-func (u *unforwardable) status(m *delivery.GivenUp, at time.Time) *v1alpha1.UnforwardableMessage {
+// status returns the entry of the status for a message.
+func (u *unforwardableReporter) status(m *delivery.GivenUp, at time.Time) *v1alpha1.UnforwardableMessage {
 	reason, answer := v1alpha1.ReasonRefused, truncate(strings.ToValidUTF8(m.Why.Message, "?"), maxAnswer)
 	switch m.Cause {
 	case delivery.DropTooLarge:
 		reason = v1alpha1.ReasonTooLarge
 	case delivery.DropUnforwardable:
 		reason = v1alpha1.ReasonEndsSession
-		answer = fmt.Sprintf("every server that can be connected ends the session at this message (QoS %d, a topic of %d levels): %s", m.QoS, 1+strings.Count(m.Topic, "/"), answer)
+		answer = fmt.Sprintf("every server that the bridge can connect to ends the session at this message (QoS %d, a topic of %d levels): %s", m.QoS, 1+strings.Count(m.Topic, "/"), answer)
 	}
 	quoted := strconv.Quote(m.Topic)
 	return &v1alpha1.UnforwardableMessage{
@@ -225,15 +233,15 @@ func (u *unforwardable) status(m *delivery.GivenUp, at time.Time) *v1alpha1.Unfo
 	}
 }
 
-// consequence says what happens to the message, and what to do.
-func (u *unforwardable) consequence(m *delivery.GivenUp) string {
-	const correct = "correct its publisher or the rule's topic, or change the server's limits (levels, size, QoS) or rights"
+// consequence describes what happens to the message, and the remedy.
+func (u *unforwardableReporter) consequence(m *delivery.GivenUp) string {
+	const remedy = "correct its publisher or the rule's topic, or change the server's limits (levels, size, QoS) or rights"
 	switch m.Fate {
 	case delivery.FateKept:
-		return "it is kept, and all messages behind it wait (delivery.unforwardable.policy: Block); " + correct + ", or set the policy to Drop"
+		return "the message is kept, and all messages behind it wait (delivery.unforwardable.policy: Block); " + remedy + ", or set the policy to Drop"
 	case delivery.FateDeadLetter:
-		return fmt.Sprintf("it is acknowledged to its source, and published there under %q; %s", u.letter, correct)
+		return fmt.Sprintf("the message is acknowledged to its source, and published there under %q; %s", u.deadLetter, remedy)
 	case delivery.FateDropped:
 	}
-	return "it is dropped, and acknowledged to its source; " + correct
+	return "the message is dropped, and acknowledged to its source; " + remedy
 }

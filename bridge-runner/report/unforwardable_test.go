@@ -18,7 +18,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// unforwardableWorld is a meter of forwards, and what it reports.
+// unforwardableWorld is the meter of forwards with its status, metrics and log.
 type unforwardableWorld struct {
 	st      *State
 	metrics *Metrics
@@ -35,7 +35,7 @@ func newUnforwardableWorld(t *testing.T) *unforwardableWorld {
 	w := &unforwardableWorld{metrics: NewMetrics()}
 	w.st = NewState(b, "pod", w.metrics)
 	w.meter = w.metrics.Meter(LocalToRemote, slog.New(slog.NewTextHandler(&w.log, nil)))
-	news(w.st)
+	changed(w.st)
 	return w
 }
 
@@ -44,7 +44,7 @@ func (w *unforwardableWorld) giveUp(topic string, fate delivery.Fate) {
 	synctest.Wait()
 }
 
-// blocked is the value of mqttbridge_blocked.
+// blocked returns the value of mqttbridge_blocked.
 func (w *unforwardableWorld) blocked(t *testing.T) float64 {
 	t.Helper()
 	families, err := w.metrics.registry.Gather()
@@ -60,7 +60,7 @@ func (w *unforwardableWorld) blocked(t *testing.T) float64 {
 	return 0
 }
 
-// topic is that of the message in the status, empty if there is none.
+// topic returns the topic of the message in the status. It is empty if there is no message.
 func (w *unforwardableWorld) topic() string {
 	u := w.st.Status().Unforwardable
 	if u == nil || u.LocalToRemote == nil {
@@ -69,39 +69,39 @@ func (w *unforwardableWorld) topic() string {
 	return u.LocalToRemote.Topic
 }
 
-func TestUnforwardable_AMessage_IsInTheStatusFor10Minutes(t *testing.T) {
+func TestUnforwardable_OneMessage_InStatusFor10Minutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newUnforwardableWorld(t)
 		w.giveUp("a/b", delivery.FateDeadLetter)
 		m := w.st.Status().Unforwardable.LocalToRemote
-		if !news(w.st) || m.Topic != "a/b" || *m.Bytes != 3 || m.Reason != v1alpha1.ReasonEndsSession || *m.Blocking || !m.Time.Time.Equal(time.Now()) ||
+		if !changed(w.st) || m.Topic != "a/b" || *m.Bytes != 3 || m.Reason != v1alpha1.ReasonEndsSession || *m.Blocking || !m.Time.Time.Equal(time.Now()) ||
 			!strings.Contains(m.Message, "ends the session at this message (QoS 1, a topic of 2 levels): closed") || !strings.Contains(m.Message, `published there under "dead"`) || !strings.Contains(m.Message, "correct its publisher") {
 			t.Errorf("status: %+v", m)
 		}
 		if line := w.log.String(); strings.Count(line, "\n") != 1 || !strings.Contains(line, "topic=a/b") || !strings.Contains(line, "bytes=3") {
 			t.Errorf("log: %s", line)
 		}
-		time.Sleep(unforwardableFor - time.Second)
+		time.Sleep(unforwardableRetention - time.Second)
 		synctest.Wait()
-		if news(w.st) || w.topic() == "" {
-			t.Error("it changes with time, or is gone early")
+		if changed(w.st) || w.topic() == "" {
+			t.Error("the status changes with time, or the message is removed early")
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if !news(w.st) || w.st.Status().Unforwardable != nil {
-			t.Errorf("it is still there: %+v", w.st.Status().Unforwardable)
+		if !changed(w.st) || w.st.Status().Unforwardable != nil {
+			t.Errorf("the message is still in the status: %+v", w.st.Status().Unforwardable)
 		}
 	})
 }
 
-func TestUnforwardable_AStreamOfMessages_WritesOnceAMinute(t *testing.T) {
+func TestUnforwardable_StreamOfMessages_WritesStatusOncePerMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newUnforwardableWorld(t)
 		writes, last := 0, ""
 		for i := range 600 { // 10 minutes
 			last = fmt.Sprintf("t/%d", i)
 			w.giveUp(last, delivery.FateDropped)
-			if news(w.st) {
+			if changed(w.st) {
 				writes++
 			}
 			time.Sleep(time.Second)
@@ -117,21 +117,21 @@ func TestUnforwardable_AStreamOfMessages_WritesOnceAMinute(t *testing.T) {
 		if lines := strings.Count(w.log.String(), "\n"); lines > 61 {
 			t.Errorf("%d lines in the log", lines)
 		}
-		time.Sleep(unforwardableFor)
+		time.Sleep(unforwardableRetention)
 		synctest.Wait()
 		if w.topic() != "" {
-			t.Error("it is still there")
+			t.Error("the message is still in the status")
 		}
 	})
 }
 
-func TestUnforwardable_AMessageThatBlocks_IsThereUntilItLeaves(t *testing.T) {
+func TestUnforwardable_BlockingMessage_InStatusUntilItLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newUnforwardableWorld(t)
 		for i := range 60 { // tried again for half an hour
 			w.giveUp("t", delivery.FateKept)
-			if news(w.st) != (i == 0) {
-				t.Fatalf("attempt %d is news, or the first is not", i)
+			if changed(w.st) != (i == 0) {
+				t.Fatalf("attempt %d is reported as a change, or the first is not", i)
 			}
 			time.Sleep(30 * time.Second)
 		}
@@ -143,17 +143,17 @@ func TestUnforwardable_AMessageThatBlocks_IsThereUntilItLeaves(t *testing.T) {
 		}
 		w.meter.Unblocked()
 		synctest.Wait()
-		if !news(w.st) || w.st.Status().Unforwardable != nil || w.blocked(t) != 0 {
-			t.Error("it is still there")
+		if !changed(w.st) || w.st.Status().Unforwardable != nil || w.blocked(t) != 0 {
+			t.Error("the message is still in the status")
 		}
 	})
 }
 
-func TestUnforwardable_AnyTopicAndAnswer_FitTheSchema(t *testing.T) {
+func TestUnforwardable_AnyTopicAndAnswer_FitsSchema(t *testing.T) {
 	for _, text := range []string{strings.Repeat("ü", 40_000), "\xff\x00\x01", strings.Repeat("\x01", 300), strings.Repeat("\U0001F4A1", 1000), ""} {
 		for _, fate := range []delivery.Fate{delivery.FateDropped, delivery.FateDeadLetter, delivery.FateKept} {
 			for cause, reason := range map[string]string{delivery.DropRefused: "Refused", delivery.DropTooLarge: "TooLarge", delivery.DropUnforwardable: "EndsSession"} {
-				u := newUnforwardable(slog.New(slog.DiscardHandler), "dead", nil)
+				u := newUnforwardableReporter(slog.New(slog.DiscardHandler), "dead", nil)
 				m := u.status(&delivery.GivenUp{Topic: text, Cause: cause, Fate: fate, Why: &session.Error{Message: text}}, time.Now())
 				if len(m.Topic) > maxTopic || !utf8.ValidString(m.Topic) || strings.ContainsAny(m.Topic, "\x00\x01") || m.Reason != reason {
 					t.Errorf("topic %q, reason %s", m.Topic, m.Reason)

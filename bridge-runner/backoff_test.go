@@ -10,14 +10,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-func TestReluctance_ServerEndsSessionsAtNotifications_PutsThemOffForLongerEachTime(t *testing.T) {
-	var r reluctance
+func TestNotificationBackoff_ServerEndsSessionsAtNotifications_DelaysThemLongerEachTime(t *testing.T) {
+	var b notificationBackoff
 	now := time.Unix(0, 0)
 	byServer := session.Ending{ByServer: true}
 	for i, step := range []struct {
 		how        session.Ending
 		unanswered bool
-		want       time.Duration // 0: they are not put off
+		want       time.Duration // 0: no delay
 	}{
 		{byServer, true, 0},
 		{byServer, false, 0},          // the notification was answered
@@ -31,12 +31,12 @@ func TestReluctance_ServerEndsSessionsAtNotifications_PutsThemOffForLongerEachTi
 		{byServer, true, lastDelay},
 		{byServer, true, lastDelay},
 	} {
-		delay, off := r.ended(step.how, step.unanswered, now)
-		if delay != step.want || off != (step.want > 0) {
-			t.Errorf("step %d: %v, %v, want %v", i, delay, off, step.want)
+		delay, delayed := b.sessionEnded(step.how, step.unanswered, now)
+		if delay != step.want || delayed != (step.want > 0) {
+			t.Errorf("step %d: delay %v, delayed %v, want %v", i, delay, delayed, step.want)
 		}
-		if off && !r.until.Equal(now.Add(delay)) {
-			t.Errorf("step %d: until %v", i, r.until)
+		if delayed && !b.until.Equal(now.Add(delay)) {
+			t.Errorf("step %d: until %v", i, b.until)
 		}
 	}
 }
