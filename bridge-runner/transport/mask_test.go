@@ -21,7 +21,7 @@ func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
 		},
 	}
 	for text, want := range map[string]string{
-		"nothing of it":               "nothing of it",
+		"no secrets here":             "no secrets here",
 		"v=1 is no secret, 1 neither": "v=1 is no secret, 1 neither",
 		"/mqtt?v=1&sig=a%2Fb%20c%2B%3D&flag-s3cr3t&plain=t0k3n": "/mqtt?...",
 		"sig a%2Fb%20c%2B%3D":               "sig ...",
@@ -45,18 +45,18 @@ func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
 	}
 }
 
-func TestUpgrade_Headers_AreSentAsTheyAre(t *testing.T) {
-	hostPort, asked := listenWebSocket(t, speaksMQTT, wsEcho)
-	echoes(t, dial(t, Config{
+func TestUpgrade_Headers_AreSentUnchanged(t *testing.T) {
+	hostPort, requests := listenWebSocket(t, speaksMQTT, wsEcho)
+	wantEcho(t, dial(t, Config{
 		HostPort: hostPort, WebSocket: true, Path: "/mqtt?a=b",
 		Header: http.Header{"Authorization": {"Bearer x"}, "User-Agent": {"own"}, "X-Api-Key": {" a, b; c=\"d\" "}},
 	}))
-	r := <-asked
+	r := <-requests
 	if r.Header.Get("Authorization") != "Bearer x" || r.Header.Get("X-Api-Key") != `a, b; c="d"` || strings.Join(r.Header["User-Agent"], "|") != "own" || r.URL.RawQuery != "a=b" {
-		t.Errorf("asked for %s with %v", r.URL, r.Header)
+		t.Errorf("requested %s with header %v", r.URL, r.Header)
 	}
-	echoes(t, dial(t, Config{HostPort: hostPort, WebSocket: true}))
-	if r := <-asked; r.Header.Get("User-Agent") != userAgent {
-		t.Errorf("with %v", r.Header)
+	wantEcho(t, dial(t, Config{HostPort: hostPort, WebSocket: true}))
+	if r := <-requests; r.Header.Get("User-Agent") != userAgent {
+		t.Errorf("requested with header %v", r.Header)
 	}
 }
