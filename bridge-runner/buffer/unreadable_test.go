@@ -32,7 +32,7 @@ var unreadable = map[string]struct {
 			must(t, os.Rename(path+".away", path))
 		},
 	},
-	"a link that leads in a circle": { // open returns ELOOP
+	"a symbolic link to itself": { // open returns ELOOP
 		begin: func(t *testing.T, path string) {
 			must(t, os.Rename(path, path+".away"))
 			must(t, os.Symlink(path, path))

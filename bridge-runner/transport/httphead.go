@@ -16,7 +16,7 @@ import (
 const maxHead = 64 << 10
 
 var (
-	errHeadTooLong = fmt.Errorf("its response header is longer than %d bytes", maxHead)
+	errHeadTooLong = fmt.Errorf("its header is longer than %d bytes", maxHead)
 	errNotHTTP  = errors.New("the response is not HTTP")
 	errIsTLS = errors.New("the response is a TLS record")
 )

@@ -152,12 +152,12 @@ func TestProxy_ErrorReply_ReportsReasonAndRemedy(t *testing.T) {
 		{"SOCKS5 4", "socks5", socksReply(4), v1alpha1.ReasonHostUnreachable, "the proxy PROXY cannot connect to the server: the host is unreachable, or its name cannot be resolved; check that the proxy can reach the URL's host and port"},
 		{"SOCKS5 5", "socks5", socksReply(5), v1alpha1.ReasonConnectionRefused, "the proxy PROXY cannot connect to the server: connection refused; check that the proxy can reach the URL's host and port"},
 		{"SOCKS5 6", "socks5", socksReply(6), v1alpha1.ReasonHostUnreachable, "the proxy PROXY cannot connect to the server: TTL expired in transit; check that the proxy can reach the URL's host and port"},
-		{"SOCKS5 7", "socks5", socksReply(7), v1alpha1.ReasonProxyFailed, "the proxy PROXY reports an error: command not supported; see the proxy's log"},
-		{"SOCKS5 99", "socks5", socksReply(99), v1alpha1.ReasonProxyFailed, "the proxy PROXY reports an error: unknown code: 99; see the proxy's log"},
+		{"SOCKS5 7", "socks5", socksReply(7), v1alpha1.ReasonProxyFailed, "the proxy PROXY does not connect to the server: command not supported; see the proxy's log"},
+		{"SOCKS5 99", "socks5", socksReply(99), v1alpha1.ReasonProxyFailed, "the proxy PROXY does not connect to the server: unknown code: 99; see the proxy's log"},
 		{"HTTP 502", "http", httpReply("HTTP/1.1 502 bad today\r\n\r\n"), v1alpha1.ReasonProxyFailed, "the proxy PROXY cannot connect to the server (HTTP 502 Bad Gateway); check that the proxy can reach the URL's host and port, and see the proxy's log"},
 		{"HTTP 405", "http", httpReply("HTTP/1.1 405 x\r\n\r\n"), v1alpha1.ReasonProxyFailed, "the proxy PROXY refuses the connection (HTTP 405 Method Not Allowed); check that proxy.url names a proxy that allows CONNECT"},
 		{"HTTP 777", "http", httpReply("HTTP/1.1 777 x\r\n\r\n"), v1alpha1.ReasonProxyFailed, "the proxy PROXY cannot connect to the server (HTTP 777); check that the proxy can reach the URL's host and port, and see the proxy's log"},
-		{"HTTP head without end", "http", httpReply("HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", maxHead)), v1alpha1.ReasonProxyFailed, "the response of the proxy PROXY is not valid: its response header is longer than 65536 bytes; see the proxy's log"},
+		{"HTTP head without end", "http", httpReply("HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", maxHead)), v1alpha1.ReasonProxyFailed, "the response of the proxy PROXY is not valid: its header is longer than 65536 bytes; see the proxy's log"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			proxy := listen(t, "127.0.0.1:0", c.serve)

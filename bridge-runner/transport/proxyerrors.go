@@ -92,7 +92,7 @@ func socksError(ctx context.Context, cfg *Config, err error) *Error {
 	case TimedOut(ctx, err), Closed(err):
 		return proxyNoResponse(ctx, cfg.Proxy.Host, err)
 	}
-	return proxyFailed(err, "the proxy %s reports an error: %s; see the proxy's log", cfg.Proxy.Host, text)
+	return proxyFailed(err, "the proxy %s does not connect to the server: %s; see the proxy's log", cfg.Proxy.Host, text)
 }
 
 // connectRefused explains an HTTP proxy's refusal.
