@@ -114,7 +114,8 @@ type segment struct {
 	first uint64
 	// size is the length of the segment's valid part, in bytes.
 	size int64
-	// sizeKnown is false if the file was not a regular file when it was found.
+	// sizeKnown is false if the file was not a regular file when it was found. Opening the segment
+	// sets it.
 	sizeKnown bool
 }
 
@@ -155,7 +156,7 @@ func (l *Log) open() error {
 		last = l.deferNewest(last)
 	}
 	l.released = l.position.saved
-	if len(l.segments) > 0 && (!l.position.valid || !l.position.ledger.valid) { // otherwise, a missing segment means that its records are not yet released
+	if len(l.segments) > 0 && (!l.position.valid || !l.position.ledger.valid) { // otherwise the position is exact, and the records of missing segments are not released
 		l.released = max(l.released, l.segments[0].first-1)
 	}
 	l.next = max(last, l.released) + 1
