@@ -28,7 +28,7 @@ type ledger struct {
 const (
 	ledgerHeader = 32
 	deferralSize = 56
-	ledgerSlot  = 16 << 10
+	ledgerSlot   = 16 << 10
 	flagMissing  = 1
 	maxDeferrals = (ledgerSlot - ledgerHeader) / deferralSize
 )

@@ -47,8 +47,8 @@ const (
 	// free separately, so that a full log has room again early.
 	segmentsPerLog = 16
 
-	segmentSuffix = ".log"
-	quarantineSuffix   = ".damaged"
+	segmentSuffix    = ".log"
+	quarantineSuffix = ".damaged"
 )
 
 // ErrFull means that the log, or the disk, has no room.

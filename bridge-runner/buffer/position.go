@@ -33,11 +33,11 @@ type position struct {
 }
 
 const (
-	positionName  = "released"
-	positionSize  = 12
+	positionName = "released"
+	positionSize = 12
 	positionSlot = 512 // distance of the slots in bytes, so that they are in different sectors
 
-	ledgerStart  = 4096 // offset of the ledger's first slot
+	ledgerStart      = 4096 // offset of the ledger's first slot
 	positionFileSize = ledgerStart + 2*ledgerSlot
 )
 

@@ -19,11 +19,11 @@ import (
 // therefore not imitate a record when the reader searches for the next record after damage. The
 // header's checksum starts from 0.
 const (
-	magic        = "mqttbuf\x01"
-	headerCopySize     = 24
-	headerSize   = 2 * headerCopySize
+	magic            = "mqttbuf\x01"
+	headerCopySize   = 24
+	headerSize       = 2 * headerCopySize
 	recordHeaderSize = 24
-	recordMark   = 0xb1d5
+	recordMark       = 0xb1d5
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -17,8 +17,8 @@ const maxHead = 64 << 10
 
 var (
 	errHeadTooLong = fmt.Errorf("its header is longer than %d bytes", maxHead)
-	errNotHTTP  = errors.New("the response is not HTTP")
-	errIsTLS = errors.New("the response is a TLS record")
+	errNotHTTP     = errors.New("the response is not HTTP")
+	errIsTLS       = errors.New("the response is a TLS record")
 )
 
 // head is the head of an HTTP response. The body is not read: after a successful CONNECT and after

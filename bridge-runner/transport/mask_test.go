@@ -21,20 +21,20 @@ func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
 		},
 	}
 	for text, want := range map[string]string{
-		"no secrets here":             "no secrets here",
-		"v=1 is no secret, 1 neither": "v=1 is no secret, 1 neither",
+		"no secrets here":                                       "no secrets here",
+		"v=1 is no secret, 1 neither":                           "v=1 is no secret, 1 neither",
 		"/mqtt?v=1&sig=a%2Fb%20c%2B%3D&flag-s3cr3t&plain=t0k3n": "/mqtt?...",
-		"sig a%2Fb%20c%2B%3D":               "sig ...",
-		"sig a/b c+= decoded":               "sig ... decoded",
-		"sig a%2Fb+c%2B%3D encoded":         "sig ... encoded",
-		"bad token t0k3n":                   "bad token ...",
-		"flag-s3cr3t":                       "...",
-		"unknown session c00k13-of-7":       "unknown session ...",
-		"the language en-us is of 5 bytes":  "the language en-us is of 5 bytes",
-		"signature c2ln%2Fbmvk%3D":          "signature ...",
-		"signature c2ln/bmvk= is no match":  "signature ... is no match",
-		"bad eyJh.bGci in Bearer eyJh.bGci": "bad ... in ...",
-		`the server says "qu\"ote\\d"`:      `the server says "..."`,
+		"sig a%2Fb%20c%2B%3D":                                   "sig ...",
+		"sig a/b c+= decoded":                                   "sig ... decoded",
+		"sig a%2Fb+c%2B%3D encoded":                             "sig ... encoded",
+		"bad token t0k3n":                                       "bad token ...",
+		"flag-s3cr3t":                                           "...",
+		"unknown session c00k13-of-7":                           "unknown session ...",
+		"the language en-us is of 5 bytes":                      "the language en-us is of 5 bytes",
+		"signature c2ln%2Fbmvk%3D":                              "signature ...",
+		"signature c2ln/bmvk= is no match":                      "signature ... is no match",
+		"bad eyJh.bGci in Bearer eyJh.bGci":                     "bad ... in ...",
+		`the server says "qu\"ote\\d"`:                          `the server says "..."`,
 	} {
 		if got := cfg.Mask(text); got != want {
 			t.Errorf("%s\nbecomes %s\nwant    %s", text, got, want)

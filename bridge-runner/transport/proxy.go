@@ -50,7 +50,9 @@ type connDialer struct{ net.Conn }
 
 func (m connDialer) Dial(string, string) (net.Conn, error) { return m.Conn, nil }
 
-func (m connDialer) DialContext(context.Context, string, string) (net.Conn, error) { return m.Conn, nil }
+func (m connDialer) DialContext(context.Context, string, string) (net.Conn, error) {
+	return m.Conn, nil
+}
 
 // connectSOCKS requests a connection to the server from a SOCKS5 proxy (RFC 1928). It reads only
 // the proxy's replies, and no byte after them.

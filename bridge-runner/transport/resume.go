@@ -47,10 +47,10 @@ type TLSSessions struct {
 	// Observe is called with each successful handshake. It may be nil.
 	Observe func(Handshake)
 
-	mu       sync.Mutex
+	mu sync.Mutex
 	// settings are the settings that the tickets were created with.
 	settings *tls.Config
-	tickets     *tickets
+	tickets  *tickets
 }
 
 // tickets has one ticket per address of the server. A name may refer to several servers that do not

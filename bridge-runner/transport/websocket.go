@@ -197,7 +197,7 @@ func (c *webSocket) closeWith(code int) error {
 	err := net.ErrClosed
 	c.closeOnce.Do(func() {
 		_ = c.SetWriteDeadline(time.Now().Add(closeFrameTimeout)) // ends a blocked write
-		_ = c.sendCloseFrame(code)                                 // the server does not depend on it
+		_ = c.sendCloseFrame(code)                                // the server does not depend on it
 		close(c.closed)
 		err = c.Conn.Close()
 	})
