@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// segmentFiles are the paths of a log's segments, oldest first.
+// segmentFiles returns the paths of a log's segments, oldest first.
 func segmentFiles(t *testing.T, dir string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
@@ -23,16 +23,16 @@ func segmentFiles(t *testing.T, dir string) []string {
 	return paths
 }
 
-// damaged makes a log of batches of three records, changes its only segment, and
-// returns what is read of it.
-func damaged(t *testing.T, batches int, change func(data []byte) []byte) (got []string, lost uint64, l *Log) {
+// readDamaged creates a log with batches of three records, changes its only segment, and reads
+// the log.
+func readDamaged(t *testing.T, batches int, change func(data []byte) []byte) (got []string, lost uint64, l *Log) {
 	t.Helper()
 	dir := t.TempDir()
 	l = open(t, dir, 16<<20)
 	for i := range batches {
-		appendTo(t, l, texts(1+3*i, 3))
+		appendTo(t, l, makeRecords(1+3*i, 3))
 	}
-	l.release()
+	l.closeFiles()
 	path := segmentFiles(t, dir)[0]
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -46,12 +46,12 @@ func damaged(t *testing.T, batches int, change func(data []byte) []byte) (got []
 	return got, lost, l
 }
 
-func TestATornTailCostsOnlyWhatIsTorn(t *testing.T) {
-	records := texts(1, 9)
+func TestOpen_TornTail_LosesOnlyTornRecords(t *testing.T) {
+	records := makeRecords(1, 9)
 	length := headerSize
 	ends := []int{}
 	for _, r := range records {
-		length += recordHeader + len(r)
+		length += recordHeaderSize + len(r)
 		ends = append(ends, length)
 	}
 	for cut := range length + 1 {
@@ -59,31 +59,31 @@ func TestATornTailCostsOnlyWhatIsTorn(t *testing.T) {
 		for whole < len(ends) && ends[whole] <= cut {
 			whole++
 		}
-		got, lost, l := damaged(t, 3, func(data []byte) []byte {
+		got, lost, l := readDamaged(t, 3, func(data []byte) []byte {
 			if len(data) != length {
 				t.Fatalf("the segment has %d bytes, not %d", len(data), length)
 			}
 			return data[:cut]
 		})
-		want(t, got, records[:whole])
+		wantRecords(t, got, records[:whole])
 		if lost != 0 {
-			t.Errorf("cut at %d: %d are said to be lost in what was never acknowledged", cut, lost)
+			t.Errorf("cut at %d: %d records are counted as lost, although Append did not confirm them", cut, lost)
 		}
-		appendTo(t, l, texts(1, 2)) // it goes on
+		appendTo(t, l, makeRecords(1, 2)) // the log is still usable
 		got, _ = readAll(t, l)
-		want(t, got, texts(1, 2))
-		l.release()
+		wantRecords(t, got, makeRecords(1, 2))
+		l.closeFiles()
 	}
 }
 
-func TestAFlippedBitCostsAtMostTheRecordThatItHit(t *testing.T) {
-	records := texts(1, 9)
+func TestRead_FlippedBit_LosesAtMostOneRecord(t *testing.T) {
+	records := makeRecords(1, 9)
 	length := headerSize
 	for _, r := range records {
-		length += recordHeader + len(r)
+		length += recordHeaderSize + len(r)
 	}
 	for at := range length {
-		got, lost, l := damaged(t, 3, func(data []byte) []byte {
+		got, lost, l := readDamaged(t, 3, func(data []byte) []byte {
 			data[at] ^= 1 << (at % 8)
 			return data
 		})
@@ -97,41 +97,41 @@ func TestAFlippedBitCostsAtMostTheRecordThatItHit(t *testing.T) {
 		case missing > 1:
 			t.Errorf("bit flipped in byte %d: %d records are missing", at, missing)
 		case last && int(lost) != missing:
-			t.Errorf("bit flipped in byte %d: %d records are missing, %d are told", at, missing, lost)
+			t.Errorf("bit flipped in byte %d: %d records are missing, %d are counted as lost", at, missing, lost)
 		case at < headerSize && missing > 0:
 			t.Errorf("bit flipped in byte %d of the header: %d records are missing", at, missing)
 		}
-		l.release()
+		l.closeFiles()
 	}
 }
 
-// template has the files of many.
+// template contains the files that makeSegments copies.
 var template fs.FS
 
-// many makes a log of several segments, and returns their paths.
-func many(t *testing.T, dir string) []string {
+// makeSegments creates a log of 300 records in several segments, and returns the segments' paths.
+func makeSegments(t *testing.T, dir string) []string {
 	t.Helper()
 	if template == nil {
-		template = os.DirFS(makeMany(t))
+		template = os.DirFS(makeTemplate(t))
 	}
 	must(t, os.CopyFS(dir, template))
 	return segmentFiles(t, dir)
 }
 
-func makeMany(t *testing.T) (dir string) {
+func makeTemplate(t *testing.T) (dir string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "many")
 	must(t, err)
-	atEnd = append(atEnd, func() { _ = os.RemoveAll(dir) })
+	cleanups = append(cleanups, func() { _ = os.RemoveAll(dir) })
 	l := open(t, dir, 16<<20)
 	for i := range 300 {
 		appendTo(t, l, [][]byte{fmt.Appendf(nil, "%08d %s", i+1, strings.Repeat("x", 20_000))})
 	}
-	l.release()
+	l.closeFiles()
 	return dir
 }
 
-func TestADamagedSegmentIsPassedOverAndTheRestIsServed(t *testing.T) {
+func TestRead_DamagedSegment_ReadsTheOtherSegments(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, path string){
 		"emptied": func(t *testing.T, path string) { must(t, os.Truncate(path, 0)) },
 		"cut":     func(t *testing.T, path string) { must(t, os.Truncate(path, 100_000)) },
@@ -143,7 +143,7 @@ func TestADamagedSegmentIsPassedOverAndTheRestIsServed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			paths := many(t, dir)
+			paths := makeSegments(t, dir)
 			if len(paths) < 4 {
 				t.Fatalf("%d segments", len(paths))
 			}
@@ -158,12 +158,12 @@ func TestADamagedSegmentIsPassedOverAndTheRestIsServed(t *testing.T) {
 					t.Fatalf("%.8s comes before %.8s", got[i-1], got[i])
 				}
 			}
-			if aside := len(l.SetAside()); aside != 0 != (name == "overwritten") {
-				t.Errorf("%d files are set aside", aside)
+			if quarantined := len(l.SetAside()); quarantined != 0 != (name == "overwritten") {
+				t.Errorf("%d files are quarantined", quarantined)
 			}
 			l.Release(300, 0)
 			if l.Messages() != 0 {
-				t.Errorf("%d are left", l.Messages())
+				t.Errorf("%d records are left", l.Messages())
 			}
 		})
 	}
@@ -176,12 +176,12 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func TestAPayloadIsNotTakenForARecordBehindDamage(t *testing.T) {
+func TestRead_PayloadLikeARecordAfterDamage_IsNotRead(t *testing.T) {
 	fake := appendRecord(nil, 0, 2, []byte("forged"))
 	dir := t.TempDir()
 	l := open(t, dir, 16<<20)
 	appendTo(t, l, [][]byte{fake, []byte("true")})
-	l.release()
+	l.closeFiles()
 	path := segmentFiles(t, dir)[0]
 	data, err := os.ReadFile(path)
 	must(t, err)
@@ -194,17 +194,17 @@ func TestAPayloadIsNotTakenForARecordBehindDamage(t *testing.T) {
 	}
 }
 
-func TestADamagedPositionBringsRecordsAgainAndLosesNone(t *testing.T) {
+func TestPosition_Damaged_RepeatsRecordsAndLosesNone(t *testing.T) {
 	for _, content := range []string{"", "garbage", strings.Repeat("\xff", 1024)} {
 		dir := t.TempDir()
 		l := open(t, dir, 16<<20)
-		appendTo(t, l, texts(1, 9))
+		appendTo(t, l, makeRecords(1, 9))
 		l.Release(4, 0)
 		must(t, l.Close())
 		must(t, os.WriteFile(filepath.Join(dir, positionName), []byte(content), 0o600))
 		l = open(t, dir, 16<<20)
 		got, _ := readAll(t, l)
-		want(t, got, texts(1, 9))
-		l.release()
+		wantRecords(t, got, makeRecords(1, 9))
+		l.closeFiles()
 	}
 }

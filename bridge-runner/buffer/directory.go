@@ -10,11 +10,12 @@ import (
 	"path/filepath"
 )
 
-// makeDirectory makes a directory and all that lead to it, and syncs the parent of each
-// that it made: else a crash of the machine takes the directory, and all that is in it.
+// makeDirectory creates a directory and its missing parents, and syncs the parent of each
+// directory that it created. Without that, a crash of the machine could remove the directory and
+// its contents.
 func makeDirectory(dir string, sync func(dir string) error) error {
 	dir = filepath.Clean(dir)
-	var made []string // the deepest first
+	var made []string // the innermost first
 	for at := dir; ; at = filepath.Dir(at) {
 		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) { //nolint:gosec // the directory that the user names
 			break
@@ -26,7 +27,7 @@ func makeDirectory(dir string, sync func(dir string) error) error {
 	}
 	for _, at := range made {
 		if err := sync(filepath.Dir(at)); err != nil {
-			for _, at := range made { // else the next attempt takes them for synced
+			for _, at := range made { // otherwise the next attempt would treat them as synced
 				_ = os.Remove(at) //nolint:gosec // made above
 			}
 			return err
@@ -35,12 +36,12 @@ func makeDirectory(dir string, sync func(dir string) error) error {
 	return nil
 }
 
-// syncDirectory has a directory's entries outlast a crash of the machine.
+// syncDirectory makes the entries of a directory survive a crash of the machine.
 func syncDirectory(dir string) error {
-	f, err := os.Open(dir) //nolint:gosec // in the directory that the user names, or one that leads to it
+	f, err := os.Open(dir) //nolint:gosec // the directory that the user names, or a parent of it
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // only read
+	defer func() { _ = f.Close() }() // nothing was written
 	return f.Sync()
 }

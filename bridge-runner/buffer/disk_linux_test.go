@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// smallDisk mounts a file system of that size.
+// smallDisk mounts a file system of size bytes.
 func smallDisk(t *testing.T, size int64) string {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -29,7 +29,7 @@ func smallDisk(t *testing.T, size int64) string {
 	return dir
 }
 
-func TestADiskWithoutRoomIsFullAndTheLogGoesOnWhenThereIsRoom(t *testing.T) {
+func TestAppend_DiskFull_ReturnsErrFullUntilThereIsRoom(t *testing.T) {
 	dir := smallDisk(t, 1<<20)
 	l := open(t, dir, 64<<20)
 	n := 0
@@ -41,14 +41,14 @@ func TestADiskWithoutRoomIsFullAndTheLogGoesOnWhenThereIsRoom(t *testing.T) {
 			break
 		}
 	}
-	l.release()
+	l.closeFiles()
 	l = open(t, dir, 64<<20)
 	got, lost := readAll(t, l)
 	if len(got) != n || lost != 0 {
-		t.Fatalf("%d of %d are read, %d lost", len(got), n, lost)
+		t.Fatalf("%d of %d records are read, %d lost", len(got), n, lost)
 	}
 	l.Release(uint64(n), l.Bytes())
-	appendTo(t, l, texts(1, 10))
+	appendTo(t, l, makeRecords(1, 10))
 	got, _ = readAll(t, l)
-	want(t, got, texts(1, 10))
+	wantRecords(t, got, makeRecords(1, 10))
 }

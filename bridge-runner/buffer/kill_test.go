@@ -17,24 +17,24 @@ import (
 	"time"
 )
 
-var kills = flag.Int("kills", 100, "how often the process that uses the log is killed")
+var kills = flag.Int("kills", 100, "number of times that the process that uses the log is killed")
 
-// child is the environment variable with the directory of the log that a child process
-// is to use.
+// child is the environment variable with the log directory. If it is set, this process is a
+// child that uses the log.
 const child = "BUFFER_TEST_DIRECTORY"
 
-// atEnd is called behind all tests.
-var atEnd []func()
+// cleanups are called after all tests.
+var cleanups []func()
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(child); dir != "" {
-		if err := use(dir); err != nil {
+		if err := runChild(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 	}
 	code := m.Run()
-	for _, f := range atEnd {
+	for _, f := range cleanups {
 		f()
 	}
 	os.Exit(code)
@@ -42,9 +42,9 @@ func TestMain(m *testing.M) {
 
 const logSize = 2 << 20
 
-// use appends, reads and releases until it is killed. It says "A n" when all up to n is
-// appended, and "R n" before it releases all up to n.
-func use(dir string) error {
+// runChild appends, reads and releases records until the process is killed. It prints "A n" when
+// all records up to n are appended, and "R n" before it releases all records up to n.
+func runChild(dir string) error {
 	l, err := Open(dir, logSize)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func use(dir string) error {
 	for {
 		batch := make([][]byte, 0, 50)
 		for i := range 1 + rand.IntN(50) {
-			batch = append(batch, numbered(l.Next()+uint64(i)))
+			batch = append(batch, recordBody(l.Next()+uint64(i)))
 		}
 		_, err := l.Append(batch)
 		switch {
@@ -78,12 +78,12 @@ func use(dir string) error {
 	}
 }
 
-// numbered is the content of the record with that number.
-func numbered(n uint64) []byte {
+// recordBody returns the content of the record with number n.
+func recordBody(n uint64) []byte {
 	return bytes.Repeat(strconv.AppendUint([]byte("record "), n, 10), int(n%200))
 }
 
-func TestNothingThatWasTakenIsLostWhereverTheProcessIsKilled(t *testing.T) {
+func TestLog_KilledAtRandom_LosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	var appended, released uint64
 	n, again := *kills, uint64(0)
@@ -97,27 +97,27 @@ func TestNothingThatWasTakenIsLostWhereverTheProcessIsKilled(t *testing.T) {
 				if first == 0 {
 					first = n
 				} else if n != last+1 {
-					t.Errorf("kill %d: %d comes behind %d", i, n, last)
+					t.Errorf("kill %d: record %d follows record %d", i, n, last)
 				}
-				if last = n; !bytes.Equal(body, numbered(n)) {
-					t.Errorf("kill %d: record %d is not what was appended", i, n)
+				if last = n; !bytes.Equal(body, recordBody(n)) {
+					t.Errorf("kill %d: record %d differs from the appended one", i, n)
 				}
 			})
 			if err != nil || lost > 0 {
 				t.Fatalf("kill %d: %d lost: %v", i, lost, err)
 			}
 		}
-		if first == 0 { // there is nothing
+		if first == 0 { // the log is empty
 			first, last = l.Next(), l.Next()-1
 		}
 		if first > released+1 || last < appended {
-			t.Fatalf("kill %d: there is %d to %d; %d was the last released, %d the last appended", i, first, last, released, appended)
+			t.Fatalf("kill %d: the log has records %d to %d; the last released is %d, the last appended %d", i, first, last, released, appended)
 		}
 		if l.size > logSize {
-			t.Fatalf("kill %d: it takes %d bytes", i, l.size)
+			t.Fatalf("kill %d: the log uses %d bytes", i, l.size)
 		}
 		again += released + 1 - first
-		l.release()
+		l.closeFiles()
 		if t.Failed() {
 			return
 		}
@@ -125,7 +125,7 @@ func TestNothingThatWasTakenIsLostWhereverTheProcessIsKilled(t *testing.T) {
 	t.Logf("%d kills: %d records appended, %d released, %d of them read again, none lost", n, appended, released, again)
 }
 
-// killAtRandom runs a child for up to 25 ms, and returns what it last said.
+// killAtRandom runs a child for up to 25 ms, and returns the last numbers that it printed.
 func killAtRandom(t *testing.T, dir string) (appended, released uint64) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
@@ -141,7 +141,7 @@ func killAtRandom(t *testing.T, dir string) (appended, released uint64) {
 		var kind byte
 		var n uint64
 		if _, err := fmt.Sscanf(lines.Text(), "%c %d", &kind, &n); err != nil {
-			continue // the kill has cut it
+			continue // the kill truncated the line
 		}
 		if kind == 'A' {
 			appended = n

@@ -6,35 +6,39 @@ package buffer
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 )
 
-// ledger says which records are kept for later because they cannot be read, and which
-// segment is the newest, so that a missing one is noticed. Integers are little-endian:
+// ledger lists the deferrals, and the newest segment, so that the next process notices if that
+// segment is missing. Integers are little-endian:
 //
 //	checksum 4, zero 4, sequence 8, newest segment 8, number of deferrals 8,
-//	deferrals: from 8, next 8, behind 8, file 8, bytes 8, newest 8, flags 8
+//	deferrals: from 8, next 8, end 8, file 8, bytes 8, newest 8, flags 8
 type ledger struct {
-	valid     bool   // one was read: the position is exact
-	sequence  uint64 // of the one saved last
-	newest    uint64 // number of the first record of the newest segment; 0: there is none
+	// valid is true if a ledger was read from the file. The position is then exact.
+	valid bool
+	// sequence is the sequence number of the last saved ledger.
+	sequence uint64
+	// newest is the number of the newest segment's first record, 0 if there is no segment.
+	newest    uint64
 	deferrals []*deferral
 }
 
 const (
 	ledgerHeader = 32
 	deferralSize = 56
-	ledgerPlace  = 16 << 10
+	ledgerSlot   = 16 << 10
 	flagMissing  = 1
-	maxDeferrals = (ledgerPlace - ledgerHeader) / deferralSize
+	maxDeferrals = (ledgerSlot - ledgerHeader) / deferralSize
 )
 
-var errManyDeferrals = errors.New("too many parts of the backlog cannot be read")
+var errTooManyDeferrals = fmt.Errorf("more than %d parts of the backlog cannot be read", maxDeferrals)
 
 func (p *position) readLedger() error {
-	data := make([]byte, ledgerPlace)
-	for turn := range int64(2) {
-		_, err := p.file.ReadAt(data, ledgerStart+turn*ledgerPlace)
+	data := make([]byte, ledgerSlot)
+	for slot := range int64(2) {
+		_, err := p.file.ReadAt(data, ledgerStart+slot*ledgerSlot)
 		if errors.Is(err, io.EOF) {
 			continue
 		}
@@ -55,17 +59,17 @@ func (p *position) writeLedger() error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.file.WriteAt(data, ledgerStart+int64(l.sequence%2)*ledgerPlace); err != nil {
+	if _, err := p.file.WriteAt(data, ledgerStart+int64(l.sequence%2)*ledgerSlot); err != nil {
 		return err
 	}
-	p.ledger.sequence, p.changed = l.sequence, false
+	p.ledger.sequence, p.ledgerChanged = l.sequence, false
 	return nil
 }
 
 func appendLedger(dst []byte, l ledger) ([]byte, error) {
-	deferrals := merged(l.deferrals)
+	deferrals := mergeDeferrals(l.deferrals)
 	if len(deferrals) > maxDeferrals {
-		return nil, errManyDeferrals
+		return nil, errTooManyDeferrals
 	}
 	dst = append(dst, make([]byte, 8)...)
 	for _, n := range []uint64{l.sequence, l.newest, uint64(len(deferrals))} {
@@ -77,7 +81,7 @@ func appendLedger(dst []byte, l ledger) ([]byte, error) {
 		if d.missing {
 			flags |= flagMissing
 		}
-		for _, n := range []uint64{d.from, d.next, d.behind, d.file, uint64(d.bytes), d.newest, flags} { //nolint:gosec // not negative
+		for _, n := range []uint64{d.from, d.next, d.end, d.file, uint64(d.bytes), d.newest, flags} { //nolint:gosec // not negative
 			dst = binary.LittleEndian.AppendUint64(dst, n)
 		}
 	}
@@ -85,7 +89,7 @@ func appendLedger(dst []byte, l ledger) ([]byte, error) {
 	return dst, nil
 }
 
-// parseLedger reads what appendLedger writes, with whatever follows it.
+// parseLedger parses the output of appendLedger. Bytes after it are ignored.
 func parseLedger(data []byte) (l ledger, ok bool) {
 	n := binary.LittleEndian.Uint64(data[24:])
 	if n > maxDeferrals {
@@ -100,20 +104,20 @@ func parseLedger(data []byte) (l ledger, ok bool) {
 	for at := uint64(ledgerHeader); at < end; at += deferralSize {
 		field := func(i uint64) uint64 { return binary.LittleEndian.Uint64(data[at+8*i:]) }
 		l.deferrals = append(l.deferrals, &deferral{
-			from: field(0), next: field(1), behind: field(2), file: field(3),
-			bytes: int64(field(4)), newest: field(5), missing: field(6)&flagMissing > 0, //nolint:gosec // as written
+			from: field(0), next: field(1), end: field(2), file: field(3),
+			bytes: int64(field(4)), newest: field(5), missing: field(6)&flagMissing > 0, //nolint:gosec // written from an int64
 		})
 	}
 	return l, true
 }
 
-// merged joins neighbours of which nothing was restored, since a volume that is away
-// makes one of each segment.
-func merged(deferrals []*deferral) (out []deferral) {
+// mergeDeferrals joins adjacent deferrals if none of their records was restored. Without that, an
+// unavailable volume would need a deferral in the ledger for each segment.
+func mergeDeferrals(deferrals []*deferral) (out []deferral) {
 	for _, d := range deferrals {
 		if n := len(out); n > 0 {
-			if m := &out[n-1]; m.behind == d.from && m.next == m.from && d.next == d.from && !m.open() {
-				m.behind, m.newest = d.behind, d.newest
+			if m := &out[n-1]; m.end == d.from && m.next == m.from && d.next == d.from && !m.countUnknown() {
+				m.end, m.newest = d.end, d.newest
 				m.bytes += d.bytes
 				continue
 			}

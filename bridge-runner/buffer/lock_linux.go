@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// lock keeps other processes from the file's directory while the file is open.
+// lock takes an exclusive lock on the file. The lock is held until the file is closed. If another
+// process holds it, lock fails.
 func lock(file *os.File) error {
 	return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }

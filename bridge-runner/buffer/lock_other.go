@@ -7,5 +7,5 @@ package buffer
 
 import "os"
 
-// lock does nothing: only Linux is known to release it with the process, always.
+// lock does nothing: only Linux is known to always release a lock when the process ends.
 func lock(*os.File) error { return nil }

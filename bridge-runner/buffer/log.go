@@ -1,26 +1,29 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package buffer keeps records on disk, in order, until they are released: a log of
-// segments, which is written at its end and read and released from its beginning.
+// Package buffer keeps records on disk, in order, until they are released. A log is a
+// directory of segments: records are appended to the last segment, and read and released
+// from the first one.
 //
 // It promises:
-//   - What [Log.Append] has taken is on the disk when it returns, all of it by one
-//     write and one fsync, and is read again after whatever ends the process.
-//   - A tail that a crash has torn costs at most what Append had not yet taken.
-//     Damage anywhere else costs the records that it hit: [Log.Read] passes over
-//     them, counts them, and goes on with the next one that is whole.
-//   - Records that cannot be read are not damaged: their file is missing, or the disk
-//     fails. They are kept, also by the next process, until they can be read. Those
-//     behind them can be read meanwhile ([Log.Defer], [Log.Restore]).
+//   - When [Log.Append] returns nil, its records are on the disk. It makes one write and
+//     one fsync for all of them. The records are read again however the process ends.
+//   - A torn tail, left by a crash, contains only records that Append had not yet
+//     confirmed. Damage anywhere else loses only the records that it hit: [Log.Read] skips
+//     and counts them, and continues with the next intact record.
+//   - Records that cannot be read because their file is missing or the disk fails are not
+//     treated as damaged. This process and the next ones keep them until they can be read.
+//     Later records can be read meanwhile ([Log.Defer], [Log.Restore]).
 //   - A failed write changes nothing: the same records can be appended again.
-//   - It takes no more of the disk than it was given, but for segments that it has
-//     set aside because nothing in them can be read.
+//   - The log uses no more disk space than its limit. Quarantined segments, in which
+//     nothing can be read, are not counted.
 //
-// The position up to which records are released is written without fsync, so that a
-// crash of the machine can bring some again: at least once.
+// The position, which is the number of the last released record, is written without fsync.
+// After a crash of the machine, released records may therefore be read again: delivery is
+// at least once.
 //
-// It knows nothing of messages. A Log is for one goroutine.
+// The package knows nothing about messages. A Log is not safe for concurrent use, so the
+// package has no locks.
 package buffer
 
 import (
@@ -32,71 +35,99 @@ import (
 )
 
 const (
-	// MaxRecord is the largest record in bytes.
+	// MaxRecord is the largest size of a record, in bytes.
 	MaxRecord = 1 << 30
-	// maxSegment and minSegment bound a segment that holds more than one batch; one
-	// is removed when all of it is released.
+	// maxSegment and minSegment bound the size of a segment that contains more than one
+	// batch, in bytes. A segment is removed when all its records are released.
 	maxSegment = 16 << 20
 	minSegment = 256 << 10
-	// keepBatch is the largest buffer for batches that is kept.
-	keepBatch = 2 << 20
-	// segments is how many fill a log, so that a little of it comes free early.
-	segments = 16
+	// maxKeptBatch is the largest write buffer that is kept for the next batch, in bytes.
+	maxKeptBatch = 2 << 20
+	// segmentsPerLog is the intended number of segments in a full log. Each of them becomes
+	// free separately, so that a full log has room again early.
+	segmentsPerLog = 16
 
-	segmentSuffix = ".log"
-	asideSuffix   = ".damaged"
+	segmentSuffix    = ".log"
+	quarantineSuffix = ".damaged"
 )
 
-// ErrFull says that the log, or the disk, has no room.
+// ErrFull means that the log, or the disk, has no room.
 var ErrFull = errors.New("no room")
 
-// ErrTooLarge is an [ErrFull] that no release ends: an empty log has no room either.
-var ErrTooLarge = fmt.Errorf("%w for so much at once", ErrFull)
+// ErrTooLarge is an [ErrFull] that persists even if all records are released: the batch does
+// not fit into an empty log.
+var ErrTooLarge = fmt.Errorf("%w for a batch of this size", ErrFull)
 
 // Log is an open log.
 type Log struct {
-	dir        string
-	max, piece int64
-	lock       *os.File
-	position   *position
+	dir string
+	// maxBytes is the limit of the log's disk space.
+	maxBytes int64
+	// segmentSize is the size, in bytes, that a segment exceeds only if it has a single batch.
+	segmentSize int64
+	// lockFile is locked while the log is open.
+	lockFile *os.File
+	position *position
 
-	segments []*segment // oldest first
-	active   *os.File   // the last one, to write to; nil: the next batch begins one
-	salt     uint32     // of the active one
-	batch    []byte
+	// segments are the log's files, oldest first.
+	segments []*segment
+	// active is the last segment, open for writing. If it is nil, the next batch creates a segment.
+	active *os.File
+	// salt is the active segment's salt.
+	salt uint32
+	// batch is the write buffer.
+	batch []byte
 
-	next     uint64 // number of the next record
-	released uint64 // number of the last one released
-	first    uint64 // number of the first one that was there when the log was opened
-	size     int64  // of all segments
-	bytes    int64  // of what is not released
-	aside    []string
+	// next is the number of the next record to be appended. Numbers start at 1.
+	next uint64
+	// released is the number of the last released record.
+	released uint64
+	// firstAtOpen is the number of the first unreleased record when the log was opened.
+	firstAtOpen uint64
+	// size is the disk space of all segments, in bytes. It includes missing segments that are
+	// deferred.
+	size int64
+	// bytes is the disk space of the unreleased records that are not deferred.
+	bytes int64
+	// quarantined are the names of the files that were quarantined when the log was opened.
+	quarantined []string
 
-	reader  *reader
-	reading uint64 // number of the first record of the reader's segment
-	cursor  uint64 // number of the next record to read
-	counted uint64 // up to here records that were released before are taken off bytes
-	missing bool   // the segment with the next record, as far as is known
+	reader *reader
+	// readerFirst is the number of the first record of the reader's segment.
+	readerFirst uint64
+	// cursor is the number of the next record to read.
+	cursor uint64
+	// deductedUpTo is the number up to which bytes was reduced by the records that an earlier
+	// process had released.
+	deductedUpTo uint64
+	// nextMissing is true if the segment with the next record was missing at the last attempt to
+	// read it.
+	nextMissing bool
 
+	// sync is (*os.File).Sync. Tests replace it.
 	sync func(*os.File) error
 }
 
-// segment is a file.
+// segment is a file of the log.
 type segment struct {
+	// first is the number of the segment's first record.
 	first uint64
-	size  int64 // as far as it is valid
-	sized bool  // size is known: it was a file when it was found
+	// size is the length of the segment's valid part, in bytes.
+	size int64
+	// sizeKnown is false if the file was not a regular file when it was found. Opening the segment
+	// sets it.
+	sizeKnown bool
 }
 
-// Open opens the log in a directory, or makes one, that takes up to maxBytes of the
-// disk.
+// Open opens the log in dir, and creates it if necessary. The log uses up to maxBytes of disk
+// space.
 func Open(dir string, maxBytes int64) (*Log, error) {
-	l := &Log{dir: dir, max: maxBytes, piece: min(max(maxBytes/segments, minSegment), maxSegment), sync: (*os.File).Sync}
+	l := &Log{dir: dir, maxBytes: maxBytes, segmentSize: min(max(maxBytes/segmentsPerLog, minSegment), maxSegment), sync: (*os.File).Sync}
 	if err := makeDirectory(dir, syncDirectory); err != nil {
 		return nil, fmt.Errorf("opening the buffer: %w", err)
 	}
 	if err := l.open(); err != nil {
-		l.release()
+		l.closeFiles()
 		return nil, err
 	}
 	return l, nil
@@ -104,35 +135,35 @@ func Open(dir string, maxBytes int64) (*Log, error) {
 
 func (l *Log) open() error {
 	var err error
-	if l.lock, err = os.OpenFile(filepath.Join(l.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	if l.lockFile, err = os.OpenFile(filepath.Join(l.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return fmt.Errorf("opening the buffer: %w", err)
 	}
-	if err := lock(l.lock); err != nil {
-		return fmt.Errorf("the buffer in %s is in use by another process: %w", l.dir, err)
+	if err := lock(l.lockFile); err != nil {
+		return fmt.Errorf("the buffer in %s is in use by another process: %w; wait until that process has ended", l.dir, err)
 	}
 	if l.position, err = openPosition(l.dir); err != nil {
 		return err
 	}
-	if err := l.find(); err != nil {
+	if err := l.findSegments(); err != nil {
 		return err
 	}
-	here := l.known(l.position.ledger.newest)
-	last, err := l.recover()
+	newestPresent := l.hasSegment(l.position.ledger.newest)
+	last, err := l.recoverTail()
 	if err != nil {
 		return err
 	}
-	if !here {
+	if !newestPresent {
 		last = l.deferNewest(last)
 	}
 	l.released = l.position.saved
-	if len(l.segments) > 0 && (!l.position.known || !l.position.ledger.valid) { // else what is missing is not released
+	if len(l.segments) > 0 && (!l.position.valid || !l.position.ledger.valid) { // otherwise the position is exact, and the records of missing segments are not released
 		l.released = max(l.released, l.segments[0].first-1)
 	}
 	l.next = max(last, l.released) + 1
 	for _, d := range l.deferrals() {
-		l.next = max(l.next, d.behind)
+		l.next = max(l.next, d.end)
 	}
-	l.cursor, l.first = l.released+1, l.released+1
+	l.cursor, l.firstAtOpen = l.released+1, l.released+1
 	for _, s := range l.segments {
 		l.size += s.size
 		l.bytes += max(s.size-headerSize, 0)
@@ -142,7 +173,7 @@ func (l *Log) open() error {
 	if len(l.segments) > 0 {
 		l.setNewest(l.segments[len(l.segments)-1].first)
 	}
-	l.remove()
+	l.removeReleased()
 	return nil
 }
 
@@ -150,17 +181,17 @@ func (l *Log) path(first uint64) string {
 	return filepath.Join(l.dir, fmt.Sprintf("%020d", first)+segmentSuffix)
 }
 
-// SetAside are the names of the files in which nothing could be read when the log was
-// opened. They can be looked at and deleted.
-func (l *Log) SetAside() []string { return l.aside }
+// SetAside returns the names of the files that were quarantined when the log was opened,
+// because nothing in them could be read. The user may inspect and delete them.
+func (l *Log) SetAside() []string { return l.quarantined }
 
-// Messages is how many records are not released, as far as that is known of deferred
-// ones.
+// Messages returns the number of records that are not released. Deferred records whose number
+// is unknown are not counted.
 func (l *Log) Messages() uint64 {
 	n := l.next - 1 - l.released
 	for _, d := range l.deferrals() {
-		if from := max(d.from, l.released+1); from < d.behind {
-			n -= d.behind - from
+		if from := max(d.from, l.released+1); from < d.end {
+			n -= d.end - from
 		}
 		if d.pending() {
 			n += d.count()
@@ -169,91 +200,93 @@ func (l *Log) Messages() uint64 {
 	return n
 }
 
-// Bytes is what the records that are not released take of the disk.
+// Bytes returns the disk space of the records that are not released, in bytes.
 func (l *Log) Bytes() int64 {
 	_, _, deferred := l.Deferred()
 	return l.bytes + deferred
 }
 
-// Taken is what the log takes of the disk.
+// Taken returns the disk space of the whole log, in bytes.
 func (l *Log) Taken() int64 { return l.size }
 
-// Size is what a record of so many bytes takes of the disk.
-func Size(body int) int64 { return recordHeader + int64(body) }
+// Size returns the disk space of a record with a body of the given size, in bytes.
+func Size(body int) int64 { return recordHeaderSize + int64(body) }
 
-// Next is the number that the next record appended gets.
+// Next returns the number of the next record to be appended.
 func (l *Log) Next() uint64 { return l.next }
 
-// Cursor is the number of the next record to be read: [Log.Next] where all are read.
+// Cursor returns the number of the next record to be read. It equals [Log.Next] if all records
+// are read.
 func (l *Log) Cursor() uint64 { return l.cursor }
 
-// Release ends the keeping of all records up to this number, of so many bytes.
+// Release marks all records up to number as released. size is the sum of their disk space, in
+// bytes.
 func (l *Log) Release(number uint64, size int64) {
 	if number > l.released {
 		l.released = min(number, l.next-1)
 		l.bytes = max(l.bytes-size, 0)
 	}
 	l.cursor = max(l.cursor, l.released+1)
-	l.remove()
+	l.removeReleased()
 }
 
-// remove removes the segments of which all is released.
-func (l *Log) remove() {
-	l.forgetDeferrals()
+// removeReleased removes the segments whose records are all released.
+func (l *Log) removeReleased() {
+	l.pruneDeferrals()
 	if l.released+1 == l.next {
 		l.bytes = 0
 	}
-	var over []*segment
+	var unneeded []*segment
 	for i, s := range l.segments {
-		if l.end(i) > l.released+1 {
+		if l.segmentEnd(i) > l.released+1 {
 			break
 		}
-		if l.isOver(i) {
-			over = append(over, s)
+		if l.removable(i) {
+			unneeded = append(unneeded, s)
 		}
 	}
-	if len(over) == 0 {
+	if len(unneeded) == 0 {
 		return
 	}
-	if last := l.last(); last == over[len(over)-1] {
+	if last := l.last(); last == unneeded[len(unneeded)-1] {
 		if l.active != nil {
-			_ = l.active.Close() // nothing of it is wanted
+			_ = l.active.Close() // the segment is deleted below
 			l.active = nil
 		}
 		l.setNewest(0)
 	}
-	// The next process takes a segment that is not there for a missing one, unless it
-	// knows that all of it was released.
-	if err := l.Save(true); err != nil && (l.position.changed || !errors.Is(err, ErrFull)) {
+	// Save first: unless the position shows that all records of a deleted segment were
+	// released, the next process treats the segment as missing.
+	if err := l.Save(true); err != nil && (l.position.ledgerChanged || !errors.Is(err, ErrFull)) {
 		return
 	}
-	for _, s := range over {
+	for _, s := range unneeded {
 		l.removeSegment(s)
 	}
 }
 
-// isOver reports whether a segment of which all is released is not needed, nor to be
-// written to.
-func (l *Log) isOver(i int) bool {
+// removable reports whether segment i, whose records are all released, can be removed: no
+// deferral needs it, and it is not the active segment with room for more batches.
+func (l *Log) removable(i int) bool {
 	s := l.segments[i]
 	if slices.ContainsFunc(l.deferrals(), func(d *deferral) bool { return d.needs(s) }) {
 		return false
 	}
-	return i+1 < len(l.segments) || l.active == nil || s.size > l.piece/2
+	return i+1 < len(l.segments) || l.active == nil || s.size > l.segmentSize/2
 }
 
 func (l *Log) removeSegment(s *segment) {
-	if l.reader != nil && l.reading == s.first {
+	if l.reader != nil && l.readerFirst == s.first {
 		l.closeReader()
 	}
-	_ = os.Remove(l.path(s.first)) //nolint:gosec // in the directory that the user names; where it fails, the next start tries again
+	_ = os.Remove(l.path(s.first)) //nolint:gosec // in the directory that the user names; if it fails, the next start tries again
 	l.size -= s.size
 	l.segments = slices.DeleteFunc(l.segments, func(other *segment) bool { return other == s })
 }
 
-// DropOldest makes room by dropping the oldest segment, and returns how many records
-// are dropped with it that were not read yet. One that cannot be read goes only if there
-// is no other but the one that is written to. ok is false if there is none.
+// DropOldest makes room by dropping the oldest segment. dropped is the number of its records
+// that were not read yet. A segment that cannot be read is dropped only if no other one is left
+// except the active segment. ok is false if no disk space became free.
 func (l *Log) DropOldest() (dropped uint64, ok bool) {
 	before := l.size
 	i := slices.IndexFunc(l.segments, func(s *segment) bool {
@@ -267,25 +300,25 @@ func (l *Log) DropOldest() (dropped uint64, ok bool) {
 	if i < 0 {
 		return 0, false
 	}
-	s, behind := l.segments[i], l.end(i)
+	s, end := l.segments[i], l.segmentEnd(i)
 	if l.active != nil && s == l.last() {
-		_ = l.active.Close() // nothing of it is wanted
+		_ = l.active.Close() // the segment is dropped
 		l.active = nil
 	}
-	for l.cursor < behind {
+	for l.cursor < end {
 		if d := l.deferralAt(l.cursor); d != nil {
-			l.cursor = d.behind
+			l.cursor = d.end
 			continue
 		}
-		to := l.firstDeferral(l.cursor, behind)
+		to := l.firstDeferralAfter(l.cursor, end)
 		dropped, l.cursor = dropped+to-l.cursor, to
 	}
-	l.Release(behind-1, 0)
+	l.Release(end-1, 0)
 	l.countBytes()
 	return dropped, l.size < before
 }
 
-// countBytes counts what the segments have, after some of them were dropped.
+// countBytes recomputes bytes from the sizes of the segments that no deferral needs.
 func (l *Log) countBytes() {
 	l.bytes = 0
 	for _, s := range l.segments {
@@ -295,37 +328,38 @@ func (l *Log) countBytes() {
 	}
 }
 
-// Save writes how far records are released. Synced, that outlasts a crash of the
-// machine, else one of the process.
+// Save writes the position. If synced is true, it survives a crash of the machine, otherwise
+// only a crash of the process.
 func (l *Log) Save(synced bool) error {
 	if err := l.position.save(l.released, synced); err != nil {
-		return wrap(err)
+		return writeError(err)
 	}
 	return nil
 }
 
-// Close saves the position and ends the use of the directory.
+// Close saves the position, closes all files and unlocks the directory. A log without unreleased
+// records leaves no segments.
 func (l *Log) Close() error {
 	if l.active != nil && l.released+1 == l.next {
-		_ = l.active.Close() // nothing of it is wanted
+		_ = l.active.Close() // all its records are released
 		l.active = nil
-		l.remove()
+		l.removeReleased()
 	}
 	err := l.Save(true)
-	l.release()
+	l.closeFiles()
 	return err
 }
 
-// release closes all files.
-func (l *Log) release() {
+// closeFiles closes all files without saving the position.
+func (l *Log) closeFiles() {
 	l.closeReader()
 	if l.active != nil {
-		_ = l.active.Close() // it is synced
+		_ = l.active.Close() // every write was synced
 	}
 	if l.position != nil {
-		_ = l.position.file.Close() // what is written is written
+		_ = l.position.file.Close() // save reports write errors
 	}
-	if l.lock != nil {
-		_ = l.lock.Close() // this unlocks
+	if l.lockFile != nil {
+		_ = l.lockFile.Close() // this unlocks
 	}
 }

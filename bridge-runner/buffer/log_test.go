@@ -13,18 +13,19 @@ import (
 	"testing"
 )
 
+// open opens a log, and closes its files when the test ends.
 func open(t *testing.T, dir string, size int64) *Log {
 	t.Helper()
 	l, err := Open(dir, size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.release)
+	t.Cleanup(l.closeFiles)
 	return l
 }
 
-// texts are n records, the first of them with this number.
-func texts(first, n int) (out [][]byte) {
+// makeRecords returns n different records, numbered from first.
+func makeRecords(first, n int) (out [][]byte) {
 	for i := range n {
 		out = append(out, fmt.Appendf(nil, "record %d %s", first+i, bytes.Repeat([]byte{'x'}, (first+i)%50)))
 	}
@@ -40,7 +41,7 @@ func appendTo(t *testing.T, l *Log, records [][]byte) uint64 {
 	return first
 }
 
-// readAll reads all there is.
+// readAll reads all records from the cursor to the end of the log.
 func readAll(t *testing.T, l *Log) (bodies []string, lost uint64) {
 	t.Helper()
 	for l.Cursor() < l.Next() {
@@ -53,7 +54,7 @@ func readAll(t *testing.T, l *Log) (bodies []string, lost uint64) {
 	return bodies, lost
 }
 
-func want(t *testing.T, got []string, records [][]byte) {
+func wantRecords(t *testing.T, got []string, records [][]byte) {
 	t.Helper()
 	var wanted []string
 	for _, r := range records {
@@ -64,33 +65,33 @@ func want(t *testing.T, got []string, records [][]byte) {
 	}
 }
 
-func TestWhatIsAppendedIsReadInOrderAlsoByTheNextProcess(t *testing.T) {
+func TestLog_AppendedRecords_AreReadInOrderAlsoByTheNextProcess(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, 64<<20)
-	if first := appendTo(t, l, texts(1, 10)); first != 1 {
-		t.Errorf("the first record has the number %d", first)
+	if first := appendTo(t, l, makeRecords(1, 10)); first != 1 {
+		t.Errorf("the first record has number %d, want 1", first)
 	}
-	appendTo(t, l, texts(11, 1))
+	appendTo(t, l, makeRecords(11, 1))
 	got, _ := readAll(t, l)
-	want(t, got, texts(1, 11))
-	appendTo(t, l, texts(12, 20))
+	wantRecords(t, got, makeRecords(1, 11))
+	appendTo(t, l, makeRecords(12, 20))
 	got, _ = readAll(t, l)
-	want(t, got, texts(12, 20))
-	l.release() // as a killed process does
+	wantRecords(t, got, makeRecords(12, 20))
+	l.closeFiles() // without saving the position, as if the process were killed
 
 	l = open(t, dir, 64<<20)
 	got, lost := readAll(t, l)
-	want(t, got, texts(1, 31))
+	wantRecords(t, got, makeRecords(1, 31))
 	if lost != 0 || l.Messages() != 31 {
-		t.Errorf("%d lost, %d there", lost, l.Messages())
+		t.Errorf("%d lost, %d in the log", lost, l.Messages())
 	}
 }
 
-func TestWhatIsReleasedIsNotReadAgainAndItsSpaceIsFree(t *testing.T) {
+func TestLog_ReleasedRecords_AreNotReadAgainAndFreeTheirSpace(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, 4<<20)
 	payload := bytes.Repeat([]byte{'p'}, 1000)
-	for range 30 { // 3 MB at once, 15 MB in all
+	for range 30 { // 0.5 MB in each round, 15 MB in total
 		for range 10 {
 			appendTo(t, l, slices.Repeat([][]byte{payload}, 50))
 		}
@@ -105,22 +106,22 @@ func TestWhatIsReleasedIsNotReadAgainAndItsSpaceIsFree(t *testing.T) {
 			t.Fatalf("read up to %d of %d; %d records of %d bytes are left", last, l.Next()-1, l.Messages(), l.Bytes())
 		}
 	}
-	appendTo(t, l, texts(1, 3))
+	appendTo(t, l, makeRecords(1, 3))
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	l = open(t, dir, 4<<20)
 	got, lost := readAll(t, l)
-	want(t, got, texts(1, 3))
+	wantRecords(t, got, makeRecords(1, 3))
 	if lost != 0 {
 		t.Errorf("%d lost", lost)
 	}
 }
 
-func TestNumbersGoOnWhenAllSegmentsAreGone(t *testing.T) {
+func TestLog_AllSegmentsGone_ContinuesNumbers(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, 16<<20)
-	appendTo(t, l, texts(1, 100))
+	appendTo(t, l, makeRecords(1, 100))
 	l.Release(100, 0)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -132,14 +133,14 @@ func TestNumbersGoOnWhenAllSegmentsAreGone(t *testing.T) {
 		}
 	}
 	l = open(t, dir, 16<<20)
-	appendTo(t, l, texts(101, 1))
-	l.release()
+	appendTo(t, l, makeRecords(101, 1))
+	l.closeFiles()
 	l = open(t, dir, 16<<20)
 	got, _ := readAll(t, l)
-	want(t, got, texts(101, 1))
+	wantRecords(t, got, makeRecords(101, 1))
 }
 
-func TestAFullLogTakesNothingAndGoesOnWhenSomethingIsReleased(t *testing.T) {
+func TestAppend_FullLog_FailsUntilRecordsAreReleased(t *testing.T) {
 	l := open(t, t.TempDir(), 1<<20)
 	record := [][]byte{make([]byte, 10_000)}
 	n := uint64(0)
@@ -158,7 +159,7 @@ func TestAFullLogTakesNothingAndGoesOnWhenSomethingIsReleased(t *testing.T) {
 	}
 	l.Release(n/2, 0)
 	if _, err := l.Append(record); err != nil {
-		t.Errorf("half of it is released: %v", err)
+		t.Errorf("Append fails after half of the records are released: %v", err)
 	}
 	got, _ := readAll(t, l)
 	if len(got) != int(n-n/2)+1 {
@@ -166,7 +167,7 @@ func TestAFullLogTakesNothingAndGoesOnWhenSomethingIsReleased(t *testing.T) {
 	}
 }
 
-func TestTheOldestAreDroppedASegmentAtATime(t *testing.T) {
+func TestDropOldest_SeveralSegments_DropsOneAtATime(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, 1<<20)
 	for i := range 80 {
@@ -177,11 +178,11 @@ func TestTheOldestAreDroppedASegmentAtATime(t *testing.T) {
 	}
 	dropped, ok := l.DropOldest()
 	if !ok || dropped != 23 { // of 26 in a segment of 256 KiB
-		t.Errorf("dropped %d", dropped)
+		t.Errorf("dropped %d records, want 23", dropped)
 	}
 	got, lost := readAll(t, l)
 	if len(got) != 54 || lost != 0 || l.Messages() != 54 {
-		t.Errorf("%d are left, %d lost, %d counted", len(got), lost, l.Messages())
+		t.Errorf("%d records are left, %d lost, %d counted", len(got), lost, l.Messages())
 	}
 	for ok {
 		_, ok = l.DropOldest()
@@ -191,7 +192,7 @@ func TestTheOldestAreDroppedASegmentAtATime(t *testing.T) {
 	}
 }
 
-func TestAFailedWriteChangesNothing(t *testing.T) {
+func TestAppend_SyncFails_ChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, 16<<20)
 	broken := errors.New("input/output error")
@@ -205,43 +206,43 @@ func TestAFailedWriteChangesNothing(t *testing.T) {
 		}
 	}
 	fail(0)
-	if _, err := l.Append(texts(1, 5)); !errors.Is(err, broken) {
+	if _, err := l.Append(makeRecords(1, 5)); !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
-	fail(1) // the file, but not its name
-	if _, err := l.Append(texts(1, 5)); !errors.Is(err, broken) {
+	fail(1) // the file is synced, its directory entry is not
+	if _, err := l.Append(makeRecords(1, 5)); !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
 	fail(2)
-	appendTo(t, l, texts(1, 5))
-	if _, err := l.Append(texts(6, 5)); !errors.Is(err, broken) {
+	appendTo(t, l, makeRecords(1, 5))
+	if _, err := l.Append(makeRecords(6, 5)); !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
 	fail(1000)
-	appendTo(t, l, texts(6, 5))
+	appendTo(t, l, makeRecords(6, 5))
 	got, lost := readAll(t, l)
-	want(t, got, texts(1, 10))
-	l.release()
+	wantRecords(t, got, makeRecords(1, 10))
+	l.closeFiles()
 	l = open(t, dir, 16<<20)
 	got, lostLater := readAll(t, l)
-	want(t, got, texts(1, 10))
+	wantRecords(t, got, makeRecords(1, 10))
 	if lost+lostLater != 0 {
 		t.Errorf("%d lost", lost+lostLater)
 	}
 }
 
-func TestTwoProcessesCannotHaveOneLog(t *testing.T) {
+func TestOpen_LogInUse_Fails(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir, 16<<20)
 	if l, err := Open(dir, 16<<20); err == nil {
-		l.release()
-		t.Error("it was opened twice")
+		l.closeFiles()
+		t.Error("the log was opened twice")
 	}
 }
 
-func TestWhatIsLargerThanTheLogIsToldApart(t *testing.T) {
+func TestAppend_BatchLargerThanTheLog_ReturnsErrTooLarge(t *testing.T) {
 	l := open(t, t.TempDir(), 1<<20)
-	appendTo(t, l, texts(1, 3))
+	appendTo(t, l, makeRecords(1, 3))
 	if _, err := l.Append([][]byte{make([]byte, 1<<20)}); !errors.Is(err, ErrTooLarge) || !errors.Is(err, ErrFull) {
 		t.Errorf("got %v", err)
 	}
@@ -249,5 +250,5 @@ func TestWhatIsLargerThanTheLogIsToldApart(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	got, _ := readAll(t, l)
-	want(t, got, texts(1, 3))
+	wantRecords(t, got, makeRecords(1, 3))
 }

@@ -12,28 +12,33 @@ import (
 	"path/filepath"
 )
 
-// position is a file with the number of the last record that was released, and the
-// ledger. Two places of each are written in turn, so that one is whole whatever
-// interrupts the other; the higher number, and the later ledger, count.
+// position is a file with the number of the last released record, and the ledger. The file has
+// two slots for each of them, which are written alternately: if a write is interrupted, the other
+// slot is intact. The slot with the higher number, or the later ledger, is valid.
 type position struct {
-	path  string
-	file  *os.File
+	path string
+	file *os.File
+	// saved is the number in the file.
 	saved uint64
-	known bool // the file has saved
-	turn  int64
+	// valid is true if the file contains a valid number.
+	valid bool
+	// nextSlot is the slot for the next number: 0 or 1.
+	nextSlot int64
 
-	ledger  ledger // as it is to be saved
-	changed bool   // the file does not have ledger yet
-	broken  bool   // the file is to be opened again: a write to it has failed
+	// ledger is the current ledger, which the next save writes if ledgerChanged is true.
+	ledger        ledger
+	ledgerChanged bool
+	// mustReopen is true after a failed write: the file must be opened again.
+	mustReopen bool
 }
 
 const (
-	positionName  = "released"
-	positionSize  = 12
-	positionPlace = 512 // bytes apart, so that they are in different sectors
+	positionName = "released"
+	positionSize = 12
+	positionSlot = 512 // distance of the slots in bytes, so that they are in different sectors
 
-	ledgerStart  = 4096 // of the first place of the ledger
-	positionFile = ledgerStart + 2*ledgerPlace
+	ledgerStart      = 4096 // offset of the ledger's first slot
+	positionFileSize = ledgerStart + 2*ledgerSlot
 )
 
 func openPosition(dir string) (*position, error) {
@@ -41,84 +46,87 @@ func openPosition(dir string) (*position, error) {
 	if err := p.open(); err != nil {
 		return nil, fmt.Errorf("opening the position: %w", err)
 	}
-	for turn := range int64(2) {
-		var place [positionSize]byte
-		_, err := p.file.ReadAt(place[:], turn*positionPlace)
+	for slot := range int64(2) {
+		var data [positionSize]byte
+		_, err := p.file.ReadAt(data[:], slot*positionSlot)
 		if errors.Is(err, io.EOF) {
 			continue
 		}
 		if err != nil {
-			_ = p.file.Close() // only read
+			_ = p.file.Close() // nothing was written
 			return nil, fmt.Errorf("reading the position: %w", err)
 		}
-		n := binary.LittleEndian.Uint64(place[:])
-		if binary.LittleEndian.Uint32(place[8:]) == checksum(0, place[:8]) && n >= p.saved {
-			p.saved, p.known, p.turn = n, true, 1-turn
+		n := binary.LittleEndian.Uint64(data[:])
+		if binary.LittleEndian.Uint32(data[8:]) == checksum(0, data[:8]) && n >= p.saved {
+			p.saved, p.valid, p.nextSlot = n, true, 1-slot
 		}
 	}
 	if err := p.readLedger(); err != nil {
-		_ = p.file.Close() // only read
+		_ = p.file.Close() // nothing was written
 		return nil, fmt.Errorf("reading the position: %w", err)
 	}
 	return p, nil
 }
 
-// open opens the file, and takes its room on the disk now: a disk that is full when
-// messages go out has none. If there is none now either, save reports it.
+// open opens the file and allocates its disk space. The space must be allocated now, because the
+// disk may be full when messages are delivered and the position changes. If it cannot be
+// allocated, save reports the error.
 func (p *position) open() error {
 	file, err := os.OpenFile(p.path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // in the directory that the user names
 	if err != nil {
 		return err
 	}
-	if info, err := file.Stat(); err == nil && info.Size() < positionFile {
-		_, _ = file.WriteAt(make([]byte, positionFile-info.Size()), info.Size())
+	if info, err := file.Stat(); err == nil && info.Size() < positionFileSize {
+		_, _ = file.WriteAt(make([]byte, positionFileSize-info.Size()), info.Size())
 	}
 	p.file = file
 	return nil
 }
 
-// reopen opens the file again, since the volume may have been away: a descriptor of
-// before is of no use then, or of a file that is not in the directory.
+// reopen opens the file again. If the volume was unavailable, the old descriptor may be unusable,
+// or refer to a file that is no longer in the directory.
 func (p *position) reopen() error {
 	old := p.file
 	if err := p.open(); err != nil {
 		return err
 	}
-	_ = old.Close() // all of it is written again
-	p.broken, p.changed, p.saved = false, true, ^uint64(0)
+	_ = old.Close() // its content is written again
+	p.mustReopen, p.ledgerChanged, p.saved = false, true, ^uint64(0)
 	return nil
 }
 
-// replaced reports whether the file is not that in the directory.
+// replaced reports whether the open file is not the file in the directory.
 func (p *position) replaced() bool {
 	mine, err := p.file.Stat()
 	there, err2 := os.Stat(p.path) //nolint:gosec // in the directory that the user names
 	return err != nil || err2 != nil || !os.SameFile(mine, there)
 }
 
-// save writes the position and the ledger. Synced, they survive the machine, else the
-// process only.
+// save writes the position and the ledger if they have changed. If synced is true, it writes the
+// position in any case, and both survive a crash of the machine, otherwise only a crash of the
+// process.
 func (p *position) save(released uint64, synced bool) (err error) {
-	if p.broken || synced && p.replaced() {
+	if p.mustReopen || synced && p.replaced() {
 		if err := p.reopen(); err != nil {
 			return err
 		}
 	}
-	defer func() { p.broken = err != nil }()
-	if p.changed {
-		// Before the position, which may be behind what the ledger says to be left.
+	defer func() { p.mustReopen = err != nil }()
+	if p.ledgerChanged {
+		// The ledger must be written first: the position may be higher than the numbers of records
+		// that only the ledger marks as unreleased.
 		if err := p.writeLedger(); err != nil {
 			return err
 		}
 	}
-	if released != p.saved || synced || !p.known { // a write tells whether the disk can be written
-		var place [positionSize]byte
-		binary.LittleEndian.PutUint64(place[:], released)
-		binary.LittleEndian.PutUint32(place[8:], checksum(0, place[:8]))
-		if _, err := p.file.WriteAt(place[:], p.turn*positionPlace); err != nil {
+	if released != p.saved || synced || !p.valid { // if synced, write also to find out whether the disk is writable
+		var data [positionSize]byte
+		binary.LittleEndian.PutUint64(data[:], released)
+		binary.LittleEndian.PutUint32(data[8:], checksum(0, data[:8]))
+		if _, err := p.file.WriteAt(data[:], p.nextSlot*positionSlot); err != nil {
 			return err
 		}
-		p.saved, p.known, p.turn = released, true, 1-p.turn
+		p.saved, p.valid, p.nextSlot = released, true, 1-p.nextSlot
 	}
 	if !synced {
 		return nil

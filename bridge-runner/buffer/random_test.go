@@ -17,34 +17,39 @@ import (
 )
 
 var (
-	randomFor  = flag.Duration("random", 3*time.Second, "for how long logs are used at random with parts that come and go")
-	randomSeed = flag.Uint64("seed", 0, "of the first of these logs; 0: at random")
+	randomFor  = flag.Duration("random", 3*time.Second, "duration of the test that uses logs randomly while parts of them disappear and return")
+	randomSeed = flag.Uint64("seed", 0, "seed of the random numbers; 0: a random seed")
 )
 
-// user uses a log as a pipe does, takes parts of it away and brings them back.
+// user uses a log as the delivery does, moves parts of it away and moves them back.
 type user struct {
-	t    *testing.T
-	rnd  *rand.Rand
-	dir  string // of the log
-	safe string // where the parts are meanwhile
+	t   *testing.T
+	rnd *rand.Rand
+	// dir is the log's directory.
+	dir string
+	// safe is the directory that contains the files that are away.
+	safe string
 	l    *Log
 
-	appended map[uint64]bool // by identifier
+	// appended and released have the identifiers of these records.
+	appended map[uint64]bool
 	released map[uint64]bool
-	queue    []held
-	next     uint64 // identifier
-	lost     uint64
-	away     map[string]bool // names of the files that are away
-	dirAway  bool
+	queue    []readRecord
+	// next is the identifier of the last appended record.
+	next uint64
+	lost uint64
+	// away has the names of the files that are away.
+	away    map[string]bool
+	dirAway bool
 }
 
-// held is a record that was read and not released.
-type held struct {
+// readRecord is a record that was read and is not yet released.
+type readRecord struct {
 	id, number uint64
 	size       int64
 }
 
-func TestRandom_PartsComeAndGo_NothingIsLost(t *testing.T) {
+func TestRandom_PartsDisappearAndReturn_NothingIsLost(t *testing.T) {
 	seed := *randomSeed
 	if seed == 0 {
 		seed = rand.Uint64()
@@ -79,7 +84,7 @@ func (u *user) open() {
 	u.l, u.queue = l, nil
 }
 
-// step does something at random.
+// step performs a random operation.
 func (u *user) step() {
 	switch n := u.rnd.IntN(100); {
 	case n < 35:
@@ -97,7 +102,7 @@ func (u *user) step() {
 	case n < 95:
 		u.moveDirectory()
 	case n < 98 && !u.dirAway:
-		u.l.release() // as by a kill
+		u.l.closeFiles() // as if the process were killed
 		u.open()
 	case !u.dirAway:
 		_ = u.l.Close()
@@ -121,11 +126,11 @@ func (u *user) append() {
 
 func (u *user) read() {
 	lost, err := u.l.Read(1+u.rnd.IntN(100), 1<<20, func(number uint64, body []byte, size int64) {
-		u.queue = append(u.queue, held{binary.BigEndian.Uint64(body), number, size})
+		u.queue = append(u.queue, readRecord{binary.BigEndian.Uint64(body), number, size})
 	})
 	u.lost += lost
 	if err != nil && u.rnd.IntN(3) == 0 {
-		_, _ = u.l.Defer() // an error is that of the disk
+		_, _ = u.l.Defer() // an error means that the disk cannot be written
 	}
 }
 
@@ -180,7 +185,7 @@ func (u *user) bringBack() {
 		path := filepath.Join(u.dir, name)
 		if info, err := os.Lstat(path); err == nil {
 			if !info.IsDir() {
-				u.t.Fatalf("%s was made while it was away", name)
+				u.t.Fatalf("%s was created while it was away", name)
 			}
 			must(u.t, os.Remove(path))
 		}
@@ -201,7 +206,7 @@ func (u *user) moveDirectory() {
 	u.dirAway = !u.dirAway
 }
 
-// finish brings all back, and checks that all is read.
+// finish moves all parts back, and checks that all records are read.
 func (u *user) finish() {
 	if u.dirAway {
 		u.moveDirectory()
@@ -210,12 +215,12 @@ func (u *user) finish() {
 		u.bringBack()
 	}
 	if u.rnd.IntN(2) == 0 {
-		u.l.release()
+		u.l.closeFiles()
 		u.open()
 	}
 	for range 1000 {
 		lost, err := u.l.Read(1000, 1<<20, func(number uint64, body []byte, size int64) {
-			u.queue = append(u.queue, held{binary.BigEndian.Uint64(body), number, size})
+			u.queue = append(u.queue, readRecord{binary.BigEndian.Uint64(body), number, size})
 		})
 		u.lost += lost
 		if err != nil {
@@ -234,7 +239,7 @@ func (u *user) finish() {
 		}
 	}
 	if u.lost > 0 {
-		u.t.Errorf("%d are said to be lost", u.lost)
+		u.t.Errorf("%d records are counted as lost", u.lost)
 	}
 	missing := 0
 	for id := range u.appended {
@@ -243,8 +248,8 @@ func (u *user) finish() {
 		}
 	}
 	parts, records, bytes := u.l.Deferred()
-	if missing > 0 || parts > 0 || u.l.Messages() > 0 || u.l.Bytes() > 0 || u.l.Taken() > u.l.piece+20_000 {
-		u.t.Errorf("%d of %d are missing; %d parts of %d records and %d bytes are deferred; %d records of %d bytes are left, %d bytes are taken",
+	if missing > 0 || parts > 0 || u.l.Messages() > 0 || u.l.Bytes() > 0 || u.l.Taken() > u.l.segmentSize+20_000 {
+		u.t.Errorf("%d of %d are missing; %d parts of %d records and %d bytes are deferred; %d records of %d bytes are left, %d bytes are used",
 			missing, len(u.appended), parts, records, bytes, u.l.Messages(), u.l.Bytes(), u.l.Taken())
 		for _, d := range u.l.deferrals() {
 			u.t.Logf("deferred: %+v", *d)
@@ -252,5 +257,5 @@ func (u *user) finish() {
 		files, _ := filepath.Glob(filepath.Join(u.dir, "*"))
 		u.t.Logf("files: %q", files)
 	}
-	u.l.release()
+	u.l.closeFiles()
 }

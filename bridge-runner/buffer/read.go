@@ -9,19 +9,19 @@ import (
 	"sort"
 )
 
-// Read hands on the next records, oldest first: up to so many, and no more once they
-// have the size in bytes. take gets a record's number, its body, which is valid until it
-// returns, and what it takes of the disk. lost is how many were passed over because they
-// are damaged. After an error the next call tries again, until [Log.Defer] puts off what
-// cannot be read.
-func (l *Log) Read(most int, size int64, take func(number uint64, body []byte, size int64)) (lost uint64, err error) {
-	for l.cursor < l.next && most > 0 && size > 0 {
+// Read passes the next records to visit, oldest first. It stops after maxRecords records, or when
+// their disk space has reached size bytes. visit gets a record's number, its body, which is valid
+// until visit returns, and its disk space in bytes. lost is the number of damaged records that
+// were skipped. After an error, the next call tries the same record again, unless [Log.Defer]
+// has deferred it.
+func (l *Log) Read(maxRecords int, size int64, visit func(number uint64, body []byte, size int64)) (lost uint64, err error) {
+	for l.cursor < l.next && maxRecords > 0 && size > 0 {
 		if d := l.deferralAt(l.cursor); d != nil {
-			l.cursor = d.behind
+			l.cursor = d.end
 			continue
 		}
-		number, body, gone, err := l.nextRecord()
-		lost += gone
+		number, body, skipped, err := l.nextRecord()
+		lost += skipped
 		switch {
 		case err != nil:
 			return lost, err
@@ -30,71 +30,73 @@ func (l *Log) Read(most int, size int64, take func(number uint64, body []byte, s
 		}
 		lost += number - l.cursor
 		l.cursor = number + 1
-		taken := recordHeader + int64(len(body))
-		take(number, body, taken)
-		most--
-		size -= taken
+		stored := recordHeaderSize + int64(len(body))
+		visit(number, body, stored)
+		maxRecords--
+		size -= stored
 	}
 	return lost, nil
 }
 
-// nextRecord reads the next record of the segment that the cursor is in. body is nil if
-// the cursor has gone on to another segment, or the record was released by an earlier
-// process. lost is how many records were passed over at the end of the segment.
+// nextRecord reads the next record of the segment at the cursor. body is nil if the cursor has
+// moved to another segment, or if an earlier process had released the record. lost is the number
+// of damaged records that were skipped at the end of the segment.
 func (l *Log) nextRecord() (number uint64, body []byte, lost uint64, err error) {
-	i := l.holder()
+	i := l.segmentFor()
 	if i < 0 {
-		return 0, nil, 0, l.gap()
+		return 0, nil, 0, l.missingSegment()
 	}
-	end := l.end(i)
-	behind := l.firstDeferral(l.cursor, end)
-	if err := l.turnTo(l.segments[i]); err != nil {
+	end := l.segmentEnd(i)
+	limit := l.firstDeferralAfter(l.cursor, end)
+	if err := l.openSegment(l.segments[i]); err != nil {
 		return 0, nil, 0, err
 	}
 	number, body, err = l.reader.next()
 	switch {
-	case err == nil && number >= behind, errors.Is(err, io.EOF) && (l.reader.torn || l.cursor == behind || behind == l.next):
-		lost, l.cursor = behind-l.cursor, behind
+	case err == nil && number >= limit, errors.Is(err, io.EOF) && (l.reader.torn || l.cursor == limit || limit == l.next):
+		lost, l.cursor = limit-l.cursor, limit
 		return 0, nil, lost, nil
-	case errors.Is(err, io.EOF): // all of it is whole
-		return 0, nil, 0, l.gap()
+	case errors.Is(err, io.EOF): // the segment is intact, so the next one must be missing
+		return 0, nil, 0, l.missingSegment()
 	case err != nil:
-		l.closeReader() // the file may be another one when the volume is back
+		l.closeReader() // open the file again: when the volume is back, it may be another file
 		return 0, nil, 0, err
-	case number < l.first:
-		if number >= l.counted { // released by an earlier process
-			l.bytes, l.counted = max(l.bytes-recordHeader-int64(len(body)), 0), number+1
+	case number < l.firstAtOpen:
+		if number >= l.deductedUpTo { // an earlier process has released it
+			l.bytes, l.deductedUpTo = max(l.bytes-recordHeaderSize-int64(len(body)), 0), number+1
 		}
 		return 0, nil, 0, nil
 	}
 	return number, body, 0, nil
 }
 
-// gap says that a segment is missing, unless it is there by now.
-func (l *Log) gap() error {
+// missingSegment returns an error because the segment at the cursor is missing. It returns nil if
+// the segment has appeared meanwhile.
+func (l *Log) missingSegment() error {
 	if l.rescan() {
 		return nil
 	}
-	l.missing = true
+	l.nextMissing = true
 	return errMissing{l.cursor}
 }
 
-// holder returns the place of the segment that holds the next record to read, -1 where
+// segmentFor returns the index of the segment that should contain the next record to read, -1 if
 // there is none.
-func (l *Log) holder() int {
+func (l *Log) segmentFor() int {
 	return sort.Search(len(l.segments), func(i int) bool { return l.segments[i].first > l.cursor }) - 1
 }
 
-// end is the number behind the records of a segment, if no other one is missing.
-func (l *Log) end(i int) uint64 {
+// segmentEnd returns the number after the last record of segment i, assuming that no segment after
+// it is missing.
+func (l *Log) segmentEnd(i int) uint64 {
 	if i+1 < len(l.segments) {
 		return l.segments[i+1].first
 	}
 	return l.next
 }
 
-// after is the number of the first record in a segment behind the cursor.
-func (l *Log) after() uint64 {
+// firstAvailable returns the number of the first record of the first segment after the cursor.
+func (l *Log) firstAvailable() uint64 {
 	for _, s := range l.segments {
 		if s.first > l.cursor {
 			return s.first
@@ -103,29 +105,29 @@ func (l *Log) after() uint64 {
 	return l.next
 }
 
-// turnTo has the reader read a segment.
-func (l *Log) turnTo(s *segment) error {
-	l.missing = false
-	if l.reader == nil || l.reading != s.first {
+// openSegment makes the reader read segment s.
+func (l *Log) openSegment(s *segment) error {
+	l.nextMissing = false
+	if l.reader == nil || l.readerFirst != s.first {
 		l.closeReader()
-		r, err := openSegment(l.path(s.first), s.first)
+		r, err := openReader(l.path(s.first), s.first)
 		if err != nil {
 			return err
 		}
 		l.setSize(s, r)
-		l.reader, l.reading = r, s.first
+		l.reader, l.readerFirst = r, s.first
 	}
 	l.reader.end = s.size
 	return nil
 }
 
-// setSize notes the size of a segment that was no file when it was found.
+// setSize records the size of a segment that was not a regular file when it was found.
 func (l *Log) setSize(s *segment, r *reader) {
-	if s.sized {
+	if s.sizeKnown {
 		return
 	}
 	if info, err := r.file.Stat(); err == nil {
-		s.size, s.sized = fileSize(info), true
+		s.size, s.sizeKnown = fileSize(info), true
 		l.size += s.size
 	}
 }
@@ -137,5 +139,5 @@ func (l *Log) closeReader() {
 	}
 }
 
-// Skip has the next record to be read be the one with this number.
+// Skip moves the cursor forward to the record with this number.
 func (l *Log) Skip(number uint64) { l.cursor = max(l.cursor, number) }

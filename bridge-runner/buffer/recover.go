@@ -11,10 +11,10 @@ import (
 	"os"
 )
 
-// find lists the segments, and sets aside those that are damaged as a whole. Those that
-// cannot be read stay: they may be readable later.
-func (l *Log) find() error {
-	entries, err := os.ReadDir(l.dir) // in the order of their names, which is that of their numbers
+// findSegments lists the segments, and quarantines those whose header is damaged. Segments that
+// cannot be read are kept, because they may be readable later.
+func (l *Log) findSegments() error {
+	entries, err := os.ReadDir(l.dir) // sorted by name, and therefore by number
 	if err != nil {
 		return fmt.Errorf("opening the buffer: %w", err)
 	}
@@ -32,19 +32,19 @@ func (l *Log) find() error {
 		}
 		size := fileSize(info)
 		if l.damaged(number) && size > headerSize {
-			if err := l.setAside(number); err != nil {
-				return fmt.Errorf("setting a damaged segment aside: %w", err)
+			if err := l.quarantine(number); err != nil {
+				return fmt.Errorf("quarantining a damaged segment: %w", err)
 			}
 			size = 0
 		}
-		l.segments = append(l.segments, &segment{first: number, size: size, sized: info.Mode().IsRegular()})
+		l.segments = append(l.segments, &segment{first: number, size: size, sizeKnown: info.Mode().IsRegular()})
 	}
 	return nil
 }
 
-// damaged reports whether a segment is known to be no segment.
+// damaged reports whether a segment can be read and its header is not valid.
 func (l *Log) damaged(number uint64) bool {
-	r, first, ok, err := openReader(l.path(number))
+	r, first, ok, err := openSegmentFile(l.path(number))
 	if err != nil {
 		return false
 	}
@@ -52,14 +52,14 @@ func (l *Log) damaged(number uint64) bool {
 	return !ok || first != number
 }
 
-// setAside renames a damaged segment. An empty one takes its place, so that its records
-// are known to be lost, and not to be missing.
-func (l *Log) setAside(number uint64) error {
+// quarantine renames a damaged segment. An empty file takes its place, so that its records count
+// as lost, not as missing.
+func (l *Log) quarantine(number uint64) error {
 	path := l.path(number)
-	if err := os.Rename(path, path+asideSuffix); err != nil {
+	if err := os.Rename(path, path+quarantineSuffix); err != nil {
 		return err
 	}
-	l.aside = append(l.aside, fmt.Sprintf("%020d", number)+segmentSuffix+asideSuffix)
+	l.quarantined = append(l.quarantined, fmt.Sprintf("%020d", number)+segmentSuffix+quarantineSuffix)
 	empty, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600) //nolint:gosec // in the directory that the user names
 	if err != nil {
 		return err
@@ -67,24 +67,24 @@ func (l *Log) setAside(number uint64) error {
 	return empty.Close()
 }
 
-// recover cuts off what a crash has left behind the last whole record, and returns the
-// number of that record.
-func (l *Log) recover() (last uint64, err error) {
+// recoverTail truncates the last segment after its last intact record, and returns the number of
+// that record. It removes segments without an intact record from the end of the log.
+func (l *Log) recoverTail() (last uint64, err error) {
 	for len(l.segments) > 0 {
 		s := l.segments[len(l.segments)-1]
-		last, whole, err := l.lastRecord(s)
-		if err != nil { // it has a number of records that is not known
+		last, intact, err := l.lastRecord(s)
+		if err != nil { // the number of its records is unknown
 			return max(l.deferLast(s), last), nil
 		}
-		if whole > 0 {
-			if whole < s.size {
-				// If it fails, the numbers of the next segment show that the tail is not valid.
-				_ = os.Truncate(l.path(s.first), whole)
+		if intact > 0 {
+			if intact < s.size {
+				// If it fails, the next segment's numbers show that the tail is not valid.
+				_ = os.Truncate(l.path(s.first), intact)
 			}
-			s.size = whole
+			s.size = intact
 			return last, nil
 		}
-		if l.wanting(s.first) != nil { // its records are lost: Restore counts them
+		if l.deferralNeeding(s.first) != nil { // its records are lost: Restore counts them
 			return last, nil
 		}
 		if err := os.Remove(l.path(s.first)); err != nil {
@@ -98,9 +98,10 @@ func (l *Log) recover() (last uint64, err error) {
 	return 0, nil
 }
 
-// lastRecord returns the number of the last whole record in a segment, and where it ends.
+// lastRecord returns the number of the last intact record in a segment, and the offset of its end.
+// If the segment has no intact record, both are 0.
 func (l *Log) lastRecord(s *segment) (last uint64, end int64, err error) {
-	r, err := openSegment(l.path(s.first), s.first)
+	r, err := openReader(l.path(s.first), s.first)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -118,52 +119,53 @@ func (l *Log) lastRecord(s *segment) (last uint64, end int64, err error) {
 	}
 }
 
-// deferLast defers the newest segment, which cannot be read, and returns the number of
-// the last record that may be in it.
+// deferLast defers the newest segment, which cannot be read, and returns the highest number that
+// a record in it may have.
 func (l *Log) deferLast(s *segment) (last uint64) {
 	for _, d := range l.deferrals() {
 		if d.needs(s) {
-			return d.behind - 1 // nothing was written to it since
+			return d.end - 1 // no record was appended to it since it was deferred
 		}
 	}
 	d := &deferral{from: max(s.first, l.position.saved+1), file: s.first, bytes: max(s.size-headerSize, 0)}
-	d.newest = max(s.first, l.position.ledger.newest) // which may be missing
-	return l.deferUnknown(d)
+	d.newest = max(s.first, l.position.ledger.newest) // this segment may be missing
+	return l.deferUnknownCount(d)
 }
 
-// deferNewest defers the newest segments if they are missing, and returns the number of
-// the last record that may be in them. last is that of the others.
+// deferNewest defers the newest segments if they are missing, and returns the highest number that
+// a record in them may have. last is the highest number in the other segments.
 func (l *Log) deferNewest(last uint64) uint64 {
 	for _, d := range l.deferrals() {
-		last = max(last, d.behind-1)
+		last = max(last, d.end-1)
 	}
 	newest := l.position.ledger.newest
-	if newest <= last || l.wanting(newest) != nil {
+	if newest <= last || l.deferralNeeding(newest) != nil {
 		return last
 	}
 	d := &deferral{from: max(last, l.position.saved) + 1, newest: newest, missing: true}
 	if len(l.segments) > 0 {
 		d.file = l.last().first
 	}
-	return l.deferUnknown(d)
+	return l.deferUnknownCount(d)
 }
 
-// deferUnknown defers records of which it is not known how many there are, and returns
-// the number of the last one that there may be. What was deferred before bounds them:
-// those that are behind it have their own deferral, so that no record has two.
-func (l *Log) deferUnknown(d *deferral) (last uint64) {
+// deferUnknownCount adds a deferral whose number of records is unknown, and returns the highest
+// number that they may have. An existing deferral with higher numbers bounds the range, so that no
+// record is in two deferrals.
+func (l *Log) deferUnknownCount(d *deferral) (last uint64) {
 	if before := l.deferralAt(d.from); before != nil {
-		return before.behind - 1
+		return before.end - 1
 	}
-	d.next, d.behind = d.from, max(d.from, d.newest)+openRun
-	if bound := l.firstDeferral(d.from, d.behind); bound < d.behind {
-		d.behind, d.newest = bound, 0
+	d.next, d.end = d.from, max(d.from, d.newest)+maxSegmentRecords
+	if bound := l.firstDeferralAfter(d.from, d.end); bound < d.end {
+		d.end, d.newest = bound, 0
 	}
 	l.setDeferrals(append(l.deferrals(), d))
-	return d.behind - 1
+	return d.end - 1
 }
 
-// countDeferred counts what deferrals take in segments that are not there.
+// countDeferred moves the bytes of deferred segments from the log to their deferrals, and adds the
+// size of missing segments to the log's size.
 func (l *Log) countDeferred() {
 	for _, d := range l.deferrals() {
 		present := int64(0)
@@ -173,16 +175,16 @@ func (l *Log) countDeferred() {
 				l.bytes -= max(s.size-headerSize, 0)
 			}
 		}
-		d.absent = max(d.bytes-present, 0)
-		l.size += d.absent
+		d.absentBytes = max(d.bytes-present, 0)
+		l.size += d.absentBytes
 	}
 	l.bytes = max(l.bytes, 0)
 }
 
-// setNewest notes the newest segment in the ledger. That may be lost with the machine:
-// then a missing one is not noticed.
+// setNewest records the newest segment in the ledger. The record may be lost in a crash of the
+// machine. The next process then does not notice if this segment is missing.
 func (l *Log) setNewest(number uint64) {
 	if p := l.position; p.ledger.newest != number {
-		p.ledger.newest, p.changed = number, true
+		p.ledger.newest, p.ledgerChanged = number, true
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// Readable reports whether a part of what was deferred can be read again, so that
-// [Log.Restore] has something to do. An error says why a part cannot.
+// Readable reports whether a deferred part of the log can be read again, so that [Log.Restore] has
+// records to restore. If ok is false, err is the reason why a part cannot be read.
 func (l *Log) Readable() (ok bool, err error) {
 	l.rescan()
 	l.splitDeferrals()
@@ -33,13 +33,13 @@ func (l *Log) Readable() (ok bool, err error) {
 	return false, err
 }
 
-// openDeferral opens the segment with what is next of a deferral.
+// openDeferral opens the segment with the next records of a deferral.
 func (l *Log) openDeferral(d *deferral) (*reader, error) {
 	i := slices.IndexFunc(l.segments, func(s *segment) bool { return s.first == d.file })
 	if i < 0 || d.missing {
 		return nil, errMissing{d.next}
 	}
-	r, err := openSegment(l.path(d.file), d.file)
+	r, err := openReader(l.path(d.file), d.file)
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +51,9 @@ func (l *Log) openDeferral(d *deferral) (*reader, error) {
 	return r, nil
 }
 
-// Restore appends records that were deferred and can be read again behind all others, up
-// to about size bytes of them. lost is how many are damaged. An error says that the disk
-// cannot be written, or that nothing can be read.
+// Restore appends deferred records that can be read again to the end of the log, up to about size
+// bytes of them. lost is the number of damaged records. An error means that the disk cannot be
+// written, or that nothing can be read.
 func (l *Log) Restore(size int64) (restored int, lost uint64, err error) {
 	l.rescan()
 	l.splitDeferrals()
@@ -67,15 +67,16 @@ func (l *Log) Restore(size int64) (restored int, lost uint64, err error) {
 			break
 		}
 	}
-	l.remove()
+	l.removeReleased()
 	return restored, lost, err
 }
 
-// restoreError says that what was read could not be appended.
+// restoreError means that the records were read but could not be appended.
 type restoreError struct{ error }
 
 func (e *restoreError) Unwrap() error { return e.error }
 
+// restore restores records of one deferral.
 func (l *Log) restore(d *deferral, size int64) (restored int, lost uint64, err error) {
 	r, err := l.openDeferral(d)
 	if err != nil {
@@ -83,11 +84,11 @@ func (l *Log) restore(d *deferral, size int64) (restored int, lost uint64, err e
 	}
 	defer r.close()
 	var records [][]byte
-	next, taken := d.next, int64(0)
-	for taken < size {
+	next, stored := d.next, int64(0)
+	for stored < size {
 		var number uint64
 		var body []byte
-		if number, body, err = r.next(); err != nil || number >= d.behind {
+		if number, body, err = r.next(); err != nil || number >= d.end {
 			break
 		}
 		if number < next {
@@ -96,62 +97,63 @@ func (l *Log) restore(d *deferral, size int64) (restored int, lost uint64, err e
 		lost += number - next
 		next = number + 1
 		records = append(records, slices.Clone(body))
-		taken += recordHeader + int64(len(body))
+		stored += recordHeaderSize + int64(len(body))
 	}
-	ended := taken < size && (err == nil || errors.Is(err, io.EOF))
-	if err != nil && !ended && len(records) == 0 {
+	atEnd := stored < size && (err == nil || errors.Is(err, io.EOF))
+	if err != nil && !atEnd && len(records) == 0 {
 		return 0, 0, err
 	}
 	if len(records) > 0 {
-		// They take the room of what they replace, which goes when all of it is here. The
-		// log may be larger than it may be already, by segments that were missing.
-		if _, err := l.append(records, max(l.max, l.size)+taken+2*headerSize); err != nil {
+		// The records replace the originals, which are removed when all of them are restored, so
+		// they may exceed the limit. The log may already exceed it because of segments that were
+		// missing.
+		if _, err := l.appendWithin(records, max(l.maxBytes, l.size)+stored+2*headerSize); err != nil {
 			return 0, 0, &restoreError{err}
 		}
 	}
 	d.next = next
-	l.position.changed = true
-	d.bytes = max(d.bytes-taken, 0)
-	if ended {
-		lost += l.endDeferral(d, r.torn || err == nil)
+	l.position.ledgerChanged = true
+	d.bytes = max(d.bytes-stored, 0)
+	if atEnd {
+		lost += l.finishDeferredSegment(d, r.torn || err == nil)
 	}
 	return len(records), lost, nil
 }
 
-// endDeferral notes that all of d's segment is read, and returns how many records of it
-// are lost.
-func (l *Log) endDeferral(d *deferral, torn bool) (lost uint64) {
+// finishDeferredSegment is called when the segment at d.next is read to its end. It returns the
+// number of its records that are lost.
+func (l *Log) finishDeferredSegment(d *deferral, torn bool) (lost uint64) {
 	switch {
 	case !d.pending():
-	case d.open() && d.file >= d.newest: // there is no other segment
+	case d.countUnknown() && d.file >= d.newest: // it was the last segment of the range
 		if torn && d.next == max(d.from, d.newest) {
-			lost = 1 // at least: it is not known how many there were
+			lost = 1 // at least: the number of its records is unknown
 		}
-	case d.open() && torn && d.next < d.newest: // as below, but the newest segment is missing, too
+	case d.countUnknown() && torn && d.next < d.newest: // as in the default case, but the newest segment is missing, too
 		lost = d.newest - d.next
 		d.next, d.missing = d.newest, true
 		return lost
-	case !torn, d.open(): // the rest is in another segment, which is missing
+	case !torn, d.countUnknown(): // the other records are in another segment, which is missing
 		d.missing = true
 		return 0
 	default:
-		lost = d.behind - d.next
+		lost = d.end - d.next
 	}
-	d.next, d.bytes = d.behind, 0
-	l.size -= d.absent
-	d.absent = 0
+	d.next, d.bytes = d.end, 0
+	l.size -= d.absentBytes
+	d.absentBytes = 0
 	return lost
 }
 
-// forgetDeferrals forgets those that need not be passed over any more.
-func (l *Log) forgetDeferrals() {
-	over := func(d *deferral) bool { return !d.pending() && l.released+1 >= d.behind }
-	if slices.ContainsFunc(l.deferrals(), over) {
-		l.setDeferrals(slices.DeleteFunc(slices.Clone(l.deferrals()), over))
+// pruneDeferrals deletes deferrals that are fully restored and whose range is released.
+func (l *Log) pruneDeferrals() {
+	finished := func(d *deferral) bool { return !d.pending() && l.released+1 >= d.end }
+	if slices.ContainsFunc(l.deferrals(), finished) {
+		l.setDeferrals(slices.DeleteFunc(slices.Clone(l.deferrals()), finished))
 	}
 }
 
-// oldestDeferral returns the first deferral of which something is left, nil if there is
+// oldestDeferral returns the first deferral with records that are left to restore, nil if there is
 // none.
 func (l *Log) oldestDeferral() *deferral {
 	l.splitDeferrals()
@@ -163,13 +165,13 @@ func (l *Log) oldestDeferral() *deferral {
 	return nil
 }
 
-// dropDeferral gives up a deferral, and returns how many records that are.
+// dropDeferral drops the records of a deferral, and returns their number, 0 if it is unknown.
 func (l *Log) dropDeferral(d *deferral) (dropped uint64) {
 	dropped = d.count()
-	d.next, d.bytes = d.behind, 0
-	l.size -= d.absent
-	d.absent = 0
-	l.position.changed = true
-	l.remove()
+	d.next, d.bytes = d.end, 0
+	l.size -= d.absentBytes
+	d.absentBytes = 0
+	l.position.ledgerChanged = true
+	l.removeReleased()
 	return dropped
 }

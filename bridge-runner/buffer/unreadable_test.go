@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// unreadable are the ways in which a segment cannot be read, each with its end.
+// unreadable has functions that make a segment unreadable (begin) and readable again (end).
 var unreadable = map[string]struct {
 	begin, end func(t *testing.T, path string)
 }{
@@ -32,7 +32,7 @@ var unreadable = map[string]struct {
 			must(t, os.Rename(path+".away", path))
 		},
 	},
-	"a link that leads in a circle": { // ELOOP, as any other error of open
+	"a symbolic link to itself": { // open returns ELOOP
 		begin: func(t *testing.T, path string) {
 			must(t, os.Rename(path, path+".away"))
 			must(t, os.Symlink(path, path))
@@ -41,8 +41,9 @@ var unreadable = map[string]struct {
 	},
 }
 
-// readOn reads all there is, and defers what cannot be read.
-func readOn(t *testing.T, l *Log) (bodies []string, lost uint64) {
+// readAndDefer reads all records from the cursor to the end of the log, and defers those that
+// cannot be read.
+func readAndDefer(t *testing.T, l *Log) (bodies []string, lost uint64) {
 	t.Helper()
 	for l.Cursor() < l.Next() {
 		n, err := l.Read(7, 1<<20, func(_ uint64, body []byte, _ int64) { bodies = append(bodies, string(body)) })
@@ -56,7 +57,7 @@ func readOn(t *testing.T, l *Log) (bodies []string, lost uint64) {
 	return bodies, lost
 }
 
-// restoreAll restores all that can be read again, and reads it.
+// restoreAll restores and reads all records that can be read again.
 func restoreAll(t *testing.T, l *Log) (bodies []string, lost uint64) {
 	t.Helper()
 	for {
@@ -69,28 +70,28 @@ func restoreAll(t *testing.T, l *Log) (bodies []string, lost uint64) {
 			t.Fatal(err)
 		}
 		lost += n
-		got, n := readOn(t, l)
+		got, n := readAndDefer(t, l)
 		bodies, lost = append(bodies, got...), lost+n
 	}
 }
 
-// number is that of a record of many.
-func number(body string) (n int) {
+// recordNumber returns the number in the body of a record of makeSegments.
+func recordNumber(body string) (n int) {
 	_, _ = fmt.Sscanf(body, "%d", &n)
 	return n
 }
 
-// wantAll checks that got are the records of many, each once.
+// wantAll checks that got has each record of makeSegments once.
 func wantAll(t *testing.T, got []string) {
 	t.Helper()
 	numbers := make([]int, 0, len(got))
 	for _, body := range got {
-		numbers = append(numbers, number(body))
+		numbers = append(numbers, recordNumber(body))
 	}
 	slices.Sort(numbers)
 	for i := range 300 {
 		if i >= len(numbers) || numbers[i] != i+1 {
-			t.Fatalf("%d records were read, record %d is not among them, or twice", len(numbers), i+1)
+			t.Fatalf("%d records were read; record %d is missing or repeated", len(numbers), i+1)
 		}
 	}
 	if len(numbers) != 300 {
@@ -98,25 +99,25 @@ func wantAll(t *testing.T, got []string) {
 	}
 }
 
-// wantEmpty releases all, and checks that nothing is left of the log.
+// wantEmpty releases all records, and checks that the log leaves no segments.
 func wantEmpty(t *testing.T, l *Log) {
 	t.Helper()
 	l.Release(l.Next()-1, l.Bytes())
 	parts, _, _ := l.Deferred()
-	if l.Messages() != 0 || l.Bytes() != 0 || parts != 0 || l.Taken() > l.piece {
-		t.Errorf("%d records of %d bytes are left, %d parts are deferred, %d bytes are taken", l.Messages(), l.Bytes(), parts, l.Taken())
+	if l.Messages() != 0 || l.Bytes() != 0 || parts != 0 || l.Taken() > l.segmentSize {
+		t.Errorf("%d records of %d bytes are left, %d parts are deferred, %d bytes are used", l.Messages(), l.Bytes(), parts, l.Taken())
 	}
 	must(t, l.Close())
 	paths, _ := filepath.Glob(filepath.Join(l.dir, "*"+segmentSuffix+"*"))
 	if len(paths) != 0 {
-		t.Errorf("left are %q", paths)
+		t.Errorf("segments are left: %q", paths)
 	}
 }
 
-// places are which segments of many are unreadable.
+// places selects the segments of makeSegments that are unreadable.
 var places = map[string]func(paths []string) []string{
 	"the first":       func(paths []string) []string { return paths[:1] },
-	"one between":     func(paths []string) []string { return paths[2:3] },
+	"a middle one":    func(paths []string) []string { return paths[2:3] },
 	"two in a row":    func(paths []string) []string { return paths[1:3] },
 	"two apart":       func(paths []string) []string { return []string{paths[1], paths[3]} },
 	"the last":        func(paths []string) []string { return paths[len(paths)-1:] },
@@ -125,13 +126,13 @@ var places = map[string]func(paths []string) []string{
 	"all but the end": func(paths []string) []string { return paths[:len(paths)-1] },
 }
 
-// eachUnreadable runs a test for each way, and each place.
+// eachUnreadable runs a test for each combination of unreadable and places.
 func eachUnreadable(t *testing.T, run func(t *testing.T, dir string, begin, end func())) {
 	for way, change := range unreadable {
 		for place, which := range places {
 			t.Run(strings.ReplaceAll(way+"/"+place, " ", "_"), func(t *testing.T) {
 				dir := t.TempDir()
-				paths := which(many(t, dir))
+				paths := which(makeSegments(t, dir))
 				run(t, dir, func() {
 					for _, p := range paths {
 						change.begin(t, p)
@@ -151,13 +152,13 @@ func TestUnreadableSegment_WhileOpen_IsDeferredAndRestored(t *testing.T) {
 		l := open(t, dir, 16<<20)
 		taken := l.Taken()
 		begin()
-		got, lost := readOn(t, l)
+		got, lost := readAndDefer(t, l)
 		if l.Taken() != taken {
-			t.Errorf("%d bytes are taken of %d", l.Taken(), taken)
+			t.Errorf("the log uses %d bytes, want %d", l.Taken(), taken)
 		}
 		l.Release(l.Cursor()-1, 0)
 		if want := uint64(300 - len(got)); l.Messages() != want || want == 0 {
-			t.Errorf("%d records are left, not %d", l.Messages(), want)
+			t.Errorf("%d records are left, want %d", l.Messages(), want)
 		}
 		if _, records, bytes := l.Deferred(); records != l.Messages() || bytes < int64(records)*20_000 {
 			t.Errorf("%d records of %d bytes are deferred, %d are left", records, bytes, l.Messages())
@@ -176,10 +177,10 @@ func TestUnreadableSegment_WhenOpened_IsDeferredAndRestored(t *testing.T) {
 	eachUnreadable(t, func(t *testing.T, dir string, begin, end func()) {
 		begin()
 		l := open(t, dir, 16<<20)
-		got, lost := readOn(t, l)
+		got, lost := readAndDefer(t, l)
 		appendTo(t, l, [][]byte{[]byte("live")})
-		more, lostLater := readOn(t, l)
-		want(t, more, [][]byte{[]byte("live")})
+		more, lostLater := readAndDefer(t, l)
+		wantRecords(t, more, [][]byte{[]byte("live")})
 		end()
 		restored, lostLast := restoreAll(t, l)
 		if lost+lostLater+lostLast > 0 {
@@ -195,24 +196,24 @@ func TestUnreadableSegment_NextProcesses_KeepAndRestoreIt(t *testing.T) {
 		l := open(t, dir, 16<<20)
 		taken := l.Taken()
 		begin()
-		got, lost := readOn(t, l)
+		got, lost := readAndDefer(t, l)
 		for _, kill := range []bool{true, false, true} {
 			l.Release(l.Cursor()-1, l.bytes)
 			must(t, l.Save(false))
 			messages := l.Messages()
 			if kill {
-				l.release()
+				l.closeFiles()
 			} else {
 				must(t, l.Close())
 			}
 			l = open(t, dir, 16<<20)
 			if l.Messages() != messages {
-				t.Errorf("%d records are left of %d", l.Messages(), messages)
+				t.Errorf("%d records are left, want %d", l.Messages(), messages)
 			}
 			if _, _, bytes := l.Deferred(); l.Taken() < bytes || l.Taken() > taken {
-				t.Errorf("%d bytes are taken of %d, %d are deferred", l.Taken(), taken, bytes)
+				t.Errorf("the log uses %d bytes, at first %d; %d bytes are deferred", l.Taken(), taken, bytes)
 			}
-			more, n := readOn(t, l)
+			more, n := readAndDefer(t, l)
 			if len(more) > 0 || n > 0 {
 				t.Errorf("%d are read again, %d lost", len(more), n)
 			}
@@ -235,19 +236,19 @@ func TestUnreadableSegment_KilledBeforeRelease_NothingIsLost(t *testing.T) {
 		}
 		begin()
 		l.closeReader()
-		_, _ = readOn(t, l) // nothing of it is released
+		_, _ = readAndDefer(t, l) // none of the records is released
 		end()
 		_, _, _ = l.Restore(100_000)
-		l.release()
+		l.closeFiles()
 		l = open(t, dir, 16<<20)
-		got, lost := readOn(t, l)
+		got, lost := readAndDefer(t, l)
 		restored, lostLater := restoreAll(t, l)
 		if lost+lostLater > 0 {
 			t.Errorf("%d are lost", lost+lostLater)
 		}
 		seen := map[int]bool{}
 		for _, body := range append(got, restored...) {
-			seen[number(body)] = true
+			seen[recordNumber(body)] = true
 		}
 		if len(seen) != 300 {
 			t.Errorf("%d of 300 are read", len(seen))
@@ -255,7 +256,7 @@ func TestUnreadableSegment_KilledBeforeRelease_NothingIsLost(t *testing.T) {
 	})
 }
 
-func TestUnreadableSegment_DamagedWhenItIsBack_IsLost(t *testing.T) {
+func TestUnreadableSegment_DamagedWhenItReturns_IsLost(t *testing.T) {
 	for name, damage := range map[string]func(data []byte) []byte{
 		"an empty file in its place": func([]byte) []byte { return nil },
 		"cut":                        func(data []byte) []byte { return data[:100_000] },
@@ -263,12 +264,12 @@ func TestUnreadableSegment_DamagedWhenItIsBack_IsLost(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			dir := t.TempDir()
-			path := many(t, dir)[1]
+			path := makeSegments(t, dir)[1]
 			data, err := os.ReadFile(path)
 			must(t, err)
 			must(t, os.Remove(path))
 			l := open(t, dir, 16<<20)
-			got, lost := readOn(t, l)
+			got, lost := readAndDefer(t, l)
 			if lost > 0 {
 				t.Errorf("%d are said to be lost, and may come back", lost)
 			}
@@ -288,16 +289,16 @@ func TestUnreadableSegment_DamagedWhenTheNextProcessOpensIt_IsLost(t *testing.T)
 		"cut":         func(data []byte) []byte { return data[:headerSize+12] },
 		"overwritten": func(data []byte) []byte { return make([]byte, len(data)) },
 	} {
-		for place, which := range map[string]int{"the last": 5, "one between": 2} {
+		for place, which := range map[string]int{"the last": 5, "a middle one": 2} {
 			t.Run(strings.ReplaceAll(name+"/"+place, " ", "_"), func(t *testing.T) {
 				dir := t.TempDir()
-				path := many(t, dir)[which]
+				path := makeSegments(t, dir)[which]
 				data, err := os.ReadFile(path)
 				must(t, err)
 				must(t, os.Remove(path))
 				must(t, os.Mkdir(path, 0o700))
 				l := open(t, dir, 16<<20)
-				if _, lost := readOn(t, l); lost > 0 {
+				if _, lost := readAndDefer(t, l); lost > 0 {
 					t.Errorf("%d are said to be lost, and may come back", lost)
 				}
 				l.Release(l.Cursor()-1, 0)
@@ -309,11 +310,11 @@ func TestUnreadableSegment_DamagedWhenTheNextProcessOpensIt_IsLost(t *testing.T)
 					t.Errorf("%d were read, %d are lost", len(restored), lost)
 				}
 				if parts, _, _ := l.Deferred(); parts > 0 {
-					t.Errorf("%d parts are kept, though nothing is left to be read", parts)
+					t.Errorf("%d parts are deferred, although no record is left to read", parts)
 				}
 				appendTo(t, l, [][]byte{[]byte("more")})
-				if got, _ := readOn(t, l); !slices.Equal(got, []string{"more"}) {
-					t.Errorf("read %q behind them", got)
+				if got, _ := readAndDefer(t, l); !slices.Equal(got, []string{"more"}) {
+					t.Errorf("read %q after them", got)
 				}
 				must(t, l.Close())
 			})
@@ -321,15 +322,15 @@ func TestUnreadableSegment_DamagedWhenTheNextProcessOpensIt_IsLost(t *testing.T)
 	}
 }
 
-func TestUnreadableSegment_EmptyFilesUnderTheNamesOfTheMessages_GiveItUp(t *testing.T) {
+func TestUnreadableSegment_EmptyFileInItsPlace_CountsAsLost(t *testing.T) {
 	for place, which := range places {
 		t.Run(strings.ReplaceAll(place, " ", "_"), func(t *testing.T) {
 			dir := t.TempDir()
-			for _, path := range which(many(t, dir)) {
+			for _, path := range which(makeSegments(t, dir)) {
 				must(t, os.Remove(path))
 			}
 			l := open(t, dir, 16<<20)
-			_, lost := readOn(t, l)
+			_, lost := readAndDefer(t, l)
 			l.Release(l.Cursor()-1, 0)
 			for range 10 {
 				restored, more := restoreAll(t, l)
@@ -343,25 +344,25 @@ func TestUnreadableSegment_EmptyFilesUnderTheNamesOfTheMessages_GiveItUp(t *test
 				}
 				path := l.path(missing.number)
 				if _, err := os.Stat(path); err == nil {
-					t.Fatalf("%s is said to be missing", path)
+					t.Fatalf("%s is reported as missing", path)
 				}
 				must(t, os.WriteFile(path, nil, 0o600))
 			}
 			if lost == 0 {
-				t.Error("none are lost")
+				t.Error("no records are counted as lost")
 			}
 			wantEmpty(t, l)
 		})
 	}
 }
 
-func TestDropOldest_UnreadableSegment_IsTheLastToGo(t *testing.T) {
+func TestDropOldest_UnreadableSegment_IsDroppedLast(t *testing.T) {
 	dir := t.TempDir()
-	paths := many(t, dir)
+	paths := makeSegments(t, dir)
 	must(t, os.Rename(paths[0], paths[0]+".away"))
 	l := open(t, dir, 16<<20)
 	if _, err := l.Read(1, 1, func(uint64, []byte, int64) {}); err == nil {
-		t.Fatal("it was read")
+		t.Fatal("the record was read")
 	}
 	records, err := l.Defer()
 	must(t, err)
@@ -377,11 +378,11 @@ func TestDropOldest_UnreadableSegment_IsTheLastToGo(t *testing.T) {
 	if total != 300-records || l.Messages() != records+1 {
 		t.Fatalf("%d are dropped, %d left", total, l.Messages())
 	}
-	if dropped, ok := l.DropOldest(); dropped != records || ok { // nothing of it was taken of the disk
+	if dropped, ok := l.DropOldest(); dropped != records || ok { // the missing segment used no disk space
 		t.Errorf("%d are dropped", dropped)
 	}
-	got, _ := readOn(t, l)
-	want(t, got, [][]byte{[]byte("live")})
+	got, _ := readAndDefer(t, l)
+	wantRecords(t, got, [][]byte{[]byte("live")})
 }
 
 func TestMakeDirectory_EveryLevelMade_SyncsItsParent(t *testing.T) {
@@ -393,55 +394,55 @@ func TestMakeDirectory_EveryLevelMade_SyncsItsParent(t *testing.T) {
 	}
 	must(t, makeDirectory(filepath.Join(root, "a", "b", "c"), record))
 	if want := []string{filepath.Join(root, "a", "b"), filepath.Join(root, "a"), root}; !slices.Equal(synced, want) {
-		t.Errorf("synced are %q, not %q", synced, want)
+		t.Errorf("synced %q, want %q", synced, want)
 	}
 	synced = nil
 	must(t, makeDirectory(filepath.Join(root, "a", "b", "c"), record))
 	if synced != nil {
-		t.Errorf("synced are %q, though nothing was made", synced)
+		t.Errorf("synced %q, although no directory was created", synced)
 	}
 	broken := errors.New("input/output error")
 	dir := filepath.Join(root, "d", "e")
 	if err := makeDirectory(dir, func(string) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
-	must(t, makeDirectory(dir, record)) // all of it once more
+	must(t, makeDirectory(dir, record)) // creates and syncs all levels again
 	if len(synced) != 2 {
-		t.Errorf("synced are %q", synced)
+		t.Errorf("synced %q, want two directories", synced)
 	}
 }
 
-func TestPosition_Unreadable_KeepsTheLogUntilItCanBeRead(t *testing.T) {
+func TestPosition_Unreadable_FailsOpenAndKeepsTheLog(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, 16<<20)
-	appendTo(t, l, texts(1, 9))
+	appendTo(t, l, makeRecords(1, 9))
 	l.Release(4, 0)
 	must(t, l.Close())
 	path := filepath.Join(dir, positionName)
 	must(t, os.Rename(path, path+".away"))
 	must(t, os.Mkdir(path, 0o700))
 	if l, err := Open(dir, 16<<20); err == nil {
-		l.release()
-		t.Error("it was opened without its position")
+		l.closeFiles()
+		t.Error("the log was opened without its position")
 	}
 	must(t, os.Remove(path))
 	must(t, os.Rename(path+".away", path))
 	l = open(t, dir, 16<<20)
 	got, lost := readAll(t, l)
-	want(t, got, texts(5, 5))
+	wantRecords(t, got, makeRecords(5, 5))
 	if lost > 0 {
 		t.Errorf("%d are lost", lost)
 	}
 }
 
-// A file has the position, and the ledger, in different blocks, either of which a damaged
-// disk may lose.
-func TestPosition_PartOfTheFileDamaged_BringsRecordsAgainAndMissesNone(t *testing.T) {
-	for name, damaged := range map[string][2]int{"position": {0, ledgerStart}, "ledger": {ledgerStart, positionFile}, "both": {0, positionFile}} {
+// The position and the ledger are in different blocks of the file. A damaged disk may lose either
+// of them.
+func TestPosition_PartOfTheFileDamaged_RepeatsRecordsAndLosesNone(t *testing.T) {
+	for name, damaged := range map[string][2]int{"position": {0, ledgerStart}, "ledger": {ledgerStart, positionFileSize}, "both": {0, positionFileSize}} {
 		for _, with := range []byte{0, 0xff} {
 			t.Run(fmt.Sprintf("%s_%02x", name, with), func(t *testing.T) {
 				dir := t.TempDir()
-				many(t, dir)
+				makeSegments(t, dir)
 				l := open(t, dir, 16<<20)
 				for l.Cursor() <= 150 {
 					_, err := l.Read(10, 1<<20, func(uint64, []byte, int64) {})
@@ -449,7 +450,7 @@ func TestPosition_PartOfTheFileDamaged_BringsRecordsAgainAndMissesNone(t *testin
 				}
 				l.Release(150, 0)
 				must(t, l.Save(true))
-				l.release()
+				l.closeFiles()
 				path := filepath.Join(dir, positionName)
 				data, err := os.ReadFile(path)
 				must(t, err)
@@ -458,8 +459,8 @@ func TestPosition_PartOfTheFileDamaged_BringsRecordsAgainAndMissesNone(t *testin
 				}
 				must(t, os.WriteFile(path, data, 0o600))
 				l = open(t, dir, 16<<20)
-				got, lost := readOn(t, l)
-				if len(got) < 150 || number(got[len(got)-1]) != 300 || lost > 0 {
+				got, lost := readAndDefer(t, l)
+				if len(got) < 150 || recordNumber(got[len(got)-1]) != 300 || lost > 0 {
 					t.Errorf("%d records were read, %d are lost", len(got), lost)
 				}
 				wantEmpty(t, l)
@@ -471,19 +472,19 @@ func TestPosition_PartOfTheFileDamaged_BringsRecordsAgainAndMissesNone(t *testin
 func TestPosition_ReplacedWhileOpen_IsWrittenToTheNewFile(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, 16<<20)
-	appendTo(t, l, texts(1, 9))
+	appendTo(t, l, makeRecords(1, 9))
 	must(t, os.Remove(filepath.Join(dir, positionName)))
 	l.Release(4, 0)
 	must(t, l.Save(true))
-	l.release()
+	l.closeFiles()
 	l = open(t, dir, 16<<20)
 	got, _ := readAll(t, l)
-	want(t, got, texts(5, 5))
+	wantRecords(t, got, makeRecords(5, 5))
 }
 
-func TestPosition_FileCannotBeWritten_RemovesNothingUntilItCan(t *testing.T) {
+func TestPosition_NotWritable_RemovesNothingUntilItIs(t *testing.T) {
 	dir := t.TempDir()
-	paths := many(t, dir)
+	paths := makeSegments(t, dir)
 	l := open(t, dir, 16<<20)
 	must(t, os.Rename(paths[1], paths[1]+".away"))
 	must(t, l.position.file.Close())
@@ -492,13 +493,13 @@ func TestPosition_FileCannotBeWritten_RemovesNothingUntilItCan(t *testing.T) {
 	for l.Cursor() < l.Next() {
 		if _, err := l.Read(100, 1<<30, func(uint64, []byte, int64) {}); err != nil {
 			if _, err := l.Defer(); err == nil {
-				t.Error("the deferral is said to be saved")
+				t.Error("Defer reports that the deferral is saved")
 			}
 		}
 	}
 	l.Release(300, 0)
 	if n := len(segmentFiles(t, dir)); n != len(paths)-1 {
-		t.Errorf("%d segments are left of %d", n, len(paths)-1)
+		t.Errorf("%d segments are left, want %d", n, len(paths)-1)
 	}
 	must(t, os.Remove(l.position.path))
 	must(t, os.Rename(l.position.path+".away", l.position.path))
@@ -512,16 +513,16 @@ func TestPosition_FileCannotBeWritten_RemovesNothingUntilItCan(t *testing.T) {
 	wantEmpty(t, l)
 }
 
-// The newest segment, of which a part is released, is away when the process starts. An older
-// one, of which all is released, comes back before it.
-func TestUnreadableSegment_ReleasedOneComesBackBeforeTheNewest_NothingIsLost(t *testing.T) {
+// The newest segment, whose records are released in part, is away when the process starts. An
+// older segment, whose records are all released, returns before it.
+func TestUnreadableSegment_ReleasedOneReturnsBeforeTheNewest_NothingIsLost(t *testing.T) {
 	dir := t.TempDir()
-	paths := many(t, dir)
+	paths := makeSegments(t, dir)
 	older, newest := paths[0], paths[len(paths)-1]
 	data, err := os.ReadFile(older)
 	must(t, err)
 	l := open(t, dir, 16<<20)
-	all, _ := readOn(t, l)
+	all, _ := readAndDefer(t, l)
 	const left = 5
 	l.Release(l.Cursor()-1-left, 0)
 	must(t, l.Save(true))
@@ -539,15 +540,15 @@ func TestUnreadableSegment_ReleasedOneComesBackBeforeTheNewest_NothingIsLost(t *
 	must(t, l.Close())
 }
 
-// The newest segment is away when the process starts, and the one that this process begins is
-// away when the next one starts. Which of the two comes back first must not matter, nor whether
-// the segment before them can be read.
+// The newest segment is away when the process starts, and the segment that this process creates is
+// away when the next process starts. The order in which the two return must not matter, and
+// neither must it matter if the segment before them can be read.
 func TestUnreadableSegment_NewestOfTwoProcessesAway_EachRecordComesOnce(t *testing.T) {
-	for name, second := range map[string]bool{"first one back first": false, "second one back first": true} {
+	for name, second := range map[string]bool{"first returns first": false, "second returns first": true} {
 		for _, unreadable := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, unreadable %t", name, unreadable), func(t *testing.T) {
 				dir := t.TempDir()
-				paths := many(t, dir)
+				paths := makeSegments(t, dir)
 				before, first := paths[len(paths)-2], paths[len(paths)-1]
 				away := []string{first}
 				must(t, os.Rename(first, first+".away"))
@@ -557,7 +558,7 @@ func TestUnreadableSegment_NewestOfTwoProcessesAway_EachRecordComesOnce(t *testi
 					more = append(more, strconv.AppendInt(nil, int64(n), 10))
 				}
 				appendTo(t, l, more)
-				l.release()
+				l.closeFiles()
 				files := segmentFiles(t, dir)
 				newest := files[len(files)-1]
 				must(t, os.Rename(newest, newest+".away"))
@@ -568,7 +569,7 @@ func TestUnreadableSegment_NewestOfTwoProcessesAway_EachRecordComesOnce(t *testi
 				}
 				l = open(t, dir, 16<<20)
 				wantDisjoint(t, l)
-				got, lost := readOn(t, l)
+				got, lost := readAndDefer(t, l)
 				if second {
 					slices.Reverse(away)
 				}
@@ -588,11 +589,11 @@ func TestUnreadableSegment_NewestOfTwoProcessesAway_EachRecordComesOnce(t *testi
 				}
 				numbers := make([]int, 0, len(got))
 				for _, r := range got {
-					numbers = append(numbers, number(r))
+					numbers = append(numbers, recordNumber(r))
 				}
 				slices.Sort(numbers)
 				if want := sequence(1, 309); !slices.Equal(numbers, want) {
-					t.Errorf("%d records came, of them %d different ones, not 1 to 309 once", len(numbers), len(slices.Compact(numbers)))
+					t.Errorf("%d records were read, %d of them different; want records 1 to 309 once each", len(numbers), len(slices.Compact(numbers)))
 				}
 				wantEmpty(t, l)
 			})
@@ -605,10 +606,10 @@ func wantDisjoint(t *testing.T, l *Log) {
 	t.Helper()
 	end := uint64(0)
 	for _, d := range l.deferrals() {
-		if d.from < end || d.behind <= d.from {
-			t.Errorf("%d up to %d are deferred, as is what is before %d", d.from, d.behind, end)
+		if d.from < end || d.end <= d.from {
+			t.Errorf("records %d up to %d are deferred, and so are records up to %d", d.from, d.end, end)
 		}
-		end = d.behind
+		end = d.end
 	}
 }
 

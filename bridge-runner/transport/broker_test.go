@@ -20,8 +20,8 @@ func newPKI(t *testing.T) *mqtttest.PKI {
 	return mqtttest.NewPKI(t)
 }
 
-// packet reads one of that type.
-func packet[T packets.ControlPacket](t *testing.T, c net.Conn) T {
+// readPacket reads a packet, which must be of type T.
+func readPacket[T packets.ControlPacket](t *testing.T, c net.Conn) T {
 	t.Helper()
 	p, err := packets.ReadPacket(c)
 	if err != nil {
@@ -34,22 +34,22 @@ func packet[T packets.ControlPacket](t *testing.T, c net.Conn) T {
 	return typed
 }
 
-// connects has a broker accept the connection: CONNECT, CONNACK.
-func connects(t *testing.T, c net.Conn) {
+// connectMQTT sends CONNECT, and checks that the broker accepts it in CONNACK.
+func connectMQTT(t *testing.T, c net.Conn) {
 	t.Helper()
 	connect := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
 	connect.ProtocolName, connect.ProtocolVersion, connect.CleanSession, connect.ClientIdentifier, connect.Keepalive = "MQTT", 4, true, "transport", 60
 	if err := connect.Write(c); err != nil {
 		t.Fatal(err)
 	}
-	if ack := packet[*packets.ConnackPacket](t, c); ack.ReturnCode != packets.Accepted {
+	if ack := readPacket[*packets.ConnackPacket](t, c); ack.ReturnCode != packets.Accepted {
 		t.Fatal(ack)
 	}
 }
 
-// speaksWith has a broker echo a message over the connection: CONNECT, SUBSCRIBE,
+// wantMQTTEcho checks that a broker echoes a message over the connection: CONNECT, SUBSCRIBE,
 // PUBLISH.
-func speaksWith(t *testing.T, c net.Conn, size int) {
+func wantMQTTEcho(t *testing.T, c net.Conn, size int) {
 	t.Helper()
 	send := func(p packets.ControlPacket) {
 		t.Helper()
@@ -57,21 +57,21 @@ func speaksWith(t *testing.T, c net.Conn, size int) {
 			t.Fatal(err)
 		}
 	}
-	connects(t, c)
+	connectMQTT(t, c)
 	subscribe := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
 	subscribe.MessageID, subscribe.Topics, subscribe.Qoss = 1, []string{"t"}, []byte{0}
 	send(subscribe)
-	packet[*packets.SubackPacket](t, c)
+	readPacket[*packets.SubackPacket](t, c)
 	publish := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 	publish.TopicName, publish.Payload = "t", bytes.Repeat([]byte{0xab, 0xcd}, size/2)
 	send(publish)
-	if got := packet[*packets.PublishPacket](t, c); !bytes.Equal(got.Payload, publish.Payload) {
-		t.Errorf("%d bytes came back", len(got.Payload))
+	if got := readPacket[*packets.PublishPacket](t, c); !bytes.Equal(got.Payload, publish.Payload) {
+		t.Errorf("the broker echoed %d bytes", len(got.Payload))
 	}
 	send(packets.NewControlPacket(packets.Disconnect))
 }
 
-func TestMQTTWithABrokerOverEveryTransport(t *testing.T) {
+func TestDial_BrokerOverEveryTransport_EchoesMQTT(t *testing.T) {
 	pki := newPKI(t)
 	ways := gateways(t, mqtttest.GatewayOptions{User: "plant", Password: "secret"})
 	ways["direct"] = nil
@@ -86,18 +86,18 @@ func TestMQTTWithABrokerOverEveryTransport(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %s", o.Name, way), func(t *testing.T) {
 				cfg := Config{HostPort: broker.Address(), WebSocket: o.WebSocket, Path: "/mqtt"}
 				if o.TLS != nil {
-					cfg.TLS = trusting(pki)
+					cfg.TLS = clientTLS(pki)
 				}
 				if gateway != nil {
 					cfg.Proxy = gateway.URLFor("plant", "secret")
 				}
 				large := 1 << 20
 				if o.WebSocket {
-					large = 10_000 // this broker sends some 30 kB/s of large packets over WebSocket, to any client
+					large = 10_000 // this broker sends large packets over WebSocket at about 30 kB/s only, to any client
 				}
 				for _, size := range []int{10, large} {
 					c := dial(t, cfg)
-					speaksWith(t, c, size)
+					wantMQTTEcho(t, c, size)
 					if err := c.Close(); err != nil {
 						t.Error(err)
 					}
@@ -107,8 +107,8 @@ func TestMQTTWithABrokerOverEveryTransport(t *testing.T) {
 	}
 }
 
-func TestABrokersPlainListenerIsNoWebSocket(t *testing.T) {
+func TestUpgrade_PlainBrokerListener_Fails(t *testing.T) {
 	broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{})
-	fails(t, enough, Config{HostPort: broker.Address(), WebSocket: true}, v1alpha1.ReasonWebSocketRefused,
+	wantDialError(t, testTimeout, Config{HostPort: broker.Address(), WebSocket: true}, v1alpha1.ReasonWebSocketRefused,
 		"the server closed the connection instead of answering the WebSocket upgrade; check the URL's scheme, port and path, and the server's log")
 }

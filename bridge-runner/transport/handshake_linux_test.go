@@ -22,9 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkHandshake is what a TLS handshake costs, full or resumed, with certificates
-// on both ends: processor time of the client, which a bridge is, and of a server by
-// crypto/tls.
+// BenchmarkHandshake measures the CPU time of a full or resumed TLS handshake with certificates on
+// both ends: for the client, as in a bridge, and for a server that uses crypto/tls.
 func BenchmarkHandshake(b *testing.B) {
 	for _, key := range []struct {
 		name     string
@@ -33,7 +32,7 @@ func BenchmarkHandshake(b *testing.B) {
 		{"RSA-2048", func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }},
 		{"P-256", func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }},
 	} {
-		client, server := mutual(b, key.generate)
+		client, server := mutualTLS(b, key.generate)
 		for name, version := range versions {
 			for _, kind := range []string{"full", "resumed"} {
 				b.Run("key="+key.name+"/version="+name[len("TLS "):]+"/kind="+kind, func(b *testing.B) {
@@ -67,7 +66,7 @@ func benchmarkHandshake(b *testing.B, client, server *tls.Config, resume bool) {
 			}
 			used := threadTime() - start
 			if err != nil {
-				used = 0 // the client tells
+				used = 0 // the client reports the failure
 			}
 			_ = secure.Close()
 			spent <- used
@@ -83,19 +82,19 @@ func benchmarkHandshake(b *testing.B, client, server *tls.Config, resume bool) {
 			b.Fatal(err)
 		}
 		start := threadTime()
-		secure, err := sessions.shakeHands(b.Context(), client, sessions.exchange(client), tcp)
+		secure, err := sessions.handshake(b.Context(), client, sessions.newCache(client), tcp)
 		if err != nil {
 			b.Fatal(err)
 		}
 		if _, err = secure.Write([]byte{1}); err == nil {
-			_, err = io.ReadFull(secure, make([]byte, 1)) // with the tickets
+			_, err = io.ReadFull(secure, make([]byte, 1)) // reads the tickets, too
 		}
 		if err != nil {
 			b.Fatal(err)
 		}
 		mine += threadTime() - start
 		its += <-spent
-		if _, got := secure.(*resumed); got != want {
+		if _, got := secure.(*resumedConn); got != want {
 			b.Fatalf("resumed: %t", got)
 		}
 		_ = secure.Close()
@@ -112,7 +111,7 @@ func benchmarkHandshake(b *testing.B, client, server *tls.Config, resume bool) {
 	b.ReportMetric(float64(its.Microseconds())/float64(b.N), "server-us/op")
 }
 
-// threadTime is the processor time that this thread has used.
+// threadTime returns the CPU time that this thread has used.
 func threadTime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
@@ -121,8 +120,8 @@ func threadTime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// mutual are settings of two ends that have a certificate each, by one authority.
-func mutual(b *testing.B, generate func() (crypto.Signer, error)) (client, server *tls.Config) {
+// mutualTLS returns the settings of a client and a server with certificates of the same authority.
+func mutualTLS(b *testing.B, generate func() (crypto.Signer, error)) (client, server *tls.Config) {
 	b.Helper()
 	issue := func(serial int64, authority *tls.Certificate) tls.Certificate {
 		key, err := generate()

@@ -13,10 +13,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// versions of TLS, each of which resumes in its own way.
+// versions are the TLS versions. Resumption differs between them.
 var versions = map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13}
 
-// handshakes are what a server's sessions have told.
+// handshakes collects the handshakes that TLSSessions.Observe reports.
 type handshakes struct {
 	mu   sync.Mutex
 	seen []Handshake
@@ -28,9 +28,9 @@ func (h *handshakes) observe(one Handshake) {
 	h.seen = append(h.seen, one)
 }
 
-// were checks which handshakes there were since the last call, and that each took
-// time.
-func (h *handshakes) were(t *testing.T, resumed ...bool) {
+// wantResumed checks for each handshake since the last call whether it was resumed, and that its
+// duration is greater than 0.
+func (h *handshakes) wantResumed(t *testing.T, resumed ...bool) {
 	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -38,7 +38,7 @@ func (h *handshakes) were(t *testing.T, resumed ...bool) {
 	for _, one := range h.seen {
 		got = append(got, one.Resumed)
 		if one.Took <= 0 {
-			t.Errorf("a handshake took %s", one.Took)
+			t.Errorf("a handshake took %s, want more than 0", one.Took)
 		}
 	}
 	if h.seen = nil; !slices.Equal(got, resumed) {
@@ -46,34 +46,34 @@ func (h *handshakes) were(t *testing.T, resumed ...bool) {
 	}
 }
 
-// remember adds sessions to a configuration.
-func remember(cfg Config) (Config, *handshakes) {
+// withSessions adds TLS sessions to a configuration. It returns the observed handshakes.
+func withSessions(cfg Config) (Config, *handshakes) {
 	var h handshakes
 	cfg.Sessions = &TLSSessions{Observe: h.observe}
 	return cfg, &h
 }
 
-// visit connects and has a byte answered, so that tickets have come.
-func visit(t *testing.T, cfg Config) {
+// connectOnce connects and waits for an echo, so that the tickets have arrived.
+func connectOnce(t *testing.T, cfg Config) {
 	t.Helper()
 	c := dial(t, cfg)
-	echoes(t, c)
+	wantEcho(t, c)
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-// keeper is the TLS configuration of a server that keeps its ticket keys whatever its
-// certificate is: what makes sessions live longest.
-func keeper(t *testing.T, pair *mqtttest.KeyPair) *tls.Config {
+// fixedTicketKeyTLS returns the TLS configuration of a server with a fixed ticket key. Its sessions
+// remain valid if the certificate changes.
+func fixedTicketKeyTLS(t *testing.T, pair *mqtttest.KeyPair) *tls.Config {
 	t.Helper()
-	cfg := secure(t, pair)
+	cfg := serverTLS(t, pair)
 	cfg.SetSessionTicketKeys([][32]byte{{1}})
 	return cfg
 }
 
-// listenWith serves TLS with what settings returns for each connection, and tells who
-// the clients are.
+// listenWith serves TLS. It calls settings for each connection, and sends the common name of the
+// client's certificate to clients.
 func listenWith(t *testing.T, settings func() *tls.Config) (hostPort string, clients chan string) {
 	t.Helper()
 	clients = make(chan string, 10)
@@ -92,10 +92,10 @@ func listenWith(t *testing.T, settings func() *tls.Config) (hostPort string, cli
 	}), clients
 }
 
-// always is one configuration for all connections.
+// always returns the same configuration for all connections.
 func always(cfg *tls.Config) func() *tls.Config { return func() *tls.Config { return cfg } }
 
-// sequence is a configuration for each connection.
+// sequence returns the next configuration for each connection, and repeats the last one.
 func sequence(cfgs ...*tls.Config) func() *tls.Config {
 	var mu sync.Mutex
 	return func() *tls.Config {

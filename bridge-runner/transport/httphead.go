@@ -11,18 +11,18 @@ import (
 	"strings"
 )
 
-// maxHead bounds the heads of an HTTP response, interim ones included, in bytes.
+// maxHead is the largest size of the head of an HTTP response, in bytes. The heads of interim
+// responses count, too.
 const maxHead = 64 << 10
 
 var (
-	errLongHead = fmt.Errorf("the head of its answer is longer than %d bytes", maxHead)
-	errNotHTTP  = errors.New("its answer is not HTTP")
-	errTLSThere = errors.New("its answer is a TLS record")
+	errHeadTooLong = fmt.Errorf("its header is longer than %d bytes", maxHead)
+	errNotHTTP     = errors.New("the response is not HTTP")
+	errIsTLS       = errors.New("the response is a TLS record")
 )
 
-// head is the head of an HTTP response. The body is not read: after a successful
-// CONNECT, and after an upgrade, the bytes that follow are not a body, whatever the
-// header fields say.
+// head is the head of an HTTP response. The body is not read: after a successful CONNECT and after
+// an upgrade, the bytes that follow are not a body, even if the header fields announce one.
 type head struct {
 	code   int
 	fields []headField
@@ -30,7 +30,7 @@ type head struct {
 
 type headField struct{ name, value string }
 
-// get returns the values of a header field, whose name is in lower case.
+// get returns the values of a header field. The name must be in lower case.
 func (h *head) get(name string) []string {
 	var out []string
 	for _, f := range h.fields {
@@ -41,14 +41,13 @@ func (h *head) get(name string) []string {
 	return out
 }
 
-// readHead reads the head of the final response (RFC 9112 section 2.1) and no byte
-// more. It skips interim responses (RFC 9110 section 15.2), and accepts lines that end
-// with LF alone, a status line without a reason phrase, and header lines that are
-// malformed, which it ignores.
+// readHead reads the head of the final response (RFC 9112 section 2.1), and no byte after it. It
+// skips interim responses (RFC 9110 section 15.2). It accepts lines that end with LF alone and a
+// status line without a reason phrase, and ignores malformed header lines.
 func readHead(r io.ByteReader) (*head, error) {
-	left := maxHead
+	remaining := maxHead
 	for {
-		h, err := readOneHead(r, &left)
+		h, err := readOneHead(r, &remaining)
 		if err != nil {
 			return nil, err
 		}
@@ -58,9 +57,9 @@ func readHead(r io.ByteReader) (*head, error) {
 	}
 }
 
-func readOneHead(r io.ByteReader, left *int) (*head, error) {
+func readOneHead(r io.ByteReader, remaining *int) (*head, error) {
 	h := &head{}
-	line, err := readLine(r, left, checkProtocol)
+	line, err := readLine(r, remaining, checkProtocol)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +67,7 @@ func readOneHead(r io.ByteReader, left *int) (*head, error) {
 		return nil, err
 	}
 	for {
-		line, err := readLine(r, left, nil)
+		line, err := readLine(r, remaining, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -85,18 +84,19 @@ func readOneHead(r io.ByteReader, left *int) (*head, error) {
 	}
 }
 
-// readLine reads a line without its end. check is called with each byte and its
-// place; its error ends the reading. It may be nil.
-func readLine(r io.ByteReader, left *int, check func(place int, b byte) error) (string, error) {
+// readLine reads a line, and returns it without its line ending. It calls check with each byte and
+// its index, and stops if that returns an error. check may be nil. remaining is reduced by the
+// number of bytes read.
+func readLine(r io.ByteReader, remaining *int, check func(index int, b byte) error) (string, error) {
 	var line []byte
 	for {
 		b, err := r.ReadByte()
 		if err != nil {
 			return "", err
 		}
-		*left--
-		if *left < 0 {
-			return "", errLongHead
+		*remaining--
+		if *remaining < 0 {
+			return "", errHeadTooLong
 		}
 		if check != nil {
 			if err := check(len(line), b); err != nil {
@@ -116,13 +116,13 @@ const (
 	tlsRecord = 0x16
 )
 
-// checkProtocol refuses what does not begin like HTTP at its first byte that differs:
-// another protocol may never end its line.
-func checkProtocol(place int, b byte) error {
+// checkProtocol returns an error at the first byte that differs from the beginning of an HTTP
+// response. It does not wait for the end of the line, because another protocol may never send it.
+func checkProtocol(index int, b byte) error {
 	switch {
-	case place == 0 && (b == tlsAlert || b == tlsRecord):
-		return errTLSThere
-	case place < len(httpName) && b&^0x20 != httpName[place]&^0x20:
+	case index == 0 && (b == tlsAlert || b == tlsRecord):
+		return errIsTLS
+	case index < len(httpName) && b&^0x20 != httpName[index]&^0x20:
 		return errNotHTTP
 	}
 	return nil
@@ -139,7 +139,7 @@ func statusCode(line string) (int, error) {
 	return code, nil
 }
 
-// byteReader reads byte by byte, so that nothing is taken of what follows a head.
+// byteReader reads byte by byte, so that the bytes after a head remain unread.
 type byteReader struct{ r io.Reader }
 
 // ReadByte implements [io.ByteReader].

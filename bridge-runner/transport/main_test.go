@@ -22,7 +22,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// names are the test's own name service: what a name resolves to.
+// testNames has the data of the test's own DNS server: the addresses of each name, and the number of
+// queries for its IPv4 addresses.
 var testNames = struct {
 	sync.Mutex
 	addrs   map[string][]netip.Addr
@@ -41,8 +42,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// resolve lets a name resolve to addresses from now on.
-func resolve(name string, addrs ...string) {
+// setAddresses sets the addresses of a name in the test's DNS server.
+func setAddresses(name string, addrs ...string) {
 	testNames.Lock()
 	defer testNames.Unlock()
 	testNames.addrs[name] = nil
@@ -51,8 +52,8 @@ func resolve(name string, addrs ...string) {
 	}
 }
 
-// asked is how often the name's IPv4 addresses were asked for.
-func asked(name string) int {
+// queryCount returns the number of queries for the IPv4 addresses of a name.
+func queryCount(name string) int {
 	testNames.Lock()
 	defer testNames.Unlock()
 	return testNames.queries[name]
@@ -101,7 +102,7 @@ func answerTo(query *dnsmessage.Message) *dnsmessage.Message {
 	return answer
 }
 
-// listen serves connections at an address until the test ends.
+// listen accepts connections at an address, and calls serve for each, until the test ends.
 func listen(t *testing.T, address string, serve func(net.Conn)) (hostPort string) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
@@ -133,9 +134,10 @@ func listen(t *testing.T, address string, serve func(net.Conn)) (hostPort string
 
 func echo(c net.Conn) { _, _ = io.Copy(c, c) }
 
-func silent(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+// discard is a server that never responds.
+func discard(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
-// port of a host and port.
+// port returns the port of a host and port.
 func port(t *testing.T, hostPort string) string {
 	t.Helper()
 	_, p, err := net.SplitHostPort(hostPort)
@@ -145,33 +147,33 @@ func port(t *testing.T, hostPort string) string {
 	return p
 }
 
-// closedPort is a host and port on which nothing listens.
+// closedPort returns a host and port on which no program listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	return fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
 }
 
-// enough is time for what takes milliseconds, on a machine that is busy.
-const enough = 15 * time.Second
+// testTimeout is the time limit for operations that take milliseconds, on a busy machine.
+const testTimeout = 15 * time.Second
 
-// dial connects, and fails the test where that fails.
+// dial connects, and fails the test if it cannot connect.
 func dial(t *testing.T, cfg Config) net.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), enough)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	c, err := Dial(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(enough)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// echoes checks that what is written comes back.
-func echoes(t *testing.T, c net.Conn) {
+// wantEcho checks that the peer echoes written data.
+func wantEcho(t *testing.T, c net.Conn) {
 	t.Helper()
 	sent := "through and through"
 	if _, err := io.WriteString(c, sent); err != nil {
@@ -179,13 +181,13 @@ func echoes(t *testing.T, c net.Conn) {
 	}
 	got := make([]byte, len(sent))
 	if _, err := io.ReadFull(c, got); err != nil || string(got) != sent {
-		t.Fatalf("%q came back, %v", got, err)
+		t.Fatalf("the peer echoed %q, %v", got, err)
 	}
 }
 
-// fails checks that connecting fails with that reason and text, twice: the text must
-// not change.
-func fails(t *testing.T, timeout time.Duration, cfg Config, reason, text string) {
+// wantDialError checks that connecting fails with this reason and text. It connects twice, because the
+// text must not change.
+func wantDialError(t *testing.T, timeout time.Duration, cfg Config, reason, text string) {
 	t.Helper()
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -195,12 +197,12 @@ func fails(t *testing.T, timeout time.Duration, cfg Config, reason, text string)
 			_ = c.Close()
 			t.Fatal("connected")
 		}
-		is(t, err, reason, text)
+		wantError(t, err, reason, text)
 	}
 }
 
-// is checks an error's reason and text.
-func is(t *testing.T, err error, reason, text string) {
+// wantError checks an error's reason and text.
+func wantError(t *testing.T, err error, reason, text string) {
 	t.Helper()
 	var e *Error
 	if !errors.As(err, &e) {
@@ -211,8 +213,8 @@ func is(t *testing.T, err error, reason, text string) {
 	}
 }
 
-// secure is a server's TLS configuration.
-func secure(t *testing.T, pair *mqtttest.KeyPair) *tls.Config {
+// serverTLS returns a server's TLS configuration.
+func serverTLS(t *testing.T, pair *mqtttest.KeyPair) *tls.Config {
 	t.Helper()
 	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
 	if err != nil {
@@ -227,7 +229,7 @@ func pool(pem []byte) *x509.CertPool {
 	return p
 }
 
-// trusting is a client's TLS configuration.
-func trusting(pki *mqtttest.PKI) *tls.Config {
+// clientTLS returns the TLS configuration of a client that trusts the authority of pki.
+func clientTLS(pki *mqtttest.PKI) *tls.Config {
 	return &tls.Config{ServerName: "localhost", RootCAs: pool(pki.CA), MinVersion: tls.VersionTLS12}
 }

@@ -13,15 +13,16 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// MinSecret is the length from which a value is masked, in bytes. A shorter one, such
-// as the 1 of v=1, is no secret, and would be found in any text.
+// MinSecret is the smallest length of a value that is masked, in bytes. A shorter value, such as
+// the 1 in v=1, is not a secret, and occurs in many texts.
 const MinSecret = 4
 
-// minPart is the same for the named parts of a header value. Most of them are no secrets.
+// minPart is the smallest length of a named part of a header value that is masked, in bytes. Most
+// of these parts are not secrets.
 const minPart = 8
 
-// Mask replaces in a text the query and the header values of the WebSocket request,
-// which a server may repeat in its own words.
+// Mask replaces the query and the header values of the WebSocket request in a text. A server may
+// repeat them in its messages.
 func (c *Config) Mask(text string) string {
 	for _, secret := range c.secrets() {
 		text = strings.ReplaceAll(text, secret, v1alpha1.Masked)
@@ -29,7 +30,7 @@ func (c *Config) Mask(text string) string {
 	return text
 }
 
-// secrets returns the values that no message may hold, the longest first.
+// secrets returns the values that no message may contain, the longest first.
 func (c *Config) secrets() []string {
 	var out []string
 	add := func(value string) {

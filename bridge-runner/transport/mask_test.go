@@ -21,20 +21,20 @@ func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
 		},
 	}
 	for text, want := range map[string]string{
-		"nothing of it":               "nothing of it",
-		"v=1 is no secret, 1 neither": "v=1 is no secret, 1 neither",
+		"no secrets here":                                       "no secrets here",
+		"v=1 is no secret, 1 neither":                           "v=1 is no secret, 1 neither",
 		"/mqtt?v=1&sig=a%2Fb%20c%2B%3D&flag-s3cr3t&plain=t0k3n": "/mqtt?...",
-		"sig a%2Fb%20c%2B%3D":               "sig ...",
-		"sig a/b c+= decoded":               "sig ... decoded",
-		"sig a%2Fb+c%2B%3D encoded":         "sig ... encoded",
-		"bad token t0k3n":                   "bad token ...",
-		"flag-s3cr3t":                       "...",
-		"unknown session c00k13-of-7":       "unknown session ...",
-		"the language en-us is of 5 bytes":  "the language en-us is of 5 bytes",
-		"signature c2ln%2Fbmvk%3D":          "signature ...",
-		"signature c2ln/bmvk= is no match":  "signature ... is no match",
-		"bad eyJh.bGci in Bearer eyJh.bGci": "bad ... in ...",
-		`the server says "qu\"ote\\d"`:      `the server says "..."`,
+		"sig a%2Fb%20c%2B%3D":                                   "sig ...",
+		"sig a/b c+= decoded":                                   "sig ... decoded",
+		"sig a%2Fb+c%2B%3D encoded":                             "sig ... encoded",
+		"bad token t0k3n":                                       "bad token ...",
+		"flag-s3cr3t":                                           "...",
+		"unknown session c00k13-of-7":                           "unknown session ...",
+		"the language en-us is of 5 bytes":                      "the language en-us is of 5 bytes",
+		"signature c2ln%2Fbmvk%3D":                              "signature ...",
+		"signature c2ln/bmvk= is no match":                      "signature ... is no match",
+		"bad eyJh.bGci in Bearer eyJh.bGci":                     "bad ... in ...",
+		`the server says "qu\"ote\\d"`:                          `the server says "..."`,
 	} {
 		if got := cfg.Mask(text); got != want {
 			t.Errorf("%s\nbecomes %s\nwant    %s", text, got, want)
@@ -45,18 +45,18 @@ func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
 	}
 }
 
-func TestUpgrade_Headers_AreSentAsTheyAre(t *testing.T) {
-	hostPort, asked := listenWebSocket(t, speaksMQTT, wsEcho)
-	echoes(t, dial(t, Config{
+func TestUpgrade_Headers_AreSentUnchanged(t *testing.T) {
+	hostPort, requests := listenWebSocket(t, speaksMQTT, wsEcho)
+	wantEcho(t, dial(t, Config{
 		HostPort: hostPort, WebSocket: true, Path: "/mqtt?a=b",
 		Header: http.Header{"Authorization": {"Bearer x"}, "User-Agent": {"own"}, "X-Api-Key": {" a, b; c=\"d\" "}},
 	}))
-	r := <-asked
+	r := <-requests
 	if r.Header.Get("Authorization") != "Bearer x" || r.Header.Get("X-Api-Key") != `a, b; c="d"` || strings.Join(r.Header["User-Agent"], "|") != "own" || r.URL.RawQuery != "a=b" {
-		t.Errorf("asked for %s with %v", r.URL, r.Header)
+		t.Errorf("requested %s with header %v", r.URL, r.Header)
 	}
-	echoes(t, dial(t, Config{HostPort: hostPort, WebSocket: true}))
-	if r := <-asked; r.Header.Get("User-Agent") != userAgent {
-		t.Errorf("with %v", r.Header)
+	wantEcho(t, dial(t, Config{HostPort: hostPort, WebSocket: true}))
+	if r := <-requests; r.Header.Get("User-Agent") != userAgent {
+		t.Errorf("requested with header %v", r.Header)
 	}
 }

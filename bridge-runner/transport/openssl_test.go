@@ -21,13 +21,12 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-func withEnough(t *testing.T) (context.Context, context.CancelFunc) {
+func withTestTimeout(t *testing.T) (context.Context, context.CancelFunc) {
 	t.Helper()
-	return context.WithTimeout(t.Context(), enough)
+	return context.WithTimeout(t.Context(), testTimeout)
 }
 
-// startOpenSSL starts a TLS server of OpenSSL with a certificate, and waits until it
-// listens.
+// startOpenSSL starts OpenSSL's TLS server with a certificate, and waits until it listens.
 func startOpenSSL(t *testing.T, server *issued, args ...string) (hostPort string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -48,7 +47,7 @@ func startOpenSSL(t *testing.T, server *issued, args ...string) (hostPort string
 		"-cert", file("crt", "CERTIFICATE", server.Cert.Raw), "-key", file("key", "PRIVATE KEY", key),
 	}, args...)
 	cmd := exec.Command("openssl", args...)
-	stdin, err := cmd.StdinPipe() // it ends when its input does
+	stdin, err := cmd.StdinPipe() // the server ends when its input ends
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +67,7 @@ func startOpenSSL(t *testing.T, server *issued, args ...string) (hostPort string
 	for lines.Scan() {
 		if strings.HasPrefix(lines.Text(), "ACCEPT") {
 			go func() {
-				for lines.Scan() { // or it would wait
+				for lines.Scan() { // drains the output, so that the server does not block
 				}
 			}()
 			return fmt.Sprintf("127.0.0.1:%d", port)
@@ -78,7 +77,7 @@ func startOpenSSL(t *testing.T, server *issued, args ...string) (hostPort string
 	return ""
 }
 
-// caFile writes a certificate for OpenSSL.
+// caFile writes a CA certificate to a file for OpenSSL.
 func caFile(t *testing.T, ca *issued) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ca.pem")
@@ -88,12 +87,12 @@ func caFile(t *testing.T, ca *issued) string {
 	return path
 }
 
-func TestTLS_AlertsOfOpenSSL_SayWhatToDo(t *testing.T) {
+func TestTLS_AlertsOfOpenSSL_ReportReasonAndRemedy(t *testing.T) {
 	root := (*issued)(nil).issue(t, "root", authority)
-	other := (*issued)(nil).issue(t, "root", authority) // of the same name, or no client sends what it issued
+	other := (*issued)(nil).issue(t, "root", authority) // it has the same name, because otherwise clients would not send its certificates
 	server := root.issue(t, "server")
 	const refused = "TLS: the server refused the handshake "
-	const none = "it demands a client certificate; name a Secret that holds one in tls.certSecretRef"
+	const noCertificate = "it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef"
 	demand := []string{"-Verify", "3", "-verify_return_error", "-CAfile", caFile(t, root)}
 	of := func(i *issued) []tls.Certificate { return []tls.Certificate{i.tls} }
 	for name, c := range map[string]struct {
@@ -101,8 +100,8 @@ func TestTLS_AlertsOfOpenSSL_SayWhatToDo(t *testing.T) {
 		client []tls.Certificate
 		text   string
 	}{
-		"no client certificate, TLS 1.2": {append([]string{"-tls1_2"}, demand...), nil, refused + "(tls: handshake failure); " + none},
-		"no client certificate, TLS 1.3": {append([]string{"-tls1_3"}, demand...), nil, refused + "(tls: certificate required); " + none},
+		"no client certificate, TLS 1.2": {append([]string{"-tls1_2"}, demand...), nil, refused + "(tls: handshake failure); " + noCertificate},
+		"no client certificate, TLS 1.3": {append([]string{"-tls1_3"}, demand...), nil, refused + "(tls: certificate required); " + noCertificate},
 		"client of an unknown authority, TLS 1.2": {
 			append([]string{"-tls1_2"}, demand...), of(other.issue(t, "bridge")),
 			refused + `(tls: unknown certificate authority); it does not trust "CN=root", which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt`,
@@ -113,19 +112,19 @@ func TestTLS_AlertsOfOpenSSL_SayWhatToDo(t *testing.T) {
 		},
 		"client expired, TLS 1.2": {
 			append([]string{"-tls1_2"}, demand...), of(root.issue(t, "bridge", valid(-48*time.Hour, -24*time.Hour))),
-			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef has expired at " + hour.Add(-24*time.Hour).Format(time.RFC3339) + "; renew it",
+			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef expired at " + thisHour.Add(-24*time.Hour).Format(time.RFC3339) + "; renew it",
 		},
 		"client expired, TLS 1.3": {
 			append([]string{"-tls1_3"}, demand...), of(root.issue(t, "bridge", valid(-48*time.Hour, -24*time.Hour))),
-			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef has expired at " + hour.Add(-24*time.Hour).Format(time.RFC3339) + "; renew it",
+			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef expired at " + thisHour.Add(-24*time.Hour).Format(time.RFC3339) + "; renew it",
 		},
 		"client not valid yet": {
 			demand, of(root.issue(t, "bridge", valid(24*time.Hour, 48*time.Hour))),
-			refused + "(tls: bad certificate); the client certificate in tls.certSecretRef is not valid before " + hour.Add(24*time.Hour).Format(time.RFC3339) + "; use one that is valid, or check the clock of the runner's node",
+			refused + "(tls: bad certificate); the client certificate in tls.certSecretRef is not valid before " + thisHour.Add(24*time.Hour).Format(time.RFC3339) + "; use a valid certificate, or check the clock of the runner's node",
 		},
 		"client certificate of a server": {
 			demand, of(root.issue(t, "bridge", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })),
-			refused + "(tls: unsupported certificate); the client certificate in tls.certSecretRef is not one for clients; reissue it with the extended key usage clientAuth",
+			refused + "(tls: unsupported certificate); the client certificate in tls.certSecretRef is not valid for clients; reissue it with the extended key usage clientAuth",
 		},
 		"no shared cipher": {
 			[]string{"-tls1_2", "-cipher", "ECDHE-ECDSA-CAMELLIA128-SHA256"},
@@ -137,13 +136,13 @@ func TestTLS_AlertsOfOpenSSL_SayWhatToDo(t *testing.T) {
 			nil,
 			refused + "(tls: handshake failure); it and the bridge have no cipher suite, curve or signature algorithm in common; allow ECDHE with AES-GCM or ChaCha20-Poly1305 on the server",
 		},
-		"old version": {[]string{"-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"}, nil, refused + "(tls: protocol version not supported); it has to speak TLS 1.2 or 1.3"},
+		"old version": {[]string{"-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"}, nil, refused + "(tls: protocol version not supported); enable TLS 1.2 or 1.3 on the server"},
 		"name not served": {
 			[]string{"-servername", "other.example", "-servername_fatal", "-cert2", caFile(t, server)},
 			nil,
 			refused + "(tls: unrecognized name); set tls.serverName to a name that it serves",
 		},
-		"no shared protocol of ALPN": {[]string{"-alpn", "h2"}, nil, refused + "(tls: no application protocol); it speaks none of the protocols in tls.alpn"},
+		"no shared protocol of ALPN": {[]string{"-alpn", "h2"}, nil, refused + "(tls: no application protocol); it supports none of the protocols in tls.alpn; set tls.alpn to a protocol that it supports"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "name not served" {
@@ -162,7 +161,7 @@ func TestTLS_AlertsOfOpenSSL_SayWhatToDo(t *testing.T) {
 			if strings.Contains(name, "ALPN") {
 				client.NextProtos = []string{"mqtt"}
 			}
-			is(t, why(t, Config{HostPort: hostPort, TLS: client}), v1alpha1.ReasonTLSFailed, c.text)
+			wantError(t, dialOrReadError(t, Config{HostPort: hostPort, TLS: client}), v1alpha1.ReasonTLSFailed, c.text)
 		})
 	}
 }

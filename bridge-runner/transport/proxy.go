@@ -18,49 +18,51 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// dialProxy has the proxy connect to the server.
+// dialProxy returns a connection that the proxy has made to the server.
 func dialProxy(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
 	conn, err := dialTCP(ctx, cfg.Proxy.Host, cfg.UserTimeout)
 	if err != nil {
 		return nil, proxyUnreachable(ctx, cfg.Proxy.Host, err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends what waits for the proxy
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends all reads and writes that wait for the proxy
 	var failed *Error
 	switch cfg.Proxy.Scheme {
 	case "socks5":
-		failed = socks(ctx, cfg, conn)
+		failed = connectSOCKS(ctx, cfg, conn)
 	case "http":
-		failed = httpConnect(ctx, cfg, conn)
+		failed = connectHTTP(ctx, cfg, conn)
 	default:
-		failed = &Error{v1alpha1.ReasonProxyFailed, fmt.Sprintf("a proxy's URL begins with socks5:// or http://, not with %s://", cfg.Proxy.Scheme), nil}
+		failed = &Error{v1alpha1.ReasonProxyFailed, fmt.Sprintf("proxy.url has the unsupported scheme %q; use socks5:// or http://", cfg.Proxy.Scheme), nil}
 	}
 	if failed == nil && !stop() {
-		failed = proxySilent(ctx, cfg.Proxy.Host, ctx.Err())
+		failed = proxyNoResponse(ctx, cfg.Proxy.Host, ctx.Err())
 	}
 	if failed != nil {
 		stop()
-		_ = conn.Close() // the error to tell is the one before
+		_ = conn.Close() // failed is more useful than this error
 		return nil, failed
 	}
 	return conn, nil
 }
 
-// made is a dialer of the one connection that is there already.
-type made struct{ net.Conn }
+// connDialer is a dialer that returns an existing connection.
+type connDialer struct{ net.Conn }
 
-func (m made) Dial(string, string) (net.Conn, error) { return m.Conn, nil }
+func (m connDialer) Dial(string, string) (net.Conn, error) { return m.Conn, nil }
 
-func (m made) DialContext(context.Context, string, string) (net.Conn, error) { return m.Conn, nil }
+func (m connDialer) DialContext(context.Context, string, string) (net.Conn, error) {
+	return m.Conn, nil
+}
 
-// socks asks a SOCKS5 proxy (RFC 1928) for a connection to the server. It reads no
-// byte more than the answer.
-func socks(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
+// connectSOCKS requests a connection to the server from a SOCKS5 proxy (RFC 1928). It reads only
+// the proxy's replies, and no byte after them.
+func connectSOCKS(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	var login *proxy.Auth
 	if user := cfg.Proxy.User; user != nil {
 		login = &proxy.Auth{User: user.Username()}
 		login.Password, _ = user.Password()
 	}
-	dialer, err := proxy.SOCKS5("tcp", cfg.Proxy.Host, login, made{conn})
+	dialer, err := proxy.SOCKS5("tcp", cfg.Proxy.Host, login, connDialer{conn})
 	if err == nil {
 		_, err = dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", withoutZone(cfg.HostPort))
 	}
@@ -70,8 +72,8 @@ func socks(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	return nil
 }
 
-// httpConnect asks an HTTP proxy for a tunnel to the server (RFC 9110 section 9.3.6).
-func httpConnect(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
+// connectHTTP requests a tunnel to the server from an HTTP proxy (RFC 9110 section 9.3.6).
+func connectHTTP(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	server := withoutZone(cfg.HostPort)
 	request := &http.Request{
 		Method: http.MethodConnect,
@@ -85,38 +87,38 @@ func httpConnect(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 		request.Header.Set("Proxy-Authorization", "Basic "+login)
 	}
 	if err := request.Write(conn); err != nil {
-		return proxySilent(ctx, cfg.Proxy.Host, err)
+		return proxyNoResponse(ctx, cfg.Proxy.Host, err)
 	}
-	answer, err := readHead(byteReader{conn})
+	response, err := readHead(byteReader{conn})
 	switch {
 	case err != nil && (TimedOut(ctx, err) || Closed(err)):
-		return proxySilent(ctx, cfg.Proxy.Host, err)
-	case errors.Is(err, errLongHead):
-		return proxyFailed(err, "the answer of the proxy %s is refused: %s; look at the proxy's log", cfg.Proxy.Host, errLongHead)
-	case errors.Is(err, errTLSThere):
-		return proxyFailed(err, "the proxy %s expects TLS there, which the bridge does not speak to proxies; use a port of the proxy without TLS in proxy.url", cfg.Proxy.Host)
+		return proxyNoResponse(ctx, cfg.Proxy.Host, err)
+	case errors.Is(err, errHeadTooLong):
+		return proxyFailed(err, "the response of the proxy %s is not valid: %s; see the proxy's log", cfg.Proxy.Host, errHeadTooLong)
+	case errors.Is(err, errIsTLS):
+		return proxyFailed(err, "the proxy %s expects TLS on this port, which the bridge does not support; set proxy.url to a port of the proxy without TLS", cfg.Proxy.Host)
 	case errors.Is(err, errNotHTTP):
 		return notAProxy(cfg.Proxy, err)
 	case err != nil:
-		return proxyFailed(err, "the proxy %s failed: %s", cfg.Proxy.Host, Cause(err))
-	case answer.code/100 != 2:
-		return connectRefused(cfg, answer)
+		return proxyFailed(err, "the connection to the proxy %s fails: %s; see the proxy's log", cfg.Proxy.Host, Cause(err))
+	case response.code/100 != 2:
+		return connectRefused(cfg, response)
 	}
-	// A successful answer has no body, whatever its Content-Length or
-	// Transfer-Encoding: what follows is the server's.
+	// A successful response has no body, even if it has a Content-Length or Transfer-Encoding:
+	// the bytes after it come from the server.
 	return nil
 }
 
-// withoutZone returns a host and port without the zone that an IPv6 address may have, which
-// means nothing to another host (RFC 6874 section 1).
+// withoutZone returns a host and port without the zone of an IPv6 address. A zone is valid only on
+// the host that defines it (RFC 6874 section 1).
 func withoutZone(hostPort string) string {
 	host, port, err := net.SplitHostPort(hostPort)
-	if err != nil { // the proxy says what is wrong with it
+	if err != nil { // the proxy reports the error
 		return hostPort
 	}
 	host, _, _ = strings.Cut(host, "%")
 	return net.JoinHostPort(host, port)
 }
 
-// userAgent is what HTTP servers are told.
+// userAgent is the User-Agent header of HTTP requests.
 const userAgent = "mqttbridge"

@@ -15,208 +15,217 @@ import (
 )
 
 const (
-	// maxVerified is how long after a server has shown its certificate its sessions are
-	// resumed. Tickets that beget tickets would go on for ever (RFC 8446 section 4.6.1).
-	maxVerified = 24 * time.Hour
-	// mistrusted is for how long no session is offered to a server that has failed with
-	// one and not without.
-	mistrusted = time.Hour
-	// maxAddresses is how many addresses of one server have sessions kept.
+	// maxSessionAge is the longest time after the server last sent its certificate in which its
+	// sessions are resumed. Without a limit, each resumption could return a new ticket, and the
+	// certificate would never be verified again (RFC 8446 section 4.6.1).
+	maxSessionAge = 24 * time.Hour
+	// distrustTime is the time in which no session is offered to a server at which a handshake
+	// with a session failed and a handshake without it succeeded.
+	distrustTime = time.Hour
+	// maxAddresses is the largest number of addresses of one server for which sessions are kept.
 	maxAddresses = 8
 )
 
-// Handshake is a TLS handshake that succeeded.
+// Handshake is a successful TLS handshake.
 type Handshake struct {
-	// Resumed says whether it went on with an earlier session: no certificate was sent
-	// or verified, and nothing signed.
+	// Resumed is true if the handshake resumed an earlier session: no certificate was sent or
+	// verified, and no signature was made.
 	Resumed bool
-	// Took is from the first byte to the last, on a connection that was there.
+	// Took is the duration of the handshake from its first byte to its last one. It does not
+	// include the TCP connection.
 	Took time.Duration
 }
 
-// TLSSessions keeps the TLS sessions of one server, so that a connection after the
-// first resumes one (RFC 5077; RFC 8446 section 2.2). The zero value is ready. It may
-// be used by several connections at once.
+// TLSSessions keeps the TLS sessions of one server, so that later connections resume them
+// (RFC 5077; RFC 8446 section 2.2). The zero value is ready for use. Several connections may use
+// it concurrently.
 //
-// A session is resumed with the settings that it was made with, and with no others:
-// CA, client certificate, name and ALPN. Where one of them differs, all sessions are
-// forgotten. That a server's certificate is still valid, and its CA still trusted, is
-// checked again by crypto/tls.
+// A session is resumed only with the settings that it was created with: CA, client certificate,
+// name and ALPN. If one of them changes, all sessions are dropped. When a session is resumed,
+// crypto/tls checks again that the server's certificate is still valid and its CA still trusted.
 type TLSSessions struct {
-	// Observe is called with each handshake that succeeded. It may be nil.
+	// Observe is called with each successful handshake. It may be nil.
 	Observe func(Handshake)
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// settings are the settings that the tickets were created with.
 	settings *tls.Config
-	kept     *tickets // made with these settings
+	tickets  *tickets
 }
 
-// tickets are by the server's address: a name may stand for several servers, which
-// know nothing of each other's.
+// tickets has one ticket per address of the server. A name may refer to several servers that do not
+// accept each other's tickets.
 type tickets struct {
-	mu         sync.Mutex
-	of         map[string]ticket
-	mistrusted time.Time // until when none is offered
+	mu        sync.Mutex
+	byAddress map[string]ticket
+	// distrustedUntil is the time until which no ticket is offered.
+	distrustedUntil time.Time
 }
 
 type ticket struct {
 	state *tls.ClientSessionState
-	from  *exchange
+	// cache is the cache of the connection that received the ticket.
+	cache *ticketCache
 }
 
-// exchange is one handshake, and what comes of its connection. It is the session cache
-// that crypto/tls sees. With TLS 1.3 tickets come after the handshake, with the first
-// that is read; where settings have changed meanwhile nobody asks for them any more.
-type exchange struct {
+// ticketCache is the session cache that crypto/tls uses for one handshake and its connection. With
+// TLS 1.3, tickets arrive after the handshake, together with the first data that is read. If the
+// settings have changed by then, no later handshake uses the tickets.
+type ticketCache struct {
 	tickets *tickets
+	// address is the server's network address.
 	address string
 	now     func() time.Time
-	plain   bool // no session is to be offered
+	// noSession is true if the handshake must not offer a session.
+	noSession bool
 
-	// Under tickets.mu:
-	offered  bool      // a session was, and the handshake is not over
-	verified time.Time // when the server last showed its certificate
+	// sessionOffered is true while a handshake that offered a session is in progress.
+	// tickets.mu protects it.
+	sessionOffered bool
+	// verifiedAt is the time when the server last sent its certificate. tickets.mu protects it.
+	verifiedAt time.Time
 }
 
-// exchange begins a handshake with those settings. It is nil where there are no
-// sessions to keep.
-func (s *TLSSessions) exchange(settings *tls.Config) *exchange {
+// newCache returns the cache for a handshake with these settings. It returns nil if no sessions are
+// to be kept.
+func (s *TLSSessions) newCache(settings *tls.Config) *ticketCache {
 	if s == nil || settings == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.settings == nil || !same(s.settings, settings) {
-		s.settings, s.kept = settings, &tickets{of: map[string]ticket{}}
+	if s.settings == nil || !sameSettings(s.settings, settings) {
+		s.settings, s.tickets = settings, &tickets{byAddress: map[string]ticket{}}
 	}
-	x := &exchange{tickets: s.kept, now: time.Now}
+	cache := &ticketCache{tickets: s.tickets, now: time.Now}
 	if settings.Time != nil {
-		x.now = settings.Time
+		cache.now = settings.Time
 	}
-	return x
+	return cache
 }
 
-// same reports whether two connections are made with the same settings, as far as
-// package config sets them. A pool of CAs has the same certificates, or both are the
-// system's.
-func same(a, b *tls.Config) bool {
+// sameSettings reports whether two configurations are equal in the settings that package config
+// sets. Their CA pools are equal if both contain the same certificates, or both are the system's.
+func sameSettings(a, b *tls.Config) bool {
 	chain := func(a, b tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) }
 	return a.ServerName == b.ServerName && a.RootCAs.Equal(b.RootCAs) &&
 		slices.EqualFunc(a.Certificates, b.Certificates, chain) && slices.Equal(a.NextProtos, b.NextProtos)
 }
 
-// shakeHands speaks TLS over the connection, with an earlier session if there is one.
-// Errors are of type *[Error].
-func (s *TLSSessions) shakeHands(ctx context.Context, settings *tls.Config, x *exchange, conn net.Conn) (net.Conn, error) {
+// handshake starts TLS on the connection, and resumes an earlier session if there is one. Its
+// errors are of type *[Error].
+func (s *TLSSessions) handshake(ctx context.Context, settings *tls.Config, cache *ticketCache, conn net.Conn) (net.Conn, error) {
 	auth := &clientAuth{certificates: settings.Certificates}
 	settings = settings.Clone()
-	settings.GetClientCertificate = auth.choose
-	if x != nil {
-		x.address = conn.RemoteAddr().String()
-		settings.ClientSessionCache = x
+	settings.GetClientCertificate = auth.getClientCertificate
+	if cache != nil {
+		cache.address = conn.RemoteAddr().String()
+		settings.ClientSessionCache = cache
 	}
 	start := time.Now()
 	secure := tls.Client(conn, settings)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, tlsError(ctx, settings, auth, err)
 	}
-	upper := &secured{Conn: secure, auth: auth}
-	if x == nil {
+	upper := &alertConn{Conn: secure, auth: auth}
+	if cache == nil {
 		return upper, nil
 	}
 	h := Handshake{Resumed: secure.ConnectionState().DidResume, Took: time.Since(start)}
-	x.done(h.Resumed)
+	cache.succeeded(h.Resumed)
 	if s.Observe != nil {
 		s.Observe(h)
 	}
 	if h.Resumed {
-		return &resumed{secured: upper, exchange: x}, nil
+		return &resumedConn{alertConn: upper, cache: cache}, nil
 	}
 	return upper, nil
 }
 
-// Get implements [tls.ClientSessionCache]. The key is the server's name, which is
+// Get implements [tls.ClientSessionCache]. It ignores the key, which is the server's name and
 // always the same here.
-func (x *exchange) Get(string) (*tls.ClientSessionState, bool) {
-	x.tickets.mu.Lock()
-	defer x.tickets.mu.Unlock()
-	t, ok := x.tickets.of[x.address]
-	now := x.now()
-	if !ok || x.plain || now.Before(x.tickets.mistrusted) || now.Sub(t.from.verified) > maxVerified {
+func (cache *ticketCache) Get(string) (*tls.ClientSessionState, bool) {
+	cache.tickets.mu.Lock()
+	defer cache.tickets.mu.Unlock()
+	t, ok := cache.tickets.byAddress[cache.address]
+	now := cache.now()
+	if !ok || cache.noSession || now.Before(cache.tickets.distrustedUntil) || now.Sub(t.cache.verifiedAt) > maxSessionAge {
 		return nil, false
 	}
-	x.offered, x.verified = true, t.from.verified
+	cache.sessionOffered, cache.verifiedAt = true, t.cache.verifiedAt
 	return t.state, true
 }
 
 // Put implements [tls.ClientSessionCache].
-func (x *exchange) Put(_ string, state *tls.ClientSessionState) {
-	x.tickets.mu.Lock()
-	defer x.tickets.mu.Unlock()
-	delete(x.tickets.of, x.address)
+func (cache *ticketCache) Put(_ string, state *tls.ClientSessionState) {
+	cache.tickets.mu.Lock()
+	defer cache.tickets.mu.Unlock()
+	delete(cache.tickets.byAddress, cache.address)
 	if state == nil {
 		return
 	}
-	if len(x.tickets.of) == maxAddresses {
-		x.tickets.dropOldest()
+	if len(cache.tickets.byAddress) == maxAddresses {
+		cache.tickets.dropOldestLocked()
 	}
-	x.tickets.of[x.address] = ticket{state, x}
+	cache.tickets.byAddress[cache.address] = ticket{state, cache}
 }
 
-func (t *tickets) dropOldest() {
+// dropOldestLocked drops the ticket of the address whose certificate was verified least recently.
+func (t *tickets) dropOldestLocked() {
 	oldest := ""
-	for address, ticket := range t.of {
-		if oldest == "" || ticket.from.verified.Before(t.of[oldest].from.verified) {
+	for address, ticket := range t.byAddress {
+		if oldest == "" || ticket.cache.verifiedAt.Before(t.byAddress[oldest].cache.verifiedAt) {
 			oldest = address
 		}
 	}
-	delete(t.of, oldest)
+	delete(t.byAddress, oldest)
 }
 
-// done notes that the handshake succeeded.
-func (x *exchange) done(resumed bool) {
-	x.tickets.mu.Lock()
-	defer x.tickets.mu.Unlock()
-	x.offered = false // whatever fails now, it is not the handshake
+// succeeded records that the handshake succeeded.
+func (cache *ticketCache) succeeded(resumed bool) {
+	cache.tickets.mu.Lock()
+	defer cache.tickets.mu.Unlock()
+	cache.sessionOffered = false // a later failure is not the handshake's
 	if !resumed {
-		x.verified = x.now()
+		cache.verifiedAt = cache.now()
 	}
-	if x.plain {
-		x.tickets.mistrusted = x.now().Add(mistrusted)
+	if cache.noSession {
+		cache.tickets.distrustedUntil = cache.now().Add(distrustTime)
 	}
 }
 
-// another is a handshake without a session to make after this one, which failed. It is
-// nil where that is of no use: no session was offered, or the server has gone past it
-// and showed its certificate.
-func (x *exchange) another(err error) *exchange {
-	if x == nil {
+// retryWithoutSession returns the cache for a full handshake after this handshake has failed. It
+// returns nil if a full handshake would not help: no session was offered, or the server's
+// certificate was refused.
+func (cache *ticketCache) retryWithoutSession(err error) *ticketCache {
+	if cache == nil {
 		return nil
 	}
-	x.tickets.mu.Lock()
-	defer x.tickets.mu.Unlock()
+	cache.tickets.mu.Lock()
+	defer cache.tickets.mu.Unlock()
 	var refused *tls.CertificateVerificationError
-	if !x.offered || errors.As(err, &refused) {
+	if !cache.sessionOffered || errors.As(err, &refused) {
 		return nil
 	}
-	return &exchange{tickets: x.tickets, now: x.now, plain: true}
+	return &ticketCache{tickets: cache.tickets, now: cache.now, noSession: true}
 }
 
-// resumed is a connection of which the session is forgotten where the server, after it
-// has taken it up, ends the connection without a byte: it may not like the session.
-type resumed struct {
-	*secured
-	exchange *exchange
-	answered bool
+// resumedConn is a connection that resumed a session. If the server ends it before it sends any
+// data, the session is dropped, because it may be the cause.
+type resumedConn struct {
+	*alertConn
+	cache *ticketCache
+	// received is true if the server has sent data.
+	received bool
 }
 
-func (c *resumed) Read(p []byte) (int, error) {
-	n, err := c.secured.Read(p)
+func (c *resumedConn) Read(p []byte) (int, error) {
+	n, err := c.alertConn.Read(p)
 	switch {
 	case n > 0:
-		c.answered = true
-	case err != nil && !c.answered:
-		c.exchange.Put("", nil)
+		c.received = true
+	case err != nil && !c.received:
+		c.cache.Put("", nil)
 	}
 	return n, err
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-func TestAReconnectResumesTheTLSSessionOfABroker(t *testing.T) {
+func TestTLSSessions_ReconnectToABroker_Resumes(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
 	ways := gateways(t, mqtttest.GatewayOptions{})
 	ways["direct"] = nil
@@ -29,164 +29,164 @@ func TestAReconnectResumesTheTLSSessionOfABroker(t *testing.T) {
 		for way, gateway := range ways {
 			for name, version := range versions {
 				t.Run(o.Name+" "+way+" "+name, func(t *testing.T) {
-					cfg, shaken := remember(Config{HostPort: broker.Address(), TLS: trusting(pki), WebSocket: o.WebSocket, Path: "/mqtt"})
+					cfg, observed := withSessions(Config{HostPort: broker.Address(), TLS: clientTLS(pki), WebSocket: o.WebSocket, Path: "/mqtt"})
 					cfg.TLS.MaxVersion = version
 					if o.ClientCA != nil {
-						cfg.TLS.Certificates = secure(t, pki.Client("bridge")).Certificates
+						cfg.TLS.Certificates = serverTLS(t, pki.Client("bridge")).Certificates
 					}
 					if gateway != nil {
 						cfg.Proxy = gateway.URLFor("", "")
 					}
 					for range 3 {
 						c := dial(t, cfg)
-						speaksWith(t, c, 10)
+						wantMQTTEcho(t, c, 10)
 						_ = c.Close()
 					}
-					shaken.were(t, false, true, true)
+					observed.wantResumed(t, false, true, true)
 				})
 			}
 		}
 	}
 }
 
-func TestAConnectionThatEndsWithItsCONNACKHasASession(t *testing.T) {
+func TestTLSSessions_ConnectionEndsAfterCONNACK_NextOneResumes(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
 	for _, webSocket := range []bool{false, true} {
 		broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{TLS: pki.Server(), WebSocket: webSocket})
 		for name, version := range versions {
 			t.Run(name, func(t *testing.T) {
-				cfg, shaken := remember(Config{HostPort: broker.Address(), TLS: trusting(pki), WebSocket: webSocket})
+				cfg, observed := withSessions(Config{HostPort: broker.Address(), TLS: clientTLS(pki), WebSocket: webSocket})
 				cfg.TLS.MaxVersion = version
 				for range 2 {
 					c := dial(t, cfg)
-					connects(t, c)
+					connectMQTT(t, c)
 					_ = c.Close()
 				}
-				shaken.were(t, false, true)
+				observed.wantResumed(t, false, true)
 			})
 		}
 	}
 }
 
-func TestABrokerThatRestartedGetsAFullHandshakeAndNoError(t *testing.T) {
+func TestTLSSessions_BrokerRestarted_FullHandshakeWithoutError(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
 	broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{TLS: pki.Server()})
 	for name, version := range versions {
 		t.Run(name, func(t *testing.T) {
-			cfg, shaken := remember(Config{HostPort: broker.Address(), TLS: trusting(pki)})
+			cfg, observed := withSessions(Config{HostPort: broker.Address(), TLS: clientTLS(pki)})
 			cfg.TLS.MaxVersion = version
-			speak := func() {
+			connectAndEcho := func() {
 				c := dial(t, cfg)
-				speaksWith(t, c, 10)
+				wantMQTTEcho(t, c, 10)
 				_ = c.Close()
 			}
-			speak()
-			speak()
+			connectAndEcho()
+			connectAndEcho()
 			broker.Restart()
-			speak()
-			speak()
-			shaken.were(t, false, true, false, true)
+			connectAndEcho()
+			connectAndEcho()
+			observed.wantResumed(t, false, true, false, true)
 		})
 	}
 }
 
-func TestTheSessionsOfServersDoNotMix(t *testing.T) {
+func TestTLSSessions_TwoServers_HaveSeparateSessions(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
 	for name, version := range versions {
 		t.Run(name, func(t *testing.T) {
 			var cfgs [2]Config
-			var shaken [2]*handshakes
-			for i := range cfgs { // of one host, on two ports
-				server := secure(t, pki.Server())
+			var observed [2]*handshakes
+			for i := range cfgs { // on two ports of one host
+				server := serverTLS(t, pki.Server())
 				server.MaxVersion = version
 				hostPort, _ := listenTLS(t, server)
-				cfgs[i], shaken[i] = remember(Config{HostPort: hostPort, TLS: trusting(pki)})
+				cfgs[i], observed[i] = withSessions(Config{HostPort: hostPort, TLS: clientTLS(pki)})
 			}
-			for range 3 { // over to the other and back
-				visit(t, cfgs[0])
-				visit(t, cfgs[1])
+			for range 3 { // alternates between the servers
+				connectOnce(t, cfgs[0])
+				connectOnce(t, cfgs[1])
 			}
-			shaken[0].were(t, false, true, true)
-			shaken[1].were(t, false, true, true)
+			observed[0].wantResumed(t, false, true, true)
+			observed[1].wantResumed(t, false, true, true)
 		})
 	}
 }
 
-func TestEachAddressOfANameHasItsOwnSession(t *testing.T) {
+func TestTLSSessions_TwoAddressesOfAName_HaveSeparateSessions(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
-	first, _ := listenTLS(t, secure(t, pki.Server()))
+	first, _ := listenTLS(t, serverTLS(t, pki.Server()))
 	second := net.JoinHostPort("127.0.0.2", port(t, first))
-	other := secure(t, pki.Server())
+	other := serverTLS(t, pki.Server())
 	listen(t, second, func(c net.Conn) {
 		server := tls.Server(c, other)
 		if server.Handshake() == nil {
 			echo(server)
 		}
 	})
-	cfg, shaken := remember(Config{HostPort: net.JoinHostPort("cluster.resume.test", port(t, first)), TLS: trusting(pki)})
+	cfg, observed := withSessions(Config{HostPort: net.JoinHostPort("cluster.resume.test", port(t, first)), TLS: clientTLS(pki)})
 	for range 2 {
 		for _, address := range []string{"127.0.0.1", "127.0.0.2"} {
-			resolve("cluster.resume.test", address)
-			visit(t, cfg)
+			setAddresses("cluster.resume.test", address)
+			connectOnce(t, cfg)
 		}
 	}
-	shaken.were(t, false, false, true, true)
+	observed.wantResumed(t, false, false, true, true)
 }
 
-func TestSessionsOfManyAddressesAreBounded(t *testing.T) {
-	kept := (&TLSSessions{}).exchange(&tls.Config{}).tickets
+func TestTLSSessions_ManyAddresses_AreBounded(t *testing.T) {
+	tickets := (&TLSSessions{}).newCache(&tls.Config{}).tickets
 	now := time.Now()
 	for i := range 3 * maxAddresses {
-		x := &exchange{tickets: kept, now: func() time.Time { return now.Add(time.Duration(i)) }, address: string(rune('a' + i))}
-		x.Put("", &tls.ClientSessionState{})
-		x.done(false)
+		cache := &ticketCache{tickets: tickets, now: func() time.Time { return now.Add(time.Duration(i)) }, address: string(rune('a' + i))}
+		cache.Put("", &tls.ClientSessionState{})
+		cache.succeeded(false)
 	}
-	if len(kept.of) != maxAddresses {
-		t.Errorf("%d are kept", len(kept.of))
+	if len(tickets.byAddress) != maxAddresses {
+		t.Errorf("%d tickets are kept", len(tickets.byAddress))
 	}
-	newest := &exchange{tickets: kept, now: time.Now, address: string(rune('a' + 3*maxAddresses - 1))}
+	newest := &ticketCache{tickets: tickets, now: time.Now, address: string(rune('a' + 3*maxAddresses - 1))}
 	if _, ok := newest.Get(""); !ok {
-		t.Error("the newest is not kept")
+		t.Error("the newest ticket is not kept")
 	}
 }
 
-func TestAServerThatFailsOverASessionGetsAFullHandshakeInTheSameAttempt(t *testing.T) {
+func TestTLSSessions_ResumptionFails_FullHandshakeInTheSameAttempt(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
 	for name, version := range versions {
 		t.Run(name, func(t *testing.T) {
-			var mended atomic.Bool
-			server := keeper(t, pki.LongLived())
+			var repaired atomic.Bool
+			server := fixedTicketKeyTLS(t, pki.LongLived())
 			server.MaxVersion = version
 			server.UnwrapSession = func(identity []byte, state tls.ConnectionState) (*tls.SessionState, error) {
-				if len(identity) > 0 && !mended.Load() {
+				if len(identity) > 0 && !repaired.Load() {
 					return nil, net.ErrClosed
 				}
 				return server.DecryptTicket(identity, state)
 			}
 			hostPort, clients := listenWith(t, always(server))
-			cfg, shaken := remember(Config{HostPort: hostPort, TLS: trusting(pki)})
+			cfg, observed := withSessions(Config{HostPort: hostPort, TLS: clientTLS(pki)})
 			start, after := time.Now(), time.Duration(0)
 			cfg.TLS.Time = func() time.Time { return start.Add(after) }
 			for range 3 {
-				visit(t, cfg)
+				connectOnce(t, cfg)
 			}
-			shaken.were(t, false, false, false)
+			observed.wantResumed(t, false, false, false)
 			if len(clients) != 3 {
 				t.Errorf("%d handshakes", len(clients))
 			}
-			mended.Store(true)
-			visit(t, cfg)
-			after = mistrusted + time.Minute
-			visit(t, cfg)
-			shaken.were(t, false, true)
+			repaired.Store(true)
+			connectOnce(t, cfg)
+			after = distrustTime + time.Minute
+			connectOnce(t, cfg)
+			observed.wantResumed(t, false, true)
 		})
 	}
 }
 
-func TestAServerThatTakesASessionUpAndClosesGetsAFullHandshakeNext(t *testing.T) {
+func TestTLSSessions_ServerClosesAfterResumption_NextHandshakeIsFull(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
-	cfg, shaken := remember(Config{TLS: trusting(pki)})
-	server := secure(t, pki.Server())
+	cfg, observed := withSessions(Config{TLS: clientTLS(pki)})
+	server := serverTLS(t, pki.Server())
 	cfg.HostPort = listen(t, "127.0.0.1:0", func(c net.Conn) {
 		secure := tls.Server(c, server)
 		if secure.Handshake() == nil && !secure.ConnectionState().DidResume {
@@ -194,27 +194,27 @@ func TestAServerThatTakesASessionUpAndClosesGetsAFullHandshakeNext(t *testing.T)
 		}
 		_ = secure.Close()
 	})
-	visit(t, cfg)
+	connectOnce(t, cfg)
 	c := dial(t, cfg)
 	if n, err := c.Read(make([]byte, 1)); n > 0 || err == nil {
-		t.Fatal("the server answers")
+		t.Fatal("the server responds after resumption")
 	}
-	visit(t, cfg)
-	shaken.were(t, false, true, false)
+	connectOnce(t, cfg)
+	observed.wantResumed(t, false, true, false)
 }
 
-func TestConnectionsAtOnceShareTheSessions(t *testing.T) {
+func TestTLSSessions_ConcurrentConnections_ShareSessions(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
-	hostPort, _ := listenTLS(t, secure(t, pki.Server()))
-	cfg, shaken := remember(Config{HostPort: hostPort, TLS: trusting(pki)})
-	visit(t, cfg)
+	hostPort, _ := listenTLS(t, serverTLS(t, pki.Server()))
+	cfg, observed := withSessions(Config{HostPort: hostPort, TLS: clientTLS(pki)})
+	connectOnce(t, cfg)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), enough)
+			ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 			defer cancel()
 			own := cfg
-			own.TLS = trusting(pki)
+			own.TLS = clientTLS(pki)
 			c, err := Dial(ctx, own)
 			if err != nil {
 				t.Error(err)
@@ -224,5 +224,5 @@ func TestConnectionsAtOnceShareTheSessions(t *testing.T) {
 		})
 	}
 	all.Wait()
-	shaken.were(t, false, true, true, true, true, true, true, true, true)
+	observed.wantResumed(t, false, true, true, true, true, true, true, true, true)
 }

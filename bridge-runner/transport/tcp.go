@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// attemptDelay is how long an address is waited for before the next one is tried
-// besides (RFC 8305 section 5). net.Dialer would wait for its share of the time that
-// is left, but 2 seconds at least: of three addresses that drop packets the third is
-// hardly tried within 5 seconds, and a fourth not at all.
+// attemptDelay is the time after which the next address is tried, in parallel, if an address does
+// not answer (RFC 8305 section 5). net.Dialer would give each address an equal share of the
+// remaining time, but at least 2 seconds: with addresses that drop packets, it hardly tries the
+// third one within 5 seconds, and never a fourth.
 const attemptDelay = 250 * time.Millisecond
 
-// keepAlive finds a peer that is gone within 30 seconds while nothing is sent. MQTT's
-// own keep alive mostly is faster.
+// keepAlive detects a lost peer within 30 seconds while no data is sent. MQTT's own keep alive is
+// usually faster.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-// dialTCP resolves the name and connects to the first of its addresses that answers.
+// dialTCP resolves the name and connects to the first address that answers.
 func dialTCP(ctx context.Context, hostPort string, userTimeout time.Duration) (*net.TCPConn, error) {
 	host, portText, err := net.SplitHostPort(hostPort)
 	if err != nil {
@@ -50,20 +50,20 @@ func dialTCP(ctx context.Context, hostPort string, userTimeout time.Duration) (*
 	return conn, nil
 }
 
-// lookup returns the addresses of a host. The resolver would drop the zone of an
-// address.
+// lookup returns the addresses of a host. It parses IP addresses itself, because the resolver
+// would drop the zone.
 func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{address}, nil
 	}
-	if strings.EqualFold(host, "localhost.") { // RFC 6761 section 6.3; the resolver finds it without the dot only
+	if strings.EqualFold(host, "localhost.") { // RFC 6761 section 6.3; the resolver finds it only without the dot
 		host = "localhost"
 	}
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// interleave alternates between the address families, beginning with the first
-// address's, and keeps the order within each (RFC 8305 section 4).
+// interleave alternates between the address families. It begins with the first address's family,
+// and keeps the order within each family (RFC 8305 section 4).
 func interleave(ips []netip.Addr) []netip.Addr {
 	var families [2][]netip.Addr
 	for i, ip := range ips {
@@ -85,33 +85,33 @@ func interleave(ips []netip.Addr) []netip.Addr {
 	return out
 }
 
-// attempt is what became of the address at a place.
-type attempt struct {
-	place int
+// dialResult is the result of connecting to the address with an index.
+type dialResult struct {
+	index int
 	conn  *net.TCPConn
 	err   error
 }
 
-// race tries the addresses in order, the next one when an attempt has failed or has
-// taken long, and returns the connection that is made first. The last address has at
-// least half of the time. The error is that of the first address.
+// race connects to the addresses in order, and returns the first connection that succeeds. It
+// starts the next address when one fails, or after a delay. The last address has at least half of
+// the time. If all addresses fail, race returns the first address's error.
 func race(ctx context.Context, addrs []netip.AddrPort) (*net.TCPConn, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // the losers
+	defer cancel() // ends the other attempts
 	delay := attemptDelay
 	if deadline, ok := ctx.Deadline(); ok {
 		delay = min(delay, time.Until(deadline)/time.Duration(2*len(addrs)))
 	}
-	results := make(chan attempt)
+	results := make(chan dialResult)
 	errs := make([]error, len(addrs))
 	started, running := 0, 0
 	start := func() {
-		place := started
+		index := started
 		started++
 		running++
 		go func() {
-			conn, err := dialAddress(ctx, addrs[place])
-			results <- attempt{place, conn, err}
+			conn, err := dialAddress(ctx, addrs[index])
+			results <- dialResult{index, conn, err}
 		}()
 	}
 	start()
@@ -123,10 +123,10 @@ func race(ctx context.Context, addrs []netip.AddrPort) (*net.TCPConn, error) {
 		case r := <-results:
 			running--
 			if r.err == nil {
-				go discard(results, running)
+				go closeLate(results, running)
 				return r.conn, nil
 			}
-			errs[r.place] = r.err
+			errs[r.index] = r.err
 			next.Reset(max(delay, time.Millisecond))
 			tryNext = true
 		case <-next.C:
@@ -139,11 +139,11 @@ func race(ctx context.Context, addrs []netip.AddrPort) (*net.TCPConn, error) {
 	return nil, errs[0]
 }
 
-// discard closes connections that come too late.
-func discard(results <-chan attempt, running int) {
+// closeLate closes the connections that succeed after the first one.
+func closeLate(results <-chan dialResult, running int) {
 	for range running {
 		if r := <-results; r.err == nil {
-			_ = r.conn.Close() // it was never used
+			_ = r.conn.Close() // it is not used
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// blackHole is an address that takes no connection and refuses none: a listener
-// whose queue is full.
+// blackHole returns an address that neither accepts nor refuses connections: the queue of its listener
+// is full.
 func blackHole(t *testing.T, addr netip.AddrPort) netip.AddrPort {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -46,17 +46,17 @@ func blackHole(t *testing.T, addr netip.AddrPort) netip.AddrPort {
 	}
 }
 
-func TestABlackHoleCostsAQuarterOfASecondNotTheAttempt(t *testing.T) {
+func TestDial_AddressesDropPackets_CostAttemptDelayEach(t *testing.T) {
 	server := listen(t, "127.0.0.9:0", echo)
 	addr := netip.MustParseAddrPort(server)
 	for _, ip := range []string{"127.0.0.5", "127.0.0.6", "127.0.0.7", "127.0.0.8"} {
 		blackHole(t, netip.AddrPortFrom(netip.MustParseAddr(ip), addr.Port()))
 	}
-	resolve("many.example", "127.0.0.5", "127.0.0.6", "127.0.0.7", "127.0.0.8", "127.0.0.9")
+	setAddresses("many.example", "127.0.0.5", "127.0.0.6", "127.0.0.7", "127.0.0.8", "127.0.0.9")
 	start := time.Now()
-	echoes(t, dial(t, Config{HostPort: "many.example:" + port(t, server)}))
+	wantEcho(t, dial(t, Config{HostPort: "many.example:" + port(t, server)}))
 	if took := time.Since(start); took < 4*attemptDelay || took > 5*time.Second {
-		t.Errorf("the fifth address was reached after %v, want some 4 times %v", took, attemptDelay)
+		t.Errorf("the fifth address was reached after %v, want about 4 times %v", took, attemptDelay)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -67,39 +67,39 @@ func TestABlackHoleCostsAQuarterOfASecondNotTheAttempt(t *testing.T) {
 	_ = c.Close()
 }
 
-func TestEveryAddressIsTried(t *testing.T) {
+func TestDial_OneOfSeveralAddressesListens_Connects(t *testing.T) {
 	for _, c := range []struct {
 		name, listen string
 		addrs        []string
 	}{
-		{"IPv4 alone listens", "127.0.0.1:0", []string{"::1", "127.0.0.1"}},
-		{"IPv6 alone listens", "[::1]:0", []string{"127.0.0.1", "::1"}},
+		{"only IPv4 listens", "127.0.0.1:0", []string{"::1", "127.0.0.1"}},
+		{"only IPv6 listens", "[::1]:0", []string{"127.0.0.1", "::1"}},
 		{"the last listens", "127.0.0.13:0", []string{"127.0.0.10", "127.0.0.11", "127.0.0.12", "127.0.0.13"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			resolve("both.example", c.addrs...)
+			setAddresses("both.example", c.addrs...)
 			server := listen(t, c.listen, echo)
-			echoes(t, dial(t, Config{HostPort: "both.example:" + port(t, server)}))
+			wantEcho(t, dial(t, Config{HostPort: "both.example:" + port(t, server)}))
 		})
 	}
 	server := listen(t, "127.0.0.1:0", echo)
-	echoes(t, dial(t, Config{HostPort: "localhost:" + port(t, server)}))
+	wantEcho(t, dial(t, Config{HostPort: "localhost:" + port(t, server)}))
 }
 
-func TestANameIsResolvedAfreshAtEachAttempt(t *testing.T) {
-	resolve("moving.example", "127.0.0.20")
+func TestDial_AddressOfTheNameChanges_ConnectsToTheNewOne(t *testing.T) {
+	setAddresses("moving.example", "127.0.0.20")
 	server := listen(t, "127.0.0.21:0", echo)
-	before := asked("moving.example")
+	before := queryCount("moving.example")
 	cfg := Config{HostPort: "moving.example:" + port(t, server)}
-	fails(t, enough, cfg, v1alpha1.ReasonConnectionRefused, "connection refused: nothing listens there; check the URL's port and that the server runs")
-	resolve("moving.example", "127.0.0.21")
-	echoes(t, dial(t, cfg))
-	if n := asked("moving.example") - before; n != 3 {
-		t.Errorf("the name was asked for %d times in 3 attempts", n)
+	wantDialError(t, testTimeout, cfg, v1alpha1.ReasonConnectionRefused, "connection refused: no program listens on this port; check the URL's port, and that the server runs")
+	setAddresses("moving.example", "127.0.0.21")
+	wantEcho(t, dial(t, cfg))
+	if n := queryCount("moving.example") - before; n != 3 {
+		t.Errorf("%d DNS queries for the name, want 3", n)
 	}
 }
 
-func TestTheFamiliesOfAddressesAlternate(t *testing.T) {
+func TestInterleave_BothFamilies_Alternate(t *testing.T) {
 	var in, want []netip.Addr
 	for _, a := range []string{"2001:db8::1", "2001:db8::2", "::ffff:192.0.2.1", "2001:db8::3", "192.0.2.2"} {
 		in = append(in, netip.MustParseAddr(a))
@@ -112,25 +112,25 @@ func TestTheFamiliesOfAddressesAlternate(t *testing.T) {
 	}
 }
 
-func TestWhyNoConnectionCanBeMadeIsTold(t *testing.T) {
+func TestDial_NoConnection_ReportsReasonAndRemedy(t *testing.T) {
 	hole := blackHole(t, netip.MustParseAddrPort("127.0.0.30:0")).String()
-	resolve("empty.example")
+	setAddresses("empty.example")
 	for _, c := range []struct{ name, hostPort, reason, text string }{
 		{
 			"refused", closedPort(t), v1alpha1.ReasonConnectionRefused,
-			"connection refused: nothing listens there; check the URL's port and that the server runs",
+			"connection refused: no program listens on this port; check the URL's port, and that the server runs",
 		},
 		{
 			"unknown name", "unknown.example:1883", v1alpha1.ReasonNameNotResolved,
-			"the name \"unknown.example\" could not be resolved (no such host); check the URL's host and the cluster's DNS",
+			"the host name \"unknown.example\" cannot be resolved (no such host); check the URL's host and the cluster's DNS",
 		},
 		{
 			"name without addresses", "empty.example:1883", v1alpha1.ReasonNameNotResolved,
-			"the name \"empty.example\" could not be resolved (no such host); check the URL's host and the cluster's DNS",
+			"the host name \"empty.example\" cannot be resolved (no such host); check the URL's host and the cluster's DNS",
 		},
 		{
 			"dropped", hole, v1alpha1.ReasonConnectTimeout,
-			"no connection within connectTimeoutSeconds; check that the host is up and that no firewall or network policy drops the packets",
+			"no connection within connectTimeoutSeconds; check that the host is up, and that no firewall or network policy drops the packets",
 		},
 		{
 			"no route", "255.255.255.255:1883", v1alpha1.ReasonHostUnreachable,
@@ -138,12 +138,12 @@ func TestWhyNoConnectionCanBeMadeIsTold(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			fails(t, time.Second, Config{HostPort: c.hostPort}, c.reason, c.text)
+			wantDialError(t, time.Second, Config{HostPort: c.hostPort}, c.reason, c.text)
 		})
 	}
 }
 
-// option reads a socket option of TCP.
+// option returns the value of a socket option.
 func option(t *testing.T, c *net.TCPConn, level, name int) int {
 	t.Helper()
 	raw, err := c.SyscallConn()
@@ -161,7 +161,7 @@ func option(t *testing.T, c *net.TCPConn, level, name int) int {
 	return value
 }
 
-func TestTheSocketFindsADeadPeerAndDelaysNothing(t *testing.T) {
+func TestDial_SocketOptions_DetectDeadPeerAndAddNoDelay(t *testing.T) {
 	for name, want := range map[string]int{"with a user timeout": 7000, "without": 0} {
 		t.Run(name, func(t *testing.T) {
 			var tcp *net.TCPConn
@@ -189,31 +189,31 @@ func TestTheSocketFindsADeadPeerAndDelaysNothing(t *testing.T) {
 	}
 }
 
-// counted counts bytes that pass it.
-type counted struct {
+// countingConn counts the bytes read and written.
+type countingConn struct {
 	net.Conn
 	read, written int
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *countingConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.read += n
 	return n, err
 }
 
-func (c *counted) Write(p []byte) (int, error) {
+func (c *countingConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.written += n
 	return n, err
 }
 
-func TestWhatIsWrappedAroundCarriesEverything(t *testing.T) {
-	var wrapped *counted
+func TestDial_Wrap_CarriesAllBytes(t *testing.T) {
+	var wrapped *countingConn
 	c := dial(t, Config{
 		HostPort: listen(t, "127.0.0.1:0", echo),
-		Wrap:     func(c *net.TCPConn) net.Conn { wrapped = &counted{Conn: c}; return wrapped },
+		Wrap:     func(c *net.TCPConn) net.Conn { wrapped = &countingConn{Conn: c}; return wrapped },
 	})
-	echoes(t, c)
+	wantEcho(t, c)
 	if wrapped.read == 0 || wrapped.read != wrapped.written {
 		t.Errorf("%d bytes read, %d written", wrapped.read, wrapped.written)
 	}

@@ -15,20 +15,23 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// clientAuth is what became of the client certificate in a handshake. Servers refuse
-// with the same alert for different reasons, which it tells apart.
+// clientAuth records the use of the client certificate in a handshake. Servers send the same alert
+// for different reasons, and these fields distinguish them.
 type clientAuth struct {
-	certificates []tls.Certificate // as configured
-	demanded     bool              // the server asked for one
-	sent         *tls.Certificate  // nil: none was
+	// certificates are the configured client certificates.
+	certificates []tls.Certificate
+	// requested is true if the server requested a client certificate.
+	requested bool
+	// sent is the certificate that was sent, nil if none was.
+	sent *tls.Certificate
 }
 
-// choose implements GetClientCertificate of [tls.Config] in the way in which crypto/tls
-// chooses without it.
-func (a *clientAuth) choose(demand *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	a.demanded = true
+// getClientCertificate implements GetClientCertificate of [tls.Config]. It chooses the certificate
+// that crypto/tls would choose without it.
+func (a *clientAuth) getClientCertificate(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	a.requested = true
 	for i := range a.certificates {
-		if demand.SupportsCertificate(&a.certificates[i]) == nil {
+		if request.SupportsCertificate(&a.certificates[i]) == nil {
 			a.sent = &a.certificates[i]
 			return a.sent, nil
 		}
@@ -36,20 +39,21 @@ func (a *clientAuth) choose(demand *tls.CertificateRequestInfo) (*tls.Certificat
 	return new(tls.Certificate), nil
 }
 
-// secured is a TLS connection whose first alert is explained. With TLS 1.3 the server
-// judges the client's certificate after the client's handshake is over, so that the
-// first Read can return its alert. A later one is not about the handshake.
-type secured struct {
+// alertConn is a TLS connection that explains an alert before the first data. With TLS 1.3, the
+// server verifies the client's certificate after the client has completed its handshake, so that
+// the first Read may return the alert. A later alert is not about the handshake.
+type alertConn struct {
 	*tls.Conn
-	auth     *clientAuth
-	accepted bool // the server has sent something
+	auth *clientAuth
+	// received is true if the server has sent data.
+	received bool
 }
 
 // Read implements [net.Conn].
-func (c *secured) Read(p []byte) (int, error) {
+func (c *alertConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.accepted = c.accepted || n > 0
-	if err != nil && !c.accepted {
+	c.received = c.received || n > 0
+	if err != nil && !c.received {
 		if alert := alertError(c.auth, err); alert != nil {
 			err = alert
 		}
@@ -57,18 +61,18 @@ func (c *secured) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Alert explains an error by which the server ended a TLS connection, or returns nil
-// for any other.
+// Alert explains an error if it is a TLS alert by which the server ended the connection. For any
+// other error it returns nil.
 func Alert(err error) *Error {
-	var told *Error
-	if errors.As(err, &told) && told.Reason == v1alpha1.ReasonTLSFailed {
-		return told
+	var known *Error
+	if errors.As(err, &known) && known.Reason == v1alpha1.ReasonTLSFailed {
+		return known
 	}
 	return alertError(&clientAuth{}, err)
 }
 
-// alertError explains a server's alert (RFC 8446 section 6.2), or returns nil if the
-// error is none.
+// alertError explains a server's alert (RFC 8446 section 6.2). It returns nil if the error is not an
+// alert.
 func alertError(auth *clientAuth, err error) *Error {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "remote error" {
@@ -78,7 +82,7 @@ func alertError(auth *clientAuth, err error) *Error {
 	return &Error{v1alpha1.ReasonTLSFailed, fmt.Sprintf("TLS: the server refused the handshake (%s); %s", alert, auth.hint(alert)), err}
 }
 
-// TLS alerts by their text: package crypto/tls has no exported type for them here.
+// Texts of TLS alerts. Package crypto/tls exports no type by which they could be identified here.
 const (
 	alertProtocol     = "tls: no application protocol"
 	alertName         = "tls: unrecognized name"
@@ -96,72 +100,70 @@ const (
 	alertDecrypt      = "tls: error decrypting message"
 )
 
-// hint says what to do about an alert.
+// hint returns the remedy for an alert.
 func (a *clientAuth) hint(alert string) string {
 	switch alert {
 	case alertProtocol:
-		return "it speaks none of the protocols in tls.alpn"
+		return "it supports none of the protocols in tls.alpn; set tls.alpn to a protocol that it supports"
 	case alertName:
 		return "set tls.serverName to a name that it serves"
 	case alertVersion:
-		return "it has to speak TLS 1.2 or 1.3"
+		return "enable TLS 1.2 or 1.3 on the server"
 	case alertFailure, alertInsufficient:
-		if !a.demanded {
+		if !a.requested {
 			return "it and the bridge have no cipher suite, curve or signature algorithm in common; allow ECDHE with AES-GCM or ChaCha20-Poly1305 on the server"
 		}
 		return a.certificateHint(alert)
 	case alertRequired, alertUnknownCA, alertExpired, alertRevoked, alertBad, alertUnsupported, alertUnknown, alertDenied, alertDecrypt:
 		return a.certificateHint(alert)
 	}
-	return "look at its log"
+	return "see the server's log"
 }
 
-// certificateHint says what to do about an alert that may be about the client
-// certificate.
+// certificateHint returns the remedy for an alert that may be about the client certificate.
 func (a *clientAuth) certificateHint(alert string) string {
 	switch {
-	case a.demanded && len(a.certificates) == 0:
-		return "it demands a client certificate; name a Secret that holds one in tls.certSecretRef"
-	case a.demanded && a.sent == nil:
-		return fmt.Sprintf("it demands a client certificate of another authority than %s, which issued the client certificate in tls.certSecretRef; use one that its authorities have issued", issuer(&a.certificates[0]))
+	case a.requested && len(a.certificates) == 0:
+		return "it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef"
+	case a.requested && a.sent == nil:
+		return fmt.Sprintf("it does not accept client certificates of the authority %s, which issued the client certificate in tls.certSecretRef; use a certificate of an authority that the server accepts", issuer(&a.certificates[0]))
 	case alert == alertUnknownCA && a.sent != nil:
 		return fmt.Sprintf("it does not trust %s, which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt", issuer(a.sent))
-	case a.sent != nil && unfit(a.sent, time.Now()) != "":
-		return "the client certificate in tls.certSecretRef " + unfit(a.sent, time.Now())
+	case a.sent != nil && certificateFault(a.sent, time.Now()) != "":
+		return "the client certificate in tls.certSecretRef " + certificateFault(a.sent, time.Now())
 	case alert == alertExpired:
 		return "the client certificate in tls.certSecretRef has expired, or is not valid yet by the server's clock; renew it"
 	case alert == alertRevoked:
-		return "the client certificate in tls.certSecretRef is revoked; use another one"
+		return "the client certificate in tls.certSecretRef is revoked; use another certificate"
 	}
 	return "check the client certificate in tls.certSecretRef"
 }
 
-// unfit says why no server accepts a client certificate, and what to do. It is empty if
-// nothing is wrong with the certificate itself. Servers use one alert for several of these
-// faults.
-func unfit(chain *tls.Certificate, now time.Time) string {
+// certificateFault says why no server accepts a client certificate, and what to do. It is empty if
+// the certificate itself has no fault. Servers use the same alert for several of these faults.
+func certificateFault(chain *tls.Certificate, now time.Time) string {
 	if len(chain.Certificate) == 0 {
 		return ""
 	}
-	own, err := x509.ParseCertificate(chain.Certificate[0])
+	leaf, err := x509.ParseCertificate(chain.Certificate[0])
 	if err != nil {
 		return ""
 	}
-	const day = time.RFC3339
-	forClients := len(own.ExtKeyUsage)+len(own.UnknownExtKeyUsage) == 0 ||
-		slices.Contains(own.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(own.ExtKeyUsage, x509.ExtKeyUsageAny)
+	const layout = time.RFC3339
+	forClients := len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
 	switch {
-	case now.After(own.NotAfter):
-		return fmt.Sprintf("has expired at %s; renew it", own.NotAfter.UTC().Format(day))
-	case now.Before(own.NotBefore):
-		return fmt.Sprintf("is not valid before %s; use one that is valid, or check the clock of the runner's node", own.NotBefore.UTC().Format(day))
+	case now.After(leaf.NotAfter):
+		return fmt.Sprintf("expired at %s; renew it", leaf.NotAfter.UTC().Format(layout))
+	case now.Before(leaf.NotBefore):
+		return fmt.Sprintf("is not valid before %s; use a valid certificate, or check the clock of the runner's node", leaf.NotBefore.UTC().Format(layout))
 	case !forClients:
-		return "is not one for clients; reissue it with the extended key usage clientAuth"
+		return "is not valid for clients; reissue it with the extended key usage clientAuth"
 	}
 	return ""
 }
 
-// issuer names the authority that issued the last certificate of a chain.
+// issuer returns the name of the authority that issued the last certificate of a chain.
 func issuer(chain *tls.Certificate) string {
 	if len(chain.Certificate) > 0 {
 		if cert, err := x509.ParseCertificate(chain.Certificate[len(chain.Certificate)-1]); err == nil {

@@ -32,31 +32,32 @@ func tlsError(ctx context.Context, settings *tls.Config, auth *clientAuth, err e
 	case alertError(auth, err) != nil:
 		return alertError(auth, err)
 	case TimedOut(ctx, err):
-		return &Error{v1alpha1.ReasonConnectTimeout, "the server did not complete the TLS handshake within connectTimeoutSeconds", err}
+		return &Error{v1alpha1.ReasonConnectTimeout, "the server does not complete the TLS handshake within connectTimeoutSeconds; check that it expects TLS on this port", err}
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):
-		text = "the server closed the connection during the handshake; check that it expects TLS there"
+		text = "the server closed the connection during the handshake; check that it expects TLS on this port"
 	default:
 		text = Cause(err)
 		if strings.HasPrefix(text, "tls: server selected unsupported protocol version") {
-			text = "the server speaks neither TLS 1.2 nor 1.3; older versions are not safe and not supported"
+			text = "the server supports neither TLS 1.2 nor TLS 1.3; enable one of them on the server"
 		}
 	}
 	return &Error{v1alpha1.ReasonTLSFailed, "TLS: " + text, err}
 }
 
-// notTLS says what listens there, by the first bytes that it sent.
+// notTLS says which protocol the server speaks instead of TLS, according to the first bytes that it
+// sent.
 func notTLS(first [5]byte) string {
 	switch {
 	case bytes.HasPrefix(first[:], []byte("HTTP/")):
-		return "the server speaks HTTP without TLS there; write ws:// in the URL, or the port of its TLS listener"
+		return "the server speaks HTTP without TLS on this port; use ws:// in the URL, or the port of the server's TLS listener"
 	case first[0] == 0x20: // CONNACK
-		return "the server speaks MQTT without TLS there; write mqtt:// in the URL, or the port of its TLS listener"
+		return "the server speaks MQTT without TLS on this port; use mqtt:// in the URL, or the port of the server's TLS listener"
 	}
-	return "the server does not speak TLS there; check the URL's scheme and port"
+	return "the server does not speak TLS on this port; check the URL's scheme and port"
 }
 
-// certificateProblem explains why the server's certificate was not accepted. It is
-// empty if that was not the reason.
+// certificateProblem explains why the server's certificate was not accepted. It is empty if err has
+// another reason.
 func certificateProblem(settings *tls.Config, err error) string {
 	var (
 		unverified *tls.CertificateVerificationError
@@ -77,13 +78,13 @@ func certificateProblem(settings *tls.Config, err error) string {
 	case errors.As(err, &invalid):
 		return invalidCertificate(settings, leaf, &invalid)
 	case errors.As(err, &roots):
-		return "the runner has no certificates of authorities of its own; name the server's authority in tls.caRef"
+		return "the runner has no system certificate authorities; name a ConfigMap or Secret with the authority's certificate in tls.caRef"
 	}
 	return "the server's certificate is not accepted: " + Cause(unverified.Err)
 }
 
 func unknownAuthority(settings *tls.Config, leaf *x509.Certificate, err *x509.UnknownAuthorityError) string {
-	top := leaf // of the chain that the server sent
+	top := leaf // the last certificate of the chain that the server sent
 	if err.Cert != nil {
 		top = err.Cert
 	}
@@ -95,13 +96,13 @@ func unknownAuthority(settings *tls.Config, leaf *x509.Certificate, err *x509.Un
 	case settings.RootCAs == nil:
 		return fmt.Sprintf("the server's certificate is signed by an unknown authority, %s; name a ConfigMap or Secret with the authority's certificate in tls.caRef", quotedName(top.Issuer))
 	case strings.Contains(err.Error(), "candidate authority certificate"):
-		return fmt.Sprintf("the server's certificate is signed by an unknown authority, %s; the one of this name in tls.caRef has another key or is not an authority: put the certificate that signed the server's there", quotedName(top.Issuer))
+		return fmt.Sprintf("the server's certificate is signed by an unknown authority, %s; the certificate of this name in tls.caRef has another key or is not an authority's; put the certificate that signed the server's certificate into tls.caRef", quotedName(top.Issuer))
 	}
 	return fmt.Sprintf("the server's certificate is signed by an unknown authority, %s; add the authority's certificate to the ConfigMap or Secret in tls.caRef, or have the server send its intermediate certificates", quotedName(top.Issuer))
 }
 
 func notAnAuthority(name pkix.Name) string {
-	return fmt.Sprintf("the certificate %s signed another one and is not that of an authority; reissue it with the basic constraint CA:TRUE", quotedName(name))
+	return fmt.Sprintf("the certificate %s signed another certificate but is not an authority's; reissue it with the basic constraint CA:TRUE", quotedName(name))
 }
 
 func wrongName(err *x509.HostnameError) string {
@@ -111,57 +112,57 @@ func wrongName(err *x509.HostnameError) string {
 	if ip != nil {
 		name = "IP:" + host
 	}
-	switch without := len(cert.DNSNames)+len(cert.IPAddresses)+len(cert.EmailAddresses)+len(cert.URIs) == 0; {
-	case without && cert.Subject.CommonName != "":
-		return fmt.Sprintf("the server's certificate has only a common name, %s, and no subjectAltName, without which no name is accepted; reissue it with the subjectAltName %s", quoted(cert.Subject.CommonName), name)
-	case without:
-		return fmt.Sprintf("the server's certificate bears no names; reissue it with the subjectAltName %s", name)
+	switch noNames := len(cert.DNSNames)+len(cert.IPAddresses)+len(cert.EmailAddresses)+len(cert.URIs) == 0; {
+	case noNames && cert.Subject.CommonName != "":
+		return fmt.Sprintf("the server's certificate has only a common name, %s, and no subjectAltName, which is required; reissue it with the subjectAltName %s", quoted(cert.Subject.CommonName), name)
+	case noNames:
+		return fmt.Sprintf("the server's certificate contains no names; reissue it with the subjectAltName %s", name)
 	case ip != nil:
-		return fmt.Sprintf("the server's certificate is not valid for the IP address %s; it bears %s; write a name that it bears in the URL or in tls.serverName, or reissue it with the subjectAltName %s", host, names(cert), name)
+		return fmt.Sprintf("the server's certificate is not valid for the IP address %s; it is valid for %s; use one of these names in the URL or in tls.serverName, or reissue it with the subjectAltName %s", host, certificateNames(cert), name)
 	}
-	return fmt.Sprintf("the server's certificate is not valid for the name %q; it bears %s; set tls.serverName to a name that it bears", host, names(cert))
+	return fmt.Sprintf("the server's certificate is not valid for the name %q; it is valid for %s; set tls.serverName to one of these names", host, certificateNames(cert))
 }
 
 func invalidCertificate(settings *tls.Config, leaf *x509.Certificate, err *x509.CertificateInvalidError) string {
-	cert, which := err.Cert, "the server's certificate"
+	cert, subject := err.Cert, "the server's certificate"
 	if cert == nil {
 		cert = leaf
 	}
 	if !cert.Equal(leaf) {
-		which = fmt.Sprintf("the certificate of the authority %s", quotedName(cert.Subject))
+		subject = fmt.Sprintf("the certificate of the authority %s", quotedName(cert.Subject))
 	}
 	now := time.Now()
 	if settings.Time != nil {
 		now = settings.Time()
 	}
-	const day = time.RFC3339
+	const layout = time.RFC3339
 	switch err.Reason {
 	case x509.Expired:
 		if now.Before(cert.NotBefore) {
-			return fmt.Sprintf("%s is not yet valid: it begins at %s; check the clock of the runner's node, or reissue the certificate", which, cert.NotBefore.UTC().Format(day))
+			return fmt.Sprintf("%s is not yet valid: it is valid from %s; check the clock of the runner's node, or reissue the certificate", subject, cert.NotBefore.UTC().Format(layout))
 		}
-		return fmt.Sprintf("%s has expired at %s; renew it, or check the clock of the runner's node", which, cert.NotAfter.UTC().Format(day))
+		return fmt.Sprintf("%s expired at %s; renew it, or check the clock of the runner's node", subject, cert.NotAfter.UTC().Format(layout))
 	case x509.IncompatibleUsage:
-		return which + " is not one for servers; reissue it with the extended key usage serverAuth"
+		return subject + " is not valid for servers; reissue it with the extended key usage serverAuth"
 	case x509.NotAuthorizedToSign:
 		return notAnAuthority(cert.Subject)
 	case x509.TooManyIntermediates:
 		return "the chain of the server's certificate is longer than an authority in it allows (path length constraint); use a shorter chain"
 	case x509.CANotAuthorizedForThisName, x509.NameConstraintsWithoutSANs, x509.UnconstrainedName, x509.CANotAuthorizedForExtKeyUsage:
-		return "an authority may not issue the server's certificate, by its name constraints or key usages; reissue it by another authority"
+		return "the name constraints or key usages of an authority do not permit the server's certificate; have another authority issue it"
 	default:
 		return "the server's certificate is not accepted: " + Cause(err)
 	}
 }
 
-// Bounds of texts that come from certificates.
+// Limits for texts that come from certificates.
 const (
-	maxNames = 10
-	maxText  = 128
+	maxNames = 10  // number of names
+	maxText  = 128 // length of a name, in bytes
 )
 
-// names lists the names and addresses for which a certificate is valid.
-func names(cert *x509.Certificate) string {
+// certificateNames lists the names and addresses for which a certificate is valid.
+func certificateNames(cert *x509.Certificate) string {
 	all := slices.Clone(cert.DNSNames)
 	for _, ip := range cert.IPAddresses {
 		all = append(all, ip.String())

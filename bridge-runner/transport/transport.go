@@ -1,23 +1,25 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package transport is one connection to one server: over TCP, TLS or WebSocket,
-// straight or through a proxy.
+// Package transport makes one connection to one server: over TCP, TLS or WebSocket,
+// directly or through a proxy.
 //
 // It promises:
-//   - Every address of the server's name gets its turn within the context's
-//     deadline, whatever the others do (RFC 8305), and the name is resolved afresh
-//     each time. With a proxy, the proxy resolves it.
-//   - Whatever the transport is, it is a [net.Conn] that carries bytes.
-//   - A TLS session is resumed where the server does that, and never with other
-//     settings than it was made with. A server that fails with one gets a full
-//     handshake at once.
-//   - Nothing that the server or the proxy sends makes it take more memory.
-//   - The text of an [Error] says what happened and what to do about it, and is the
-//     same each time that the same thing happens. It holds no query and no header value
-//     of a request.
+//   - Each connection resolves the server's name again, and tries all of its addresses
+//     within the context's deadline, even if some of them do not answer (RFC 8305). With a
+//     proxy, the proxy resolves the name.
+//   - For every transport, the connection is a [net.Conn] that carries bytes.
+//   - A TLS session is resumed if the server supports it, and only with the settings that
+//     the session was created with. If the handshake fails when it resumes a session, a full
+//     handshake follows at once.
+//   - The memory that it uses does not depend on the data that a server or proxy sends.
+//   - The text of an [Error] says what happened and what to do. The same event always has
+//     the same text. The text contains no query and no header value of a request.
 //
-// It knows nothing of MQTT, and does not try again.
+// The package knows nothing about MQTT. It does not retry, except for the full handshake.
+//
+// Lock order: TLSSessions.mu and tickets.mu are never held at the same time. webSocket.writeMu
+// is held together with neither of them.
 package transport
 
 import (
@@ -30,43 +32,43 @@ import (
 	"time"
 )
 
-// Config says how to connect.
+// Config is the configuration of a connection.
 type Config struct {
-	// HostPort is the server's host and port.
+	// HostPort is the server's host and port, separated by a colon.
 	HostPort string
 	// TLS is nil for a plain connection. Its ServerName must be set.
 	TLS *tls.Config
-	// Sessions keeps the TLS sessions of the server from one connection to the next. nil
-	// keeps none.
+	// Sessions keeps the TLS sessions of the server from one connection to the next. If it is
+	// nil, no sessions are kept.
 	Sessions *TLSSessions
-	// WebSocket says whether to speak MQTT over WebSocket (MQTT 3.1.1 section 6).
+	// WebSocket enables MQTT over WebSocket (MQTT 3.1.1 section 6).
 	WebSocket bool
-	// Path is the path and query of a WebSocket's URL. The query may be a secret.
+	// Path is the path and query of a WebSocket's URL. The query may contain secrets.
 	Path string
-	// Header holds header fields of the request for a WebSocket, which may be secrets.
+	// Header has additional header fields of the WebSocket request. Their values may be secrets.
 	Header http.Header
-	// Proxy is nil for none, or socks5:// (RFC 1928) or http:// (CONNECT, RFC 9110
-	// section 9.3.6) with host and port, and user info where the proxy wants a login.
+	// Proxy is the proxy's URL: socks5:// (RFC 1928) or http:// (CONNECT, RFC 9110
+	// section 9.3.6) with host and port, and user info if the proxy requires a login. If it
+	// is nil, the connection uses no proxy.
 	Proxy *url.URL
-	// Wrap is put around the TCP connection before TLS and WebSocket are spoken
-	// over it. It is nil or returns a connection that is closed with the one that
-	// Dial returns, or by Dial where that fails. It is called again for a second
-	// connection, where the first failed over a TLS session.
+	// Wrap wraps the TCP connection below TLS and WebSocket. Its result is closed together
+	// with the connection that Dial returns, or by Dial if that fails. Dial calls it again for
+	// a second connection if the first one failed to resume a TLS session. It may be nil.
 	Wrap func(*net.TCPConn) net.Conn
-	// UserTimeout is how long what was sent may stay unacknowledged by TCP before
-	// the connection fails (TCP_USER_TIMEOUT, RFC 5482). 0 is the system's, some
+	// UserTimeout is the longest time that sent data may remain unacknowledged by TCP before
+	// the connection fails (TCP_USER_TIMEOUT, RFC 5482). 0 is the system's default, about
 	// 15 minutes. It takes effect on Linux only.
 	UserTimeout time.Duration
 }
 
-// Dial connects before the context's deadline. Errors are of type *[Error]. An error
-// of the connection's Read or Write is final, except for a read that timed out
-// without WebSocket.
+// Dial connects to the server before the context's deadline. Its errors are of type *[Error].
+// An error of the connection's Read or Write is final, with one exception: without WebSocket,
+// a Read may be repeated after its deadline has passed.
 func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
-	exchange := cfg.Sessions.exchange(cfg.TLS)
-	conn, failed := connect(ctx, &cfg, exchange)
+	cache := cfg.Sessions.newCache(cfg.TLS)
+	conn, failed := connect(ctx, &cfg, cache)
 	if failed != nil && ctx.Err() == nil {
-		if full := exchange.another(failed); full != nil {
+		if full := cache.retryWithoutSession(failed); full != nil {
 			conn, failed = connect(ctx, &cfg, full)
 		}
 	}
@@ -77,8 +79,8 @@ func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
 	return conn, nil
 }
 
-// connect makes one connection.
-func connect(ctx context.Context, cfg *Config, exchange *exchange) (net.Conn, *Error) {
+// connect makes one attempt to connect.
+func connect(ctx context.Context, cfg *Config, cache *ticketCache) (net.Conn, *Error) {
 	tcp, failed := dialServer(ctx, cfg)
 	if failed != nil {
 		return nil, failed
@@ -87,22 +89,21 @@ func connect(ctx context.Context, cfg *Config, exchange *exchange) (net.Conn, *E
 	if cfg.Wrap != nil {
 		conn = cfg.Wrap(tcp)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = tcp.Close() }) // ends what waits for the server
-	upper, failed := speak(ctx, cfg, exchange, conn)
+	stop := context.AfterFunc(ctx, func() { _ = tcp.Close() }) // ends all reads and writes that wait for the server
+	upper, failed := addLayers(ctx, cfg, cache, conn)
 	if failed == nil && !stop() {
-		_ = upper.Close() // with the goroutine that a WebSocket has; the error to tell is the next
+		_ = upper.Close() // ends the WebSocket's goroutine, too; the next line sets the error
 		failed = tcpError(ctx, ctx.Err())
 	}
 	if failed != nil {
 		stop()
-		_ = conn.Close() // the error to tell is the one before
+		_ = conn.Close() // failed is more useful than this error
 		return nil, failed
 	}
 	return upper, nil
 }
 
-// dialServer returns a TCP connection whose other end is the server, by way of the
-// proxy if there is one.
+// dialServer returns a TCP connection to the server, through the proxy if there is one.
 func dialServer(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
 	if cfg.Proxy != nil {
 		return dialProxy(ctx, cfg)
@@ -114,10 +115,10 @@ func dialServer(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
 	return tcp, nil
 }
 
-// speak puts TLS and WebSocket over the connection where they are wanted.
-func speak(ctx context.Context, cfg *Config, exchange *exchange, conn net.Conn) (net.Conn, *Error) {
+// addLayers adds TLS and WebSocket to the connection, as configured.
+func addLayers(ctx context.Context, cfg *Config, cache *ticketCache, conn net.Conn) (net.Conn, *Error) {
 	if cfg.TLS != nil {
-		secure, err := cfg.Sessions.shakeHands(ctx, cfg.TLS, exchange, conn)
+		secure, err := cfg.Sessions.handshake(ctx, cfg.TLS, cache, conn)
 		var failed *Error
 		if errors.As(err, &failed) {
 			return nil, failed

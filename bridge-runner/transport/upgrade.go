@@ -14,71 +14,77 @@ import (
 	"time"
 )
 
-// base is the connection below a WebSocket, as the library sees it.
+// upgradeConn is the connection below a WebSocket, as the WebSocket library uses it.
 //
-// The library does not set its deadlines, which would undo those set from above. It
-// does not read the server's answer itself, because it knows no interim responses, waits
-// for the body of a refusal, and quotes the server in its errors: it gets the status and
-// the header fields that it checks. If the request cannot be written, reading says why:
-// the server may have sent a TLS alert.
-type base struct {
+// It ignores the library's deadlines, which would override the deadlines that the connection's user
+// sets. It reads the server's response itself, and passes only the status code and passedFields to
+// the library: the library does not support interim responses, waits for the body of a refusal,
+// and quotes the server in its errors. If the request cannot be written, Write reports success,
+// because the next Read returns the cause: the server may have sent a TLS alert.
+type upgradeConn struct {
 	net.Conn
-	open   bool          // the upgrade is done
-	answer *head         // nil: not read yet
-	err    error         // why it could not be read
-	shown  *bytes.Reader // what the library has not read of it
-	early  *bufio.Reader // the bytes behind it that came with it; nil: there are none
+	// upgraded is true when the upgrade has succeeded.
+	upgraded bool
+	// response is the server's response, nil until it is read.
+	response *head
+	// responseErr is the error of reading the response.
+	responseErr error
+	// filtered is the part of the response that the library has not yet read.
+	filtered *bytes.Reader
+	// buffered has bytes after the response that were read together with it. It is nil if there
+	// are none.
+	buffered *bufio.Reader
 }
 
-func (b *base) SetDeadline(time.Time) error { return nil }
+func (b *upgradeConn) SetDeadline(time.Time) error { return nil }
 
-func (b *base) SetReadDeadline(time.Time) error { return nil }
+func (b *upgradeConn) SetReadDeadline(time.Time) error { return nil }
 
-func (b *base) SetWriteDeadline(time.Time) error { return nil }
+func (b *upgradeConn) SetWriteDeadline(time.Time) error { return nil }
 
-func (b *base) Read(p []byte) (int, error) {
-	if b.answer == nil {
-		b.readAnswer()
+func (b *upgradeConn) Read(p []byte) (int, error) {
+	if b.response == nil {
+		b.readResponse()
 	}
 	switch {
-	case b.err != nil:
-		return 0, b.err
-	case b.shown.Len() > 0:
-		return b.shown.Read(p)
-	case b.answer.code != http.StatusSwitchingProtocols:
-		return 0, io.EOF // its body is not read
-	case b.early != nil && b.early.Buffered() > 0:
-		return b.early.Read(p[:min(len(p), b.early.Buffered())])
+	case b.responseErr != nil:
+		return 0, b.responseErr
+	case b.filtered.Len() > 0:
+		return b.filtered.Read(p)
+	case b.response.code != http.StatusSwitchingProtocols:
+		return 0, io.EOF // the body is not read
+	case b.buffered != nil && b.buffered.Buffered() > 0:
+		return b.buffered.Read(p[:min(len(p), b.buffered.Buffered())])
 	}
-	b.early = nil
+	b.buffered = nil
 	return b.Conn.Read(p)
 }
 
-// checked are the header fields that the library looks at.
-var checked = []string{"upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"}
+// passedFields are the header fields that the library checks.
+var passedFields = []string{"upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"}
 
-func (b *base) readAnswer() {
-	if b.err != nil {
+func (b *upgradeConn) readResponse() {
+	if b.responseErr != nil {
 		return
 	}
-	b.early = bufio.NewReaderSize(b.Conn, readBuffer)
-	if b.answer, b.err = readHead(b.early); b.err != nil {
+	b.buffered = bufio.NewReaderSize(b.Conn, readBuffer)
+	if b.response, b.responseErr = readHead(b.buffered); b.responseErr != nil {
 		return
 	}
-	var shown bytes.Buffer
-	_, _ = fmt.Fprintf(&shown, "HTTP/1.1 %d \r\n", b.answer.code)
-	for _, f := range b.answer.fields {
-		if slices.Contains(checked, f.name) {
-			_, _ = fmt.Fprintf(&shown, "%s: %s\r\n", f.name, f.value)
+	var filtered bytes.Buffer
+	_, _ = fmt.Fprintf(&filtered, "HTTP/1.1 %d \r\n", b.response.code)
+	for _, f := range b.response.fields {
+		if slices.Contains(passedFields, f.name) {
+			_, _ = fmt.Fprintf(&filtered, "%s: %s\r\n", f.name, f.value)
 		}
 	}
-	shown.WriteString("\r\n")
-	b.shown = bytes.NewReader(shown.Bytes())
+	filtered.WriteString("\r\n")
+	b.filtered = bytes.NewReader(filtered.Bytes())
 }
 
-func (b *base) Write(p []byte) (int, error) {
+func (b *upgradeConn) Write(p []byte) (int, error) {
 	n, err := b.Conn.Write(p)
-	if err != nil && !b.open {
+	if err != nil && !b.upgraded {
 		return len(p), nil
 	}
 	return n, err

@@ -15,7 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-func TestWhyTheUpgradeFailsIsTold(t *testing.T) {
+func TestUpgrade_Fails_ReportsReasonAndRemedy(t *testing.T) {
 	status := func(line string) func(net.Conn) {
 		return httpReply("HTTP/1.1 " + line + "\r\nContent-Length: 0\r\n\r\n")
 	}
@@ -25,63 +25,63 @@ func TestWhyTheUpgradeFailsIsTold(t *testing.T) {
 		reason, text string
 	}{
 		{"404 with a path", "/no", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path"},
-		{"404 without", "", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path: it has none, and many servers want /mqtt"},
-		{"403", "/mqtt", status("403 No"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 403 Forbidden); check what it asks for before MQTT's own login: a client certificate in tls.certSecretRef, or a token in webSocket.headers or webSocket.queryFrom"},
-		{"301", "/mqtt", status("301 Moved"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 301 Moved Permanently); it redirects, which is not followed; write the URL that it redirects to"},
-		{"503", "/mqtt", status("503 Later"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 503 Service Unavailable); look at its log, or at that of the proxy in front of it"},
-		{"no HTTP", "/mqtt", httpReply("220 mail.example ESMTP\r\n"), v1alpha1.ReasonWebSocketRefused, "the server does not speak HTTP there; check the URL's scheme and port"},
+		{"404 without", "", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); the URL has no path; many servers require /mqtt"},
+		{"403", "/mqtt", status("403 No"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 403 Forbidden); the server may require a login before MQTT; set a client certificate in tls.certSecretRef, or a token in webSocket.headers or webSocket.queryFrom"},
+		{"301", "/mqtt", status("301 Moved"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 301 Moved Permanently); it redirects, and the bridge does not follow redirects; set the URL to the target of the redirect"},
+		{"503", "/mqtt", status("503 Later"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 503 Service Unavailable); see the log of the server, or of the proxy in front of it"},
+		{"no HTTP", "/mqtt", httpReply("220 mail.example ESMTP\r\n"), v1alpha1.ReasonWebSocketRefused, "the server does not speak HTTP on this port; check the URL's scheme and port"},
 		{"closes", "/mqtt", func(c net.Conn) { _, _ = c.Read(make([]byte, 1000)) }, v1alpha1.ReasonWebSocketRefused, "the server closed the connection instead of answering the WebSocket upgrade; check the URL's scheme, port and path, and the server's log"},
-		{"silent", "/mqtt", silent, v1alpha1.ReasonConnectTimeout, "the server accepted the connection and did not answer the WebSocket upgrade within connectTimeoutSeconds"},
-		{"endless head", "/mqtt", httpReply("HTTP/1.1 101 Switching Protocols\r\n" + strings.Repeat("A: b\r\n", maxHead)), v1alpha1.ReasonWebSocketRefused, "the server's answer to the WebSocket upgrade is not one: the head of its answer is longer than 65536 bytes; check the URL's scheme, port and path"},
+		{"silent", "/mqtt", discard, v1alpha1.ReasonConnectTimeout, "the server accepts the connection but does not respond to the WebSocket upgrade within connectTimeoutSeconds; check the URL's scheme, port and path, and the server's log"},
+		{"endless head", "/mqtt", httpReply("HTTP/1.1 101 Switching Protocols\r\n" + strings.Repeat("A: b\r\n", maxHead)), v1alpha1.ReasonWebSocketRefused, "the server's response to the WebSocket upgrade is not valid: its header is longer than 65536 bytes; check the URL's scheme, port and path"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			timeout := enough
+			timeout := testTimeout
 			if c.reason == v1alpha1.ReasonConnectTimeout {
 				timeout = 500 * time.Millisecond
 			}
 			hostPort := listen(t, "127.0.0.1:0", c.serve)
-			fails(t, timeout, Config{HostPort: hostPort, WebSocket: true, Path: c.path}, c.reason, c.text)
+			wantDialError(t, timeout, Config{HostPort: hostPort, WebSocket: true, Path: c.path}, c.reason, c.text)
 		})
 	}
 	for name, subprotocols := range map[string][]string{"no subprotocol": nil, "another subprotocol": {"mqttv3.1"}} {
 		t.Run(name, func(t *testing.T) {
 			hostPort, _ := listenWebSocket(t, subprotocols, wsEcho)
-			fails(t, enough, Config{HostPort: hostPort, WebSocket: true}, v1alpha1.ReasonWebSocketRefused,
-				"the server speaks WebSocket and does not choose the subprotocol mqtt; check the URL's path, and that it is an MQTT server's")
+			wantDialError(t, testTimeout, Config{HostPort: hostPort, WebSocket: true}, v1alpha1.ReasonWebSocketRefused,
+				"the server accepts the WebSocket connection but does not select the subprotocol mqtt; check that the URL's path leads to an MQTT server")
 		})
 	}
 }
 
-func TestAMissingClientCertificateIsToldThroughTheUpgrade(t *testing.T) {
+func TestUpgrade_ClientCertificateMissing_ReportsTheAlert(t *testing.T) {
 	pki := newPKI(t)
 	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
 		t.Run(name, func(t *testing.T) {
-			server := secure(t, pki.Server())
+			server := serverTLS(t, pki.Server())
 			server.ClientAuth, server.ClientCAs, server.MaxVersion = tls.RequireAndVerifyClientCert, pool(pki.CA), version
 			hostPort, _ := listenTLS(t, server)
 			text := map[uint16]string{
-				tls.VersionTLS12: "TLS: the server refused the handshake (tls: handshake failure); it demands a client certificate; name a Secret that holds one in tls.certSecretRef",
-				tls.VersionTLS13: "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret that holds one in tls.certSecretRef",
+				tls.VersionTLS12: "TLS: the server refused the handshake (tls: handshake failure); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef",
+				tls.VersionTLS13: "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef",
 			}[version]
-			for range 25 { // whichever comes first: the alert, or the failure of the write
-				fails(t, enough, Config{HostPort: hostPort, TLS: trusting(pki), WebSocket: true}, v1alpha1.ReasonTLSFailed, text)
+			for range 25 { // the alert and the error of the write may come in any order
+				wantDialError(t, testTimeout, Config{HostPort: hostPort, TLS: clientTLS(pki), WebSocket: true}, v1alpha1.ReasonTLSFailed, text)
 			}
 		})
 	}
 	broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{WebSocket: true, TLS: pki.Server(), ClientCA: pki.CA})
 	for range 25 {
-		fails(t, enough, Config{HostPort: broker.Address(), TLS: trusting(pki), WebSocket: true}, v1alpha1.ReasonTLSFailed,
-			"TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret that holds one in tls.certSecretRef")
+		wantDialError(t, testTimeout, Config{HostPort: broker.Address(), TLS: clientTLS(pki), WebSocket: true}, v1alpha1.ReasonTLSFailed,
+			"TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef")
 	}
 }
 
-// cutShort fails every write after the TLS handshake.
-type cutShort struct {
+// failingWriter fails every write after the first left ones.
+type failingWriter struct {
 	net.Conn
 	left int
 }
 
-func (c *cutShort) Write(p []byte) (int, error) {
+func (c *failingWriter) Write(p []byte) (int, error) {
 	c.left--
 	if c.left < 0 {
 		return 0, syscall.EPIPE
@@ -89,13 +89,13 @@ func (c *cutShort) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func TestAnAlertIsToldWhereTheRequestCannotBeWritten(t *testing.T) {
+func TestUpgrade_RequestNotWritable_ReportsTheAlert(t *testing.T) {
 	pki := newPKI(t)
-	server := secure(t, pki.Server())
+	server := serverTLS(t, pki.Server())
 	server.ClientAuth, server.ClientCAs = tls.RequireAndVerifyClientCert, pool(pki.CA)
 	hostPort, _ := listenTLS(t, server)
-	fails(t, enough, Config{
-		HostPort: hostPort, TLS: trusting(pki), WebSocket: true,
-		Wrap: func(c *net.TCPConn) net.Conn { return &cutShort{Conn: c, left: 2} }, // the client's two flights
-	}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret that holds one in tls.certSecretRef")
+	wantDialError(t, testTimeout, Config{
+		HostPort: hostPort, TLS: clientTLS(pki), WebSocket: true,
+		Wrap: func(c *net.TCPConn) net.Conn { return &failingWriter{Conn: c, left: 2} }, // the client's two writes during the handshake
+	}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef")
 }

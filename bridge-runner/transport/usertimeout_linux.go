@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setUserTimeout sets TCP_USER_TIMEOUT. Where a kernel does not have it the session's
-// own timeouts notice the same.
+// setUserTimeout sets TCP_USER_TIMEOUT. It ignores errors: if a kernel does not support the option,
+// the session's own timeouts detect a lost connection.
 func setUserTimeout(conn *net.TCPConn, d time.Duration) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

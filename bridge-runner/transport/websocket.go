@@ -18,42 +18,48 @@ import (
 )
 
 const (
-	// subprotocol is MQTT's name among WebSocket's ([MQTT-6.0.0-3]).
+	// subprotocol is the WebSocket subprotocol of MQTT ([MQTT-6.0.0-3]).
 	subprotocol = "mqtt"
-	// maxFrame is the most that is written as one frame, and the buffer for it.
+	// maxFrame is the largest payload of a frame that is written, and the size of the write
+	// buffer, in bytes.
 	maxFrame = 64 << 10
-	// readBuffer is for frames' headers and small frames; what is longer is read
-	// past it.
+	// readBuffer is the size of the buffer for frame headers and small frames, in bytes. The
+	// payload of larger frames is not buffered.
 	readBuffer = 4 << 10
-	// byeTimeout bounds how long the close frame may take.
-	byeTimeout = 500 * time.Millisecond
+	// closeFrameTimeout is the longest time for writing the close frame.
+	closeFrameTimeout = 500 * time.Millisecond
 )
 
 // webSocket carries bytes in the binary frames of a WebSocket connection (MQTT 3.1.1
-// section 6). Each Write sends one frame, or several where it is longer than
-// maxFrame; Read goes on from frame to frame ([MQTT-6.0.0-2]). It keeps no more than
-// its buffers, however long a frame is.
+// section 6). Each Write sends one frame, or several frames if it is longer than maxFrame. Read
+// continues across frame boundaries ([MQTT-6.0.0-2]). It uses only its buffers, for frames of any
+// length.
 type webSocket struct {
-	net.Conn // that below: its addresses and deadlines
+	net.Conn // the connection below, for its addresses and deadlines
 	ws       *websocket.Conn
 
-	frame   io.Reader // what is left of the frame that is being read
-	readErr error     // why nothing more can be read
+	// frame is the unread rest of the current frame.
+	frame io.Reader
+	// readErr is the error that ended reading.
+	readErr error
 
-	writing sync.Mutex
-	pongs   chan string // the newest ping that is not answered
-	bye     sync.Once   // the close frame
-	closing sync.Once
-	closed  chan struct{}
+	// writeMu serializes Write.
+	writeMu sync.Mutex
+	// pongs contains the newest ping that is not yet answered.
+	pongs chan string
+	// closeFrameOnce guards the sending of the close frame.
+	closeFrameOnce sync.Once
+	closeOnce      sync.Once
+	closed         chan struct{}
 }
 
 // upgrade makes a WebSocket connection (RFC 6455 section 4.1).
 func upgrade(ctx context.Context, cfg *Config, conn net.Conn) (net.Conn, *Error) {
-	below := &base{Conn: conn}
-	taken := func(context.Context, string, string) (net.Conn, error) { return below, nil }
+	below := &upgradeConn{Conn: conn}
+	dialBelow := func(context.Context, string, string) (net.Conn, error) { return below, nil }
 	dialer := websocket.Dialer{
-		NetDialContext:    taken,
-		NetDialTLSContext: taken, // TLS is spoken already
+		NetDialContext:    dialBelow,
+		NetDialTLSContext: dialBelow, // below already uses TLS
 		Subprotocols:      []string{subprotocol},
 		ReadBufferSize:    readBuffer,
 		WriteBufferSize:   maxFrame,
@@ -65,49 +71,48 @@ func upgrade(ctx context.Context, cfg *Config, conn net.Conn) (net.Conn, *Error)
 	if header.Get("User-Agent") == "" {
 		header.Set("User-Agent", userAgent)
 	}
-	ws, _, err := dialer.DialContext(ctx, webSocketURL(cfg), header) //nolint:bodyclose // the library has taken it off the connection
+	ws, _, err := dialer.DialContext(ctx, webSocketURL(cfg), header) //nolint:bodyclose // the library keeps the connection
 	if err != nil {
-		return nil, upgradeError(ctx, cfg, below.answer, err)
+		return nil, upgradeError(ctx, cfg, below.response, err)
 	}
 	if ws.Subprotocol() != subprotocol {
-		return nil, &Error{v1alpha1.ReasonWebSocketRefused, "the server speaks WebSocket and does not choose the subprotocol mqtt; check the URL's path, and that it is an MQTT server's", nil}
+		return nil, &Error{v1alpha1.ReasonWebSocketRefused, "the server accepts the WebSocket connection but does not select the subprotocol mqtt; check that the URL's path leads to an MQTT server", nil}
 	}
-	below.open = true
+	below.upgraded = true
 	c := &webSocket{Conn: conn, ws: ws, pongs: make(chan string, 1), closed: make(chan struct{})}
-	ws.SetPingHandler(c.pinged)
-	ws.SetCloseHandler(func(int, string) error { return nil }) // Close answers
-	go c.pong()
+	ws.SetPingHandler(c.handlePing)
+	ws.SetCloseHandler(func(int, string) error { return nil }) // Close sends the reply
+	go c.answerPings()
 	return c, nil
 }
 
-// webSocketURL is the URL of the request. It has no port if that is the scheme's own,
-// no dot at the end of the host, and no zone in an IPv6 address: some servers compare the
-// Host header with their name, and a zone means nothing to another host (RFC 6874
-// section 1).
+// webSocketURL returns the URL of the request. It omits the scheme's default port, a dot at the end
+// of the host, and the zone of an IPv6 address: some servers compare the Host header with their
+// name, and a zone is valid only on the host that defines it (RFC 6874 section 1).
 func webSocketURL(cfg *Config) string {
-	scheme, own := "ws", "80"
+	scheme, defaultPort := "ws", "80"
 	if cfg.TLS != nil {
-		scheme, own = "wss", "443"
+		scheme, defaultPort = "wss", "443"
 	}
 	path := cfg.Path
 	if path == "" {
 		path = "/"
 	}
 	host, port, err := net.SplitHostPort(cfg.HostPort)
-	if err != nil { // dialling it has not failed, so that this is not reached
+	if err != nil { // cannot happen: the connection to it succeeded
 		host = cfg.HostPort
 	}
 	host, _, _ = strings.Cut(strings.TrimSuffix(host, "."), "%")
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	if port != own {
+	if port != defaultPort {
 		host += ":" + port
 	}
 	return scheme + "://" + host + path
 }
 
-// Read implements [net.Conn]. After an error it returns the same again.
+// Read implements [net.Conn]. After an error it returns the same error again.
 func (c *webSocket) Read(p []byte) (int, error) {
 	for c.readErr == nil && len(p) > 0 {
 		if c.frame == nil {
@@ -128,14 +133,15 @@ func (c *webSocket) Read(p []byte) (int, error) {
 	return 0, c.readErr
 }
 
+// nextFrame sets frame to the next frame, or readErr.
 func (c *webSocket) nextFrame() {
 	kind, frame, err := c.ws.NextReader()
 	switch {
 	case err != nil:
 		c.readErr = webSocketError(err)
 	case kind != websocket.BinaryMessage: // [MQTT-6.0.0-1]
-		c.readErr = &Error{v1alpha1.ReasonProtocolError, "the server sent a WebSocket frame of text, where MQTT has binary ones only; check the URL's path, and that it is an MQTT server's", nil}
-		_ = c.closeWith(websocket.CloseUnsupportedData) // the error to tell is the one before
+		c.readErr = &Error{v1alpha1.ReasonProtocolError, "the server sent a WebSocket text frame, but MQTT uses only binary frames; check that the URL's path leads to an MQTT server", nil}
+		_ = c.closeWith(websocket.CloseUnsupportedData) // readErr is more useful than this error
 	default:
 		c.frame = frame
 	}
@@ -143,8 +149,8 @@ func (c *webSocket) nextFrame() {
 
 // Write implements [net.Conn].
 func (c *webSocket) Write(p []byte) (int, error) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
 	written := 0
 	for written < len(p) {
 		frame := p[written:min(written+maxFrame, len(p))]
@@ -156,22 +162,23 @@ func (c *webSocket) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// pinged leaves the answer to pong: while a write waits for the server, reading
-// goes on. Of several pings the newest is answered (RFC 6455 section 5.5.3).
-func (c *webSocket) pinged(data string) error {
+// handlePing passes a ping to answerPings, so that Read continues while a write waits for the
+// server. Only the newest of several pings is answered (RFC 6455 section 5.5.3).
+func (c *webSocket) handlePing(data string) error {
 	select {
 	case <-c.pongs:
 	default:
 	}
-	c.pongs <- data // there is room: nobody else puts one in
+	c.pongs <- data // there is room, because only this function sends to pongs
 	return nil
 }
 
-func (c *webSocket) pong() {
+// answerPings sends the pongs until the connection is closed.
+func (c *webSocket) answerPings() {
 	for {
 		select {
 		case data := <-c.pongs:
-			// An error is the connection's, and shows where it is read.
+			// An error means that the connection has failed. The next Read returns it.
 			_ = c.ws.WriteControl(websocket.PongMessage, []byte(data), time.Time{})
 		case <-c.closed:
 			return
@@ -179,27 +186,27 @@ func (c *webSocket) pong() {
 	}
 }
 
-// CloseWrite sends the close frame; the server answers with its own, and Read returns
-// io.EOF then.
-func (c *webSocket) CloseWrite() error { return c.sayBye(websocket.CloseNormalClosure) }
+// CloseWrite sends the close frame. The server replies with its own close frame, and Read then
+// returns io.EOF.
+func (c *webSocket) CloseWrite() error { return c.sendCloseFrame(websocket.CloseNormalClosure) }
 
-// Close sends the close frame, if that can be done soon, and closes the connection.
+// Close sends the close frame, if that takes at most closeFrameTimeout, and closes the connection.
 func (c *webSocket) Close() error { return c.closeWith(websocket.CloseNormalClosure) }
 
 func (c *webSocket) closeWith(code int) error {
 	err := net.ErrClosed
-	c.closing.Do(func() {
-		_ = c.SetWriteDeadline(time.Now().Add(byeTimeout)) // ends a write that waits
-		_ = c.sayBye(code)                                 // a courtesy
+	c.closeOnce.Do(func() {
+		_ = c.SetWriteDeadline(time.Now().Add(closeFrameTimeout)) // ends a blocked write
+		_ = c.sendCloseFrame(code)                                // the server does not depend on it
 		close(c.closed)
 		err = c.Conn.Close()
 	})
 	return err
 }
 
-func (c *webSocket) sayBye(code int) (err error) {
-	c.bye.Do(func() {
-		err = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(byeTimeout))
+func (c *webSocket) sendCloseFrame(code int) (err error) {
+	c.closeFrameOnce.Do(func() {
+		err = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(closeFrameTimeout))
 	})
 	return err
 }

@@ -19,11 +19,11 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// listenWebSocket serves WebSocket with those subprotocols, on every path but
-// /other. The upgrade's requests are sent to asked.
-func listenWebSocket(t *testing.T, subprotocols []string, serve func(*websocket.Conn)) (hostPort string, asked chan *http.Request) {
+// listenWebSocket serves WebSocket with these subprotocols on every path. It sends the upgrade
+// requests to requests.
+func listenWebSocket(t *testing.T, subprotocols []string, serve func(*websocket.Conn)) (hostPort string, requests chan *http.Request) {
 	t.Helper()
-	asked = make(chan *http.Request, 1)
+	requests = make(chan *http.Request, 1)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func listenWebSocket(t *testing.T, subprotocols []string, serve func(*websocket.
 	upgrader := websocket.Upgrader{Subprotocols: subprotocols}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case asked <- r:
+		case requests <- r:
 		default:
 		}
 		c, err := upgrader.Upgrade(w, r, nil)
@@ -50,12 +50,12 @@ func listenWebSocket(t *testing.T, subprotocols []string, serve func(*websocket.
 		_ = server.Close()
 		<-done
 	})
-	return l.Addr().String(), asked
+	return l.Addr().String(), requests
 }
 
 var speaksMQTT = []string{"mqtt"}
 
-// wsEcho sends back what comes.
+// wsEcho echoes all messages.
 func wsEcho(c *websocket.Conn) {
 	for {
 		kind, data, err := c.ReadMessage()
@@ -65,12 +65,12 @@ func wsEcho(c *websocket.Conn) {
 	}
 }
 
-func TestWebSocketAsksForItsPathAndSubprotocol(t *testing.T) {
-	hostPort, asked := listenWebSocket(t, speaksMQTT, wsEcho)
-	echoes(t, dial(t, Config{HostPort: hostPort, WebSocket: true, Path: "/mqtt/a%2Fb?x=1&y=%20"}))
-	r := <-asked
+func TestWebSocket_Request_HasPathAndSubprotocol(t *testing.T) {
+	hostPort, requests := listenWebSocket(t, speaksMQTT, wsEcho)
+	wantEcho(t, dial(t, Config{HostPort: hostPort, WebSocket: true, Path: "/mqtt/a%2Fb?x=1&y=%20"}))
+	r := <-requests
 	if r.RequestURI != "/mqtt/a%2Fb?x=1&y=%20" || r.Host != hostPort || !slices.Equal(r.Header["Sec-Websocket-Protocol"], speaksMQTT) {
-		t.Errorf("asked for %s of %s with %v", r.RequestURI, r.Host, r.Header)
+		t.Errorf("requested %s of %s with header %v", r.RequestURI, r.Host, r.Header)
 	}
 	for _, c := range []struct {
 		cfg  Config
@@ -79,8 +79,8 @@ func TestWebSocketAsksForItsPathAndSubprotocol(t *testing.T) {
 		{Config{HostPort: "h.example:80"}, "ws://h.example/"},
 		{Config{HostPort: "h.example:443", Path: "/mqtt"}, "ws://h.example:443/mqtt"},
 		{Config{HostPort: "[::80]:80"}, "ws://[::80]/"},
-		{Config{HostPort: "h.example:443", TLS: trusting(newPKI(t)), Path: "/m?q"}, "wss://h.example/m?q"},
-		{Config{HostPort: "h.example:8443", TLS: trusting(newPKI(t))}, "wss://h.example:8443/"},
+		{Config{HostPort: "h.example:443", TLS: clientTLS(newPKI(t)), Path: "/m?q"}, "wss://h.example/m?q"},
+		{Config{HostPort: "h.example:8443", TLS: clientTLS(newPKI(t))}, "wss://h.example:8443/"},
 	} {
 		if got := webSocketURL(&c.cfg); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
@@ -88,18 +88,18 @@ func TestWebSocketAsksForItsPathAndSubprotocol(t *testing.T) {
 	}
 }
 
-// recorded keeps what is written.
-type recorded struct {
+// recordingConn records all writes.
+type recordingConn struct {
 	net.Conn
 	written [][]byte
 }
 
-func (r *recorded) Write(p []byte) (int, error) {
+func (r *recordingConn) Write(p []byte) (int, error) {
 	r.written = append(r.written, bytes.Clone(p))
 	return r.Conn.Write(p)
 }
 
-func TestEachWriteIsOneBinaryFrame(t *testing.T) {
+func TestWebSocket_Write_SendsOneBinaryFrame(t *testing.T) {
 	sizes := make(chan int, 10)
 	hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) {
 		for {
@@ -113,10 +113,10 @@ func TestEachWriteIsOneBinaryFrame(t *testing.T) {
 			sizes <- len(data)
 		}
 	})
-	var below *recorded
+	var below *recordingConn
 	c := dial(t, Config{
 		HostPort: hostPort, WebSocket: true,
-		Wrap: func(c *net.TCPConn) net.Conn { below = &recorded{Conn: c}; return below },
+		Wrap: func(c *net.TCPConn) net.Conn { below = &recordingConn{Conn: c}; return below },
 	})
 	below.written = nil
 	for _, n := range []int{1, 0, 126, maxFrame, maxFrame + 7} {
@@ -133,13 +133,13 @@ func TestEachWriteIsOneBinaryFrame(t *testing.T) {
 		t.Errorf("%d writes below", len(below.written))
 	}
 	for _, frame := range below.written {
-		if frame[0] != 0x82 { // the final frame of a binary message: not one of several
+		if frame[0] != 0x82 { // a binary message in a single frame
 			t.Errorf("a frame begins with %#x", frame[0])
 		}
 	}
 }
 
-func TestReadGoesOnAcrossFramesAndTheirFragments(t *testing.T) {
+func TestWebSocket_Read_CrossesFramesAndFragments(t *testing.T) {
 	var want []byte
 	hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) {
 		for _, part := range [][]byte{{1}, {}, {2, 3}, bytes.Repeat([]byte{4}, 300_000)} {
@@ -150,7 +150,7 @@ func TestReadGoesOnAcrossFramesAndTheirFragments(t *testing.T) {
 		for _, frame := range []string{"\x02\x02ab", "\x89\x01p", "\x00\x01c", "\x80\x00"} {
 			_, _ = io.WriteString(raw, frame)
 		}
-		_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(enough))
+		_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(testTimeout))
 		_, _, _ = c.ReadMessage()
 	})
 	want = slices.Concat([]byte{1, 2, 3}, bytes.Repeat([]byte{4}, 300_000), []byte("abc"))
@@ -159,18 +159,18 @@ func TestReadGoesOnAcrossFramesAndTheirFragments(t *testing.T) {
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, %v, want %d", len(got), err, len(want))
 	}
-	for range 2000 { // the library panics where one goes on
+	for range 2000 { // the library panics if it is read again after an error
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 	}
 }
 
-func TestPingsAreAnsweredWhileAWriteWaits(t *testing.T) {
+func TestWebSocket_PingWhileAWriteBlocks_IsAnswered(t *testing.T) {
 	release, ponged := make(chan struct{}), make(chan string, 1)
 	hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) {
 		for _, data := range []string{"1", "2", "3"} {
-			_ = c.WriteControl(websocket.PingMessage, []byte(data), time.Now().Add(enough))
+			_ = c.WriteControl(websocket.PingMessage, []byte(data), time.Now().Add(testTimeout))
 		}
 		_ = c.WriteMessage(websocket.BinaryMessage, []byte("read on"))
 		<-release
@@ -190,7 +190,7 @@ func TestPingsAreAnsweredWhileAWriteWaits(t *testing.T) {
 	c := dial(t, Config{HostPort: hostPort, WebSocket: true})
 	waiting := make(chan error, 1)
 	go func() {
-		for range 200 { // more than the system takes in
+		for range 200 { // more than the system's buffers hold
 			if _, err := c.Write(make([]byte, 1<<20)); err != nil {
 				waiting <- err
 				return
@@ -206,7 +206,7 @@ func TestPingsAreAnsweredWhileAWriteWaits(t *testing.T) {
 	t.Logf("read after %v", time.Since(start))
 	select {
 	case err := <-waiting:
-		t.Fatalf("the write did not wait: %v", err)
+		t.Fatalf("the write did not block: %v", err)
 	default:
 	}
 	close(release)
@@ -218,7 +218,7 @@ func TestPingsAreAnsweredWhileAWriteWaits(t *testing.T) {
 	}
 }
 
-func TestCloseSendsACloseFrameAndEndsAWriteThatWaits(t *testing.T) {
+func TestWebSocket_Close_SendsCloseFrameAndEndsBlockedWrite(t *testing.T) {
 	t.Run("close frame", func(t *testing.T) {
 		code := make(chan int, 1)
 		hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) {
@@ -276,13 +276,13 @@ func TestCloseSendsACloseFrameAndEndsAWriteThatWaits(t *testing.T) {
 		}
 		start := time.Now()
 		_ = c.Close()
-		if took := time.Since(start); took > 10*byeTimeout {
+		if took := time.Since(start); took > 10*closeFrameTimeout {
 			t.Errorf("Close took %v", took)
 		}
 	})
 }
 
-func TestWhyAWebSocketEndsIsTold(t *testing.T) {
+func TestWebSocket_ServerEndsIt_ReportsReason(t *testing.T) {
 	raw := func(frames string) func(*websocket.Conn) {
 		return func(c *websocket.Conn) {
 			_, _ = io.WriteString(c.NetConn(), frames)
@@ -297,21 +297,21 @@ func TestWhyAWebSocketEndsIsTold(t *testing.T) {
 		serve        func(*websocket.Conn)
 		reason, text string
 	}{
-		{"text frame", raw("\x81\x02hi"), v1alpha1.ReasonProtocolError, "the server sent a WebSocket frame of text, where MQTT has binary ones only; check the URL's path, and that it is an MQTT server's"},
-		{"bad opcode", raw("\x83\x00"), v1alpha1.ReasonProtocolError, "what the server sent is not WebSocket: bad opcode 3"},
-		{"masked", raw("\x82\x81abcdx"), v1alpha1.ReasonProtocolError, "what the server sent is not WebSocket: bad MASK"},
-		{"policy violation", closes(1008), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1008: policy violation; look at the server's rules for this client)"},
+		{"text frame", raw("\x81\x02hi"), v1alpha1.ReasonProtocolError, "the server sent a WebSocket text frame, but MQTT uses only binary frames; check that the URL's path leads to an MQTT server"},
+		{"bad opcode", raw("\x83\x00"), v1alpha1.ReasonProtocolError, "the server sent invalid WebSocket data: bad opcode 3; see the server's log"},
+		{"masked", raw("\x82\x81abcdx"), v1alpha1.ReasonProtocolError, "the server sent invalid WebSocket data: bad MASK; see the server's log"},
+		{"policy violation", closes(1008), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1008: policy violation; check the server's rules for this client)"},
 		{"protocol error", closes(1002), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1002: protocol error)"},
 		{"unsupported data", closes(1003), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1003: unsupported data)"},
-		{"too big", closes(1009), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1009: message too big; look at the server's limits)"},
-		{"internal error", closes(1011), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1011: internal server error; look at the server's log)"},
-		{"restart", closes(1012), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1012: it restarts or is overloaded)"},
+		{"too big", closes(1009), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1009: message too big; check the server's limits)"},
+		{"internal error", closes(1011), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1011: internal server error; see the server's log)"},
+		{"restart", closes(1012), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1012: the server restarts or is overloaded)"},
 		{"own code", closes(4321), v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 4321)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			hostPort, _ := listenWebSocket(t, speaksMQTT, c.serve)
 			_, err := io.ReadAll(dial(t, Config{HostPort: hostPort, WebSocket: true}))
-			is(t, err, c.reason, c.text)
+			wantError(t, err, c.reason, c.text)
 		})
 	}
 	t.Run("cut", func(t *testing.T) {

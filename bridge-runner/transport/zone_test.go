@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// scoped are addresses of this machine with a zone: the loopback's, and the link-local
-// ones that it has.
-func scoped(t *testing.T) []string {
+// zonedAddresses returns IPv6 addresses of this machine with a zone: the loopback address, and the
+// link-local addresses.
+func zonedAddresses(t *testing.T) []string {
 	t.Helper()
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -37,7 +37,7 @@ func scoped(t *testing.T) []string {
 }
 
 func TestDial_AddressWithAZone_ConnectsAndSendsNoZone(t *testing.T) {
-	all := scoped(t)
+	all := zonedAddresses(t)
 	if len(all) == 0 {
 		t.Fatal("this machine has no IPv6 address")
 	}
@@ -45,10 +45,10 @@ func TestDial_AddressWithAZone_ConnectsAndSendsNoZone(t *testing.T) {
 		t.Run(address, func(t *testing.T) {
 			got, err := lookup(t.Context(), address)
 			if err != nil || len(got) != 1 || got[0].String() != address {
-				t.Errorf("looked up %v, %v", got, err)
+				t.Errorf("lookup returned %v, %v", got, err)
 			}
-			server := listen(t, net.JoinHostPort(address, "0"), echo) // its address may lack the zone
-			echoes(t, dial(t, Config{HostPort: net.JoinHostPort(address, port(t, server))}))
+			server := listen(t, net.JoinHostPort(address, "0"), echo) // its result may lack the zone
+			wantEcho(t, dial(t, Config{HostPort: net.JoinHostPort(address, port(t, server))}))
 		})
 	}
 	for hostPort, want := range map[string]string{
@@ -63,42 +63,42 @@ func TestDial_AddressWithAZone_ConnectsAndSendsNoZone(t *testing.T) {
 	}
 }
 
-// A zone names an interface of this machine, and means nothing to a proxy.
+// A zone names an interface of this machine. It is not valid on a proxy.
 func TestDial_AddressWithAZoneThroughAProxy_SendsNoZone(t *testing.T) {
 	const server = "[fe80::1%eth0]:1883"
 	t.Run("http", func(t *testing.T) {
-		asked := make(chan string, 2)
+		requests := make(chan string, 2)
 		proxy := listen(t, "127.0.0.1:0", func(c net.Conn) {
 			r, err := http.ReadRequest(bufio.NewReader(c))
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			asked <- r.RequestURI
-			asked <- r.Host
+			requests <- r.RequestURI
+			requests <- r.Host
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
 		})
 		dial(t, Config{HostPort: server, Proxy: &url.URL{Scheme: "http", Host: proxy}})
 		for _, part := range []string{"target", "Host"} {
-			if got := <-asked; got != "[fe80::1]:1883" {
+			if got := <-requests; got != "[fe80::1]:1883" {
 				t.Errorf("the %s is %s", part, got)
 			}
 		}
 	})
 	t.Run("socks5", func(t *testing.T) {
 		const request = "\x05\x01\x00\x04\xfe\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x07\x5b" // an IPv6 address
-		asked := make(chan string, 1)
+		requests := make(chan string, 1)
 		proxy := listen(t, "127.0.0.1:0", func(c net.Conn) {
 			_, _ = io.ReadFull(c, make([]byte, 3))
 			_, _ = io.WriteString(c, "\x05\x00")
 			got := make([]byte, len(request))
 			_, _ = io.ReadFull(c, got)
-			asked <- string(got)
+			requests <- string(got)
 			_, _ = io.WriteString(c, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
 		})
 		dial(t, Config{HostPort: server, Proxy: &url.URL{Scheme: "socks5", Host: proxy}})
-		if got := <-asked; got != request {
-			t.Errorf("asked for %q, want %q", got, request)
+		if got := <-requests; got != request {
+			t.Errorf("requested %q, want %q", got, request)
 		}
 	})
 }
