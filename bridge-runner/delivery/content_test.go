@@ -20,7 +20,7 @@ import (
 
 // keeps returns how many bytes of payloads the messages of the queue keep, also in what
 // they came as.
-func (p *Pipe) keeps() (size int) {
+func (p *Pipe) contentBytes() (size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.queue.len() {
@@ -36,7 +36,7 @@ func (p *Pipe) keeps() (size int) {
 // The server takes no packets of that size, so the QoS 0 messages are dropped. The one in
 // front of them is not acknowledged.
 func TestMemory_DroppedQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T) {
-	const messages, size = 3 * sweepAt, 1000
+	const messages, size = 3 * compactAt, 1000
 	w := newWorld(t, packet.V5, everything)
 	w.source.connect(false, nil)
 	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(size))})
@@ -48,16 +48,16 @@ func TestMemory_DroppedQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T)
 		w.source.Send(script.Publish(0, 0, "t", payload))
 	}
 	w.source.sync()
-	if n := w.pipe.keeps(); n > size {
+	if n := w.pipe.contentBytes(); n > size {
 		t.Errorf("%d bytes are kept", n)
 	}
 	w.pipe.mu.Lock()
-	if n := w.pipe.queue.len(); n > 2*sweepAt+1 {
+	if n := w.pipe.queue.len(); n > 2*compactAt+1 {
 		t.Errorf("%d messages are in the queue", n)
 	}
 	w.pipe.mu.Unlock()
 	w.wantNoQoS0()
-	w.drops(DropTooLarge, messages)
+	w.wantDropped(DropTooLarge, messages)
 	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 	w.source.Want("PUBACK 1")
 }
@@ -74,12 +74,12 @@ func TestMemory_QoS0LargerThanTheBound_PassesForEachRule(t *testing.T) {
 		w.destination.Want("PUBLISH qos0 t="+large, "PUBLISH qos0 copy="+large)
 		w.source.sync()
 		w.wantNoQoS0()
-		w.drops("", 0)
+		w.wantDropped("", 0)
 	})
 }
 
 // A message that has no room, however many are dropped for it, costs no others.
-func TestKeepQoS0_MessageLargerThanTheBound_DropsNoOthers(t *testing.T) {
+func TestBufferQoS0_MessageLargerThanTheBound_DropsNoOthers(t *testing.T) {
 	w := newWorldWith(t, packet.V311, Options{MemoryBytes: 2000, BufferQoS0: true}, everything)
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(0, 0, "t", "1"), script.Publish(0, 0, "t", "2"),
@@ -87,7 +87,7 @@ func TestKeepQoS0_MessageLargerThanTheBound_DropsNoOthers(t *testing.T) {
 	w.source.sync()
 	w.destination.up(false)
 	w.destination.Want("PUBLISH qos0 t=1", "PUBLISH qos0 t=2", "PUBLISH qos0 t=3")
-	w.drops(DropQueueFull, 1)
+	w.wantDropped(DropQueueFull, 1)
 	w.wantNoQoS0()
 }
 
@@ -100,7 +100,7 @@ func TestMemory_DroppedMessageOfACleanSession_IsNotKept(t *testing.T) {
 		w.source.Send(script.Publish(uint16(i+1), byte(1+i%2), "t", strings.Repeat("x", size)))
 	}
 	w.source.sync()
-	if n := w.pipe.keeps(); n > 4*size { // each message, and what it came as
+	if n := w.pipe.contentBytes(); n > 4*size { // each message, and what it came as
 		t.Errorf("%d bytes are kept", n)
 	}
 	w.destination.up(false)
@@ -124,19 +124,19 @@ func TestDisk_DeliveredBehindADeadLetter_IsNotKept(t *testing.T) {
 		}
 		w.source.Send(script.Publish(uint16(i+1), 1, topic, fmt.Sprint(i)+strings.Repeat("x", size)))
 	}
-	w.acknowledged(1, messages, 1) // they are on the disk
-	x := w.play(refusing("poison", 0x87, 0), nil)
+	w.wantAcknowledged(1, messages, 1) // they are on the disk
+	x := w.runServers(refusing("poison", 0x87, 0), nil)
 	defer x.stop()
 	eventually(t, func() error {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		if len(x.took) < messages-1 {
-			return fmt.Errorf("%d of %d arrived", len(x.took), messages-1)
+		if len(x.accepted) < messages-1 {
+			return fmt.Errorf("%d of %d arrived", len(x.accepted), messages-1)
 		}
 		return nil
 	})
 	eventually(t, func() error {
-		if n := w.pipe.keeps(); n > 5*size {
+		if n := w.pipe.contentBytes(); n > 5*size {
 			return fmt.Errorf("%d bytes are kept", n)
 		}
 		return nil
@@ -147,7 +147,7 @@ func TestDisk_DeliveredBehindADeadLetter_IsNotKept(t *testing.T) {
 func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 	const messages, size, bound = 100, 1000, 10_000
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: bound, Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-	w.letters()
+	w.addReverse()
 	w.source.upForLetters()
 	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(size))})
 	w.pipe.Up(w.destination.s)
@@ -163,7 +163,7 @@ func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 		}
 		dead = append(dead, p.ID)
 	}
-	if n := w.pipe.keeps(); n > 2*bound {
+	if n := w.pipe.contentBytes(); n > 2*bound {
 		t.Errorf("%d bytes are kept", n)
 	}
 	for _, id := range dead {
@@ -172,7 +172,7 @@ func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 	eventually(t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		if w.pipe.queue.len() > 0 || w.pipe.qos0 > 0 {
+		if w.pipe.queue.len() > 0 || w.pipe.qos0Bytes > 0 {
 			return errors.New("messages are left")
 		}
 		return nil
@@ -190,10 +190,10 @@ func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 }
 
 // A message that waits for its dead letter is not dropped for newer ones.
-func TestKeepQoS0_MessageWaitsForItsDeadLetter_IsDroppedOnce(t *testing.T) {
+func TestBufferQoS0_MessageWaitsForItsDeadLetter_IsDroppedOnce(t *testing.T) {
 	const size = 1000
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 3000, BufferQoS0: true, Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-	w.letters()
+	w.addReverse()
 	w.source.upForLetters()
 	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(size))})
 	w.pipe.Up(w.destination.s)
@@ -214,8 +214,8 @@ func TestKeepQoS0_MessageWaitsForItsDeadLetter_IsDroppedOnce(t *testing.T) {
 	eventually(t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		if w.pipe.queue.len() > 0 || w.pipe.qos0 != 0 {
-			return fmt.Errorf("%d messages are left, and %d bytes of QoS 0 are counted", w.pipe.queue.len(), w.pipe.qos0)
+		if w.pipe.queue.len() > 0 || w.pipe.qos0Bytes != 0 {
+			return fmt.Errorf("%d messages are left, and %d bytes of QoS 0 are counted", w.pipe.queue.len(), w.pipe.qos0Bytes)
 		}
 		return nil
 	})
@@ -238,10 +238,10 @@ func TestMemory_QoS0DroppedAtEachLoss_IsNotKept(t *testing.T) {
 		w.source.sync()
 		w.destination.down()
 	}
-	w.drops(DropNotConnected, losses*each)
+	w.wantDropped(DropNotConnected, losses*each)
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
-	if n := w.pipe.queue.len(); n > 2*sweepAt+each {
+	if n := w.pipe.queue.len(); n > 2*compactAt+each {
 		t.Errorf("%d messages are in the queue", n)
 	}
 }

@@ -20,7 +20,7 @@ import (
 // everything forwards all messages at their QoS.
 var everything = v1alpha1.Rule{Filter: "#", QoS: ptr.To[int32](2)}
 
-func TestAMessageIsAcknowledgedWhenTheDestinationHasAcknowledgedIt(t *testing.T) {
+func TestAcknowledgement_DestinationAcknowledges_SourceIsAcknowledgedInOrder(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
@@ -40,7 +40,7 @@ func TestAMessageIsAcknowledgedWhenTheDestinationHasAcknowledgedIt(t *testing.T)
 	})
 }
 
-func TestASwitchSendsWhatIsUnacknowledgedInItsOrder(t *testing.T) {
+func TestSwitch_UnacknowledgedMessages_AreSentToTheNextServerInOrder(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		first, second := w.destination, newSide(w, v)
@@ -61,7 +61,7 @@ func TestASwitchSendsWhatIsUnacknowledgedInItsOrder(t *testing.T) {
 		second.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos2 t=b", "PUBLISH 3 qos2 t=d", "PUBLISH 4 qos1 t=e")
 		second.Send(script.Ack(v5.PUBACK, 1, 0))
 		w.source.Want("PUBACK 1")
-		w.lasted()
+		w.pretendLongConnection()
 		second.down()
 		w.destination = first
 		first.up(true)                                 // it still has the session, but what was in flight went elsewhere
@@ -72,7 +72,7 @@ func TestASwitchSendsWhatIsUnacknowledgedInItsOrder(t *testing.T) {
 	})
 }
 
-func TestTheServerThatResumesASessionGetsNothingTwice(t *testing.T) {
+func TestResume_MessagesInFlight_ContinueInTheSession(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
@@ -98,7 +98,7 @@ func TestTheServerThatResumesASessionGetsNothingTwice(t *testing.T) {
 	})
 }
 
-func TestAMessageThatTwoRulesForwardIsAcknowledgedOnceAndInItsTurn(t *testing.T) {
+func TestAcknowledgement_TwoRulesForwardAMessage_IsSentOnceAndInOrder(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v,
 			v1alpha1.Rule{Filter: "a/#", Topic: "first", Exclude: []string{"a/x"}},
@@ -118,7 +118,7 @@ func TestAMessageThatTwoRulesForwardIsAcknowledgedOnceAndInItsTurn(t *testing.T)
 	})
 }
 
-func TestMessagesThatCannotBeDeliveredAreDroppedAndAcknowledgedInTheirTurn(t *testing.T) {
+func TestDrop_UndeliverableMessages_AreAcknowledgedInOrder(t *testing.T) {
 	w := newWorld(t, packet.V5, everything)
 	w.source.connect(false, nil)
 	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(100))})
@@ -135,7 +135,7 @@ func TestMessagesThatCannotBeDeliveredAreDroppedAndAcknowledgedInTheirTurn(t *te
 	w.meter.want(t, "forwarded 1, dropped map[expired:1 refused:1 too_large:1], refused [t t], resent 0, redelivered 0, held 1, in flight 1")
 }
 
-func TestWhatTheSourceSendsAgainIsForwardedOnce(t *testing.T) {
+func TestRedelivery_HeldMessage_IsForwardedOnce(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
@@ -154,7 +154,7 @@ func TestWhatTheSourceSendsAgainIsForwardedOnce(t *testing.T) {
 	})
 }
 
-func TestQoS0MessagesAreDroppedAndCountedByCause(t *testing.T) {
+func TestDrop_QoS0Messages_AreCountedByCause(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v,
 			v1alpha1.Rule{Filter: "a/#", Exclude: []string{"a/x/#"}},
@@ -177,7 +177,7 @@ func TestQoS0MessagesAreDroppedAndCountedByCause(t *testing.T) {
 	})
 }
 
-func TestAMessageOfAHigherQoSThatGoesOverAtQoS0WaitsForTheDestination(t *testing.T) {
+func TestRoute_QoS1ForwardedAtQoS0_WaitsForTheDestination(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, v1alpha1.Rule{Filter: "#", QoS: ptr.To[int32](0)})
 		w.source.connect(false, nil)
@@ -191,7 +191,7 @@ func TestAMessageOfAHigherQoSThatGoesOverAtQoS0WaitsForTheDestination(t *testing
 	})
 }
 
-func TestMessagesOfQoS0ThatADestinationDoesNotTakeAreBounded(t *testing.T) {
+func TestMemory_DestinationReadsNothing_QoS0IsBounded(t *testing.T) {
 	w := newWorld(t, packet.V311, everything)
 	w.source.connect(false, nil)
 	w.destination.up(false) // and reads nothing
@@ -214,7 +214,7 @@ func TestMessagesOfQoS0ThatADestinationDoesNotTakeAreBounded(t *testing.T) {
 	w.wantNoQoS0()
 }
 
-func TestMoreThanTheWindowWaitsAndGoesOutInOrder(t *testing.T) {
+func TestWindow_MoreMessagesThanFit_AreSentInOrder(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source = newSide(w, packet.V311) // which has no receive maximum
@@ -242,7 +242,7 @@ func TestMoreThanTheWindowWaitsAndGoesOutInOrder(t *testing.T) {
 	})
 }
 
-func TestDrainWaitsForAcknowledgementsAndNotForALostDestination(t *testing.T) {
+func TestDrain_DestinationLost_StopsWaiting(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
@@ -266,7 +266,7 @@ func TestDrainWaitsForAcknowledgementsAndNotForALostDestination(t *testing.T) {
 	})
 }
 
-func TestASourceThatIsGoneGetsItsAcknowledgementWhenItComesBack(t *testing.T) {
+func TestAcknowledgement_SourceReconnects_IsSentAtRedelivery(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)

@@ -24,12 +24,12 @@ func TestIsolation_CodeIsAboutTheServer_OnlyThePoisonIsDropped(t *testing.T) {
 				w.source.connect(false, nil)
 				want := w.send(10, 4, qos)
 				w.source.sync()
-				x := w.play(ending("poison", code), func(x *players) { x.resumes = true })
+				x := w.runServers(ending("poison", code), func(x *serverRotation) { x.keepSessions = true })
 				defer x.stop()
-				x.awaits(want...)
-				w.acknowledged(1, 10, qos)
-				w.gaveUp(FateDropped, "poison")
-				w.drops(DropUnforwardable, 1)
+				x.waitAccepted(want...)
+				w.wantAcknowledged(1, 10, qos)
+				w.wantGivenUp(FateDropped, "poison")
+				w.wantDropped(DropUnforwardable, 1)
 				x.wantSessions(mostSessions)
 			})
 		}
@@ -44,7 +44,7 @@ func TestIsolation_SessionTakenOver_NoMessageIsDropped(t *testing.T) {
 	w.source.connect(false, nil)
 	w.send(3, 1, 1)
 	w.source.sync()
-	x := w.play(ending("poison", 0x8E), func(x *players) { x.resumes = true })
+	x := w.runServers(ending("poison", 0x8E), func(x *serverRotation) { x.keepSessions = true })
 	defer x.stop()
 	eventually(t, func() error {
 		if n := x.sessionCount(); n < 50 {
@@ -53,7 +53,7 @@ func TestIsolation_SessionTakenOver_NoMessageIsDropped(t *testing.T) {
 		return nil
 	})
 	time.Sleep(controlMinimum)
-	w.drops("", 0)
+	w.wantDropped("", 0)
 }
 
 // A server that ends sessions at random by such codes makes no message unforwardable.
@@ -74,7 +74,7 @@ func TestIsolation_SessionsEndAtRandomByCodes_NoMessageIsDropped(t *testing.T) {
 		end(c, codes[r.IntN(len(codes))])
 		return true
 	}
-	x := w.play(func(c *script.Conn, _ script.Packet) bool { return cut(c) }, func(x *players) { x.pinged, x.resumes = cut, true })
+	x := w.runServers(func(c *script.Conn, _ script.Packet) bool { return cut(c) }, func(x *serverRotation) { x.onPing, x.keepSessions = cut, true })
 	defer x.stop()
 	var want []string
 	for i := range 300 {
@@ -85,7 +85,7 @@ func TestIsolation_SessionsEndAtRandomByCodes_NoMessageIsDropped(t *testing.T) {
 			w.source.Want(fmt.Sprintf("%s %d", []string{"PUBREC", "PUBACK"}[id%2], id))
 		}
 	}
-	x.awaits(want...)
-	w.drops("", 0)
+	x.waitAccepted(want...)
+	w.wantDropped("", 0)
 	t.Logf("%d sessions", x.sessionCount())
 }

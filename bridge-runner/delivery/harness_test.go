@@ -130,10 +130,10 @@ func (x *side) down() {
 }
 
 // lasted makes the destination one that has been connected for long.
-func (w *world) lasted() {
+func (w *world) pretendLongConnection() {
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
-	w.pipe.since = time.Now().Add(-time.Hour)
+	w.pipe.destSince = time.Now().Add(-time.Hour)
 }
 
 // flush sends what was written to any session.
@@ -229,8 +229,8 @@ func (w *world) wantNoQoS0() {
 	w.t.Helper()
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
-	if w.pipe.qos0 != 0 {
-		w.t.Errorf("%d bytes of QoS 0 are counted", w.pipe.qos0)
+	if w.pipe.qos0Bytes != 0 {
+		w.t.Errorf("%d bytes of QoS 0 are counted", w.pipe.qos0Bytes)
 	}
 }
 

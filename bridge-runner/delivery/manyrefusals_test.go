@@ -27,9 +27,9 @@ func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 			var all []*outgoing
 			for range messages {
 				m := &outgoing{origin: clearedOrigin}
-				p.enqueue(m)
+				p.enqueueLocked(m)
 				all = append(all, m)
-				for range mostRefusals {
+				for range maxRefusals {
 					p.refusedLocked(m, quota)
 				}
 			}
@@ -37,14 +37,14 @@ func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 			for i := range messages {
 				m := all[place(i)]
 				m.done = true
-				p.goneLocked(m)
+				p.untrackLocked(m)
 				p.acceptedLocked(m)
 			}
 			if passed := time.Since(start); passed > messages*50*time.Microsecond {
 				t.Errorf("%v for each of %d messages", passed/messages, messages)
 			}
-			if len(p.refusals.of) > 0 {
-				t.Errorf("%d refusals are left", len(p.refusals.of))
+			if len(p.refusals.byMessage) > 0 {
+				t.Errorf("%d refusals are left", len(p.refusals.byMessage))
 			}
 		})
 	}
@@ -60,11 +60,11 @@ func TestRefusal_ManyMessages_AreTriedAgainTogether(t *testing.T) {
 	start := time.Now()
 	for range 1000 {
 		m := &outgoing{origin: clearedOrigin}
-		p.enqueue(m)
-		for range mostRefusals {
+		p.enqueueLocked(m)
+		for range maxRefusals {
 			p.refusedLocked(m, &session.Refusal{Error: errTooLarge, Code: 0x97})
 		}
-		times[p.refusals.of[m].retryAt] = true
+		times[p.refusals.byMessage[m].retryAt] = true
 	}
 	if most := 2 + int(time.Since(start)/firstPause); len(times) > most {
 		t.Errorf("they are tried at %d times, at most %d are needed", len(times), most)

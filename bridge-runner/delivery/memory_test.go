@@ -39,13 +39,13 @@ func TestMemory_WrittenQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T)
 		w.source.Send(script.Publish(1, 1, "t", "held"))
 		w.destination.Want("PUBLISH 1 qos1 t=held")
 		payload := strings.Repeat("x", 1000)
-		for range 5 * sweepAt {
+		for range 5 * compactAt {
 			w.source.Send(script.Publish(0, 0, "t", payload))
 			w.destination.Want("PUBLISH qos0 t=" + payload)
 		}
 		w.source.sync()
 		w.pipe.mu.Lock()
-		if n := w.pipe.queue.len(); n > 3*sweepAt {
+		if n := w.pipe.queue.len(); n > 3*compactAt {
 			t.Errorf("%d messages are in the queue", n)
 		}
 		for i := range w.pipe.queue.len() {
@@ -115,8 +115,8 @@ func TestMemory_MessagesBeyondTheBound_StayWithTheSourceAndComeInOrder(t *testin
 		}
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		if w.pipe.bytes != 0 {
-			t.Errorf("%d bytes are counted", w.pipe.bytes)
+		if w.pipe.unackedBytes != 0 {
+			t.Errorf("%d bytes are counted", w.pipe.unackedBytes)
 		}
 	})
 }
@@ -181,7 +181,7 @@ func TestMemory_SourceKeepsNoSession_MessageBeyondTheBoundIsDroppedAndAcknowledg
 	w.destination.up(false)
 	w.source.Send(script.Publish(1, 1, "t", mostOfMemory), script.Publish(2, 1, "t", mostOfMemory))
 	w.source.sync()
-	w.drops(DropBufferFull, 1)
+	w.wantDropped(DropBufferFull, 1)
 	w.destination.Next()
 	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 	w.source.Want("PUBACK 1", "PUBACK 2")

@@ -16,7 +16,7 @@ import (
 
 // players are the servers of the destination, which take turns as those of a bridge do:
 // when one has ended the session, the next one is connected.
-type players struct {
+type serverRotation struct {
 	w       *world
 	sides   []*side
 	answer  func(c *script.Conn, p script.Packet) bool // handles a message, and reports whether it has
@@ -37,8 +37,8 @@ type players struct {
 
 // play has servers answer until stop is called. A server accepts the messages that answer
 // leaves to it.
-func (w *world) play(answer func(c *script.Conn, p script.Packet) bool, change func(*players)) *players {
-	x := &players{w: w, sides: []*side{w.destination}, answer: answer, done: make(chan struct{})}
+func (w *world) runServers(answer func(c *script.Conn, p script.Packet) bool, change func(*serverRotation)) *serverRotation {
+	x := &serverRotation{w: w, sides: []*side{w.destination}, answer: answer, done: make(chan struct{})}
 	if change != nil {
 		change(x)
 	}
@@ -49,7 +49,7 @@ func (w *world) play(answer func(c *script.Conn, p script.Packet) bool, change f
 	return x
 }
 
-func (x *players) stop() {
+func (x *serverRotation) stop() {
 	x.mu.Lock()
 	x.stopping = true
 	if x.conn != nil {
@@ -59,12 +59,12 @@ func (x *players) stop() {
 	<-x.done
 }
 
-func (x *players) run() {
+func (x *serverRotation) run() {
 	defer close(x.done)
 	for turn := 0; ; turn++ {
 		i := turn % len(x.sides)
 		s := x.sides[i]
-		resumed := x.resumes && turn >= len(x.sides)
+		resumed := x.keepSessions && turn >= len(x.sides)
 		s.connect(resumed, nil)
 		x.mu.Lock()
 		x.conn = s.Conn
@@ -92,7 +92,7 @@ func (x *players) run() {
 }
 
 // step handles a packet. It reports whether the session goes on.
-func (x *players) step(i int, s *side) bool {
+func (x *serverRotation) step(i int, s *side) bool {
 	p, err := s.TryNext()
 	if err != nil {
 		_ = s.Close()
@@ -101,27 +101,27 @@ func (x *players) step(i int, s *side) bool {
 	}
 	switch p.Type {
 	case v5.PINGREQ:
-		if x.pinged == nil || !x.pinged(s.Conn) {
+		if x.onPing == nil || !x.onPing(s.Conn) {
 			reply(s.Conn, script.Packet{Type: v5.PINGRESP})
 		}
 	case v5.PUBREL:
 		x.mu.Lock()
 		text, held := x.held[i][p.ID]
 		x.mu.Unlock()
-		if held && x.release != nil && x.release(s.Conn, text) {
+		if held && x.onPubrel != nil && x.onPubrel(s.Conn, text) {
 			return true
 		}
 		x.mu.Lock()
 		if !held {
-			x.freed = append(x.freed, p.ID)
+			x.unknownPubrels = append(x.unknownPubrels, p.ID)
 		}
 		delete(x.held[i], p.ID)
 		x.mu.Unlock()
 		reply(s.Conn, script.Ack(v5.PUBCOMP, p.ID, 0))
 	case v5.PUBLISH:
 		x.mu.Lock()
-		x.packets = append(x.packets, p.Topic+"="+p.Payload)
-		answer := x.answer
+		x.published = append(x.published, p.Topic+"="+p.Payload)
+		answer := x.onPublish
 		x.mu.Unlock()
 		if !answer(s.Conn, p) {
 			x.accept(i, s.Conn, p)
@@ -130,15 +130,15 @@ func (x *players) step(i int, s *side) bool {
 	return true
 }
 
-func (x *players) accept(i int, c *script.Conn, p script.Packet) {
+func (x *serverRotation) accept(i int, c *script.Conn, p script.Packet) {
 	text := p.Topic + "=" + p.Payload
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if held := x.held[i][p.ID]; p.QoS == 2 && held != "" && held != text {
 		x.w.t.Errorf("%s comes under the identifier of %s, which is held", text, held)
 	}
-	if !slices.Contains(x.took, text) {
-		x.took = append(x.took, text)
+	if !slices.Contains(x.accepted, text) {
+		x.accepted = append(x.accepted, text)
 	}
 	switch p.QoS {
 	case 1:
@@ -150,32 +150,32 @@ func (x *players) accept(i int, c *script.Conn, p script.Packet) {
 }
 
 // awaits waits until these messages were accepted, in this order.
-func (x *players) awaits(want ...string) {
+func (x *serverRotation) waitAccepted(want ...string) {
 	x.w.t.Helper()
 	eventually(x.w.t, func() error {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		if len(x.took) < len(want) {
-			return fmt.Errorf("%d of %d messages arrived in %d sessions: %q", len(x.took), len(want), x.sessions, x.took)
+		if len(x.accepted) < len(want) {
+			return fmt.Errorf("%d of %d messages arrived in %d sessions: %q", len(x.accepted), len(want), x.sessions, x.accepted)
 		}
 		return nil
 	})
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !slices.Equal(x.took, want) {
-		x.w.t.Errorf("arrived: %q, want %q", x.took, want)
+	if !slices.Equal(x.accepted, want) {
+		x.w.t.Errorf("arrived: %q, want %q", x.accepted, want)
 	}
 }
 
 // sessionCount returns the number of sessions that have started.
-func (x *players) sessionCount() int {
+func (x *serverRotation) sessionCount() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.sessions
 }
 
 // wantSessions fails if more sessions were ended.
-func (x *players) wantSessions(most int) {
+func (x *serverRotation) wantSessions(most int) {
 	x.w.t.Helper()
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -232,7 +232,7 @@ func (w *world) send(n, poison int, qos byte) (arrive []string) {
 }
 
 // acknowledged reads the acknowledgements of the source's messages first to last.
-func (w *world) acknowledged(first, last int, qos byte) {
+func (w *world) wantAcknowledged(first, last int, qos byte) {
 	w.t.Helper()
 	name := map[byte]string{1: "PUBACK", 2: "PUBREC"}[qos]
 	for id := first; id <= last; id++ {
@@ -241,7 +241,7 @@ func (w *world) acknowledged(first, last int, qos byte) {
 }
 
 // gaveUp waits until these messages were given up.
-func (w *world) gaveUp(fate Fate, topics ...string) {
+func (w *world) wantGivenUp(fate Fate, topics ...string) {
 	w.t.Helper()
 	eventually(w.t, func() error {
 		w.meter.mu.Lock()
@@ -276,7 +276,7 @@ func (w *world) wantUnblocked(n int) {
 }
 
 // drops fails unless as many messages were dropped for this cause alone.
-func (w *world) drops(cause string, n int) {
+func (w *world) wantDropped(cause string, n int) {
 	w.t.Helper()
 	w.meter.mu.Lock()
 	defer w.meter.mu.Unlock()

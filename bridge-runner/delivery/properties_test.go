@@ -23,7 +23,7 @@ func user(pairs ...string) *packet.Properties {
 
 const hop = v1alpha1.HopsProperty
 
-func TestPropertiesGoOverWithTheHopCountAndThoseOfTheRule(t *testing.T) {
+func TestProperties_MessageIsForwarded_HopCountAndRulePropertiesAreAdded(t *testing.T) {
 	added := []v1alpha1.UserProperty{{Name: "plant", Value: "one"}, {Name: "plant", Value: "two"}}
 	for _, c := range []struct {
 		name       string
@@ -58,7 +58,7 @@ func TestPropertiesGoOverWithTheHopCountAndThoseOfTheRule(t *testing.T) {
 	}
 }
 
-func TestAMessageWithTooManyHopsIsTold(t *testing.T) {
+func TestTooManyHops_CountReachesMaxHops_IsTrue(t *testing.T) {
 	for _, c := range []struct {
 		most uint64
 		came *packet.Properties
@@ -79,7 +79,7 @@ func TestAMessageWithTooManyHopsIsTold(t *testing.T) {
 	}
 }
 
-func TestOfRulesWithOneSubscriptionTheOneCountsThatBringsMost(t *testing.T) {
+func TestSubscriptions_RetainHandlingDiffers_LowestValueWins(t *testing.T) {
 	rules, err := config.Rules([]v1alpha1.Rule{
 		{Filter: "a/#", RetainHandling: of(v1alpha1.RetainHandlingDoNotSend)},
 		{Filter: "a/b", RetainHandling: of(v1alpha1.RetainHandlingSend)},

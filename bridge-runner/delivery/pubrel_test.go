@@ -59,6 +59,6 @@ func TestIsolation_ServerEndsTheSessionAtPubrel_NoSessionEndsAfterwards(t *testi
 		if ended > mostSessions {
 			t.Errorf("%d sessions have ended, at most %d should", ended, mostSessions)
 		}
-		w.drops(DropUnforwardable, 1)
+		w.wantDropped(DropUnforwardable, 1)
 	})
 }

@@ -48,7 +48,7 @@ type history struct {
 }
 
 func (h *history) fail(format string, args ...any) {
-	h.wrong = append(h.wrong, fmt.Sprintf(format, args...))
+	h.failures = append(h.failures, fmt.Sprintf(format, args...))
 }
 
 // publish has the source send messages under new identifiers.
@@ -56,13 +56,13 @@ func (h *history) publish(numbers ...int) {
 	h.mu.Lock()
 	packets := make([]script.Packet, 0, len(numbers))
 	for _, n := range numbers {
-		h.id++
-		h.ids[h.id] = n
+		h.lastID++
+		h.ids[h.lastID] = n
 		size := h.random.IntN(2000)
 		if h.random.IntN(20) == 0 {
 			size = h.random.IntN(100_000)
 		}
-		packets = append(packets, script.Publish(h.id, h.qos[n], "t", fmt.Sprintf("%d %s", n, strings.Repeat("x", size))))
+		packets = append(packets, script.Publish(h.lastID, h.qos[n], "t", fmt.Sprintf("%d %s", n, strings.Repeat("x", size))))
 		if h.random.IntN(4) == 0 {
 			packets = append(packets, script.Publish(0, 0, "t", "zero"))
 		}
@@ -87,10 +87,10 @@ func (h *history) source(w *diskWorld) {
 			}
 			h.mu.Lock()
 			if n, ok := h.ids[p.ID]; ok && w == h.live && (p.Type == v5.PUBACK || p.Type == v5.PUBREC) {
-				if n <= h.last {
-					h.fail("%d is acknowledged to the source behind %d", n, h.last)
+				if n <= h.lastAcked {
+					h.fail("%d is acknowledged to the source behind %d", n, h.lastAcked)
 				}
-				h.acked[n], h.last = true, n
+				h.acked[n], h.lastAcked = true, n
 			}
 			h.mu.Unlock()
 		}
@@ -116,8 +116,8 @@ func (h *history) destination(w *diskWorld, x *side, silent int) {
 				if n > h.next {
 					h.fail("%d comes before %d", n, h.next)
 				}
-				h.came[n] = true
-				for h.came[h.next] {
+				h.arrived[n] = true
+				for h.arrived[h.next] {
 					h.next++
 				}
 			}
@@ -164,7 +164,7 @@ func (h *history) kill() {
 		_ = os.RemoveAll(dir) // the next copy tells
 	}
 	h.live = nil
-	h.ids, h.last, h.id = map[uint16]int{}, -1, 0
+	h.ids, h.lastAcked, h.lastID = map[uint16]int{}, -1, 0
 	var again []int
 	for n := range h.sent {
 		if !h.acked[n] {
@@ -218,7 +218,7 @@ func (h *history) options(o *Options) {
 
 // inTheWay has the disk fail when the next segment begins: where it would be there is a
 // directory.
-func inTheWay(w *diskWorld, there bool) {
+func blockSegments(w *diskWorld, there bool) {
 	if !there {
 		paths, _ := filepath.Glob(filepath.Join(w.dir, "*.log")) // the pattern is right
 		for _, p := range paths {
@@ -240,13 +240,13 @@ func inTheWay(w *diskWorld, there bool) {
 	}
 }
 
-func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *testing.T) {
+func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
 	t.Logf("-seed=%d", *seed)
 	random := rand.New(rand.NewPCG(*seed, 0))
-	h := &history{random: rand.New(rand.NewPCG(*seed, 1)), acked: map[int]bool{}, came: map[int]bool{}, ids: map[uint16]int{}, last: -1}
+	h := &history{random: rand.New(rand.NewPCG(*seed, 1)), acked: map[int]bool{}, arrived: map[int]bool{}, ids: map[uint16]int{}, lastAcked: -1}
 	h.live = newDiskWorld(t, packet.V311, t.TempDir(), h.options)
 	h.source(h.live)
 	isUp, paused, failing := false, false, false
@@ -306,10 +306,10 @@ func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *tes
 		case n < 20 && (failing || random.IntN(6) == 0): // it takes long until it is used again
 			did = "disk"
 			failing = !failing
-			inTheWay(w, failing)
+			blockSegments(w, failing)
 		case n >= 20:
 			did = "kill"
-			inTheWay(w, false)
+			blockSegments(w, false)
 			failing = false
 			h.kill()
 			isUp, paused = false, false
@@ -319,7 +319,7 @@ func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *tes
 			what[did]++
 		}
 	}
-	inTheWay(h.live, false)
+	blockSegments(h.live, false)
 	if isUp {
 		h.live.destination.down()
 	}
@@ -328,7 +328,7 @@ func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *tes
 	done := func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		return h.next == h.sent && len(h.acked) == h.sent || len(h.wrong) > 0
+		return h.next == h.sent && len(h.acked) == h.sent || len(h.failures) > 0
 	}
 	for !done() && time.Now().Before(end) {
 		h.renew()
@@ -338,16 +338,16 @@ func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *tes
 		h.live.pipe.mu.Lock()
 		defer h.live.pipe.mu.Unlock()
 		p := h.live.pipe
-		if p.queue.len() > 0 || p.disk.pending.len() > 0 || p.qos0 != 0 || p.inflight != 0 || p.disk.loaded != 0 || p.disk.loadedBytes != 0 || p.disk.copies != 0 || p.disk.ahead != 0 {
-			return fmt.Errorf("held: %d, pending %d, %d bytes of QoS 0, %d in flight, %d loaded of %d bytes, %d copies, %d ahead", p.queue.len(), p.disk.pending.len(), p.qos0, p.inflight, p.disk.loaded, p.disk.loadedBytes, p.disk.copies, p.disk.ahead)
+		if p.queue.len() > 0 || p.disk.pending.len() > 0 || p.qos0Bytes != 0 || p.inflight != 0 || p.disk.queuedFromDisk != 0 || p.disk.queuedFromDiskBytes != 0 || p.disk.alsoQueued != 0 || p.disk.bypassing != 0 {
+			return fmt.Errorf("held: %d, pending %d, %d bytes of QoS 0, %d in flight, %d loaded of %d bytes, %d copies, %d ahead", p.queue.len(), p.disk.pending.len(), p.qos0Bytes, p.inflight, p.disk.queuedFromDisk, p.disk.queuedFromDiskBytes, p.disk.alsoQueued, p.disk.bypassing)
 		}
 		return nil
 	})
 	h.mu.Lock()
 	if h.next < h.sent || len(h.acked) < h.sent {
-		h.fail("%d messages were sent, %d acknowledged, %d came; the first missing is %d", h.sent, len(h.acked), len(h.came), h.next)
+		h.fail("%d messages were sent, %d acknowledged, %d came; the first missing is %d", h.sent, len(h.acked), len(h.arrived), h.next)
 	}
-	wrong := slices.Clone(h.wrong)
+	wrong := slices.Clone(h.failures)
 	t.Logf("%d messages, %v", h.sent, what)
 	h.mu.Unlock()
 	for _, x := range wrong[:min(len(wrong), 10)] {

@@ -21,7 +21,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func TestAFilterInsideOfAnotherIsNotSubscribedToTwice(t *testing.T) {
+func TestSubscriptions_CoveredFilter_IsOmitted(t *testing.T) {
 	got := Subscriptions(rules(t,
 		v1alpha1.Rule{Filter: "a/b", QoS: ptr.To[int32](2)},
 		v1alpha1.Rule{Filter: "a/#", QoS: ptr.To[int32](0)},
@@ -124,7 +124,7 @@ func TestPipe_MessageThatNoRuleTakes_IsReportedWithItsTopic(t *testing.T) {
 	})
 }
 
-func TestIdentifiedFiltersAreAllSubscribedToAndEqualOnesOnce(t *testing.T) {
+func TestIdentifiedSubscriptions_EqualFilters_AreSubscribedOnce(t *testing.T) {
 	got := IdentifiedSubscriptions(rules(t,
 		v1alpha1.Rule{Filter: "a/b", QoS: ptr.To[int32](0)},
 		v1alpha1.Rule{Filter: "a/#", QoS: ptr.To[int32](1)},
@@ -142,7 +142,7 @@ func TestIdentifiedFiltersAreAllSubscribedToAndEqualOnesOnce(t *testing.T) {
 
 // A server stores messages with the identifiers of the subscriptions that they matched
 // then. After a change of the manifest they come with those.
-func TestAFilterKeepsItsIdentifierWhateverOtherRulesThereAre(t *testing.T) {
+func TestIdentifiers_OtherRulesChange_StayTheSame(t *testing.T) {
 	identifier := func(filters ...string) uint32 {
 		var all []v1alpha1.Rule
 		for _, f := range filters {
@@ -156,7 +156,7 @@ func TestAFilterKeepsItsIdentifierWhateverOtherRulesThereAre(t *testing.T) {
 	}
 }
 
-func TestAMessageGoesOverOncePerRuleHoweverOftenTheServerSendsIt(t *testing.T) {
+func TestRoute_ServerSendsOncePerSubscription_ForwardsOncePerRule(t *testing.T) {
 	all := []v1alpha1.Rule{
 		{Filter: "a/#", Topic: "one"},
 		{Filter: "a/+", Topic: "two"},
@@ -198,13 +198,13 @@ func TestAMessageGoesOverOncePerRuleHoweverOftenTheServerSendsIt(t *testing.T) {
 	// One PUBLISH with both identifiers, which the codec of paho.golang does not write.
 	both := &session.Inbound{Publish: packet.Publish{Topic: "a/x", Subscriptions: ids[:2]}}
 	for i, want := range []bool{true, true, false} {
-		if asked(both, ids[i]) != want {
+		if sentFor(both, ids[i]) != want {
 			t.Errorf("rule %d is asked: %v", i, !want)
 		}
 	}
 }
 
-func TestRetainFlagsAreKeptClearedOrSet(t *testing.T) {
+func TestRetain_EachPolicy_KeepsClearsOrSetsTheFlag(t *testing.T) {
 	for _, c := range []struct {
 		policy         v1alpha1.RetainPolicy
 		received, want bool
@@ -217,7 +217,7 @@ func TestRetainFlagsAreKeptClearedOrSet(t *testing.T) {
 	}
 }
 
-func TestQueueKeepsOrderAndGivesMemoryBack(t *testing.T) {
+func TestQueue_GrowsAndEmpties_KeepsOrderAndReleasesMemory(t *testing.T) {
 	var q queue
 	next, sent := 0, 0
 	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
@@ -249,7 +249,7 @@ func TestQueueKeepsOrderAndGivesMemoryBack(t *testing.T) {
 	pop(20)
 	push(5000)
 	pop(q.len())
-	if len(q.items) > keepItems {
+	if len(q.items) > maxIdleItems {
 		t.Errorf("an empty queue holds room for %d", len(q.items))
 	}
 	push(3)

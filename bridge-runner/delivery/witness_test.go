@@ -21,7 +21,7 @@ func ignoring(topic string) func(*script.Conn, script.Packet) bool {
 }
 
 // awaitsWitness waits until a message has to show that the server takes any but the suspect.
-func (w *world) awaitsWitness() {
+func (w *world) waitWitnessNeeded() {
 	w.t.Helper()
 	eventually(w.t, func() error {
 		w.pipe.mu.Lock()
@@ -53,16 +53,16 @@ func TestIsolation_ServerPassesAMessageOver_OnlyThatIsDropped(t *testing.T) {
 	w.source.connect(false, nil)
 	want := w.send(5, 2, 1)
 	w.source.sync()
-	x := w.play(ignoring("poison"), nil)
+	x := w.runServers(ignoring("poison"), nil)
 	defer x.stop()
-	x.awaits(want...)
-	w.acknowledged(1, 2, 1)
-	w.awaitsWitness()
-	w.gaveUp(FateDropped)                         // the server may be in trouble
+	x.waitAccepted(want...)
+	w.wantAcknowledged(1, 2, 1)
+	w.waitWitnessNeeded()
+	w.wantGivenUp(FateDropped)                         // the server may be in trouble
 	w.source.Send(script.Publish(6, 1, "t", "5")) // it is not
-	x.awaits(append(want, "t=5")...)
-	w.acknowledged(3, 6, 1)
-	w.gaveUp(FateDropped, "poison")
+	x.waitAccepted(append(want, "t=5")...)
+	w.wantAcknowledged(3, 6, 1)
+	w.wantGivenUp(FateDropped, "poison")
 	x.wantSessions(mostSessions)
 }
 
@@ -76,11 +76,11 @@ func TestIsolation_TwoPoisonsInARow_OnlyTheyAreDropped(t *testing.T) {
 			w.source.connect(false, nil)
 			want := w.sendTo("poison", "poison", "t", "t", "t")
 			w.source.sync()
-			x := w.play(ending("poison", code), nil)
+			x := w.runServers(ending("poison", code), nil)
 			defer x.stop()
-			x.awaits(want...)
-			w.acknowledged(1, 5, 1)
-			w.gaveUp(FateDropped, "poison", "poison")
+			x.waitAccepted(want...)
+			w.wantAcknowledged(1, 5, 1)
+			w.wantGivenUp(FateDropped, "poison", "poison")
 		})
 	}
 }
@@ -92,17 +92,17 @@ func TestIsolation_ServerIgnoresTwoMessagesInARow_OnlyTheyAreDropped(t *testing.
 	w.source.connect(false, nil)
 	want := w.sendTo("poison", "poison", "t", "t", "t")
 	w.source.sync()
-	x := w.play(ignoring("poison"), nil)
+	x := w.runServers(ignoring("poison"), nil)
 	defer x.stop()
-	x.awaits(want...)
+	x.waitAccepted(want...)
 	for i := range 2 { // a witness for each
-		w.awaitsWitness()
+		w.waitWitnessNeeded()
 		w.source.Send(script.Publish(uint16(6+i), 1, "t", fmt.Sprint(5+i)))
 		want = append(want, fmt.Sprintf("t=%d", 5+i))
-		x.awaits(want...)
+		x.waitAccepted(want...)
 	}
-	w.acknowledged(1, 7, 1)
-	w.gaveUp(FateDropped, "poison", "poison")
+	w.wantAcknowledged(1, 7, 1)
+	w.wantGivenUp(FateDropped, "poison", "poison")
 }
 
 // No later message is acknowledged, so that only the answers to pings show that the server
@@ -114,11 +114,11 @@ func TestIsolation_ServerIgnoresAMessageAndWindowIs1_OnlyThatIsDropped(t *testin
 	w.source.connect(false, nil)
 	want := w.send(4, 0, 1)
 	w.source.sync()
-	x := w.play(ignoring("poison"), nil)
+	x := w.runServers(ignoring("poison"), nil)
 	defer x.stop()
-	x.awaits(want...)
-	w.acknowledged(1, 4, 1)
-	w.gaveUp(FateDropped, "poison")
+	x.waitAccepted(want...)
+	w.wantAcknowledged(1, 4, 1)
+	w.wantGivenUp(FateDropped, "poison")
 }
 
 // After a witness the suspect is sent once more, since the server may have recovered.
@@ -129,7 +129,7 @@ func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 	w.send(5, -1, 1)
 	w.source.sync()
 	ends := 0
-	x := w.play(func(c *script.Conn, _ script.Packet) bool {
+	x := w.runServers(func(c *script.Conn, _ script.Packet) bool {
 		if ends == 4 {
 			return false
 		}
@@ -138,17 +138,17 @@ func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 		return true
 	}, nil)
 	defer x.stop()
-	w.acknowledged(1, 5, 1)
-	w.gaveUp(FateDropped)
+	w.wantAcknowledged(1, 5, 1)
+	w.wantGivenUp(FateDropped)
 }
 
 // recovers answers as trouble does, until it has recovered.
-type recovers struct {
+type recoveringServer struct {
 	atomic.Bool
 	trouble func(*script.Conn, script.Packet) bool
 }
 
-func (r *recovers) answer(c *script.Conn, p script.Packet) bool {
+func (r *recoveringServer) answer(c *script.Conn, p script.Packet) bool {
 	return !r.Load() && r.trouble(c, p)
 }
 
@@ -163,17 +163,17 @@ var troubles = map[string]func(*script.Conn, script.Packet) bool{
 
 // awaitsPause waits until each of n messages has ended its sessions, and none is left to be a
 // witness.
-func (w *world) awaitsPause(n int) {
+func (w *world) waitRetryPause(n int) {
 	w.t.Helper()
-	w.awaitsWitness()
+	w.waitWitnessNeeded()
 	eventually(w.t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
 		ended := 0
-		for _, times := range w.pipe.isolation.failed {
+		for _, times := range w.pipe.isolation.witnessEndings {
 			ended += times
 		}
-		if w.pipe.dest == nil || w.pipe.inflight > 0 || ended < (n-1)*witnessFails {
+		if w.pipe.dest == nil || w.pipe.inflight > 0 || ended < (n-1)*witnessEndsMax {
 			return fmt.Errorf("%d sessions have ended at witnesses", ended)
 		}
 		return nil
@@ -194,14 +194,14 @@ func TestIsolation_ServerTakesNothingForLonger_AllArriveWhenItRecovers(t *testin
 					w.source.connect(false, nil)
 					w.send(n, -1, qos)
 					w.source.sync()
-					server := recovers{trouble: trouble}
-					x := w.play(server.answer, nil)
+					server := recoveringServer{trouble: trouble}
+					x := w.runServers(server.answer, nil)
 					defer x.stop()
-					w.awaitsPause(n)
+					w.waitRetryPause(n)
 					server.Store(true)
 					w.retryNow()
-					w.acknowledged(1, n, qos)
-					w.gaveUp(FateDropped)
+					w.wantAcknowledged(1, n, qos)
+					w.wantGivenUp(FateDropped)
 				})
 			}
 		}
@@ -220,9 +220,9 @@ func TestIsolation_ServerTakesNoPubrelForLonger_AllArriveWhenItRecovers(t *testi
 				w.send(n, -1, 2)
 				w.source.sync()
 				var recovered atomic.Bool
-				x := w.play(func(*script.Conn, script.Packet) bool { return false }, func(x *players) {
-					x.resumes = resumes
-					x.release = func(c *script.Conn, _ string) bool {
+				x := w.runServers(func(*script.Conn, script.Packet) bool { return false }, func(x *serverRotation) {
+					x.keepSessions = resumes
+					x.onPubrel = func(c *script.Conn, _ string) bool {
 						if recovered.Load() {
 							return false
 						}
@@ -231,11 +231,11 @@ func TestIsolation_ServerTakesNoPubrelForLonger_AllArriveWhenItRecovers(t *testi
 					}
 				})
 				defer x.stop()
-				w.awaitsPause(n)
+				w.waitRetryPause(n)
 				recovered.Store(true)
 				w.retryNow()
-				w.acknowledged(1, n, 2)
-				w.gaveUp(FateDropped)
+				w.wantAcknowledged(1, n, 2)
+				w.wantGivenUp(FateDropped)
 			})
 		}
 	}
@@ -249,15 +249,15 @@ func TestIsolation_KilledWhileNoWitnessIsLeft_AllArrive(t *testing.T) {
 	w := newDiskWorld(t, packet.V5, t.TempDir(), nil)
 	w.source.connect(false, nil)
 	w.send(n, -1, 1)
-	w.acknowledged(1, n, 1)
-	x := w.play(troubles["quota exceeded"], nil)
-	w.awaitsPause(n)
-	next := w.killed(packet.V5)
+	w.wantAcknowledged(1, n, 1)
+	x := w.runServers(troubles["quota exceeded"], nil)
+	w.waitRetryPause(n)
+	next := w.restartAfterKill(packet.V5)
 	x.stop()
-	server := next.play(func(*script.Conn, script.Packet) bool { return false }, nil)
+	server := next.runServers(func(*script.Conn, script.Packet) bool { return false }, nil)
 	defer server.stop()
-	server.awaits("t=0", "t=1", "t=2", "t=3", "t=4")
-	next.gaveUp(FateDropped)
+	server.waitAccepted("t=0", "t=1", "t=2", "t=3", "t=4")
+	next.wantGivenUp(FateDropped)
 }
 
 // Only a message that the suspect's server takes is a witness against it.
@@ -267,9 +267,9 @@ func TestIsolation_ServerChangesBeforeTheWitness_SuspectGoesFirst(t *testing.T) 
 	w.source.connect(false, nil)
 	w.sendTo("poison")
 	w.source.sync()
-	x := w.play(ending("poison", 0x97), nil)
+	x := w.runServers(ending("poison", 0x97), nil)
 	defer x.stop()
-	w.awaitsWitness()
+	w.waitWitnessNeeded()
 	other := newSide(w, packet.V5)
 	other.up(false)
 	w.source.Send(script.Publish(2, 1, "t", "behind"))

@@ -15,7 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func TestQoS0IsKeptInMemoryWhereThatIsAskedForAndTheOldestGoWhenItIsFull(t *testing.T) {
+func TestBufferQoS0_MemoryFull_DropsTheOldest(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorldWith(t, v, Options{BufferQoS0: true, MemoryBytes: 10_000}, everything)
 		w.source.connect(false, nil)
@@ -28,7 +28,7 @@ func TestQoS0IsKeptInMemoryWhereThatIsAskedForAndTheOldestGoWhenItIsFull(t *test
 		}
 		w.source.sync()
 		w.pipe.mu.Lock()
-		if n := w.pipe.queue.len(); n > 3*sweepAt {
+		if n := w.pipe.queue.len(); n > 3*compactAt {
 			t.Errorf("%d messages are in the queue", n)
 		}
 		w.pipe.mu.Unlock()
@@ -59,7 +59,7 @@ func TestQoS0IsKeptInMemoryWhereThatIsAskedForAndTheOldestGoWhenItIsFull(t *test
 	})
 }
 
-func TestTheSecondHalfOfWhatIsKeptOutlastsAnotherLoss(t *testing.T) {
+func TestBufferQoS0_DestinationLostAgain_SendsOnlyUnsentMessages(t *testing.T) {
 	w := newWorldWith(t, packet.V311, Options{BufferQoS0: true}, everything)
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(0, 0, "t", "a"), script.Publish(1, 1, "t", "b"), script.Publish(0, 0, "t", "c"))
@@ -76,7 +76,7 @@ func TestTheSecondHalfOfWhatIsKeptOutlastsAnotherLoss(t *testing.T) {
 	w.wantNoQoS0()
 }
 
-func TestADrainIsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
+func TestDrainRate_Backlog_IsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
 	for name, rate := range map[string]Rate{"messages": {Messages: 100}, "bytes": {Bytes: 10_000}} {
 		t.Run(name, func(t *testing.T) {
 			for _, disk := range []bool{false, true} {
@@ -112,18 +112,18 @@ func TestADrainIsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
 
 // A message that is being written to the disk, or goes ahead of a log that was opened late, is
 // counted until it leaves the queue.
-func TestSweep_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
+func TestCompact_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
 	for _, backlog := range []int{0, 1} {
 		t.Run(fmt.Sprintf("backlog=%d", backlog), func(t *testing.T) {
 			dir := t.TempDir()
 			store(t, dir, numbered(backlog, 1)...)
 			w := newWorldWith(t, packet.V5, Options{Disk: &Disk{Dir: dir, Bytes: 64 << 20}}, everything)
 			p := w.pipe // Keep does not run: the test takes its steps
-			p.disk.buffering = false
-			w.destination.window = 2 * sweepAt
+			p.disk.spooling = false
+			w.destination.window = 2 * compactAt
 			w.source.connect(false, nil)
 			w.destination.up(false)
-			const inflight, written = sweepAt + 200, sweepAt + 100 // too few to be swept
+			const inflight, written = compactAt + 200, compactAt + 100 // too few to be swept
 			for i := range inflight {
 				w.source.Send(script.Publish(uint16(i+1), 1, "t", "a"))
 				w.destination.Want(fmt.Sprintf("PUBLISH %d qos1 t=a", i+1))
@@ -134,7 +134,7 @@ func TestSweep_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
 			}
 			w.source.sync()
 			p.mu.Lock()
-			p.enter()
+			p.startSpoolingLocked()
 			p.mu.Unlock()
 			if backlog > 0 {
 				p.step() // opens the log
@@ -144,7 +144,7 @@ func TestSweep_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
 				for id := first; id <= last; id++ {
 					w.destination.Send(script.Ack(v5.PUBACK, uint16(id), 0))
 				}
-				w.acknowledged(first, last, 1)
+				w.wantAcknowledged(first, last, 1)
 			}
 			acknowledge(1, enough)
 			w.source.Send(script.Publish(inflight+1, 1, "t", "behind"))
@@ -155,7 +155,7 @@ func TestSweep_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
 			for range backlog + 1 {
 				w.destination.Send(script.Ack(v5.PUBACK, w.destination.Next().ID, 0))
 			}
-			w.acknowledged(inflight+1, inflight+1, 1)
+			w.wantAcknowledged(inflight+1, inflight+1, 1)
 			w.destination.sync()
 			for p.step() {
 			}
