@@ -18,8 +18,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// keeps returns how many bytes of payloads the messages of the queue keep, also in what
-// they came as.
+// contentBytes returns the size of the payloads that the messages in the queue keep, in
+// bytes. It includes the payloads of the inbound messages.
 func (p *Pipe) contentBytes() (size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,8 +33,8 @@ func (p *Pipe) contentBytes() (size int) {
 	return size
 }
 
-// The server takes no packets of that size, so the QoS 0 messages are dropped. The one in
-// front of them is not acknowledged.
+// The server accepts no packets of that size, so the QoS 0 messages are dropped. The
+// message in front of them is not acknowledged.
 func TestMemory_DroppedQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T) {
 	const messages, size = 3 * compactAt, 1000
 	w := newWorld(t, packet.V5, everything)
@@ -62,7 +62,7 @@ func TestMemory_DroppedQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T)
 	w.source.Want("PUBACK 1")
 }
 
-// Each rule's copy of a message passes, as the message does.
+// The copy of a message for each rule passes, as the message does.
 func TestMemory_QoS0LargerThanTheBound_PassesForEachRule(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorldWith(t, v, Options{MemoryBytes: 1000}, everything,
@@ -78,7 +78,7 @@ func TestMemory_QoS0LargerThanTheBound_PassesForEachRule(t *testing.T) {
 	})
 }
 
-// A message that has no room, however many are dropped for it, costs no others.
+// A message for which no eviction makes room causes no other message to be dropped.
 func TestBufferQoS0_MessageLargerThanTheBound_DropsNoOthers(t *testing.T) {
 	w := newWorldWith(t, packet.V311, Options{MemoryBytes: 2000, BufferQoS0: true}, everything)
 	w.source.connect(false, nil)
@@ -91,7 +91,8 @@ func TestBufferQoS0_MessageLargerThanTheBound_DropsNoOthers(t *testing.T) {
 	w.wantNoQoS0()
 }
 
-// The source's session ends with the connection, so it is not left to the source.
+// The source's session ends with the connection, so the messages are not left with the
+// source.
 func TestMemory_DroppedMessageOfACleanSession_IsNotKept(t *testing.T) {
 	const messages, size = 100, 10_000
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 2 * size}, everything)
@@ -100,7 +101,7 @@ func TestMemory_DroppedMessageOfACleanSession_IsNotKept(t *testing.T) {
 		w.source.Send(script.Publish(uint16(i+1), byte(1+i%2), "t", strings.Repeat("x", size)))
 	}
 	w.source.sync()
-	if n := w.pipe.contentBytes(); n > 4*size { // each message, and what it came as
+	if n := w.pipe.contentBytes(); n > 4*size { // each message, and its inbound message
 		t.Errorf("%d bytes are kept", n)
 	}
 	w.destination.up(false)
@@ -115,7 +116,7 @@ func TestMemory_DroppedMessageOfACleanSession_IsNotKept(t *testing.T) {
 func TestDisk_DeliveredBehindADeadLetter_IsNotKept(t *testing.T) {
 	const messages, size = 300, 10_000
 	w := newDiskWorld(t, packet.V5, t.TempDir(), func(o *Options) { o.Unforwardable.DeadLetter = "dead" })
-	w.pipe.SetReverse(New(nil, w.meter, Options{})) // the source is away
+	w.pipe.SetReverse(New(nil, w.meter, Options{})) // the source is not connected
 	w.source.connect(false, nil)
 	for i := range messages {
 		topic := "t"
@@ -143,7 +144,7 @@ func TestDisk_DeliveredBehindADeadLetter_IsNotKept(t *testing.T) {
 	})
 }
 
-// Dead letters of QoS 0 messages have the bound of these.
+// Dead letters of QoS 0 messages have the same bound as QoS 0 messages.
 func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 	const messages, size, bound = 100, 1000, 10_000
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: bound, Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
@@ -189,7 +190,7 @@ func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 	}
 }
 
-// A message that waits for its dead letter is not dropped for newer ones.
+// A message that waits for its dead letter is not evicted.
 func TestBufferQoS0_MessageWaitsForItsDeadLetter_IsDroppedOnce(t *testing.T) {
 	const size = 1000
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 3000, BufferQoS0: true, Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
@@ -221,8 +222,8 @@ func TestBufferQoS0_MessageWaitsForItsDeadLetter_IsDroppedOnce(t *testing.T) {
 	})
 }
 
-// The connection is lost again and again before a message is acknowledged. QoS 0 messages
-// wait behind it each time.
+// The connection is lost repeatedly before a message is acknowledged. QoS 0 messages wait
+// behind it each time.
 func TestMemory_QoS0DroppedAtEachLoss_IsNotKept(t *testing.T) {
 	const losses, each = 20, 300
 	w := newWorld(t, packet.V5, everything)

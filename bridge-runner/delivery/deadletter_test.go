@@ -15,7 +15,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// letters gives the world a pipe to its source, for dead letters.
+// addReverse adds a pipe to the source, for dead letters. It returns the meter of that
+// pipe.
 func (w *world) addReverse() *counts {
 	meter := &counts{dropped: map[string]int{}}
 	w.reverse = New(nil, meter, Options{Flush: w.flush, Unforwardable: w.pipe.opts.Unforwardable})
@@ -24,7 +25,7 @@ func (w *world) addReverse() *counts {
 	return meter
 }
 
-// upForLetters connects the source, and makes it the destination of dead letters.
+// upForLetters connects the source and makes it the destination of dead letters.
 func (x *side) upForLetters() {
 	x.w.t.Helper()
 	x.connect(false, nil)
@@ -60,7 +61,7 @@ func TestDeadLetter_MessageThatNoServerTakes_IsAcknowledgedAfterItsDeadLetter(t 
 				t.Errorf("properties %q, %+v", user, got.Properties)
 			}
 		}
-		w.source.sync() // it is not acknowledged, nor is the message behind it
+		w.source.sync() // neither the message nor the message behind it is acknowledged
 		w.source.Send(script.Ack(v5.PUBACK, got.ID, 0))
 		w.source.Want("PUBREC 1", "PUBACK 2")
 		w.wantGivenUp(FateDeadLetter, bad)
@@ -159,7 +160,8 @@ func TestDeadLetter_TooLargeMessage_LeavesWithoutASession(t *testing.T) {
 	w.wantNoQoS0()
 }
 
-// Dead letters that wait for the source's side do not stop the reading of the disk.
+// Dead letters that wait for the source's side do not stop the pipe from reading the
+// disk.
 func TestDeadLetter_SourceIsDown_TheBacklogDrains(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

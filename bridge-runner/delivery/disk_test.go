@@ -26,14 +26,14 @@ import (
 type diskWorld struct {
 	*world
 	dir  string
-	stop func() // the keeper
+	stop func() // stops RunSpool
 
 	mu       sync.Mutex
 	states   []v1alpha1.BacklogState
 	messages []string
 }
 
-// newDiskWorld returns a pipe with a disk in dir, and no connection yet.
+// newDiskWorld returns a world whose pipe has a disk in dir. Nothing is connected yet.
 func newDiskWorld(t *testing.T, v packet.Version, dir string, change func(*Options)) *diskWorld {
 	t.Helper()
 	w := &diskWorld{dir: dir}
@@ -62,7 +62,7 @@ func (w *diskWorld) observe(state v1alpha1.BacklogState, message string) {
 	w.states, w.messages = append(w.states, state), append(w.messages, message)
 }
 
-// killed returns a world that finds the disk as it is now, as after a kill.
+// restartAfterKill returns a world with a copy of the disk as it is now, as after a kill.
 func (w *diskWorld) restartAfterKill(v packet.Version) *diskWorld {
 	w.t.Helper()
 	dir := w.t.TempDir()
@@ -84,7 +84,8 @@ func eventually(t *testing.T, ok func() error) {
 	t.Fatal(err)
 }
 
-// becomes waits until the disk was in that state, after all that were waited for.
+// waitState waits until the disk has been in that state, after the states of earlier
+// calls.
 func (w *diskWorld) waitState(want v1alpha1.BacklogState) (message string) {
 	w.t.Helper()
 	eventually(w.t, func() error {
@@ -97,19 +98,19 @@ func (w *diskWorld) waitState(want v1alpha1.BacklogState) (message string) {
 				return nil
 			}
 		}
-		return fmt.Errorf("the disk has not become %s: %v %q", want, w.states, w.messages)
+		return fmt.Errorf("the disk was not in the state %s: %v %q", want, w.states, w.messages)
 	})
 	return message
 }
 
-// dropped waits until so many messages are dropped for a cause.
+// waitDropped waits until n messages are dropped for a cause.
 func (w *diskWorld) waitDropped(cause string, n int) {
 	w.t.Helper()
 	eventually(w.t, func() error {
 		w.meter.mu.Lock()
 		defer w.meter.mu.Unlock()
 		if got := w.meter.dropped[cause]; got != n {
-			return fmt.Errorf("%d are dropped as %s, want %d", got, cause, n)
+			return fmt.Errorf("%d messages are dropped as %s, want %d", got, cause, n)
 		}
 		return nil
 	})
@@ -165,13 +166,13 @@ func TestSpool_SlowDestination_WritesHeldMessagesAndSendsEachOnce(t *testing.T) 
 		w.destination.up(false)
 		w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "t", "b"))
 		w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 t=b")
-		w.source.Want("PUBACK 1", "PUBACK 2") // by the disk
+		w.source.Want("PUBACK 1", "PUBACK 2") // they are on disk
 		w.source.Send(script.Publish(3, 1, "t", "c"))
 		w.destination.Want("PUBLISH 3 qos1 t=c")
 		w.source.Want("PUBACK 3")
 		w.destination.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBACK, 2, 0), script.Ack(v5.PUBACK, 3, 0))
 		w.waitState(v1alpha1.BacklogEmpty)
-		w.source.Send(script.Publish(4, 1, "t", "d")) // directly again
+		w.source.Send(script.Publish(4, 1, "t", "d")) // direct mode again
 		w.destination.Want("PUBLISH 4 qos1 t=d")
 		w.source.sync()
 		w.destination.Send(script.Ack(v5.PUBACK, 4, 0))
@@ -183,7 +184,7 @@ func TestSpool_SlowDestination_WritesHeldMessagesAndSendsEachOnce(t *testing.T) 
 func TestSpool_LiveMessages_QueueBehindTheBacklog(t *testing.T) {
 	w := newDiskWorld(t, packet.V311, t.TempDir(), nil)
 	w.source.connect(false, nil)
-	const backlog, live = 3000, 2000 // more than is read ahead
+	const backlog, live = 3000, 2000 // more than the pipe reads ahead
 	for i := range backlog {
 		w.source.Send(script.Publish(uint16(i+1), 1, "t", fmt.Sprint(i)))
 	}
@@ -237,7 +238,7 @@ func TestSpool_MessageExpiryInterval_RunsWhileTheRunnerIsDown(t *testing.T) {
 	w := newDiskWorld(t, packet.V5, dir, nil)
 	w.waitState(v1alpha1.BacklogBuffering)
 	if age := time.Since(w.pipe.Backlog().Oldest); age < time.Hour || age > 2*time.Hour {
-		t.Errorf("the oldest is said to be %s old", age)
+		t.Errorf("the oldest message is reported to be %s old", age)
 	}
 	w.destination.up(false)
 	p := w.destination.Next()

@@ -13,8 +13,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// Some servers end the session at a message by a code that is about something else: one that
-// refuses it by a policy says that an administrator has done so.
+// Some servers end the session at a message by a code that is about something else: a
+// server that rejects it by a policy says that an administrator has ended the session.
 func TestIsolation_CodeIsAboutTheServer_OnlyThePoisonIsDropped(t *testing.T) {
 	for _, code := range []byte{0x89, 0x8B, 0x8D, 0x98, 0x9C, 0x9D, 0x9F, 0xA0} {
 		for _, qos := range []byte{1, 2} {
@@ -36,8 +36,8 @@ func TestIsolation_CodeIsAboutTheServer_OnlyThePoisonIsDropped(t *testing.T) {
 	}
 }
 
-// Another client has the bridge's client identifier, and takes the session over each time.
-// That says nothing about the message that is in flight.
+// Another client has the bridge's client identifier, and takes the session over each
+// time. That says nothing about the message in flight.
 func TestIsolation_SessionTakenOver_NoMessageIsDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, packet.V5, everything)
@@ -56,7 +56,7 @@ func TestIsolation_SessionTakenOver_NoMessageIsDropped(t *testing.T) {
 	w.wantDropped("", 0)
 }
 
-// A server that ends sessions at random by such codes makes no message unforwardable.
+// A server that ends sessions by such codes at random makes no message unforwardable.
 func TestIsolation_SessionsEndAtRandomByCodes_NoMessageIsDropped(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

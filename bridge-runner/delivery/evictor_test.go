@@ -21,7 +21,7 @@ func TestBufferQoS0_MemoryFull_DropsTheOldest(t *testing.T) {
 		w.source.connect(false, nil)
 		const messages = 5000
 		for i := range messages {
-			w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%d %s", i, strings.Repeat("x", 780)))) // some 10 fit
+			w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%d %s", i, strings.Repeat("x", 780)))) // about 10 fit
 			if i == 0 || i == messages-3 {
 				w.source.Send(script.Publish(uint16(1+i%2), 1, "t", "held"))
 			}
@@ -98,7 +98,7 @@ func TestDrainRate_Backlog_IsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
 				for i := range messages {
 					w.destination.Want(fmt.Sprintf("PUBLISH qos0 t=%099d", i))
 				}
-				// A hundred a second, but for the burst.
+				// The rate is 100 messages per second, except for the burst.
 				if took, least := time.Since(began), messages*10*time.Millisecond-2*paceBurst; took < least || took > 4*least {
 					t.Errorf("disk %v: it took %s, want %s or a little more", disk, took, least)
 				}
@@ -110,20 +110,20 @@ func TestDrainRate_Backlog_IsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
 	}
 }
 
-// A message that is being written to the disk, or goes ahead of a log that was opened late, is
-// counted until it leaves the queue.
+// A message that is being written to the disk, or that bypasses the backlog of a log that
+// was opened late, is counted until it leaves the queue.
 func TestCompact_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
 	for _, backlog := range []int{0, 1} {
 		t.Run(fmt.Sprintf("backlog=%d", backlog), func(t *testing.T) {
 			dir := t.TempDir()
 			store(t, dir, numbered(backlog, 1)...)
 			w := newWorldWith(t, packet.V5, Options{Disk: &Disk{Dir: dir, Bytes: 64 << 20}}, everything)
-			p := w.pipe // Keep does not run: the test takes its steps
+			p := w.pipe // RunSpool does not run: the test calls step
 			p.disk.spooling = false
 			w.destination.window = 2 * compactAt
 			w.source.connect(false, nil)
 			w.destination.up(false)
-			const inflight, written = compactAt + 200, compactAt + 100 // too few to be swept
+			const inflight, written = compactAt + 200, compactAt + 100 // too few to be removed
 			for i := range inflight {
 				w.source.Send(script.Publish(uint16(i+1), 1, "t", "a"))
 				w.destination.Want(fmt.Sprintf("PUBLISH %d qos1 t=a", i+1))
@@ -137,9 +137,9 @@ func TestCompact_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
 			p.startSpoolingLocked()
 			p.mu.Unlock()
 			if backlog > 0 {
-				p.step() // opens the log
+				p.step() // to open the log
 			}
-			const enough = 300 // that fewer than half of the messages are in flight
+			const enough = 300 // then fewer than half of the messages are in flight
 			acknowledge := func(first, last int) {
 				for id := first; id <= last; id++ {
 					w.destination.Send(script.Ack(v5.PUBACK, uint16(id), 0))
@@ -148,7 +148,7 @@ func TestCompact_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
 			}
 			acknowledge(1, enough)
 			w.source.Send(script.Publish(inflight+1, 1, "t", "behind"))
-			w.source.sync() // the queue was swept, if it may be
+			w.source.sync() // the queue has been compacted, if possible
 			acknowledge(enough+1, inflight)
 			for p.step() {
 			}

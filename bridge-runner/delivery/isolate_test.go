@@ -17,7 +17,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// mostSessions is how many sessions a message at which servers end them may cost.
+// mostSessions is the maximum number of sessions that may end at a message before it is
+// given up.
 const mostSessions = 5
 
 func TestIsolation_ServerEndsTheSessionAtAMessage_OnlyThatIsDropped(t *testing.T) {
@@ -56,7 +57,7 @@ func TestIsolation_ServerEndsTheSessionAtAMessage_OnlyThatIsDropped(t *testing.T
 			w.wantGivenUp(FateDropped, "poison")
 			w.wantDropped(DropUnforwardable, 1)
 			x.wantSessions(mostSessions)
-			// The state of the session is sound.
+			// The session still works.
 			w.source.Send(script.Publish(20, h.qos, "t", "behind"))
 			x.waitAccepted(append(want, "t=behind")...)
 			w.wantAcknowledged(20, 20, h.qos)
@@ -102,11 +103,11 @@ func TestIsolation_TwoServers_EachHasToEndASession(t *testing.T) {
 	})
 }
 
-// cutter ends connections at random: at packets of any kind, and after random times.
+// cutter closes connections at random: at packets of any kind, after random times.
 type cutter struct {
 	mu   sync.Mutex
 	r    *rand.Rand
-	cuts int // left
+	cuts int // cuts that are left
 }
 
 func (c *cutter) cut(conn *script.Conn) bool {
@@ -155,8 +156,8 @@ func TestIsolation_SessionEndsDuringTheControl_MessageIsNotGivenUp(t *testing.T)
 		w.source.connect(false, nil)
 		var mu sync.Mutex
 		ends, controls := 0, 0
-		// The server ends the session at the message four times, and before the last, once, at a
-		// ping of the control.
+		// The server ends the session at the message four times. Before the last of them, it
+		// ends the session once at a ping of the control.
 		x := w.runServers(func(c *script.Conn, _ script.Packet) bool {
 			mu.Lock()
 			defer mu.Unlock()
@@ -193,14 +194,14 @@ func TestIsolation_PoisonOfQoS2_LeavesNoIdentifierBehind(t *testing.T) {
 		w.source.connect(false, nil)
 		w.send(2, 0, 2)
 		w.source.sync()
-		// The server takes the message, and ends the session at it.
+		// The server accepts the message, and ends the session at it.
 		var x *serverRotation
 		x = w.runServers(func(c *script.Conn, p script.Packet) bool {
 			if p.Topic != "poison" {
 				return false
 			}
 			x.mu.Lock()
-			x.held[0][p.ID] = p.Topic // and does not say so
+			x.held[0][p.ID] = p.Topic // the server does not report it
 			x.mu.Unlock()
 			_ = c.Close()
 			return true
@@ -208,7 +209,7 @@ func TestIsolation_PoisonOfQoS2_LeavesNoIdentifierBehind(t *testing.T) {
 		defer x.stop()
 		w.wantAcknowledged(1, 2, 2)
 		w.wantGivenUp(FateDropped, "poison")
-		w.source.Send(script.Publish(3, 2, "t", "2")) // may not come under the identifier of the poison
+		w.source.Send(script.Publish(3, 2, "t", "2")) // it must not be sent under the identifier of the poison
 		w.wantAcknowledged(3, 3, 2)
 		x.waitAccepted("t=1", "t=2")
 		eventually(t, func() error {
@@ -228,7 +229,7 @@ func TestIsolation_DiskAndDropOldest_OnlyThePoisonAndTheOldestAreDropped(t *test
 		w := newDiskWorld(t, v, t.TempDir(), nil)
 		w.source.connect(false, nil)
 		want := w.send(10, 4, 1)
-		w.wantAcknowledged(1, 10, 1) // by the disk
+		w.wantAcknowledged(1, 10, 1) // they are on disk
 		x := w.runServers(ending("poison", 0), nil)
 		defer x.stop()
 		x.waitAccepted(want...)
@@ -271,7 +272,7 @@ func TestIsolation_DiskFillsMeanwhile_TheDirectionGoesOn(t *testing.T) {
 	for _, text := range x.accepted {
 		var i int
 		if _, err := fmt.Sscanf(text, "t=%dx", &i); err != nil || i <= n {
-			t.Fatalf("%.10s comes behind %d", text, n)
+			t.Fatalf("%.10s arrives behind %d", text, n)
 		}
 		n = i
 	}
@@ -292,18 +293,18 @@ func TestIsolation_Block_KeepsThePoisonAndTheOrder(t *testing.T) {
 		w.wantAcknowledged(1, 1, 1)
 		w.wantGivenUp(FateKept, "poison")
 		x.wantSessions(mostSessions)
-		// The session that is up now stays: nothing is sent on it.
+		// The present session lasts: nothing is sent on it.
 		x.mu.Lock()
 		sent, sessions := len(x.published), x.sessions
 		x.mu.Unlock()
 		w.source.Send(script.Publish(5, 1, "t", "4"))
-		w.source.sync() // not acknowledged
+		w.source.sync() // nothing is acknowledged
 		time.Sleep(300 * time.Millisecond)
 		x.mu.Lock()
 		if len(x.published) != sent || x.sessions != sessions {
 			t.Errorf("%d packets in %d sessions were sent, and %d in %d", sent, sessions, len(x.published), x.sessions)
 		}
-		// The server takes the message now.
+		// The server accepts the message from now on.
 		x.onPublish = func(*script.Conn, script.Packet) bool { return false }
 		x.mu.Unlock()
 		w.retryNow()

@@ -11,8 +11,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// A server that was out of quota for long has refused all messages that are held. When it
-// takes them again, in whatever order, each costs little.
+// A server that was out of quota for a long time has refused all held messages. When it
+// accepts them again, in any order, the cost per message is small.
 func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 	const messages = 20000
 	quota := &session.Refusal{Error: errTooLarge, Code: 0x97}
@@ -50,8 +50,8 @@ func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 	}
 }
 
-// The messages that are tried again at about the same time are tried together: each attempt
-// looks at the whole queue.
+// Messages that are due at about the same time are sent again together, because each
+// attempt costs a pass over the whole queue.
 func TestRefusal_ManyMessages_AreTriedAgainTogether(t *testing.T) {
 	p := newWorld(t, packet.V5, everything).pipe
 	p.mu.Lock()

@@ -25,33 +25,41 @@ import (
 )
 
 var (
-	events = flag.Int("events", 100, "how many random events happen to a pipe with a disk")
-	seed   = flag.Uint64("seed", 0, "of the random events; 0: another one each time")
+	events = flag.Int("events", 100, "number of random events for a pipe with a disk")
+	seed   = flag.Uint64("seed", 0, "seed of the random events; 0 chooses a random one")
 )
 
-// history is what both sides' servers saw, over all the processes that there were.
+// history records the packets that the servers of both sides have seen, over all processes.
 type history struct {
-	mu     sync.Mutex
-	live   *diskWorld
-	sent   int          // messages 0 to sent-1 were sent by the source
-	qos    []byte       // of each
-	acked  map[int]bool // by the runner, to the source
-	came   map[int]bool // to the destination
-	next   int          // the first that has not come
-	wrong  []string
-	random *rand.Rand
+	mu   sync.Mutex
+	live *diskWorld
+	// sent is the number of messages that the source has sent: 0 to sent-1.
+	sent int
+	// qos holds the QoS of each message.
+	qos []byte
+	// acked holds the messages that the runner has acknowledged to the source.
+	acked map[int]bool
+	// arrived holds the messages that have arrived at the destination.
+	arrived map[int]bool
+	// next is the first message that has not arrived.
+	next     int
+	failures []string
+	random   *rand.Rand
 
-	ids  map[uint16]int // of the source's messages, in this process
-	last int            // the latest of them that was acknowledged
-	id   uint16
-	busy sync.WaitGroup
+	// ids maps the packet identifiers of the source, in the present process, to messages.
+	ids map[uint16]int
+	// lastAcked is the latest of these messages that was acknowledged.
+	lastAcked int
+	// lastID is the latest packet identifier.
+	lastID uint16
+	busy   sync.WaitGroup
 }
 
 func (h *history) fail(format string, args ...any) {
 	h.failures = append(h.failures, fmt.Sprintf(format, args...))
 }
 
-// publish has the source send messages under new identifiers.
+// publish makes the source send messages under new identifiers.
 func (h *history) publish(numbers ...int) {
 	h.mu.Lock()
 	packets := make([]script.Packet, 0, len(numbers))
@@ -72,14 +80,14 @@ func (h *history) publish(numbers ...int) {
 	w.source.Send(packets...)
 }
 
-// source reads what the source's server gets from w's runner.
+// source reads the acknowledgements that the source's server receives from w's runner.
 func (h *history) source(w *diskWorld) {
 	w.source.connect(false, nil)
 	c := w.source.Conn
 	h.busy.Go(func() {
 		for {
 			p, err := c.TryNext()
-			if errors.Is(err, os.ErrDeadlineExceeded) { // there was nothing
+			if errors.Is(err, os.ErrDeadlineExceeded) { // nothing has arrived
 				continue
 			}
 			if err != nil {
@@ -97,13 +105,14 @@ func (h *history) source(w *diskWorld) {
 	})
 }
 
-// destination has the server of x answer: slowly, or what comes last not at all.
+// destination makes the server of x answer. From the packet with the number silent on,
+// counted from 1, it answers nothing; 0 means that it answers everything.
 func (h *history) destination(w *diskWorld, x *side, silent int) {
 	c := x.Conn
 	h.busy.Go(func() {
 		for {
 			p, err := c.TryNext()
-			if errors.Is(err, os.ErrDeadlineExceeded) { // there was nothing
+			if errors.Is(err, os.ErrDeadlineExceeded) { // nothing has arrived
 				continue
 			}
 			if err != nil {
@@ -114,7 +123,7 @@ func (h *history) destination(w *diskWorld, x *side, silent int) {
 			mute := silent == 0
 			if n, err := strconv.Atoi(first(p.Payload)); p.Type == v5.PUBLISH && p.QoS > 0 && err == nil && w == h.live && !mute {
 				if n > h.next {
-					h.fail("%d comes before %d", n, h.next)
+					h.fail("%d arrives before %d", n, h.next)
 				}
 				h.arrived[n] = true
 				for h.arrived[h.next] {
@@ -123,7 +132,7 @@ func (h *history) destination(w *diskWorld, x *side, silent int) {
 			}
 			h.mu.Unlock()
 			if mute {
-				for err == nil || errors.Is(err, os.ErrDeadlineExceeded) { // until it is cut
+				for err == nil || errors.Is(err, os.ErrDeadlineExceeded) { // until the connection is cut
 					_, err = c.TryNext()
 				}
 				return
@@ -148,20 +157,20 @@ func (h *history) destination(w *diskWorld, x *side, silent int) {
 	})
 }
 
-// first is what a payload begins with.
+// first returns the first word of a payload.
 func first(payload string) string {
 	word, _, _ := strings.Cut(payload, " ")
 	return word
 }
 
-// kill ends the process and starts another one, which finds the disk as it is.
+// kill ends the process, and starts another process with a copy of the disk.
 func (h *history) kill() {
 	w := h.live
 	w.pipe.mu.Lock() // so that nothing is acknowledged meanwhile
 	h.mu.Lock()
 	dir := w.t.TempDir()
-	for os.CopyFS(dir, os.DirFS(w.dir)) != nil { // a segment has gone meanwhile
-		_ = os.RemoveAll(dir) // the next copy tells
+	for os.CopyFS(dir, os.DirFS(w.dir)) != nil { // a segment was removed meanwhile
+		_ = os.RemoveAll(dir) // if it fails, the next copy fails, too
 	}
 	h.live = nil
 	h.ids, h.lastAcked, h.lastID = map[uint16]int{}, -1, 0
@@ -186,7 +195,7 @@ func (h *history) kill() {
 	h.publish(again...)
 }
 
-// renew connects the source anew, if the runner has asked for it, and has it send again the
+// renew reconnects the source if the runner has asked for it, and makes it send again the
 // messages that were not acknowledged.
 func (h *history) renew() {
 	w := h.live
@@ -216,14 +225,14 @@ func (h *history) options(o *Options) {
 	}
 }
 
-// inTheWay has the disk fail when the next segment begins: where it would be there is a
-// directory.
+// blockSegments makes the disk fail when the next segment begins: there is a directory in
+// its place. If there is false, it removes these directories.
 func blockSegments(w *diskWorld, there bool) {
 	if !there {
-		paths, _ := filepath.Glob(filepath.Join(w.dir, "*.log")) // the pattern is right
+		paths, _ := filepath.Glob(filepath.Join(w.dir, "*.log")) // the pattern is valid
 		for _, p := range paths {
 			if info, err := os.Stat(p); err == nil && info.IsDir() {
-				_ = os.Remove(p) // the next start tells
+				_ = os.Remove(p) // if it fails, the next start fails, too
 			}
 		}
 		return
@@ -231,12 +240,12 @@ func blockSegments(w *diskWorld, there bool) {
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
 	next := uint64(1)
-	if paths, _ := filepath.Glob(filepath.Join(w.dir, "*.log")); len(paths) > 0 { // the pattern is right
+	if paths, _ := filepath.Glob(filepath.Join(w.dir, "*.log")); len(paths) > 0 { // the pattern is valid
 		last := filepath.Base(paths[len(paths)-1])
 		next, _ = strconv.ParseUint(strings.TrimSuffix(last, ".log"), 10, 64)
 	}
 	for n := next + 1; n < next+2000; n++ {
-		_ = os.Mkdir(filepath.Join(w.dir, fmt.Sprintf("%020d.log", n)), 0o700) // a segment may be there
+		_ = os.Mkdir(filepath.Join(w.dir, fmt.Sprintf("%020d.log", n)), 0o700) // a segment may have that name
 	}
 }
 
@@ -250,7 +259,7 @@ func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing
 	h.live = newDiskWorld(t, packet.V311, t.TempDir(), h.options)
 	h.source(h.live)
 	isUp, paused, failing := false, false, false
-	what := map[string]int{}
+	happened := map[string]int{}
 	up := func(x *side, resumed bool, silent int) {
 		x.connect(resumed, nil)
 		h.destination(h.live, x, silent)
@@ -303,7 +312,7 @@ func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing
 			up(newSide(w.world, packet.V311), false, random.IntN(100))
 			old.cut()
 			w.pipe.Down(old.s)
-		case n < 20 && (failing || random.IntN(6) == 0): // it takes long until it is used again
+		case n < 20 && (failing || random.IntN(6) == 0): // rarely, because a failed disk is not used again for a long time
 			did = "disk"
 			failing = !failing
 			blockSegments(w, failing)
@@ -316,7 +325,7 @@ func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing
 		}
 		h.renew()
 		if did != "" {
-			what[did]++
+			happened[did]++
 		}
 	}
 	blockSegments(h.live, false)
@@ -339,22 +348,22 @@ func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing
 		defer h.live.pipe.mu.Unlock()
 		p := h.live.pipe
 		if p.queue.len() > 0 || p.disk.pending.len() > 0 || p.qos0Bytes != 0 || p.inflight != 0 || p.disk.queuedFromDisk != 0 || p.disk.queuedFromDiskBytes != 0 || p.disk.alsoQueued != 0 || p.disk.bypassing != 0 {
-			return fmt.Errorf("held: %d, pending %d, %d bytes of QoS 0, %d in flight, %d loaded of %d bytes, %d copies, %d ahead", p.queue.len(), p.disk.pending.len(), p.qos0Bytes, p.inflight, p.disk.queuedFromDisk, p.disk.queuedFromDiskBytes, p.disk.alsoQueued, p.disk.bypassing)
+			return fmt.Errorf("held: %d, pending %d, %d bytes of QoS 0, %d in flight, %d from disk of %d bytes, %d also queued, %d bypassing", p.queue.len(), p.disk.pending.len(), p.qos0Bytes, p.inflight, p.disk.queuedFromDisk, p.disk.queuedFromDiskBytes, p.disk.alsoQueued, p.disk.bypassing)
 		}
 		return nil
 	})
 	h.mu.Lock()
 	if h.next < h.sent || len(h.acked) < h.sent {
-		h.fail("%d messages were sent, %d acknowledged, %d came; the first missing is %d", h.sent, len(h.acked), len(h.arrived), h.next)
+		h.fail("%d messages were sent, %d acknowledged, %d arrived; the first missing is %d", h.sent, len(h.acked), len(h.arrived), h.next)
 	}
-	wrong := slices.Clone(h.failures)
-	t.Logf("%d messages, %v", h.sent, what)
+	failures := slices.Clone(h.failures)
+	t.Logf("%d messages, %v", h.sent, happened)
 	h.mu.Unlock()
-	for _, x := range wrong[:min(len(wrong), 10)] {
+	for _, x := range failures[:min(len(failures), 10)] {
 		t.Error(x)
 	}
 	if n := h.live.meter.droppedFor(DropDamaged); n > 0 {
-		t.Errorf("%d are said to be lost", n)
+		t.Errorf("%d messages are counted as damaged", n)
 	}
 	h.live.source.cut()
 	h.live.destination.cut()

@@ -15,7 +15,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// refusing refuses messages to this topic, the first times of each; times 0 is always.
+// refusing returns a handler that refuses messages to this topic: each message the given
+// number of times, or always if times is 0. An empty topic stands for all topics.
 func refusing(topic string, code byte, times int) func(*script.Conn, script.Packet) bool {
 	count := map[string]int{}
 	return func(c *script.Conn, p script.Packet) bool {
@@ -80,7 +81,7 @@ func TestRefusal_TransientWithoutAWitness_NothingIsDropped(t *testing.T) {
 		want = append(want, fmt.Sprintf("t=%d", i))
 	}
 	w.source.sync()
-	x := w.runServers(refusing("", 0x97, maxRefusals), nil) // as often as makes a message unforwardable
+	x := w.runServers(refusing("", 0x97, maxRefusals), nil) // a message would be unforwardable after as many refusals
 	defer x.stop()
 	x.waitAccepted(want...)
 	w.wantAcknowledged(1, 3, 1)
@@ -132,7 +133,7 @@ func TestRefusal_ServerRecoversAfterManyRefusals_NothingIsDropped(t *testing.T) 
 	w.send(3, -1, 1)
 	w.source.sync()
 	refused := 0
-	x := w.runServers(func(c *script.Conn, p script.Packet) bool { // all messages, for a while
+	x := w.runServers(func(c *script.Conn, p script.Packet) bool { // it refuses all messages for a while
 		refused++
 		if refused > maxRefusals {
 			return false
@@ -158,7 +159,7 @@ func TestRefusal_Block_KeepsTheMessageAndTheOrder(t *testing.T) {
 	x.waitAccepted("t=0")
 	w.wantGivenUp(FateKept, "poison")
 	w.retryNow()
-	w.wantGivenUp(FateKept, "poison", "poison") // reported after each attempt
+	w.wantGivenUp(FateKept, "poison", "poison") // the message is reported after each attempt
 	w.retryNow()
 	x.waitAccepted("t=0", "poison=1", "t=2")
 	w.wantAcknowledged(1, 3, 1)
@@ -166,8 +167,8 @@ func TestRefusal_Block_KeepsTheMessageAndTheOrder(t *testing.T) {
 	w.wantUnblocked(1)
 }
 
-// A message that waits to be sent again does not stop the reading of the disk: the witness
-// may be there.
+// A message that waits to be sent again does not stop the pipe from reading the disk: the
+// witness may be there.
 func TestRefusal_WitnessBehindMoreThanIsReadAhead_OnlyTheRefusedIsDropped(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -180,11 +181,12 @@ func TestRefusal_WitnessBehindMoreThanIsReadAhead_OnlyTheRefusedIsDropped(t *tes
 	w.wantGivenUp(FateDropped, "poison")
 }
 
-// The place of a message is that in the queue, also when it is written to the disk. Here more
-// messages have come to the disk than into the queue.
+// The sequence number of a message is its place in the queue, also if the message is
+// written to the disk. In this test, more messages have been written to the disk than
+// queued.
 func TestRefusal_MessageIsWrittenToTheDiskMeanwhile_MessagesBehindItAreWitnesses(t *testing.T) {
 	t.Parallel()
-	w := newDiskWorld(t, packet.V5, t.TempDir(), func(o *Options) { o.Disk.TTL = 1 }) // all that is read is expired
+	w := newDiskWorld(t, packet.V5, t.TempDir(), func(o *Options) { o.Disk.TTL = 1 }) // all messages that are read have expired
 	w.source.connect(false, nil)
 	const expired, behind = 20, 5
 	for i := range expired {
@@ -206,7 +208,7 @@ func TestRefusal_MessageIsWrittenToTheDiskMeanwhile_MessagesBehindItAreWitnesses
 		return nil
 	})
 	w.source.Send(script.Publish(100, 1, "poison", "x"))
-	w.wantAcknowledged(100, 100, 1) // by the disk
+	w.wantAcknowledged(100, 100, 1) // it is on disk
 	var want []string
 	for i := range behind {
 		w.source.Send(script.Publish(uint16(101+i), 1, "t", fmt.Sprint(i)))

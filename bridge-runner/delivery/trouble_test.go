@@ -25,7 +25,7 @@ func TestFullDisk_Block_NothingIsLost(t *testing.T) {
 		w.source.Send(script.Publish(uint16(i+1), 1, fmt.Sprintf("t/%d", i), strings.Repeat("x", 100_000)))
 	}
 	if said := w.waitState(v1alpha1.BacklogFull); !strings.Contains(said, "raise buffer.disk.size") {
-		t.Errorf("it is said to be full by %q", said)
+		t.Errorf("the message of the full buffer is %q", said)
 	}
 	killed := w.restartAfterKill(packet.V311)
 	w.destination.up(false)
@@ -56,7 +56,7 @@ func TestFullDisk_DropNewest_DropsTheNewest(t *testing.T) {
 	w.source.Want("PUBACK 1")
 	w.waitState(v1alpha1.BacklogBuffering)
 	const messages = 30
-	for i := range messages { // one at a time, so that the disk is full to the last
+	for i := range messages { // one at a time, so that the disk is filled completely
 		w.source.Send(script.Publish(uint16(100+i), 1, fmt.Sprintf("t/%d", i+1), strings.Repeat("x", 100_000)))
 		w.source.Want(fmt.Sprintf("PUBACK %d", 100+i))
 	}
@@ -79,27 +79,27 @@ func TestFullDisk_DropOldest_DropsTheOldest(t *testing.T) {
 		o.Disk.Bytes, o.Disk.WhenFull = 1<<20, v1alpha1.WhenFullDropOldest
 	})
 	w.source.connect(false, nil)
-	const messages = 150 // more than the disk holds, and what is read ahead
+	const messages = 150 // more than the disk and the read-ahead hold
 	for i := range messages {
 		w.source.Send(script.Publish(uint16(i+1), 1, fmt.Sprintf("t/%d", i), strings.Repeat("x", 100_000)))
 		w.source.Want(fmt.Sprintf("PUBACK %d", i+1))
 	}
 	w.waitState(v1alpha1.BacklogFull)
 	w.destination.up(false)
-	last, came := -1, 0
+	last, arrived := -1, 0
 	for last < messages-1 {
 		p := w.destination.Next()
 		var i int
 		if _, err := fmt.Sscanf(p.Topic, "t/%d", &i); err != nil || i <= last {
-			t.Fatalf("%s comes behind %d: %v", p.Topic, last, err)
+			t.Fatalf("%s arrives behind %d: %v", p.Topic, last, err)
 		}
 		last = i
-		came++
+		arrived++
 		w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
 	}
-	w.waitDropped(DropBufferFull, messages-came)
-	if came > 60 || came < 5 {
-		t.Errorf("%d of %d came", came, messages)
+	w.waitDropped(DropBufferFull, messages-arrived)
+	if arrived > 60 || arrived < 5 {
+		t.Errorf("%d of %d arrived", arrived, messages)
 	}
 	w.waitState(v1alpha1.BacklogEmpty)
 }
@@ -111,14 +111,14 @@ func TestFailedDisk_CannotBeOpened_IsUsedWhenItWorks(t *testing.T) {
 	}
 	w := newDiskWorld(t, packet.V311, dir, nil)
 	if said := w.waitState(v1alpha1.BacklogFailed); !strings.Contains(said, "not a directory") || !strings.Contains(said, "check the volume") {
-		t.Errorf("the failure is told by %q", said)
+		t.Errorf("the message of the failure is %q", said)
 	}
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(1, 1, "t", "a"))
-	w.source.sync() // it is not acknowledged
+	w.source.sync() // nothing is acknowledged
 	w.destination.up(false)
 	w.destination.Want("PUBLISH 1 qos1 t=a")
-	w.source.sync() // nor now
+	w.source.sync() // still nothing is acknowledged
 	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 	w.source.Want("PUBACK 1")
 	w.destination.down()
@@ -145,7 +145,7 @@ func TestFailedDisk_DirectoryRemoved_LosesNoUnacknowledgedMessage(t *testing.T) 
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	large := strings.Repeat("x", 5<<20) // it needs another segment
+	large := strings.Repeat("x", 5<<20) // the message needs another segment
 	w.source.Send(script.Publish(2, 1, "t", large), script.Publish(3, 1, "t", "c"))
 	w.waitState(v1alpha1.BacklogFailed)
 	w.source.sync() // nothing is acknowledged
@@ -161,16 +161,16 @@ func TestSpool_SourceReconnects_IsAcknowledgedAtRedelivery(t *testing.T) {
 		w.source.connect(false, nil)
 		x, y := script.Publish(1, 1, "t", "x"), script.Publish(2, 2, "t", "y")
 		w.source.Send(x, y)
-		w.source.cut() // before it reads its acknowledgements
+		w.source.cut() // before the server reads its acknowledgements
 		w.source.connect(true, nil)
 		w.source.Send(script.Duplicate(x), script.Duplicate(y))
-		w.source.WantBoth("PUBACK 1", "PUBREC 2") // y may be known to be on the disk, x is not
+		w.source.WantBoth("PUBACK 1", "PUBREC 2") // in either order: the runner may know that y is on disk before it knows it of x
 		w.waitState(v1alpha1.BacklogBuffering)
 		if n := w.pipe.Backlog().Messages; n < 2 {
 			t.Errorf("%d messages are on the disk", n)
 		}
 		w.destination.up(false)
-		for got := 0; got < 2; { // once each, or again where the source could not know
+		for got := 0; got < 2; { // once each, or twice if the acknowledgement did not arrive
 			p := w.destination.Next()
 			if strings.HasSuffix(p.String(), "t=x") || strings.HasSuffix(p.String(), "t=y") {
 				got++
@@ -185,7 +185,7 @@ func TestDrain_MessagesOnDisk_StayThere(t *testing.T) {
 	w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "t", "b"))
 	w.source.Want("PUBACK 1", "PUBACK 2")
 	if left := w.pipe.Drain(t.Context()); left != 0 {
-		t.Errorf("%d are left to their source", left)
+		t.Errorf("%d messages are left with their source, want 0", left)
 	}
 	w.stop()
 	w = newDiskWorld(t, packet.V311, w.dir, nil)
@@ -200,9 +200,9 @@ func TestDrain_MessagesOnDisk_StayThere(t *testing.T) {
 	})
 	drained := make(chan int)
 	go func() { drained <- w.pipe.Drain(t.Context()) }()
-	w.destination.Send(script.Ack(v5.PUBACK, 2, 0)) // it is in flight, and waited for
+	w.destination.Send(script.Ack(v5.PUBACK, 2, 0)) // the message is in flight, and Drain waits for it
 	if left := <-drained; left != 0 {
-		t.Errorf("%d are left to their source", left)
+		t.Errorf("%d messages are left with their source, want 0", left)
 	}
 }
 
@@ -214,23 +214,23 @@ func TestFailedDisk_QoS0MemoryFull_DropsOldestAndKeepsStoredMessages(t *testing.
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(0, 0, "t", "stored"), script.Publish(1, 1, "t", "a"))
 	w.source.Want("PUBACK 1")
-	eventually(t, func() error { // what is only on the disk goes with it
+	eventually(t, func() error { // messages that are only on the disk are removed with it
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
 		if n := w.pipe.disk.queuedFromDisk; n != 2 {
-			return fmt.Errorf("%d messages have been read of the disk", n)
+			return fmt.Errorf("%d messages have been read from the disk", n)
 		}
 		return nil
 	})
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	large := strings.Repeat("x", 5<<20) // it needs another segment
+	large := strings.Repeat("x", 5<<20) // the message needs another segment
 	w.source.Send(script.Publish(2, 1, "t", large))
 	w.waitState(v1alpha1.BacklogFailed)
 	const messages = 5000
 	for i := range messages {
-		w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%d %s", i, strings.Repeat("x", 780)))) // some 10 fit
+		w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%d %s", i, strings.Repeat("x", 780)))) // about 10 fit
 	}
 	w.source.sync()
 	w.destination.up(false)
@@ -256,7 +256,7 @@ func TestFullDisk_MessageLargerThanTheDisk_DropsNoOthers(t *testing.T) {
 	w.source.Want("PUBACK 1", "PUBACK 2", "PUBACK 3")
 	w.waitDropped(DropBufferFull, 1)
 	if said := w.waitState(v1alpha1.BacklogFull); !strings.Contains(said, "raise buffer.disk.size") {
-		t.Errorf("it is said to be full by %q", said)
+		t.Errorf("the message of the full buffer is %q", said)
 	}
 	w = w.restartAfterKill(packet.V311)
 	w.destination.up(false)

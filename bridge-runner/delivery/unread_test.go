@@ -22,7 +22,8 @@ import (
 
 const storedMessages = 1500
 
-// stored makes a log of 1,500 messages in several segments, and returns its directory.
+// newBacklog makes a log of 1,500 messages in several segments, and returns its
+// directory.
 func newBacklog(t *testing.T) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "disk")
@@ -53,7 +54,7 @@ func newStoredWorld(t *testing.T, dir string, patience time.Duration) *diskWorld
 	return newDiskWorld(t, packet.V311, dir, func(o *Options) { o.Disk.Bytes, o.Disk.deferAfterInTest = 4<<20, patience })
 }
 
-// take acknowledges messages until n are taken, and returns their numbers.
+// acknowledgeNext reads and acknowledges n messages, and returns their numbers.
 func (w *diskWorld) acknowledgeNext(n int) (got []int) {
 	w.t.Helper()
 	for range n {
@@ -68,7 +69,7 @@ func (w *diskWorld) acknowledgeNext(n int) (got []int) {
 	return got
 }
 
-// segmentsOf are the log's segments, oldest first.
+// segmentsOf returns the log's segments, oldest first.
 func segmentsOf(t *testing.T, dir string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.log"))
@@ -85,7 +86,7 @@ func rename(t *testing.T, from, to string) {
 	}
 }
 
-// wantOnce checks that all messages are there, each once.
+// wantOnce fails unless each of n messages arrived once.
 func wantOnce(t *testing.T, got []int, n int) {
 	t.Helper()
 	seen := make([]int, n)
@@ -94,7 +95,7 @@ func wantOnce(t *testing.T, got []int, n int) {
 	}
 	for i, times := range seen {
 		if times != 1 {
-			t.Fatalf("message %d came %d times", i, times)
+			t.Fatalf("message %d arrived %d times", i, times)
 		}
 	}
 }
@@ -108,7 +109,7 @@ func TestUnreadableSegment_BackSoon_KeepsTheOrder(t *testing.T) {
 	w.destination.up(false)
 	got := w.acknowledgeNext(1000)
 	if said := w.waitState(v1alpha1.BacklogFailed); !strings.Contains(said, "no such file") || !strings.Contains(said, "check the volume") {
-		t.Errorf("the failure is reported by %q", said)
+		t.Errorf("the message of the failure is %q", said)
 	}
 	rename(t, paths[len(paths)-2]+".away", paths[len(paths)-2])
 	got = append(got, w.acknowledgeNext(storedMessages-1000)...)
@@ -121,16 +122,16 @@ func TestUnreadableSegment_BackSoon_KeepsTheOrder(t *testing.T) {
 	w.waitDropped(DropDamaged, 0)
 }
 
-// unreadableFor runs a test in which something makes a part of a log unreadable.
+// unreadableFor runs a test for each way in which a part of a log becomes unreadable.
 func unreadableFor(t *testing.T, run func(t *testing.T, dir string, begin, end func())) {
 	t.Run("moved", func(t *testing.T) {
 		dir := newBacklog(t)
-		path := segmentsOf(t, dir)[12] // more than is read ahead
+		path := segmentsOf(t, dir)[12] // more than the pipe reads ahead
 		run(t, dir, func() { rename(t, path, path+".away") }, func() { rename(t, path+".away", path) })
 	})
 	t.Run("directory_in_its_place", func(t *testing.T) {
 		dir := newBacklog(t)
-		path := segmentsOf(t, dir)[12] // more than is read ahead
+		path := segmentsOf(t, dir)[12] // more than the pipe reads ahead
 		run(t, dir, func() {
 			rename(t, path, path+".away")
 			if err := os.Mkdir(path, 0o700); err != nil {
@@ -166,8 +167,8 @@ func TestUnreadableSegment_ForLong_IsDeliveredBehindLaterMessages(t *testing.T) 
 	})
 }
 
-// wantDeferred waits until a part of the log is deferred, and returns how many messages
-// are in it.
+// wantDeferred waits until a part of the log is deferred, and returns the number of
+// messages in it.
 func (w *diskWorld) wantDeferred() (messages int) {
 	w.t.Helper()
 	eventually(w.t, func() error {
@@ -175,7 +176,7 @@ func (w *diskWorld) wantDeferred() (messages int) {
 		defer w.pipe.mu.Unlock()
 		said := w.pipe.disk.unread.message
 		if _, err := fmt.Sscanf(said, "%d messages of the backlog", &messages); err != nil || !w.pipe.disk.allRead {
-			return fmt.Errorf("nothing is said to be deferred: %q", said)
+			return fmt.Errorf("nothing is deferred: %q", said)
 		}
 		return nil
 	})
@@ -223,7 +224,7 @@ func TestUnreadableDirectory_BackAgain_DeliversAll(t *testing.T) {
 	w.waitState(v1alpha1.BacklogFailed)
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(1, 1, fmt.Sprintf("t/%d", storedMessages), "live"))
-	got = append(got, w.acknowledgeNext(1)...) // the bridge goes on
+	got = append(got, w.acknowledgeNext(1)...) // the bridge continues
 	w.source.Want("PUBACK 1")
 	rename(t, dir+".away", dir)
 	got = append(got, w.acknowledgeNext(deferred)...)

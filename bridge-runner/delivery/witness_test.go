@@ -15,26 +15,26 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// ignoring never answers messages to this topic.
+// ignoring returns a handler that never answers messages to this topic.
 func ignoring(topic string) func(*script.Conn, script.Packet) bool {
 	return func(_ *script.Conn, p script.Packet) bool { return p.Topic == topic }
 }
 
-// awaitsWitness waits until a message has to show that the server takes any but the suspect.
+// waitWitnessNeeded waits until the pipe needs a witness against the suspect.
 func (w *world) waitWitnessNeeded() {
 	w.t.Helper()
 	eventually(w.t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
 		if !w.pipe.isolation.witness {
-			return fmt.Errorf("no message is under suspicion: %+v", w.pipe.isolation)
+			return fmt.Errorf("no witness is needed: %+v", w.pipe.isolation)
 		}
 		return nil
 	})
 }
 
-// sendTo has the source send a message to each of the topics. It returns those that have to
-// arrive.
+// sendTo makes the source send a message to each of the topics. It returns the messages
+// that have to arrive.
 func (w *world) sendTo(topics ...string) (arrive []string) {
 	w.t.Helper()
 	for i, topic := range topics {
@@ -58,16 +58,16 @@ func TestIsolation_ServerPassesAMessageOver_OnlyThatIsDropped(t *testing.T) {
 	x.waitAccepted(want...)
 	w.wantAcknowledged(1, 2, 1)
 	w.waitWitnessNeeded()
-	w.wantGivenUp(FateDropped)                         // the server may be in trouble
-	w.source.Send(script.Publish(6, 1, "t", "5")) // it is not
+	w.wantGivenUp(FateDropped)                         // the server may have a problem
+	w.source.Send(script.Publish(6, 1, "t", "5")) // the server accepts this message
 	x.waitAccepted(append(want, "t=5")...)
 	w.wantAcknowledged(3, 6, 1)
 	w.wantGivenUp(FateDropped, "poison")
 	x.wantSessions(mostSessions)
 }
 
-// The code 0x97 may be about the server, so a witness is needed. The second poison ends the
-// session in the place of the witness, and a message behind it goes next.
+// The code 0x97 may be about the server, so a witness is needed. The second poison ends
+// the session when it is sent as the witness, and a message behind it is sent next.
 func TestIsolation_TwoPoisonsInARow_OnlyTheyAreDropped(t *testing.T) {
 	for _, code := range []byte{0x97, 0x90} {
 		t.Run(fmt.Sprintf("code=%#x", code), func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestIsolation_ServerIgnoresTwoMessagesInARow_OnlyTheyAreDropped(t *testing.
 	w.wantGivenUp(FateDropped, "poison", "poison")
 }
 
-// No later message is acknowledged, so that only the answers to pings show that the server
+// No later message is acknowledged, so only the answers to pings show that the server
 // ignores the message.
 func TestIsolation_ServerIgnoresAMessageAndWindowIs1_OnlyThatIsDropped(t *testing.T) {
 	t.Parallel()
@@ -121,7 +121,7 @@ func TestIsolation_ServerIgnoresAMessageAndWindowIs1_OnlyThatIsDropped(t *testin
 	w.wantGivenUp(FateDropped, "poison")
 }
 
-// After a witness the suspect is sent once more, since the server may have recovered.
+// After a witness the suspect is sent once more, because the server may have recovered.
 func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, packet.V5, everything)
@@ -142,7 +142,7 @@ func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 	w.wantGivenUp(FateDropped)
 }
 
-// recovers answers as trouble does, until it has recovered.
+// recoveringServer answers as trouble does, until it has recovered.
 type recoveringServer struct {
 	atomic.Bool
 	trouble func(*script.Conn, script.Packet) bool
@@ -152,7 +152,8 @@ func (r *recoveringServer) answer(c *script.Conn, p script.Packet) bool {
 	return !r.Load() && r.trouble(c, p)
 }
 
-// troubles are ways in which a server that takes nothing ends the session at each message.
+// troubles are the ways in which a server that accepts nothing ends the session at each
+// message.
 var troubles = map[string]func(*script.Conn, script.Packet) bool{
 	"quota exceeded": func(c *script.Conn, _ script.Packet) bool {
 		end(c, 0x97)
@@ -161,8 +162,8 @@ var troubles = map[string]func(*script.Conn, script.Packet) bool{
 	"silent": func(*script.Conn, script.Packet) bool { return true },
 }
 
-// awaitsPause waits until each of n messages has ended its sessions, and none is left to be a
-// witness.
+// waitRetryPause waits until each of n messages has ended its sessions, and no message is
+// left that could be a witness.
 func (w *world) waitRetryPause(n int) {
 	w.t.Helper()
 	w.waitWitnessNeeded()
@@ -180,8 +181,8 @@ func (w *world) waitRetryPause(n int) {
 	})
 }
 
-// When every message has ended a session, the server may recover without ending one more, and
-// the source may have nothing else to send: its own window is full.
+// When every message has ended a session, the server may recover without ending another
+// session, and the source may have nothing else to send: its own window is full.
 func TestIsolation_ServerTakesNothingForLonger_AllArriveWhenItRecovers(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range troubles {
@@ -208,7 +209,7 @@ func TestIsolation_ServerTakesNothingForLonger_AllArriveWhenItRecovers(t *testin
 	}
 }
 
-// Such a server may have taken the messages themselves.
+// Such a server may have accepted the messages themselves.
 func TestIsolation_ServerTakesNoPubrelForLonger_AllArriveWhenItRecovers(t *testing.T) {
 	t.Parallel()
 	for _, resumes := range []bool{false, true} {
@@ -241,8 +242,8 @@ func TestIsolation_ServerTakesNoPubrelForLonger_AllArriveWhenItRecovers(t *testi
 	}
 }
 
-// The process is killed in the pause before all are tried once more. Its source has their
-// acknowledgements: they are on the disk.
+// The process is killed in the pause before all messages are tried once more. Its source
+// has their acknowledgements: they are on disk.
 func TestIsolation_KilledWhileNoWitnessIsLeft_AllArrive(t *testing.T) {
 	t.Parallel()
 	const n = 5
@@ -260,7 +261,7 @@ func TestIsolation_KilledWhileNoWitnessIsLeft_AllArrive(t *testing.T) {
 	next.wantGivenUp(FateDropped)
 }
 
-// Only a message that the suspect's server takes is a witness against it.
+// A message is a witness against the suspect only if the suspect's server accepts it.
 func TestIsolation_ServerChangesBeforeTheWitness_SuspectGoesFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, packet.V5, everything)
@@ -274,7 +275,7 @@ func TestIsolation_ServerChangesBeforeTheWitness_SuspectGoesFirst(t *testing.T) 
 	other.up(false)
 	w.source.Send(script.Publish(2, 1, "t", "behind"))
 	p := other.Next()
-	for ; p.Type == v5.PINGREQ; p = other.Next() { // of the control
+	for ; p.Type == v5.PINGREQ; p = other.Next() { // pings of the control
 		other.Send(script.Packet{Type: v5.PINGRESP})
 	}
 	if p.Topic != "poison" {
