@@ -52,8 +52,8 @@ func (p *Pipe) Down(s *session.Session) {
 		if m.done || m.QoS > 0 {
 			continue
 		}
-		// A message that was received at QoS 0 is not kept. A message that was received at a
-		// higher QoS is kept, because its source waits for it.
+		// A message that was received at QoS 0 is dropped unless BufferQoS0 is set. A message
+		// that was received at a higher QoS is kept, because its source waits for it.
 		switch {
 		case m.settled:
 		case m.awaitsDeadLetter || m.origin.awaitsAck() || p.opts.BufferQoS0:

@@ -154,7 +154,7 @@ func (p *Pipe) batchFullLocked(b *batch, err error) bool {
 	// A message that is in the queue, too, can be delivered from there in its turn.
 	drop := d.WhenFull == v1alpha1.WhenFullDropNewest ||
 		d.WhenFull == v1alpha1.WhenFullDropOldest && errors.Is(err, buffer.ErrTooLarge) // to drop the others does not help
-	if drop && !b.messages[0].copied {
+	if drop && !b.messages[0].spooling {
 		p.setFullLocked(fmt.Sprintf("%v; the newest messages are dropped (whenFull)", err))
 		for range b.messages {
 			m := d.pending.pop()
