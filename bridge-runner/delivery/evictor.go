@@ -53,4 +53,6 @@ func (p *Pipe) compactLocked() {
 }
 
 // waitsInMemory reports whether m is a QoS 0 message that waits in memory.
-func (m *outgoing) waitsInMemory() bool { return m.QoS == 0 && !m.done && !m.settled && !m.awaitsDeadLetter }
+func (m *outgoing) waitsInMemory() bool {
+	return m.QoS == 0 && !m.done && !m.settled && !m.awaitsDeadLetter
+}

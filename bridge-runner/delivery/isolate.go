@@ -42,7 +42,7 @@ const (
 	// slowExposure with the suspect in flight: a network that cuts connections is likely to
 	// cut one in that time.
 	trialsToGiveUpIfSlow = 6
-	slowExposure = 2 * time.Second
+	slowExposure         = 2 * time.Second
 
 	// witnessEndsMax is the number of sessions that may end at a message sent in place of
 	// the suspect. After that, the message behind it is sent instead.
@@ -324,7 +324,7 @@ func (p *Pipe) startControlLocked(start time.Time) {
 		quiet := max(controlMinimum, controlTrips*time.Since(start), min(controlFactor*p.isolation.exposure, controlMaximum))
 		time.AfterFunc(quiet, func() { p.endControl(s) })
 	})
-	time.AfterFunc(0, s.Flush)                                    // not with the lock held
+	time.AfterFunc(0, s.Flush)                                  // not with the lock held
 	time.AfterFunc(controlPatience, func() { p.endControl(s) }) // the server may answer fewer pings
 }
 

@@ -26,8 +26,8 @@ const hop = v1alpha1.HopsProperty
 func TestProperties_MessageIsForwarded_HopCountAndRulePropertiesAreAdded(t *testing.T) {
 	added := []v1alpha1.UserProperty{{Name: "plant", Value: "one"}, {Name: "plant", Value: "two"}}
 	for _, c := range []struct {
-		name       string
-		rule       config.Rule
+		name           string
+		rule           config.Rule
 		received, want *packet.Properties
 	}{
 		{"nothing to add", config.Rule{}, user("a", "1"), user("a", "1")},
@@ -60,9 +60,9 @@ func TestProperties_MessageIsForwarded_HopCountAndRulePropertiesAreAdded(t *test
 
 func TestTooManyHops_CountReachesMaxHops_IsTrue(t *testing.T) {
 	for _, c := range []struct {
-		maxHops uint64
+		maxHops  uint64
 		received *packet.Properties
-		want bool
+		want     bool
 	}{
 		{0, user(hop, "1000"), false},
 		{1, nil, false},

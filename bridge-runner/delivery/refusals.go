@@ -16,7 +16,7 @@ import (
 // given up only if the server has accepted a message from behind it meanwhile, and
 // refuses it once more. A server that limits the rate accepts the messages in front.
 const (
-	maxRefusals = 5
+	maxRefusals  = 5
 	firstPause   = 100 * time.Millisecond
 	longestPause = 30 * time.Second
 )

@@ -58,7 +58,7 @@ func TestIsolation_ServerPassesAMessageOver_OnlyThatIsDropped(t *testing.T) {
 	x.waitAccepted(want...)
 	w.wantAcknowledged(1, 2, 1)
 	w.waitWitnessNeeded()
-	w.wantGivenUp(FateDropped)                         // the server may have a problem
+	w.wantGivenUp(FateDropped)                    // the server may have a problem
 	w.source.Send(script.Publish(6, 1, "t", "5")) // the server accepts this message
 	x.waitAccepted(append(want, "t=5")...)
 	w.wantAcknowledged(3, 6, 1)
