@@ -103,7 +103,7 @@ func TestIsolation_TwoServers_EachHasToEndASession(t *testing.T) {
 	})
 }
 
-// cutter closes connections at random: at packets of any kind, after random times.
+// cutter closes connections at random, at PUBLISH and PINGREQ packets.
 type cutter struct {
 	mu   sync.Mutex
 	r    *rand.Rand
@@ -223,7 +223,7 @@ func TestIsolation_PoisonOfQoS2_LeavesNoIdentifierBehind(t *testing.T) {
 	})
 }
 
-func TestIsolation_DiskAndDropOldest_OnlyThePoisonAndTheOldestAreDropped(t *testing.T) {
+func TestIsolation_BacklogOnDisk_OnlyThePoisonIsDropped(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		t.Parallel()
 		w := newDiskWorld(t, v, t.TempDir(), nil)
