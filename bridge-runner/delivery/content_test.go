@@ -18,9 +18,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// keeps returns how many bytes of payloads the messages of the queue keep, also in what
-// they came as.
-func (p *Pipe) keeps() (size int) {
+// contentBytes returns the size of the payloads that the messages in the queue keep, in
+// bytes. It includes the payloads of the inbound messages.
+func (p *Pipe) contentBytes() (size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.queue.len() {
@@ -33,10 +33,10 @@ func (p *Pipe) keeps() (size int) {
 	return size
 }
 
-// The server takes no packets of that size, so the QoS 0 messages are dropped. The one in
-// front of them is not acknowledged.
+// The server accepts no packets of that size, so the QoS 0 messages are dropped. The
+// message in front of them is not acknowledged.
 func TestMemory_DroppedQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T) {
-	const messages, size = 3 * sweepAt, 1000
+	const messages, size = 3 * compactAt, 1000
 	w := newWorld(t, packet.V5, everything)
 	w.source.connect(false, nil)
 	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(size))})
@@ -48,21 +48,21 @@ func TestMemory_DroppedQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T)
 		w.source.Send(script.Publish(0, 0, "t", payload))
 	}
 	w.source.sync()
-	if n := w.pipe.keeps(); n > size {
+	if n := w.pipe.contentBytes(); n > size {
 		t.Errorf("%d bytes are kept", n)
 	}
 	w.pipe.mu.Lock()
-	if n := w.pipe.queue.len(); n > 2*sweepAt+1 {
+	if n := w.pipe.queue.len(); n > 2*compactAt+1 {
 		t.Errorf("%d messages are in the queue", n)
 	}
 	w.pipe.mu.Unlock()
 	w.wantNoQoS0()
-	w.drops(DropTooLarge, messages)
+	w.wantDropped(DropTooLarge, messages)
 	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 	w.source.Want("PUBACK 1")
 }
 
-// Each rule's copy of a message passes, as the message does.
+// The copy of a message for each rule passes, as the message does.
 func TestMemory_QoS0LargerThanTheBound_PassesForEachRule(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorldWith(t, v, Options{MemoryBytes: 1000}, everything,
@@ -74,12 +74,12 @@ func TestMemory_QoS0LargerThanTheBound_PassesForEachRule(t *testing.T) {
 		w.destination.Want("PUBLISH qos0 t="+large, "PUBLISH qos0 copy="+large)
 		w.source.sync()
 		w.wantNoQoS0()
-		w.drops("", 0)
+		w.wantDropped("", 0)
 	})
 }
 
-// A message that has no room, however many are dropped for it, costs no others.
-func TestKeepQoS0_MessageLargerThanTheBound_DropsNoOthers(t *testing.T) {
+// A message for which no eviction makes room causes no other message to be dropped.
+func TestBufferQoS0_MessageLargerThanTheBound_DropsNoOthers(t *testing.T) {
 	w := newWorldWith(t, packet.V311, Options{MemoryBytes: 2000, BufferQoS0: true}, everything)
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(0, 0, "t", "1"), script.Publish(0, 0, "t", "2"),
@@ -87,11 +87,12 @@ func TestKeepQoS0_MessageLargerThanTheBound_DropsNoOthers(t *testing.T) {
 	w.source.sync()
 	w.destination.up(false)
 	w.destination.Want("PUBLISH qos0 t=1", "PUBLISH qos0 t=2", "PUBLISH qos0 t=3")
-	w.drops(DropQueueFull, 1)
+	w.wantDropped(DropQueueFull, 1)
 	w.wantNoQoS0()
 }
 
-// The source's session ends with the connection, so it is not left to the source.
+// The source's session ends with the connection, so the messages are not left with the
+// source.
 func TestMemory_DroppedMessageOfACleanSession_IsNotKept(t *testing.T) {
 	const messages, size = 100, 10_000
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 2 * size}, everything)
@@ -100,7 +101,7 @@ func TestMemory_DroppedMessageOfACleanSession_IsNotKept(t *testing.T) {
 		w.source.Send(script.Publish(uint16(i+1), byte(1+i%2), "t", strings.Repeat("x", size)))
 	}
 	w.source.sync()
-	if n := w.pipe.keeps(); n > 4*size { // each message, and what it came as
+	if n := w.pipe.contentBytes(); n > 4*size { // each message, and its inbound message
 		t.Errorf("%d bytes are kept", n)
 	}
 	w.destination.up(false)
@@ -115,7 +116,7 @@ func TestMemory_DroppedMessageOfACleanSession_IsNotKept(t *testing.T) {
 func TestDisk_DeliveredBehindADeadLetter_IsNotKept(t *testing.T) {
 	const messages, size = 300, 10_000
 	w := newDiskWorld(t, packet.V5, t.TempDir(), func(o *Options) { o.Unforwardable.DeadLetter = "dead" })
-	w.pipe.SetReverse(New(nil, w.meter, Options{})) // the source is away
+	w.pipe.SetReverse(New(nil, w.meter, Options{})) // the source is not connected
 	w.source.connect(false, nil)
 	for i := range messages {
 		topic := "t"
@@ -124,30 +125,30 @@ func TestDisk_DeliveredBehindADeadLetter_IsNotKept(t *testing.T) {
 		}
 		w.source.Send(script.Publish(uint16(i+1), 1, topic, fmt.Sprint(i)+strings.Repeat("x", size)))
 	}
-	w.acknowledged(1, messages, 1) // they are on the disk
-	x := w.play(refusing("poison", 0x87, 0), nil)
+	w.wantAcknowledged(1, messages, 1) // they are on the disk
+	x := w.runServers(refusing("poison", 0x87, 0), nil)
 	defer x.stop()
 	eventually(t, func() error {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		if len(x.took) < messages-1 {
-			return fmt.Errorf("%d of %d arrived", len(x.took), messages-1)
+		if len(x.accepted) < messages-1 {
+			return fmt.Errorf("%d of %d arrived", len(x.accepted), messages-1)
 		}
 		return nil
 	})
 	eventually(t, func() error {
-		if n := w.pipe.keeps(); n > 5*size {
+		if n := w.pipe.contentBytes(); n > 5*size {
 			return fmt.Errorf("%d bytes are kept", n)
 		}
 		return nil
 	})
 }
 
-// Dead letters of QoS 0 messages have the bound of these.
+// Dead letters of QoS 0 messages have the same bound as QoS 0 messages.
 func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 	const messages, size, bound = 100, 1000, 10_000
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: bound, Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-	w.letters()
+	w.addReverse()
 	w.source.upForLetters()
 	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(size))})
 	w.pipe.Up(w.destination.s)
@@ -163,7 +164,7 @@ func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 		}
 		dead = append(dead, p.ID)
 	}
-	if n := w.pipe.keeps(); n > 2*bound {
+	if n := w.pipe.contentBytes(); n > 2*bound {
 		t.Errorf("%d bytes are kept", n)
 	}
 	for _, id := range dead {
@@ -172,7 +173,7 @@ func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 	eventually(t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		if w.pipe.queue.len() > 0 || w.pipe.qos0 > 0 {
+		if w.pipe.queue.len() > 0 || w.pipe.qos0Bytes > 0 {
 			return errors.New("messages are left")
 		}
 		return nil
@@ -189,11 +190,11 @@ func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 	}
 }
 
-// A message that waits for its dead letter is not dropped for newer ones.
-func TestKeepQoS0_MessageWaitsForItsDeadLetter_IsDroppedOnce(t *testing.T) {
+// A message that waits for its dead letter is not evicted.
+func TestBufferQoS0_MessageWaitsForItsDeadLetter_IsDroppedOnce(t *testing.T) {
 	const size = 1000
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 3000, BufferQoS0: true, Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-	w.letters()
+	w.addReverse()
 	w.source.upForLetters()
 	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(size))})
 	w.pipe.Up(w.destination.s)
@@ -214,15 +215,15 @@ func TestKeepQoS0_MessageWaitsForItsDeadLetter_IsDroppedOnce(t *testing.T) {
 	eventually(t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		if w.pipe.queue.len() > 0 || w.pipe.qos0 != 0 {
-			return fmt.Errorf("%d messages are left, and %d bytes of QoS 0 are counted", w.pipe.queue.len(), w.pipe.qos0)
+		if w.pipe.queue.len() > 0 || w.pipe.qos0Bytes != 0 {
+			return fmt.Errorf("%d messages are left, and %d bytes of QoS 0 are counted", w.pipe.queue.len(), w.pipe.qos0Bytes)
 		}
 		return nil
 	})
 }
 
-// The connection is lost again and again before a message is acknowledged. QoS 0 messages
-// wait behind it each time.
+// The connection is lost repeatedly before a message is acknowledged. QoS 0 messages wait
+// behind it each time.
 func TestMemory_QoS0DroppedAtEachLoss_IsNotKept(t *testing.T) {
 	const losses, each = 20, 300
 	w := newWorld(t, packet.V5, everything)
@@ -238,10 +239,10 @@ func TestMemory_QoS0DroppedAtEachLoss_IsNotKept(t *testing.T) {
 		w.source.sync()
 		w.destination.down()
 	}
-	w.drops(DropNotConnected, losses*each)
+	w.wantDropped(DropNotConnected, losses*each)
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
-	if n := w.pipe.queue.len(); n > 2*sweepAt+each {
+	if n := w.pipe.queue.len(); n > 2*compactAt+each {
 		t.Errorf("%d messages are in the queue", n)
 	}
 }

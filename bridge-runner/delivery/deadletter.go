@@ -16,50 +16,51 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// User properties of dead letters (MQTT 5 section 3.3.2.3.7).
+// The names of the user properties of dead letters (MQTT 5 section 3.3.2.3.7).
 const (
 	propertyTopic  = "mqttbridge-topic"
 	propertyReason = "mqttbridge-reason"
 	propertyQoS    = "mqttbridge-qos"
 )
 
-// longestReason is the size of a reason in a dead letter, in bytes.
-const longestReason = 1024
+// maxReason is the maximum size of a reason in a dead letter, in bytes.
+const maxReason = 1024
 
-// letter is a dead letter on its way to the other direction's pipe.
-type letter struct {
-	m   *outgoing // the message that it takes the place of
+// deadLetter is a dead letter on its way to the pipe of the other direction.
+type deadLetter struct {
+	m   *outgoing // the message that the dead letter replaces
 	why *session.Error
 }
 
-// SetReverse makes reverse, which brings messages to the source side, publish the dead
-// letters. It must be called before the first message.
+// SetReverse makes reverse publish the dead letters. reverse is the pipe that carries
+// messages to the source side. SetReverse must be called before the first message.
 func (p *Pipe) SetReverse(reverse *Pipe) { p.reverse = reverse }
 
-// parkLocked has m wait until its dead letter is acknowledged.
-func (p *Pipe) parkLocked(m *outgoing, cause string, why *session.Error) {
-	p.forgetLocked(m)
-	p.goneLocked(m)
-	m.parked = true // at QoS 0 it counts as waiting, so that dead letters are bounded
+// awaitDeadLetterLocked replaces m by a dead letter. m is done when the dead letter has
+// settled.
+func (p *Pipe) awaitDeadLetterLocked(m *outgoing, cause string, why *session.Error) {
+	p.forgetInSessionLocked(m)
+	p.untrackLocked(m)
+	m.awaitsDeadLetter = true // a QoS 0 message stays counted in qos0Bytes, so that dead letters are bounded
 	p.meter.Dropped(cause)
-	p.letters = append(p.letters, letter{m, why})
-	if len(p.letters) == 1 {
-		go p.sendLetters() // the other pipe has a lock of its own
+	p.deadLetters = append(p.deadLetters, deadLetter{m, why})
+	if len(p.deadLetters) == 1 {
+		go p.sendDeadLetters() // it takes the lock of the other pipe
 	}
 }
 
-// sendLetters hands the dead letters to the other pipe, in their order.
-func (p *Pipe) sendLetters() {
+// sendDeadLetters passes the dead letters to the other pipe, in order.
+func (p *Pipe) sendDeadLetters() {
 	for {
 		p.mu.Lock()
-		letters := slices.Clone(p.letters)
+		letters := slices.Clone(p.deadLetters)
 		p.mu.Unlock()
 		for _, l := range letters {
-			p.reverse.sendDeadLetter(l.message(p.opts.Unforwardable.DeadLetter), l.m.At, func() { p.buried(l.m) })
+			p.reverse.receiveDeadLetter(l.message(p.opts.Unforwardable.DeadLetter), l.m.At, func() { p.deadLetterSettled(l.m) })
 		}
 		p.mu.Lock()
-		p.letters = slices.Delete(p.letters, 0, len(letters))
-		done := len(p.letters) == 0
+		p.deadLetters = slices.Delete(p.deadLetters, 0, len(letters))
+		done := len(p.deadLetters) == 0
 		p.mu.Unlock()
 		if done {
 			return
@@ -67,42 +68,42 @@ func (p *Pipe) sendLetters() {
 	}
 }
 
-// message returns the dead letter.
-func (l letter) message(topic string) session.Message {
+// message returns the dead letter as a message to the given topic.
+func (l deadLetter) message(topic string) session.Message {
 	properties := packet.Properties{}
 	if l.m.Properties != nil {
 		properties = *l.m.Properties
 	}
 	properties.Expires = false
 	if !utf8.ValidString(l.m.Payload) {
-		properties.PayloadUTF8 = false // the server may have refused it for that
+		properties.PayloadUTF8 = false // the server may have refused the message because of it
 	}
 	properties.User = properties.User.With(
 		packet.UserProperty{Name: propertyTopic, Value: printable(l.m.Topic)},
 		packet.UserProperty{Name: propertyQoS, Value: strconv.Itoa(int(l.m.QoS))},
-		packet.UserProperty{Name: propertyReason, Value: printable(cut(l.why.Message, longestReason))})
+		packet.UserProperty{Name: propertyReason, Value: printable(truncate(l.why.Message, maxReason))})
 	return session.Message{Topic: topic, Payload: l.m.Payload, QoS: 1, Properties: &properties}
 }
 
-// printable returns s with escapes in place of characters at which a server may end the
-// session.
+// printable returns s with escapes in place of the characters at which a server may end
+// the session.
 func printable(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s
 	}
 	q := strconv.Quote(s)
-	return cut(q[1:len(q)-1], math.MaxUint16) // the longest text that MQTT has
+	return truncate(q[1:len(q)-1], math.MaxUint16) // the longest string in MQTT
 }
 
-func cut(s string, most int) string {
-	if len(s) <= most {
+func truncate(s string, limit int) string {
+	if len(s) <= limit {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "")
+	return strings.ToValidUTF8(s[:limit], "")
 }
 
-// isDeadLetter reports whether m came from the other direction's pipe, directly or by way
-// of the disk.
+// isDeadLetter reports whether m came from the other direction's pipe, directly or
+// through the disk.
 func (m *outgoing) isDeadLetter(topic string) bool {
 	if m.origin != nil {
 		return m.origin.in == nil
@@ -118,19 +119,19 @@ func (m *outgoing) isDeadLetter(topic string) bool {
 	return false
 }
 
-// sendDeadLetter takes in a dead letter of the other direction's pipe. done is called when
-// it needs its source no more.
-func (p *Pipe) sendDeadLetter(letter session.Message, at time.Time, done func()) {
+// receiveDeadLetter takes in a dead letter of the other direction's pipe. onSettled is
+// called when the dead letter has settled.
+func (p *Pipe) receiveDeadLetter(message session.Message, at time.Time, onSettled func()) {
 	p.mu.Lock()
-	o := &origin{done: done}
-	m := &o.only
-	m.origin, m.At, m.Owner, m.Message = o, at, m, letter
+	o := &origin{onSettled: onSettled}
+	m := &o.first
+	m.origin, m.At, m.Owner, m.Message = o, at, m, message
 	if p.disk != nil && p.dest == nil {
-		p.enter()
+		p.startSpoolingLocked()
 	}
-	p.push(m)
-	p.pump()
-	p.release()
+	p.pushLocked(m)
+	p.pumpLocked()
+	p.dequeueDoneLocked()
 	dest := p.dest
 	p.mu.Unlock()
 	if dest != nil {
@@ -138,14 +139,14 @@ func (p *Pipe) sendDeadLetter(letter session.Message, at time.Time, done func())
 	}
 }
 
-// buried notes that the dead letter of m is in its place.
-func (p *Pipe) buried(m *outgoing) {
+// deadLetterSettled marks m as done: its dead letter has settled.
+func (p *Pipe) deadLetterSettled(m *outgoing) {
 	p.mu.Lock()
-	p.unwait(m)
+	p.uncountQoS0Locked(m)
 	m.done = true
-	p.clearLocked(m)
-	p.pump()
-	p.release()
+	p.clearContentLocked(m)
+	p.pumpLocked()
+	p.dequeueDoneLocked()
 	p.mu.Unlock()
 	p.opts.Flush()
 }

@@ -15,8 +15,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// letters gives the world a pipe to its source, for dead letters.
-func (w *world) letters() *counts {
+// addReverse adds a pipe to the source, for dead letters. It returns the meter of that
+// pipe.
+func (w *world) addReverse() *counts {
 	meter := &counts{dropped: map[string]int{}}
 	w.reverse = New(nil, meter, Options{Flush: w.flush, Unforwardable: w.pipe.opts.Unforwardable})
 	w.pipe.SetReverse(w.reverse)
@@ -24,7 +25,7 @@ func (w *world) letters() *counts {
 	return meter
 }
 
-// upForLetters connects the source, and makes it the destination of dead letters.
+// upForLetters connects the source and makes it the destination of dead letters.
 func (x *side) upForLetters() {
 	x.w.t.Helper()
 	x.connect(false, nil)
@@ -35,7 +36,7 @@ func TestDeadLetter_MessageThatNoServerTakes_IsAcknowledgedAfterItsDeadLetter(t 
 	versions(t, func(t *testing.T, v packet.Version) {
 		t.Parallel()
 		w := newWorldWith(t, v, Options{Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-		w.letters()
+		w.addReverse()
 		w.source.upForLetters()
 		bad := "poison\x01é"
 		p := script.Publish(1, 2, bad, "payload")
@@ -44,7 +45,7 @@ func TestDeadLetter_MessageThatNoServerTakes_IsAcknowledgedAfterItsDeadLetter(t 
 		}
 		w.source.Send(p, script.Publish(2, 1, "t", "b"))
 		w.source.sync()
-		x := w.play(ending(bad, 0), nil)
+		x := w.runServers(ending(bad, 0), nil)
 		defer x.stop()
 		got := w.source.Next()
 		if want := fmt.Sprintf("PUBLISH %d qos1 dead=payload", got.ID); got.String() != want {
@@ -60,21 +61,21 @@ func TestDeadLetter_MessageThatNoServerTakes_IsAcknowledgedAfterItsDeadLetter(t 
 				t.Errorf("properties %q, %+v", user, got.Properties)
 			}
 		}
-		w.source.sync() // it is not acknowledged, nor is the message behind it
+		w.source.sync() // neither the message nor the message behind it is acknowledged
 		w.source.Send(script.Ack(v5.PUBACK, got.ID, 0))
 		w.source.Want("PUBREC 1", "PUBACK 2")
-		w.gaveUp(FateDeadLetter, bad)
-		w.drops(DropUnforwardable, 1)
+		w.wantGivenUp(FateDeadLetter, bad)
+		w.wantDropped(DropUnforwardable, 1)
 	})
 }
 
 func TestDeadLetter_ThatIsRefused_IsDroppedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, packet.V5, Options{Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-	reverse := w.letters()
+	reverse := w.addReverse()
 	w.source.upForLetters()
 	w.send(2, 0, 1)
-	x := w.play(refusing("poison", 0x87, 0), nil)
+	x := w.runServers(refusing("poison", 0x87, 0), nil)
 	defer x.stop()
 	got := w.source.Next()
 	if got.Topic != "dead" {
@@ -89,17 +90,17 @@ func TestDeadLetter_ThatIsRefused_IsDroppedOnce(t *testing.T) {
 	if dropped != 1 || len(givenUp) != 1 || givenUp[0].Fate != FateDropped {
 		t.Errorf("%v, given up %+v", reverse, givenUp)
 	}
-	w.gaveUp(FateDeadLetter, "poison")
-	x.awaits("t=1")
+	w.wantGivenUp(FateDeadLetter, "poison")
+	x.waitAccepted("t=1")
 }
 
 func TestDeadLetter_SourceConnectsAgain_IsSentAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, packet.V5, Options{Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-	w.letters()
+	w.addReverse()
 	w.source.upForLetters()
 	w.send(1, 0, 1)
-	x := w.play(refusing("poison", 0x90, 0), nil)
+	x := w.runServers(refusing("poison", 0x90, 0), nil)
 	defer x.stop()
 	if got := w.source.Next(); got.Topic != "dead" {
 		t.Fatalf("%s instead of a dead letter", got)
@@ -118,7 +119,7 @@ func TestDeadLetter_SourceConnectsAgain_IsSentAgain(t *testing.T) {
 }
 
 func TestDeadLetter_ByWayOfTheDisk_HasNoDeadLetterOfItsOwn(t *testing.T) {
-	m := letter{&outgoing{}, errTooLarge}.message("dead")
+	m := deadLetter{&outgoing{}, errTooLarge}.message("dead")
 	stored := &outgoing{}
 	stored.Message = m
 	data, ok := appendStored(nil, stored)
@@ -134,7 +135,7 @@ func TestDeadLetter_ByWayOfTheDisk_HasNoDeadLetterOfItsOwn(t *testing.T) {
 func TestDeadLetter_TooLargeMessage_LeavesWithoutASession(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, packet.V5, Options{Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
-	w.letters()
+	w.addReverse()
 	w.source.upForLetters()
 	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(100))})
 	w.pipe.Up(w.destination.s)
@@ -155,20 +156,21 @@ func TestDeadLetter_TooLargeMessage_LeavesWithoutASession(t *testing.T) {
 	w.destination.Want("PUBLISH 1 qos1 t=ok")
 	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 	w.source.Want("PUBACK 3")
-	w.gaveUp(FateDeadLetter, "a", "b", "c")
+	w.wantGivenUp(FateDeadLetter, "a", "b", "c")
 	w.wantNoQoS0()
 }
 
-// Dead letters that wait for the source's side do not stop the reading of the disk.
+// Dead letters that wait for the source's side do not stop the pipe from reading the
+// disk.
 func TestDeadLetter_SourceIsDown_TheBacklogDrains(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	backlog, want := behindAPoison(1)
+	backlog, want := poisonedBacklog(1)
 	store(t, dir, backlog...)
 	w := newDiskWorld(t, packet.V5, dir, func(o *Options) { o.Unforwardable.DeadLetter = "dead" })
-	w.letters()
-	x := w.play(refusing("poison", 0x87, 0), nil)
+	w.addReverse()
+	x := w.runServers(refusing("poison", 0x87, 0), nil)
 	defer x.stop()
-	x.awaits(want...)
-	w.gaveUp(FateDeadLetter, "poison")
+	x.waitAccepted(want...)
+	w.wantGivenUp(FateDeadLetter, "poison")
 }

@@ -20,7 +20,7 @@ import (
 // everything forwards all messages at their QoS.
 var everything = v1alpha1.Rule{Filter: "#", QoS: ptr.To[int32](2)}
 
-func TestAMessageIsAcknowledgedWhenTheDestinationHasAcknowledgedIt(t *testing.T) {
+func TestAcknowledgement_DestinationAcknowledges_SourceIsAcknowledgedInOrder(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
@@ -30,17 +30,17 @@ func TestAMessageIsAcknowledgedWhenTheDestinationHasAcknowledgedIt(t *testing.T)
 		w.source.sync() // nothing is acknowledged yet
 		w.destination.Send(script.Ack(v5.PUBREC, 2, 0))
 		w.destination.Want("PUBREL 2")
-		w.source.sync() // nor now
+		w.source.sync() // still nothing is acknowledged
 		w.destination.Send(script.Ack(v5.PUBCOMP, 2, 0))
 		w.destination.sync()
-		w.source.sync() // nor out of turn
+		w.source.sync() // nothing is acknowledged out of order
 		w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 		w.source.Want("PUBACK 7", "PUBREC 8")
 		w.meter.want(t, "forwarded 2, dropped map[], refused [], resent 0, redelivered 0, held 0, in flight 0")
 	})
 }
 
-func TestASwitchSendsWhatIsUnacknowledgedInItsOrder(t *testing.T) {
+func TestSwitch_UnacknowledgedMessages_AreSentToTheNextServerInOrder(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		first, second := w.destination, newSide(w, v)
@@ -61,18 +61,18 @@ func TestASwitchSendsWhatIsUnacknowledgedInItsOrder(t *testing.T) {
 		second.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos2 t=b", "PUBLISH 3 qos2 t=d", "PUBLISH 4 qos1 t=e")
 		second.Send(script.Ack(v5.PUBACK, 1, 0))
 		w.source.Want("PUBACK 1")
-		w.lasted()
+		w.pretendLongConnection()
 		second.down()
 		w.destination = first
-		first.up(true)                                 // it still has the session, but what was in flight went elsewhere
-		first.Want("PUBREL 2", "PUBREL 3", "PUBREL 4") // what it, or a server that shares its sessions, may hold is released
+		first.up(true)                                 // the server still has the session, but the messages in flight were sent to the other server
+		first.Want("PUBREL 2", "PUBREL 3", "PUBREL 4") // identifiers of messages that it, or a server that shares its sessions, may hold
 		first.Send(script.Ack(v5.PUBCOMP, 2, 0), script.Ack(v5.PUBCOMP, 3, 0), script.Ack(v5.PUBCOMP, 4, 0))
 		first.Want("PUBLISH 5 qos2 t=b", "PUBLISH 6 qos2 t=d", "PUBLISH 7 qos1 t=e")
 		w.meter.want(t, "forwarded 2, dropped map[], refused [], resent 6, redelivered 0, held 4, in flight 3")
 	})
 }
 
-func TestTheServerThatResumesASessionGetsNothingTwice(t *testing.T) {
+func TestResume_MessagesInFlight_ContinueInTheSession(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
@@ -85,7 +85,7 @@ func TestTheServerThatResumesASessionGetsNothingTwice(t *testing.T) {
 		w.source.Send(script.Publish(4, 1, "t", "d"))
 		w.source.sync()
 		w.destination.connect(true, nil)
-		w.destination.Send(script.Ack(v5.PUBCOMP, 1, 0)) // before it is up
+		w.destination.Send(script.Ack(v5.PUBCOMP, 1, 0)) // before Up
 		w.source.Want("PUBREC 1")
 		if got := w.meter.String(); strings.Contains(got, "flight -") {
 			t.Error(got)
@@ -98,7 +98,7 @@ func TestTheServerThatResumesASessionGetsNothingTwice(t *testing.T) {
 	})
 }
 
-func TestAMessageThatTwoRulesForwardIsAcknowledgedOnceAndInItsTurn(t *testing.T) {
+func TestAcknowledgement_TwoRulesForwardAMessage_IsSentOnceAndInOrder(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v,
 			v1alpha1.Rule{Filter: "a/#", Topic: "first", Exclude: []string{"a/x"}},
@@ -110,15 +110,15 @@ func TestAMessageThatTwoRulesForwardIsAcknowledgedOnceAndInItsTurn(t *testing.T)
 		w.destination.Want("PUBLISH 1 qos1 first=1", "PUBLISH 2 qos1 second=1")
 		w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 		w.destination.sync()
-		w.source.sync() // one of two
+		w.source.sync() // one of two messages is acknowledged
 		w.destination.Send(script.Ack(v5.PUBACK, 2, 0))
-		w.source.Want("PUBACK 1", "PUBACK 2", "PUBACK 3") // what was dropped, behind it
-		w.source.sync()                                   // each once
+		w.source.Want("PUBACK 1", "PUBACK 2", "PUBACK 3") // the dropped messages, behind the first
+		w.source.sync()                                   // each is acknowledged once
 		w.meter.want(t, "forwarded 2, dropped map[excluded:1 no_rule:1], refused [], resent 0, redelivered 0, held 0, in flight 0")
 	})
 }
 
-func TestMessagesThatCannotBeDeliveredAreDroppedAndAcknowledgedInTheirTurn(t *testing.T) {
+func TestDrop_UndeliverableMessages_AreAcknowledgedInOrder(t *testing.T) {
 	w := newWorld(t, packet.V5, everything)
 	w.source.connect(false, nil)
 	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(100))})
@@ -135,7 +135,7 @@ func TestMessagesThatCannotBeDeliveredAreDroppedAndAcknowledgedInTheirTurn(t *te
 	w.meter.want(t, "forwarded 1, dropped map[expired:1 refused:1 too_large:1], refused [t t], resent 0, redelivered 0, held 1, in flight 1")
 }
 
-func TestWhatTheSourceSendsAgainIsForwardedOnce(t *testing.T) {
+func TestRedelivery_HeldMessage_IsForwardedOnce(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
@@ -154,7 +154,7 @@ func TestWhatTheSourceSendsAgainIsForwardedOnce(t *testing.T) {
 	})
 }
 
-func TestQoS0MessagesAreDroppedAndCountedByCause(t *testing.T) {
+func TestDrop_QoS0Messages_AreCountedByCause(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v,
 			v1alpha1.Rule{Filter: "a/#", Exclude: []string{"a/x/#"}},
@@ -177,7 +177,7 @@ func TestQoS0MessagesAreDroppedAndCountedByCause(t *testing.T) {
 	})
 }
 
-func TestAMessageOfAHigherQoSThatGoesOverAtQoS0WaitsForTheDestination(t *testing.T) {
+func TestRoute_QoS1ForwardedAtQoS0_WaitsForTheDestination(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, v1alpha1.Rule{Filter: "#", QoS: ptr.To[int32](0)})
 		w.source.connect(false, nil)
@@ -191,10 +191,10 @@ func TestAMessageOfAHigherQoSThatGoesOverAtQoS0WaitsForTheDestination(t *testing
 	})
 }
 
-func TestMessagesOfQoS0ThatADestinationDoesNotTakeAreBounded(t *testing.T) {
+func TestMemory_DestinationReadsNothing_QoS0IsBounded(t *testing.T) {
 	w := newWorld(t, packet.V311, everything)
 	w.source.connect(false, nil)
-	w.destination.up(false) // and reads nothing
+	w.destination.up(false) // the server reads nothing
 	large := script.Publish(0, 0, "t", strings.Repeat("x", 1<<20))
 	const messages = 64
 	for range messages {
@@ -208,16 +208,16 @@ func TestMessagesOfQoS0ThatADestinationDoesNotTakeAreBounded(t *testing.T) {
 		t.Errorf("%d dropped, %d held", dropped, held)
 	}
 	for range messages - dropped {
-		w.destination.Next() // the others go out as it reads
+		w.destination.Next() // the others arrive as the server reads
 	}
 	w.destination.sync()
 	w.wantNoQoS0()
 }
 
-func TestMoreThanTheWindowWaitsAndGoesOutInOrder(t *testing.T) {
+func TestWindow_MoreMessagesThanFit_AreSentInOrder(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
-		w.source = newSide(w, packet.V311) // which has no receive maximum
+		w.source = newSide(w, packet.V311) // MQTT 3.1.1 has no receive maximum
 		w.source.connect(false, nil)
 		w.destination.up(false)
 		const messages = 200
@@ -242,7 +242,7 @@ func TestMoreThanTheWindowWaitsAndGoesOutInOrder(t *testing.T) {
 	})
 }
 
-func TestDrainWaitsForAcknowledgementsAndNotForALostDestination(t *testing.T) {
+func TestDrain_DestinationLost_StopsWaiting(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
@@ -262,11 +262,11 @@ func TestDrainWaitsForAcknowledgementsAndNotForALostDestination(t *testing.T) {
 		if left := <-drained; left != 1 {
 			t.Errorf("%d are left, want 1", left)
 		}
-		w.source.sync() // it is not acknowledged
+		w.source.sync() // the message is not acknowledged
 	})
 }
 
-func TestASourceThatIsGoneGetsItsAcknowledgementWhenItComesBack(t *testing.T) {
+func TestAcknowledgement_SourceReconnects_IsSentAtRedelivery(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
@@ -282,6 +282,6 @@ func TestASourceThatIsGoneGetsItsAcknowledgementWhenItComesBack(t *testing.T) {
 		w.source.sync()
 		w.source.Send(script.Duplicate(x), script.Duplicate(y))
 		w.source.Want("PUBACK 1", "PUBREC 2")
-		w.destination.sync() // nothing goes over again
+		w.destination.sync() // nothing is forwarded again
 	})
 }

@@ -12,98 +12,131 @@ import (
 
 // Disk says where and how a pipe keeps a backlog on disk.
 type Disk struct {
-	// Dir is the log's own directory.
+	// Dir is the directory of the log. Nothing else uses it.
 	Dir string
-	// Bytes is what it may take.
+	// Bytes is the largest size of the log on disk.
 	Bytes int64
-	// WhenFull says what happens then.
+	// WhenFull says what happens when the log has that size.
 	WhenFull v1alpha1.WhenFull
-	// TTL is how long a message may wait. 0: without end.
+	// TTL is how long a message may wait. 0 means without limit.
 	TTL time.Duration
-	// Observe is told of each change of state, with a lock held: it must be quick.
-	// The message says what is wrong, if anything is.
+	// Observe is called at each change of the state, with Pipe.mu held, so it must be
+	// quick. message describes the problem; it is empty if there is none.
 	Observe func(state v1alpha1.BacklogState, message string)
 
-	patience time.Duration // instead of deferAfter, in tests
+	// deferAfterInTest replaces deferAfter in tests, if it is not 0.
+	deferAfterInTest time.Duration
 }
 
 const (
-	// heldTooLong is for how long a message may be held before the destination is
-	// taken for slow, and what is held goes to the disk.
-	heldTooLong = time.Second
-	// checkEvery is how often that is looked at.
-	checkEvery = 200 * time.Millisecond
-	// retryAfter is how long a disk that has failed is left alone. It doubles up to
-	// retryMax while nothing can be written.
+	// slowAfter is how long a message may be held before the destination is treated as slow
+	// and the held messages are written to the disk.
+	slowAfter = time.Second
+	// checkInterval is the time between two checks for slow destinations, failed and full
+	// disks, and expired messages.
+	checkInterval = 200 * time.Millisecond
+	// retryAfter is how long a failed disk is not used. The time doubles up to retryMax while
+	// nothing can be written.
 	retryAfter = 5 * time.Second
 	retryMax   = time.Minute
-	// fullFor is how long a buffer is said to be full after it was last found so: at
-	// its limit it is so by turns.
+	// fullFor is how long a buffer is reported as full after it was last found full. A
+	// buffer at its limit is full and not full in quick succession.
 	fullFor = 3 * time.Second
-	// emptyAfter is for how long a buffer has to be empty to be said to be: one that is
-	// so by turns would change the bridge's status all the time.
+	// emptyAfter is how long a buffer must be empty before it is reported as empty, so that
+	// a buffer that is often empty for a moment does not change the bridge's status all the
+	// time.
 	emptyAfter = time.Second
-	// batchMessages and batchBytes bound what is written at once.
+	// batchMessages and batchBytes bound the messages that are written at once.
 	batchMessages = 4096
 	batchBytes    = 1 << 20
-	// aheadMessages and aheadBytes bound what is read of the log and not acknowledged.
-	aheadMessages = 1024
-	// aheadDone bounds these together with the messages that are delivered and wait for the
-	// ones before them.
-	aheadDone  = 64 * aheadMessages
-	aheadBytes = 4 << 20
-	// releaseMessages is after how many the log is told that they are delivered, or
-	// when it is looked at anyway. Those of which it does not know come twice after a
-	// crash.
+	// readAheadMessages and readAheadBytes bound the messages that were read from the log
+	// and are not acknowledged.
+	readAheadMessages = 1024
+	readAheadBytes    = 4 << 20
+	// maxQueuedFromDisk bounds these messages together with the messages that are delivered
+	// and wait for the messages in front of them.
+	maxQueuedFromDisk = 64 * readAheadMessages
+	// releaseMessages is the number of released records after which the spool is woken to
+	// release them in the log. It does so at each check, too. Records that are not released
+	// in the log are sent again after a crash.
 	releaseMessages = 64
 )
 
-// disk is what a pipe knows of its log. The pipe's lock guards it, but for log, which
-// is the keeper's own.
+// disk is the state of a pipe's spool. Pipe.mu guards its fields, except log and scratch,
+// which only the goroutine of RunSpool uses.
 type disk struct {
 	Disk
-	log     *buffer.Log
-	scratch []byte // for what is written; the keeper's own, too
-	wake    chan struct{}
+	// log is nil until it is opened.
+	log *buffer.Log
+	// scratch is reused for the records of each batch.
+	scratch []byte
+	// wake has room for one element, which wakes the goroutine of RunSpool.
+	wake chan struct{}
 
-	// buffering says that what comes is written. It is so until the log is open, so
-	// that nothing gets ahead of a backlog.
-	buffering bool
-	pending   queue // to be written, in order
-	taken     bool  // the first of them are being written
-	most      int   // of them at once
-	allRead   bool  // of the log
-	copies    int   // of pending, so many are in the pipe's queue, too
+	// spooling says that messages that arrive are written to the disk. It is true until the
+	// log is open, so that no message is sent before an older backlog.
+	spooling bool
+	// pending holds the messages to be written, in order.
+	pending queue
+	// batchInFlight says that the first messages of pending are being written, or that
+	// deferred records are being restored.
+	batchInFlight bool
+	// maxBatch is the maximum number of messages written at once. It halves when the log has
+	// no room for a batch, and is batchMessages again after a successful write.
+	maxBatch int
+	// allRead says that all records of the log have been read.
+	allRead bool
+	// alsoQueued is the number of messages of pending that were in the queue, too, when
+	// spooling started.
+	alsoQueued int
 
-	// Of the pipe's queue.
-	loaded      int   // so many are on disk, too
-	loadedBytes int64 // and take so much there
-	ahead       int   // so many go ahead of the log; nothing is written meanwhile
+	// queuedFromDisk is the number of messages in the queue that are on disk.
+	queuedFromDisk int
+	// queuedFromDiskBytes is the size of the records of these messages.
+	queuedFromDiskBytes int64
+	// bypassing is the number of messages in the queue that are sent before the backlog of
+	// the log. Nothing is written while it is not 0.
+	bypassing int
 
-	released      uint64 // number of the last record to be released
-	releasedBytes int64  // and what they take
-	unreleased    int    // messages of which the log does not know yet
+	// released is the number of the last record that is released.
+	released uint64
+	// releasedBytes and releasedCount are the size and the number of the records that were
+	// released since the log was last updated.
+	releasedBytes int64
+	releasedCount int
 
-	failure  string    // why the disk is not used; empty: it is
-	retry    time.Time // not before
-	failures int       // since something was written
-	unread   unread    // parts of the log
-	full     string    // that there was no room a while ago; empty: there is
-	noRoomAt time.Time // when that was last so
-	blocked  time.Time // so long there is none, as far as is known
-	damage   string    // what was lost on the disk
+	// failure says why the disk is not used. It is empty while the disk is used.
+	failure string
+	// retryAt is the time at which a failed disk is tried again.
+	retryAt time.Time
+	// failures is the number of failures since the last successful write.
+	failures int
+	unread   unread
+	// fullMessage says that the log was full recently. It is empty if there is room.
+	fullMessage string
+	// lastFullAt is when the log was last found full.
+	lastFullAt time.Time
+	// retryAppendAt is the time before which nothing is written to a full log.
+	retryAppendAt time.Time
+	// damage describes messages that were lost on the disk. It is not reset.
+	damage string
 
-	messages uint64    // in the log
-	held     time.Time // when there last were any
+	// messages and bytes are the number and the size of the records in the log, after the
+	// latest step of RunSpool.
+	messages uint64
 	bytes    int64
-	state    v1alpha1.BacklogState
-	message  string
+	// lastNonEmpty is when the log was last seen with records.
+	lastNonEmpty time.Time
+	// reportedState and reportedMessage were passed to Observe last.
+	reportedState   v1alpha1.BacklogState
+	reportedMessage string
 }
 
 func newDisk(opts Disk) *disk {
-	return &disk{Disk: opts, wake: make(chan struct{}, 1), buffering: true, most: batchMessages, state: v1alpha1.BacklogEmpty}
+	return &disk{Disk: opts, wake: make(chan struct{}, 1), spooling: true, maxBatch: batchMessages, reportedState: v1alpha1.BacklogEmpty}
 }
 
+// wakeUp wakes the goroutine of RunSpool. It does not block.
 func (d *disk) wakeUp() {
 	select {
 	case d.wake <- struct{}{}:
@@ -111,195 +144,205 @@ func (d *disk) wakeUp() {
 	}
 }
 
+// expired reports whether m has waited longer than the TTL.
 func (d *disk) expired(m *outgoing, now time.Time) bool {
 	return d.TTL > 0 && now.Sub(m.At) >= d.TTL
 }
 
-// room is how many messages more may be read ahead, and how many bytes. Messages that are
-// delivered, and wait for the ones before them, take little, but not nothing.
-func (p *Pipe) room() (messages int, bytes int64) {
+// readAheadRoomLocked returns how many more messages, and how many more bytes of records,
+// may be read ahead. Delivered messages that wait for the messages in front of them need
+// little memory, but not none.
+func (p *Pipe) readAheadRoomLocked() (messages int, bytes int64) {
 	d := p.disk
-	messages, bytes = aheadMessages-d.loaded, aheadBytes-d.loadedBytes
+	messages, bytes = readAheadMessages-d.queuedFromDisk, readAheadBytes-d.queuedFromDiskBytes
 	if messages > 0 && bytes > 0 {
 		return messages, bytes
 	}
-	messages, bytes = aheadMessages, aheadBytes
+	messages, bytes = readAheadMessages, readAheadBytes
 	for i := range p.queue.len() {
 		if m := p.queue.at(i); m.settled && !m.done {
 			messages--
-			bytes -= m.stored
+			bytes -= m.recordSize
 		}
 	}
-	return min(messages, aheadDone-d.loaded), bytes
+	return min(messages, maxQueuedFromDisk-d.queuedFromDisk), bytes
 }
 
-// enter has all that is held, and all that comes, written to the disk. It does nothing
-// where that is so already, or the disk has failed.
-func (p *Pipe) enter() {
+// startSpoolingLocked starts to spool: all held messages, and all messages that arrive,
+// are written to the disk. It does nothing if the pipe spools already, the disk has
+// failed, or the pipe is stopping.
+func (p *Pipe) startSpoolingLocked() {
 	d := p.disk
-	if d.buffering || d.failure != "" || p.stopping {
+	if d.spooling || d.failure != "" || p.stopping {
 		return
 	}
-	d.buffering = true
+	d.spooling = true
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
 		if m.settled {
 			continue
 		}
-		m.copied = true
-		d.copies++
+		m.spooling = true
+		d.alsoQueued++
 		d.pending.push(m)
 	}
 	d.wakeUp()
 }
 
-// leave has what comes go directly, where all of the log is read and the destination
-// keeps up, or the disk has failed. It reports whether it did so.
-func (p *Pipe) leave() bool {
+// stopSpoolingLocked returns to direct mode if the whole log is read and the destination
+// keeps up, or if the disk has failed. It reports whether it did.
+func (p *Pipe) stopSpoolingLocked() bool {
 	d := p.disk
-	if !d.buffering || d.taken || !d.allRead || d.ahead > 0 {
+	if !d.spooling || d.batchInFlight || !d.allRead || d.bypassing > 0 {
 		return false
 	}
-	if d.failure == "" && (p.dest == nil || d.copies > 0 || p.late(heldTooLong/2)) {
+	if d.failure == "" && (p.dest == nil || d.alsoQueued > 0 || p.oldestIsOlderLocked(slowAfter/2)) {
 		return false
 	}
-	d.buffering, d.full = false, ""
+	d.spooling, d.fullMessage = false, ""
 	for d.pending.len() > 0 {
 		m := d.pending.pop()
-		if m.copied {
-			m.copied = false
+		if m.spooling {
+			m.spooling = false
 			continue
 		}
-		p.enqueue(m)
+		p.enqueueLocked(m)
 	}
-	d.copies = 0
+	d.alsoQueued = 0
 	return true
 }
 
-// goAhead lets what is held go ahead of a log that was opened late and has a backlog. It
-// is not written: its records would be behind the backlog, and release that with them.
-func (p *Pipe) goAhead() {
+// bypassSpoolLocked lets the held messages be sent before the backlog of a log that was
+// opened late. They are not written: their records would be behind the backlog, and to
+// release them would release the backlog, too.
+func (p *Pipe) bypassSpoolLocked() {
 	d := p.disk
-	d.buffering = true
-	for ; d.copies > 0; d.copies-- { // they are the first of pending
-		d.pending.pop().copied = false
+	d.spooling = true
+	for ; d.alsoQueued > 0; d.alsoQueued-- { // these are the first messages of pending
+		d.pending.pop().spooling = false
 	}
 	for i := range p.queue.len() {
-		p.queue.at(i).ahead = true
-		d.ahead++
+		p.queue.at(i).bypass = true
+		d.bypassing++
 	}
 	if p.dest == nil {
-		p.putBehind()
+		p.requeueBehindSpoolLocked()
 	}
 }
 
-// putBehind has what would go ahead of the log be written behind its backlog, now that
-// there is no destination for it: the backlog is older.
-func (p *Pipe) putBehind() {
+// requeueBehindSpoolLocked moves the messages that bypass the log to pending, so that
+// they are written behind the backlog, which is older. It is called when there is no
+// destination for them.
+func (p *Pipe) requeueBehindSpoolLocked() {
 	d := p.disk
-	if d.ahead == 0 {
+	if d.bypassing == 0 {
 		return
 	}
 	var loaded, pending queue
 	for p.queue.len() > 0 {
 		m := p.queue.pop()
-		isAhead := m.ahead
-		m.ahead = false
-		if !isAhead || m.parked { // its dead letter replaces it
+		bypassed := m.bypass
+		m.bypass = false
+		if !bypassed || m.awaitsDeadLetter { // its dead letter replaces it
 			loaded.push(m)
 			continue
 		}
-		p.forgetLocked(m) // it is another message when it comes from the disk
+		p.forgetInSessionLocked(m) // it is a different message when it is read from the disk
 		pending.push(m)
 	}
 	for d.pending.len() > 0 {
 		pending.push(d.pending.pop())
 	}
-	p.queue, d.pending, d.ahead = loaded, pending, 0
-	p.forgetTrialsLocked() // their messages come from the disk, later
-	p.next, p.kept = 0, kept{}
+	p.queue, d.pending, d.bypassing = loaded, pending, 0
+	p.resetIsolationLocked() // the messages are read from the disk later
+	p.next, p.evictor = 0, evictor{}
 	d.wakeUp()
 }
 
-// late reports whether the oldest message has been held for longer than that.
-func (p *Pipe) late(most time.Duration) bool {
-	return p.queue.len() > 0 && time.Since(p.queue.at(0).At) > most
+// oldestIsOlderLocked reports whether the oldest message in the queue has been held for
+// longer than age.
+func (p *Pipe) oldestIsOlderLocked(age time.Duration) bool {
+	return p.queue.len() > 0 && time.Since(p.queue.at(0).At) > age
 }
 
-// popped notes that a message has left the queue.
-func (p *Pipe) popped(m *outgoing) {
+// dequeuedLocked updates the counts of the spool after m has left the queue.
+func (p *Pipe) dequeuedLocked(m *outgoing) {
 	d := p.disk
-	m.popped = true
-	if m.ahead {
-		d.ahead--
-		d.wakeUp() // it may be written now
+	m.dequeued = true
+	if m.bypass {
+		d.bypassing--
+		d.wakeUp() // messages may be written now
 	}
 	if !m.settled {
 		return
 	}
-	before := d.loadedBytes
-	d.loaded--
-	d.loadedBytes -= m.stored
-	if m.number > 0 {
-		d.free(m)
+	before := d.queuedFromDiskBytes
+	d.queuedFromDisk--
+	d.queuedFromDiskBytes -= m.recordSize
+	if m.recordNumber > 0 {
+		d.releaseRecordLocked(m)
 	}
-	if d.loaded == aheadMessages/2 || d.loaded == 0 || before > aheadBytes/2 && d.loadedBytes <= aheadBytes/2 {
+	if d.queuedFromDisk == readAheadMessages/2 || d.queuedFromDisk == 0 || before > readAheadBytes/2 && d.queuedFromDiskBytes <= readAheadBytes/2 {
 		d.wakeUp()
 	}
 }
 
-// free notes that the record of m is not needed any more, nor any before it.
-func (d *disk) free(m *outgoing) {
-	d.released = max(d.released, m.number)
-	d.releasedBytes += m.stored
-	d.unreleased++
-	if d.unreleased == releaseMessages {
+// releaseRecordLocked releases the record of m and all records before it.
+func (d *disk) releaseRecordLocked(m *outgoing) {
+	d.released = max(d.released, m.recordNumber)
+	d.releasedBytes += m.recordSize
+	d.releasedCount++
+	if d.releasedCount == releaseMessages {
 		d.wakeUp()
 	}
 }
 
-// held is how many messages are held in memory.
-func (p *Pipe) held() int {
+// heldLocked returns the number of messages held in memory.
+func (p *Pipe) heldLocked() int {
 	if p.disk == nil {
 		return p.queue.len()
 	}
-	return p.queue.len() + p.disk.pending.len() - p.disk.copies
+	return p.queue.len() + p.disk.pending.len() - p.disk.alsoQueued
 }
 
-// direct is how many messages are held that are not on disk.
-func (p *Pipe) direct() int {
+// notOnDiskLocked returns the number of held messages that are not on disk.
+func (p *Pipe) notOnDiskLocked() int {
 	if p.disk == nil {
 		return p.queue.len()
 	}
-	return p.held() - p.disk.loaded
+	return p.heldLocked() - p.disk.queuedFromDisk
 }
 
-// writing reports whether anything is about to be written.
-func (p *Pipe) writing() bool {
-	return p.disk != nil && p.disk.pending.len() > 0 && p.disk.failure == "" && p.disk.full == ""
+// hasUnwrittenLocked reports whether messages are about to be written.
+func (p *Pipe) hasUnwrittenLocked() bool {
+	return p.disk != nil && p.disk.pending.len() > 0 && p.disk.failure == "" && p.disk.fullMessage == ""
 }
 
-// unwritten is what QoS 0 messages take that wait to be written.
-func (p *Pipe) unwritten() (size int) {
+// pendingQoS0BytesLocked returns the size of the QoS 0 messages in pending that are not
+// in the queue, too.
+func (p *Pipe) pendingQoS0BytesLocked() (size int) {
 	if p.disk == nil {
 		return 0
 	}
 	for i := range p.disk.pending.len() {
-		if m := p.disk.pending.at(i); m.waits() && !m.copied {
+		if m := p.disk.pending.at(i); m.waitsInMemory() && !m.spooling {
 			size += m.size()
 		}
 	}
 	return size
 }
 
-// Backlog is what is in a pipe's buffer: on disk, or at QoS 0 in memory.
+// Backlog is the content of a pipe's buffer: the messages on disk or, without a disk, the
+// QoS 0 messages in memory.
 type Backlog struct {
 	Messages uint64
 	Bytes    int64
-	Oldest   time.Time // zero where there is none, or it is not known yet
+	// Oldest is when the oldest message was received. It is zero if there is no message, or
+	// if the time is not known yet.
+	Oldest time.Time
 }
 
-// Backlog returns what is in the buffer.
+// Backlog returns the content of the buffer.
 func (p *Pipe) Backlog() Backlog {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -314,26 +357,26 @@ func (p *Pipe) Backlog() Backlog {
 		return Backlog{}
 	}
 	var b Backlog
-	for i := p.kept.next; i < p.queue.len(); i++ {
-		if m := p.queue.at(i); m.waits() {
+	for i := p.evictor.next; i < p.queue.len(); i++ {
+		if m := p.queue.at(i); m.waitsInMemory() {
 			if b.Messages == 0 {
 				b.Oldest = m.At
 			}
 			b.Messages++
 		}
 	}
-	b.Bytes = int64(p.qos0)
+	b.Bytes = int64(p.qos0Bytes)
 	return b
 }
 
-// tell tells of the disk's state, where it has changed.
-func (p *Pipe) tell() {
+// reportStateLocked calls Disk.Observe if the state of the disk has changed.
+func (p *Pipe) reportStateLocked() {
 	d := p.disk
 	if d == nil {
 		return
 	}
 	if d.messages > 0 {
-		d.held = time.Now()
+		d.lastNonEmpty = time.Now()
 	}
 	state, message := v1alpha1.BacklogDraining, d.damage
 	switch {
@@ -341,18 +384,18 @@ func (p *Pipe) tell() {
 		state, message = v1alpha1.BacklogFailed, d.failure
 	case d.unread.message != "":
 		state, message = v1alpha1.BacklogFailed, d.unread.message
-	case d.full != "":
-		state, message = v1alpha1.BacklogFull, d.full
-	case d.messages == 0 && d.state == v1alpha1.BacklogDraining && time.Since(d.held) < emptyAfter:
+	case d.fullMessage != "":
+		state, message = v1alpha1.BacklogFull, d.fullMessage
+	case d.messages == 0 && d.reportedState == v1alpha1.BacklogDraining && time.Since(d.lastNonEmpty) < emptyAfter:
 	case d.messages == 0:
 		state = v1alpha1.BacklogEmpty
 	case p.dest == nil:
 		state = v1alpha1.BacklogBuffering
 	}
-	if state == d.state && message == d.message {
+	if state == d.reportedState && message == d.reportedMessage {
 		return
 	}
-	d.state, d.message = state, message
+	d.reportedState, d.reportedMessage = state, message
 	if d.Observe != nil {
 		d.Observe(state, message)
 	}

@@ -26,14 +26,14 @@ import (
 type diskWorld struct {
 	*world
 	dir  string
-	stop func() // the keeper
+	stop func() // stops RunSpool
 
 	mu       sync.Mutex
 	states   []v1alpha1.BacklogState
 	messages []string
 }
 
-// newDiskWorld returns a pipe with a disk in dir, and no connection yet.
+// newDiskWorld returns a world whose pipe has a disk in dir. Nothing is connected yet.
 func newDiskWorld(t *testing.T, v packet.Version, dir string, change func(*Options)) *diskWorld {
 	t.Helper()
 	w := &diskWorld{dir: dir}
@@ -62,8 +62,8 @@ func (w *diskWorld) observe(state v1alpha1.BacklogState, message string) {
 	w.states, w.messages = append(w.states, state), append(w.messages, message)
 }
 
-// killed returns a world that finds the disk as it is now, as after a kill.
-func (w *diskWorld) killed(v packet.Version) *diskWorld {
+// restartAfterKill returns a world with a copy of the disk as it is now, as after a kill.
+func (w *diskWorld) restartAfterKill(v packet.Version) *diskWorld {
 	w.t.Helper()
 	dir := w.t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(w.dir)); err != nil {
@@ -84,8 +84,9 @@ func eventually(t *testing.T, ok func() error) {
 	t.Fatal(err)
 }
 
-// becomes waits until the disk was in that state, after all that were waited for.
-func (w *diskWorld) becomes(want v1alpha1.BacklogState) (message string) {
+// waitState waits until the disk has been in that state, after the states of earlier
+// calls.
+func (w *diskWorld) waitState(want v1alpha1.BacklogState) (message string) {
 	w.t.Helper()
 	eventually(w.t, func() error {
 		w.mu.Lock()
@@ -97,44 +98,44 @@ func (w *diskWorld) becomes(want v1alpha1.BacklogState) (message string) {
 				return nil
 			}
 		}
-		return fmt.Errorf("the disk has not become %s: %v %q", want, w.states, w.messages)
+		return fmt.Errorf("the disk was not in the state %s: %v %q", want, w.states, w.messages)
 	})
 	return message
 }
 
-// dropped waits until so many messages are dropped for a cause.
-func (w *diskWorld) dropped(cause string, n int) {
+// waitDropped waits until n messages are dropped for a cause.
+func (w *diskWorld) waitDropped(cause string, n int) {
 	w.t.Helper()
 	eventually(w.t, func() error {
 		w.meter.mu.Lock()
 		defer w.meter.mu.Unlock()
 		if got := w.meter.dropped[cause]; got != n {
-			return fmt.Errorf("%d are dropped as %s, want %d", got, cause, n)
+			return fmt.Errorf("%d messages are dropped as %s, want %d", got, cause, n)
 		}
 		return nil
 	})
 }
 
-func TestAMessageIsAcknowledgedWhenItIsOnDiskAndOutlastsTheProcess(t *testing.T) {
+func TestSpool_MessageOnDisk_IsAcknowledgedAndSurvivesAKill(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newDiskWorld(t, v, t.TempDir(), nil)
 		w.source.connect(false, nil)
 		w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 2, "t", "b"), script.Publish(3, 1, "t", "c"))
 		w.source.Want("PUBACK 1", "PUBREC 2", "PUBACK 3")
-		w.becomes(v1alpha1.BacklogBuffering)
-		w = w.killed(v)
+		w.waitState(v1alpha1.BacklogBuffering)
+		w = w.restartAfterKill(v)
 		w.destination.up(false)
 		w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos2 t=b", "PUBLISH 3 qos1 t=c")
 		w.destination.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBREC, 2, 0), script.Ack(v5.PUBACK, 3, 0))
 		w.destination.Want("PUBREL 2")
-		w.becomes(v1alpha1.BacklogDraining)
+		w.waitState(v1alpha1.BacklogDraining)
 		w.destination.Send(script.Ack(v5.PUBCOMP, 2, 0))
-		w.becomes(v1alpha1.BacklogEmpty)
+		w.waitState(v1alpha1.BacklogEmpty)
 		w.meter.want(t, "forwarded 3, dropped map[], refused [], resent 0, redelivered 0, held 0, in flight 0")
 	})
 }
 
-func TestWhatIsInFlightWhenTheDestinationIsLostGoesToTheDiskInItsOrder(t *testing.T) {
+func TestSpool_DestinationLost_MessagesInFlightAreWrittenInOrder(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newDiskWorld(t, v, t.TempDir(), nil)
 		w.source.connect(false, nil)
@@ -149,7 +150,7 @@ func TestWhatIsInFlightWhenTheDestinationIsLostGoesToTheDiskInItsOrder(t *testin
 		w.source.Send(script.Publish(4, 1, "t", "d"))
 		w.source.Want("PUBACK 4")
 
-		killed := w.killed(v)
+		killed := w.restartAfterKill(v)
 		killed.destination.up(false)
 		killed.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos2 t=c", "PUBLISH 3 qos1 t=d")
 
@@ -158,20 +159,20 @@ func TestWhatIsInFlightWhenTheDestinationIsLostGoesToTheDiskInItsOrder(t *testin
 	})
 }
 
-func TestASlowDestinationHasWhatIsHeldGoToTheDiskAndNothingTwice(t *testing.T) {
+func TestSpool_SlowDestination_WritesHeldMessagesAndSendsEachOnce(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newDiskWorld(t, v, t.TempDir(), nil)
 		w.source.connect(false, nil)
 		w.destination.up(false)
 		w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "t", "b"))
 		w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 t=b")
-		w.source.Want("PUBACK 1", "PUBACK 2") // by the disk
+		w.source.Want("PUBACK 1", "PUBACK 2") // they are on disk
 		w.source.Send(script.Publish(3, 1, "t", "c"))
 		w.destination.Want("PUBLISH 3 qos1 t=c")
 		w.source.Want("PUBACK 3")
 		w.destination.Send(script.Ack(v5.PUBACK, 1, 0), script.Ack(v5.PUBACK, 2, 0), script.Ack(v5.PUBACK, 3, 0))
-		w.becomes(v1alpha1.BacklogEmpty)
-		w.source.Send(script.Publish(4, 1, "t", "d")) // directly again
+		w.waitState(v1alpha1.BacklogEmpty)
+		w.source.Send(script.Publish(4, 1, "t", "d")) // direct mode again
 		w.destination.Want("PUBLISH 4 qos1 t=d")
 		w.source.sync()
 		w.destination.Send(script.Ack(v5.PUBACK, 4, 0))
@@ -180,10 +181,10 @@ func TestASlowDestinationHasWhatIsHeldGoToTheDiskAndNothingTwice(t *testing.T) {
 	})
 }
 
-func TestLiveMessagesQueueBehindTheBacklog(t *testing.T) {
+func TestSpool_LiveMessages_QueueBehindTheBacklog(t *testing.T) {
 	w := newDiskWorld(t, packet.V311, t.TempDir(), nil)
 	w.source.connect(false, nil)
-	const backlog, live = 3000, 2000 // more than is read ahead
+	const backlog, live = 3000, 2000 // more than the pipe reads ahead
 	for i := range backlog {
 		w.source.Send(script.Publish(uint16(i+1), 1, "t", fmt.Sprint(i)))
 	}
@@ -206,13 +207,13 @@ func TestLiveMessagesQueueBehindTheBacklog(t *testing.T) {
 	for i := backlog; i < backlog+live; i++ {
 		w.source.Want(fmt.Sprintf("PUBACK %d", i+1))
 	}
-	w.becomes(v1alpha1.BacklogEmpty)
+	w.waitState(v1alpha1.BacklogEmpty)
 	if b := w.pipe.Backlog(); b != (Backlog{}) {
 		t.Errorf("the backlog is %+v", b)
 	}
 }
 
-func TestAMessageExpiresOnTheDiskAlsoWhileTheRunnerDoesNotRun(t *testing.T) {
+func TestSpool_MessageExpiryInterval_RunsWhileTheRunnerIsDown(t *testing.T) {
 	dir := t.TempDir()
 	l, err := buffer.Open(dir, 64<<20)
 	if err != nil {
@@ -235,9 +236,9 @@ func TestAMessageExpiresOnTheDiskAlsoWhileTheRunnerDoesNotRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newDiskWorld(t, packet.V5, dir, nil)
-	w.becomes(v1alpha1.BacklogBuffering)
+	w.waitState(v1alpha1.BacklogBuffering)
 	if age := time.Since(w.pipe.Backlog().Oldest); age < time.Hour || age > 2*time.Hour {
-		t.Errorf("the oldest is said to be %s old", age)
+		t.Errorf("the oldest message is reported to be %s old", age)
 	}
 	w.destination.up(false)
 	p := w.destination.Next()
@@ -249,14 +250,14 @@ func TestAMessageExpiresOnTheDiskAlsoWhileTheRunnerDoesNotRun(t *testing.T) {
 	if left := *p.Properties.MessageExpiry; !strings.HasSuffix(p.String(), "t=from the future") || left > 100 {
 		t.Errorf("got %s, which expires in %d s", p, left)
 	}
-	w.dropped(DropExpired, 1)
+	w.waitDropped(DropExpired, 1)
 }
 
-func TestAMessageThatHasWaitedForTooLongIsDropped(t *testing.T) {
+func TestSpool_MessageOlderThanTTL_IsDropped(t *testing.T) {
 	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) { o.Disk.TTL = 100 * time.Millisecond })
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "t", "b"))
 	w.source.Want("PUBACK 1", "PUBACK 2")
-	w.dropped(DropExpired, 2)
-	w.becomes(v1alpha1.BacklogEmpty)
+	w.waitDropped(DropExpired, 2)
+	w.waitState(v1alpha1.BacklogEmpty)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// Some servers end the session at a message by a code that is about something else: one that
-// refuses it by a policy says that an administrator has done so.
+// Some servers end the session at a message by a code that is about something else: a
+// server that rejects it by a policy says that an administrator has ended the session.
 func TestIsolation_CodeIsAboutTheServer_OnlyThePoisonIsDropped(t *testing.T) {
 	for _, code := range []byte{0x89, 0x8B, 0x8D, 0x98, 0x9C, 0x9D, 0x9F, 0xA0} {
 		for _, qos := range []byte{1, 2} {
@@ -24,27 +24,27 @@ func TestIsolation_CodeIsAboutTheServer_OnlyThePoisonIsDropped(t *testing.T) {
 				w.source.connect(false, nil)
 				want := w.send(10, 4, qos)
 				w.source.sync()
-				x := w.play(ending("poison", code), func(x *players) { x.resumes = true })
+				x := w.runServers(ending("poison", code), func(x *serverRotation) { x.keepSessions = true })
 				defer x.stop()
-				x.awaits(want...)
-				w.acknowledged(1, 10, qos)
-				w.gaveUp(FateDropped, "poison")
-				w.drops(DropUnforwardable, 1)
+				x.waitAccepted(want...)
+				w.wantAcknowledged(1, 10, qos)
+				w.wantGivenUp(FateDropped, "poison")
+				w.wantDropped(DropUnforwardable, 1)
 				x.wantSessions(mostSessions)
 			})
 		}
 	}
 }
 
-// Another client has the bridge's client identifier, and takes the session over each time.
-// That says nothing about the message that is in flight.
+// Another client has the bridge's client identifier, and takes the session over each
+// time. That says nothing about the message in flight.
 func TestIsolation_SessionTakenOver_NoMessageIsDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, packet.V5, everything)
 	w.source.connect(false, nil)
 	w.send(3, 1, 1)
 	w.source.sync()
-	x := w.play(ending("poison", 0x8E), func(x *players) { x.resumes = true })
+	x := w.runServers(ending("poison", 0x8E), func(x *serverRotation) { x.keepSessions = true })
 	defer x.stop()
 	eventually(t, func() error {
 		if n := x.sessionCount(); n < 50 {
@@ -53,10 +53,10 @@ func TestIsolation_SessionTakenOver_NoMessageIsDropped(t *testing.T) {
 		return nil
 	})
 	time.Sleep(controlMinimum)
-	w.drops("", 0)
+	w.wantDropped("", 0)
 }
 
-// A server that ends sessions at random by such codes makes no message unforwardable.
+// A server that ends sessions by such codes at random makes no message unforwardable.
 func TestIsolation_SessionsEndAtRandomByCodes_NoMessageIsDropped(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -74,7 +74,7 @@ func TestIsolation_SessionsEndAtRandomByCodes_NoMessageIsDropped(t *testing.T) {
 		end(c, codes[r.IntN(len(codes))])
 		return true
 	}
-	x := w.play(func(c *script.Conn, _ script.Packet) bool { return cut(c) }, func(x *players) { x.pinged, x.resumes = cut, true })
+	x := w.runServers(func(c *script.Conn, _ script.Packet) bool { return cut(c) }, func(x *serverRotation) { x.onPing, x.keepSessions = cut, true })
 	defer x.stop()
 	var want []string
 	for i := range 300 {
@@ -85,7 +85,7 @@ func TestIsolation_SessionsEndAtRandomByCodes_NoMessageIsDropped(t *testing.T) {
 			w.source.Want(fmt.Sprintf("%s %d", []string{"PUBREC", "PUBACK"}[id%2], id))
 		}
 	}
-	x.awaits(want...)
-	w.drops("", 0)
+	x.waitAccepted(want...)
+	w.wantDropped("", 0)
 	t.Logf("%d sessions", x.sessionCount())
 }

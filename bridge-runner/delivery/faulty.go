@@ -5,8 +5,8 @@ package delivery
 
 import "github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 
-// undeliverable returns the cause for which a message that came with these faults is
-// dropped, "" if it can be forwarded.
+// undeliverable returns the cause for which a message with these faults is dropped. It
+// returns "" if the message can be forwarded.
 func undeliverable(f packet.Faults) string {
 	switch {
 	case !f.Undeliverable():
@@ -19,21 +19,21 @@ func undeliverable(f packet.Faults) string {
 	return DropInvalidTopic
 }
 
-// discard drops a message of which nothing is forwarded. It is acknowledged in its turn,
-// behind those that came before it.
-func (p *Pipe) discard(o *origin, cause string) {
+// discardLocked drops a message from which nothing is forwarded. The message is
+// acknowledged after the messages that arrived before it.
+func (p *Pipe) discardLocked(o *origin, cause string) {
 	p.meter.Dropped(cause)
-	if !o.in.Faults.Undeliverable() && (cause == DropNoRule || cause == DropInvalidTopic) { // faults are reported already
+	if !o.in.Faults.Undeliverable() && (cause == DropNoRule || cause == DropInvalidTopic) { // faults are already reported
 		p.meter.Unrouted(o.in.Topic, cause, p.filters)
 	}
-	p.acknowledgeInTurn(o)
+	p.acknowledgeInTurnLocked(o)
 }
 
-// acknowledgeInTurn has a message of which nothing is made acknowledged behind those that
-// came before it.
-func (p *Pipe) acknowledgeInTurn(o *origin) {
-	if o.waits() {
-		o.only = outgoing{origin: o, done: true}
-		p.push(&o.only)
+// acknowledgeInTurnLocked queues a message from which nothing is derived, so that it is
+// acknowledged after the messages that arrived before it.
+func (p *Pipe) acknowledgeInTurnLocked(o *origin) {
+	if o.awaitsAck() {
+		o.first = outgoing{origin: o, done: true}
+		p.pushLocked(&o.first)
 	}
 }

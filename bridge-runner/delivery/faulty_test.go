@@ -17,8 +17,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// Messages that came with an invalid topic are acknowledged in their turn, behind those
-// that came before them ([MQTT-4.6.0-2]), and the direction goes on.
+// Messages with an invalid topic are acknowledged after the messages that arrived before
+// them ([MQTT-4.6.0-2]), and the direction continues.
 func TestPipe_MessagesWithInvalidTopics_DroppedAndAcknowledgedInTheirTurn(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, v1alpha1.Rule{Filter: "#", QoS: new(int32(1))})
@@ -28,7 +28,7 @@ func TestPipe_MessagesWithInvalidTopics_DroppedAndAcknowledgedInTheirTurn(t *tes
 		s.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "t/#", "b"), script.Publish(3, 2, "\xff", "c"),
 			script.Publish(0, 0, "a\x00b", "d"), script.Publish(4, 1, "", "e"), script.Publish(5, 1, "t", "f"))
 		w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 t=f")
-		s.sync() // nothing was acknowledged before a is
+		s.sync() // nothing is acknowledged before a
 		w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 		s.Want("PUBACK 1", "PUBACK 2", "PUBREC 3", "PUBACK 4")
 		s.Send(script.Ack(v5.PUBREL, 3, 0))
@@ -39,7 +39,8 @@ func TestPipe_MessagesWithInvalidTopics_DroppedAndAcknowledgedInTheirTurn(t *tes
 	})
 }
 
-// A rule that makes no valid topic of a message is named whatever the other rules do.
+// A rule that makes no valid topic of a message is reported, also if other rules forward
+// the message.
 func TestPipe_OneOfSeveralRulesMakesNoValidTopic_IsCountedAndReported(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, v1alpha1.Rule{Filter: "up/#", Topic: "${1}"}, v1alpha1.Rule{Filter: "up/+/#", Topic: "cloud/${2}", Exclude: []string{"up/$SYS/x"}})
@@ -71,7 +72,7 @@ func TestUndeliverable_EachFault_HasItsCause(t *testing.T) {
 	}
 }
 
-// Properties count as what a QoS 0 message takes in memory.
+// Properties count towards the memory that a QoS 0 message needs.
 func TestPipe_QoS0MessagesOfManyProperties_CountAgainstTheMemory(t *testing.T) {
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: 100_000, BufferQoS0: true}, v1alpha1.Rule{Filter: "#"})
 	w.source.connect(false, nil)
@@ -88,8 +89,8 @@ func TestPipe_QoS0MessagesOfManyProperties_CountAgainstTheMemory(t *testing.T) {
 	}
 }
 
-// A runner of an earlier version stored messages whose payload is not the UTF-8 text that
-// they claim. They are not damaged.
+// A runner of an earlier version stored messages whose payload is not valid UTF-8
+// although they claim that. They are not damaged.
 func TestParseStored_PayloadIsNotTheUTF8ThatItClaims_Kept(t *testing.T) {
 	m := &outgoing{}
 	m.Message = session.Message{Topic: "t", Payload: "\xff", QoS: 1, Properties: &packet.Properties{PayloadUTF8: true, ContentType: "x"}}

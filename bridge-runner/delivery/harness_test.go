@@ -30,19 +30,19 @@ func rules(t testing.TB, rules ...v1alpha1.Rule) []config.Rule {
 	return out
 }
 
-// world is a pipe between two sides, whose servers do as the test says.
+// world is a pipe between two sides. The test decides how their servers behave.
 type world struct {
 	t                   *testing.T
 	pipe                *Pipe
 	meter               *counts
 	source, destination *side
-	reverse             *Pipe // brings dead letters to the source; nil: there are none
+	reverse             *Pipe // carries dead letters to the source; nil if there are none
 
 	mu       sync.Mutex
-	sessions []*session.Session // all that there were
+	sessions []*session.Session // all sessions so far
 }
 
-// newWorld returns a pipe for rules, and no connection yet.
+// newWorld returns a world with a pipe for the rules. Nothing is connected yet.
 func newWorld(t *testing.T, v packet.Version, all ...v1alpha1.Rule) *world {
 	return newWorldWith(t, v, Options{}, all...)
 }
@@ -56,7 +56,7 @@ func newWorldWith(t *testing.T, v packet.Version, opts Options, all ...v1alpha1.
 	return w
 }
 
-// side is one side: a server, and what is known of the session with it.
+// side is one side of a pipe: a server, and the state of the session with it.
 type side struct {
 	w       *world
 	version packet.Version
@@ -72,7 +72,7 @@ func newSide(w *world, v packet.Version) *side {
 	return &side{w: w, version: v, server: script.Listen(w.t, byte(v)), state: session.NewState(), ackTimeout: time.Minute, window: 10}
 }
 
-// connect makes a connection to the side's server.
+// connect connects to the side's server.
 func (x *side) connect(resumed bool, properties *v5.Properties) {
 	x.w.t.Helper()
 	var s *session.Session
@@ -105,7 +105,7 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 	s.Start(handler{x.w, s})
 }
 
-// up connects and makes the session the destination.
+// up connects, and makes the session the destination.
 func (x *side) up(resumed bool) {
 	x.w.t.Helper()
 	x.connect(resumed, nil)
@@ -113,15 +113,14 @@ func (x *side) up(resumed bool) {
 	x.w.flush()
 }
 
-// cut ends the connection from the server's side, and waits until the session has
-// noticed.
+// cut closes the connection on the server's side, and waits until the session has ended.
 func (x *side) cut() {
 	x.w.t.Helper()
-	_ = x.Close() // it is to be gone
+	_ = x.Close() // the connection may be closed already
 	<-x.s.Done()
 }
 
-// down is cut of the destination.
+// down cuts the destination and reports the loss to the pipe.
 func (x *side) down() {
 	x.w.t.Helper()
 	x.cut()
@@ -129,14 +128,14 @@ func (x *side) down() {
 	x.w.flush()
 }
 
-// lasted makes the destination one that has been connected for long.
-func (w *world) lasted() {
+// pretendLongConnection makes the destination's session look an hour old.
+func (w *world) pretendLongConnection() {
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
-	w.pipe.since = time.Now().Add(-time.Hour)
+	w.pipe.destSince = time.Now().Add(-time.Hour)
 }
 
-// flush sends what was written to any session.
+// flush sends the data that was written to the sessions.
 func (w *world) flush() {
 	w.mu.Lock()
 	all := slices.Clone(w.sessions)
@@ -146,7 +145,7 @@ func (w *world) flush() {
 	}
 }
 
-// handler is as that of a bridge.
+// handler does the same as the handler of a bridge.
 type handler struct {
 	w *world
 	s *session.Session
@@ -156,7 +155,7 @@ func (h handler) Received(in *session.Inbound) { h.w.pipe.Receive(in) }
 func (h handler) Redelivered(*session.Inbound) { h.w.pipe.Redelivered() }
 func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
 	h.w.pipe.Acknowledged(h.s, m, refused)
-	if h.w.reverse != nil { // each takes those of its own destination
+	if h.w.reverse != nil { // each pipe handles the messages of its own destination
 		h.w.reverse.Acknowledged(h.s, m, refused)
 	}
 }
@@ -169,7 +168,7 @@ func (h handler) Ready() {
 }
 func (h handler) Idle() { h.w.flush() }
 
-// counts is a meter that keeps what was counted.
+// counts is a meter that stores the counts.
 type counts struct {
 	mu          sync.Mutex
 	forwarded   int
@@ -224,24 +223,24 @@ func (c *counts) Held(messages, inflight int) {
 
 func (c *counts) DiskFailed() { c.count(func() { c.diskFailed++ }) }
 
-// wantNoQoS0 fails if messages of QoS 0 are counted that are not there.
+// wantNoQoS0 fails if the pipe counts QoS 0 messages.
 func (w *world) wantNoQoS0() {
 	w.t.Helper()
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
-	if w.pipe.qos0 != 0 {
-		w.t.Errorf("%d bytes of QoS 0 are counted", w.pipe.qos0)
+	if w.pipe.qos0Bytes != 0 {
+		w.t.Errorf("%d bytes of QoS 0 are counted", w.pipe.qos0Bytes)
 	}
 }
 
-// String is what was counted and is not 0.
+// String lists the counts.
 func (c *counts) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return fmt.Sprintf("forwarded %d, dropped %v, refused %v, resent %d, redelivered %d, held %d, in flight %d", c.forwarded, c.dropped, c.refused, c.resent, c.redelivered, c.held, c.inflight)
 }
 
-// want fails unless this was counted.
+// want fails unless the counts are as given.
 func (c *counts) want(t *testing.T, want string) {
 	t.Helper()
 	if got := c.String(); got != want {
@@ -249,7 +248,7 @@ func (c *counts) want(t *testing.T, want string) {
 	}
 }
 
-// sync returns when what the server has sent is handled.
+// sync returns when everything that the server has sent is handled.
 func (x *side) sync() {
 	x.w.t.Helper()
 	const unused = 60000

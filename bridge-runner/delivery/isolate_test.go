@@ -17,7 +17,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// mostSessions is how many sessions a message at which servers end them may cost.
+// mostSessions is the maximum number of sessions that may end at a message before it is
+// given up.
 const mostSessions = 5
 
 func TestIsolation_ServerEndsTheSessionAtAMessage_OnlyThatIsDropped(t *testing.T) {
@@ -43,23 +44,23 @@ func TestIsolation_ServerEndsTheSessionAtAMessage_OnlyThatIsDropped(t *testing.T
 			w.source.connect(false, nil)
 			want := w.send(10, h.place, h.qos)
 			w.source.sync()
-			x := w.play(ending("poison", h.code), func(x *players) { x.resumes = h.resumes })
+			x := w.runServers(ending("poison", h.code), func(x *serverRotation) { x.keepSessions = h.resumes })
 			defer x.stop()
 			last := 10
 			if needsWitness(session.Ending{ByServer: true, Code: h.code}) && h.place == 9 {
-				x.awaits(want...)
+				x.waitAccepted(want...)
 				w.source.Send(script.Publish(11, h.qos, "t", "10"))
 				want, last = append(want, "t=10"), 11
 			}
-			x.awaits(want...)
-			w.acknowledged(1, last, h.qos)
-			w.gaveUp(FateDropped, "poison")
-			w.drops(DropUnforwardable, 1)
+			x.waitAccepted(want...)
+			w.wantAcknowledged(1, last, h.qos)
+			w.wantGivenUp(FateDropped, "poison")
+			w.wantDropped(DropUnforwardable, 1)
 			x.wantSessions(mostSessions)
-			// The state of the session is sound.
+			// The session still works.
 			w.source.Send(script.Publish(20, h.qos, "t", "behind"))
-			x.awaits(append(want, "t=behind")...)
-			w.acknowledged(20, 20, h.qos)
+			x.waitAccepted(append(want, "t=behind")...)
+			w.wantAcknowledged(20, 20, h.qos)
 		})
 	}
 }
@@ -72,11 +73,11 @@ func TestIsolation_TwoServers_EachHasToEndASession(t *testing.T) {
 			w.source.connect(false, nil)
 			want := w.send(3, 0, 1)
 			w.source.sync()
-			x := w.play(ending("poison", 0), func(x *players) { x.sides = append(x.sides, newSide(w, v)) })
+			x := w.runServers(ending("poison", 0), func(x *serverRotation) { x.sides = append(x.sides, newSide(w, v)) })
 			defer x.stop()
-			x.awaits(want...)
-			w.acknowledged(1, 3, 1)
-			w.gaveUp(FateDropped, "poison")
+			x.waitAccepted(want...)
+			w.wantAcknowledged(1, 3, 1)
+			w.wantGivenUp(FateDropped, "poison")
 			x.wantSessions(mostSessions + 1)
 		})
 		t.Run("one takes it", func(t *testing.T) {
@@ -86,27 +87,27 @@ func TestIsolation_TwoServers_EachHasToEndASession(t *testing.T) {
 			w.send(3, 0, 1)
 			w.source.sync()
 			other := newSide(w, v)
-			x := w.play(func(c *script.Conn, p script.Packet) bool {
+			x := w.runServers(func(c *script.Conn, p script.Packet) bool {
 				if p.Topic != "poison" || c == other.Conn {
 					return false
 				}
 				end(c, 0)
 				return true
-			}, func(x *players) { x.sides = append(x.sides, other) })
+			}, func(x *serverRotation) { x.sides = append(x.sides, other) })
 			defer x.stop()
-			x.awaits("poison=0", "t=1", "t=2")
-			w.acknowledged(1, 3, 1)
-			w.gaveUp(FateDropped)
-			w.drops(DropUnforwardable, 0)
+			x.waitAccepted("poison=0", "t=1", "t=2")
+			w.wantAcknowledged(1, 3, 1)
+			w.wantGivenUp(FateDropped)
+			w.wantDropped(DropUnforwardable, 0)
 		})
 	})
 }
 
-// cutter ends connections at random: at packets of any kind, and after random times.
+// cutter closes connections at random, at PUBLISH and PINGREQ packets.
 type cutter struct {
 	mu   sync.Mutex
 	r    *rand.Rand
-	cuts int // left
+	cuts int // cuts that are left
 }
 
 func (c *cutter) cut(conn *script.Conn) bool {
@@ -128,9 +129,9 @@ func TestIsolation_ConnectionsCutAtRandom_NoMessageIsDropped(t *testing.T) {
 		w := newWorld(t, v, everything)
 		w.source.connect(false, nil)
 		c := &cutter{r: rand.New(rand.NewPCG(seed, 0)), cuts: 200}
-		x := w.play(func(conn *script.Conn, _ script.Packet) bool { return c.cut(conn) }, func(x *players) {
+		x := w.runServers(func(conn *script.Conn, _ script.Packet) bool { return c.cut(conn) }, func(x *serverRotation) {
 			x.sides = append(x.sides, newSide(w, v))
-			x.pinged = c.cut
+			x.onPing = c.cut
 		})
 		defer x.stop()
 		var want []string
@@ -138,12 +139,12 @@ func TestIsolation_ConnectionsCutAtRandom_NoMessageIsDropped(t *testing.T) {
 			w.source.Send(script.Publish(uint16(i+1), 1, "t", fmt.Sprint(i)))
 			want = append(want, fmt.Sprintf("t=%d", i))
 			if i%10 == 9 {
-				w.acknowledged(i-8, i+1, 1)
+				w.wantAcknowledged(i-8, i+1, 1)
 			}
 		}
-		x.awaits(want...)
-		w.gaveUp(FateDropped)
-		w.drops(DropUnforwardable, 0)
+		x.waitAccepted(want...)
+		w.wantGivenUp(FateDropped)
+		w.wantDropped(DropUnforwardable, 0)
 		t.Logf("%d sessions", x.sessionCount())
 	})
 }
@@ -155,9 +156,9 @@ func TestIsolation_SessionEndsDuringTheControl_MessageIsNotGivenUp(t *testing.T)
 		w.source.connect(false, nil)
 		var mu sync.Mutex
 		ends, controls := 0, 0
-		// The server ends the session at the message four times, and before the last, once, at a
-		// ping of the control.
-		x := w.play(func(c *script.Conn, _ script.Packet) bool {
+		// The server ends the session at the message four times. Before the last of them, it
+		// ends the session once at a ping of the control.
+		x := w.runServers(func(c *script.Conn, _ script.Packet) bool {
 			mu.Lock()
 			defer mu.Unlock()
 			if ends == 4 {
@@ -166,8 +167,8 @@ func TestIsolation_SessionEndsDuringTheControl_MessageIsNotGivenUp(t *testing.T)
 			ends++
 			_ = c.Close()
 			return true
-		}, func(x *players) {
-			x.pinged = func(c *script.Conn) bool {
+		}, func(x *serverRotation) {
+			x.onPing = func(c *script.Conn) bool {
 				mu.Lock()
 				defer mu.Unlock()
 				if ends != 3 || controls > 0 {
@@ -180,9 +181,9 @@ func TestIsolation_SessionEndsDuringTheControl_MessageIsNotGivenUp(t *testing.T)
 		})
 		defer x.stop()
 		w.source.Send(script.Publish(1, 1, "t", "innocent"))
-		x.awaits("t=innocent")
-		w.acknowledged(1, 1, 1)
-		w.gaveUp(FateDropped)
+		x.waitAccepted("t=innocent")
+		w.wantAcknowledged(1, 1, 1)
+		w.wantGivenUp(FateDropped)
 	})
 }
 
@@ -193,24 +194,24 @@ func TestIsolation_PoisonOfQoS2_LeavesNoIdentifierBehind(t *testing.T) {
 		w.source.connect(false, nil)
 		w.send(2, 0, 2)
 		w.source.sync()
-		// The server takes the message, and ends the session at it.
-		var x *players
-		x = w.play(func(c *script.Conn, p script.Packet) bool {
+		// The server accepts the message, and ends the session at it.
+		var x *serverRotation
+		x = w.runServers(func(c *script.Conn, p script.Packet) bool {
 			if p.Topic != "poison" {
 				return false
 			}
 			x.mu.Lock()
-			x.held[0][p.ID] = p.Topic // and does not say so
+			x.held[0][p.ID] = p.Topic // the server does not report it
 			x.mu.Unlock()
 			_ = c.Close()
 			return true
-		}, func(x *players) { x.resumes = true })
+		}, func(x *serverRotation) { x.keepSessions = true })
 		defer x.stop()
-		w.acknowledged(1, 2, 2)
-		w.gaveUp(FateDropped, "poison")
-		w.source.Send(script.Publish(3, 2, "t", "2")) // may not come under the identifier of the poison
-		w.acknowledged(3, 3, 2)
-		x.awaits("t=1", "t=2")
+		w.wantAcknowledged(1, 2, 2)
+		w.wantGivenUp(FateDropped, "poison")
+		w.source.Send(script.Publish(3, 2, "t", "2")) // it must not be sent under the identifier of the poison
+		w.wantAcknowledged(3, 3, 2)
+		x.waitAccepted("t=1", "t=2")
 		eventually(t, func() error {
 			x.mu.Lock()
 			defer x.mu.Unlock()
@@ -222,20 +223,20 @@ func TestIsolation_PoisonOfQoS2_LeavesNoIdentifierBehind(t *testing.T) {
 	})
 }
 
-func TestIsolation_DiskAndDropOldest_OnlyThePoisonAndTheOldestAreDropped(t *testing.T) {
+func TestIsolation_BacklogOnDisk_OnlyThePoisonIsDropped(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		t.Parallel()
 		w := newDiskWorld(t, v, t.TempDir(), nil)
 		w.source.connect(false, nil)
 		want := w.send(10, 4, 1)
-		w.acknowledged(1, 10, 1) // by the disk
-		x := w.play(ending("poison", 0), nil)
+		w.wantAcknowledged(1, 10, 1) // they are on disk
+		x := w.runServers(ending("poison", 0), nil)
 		defer x.stop()
-		x.awaits(want...)
-		w.gaveUp(FateDropped, "poison")
-		w.drops(DropUnforwardable, 1)
+		x.waitAccepted(want...)
+		w.wantGivenUp(FateDropped, "poison")
+		w.wantDropped(DropUnforwardable, 1)
 		x.wantSessions(mostSessions)
-		w.becomes("Empty")
+		w.waitState("Empty")
 	})
 }
 
@@ -246,8 +247,8 @@ func TestIsolation_DiskFillsMeanwhile_TheDirectionGoesOn(t *testing.T) {
 	})
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(1, 1, "poison", "x"))
-	w.acknowledged(1, 1, 1)
-	x := w.play(ending("poison", 0), nil)
+	w.wantAcknowledged(1, 1, 1)
+	x := w.runServers(ending("poison", 0), nil)
 	defer x.stop()
 	const messages = 150
 	for i := range messages {
@@ -259,24 +260,24 @@ func TestIsolation_DiskFillsMeanwhile_TheDirectionGoesOn(t *testing.T) {
 	eventually(t, func() error {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		if !slices.Contains(x.took, last) {
-			return fmt.Errorf("the last message has not arrived; %d have, in %d sessions", len(x.took), x.sessions)
+		if !slices.Contains(x.accepted, last) {
+			return fmt.Errorf("the last message has not arrived; %d have, in %d sessions", len(x.accepted), x.sessions)
 		}
 		return nil
 	})
-	w.gaveUp(FateDropped, "poison")
+	w.wantGivenUp(FateDropped, "poison")
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	n := -1
-	for _, text := range x.took {
+	for _, text := range x.accepted {
 		var i int
 		if _, err := fmt.Sscanf(text, "t=%dx", &i); err != nil || i <= n {
-			t.Fatalf("%.10s comes behind %d", text, n)
+			t.Fatalf("%.10s arrives behind %d", text, n)
 		}
 		n = i
 	}
-	if dropped := w.meter.droppedFor(DropBufferFull); dropped+len(x.took) != messages {
-		t.Errorf("%d messages were dropped and %d arrived", dropped, len(x.took))
+	if dropped := w.meter.droppedFor(DropBufferFull); dropped+len(x.accepted) != messages {
+		t.Errorf("%d messages were dropped and %d arrived", dropped, len(x.accepted))
 	}
 }
 
@@ -287,29 +288,29 @@ func TestIsolation_Block_KeepsThePoisonAndTheOrder(t *testing.T) {
 		w.source.connect(false, nil)
 		w.send(4, 1, 1)
 		w.source.sync()
-		x := w.play(ending("poison", 0), nil)
+		x := w.runServers(ending("poison", 0), nil)
 		defer x.stop()
-		w.acknowledged(1, 1, 1)
-		w.gaveUp(FateKept, "poison")
+		w.wantAcknowledged(1, 1, 1)
+		w.wantGivenUp(FateKept, "poison")
 		x.wantSessions(mostSessions)
-		// The session that is up now stays: nothing is sent on it.
+		// The present session lasts: nothing is sent on it.
 		x.mu.Lock()
-		sent, sessions := len(x.packets), x.sessions
+		sent, sessions := len(x.published), x.sessions
 		x.mu.Unlock()
 		w.source.Send(script.Publish(5, 1, "t", "4"))
-		w.source.sync() // not acknowledged
+		w.source.sync() // nothing is acknowledged
 		time.Sleep(300 * time.Millisecond)
 		x.mu.Lock()
-		if len(x.packets) != sent || x.sessions != sessions {
-			t.Errorf("%d packets in %d sessions were sent, and %d in %d", sent, sessions, len(x.packets), x.sessions)
+		if len(x.published) != sent || x.sessions != sessions {
+			t.Errorf("%d packets in %d sessions were sent, and %d in %d", sent, sessions, len(x.published), x.sessions)
 		}
-		// The server takes the message now.
-		x.answer = func(*script.Conn, script.Packet) bool { return false }
+		// The server accepts the message from now on.
+		x.onPublish = func(*script.Conn, script.Packet) bool { return false }
 		x.mu.Unlock()
 		w.retryNow()
-		x.awaits("t=0", "poison=1", "t=2", "t=3", "t=4")
-		w.acknowledged(2, 5, 1)
-		w.drops(DropUnforwardable, 0)
+		x.waitAccepted("t=0", "poison=1", "t=2", "t=3", "t=4")
+		w.wantAcknowledged(2, 5, 1)
+		w.wantDropped(DropUnforwardable, 0)
 		w.wantUnblocked(1)
 	})
 }
@@ -317,10 +318,10 @@ func TestIsolation_Block_KeepsThePoisonAndTheOrder(t *testing.T) {
 // retryNow ends the pause after which a message that blocks is tried again.
 func (w *world) retryNow() {
 	w.pipe.mu.Lock()
-	w.pipe.refusals.until, w.pipe.isolation.holdUntil = time.Time{}, time.Time{}
+	w.pipe.refusals.pauseUntil, w.pipe.isolation.holdUntil = time.Time{}, time.Time{}
 	w.pipe.isolation.retryAt = time.Now()
 	w.pipe.mu.Unlock()
-	w.pipe.lookAgain()
+	w.pipe.onTimer()
 }
 
 // The server acknowledges a QoS 2 message by PUBREC, and handles it at its PUBREL.
@@ -330,9 +331,9 @@ func TestIsolation_ServerEndsTheSessionAtPubrel_OnlyThatIsDropped(t *testing.T) 
 	w.source.connect(false, nil)
 	w.send(4, 1, 2)
 	w.source.sync()
-	x := w.play(func(*script.Conn, script.Packet) bool { return false }, func(x *players) {
-		x.resumes = true
-		x.release = func(c *script.Conn, text string) bool {
+	x := w.runServers(func(*script.Conn, script.Packet) bool { return false }, func(x *serverRotation) {
+		x.keepSessions = true
+		x.onPubrel = func(c *script.Conn, text string) bool {
 			if text != "poison=1" {
 				return false
 			}
@@ -341,9 +342,9 @@ func TestIsolation_ServerEndsTheSessionAtPubrel_OnlyThatIsDropped(t *testing.T) 
 		}
 	})
 	defer x.stop()
-	w.acknowledged(1, 4, 2)
-	w.gaveUp(FateDropped, "poison")
+	w.wantAcknowledged(1, 4, 2)
+	w.wantGivenUp(FateDropped, "poison")
 	w.source.Send(script.Publish(5, 2, "t", "behind"))
-	w.acknowledged(5, 5, 2)
-	x.awaits("t=0", "poison=1", "t=2", "t=3", "t=behind")
+	w.wantAcknowledged(5, 5, 2)
+	x.waitAccepted("t=0", "poison=1", "t=2", "t=3", "t=behind")
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// logOf makes a log of messages.
+// logOf makes a log with the messages.
 func logOf(t *testing.T, dir string, messages ...session.Message) *buffer.Log {
 	t.Helper()
 	l, err := buffer.Open(dir, 64<<20)
@@ -42,7 +42,7 @@ func logOf(t *testing.T, dir string, messages ...session.Message) *buffer.Log {
 	return l
 }
 
-// store leaves a backlog in dir, as a runner that has ended does.
+// store leaves a backlog in dir, as a runner does when it ends.
 func store(t *testing.T, dir string, messages ...session.Message) {
 	t.Helper()
 	if err := logOf(t, dir, messages...).Close(); err != nil {
@@ -50,9 +50,9 @@ func store(t *testing.T, dir string, messages ...session.Message) {
 	}
 }
 
-// inUse is a log with a backlog of so many messages, that another process uses until
-// it is closed.
-func inUse(t *testing.T, dir string, messages int) *buffer.Log {
+// lockedLog returns a log with a backlog of that many messages. It is locked until it is
+// closed, as if another process used it.
+func lockedLog(t *testing.T, dir string, messages int) *buffer.Log {
 	t.Helper()
 	return logOf(t, dir, numbered(messages, 1)...)
 }
@@ -65,29 +65,29 @@ func numbered(n int, qos byte) (all []session.Message) {
 	return all
 }
 
-// behindAPoison returns more messages than are read ahead, behind one to the topic poison,
-// and those that have to arrive.
-func behindAPoison(qos byte) (backlog []session.Message, arrive []string) {
+// poisonedBacklog returns a backlog with a message to the topic poison, and behind it
+// more messages than the pipe reads ahead. arrive are the messages that have to arrive.
+func poisonedBacklog(qos byte) (backlog []session.Message, arrive []string) {
 	backlog = append(backlog, session.Message{Topic: "poison", Payload: "x", QoS: 1})
-	for _, m := range numbered(moreThanAhead, qos) {
+	for _, m := range numbered(moreThanReadAhead, qos) {
 		backlog, arrive = append(backlog, m), append(arrive, m.Topic+"="+m.Payload)
 	}
 	return backlog, arrive
 }
 
-// opens ends the use of the log by the other process, so that the pipe can open it.
-func (w *diskWorld) opens(other *buffer.Log) {
+// unlockLog closes the log of the other process, so that the pipe can open it.
+func (w *diskWorld) unlockLog(other *buffer.Log) {
 	w.t.Helper()
 	if err := other.Close(); err != nil {
 		w.t.Fatal(err)
 	}
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
-	w.pipe.disk.retry = time.Time{} // now
+	w.pipe.disk.retryAt = time.Time{} // now
 	w.pipe.disk.wakeUp()
 }
 
-// wantBacklog takes the messages of inUse, and acknowledges them.
+// wantBacklog reads the messages of lockedLog, and acknowledges them.
 func (w *diskWorld) wantBacklog(messages int) {
 	w.t.Helper()
 	for i := range messages {
@@ -99,55 +99,55 @@ func (w *diskWorld) wantBacklog(messages int) {
 	}
 }
 
-// moreThanAhead is more than is read ahead of a log.
-const moreThanAhead = aheadMessages + 500
+// moreThanReadAhead is more messages than the pipe reads ahead.
+const moreThanReadAhead = readAheadMessages + 500
 
-func TestWhatIsHeldGoesBehindTheBacklogOfALogThatOpensLate(t *testing.T) {
+func TestLateLog_NoDestination_HeldMessagesGoBehindTheBacklog(t *testing.T) {
 	dir := t.TempDir()
-	other := inUse(t, dir, moreThanAhead)
+	other := lockedLog(t, dir, moreThanReadAhead)
 	w := newDiskWorld(t, packet.V311, dir, nil)
-	w.becomes(v1alpha1.BacklogFailed)
+	w.waitState(v1alpha1.BacklogFailed)
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 2, "t", "b"))
-	w.source.sync() // it is not acknowledged
-	w.opens(other)
-	w.source.Want("PUBACK 1", "PUBREC 2") // when they are on the disk
-	for _, w := range []*diskWorld{w.killed(packet.V311), w} {
+	w.source.sync() // nothing is acknowledged
+	w.unlockLog(other)
+	w.source.Want("PUBACK 1", "PUBREC 2") // they are on disk
+	for _, w := range []*diskWorld{w.restartAfterKill(packet.V311), w} {
 		w.destination.up(false)
-		w.wantBacklog(moreThanAhead)
+		w.wantBacklog(moreThanReadAhead)
 		if a, b := w.destination.Next().String(), w.destination.Next().String(); !strings.HasSuffix(a, "qos1 t=a") || !strings.HasSuffix(b, "qos2 t=b") {
 			t.Errorf("got %s and %s", a, b)
 		}
 	}
 }
 
-func TestWhatIsInFlightGoesAheadOfTheBacklogOfALogThatOpensLate(t *testing.T) {
+func TestLateLog_MessagesInFlight_BypassTheBacklog(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lost=%v", lost), func(t *testing.T) {
 			dir := t.TempDir()
-			other := inUse(t, dir, moreThanAhead)
+			other := lockedLog(t, dir, moreThanReadAhead)
 			w := newDiskWorld(t, packet.V311, dir, nil)
-			w.becomes(v1alpha1.BacklogFailed)
+			w.waitState(v1alpha1.BacklogFailed)
 			w.source.connect(false, nil)
 			w.destination.up(false)
 			w.source.Send(script.Publish(1, 1, "t", "a"))
 			w.destination.Want("PUBLISH 1 qos1 t=a")
-			w.opens(other)
-			w.becomes(v1alpha1.BacklogDraining)
+			w.unlockLog(other)
+			w.waitState(v1alpha1.BacklogDraining)
 			w.source.Send(script.Publish(2, 1, "t", "b"))
-			w.source.sync() // nothing is acknowledged out of turn
+			w.source.sync() // nothing is acknowledged out of order
 			if lost {
 				w.destination.down()
-				w.source.Want("PUBACK 1", "PUBACK 2") // they are on the disk
+				w.source.Want("PUBACK 1", "PUBACK 2") // they are on disk
 				w.destination.up(false)
-				w.wantBacklog(moreThanAhead)
+				w.wantBacklog(moreThanReadAhead)
 				if p := w.destination.Next().String(); !strings.HasSuffix(p, "qos1 t=a") {
 					t.Errorf("got %s", p)
 				}
 			} else {
 				w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 				w.source.Want("PUBACK 1", "PUBACK 2")
-				w.wantBacklog(moreThanAhead)
+				w.wantBacklog(moreThanReadAhead)
 			}
 			if p := w.destination.Next().String(); !strings.HasSuffix(p, "qos1 t=b") {
 				t.Errorf("got %s", p)
@@ -156,10 +156,10 @@ func TestWhatIsInFlightGoesAheadOfTheBacklogOfALogThatOpensLate(t *testing.T) {
 	}
 }
 
-func TestWhatWaitsForALogThatCannotBeOpenedIsSentAtOnce(t *testing.T) {
+func TestLateLog_OpeningFails_WaitingMessagesAreSent(t *testing.T) {
 	dir := t.TempDir()
 	segment := filepath.Join(dir, fmt.Sprintf("%020d.log", 1))
-	if err := syscall.Mkfifo(segment, 0o600); err != nil { // to open it takes until someone writes
+	if err := syscall.Mkfifo(segment, 0o600); err != nil { // opening a FIFO blocks until another process opens it for writing
 		t.Fatal(err)
 	}
 	w := newDiskWorld(t, packet.V311, dir, nil)
@@ -176,22 +176,22 @@ func TestWhatWaitsForALogThatCannotBeOpenedIsSentAtOnce(t *testing.T) {
 	w.source.Want("PUBACK 1", "PUBACK 2")
 }
 
-// A QoS 2 message that was in flight is another message when it comes from the disk, so the
-// server has to release the identifier that it had.
-func TestOpenLate_QoS2MessageGoesBehindTheBacklog_ItsIdentifierIsReleased(t *testing.T) {
+// A QoS 2 message that was in flight is a different message when it is read from the
+// disk, so the server has to release its former identifier.
+func TestLateLog_QoS2MessageGoesBehindTheBacklog_ItsIdentifierIsReleased(t *testing.T) {
 	dir := t.TempDir()
 	const backlog = 3
-	other := inUse(t, dir, backlog)
+	other := lockedLog(t, dir, backlog)
 	w := newDiskWorld(t, packet.V311, dir, nil)
-	w.becomes(v1alpha1.BacklogFailed)
+	w.waitState(v1alpha1.BacklogFailed)
 	w.source.connect(false, nil)
 	w.destination.up(false)
 	w.source.Send(script.Publish(1, 2, "t", "a"))
 	w.destination.Want("PUBLISH 1 qos2 t=a")
-	w.opens(other)
-	w.becomes(v1alpha1.BacklogDraining)
+	w.unlockLog(other)
+	w.waitState(v1alpha1.BacklogDraining)
 	w.destination.down()
-	w.source.Want("PUBREC 1") // it is on the disk
+	w.source.Want("PUBREC 1") // it is on disk
 	w.destination.up(true)
 	released := false
 	for {
@@ -200,7 +200,7 @@ func TestOpenLate_QoS2MessageGoesBehindTheBacklog_ItsIdentifierIsReleased(t *tes
 		case p.Type == v5.PUBREL:
 			released = p.ID == 1
 			w.destination.Send(script.Ack(v5.PUBCOMP, p.ID, 0))
-		case p.QoS == 1: // of the backlog
+		case p.QoS == 1: // a message of the backlog
 			w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
 		default:
 			if p.Payload != "a" || !released {

@@ -11,8 +11,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// A server that was out of quota for long has refused all messages that are held. When it
-// takes them again, in whatever order, each costs little.
+// A server that was out of quota for a long time has refused all held messages. When it
+// accepts them again, in any order, the cost per message is small.
 func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 	const messages = 20000
 	quota := &session.Refusal{Error: errTooLarge, Code: 0x97}
@@ -27,9 +27,9 @@ func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 			var all []*outgoing
 			for range messages {
 				m := &outgoing{origin: clearedOrigin}
-				p.enqueue(m)
+				p.enqueueLocked(m)
 				all = append(all, m)
-				for range mostRefusals {
+				for range maxRefusals {
 					p.refusedLocked(m, quota)
 				}
 			}
@@ -37,21 +37,21 @@ func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 			for i := range messages {
 				m := all[place(i)]
 				m.done = true
-				p.goneLocked(m)
+				p.untrackLocked(m)
 				p.acceptedLocked(m)
 			}
 			if passed := time.Since(start); passed > messages*50*time.Microsecond {
 				t.Errorf("%v for each of %d messages", passed/messages, messages)
 			}
-			if len(p.refusals.of) > 0 {
-				t.Errorf("%d refusals are left", len(p.refusals.of))
+			if len(p.refusals.byMessage) > 0 {
+				t.Errorf("%d refusals are left", len(p.refusals.byMessage))
 			}
 		})
 	}
 }
 
-// The messages that are tried again at about the same time are tried together: each attempt
-// looks at the whole queue.
+// Messages that are due at about the same time are sent again together, because each
+// attempt costs a pass over the whole queue.
 func TestRefusal_ManyMessages_AreTriedAgainTogether(t *testing.T) {
 	p := newWorld(t, packet.V5, everything).pipe
 	p.mu.Lock()
@@ -60,11 +60,11 @@ func TestRefusal_ManyMessages_AreTriedAgainTogether(t *testing.T) {
 	start := time.Now()
 	for range 1000 {
 		m := &outgoing{origin: clearedOrigin}
-		p.enqueue(m)
-		for range mostRefusals {
+		p.enqueueLocked(m)
+		for range maxRefusals {
 			p.refusedLocked(m, &session.Refusal{Error: errTooLarge, Code: 0x97})
 		}
-		times[p.refusals.of[m].retryAt] = true
+		times[p.refusals.byMessage[m].retryAt] = true
 	}
 	if most := 2 + int(time.Since(start)/firstPause); len(times) > most {
 		t.Errorf("they are tried at %d times, at most %d are needed", len(times), most)

@@ -11,90 +11,94 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// messageOverhead is roughly what a message takes in memory besides its topic and payload,
-// in bytes.
+// messageOverhead is roughly the memory that a message needs besides its topic and
+// payload, in bytes.
 const messageOverhead = 200
 
-// takeInLocked counts a QoS 1 or 2 message, or leaves it to its source if there is no
-// memory for it. One message always has room if no other is held.
-func (p *Pipe) takeInLocked(o *origin) bool {
+// admitLocked counts a QoS 1 or 2 message, or leaves it with its source if there is no
+// memory for it. It reports whether the message is to be forwarded. One message always
+// has room if no other message is held.
+func (p *Pipe) admitLocked(o *origin) bool {
 	size := len(o.in.Payload) + len(o.in.Topic) + o.in.Properties.Size() + messageOverhead
-	if p.bytes == 0 || p.bytes+size <= p.opts.MemoryBytes {
-		p.bytes += size
+	if p.unackedBytes == 0 || p.unackedBytes+size <= p.opts.MemoryBytes {
+		p.unackedBytes += size
 		o.bytes = size
 		return true
 	}
 	if p.disk != nil {
-		p.enter() // so that there is room soon
+		p.startSpoolingLocked() // so that there is room soon
 	}
 	if o.in.Refuse() {
-		p.full.add(o.in.Session(), size)
+		p.leftAtSource.addLocked(o.in.Session(), size)
 		return false
 	}
-	// The source would not send it again: its session ends with the connection.
+	// The source would not send the message again: its session ends with the connection.
 	p.meter.Dropped(DropBufferFull)
-	in := &o.in.Publish // it may wait for long for its turn
+	in := &o.in.Publish // the message may wait long until it is acknowledged
 	in.Topic, in.Payload, in.Properties = "", "", nil
-	p.acknowledgeInTurn(o)
+	p.acknowledgeInTurnLocked(o)
 	return false
 }
 
-// full are messages that were left to their source.
-type full struct {
-	sessions []*session.Session // by which they came; empty: there are none
-	size     int                // of the first of each session, the largest
-	renewed  time.Time          // when the source was last asked to send such messages again
+// leftAtSource describes the messages that were left at their source for lack of memory.
+type leftAtSource struct {
+	// sessions are the sessions that sent them. Empty if there are no such messages.
+	sessions []*session.Session
+	// size is the size of the largest message among the first ones of each session, in bytes.
+	size int
+	// renewedAt is when sources were last asked to send such messages again.
+	renewedAt time.Time
 }
 
-func (f *full) add(s *session.Session, size int) {
+func (f *leftAtSource) addLocked(s *session.Session, size int) {
 	if s != nil && !slices.Contains(f.sessions, s) {
 		f.sessions, f.size = append(f.sessions, s), max(f.size, size)
 	}
 }
 
-// leastRenewal is the least time between two renewals of a source's session.
-const leastRenewal = 100 * time.Millisecond
+// minRenewalInterval is the minimum time between two renewals of a source's session.
+const minRenewalInterval = 100 * time.Millisecond
 
-// makeRoomLocked has the source send again the messages that were left to it, when half of
-// the memory is free, and the first of them fits.
-func (p *Pipe) makeRoomLocked() {
-	f := &p.full
+// renewSourcesLocked asks the sources to send again the messages that were left with
+// them. It does so when half of the memory is free, and the first of these messages fits.
+func (p *Pipe) renewSourcesLocked() {
+	f := &p.leftAtSource
 	if len(f.sessions) == 0 || p.stopping ||
-		p.bytes > 0 && (p.bytes > p.opts.MemoryBytes/2 || p.bytes+f.size > p.opts.MemoryBytes) {
+		p.unackedBytes > 0 && (p.unackedBytes > p.opts.MemoryBytes/2 || p.unackedBytes+f.size > p.opts.MemoryBytes) {
 		return
 	}
 	now := time.Now()
-	if next := f.renewed.Add(leastRenewal); now.Before(next) {
+	if next := f.renewedAt.Add(minRenewalInterval); now.Before(next) {
 		p.wakeAtLocked(next, now)
 		return
 	}
 	for _, s := range f.sessions {
 		s.Renew()
 	}
-	*f = full{renewed: now}
+	*f = leftAtSource{renewedAt: now}
 }
 
-// clearLocked drops the content of a message that is done. It may stay in the queue for
-// long, behind a message that is not acknowledged, so it keeps no content in memory. A QoS 0
-// message is taken out when there are many. The content of a message that its source waits
-// for is counted until the source is acknowledged.
-func (p *Pipe) clearLocked(m *outgoing) {
+// clearContentLocked drops the content of a done message. The message may stay in the
+// queue for a long time, behind an unacknowledged message, and must not keep its content
+// in memory. QoS 0 messages are removed from the queue when there are many. The content
+// of a message that its source waits for stays counted until the source is acknowledged.
+func (p *Pipe) clearContentLocked(m *outgoing) {
 	switch {
-	case m.copied: // the disk may be reading it
+	case m.spooling: // the spool may be reading it
 	case m.settled:
 		m.Message = session.Message{}
-		if o := m.origin; o != nil && o.queued == 0 && o.waits() && o.in != nil {
+		if o := m.origin; o != nil && o.unsettled == 0 && o.awaitsAck() && o.in != nil {
 			o.in = settledInbound
 		}
-	case !m.origin.waits():
+	case !m.origin.awaitsAck():
 		m.Message, m.origin = session.Message{}, clearedOrigin
 		p.clearedQoS0++
 	}
 }
 
 var (
-	// clearedOrigin replaces the origin of QoS 0 messages that are cleared.
+	// clearedOrigin replaces the origin of cleared QoS 0 messages.
 	clearedOrigin = &origin{in: &session.Inbound{}}
-	// settledInbound replaces the messages of QoS 1 and 2 that were acknowledged.
+	// settledInbound replaces the QoS 1 and 2 messages that were acknowledged.
 	settledInbound = &session.Inbound{Publish: packet.Publish{QoS: 1}}
 )

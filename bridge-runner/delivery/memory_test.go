@@ -30,7 +30,8 @@ func TestMemory_QoS0LargerThanTheBound_PassesIfNothingWaits(t *testing.T) {
 	})
 }
 
-// A QoS 0 message that is written needs nothing any more, whatever is in front of it.
+// A QoS 0 message that was written needs no memory, also behind an unacknowledged
+// message.
 func TestMemory_WrittenQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorld(t, v, everything)
@@ -39,13 +40,13 @@ func TestMemory_WrittenQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T)
 		w.source.Send(script.Publish(1, 1, "t", "held"))
 		w.destination.Want("PUBLISH 1 qos1 t=held")
 		payload := strings.Repeat("x", 1000)
-		for range 5 * sweepAt {
+		for range 5 * compactAt {
 			w.source.Send(script.Publish(0, 0, "t", payload))
 			w.destination.Want("PUBLISH qos0 t=" + payload)
 		}
 		w.source.sync()
 		w.pipe.mu.Lock()
-		if n := w.pipe.queue.len(); n > 3*sweepAt {
+		if n := w.pipe.queue.len(); n > 3*compactAt {
 			t.Errorf("%d messages are in the queue", n)
 		}
 		for i := range w.pipe.queue.len() {
@@ -60,8 +61,8 @@ func TestMemory_WrittenQoS0BehindAnUnacknowledgedMessage_IsNotKept(t *testing.T)
 	})
 }
 
-// Messages for which there is no memory stay with their source. When half of it is free, the
-// source is connected anew, and sends them again, in order.
+// Messages for which there is no memory stay with their source. When half of the memory
+// is free, the source's session is renewed, and the source sends them again, in order.
 func TestMemory_MessagesBeyondTheBound_StayWithTheSourceAndComeInOrder(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		const messages, fit = 12, 4
@@ -115,13 +116,13 @@ func TestMemory_MessagesBeyondTheBound_StayWithTheSourceAndComeInOrder(t *testin
 		}
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		if w.pipe.bytes != 0 {
-			t.Errorf("%d bytes are counted", w.pipe.bytes)
+		if w.pipe.unackedBytes != 0 {
+			t.Errorf("%d bytes are counted", w.pipe.unackedBytes)
 		}
 	})
 }
 
-// wantRenewal waits until the side's session is to be renewed.
+// wantRenewal waits until the pipe asks for a renewal of the side's session.
 func (x *side) wantRenewal() {
 	x.w.t.Helper()
 	select {
@@ -131,12 +132,12 @@ func (x *side) wantRenewal() {
 	}
 }
 
-// smallMemory has room for one message with the payload mostOfMemory, and not for two.
+// smallMemory has room for one message with the payload mostOfMemory, but not for two.
 const smallMemory = 10_000
 
 var mostOfMemory = strings.Repeat("x", 8000)
 
-// A renewal costs a connection, and is useless while the refused message does not fit.
+// A renewal costs a connection, and does not help while the refused message does not fit.
 func TestMemory_RefusedMessageDoesNotFit_SourceIsRenewedWhenItDoes(t *testing.T) {
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: smallMemory}, everything)
 	w.source.connect(false, nil)
@@ -156,7 +157,8 @@ func TestMemory_RefusedMessageDoesNotFit_SourceIsRenewedWhenItDoes(t *testing.T)
 	w.source.wantRenewal()
 }
 
-// Before the bridge switches to another server of the source, it has a session with each.
+// Before the bridge switches to another server of the source, it has a session with each
+// server.
 func TestMemory_MessagesOfTwoSessionsWereRefused_BothAreRenewed(t *testing.T) {
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: smallMemory}, everything)
 	w.source.connect(false, nil)
@@ -174,14 +176,14 @@ func TestMemory_MessagesOfTwoSessionsWereRefused_BothAreRenewed(t *testing.T) {
 	other.wantRenewal()
 }
 
-// A server that keeps no session would not send a refused message again.
+// A server that does not keep the session does not send a refused message again.
 func TestMemory_SourceKeepsNoSession_MessageBeyondTheBoundIsDroppedAndAcknowledged(t *testing.T) {
 	w := newWorldWith(t, packet.V5, Options{MemoryBytes: smallMemory}, everything)
 	w.source.connect(false, &v5.Properties{SessionExpiryInterval: new(uint32(0))})
 	w.destination.up(false)
 	w.source.Send(script.Publish(1, 1, "t", mostOfMemory), script.Publish(2, 1, "t", mostOfMemory))
 	w.source.sync()
-	w.drops(DropBufferFull, 1)
+	w.wantDropped(DropBufferFull, 1)
 	w.destination.Next()
 	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 	w.source.Want("PUBACK 1", "PUBACK 2")

@@ -5,29 +5,32 @@ package delivery
 
 import "time"
 
-// Rate limits a drain. 0 is no limit.
+// Rate limits a drain. A field that is 0 sets no limit.
 type Rate struct {
-	Messages int   // a second
-	Bytes    int64 // of topics and payloads, a second
+	// Messages is the number of messages per second.
+	Messages int
+	// Bytes is the size of topics and payloads per second.
+	Bytes int64
 }
 
-// paceBurst is how much of a second may go at once, so that a timer need not be set
-// for each message.
+// paceBurst is how far messages may be ahead of the rate, so that the timer need not be
+// set for each message.
 const paceBurst = 20 * time.Millisecond
 
-// pace spreads messages over time. Unlike a token bucket it lets a message go that is
-// larger than any burst, and makes the next ones wait for as long as it takes.
+// pace spreads messages over time. Unlike a token bucket, it lets a message pass that is
+// larger than any burst, and delays the following messages for the time that it takes.
 type pace struct {
 	rate Rate
-	free time.Time // when all that went is paid for
+	// free is when the messages sent so far have used their time.
+	free time.Time
 }
 
 func (p *pace) limited() bool { return p.rate != Rate{} }
 
-// wait is for how long nothing may go.
+// wait returns the time for which nothing may be sent.
 func (p *pace) wait(now time.Time) time.Duration { return p.free.Add(-paceBurst).Sub(now) }
 
-// spend notes that a message has gone.
+// spend accounts for a message that was sent.
 func (p *pace) spend(now time.Time, bytes int) {
 	var cost time.Duration
 	if p.rate.Messages > 0 {

@@ -9,9 +9,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// Pause sends nothing more to the destination s, and waits until it has acknowledged
-// what is in flight, or the context ends. It reports how many messages were in
-// flight, and how many are left. What comes meanwhile waits for [Pipe.Resume], or for
+// Pause stops sending to the destination s, and waits until s has acknowledged the
+// messages in flight or the context ends. It returns how many messages were in flight,
+// and how many are left. Messages that arrive meanwhile wait for [Pipe.Resume], or for
 // the next destination.
 func (p *Pipe) Pause(ctx context.Context, s *session.Session) (inflight, left int) {
 	p.mu.Lock()
@@ -38,8 +38,8 @@ func (p *Pipe) Resume(s *session.Session) {
 	p.mu.Lock()
 	if p.dest == s {
 		p.paused = false
-		p.pump()
-		p.release()
+		p.pumpLocked()
+		p.dequeueDoneLocked()
 	}
 	p.mu.Unlock()
 	s.Flush()

@@ -1,36 +1,45 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package delivery carries messages from the sessions of one side to the sessions
-// of the other.
+// Package delivery carries messages from the sessions of one side to the sessions of the
+// other side.
 //
 // It promises, for each direction:
-//   - Nothing acknowledged is lost. A QoS 1 or 2 message is acknowledged to the
-//     session by which it came only after the other side has acknowledged every
-//     message made of it, or they are on disk. Until then the server that it came
-//     from holds it, so a runner may die at any instant.
-//   - Order is kept. What a lost session had not acknowledged is sent again to the
-//     next one, oldest first, before anything newer; or goes on in that session,
-//     where the same server resumes it.
-//   - Nothing blocks, so that the two directions cannot block each other. The messages
-//     that are held in memory are bounded by [Options.MemoryBytes]: QoS 0 messages above
-//     it are dropped and counted, QoS 1 and 2 messages stay with the source, which sends
-//     them again when there is room.
+//   - No acknowledged message is lost. A QoS 1 or 2 message is acknowledged to its source
+//     only after the destination has acknowledged every message derived from it, or after
+//     these messages are on disk. Until then the source server keeps it, so the runner may
+//     be killed at any time.
+//   - Order is kept. The messages that a lost session had not acknowledged are sent to the
+//     next session, oldest first, before any newer message. If the same server resumes the
+//     session, they continue in it.
+//   - Nothing blocks, so the two directions cannot block each other. [Options.MemoryBytes]
+//     bounds the messages in memory: QoS 0 messages above it are dropped and counted; QoS 1
+//     and 2 messages above it stay with the source, which sends them again when there is
+//     room.
 //   - No message stops the others. A message at which every server ends the session, or
-//     that every server refuses, is isolated, counted, reported, and given up as
-//     [Options.Unforwardable] says.
-//   - QoS 0 messages are dropped, and counted, while no session is up, unless
-//     [Options.BufferQoS0] says otherwise.
+//     that every server refuses, is isolated, counted and reported, and
+//     [Options.Unforwardable] says what happens to it.
+//   - QoS 0 messages are dropped and counted while no session is up, unless
+//     [Options.BufferQoS0] is set.
 //
-// With a disk it has two modes. Directly, acknowledgements are chained and nothing is
-// written. When the destination is lost, or a message is held for longer than a second,
-// all that is held is appended to a log (package buffer), also what is in flight, and so
-// is from then on all that comes; each is acknowledged to its source when it is on the
-// disk. The log feeds the destination until all of it is read; what comes then goes
-// directly again. So what is on disk is always older than what is only in memory, and
-// whatever ends the process keeps the order.
+// A pipe with a disk has two modes. In direct mode it acknowledges a message to the source
+// when the destination has acknowledged it, and writes nothing. It starts to spool when the
+// destination is lost, or when a message has been held for longer than a second: it appends
+// all held messages to a log (package buffer), including the messages in flight, and from
+// then on every message that arrives. Each message is acknowledged to its source when it is
+// on disk. The messages that are read from the log are sent to the destination. When the
+// whole log is read, the pipe returns to direct mode. So the messages on disk are always
+// older than the messages that are only in memory, and the order survives any end of the
+// process.
 //
-// It knows sessions, but not how they are chosen.
+// The lock order is: [Pipe].mu, then the lock of a [session.State], the locks of the
+// [Meter], or those that [Disk.Observe] takes. A session calls the pipe without a lock
+// held. [session.Session.Flush] may call [Pipe.Ready], so it is never called with Pipe.mu
+// held. The locks of two pipes are never held at the same time. The log has no lock of its
+// own: only the goroutine that runs [Pipe.RunSpool] uses it. Functions with the suffix
+// Locked expect Pipe.mu to be held.
+//
+// The package knows sessions, but not how they are chosen.
 package delivery
 
 import (
@@ -42,112 +51,140 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
-// Why a message was dropped.
+// The causes for which a message is dropped.
 const (
-	DropNotConnected  = "not_connected" // QoS 0 while no session is up
-	DropQueueFull     = "queue_full"    // QoS 0 faster than the destination, or the disk, takes it
-	DropBufferFull    = "buffer_full"   // the buffer is full, and the oldest or the newest go
-	DropDamaged       = "damaged"       // it cannot be read from the disk
-	DropExcluded      = "excluded"      // by the rules' exclude
-	DropNoRule        = "no_rule"       // matches no rule: see [Meter.Unrouted]
-	DropInvalidTopic  = "invalid_topic" // it came without a valid topic, or the rule makes no valid topic of it
-	DropStopping      = "stopping"      // QoS 0 while the runner drains
-	DropTooLarge      = "too_large"     // its packet exceeds maximumPacketSize of the source's side, or the destination's maximum
-	DropExpired       = "expired"       // its message expiry interval, or its time on disk, has passed
-	DropRefused       = "refused"       // the destination refuses it by a reason code
-	DropUnforwardable = "unforwardable" // every destination ends the session at it
-	DropTooManyHops   = "too_many_hops" // it has gone over as many bridges as maxHops allows
-	DropMalformed     = "malformed"     // its payload cannot be found in the packet that it came in
+	DropNotConnected  = "not_connected" // a QoS 0 message while no session is up
+	DropQueueFull     = "queue_full"    // QoS 0 messages arrive faster than the destination, or the disk, accepts them
+	DropBufferFull    = "buffer_full"   // the buffer is full; the oldest or the newest messages are dropped
+	DropDamaged       = "damaged"       // the record on disk is damaged
+	DropExcluded      = "excluded"      // the rules exclude the topic
+	DropNoRule        = "no_rule"       // no rule matches: see [Meter.Unrouted]
+	DropInvalidTopic  = "invalid_topic" // the message has no valid topic, or the rule makes no valid topic of it
+	DropStopping      = "stopping"      // a QoS 0 message while the runner drains
+	DropTooLarge      = "too_large"     // the packet exceeds maximumPacketSize of the source's side, or the destination's maximum
+	DropExpired       = "expired"       // the message expiry interval, or the time allowed on disk, has passed
+	DropRefused       = "refused"       // the destination refuses the message by a reason code
+	DropUnforwardable = "unforwardable" // every destination ends the session at the message
+	DropTooManyHops   = "too_many_hops" // the message has passed as many bridges as maxHops allows
+	DropMalformed     = "malformed"     // the payload cannot be found in the packet
 )
 
-// Options are what a pipe may have besides rules.
+// Options are the settings of a pipe besides its rules.
 type Options struct {
-	// MemoryBytes bounds the QoS 0 messages that wait in memory, and also the QoS 1 and 2
-	// messages that are held in it. Default 8 MiB.
+	// MemoryBytes bounds the QoS 0 messages that wait in memory, and separately the QoS 1
+	// and 2 messages that are held in memory. In bytes; the default is 8 MiB.
 	MemoryBytes int
-	// Unforwardable says what happens to messages that no server of the destination takes.
+	// Unforwardable says what happens to messages that no server of the destination accepts.
 	Unforwardable Unforwardable
-	// BufferQoS0 keeps QoS 0 messages while no session is up: on disk, else the newest
-	// in memory.
+	// BufferQoS0 keeps QoS 0 messages while no session is up: on disk if there is one,
+	// otherwise the newest messages in memory.
 	BufferQoS0 bool
-	// Disk keeps a backlog on disk. Nil: there is none.
+	// Disk configures the backlog on disk. If it is nil, there is no disk.
 	Disk *Disk
-	// Drain limits how fast a backlog goes out.
+	// Drain limits how fast a backlog is sent.
 	Drain Rate
-	// Flush sends what was acknowledged to the source, where that was not done by a
-	// call of its session's or the destination's.
+	// Flush sends the acknowledgements that were written to the session of the source. The
+	// pipe calls it when it has acknowledged messages outside of a call from a session.
 	Flush func()
 }
 
 const defaultMemoryBytes = 8 << 20
 
-// Meter counts what a pipe does. Its methods are called with a lock held and must
-// be quick.
+// Meter counts the events of a pipe. Its methods are called with Pipe.mu held and must be
+// quick.
 type Meter interface {
-	// Forwarded: a message of that many payload bytes was acknowledged by the
-	// destination, or at QoS 0 written, so long after it was received.
+	// Forwarded counts a message that the destination has acknowledged or, at QoS 0, that
+	// was written. bytes is the size of the payload; latency is the time since the message
+	// was received.
 	Forwarded(bytes int, latency time.Duration)
-	// Dropped: a message was dropped for one of the causes above.
+	// Dropped counts a message that was dropped for one of the causes above.
 	Dropped(cause string)
-	// GivenUp: no server of the destination takes a message. A message that is kept is
-	// reported after each attempt to send it.
+	// GivenUp reports a message that no server of the destination accepts. A message that
+	// is kept is reported after each attempt to send it.
 	GivenUp(m GivenUp)
-	// Unblocked: the message that was kept has left.
+	// Unblocked reports that the message that was kept no longer blocks the direction.
 	Unblocked()
-	// Unrouted: a message with this topic was dropped because no rule takes it
-	// (DropNoRule), or because a rule makes no valid topic of its topic
-	// (DropInvalidTopic). filters are those of the direction's rules. It is called
-	// besides Dropped.
+	// Unrouted reports a message that was dropped because no rule matches its topic
+	// (DropNoRule), or because a rule makes no valid topic of it (DropInvalidTopic).
+	// filters lists the filters of the direction's rules. Dropped is called, too.
 	Unrouted(topic, cause, filters string)
-	// Resent: so many messages are sent again, to another session or by another
-	// connection.
+	// Resent counts messages that are sent again, on another session or another connection.
 	Resent(messages int)
-	// Redelivered: the source sent a message again that was held here.
+	// Redelivered counts a message that the source sent again while it was held.
 	Redelivered()
-	// Held: so many messages are held in memory, so many of them in flight.
+	// Held reports the number of messages held in memory, and how many of them are in flight.
 	Held(messages, inflight int)
-	// DiskFailed: the disk could not be written or read.
+	// DiskFailed counts an attempt to write or to read the disk that failed.
 	DiskFailed()
 }
 
-// Pipe carries the messages of one direction.
+// Pipe carries the messages of one direction. The lock order is in the package comment.
 type Pipe struct {
-	rules   []config.Rule
-	ids     []uint32 // the rules' subscription identifiers
-	filters string   // the rules' filters, for messages
+	rules []config.Rule
+	// ids are the subscription identifiers of the rules, in the order of rules.
+	ids []uint32
+	// filters lists the filters of the rules, for messages to users.
+	filters string
 	meter   Meter
 	opts    Options
-	disk    *disk // nil: there is none
+	// disk is nil if there is no disk. Its own comment says what guards its fields.
+	disk *disk
+	// reverse publishes dead letters on the source side. If it is nil, there are none.
+	// SetReverse sets it before the first message.
+	reverse *Pipe
+	// spoolTask is the work of RunSpool, for the watchdog.
+	spoolTask watchdog.Task
 
-	mu        sync.Mutex
-	idle      sync.Cond // nothing is held, or in flight, or the destination is lost
-	queue     queue     // not acknowledged by the destination, in order
-	since     time.Time // when dest came
-	place     uint64    // of the last message that was queued
-	next      int       // place in queue of the first that may not be sent
-	inflight  int       // sent and not acknowledged
-	qos0      int       // bytes of QoS 0 messages not sent
-	kept      kept      // QoS 0 in memory while there is no destination
-	pace      pace      // of the backlog
-	pacedTill time.Time // before which the backlog does not go on
-	dest      *session.Session
-	last      *session.State // of the latest destination: what is in flight is in flight there
-	stopping  bool
-	paused    bool // nothing more is sent to dest
+	// mu guards all fields below.
+	mu sync.Mutex
+	// idle is signalled when a condition that Drain or Pause waits for may have changed.
+	idle sync.Cond
+	// queue holds the messages that the destination has not acknowledged, in order, and
+	// the done messages between them.
+	queue queue
+	// next is the index in queue of the first message that pumpLocked considers.
+	next int
+	// lastSeq is the sequence number of the newest message of the queue.
+	lastSeq uint64
+	// inflight is the number of messages that were sent to dest and are not acknowledged.
+	inflight int
+	// qos0Bytes is the size of the QoS 0 messages that wait in memory to be sent or written.
+	qos0Bytes int
+	// clearedQoS0 is the number of QoS 0 messages in queue whose content was cleared.
+	clearedQoS0 int
+	evictor     evictor
 
-	bytes       int       // of QoS 1 and 2 messages that their sources wait for
-	full        full      // the messages that were refused for lack of memory
-	clearedQoS0 int       // QoS 0 messages in queue that were cleared
-	alarm       time.Time // when the queue is looked at again; zero: not by time
-	timer       *time.Timer
-	isolation   isolation
-	refusals    refusals
-	keeper      watchdog.Task // Keep
-	reverse     *Pipe         // to the source side
-	letters     []letter      // not handed to reverse
+	// dest is the session that messages are sent to; nil while no session is up.
+	dest *session.Session
+	// lastState belongs to the latest destination: the messages in flight are in flight in it.
+	lastState *session.State
+	// destSince is when dest became the destination.
+	destSince time.Time
+	// stopping is set by Drain. QoS 1 and 2 messages that arrive are left unacknowledged.
+	stopping bool
+	// paused is set by Pause. Nothing more is sent to dest.
+	paused bool
+
+	pace pace // limits the drain of the backlog
+	// pacedUntil is the time before which no message of the backlog is sent.
+	pacedUntil time.Time
+
+	// unackedBytes is the size of the QoS 1 and 2 messages whose sources wait for the
+	// acknowledgement.
+	unackedBytes int
+	leftAtSource leftAtSource
+
+	// wakeAt is when timer calls onTimer. Zero if that is not planned.
+	wakeAt time.Time
+	timer  *time.Timer
+
+	isolation isolation
+	refusals  refusals
+	// deadLetters are the dead letters that were not handed to reverse yet.
+	deadLetters []deadLetter
 }
 
-// New returns a pipe. One with a disk needs [Pipe.Keep].
+// New returns a pipe. A pipe with a disk needs [Pipe.RunSpool].
 func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
 	if opts.MemoryBytes == 0 {
 		opts.MemoryBytes = defaultMemoryBytes
@@ -157,47 +194,71 @@ func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
 	}
 	p := &Pipe{rules: rules, ids: identifiers(rules), filters: filters(rules), meter: meter, opts: opts, pace: pace{rate: opts.Drain}}
 	p.idle.L = &p.mu
-	p.refusals.of = map[*outgoing]*refusal{}
+	p.refusals.byMessage = map[*outgoing]*refusal{}
 	if opts.Disk != nil {
 		p.disk = newDisk(*opts.Disk)
 	}
 	return p
 }
 
-// origin is a message as it came, until it is acknowledged to its source.
+// origin is a message as it was received. It exists until it is acknowledged to its source.
 type origin struct {
-	in     *session.Inbound // nil: a dead letter of the other direction
-	done   func()           // called when a dead letter needs its source no more
-	bytes  int              // that it is counted with in Pipe.bytes
-	queued int              // how many messages made of it are in the queue
-	only   outgoing         // the first of them, so that one allocation serves both
+	// in is nil for a dead letter of the other direction.
+	in *session.Inbound
+	// onSettled is called when a dead letter of the other direction has settled.
+	onSettled func()
+	// bytes is the part of Pipe.unackedBytes that this message accounts for.
+	bytes int
+	// unsettled is the number of derived messages that have not settled.
+	unsettled int
+	// first is the first of the derived messages. It is here to save an allocation.
+	first outgoing
 }
 
-// waits reports whether the source waits for the acknowledgement.
-func (o *origin) waits() bool { return o.in == nil || o.in.QoS > 0 }
+// awaitsAck reports whether the source waits for the acknowledgement.
+func (o *origin) awaitsAck() bool { return o.in == nil || o.in.QoS > 0 }
 
 // outgoing is a message that the destination has not acknowledged.
 type outgoing struct {
 	session.Outgoing
-	origin   *origin
-	inflight bool   // the destination has it
-	sent     bool   // once, to whatever destination
-	done     bool   // acknowledged, but one before it is not
-	parked   bool   // it goes to the dead letter topic, and is done when it is there
-	backlog  bool   // it waited while there was no destination
-	place    uint64 // in the order of the queue
+	// origin is nil for a message that was read from the disk.
+	origin *origin
+	// seq gives the order of the messages in the queue.
+	seq uint64
+	// inflight says that the message was sent to the destination and is not acknowledged.
+	inflight bool
+	// sent says that the message was sent at least once, to any destination.
+	sent bool
+	// done says that nothing more is to be sent: the message was acknowledged or dropped.
+	// It leaves the queue when all messages in front of it are done.
+	done bool
+	// awaitsDeadLetter says that a dead letter replaces the message. The message is done
+	// when the dead letter has settled.
+	awaitsDeadLetter bool
+	// fromBacklog says that the message waited while there was no destination, or on disk.
+	// Options.Drain applies to it.
+	fromBacklog bool
+	// settled says that the message no longer depends on its source. The settled messages in
+	// the queue are counted in disk.queuedFromDisk.
+	settled bool
 
-	// Of a pipe with a disk.
-	settled bool   // on disk: its source waits for it no more
-	copied  bool   // in the queue, and to be written, too
-	ahead   bool   // directly on its way before the log could be opened
-	popped  bool   // not in the queue any more
-	number  uint64 // of its record
-	stored  int64  // what that takes of the disk
+	// The fields below are used only by a pipe with a disk.
+
+	// spooling says that the message was in the queue when spooling started, and is still in
+	// disk.pending. It is one of disk.alsoQueued.
+	spooling bool
+	// bypass says that the message is sent before the backlog of a log that was opened late.
+	bypass bool
+	// dequeued says that the message has left the queue.
+	dequeued bool
+	// recordNumber is the number of its record in the log; 0 if it has none.
+	recordNumber uint64
+	// recordSize is the size of its record on disk, in bytes.
+	recordSize int64
 }
 
-// Receive takes a message in. Where the pipe is stopping, QoS 1 and 2 messages are
-// left unacknowledged: the source keeps them.
+// Receive takes a message in. While the pipe is stopping, QoS 1 and 2 messages are left
+// unacknowledged, so that the source keeps them.
 func (p *Pipe) Receive(in *session.Inbound) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -205,17 +266,17 @@ func (p *Pipe) Receive(in *session.Inbound) {
 		return
 	}
 	if p.disk != nil && p.dest == nil {
-		p.enter()
+		p.startSpoolingLocked()
 	}
 	o := &origin{in: in}
 	if in.QoS > 0 {
-		if !p.takeInLocked(o) {
+		if !p.admitLocked(o) {
 			return
 		}
 	}
-	p.route(o)
-	p.pump()
-	p.release()
+	p.routeLocked(o)
+	p.pumpLocked()
+	p.dequeueDoneLocked()
 }
 
 // Redelivered counts a message that the source sent again while it was held.
@@ -225,16 +286,16 @@ func (p *Pipe) Redelivered() {
 	p.meter.Redelivered()
 }
 
-// route queues what the rules make of a message.
-func (p *Pipe) route(o *origin) {
+// routeLocked queues the messages that the rules derive from an inbound message.
+func (p *Pipe) routeLocked(o *origin) {
 	if cause := undeliverable(o.in.Faults); cause != "" {
-		p.discard(o, cause)
+		p.discardLocked(o, cause)
 		return
 	}
 	cause, invalid := DropNoRule, false
 	for i := range p.rules {
 		r := &p.rules[i]
-		if !asked(o.in, p.ids[i]) || !r.Filter.Match(o.in.Topic) {
+		if !sentFor(o.in, p.ids[i]) || !r.Filter.Match(o.in.Topic) {
 			continue
 		}
 		if r.Excludes(o.in.Topic) {
@@ -250,8 +311,8 @@ func (p *Pipe) route(o *origin) {
 			invalid = true
 			continue
 		}
-		m := &o.only
-		if o.queued > 0 {
+		m := &o.first
+		if o.unsettled > 0 {
 			m = &outgoing{}
 		}
 		m.origin, m.At, m.Owner = o, o.in.At, m
@@ -262,66 +323,69 @@ func (p *Pipe) route(o *origin) {
 			Retain:     retain(r.Retain, o.in.Retain),
 			Properties: properties(r, o.in.Properties),
 		}
-		if m.QoS == 0 && !o.waits() {
-			if cause = p.refuseQoS0(m); cause != "" {
+		if m.QoS == 0 && !o.awaitsAck() {
+			if cause = p.qos0DropCauseLocked(m); cause != "" {
 				continue
 			}
 		}
-		p.push(m)
+		p.pushLocked(m)
 		if m.QoS == 0 {
-			p.qos0 += m.size()
+			p.qos0Bytes += m.size()
 		}
 	}
 	if invalid {
 		cause = DropInvalidTopic
 	}
 	switch {
-	case o.queued == 0:
-		p.discard(o, cause)
-	case invalid: // it goes over by other rules
+	case o.unsettled == 0:
+		p.discardLocked(o, cause)
+	case invalid: // other rules forward it
 		p.meter.Dropped(cause)
 		p.meter.Unrouted(o.in.Topic, cause, p.filters)
 	}
 }
 
-func (p *Pipe) push(m *outgoing) {
-	m.origin.queued++
-	m.backlog = p.dest == nil
-	if p.disk != nil && p.disk.buffering {
+// pushLocked takes in a message that was derived from an inbound message: into pending if
+// the pipe spools, otherwise into the queue.
+func (p *Pipe) pushLocked(m *outgoing) {
+	m.origin.unsettled++
+	m.fromBacklog = p.dest == nil
+	if p.disk != nil && p.disk.spooling {
 		p.disk.pending.push(m)
 		p.disk.wakeUp()
 		return
 	}
-	p.enqueue(m)
+	p.enqueueLocked(m)
 }
 
-// enqueue puts m behind the messages of the queue.
-func (p *Pipe) enqueue(m *outgoing) {
-	p.place++
-	m.place = p.place
+// enqueueLocked appends m to the queue.
+func (p *Pipe) enqueueLocked(m *outgoing) {
+	p.lastSeq++
+	m.seq = p.lastSeq
 	p.queue.push(m)
 }
 
-// refuseQoS0 says why a QoS 0 message cannot be taken, if it cannot.
-func (p *Pipe) refuseQoS0(m *outgoing) string {
+// qos0DropCauseLocked returns the cause for which a QoS 0 message has to be dropped, or
+// "" if it can be forwarded.
+func (p *Pipe) qos0DropCauseLocked(m *outgoing) string {
 	switch {
 	case p.stopping:
 		return DropStopping
 	case p.dest == nil && !p.opts.BufferQoS0:
 		return DropNotConnected
-	case p.qos0 == 0, m.origin.queued > 0: // one always passes, for all rules
-	case p.qos0+m.size() <= p.opts.MemoryBytes:
-	case p.dest == nil && !p.buffering() && p.makeRoom(m.size()):
+	case p.qos0Bytes == 0, m.origin.unsettled > 0: // one message always passes, for all rules
+	case p.qos0Bytes+m.size() <= p.opts.MemoryBytes:
+	case p.dest == nil && !p.isSpoolingLocked() && p.evictLocked(m.size()):
 	default:
 		return DropQueueFull
 	}
 	return ""
 }
 
-// buffering reports whether what comes goes to the disk.
-func (p *Pipe) buffering() bool { return p.disk != nil && p.disk.buffering }
+// isSpoolingLocked reports whether messages that arrive are written to the disk.
+func (p *Pipe) isSpoolingLocked() bool { return p.disk != nil && p.disk.spooling }
 
-// size is roughly what a message takes in memory, in bytes.
+// size returns roughly the memory that m needs, in bytes.
 func (m *outgoing) size() int {
 	return len(m.Payload) + len(m.Topic) + m.Properties.Size() + messageOverhead
 }

@@ -14,31 +14,43 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// players are the servers of the destination, which take turns as those of a bridge do:
-// when one has ended the session, the next one is connected.
-type players struct {
-	w       *world
-	sides   []*side
-	answer  func(c *script.Conn, p script.Packet) bool // handles a message, and reports whether it has
-	pinged  func(c *script.Conn) bool                  // likewise a PINGREQ; nil: it is answered
-	release func(c *script.Conn, text string) bool     // likewise the PUBREL of a message that is held; nil: it is answered
-	resumes bool                                       // servers keep their sessions
+// serverRotation runs the servers of the destination. They take turns as the servers of a
+// bridge do: when one has ended the session, the next one is connected.
+type serverRotation struct {
+	w     *world
+	sides []*side
+	// onPublish handles a message, and reports whether it has. Otherwise the message is
+	// accepted.
+	onPublish func(c *script.Conn, p script.Packet) bool
+	// onPing handles a PINGREQ, and reports whether it has. Otherwise, or if it is nil, the
+	// PINGREQ is answered.
+	onPing func(c *script.Conn) bool
+	// onPubrel handles the PUBREL of a message that is held, and reports whether it has.
+	// Otherwise, or if it is nil, the PUBREL is answered.
+	onPubrel func(c *script.Conn, text string) bool
+	// keepSessions says that the servers keep their sessions.
+	keepSessions bool
 
-	mu       sync.Mutex
-	took     []string // messages that were accepted, once each
-	packets  []string // PUBLISH packets, in order
+	mu sync.Mutex
+	// accepted holds the messages that were accepted, once each.
+	accepted []string
+	// published holds the messages of all PUBLISH packets, in order.
+	published []string
+	// sessions is the number of sessions that have started.
 	sessions int
 	stopping bool
 	conn     *script.Conn
 	done     chan struct{}
-	held     []map[uint16]string // QoS 2 messages not released, per server
-	freed    []uint16            // PUBRELs of messages that are not held
+	// held holds, for each server, the QoS 2 messages that are not released.
+	held []map[uint16]string
+	// unknownPubrels holds the identifiers of PUBRELs for messages that are not held.
+	unknownPubrels []uint16
 }
 
-// play has servers answer until stop is called. A server accepts the messages that answer
-// leaves to it.
-func (w *world) play(answer func(c *script.Conn, p script.Packet) bool, change func(*players)) *players {
-	x := &players{w: w, sides: []*side{w.destination}, answer: answer, done: make(chan struct{})}
+// runServers runs the servers until stop is called. A server accepts the messages that
+// onPublish does not handle.
+func (w *world) runServers(onPublish func(c *script.Conn, p script.Packet) bool, change func(*serverRotation)) *serverRotation {
+	x := &serverRotation{w: w, sides: []*side{w.destination}, onPublish: onPublish, done: make(chan struct{})}
 	if change != nil {
 		change(x)
 	}
@@ -49,7 +61,7 @@ func (w *world) play(answer func(c *script.Conn, p script.Packet) bool, change f
 	return x
 }
 
-func (x *players) stop() {
+func (x *serverRotation) stop() {
 	x.mu.Lock()
 	x.stopping = true
 	if x.conn != nil {
@@ -59,12 +71,12 @@ func (x *players) stop() {
 	<-x.done
 }
 
-func (x *players) run() {
+func (x *serverRotation) run() {
 	defer close(x.done)
 	for turn := 0; ; turn++ {
 		i := turn % len(x.sides)
 		s := x.sides[i]
-		resumed := x.resumes && turn >= len(x.sides)
+		resumed := x.keepSessions && turn >= len(x.sides)
 		s.connect(resumed, nil)
 		x.mu.Lock()
 		x.conn = s.Conn
@@ -91,8 +103,8 @@ func (x *players) run() {
 	}
 }
 
-// step handles a packet. It reports whether the session goes on.
-func (x *players) step(i int, s *side) bool {
+// step handles a packet. It reports whether the session continues.
+func (x *serverRotation) step(i int, s *side) bool {
 	p, err := s.TryNext()
 	if err != nil {
 		_ = s.Close()
@@ -101,44 +113,44 @@ func (x *players) step(i int, s *side) bool {
 	}
 	switch p.Type {
 	case v5.PINGREQ:
-		if x.pinged == nil || !x.pinged(s.Conn) {
+		if x.onPing == nil || !x.onPing(s.Conn) {
 			reply(s.Conn, script.Packet{Type: v5.PINGRESP})
 		}
 	case v5.PUBREL:
 		x.mu.Lock()
 		text, held := x.held[i][p.ID]
 		x.mu.Unlock()
-		if held && x.release != nil && x.release(s.Conn, text) {
+		if held && x.onPubrel != nil && x.onPubrel(s.Conn, text) {
 			return true
 		}
 		x.mu.Lock()
 		if !held {
-			x.freed = append(x.freed, p.ID)
+			x.unknownPubrels = append(x.unknownPubrels, p.ID)
 		}
 		delete(x.held[i], p.ID)
 		x.mu.Unlock()
 		reply(s.Conn, script.Ack(v5.PUBCOMP, p.ID, 0))
 	case v5.PUBLISH:
 		x.mu.Lock()
-		x.packets = append(x.packets, p.Topic+"="+p.Payload)
-		answer := x.answer
+		x.published = append(x.published, p.Topic+"="+p.Payload)
+		onPublish := x.onPublish
 		x.mu.Unlock()
-		if !answer(s.Conn, p) {
+		if !onPublish(s.Conn, p) {
 			x.accept(i, s.Conn, p)
 		}
 	}
 	return true
 }
 
-func (x *players) accept(i int, c *script.Conn, p script.Packet) {
+func (x *serverRotation) accept(i int, c *script.Conn, p script.Packet) {
 	text := p.Topic + "=" + p.Payload
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if held := x.held[i][p.ID]; p.QoS == 2 && held != "" && held != text {
-		x.w.t.Errorf("%s comes under the identifier of %s, which is held", text, held)
+		x.w.t.Errorf("%s arrives under the identifier of %s, which is held", text, held)
 	}
-	if !slices.Contains(x.took, text) {
-		x.took = append(x.took, text)
+	if !slices.Contains(x.accepted, text) {
+		x.accepted = append(x.accepted, text)
 	}
 	switch p.QoS {
 	case 1:
@@ -149,48 +161,49 @@ func (x *players) accept(i int, c *script.Conn, p script.Packet) {
 	}
 }
 
-// awaits waits until these messages were accepted, in this order.
-func (x *players) awaits(want ...string) {
+// waitAccepted waits until these messages were accepted, in this order.
+func (x *serverRotation) waitAccepted(want ...string) {
 	x.w.t.Helper()
 	eventually(x.w.t, func() error {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		if len(x.took) < len(want) {
-			return fmt.Errorf("%d of %d messages arrived in %d sessions: %q", len(x.took), len(want), x.sessions, x.took)
+		if len(x.accepted) < len(want) {
+			return fmt.Errorf("%d of %d messages arrived in %d sessions: %q", len(x.accepted), len(want), x.sessions, x.accepted)
 		}
 		return nil
 	})
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !slices.Equal(x.took, want) {
-		x.w.t.Errorf("arrived: %q, want %q", x.took, want)
+	if !slices.Equal(x.accepted, want) {
+		x.w.t.Errorf("arrived: %q, want %q", x.accepted, want)
 	}
 }
 
 // sessionCount returns the number of sessions that have started.
-func (x *players) sessionCount() int {
+func (x *serverRotation) sessionCount() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.sessions
 }
 
-// wantSessions fails if more sessions were ended.
-func (x *players) wantSessions(most int) {
+// wantSessions fails if more sessions have ended.
+func (x *serverRotation) wantSessions(limit int) {
 	x.w.t.Helper()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if ended := x.sessions - 1; ended > most {
-		x.w.t.Errorf("%d sessions have ended, at most %d should", ended, most)
+	if ended := x.sessions - 1; ended > limit {
+		x.w.t.Errorf("%d sessions have ended, at most %d should", ended, limit)
 	}
 }
 
-// reply sends packets on a connection that may have been ended.
+// reply sends packets on a connection that may have ended.
 func reply(c *script.Conn, packets ...script.Packet) {
 	_, _ = c.Write([]byte(c.Encode(packets...)))
 }
 
-// end ends a connection, after a DISCONNECT with this code if it is not 0. The client may
-// have sent more, which is read, so that its system reads the DISCONNECT.
+// end closes a connection, after a DISCONNECT with this code if it is not 0. It first
+// reads the packets that the client has sent meanwhile, so that the client's system
+// delivers the DISCONNECT.
 func end(c *script.Conn, code byte) {
 	if code > 0 {
 		reply(c, script.Packet{Type: v5.DISCONNECT, Code: code})
@@ -204,7 +217,7 @@ func end(c *script.Conn, code byte) {
 	_ = c.Close()
 }
 
-// ending ends the connection at messages to this topic.
+// ending returns a handler that ends the connection at messages to this topic.
 func ending(topic string, code byte) func(*script.Conn, script.Packet) bool {
 	return func(c *script.Conn, p script.Packet) bool {
 		if p.Topic != topic {
@@ -215,8 +228,8 @@ func ending(topic string, code byte) func(*script.Conn, script.Packet) bool {
 	}
 }
 
-// send has the source send n messages, the one at the place poison of them to the topic
-// poison. It returns those that have to arrive.
+// send makes the source send n messages. The message with the index poison has the topic
+// poison. send returns the messages that have to arrive.
 func (w *world) send(n, poison int, qos byte) (arrive []string) {
 	w.t.Helper()
 	for i := range n {
@@ -231,8 +244,8 @@ func (w *world) send(n, poison int, qos byte) (arrive []string) {
 	return arrive
 }
 
-// acknowledged reads the acknowledgements of the source's messages first to last.
-func (w *world) acknowledged(first, last int, qos byte) {
+// wantAcknowledged reads the acknowledgements of the source's messages first to last.
+func (w *world) wantAcknowledged(first, last int, qos byte) {
 	w.t.Helper()
 	name := map[byte]string{1: "PUBACK", 2: "PUBREC"}[qos]
 	for id := first; id <= last; id++ {
@@ -240,8 +253,8 @@ func (w *world) acknowledged(first, last int, qos byte) {
 	}
 }
 
-// gaveUp waits until these messages were given up.
-func (w *world) gaveUp(fate Fate, topics ...string) {
+// wantGivenUp waits until these messages were given up.
+func (w *world) wantGivenUp(fate Fate, topics ...string) {
 	w.t.Helper()
 	eventually(w.t, func() error {
 		w.meter.mu.Lock()
@@ -265,7 +278,7 @@ func (w *world) gaveUp(fate Fate, topics ...string) {
 	}
 }
 
-// wantUnblocked fails unless a blocked direction went on n times.
+// wantUnblocked fails unless a blocked direction continued n times.
 func (w *world) wantUnblocked(n int) {
 	w.t.Helper()
 	w.meter.mu.Lock()
@@ -275,8 +288,8 @@ func (w *world) wantUnblocked(n int) {
 	}
 }
 
-// drops fails unless as many messages were dropped for this cause alone.
-func (w *world) drops(cause string, n int) {
+// wantDropped fails unless n messages were dropped for this cause, and none for others.
+func (w *world) wantDropped(cause string, n int) {
 	w.t.Helper()
 	w.meter.mu.Lock()
 	defer w.meter.mu.Unlock()

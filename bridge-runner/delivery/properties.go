@@ -13,9 +13,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// hops returns the count that a message came with: 0 where it has none, or one that is
-// not a number. Of several the highest counts, so that no bridge on the way can hide
-// one.
+// hops returns the hop count of a received message: 0 if it has none, or none that is a
+// number. Of several counts the highest is valid, so that no bridge on the way can hide
+// it.
 func hops(p *packet.Properties) uint64 {
 	if p == nil {
 		return 0
@@ -34,27 +34,27 @@ func hops(p *packet.Properties) uint64 {
 	return count
 }
 
-// tooManyHops reports whether the message would go over with a higher count than the
-// rule allows.
+// tooManyHops reports whether the message would be forwarded with a higher hop count than
+// the rule allows.
 func tooManyHops(r *config.Rule, p *packet.Properties) bool {
 	return r.MaxHops > 0 && hops(p) >= r.MaxHops
 }
 
-// properties returns those with which a message goes over: its own ones as they came,
-// the hop count, and the rule's. The original is shared with other rules, and not
-// changed.
-func properties(r *config.Rule, came *packet.Properties) *packet.Properties {
+// properties returns the properties of the forwarded message: the received properties,
+// the hop count, and the properties of the rule. received is shared with other rules and
+// is not changed.
+func properties(r *config.Rule, received *packet.Properties) *packet.Properties {
 	if r.MaxHops == 0 && len(r.UserProperties) == 0 {
-		return came
+		return received
 	}
 	var out packet.Properties
-	if came != nil {
-		out = *came
+	if received != nil {
+		out = *received
 	}
 	added := make([]packet.UserProperty, 0, 1+len(r.UserProperties))
 	if r.MaxHops > 0 {
 		out.User = out.User.Without(v1alpha1.HopsProperty)
-		added = append(added, packet.UserProperty{Name: v1alpha1.HopsProperty, Value: strconv.FormatUint(hops(came)+1, 10)})
+		added = append(added, packet.UserProperty{Name: v1alpha1.HopsProperty, Value: strconv.FormatUint(hops(received)+1, 10)})
 	}
 	for _, p := range r.UserProperties {
 		added = append(added, packet.UserProperty(p))

@@ -23,46 +23,46 @@ func user(pairs ...string) *packet.Properties {
 
 const hop = v1alpha1.HopsProperty
 
-func TestPropertiesGoOverWithTheHopCountAndThoseOfTheRule(t *testing.T) {
+func TestProperties_MessageIsForwarded_HopCountAndRulePropertiesAreAdded(t *testing.T) {
 	added := []v1alpha1.UserProperty{{Name: "plant", Value: "one"}, {Name: "plant", Value: "two"}}
 	for _, c := range []struct {
-		name       string
-		rule       config.Rule
-		came, want *packet.Properties
+		name           string
+		rule           config.Rule
+		received, want *packet.Properties
 	}{
 		{"nothing to add", config.Rule{}, user("a", "1"), user("a", "1")},
 		{"no properties and nothing to add", config.Rule{}, nil, nil},
 		{"a count that this bridge does not keep", config.Rule{}, user(hop, "7"), user(hop, "7")},
 		{"a message without properties", config.Rule{UserProperties: added}, nil, user("plant", "one", "plant", "two")},
-		{"behind those that it brought", config.Rule{UserProperties: added}, user("z", "1", "plant", "0"), user("z", "1", "plant", "0", "plant", "one", "plant", "two")},
+		{"behind the received ones", config.Rule{UserProperties: added}, user("z", "1", "plant", "0"), user("z", "1", "plant", "0", "plant", "one", "plant", "two")},
 		{"the first hop", config.Rule{MaxHops: 3}, user("a", "1"), user("a", "1", hop, "1")},
 		{"a later hop", config.Rule{MaxHops: 3, UserProperties: added[:1]}, user(hop, "1", "a", "1"), user("a", "1", hop, "2", "plant", "one")},
 		{"counts that are no numbers", config.Rule{MaxHops: 3}, user(hop, "-1", hop, "x", hop, ""), user(hop, "1")},
 		{"the highest of several counts", config.Rule{MaxHops: 9}, user(hop, "4", hop, "0"), user(hop, "5")},
 	} {
 		var before packet.Properties
-		if c.came != nil {
-			before = *c.came
+		if c.received != nil {
+			before = *c.received
 		}
-		if got := properties(&c.rule, c.came); !reflect.DeepEqual(got, c.want) {
+		if got := properties(&c.rule, c.received); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
-		if c.came != nil && *c.came != before {
+		if c.received != nil && *c.received != before {
 			t.Errorf("%s: the original was changed", c.name)
 		}
 	}
-	came := user("a", "1")
-	came.ContentType, came.Expires, came.Expiry = "text/plain", true, 60
-	if got := properties(&config.Rule{MaxHops: 1}, came); got.ContentType != "text/plain" || !got.Expires || got.Expiry != 60 {
+	received := user("a", "1")
+	received.ContentType, received.Expires, received.Expiry = "text/plain", true, 60
+	if got := properties(&config.Rule{MaxHops: 1}, received); got.ContentType != "text/plain" || !got.Expires || got.Expiry != 60 {
 		t.Errorf("other properties: %+v", got)
 	}
 }
 
-func TestAMessageWithTooManyHopsIsTold(t *testing.T) {
+func TestTooManyHops_CountReachesMaxHops_IsTrue(t *testing.T) {
 	for _, c := range []struct {
-		most uint64
-		came *packet.Properties
-		want bool
+		maxHops  uint64
+		received *packet.Properties
+		want     bool
 	}{
 		{0, user(hop, "1000"), false},
 		{1, nil, false},
@@ -73,13 +73,13 @@ func TestAMessageWithTooManyHopsIsTold(t *testing.T) {
 		{255, user(hop, "99999999999999999999999"), true},
 		{255, user(hop, "many"), false},
 	} {
-		if got := tooManyHops(&config.Rule{MaxHops: c.most}, c.came); got != c.want {
-			t.Errorf("at most %d, came with %+v: too many %t", c.most, c.came, got)
+		if got := tooManyHops(&config.Rule{MaxHops: c.maxHops}, c.received); got != c.want {
+			t.Errorf("at most %d, received %+v: too many %t", c.maxHops, c.received, got)
 		}
 	}
 }
 
-func TestOfRulesWithOneSubscriptionTheOneCountsThatBringsMost(t *testing.T) {
+func TestSubscriptions_RetainHandlingDiffers_LowestValueWins(t *testing.T) {
 	rules, err := config.Rules([]v1alpha1.Rule{
 		{Filter: "a/#", RetainHandling: of(v1alpha1.RetainHandlingDoNotSend)},
 		{Filter: "a/b", RetainHandling: of(v1alpha1.RetainHandlingSend)},

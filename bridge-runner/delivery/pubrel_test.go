@@ -13,8 +13,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// The server handles a QoS 2 message at its PUBREL, and ends the session at the poison. When
-// the message is given up its identifier is not released: that would end sessions, too.
+// The server handles a QoS 2 message at its PUBREL, and ends the session at the poison.
+// When the message is given up, its identifier is not released, because that would end
+// sessions, too.
 func TestIsolation_ServerEndsTheSessionAtPubrel_NoSessionEndsAfterwards(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		t.Parallel()
@@ -59,6 +60,6 @@ func TestIsolation_ServerEndsTheSessionAtPubrel_NoSessionEndsAfterwards(t *testi
 		if ended > mostSessions {
 			t.Errorf("%d sessions have ended, at most %d should", ended, mostSessions)
 		}
-		w.drops(DropUnforwardable, 1)
+		w.wantDropped(DropUnforwardable, 1)
 	})
 }

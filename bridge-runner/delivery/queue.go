@@ -3,20 +3,22 @@
 
 package delivery
 
-// queue is a first-in first-out queue with access by place. The zero value is
-// empty.
+// queue is a first-in, first-out queue with access by index. The zero value is empty.
 type queue struct {
-	items []*outgoing // a ring; its length is a power of two
+	// items is a ring buffer. Its length is a power of two.
+	items []*outgoing
+	// first is the index of the front item in items.
 	first int
+	// count is the number of items.
 	count int
 }
 
-// keepItems is the capacity that an emptied queue keeps.
-const keepItems = 1024
+// maxIdleItems is the largest capacity that an empty queue keeps.
+const maxIdleItems = 1024
 
 func (q *queue) len() int { return q.count }
 
-// at returns the i-th item, counted from 0 at the front.
+// at returns the item at index i. The front item has index 0.
 func (q *queue) at(i int) *outgoing {
 	return q.items[(q.first+i)&(len(q.items)-1)]
 }
@@ -33,13 +35,13 @@ func (q *queue) push(m *outgoing) {
 	q.count++
 }
 
-// pop takes the front item. The queue must not be empty.
+// pop removes the front item and returns it. The queue must not be empty.
 func (q *queue) pop() *outgoing {
 	m := q.items[q.first]
 	q.items[q.first] = nil
 	q.first = (q.first + 1) & (len(q.items) - 1)
 	q.count--
-	if q.count == 0 && len(q.items) > keepItems {
+	if q.count == 0 && len(q.items) > maxIdleItems {
 		q.items, q.first = nil, 0
 	}
 	return m

@@ -25,44 +25,52 @@ import (
 )
 
 var (
-	events = flag.Int("events", 100, "how many random events happen to a pipe with a disk")
-	seed   = flag.Uint64("seed", 0, "of the random events; 0: another one each time")
+	events = flag.Int("events", 100, "number of random events for a pipe with a disk")
+	seed   = flag.Uint64("seed", 0, "seed of the random events; 0 chooses a random one")
 )
 
-// history is what both sides' servers saw, over all the processes that there were.
+// history records the packets that the servers of both sides have seen, over all processes.
 type history struct {
-	mu     sync.Mutex
-	live   *diskWorld
-	sent   int          // messages 0 to sent-1 were sent by the source
-	qos    []byte       // of each
-	acked  map[int]bool // by the runner, to the source
-	came   map[int]bool // to the destination
-	next   int          // the first that has not come
-	wrong  []string
-	random *rand.Rand
+	mu   sync.Mutex
+	live *diskWorld
+	// sent is the number of messages that the source has sent: 0 to sent-1.
+	sent int
+	// qos holds the QoS of each message.
+	qos []byte
+	// acked holds the messages that the runner has acknowledged to the source.
+	acked map[int]bool
+	// arrived holds the messages that have arrived at the destination.
+	arrived map[int]bool
+	// next is the first message that has not arrived.
+	next     int
+	failures []string
+	random   *rand.Rand
 
-	ids  map[uint16]int // of the source's messages, in this process
-	last int            // the latest of them that was acknowledged
-	id   uint16
-	busy sync.WaitGroup
+	// ids maps the packet identifiers of the source, in the present process, to messages.
+	ids map[uint16]int
+	// lastAcked is the latest of these messages that was acknowledged.
+	lastAcked int
+	// lastID is the latest packet identifier.
+	lastID uint16
+	busy   sync.WaitGroup
 }
 
 func (h *history) fail(format string, args ...any) {
-	h.wrong = append(h.wrong, fmt.Sprintf(format, args...))
+	h.failures = append(h.failures, fmt.Sprintf(format, args...))
 }
 
-// publish has the source send messages under new identifiers.
+// publish makes the source send messages under new identifiers.
 func (h *history) publish(numbers ...int) {
 	h.mu.Lock()
 	packets := make([]script.Packet, 0, len(numbers))
 	for _, n := range numbers {
-		h.id++
-		h.ids[h.id] = n
+		h.lastID++
+		h.ids[h.lastID] = n
 		size := h.random.IntN(2000)
 		if h.random.IntN(20) == 0 {
 			size = h.random.IntN(100_000)
 		}
-		packets = append(packets, script.Publish(h.id, h.qos[n], "t", fmt.Sprintf("%d %s", n, strings.Repeat("x", size))))
+		packets = append(packets, script.Publish(h.lastID, h.qos[n], "t", fmt.Sprintf("%d %s", n, strings.Repeat("x", size))))
 		if h.random.IntN(4) == 0 {
 			packets = append(packets, script.Publish(0, 0, "t", "zero"))
 		}
@@ -72,14 +80,14 @@ func (h *history) publish(numbers ...int) {
 	w.source.Send(packets...)
 }
 
-// source reads what the source's server gets from w's runner.
+// source reads the acknowledgements that the source's server receives from w's runner.
 func (h *history) source(w *diskWorld) {
 	w.source.connect(false, nil)
 	c := w.source.Conn
 	h.busy.Go(func() {
 		for {
 			p, err := c.TryNext()
-			if errors.Is(err, os.ErrDeadlineExceeded) { // there was nothing
+			if errors.Is(err, os.ErrDeadlineExceeded) { // nothing has arrived
 				continue
 			}
 			if err != nil {
@@ -87,23 +95,24 @@ func (h *history) source(w *diskWorld) {
 			}
 			h.mu.Lock()
 			if n, ok := h.ids[p.ID]; ok && w == h.live && (p.Type == v5.PUBACK || p.Type == v5.PUBREC) {
-				if n <= h.last {
-					h.fail("%d is acknowledged to the source behind %d", n, h.last)
+				if n <= h.lastAcked {
+					h.fail("%d is acknowledged to the source behind %d", n, h.lastAcked)
 				}
-				h.acked[n], h.last = true, n
+				h.acked[n], h.lastAcked = true, n
 			}
 			h.mu.Unlock()
 		}
 	})
 }
 
-// destination has the server of x answer: slowly, or what comes last not at all.
+// destination makes the server of x answer. From the packet with the number silent on,
+// counted from 1, it answers nothing; 0 means that it answers everything.
 func (h *history) destination(w *diskWorld, x *side, silent int) {
 	c := x.Conn
 	h.busy.Go(func() {
 		for {
 			p, err := c.TryNext()
-			if errors.Is(err, os.ErrDeadlineExceeded) { // there was nothing
+			if errors.Is(err, os.ErrDeadlineExceeded) { // nothing has arrived
 				continue
 			}
 			if err != nil {
@@ -114,16 +123,16 @@ func (h *history) destination(w *diskWorld, x *side, silent int) {
 			mute := silent == 0
 			if n, err := strconv.Atoi(first(p.Payload)); p.Type == v5.PUBLISH && p.QoS > 0 && err == nil && w == h.live && !mute {
 				if n > h.next {
-					h.fail("%d comes before %d", n, h.next)
+					h.fail("%d arrives before %d", n, h.next)
 				}
-				h.came[n] = true
-				for h.came[h.next] {
+				h.arrived[n] = true
+				for h.arrived[h.next] {
 					h.next++
 				}
 			}
 			h.mu.Unlock()
 			if mute {
-				for err == nil || errors.Is(err, os.ErrDeadlineExceeded) { // until it is cut
+				for err == nil || errors.Is(err, os.ErrDeadlineExceeded) { // until the connection is cut
 					_, err = c.TryNext()
 				}
 				return
@@ -148,23 +157,23 @@ func (h *history) destination(w *diskWorld, x *side, silent int) {
 	})
 }
 
-// first is what a payload begins with.
+// first returns the first word of a payload.
 func first(payload string) string {
 	word, _, _ := strings.Cut(payload, " ")
 	return word
 }
 
-// kill ends the process and starts another one, which finds the disk as it is.
+// kill ends the process, and starts another process with a copy of the disk.
 func (h *history) kill() {
 	w := h.live
 	w.pipe.mu.Lock() // so that nothing is acknowledged meanwhile
 	h.mu.Lock()
 	dir := w.t.TempDir()
-	for os.CopyFS(dir, os.DirFS(w.dir)) != nil { // a segment has gone meanwhile
-		_ = os.RemoveAll(dir) // the next copy tells
+	for os.CopyFS(dir, os.DirFS(w.dir)) != nil { // a segment was removed meanwhile
+		_ = os.RemoveAll(dir) // if it fails, the next copy fails, too
 	}
 	h.live = nil
-	h.ids, h.last, h.id = map[uint16]int{}, -1, 0
+	h.ids, h.lastAcked, h.lastID = map[uint16]int{}, -1, 0
 	var again []int
 	for n := range h.sent {
 		if !h.acked[n] {
@@ -186,7 +195,7 @@ func (h *history) kill() {
 	h.publish(again...)
 }
 
-// renew connects the source anew, if the runner has asked for it, and has it send again the
+// renew reconnects the source if the runner has asked for it, and makes it send again the
 // messages that were not acknowledged.
 func (h *history) renew() {
 	w := h.live
@@ -216,14 +225,14 @@ func (h *history) options(o *Options) {
 	}
 }
 
-// inTheWay has the disk fail when the next segment begins: where it would be there is a
-// directory.
-func inTheWay(w *diskWorld, there bool) {
+// blockSegments makes the disk fail when the next segment begins: there is a directory in
+// its place. If there is false, it removes these directories.
+func blockSegments(w *diskWorld, there bool) {
 	if !there {
-		paths, _ := filepath.Glob(filepath.Join(w.dir, "*.log")) // the pattern is right
+		paths, _ := filepath.Glob(filepath.Join(w.dir, "*.log")) // the pattern is valid
 		for _, p := range paths {
 			if info, err := os.Stat(p); err == nil && info.IsDir() {
-				_ = os.Remove(p) // the next start tells
+				_ = os.Remove(p) // if it fails, the next start fails, too
 			}
 		}
 		return
@@ -231,26 +240,26 @@ func inTheWay(w *diskWorld, there bool) {
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
 	next := uint64(1)
-	if paths, _ := filepath.Glob(filepath.Join(w.dir, "*.log")); len(paths) > 0 { // the pattern is right
+	if paths, _ := filepath.Glob(filepath.Join(w.dir, "*.log")); len(paths) > 0 { // the pattern is valid
 		last := filepath.Base(paths[len(paths)-1])
 		next, _ = strconv.ParseUint(strings.TrimSuffix(last, ".log"), 10, 64)
 	}
 	for n := next + 1; n < next+2000; n++ {
-		_ = os.Mkdir(filepath.Join(w.dir, fmt.Sprintf("%020d.log", n)), 0o700) // a segment may be there
+		_ = os.Mkdir(filepath.Join(w.dir, fmt.Sprintf("%020d.log", n)), 0o700) // a segment may have that name
 	}
 }
 
-func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *testing.T) {
+func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
 	t.Logf("-seed=%d", *seed)
 	random := rand.New(rand.NewPCG(*seed, 0))
-	h := &history{random: rand.New(rand.NewPCG(*seed, 1)), acked: map[int]bool{}, came: map[int]bool{}, ids: map[uint16]int{}, last: -1}
+	h := &history{random: rand.New(rand.NewPCG(*seed, 1)), acked: map[int]bool{}, arrived: map[int]bool{}, ids: map[uint16]int{}, lastAcked: -1}
 	h.live = newDiskWorld(t, packet.V311, t.TempDir(), h.options)
 	h.source(h.live)
 	isUp, paused, failing := false, false, false
-	what := map[string]int{}
+	happened := map[string]int{}
 	up := func(x *side, resumed bool, silent int) {
 		x.connect(resumed, nil)
 		h.destination(h.live, x, silent)
@@ -303,23 +312,23 @@ func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *tes
 			up(newSide(w.world, packet.V311), false, random.IntN(100))
 			old.cut()
 			w.pipe.Down(old.s)
-		case n < 20 && (failing || random.IntN(6) == 0): // it takes long until it is used again
+		case n < 20 && (failing || random.IntN(6) == 0): // rarely, because a failed disk is not used again for a long time
 			did = "disk"
 			failing = !failing
-			inTheWay(w, failing)
+			blockSegments(w, failing)
 		case n >= 20:
 			did = "kill"
-			inTheWay(w, false)
+			blockSegments(w, false)
 			failing = false
 			h.kill()
 			isUp, paused = false, false
 		}
 		h.renew()
 		if did != "" {
-			what[did]++
+			happened[did]++
 		}
 	}
-	inTheWay(h.live, false)
+	blockSegments(h.live, false)
 	if isUp {
 		h.live.destination.down()
 	}
@@ -328,7 +337,7 @@ func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *tes
 	done := func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		return h.next == h.sent && len(h.acked) == h.sent || len(h.wrong) > 0
+		return h.next == h.sent && len(h.acked) == h.sent || len(h.failures) > 0
 	}
 	for !done() && time.Now().Before(end) {
 		h.renew()
@@ -338,23 +347,23 @@ func TestWhateverHappensNothingIsLostNorOutOfOrderNorAcknowledgedTooEarly(t *tes
 		h.live.pipe.mu.Lock()
 		defer h.live.pipe.mu.Unlock()
 		p := h.live.pipe
-		if p.queue.len() > 0 || p.disk.pending.len() > 0 || p.qos0 != 0 || p.inflight != 0 || p.disk.loaded != 0 || p.disk.loadedBytes != 0 || p.disk.copies != 0 || p.disk.ahead != 0 {
-			return fmt.Errorf("held: %d, pending %d, %d bytes of QoS 0, %d in flight, %d loaded of %d bytes, %d copies, %d ahead", p.queue.len(), p.disk.pending.len(), p.qos0, p.inflight, p.disk.loaded, p.disk.loadedBytes, p.disk.copies, p.disk.ahead)
+		if p.queue.len() > 0 || p.disk.pending.len() > 0 || p.qos0Bytes != 0 || p.inflight != 0 || p.disk.queuedFromDisk != 0 || p.disk.queuedFromDiskBytes != 0 || p.disk.alsoQueued != 0 || p.disk.bypassing != 0 {
+			return fmt.Errorf("held: %d, pending %d, %d bytes of QoS 0, %d in flight, %d from disk of %d bytes, %d also queued, %d bypassing", p.queue.len(), p.disk.pending.len(), p.qos0Bytes, p.inflight, p.disk.queuedFromDisk, p.disk.queuedFromDiskBytes, p.disk.alsoQueued, p.disk.bypassing)
 		}
 		return nil
 	})
 	h.mu.Lock()
 	if h.next < h.sent || len(h.acked) < h.sent {
-		h.fail("%d messages were sent, %d acknowledged, %d came; the first missing is %d", h.sent, len(h.acked), len(h.came), h.next)
+		h.fail("%d messages were sent, %d acknowledged, %d arrived; the first missing is %d", h.sent, len(h.acked), len(h.arrived), h.next)
 	}
-	wrong := slices.Clone(h.wrong)
-	t.Logf("%d messages, %v", h.sent, what)
+	failures := slices.Clone(h.failures)
+	t.Logf("%d messages, %v", h.sent, happened)
 	h.mu.Unlock()
-	for _, x := range wrong[:min(len(wrong), 10)] {
+	for _, x := range failures[:min(len(failures), 10)] {
 		t.Error(x)
 	}
 	if n := h.live.meter.droppedFor(DropDamaged); n > 0 {
-		t.Errorf("%d are said to be lost", n)
+		t.Errorf("%d messages are counted as damaged", n)
 	}
 	h.live.source.cut()
 	h.live.destination.cut()

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// read hands on what is next in the log, as far as there is room. It reports whether it
-// did.
-func (p *Pipe) read() bool {
+// readAhead reads the next records of the log into the queue, as far as there is room. It
+// reports whether it made progress.
+func (p *Pipe) readAhead() bool {
 	d := p.disk
 	p.mu.Lock()
-	room, size := p.room()
-	blocked := p.stopping || time.Now().Before(d.unread.next.at)
+	room, size := p.readAheadRoomLocked()
+	blocked := p.stopping || time.Now().Before(d.unread.readRetry.at)
 	p.mu.Unlock()
 	if blocked || room <= 0 || size <= 0 || d.log.Cursor() >= d.log.Next() {
 		return false
@@ -30,11 +30,11 @@ func (p *Pipe) read() bool {
 		case d.expired(m, now):
 			expired++
 		default:
-			m.number, m.stored = number, size
+			m.recordNumber, m.recordSize = number, size
 			messages = append(messages, m)
 		}
 	})
-	deferred := p.deferUnread(len(messages)+broken+expired > 0, err)
+	deferred := p.noteReadResult(len(messages)+broken+expired > 0, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for range expired {
@@ -43,25 +43,25 @@ func (p *Pipe) read() bool {
 	if err != nil {
 		p.meter.DiskFailed()
 	}
-	if lost += uint64(broken); lost > 0 { //nolint:gosec // not negative
-		p.lost(lost)
+	if lost += uint64(broken); lost > 0 { //nolint:gosec // broken is not negative
+		p.countDamagedLocked(lost)
 	}
 	for _, m := range messages {
-		p.enqueue(m)
-		d.loaded++
-		d.loadedBytes += m.stored
+		p.enqueueLocked(m)
+		d.queuedFromDisk++
+		d.queuedFromDiskBytes += m.recordSize
 	}
 	d.allRead = d.log.Cursor() == d.log.Next()
-	p.pump()
-	p.release()
+	p.pumpLocked()
+	p.dequeueDoneLocked()
 	return err == nil || deferred
 }
 
-// lost notes that messages on the disk are damaged.
-func (p *Pipe) lost(n uint64) {
+// countDamagedLocked counts messages that are damaged on the disk.
+func (p *Pipe) countDamagedLocked(n uint64) {
 	p.meter.DiskFailed()
 	for range n {
 		p.meter.Dropped(DropDamaged)
 	}
-	p.disk.damage = fmt.Sprintf("messages on the disk of the buffer are damaged and lost, the latest of them %d at %s; check the disk", n, time.Now().UTC().Format(time.RFC3339))
+	p.disk.damage = fmt.Sprintf("damaged messages in the buffer on disk are lost, most recently %d messages at %s; check the disk", n, time.Now().UTC().Format(time.RFC3339))
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// refusing refuses messages to this topic, the first times of each; times 0 is always.
+// refusing returns a handler that refuses messages to this topic: each message the given
+// number of times, or always if times is 0. An empty topic stands for all topics.
 func refusing(topic string, code byte, times int) func(*script.Conn, script.Packet) bool {
 	count := map[string]int{}
 	return func(c *script.Conn, p script.Packet) bool {
@@ -37,12 +38,12 @@ func TestRefusal_OfTheMessageItself_OnlyThatIsDropped(t *testing.T) {
 				w.source.connect(false, nil)
 				want := w.send(5, 2, qos)
 				w.source.sync()
-				x := w.play(refusing("poison", code, 0), nil)
+				x := w.runServers(refusing("poison", code, 0), nil)
 				defer x.stop()
-				x.awaits(want...)
-				w.acknowledged(1, 5, qos)
-				w.gaveUp(FateDropped, "poison")
-				w.drops(DropRefused, 1)
+				x.waitAccepted(want...)
+				w.wantAcknowledged(1, 5, qos)
+				w.wantGivenUp(FateDropped, "poison")
+				w.wantDropped(DropRefused, 1)
 				x.wantSessions(0)
 			})
 		}
@@ -58,12 +59,12 @@ func TestRefusal_Transient_MessageIsKeptAndSentAgain(t *testing.T) {
 				w.source.connect(false, nil)
 				w.source.Send(script.Publish(1, qos, "t", "a"))
 				w.source.sync()
-				x := w.play(refusing("", code, 4), nil)
+				x := w.runServers(refusing("", code, 4), nil)
 				defer x.stop()
-				x.awaits("t=a")
-				w.acknowledged(1, 1, qos)
-				w.gaveUp(FateDropped)
-				w.drops(DropRefused, 0)
+				x.waitAccepted("t=a")
+				w.wantAcknowledged(1, 1, qos)
+				w.wantGivenUp(FateDropped)
+				w.wantDropped(DropRefused, 0)
 				x.wantSessions(0)
 			})
 		}
@@ -80,11 +81,11 @@ func TestRefusal_TransientWithoutAWitness_NothingIsDropped(t *testing.T) {
 		want = append(want, fmt.Sprintf("t=%d", i))
 	}
 	w.source.sync()
-	x := w.play(refusing("", 0x97, mostRefusals), nil) // as often as makes a message unforwardable
+	x := w.runServers(refusing("", 0x97, maxRefusals), nil) // a message would be unforwardable after as many refusals
 	defer x.stop()
-	x.awaits(want...)
-	w.acknowledged(1, 3, 1)
-	w.gaveUp(FateDropped)
+	x.waitAccepted(want...)
+	w.wantAcknowledged(1, 3, 1)
+	w.wantGivenUp(FateDropped)
 }
 
 func TestRefusal_TransientWithAWitness_OnlyThatIsDropped(t *testing.T) {
@@ -95,33 +96,33 @@ func TestRefusal_TransientWithAWitness_OnlyThatIsDropped(t *testing.T) {
 			w.source.connect(false, nil)
 			want := w.send(5, 0, 1)
 			w.source.sync()
-			x := w.play(refusing("poison", code, 0), nil)
+			x := w.runServers(refusing("poison", code, 0), nil)
 			defer x.stop()
-			x.awaits(want...)
-			w.acknowledged(1, 5, 1)
-			w.gaveUp(FateDropped, "poison")
-			w.drops(DropRefused, 1)
+			x.waitAccepted(want...)
+			w.wantAcknowledged(1, 5, 1)
+			w.wantGivenUp(FateDropped, "poison")
+			w.wantDropped(DropRefused, 1)
 			x.mu.Lock()
 			defer x.mu.Unlock()
-			if n := len(x.packets) - len(want); n != mostRefusals {
-				t.Errorf("it was sent %d times, want %d", n, mostRefusals)
+			if n := len(x.published) - len(want); n != maxRefusals {
+				t.Errorf("it was sent %d times, want %d", n, maxRefusals)
 			}
 		})
 	}
 }
 
-func TestRefusal_TransientWindowOf1_MessagesBehindItShowWhetherTheServerTakesAny(t *testing.T) {
+func TestRefusal_TransientAndWindowOf1_OnlyThatIsDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, packet.V5, everything)
 	w.destination.window = 1
 	w.source.connect(false, nil)
 	want := w.send(3, 0, 1)
 	w.source.sync()
-	x := w.play(refusing("poison", 0x80, 0), nil)
+	x := w.runServers(refusing("poison", 0x80, 0), nil)
 	defer x.stop()
-	x.awaits(want...)
-	w.acknowledged(1, 3, 1)
-	w.gaveUp(FateDropped, "poison")
+	x.waitAccepted(want...)
+	w.wantAcknowledged(1, 3, 1)
+	w.wantGivenUp(FateDropped, "poison")
 }
 
 func TestRefusal_ServerRecoversAfterManyRefusals_NothingIsDropped(t *testing.T) {
@@ -132,86 +133,87 @@ func TestRefusal_ServerRecoversAfterManyRefusals_NothingIsDropped(t *testing.T) 
 	w.send(3, -1, 1)
 	w.source.sync()
 	refused := 0
-	x := w.play(func(c *script.Conn, p script.Packet) bool { // all messages, for a while
+	x := w.runServers(func(c *script.Conn, p script.Packet) bool { // it refuses all messages for a while
 		refused++
-		if refused > mostRefusals {
+		if refused > maxRefusals {
 			return false
 		}
 		reply(c, script.Ack(v5.PUBACK, p.ID, 0x97))
 		return true
 	}, nil)
 	defer x.stop()
-	w.acknowledged(1, 3, 1)
-	w.gaveUp(FateDropped)
-	w.drops(DropRefused, 0)
+	w.wantAcknowledged(1, 3, 1)
+	w.wantGivenUp(FateDropped)
+	w.wantDropped(DropRefused, 0)
 }
 
-func TestRefusal_Block_KeepsTheMessageAndThoseBehindIt(t *testing.T) {
+func TestRefusal_Block_KeepsTheMessageAndTheOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, packet.V5, Options{Unforwardable: Unforwardable{Block: true}}, everything)
 	w.destination.window = 1
 	w.source.connect(false, nil)
 	w.send(3, 1, 1)
 	w.source.sync()
-	x := w.play(refusing("poison", 0x87, 2), nil)
+	x := w.runServers(refusing("poison", 0x87, 2), nil)
 	defer x.stop()
-	x.awaits("t=0")
-	w.gaveUp(FateKept, "poison")
+	x.waitAccepted("t=0")
+	w.wantGivenUp(FateKept, "poison")
 	w.retryNow()
-	w.gaveUp(FateKept, "poison", "poison") // reported after each attempt
+	w.wantGivenUp(FateKept, "poison", "poison") // the message is reported after each attempt
 	w.retryNow()
-	x.awaits("t=0", "poison=1", "t=2")
-	w.acknowledged(1, 3, 1)
-	w.drops(DropRefused, 0)
+	x.waitAccepted("t=0", "poison=1", "t=2")
+	w.wantAcknowledged(1, 3, 1)
+	w.wantDropped(DropRefused, 0)
 	w.wantUnblocked(1)
 }
 
-// A message that waits to be sent again does not stop the reading of the disk: the witness
-// may be there.
+// A message that waits to be sent again does not stop the pipe from reading the disk: the
+// witness may be there.
 func TestRefusal_WitnessBehindMoreThanIsReadAhead_OnlyTheRefusedIsDropped(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	backlog, want := behindAPoison(0) // a server does not acknowledge QoS 0
+	backlog, want := poisonedBacklog(0) // a server does not acknowledge QoS 0
 	store(t, dir, append(backlog, session.Message{Topic: "t", Payload: "witness", QoS: 1})...)
 	w := newDiskWorld(t, packet.V5, dir, nil)
-	x := w.play(refusing("poison", 0x80, 0), nil)
+	x := w.runServers(refusing("poison", 0x80, 0), nil)
 	defer x.stop()
-	x.awaits(append(want, "t=witness")...)
-	w.gaveUp(FateDropped, "poison")
+	x.waitAccepted(append(want, "t=witness")...)
+	w.wantGivenUp(FateDropped, "poison")
 }
 
-// The place of a message is that in the queue, also when it is written to the disk. Here more
-// messages have come to the disk than into the queue.
+// The sequence number of a message is its place in the queue, also if the message is
+// written to the disk. In this test, more messages have been written to the disk than
+// queued.
 func TestRefusal_MessageIsWrittenToTheDiskMeanwhile_MessagesBehindItAreWitnesses(t *testing.T) {
 	t.Parallel()
-	w := newDiskWorld(t, packet.V5, t.TempDir(), func(o *Options) { o.Disk.TTL = 1 }) // all that is read is expired
+	w := newDiskWorld(t, packet.V5, t.TempDir(), func(o *Options) { o.Disk.TTL = 1 }) // all messages that are read have expired
 	w.source.connect(false, nil)
 	const expired, behind = 20, 5
 	for i := range expired {
 		w.source.Send(script.Publish(uint16(i+1), 1, "t", "old"))
 	}
-	w.acknowledged(1, expired, 1)
-	w.dropped(DropExpired, expired)
+	w.wantAcknowledged(1, expired, 1)
+	w.waitDropped(DropExpired, expired)
 	w.pipe.mu.Lock()
 	w.pipe.disk.TTL = 0
 	w.pipe.mu.Unlock()
-	x := w.play(refusing("poison", 0x80, 0), nil)
+	x := w.runServers(refusing("poison", 0x80, 0), nil)
 	defer x.stop()
 	eventually(t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		if w.pipe.disk.buffering {
+		if w.pipe.disk.spooling {
 			return errors.New("messages do not go directly")
 		}
 		return nil
 	})
 	w.source.Send(script.Publish(100, 1, "poison", "x"))
-	w.acknowledged(100, 100, 1) // by the disk
+	w.wantAcknowledged(100, 100, 1) // it is on disk
 	var want []string
 	for i := range behind {
 		w.source.Send(script.Publish(uint16(101+i), 1, "t", fmt.Sprint(i)))
 		want = append(want, fmt.Sprintf("t=%d", i))
 	}
-	x.awaits(want...)
-	w.gaveUp(FateDropped, "poison")
+	x.waitAccepted(want...)
+	w.wantGivenUp(FateDropped, "poison")
 }

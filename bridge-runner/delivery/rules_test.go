@@ -21,7 +21,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func TestAFilterInsideOfAnotherIsNotSubscribedToTwice(t *testing.T) {
+func TestSubscriptions_CoveredFilter_IsOmitted(t *testing.T) {
 	got := Subscriptions(rules(t,
 		v1alpha1.Rule{Filter: "a/b", QoS: ptr.To[int32](2)},
 		v1alpha1.Rule{Filter: "a/#", QoS: ptr.To[int32](0)},
@@ -44,7 +44,7 @@ func TestSubscriptions_CrossingFilters_HaveTheHighestQoSOfEach(t *testing.T) {
 	}{
 		{"two", []v1alpha1.Rule{qos("a/+", 0), qos("+/b", 1)}, map[string]byte{"a/+": 1, "+/b": 1}},
 		{"through a filter that is covered", []v1alpha1.Rule{qos("a/+", 0), qos("+/#", 0), qos("a/b", 2)}, map[string]byte{"+/#": 2}},
-		{"a covered one of one of them", []v1alpha1.Rule{qos("a/+/+", 0), qos("+/b/#", 0), qos("+/b/c", 2)}, map[string]byte{"a/+/+": 2, "+/b/#": 2}},
+		{"a filter that one of them covers", []v1alpha1.Rule{qos("a/+/+", 0), qos("+/b/#", 0), qos("+/b/c", 2)}, map[string]byte{"a/+/+": 2, "+/b/#": 2}},
 		{"a chain: no message matches its ends", []v1alpha1.Rule{qos("a/+", 0), qos("+/b", 1), qos("c/+", 2)}, map[string]byte{"a/+": 1, "+/b": 2, "c/+": 2}},
 		{"apart", []v1alpha1.Rule{qos("a/+", 0), qos("b/+", 1), qos("$SYS/+", 2)}, map[string]byte{"a/+": 0, "b/+": 1, "$SYS/+": 2}},
 	} {
@@ -58,8 +58,8 @@ func TestSubscriptions_CrossingFilters_HaveTheHighestQoSOfEach(t *testing.T) {
 	}
 }
 
-// A server of MQTT 3.1.1 may send a message at the QoS of any subscription that matches
-// it, once or once for each.
+// An MQTT 3.1.1 server may send a message at the QoS of any subscription that matches it,
+// once, or once for each subscription.
 func TestSubscriptions_RandomRules_BringEveryMessageAtTheQoSOfItsRules(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	levels := []string{"a", "b", "+", "#"}
@@ -124,7 +124,7 @@ func TestPipe_MessageThatNoRuleTakes_IsReportedWithItsTopic(t *testing.T) {
 	})
 }
 
-func TestIdentifiedFiltersAreAllSubscribedToAndEqualOnesOnce(t *testing.T) {
+func TestIdentifiedSubscriptions_EqualFilters_AreSubscribedOnce(t *testing.T) {
 	got := IdentifiedSubscriptions(rules(t,
 		v1alpha1.Rule{Filter: "a/b", QoS: ptr.To[int32](0)},
 		v1alpha1.Rule{Filter: "a/#", QoS: ptr.To[int32](1)},
@@ -134,15 +134,15 @@ func TestIdentifiedFiltersAreAllSubscribedToAndEqualOnesOnce(t *testing.T) {
 		t.Fatalf("subscriptions: %v", got)
 	}
 	for i, s := range got {
-		if s.ID < 1 || s.ID > 268_435_455 || s.ID == got[1-i].ID { // section 3.8.2.1.2 of MQTT 5
+		if s.ID < 1 || s.ID > 268_435_455 || s.ID == got[1-i].ID { // MQTT 5 section 3.8.2.1.2
 			t.Errorf("the identifiers are %d and %d", got[0].ID, got[1].ID)
 		}
 	}
 }
 
-// A server stores messages with the identifiers of the subscriptions that they matched
-// then. After a change of the manifest they come with those.
-func TestAFilterKeepsItsIdentifierWhateverOtherRulesThereAre(t *testing.T) {
+// A server stores messages with the identifiers of the subscriptions that matched at that
+// time. After a change of the manifest they arrive with these identifiers.
+func TestIdentifiers_OtherRulesChange_StayTheSame(t *testing.T) {
 	identifier := func(filters ...string) uint32 {
 		var all []v1alpha1.Rule
 		for _, f := range filters {
@@ -152,11 +152,11 @@ func TestAFilterKeepsItsIdentifierWhateverOtherRulesThereAre(t *testing.T) {
 		return subscriptions[slices.IndexFunc(subscriptions, func(s session.Subscription) bool { return s.Filter == "kept/#" })].ID
 	}
 	if before, after := identifier("gone/#", "kept/#"), identifier("new/+", "newer/+", "kept/#"); before != after {
-		t.Errorf("%d became %d: what the server holds matches no rule any more, and is dropped", before, after)
+		t.Errorf("%d became %d: the messages that the server holds match no rule, and are dropped", before, after)
 	}
 }
 
-func TestAMessageGoesOverOncePerRuleHoweverOftenTheServerSendsIt(t *testing.T) {
+func TestRoute_ServerSendsOncePerSubscription_ForwardsOncePerRule(t *testing.T) {
 	all := []v1alpha1.Rule{
 		{Filter: "a/#", Topic: "one"},
 		{Filter: "a/+", Topic: "two"},
@@ -174,7 +174,7 @@ func TestAMessageGoesOverOncePerRuleHoweverOftenTheServerSendsIt(t *testing.T) {
 		name string
 		sent []script.Packet
 		want []string
-	}{ // [MQTT-3.3.4-2] to [MQTT-3.3.4-5] of 5
+	}{ // [MQTT-3.3.4-2] to [MQTT-3.3.4-5] of MQTT 5
 		{"once for each subscription", []script.Packet{from(1, ids[0]), from(2, ids[1])}, []string{"PUBLISH 1 qos1 one=x", "PUBLISH 2 qos1 two=x"}},
 		{"the server does not say", []script.Packet{from(1)}, []string{"PUBLISH 1 qos1 one=x", "PUBLISH 2 qos1 two=x"}},
 		{"for a filter that does not match", []script.Packet{from(1, ids[2])}, nil},
@@ -195,16 +195,16 @@ func TestAMessageGoesOverOncePerRuleHoweverOftenTheServerSendsIt(t *testing.T) {
 			w.destination.sync()
 		})
 	}
-	// One PUBLISH with both identifiers, which the codec of paho.golang does not write.
+	// One PUBLISH with both identifiers, which the codec of paho.golang cannot write.
 	both := &session.Inbound{Publish: packet.Publish{Topic: "a/x", Subscriptions: ids[:2]}}
 	for i, want := range []bool{true, true, false} {
-		if asked(both, ids[i]) != want {
-			t.Errorf("rule %d is asked: %v", i, !want)
+		if sentFor(both, ids[i]) != want {
+			t.Errorf("rule %d matches: %v", i, !want)
 		}
 	}
 }
 
-func TestRetainFlagsAreKeptClearedOrSet(t *testing.T) {
+func TestRetain_EachPolicy_KeepsClearsOrSetsTheFlag(t *testing.T) {
 	for _, c := range []struct {
 		policy         v1alpha1.RetainPolicy
 		received, want bool
@@ -217,7 +217,7 @@ func TestRetainFlagsAreKeptClearedOrSet(t *testing.T) {
 	}
 }
 
-func TestQueueKeepsOrderAndGivesMemoryBack(t *testing.T) {
+func TestQueue_GrowsAndEmpties_KeepsOrderAndReleasesMemory(t *testing.T) {
 	var q queue
 	next, sent := 0, 0
 	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
@@ -240,7 +240,7 @@ func TestQueueKeepsOrderAndGivesMemoryBack(t *testing.T) {
 	}
 	push(10)
 	pop(7)
-	push(30) // grows while its front is not at 0
+	push(30) // the ring buffer grows while its front is not at 0
 	for i := range q.len() {
 		if got := q.at(i).At; got != at(next+i) {
 			t.Fatalf("at %d: %v, want %v", i, got, at(next+i))
@@ -249,7 +249,7 @@ func TestQueueKeepsOrderAndGivesMemoryBack(t *testing.T) {
 	pop(20)
 	push(5000)
 	pop(q.len())
-	if len(q.items) > keepItems {
+	if len(q.items) > maxIdleItems {
 		t.Errorf("an empty queue holds room for %d", len(q.items))
 	}
 	push(3)

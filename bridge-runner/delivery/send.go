@@ -10,103 +10,103 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// Up makes s the destination: all that is held is sent to it, in order. A message that is
-// in flight in s itself, because its server has resumed it, goes on there.
+// Up makes s the destination: all held messages are sent to it, in order. A message that
+// is in flight in s, because its server has resumed the session, continues there.
 func (p *Pipe) Up(s *session.Session) {
 	p.mu.Lock()
-	if p.last != nil && p.last != s.State() {
-		p.last.Abandon(s)
-		p.refusals.forget() // the other server may take them
-		p.refusals.until = time.Time{}
+	if p.lastState != nil && p.lastState != s.State() {
+		p.lastState.Abandon(s)
+		p.refusals.resetLocked() // the other server may accept the messages
+		p.refusals.pauseUntil = time.Time{}
 	}
-	p.dest, p.last, p.paused, p.since = s, s.State(), false, time.Now()
+	p.dest, p.lastState, p.paused, p.destSince = s, s.State(), false, time.Now()
 	if p.disk != nil {
-		p.leave()
+		p.stopSpoolingLocked()
 	}
-	p.next, p.inflight, p.kept = 0, 0, kept{}
+	p.next, p.inflight, p.evictor = 0, 0, evictor{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
-		m.inflight, m.backlog = false, !s.State().Holds(&m.Outgoing)
+		m.inflight, m.fromBacklog = false, !s.State().Holds(&m.Outgoing)
 	}
-	p.sentenceLocked(s)
-	p.pump()
-	p.release()
-	p.tell()
+	p.evaluateSuspectLocked(s)
+	p.pumpLocked()
+	p.dequeueDoneLocked()
+	p.reportStateLocked()
 	p.mu.Unlock()
 	s.Flush()
 }
 
-// Down says that the destination s is lost.
+// Down reports that the destination s is lost.
 func (p *Pipe) Down(s *session.Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.dest != s {
 		return
 	}
-	p.judgeLocked(s)
+	p.sessionEndedLocked(s)
 	p.dest, p.inflight, p.paused = nil, 0, false
-	p.qos0, p.kept = p.unwritten(), kept{}
+	p.qos0Bytes, p.evictor = p.pendingQoS0BytesLocked(), evictor{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
 		m.inflight = false // until there is a destination
 		if m.done || m.QoS > 0 {
 			continue
 		}
-		// A message that came at QoS 0 is not kept for later. One that came at a
-		// higher QoS is: its source waits for it.
+		// A message that was received at QoS 0 is dropped unless BufferQoS0 is set. A message
+		// that was received at a higher QoS is kept, because its source waits for it.
 		switch {
 		case m.settled:
-		case m.parked || m.origin.waits() || p.opts.BufferQoS0:
-			p.qos0 += m.size()
+		case m.awaitsDeadLetter || m.origin.awaitsAck() || p.opts.BufferQoS0:
+			p.qos0Bytes += m.size()
 		default:
 			m.done = true
-			p.clearLocked(m)
+			p.clearContentLocked(m)
 			p.meter.Dropped(DropNotConnected)
 		}
 	}
-	p.sweepIfMany()
+	p.compactIfManyLocked()
 	if p.disk != nil && p.queue.len() > 0 {
-		p.putBehind()
-		p.enter()
+		p.requeueBehindSpoolLocked()
+		p.startSpoolingLocked()
 	}
-	p.release()
-	p.tell()
+	p.dequeueDoneLocked()
+	p.reportStateLocked()
 	p.idle.Broadcast()
 }
 
-// Ready sends what the destination s had no room for.
+// Ready sends the messages for which the destination s had no room.
 func (p *Pipe) Ready(s *session.Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.dest == s {
-		p.pump()
-		p.release()
+		p.pumpLocked()
+		p.dequeueDoneLocked()
 	}
 }
 
-// pump sends what the destination has room for, oldest first.
-func (p *Pipe) pump() {
+// pumpLocked sends the messages for which the destination has room, oldest first.
+func (p *Pipe) pumpLocked() {
 	if p.dest == nil || p.paused {
 		return
 	}
 	var now time.Time
 	for ; p.next < p.queue.len(); p.next++ {
 		m := p.queue.at(p.next)
-		if m.done || m.inflight || m.parked {
+		if m.done || m.inflight || m.awaitsDeadLetter {
 			continue
 		}
 		if now.IsZero() {
 			now = time.Now()
 		}
-		if m.backlog && p.pace.limited() && p.pause(now) {
+		if m.fromBacklog && p.pace.limited() && p.waitForRateLocked(now) {
 			return
 		}
 		if m.settled && p.disk.expired(m, now) {
-			p.drop(m, DropExpired)
+			p.dropLocked(m, DropExpired)
 			continue
 		}
-		if p.isolation.until != nil || len(p.refusals.of) > 0 {
-			if may, passOver := p.mayGoLocked(m, now); passOver {
+		if p.isolation.lastAlone != nil || len(p.refusals.byMessage) > 0 {
+			if may, skip := p.maySendLocked(m, now); skip {
 				continue
 			} else if !may {
 				return
@@ -118,48 +118,49 @@ func (p *Pipe) pump() {
 		case session.Sent:
 			m.inflight = true
 			p.inflight++
-			p.sent(m)
+			p.markSentLocked(m)
 		case session.Written:
-			p.sent(m)
+			p.markSentLocked(m)
 			m.done = true
 			p.meter.Forwarded(len(m.Payload), now.Sub(m.At))
-			p.goneLocked(m)
-			p.clearLocked(m)
+			p.untrackLocked(m)
+			p.clearContentLocked(m)
 		case session.TooLarge:
 			p.giveUpLocked(m, DropTooLarge, errTooLarge)
-			if !m.done && !m.parked {
-				return // it blocks
+			if !m.done && !m.awaitsDeadLetter {
+				return // it blocks the direction
 			}
 		case session.Expired:
-			p.drop(m, DropExpired)
+			p.dropLocked(m, DropExpired)
 		}
 	}
-	if p.sweepIfMany() {
+	if p.compactIfManyLocked() {
 		p.next = p.queue.len()
 	}
-	if p.isolation.witness && p.retryLocked(time.Now()) {
-		p.pump()
+	if p.isolation.witness && p.retryAllLocked(time.Now()) {
+		p.pumpLocked()
 	}
 }
 
-// wakeAtLocked has the queue looked at again at that time.
+// wakeAtLocked plans a call of onTimer at the given time.
 func (p *Pipe) wakeAtLocked(at, now time.Time) {
-	if !p.alarm.IsZero() && !p.alarm.After(at) {
+	if !p.wakeAt.IsZero() && !p.wakeAt.After(at) {
 		return
 	}
-	p.alarm = at
+	p.wakeAt = at
 	if p.timer == nil {
-		p.timer = time.AfterFunc(at.Sub(now), p.lookAgain)
+		p.timer = time.AfterFunc(at.Sub(now), p.onTimer)
 		return
 	}
 	p.timer.Reset(at.Sub(now))
 }
 
-func (p *Pipe) lookAgain() {
+// onTimer tries to send all messages of the queue again.
+func (p *Pipe) onTimer() {
 	p.mu.Lock()
-	p.alarm, p.next = time.Time{}, 0
-	p.pump()
-	p.release()
+	p.wakeAt, p.next = time.Time{}, 0
+	p.pumpLocked()
+	p.dequeueDoneLocked()
 	dest := p.dest
 	p.mu.Unlock()
 	if dest != nil {
@@ -168,123 +169,127 @@ func (p *Pipe) lookAgain() {
 	p.opts.Flush()
 }
 
-// sent notes that m was sent.
-func (p *Pipe) sent(m *outgoing) {
+// markSentLocked records that m was sent.
+func (p *Pipe) markSentLocked(m *outgoing) {
 	if m.sent {
 		p.meter.Resent(1)
 	}
 	m.sent = true
-	p.unwait(m)
-	if m.backlog && p.pace.limited() {
+	p.uncountQoS0Locked(m)
+	if m.fromBacklog && p.pace.limited() {
 		p.pace.spend(time.Now(), len(m.Topic)+len(m.Payload))
 	}
 }
 
-// unwait notes that a message of QoS 0 waits in memory no more. One from the disk has
-// never been counted.
-func (p *Pipe) unwait(m *outgoing) {
+// uncountQoS0Locked removes a QoS 0 message from qos0Bytes. A message from the disk was
+// never counted.
+func (p *Pipe) uncountQoS0Locked(m *outgoing) {
 	if m.QoS == 0 && !m.settled {
-		p.qos0 -= m.size()
+		p.qos0Bytes -= m.size()
 	}
 }
 
-// pause reports whether the backlog has to wait, and has it go on then.
-func (p *Pipe) pause(now time.Time) bool {
+// waitForRateLocked reports whether the backlog has to wait for the drain rate. If so, it
+// plans a call of onTimer.
+func (p *Pipe) waitForRateLocked(now time.Time) bool {
 	wait := p.pace.wait(now)
 	if wait <= 0 {
 		return false
 	}
-	p.pacedTill = now.Add(wait)
-	p.wakeAtLocked(p.pacedTill, now)
+	p.pacedUntil = now.Add(wait)
+	p.wakeAtLocked(p.pacedUntil, now)
 	return true
 }
 
-func (p *Pipe) drop(m *outgoing, cause string) {
-	p.forgetLocked(m)
-	p.goneLocked(m)
+// dropLocked ends the forwarding of m without a delivery, and counts it by cause.
+func (p *Pipe) dropLocked(m *outgoing, cause string) {
+	p.forgetInSessionLocked(m)
+	p.untrackLocked(m)
 	m.done = true
-	p.unwait(m)
-	p.clearLocked(m)
+	p.uncountQoS0Locked(m)
+	p.clearContentLocked(m)
 	p.meter.Dropped(cause)
 }
 
-// Acknowledged notes that the destination has taken a message over, or refuses it.
+// Acknowledged handles a message that the destination has acknowledged or, if refused is
+// not nil, refused.
 func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused *session.Refusal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m, ok := acked.Owner.(*outgoing)
-	if !ok || m.done || p.last != s.State() {
+	if !ok || m.done || p.lastState != s.State() {
 		return
 	}
 	if m.inflight {
 		m.inflight = false
 		p.inflight--
 	}
-	isolating := p.isolation.until != nil
+	isolating := p.isolation.lastAlone != nil
 	if refused != nil {
 		p.refusedLocked(m, refused)
 	} else {
 		m.done = true
 		p.meter.Forwarded(len(m.Payload), time.Since(m.At))
-		p.goneLocked(m)
+		p.untrackLocked(m)
 		p.acceptedLocked(m)
-		p.clearLocked(m)
+		p.clearContentLocked(m)
 	}
-	p.release()
+	p.dequeueDoneLocked()
 	if isolating {
-		p.pump()
-		p.release()
+		p.pumpLocked()
+		p.dequeueDoneLocked()
 	}
 }
 
-// release drops from the front of the queue what is done, and acknowledges it to
-// the source, in the order in which it came ([MQTT-4.6.0-2]).
-func (p *Pipe) release() {
+// dequeueDoneLocked removes the done messages from the front of the queue and
+// acknowledges them to the source, in the order in which they were received
+// ([MQTT-4.6.0-2]).
+func (p *Pipe) dequeueDoneLocked() {
 	for p.queue.len() > 0 && p.queue.at(0).done {
 		m := p.queue.pop()
 		if p.next > 0 {
 			p.next--
 		}
-		if p.kept.next > 0 {
-			p.kept.next--
+		if p.evictor.next > 0 {
+			p.evictor.next--
 		}
 		if p.disk != nil {
-			p.popped(m)
+			p.dequeuedLocked(m)
 		}
 		if !m.settled {
-			p.settle(m)
+			p.settleLocked(m)
 		}
 	}
-	p.makeRoomLocked()
-	p.meter.Held(p.held(), p.inflight)
+	p.renewSourcesLocked()
+	p.meter.Held(p.heldLocked(), p.inflight)
 	if p.queue.len() == 0 || p.stopping || p.inflight == 0 && p.paused {
 		p.idle.Broadcast()
 	}
 }
 
-// settle notes that a message needs its source no more. The source is told when that
-// is so of every message made of what it sent.
-func (p *Pipe) settle(m *outgoing) {
+// settleLocked marks m as no longer dependent on its source. The inbound message is
+// acknowledged once every message derived from it has settled.
+func (p *Pipe) settleLocked(m *outgoing) {
 	m.settled = true
 	o := m.origin
 	if o == clearedOrigin {
 		return
 	}
-	o.queued--
-	if o.queued > 0 {
+	o.unsettled--
+	if o.unsettled > 0 {
 		return
 	}
-	p.bytes -= o.bytes
+	p.unackedBytes -= o.bytes
 	if o.in == nil {
-		go o.done() // the other direction's pipe has a lock of its own
+		go o.onSettled() // it takes the lock of the other direction's pipe
 		return
 	}
 	o.in.Ack()
 }
 
-// Drain stops the intake and waits until what is held has been acknowledged or is on
-// disk, the destination is lost, or the context ends. It reports how many messages are
-// left: their source keeps those of QoS 1 and 2.
+// Drain stops the intake and waits until all held messages are acknowledged or on disk,
+// the destination is lost, or the context ends. It returns the number of messages left.
+// The source keeps the QoS 1 and 2 messages among them.
 func (p *Pipe) Drain(ctx context.Context) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -295,17 +300,17 @@ func (p *Pipe) Drain(ctx context.Context) int {
 		p.idle.Broadcast()
 	})
 	defer stop()
-	for p.busy() && ctx.Err() == nil {
+	for p.busyLocked() && ctx.Err() == nil {
 		p.idle.Wait()
 	}
-	return p.direct()
+	return p.notOnDiskLocked()
 }
 
-// busy reports whether it is worth while to wait for what is held.
-func (p *Pipe) busy() bool {
-	if p.writing() {
+// busyLocked reports whether Drain has to wait for held messages.
+func (p *Pipe) busyLocked() bool {
+	if p.hasUnwrittenLocked() {
 		return true
 	}
 	now := time.Now()
-	return p.dest != nil && (p.inflight > 0 || p.direct() > 0 && !now.Before(p.pacedTill) && !now.Before(p.refusals.until))
+	return p.dest != nil && (p.inflight > 0 || p.notOnDiskLocked() > 0 && !now.Before(p.pacedUntil) && !now.Before(p.refusals.pauseUntil))
 }

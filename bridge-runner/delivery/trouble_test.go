@@ -17,17 +17,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func TestAFullDiskBlocks(t *testing.T) {
+func TestFullDisk_Block_NothingIsLost(t *testing.T) {
 	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) { o.Disk.Bytes = 1 << 20 })
 	w.source.connect(false, nil)
 	const messages = 30
 	for i := range messages {
 		w.source.Send(script.Publish(uint16(i+1), 1, fmt.Sprintf("t/%d", i), strings.Repeat("x", 100_000)))
 	}
-	if said := w.becomes(v1alpha1.BacklogFull); !strings.Contains(said, "raise buffer.disk.size") {
-		t.Errorf("it is said to be full by %q", said)
+	if said := w.waitState(v1alpha1.BacklogFull); !strings.Contains(said, "raise buffer.disk.size") {
+		t.Errorf("the message of the full buffer is %q", said)
 	}
-	killed := w.killed(packet.V311)
+	killed := w.restartAfterKill(packet.V311)
 	w.destination.up(false)
 	for i := range messages {
 		p := w.destination.Next()
@@ -39,30 +39,30 @@ func TestAFullDiskBlocks(t *testing.T) {
 	for i := range messages {
 		w.source.Want(fmt.Sprintf("PUBACK %d", i+1))
 	}
-	w.becomes(v1alpha1.BacklogEmpty)
+	w.waitState(v1alpha1.BacklogEmpty)
 
-	killed.becomes(v1alpha1.BacklogBuffering)
+	killed.waitState(v1alpha1.BacklogBuffering)
 	if n := killed.pipe.Backlog().Messages; n < 5 || n > 10 {
 		t.Errorf("%d messages were on the disk", n)
 	}
 }
 
-func TestAFullDiskDropsTheNewest(t *testing.T) {
+func TestFullDisk_DropNewest_DropsTheNewest(t *testing.T) {
 	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) {
 		o.Disk.Bytes, o.Disk.WhenFull = 1<<20, v1alpha1.WhenFullDropNewest
 	})
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(1, 1, "t/0", strings.Repeat("x", 100_000)))
 	w.source.Want("PUBACK 1")
-	w.becomes(v1alpha1.BacklogBuffering)
+	w.waitState(v1alpha1.BacklogBuffering)
 	const messages = 30
-	for i := range messages { // one at a time, so that the disk is full to the last
+	for i := range messages { // one at a time, so that the disk is filled completely
 		w.source.Send(script.Publish(uint16(100+i), 1, fmt.Sprintf("t/%d", i+1), strings.Repeat("x", 100_000)))
 		w.source.Want(fmt.Sprintf("PUBACK %d", 100+i))
 	}
 	kept := int(w.pipe.Backlog().Messages)
-	w.dropped(DropBufferFull, messages+1-kept)
-	w.becomes(v1alpha1.BacklogFull)
+	w.waitDropped(DropBufferFull, messages+1-kept)
+	w.waitState(v1alpha1.BacklogFull)
 	w.destination.up(false)
 	for i := range kept {
 		p := w.destination.Next()
@@ -71,67 +71,67 @@ func TestAFullDiskDropsTheNewest(t *testing.T) {
 		}
 		w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
 	}
-	w.becomes(v1alpha1.BacklogEmpty)
+	w.waitState(v1alpha1.BacklogEmpty)
 }
 
-func TestAFullDiskDropsTheOldest(t *testing.T) {
+func TestFullDisk_DropOldest_DropsTheOldest(t *testing.T) {
 	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) {
 		o.Disk.Bytes, o.Disk.WhenFull = 1<<20, v1alpha1.WhenFullDropOldest
 	})
 	w.source.connect(false, nil)
-	const messages = 150 // more than the disk holds, and what is read ahead
+	const messages = 150 // more than the disk and the read-ahead hold
 	for i := range messages {
 		w.source.Send(script.Publish(uint16(i+1), 1, fmt.Sprintf("t/%d", i), strings.Repeat("x", 100_000)))
 		w.source.Want(fmt.Sprintf("PUBACK %d", i+1))
 	}
-	w.becomes(v1alpha1.BacklogFull)
+	w.waitState(v1alpha1.BacklogFull)
 	w.destination.up(false)
-	last, came := -1, 0
+	last, arrived := -1, 0
 	for last < messages-1 {
 		p := w.destination.Next()
 		var i int
 		if _, err := fmt.Sscanf(p.Topic, "t/%d", &i); err != nil || i <= last {
-			t.Fatalf("%s comes behind %d: %v", p.Topic, last, err)
+			t.Fatalf("%s arrives behind %d: %v", p.Topic, last, err)
 		}
 		last = i
-		came++
+		arrived++
 		w.destination.Send(script.Ack(v5.PUBACK, p.ID, 0))
 	}
-	w.dropped(DropBufferFull, messages-came)
-	if came > 60 || came < 5 {
-		t.Errorf("%d of %d came", came, messages)
+	w.waitDropped(DropBufferFull, messages-arrived)
+	if arrived > 60 || arrived < 5 {
+		t.Errorf("%d of %d arrived", arrived, messages)
 	}
-	w.becomes(v1alpha1.BacklogEmpty)
+	w.waitState(v1alpha1.BacklogEmpty)
 }
 
-func TestADiskThatFailsIsDoneWithoutAndUsedAgainWhenItWorks(t *testing.T) {
+func TestFailedDisk_CannotBeOpened_IsUsedWhenItWorks(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(dir, []byte("in the way"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w := newDiskWorld(t, packet.V311, dir, nil)
-	if said := w.becomes(v1alpha1.BacklogFailed); !strings.Contains(said, "not a directory") || !strings.Contains(said, "check the volume") {
-		t.Errorf("the failure is told by %q", said)
+	if said := w.waitState(v1alpha1.BacklogFailed); !strings.Contains(said, "not a directory") || !strings.Contains(said, "check the volume") {
+		t.Errorf("the message of the failure is %q", said)
 	}
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(1, 1, "t", "a"))
-	w.source.sync() // it is not acknowledged
+	w.source.sync() // nothing is acknowledged
 	w.destination.up(false)
 	w.destination.Want("PUBLISH 1 qos1 t=a")
-	w.source.sync() // nor now
+	w.source.sync() // still nothing is acknowledged
 	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 	w.source.Want("PUBACK 1")
 	w.destination.down()
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	w.becomes(v1alpha1.BacklogEmpty)
+	w.waitState(v1alpha1.BacklogEmpty)
 	w.source.Send(script.Publish(2, 1, "t", "b"))
 	w.source.Want("PUBACK 2")
-	w.becomes(v1alpha1.BacklogBuffering)
+	w.waitState(v1alpha1.BacklogBuffering)
 }
 
-func TestADiskThatGoesAwayCostsNothingThatWasNotAcknowledged(t *testing.T) {
+func TestFailedDisk_DirectoryRemoved_LosesNoUnacknowledgedMessage(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "disk")
 	w := newDiskWorld(t, packet.V311, dir, nil)
 	w.source.connect(false, nil)
@@ -140,14 +140,14 @@ func TestADiskThatGoesAwayCostsNothingThatWasNotAcknowledged(t *testing.T) {
 	w.destination.up(false)
 	w.destination.Want("PUBLISH 1 qos1 t=a")
 	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
-	w.becomes(v1alpha1.BacklogEmpty)
+	w.waitState(v1alpha1.BacklogEmpty)
 	w.destination.down()
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	large := strings.Repeat("x", 5<<20) // it needs another segment
+	large := strings.Repeat("x", 5<<20) // the message needs another segment
 	w.source.Send(script.Publish(2, 1, "t", large), script.Publish(3, 1, "t", "c"))
-	w.becomes(v1alpha1.BacklogFailed)
+	w.waitState(v1alpha1.BacklogFailed)
 	w.source.sync() // nothing is acknowledged
 	w.destination.up(false)
 	w.destination.Want("PUBLISH 1 qos1 t="+large, "PUBLISH 2 qos1 t=c")
@@ -155,22 +155,22 @@ func TestADiskThatGoesAwayCostsNothingThatWasNotAcknowledged(t *testing.T) {
 	w.source.Want("PUBACK 2", "PUBACK 3")
 }
 
-func TestASourceThatIsGoneWhenItsMessageIsOnDiskIsToldWhenItComesBack(t *testing.T) {
+func TestSpool_SourceReconnects_IsAcknowledgedAtRedelivery(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newDiskWorld(t, v, t.TempDir(), nil)
 		w.source.connect(false, nil)
 		x, y := script.Publish(1, 1, "t", "x"), script.Publish(2, 2, "t", "y")
 		w.source.Send(x, y)
-		w.source.cut() // before it reads its acknowledgements
+		w.source.cut() // before the server reads its acknowledgements
 		w.source.connect(true, nil)
 		w.source.Send(script.Duplicate(x), script.Duplicate(y))
-		w.source.WantBoth("PUBACK 1", "PUBREC 2") // y may be known to be on the disk, x is not
-		w.becomes(v1alpha1.BacklogBuffering)
+		w.source.WantBoth("PUBACK 1", "PUBREC 2") // in either order: the runner may know that y is on disk before it knows it of x
+		w.waitState(v1alpha1.BacklogBuffering)
 		if n := w.pipe.Backlog().Messages; n < 2 {
 			t.Errorf("%d messages are on the disk", n)
 		}
 		w.destination.up(false)
-		for got := 0; got < 2; { // once each, or again where the source could not know
+		for got := 0; got < 2; { // once each, or twice if the acknowledgement did not arrive
 			p := w.destination.Next()
 			if strings.HasSuffix(p.String(), "t=x") || strings.HasSuffix(p.String(), "t=y") {
 				got++
@@ -179,13 +179,13 @@ func TestASourceThatIsGoneWhenItsMessageIsOnDiskIsToldWhenItComesBack(t *testing
 	})
 }
 
-func TestDrainLeavesWhatIsOnTheDisk(t *testing.T) {
+func TestDrain_MessagesOnDisk_StayThere(t *testing.T) {
 	w := newDiskWorld(t, packet.V311, t.TempDir(), nil)
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "t", "b"))
 	w.source.Want("PUBACK 1", "PUBACK 2")
 	if left := w.pipe.Drain(t.Context()); left != 0 {
-		t.Errorf("%d are left to their source", left)
+		t.Errorf("%d messages are left with their source, want 0", left)
 	}
 	w.stop()
 	w = newDiskWorld(t, packet.V311, w.dir, nil)
@@ -200,13 +200,13 @@ func TestDrainLeavesWhatIsOnTheDisk(t *testing.T) {
 	})
 	drained := make(chan int)
 	go func() { drained <- w.pipe.Drain(t.Context()) }()
-	w.destination.Send(script.Ack(v5.PUBACK, 2, 0)) // it is in flight, and waited for
+	w.destination.Send(script.Ack(v5.PUBACK, 2, 0)) // the message is in flight, and Drain waits for it
 	if left := <-drained; left != 0 {
-		t.Errorf("%d are left to their source", left)
+		t.Errorf("%d messages are left with their source, want 0", left)
 	}
 }
 
-func TestNewestQoS0ReplacesOldestWhileTheDiskFailsAndWhatIsOnItStays(t *testing.T) {
+func TestFailedDisk_QoS0MemoryFull_DropsOldestAndKeepsStoredMessages(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "disk")
 	w := newDiskWorld(t, packet.V311, dir, func(o *Options) {
 		o.BufferQoS0, o.MemoryBytes = true, 10_000
@@ -214,23 +214,23 @@ func TestNewestQoS0ReplacesOldestWhileTheDiskFailsAndWhatIsOnItStays(t *testing.
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(0, 0, "t", "stored"), script.Publish(1, 1, "t", "a"))
 	w.source.Want("PUBACK 1")
-	eventually(t, func() error { // what is only on the disk goes with it
+	eventually(t, func() error { // messages that are only on the disk are removed with it
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		if n := w.pipe.disk.loaded; n != 2 {
-			return fmt.Errorf("%d messages have been read of the disk", n)
+		if n := w.pipe.disk.queuedFromDisk; n != 2 {
+			return fmt.Errorf("%d messages have been read from the disk", n)
 		}
 		return nil
 	})
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	large := strings.Repeat("x", 5<<20) // it needs another segment
+	large := strings.Repeat("x", 5<<20) // the message needs another segment
 	w.source.Send(script.Publish(2, 1, "t", large))
-	w.becomes(v1alpha1.BacklogFailed)
+	w.waitState(v1alpha1.BacklogFailed)
 	const messages = 5000
 	for i := range messages {
-		w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%d %s", i, strings.Repeat("x", 780)))) // some 10 fit
+		w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%d %s", i, strings.Repeat("x", 780)))) // about 10 fit
 	}
 	w.source.sync()
 	w.destination.up(false)
@@ -243,7 +243,7 @@ func TestNewestQoS0ReplacesOldestWhileTheDiskFailsAndWhatIsOnItStays(t *testing.
 	w.wantNoQoS0()
 }
 
-func TestAMessageLargerThanTheDiskCostsNoOther(t *testing.T) {
+func TestFullDisk_MessageLargerThanTheDisk_DropsNoOthers(t *testing.T) {
 	w := newDiskWorld(t, packet.V311, t.TempDir(), func(o *Options) {
 		o.Disk.Bytes, o.Disk.WhenFull = 1<<20, v1alpha1.WhenFullDropOldest
 	})
@@ -254,11 +254,11 @@ func TestAMessageLargerThanTheDiskCostsNoOther(t *testing.T) {
 		script.Publish(3, 1, "t", "c"),
 	)
 	w.source.Want("PUBACK 1", "PUBACK 2", "PUBACK 3")
-	w.dropped(DropBufferFull, 1)
-	if said := w.becomes(v1alpha1.BacklogFull); !strings.Contains(said, "raise buffer.disk.size") {
-		t.Errorf("it is said to be full by %q", said)
+	w.waitDropped(DropBufferFull, 1)
+	if said := w.waitState(v1alpha1.BacklogFull); !strings.Contains(said, "raise buffer.disk.size") {
+		t.Errorf("the message of the full buffer is %q", said)
 	}
-	w = w.killed(packet.V311)
+	w = w.restartAfterKill(packet.V311)
 	w.destination.up(false)
 	w.destination.Want("PUBLISH 1 qos1 t=a", "PUBLISH 2 qos1 t=c")
 }

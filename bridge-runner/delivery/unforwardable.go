@@ -10,39 +10,43 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// Unforwardable says what happens to a message that no server of the destination takes.
+// Unforwardable says what happens to a message that no server of the destination accepts.
 // The zero value drops it, which acknowledges it to its source.
 type Unforwardable struct {
-	// Block keeps it in front of the messages behind it, and tries it again every 30
-	// seconds.
+	// Block keeps the message in front of the messages behind it, and sends it again every
+	// 30 seconds.
 	Block bool
-	// DeadLetter publishes it on the source side under this topic; empty: it does not. The
-	// message is acknowledged to its source when the dead letter is acknowledged. It needs
-	// [Pipe.SetReverse].
+	// DeadLetter is the topic under which the message is published on the source side. If
+	// it is empty, the message is not published. The message is acknowledged to its source
+	// when the dead letter is acknowledged. Dead letters need [Pipe.SetReverse].
 	DeadLetter string
 }
 
-// GivenUp is a message that no server of the destination takes.
+// GivenUp is a message that no server of the destination accepts.
 type GivenUp struct {
-	Topic string // on the destination
-	Bytes int    // of its payload
+	// Topic is the topic on the destination.
+	Topic string
+	// Bytes is the size of the payload.
+	Bytes int
 	QoS   byte
-	Cause string // DropRefused, DropTooLarge or DropUnforwardable
+	// Cause is DropRefused, DropTooLarge or DropUnforwardable.
+	Cause string
 	Why   *session.Error
 	Fate  Fate
 }
 
-// Fate is what happens to a message that no server takes.
+// Fate is what happens to a message that no server accepts.
 type Fate string
 
-// The fates of messages that no server takes.
+// The fates of messages that no server accepts.
 const (
-	FateDropped    Fate = "dropped"     // it is acknowledged to its source
-	FateDeadLetter Fate = "dead_letter" // likewise, after its dead letter was published
-	FateKept       Fate = "kept"        // it blocks its direction, and is tried again
+	FateDropped    Fate = "dropped"     // the message is acknowledged to its source
+	FateDeadLetter Fate = "dead_letter" // the message is acknowledged to its source after its dead letter is published
+	FateKept       Fate = "kept"        // the message blocks its direction and is tried again
 )
 
-// blockedRetry is how long a message that blocks its direction is left alone.
+// blockedRetry is the time between two attempts to send a message that blocks its
+// direction.
 const blockedRetry = 30 * time.Second
 
 var errTooLarge = &session.Error{
@@ -55,34 +59,34 @@ func (p *Pipe) giveUpLocked(m *outgoing, cause string, why *session.Error) {
 	policy := &p.opts.Unforwardable
 	given := GivenUp{Topic: m.Topic, Bytes: len(m.Payload), QoS: m.QoS, Cause: cause, Why: why, Fate: FateDropped}
 	switch {
-	case policy.Block && (m.QoS > 0 || m.origin != nil && m.origin.waits()):
+	case policy.Block && (m.QoS > 0 || m.origin != nil && m.origin.awaitsAck()):
 		given.Fate = FateKept
 		p.meter.GivenUp(given)
 		p.keepBlockedLocked(m, why)
 	case policy.DeadLetter == "" || p.reverse == nil || m.isDeadLetter(policy.DeadLetter):
 		p.meter.GivenUp(given)
-		p.drop(m, cause)
+		p.dropLocked(m, cause)
 	default:
 		given.Fate = FateDeadLetter
 		p.meter.GivenUp(given)
-		p.parkLocked(m, cause, why)
+		p.awaitDeadLetterLocked(m, cause, why)
 	}
 }
 
-// keepBlockedLocked keeps m in front.
+// keepBlockedLocked keeps m in front of the other messages, and plans the next attempt.
 func (p *Pipe) keepBlockedLocked(m *outgoing, why *session.Error) {
-	r := p.refusals.of[m]
+	r := p.refusals.byMessage[m]
 	if r == nil {
 		r = &refusal{}
-		p.refusals.of[m] = r
+		p.refusals.byMessage[m] = r
 	}
-	r.kept, r.err, r.count = true, why, max(r.count, 1)
+	r.blocks, r.err, r.count = true, why, max(r.count, 1)
 	p.refusals.blocking = m
 	p.isolation.repeatTrialLocked(m, time.Now().Add(blockedRetry))
-	p.holdLocked(blockedRetry)
+	p.pauseSendingLocked(blockedRetry)
 }
 
-// unblockLocked notes that m, if it has blocked the direction, does so no more.
+// unblockLocked reports that m no longer blocks the direction, if it did.
 func (p *Pipe) unblockLocked(m *outgoing) {
 	if m != nil && p.refusals.blocking == m {
 		p.refusals.blocking = nil
@@ -90,15 +94,15 @@ func (p *Pipe) unblockLocked(m *outgoing) {
 	}
 }
 
-// forgetLocked has the session forget m, if it is in flight there and is not to be sent
-// again.
-func (p *Pipe) forgetLocked(m *outgoing) {
+// forgetInSessionLocked removes m, which is not sent again, from the session in which it
+// is in flight.
+func (p *Pipe) forgetInSessionLocked(m *outgoing) {
 	switch {
-	case p.last == nil:
+	case p.lastState == nil:
 	case m == p.isolation.suspect:
-		p.last.GiveUp(&m.Outgoing)
+		p.lastState.GiveUp(&m.Outgoing)
 	default:
-		p.last.Forget(&m.Outgoing)
+		p.lastState.Forget(&m.Outgoing)
 	}
 	if m.inflight {
 		m.inflight = false

@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	// deferAfter is how long reading waits for a part of the log that cannot be read, so
-	// that a short trouble does not cost the order. Then the part is deferred: later
-	// messages are delivered first.
+	// deferAfter is how long the pipe waits for a part of the log that cannot be read, so
+	// that a short problem does not change the order of messages. After that the part is
+	// deferred: later messages are delivered first.
 	deferAfter = 10 * time.Second
-	// unreadRetry is how long after a failed attempt to read the next one is made. It
+	// unreadRetry is the time between a failed attempt to read and the next attempt. It
 	// doubles up to unreadRetryMax.
 	unreadRetry    = 500 * time.Millisecond
 	unreadRetryMax = 10 * time.Second
@@ -21,34 +21,40 @@ const (
 	restoreBytes = 4 << 20
 )
 
-// unread is what a pipe knows of parts of its log that cannot be read. They are no
-// damage: the volume may come back. The keeper alone uses it, but for message, which the
-// pipe's lock guards.
+// unread describes the parts of a log that cannot be read. They are not damaged: the volume
+// may become readable again. Only the goroutine of RunSpool uses the fields, except message,
+// which Pipe.mu guards.
 type unread struct {
-	since   time.Time // reading what is next has failed since then; zero: it works
-	next    retry     // to read what is next
-	restore retry     // to read what was deferred
-	err     error     // why reading fails
-	message string    // for users; empty: all can be read
+	// since is when reading the next record began to fail. Zero while it works.
+	since time.Time
+	// readRetry is when the next record is tried again.
+	readRetry retry
+	// restoreRetry is when the deferred parts are tried again.
+	restoreRetry retry
+	// err says why reading fails.
+	err error
+	// message describes the problem for users. It is empty if everything can be read.
+	message string
 }
 
-// retry is when something that has failed is tried again.
+// retry is when a failed operation is tried again.
 type retry struct {
 	at      time.Time
 	backoff time.Duration
 }
 
-func (r *retry) failed(now time.Time) {
+// backOff plans the next attempt after a failure at now.
+func (r *retry) backOff(now time.Time) {
 	r.backoff = min(max(2*r.backoff, unreadRetry), unreadRetryMax)
 	r.at = now.Add(r.backoff)
 }
 
-// deferUnread notes how an attempt to read the log ended. It reports whether it has
-// deferred a part of the log, so that reading goes on behind that.
-func (p *Pipe) deferUnread(progress bool, err error) (deferred bool) {
+// noteReadResult updates unread after an attempt to read the log. It reports whether it
+// has deferred a part of the log, so that reading continues behind that part.
+func (p *Pipe) noteReadResult(progress bool, err error) (deferred bool) {
 	u, now := &p.disk.unread, time.Now()
 	if progress || err == nil {
-		u.since, u.next = time.Time{}, retry{}
+		u.since, u.readRetry = time.Time{}, retry{}
 	}
 	if err == nil {
 		p.describeUnread()
@@ -58,12 +64,12 @@ func (p *Pipe) deferUnread(progress bool, err error) (deferred bool) {
 		u.since = now
 	}
 	u.err = err
-	u.next.failed(now)
+	u.readRetry.backOff(now)
 	if now.Sub(u.since) >= p.disk.deferAfter() {
 		if _, err := p.disk.log.Defer(); err != nil {
-			u.err = err // nothing is removed from the disk until it has the deferral
+			u.err = err // nothing is removed from the disk until the deferral is saved
 		}
-		u.next = retry{} // for what is behind it
+		u.readRetry = retry{} // the part behind it is read at once
 		deferred = true
 	}
 	p.describeUnread()
@@ -71,40 +77,40 @@ func (p *Pipe) deferUnread(progress bool, err error) (deferred bool) {
 }
 
 func (d *Disk) deferAfter() time.Duration {
-	if d.patience > 0 {
-		return d.patience
+	if d.deferAfterInTest > 0 {
+		return d.deferAfterInTest
 	}
 	return deferAfter
 }
 
-// describeUnread brings the message for users up to date.
+// describeUnread updates the message for users.
 func (p *Pipe) describeUnread() {
 	u := &p.disk.unread
 	parts, records, _ := p.disk.log.Deferred()
 	message := ""
 	switch {
 	case parts > 0 && records == 0:
-		message = fmt.Sprintf("a part of the backlog cannot be read: %v; later messages are delivered meanwhile; it is kept, and delivered when it can be read again; check the volume", u.err)
+		message = fmt.Sprintf("a part of the backlog cannot be read: %v; later messages are delivered first; the part is kept, and delivered when it can be read again; check the volume", u.err)
 	case parts > 0:
-		message = fmt.Sprintf("%d messages of the backlog cannot be read: %v; later ones are delivered meanwhile; they are kept, and delivered when they can be read again; check the volume", records, u.err)
+		message = fmt.Sprintf("%d messages of the backlog cannot be read: %v; later messages are delivered first; the unreadable messages are kept, and delivered when they can be read again; check the volume", records, u.err)
 	case !u.since.IsZero():
-		message = fmt.Sprintf("the backlog cannot be read: %v; it is kept, and reading is tried again; check the volume", u.err)
+		message = fmt.Sprintf("the backlog cannot be read: %v; it is kept, and the bridge tries to read it again; check the volume", u.err)
 	}
 	p.mu.Lock()
 	u.message = message
 	p.mu.Unlock()
 }
 
-// restore appends messages that were deferred, and can be read again, to the log. It
-// reports whether there may be more.
+// restore appends deferred messages that can be read again to the log. It reports whether
+// there may be more.
 func (p *Pipe) restore() bool {
 	u, now := &p.disk.unread, time.Now()
 	parts, _, _ := p.disk.log.Deferred()
-	if parts == 0 || now.Before(u.restore.at) {
+	if parts == 0 || now.Before(u.restoreRetry.at) {
 		return false
 	}
 	if ok, err := p.disk.log.Readable(); !ok {
-		u.restore.failed(now)
+		u.restoreRetry.backOff(now)
 		if err != nil {
 			u.err = err
 		}
@@ -112,26 +118,26 @@ func (p *Pipe) restore() bool {
 		return false
 	}
 	if !p.startRestore() {
-		return false // it is tried again when what is to be written first is written
+		return false // it is tried again when the messages that go first are written
 	}
 	restored, lost, err := p.disk.log.Restore(restoreBytes)
-	if u.restore = (retry{}); err != nil {
-		u.restore.failed(now)
+	if u.restoreRetry = (retry{}); err != nil {
+		u.restoreRetry.backOff(now)
 		u.err = err
 	}
 	p.describeUnread()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.disk.taken = false
+	p.disk.batchInFlight = false
 	p.disk.allRead = p.disk.log.Cursor() == p.disk.log.Next()
 	if lost > 0 {
-		p.lost(lost)
+		p.countDamagedLocked(lost)
 	}
 	return restored > 0 || lost > 0
 }
 
-// startRestore has what comes go to the disk, and reports whether all that is held is
-// there: it is older than what is restored, which the log has behind it.
+// startRestore starts to spool, and reports whether all held messages are on disk. They
+// have to be in the log first, because restored messages are appended behind them.
 func (p *Pipe) startRestore() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,10 +145,10 @@ func (p *Pipe) startRestore() bool {
 	if p.stopping || d.failure != "" {
 		return false
 	}
-	p.enter()
-	if d.copies > 0 || d.ahead > 0 {
+	p.startSpoolingLocked()
+	if d.alsoQueued > 0 || d.bypassing > 0 {
 		return false
 	}
-	d.taken, d.allRead = true, false // no leave meanwhile
+	d.batchInFlight, d.allRead = true, false // spooling must not stop meanwhile
 	return true
 }

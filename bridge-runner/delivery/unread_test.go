@@ -22,8 +22,9 @@ import (
 
 const storedMessages = 1500
 
-// stored makes a log of 1,500 messages in several segments, and returns its directory.
-func stored(t *testing.T) (dir string) {
+// newBacklog makes a log of 1,500 messages in several segments, and returns its
+// directory.
+func newBacklog(t *testing.T) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "disk")
 	l, err := buffer.Open(dir, 4<<20)
@@ -50,11 +51,11 @@ func stored(t *testing.T) (dir string) {
 }
 
 func newStoredWorld(t *testing.T, dir string, patience time.Duration) *diskWorld {
-	return newDiskWorld(t, packet.V311, dir, func(o *Options) { o.Disk.Bytes, o.Disk.patience = 4<<20, patience })
+	return newDiskWorld(t, packet.V311, dir, func(o *Options) { o.Disk.Bytes, o.Disk.deferAfterInTest = 4<<20, patience })
 }
 
-// take acknowledges messages until n are taken, and returns their numbers.
-func (w *diskWorld) take(n int) (got []int) {
+// acknowledgeNext reads and acknowledges n messages, and returns their numbers.
+func (w *diskWorld) acknowledgeNext(n int) (got []int) {
 	w.t.Helper()
 	for range n {
 		p := w.destination.Next()
@@ -68,7 +69,7 @@ func (w *diskWorld) take(n int) (got []int) {
 	return got
 }
 
-// segmentsOf are the log's segments, oldest first.
+// segmentsOf returns the log's segments, oldest first.
 func segmentsOf(t *testing.T, dir string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.log"))
@@ -85,7 +86,7 @@ func rename(t *testing.T, from, to string) {
 	}
 }
 
-// wantOnce checks that all messages are there, each once.
+// wantOnce fails unless each of n messages arrived once.
 func wantOnce(t *testing.T, got []int, n int) {
 	t.Helper()
 	seen := make([]int, n)
@@ -94,43 +95,43 @@ func wantOnce(t *testing.T, got []int, n int) {
 	}
 	for i, times := range seen {
 		if times != 1 {
-			t.Fatalf("message %d came %d times", i, times)
+			t.Fatalf("message %d arrived %d times", i, times)
 		}
 	}
 }
 
 func TestUnreadableSegment_BackSoon_KeepsTheOrder(t *testing.T) {
-	dir := stored(t)
+	dir := newBacklog(t)
 	w := newStoredWorld(t, dir, time.Hour)
-	w.becomes(v1alpha1.BacklogBuffering)
+	w.waitState(v1alpha1.BacklogBuffering)
 	paths := segmentsOf(t, dir)
 	rename(t, paths[len(paths)-2], paths[len(paths)-2]+".away")
 	w.destination.up(false)
-	got := w.take(1000)
-	if said := w.becomes(v1alpha1.BacklogFailed); !strings.Contains(said, "no such file") || !strings.Contains(said, "check the volume") {
-		t.Errorf("the failure is reported by %q", said)
+	got := w.acknowledgeNext(1000)
+	if said := w.waitState(v1alpha1.BacklogFailed); !strings.Contains(said, "no such file") || !strings.Contains(said, "check the volume") {
+		t.Errorf("the message of the failure is %q", said)
 	}
 	rename(t, paths[len(paths)-2]+".away", paths[len(paths)-2])
-	got = append(got, w.take(storedMessages-1000)...)
+	got = append(got, w.acknowledgeNext(storedMessages-1000)...)
 	for i, n := range got {
 		if n != i {
 			t.Fatalf("message %d is %d", i, n)
 		}
 	}
-	w.becomes(v1alpha1.BacklogEmpty)
-	w.dropped(DropDamaged, 0)
+	w.waitState(v1alpha1.BacklogEmpty)
+	w.waitDropped(DropDamaged, 0)
 }
 
-// unreadableFor runs a test in which something makes a part of a log unreadable.
+// unreadableFor runs a test for each way in which a part of a log becomes unreadable.
 func unreadableFor(t *testing.T, run func(t *testing.T, dir string, begin, end func())) {
 	t.Run("moved", func(t *testing.T) {
-		dir := stored(t)
-		path := segmentsOf(t, dir)[12] // more than is read ahead
+		dir := newBacklog(t)
+		path := segmentsOf(t, dir)[12] // more than the pipe reads ahead
 		run(t, dir, func() { rename(t, path, path+".away") }, func() { rename(t, path+".away", path) })
 	})
 	t.Run("directory_in_its_place", func(t *testing.T) {
-		dir := stored(t)
-		path := segmentsOf(t, dir)[12] // more than is read ahead
+		dir := newBacklog(t)
+		path := segmentsOf(t, dir)[12] // more than the pipe reads ahead
 		run(t, dir, func() {
 			rename(t, path, path+".away")
 			if err := os.Mkdir(path, 0o700); err != nil {
@@ -145,29 +146,29 @@ func unreadableFor(t *testing.T, run func(t *testing.T, dir string, begin, end f
 	})
 }
 
-func TestUnreadableSegment_ForLong_LaterOnesGoOnAndItIsDeliveredWhenItIsBack(t *testing.T) {
+func TestUnreadableSegment_ForLong_IsDeliveredBehindLaterMessages(t *testing.T) {
 	unreadableFor(t, func(t *testing.T, dir string, begin, end func()) {
 		w := newStoredWorld(t, dir, 50*time.Millisecond)
-		w.becomes(v1alpha1.BacklogBuffering)
+		w.waitState(v1alpha1.BacklogBuffering)
 		begin()
 		w.destination.up(false)
-		got := w.take(1000)
+		got := w.acknowledgeNext(1000)
 		behind := storedMessages - w.wantDeferred()
-		got = append(got, w.take(behind-1000)...)
+		got = append(got, w.acknowledgeNext(behind-1000)...)
 		w.source.connect(false, nil)
 		w.source.Send(script.Publish(1, 1, fmt.Sprintf("t/%d", storedMessages), "live"))
-		got = append(got, w.take(1)...)
+		got = append(got, w.acknowledgeNext(1)...)
 		w.source.Want("PUBACK 1")
 		end()
-		got = append(got, w.take(storedMessages-behind)...)
+		got = append(got, w.acknowledgeNext(storedMessages-behind)...)
 		wantOnce(t, got, storedMessages+1)
-		w.becomes(v1alpha1.BacklogEmpty)
-		w.dropped(DropDamaged, 0)
+		w.waitState(v1alpha1.BacklogEmpty)
+		w.waitDropped(DropDamaged, 0)
 	})
 }
 
-// wantDeferred waits until a part of the log is deferred, and returns how many messages
-// are in it.
+// wantDeferred waits until a part of the log is deferred, and returns the number of
+// messages in it.
 func (w *diskWorld) wantDeferred() (messages int) {
 	w.t.Helper()
 	eventually(w.t, func() error {
@@ -175,21 +176,21 @@ func (w *diskWorld) wantDeferred() (messages int) {
 		defer w.pipe.mu.Unlock()
 		said := w.pipe.disk.unread.message
 		if _, err := fmt.Sscanf(said, "%d messages of the backlog", &messages); err != nil || !w.pipe.disk.allRead {
-			return fmt.Errorf("nothing is said to be deferred: %q", said)
+			return fmt.Errorf("nothing is deferred: %q", said)
 		}
 		return nil
 	})
 	return messages
 }
 
-func TestUnreadableSegment_RunnerRestarted_IsDeliveredByTheNextOne(t *testing.T) {
+func TestUnreadableSegment_RunnerRestarted_IsDeliveredAfterwards(t *testing.T) {
 	unreadableFor(t, func(t *testing.T, dir string, begin, end func()) {
 		begin()
 		w := newStoredWorld(t, dir, 50*time.Millisecond)
 		w.destination.up(false)
-		got := w.take(1000)
+		got := w.acknowledgeNext(1000)
 		deferred := w.wantDeferred()
-		got = append(got, w.take(storedMessages-deferred-1000)...)
+		got = append(got, w.acknowledgeNext(storedMessages-deferred-1000)...)
 		eventually(t, func() error {
 			if n := w.pipe.Backlog().Messages; n != uint64(deferred) {
 				return fmt.Errorf("the backlog has %d messages, %d are deferred", n, deferred)
@@ -204,30 +205,30 @@ func TestUnreadableSegment_RunnerRestarted_IsDeliveredByTheNextOne(t *testing.T)
 			t.Errorf("%d messages are deferred, %d were", n, deferred)
 		}
 		end()
-		got = append(got, w.take(deferred)...)
+		got = append(got, w.acknowledgeNext(deferred)...)
 		wantOnce(t, got, storedMessages)
-		w.becomes(v1alpha1.BacklogEmpty)
-		w.dropped(DropDamaged, 0)
+		w.waitState(v1alpha1.BacklogEmpty)
+		w.waitDropped(DropDamaged, 0)
 	})
 }
 
 func TestUnreadableDirectory_BackAgain_DeliversAll(t *testing.T) {
-	dir := stored(t)
+	dir := newBacklog(t)
 	w := newStoredWorld(t, dir, 50*time.Millisecond)
-	w.becomes(v1alpha1.BacklogBuffering)
+	w.waitState(v1alpha1.BacklogBuffering)
 	rename(t, dir, dir+".away")
 	w.destination.up(false)
-	got := w.take(1000)
+	got := w.acknowledgeNext(1000)
 	deferred := w.wantDeferred()
-	got = append(got, w.take(storedMessages-deferred-1000)...)
-	w.becomes(v1alpha1.BacklogFailed)
+	got = append(got, w.acknowledgeNext(storedMessages-deferred-1000)...)
+	w.waitState(v1alpha1.BacklogFailed)
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(1, 1, fmt.Sprintf("t/%d", storedMessages), "live"))
-	got = append(got, w.take(1)...) // the bridge goes on
+	got = append(got, w.acknowledgeNext(1)...) // the bridge continues
 	w.source.Want("PUBACK 1")
 	rename(t, dir+".away", dir)
-	got = append(got, w.take(deferred)...)
+	got = append(got, w.acknowledgeNext(deferred)...)
 	wantOnce(t, got, storedMessages+1)
-	w.becomes(v1alpha1.BacklogEmpty)
-	w.dropped(DropDamaged, 0)
+	w.waitState(v1alpha1.BacklogEmpty)
+	w.waitDropped(DropDamaged, 0)
 }

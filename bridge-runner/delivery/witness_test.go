@@ -15,26 +15,26 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// ignoring never answers messages to this topic.
+// ignoring returns a handler that never answers messages to this topic.
 func ignoring(topic string) func(*script.Conn, script.Packet) bool {
 	return func(_ *script.Conn, p script.Packet) bool { return p.Topic == topic }
 }
 
-// awaitsWitness waits until a message has to show that the server takes any but the suspect.
-func (w *world) awaitsWitness() {
+// waitWitnessNeeded waits until the pipe needs a witness against the suspect.
+func (w *world) waitWitnessNeeded() {
 	w.t.Helper()
 	eventually(w.t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
 		if !w.pipe.isolation.witness {
-			return fmt.Errorf("no message is under suspicion: %+v", w.pipe.isolation)
+			return fmt.Errorf("no witness is needed: %+v", w.pipe.isolation)
 		}
 		return nil
 	})
 }
 
-// sendTo has the source send a message to each of the topics. It returns those that have to
-// arrive.
+// sendTo makes the source send a message to each of the topics. It returns the messages
+// that have to arrive.
 func (w *world) sendTo(topics ...string) (arrive []string) {
 	w.t.Helper()
 	for i, topic := range topics {
@@ -53,21 +53,21 @@ func TestIsolation_ServerPassesAMessageOver_OnlyThatIsDropped(t *testing.T) {
 	w.source.connect(false, nil)
 	want := w.send(5, 2, 1)
 	w.source.sync()
-	x := w.play(ignoring("poison"), nil)
+	x := w.runServers(ignoring("poison"), nil)
 	defer x.stop()
-	x.awaits(want...)
-	w.acknowledged(1, 2, 1)
-	w.awaitsWitness()
-	w.gaveUp(FateDropped)                         // the server may be in trouble
-	w.source.Send(script.Publish(6, 1, "t", "5")) // it is not
-	x.awaits(append(want, "t=5")...)
-	w.acknowledged(3, 6, 1)
-	w.gaveUp(FateDropped, "poison")
+	x.waitAccepted(want...)
+	w.wantAcknowledged(1, 2, 1)
+	w.waitWitnessNeeded()
+	w.wantGivenUp(FateDropped)                    // the server may have a problem
+	w.source.Send(script.Publish(6, 1, "t", "5")) // the server accepts this message
+	x.waitAccepted(append(want, "t=5")...)
+	w.wantAcknowledged(3, 6, 1)
+	w.wantGivenUp(FateDropped, "poison")
 	x.wantSessions(mostSessions)
 }
 
-// The code 0x97 may be about the server, so a witness is needed. The second poison ends the
-// session in the place of the witness, and a message behind it goes next.
+// The code 0x97 may be about the server, so a witness is needed. The second poison ends
+// the session when it is sent as the witness, and a message behind it is sent next.
 func TestIsolation_TwoPoisonsInARow_OnlyTheyAreDropped(t *testing.T) {
 	for _, code := range []byte{0x97, 0x90} {
 		t.Run(fmt.Sprintf("code=%#x", code), func(t *testing.T) {
@@ -76,11 +76,11 @@ func TestIsolation_TwoPoisonsInARow_OnlyTheyAreDropped(t *testing.T) {
 			w.source.connect(false, nil)
 			want := w.sendTo("poison", "poison", "t", "t", "t")
 			w.source.sync()
-			x := w.play(ending("poison", code), nil)
+			x := w.runServers(ending("poison", code), nil)
 			defer x.stop()
-			x.awaits(want...)
-			w.acknowledged(1, 5, 1)
-			w.gaveUp(FateDropped, "poison", "poison")
+			x.waitAccepted(want...)
+			w.wantAcknowledged(1, 5, 1)
+			w.wantGivenUp(FateDropped, "poison", "poison")
 		})
 	}
 }
@@ -92,20 +92,20 @@ func TestIsolation_ServerIgnoresTwoMessagesInARow_OnlyTheyAreDropped(t *testing.
 	w.source.connect(false, nil)
 	want := w.sendTo("poison", "poison", "t", "t", "t")
 	w.source.sync()
-	x := w.play(ignoring("poison"), nil)
+	x := w.runServers(ignoring("poison"), nil)
 	defer x.stop()
-	x.awaits(want...)
+	x.waitAccepted(want...)
 	for i := range 2 { // a witness for each
-		w.awaitsWitness()
+		w.waitWitnessNeeded()
 		w.source.Send(script.Publish(uint16(6+i), 1, "t", fmt.Sprint(5+i)))
 		want = append(want, fmt.Sprintf("t=%d", 5+i))
-		x.awaits(want...)
+		x.waitAccepted(want...)
 	}
-	w.acknowledged(1, 7, 1)
-	w.gaveUp(FateDropped, "poison", "poison")
+	w.wantAcknowledged(1, 7, 1)
+	w.wantGivenUp(FateDropped, "poison", "poison")
 }
 
-// No later message is acknowledged, so that only the answers to pings show that the server
+// No later message is acknowledged, so only the answers to pings show that the server
 // ignores the message.
 func TestIsolation_ServerIgnoresAMessageAndWindowIs1_OnlyThatIsDropped(t *testing.T) {
 	t.Parallel()
@@ -114,14 +114,14 @@ func TestIsolation_ServerIgnoresAMessageAndWindowIs1_OnlyThatIsDropped(t *testin
 	w.source.connect(false, nil)
 	want := w.send(4, 0, 1)
 	w.source.sync()
-	x := w.play(ignoring("poison"), nil)
+	x := w.runServers(ignoring("poison"), nil)
 	defer x.stop()
-	x.awaits(want...)
-	w.acknowledged(1, 4, 1)
-	w.gaveUp(FateDropped, "poison")
+	x.waitAccepted(want...)
+	w.wantAcknowledged(1, 4, 1)
+	w.wantGivenUp(FateDropped, "poison")
 }
 
-// After a witness the suspect is sent once more, since the server may have recovered.
+// After a witness the suspect is sent once more, because the server may have recovered.
 func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, packet.V5, everything)
@@ -129,7 +129,7 @@ func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 	w.send(5, -1, 1)
 	w.source.sync()
 	ends := 0
-	x := w.play(func(c *script.Conn, _ script.Packet) bool {
+	x := w.runServers(func(c *script.Conn, _ script.Packet) bool {
 		if ends == 4 {
 			return false
 		}
@@ -138,21 +138,22 @@ func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 		return true
 	}, nil)
 	defer x.stop()
-	w.acknowledged(1, 5, 1)
-	w.gaveUp(FateDropped)
+	w.wantAcknowledged(1, 5, 1)
+	w.wantGivenUp(FateDropped)
 }
 
-// recovers answers as trouble does, until it has recovered.
-type recovers struct {
+// recoveringServer answers as trouble does, until it has recovered.
+type recoveringServer struct {
 	atomic.Bool
 	trouble func(*script.Conn, script.Packet) bool
 }
 
-func (r *recovers) answer(c *script.Conn, p script.Packet) bool {
+func (r *recoveringServer) answer(c *script.Conn, p script.Packet) bool {
 	return !r.Load() && r.trouble(c, p)
 }
 
-// troubles are ways in which a server that takes nothing ends the session at each message.
+// troubles are the ways in which a server that accepts nothing ends the session at each
+// message.
 var troubles = map[string]func(*script.Conn, script.Packet) bool{
 	"quota exceeded": func(c *script.Conn, _ script.Packet) bool {
 		end(c, 0x97)
@@ -161,27 +162,27 @@ var troubles = map[string]func(*script.Conn, script.Packet) bool{
 	"silent": func(*script.Conn, script.Packet) bool { return true },
 }
 
-// awaitsPause waits until each of n messages has ended its sessions, and none is left to be a
-// witness.
-func (w *world) awaitsPause(n int) {
+// waitRetryPause waits until each of n messages has ended its sessions, and no message is
+// left that could be a witness.
+func (w *world) waitRetryPause(n int) {
 	w.t.Helper()
-	w.awaitsWitness()
+	w.waitWitnessNeeded()
 	eventually(w.t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
 		ended := 0
-		for _, times := range w.pipe.isolation.failed {
+		for _, times := range w.pipe.isolation.witnessEndings {
 			ended += times
 		}
-		if w.pipe.dest == nil || w.pipe.inflight > 0 || ended < (n-1)*witnessFails {
+		if w.pipe.dest == nil || w.pipe.inflight > 0 || ended < (n-1)*witnessEndsMax {
 			return fmt.Errorf("%d sessions have ended at witnesses", ended)
 		}
 		return nil
 	})
 }
 
-// When every message has ended a session, the server may recover without ending one more, and
-// the source may have nothing else to send: its own window is full.
+// When every message has ended a session, the server may recover without ending another
+// session, and the source may have nothing else to send: its own window is full.
 func TestIsolation_ServerTakesNothingForLonger_AllArriveWhenItRecovers(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range troubles {
@@ -194,21 +195,21 @@ func TestIsolation_ServerTakesNothingForLonger_AllArriveWhenItRecovers(t *testin
 					w.source.connect(false, nil)
 					w.send(n, -1, qos)
 					w.source.sync()
-					server := recovers{trouble: trouble}
-					x := w.play(server.answer, nil)
+					server := recoveringServer{trouble: trouble}
+					x := w.runServers(server.answer, nil)
 					defer x.stop()
-					w.awaitsPause(n)
+					w.waitRetryPause(n)
 					server.Store(true)
 					w.retryNow()
-					w.acknowledged(1, n, qos)
-					w.gaveUp(FateDropped)
+					w.wantAcknowledged(1, n, qos)
+					w.wantGivenUp(FateDropped)
 				})
 			}
 		}
 	}
 }
 
-// Such a server may have taken the messages themselves.
+// Such a server may have accepted the messages themselves.
 func TestIsolation_ServerTakesNoPubrelForLonger_AllArriveWhenItRecovers(t *testing.T) {
 	t.Parallel()
 	for _, resumes := range []bool{false, true} {
@@ -220,9 +221,9 @@ func TestIsolation_ServerTakesNoPubrelForLonger_AllArriveWhenItRecovers(t *testi
 				w.send(n, -1, 2)
 				w.source.sync()
 				var recovered atomic.Bool
-				x := w.play(func(*script.Conn, script.Packet) bool { return false }, func(x *players) {
-					x.resumes = resumes
-					x.release = func(c *script.Conn, _ string) bool {
+				x := w.runServers(func(*script.Conn, script.Packet) bool { return false }, func(x *serverRotation) {
+					x.keepSessions = resumes
+					x.onPubrel = func(c *script.Conn, _ string) bool {
 						if recovered.Load() {
 							return false
 						}
@@ -231,50 +232,50 @@ func TestIsolation_ServerTakesNoPubrelForLonger_AllArriveWhenItRecovers(t *testi
 					}
 				})
 				defer x.stop()
-				w.awaitsPause(n)
+				w.waitRetryPause(n)
 				recovered.Store(true)
 				w.retryNow()
-				w.acknowledged(1, n, 2)
-				w.gaveUp(FateDropped)
+				w.wantAcknowledged(1, n, 2)
+				w.wantGivenUp(FateDropped)
 			})
 		}
 	}
 }
 
-// The process is killed in the pause before all are tried once more. Its source has their
-// acknowledgements: they are on the disk.
+// The process is killed in the pause before all messages are tried once more. Its source
+// has their acknowledgements: they are on disk.
 func TestIsolation_KilledWhileNoWitnessIsLeft_AllArrive(t *testing.T) {
 	t.Parallel()
 	const n = 5
 	w := newDiskWorld(t, packet.V5, t.TempDir(), nil)
 	w.source.connect(false, nil)
 	w.send(n, -1, 1)
-	w.acknowledged(1, n, 1)
-	x := w.play(troubles["quota exceeded"], nil)
-	w.awaitsPause(n)
-	next := w.killed(packet.V5)
+	w.wantAcknowledged(1, n, 1)
+	x := w.runServers(troubles["quota exceeded"], nil)
+	w.waitRetryPause(n)
+	next := w.restartAfterKill(packet.V5)
 	x.stop()
-	server := next.play(func(*script.Conn, script.Packet) bool { return false }, nil)
+	server := next.runServers(func(*script.Conn, script.Packet) bool { return false }, nil)
 	defer server.stop()
-	server.awaits("t=0", "t=1", "t=2", "t=3", "t=4")
-	next.gaveUp(FateDropped)
+	server.waitAccepted("t=0", "t=1", "t=2", "t=3", "t=4")
+	next.wantGivenUp(FateDropped)
 }
 
-// Only a message that the suspect's server takes is a witness against it.
+// A message is a witness against the suspect only if the suspect's server accepts it.
 func TestIsolation_ServerChangesBeforeTheWitness_SuspectGoesFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, packet.V5, everything)
 	w.source.connect(false, nil)
 	w.sendTo("poison")
 	w.source.sync()
-	x := w.play(ending("poison", 0x97), nil)
+	x := w.runServers(ending("poison", 0x97), nil)
 	defer x.stop()
-	w.awaitsWitness()
+	w.waitWitnessNeeded()
 	other := newSide(w, packet.V5)
 	other.up(false)
 	w.source.Send(script.Publish(2, 1, "t", "behind"))
 	p := other.Next()
-	for ; p.Type == v5.PINGREQ; p = other.Next() { // of the control
+	for ; p.Type == v5.PINGREQ; p = other.Next() { // pings of the control
 		other.Send(script.Packet{Type: v5.PINGRESP})
 	}
 	if p.Topic != "poison" {

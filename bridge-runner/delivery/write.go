@@ -12,15 +12,18 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/buffer"
 )
 
-// batch is what is written at once.
+// batch holds the messages that are written at once.
 type batch struct {
 	messages []*outgoing
-	recorded []bool // which of them have a record
-	size     int
+	// recorded says of each message whether it has a record. Done messages and messages that
+	// are too large have none.
+	recorded []bool
+	// size is the size of the messages in memory, in bytes.
+	size int
 }
 
-// write writes what waits for it. It reports whether it did.
-func (p *Pipe) write() bool {
+// writeBatch writes the next batch. It reports whether it made progress.
+func (p *Pipe) writeBatch() bool {
 	b := p.takeBatch()
 	if len(b.messages) == 0 {
 		return false
@@ -44,24 +47,25 @@ func (p *Pipe) write() bool {
 	if p.disk.scratch = all; cap(all) > 2*batchBytes {
 		p.disk.scratch = nil
 	}
-	first, err := p.append(records)
+	first, err := p.appendRecords(records)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.disk.taken = false
+	p.disk.batchInFlight = false
 	if err == nil {
-		p.disk.most, p.disk.failures = batchMessages, 0
-		p.written(&b, first, records)
+		p.disk.maxBatch, p.disk.failures = batchMessages, 0
+		p.batchWrittenLocked(&b, first, records)
 		return true
 	}
 	if !errors.Is(err, buffer.ErrFull) {
-		p.failed(err)
+		p.diskFailedLocked(err)
 		return false
 	}
-	return p.noRoom(&b, err)
+	return p.batchFullLocked(&b, err)
 }
 
-// append appends to the log, where it may for what the oldest take.
-func (p *Pipe) append(records [][]byte) (first uint64, err error) {
+// appendRecords appends records to the log. If the log is full and the policy is
+// DropOldest, it drops the oldest records first.
+func (p *Pipe) appendRecords(records [][]byte) (first uint64, err error) {
 	d := p.disk
 	for {
 		if len(records) == 0 {
@@ -79,95 +83,96 @@ func (p *Pipe) append(records [][]byte) (first uint64, err error) {
 		for range dropped {
 			p.meter.Dropped(DropBufferFull)
 		}
-		p.isFull(fmt.Sprintf("%v; the oldest messages are dropped (whenFull)", err))
+		p.setFullLocked(fmt.Sprintf("%v; the oldest messages are dropped (whenFull)", err))
 		p.mu.Unlock()
 	}
 }
 
-// takeBatch returns what is to be written next. It stays pending.
+// takeBatch returns the messages to be written next. They stay in pending.
 func (p *Pipe) takeBatch() (b batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := p.disk
-	if !d.buffering || d.ahead > 0 || d.failure != "" || time.Now().Before(d.blocked) {
+	if !d.spooling || d.bypassing > 0 || d.failure != "" || time.Now().Before(d.retryAppendAt) {
 		return b
 	}
-	n := min(d.pending.len(), d.most)
+	n := min(d.pending.len(), d.maxBatch)
 	b.messages, b.recorded = make([]*outgoing, 0, n), make([]bool, 0, n)
 	for i := 0; i < n && b.size < batchBytes; i++ {
 		m := d.pending.at(i)
 		b.messages, b.recorded = append(b.messages, m), append(b.recorded, !m.done)
 		b.size += m.size()
 	}
-	d.taken = n > 0
+	d.batchInFlight = n > 0
 	return b
 }
 
-// written notes that a batch is on the disk.
-func (p *Pipe) written(b *batch, first uint64, records [][]byte) {
+// batchWrittenLocked updates the messages of a batch that is on disk.
+func (p *Pipe) batchWrittenLocked(b *batch, first uint64, records [][]byte) {
 	d, record := p.disk, 0
 	for i, m := range b.messages {
 		d.pending.pop()
 		if !m.done {
-			p.unwait(m)
+			p.uncountQoS0Locked(m)
 		}
 		if b.recorded[i] {
-			m.number, m.stored = first+uint64(record), buffer.Size(len(records[record]))
+			m.recordNumber, m.recordSize = first+uint64(record), buffer.Size(len(records[record]))
 			record++
 		} else if !m.done {
 			m.done = true
 			p.meter.Dropped(DropTooLarge)
 		}
-		if m.copied {
-			m.copied = false
-			d.copies--
-			if m.number > 0 {
-				d.log.Skip(m.number + 1)
+		if m.spooling {
+			m.spooling = false
+			d.alsoQueued--
+			if m.recordNumber > 0 {
+				d.log.Skip(m.recordNumber + 1)
 			}
-			if m.popped { // and settled by that
-				if m.number > 0 {
-					d.free(m)
+			if m.dequeued { // it settled when it left the queue
+				if m.recordNumber > 0 {
+					d.releaseRecordLocked(m)
 				}
 				continue
 			}
-			d.loaded++
-			d.loadedBytes += m.stored
+			d.queuedFromDisk++
+			d.queuedFromDiskBytes += m.recordSize
 		}
-		p.settle(m)
+		p.settleLocked(m)
 	}
 	d.allRead = d.log.Cursor() == d.log.Next()
-	p.release()
+	p.dequeueDoneLocked()
 }
 
-// noRoom does what is to be done with a batch for which there is no room. It reports
-// whether something was done.
-func (p *Pipe) noRoom(b *batch, err error) bool {
+// batchFullLocked handles a batch for which the log has no room. It reports whether it
+// made progress.
+func (p *Pipe) batchFullLocked(b *batch, err error) bool {
 	d := p.disk
-	if n := len(b.messages); n > 1 { // there may be room for some of them
-		d.most = n / 2
+	if n := len(b.messages); n > 1 { // there may be room for some of the messages
+		d.maxBatch = n / 2
 		return true
 	}
-	// What is in the queue, too, can be delivered from there in its turn.
+	// A message that is in the queue, too, can be delivered from there in its turn.
 	drop := d.WhenFull == v1alpha1.WhenFullDropNewest ||
-		d.WhenFull == v1alpha1.WhenFullDropOldest && errors.Is(err, buffer.ErrTooLarge) // the others are of no help
-	if drop && !b.messages[0].copied {
-		p.isFull(fmt.Sprintf("%v; the newest messages are dropped (whenFull)", err))
+		d.WhenFull == v1alpha1.WhenFullDropOldest && errors.Is(err, buffer.ErrTooLarge) // to drop the others does not help
+	if drop && !b.messages[0].spooling {
+		p.setFullLocked(fmt.Sprintf("%v; the newest messages are dropped (whenFull)", err))
 		for range b.messages {
 			m := d.pending.pop()
 			if !m.done {
-				p.drop(m, DropBufferFull)
+				p.dropLocked(m, DropBufferFull)
 			}
-			p.settle(m)
+			p.settleLocked(m)
 		}
 		return true
 	}
-	p.isFull(fmt.Sprintf("%v; nothing more is acknowledged, and stays with its source", err))
-	d.blocked = time.Now().Add(checkEvery)
+	p.setFullLocked(fmt.Sprintf("%v; new messages are not acknowledged and stay with their source", err))
+	d.retryAppendAt = time.Now().Add(checkInterval)
 	return false
 }
 
-// isFull notes that there is no room.
-func (p *Pipe) isFull(text string) {
-	p.disk.full = fmt.Sprintf("the buffer on disk is full: %s; raise buffer.disk.size, or bring the other side back", text)
-	p.disk.noRoomAt = time.Now()
+// setFullLocked records that the log has no room. text says which messages are dropped or
+// left at their source.
+func (p *Pipe) setFullLocked(text string) {
+	p.disk.fullMessage = fmt.Sprintf("the buffer on disk is full: %s; raise buffer.disk.size, or restore the connection to the other side", text)
+	p.disk.lastFullAt = time.Now()
 }

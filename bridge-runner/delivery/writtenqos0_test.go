@@ -11,14 +11,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// The keeper reads a batch without the pipe's lock, so a QoS 0 message of the batch that is
-// sent meanwhile keeps its content until the batch is written.
+// The spool reads a batch without the pipe's lock, so a QoS 0 message of the batch that
+// is sent meanwhile keeps its content until the batch is written.
 func TestPump_QoS0MessageIsBeingWritten_KeepsItsContent(t *testing.T) {
 	w := newWorldWith(t, packet.V5, Options{BufferQoS0: true, MemoryBytes: 1 << 20, Disk: &Disk{Dir: t.TempDir(), Bytes: 4 << 20}}, everything)
-	p := w.pipe // Keep does not run: the test takes the batch
+	p := w.pipe // RunSpool does not run: the test takes the batch
 	w.source.connect(false, nil)
 	p.mu.Lock()
-	p.disk.buffering = false // as if the log were open
+	p.disk.spooling = false // as if the log were open
 	p.mu.Unlock()
 	w.destination.up(false)
 	p.mu.Lock()
@@ -30,7 +30,7 @@ func TestPump_QoS0MessageIsBeingWritten_KeepsItsContent(t *testing.T) {
 	}
 	w.source.sync()
 	p.mu.Lock()
-	p.enter()
+	p.startSpoolingLocked()
 	p.mu.Unlock()
 	b := p.takeBatch()
 	if len(b.messages) != messages {
@@ -38,7 +38,7 @@ func TestPump_QoS0MessageIsBeingWritten_KeepsItsContent(t *testing.T) {
 	}
 	p.mu.Lock()
 	p.paused = false
-	p.pump()
+	p.pumpLocked()
 	p.mu.Unlock()
 	w.flush()
 	for i, m := range b.messages {

@@ -15,20 +15,20 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func TestQoS0IsKeptInMemoryWhereThatIsAskedForAndTheOldestGoWhenItIsFull(t *testing.T) {
+func TestBufferQoS0_MemoryFull_DropsTheOldest(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
 		w := newWorldWith(t, v, Options{BufferQoS0: true, MemoryBytes: 10_000}, everything)
 		w.source.connect(false, nil)
 		const messages = 5000
 		for i := range messages {
-			w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%d %s", i, strings.Repeat("x", 780)))) // some 10 fit
+			w.source.Send(script.Publish(0, 0, "t", fmt.Sprintf("%d %s", i, strings.Repeat("x", 780)))) // about 10 fit
 			if i == 0 || i == messages-3 {
 				w.source.Send(script.Publish(uint16(1+i%2), 1, "t", "held"))
 			}
 		}
 		w.source.sync()
 		w.pipe.mu.Lock()
-		if n := w.pipe.queue.len(); n > 3*sweepAt {
+		if n := w.pipe.queue.len(); n > 3*compactAt {
 			t.Errorf("%d messages are in the queue", n)
 		}
 		w.pipe.mu.Unlock()
@@ -59,7 +59,7 @@ func TestQoS0IsKeptInMemoryWhereThatIsAskedForAndTheOldestGoWhenItIsFull(t *test
 	})
 }
 
-func TestTheSecondHalfOfWhatIsKeptOutlastsAnotherLoss(t *testing.T) {
+func TestBufferQoS0_DestinationLostAgain_SendsOnlyUnsentMessages(t *testing.T) {
 	w := newWorldWith(t, packet.V311, Options{BufferQoS0: true}, everything)
 	w.source.connect(false, nil)
 	w.source.Send(script.Publish(0, 0, "t", "a"), script.Publish(1, 1, "t", "b"), script.Publish(0, 0, "t", "c"))
@@ -76,7 +76,7 @@ func TestTheSecondHalfOfWhatIsKeptOutlastsAnotherLoss(t *testing.T) {
 	w.wantNoQoS0()
 }
 
-func TestADrainIsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
+func TestDrainRate_Backlog_IsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
 	for name, rate := range map[string]Rate{"messages": {Messages: 100}, "bytes": {Bytes: 10_000}} {
 		t.Run(name, func(t *testing.T) {
 			for _, disk := range []bool{false, true} {
@@ -98,7 +98,7 @@ func TestADrainIsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
 				for i := range messages {
 					w.destination.Want(fmt.Sprintf("PUBLISH qos0 t=%099d", i))
 				}
-				// A hundred a second, but for the burst.
+				// The rate is 100 messages per second, except for the burst.
 				if took, least := time.Since(began), messages*10*time.Millisecond-2*paceBurst; took < least || took > 4*least {
 					t.Errorf("disk %v: it took %s, want %s or a little more", disk, took, least)
 				}
@@ -110,20 +110,20 @@ func TestADrainIsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
 	}
 }
 
-// A message that is being written to the disk, or goes ahead of a log that was opened late, is
-// counted until it leaves the queue.
-func TestSweep_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
+// A message that is being written to the disk, or that bypasses the backlog of a log that
+// was opened late, is counted until it leaves the queue.
+func TestCompact_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
 	for _, backlog := range []int{0, 1} {
 		t.Run(fmt.Sprintf("backlog=%d", backlog), func(t *testing.T) {
 			dir := t.TempDir()
 			store(t, dir, numbered(backlog, 1)...)
 			w := newWorldWith(t, packet.V5, Options{Disk: &Disk{Dir: dir, Bytes: 64 << 20}}, everything)
-			p := w.pipe // Keep does not run: the test takes its steps
-			p.disk.buffering = false
-			w.destination.window = 2 * sweepAt
+			p := w.pipe // RunSpool does not run: the test calls step
+			p.disk.spooling = false
+			w.destination.window = 2 * compactAt
 			w.source.connect(false, nil)
 			w.destination.up(false)
-			const inflight, written = sweepAt + 200, sweepAt + 100 // too few to be swept
+			const inflight, written = compactAt + 200, compactAt + 100 // too few to be removed
 			for i := range inflight {
 				w.source.Send(script.Publish(uint16(i+1), 1, "t", "a"))
 				w.destination.Want(fmt.Sprintf("PUBLISH %d qos1 t=a", i+1))
@@ -134,28 +134,28 @@ func TestSweep_MessagesThatTheDiskCounts_AreKept(t *testing.T) {
 			}
 			w.source.sync()
 			p.mu.Lock()
-			p.enter()
+			p.startSpoolingLocked()
 			p.mu.Unlock()
 			if backlog > 0 {
-				p.step() // opens the log
+				p.step() // to open the log
 			}
-			const enough = 300 // that fewer than half of the messages are in flight
+			const enough = 300 // then fewer than half of the messages are in flight
 			acknowledge := func(first, last int) {
 				for id := first; id <= last; id++ {
 					w.destination.Send(script.Ack(v5.PUBACK, uint16(id), 0))
 				}
-				w.acknowledged(first, last, 1)
+				w.wantAcknowledged(first, last, 1)
 			}
 			acknowledge(1, enough)
 			w.source.Send(script.Publish(inflight+1, 1, "t", "behind"))
-			w.source.sync() // the queue was swept, if it may be
+			w.source.sync() // the queue has been compacted, if possible
 			acknowledge(enough+1, inflight)
 			for p.step() {
 			}
 			for range backlog + 1 {
 				w.destination.Send(script.Ack(v5.PUBACK, w.destination.Next().ID, 0))
 			}
-			w.acknowledged(inflight+1, inflight+1, 1)
+			w.wantAcknowledged(inflight+1, inflight+1, 1)
 			w.destination.sync()
 			for p.step() {
 			}
