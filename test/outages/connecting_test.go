@@ -30,7 +30,7 @@ var connecting = []fault{
 	isolatedAttempt("no route", atOnce, v1alpha1.ReasonHostUnreachable, func(*world) v1alpha1.Server {
 		return v1alpha1.Server{URL: "mqtt://192.0.2.1"} // the namespace has loopback alone
 	}),
-	isolatedAttempt("host unreachable while connecting, told by ICMP", atOnce, v1alpha1.ReasonHostUnreachable, func(w *world) v1alpha1.Server {
+	isolatedAttempt("host unreachable while connecting, reported by ICMP", atOnce, v1alpha1.ReasonHostUnreachable, func(w *world) v1alpha1.Server {
 		port := mqtttest.FreePort(w)
 		block(w, port, unreachable)
 		return at(port)
@@ -47,7 +47,7 @@ var connecting = []fault{
 	attempt("accepts and closes", atOnce, v1alpha1.ReasonConnectionClosed, func(w *world) v1alpha1.Server {
 		return v1alpha1.Server{URL: mqtttest.StartFaulty(w, mqtttest.CloseAtOnce).URL()}
 	}),
-	attempt("answers what is not MQTT", atOnce, v1alpha1.ReasonProtocolError, func(w *world) v1alpha1.Server {
+	attempt("answers with data that is not MQTT", atOnce, v1alpha1.ReasonProtocolError, func(w *world) v1alpha1.Server {
 		return v1alpha1.Server{URL: mqtttest.StartFaulty(w, mqtttest.SpeakNonsense).URL()}
 	}),
 	attempt("CONNACK refuses: wrong password", atOnce, v1alpha1.ReasonAuthenticationFailed, func(w *world) v1alpha1.Server {

@@ -74,7 +74,7 @@ var established = []fault{
 		heal:     func(w *world) { unblock(w, w.link.port, dropFrom) },
 		toward:   untaken, from: expect(silent, v1alpha1.ReasonPingTimeout, v1alpha1.ReasonAckTimeout),
 	}, {
-		name:     "host unreachable, told by ICMP",
+		name:     "host unreachable, reported by ICMP",
 		isolated: true,
 		inject:   func(w *world) { block(w, w.link.port, unreachable) },
 		heal:     func(w *world) { unblock(w, w.link.port, unreachable) },
@@ -119,7 +119,7 @@ var established = []fault{
 		inject: (*world).takeOver, // Mosquitto closes, without the DISCONNECT that MQTT 5 has for it
 		toward: closed, from: closed,
 	}, {
-		name:   "sends what is not MQTT",
+		name:   "sends data that is not MQTT",
 		sieved: true,
 		inject: func(w *world) { w.sieve.say("\x00\x00") },
 		toward: expect(atOnce, v1alpha1.ReasonProtocolError), from: expect(atOnce, v1alpha1.ReasonProtocolError),

@@ -27,7 +27,7 @@ var (
 	atOnce   = bound{"at once", func(settings) int32 { return 0 }}
 	toAnswer = bound{"`connectTimeoutSeconds`", func(s settings) int32 { return s.connectTimeout }}
 	toTake   = bound{"`ackTimeoutSeconds`", func(s settings) int32 { return s.ackTimeout }}
-	missed   = bound{"1.5 times `keepAliveSeconds`, and 2 s of the server's", func(s settings) int32 { return s.keepAlive*3/2 + 2 }}
+	missed   = bound{"1.5 times `keepAliveSeconds` + 2 s", func(s settings) int32 { return s.keepAlive*3/2 + 2 }}
 	silent   = bound{"`keepAliveSeconds` + `pingTimeoutSeconds`", func(s settings) int32 { return s.keepAlive + s.pingTimeout }}
 )
 
