@@ -67,7 +67,7 @@ func TestLivez_LinkIsStuck_FailsAndNamesIt(t *testing.T) {
 		t.Errorf("it fails after %s already", took)
 	}
 	mqtttest.Eventually(t, soon, "the log names the link", func() error {
-		const want = "no progress for 30s: remote link\""
+		const want = "no progress for 30s: remote connector\""
 		if log := r.Log(); !strings.Contains(log, want) || !strings.Contains(log, "goroutine profile") {
 			return fmt.Errorf("it has no %q with the goroutines:\n%s", want, log)
 		}
