@@ -1,14 +1,18 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package connector keeps one side of a bridge connected: it does what the state
-// machine of package failover decides.
+// Package connector keeps one side of a bridge connected. It carries out the
+// decisions of the state machine in package failover.
 //
-// It promises that a side uses one session at a time, that a session is handed on
-// only after its subscriptions are acknowledged, and that it goes on until it is
-// told to stop, whatever the servers do. A server that has not failed is left, for
-// a better one or on request, only when the other one is connected and subscribed.
-// The two sides of a bridge have a connector each, and neither waits for the other.
+// It promises:
+//   - A side uses one session at a time.
+//   - A session is handed to the [Handler] for publishing only after its subscriptions
+//     are acknowledged.
+//   - The connector keeps connecting until its context ends, however the servers behave.
+//   - A server that has not failed is replaced, by a better server or on request, only
+//     when the other server is connected and subscribed.
+//
+// Each of the two sides of a bridge has a connector. Neither waits for the other.
 package connector
 
 import (
@@ -26,154 +30,174 @@ import (
 
 // Server is one server of a side.
 type Server struct {
-	// Name and URL identify the server in logs, and the name in requests. The URL is
-	// in its public form.
+	// Name and URL identify the server in logs. Requests use the name. The URL is in its
+	// public form.
 	Name, URL string
-	// Config returns how to connect now. It is called at each attempt, so that
-	// changed credentials are used. Its errors are those of missing references.
+	// Config returns the current settings of the connection. The connector calls it for
+	// each attempt and each probe, so that changed credentials apply. It returns an error
+	// if a reference is missing.
 	Config func() (session.Config, error)
 }
 
 // Handler uses the sessions of a side.
 type Handler interface {
-	// Use is called first with a new session, and returns what handles its messages
-	// from then on, also before Up. It may end without being up.
+	// Use is the first call for a new session. It returns the handler of the session's
+	// messages, which may arrive before Up. A session may end without a call of Up.
 	Use(s *session.Session) session.Handler
 	// Up is called when a session is ready: connected and subscribed.
 	Up(s *session.Session)
 	// Down is called when a session that was up has ended.
 	Down(s *session.Session)
-	// Pause has nothing more sent to the session that is up, and waits until what is in
-	// flight is acknowledged, but not longer than the context. It returns how many
-	// messages were in flight, and how many of them are left.
-	Pause(ctx context.Context, s *session.Session) (inflight, left int)
-	// Resume ends a pause: the session stays.
+	// Pause stops publishing to the session that is up, and waits until all messages in
+	// flight are acknowledged or the context ends. It returns the number of messages that
+	// were in flight, and how many of them are still unacknowledged.
+	Pause(ctx context.Context, s *session.Session) (inflight, unacked int)
+	// Resume ends a pause. The session remains in use.
 	Resume(s *session.Session)
-	// Replace is called when next is ready and takes the place of a session that is up,
-	// and that is closed then. Down is not called for it.
+	// Replace is called when next is ready and replaces old, a session that is up. The
+	// connector then closes old. It does not call Down for it.
 	Replace(old, next *session.Session)
 }
 
-// Observer is told what becomes of a side's servers. Times are those at which it
-// was noticed.
+// Observer receives the state changes of a side's servers. Each time is the time at
+// which the connector noticed the change. A server is given by its index in
+// [Connector.Servers].
 type Observer interface {
-	// Connected: the server is in use.
+	// Connected reports that the server is in use after an attempt.
 	Connected(server int, at time.Time)
-	// Lost: the server was in use and is no more.
+	// Lost reports that the connection to the server in use is lost.
 	Lost(server int, err *session.Error, at time.Time)
-	// Failed: an attempt to use the server failed.
+	// Failed reports that an attempt to use the server failed.
 	Failed(server int, err *session.Error, at time.Time)
-	// Probed: a server that is not in use has passed a probe, or failed it.
+	// Probed reports the result of a probe of a server that is not in use. err is nil if
+	// the server passed.
 	Probed(server int, err *session.Error, at time.Time)
-	// Switched: the server is in use, and the one before it was left.
+	// Switched reports that the server is in use and has replaced another server that had
+	// not failed.
 	Switched(server int, how Switch, at time.Time)
-	// FellShort: a server that is about to be in use was connected, and what it does not
-	// do as it was asked to; nothing if it does all.
+	// FellShort reports the shortfalls of a server that is connected and about to be in
+	// use. The list is empty if there are none.
 	FellShort(server int, shortfalls []session.Shortfall)
-	// Requested: what becomes of a request, or nil where there is none any more.
+	// Requested reports the state of the requested switch, or nil if no switch is
+	// requested any more.
 	Requested(r *v1alpha1.RequestedSwitch)
 }
 
-// Switch is how a server was left for another one that had not failed.
+// Switch describes how one server replaced another server that had not failed.
 type Switch struct {
 	// Reason is FailedBack or SwitchRequested.
 	Reason string
-	// Gap is for how long no server took messages.
+	// Gap is the time during which no messages were published.
 	Gap time.Duration
-	// Drained messages were in flight and acknowledged before the server was left,
-	// Resent ones were not.
+	// Drained is the number of messages in flight that the old server acknowledged before
+	// the switch. Resent is the number of those that it did not acknowledge.
 	Drained, Resent int
 }
 
-// Connector keeps one side connected.
+// Connector keeps one side connected. Its exported fields must be set before Run, and
+// Run may be called only once. The unexported fields belong to the goroutine of Run,
+// except mailbox. The goroutines that Run starts use only the channels among them.
 type Connector struct {
 	// Servers are in order of preference.
 	Servers []Server
-	// Subscriptions returns those to make on a server. identified says whether it has
-	// subscription identifiers.
+	// Subscriptions returns the subscriptions to make on a server. identified is true if
+	// the server supports subscription identifiers.
 	Subscriptions func(identified bool) []session.Subscription
-	// ConnectTimeout bounds an attempt until CONNACK, and from then on the time for which
-	// the server is silent until it has answered SUBSCRIBE.
+	// ConnectTimeout bounds an attempt until CONNACK. After that it bounds the time for
+	// which the server may be silent before it has answered SUBSCRIBE.
 	ConnectTimeout time.Duration
-	// Policy says in which order and when servers are tried. Its Servers is not used.
+	// Policy decides in which order and when servers are tried. Its field Servers is
+	// ignored.
 	Policy failover.Config
-	// ProbeTimeout bounds a probe, ProbeClientID is its client identifier.
-	ProbeTimeout  time.Duration
+	// ProbeTimeout bounds a probe.
+	ProbeTimeout time.Duration
+	// ProbeClientID is the client identifier of probes.
 	ProbeClientID string
-	// DiscardStale has a server to which the bridge comes back from another one drop
-	// what it has queued.
+	// DiscardStale makes a server drop the stale session that it holds when the bridge
+	// returns to it from another server.
 	DiscardStale bool
 	// Handler uses the sessions.
 	Handler Handler
-	// Observer is told of transitions.
+	// Observer receives the state changes.
 	Observer Observer
-	// Log gets a line per transition.
+	// Log gets one line per state change.
 	Log *slog.Logger
-	// Alive says whether Run makes progress. It may be nil.
+	// Alive shows whether Run makes progress. It may be nil.
 	Alive *watchdog.Task
 
 	machine *failover.Machine
-	// states are what is known of the session with each server.
+	// states has the session state of each server.
 	states []*session.State
-	// stale are the servers that were in use, and another one after them.
+	// stale[i] is true if server i may hold a stale session: the bridge was subscribed
+	// there, and has used another server since.
 	stale []bool
-	// failing holds the latest failure of each server, to log changes only.
-	failing  map[int]string
-	active   int // the server in use, or of late
-	probes   chan probed
-	draining <-chan struct{}
-	probing  []bool         // the servers of which a probe is under way
-	prober   chan struct{}  // held by the probe that is being made
-	leaving  sync.WaitGroup // sessions that are being closed, and probes
-	// left are closed when the session that was left with each server has ended. nil:
-	// there is none.
-	left []chan struct{}
+	// failing has the latest failure message of each failed server. A failure that
+	// repeats is logged at debug level.
+	failing map[int]string
+	// active is the index of the server in use, or noServer.
+	active       int
+	probeResults chan probeResult
+	// drainStarted is closed when the runner drains before its end.
+	drainStarted <-chan struct{}
+	// probing[i] is true while a probe of server i is pending or running.
+	probing []bool
+	// probeSlot holds a token while a probe runs.
+	probeSlot chan struct{}
+	// background counts the goroutines that Run starts. Run returns after their end.
+	background sync.WaitGroup
+	// closing[i] is closed when the replaced session with server i has ended. It is nil
+	// if no session with server i was replaced.
+	closing []chan struct{}
 
-	asked  asked
-	wanted *wanted // what was asked for
+	// mailbox receives requests from other goroutines.
+	mailbox requestMailbox
+	// request is the request that the connector works on or has answered. It is nil if no
+	// switch is requested.
+	request *switchRequest
 }
 
-// Run connects until the context ends. It then closes the session with a
-// DISCONNECT and returns. When draining is closed before, no server is left for another
-// one any more, and a switch that is being made is given up, so that what is held goes
-// to the server in use.
-func (c *Connector) Run(ctx context.Context, draining <-chan struct{}) {
-	c.draining = draining
+// Run connects until the context ends. It then closes the session with a DISCONNECT
+// and returns. The runner closes drainStarted before that. From then on the connector
+// starts no switch and cancels a switch that is under way, so that the messages that
+// the bridge holds go to the server in use.
+func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
+	c.drainStarted = drainStarted
 	c.failing = map[int]string{}
 	c.stale = make([]bool, len(c.Servers))
-	c.left = make([]chan struct{}, len(c.Servers))
+	c.closing = make([]chan struct{}, len(c.Servers))
 	for range c.Servers {
 		c.states = append(c.states, session.NewState())
 	}
-	c.active, c.probes = none, make(chan probed)
-	c.probing, c.prober = make([]bool, len(c.Servers)), make(chan struct{}, 1)
+	c.active, c.probeResults = noServer, make(chan probeResult)
+	c.probing, c.probeSlot = make([]bool, len(c.Servers)), make(chan struct{}, 1)
 	policy := c.Policy
 	policy.Servers = len(c.Servers)
 	c.machine = failover.New(policy, rand.Float64)
 	defer c.Alive.Wait()
-	defer c.leaving.Wait()
+	defer c.background.Wait()
 	for ctx.Err() == nil {
 		c.Alive.Begin(0)
-		c.heed()
+		c.applySwitchRequest()
 		action := c.machine.Next(time.Now())
 		if action.Connect < 0 {
 			c.sleep(ctx, action.Wait)
 			continue
 		}
-		if s := c.try(ctx, action.Connect); s != nil {
+		if s := c.attempt(ctx, action.Connect); s != nil {
 			c.use(ctx, action.Connect, s)
 		}
 	}
 }
 
-// connects is how many times ConnectTimeout an attempt may take: the session is discarded
-// first, and the bridge bit is tried.
-const connects = 4
+// attemptAllowance is the watchdog's allowance for an attempt, in multiples of
+// ConnectTimeout. An attempt may connect more than once: to discard a stale session,
+// and to try the bridge flag.
+const attemptAllowance = 4
 
-// none is the place of no server.
-const none = -1
+// noServer is used in place of a server's index.
+const noServer = -1
 
-// sleep waits, or until something is asked for.
+// sleep waits for d, or until the context ends or the request changes.
 func (c *Connector) sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -184,20 +208,20 @@ func (c *Connector) sleep(ctx context.Context, d time.Duration) {
 			return
 		case <-ctx.Done():
 			return
-		case <-c.asked.changed():
-			c.heed()
-			return // to what is wanted now
-		case p := <-c.probes: // of before the server was lost
-			c.probed(ctx, p)
+		case <-c.mailbox.changed():
+			c.applySwitchRequest()
+			return // to connect to the requested server
+		case p := <-c.probeResults: // of a probe that began before the server was lost
+			c.recordProbe(ctx, p)
 		}
 	}
 }
 
-// use uses a session, and those that take its place, until one is lost.
+// use uses a session, and each session that replaces it, until a session is lost.
 func (c *Connector) use(ctx context.Context, server int, s *session.Session) {
 	c.active = server
 	c.machine.Connected(server, false, time.Now())
-	c.nowInUse(server)
+	c.markActive(server)
 	c.Log.Info("connected", "server", c.Servers[server].Name, "url", c.Servers[server].URL, "sessionPresent", s.Resumed())
 	c.Observer.Connected(server, time.Now())
 	c.Handler.Up(s)
@@ -206,8 +230,8 @@ func (c *Connector) use(ctx context.Context, server int, s *session.Session) {
 	}
 }
 
-// standby looks after the servers that are not in use until something happens. It
-// returns the session that is in use then, nil for none.
+// standby probes the standby servers, switches if necessary, and waits for the next
+// event. It returns the session that is in use afterwards, or nil if there is none.
 func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Session {
 	c.Alive.Begin(0)
 	if ctx.Err() != nil {
@@ -215,17 +239,17 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 		c.Handler.Down(s)
 		return nil
 	}
-	stays := c.stays()
-	if !stays {
-		if next, reason := c.pursue(ctx); next != none {
+	draining := c.draining()
+	if !draining {
+		if next, reason := c.requestedSwitch(ctx); next != noServer {
 			return c.switchTo(ctx, s, next, reason)
 		}
 	}
 	todo := c.machine.Standby(time.Now())
 	for _, server := range todo.Probe {
-		c.probe(ctx, server)
+		c.startProbe(ctx, server)
 	}
-	if todo.Switch >= 0 && !stays {
+	if todo.Switch >= 0 && !draining {
 		return c.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonFailedBack)
 	}
 	var timer <-chan time.Time
@@ -240,34 +264,36 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 	case <-s.Renewal():
 		return c.renew(ctx, s)
 	case <-ctx.Done():
-	case p := <-c.probes:
-		c.probed(ctx, p)
-	case <-c.asked.changed():
-		c.heed()
+	case p := <-c.probeResults:
+		c.recordProbe(ctx, p)
+	case <-c.mailbox.changed():
+		c.applySwitchRequest()
 	case <-timer:
 	}
 	return s
 }
 
-// stays reports whether the server in use is left for no other one any more.
-func (c *Connector) stays() bool {
+// draining reports whether the runner drains before its end. The connector then keeps
+// the server in use.
+func (c *Connector) draining() bool {
 	select {
-	case <-c.draining:
+	case <-c.drainStarted:
 		return true
 	default:
 		return false
 	}
 }
 
-// nowInUse notes which servers have been left for another.
-func (c *Connector) nowInUse(server int) {
+// markActive clears the failure of the server that is now in use. It marks every other
+// server on which the bridge has subscribed as stale.
+func (c *Connector) markActive(server int) {
 	delete(c.failing, server)
 	for i, state := range c.states {
 		c.stale[i] = i != server && (c.stale[i] || state.Subscribed())
 	}
 }
 
-// lost notes that the server in use is lost.
+// lost records and reports that the server in use is lost.
 func (c *Connector) lost(s *session.Session, reason *session.Error) {
 	c.Alive.Begin(0)
 	now := time.Now()
@@ -275,11 +301,12 @@ func (c *Connector) lost(s *session.Session, reason *session.Error) {
 	c.Observer.Lost(c.active, reason, now)
 	c.Handler.Down(s)
 	c.Log.Warn("connection lost", "server", c.Servers[c.active].Name, "reason", reason.Reason, "message", reason.Message)
-	c.active = none
+	c.active = noServer
 }
 
-// try opens a session, or notes why it could not.
-func (c *Connector) try(ctx context.Context, server int) *session.Session {
+// attempt opens a session. If that fails, it records and reports the failure and
+// returns nil.
+func (c *Connector) attempt(ctx context.Context, server int) *session.Session {
 	s, err := c.connect(ctx, server)
 	if err == nil {
 		return s
@@ -293,15 +320,16 @@ func (c *Connector) try(ctx context.Context, server int) *session.Session {
 	return nil
 }
 
-// connect opens a session within ConnectTimeout, and subscribes: until the server is
-// silent for ConnectTimeout, because messages may come before its answers.
+// connect opens a session within ConnectTimeout, and subscribes. Subscribing fails when
+// the server has been silent for ConnectTimeout. It may take longer in all, because
+// messages may arrive before the answers.
 func (c *Connector) connect(ctx context.Context, server int) (*session.Session, error) {
 	cfg, err := c.config(server)
 	if err != nil {
 		return nil, err
 	}
-	c.Alive.Begin(connects * c.ConnectTimeout)
-	c.awaitLeft(ctx, server)
+	c.Alive.Begin(attemptAllowance * c.ConnectTimeout)
+	c.awaitClosed(ctx, server)
 	cfg.State = c.states[server]
 	cfg.Discard = c.DiscardStale && c.stale[server]
 	cfg.ConnectTimeout = c.ConnectTimeout
@@ -311,15 +339,15 @@ func (c *Connector) connect(ctx context.Context, server int) (*session.Session, 
 	}
 	s.Start(c.Handler.Use(s))
 	if !s.Resumed() || !s.State().Subscribed() || s.State().Lowered() {
-		c.Alive.Wait() // for the server, for as long as it sends; the session is watched itself
+		c.Alive.Wait() // while the server sends; the watchdog watches the session itself
 		defer c.Alive.Begin(0)
 		if err := s.Subscribe(ctx, c.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
-			s.Close() // sends the acknowledgements of what was handed on meanwhile
+			s.Close() // sends the acknowledgements of the messages handed on meanwhile
 			return nil, err
 		}
 	}
 	for _, remark := range s.Remarks() {
-		c.Log.Info("the server is accepted all the same", "server", c.Servers[server].Name, "remark", remark)
+		c.Log.Info("server accepted with a remark", "server", c.Servers[server].Name, "remark", remark)
 	}
 	c.Observer.FellShort(server, s.Shortfalls())
 	return s, nil
@@ -339,7 +367,8 @@ func (c *Connector) config(server int) (session.Config, error) {
 	return cfg, nil
 }
 
-// logFailure logs a server's failure, at a low level where it is that of before.
+// logFailure logs a server's failure: as a warning, or at debug level if the server's
+// previous failure had the same message.
 func (c *Connector) logFailure(ctx context.Context, what string, server int, reason *session.Error) {
 	level := slog.LevelWarn
 	if c.failing[server] == reason.Message {

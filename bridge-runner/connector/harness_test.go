@@ -24,12 +24,13 @@ const (
 	probeID  = "probe"
 )
 
-// side is a connector and its servers, a, b and so on, which do as the test says.
+// side is a connector and its scripted servers, which are named a, b and so on. Its
+// methods are also the connector's Handler and Observer.
 type side struct {
 	*Connector
 	t       *testing.T
 	servers []*script.Server
-	events  chan string // what the connector tells
+	events  chan string // the calls of Handler and Observer, as text
 	drain   chan struct{}
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -38,7 +39,8 @@ type side struct {
 	used []*session.Session
 }
 
-// newSide returns a connector that neither probes nor goes back. Change it, then run.
+// newSide returns a side whose connector neither probes nor fails back. The test may
+// change it before it calls run.
 func newSide(t *testing.T, servers int) *side {
 	x := &side{t: t, events: make(chan string, 1000), drain: make(chan struct{}), stopped: make(chan struct{})}
 	x.Connector = &Connector{
@@ -64,7 +66,7 @@ func newSide(t *testing.T, servers int) *side {
 	return x
 }
 
-// run runs the connector until the test ends, or stop is called.
+// run runs the connector until the test ends or calls stop.
 func (x *side) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	x.stop = cancel
@@ -78,8 +80,8 @@ func (x *side) run() {
 	})
 }
 
-// accept takes a connection to a server up to its CONNECT, which must have that client
-// identifier.
+// accept accepts a connection to a server and reads its CONNECT, which must have the
+// given client identifier.
 func (x *side) accept(server int, clientID string) *script.Conn {
 	x.t.Helper()
 	c := x.servers[server].Accept()
@@ -89,7 +91,7 @@ func (x *side) accept(server int, clientID string) *script.Conn {
 	return c
 }
 
-// connect takes a connection of the bridge and accepts it.
+// connect accepts a connection of the bridge to a server and answers its CONNECT.
 func (x *side) connect(server int) *script.Conn {
 	x.t.Helper()
 	c := x.accept(server, bridgeID)
@@ -97,7 +99,7 @@ func (x *side) connect(server int) *script.Conn {
 	return c
 }
 
-// want waits until the connector tells these things, and passes over others.
+// want waits for these events in this order. It skips other events.
 func (x *side) want(events ...string) {
 	x.t.Helper()
 	timeout := time.After(script.Patience)
@@ -106,15 +108,15 @@ func (x *side) want(events ...string) {
 			select {
 			case got = <-x.events:
 			case <-timeout:
-				x.t.Fatalf("not told: %s", want)
+				x.t.Fatalf("missing event: %s", want)
 			}
 		}
 	}
 }
 
-func (x *side) tell(format string, args ...any) { x.events <- fmt.Sprintf(format, args...) }
+func (x *side) record(format string, args ...any) { x.events <- fmt.Sprintf(format, args...) }
 
-// Use fails if the session's state is still that of another one.
+// Use fails if another session that has not ended has the same state.
 func (x *side) Use(s *session.Session) session.Handler {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -123,7 +125,7 @@ func (x *side) Use(s *session.Session) session.Handler {
 		case <-other.Done():
 		default:
 			if other.State() == s.State() {
-				x.t.Error("two sessions have one state")
+				x.t.Error("two sessions use the same state at the same time")
 			}
 		}
 	}
@@ -131,38 +133,38 @@ func (x *side) Use(s *session.Session) session.Handler {
 	return ignore{}
 }
 
-func (x *side) Up(*session.Session)   { x.tell("up") }
-func (x *side) Down(*session.Session) { x.tell("down") }
-func (x *side) Pause(context.Context, *session.Session) (inflight, left int) {
-	x.tell("paused")
+func (x *side) Up(*session.Session)   { x.record("up") }
+func (x *side) Down(*session.Session) { x.record("down") }
+func (x *side) Pause(context.Context, *session.Session) (inflight, unacked int) {
+	x.record("paused")
 	return 0, 0
 }
-func (x *side) Resume(*session.Session)       { x.tell("resumed") }
-func (x *side) Replace(_, _ *session.Session) { x.tell("replaced") }
+func (x *side) Resume(*session.Session)       { x.record("resumed") }
+func (x *side) Replace(_, _ *session.Session) { x.record("replaced") }
 
-func (x *side) Connected(server int, _ time.Time)              { x.tell("connected %d", server) }
-func (x *side) Lost(server int, _ *session.Error, _ time.Time) { x.tell("lost %d", server) }
+func (x *side) Connected(server int, _ time.Time)              { x.record("connected %d", server) }
+func (x *side) Lost(server int, _ *session.Error, _ time.Time) { x.record("lost %d", server) }
 func (x *side) Failed(server int, _ *session.Error, _ time.Time) {
-	x.tell("failed %d", server)
+	x.record("failed %d", server)
 }
 
 func (x *side) Probed(server int, err *session.Error, _ time.Time) {
-	x.tell("probed %d: %v", server, err == nil)
+	x.record("probed %d: %v", server, err == nil)
 }
-func (x *side) Switched(server int, _ Switch, _ time.Time) { x.tell("switched %d", server) }
+func (x *side) Switched(server int, _ Switch, _ time.Time) { x.record("switched %d", server) }
 func (x *side) FellShort(server int, shortfalls []session.Shortfall) {
 	for _, s := range shortfalls {
-		x.tell("short %d: %s", server, s.Reason)
+		x.record("short %d: %s", server, s.Reason)
 	}
 }
 
 func (x *side) Requested(r *v1alpha1.RequestedSwitch) {
 	if r != nil {
-		x.tell("%s: %s", r.Request, r.State)
+		x.record("%s: %s", r.Request, r.State)
 	}
 }
 
-// ignore handles messages by doing nothing.
+// ignore is a session.Handler that does nothing.
 type ignore struct{}
 
 func (ignore) Received(*session.Inbound)                        {}

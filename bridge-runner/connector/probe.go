@@ -10,38 +10,39 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// probed is the result of a probe.
-type probed struct {
+// probeResult is the result of a probe. err is nil if the server passed.
+type probeResult struct {
 	server int
 	err    error
 }
 
-// probe probes a server, unless one of it is under way. The result comes by c.probes.
+// startProbe probes a server in the background, unless a probe of it is pending or
+// running. The result arrives on c.probeResults.
 //
-// One server is probed at a time, and the next when its connection is closed: servers
-// that share their sessions end the older of two connections with one client identifier,
-// and would make a failure of it.
-func (c *Connector) probe(ctx context.Context, server int) {
+// Only one probe runs at a time, and the next begins after its connection is closed.
+// Otherwise servers that share their sessions would report failures: they close the
+// older of two connections with the same client identifier.
+func (c *Connector) startProbe(ctx context.Context, server int) {
 	if c.probing[server] {
 		return
 	}
 	c.probing[server] = true
-	c.leaving.Go(func() {
+	c.background.Go(func() {
 		select {
-		case c.prober <- struct{}{}:
+		case c.probeSlot <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		err := c.check(ctx, server)
-		<-c.prober
+		err := c.probe(ctx, server)
+		<-c.probeSlot
 		select {
-		case c.probes <- probed{server, err}:
+		case c.probeResults <- probeResult{server, err}:
 		case <-ctx.Done():
 		}
 	})
 }
 
-func (c *Connector) check(ctx context.Context, server int) error {
+func (c *Connector) probe(ctx context.Context, server int) error {
 	cfg, err := c.config(server)
 	if err != nil {
 		return err
@@ -52,14 +53,14 @@ func (c *Connector) check(ctx context.Context, server int) error {
 	return session.Probe(ctx, cfg)
 }
 
-// probed notes the result of a probe.
-func (c *Connector) probed(ctx context.Context, p probed) {
+// recordProbe records and reports the result of a probe.
+func (c *Connector) recordProbe(ctx context.Context, p probeResult) {
 	c.Alive.Begin(0)
 	c.probing[p.server] = false
 	now := time.Now()
 	c.machine.Probed(p.server, p.err == nil, p.err != nil && session.AsError(p.err).ForGood(), now)
-	c.wanted.probed(p)
-	if p.server == c.active { // meanwhile
+	c.request.recordProbe(p)
+	if p.server == c.active { // the bridge has connected to it during the probe
 		return
 	}
 	if p.err == nil {

@@ -13,10 +13,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// often is an interval of probes that makes them come at once.
+// often is a probe interval so short that the next probe begins at once.
 const often = time.Millisecond
 
-// pass lets a probe pass that has sent its CONNECT.
+// pass answers a probe that has sent its CONNECT, so that it passes.
 func pass(c *script.Conn) {
 	c.Send(script.Connack(false, nil))
 	c.Want("PINGREQ")
@@ -25,7 +25,7 @@ func pass(c *script.Conn) {
 	_ = c.Close()
 }
 
-func TestAProbeUnderWayDoesNotAnswerARequest(t *testing.T) {
+func TestRequest_ProbeAlreadyRunning_StartsItsOwnProbe(t *testing.T) {
 	x := newSide(t, 2)
 	x.Policy.ProbeInterval = often
 	x.run()
@@ -33,10 +33,10 @@ func TestAProbeUnderWayDoesNotAnswerARequest(t *testing.T) {
 	earlier := x.accept(1, probeID)
 	x.Request("b")
 	x.want("b: Pending")
-	_ = earlier.Close() // it fails
+	_ = earlier.Close() // the earlier probe fails
 	pass(x.accept(1, probeID))
 	c := x.servers[1].Accept()
-	for c.Next().Connect.ClientID == probeID { // the machine's own
+	for c.Next().Connect.ClientID == probeID { // further regular probes
 		pass(c)
 		c = x.servers[1].Accept()
 	}
@@ -44,9 +44,9 @@ func TestAProbeUnderWayDoesNotAnswerARequest(t *testing.T) {
 	x.want("switched 1", "b: Done")
 }
 
-// Servers that share their sessions end the older of two connections with one client
-// identifier, whichever of them it is with.
-func TestTwoServersAreNotProbedAtATime(t *testing.T) {
+// Servers that share their sessions close the older of two connections with the same
+// client identifier, even if the connections are to different servers.
+func TestProbe_SeveralServers_RunsOneAtATime(t *testing.T) {
 	const probes = 50
 	x := newSide(t, 4)
 	x.Policy.ProbeInterval = often
@@ -57,7 +57,7 @@ func TestTwoServersAreNotProbedAtATime(t *testing.T) {
 			if i > 0 {
 				select {
 				case begun <- i:
-				default: // the test is over
+				default: // the test has ended
 				}
 			}
 			return config()
@@ -69,14 +69,14 @@ func TestTwoServersAreNotProbedAtATime(t *testing.T) {
 		c := x.accept(<-begun, probeID)
 		select {
 		case i := <-begun:
-			t.Fatalf("server %d is probed beside another one", i)
+			t.Fatalf("server %d is probed during the probe of another server", i)
 		default:
 		}
 		pass(c)
 	}
 }
 
-func TestARequestEndsThePauseBetweenRounds(t *testing.T) {
+func TestRequest_DuringPauseBetweenRounds_ConnectsAtOnce(t *testing.T) {
 	x := newSide(t, 2)
 	x.Policy.RetryInitial, x.Policy.RetryMax = time.Hour, time.Hour
 	x.run()

@@ -17,82 +17,85 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// asked is what was asked for last. The zero value is nothing.
-type asked struct {
-	mu     sync.Mutex
+// requestMailbox holds the latest text that was passed to Request. The zero value holds
+// the empty text, which requests nothing.
+type requestMailbox struct {
+	mu     sync.Mutex // the only lock of the package; no other lock is taken while it is held
 	text   string
-	signal chan struct{}
+	signal chan struct{} // holds a token after text has changed; use signalLocked
 }
 
-// changed is signalled when something else is asked for.
-func (a *asked) changed() <-chan struct{} {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.channel()
+// changed returns a channel that receives after the text has changed.
+func (m *requestMailbox) changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.signalLocked()
 }
 
-func (a *asked) channel() chan struct{} {
-	if a.signal == nil {
-		a.signal = make(chan struct{}, 1)
+func (m *requestMailbox) signalLocked() chan struct{} {
+	if m.signal == nil {
+		m.signal = make(chan struct{}, 1)
 	}
-	return a.signal
+	return m.signal
 }
 
-// Request asks for a server: its name, behind which may stand the word force, and
-// further words that only make it another request than the one before. From then on
-// that server is preferred to all others, until something else is asked for; with an
-// empty text none is. Where another one is in use, the connector switches at once. With
-// force it does not probe the server before. It may be called at any time.
+// Request requests a switch. The text is the name of a server. The word force may
+// follow it. Further words have no meaning, except that they make it a new request.
+//
+// From then on the connector prefers this server to all others, until Request is called
+// with another text. With an empty text it prefers none. If another server is in use,
+// the connector switches at once. It probes the requested server first, unless the text
+// has the word force. Request may be called at any time.
 func (c *Connector) Request(text string) {
-	c.asked.mu.Lock()
-	defer c.asked.mu.Unlock()
-	if text == c.asked.text {
+	c.mailbox.mu.Lock()
+	defer c.mailbox.mu.Unlock()
+	if text == c.mailbox.text {
 		return
 	}
-	c.asked.text = text
+	c.mailbox.text = text
 	select {
-	case c.asked.channel() <- struct{}{}:
-	default: // it has not been heard of the one before
+	case c.mailbox.signalLocked() <- struct{}{}:
+	default: // the connector has not received the signal of the previous request
 	}
 }
 
-// wanted is a request and how far it has come.
-type wanted struct {
+// switchRequest is a request and its state.
+type switchRequest struct {
 	text    string
-	server  int
-	pending bool // it is to be seen to
-	force   bool
-	probing bool
-	passed  bool
-	failure error
+	server  int   // its index; noServer if no server has the requested name
+	pending bool  // the request is not answered yet
+	force   bool  // switch without a probe
+	probing bool  // a probe for this request has begun
+	passed  bool  // the server has passed that probe
+	failure error // why the server failed that probe
 }
 
 const forced = "force"
 
-// heed takes over what is asked for now.
-func (c *Connector) heed() {
+// applySwitchRequest reads the mailbox and applies a request that has changed.
+func (c *Connector) applySwitchRequest() {
 	c.Alive.Begin(0)
-	c.asked.mu.Lock()
-	text := c.asked.text
-	c.asked.mu.Unlock()
-	if c.wanted != nil && c.wanted.text == text || c.wanted == nil && text == "" {
+	c.mailbox.mu.Lock()
+	text := c.mailbox.text
+	c.mailbox.mu.Unlock()
+	if c.request != nil && c.request.text == text || c.request == nil && text == "" {
 		return
 	}
 	words := strings.Fields(text)
 	if len(words) == 0 {
-		c.wanted = nil
-		c.machine.Prefer(none)
+		c.request = nil
+		c.machine.Prefer(noServer)
 		c.Observer.Requested(nil)
 		return
 	}
-	c.wanted = &wanted{text: text, pending: true, force: slices.Contains(words[1:], forced)}
-	c.wanted.server = slices.IndexFunc(c.Servers, func(s Server) bool { return s.Name == words[0] })
-	c.machine.Prefer(c.wanted.server)
-	if c.wanted.server == none {
-		c.tell(v1alpha1.SwitchRefused, fmt.Sprintf("there is no server %q on this side; its servers are %s", words[0], c.names()))
+	c.request = &switchRequest{text: text, pending: true, force: slices.Contains(words[1:], forced)}
+	c.request.server = slices.IndexFunc(c.Servers, func(s Server) bool { return s.Name == words[0] })
+	c.machine.Prefer(c.request.server)
+	if c.request.server == noServer {
+		c.reportRequest(v1alpha1.SwitchRefused, fmt.Sprintf("there is no server %q on this side; its servers are %s", words[0], c.names()))
 		return
 	}
-	c.tell(v1alpha1.SwitchPending, "")
+	c.reportRequest(v1alpha1.SwitchPending, "")
 }
 
 func (c *Connector) names() string {
@@ -103,53 +106,55 @@ func (c *Connector) names() string {
 	return strings.Join(names, ", ")
 }
 
-// pursue says which server to switch to because of a request, if one, while another
-// one may be in use.
-func (c *Connector) pursue(ctx context.Context) (server int, reason string) {
-	w := c.wanted
+// requestedSwitch returns the server to switch to because of a pending request, or
+// noServer if there is nothing to switch to now. It starts the probe of the request.
+func (c *Connector) requestedSwitch(ctx context.Context) (server int, reason string) {
+	r := c.request
 	switch {
-	case w == nil || !w.pending:
-	case w.server == c.active:
-		c.tell(v1alpha1.SwitchDone, "the server is in use")
-	case w.force || w.passed:
-		return w.server, v1alpha1.ReasonSwitchRequested
-	case w.failure != nil:
-		c.refuse(w.server, "it fails its probe: "+session.AsError(w.failure).Message+"; to switch all the same write "+forced+" behind its name")
-	case !w.probing && !c.probing[w.server]: // one from before may tell what was before
-		w.probing = true
-		c.probe(ctx, w.server)
+	case r == nil || !r.pending:
+	case r.server == c.active:
+		c.reportRequest(v1alpha1.SwitchDone, "the server is in use")
+	case r.force || r.passed:
+		return r.server, v1alpha1.ReasonSwitchRequested
+	case r.failure != nil:
+		c.refuseRequest(r.server, "its probe failed: "+session.AsError(r.failure).Message+"; to switch without a probe, write "+forced+" after its name")
+	case !r.probing && !c.probing[r.server]: // a probe that began before the request may have an outdated result
+		r.probing = true
+		c.startProbe(ctx, r.server)
 	}
-	return none, ""
+	return noServer, ""
 }
 
-// probed notes the result of a probe of the server that is wanted.
-func (w *wanted) probed(p probed) {
-	if w != nil && w.pending && w.probing && w.server == p.server {
-		w.passed, w.failure = p.err == nil, p.err
+// recordProbe records the result of the probe that the request has started.
+func (r *switchRequest) recordProbe(p probeResult) {
+	if r != nil && r.pending && r.probing && r.server == p.server {
+		r.passed, r.failure = p.err == nil, p.err
 	}
 }
 
-// done tells how a requested switch went.
-func (c *Connector) done(how Switch) {
-	if c.wanted == nil || !c.wanted.pending || c.wanted.server != c.active {
+// completeRequest reports the requested switch as done, if the server in use is the
+// requested one.
+func (c *Connector) completeRequest(how Switch) {
+	if c.request == nil || !c.request.pending || c.request.server != c.active {
 		return
 	}
-	c.tell(v1alpha1.SwitchDone, fmt.Sprintf("no server took messages for %d ms; %d messages in flight were acknowledged before, %d are sent again",
+	c.reportRequest(v1alpha1.SwitchDone, fmt.Sprintf("no messages were published for %d ms; the previous server acknowledged %d messages in flight, %d are resent",
 		how.Gap.Milliseconds(), how.Drained, how.Resent))
 }
 
-// refuse tells that the request for a server cannot be done.
-func (c *Connector) refuse(server int, why string) {
-	if c.wanted != nil && c.wanted.pending && c.wanted.server == server {
-		c.tell(v1alpha1.SwitchRefused, "the bridge stays where it is, because "+c.Servers[server].Name+" cannot be used now: "+why)
+// refuseRequest reports that the requested server cannot be used. It does nothing if
+// the pending request is for another server.
+func (c *Connector) refuseRequest(server int, why string) {
+	if c.request != nil && c.request.pending && c.request.server == server {
+		c.reportRequest(v1alpha1.SwitchRefused, fmt.Sprintf("the bridge does not switch, because the server %q cannot be used: %s", c.Servers[server].Name, why))
 	}
 }
 
-// tell tells how far the request has come.
-func (c *Connector) tell(state v1alpha1.SwitchState, message string) {
-	c.wanted.pending = state == v1alpha1.SwitchPending
-	c.Log.Info("requested switch", "request", c.wanted.text, "state", state, "message", message)
+// reportRequest records, logs and reports the state of the request.
+func (c *Connector) reportRequest(state v1alpha1.SwitchState, message string) {
+	c.request.pending = state == v1alpha1.SwitchPending
+	c.Log.Info("requested switch", "request", c.request.text, "state", state, "message", message)
 	c.Observer.Requested(&v1alpha1.RequestedSwitch{
-		Request: c.wanted.text, State: state, Message: message, Time: metav1.NewMicroTime(time.Now()),
+		Request: c.request.text, State: state, Message: message, Time: metav1.NewMicroTime(time.Now()),
 	})
 }

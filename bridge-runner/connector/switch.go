@@ -11,80 +11,80 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// drainTimeout is how long a server that is to be left has to acknowledge what is in
-// flight. What it does not is sent again to the other one.
+// drainTimeout is how long a server that is to be replaced may take to acknowledge the
+// messages in flight. The others are resent to the next server.
 const drainTimeout = 5 * time.Second
 
-// switchTo leaves a session for one with another server: it holds messages back until
-// what is in flight is acknowledged, connects, and only then leaves. By then nothing is
-// in flight, so that servers that share sessions, and end the one where the other
-// begins, neither lose nor repeat a message. It returns the session that is in use
-// then.
+// switchTo replaces a session by a session with another server. It stops publishing,
+// waits until the messages in flight are acknowledged, connects to the other server,
+// and only then closes the old session. By then nothing is in flight. Therefore no
+// message is lost or repeated, also if the servers share their sessions and end the old
+// connection when the new one begins. It returns the session that is in use afterwards.
 func (c *Connector) switchTo(ctx context.Context, old *session.Session, server int, why string) *session.Session {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c.leaving.Go(func() {
+	c.background.Go(func() {
 		select {
-		case <-c.draining:
+		case <-c.drainStarted:
 			cancel()
 		case <-ctx.Done():
 		}
 	})
 	c.Alive.Begin(drainTimeout)
-	c.awaitLeft(ctx, server)
+	c.awaitClosed(ctx, server)
 	start := time.Now()
-	inflight, left := c.drain(ctx, old)
+	inflight, unacked := c.drain(ctx, old)
 	next, err := c.connect(ctx, server)
 	if err != nil {
 		c.Handler.Resume(old)
 		if ctx.Err() == nil {
-			c.stay(ctx, server, session.AsError(err))
+			c.switchFailed(ctx, server, session.AsError(err))
 		}
 		return old
 	}
 	now := time.Now()
-	how := Switch{Reason: why, Gap: now.Sub(start), Drained: inflight - left, Resent: left}
+	how := Switch{Reason: why, Gap: now.Sub(start), Drained: inflight - unacked, Resent: unacked}
 	c.Handler.Replace(old, next)
-	c.leave(old)
+	c.closeInBackground(old)
 	c.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
 	c.Log.Info("switched", "from", c.Servers[c.active].Name, "to", c.Servers[server].Name, "reason", why,
 		"gap", how.Gap, "drained", how.Drained, "resent", how.Resent)
 	c.active = server
-	c.nowInUse(server)
+	c.markActive(server)
 	c.Observer.Switched(server, how, now)
-	c.done(how)
+	c.completeRequest(how)
 	return next
 }
 
-// leave closes the session with the server in use.
-func (c *Connector) leave(s *session.Session) {
-	ended := make(chan struct{})
-	c.left[c.active] = ended
-	c.leaving.Go(func() {
-		defer close(ended)
+// closeInBackground closes the session with the server in use.
+func (c *Connector) closeInBackground(s *session.Session) {
+	closed := make(chan struct{})
+	c.closing[c.active] = closed
+	c.background.Go(func() {
+		defer close(closed)
 		s.Close()
 	})
 }
 
-// awaitLeft waits until the session that was left with a server has ended, which takes
-// a second or two at most. Until then it has the state, and what the server still
-// acknowledges by it must not count for another one.
-func (c *Connector) awaitLeft(ctx context.Context, server int) {
-	if c.left[server] == nil {
+// awaitClosed waits until the replaced session with a server has ended, which takes one
+// or two seconds at most. Until then that session uses the state of the server. The
+// acknowledgements that still arrive on it must not count for the next session.
+func (c *Connector) awaitClosed(ctx context.Context, server int) {
+	if c.closing[server] == nil {
 		return
 	}
 	select {
-	case <-c.left[server]:
+	case <-c.closing[server]:
 	case <-ctx.Done():
 	}
 }
 
-// drain holds messages back until what is in flight is acknowledged, the session is
-// lost, or drainTimeout is over.
-func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, left int) {
+// drain stops publishing to a session. It waits until the messages in flight are
+// acknowledged, the session is lost, or drainTimeout has passed.
+func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, unacked int) {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	c.leaving.Go(func() {
+	c.background.Go(func() {
 		select {
 		case <-s.Done():
 			cancel()
@@ -94,17 +94,18 @@ func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, le
 	return c.Handler.Pause(ctx, s)
 }
 
-// stay notes that the server that was to be used cannot be.
-func (c *Connector) stay(ctx context.Context, server int, reason *session.Error) {
+// switchFailed records and reports that the connector cannot switch to a server. The
+// server in use remains in use.
+func (c *Connector) switchFailed(ctx context.Context, server int, reason *session.Error) {
 	c.machine.Failed(server, reason.ForGood(), time.Now())
 	c.logFailure(ctx, "switch failed", server, reason)
 	c.Observer.Failed(server, reason, time.Now())
-	c.refuse(server, "it could not be connected: "+reason.Message)
+	c.refuseRequest(server, "the connection failed: "+reason.Message)
 }
 
-// renew connects to the server in use anew, so that it sends again the messages that were
-// refused for lack of memory. The server is not lost meanwhile. It returns the session that
-// is in use then.
+// renew reconnects to the server in use, so that the server resends the messages that
+// the bridge refused for lack of memory. The server does not count as lost during that
+// time. It returns the session that is in use afterwards, or nil if there is none.
 func (c *Connector) renew(ctx context.Context, old *session.Session) *session.Session {
 	c.Alive.Begin(drainTimeout)
 	c.drain(ctx, old)
@@ -114,7 +115,7 @@ func (c *Connector) renew(ctx context.Context, old *session.Session) *session.Se
 		c.lost(old, session.AsError(err))
 		return nil
 	}
-	c.Log.Debug("connected anew, for the messages that had no room in memory", "server", c.Servers[c.active].Name)
+	c.Log.Debug("reconnected, so that the server resends the messages that did not fit in memory", "server", c.Servers[c.active].Name)
 	c.Handler.Replace(old, next)
 	return next
 }

@@ -17,18 +17,18 @@ func (x *side) wantStopped() {
 	select {
 	case <-x.stopped:
 	case <-time.After(script.Patience):
-		x.t.Fatal("the connector goes on")
+		x.t.Fatal("the connector does not stop")
 	}
 }
 
-// wantNone fails if the connector, which has stopped, told this.
+// wantNone fails if the stopped connector has recorded the event.
 func (x *side) wantNone(event string) {
 	x.t.Helper()
 	for {
 		select {
 		case got := <-x.events:
 			if got == event {
-				x.t.Errorf("told: %s", event)
+				x.t.Errorf("unexpected event: %s", event)
 			}
 		default:
 			return
@@ -36,14 +36,14 @@ func (x *side) wantNone(event string) {
 	}
 }
 
-func TestALinkThatIsStoppedWhileItSwitchesEnds(t *testing.T) {
+func TestSwitch_ContextEnds_ConnectorStops(t *testing.T) {
 	x := newSide(t, 2)
 	x.run()
 	a := x.connect(0)
 	x.want("connected 0")
 	x.Request("b force")
-	x.accept(1, bridgeID) // and is silent
-	go func() {           // a server closes after DISCONNECT
+	x.accept(1, bridgeID) // it never answers
+	go func() {           // a server closes the connection after DISCONNECT
 		_, _ = a.TryNext()
 		_ = a.Close()
 	}()
@@ -51,28 +51,28 @@ func TestALinkThatIsStoppedWhileItSwitchesEnds(t *testing.T) {
 	x.want("resumed", "down")
 }
 
-func TestAServerIsUsedAgainOnlyWhenTheSessionThatWasLeftHasEnded(t *testing.T) {
+func TestSwitch_BackToPreviousServer_WaitsForEndOfItsSession(t *testing.T) {
 	x := newSide(t, 2)
 	x.run()
-	left := x.connect(0)
+	previous := x.connect(0)
 	x.want("connected 0")
 	x.Request("b force")
 	b := x.connect(1)
 	x.want("switched 1")
-	left.Want("DISCONNECT") // and it does not close, but goes on to send
+	previous.Want("DISCONNECT") // the server does not close the connection, and could still send
 	x.Request("a force")
 	a := x.connect(0)
 	x.want("switched 0")
 	_, _ = a.Close(), b.Close()
 }
 
-func TestALinkThatDrainsGivesUpASwitchAndStays(t *testing.T) {
+func TestSwitch_DrainStarts_IsCancelledAndServerKept(t *testing.T) {
 	x := newSide(t, 2)
 	x.run()
 	a := x.connect(0)
 	x.want("connected 0")
 	x.Request("b force")
-	x.accept(1, bridgeID) // and is silent
+	x.accept(1, bridgeID) // it never answers
 	x.want("paused")
 	close(x.drain)
 	x.want("resumed")
@@ -82,5 +82,5 @@ func TestALinkThatDrainsGivesUpASwitchAndStays(t *testing.T) {
 		_ = a.Close()
 	}()
 	x.wantStopped()
-	x.wantNone("paused") // again
+	x.wantNone("paused") // the second request is not carried out
 }

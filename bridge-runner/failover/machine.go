@@ -1,135 +1,136 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package failover chooses the server of a side. It is a pure state machine: it
-// is told what happened and when, and answers what to do next; dialling, probing
-// and waiting are its caller's.
+// Package failover chooses the server of a side. It is a pure state machine: the
+// caller reports events with their times, and asks what to do next. Dialling, probing
+// and waiting are the caller's tasks.
 //
-// The algorithm. Servers have a priority, their order; one may be preferred, and
-// stands before all others then. A round is a series of attempts in which each
-// server is tried once at most. It begins at the start, when an established
-// connection is lost, and after a pause; it ends with a connection that proves
-// stable.
+// The algorithm: Servers have a priority, which is their order. One server may be
+// preferred. It then comes before all others. A round is a series of attempts in which
+// each server is tried at most once. A round begins at the start, when an established
+// connection is lost, and after a pause. It ends with a connection that proves stable.
 //
 //   - Within a round the next attempt goes to the first server, by priority, that
 //     is not known to be bad. Servers that failed within the last [Config.RetryMax], or
-//     since the round began, come after all others, the one that failed longest ago
-//     first; failed is an attempt, a probe or a connection. They are still tried: every server is tried in
-//     every round, whatever error the others gave.
-//   - The exception is a server that refuses the bridge for good, as for a wrong
-//     password: it is left out until RetryMax has passed since then.
-//   - When every server of a round has failed there is a pause, exponential from
-//     [Config.RetryInitial] to [Config.RetryMax] with jitter in its upper half. After
-//     it all are tried again, by priority. Where all of them refuse for good, the
-//     pause is until the first may be tried again.
-//   - A connection that is lost before it is [Config.RetryMax] old counts as a
-//     failed attempt of the same round. So a server that accepts and then drops,
-//     or two clients that fight over one client identifier, are met with growing
-//     pauses, too: attempts per second are bounded by the number of servers over
-//     half of RetryInitial whatever the servers do.
+//     since the round began, come after all others. Among them, the server that failed
+//     longest ago comes first. A failure is a failed attempt, a failed probe or a lost
+//     connection. These servers are still tried: every server is tried in every round,
+//     whichever errors the others gave.
+//   - The exception is a server that refuses the bridge permanently, for example because
+//     of a wrong password. It is left out until RetryMax has passed since the refusal.
+//   - When every server of a round has failed, there is a pause. Pauses grow exponentially
+//     from [Config.RetryInitial] to [Config.RetryMax], with jitter in the upper half. After
+//     the pause all servers are tried again, by priority. If all servers refuse
+//     permanently, the pause lasts until the first of them may be tried again.
+//   - A connection that is lost before it is [Config.RetryMax] old counts as a failed
+//     attempt of the same round. Therefore the pauses also grow if a server accepts
+//     connections and then drops them, or if two clients compete for one client
+//     identifier. However the servers behave, the number of attempts per second is at
+//     most the number of servers divided by half of RetryInitial.
 //
-// While a server is in use, the others are probed every [Config.ProbeInterval]. A
-// better one that has passed its probes for [Config.Stable] without a miss is gone
-// back to, within the windows, where there are any. Each time that it is lost again
-// before as much time has passed, or cannot be used after all, the time that it has
-// to be stable is doubled, up to 64 times: a server that flaps is gone back to ever
-// more seldom.
+// While a server is in use, the others are probed every [Config.ProbeInterval]. The
+// machine fails back to a better server that has passed all its probes for
+// [Config.Stable], but only within the windows, if there are any. The required time
+// doubles, up to 64 times, whenever that server is lost before it has been in use for
+// the same time, or when the switch to it fails. So the machine fails back more and more
+// rarely to a server that flaps.
 package failover
 
 import "time"
 
-// Config sets a machine's bounds.
+// Config sets the limits of a machine.
 type Config struct {
-	// Servers is how many servers the side has, at least 1.
+	// Servers is the number of servers of the side, at least 1.
 	Servers int
-	// RetryInitial is the first pause between rounds, greater than 0.
+	// RetryInitial is the first pause between rounds. It is greater than 0.
 	RetryInitial time.Duration
-	// RetryMax is the longest pause. It is also how long a failure is remembered
-	// and how old a connection must be to count as stable: a server is then known
-	// to be no worse than one that is tried afresh after the longest pause.
+	// RetryMax is the longest pause. It is also the time for which a failure is
+	// remembered, and the age from which a connection counts as stable. A server with a
+	// stable connection is no worse than a server that is tried after the longest pause.
 	RetryMax time.Duration
-	// ProbeInterval is the time between two probes of a server, 0 for none.
+	// ProbeInterval is the time between two probes of a server. 0 means no probes.
 	ProbeInterval time.Duration
-	// Failback says to go back to a better server that has been stable for Stable.
-	// It needs probes.
+	// Failback makes the machine return to a better server that has been stable for
+	// Stable. It needs probes.
 	Failback bool
 	Stable   time.Duration
-	// Windows are when the machine may go back; none is at any time.
+	// Windows are the times at which the machine may fail back. An empty list allows it
+	// at any time.
 	Windows []Window
 }
 
-// none is the place of no server.
-const none = -1
+// noServer is used in place of a server's index.
+const noServer = -1
 
-// Action is what to do next: to try a server, or to wait and then ask again.
+// Action is the next step: to try a server, or to wait and then ask again.
 type Action struct {
-	// Connect is the place of the server to try, counted from 0, or -1 to wait.
+	// Connect is the index of the server to try, or -1 to wait.
 	Connect int
-	// Wait is how long to wait where Connect is -1.
+	// Wait is the time to wait. It is valid if Connect is -1.
 	Wait time.Duration
 }
 
-// Machine is the choice of one side's server. It is not safe for concurrent use.
+// Machine chooses the server of one side. It is not safe for concurrent use.
 type Machine struct {
 	cfg       Config
 	random    func() float64 // in [0, 1)
 	servers   []server
-	preferred int
-	active    int       // the server in use
-	pauses    int       // in a row, without a stable connection between them
-	round     time.Time // when it began; zero: with the machine
+	preferred int       // the index of the preferred server, or noServer
+	active    int       // the index of the server in use, or noServer
+	pauses    int       // the number of pauses since the last stable connection
+	round     time.Time // the start of the round; zero for the first round
 }
 
 type server struct {
 	tried       bool      // in this round
 	failedAt    time.Time // zero: not known to have failed
-	refusedAt   time.Time // when it refused for good; zero: the latest attempt did not fail so
+	refusedAt   time.Time // when it refused permanently; zero: the latest attempt did not end so
 	connectedAt time.Time
 
-	probing bool      // a probe is under way
-	probeAt time.Time // of the next probe; zero: when it is asked for
-	passing time.Time // since when every probe was passed; zero: the latest was not
-	passed  time.Time // the latest that was passed
-	back    bool      // the bridge went back to it
-	flaps   int       // how often it went back in vain, in a row
+	probing      bool      // a probe is under way
+	probeAt      time.Time // of the next probe; zero: Standby chooses it at its next call
+	passingSince time.Time // it has passed every probe since then; zero: it failed the latest
+	passedAt     time.Time // of the latest probe that it passed
+	failedBack   bool      // the machine has failed back to it
+	flaps        int       // failbacks in a row that did not last, at most maxFlaps
 }
 
-// New returns a machine at the start of its first round. random gives the jitter:
-// a number from 0 up to 1.
+// New returns a machine at the start of its first round. random is the source of
+// jitter: it returns numbers in [0, 1).
 func New(cfg Config, random func() float64) *Machine {
-	return &Machine{cfg: cfg, random: random, servers: make([]server, cfg.Servers), preferred: none, active: none}
+	return &Machine{cfg: cfg, random: random, servers: make([]server, cfg.Servers), preferred: noServer, active: noServer}
 }
 
-// Prefer puts a server before all others, or with -1 none.
+// Prefer puts server i before all others. With -1, no server is preferred.
 func (m *Machine) Prefer(i int) { m.preferred = i }
 
-// rank is a server's place by priority: the lower, the better.
+// rank is the position of a server by priority. A lower rank is better.
 func (m *Machine) rank(i int) int {
 	if i == m.preferred {
-		return none
+		return -1
 	}
 	return i
 }
 
-// Next says what to do now. A server that it names counts as tried until it is
-// reported as connected or failed.
+// Next returns the next step. A server that it returns counts as tried. The caller
+// must report the result with Connected or Failed.
 func (m *Machine) Next(now time.Time) Action {
-	best, tried := none, false
+	best, tried := noServer, false
 	for i := range m.servers {
 		switch {
 		case m.servers[i].tried:
 			tried = true
-		case m.refuses(i, now):
-		case best == none || m.better(i, best, now):
+		case m.excluded(i, now):
+		case best == noServer || m.better(i, best, now):
 			best = i
 		}
 	}
 	switch {
-	case best != none:
+	case best != noServer:
 		m.servers[best].tried = true
 		return Action{Connect: best}
-	case !tried: // all of them refuse for good
-		return Action{Connect: none, Wait: m.untilAllowed(now)}
+	case !tried: // all servers refuse permanently
+		return Action{Connect: noServer, Wait: m.untilAllowed(now)}
 	}
 	pause := m.pause()
 	m.pauses++
@@ -137,14 +138,15 @@ func (m *Machine) Next(now time.Time) Action {
 	for i := range m.servers {
 		s := &m.servers[i]
 		s.tried = false
-		s.failedAt = time.Time{} // All failed alike: the next round goes by priority alone.
+		s.failedAt = time.Time{} // All servers failed, so the next round uses the priority alone.
 	}
-	return Action{Connect: none, Wait: pause}
+	return Action{Connect: noServer, Wait: pause}
 }
 
 // better reports whether server i is to be tried before server j.
 func (m *Machine) better(i, j int, now time.Time) bool {
-	a, b := m.bad(i, now) || m.failedNow(i), m.bad(j, now) || m.failedNow(j)
+	a := m.failedRecently(i, now) || m.failedThisRound(i)
+	b := m.failedRecently(j, now) || m.failedThisRound(j)
 	switch {
 	case a && b:
 		return m.servers[i].failedAt.Before(m.servers[j].failedAt)
@@ -154,26 +156,27 @@ func (m *Machine) better(i, j int, now time.Time) bool {
 	return m.rank(i) < m.rank(j)
 }
 
-// bad reports whether the server is known to have failed of late.
-func (m *Machine) bad(i int, now time.Time) bool {
+// failedRecently reports whether server i has failed within the last RetryMax.
+func (m *Machine) failedRecently(i int, now time.Time) bool {
 	at := m.servers[i].failedAt
 	return !at.IsZero() && now.Sub(at) < m.cfg.RetryMax
 }
 
-// failedNow reports whether the server has failed in this round: with many servers, or
-// slow ones, that may be longer ago than RetryMax.
-func (m *Machine) failedNow(i int) bool {
+// failedThisRound reports whether server i has failed since the round began. With many
+// or slow servers, a round may take longer than RetryMax.
+func (m *Machine) failedThisRound(i int) bool {
 	at := m.servers[i].failedAt
 	return !at.IsZero() && !at.Before(m.round)
 }
 
-// refuses reports whether the server is left out because it has refused for good.
-func (m *Machine) refuses(i int, now time.Time) bool {
+// excluded reports whether server i is left out because it has refused permanently.
+func (m *Machine) excluded(i int, now time.Time) bool {
 	at := m.servers[i].refusedAt
 	return !at.IsZero() && now.Sub(at) < m.cfg.RetryMax
 }
 
-// untilAllowed is how long it takes until a server that refuses for good may be tried.
+// untilAllowed is the time until the first server may be tried again, if all servers
+// refuse permanently.
 func (m *Machine) untilAllowed(now time.Time) time.Duration {
 	wait := m.cfg.RetryMax
 	for i := range m.servers {
@@ -182,53 +185,53 @@ func (m *Machine) untilAllowed(now time.Time) time.Duration {
 	return max(wait, 0)
 }
 
-// Failed reports that the attempt at server i failed; forGood, that the server refuses
-// the bridge until something is changed.
-func (m *Machine) Failed(i int, forGood bool, now time.Time) {
+// Failed reports that the attempt at server i failed. permanent means that the server
+// refuses the bridge until its configuration or the bridge's is changed.
+func (m *Machine) Failed(i int, permanent bool, now time.Time) {
 	s := &m.servers[i]
-	if i != m.active && m.active != none { // it was to take the place of the one in use
-		s.flaps = min(s.flaps+1, mostFlaps)
+	if i != m.active && m.active != noServer { // a switch to it failed
+		s.flaps = min(s.flaps+1, maxFlaps)
 	}
 	m.fail(i, now)
-	if s.refusedAt = (time.Time{}); forGood {
+	if s.refusedAt = (time.Time{}); permanent {
 		s.refusedAt = now
 	}
 }
 
 func (m *Machine) fail(i int, now time.Time) {
 	s := &m.servers[i]
-	s.failedAt, s.passing = now, time.Time{}
+	s.failedAt, s.passingSince = now, time.Time{}
 }
 
-// Connected reports that server i is in use; back, that it took the place of a worse
-// one because it had been stable.
-func (m *Machine) Connected(i int, back bool, now time.Time) {
-	if left := m.active; left != none && left != i {
-		m.over(left, now)
-		m.servers[left].tried = false // it was left, and not lost
+// Connected reports that server i is in use. failedBack means that it has replaced a
+// worse server because it had been stable.
+func (m *Machine) Connected(i int, failedBack bool, now time.Time) {
+	if old := m.active; old != noServer && old != i {
+		m.disconnected(old, now)
+		m.servers[old].tried = false // it was replaced, and not lost
 	}
 	s := &m.servers[i]
-	s.failedAt, s.refusedAt, s.passing, s.probeAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	s.connectedAt, s.back, s.tried = now, back, true
+	s.failedAt, s.refusedAt, s.passingSince, s.probeAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	s.connectedAt, s.failedBack, s.tried = now, failedBack, true
 	m.active = i
 }
 
 // Lost reports that the connection to server i is lost.
 func (m *Machine) Lost(i int, now time.Time) {
 	s := &m.servers[i]
-	if s.back && now.Sub(s.connectedAt) < m.hold(i) {
-		s.flaps = min(s.flaps+1, mostFlaps)
+	if s.failedBack && now.Sub(s.connectedAt) < m.requiredStable(i) {
+		s.flaps = min(s.flaps+1, maxFlaps)
 	}
-	m.over(i, now)
+	m.disconnected(i, now)
 	m.fail(i, now)
 }
 
-// over notes that server i is no longer in use. If its connection was stable, a round
-// begins.
-func (m *Machine) over(i int, now time.Time) {
-	m.active = none
+// disconnected records that server i is no longer in use. If its connection was stable,
+// a round begins.
+func (m *Machine) disconnected(i int, now time.Time) {
+	m.active = noServer
 	age := now.Sub(m.servers[i].connectedAt)
-	if age >= m.hold(i) {
+	if age >= m.requiredStable(i) {
 		m.servers[i].flaps = 0
 	}
 	if age < m.cfg.RetryMax {
@@ -240,8 +243,8 @@ func (m *Machine) over(i int, now time.Time) {
 	}
 }
 
-// pause is RetryInitial doubled for each pause before it, at most RetryMax, less
-// up to a half by chance so that many bridges do not come back at once.
+// pause is RetryInitial, doubled for each previous pause, at most RetryMax. A random
+// part of up to one half is subtracted, so that many bridges do not reconnect at once.
 func (m *Machine) pause() time.Duration {
 	d := m.cfg.RetryInitial
 	for range m.pauses {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// script drives a machine with a clock of its own.
+// script drives a machine in simulated time.
 type script struct {
 	t   *testing.T
 	m   *Machine
@@ -62,47 +62,47 @@ func (s *script) refuses(i int) *script {
 
 func (s *script) loses(i int) *script { s.m.Lost(i, s.now); return s }
 
-func TestServersAreTriedInOrder(t *testing.T) {
+func TestNext_ServersFail_TriesThemInOrder(t *testing.T) {
 	newScript(t, 3).fails(0).fails(1).connects(2)
 }
 
-func TestEveryServerIsTriedInEveryRoundAndRoundsAreSeparatedByGrowingPauses(t *testing.T) {
+func TestNext_AllServersFail_PausesGrowBetweenRounds(t *testing.T) {
 	s := newScript(t, 3)
 	for _, pause := range []time.Duration{500, 1000, 2000, 4000, 8000, 16000, 30000, 30000} {
 		s.fails(0).fails(1).fails(2).waits(pause * time.Millisecond)
 	}
 }
 
-func TestAfterALossTheLostServerComesLast(t *testing.T) {
+func TestNext_ConnectionLost_TriesLostServerLast(t *testing.T) {
 	newScript(t, 3).connects(0).after(time.Hour).loses(0).fails(1).fails(2).fails(0).waits(500 * time.Millisecond)
 }
 
-func TestTheLostServerComesLastHoweverLongTheOthersTake(t *testing.T) {
+func TestNext_SlowAttemptsAfterLoss_TriesLostServerLast(t *testing.T) {
 	s := newScript(t, 3).connects(0).after(time.Hour).loses(0)
 	s.after(20 * time.Second).fails(1).after(20 * time.Second).fails(2).fails(0).waits(500 * time.Millisecond)
 }
 
-func TestASingleServerIsTriedAgainAtOnceAndThenAfterPauses(t *testing.T) {
+func TestNext_SingleServerLost_RetriesAtOnceThenAfterPauses(t *testing.T) {
 	newScript(t, 1).connects(0).after(time.Hour).loses(0).fails(0).
 		waits(500 * time.Millisecond).fails(0).waits(time.Second).connects(0)
 }
 
-func TestAServerThatFailedLongAgoIsTriedByPriorityAgain(t *testing.T) {
+func TestNext_FailureLongAgo_UsesPriorityAgain(t *testing.T) {
 	newScript(t, 3).fails(0).connects(1).after(time.Hour).loses(1).connects(0)
 }
 
-func TestAServerThatFailedOfLateComesAfterOneNotKnownToBeBad(t *testing.T) {
+func TestNext_RecentFailure_ComesAfterOtherServers(t *testing.T) {
 	s := newScript(t, 3).connects(0).after(time.Hour).loses(0).connects(1)
-	s.after(31 * time.Second).loses(1) // stable: a new round, and what failed before is forgotten
+	s.after(31 * time.Second).loses(1) // stable: a new round begins, and the earlier failures no longer count
 	s.connects(0)
 
 	s = newScript(t, 3).connects(0).after(time.Hour).loses(0).fails(1).connects(2)
 	s.after(40 * time.Second)
-	s.m.Failed(0, false, s.now) // known from elsewhere
+	s.m.Failed(0, false, s.now) // a failed switch
 	s.after(time.Second).loses(2).tries(1).tries(0).tries(2)
 }
 
-func TestAConnectionThatDoesNotLastCountsAsAFailureOfTheSameRound(t *testing.T) {
+func TestNext_ShortConnection_CountsAsFailureOfTheRound(t *testing.T) {
 	s := newScript(t, 2)
 	s.connects(0).after(time.Second).loses(0)
 	s.connects(1).after(time.Second).loses(1)
@@ -112,7 +112,7 @@ func TestAConnectionThatDoesNotLastCountsAsAFailureOfTheSameRound(t *testing.T) 
 	s.waits(time.Second)
 }
 
-func TestAttemptsAreBoundedWhenServersAcceptAndDropAtOnce(t *testing.T) {
+func TestNext_ServersDropConnectionsAtOnce_BoundsAttempts(t *testing.T) {
 	s := newScript(t, 3)
 	s.m.random = func() float64 { return 0.999 } // the shortest pauses
 	attempts := 0
@@ -131,12 +131,12 @@ func TestAttemptsAreBoundedWhenServersAcceptAndDropAtOnce(t *testing.T) {
 	}
 }
 
-func TestAStableConnectionResetsThePauses(t *testing.T) {
+func TestLost_StableConnection_ResetsPauses(t *testing.T) {
 	s := newScript(t, 1).fails(0).waits(500 * time.Millisecond).fails(0).waits(time.Second)
 	s.connects(0).after(time.Minute).loses(0).fails(0).waits(500 * time.Millisecond)
 }
 
-func TestAStableConnectionThatIsLeftResetsThePausesAndTheRound(t *testing.T) {
+func TestConnected_StableConnectionReplaced_ResetsPausesAndRound(t *testing.T) {
 	s := newScript(t, 3)
 	for range 6 {
 		s.fails(0).fails(1).fails(2).after(s.m.Next(s.now).Wait)
@@ -146,7 +146,7 @@ func TestAStableConnectionThatIsLeftResetsThePausesAndTheRound(t *testing.T) {
 	s.after(time.Second).loses(1).fails(0).fails(2).waits(500 * time.Millisecond).fails(0).fails(1)
 }
 
-func TestPausesHaveJitterInTheirUpperHalf(t *testing.T) {
+func TestPause_Random_IsInUpperHalf(t *testing.T) {
 	for _, random := range []float64{0, 0.5, 0.999} {
 		s := newScript(t, 1)
 		s.m.random = func() float64 { return random }
@@ -158,19 +158,19 @@ func TestPausesHaveJitterInTheirUpperHalf(t *testing.T) {
 	}
 }
 
-func TestAServerThatRefusesForGoodIsLeftOutForTheLongestPause(t *testing.T) {
+func TestNext_PermanentRefusal_ExcludesServerForLongestPause(t *testing.T) {
 	s := newScript(t, 2).refuses(0).fails(1).waits(500 * time.Millisecond)
 	s.fails(1).waits(time.Second).fails(1).waits(2 * time.Second)
 	s.after(30 * time.Second).fails(0).fails(1)
 }
 
-func TestServersThatAllRefuseForGoodAreTriedOncePerLongestPause(t *testing.T) {
+func TestNext_AllRefusePermanently_TriesOncePerLongestPause(t *testing.T) {
 	s := newScript(t, 2).refuses(0).after(time.Second).refuses(1)
 	s.waits(500 * time.Millisecond).waits(28500 * time.Millisecond)
 	s.refuses(0).waits(time.Second).refuses(1)
 }
 
-func TestThePreferredServerIsTriedFirst(t *testing.T) {
+func TestPrefer_Server_IsTriedFirst(t *testing.T) {
 	s := newScript(t, 3)
 	s.m.Prefer(2)
 	s.fails(2).fails(0).fails(1).waits(500 * time.Millisecond)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// world is servers that come and go by chance, and a caller that does what the machine
-// says, in simulated time.
+// world simulates servers that become available and unavailable at random, and a caller
+// that carries out the machine's decisions, in simulated time.
 type world struct {
 	t      *testing.T
 	random *rand.Rand
@@ -22,20 +22,20 @@ type world struct {
 	servers []simulated
 	active  int
 	pending []probe
-	settled bool // nothing changes any more
+	settled bool // the preference no longer changes
 
-	since    time.Time // no server is in use, and tried are those of which it is said so
-	tried    map[int]bool
-	idle     int // answers in a row that say to do nothing, and for no time
+	since    time.Time    // since when no server is in use; pass restarts it
+	tried    map[int]bool // the servers tried after since
+	idle     int          // answers in a row without an action and without a wait
 	attempts int
 }
 
 type simulated struct {
 	up      bool
-	passes  bool          // probes, though it may not be up, or the other way round
-	refuses bool          // for good
-	lasts   time.Duration // a connection, 0 for as long as it is up
-	until   time.Time     // when it changes
+	passes  bool          // it passes probes; sometimes the opposite of usable
+	refuses bool          // it refuses the bridge permanently
+	lasts   time.Duration // of a connection; 0: while the server is up
+	until   time.Time     // when the server changes
 }
 
 type probe struct {
@@ -57,7 +57,7 @@ func (w *world) fatal(format string, args ...any) {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	random := rand.New(rand.NewPCG(seed, 0))
-	seconds := func(most int) time.Duration { return time.Duration(1+random.IntN(most)) * time.Second }
+	seconds := func(limit int) time.Duration { return time.Duration(1+random.IntN(limit)) * time.Second }
 	cfg := Config{
 		Servers: 1 + random.IntN(4), RetryInitial: 50*time.Millisecond + seconds(2)/4, RetryMax: seconds(60),
 		ProbeInterval: seconds(60), Failback: random.IntN(4) > 0, Stable: seconds(120),
@@ -66,14 +66,15 @@ func newWorld(t *testing.T, seed uint64) *world {
 	if !cfg.Failback && random.IntN(2) == 0 {
 		cfg.ProbeInterval = 0
 	}
-	w := &world{t: t, random: random, m: New(cfg, random.Float64), active: none, servers: make([]simulated, cfg.Servers)}
+	w := &world{t: t, random: random, m: New(cfg, random.Float64), active: noServer, servers: make([]simulated, cfg.Servers)}
 	w.now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	w.since, w.tried = w.now, map[int]bool{}
 	w.say("%+v", cfg)
 	return w
 }
 
-// change has servers whose time has come be as chance has it.
+// change gives a random state to each server whose time has come, and sometimes
+// changes the preference.
 func (w *world) change() {
 	for i := range w.servers {
 		s := &w.servers[i]
@@ -99,7 +100,7 @@ func (w *world) change() {
 
 func (w *world) usable(i int) bool { return w.servers[i].up && !w.servers[i].refuses }
 
-// attempt connects, or fails.
+// attempt connects to a server if it is usable, and reports the result.
 func (w *world) attempt(i int, back bool) {
 	w.attempts++
 	w.tried[i] = true
@@ -116,14 +117,14 @@ func (w *world) attempt(i int, back bool) {
 	w.m.Failed(i, w.servers[i].refuses, w.now)
 }
 
-// step does what the machine says, and passes time.
+// step carries out one decision of the machine, and advances the time.
 func (w *world) step() {
 	w.change()
 	wait := time.Duration(0)
-	if w.active != none && !w.usable(w.active) {
+	if w.active != noServer && !w.usable(w.active) {
 		w.say("lost %d", w.active)
 		w.m.Lost(w.active, w.now)
-		w.active, w.since, w.tried = none, w.now, map[int]bool{}
+		w.active, w.since, w.tried = noServer, w.now, map[int]bool{}
 	}
 	for i, p := range w.pending {
 		if !w.now.Before(p.at) {
@@ -132,7 +133,7 @@ func (w *world) step() {
 			return
 		}
 	}
-	if w.active == none {
+	if w.active == noServer {
 		a := w.m.Next(w.now)
 		if a.Connect >= 0 {
 			w.idle = 0
@@ -147,14 +148,14 @@ func (w *world) step() {
 			w.pending = append(w.pending, probe{i, w.now.Add(time.Duration(w.random.IntN(3000)) * time.Millisecond)})
 		}
 		if out.Switch >= 0 {
-			w.say("go back to %d", out.Switch)
+			w.say("fail back to %d", out.Switch)
 			w.idle = 0
 			w.attempt(out.Switch, true)
 			return
 		}
 		wait = out.Wait
 		if wait == 0 && (len(w.pending) > 0 || w.m.cfg.ProbeInterval == 0 || len(w.servers) == 1) {
-			wait = time.Hour // until something happens
+			wait = time.Hour // until an event
 		}
 	}
 	w.idle++
@@ -162,22 +163,22 @@ func (w *world) step() {
 		w.idle = 0
 	}
 	if w.idle > 3 {
-		w.fatal("it spins")
+		w.fatal("the machine returns neither an action nor a wait")
 	}
 	w.pass(wait)
 }
 
-// pass passes time until something happens.
+// pass advances the time by wait, or until an earlier event.
 func (w *world) pass(wait time.Duration) {
 	until := w.now.Add(wait)
 	for _, p := range w.pending {
 		until = earliest(until, p.at)
 	}
-	if w.active != none {
+	if w.active != noServer {
 		until = earliest(until, w.servers[w.active].until)
 	}
 	w.now = latest(w.now, until)
-	if most := 4*w.m.cfg.RetryMax + 2*time.Second; w.active == none && w.now.Sub(w.since) > most {
+	if limit := 4*w.m.cfg.RetryMax + 2*time.Second; w.active == noServer && w.now.Sub(w.since) > limit {
 		for i := range w.servers {
 			if !w.tried[i] {
 				w.fatal("%d was not tried for %v", i, w.now.Sub(w.since))
@@ -201,21 +202,21 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// Whatever the servers do, each is tried, the machine never spins, attempts are bounded,
-// and in the end it is at the best server that is of use.
-func TestWhateverHappensServersAreTriedAndTheBestIsUsedInTheEnd(t *testing.T) {
+// However the servers behave, each is tried, the machine never spins, and the number of
+// attempts is bounded. When the servers no longer change, the best usable one is in use.
+func TestMachine_RandomServers_TriesAllAndEndsAtTheBest(t *testing.T) {
 	const seeds = 200
 	for seed := range uint64(seeds) {
 		w := newWorld(t, seed)
 		w.say("seed %d", seed)
 		for start := w.now; w.now.Sub(start) < 3*time.Hour; {
 			w.step()
-			if most := len(w.servers) * (2 + int(w.now.Sub(start)/(w.m.cfg.RetryInitial/2))); w.attempts > most {
+			if limit := len(w.servers) * (2 + int(w.now.Sub(start)/(w.m.cfg.RetryInitial/2))); w.attempts > limit {
 				w.fatal("%d attempts", w.attempts)
 			}
 		}
 		w.settled = true
-		w.m.Prefer(none)
+		w.m.Prefer(noServer)
 		good := w.random.IntN(len(w.servers))
 		forever := w.now.Add(1000 * time.Hour)
 		for i := range w.servers {
@@ -224,8 +225,8 @@ func TestWhateverHappensServersAreTriedAndTheBestIsUsedInTheEnd(t *testing.T) {
 		for end := w.now.Add(70*2*time.Minute + 10*time.Minute); w.now.Before(end); {
 			w.step()
 		}
-		if w.active == none || w.m.cfg.Failback && w.active != good {
-			w.fatal("seed %d: %d is used, and %d is the best", seed, w.active, good)
+		if w.active == noServer || w.m.cfg.Failback && w.active != good {
+			w.fatal("seed %d: %d is used, but %d is the best", seed, w.active, good)
 		}
 	}
 }

@@ -6,37 +6,40 @@ package failover
 import "time"
 
 const (
-	// mostFlaps bounds the doubling of the time that a server has to be stable.
-	mostFlaps = 6
-	// probeJitter is by how much of its interval a probe comes earlier or later.
+	// maxFlaps limits how often the required stable time of a server doubles.
+	maxFlaps = 6
+	// probeJitter is the largest random part of the probe interval by which a probe comes
+	// earlier or later.
 	probeJitter = 0.2
-	// probesWhileStable is how often a better server is probed at least while it has
-	// to prove stable.
+	// probesWhileStable is the least number of probes of a better server within its
+	// required stable time, as far as minProbeInterval allows.
 	probesWhileStable = 2
-	// minProbeInterval bounds that.
+	// minProbeInterval is the shortest interval that follows from probesWhileStable.
 	minProbeInterval = time.Second
-	// fresh is how old the latest probe of a server may be that is gone back to. What
-	// is forwarded waits while it is connected.
-	fresh = time.Second
+	// maxProbeAge is the greatest age of the latest probe of a server at a failback.
+	// Messages wait while the bridge connects to that server.
+	maxProbeAge = time.Second
 )
 
-// Standby is what to do while a server is in use.
+// Standby is the next step while a server is in use.
 type Standby struct {
-	// Probe are the servers to probe now. They are not named again until they are
-	// reported as probed.
+	// Probe are the servers to probe now. The machine does not return a server again
+	// until the result of its probe is reported.
 	Probe []int
-	// Switch is the server to go back to, or -1.
+	// Switch is the server to fail back to, or -1.
 	Switch int
-	// Wait is how long to wait and then ask again, 0 for until something is reported.
+	// Wait is the time to wait before the next call of [Machine.Standby]. 0 means to wait
+	// until an event is reported.
 	Wait time.Duration
 }
 
-// Standby says what to do now about the servers that are not in use, while one is.
+// Standby returns the next step for the standby servers. It is for use while a server
+// is in use.
 func (m *Machine) Standby(now time.Time) Standby {
 	stable := m.failback(now)
 	out := Standby{Switch: stable}
-	if stable != none && now.Sub(m.servers[stable].passed) > fresh {
-		out.Switch = none
+	if stable != noServer && now.Sub(m.servers[stable].passedAt) > maxProbeAge {
+		out.Switch = noServer
 		m.servers[stable].probeAt = now
 	}
 	if m.cfg.ProbeInterval == 0 {
@@ -47,36 +50,37 @@ func (m *Machine) Standby(now time.Time) Standby {
 		if i == m.active || i == out.Switch || s.probing {
 			continue
 		}
-		if s.probeAt.IsZero() { // chance spreads those of many bridges from the start
+		if s.probeAt.IsZero() { // random, so that the probes of many bridges are spread from the start
 			s.probeAt = now.Add(time.Duration(m.random() * float64(m.interval(i))))
 		}
 		if wait := s.probeAt.Sub(now); wait > 0 {
-			out.wait(wait)
+			out.limitWait(wait)
 			continue
 		}
 		s.probing = true
 		out.Probe = append(out.Probe, i)
 	}
 	if wait := m.untilFailback(now); wait > 0 {
-		out.wait(wait)
+		out.limitWait(wait)
 	}
 	return out
 }
 
-func (s *Standby) wait(d time.Duration) {
+func (s *Standby) limitWait(d time.Duration) {
 	if s.Wait == 0 || d < s.Wait {
 		s.Wait = d
 	}
 }
 
-// Probed reports that a probe of server i has passed or failed; forGood, that the server
-// refused it until something is changed. What it refuses need not be the bridge, whose
-// client identifier is another one: in rounds it counts as any failure.
-func (m *Machine) Probed(i int, passed, forGood bool, now time.Time) {
+// Probed reports that a probe of server i has passed or failed. permanent means that the
+// server refuses the probe until its configuration or the bridge's is changed. The server
+// need not refuse the bridge itself, which has another client identifier. In rounds a
+// permanent refusal of a probe therefore counts as any failure.
+func (m *Machine) Probed(i int, passed, permanent bool, now time.Time) {
 	s := &m.servers[i]
 	s.probing = false
 	interval := m.interval(i)
-	if forGood { // sooner is of no use, and may lock an account
+	if permanent { // an earlier probe is useless, and may lock an account
 		interval = max(interval, m.cfg.RetryMax)
 	}
 	jitter := 1 + probeJitter*(2*m.random()-1)
@@ -89,60 +93,62 @@ func (m *Machine) Probed(i int, passed, forGood bool, now time.Time) {
 		return
 	}
 	s.failedAt, s.refusedAt = time.Time{}, time.Time{}
-	s.passed = now
-	if s.passing.IsZero() {
-		s.passing = now
+	s.passedAt = now
+	if s.passingSince.IsZero() {
+		s.passingSince = now
 	}
 }
 
-// interval is the time between two probes of a server: shorter for one that has to
-// prove stable soon.
+// interval is the time between two probes of a server. It is shorter for a better
+// server if its required stable time is short.
 func (m *Machine) interval(i int) time.Duration {
-	if !m.cfg.Failback || m.active == none || m.rank(i) > m.rank(m.active) {
+	if !m.cfg.Failback || m.active == noServer || m.rank(i) > m.rank(m.active) {
 		return m.cfg.ProbeInterval
 	}
-	return min(m.cfg.ProbeInterval, max(m.hold(i)/probesWhileStable, minProbeInterval))
+	return min(m.cfg.ProbeInterval, max(m.requiredStable(i)/probesWhileStable, minProbeInterval))
 }
 
-// hold is how long a server has to be stable.
-func (m *Machine) hold(i int) time.Duration {
+// requiredStable is the time for which a server must be stable before a failback to it.
+func (m *Machine) requiredStable(i int) time.Duration {
 	return m.cfg.Stable << m.servers[i].flaps
 }
 
-// failback returns the best server to go back to now, if its latest probe is fresh.
+// failback returns the best server that has been stable, if the machine may fail back
+// now. The caller must check the age of its latest probe.
 func (m *Machine) failback(now time.Time) int {
-	best := none
+	best := noServer
 	for i := range m.servers {
-		if m.isDue(i, now) && (best == none || m.rank(i) < m.rank(best)) {
+		if m.isStable(i, now) && (best == noServer || m.rank(i) < m.rank(best)) {
 			best = i
 		}
 	}
-	if best != none && !open(m.cfg.Windows, now) {
-		return none
+	if best != noServer && !open(m.cfg.Windows, now) {
+		return noServer
 	}
 	return best
 }
 
-// isDue reports whether a server is better than the one in use, and has been stable.
-func (m *Machine) isDue(i int, now time.Time) bool {
-	return m.mayGoBack(i) && now.Sub(m.servers[i].passing) >= m.hold(i)
+// isStable reports whether a server is better than the server in use, and has been
+// stable for the required time.
+func (m *Machine) isStable(i int, now time.Time) bool {
+	return m.isCandidate(i) && now.Sub(m.servers[i].passingSince) >= m.requiredStable(i)
 }
 
-// mayGoBack reports whether a server is better than the one in use, and passes its
+// isCandidate reports whether a server is better than the server in use, and passes its
 // probes.
-func (m *Machine) mayGoBack(i int) bool {
-	return m.cfg.Failback && m.active != none && i != m.active && m.rank(i) < m.rank(m.active) && !m.servers[i].passing.IsZero()
+func (m *Machine) isCandidate(i int) bool {
+	return m.cfg.Failback && m.active != noServer && i != m.active && m.rank(i) < m.rank(m.active) && !m.servers[i].passingSince.IsZero()
 }
 
-// untilFailback is how long it takes until the machine may go back, 0 where that
-// follows from a probe to come.
+// untilFailback is the time until the machine may fail back. It is 0 if that depends on
+// the result of a probe.
 func (m *Machine) untilFailback(now time.Time) time.Duration {
 	var wait time.Duration
 	for i := range m.servers {
-		if !m.mayGoBack(i) {
+		if !m.isCandidate(i) {
 			continue
 		}
-		left := max(m.servers[i].passing.Add(m.hold(i)).Sub(now), untilOpen(m.cfg.Windows, now))
+		left := max(m.servers[i].passingSince.Add(m.requiredStable(i)).Sub(now), untilOpen(m.cfg.Windows, now))
 		if left > 0 && (wait == 0 || left < wait) {
 			wait = left
 		}

@@ -5,15 +5,16 @@ package failover
 
 import "time"
 
-// Window is a time that comes again and again.
+// Window is a recurring period of time.
 type Window struct {
-	// Next returns when the window opens next after a time: the schedule.
+	// Next returns the first time after the given time at which the window opens. It
+	// returns the zero time if the window never opens again.
 	Next func(after time.Time) time.Time
-	// Length is how long it stays open.
+	// Length is the time for which the window stays open.
 	Length time.Duration
 }
 
-// open reports whether one of the windows is open. Without any it is always.
+// open reports whether one of the windows is open. An empty list is always open.
 func open(windows []Window, now time.Time) bool {
 	for _, w := range windows {
 		if opened := w.Next(now.Add(-w.Length)); !opened.IsZero() && !opened.After(now) {
@@ -23,8 +24,8 @@ func open(windows []Window, now time.Time) bool {
 	return len(windows) == 0
 }
 
-// untilOpen is how long it takes until one of the windows opens, 0 where one is open.
-// Where none ever opens it is a day: then it is asked again.
+// untilOpen is the time until one of the windows opens, or 0 if one is open. It is at
+// most one day, also if no window ever opens. The caller then asks again.
 func untilOpen(windows []Window, now time.Time) time.Duration {
 	if open(windows, now) {
 		return 0

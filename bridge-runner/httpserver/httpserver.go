@@ -1,14 +1,15 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package httpserver makes the HTTP servers of the operator and the runner: metrics, health
-// and status, for a few clients that ask now and then.
+// Package httpserver creates the HTTP servers of the operator and the runner. They serve
+// metrics, health and status to a few clients that send requests now and then.
 //
-// It promises that whoever can connect cannot take more than a few megabytes of memory, nor
-// keep the kubelet's probes out: a server has at most [MaxConnections] connections, closes
-// the one that has waited longest for a new one, and bounds what a request may take.
+// It promises that clients cannot make a server use more than a few megabytes of memory,
+// and cannot keep out the kubelet's probes. A server has at most [MaxConnections]
+// connections. For a new connection it closes the connection that has waited longest. It
+// limits the time of a request and the size of its header.
 //
-// It knows nothing of what is served.
+// The content that is served is the caller's.
 package httpserver
 
 import (
@@ -20,28 +21,29 @@ import (
 )
 
 const (
-	// MaxConnections is how many connections a server has at most.
+	// MaxConnections is the largest number of connections of a server.
 	MaxConnections = 64
 
-	// headerTimeout bounds the reading of a request's header, and a TLS handshake.
+	// headerTimeout limits the time to read the header of a request, and the time of a TLS
+	// handshake.
 	headerTimeout = 5 * time.Second
-	// readTimeout bounds the reading of a request.
+	// readTimeout limits the time to read a request.
 	readTimeout = 10 * time.Second
-	// writeTimeout bounds the answer to a request.
+	// writeTimeout limits the time to answer a request.
 	writeTimeout = 30 * time.Second
-	// idleTimeout is how long a connection is kept for the next request.
+	// idleTimeout is the time for which a connection stays open for the next request.
 	idleTimeout = time.Minute
-	// headerBytes bounds the header of a request.
+	// headerBytes limits the size of the header of a request, in bytes.
 	headerBytes = 16 << 10
 
-	// waitingAfter is how long a connection without a request is not taken for one that
-	// only waits.
+	// waitingAfter is the time after which a connection without a request counts as
+	// waiting.
 	waitingAfter = time.Second
 )
 
-// New returns a server of a handler.
+// New returns a server that serves the handler.
 func New(handler http.Handler) *http.Server {
-	crowd := &crowd{visits: map[net.Conn]visit{}}
+	connections := &connections{states: map[net.Conn]connState{}}
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
@@ -49,64 +51,67 @@ func New(handler http.Handler) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
-		ConnState:         crowd.changed,
+		ConnState:         connections.changed,
 	}
 }
 
-// crowd is the connections of a server.
-type crowd struct {
-	mu     sync.Mutex
-	visits map[net.Conn]visit
+// connections are the open connections of a server.
+type connections struct {
+	mu     sync.Mutex // no other lock is taken while it is held
+	states map[net.Conn]connState
 }
 
-type visit struct {
-	since  time.Time // the state has not changed since then
+type connState struct {
+	since  time.Time // when the state last changed
 	active bool      // a request has begun
 }
 
-// changed follows the state of a connection. It is called before a new connection is
-// served, and closes another one if there are too many: a limit on what is accepted would
-// have the kubelet wait behind all that others have opened.
-func (c *crowd) changed(conn net.Conn, state http.ConnState) {
+// changed records the new state of a connection. net/http calls it before it serves a new
+// connection. If there are too many connections, changed closes another one. A limit on
+// accepted connections would be wrong: the kubelet would have to wait until other clients
+// close theirs.
+func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
-	var over net.Conn
+	var surplus net.Conn
 	switch state {
 	case http.StateNew:
-		if len(c.visits) >= MaxConnections {
-			over = c.longest(time.Now())
-			delete(c.visits, over)
+		if len(c.states) >= MaxConnections {
+			surplus = c.longestWaitingLocked(time.Now())
+			delete(c.states, surplus)
 		}
-		c.visits[conn] = visit{since: time.Now()}
+		c.states[conn] = connState{since: time.Now()}
 	case http.StateActive, http.StateIdle:
-		if _, ok := c.visits[conn]; ok {
-			c.visits[conn] = visit{since: time.Now(), active: state == http.StateActive}
+		if _, ok := c.states[conn]; ok {
+			c.states[conn] = connState{since: time.Now(), active: state == http.StateActive}
 		}
 	case http.StateClosed, http.StateHijacked:
-		delete(c.visits, conn)
+		delete(c.states, conn)
 	}
 	c.mu.Unlock()
-	if over != nil {
-		hangUp(over)
+	if surplus != nil {
+		closeAbruptly(surplus)
 	}
 }
 
-// longest returns the connection that has waited longest for a request, or if none has
-// waited for long the one whose state has not changed for longest.
-func (c *crowd) longest(now time.Time) (longest net.Conn) {
-	waits := func(v visit) bool { return !v.active && now.Sub(v.since) >= waitingAfter }
-	var found visit
-	for conn, v := range c.visits {
-		if longest == nil || waits(v) && !waits(found) || waits(v) == waits(found) && v.since.Before(found.since) {
-			longest, found = conn, v
+// longestWaitingLocked returns the connection that has waited longest for a request. If
+// no connection counts as waiting, it returns the connection whose state has not changed
+// for the longest time.
+func (c *connections) longestWaitingLocked(now time.Time) (longest net.Conn) {
+	waits := func(s connState) bool { return !s.active && now.Sub(s.since) >= waitingAfter }
+	var found connState
+	for conn, s := range c.states {
+		if longest == nil || waits(s) && !waits(found) || waits(s) == waits(found) && s.since.Before(found.since) {
+			longest, found = conn, s
 		}
 	}
 	return longest
 }
 
-// hangUp closes a connection without a word, which the other end might not take.
-func hangUp(conn net.Conn) {
+// closeAbruptly closes a connection without a TLS close notification: to send one could
+// block if the other end does not read.
+func closeAbruptly(conn net.Conn) {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}
-	_ = conn.Close() // it is of no use any more
+	_ = conn.Close() // the connection is not used any more
 }

@@ -17,16 +17,16 @@ import (
 
 const patience = 20 * time.Second
 
-var part = strings.Repeat("x", 1<<20)
+var chunk = strings.Repeat("x", 1<<20)
 
-// serve serves /livez, and /large with more than a socket takes.
+// serve serves /livez, and /large, whose answer is larger than the buffers of a socket.
 func serve(t *testing.T, change func(*http.Server)) (address string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /large", func(w http.ResponseWriter, _ *http.Request) {
 		for range 8 {
-			if _, err := io.WriteString(w, part); err != nil {
+			if _, err := io.WriteString(w, chunk); err != nil {
 				return
 			}
 		}
@@ -44,7 +44,7 @@ func serve(t *testing.T, change func(*http.Server)) (address string) {
 	return listener.Addr().String()
 }
 
-// connect connects, and writes what is given.
+// connect connects and writes the text say.
 func connect(t *testing.T, address, say string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -52,21 +52,21 @@ func connect(t *testing.T, address, say string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_, _ = io.WriteString(conn, say) // it may be closed already
+	_, _ = io.WriteString(conn, say) // the server may have closed the connection already
 	return conn
 }
 
-// wantAlive checks that /livez answers.
+// wantAlive checks that /livez answers with status 200.
 func wantAlive(t *testing.T, address string) {
 	t.Helper()
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}} // as the kubelet
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}} // as the kubelet does
 	got, err := client.Get("http://" + address + "/livez")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = got.Body.Close()
 	if got.StatusCode != http.StatusOK {
-		t.Errorf("/livez is %s", got.Status)
+		t.Errorf("/livez answers %s", got.Status)
 	}
 }
 
@@ -76,7 +76,7 @@ func wantClosed(t *testing.T, conn net.Conn) {
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if _, err := io.Copy(io.Discard, conn); err != nil {
 		if e, ok := err.(net.Error); ok && e.Timeout() { //nolint:errorlint // as io.Copy returns it
-			t.Fatal("the connection is open")
+			t.Fatal("the connection is still open")
 		}
 	}
 }
@@ -88,14 +88,14 @@ func memory() uint64 {
 	return m.HeapInuse + m.StackInuse
 }
 
-func TestServer_3000Connections_AnswersAndTakesLittleMemory(t *testing.T) {
+func TestServer_3000Connections_AnswersAndUsesLittleMemory(t *testing.T) {
 	for name, say := range map[string]string{
 		"idle":                   "",
 		"idle after a request":   "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
 		"within the header":      "GET /livez HTTP/1.1\r\nHost: x\r\nX: ",
 		"with large headers":     "GET /livez HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", headerBytes/2),
 		"answers that wait":      "GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
-		"a body that never ends": "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
+		"within the body": "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			address := serve(t, nil)
@@ -103,8 +103,8 @@ func TestServer_3000Connections_AnswersAndTakesLittleMemory(t *testing.T) {
 			var first net.Conn
 			for i := range 3000 {
 				conn := connect(t, address, "")
-				_ = conn.(*net.TCPConn).SetReadBuffer(4096) // so that an answer waits
-				_, _ = io.WriteString(conn, say)            // it may be closed already
+				_ = conn.(*net.TCPConn).SetReadBuffer(4096) // so that the server cannot send the whole answer
+				_, _ = io.WriteString(conn, say)            // the server may have closed the connection already
 				if i == 0 {
 					first = conn
 				}
@@ -112,24 +112,25 @@ func TestServer_3000Connections_AnswersAndTakesLittleMemory(t *testing.T) {
 					wantAlive(t, address)
 				}
 			}
-			if !strings.Contains(say, "large") { // there the answer comes first
+			if !strings.Contains(say, "large") { // otherwise the connection receives a part of the answer first
 				wantClosed(t, first)
 			}
 			wantAlive(t, address)
-			// The clients are in this process, too, and what was closed takes a moment to go.
+			// The clients are in this process, too. Closed connections release their memory with
+			// a delay.
 			after := memory()
 			for end := time.Now().Add(patience); after > before+10<<20 && time.Now().Before(end); after = memory() {
 				time.Sleep(10 * time.Millisecond)
 			}
 			if after > before+10<<20 {
-				t.Errorf("it takes %d KB more", (after-before)>>10)
+				t.Errorf("the process uses %d KB more", (after-before)>>10)
 			}
 			t.Logf("%d KB more", (int64(after)-int64(before))>>10)
 		})
 	}
 }
 
-func TestServer_SlowClients_AreClosedInTime(t *testing.T) {
+func TestServer_SlowClients_ClosesThemInTime(t *testing.T) {
 	address := serve(t, func(s *http.Server) {
 		s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = s.ReadHeaderTimeout/50, s.ReadTimeout/50, s.WriteTimeout/50, s.IdleTimeout/50
 	})
@@ -140,7 +141,7 @@ func TestServer_SlowClients_AreClosedInTime(t *testing.T) {
 		wantClosed(t, conn)
 	}
 	slow := connect(t, address, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-	time.Sleep(writeTimeout/50 + 100*time.Millisecond) // it reads nothing meanwhile
+	time.Sleep(writeTimeout/50 + 100*time.Millisecond) // the client reads nothing during this time
 	answer, err := http.ReadResponse(bufio.NewReader(slow), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -148,11 +149,11 @@ func TestServer_SlowClients_AreClosedInTime(t *testing.T) {
 	_, err = io.Copy(io.Discard, answer.Body)
 	_ = answer.Body.Close()
 	if err == nil {
-		t.Error("a client that reads nothing gets all of it")
+		t.Error("a client that does not read gets the whole answer")
 	}
 }
 
-func TestServer_ConnectionInUse_OutlastsThoseThatWait(t *testing.T) {
+func TestServer_ConnectionInUse_OutlastsWaitingConnections(t *testing.T) {
 	begun, end := make(chan struct{}), make(chan struct{})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
@@ -180,7 +181,7 @@ func TestServer_ConnectionInUse_OutlastsThoseThatWait(t *testing.T) {
 	for range MaxConnections - 1 {
 		connect(t, listener.Addr().String(), "")
 	}
-	time.Sleep(waitingAfter + 100*time.Millisecond) // what waits does so for longer than that
+	time.Sleep(waitingAfter + 100*time.Millisecond) // from then on the connections count as waiting
 	for range MaxConnections / 2 {
 		connect(t, listener.Addr().String(), "")
 	}
@@ -196,7 +197,7 @@ func TestServer_ManyConnections_KeepsTheNewest(t *testing.T) {
 	for range cap(conns) {
 		conns = append(conns, connect(t, address, ""))
 	}
-	wantAlive(t, address) // so that all are accepted, and one more
+	wantAlive(t, address) // so that the server has accepted all of them, and one more
 	first := len(conns) - MaxConnections + 1
 	for _, conn := range conns[:first] {
 		wantClosed(t, conn)

@@ -13,7 +13,7 @@ import (
 	paho311 "github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// typical is what the benchmarks of the runner send.
+// typical is like the messages in the benchmarks of the runner.
 var typical = Publish{Topic: "plant1/sensors/temperature", Payload: strings.Repeat("x", 128), ID: 4711, QoS: 1}
 
 var versions = []struct {
@@ -21,8 +21,8 @@ var versions = []struct {
 	version Version
 }{{"3.1.1", V311}, {"5", V5}}
 
-// BenchmarkDecodePublish decodes what has come, from the first byte to the message.
-// Ours copies the body, as the runner does, so that the message outlives the buffer.
+// BenchmarkDecodePublish decodes received bytes into a message. The case "ours" copies the
+// body, as the runner does, so that the message outlives the buffer.
 func BenchmarkDecodePublish(b *testing.B) {
 	for _, v := range versions {
 		wire := AppendPublish(nil, v.version, &typical)
@@ -62,8 +62,8 @@ func readPaho(v Version, r io.Reader) (err error) {
 	return err
 }
 
-// BenchmarkEncodePublish encodes a message into a buffer that is used again. Paho makes
-// its buffers itself; they go nowhere.
+// BenchmarkEncodePublish encodes a message into a buffer that is reused. Paho allocates its
+// own buffers, and its output is discarded.
 func BenchmarkEncodePublish(b *testing.B) {
 	for _, v := range versions {
 		size := int64(SizePublish(v.version, &typical))

@@ -9,9 +9,8 @@ import "fmt"
 const (
 	CodeMalformedPacket byte = 0x81
 	CodeProtocolError   byte = 0x82
-	// CodeUnsupportedProtocolVersion is that of a CONNACK from which it looks as if
-	// the server speaks another version only. Nothing answers it but the end of the
-	// connection.
+	// CodeUnsupportedProtocolVersion is the code if a CONNACK suggests that the server
+	// supports only another version. The client closes the connection without sending it.
 	CodeUnsupportedProtocolVersion byte = 0x84
 	CodePacketTooLarge             byte = 0x95
 )

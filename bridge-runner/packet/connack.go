@@ -10,14 +10,14 @@ import (
 )
 
 // DecodeConnack decodes a CONNACK (section 3.2) and fills in the defaults of absent
-// properties. Authentication, Response Information and User Properties are checked and
-// left out.
+// properties. It checks the authentication properties, Response Information and User
+// Properties, and leaves them out of the result.
 //
-// It accepts mistakes of servers if the packet's framing is intact and the meaning is
-// clear, and notes them in [Connack.Mistakes]: a client that insists on the letter here
-// never connects. A limit that is stated twice counts as the lower one. The error is a
-// [*MalformedError]; its code is [CodeUnsupportedProtocolVersion] if the server might
-// speak another version only.
+// It accepts a mistake of the server if the packet's framing is intact and the meaning is
+// clear, and records it in [Connack.Mistakes]. A client that rejected such a CONNACK could
+// never connect to that server. If a limit is present twice, the lower one counts. The
+// error is a [*MalformedError]. Its code is [CodeUnsupportedProtocolVersion] if the server
+// may support only another version.
 func DecodeConnack(v Version, body []byte) (Connack, error) {
 	c := Connack{
 		ReceiveMaximum:           math.MaxUint16,
@@ -42,13 +42,13 @@ func DecodeConnack(v Version, body []byte) (Connack, error) {
 	}
 	if c.SessionPresent && c.Code != 0 { // [MQTT-3.2.2-4] of 3.1.1, [MQTT-3.2.2-6] of 5
 		c.SessionPresent = false
-		c.mistake("a session in a refusal; ignored")
+		c.mistake("Session Present in a refusal; ignored")
 	}
 	if v == V5 && len(body) > 2 {
 		r.connackProperties(&c)
 	}
 	if v == V5 && r.s != "" {
-		c.mistake("%d bytes behind its end; ignored", len(r.s))
+		c.mistake("%d bytes after its end; ignored", len(r.s))
 		r.s = ""
 	}
 	if err := r.end(); err != nil {
@@ -57,20 +57,21 @@ func DecodeConnack(v Version, body []byte) (Connack, error) {
 	return c, nil
 }
 
-// checkVersion refuses an answer of a server that speaks another version only: a
-// CONNACK of 3.1.1 has no properties and codes up to 5, a refusal of 5 has a code from
-// 0x80. Both are refusals in either version, if they say so in that version's format.
+// checkVersion rejects a CONNACK from a server that supports only another version. A
+// CONNACK of 3.1.1 has no properties, and codes up to 5. A refusal of MQTT 5 has a code
+// of 0x80 or above. A code of the other version is accepted in a refusal that has the
+// format of version v.
 func checkVersion(v Version, code byte, length int) error {
 	if v == V5 && length == 2 && code < failure {
-		return malformed(CodeUnsupportedProtocolVersion, "a CONNACK of 2 bytes with the code %d, as MQTT 3.1.1 has it; it may speak that version only", code)
+		return malformed(CodeUnsupportedProtocolVersion, "a CONNACK of 2 bytes with code %d, in the format of MQTT 3.1.1; the server may support only that version", code)
 	}
 	return nil
 }
 
-// failure is the lowest reason code of MQTT 5 that says failure (section 2.4).
+// failure is the lowest reason code of MQTT 5 that means failure (section 2.4).
 const failure = 0x80
 
-// maxMistakes bounds what is noted: a server decides how many there are.
+// maxMistakes limits the recorded mistakes, because a server may make any number.
 const maxMistakes = 8
 
 func (c *Connack) mistake(format string, args ...any) {
@@ -79,12 +80,12 @@ func (c *Connack) mistake(format string, args ...any) {
 	}
 }
 
-// connackProperties takes the properties of a CONNACK (MQTT 5 section 3.2.2.3). Only
-// those whose end is unknown are an error.
+// connackProperties decodes the properties of a CONNACK (MQTT 5 section 3.2.2.3). The only
+// error is a property whose end is unknown.
 func (r *reader) connackProperties(c *Connack) {
 	length := int(r.varint("property length"))
 	if length > len(r.s) {
-		r.fail(malformed(CodeMalformedPacket, "a CONNACK whose property length of %d goes beyond its end", length))
+		r.fail(malformed(CodeMalformedPacket, "a CONNACK with a property length of %d, which exceeds the packet", length))
 		return
 	}
 	rest := r.s[length:]
@@ -93,7 +94,7 @@ func (r *reader) connackProperties(c *Connack) {
 	for r.s != "" {
 		id := r.uint8("properties")
 		if int(id) >= len(properties) || properties[id].kind == 0 {
-			r.fail(malformed(CodeMalformedPacket, "a CONNACK with the property 0x%02x, which MQTT 5 does not have", id))
+			r.fail(malformed(CodeMalformedPacket, "a CONNACK with the property 0x%02x, which MQTT 5 does not define", id))
 			return
 		}
 		p := &properties[id]
@@ -102,10 +103,10 @@ func (r *reader) connackProperties(c *Connack) {
 		case r.err != nil:
 			return
 		case p.in>>CONNACK&1 == 0:
-			c.mistake("the property 0x%02x, which it does not have; ignored", id)
+			c.mistake("the property 0x%02x, which belongs to other packets; ignored", id)
 			continue
 		case seen>>id&1 != 0 && !p.repeats:
-			c.mistake("more than one %s; the lower or first one counts", p.name)
+			c.mistake("more than one %s; the lower or the first is used", p.name)
 		}
 		c.set(id, v, seen>>id&1 != 0)
 		seen |= 1 << id
@@ -113,13 +114,13 @@ func (r *reader) connackProperties(c *Connack) {
 	r.s = rest
 }
 
-// looseValue takes the value of a property. Texts need not be valid.
+// looseValue decodes the value of a property. It replaces invalid characters in texts.
 func (r *reader) looseValue(p *property, c *Connack) (v value) {
 	loose := func() string {
 		s := r.binary(p.name)
 		valid := strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 		if valid != s {
-			c.mistake("a %s that is not valid UTF-8 or holds NUL; replaced", p.name)
+			c.mistake("a %s that is not valid UTF-8 or contains NUL; replaced", p.name)
 		}
 		return valid
 	}
@@ -143,21 +144,21 @@ func (r *reader) looseValue(p *property, c *Connack) (v value) {
 	return v
 }
 
-// set applies a property. again says that it is not the first of its kind.
+// set applies a property. again means that the CONNACK has had this property before.
 func (c *Connack) set(id byte, v value, again bool) {
 	switch id {
 	case sessionExpiry:
 		c.SessionExpiry, c.HasSessionExpiry = lower(c.SessionExpiry, v.number, again), true
 	case receiveMaximum:
-		if v.number == 0 { // safe with any server
-			c.mistake("a Receive Maximum of 0, which is treated as 1: one message at a time is sent")
+		if v.number == 0 { // 1 is safe with any server
+			c.mistake("a Receive Maximum of 0; treated as 1, so one message at a time is sent")
 		}
 		c.ReceiveMaximum = min(c.ReceiveMaximum, max(v.uint16(), 1))
 	case maximumQoS:
 		c.setMaximumQoS(v.number)
 	case maximumPacketSize:
 		if v.number == 0 {
-			c.mistake("a Maximum Packet Size of 0, which is treated as no limit")
+			c.mistake("a Maximum Packet Size of 0; treated as no limit")
 			return
 		}
 		c.MaximumPacketSize = lower(c.MaximumPacketSize, v.number, c.MaximumPacketSize > 0)
@@ -174,7 +175,7 @@ func (c *Connack) set(id byte, v value, again bool) {
 	case sharedAvailable:
 		c.available(&c.SharedAvailable, id, v.number)
 	case assignedClientID:
-		c.AssignedClientID = first(c.AssignedClientID, strings.Clone(v.s)) // a session has it for long, and needs no more of the packet
+		c.AssignedClientID = first(c.AssignedClientID, strings.Clone(v.s)) // a copy, because a session keeps it for a long time and must not keep the packet
 	case reasonString:
 		c.Reason = first(c.Reason, strings.Clone(v.s))
 	case serverReference:
@@ -182,11 +183,11 @@ func (c *Connack) set(id byte, v value, again bool) {
 	}
 }
 
-// setMaximumQoS applies a Maximum QoS (section 3.2.2.3.4), which must be 0 or 1. A
-// server that has QoS 2 has to leave it out; some say 2.
+// setMaximumQoS applies a Maximum QoS (section 3.2.2.3.4), which must be 0 or 1. A server
+// that supports QoS 2 must leave it out, but some servers send 2.
 func (c *Connack) setMaximumQoS(n uint32) {
 	if n > 1 {
-		c.mistake("a Maximum QoS of %d, which is treated as none", n)
+		c.mistake("a Maximum QoS of %d; treated as no limit", n)
 		n = 2
 	}
 	c.MaximumQoS = min(c.MaximumQoS, byte(n))
@@ -195,12 +196,12 @@ func (c *Connack) setMaximumQoS(n uint32) {
 // available applies a property that must be 0 or 1.
 func (c *Connack) available(to *bool, id byte, n uint32) {
 	if n > 1 {
-		c.mistake("a %s of %d, which is treated as 1", properties[id].name, n)
+		c.mistake("a %s of %d; treated as 1", properties[id].name, n)
 	}
 	*to = *to && n != 0
 }
 
-// lower returns the lower of two values if there is one before.
+// lower returns n, or the lower of before and n if again is true.
 func lower[N uint16 | uint32](before, n N, again bool) N {
 	if again {
 		return min(before, n)

@@ -5,16 +5,16 @@ package packet
 
 import "unicode/utf8"
 
-// maxSubscriptions bounds the Subscription Identifiers of one PUBLISH: a bridge
-// makes fewer subscriptions.
+// maxSubscriptions limits the Subscription Identifiers of one PUBLISH. A bridge makes
+// fewer subscriptions.
 const maxSubscriptions = 256
 
 // DecodePublish decodes a PUBLISH (section 3.3) from the flags of its fixed header and
-// its body. All strings of the message are parts of body, which it keeps alive. Invalid
-// parts of the packet are in its Faults and not in the message; the packet identifier
-// is there also if the topic name is invalid, and the topic name as it came, so that the
-// message can be acknowledged and named. The error, a [*MalformedError], is for packets
-// whose packet identifier cannot be found.
+// its body. All strings of the message are substrings of body, and keep it in memory.
+// Faults has the invalid parts of the packet. They are left out of the message, except
+// for an invalid topic name: it is kept as received, with the packet identifier, so that
+// the message can be logged and acknowledged. The error is a [*MalformedError]. It is
+// returned only if the packet identifier cannot be found.
 func DecodePublish(v Version, flags byte, body string) (Publish, error) {
 	p, rest, err := publishHead(flags, body)
 	if err != nil {
@@ -40,9 +40,9 @@ func DecodePublish(v Version, flags byte, body string) (Publish, error) {
 	return p, nil
 }
 
-// DecodeLargePublish decodes the beginning of a PUBLISH that is not kept whole: topic
-// name and packet identifier. The Payload is the rest of the beginning, by which the
-// message can be recognized when the server sends it again.
+// DecodeLargePublish decodes the beginning of a PUBLISH that the reader does not keep as
+// a whole: topic name and packet identifier. Payload is the rest of the beginning. By it
+// the message can be recognized when the server sends it again.
 func DecodeLargePublish(flags byte, beginning string) (Publish, error) {
 	p, rest, err := publishHead(flags, beginning)
 	p.Payload = rest
@@ -75,8 +75,8 @@ func publishHead(flags byte, body string) (p Publish, rest string, err error) {
 	return p, r.s, nil
 }
 
-// setProperties takes the properties of a PUBLISH. Those that say what their absence
-// says do not count.
+// setProperties decodes the properties of a PUBLISH. p.Properties stays nil if all of
+// them have the same meaning as their absence.
 func (p *Publish) setProperties(section string) {
 	var (
 		found   Properties
@@ -114,14 +114,14 @@ func (p *Publish) setProperties(section string) {
 		p.Faults |= FaultSubscriptions
 	}
 	if kept {
-		properties := found // found itself stays off the heap
+		properties := found // a copy, so that found itself stays off the heap
 		properties.User = UserProperties(user.String())
 		p.Properties = &properties
 	}
 }
 
-// dropPayloadFormat takes back that the payload is UTF-8: receivers may refuse a message
-// for which this is not true ([MQTT-3.3.2-6], reason code 0x99).
+// dropPayloadFormat clears PayloadUTF8 of a message whose payload is not UTF-8. Receivers
+// may refuse such a message ([MQTT-3.3.2-6], reason code 0x99).
 func (p *Publish) dropPayloadFormat() {
 	p.Faults |= 1 << payloadFormat
 	if p.Properties.PayloadUTF8 = false; *p.Properties == (Properties{}) {
@@ -129,9 +129,9 @@ func (p *Publish) dropPayloadFormat() {
 	}
 }
 
-// DecodeAck decodes a PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7). Invalid
-// parts are in its Faults, and its ID may be 0. The error, a [*MalformedError], is for
-// packets that end within the packet identifier.
+// DecodeAck decodes a PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7). Faults has
+// the invalid parts of the packet. ID may be 0. The error is a [*MalformedError]. It is
+// returned only if the packet ends within its packet identifier.
 func DecodeAck(v Version, f Frame) (Ack, error) {
 	a := Ack{Type: f.Type}
 	if len(f.Body) < 2 {
@@ -145,7 +145,7 @@ func DecodeAck(v Version, f Frame) (Ack, error) {
 		a.Faults |= FaultNoID
 	}
 	rest := f.Body[2:]
-	if v != V5 || len(rest) == 0 { // sections 3.4.2.1 and 3.4.2.2.1: both may be absent
+	if v != V5 || len(rest) == 0 { // the reason code and the properties may be absent: sections 3.4.2.1 and 3.4.2.2.1
 		if len(rest) > 0 {
 			a.Faults |= FaultTrailing
 		}
@@ -153,17 +153,17 @@ func DecodeAck(v Version, f Frame) (Ack, error) {
 	}
 	a.Code = rest[0]
 	if len(rest) > 1 {
-		var behind string
+		var trailing string
 		var faults Faults
-		a.Reason, behind, faults = reason(f.Type, string(rest[1:]))
-		if a.Faults |= faults; behind != "" {
+		a.Reason, trailing, faults = reason(f.Type, string(rest[1:]))
+		if a.Faults |= faults; trailing != "" {
 			a.Faults |= FaultTrailing
 		}
 	}
 	return a, nil
 }
 
-// reason takes properties of which only the Reason String is of use.
+// reason decodes properties and returns the Reason String. The others are not used.
 func reason(in Type, s string) (text, rest string, faults Faults) {
 	section, rest, ok := propertySection(s)
 	if !ok {
@@ -177,9 +177,9 @@ func reason(in Type, s string) (text, rest string, faults Faults) {
 	return text, rest, faults
 }
 
-// DecodeSuback decodes a SUBACK (section 3.9). The result is a copy. Codes that do not
-// exist are in it, too: the subscriber treats them as refusals. The error, a
-// [*MalformedError], is for packets whose packet identifier or codes cannot be found.
+// DecodeSuback decodes a SUBACK (section 3.9). The result is a copy. It includes unknown
+// codes, which the subscriber treats as refusals. The error is a [*MalformedError]. It is
+// returned only if the packet identifier or the codes cannot be found.
 func DecodeSuback(v Version, f Frame) (Suback, error) {
 	var s Suback
 	r := reader{in: f.Type, s: string(f.Body)}
@@ -194,10 +194,10 @@ func DecodeSuback(v Version, f Frame) (Suback, error) {
 		var faults Faults
 		s.Reason, r.s, faults = reason(f.Type, r.s)
 		if s.Faults |= faults; faults&FaultPropertyLength != 0 {
-			return Suback{}, malformed(CodeMalformedPacket, "%s whose properties go beyond its end", f.Type.indefinite())
+			return Suback{}, malformed(CodeMalformedPacket, "%s with a property length that exceeds the packet", f.Type.indefinite())
 		}
 	}
-	s.Codes = []byte(r.s) // any: who subscribes knows what they refuse
+	s.Codes = []byte(r.s) // any number: the subscriber compares it with its filters
 	for _, code := range s.Codes {
 		if code > 2 && code < 0x80 { // [MQTT-3.9.3-2]
 			s.Faults |= FaultCode
@@ -206,8 +206,8 @@ func DecodeSuback(v Version, f Frame) (Suback, error) {
 	return s, nil
 }
 
-// DecodeDisconnect decodes a DISCONNECT (section 3.14), which ends the session whatever
-// its fields are: invalid ones are left out.
+// DecodeDisconnect decodes a DISCONNECT (section 3.14). It leaves out invalid fields,
+// because a DISCONNECT ends the connection in any case.
 func DecodeDisconnect(body []byte) Disconnect {
 	if len(body) == 0 { // section 3.14.2.1
 		return Disconnect{}

@@ -5,7 +5,7 @@ package packet
 
 import "fmt"
 
-// decode decodes the one packet that wire must be.
+// decode decodes wire, which must be exactly one packet.
 func decode(v Version, wire string) (any, error) {
 	f, n, err := Next([]byte(wire), v, 0)
 	if err != nil {
@@ -29,7 +29,7 @@ func decodeFrame(v Version, f Frame) (any, error) {
 		return DecodeSuback(v, f)
 	case DISCONNECT:
 		return DecodeDisconnect(f.Body), nil
-	default: // those that have no fields of use
+	default: // the fields of other packets are not used
 		return f, nil
 	}
 }

@@ -17,7 +17,7 @@ func AppendConnect(dst []byte, c *Connect) []byte {
 		willRetain = 1 << 5
 		password   = 1 << 6
 		username   = 1 << 7
-		bridge     = 1 << 7 // of the protocol level
+		bridge     = 1 << 7 // in the protocol level, not in the flags
 	)
 	var (
 		flags       byte
@@ -88,8 +88,8 @@ func connectProperties(c *Connect) int {
 		numberSize(c.MaximumPacketSize, 4) + numberSize(c.TopicAliasMaximum, 2)
 }
 
-// AppendAck appends a PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7) to dst,
-// without the parts that may be absent (section 3.4.2.1 of MQTT 5).
+// AppendAck appends a PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7) to dst. It
+// leaves out the parts that may be absent (section 3.4.2.1 of MQTT 5).
 func AppendAck(dst []byte, v Version, a Ack) []byte {
 	properties := propertySize(a.Reason)
 	length := 2
@@ -117,8 +117,8 @@ func AppendAck(dst []byte, v Version, a Ack) []byte {
 	return dst
 }
 
-// AppendSubscribe appends a SUBSCRIBE (section 3.8) to dst. It has one subscription at
-// least, and its Subscription Identifier is 268,435,455 at most.
+// AppendSubscribe appends a SUBSCRIBE (section 3.8) to dst. s must have at least one
+// subscription, and a Subscription Identifier of at most 268,435,455.
 func AppendSubscribe(dst []byte, v Version, s *Subscribe) []byte {
 	length, properties := 2, 0
 	if v == V5 {
@@ -165,7 +165,8 @@ func (s *Subscription) options(v Version) byte {
 	return options | s.RetainHandling<<retainHandling
 }
 
-// AppendUnsubscribe appends an UNSUBSCRIBE (section 3.10) of one filter at least to dst.
+// AppendUnsubscribe appends an UNSUBSCRIBE (section 3.10) to dst. There must be at least
+// one filter.
 func AppendUnsubscribe(dst []byte, v Version, id uint16, filters []string) []byte {
 	length := 2
 	if v == V5 {
@@ -190,9 +191,9 @@ func AppendPing(dst []byte) []byte {
 	return appendHeader(dst, PINGREQ, 0, 0)
 }
 
-// AppendDisconnect appends a DISCONNECT (section 3.14) to dst, without the parts that
-// may be absent (section 3.14.2.1 of MQTT 5) and without the Server Reference, which
-// is for servers.
+// AppendDisconnect appends a DISCONNECT (section 3.14) to dst. It leaves out the parts
+// that may be absent (section 3.14.2.1 of MQTT 5), and the Server Reference, which only
+// servers send.
 func AppendDisconnect(dst []byte, v Version, d Disconnect) []byte {
 	properties := propertySize(d.Reason)
 	if d.HasSessionExpiry {
@@ -233,20 +234,20 @@ func appendVarint(dst []byte, n int) []byte {
 	return append(dst, byte(n&0x7f))
 }
 
-// fitting returns what of a text can be encoded. The rest is cut, so that what follows
-// the text keeps its place; whoever made so long a text has to refuse it.
-func fitting(s string) string {
+// truncate shortens a text to the greatest length that can be encoded, so that the fields
+// after it stay in place. Callers must reject longer texts.
+func truncate(s string) string {
 	return s[:min(len(s), math.MaxUint16)]
 }
 
-func textSize(s string) int { return 2 + len(fitting(s)) }
+func textSize(s string) int { return 2 + len(truncate(s)) }
 
 func appendText(dst []byte, s string) []byte {
-	s = fitting(s)
-	return append(binary.BigEndian.AppendUint16(dst, uint16(len(s))), s...) //nolint:gosec // cut to what fits
+	s = truncate(s)
+	return append(binary.BigEndian.AppendUint16(dst, uint16(len(s))), s...) //nolint:gosec // s is truncated
 }
 
-// Properties are absent where they are empty or 0.
+// The functions below leave out properties that are empty or 0.
 
 func propertySize(s string) int {
 	if s == "" {

@@ -5,61 +5,62 @@ package packet
 
 import "strings"
 
-// Faults is a set of violations of the protocol in a packet whose fields can be found
-// all the same. Such a packet is decoded without its invalid parts, so that it does not
-// end the connection: a server would send the same packet again on the next one.
+// Faults is a set of protocol violations in a packet whose fields can nevertheless be
+// found. Such a packet is decoded without its invalid parts, so that it does not end the
+// connection: a server would send the same packet again on the next connection.
 //
-// The lower bits are the identifiers of properties that were invalid, or came twice, and
-// were left out.
+// Bit n of the lower bits stands for the property with identifier n. It means that the
+// property was invalid or repeated, and was left out.
 type Faults uint64
 
 // The other faults.
 const (
-	// FaultProperties: a property is unknown or cut short. It and all properties behind
-	// it were left out.
+	// FaultProperties: a property is unknown or truncated. It and all properties after it
+	// were left out.
 	FaultProperties Faults = 1 << (48 + iota)
-	// FaultPropertyLength: the property length is malformed or goes beyond the packet's
-	// end, so that a payload cannot be found.
+	// FaultPropertyLength: the property length is malformed or exceeds the packet, so that
+	// the payload cannot be found.
 	FaultPropertyLength
-	// FaultNoTopic: the topic name is empty, and no topic alias stands for it.
+	// FaultNoTopic: the topic name is empty, and there is no topic alias.
 	FaultNoTopic
 	// FaultTopicUTF8: the topic name is not valid UTF-8.
 	FaultTopicUTF8
-	// FaultTopicNUL: the topic name holds a NUL character.
+	// FaultTopicNUL: the topic name contains a NUL character.
 	FaultTopicNUL
-	// FaultTopicWildcard: the topic name holds + or #.
+	// FaultTopicWildcard: the topic name contains + or #.
 	FaultTopicWildcard
-	// FaultTopicAlias: there is a topic alias although the receiver allows none.
+	// FaultTopicAlias: there is a topic alias, but the receiver allows none.
 	FaultTopicAlias
 	// FaultNoID: the packet identifier is 0.
 	FaultNoID
 	// FaultDup: the DUP flag is set at QoS 0.
 	FaultDup
-	// FaultFlags: the flags of the fixed header are not those of the packet type.
+	// FaultFlags: the flags of the fixed header are wrong for the packet type.
 	FaultFlags
 	// FaultTrailing: bytes follow the last field.
 	FaultTrailing
-	// FaultCode: the packet type does not have this reason code.
+	// FaultCode: the reason code does not exist for the packet type.
 	FaultCode
 	// FaultUnexpected: the packet answers nothing, or servers do not send it.
 	FaultUnexpected
-	// FaultTooLarge: the packet is larger than the receiver takes.
+	// FaultTooLarge: the packet is larger than the receiver accepts.
 	FaultTooLarge
-	// FaultSubscriptions: there are more than 256 Subscription Identifiers. All were
-	// left out.
+	// FaultSubscriptions: there are more than 256 Subscription Identifiers. All of them
+	// were left out.
 	FaultSubscriptions
 )
 
 const (
 	topicFaults = FaultNoTopic | FaultTopicUTF8 | FaultTopicNUL | FaultTopicWildcard
-	undelivered = topicFaults | FaultPropertyLength | FaultTooLarge
+	undeliverable = topicFaults | FaultPropertyLength | FaultTooLarge
 )
 
-// Undeliverable reports whether a PUBLISH with these faults holds no message that can
+// Undeliverable reports whether a PUBLISH with these faults contains no message that can
 // be forwarded.
-func (f Faults) Undeliverable() bool { return f&undelivered != 0 }
+func (f Faults) Undeliverable() bool { return f&undeliverable != 0 }
 
-// Kind names the gravest of the faults in one word, as a label of metrics.
+// Kind returns one word for the most serious fault, for use as a metric label. It is
+// empty if there are no faults.
 func (f Faults) Kind() string {
 	switch {
 	case f == 0:
@@ -87,21 +88,21 @@ var faultTexts = []struct {
 	{FaultTooLarge, "it is larger than maximumPacketSize"},
 	{FaultNoTopic, "it has no topic name"},
 	{FaultTopicUTF8, "its topic name is not valid UTF-8"},
-	{FaultTopicNUL, "its topic name holds a NUL character"},
-	{FaultTopicWildcard, "its topic name holds a wildcard"},
-	{FaultTopicAlias, "it has a topic alias, and the bridge allows none"},
-	{FaultPropertyLength, "its property length is malformed or goes beyond its end"},
+	{FaultTopicNUL, "its topic name contains a NUL character"},
+	{FaultTopicWildcard, "its topic name contains a wildcard"},
+	{FaultTopicAlias, "it has a topic alias, but the bridge allows none"},
+	{FaultPropertyLength, "its property length is malformed or exceeds the packet"},
 	{FaultNoID, "its packet identifier is 0, so it cannot be acknowledged"},
 	{FaultDup, "it has the DUP flag at QoS 0"},
 	{FaultFlags, "the flags in its fixed header are wrong"},
-	{FaultTrailing, "it has bytes behind its last field"},
+	{FaultTrailing, "it has bytes after its last field"},
 	{FaultCode, "it has an unknown reason code"},
 	{FaultUnexpected, "no server may send it at this point"},
-	{FaultProperties, "it has properties that are unknown or cut short"},
-	{FaultSubscriptions, "it has too many Subscription Identifiers"},
+	{FaultProperties, "it has unknown or truncated properties"},
+	{FaultSubscriptions, "it has more than 256 Subscription Identifiers"},
 }
 
-// String describes the faults of a packet, which "it" stands for.
+// String describes the faults of a packet. In the text, "it" is the packet.
 func (f Faults) String() string {
 	var all []string
 	for _, t := range faultTexts {

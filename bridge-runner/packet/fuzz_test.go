@@ -13,8 +13,8 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 )
 
-// seeds are packets of servers: bodies of all kinds for the decoders, and together a
-// stream for Next.
+// seeds are packets from servers. Their bodies are seeds for the decoders. Together they
+// are a stream for Next.
 var seeds = []string{
 	"\x20\x02\x01\x00",
 	"\x20\x03\x00\x87\x00",
@@ -47,7 +47,7 @@ func version(v5 bool) Version {
 	return V311
 }
 
-// addBodies adds the bodies of some packet types.
+// addBodies adds the bodies of the seeds that have one of the given types.
 func addBodies(f *testing.F, types types, add func(v5 bool, first byte, body []byte)) {
 	f.Helper()
 	for _, s := range seeds {
@@ -58,13 +58,13 @@ func addBodies(f *testing.F, types types, add func(v5 bool, first byte, body []b
 	}
 }
 
-// refusedOr fails where an error is not one that says what is wrong, and reports
-// whether there was none.
-func refusedOr(t *testing.T, err error) bool {
+// succeeded reports whether err is nil. It fails the test if err is not a MalformedError
+// with a code and a text.
+func succeeded(t *testing.T, err error) bool {
 	t.Helper()
 	var refused *MalformedError
 	if err != nil && (!errors.As(err, &refused) || refused.Code < 0x80 || refused.Text == "" || !utf8.ValidString(refused.Text)) {
-		t.Fatalf("an error that says nothing: %#v", err)
+		t.Fatalf("an error without a code or a text: %#v", err)
 	}
 	return err == nil
 }
@@ -76,20 +76,20 @@ func FuzzNext(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, stream []byte, v5 bool, limit uint32) {
 		v := version(v5)
-		const most = 32 // packets, or each input takes long
-		for range most {
+		const maxPackets = 32 // limits the time for each input
+		for range maxPackets {
 			frame, n, err := Next(stream, v, limit)
-			if !refusedOr(t, err) {
+			if !succeeded(t, err) {
 				return
 			}
 			if n == 0 {
 				if !bytes.Equal(frame.Body, nil) {
-					t.Fatalf("a body of a packet that has not come: %x", frame.Body)
+					t.Fatalf("a body of an incomplete packet: %x", frame.Body)
 				}
 				return
 			}
 			if n < 2 || n > len(stream) || limit > 0 && n > int(limit) || n-len(frame.Body) > 5 || byte(frame.Type)<<4|frame.Flags != stream[0] {
-				t.Fatalf("%+v took %d of %x", frame, n, stream)
+				t.Fatalf("%+v has the size %d in %x", frame, n, stream)
 			}
 			for cut := range min(n, 8) {
 				if _, some, err := Next(stream[:cut], v, limit); some != 0 || err != nil {
@@ -97,7 +97,7 @@ func FuzzNext(f *testing.F) {
 				}
 			}
 			_, err = decodeFrame(v, frame)
-			refusedOr(t, err)
+			succeeded(t, err)
 			stream = stream[n:]
 		}
 	})
@@ -109,21 +109,21 @@ func FuzzDecodePublish(f *testing.F) {
 		v := version(v5)
 		flags &= 0x0f
 		p, err := DecodePublish(v, flags, body)
-		if !refusedOr(t, err) {
+		if !succeeded(t, err) {
 			return
 		}
 		if (p.ID == 0) != (p.QoS == 0 || p.Faults&FaultNoID != 0) || (p.Faults == 0) != (p.Faults.String() == "") || (p.Faults == 0) != (p.Faults.Kind() == "") {
-			t.Fatalf("took %+v", p)
+			t.Fatalf("accepted %+v", p)
 		}
 		valid := p.Topic != "" && !strings.ContainsAny(p.Topic, "+#\x00") && utf8.ValidString(p.Topic)
 		if p.Faults.Undeliverable() {
 			if valid && p.Faults&FaultPropertyLength == 0 {
-				t.Fatalf("does not take %+v", p)
+				t.Fatalf("refused %+v", p)
 			}
 			return
 		}
 		if !valid && p.TopicAlias == 0 || !strings.HasSuffix(body, p.Payload) {
-			t.Fatalf("took %+v", p)
+			t.Fatalf("accepted %+v", p)
 		}
 		faults := p.Faults
 		if p.Faults = 0; faults&FaultNoID != 0 {
@@ -131,7 +131,7 @@ func FuzzDecodePublish(f *testing.F) {
 		}
 		wire := AppendPublish(nil, v, &p)
 		if len(wire) != SizePublish(v, &p) {
-			t.Fatalf("%d bytes are announced as %d", len(wire), SizePublish(v, &p))
+			t.Fatalf("the packet has %d bytes, but SizePublish returns %d", len(wire), SizePublish(v, &p))
 		}
 		p.Subscriptions = nil // clients do not send them
 		frame, n, err := Next(wire, v, 0)
@@ -142,10 +142,10 @@ func FuzzDecodePublish(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, back, p) // without a fault
+		same(t, back, p) // Faults of p is 0 here
 		if !v5 {
 			if faults == 0 {
-				same(t, string(frame.Body), body) // there is one way to say it
+				same(t, string(frame.Body), body) // 3.1.1 has only one encoding
 			}
 			return
 		}
@@ -153,14 +153,15 @@ func FuzzDecodePublish(f *testing.F) {
 	})
 }
 
-// What is kept of a packet that is too large has the same topic name and identifier.
+// The beginning of a packet that is too large has the same topic name and packet identifier
+// as the whole packet.
 func FuzzDecodeLargePublish(f *testing.F) {
 	addBodies(f, set(PUBLISH), func(_ bool, first byte, body []byte) { f.Add(first&0x0f, string(body), uint16(len(body))) })
 	f.Fuzz(func(t *testing.T, flags byte, body string, kept uint16) {
 		flags &= 0x0f
 		whole, err := DecodePublish(V311, flags, body)
 		large, largeErr := DecodeLargePublish(flags, body[:min(len(body), int(kept))])
-		if !refusedOr(t, largeErr) {
+		if !succeeded(t, largeErr) {
 			return
 		}
 		if err != nil || large.Topic != whole.Topic || large.ID != whole.ID || large.QoS != whole.QoS || large.Faults&FaultTooLarge == 0 || !large.Faults.Undeliverable() {
@@ -173,11 +174,11 @@ func FuzzConnack(f *testing.F) {
 	addBodies(f, set(CONNACK), func(v5 bool, _ byte, body []byte) { f.Add(v5, body) })
 	f.Fuzz(func(t *testing.T, v5 bool, body []byte) {
 		c, err := DecodeConnack(version(v5), body)
-		if !refusedOr(t, err) {
+		if !succeeded(t, err) {
 			return
 		}
 		if c.ReceiveMaximum == 0 || c.MaximumQoS > 2 || c.SessionPresent && c.Code != 0 {
-			t.Fatalf("took %+v", c)
+			t.Fatalf("accepted %+v", c)
 		}
 		if !v5 {
 			if len(c.Mistakes) == 0 {
@@ -186,7 +187,7 @@ func FuzzConnack(f *testing.F) {
 			return
 		}
 		if len(c.Mistakes) > 0 || len(body) == 2 {
-			return // paho refuses it, or reads what is not there
+			return // paho refuses it, or reads beyond its end
 		}
 		wire := append(appendHeader(nil, CONNACK, 0, len(body)), body...)
 		same(t, c, connackFromPaho(readPaho5[*packets.Connack](t, wire)))
@@ -198,11 +199,11 @@ func FuzzAck(f *testing.F) {
 	f.Fuzz(func(t *testing.T, v5 bool, first byte, body []byte) {
 		v := version(v5)
 		a, err := DecodeAck(v, Frame{Type: PUBACK + Type(first>>4)&3, Flags: first & 0x0f, Body: body})
-		if !refusedOr(t, err) {
+		if !succeeded(t, err) {
 			return
 		}
 		if (a.ID == 0) != (a.Faults&FaultNoID != 0) || strings.Contains(a.Reason, "\x00") || !utf8.ValidString(a.Reason) {
-			t.Fatalf("took %+v", a)
+			t.Fatalf("accepted %+v", a)
 		}
 		if a.Faults = 0; a.ID > 0 {
 			same(t, decoded[Ack](t, v, AppendAck(nil, v, a)), a)
@@ -214,15 +215,15 @@ func FuzzSuback(f *testing.F) {
 	addBodies(f, set(SUBACK), func(v5 bool, _ byte, body []byte) { f.Add(v5, body) })
 	f.Fuzz(func(t *testing.T, v5 bool, body []byte) {
 		s, err := DecodeSuback(version(v5), Frame{Type: SUBACK, Body: body})
-		if !refusedOr(t, err) {
+		if !succeeded(t, err) {
 			return
 		}
 		if !bytes.HasSuffix(body, s.Codes) {
-			t.Fatalf("took %+v", s)
+			t.Fatalf("accepted %+v", s)
 		}
 		for _, code := range s.Codes {
 			if code > 2 && code < 0x80 && s.Faults&FaultCode == 0 {
-				t.Fatalf("took %+v", s)
+				t.Fatalf("accepted %+v", s)
 			}
 		}
 		if v5 && s.Faults == 0 && s.ID > 0 && len(s.Codes) > 0 {
@@ -237,7 +238,7 @@ func FuzzDisconnect(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		d := DecodeDisconnect(body)
 		if !utf8.ValidString(d.Reason + d.ServerReference) {
-			t.Fatalf("took %+v", d)
+			t.Fatalf("accepted %+v", d)
 		}
 		d.ServerReference = "" // clients do not send it
 		same(t, decoded[Disconnect](t, V5, AppendDisconnect(nil, V5, d)), d)

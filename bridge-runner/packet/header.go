@@ -5,13 +5,13 @@ package packet
 
 import "fmt"
 
-// MaxSize is the greatest size of a whole packet in bytes: the longest fixed header,
-// and the greatest remaining length (section 2.2.3 of 3.1.1, 2.1.4 of 5).
+// MaxSize is the greatest size of a whole packet in bytes: the longest fixed header plus
+// the greatest remaining length (section 2.2.3 of 3.1.1, 2.1.4 of 5).
 const MaxSize = 1 + maxVarintSize + maxVarint
 
-// Header reads a fixed header (section 2.2 of 3.1.1, 2.1 of 5): the type, the flags,
-// its own size in bytes and the remaining length. size is 0 where it has not come
-// whole. The error is a [*MalformedError].
+// Header reads a fixed header (section 2.2 of 3.1.1, 2.1 of 5). It returns the type, the
+// flags, the size of the header in bytes, and the remaining length. size is 0 if buf does
+// not contain the whole header yet. The error is a [*MalformedError].
 func Header(buf []byte) (t Type, flags byte, size, remaining int, err error) {
 	for i := 1; i < len(buf) && i <= maxVarintSize; i++ {
 		remaining |= int(buf[i]&0x7f) << (7 * (i - 1))
@@ -25,10 +25,10 @@ func Header(buf []byte) (t Type, flags byte, size, remaining int, err error) {
 	return 0, 0, 0, 0, err
 }
 
-// Next returns the packet at the front of buf and how many bytes it takes, 0 where it
-// has not come whole. The body is a part of buf. Next refuses at once, as soon as the
-// fixed header is there, what [CheckHeader] refuses, and, if limit is not 0, packets of
-// more than limit bytes in all. The error is a [*MalformedError].
+// Next returns the packet at the front of buf and its size n in bytes. n is 0 if buf does
+// not contain the whole packet yet. The body is a part of buf. As soon as the fixed header
+// is complete, Next rejects packets that [CheckHeader] rejects and, if limit is not 0,
+// packets of more than limit bytes. The error is a [*MalformedError].
 func Next(buf []byte, v Version, limit uint32) (f Frame, n int, err error) {
 	t, flags, size, remaining, err := Header(buf)
 	if size == 0 {
@@ -39,21 +39,21 @@ func Next(buf []byte, v Version, limit uint32) (f Frame, n int, err error) {
 	}
 	n = size + remaining
 	switch {
-	case v == V5 && size > 1+varintSize(remaining): // 3.1.1 does not say that it must be short
-		return Frame{}, 0, malformed(CodeMalformedPacket, "a remaining length in more bytes than it needs") // [MQTT-1.5.5-1]
+	case v == V5 && size > 1+varintSize(remaining): // 3.1.1 does not require the shortest encoding
+		return Frame{}, 0, malformed(CodeMalformedPacket, "a remaining length that uses more bytes than necessary") // [MQTT-1.5.5-1]
 	case limit > 0 && int64(n) > int64(limit):
-		return Frame{}, 0, malformed(CodePacketTooLarge, "%s of %d bytes, where %d are accepted at most", t.indefinite(), n, limit)
+		return Frame{}, 0, malformed(CodePacketTooLarge, "%s of %d bytes, but at most %d are accepted", t.indefinite(), n, limit)
 	case len(buf) < n:
 		return Frame{}, 0, nil
 	}
 	return Frame{Type: t, Flags: flags, Body: buf[size:n:n], Size: n}, n, nil
 }
 
-// shape is what the fixed header of a packet says.
+// shape describes the valid fixed headers of a packet type.
 type shape struct {
 	known bool // the packet type exists
-	flags byte // table 2.2; a PUBLISH has its own
-	min   int  // the remaining length that is needed to find its fields
+	flags byte // as in table 2.2; not used for PUBLISH, whose flags vary
+	min   int  // the least remaining length with which the fields can be found
 }
 
 var shapes = [16]shape{
@@ -71,12 +71,12 @@ var shapes = [16]shape{
 	PINGREQ:     {true, 0, 0},
 	PINGRESP:    {true, 0, 0},
 	DISCONNECT:  {true, 0, 0},
-	AUTH:        {true, 0, 0}, // of MQTT 5
+	AUTH:        {true, 0, 0}, // only MQTT 5
 }
 
-// CheckHeader refuses the fixed header of a packet whose type does not exist, or whose
-// fields cannot be found. [Next] calls it; it is there for readers that do not wait for a
-// large packet to come whole. The error is a [*MalformedError].
+// CheckHeader rejects the fixed header of a packet whose type does not exist, or whose
+// fields cannot be found. [Next] calls it. It is exported for readers that do not wait for
+// the whole of a large packet. The error is a [*MalformedError].
 func CheckHeader(t Type, flags byte, remaining int, v Version) error {
 	s := shapes[t&0x0f]
 	least := s.min
@@ -88,7 +88,7 @@ func CheckHeader(t Type, flags byte, remaining int, v Version) error {
 	case t == PUBLISH && flags&publishQoS != 0:
 		least += 2 // the packet identifier
 	case t == CONNACK && v != V5 && remaining != 2:
-		return malformed(CodeUnsupportedProtocolVersion, "a CONNACK of %d bytes; it may speak another version of MQTT only", remaining)
+		return malformed(CodeUnsupportedProtocolVersion, "a CONNACK of %d bytes; the server may support only another version of MQTT", remaining)
 	}
 	if remaining < least {
 		return malformed(CodeMalformedPacket, "a malformed %s of %d bytes", t, remaining)
@@ -96,8 +96,8 @@ func CheckHeader(t Type, flags byte, remaining int, v Version) error {
 	return nil
 }
 
-// errQoS3 is for a PUBLISH with QoS 3 ([MQTT-3.3.1-4]): whether it has a packet identifier
-// is unknown.
+// errQoS3 returns the error for a PUBLISH with QoS 3 ([MQTT-3.3.1-4]). It is unknown
+// whether such a packet has a packet identifier.
 func errQoS3() error { return malformed(CodeMalformedPacket, "a PUBLISH with QoS 3") }
 
 // The flags of a PUBLISH (section 3.3.1).
@@ -114,7 +114,7 @@ var names = [16]string{
 	DISCONNECT: "DISCONNECT", AUTH: "AUTH",
 }
 
-// String returns the name that the specification gives to the type.
+// String returns the name of the type in the specification.
 func (t Type) String() string {
 	if int(t) < len(names) && names[t] != "" {
 		return names[t]
@@ -122,7 +122,7 @@ func (t Type) String() string {
 	return fmt.Sprintf("packet of type %d", byte(t))
 }
 
-// indefinite returns the name with the article that it takes.
+// indefinite returns the name with its indefinite article.
 func (t Type) indefinite() string {
 	if t == UNSUBACK || t == AUTH {
 		return "an " + t.String()

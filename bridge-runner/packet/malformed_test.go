@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// malformedPacket is one whose fields cannot be found.
+// malformedPacket is a packet whose fields cannot be found.
 type malformedPacket struct {
 	rule string // the statement of the specification that forbids it
 	wire string
@@ -17,13 +17,14 @@ type malformedPacket struct {
 	text string
 }
 
+// refuses checks that the packets are rejected with the given code and text.
 func refuses(t *testing.T, v Version, packets []malformedPacket) {
 	t.Helper()
 	for _, p := range packets {
 		got, err := decode(v, p.wire)
 		var refused *MalformedError
 		if !errors.As(err, &refused) {
-			t.Errorf("%s: version %d took %q for %+v, %v", p.rule, v, p.wire, got, err)
+			t.Errorf("%s: version %d decoded %q as %+v, %v", p.rule, v, p.wire, got, err)
 			continue
 		}
 		if refused.Code != p.code || refused.Text != p.text {
@@ -32,8 +33,9 @@ func refuses(t *testing.T, v Version, packets []malformedPacket) {
 	}
 }
 
-// takes is for what looks much like a malformed packet and is none.
-func takes(t *testing.T, v Version, packets map[string]string) {
+// accepts checks that the packets are decoded without an error or a fault. They are
+// similar to malformed packets.
+func accepts(t *testing.T, v Version, packets map[string]string) {
 	t.Helper()
 	for rule, wire := range packets {
 		got, err := decode(v, wire)
@@ -59,15 +61,16 @@ func faultsOf(p any) Faults {
 	return 0
 }
 
-// faultyPacket is one that breaks the protocol and whose fields can be found.
+// faultyPacket is a packet that violates the protocol, but whose fields can be found.
 type faultyPacket struct {
 	rule   string
 	wire   string
 	faults Faults
-	want   string // the topic name and payload of a PUBLISH that can be forwarded, with a colon
+	want   string // topic name, colon and payload of a PUBLISH that can be forwarded
 }
 
-func bears(t *testing.T, v Version, packets []faultyPacket) {
+// tolerates checks that the packets are decoded with the given faults.
+func tolerates(t *testing.T, v Version, packets []faultyPacket) {
 	t.Helper()
 	for _, p := range packets {
 		got, err := decode(v, p.wire)
@@ -83,7 +86,7 @@ func bears(t *testing.T, v Version, packets []faultyPacket) {
 	}
 }
 
-func TestFixedHeader_FieldsCannotBeFound_Refused(t *testing.T) {
+func TestFixedHeader_FieldsCannotBeFound_IsRefused(t *testing.T) {
 	both := []malformedPacket{
 		{"2.2.3, more than four bytes", "\x30\xff\xff\xff\xff", 0x81, "a malformed remaining length"},
 		{"2.2.3, more than four bytes", "\x30\x80\x80\x80\x80\x01", 0x81, "a malformed remaining length"},
@@ -100,36 +103,36 @@ func TestFixedHeader_FieldsCannotBeFound_Refused(t *testing.T) {
 	refuses(t, V5, both)
 	refuses(t, V311, []malformedPacket{
 		{"table 2.1, reserved", "\xf0\x00", 0x82, "a packet of type 15, which does not exist"},
-		{"3.2.1", "\x20\x03\x00\x84\x00", 0x84, "a CONNACK of 3 bytes; it may speak another version of MQTT only"},
+		{"3.2.1", "\x20\x03\x00\x84\x00", 0x84, "a CONNACK of 3 bytes; the server may support only another version of MQTT"},
 	})
 	refuses(t, V5, []malformedPacket{
-		{"[MQTT-1.5.5-1]", "\xd0\x80\x00", 0x81, "a remaining length in more bytes than it needs"},
-		{"[MQTT-1.5.5-1]", "\x30\x84\x80\x00\x00\x01a\x00", 0x81, "a remaining length in more bytes than it needs"},
+		{"[MQTT-1.5.5-1]", "\xd0\x80\x00", 0x81, "a remaining length that uses more bytes than necessary"},
+		{"[MQTT-1.5.5-1]", "\x30\x84\x80\x00\x00\x01a\x00", 0x81, "a remaining length that uses more bytes than necessary"},
 		{"3.2.2", "\x20\x01\x00", 0x81, "a malformed CONNACK of 1 bytes"},
-		{"[MQTT-2.2.2-1]", "\x90\x04\x00\x01\x80\x80", 0x81, "a SUBACK whose properties go beyond its end"},
-		{"3.2.2, as of 3.1.1", "\x20\x02\x00\x01", 0x84, "a CONNACK of 2 bytes with the code 1, as MQTT 3.1.1 has it; it may speak that version only"},
+		{"[MQTT-2.2.2-1]", "\x90\x04\x00\x01\x80\x80", 0x81, "a SUBACK with a property length that exceeds the packet"},
+		{"3.2.2, as of 3.1.1", "\x20\x02\x00\x01", 0x84, "a CONNACK of 2 bytes with code 1, in the format of MQTT 3.1.1; the server may support only that version"},
 	})
-	takes(t, V311, map[string]string{
-		"2.2.3, 3.1.1 does not ask for the shortest": "\xd0\x80\x00",
-		"3.3.3, no payload":                          "\x30\x03\x00\x01a",
+	accepts(t, V311, map[string]string{
+		"2.2.3, not the shortest encoding":   "\xd0\x80\x00",
+		"3.3.3, no payload":                  "\x30\x03\x00\x01a",
 	})
-	takes(t, V5, map[string]string{
-		"3.4.2.1, the shortest":                    "\x40\x02\x00\x01",
-		"3.14.2.1, the shortest":                   "\xe0\x00",
-		"3.15.2.1, the shortest":                   "\xf0\x00",
-		"3.3.2.1, an alias in place":               "\x30\x06\x00\x00\x03\x23\x00\x01",
-		"2.4, a failure that is not in the table":  "\x20\x03\x00\xfe\x00",
-		"1.5.4, 1 to 4 bytes beside surrogates":    "\x30\x0d\x00\x0a\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf\x00",
-		"[MQTT-1.5.4-3]":                           "\x30\x06\x00\x03\xef\xbb\xbf\x00",
-		"1.5.4, control characters may be taken":   "\x30\x07\x00\x04\x01\x1f\x7f\n\x00",
-		"3.4.2.1, a code that the table lacks":     "\x40\x03\x00\x01\x01",
-		"1.5.4, a non-character may be taken, too": "\x30\x06\x00\x03\xef\xbf\xbf\x00",
+	accepts(t, V5, map[string]string{
+		"3.4.2.1, the shortest":                  "\x40\x02\x00\x01",
+		"3.14.2.1, the shortest":                 "\xe0\x00",
+		"3.15.2.1, the shortest":                 "\xf0\x00",
+		"3.3.2.1, a topic alias only":            "\x30\x06\x00\x00\x03\x23\x00\x01",
+		"2.4, an unknown failure code":           "\x20\x03\x00\xfe\x00",
+		"1.5.4, characters next to surrogates":   "\x30\x0d\x00\x0a\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf\x00",
+		"[MQTT-1.5.4-3]":                         "\x30\x06\x00\x03\xef\xbb\xbf\x00",
+		"1.5.4, control characters are allowed":  "\x30\x07\x00\x04\x01\x1f\x7f\n\x00",
+		"3.4.2.1, an unknown code":               "\x40\x03\x00\x01\x01",
+		"1.5.4, a non-character is allowed, too": "\x30\x06\x00\x03\xef\xbf\xbf\x00",
 	})
 }
 
-// A PUBLISH that cannot be forwarded has its topic name and packet identifier, to be
-// named and acknowledged.
-func TestPublish_InvalidTopic_UndeliverableWithIdentifier(t *testing.T) {
+// A PUBLISH that cannot be forwarded is decoded with its topic name and packet identifier,
+// so that it can be logged and acknowledged.
+func TestPublish_InvalidTopic_IsUndeliverableWithIdentifier(t *testing.T) {
 	for topic, fault := range map[string]Faults{
 		"\xff":                           FaultTopicUTF8, // [MQTT-1.5.3-1], [MQTT-1.5.4-1]
 		"\xed\xa0\x80":                   FaultTopicUTF8, // a surrogate
@@ -154,7 +157,7 @@ func TestPublish_InvalidTopic_UndeliverableWithIdentifier(t *testing.T) {
 	}
 }
 
-func TestPacket_BreaksTheProtocol_TakenWithoutTheInvalidPart(t *testing.T) {
+func TestPacket_ViolatesProtocol_IsDecodedWithoutInvalidPart(t *testing.T) {
 	both := []faultyPacket{
 		{"[MQTT-3.3.1-2]", "\x38\x03\x00\x01a", FaultDup, "a:"},
 		{"[MQTT-2.2.2-2]", "\x41\x02\x00\x01", FaultFlags, ""},
@@ -168,31 +171,31 @@ func TestPacket_BreaksTheProtocol_TakenWithoutTheInvalidPart(t *testing.T) {
 		{"[MQTT-2.3.1-1], [MQTT-2.2.1-4]", "\x32\x06\x00\x01a\x00\x00\x00", FaultNoID, "a:"},
 	}
 	both[len(both)-1].want = "a:\x00"
-	bears(t, V311, both)
+	tolerates(t, V311, both)
 	both[0].wire, both[len(both)-1].want = "\x38\x04\x00\x01a\x00", "a:"
-	bears(t, V5, both)
-	bears(t, V311, []faultyPacket{
+	tolerates(t, V5, both)
+	tolerates(t, V311, []faultyPacket{
 		{"3.4.1", "\x40\x03\x00\x01\x00", FaultTrailing, ""},
 		{"3.6.1", "\x62\x03\x00\x01\x00", FaultTrailing, ""},
 		{"[MQTT-3.9.3-2]", "\x90\x04\x00\x01\x02\x03", FaultCode, ""},
 		{"[MQTT-2.2.2-2]", "\x92\x03\x00\x01\x00", FaultFlags, ""},
 	})
-	bears(t, V5, []faultyPacket{
+	tolerates(t, V5, []faultyPacket{
 		{"[MQTT-2.2.2-1]", "\x30\x03\x00\x01a", FaultPropertyLength, ""},
 		{"2.2.2.1", "\x30\x05\x00\x01a\x02\x01", FaultPropertyLength, ""},
 		{"2.2.2.1", "\x30\x06\x00\x01a\xff\xff\x7f", FaultPropertyLength, ""},
 		{"1.5.5", "\x30\x08\x00\x01a\xff\xff\xff\xff\x01", FaultPropertyLength, ""},
 		{"[MQTT-1.5.5-1]", "\x30\x06\x00\x01a\x80\x00x", 0, "a:x"},
-		{"3.3.2.3.4, no alias after all", "\x30\x05\x00\x00\x02\x01\x01", FaultNoTopic, ""},
+		{"3.3.2.3.4, no topic alias", "\x30\x05\x00\x00\x02\x01\x01", FaultNoTopic, ""},
 		{"3.4.2.2.1", "\x40\x05\x00\x01\x00\x00\x00", FaultTrailing, ""},
 		{"3.4.2.2.1", "\x40\x04\x00\x01\x00\x09", FaultPropertyLength, ""},
 		{"[MQTT-3.9.3-2]", "\x90\x05\x00\x01\x00\x01\x03", FaultCode, ""},
 	})
 	s := decoded[Suback](t, V311, []byte("\x90\x05\x00\x01\x02\x03\x87"))
-	same(t, s.Codes, []byte{2, 3, 0x87}) // the subscriber names them
+	same(t, s.Codes, []byte{2, 3, 0x87}) // the subscriber reports them
 }
 
-func TestDisconnect_InvalidFields_TakenWithoutThem(t *testing.T) {
+func TestDisconnect_InvalidFields_IsDecodedWithoutThem(t *testing.T) {
 	for wire, want := range map[string]Disconnect{
 		"\xe0\x01\x04":                               {Code: 4}, // [MQTT-3.14.2-1]
 		"\xe1\x02\x8b\x05":                           {Code: 0x8b},

@@ -11,7 +11,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// paho311Wire encodes a packet of 3.1.1 with the codec of the other client.
+// paho311Wire encodes a packet of 3.1.1 with the codec of Paho.
 func paho311Wire(t *testing.T, p packets.ControlPacket) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -21,7 +21,7 @@ func paho311Wire(t *testing.T, p packets.ControlPacket) []byte {
 	return b.Bytes()
 }
 
-// readPaho311 decodes with the codec of the other client what ours has encoded.
+// readPaho311 decodes the output of our codec with the codec of Paho.
 func readPaho311[P packets.ControlPacket](t *testing.T, wire []byte) P {
 	t.Helper()
 	r := bytes.NewReader(wire)
@@ -36,7 +36,7 @@ func readPaho311[P packets.ControlPacket](t *testing.T, wire []byte) P {
 	return p
 }
 
-// decoded decodes a whole packet.
+// decoded decodes wire, which must be exactly one packet.
 func decoded[T any](t *testing.T, v Version, wire []byte) T {
 	t.Helper()
 	got, err := decode(v, string(wire))
@@ -46,7 +46,7 @@ func decoded[T any](t *testing.T, v Version, wire []byte) T {
 	return got.(T)
 }
 
-// same fails where two packets differ.
+// same fails the test if got and want differ.
 func same(t *testing.T, got, want any) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
@@ -54,7 +54,7 @@ func same(t *testing.T, got, want any) {
 	}
 }
 
-func TestPublishesOf311AreThoseOfPaho(t *testing.T) {
+func TestPublish_311_MatchesPaho(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		p := s.publish(V311)
 		theirs := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
@@ -68,7 +68,7 @@ func TestPublishesOf311AreThoseOfPaho(t *testing.T) {
 	})
 }
 
-func TestAcksOf311AreThoseOfPaho(t *testing.T) {
+func TestAck_311_MatchesPaho(t *testing.T) {
 	for id := 1; id <= 65535; id += 97 {
 		for _, theirs := range []packets.ControlPacket{
 			&packets.PubackPacket{FixedHeader: packets.FixedHeader{MessageType: packets.Puback}, MessageID: uint16(id)},
@@ -79,13 +79,13 @@ func TestAcksOf311AreThoseOfPaho(t *testing.T) {
 			wire := paho311Wire(t, theirs)
 			got := decoded[Ack](t, V311, wire)
 			same(t, got, Ack{Type: Type(wire[0] >> 4), ID: uint16(id)})
-			got.Code, got.Reason = 0x80, "which 3.1.1 cannot say"
+			got.Code, got.Reason = 0x80, "absent in 3.1.1"
 			same(t, string(AppendAck(nil, V311, got)), string(wire))
 		}
 	}
 }
 
-func TestConnectsOf311AreReadByPahoAsTheyAreMeant(t *testing.T) {
+func TestConnect_311_IsReadByPaho(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		c := s.connect(V311)
 		got := readPaho311[*packets.ConnectPacket](t, AppendConnect(nil, &c))
@@ -104,7 +104,7 @@ func TestConnectsOf311AreReadByPahoAsTheyAreMeant(t *testing.T) {
 	})
 }
 
-func TestSubscriptionsOf311AreThoseOfPaho(t *testing.T) {
+func TestSubscriptions_311_MatchPaho(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		sub := s.subscribe(V311)
 		theirs := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
@@ -112,7 +112,7 @@ func TestSubscriptionsOf311AreThoseOfPaho(t *testing.T) {
 		for i := range sub.Subscriptions {
 			theirs.Topics = append(theirs.Topics, sub.Subscriptions[i].Filter)
 			theirs.Qoss = append(theirs.Qoss, sub.Subscriptions[i].QoS)
-			sub.Subscriptions[i].NoLocal = true // which 3.1.1 cannot say
+			sub.Subscriptions[i].NoLocal = true // absent in 3.1.1
 		}
 		same(t, string(AppendSubscribe(nil, V311, &sub)), string(paho311Wire(t, theirs)))
 
@@ -126,7 +126,7 @@ func TestSubscriptionsOf311AreThoseOfPaho(t *testing.T) {
 	})
 }
 
-func TestConnacksOf311AreThoseOfPaho(t *testing.T) {
+func TestConnack_311_MatchesPaho(t *testing.T) {
 	for code := range byte(6) {
 		theirs := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
 		theirs.ReturnCode, theirs.SessionPresent = code, code == 0
@@ -138,9 +138,9 @@ func TestConnacksOf311AreThoseOfPaho(t *testing.T) {
 	}
 }
 
-func TestEmptyPacketsOf311AreThoseOfPaho(t *testing.T) {
+func TestEmptyPackets_311_MatchPaho(t *testing.T) {
 	same(t, string(AppendPing(nil)), string(paho311Wire(t, packets.NewControlPacket(packets.Pingreq))))
-	same(t, string(AppendDisconnect(nil, V311, Disconnect{Code: 0x04, Reason: "which 3.1.1 cannot say"})),
+	same(t, string(AppendDisconnect(nil, V311, Disconnect{Code: 0x04, Reason: "absent in 3.1.1"})),
 		string(paho311Wire(t, packets.NewControlPacket(packets.Disconnect))))
 	same(t, decoded[Frame](t, V311, paho311Wire(t, packets.NewControlPacket(packets.Pingresp))).Type, PINGRESP)
 }

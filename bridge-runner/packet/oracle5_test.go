@@ -11,7 +11,7 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 )
 
-// paho5Wire encodes a packet of MQTT 5 with the codec of the other client.
+// paho5Wire encodes a packet of MQTT 5 with the codec of Paho.
 func paho5Wire(t *testing.T, p io.WriterTo) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -21,7 +21,7 @@ func paho5Wire(t *testing.T, p io.WriterTo) []byte {
 	return b.Bytes()
 }
 
-// readPaho5 decodes with the codec of the other client what ours has encoded.
+// readPaho5 decodes the output of our codec with the codec of Paho.
 func readPaho5[P packets.Packet](t *testing.T, wire []byte) P {
 	t.Helper()
 	r := bytes.NewReader(wire)
@@ -36,7 +36,8 @@ func readPaho5[P packets.Packet](t *testing.T, wire []byte) P {
 	return p
 }
 
-// present is how paho has a property that may be absent.
+// present returns a pointer to n, or nil if is is false. Paho represents optional
+// properties so.
 func present[N any](n N, is bool) *N {
 	if !is {
 		return nil
@@ -44,7 +45,7 @@ func present[N any](n N, is bool) *N {
 	return &n
 }
 
-// orZero returns what is present, or 0.
+// orZero returns *n, or 0 if n is nil.
 func orZero[N any](n *N) (zero N) {
 	if n == nil {
 		return zero
@@ -101,7 +102,7 @@ func fromPaho(theirs *packets.Publish) Publish {
 	return p
 }
 
-func TestPublishesOf5AreReadByPahoAndThoseOfPahoAreRead(t *testing.T) {
+func TestPublish_5_IsExchangedWithPaho(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		p := s.publish(V5)
 		wire := AppendPublish(nil, V5, &p)
@@ -118,7 +119,7 @@ func TestPublishesOf5AreReadByPahoAndThoseOfPahoAreRead(t *testing.T) {
 	})
 }
 
-func TestAcksOf5AreReadByPahoAndThoseOfPahoAreRead(t *testing.T) {
+func TestAck_5_IsExchangedWithPaho(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		a := s.ack(V5)
 		properties := &packets.Properties{ReasonString: a.Reason, User: []packets.User{{Key: s.text(), Value: s.text()}}}
@@ -155,7 +156,7 @@ func TestAcksOf5AreReadByPahoAndThoseOfPahoAreRead(t *testing.T) {
 	})
 }
 
-func TestConnectsOf5AreReadByPahoAsTheyAreMeant(t *testing.T) {
+func TestConnect_5_IsReadByPaho(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		c := s.connect(V5)
 		got := readPaho5[*packets.Connect](t, AppendConnect(nil, &c))
@@ -178,7 +179,7 @@ func TestConnectsOf5AreReadByPahoAsTheyAreMeant(t *testing.T) {
 	})
 }
 
-func TestConnacksOfPahoAreRead(t *testing.T) {
+func TestConnack_5_IsReadFromPaho(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		c := s.connack()
 		same(t, decoded[Connack](t, V5, paho5Wire(t, &packets.Connack{
@@ -200,7 +201,7 @@ func TestConnacksOfPahoAreRead(t *testing.T) {
 	})
 }
 
-func TestSubscriptionsOf5AreReadByPahoAndItsAnswersAreRead(t *testing.T) {
+func TestSubscriptions_5_AreExchangedWithPaho(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		sub := s.subscribe(V5)
 		got := readPaho5[*packets.Subscribe](t, AppendSubscribe(nil, V5, &sub))
@@ -224,7 +225,7 @@ func TestSubscriptionsOf5AreReadByPahoAndItsAnswersAreRead(t *testing.T) {
 	})
 }
 
-func TestDisconnectsOf5AreReadByPahoAndThoseOfPahoAreRead(t *testing.T) {
+func TestDisconnect_5_IsExchangedWithPaho(t *testing.T) {
 	random(t, func(t *testing.T, s source) {
 		d := Disconnect{Code: s.one(0x04, 0x80, 0x82, 0x93), SessionExpiry: s.maybe(), HasSessionExpiry: true, Reason: s.text()}
 		got := readPaho5[*packets.Disconnect](t, AppendDisconnect(nil, V5, d))
@@ -242,7 +243,7 @@ func TestDisconnectsOf5AreReadByPahoAndThoseOfPahoAreRead(t *testing.T) {
 	})
 }
 
-// connackFromPaho fills in the defaults of section 3.2.2.3.
+// connackFromPaho converts a CONNACK of Paho and fills in the defaults of section 3.2.2.3.
 func connackFromPaho(theirs *packets.Connack) Connack {
 	q := theirs.Properties
 	or := func(n *byte, otherwise byte) byte {

@@ -5,15 +5,15 @@
 // those that a server sends, for MQTT 3.1.1 and MQTT 5.
 //
 // It promises:
-//   - A packet whose fields cannot be found is refused with a [*MalformedError] that says
-//     what is wrong; nothing panics. Other violations of the protocol are in the [Faults]
-//     of the packet, and the invalid parts are left out.
-//   - Nothing is allocated for what a length announces, only for what has come.
-//   - A decoded message is immutable strings that share one allocation, so it can be
-//     held, and handed to many, without copying.
+//   - A packet whose fields cannot be found is rejected with a [*MalformedError], which
+//     describes the error. No packet causes a panic. Other protocol violations are in the
+//     [Faults] of the packet, and the invalid parts are left out.
+//   - Memory is allocated only for received bytes, not for an announced length.
+//   - A decoded message consists of immutable strings that share one allocation. It can be
+//     kept and passed on without copying.
 //   - Encoding appends to the caller's buffer and allocates nothing else.
 //
-// It knows nothing of connections and keeps no state.
+// The package keeps no state, and does not know connections.
 package packet
 
 // Version is a protocol level (section 3.1.2.2).
@@ -47,28 +47,30 @@ const (
 	AUTH        Type = 15
 )
 
-// Frame is a control packet that has come whole, not decoded yet.
+// Frame is a control packet that was received as a whole and is not decoded yet.
 type Frame struct {
 	Type  Type
 	Flags byte   // the low four bits of the fixed header
 	Body  []byte // the variable header and the payload
-	Size  int    // of the whole packet, in bytes
-	// Large says that the packet is larger than the reader takes. Body is its beginning.
+	Size  int    // the size of the whole packet, in bytes
+	// Large means that the packet is larger than the reader accepts. Body is only its
+	// beginning.
 	Large bool
 }
 
-// IsQoS0 reports whether it is a PUBLISH of QoS 0 (section 3.3.1.2).
+// IsQoS0 reports whether the packet is a PUBLISH with QoS 0 (section 3.3.1.2).
 func (f Frame) IsQoS0() bool { return f.Type == PUBLISH && f.Flags&0b0110 == 0 }
 
-// Properties are the MQTT 5 properties of an application message (section 3.3.2.3)
-// that belong to the message, not to its transport.
+// Properties are the MQTT 5 properties of a PUBLISH (section 3.3.2.3) that belong to the
+// message, not to its transport.
 type Properties struct {
-	// PayloadUTF8 is the Payload Format Indicator: the payload is UTF-8 text.
+	// PayloadUTF8 is the Payload Format Indicator. It means that the payload is UTF-8 text.
 	PayloadUTF8 bool
-	// Expires says whether Expiry, the Message Expiry Interval in seconds, is there.
+	// Expires means that Expiry is present.
 	Expires bool
-	Expiry  uint32
-	// ContentType, ResponseTopic and CorrelationData are absent where empty.
+	// Expiry is the Message Expiry Interval in seconds. It is valid if Expires is true.
+	Expiry uint32
+	// ContentType, ResponseTopic and CorrelationData are absent if they are empty.
 	ContentType     string
 	ResponseTopic   string
 	CorrelationData string
@@ -83,14 +85,14 @@ type Publish struct {
 	QoS     byte
 	Retain  bool
 	Dup     bool
-	// TopicAlias is 0 where there is none (MQTT 5 section 3.3.2.3.4). With one, Topic
-	// may be empty.
+	// TopicAlias is the topic alias (MQTT 5 section 3.3.2.3.4), or 0 if there is none.
+	// With a topic alias, Topic may be empty.
 	TopicAlias uint16
 	// Subscriptions are the Subscription Identifiers (section 3.3.2.3.8).
 	Subscriptions []uint32
-	// Properties is nil where the message has none, and with 3.1.1.
+	// Properties is nil if the message has none, and with 3.1.1.
 	Properties *Properties
-	// Faults are those with which the packet came. It has no meaning for one to send.
+	// Faults are the faults of a received packet. Encoding ignores them.
 	Faults Faults
 }
 
@@ -100,7 +102,7 @@ type Ack struct {
 	ID     uint16
 	Code   byte   // reason code; 0 with 3.1.1
 	Reason string // Reason String (MQTT 5 section 3.4.2.2.2)
-	Faults Faults // with which it came
+	Faults Faults // of a received packet
 }
 
 // Will is the Will Message (section 3.1.2.5).
@@ -115,18 +117,18 @@ type Will struct {
 // Connect is a CONNECT packet (section 3.1).
 type Connect struct {
 	Version Version
-	// Bridge sets the highest bit of the protocol level of 3.1.1. It is no part of the
-	// specification: Mosquitto and others take it for a bridge, and send it no message
-	// of its own and retain flags as published.
+	// Bridge sets the bridge flag, the highest bit of the protocol level of 3.1.1. It is
+	// not part of the specification. Mosquitto and other servers treat such a client as a
+	// bridge: they send it none of its own messages, and keep retain flags as published.
 	Bridge     bool
 	ClientID   string
 	CleanStart bool // Clean Session in 3.1.1
 	KeepAlive  uint16
-	// Username and Password are each sent if they are not empty, but in 3.1.1 no password
-	// without a user name.
+	// Username and Password are each sent if they are not empty. In 3.1.1, Password is
+	// sent only with Username.
 	Username, Password string
 	Will               *Will
-	// The rest is MQTT 5 (section 3.1.2.11), absent where 0.
+	// The fields below exist only in MQTT 5 (section 3.1.2.11). They are absent if 0.
 	SessionExpiry     uint32
 	ReceiveMaximum    uint16
 	MaximumPacketSize uint32
@@ -138,7 +140,8 @@ type Connect struct {
 type Connack struct {
 	SessionPresent bool
 	Code           byte
-	// The rest is MQTT 5 (section 3.2.2.3). With 3.1.1 it has its defaults.
+	// The fields below exist only in MQTT 5 (section 3.2.2.3). With 3.1.1 they have their
+	// defaults.
 	SessionExpiry            uint32
 	HasSessionExpiry         bool
 	ReceiveMaximum           uint16 // default 65535
@@ -155,13 +158,14 @@ type Connack struct {
 	HasServerKeepAlive       bool
 	ServerReference          string
 
-	// Mistakes are what the server sent in it against the specification, in words that
-	// follow "the server's CONNACK has", and how each was treated.
+	// Mistakes describe violations of the specification in the packet, and how each was
+	// treated. Each text continues the words "the server's CONNACK has". There are at
+	// most 8.
 	Mistakes []string
 }
 
-// Subscription is a topic filter with its options (MQTT 5 section 3.8.3.1; 3.1.1
-// has the QoS alone).
+// Subscription is a topic filter with its options (MQTT 5 section 3.8.3.1). 3.1.1 has
+// only the QoS.
 type Subscription struct {
 	Filter            string
 	QoS               byte
@@ -194,12 +198,12 @@ type Disconnect struct {
 	ServerReference  string
 }
 
-// MalformedError says what a server sent that the protocol does not have.
+// MalformedError describes a packet that the protocol does not allow.
 type MalformedError struct {
-	// Code is the reason code with which MQTT 5 answers it (section 4.13): 0x81
-	// Malformed Packet, 0x82 Protocol Error, 0x95 Packet too large and others.
+	// Code is the MQTT 5 reason code of the error (section 4.13): 0x81 Malformed Packet,
+	// 0x82 Protocol Error, 0x95 Packet too large, and others.
 	Code byte
-	// Text says what is wrong, in words that follow "the server sent".
+	// Text describes the packet. It continues the words "the server sent".
 	Text string
 }
 

@@ -11,27 +11,27 @@ import (
 	"testing"
 )
 
-func TestAPacketIsReturnedWhenItHasComeWhole(t *testing.T) {
+func TestNext_IncompletePacket_WaitsForTheWhole(t *testing.T) {
 	for _, v := range versions {
 		for _, payload := range []int{0, 100, 130, 17000} {
 			p := Publish{Topic: "a", Payload: strings.Repeat("x", payload), QoS: 1, ID: 1}
 			wire := AppendPublish(nil, v.version, &p)
 			step := 1 + len(wire)/200
 			for n := 0; n < len(wire); n += step {
-				if _, took, err := Next(wire[:n], v.version, 0); took != 0 || err != nil {
-					t.Fatalf("%s: %d of %d bytes: took %d, %v", v.name, n, len(wire), took, err)
+				if _, size, err := Next(wire[:n], v.version, 0); size != 0 || err != nil {
+					t.Fatalf("%s: %d of %d bytes: size %d, %v", v.name, n, len(wire), size, err)
 				}
 			}
-			f, took, err := Next(append(wire, "\xd0"...), v.version, 0)
-			if err != nil || took != len(wire) || cap(f.Body) != len(f.Body) {
-				t.Fatalf("%s: took %d of %d, a body of %d in %d, %v", v.name, took, len(wire), len(f.Body), cap(f.Body), err)
+			f, size, err := Next(append(wire, "\xd0"...), v.version, 0)
+			if err != nil || size != len(wire) || cap(f.Body) != len(f.Body) {
+				t.Fatalf("%s: a size of %d in %d bytes, a body of %d bytes with capacity %d, %v", v.name, size, len(wire), len(f.Body), cap(f.Body), err)
 			}
 			same(t, decoded[Publish](t, v.version, wire), p)
 		}
 	}
 }
 
-func TestAFixedHeaderIsReadAsSection223Says(t *testing.T) {
+func TestHeader_RemainingLength_FollowsSection223(t *testing.T) {
 	for _, c := range []struct {
 		wire            string
 		size, remaining int
@@ -58,17 +58,17 @@ func TestAFixedHeaderIsReadAsSection223Says(t *testing.T) {
 		}
 	}
 	if _, _, _, _, err := Header([]byte("\x30\x80\x80\x80\x80")); err == nil {
-		t.Error("a remaining length of more than four bytes is taken")
+		t.Error("a remaining length of more than four bytes is accepted")
 	}
 }
 
 // [MQTT-3.1.2-27] of MQTT 5.
-func TestAPacketOverTheLimitIsRefusedWhenItsHeaderIsThere(t *testing.T) {
+func TestNext_PacketOverLimit_IsRefusedAtItsHeader(t *testing.T) {
 	wire := []byte("\x30\xff\xff\xff\x7f")
 	_, _, err := Next(wire, V5, MaxSize-1)
 	var refused *MalformedError
 	if !errors.As(err, &refused) || refused.Code != CodePacketTooLarge ||
-		refused.Error() != "the server sent a PUBLISH of 268435460 bytes, where 268435459 are accepted at most" {
+		refused.Error() != "the server sent a PUBLISH of 268435460 bytes, but at most 268435459 are accepted" {
 		t.Errorf("got %v", err)
 	}
 	for _, limit := range []uint32{0, MaxSize, 1<<32 - 1} {
@@ -78,8 +78,8 @@ func TestAPacketOverTheLimitIsRefusedWhenItsHeaderIsThere(t *testing.T) {
 	}
 }
 
-func TestNothingIsAllocatedForWhatALengthAnnounces(t *testing.T) {
-	const most = 2000 // for the error and its text
+func TestDecode_LargeAnnouncedLength_AllocatesLittle(t *testing.T) {
+	const limit = 2000 // bytes, for the error and its text
 	for _, wire := range []string{
 		"\x30\xff\xff\xff\x7f\x00\x01a",         // a packet of 256 MiB
 		"\x30\x03\xff\xffa",                     // a topic name of 64 KiB
@@ -94,13 +94,13 @@ func TestNothingIsAllocatedForWhatALengthAnnounces(t *testing.T) {
 			_, _ = decode(V5, wire)
 		}
 		runtime.ReadMemStats(&after)
-		if n := (after.TotalAlloc - before.TotalAlloc) / runs; n > most {
+		if n := (after.TotalAlloc - before.TotalAlloc) / runs; n > limit {
 			t.Errorf("%q: %d bytes", wire, n)
 		}
 	}
 }
 
-func TestMessagesAreDecodedAndEncodedWithoutAllocating(t *testing.T) {
+func TestPackets_DecodeAndEncode_DoNotAllocate(t *testing.T) {
 	payload := strings.Repeat("x", 128)
 	whole := []byte("\x30\x03\x00\x01a")
 	body311, body5 := "\x00\x01a\x00\x01"+payload, "\x00\x01a\x00\x01\x00"+payload
@@ -113,7 +113,7 @@ func TestMessagesAreDecodedAndEncodedWithoutAllocating(t *testing.T) {
 		"DecodeAck, 3.1.1":                  func() { _, _ = DecodeAck(V311, Frame{Type: PUBACK, Body: []byte("\x00\x01")}) },
 		"DecodeAck, 5":                      func() { _, _ = DecodeAck(V5, Frame{Type: PUBACK, Body: []byte("\x00\x01")}) },
 		"DecodeAck, 5, a code":              func() { _, _ = DecodeAck(V5, Frame{Type: PUBACK, Body: []byte("\x00\x01\x10")}) },
-		"DecodeAck, 5, all of them":         func() { _, _ = DecodeAck(V5, Frame{Type: PUBREC, Body: []byte("\x00\x01\x10\x00")}) },
+		"DecodeAck, 5, with properties":     func() { _, _ = DecodeAck(V5, Frame{Type: PUBREC, Body: []byte("\x00\x01\x10\x00")}) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s allocates %v times", name, n)
@@ -144,7 +144,7 @@ func TestMessagesAreDecodedAndEncodedWithoutAllocating(t *testing.T) {
 	}
 }
 
-func TestADecodedPacketOutlivesTheBufferThatItCameIn(t *testing.T) {
+func TestDecode_BufferReused_PacketIsUnchanged(t *testing.T) {
 	for _, wire := range []string{
 		"\x90\x08\x00\x01\x04\x1f\x00\x01a\x02",
 		"\x40\x08\x00\x01\x10\x04\x1f\x00\x01a",
@@ -166,8 +166,9 @@ func TestADecodedPacketOutlivesTheBufferThatItCameIn(t *testing.T) {
 	}
 }
 
-// Sections 3.4.2.1 and 3.14.2.1 of MQTT 5. Paho wants a reason code in a DISCONNECT.
-func TestWhatMayBeAbsentIsAbsent(t *testing.T) {
+// Sections 3.4.2.1 and 3.14.2.1 of MQTT 5. Paho is not compared here, because it requires a
+// reason code in a DISCONNECT.
+func TestAppend_OptionalParts_AreLeftOut(t *testing.T) {
 	for want, got := range map[string][]byte{
 		"\x40\x02\x00\x01":                      AppendAck(nil, V5, Ack{Type: PUBACK, ID: 1}),
 		"\x62\x03\x00\x01\x92":                  AppendAck(nil, V5, Ack{Type: PUBREL, ID: 1, Code: 0x92}),
@@ -182,7 +183,7 @@ func TestWhatMayBeAbsentIsAbsent(t *testing.T) {
 	}
 }
 
-func TestATextThatIsTooLongLeavesTheRestOfThePacketInPlace(t *testing.T) {
+func TestAppendPublish_TopicTooLong_IsTruncated(t *testing.T) {
 	long := strings.Repeat("x", 1<<16)
 	for _, v := range versions {
 		p := Publish{Topic: long, Payload: "y", QoS: 1, ID: 7}
@@ -193,6 +194,6 @@ func TestATextThatIsTooLongLeavesTheRestOfThePacketInPlace(t *testing.T) {
 	}
 }
 
-func TestTypesHaveTheirNames(t *testing.T) {
+func TestType_String_IsNameInSpecification(t *testing.T) {
 	same(t, fmt.Sprint(CONNECT, PINGRESP, AUTH, Type(0), Type(16)), "CONNECT PINGRESP AUTH packet of type 0 packet of type 16")
 }

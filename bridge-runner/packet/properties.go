@@ -49,13 +49,13 @@ const (
 	pair                       // a UTF-8 string pair
 )
 
-// property is what the specification says of one.
+// property describes a property as the specification defines it.
 type property struct {
 	name     string
 	kind     kind
-	in       types // the packets of a server that may have it
+	in       types // the packets from a server that may have it
 	positive bool  // 0 is a Protocol Error
-	repeats  bool  // it may be there more than once
+	repeats  bool  // a packet may have it more than once
 }
 
 // types is a set of packet types.
@@ -68,15 +68,15 @@ func set(all ...Type) (s types) {
 	return s
 }
 
-// properties are those of MQTT 5 (section 2.2.2.2).
+// properties has the properties of MQTT 5 (section 2.2.2.2) by their identifiers.
 var properties = func() (all [sharedAvailable + 1]property) {
 	var (
 		publish    = set(PUBLISH)
 		connack    = set(CONNACK)
-		disconnect = set(DISCONNECT) // [MQTT-3.14.2-2]: without the Session Expiry Interval
+		disconnect = set(DISCONNECT) // [MQTT-3.14.2-2]: a server sends no Session Expiry Interval in it
 		reasons    = set(CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, DISCONNECT)
 	)
-	// The length of those that servers do not send is known, too.
+	// Servers must not send these three, but their length is known.
 	all[requestProblem] = property{name: "Request Problem Information", kind: oneBit}
 	all[willDelay] = property{name: "Will Delay Interval", kind: fourBytes}
 	all[requestResponse] = property{name: "Request Response Information", kind: oneBit}
@@ -107,11 +107,11 @@ var properties = func() (all [sharedAvailable + 1]property) {
 	return all
 }()
 
-// value is that of a property: a number, or a text, or a name and a text.
+// value is the value of a property: a number, a text, or a name and a text.
 type value struct {
 	number  uint32
 	name, s string
 }
 
-// uint16 returns the number of a two byte integer.
+// uint16 returns the value of a two byte integer.
 func (v value) uint16() uint16 { return uint16(v.number & 0xffff) }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// withProperties makes a packet of MQTT 5 with properties, that is well-formed but for
-// those.
+// withProperties returns an MQTT 5 packet with the given encoded properties. The rest of
+// the packet is well-formed.
 func withProperties(in Type, properties ...string) string {
 	all := strings.Join(properties, "")
 	all = string(appendVarint(nil, len(all))) + all
@@ -32,15 +32,15 @@ func withProperties(in Type, properties ...string) string {
 	return string(appendHeader(nil, in, flags[0]-'0', len(body))) + body
 }
 
-// table24 is table 2-4 of MQTT 5, as far as servers send it: a value for each property,
-// and the packets that may have it.
+// table24 is table 2-4 of MQTT 5 without the properties that servers do not send. Each
+// entry has a valid value and the packets that may have the property.
 var table24 = []struct {
 	id    byte
 	name  string
 	value string
 	in    string
 	zero  bool // the value may be 0
-	twice bool
+	twice bool // a packet may have it twice
 }{
 	{0x01, "Payload Format Indicator", "\x01", "PUBLISH", true, false},
 	{0x02, "Message Expiry Interval", "\x00\x00\x00\x01", "PUBLISH", true, false},
@@ -70,15 +70,16 @@ var table24 = []struct {
 
 var withPropertiesTypes = []Type{CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, DISCONNECT}
 
-// wantFaults decodes a packet of MQTT 5 and compares its faults. Those of a DISCONNECT are
-// not returned, an UNSUBACK is not decoded, and a CONNACK is refused.
+// wantFaults decodes an MQTT 5 packet and compares its faults. There are exceptions: the
+// faults of a DISCONNECT are not returned, an UNSUBACK is not decoded, and a CONNACK must
+// be refused.
 func wantFaults(t *testing.T, in Type, wire string, want Faults) any {
 	t.Helper()
 	got, err := decode(V5, wire)
 	switch {
 	case in == CONNACK:
 		if err == nil {
-			t.Errorf("took %q for %+v", wire, got)
+			t.Errorf("decoded %q as %+v", wire, got)
 		}
 	case err != nil:
 		t.Errorf("refused %q: %v", wire, err)
@@ -88,26 +89,26 @@ func wantFaults(t *testing.T, in Type, wire string, want Faults) any {
 	return got
 }
 
-func TestProperty_OfAnotherPacketOrUnknown_LeftOut(t *testing.T) {
+func TestProperty_OfAnotherPacketOrUnknown_IsLeftOut(t *testing.T) {
 	for _, in := range withPropertiesTypes {
-		takes(t, V5, map[string]string{in.String(): withProperties(in)})
+		accepts(t, V5, map[string]string{in.String(): withProperties(in)})
 		known := map[byte]bool{}
 		for _, p := range table24 {
 			if known[p.id] = true; slices.Contains(strings.Fields(p.in), in.String()) {
-				takes(t, V5, map[string]string{p.name: withProperties(in, string(p.id)+p.value)})
+				accepts(t, V5, map[string]string{p.name: withProperties(in, string(p.id)+p.value)})
 				continue
 			}
 			if in == CONNACK {
-				continue // TestConnack_MistakeWithClearMeaning_IsAcceptedAndNoted
+				continue // see TestConnack_MistakeWithClearMeaning_IsAcceptedAndRecorded
 			}
-			// Those behind it are found.
+			// The properties after it are decoded.
 			wire := withProperties(in, string(p.id)+p.value, "\x26\x00\x01k\x00\x01v")
 			got := wantFaults(t, in, wire, 1<<p.id)
 			if m, ok := got.(Publish); ok && in == PUBLISH && (m.Properties == nil || m.Properties.User != "\x26\x00\x01k\x00\x01v") {
 				t.Errorf("%s in a PUBLISH: %+v", p.name, m.Properties)
 			}
 		}
-		for id, value := range map[byte]string{0x17: "\x00", 0x18: "\x00\x00\x00\x00", 0x19: "\x00"} { // of clients
+		for id, value := range map[byte]string{0x17: "\x00", 0x18: "\x00\x00\x00\x00", 0x19: "\x00"} { // only clients send these
 			if known[id] = true; in != CONNACK {
 				wantFaults(t, in, withProperties(in, string(id)+value), 1<<id)
 			}
@@ -120,14 +121,15 @@ func TestProperty_OfAnotherPacketOrUnknown_LeftOut(t *testing.T) {
 	}
 }
 
-// Each property says of itself that it is a Protocol Error to include it twice.
-func TestProperty_Twice_TheFirstCounts(t *testing.T) {
+// For each property, the specification says that it is a Protocol Error to include it
+// twice.
+func TestProperty_Twice_FirstCounts(t *testing.T) {
 	for _, p := range table24 {
 		for _, name := range strings.Fields(p.in) {
 			in := Type(slices.Index(names[:], name))
 			wire := withProperties(in, string(p.id)+p.value, string(p.id)+p.value)
 			if p.twice || in == CONNACK {
-				takes(t, V5, map[string]string{p.name: wire})
+				accepts(t, V5, map[string]string{p.name: wire})
 				continue
 			}
 			wantFaults(t, in, wire, 1<<p.id)
@@ -139,7 +141,7 @@ func TestProperty_Twice_TheFirstCounts(t *testing.T) {
 	same(t, got.Faults, Faults(1<<2|1<<3))
 }
 
-func TestProperty_CutShort_LeftOut(t *testing.T) {
+func TestProperty_Truncated_IsLeftOut(t *testing.T) {
 	for _, p := range table24 {
 		in := Type(slices.Index(names[:], strings.Fields(p.in)[0]))
 		for n := range len(p.value) {
@@ -148,19 +150,19 @@ func TestProperty_CutShort_LeftOut(t *testing.T) {
 	}
 }
 
-func TestProperty_OutOfItsRange_LeftOut(t *testing.T) {
+func TestProperty_OutOfRange_IsLeftOut(t *testing.T) {
 	for _, p := range table24 {
 		in := Type(slices.Index(names[:], strings.Fields(p.in)[0]))
 		if in == CONNACK {
-			continue // TestConnack_MistakeWithClearMeaning_IsAcceptedAndNoted
+			continue // see TestConnack_MistakeWithClearMeaning_IsAcceptedAndRecorded
 		}
 		zero := withProperties(in, string(p.id)+strings.Repeat("\x00", len(p.value)))
 		switch {
 		case !p.zero: // sections 3.2.2.3.3, 3.2.2.3.6, 3.3.2.3.4, 3.3.2.3.8
 			wantFaults(t, in, zero, 1<<p.id)
-		case len(p.value) > 2: // a text has a length
+		case len(p.value) > 2: // a text has a length, so zeros would break the packet
 		default:
-			takes(t, V5, map[string]string{p.name: zero})
+			accepts(t, V5, map[string]string{p.name: zero})
 		}
 		if len(p.value) == 1 && p.zero { // sections 3.2.2.3.4, 3.2.2.3.5, 3.2.2.3.11 to 13, 3.3.2.3.2
 			wantFaults(t, in, withProperties(in, string(p.id)+"\x02"), 1<<p.id)
@@ -168,8 +170,8 @@ func TestProperty_OutOfItsRange_LeftOut(t *testing.T) {
 	}
 }
 
-// The message is kept, and so are the properties beside the invalid one.
-func TestPublish_InvalidProperty_ForwardedWithoutIt(t *testing.T) {
+// The message is kept, with all its other properties.
+func TestPublish_InvalidProperty_IsDecodedWithoutIt(t *testing.T) {
 	const user, expiry = "\x26\x00\x01k\x00\x01v", "\x02\x00\x00\x00\x05"
 	for invalid, fault := range map[string]Faults{
 		"\x01\x02":                                 1 << 1,
@@ -184,9 +186,9 @@ func TestPublish_InvalidProperty_ForwardedWithoutIt(t *testing.T) {
 		"\x26\x00\x01k\x00\x02\xc3\x28":            1 << 0x26,
 		"\x0b\x00":                                 1 << 0x0b,
 		"\x23\x00\x00":                             1 << 0x23, // [MQTT-3.3.2-8]
-		"\x11\x00\x00\x00\x01":                     1 << 0x11, // of CONNACK
+		"\x11\x00\x00\x00\x01":                     1 << 0x11, // only in CONNACK
 		"\x1f\x00\x01a":                            1 << 0x1f,
-		"\x0b\x81\x00":                             0, // in more bytes than it needs
+		"\x0b\x81\x00":                             0, // more bytes than necessary
 		"\x09\x00\x02\x00\xff\x0b\xff\xff\xff\x7f": 0,
 	} {
 		got := decoded[Publish](t, V5, []byte(withProperties(PUBLISH, user, invalid, user, expiry)+""))
@@ -198,7 +200,7 @@ func TestPublish_InvalidProperty_ForwardedWithoutIt(t *testing.T) {
 			t.Errorf("%q: %+v, faults: %s", invalid, got.Properties, got.Faults)
 		}
 	}
-	// Behind an unknown property nothing can be found.
+	// Nothing after an unknown property can be decoded.
 	for _, unknown := range []string{"\x7f\x00", "\x00", "\xff", "\x03\xff\xff", "\x0b\xff\xff\xff\xff\x01"} {
 		got := decoded[Publish](t, V5, []byte(withProperties(PUBLISH, user, unknown, expiry)))
 		if got.Faults != FaultProperties || *got.Properties != (Properties{User: user}) || got.Faults.Kind() != "properties" {
@@ -207,7 +209,7 @@ func TestPublish_InvalidProperty_ForwardedWithoutIt(t *testing.T) {
 	}
 }
 
-func TestPublish_PayloadIsNotTheUTF8ThatItClaims_ForwardedWithoutTheIndicator(t *testing.T) {
+func TestPublish_PayloadIsNotUTF8_ClearsFormatIndicator(t *testing.T) {
 	for payload, fault := range map[string]Faults{"ü\x00": 0, "": 0, "\xff": 1 << 1, "a\xed\xa0\x80": 1 << 1} {
 		for _, q := range []Properties{{PayloadUTF8: true}, {PayloadUTF8: true, ContentType: "t"}} {
 			p := Publish{Topic: "t", Payload: payload, Properties: &q}
@@ -223,7 +225,7 @@ func TestPublish_PayloadIsNotTheUTF8ThatItClaims_ForwardedWithoutTheIndicator(t 
 	}
 }
 
-func TestPublish_ManySubscriptionIdentifiers_Bounded(t *testing.T) {
+func TestPublish_ManySubscriptionIdentifiers_AreLeftOut(t *testing.T) {
 	for n, fault := range map[int]Faults{256: 0, 257: FaultSubscriptions, 100000: FaultSubscriptions} {
 		got := decoded[Publish](t, V5, []byte(withProperties(PUBLISH, strings.Repeat("\x0b\x01", n))))
 		if got.Faults != fault || (len(got.Subscriptions) == n) != (fault == 0) || cap(got.Subscriptions) > 1000 {
@@ -232,11 +234,11 @@ func TestPublish_ManySubscriptionIdentifiers_Bounded(t *testing.T) {
 	}
 }
 
-func TestPropertiesThatSayWhatTheirAbsenceSaysAreAbsent(t *testing.T) {
+func TestPublish_PropertiesWithDefaultValues_AreLeftOut(t *testing.T) {
 	wire := withProperties(PUBLISH, "\x01\x00", "\x03\x00\x00", "\x08\x00\x00", "\x09\x00\x00", "\x23\x00\x07", "\x0b\x01", "\x0b\x80\x01")
 	same(t, decoded[Publish](t, V5, []byte(wire)), Publish{Topic: "a", TopicAlias: 7, Subscriptions: []uint32{1, 128}})
 
-	// A message that has expired and a User Property without any text say something.
+	// An expiry of 0 and an empty User Property have a meaning.
 	for property, want := range map[string]Properties{
 		"\x02\x00\x00\x00\x00": {Expires: true},
 		"\x26\x00\x00\x00\x00": {User: UserProperties("").With(UserProperty{})},

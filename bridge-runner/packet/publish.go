@@ -5,9 +5,9 @@ package packet
 
 import "encoding/binary"
 
-// AppendPublish appends a PUBLISH (section 3.3) to dst, without the Subscription
-// Identifiers, which clients do not send ([MQTT-3.3.4-6] of MQTT 5), and without the
-// DUP flag at QoS 0 ([MQTT-3.3.1-2]). [SizePublish] of it must not exceed [MaxSize].
+// AppendPublish appends a PUBLISH (section 3.3) to dst. It leaves out the Subscription
+// Identifiers, which clients do not send ([MQTT-3.3.4-6] of MQTT 5), and the DUP flag at
+// QoS 0 ([MQTT-3.3.1-2]). The result of [SizePublish] must not exceed [MaxSize].
 func AppendPublish(dst []byte, v Version, p *Publish) []byte {
 	flags := p.QoS << 1
 	if p.Retain {
@@ -32,9 +32,8 @@ func AppendPublish(dst []byte, v Version, p *Publish) []byte {
 	return append(dst, p.Payload...)
 }
 
-// SizePublish returns the size in bytes of the whole packet that [AppendPublish]
-// makes, which must not exceed the server's Maximum Packet Size ([MQTT-3.2.2-15] of
-// MQTT 5).
+// SizePublish returns the size in bytes of the whole packet that [AppendPublish] appends.
+// It must not exceed the server's Maximum Packet Size ([MQTT-3.2.2-15] of MQTT 5).
 func SizePublish(v Version, p *Publish) int {
 	length, _ := publishSize(v, p)
 	return 1 + varintSize(length) + length
@@ -53,8 +52,7 @@ func publishSize(v Version, p *Publish) (length, properties int) {
 	return length, properties
 }
 
-// Size returns the size in bytes of the properties as they are encoded. That of nil
-// is 0.
+// Size returns the size in bytes of the encoded properties. It returns 0 if p is nil.
 func (p *Properties) Size() int {
 	if p == nil {
 		return 0

@@ -11,13 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// rounds is how many random cases a test looks at. They are the same each time.
+// rounds is the number of random cases of a test. The cases are the same in each run.
 const rounds = 500
 
-// source makes random fields.
+// source generates random fields.
 type source struct{ *rand.Rand }
 
-// random calls f with sources of which each is another.
+// random calls f for each case, with a different source.
 func random(t *testing.T, f func(t *testing.T, s source)) {
 	t.Helper()
 	for i := range uint64(rounds) {
@@ -30,7 +30,8 @@ func random(t *testing.T, f func(t *testing.T, s source)) {
 
 func (s source) bool() bool { return s.IntN(2) == 0 }
 
-// length is mostly short, and now and then around where a length takes another byte.
+// length returns a length in bytes. It is mostly short, and sometimes near a length whose
+// encoding has one more byte.
 func (s source) length() int {
 	switch s.IntN(40) {
 	case 0:
@@ -43,9 +44,9 @@ func (s source) length() int {
 	return s.IntN(12)
 }
 
-// text is UTF-8 text of a length in bytes that can be encoded.
+// text returns UTF-8 text that is short enough to be encoded.
 func (s source) text() string {
-	// Characters of one to four bytes, with those beside the ones that are not allowed.
+	// Characters of one to four bytes, including those next to forbidden characters.
 	letters := []rune("ab/ $\x01\x7f\u0080é\u07ff\u0800\ud7ff\ue000\ufeff\uffff\U00010000\U0010ffff")
 	var b strings.Builder
 	for n := s.length(); b.Len() < n; {
@@ -60,7 +61,7 @@ func (s source) text() string {
 
 func (s source) topic() string { return "t" + s.short() }
 
-// short is text that leaves room for more before and after it.
+// short returns text of at most 65,000 bytes, so that the test can add more.
 func (s source) short() string {
 	text := s.text()
 	return strings.ToValidUTF8(text[:min(len(text), 65000)], "")
@@ -76,7 +77,7 @@ func (s source) bytes() string {
 
 func (s source) id() uint16 { return uint16(1 + s.IntN(65535)) }
 
-// maybe is 0 in half of all cases.
+// maybe returns 0 in half of all cases.
 func (s source) maybe() uint32 {
 	if s.bool() {
 		return 0
@@ -157,7 +158,7 @@ func (s source) filters() []string {
 	return all
 }
 
-// one takes one of some codes.
+// one returns one of the codes.
 func (s source) one(codes ...byte) byte { return codes[s.IntN(len(codes))] }
 
 func (s source) codes(all ...byte) []byte {

@@ -3,7 +3,7 @@
 
 package packet
 
-// A variable byte integer (section 2.2.3 of 3.1.1, 1.5.5 of 5).
+// The limits of a variable byte integer (section 2.2.3 of 3.1.1, 1.5.5 of 5).
 const (
 	maxVarint     = 1<<28 - 1
 	maxVarintSize = 4
@@ -21,8 +21,8 @@ func varintSize(n int) int {
 	return maxVarintSize
 }
 
-// reader takes the fields of a packet from the front of s. The first that is wrong
-// stays in err; s is empty then, and so is every later field.
+// reader takes the fields of a packet from the front of s. err is the first error. After
+// an error, s is empty, and every later field is zero.
 type reader struct {
 	in  Type
 	s   string
@@ -71,7 +71,8 @@ func (r *reader) uint32(field string) uint32 {
 	return uint32(high)<<16 | uint32(r.uint16(field))
 }
 
-// varint takes a variable byte integer, in as few bytes as it needs ([MQTT-1.5.5-1]).
+// varint takes a variable byte integer. It rejects encodings that are longer than
+// necessary ([MQTT-1.5.5-1]).
 func (r *reader) varint(field string) uint32 {
 	n := uint32(0)
 	for i := range maxVarintSize {
@@ -85,7 +86,7 @@ func (r *reader) varint(field string) uint32 {
 			continue
 		}
 		if b == 0 && i > 0 {
-			r.fail(malformed(CodeMalformedPacket, "%s whose %s takes more bytes than it needs", r.in.indefinite(), field))
+			r.fail(malformed(CodeMalformedPacket, "%s whose %s uses more bytes than necessary", r.in.indefinite(), field))
 			return 0
 		}
 		r.s = r.s[i+1:]
@@ -107,7 +108,7 @@ func (r *reader) binary(field string) string {
 	return s
 }
 
-// end returns what is wrong with the packet, of which nothing must be left.
+// end returns the error of the packet. Bytes that are left in s are an error.
 func (r *reader) end() error {
 	if r.s != "" {
 		r.fail(malformed(CodeMalformedPacket, "%s with %d bytes too many", r.in.indefinite(), len(r.s)))

@@ -9,15 +9,15 @@ import (
 )
 
 // UserProperties are the User Properties of a message (MQTT 5 section 3.3.2.3.7), in the
-// order in which they came ([MQTT-3.3.2-18]). They stay encoded, as in a packet: a list
-// of strings would take several times their size in memory.
+// order of the packet ([MQTT-3.3.2-18]). They stay encoded as in the packet, because a
+// list of strings would use several times as much memory.
 type UserProperties string
 
 // UserProperty is a name and a value.
 type UserProperty struct{ Name, Value string }
 
-// With returns the properties and more behind them. A name or value of more than 65,535
-// bytes is cut.
+// With returns the properties with more appended. It truncates names and values to 65,535
+// bytes.
 func (u UserProperties) With(more ...UserProperty) UserProperties {
 	size := len(u)
 	for i := range more {
@@ -35,7 +35,7 @@ func (u UserProperties) With(more ...UserProperty) UserProperties {
 	return UserProperties(b.String())
 }
 
-// Without returns the properties that have other names.
+// Without returns the properties without those that have the given name.
 func (u UserProperties) Without(name string) UserProperties {
 	others := joiner{text: string(u)}
 	from := 0
@@ -60,7 +60,7 @@ func (u UserProperties) All() iter.Seq2[string, string] {
 	}
 }
 
-// Encoded iterates over the properties one by one, each as it is encoded.
+// Encoded iterates over the encoded properties, one at a time.
 func (u UserProperties) Encoded() iter.Seq[UserProperties] {
 	return func(yield func(one UserProperties) bool) {
 		for rest := u; rest != ""; {
@@ -79,12 +79,12 @@ func (u UserProperties) first() (name, value string) {
 	return v.name, v.s
 }
 
-// joiner collects parts of a text. While they follow each other in the text, they are one
-// part of it and nothing is copied.
+// joiner joins parts of a text. It copies nothing while each part directly follows the
+// previous one in the text.
 type joiner struct {
 	text     string
-	from, to int
-	copied   strings.Builder // if it is in use
+	from, to int             // the part of text so far; valid while copied is empty
+	copied   strings.Builder // all parts, from the first gap on
 }
 
 func (j *joiner) add(from, to int) {

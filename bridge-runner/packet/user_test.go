@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestUserProperties_AddedAndRemoved_KeepTheirOrder(t *testing.T) {
+func TestUserProperties_AddAndRemove_KeepsOrder(t *testing.T) {
 	list := func(u UserProperties) string {
 		var b strings.Builder
 		for name, value := range u.All() {
@@ -32,8 +32,8 @@ func TestUserProperties_AddedAndRemoved_KeepTheirOrder(t *testing.T) {
 	}
 }
 
-// The strings of two million properties would take 64 MB.
-func TestPublish_ManyUserProperties_TakeNoMoreThanThePacket(t *testing.T) {
+// As strings, two million properties would use 64 MB.
+func TestPublish_ManyUserProperties_UsesNoMoreMemoryThanPacket(t *testing.T) {
 	all := strings.Repeat("\x26\x00\x00\x00\x00", 2_000_000)
 	for name, section := range map[string]string{"together": all, "apart": all[:5_000_000] + "\x03\x00\x01t" + all[5_000_000:]} {
 		body := "\x00\x01a" + string(appendVarint(nil, len(section))) + section

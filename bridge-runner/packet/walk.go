@@ -8,15 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// walk calls use for each property in s that a packet of the type in may have and that
-// is valid, with the offsets in s between which the property stands. Of a property that
-// may come once the first valid one counts. walk returns the faults of all others.
+// walk calls use for each valid property in s that a packet of the type in may have. The
+// property is s[from:to]. If a property may occur only once, the first valid one counts.
+// walk returns the faults of all other properties.
 func walk(in Type, s string, use func(id byte, v value, from, to int)) (faults Faults) {
 	var seen Faults
 	for from := 0; from < len(s); {
 		id := s[from]
 		if int(id) >= len(properties) || properties[id].kind == 0 {
-			return faults | FaultProperties // where the next one begins is unknown
+			return faults | FaultProperties // the start of the next property is unknown
 		}
 		p := &properties[id]
 		v, size := p.take(s[from+1:])
@@ -36,8 +36,8 @@ func walk(in Type, s string, use func(id byte, v value, from, to int)) (faults F
 	return faults
 }
 
-// take reads a value from the front of s and returns its size in bytes, -1 if s ends
-// before it.
+// take reads a value from the front of s and returns its size in bytes, or -1 if s ends
+// before the value does.
 func (p *property) take(s string) (v value, size int) {
 	switch p.kind {
 	case oneBit:
@@ -87,7 +87,8 @@ func (p *property) valid(v *value) bool {
 	return !p.positive || v.number > 0
 }
 
-// takeBinary reads two bytes of length and as many bytes. size is -1 if s ends before.
+// takeBinary reads a length of two bytes and that number of bytes. size is -1 if s is too
+// short.
 func takeBinary(s string) (text string, size int) {
 	if len(s) < 2 {
 		return "", -1
@@ -99,8 +100,8 @@ func takeBinary(s string) (text string, size int) {
 	return s[2:size], size
 }
 
-// takeVarint reads a variable byte integer, also one in more bytes than it needs. size is
-// -1 if s ends before it, or if it does not end.
+// takeVarint reads a variable byte integer. It accepts encodings that are longer than
+// necessary. size is -1 if s is too short, or if the integer has more than four bytes.
 func takeVarint(s string) (v value, size int) {
 	for i := range min(len(s), maxVarintSize) {
 		v.number |= uint32(s[i]&0x7f) << (7 * i)
@@ -113,14 +114,14 @@ func takeVarint(s string) (v value, size int) {
 
 // validText reports whether s may be a UTF-8 encoded string (section 1.5.3 of 3.1.1,
 // 1.5.4 of 5). Control characters and non-characters are allowed: senders should not use
-// them, and receivers may take them.
+// them, but receivers may accept them.
 func validText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 func hasWildcard(s string) bool {
 	return strings.IndexByte(s, '+') >= 0 || strings.IndexByte(s, '#') >= 0
 }
 
-// topicFault returns what is wrong with a topic name that is not empty.
+// topicFault returns the fault of a topic name, or 0. It does not check for an empty name.
 func topicFault(s string) Faults {
 	switch {
 	case !utf8.ValidString(s): // [MQTT-1.5.3-1] of 3.1.1, [MQTT-1.5.4-1] of 5
@@ -133,8 +134,8 @@ func topicFault(s string) Faults {
 	return 0
 }
 
-// propertySection splits s behind a property length and the properties that it
-// announces (MQTT 5 section 2.2.2). ok is false if they go beyond the end of s.
+// propertySection reads a property length from s (MQTT 5 section 2.2.2). It returns the
+// properties and the rest of s. ok is false if the length is malformed or exceeds s.
 func propertySection(s string) (section, rest string, ok bool) {
 	length, size := takeVarint(s)
 	if size < 0 || int(length.number) > len(s)-size {

@@ -1,11 +1,11 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package topic matches topic names against topic filters and maps topics by
+// Package topic matches topic names against topic filters, and maps topics by
 // templates.
 //
-// It promises the semantics of section 4.7, alike in MQTT 3.1.1 and 5, and that what
-// is compiled once is matched without allocation. It knows nothing of messages or
+// It promises the semantics of section 4.7, which is the same in MQTT 3.1.1 and 5. A
+// parsed filter matches without allocating. The package does not know messages or
 // sessions.
 package topic
 
@@ -16,28 +16,28 @@ import (
 	"strings"
 )
 
-// maxLength is the longest topic name or filter in bytes: MQTT carries its length
-// in two bytes (MQTT 3.1.1 section 1.5.3).
+// maxLength is the greatest length of a topic name or filter, in bytes. MQTT encodes the
+// length in two bytes (MQTT 3.1.1 section 1.5.3).
 const maxLength = 65535
 
-// exclusive begins the filters of exclusive subscriptions (EMQX and others): the server
-// grants the filter behind it to one client at a time, and sends messages with their own
-// topics.
+// exclusive is the prefix of exclusive subscriptions (EMQX and others). The server grants
+// the filter after the prefix to one client at a time. The topics of the messages do not
+// have the prefix.
 const exclusive = "$exclusive/"
 
-// Filter is a topic filter (MQTT 3.1.1 section 4.7.1). One that begins with $exclusive/
-// matches the topics that the filter behind it matches.
+// Filter is a topic filter (MQTT 3.1.1 section 4.7.1). A filter that begins with
+// $exclusive/ matches the topics that the rest of the filter matches.
 type Filter struct {
-	prefix string // "" or exclusive: a part of the subscription, and of no topic
+	prefix string // "" or exclusive; a part of the subscription, but of no topic
 	levels []string
-	// system says that a wildcard in the first place matches topics that start with $,
-	// too. Only [Mapping.Output] makes such filters.
+	// system makes a wildcard in the first level also match topics that start with $.
+	// Only [Mapping.Output] returns such filters.
 	system bool
 }
 
-// ParseFilter parses a topic filter. It refuses an empty one, wildcards that do
-// not stand alone between slashes, a # that is not last, and NUL characters
-// ([MQTT-4.7.1-1] to [MQTT-4.7.3-3]).
+// ParseFilter parses a topic filter. It rejects empty filters, wildcards that are only a
+// part of a level, a # that is not the last level, and NUL characters ([MQTT-4.7.1-1] to
+// [MQTT-4.7.3-3]).
 func ParseFilter(s string) (Filter, error) {
 	name, isExclusive := strings.CutPrefix(s, exclusive)
 	switch {
@@ -64,16 +64,16 @@ func ParseFilter(s string) (Filter, error) {
 	return f, nil
 }
 
-// String returns the filter as it was written.
+// String returns the filter as it was parsed.
 func (f Filter) String() string { return f.prefix + f.topics() }
 
-// topics is the filter of the topics that messages come with.
+// topics returns the filter without the prefix. It matches the topics of messages.
 func (f Filter) topics() string { return strings.Join(f.levels, "/") }
 
-// Levels returns the levels of the topics that the filter matches, wildcards among them.
+// Levels returns the levels of the filter, including wildcards, without the prefix.
 func (f Filter) Levels() []string { return slices.Clone(f.levels) }
 
-// Wildcards returns how many + and # the filter has.
+// Wildcards returns the number of wildcards, + and #, in the filter.
 func (f Filter) Wildcards() int {
 	n := 0
 	for _, level := range f.levels {
@@ -84,22 +84,22 @@ func (f Filter) Wildcards() int {
 	return n
 }
 
-// Match reports whether the filter matches a topic name. A wildcard in the first
-// place does not match a topic that starts with $ ([MQTT-4.7.2-1]).
+// Match reports whether the filter matches a topic name. A wildcard in the first level
+// does not match a topic that starts with $ ([MQTT-4.7.2-1]).
 func (f Filter) Match(topic string) bool {
 	return f.walk(topic, nil)
 }
 
-// walk compares level by level, and calls capture, where it is not nil, with what
-// each wildcard stands for. none is true for a # that stands for no level at all, as
-// that of a/# does with the topic a.
+// walk compares a topic name with the filter level by level. If capture is not nil, walk
+// calls it with the text that each wildcard matches. none is true if a # matches no level
+// at all, as in the filter a/# with the topic a.
 func (f Filter) walk(topic string, capture func(s string, none bool)) bool {
 	if strings.HasPrefix(topic, "$") && !f.matchesSystem() {
 		return false
 	}
 	rest, more := topic, true
 	for _, level := range f.levels {
-		if level == "#" { // the parent level, too: a/# matches a
+		if level == "#" { // it also matches the parent level: a/# matches a
 			if capture != nil {
 				capture(rest, !more)
 			}
@@ -131,7 +131,7 @@ func (f Filter) Covers(g Filter) bool {
 		case level == "#":
 			return true
 		case i < len(g.levels) && g.levels[i] == "#":
-			return i == 0 && level == "+" && len(f.levels) == 2 && f.levels[1] == "#" // +/# is #
+			return i == 0 && level == "+" && len(f.levels) == 2 && f.levels[1] == "#" // +/# matches the same topics as #
 		case i >= len(g.levels):
 			return false
 		case level == "+":
@@ -142,7 +142,7 @@ func (f Filter) Covers(g Filter) bool {
 	return len(f.levels) == len(g.levels)
 }
 
-// Overlaps reports whether some topic is matched by both filters.
+// Overlaps reports whether both filters match some topic.
 func (f Filter) Overlaps(g Filter) bool {
 	a, b := f.levels, g.levels
 	if strings.HasPrefix(b[0], "$") && !f.matchesSystem() || strings.HasPrefix(a[0], "$") && !g.matchesSystem() {
@@ -158,14 +158,14 @@ func (f Filter) Overlaps(g Filter) bool {
 			return false
 		}
 		a, b = a[1:], b[1:]
-		// a/# matches a, too.
+		// a/# also matches a.
 		if len(a) == 0 && len(b) == 1 && b[0] == "#" || len(b) == 0 && len(a) == 1 && a[0] == "#" {
 			return true
 		}
 	}
 }
 
-// matchesSystem reports whether the filter's first level can match a $ at the start.
+// matchesSystem reports whether the filter can match topics that start with $.
 func (f Filter) matchesSystem() bool { return f.system || !isWildcard(f.levels[0]) }
 
 func isWildcard(level string) bool { return level == "+" || level == "#" }

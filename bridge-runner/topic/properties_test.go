@@ -10,8 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// topicsOf are all topics of up to depth of the levels, the empty one first: no message
-// has it, but filters match it.
+// topicsOf returns all topics of 1 to depth levels from the given levels. If levels begins
+// with an empty string, the first topic is empty. No message has that topic, but filters
+// match it.
 func topicsOf(levels []string, depth int) []string {
 	var out []string
 	last := []string{""}
@@ -31,7 +32,7 @@ func topicsOf(levels []string, depth int) []string {
 	return out
 }
 
-// filtersOf are all filters of up to depth levels.
+// filtersOf returns all filters of up to depth levels.
 func filtersOf(t *testing.T, levels []string, depth int) []Filter {
 	t.Helper()
 	var out []Filter
@@ -43,7 +44,7 @@ func filtersOf(t *testing.T, levels []string, depth int) []Filter {
 	return out
 }
 
-func TestFilter_CoversAndOverlaps_AgreeWithEveryTopic(t *testing.T) {
+func TestFilter_CoversAndOverlaps_AgreeWithMatch(t *testing.T) {
 	filters := filtersOf(t, []string{"a", "$s"}, 3)
 	topics := topicsOf([]string{"", "a", "$s", "other"}, 4)
 	matches := make([][]bool, len(filters))
@@ -60,17 +61,17 @@ func TestFilter_CoversAndOverlaps_AgreeWithEveryTopic(t *testing.T) {
 				overlaps = overlaps || matches[i][k] && matches[j][k]
 			}
 			if got := f.Covers(g); got != covers {
-				t.Errorf("%q covers %q: %v, by every topic %v", f, g, got, covers)
+				t.Errorf("%q covers %q: %v, compared over all topics: %v", f, g, got, covers)
 			}
 			if got := f.Overlaps(g); got != overlaps {
-				t.Errorf("%q overlaps %q: %v, by every topic %v", f, g, got, overlaps)
+				t.Errorf("%q overlaps %q: %v, compared over all topics: %v", f, g, got, overlaps)
 			}
 		}
 	}
 	t.Logf("%d filters, %d topics", len(filters), len(topics))
 }
 
-// checkMapping fails unless a mapping keeps what it promises for a topic.
+// checkMapping checks the promises of a mapping for one topic.
 func checkMapping(t *testing.T, m Mapping, template, name string) {
 	t.Helper()
 	got, ok := m.Map(name)
@@ -78,19 +79,19 @@ func checkMapping(t *testing.T, m Mapping, template, name string) {
 	case !ok:
 		return
 	case !m.filter.Match(name):
-		t.Errorf("%q by %q from %q: mapped, though the filter does not match", name, template, m.filter)
+		t.Errorf("%q by %q from %q: mapped although the filter does not match", name, template, m.filter)
 	case got == "" || len(got) > maxLength || strings.ContainsAny(got, "+#\x00") || !utf8.ValidString(got):
-		t.Errorf("%q by %q from %q: %.40q is no topic", name, template, m.filter, got)
+		t.Errorf("%q by %q from %q: %.40q is not a topic name", name, template, m.filter, got)
 	case got[0] == '$' && template[0] != '$':
-		t.Errorf("%q by %q from %q: %q, which only the servers may publish to", name, template, m.filter, got)
+		t.Errorf("%q by %q from %q: %q starts with $, but the template does not", name, template, m.filter, got)
 	case strings.HasPrefix(got, "$") && strings.HasPrefix(template, "${") && (!strings.HasPrefix(template, "${topic}") || !strings.HasPrefix(name, "$")):
-		t.Errorf("%q by %q from %q: %q has a $ that the manifest does not name", name, template, m.filter, got)
+		t.Errorf("%q by %q from %q: %q starts with a $ that neither the template nor the filter has", name, template, m.filter, got)
 	case !m.Output().Match(got):
 		t.Errorf("%q by %q from %q: the output filter %q does not match %q", name, template, m.filter, m.Output(), got)
 	}
 }
 
-func TestMapping_RandomTemplates_StayWithinOutputAndMakeNoSystemTopics(t *testing.T) {
+func TestMapping_RandomTemplates_StaysWithinOutputWithoutSystemTopics(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	filters := filtersOf(t, []string{"a", "$s"}, 3)
 	topics := topicsOf([]string{"", "a", "$s", "b"}, 4)
@@ -111,14 +112,14 @@ func TestMapping_RandomTemplates_StayWithinOutputAndMakeNoSystemTopics(t *testin
 		mapped++
 	}
 	if mapped < 1000 {
-		t.Errorf("only %d mappings were made", mapped)
+		t.Errorf("only %d templates were valid", mapped)
 	}
 }
 
-func TestMapping_ATopicThatMessagesMakeASystemOne_IsRefused(t *testing.T) {
+func TestMapping_SystemTopicFromMessage_IsRejected(t *testing.T) {
 	for _, c := range []struct {
 		filter, template, topic string
-		want                    string // empty: refused
+		want                    string // empty: Map returns false
 	}{
 		{"up/#", "${1}", "up/$SYS/x", ""},
 		{"up/#", "${1}", "up/x/$SYS", "x/$SYS"},
@@ -146,7 +147,7 @@ func TestMapping_ATopicThatMessagesMakeASystemOne_IsRefused(t *testing.T) {
 	}
 }
 
-func TestFilter_Exclusive_MatchesTheTopicsOfTheFilterBehindIt(t *testing.T) {
+func TestFilter_Exclusive_MatchesTopicsWithoutPrefix(t *testing.T) {
 	f := mustFilter(t, "$exclusive/a/+/#")
 	if f.String() != "$exclusive/a/+/#" || f.Wildcards() != 2 {
 		t.Errorf("%q with %d wildcards", f, f.Wildcards())
@@ -164,9 +165,9 @@ func TestFilter_Exclusive_MatchesTheTopicsOfTheFilterBehindIt(t *testing.T) {
 		t.Errorf("mapped to %q, %v", got, ok)
 	}
 	if all := mustFilter(t, "$exclusive/#"); all.Match("$SYS/x") || !all.Match("x") || !all.Covers(f) {
-		t.Error("$exclusive/# is not as #")
+		t.Error("$exclusive/# does not match the same topics as #")
 	}
 	if _, err := ParseFilter("$exclusive/"); err == nil {
-		t.Error("an exclusive subscription to nothing was accepted")
+		t.Error("$exclusive/ without a filter was accepted")
 	}
 }

@@ -12,33 +12,32 @@ import (
 	"unicode/utf8"
 )
 
-// Mapping gives the topic under which a message goes on: a filter, and a template
-// of text, ${topic} and the captures ${1}, ${2} and so on.
+// Mapping computes the topic under which a message is published. It consists of a filter
+// and a template. The template contains text, ${topic}, and the captures ${1}, ${2} and so
+// on, which are the texts that the filter's wildcards match.
 type Mapping struct {
 	filter Filter
 	parts  []part
 	whole  bool // the template is ${topic}
 }
 
-// part is a piece of a template: text, or, where text is empty, a placeholder.
-// Capture 0 is the whole topic.
+// part is a part of a template: text, or a placeholder if text is empty.
 type part struct {
 	text    string
-	capture int
+	capture int // the number of the capture; 0: the whole topic
 }
 
 var placeholder = regexp.MustCompile(`\$\{(topic|[1-9]\d?)\}`)
 
-// ParseMapping compiles a template against the filter whose captures it uses. It
-// refuses wildcards, placeholders other than ${topic} and ${1} to ${99}, and
-// captures that the filter does not have.
+// ParseMapping parses a template for a filter. It rejects wildcards, placeholders other
+// than ${topic} and ${1} to ${99}, and captures that the filter does not have.
 func ParseMapping(f Filter, template string) (Mapping, error) {
 	m := Mapping{filter: f, whole: template == "${topic}"}
 	switch {
 	case template == "":
 		return m, errors.New("a topic to publish under must not be empty")
 	case strings.ContainsAny(template, "+#"):
-		return m, errors.New("a topic to publish under has no wildcards + or #; use ${1}, ${2} for what the filter's wildcards matched")
+		return m, errors.New("a topic to publish under has no wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match")
 	case strings.ContainsRune(template, 0):
 		return m, errors.New("a topic must not hold a NUL character")
 	}
@@ -50,10 +49,10 @@ func ParseMapping(f Filter, template string) (Mapping, error) {
 		name := template[at[2]:at[3]]
 		capture := 0
 		if name != "topic" {
-			capture, _ = strconv.Atoi(name) // one or two digits by the expression
+			capture, _ = strconv.Atoi(name) // the expression allows only one or two digits
 		}
 		if capture > f.Wildcards() {
-			return m, fmt.Errorf("topic uses a capture that the filter does not have; ${1} is what the filter's first + or # matched, ${2} the second, and so on")
+			return m, fmt.Errorf("topic uses a capture that the filter does not have; ${1} is the text that the filter's first + or # matches, ${2} the second, and so on")
 		}
 		m.parts = append(m.parts, part{capture: capture})
 		last = at[1]
@@ -74,17 +73,19 @@ func (m *Mapping) addText(s string) {
 	}
 }
 
-// Map returns the topic under which a message that came with topic goes on. ok is
-// false if the filter does not match, if the result is no topic name (section 4.7.3):
-// a server would end the connection at it, again and again; and if the result starts
-// with $ because of the message's own topic: topics such as $SYS/x or $aws/x have a
-// meaning for the server, and only the manifest may name them.
+// Map returns the topic under which to publish a message that was received with topic.
+// ok is false in three cases:
+//   - The filter does not match.
+//   - The result is not a topic name (section 4.7.3). A server would close the connection,
+//     again and again.
+//   - The result starts with $ because of the message's own topic. Topics such as $SYS/x or
+//     $aws/x have a meaning for the server, and only the manifest may name them.
 func (m Mapping) Map(topic string) (mapped string, ok bool) {
 	if m.whole {
 		return topic, m.filter.Match(topic) && isName(topic)
 	}
 	var captures []string
-	none := 0 // the number of the capture that stands for no level, if there is one
+	none := 0 // the number of the capture that matches no level; 0: there is none
 	if !m.filter.walk(topic, func(s string, isNone bool) {
 		captures = append(captures, s)
 		if isNone {
@@ -98,8 +99,8 @@ func (m Mapping) Map(topic string) (mapped string, ok bool) {
 		switch {
 		case p.text != "":
 			text := p.text
-			// Where # matched nothing the slash before its capture goes, so that
-			// a/# to b/${1} makes b of a, and not b/.
+			// If # matched no level, the slash before its capture is removed: with
+			// the filter a/# and the template b/${1}, the topic a becomes b, not b/.
 			if none > 0 && i+1 < len(m.parts) && m.parts[i+1].capture == none {
 				text = strings.TrimSuffix(text, "/")
 			}
@@ -114,8 +115,8 @@ func (m Mapping) Map(topic string) (mapped string, ok bool) {
 	return mapped, isName(mapped) && (mapped[0] != '$' || m.namesSystem())
 }
 
-// namesSystem reports whether the template, or the filter whose topics it keeps, starts
-// with a $.
+// namesSystem reports whether the template starts with $. If it begins with ${topic}, the
+// start of the filter counts.
 func (m Mapping) namesSystem() bool {
 	first := m.parts[0]
 	if first.text == "" && first.capture == 0 {
@@ -128,8 +129,8 @@ func isName(s string) bool {
 	return s != "" && len(s) <= maxLength && !strings.ContainsAny(s, "+#\x00") && utf8.ValidString(s)
 }
 
-// Output returns a filter that matches every topic which the mapping can make. It
-// matches topics that start with $ only if the mapping can make those.
+// Output returns a filter that matches every topic that the mapping can return. It
+// matches topics that start with $ only if the mapping can return such topics.
 func (m Mapping) Output() Filter {
 	wildcards := make([]string, 0, m.filter.Wildcards())
 	for _, level := range m.filter.levels {
@@ -148,14 +149,14 @@ func (m Mapping) Output() Filter {
 			b.WriteString(wildcards[p.capture-1])
 		}
 	}
-	// A wildcard within a level, or a # before the end, stands for more than a
-	// filter can say: widen it.
+	// A filter cannot contain a wildcard within a level, or a # before the last level.
+	// The result is a wider filter.
 	levels := strings.Split(b.String(), "/")
 	startsSystem := strings.HasPrefix(levels[0], "$")
 	for i, level := range levels {
 		if strings.Contains(level, "#") {
 			if level != "#" && i > 0 {
-				i-- // without a level that # stands for, its level joins the one before it
+				i-- // if # matches no level, the rest of this level is joined to the previous level
 			}
 			levels = append(levels[:i:i], "#")
 			break

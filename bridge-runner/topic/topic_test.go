@@ -17,7 +17,7 @@ func mustFilter(t *testing.T, s string) Filter {
 	return f
 }
 
-func TestFilterMatchesAsSection47OfTheSpecificationSays(t *testing.T) {
+func TestFilter_Match_FollowsSection47(t *testing.T) {
 	for _, c := range []struct {
 		filter, topic string
 		want          bool
@@ -51,7 +51,7 @@ func TestFilterMatchesAsSection47OfTheSpecificationSays(t *testing.T) {
 	}
 }
 
-func TestParseFilterRefusesWhatTheSpecificationForbids(t *testing.T) {
+func TestParseFilter_ForbiddenFilter_IsRejected(t *testing.T) {
 	for _, s := range []string{"", "a#", "a/#/b", "a+/b", "+a", "##", "a/b#", "a\x00b", strings.Repeat("a", 65536)} {
 		if _, err := ParseFilter(s); err == nil {
 			t.Errorf("ParseFilter(%.20q) accepted", s)
@@ -59,7 +59,7 @@ func TestParseFilterRefusesWhatTheSpecificationForbids(t *testing.T) {
 	}
 }
 
-func TestCoversAndOverlaps(t *testing.T) {
+func TestFilter_CoversAndOverlaps_ComparesFilters(t *testing.T) {
 	for _, c := range []struct {
 		a, b             string
 		covers, overlaps bool
@@ -92,7 +92,7 @@ func TestCoversAndOverlaps(t *testing.T) {
 	}
 }
 
-func TestMapFillsInTheTopicAndTheCaptures(t *testing.T) {
+func TestMap_TopicAndCaptures_AreFilledIn(t *testing.T) {
 	for _, c := range []struct{ filter, template, topic, want string }{
 		{"sensors/#", "${topic}", "sensors/a/b", "sensors/a/b"},
 		{"sensors/#", "plant1/${topic}", "sensors/a", "plant1/sensors/a"},
@@ -120,7 +120,7 @@ func TestMapFillsInTheTopicAndTheCaptures(t *testing.T) {
 	}
 }
 
-func TestMapRefusesWhatIsNoTopicName(t *testing.T) {
+func TestMap_ResultIsNoTopicName_IsRejected(t *testing.T) {
 	m, err := ParseMapping(mustFilter(t, "a/#"), "${1}")
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestMapRefusesWhatIsNoTopicName(t *testing.T) {
 	}
 }
 
-func TestParseMappingRefusesBadTemplates(t *testing.T) {
+func TestParseMapping_BadTemplate_IsRejected(t *testing.T) {
 	for _, c := range []struct{ filter, template, want string }{
 		{"a/+", "", "empty"},
 		{"a/+", "b/#", "wildcards"},
@@ -167,7 +167,7 @@ func TestParseMappingRefusesBadTemplates(t *testing.T) {
 	}
 }
 
-func TestMatchDoesNotAllocate(t *testing.T) {
+func TestFilter_Match_DoesNotAllocate(t *testing.T) {
 	f := mustFilter(t, "sensors/+/temperature/#")
 	if n := testing.AllocsPerRun(100, func() { f.Match("sensors/a/temperature/b/c") }); n != 0 {
 		t.Errorf("%v allocations", n)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// mutex is a lock in whose wait the time of a synctest passes.
+// mutex is a lock that lets the time of a synctest advance while a goroutine waits for it.
 type mutex chan struct{}
 
 func newMutex() mutex { return make(mutex, 1) }
@@ -22,14 +22,14 @@ func (m mutex) try() {
 	<-m
 }
 
-// after checks the watchdog after so long, asked every 10 seconds as a kubelet does.
+// after calls Check every 10 seconds, as a kubelet does, and compares the result after d.
 func after(t *testing.T, w *Watchdog, d time.Duration, want string) {
 	t.Helper()
 	const period = 10 * time.Second
 	for ; d > 0; d -= period {
 		time.Sleep(min(d, period))
 		if d > period {
-			_ = w.Check() // only the last one counts
+			_ = w.Check() // only the last result counts
 		}
 	}
 	got := ""
@@ -37,11 +37,11 @@ func after(t *testing.T, w *Watchdog, d time.Duration, want string) {
 		got = err.Error()
 	}
 	if got != want {
-		t.Errorf("the check says %q, want %q", got, want)
+		t.Errorf("Check returns %q, want %q", got, want)
 	}
 }
 
-func TestTask_StepDoesNotEnd_IsNamed(t *testing.T) {
+func TestTask_StepDoesNotEnd_IsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w Watchdog
 		a, b := w.Task("a"), w.Task("b")
@@ -75,7 +75,7 @@ func TestTask_Waits_IsNeverReported(t *testing.T) {
 	})
 }
 
-func TestLock_IsNotReleased_IsNamed(t *testing.T) {
+func TestLock_NotReleased_IsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w Watchdog
 		held, free := newMutex(), newMutex()
@@ -90,7 +90,7 @@ func TestLock_IsNotReleased_IsNamed(t *testing.T) {
 	})
 }
 
-func TestLock_IsTakenAllTheTime_IsNotReported(t *testing.T) {
+func TestLock_TakenAllTheTime_IsNotReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w Watchdog
 		mu := newMutex()

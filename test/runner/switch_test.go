@@ -165,8 +165,8 @@ func TestAServerThatFailsItsProbeIsNotSwitchedTo(t *testing.T) {
 	l.backup.Freeze() // accepts connections, and is silent
 	since := l.runner.WaitActive("primary", soon).Remote.Active.Since
 	for _, c := range []struct{ request, message string }{
-		{"backup-1", "it fails its probe: "},
-		{"backup-1 force", "it could not be connected: "},
+		{"backup-1", "its probe failed: "},
+		{"backup-1 force", "the connection failed: "},
 		{"nowhere", `there is no server "nowhere" on this side; its servers are primary, backup-1`},
 	} {
 		if r := l.request(c.request); r.State != v1alpha1.SwitchRefused || !strings.Contains(r.Message, c.message) {
