@@ -150,10 +150,10 @@ func (w *wire) discardLarge() (f packet.Frame, ok bool, err error) {
 	return f, true, nil
 }
 
-// text returns the body of a packet as a string. A large packet is not copied: it keeps
-// the buffer that it came in.
+// text returns the body of a packet as a string. If the buffer is too large to be kept, the
+// body is not copied: it keeps the buffer.
 func (w *wire) text(f packet.Frame) string {
-	if len(w.buf) == readBuffer || f.Large || w.from != w.to || len(f.Body) < len(w.buf)/4*3 {
+	if len(w.buf) <= keepReadBuffer || f.Large || w.from != w.to || len(f.Body) < len(w.buf)/4*3 {
 		return string(f.Body)
 	}
 	w.buf, w.from, w.to = nil, 0, 0
@@ -188,14 +188,15 @@ func (w *wire) fill() error {
 	return err
 }
 
-// grown returns the size of the next larger buffer. A packet takes few steps, so that
-// the smaller buffers, which are garbage then, are small compared to it.
+// grown returns the size of the next larger buffer. A packet whose buffer is not kept takes
+// few steps, so that the smaller buffers, which are garbage then, are small compared to it.
+// A buffer that is kept is used for the next packets, too, and has room for two.
 func (w *wire) grown() int {
 	const factor = 8
-	if w.coming > len(w.buf) {
+	if w.coming > keepReadBuffer {
 		return min(w.coming, factor*len(w.buf))
 	}
-	return 2 * len(w.buf)
+	return min(2*len(w.buf), keepReadBuffer)
 }
 
 // CloseWrite sends what is left to write, and tells the server that this was all. It

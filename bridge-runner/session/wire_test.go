@@ -4,9 +4,11 @@
 package session
 
 import (
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -60,7 +62,7 @@ func TestWire_PacketsOfAllSizesInPieces_ComeWholeUpToTheLimit(t *testing.T) {
 				if w.fill() != nil {
 					break
 				}
-				if n := len(w.buf); n > max(limit, 2*readBuffer+2) {
+				if n := len(w.buf); n > max(limit, min(2*limit, keepReadBuffer), 2*readBuffer) {
 					t.Fatalf("seed %d: a buffer of %d bytes, the limit is %d", seed, n, limit)
 				}
 				continue
@@ -87,5 +89,60 @@ func TestWire_PacketsOfAllSizesInPieces_ComeWholeUpToTheLimit(t *testing.T) {
 					packet.SizePublish(packet.V311, &sent[i]), limit, len(got[i].Payload), got[i].Faults)
 			}
 		}
+	}
+}
+
+// repeated is a connection from which one packet comes again and again.
+type repeated struct {
+	net.Conn
+	packet []byte
+	at     int
+}
+
+func (r *repeated) Read(b []byte) (int, error) {
+	n := 0
+	for n < len(b) {
+		c := copy(b[n:], r.packet[r.at:])
+		n += c
+		r.at = (r.at + c) % len(r.packet)
+	}
+	return n, nil
+}
+
+// A message takes memory for its content, once. The buffer is used again, unless the message
+// is so large that the buffer is given to it.
+func TestWire_ManyLargeMessages_AllocateLittleMoreThanTheirContent(t *testing.T) {
+	for size, most := range map[int]float64{1 << 10: 1.3, 64 << 10: 1.2, 100 << 10: 1.2, 500 << 10: 1.2, 900 << 10: 1.2, 5 << 20: 2.1} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			p := packet.Publish{Topic: "t", Payload: strings.Repeat("x", size)}
+			w := wire{Conn: &repeated{packet: packet.AppendPublish(nil, packet.V311, &p)}, limit: 32 << 20}
+			receive := func(n int) {
+				for n > 0 {
+					f, ok, err := w.next(packet.V311)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !ok {
+						if err := w.fill(); err != nil {
+							t.Fatal(err)
+						}
+						continue
+					}
+					if got, err := packet.DecodePublish(packet.V311, f.Flags, w.text(f)); err != nil || len(got.Payload) != size {
+						t.Fatalf("%d bytes of payload came: %v", len(got.Payload), err)
+					}
+					n--
+				}
+			}
+			const messages = 100
+			receive(4)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			receive(messages)
+			runtime.ReadMemStats(&after)
+			if times := float64(after.TotalAlloc-before.TotalAlloc) / messages / float64(size); times > most {
+				t.Errorf("%.2f times the content was allocated, at most %.1f should be", times, most)
+			}
+		})
 	}
 }
