@@ -11,8 +11,14 @@ COPY main.go servers.go ./
 COPY api/ api/
 COPY controllers/ controllers/
 COPY bridge-runner/ bridge-runner/
-RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -ldflags="-s -w" -o /out/manager . && \
-    CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -ldflags="-s -w" -o /out/bridge-runner ./bridge-runner
+COPY internal/ internal/
+# The build has no Git repository, so make docker-build passes the version.
+ARG VERSION
+ARG REVISION
+ARG BUILDINFO=github.com/mqttbridge/mqttbridge-operator/internal/buildinfo
+ARG LDFLAGS="-s -w -X ${BUILDINFO}.version=${VERSION} -X ${BUILDINFO}.revision=${REVISION}"
+RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -ldflags="${LDFLAGS}" -o /out/manager . && \
+    CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -ldflags="${LDFLAGS}" -o /out/bridge-runner ./bridge-runner
 
 # The static image has CA certificates, time zones, and a user that is not root.
 FROM gcr.io/distroless/static:nonroot

@@ -109,7 +109,8 @@ build: ## Build bin/manager and bin/bridge-runner.
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG with both programs.
-	$(CONTAINER_TOOL) build -t $(IMG) .
+	$(CONTAINER_TOOL) build -t $(IMG) \
+	  --build-arg VERSION="$$(git describe --tags --always --dirty)" --build-arg REVISION="$$(git rev-parse HEAD)" .
 
 # The installation, with the image IMG instead of the image in config/manager.
 kustomize-build = $(KUSTOMIZE) build config/default | sed 's|$(DEFAULT_IMG)|$(IMG)|'

@@ -22,6 +22,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/controllers"
+	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 )
 
 // leaderElectionID is the name of the Lease that the operator's replicas compete for.
@@ -38,11 +39,16 @@ type settings struct {
 
 	metricsAddress string
 	probeAddress   string
+	version        bool
 	zap            zap.Options
 }
 
 func main() {
 	s := parseFlags()
+	if s.version {
+		fmt.Println(buildinfo.Line("manager"))
+		return
+	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
 	if err := run(s); err != nil {
 		ctrl.Log.Error(err, "the operator has stopped")
@@ -66,6 +72,7 @@ func parseFlags() *settings {
 		"Address that serves metrics over HTTPS, to clients with the right to get /metrics. 0 disables it.")
 	flag.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081",
 		"Address that serves /healthz and /readyz. 0 disables it.")
+	flag.BoolVar(&s.version, "version", false, "Print the version and exit.")
 	s.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
 	return s
@@ -89,6 +96,8 @@ func run(s *settings) error {
 	if err != nil {
 		return err
 	}
+	module, commit := buildinfo.Version()
+	ctrl.Log.Info("the operator starts", "version", module, "revision", commit)
 	return mgr.Start(ctrl.SetupSignalHandler())
 }
 

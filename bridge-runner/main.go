@@ -28,6 +28,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 )
 
 // logTimeout is the longest time that the process waits at its end until its log is
@@ -36,7 +37,7 @@ const logTimeout = time.Second
 
 type options struct {
 	bridge, secrets, data, listen string
-	kubernetes                    bool
+	kubernetes, version           bool
 }
 
 func main() {
@@ -46,6 +47,10 @@ func main() {
 			return
 		}
 		os.Exit(2)
+	}
+	if opts.version {
+		fmt.Println(buildinfo.Line("bridge-runner"))
+		return
 	}
 	useOneProcessor()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -76,7 +81,8 @@ func parseFlags(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&o.data, "data", "", "the `directory` for the buffer on disk; required if the manifest sets spec.buffer.disk")
 	flags.StringVar(&o.listen, "listen", ":8080", "the `address` (host:port) on which the runner serves /metrics, /status, /livez and /readyz")
 	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster; the environment variable POD_NAME holds the name of the pod")
-	if err := flags.Parse(args); err != nil {
+	flags.BoolVar(&o.version, "version", false, "print the version and exit")
+	if err := flags.Parse(args); err != nil || o.version {
 		return o, err
 	}
 	if o.bridge == "" || flags.NArg() > 0 {
@@ -125,7 +131,8 @@ func run(ctx context.Context, opts options) error {
 	}
 	b.requestSwitches(bridge.Annotations)
 	go config.Watch(ctx, opts.bridge, bridge, log, b.requestSwitches)
-	log.Info("the runner starts", "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", listener.Addr().String())
+	module, commit := buildinfo.Version()
+	log.Info("the runner starts", "version", module, "revision", commit, "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", listener.Addr().String())
 	b.run(ctx)
 	return nil
 }
