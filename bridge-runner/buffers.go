@@ -53,7 +53,7 @@ func (b *buffers) options(direction string, rules []config.Rule, source *sideSes
 	}
 	if disk := b.spec.Buffer.Disk; disk != nil && len(rules) > 0 {
 		opts.Disk = &delivery.Disk{
-			Dir:      filepath.Join(b.data, direction),
+			Dir:      filepath.Join(b.data, bufferDirectory(direction)),
 			Bytes:    config.Disk(b.spec),
 			WhenFull: *disk.WhenFull,
 			TTL:      time.Duration(ptr.Deref(disk.MessageTTLSeconds, 0)) * time.Second,
@@ -61,4 +61,13 @@ func (b *buffers) options(direction string, rules []config.Rule, source *sideSes
 		}
 	}
 	return opts
+}
+
+// bufferDirectory returns the name of a direction's directory in the directory for buffers.
+// The names are part of the format on disk: another name would leave a backlog behind.
+func bufferDirectory(direction string) string {
+	if direction == report.LocalToRemote {
+		return "local_to_remote"
+	}
+	return "remote_to_local"
 }

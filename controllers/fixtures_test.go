@@ -167,7 +167,7 @@ func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, r
 	u.SetNamespace(bridge.Namespace)
 	u.SetName(bridge.Name)
 	if err := c.Status().Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u),
-		client.FieldOwner(RunnerFieldOwner), client.ForceOwnership); err != nil {
+		client.FieldOwner(v1alpha1.RunnerFieldManager), client.ForceOwnership); err != nil {
 		t.Fatalf("reporting as the runner: %v", err)
 	}
 }

@@ -11,13 +11,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// Field managers (server-side apply).
-const (
-	// FieldOwner applies the children and the operator's part of the status.
-	FieldOwner = "mqttbridge-operator"
-	// RunnerFieldOwner applies the runner's part of the status.
-	RunnerFieldOwner = "bridge-runner"
-)
+// FieldOwner is the field manager of the children and of the operator's part of the status
+// (server-side apply).
+const FieldOwner = "mqttbridge-operator"
 
 // The labels of the children, as Kubernetes recommends. Name and instance select the pods
 // and never change.

@@ -85,7 +85,7 @@ func (r *Reconciler) clearReport(ctx context.Context, b *v1alpha1.MQTTBridge) er
 	}
 	log.FromContext(ctx).Info("clearing the report of a runner whose pod is gone", "pod", b.Status.Runner.Pod)
 	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(statusApply(b)),
-		client.FieldOwner(RunnerFieldOwner))
+		client.FieldOwner(v1alpha1.RunnerFieldManager))
 	if err != nil {
 		return fmt.Errorf("clearing the runner's report: %w", err)
 	}

@@ -24,6 +24,10 @@ import (
 // GroupVersion is the group and version of this API.
 var GroupVersion = schema.GroupVersion{Group: "mqttbridge.io", Version: "v1alpha1"}
 
+// RunnerFieldManager is the field manager of the status fields that the runner writes. The
+// operator writes them under the same name when it corrects them for a runner that is gone.
+const RunnerFieldManager = "bridge-runner"
+
 var schemeBuilder = runtime.NewSchemeBuilder(func(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion, &MQTTBridge{}, &MQTTBridgeList{})
 	metav1.AddToGroupVersion(s, GroupVersion)

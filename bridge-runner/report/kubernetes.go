@@ -21,8 +21,6 @@ import (
 )
 
 const (
-	// FieldManager is the field manager that owns the status fields of the runner.
-	FieldManager = "bridge-runner"
 	// reportInterval is the shortest time between two reports when the state changes
 	// often; one report contains all changes within it. After a time without changes the
 	// first reportBurst reports are sent at once: a failover has two, for the loss of a
@@ -64,7 +62,7 @@ func NewKubernetes(bridge *v1alpha1.MQTTBridge, log *slog.Logger) (*Kubernetes, 
 	}
 	return &Kubernetes{
 		client: client,
-		url:    path + "?fieldManager=" + FieldManager + "&force=true",
+		url:    path + "?fieldManager=" + v1alpha1.RunnerFieldManager + "&force=true",
 		name:   bridge.Name,
 		ns:     bridge.Namespace,
 		log:    log,
