@@ -20,9 +20,11 @@ import (
 // requestMailbox holds the latest text that was passed to Request. The zero value holds
 // the empty text, which requests nothing.
 type requestMailbox struct {
-	mu     sync.Mutex // the only lock of the package; no other lock is taken while it is held
-	text   string
-	signal chan struct{} // holds a token after text has changed; use signalLocked
+	mu   sync.Mutex // the only lock of the package; no other lock is taken while it is held
+	text string
+	// signal has a token after text has changed. It is nil before the first use of
+	// signalLocked, which returns it.
+	signal chan struct{}
 }
 
 // changed returns a channel that receives after the text has changed.
@@ -61,13 +63,20 @@ func (c *Connector) Request(text string) {
 
 // switchRequest is a request and its state.
 type switchRequest struct {
-	text    string
-	server  int   // its index; noServer if no server has the requested name
-	pending bool  // the request is not answered yet
-	force   bool  // switch without a probe
-	probing bool  // a probe for this request has begun
-	passed  bool  // the server has passed that probe
-	failure error // why the server failed that probe
+	text string
+	// server is the index of the requested server, or noServer if no server has the
+	// requested name.
+	server int
+	// pending is true until the request is done or refused.
+	pending bool
+	// force makes the connector switch without a probe.
+	force bool
+	// probing is true after a probe for this request has begun.
+	probing bool
+	// passed is true if the server has passed that probe.
+	passed bool
+	// failure is the error of that probe. It is nil if the probe has passed or not ended.
+	failure error
 }
 
 const forced = "force"

@@ -72,27 +72,49 @@ type Action struct {
 
 // Machine chooses the server of one side. It is not safe for concurrent use.
 type Machine struct {
-	cfg       Config
-	random    func() float64 // in [0, 1)
-	servers   []server
-	preferred int       // the index of the preferred server, or noServer
-	active    int       // the index of the server in use, or noServer
-	pauses    int       // the number of pauses since the last stable connection
-	round     time.Time // the start of the round; zero for the first round
+	cfg Config
+	// random returns numbers in [0, 1).
+	random  func() float64
+	servers []server
+	// preferred is the index of the preferred server, or noServer.
+	preferred int
+	// active is the index of the server in use, or noServer.
+	active int
+	// pauses is the number of pauses since the last stable connection.
+	pauses int
+	// roundStart is the start of the round. It is zero in the first round, and in the
+	// future during a pause.
+	roundStart time.Time
 }
 
 type server struct {
-	tried       bool      // in this round
-	failedAt    time.Time // zero: not known to have failed
-	refusedAt   time.Time // when it refused permanently; zero: the latest attempt did not end so
+	// tried is true if the server was tried in this round.
+	tried bool
+	// failedAt is the time of the latest failure. It is zero if the server is not known
+	// to have failed since it last connected or passed a probe, or since the last pause.
+	failedAt time.Time
+	// refusedAt is the time at which the server refused permanently. It is zero if it has
+	// not, or if a later attempt ended differently or a later probe passed.
+	refusedAt time.Time
+	// connectedAt is the start of the current connection. It is valid for the active
+	// server.
 	connectedAt time.Time
 
-	probing      bool      // a probe is under way
-	probeAt      time.Time // of the next probe; zero: Standby chooses it at its next call
-	passingSince time.Time // it has passed every probe since then; zero: it failed the latest
-	passedAt     time.Time // of the latest probe that it passed
-	failedBack   bool      // the machine has failed back to it
-	flaps        int       // failbacks in a row that did not last, at most maxFlaps
+	// probing is true while a probe is under way.
+	probing bool
+	// probeAt is the time of the next probe. If it is zero, Standby chooses it at its next
+	// call.
+	probeAt time.Time
+	// passingSince is the time since which the server has passed every probe. It is zero
+	// if the server has failed, or has not passed a probe since its last connection.
+	passingSince time.Time
+	// passedAt is the time of the latest probe that the server passed. It is valid if
+	// passingSince is not zero.
+	passedAt time.Time
+	// failedBack is true if the latest connection was a failback.
+	failedBack bool
+	// flaps is the number of failbacks in a row that did not last, at most maxFlaps.
+	flaps int
 }
 
 // New returns a machine at the start of its first round. random is the source of
@@ -134,7 +156,7 @@ func (m *Machine) Next(now time.Time) Action {
 	}
 	pause := m.pause()
 	m.pauses++
-	m.round = now.Add(pause)
+	m.roundStart = now.Add(pause)
 	for i := range m.servers {
 		s := &m.servers[i]
 		s.tried = false
@@ -166,7 +188,7 @@ func (m *Machine) failedRecently(i int, now time.Time) bool {
 // or slow servers, a round may take longer than RetryMax.
 func (m *Machine) failedThisRound(i int) bool {
 	at := m.servers[i].failedAt
-	return !at.IsZero() && !at.Before(m.round)
+	return !at.IsZero() && !at.Before(m.roundStart)
 }
 
 // excluded reports whether server i is left out because it has refused permanently.
@@ -237,7 +259,7 @@ func (m *Machine) disconnected(i int, now time.Time) {
 	if age < m.cfg.RetryMax {
 		return
 	}
-	m.pauses, m.round = 0, now
+	m.pauses, m.roundStart = 0, now
 	for i := range m.servers {
 		m.servers[i].tried = false
 	}

@@ -62,8 +62,10 @@ type connections struct {
 }
 
 type connState struct {
-	since  time.Time // when the state last changed
-	active bool      // a request has begun
+	// since is the time of the latest change.
+	since time.Time
+	// active is true from the first byte of a request until the end of its answer.
+	active bool
 }
 
 // changed records the new state of a connection. net/http calls it before it serves a new

@@ -113,8 +113,8 @@ func TestFixedHeader_FieldsCannotBeFound_IsRefused(t *testing.T) {
 		{"3.2.2, as of 3.1.1", "\x20\x02\x00\x01", 0x84, "a CONNACK of 2 bytes with code 1, in the format of MQTT 3.1.1; the server may support only that version"},
 	})
 	accepts(t, V311, map[string]string{
-		"2.2.3, not the shortest encoding":   "\xd0\x80\x00",
-		"3.3.3, no payload":                  "\x30\x03\x00\x01a",
+		"2.2.3, not the shortest encoding": "\xd0\x80\x00",
+		"3.3.3, no payload":                "\x30\x03\x00\x01a",
 	})
 	accepts(t, V5, map[string]string{
 		"3.4.2.1, the shortest":                  "\x40\x02\x00\x01",

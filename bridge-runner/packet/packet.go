@@ -49,10 +49,13 @@ const (
 
 // Frame is a control packet that was received as a whole and is not decoded yet.
 type Frame struct {
-	Type  Type
-	Flags byte   // the low four bits of the fixed header
-	Body  []byte // the variable header and the payload
-	Size  int    // the size of the whole packet, in bytes
+	Type Type
+	// Flags are the low four bits of the first byte of the packet.
+	Flags byte
+	// Body is the variable header and the payload.
+	Body []byte
+	// Size is the size of the whole packet in bytes.
+	Size int
 	// Large means that the packet is larger than the reader accepts. Body is only its
 	// beginning.
 	Large bool
@@ -81,10 +84,11 @@ type Properties struct {
 type Publish struct {
 	Topic   string
 	Payload string
-	ID      uint16 // packet identifier; 0 at QoS 0
-	QoS     byte
-	Retain  bool
-	Dup     bool
+	// ID is the packet identifier. It is 0 at QoS 0.
+	ID     uint16
+	QoS    byte
+	Retain bool
+	Dup    bool
 	// TopicAlias is the topic alias (MQTT 5 section 3.3.2.3.4), or 0 if there is none.
 	// With a topic alias, Topic may be empty.
 	TopicAlias uint16
@@ -98,11 +102,14 @@ type Publish struct {
 
 // Ack is a PUBACK, PUBREC, PUBREL or PUBCOMP packet.
 type Ack struct {
-	Type   Type
-	ID     uint16
-	Code   byte   // reason code; 0 with 3.1.1
-	Reason string // Reason String (MQTT 5 section 3.4.2.2.2)
-	Faults Faults // of a received packet
+	Type Type
+	ID   uint16
+	// Code is the reason code. It is 0 with 3.1.1.
+	Code byte
+	// Reason is the Reason String (MQTT 5 section 3.4.2.2.2).
+	Reason string
+	// Faults are the faults of a received packet. Encoding ignores them.
+	Faults Faults
 }
 
 // Will is the Will Message (section 3.1.2.5).
@@ -111,7 +118,8 @@ type Will struct {
 	Payload string
 	QoS     byte
 	Retain  bool
-	Delay   uint32 // Will Delay Interval in seconds (MQTT 5 section 3.1.3.2.2)
+	// Delay is the Will Delay Interval in seconds (MQTT 5 section 3.1.3.2.2).
+	Delay uint32
 }
 
 // Connect is a CONNECT packet (section 3.1).
@@ -120,10 +128,12 @@ type Connect struct {
 	// Bridge sets the bridge flag, the highest bit of the protocol level of 3.1.1. It is
 	// not part of the specification. Mosquitto and other servers treat such a client as a
 	// bridge: they send it none of its own messages, and keep retain flags as published.
-	Bridge     bool
-	ClientID   string
-	CleanStart bool // Clean Session in 3.1.1
-	KeepAlive  uint16
+	Bridge   bool
+	ClientID string
+	// CleanStart is named Clean Session in 3.1.1.
+	CleanStart bool
+	// KeepAlive is in seconds. 0 turns the keep alive mechanism off.
+	KeepAlive uint16
 	// Username and Password are each sent if they are not empty. In 3.1.1, Password is
 	// sent only with Username.
 	Username, Password string
@@ -176,8 +186,9 @@ type Subscription struct {
 
 // Subscribe is a SUBSCRIBE packet (section 3.8).
 type Subscribe struct {
-	ID             uint16
-	SubscriptionID uint32 // Subscription Identifier, 0: none
+	ID uint16
+	// SubscriptionID is the Subscription Identifier, or 0 for none.
+	SubscriptionID uint32
 	Subscriptions  []Subscription
 }
 
