@@ -149,9 +149,9 @@ func shortfallsAreNamed(l *line) {
 	if want := l.peer.maxQoS < 2; lowered != want || len(status.Remote.Shortfalls) > 1 {
 		l.Errorf("shortfalls: %+v, lower QoS: %t", status.Remote.Shortfalls, want)
 	}
-	logged := strings.Contains(l.runner.Log(), "the server refuses the bridge bit, so it is left out; bridgeMode: Off saves the attempt")
-	if want := l.version == v1alpha1.ProtocolVersion311 && !l.peer.bridgeBit; logged != want {
-		l.Errorf("a refused bridge bit is logged: %t, want %t", logged, want)
+	remarked := strings.Contains(l.runner.Log(), "the server refuses the bridge bit, so it is left out; bridgeMode: Off saves the attempt")
+	if want := l.version == v1alpha1.ProtocolVersion311 && !l.peer.bridgeBit; remarked != want {
+		l.Errorf("a refused bridge bit is logged: %t, want %t", remarked, want)
 	}
 }
 

@@ -142,8 +142,8 @@ func startRabbitMQ(t testing.TB) server {
 			t.Fatal(err)
 		}
 	}
-	// Erlang's name server runs separately; otherwise Erlang would start one that outlives the
-	// test.
+	// The test starts Erlang's name server itself. Otherwise Erlang would start it, and it would
+	// outlive the test.
 	mqtttest.StartProgram(t, "epmd", need(t, "epmd", remedy), "-port", epmd, "-address", "127.0.0.1")
 	return mqtttest.StartServer(t, "RabbitMQ", address, serverTimeout, "env",
 		"HOME="+dir, // for Erlang's cookie

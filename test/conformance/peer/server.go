@@ -304,7 +304,7 @@ func (s *Server) forgetLocked(sess *session) {
 	for _, d := range append(sess.flight, sess.queue...) {
 		s.cfg.App.Forgotten(s, d.m)
 	}
-	sess.gone = true
+	sess.forgotten = true
 	if s.sessions[sess.client] == sess {
 		delete(s.sessions, sess.client)
 	}

@@ -17,7 +17,7 @@ type session struct {
 	conn    *conn // nil if not connected
 	expiry  uint32
 	ended   time.Time // time at which conn ended
-	gone    bool      // forgotten
+	forgotten bool    // the server has dropped the session
 	process int       // number of the client process that used the session last
 	// confirmed is set when the client has sent a packet after a CONNACK of this session.
 	confirmed bool
