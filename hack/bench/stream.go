@@ -22,6 +22,7 @@ type stream struct {
 
 	// Only the collector accesses the following fields, until it has ended or another stream is
 	// current.
+
 	seen      [publishers][]uint64 // one bit per message number
 	measuring atomic.Bool
 	latencies []int64 // nanoseconds, of messages that arrive during the measurement

@@ -38,6 +38,7 @@ type conn struct {
 	disconnected bool // DISCONNECT has arrived
 
 	// State of the packets that the client has sent.
+
 	aliases     map[uint16]string
 	inUse       map[uint16]*inbound // identifiers without a final acknowledgement
 	subscribing map[uint16]bool     // identifiers of SUBSCRIBEs and UNSUBSCRIBEs without an answer
@@ -50,6 +51,7 @@ type conn struct {
 	lastRelease int                 // pubrecOrder of the latest PUBREL
 
 	// State of the packets that the server has sent.
+
 	resending []*delivery // deliveries of the session that must be sent again
 	awaitingPuback []*delivery // QoS 1 deliveries without PUBACK, in order
 	awaitingPubrec   []*delivery // QoS 2 deliveries without PUBREC, in order
