@@ -17,7 +17,7 @@ type stream struct {
 	number  uint32
 	window  int64 // largest number of a publisher's messages in transit
 	arrived [publishers]atomic.Int64
-	duplicatesatomic.Int64
+	duplicates atomic.Int64
 	wake    [publishers]chan struct{}
 
 	// Only the collector accesses the following fields, until it has ended or another stream is
