@@ -151,7 +151,7 @@ func shortfallsAreNamed(l *line) {
 	}
 	remarked := strings.Contains(l.runner.Log(), "the server refuses the bridge bit, so it is left out; bridgeMode: Off saves the attempt")
 	if want := l.version == v1alpha1.ProtocolVersion311 && !l.peer.bridgeBit; remarked != want {
-		l.Errorf("a refused bridge bit is logged: %t, want %t", remarked, want)
+		l.Errorf("a refused bridge flag is logged: %t, want %t", remarked, want)
 	}
 }
 

@@ -94,7 +94,7 @@ var trials = []struct {
 	{"nothing is lost when connections are cut", nothingIsLostByCuts, busy},
 	{"a wrong password is named", wrongPasswordIsNamed, always},
 	{"a refused subscription is named", refusedSubscriptionIsNamed, func(s setting) bool { return s.peer.refuses && down(s) }},
-	{"a lower QoS and a refused bridge bit are named", shortfallsAreNamed, down},
+	{"a lower QoS and a refused bridge flag are named", shortfallsAreNamed, down},
 	{"a version that the server does not support is named", versionIsNamed, without5},
 	{"a message that matches crossing filters arrives once per rule, at the rule's QoS", crossingFilters, down},
 	{"with the same topics in both directions, each message arrives once, or the server is not used", sameFilterBothWays, down},

@@ -16,9 +16,9 @@ const (
 	V5   = 5
 )
 
-// bridgeBit is the bit of the protocol version by which bridges identify themselves to servers that
+// bridgeFlag is the bit of the protocol version by which bridges identify themselves to servers that
 // support this extension of MQTT 3.1.1.
-const bridgeBit = 0x80
+const bridgeFlag = 0x80
 
 // Types of control packets.
 const (
@@ -67,7 +67,7 @@ type Packet struct {
 // Connect is the content of a CONNECT.
 type Connect struct {
 	Version        byte
-	Bridge         bool // the bridge bit is set
+	Bridge         bool // the bridge flag is set
 	ClientID       string
 	CleanStart     bool
 	KeepAlive      uint16
@@ -238,7 +238,7 @@ func (p *Packet) decodeConnect(c *cursor) {
 		c.fail("CONNECT with the protocol name %q [MQTT-3.1.2-1]", name)
 	}
 	version := c.u8()
-	p.Connect = &Connect{Version: version &^ bridgeBit, Bridge: version&bridgeBit != 0, ReceiveMaximum: 65535}
+	p.Connect = &Connect{Version: version &^ bridgeFlag, Bridge: version&bridgeFlag != 0, ReceiveMaximum: 65535}
 	if v := p.Connect.Version; c.err == nil && v != V311 && v != V5 {
 		c.fail("CONNECT of the protocol version %d", v)
 	}

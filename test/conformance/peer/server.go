@@ -47,7 +47,7 @@ type Config struct {
 	DeliverOnRelease bool
 	// LowestID gives each message the lowest free packet identifier. Otherwise identifiers ascend.
 	LowestID bool
-	// RefuseBridgeBit refuses connections that set the bridge bit, like a server that supports only
+	// RefuseBridgeBit refuses connections that set the bridge flag, like a server that supports only
 	// standard MQTT 3.1.1.
 	RefuseBridgeBit bool
 	// ClientWindow is the largest number of QoS 1 and 2 messages that a client may have in flight
