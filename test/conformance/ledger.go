@@ -101,7 +101,7 @@ func (l *ledger) findLocked(payload string) *message {
 }
 
 // violationLocked reports a violated guarantee of the bridge. The caller also holds the lock of s.
-func (l *ledger) violation(s *peer.Server, format string, args ...any) {
+func (l *ledger) violationLocked(s *peer.Server, format string, args ...any) {
 	v := peer.Violation{Server: s.Name(), Text: fmt.Sprintf(format, args...), History: s.HistoryLocked(bridgeID)}
 	l.report(v.String())
 }

@@ -43,7 +43,7 @@ func TestSwitch_WithinCluster_LosesAndRepeatsNothing(t *testing.T) {
 			l.stream(qos, 500)
 			for i := range 6 {
 				server := []string{"backup-1", "primary"}[i%2]
-				if r := l.request(server); r.State != v1alpha1.SwitchDone {
+				if r := l.requestSwitch(server); r.State != v1alpha1.SwitchDone {
 					t.Fatalf("%+v", r)
 				}
 				l.flow(200)

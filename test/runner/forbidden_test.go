@@ -81,7 +81,7 @@ func TestNotifications_ServerEndsSessionAtThem_MessagesAreForwarded(t *testing.T
 			r.WaitActive("primary", soon)
 			here.Publish(&paho.Publish{Topic: "up/a", QoS: 1, Payload: []byte("after")})
 			if got := <-payloads; got != "after" {
-				t.Errorf("got %s, want the message "after"", got)
+				t.Errorf("got the message %s, want after", got)
 			}
 		})
 	}
