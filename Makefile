@@ -55,8 +55,9 @@ vet: ## Run go vet.
 	go vet ./...
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## Run golangci-lint with the Kubernetes API linter.
+lint: $(GOLANGCI_LINT) ## Run golangci-lint with the Kubernetes API linter, and the check of the language.
 	$(GOLANGCI_LINT) run ./...
+	go run ./hack/language
 
 $(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.go
 	go -C hack/tools/golangci-lint build -o $@ .

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// The bridges that are measured.
+// Names of the bridges that the bench measures. They appear in reports.
 const (
-	theRunner = "runner"
-	thePeer   = "mosquitto"
-	// asItComes is Mosquitto with the settings that it has by itself.
-	asItComes = "mosquitto, defaults"
+	runnerBridge = "runner"
+	peerBridge   = "mosquitto"
+	// peerDefaults is Mosquitto with its default settings.
+	peerDefaults = "mosquitto, defaults"
 )
 
-// benchCase is what a bridge has to do.
+// benchCase is the work of a bridge in one case.
 type benchCase struct {
 	QoS       byte   `json:"qos"`
 	Payload   int    `json:"payloadBytes"`
@@ -27,9 +27,11 @@ type benchCase struct {
 
 const (
 	window = 256 // the runner's default
-	// targetRounds is how many times as often as the others a case with a target is measured.
+	// targetRounds is the factor by which a case with a target is measured more often than other
+	// cases.
 	targetRounds = 3
-	// farWindow and farRoundTrip make the case of a remote broker that is far away.
+	// farWindow and farRoundTrip (milliseconds) are the settings of the case with a distant remote
+	// broker.
 	farWindow    = 1000
 	farRoundTrip = 50
 )
@@ -56,17 +58,17 @@ func security(tls bool) string {
 	return "plain"
 }
 
-// bridges are who takes part in a case.
+// bridges returns the bridges that take part in the case.
 func (c benchCase) bridges() []string {
 	if c.small() && c.QoS < 2 && c.Protocol == "3.1.1" && !c.TLS {
-		return []string{theRunner, thePeer, asItComes}
+		return []string{runnerBridge, peerBridge, peerDefaults}
 	}
-	return []string{theRunner, thePeer}
+	return []string{runnerBridge, peerBridge}
 }
 
 func (c benchCase) small() bool { return c.Payload == 128 }
 
-// latencyRate and cpuRate are messages a second that both bridges keep up with.
+// latencyRate and cpuRate return rates, in messages a second, that both bridges can sustain.
 func (c benchCase) latencyRate() int {
 	if c.Payload >= 64<<10 {
 		return 100
@@ -81,9 +83,9 @@ func (c benchCase) cpuRate() int {
 	return 5000
 }
 
-// onTheWay is how many messages are between publishers and collector while as many
-// are sent as go. It keeps every window full.
-func (c benchCase) onTheWay() int64 {
+// inTransit returns the largest number of messages between publishers and collector in the
+// saturated phase. It keeps every window full.
+func (c benchCase) inTransit() int64 {
 	switch {
 	case c.RoundTrip > 0:
 		return 4 * farWindow
@@ -93,9 +95,9 @@ func (c benchCase) onTheWay() int64 {
 	return 4 * window
 }
 
-// onTheWayPaced is how many may be at a fixed rate. It is not reached where the
-// bridge keeps up.
-const onTheWayPaced = 4 * window
+// inTransitPaced is the largest number of messages in transit at a fixed rate. A bridge that
+// sustains the rate never reaches it.
+const inTransitPaced = 4 * window
 
 func (c benchCase) level() byte {
 	if c.Protocol == "5" {
@@ -104,7 +106,7 @@ func (c benchCase) level() byte {
 	return level311
 }
 
-// route is where a bridge goes.
+// route is the path of messages through a bridge.
 type route struct {
 	benchCase
 	local, remote string // host:port
@@ -118,9 +120,9 @@ func (c benchCase) window() int {
 	return window
 }
 
-// mosquittoWindow is the max_inflight_messages of every Mosquitto. With QoS 2 it is
-// out of reach: a Mosquitto 2.0.11 that bridges QoS 2 stalls for good when its window
-// is full.
+// mosquittoWindow returns max_inflight_messages for every Mosquitto. With QoS 2 it is larger than
+// any number of messages in flight: a Mosquitto 2.0.11 that bridges QoS 2 stalls permanently when
+// its window is full.
 func (c benchCase) mosquittoWindow() int {
 	if c.QoS == 2 {
 		return 10000
@@ -128,12 +130,12 @@ func (c benchCase) mosquittoWindow() int {
 	return c.window()
 }
 
-// oneWay is the delay of each direction.
+// oneWay returns the delay of each direction.
 func (c benchCase) oneWay() time.Duration {
 	return time.Duration(c.RoundTrip) * time.Millisecond / 2
 }
 
-// allCases returns every combination, and the far case.
+// allCases returns every combination, and the case with a distant remote broker.
 func allCases() []benchCase {
 	var cases []benchCase
 	for _, tls := range []bool{false, true} {
@@ -148,5 +150,5 @@ func allCases() []benchCase {
 	return append(cases, benchCase{QoS: 1, Payload: 128, Protocol: "3.1.1", RoundTrip: farRoundTrip})
 }
 
-// quickCases are for tuning.
+// quickCases returns a subset for tuning.
 func quickCases() []benchCase { return allCases()[:3] }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// line is a TCP connection to somewhere far: bytes take their time in each
-// direction, as many as there are.
+// line simulates a long network path: it delays bytes in each direction and does not limit their
+// rate.
 type line struct {
 	listener net.Listener
 	target   string
@@ -39,7 +39,7 @@ func startLine(target string, oneWay time.Duration) (*line, error) {
 
 func (l *line) address() string { return l.listener.Addr().String() }
 
-// close ends when the connections have been ended by their clients.
+// close stops accepting and returns when the clients have closed all connections.
 func (l *line) close() {
 	_ = l.listener.Close()
 	l.running.Wait()
@@ -58,7 +58,7 @@ func (l *line) serve(near net.Conn) {
 	there.Wait()
 }
 
-// delayed is what was read and is not yet due on the other side.
+// delayed holds the data of one direction that was read and is not yet due for writing.
 type delayed struct {
 	mu      sync.Mutex
 	changed sync.Cond
@@ -66,14 +66,14 @@ type delayed struct {
 	ended   bool
 }
 
-// parcel is what was read at one instant.
+// parcel is the data of one read.
 type parcel struct {
 	data []byte
 	due  time.Time
 }
 
-// carry reads as fast as it comes, and writes what is due in one go, so that the
-// line delays and does not throttle.
+// carry copies from one connection to the other. It reads without waiting and writes all due data
+// in one call, so that the line delays and does not throttle.
 func (l *line) carry(to, from net.Conn) {
 	d := &delayed{}
 	d.changed.L = &d.mu
@@ -83,7 +83,7 @@ func (l *line) carry(to, from net.Conn) {
 			break
 		}
 	}
-	_, _ = to.Close(), from.Close() // either end is the end of both
+	_, _ = to.Close(), from.Close() // the end of one direction ends both
 }
 
 func (d *delayed) fill(from net.Conn, oneWay time.Duration) {
@@ -103,7 +103,7 @@ func (d *delayed) fill(from net.Conn, oneWay time.Duration) {
 	}
 }
 
-// wait waits until something is due. It reports false at the end.
+// wait waits until the first parcel is due. It returns false after the last parcel.
 func (d *delayed) wait() bool {
 	d.mu.Lock()
 	for len(d.parcels) == 0 && !d.ended {
@@ -119,7 +119,7 @@ func (d *delayed) wait() bool {
 	return true
 }
 
-// take takes what is due.
+// take removes and returns the data that is due.
 func (d *delayed) take() []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()

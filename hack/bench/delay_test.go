@@ -14,7 +14,8 @@ func TestLineDelaysAndDoesNotThrottle(t *testing.T) {
 	const (
 		oneWay = 250 * time.Millisecond
 		size   = 2 << 20
-		// throttled is how long a buffer for each round trip would take.
+		// throttled is the time that the transfer would take if each buffer waited for one round
+		// trip.
 		throttled = size / bufferSize * 2 * oneWay
 	)
 	server, err := net.Listen("tcp", loopback(0))
@@ -48,7 +49,7 @@ func TestLineDelaysAndDoesNotThrottle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if took := time.Since(start); took < 2*oneWay {
-		t.Errorf("a byte went there and back in %s, want at least %s", took, 2*oneWay)
+		t.Errorf("the round trip of a byte took %s, want at least %s", took, 2*oneWay)
 	}
 	start = time.Now()
 	go func() { _, _ = c.Write(make([]byte, size)) }()
@@ -56,6 +57,6 @@ func TestLineDelaysAndDoesNotThrottle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if took := time.Since(start); took > throttled/2 {
-		t.Errorf("%d MiB went there and back in %s, want less than %s", size>>20, took, throttled/2)
+		t.Errorf("%d MiB made the round trip in %s, want less than %s", size>>20, took, throttled/2)
 	}
 }

@@ -17,18 +17,18 @@ import (
 const (
 	publishers  = 4
 	topicPrefix = "bench/"
-	// stampSize is what a payload begins with: the number of the stream, of the
-	// publisher and of the message, and when it was sent.
+	// stampSize is the size of the stamp at the start of a payload: the numbers of the stream, of
+	// the publisher and of the message, and the time of sending.
 	stampSize = 24
 )
 
-// began is what times are counted from, in publishers and the collector alike.
+// began is the zero point of all times, in publishers and in the collector.
 var began = time.Now()
 
 func now() int64 { return int64(time.Since(began)) }
 
-// load is the clients at both ends of a bridge: four publishers at the local
-// broker and one collector at the remote one.
+// load holds the clients at both ends of a bridge: four publishers at the local broker and one
+// collector at the remote broker.
 type load struct {
 	publishers [publishers]*publisher
 	collector  *client
@@ -36,7 +36,7 @@ type load struct {
 	streams    uint32
 
 	reading sync.WaitGroup
-	failed  chan error // the first failure of a connection
+	failed  chan error // receives the first failure of a connection
 	closing atomic.Bool
 }
 
@@ -86,7 +86,7 @@ func (l *load) close() {
 	l.reading.Wait()
 }
 
-// collect takes in what arrives and books it to the current stream.
+// collect reads the arriving messages and records them in the current stream.
 func (l *load) collect() error {
 	c := l.collector
 	for {
@@ -95,7 +95,7 @@ func (l *load) collect() error {
 			return err
 		}
 		if first&0xf0 != publish {
-			return fmt.Errorf("packet %#x came", first)
+			return fmt.Errorf("received unexpected packet %#x", first)
 		}
 		start, err := c.in.Peek(min(length, longestStart))
 		if err != nil {
@@ -117,15 +117,15 @@ func (l *load) collect() error {
 	}
 }
 
-// longestStart is more than what stands before a payload of the bench, properties
-// that a bridge adds included.
+// longestStart is larger than everything before a payload of the bench, including properties that a
+// bridge adds.
 const longestStart = 512
 
-// stamp finds what the payload of a QoS 0 PUBLISH begins with.
+// stamp returns the stamp in the payload of a QoS 0 PUBLISH.
 func (c *client) stamp(start []byte) ([]byte, error) {
-	strange := errors.New("a message came that nobody here sent")
+	unknown := errors.New("received a message that the bench did not send")
 	if len(start) < 2 {
-		return nil, strange
+		return nil, unknown
 	}
 	at := 2 + int(binary.BigEndian.Uint16(start))
 	if c.level == level5 && at < len(start) {
@@ -133,19 +133,19 @@ func (c *client) stamp(start []byte) ([]byte, error) {
 		at += n + int(properties)
 	}
 	if at+stampSize > len(start) {
-		return nil, strange
+		return nil, unknown
 	}
 	return start[at : at+stampSize], nil
 }
 
-// publisher is one of the clients that send.
+// publisher is a client that sends messages to the local broker.
 type publisher struct {
 	*client
 	number  uint32
 	qos     byte
 	message []byte // the whole packet; identifier and stamp change
-	id      int    // where the packet identifier stands
-	stamp   int    // where the payload begins
+	id      int    // offset of the packet identifier
+	stamp   int    // offset of the payload
 }
 
 func newPublisher(c *client, number uint32, qos byte, payload int) *publisher {
@@ -164,7 +164,7 @@ func newPublisher(c *client, number uint32, qos byte, payload int) *publisher {
 	return p
 }
 
-// send buffers message number seq, counted from 0, of a stream.
+// send writes message number seq (from 0) of a stream to the output buffer.
 func (p *publisher) send(stream uint32, seq int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,7 +186,7 @@ func (p *publisher) flush() error {
 	return p.out.Flush()
 }
 
-// acknowledgements reads what the broker answers, and completes QoS 2.
+// acknowledgements reads the broker's acknowledgements and completes the QoS 2 handshakes.
 func (p *publisher) acknowledgements() error {
 	var body [64 << 10]byte
 	for {
@@ -195,16 +195,16 @@ func (p *publisher) acknowledgements() error {
 			return err
 		}
 		if length < 2 || length > len(body) {
-			return fmt.Errorf("packet %#x of %d bytes came", first, length)
+			return fmt.Errorf("received unexpected packet %#x of %d bytes", first, length)
 		}
 		if _, err := io.ReadFull(p.in, body[:length]); err != nil {
 			return err
 		}
 		switch {
 		case first != puback && first != pubrec && first != pubcomp:
-			return fmt.Errorf("packet %#x came", first)
+			return fmt.Errorf("received unexpected packet %#x", first)
 		case length > 2 && body[2] >= smallestReason:
-			return fmt.Errorf("packet %#x came with reason %#x", first, body[2])
+			return fmt.Errorf("received packet %#x with reason code %#x", first, body[2])
 		}
 		if p.qos == 2 {
 			if err := p.release(first, body[:2]); err != nil {
@@ -214,7 +214,7 @@ func (p *publisher) acknowledgements() error {
 	}
 }
 
-// release answers PUBREC with PUBREL, and sends the answers to all that has come.
+// release answers PUBREC with PUBREL. It flushes when no more input is buffered.
 func (p *publisher) release(first byte, id []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

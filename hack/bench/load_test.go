@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// With both ends of the load at one broker, there is nothing between that could lose
-// or double a message.
-func TestLoadArrivesOnceEachWithNoBridgeBetween(t *testing.T) {
+// Both ends of the load use one broker, without a bridge that could lose or duplicate a message.
+func TestLoad_NoBridgeBetween_ArrivesOnceEach(t *testing.T) {
 	for _, protocol := range []string{"3.1.1", "5"} {
 		for qos := range byte(3) {
 			c := benchCase{QoS: qos, Payload: 128, Protocol: protocol}
@@ -34,7 +33,7 @@ func TestLoadArrivesOnceEachWithNoBridgeBetween(t *testing.T) {
 					t.Fatal(err)
 				}
 				if p.Sent == 0 || p.Lost+p.Duplicates > 0 {
-					t.Errorf("%d sent, %d lost, %d twice", p.Sent, p.Lost, p.Duplicates)
+					t.Errorf("%d sent, %d lost, %d duplicated", p.Sent, p.Lost, p.Duplicates)
 				}
 			})
 		}

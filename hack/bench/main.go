@@ -1,21 +1,20 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures the bridge-runner beside a Mosquitto that bridges: the
-// same brokers, the same load, one after the other in each round.
+// Command bench compares the bridge-runner with a Mosquitto that bridges: with the same brokers and
+// the same load, one after the other in each round.
 //
-// Four publishers send to a local broker, the bridge carries the messages to a
-// remote broker, and a collector there counts them and tells when they came. Each
-// bridge is measured with brokers of its own, started afresh, in three phases: at a
-// low rate for latency, at a fixed one for the processor time of each message, and
-// as fast as it goes with a bounded number of messages on their way. A QoS 1 or 2
-// message that is lost is an error.
+// Four publishers send to a local broker, the bridge forwards the messages to a remote broker, and
+// a collector there counts them and records when they arrive. Each bridge is measured with its own
+// newly started brokers, in three phases: at a low rate for latency, at a fixed rate for the
+// processor time of each message, and at the highest rate with a bounded number of messages in
+// transit. The loss of a QoS 1 or 2 message is an error.
 //
-//	make bench            # every case; writes docs/performance.json and the table in docs/performance.md
-//	make bench QUICK=1    # three cases, to see what a change does
+//	make bench            # every case; writes docs/performance.json and the tables in docs/performance.md
+//	make bench QUICK=1    # three cases, to see the effect of a change
 //	go run ./hack/bench -quick -runner bin/other -runner-env GOGC=200
 //
-// docs/performance.md says what is measured and how to read it.
+// docs/performance.md explains the measurements and how to read them.
 package main
 
 import (
@@ -49,14 +48,14 @@ func main() {
 	var o options
 	flag.StringVar(&o.runner, "runner", "bin/bridge-runner", "the bridge-runner `program` to measure")
 	flag.StringVar(&o.env, "runner-env", "", "environment variables for the runner: `NAME=VALUE,...`")
-	flag.StringVar(&o.only, "only", "", "measure this `bridge` only: runner or mosquitto")
+	flag.StringVar(&o.only, "only", "", "measure only this `bridge`: runner or mosquitto")
 	flag.StringVar(&o.cases, "cases", "", "measure only the cases whose names, as in 'QoS 1, 128 B, 3.1.1, plain', match this `expression`")
-	flag.BoolVar(&o.quick, "quick", false, "QoS 0, 1 and 2 with 128 bytes, plain, 3.1.1, in 3 rounds")
-	flag.IntVar(&o.rounds, "rounds", 3, "how `often` each bridge is measured in each case; without -quick three times as often with 128 bytes, plain, where the targets are")
-	flag.DurationVar(&o.length, "length", 1200*time.Millisecond, "how `long` each phase is measured")
+	flag.BoolVar(&o.quick, "quick", false, "measure only QoS 0, 1 and 2 with 128 bytes, without TLS, MQTT 3.1.1")
+	flag.IntVar(&o.rounds, "rounds", 3, "`number` of rounds in each case; without -quick, the cases with targets (128 bytes, without TLS) run three times as many")
+	flag.DurationVar(&o.length, "length", 1200*time.Millisecond, "`duration` of the measurement in each phase")
 	flag.StringVar(&o.out, "out", "", "write all figures to this JSON `file`")
 	flag.StringVar(&o.render, "render", "", "write the tables into this Markdown `file`")
-	flag.StringVar(&o.from, "from", "", "measure nothing and take the figures from this JSON `file`")
+	flag.StringVar(&o.from, "from", "", "read the figures from this JSON `file` instead of measuring")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -94,7 +93,7 @@ func run(ctx context.Context, o options) error {
 	return failures
 }
 
-// measured returns what was measured, and which of it failed.
+// measured runs the chosen cases and returns the measurements and the failures among them.
 func measured(ctx context.Context, o options) (r *report, failures, err error) {
 	cases, err := o.chosen()
 	if err != nil {
@@ -127,24 +126,24 @@ func (o options) chosen() ([]benchCase, error) {
 	return cases, nil
 }
 
-// roundsOf is how often each bridge is measured in a case: more where there is a target
-// to meet, because rounds differ by more than what is allowed.
-func (o options) roundsOf(c benchCase) int {
+// roundsFor returns how many times each bridge is measured in a case. A case with a target has more
+// rounds, because rounds differ by more than the target allows.
+func (o options) roundsFor(c benchCase) int {
 	if c.small() && !c.TLS && !o.quick {
 		return targetRounds * o.rounds
 	}
 	return o.rounds
 }
 
-// measureAll goes through the rounds of each case, in which the bridges take turns.
-// A bridge that fails is an error, and the others go on. One that does not even begin
-// to forward is not tried again in that case.
+// measureAll runs the rounds of each case; in each round the bridges take turns. A failed bridge is
+// an error and does not stop the others. A bridge that never forwards is skipped in the remaining
+// rounds of the case.
 func (s subject) measureAll(ctx context.Context, cases []benchCase, o options) (all []measurement, failures error) {
 	for _, c := range cases {
-		out := map[string]bool{}
-		for round := 1; round <= o.roundsOf(c); round++ {
+		skip := map[string]bool{}
+		for round := 1; round <= o.roundsFor(c); round++ {
 			for _, bridge := range c.bridges() {
-				if o.only != "" && bridge != o.only || o.quick && bridge == asItComes || out[bridge] {
+				if o.only != "" && bridge != o.only || o.quick && bridge == peerDefaults || skip[bridge] {
 					continue
 				}
 				if ctx.Err() != nil {
@@ -155,7 +154,7 @@ func (s subject) measureAll(ctx context.Context, cases []benchCase, o options) (
 				if err != nil {
 					failures = errors.Join(failures, fmt.Errorf("%s: %s, round %d: %w", c, bridge, round, err))
 				}
-				out[bridge] = m.IdleMemory == 0
+				skip[bridge] = m.IdleMemory == 0
 				all = append(all, m)
 				fmt.Fprintf(os.Stderr, "%s: %s, round %d: %s\n", c, bridge, round, m)
 			}
@@ -164,7 +163,7 @@ func (s subject) measureAll(ctx context.Context, cases []benchCase, o options) (
 	return all, failures
 }
 
-// String is a line of progress.
+// String returns a line of progress.
 func (m measurement) String() string {
 	if m.Error != "" {
 		return m.Error
@@ -173,5 +172,5 @@ func (m measurement) String() string {
 	if m.FixedRate != nil {
 		text += fmt.Sprintf(", %.1f us/msg", m.FixedRate.CPU)
 	}
-	return fmt.Sprintf("%s; load %.1f us/msg, %.1f other processors busy", text, m.Saturated.LoadCPU, m.Saturated.Others)
+	return fmt.Sprintf("%s; load %.1f us/msg, %.1f processors busy with other work", text, m.Saturated.LoadCPU, m.Saturated.Others)
 }

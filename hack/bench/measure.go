@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// phase is what was measured while messages went at one pace.
+// phase holds the measurements of one phase.
 type phase struct {
 	Rate       float64 `json:"messagesPerSecond"`
 	CPU        float64 `json:"cpuMicrosecondsPerMessage"`
@@ -23,11 +23,11 @@ type phase struct {
 	Sent       int64   `json:"sent"`
 	Lost       int64   `json:"lost"`
 	Duplicates int64   `json:"duplicates"`
-	// Others is how many processors were busy with what is no part of the bench.
+	// Others is the number of processors that were busy with processes outside the bench.
 	Others float64 `json:"otherProcessorsBusy"`
 }
 
-// measurement is one bridge in one round of one case.
+// measurement is the result of one bridge in one round of one case.
 type measurement struct {
 	Case   benchCase `json:"case"`
 	Bridge string    `json:"bridge"`
@@ -41,7 +41,7 @@ type measurement struct {
 	Error      string `json:"error,omitempty"`
 }
 
-// subject is how a bridge is started.
+// subject describes how to start a bridge.
 type subject struct {
 	runner string   // the program
 	env    []string // for the runner
@@ -49,11 +49,11 @@ type subject struct {
 
 const (
 	readyWithin = 15 * time.Second
-	// warmUp goes before what is measured: caches and windows fill, heaps grow.
+	// warmUp precedes each measurement: caches and windows fill, heaps grow.
 	warmUp = 400 * time.Millisecond
 )
 
-// measure starts brokers, one bridge and the load, measures, and ends them.
+// measure starts brokers, one bridge and the load, measures, and stops them.
 func (s subject) measure(c benchCase, bridge string, length time.Duration) (m measurement, err error) {
 	m = measurement{Case: c, Bridge: bridge}
 	dir, err := os.MkdirTemp("", "bench")
@@ -63,9 +63,9 @@ func (s subject) measure(c benchCase, bridge string, length time.Duration) (m me
 	var p *process
 	defer func() {
 		if err != nil {
-			m.Error = strings.ReplaceAll(err.Error(), dir+"/", "") // no path of this machine in a report
+			m.Error = strings.ReplaceAll(err.Error(), dir+"/", "") // reports contain no local path
 		}
-		if err != nil && p != nil { // it has ended by now
+		if err != nil && p != nil { // the process has ended
 			err = fmt.Errorf("%w\n%s", err, p.tail())
 		}
 		err = errors.Join(err, os.RemoveAll(dir))
@@ -114,21 +114,21 @@ func (s subject) measure(c benchCase, bridge string, length time.Duration) (m me
 
 func (s subject) start(r route, bridge, dir string) (*process, error) {
 	switch bridge {
-	case thePeer:
+	case peerBridge:
 		return startPeer(r, dir, false)
-	case asItComes:
+	case peerDefaults:
 		return startPeer(r, dir, true)
 	}
 	return startRunner(r, dir, s.runner, s.env)
 }
 
-// trial is a bridge that is connected, and what belongs to it.
+// trial is one connected bridge with its brokers and its load.
 type trial struct {
 	load   *load
 	bridge *process
 	all    []*process // bridge and brokers
 	qos    byte
-	length time.Duration // of what is measured of a phase
+	length time.Duration // of the measurement in each phase
 }
 
 func (t *trial) run(c benchCase, m *measurement) (err error) {
@@ -143,7 +143,7 @@ func (t *trial) run(c benchCase, m *measurement) (err error) {
 			return fmt.Errorf("fixed rate: %w", err)
 		}
 	}
-	if m.Saturated, err = t.phase(t.load.begin(c.onTheWay()), t.load.flood); err != nil {
+	if m.Saturated, err = t.phase(t.load.begin(c.inTransit()), t.load.flood); err != nil {
 		return fmt.Errorf("saturated: %w", err)
 	}
 	m.PeakMemory, err = t.bridge.memory("VmHWM")
@@ -151,7 +151,7 @@ func (t *trial) run(c benchCase, m *measurement) (err error) {
 }
 
 func (t *trial) paced(rate int) (*phase, error) {
-	s := t.load.begin(onTheWayPaced)
+	s := t.load.begin(inTransitPaced)
 	p, err := t.phase(s, func(s *stream, stop <-chan struct{}) int64 {
 		return t.load.pace(s, rate, stop)
 	})
@@ -160,19 +160,19 @@ func (t *trial) paced(rate int) (*phase, error) {
 	return p, err
 }
 
-// phase lets a sender run, measures a stretch of it, and waits for the rest to
+// phase runs a sender, measures for the length of the trial, and waits until the remaining messages
 // arrive.
 func (t *trial) phase(s *stream, send func(*stream, <-chan struct{}) int64) (*phase, error) {
 	stop, sent := make(chan struct{}), make(chan int64, 1)
 	go func() { sent <- send(s, stop) }()
 	time.Sleep(warmUp)
 	s.measuring.Store(true)
-	before, err := t.look(s)
+	before, err := t.sample(s)
 	if err == nil {
 		time.Sleep(t.length)
 	}
 	s.measuring.Store(false)
-	after, err2 := t.look(s)
+	after, err2 := t.sample(s)
 	close(stop)
 	p := &phase{Sent: <-sent}
 	lost, err3 := t.load.drain(s, p.Sent)
@@ -180,13 +180,13 @@ func (t *trial) phase(s *stream, send func(*stream, <-chan struct{}) int64) (*ph
 	if err := errors.Join(err, err2, err3, t.bridge.alive()); err != nil {
 		return p, err
 	}
-	p.Lost, p.Duplicates = lost, s.twice.Load()
+	p.Lost, p.Duplicates = lost, s.duplicates.Load()
 	messages, elapsed := float64(after.arrived-before.arrived), after.time-before.time
 	switch {
 	case t.qos > 0 && lost > 0:
-		return p, fmt.Errorf("%d of %d QoS %d messages are lost: nothing more came for %s", lost, p.Sent, t.qos, drainWithin)
+		return p, fmt.Errorf("%d of %d QoS %d messages are lost: no message arrived for %s", lost, p.Sent, t.qos, drainWithin)
 	case messages == 0:
-		return p, errors.New("nothing arrived")
+		return p, errors.New("no message arrived during the measurement")
 	}
 	p.Rate = round(messages/elapsed.Seconds(), 1)
 	p.CPU = round(float64((after.bridge-before.bridge).Microseconds())/messages, 2)
@@ -196,7 +196,7 @@ func (t *trial) phase(s *stream, send func(*stream, <-chan struct{}) int64) (*ph
 	return p, nil
 }
 
-// percentile returns microseconds.
+// percentile returns a percentile of sorted nanoseconds, in microseconds.
 func percentile(sorted []int64, percent int) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -204,23 +204,23 @@ func percentile(sorted []int64, percent int) float64 {
 	return round(float64(sorted[len(sorted)*percent/100])/1e3, 1)
 }
 
-// round keeps what is meant of a figure.
+// round rounds v to a number of decimal digits.
 func round(v float64, digits int) float64 {
 	unit := math.Pow10(digits)
 	return math.Round(v*unit) / unit
 }
 
-// view is what there is to see at an instant.
-type view struct {
+// sample holds the counters at one instant.
+type sample struct {
 	time    time.Duration
 	arrived int64
 	bridge  time.Duration // CPU
 	load    time.Duration // CPU of this process
-	own     time.Duration // CPU of all that belongs to the bench
+	own     time.Duration // CPU of all processes of the bench
 	machine time.Duration // CPU
 }
 
-func (t *trial) look(s *stream) (v view, err error) {
+func (t *trial) sample(s *stream) (v sample, err error) {
 	v.time, v.arrived = time.Duration(now()), s.total()
 	if v.bridge, err = t.bridge.cpu(); err != nil {
 		return v, err

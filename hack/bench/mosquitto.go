@@ -33,8 +33,8 @@ func (s *settings) run(name, dir string) (*process, error) {
 	return start(name, "mosquitto", nil, "-c", file)
 }
 
-// broker is a Mosquitto at one end of the bridge, with a plain listener for the
-// load and one for the bridge.
+// broker is a Mosquitto at one end of the bridge, with one plain listener for the load and one
+// listener for the bridge.
 type broker struct {
 	*process
 	load, bridge string // addresses
@@ -79,17 +79,17 @@ func startBroker(name string, r route, dir string) (*broker, error) {
 	}
 }
 
-// startPeer starts a third Mosquitto that bridges: what comes in from the local
-// broker goes out to the remote one. Defaults leaves it as it comes, otherwise it
-// has the runner's window, and does not wait to fill segments.
+// startPeer starts a third Mosquitto as the bridge: it subscribes at the local broker and publishes
+// to the remote broker. With defaults it keeps Mosquitto's default settings; otherwise it has the
+// runner's window and disables Nagle's algorithm.
 func startPeer(r route, dir string, defaults bool) (*process, error) {
-	port, err := freePort() // a Mosquitto with no listener takes 1883
+	port, err := freePort() // without a listener, Mosquitto listens on 1883
 	if err != nil {
 		return nil, err
 	}
 	s := newSettings()
 	s.line("listener %d 127.0.0.1\nallow_anonymous true", port)
-	s.line("max_queued_messages 0") // or it drops what a window's worth of backlog is
+	s.line("max_queued_messages 0") // with the default limit, it drops messages when a backlog builds up
 	if !defaults {
 		s.line("max_inflight_messages %d\nset_tcp_nodelay true", r.mosquittoWindow())
 	}
@@ -101,8 +101,8 @@ func startPeer(r route, dir string, defaults bool) (*process, error) {
 		s.line("connection %s\naddress %s\nremote_clientid bench-%s", name, address, name)
 		s.line("topic %s# %s %d", topicPrefix, direction, r.QoS)
 		s.line("bridge_protocol_version %s\nkeepalive_interval 10\nrestart_timeout 1\nnotifications false", version)
-		// As the runner has it: the source keeps a session, the destination has
-		// nothing to keep; the bridge keeps its backlog.
+		// The same as the runner: the source keeps a session, the destination keeps none, and the
+		// bridge keeps its own backlog.
 		s.line("cleansession %t\nlocal_cleansession false", clean)
 		if r.tls != nil {
 			s.line("bridge_cafile %s", r.tls.cert)

@@ -22,7 +22,7 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	log  bytes.Buffer
-	done chan struct{} // closed when it has ended
+	done chan struct{} // closed when the process has ended
 }
 
 const stopsWithin = 10 * time.Second
@@ -31,19 +31,19 @@ func start(name, program string, env []string, args ...string) (*process, error)
 	p := &process{name: name, cmd: exec.Command(program, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	p.cmd.Env = append(os.Environ(), env...)
-	// The child dies with the bench, even with one that is killed.
+	// The kernel kills the child when the bench ends, also if the bench is killed.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	go func() {
-		_ = p.cmd.Wait() // how it ended is seen in its state
+		_ = p.cmd.Wait() // the result is read from ProcessState
 		close(p.done)
 	}()
 	return p, nil
 }
 
-// alive returns an error with the log of a process that has ended.
+// alive returns nil while the process runs, and then an error with the end of its log.
 func (p *process) alive() error {
 	select {
 	case <-p.done:
@@ -53,7 +53,7 @@ func (p *process) alive() error {
 	}
 }
 
-// tail is the end of the log of a process that has ended.
+// tail returns the end of the log of a process that has ended.
 func (p *process) tail() string {
 	const shown = 2000
 	log := strings.TrimSpace(p.log.String())
@@ -63,7 +63,7 @@ func (p *process) tail() string {
 	return log
 }
 
-// stop ends the process and waits for it.
+// stop ends the process and waits until it has ended.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	select {
@@ -74,9 +74,8 @@ func (p *process) stop() {
 	}
 }
 
-// cpu returns the processor time that the process has used, user and system, all
-// threads, in nanoseconds. The kernel keeps a clock of it for each process; the
-// counts in /proc/PID/stat are the same in steps of 10 ms.
+// cpu returns the processor time that the process has used: user and system time of all threads. It
+// reads the kernel's CPU clock of the process; /proc/PID/stat has the same value in steps of 10 ms.
 func (p *process) cpu() (time.Duration, error) { return cpuClock(p.cmd.Process.Pid) }
 
 func cpuClock(pid int) (time.Duration, error) {
@@ -89,8 +88,8 @@ func cpuClock(pid int) (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// memory returns a line of /proc/PID/status in bytes: VmRSS, what is resident now,
-// or VmHWM, the most that ever was.
+// memory returns a line of /proc/PID/status in bytes: VmRSS is the current resident size, VmHWM is
+// its peak.
 func (p *process) memory(line string) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -105,8 +104,8 @@ func (p *process) memory(line string) (int64, error) {
 	return 0, fmt.Errorf("%s of %s is unknown", line, p.name)
 }
 
-// machineCPU returns the processor time that everything on the machine has used,
-// with what the machine's host took away.
+// machineCPU returns the processor time that all processes of the machine have used, including the
+// time that the host stole.
 func machineCPU() (time.Duration, error) {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -128,8 +127,8 @@ func machineCPU() (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
-// freePort returns a loopback port that nothing listens on. It comes from below the
-// range that outgoing connections take theirs from.
+// freePort returns a loopback port without a listener. The port is below the range of ephemeral
+// ports.
 func freePort() (int, error) {
 	for range 1000 {
 		nextPort++

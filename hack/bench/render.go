@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// What a Markdown file has around the tables.
+// Marks around the tables in the Markdown file.
 const (
 	beginMark = "<!-- begin: written by hack/bench -->\n"
 	endMark   = "<!-- end: written by hack/bench -->\n"
@@ -34,28 +34,28 @@ func (r *report) render(file string) error {
 func (r *report) markdown() string {
 	var b strings.Builder
 	cases, rounds := perCase(r.Measurements)
-	taken := make([]float64, len(cases)) // rounds of each case
+	counts := make([]float64, len(cases)) // rounds of each case
 	for i, c := range cases {
-		taken[i] = float64(rounds[c][len(rounds[c])-1].Round)
+		counts[i] = float64(rounds[c][len(rounds[c])-1].Round)
 	}
 	fmt.Fprintf(&b, "\n%s, %s with %d processors and %d GB, %s, Linux %s; runner %s (%s), Mosquitto %s; %s rounds of %g s for each phase. ",
 		r.Date[:len("2006-01-02")], r.Machine.CPU, r.Machine.Processors, r.Machine.MemoryBytes>>30, r.Machine.System, r.Machine.Kernel,
-		r.Versions.Checkout, r.Versions.RunnerGo, r.Versions.Mosquitto, spreadOf(taken).text(0), r.PhaseSeconds)
-	lost, twice := account(r.Measurements)
-	fmt.Fprintf(&b, "Meanwhile others kept %s processors busy. Lost: %s messages (%s/%s); arrived twice: %s.\n",
-		spreadOf(each(r.Measurements, others)).text(1), lost, theRunner, thePeer, twice)
+		r.Versions.Checkout, r.Versions.RunnerGo, r.Versions.Mosquitto, spreadOf(counts).text(0), r.PhaseSeconds)
+	lost, duplicates := account(r.Measurements)
+	fmt.Fprintf(&b, "Processors busy with other work: %s. Lost messages (%s/%s): %s; duplicates: %s.\n",
+		spreadOf(each(r.Measurements, others)).text(1), runnerBridge, peerBridge, lost, duplicates)
 	for _, tls := range []bool{false, true} {
 		for _, protocol := range []string{"3.1.1", "5"} {
 			group := slices.DeleteFunc(slices.Clone(cases), func(c benchCase) bool {
 				return c.TLS != tls || c.Protocol != protocol || c.RoundTrip > 0
 			})
-			writeGroup(&b, fmt.Sprintf("MQTT %s, %s", protocol, security(tls)), group, rounds, theRunner)
+			writeGroup(&b, fmt.Sprintf("MQTT %s, %s", protocol, security(tls)), group, rounds, runnerBridge)
 		}
 	}
 	far := slices.DeleteFunc(slices.Clone(cases), func(c benchCase) bool { return c.RoundTrip == 0 })
-	writeGroup(&b, fmt.Sprintf("A remote broker %d ms away, window of %d", farRoundTrip, farWindow), far, rounds, theRunner)
-	plain := slices.DeleteFunc(slices.Clone(cases), func(c benchCase) bool { return !slices.Contains(c.bridges(), asItComes) })
-	writeGroup(&b, "The peer itself: Mosquitto as it comes, beside the peer", plain, rounds, asItComes)
+	writeGroup(&b, fmt.Sprintf("Remote broker with a round trip of %d ms, window %d", farRoundTrip, farWindow), far, rounds, runnerBridge)
+	plain := slices.DeleteFunc(slices.Clone(cases), func(c benchCase) bool { return !slices.Contains(c.bridges(), peerDefaults) })
+	writeGroup(&b, "Mosquitto with default settings, compared with the peer", plain, rounds, peerDefaults)
 	b.WriteByte('\n')
 	return b.String()
 }
@@ -86,7 +86,8 @@ func writeGroup(b *strings.Builder, title string, cases []benchCase, rounds map[
 	}
 }
 
-// inGroup is what tells a case apart where protocol and security are given.
+// inGroup returns the name of the case without protocol and security, which the title of its table
+// states.
 func (c benchCase) inGroup() string {
 	label := fmt.Sprintf("QoS %d, %s", c.QoS, c.size())
 	if c.RoundTrip > 0 {

@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// report is a run with all its figures.
+// report is one run of the bench with all its figures.
 type report struct {
 	Date     string   `json:"date"`
 	Machine  machine  `json:"machine"`
 	Versions versions `json:"versions"`
 	Rounds   int      `json:"rounds"`
-	// PhaseSeconds is how long each phase was measured.
+	// PhaseSeconds is the length of the measurement in each phase.
 	PhaseSeconds float64       `json:"phaseSeconds"`
 	Measurements []measurement `json:"measurements"`
 }
@@ -33,7 +33,7 @@ type machine struct {
 	MemoryBytes int64  `json:"memoryBytes"`
 	System      string `json:"system"`
 	Kernel      string `json:"kernel"`
-	// Load is the load average of the minute before the run.
+	// Load is the load average over one minute before the run.
 	Load string `json:"loadAverageBefore"`
 }
 
@@ -45,7 +45,8 @@ type versions struct {
 	Mosquitto string `json:"mosquitto"`
 }
 
-// newReport asks the machine what it is. What it does not tell stays empty.
+// newReport reads the properties of the machine and the versions. A property that cannot be read
+// stays empty.
 func newReport(o options) (*report, error) {
 	r := &report{
 		Date: time.Now().UTC().Format(time.RFC3339),
@@ -65,7 +66,7 @@ func newReport(o options) (*report, error) {
 	}
 	info, err := buildinfo.ReadFile(o.runner)
 	if err != nil {
-		return nil, fmt.Errorf("-runner: %w; build it with `make build`", err)
+		return nil, fmt.Errorf("-runner %s: %w; build it with `make build`", err)
 	}
 	r.Versions.RunnerGo = info.GoVersion
 	if out, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
@@ -73,14 +74,14 @@ func newReport(o options) (*report, error) {
 	}
 	help, err := exec.Command("mosquitto", "-h").Output()
 	if len(help) == 0 {
-		return nil, fmt.Errorf("the peer and the brokers are Mosquitto, install it: %w", err)
+		return nil, fmt.Errorf("mosquitto does not run; install it, the bench uses it as peer and as brokers: %w", err)
 	}
 	line, _, _ := bytes.Cut(help, []byte{'\n'}) // the exit code is 3 for help
 	r.Versions.Mosquitto = strings.TrimPrefix(string(line), "mosquitto version ")
 	return r, nil
 }
 
-// field returns the value of the first line "name: value" or "name=value".
+// field returns the value of the first line of the form "name: value" or "name=value".
 func field(file, name string) string {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -102,7 +103,7 @@ func firstWord(file string) string {
 	return ""
 }
 
-// write writes JSON with a line for each measurement, so that a change is readable.
+// write writes JSON with one line per measurement, so that diffs are readable.
 func (r *report) write(file string) error {
 	head := *r
 	head.Measurements = []measurement{}

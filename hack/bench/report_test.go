@@ -19,9 +19,9 @@ func rounds(bridge string, rates ...float64) []measurement {
 	return all
 }
 
-func TestRatioIsOfTheMediansAndSpreadsAsTheRoundsDo(t *testing.T) {
-	all := append(rounds(theRunner, 100, 300, 200), rounds(thePeer, 100, 100, 400)...)
-	own, peer, ratio := compare(all, metrics[0], theRunner)
+func TestCompare_SeveralRounds_ReturnsRatioOfMediansAndSpread(t *testing.T) {
+	all := append(rounds(runnerBridge, 100, 300, 200), rounds(peerBridge, 100, 100, 400)...)
+	own, peer, ratio := compare(all, metrics[0], runnerBridge)
 	if want := (spread{100, 200, 300}); own != want {
 		t.Errorf("runner %v, want %v", own, want)
 	}
@@ -33,18 +33,18 @@ func TestRatioIsOfTheMediansAndSpreadsAsTheRoundsDo(t *testing.T) {
 	}
 }
 
-func TestRoundInWhichOneBridgeFailedIsNotPartOfTheRatio(t *testing.T) {
-	all := append(rounds(theRunner, 100, 300), rounds(thePeer, 500, 100)...)
+func TestCompare_FailedRound_IsExcludedFromRatio(t *testing.T) {
+	all := append(rounds(runnerBridge, 100, 300), rounds(peerBridge, 500, 100)...)
 	all[0].Saturated, all[0].Error = nil, "it ended"
-	own, peer, ratio := compare(all, metrics[0], theRunner)
+	own, peer, ratio := compare(all, metrics[0], runnerBridge)
 	if own.median != 300 || peer.median != 300 || ratio != (spread{3, 3, 3}) {
 		t.Errorf("runner %v, peer %v, ratio %v", own, peer, ratio)
 	}
 }
 
-func TestReportReadsBackAsItWasWritten(t *testing.T) {
+func TestReport_WrittenAndRead_IsEqual(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "performance.json")
-	want := &report{Date: "2026-11-23T05:11:40Z", Rounds: 2, Measurements: append(rounds(theRunner, 1, 2), rounds(thePeer, 3)...)}
+	want := &report{Date: "2026-11-23T05:11:40Z", Rounds: 2, Measurements: append(rounds(runnerBridge, 1, 2), rounds(peerBridge, 3)...)}
 	if err := want.write(file); err != nil {
 		t.Fatal(err)
 	}
@@ -57,13 +57,13 @@ func TestReportReadsBackAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestRenderReplacesOnlyWhatIsBetweenTheMarks(t *testing.T) {
+func TestRender_FileWithMarks_ReplacesOnlyTextBetweenThem(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "performance.md")
 	if err := os.WriteFile(file, []byte("before\n"+beginMark+"old\n"+endMark+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := &report{Date: "2026-11-23T05:11:40Z", Measurements: append(rounds(theRunner, 1500), rounds(thePeer, 1000)...)}
-	for range 2 { // the second time over its own
+	r := &report{Date: "2026-11-23T05:11:40Z", Measurements: append(rounds(runnerBridge, 1500), rounds(peerBridge, 1000)...)}
+	for range 2 { // the second time, it replaces its own output
 		if err := r.render(file); err != nil {
 			t.Fatal(err)
 		}

@@ -22,10 +22,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-const authority = "authority" // the name of the Secret with the brokers' certificate
+const authority = "authority" // name of the Secret with the brokers' certificate
 
-// startRunner starts a bridge-runner with what it has by default, but for the
-// window and what the case asks for.
+// startRunner starts a bridge-runner with its default settings, except for the window and the
+// settings of the case.
 func startRunner(r route, dir, program string, env []string) (*process, error) {
 	side := func(address string) v1alpha1.Side {
 		s := v1alpha1.Side{
@@ -77,10 +77,10 @@ func startRunner(r route, dir, program string, env []string) (*process, error) {
 	return start("bridge-runner", program, env, "--bridge", file, "--secrets", secrets, "--listen", loopback(port))
 }
 
-// keyPair names the PEM files of a certificate and its key.
+// keyPair holds the paths of a certificate and its key, in PEM format.
 type keyPair struct{ cert, key string }
 
-// newKeyPair makes a certificate for localhost that is its own authority.
+// newKeyPair creates a self-signed certificate for localhost.
 func newKeyPair(dir string) (*keyPair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -12,22 +12,23 @@ import (
 	"time"
 )
 
-// stream is one run of messages through the bridge, numbered by each publisher
-// from 0.
+// stream is one run of messages through the bridge. Each publisher numbers its messages from 0.
 type stream struct {
 	number  uint32
-	window  int64 // how many messages of a publisher may be on their way
+	window  int64 // largest number of a publisher's messages in transit
 	arrived [publishers]atomic.Int64
-	twice   atomic.Int64
+	duplicates atomic.Int64
 	wake    [publishers]chan struct{}
 
-	// The collector's own until it has ended or another stream is current.
-	seen      [publishers][]uint64 // bits
+	// Only the collector accesses the following fields, until it has ended or another stream is
+	// current.
+
+	seen      [publishers][]uint64 // one bit per message number
 	measuring atomic.Bool
-	latencies []int64 // nanoseconds, of what arrives while measuring
+	latencies []int64 // nanoseconds, of messages that arrive during the measurement
 }
 
-// begin makes a new stream the one that the collector books.
+// begin creates a stream and makes it the current one, in which the collector records messages.
 func (l *load) begin(window int64) *stream {
 	l.streams++
 	s := &stream{number: l.streams, window: max(1, window/publishers), latencies: make([]int64, 0, 1<<16)}
@@ -38,10 +39,10 @@ func (l *load) begin(window int64) *stream {
 	return s
 }
 
-// arrive books a message by its stamp.
+// arrive records a message by its stamp.
 func (s *stream) arrive(stamp []byte) {
 	if binary.BigEndian.Uint32(stamp) != s.number {
-		return // of the stream before, which was given up
+		return // from a previous stream that was abandoned
 	}
 	from, seq := binary.BigEndian.Uint32(stamp[4:]), binary.BigEndian.Uint64(stamp[8:])
 	word, bit := int(seq/64), uint64(1)<<(seq%64)
@@ -49,7 +50,7 @@ func (s *stream) arrive(stamp []byte) {
 		s.seen[from] = append(s.seen[from], 0)
 	}
 	if s.seen[from][word]&bit != 0 {
-		s.twice.Add(1)
+		s.duplicates.Add(1)
 		return
 	}
 	s.seen[from][word] |= bit
@@ -59,7 +60,7 @@ func (s *stream) arrive(stamp []byte) {
 	s.arrived[from].Add(1)
 }
 
-// wakeAll lets publishers go on that wait for their window.
+// wakeAll wakes the publishers that wait because their window is full.
 func (s *stream) wakeAll() {
 	for _, w := range s.wake {
 		select {
@@ -77,9 +78,9 @@ func (s *stream) total() int64 {
 	return n
 }
 
-// flood sends as fast as the window lets it, until stop, and returns how many
-// messages it sent. The window reaches from publisher to collector, so that no
-// queue in between grows to where QoS 0 is dropped.
+// flood sends as fast as the window allows until stop is closed, and returns the number of messages
+// sent. The window covers the whole path from publisher to collector, so that no queue becomes long
+// enough to drop QoS 0.
 func (l *load) flood(s *stream, stop <-chan struct{}) int64 {
 	var sent atomic.Int64
 	var running sync.WaitGroup
@@ -111,8 +112,8 @@ func (l *load) flood(s *stream, stop <-chan struct{}) int64 {
 	return sent.Load()
 }
 
-// pace sends at a rate a second, evenly, each message in a write of its own, until
-// stop. It pauses where the window is full, which then shows in the rate.
+// pace sends rate messages a second until stop is closed, evenly spaced and each in its own write.
+// It pauses when the window is full; the pause reduces the measured rate.
 func (l *load) pace(s *stream, rate int, stop <-chan struct{}) int64 {
 	interval := int64(time.Second) / int64(rate)
 	due, sent := now(), int64(0)
@@ -123,9 +124,9 @@ func (l *load) pace(s *stream, rate int, stop <-chan struct{}) int64 {
 		default:
 		}
 		if wait := due - now(); wait > 0 {
-			// A timer of Go's is good to a millisecond, the system's to 50 us.
+			// Go's timers are accurate to 1 ms, those that the system provides to 50 us.
 			pause := syscall.NsecToTimespec(wait)
-			_ = syscall.Nanosleep(&pause, nil) // interrupted, it is asked again
+			_ = syscall.Nanosleep(&pause, nil) // after an interruption, the loop sleeps again
 			continue
 		}
 		i := sent % publishers
@@ -149,12 +150,13 @@ func (l *load) pace(s *stream, rate int, stop <-chan struct{}) int64 {
 }
 
 const (
-	// drainWithin is how long nothing may arrive before the rest is given up.
+	// drainWithin is the time without an arrival after which drain counts the missing messages as
+	// lost.
 	drainWithin  = 5 * time.Second
 	pollInterval = 10 * time.Millisecond
 )
 
-// drain waits for what was sent and has not arrived, and returns how much is lost.
+// drain waits for the messages that have not arrived, and returns how many are lost.
 func (l *load) drain(s *stream, sent int64) (lost int64, err error) {
 	last, since := s.total(), time.Now()
 	for last < sent && time.Since(since) < drainWithin {
@@ -175,8 +177,7 @@ func (l *load) drain(s *stream, sent int64) (lost int64, err error) {
 	}
 }
 
-// ready waits until a bridge forwards: until one of the messages that are sent for
-// it arrives.
+// ready sends messages until one arrives through the bridge.
 func (l *load) ready(within time.Duration, alive func() error) error {
 	s := l.begin(publishers)
 	defer l.current.Store(nil)
@@ -186,7 +187,7 @@ func (l *load) ready(within time.Duration, alive func() error) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("nothing came over the bridge within %s", within)
+			return fmt.Errorf("no message arrived through the bridge within %s", within)
 		}
 		err := l.publishers[0].send(s.number, seq)
 		if err == nil {

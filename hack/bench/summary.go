@@ -12,12 +12,12 @@ import (
 	"text/tabwriter"
 )
 
-// metric is a figure that is compared.
+// metric is a figure that the bench compares.
 type metric struct {
 	name   string
 	of     func(measurement) float64
 	digits int
-	more   bool // is better
+	more   bool // higher is better
 }
 
 const mega = 1e6
@@ -35,7 +35,7 @@ func latency(m measurement) *phase   { return m.Latency }
 func fixedRate(m measurement) *phase { return m.FixedRate }
 func saturated(m measurement) *phase { return m.Saturated }
 
-// others is how many processors others had while the bridge was saturated.
+// others returns the number of processors that other processes used in the saturated phase.
 func others(m measurement) float64 { return m.Saturated.Others }
 
 func rate(p *phase) float64 { return p.Rate }
@@ -51,7 +51,7 @@ var metrics = []metric{
 	{"memory peak, MB", func(m measurement) float64 { return float64(m.PeakMemory) / mega }, 1, false},
 }
 
-// spread is the least, the median and the most of some rounds.
+// spread is the minimum, the median and the maximum of several rounds.
 type spread struct{ least, median, most float64 }
 
 func spreadOf(values []float64) spread {
@@ -75,12 +75,12 @@ func (s spread) text(digits int) string {
 	return fmt.Sprintf("%s (%s..%s)", f(s.median), f(s.least), f(s.most))
 }
 
-// compare returns the values of a bridge and those of the peer in one metric, and
-// their ratio: of the medians, with the least and most of the rounds' own ratios, in
-// which the two were measured one after the other. The ratio is of rounds that both
-// have.
+// compare returns the values of a bridge and of the peer in one metric, and their ratio. The ratio
+// is the ratio of the medians; its spread is the minimum and maximum of the ratios of single
+// rounds, in which the two bridges were measured one after the other. Only rounds with a value for
+// both bridges count.
 func compare(rounds []measurement, m metric, bridge string) (own, peer, ratio spread) {
-	values := map[string]map[int]float64{bridge: {}, thePeer: {}} // by round
+	values := map[string]map[int]float64{bridge: {}, peerBridge: {}} // by round
 	for _, r := range rounds {
 		if v := m.of(r); v > 0 && values[r.Bridge] != nil {
 			values[r.Bridge][r.Round] = v
@@ -88,7 +88,7 @@ func compare(rounds []measurement, m metric, bridge string) (own, peer, ratio sp
 	}
 	var owns, peers, ratios []float64
 	for round, v := range values[bridge] {
-		if p := values[thePeer][round]; p > 0 {
+		if p := values[peerBridge][round]; p > 0 {
 			owns, peers, ratios = append(owns, v), append(peers, p), append(ratios, v/p)
 		}
 	}
@@ -97,7 +97,7 @@ func compare(rounds []measurement, m metric, bridge string) (own, peer, ratio sp
 		ratio.median = spreadOf(owns).median / spreadOf(peers).median
 	}
 	of := func(bridge string) spread { return spreadOf(slices.Collect(maps.Values(values[bridge]))) }
-	return of(bridge), of(thePeer), ratio
+	return of(bridge), of(peerBridge), ratio
 }
 
 // perCase returns the measurements of each case, in the order of the run.
@@ -112,15 +112,15 @@ func perCase(all []measurement) (cases []benchCase, rounds map[benchCase][]measu
 	return cases, rounds
 }
 
-// writeTable writes what a terminal shows.
+// writeTable writes the table for the terminal.
 func writeTable(w io.Writer, all []measurement) error {
 	cases, rounds := perCase(all)
 	for _, c := range cases {
 		_, _ = fmt.Fprintf(w, "\n%s\n", c)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-		_, _ = fmt.Fprintf(t, "\t%s\t%s\tratio\t\n", theRunner, thePeer)
+		_, _ = fmt.Fprintf(t, "\t%s\t%s\tratio\t\n", runnerBridge, peerBridge)
 		for _, m := range metrics {
-			own, peer, ratio := compare(rounds[c], m, theRunner)
+			own, peer, ratio := compare(rounds[c], m, runnerBridge)
 			if own.median+peer.median == 0 {
 				continue
 			}
@@ -129,15 +129,15 @@ func writeTable(w io.Writer, all []measurement) error {
 		if err := t.Flush(); err != nil {
 			return err
 		}
-		lost, twice := account(rounds[c])
-		_, _ = fmt.Fprintf(w, "  lost %s, twice %s; processors busy with others %s\n", lost, twice, spreadOf(each(rounds[c], others)).text(1))
+		lost, duplicates := account(rounds[c])
+		_, _ = fmt.Fprintf(w, "  lost %s, duplicated %s; processors busy with other work %s\n", lost, duplicates, spreadOf(each(rounds[c], others)).text(1))
 	}
 	return nil
 }
 
-// account sums up what each bridge lost and doubled.
-func account(rounds []measurement) (lost, twice string) {
-	for _, bridge := range []string{theRunner, thePeer} {
+// account returns the numbers of messages that each bridge lost and duplicated.
+func account(rounds []measurement) (lost, duplicates string) {
+	for _, bridge := range []string{runnerBridge, peerBridge} {
 		var l, d int64
 		for _, m := range rounds {
 			for _, p := range []*phase{m.Latency, m.FixedRate, m.Saturated} {
@@ -147,9 +147,9 @@ func account(rounds []measurement) (lost, twice string) {
 			}
 		}
 		if lost != "" {
-			lost, twice = lost+"/", twice+"/"
+			lost, duplicates = lost+"/", duplicates+"/"
 		}
-		lost, twice = lost+strconv.FormatInt(l, 10), twice+strconv.FormatInt(d, 10)
+		lost, duplicates = lost+strconv.FormatInt(l, 10), duplicates+strconv.FormatInt(d, 10)
 	}
-	return lost, twice
+	return lost, duplicates
 }

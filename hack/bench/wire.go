@@ -35,18 +35,17 @@ const (
 const (
 	bufferSize     = 256 << 10
 	answersWithin  = 5 * time.Second
-	smallestReason = 0x80 // of failure, in MQTT 5 and in a SUBACK of 3.1.1
+	smallestReason = 0x80 // first reason code that means failure, in MQTT 5 and in a SUBACK of 3.1.1
 )
 
-// client is a connection of the load. It knows just enough of MQTT to cost little:
-// what it sends is put together beforehand, what it reads is looked at in the
-// buffer.
+// client is one connection of the load. It implements the minimum of MQTT at low cost: it prepares
+// packets in advance and inspects received packets in the read buffer.
 type client struct {
 	conn  net.Conn
 	level byte
 	in    *bufio.Reader
 
-	mu  sync.Mutex // the stream and the acknowledgements share it
+	mu  sync.Mutex // guards out, which the stream and the acknowledgements share
 	out *bufio.Writer
 }
 
@@ -70,8 +69,8 @@ func dial(address, id string, level byte) (*client, error) {
 	return c, nil
 }
 
-// subscribe asks for messages at QoS 0: it is the least work for the load, and the
-// bridge's part is done when the remote broker has the message.
+// subscribe subscribes at QoS 0. This is the least work for the load, and the bridge has done its
+// work when the remote broker has the message.
 func (c *client) subscribe(filter string) error {
 	body := append([]byte{0, 1}, c.noProperties()...)
 	body = append(append(body, text(filter)...), 0)
@@ -82,7 +81,7 @@ func (c *client) subscribe(filter string) error {
 	return err
 }
 
-// ask sends a packet and reads its answer.
+// ask sends a packet and reads the response.
 func (c *client) ask(first byte, body []byte, want byte) ([]byte, error) {
 	if err := c.conn.SetDeadline(time.Now().Add(answersWithin)); err != nil {
 		return nil, err
@@ -95,7 +94,7 @@ func (c *client) ask(first byte, body []byte, want byte) ([]byte, error) {
 		return nil, err
 	}
 	if got != want {
-		return nil, fmt.Errorf("packet %#x came in answer to %#x", got, first)
+		return nil, fmt.Errorf("received packet %#x in response to %#x", got, first)
 	}
 	answer := make([]byte, length)
 	if _, err := io.ReadFull(c.in, answer); err != nil {
@@ -109,11 +108,11 @@ func (c *client) header() (first byte, length int, err error) {
 	if first, err = c.in.ReadByte(); err != nil {
 		return 0, 0, err
 	}
-	n, err := binary.ReadUvarint(c.in) // MQTT's variable byte integer is the same
+	n, err := binary.ReadUvarint(c.in) // the encoding of MQTT's variable byte integer
 	return first, int(n), err
 }
 
-// noProperties is what MQTT 5 has where 3.1.1 has nothing.
+// noProperties returns an empty property list, which MQTT 5 requires and 3.1.1 does not have.
 func (c *client) noProperties() []byte {
 	if c.level == level5 {
 		return []byte{0}

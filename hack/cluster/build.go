@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// progressInterval is how often a long build says that it is still at work.
+// progressInterval is the time between two progress messages of a long build.
 const progressInterval = 15 * time.Second
 
 func runBuild(ctx context.Context, names []string) error {
@@ -26,7 +26,7 @@ func runBuild(ctx context.Context, names []string) error {
 	return err
 }
 
-// runAssets prints the directory that envtest is to be pointed at.
+// runAssets prints the directory for KUBEBUILDER_ASSETS.
 func runAssets(ctx context.Context) error {
 	wanted, err := selectComponents([]string{"envtest"})
 	if err != nil {
@@ -40,7 +40,7 @@ func runAssets(ctx context.Context) error {
 	return nil
 }
 
-// selectComponents finds components by name; no name means all of them.
+// selectComponents finds components by name. Without names it returns all components.
 func selectComponents(names []string) ([]component, error) {
 	if len(names) == 0 {
 		return components, nil
@@ -52,15 +52,15 @@ func selectComponents(names []string) ([]component, error) {
 			return !wanted
 		})
 		if len(matches) == 0 {
-			return nil, fmt.Errorf("no component is named %q", name)
+			return nil, fmt.Errorf("unknown component %q; hack/cluster/components.go lists the names", name)
 		}
 		selected = append(selected, matches...)
 	}
 	return selected, nil
 }
 
-// build makes the components that the cache lacks and returns the directory
-// that holds them.
+// build builds the components that are missing from the cache and returns the directory that holds
+// all of them.
 func build(ctx context.Context, wanted []component) (string, error) {
 	hack, err := hackDir()
 	if err != nil {
@@ -82,8 +82,7 @@ func build(ctx context.Context, wanted []component) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	// Whoever held the lock before may have built some of them, or may have
-	// been killed halfway.
+	// The previous holder of the lock may have built some of them, or was killed during a build.
 	if err := removePartial(dir); err != nil {
 		return "", err
 	}
@@ -122,9 +121,9 @@ func removePartial(dir string) error {
 	return nil
 }
 
-// buildOne compiles under another name first, so that a killed build never
-// leaves a program that looks whole. The name is this run's own: the compiler of
-// a killed run may live on for a while.
+// buildOne compiles to a temporary name first, so that a killed build never leaves a partial
+// program under the final name. The name contains the process identifier, because the compiler of a
+// killed run may continue for a while.
 func buildOne(ctx context.Context, hack, dir string, c component) error {
 	ldflags, err := linkerFlags(hack, c)
 	if err != nil {
@@ -139,7 +138,7 @@ func buildOne(ctx context.Context, hack, dir string, c component) error {
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
-	// "go build" ends its compilers when it is interrupted, not when it is killed.
+	// After an interrupt, "go build" stops its compilers; after a kill they continue.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 
 	start := time.Now()
@@ -179,9 +178,9 @@ func every(interval time.Duration, f func()) (stop func()) {
 
 var kubernetesVersion = regexp.MustCompile(`k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)`)
 
-// linkerFlags tells the Kubernetes programs their version, which they cannot
-// learn from a build outside their own tree. Without it the API server reports
-// v0.0.0 and clients that check for a minimum refuse it.
+// linkerFlags sets the version of the Kubernetes programs, which a build outside their repository
+// does not contain. Without it the API server reports v0.0.0, and clients that require a minimum
+// version reject it.
 func linkerFlags(hack string, c component) (string, error) {
 	flags := "-s -w"
 	if c.module != kubernetesModule {

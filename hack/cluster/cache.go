@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// cacheDir holds what is costly to make again. It lies outside the tree, so
-// that every checkout on the machine shares it.
+// cacheDir returns the directory for files that are costly to build. It is outside the repository,
+// so that all checkouts on the machine share it.
 func cacheDir() (string, error) {
 	if dir := os.Getenv("MQTTBRIDGE_CACHE"); dir != "" {
 		return filepath.Abs(dir)
 	}
-	dir, err := os.UserCacheDir() // honours XDG_CACHE_HOME
+	dir, err := os.UserCacheDir() // respects XDG_CACHE_HOME
 	if err != nil {
 		return "", fmt.Errorf("find the cache directory: %w", err)
 	}
@@ -42,12 +42,12 @@ func hackDir() (string, error) {
 			return hack, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("not inside the repository: no hack/" + kubernetesModule + " above the working directory")
+			return "", errors.New("not inside the repository: no parent of the working directory contains hack/" + kubernetesModule + "; start the command in the repository")
 		}
 	}
 }
 
-// binDir is where the programs for this checkout's pinned versions lie.
+// binDir returns the directory of the programs for the pinned versions of this checkout.
 func binDir() (string, error) {
 	hack, err := hackDir()
 	if err != nil {
@@ -64,11 +64,10 @@ func binDir() (string, error) {
 	return filepath.Join(cache, "bin", key), nil
 }
 
-// cacheKey is a digest of all that decides what the programs will be: the
-// modules' pins and own sources, the build settings and the Go version. One key
-// covers all programs, so one directory holds them all, as envtest and
-// containerd's search for its shim want it; after a small change Go's own build
-// cache makes the others quickly again.
+// cacheKey returns a digest of everything that determines the programs: the modules' pins and own
+// sources, the build settings and the Go version. One key covers all programs, so that one
+// directory holds all of them, as envtest and containerd's search for its shim require. After a
+// small change, Go's own build cache rebuilds the others quickly.
 func cacheKey(hack string, components []component) (string, error) {
 	digest := sha256.New()
 	fmt.Fprintln(digest, runtime.Version(), runtime.GOARCH)
@@ -108,11 +107,11 @@ func hashFile(digest io.Writer, module, file string) error {
 	return err
 }
 
-// lockPoll is how often a held lock is tried again.
+// lockPoll is the time between two attempts to take a held lock.
 const lockPoll = 200 * time.Millisecond
 
-// lock waits for a lock file, so that two runs do not build or start the same
-// thing at once. The kernel drops the lock with the process.
+// lock takes a lock file, so that two runs do not build or start the same thing at the same time.
+// The kernel releases the lock when the process ends.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -121,7 +120,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Tried again and again, since a wait inside the kernel cannot be interrupted.
+	// The loop polls, because a wait inside the kernel cannot be interrupted.
 	for waiting := false; ; waiting = true {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
@@ -132,7 +131,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		if !waiting {
-			progress("waiting for another run that holds %s", path)
+			progress("waiting until another run releases %s", path)
 		}
 		select {
 		case <-ctx.Done():

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestCacheKeyFollowsThePinsAndSources(t *testing.T) {
+func TestCacheKey_ChangedPinOrSource_Changes(t *testing.T) {
 	hack := t.TempDir()
 	tool := []component{{name: "tool", module: "tools/tool", pkg: "."}}
 	write := func(name, content string) {
@@ -58,7 +58,7 @@ func TestCacheKeyFollowsThePinsAndSources(t *testing.T) {
 	expectNew("another build tag", key([]component{{name: "tool", module: "tools/tool", pkg: ".", tags: "x"}}))
 }
 
-func TestEnvtestNamesWhatEnvtestNeeds(t *testing.T) {
+func TestSelectComponents_Envtest_ReturnsItsPrograms(t *testing.T) {
 	selected, err := selectComponents([]string{"envtest"})
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestEnvtestNamesWhatEnvtestNeeds(t *testing.T) {
 	}
 }
 
-func TestAKilledBuildIsNotTakenForAProgram(t *testing.T) {
+func TestMissing_KilledBuild_IsRebuilt(t *testing.T) {
 	dir := t.TempDir()
 	partial := filepath.Join(dir, "tool"+partialSuffix)
 	if err := os.WriteFile(partial, []byte("half"), 0o755); err != nil {

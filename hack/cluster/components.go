@@ -1,24 +1,23 @@
 package main
 
-// A component is one program of the cluster and how to compile it.
+// A component is one program of the cluster, with the settings for its build.
 type component struct {
 	name    string
-	module  string // directory of the module that pins it, below hack/
+	module  string // directory of the module that pins the version, below hack/
 	pkg     string
 	tags    string
-	envtest bool // envtest needs it
+	envtest bool // required by envtest
 }
 
 const (
 	kubernetesModule = "tools/kubernetes"
 
-	// containerdTags leaves out the snapshotters that need C libraries or
-	// devices of their own; the cluster uses overlayfs.
+	// containerdTags excludes the snapshotters that need C libraries or block devices; the cluster
+	// uses overlayfs.
 	containerdTags = "no_btrfs no_zfs no_aufs no_devmapper"
 )
 
-// components are in the order in which they are built: what integration tests
-// wait for comes first.
+// components are listed in build order. The programs that integration tests need come first.
 var components = []component{
 	{name: "kube-apiserver", module: kubernetesModule, pkg: "k8s.io/kubernetes/cmd/kube-apiserver", envtest: true},
 	{name: "etcd", module: "tools/etcd", pkg: "go.etcd.io/etcd/server/v3", envtest: true},

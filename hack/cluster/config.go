@@ -17,7 +17,7 @@ var templateFiles embed.FS
 
 var templates = template.Must(template.New("").Option("missingkey=error").ParseFS(templateFiles, "templates/*"))
 
-// A user is one client of the API server, known by a token.
+// A user is a client of the API server that authenticates with a token.
 type user struct {
 	name   string
 	groups string // separated by commas
@@ -25,9 +25,9 @@ type user struct {
 
 const adminUser = "admin"
 
-// users have the names that Kubernetes' own RBAC rules are bound to, so that the
-// cluster grants its parts no more than a real one does. CoreDNS has no such
-// rules and only reads, so it shares the administrator's.
+// users have the names to which Kubernetes' default RBAC rules are bound, so that each program has
+// only the permissions that it has in a real cluster. CoreDNS has no default rules and only reads,
+// so it uses the administrator's kubeconfig.
 var users = []user{
 	{name: adminUser, groups: "system:masters"},
 	{name: "system:kube-controller-manager"},
@@ -36,18 +36,18 @@ var users = []user{
 	{name: "system:node:" + nodeName, groups: "system:nodes"},
 }
 
-// userKubeconfig is where the kubeconfig of a user other than the administrator lies.
+// userKubeconfig returns the path of the kubeconfig of a user other than the administrator.
 func userKubeconfig(name string) string {
 	return filepath.Join(configDir, strings.ReplaceAll(name, ":", "-")+".kubeconfig")
 }
 
-// configPath is where a template's result lies.
+// configPath returns the path of the rendered template.
 func configPath(name string) string { return filepath.Join(configDir, name) }
 
 func tokenFile() string { return configPath("tokens.csv") }
 
-// writeConfig writes what the programs read: tokens, kubeconfigs and their
-// configuration files. The certificates must be there.
+// writeConfig writes the files that the programs read: tokens, kubeconfigs and configuration files.
+// The certificates must exist.
 func writeConfig() error {
 	if err := writeUsers(); err != nil {
 		return fmt.Errorf("write the users: %w", err)

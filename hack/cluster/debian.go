@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// packages are what the cluster and the tests need that is not a Go module.
+// packages are the Debian packages that the cluster and the tests need.
 var packages = []string{
 	"containernetworking-plugins",
 	"gcc",
@@ -27,17 +27,17 @@ var packages = []string{
 	"tinyproxy",
 }
 
-// services are those that Debian starts with a package. Only the programs are wanted:
-// the services would hold ports of MQTT and HTTP.
+// services are the services that Debian starts with a package. Only the programs are needed; the
+// services would occupy ports of MQTT and HTTP.
 var services = []string{"mosquitto", "rabbitmq-server", "tinyproxy"}
 
-// programs are wanted, too, and often there from elsewhere than Debian.
+// programs are needed, too, and are often installed from a source other than Debian.
 var programs = []struct{ name, pkg string }{
 	{"node", "nodejs"},
 	{"npm", "npm"},
 }
 
-// installPackages installs the packages that are missing, and only those.
+// installPackages installs the missing packages only.
 func installPackages(ctx context.Context) error {
 	var absent []string
 	for _, name := range packages {
@@ -54,10 +54,10 @@ func installPackages(ctx context.Context) error {
 		return nil
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("this is no Debian: install yourself what is named here as Debian's packages: %s", strings.Join(absent, " "))
+		return fmt.Errorf("apt-get is not available: install the equivalents of these Debian packages: %s", strings.Join(absent, " "))
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("install these packages first, as root: apt-get install %s", strings.Join(absent, " "))
+		return fmt.Errorf("packages are missing: install them as root with apt-get install %s", strings.Join(absent, " "))
 	}
 	progress("installing Debian packages: %s", strings.Join(absent, " "))
 	install := append([]string{"install", "--yes", "--quiet", "--no-install-recommends"}, absent...)
@@ -79,20 +79,20 @@ func installPackages(ctx context.Context) error {
 	return nil
 }
 
-// packageVersion is the installed version of a Debian package.
+// packageVersion returns the installed version of a Debian package.
 func packageVersion(ctx context.Context, name string) (string, error) {
 	output, err := exec.CommandContext(ctx, "dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}", name).Output()
 	if err != nil {
-		return "", fmt.Errorf("look for the package %s: %w", name, err)
+		return "", fmt.Errorf("query package %s: %w", name, err)
 	}
 	status, version, _ := bytes.Cut(output, []byte(" "))
 	if string(status) != "installed" {
-		return "", errors.New(name + " is not installed")
+		return "", errors.New("package " + name + " is not installed")
 	}
 	return string(version), nil
 }
 
-// stopService stops a service that Debian started with its package.
+// stopService stops a service that Debian started with the installation of its package.
 func stopService(ctx context.Context, name string) error {
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
 		return execute(ctx, "systemctl", "disable", "--now", name+".service")

@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// runDown ends the cluster.
+// runDown stops the cluster and removes its state.
 func runDown(ctx context.Context) error {
 	if err := checkMachine(); err != nil {
 		return err
@@ -26,30 +26,30 @@ func runDown(ctx context.Context) error {
 	defer unlock()
 
 	if _, err := os.Stat(stateDir); errors.Is(err, fs.ErrNotExist) {
-		progress("no cluster is there")
+		progress("no cluster exists")
 		return nil
 	}
 	if err := tearDown(ctx); err != nil {
 		return err
 	}
-	progress("the cluster is gone; what was built stays in the cache")
+	progress("the cluster is removed; the built programs remain in the cache")
 	return nil
 }
 
-// tearDown removes a cluster, whole or half started. It can be repeated after it
-// failed or was interrupted.
+// tearDown removes a cluster, also if it is only partly started. It may be repeated after a failure
+// or an interruption.
 func tearDown(ctx context.Context) error {
 	for _, step := range []struct {
 		what string
 		do   func() error
 	}{
-		// First, or the kubelet would start again what ends.
+		// The processes stop first; otherwise the kubelet would restart the others.
 		{"stop the processes", stopProcesses},
 		{"stop the pods", stopPods},
-		{"unmount what pods used", func() error { return unmountBelow(stateDir) }},
+		{"unmount the pods' volumes", func() error { return unmountBelow(stateDir) }},
 		{"remove the pods' cgroups", removeCgroups},
 		{"remove the network", func() error { return tearDownNetwork(ctx) }},
-		{"remove what lies elsewhere", removeLeftovers},
+		{"remove files outside the state directory", removeLeftovers},
 		{"remove the state", func() error { return os.RemoveAll(stateDir) }},
 	} {
 		if err := step.do(); err != nil {
@@ -59,7 +59,7 @@ func tearDown(ctx context.Context) error {
 	return nil
 }
 
-// stopProcesses ends the processes that "up" recorded, and no other.
+// stopProcesses stops the processes that "up" recorded, and no others.
 func stopProcesses() error {
 	processes, err := startedProcesses()
 	if err != nil {
@@ -70,8 +70,8 @@ func stopProcesses() error {
 	for i, p := range processes {
 		signal := syscall.SIGTERM
 		if p.Name == "kube-apiserver" || p.Name == "etcd" {
-			// Asked to end, they would wait for clients, up to a minute, and
-			// save data that nobody will read.
+			// After SIGTERM they would wait up to a minute for clients, and save data that is not
+			// needed.
 			signal = syscall.SIGKILL
 		}
 		all.Go(func() { errs[i] = p.stop(signal) })
@@ -80,8 +80,8 @@ func stopProcesses() error {
 	return errors.Join(errs...)
 }
 
-// stopPods ends the shims of this cluster's containerd, which outlive it, and
-// their containers. The kernel ends all of a container with its first process.
+// stopPods stops the shims of this cluster's containerd, which outlive it, and their containers.
+// When the first process of a container ends, the kernel ends the others.
 func stopPods() error {
 	shims, err := findShims()
 	if err != nil {
@@ -97,7 +97,7 @@ func stopPods() error {
 				return err
 			}
 		}
-		// Asked to end, not killed, a shim removes its sockets.
+		// A shim removes its sockets on SIGTERM, but not on SIGKILL.
 		if err := shim.stop(syscall.SIGTERM); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func stopPods() error {
 	return nil
 }
 
-// findShims are the shims that were started for this cluster's containerd.
+// findShims returns the shims that this cluster's containerd started.
 func findShims() ([]process, error) {
 	boot, err := bootID()
 	if err != nil {
@@ -119,7 +119,7 @@ func findShims() ([]process, error) {
 	for _, file := range files {
 		cmdline, err := os.ReadFile(file)
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
 		if !isShim(strings.Split(string(cmdline), "\x00")) {
 			continue
@@ -130,15 +130,15 @@ func findShims() ([]process, error) {
 		}
 		started, err := startTime(pid)
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
 		shims = append(shims, process{Name: "containerd-shim", PID: pid, StartTime: started, Boot: boot})
 	}
 	return shims, nil
 }
 
-// isShim says whether a command line is that of a shim of this cluster's
-// containerd, which passes it its own address.
+// isShim reports whether a command line belongs to a shim of this cluster's containerd, which
+// passes its own address to the shim.
 func isShim(argv []string) bool {
 	if filepath.Base(argv[0]) != "containerd-shim-runc-v2" {
 		return false
@@ -147,7 +147,7 @@ func isShim(argv []string) bool {
 	return i >= 0 && i+1 < len(argv) && argv[i+1] == containerdSocket
 }
 
-// childrenOf are a process's direct children.
+// childrenOf returns the direct children of a process.
 func childrenOf(pid int) ([]int, error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	if err != nil {

@@ -24,8 +24,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// An imageSpec says what is in an image. The same files make the same image,
-// byte for byte.
+// An imageSpec describes the content of an image. The same files result in the same image, byte for
+// byte.
 type imageSpec struct {
 	name       string
 	files      []imageFile
@@ -39,7 +39,7 @@ type imageFile struct {
 	mode   int64
 }
 
-// runImage makes an image out of files of this machine.
+// runImage builds an image from files of this machine.
 func runImage(ctx context.Context, args []string) error {
 	var (
 		spec     imageSpec
@@ -49,13 +49,13 @@ func runImage(ctx context.Context, args []string) error {
 	)
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
 	flags.StringVar(&spec.name, "name", "", "the image's full `name`, for example localhost/mqttbridge/operator:dev")
-	flags.Func("binary", "a static binary, as `SOURCE=/path/in/image`; may be repeated", func(value string) error {
+	flags.Func("binary", "add a static binary, as `SOURCE=/path/in/image`; may be repeated", func(value string) error {
 		return addFile(&spec.files, value, 0o755)
 	})
-	flags.Func("file", "another file, as `SOURCE=/path/in/image`; may be repeated", func(value string) error {
+	flags.Func("file", "add a file, as `SOURCE=/path/in/image`; may be repeated", func(value string) error {
 		return addFile(&spec.files, value, 0o644)
 	})
-	flags.Func("debian-binary", "the `path` of a program of a Debian package, which is taken with its libraries; may be repeated", func(value string) error {
+	flags.Func("debian-binary", "add the program with this `path` from a Debian package, with its libraries; may be repeated", func(value string) error {
 		programs = append(programs, value)
 		return nil
 	})
@@ -73,7 +73,7 @@ func runImage(ctx context.Context, args []string) error {
 		return fmt.Errorf("image: unknown argument %q", flags.Arg(0))
 	}
 	if output == "" && !load {
-		return errors.New("image: say --load, --output FILE or both")
+		return errors.New("image: neither --load nor --output FILE is set; set at least one of them")
 	}
 
 	libraries, err := debianFiles(ctx, programs)
@@ -99,15 +99,15 @@ func runImage(ctx context.Context, args []string) error {
 func addFile(files *[]imageFile, value string, mode int64) error {
 	source, target, ok := strings.Cut(value, "=")
 	if !ok || source == "" || !path.IsAbs(target) {
-		return errors.New("want SOURCE=/path/in/image")
+		return fmt.Errorf("%q is not of the form SOURCE=/path/in/image", value)
 	}
 	*files = append(*files, imageFile{source: source, target: path.Clean(target), mode: mode})
 	return nil
 }
 
-// writeImage writes an image's archive in Docker's format.
+// writeImage writes the archive of an image in Docker's format.
 func writeImage(archive string, spec imageSpec) error {
-	// Strict: a name without a registry would be taken for one of a public registry's.
+	// Strict validation: a name without a registry would refer to a public registry.
 	tag, err := name.NewTag(spec.name, name.StrictValidation)
 	if err != nil {
 		return err
@@ -147,8 +147,8 @@ func makeImage(spec imageSpec) (v1.Image, error) {
 	return mutate.ConfigFile(image, config)
 }
 
-// layer is a tar of the files and the directories above them, sorted, owned by
-// root and without the time of this machine.
+// layer returns a tar of the files and their parent directories, sorted, owned by root and without
+// timestamps of this machine.
 func layer(files []imageFile) ([]byte, error) {
 	byTarget := map[string]imageFile{}
 	directories := map[string]bool{}

@@ -30,7 +30,7 @@ func testImage(t *testing.T) imageSpec {
 	}
 }
 
-func TestLayerHoldsFilesAndTheirDirectoriesInOrder(t *testing.T) {
+func TestLayer_SeveralFiles_HoldsFilesAndDirectoriesInOrder(t *testing.T) {
 	content, err := layer(testImage(t).files)
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func TestLayerHoldsFilesAndTheirDirectoriesInOrder(t *testing.T) {
 	}
 }
 
-func TestTheSameFilesMakeTheSameArchive(t *testing.T) {
+func TestWriteImage_SameFiles_WritesSameArchive(t *testing.T) {
 	spec := testImage(t)
 	var archives [2][]byte
 	for i := range archives {
@@ -72,14 +72,14 @@ func TestTheSameFilesMakeTheSameArchive(t *testing.T) {
 			t.Fatal(err)
 		}
 		archives[i] = content
-		slices.Reverse(spec.files) // the order in which they are named does not matter
+		slices.Reverse(spec.files) // the order in the spec does not matter
 	}
 	if !bytes.Equal(archives[0], archives[1]) {
 		t.Error("the archives differ")
 	}
 }
 
-func TestArchiveSaysWhatRunsAndAsWhom(t *testing.T) {
+func TestWriteImage_EntrypointAndUser_AreInConfig(t *testing.T) {
 	spec := testImage(t)
 	path := filepath.Join(t.TempDir(), "image.tar")
 	if err := writeImage(path, spec); err != nil {
@@ -98,7 +98,7 @@ func TestArchiveSaysWhatRunsAndAsWhom(t *testing.T) {
 	}
 }
 
-func TestImageNameMustNameItsRegistry(t *testing.T) {
+func TestWriteImage_NameWithoutRegistry_Fails(t *testing.T) {
 	spec := testImage(t)
 	spec.name = "image:tag"
 	if err := writeImage(filepath.Join(t.TempDir(), "image.tar"), spec); err == nil {
@@ -106,7 +106,7 @@ func TestImageNameMustNameItsRegistry(t *testing.T) {
 	}
 }
 
-func TestParseLddFindsLibrariesAndLoader(t *testing.T) {
+func TestParseLdd_Output_ReturnsLibrariesAndLoader(t *testing.T) {
 	got, err := parseLdd(`	linux-vdso.so.1 (0x00007ffd0b5f2000)
 	libcjson.so.1 => /lib/x86_64-linux-gnu/libcjson.so.1 (0x00007f3a0c000000)
 	/lib64/ld-linux-x86-64.so.2 (0x00007f3a0d000000)
@@ -119,6 +119,6 @@ func TestParseLddFindsLibrariesAndLoader(t *testing.T) {
 		t.Errorf("libraries are %q, want %q", got, want)
 	}
 	if _, err := parseLdd("\tlibgone.so.1 => not found\n"); err == nil {
-		t.Error("a missing library was passed over")
+		t.Error("a missing library was accepted")
 	}
 }

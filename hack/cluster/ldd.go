@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// debianFiles are programs of this machine, with the libraries and the dynamic
-// loader that they need, each at its own path.
+// debianFiles returns programs of this machine, with the libraries and the dynamic loader that they
+// need, each at its own path.
 func debianFiles(ctx context.Context, programs []string) ([]imageFile, error) {
 	var files []imageFile
 	for _, program := range programs {
 		if !filepath.IsAbs(program) {
-			return nil, fmt.Errorf("%s: want the absolute path that it has in its package", program)
+			return nil, fmt.Errorf("program %q: use the absolute path that it has in its package", program)
 		}
 		output, err := exec.CommandContext(ctx, "ldd", program).CombinedOutput()
 		if err != nil {
@@ -38,7 +38,7 @@ func debianFiles(ctx context.Context, programs []string) ([]imageFile, error) {
 //	libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f3a...)
 //	/lib64/ld-linux-x86-64.so.2 (0x00007f3b...)
 //
-// The first is the kernel's and no file; the last is the dynamic loader.
+// The first line is provided by the kernel and is not a file; the last line is the dynamic loader.
 func parseLdd(output string) ([]string, error) {
 	var libraries []string
 	for line := range strings.Lines(output) {

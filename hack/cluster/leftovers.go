@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// unmountBelow unmounts everything below dir, the innermost first.
+// unmountBelow unmounts all mounts below dir, the innermost first.
 func unmountBelow(dir string) error {
 	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -22,7 +22,7 @@ func unmountBelow(dir string) error {
 	}
 	targets := mountsBelow(string(mountinfo), dir)
 	for _, target := range slices.Backward(targets) {
-		// Lazily: a process that is just ending may still hold it.
+		// The unmount is lazy, because a process that is about to end may still use the mount.
 		if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) {
 			return fmt.Errorf("unmount %s: %w", target, err)
 		}
@@ -30,9 +30,9 @@ func unmountBelow(dir string) error {
 	return nil
 }
 
-// mountsBelow are the mount points below dir, in the order in which they were mounted.
+// mountsBelow returns the mount points below dir, in mount order.
 func mountsBelow(mountinfo, dir string) []string {
-	// The kernel writes special characters of paths in octal, see proc(5).
+	// The kernel writes special characters of paths in octal; see proc(5).
 	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 	var targets []string
 	for line := range strings.Lines(mountinfo) {
@@ -47,11 +47,10 @@ func mountsBelow(mountinfo, dir string) []string {
 	return targets
 }
 
-// cgroupGrace is how long the kernel may take to empty the cgroups of processes
-// that were killed.
+// cgroupGrace is the time that the kernel may take to empty the cgroups of killed processes.
 const cgroupGrace = 5 * time.Second
 
-// removeCgroups removes the kubelet's cgroups, on both versions of cgroups.
+// removeCgroups removes the kubelet's cgroups, in both versions of cgroups.
 func removeCgroups() error {
 	var roots []string
 	for _, pattern := range []string{"/sys/fs/cgroup/kubepods", "/sys/fs/cgroup/*/kubepods"} {
@@ -75,8 +74,8 @@ func removeCgroups() error {
 	return nil
 }
 
-// removeCgroup removes a cgroup and those below it. Only the directories of a
-// cgroup can be removed, and its files go with them.
+// removeCgroup removes a cgroup and its descendants. Only the directories of a cgroup can be
+// removed; their files disappear with them.
 func removeCgroup(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,9 +98,9 @@ func removeCgroup(dir string) error {
 	return nil
 }
 
-// removeLeftovers removes what the kubelet and containerd write to paths that
-// cannot be set. Others may use these paths as well: only what points into this
-// cluster's state goes, and directories only when they are empty.
+// removeLeftovers removes files that the kubelet and containerd write to fixed paths. Other
+// programs may use these paths, too: it removes only files that refer to this cluster's state, and
+// only empty directories.
 func removeLeftovers() error {
 	logs, err := filepath.Glob("/var/log/containers/*.log")
 	if err != nil {
@@ -115,7 +114,7 @@ func removeLeftovers() error {
 			return err
 		}
 	}
-	// What the CNI plugins answered names the pod's network namespace.
+	// The results of the CNI plugins contain the path of the pod's network namespace.
 	results, err := filepath.Glob("/var/lib/cni/results/*")
 	if err != nil {
 		return err
@@ -129,7 +128,8 @@ func removeLeftovers() error {
 			return err
 		}
 	}
-	// The kubelet's socket for devices. If one of another cluster runs, it answers.
+	// This is the kubelet's socket for devices. If the kubelet of another cluster runs, it accepts
+	// the connection, and the socket stays.
 	const socket = "/var/lib/kubelet/device-plugins/kubelet.sock"
 	if conn, err := net.Dial("unix", socket); err == nil {
 		_ = conn.Close()

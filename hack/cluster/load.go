@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 )
 
-// runLoad imports image archives, of Docker's or OCI's format.
+// runLoad imports image archives in Docker's or OCI's format.
 func runLoad(ctx context.Context, archives []string) error {
 	if len(archives) == 0 {
-		return errors.New("load: name at least one image archive")
+		return errors.New("load: no image archive given; name at least one")
 	}
 	bin, err := runningBinDir()
 	if err != nil {
@@ -25,23 +25,23 @@ func runLoad(ctx context.Context, archives []string) error {
 	return nil
 }
 
-// runningBinDir holds the programs that the running cluster was started from.
+// runningBinDir returns the directory of the programs from which the running cluster was started.
 func runningBinDir() (string, error) {
 	bin, err := os.ReadFile(binDirFile)
 	if err != nil {
-		return "", fmt.Errorf("no cluster is there, start one with \"up\": %w", err)
+		return "", fmt.Errorf("no cluster exists; start one with \"up\": %w", err)
 	}
 	return string(bin), nil
 }
 
-// loadImage imports into the namespace that the kubelet's images are in.
+// loadImage imports an archive into the kubelet's containerd namespace.
 func loadImage(ctx context.Context, bin, archive string) error {
 	ctr := filepath.Join(bin, "ctr")
 	return execute(ctx, ctr, "--address", containerdSocket, "--namespace", "k8s.io", "images", "import", archive)
 }
 
-// loadOwnImages makes and loads the sandbox image, without which no pod starts,
-// and the broker that the demo and the tests use.
+// loadOwnImages builds and loads the sandbox image, which every pod needs, and the broker for the
+// demo and the tests.
 func loadOwnImages(ctx context.Context, bin string) error {
 	broker, err := brokerImage(ctx)
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"path/filepath"
 )
 
-// logTail is how many lines of a log are shown.
+// logTail is the number of lines that "logs NAME" prints.
 const logTail = 60
 
 func logPath(name string) string {
 	return filepath.Join(logDir, name+".log")
 }
 
-// runLogs prints where the logs are, or the end of the named one.
+// runLogs prints the paths of the logs, or the end of the named logs.
 func runLogs(names []string) error {
 	if len(names) == 0 {
 		paths, err := filepath.Glob(logPath("*"))
@@ -31,7 +31,7 @@ func runLogs(names []string) error {
 	for _, name := range names {
 		content, err := os.ReadFile(logPath(name))
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("no log of %q; \"logs\" alone lists them", name)
+			return fmt.Errorf("no log of %q exists; \"logs\" without a name lists the logs", name)
 		}
 		if err != nil {
 			return err
@@ -43,6 +43,6 @@ func runLogs(names []string) error {
 
 func lastLines(content []byte, n int) []byte {
 	lines := bytes.SplitAfter(content, []byte("\n"))
-	// What follows the last line break is empty and no line.
+	// After the last line break, SplitAfter returns an empty element, which is not a line.
 	return bytes.Join(lines[max(0, len(lines)-1-n):], nil)
 }

@@ -1,18 +1,17 @@
-// Command cluster builds, starts and stops a Kubernetes cluster of one node on
-// this machine, for the demo, the end-to-end tests and developers.
+// Command cluster builds, starts and stops a Kubernetes cluster of one node on this machine, for
+// the demo, the end-to-end tests and developers.
 //
-// Every program of the cluster is compiled from a Go module that hack/tools
-// pins; what is not Go comes from Debian packages. Nothing else is downloaded:
-// images are made here from binaries and imported, never pulled.
+// Every Go program of the cluster is compiled from a module that hack/tools pins; the other
+// programs come from Debian packages. Nothing else is downloaded: images are built from local
+// binaries and imported, never pulled.
 //
-// What it promises: "up" ends with a Ready node whose pods reach each other,
-// Services, DNS names and the API server; "up" on a healthy cluster changes
-// nothing; "down" ends only processes that "up" started and leaves only the
-// cache of built programs. There is one cluster per machine, since it owns a
-// network device and a node address.
+// Guarantees: "up" ends with a Ready node whose pods reach each other, Services, DNS names and the
+// API server; "up" on a healthy cluster changes nothing; "down" stops only processes that "up"
+// started and leaves only the cache of built programs. One cluster can exist per machine, because
+// it owns a network device and a node address.
 //
-// What it leaves to others: it knows nothing of the product. Its users load
-// their own images and apply their own manifests.
+// The command does not know the product. Its users load their own images and apply their own
+// manifests.
 package main
 
 import (
@@ -27,15 +26,15 @@ import (
 
 const usage = `usage: go -C hack/cluster run . COMMAND
 
-  up                   install, build and start what is missing; wait until the node is Ready
-  down                 stop the cluster and remove all of its state; the cache stays
+  up                   install, build and start the missing parts; wait until the node is Ready
+  down                 stop the cluster and remove all of its state; keep the cache
   packages             install the Debian packages that the cluster and the tests need
-  build [NAME...]      compile the cluster's programs into the cache; "envtest" names those that envtest needs
-  assets               print the directory for KUBEBUILDER_ASSETS, building what it needs
+  build [NAME...]      compile the cluster's programs into the cache; "envtest" selects the programs that envtest needs
+  assets               print the directory for KUBEBUILDER_ASSETS; build missing programs first
   kubeconfig           print the path of the cluster's kubeconfig
   image FLAGS          make an image from binaries; see "image -h"
   load FILE.tar...     import image archives into the cluster
-  logs [NAME]          print where the logs are, or the end of one`
+  logs [NAME]          print the paths of the logs, or the end of one log`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -53,7 +52,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("no command\n\n" + usage)
+		return errors.New("no command given\n\n" + usage)
 	}
 	command, args := args[0], args[1:]
 	switch command {
@@ -83,8 +82,7 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("unknown command %q\n\n%s", command, usage)
 }
 
-// progress tells the person what is happening. It writes to stderr, because
-// stdout is for what scripts read.
+// progress prints a message to stderr, because scripts read stdout.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }

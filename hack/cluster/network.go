@@ -12,10 +12,9 @@ import (
 
 const forwardingSysctl = "/proc/sys/net/ipv4/ip_forward"
 
-// setUpNetwork gives the node its address and lets the kernel forward between
-// pods. Pods get their links from the CNI plugin ptp: each pod's traffic is
-// routed, so that Services work without the kernel's bridge filter, which not
-// every machine has.
+// setUpNetwork gives the node its address and lets the kernel forward between pods. The CNI plugin
+// ptp creates the links of pods: each pod's traffic is routed, so that Services work without the
+// kernel's bridge filter, which some machines lack.
 func setUpNetwork(ctx context.Context) error {
 	before, err := os.ReadFile(forwardingSysctl)
 	if err != nil {
@@ -25,14 +24,14 @@ func setUpNetwork(ctx context.Context) error {
 		return err
 	}
 	if err := os.WriteFile(forwardingSysctl, []byte("1"), 0o644); err != nil {
-		return fmt.Errorf("let the kernel forward: %w", err)
+		return fmt.Errorf("enable IP forwarding: %w", err)
 	}
 	for _, args := range [][]string{
 		{"link", "add", nodeDevice, "type", "bridge"},
 		{"address", "add", nodeAddress + "/32", "dev", nodeDevice},
 		{"link", "set", nodeDevice, "up"},
-		// kube-proxy rewrites these packets before they leave. The route gives
-		// them a source address, and keeps those to no Service on this machine.
+		// kube-proxy rewrites these packets before they leave. The route gives them a source
+		// address, and keeps packets without a matching Service on this machine.
 		{"route", "add", serviceCIDR, "dev", nodeDevice, "src", nodeAddress},
 	} {
 		if err := execute(ctx, "ip", args...); err != nil {
@@ -42,8 +41,8 @@ func setUpNetwork(ctx context.Context) error {
 	return nil
 }
 
-// tearDownNetwork undoes setUpNetwork and removes kube-proxy's rules. The pods'
-// links went with their network namespaces.
+// tearDownNetwork reverts setUpNetwork and removes kube-proxy's rules. The pods' links have
+// disappeared with their network namespaces.
 func tearDownNetwork(ctx context.Context) error {
 	for _, family := range []string{"ip", "ip6"} {
 		if execute(ctx, "nft", "list", "table", family, "kube-proxy") != nil {
@@ -68,7 +67,7 @@ func tearDownNetwork(ctx context.Context) error {
 	return os.WriteFile(forwardingSysctl, before, 0o644)
 }
 
-// execute runs a program that is silent unless it fails.
+// execute runs a program and returns an error with its output if it fails.
 func execute(ctx context.Context, name string, args ...string) error {
 	output, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {

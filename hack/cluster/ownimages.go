@@ -6,11 +6,11 @@ import (
 	"regexp"
 )
 
-// unprivilegedUser is a numeric user, as the restricted Pod Security profile
-// wants one: the kubelet cannot tell that a named one is not root.
+// unprivilegedUser is numeric, as the restricted Pod Security profile requires: the kubelet cannot
+// verify that a named user is not root.
 const unprivilegedUser = "65532"
 
-// sandboxImage holds the namespaces of each pod.
+// sandboxImage returns the image whose container holds the namespaces of each pod.
 func sandboxImage(bin string) imageSpec {
 	return imageSpec{
 		name:       pauseImage,
@@ -20,11 +20,11 @@ func sandboxImage(bin string) imageSpec {
 	}
 }
 
-// upstreamVersion matches every Debian version: each begins with a digit.
+// upstreamVersion matches every Debian version, because each begins with a digit.
 var upstreamVersion = regexp.MustCompile(`^(?:\d+:)?([0-9.]+)`)
 
-// brokerImage is Debian's Mosquitto with its command line clients, under its
-// upstream version. Its configuration is to be mounted.
+// brokerImage returns an image of Debian's Mosquitto with its command line clients, tagged with the
+// upstream version. The pod mounts its configuration.
 func brokerImage(ctx context.Context) (imageSpec, error) {
 	version, err := packageVersion(ctx, "mosquitto")
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// certificateLifetime outlives any cluster: each "up" makes new certificates.
+// certificateLifetime is longer than the life of any cluster: each "up" creates new certificates.
 const certificateLifetime = 365 * 24 * time.Hour
 
 func caCertPath() string { return certPath("ca") }
@@ -25,9 +25,8 @@ func certPath(name string) string      { return filepath.Join(pkiDir, name+".crt
 func keyPath(name string) string       { return filepath.Join(pkiDir, name+".key") }
 func publicKeyPath(name string) string { return filepath.Join(pkiDir, name+".pub") }
 
-// writePKI makes the cluster's authority, the certificates of the servers and of
-// the API server as a client of the kubelet, and the key that signs service
-// account tokens.
+// writePKI creates the cluster's certificate authority, the certificates of the servers and of the
+// API server as a client of the kubelet, and the key that signs service account tokens.
 func writePKI() error {
 	ca, err := newAuthority()
 	if err != nil {
@@ -62,8 +61,8 @@ func writePKI() error {
 	return writeServiceAccountKeys()
 }
 
-// writeServiceAccountKeys makes the pair of keys that sign and verify the tokens
-// of service accounts.
+// writeServiceAccountKeys creates the key pair that signs and verifies the tokens of service
+// accounts.
 func writeServiceAccountKeys() error {
 	key, err := newKey("service-account")
 	if err != nil {
@@ -128,7 +127,7 @@ func newKey(name string) (crypto.Signer, error) {
 }
 
 func writeCertificate(name string, template, parent *x509.Certificate, public crypto.PublicKey, signer crypto.Signer) (*x509.Certificate, error) {
-	// An hour ago: the clock may be set back a little while the cluster runs.
+	// One hour in the past, because the clock may be set back slightly while the cluster runs.
 	template.NotBefore = time.Now().Add(-time.Hour)
 	template.NotAfter = time.Now().Add(certificateLifetime)
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, signer)

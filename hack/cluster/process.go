@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// A process is one that this program started. A pid alone does not identify it:
-// the kernel gives pids out again, so the record also holds when the process
-// started, in clock ticks since boot, and which boot that was.
+// A process is a process that this program started. A pid alone does not identify it, because the
+// kernel reuses pids. The record therefore also contains the start time, in clock ticks since boot,
+// and the boot identifier.
 type process struct {
 	Name      string
 	PID       int
@@ -24,36 +24,36 @@ type process struct {
 }
 
 const (
-	// stopGrace is how long a process may take to end on its own.
+	// stopGrace is the time that a process may take to end after a signal.
 	stopGrace = 10 * time.Second
 
 	stopPoll = 50 * time.Millisecond
 )
 
-// startProcess runs a program in a session of its own, so that it outlives this
-// program and its terminal, and records it. path goes before the usual PATH.
+// startProcess runs a program in its own session, so that it outlives this program and its
+// terminal, and records it. path precedes the usual PATH.
 func startProcess(name, path string, argv []string) error {
 	log, err := os.OpenFile(logPath(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // the program has its own
+	defer func() { _ = log.Close() }() // the program has its own descriptor
 
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = stateDir
-	// Nothing else of the environment: a proxy, say, is not the cluster's.
+	// The program gets no other variables: for example, the cluster must not use the user's proxy.
 	cmd.Env = []string{"PATH=" + path + ":" + os.Getenv("PATH")}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	// Collect it if it ends early; a zombie would look alive.
+	// Wait for the process in case it ends early; a zombie would look alive.
 	go func() { _ = cmd.Wait() }()
 
 	p := process{Name: name, PID: cmd.Process.Pid}
 	if p.StartTime, err = startTime(p.PID); err != nil {
-		return fmt.Errorf("%s ended at once, see %s: %w", name, logPath(name), err)
+		return fmt.Errorf("%s ended immediately; see %s: %w", name, logPath(name), err)
 	}
 	if p.Boot, err = bootID(); err != nil {
 		return err
@@ -65,7 +65,7 @@ func startProcess(name, path string, argv []string) error {
 	return os.WriteFile(filepath.Join(processDir, name+".json"), record, 0o644)
 }
 
-// startedProcesses reads the records of what was started, alive or not.
+// startedProcesses reads the records of all started processes, alive or not.
 func startedProcesses() ([]process, error) {
 	files, err := filepath.Glob(filepath.Join(processDir, "*.json"))
 	if err != nil {
@@ -86,8 +86,8 @@ func startedProcesses() ([]process, error) {
 	return processes, nil
 }
 
-// alive says whether the recorded process still runs, and not another one that
-// was given its pid.
+// alive reports whether the recorded process still runs. It returns false if another process has
+// the same pid.
 func (p process) alive() bool {
 	boot, err := bootID()
 	if err != nil || boot != p.Boot {
@@ -97,9 +97,8 @@ func (p process) alive() bool {
 	return err == nil && started == p.StartTime
 }
 
-// stop ends the process, with the given signal first and by force if that does
-// not help, and waits until it has ended. A process that is not ours any more is
-// left alone.
+// stop sends the signal first, sends SIGKILL if the process continues to run, and waits until it
+// has ended. It does nothing if the pid belongs to another process.
 func (p process) stop(first syscall.Signal) error {
 	for _, signal := range []syscall.Signal{first, syscall.SIGKILL} {
 		if !p.alive() {
@@ -114,10 +113,10 @@ func (p process) stop(first syscall.Signal) error {
 			}
 		}
 	}
-	return fmt.Errorf("%s (pid %d) does not end", p.Name, p.PID)
+	return fmt.Errorf("%s (pid %d) still runs %s after SIGKILL", p.Name, p.PID, stopGrace)
 }
 
-// startTime is when a running process started; a zombie does not run.
+// startTime returns the start time of a running process. A zombie does not count as running.
 func startTime(pid int) (uint64, error) {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
@@ -126,18 +125,18 @@ func startTime(pid int) (uint64, error) {
 	return parseStartTime(string(stat))
 }
 
-// parseStartTime reads the start time from /proc/PID/stat, see proc(5). The
-// program's name, in parentheses, may itself hold spaces and parentheses.
+// parseStartTime reads the start time from /proc/PID/stat; see proc(5). The program's name, in
+// parentheses, may contain spaces and parentheses.
 func parseStartTime(stat string) (uint64, error) {
 	const (
-		// proc(5) counts from 1, and the first two fields are cut off.
+		// The indexes in proc(5) start at 1, and the first two fields are cut off.
 		state     = 0
 		startTime = 22 - 3
 	)
 	end := strings.LastIndex(stat, ")")
 	fields := strings.Fields(stat[end+1:])
 	if end < 0 || len(fields) <= startTime {
-		return 0, fmt.Errorf("not a process's stat: %q", stat)
+		return 0, fmt.Errorf("malformed /proc/PID/stat: %q", stat)
 	}
 	if fields[state] == "Z" || fields[state] == "X" {
 		return 0, errors.New("the process has ended")
@@ -145,7 +144,7 @@ func parseStartTime(stat string) (uint64, error) {
 	return strconv.ParseUint(fields[startTime], 10, 64)
 }
 
-// bootID names this boot of the machine.
+// bootID returns the identifier of the machine's current boot.
 func bootID() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id)), err

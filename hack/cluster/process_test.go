@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestStartTimeIsReadPastAnyProgramName(t *testing.T) {
+func TestParseStartTime_AnyProgramName_ReturnsStartTime(t *testing.T) {
 	const rest = "S 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1000 20"
 	for name, stat := range map[string]string{
 		"a plain name":                "42 (etcd) " + rest,
@@ -37,7 +37,7 @@ func TestStartTimeIsReadPastAnyProgramName(t *testing.T) {
 	}
 }
 
-func TestAProcessIsOursOnlyWithItsStartTimeAndBoot(t *testing.T) {
+func TestProcess_OtherStartTimeOrBoot_IsNotAlive(t *testing.T) {
 	boot, err := bootID()
 	if err != nil {
 		t.Fatal(err)
@@ -61,13 +61,13 @@ func TestAProcessIsOursOnlyWithItsStartTimeAndBoot(t *testing.T) {
 	if otherBoot.alive() {
 		t.Error("a process of another boot counts as ours")
 	}
-	// This would end the test if it did not check.
+	// Without the check, this would kill the test itself.
 	if err := otherProcess.stop(syscall.SIGKILL); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestStopEndsAProcess(t *testing.T) {
+func TestProcess_Stop_EndsIt(t *testing.T) {
 	boot, err := bootID()
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestStopEndsAProcess(t *testing.T) {
 	}
 }
 
-func TestOnlyShimsOfThisClusterAreFound(t *testing.T) {
+func TestIsShim_CommandLines_MatchesOnlyOwnShims(t *testing.T) {
 	for name, tc := range map[string]struct {
 		argv []string
 		want bool
@@ -109,7 +109,7 @@ func TestOnlyShimsOfThisClusterAreFound(t *testing.T) {
 	}
 }
 
-func TestMountsBelowTheStateAreFound(t *testing.T) {
+func TestMountsBelow_Mountinfo_ReturnsMountsInDirectory(t *testing.T) {
 	const mountinfo = `22 1 8:1 / / rw - ext4 /dev/a rw
 30 22 0:26 / /state/pods/a rw shared:1 - tmpfs tmpfs rw
 31 22 0:27 / /state/pods/a/with\040space rw - tmpfs tmpfs rw

@@ -2,13 +2,13 @@ package main
 
 import "path/filepath"
 
-// A service is one long-running program of the cluster.
+// A service is a program that runs as long as the cluster.
 type service struct {
 	name string // also the component's name
 	args []string
 }
 
-// nodeServices need no API server.
+// nodeServices returns the services that do not need the API server.
 func nodeServices() []service {
 	return []service{
 		{name: "etcd", args: []string{
@@ -42,15 +42,15 @@ func nodeServices() []service {
 			"--kubelet-certificate-authority=" + caCertPath(),
 			"--kubelet-client-certificate=" + certPath("kubelet-client"),
 			"--kubelet-client-key=" + keyPath("kubelet-client"),
-			// The node's name is in nobody's DNS.
+			// No DNS server knows the node's name.
 			"--kubelet-preferred-address-types=InternalIP",
 			"--profiling=false",
 		}},
 	}
 }
 
-// controlServices are clients of the API server. The controller manager and the
-// scheduler serve nobody here, so they get no port.
+// controlServices returns the clients of the API server. The controller manager and the scheduler
+// have no port, because no client needs them.
 func controlServices() []service {
 	return []service{
 		{name: "kube-controller-manager", args: []string{
@@ -60,8 +60,8 @@ func controlServices() []service {
 			"--use-service-account-credentials",
 			"--service-account-private-key-file=" + keyPath("service-account"),
 			"--root-ca-file=" + caCertPath(),
-			// The kubelet renews its lease every 2 s: a lost node is noticed
-			// soon, and five renewals must fail first.
+			// The kubelet renews its lease every 2 s. The node counts as lost when five renewals
+			// have failed.
 			"--node-monitor-grace-period=10s",
 			"--node-monitor-period=1s",
 			"--kube-api-qps=200",

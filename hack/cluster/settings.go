@@ -2,16 +2,16 @@ package main
 
 import "path/filepath"
 
-// stateDir holds all that a running cluster writes. It is fixed, because there
-// is one cluster per machine whichever checkout or cache started it, and short,
-// because the path of a Unix socket must fit in 108 bytes.
+// stateDir holds all files that a running cluster writes. It is the same for all checkouts and
+// caches, because one cluster can exist per machine. It is short, because the path of a Unix socket
+// must fit in 108 bytes.
 const stateDir = "/var/lib/mqttbridge-cluster"
 
 const (
 	nodeName = "local"
 
-	// The node's address is on a device of its own, so that it neither depends
-	// on the machine's network nor is reachable from it.
+	// The node's address is on a separate device, so that it does not depend on the machine's
+	// network and is not reachable from it.
 	nodeDevice  = "mqttbr0"
 	nodeAddress = "10.243.0.1"
 
@@ -19,16 +19,16 @@ const (
 	podGateway  = "10.244.0.1"
 	serviceCIDR = "10.96.0.0/16"
 
-	// apiServiceAddress is the first address of serviceCIDR, which the API
-	// server takes for the Service kubernetes.default.
+	// apiServiceAddress is the first address of serviceCIDR, which the API server assigns to the
+	// Service kubernetes.default.
 	apiServiceAddress = "10.96.0.1"
 
 	clusterDomain = "cluster.local"
 
 	apiServerURL = "https://" + nodeAddress + ":6443"
 
-	// etcd is on loopback, out of the pods' reach. The ports are not etcd's
-	// own, which an etcd of the machine or of a test may hold.
+	// etcd listens on loopback, which pods cannot reach. The ports differ from etcd's defaults,
+	// which an etcd of the machine or of a test may use.
 	etcdClientURL = "http://127.0.0.1:23791"
 	etcdPeerURL   = "http://127.0.0.1:23792"
 
@@ -37,7 +37,7 @@ const (
 	pauseImage = "localhost/mqttbridge/pause:local"
 )
 
-// clusterLock lies outside the state directory, which "down" removes.
+// clusterLock is outside the state directory, because "down" removes that directory.
 const clusterLock = "/run/mqttbridge-cluster.lock"
 
 // Paths below the state directory.
@@ -49,9 +49,9 @@ var (
 	logDir         = filepath.Join(stateDir, "logs")
 	processDir     = filepath.Join(stateDir, "processes")
 
-	// binDirFile says which programs the running cluster was started from.
+	// binDirFile contains the directory of the programs from which the running cluster was started.
 	binDirFile = filepath.Join(stateDir, "bin")
-	// forwardingFile keeps the machine's own setting for "down".
+	// forwardingFile contains the machine's previous setting, which "down" restores.
 	forwardingFile = filepath.Join(stateDir, "ip_forward")
 
 	containerdDir    = filepath.Join(stateDir, "containerd")

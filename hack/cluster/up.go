@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// runUp starts the cluster unless it runs already.
+// runUp starts the cluster unless it already runs.
 func runUp(ctx context.Context) error {
 	if err := checkMachine(); err != nil {
 		return err
@@ -32,14 +32,14 @@ func runUp(ctx context.Context) error {
 	}
 	if running {
 		if err := await(ctx, clusterReady(bin)...); err != nil {
-			return fmt.Errorf("the cluster runs but is not healthy, \"down\" ends it: %w", err)
+			return fmt.Errorf("the cluster runs but is not healthy; stop it with \"down\": %w", err)
 		}
 		progress("the cluster is already running")
 		printUse(bin)
 		return nil
 	}
 	if _, err := os.Stat(stateDir); err == nil {
-		progress("removing what is left of an earlier cluster")
+		progress("removing the remains of an earlier cluster")
 		if err := tearDown(ctx); err != nil {
 			return err
 		}
@@ -52,26 +52,26 @@ func runUp(ctx context.Context) error {
 	}
 	start := time.Now()
 	if err := startCluster(ctx, bin); err != nil {
-		return fmt.Errorf("%w\n(what has started still runs; \"logs\" lists the logs and \"down\" ends it)", err)
+		return fmt.Errorf("%w\n(the started processes still run; \"logs\" lists the logs and \"down\" stops the cluster)", err)
 	}
 	progress("the cluster is ready after %.1f s", time.Since(start).Seconds())
 	printUse(bin)
 	return nil
 }
 
-// checkMachine refuses where the cluster cannot run.
+// checkMachine returns an error if the cluster cannot run on this machine.
 func checkMachine() error {
 	if runtime.GOOS != "linux" {
-		return errors.New("the cluster runs on Linux alone: its node is this machine's kernel")
+		return errors.New("the cluster runs on Linux only: its node uses this machine's kernel")
 	}
 	if os.Geteuid() != 0 {
-		return errors.New("the cluster needs root: it makes network devices, mounts and namespaces")
+		return errors.New("the cluster needs root, because it creates network devices, mounts and namespaces; run the command as root")
 	}
 	return nil
 }
 
-// isRunning says whether all of the cluster's processes run. It fails when they
-// run from other programs than this checkout's.
+// isRunning reports whether all processes of the cluster run. It returns an error if they were
+// started from the programs of another cache key.
 func isRunning(bin string) (bool, error) {
 	processes, err := startedProcesses()
 	if err != nil {
@@ -85,15 +85,15 @@ func isRunning(bin string) (bool, error) {
 		return false, err
 	}
 	if string(startedFrom) != bin {
-		return false, fmt.Errorf("a cluster of other versions runs, from %s: end it with \"down\" first", startedFrom)
+		return false, fmt.Errorf("a cluster with other versions runs, from %s; stop it with \"down\" first", startedFrom)
 	}
 	return true, nil
 }
 
-// startCluster starts a cluster where there is none.
+// startCluster starts a cluster if none exists.
 func startCluster(ctx context.Context, bin string) error {
 	for _, dir := range []string{stateDir, pkiDir, configDir, logDir, processDir, containerdDir, filepath.Join(cniDir, "conf")} {
-		// The directory holds keys: nobody else may enter.
+		// The directory holds keys: only root may enter.
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -131,8 +131,8 @@ func startCluster(ctx context.Context, bin string) error {
 	return await(ctx, clusterReady(bin)...)
 }
 
-// startServices starts them all at once; those that need another one retry.
-// containerd takes the first shim on its PATH, so ours goes first.
+// startServices starts all services at once; services that depend on others retry. containerd uses
+// the first shim on its PATH, so the cluster's programs come first.
 func startServices(bin string, services []service) error {
 	for _, s := range services {
 		argv := append([]string{filepath.Join(bin, s.name)}, s.args...)
@@ -143,7 +143,7 @@ func startServices(bin string, services []service) error {
 	return nil
 }
 
-// printUse tells the person how to reach the cluster.
+// printUse prints the settings with which the user reaches the cluster.
 func printUse(bin string) {
 	fmt.Println(strings.Join([]string{
 		"export KUBECONFIG=" + kubeconfigPath,

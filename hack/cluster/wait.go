@@ -12,44 +12,45 @@ import (
 )
 
 const (
-	// readyTimeout is how long the cluster may take to become ready. It takes
-	// some 15 s on two idle cores; the rest is for a busy machine.
+	// readyTimeout is the time that the cluster may take to become ready. It takes some 15 s on two
+	// idle cores; the rest is a reserve for a busy machine.
 	readyTimeout = 3 * time.Minute
 
 	readyPoll = 200 * time.Millisecond
 )
 
-// A check is one thing that holds in a ready cluster.
+// A check is one condition of a ready cluster.
 type check struct {
-	what string
-	// holds returns an error that says why not, and ends when ctx does.
+	condition string
+	// holds returns nil if the condition is true, and otherwise an error with the reason. It ends
+	// when ctx does.
 	holds func(ctx context.Context) error
 }
 
 func apiServerReady(bin string) check {
-	return check{what: "the API server answers", holds: func(ctx context.Context) error {
+	return check{condition: "the API server answers", holds: func(ctx context.Context) error {
 		return kubectl(ctx, bin, "get", "--raw=/readyz")
 	}}
 }
 
 func containerdReady(bin string) check {
-	return check{what: "containerd answers", holds: func(ctx context.Context) error {
+	return check{condition: "containerd answers", holds: func(ctx context.Context) error {
 		return execute(ctx, filepath.Join(bin, "ctr"), "--address", containerdSocket, "version")
 	}}
 }
 
-// clusterReady is what must hold before a pod can run and find its peers.
+// clusterReady returns the conditions that a pod needs to run and to find its peers.
 func clusterReady(bin string) []check {
 	return []check{
 		apiServerReady(bin),
-		{what: "the node is Ready", holds: func(ctx context.Context) error {
+		{condition: "the node is Ready", holds: func(ctx context.Context) error {
 			return kubectl(ctx, bin, "wait", "--for=condition=Ready", "--timeout=1s", "node/"+nodeName)
 		}},
-		{what: "the default service account exists", holds: func(ctx context.Context) error {
+		{condition: "the default service account exists", holds: func(ctx context.Context) error {
 			return kubectl(ctx, bin, "get", "serviceaccount", "default")
 		}},
-		{what: "DNS answers", holds: lookupAPIServer},
-		{what: "Services can be reached", holds: dialAPIService},
+		{condition: "DNS answers", holds: lookupAPIServer},
+		{condition: "Services can be reached", holds: dialAPIService},
 	}
 }
 
@@ -58,7 +59,7 @@ func kubectl(ctx context.Context, bin string, args ...string) error {
 	return execute(ctx, filepath.Join(bin, "kubectl"), append(common, args...)...)
 }
 
-// lookupAPIServer asks the cluster's own DNS for the API server's name.
+// lookupAPIServer resolves the API server's name with the cluster's DNS.
 func lookupAPIServer(ctx context.Context) error {
 	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var dialer net.Dialer
@@ -69,7 +70,7 @@ func lookupAPIServer(ctx context.Context) error {
 		return err
 	}
 	if len(addresses) != 1 || addresses[0] != apiServiceAddress {
-		return fmt.Errorf("it says %v for the API server's Service, not %s", addresses, apiServiceAddress)
+		return fmt.Errorf("DNS returns %v for the API server's Service, want %s", addresses, apiServiceAddress)
 	}
 	return nil
 }
@@ -84,8 +85,8 @@ func dialAPIService(ctx context.Context) error {
 	return conn.Close()
 }
 
-// await tries each check in turn until it holds. It gives up early when a
-// process of the cluster ends, and says what that one logged last.
+// await tries each check in turn until it holds. It returns early with the end of the log if a
+// process of the cluster ends.
 func await(ctx context.Context, checks ...check) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -96,11 +97,11 @@ func await(ctx context.Context, checks ...check) error {
 				break
 			}
 			if dead := deadProcesses(); len(dead) > 0 {
-				return fmt.Errorf("waiting until %s: %w", c.what, ended(dead))
+				return fmt.Errorf("waiting until %s: %w", c.condition, ended(dead))
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("waiting until %s: %w: %w", c.what, ctx.Err(), err)
+				return fmt.Errorf("waiting until %s: %w: %w", c.condition, ctx.Err(), err)
 			case <-time.After(readyPoll):
 			}
 		}
@@ -108,7 +109,7 @@ func await(ctx context.Context, checks ...check) error {
 	return nil
 }
 
-// deadProcesses are the names of those that were started and do not run any more.
+// deadProcesses returns the names of the started processes that no longer run.
 func deadProcesses() []string {
 	processes, err := startedProcesses()
 	if err != nil {
@@ -127,7 +128,7 @@ func ended(names []string) error {
 	var message strings.Builder
 	for _, name := range names {
 		log, _ := os.ReadFile(logPath(name))
-		fmt.Fprintf(&message, "%s has ended; %s says last:\n%s", name, logPath(name), lastLines(log, 10))
+		fmt.Fprintf(&message, "%s has ended; the last lines of %s:\n%s", name, logPath(name), lastLines(log, 10))
 	}
 	return errors.New(message.String())
 }

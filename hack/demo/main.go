@@ -1,14 +1,13 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows a bridge failing over, on a real Kubernetes cluster: it
-// installs the operator and four brokers, sends a steady stream of messages
-// through a bridge, takes the primary server away, and counts what arrived.
+// Command demo shows the failover of a bridge on a real Kubernetes cluster: it installs the
+// operator and four brokers, sends a steady stream of messages through a bridge, kills the primary
+// server, and counts the messages that arrive.
 //
-// Without --context it uses the local cluster of hack/cluster, which needs root
-// on Linux, and starts it where it does not run. It asks nothing, and takes away
-// what it made, also when it is interrupted. The exit code is above 0 when a
-// message was lost.
+// Without --context it uses the local cluster of hack/cluster, which needs root on Linux, and
+// starts it if it does not run. The demo asks no questions and removes everything that it created,
+// also when it is interrupted. The exit code is above 0 if a message was lost.
 package main
 
 import (
@@ -31,11 +30,11 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.context, "context", os.Getenv("CONTEXT"), "a `context` of your kubeconfig to use instead of the local cluster")
-	flag.StringVar(&o.operatorImage, "operator-image", "", "the operator's `image` on a cluster of your own: build it with the Dockerfile and push it to where that cluster pulls from")
-	flag.StringVar(&o.brokerImage, "broker-image", "docker.io/library/eclipse-mosquitto:2.0.22", "the brokers' `image` on a cluster of your own: a Mosquitto 2")
-	flag.IntVar(&o.rate, "rate", 100, "`messages` a second")
-	flag.BoolVar(&o.keep, "keep", false, "leave everything as it is at the end")
+	flag.StringVar(&o.context, "context", os.Getenv("CONTEXT"), "use this `context` of your kubeconfig instead of the local cluster")
+	flag.StringVar(&o.operatorImage, "operator-image", "", "the operator's `image`, required with --context: build it with the Dockerfile and push it to a registry from which that cluster pulls")
+	flag.StringVar(&o.brokerImage, "broker-image", "docker.io/library/eclipse-mosquitto:2.0.22", "the brokers' `image` with --context: a Mosquitto 2")
+	flag.IntVar(&o.rate, "rate", 100, "number of `messages` a second")
+	flag.BoolVar(&o.keep, "keep", false, "keep the operator, the brokers and the bridge at the end")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -46,10 +45,10 @@ func main() {
 	}
 }
 
-// run sets the stage, plays, and clears up.
+// run prepares the cluster, plays the demo and cleans up.
 func run(ctx context.Context, o options) (err error) {
 	if o.context != "" && o.operatorImage == "" {
-		return errors.New("a cluster of your own pulls images from a registry: build the operator's image with the Dockerfile, push it, and name it with --operator-image")
+		return errors.New("--context needs --operator-image: build the operator's image with the Dockerfile, push it to a registry from which the cluster pulls, and name it")
 	}
 	s := &stage{options: o}
 	defer func() {
@@ -57,10 +56,10 @@ func run(ctx context.Context, o options) (err error) {
 			err = errors.New("interrupted")
 		}
 		if !o.keep {
-			err = errors.Join(err, s.clear(context.WithoutCancel(ctx)))
+			err = errors.Join(err, s.cleanUp(context.WithoutCancel(ctx)))
 		}
 	}()
-	if err := s.set(ctx); err != nil {
+	if err := s.setUp(ctx); err != nil {
 		return err
 	}
 	return s.play(ctx)

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// before and after a change the stream flows for so many seconds.
+	// flowSeconds is the length of the stream before and after each change.
 	flowSeconds = 3
 
 	arrivalTimeout = time.Minute
 	eventTimeout   = 10 * time.Second
 )
 
-// play takes the primary away under load and brings it back.
+// play kills the primary under load and starts it again.
 func (s *stage) play(ctx context.Context) error {
 	stopWatch, err := s.watch(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func (s *stage) play(ctx context.Context) error {
 		return err
 	}
 
-	say("taking the primary, cloud-1, away: scaled to 0, its pod deleted without grace")
+	say("killing the primary, cloud-1: scaling it to 0 and deleting its pod without a grace period")
 	lost, err := s.cloud[0].Kill(ctx)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (s *stage) play(ctx context.Context) error {
 		return err
 	}
 
-	say("bringing cloud-1 back; the bridge goes back to it when it has passed its probes for 10 s")
+	say("starting cloud-1 again; the bridge returns to it when its probes have succeeded for 10 s")
 	started := time.Now()
 	if err := s.cloud[0].Start(ctx); err != nil {
 		return err
@@ -90,18 +90,18 @@ func (s *stage) play(ctx context.Context) error {
 	report := traffic.Compare(publisher.Ledger(), collector.Arrivals())
 	summarise(report, pause(collector.Arrivals(), first.Time), pause(collector.Arrivals(), back.Time), s.rate)
 	if arrived != nil || len(report.Lost) > 0 {
-		return fmt.Errorf("%d messages were lost", len(report.Lost))
+		return fmt.Errorf("%d messages are lost", len(report.Lost))
 	}
 	return nil
 }
 
-// flow waits until the stream has flowed for a while.
+// flow waits until the stream has flowed for flowSeconds.
 func (s *stage) flow(c *traffic.Collector) error {
 	return c.WaitCount(c.Count()+flowSeconds*s.rate, arrivalTimeout)
 }
 
-// pause is the longest time between two messages around the switch, which is what
-// it cost: the order to delete a pod takes Kubernetes a while to carry out.
+// pause returns the longest time between two messages around a switch. It is the cost of the switch
+// alone: it excludes the time that Kubernetes takes to delete the pod.
 func pause(arrivals []traffic.Arrival, first time.Time) time.Duration {
 	const around = time.Second
 	arrivals = slices.DeleteFunc(arrivals, func(a traffic.Arrival) bool { return a.Time.Sub(first).Abs() > around })
@@ -115,12 +115,12 @@ func summarise(r traffic.Report, gap, gapBack time.Duration, rate int) {
 		value any
 		what  string
 	}{
-		{"gap", fmt.Sprintf("%d ms", gap.Milliseconds()), fmt.Sprintf("the longest time between two messages around the switch; %d ms without one", 1000/rate)},
-		{"gap back", fmt.Sprintf("%d ms", gapBack.Milliseconds()), "likewise, around the failback"},
+		{"gap", fmt.Sprintf("%d ms", gap.Milliseconds()), fmt.Sprintf("longest time between two messages around the failover; %d ms without a failover", 1000/rate)},
+		{"gap back", fmt.Sprintf("%d ms", gapBack.Milliseconds()), "the same, around the failback"},
 		{"sent", r.Sent, "messages, all acknowledged by the plant's broker"},
-		{"arrived", r.Arrived, "at the cloud's brokers together"},
+		{"arrived", r.Arrived, "at all brokers of the cloud"},
 		{"lost", len(r.Lost), ""},
-		{"duplicated", r.Duplicates, "taken by the primary, which died before it said so; none by the failback"},
+		{"duplicated", r.Duplicates, "the primary received them and ended before it acknowledged them; the failback causes none"},
 	} {
 		fmt.Printf("  %-12s %8v   %s\n", line.name, line.value, line.what)
 	}

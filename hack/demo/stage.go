@@ -22,7 +22,7 @@ const (
 	namespace  = "mqttbridge-demo"
 	bridgeName = "plant-to-cloud"
 
-	// A warm cluster takes seconds; a cold one pulls images.
+	// A cluster with cached images takes seconds; otherwise it pulls images first.
 	readyTimeout = 3 * time.Minute
 	clearTimeout = 2 * time.Minute
 )
@@ -30,17 +30,17 @@ const (
 //go:embed bridge.yaml
 var bridge string
 
-// stage is what the demo makes on a cluster.
+// stage holds the objects that the demo creates on a cluster.
 type stage struct {
 	options
 	cluster *cluster.Cluster
-	undo    []step // in the order in which it was made
+	undo    []step // in the order of creation
 
 	plant *cluster.Broker
 	cloud []*cluster.Broker
 }
 
-// step takes something away again.
+// step removes one object.
 type step struct {
 	what string
 	do   func(context.Context) error
@@ -48,31 +48,31 @@ type step struct {
 
 var began = time.Now()
 
-// say tells the person what happens.
+// say prints a line with the time since the start.
 func say(format string, args ...any) {
 	fmt.Printf("[%5.1fs] %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-func (s *stage) later(what string, do func(context.Context) error) {
+func (s *stage) onCleanUp(what string, do func(context.Context) error) {
 	s.undo = append(s.undo, step{what, do})
 }
 
-// clear takes away what was made, the latest first.
-func (s *stage) clear(ctx context.Context) error {
+// cleanUp removes the created objects, the latest first.
+func (s *stage) cleanUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
 	defer cancel()
 	var errs []error
 	for i := len(s.undo) - 1; i >= 0; i-- {
-		say("clearing up: %s", s.undo[i].what)
+		say("cleaning up: removing %s", s.undo[i].what)
 		if err := s.undo[i].do(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("clearing up: %s: %w", s.undo[i].what, err))
+			errs = append(errs, fmt.Errorf("removing %s: %w", s.undo[i].what, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// set brings the cluster to where the bridge forwards.
-func (s *stage) set(ctx context.Context) error {
+// setUp prepares the cluster until the bridge forwards.
+func (s *stage) setUp(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{s.useCluster, s.loadImages, s.installOperator, s.makeNamespace, s.startBrokers, s.applyBridge} {
 		if err := part(ctx); err != nil {
 			return err
@@ -87,19 +87,19 @@ func (s *stage) useCluster(ctx context.Context) error {
 		return err
 	}
 	if _, err := os.Stat("hack/demo"); err != nil {
-		return errors.New("start the demo in the project's folder: make demo, or go run ./hack/demo")
+		return errors.New("the working directory is not the project's root: start the demo there, with make demo or go run ./hack/demo")
 	}
 	if s.context != "" {
 		say("using the cluster of context %s", s.context)
 		s.cluster, err = cluster.Existing(root, s.context, os.Stderr)
 		return err
 	}
-	say("starting the local cluster; the first time it is built, which takes some 20 minutes on two cores")
+	say("starting the local cluster; the first start builds it, which takes some 20 minutes on two cores")
 	if s.cluster, err = cluster.Up(ctx, root, os.Stderr); err != nil {
 		return err
 	}
 	if s.cluster.Started {
-		s.later("the local cluster", s.cluster.Down)
+		s.onCleanUp("the local cluster", s.cluster.Down)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (s *stage) installOperator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.later("the operator", release.Uninstall)
+	s.onCleanUp("the operator", release.Uninstall)
 	return release.Install(ctx, s.operatorImage)
 }
 
@@ -133,12 +133,12 @@ func (s *stage) makeNamespace(ctx context.Context) error {
 		Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
 	}}, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("the namespace %s exists already, perhaps from a demo with --keep; delete it first: kubectl delete namespace %s", namespace, namespace)
+		return fmt.Errorf("namespace %s exists, for example from a demo with --keep; delete it first: kubectl delete namespace %s", namespace, namespace)
 	}
 	if err != nil {
 		return err
 	}
-	s.later("the namespace "+namespace, func(ctx context.Context) error {
+	s.onCleanUp("the namespace "+namespace, func(ctx context.Context) error {
 		_, err := s.cluster.Kubectl(ctx, "delete", "namespace", namespace, "--wait")
 		return err
 	})

@@ -12,8 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// watch prints the lines of kubectl get -w as they come, until the returned
-// function is called.
+// watch prints each line of kubectl get -w until the returned function is called.
 func (s *stage) watch(ctx context.Context) (func(), error) {
 	ctx, cancel := context.WithCancel(ctx)
 	say("kubectl get mqb -n %s -w", namespace)
@@ -33,7 +32,7 @@ func (s *stage) watch(ctx context.Context) (func(), error) {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			say("    %s", lines.Text())
 		}
-		_ = cmd.Wait() // it is killed, which is no error
+		_ = cmd.Wait() // an error is expected: cancel kills kubectl
 	}()
 	return func() {
 		cancel()
@@ -58,5 +57,5 @@ func (s *stage) showEvent(ctx context.Context, reason string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("no event %s within %s", reason, eventTimeout)
+	return fmt.Errorf("no event with reason %s for bridge "+bridgeName+" within %s", reason, eventTimeout)
 }

@@ -13,7 +13,7 @@ import (
 func TestReadTexts_CommentsStringsAndParagraphs_AreChecked(t *testing.T) {
 	for name, tt := range map[string]struct {
 		file, content string
-		want          []string // what is found, with the lines
+		want          []string // the line and the text of each finding
 	}{
 		"comment over two lines": {"a.go", "package a\n\n// It passes where\n// the server is up.\nvar x int\n", []string{"3 where the"}},
 		"field comment":          {"a.go", "package a\n\ntype x struct {\n\ty int // those of the server\n}\n", []string{"4 those of"}},
@@ -40,6 +40,46 @@ func TestReadTexts_CommentsStringsAndParagraphs_AreChecked(t *testing.T) {
 				for _, f := range text.check() {
 					got = append(got, f.place())
 				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCheckNames_TestNamesAndFieldComments_AreChecked(t *testing.T) {
+	for name, tt := range map[string]struct {
+		file, content string
+		want          []string // the line and the text of each finding
+	}{
+		"long test name":            {"a_test.go", "package a\n\nfunc TestTheBridgeForwardsAllMessagesAfterARestart() {}\n", []string{"3 TestTheBridgeForwardsAllMessagesAfterARestart"}},
+		"test name with underscore": {"a_test.go", "package a\n\nfunc TestForwarding_AfterARestart_LosesNothingAtAll() {}\n", nil},
+		"short test name":           {"a_test.go", "package a\n\nfunc TestParseWindow() {}\n", nil},
+		"helper":                    {"a_test.go", "package a\n\nfunc startTheBridgeAndWaitUntilItIsConnected() {}\n", nil},
+		"method":                    {"a_test.go", "package a\n\nfunc (suite) TestTheBridgeForwardsAllMessagesAfterARestart() {}\n", nil},
+		"field comment":             {"a.go", "package a\n\ntype x struct {\n\t// The size in bytes.\n\tsize int\n}\n", []string{"4 The"}},
+		"field comment with name":   {"a.go", "package a\n\ntype x struct {\n\t// size is in bytes.\n\tsize int\n}\n", nil},
+		"field comment with name in JSON": {"a.go", "package a\n\ntype x struct {\n\t// url is the address.\n\tURL string\n}\n", nil},
+		"comment on several names":  {"a.go", "package a\n\ntype x struct {\n\t// min and max are in bytes.\n\tmin, max int\n}\n", nil},
+		"comment on several fields": {"a.go", "package a\n\ntype x struct {\n\t// The following fields are guarded by mu.\n\n\tsize int\n}\n", nil},
+		"comment behind a field":    {"a.go", "package a\n\ntype x struct {\n\tsize int // in bytes\n}\n", nil},
+		"embedded field":            {"a.go", "package a\n\ntype x struct {\n\t// The lock.\n\tsync.Mutex\n}\n", nil},
+		"directive":                 {"a.go", "package a\n\ntype x struct {\n\t//nolint:unused\n\tsize int\n}\n", nil},
+		"document":                  {"a.md", "# A\n", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), tt.file)
+			if err := os.WriteFile(path, []byte(tt.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			found, err := checkNames(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range found {
+				got = append(got, f.place())
 			}
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)

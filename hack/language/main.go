@@ -1,9 +1,9 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command language checks the wording of comments, documentation and user-visible strings
-// in the files that git tracks. It reports each construction that a reader with another
-// first language may stumble over, with a replacement, and exits with 1 if there is any.
+// Command language checks the wording of comments, documentation and user-visible strings, and
+// some names, in the files that git tracks. It reports each construction that is hard to understand
+// for a reader with another first language, with a replacement, and exits with 1 if there is any.
 // CONTRIBUTING.md has the rules.
 package main
 
@@ -34,6 +34,12 @@ func main() {
 			words += len(strings.Fields(t.content))
 			found = append(found, t.check()...)
 		}
+		names, err := checkNames(path)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		found = append(found, names...)
 	}
 	slices.SortFunc(found, finding.compare)
 	for _, f := range found {
@@ -52,7 +58,7 @@ func trackedFiles() (files []string, err error) {
 		return nil, err
 	}
 	for _, path := range strings.Split(strings.TrimSpace(string(out)), "\n") {
-		generated := strings.HasPrefix(filepath.Base(path), "zz_generated.") || path == "docs/api.md" // from comments that are checked
+		generated := strings.HasPrefix(filepath.Base(path), "zz_generated.") || path == "docs/api.md" // generated from comments that are checked
 		if _, err := os.Stat(path); err == nil && !generated {
 			files = append(files, path)
 		}

@@ -11,7 +11,9 @@ import (
 
 // rule is a construction to avoid.
 type rule struct {
-	pattern *regexp.Regexp // matches lower-case text
+	// pattern matches lower-case text. It is nil if the rule applies to names.
+	pattern *regexp.Regexp
+	// instead is the replacement that a finding proposes.
 	instead string
 }
 
@@ -33,8 +35,20 @@ var rules = []rule{
 	{word(`takes? for|taken for`), `use "treat as"`},
 	{word(`mind the`), `use "respect"`},
 	{word(`nobody`), `use "no one", or name the subject`},
+	{word(`whoever`), `name the subject`},
+	{word(`in vain`), `use "without success", or say that it fails`},
+	{word(`for want of`), `use "because there is no"`},
+	{word(`for ever`), `use "permanently" or "forever"`},
+	{word(`thrice`), `use "three times"`},
+	{word(`lest`), `use "so that ... not"`},
 }
 
+var (
+	testName     = &rule{instead: `use the form TestSubject_Situation_Result, so that "go test -run Subject" finds the test`}
+	fieldComment = &rule{instead: `start the comment of a field with its name, or leave an empty line below a comment on several fields`}
+)
+
+// word returns a pattern that matches the alternatives as whole words.
 func word(alternatives string) *regexp.Regexp {
 	return regexp.MustCompile(`\b(?:` + alternatives + `)\b`)
 }
@@ -43,7 +57,7 @@ func word(alternatives string) *regexp.Regexp {
 type finding struct {
 	path string
 	line int
-	text string // as matched
+	text string // the matched text or the name
 	rule *rule
 }
 
@@ -51,7 +65,7 @@ func (f finding) String() string {
 	return fmt.Sprintf("%s:%d: %q: %s", f.path, f.line, f.text, f.rule.instead)
 }
 
-// place is the line and the words.
+// place returns the line and the text.
 func (f finding) place() string { return fmt.Sprintf("%d %s", f.line, f.text) }
 
 func (f finding) compare(other finding) int {

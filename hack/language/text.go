@@ -14,11 +14,11 @@ import (
 	"strings"
 )
 
-// text is a run of prose: a comment, a paragraph or a string.
+// text is a piece of prose: a comment, a document or a string.
 type text struct {
 	path    string
-	line    int    // of its first word
-	content string // its line breaks are those of the file
+	line    int    // line of the first word
+	content string // has the same line breaks as the file
 }
 
 // readTexts returns the prose of a Go or Markdown file.
@@ -35,7 +35,8 @@ func readTexts(path string) ([]text, error) {
 
 var code = regexp.MustCompile("(?s)```.*?```|`[^`\n]*`|\\]\\([^)]*\\)")
 
-// markdown returns the document as one text, with code and link targets blanked out.
+// markdown returns the document as one text. Code and link targets are replaced by characters that no
+// rule matches.
 func markdown(path, data string) []text {
 	blank := func(s string) string { return strings.Repeat(" `\n", strings.Count(s, "\n")) + " ` " }
 	return []text{{path: path, line: 1, content: code.ReplaceAllStringFunc(data, blank)}}
@@ -74,7 +75,7 @@ var directive = regexp.MustCompile(`^//(?:nolint|go:|\s*\+kubebuilder|\s*\+optio
 // comment returns the prose of a comment.
 func comment(c string) string {
 	if directive.MatchString(c) {
-		if _, reason, ok := strings.Cut(c[2:], "//"); ok { // of nolint
+		if _, reason, ok := strings.Cut(c[2:], "//"); ok { // the reason of a nolint
 			return reason
 		}
 		return ""
@@ -85,7 +86,7 @@ func comment(c string) string {
 // check applies all rules.
 func (t text) check() (found []finding) {
 	lower := strings.ToLower(strings.ReplaceAll(t.content, "\n", " "))
-	if len(lower) != len(t.content) { // a letter whose lower case is longer; none is expected
+	if len(lower) != len(t.content) { // a letter whose lower case has another length; the offsets would be wrong
 		lower = strings.ReplaceAll(t.content, "\n", " ")
 	}
 	for i := range rules {

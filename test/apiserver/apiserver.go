@@ -1,12 +1,12 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package apiserver gives tests a real API server, with etcd and the CRD of this
-// project, and no other part of a cluster: no scheduler, no kubelet and no controllers
-// run, so that a test plays their parts.
+// Package apiserver provides tests with a real API server, with etcd and the CRD of this project.
+// No other part of a cluster runs: a test takes the role of the scheduler, the kubelet and the
+// controllers.
 //
-// The programs are those in the directory that KUBEBUILDER_ASSETS names, which `make
-// test` builds and sets. Without it, tests that need an API server fail and say so.
+// KUBEBUILDER_ASSETS names the directory of the programs; `make test` builds them and sets the
+// variable. Without the variable, tests that need an API server fail with an error that names it.
 package apiserver
 
 import (
@@ -33,28 +33,29 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// assetsVariable names the directory of kube-apiserver, etcd and kubectl.
+// assetsVariable is the environment variable with the directory of kube-apiserver, etcd and
+// kubectl.
 const assetsVariable = "KUBEBUILDER_ASSETS"
 
-// Timeout bounds each wait of a test.
+// Timeout is the longest duration of each wait in a test.
 const Timeout = 30 * time.Second
 
 // Server is a running API server.
 type Server struct {
 	env *envtest.Environment
-	// Admin may do everything.
+	// Admin is the configuration of a user with all permissions.
 	Admin *rest.Config
-	// Client is Admin's.
+	// Client is a client with the configuration Admin.
 	Client client.WithWatch
 }
 
-// Root is the project's directory.
+// Root returns the project's directory.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Scheme knows Kubernetes' types and this project's.
+// Scheme returns a scheme with the types of Kubernetes and of this project.
 func Scheme() *apiruntime.Scheme {
 	scheme := apiruntime.NewScheme()
 	for _, add := range []func(*apiruntime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
@@ -65,9 +66,9 @@ func Scheme() *apiruntime.Scheme {
 	return scheme
 }
 
-// Run starts an API server, gives it to use, runs the package's tests and stops it.
-// It returns the exit code for TestMain. What use starts is to end with its context.
-// Without the programs it gives nil.
+// Run starts an API server, passes it to use, runs the package's tests and stops the server. It
+// returns the exit code for TestMain. Everything that use starts must end with its context. Without
+// the programs, Run passes nil.
 func Run(m *testing.M, use func(context.Context, *Server) error) int {
 	server, err := start()
 	if err != nil {
@@ -77,7 +78,7 @@ func Run(m *testing.M, use func(context.Context, *Server) error) int {
 	if server != nil {
 		defer server.stop()
 	}
-	// Before the server: it would wait for the watches that are open.
+	// Cancel before the server stops, because the server would wait for open watches.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if err := use(ctx, server); err != nil {
@@ -96,7 +97,7 @@ func start() (*Server, error) {
 		BinaryAssetsDirectory: assets,
 		CRDDirectoryPaths:     []string{filepath.Join(Root(), "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
-		// Built programs start slower than released ones where the machine is busy.
+		// Programs built from source start slower than released ones on a busy machine.
 		ControlPlaneStartTimeout: 2 * time.Minute,
 		ControlPlaneStopTimeout:  30 * time.Second,
 	}}
@@ -120,17 +121,17 @@ func (s *Server) stop() {
 	}
 }
 
-// Need fails a test where no server runs: a test that did not run has shown nothing.
+// Need fails the test if no server runs, because a skipped test proves nothing.
 func Need(t *testing.T, s *Server) *Server {
 	t.Helper()
 	if s == nil {
-		t.Fatal("needs an API server: run `make test`, or set " + assetsVariable + " as CONTRIBUTING.md says")
+		t.Fatal("the test needs an API server: run `make test`, or set " + assetsVariable + " as CONTRIBUTING.md describes")
 	}
 	return s
 }
 
-// AddUser returns the configuration of a client that is the user of that name, by a
-// certificate of the server's authority.
+// AddUser returns the configuration of a client that authenticates as the named user, with a
+// certificate signed by the server's authority.
 func (s *Server) AddUser(name string) (*rest.Config, error) {
 	user, err := s.env.AddUser(envtest.User{Name: name}, nil)
 	if err != nil {
@@ -141,8 +142,8 @@ func (s *Server) AddUser(name string) (*rest.Config, error) {
 	return config, nil
 }
 
-// Await watches the object with the key, of the list's kind, until it is as wanted,
-// and returns it. A nil object stands for one that does not exist.
+// Await watches the object with the key, of the list's kind, until wanted returns true for it, and
+// returns the object. wanted receives nil if the object does not exist.
 func Await[T client.Object](
 	t *testing.T, c client.WithWatch, list client.ObjectList, key client.ObjectKey, what string, wanted func(T) bool,
 ) T {
@@ -196,7 +197,7 @@ func dump(obj any) string {
 	return string(out)
 }
 
-// Eventually checks what cannot be watched, until it holds.
+// Eventually polls a condition that cannot be watched, until it is true.
 func Eventually(t *testing.T, what string, check func(context.Context) (bool, error)) {
 	t.Helper()
 	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, Timeout, true, check)

@@ -33,8 +33,8 @@ type Broker struct {
 	cluster *Cluster
 }
 
-// BrokerConfig is what a bridge's broker needs beyond Mosquitto's defaults: room
-// for a backlog, and for as many unacknowledged messages as a link may hold.
+// BrokerConfig contains the settings that a bridge's broker needs in addition to Mosquitto's
+// defaults: no limit on the backlog, and a large window.
 const BrokerConfig = `listener 1883
 allow_anonymous true
 persistence false
@@ -43,8 +43,8 @@ max_inflight_messages 1000
 log_dest stdout
 `
 
-// CreateBroker creates a broker. Config is its mosquitto.conf, and files stand
-// beside that in /etc/mosquitto.
+// CreateBroker creates a broker. config is its mosquitto.conf; files are further files in
+// /etc/mosquitto.
 func (c *Cluster) CreateBroker(ctx context.Context, namespace, name, image, config string, files map[string]string) (*Broker, error) {
 	meta := metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{nameLabel: name}}
 	data := map[string]string{"mosquitto.conf": config}
@@ -73,7 +73,7 @@ func (c *Cluster) CreateBroker(ctx context.Context, namespace, name, image, conf
 	return &Broker{Namespace: namespace, Name: name, cluster: c}, nil
 }
 
-// brokerPod meets the restricted Pod Security Standard.
+// brokerPod returns a pod that meets the restricted Pod Security Standard.
 func brokerPod(name, image string) corev1.PodSpec {
 	return corev1.PodSpec{
 		AutomountServiceAccountToken: ptr.To(false),
@@ -105,7 +105,7 @@ func brokerPod(name, image string) corev1.PodSpec {
 	}
 }
 
-// URL of the broker inside the cluster.
+// URL returns the URL of the broker inside the cluster.
 func (b *Broker) URL() string {
 	return fmt.Sprintf("mqtt://%s.%s.svc:%d", b.Name, b.Namespace, brokerPort)
 }
@@ -115,7 +115,7 @@ func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
 	return b.cluster.DialPod(ctx, b.Namespace, b.selector(), brokerPort)
 }
 
-// Source is the broker as a collector's source.
+// Source returns the broker as a source for a collector.
 func (b *Broker) Source() traffic.Source { return traffic.Source{Name: b.Name, Dial: b.Dial} }
 
 // WaitReady waits until the broker answers MQTT.
@@ -131,8 +131,8 @@ func (b *Broker) WaitReady(ctx context.Context, timeout time.Duration) error {
 	return nil
 }
 
-// Kill takes the broker's pod away, without grace, and lets none take its place.
-// It returns the instant before.
+// Kill scales the broker to 0 and deletes its pod without a grace period. It returns the time
+// before.
 func (b *Broker) Kill(ctx context.Context) (time.Time, error) {
 	at := time.Now()
 	if err := b.scale(ctx, 0); err != nil {
@@ -142,14 +142,13 @@ func (b *Broker) Kill(ctx context.Context) (time.Time, error) {
 		metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}, metav1.ListOptions{LabelSelector: b.selector()})
 }
 
-// Start brings a killed broker back.
+// Start starts a killed broker again.
 func (b *Broker) Start(ctx context.Context) error { return b.scale(ctx, 1) }
 
-// Hide takes the broker out of its Service: no new connection by its URL reaches
-// it, while Dial does.
+// Hide removes the broker from its Service: no new connection by its URL reaches it, but Dial does.
 func (b *Broker) Hide(ctx context.Context) error { return b.selectPods(ctx, b.Name+"-hidden") }
 
-// Show undoes Hide.
+// Show reverts Hide.
 func (b *Broker) Show(ctx context.Context) error { return b.selectPods(ctx, b.Name) }
 
 func (b *Broker) selectPods(ctx context.Context, name string) error {

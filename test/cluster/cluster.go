@@ -1,13 +1,11 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cluster puts the project onto a Kubernetes cluster as a user would:
-// the operator by Helm or kustomize, brokers as Deployments, and connections to
-// their pods. The demo and the end-to-end tests share it; it needs no test
-// framework.
+// Package cluster installs the project on a Kubernetes cluster as a user would: the operator by
+// Helm or kustomize, and brokers as Deployments. It also connects to the brokers' pods. The demo
+// and the end-to-end tests share it; it needs no test framework.
 //
-// The cluster is either one that the user's kubeconfig names, or the local one
-// of hack/cluster.
+// The cluster is either a context of the user's kubeconfig, or the local cluster of hack/cluster.
 package cluster
 
 import (
@@ -32,10 +30,10 @@ import (
 type Cluster struct {
 	// Root is the project's checkout.
 	Root string
-	// Local says that the cluster is that of hack/cluster, into which images can
-	// be loaded.
+	// Local is set if the cluster is the local cluster of hack/cluster, into which images can be
+	// loaded.
 	Local bool
-	// Started says that Up started it.
+	// Started is set if Up started the cluster.
 	Started bool
 	Config  *rest.Config
 	Client  kubernetes.Interface
@@ -46,7 +44,7 @@ type Cluster struct {
 	log     io.Writer
 }
 
-// Existing is the cluster of a context of the user's kubeconfig.
+// Existing returns the cluster of a context of the user's kubeconfig.
 func Existing(root, contextName string, log io.Writer) (*Cluster, error) {
 	c := &Cluster{Root: root, kubectl: "kubectl", context: contextName, log: log}
 	if err := c.connect(clientcmd.NewDefaultClientConfigLoadingRules()); err != nil {
@@ -55,8 +53,8 @@ func Existing(root, contextName string, log io.Writer) (*Cluster, error) {
 	return c, nil
 }
 
-// Up starts the local cluster, or finds it running. The first time it builds
-// Kubernetes, which takes minutes; what it does is written to log.
+// Up starts the local cluster, or connects to it if it runs. The first start builds Kubernetes,
+// which takes minutes. Up writes its progress to log.
 func Up(ctx context.Context, root string, log io.Writer) (*Cluster, error) {
 	c := &Cluster{Root: root, Local: true, log: log}
 	path, err := c.ask(ctx, "kubeconfig")
@@ -94,13 +92,13 @@ func (c *Cluster) connect(rules *clientcmd.ClientConfigLoadingRules) error {
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	config.QPS, config.Burst = -1, -1 // a person's tools are not throttled
+	config.QPS, config.Burst = -1, -1 // the client is for tools, which the client-side limit must not slow down
 	c.Config = config
 	c.Client, err = kubernetes.NewForConfig(config)
 	return err
 }
 
-// ask returns what a command of hack/cluster prints.
+// ask returns the output of a command of hack/cluster.
 func (c *Cluster) ask(ctx context.Context, command string) (string, error) {
 	var out bytes.Buffer
 	if err := c.clusterTool(ctx, &out, command); err != nil {
@@ -109,8 +107,8 @@ func (c *Cluster) ask(ctx context.Context, command string) (string, error) {
 	return strings.TrimSpace(out.String()), nil
 }
 
-// clearUp is how long a program may go on after an interrupt.
-const clearUp = time.Minute
+// cleanUpTimeout is the time that a program may continue after an interrupt.
+const cleanUpTimeout = time.Minute
 
 // clusterTool runs a command of hack/cluster.
 func (c *Cluster) clusterTool(ctx context.Context, out io.Writer, args ...string) error {
@@ -119,30 +117,30 @@ func (c *Cluster) clusterTool(ctx context.Context, out io.Writer, args ...string
 
 func (c *Cluster) run(ctx context.Context, out io.Writer, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
-	// An interrupt goes to the go command and to what it runs, which then clears
-	// up and is waited for.
+	// An interrupt is sent to the go command and to the program that it runs. The program then
+	// cleans up, and run waits for it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
-	cmd.WaitDelay = clearUp
+	cmd.WaitDelay = cleanUpTimeout
 	cmd.Env = append(os.Environ(), c.env...)
 	cmd.Dir = c.Root
 	cmd.Stdout = out
-	var said bytes.Buffer
-	cmd.Stderr = io.MultiWriter(c.log, &said)
+	var stderr bytes.Buffer
+	cmd.Stderr = io.MultiWriter(c.log, &stderr)
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, lastLines(said.String()))
+		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, lastLines(stderr.String()))
 	}
 	return nil
 }
 
-// lastLines is what of an output belongs into an error.
+// lastLines returns the part of an output that an error contains.
 func lastLines(text string) string {
-	const most = 5
+	const limit = 5
 	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-most):], "\n")
+	return strings.Join(lines[max(0, len(lines)-limit):], "\n")
 }
 
-// Kubectl runs kubectl and returns what it prints.
+// Kubectl runs kubectl and returns its output.
 func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return c.KubectlWithInput(ctx, "", args...)
 }
@@ -152,15 +150,15 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 func (c *Cluster) KubectlWithInput(ctx context.Context, input string, args ...string) (string, error) {
 	cmd := c.KubectlCommand(ctx, args...)
 	cmd.Stdin = strings.NewReader(input)
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(said.String()))
+		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return out.String(), nil
 }
 
-// KubectlCommand is a kubectl to be started by the caller.
+// KubectlCommand returns a kubectl command, which the caller starts.
 func (c *Cluster) KubectlCommand(ctx context.Context, args ...string) *exec.Cmd {
 	if c.context != "" {
 		args = append([]string{"--context", c.context}, args...)

@@ -19,8 +19,8 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 )
 
-// DialPod opens a connection to a port of the ready pod that the selector finds,
-// by the API server's port forwarding, so that it works on any cluster.
+// DialPod opens a connection to a port of a ready pod that matches the selector. It uses the port
+// forwarding of the API server, so that it works on any cluster.
 func (c *Cluster) DialPod(ctx context.Context, namespace, selector string, port int) (net.Conn, error) {
 	pods, err := c.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
@@ -31,7 +31,7 @@ func (c *Cluster) DialPod(ctx context.Context, namespace, selector string, port 
 			return c.forward(namespace, pods.Items[i].Name, port)
 		}
 	}
-	return nil, fmt.Errorf("no pod of %s with %s is ready", namespace, selector)
+	return nil, fmt.Errorf("no pod in namespace %s with label %s is ready", namespace, selector)
 }
 
 func ready(pod *corev1.Pod) bool {
@@ -64,8 +64,8 @@ func (c *Cluster) forward(namespace, pod string, port int) (net.Conn, error) {
 	return &forwarded{Stream: stream, connection: connection}, nil
 }
 
-// openStreams opens the two streams of a forwarded port: one that says what went
-// wrong, which the loss of the other says as well, and one for the data.
+// openStreams opens the two streams of a forwarded port: one for errors and one for data. The error
+// stream is not read, because the data stream ends after an error.
 func openStreams(connection httpstream.Connection, port int) (httpstream.Stream, error) {
 	headers := http.Header{}
 	headers.Set(corev1.PortHeader, strconv.Itoa(port))
@@ -75,14 +75,14 @@ func openStreams(connection httpstream.Connection, port int) (httpstream.Stream,
 	if err != nil {
 		return nil, err
 	}
-	if err := failures.Close(); err != nil { // our direction of it
+	if err := failures.Close(); err != nil { // closes only this end of the stream
 		return nil, err
 	}
 	headers.Set(corev1.StreamType, corev1.StreamTypeData)
 	return connection.CreateStream(headers)
 }
 
-// forwarded is a forwarded port as a connection. Deadlines are not kept.
+// forwarded is the connection to a forwarded port. It ignores deadlines.
 type forwarded struct {
 	httpstream.Stream
 	connection httpstream.Connection
@@ -93,10 +93,10 @@ func (f *forwarded) Close() error {
 	return errors.Join(f.Reset(), f.connection.Close())
 }
 
-// LocalAddr names no address: there is none.
+// LocalAddr returns an empty address, because the connection has none.
 func (f *forwarded) LocalAddr() net.Addr { return &net.TCPAddr{} }
 
-// RemoteAddr names no address: there is none.
+// RemoteAddr returns an empty address, because the connection has none.
 func (f *forwarded) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 
 // SetDeadline does nothing.

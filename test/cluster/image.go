@@ -9,8 +9,7 @@ import (
 	"path/filepath"
 )
 
-// Images of the local cluster. Their names have a registry that no machine
-// resolves to another, so that none is ever pulled.
+// Images of the local cluster. Their registry is localhost, so that no machine ever pulls them.
 const (
 	localOperatorImage = "localhost/mqttbridge/mqttbridge-operator:dev"
 	localBrokerImage   = "localhost/mqttbridge/broker:dev"

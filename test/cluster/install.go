@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// OperatorNamespace is where the operator is installed.
+	// OperatorNamespace is the namespace of the operator.
 	OperatorNamespace = "mqttbridge-system"
-	// OperatorReplicas is how many there are of it.
+	// OperatorReplicas is the number of replicas that the chart and the manifests set.
 	OperatorReplicas = 2
 
 	releaseName    = "mqttbridge-operator"
@@ -26,13 +26,13 @@ const (
 	rollout        = "--timeout=180s"
 )
 
-// Release is the operator, installed by Helm.
+// Release is an installation of the operator by Helm.
 type Release struct {
 	cluster *Cluster
 }
 
-// NewRelease returns a release that is not installed yet. It fails where the
-// namespace is taken: what is there is not ours to change.
+// NewRelease returns a release that is not installed. It returns an error if the namespace exists,
+// because that installation belongs to someone else.
 func (c *Cluster) NewRelease(ctx context.Context) (*Release, error) {
 	_, err := c.Client.CoreV1().Namespaces().Get(ctx, OperatorNamespace, metav1.GetOptions{})
 	switch {
@@ -41,12 +41,12 @@ func (c *Cluster) NewRelease(ctx context.Context) (*Release, error) {
 	case err != nil:
 		return nil, err
 	}
-	return nil, fmt.Errorf("the namespace %s exists already: the operator is installed there, or is left from an earlier run; remove it first: helm uninstall -n %s %s, then kubectl delete namespace %s and %s",
+	return nil, fmt.Errorf("namespace %s exists: the operator is installed in it, or remains from an earlier run; remove it first: helm uninstall -n %s %s, then kubectl delete namespace %s and %s",
 		OperatorNamespace, OperatorNamespace, releaseName, OperatorNamespace, customResource)
 }
 
-// Install installs the chart with that image and waits until the operator is
-// ready. The namespace is under the restricted Pod Security Standard.
+// Install installs the chart with the given image and waits until the operator is ready. The
+// namespace enforces the restricted Pod Security Standard.
 func (r *Release) Install(ctx context.Context, image string) error {
 	if _, err := r.cluster.Kubectl(ctx, "create", "namespace", OperatorNamespace); err != nil {
 		return err
@@ -56,14 +56,14 @@ func (r *Release) Install(ctx context.Context, image string) error {
 	}
 	i := strings.LastIndexByte(image, ':')
 	if i < strings.LastIndexByte(image, '/') {
-		return fmt.Errorf("the image %q has no tag", image)
+		return fmt.Errorf("image %q has no tag; append one, for example :dev", image)
 	}
 	return r.helm(ctx, "install", releaseName, "charts/mqttbridge-operator", "--wait", rollout,
 		"--set", "image.repository="+image[:i], "--set", "image.tag="+image[i+1:])
 }
 
-// Uninstall removes the release, its namespace and the CRD, which Helm keeps, with
-// all bridges.
+// Uninstall removes the release, its namespace and the CRD, which Helm keeps, and thereby all
+// bridges.
 func (r *Release) Uninstall(ctx context.Context) error {
 	_, namespaceErr := r.cluster.Kubectl(ctx, "get", "namespace", OperatorNamespace)
 	if namespaceErr != nil {
@@ -73,7 +73,7 @@ func (r *Release) Uninstall(ctx context.Context) error {
 	return errors.Join(err, r.cluster.remove(ctx, customResource), r.cluster.remove(ctx, "namespace/"+OperatorNamespace))
 }
 
-// Scale changes how many operators there are, and waits for it.
+// Scale changes the number of replicas and waits until the change is complete.
 func (r *Release) Scale(ctx context.Context, replicas int) error {
 	deployment := "deployment/" + releaseName
 	if _, err := r.cluster.Kubectl(ctx, "scale", "-n", OperatorNamespace, deployment, fmt.Sprintf("--replicas=%d", replicas)); err != nil {
@@ -87,10 +87,10 @@ func (r *Release) Scale(ctx context.Context, replicas int) error {
 	return err
 }
 
-// Selector finds the operator's pods.
+// Selector returns the label selector of the operator's pods.
 func (r *Release) Selector() string { return "app.kubernetes.io/instance=" + releaseName }
 
-// MetricsReader is the ClusterRole of those who may read the operator's metrics.
+// MetricsReader returns the name of the ClusterRole that permits reading the operator's metrics.
 func (r *Release) MetricsReader() string { return releaseName + "-metrics-reader" }
 
 func (r *Release) helm(ctx context.Context, args ...string) error {
@@ -102,8 +102,8 @@ func (r *Release) helm(ctx context.Context, args ...string) error {
 	return c.run(ctx, io.Discard, "go", args...)
 }
 
-// Kustomize installs the operator from config/default with that image and waits
-// until it is ready. The returned function removes it.
+// Kustomize installs the operator from config/default with the given image and waits until it is
+// ready. The returned function removes it.
 func (c *Cluster) Kustomize(ctx context.Context, image string) (remove func(context.Context) error, err error) {
 	var manifests bytes.Buffer
 	if err := c.run(ctx, &manifests, "go", "tool", "-modfile=hack/tools/kustomize/go.mod", "kustomize", "build", "config/default"); err != nil {

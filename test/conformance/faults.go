@@ -14,32 +14,32 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/conformance/peer"
 )
 
-// Faults of random schedules.
+// Faults of random schedules. Entries marked "setting" are not faults.
 const (
 	faultCut            = "cut"           // connections end at any packet
-	faultDisconnect     = "disconnect"    // servers of MQTT 5 say why, by codes that name no message
-	faultRefuse         = "refuse"        // messages are refused by 0x80, 0x83 or 0x97
-	faultRefuseConnect  = "refuseconnect" // connections are refused
-	faultForget         = "forget"        // servers forget sessions
+	faultDisconnect     = "disconnect"    // MQTT 5 servers send DISCONNECT with codes that do not refer to a message
+	faultRefuse         = "refuse"        // servers refuse messages with 0x80, 0x83 or 0x97
+	faultRefuseConnect  = "refuseconnect" // servers refuse connections
+	faultForget         = "forget"        // servers drop sessions
 	faultLimits         = "limits"        // limits change between connections
-	faultMaximumQoS     = "maximumqos"    // also the maximum QoS
-	faultDelay          = "delay"         // answers come late
-	faultSilence        = "silence"       // servers are silent
+	faultMaximumQoS     = "maximumqos"    // servers lower the maximum QoS; needs "limits"
+	faultDelay          = "delay"         // servers delay their answers
+	faultSilence        = "silence"       // servers neither read nor write for some time
 	faultRestart        = "restart"       // servers restart
 	faultKill           = "kill"          // the runner is killed
-	faultTerminate      = "terminate"     // the runner is stopped
-	faultSwitch         = "switch"        // the bridge is sent to another server
-	faultDisk           = "disk"          // not a fault: some bridges have a disk
-	faultLargest        = "largest"       // the maximum packet size is that of the largest message
-	faultQoS2           = "qos2"          // not a fault: some messages are of QoS 2
-	faultAckOrder       = "ackorder"      // not a fault: the order of the bridge's acknowledgements is checked
+	faultTerminate      = "terminate"     // the runner is stopped by SIGTERM
+	faultSwitch         = "switch"        // the bridge is switched to another server
+	faultDisk           = "disk"          // setting: some bridges have a buffer on disk
+	faultLargest        = "largest"       // the maximum packet size equals the size of the largest message
+	faultQoS2           = "qos2"          // setting: some messages have QoS 2
+	faultAckOrder       = "ackorder"      // setting: servers check the order of the bridge's acknowledgements
 	allFaults           = "cut,disconnect,refuse,refuseconnect,forget,limits,maximumqos,delay,silence,restart,kill,terminate,switch,disk,largest,qos2,ackorder"
 	transientCodes      = "\x80\x83\x97"
-	anonymousDisconnect = "\x80\x82\x89\x8b\x8d\x98\x9c" // codes that name no message
+	anonymousDisconnect = "\x80\x82\x89\x8b\x8d\x98\x9c" // codes that do not refer to a message
 )
 
-func left(out, fault string) bool {
-	for _, name := range strings.Split(out, ",") {
+func excluded(list, fault string) bool {
+	for _, name := range strings.Split(list, ",") {
 		if name == fault {
 			return true
 		}
@@ -47,25 +47,25 @@ func left(out, fault string) bool {
 	return false
 }
 
-// chaos decides what happens on the connections of one server.
+// chaos plans the faults on the connections of one server.
 type chaos struct {
 	seed    uint64
 	name    string
 	v5      bool
 	without string
-	calm    atomic.Bool // nothing happens any more
-	// life is how many packets a connection carries on average.
+	calm    atomic.Bool // no further faults
+	// life is the average number of packets on a connection.
 	life int
-	// size is that of the largest message, 0 if there is none that is large.
+	// size is the size of the largest message in bytes. It is 0 if no message is large.
 	size int
-	// refusals are how often each message may be refused.
+	// refused counts how many times each message was refused, by payload.
 	refused map[string]int
 }
 
-func (c *chaos) on(fault string) bool { return !left(c.without, fault) }
+func (c *chaos) on(fault string) bool { return !excluded(c.without, fault) }
 
-// random returns the random numbers of one connection, so that a replay does the same
-// as long as connections come in the same order.
+// random returns the random numbers of one connection, so that a replay causes the same faults if
+// connections arrive in the same order.
 func (c *chaos) random(n int, client string) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(c.name + "/" + client)) // never fails
@@ -74,7 +74,7 @@ func (c *chaos) random(n int, client string) *rand.Rand {
 	return rand.New(rand.NewPCG(c.seed, h.Sum64()))
 }
 
-// plan returns what happens on a client's nth connection.
+// plan returns the plan of a client's nth connection.
 func (c *chaos) plan(n int, connect *peer.Connect) peer.Plan {
 	r := c.random(n, connect.ClientID)
 	var p peer.Plan
@@ -137,7 +137,8 @@ func (c *chaos) limits(r *rand.Rand) peer.Limits {
 	return l
 }
 
-// cut ends the connection at a packet: one of those of a type, or the nth of all.
+// cut ends the connection at a random packet: the nth packet of one type, or the nth packet of any
+// type.
 func (c *chaos) cut(r *rand.Rand) func(p *peer.Packet, fromClient bool) *peer.Cut {
 	cut := &peer.Cut{When: peer.When(r.IntN(4)), Reset: r.IntN(2) == 0, Bytes: r.IntN(40)}
 	if c.v5 && c.on(faultDisconnect) && cut.When != peer.InPacket && r.IntN(4) == 0 {
@@ -164,11 +165,11 @@ func (c *chaos) cut(r *rand.Rand) func(p *peer.Packet, fromClient bool) *peer.Cu
 	}
 }
 
-// refuse refuses some messages, each at most twice, by codes that are transient.
+// refuse refuses some messages with transient codes, each message at most twice.
 func (c *chaos) refuse(r *rand.Rand) func(p *peer.Packet) byte {
-	most := 1 + r.IntN(2)
+	limit := 1 + r.IntN(2)
 	return func(p *peer.Packet) byte {
-		if c.calm.Load() || r.IntN(20) > 0 || c.refused[p.Payload] >= most {
+		if c.calm.Load() || r.IntN(20) > 0 || c.refused[p.Payload] >= limit {
 			return 0
 		}
 		c.refused[p.Payload]++
@@ -185,7 +186,7 @@ func (c *chaos) delay(r *rand.Rand) func() time.Duration {
 	}
 }
 
-// silence is for a moment, or for longer than the bridge waits for acknowledgements.
+// silence lasts for a moment, or longer than the bridge waits for acknowledgements.
 func (c *chaos) silence(r *rand.Rand) func() time.Duration {
 	left := 1 + r.IntN(20)
 	d := time.Duration(r.IntN(500)) * time.Millisecond

@@ -14,20 +14,21 @@ import (
 )
 
 const (
-	// unforwardable is the cause for which a message is dropped that no server accepts.
+	// unforwardable is the cause with which the runner counts a dropped message that no server
+	// accepts.
 	unforwardable = "unforwardable"
-	// sessionsPerPoison is how many sessions a server may end at one message before the
-	// bridge gives it up.
+	// sessionsPerPoison is the largest number of sessions that each server may end at one message
+	// before the bridge drops the message.
 	sessionsPerPoison = 5
-	// poisonLeaves is more than so many sessions take, with the pauses between them.
-	poisonLeaves = 30 * time.Second
-	// mostDelay is how long the other direction may be delayed by them.
-	mostDelay = 10 * time.Second
+	// poisonTimeout is longer than these sessions take, including the pauses between them.
+	poisonTimeout = 30 * time.Second
+	// maxDelay is the longest permitted delay of the other direction.
+	maxDelay = 10 * time.Second
 )
 
-// poison makes servers end each session at the messages of some topics.
+// poison makes servers end each session at the messages of the poison topics.
 type poison struct {
-	ended atomic.Int64 // sessions
+	ended atomic.Int64 // number of sessions
 	cut   peer.Cut
 }
 
@@ -44,8 +45,8 @@ func (p *poison) plan(int, *peer.Connect) peer.Plan {
 
 func isPoison(topic string) bool { return topic == "up/poison" || topic == "down/poison" }
 
-// isolate publishes in both directions, and messages in one of them at which the
-// destination ends each session. All others have to arrive.
+// isolate publishes in both directions, and in one of them also messages at which the destination
+// ends each session. All other messages must arrive.
 func (w *world) isolate(p *poison, from *peer.Server, qos byte, messages int) {
 	w.Helper()
 	w.start()
@@ -70,35 +71,35 @@ func (w *world) isolate(p *poison, from *peer.Server, qos byte, messages int) {
 	publishSome(30)
 	for range messages {
 		if !w.publishPoison(bad) {
-			w.Fatal("the bridge has no session at the source")
+			w.Fatal("the source has no session of the bridge")
 		}
 		publishSome(5)
 	}
-	if !w.eventually(poisonLeaves, "the message at which the server ends each session leaves", func() error {
+	if !w.eventually(poisonTimeout, "the bridge drops the message at which the server ends each session", func() error {
 		publishSome(1)
 		time.Sleep(10 * time.Millisecond)
 		if n := w.ledger.waiting(bad); n > 0 {
-			return fmt.Errorf("%d are left after %d sessions", n, p.ended.Load())
+			return fmt.Errorf("%d messages remain after %d sessions", n, p.ended.Load())
 		}
 		return nil
 	}) {
 		return
 	}
 	publishSome(30)
-	if !w.arrived(wholly, ordinary...) {
+	if !w.arrived(drainTimeout, ordinary...) {
 		return
 	}
-	w.judgeIsolation(p, ordinary[2:], messages)
+	w.checkIsolation(p, ordinary[2:], messages)
 }
 
-func (w *world) judgeIsolation(p *poison, others []*stream, messages int) {
+func (w *world) checkIsolation(p *poison, others []*stream, messages int) {
 	w.Helper()
-	ended, most := int(p.ended.Load()), sessionsPerPoison*messages*len(w.remotes)
+	ended, limit := int(p.ended.Load()), sessionsPerPoison*messages*len(w.remotes)
 	w.Logf("%d sessions ended at %d messages, the other direction was delayed by %v", ended, messages, w.ledger.slowest(others))
-	if ended > most {
-		w.Errorf("%d messages ended %d sessions, want at most %d", messages, ended, most)
+	if ended > limit {
+		w.Errorf("%d messages ended %d sessions, want at most %d", messages, ended, limit)
 	}
-	if d := w.ledger.slowest(others); d > mostDelay {
+	if d := w.ledger.slowest(others); d > maxDelay {
 		w.Errorf("the other direction was delayed by %v", d)
 	}
 	w.countDropped()
@@ -115,10 +116,10 @@ func (w *world) judgeIsolation(p *poison, others []*stream, messages int) {
 	}
 }
 
-// A message at which a server ends each session is given up after a few of them. All
-// others arrive, in order and none dropped, and the other direction waits no longer than
-// for those sessions.
-func TestIsolation_MessageThatEndsSessions_LeavesAndAllOthersArrive(t *testing.T) {
+// The bridge drops a message at which a server ends each session after a few sessions. All other
+// messages arrive, in order and without a drop. The other direction is delayed only by these
+// sessions.
+func TestIsolation_MessageThatEndsSessions_IsDroppedAndAllOthersArrive(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		version v1alpha1.ProtocolVersion
@@ -144,14 +145,14 @@ func TestIsolation_MessageThatEndsSessions_LeavesAndAllOthersArrive(t *testing.T
 	}
 }
 
-func TestIsolation_OtherSettings_LeavesAndAllOthersArrive(t *testing.T) {
+func TestIsolation_OtherSettings_IsDroppedAndAllOthersArrive(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		remotes  int
 		window   int
 		disk     bool
 		messages int
-		down     bool // from the remote side to the local one
+		down     bool // from the remote side to the local side
 	}{
 		{"window 1", 1, 1, false, 1, false},
 		{"window 256", 1, 256, false, 1, false},

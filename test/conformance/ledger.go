@@ -15,10 +15,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// bridgeID is the client identifier of the bridge on all servers.
+// bridgeID is the client identifier of the bridge at all servers.
 const bridgeID = "bridge"
 
-// message is a numbered message on its way from one side to the other.
+// message is a numbered message from one side to the other.
 type message struct {
 	stream   *stream
 	seq      uint64
@@ -26,13 +26,13 @@ type message struct {
 	hash     uint64
 	accepted time.Time
 	sent     bool
-	era      int // when it was first sent to the bridge
+	era      int // era in which it was first sent to the bridge
 	arrivals int
-	arrived  time.Time // the first time
+	arrived  time.Time // time of the first arrival
 	lowered  bool      // it arrived at a lower QoS, so that it may arrive again
-	taken    bool      // the bridge has acknowledged it to the source
-	refused  bool      // the destination has refused it for a moment
-	over     bool      // nothing more is expected of it: it has arrived and is taken, or the source has dropped it
+	acked    bool      // the bridge has acknowledged it to the source
+	refused  bool      // the destination has refused it with a transient code
+	over     bool      // nothing further is expected: it has arrived and is acknowledged, or the source has dropped it
 	poison   bool      // the destination ends each session at it
 }
 
@@ -41,23 +41,23 @@ type stream struct {
 	name, topic string
 	qos         byte
 	from        *peer.Server
-	last        uint64    // sequence number of the latest
-	highest     [3]uint64 // of those that have arrived, by QoS, which servers may lower: order is within one
-	waiting     int       // accepted by the source, and neither arrived and taken nor forgotten
+	last        uint64    // number of the latest message
+	highest     [3]uint64 // highest number that has arrived, by QoS: servers may lower the QoS, and order holds within one QoS
+	waiting     int       // number of messages that the source has accepted and that are not over
 }
 
-// ledger is the application layer of all servers: it knows each message and checks what
-// becomes of it. Its lock is below those of the servers.
+// ledger is the application layer of all servers: it knows each message and checks its delivery.
+// Lock order: the lock of a server, then mu.
 type ledger struct {
 	local  string // name of the local server
-	disk   bool   // the bridge may acknowledge what is on its disk
+	disk   bool   // the bridge may acknowledge messages that are on its disk
 	report func(text string)
 
 	mu       sync.Mutex
 	messages map[string]*message
 	active   map[string]string // the server that the bridge used last, by side
-	era      int               // counts the events after which a QoS 2 message may come twice
-	changed  time.Time         // when a message last came to its end
+	era      int               // number of events after which a QoS 2 message may arrive twice
+	changed  time.Time         // time at which a message was last over
 }
 
 func newLedger(local string, report func(string)) *ledger {
@@ -66,7 +66,7 @@ func newLedger(local string, report func(string)) *ledger {
 
 func key(stream string, seq uint64) string { return fmt.Sprintf("%s %d", stream, seq) }
 
-// add makes the next message of a stream.
+// add creates the next message of a stream.
 func (l *ledger) add(s *stream, size int) (*message, *peer.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,7 +78,7 @@ func (l *ledger) add(s *stream, size int) (*message, *peer.Message) {
 	return m, &peer.Message{Topic: s.topic, Payload: payload, QoS: s.qos, Retain: s.last%7 == 0}
 }
 
-// reject takes back a message for which the source had no subscriber.
+// reject removes a message for which the source had no subscriber.
 func (l *ledger) reject(m *message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,7 +92,7 @@ func hash(payload string) uint64 {
 	return h.Sum64()
 }
 
-func (l *ledger) find(payload string) *message {
+func (l *ledger) findLocked(payload string) *message {
 	m, ok := traffic.Decode([]byte(payload))
 	if !ok {
 		return nil
@@ -100,8 +100,8 @@ func (l *ledger) find(payload string) *message {
 	return l.messages[key(m.Stream, m.Seq)]
 }
 
-// violation reports a broken promise of the bridge.
-func (l *ledger) violation(s *peer.Server, format string, args ...any) {
+// violationLocked reports a violated guarantee of the bridge. The caller also holds the lock of s.
+func (l *ledger) violationLocked(s *peer.Server, format string, args ...any) {
 	v := peer.Violation{Server: s.Name(), Text: fmt.Sprintf(format, args...), History: s.HistoryLocked(bridgeID)}
 	l.report(v.String())
 }
@@ -110,7 +110,7 @@ func (m *message) String() string {
 	return fmt.Sprintf("%s %d (QoS %d, %d bytes)", m.stream.name, m.seq, m.stream.qos, m.size)
 }
 
-// newEra notes an event after which a QoS 2 message may come twice.
+// newEra records an event after which a QoS 2 message may arrive twice.
 func (l *ledger) newEra() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -128,58 +128,58 @@ func (l *ledger) side(s *peer.Server) string {
 func (l *ledger) Arrived(s *peer.Server, p *peer.Packet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m := l.find(p.Payload)
+	m := l.findLocked(p.Payload)
 	switch {
 	case m == nil:
-		l.violation(s, "%s was never published", p)
+		l.violationLocked(s, "%s was never published", p)
 		return
 	case l.side(s) == l.side(m.stream.from):
-		l.violation(s, "%s comes back to the side that it came from", m)
+		l.violationLocked(s, "%s returns to its source side", m)
 	case p.Topic != m.stream.topic || hash(p.Payload) != m.hash:
-		l.violation(s, "%s arrives changed: %s", m, p)
+		l.violationLocked(s, "%s arrives changed: %s", m, p)
 	case p.QoS > m.stream.qos:
-		l.violation(s, "%s arrives at QoS %d", m, p.QoS)
+		l.violationLocked(s, "%s arrives at QoS %d", m, p.QoS)
 	}
 	m.lowered = m.lowered || p.QoS < m.stream.qos
 	m.arrivals++
 	if m.arrivals > 1 {
 		if m.stream.qos == 2 && !m.lowered && m.era == l.era {
-			l.violation(s, "%s arrives %d times, and nothing happened that explains it", m, m.arrivals)
+			l.violationLocked(s, "%s arrives %d times, and no event explains it", m, m.arrivals)
 		}
 		return
 	}
 	m.arrived = time.Now()
 	highest := &m.stream.highest[p.QoS]
 	if m.seq < *highest && !m.refused && !m.over {
-		l.violation(s, "%s arrives behind %d", m, *highest)
+		l.violationLocked(s, "%s arrives behind %d", m, *highest)
 	}
 	*highest = max(*highest, m.seq)
-	l.landed(m)
+	l.checkOverLocked(m)
 }
 
-// landed notes that a message has come to its end, if it has.
-func (l *ledger) landed(m *message) {
-	if ended := m.arrivals > 0 && (m.taken || m.stream.qos == 0) || m.poison && m.taken; ended && !m.over {
+// checkOverLocked records that a message is over, if it is.
+func (l *ledger) checkOverLocked(m *message) {
+	if ended := m.arrivals > 0 && (m.acked || m.stream.qos == 0) || m.poison && m.acked; ended && !m.over {
 		m.stream.waiting--
 		m.over = true
 		l.changed = time.Now()
 	}
 }
 
-// Refused notes that the server at hand has refused a message.
+// Refused records that the server has refused a message.
 func (l *ledger) Refused(_ *peer.Server, p *peer.Packet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if m := l.find(p.Payload); m != nil {
+	if m := l.findLocked(p.Payload); m != nil {
 		m.refused = true
 	}
 }
 
-// Sent notes that the bridge may have a message from now on.
+// Sent records that the bridge may have a message from now on.
 func (l *ledger) Sent(_ *peer.Server, pm *peer.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if m := l.find(pm.Payload); m != nil && !m.sent {
+	if m := l.findLocked(pm.Payload); m != nil && !m.sent {
 		m.sent, m.era = true, l.era
 		if m.stream.qos == 0 && !m.over { // it may be lost from now on
 			m.stream.waiting--
@@ -192,22 +192,22 @@ func (l *ledger) Sent(_ *peer.Server, pm *peer.Message) {
 func (l *ledger) Taken(s *peer.Server, pm *peer.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m := l.find(pm.Payload)
+	m := l.findLocked(pm.Payload)
 	if m == nil {
 		return
 	}
 	if m.arrivals == 0 && !m.poison && !l.disk {
-		l.violation(s, "the bridge acknowledges %s, which no server on the other side has", m)
+		l.violationLocked(s, "the bridge acknowledges %s, which no server on the other side has", m)
 	}
-	m.taken = true
-	l.landed(m)
+	m.acked = true
+	l.checkOverLocked(m)
 }
 
-// Forgotten notes that the source has dropped a message with a session.
+// Forgotten records that the source has dropped a message with a session.
 func (l *ledger) Forgotten(_ *peer.Server, pm *peer.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m := l.find(pm.Payload)
+	m := l.findLocked(pm.Payload)
 	if m == nil || m.over {
 		return
 	}
@@ -218,8 +218,8 @@ func (l *ledger) Forgotten(_ *peer.Server, pm *peer.Message) {
 	}
 }
 
-// Connected notes what makes that QoS 2 messages may come twice: a switch to another
-// server, a session that is new, a lower maximum QoS.
+// Connected records the events after which QoS 2 messages may arrive twice: a switch to another
+// server, a new session, a lower maximum QoS.
 func (l *ledger) Connected(s *peer.Server, c *peer.Connect, limits *peer.Limits, present bool) {
 	if c.ClientID != bridgeID {
 		return
@@ -235,30 +235,31 @@ func (l *ledger) Connected(s *peer.Server, c *peer.Connect, limits *peer.Limits,
 	}
 }
 
-// waiting is how many messages of a stream are under way.
+// waiting returns the number of messages of a stream that are not over.
 func (l *ledger) waiting(s *stream) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return s.waiting
 }
 
-// missing describes the messages that are under way, and tells lost ones from others.
+// missing describes the messages that are not over. It distinguishes lost messages from messages
+// that the source still has.
 func (l *ledger) missing(streams []*stream) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var lost, held []string
+	var lost, atSource []string
 	for _, m := range l.messages {
 		if m.over || !slices.Contains(streams, m.stream) {
 			continue
 		}
-		if m.taken {
+		if m.acked {
 			lost = append(lost, m.String())
 		} else {
-			held = append(held, fmt.Sprintf("%s arrivals=%d sent=%t", m, m.arrivals, m.sent))
+			atSource = append(atSource, fmt.Sprintf("%s arrivals=%d sent=%t", m, m.arrivals, m.sent))
 		}
 	}
 	var b strings.Builder
-	for name, list := range map[string][]string{"acknowledged to the source and not arrived": lost, "not acknowledged to the source": held} {
+	for name, list := range map[string][]string{"acknowledged to the source and not arrived": lost, "not acknowledged to the source": atSource} {
 		if len(list) > 0 {
 			slices.Sort(list)
 			fmt.Fprintf(&b, "%d messages %s, such as %s; ", len(list), name, strings.Join(list[:min(3, len(list))], ", "))
@@ -267,19 +268,19 @@ func (l *ledger) missing(streams []*stream) string {
 	return b.String()
 }
 
-// slowest is the longest time that a message of the streams took to arrive.
-func (l *ledger) slowest(streams []*stream) (most time.Duration) {
+// slowest returns the longest time that a message of the streams took to arrive.
+func (l *ledger) slowest(streams []*stream) (longest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.messages {
 		if m.arrivals > 0 && slices.Contains(streams, m.stream) {
-			most = max(most, m.arrived.Sub(m.accepted))
+			longest = max(longest, m.arrived.Sub(m.accepted))
 		}
 	}
-	return most
+	return longest
 }
 
-// poison marks a message that the destination does not take.
+// poison marks a message that the destination does not accept.
 func (l *ledger) poison(m *message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,11 +15,11 @@ import (
 )
 
 var (
-	seed           = flag.Uint64("seed", 0, "of the first random schedule; 0 takes a random one")
-	scheduleLength = flag.Duration("schedule", time.Minute, "how long random schedules run")
-	wantedCuts     = flag.Int("cuts", 0, "run random schedules until they have made so many cuts, instead of for -schedule")
-	worldsAtOnce   = flag.Int("worlds", 4, "how many random schedules run at once")
-	without        = flag.String("without", "", "faults to leave out of random schedules, separated by commas: "+allFaults)
+	seed           = flag.Uint64("seed", 0, "seed of the first random schedule; 0 selects a random seed")
+	scheduleLength = flag.Duration("schedule", time.Minute, "duration of random schedules")
+	wantedCuts     = flag.Int("cuts", 0, "run random schedules until they have made this number of cuts, instead of for the duration -schedule")
+	worldsAtOnce   = flag.Int("worlds", 4, "number of random schedules that run in parallel")
+	without        = flag.String("without", "", "faults to exclude from random schedules, separated by commas: "+allFaults)
 )
 
 func TestMain(m *testing.M) {
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		*seed = uint64(rand.Uint32())
 	}
 	fmt.Printf("-seed=%d\n", *seed)
-	// A world waits most of the time.
+	// Most of the time a world waits.
 	if err := flag.Set("test.parallel", fmt.Sprint(max(*worldsAtOnce, 8))); err != nil {
 		panic(err)
 	}

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// roundLength is how long one random schedule runs. A new one has other settings.
+// roundLength is the duration of one random schedule. Each schedule has different settings.
 const roundLength = 10 * time.Second
 
-// Nothing that the protocol and the network allow makes the bridge break the protocol,
-// lose a message, or drop one. -schedule sets how long that is tried, -cuts how many
-// connections are ended, -seed does the same again.
+// No fault that the protocol and the network allow makes the bridge violate the protocol, or lose
+// or drop a message. -schedule sets the duration, -cuts the number of connections that are ended,
+// and -seed repeats a run.
 func TestRandomSchedule_CutsKillsAndSwitches_LoseAndDropNothing(t *testing.T) {
 	var (
 		next  atomic.Uint64

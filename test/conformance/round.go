@@ -17,19 +17,19 @@ import (
 
 var versions = []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5}
 
-// round is one world with a random schedule. All that is random comes from its seed.
+// round is one world with a random schedule. All random choices depend on its seed.
 type round struct {
 	*world
 	seed    uint64
 	random  *rand.Rand
 	without string
-	chaos   []*chaos // of the servers, the local one first
-	sizes   []int    // of messages
-	most    int      // messages of a stream under way
-	faults  []string // what was done, in order
+	chaos   []*chaos // chaos of each server, the local server first
+	sizes   []int    // payload sizes in bytes
+	limit   int      // largest number of messages of a stream that are not over
+	faults  []string // the faults so far, in order
 }
 
-// newRound makes a world from a seed.
+// newRound creates a world from a seed.
 func newRound(t testing.TB, seed uint64, without string) *round {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -38,16 +38,16 @@ func newRound(t testing.TB, seed uint64, without string) *round {
 		version:    versions[r.IntN(2)],
 		remotes:    1 + r.IntN(2),
 		window:     []int{1, 2, 3, 10, 100, 256}[r.IntN(6)],
-		disk:       r.IntN(3) == 0 && !left(without, faultDisk),
+		disk:       r.IntN(3) == 0 && !excluded(without, faultDisk),
 		oneWay:     r.IntN(4) == 0,
 		ackTimeout: 2,
 	}
 	rd.sizes = [][]int{{0}, {0, 100, 3000}, {50, 200_000}}[r.IntN(3)]
-	rd.most = 20 + r.IntN(200)
+	rd.limit = 20 + r.IntN(200)
 	life := []int{5, 20, 100, 400}[r.IntN(4)]
 	s.server = func(c *peer.Config) {
 		c.DeliverOnRelease, c.LowestID = r.IntN(2) == 0, r.IntN(2) == 0
-		c.AnyAckOrder = left(without, faultAckOrder)
+		c.AnyAckOrder = excluded(without, faultAckOrder)
 		c.RefuseBridgeBit = s.version == v1alpha1.ProtocolVersion311 && r.IntN(4) == 0
 		plan := &chaos{
 			seed: seed, name: c.Name, v5: s.version == v1alpha1.ProtocolVersion5, without: without, life: life,
@@ -60,19 +60,19 @@ func newRound(t testing.TB, seed uint64, without string) *round {
 	servers := append([]*peer.Server{rd.local}, rd.remotes...)
 	for i, from := range servers {
 		for qos := byte(0); qos < 3 && (i == 0 || !s.oneWay); qos++ {
-			if qos == 2 && left(without, faultQoS2) {
+			if qos == 2 && excluded(without, faultQoS2) {
 				continue
 			}
 			rd.stream(from, fmt.Sprintf("%s%d", []string{"l", "p", "b"}[i], qos), qos)
 		}
 	}
-	t.Logf("MQTT %s, %d remote servers, window %d, disk %t, one way %t, sizes %v, %d messages under way, cuts after some %d packets",
-		s.version, s.remotes, s.window, s.disk, s.oneWay, rd.sizes, rd.most, life)
+	t.Logf("MQTT %s, %d remote servers, window %d, disk %t, one way %t, sizes %v, at most %d messages in transit per stream, cuts after some %d packets",
+		s.version, s.remotes, s.window, s.disk, s.oneWay, rd.sizes, rd.limit, life)
 	return rd
 }
 
-// largestPacket is the size of a PUBLISH of MQTT 5 with QoS 1 or 2 to up/l2 or the like,
-// without a topic alias. Messages of streams are of 40 bytes at least.
+// largestPacket returns the size of an MQTT 5 PUBLISH with QoS 1 or 2, with a topic such as up/l2
+// and without a topic alias. Payloads of streams have at least 40 bytes.
 func largestPacket(payload int) int {
 	const topic, id, properties = 2 + 7, 2, 1
 	rest := topic + id + properties + max(payload, 60)
@@ -85,10 +85,10 @@ func largestPacket(payload int) int {
 	return rest + 4
 }
 
-// run does random faults for a time, and then checks that everything arrives.
+// run causes random faults for a time, and then checks that everything arrives.
 func (r *round) run(length time.Duration) {
 	r.Helper()
-	defer r.tell()
+	defer r.logReplay()
 	r.start()
 	stop := make(chan struct{})
 	var publishing sync.WaitGroup
@@ -104,7 +104,7 @@ func (r *round) run(length time.Duration) {
 	r.settle()
 }
 
-// publishUntil publishes a stream in bursts while not too much is under way.
+// publishUntil publishes a stream in bursts. It pauses at r.limit messages in transit.
 func (r *round) publishUntil(stop <-chan struct{}, s *stream, random *rand.Rand) {
 	for {
 		select {
@@ -113,7 +113,7 @@ func (r *round) publishUntil(stop <-chan struct{}, s *stream, random *rand.Rand)
 		case <-time.After(time.Duration(1+random.IntN(20)) * time.Millisecond):
 		}
 		burst := 1 + random.IntN(10)
-		for n := r.ledger.waiting(s); n < r.most && burst > 0; n++ {
+		for n := r.ledger.waiting(s); n < r.limit && burst > 0; n++ {
 			burst--
 			size := r.sizes[random.IntN(len(r.sizes))]
 			if size > 10_000 && random.IntN(10) > 0 {
@@ -126,7 +126,7 @@ func (r *round) publishUntil(stop <-chan struct{}, s *stream, random *rand.Rand)
 	}
 }
 
-// fault does something, besides what happens on the connections.
+// fault causes a random fault other than the faults on connections.
 func (r *round) fault() {
 	r.Helper()
 	i := r.random.IntN(len(r.chaos))
@@ -139,7 +139,7 @@ func (r *round) fault() {
 	}{
 		{faultKill, 2, r.kill},
 		{faultTerminate, 1, r.terminate},
-		{faultSwitch, 3, func() { r.request(remote) }},
+		{faultSwitch, 3, func() { r.requestSwitch(remote) }},
 		{faultRestart, 2, func() { r.restart(server, r.random.IntN(3) == 0) }},
 		{faultCut, 6, func() { server.CutAll(r.random.IntN(2) == 0) }},
 	}
@@ -152,7 +152,7 @@ func (r *round) fault() {
 		if n -= k.weight; n >= 0 {
 			continue
 		}
-		if !left(r.without, k.name) {
+		if !excluded(r.without, k.name) {
 			r.faults = append(r.faults, fmt.Sprintf("%s %s %s", time.Now().Format("15:04:05.000"), k.name, server.Name()))
 			k.do()
 		}
@@ -160,10 +160,10 @@ func (r *round) fault() {
 	}
 }
 
-// restart stops a server for a moment. Without sessions it has forgotten them.
+// restart stops a server for a moment. With forget, the server also drops its sessions.
 func (r *round) restart(s *peer.Server, forget bool) {
 	s.Stop(r.random.IntN(2) == 0)
-	if forget && !left(r.without, faultForget) {
+	if forget && !excluded(r.without, faultForget) {
 		s.Forget()
 		r.ledger.newEra()
 	}
@@ -171,15 +171,15 @@ func (r *round) restart(s *peer.Server, forget bool) {
 	r.listen(s)
 }
 
-// settle ends the faults. All that was accepted has to arrive: what a remote server has
-// for the bridge, when the bridge uses that server.
+// settle ends the faults. All accepted messages must arrive; the messages of a remote server, when
+// the bridge uses that server.
 func (r *round) settle() {
 	r.Helper()
 	for _, c := range r.chaos {
 		c.calm.Store(true)
 	}
 	for _, s := range append([]*peer.Server{r.local}, r.remotes...) {
-		s.CutAll(false) // connections with limits and silences of before
+		s.CutAll(false) // end connections that still have earlier limits and silences
 	}
 	for _, remote := range r.remotes {
 		if r.broken.Load() {
@@ -191,8 +191,8 @@ func (r *round) settle() {
 				streams = append(streams, s)
 			}
 		}
-		r.request(remote)
-		if !r.connected(remote) || !r.arrived(wholly, streams...) {
+		r.requestSwitch(remote)
+		if !r.connected(remote) || !r.arrived(drainTimeout, streams...) {
 			return
 		}
 	}
@@ -200,7 +200,7 @@ func (r *round) settle() {
 	r.checkDropped()
 }
 
-// legalDrops are the causes for which messages may be dropped: those of QoS 0.
+// legalDrops lists the causes with which messages may be dropped. They apply to QoS 0 only.
 var legalDrops = map[string]bool{"not_connected": true, "queue_full": true, "stopping": true}
 
 func (r *round) checkDropped() {
@@ -211,7 +211,7 @@ func (r *round) checkDropped() {
 	}
 }
 
-// cuts is how many connections were ended, and processes killed.
+// cuts returns the number of ended connections and of other faults.
 func (r *round) cuts() int {
 	n := r.local.Cuts()
 	for _, s := range r.remotes {
@@ -220,8 +220,8 @@ func (r *round) cuts() int {
 	return n + len(r.faults)
 }
 
-// tell shows how to do the same again, if something was found.
-func (r *round) tell() {
+// logReplay logs the latest faults and the command that repeats the round, if a rule was violated.
+func (r *round) logReplay() {
 	if !r.broken.Load() {
 		return
 	}
@@ -229,5 +229,5 @@ func (r *round) tell() {
 	for _, f := range r.faults[max(0, len(r.faults)-shown):] {
 		r.Log(f)
 	}
-	r.Logf("again: go test ./test/conformance -run Random -worlds=1 -schedule=1s -seed=%d", r.seed)
+	r.Logf("repeat with: go test ./test/conformance -run Random -worlds=1 -schedule=1s -seed=%d", r.seed)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/conformance/peer"
 )
 
-// eachVersion runs a test with both versions of MQTT.
+// eachVersion runs a test with both MQTT versions.
 func eachVersion(t *testing.T, test func(t *testing.T, version v1alpha1.ProtocolVersion)) {
 	for _, version := range versions {
 		t.Run("MQTT "+string(version), func(t *testing.T) {
@@ -22,7 +22,7 @@ func eachVersion(t *testing.T, test func(t *testing.T, version v1alpha1.Protocol
 	}
 }
 
-// onRemote applies a change to the settings of remote servers alone.
+// onRemote applies a change to the settings of remote servers only.
 func onRemote(change func(c *peer.Config)) func(c *peer.Config) {
 	return func(c *peer.Config) {
 		if c.Name != "local" {
@@ -31,7 +31,7 @@ func onRemote(change func(c *peer.Config)) func(c *peer.Config) {
 	}
 }
 
-// stale makes the remote server hold QoS 2 messages of an earlier process.
+// stale creates QoS 2 messages of an earlier process in the remote server's session.
 func (w *world) stale(ids ...uint16) {
 	var held []peer.Packet
 	for _, id := range ids {
@@ -40,8 +40,8 @@ func (w *world) stale(ids ...uint16) {
 	w.remotes[0].Preload(bridgeID, held...)
 }
 
-// publishStale starts the runner, lets that many messages go over, and checks that the
-// remote server holds nothing afterwards.
+// publishStale starts the runner, forwards the given number of messages, and checks that the remote
+// server holds no QoS 2 message afterwards.
 func (w *world) publishStale(messages int) {
 	w.Helper()
 	w.start()
@@ -52,14 +52,14 @@ func (w *world) publishStale(messages int) {
 	for range messages {
 		w.publish(s, 0)
 	}
-	if w.arrived(wholly, s) && w.remotes[0].Held(bridgeID) > 0 {
+	if w.arrived(drainTimeout, s) && w.remotes[0].Held(bridgeID) > 0 {
 		w.Errorf("the server still holds %d QoS 2 messages", w.remotes[0].Held(bridgeID))
 	}
 }
 
-// A new process releases the identifiers that the server may hold. If the connection
-// ends before the server has read that, it releases them again before it publishes.
-func TestStaleQoS2_SweepCutOff_IsRepeatedBeforePublishing(t *testing.T) {
+// A new process releases the packet identifiers that the server may hold. If the connection ends
+// before the server has read all PUBRELs, the process releases them again before it publishes.
+func TestStaleQoS2_ReleaseCutOff_IsRepeatedBeforePublishing(t *testing.T) {
 	t.Parallel()
 	for _, at := range []int{1, 2, 7} {
 		t.Run(fmt.Sprintf("at PUBREL %d", at), func(t *testing.T) {
@@ -84,14 +84,14 @@ func TestStaleQoS2_SweepCutOff_IsRepeatedBeforePublishing(t *testing.T) {
 				w.stale(1, 2, 9)
 				w.publishStale(20)
 				if !cut.Load() {
-					t.Error("the bridge releases no identifiers")
+					t.Error("the bridge did not release any identifier")
 				}
 			})
 		})
 	}
 }
 
-// The QoS that a server grants for what it sends says nothing of what it accepts.
+// The QoS that a server grants for a subscription does not limit the QoS that it accepts.
 func TestStaleQoS2_SubackBelow2_StillReleases(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version v1alpha1.ProtocolVersion) {
@@ -105,8 +105,8 @@ func TestStaleQoS2_SubackBelow2_StillReleases(t *testing.T) {
 	})
 }
 
-// The server's receive maximum may differ from connection to connection. All identifiers
-// that an earlier process may have used are released, whatever it is now.
+// The server's receive maximum may differ between connections. The bridge releases all identifiers
+// that an earlier process may have used, independent of the current maximum.
 func TestStaleQoS2_ReceiveMaximumGrows_ReleasesAllIdentifiers(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Bool
@@ -131,6 +131,6 @@ func TestStaleQoS2_ReceiveMaximumGrows_ReleasesAllIdentifiers(t *testing.T) {
 	w.stale(1, 17, 20, 100, 161)
 	w.publishStale(400)
 	if !reached.Load() {
-		t.Error("there was no second connection")
+		t.Error("the bridge did not connect a second time")
 	}
 }

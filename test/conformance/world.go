@@ -1,16 +1,15 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package conformance puts a real runner between servers that follow MQTT to the letter
-// (package peer) and checks both ends: each packet that the runner sends, and each
-// message. It checks that
-//   - every message that a source accepts for the bridge arrives on the other side, at
-//     QoS 2 once if nothing happened that makes a second time legal,
-//   - the messages of a stream arrive in order,
-//   - no message is acknowledged to its source before the other side has it, or the disk.
+// Package conformance runs a real runner between servers that follow the MQTT specifications
+// exactly (package peer). It checks each packet that the runner sends, and each message:
+//  - Every message that a source accepts for the bridge arrives on the other side. At QoS 2
+//    it arrives once, unless an event permits a second arrival.
+//  - The messages of a stream arrive in order.
+//  - No message is acknowledged to its source before the other side or the disk has it.
 //
-// Random schedules cut connections at any packet, kill the runner, switch between
-// servers, and let servers forget, refuse, restart and change their limits.
+// Random schedules cut connections at any packet, kill the runner, switch between servers, and make
+// servers drop sessions, refuse messages and connections, restart and change their limits.
 package conformance
 
 import (
@@ -31,19 +30,18 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// settings of a world.
+// settings configures a world.
 type settings struct {
 	version    v1alpha1.ProtocolVersion
 	remotes    int // at least 1
 	window     int
 	disk       bool
-	oneWay     bool // no messages from remote to local
+	oneWay     bool // no messages from the remote side to the local side
 	ackTimeout int32
-	server     func(c *peer.Config) // changes the settings of a server
+	server     func(c *peer.Config) // changes the settings of a server; may be nil
 }
 
-// world is a bridge between one local server and remote ones, with everything that goes
-// over it.
+// world is a bridge between one local server and remote servers, with all its streams.
 type world struct {
 	testing.TB
 	settings
@@ -97,10 +95,10 @@ func (w *world) serve(name string) *peer.Server {
 	return s
 }
 
-// listen starts a server. Another test process may use its port for a moment.
+// listen starts a server. It retries, because another test process may use the port for a moment.
 func (w *world) listen(s *peer.Server) {
 	w.Helper()
-	mqtttest.Eventually(w.TB, soon, s.Name()+" listens", s.Start)
+	mqtttest.Eventually(w.TB, eventTimeout, s.Name()+" listens", s.Start)
 }
 
 func (w *world) bridge() *v1alpha1.MQTTBridge {
@@ -148,7 +146,7 @@ func (w *world) start() {
 	w.runner = mqtttest.StartRunner(w.TB, w.manifest)
 }
 
-// stream makes a stream from a server at a QoS.
+// stream creates a stream from a server at a QoS.
 func (w *world) stream(from *peer.Server, name string, qos byte) *stream {
 	topic := "up/" + name
 	if from != w.local {
@@ -159,8 +157,8 @@ func (w *world) stream(from *peer.Server, name string, qos byte) *stream {
 	return s
 }
 
-// publish gives the source of a stream its next message. It reports whether the bridge
-// has a session there that takes it.
+// publish passes the next message of a stream to its source. It returns false if the source has no
+// session of the bridge that accepts the message.
 func (w *world) publish(s *stream, size int) bool {
 	m, pm := w.ledger.add(s, size)
 	if !s.from.Publish(pm) {
@@ -170,14 +168,14 @@ func (w *world) publish(s *stream, size int) bool {
 	return true
 }
 
-// publishPoison is publish for a message that the destination does not take.
+// publishPoison is like publish, for a message that the destination does not accept.
 func (w *world) publishPoison(s *stream) bool {
 	m, pm := w.ledger.add(s, 0)
 	w.ledger.poison(m)
 	return s.from.Publish(pm)
 }
 
-// violation notes a broken rule. The test fails, and the first few are shown.
+// violation records a violated rule. The test fails and logs the first few violations.
 func (w *world) violation(text string) {
 	const shown = 3
 	w.mu.Lock()
@@ -189,13 +187,14 @@ func (w *world) violation(text string) {
 }
 
 const (
-	// soon is enough for what takes milliseconds, on a machine that is busy.
-	soon = 20 * time.Second
-	// wholly is enough for all that is under way to arrive.
-	wholly = 60 * time.Second
+	// eventTimeout is for events that take milliseconds on an idle machine.
+	eventTimeout = 20 * time.Second
+	// drainTimeout is longer than all messages in transit need to arrive.
+	drainTimeout = 60 * time.Second
 )
 
-// eventually waits until ok, or something is broken.
+// eventually waits until ok returns nil. It returns false after a timeout, or if a rule was
+// violated.
 func (w *world) eventually(timeout time.Duration, what string, ok func() error) bool {
 	w.Helper()
 	const interval = 5 * time.Millisecond
@@ -215,7 +214,7 @@ func (w *world) eventually(timeout time.Duration, what string, ok func() error) 
 	return false
 }
 
-// showStacks ends the runner and shows what it was waiting for.
+// showStacks ends the runner and logs its goroutines.
 func (w *world) showStacks() {
 	w.Helper()
 	if w.runner == nil || !w.runner.Running() {
@@ -241,21 +240,22 @@ func (w *world) histories() string {
 	return b.String()
 }
 
-// connected waits until the bridge is subscribed on the local server and on a remote one.
+// connected waits until the bridge is connected and subscribed at the local server and at the given
+// remote server.
 func (w *world) connected(remote *peer.Server) bool {
 	w.Helper()
-	return w.eventually(soon, "the bridge is connected to "+remote.Name(), func() error {
+	return w.eventually(eventTimeout, "the bridge is connected to "+remote.Name(), func() error {
 		switch {
 		case !w.local.Connected(bridgeID) || !w.local.Subscribed(bridgeID):
-			return fmt.Errorf("not to the local server")
+			return fmt.Errorf("not connected or not subscribed at the local server")
 		case !remote.Connected(bridgeID) || !w.oneWay && !remote.Subscribed(bridgeID):
-			return fmt.Errorf("not to the remote server")
+			return fmt.Errorf("not connected or not subscribed at the remote server")
 		}
 		return nil
 	})
 }
 
-// arrived waits until nothing is under way in streams.
+// arrived waits until all messages of the streams are over.
 func (w *world) arrived(timeout time.Duration, streams ...*stream) bool {
 	w.Helper()
 	return w.eventually(timeout, "all messages arrive and are acknowledged to their source", func() error {
@@ -268,7 +268,7 @@ func (w *world) arrived(timeout time.Duration, streams ...*stream) bool {
 	})
 }
 
-// kill ends the runner with SIGKILL, and starts it again.
+// kill ends the runner with SIGKILL and starts it again.
 func (w *world) kill() {
 	w.Helper()
 	w.countDropped()
@@ -276,7 +276,7 @@ func (w *world) kill() {
 	w.restarted()
 }
 
-// terminate ends the runner with SIGTERM, and starts it again.
+// terminate ends the runner with SIGTERM and starts it again.
 func (w *world) terminate() {
 	w.Helper()
 	w.countDropped()
@@ -298,8 +298,7 @@ func (w *world) restarted() {
 
 const droppedMetric = "mqttbridge_messages_dropped_total"
 
-// countDropped adds the runner's count of dropped messages to those of the processes
-// before.
+// countDropped adds the runner's count of dropped messages to the counts of earlier processes.
 func (w *world) countDropped() {
 	w.Helper()
 	for _, sample := range w.runner.Metrics() {
@@ -309,8 +308,8 @@ func (w *world) countDropped() {
 	}
 }
 
-// request asks for a remote server.
-func (w *world) request(remote *peer.Server) {
+// requestSwitch sets the annotation that requests a switch to a remote server.
+func (w *world) requestSwitch(remote *peer.Server) {
 	w.Helper()
 	w.switches++
 	w.runner.Annotate(w.manifest, v1alpha1.AnnotationSwitchRemote, fmt.Sprintf("%s force %d", remote.Name(), w.switches))

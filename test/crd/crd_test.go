@@ -1,12 +1,11 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package crd checks with a real API server that it takes every manifest that is
-// valid and refuses every other with the field, the reason and the message that the
-// API promises.
+// Package crd checks with a real API server that it accepts every valid manifest and rejects every
+// invalid manifest with the field, the reason and the message that the API promises.
 //
-// test/manifests holds the manifests. One that is invalid begins with the comments
-// "# error: FIELD: MESSAGE", a part of the message sufficing, and "# reason: REASON".
+// test/manifests holds the manifests. An invalid manifest begins with the comments "# error: FIELD:
+// MESSAGE" and "# reason: REASON". MESSAGE may be a part of the message.
 package crd
 
 import (
@@ -39,7 +38,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// files are the manifests of a directory, by name.
+// files returns the manifests of a directory, by file name without extension.
 func files(t *testing.T, elem ...string) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(append([]string{apiserver.Root()}, append(elem, "*.yaml")...)...))
@@ -57,7 +56,7 @@ func files(t *testing.T, elem ...string) map[string]string {
 	return out
 }
 
-// parse reads a manifest.
+// parse decodes a manifest.
 func parse(t *testing.T, manifest string) *unstructured.Unstructured {
 	t.Helper()
 	u := &unstructured.Unstructured{}
@@ -68,14 +67,14 @@ func parse(t *testing.T, manifest string) *unstructured.Unstructured {
 	return u
 }
 
-// submit asks the API server whether it would take the object.
+// submit sends the object to the API server as a dry run.
 func submit(t *testing.T, u *unstructured.Unstructured) error {
 	t.Helper()
 	return apiserver.Need(t, server).Client.Create(t.Context(), u.DeepCopy(), client.DryRunAll,
 		client.FieldValidation(metav1.FieldValidationStrict))
 }
 
-// expectation is what the first lines of an invalid manifest say.
+// expectation is the result that the first lines of an invalid manifest specify.
 type expectation struct{ field, message, reason string }
 
 func expected(t *testing.T, manifest string) expectation {
@@ -85,28 +84,28 @@ func expected(t *testing.T, manifest string) expectation {
 	field, message, hasMessage := strings.Cut(rest, ": ")
 	reason, hasReason := strings.CutPrefix(lines[1], "# reason: ")
 	if !isError || !hasMessage || !hasReason {
-		t.Fatalf("the manifest does not say what is wrong with it: %q, %q", lines[0], lines[1])
+		t.Fatalf("the manifest does not begin with \"# error: \" and \"# reason: \": %q, %q", lines[0], lines[1])
 	}
 	return expectation{field, message, reason}
 }
 
-// unchecked is what the API server adds where a value that the schema refuses keeps it
-// from checking the rules.
+// unchecked is part of the message that the API server adds if a value that violates the schema
+// prevents the evaluation of the rules.
 const unchecked = "some validation rules were not checked"
 
-// causes are what the API server names as wrong.
+// causes returns the causes of a rejection.
 func causes(t *testing.T, err error) []metav1.StatusCause {
 	t.Helper()
 	var status apierrors.APIStatus
 	if !apierrors.IsInvalid(err) || !errors.As(err, &status) {
-		t.Fatalf("not refused as invalid: %v", err)
+		t.Fatalf("not rejected as invalid: %v", err)
 	}
 	return slices.DeleteFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool {
 		return strings.Contains(c.Message, unchecked)
 	})
 }
 
-func TestValidManifestsAreTaken(t *testing.T) {
+func TestManifests_Valid_AreAccepted(t *testing.T) {
 	for name, manifest := range files(t, "test", "manifests", "valid") {
 		t.Run(name, func(t *testing.T) {
 			if err := submit(t, parse(t, manifest)); err != nil {
@@ -116,7 +115,7 @@ func TestValidManifestsAreTaken(t *testing.T) {
 	}
 }
 
-func TestTheSamplesAreTaken(t *testing.T) {
+func TestSamples_All_AreAccepted(t *testing.T) {
 	for name, manifest := range files(t, "config", "samples") {
 		if name == "kustomization" {
 			continue
@@ -129,7 +128,7 @@ func TestTheSamplesAreTaken(t *testing.T) {
 	}
 }
 
-func TestInvalidManifestsAreRefusedWithFieldReasonAndMessage(t *testing.T) {
+func TestManifests_Invalid_AreRejectedWithFieldReasonAndMessage(t *testing.T) {
 	for name, manifest := range files(t, "test", "manifests", "invalid") {
 		t.Run(name, func(t *testing.T) {
 			want := expected(t, manifest)
@@ -140,13 +139,13 @@ func TestInvalidManifestsAreRefusedWithFieldReasonAndMessage(t *testing.T) {
 				t.Errorf("want %+v, got %+v", want, got)
 			}
 			if len(got) != 1 {
-				t.Errorf("refused for %d things, not for the one that is wrong: %+v", len(got), got)
+				t.Errorf("rejected with %d causes, want 1: %+v", len(got), got)
 			}
 		})
 	}
 }
 
-// schema is that of the API, as it is installed.
+// schema returns the schema of the API from the CRD.
 func schema(t *testing.T) *apiextensionsv1.JSONSchemaProps {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(apiserver.Root(), "config", "crd", "bases", "mqttbridge.io_mqttbridges.yaml"))
@@ -160,7 +159,7 @@ func schema(t *testing.T) *apiextensionsv1.JSONSchemaProps {
 	return crd.Spec.Versions[0].Schema.OpenAPIV3Schema
 }
 
-func TestEveryRuleHasAManifestThatItRefuses(t *testing.T) {
+func TestRules_All_HaveAManifestThatViolatesThem(t *testing.T) {
 	var wanted []expectation
 	for _, manifest := range files(t, "test", "manifests", "invalid") {
 		wanted = append(wanted, expected(t, manifest))
@@ -177,12 +176,12 @@ func TestEveryRuleHasAManifestThatItRefuses(t *testing.T) {
 	})
 }
 
-// foreign are the fields whose types are Kubernetes' own, which bounds them where
-// pods are made.
+// foreign lists the fields with types of Kubernetes, which limits their values when pods are
+// created.
 var foreign = []string{"resources", "tolerations", "affinity"}
 
-// walk visits a schema and everything in it. A path is of field names and, for the
-// first item of a list, 0.
+// walk visits a schema and all schemas in it. A path consists of field names and, for the first
+// item of a list, 0.
 func walk(s *apiextensionsv1.JSONSchemaProps, path []any, visit func([]any, *apiextensionsv1.JSONSchemaProps)) {
 	visit(path, s)
 	for name := range s.Properties {
@@ -197,7 +196,7 @@ func walk(s *apiextensionsv1.JSONSchemaProps, path []any, visit func([]any, *api
 	}
 }
 
-// dotted writes a path as the API server does.
+// dotted returns a path in the notation of the API server.
 func dotted(path []any) string {
 	var b strings.Builder
 	for _, p := range path {
@@ -213,8 +212,8 @@ func dotted(path []any) string {
 	return b.String()
 }
 
-// items returns a path with the first items that have the rest of it: not every item
-// of a list has every field.
+// items returns the path with each 0 replaced by the index of the first item that has the rest of
+// the path, because not every item of a list has every field. It returns false if no item has it.
 func items(in any, path []any) ([]any, bool) {
 	if len(path) == 0 {
 		return nil, true
@@ -238,7 +237,7 @@ func items(in any, path []any) ([]any, bool) {
 	return path, false
 }
 
-// set puts a value where a path leads.
+// set replaces the value at a path.
 func set(t *testing.T, in any, path []any, value any) {
 	t.Helper()
 	for i, p := range path {
@@ -266,57 +265,58 @@ func set(t *testing.T, in any, path []any, value any) {
 	}
 }
 
-// breach is a value that a bound or an enumeration refuses, and what it is told.
-type breach struct {
+// violation is a value that violates a bound or an enumeration, and part of the message of the
+// rejection.
+type violation struct {
 	value   any
 	message string
 }
 
-// breaches are values that a schema's own bounds refuse, and values at the bounds,
-// which they take.
-func breaches(s *apiextensionsv1.JSONSchemaProps) (refused []breach, taken []any) {
+// violations returns values that violate the bounds of a schema, and values at the bounds, which
+// are valid.
+func violations(s *apiextensionsv1.JSONSchemaProps) (rejected []violation, accepted []any) {
 	if s.Minimum != nil {
-		refused = append(refused, breach{int64(*s.Minimum) - 1, "greater than or equal to"})
-		taken = append(taken, int64(*s.Minimum))
+		rejected = append(rejected, violation{int64(*s.Minimum) - 1, "greater than or equal to"})
+		accepted = append(accepted, int64(*s.Minimum))
 	}
 	if s.Maximum != nil {
-		refused = append(refused, breach{int64(*s.Maximum) + 1, "less than or equal to"})
-		taken = append(taken, int64(*s.Maximum))
+		rejected = append(rejected, violation{int64(*s.Maximum) + 1, "less than or equal to"})
+		accepted = append(accepted, int64(*s.Maximum))
 	}
 	if len(s.Enum) > 0 {
 		value := any("Nonsense")
 		if s.Type == "integer" {
 			value = int64(99)
 		}
-		refused = append(refused, breach{value, "Unsupported value"})
+		rejected = append(rejected, violation{value, "Unsupported value"})
 	}
 	if ptr.Deref(s.MinLength, 0) > 0 {
-		refused = append(refused, breach{"", "at least 1 chars long"})
+		rejected = append(rejected, violation{"", "at least 1 chars long"})
 	}
 	if s.MaxLength != nil {
-		refused = append(refused, breach{strings.Repeat("a", int(*s.MaxLength)+1), "may not be more than"})
+		rejected = append(rejected, violation{strings.Repeat("a", int(*s.MaxLength)+1), "may not be more than"})
 	}
 	if ptr.Deref(s.MinItems, 0) > 0 {
-		refused = append(refused, breach{[]any{}, "at least 1 items"})
+		rejected = append(rejected, violation{[]any{}, "at least 1 items"})
 	}
 	if s.MaxItems != nil {
-		refused = append(refused, breach{make([]any, *s.MaxItems+1), "must have at most"})
+		rejected = append(rejected, violation{make([]any, *s.MaxItems+1), "must have at most"})
 	}
 	if s.MaxProperties != nil {
 		many := map[string]any{}
 		for i := range *s.MaxProperties + 1 {
 			many[fmt.Sprintf("key-%d", i)] = "value"
 		}
-		refused = append(refused, breach{many, "must have at most"})
+		rejected = append(rejected, violation{many, "must have at most"})
 	}
-	return refused, taken
+	return rejected, accepted
 }
 
-func TestEveryBoundAndEnumerationRefusesWhatIsBeyondIt(t *testing.T) {
+func TestBounds_ValueBeyond_IsRejected(t *testing.T) {
 	everything := files(t, "test", "manifests", "valid")["everything"]
 	walk(schema(t), nil, func(path []any, s *apiextensionsv1.JSONSchemaProps) {
-		refused, taken := breaches(s)
-		for _, b := range refused {
+		rejected, accepted := violations(s)
+		for _, b := range rejected {
 			t.Run(dotted(path)+"/"+b.message, func(t *testing.T) {
 				u := parse(t, everything)
 				path, _ := items(u.Object, path)
@@ -329,7 +329,7 @@ func TestEveryBoundAndEnumerationRefusesWhatIsBeyondIt(t *testing.T) {
 				}
 			})
 		}
-		for _, value := range taken {
+		for _, value := range accepted {
 			t.Run(fmt.Sprintf("%s/%v", dotted(path), value), func(t *testing.T) {
 				u := parse(t, everything)
 				path, _ := items(u.Object, path)
@@ -342,7 +342,7 @@ func TestEveryBoundAndEnumerationRefusesWhatIsBeyondIt(t *testing.T) {
 	})
 }
 
-func TestEveryListMapAndStringIsBounded(t *testing.T) {
+func TestSchema_ListsMapsAndStrings_HaveBounds(t *testing.T) {
 	walk(schema(t), nil, func(path []any, s *apiextensionsv1.JSONSchemaProps) {
 		if len(path) == 0 {
 			return
@@ -351,7 +351,7 @@ func TestEveryListMapAndStringIsBounded(t *testing.T) {
 		case s.Type == "string" && len(s.Enum) == 0 && s.MaxLength == nil,
 			s.Type == "array" && s.MaxItems == nil,
 			s.Type == "object" && s.AdditionalProperties != nil && s.MaxProperties == nil:
-			t.Errorf("%s has no bound", dotted(path))
+			t.Errorf("%s has no upper bound", dotted(path))
 		}
 	})
 }

@@ -1,8 +1,8 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package docs holds the documentation to the code: that it explains every reason
-// that a condition can have, and that its links lead somewhere.
+// Package docs checks the documentation against the code: it must explain every reason that a
+// condition can have, and its links must point to existing files.
 package docs
 
 import (
@@ -28,7 +28,7 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-func TestEveryReasonConditionAndEventIsExplained(t *testing.T) {
+func TestReasons_ConditionsAndEvents_AreExplained(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "api", "v1alpha1", "reasons.go"), nil, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestEveryReasonConditionAndEventIsExplained(t *testing.T) {
 	}
 }
 
-func TestLinksLeadSomewhere(t *testing.T) {
+func TestLinks_RelativeTargets_Exist(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -79,11 +79,11 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			}
 			checked++
 			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
-				t.Errorf("%s: %s leads nowhere", file, m[1])
+				t.Errorf("%s: the link target %s does not exist", file, m[1])
 			}
 		}
 	}
 	if checked == 0 {
-		t.Error("no link was found")
+		t.Error("no link was found in the documentation")
 	}
 }

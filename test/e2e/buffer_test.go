@@ -27,8 +27,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// volume makes a volume in a directory of this machine, which is the local cluster's
-// one node, and returns the storage class that it alone is of.
+// volume creates a volume in a directory of this machine, which is the only node of the local
+// cluster. It returns the storage class of this volume, which no other volume has.
 func volume(t *testing.T, directory, size string) string {
 	t.Helper()
 	classes, volumes := shared.Client.StorageV1().StorageClasses(), shared.Client.CoreV1().PersistentVolumes()
@@ -46,7 +46,7 @@ func volume(t *testing.T, directory, size string) string {
 			AccessModes:                   []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
 			StorageClassName:              class.Name,
-			// Not a hostPath: fsGroup does not hold for those.
+			// A hostPath volume would ignore fsGroup.
 			PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: directory}},
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
 				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpExists}},
@@ -58,7 +58,7 @@ func volume(t *testing.T, directory, size string) string {
 	return class.Name
 }
 
-// metrics reads those of the runner pod that is ready.
+// metrics returns the metrics of the ready runner pod.
 func (w *world) metrics() (mqtttest.Metrics, error) {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return shared.DialPod(ctx, w.namespace, "app.kubernetes.io/instance="+bridgeName, 8080)
@@ -77,10 +77,10 @@ func (w *world) metrics() (mqtttest.Metrics, error) {
 	return mqtttest.ParseMetrics(string(body))
 }
 
-// onDisk waits until so many messages are in the buffer on disk.
+// onDisk waits until at least n messages are in the buffer on disk.
 func (w *world) onDisk(n int) {
 	w.t.Helper()
-	w.eventually(soon, func() error {
+	w.eventually(eventTimeout, func() error {
 		m, err := w.metrics()
 		if err != nil {
 			return err
@@ -92,33 +92,33 @@ func (w *world) onDisk(n int) {
 	})
 }
 
-// anotherPod waits for the one that replaces a deleted pod and has reported.
+// anotherPod waits until a new pod has replaced the deleted pod and has reported its status.
 func (w *world) anotherPod(old *corev1.Pod) *corev1.Pod {
 	w.t.Helper()
 	var pod *corev1.Pod
-	w.eventually(soon, func() error {
+	w.eventually(eventTimeout, func() error {
 		pod = w.pod()
 		if runner := w.get().Status.Runner; pod.UID == old.UID || runner == nil || runner.Pod != pod.Name {
-			return fmt.Errorf("pod %s is there, and the report is %+v", pod.Name, runner)
+			return fmt.Errorf("pod %s exists, and the reported runner is %+v", pod.Name, runner)
 		}
 		return nil
 	})
 	return pod
 }
 
-// deleted deletes the bridge, and waits until its pod and its claim are gone.
+// deleted deletes the bridge, and waits until its pod and its claim no longer exist.
 func (w *world) deleted() {
 	w.t.Helper()
 	w.kubectl("delete", "mqb", bridgeName)
-	w.eventually(soon, func() error {
+	w.eventually(eventTimeout, func() error {
 		if left := w.kubectl("get", "pods,pvc", "-l", "app.kubernetes.io/instance="+bridgeName, "-o", "name"); left != "" {
-			return fmt.Errorf("left of a deleted bridge: %s", left)
+			return fmt.Errorf("objects remain after the deletion of the bridge: %s", left)
 		}
 		return nil
 	})
 }
 
-func TestABacklogOnDiskOutlivesPodsAndTheBrokerThatItCameFrom(t *testing.T) {
+func TestBacklogOnDisk_PodsAndSourceBrokerKilled_IsDelivered(t *testing.T) {
 	t.Parallel()
 	class := volume(t, t.TempDir(), "64Mi")
 	w := newWorld(t)
@@ -127,46 +127,47 @@ func TestABacklogOnDiskOutlivesPodsAndTheBrokerThatItCameFrom(t *testing.T) {
 	w.stream()
 	servers := []*cluster.Broker{w.backup, w.primary}
 	for _, b := range servers {
-		// Out of reach until the collector listens again: these brokers forget.
+		// The Service excludes the broker until the collector has subscribed again, because these
+		// brokers have no persistence.
 		must(t, b.Hide(t.Context()))
 		_, err := b.Kill(t.Context())
 		must(t, err)
 	}
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNotConnected)
 
-	// A pod that drains, and one that takes the volume over from it, under load.
+	// Under load, the first pod drains, and the second pod uses the same volume.
 	first := w.pod()
 	w.kubectl("delete", "pod", first.Name)
 	second := w.anotherPod(first)
-	must(t, w.publisher.WaitAcknowledged(len(w.publisher.Ledger().Acknowledged)+400, wholly))
-	must(t, w.publisher.StopAndDrain(wholly))
-	held := len(traffic.Compare(w.publisher.Ledger(), w.collector.Arrivals()).Lost)
-	if held < 400 {
-		t.Fatalf("%d messages wait for a server, want 400 at least", held)
+	must(t, w.publisher.WaitAcknowledged(len(w.publisher.Ledger().Acknowledged)+400, drainTimeout))
+	must(t, w.publisher.StopAndDrain(drainTimeout))
+	backlog := len(traffic.Compare(w.publisher.Ledger(), w.collector.Arrivals()).Lost)
+	if backlog < 400 {
+		t.Fatalf("%d messages wait for a server, want at least 400", backlog)
 	}
-	w.onDisk(held)
+	w.onDisk(backlog)
 
-	// From here on nobody but the disk has them: the local broker forgets, too, and
-	// the pod is killed.
+	// From now on, only the disk has the messages: the local broker has no persistence, and the pod
+	// is killed.
 	_, err := w.local.Kill(t.Context())
 	must(t, err)
 	w.kubectl("delete", "pod", second.Name, "--grace-period=0", "--force")
 	w.anotherPod(second)
-	w.onDisk(held)
+	w.onDisk(backlog)
 
 	for _, b := range servers {
 		must(t, b.Start(t.Context()))
-		must(t, w.collector.WaitSubscribed(b.Name, 2, soon))
+		must(t, w.collector.WaitSubscribed(b.Name, 2, eventTimeout))
 	}
 	start := time.Now()
 	for _, b := range servers {
 		must(t, b.Show(t.Context()))
 	}
-	err = w.collector.WaitAll(w.publisher.Ledger(), wholly)
+	err = w.collector.WaitAll(w.publisher.Ledger(), drainTimeout)
 	report := traffic.Compare(w.publisher.Ledger(), w.collector.Arrivals())
-	t.Logf("%d messages from the disk within %s of the servers' return: %s", held, time.Since(start).Round(time.Millisecond), report)
+	t.Logf("%d messages from the disk within %s of the servers' return: %s", backlog, time.Since(start).Round(time.Millisecond), report)
 	if err != nil || len(report.Lost)+len(report.Disorder) > 0 {
-		t.Errorf("%d messages were lost and %d came out of order (%v)", len(report.Lost), len(report.Disorder), err)
+		t.Errorf("%d messages are lost and %d arrived out of order (%v)", len(report.Lost), len(report.Disorder), err)
 	}
 	must(t, w.local.Start(t.Context()))
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding)
@@ -174,7 +175,7 @@ func TestABacklogOnDiskOutlivesPodsAndTheBrokerThatItCameFrom(t *testing.T) {
 	w.deleted()
 }
 
-func TestWithoutAVolumeTheBridgeStallsInWords(t *testing.T) {
+func TestBufferOnDisk_NoVolume_StallsWithRemedy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.bridge.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{Size: ptr.To(resource.MustParse("64Mi"))}}
@@ -184,7 +185,7 @@ func TestWithoutAVolumeTheBridgeStallsInWords(t *testing.T) {
 	for _, c := range []metav1.Condition{stalled, ready} {
 		t.Logf("%s: %s", c.Type, c.Message)
 		if !strings.Contains(c.Message, "name a class in spec.buffer.disk.storageClassName") {
-			t.Errorf("%s says %q, want what to do", c.Type, c.Message)
+			t.Errorf("the message of %s is %q, want the remedy", c.Type, c.Message)
 		}
 	}
 	w.bridge.Spec.Buffer.Disk.StorageClassName = volume(t, t.TempDir(), "64Mi")

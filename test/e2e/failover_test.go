@@ -20,7 +20,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/cluster"
 )
 
-func TestBridgeBecomesReadyAndKubectlShowsIt(t *testing.T) {
+func TestBridge_Applied_BecomesReadyAndIsShownByKubectl(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.ready()
@@ -29,7 +29,7 @@ func TestBridgeBecomesReadyAndKubectlShowsIt(t *testing.T) {
 		t.Errorf("the columns are %v, want %s", got, want)
 	}
 	row := strings.Fields(lines[1])
-	// The column of failovers is empty before the first.
+	// The column of failovers is empty before the first failover.
 	if len(row) != 6 || row[0] != bridgeName || row[1] != "True" || row[2] != w.primary.URL() || row[3] != "Primary" {
 		t.Errorf("the row is %v, want the bridge True on the primary %s without failovers", row, w.primary.URL())
 	}
@@ -37,7 +37,7 @@ func TestBridgeBecomesReadyAndKubectlShowsIt(t *testing.T) {
 	w.finish()
 }
 
-// shown is a line of kubectl get -w and when it came.
+// shown is a line of kubectl get -w and the time at which it was printed.
 type shown struct {
 	text string
 	at   time.Time
@@ -63,7 +63,7 @@ func (w *world) watch() func() []shown {
 			lines = append(lines, shown{s.Text(), time.Now()})
 			mu.Unlock()
 		}
-		_ = cmd.Wait() // it is killed, which is no error
+		_ = cmd.Wait() // an error is expected: cancel kills kubectl
 	}()
 	w.t.Cleanup(func() {
 		cancel()
@@ -76,11 +76,11 @@ func (w *world) watch() func() []shown {
 	}
 }
 
-// find waits for a line that holds all the words, and returns the first.
+// find waits for a line that contains all the words, and returns the first such line.
 func (w *world) find(lines func() []shown, words ...string) shown {
 	w.t.Helper()
 	var found shown
-	w.eventually(soon, func() error {
+	w.eventually(eventTimeout, func() error {
 		for _, line := range lines() {
 			missing := false
 			for _, word := range words {
@@ -100,7 +100,7 @@ type missingLine struct{ words []string }
 
 func (m missingLine) Error() string { return "no line with " + strings.Join(m.words, ", ") }
 
-func TestSwitchIsShownWithinASecondAndLosesNothing(t *testing.T) {
+func TestFailover_PrimaryKilled_IsShownWithinASecondAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, version := range []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5} {
 		t.Run(string(version), func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestSwitchIsShownWithinASecondAndLosesNothing(t *testing.T) {
 	}
 }
 
-// killPrimary kills the primary under a stream, and checks what is shown of it.
+// killPrimary kills the primary under load, and checks the status and the events.
 func (w *world) killPrimary() {
 	t := w.t
 	w.ready()
@@ -121,44 +121,45 @@ func (w *world) killPrimary() {
 	w.find(lines, "Primary")
 	killed, err := w.primary.Kill(t.Context())
 	must(t, err)
-	first, err := w.collector.WaitFrom(w.backup.Name, killed, soon)
+	first, err := w.collector.WaitFrom(w.backup.Name, killed, eventTimeout)
 	must(t, err)
 	line := w.find(lines, "True", w.backup.URL(), "Backup-1")
 	t.Logf("from the order to kill the primary to the first message through the backup %s, to kubectl's line %s", first.Time.Sub(killed), line.at.Sub(killed))
 	if late := line.at.Sub(first.Time); late > time.Second {
-		t.Errorf("kubectl showed the switch %s after the first message, want within a second", late)
+		t.Errorf("kubectl showed the failover %s after the first message, want within 1 s", late)
 	}
 	want := regexp.MustCompile(`remote side failed over from primary to backup-1 in \d+ ms: [A-Z][A-Za-z]+`)
 	if note := w.event(v1alpha1.EventFailedOver); !want.MatchString(note) {
-		t.Errorf("the event says %q, want from, to, duration and cause: %s", note, want)
+		t.Errorf("the event is %q, want source, target, duration and cause: %s", note, want)
 	}
 	w.condition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup)
 	w.flow(200)
 	w.finish()
 }
 
-func TestOutageOfAllServersIsShownAnnouncedAndLosesNothing(t *testing.T) {
+func TestOutage_AllServersDown_IsShownAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.ready()
 	w.stream()
 	servers := []*cluster.Broker{w.backup, w.primary}
 	for _, b := range servers {
-		// Out of reach until the collector listens again: these brokers forget.
+		// The Service excludes the broker until the collector has subscribed again, because these
+		// brokers have no persistence.
 		must(t, b.Hide(t.Context()))
 		_, err := b.Kill(t.Context())
 		must(t, err)
 	}
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNotConnected)
 	if note := w.event(v1alpha1.EventAllServersDown); !strings.Contains(note, w.primary.URL()) || !strings.Contains(note, w.backup.URL()) {
-		t.Errorf("the event says %q, want it to name both servers", note)
+		t.Errorf("the event is %q, want the names of both servers", note)
 	}
 	if row := w.kubectl("get", "mqb", "--no-headers"); !strings.Contains(row, "False") || strings.Contains(row, "mqtt://") {
 		t.Errorf("kubectl shows %q, want False and no active server", row)
 	}
 	for _, b := range servers {
 		must(t, b.Start(t.Context()))
-		must(t, w.collector.WaitSubscribed(b.Name, 2, soon))
+		must(t, w.collector.WaitSubscribed(b.Name, 2, eventTimeout))
 	}
 	for _, b := range servers {
 		must(t, b.Show(t.Context()))
@@ -169,7 +170,7 @@ func TestOutageOfAllServersIsShownAnnouncedAndLosesNothing(t *testing.T) {
 	w.finish()
 }
 
-func TestStatusTellsWhenTheRunnerIsGone(t *testing.T) {
+func TestStatus_RunnerPodKilled_ShowsIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.ready()
@@ -181,7 +182,7 @@ func TestStatusTellsWhenTheRunnerIsGone(t *testing.T) {
 	w.find(lines, "False")
 	w.kubectl("wait", "mqttbridge/"+bridgeName, "--for=condition=Ready", "--timeout=60s")
 	if again := w.pod(); again.UID == pod.UID {
-		t.Errorf("the pod %s is still there", again.Name)
+		t.Errorf("pod %s still exists", again.Name)
 	}
 	w.flow(200)
 	w.finish()

@@ -10,13 +10,14 @@ import (
 	"testing"
 )
 
-// It takes the Helm release away meanwhile, and so runs alone.
-func TestKustomizeInstallsAWorkingOperator(t *testing.T) {
+// This test removes the Helm release for its duration, and therefore does not run in parallel with
+// others.
+func TestKustomize_Install_RunsAWorkingOperator(t *testing.T) {
 	must(t, release.Uninstall(t.Context()))
 	t.Cleanup(func() { must(t, release.Install(context.Background(), operatorImage)) })
 	remove, err := shared.Kustomize(t.Context(), operatorImage)
 	must(t, err)
-	t.Cleanup(func() { must(t, remove(context.Background())) }) // before the cleanup above
+	t.Cleanup(func() { must(t, remove(context.Background())) }) // runs before the cleanup above
 	w := newWorld(t)
 	w.ready()
 	w.stream()

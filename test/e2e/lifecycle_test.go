@@ -17,14 +17,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-func TestSuspendedBridgeHasNoPodAndResumesWithoutLoss(t *testing.T) {
+func TestSuspend_SetAndCleared_RemovesPodAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.ready()
 	w.stream()
 	w.kubectl("patch", "mqb", bridgeName, "--type=merge", "-p", `{"spec":{"suspend":true}}`)
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended)
-	w.eventually(soon, func() error {
+	w.eventually(eventTimeout, func() error {
 		if pods := w.kubectl("get", "pods", "-l", "app.kubernetes.io/instance="+bridgeName, "--no-headers"); pods != "" {
 			return fmt.Errorf("a suspended bridge has pods: %s", pods)
 		}
@@ -36,23 +36,23 @@ func TestSuspendedBridgeHasNoPodAndResumesWithoutLoss(t *testing.T) {
 	w.finish()
 }
 
-func TestDeletedBridgeLeavesNothing(t *testing.T) {
+func TestBridge_Deleted_LeavesNoObjects(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.ready()
 	w.kubectl("delete", "mqb", bridgeName)
-	w.eventually(soon, func() error {
+	w.eventually(eventTimeout, func() error {
 		left := w.kubectl("get", "deployments,pods,configmaps,serviceaccounts,roles,rolebindings", "-l", "app.kubernetes.io/instance="+bridgeName, "-o", "name")
 		if left != "" {
-			return fmt.Errorf("left: %s", left)
+			return fmt.Errorf("objects remain: %s", left)
 		}
 		return nil
 	})
 }
 
-// The manifests hold what the API server says of them in their first line:
-// "# error: FIELD: PART OF THE MESSAGE".
-func TestBadManifestsAreRefusedAtApply(t *testing.T) {
+// The first line of each manifest contains the expected error: "# error: FIELD: PART OF THE
+// MESSAGE".
+func TestManifests_Invalid_AreRejectedByKubectlApply(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("../manifests/invalid/*.yaml")
 	must(t, err)
@@ -67,11 +67,11 @@ func TestBadManifestsAreRefusedAtApply(t *testing.T) {
 			field, message, _ := strings.Cut(strings.TrimPrefix(first, "# error: "), ": ")
 			_, err = shared.Kubectl(t.Context(), "apply", "-f", path, "--dry-run=server", "-n", "default")
 			if err == nil {
-				t.Fatal("the API server takes it")
+				t.Fatal("the API server accepted the manifest")
 			}
 			for _, want := range []string{field, strings.TrimSpace(message)} {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("kubectl does not say %q: %v", want, err)
+					t.Errorf("the error of kubectl does not contain %q: %v", want, err)
 				}
 			}
 		})

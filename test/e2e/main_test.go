@@ -3,12 +3,11 @@
 
 //go:build e2e
 
-// Package e2e tests the project as a user has it: installed on a real Kubernetes
-// node, with kubectl, real brokers and a stream of numbered messages.
+// Package e2e tests the project as users run it: installed on a real Kubernetes node, with kubectl,
+// real brokers and a stream of numbered messages.
 //
-// It needs root on Linux, since it uses the local cluster of hack/cluster, which
-// it starts where it does not run and stops again in that case. Run it by
-// make test-e2e.
+// It needs root on Linux, because it uses the local cluster of hack/cluster. It starts the cluster
+// if it does not run, and then also stops it. Run the tests with make test-e2e.
 package e2e
 
 import (
@@ -23,7 +22,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/cluster"
 )
 
-// What all tests share: the cluster with the operator installed.
+// All tests share these variables: the cluster, with the operator installed.
 var (
 	shared        *cluster.Cluster
 	release       *cluster.Release
@@ -69,8 +68,8 @@ func runAll(m *testing.M) (code int, err error) {
 }
 
 const (
-	// soon is enough for a pod to start and for what follows from it.
-	soon = time.Minute
-	// wholly is enough for a stream's rest to arrive.
-	wholly = time.Minute
+	// eventTimeout is longer than a pod needs to start and to react.
+	eventTimeout = time.Minute
+	// drainTimeout is longer than the rest of a stream needs to arrive.
+	drainTimeout = time.Minute
 )

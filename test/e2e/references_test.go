@@ -18,15 +18,15 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// secretArrives bounds how long the kubelet takes to bring a new Secret into a
-// running pod: up to its sync period and its cache's, a minute each.
-const secretArrives = 3 * time.Minute
+// secretTimeout bounds the time until the kubelet updates a new Secret in a running pod: its sync
+// period and its cache period, up to a minute each.
+const secretTimeout = 3 * time.Minute
 
 func login(name string) *v1alpha1.Credentials {
 	return &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: name}}
 }
 
-// passwords is a Mosquitto password file with one user.
+// passwords returns a Mosquitto password file with one user.
 func passwords(t *testing.T, user, password string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "passwords")
@@ -40,7 +40,7 @@ func passwords(t *testing.T, user, password string) string {
 	return string(data)
 }
 
-func TestBackupServesWhereThePrimaryRefusesThePassword(t *testing.T) {
+func TestCredentials_PrimaryRefusesPassword_BackupIsUsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const guardedConfig = "listener 1883\nallow_anonymous false\npassword_file /etc/mosquitto/passwords\nlog_dest stdout\n"
@@ -52,7 +52,7 @@ func TestBackupServesWhereThePrimaryRefusesThePassword(t *testing.T) {
 	c := w.condition(v1alpha1.ConditionRemoteConnected, metav1.ConditionTrue, v1alpha1.ReasonConnected)
 	for _, word := range []string{w.primaryURLOfBridge(), v1alpha1.ReasonAuthenticationFailed, "guarded-login", w.backup.URL()} {
 		if !strings.Contains(c.Message, word) {
-			t.Errorf("RemoteConnected says %q, which does not hold %q", c.Message, word)
+			t.Errorf("the message of RemoteConnected is %q, which does not contain %q", c.Message, word)
 		}
 	}
 	w.stream()
@@ -61,7 +61,7 @@ func TestBackupServesWhereThePrimaryRefusesThePassword(t *testing.T) {
 
 func (w *world) primaryURLOfBridge() string { return w.bridge.Spec.Remote.Primary.URL }
 
-func TestMissingSecretIsNamedAndPickedUpWithoutANewPod(t *testing.T) {
+func TestSecret_CreatedLater_IsNamedAndUsedWithoutANewPod(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.bridge.Spec.Remote.Backups = nil
@@ -69,14 +69,14 @@ func TestMissingSecretIsNamedAndPickedUpWithoutANewPod(t *testing.T) {
 	w.apply()
 	c := w.condition(v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonReferenceMissing)
 	if !strings.Contains(c.Message, "late-login") {
-		t.Errorf("RemoteConnected says %q, which does not name the Secret late-login", c.Message)
+		t.Errorf("the message of RemoteConnected is %q, which does not name the Secret late-login", c.Message)
 	}
 	pod := w.pod()
 	w.kubectl("create", "secret", "generic", "late-login", "--from-literal=username=bridge", "--from-literal=password=secret")
 	created := time.Now()
-	w.kubectl("wait", "mqttbridge/"+bridgeName, "--for=condition=Ready", "--timeout="+secretArrives.String())
-	t.Logf("the Secret was in use %s after it was created", time.Since(created).Round(time.Second))
+	w.kubectl("wait", "mqttbridge/"+bridgeName, "--for=condition=Ready", "--timeout="+secretTimeout.String())
+	t.Logf("the runner used the Secret %s after its creation", time.Since(created).Round(time.Second))
 	if now := w.pod(); now.UID != pod.UID || now.Status.ContainerStatuses[0].RestartCount > 0 {
-		t.Errorf("the pod %s was replaced or restarted, want the Secret to be picked up without", pod.Name)
+		t.Errorf("pod %s was replaced or restarted, want the running pod to use the Secret", pod.Name)
 	}
 }

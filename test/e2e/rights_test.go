@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-func TestRunnerMayDoNoMoreThanItNeeds(t *testing.T) {
+func TestRunnerPermissions_ServiceAccount_AreMinimal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.ready() // in a namespace under the restricted profile
+	w.ready() // in a namespace with the restricted profile
 	account := "system:serviceaccount:" + w.namespace + ":" + w.pod().Spec.ServiceAccountName
 	for _, tc := range []struct {
 		question []string
@@ -28,9 +28,9 @@ func TestRunnerMayDoNoMoreThanItNeeds(t *testing.T) {
 		{[]string{"create", "pods"}, "no"},
 	} {
 		args := append([]string{"auth", "can-i", "--as=" + account}, tc.question...)
-		out, _ := shared.Kubectl(t.Context(), append([]string{"-n", w.namespace}, args...)...) // "no" is exit code 1
+		out, _ := shared.Kubectl(t.Context(), append([]string{"-n", w.namespace}, args...)...) // kubectl returns exit code 1 for "no"
 		if got := strings.TrimSpace(out); got != tc.want {
-			t.Errorf("may the runner %s? %s, want %s", strings.Join(tc.question, " "), got, tc.want)
+			t.Errorf("permission of the runner to %s: %s, want %s", strings.Join(tc.question, " "), got, tc.want)
 		}
 	}
 }

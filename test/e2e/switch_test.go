@@ -18,7 +18,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-func TestARequestedSwitchAndTheFailbackAfterItLoseAndRepeatNothing(t *testing.T) {
+func TestRequestedSwitch_WithFailback_LosesAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.bridge.Spec.Remote.Failover = &v1alpha1.Failover{
@@ -30,15 +30,15 @@ func TestARequestedSwitchAndTheFailbackAfterItLoseAndRepeatNothing(t *testing.T)
 	pod := w.pod().Name
 	lines := w.watch()
 
-	asked := time.Now()
+	requested := time.Now()
 	w.kubectl("annotate", "mqb", bridgeName, v1alpha1.AnnotationSwitchRemote+"=backup-1")
-	first, err := w.collector.WaitFrom(w.backup.Name, asked, wholly)
+	first, err := w.collector.WaitFrom(w.backup.Name, requested, drainTimeout)
 	must(t, err)
-	t.Logf("from kubectl annotate to the first message through the backup %s", first.Time.Sub(asked))
+	t.Logf("from kubectl annotate to the first message through the backup %s", first.Time.Sub(requested))
 	w.find(lines, "True", w.backup.URL(), "Backup-1")
 	want := regexp.MustCompile(`remote side was switched from primary to backup-1 in \d+ ms: SwitchRequested`)
 	if note := w.event(v1alpha1.EventSwitched); !want.MatchString(note) {
-		t.Errorf("the event says %q, want %s", note, want)
+		t.Errorf("the event is %q, want %s", note, want)
 	}
 	w.condition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup)
 	if r := w.get().Status.Remote.RequestedSwitch; r == nil || r.State != v1alpha1.SwitchDone {
@@ -47,21 +47,21 @@ func TestARequestedSwitchAndTheFailbackAfterItLoseAndRepeatNothing(t *testing.T)
 
 	w.kubectl("annotate", "mqb", bridgeName, v1alpha1.AnnotationSwitchRemote+"=elsewhere", "--overwrite")
 	if note := w.event(v1alpha1.EventSwitchRefused); !strings.Contains(note, `there is no server "elsewhere" on this side; its servers are primary, backup-1`) {
-		t.Errorf("the event says %q", note)
+		t.Errorf("the event is %q", note)
 	}
 
 	released := time.Now()
 	w.kubectl("annotate", "mqb", bridgeName, v1alpha1.AnnotationSwitchRemote+"-")
-	_, err = w.collector.WaitFrom(w.primary.Name, released, wholly)
+	_, err = w.collector.WaitFrom(w.primary.Name, released, drainTimeout)
 	must(t, err)
 	w.event(v1alpha1.EventFailedBack)
 	w.condition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary)
 	w.flow(200)
 	w.finish()
 	if n := traffic.Compare(w.publisher.Ledger(), w.collector.Arrivals()).Duplicates; n > 0 {
-		t.Errorf("%d messages came twice", n)
+		t.Errorf("%d messages arrived twice", n)
 	}
 	if now := w.pod().Name; now != pod {
-		t.Errorf("the pod %s was replaced by %s", pod, now)
+		t.Errorf("pod %s was replaced by %s", pod, now)
 	}
 }

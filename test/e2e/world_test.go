@@ -23,8 +23,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// world is a namespace of its own, under the restricted Pod Security Standard,
-// with a local broker, two remote ones and a bridge between them.
+// world is a separate namespace with the restricted Pod Security Standard. It contains a local
+// broker, two remote brokers and a bridge between them.
 type world struct {
 	t                      *testing.T
 	namespace              string
@@ -36,7 +36,7 @@ type world struct {
 
 const bridgeName = "plant-to-cloud"
 
-// newWorld starts the brokers. Change the bridge, then apply it.
+// newWorld starts the brokers. The test changes the bridge and then applies it.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	namespace, err := shared.Client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 		},
 	}
 	for _, b := range []*cluster.Broker{w.local, w.primary, w.backup} {
-		must(t, b.WaitReady(t.Context(), soon))
+		must(t, b.WaitReady(t.Context(), eventTimeout))
 	}
 	return w
 }
@@ -88,7 +88,7 @@ func (w *world) apply() {
 	must(w.t, err)
 }
 
-// ready applies the bridge and waits for it as a user would.
+// ready applies the bridge and waits until it is ready, as a user would.
 func (w *world) ready() {
 	w.t.Helper()
 	w.apply()
@@ -102,7 +102,7 @@ func (w *world) kubectl(args ...string) string {
 	return out
 }
 
-// get returns the bridge as the API server has it.
+// get returns the bridge from the API server.
 func (w *world) get() *v1alpha1.MQTTBridge {
 	w.t.Helper()
 	b := &v1alpha1.MQTTBridge{}
@@ -116,7 +116,7 @@ func (w *world) stream() {
 	var err error
 	w.collector, err = traffic.StartCollector(w.t.Context(), traffic.CollectorConfig{
 		Sources: []traffic.Source{w.primary.Source(), w.backup.Source()}, ClientID: "collector", Filter: "up/#",
-	}, soon)
+	}, eventTimeout)
 	must(w.t, err)
 	w.t.Cleanup(w.collector.Close)
 	w.publisher = traffic.StartPublisher(w.t.Context(), traffic.PublisherConfig{Dial: w.local.Dial, ClientID: "publisher", Topic: "up/x", QoS: 1, Rate: 200, Size: 128})
@@ -124,29 +124,29 @@ func (w *world) stream() {
 	w.flow(200)
 }
 
-// flow waits until so many more messages have arrived.
+// flow waits until n more messages have arrived.
 func (w *world) flow(n int) {
 	w.t.Helper()
-	must(w.t, w.collector.WaitCount(w.collector.Count()+n, wholly))
+	must(w.t, w.collector.WaitCount(w.collector.Count()+n, drainTimeout))
 }
 
-// finish ends the stream and fails the test where something was lost.
+// finish ends the stream and fails the test if a message is lost or out of order.
 func (w *world) finish() {
 	w.t.Helper()
-	must(w.t, w.publisher.StopAndDrain(wholly))
-	err := w.collector.WaitAll(w.publisher.Ledger(), wholly)
+	must(w.t, w.publisher.StopAndDrain(drainTimeout))
+	err := w.collector.WaitAll(w.publisher.Ledger(), drainTimeout)
 	report := traffic.Compare(w.publisher.Ledger(), w.collector.Arrivals())
 	w.t.Log(report)
 	if err != nil || len(report.Lost)+len(report.Disorder) > 0 {
-		w.t.Errorf("%d messages were lost and %d came out of order (%v)", len(report.Lost), len(report.Disorder), err)
+		w.t.Errorf("%d messages are lost and %d arrived out of order (%v)", len(report.Lost), len(report.Disorder), err)
 	}
 }
 
-// condition waits for a condition of that status and reason, and returns it.
+// condition waits for a condition with the given status and reason, and returns it.
 func (w *world) condition(kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
 	w.t.Helper()
 	var found metav1.Condition
-	w.eventually(soon, func() error {
+	w.eventually(eventTimeout, func() error {
 		c := meta.FindStatusCondition(w.get().Status.Conditions, kind)
 		if c == nil || c.Status != status || c.Reason != reason {
 			return fmt.Errorf("condition %s is %+v, want %s with reason %s", kind, c, status, reason)
@@ -161,7 +161,7 @@ func (w *world) condition(kind string, status metav1.ConditionStatus, reason str
 func (w *world) event(reason string) string {
 	w.t.Helper()
 	var note string
-	w.eventually(soon, func() error {
+	w.eventually(eventTimeout, func() error {
 		events, err := shared.Client.EventsV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{
 			FieldSelector: "regarding.name=" + bridgeName + ",reason=" + reason,
 		})
@@ -169,7 +169,7 @@ func (w *world) event(reason string) string {
 			return err
 		}
 		if len(events.Items) == 0 {
-			return fmt.Errorf("no event %s", reason)
+			return fmt.Errorf("no event with reason %s", reason)
 		}
 		note = events.Items[0].Note
 		return nil
@@ -177,17 +177,17 @@ func (w *world) event(reason string) string {
 	return note
 }
 
-// pod returns the bridge's runner pod, once there is one.
+// pod waits until the bridge has exactly one runner pod, and returns it.
 func (w *world) pod() *corev1.Pod {
 	w.t.Helper()
 	var pod *corev1.Pod
-	w.eventually(soon, func() error {
+	w.eventually(eventTimeout, func() error {
 		pods, err := shared.Client.CoreV1().Pods(w.namespace).List(w.t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/instance=" + bridgeName})
 		if err != nil {
 			return err
 		}
 		if n := len(pods.Items); n != 1 {
-			return fmt.Errorf("%d runner pods", n)
+			return fmt.Errorf("%d runner pods, want 1", n)
 		}
 		pod = &pods.Items[0]
 		return nil
@@ -195,7 +195,7 @@ func (w *world) pod() *corev1.Pod {
 	return pod
 }
 
-// eventually waits until ok, asking the API server now and then.
+// eventually polls the API server until ok returns nil.
 func (w *world) eventually(timeout time.Duration, ok func() error) {
 	w.t.Helper()
 	deadline := time.Now().Add(timeout)
@@ -211,7 +211,7 @@ func (w *world) eventually(timeout time.Duration, ok func() error) {
 	}
 }
 
-// explain shows what there is to see when a test has failed.
+// explain logs the state of the namespace after a failed test.
 func (w *world) explain() {
 	for _, args := range [][]string{
 		{"get", "pods", "-o", "wide"},

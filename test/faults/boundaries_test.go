@@ -15,9 +15,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-func TestNothingIsLostAndQoS2DoesNotComeTwiceAtWhateverByteAConnectionIsCut(t *testing.T) {
+func TestFaults_CutAtEveryByte_LosesNothingAndRepeatsNoQoS2(t *testing.T) {
 	t.Parallel()
-	// One line for each of these, so that they go through their bytes at the same time.
+	// Each group has its own line, so that the groups run in parallel.
 	groups := []struct {
 		name                   string
 		fromBridge, fromServer []byte
@@ -54,7 +54,8 @@ func TestNothingIsLostAndQoS2DoesNotComeTwiceAtWhateverByteAConnectionIsCut(t *t
 
 var acknowledgements = []byte{packets.Puback, packets.Pubrec, packets.Pubrel, packets.Pubcomp}
 
-// random is a source of its own for each test, whichever of them run.
+// random returns a separate source for each test, so that the values do not depend on which tests
+// run.
 func random(name string) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name)) // never fails
@@ -71,7 +72,7 @@ type boundaries struct {
 	cuts       int
 }
 
-// sweep cuts before the first byte of a packet, after it, and so on to after its last.
+// sweep cuts before the first byte of a packet, then after each of its bytes up to the last.
 func (b *boundaries) sweep(packet byte) {
 	b.Helper()
 	for n, length := 0, 0; n <= length; n++ {
@@ -79,8 +80,8 @@ func (b *boundaries) sweep(packet byte) {
 	}
 }
 
-// cutAt cuts once, sees to it that the line goes on, and returns the length of the
-// packet that was cut.
+// cutAt cuts once, checks that the line continues to forward, and returns the length of the packet
+// at which it cut.
 func (b *boundaries) cutAt(packet byte, n int) (length int) {
 	b.Helper()
 	cut := mqtttest.Cut{Type: packet, FromServer: b.fromServer, Nth: 1, Bytes: n, Reset: b.random.IntN(2) == 0}
@@ -97,7 +98,7 @@ func (b *boundaries) cutAt(packet byte, n int) (length int) {
 	case !beginning:
 		hit = b.server.cutter.Arm(cut)
 	case packet == packets.Subscribe || packet == packets.Suback:
-		// Those are sent in a session that the runner does not know.
+		// These packets are sent only in a session that the runner does not know.
 		if code, _ := b.runner.Terminate(); code != 0 {
 			b.fatalf("the runner ended with %d before %s", code, name)
 		}
@@ -107,7 +108,7 @@ func (b *boundaries) cutAt(packet byte, n int) (length int) {
 		hit = b.server.cutter.Arm(cut)
 		now := time.Now()
 		b.server.cutter.CutNow()
-		b.history.add(fault{name: b.side + " side: RST at whatever byte, to have it connect", from: now, to: time.Now(), doubles: [2]byte{1, 1}})
+		b.history.add(fault{name: b.side + " side: RST at any byte, to force a new connection", from: now, to: time.Now(), doubles: [2]byte{1, 1}})
 	}
 	select {
 	case h := <-hit:
@@ -116,17 +117,17 @@ func (b *boundaries) cutAt(packet byte, n int) (length int) {
 		b.flow(1, b.streams...)
 		b.check(b.streams...)
 		return h.Length
-	case <-time.After(soon):
-		b.fatalf("no such packet within %s: %s", soon, name)
+	case <-time.After(eventTimeout):
+		b.fatalf("the packet was not sent within %s: %s", eventTimeout, name)
 		return 0
 	}
 }
 
-// finish ends the streams and checks them to their ends.
+// finish ends the streams and checks them completely.
 func (l *line) finish() {
 	l.Helper()
 	for _, s := range l.streams {
-		must(l.T, s.publisher.StopAndDrain(wholly))
+		must(l.T, s.publisher.StopAndDrain(drainTimeout))
 	}
 	l.check(l.streams...)
 	l.report()

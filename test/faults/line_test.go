@@ -17,13 +17,14 @@ import (
 )
 
 const (
-	// inflight is how many messages a broker lets the bridge hold, and the bridge a
-	// broker. It is more than ever are on their way: of those that wait for room
-	// Mosquitto 2.0.11 hands some out behind newer ones, and some of QoS 2 never.
+	// inflight is the largest number of messages in flight from a broker to the bridge, and from
+	// the bridge to a broker. It is never reached: of messages that wait for room in the window,
+	// Mosquitto 2.0.11 sends some behind newer ones, and some QoS 2 messages never.
 	inflight = 1000
-	// rate of a stream, in messages a second.
+	// rate is the rate of a stream, in messages a second.
 	rate = 50
-	// ackTimeout of the bridge is more than a server may take on a machine that is busy.
+	// ackTimeout is the bridge's acknowledgement timeout. It is longer than a server needs on a
+	// busy machine.
 	ackTimeout = 3 * time.Second
 )
 
@@ -39,8 +40,8 @@ func startServer(t *testing.T, name string) *server {
 	return &server{b, mqtttest.StartCutter(t, b.Address())}
 }
 
-// line is a bridge between a local server and remote ones, in both directions so that
-// all of them keep its session, with streams of QoS 1 and 2 that go over it.
+// line is a bridge between a local server and remote servers, with streams of QoS 1 and 2. It
+// forwards in both directions, so that all servers keep its session.
 type line struct {
 	*testing.T
 	local   *server
@@ -50,8 +51,8 @@ type line struct {
 	history history
 }
 
-// newLine starts everything. The remote servers have the names that the bridge gives
-// them by their places.
+// newLine starts the servers, the bridge and the streams. The remote servers have the names of
+// their roles.
 func newLine(t *testing.T, remotes ...string) *line {
 	t.Helper()
 	l := &line{T: t, local: startServer(t, "local")}
@@ -65,8 +66,8 @@ func newLine(t *testing.T, remotes ...string) *line {
 		}
 	}
 	l.runner = mqtttest.StartRaceRunner(t, l.manifest())
-	for i := range l.remotes { // each gets to know the bridge's subscriptions
-		l.runner.WaitActive(l.remotes[i].Name, soon)
+	for i := range l.remotes { // each server receives the bridge's subscriptions
+		l.runner.WaitActive(l.remotes[i].Name, eventTimeout)
 		if len(l.remotes) > 1 {
 			l.remotes[i].cutter.CutNow()
 		}
@@ -107,7 +108,7 @@ func (l *line) manifest() *v1alpha1.MQTTBridge {
 	}
 }
 
-// direction of a stream.
+// direction is the direction of a stream.
 type direction int
 
 const (
@@ -138,7 +139,7 @@ func (l *line) collect(d direction, name string, qos byte, from, to []*server) {
 	l.streams = append(l.streams, s)
 }
 
-// flow waits until so many more messages of each stream have arrived.
+// flow waits until n more messages of each stream have arrived.
 func (l *line) flow(n int, streams ...*stream) {
 	l.Helper()
 	var counts []int
@@ -146,19 +147,19 @@ func (l *line) flow(n int, streams ...*stream) {
 		counts = append(counts, s.collector.Count())
 	}
 	for i, s := range streams {
-		if err := s.collector.WaitCount(counts[i]+n, soon); err != nil {
-			l.fatalf("stream %s does not go on: %v", s.name, err)
+		if err := s.collector.WaitCount(counts[i]+n, eventTimeout); err != nil {
+			l.fatalf("stream %s does not continue: %v", s.name, err)
 		}
 	}
 }
 
-// fatalf ends the test with the latest faults and the seed.
+// fatalf fails the test with the latest faults and the seed.
 func (l *line) fatalf(format string, args ...any) {
 	l.Helper()
 	l.fatalUntil(time.Now(), format, args...)
 }
 
-// fatalUntil is fatalf with the faults until that instant.
+// fatalUntil is like fatalf, with the faults until end.
 func (l *line) fatalUntil(end time.Time, format string, args ...any) {
 	l.Helper()
 	l.Fatalf("%s\nMQTT %s, -seed=%d, the faults until then:%s", fmt.Sprintf(format, args...), version, *seed, l.history.until(end))

@@ -1,14 +1,13 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package faults tests the promise of the bridge under faults: nothing acknowledged is
-// lost, order is kept, and nothing comes twice without a fault that explains it. One
-// test ends connections at every byte of every type of packet, another goes through a
-// schedule made by chance. The runner has the race detector in it, and a data race
-// fails the test.
+// Package faults tests the guarantees of the bridge under faults: no acknowledged message is lost,
+// order is kept, and no message arrives twice without a fault that explains it. One test ends
+// connections at every byte of every packet type; another runs a random schedule. The runner has
+// the race detector, and a data race fails the test.
 //
-// Messages say the seed; -seed does the same again, as far as two processes and a
-// network can. -schedule sets how long the schedule is.
+// Failure messages contain the seed. -seed repeats a run as exactly as two processes and a network
+// allow. -schedule sets the length of the schedule.
 package faults
 
 import (
@@ -24,15 +23,15 @@ import (
 )
 
 var (
-	seed           = flag.Uint64("seed", 0, "of all that is by chance; 0 takes one by chance")
-	scheduleLength = flag.Duration("schedule", 20*time.Second, "how long the schedule of faults is")
+	seed           = flag.Uint64("seed", 0, "seed of all random choices; 0 selects a random seed")
+	scheduleLength = flag.Duration("schedule", 20*time.Second, "length of the schedule of faults")
 )
 
-// testsAtOnce is how many lines run at a time. A line waits most of the time for a
-// pause between two attempts to connect.
+// testsAtOnce is the number of lines that run in parallel. Most of the time a line waits for the
+// delay between two attempts.
 const testsAtOnce = "8"
 
-// version is the version of MQTT that bridges speak. All tests run once with each.
+// version is the MQTT version of the bridges. All tests run once with each version.
 var version v1alpha1.ProtocolVersion
 
 func TestMain(m *testing.M) {
@@ -45,7 +44,7 @@ func TestMain(m *testing.M) {
 	}
 	code := 0
 	for _, version = range []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5} {
-		fmt.Printf("bridges speak MQTT %s, -seed=%d\n", version, *seed)
+		fmt.Printf("bridges use MQTT %s, -seed=%d\n", version, *seed)
 		code = max(code, m.Run())
 	}
 	mqtttest.RemoveRunnerBinary()
@@ -53,8 +52,8 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	// soon is enough for what takes milliseconds, on a machine that is busy.
-	soon = 20 * time.Second
-	// wholly is enough for a stream's rest to arrive.
-	wholly = 40 * time.Second
+	// eventTimeout is for events that take milliseconds on an idle machine.
+	eventTimeout = 20 * time.Second
+	// drainTimeout is longer than the rest of a stream needs to arrive.
+	drainTimeout = 40 * time.Second
 )

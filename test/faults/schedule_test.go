@@ -15,20 +15,20 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-func TestNothingIsLostInAScheduleOfFaultsMadeByChance(t *testing.T) {
+func TestFaults_RandomSchedule_LosesNothing(t *testing.T) {
 	t.Parallel()
 	l := newLine(t, "primary", "backup-1")
 	s := schedule{line: l, random: random(t.Name())}
 	for end := time.Now().Add(*scheduleLength); time.Now().Before(end); {
 		s.next()
-		s.flow(s.random.IntN(30), s.goOn()...)
+		s.flow(s.random.IntN(30), s.upStreams()...)
 		s.collect()
 	}
 	t.Logf("%d faults", len(l.history))
 	s.settle()
 }
 
-// schedule does faults by chance.
+// schedule causes random faults.
 type schedule struct {
 	*line
 	random *rand.Rand
@@ -42,9 +42,9 @@ type armed struct {
 	doubles [2]byte
 }
 
-// What doubles messages: from a local server that keeps the session, as from a remote
-// one, those of QoS 1. Where the remote server is lost, the messages on their way to it
-// go to the other one. A runner that is killed takes the state of both sessions with it.
+// QoS up to which a fault may duplicate messages, by direction. A local server and a remote server
+// that keep the session duplicate QoS 1. If the remote server is lost, the messages in flight to it
+// are sent to the other one. A killed runner loses the state of both sessions.
 var (
 	localDoubles  = [2]byte{1, 1}
 	switchDoubles = [2]byte{2, 1}
@@ -65,7 +65,7 @@ func (s *schedule) next() {
 	}
 }
 
-// cut arms a cut of whatever comes, on either side.
+// cut arms a cut at a random packet, on either side.
 func (s *schedule) cut() {
 	types := []byte{
 		packets.Connect, packets.Connack, packets.Publish, packets.Puback, packets.Pubrec,
@@ -105,7 +105,7 @@ func (s *schedule) collect() {
 	}
 }
 
-// freeze stops a server for a moment, or for long enough to be taken for dead.
+// freeze stops a server for a moment, or long enough for the bridge to treat it as dead.
 func (s *schedule) freeze() {
 	frozen, doubles := s.local, localDoubles
 	if n := s.random.IntN(3); n > 0 {
@@ -128,24 +128,24 @@ func (s *schedule) kill() {
 	s.history.add(fault{name: "runner killed", from: began, to: time.Now(), doubles: killDoubles})
 }
 
-// failOver stops the remote server in use, until another one is.
+// failOver stops the active remote server until another one is active.
 func (s *schedule) failOver() {
 	s.Helper()
 	active := s.active()
 	began := time.Now()
 	active.Stop()
 	s.history.add(fault{name: active.Name + " stopped", from: began, to: time.Now(), doubles: switchDoubles})
-	s.runner.WaitActive(s.other(active).Name, soon)
-	s.flow(s.random.IntN(30), s.goOn()...)
+	s.runner.WaitActive(s.other(active).Name, eventTimeout)
+	s.flow(s.random.IntN(30), s.upStreams()...)
 	active.Start()
 }
 
-// active is the remote server that is in use now, or was last, or will be.
+// active waits until a remote server is active and returns it.
 func (s *schedule) active() *server {
 	s.Helper()
-	status := s.runner.WaitStatus(soon, "a remote server is in use", func(status v1alpha1.MQTTBridgeStatus) error {
+	status := s.runner.WaitStatus(eventTimeout, "a remote server is active", func(status v1alpha1.MQTTBridgeStatus) error {
 		if status.Remote == nil || status.Remote.Active == nil {
-			return fmt.Errorf("none is")
+			return fmt.Errorf("no remote server is active")
 		}
 		return nil
 	})
@@ -162,8 +162,8 @@ func (s *schedule) other(than *server) *server {
 	return s.remotes[0]
 }
 
-// goOn are the streams that go on whatever remote server is in use.
-func (s *schedule) goOn() (streams []*stream) {
+// upStreams returns the streams that continue whichever remote server is active.
+func (s *schedule) upStreams() (streams []*stream) {
 	for _, stream := range s.streams {
 		if stream.direction == up {
 			streams = append(streams, stream)
@@ -172,12 +172,12 @@ func (s *schedule) goOn() (streams []*stream) {
 	return streams
 }
 
-// settle ends the streams. The bridge then has to use each of the remote servers once
-// more, to bring what that one has for it.
+// settle ends the streams. Then it makes the bridge use each remote server once more, so that it
+// receives the messages that this server still holds.
 func (s *schedule) settle() {
 	s.Helper()
 	for _, stream := range s.streams {
-		if err := stream.publisher.StopAndDrain(wholly); err != nil {
+		if err := stream.publisher.StopAndDrain(drainTimeout); err != nil {
 			s.fatalf("%v", err)
 		}
 	}
@@ -187,7 +187,7 @@ func (s *schedule) settle() {
 		began := time.Now()
 		other.Stop()
 		s.history.add(fault{name: other.Name + " stopped", from: began, to: time.Now(), doubles: switchDoubles})
-		s.runner.WaitActive(remote.Name, soon)
+		s.runner.WaitActive(remote.Name, eventTimeout)
 		for _, stream := range s.streams {
 			if stream.from == s.remotes[i] {
 				s.check(stream)

@@ -1,8 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package install checks that the two ways to install the operator, kustomize and
-// Helm, install the same.
+// Package install checks that kustomize and Helm install the same operator.
 package install
 
 import (
@@ -50,7 +49,7 @@ func tool(t *testing.T, name string, args ...string) []unstructured.Unstructured
 			return objects
 		}
 		if err != nil {
-			t.Fatalf("%s printed no YAML: %v", name, err)
+			t.Fatalf("%s did not print YAML: %v", name, err)
 		}
 		if len(u.Object) > 0 {
 			objects = append(objects, u)
@@ -100,7 +99,7 @@ func only[T any](t *testing.T, objects []unstructured.Unstructured, kind string)
 	panic("unreachable")
 }
 
-func TestBothWaysGiveTheSameRights(t *testing.T) {
+func TestInstall_KustomizeAndHelm_GrantSamePermissions(t *testing.T) {
 	k, h := kustomized(t), helmed(t)
 	kRoles, hRoles := decode[rbacv1.ClusterRole](t, k, "ClusterRole"), decode[rbacv1.ClusterRole](t, h, "ClusterRole")
 	names := map[string]string{
@@ -112,7 +111,7 @@ func TestBothWaysGiveTheSameRights(t *testing.T) {
 		"mqttbridge-mqttbridge-viewer-role": "mqttbridge-operator-viewer",
 	}
 	if len(kRoles) != len(names) || len(hRoles) != len(names) {
-		t.Errorf("kustomize makes %d and Helm %d ClusterRoles; want %d", len(kRoles), len(hRoles), len(names))
+		t.Errorf("kustomize creates %d and Helm %d ClusterRoles; want %d", len(kRoles), len(hRoles), len(names))
 	}
 	for kName, hName := range names {
 		if len(kRoles[kName].Rules) == 0 || !reflect.DeepEqual(kRoles[kName].Rules, hRoles[hName].Rules) {
@@ -120,7 +119,7 @@ func TestBothWaysGiveTheSameRights(t *testing.T) {
 		}
 		for key, value := range kRoles[kName].Labels {
 			if strings.HasPrefix(key, "rbac.authorization.k8s.io/") && hRoles[hName].Labels[key] != value {
-				t.Errorf("%s is not added to the cluster's roles as %s is", hName, kName)
+				t.Errorf("%s is not aggregated to the cluster's roles, but %s is", hName, kName)
 			}
 		}
 	}
@@ -130,13 +129,13 @@ func TestBothWaysGiveTheSameRights(t *testing.T) {
 	}
 }
 
-func TestBothWaysRunTheOperatorAlike(t *testing.T) {
+func TestInstall_KustomizeAndHelm_RunSamePod(t *testing.T) {
 	k, h := only[appsv1.Deployment](t, kustomized(t), "Deployment"), only[appsv1.Deployment](t, helmed(t), "Deployment")
 	if *k.Spec.Replicas != 2 || *h.Spec.Replicas != 2 {
 		t.Errorf("%d and %d replicas; want 2", *k.Spec.Replicas, *h.Spec.Replicas)
 	}
 	kPod, hPod := k.Spec.Template.Spec, h.Spec.Template.Spec
-	// What the chart sets by a value, or names by its own labels.
+	// The chart sets these fields by a value or by its own labels.
 	hPod.Containers[0].ImagePullPolicy = ""
 	hPod.ServiceAccountName = kPod.ServiceAccountName
 	for i := range hPod.TopologySpreadConstraints {
@@ -146,11 +145,11 @@ func TestBothWaysRunTheOperatorAlike(t *testing.T) {
 		t.Errorf("the pods differ:\n%+v\n%+v", kPod, hPod)
 	}
 	if got := kPod.Containers[0].Args[0]; got != "--runner-image="+image {
-		t.Errorf("the first argument is %s; runners are to run the operator's image, %s", got, image)
+		t.Errorf("the first argument is %s; runners must use the operator's image, %s", got, image)
 	}
 }
 
-func TestBothWaysInstallTheSameCRDAndHelmKeepsIt(t *testing.T) {
+func TestInstall_KustomizeAndHelm_InstallSameCRDAndHelmKeepsIt(t *testing.T) {
 	k, h := only[map[string]any](t, kustomized(t), "CustomResourceDefinition"), only[map[string]any](t, helmed(t), "CustomResourceDefinition")
 	if !reflect.DeepEqual(k["spec"], h["spec"]) {
 		t.Error("the CRDs differ: run make manifests")
@@ -164,11 +163,11 @@ func TestBothWaysInstallTheSameCRDAndHelmKeepsIt(t *testing.T) {
 	}
 }
 
-func TestTheChartWithWatchedNamespacesGivesRightsInThemOnly(t *testing.T) {
+func TestChart_WatchNamespaces_GrantsPermissionsInThemOnly(t *testing.T) {
 	h := helmed(t, "--set=watchNamespaces={a,b}")
 	for name, binding := range decode[rbacv1.ClusterRoleBinding](t, h, "ClusterRoleBinding") {
 		if binding.RoleRef.Name == "mqttbridge-operator-manager" {
-			t.Errorf("ClusterRoleBinding %s gives the operator its rights everywhere", name)
+			t.Errorf("ClusterRoleBinding %s grants the operator's permissions in all namespaces", name)
 		}
 	}
 	var namespaces []string
@@ -179,15 +178,15 @@ func TestTheChartWithWatchedNamespacesGivesRightsInThemOnly(t *testing.T) {
 	}
 	slices.Sort(namespaces)
 	if !slices.Equal(namespaces, []string{"a", "b"}) {
-		t.Errorf("the operator has its rights in %v; want a and b", namespaces)
+		t.Errorf("the operator has its permissions in %v; want a and b", namespaces)
 	}
 	d := only[appsv1.Deployment](t, h, "Deployment")
 	if !slices.Contains(d.Spec.Template.Spec.Containers[0].Args, "--watch-namespaces=a,b") {
-		t.Errorf("the operator is not told: %v", d.Spec.Template.Spec.Containers[0].Args)
+		t.Errorf("the operator's arguments lack --watch-namespaces=a,b: %v", d.Spec.Template.Spec.Containers[0].Args)
 	}
 }
 
-func TestTheNamespaceEnforcesTheRestrictedPodSecurityStandard(t *testing.T) {
+func TestNamespace_Labels_EnforceRestrictedPodSecurityStandard(t *testing.T) {
 	ns := only[corev1.Namespace](t, kustomized(t), "Namespace")
 	if ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
 		t.Errorf("labels of the namespace: %v", ns.Labels)

@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	// A burst has as many messages of QoS 1 as of QoS 2: together they are more
-	// than there are packet identifiers.
+	// burstSize is the number of messages in a burst, half of QoS 1 and half of QoS 2. It is larger
+	// than the number of packet identifiers.
 	burstSize  = 70_000
 	burstBatch = 100
-	// So many batches are on their way at a time. Servers drop what clients do not
-	// take soon enough: Mochi more than 8192 messages, Mosquitto what its queue is
-	// set to; here it is the identifiers that are tried, not the queues.
+	// burstAhead is the largest number of batches in transit. Servers drop messages if a client
+	// reads too slowly: Mochi drops more than 8192 messages, Mosquitto drops at its queue limit.
+	// This test covers identifiers, not queues.
 	burstAhead = 2
-	// burstTime is enough for a burst on a machine that is busy.
+	// burstTime is enough for a burst on a busy machine.
 	burstTime = 3 * time.Minute
 )
 
-// identifiersWrapRound sends more messages than there are packet identifiers, both
-// ways at a time. The clients are lean, so that it takes seconds.
+// identifiersWrapRound sends more messages than there are packet identifiers, in both directions in
+// parallel. The clients do little work, so that it takes seconds.
 func identifiersWrapRound(l *line) {
 	l.connect()
 	done := make(chan error)
@@ -57,14 +57,14 @@ func identifiersWrapRound(l *line) {
 	must(l.T, failed)
 }
 
-// rawClient speaks MQTT packet by packet, buffered.
+// rawClient sends and receives MQTT packets, with buffers.
 type rawClient struct {
 	conn net.Conn
 	in   *bufio.Reader
 	out  *bufio.Writer
 }
 
-// raw connects with a session that is not kept.
+// raw connects with a clean session.
 func (l *line) raw(at traffic.Source) *rawClient {
 	l.Helper()
 	c := l.rawConnection(at)
@@ -72,10 +72,10 @@ func (l *line) raw(at traffic.Source) *rawClient {
 	return c
 }
 
-// rawConnection has yet to be sent CONNECT.
+// rawConnection returns a client that has not sent CONNECT yet.
 func (l *line) rawConnection(at traffic.Source) *rawClient {
 	l.Helper()
-	ctx, cancel := context.WithTimeout(l.Context(), soon)
+	ctx, cancel := context.WithTimeout(l.Context(), eventTimeout)
 	defer cancel()
 	conn, err := at.Dial(ctx)
 	must(l.T, err)
@@ -84,7 +84,7 @@ func (l *line) rawConnection(at traffic.Source) *rawClient {
 	return &rawClient{conn, bufio.NewReaderSize(conn, 1<<20), bufio.NewWriter(conn)}
 }
 
-// connect sends a CONNECT with what is not said in the packet.
+// connect sends the CONNECT with default values for the protocol fields.
 func (c *rawClient) connect(with *packets.ConnectPacket) error {
 	with.MessageType = packets.Connect
 	with.ProtocolName, with.ProtocolVersion, with.CleanSession = "MQTT", 4, true
@@ -108,7 +108,7 @@ func (c *rawClient) ask(question packets.ControlPacket) (packets.ControlPacket, 
 	return packets.ReadPacket(c.in)
 }
 
-// subscribe subscribes at QoS 0: nothing is to be acknowledged.
+// subscribe subscribes at QoS 0, so that the client need not acknowledge.
 func (c *rawClient) subscribe(filter string) error {
 	subscribe := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
 	subscribe.MessageID, subscribe.Topics, subscribe.Qoss = 1, []string{filter}, []byte{0}
@@ -122,14 +122,14 @@ func (c *rawClient) subscribe(filter string) error {
 	return nil
 }
 
-// publishBurst publishes in batches, as there is room, and waits for the
-// acknowledgement of each.
+// publishBurst publishes in batches when room permits, and waits for the acknowledgements of each
+// batch.
 func (c *rawClient) publishBurst(topic string, room chan<- struct{}) error {
 	for sent := 0; sent < burstSize; sent += burstBatch {
 		select {
 		case room <- struct{}{}:
 		case <-time.After(burstTime):
-			return fmt.Errorf("after %d messages published no more arrived", sent)
+			return fmt.Errorf("no message arrived after %d messages were published", sent)
 		}
 		for i := range burstBatch {
 			p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
@@ -147,7 +147,7 @@ func (c *rawClient) publishBurst(topic string, room chan<- struct{}) error {
 			}
 			packet, err := packets.ReadPacket(c.in)
 			if err != nil {
-				return fmt.Errorf("after %d messages published: %w", sent, err)
+				return fmt.Errorf("after publishing %d messages: %w", sent, err)
 			}
 			rec, received := packet.(*packets.PubrecPacket)
 			if !received { // PUBACK or PUBCOMP
@@ -164,30 +164,30 @@ func (c *rawClient) publishBurst(topic string, room chan<- struct{}) error {
 	return nil
 }
 
-// readBurst reads until all of a burst has come, each once, and where ordered, in
-// order at each QoS. It makes room for the next batches.
+// readBurst reads until all messages of a burst have arrived once. If ordered is set, they must
+// arrive in order at each QoS. It makes room for the next batches.
 func (c *rawClient) readBurst(ordered bool, room <-chan struct{}) error {
 	var newest [3]uint32
 	seen := make([]bool, burstSize)
-	for came := range burstSize {
+	for arrived := range burstSize {
 		packet, err := packets.ReadPacket(c.in)
 		if err != nil {
-			return fmt.Errorf("%d of %d messages came: %w", came, burstSize, err)
+			return fmt.Errorf("%d of %d messages arrived: %w", arrived, burstSize, err)
 		}
 		p, ok := packet.(*packets.PublishPacket)
 		if !ok {
-			return fmt.Errorf("%s came instead of a message", packet)
+			return fmt.Errorf("received %s instead of a message", packet)
 		}
 		qos, number := p.Payload[0], binary.BigEndian.Uint32(p.Payload[1:])
 		if seen[number] {
-			return fmt.Errorf("message %d at QoS %d came twice", number, qos)
+			return fmt.Errorf("message %d at QoS %d arrived twice", number, qos)
 		}
 		seen[number] = true
 		if ordered && number < newest[qos] {
-			return fmt.Errorf("message %d at QoS %d came after %d", number, qos, newest[qos])
+			return fmt.Errorf("message %d at QoS %d arrived after %d", number, qos, newest[qos])
 		}
 		newest[qos] = number
-		if (came+1)%burstBatch == 0 {
+		if (arrived+1)%burstBatch == 0 {
 			<-room
 		}
 	}

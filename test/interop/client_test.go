@@ -17,7 +17,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// client is a paho client for MQTT 3.1.1 with what it has subscribed to.
+// client is a paho client for MQTT 3.1.1, with the messages that it receives.
 type client struct {
 	line     *line
 	paho     mqtt.Client
@@ -26,16 +26,16 @@ type client struct {
 
 var clients atomic.Int64
 
-// clientID is a client identifier that nobody else has.
+// clientID returns a unique client identifier.
 func clientID() string { return fmt.Sprintf("client%d", clients.Add(1)) }
 
-// received messages wait here until a test asks for them.
-const waitingRoom = 1000
+// receiveBuffer is the number of received messages that wait until a test reads them.
+const receiveBuffer = 1000
 
-// client connects with a session of its own that is not kept.
+// client connects with a separate clean session.
 func (l *line) client(to traffic.Source) *client {
 	l.Helper()
-	c := &client{line: l, received: make(chan mqtt.Message, waitingRoom)}
+	c := &client{line: l, received: make(chan mqtt.Message, receiveBuffer)}
 	c.paho = mqtt.NewClient(mqtt.NewClientOptions().
 		AddBroker("tcp://" + to.Name).
 		SetClientID(clientID()).
@@ -43,7 +43,7 @@ func (l *line) client(to traffic.Source) *client {
 		SetAutoReconnect(false).
 		SetKeepAlive(0).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(context.Background(), soon)
+			ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
 			defer cancel()
 			return to.Dial(ctx)
 		}).
@@ -55,13 +55,13 @@ func (l *line) client(to traffic.Source) *client {
 
 func (c *client) wait(token mqtt.Token) {
 	c.line.Helper()
-	if !token.WaitTimeout(soon) {
-		c.line.Fatalf("no answer within %s", soon)
+	if !token.WaitTimeout(eventTimeout) {
+		c.line.Fatalf("no answer within %s", eventTimeout)
 	}
 	must(c.line.T, token.Error())
 }
 
-// subscribe subscribes at QoS 2, or as the server limits it.
+// subscribe subscribes at QoS 2. The server may grant less.
 func (c *client) subscribe(filter string) {
 	c.line.Helper()
 	c.wait(c.paho.Subscribe(filter, 2, nil))
@@ -79,18 +79,18 @@ func (c *client) next() mqtt.Message {
 	select {
 	case m := <-c.received:
 		return m
-	case <-time.After(soon):
-		c.line.Fatalf("no message within %s", soon)
+	case <-time.After(eventTimeout):
+		c.line.Fatalf("no message within %s", eventTimeout)
 		return nil
 	}
 }
 
-// retained asks a server what it retains under exactly these topics: the payload
-// by topic, without those that it does not retain.
+// retained returns the messages that a server retains for exactly these topics, as payload by
+// topic. Topics without a retained message are missing.
 func (l *line) retained(at traffic.Source, topics ...string) map[string]string {
 	l.Helper()
 	c := l.client(at)
-	// A message that it surely retains comes after those before it.
+	// The mark is retained for certain, and arrives after the messages before it.
 	mark := l.topic(clientID())
 	c.publish(mark, 1, true, []byte("mark"))
 	for _, topic := range append(topics, mark) {
@@ -108,7 +108,7 @@ func (l *line) retained(at traffic.Source, topics ...string) map[string]string {
 	}
 }
 
-// die connects a client that leaves that will, and breaks its connection.
+// die connects a client with the given will, and breaks its connection.
 func (l *line) die(at traffic.Source, topic string, qos byte, will []byte) {
 	l.Helper()
 	c := l.rawConnection(at)

@@ -31,11 +31,11 @@ func sessionIsKept(l *line) {
 		s.publish(traffic.PublisherConfig{Count: meanwhile})
 	}
 	for _, s := range streams {
-		must(l.T, s.publisher.WaitDone(wholly))
+		must(l.T, s.publisher.WaitDone(drainTimeout))
 	}
 	l.runner.Start()
 	for _, s := range streams {
-		// Nothing was in flight when the runner was killed.
+		// No message was in flight when the runner was killed.
 		if r := s.whole(); l.ordered(s.way) && !l.peer.breaksResumed {
 			s.onceEach(r)
 		}
@@ -59,13 +59,13 @@ func nothingIsLostByKill(l *line) {
 	}
 	stop(streams)
 	for _, s := range streams {
-		// What the killed runner held was perhaps sent already.
+		// The killed runner may have sent the messages that it held.
 		if r := s.whole(); r.Duplicates > localInflight {
-			l.Errorf("QoS %d: %d messages came twice", s.qos, r.Duplicates)
+			l.Errorf("QoS %d: %d messages arrived twice", s.qos, r.Duplicates)
 		}
 	}
 	if strings.Contains(l.runner.Log(), v1alpha1.ReasonAckTimeout) {
-		l.Error("the new runner has waited for an acknowledgement in vain")
+		l.Error("the new runner waited for an acknowledgement that did not arrive")
 	}
 }
 
@@ -77,7 +77,7 @@ func nothingIsLostByCuts(l *line) {
 	var streams []*stream
 	for _, w := range l.busy() {
 		if !l.ordered(w) {
-			continue // it loses, too
+			continue // the server loses such messages, too
 		}
 		for _, qos := range []byte{1, 2} {
 			if qos == 2 && l.peer.swallowsQoS2 {
@@ -97,7 +97,7 @@ func nothingIsLostByCuts(l *line) {
 		}
 		before := proxy.Accepted()
 		proxy.Cut()
-		mqtttest.Eventually(l.T, soon, "the bridge connects again", func() error {
+		mqtttest.Eventually(l.T, eventTimeout, "the bridge connects again", func() error {
 			if proxy.Accepted() == before {
 				return errors.New("no connection")
 			}
@@ -107,14 +107,14 @@ func nothingIsLostByCuts(l *line) {
 	stop(streams)
 	for _, s := range streams {
 		r := s.whole()
-		// The server keeps the session, so that QoS 2 is exactly once where it
-		// has that. At QoS 1 what the cut left without acknowledgement comes twice.
-		most := 0
+		// The server keeps the session, so that QoS 2 is exactly once if the server supports it. At
+		// QoS 1 the messages without an acknowledgement at the cut arrive twice.
+		limit := 0
 		if l.qos(s.qos) == 1 {
-			most = cuts * localInflight
+			limit = cuts * localInflight
 		}
-		if r.Duplicates > most {
-			l.Errorf("%s, QoS %d: %d messages came twice, want at most %d", s.way.name, s.qos, r.Duplicates, most)
+		if r.Duplicates > limit {
+			l.Errorf("%s, QoS %d: %d messages arrived twice, want at most %d", s.way.name, s.qos, r.Duplicates, limit)
 		}
 	}
 }
@@ -124,10 +124,10 @@ func wrongPasswordIsNamed(l *line) {
 	l.runner.Start()
 	l.awaitError(v1alpha1.ReasonAuthenticationFailed, "login", "password")
 	if strings.Contains(l.runner.Log(), "wrong") {
-		l.Error("the log holds the password")
+		l.Error("the log contains the password")
 	}
 	l.runner.SetFile("login", "password", password)
-	l.runner.WaitActive("primary", soon)
+	l.runner.WaitActive("primary", eventTimeout)
 }
 
 func refusedSubscriptionIsNamed(l *line) {
@@ -151,7 +151,7 @@ func shortfallsAreNamed(l *line) {
 	}
 	remarked := strings.Contains(l.runner.Log(), "the server refuses the bridge bit, so it is left out; bridgeMode: Off saves the attempt")
 	if want := l.version == v1alpha1.ProtocolVersion311 && !l.peer.bridgeBit; remarked != want {
-		l.Errorf("a refused bridge bit is remarked on: %t, want %t", remarked, want)
+		l.Errorf("a refused bridge flag is logged: %t, want %t", remarked, want)
 	}
 }
 
@@ -166,30 +166,31 @@ func versionIsNamed(l *line) {
 	l.awaitError(v1alpha1.ReasonProtocolVersionRefused, "5")
 }
 
-// awaitError waits until the remote server fails for that reason, in those words.
+// awaitError waits until the remote server fails with the given reason and an error that contains
+// the words.
 func (l *line) awaitError(reason string, words ...string) {
 	l.Helper()
-	l.runner.WaitStatus(soon, "the remote server fails with "+reason, func(s v1alpha1.MQTTBridgeStatus) error {
+	l.runner.WaitStatus(eventTimeout, "the remote server fails with "+reason, func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Remote == nil || len(s.Remote.Servers) == 0 {
-			return errors.New("no servers yet")
+			return errors.New("the status has no servers")
 		}
 		e := s.Remote.Servers[0]
 		if e.LastError == nil || e.LastError.Reason != reason {
-			return fmt.Errorf("it is %s with error %+v", e.State, e.LastError)
+			return fmt.Errorf("the server is %s with error %+v", e.State, e.LastError)
 		}
 		for _, word := range words {
 			if !strings.Contains(e.LastError.Message, word) {
-				return fmt.Errorf("the error is %q, which does not say %q", e.LastError.Message, word)
+				return fmt.Errorf("the error is %q, which does not contain %q", e.LastError.Message, word)
 			}
 		}
 		return nil
 	})
 }
 
-func goesOnAfterRestart(l *line) {
+func continuesAfterRestart(l *line) {
 	const count = 500
-	// The proxy keeps the bridge away until the collector has subscribed again:
-	// a server that forgets its sessions would have nobody to give messages to.
+	// The proxy blocks the bridge until the collector has subscribed again, because a server
+	// without persistent sessions would have no subscriber for the messages.
 	proxy := mqtttest.StartProxy(l.T, l.remote.Address(), 0)
 	l.bridge.Spec.Remote.Primary.URL = proxy.URL()
 	l.connect()
@@ -198,29 +199,29 @@ func goesOnAfterRestart(l *line) {
 		streams[w.name] = l.listen(w, 1)
 	}
 	proxy.BlackHole(true)
-	s, goesUp := streams["up"]
-	back, goesDown := streams["down"]
-	if goesDown && l.peer.outlives {
+	s, hasUp := streams["up"]
+	back, hasDown := streams["down"]
+	if hasDown && l.peer.outlives {
 		back.publish(traffic.PublisherConfig{Count: count})
-		must(l.T, back.publisher.WaitDone(wholly))
+		must(l.T, back.publisher.WaitDone(drainTimeout))
 	}
-	if goesUp {
+	if hasUp {
 		s.publish(traffic.PublisherConfig{Count: count})
-		must(l.T, s.publisher.WaitDone(wholly))
+		must(l.T, s.publisher.WaitDone(drainTimeout))
 	}
 	l.remote.Stop()
 	proxy.Cut()
 	l.remote.Start()
-	if goesUp {
-		must(l.T, s.collector.WaitSubscribed(l.remote.Source().Name, 2, soon))
+	if hasUp {
+		must(l.T, s.collector.WaitSubscribed(l.remote.Source().Name, 2, eventTimeout))
 	}
 	proxy.BlackHole(false)
-	if goesUp {
+	if hasUp {
 		s.whole()
 	}
-	if goesDown {
-		if !l.peer.outlives { // then the bridge has to subscribe first
-			l.runner.WaitActive("primary", soon)
+	if hasDown {
+		if !l.peer.outlives { // then the bridge must subscribe first
+			l.runner.WaitActive("primary", eventTimeout)
 			back.publish(traffic.PublisherConfig{Count: count})
 		}
 		back.onceEach(back.whole())

@@ -16,12 +16,12 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// setting is what a bridge is tried with.
+// setting is the server, the version and the directions of one bridge.
 type setting struct {
 	peer    peer
 	remote  server
 	version v1alpha1.ProtocolVersion // of both sides
-	ways    []string                 // "up", local to remote, and "down"
+	ways    []string                 // "up", which is local to remote, and "down"
 }
 
 func (s setting) String() string {
@@ -31,9 +31,8 @@ func (s setting) String() string {
 	return "MQTT " + string(s.version) + ", " + s.ways[0]
 }
 
-// line is a bridge between a Mosquitto of its own and the remote server. Its
-// topics and its client identifier are its own, so that the remote server can have
-// several lines at a time.
+// line is a bridge between a separate Mosquitto and the remote server. Its topics and its client
+// identifier are unique, so that the remote server can serve several lines in parallel.
 type line struct {
 	*testing.T
 	setting
@@ -45,10 +44,10 @@ type line struct {
 
 var lines atomic.Int64
 
-// localInflight is how many messages the local broker lets the bridge hold.
+// localInflight is the largest number of messages in flight from the local broker to the bridge.
 const localInflight = 1000
 
-// newLine starts the local broker. Change the manifest, then connect.
+// newLine starts the local broker. The test changes the manifest and then connects.
 func newLine(t *testing.T, s setting) *line {
 	t.Helper()
 	l := &line{T: t, setting: s, name: fmt.Sprintf("line%d", lines.Add(1))}
@@ -77,15 +76,15 @@ func newLine(t *testing.T, s setting) *line {
 	return l
 }
 
-// topic is a topic or filter of this line.
+// topic returns a topic or filter of this line.
 func (l *line) topic(rest string) string { return l.name + "/" + rest }
 
-// connect starts the runner and waits for both sides.
+// connect starts the runner and waits until both sides are connected.
 func (l *line) connect() {
 	l.Helper()
 	l.prepare(password)
 	l.runner.Start()
-	l.runner.WaitActive("primary", soon)
+	l.runner.WaitActive("primary", eventTimeout)
 }
 
 // prepare writes the manifest and the login.
@@ -98,14 +97,14 @@ func (l *line) prepare(password string) {
 
 // way is a direction of a line.
 type way struct {
-	name     string // the first level of its topics
+	name     string // first level of its topics
 	from, to traffic.Source
 }
 
 func (l *line) up() way   { return way{"up", l.local.Source(), l.remote.Source()} }
 func (l *line) down() way { return way{"down", l.remote.Source(), l.local.Source()} }
 
-// directions are the ways that the line goes: both, where the server bears it.
+// directions returns the directions in which the line forwards.
 func (l *line) directions() []way {
 	var ways []way
 	for _, name := range l.ways {
@@ -118,7 +117,7 @@ func (l *line) directions() []way {
 	return ways
 }
 
-// busy are the directions that many messages can go at a time.
+// busy returns the directions in which many messages can be in transit.
 func (l *line) busy() []way {
 	if l.peer.hangs {
 		return []way{l.up()}
@@ -126,10 +125,10 @@ func (l *line) busy() []way {
 	return l.directions()
 }
 
-// ordered reports whether messages that wait at the server come in order.
+// ordered reports whether queued messages of the server arrive in order.
 func (l *line) ordered(w way) bool { return w.name == "up" || !l.peer.reorders }
 
-// qos is the QoS at which a message arrives that is published with it.
+// qos returns the QoS at which a message arrives.
 func (l *line) qos(published byte) byte { return min(published, l.peer.maxQoS) }
 
 // stream is numbered traffic over the line.
@@ -143,7 +142,7 @@ type stream struct {
 	collector *traffic.Collector
 }
 
-// stream starts to collect on the far side and then to publish on the near one.
+// stream starts a collector at the destination and then a publisher at the source.
 func (l *line) stream(w way, cfg traffic.PublisherConfig) *stream {
 	l.Helper()
 	s := l.listen(w, cfg.QoS)
@@ -151,7 +150,7 @@ func (l *line) stream(w way, cfg traffic.PublisherConfig) *stream {
 	return s
 }
 
-// listen starts to collect.
+// listen starts a collector.
 func (l *line) listen(w way, qos byte) *stream {
 	l.Helper()
 	s := &stream{line: l, way: w, qos: qos}
@@ -159,13 +158,13 @@ func (l *line) listen(w way, qos byte) *stream {
 	var err error
 	s.collector, err = traffic.StartCollector(l.Context(), traffic.CollectorConfig{
 		Sources: []traffic.Source{w.to}, ClientID: "collector-" + name, Filter: s.topic(), Stream: name,
-	}, soon)
+	}, eventTimeout)
 	must(l.T, err)
 	l.Cleanup(s.collector.Close)
 	return s
 }
 
-// publish starts to publish.
+// publish starts a publisher.
 func (s *stream) publish(cfg traffic.PublisherConfig) {
 	name := s.name()
 	s.endless = cfg.Count == 0
@@ -177,46 +176,46 @@ func (s *stream) publish(cfg traffic.PublisherConfig) {
 func (s *stream) name() string  { return fmt.Sprintf("%s-%s%d", s.line.name, s.way.name, s.qos) }
 func (s *stream) topic() string { return s.line.topic(fmt.Sprintf("%s/qos%d", s.way.name, s.qos)) }
 
-// flow waits until so many more messages have arrived.
+// flow waits until n more messages have arrived.
 func (s *stream) flow(n int) {
 	s.line.Helper()
-	must(s.line.T, s.collector.WaitCount(s.collector.Count()+n, soon))
+	must(s.line.T, s.collector.WaitCount(s.collector.Count()+n, eventTimeout))
 }
 
-// whole waits for all of a stream that has an end or was stopped. It fails the test
-// where something acknowledged was lost or came out of order.
+// whole waits for all messages of a stream that has ended or was stopped. It fails the test if an
+// acknowledged message is lost or out of order.
 func (s *stream) whole() traffic.Report {
 	t := s.line.T
 	t.Helper()
 	if s.endless {
-		must(t, s.publisher.StopAndDrain(wholly))
+		must(t, s.publisher.StopAndDrain(drainTimeout))
 	} else {
-		must(t, s.publisher.WaitDone(wholly))
+		must(t, s.publisher.WaitDone(drainTimeout))
 	}
-	arrived := s.collector.WaitAll(s.publisher.Ledger(), wholly)
+	arrived := s.collector.WaitAll(s.publisher.Ledger(), drainTimeout)
 	r := traffic.Compare(s.publisher.Ledger(), s.collector.Arrivals())
 	t.Logf("%s, QoS %d: %s", s.way.name, s.qos, r)
 	if arrived != nil || len(r.Lost) > 0 {
-		t.Errorf("%s, QoS %d: acknowledged to the publisher and lost: %d messages (%v)", s.way.name, s.qos, len(r.Lost), arrived)
+		t.Errorf("%s, QoS %d: %d acknowledged messages are lost (%v)", s.way.name, s.qos, len(r.Lost), arrived)
 	}
 	if len(r.Disorder) > 0 && s.line.ordered(s.way) && !s.anyOrder {
-		t.Errorf("%s, QoS %d: %d messages came out of order", s.way.name, s.qos, len(r.Disorder))
+		t.Errorf("%s, QoS %d: %d messages arrived out of order", s.way.name, s.qos, len(r.Disorder))
 	}
 	return r
 }
 
-// stop ends streams that have no end of their own.
+// stop stops streams that have no Count.
 func stop(streams []*stream) {
 	for _, s := range streams {
 		s.publisher.Stop()
 	}
 }
 
-// onceEach fails the test where anything came twice.
+// onceEach fails the test if a message arrived twice.
 func (s *stream) onceEach(r traffic.Report) {
 	s.line.Helper()
 	if r.Duplicates > 0 {
-		s.line.Errorf("%s, QoS %d: %d messages came twice", s.way.name, s.qos, r.Duplicates)
+		s.line.Errorf("%s, QoS %d: %d messages arrived twice", s.way.name, s.qos, r.Duplicates)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// sameFilterBothWays has the bridge take the same topics in both directions, which needs
-// servers that do not send the bridge's own messages back.
+// sameFilterBothWays configures the same filter in both directions. This requires servers that do
+// not send the bridge's own messages back.
 func sameFilterBothWays(l *line) {
 	home := []v1alpha1.Rule{{Filter: l.topic("home/#")}}
 	l.bridge.Spec.Forwards, l.bridge.Spec.Subscriptions = home, home
@@ -26,22 +26,22 @@ func sameFilterBothWays(l *line) {
 	near, far := l.client(l.local.Source()), l.client(l.remote.Source())
 	near.subscribe(l.topic("home/#"))
 	far.subscribe(l.topic("home/#"))
-	// Each message comes to both of them, once: a message that went round would come before
-	// the next message of the other side.
+	// Each message must arrive once at both clients. A message in a loop would arrive before the
+	// next message of the other side.
 	for _, payload := range []string{"1", "2", "3"} {
 		for name, publisher := range map[string]*client{"near": near, "far": far} {
 			publisher.publish(l.topic("home/"+name), 1, false, []byte(payload))
 			for _, c := range []*client{near, far} {
 				if m := c.next(); m.Topic() != l.topic("home/"+name) || string(m.Payload()) != payload {
-					l.Errorf("%q came under %s, want %q under home/%s", m.Payload(), m.Topic(), payload, name)
+					l.Errorf("%q arrived under %s, want %q under home/%s", m.Payload(), m.Topic(), payload, name)
 				}
 			}
 		}
 	}
 }
 
-// crossingFilters has two filters of different QoS match a message, neither of which
-// covers the other.
+// crossingFilters configures two filters with different QoS that match the same message and do not
+// cover each other.
 func crossingFilters(l *line) {
 	l.bridge.Spec.Subscriptions = []v1alpha1.Rule{
 		{Filter: l.topic("a/+"), Topic: l.topic("near/low"), QoS: ptr.To[int32](0)},
@@ -70,6 +70,6 @@ func crossingFilters(l *line) {
 	}
 	want := map[arrival]int{{l.topic("near/low"), 0}: messages, {l.topic("near/high"), 1}: messages}
 	if !maps.Equal(got, want) {
-		l.Errorf("%v came, want %v", got, want)
+		l.Errorf("%v arrived, want %v", got, want)
 	}
 }

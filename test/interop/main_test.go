@@ -1,14 +1,13 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package interop tests the bridge-runner against MQTT servers of several makers,
-// as the process that a pod runs: the local side is a Mosquitto, the remote one
-// each of them in turn, in each version of MQTT that both speak. Where a server
-// differs from the standard or from the others, the test says so in the table of
-// servers, and docs/interoperability.md in words.
+// Package interop tests the bridge-runner, as the process in a pod, with MQTT servers of several
+// vendors. The local server is a Mosquitto; the remote server is each of them in turn, with each
+// MQTT version that both support. If a server deviates from the standard or from the other servers,
+// the table of servers contains the deviation, and docs/interoperability.md describes it.
 //
-// It needs what "go -C hack/cluster run . packages" installs, and the module proxy
-// and npm's registry the first time.
+// The tests need the packages that "go -C hack/cluster run . packages" installs. The first run
+// needs the Go module proxy and the npm registry.
 package interop
 
 import (
@@ -21,8 +20,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// testsAtOnce is how many bridges run at a time. Some of them only wait, so that
-// it is more than the processors.
+// testsAtOnce is the number of bridges that run in parallel. Some of them only wait, so that it
+// exceeds the number of processors.
 const testsAtOnce = "4"
 
 func TestMain(m *testing.M) {
@@ -35,22 +34,22 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	// soon is enough for what takes milliseconds, on a machine that is busy.
-	soon = 20 * time.Second
-	// wholly is enough for a stream to arrive.
-	wholly = time.Minute
+	// eventTimeout is for events that take milliseconds on an idle machine.
+	eventTimeout = 20 * time.Second
+	// drainTimeout is longer than a stream needs to arrive.
+	drainTimeout = time.Minute
 )
 
-func TestTheBridgeWorksWith(t *testing.T) {
+func TestInterop_EachServer_BridgeWorks(t *testing.T) {
 	for _, p := range peers {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			remote := p.start(t)
 			for _, s := range p.settings(remote) {
 				t.Run(s.String(), func(t *testing.T) {
-					// All of them are over when this returns: the server is
-					// then restarted.
-					t.Run("so that", func(t *testing.T) {
+					// The group ends when all its tests have ended: the server is restarted
+					// afterwards.
+					t.Run("promises", func(t *testing.T) {
 						for _, trial := range trials {
 							if !trial.on(s) {
 								continue
@@ -62,8 +61,8 @@ func TestTheBridgeWorksWith(t *testing.T) {
 						}
 					})
 					if busy(s) {
-						t.Run("so that the bridge goes on after the server's restart", func(t *testing.T) {
-							goesOnAfterRestart(newLine(t, s))
+						t.Run("the bridge continues after a restart of the server", func(t *testing.T) {
+							continuesAfterRestart(newLine(t, s))
 						})
 					}
 				})
@@ -72,33 +71,33 @@ func TestTheBridgeWorksWith(t *testing.T) {
 	}
 }
 
-// trials are what is tried with every server while it stays up.
+// trials are the tests for every server while it runs.
 var trials = []struct {
 	promise string
 	run     func(*line)
 	on      func(setting) bool
 }{
-	{"messages go over once and in order, both ways, at every QoS", goOverInOrder, busy},
-	{"topics and payloads of all kinds go over unchanged", goOverUnchanged, always},
-	{"large messages go over unchanged", largeGoOver, always},
-	{"a message larger than maximumPacketSize is dropped and the others go over", largerIsDropped, always},
-	{"a message with a wildcard in its topic is dropped and the others go over", wildcardIsDropped, func(s setting) bool { return s.peer.wildcard != "" && down(s) }},
+	{"messages arrive once and in order, in both directions, at every QoS", arriveInOrder, busy},
+	{"topics and payloads of all kinds arrive unchanged", arriveUnchanged, always},
+	{"large messages arrive unchanged", largeArrive, always},
+	{"a message larger than maximumPacketSize is dropped and the others arrive", largerIsDropped, always},
+	{"a message with a wildcard in its topic is dropped and the others arrive", wildcardIsDropped, func(s setting) bool { return s.peer.wildcard != "" && down(s) }},
 	{"packet identifiers wrap round", identifiersWrapRound, busy},
-	{"properties go over", propertiesGoOver, with5},
-	{"the message expiry interval goes on while the bridge holds a message", expiryGoesOn, func(s setting) bool { return with5(s) && up(s) }},
+	{"properties are forwarded", propertiesAreForwarded, with5},
+	{"the message expiry interval decreases while the bridge holds a message", expiryDecreases, func(s setting) bool { return with5(s) && up(s) }},
 	{"retain is kept, set and cleared", retainIsKeptSetAndCleared, always},
-	{"messages that the server retains come when the bridge subscribes", retainedComeAtSubscribing, down},
-	{"a retained message is deleted on the far side, too", retainedIsDeleted, always},
-	{"wills go over", willsGoOver, always},
+	{"retained messages arrive when the bridge subscribes", retainedArriveAtSubscribing, down},
+	{"a retained message is also deleted on the other side", retainedIsDeleted, always},
+	{"wills are forwarded", willsAreForwarded, always},
 	{"the server keeps the session of a killed runner", sessionIsKept, busy},
 	{"nothing is lost when the runner is killed", nothingIsLostByKill, up},
 	{"nothing is lost when connections are cut", nothingIsLostByCuts, busy},
 	{"a wrong password is named", wrongPasswordIsNamed, always},
 	{"a refused subscription is named", refusedSubscriptionIsNamed, func(s setting) bool { return s.peer.refuses && down(s) }},
-	{"a lower QoS and a refused bridge bit are named", shortfallsAreNamed, down},
-	{"a version that the server does not speak is named", versionIsNamed, without5},
-	{"a message that crossing filters match comes once by each rule and at its QoS", crossingFilters, down},
-	{"the same topics go over both ways, each message once, or the server is not used", sameFilterBothWays, down},
+	{"a lower QoS and a refused bridge flag are named", shortfallsAreNamed, down},
+	{"a version that the server does not support is named", versionIsNamed, without5},
+	{"a message that matches crossing filters arrives once per rule, at the rule's QoS", crossingFilters, down},
+	{"with the same topics in both directions, each message arrives once, or the server is not used", sameFilterBothWays, down},
 }
 
 func always(setting) bool { return true }

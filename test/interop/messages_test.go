@@ -15,7 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-func goOverInOrder(l *line) {
+func arriveInOrder(l *line) {
 	l.connect()
 	var streams []*stream
 	for qos := range byte(3) {
@@ -27,13 +27,13 @@ func goOverInOrder(l *line) {
 		s.onceEach(s.whole())
 		for _, a := range s.collector.Arrivals() {
 			if want := l.qos(s.qos); a.QoS != want {
-				l.Fatalf("%s: message %d came at QoS %d, published at %d; want %d", s.way.name, a.Seq, a.QoS, s.qos, want)
+				l.Fatalf("%s: message %d arrived at QoS %d, published at %d; want %d", s.way.name, a.Seq, a.QoS, s.qos, want)
 			}
 		}
 	}
 }
 
-func goOverUnchanged(l *line) {
+func arriveUnchanged(l *line) {
 	l.connect()
 	for _, w := range l.directions() {
 		from, to := l.client(w.from), l.client(w.to)
@@ -58,13 +58,13 @@ func goOverUnchanged(l *line) {
 				topic = l.peer.topic(topic)
 			}
 			if got.Topic() != topic || string(got.Payload()) != m.payload {
-				l.Errorf("%s: %q with %q came as %q with %q", w.name, topic, m.payload, got.Topic(), got.Payload())
+				l.Errorf("%s: %q with %q arrived as %q with %q", w.name, topic, m.payload, got.Topic(), got.Payload())
 			}
 		}
 	}
 }
 
-func largeGoOver(l *line) {
+func largeArrive(l *line) {
 	l.connect()
 	for _, size := range []int{1 << 20, 10 << 20} {
 		payload := make([]byte, size)
@@ -75,7 +75,7 @@ func largeGoOver(l *line) {
 			for qos := range byte(3) {
 				from.publish(l.topic(w.name+"/large"), qos, false, payload)
 				if m := to.next(); !bytes.Equal(m.Payload(), payload) {
-					l.Errorf("%s: a message of %d bytes at QoS %d came with %d others", w.name, size, qos, len(m.Payload()))
+					l.Errorf("%s: a message of %d bytes at QoS %d arrived with %d other bytes", w.name, size, qos, len(m.Payload()))
 				}
 			}
 		}
@@ -94,13 +94,13 @@ func largerIsDropped(l *line) {
 			from.publish(l.topic(w.name+"/larger"), qos, false, make([]byte, 2<<20))
 			from.publish(l.topic(w.name+"/next"), 1, false, []byte("x"))
 			if m := to.next(); m.Topic() != l.topic(w.name+"/next") {
-				l.Errorf("%s: %q came, with %d bytes", w.name, m.Topic(), len(m.Payload()))
+				l.Errorf("%s: %q arrived, with %d bytes", w.name, m.Topic(), len(m.Payload()))
 			}
 		}
 	}
-	// In MQTT 5 a server should drop such a message itself.
+	// In MQTT 5, a server should drop such a message itself.
 	if dropped, faults := l.dropped("too_large"), 3*len(l.directions()); l.version == v1alpha1.ProtocolVersion311 && dropped != faults {
-		l.Errorf("%d are counted as too_large, want %d", dropped, faults)
+		l.Errorf("%d messages are counted as too_large, want %d", dropped, faults)
 	}
 }
 
@@ -113,17 +113,17 @@ func wildcardIsDropped(l *line) {
 	}
 	there.publish(l.topic("down/next"), 1, false, []byte("x"))
 	if m := here.next(); m.Topic() != l.topic("down/next") {
-		l.Errorf("%q came", m.Topic())
+		l.Errorf("%q arrived", m.Topic())
 	}
 	if n := l.dropped("invalid_topic"); n != 2 {
-		l.Errorf("%d are counted as invalid_topic, want 2", n)
+		l.Errorf("%d messages are counted as invalid_topic, want 2", n)
 	}
 	if strings.Contains(l.runner.Log(), "connection lost") {
-		l.Error("it ended the connection")
+		l.Error("the message ended the connection")
 	}
 }
 
-// dropped is how many messages the runner counts as dropped for a cause.
+// dropped returns the runner's count of messages dropped with the given cause.
 func (l *line) dropped(cause string) int {
 	l.Helper()
 	return int(l.runner.Metrics().Sum("mqttbridge_messages_dropped_total", "cause="+cause))

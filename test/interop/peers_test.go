@@ -14,8 +14,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// server is the remote server as the tests use it. It takes the login below, and
-// the test's own clients without one.
+// server is the remote server. It accepts the login below, and accepts the clients of the tests
+// without a login.
 type server interface {
 	URL() string
 	Address() string
@@ -25,58 +25,56 @@ type server interface {
 	Stop()
 }
 
-// The login that every server knows.
+// username and password are the login that every server accepts.
 const (
 	username = "bridge"
 	password = "secret"
 )
 
-// peer is a server of one maker, and where it differs.
+// peer is a server of one vendor, with its deviations.
 type peer struct {
 	name     string
 	start    func(testing.TB) server
 	versions []v1alpha1.ProtocolVersion
-	// maxQoS is the highest QoS that it handles; it treats higher ones as this.
+	// maxQoS is the highest QoS that the server supports. It lowers a higher QoS to this one.
 	maxQoS byte
-	// outlives says that sessions and messages outlive the process.
+	// outlives is set if sessions and messages survive the process.
 	outlives bool
-	// bridgeBit says that it takes a bridge of MQTT 3.1.1 for one, and leaves the
-	// retain flag of live messages to it.
+	// bridgeBit is set if the server supports the bridge flag of MQTT 3.1.1, and keeps the retain
+	// flag of live messages to such a bridge.
 	bridgeBit bool
-	// retainedByWildcard says that a subscription with wildcards brings the
-	// messages that are retained.
+	// retainedByWildcard is set if a subscription with wildcards delivers retained messages.
 	retainedByWildcard bool
-	// topic is what a topic becomes that a client publishes to it; without it
-	// nothing.
+	// topic returns the topic that subscribers see for a published topic. If it is nil, the topic
+	// does not change.
 	topic func(string) string
-	// wildcard is a character in a topic that a client publishes to, of which it makes
-	// a wildcard; without it no topic has one.
+	// wildcard is a character that the server converts to a wildcard if a published topic contains
+	// it. If it is empty, the server converts none.
 	wildcard string
-	// reorders says that messages which it sends again, or which it had to queue,
-	// come in another order, and that some of those do not come. They do with any
-	// client.
+	// reorders is set if messages that the server resends or queues can arrive in another order,
+	// and some of them not at all. This happens with any client.
 	reorders bool
-	// resendsLate says that what it had sent when a connection broke can come
-	// behind newer messages.
+	// resendsLate is set if messages that were sent before a connection broke can arrive after
+	// newer messages.
 	resendsLate bool
-	// breaksResumed says that it can break the connection of a client that resumes
-	// a session, so that messages come twice.
+	// breaksResumed is set if the server can break the connection of a client that resumes a
+	// session, so that messages arrive twice.
 	breaksResumed bool
-	// swallowsQoS2 says that a QoS 2 message is lost whose PUBREC the server could
-	// not write: it takes the message for known when it is sent again.
+	// swallowsQoS2 is set if the server loses a QoS 2 message after it failed to write the PUBREC:
+	// it treats the resent message as a duplicate.
 	swallowsQoS2 bool
-	// oneWay says that it keeps the packet identifiers of both directions in one
-	// table, so that a client that does both loses messages.
+	// oneWay is set if the server keeps the packet identifiers of both directions in one table, so
+	// that a client that uses both directions loses messages.
 	oneWay bool
-	// closesOnVersion says that it closes the connection instead of refusing a
-	// version that it does not speak.
+	// closesOnVersion is set if the server closes the connection instead of refusing a version that
+	// it does not support.
 	closesOnVersion bool
-	// hangs says that it can come to a stop for ever while it sends a client many
-	// messages at QoS 1 and 2.
+	// hangs is set if the server can stop permanently while it sends a client many messages at QoS
+	// 1 and 2.
 	hangs bool
-	// addsExpiry says that it gives an expiry to messages that have none.
+	// addsExpiry is set if the server adds an expiry to messages without one.
 	addsExpiry bool
-	// refuses says that it has a subscription that it refuses: to forbidden/#.
+	// refuses is set if the server refuses subscriptions to forbidden/#.
 	refuses bool
 }
 
@@ -104,7 +102,7 @@ var peers = []peer{
 	},
 }
 
-// settings are what is to be tried with a server.
+// settings returns the settings to test with a server.
 func (p peer) settings(remote server) []setting {
 	ways := [][]string{{"up", "down"}}
 	if p.oneWay {
@@ -119,8 +117,8 @@ func (p peer) settings(remote server) []setting {
 	return all
 }
 
-// rabbitMQTopic turns dots to slashes: RabbitMQ makes an AMQP routing key of a
-// topic, with dots for slashes, and a topic of that again.
+// rabbitMQTopic replaces dots with slashes: RabbitMQ converts a topic to an AMQP routing key, with
+// dots in place of slashes, and back.
 func rabbitMQTopic(topic string) string { return strings.ReplaceAll(topic, ".", "/") }
 
 func startMosquitto(t testing.TB) server {

@@ -19,13 +19,13 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// patient is how long a server may take to start or to stop: RabbitMQ takes six
-// seconds of processor time, which is much on a machine that is busy.
-const patient = 2 * time.Minute
+// serverTimeout is the time that a server may take to start or to stop. RabbitMQ takes six seconds
+// of processor time, which is long on a busy machine.
+const serverTimeout = 2 * time.Minute
 
 func hostPort(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// need fails the test where a program is not installed.
+// need fails the test if a program is not installed.
 func need(t testing.TB, program, remedy string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -44,7 +44,7 @@ func startMochi(t testing.TB) server {
 		t.Fatalf("building Mochi: %v\n%s", err, out)
 	}
 	address := hostPort(mqtttest.FreePort(t))
-	return mqtttest.StartServer(t, "Mochi", address, patient, binary, "-listen", address)
+	return mqtttest.StartServer(t, "Mochi", address, serverTimeout, binary, "-listen", address)
 }
 
 func startAedes(t testing.TB) server {
@@ -55,19 +55,19 @@ func startAedes(t testing.TB) server {
 		t.Fatal(err)
 	}
 	port := mqtttest.FreePort(t)
-	return mqtttest.StartServer(t, "Aedes", hostPort(port), patient,
+	return mqtttest.StartServer(t, "Aedes", hostPort(port), serverTimeout,
 		node, filepath.Join(dir, "server.js"), "127.0.0.1", strconv.Itoa(port))
 }
 
-// installAedes installs what package-lock.json pins, once in a user's cache, and
-// returns where.
+// installAedes installs the packages of package-lock.json once in the user's cache, and returns the
+// directory.
 func installAedes(npm string) (string, error) {
 	files := os.DirFS("aedes")
 	digest := sha256.New()
 	for _, name := range []string{"package.json", "package-lock.json", "server.js"} {
 		content, err := fs.ReadFile(files, name)
 		if err != nil {
-			return "", fmt.Errorf("read what to install of Aedes: %w", err)
+			return "", fmt.Errorf("read the files for Aedes: %w", err)
 		}
 		digest.Write(content)
 	}
@@ -80,29 +80,29 @@ func installAedes(npm string) (string, error) {
 		return installed, nil
 	}
 	if err := os.MkdirAll(cache, 0o750); err != nil {
-		return "", fmt.Errorf("make the cache directory: %w", err)
+		return "", fmt.Errorf("create the cache directory: %w", err)
 	}
 	fresh, err := os.MkdirTemp(cache, "aedes-")
 	if err != nil {
-		return "", fmt.Errorf("make a directory for Aedes: %w", err)
+		return "", fmt.Errorf("create a directory for Aedes: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(fresh) }() // there is none where all went well
+	defer func() { _ = os.RemoveAll(fresh) }() // after a success, the directory no longer exists under this name
 	if err := os.CopyFS(fresh, files); err != nil {
-		return "", fmt.Errorf("copy what to install of Aedes: %w", err)
+		return "", fmt.Errorf("copy the files for Aedes: %w", err)
 	}
 	install := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	install.Dir = fresh
 	if out, err := install.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("npm ci of Aedes: %w\n%s", err, out)
 	}
-	// Another test may have been faster; then its directory is as good.
+	// Another test may have installed it first; its directory is equivalent.
 	if err := os.Rename(fresh, installed); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("keep what was installed of Aedes: %w", err)
+		return "", fmt.Errorf("rename the installation of Aedes: %w", err)
 	}
 	return installed, nil
 }
 
-// cacheDir is where hack/cluster keeps what it builds, too.
+// cacheDir returns the cache directory that hack/cluster also uses.
 func cacheDir() (string, error) {
 	if dir := os.Getenv("MQTTBRIDGE_CACHE"); dir != "" {
 		return filepath.Abs(dir)
@@ -114,9 +114,9 @@ func cacheDir() (string, error) {
 	return filepath.Join(dir, "mqttbridge-operator"), nil
 }
 
-// rabbitMQConfig listens for MQTT alone, takes clients without a password as the
-// user of the tests, and sends a client more than 10 messages unacknowledged. All
-// else is as it comes.
+// rabbitMQConfig enables only the MQTT listener, treats clients without a login as the user of the
+// tests, and permits more than 10 unacknowledged messages to a client. All other settings are
+// defaults.
 const rabbitMQConfig = `listeners.tcp = none
 mqtt.listeners.tcp.1 = %s
 mqtt.allow_anonymous = true
@@ -142,11 +142,11 @@ func startRabbitMQ(t testing.TB) server {
 			t.Fatal(err)
 		}
 	}
-	// Erlang's name server: one of its own, which Erlang would otherwise start
-	// and leave behind.
+	// The test starts Erlang's name server itself. Otherwise Erlang would start it, and it would
+	// outlive the test.
 	mqtttest.StartProgram(t, "epmd", need(t, "epmd", remedy), "-port", epmd, "-address", "127.0.0.1")
-	return mqtttest.StartServer(t, "RabbitMQ", address, patient, "env",
-		"HOME="+dir, // of Erlang's cookie
+	return mqtttest.StartServer(t, "RabbitMQ", address, serverTimeout, "env",
+		"HOME="+dir, // for Erlang's cookie
 		"ERL_EPMD_PORT="+epmd,
 		"ERL_EPMD_ADDRESS=127.0.0.1",
 		"RABBITMQ_NODENAME=interop-"+epmd+"@localhost",
@@ -158,6 +158,6 @@ func startRabbitMQ(t testing.TB) server {
 		"RABBITMQ_LOG_BASE="+filepath.Join(dir, "log"),
 		"RABBITMQ_PID_FILE="+filepath.Join(dir, "pid"),
 		"RABBITMQ_LOGS=-",
-		"RUNNING_UNDER_SYSTEMD=true", // the shell becomes the server and leaves signals to it
+		"RUNNING_UNDER_SYSTEMD=true", // the shell executes the server in its own process, so that the server receives the signals
 		program)
 }

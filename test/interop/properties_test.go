@@ -25,12 +25,12 @@ type client5 struct {
 
 func (l *line) client5(at traffic.Source) *client5 {
 	l.Helper()
-	ctx, cancel := context.WithTimeout(l.Context(), soon)
+	ctx, cancel := context.WithTimeout(l.Context(), eventTimeout)
 	defer cancel()
 	conn, err := at.Dial(ctx)
 	must(l.T, err)
 	l.Cleanup(func() { _ = conn.Close() })
-	c := &client5{line: l, received: make(chan *paho.Publish, waitingRoom)}
+	c := &client5{line: l, received: make(chan *paho.Publish, receiveBuffer)}
 	c.paho = paho.NewClient(paho.ClientConfig{
 		Conn: conn,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){
@@ -47,7 +47,7 @@ func (l *line) client5(at traffic.Source) *client5 {
 
 func (c *client5) subscribe(filter string) {
 	c.line.Helper()
-	ctx, cancel := context.WithTimeout(c.line.Context(), soon)
+	ctx, cancel := context.WithTimeout(c.line.Context(), eventTimeout)
 	defer cancel()
 	_, err := c.paho.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: filter, QoS: 2}}})
 	must(c.line.T, err)
@@ -55,7 +55,7 @@ func (c *client5) subscribe(filter string) {
 
 func (c *client5) publish(p *paho.Publish) {
 	c.line.Helper()
-	ctx, cancel := context.WithTimeout(c.line.Context(), soon)
+	ctx, cancel := context.WithTimeout(c.line.Context(), eventTimeout)
 	defer cancel()
 	_, err := c.paho.Publish(ctx, p)
 	must(c.line.T, err)
@@ -66,16 +66,16 @@ func (c *client5) next() *paho.Publish {
 	select {
 	case p := <-c.received:
 		return p
-	case <-time.After(soon):
-		c.line.Fatalf("no message within %s", soon)
+	case <-time.After(eventTimeout):
+		c.line.Fatalf("no message within %s", eventTimeout)
 		return nil
 	}
 }
 
-// expiry in seconds is far more than a test takes.
+// expiry, in seconds, is much longer than a test.
 const expiry = 3600
 
-func propertiesGoOver(l *line) {
+func propertiesAreForwarded(l *line) {
 	l.connect()
 	sent := paho.PublishProperties{
 		ContentType:     "application/json; charset=ü",
@@ -98,7 +98,7 @@ func propertiesGoOver(l *line) {
 				})
 				p := to.next()
 				if !bytes.Equal(p.Payload, []byte(`{"ü":1}`)) || p.QoS != qos {
-					l.Errorf("%s: %q came at QoS %d, want QoS %d", w.name, p.Payload, p.QoS, qos)
+					l.Errorf("%s: %q arrived at QoS %d, want QoS %d", w.name, p.Payload, p.QoS, qos)
 				}
 				checkProperties(l, w, properties, *p.Properties)
 			}
@@ -106,31 +106,31 @@ func propertiesGoOver(l *line) {
 	}
 }
 
-func checkProperties(l *line, w way, sent, came paho.PublishProperties) {
+func checkProperties(l *line, w way, sent, got paho.PublishProperties) {
 	l.Helper()
-	// A second may have passed at each of the three that had the message.
+	// Each of the three programs on the path may have held the message for a second.
 	const passed = 60
 	switch {
 	case sent.MessageExpiry == nil && l.peer.addsExpiry:
-		came.MessageExpiry = nil
+		got.MessageExpiry = nil
 	case sent.MessageExpiry == nil:
-	case came.MessageExpiry == nil:
-		l.Errorf("%s: the message expiry interval is gone", w.name)
-	case *came.MessageExpiry > expiry || *came.MessageExpiry < expiry-passed:
-		l.Errorf("%s: the message expires after %d s, sent with %d", w.name, *came.MessageExpiry, expiry)
+	case got.MessageExpiry == nil:
+		l.Errorf("%s: the message expiry interval is missing", w.name)
+	case *got.MessageExpiry > expiry || *got.MessageExpiry < expiry-passed:
+		l.Errorf("%s: the message expires after %d s, sent with %d", w.name, *got.MessageExpiry, expiry)
 	default:
-		came.MessageExpiry = sent.MessageExpiry
+		got.MessageExpiry = sent.MessageExpiry
 	}
-	// What is not there at all is nil or empty.
-	if len(came.User) == 0 {
-		came.User = sent.User[:0]
+	// Missing user properties may be nil or empty.
+	if len(got.User) == 0 {
+		got.User = sent.User[:0]
 	}
-	if !reflect.DeepEqual(came, sent) {
-		l.Errorf("%s: properties\n%+v came, want\n%+v", w.name, came, sent)
+	if !reflect.DeepEqual(got, sent) {
+		l.Errorf("%s: properties\n%+v arrived, want\n%+v", w.name, got, sent)
 	}
 }
 
-func expiryGoesOn(l *line) {
+func expiryDecreases(l *line) {
 	proxy := mqtttest.StartProxy(l.T, l.remote.Address(), 0)
 	l.bridge.Spec.Remote.Primary.URL = proxy.URL()
 	l.connect()
@@ -143,12 +143,12 @@ func expiryGoesOn(l *line) {
 		Topic: l.topic("up/x"), QoS: 1, Payload: []byte("x"),
 		Properties: &paho.PublishProperties{MessageExpiry: ptr.To[uint32](expiry)},
 	})
-	// The interval is in whole seconds.
+	// The interval has a resolution of one second.
 	held := 1500 * time.Millisecond
 	<-time.After(time.Until(published.Add(held)))
 	proxy.BlackHole(false)
 	p := to.next()
 	if got := p.Properties.MessageExpiry; got == nil || *got >= expiry {
-		l.Errorf("after %s the message expires in %v s, sent with %d", held, ptr.Deref(got, 0), expiry)
+		l.Errorf("after %s, the message expires in %v s, sent with %d", held, ptr.Deref(got, 0), expiry)
 	}
 }

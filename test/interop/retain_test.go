@@ -9,14 +9,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// retainPolicies are rules by what becomes of the retain flag, and which of the
-// messages the far side then retains: one that the near side had retained before
-// the bridge subscribed, and one that came live.
+// retainPolicies lists the retain policies, and the messages that the far side then retains: stored
+// is a message that the near side retained before the bridge subscribed; live is a message that was
+// published afterwards.
 var retainPolicies = []struct {
 	policy       v1alpha1.RetainPolicy
 	stored, live bool
 }{
-	// Whether live ones keep the flag depends on the near server.
+	// Whether live messages keep the flag depends on the near server.
 	{v1alpha1.RetainKeep, true, true},
 	{v1alpha1.RetainClear, false, false},
 	{v1alpha1.RetainSet, true, true},
@@ -28,7 +28,7 @@ func retainIsKeptSetAndCleared(l *line) {
 	}
 	rules := func(w way) (rules []v1alpha1.Rule) {
 		for _, p := range retainPolicies {
-			// Filters without wildcards bring what is retained from all servers.
+			// Filters without wildcards deliver retained messages from all servers.
 			for _, last := range []string{"stored", "live"} {
 				rules = append(rules, v1alpha1.Rule{Filter: topic(w, p.policy, last), Retain: &p.policy})
 			}
@@ -49,7 +49,7 @@ func retainIsKeptSetAndCleared(l *line) {
 	l.connect()
 	for _, w := range l.directions() {
 		for range retainPolicies {
-			far[w.name].next() // what was stored
+			far[w.name].next() // the stored message
 		}
 		for _, p := range retainPolicies {
 			l.client(w.from).publish(topic(w, p.policy, "live"), 1, true, []byte("live"))
@@ -66,13 +66,13 @@ func retainIsKeptSetAndCleared(l *line) {
 			}
 			got := l.retained(w.to, topic(w, p.policy, "stored"), topic(w, p.policy, "live"))
 			if !maps.Equal(got, want) {
-				l.Errorf("%s: with %s the far server retains %v, want %v", w.name, p.policy, got, want)
+				l.Errorf("%s: with policy %s, the far server retains %v, want %v", w.name, p.policy, got, want)
 			}
 		}
 	}
 }
 
-func retainedComeAtSubscribing(l *line) {
+func retainedArriveAtSubscribing(l *line) {
 	set := v1alpha1.RetainSet
 	l.bridge.Spec.Subscriptions = []v1alpha1.Rule{
 		{Filter: l.topic("down/exact"), Retain: &set}, {Filter: l.topic("down/by/+"), Retain: &set},
@@ -87,14 +87,14 @@ func retainedComeAtSubscribing(l *line) {
 	if l.peer.retainedByWildcard {
 		want[wildcard] = "b"
 	}
-	// What comes live shows that no more was to come.
+	// The live message shows that no further retained message arrives.
 	end := l.topic("down/by/end")
-	for came := 0; came < len(want); came++ {
+	for n := 0; n < len(want); n++ {
 		near.next()
 	}
 	far.publish(end, 1, false, []byte("end"))
 	if m := near.next(); m.Topic() != end {
-		l.Errorf("%s came, which is too much", m.Topic())
+		l.Errorf("unexpected message under %s", m.Topic())
 	}
 	if got := l.retained(l.local.Source(), exact, wildcard); !maps.Equal(got, want) {
 		l.Errorf("the local server retains %v, want %v", got, want)
@@ -116,16 +116,16 @@ func retainedIsDeleted(l *line) {
 		for _, payload := range []string{"x", ""} {
 			near.publish(topic, 1, true, []byte(payload))
 			if m := far.next(); string(m.Payload()) != payload {
-				l.Fatalf("%s: %q came, want %q", w.name, m.Payload(), payload)
+				l.Fatalf("%s: %q arrived, want %q", w.name, m.Payload(), payload)
 			}
 			if got := l.retained(w.to, topic); got[topic] != payload {
-				l.Errorf("%s: after %q the far server retains %v", w.name, payload, got)
+				l.Errorf("%s: after %q, the far server retains %v", w.name, payload, got)
 			}
 		}
 	}
 }
 
-func willsGoOver(l *line) {
+func willsAreForwarded(l *line) {
 	l.connect()
 	for _, w := range l.directions() {
 		far := l.client(w.to)
@@ -133,7 +133,7 @@ func willsGoOver(l *line) {
 		for qos := range byte(3) {
 			l.die(w.from, l.topic(w.name+"/will"), qos, []byte{'0' + qos})
 			if m := far.next(); string(m.Payload()) != string('0'+rune(qos)) || m.Qos() != l.qos(qos) {
-				l.Errorf("%s: the will at QoS %d came as %q at QoS %d", w.name, qos, m.Payload(), m.Qos())
+				l.Errorf("%s: the will at QoS %d arrived as %q at QoS %d", w.name, qos, m.Payload(), m.Qos())
 			}
 		}
 	}

@@ -13,13 +13,14 @@ import (
 	"testing"
 )
 
-// RunnerEnv names a runner binary to test instead of the one built from the
-// checkout, for example one with a fault put in to see a test fail.
+// RunnerEnv is the environment variable with the path of a runner binary to test instead of the one
+// built from the checkout. For example, the binary may contain a deliberate fault that a test must
+// find.
 const RunnerEnv = "MQTTBRIDGE_RUNNER"
 
 const runnerPackage = "github.com/mqttbridge/mqttbridge-operator/bridge-runner"
 
-// program is a program that is built once in a test process.
+// program is a program that a test process builds once.
 type program struct {
 	race bool // with the race detector
 	once sync.Once
@@ -33,19 +34,20 @@ var (
 	raceRunner  = program{race: true}
 )
 
-// RunnerBinary builds the runner, once in a test process, and returns its path.
+// RunnerBinary builds the runner once in a test process, and returns its path.
 func RunnerBinary(t testing.TB) string {
 	t.Helper()
 	return plainRunner.get(t)
 }
 
-// RaceRunnerBinary is RunnerBinary with the race detector in it.
+// RaceRunnerBinary returns the path of a runner with the race detector, built once in a test
+// process.
 func RaceRunnerBinary(t testing.TB) string {
 	t.Helper()
 	return raceRunner.get(t)
 }
 
-// RemoveRunnerBinary removes what was built. Call it in TestMain, after the tests.
+// RemoveRunnerBinary removes the built binaries. Call it in TestMain, after the tests.
 func RemoveRunnerBinary() {
 	for _, b := range []*program{&plainRunner, &raceRunner} {
 		_ = os.RemoveAll(b.dir)
@@ -83,8 +85,8 @@ func (b *program) build() {
 	}
 }
 
-// findCompiler says what to install where cgo, which the race detector needs, has no
-// compiler or no header files.
+// findCompiler returns an error that names the packages to install if cgo, which the race detector
+// needs, has no compiler or no header files.
 func findCompiler() error {
 	out, err := exec.Command("go", "env", "CC").Output()
 	if err != nil {

@@ -18,27 +18,27 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// BrokerOptions configures a Broker. The zero value is a plain, anonymous one.
+// BrokerOptions configures a Broker. The zero value is a plain broker without authentication.
 type BrokerOptions struct {
-	// Name is what reports call the broker. Default "broker".
+	// Name is the name of the broker in reports. Default "broker".
 	Name string
-	// Persistence keeps sessions and messages on disk across a Stop, and what
-	// Save wrote across a Kill.
+	// Persistence keeps sessions and messages on disk across a Stop, and the state written by Save
+	// across a Kill.
 	Persistence bool
-	// Users maps user names to passwords; none is anonymous.
+	// Users maps user names to passwords. Without users, clients are anonymous.
 	Users map[string]string
-	// TLS is the certificate that the broker shows.
+	// TLS is the certificate of the broker. Default none: the listener is plain.
 	TLS *KeyPair
-	// ClientCA makes the broker demand a client certificate by this authority.
+	// ClientCA makes the broker require a client certificate signed by this authority.
 	ClientCA []byte
-	// WebSocket has the bridge's listener speak MQTT over WebSocket.
+	// WebSocket makes the bridge's listener use MQTT over WebSocket.
 	WebSocket bool
-	// MaxInflight messages are sent to one client unacknowledged. Default 2000.
+	// MaxInflight is the largest number of unacknowledged messages to one client. Default 2000.
 	MaxInflight int
 }
 
-// Broker is a Mosquitto process. It has two listeners: the bridge's, with the
-// options' TLS and users, and the test's own, which is plain and anonymous.
+// Broker is a Mosquitto process. It has two listeners: the bridge's listener has the TLS and the
+// users of the options; the test's listener is plain and anonymous.
 type Broker struct {
 	Name string
 
@@ -51,8 +51,8 @@ type Broker struct {
 }
 
 const (
-	brokerReady = 10 * time.Second
-	brokerStop  = 10 * time.Second
+	brokerStartTimeout = 10 * time.Second
+	brokerStopTimeout  = 10 * time.Second
 )
 
 // StartBroker starts a Mosquitto and waits until it answers.
@@ -81,27 +81,27 @@ func StartBroker(t testing.TB, o BrokerOptions) *Broker {
 	return b
 }
 
-// URL of the bridge's listener.
+// URL returns the URL of the bridge's listener.
 func (b *Broker) URL() string { return fmt.Sprintf("%s://localhost:%d", b.scheme, b.port) }
 
-// Address of the bridge's listener.
+// Address returns the address of the bridge's listener.
 func (b *Broker) Address() string { return address(b.port) }
 
-// Dial connects to the test's own listener.
+// Dial connects to the test's listener.
 func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
 	return traffic.TCP(address(b.admin))(ctx)
 }
 
-// Source is the broker as a collector's source.
+// Source returns the broker as a source for a collector.
 func (b *Broker) Source() traffic.Source { return traffic.Source{Name: b.Name, Dial: b.Dial} }
 
-// Start starts the broker again on the same ports, with what it kept on disk.
+// Start starts the broker again on the same ports, with the state that it saved on disk.
 func (b *Broker) Start() {
 	b.t.Helper()
 	b.process = startProcess(b.t, b.Name, "mosquitto", "-c", b.file("mosquitto.conf"))
-	Eventually(b.t, brokerReady, b.Name+" answers CONNECT", func() error {
+	Eventually(b.t, brokerStartTimeout, b.Name+" answers CONNECT", func() error {
 		if !b.process.running() {
-			b.t.Fatalf("%s ended at once", b.Name)
+			b.t.Fatalf("%s ended during its start", b.Name)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -115,12 +115,12 @@ func (b *Broker) Kill() time.Time {
 	return b.process.kill()
 }
 
-// Stop ends the broker with SIGTERM and waits for it. What it holds is saved
-// where Persistence is on.
+// Stop ends the broker with SIGTERM and waits until it has ended. With Persistence, the broker
+// saves its state.
 func (b *Broker) Stop() {
 	b.t.Helper()
 	b.process.signal(syscall.SIGTERM)
-	b.process.wait(brokerStop)
+	b.process.wait(brokerStopTimeout)
 }
 
 // Restart stops the broker and starts it again.
@@ -130,8 +130,7 @@ func (b *Broker) Restart() {
 	b.Start()
 }
 
-// Freeze stops the process with SIGSTOP: its connections stay open and nothing
-// is answered.
+// Freeze stops the process with SIGSTOP: its connections stay open, but it does not answer.
 func (b *Broker) Freeze() time.Time {
 	b.t.Helper()
 	now := time.Now()
@@ -139,20 +138,20 @@ func (b *Broker) Freeze() time.Time {
 	return now
 }
 
-// Thaw lets a frozen broker go on.
+// Thaw continues a frozen broker.
 func (b *Broker) Thaw() {
 	b.t.Helper()
 	b.process.signal(syscall.SIGCONT)
 }
 
-// Save writes sessions and subscriptions to disk now, so that a Kill does not
-// lose them. It needs Persistence.
+// Save writes sessions and subscriptions to disk, so that a Kill does not lose them. It needs
+// Persistence.
 func (b *Broker) Save() {
 	b.t.Helper()
 	db := b.file("mosquitto.db")
 	before := modified(db)
 	b.process.signal(syscall.SIGUSR1)
-	Eventually(b.t, brokerStop, b.Name+" saves its state", func() error {
+	Eventually(b.t, brokerStopTimeout, b.Name+" saves its state", func() error {
 		if modified(db).Equal(before) {
 			return fmt.Errorf("%s is unchanged", db)
 		}
@@ -160,7 +159,7 @@ func (b *Broker) Save() {
 	})
 }
 
-// SetUsers replaces the users, from the next connection on.
+// SetUsers replaces the users. The change applies to new connections.
 func (b *Broker) SetUsers(users map[string]string) {
 	b.t.Helper()
 	b.writeUsers(users)

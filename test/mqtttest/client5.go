@@ -14,10 +14,10 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 )
 
-const client5Answers = 10 * time.Second
+const client5Timeout = 10 * time.Second
 
-// Client5 is a client of MQTT 5: it publishes messages with properties, and keeps
-// what comes.
+// Client5 is an MQTT 5 client: it publishes messages with properties, and stores the messages that
+// it receives.
 type Client5 struct {
 	t      testing.TB
 	client *paho.Client
@@ -26,12 +26,11 @@ type Client5 struct {
 	got []*paho.Publish
 }
 
-// StartClient5 connects to the broker's own listener for tests, with a session that
-// ends with the connection.
+// StartClient5 connects to the broker's listener for tests. The session ends with the connection.
 func StartClient5(t testing.TB, b *Broker, clientID string) *Client5 {
 	t.Helper()
 	c := &Client5{t: t}
-	ctx, cancel := context.WithTimeout(t.Context(), client5Answers)
+	ctx, cancel := context.WithTimeout(t.Context(), client5Timeout)
 	defer cancel()
 	conn, err := b.Dial(ctx)
 	if err != nil {
@@ -53,10 +52,10 @@ func StartClient5(t testing.TB, b *Broker, clientID string) *Client5 {
 	return c
 }
 
-// Subscribe subscribes at QoS 2 and lets retain flags come as they were published.
+// Subscribe subscribes at QoS 2 with Retain As Published.
 func (c *Client5) Subscribe(filter string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), client5Answers)
+	ctx, cancel := context.WithTimeout(c.t.Context(), client5Timeout)
 	defer cancel()
 	_, err := c.client.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: filter, QoS: 2, RetainAsPublished: true}}})
 	if err != nil {
@@ -67,14 +66,15 @@ func (c *Client5) Subscribe(filter string) {
 // Publish publishes a message and waits for its acknowledgement.
 func (c *Client5) Publish(p *paho.Publish) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), client5Answers)
+	ctx, cancel := context.WithTimeout(c.t.Context(), client5Timeout)
 	defer cancel()
 	if _, err := c.client.Publish(ctx, p); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-// Received returns what has come under a topic so far; under all where it is empty.
+// Received returns the messages received so far under a topic. If topic is empty, it returns all
+// messages.
 func (c *Client5) Received(topic string) []*paho.Publish {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,13 +90,13 @@ func (c *Client5) Received(topic string) []*paho.Publish {
 	return out
 }
 
-// Wait waits until n messages have come under a topic, and returns them.
+// Wait waits until n messages have arrived under a topic, and returns them.
 func (c *Client5) Wait(topic string, n int, timeout time.Duration) []*paho.Publish {
 	c.t.Helper()
 	var got []*paho.Publish
-	Eventually(c.t, timeout, fmt.Sprintf("%d messages come under %s", n, topic), func() error {
+	Eventually(c.t, timeout, fmt.Sprintf("%d messages arrive under %s", n, topic), func() error {
 		if got = c.Received(topic); len(got) < n {
-			return fmt.Errorf("%d came", len(got))
+			return fmt.Errorf("%d arrived", len(got))
 		}
 		return nil
 	})

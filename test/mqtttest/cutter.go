@@ -19,22 +19,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Cut says at which byte of the traffic a connection ends.
+// Cut defines the byte of the traffic at which a connection ends.
 type Cut struct {
-	// Type of the packet, as package packets of paho.mqtt.golang names them.
+	// Type is the packet type, with the numbers of the packets package of paho.mqtt.golang.
 	Type byte
 	// FromServer is the packet's direction.
 	FromServer bool
-	// Nth packet of that type in that direction, counted from 1 when the cut is armed.
+	// Nth is the number of the packet of that type in that direction. It starts at 1 when the cut
+	// is armed.
 	Nth int
-	// Bytes of the packet that are delivered: from none to all, which it is too where
-	// the packet has less.
+	// Bytes is the number of the packet's bytes that are delivered, from 0 to all. If it exceeds
+	// the packet's length, the whole packet is delivered.
 	Bytes int
-	// Reset ends the connection with RST, else with FIN.
+	// Reset ends the connection with RST. Otherwise it ends with FIN.
 	Reset bool
 }
 
-// String names the cut in messages.
+// String returns a description of the cut for messages.
 func (c Cut) String() string {
 	sender, end := "the client", "FIN"
 	if c.FromServer {
@@ -49,15 +50,14 @@ func (c Cut) String() string {
 // Hit is a cut that has happened.
 type Hit struct {
 	Cut
-	// Length of the packet.
+	// Length is the length of the packet in bytes.
 	Length int
-	// At is when nothing was delivered any more.
+	// At is the time after which the cutter delivers nothing.
 	At time.Time
 }
 
-// Cutter forwards MQTT connections, 3.1.1 or 5, to a server, and ends one of them at
-// the byte that it is told: all before it is delivered, in both directions, and
-// nothing after it.
+// Cutter forwards MQTT connections, 3.1.1 or 5, to a server, and ends one of them at the armed
+// byte: it delivers everything before that byte, in both directions, and nothing after it.
 type Cutter struct {
 	listener net.Listener
 	target   string
@@ -87,11 +87,11 @@ func StartCutter(t testing.TB, target string) *Cutter {
 	return c
 }
 
-// URL of the cutter, plain.
+// URL returns the plain URL of the cutter.
 func (c *Cutter) URL() string { return "mqtt://" + c.listener.Addr().String() }
 
-// Arm lets a cut happen on whatever connection the packet passes, in place of one that
-// has not happened yet. The channel gives the hit.
+// Arm sets the next cut, on any connection that the packet passes. It replaces a cut that has not
+// happened. The channel receives the hit.
 func (c *Cutter) Arm(cut Cut) <-chan Hit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,7 +99,7 @@ func (c *Cutter) Arm(cut Cut) <-chan Hit {
 	return c.hit
 }
 
-// CutNow ends all connections with RST, wherever they are.
+// CutNow ends all connections with RST immediately.
 func (c *Cutter) CutNow() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +108,7 @@ func (c *Cutter) CutNow() {
 	}
 }
 
-// due takes the armed cut if this packet is where it happens.
+// due returns and removes the armed cut if it must happen at this packet.
 func (c *Cutter) due(packet []byte, fromServer bool) (Cut, chan Hit, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,22 +124,22 @@ func (c *Cutter) due(packet []byte, fromServer bool) (Cut, chan Hit, bool) {
 	return cut, c.hit, true
 }
 
-// Restarts returns the QoS 2 messages that the server sent from the start again though
-// it had sent PUBREL for them, topic, properties and payload together: the client
-// cannot know them any more, and takes them for new. [MQTT-4.4.0-1] has the server send
-// PUBREL again. Mosquitto 2.0.11 errs there when a connection ends before it has done so.
+// Restarts returns the QoS 2 messages (topic, properties and payload) that the server published
+// again after it had sent PUBREL for them. The client has forgotten their identifiers by then, and
+// treats them as new messages. [MQTT-4.4.0-1] requires that the server sends PUBREL again.
+// Mosquitto 2.0.11 violates this if a connection ends before it has sent PUBREL again.
 func (c *Cutter) Restarts() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.restarts)
 }
 
-// watch looks for restarts in what the server sends.
+// watch detects restarts in the packets from the server.
 func (c *Cutter) watch(packet []byte) {
 	const qos2, dup = 2 << 1, 1 << 3
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, n := binary.Uvarint(packet[1:]) // the length is coded alike
+	_, n := binary.Uvarint(packet[1:]) // the remaining length has the encoding of Uvarint
 	body := packet[1+n:]
 	switch {
 	case packet[0]>>4 == packets.Pubrel && len(body) >= 2:
@@ -213,12 +213,12 @@ func (c *Cutter) relay(p *pair, from, to *net.TCPConn, fromServer bool) {
 				_, _ = io.Copy(io.Discard, in)
 				return
 			}
-			if in.Buffered() > 0 { // what came together goes on together
+			if in.Buffered() > 0 { // packets that arrive together are forwarded together
 				continue
 			}
 		}
 		if _, failed := to.Write(out); failed != nil {
-			_, _ = io.Copy(io.Discard, in) // to the end, or closing would reset it
+			_, _ = io.Copy(io.Discard, in) // read to the end, because closing with unread data would send RST
 			return
 		}
 		out = out[:0]
@@ -234,8 +234,8 @@ func (c *Cutter) relay(p *pair, from, to *net.TCPConn, fromServer bool) {
 	}
 }
 
-// readPacket returns the bytes of the next packet, or what came of it before the
-// error.
+// readPacket returns the bytes of the next packet. After an error it returns the bytes read before
+// it.
 func readPacket(in *bufio.Reader) ([]byte, error) {
 	var packet []byte
 	length := 0
@@ -257,15 +257,15 @@ func readPacket(in *bufio.Reader) ([]byte, error) {
 	return append(packet, body[:n]...), err
 }
 
-// pair is the two connections that a cutter forwards between.
+// pair holds the two connections between which a cutter forwards.
 type pair struct {
 	client, server *net.TCPConn
 }
 
-// closing bounds the wait for a peer to end its half of a connection, too.
+// closing is the longest wait for a peer to end its half of a connection.
 const closing = 5 * time.Second
 
-// finish ends both connections with FIN. What the peers still send is read and dropped.
+// finish ends both connections with FIN. It discards the data that the peers still send.
 func (p *pair) finish() {
 	for _, c := range []*net.TCPConn{p.client, p.server} {
 		_ = c.CloseWrite()
@@ -281,7 +281,7 @@ func (p *pair) reset() {
 	}
 }
 
-// deliver waits until the peer's system has all that was written: RST would drop it.
+// deliver waits until the peer's system has received all written data, because RST would drop it.
 func (*pair) deliver(c *net.TCPConn) {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-func TestCutterDeliversAllBeforeTheCutAndNothingAfterIt(t *testing.T) {
+func TestCutter_ArmedCut_DeliversAllBeforeItAndNothingAfter(t *testing.T) {
 	encode := func(text string) []byte {
 		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 		p.TopicName, p.Payload = "t", []byte(text)
@@ -57,7 +57,7 @@ func TestCutterDeliversAllBeforeTheCutAndNothingAfterIt(t *testing.T) {
 					}
 					want := bytes.Join([][]byte{first, ping, second[:min(n, len(second))]}, nil)
 					if !bytes.Equal(got, want) {
-						t.Errorf("%d bytes came, want %d", len(got), len(want))
+						t.Errorf("%d bytes arrived, want %d", len(got), len(want))
 					}
 					if h := <-hit; h.Length != len(second) || h.Bytes != min(n, len(second)) {
 						t.Errorf("hit %+v, want %d bytes of %d", h, min(n, len(second)), len(second))
@@ -68,7 +68,7 @@ func TestCutterDeliversAllBeforeTheCutAndNothingAfterIt(t *testing.T) {
 	}
 }
 
-func TestCutterForwardsTheEndOfOneDirectionAlone(t *testing.T) {
+func TestCutter_OneDirectionEnds_OtherContinues(t *testing.T) {
 	c := StartCutter(t, echo(t))
 	conn, err := net.Dial("tcp", c.listener.Addr().String())
 	if err != nil {
@@ -84,7 +84,7 @@ func TestCutterForwardsTheEndOfOneDirectionAlone(t *testing.T) {
 	}
 }
 
-func TestCutterTellsOfAServerThatStartsAMessageOfQoS2AgainAfterPUBREL(t *testing.T) {
+func TestCutter_ServerPublishesAgainAfterPUBREL_ReportsRestart(t *testing.T) {
 	c := &Cutter{released: map[uint16]bool{}}
 	publish := []byte{packets.Publish<<4 | 2<<1, 6, 0, 1, 't', 0, 7, 'x'}
 	again := append([]byte{publish[0] | 1<<3}, publish[1:]...)
@@ -93,7 +93,7 @@ func TestCutterTellsOfAServerThatStartsAMessageOfQoS2AgainAfterPUBREL(t *testing
 		c.watch(packet)
 	}
 	if got := c.Restarts(); len(got) != 0 {
-		t.Errorf("%q is what a server may do", got)
+		t.Errorf("restarts %q, although the server follows the protocol", got)
 	}
 	c.watch(pubrel)
 	c.watch(again)

@@ -12,7 +12,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// FaultyServer is a TCP listener that is not much of an MQTT server.
+// FaultyServer is a TCP listener with the behaviour of a faulty MQTT server.
 type FaultyServer struct {
 	listener net.Listener
 	accepted atomic.Int64
@@ -22,14 +22,14 @@ type FaultyServer struct {
 	conns []net.Conn
 }
 
-// Fault is what a FaultyServer does with a connection. The connection is closed
-// when it returns.
+// Fault is the behaviour of a FaultyServer on one connection. The connection is closed when the
+// function returns.
 type Fault func(net.Conn)
 
-// CloseAtOnce closes what it accepted.
+// CloseAtOnce closes the connection immediately.
 func CloseAtOnce(net.Conn) {}
 
-// NeverAnswer reads and says nothing.
+// NeverAnswer reads and never answers.
 func NeverAnswer(c net.Conn) {
 	buf := make([]byte, 1024)
 	for {
@@ -39,7 +39,7 @@ func NeverAnswer(c net.Conn) {
 	}
 }
 
-// AcceptThenClose answers CONNECT with success, and closes.
+// AcceptThenClose answers CONNECT with success, and closes the connection.
 func AcceptThenClose(c net.Conn) {
 	if _, err := packets.ReadPacket(c); err != nil {
 		return
@@ -47,13 +47,13 @@ func AcceptThenClose(c net.Conn) {
 	_ = packets.NewControlPacket(packets.Connack).Write(c)
 }
 
-// SpeakNonsense answers with something that is not MQTT.
+// SpeakNonsense answers with data that is not MQTT.
 func SpeakNonsense(c net.Conn) {
 	_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 	NeverAnswer(c)
 }
 
-// StartFaulty starts a server with that fault.
+// StartFaulty starts a server with the given fault.
 func StartFaulty(t testing.TB, fault Fault) *FaultyServer {
 	t.Helper()
 	l, _ := listen(t)
@@ -86,8 +86,8 @@ func StartFaulty(t testing.TB, fault Fault) *FaultyServer {
 	return s
 }
 
-// URL of the server, plain.
+// URL returns the plain URL of the server.
 func (s *FaultyServer) URL() string { return "mqtt://" + s.listener.Addr().String() }
 
-// Accepted is how many connections were accepted.
+// Accepted returns the number of accepted connections.
 func (s *FaultyServer) Accepted() int { return int(s.accepted.Load()) }

@@ -14,16 +14,15 @@ import (
 	"time"
 )
 
-// GatewayOptions configures a Gateway. The zero value lets everybody go everywhere.
+// GatewayOptions configures a Gateway. The zero value allows all clients and all destinations.
 type GatewayOptions struct {
-	// User and Password are the login that it wants. None without User.
+	// User and Password are the required login. Without User, no login is required.
 	User, Password string
-	// OnlyPort is the one port that an HTTP gateway lets through to. Default all.
+	// OnlyPort is the only destination port that an HTTP gateway allows. Default 0: all ports.
 	OnlyPort int
 }
 
-// Gateway is a proxy in the sense of SOCKS and HTTP: a process that clients ask for
-// connections.
+// Gateway is a SOCKS or HTTP proxy: a process that opens connections for clients.
 type Gateway struct {
 	t       testing.TB
 	name    string
@@ -45,7 +44,7 @@ func StartSOCKS(t testing.TB, o GatewayOptions) *Gateway {
 	return g
 }
 
-// StartHTTPGateway starts an HTTP gateway that knows CONNECT (tinyproxy).
+// StartHTTPGateway starts an HTTP gateway with support for CONNECT (tinyproxy).
 func StartHTTPGateway(t testing.TB, o GatewayOptions) *Gateway {
 	t.Helper()
 	g := &Gateway{t: t, name: "tinyproxy", scheme: "http", port: FreePort(t)}
@@ -66,10 +65,10 @@ func StartHTTPGateway(t testing.TB, o GatewayOptions) *Gateway {
 	return g
 }
 
-// URL of the gateway, without a login.
+// URL returns the URL of the gateway, without a login.
 func (g *Gateway) URL() string { return fmt.Sprintf("%s://%s", g.scheme, address(g.port)) }
 
-// URLFor is the parsed URL with that login; without one where user is empty.
+// URLFor returns the parsed URL with a login. If user is empty, it has no login.
 func (g *Gateway) URLFor(user, password string) *url.URL {
 	u := &url.URL{Scheme: g.scheme, Host: address(g.port)}
 	if user != "" {
@@ -78,13 +77,13 @@ func (g *Gateway) URLFor(user, password string) *url.URL {
 	return u
 }
 
-// Start starts the gateway, again after Kill, and waits until it listens.
+// Start starts the gateway, also after Kill, and waits until it listens.
 func (g *Gateway) Start() {
 	g.t.Helper()
 	g.process = startProcess(g.t, g.name, g.command[0], g.command[1:]...)
-	Eventually(g.t, brokerReady, g.name+" listens", func() error {
+	Eventually(g.t, brokerStartTimeout, g.name+" listens", func() error {
 		if !g.process.running() {
-			g.t.Fatalf("%s ended at once", g.name)
+			g.t.Fatalf("%s ended during its start", g.name)
 		}
 		c, err := net.DialTimeout("tcp", address(g.port), time.Second)
 		if err != nil {
@@ -94,11 +93,11 @@ func (g *Gateway) Start() {
 	})
 }
 
-// Kill ends the gateway and the connections through it.
+// Kill ends the gateway and all connections through it.
 func (g *Gateway) Kill() {
 	g.t.Helper()
 	g.process.kill()
 }
 
-// Log is what it has written so far.
+// Log returns the output of the gateway so far.
 func (g *Gateway) Log() string { return g.process.output() }

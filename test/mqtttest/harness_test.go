@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	RemoveRunnerBinary()
 }
 
-func TestBrokerKeepsAcknowledgedMessagesAcrossRestart(t *testing.T) {
+func TestBroker_Restart_KeepsAcknowledgedMessages(t *testing.T) {
 	for _, qos := range []byte{1, 2} {
 		b := StartBroker(t, BrokerOptions{Persistence: true})
 		c := StartCollector(t, "x/#", "s", b)
@@ -40,12 +40,12 @@ func TestBrokerKeepsAcknowledgedMessagesAcrossRestart(t *testing.T) {
 		r := traffic.Compare(p.Ledger(), c.Arrivals())
 		t.Logf("QoS %d: %s", qos, r)
 		if len(r.Lost)+r.Duplicates+len(r.Disorder) > 0 {
-			t.Error("with no bridge between, nothing may be lost, doubled or out of order")
+			t.Error("without a bridge, no message may be lost, duplicated or out of order")
 		}
 	}
 }
 
-func TestSavedSubscriptionSurvivesKill(t *testing.T) {
+func TestBroker_KillAfterSave_KeepsSubscription(t *testing.T) {
 	b := StartBroker(t, BrokerOptions{Persistence: true})
 	c := StartCollector(t, "x/#", "s", b)
 	b.Kill()
@@ -61,7 +61,7 @@ func TestSavedSubscriptionSurvivesKill(t *testing.T) {
 	}
 }
 
-func TestFrozenBrokerDoesNotAnswer(t *testing.T) {
+func TestBroker_Frozen_DoesNotAnswer(t *testing.T) {
 	b := StartBroker(t, BrokerOptions{})
 	b.Freeze()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -75,7 +75,7 @@ func TestFrozenBrokerDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// echo answers every connection with what it sends.
+// echo starts a server that sends back all data that it receives.
 func echo(t *testing.T) string {
 	t.Helper()
 	l, _ := listen(t)
@@ -95,7 +95,7 @@ func echo(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestProxyDelaysButDoesNotThrottle(t *testing.T) {
+func TestProxy_Delay_DoesNotThrottle(t *testing.T) {
 	const delay = 25 * time.Millisecond
 	p := StartProxy(t, echo(t), delay)
 	c, err := net.Dial("tcp", p.listener.Addr().String())
@@ -120,7 +120,7 @@ func TestProxyDelaysButDoesNotThrottle(t *testing.T) {
 	}
 }
 
-func TestProxyHolesAndCuts(t *testing.T) {
+func TestProxy_BlackHoleAndCut_StopData(t *testing.T) {
 	p := StartProxy(t, echo(t), 0)
 	c, err := net.Dial("tcp", p.listener.Addr().String())
 	if err != nil {
@@ -136,7 +136,7 @@ func TestProxyHolesAndCuts(t *testing.T) {
 	p.BlackHole(false)
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if _, err := c.Read(make([]byte, 1)); err != nil {
-		t.Errorf("nothing came after the hole closed: %v", err)
+		t.Errorf("no data arrived after the black hole was turned off: %v", err)
 	}
 	p.Cut()
 	if _, err := c.Read(make([]byte, 1)); err == nil {
@@ -147,7 +147,7 @@ func TestProxyHolesAndCuts(t *testing.T) {
 	}
 }
 
-func TestMetricsAreParsed(t *testing.T) {
+func TestParseMetrics_Scrape_ReturnsSamples(t *testing.T) {
 	m, err := ParseMetrics("# HELP a b\n" + `a{x="1",y="q\"}"} 2` + "\n" + `a{x="2"} 3e0` + "\nb 1\n")
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestMetricsAreParsed(t *testing.T) {
 	}
 }
 
-func TestCutEndsWhatABlackHoleHolds(t *testing.T) {
+func TestProxy_CutInBlackHole_EndsConnection(t *testing.T) {
 	p := StartProxy(t, echo(t), 0)
 	c, err := net.Dial("tcp", p.listener.Addr().String())
 	if err != nil {
@@ -170,6 +170,6 @@ func TestCutEndsWhatABlackHoleHolds(t *testing.T) {
 	p.BlackHole(true)
 	_, _ = c.Write([]byte("x"))
 	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	_, _ = c.Read(make([]byte, 1)) // until the hole has it
+	_, _ = c.Read(make([]byte, 1)) // wait until the black hole holds the byte
 	p.Cut()
 }

@@ -25,7 +25,7 @@ var (
 	labelPair  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
 )
 
-// ParseMetrics reads a scrape.
+// ParseMetrics parses a scrape.
 func ParseMetrics(text string) (Metrics, error) {
 	var out Metrics
 	for line := range strings.Lines(text) {
@@ -50,8 +50,7 @@ func ParseMetrics(text string) (Metrics, error) {
 	return out, nil
 }
 
-// Sum adds up the samples of that name whose labels hold the given values,
-// written name=value.
+// Sum returns the sum of the samples with that name and the given labels, written name=value.
 func (m Metrics) Sum(name string, labels ...string) float64 {
 	var sum float64
 	for _, s := range m {

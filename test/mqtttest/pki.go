@@ -16,12 +16,12 @@ import (
 	"time"
 )
 
-// KeyPair is a certificate and its key in PEM.
+// KeyPair is a certificate and its key, in PEM format.
 type KeyPair struct{ Cert, Key []byte }
 
 // PKI is a certificate authority.
 type PKI struct {
-	// CA is the authority's certificate in PEM.
+	// CA is the authority's certificate, in PEM format.
 	CA []byte
 
 	t         testing.TB
@@ -34,7 +34,7 @@ type Issued struct {
 	Key  *ecdsa.PrivateKey
 }
 
-// Issue makes a key, and a certificate for it as template says. The key of by signs the
+// Issue creates a key, and a certificate for it from the template. The key of by signs the
 // certificate; if by is nil, it is self-signed.
 func Issue(t testing.TB, template *x509.Certificate, by *Issued) *Issued {
 	t.Helper()
@@ -56,7 +56,7 @@ func Issue(t testing.TB, template *x509.Certificate, by *Issued) *Issued {
 	return &Issued{cert, key}
 }
 
-// NewPKI makes an authority.
+// NewPKI creates an authority.
 func NewPKI(t testing.TB) *PKI {
 	t.Helper()
 	template := &x509.Certificate{
@@ -78,7 +78,7 @@ func (p *PKI) Server() *KeyPair { return p.issue("localhost", time.Now().Add(tim
 // LongLived issues a certificate like Server's that is valid for four days.
 func (p *PKI) LongLived() *KeyPair { return p.issue("localhost", time.Now().Add(4*24*time.Hour)) }
 
-// Expired issues a certificate for localhost whose time is over.
+// Expired issues an expired certificate for localhost.
 func (p *PKI) Expired() *KeyPair { return p.issue("localhost", time.Now().Add(-time.Minute)) }
 
 // WrongName issues a certificate for another host.

@@ -13,25 +13,24 @@ import (
 	"time"
 )
 
-// Ports come from below the range that outgoing connections take theirs from
-// (32768 and up on Linux): a broker that is down must find its port free when it
-// comes back, and a client that dials a dead port in that range can connect to
-// itself.
+// Ports are below the range of ephemeral ports (32768 and up on Linux). A broker that is down must
+// find its port free when it starts again, and a client that dials a closed port in that range can
+// connect to itself.
 const (
 	firstPort = 10000
 	portCount = 20000
 )
 
-// The start differs between test processes that run at the same time.
+// The start value differs between test processes that run at the same time.
 var portCounter atomic.Uint32
 
 func init() { portCounter.Store(uint32(os.Getpid()) * 97) }
 
-// FreePort returns a loopback port that nothing listens on.
+// FreePort returns a loopback port without a listener.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	// A process that is being started meanwhile would hold the listener until it has
-	// become the other program.
+	// Without the lock, a child that is forked meanwhile would hold the listener until it executes
+	// its program.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	l, port := listen(t)
@@ -39,7 +38,7 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
-// listen listens on a loopback port of its own.
+// listen listens on an unused loopback port.
 func listen(t testing.TB) (l net.Listener, port int) {
 	t.Helper()
 	for range 1000 {
@@ -55,11 +54,11 @@ func listen(t testing.TB) (l net.Listener, port int) {
 
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// pollInterval is how often a state is read that cannot be waited for.
+// pollInterval is the time between two reads of a state that cannot be awaited.
 const pollInterval = 10 * time.Millisecond
 
-// Eventually waits until ok, and fails the test with what it returns last when it
-// does not come within the timeout.
+// Eventually waits until ok returns nil. If that does not happen within the timeout, it fails the
+// test with the last error.
 func Eventually(t testing.TB, timeout time.Duration, what string, ok func() error) {
 	t.Helper()
 	deadline := time.Now().Add(timeout)

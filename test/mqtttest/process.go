@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// process is a child whose output is shown when the test fails.
+// process is a child process. Its log is printed if the test fails.
 type process struct {
 	t    testing.TB
 	name string
 	cmd  *exec.Cmd
 	log  string
-	done chan struct{} // closed when it has ended
+	done chan struct{} // closed when the process has ended
 }
 
 func startProcess(t testing.TB, name, program string, args ...string) *process {
@@ -35,7 +35,7 @@ func startProcess(t testing.TB, name, program string, args ...string) *process {
 	defer func() { _ = log.Close() }()
 	p := &process{t: t, name: name, cmd: exec.Command(program, args...), log: log.Name(), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// The child dies with the test, even one that is killed.
+	// The kernel kills the child when the test ends, also if the test is killed.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -55,13 +55,13 @@ func startProcess(t testing.TB, name, program string, args ...string) *process {
 	return p
 }
 
-// shownLines of a log are enough to see what went wrong.
+// shownLines is the number of log lines that a failed test prints.
 const shownLines = 60
 
 func (p *process) tail() string {
 	lines := strings.Split(strings.TrimRight(p.output(), "\n"), "\n")
 	if n := len(lines) - shownLines; n > 0 {
-		lines = append([]string{fmt.Sprintf("(%d lines before)", n)}, lines[n:]...)
+		lines = append([]string{fmt.Sprintf("(%d earlier lines)", n)}, lines[n:]...)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -98,7 +98,7 @@ func (p *process) kill() time.Time {
 	return now
 }
 
-// wait waits for the end and returns the exit code.
+// wait waits until the process has ended and returns its exit code.
 func (p *process) wait(timeout time.Duration) int {
 	p.t.Helper()
 	select {
@@ -109,7 +109,7 @@ func (p *process) wait(timeout time.Duration) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// ticksPerSecond is USER_HZ, the unit of /proc/PID/stat, the same on every Linux.
+// ticksPerSecond is USER_HZ, the unit of /proc/PID/stat. It is the same on every Linux.
 const ticksPerSecond = 100
 
 // cpu returns the processor time that the process has used.
@@ -119,8 +119,8 @@ func (p *process) cpu() time.Duration {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	// The fields after the parenthesised name start with the third; utime and
-	// stime are the 14th and 15th.
+	// The fields after the name in parentheses start with field 3; utime and stime are fields 14
+	// and 15.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	var ticks int64
 	for _, field := range fields[11:13] {
@@ -133,7 +133,7 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(ticks) * time.Second / ticksPerSecond
 }
 
-// residentBytes returns the memory of the process that is resident.
+// residentBytes returns the resident memory of the process.
 func (p *process) residentBytes() int64 {
 	p.t.Helper()
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
@@ -147,7 +147,7 @@ func (p *process) residentBytes() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// openFiles returns how many file descriptors the process has.
+// openFiles returns the number of open file descriptors of the process.
 func (p *process) openFiles() int {
 	p.t.Helper()
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Proxy forwards TCP connections to a broker, with a delay in each direction
-// that costs no throughput, and can turn into a black hole.
+// Proxy forwards TCP connections to a broker, with a delay in each direction that does not limit
+// the rate. It can become a black hole.
 type Proxy struct {
 	t        testing.TB
 	listener net.Listener
@@ -28,8 +28,8 @@ type Proxy struct {
 	wg    sync.WaitGroup
 }
 
-// StartProxy starts a proxy in front of host:port. The delay is one way: the
-// round trip grows by twice of it.
+// StartProxy starts a proxy in front of host:port. The delay is one way: the round trip grows by
+// twice the delay.
 func StartProxy(t testing.TB, target string, delay time.Duration) *Proxy {
 	t.Helper()
 	l, _ := listen(t)
@@ -43,14 +43,15 @@ func StartProxy(t testing.TB, target string, delay time.Duration) *Proxy {
 	return p
 }
 
-// URL of the proxy, plain.
+// URL returns the plain URL of the proxy.
 func (p *Proxy) URL() string { return "mqtt://" + p.listener.Addr().String() }
 
-// Accepted is how many connections were accepted.
+// Accepted returns the number of accepted connections.
 func (p *Proxy) Accepted() int { return int(p.accepted.Load()) }
 
-// BlackHole lets connections stand, and accepts new ones, but forwards nothing
-// from now on, until it is turned off; what came meanwhile is forwarded then.
+// BlackHole turns the black hole on or off. While it is on, connections stay open and new ones are
+// accepted, but the proxy forwards nothing. It forwards the data received meanwhile when it is
+// turned off.
 func (p *Proxy) BlackHole(on bool) { p.hole.Store(on) }
 
 // Cut ends all connections with RST.
@@ -97,14 +98,14 @@ func (p *Proxy) serve(client net.Conn) {
 	directions.Wait()
 }
 
-// chunk is what was read at one instant, due on the other side later.
+// chunk is the data of one read, with the time at which it is due on the other side.
 type chunk struct {
 	data []byte
 	due  time.Time
 }
 
-// lineCapacity bounds what a delay line holds: far more chunks than a test puts
-// into a round trip, so that the line delays and does not throttle.
+// lineCapacity is the capacity of a delay line in chunks. It is far more than a test sends within a
+// round trip, so that the line delays and does not throttle.
 const lineCapacity = 1 << 14
 
 func (p *Proxy) copy(to, from net.Conn) {
@@ -123,7 +124,7 @@ func (p *Proxy) copy(to, from net.Conn) {
 		}
 	}()
 	failed := false
-	for c := range line { // to the end, or the reader would block for ever
+	for c := range line { // drain the channel, otherwise the reader would block forever
 		time.Sleep(time.Until(c.due))
 		for p.hole.Load() && !failed {
 			time.Sleep(pollInterval)
@@ -158,5 +159,5 @@ func (p *Proxy) open(c net.Conn) bool {
 	return p.conns[c]
 }
 
-// String is for messages.
+// String returns a description of the proxy for messages.
 func (p *Proxy) String() string { return fmt.Sprintf("proxy %s to %s", p.listener.Addr(), p.target) }

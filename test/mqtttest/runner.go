@@ -28,13 +28,13 @@ type Runner struct {
 	manifest string
 	dir      string // of the Secrets and ConfigMaps
 	listen   string
-	race     bool // build it with the race detector
+	race     bool // build the runner with the race detector
 	process  *process
 	starts   int
 }
 
-// NewRunner writes the manifest and makes room for Secrets and ConfigMaps, and
-// starts nothing yet.
+// NewRunner writes the manifest and creates the directories for Secrets and ConfigMaps. It does not
+// start the runner.
 func NewRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	t.Helper()
 	data, err := yaml.Marshal(bridge)
@@ -48,8 +48,8 @@ func NewRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	return newRunner(t, bridge.Name, path)
 }
 
-// Annotate sets an annotation of the manifest that a runner started with
-// [StartRunner] has, which takes it over while it runs.
+// Annotate sets an annotation in the manifest of a runner that was started with [StartRunner]. The
+// running process applies it.
 func (r *Runner) Annotate(bridge *v1alpha1.MQTTBridge, key, value string) {
 	r.t.Helper()
 	bridge.Annotations = map[string]string{key: value}
@@ -71,8 +71,8 @@ func newRunner(t testing.TB, name, manifest string) *Runner {
 	return &Runner{t: t, name: name, manifest: manifest, dir: t.TempDir(), listen: address(FreePort(t))}
 }
 
-// StartRunner starts a runner with the manifest and waits until it serves its
-// status, which it does before it is connected.
+// StartRunner starts a runner with the manifest and waits until it serves its status. The runner
+// may not be connected by then.
 func StartRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	t.Helper()
 	r := NewRunner(t, bridge)
@@ -80,8 +80,8 @@ func StartRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	return r
 }
 
-// StartRaceRunner is StartRunner with the race detector in the runner. The test fails
-// where it finds something.
+// StartRaceRunner is like StartRunner, but the runner has the race detector. A detected race fails
+// the test.
 func StartRaceRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	t.Helper()
 	r := NewRunner(t, bridge)
@@ -90,7 +90,7 @@ func StartRaceRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	return r
 }
 
-// StartRunnerWith starts a runner with a manifest that is on disk.
+// StartRunnerWith starts a runner with the manifest at the given path.
 func StartRunnerWith(t testing.TB, manifest string) *Runner {
 	t.Helper()
 	r := newRunner(t, filepath.Base(manifest), manifest)
@@ -98,8 +98,7 @@ func StartRunnerWith(t testing.TB, manifest string) *Runner {
 	return r
 }
 
-// SetFile writes a key of a Secret or ConfigMap, whole at once as the kubelet
-// does.
+// SetFile writes a key of a Secret or ConfigMap atomically, as the kubelet does.
 func (r *Runner) SetFile(object, key, value string) {
 	r.t.Helper()
 	dir := filepath.Join(r.dir, "secrets", object)
@@ -115,16 +114,16 @@ func (r *Runner) SetFile(object, key, value string) {
 	}
 }
 
-// DataDir is the directory of the runner's buffer on disk. It outlasts the process.
+// DataDir returns the directory of the runner's buffer on disk. It outlives the process.
 func (r *Runner) DataDir() string { return filepath.Join(r.dir, "data") }
 
 const (
-	runnerServes = 15 * time.Second
-	// runnerStops is more than a drain may take.
-	runnerStops = 30 * time.Second
+	runnerStartTimeout = 15 * time.Second
+	// runnerStopTimeout is longer than the longest drain.
+	runnerStopTimeout = 30 * time.Second
 )
 
-// Start starts the process, also after its end.
+// Start starts the process, also after a previous process has ended.
 func (r *Runner) Start() {
 	r.t.Helper()
 	r.starts++
@@ -137,16 +136,16 @@ func (r *Runner) Start() {
 	if r.race {
 		r.failOnRace(r.process)
 	}
-	Eventually(r.t, runnerServes, "the runner serves its status", func() error {
+	Eventually(r.t, runnerStartTimeout, "the runner serves its status", func() error {
 		if !r.process.running() {
-			r.t.Fatalf("the runner ended at once:\n%s", r.process.tail())
+			r.t.Fatalf("the runner ended during its start:\n%s", r.process.tail())
 		}
 		_, err := r.get("/status")
 		return err
 	})
 }
 
-// failOnRace fails the test when it ends where the race detector has found something.
+// failOnRace makes the test fail at its end if the race detector has reported a race.
 func (r *Runner) failOnRace(p *process) {
 	r.t.Cleanup(func() {
 		if p.running() {
@@ -165,36 +164,36 @@ func (r *Runner) Kill() time.Time {
 	return r.process.kill()
 }
 
-// Terminate sends SIGTERM and returns the exit code and how long it took.
+// Terminate sends SIGTERM and returns the exit code and the time until the process ended.
 func (r *Runner) Terminate() (code int, took time.Duration) {
 	r.t.Helper()
 	began := time.Now()
 	r.process.signal(syscall.SIGTERM)
-	return r.process.wait(runnerStops), time.Since(began)
+	return r.process.wait(runnerStopTimeout), time.Since(began)
 }
 
 // Stacks ends the process with SIGQUIT and returns the stacks of its goroutines.
 func (r *Runner) Stacks() string {
 	r.t.Helper()
 	r.process.signal(syscall.SIGQUIT)
-	r.process.wait(runnerStops)
+	r.process.wait(runnerStopTimeout)
 	_, stacks, _ := strings.Cut(r.Log(), "SIGQUIT")
 	return stacks
 }
 
-// Running reports whether the process is there.
+// Running reports whether the process runs.
 func (r *Runner) Running() bool { return r.process.running() }
 
-// Log is what the latest process wrote to its standard output and error.
+// Log returns the standard output and error of the latest process.
 func (r *Runner) Log() string { return r.process.output() }
 
-// CPU is the processor time used since the process started.
+// CPU returns the processor time that the process has used since its start.
 func (r *Runner) CPU() time.Duration { return r.process.cpu() }
 
-// ResidentBytes is the resident memory of the process.
+// ResidentBytes returns the resident memory of the process.
 func (r *Runner) ResidentBytes() int64 { return r.process.residentBytes() }
 
-// OpenFiles is how many file descriptors the process has.
+// OpenFiles returns the number of open file descriptors of the process.
 func (r *Runner) OpenFiles() int { return r.process.openFiles() }
 
 // Status reads /status.
@@ -208,7 +207,7 @@ func (r *Runner) Status() (v1alpha1.MQTTBridgeStatus, error) {
 	return s, err
 }
 
-// WaitStatus waits for a status that ok returns nil for, and returns it.
+// WaitStatus waits until ok returns nil for the status, and returns that status.
 func (r *Runner) WaitStatus(timeout time.Duration, what string, ok func(v1alpha1.MQTTBridgeStatus) error) v1alpha1.MQTTBridgeStatus {
 	r.t.Helper()
 	var last v1alpha1.MQTTBridgeStatus
@@ -223,8 +222,8 @@ func (r *Runner) WaitStatus(timeout time.Duration, what string, ok func(v1alpha1
 	return last
 }
 
-// WaitActive waits until both sides are connected and the remote one through the
-// server of that name.
+// WaitActive waits until both sides are connected, the remote side to the server with the given
+// name.
 func (r *Runner) WaitActive(remote string, timeout time.Duration) v1alpha1.MQTTBridgeStatus {
 	r.t.Helper()
 	return r.WaitStatus(timeout, "connected to "+remote, func(s v1alpha1.MQTTBridgeStatus) error {
@@ -264,7 +263,7 @@ func (r *Runner) Metrics() Metrics {
 	return m
 }
 
-// Probe asks /livez or /readyz and returns the HTTP status code.
+// Probe requests /livez or /readyz and returns the HTTP status code.
 func (r *Runner) Probe(path string) int {
 	r.t.Helper()
 	response, err := httpClient.Get("http://" + r.listen + path)

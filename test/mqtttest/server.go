@@ -13,24 +13,23 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// Server is the process of an MQTT server that is not a Mosquitto. It has one
-// listener, plain, which takes clients without a password, too.
+// Server is the process of an MQTT server other than Mosquitto. It has one plain listener, which
+// accepts clients without a password.
 type Server struct {
 	Name string
 
 	t       testing.TB
 	address string
-	patient time.Duration
+	timeout time.Duration
 	command []string
 	process *process
 }
 
-// StartServer starts a server that is to listen at host:port and waits until it
-// answers CONNECT, for so long as a start or a stop of it may take. For variables
-// of its environment let the program be env.
-func StartServer(t testing.TB, name, hostPort string, patient time.Duration, program string, args ...string) *Server {
+// StartServer starts a server that listens at host:port, and waits until it answers CONNECT. The
+// timeout bounds a start and a stop. To set environment variables, use env as the program.
+func StartServer(t testing.TB, name, hostPort string, timeout time.Duration, program string, args ...string) *Server {
 	t.Helper()
-	s := &Server{Name: name, t: t, address: hostPort, patient: patient, command: append([]string{program}, args...)}
+	s := &Server{Name: name, t: t, address: hostPort, timeout: timeout, command: append([]string{program}, args...)}
 	s.Start()
 	return s
 }
@@ -41,25 +40,25 @@ func StartProgram(t testing.TB, name, program string, args ...string) {
 	startProcess(t, name, program, args...)
 }
 
-// URL of the listener.
+// URL returns the URL of the listener.
 func (s *Server) URL() string { return "mqtt://" + s.address }
 
-// Address of the listener.
+// Address returns the address of the listener.
 func (s *Server) Address() string { return s.address }
 
 // Dial connects to the listener.
 func (s *Server) Dial(ctx context.Context) (net.Conn, error) { return traffic.TCP(s.address)(ctx) }
 
-// Source is the server as a collector's source.
+// Source returns the server as a source for a collector.
 func (s *Server) Source() traffic.Source { return traffic.Source{Name: s.Name, Dial: s.Dial} }
 
-// Start starts the server again at the same address, with what it kept on disk.
+// Start starts the server again at the same address, with the state that it saved on disk.
 func (s *Server) Start() {
 	s.t.Helper()
 	s.process = startProcess(s.t, s.Name, s.command[0], s.command[1:]...)
-	Eventually(s.t, s.patient, s.Name+" answers CONNECT", func() error {
+	Eventually(s.t, s.timeout, s.Name+" answers CONNECT", func() error {
 		if !s.process.running() {
-			s.t.Fatalf("%s ended at once", s.Name)
+			s.t.Fatalf("%s ended during its start", s.Name)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -67,9 +66,9 @@ func (s *Server) Start() {
 	})
 }
 
-// Stop ends the server with SIGTERM and waits for it.
+// Stop ends the server with SIGTERM and waits until it has ended.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.process.signal(syscall.SIGTERM)
-	s.process.wait(s.patient)
+	s.process.wait(s.timeout)
 }

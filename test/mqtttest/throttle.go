@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// ThrottleOptions say how slow a link is.
+// ThrottleOptions configures the rate of a link.
 type ThrottleOptions struct {
-	// Up and Down are the bytes per second to the server and from it. 0 is without bound.
+	// Up and Down are the rates to the server and from it, in bytes per second. 0 is unlimited.
 	Up, Down int
-	// Buffer is the size of the buffers of TCP in the proxy, in bytes. 0 is the system's.
+	// Buffer is the size of the proxy's TCP buffers in bytes. 0 is the system's default.
 	Buffer int
 }
 
-// Throttle is a slow link: a proxy that forwards TCP connections to a server at a
-// bounded rate per connection.
+// Throttle is a slow link: a proxy that forwards TCP connections to a server at a limited rate per
+// connection.
 type Throttle struct {
 	listener  net.Listener
 	hole      atomic.Bool
-	forwarded atomic.Int64 // when bytes last went to the server, in nanoseconds
+	forwarded atomic.Int64 // time of the last write to the server, in nanoseconds since 1970
 	wg        sync.WaitGroup
 
 	mu     sync.Mutex
@@ -35,14 +35,14 @@ type Throttle struct {
 	closed bool
 }
 
-// throttleChunk is how many bytes go over at once.
+// throttleChunk is the largest number of bytes that the link forwards at once.
 const throttleChunk = 4 << 10
 
 // StartThrottle starts a slow link to host:port. It ends with the test.
 func StartThrottle(t testing.TB, target string, o ThrottleOptions) *Throttle {
 	t.Helper()
 	l, _ := listen(t)
-	if o.Buffer > 0 { // before windows are announced: TCP must not take them back
+	if o.Buffer > 0 { // set before a window is announced, because TCP must not shrink windows
 		if err := control(l.(*net.TCPListener), o.setBuffers); err != nil {
 			t.Fatal(err)
 		}
@@ -70,16 +70,16 @@ func StartThrottle(t testing.TB, target string, o ThrottleOptions) *Throttle {
 	return p
 }
 
-// URL of the link, plain.
+// URL returns the plain URL of the link.
 func (p *Throttle) URL() string { return fmt.Sprintf("mqtt://%s", p.listener.Addr()) }
 
-// BlackHole forwards nothing and takes nothing from now on.
+// BlackHole stops forwarding and reading permanently. It returns the current time.
 func (p *Throttle) BlackHole() time.Time {
 	p.hole.Store(true)
 	return time.Now()
 }
 
-// Forwarded is when bytes last went to the server.
+// Forwarded returns the time of the last write to the server.
 func (p *Throttle) Forwarded() time.Time { return time.Unix(0, p.forwarded.Load()) }
 
 func (p *Throttle) serve(client net.Conn, target string, o ThrottleOptions) {
@@ -108,8 +108,8 @@ func control(c syscall.Conn, fn func(fd uintptr)) error {
 	return raw.Control(fn)
 }
 
-// setBuffers sets the buffers of a connection, or of those that a listener accepts. A size
-// that the system does not allow is rounded.
+// setBuffers sets the buffers of a connection, or of the connections that a listener accepts. The
+// system rounds a size that it does not allow.
 func (o ThrottleOptions) setBuffers(fd uintptr) {
 	if o.Buffer > 0 {
 		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, o.Buffer)
@@ -117,7 +117,8 @@ func (o ThrottleOptions) setBuffers(fd uintptr) {
 	}
 }
 
-// keep has the connections closed when the test ends.
+// keep registers connections that are closed when the test ends. It returns false if the test has
+// ended.
 func (p *Throttle) keep(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

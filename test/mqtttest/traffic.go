@@ -10,7 +10,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// StartPublisher starts a stream into a broker that ends with the test.
+// StartPublisher starts a stream to a broker. The stream ends with the test.
 func StartPublisher(t testing.TB, to *Broker, cfg traffic.PublisherConfig) *traffic.Publisher {
 	t.Helper()
 	cfg.Dial = to.Dial
@@ -22,17 +22,17 @@ func StartPublisher(t testing.TB, to *Broker, cfg traffic.PublisherConfig) *traf
 	return p
 }
 
-const subscribed = 10 * time.Second
+const subscribeTimeout = 10 * time.Second
 
-// StartCollector listens to brokers until the test ends. Those with Persistence
-// keep the subscription also when they are killed.
+// StartCollector subscribes at the brokers until the test ends. Brokers with Persistence keep the
+// subscription also if they are killed.
 func StartCollector(t testing.TB, filter, stream string, brokers ...*Broker) *traffic.Collector {
 	t.Helper()
 	cfg := traffic.CollectorConfig{ClientID: "collector-" + stream, Filter: filter, Stream: stream}
 	for _, b := range brokers {
 		cfg.Sources = append(cfg.Sources, b.Source())
 	}
-	c, err := traffic.StartCollector(t.Context(), cfg, subscribed)
+	c, err := traffic.StartCollector(t.Context(), cfg, subscribeTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}

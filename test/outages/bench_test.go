@@ -11,8 +11,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// bench is what the worlds of a test share: a proxy, and a stream that goes through a
-// broker and no bridge. By that it is known how much the machine itself holds up.
+// bench is shared by the worlds of a test: a proxy, and a control stream through a broker without a
+// bridge. The control stream measures the delays of the machine itself.
 type bench struct {
 	proxy   *toxiproxy
 	control *traffic.Collector
@@ -27,23 +27,24 @@ func startBench(t testing.TB) *bench {
 }
 
 const (
-	// leastMargin is what is added to a bound in any case: connections are made, and
-	// messages come one every 20 ms.
+	// leastMargin is always added to a bound: connections take time, and a message is published
+	// only every 20 ms.
 	leastMargin = 500 * time.Millisecond
-	// hops is how often processes wait for one another during a switch: to connect, to
-	// subscribe, and for messages before and after it.
+	// hops is the number of times that processes wait for each other during a switch: to connect,
+	// to subscribe, and for messages before and after it.
 	hops = 10
-	// before a fault was the latest message, by which a gap begins.
+	// before is the time before a fault from which the control stream is evaluated, because a gap
+	// begins with the latest message before the fault.
 	before = time.Second
 )
 
-// margin is what may be added to a bound in that time.
+// margin returns the tolerance for a bound in the given period.
 func (b *bench) margin(from, to time.Time) time.Duration {
-	var held time.Duration
+	var delay time.Duration
 	for _, a := range b.control.Arrivals() {
 		if a.Time.After(from.Add(-before)) && a.Sent.Before(to) {
-			held = max(held, a.Time.Sub(a.Sent))
+			delay = max(delay, a.Time.Sub(a.Sent))
 		}
 	}
-	return leastMargin + hops*held
+	return leastMargin + hops*delay
 }

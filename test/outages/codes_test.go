@@ -10,8 +10,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// connackReasons are the reasons of what a server can answer CONNECT with: return codes
-// of MQTT 3.1.1 (section 3.2.2.3) and reason codes of MQTT 5 (section 3.2.2.2).
+// connackReasons maps the codes in a CONNACK to the expected reasons: return codes of MQTT 3.1.1
+// (section 3.2.2.3) and reason codes of MQTT 5 (section 3.2.2.2).
 var connackReasons = map[v1alpha1.ProtocolVersion]map[byte]string{
 	v1alpha1.ProtocolVersion311: {
 		1: v1alpha1.ReasonProtocolVersionRefused,
@@ -37,16 +37,16 @@ var connackReasons = map[v1alpha1.ProtocolVersion]map[byte]string{
 		0x95: v1alpha1.ReasonConnectRefused,       // packet too large
 		0x97: v1alpha1.ReasonQuotaExceeded,
 		0x99: v1alpha1.ReasonConnectRefused,    // payload format of the Will
-		0x9A: v1alpha1.ReasonConnectRefused,    // no retained messages
+		0x9A: v1alpha1.ReasonConnectRefused,    // retain not supported
 		0x9B: v1alpha1.ReasonConnectRefused,    // QoS of the Will
-		0x9C: v1alpha1.ReasonServerUnavailable, // use another one
-		0x9D: v1alpha1.ReasonServerUnavailable, // moved
+		0x9C: v1alpha1.ReasonServerUnavailable, // use another server
+		0x9D: v1alpha1.ReasonServerUnavailable, // server moved
 		0x9F: v1alpha1.ReasonServerUnavailable, // connection rate
 	},
 }
 
-// disconnectReasons are those of what a server can end a session with (MQTT 5 section
-// 3.14.2.1), where they are not just that it did.
+// disconnectReasons maps the codes in a DISCONNECT (MQTT 5 section 3.14.2.1) to the expected
+// reasons, if the reason is not ReasonDisconnected.
 var disconnectReasons = map[byte]string{
 	0x87: v1alpha1.ReasonAuthenticationFailed,
 	0x89: v1alpha1.ReasonServerUnavailable,
@@ -58,13 +58,13 @@ var disconnectReasons = map[byte]string{
 	0x9F: v1alpha1.ReasonServerUnavailable,
 }
 
-// disconnectCodes are all that a server can send.
+// disconnectCodes are all codes that a server can send.
 var disconnectCodes = []byte{
 	0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9A,
 	0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2,
 }
 
-func TestEachCodeOfCONNACKIsLeftForTheNextServer(t *testing.T) {
+func TestConnack_EachCode_UsesNextServer(t *testing.T) {
 	t.Parallel()
 	b := startBench(t)
 	for _, version := range both {
@@ -77,12 +77,12 @@ func TestEachCodeOfCONNACKIsLeftForTheNextServer(t *testing.T) {
 				return refusing(w, version, byte(code))
 			})
 			f.versions = []v1alpha1.ProtocolVersion{version}
-			try(t, b, &f, len(all())+code, row{version, []byte{1, 2}}, remote, toward)
+			runFault(t, b, &f, len(all())+code, row{version, []byte{1, 2}}, remote, toward)
 		}
 	}
 }
 
-func TestEachCodeOfDISCONNECTIsLeftForTheNextServer(t *testing.T) {
+func TestDisconnect_EachCode_UsesNextServer(t *testing.T) {
 	t.Parallel()
 	b := startBench(t)
 	for _, code := range disconnectCodes {
@@ -96,6 +96,6 @@ func TestEachCodeOfDISCONNECTIsLeftForTheNextServer(t *testing.T) {
 			inject: func(w *world) { w.sieve.say(disconnect(code)) },
 			toward: expect(atOnce, reason),
 		}
-		try(t, b, &f, len(all())+256+int(code), row{v1alpha1.ProtocolVersion5, []byte{1, 2}}, remote, toward)
+		runFault(t, b, &f, len(all())+256+int(code), row{v1alpha1.ProtocolVersion5, []byte{1, 2}}, remote, toward)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// connecting are the faults of a server that is tried. Messages have no part in them, so
-// that both directions have the same bound.
+// connecting are the faults of a server during an attempt. No messages are involved, so that both
+// directions have the same bound.
 var connecting = []fault{
 	attempt("port closed", atOnce, v1alpha1.ReasonConnectionRefused, func(w *world) v1alpha1.Server {
 		return at(mqtttest.FreePort(w))
@@ -28,7 +28,7 @@ var connecting = []fault{
 		return at(port)
 	}),
 	isolatedAttempt("no route", atOnce, v1alpha1.ReasonHostUnreachable, func(*world) v1alpha1.Server {
-		return v1alpha1.Server{URL: "mqtt://192.0.2.1"} // the namespace has loopback alone
+		return v1alpha1.Server{URL: "mqtt://192.0.2.1"} // the namespace has only loopback
 	}),
 	isolatedAttempt("host unreachable while connecting, reported by ICMP", atOnce, v1alpha1.ReasonHostUnreachable, func(w *world) v1alpha1.Server {
 		port := mqtttest.FreePort(w)
@@ -119,18 +119,20 @@ func named(host string) func(*world) v1alpha1.Server {
 	return func(*world) v1alpha1.Server { return v1alpha1.Server{URL: "mqtt://" + host} }
 }
 
-// secured is a server whose certificate has to be by the authority of the tests.
+// secured returns a server whose certificate must be signed by the authority of the tests.
 func secured(url string) v1alpha1.Server {
 	return v1alpha1.Server{URL: url, TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: authority}}}
 }
 
-// showing is a broker that shows a certificate, and demands one where clientCA is not nil.
+// showing starts a broker with a certificate. If clientCA is not nil, it requires a client
+// certificate.
 func (w *world) showing(pair *mqtttest.KeyPair, clientCA []byte) v1alpha1.Server {
 	w.Helper()
 	return secured(w.broker(mqtttest.BrokerOptions{Name: "secured", TLS: pair, ClientCA: clientCA}).URL())
 }
 
-// mute is a broker behind a proxy that accepts, and lets nothing pass from it.
+// mute starts a broker behind a proxy that accepts connections and forwards nothing from the
+// broker.
 func (w *world) mute(scheme string, o mqtttest.BrokerOptions) (url string) {
 	w.Helper()
 	l := w.proxy.link(w, w.broker(o).Address())
@@ -138,7 +140,7 @@ func (w *world) mute(scheme string, o mqtttest.BrokerOptions) (url string) {
 	return fmt.Sprintf("%s://localhost:%d", scheme, l.port)
 }
 
-// sifted is a broker behind a sieve that edits what it sends.
+// sifted starts a broker behind a sieve that edits the broker's packets.
 func (w *world) sifted(edit func([]byte) []byte) v1alpha1.Server {
 	w.Helper()
 	s := startSieve(w, w.broker(mqtttest.BrokerOptions{Name: "sifted"}).Address())
@@ -146,7 +148,7 @@ func (w *world) sifted(edit func([]byte) []byte) v1alpha1.Server {
 	return v1alpha1.Server{URL: s.URL()}
 }
 
-// refusing is a server that answers CONNECT with that code.
+// refusing starts a server that answers CONNECT with the given code.
 func refusing(t testing.TB, version v1alpha1.ProtocolVersion, code byte) v1alpha1.Server {
 	t.Helper()
 	connack := []byte{v5.CONNACK << 4, 2, 0, code}
@@ -154,7 +156,7 @@ func refusing(t testing.TB, version v1alpha1.ProtocolVersion, code byte) v1alpha
 		connack = []byte{v5.CONNACK << 4, 3, 0, code, 0}
 	}
 	s := mqtttest.StartFaulty(t, func(c net.Conn) {
-		if _, err := c.Read(make([]byte, 1024)); err != nil { // a CONNECT comes at once
+		if _, err := c.Read(make([]byte, 1024)); err != nil { // the CONNECT arrives in one read
 			return
 		}
 		_, _ = c.Write(connack)

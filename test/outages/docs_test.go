@@ -13,7 +13,7 @@ import (
 
 const page = "../../docs/failure-modes.md"
 
-// cells are the rows of the table below a heading of the page, without its head.
+// cells returns the rows of the table below a heading of the page, without the header.
 func cells(t *testing.T, heading string) [][]string {
 	t.Helper()
 	data, err := os.ReadFile(page)
@@ -40,7 +40,8 @@ func cells(t *testing.T, heading string) [][]string {
 	return nil
 }
 
-// documented is the row that a fault has to have, without what it is noticed by.
+// documented returns the required row of a fault, without the column that says how the fault is
+// detected.
 func (f *fault) documented() []string {
 	row := []string{f.name}
 	var reasons []string
@@ -68,13 +69,13 @@ const (
 	tried = "### A server that is tried"
 )
 
-func TestThePageSaysOfEachFaultWhatTheSuiteShows(t *testing.T) {
+func TestFailureModesPage_Tables_MatchSuite(t *testing.T) {
 	for heading, faults := range map[string][]fault{inUse: established, tried: connecting} {
 		var want []string
 		for i := range faults {
 			row := faults[i].documented()
 			if heading == tried {
-				row = slices.Delete(row, 2, 3) // messages have no part in it
+				row = slices.Delete(row, 2, 3) // messages are not involved
 			}
 			want = append(want, strings.Join(row, " | "))
 		}
@@ -84,12 +85,12 @@ func TestThePageSaysOfEachFaultWhatTheSuiteShows(t *testing.T) {
 		}
 		for _, row := range want {
 			if !slices.Contains(got, row) {
-				t.Errorf("%s lacks the row, besides what the fault is noticed by, or it says something else:\n%s", heading, row)
+				t.Errorf("%s lacks the row (without the second column), or the row differs:\n%s", heading, row)
 			}
 		}
 		for _, row := range got {
 			if !slices.Contains(want, row) {
-				t.Errorf("%s has a row that no test shows:\n%s", heading, row)
+				t.Errorf("%s has a row without a test:\n%s", heading, row)
 			}
 		}
 	}

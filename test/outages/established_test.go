@@ -102,11 +102,11 @@ var established = []fault{
 		toward: untaken,
 	}, {
 		name:   "takes no data",
-		size:   32 << 10, // of which as many are sent as the buffers on the way hold
+		size:   32 << 10, // more bytes in flight than the buffers on the path can hold
 		inject: func(w *world) { w.link.poison(bandwidthToxic, "rate", upstream) },
 		heal:   func(w *world) { w.link.cure(bandwidthToxic) },
 		toward: untaken,
-		// It goes on to send, until it misses the bridge ([MQTT-3.1.2-24]).
+		// The server continues to send until it detects the missing keep alive ([MQTT-3.1.2-24]).
 		from: expect(missed, v1alpha1.ReasonConnectionClosed, v1alpha1.ReasonDisconnected),
 	}, {
 		name:     "DISCONNECT",
@@ -116,7 +116,7 @@ var established = []fault{
 		toward:   disconnected, from: disconnected,
 	}, {
 		name:   "session taken over",
-		inject: (*world).takeOver, // Mosquitto closes, without the DISCONNECT that MQTT 5 has for it
+		inject: (*world).takeOver, // Mosquitto closes the connection without the DISCONNECT of MQTT 5
 		toward: closed, from: closed,
 	}, {
 		name:   "sends data that is not MQTT",
@@ -126,23 +126,24 @@ var established = []fault{
 	},
 }
 
-// route adds or deletes a route by which the primary is unreachable.
+// route adds or deletes a route that makes the primary unreachable.
 func (w *world) route(what string) {
 	w.Helper()
 	must(w, execute("", "ip", "route", what, "unreachable", w.link.host(), "table", "local"))
 }
 
-// disconnect is a DISCONNECT of MQTT 5 with that reason code.
+// disconnect returns a DISCONNECT of MQTT 5 with the given reason code.
 func disconnect(code byte) string { return string([]byte{v5.DISCONNECT << 4, 1, code}) }
 
-// withoutOne keeps all acknowledgements of one packet identifier: the next one's.
+// withoutOne discards all acknowledgements with one packet identifier: the identifier of the next
+// acknowledgement.
 func withoutOne() func([]byte) []byte {
-	var left uint16
+	var discarded uint16
 	return func(packet []byte) []byte {
 		switch packet[0] >> 4 {
 		case v5.PUBACK, v5.PUBREC:
-			if id := binary.BigEndian.Uint16(packet[2:]); left == 0 || left == id {
-				left = id
+			if id := binary.BigEndian.Uint16(packet[2:]); discarded == 0 || discarded == id {
+				discarded = id
 				return nil
 			}
 		}
@@ -150,13 +151,13 @@ func withoutOne() func([]byte) []byte {
 	}
 }
 
-// takeOver connects to the primary under the client identifier of the bridge, to the
-// session that it has, reads nothing, and leaves.
+// takeOver connects to the primary with the client identifier of the bridge, resumes its session,
+// reads nothing, and disconnects.
 func (w *world) takeOver() {
 	w.Helper()
-	conn, err := net.DialTimeout("tcp", w.primary.Address(), soon)
+	conn, err := net.DialTimeout("tcp", w.primary.Address(), eventTimeout)
 	must(w, err)
-	must(w, conn.SetDeadline(time.Now().Add(soon)))
+	must(w, conn.SetDeadline(time.Now().Add(eventTimeout)))
 	if w.version == v1alpha1.ProtocolVersion5 {
 		expiry := uint32(3600)
 		connect := &v5.Connect{ProtocolName: "MQTT", ProtocolVersion: 5, ClientID: clientID, Properties: &v5.Properties{SessionExpiryInterval: &expiry}}
@@ -167,7 +168,7 @@ func (w *world) takeOver() {
 		err = connect.Write(conn)
 	}
 	must(w, err)
-	// The CONNACK says that it has happened.
+	// The CONNACK shows that the takeover has happened.
 	_, err = conn.Read(make([]byte, 1))
 	must(w, err)
 	must(w, conn.Close())

@@ -9,7 +9,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// settings are those of a side that bound how soon a loss is noticed, in seconds.
+// settings are the settings of a side that bound the detection of a loss, in seconds.
 type settings struct{ connectTimeout, keepAlive, pingTimeout, ackTimeout int32 }
 
 var (
@@ -17,9 +17,9 @@ var (
 	defaults = settings{v1alpha1.DefaultConnectTimeoutSeconds, v1alpha1.DefaultKeepAliveSeconds, v1alpha1.DefaultPingTimeoutSeconds, v1alpha1.DefaultAckTimeoutSeconds}
 )
 
-// bound is how long it takes at most until a fault is noticed.
+// bound is the longest time until a fault is detected.
 type bound struct {
-	formula string // as docs/failure-modes.md has it
+	formula string // as in docs/failure-modes.md
 	seconds func(settings) int32
 }
 
@@ -33,15 +33,15 @@ var (
 
 func (b bound) of(s settings) time.Duration { return time.Duration(b.seconds(s)) * time.Second }
 
-// direction of the messages, seen from the side that loses its server.
+// direction is the direction of the messages, relative to the side that loses its server.
 type direction bool
 
 const (
-	toward direction = true  // they go to it
-	from   direction = false // they come from it
+	toward direction = true  // messages to that side
+	from   direction = false // messages from that side
 )
 
-// expected is what docs/failure-modes.md says of a fault.
+// expected is the behaviour that docs/failure-modes.md describes for a fault.
 type expected struct {
 	bound
 	reasons []string // one of them
@@ -49,31 +49,31 @@ type expected struct {
 
 func expect(b bound, reasons ...string) *expected { return &expected{b, reasons} }
 
-// fault is a way to lose a server: the one in use, by inject, or the one that is tried
-// next, which connecting makes.
+// fault is a way to lose a server: the active server, by inject, or the server that the bridge
+// tries next, which connecting creates.
 type fault struct {
-	// name is that of its row in docs/failure-modes.md.
+	// name is the name of its row in docs/failure-modes.md.
 	name string
-	// isolated faults need a network of their own.
+	// isolated is set if the fault needs a separate network namespace.
 	isolated bool
-	// versions of MQTT that it is for. Default both.
+	// versions are the MQTT versions with this fault. Default both.
 	versions []v1alpha1.ProtocolVersion
-	// size of the messages in bytes.
+	// size is the size of the messages in bytes.
 	size int
-	// forgets says that the server loses what it has acknowledged and not stored, so
-	// that it cannot be counted.
+	// forgets is set if the server loses messages that it has acknowledged and not stored, so that
+	// the messages cannot be counted.
 	forgets bool
-	// apart has the primary known by an address of its own.
+	// apart gives the primary a separate address.
 	apart bool
-	// sieved has the primary behind a sieve.
+	// sieved puts the primary behind a sieve.
 	sieved bool
 
 	inject, heal func(*world)
 	connecting   func(*world) v1alpha1.Server
-	// next is the fault of the server that is tried after that, if any.
+	// next is the fault of the server that the bridge tries afterwards, if any.
 	next *fault
 
-	// toward and from are what to expect, by direction; nil where the fault can be none.
+	// toward and from are the expectations by direction. nil means that the fault does not apply.
 	toward, from *expected
 }
 

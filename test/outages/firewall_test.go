@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// ruleset is the firewall of the namespace. Ports are put into its sets.
+// ruleset is the firewall of the namespace. Tests add ports to its sets.
 const ruleset = `
 table inet outages {
 	set to { type inet_service; }
@@ -29,19 +29,19 @@ table inet outages {
 
 // Sets of the firewall.
 const (
-	dropTo      = "to"          // what goes to the port is dropped
-	dropFrom    = "from"        // what comes from the port is dropped
-	unreachable = "unreachable" // what goes to the port is answered by ICMP
-	resetTo     = "resetting"   // what goes to the port is answered by RST
+	dropTo      = "to"          // drop packets to the port
+	dropFrom    = "from"        // drop packets from the port
+	unreachable = "unreachable" // answer packets to the port with ICMP
+	resetTo     = "resetting"   // answer packets to the port with RST
 )
 
-// block puts a port into sets of the firewall.
+// block adds a port to sets of the firewall.
 func block(t testing.TB, port int, sets ...string) { change(t, "add", port, sets) }
 
-// unblock takes it out of them.
+// unblock removes a port from sets of the firewall.
 func unblock(t testing.TB, port int, sets ...string) { change(t, "delete", port, sets) }
 
-// change changes all sets at one instant.
+// change changes all sets at the same time.
 func change(t testing.TB, what string, port int, sets []string) {
 	t.Helper()
 	var commands strings.Builder
@@ -51,7 +51,7 @@ func change(t testing.TB, what string, port int, sets []string) {
 	must(t, execute(commands.String(), "nft", "-f", "-"))
 }
 
-// execute runs a program that is silent unless it fails.
+// execute runs a program and returns an error with its output if it fails.
 func execute(input, name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Stdin = strings.NewReader(input)

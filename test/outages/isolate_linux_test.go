@@ -18,14 +18,14 @@ import (
 // isolatedEnv marks the process that runs in the namespaces.
 const isolatedEnv = "MQTTBRIDGE_ISOLATED"
 
-// isolated reports whether this process has a network of its own.
+// isolated reports whether this process has a separate network namespace.
 func isolated() bool { return os.Getenv(isolatedEnv) != "" }
 
-// isolate runs this program again in namespaces of its own: of the network, and of mounts
-// for /etc/resolv.conf. Who is not root gets a user namespace, too, where the system
-// allows that. entered says whether it ran there.
+// isolate runs this program again in separate namespaces: for the network, and for the mount of
+// /etc/resolv.conf. A user other than root also gets a user namespace, if the system permits it.
+// entered is true if the program ran in the namespaces.
 func isolate() (code int, entered bool, err error) {
-	// The child dies with the thread that started it.
+	// The kernel kills the child when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	self, err := os.Executable()
@@ -44,9 +44,9 @@ func isolate() (code int, entered bool, err error) {
 	}
 	if err := cmd.Start(); err != nil {
 		if !root && (errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOSPC)) {
-			return 0, false, nil // the system gives users no namespaces
+			return 0, false, nil // the system does not permit user namespaces
 		}
-		return 1, false, fmt.Errorf("enter a network namespace: %w; a container needs CAP_SYS_ADMIN for that", err)
+		return 1, false, fmt.Errorf("enter a network namespace: %w; a container needs CAP_SYS_ADMIN", err)
 	}
 	err = cmd.Wait()
 	var exit *exec.ExitError
@@ -56,16 +56,16 @@ func isolate() (code int, entered bool, err error) {
 	return 0, true, err
 }
 
-// furnish gives the namespaces what the tests need: loopback, short buffers, a firewall
-// and a name server.
+// furnish sets up the namespaces: loopback, small buffers, a firewall and a name server.
 func furnish() error {
 	if err := execute("", "ip", "link", "set", "lo", "up"); err != nil {
 		return err
 	}
-	// So that a server that takes nothing is met before megabytes are on their way to it.
+	// With small buffers, a server that does not read is detected before megabytes are in transit
+	// to it.
 	for _, name := range []string{"tcp_rmem", "tcp_wmem"} {
 		if err := os.WriteFile("/proc/sys/net/ipv4/"+name, []byte("4096 65536 131072"), 0); err != nil {
-			return fmt.Errorf("bound the buffers of TCP: %w", err)
+			return fmt.Errorf("limit the buffers of TCP: %w", err)
 		}
 	}
 	if err := execute(ruleset, "nft", "-f", "-"); err != nil {
@@ -73,10 +73,10 @@ func furnish() error {
 	}
 	return serveNames(func(resolvConf string) error {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			return fmt.Errorf("keep mounts apart: %w", err)
+			return fmt.Errorf("make mounts private: %w", err)
 		}
 		if err := unix.Mount(resolvConf, "/etc/resolv.conf", "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("name the name server: %w", err)
+			return fmt.Errorf("mount resolv.conf: %w", err)
 		}
 		return nil
 	})

@@ -5,7 +5,7 @@
 
 package outages
 
-// There are no network namespaces.
+// Network namespaces exist on Linux only.
 func isolated() bool { return false }
 
 func isolate() (code int, entered bool, err error) { return 0, false, nil }

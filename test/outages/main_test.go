@@ -1,19 +1,18 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package outages takes the server in use away from a running bridge in every way in
-// which one can be lost, and holds the bridge to what docs/failure-modes.md says of it:
-// how soon the loss is noticed, for which reason, how long nothing arrives, that nothing
-// is lost, that order is kept, and that nothing comes twice but by a switch.
+// Package outages makes a running bridge lose its active server in every possible way, and checks
+// the guarantees of docs/failure-modes.md: the time until the loss is detected, the reason, the
+// time without an arrival, that no message is lost, that order is kept, and that a message arrives
+// twice only because of a switch.
 //
-// Brokers are Mosquitto, behind toxiproxy. Packets are dropped by nftables: the tests run
-// in a network namespace of their own, whose firewall and name server are theirs, and
-// which leaves nothing behind. Where there can be none, the rows that need it are listed
-// as left out; as root on Linux that fails.
+// The brokers are Mosquitto, behind toxiproxy. nftables drops packets: the tests run in a separate
+// network namespace with its own firewall and name server, and leave nothing behind. If the system
+// does not permit a namespace, the tests list the skipped rows; for root on Linux they fail.
 //
-// All rows go into one table, printed at the end where go test shows what passes: make
-// outages. By default each row has both QoS at once and one version of MQTT; -full takes
-// each of them alone and lets the long scenarios have their full length.
+// All rows are in one table, which is printed at the end if go test shows the output of passing
+// tests: make outages. By default each row has both QoS together and one MQTT version; -full tests
+// each of them separately and runs the long scenarios at their full length.
 package outages
 
 import (
@@ -28,19 +27,19 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-var full = flag.Bool("full", false, "take each QoS and version alone, and give the long scenarios their full length")
+var full = flag.Bool("full", false, "test each QoS and version separately, and run the long scenarios at their full length")
 
-// testsAtOnce is how many bridges run at a time. They wait most of the time.
+// testsAtOnce is the number of bridges that run in parallel. They wait most of the time.
 const testsAtOnce = "10"
 
 const (
-	// soon is enough for what takes milliseconds, on a machine that is busy.
-	soon = 20 * time.Second
-	// wholly is enough for a stream's rest to arrive.
-	wholly = 40 * time.Second
+	// eventTimeout is for events that take milliseconds on an idle machine.
+	eventTimeout = 20 * time.Second
+	// drainTimeout is longer than the rest of a stream needs to arrive.
+	drainTimeout = 40 * time.Second
 )
 
-// toxiproxyEnv names the proxy that is built before the namespace is entered.
+// toxiproxyEnv names the proxy program, which is built before the namespace is entered.
 const toxiproxyEnv = "MQTTBRIDGE_TOXIPROXY"
 
 func TestMain(m *testing.M) {
@@ -53,7 +52,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// run builds what is tested and runs the tests, in a namespace where there can be one.
+// run builds the programs and runs the tests, in a namespace if possible.
 func run(m *testing.M) (int, error) {
 	if isolated() {
 		if err := furnish(); err != nil {
@@ -85,8 +84,8 @@ func runTests(m *testing.M) (int, error) {
 	return code, nil
 }
 
-// build builds the runner, as it is delivered, and the proxy: in a namespace there is no
-// network to fetch modules by.
+// build builds the runner, as it is released, and the proxy. It runs outside of the namespace,
+// which has no network to download modules.
 func build(dir string) error {
 	for _, program := range []struct{ env, directory, pkg string }{
 		{mqtttest.RunnerEnv, ".", "github.com/mqttbridge/mqttbridge-operator/bridge-runner"},

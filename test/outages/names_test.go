@@ -12,15 +12,15 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// Names of the tests' own name server, which knows none but says so in different ways.
+// Names in the tests' name server, which resolves none of them and fails in different ways.
 const (
 	unknownName = "unknown.test" // no such name
 	brokenName  = "broken.test"  // the server fails
 	silentName  = "silent.test"  // no answer
 )
 
-// serveNames answers at port 53 until the process ends. use is given the file that names
-// the server.
+// serveNames serves names at port 53 until the process ends. It passes to use a resolv.conf that
+// names this server.
 func serveNames(use func(resolvConf string) error) error {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:53")
 	if err != nil {
@@ -34,7 +34,7 @@ func serveNames(use func(resolvConf string) error) error {
 				return
 			}
 			if answer, ok := answerTo(buf[:n]); ok {
-				_, _ = conn.WriteTo(answer, from) // who asked may be gone
+				_, _ = conn.WriteTo(answer, from) // the client may have ended
 			}
 		}
 	}()
@@ -42,7 +42,7 @@ func serveNames(use func(resolvConf string) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(file.Name()) }() // what is mounted stays
+	defer func() { _ = os.Remove(file.Name()) }() // a mount of the file remains valid
 	if _, err := file.WriteString("nameserver 127.0.0.1\n"); err != nil {
 		return err
 	}

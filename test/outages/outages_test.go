@@ -16,10 +16,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// all are the faults of the suite.
+// all returns the faults of the suite.
 func all() []fault { return slices.Concat(established, connecting) }
 
-func TestEachLossIsNoticedWithinItsBoundAndNothingIsLost(t *testing.T) {
+func TestOutage_EachFault_IsDetectedWithinBoundAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	b := startBench(t)
 	for place, f := range all() {
@@ -29,15 +29,15 @@ func TestEachLossIsNoticedWithinItsBoundAndNothingIsLost(t *testing.T) {
 					continue
 				}
 				for _, r := range rows(&f, place+i+j) {
-					try(t, b, &f, place, r, s, d)
+					runFault(t, b, &f, place, r, s, d)
 				}
 			}
 		}
 	}
 }
 
-// try is a test of a fault.
-func try(t *testing.T, b *bench, f *fault, place int, r row, s side, d direction) {
+// runFault runs the test of one fault.
+func runFault(t *testing.T, b *bench, f *fault, place int, r row, s side, d direction) {
 	t.Run(fmt.Sprintf("%s/%s/%s/MQTT %s/QoS %v", f.name, s, words(s, d), r.version, r.qos), func(t *testing.T) {
 		t.Parallel()
 		w := &world{TB: t, side: s, direction: d, version: r.version, settings: short, bench: b}
@@ -51,7 +51,7 @@ type row struct {
 	qos     []byte
 }
 
-// rows has both QoS at once, and one version in turn; or where -full is given each alone.
+// rows returns both QoS together and one version in turn; with -full it returns each separately.
 func rows(f *fault, turn int) []row {
 	var out []row
 	for i, v := range both {
@@ -66,7 +66,7 @@ func rows(f *fault, turn int) []row {
 	return out
 }
 
-// words say the direction as manifests do.
+// words returns the name of the direction in manifests.
 func words(s side, d direction) string {
 	if (s == remote) == (d == toward) {
 		return "forwards"
@@ -74,16 +74,16 @@ func words(s side, d direction) string {
 	return "subscriptions"
 }
 
-// need leaves a test out that needs a network of its own where there is none.
+// need skips a test that needs a network namespace if there is none.
 func (w *world) need(isolation bool, name string) {
 	w.Helper()
 	if isolation && !isolated() {
-		results.leave(name)
-		w.Skip("left out, for want of a network namespace")
+		results.skip(name)
+		w.Skip("skipped: the test needs a network namespace")
 	}
 }
 
-// outage loses the server in use, and judges what becomes of it.
+// outage makes the bridge lose its active server, and checks the consequences.
 func (w *world) outage(f *fault, place int, qos []byte) {
 	w.Helper()
 	w.need(f.isolated, f.name)
@@ -104,27 +104,27 @@ func (w *world) outage(f *fault, place int, qos []byte) {
 	w.stream(f.size, qos...)
 	want := f.expected(w.direction)
 	within := want.of(w.settings)
-	without := within // a server
+	withoutServer := within
 	if f.next != nil {
-		without += f.next.expected(w.direction).of(w.settings)
+		withoutServer += f.next.expected(w.direction).of(w.settings)
 	}
 
 	began := time.Now()
 	inject(w)
 	for _, s := range w.streams {
-		must(w, s.switched(began, without+soon))
+		must(w, s.switched(began, withoutServer+eventTimeout))
 	}
 	end := time.Now()
 	margin := w.margin(began, end)
-	status := w.waitActive(w.backup.Name, soon)
+	status := w.waitActive(w.backup.Name, eventTimeout)
 
 	n := w.noticed(lost)
 	noticed := n.at.Sub(began)
-	if f.connecting != nil { // from when it was tried
+	if f.connecting != nil { // measured from the start of the attempt
 		noticed = n.at.Sub(w.noticed("primary").at)
 	}
 	if noticed > within+margin {
-		w.Errorf("noticed after %s, want within %s and %s", noticed, within, margin)
+		w.Errorf("detected after %s, want within %s + %s", noticed, within, margin)
 	}
 	if !slices.Contains(want.reasons, n.reason) {
 		w.Errorf("the reason is %s, want one of %v\n%s", n.reason, want.reasons, n.line)
@@ -136,16 +136,16 @@ func (w *world) outage(f *fault, place int, qos []byte) {
 		w.Errorf("the last failover is %+v, want from primary to %s", f, w.backup.Name)
 	}
 
-	w.triedOnce()
+	w.checkTriedOnce()
 
 	reports := w.settle(began, heal, f.forgets)
 	if w.direction == toward {
-		w.explained(reports)
+		w.checkResent(reports)
 	}
 	for i, s := range w.streams {
 		gap := s.gap(began, end)
-		if gap > without+margin {
-			w.Errorf("QoS %d: nothing arrived for %s, want at most %s and %s", s.qos, gap, without, margin)
+		if gap > withoutServer+margin {
+			w.Errorf("QoS %d: no message arrived for %s, want at most %s + %s", s.qos, gap, withoutServer, margin)
 		}
 		results.add(result{
 			place: place, fault: f.name, version: string(w.version), side: w.side, direction: words(w.side, w.direction), qos: fmt.Sprint(s.qos),
@@ -154,30 +154,30 @@ func (w *world) outage(f *fault, place int, qos []byte) {
 	}
 }
 
-// triedOnce checks that the servers between the primary and the backup were tried in vain
-// once each.
-func (w *world) triedOnce() {
+// checkTriedOnce checks that each server between the primary and the backup had exactly one failed
+// attempt.
+func (w *world) checkTriedOnce() {
 	w.Helper()
 	metrics := w.runner.Metrics()
 	for i := range w.servers[1 : len(w.servers)-1] {
 		name := fmt.Sprintf("backup-%d", i+1)
 		if n := metrics.Sum("mqttbridge_connection_failures_total", "side="+string(w.side), "server="+name); n != 1 {
-			w.Errorf("%s was tried in vain %v times, want once", name, n)
+			w.Errorf("%s had %v failed attempts, want 1", name, n)
 		}
 	}
 }
 
-// account is what became of a stream.
+// account holds the counts of a stream.
 type account struct{ lost, twice int }
 
-// settle ends the streams, heals the primary, has the bridge fetch what that one holds,
-// unless it forgets, and counts. The backup is in use.
+// settle ends the streams, heals the primary, makes the bridge receive the messages that the
+// primary still holds unless the primary forgets them, and counts. The backup is active.
 func (w *world) settle(fault time.Time, heal func(*world), forgets bool) []account {
 	w.Helper()
 	accounts := make([]account, len(w.streams))
 	end := func(part func(*stream) *part) {
 		for _, s := range w.streams {
-			must(w, part(s).publisher.StopAndDrain(wholly))
+			must(w, part(s).publisher.StopAndDrain(drainTimeout))
 		}
 	}
 	count := func(part func(*stream) *part) {
@@ -190,7 +190,7 @@ func (w *world) settle(fault time.Time, heal func(*world), forgets bool) []accou
 	first := func(s *stream) *part { return s.parts[0] }
 	last := func(s *stream) *part { return s.parts[len(s.parts)-1] }
 	end(last)
-	if w.direction == from { // before the bridge goes back
+	if w.direction == from { // before the bridge returns to the primary
 		count(last)
 	}
 	if heal != nil {
@@ -209,31 +209,31 @@ func (w *world) settle(fault time.Time, heal func(*world), forgets bool) []accou
 	return accounts
 }
 
-// explained checks that what came twice was sent again by the bridge, and counted.
-func (w *world) explained(reports []account) {
+// checkResent checks that the runner resent and counted the messages that arrived twice.
+func (w *world) checkResent(reports []account) {
 	w.Helper()
 	twice := 0
 	for _, r := range reports {
 		twice += r.twice
 	}
 	if again := int(w.runner.Metrics().Sum("mqttbridge_messages_resent_total")); twice > again {
-		w.Errorf("%d messages came twice, and the runner has counted %d as sent again", twice, again)
+		w.Errorf("%d messages arrived twice, but the runner counted %d resent messages", twice, again)
 	}
 }
 
-// notice is a line of the runner's log that says that a server is lost, or was tried in vain.
+// notice is a line of the runner's log that reports a lost server or a failed attempt.
 type notice struct {
 	line   string
 	at     time.Time
 	reason string
 }
 
-// noticed is when the side first noticed that the server is lost, and why.
+// noticed returns the first notice of the side about a server.
 func (w *world) noticed(server string) notice {
 	w.Helper()
 	lines := w.notices(server)
 	if len(lines) == 0 {
-		w.Fatalf("the runner's log does not say that %s is lost", server)
+		w.Fatalf("the runner's log does not report the loss of %s", server)
 	}
 	return lines[0]
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// places is more than the faults have.
+// places is larger than the number of faults.
 const places = 1 << 16
 
-// length of a scenario: the full one where -full is given.
+// length returns the length of a scenario. With -full it is the full length.
 func length(bounded, whole time.Duration) time.Duration {
 	if *full {
 		return whole
@@ -35,9 +35,9 @@ func scenario(t *testing.T, run func(w *world)) {
 	}
 }
 
-// A bridge that leaves a healthy backup for a primary that only seems to be there is
-// what users of Mosquitto's complain of: mosquitto#3293.
-func TestABlackHoledPrimaryDoesNotCostTheBackupItsConnection(t *testing.T) {
+// Users of Mosquitto's bridge report that it leaves a healthy backup for a primary that is not
+// available: mosquitto#3293.
+func TestBlackHoledPrimary_BackupActive_KeepsConnectionToBackup(t *testing.T) {
 	t.Parallel()
 	scenario(t, func(w *world) {
 		w.need(true, "primary black-holed while on the backup")
@@ -49,19 +49,19 @@ func TestABlackHoledPrimaryDoesNotCostTheBackupItsConnection(t *testing.T) {
 		began := time.Now()
 		block(w, w.link.port, dropTo, dropFrom)
 		for _, s := range w.streams {
-			must(w, s.switched(began, soon))
+			must(w, s.switched(began, eventTimeout))
 		}
-		serving, connections, since := w.waitActive("backup-1", soon), gate.Accepted(), time.Now()
+		serving, connections, since := w.waitActive("backup-1", eventTimeout), gate.Accepted(), time.Now()
 
-		time.Sleep(length(20*time.Second, 10*time.Minute)) // nothing is to happen
+		time.Sleep(length(20*time.Second, 10*time.Minute)) // no event can be awaited: the test shows that nothing happens
 
 		end := time.Now()
-		after := w.waitActive("backup-1", soon)
+		after := w.waitActive("backup-1", eventTimeout)
 		if !after.Active.Since.Equal(&serving.Active.Since) {
-			w.Errorf("the backup is in use since %s, want since %s", after.Active.Since, serving.Active.Since)
+			w.Errorf("the backup is active since %s, want since %s", after.Active.Since, serving.Active.Since)
 		}
 		if n := gate.Accepted() - connections; n > 0 {
-			w.Errorf("the backup was connected to %d times more", n)
+			w.Errorf("the bridge connected to the backup %d more times", n)
 		}
 		if lost := w.notices("backup-1"); len(lost) > 0 {
 			w.Errorf("the backup was lost %d times: %s", len(lost), lost[0].line)
@@ -71,20 +71,20 @@ func TestABlackHoledPrimaryDoesNotCostTheBackupItsConnection(t *testing.T) {
 		for i, s := range w.streams {
 			gap := s.gap(since, end)
 			if gap > margin {
-				w.Errorf("QoS %d: nothing arrived for %s while the backup was in use", s.qos, gap)
+				w.Errorf("QoS %d: no message arrived for %s while the backup was active", s.qos, gap)
 			}
 			w.note("primary black-holed while on the backup", s, ptr.Deref(after.Failovers, 0), end.Sub(since), margin, gap, reports[i])
 		}
 	})
 }
 
-// flap is how long a flapping primary is there, and how long it is not.
+// flap is the time for which a flapping primary is available, and then unavailable.
 const flap = 3 * time.Second
 
-// handful is how many switches a flapping primary may cost.
-const handful = 5
+// maxSwitches is the largest number of switches that a flapping primary may cause.
+const maxSwitches = 5
 
-func TestAFlappingPrimaryCostsAHandfulOfSwitches(t *testing.T) {
+func TestFlappingPrimary_UnderLoad_CausesFewSwitches(t *testing.T) {
 	t.Parallel()
 	scenario(t, func(w *world) {
 		w.build(false)
@@ -93,32 +93,32 @@ func TestAFlappingPrimaryCostsAHandfulOfSwitches(t *testing.T) {
 		began := time.Now()
 		for time.Since(began) < length(24*time.Second, 5*time.Minute) {
 			w.link.enable(false)
-			time.Sleep(flap) // that is the fault
+			time.Sleep(flap) // the duration of the fault
 			w.link.enable(true)
 			time.Sleep(flap)
 		}
 		w.link.enable(false)
-		w.waitActive("backup-1", soon)
+		w.waitActive("backup-1", eventTimeout)
 		end := time.Now()
 		status, err := w.runner.Status()
 		must(w, err)
 		switches := ptr.Deref(w.of(status).Failovers, 0)
-		if switches < 1 || switches > handful {
-			w.Errorf("the bridge switched %d times, want 1 to %d", switches, handful)
+		if switches < 1 || switches > maxSwitches {
+			w.Errorf("the bridge switched %d times, want 1 to %d", switches, maxSwitches)
 		}
 		reports := w.settle(began, func(w *world) { w.link.enable(true) }, false)
 		margin := w.margin(began, end)
 		for i, s := range w.streams {
 			gap := s.gap(began, end)
 			if gap > margin {
-				w.Errorf("QoS %d: nothing arrived for %s, though one server was there all the time", s.qos, gap)
+				w.Errorf("QoS %d: no message arrived for %s, although one server was always available", s.qos, gap)
 			}
 			w.note("primary flaps every 3 s", s, switches, end.Sub(began), margin, gap, reports[i])
 		}
 	})
 }
 
-// note puts a scenario into the table.
+// note adds a scenario to the table.
 func (w *world) note(name string, s *stream, switches int64, took, margin, gap time.Duration, a account) {
 	results.add(result{
 		place: places, fault: fmt.Sprintf("%s, for %s: switches %d", name, took.Round(time.Second), switches), version: string(w.version),
@@ -126,8 +126,8 @@ func (w *world) note(name string, s *stream, switches int64, took, margin, gap t
 	})
 }
 
-// An attempt that fails at once is what other bridges stumble over: mosquitto#2410.
-func TestTheThirdServerIsReachedInOneRoundWhateverTheErrorsOfTheFirstTwo(t *testing.T) {
+// Other bridges fail at attempts that end immediately with an error: mosquitto#2410.
+func TestThirdServer_FirstTwoFail_IsReachedInOneRound(t *testing.T) {
 	t.Parallel()
 	b := startBench(t)
 	for i := range connecting {
@@ -146,7 +146,7 @@ func TestTheThirdServerIsReachedInOneRoundWhateverTheErrorsOfTheFirstTwo(t *test
 	}
 }
 
-func TestTheThirdServerIsReachedInOneRoundWhenTheFirstIsLostAndTheSecondFails(t *testing.T) {
+func TestThirdServer_FirstLostAndSecondFails_IsReachedInOneRound(t *testing.T) {
 	t.Parallel()
 	b := startBench(t)
 	for i, f := range established {
@@ -158,12 +158,12 @@ func TestTheThirdServerIsReachedInOneRoundWhenTheFirstIsLostAndTheSecondFails(t 
 			two.next = &connecting[j]
 			two.isolated = f.isolated || two.next.isolated
 			two.name += "; " + two.next.name
-			try(t, b, &two, places+1, row{v1alpha1.ProtocolVersion5, []byte{1, 2}}, remote, toward)
+			runFault(t, b, &two, places+1, row{v1alpha1.ProtocolVersion5, []byte{1, 2}}, remote, toward)
 		}
 	}
 }
 
-// other is the place of a fault that differs from the one at that place.
+// other returns the index of another fault.
 func other(place int) int { return (place + 5) % len(connecting) }
 
 // third starts a bridge whose first two servers fail.
@@ -175,18 +175,18 @@ func (w *world) third(failing ...*fault) {
 	began := time.Now()
 	w.runner.Start()
 	within := failing[0].toward.of(w.settings) + failing[1].toward.of(w.settings)
-	status := w.waitActive("backup-2", within+soon)
+	status := w.waitActive("backup-2", within+eventTimeout)
 	took := status.Active.Since.Sub(began)
-	// The status has whole seconds, rounded down.
+	// Times in the status are in whole seconds, rounded down.
 	margin := w.margin(began, time.Now())
 	if took > within+margin {
-		w.Errorf("the third server was connected after %s, want %s and %s", took, within, margin)
+		w.Errorf("the third server was connected after %s, want within %s + %s", took, within, margin)
 	}
 	metrics := w.runner.Metrics()
 	reason := ""
 	for i, name := range []string{"primary", "backup-1"} {
 		if n := metrics.Sum("mqttbridge_connection_failures_total", "side=remote", "server="+name); n != 1 {
-			w.Errorf("%s was tried %v times, want once", name, n)
+			w.Errorf("%s had %v failed attempts, want 1", name, n)
 		}
 		want := failing[i].toward.reasons[0]
 		if got := status.Servers[i].LastError; got == nil || got.Reason != want || status.Servers[i].State != v1alpha1.ServerFailed {

@@ -14,18 +14,18 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// sieve is a proxy in front of a server that knows the packets of MQTT: it keeps those
-// from the server that it is told to keep, changes some, and says what the server did not.
+// sieve is an MQTT proxy in front of a server: it can discard and change packets of the server, and
+// send packets in the name of the server.
 type sieve struct {
 	*mqtttest.FaultyServer
 	target string
 
-	mu      sync.Mutex // guards what follows, and writes to clients
+	mu      sync.Mutex // guards the fields below, and writes to clients
 	clients map[net.Conn]bool
-	edit    func(packet []byte) []byte // nil passes all; what is empty is kept
+	edit    func(packet []byte) []byte // nil forwards all packets; an empty result discards the packet
 }
 
-// startSieve starts one in front of host:port.
+// startSieve starts a sieve in front of host:port.
 func startSieve(t testing.TB, target string) *sieve {
 	t.Helper()
 	s := &sieve{target: target, clients: map[net.Conn]bool{}}
@@ -33,7 +33,7 @@ func startSieve(t testing.TB, target string) *sieve {
 	return s
 }
 
-// change sets what becomes of the server's packets from now on. edit is not called
+// change sets the function that edits the server's packets from now on. edit is not called
 // concurrently.
 func (s *sieve) change(edit func(packet []byte) []byte) {
 	s.mu.Lock()
@@ -41,12 +41,12 @@ func (s *sieve) change(edit func(packet []byte) []byte) {
 	s.edit = edit
 }
 
-// say sends bytes to all clients, as if the server did.
+// say sends bytes to all clients, as if the server had sent them.
 func (s *sieve) say(packet string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.clients {
-		_, _ = io.WriteString(c, packet) // one may be gone
+		_, _ = io.WriteString(c, packet) // a client may have ended
 	}
 }
 
@@ -72,7 +72,7 @@ func (s *sieve) serve(client net.Conn) {
 	up.Wait()
 }
 
-// fromServer hands packets on until one of the connections ends.
+// fromServer forwards packets until one of the connections ends.
 func (s *sieve) fromServer(client net.Conn, server *bufio.Reader) {
 	for {
 		packet, err := readPacket(server)
@@ -97,7 +97,7 @@ func readPacket(r *bufio.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	length, err := binary.ReadUvarint(r) // the length is coded alike
+	length, err := binary.ReadUvarint(r) // the length has the encoding of Uvarint
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func readPacket(r *bufio.Reader) ([]byte, error) {
 	return packet, err
 }
 
-// without keeps packets of these types.
+// without returns a function that discards packets of the given types.
 func without(types ...byte) func([]byte) []byte {
 	return func(packet []byte) []byte {
 		for _, t := range types {

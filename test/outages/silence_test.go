@@ -13,7 +13,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// silence calls run with each fault at which a server says nothing any more.
+// silence calls run for each fault with which a server becomes silent.
 func silence(run func(place int, f fault)) {
 	names := []string{"frozen", "black-holed", "black-holed towards the server", "black-holed from the server"}
 	for place, f := range established {
@@ -23,11 +23,11 @@ func silence(run func(place int, f fault)) {
 	}
 }
 
-func TestASilentServerIsFoundWithin15SecondsByDefault(t *testing.T) {
+func TestSilentServer_DefaultSettings_IsDetectedWithin15Seconds(t *testing.T) {
 	t.Parallel()
 	b := startBench(t)
 	if d := silent.of(defaults); d != 15*time.Second {
-		t.Errorf("the defaults bound silence by %s, want 15 seconds", d)
+		t.Errorf("with the defaults, silence is detected within %s, want 15 s", d)
 	}
 	silence(func(place int, f fault) {
 		f.name += ", defaults"
@@ -41,11 +41,11 @@ func TestASilentServerIsFoundWithin15SecondsByDefault(t *testing.T) {
 	})
 }
 
-func TestASilentServerIsFoundWhateverTheTransport(t *testing.T) {
+func TestSilentServer_EachTransport_IsDetected(t *testing.T) {
 	t.Parallel()
 	b := startBench(t)
 	pki := mqtttest.NewPKI(t)
-	for name, speaks := range map[string]mqtttest.BrokerOptions{
+	for name, options := range map[string]mqtttest.BrokerOptions{
 		"TLS":                {TLS: pki.Server()},
 		"WebSocket":          {WebSocket: true},
 		"WebSocket over TLS": {WebSocket: true, TLS: pki.Server()},
@@ -55,7 +55,7 @@ func TestASilentServerIsFoundWhateverTheTransport(t *testing.T) {
 			for i, d := range []direction{toward, from} {
 				t.Run(fmt.Sprintf("%s/%s", f.name, words(remote, d)), func(t *testing.T) {
 					t.Parallel()
-					w := &world{TB: t, side: remote, direction: d, version: both[i], settings: short, bench: b, pki: pki, speaks: speaks}
+					w := &world{TB: t, side: remote, direction: d, version: both[i], settings: short, bench: b, pki: pki, options: options}
 					w.outage(&f, place, []byte{1, 2})
 				})
 			}
@@ -63,7 +63,7 @@ func TestASilentServerIsFoundWhateverTheTransport(t *testing.T) {
 	}
 }
 
-func TestASilentServerIsFoundWhileThereAreNoMessages(t *testing.T) {
+func TestSilentServer_NoMessages_IsDetected(t *testing.T) {
 	t.Parallel()
 	b := startBench(t)
 	silence(func(place int, f fault) {
@@ -76,11 +76,11 @@ func TestASilentServerIsFoundWhileThereAreNoMessages(t *testing.T) {
 				w.connect()
 				began, within := time.Now(), silent.of(w.settings)
 				f.inject(w)
-				w.waitActive(w.backup.Name, within+soon)
+				w.waitActive(w.backup.Name, within+eventTimeout)
 				n := w.noticed("primary")
 				noticed, margin := n.at.Sub(began), w.margin(began, time.Now())
 				if noticed > within+margin {
-					t.Errorf("noticed after %s, want within %s and %s", noticed, within, margin)
+					t.Errorf("detected after %s, want within %s + %s", noticed, within, margin)
 				}
 				if n.reason != v1alpha1.ReasonPingTimeout && n.reason != v1alpha1.ReasonAckTimeout {
 					t.Errorf("the reason is %s\n%s", n.reason, n.line)

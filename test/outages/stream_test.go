@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// rate of a stream in messages a second.
+	// rate is the rate of a stream in messages a second.
 	rate = 50
-	// flowing is how many messages show that a stream flows.
+	// flowing is the number of messages that show that a stream flows.
 	flowing = 25
 )
 
-// stream is what receiving clients see of one QoS. Where messages come from the side that
-// loses its server, each server has a publisher.
+// stream is the traffic at one QoS. If messages come from the side that loses its server, each
+// server has a publisher.
 type stream struct {
 	qos   byte
 	parts []*part
@@ -30,9 +30,9 @@ type stream struct {
 type part struct {
 	publisher *traffic.Publisher
 	collector *traffic.Collector
-	to        string // the server at which it arrives once the backup is in use
-	// late parts come from a server that the bridge knows later: what is published there
-	// before it has subscribed is not for the bridge.
+	to        string // the server at which it arrives when the backup is active
+	// late is set if the bridge subscribes at the source later: messages that were published before
+	// do not count.
 	late bool
 }
 
@@ -56,17 +56,17 @@ func (w *world) newStream(qos byte, size int) *stream {
 	}}
 }
 
-// switched waits until the stream comes through the backup, and flows.
+// switched waits until the stream arrives through the backup, and flows.
 func (s *stream) switched(after time.Time, timeout time.Duration) error {
 	p := s.parts[len(s.parts)-1]
 	first, err := p.collector.WaitFrom(p.to, after, timeout)
 	if err != nil {
 		return err
 	}
-	return p.collector.WaitCount(int(first.Seq)-p.from()+flowing, soon)
+	return p.collector.WaitCount(int(first.Seq)-p.from()+flowing, eventTimeout)
 }
 
-// from is the number of the first message that counts, less one.
+// from returns the number of the first message that counts, minus one.
 func (p *part) from() int {
 	if !p.late {
 		return 0
@@ -78,7 +78,7 @@ func (p *part) from() int {
 	return int(arrivals[0].Seq) - 1
 }
 
-// ledger is what was acknowledged to the publisher and is for the bridge.
+// ledger returns the publisher's ledger without the messages that do not count.
 func (p *part) ledger() traffic.Ledger {
 	l, first := p.publisher.Ledger(), p.from()
 	for seq := range l.Acknowledged {
@@ -89,8 +89,8 @@ func (p *part) ledger() traffic.Ledger {
 	return l
 }
 
-// gap is the longest time between two first arrivals of the stream, from the latest one
-// before the fault on until the end.
+// gap returns the longest time between two first arrivals of the stream, from the latest arrival
+// before the fault until end.
 func (s *stream) gap(fault, end time.Time) time.Duration {
 	var times []time.Time
 	for _, p := range s.parts {
@@ -112,20 +112,20 @@ func (s *stream) gap(fault, end time.Time) time.Duration {
 	return longest
 }
 
-// judge waits for all of a part and reports.
+// judge waits for all messages of a part and returns the report.
 func (p *part) judge(w *world, fault time.Time) traffic.Report {
 	w.Helper()
-	arrived := p.collector.WaitAll(p.ledger(), wholly)
+	arrived := p.collector.WaitAll(p.ledger(), drainTimeout)
 	r := traffic.Compare(p.ledger(), p.collector.Arrivals())
 	if arrived != nil || len(r.Lost) > 0 {
-		w.Errorf("acknowledged to the publisher and lost: %d (%v)\n%s", len(r.Lost), arrived, r)
+		w.Errorf("%d acknowledged messages are lost (%v)\n%s", len(r.Lost), arrived, r)
 	}
 	if len(r.Disorder) > 0 {
-		w.Errorf("order is broken: %s", r)
+		w.Errorf("messages arrived out of order: %s", r)
 	}
 	for _, again := range r.Doubles {
 		if again.Time.Before(fault) {
-			w.Errorf("message %d came twice before the fault", again.Seq)
+			w.Errorf("message %d arrived twice before the fault", again.Seq)
 		}
 	}
 	return r

@@ -14,7 +14,7 @@ import (
 
 // result is a line of the table.
 type result struct {
-	place       int // of the fault in the suite
+	place       int // index of the fault in the suite
 	fault       string
 	version     string
 	side        side
@@ -28,14 +28,14 @@ type result struct {
 	lost, twice int
 }
 
-// table gathers results of tests that run at the same time.
+// table collects results of tests that run in parallel.
 type table struct {
 	mu      sync.Mutex
 	results []result
-	leftOut map[string]bool
+	skipped map[string]bool
 }
 
-var results = table{leftOut: map[string]bool{}}
+var results = table{skipped: map[string]bool{}}
 
 func (t *table) add(r result) {
 	t.mu.Lock()
@@ -43,11 +43,11 @@ func (t *table) add(r result) {
 	t.results = append(t.results, r)
 }
 
-// leave notes a fault that is not tested here.
-func (t *table) leave(fault string) {
+// skip records a fault that the tests skip.
+func (t *table) skip(fault string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.leftOut[fault] = true
+	t.skipped[fault] = true
 }
 
 // print writes the table in the order of the suite. Times are in milliseconds.
@@ -61,16 +61,16 @@ func (t *table) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	write := func(cells ...any) {
 		for _, c := range cells {
-			_, _ = fmt.Fprintf(w, "%v\t", c) // the writer keeps its errors
+			_, _ = fmt.Fprintf(w, "%v\t", c) // tabwriter keeps the error
 		}
 		_, _ = fmt.Fprintln(w)
 	}
-	write("FAULT", "MQTT", "SIDE", "MESSAGES", "QOS", "REASON", "NOTICED MS", "BOUND MS", "MARGIN MS", "GAP MS", "LOST", "TWICE")
+	write("FAULT", "MQTT", "SIDE", "MESSAGES", "QOS", "REASON", "DETECTED MS", "BOUND MS", "MARGIN MS", "GAP MS", "LOST", "TWICE")
 	for _, r := range t.results {
 		write(r.fault, r.version, r.side, r.direction, r.qos, r.reason, r.noticed.Milliseconds(), r.bound.Milliseconds(), r.margin.Milliseconds(), r.gap.Milliseconds(), r.lost, r.twice)
 	}
 	_ = w.Flush() // to standard output
-	for fault := range t.leftOut {
-		_, _ = fmt.Fprintf(out, "left out, for want of a network namespace (root on Linux has one): %s\n", fault)
+	for fault := range t.skipped {
+		_, _ = fmt.Fprintf(out, "skipped, because it needs a network namespace (run as root on Linux): %s\n", fault)
 	}
 }

@@ -18,22 +18,23 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// toxiproxy is a toxiproxy server, which is told by HTTP what to do.
+// toxiproxy is a toxiproxy server, which tests control by HTTP.
 type toxiproxy struct{ api string }
 
-// startToxiproxy starts one that ends with the test.
+// startToxiproxy starts a toxiproxy that ends with the test.
 func startToxiproxy(t testing.TB) *toxiproxy {
 	t.Helper()
 	port := strconv.Itoa(mqtttest.FreePort(t))
 	mqtttest.StartProgram(t, "toxiproxy", "env", "LOG_LEVEL=error", os.Getenv(toxiproxyEnv), "-host", "127.0.0.1", "-port", port)
 	p := &toxiproxy{api: "http://" + net.JoinHostPort("127.0.0.1", port)}
-	mqtttest.Eventually(t, soon, "toxiproxy answers", func() error {
+	mqtttest.Eventually(t, eventTimeout, "toxiproxy answers", func() error {
 		return p.do(http.MethodGet, "/version", nil)
 	})
 	return p
 }
 
-// The proxy's own time out is 5 seconds; a machine that is busy answers later.
+// httpClient has a timeout above the proxy's own timeout of 5 seconds, because a busy machine
+// answers later.
 var httpClient = &http.Client{Timeout: 15 * time.Second}
 
 func (p *toxiproxy) do(method, path string, body any) error {
@@ -75,7 +76,7 @@ func (p *toxiproxy) link(t testing.TB, target string) *link {
 	l.name = strconv.Itoa(l.port)
 	listen := l.address()
 	if isolated() {
-		listen = ":" + l.name // all of them are loopback
+		listen = ":" + l.name // all addresses are loopback
 	}
 	must(t, p.do(http.MethodPost, "/proxies", map[string]any{"name": l.name, "listen": listen, "upstream": target, "enabled": true}))
 	return l
@@ -83,7 +84,7 @@ func (p *toxiproxy) link(t testing.TB, target string) *link {
 
 func (l *link) address() string { return net.JoinHostPort("127.0.0.1", l.name) }
 
-// host is an address of the proxy that no other one is known by.
+// host returns an address that only this proxy has.
 func (l *link) host() string { return net.IPv4(127, 1, byte(l.port>>8), byte(l.port)).String() }
 
 // enable lets the proxy listen, or ends its connections and refuses new ones.
@@ -92,11 +93,11 @@ func (l *link) enable(on bool) {
 	must(l.t, l.on.do(http.MethodPost, "/proxies/"+l.name, map[string]any{"enabled": on}))
 }
 
-// Toxics, and the stream that they act on.
+// Toxics, and the directions on which they act.
 const (
-	timeoutToxic   = "timeout"    // nothing passes
-	bandwidthToxic = "bandwidth"  // nothing is taken, where the rate is 0
-	resetToxic     = "reset_peer" // ends with RST where something passes
+	timeoutToxic   = "timeout"    // forwards nothing
+	bandwidthToxic = "bandwidth"  // reads nothing if the rate is 0
+	resetToxic     = "reset_peer" // ends with RST when data passes
 	upstream       = "upstream"   // to the server
 	downstream     = "downstream" // from the server
 )

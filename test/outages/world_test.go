@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	clientID  = "bridge"    // of the bridge, on the side that loses its server
+	clientID  = "bridge"    // client identifier of the bridge, on the side that loses its server
 	authority = "authority" // the ConfigMap with the authority's certificate
 )
 
-// side of a bridge.
+// side is a side of a bridge.
 type side string
 
 const (
@@ -29,8 +29,8 @@ const (
 	remote side = "remote"
 )
 
-// world is a bridge one side of which loses its server: a primary behind a proxy, a
-// backup, and on the other side a server that stays.
+// world is a bridge with one side that loses its server: that side has a primary behind a proxy,
+// and a backup; the other side has a server that stays.
 type world struct {
 	testing.TB
 	*bench
@@ -38,42 +38,42 @@ type world struct {
 	direction direction
 	version   v1alpha1.ProtocolVersion
 	settings  settings
-	// stable has the bridge probe servers, and go back to one that was stable for so many
-	// seconds. Without, it knows of no server before it tries it, and stays.
+	// stable enables probes, and failback to a server that was stable for this number of seconds.
+	// With 0, the bridge does not probe servers and does not fail back.
 	stable int32
 
-	// speaks is what is spoken to the primary. Default MQTT over TCP.
-	speaks mqtttest.BrokerOptions
+	// options are the options of the primary. The default is MQTT over TCP.
+	options mqtttest.BrokerOptions
 
 	pki                    *mqtttest.PKI
 	primary, backup, other *mqtttest.Broker
 	link                   *link  // to the primary
-	sieve                  *sieve // nil, or in front of that
+	sieve                  *sieve // in front of link, or nil
 	servers                []v1alpha1.Server
 	runner                 *mqtttest.Runner
 	streams                []*stream
 }
 
-// broker starts a broker that keeps what it has when it is stopped.
+// broker starts a broker that keeps its state when it is stopped.
 func (w *world) broker(o mqtttest.BrokerOptions) *mqtttest.Broker {
 	w.Helper()
 	o.Persistence = true
 	return mqtttest.StartBroker(w, o)
 }
 
-// build starts the servers. Those that are tried before the backup are tried in vain.
+// build starts the servers. Attempts at the servers before the backup fail.
 func (w *world) build(sieved bool, between ...func(*world) v1alpha1.Server) {
 	w.Helper()
 	if w.pki == nil {
 		w.pki = mqtttest.NewPKI(w)
 	}
 	w.other = w.broker(mqtttest.BrokerOptions{Name: "other"})
-	w.speaks.Name = "primary"
-	w.primary = w.broker(w.speaks)
+	w.options.Name = "primary"
+	w.primary = w.broker(w.options)
 	w.link = w.proxy.link(w, w.primary.Address())
 	scheme, _, _ := strings.Cut(w.primary.URL(), ":")
 	first := v1alpha1.Server{URL: fmt.Sprintf("%s://localhost:%d", scheme, w.link.port)}
-	if w.speaks.TLS != nil {
+	if w.options.TLS != nil {
 		first = secured(first.URL)
 	}
 	if sieved {
@@ -88,7 +88,7 @@ func (w *world) build(sieved bool, between ...func(*world) v1alpha1.Server) {
 	w.servers = append(w.servers, v1alpha1.Server{URL: w.backup.URL()})
 }
 
-// prepare makes the runner.
+// prepare creates the runner.
 func (w *world) prepare() {
 	w.Helper()
 	w.runner = mqtttest.NewRunner(w, w.manifest())
@@ -100,7 +100,7 @@ func (w *world) connect() {
 	w.Helper()
 	w.prepare()
 	w.runner.Start()
-	w.waitActive("primary", soon)
+	w.waitActive("primary", eventTimeout)
 }
 
 func (w *world) manifest() *v1alpha1.MQTTBridge {
@@ -137,7 +137,7 @@ func (w *world) manifest() *v1alpha1.MQTTBridge {
 	return b
 }
 
-// topics are the first level of the messages' topics.
+// topics returns the first level of the messages' topics.
 func (w *world) topics() string {
 	if (w.side == remote) == (w.direction == toward) {
 		return "up/"
@@ -145,7 +145,7 @@ func (w *world) topics() string {
 	return "down/"
 }
 
-// of is the status of the side that loses its server.
+// of returns the status of the side that loses its server.
 func (w *world) of(s v1alpha1.MQTTBridgeStatus) *v1alpha1.SideStatus {
 	if w.side == local {
 		return s.Local
@@ -153,7 +153,8 @@ func (w *world) of(s v1alpha1.MQTTBridgeStatus) *v1alpha1.SideStatus {
 	return s.Remote
 }
 
-// waitActive waits until both sides are connected, and the one through that server.
+// waitActive waits until both sides are connected, and the losing side is connected to the given
+// server.
 func (w *world) waitActive(name string, timeout time.Duration) *v1alpha1.SideStatus {
 	w.Helper()
 	return w.of(w.runner.WaitStatus(timeout, "connected to "+name, func(s v1alpha1.MQTTBridgeStatus) error {
@@ -161,19 +162,19 @@ func (w *world) waitActive(name string, timeout time.Duration) *v1alpha1.SideSta
 			return fmt.Errorf("one side or both are not connected: %+v", s.Conditions)
 		}
 		if active := w.of(s).Active.Name; active != name {
-			return fmt.Errorf("%s is", active)
+			return fmt.Errorf("connected to %s", active)
 		}
 		return nil
 	}))
 }
 
-// stream starts streams of these QoS and waits until they flow.
+// stream starts streams with the given QoS and waits until they flow.
 func (w *world) stream(size int, qos ...byte) {
 	w.Helper()
 	for _, q := range qos {
 		w.streams = append(w.streams, w.newStream(q, size))
 	}
 	for _, s := range w.streams {
-		must(w, s.parts[0].collector.WaitCount(flowing, soon))
+		must(w, s.parts[0].collector.WaitCount(flowing, eventTimeout))
 	}
 }

@@ -25,7 +25,7 @@ func onDisk(b *v1alpha1.MQTTBridge, size string, whenFull v1alpha1.WhenFull) *v1
 	return b
 }
 
-// newDiskLine is a line with a buffer on disk, whose runner tries again often.
+// newDiskLine returns a line with a buffer on disk and short delays between attempts.
 func newDiskLine(t *testing.T) *line {
 	t.Helper()
 	l := newLine(t)
@@ -33,37 +33,37 @@ func newDiskLine(t *testing.T) *line {
 	return l
 }
 
-// backlog is how many messages are on the disk.
+// backlog returns the number of messages in the buffer on disk.
 func backlog(r *mqtttest.Runner) int {
 	return int(r.Metrics().Sum("mqttbridge_backlog_messages", "direction=local_to_remote"))
 }
 
-// waitBacklog waits until at least so many messages are on the disk.
+// waitBacklog waits until at least n messages are in the buffer on disk.
 func waitBacklog(t *testing.T, r *mqtttest.Runner, n int) {
 	t.Helper()
 	mqtttest.Eventually(t, wholly, fmt.Sprintf("%d messages on the disk", n), func() error {
 		if got := backlog(r); got < n {
-			return fmt.Errorf("there are %d", got)
+			return fmt.Errorf("%d messages are on the disk", got)
 		}
 		return nil
 	})
 }
 
-// waitBacklogState waits for a state of the buffer of the forwards.
+// waitBacklogState waits until the buffer of the forwards has the given state.
 func waitBacklogState(t *testing.T, r *mqtttest.Runner, want v1alpha1.BacklogState) {
 	t.Helper()
 	r.WaitStatus(wholly, "the buffer is "+string(want), func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Buffer == nil || s.Buffer.LocalToRemote == nil {
-			return fmt.Errorf("there is no state of the buffer")
+			return fmt.Errorf("the status has no state of the buffer")
 		}
 		if got := s.Buffer.LocalToRemote; got.State != want {
-			return fmt.Errorf("it is %s: %s", got.State, got.Message)
+			return fmt.Errorf("the buffer is %s: %s", got.State, got.Message)
 		}
 		return nil
 	})
 }
 
-func TestABacklogOnDiskIsDeliveredInOrderAfterAnOutage(t *testing.T) {
+func TestBacklogOnDisk_AfterOutage_IsDeliveredInOrder(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{0, 1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -88,13 +88,13 @@ func TestABacklogOnDiskIsDeliveredInOrderAfterAnOutage(t *testing.T) {
 			m := l.runner.Metrics()
 			t.Logf("forwarded %v, resent %v, dropped %v", m.Sum("mqttbridge_messages_forwarded_total"), m.Sum("mqttbridge_messages_resent_total"), m.Sum("mqttbridge_messages_dropped_total"))
 			if n := backlog(l.runner); n != 0 {
-				t.Errorf("%d messages are left on the disk", n)
+				t.Errorf("%d messages remain on the disk", n)
 			}
 		})
 	}
 }
 
-func TestABacklogOnDiskOutlastsKillsOfTheRunner(t *testing.T) {
+func TestBacklogOnDisk_RunnerKilled_LosesNothing(t *testing.T) {
 	t.Parallel()
 	l := newDiskLine(t)
 	l.connect()
@@ -107,7 +107,7 @@ func TestABacklogOnDiskOutlastsKillsOfTheRunner(t *testing.T) {
 	}
 	l.backup.Start()
 	l.primary.Start()
-	for range 5 { // now while it drains
+	for range 5 { // while the backlog drains
 		l.flow(300)
 		l.runner.Kill()
 		l.runner.Start()
@@ -116,18 +116,18 @@ func TestABacklogOnDiskOutlastsKillsOfTheRunner(t *testing.T) {
 	waitBacklogState(t, l.runner, v1alpha1.BacklogEmpty)
 }
 
-func TestABufferOnDiskNeedsADirectory(t *testing.T) {
+func TestBufferOnDisk_WithoutDirectory_IsRefused(t *testing.T) {
 	t.Parallel()
 	data, err := yaml.Marshal(onDisk(manifest("bridge", "mqtt://a.example", "mqtt://b.example"), "1Gi", v1alpha1.WhenFullBlock))
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "bridge.yaml")
 	must(t, os.WriteFile(path, data, 0o600))
-	if said := refusal(t, path); !strings.Contains(said, "spec.buffer.disk") || !strings.Contains(said, "--data") {
-		t.Errorf("the runner says %s", said)
+	if stderr := refusal(t, path); !strings.Contains(stderr, "spec.buffer.disk") || !strings.Contains(stderr, "--data") {
+		t.Errorf("the runner reports %s", stderr)
 	}
 }
 
-func TestADirectoryThatCannotBeUsedIsAStateAndTheBridgeForwards(t *testing.T) {
+func TestBufferOnDisk_UnusableDirectory_IsReportedAndBridgeForwards(t *testing.T) {
 	t.Parallel()
 	l := newDiskLine(t)
 	l.runner = mqtttest.NewRunner(t, l.manifest)
@@ -142,9 +142,9 @@ func TestADirectoryThatCannotBeUsedIsAStateAndTheBridgeForwards(t *testing.T) {
 	}
 }
 
-// A message is acknowledged when it is on disk: a source whose window is small does not
-// stall while the other side is down.
-func TestTheSourceGoesOnWhileTheOtherSideIsDown(t *testing.T) {
+// A message is acknowledged when it is on disk. A source with a small window therefore continues to
+// send while the other side is down.
+func TestBufferOnDisk_DestinationDown_SourceContinues(t *testing.T) {
 	t.Parallel()
 	l := newDiskLine(t)
 	l.stopServers()
@@ -159,7 +159,7 @@ func TestTheSourceGoesOnWhileTheOtherSideIsDown(t *testing.T) {
 	waitBacklog(t, l.runner, 3*localInflight)
 	code, took := l.runner.Terminate()
 	if code != 0 || took > 5*time.Second {
-		t.Errorf("the runner ended with %d after %s; what is on disk need not be waited for", code, took)
+		t.Errorf("the runner ended with %d after %s, want 0 within 5s: it must not wait for messages on disk", code, took)
 	}
 	l.runner.Start()
 	l.primary.Start()

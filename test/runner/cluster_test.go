@@ -14,8 +14,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// newCluster is a line whose two remote servers are one broker: they share their
-// sessions, and end a client's connection where it makes another one.
+// newCluster returns a line whose two remote servers are the same broker: they share sessions, and
+// the broker closes a client's connection when the client opens another one.
 func newCluster(t *testing.T) *line {
 	t.Helper()
 	start := func(name string) *mqtttest.Broker {
@@ -28,7 +28,7 @@ func newCluster(t *testing.T) *line {
 	return l
 }
 
-func TestASwitchWithinAClusterLosesNothingAndRepeatsNothingThatIsSentToIt(t *testing.T) {
+func TestSwitch_WithinCluster_LosesAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestASwitchWithinAClusterLosesNothingAndRepeatsNothingThatIsSentToIt(t *tes
 			l.stream(qos, 500)
 			for i := range 6 {
 				server := []string{"backup-1", "primary"}[i%2]
-				if r := l.request(server); r.State != v1alpha1.SwitchDone {
+				if r := l.requestSwitch(server); r.State != v1alpha1.SwitchDone {
 					t.Fatalf("%+v", r)
 				}
 				l.flow(200)

@@ -18,7 +18,7 @@ func login(name string) *v1alpha1.Credentials {
 	return &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: name}}
 }
 
-// guarded is a bridge whose primary asks for user bridge and password secret.
+// guarded returns a bridge whose primary requires the user bridge and the password secret.
 func guarded(t *testing.T) (l *line, r *mqtttest.Runner) {
 	t.Helper()
 	l = newLine(t)
@@ -28,7 +28,7 @@ func guarded(t *testing.T) (l *line, r *mqtttest.Runner) {
 	return l, mqtttest.NewRunner(t, l.manifest)
 }
 
-// failed checks that a server failed for that reason, with words that help.
+// failed checks that a server failed with the given reason, and that the error contains the words.
 func failed(s v1alpha1.MQTTBridgeStatus, place int, reason string, words ...string) error {
 	e := s.Remote.Servers[place]
 	if e.State != v1alpha1.ServerFailed || e.LastError == nil || e.LastError.Reason != reason {
@@ -36,13 +36,13 @@ func failed(s v1alpha1.MQTTBridgeStatus, place int, reason string, words ...stri
 	}
 	for _, word := range words {
 		if !strings.Contains(e.LastError.Message, word) {
-			return fmt.Errorf("the error of %s is %q, which does not say %q", e.Name, e.LastError.Message, word)
+			return fmt.Errorf("the error of %s is %q, which does not contain %q", e.Name, e.LastError.Message, word)
 		}
 	}
 	return nil
 }
 
-func TestBackupServesWhereThePrimaryRefusesThePassword(t *testing.T) {
+func TestCredentials_PrimaryRefusesPassword_BackupIsUsed(t *testing.T) {
 	t.Parallel()
 	_, r := guarded(t)
 	r.SetFile("login", "username", "bridge")
@@ -53,11 +53,11 @@ func TestBackupServesWhereThePrimaryRefusesThePassword(t *testing.T) {
 		t.Error(err)
 	}
 	if strings.Contains(r.Log(), "wrong") {
-		t.Error("the log holds the password")
+		t.Error("the log contains the password")
 	}
 }
 
-func TestMissingSecretIsNamedAndPickedUpWithoutARestart(t *testing.T) {
+func TestSecret_CreatedLater_IsNamedAndUsedWithoutARestart(t *testing.T) {
 	t.Parallel()
 	l, _ := guarded(t)
 	l.manifest.Spec.Remote.Backups = nil
@@ -76,7 +76,7 @@ func TestMissingSecretIsNamedAndPickedUpWithoutARestart(t *testing.T) {
 	r.WaitActive("primary", soon)
 }
 
-func TestMissingSecretOfOneServerLeavesTheOthersToServe(t *testing.T) {
+func TestSecret_MissingForOneServer_OtherServersAreUsed(t *testing.T) {
 	t.Parallel()
 	_, r := guarded(t)
 	r.Start()
@@ -86,7 +86,7 @@ func TestMissingSecretOfOneServerLeavesTheOthersToServe(t *testing.T) {
 	}
 }
 
-func TestRotatedPasswordIsPickedUpWithoutARestart(t *testing.T) {
+func TestPassword_Rotated_IsUsedWithoutARestart(t *testing.T) {
 	t.Parallel()
 	l, _ := guarded(t)
 	l.manifest.Spec.Remote.Backups = nil
@@ -104,7 +104,7 @@ func TestRotatedPasswordIsPickedUpWithoutARestart(t *testing.T) {
 	r.WaitActive("primary", soon)
 }
 
-func TestTLSWithClientCertificateAndPassword(t *testing.T) {
+func TestTLS_ClientCertificateAndPassword_Connects(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local", Users: map[string]string{"inside": "a b\"c"}})
@@ -138,13 +138,13 @@ func TestTLSWithClientCertificateAndPassword(t *testing.T) {
 	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
 }
 
-func TestTLSFailuresAreToldApart(t *testing.T) {
+func TestTLS_Failures_HaveDistinctErrors(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
 	for _, tc := range []struct {
 		name   string
 		server *mqtttest.KeyPair
-		demand []byte // a client certificate by this authority
+		demand []byte // the authority of the required client certificate; nil if none is required
 		words  []string
 	}{
 		{name: "expired", server: pki.Expired(), words: []string{"expired"}},
@@ -172,7 +172,7 @@ func TestTLSFailuresAreToldApart(t *testing.T) {
 	}
 }
 
-func TestServerNameTakesThePlaceOfTheURLsHost(t *testing.T) {
+func TestTLS_ServerName_ReplacesHostOfURL(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
@@ -185,7 +185,7 @@ func TestServerNameTakesThePlaceOfTheURLsHost(t *testing.T) {
 	r.WaitActive("primary", soon)
 }
 
-func TestMissingAuthorityIsNamed(t *testing.T) {
+func TestTLS_MissingAuthority_IsNamed(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
@@ -195,7 +195,7 @@ func TestMissingAuthorityIsNamed(t *testing.T) {
 	r := mqtttest.StartRunner(t, b)
 	r.WaitStatus(soon, "the missing authority is named", func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Remote == nil || len(s.Remote.Servers) == 0 {
-			return errors.New("no servers yet")
+			return errors.New("the status has no servers")
 		}
 		return failed(s, 0, v1alpha1.ReasonReferenceMissing, "ConfigMap", "plant-ca", "ca.crt")
 	})

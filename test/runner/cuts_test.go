@@ -14,7 +14,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-func TestNothingIsLostWhateverConnectionIsCutAndWhenever(t *testing.T) {
+func TestCuts_RandomConnections_LoseNothing(t *testing.T) {
 	t.Parallel()
 	const cuts = 30
 	for _, qos := range []byte{1, 2} {
@@ -45,26 +45,26 @@ func TestNothingIsLostWhateverConnectionIsCutAndWhenever(t *testing.T) {
 			r := traffic.Compare(l.publisher.Ledger(), l.collector.Arrivals())
 			t.Log(r)
 			for _, d := range r.Disorder {
-				// Where the cut took an acknowledgement to the local broker, that
-				// one sends again what the server before had, behind newer ones.
+				// If the cut lost an acknowledgement to the local broker, the broker resends
+				// messages that the previous server already has, behind newer messages.
 				if !d.Again {
-					t.Errorf("message %d came after %d", d.Seq, d.After)
+					t.Errorf("message %d arrived after %d", d.Seq, d.After)
 				}
 			}
-			// A message comes twice where it was sent again after a cut, or where
-			// the cut took its acknowledgement to the local broker.
+			// A message arrives twice if it was resent after a cut, or if the cut lost its
+			// acknowledgement to the local broker.
 			again := int(l.runner.Metrics().Sum("mqttbridge_messages_resent_total"))
-			if most := again + cuts*localInflight; r.Duplicates > most {
-				t.Errorf("%d messages came twice; %d were sent again", r.Duplicates, again)
+			if limit := again + cuts*localInflight; r.Duplicates > limit {
+				t.Errorf("%d messages arrived twice; %d were resent", r.Duplicates, again)
 			}
-			t.Logf("%d sent again, %.0f held back because the local broker had sent them again",
+			t.Logf("%d resent, %.0f not forwarded again because the local broker had resent them",
 				again, l.runner.Metrics().Sum("mqttbridge_messages_redelivered_total"))
 		})
 	}
 }
 
-// The bridge receives from the remote side, too, so that the server keeps the session.
-func TestQoS2IsExactlyOnceAcrossCutsWhereTheServerKeepsTheSession(t *testing.T) {
+// The bridge also receives from the remote side, so that the server keeps the session.
+func TestCuts_QoS2WithPersistentSession_IsExactlyOnce(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	link := mqtttest.StartProxy(t, l.primary.Address(), 5*time.Millisecond)
@@ -78,6 +78,6 @@ func TestQoS2IsExactlyOnceAcrossCutsWhereTheServerKeepsTheSession(t *testing.T) 
 	}
 	onceEach(t, l.finish())
 	if resent(l.runner) == 0 {
-		t.Error("no cut came while messages were in flight")
+		t.Error("no cut happened while messages were in flight")
 	}
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// The switch's delay is promised on a machine that is not busy with something
-// else; of three switches, the middle one is held to the promise.
+// promisedSwitch applies to a machine without other load. The test compares it with the median of
+// several switches.
 const (
 	promisedSwitch = 100 * time.Millisecond
 	measured       = 3
 )
 
-func TestBackupCarriesOnAtOnceWhenThePrimaryIsKilled(t *testing.T) {
+func TestFailover_PrimaryKilled_BackupContinuesImmediately(t *testing.T) {
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
 			var gaps []time.Duration
@@ -39,8 +39,8 @@ func TestBackupCarriesOnAtOnceWhenThePrimaryIsKilled(t *testing.T) {
 	}
 }
 
-// killPrimary kills the primary under 500 messages a second and returns the time
-// until the first message through the backup.
+// killPrimary kills the primary at 500 messages a second and returns the time until the first
+// message arrives through the backup.
 func killPrimary(t *testing.T, qos byte) time.Duration {
 	t.Helper()
 	l := newLine(t)
@@ -53,14 +53,14 @@ func killPrimary(t *testing.T, qos byte) time.Duration {
 	r := l.finish()
 	status := l.runner.WaitActive("backup-1", soon)
 	if repeated := resent(l.runner); r.Duplicates > repeated {
-		t.Errorf("%d messages came twice, and the runner has counted %d as sent again", r.Duplicates, repeated)
+		t.Errorf("%d messages arrived twice, but the runner counted %d resent messages", r.Duplicates, repeated)
 	}
 	checkFailover(t, status, v1alpha1.ReasonConnectionClosed)
 	l.runner.Kill()
 	return first.Time.Sub(killed)
 }
 
-func TestWhatIsInFlightGoesToTheBackupInOrder(t *testing.T) {
+func TestFailover_MessagesInFlight_AreResentToBackupInOrder(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -74,26 +74,25 @@ func TestWhatIsInFlightGoesToTheBackupInOrder(t *testing.T) {
 			l.flow(500)
 			r := l.finish()
 			again := resent(l.runner)
-			t.Logf("%d sent again", again)
-			// 50 ms at 1,000 a second are 50 messages; half of them at the least.
+			t.Logf("%d resent", again)
+			// 1,000 messages a second over 50 ms are 50 messages in flight; at least half of them
+			// must be resent.
 			if again < 25 {
-				t.Errorf("%d messages were sent again, want those in flight over 50 ms", again)
+				t.Errorf("%d messages were resent, want the messages in flight over 50 ms", again)
 			}
 			if r.Duplicates > again {
-				t.Errorf("%d messages came twice, and the runner has counted %d as sent again", r.Duplicates, again)
+				t.Errorf("%d messages arrived twice, but the runner counted %d resent messages", r.Duplicates, again)
 			}
 		})
 	}
 }
 
-// resent is how many messages the runner says that it sent again to the remote
-// side.
+// resent returns the runner's count of messages that it resent to the remote side.
 func resent(r *mqtttest.Runner) int {
 	return int(r.Metrics().Sum("mqttbridge_messages_resent_total", "direction=local_to_remote"))
 }
 
-// checkFailover checks what the status says of one switch from primary to
-// backup-1.
+// checkFailover checks that the status shows one failover from primary to backup-1.
 func checkFailover(t *testing.T, s v1alpha1.MQTTBridgeStatus, reason string) {
 	t.Helper()
 	r := s.Remote
@@ -108,14 +107,14 @@ func checkFailover(t *testing.T, s v1alpha1.MQTTBridgeStatus, reason string) {
 		t.Fatalf("lastFailover = %+v, want from primary to backup-1 with reason %s and a duration", f, reason)
 	}
 	if e := r.Servers[0]; e.State != v1alpha1.ServerFailed || e.LastError == nil {
-		t.Errorf("the primary is %s with error %v, want Failed with one", e.State, e.LastError)
+		t.Errorf("the primary is %s with error %v, want Failed with an error", e.State, e.LastError)
 	}
 	if e := r.Servers[1]; e.State != v1alpha1.ServerActive || e.LastError != nil {
-		t.Errorf("the backup is %s with error %v, want Active without one", e.State, e.LastError)
+		t.Errorf("the backup is %s with error %v, want Active without an error", e.State, e.LastError)
 	}
 }
 
-func TestFrozenPrimaryIsLeftAndNotReturnedToWhileItIsSilent(t *testing.T) {
+func TestFailover_PrimaryFrozen_StaysOnBackupWhilePrimaryIsSilent(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -128,9 +127,9 @@ func TestFrozenPrimaryIsLeftAndNotReturnedToWhileItIsSilent(t *testing.T) {
 			first, err := l.collector.WaitFrom("backup-1", frozen, soon)
 			must(t, err)
 			if gap := first.Time.Sub(frozen); gap > 3*time.Second {
-				t.Errorf("the first message through the backup came %s after the freeze, want ackTimeoutSeconds (1) and a little", gap)
+				t.Errorf("the first message arrived through the backup %s after the freeze, want ackTimeoutSeconds (1) and a margin", gap)
 			}
-			l.flow(2000) // four seconds, in which the primary accepts connections and is silent
+			l.flow(2000) // four seconds, in which the primary accepts connections and does not answer
 			checkFailover(t, l.runner.WaitActive("backup-1", soon), v1alpha1.ReasonAckTimeout)
 			l.primary.Thaw()
 			l.flow(250)
@@ -139,18 +138,18 @@ func TestFrozenPrimaryIsLeftAndNotReturnedToWhileItIsSilent(t *testing.T) {
 	}
 }
 
-func TestIdleBridgeNoticesAFrozenPrimary(t *testing.T) {
+func TestFailover_IdleBridgeAndFrozenPrimary_IsDetected(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	l.manifest.Spec.Remote.KeepAliveSeconds = ptr.To[int32](1)
 	failover(l.manifest).PingTimeoutSeconds = ptr.To[int32](1)
 	l.connect()
 	l.primary.Freeze()
-	// One keep alive, one ping timeout, and as much again for a busy machine.
+	// One keep alive, one ping timeout, and the same again for a busy machine.
 	checkFailover(t, l.runner.WaitActive("backup-1", 5*time.Second), v1alpha1.ReasonPingTimeout)
 }
 
-func TestPartitionedPrimaryIsLeft(t *testing.T) {
+func TestFailover_PrimaryPartitioned_UsesBackup(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	partition := l.far(0)
@@ -162,13 +161,13 @@ func TestPartitionedPrimaryIsLeft(t *testing.T) {
 	first, err := l.collector.WaitFrom("backup-1", began, soon)
 	must(t, err)
 	if gap := first.Time.Sub(began); gap > 3*time.Second {
-		t.Errorf("the first message through the backup came %s after the partition, want ackTimeoutSeconds (1) and a little", gap)
+		t.Errorf("the first message arrived through the backup %s after the partition, want ackTimeoutSeconds (1) and a margin", gap)
 	}
 	l.flow(250)
 	l.finish()
 }
 
-func TestEveryServerIsTriedInARoundWhateverErrorTheOthersGave(t *testing.T) {
+func TestFailover_ServersWithDifferentErrors_AllAreTriedInOneRound(t *testing.T) {
 	t.Parallel()
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	strict := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "strict", Users: map[string]string{"bridge": "secret"}})
@@ -188,10 +187,10 @@ func TestEveryServerIsTriedInARoundWhateverErrorTheOthersGave(t *testing.T) {
 	began := time.Now()
 	r.Start()
 	status := r.WaitActive("backup-6", soon)
-	// Two of them may cost the whole connectTimeoutSeconds: the silent one and,
-	// where the resolver is slow, the name.
+	// Two servers may take the whole connectTimeoutSeconds: the silent one and, if the resolver is
+	// slow, the unknown name.
 	if took := time.Since(began); took > 4*time.Second {
-		t.Errorf("the good server was reached after %s, want one round: at most twice connectTimeoutSeconds (1) and a little", took)
+		t.Errorf("the good server was reached after %s, want one round: at most twice connectTimeoutSeconds (1) and a margin", took)
 	}
 	for i, want := range []string{
 		v1alpha1.ReasonConnectionRefused, v1alpha1.ReasonNameNotResolved, v1alpha1.ReasonConnectTimeout,
@@ -203,11 +202,11 @@ func TestEveryServerIsTriedInARoundWhateverErrorTheOthersGave(t *testing.T) {
 		}
 	}
 	if n := silent.Accepted(); n != 1 {
-		t.Errorf("the silent server was tried %d times, want once", n)
+		t.Errorf("the silent server had %d attempts, want 1", n)
 	}
 }
 
-func TestServerThatNeverAnswersCostsTheConnectTimeoutOnce(t *testing.T) {
+func TestFailover_SilentPrimary_TakesConnectTimeoutOnce(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	silent := mqtttest.StartFaulty(t, mqtttest.NeverAnswer)
@@ -219,17 +218,17 @@ func TestServerThatNeverAnswersCostsTheConnectTimeoutOnce(t *testing.T) {
 	l.runner.Start()
 	l.runner.WaitActive("backup-1", soon)
 	if took := time.Since(began); took < time.Second || took > 2500*time.Millisecond {
-		t.Errorf("the backup was reached after %s, want connectTimeoutSeconds (1) and a little", took)
+		t.Errorf("the backup was reached after %s, want connectTimeoutSeconds (1) and a margin", took)
 	}
 	l.stream(1, 500)
 	l.flow(500)
 	if n := silent.Accepted(); n != 1 {
-		t.Errorf("the silent server was tried %d times, want once", n)
+		t.Errorf("the silent server had %d attempts, want 1", n)
 	}
 	l.finish()
 }
 
-func TestBothDirectionsAtOnceSurviveASwitch(t *testing.T) {
+func TestFailover_BothDirections_Continue(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	downToo(l.manifest)
@@ -251,7 +250,7 @@ func TestBothDirectionsAtOnceSurviveASwitch(t *testing.T) {
 	l.finish()
 }
 
-func TestSubscriptionsAreServedByEveryServerInTurn(t *testing.T) {
+func TestFailover_Subscriptions_ReceiveFromEachServer(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	downToo(retry(l.manifest, 50, 1))
@@ -273,7 +272,8 @@ func TestSubscriptionsAreServedByEveryServerInTurn(t *testing.T) {
 	for qos := byte(1); qos <= 2; qos++ {
 		send(l.backup, fmt.Sprint("backup", qos), qos)()
 	}
-	// What the primary takes while the bridge is elsewhere waits in its session.
+	// The messages that the primary receives while the bridge uses another server wait in its
+	// session.
 	l.primary.Start()
 	waiting := send(l.primary, "waiting", 1)
 	l.backup.Stop()

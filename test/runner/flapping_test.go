@@ -12,26 +12,26 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// Attempts are watched for this long. With the default first pause of 500 ms,
-// doubled with jitter in the upper half, rounds start at about 0, 0.4, 1.1, 2.6
-// and 5.6 s: five in this time, and one to spare; a server counts twice where
-// the connection it accepted may prove stable.
+// watched is the time for which attempts are counted. With the default first pause of 500 ms,
+// doubled, and jitter in the upper half, rounds start at about 0, 0.4, 1.1, 2.6 and 5.6 s: five in
+// this time, plus a reserve. A server counts twice if the connection that it accepted may prove
+// stable.
 const (
-	watched      = 6 * time.Second
-	roundsInIt   = 7
-	leastToSpeak = 2
+	watched     = 6 * time.Second
+	maxRounds   = 7
+	minAttempts = 2
 )
 
-func TestAttemptsAreBoundedWhateverTheServerDoes(t *testing.T) {
+func TestAttempts_FaultyServers_AreBounded(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		fault mqtttest.Fault
-		is311 bool // what it says is a refusal for good of MQTT 5
+		is311 bool // in MQTT 5, the answer is a permanent refusal
 	}{
-		{"closes what it accepted", mqtttest.CloseAtOnce, false},
+		{"closes the connection immediately", mqtttest.CloseAtOnce, false},
 		{"answers CONNECT and closes", mqtttest.AcceptThenClose, true},
-		{"speaks something else", mqtttest.SpeakNonsense, false},
+		{"uses another protocol", mqtttest.SpeakNonsense, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -39,17 +39,17 @@ func TestAttemptsAreBoundedWhateverTheServerDoes(t *testing.T) {
 			servers := []*mqtttest.FaultyServer{mqtttest.StartFaulty(t, tc.fault), mqtttest.StartFaulty(t, tc.fault)}
 			r := mqtttest.StartRunner(t, manifest("flapping", local.URL(), servers[0].URL(), servers[1].URL()))
 			cpu := r.CPU()
-			time.Sleep(watched) // what is measured is a rate
+			time.Sleep(watched) // the test measures a rate
 			used := r.CPU() - cpu
-			least := leastToSpeak
+			least := minAttempts
 			if tc.is311 && version == v1alpha1.ProtocolVersion5 {
 				least = 1
 			}
 			for i, s := range servers {
 				n := s.Accepted()
 				t.Logf("server %d: %d connections in %s, %s of CPU", i, n, watched, used)
-				if n < least || n > roundsInIt {
-					t.Errorf("server %d: %d connections in %s, want %d to %d", i, n, watched, least, roundsInIt)
+				if n < least || n > maxRounds {
+					t.Errorf("server %d: %d connections in %s, want %d to %d", i, n, watched, least, maxRounds)
 				}
 			}
 			if limit := watched / 20; used > limit {
@@ -59,7 +59,7 @@ func TestAttemptsAreBoundedWhateverTheServerDoes(t *testing.T) {
 	}
 }
 
-func TestFlappingPrimaryIsLeftForTheBackup(t *testing.T) {
+func TestFlappingPrimary_AcceptsAndCloses_BackupIsUsed(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	flapping := mqtttest.StartFaulty(t, mqtttest.AcceptThenClose)
@@ -69,12 +69,12 @@ func TestFlappingPrimaryIsLeftForTheBackup(t *testing.T) {
 	l.stream(1, 500)
 	l.flow(1000)
 	if n := flapping.Accepted(); n > 2 {
-		t.Errorf("the flapping primary was tried %d times, want it left alone while the backup serves", n)
+		t.Errorf("the flapping primary had %d attempts, want at most 2 while the backup is active", n)
 	}
 	onceEach(t, l.finish())
 }
 
-func TestTwoBridgesWithOneClientIdentifierFightWithBounds(t *testing.T) {
+func TestAttempts_TwoBridgesWithOneClientID_AreBounded(t *testing.T) {
 	t.Parallel()
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
 	var proxies []*mqtttest.Proxy
@@ -86,11 +86,11 @@ func TestTwoBridgesWithOneClientIdentifierFightWithBounds(t *testing.T) {
 		mqtttest.StartRunner(t, b)
 		proxies = append(proxies, p)
 	}
-	time.Sleep(watched) // what is measured is a rate
+	time.Sleep(watched) // the test measures a rate
 	for i, p := range proxies {
 		t.Logf("bridge %d: %d connections in %s", i, p.Accepted(), watched)
-		if n := p.Accepted(); n < 1 || n > roundsInIt {
-			t.Errorf("bridge %d connected %d times in %s, want 1 to %d", i, n, watched, roundsInIt)
+		if n := p.Accepted(); n < 1 || n > maxRounds {
+			t.Errorf("bridge %d connected %d times in %s, want 1 to %d", i, n, watched, maxRounds)
 		}
 	}
 }

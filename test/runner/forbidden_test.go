@@ -19,17 +19,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// forbids is a server that closes the connection at a topic, as AWS IoT Core does at one that
-// the policy forbids. It returns the payloads of the other messages.
+// forbids serves a server that closes the connection at a PUBLISH to a topic, like AWS IoT Core at
+// a topic that the policy forbids. The channel receives the payloads of the other messages.
 func forbids(s *script.Server, topic string) <-chan string {
 	payloads := make(chan string, 1000)
 	serve := func(c *script.Conn) {
-		defer func() { _ = c.Close() }() // at the topic that is the answer
+		defer func() { _ = c.Close() }() // this is the reaction to the topic
 		for {
 			p, err := c.TryNext()
 			var answer script.Packet
 			switch {
-			case errors.Is(err, os.ErrDeadlineExceeded): // there was nothing
+			case errors.Is(err, os.ErrDeadlineExceeded): // no packet arrived within the deadline
 				continue
 			case err != nil, p.Type == v5packets.PUBLISH && p.Topic == topic:
 				return
@@ -60,7 +60,7 @@ func forbids(s *script.Server, topic string) <-chan string {
 	return payloads
 }
 
-func TestNotifications_ServerEndsTheSessionAtThem_MessagesGoOn(t *testing.T) {
+func TestNotifications_ServerEndsSessionAtThem_MessagesAreForwarded(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []int32{0, 1} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestNotifications_ServerEndsTheSessionAtThem_MessagesGoOn(t *testing.T) {
 			r.WaitActive("primary", soon)
 			here.Publish(&paho.Publish{Topic: "up/a", QoS: 1, Payload: []byte("after")})
 			if got := <-payloads; got != "after" {
-				t.Errorf("%s arrives", got)
+				t.Errorf("got the message %s, want after", got)
 			}
 		})
 	}

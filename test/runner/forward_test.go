@@ -15,7 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-func TestMessagesGoOverOnceInOrderInBothDirectionsAtEveryQoS(t *testing.T) {
+func TestForwarding_BothDirectionsAndEachQoS_ArrivesOnceInOrder(t *testing.T) {
 	t.Parallel()
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
@@ -35,7 +35,7 @@ func TestMessagesGoOverOnceInOrderInBothDirectionsAtEveryQoS(t *testing.T) {
 				onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
 				for _, a := range c.Arrivals() {
 					if a.QoS != qos {
-						t.Fatalf("message %d came at QoS %d, want %d", a.Seq, a.QoS, qos)
+						t.Fatalf("message %d arrived at QoS %d, want %d", a.Seq, a.QoS, qos)
 					}
 				}
 			})
@@ -43,8 +43,8 @@ func TestMessagesGoOverOnceInOrderInBothDirectionsAtEveryQoS(t *testing.T) {
 	}
 }
 
-// oneMessage is published to the local broker, and want is the topic and QoS that
-// it has on the remote one; an empty topic means that it does not go over.
+// oneMessage is published to the local broker. want and atQoS are its topic and QoS at the remote
+// broker; if want is empty, the message must not be forwarded.
 type oneMessage struct {
 	topic string
 	qos   byte
@@ -52,7 +52,7 @@ type oneMessage struct {
 	atQoS byte
 }
 
-func TestRulesDecideTopicAndQoS(t *testing.T) {
+func TestRules_TopicsAndQoS_AreApplied(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name     string
@@ -60,7 +60,7 @@ func TestRulesDecideTopicAndQoS(t *testing.T) {
 		messages []oneMessage
 	}{
 		{
-			name:  "a rule without a topic keeps it, and caps at QoS 1",
+			name:  "a rule without a topic keeps the topic, and limits to QoS 1",
 			rules: []v1alpha1.Rule{{Filter: "a/#"}},
 			messages: []oneMessage{
 				{"a/b", 0, "a/b", 0}, {"a/b/c", 1, "a/b/c", 1}, {"a", 2, "a", 1}, {"b/a", 1, "", 0},
@@ -72,38 +72,38 @@ func TestRulesDecideTopicAndQoS(t *testing.T) {
 			messages: []oneMessage{{"sensors/a/b", 1, "plant1/sensors/a/b", 1}},
 		},
 		{
-			name:  "captures are what + and # matched, in order",
+			name:  "captures contain the levels that + and # matched, in order",
 			rules: []v1alpha1.Rule{{Filter: "in/+/x/+/#", Topic: "out/${2}/${1}/${3}"}},
 			messages: []oneMessage{
 				{"in/1/x/2/3/4", 1, "out/2/1/3/4", 1}, {"in//x//", 1, "out///", 1}, {"in/1/y/2/3", 1, "", 0},
 			},
 		},
 		{
-			name:     "where # matched nothing, the slash before its capture goes",
+			name:     "if # matched no level, the slash before its capture is removed",
 			rules:    []v1alpha1.Rule{{Filter: "in/#", Topic: "out/${1}"}},
 			messages: []oneMessage{{"in", 1, "out", 1}, {"in/a", 1, "out/a", 1}},
 		},
 		{
-			name:     "captures turn a topic round",
+			name:     "captures can reorder the levels of a topic",
 			rules:    []v1alpha1.Rule{{Filter: "commands/+/set", Topic: "${1}-set"}},
 			messages: []oneMessage{{"commands/pump 7/set", 1, "pump 7-set", 1}, {"commands/ü/set", 1, "ü-set", 1}},
 		},
 		{
-			name:  "excluded topics stay",
+			name:  "excluded topics are not forwarded",
 			rules: []v1alpha1.Rule{{Filter: "a/#", Exclude: []string{"a/debug/#", "a/+/raw"}}},
 			messages: []oneMessage{
 				{"a/debug/x", 1, "", 0}, {"a/debug", 1, "", 0}, {"a/7/raw", 1, "", 0}, {"a/7/raw/x", 1, "a/7/raw/x", 1}, {"a/7", 1, "a/7", 1},
 			},
 		},
 		{
-			name:  "qos caps and never raises",
+			name:  "qos lowers the QoS and never raises it",
 			rules: []v1alpha1.Rule{{Filter: "zero/#", QoS: ptr.To[int32](0)}, {Filter: "two/#", QoS: ptr.To[int32](2)}},
 			messages: []oneMessage{
 				{"zero/x", 2, "zero/x", 0}, {"two/x", 2, "two/x", 2}, {"two/x", 1, "two/x", 1}, {"two/x", 0, "two/x", 0},
 			},
 		},
 		{
-			name: "several rules side by side",
+			name: "several rules apply independently",
 			rules: []v1alpha1.Rule{
 				{Filter: "a/+", Topic: "one/${1}"}, {Filter: "b/#", Topic: "two/${1}"},
 			},
@@ -115,8 +115,8 @@ func TestRulesDecideTopicAndQoS(t *testing.T) {
 			local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 			remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
 			b := manifest("rules", local.URL(), remote.URL())
-			// The mark goes over after each message, so that one which must not go
-			// over is known to have stayed.
+			// The mark is forwarded after each message. When it has arrived, a message that must
+			// not be forwarded has not been forwarded.
 			b.Spec.Forwards = slices.Concat(tc.rules, []v1alpha1.Rule{{Filter: "mark"}})
 			mqtttest.StartRunner(t, b).WaitActive("primary", soon)
 			for i, m := range tc.messages {
@@ -124,13 +124,13 @@ func TestRulesDecideTopicAndQoS(t *testing.T) {
 				c := mqtttest.StartCollector(t, "#", stream, remote)
 				publishOne(t, local, m.topic, stream, m.qos)
 				publishOne(t, local, "mark", stream, 1)
-				mqtttest.Eventually(t, soon, "the mark goes over", func() error {
+				mqtttest.Eventually(t, soon, "the mark arrives", func() error {
 					for _, a := range c.Arrivals() {
 						if a.Topic == "mark" {
 							return nil
 						}
 					}
-					return fmt.Errorf("%d messages came", len(c.Arrivals()))
+					return fmt.Errorf("%d messages arrived", len(c.Arrivals()))
 				})
 				checkOne(t, m, c.Arrivals())
 			}
@@ -156,21 +156,21 @@ func checkOne(t *testing.T, m oneMessage, arrivals []traffic.Arrival) {
 	}
 	switch {
 	case m.want == "" && len(got) > 0:
-		t.Errorf("%s went over as %s, want it to stay", m.topic, got[0].Topic)
+		t.Errorf("%s was forwarded as %s, want no message", m.topic, got[0].Topic)
 	case m.want == "":
 	case len(got) != 1:
-		t.Errorf("%s went over %d times, want once", m.topic, len(got))
+		t.Errorf("%s was forwarded %d times, want 1", m.topic, len(got))
 	case got[0].Topic != m.want || got[0].QoS != m.atQoS:
-		t.Errorf("%s at QoS %d went over as %s at QoS %d, want %s at QoS %d", m.topic, m.qos, got[0].Topic, got[0].QoS, m.want, m.atQoS)
+		t.Errorf("%s at QoS %d was forwarded as %s at QoS %d, want %s at QoS %d", m.topic, m.qos, got[0].Topic, got[0].QoS, m.want, m.atQoS)
 	}
 }
 
-func TestRetainIsKeptClearedOrSet(t *testing.T) {
+func TestRetain_EachPolicy_IsApplied(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		policy v1alpha1.RetainPolicy
-		// Whether the remote server stores the message: one that the local server
-		// had stored, and one that comes live.
+		// stored and live report whether the remote server retains the message: a message that the
+		// local server had retained, and a live message.
 		stored, live bool
 	}{
 		{v1alpha1.RetainKeep, true, false},
@@ -188,19 +188,19 @@ func TestRetainIsKeptClearedOrSet(t *testing.T) {
 			b.Spec.Forwards[0].Retain = &tc.policy
 			mqtttest.StartRunner(t, b).WaitActive("primary", soon)
 			publishOne(t, local, "up/live", "s", 1)
-			mqtttest.Eventually(t, soon, "both messages go over", func() error {
+			mqtttest.Eventually(t, soon, "both messages arrive", func() error {
 				if n := len(c.Arrivals()); n != 2 {
-					return fmt.Errorf("%d came", n)
+					return fmt.Errorf("%d arrived", n)
 				}
 				return nil
 			})
 
-			// What the remote server stored comes to a new subscriber.
+			// The retained messages of the remote server are sent to a new subscriber.
 			mark := mqtttest.StartPublisher(t, remote, traffic.PublisherConfig{ClientID: "mark", Topic: "up/zz", Stream: "late", QoS: 1, Count: 1, Retain: true})
 			must(t, mark.WaitDone(soon))
 			late := mqtttest.StartCollector(t, "up/#", "", remote)
 			var stored map[string]bool
-			mqtttest.Eventually(t, soon, "stored messages come", func() error {
+			mqtttest.Eventually(t, soon, "retained messages arrive", func() error {
 				stored = map[string]bool{}
 				for _, a := range late.Arrivals() {
 					stored[a.Topic] = a.Retained
@@ -217,13 +217,13 @@ func TestRetainIsKeptClearedOrSet(t *testing.T) {
 				return nil
 			})
 			if stored["up/stored"] != tc.stored || stored["up/live"] != tc.live {
-				t.Errorf("stored on the remote server: %v, want up/stored %t, up/live %t", stored, tc.stored, tc.live)
+				t.Errorf("retained by the remote server: %v, want up/stored %t, up/live %t", stored, tc.stored, tc.live)
 			}
 		})
 	}
 }
 
-func TestLargeMessagesGoOver(t *testing.T) {
+func TestForwarding_LargeMessages_Arrive(t *testing.T) {
 	t.Parallel()
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
@@ -234,7 +234,7 @@ func TestLargeMessagesGoOver(t *testing.T) {
 	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
 }
 
-func TestPacketIdentifiersWrapRound(t *testing.T) {
+func TestForwarding_PacketIdentifiers_WrapAround(t *testing.T) {
 	t.Parallel()
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})

@@ -12,8 +12,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// The disk is smaller than the manifest says, as one that others fill, too.
-func TestADiskWithoutRoomIsAStateAndLosesNothing(t *testing.T) {
+// The disk is smaller than the size in the manifest, like a disk that other programs also fill.
+func TestBufferOnDisk_DiskFull_IsReportedAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Fatal("mounting a file system needs root")
@@ -31,7 +31,7 @@ func TestADiskWithoutRoomIsAStateAndLosesNothing(t *testing.T) {
 	l.backup.Kill()
 	waitBacklogState(t, l.runner, v1alpha1.BacklogFull)
 	l.runner.Kill()
-	l.runner.Start() // and finds it full
+	l.runner.Start() // the new process finds the disk full
 	waitBacklogState(t, l.runner, v1alpha1.BacklogFull)
 	l.backup.Start()
 	l.primary.Start()

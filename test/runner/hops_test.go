@@ -15,8 +15,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// Two bridges in a ring: what one brings to the far broker the other brings back.
-func TestAMessageInARingOfBridgesDiesAfterMaxHops(t *testing.T) {
+// Two bridges form a ring: the second bridge forwards the messages of the first one back.
+func TestMaxHops_RingOfBridges_DropsMessage(t *testing.T) {
 	t.Parallel()
 	const maxHops = 5
 	p := newPair(t)
@@ -43,17 +43,17 @@ func TestAMessageInARingOfBridgesDiesAfterMaxHops(t *testing.T) {
 			sent.Properties.User.Add(v1alpha1.HopsProperty, c.sent)
 		}
 		p.here.Publish(sent)
-		mqtttest.Eventually(t, soon, "the message dies", func() error {
+		mqtttest.Eventually(t, soon, "the message is dropped", func() error {
 			if n := dropped(c.by, "too_many_hops"); n != before+1 {
-				return fmt.Errorf("%v messages were dropped for it", n-before)
+				return fmt.Errorf("%v messages were dropped as too_many_hops, want 1", n-before)
 			}
 			return nil
 		})
 		if got := counts(p.here.Wait(c.topic, len(c.here), soon)); !slices.Equal(got, c.here) {
-			t.Errorf("%s: the counts on the one broker are %q, want %q", c.topic, got, c.here)
+			t.Errorf("%s: the hop counts at the local broker are %q, want %q", c.topic, got, c.here)
 		}
 		if got := counts(p.there.Wait(c.topic, len(c.there), soon)); !slices.Equal(got, c.there) {
-			t.Errorf("%s: the counts on the other broker are %q, want %q", c.topic, got, c.there)
+			t.Errorf("%s: the hop counts at the remote broker are %q, want %q", c.topic, got, c.there)
 		}
 	}
 	for _, r := range []*mqtttest.Runner{out, back} {
@@ -63,7 +63,7 @@ func TestAMessageInARingOfBridgesDiesAfterMaxHops(t *testing.T) {
 	}
 }
 
-// counts are the hop counts of messages. A message has at most one.
+// counts returns the hop counts of messages. A message has at most one.
 func counts(messages []*paho.Publish) []string {
 	var out []string
 	for _, m := range messages {

@@ -17,16 +17,16 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// RabbitMQ and EMQX let topics with wildcards through, and other servers send other
-// invalid messages. One of them must not keep any other message from passing.
-func TestRunner_SourceBreaksTheProtocol_BothDirectionsGoOn(t *testing.T) {
+// RabbitMQ and EMQX accept topics with wildcards, and other servers send other invalid messages. An
+// invalid message must not prevent the forwarding of other messages.
+func TestRunner_SourceViolatesProtocol_BothDirectionsContinue(t *testing.T) {
 	t.Parallel()
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
 	there := mqtttest.StartClient5(t, remote, "there")
 	there.Subscribe("up/#")
 	local := script.Listen(t, scripted())
 	b := downToo(manifest("invalid", "mqtt://"+local.Addr(), remote.URL()))
-	b.Spec.Local.KeepAliveSeconds = ptr.To[int32](600) // no pings between what is expected
+	b.Spec.Local.KeepAliveSeconds = ptr.To[int32](600) // no pings between the expected packets
 	runner := mqtttest.StartRunner(t, b)
 
 	c := local.Accept()
@@ -85,7 +85,7 @@ func TestRunner_SourceBreaksTheProtocol_BothDirectionsGoOn(t *testing.T) {
 	}
 }
 
-// scripted is the version of MQTT as a scripted server names it.
+// scripted returns the MQTT version in the form that package script uses.
 func scripted() byte {
 	if version == v5 {
 		return 5
@@ -93,9 +93,10 @@ func scripted() byte {
 	return 4
 }
 
-// In MQTT 5 Mosquitto does not send what is larger than the bridge announces; in 3.1.1 it
-// does, and the bridge drops it. The test runs alone: it measures.
-func TestRunner_MessageOverTheMaximumPacketSize_DroppedAndNamedWithoutTheMemory(t *testing.T) {
+// In MQTT 5, Mosquitto does not send messages above the size that the bridge announces. In 3.1.1 it
+// sends them, and the bridge drops them. The test measures memory, and therefore does not run in
+// parallel.
+func TestRunner_MessageOverMaximumPacketSize_IsDroppedWithoutUsingMemory(t *testing.T) {
 	const mib = 1 << 20
 	p := newPair(t)
 	runner := mqtttest.StartRunner(t, manifest("large", p.local.URL(), p.remote.URL()))
@@ -110,10 +111,10 @@ func TestRunner_MessageOverTheMaximumPacketSize_DroppedAndNamedWithoutTheMemory(
 		p.there.Wait("up/after", int(qos)+1, wholly)
 	}
 	if n := len(p.there.Received("up/large")); n > 0 {
-		t.Errorf("%d messages of 36 MiB came", n)
+		t.Errorf("%d messages of 36 MiB arrived", n)
 	}
 	if grown := runner.ResidentBytes() - before; grown > 20*mib {
-		t.Errorf("the runner takes %d bytes more after messages of 36 MiB", grown)
+		t.Errorf("the runner uses %d bytes more after messages of 36 MiB", grown)
 	}
 	if version == v5 {
 		return
@@ -129,38 +130,38 @@ func TestRunner_MessageOverTheMaximumPacketSize_DroppedAndNamedWithoutTheMemory(
 	}
 }
 
-// The documentation says so. What passes are the copies that are read, written and kept
-// until the other server takes them, and what the collector has not collected.
-func TestRunner_MessageOfTheMaximumPacketSize_PassesInEightTimesTheMemory(t *testing.T) {
+// The documentation states this factor. It covers the copies that are read, written and kept until
+// the other server acknowledges them, and garbage that is not yet collected.
+func TestRunner_MessageOfMaximumPacketSize_UsesAtMostEightTimesItsSize(t *testing.T) {
 	const mib = 1 << 20
 	p := newPair(t)
 	runner := mqtttest.StartRunner(t, manifest("maximum", p.local.URL(), p.remote.URL()))
 	runner.WaitActive("primary", soon)
-	before, most := runner.ResidentBytes(), int64(0)
+	before, peak := runner.ResidentBytes(), int64(0)
 	const topic = "up/largest"
-	largest := make([]byte, 32*mib-100) // Mosquitto counts some bytes more than there are
+	largest := make([]byte, 32*mib-100) // Mosquitto counts some bytes in addition to the packet
 	for n := range 3 {
 		p.here.Publish(&paho.Publish{Topic: topic, QoS: 1, Payload: largest})
-		mqtttest.Eventually(t, wholly, "the message comes", func() error {
-			most = max(most, runner.ResidentBytes())
+		mqtttest.Eventually(t, wholly, "the message arrives", func() error {
+			peak = max(peak, runner.ResidentBytes())
 			if len(p.there.Received(topic)) <= n {
-				return errors.New("it has not come")
+				return errors.New("the message has not arrived")
 			}
 			return nil
 		})
 	}
-	t.Logf("%d MiB before, %d MiB at most", before/mib, most/mib)
-	if grown := most - before; grown > 8*32*mib {
-		t.Errorf("the runner took %d bytes more while messages of 32 MiB passed", grown)
+	t.Logf("%d MiB before, peak %d MiB", before/mib, peak/mib)
+	if grown := peak - before; grown > 8*32*mib {
+		t.Errorf("the runner used %d bytes more while it forwarded messages of 32 MiB", grown)
 	}
 }
 
-func TestRunner_TenMegabytesOfUserProperties_TakeNoMoreThanALargePayload(t *testing.T) {
+func TestRunner_TenMegabytesOfUserProperties_UseNoMoreThanALargePayload(t *testing.T) {
 	const mib = 1 << 20
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
 	there := mqtttest.StartClient5(t, remote, "there")
 	there.Subscribe("up/#")
-	local := script.Listen(t, 5) // 3.1.1 has no properties
+	local := script.Listen(t, 5) // MQTT 3.1.1 has no properties
 	runner := mqtttest.StartRunner(t, speaking(manifest("properties", "mqtt://"+local.Addr(), remote.URL()), v5, v311))
 	c := local.Accept()
 	c.Next() // CONNECT
@@ -175,6 +176,6 @@ func TestRunner_TenMegabytesOfUserProperties_TakeNoMoreThanALargePayload(t *test
 		there.Wait("up/p", n+1, soon)
 	}
 	if grown := runner.ResidentBytes() - before; grown > 60*mib {
-		t.Errorf("the runner takes %d bytes more", grown)
+		t.Errorf("the runner uses %d bytes more", grown)
 	}
 }

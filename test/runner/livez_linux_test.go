@@ -18,7 +18,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// stuckAfter is when a runner that makes no progress has to say so: the watchdog's limit, and some.
+// stuckAfter is the time within which a runner without progress must report it: the watchdog's
+// limit and a margin.
 const stuckAfter = 45 * time.Second
 
 func TestLivez_ServersFrozenUnderLoad_StaysOK(t *testing.T) {
@@ -30,20 +31,20 @@ func TestLivez_ServersFrozenUnderLoad_StaysOK(t *testing.T) {
 	l.primary.Freeze()
 	for end := time.Now().Add(stuckAfter); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
 		if code := l.runner.Probe("/livez"); code != http.StatusOK {
-			t.Fatalf("/livez says %d: a runner must not be restarted because its servers do not answer", code)
+			t.Fatalf("/livez returns %d, want 200: Kubernetes must not restart a runner because its servers do not answer", code)
 		}
 	}
 	l.primary.Thaw()
 	must(t, l.publisher.StopAndDrain(wholly))
 	l.judge(l.collector.WaitAll(l.publisher.Ledger(), 45*time.Second))
 	if code := l.runner.Probe("/livez"); code != http.StatusOK {
-		t.Errorf("/livez says %d", code)
+		t.Errorf("/livez returns %d, want 200", code)
 	}
 }
 
-// A link that reads its credentials from a volume that does not answer is as stuck as one
+// A connector that reads its credentials from a volume that does not answer makes no progress, as
 // in a deadlock.
-func TestLivez_LinkIsStuck_FailsAndNamesIt(t *testing.T) {
+func TestLivez_ConnectorWithoutProgress_FailsAndNamesIt(t *testing.T) {
 	t.Parallel()
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	bridge := manifest("stuck", local.URL(), "mqtt://127.0.0.1:1")
@@ -52,19 +53,19 @@ func TestLivez_LinkIsStuck_FailsAndNamesIt(t *testing.T) {
 	secret := filepath.Join(filepath.Dir(r.DataDir()), "secrets", "login")
 	must(t, os.MkdirAll(secret, 0o700))
 	for _, key := range []string{"username", "password"} {
-		must(t, unix.Mkfifo(filepath.Join(secret, key), 0o600)) // opening it waits for a writer
+		must(t, unix.Mkfifo(filepath.Join(secret, key), 0o600)) // opening the file blocks until a writer opens it
 	}
 	r.Start()
 	began := time.Now()
 	mqtttest.Eventually(t, stuckAfter+soon, "/livez fails", func() error {
-		time.Sleep(time.Second) // as the kubelet does, if more often
+		time.Sleep(time.Second) // the kubelet probes less often
 		if code := r.Probe("/livez"); code != http.StatusServiceUnavailable {
-			return fmt.Errorf("it says %d", code)
+			return fmt.Errorf("/livez returns %d", code)
 		}
 		return nil
 	})
 	if took := time.Since(began); took < 25*time.Second {
-		t.Errorf("it fails after %s already", took)
+		t.Errorf("/livez fails after %s, want at least 25s", took)
 	}
 	mqtttest.Eventually(t, soon, "the log names the link", func() error {
 		const want = "no progress for 30s: remote connector\""

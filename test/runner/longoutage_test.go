@@ -11,15 +11,15 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// diskOutage is how long all servers are down where a backlog goes to the disk. 0 is as
-// in the other tests; 10m is what is promised of.
-var diskOutage = flag.Duration("disk-outage", 0, "how long all servers are down in the test of a long outage with a buffer on disk")
+// diskOutage is the duration of the outage of all servers with a buffer on disk. 0 is the duration
+// of the other tests; the documented guarantee is for 10m.
+var diskOutage = flag.Duration("disk-outage", 0, "duration of the outage of all servers in the test with a buffer on disk; 0 is the duration of the other outage tests")
 
-// flatMemory is how much more memory a runner may have after an outage than a little
-// after its beginning, in bytes, however long it was.
+// flatMemory is the largest growth of a runner's memory, in bytes, between the beginning of an
+// outage and its end. It does not depend on the duration.
 const flatMemory = 8 << 20
 
-func TestALongOutageAndAKillInTheMiddleLoseNothingAndMemoryStaysFlat(t *testing.T) {
+func TestBacklogOnDisk_LongOutageAndKill_LosesNothingWithFlatMemory(t *testing.T) {
 	t.Parallel()
 	length := *diskOutage
 	if length == 0 {
@@ -41,7 +41,7 @@ func TestALongOutageAndAKillInTheMiddleLoseNothingAndMemoryStaysFlat(t *testing.
 	middle := memory("later, before the kill")
 	l.runner.Kill()
 	l.runner.Start()
-	waitBacklog(t, l.runner, 500*int(length/2/time.Second)) // it is all there
+	waitBacklog(t, l.runner, 500*int(length/2/time.Second)) // the whole backlog is still on the disk
 	sleepUntil(began.Add(length))
 	late := memory("later, before the servers are back")
 	depth := backlog(l.runner)
@@ -61,5 +61,5 @@ func TestALongOutageAndAKillInTheMiddleLoseNothingAndMemoryStaysFlat(t *testing.
 	}
 }
 
-// sleepUntil waits for a time: the length of an outage is what is tested.
+// sleepUntil sleeps until a time, because the duration of the outage is part of the test.
 func sleepUntil(at time.Time) { time.Sleep(time.Until(at)) }

@@ -18,14 +18,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// bothWays has a bridge take home/# in both directions.
+// bothWays configures home/# in both directions.
 func bothWays(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
 	b.Spec.Forwards = []v1alpha1.Rule{{Filter: "home/#", QoS: ptr.To[int32](2)}}
 	b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "home/#", QoS: ptr.To[int32](2)}}
 	return b
 }
 
-func TestLoops_SameFilterInBothDirections_BringsEachMessageOverOnce(t *testing.T) {
+func TestLoops_SameFilterInBothDirections_ForwardsEachMessageOnce(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	p.here.Subscribe("#")
@@ -34,7 +34,7 @@ func TestLoops_SameFilterInBothDirections_BringsEachMessageOverOnce(t *testing.T
 		p.here.Publish(&paho.Publish{Topic: "home/up", QoS: byte(i % 3), Retain: i%2 == 0, Payload: []byte("x")})
 		p.there.Publish(&paho.Publish{Topic: "home/down", QoS: byte(i % 3), Retain: i%2 == 0, Payload: []byte("x")})
 	}
-	// A message that went round would have come before these.
+	// A message in a loop would have arrived before these messages.
 	for _, last := range []string{"home/last1", "home/last2"} {
 		p.here.Publish(&paho.Publish{Topic: last, QoS: 2, Payload: []byte("x")})
 		p.there.Wait(last, 1, soon)
@@ -44,19 +44,18 @@ func TestLoops_SameFilterInBothDirections_BringsEachMessageOverOnce(t *testing.T
 	for _, c := range []*mqtttest.Client5{p.here, p.there} {
 		for _, topic := range []string{"home/up", "home/down"} {
 			if got := c.Wait(topic, 30, soon); len(got) != 30 {
-				t.Errorf("%d messages of 30 came under %s", len(got), topic)
+				t.Errorf("%d messages arrived under %s, want 30", len(got), topic)
 			}
 		}
 		if n := len(c.Received("home/last1")); n != 1 {
-			t.Errorf("home/last1 came %d times", n)
+			t.Errorf("home/last1 arrived %d times, want 1", n)
 		}
 	}
 }
 
-// withoutBit is in front of a broker and hides from it that a client says to be a
-// bridge, so that the broker takes the connection and sends the bridge's own messages
-// back.
-func withoutBit(t *testing.T, target string) (url string) {
+// withoutBridgeFlag starts a proxy in front of a broker that removes the bridge flag, so that the
+// broker accepts the connection and sends the bridge's own messages back.
+func withoutBridgeFlag(t *testing.T, target string) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -75,7 +74,7 @@ func withoutBit(t *testing.T, target string) (url string) {
 				}
 				defer func() { _ = broker.Close() }()
 				first := make([]byte, 4096)
-				n, err := c.Read(first) // a CONNECT is written at once
+				n, err := c.Read(first) // the CONNECT arrives in one read
 				if err != nil {
 					return
 				}
@@ -88,14 +87,14 @@ func withoutBit(t *testing.T, target string) (url string) {
 	return "mqtt://" + l.Addr().String()
 }
 
-func TestLoops_ServersThatSendBackAllTheSame_AreGivenUp(t *testing.T) {
+func TestLoops_ServersThatStillSendBack_AreNotUsed(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	b := bothWays(speaking(manifest("echo", withoutBit(t, p.local.Address()), withoutBit(t, p.remote.Address())), v311, v311))
+	b := bothWays(speaking(manifest("echo", withoutBridgeFlag(t, p.local.Address()), withoutBridgeFlag(t, p.remote.Address())), v311, v311))
 	r := mqtttest.StartRunner(t, b)
 	r.WaitActive("primary", soon)
 	p.here.Publish(&paho.Publish{Topic: "home/x", QoS: 1, Payload: []byte("x")})
-	r.WaitStatus(soon, "a side is given up", func(s v1alpha1.MQTTBridgeStatus) error {
+	r.WaitStatus(soon, "a side stops using its server", func(s v1alpha1.MQTTBridgeStatus) error {
 		for _, side := range []*v1alpha1.SideStatus{s.Local, s.Remote} {
 			if e := side.Servers[0]; e.LastError != nil && e.LastError.Reason == v1alpha1.ReasonEchoNotPrevented && strings.Contains(e.LastError.Message, "protocolVersion: '5'") {
 				return nil
@@ -104,11 +103,11 @@ func TestLoops_ServersThatSendBackAllTheSame_AreGivenUp(t *testing.T) {
 		return fmt.Errorf("local %+v, remote %+v", s.Local.Servers, s.Remote.Servers)
 	})
 	if n := len(p.there.Received("home/x")); n > 100 {
-		t.Errorf("the message came %d times before that", n)
+		t.Errorf("the message arrived %d times before the bridge detected the loop", n)
 	}
 }
 
-func TestSubscriptions_CrossingFilters_LoseNothingWhileTheFarSideIsDown(t *testing.T) {
+func TestSubscriptions_CrossingFilters_LoseNothingWhileRemoteSideIsDown(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	b := manifest("crossing", p.local.URL(), p.remote.URL())
@@ -131,7 +130,7 @@ func TestSubscriptions_CrossingFilters_LoseNothingWhileTheFarSideIsDown(t *testi
 	}
 	p.remote.Start()
 	there := mqtttest.StartClient5(t, p.remote, "again")
-	there.Subscribe("#") // it does not matter which of the two is connected first
+	there.Subscribe("#") // the bridge and this client may connect in any order
 	for i := range messages {
 		there.Wait(fmt.Sprintf("high/a/b/%d", i), 1, soon)
 	}

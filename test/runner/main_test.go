@@ -1,9 +1,9 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package runner tests the bridge-runner from outside, as the process that a
-// pod runs, between real Mosquitto brokers and clients that share no code with
-// it. Each test is a sentence of what the project promises.
+// Package runner tests the bridge-runner from outside, as the process in a pod, between real
+// Mosquitto brokers and clients that share no code with it. Each test checks a guarantee of the
+// project.
 //
 // With -short, outages last 10 seconds instead of a minute.
 package runner
@@ -23,8 +23,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// testsAtOnce is how many tests run at a time. Most of them wait most of the
-// time, so that it is more than the processors.
+// testsAtOnce is the number of tests that run in parallel. It exceeds the number of processors,
+// because most tests wait most of the time.
 const testsAtOnce = "8"
 
 func TestMain(m *testing.M) {
@@ -34,25 +34,25 @@ func TestMain(m *testing.M) {
 	}
 	code := 0
 	for _, version = range []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5} {
-		fmt.Printf("bridges speak MQTT %s\n", version)
+		fmt.Printf("bridges use MQTT %s\n", version)
 		code = max(code, m.Run())
 	}
 	mqtttest.RemoveRunnerBinary()
 	os.Exit(code)
 }
 
-// version is the version of MQTT that bridges speak. All tests run once with each.
+// version is the MQTT version of the bridges. All tests run once with each version.
 var version v1alpha1.ProtocolVersion
 
 const (
-	// soon is enough for what takes milliseconds, on a machine that is busy.
+	// soon is the timeout for events that take milliseconds on an idle machine.
 	soon = 15 * time.Second
-	// wholly is enough for a stream's rest to arrive.
+	// wholly is the timeout for the rest of a stream to arrive.
 	wholly = 30 * time.Second
 )
 
-// manifest is a bridge that forwards up/# at any QoS from the local server to
-// the remote ones.
+// manifest returns a bridge that forwards up/# at any QoS from the local server to the remote
+// servers.
 func manifest(name, local string, remotes ...string) *v1alpha1.MQTTBridge {
 	b := &v1alpha1.MQTTBridge{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MQTTBridge"},
@@ -69,20 +69,20 @@ func manifest(name, local string, remotes ...string) *v1alpha1.MQTTBridge {
 	return b
 }
 
-// downToo lets messages of down/# come from the remote side, besides.
+// downToo adds a subscription of down/# from the remote side.
 func downToo(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
 	b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}}
 	return b
 }
 
-// timeouts sets the remote side's bounds in seconds.
+// timeouts sets timeouts of the remote side, in seconds.
 func timeouts(b *v1alpha1.MQTTBridge, connect, ack int32) *v1alpha1.MQTTBridge {
 	f := failover(b)
 	f.ConnectTimeoutSeconds, f.AckTimeoutSeconds = ptr.To(connect), ptr.To(ack)
 	return b
 }
 
-// retry sets the remote side's pauses.
+// retry sets the delays between attempts of the remote side.
 func retry(b *v1alpha1.MQTTBridge, initialMilliseconds, maxSeconds int32) *v1alpha1.MQTTBridge {
 	failover(b).Retry = &v1alpha1.Retry{InitialMilliseconds: ptr.To(initialMilliseconds), MaxSeconds: ptr.To(maxSeconds)}
 	return b
@@ -95,16 +95,15 @@ func failover(b *v1alpha1.MQTTBridge) *v1alpha1.Failover {
 	return b.Spec.Remote.Failover
 }
 
-// withoutProbes has only the bridge itself connect to the servers, so that connections
-// can be counted. It does not go back to a better server by itself then.
+// withoutProbes disables probes and failback, so that all connections to the servers are attempts
+// of the bridge and can be counted.
 func withoutProbes(b *v1alpha1.MQTTBridge) {
 	f := failover(b)
 	f.Probe = &v1alpha1.Probe{Policy: ptr.To(v1alpha1.ProbeNever)}
 	f.Failback = &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}
 }
 
-// line is a bridge between one local broker and two remote ones, with a stream
-// that goes over it.
+// line is a bridge between one local broker and two remote brokers, with one stream.
 type line struct {
 	t                      *testing.T
 	local, primary, backup *mqtttest.Broker
@@ -114,16 +113,17 @@ type line struct {
 	collector              *traffic.Collector
 }
 
-// localInflight is how many messages a line's local broker lets the bridge hold.
+// localInflight is the largest number of messages in flight from a line's local broker to the
+// bridge.
 const localInflight = 1000
 
-// newLine starts the brokers. Change the manifest, then connect.
+// newLine starts the brokers. The test changes the manifest and then connects.
 func newLine(t *testing.T) *line {
 	t.Helper()
 	return newLineFrom(t, mqtttest.BrokerOptions{Name: "local", Persistence: true, MaxInflight: localInflight})
 }
 
-// newLineFrom is newLine with a local broker of these options.
+// newLineFrom is like newLine, with a local broker that has the given options.
 func newLineFrom(t *testing.T, local mqtttest.BrokerOptions) *line {
 	t.Helper()
 	start := func(name string) *mqtttest.Broker {
@@ -135,8 +135,8 @@ func newLineFrom(t *testing.T, local mqtttest.BrokerOptions) *line {
 	return l
 }
 
-// far puts the primary behind a link with that one-way delay, so that messages are
-// always in flight.
+// far puts the primary behind a proxy with the given one-way delay, so that messages are always in
+// flight.
 func (l *line) far(oneWay time.Duration) *mqtttest.Proxy {
 	l.t.Helper()
 	p := mqtttest.StartProxy(l.t, l.primary.Address(), oneWay)
@@ -144,23 +144,23 @@ func (l *line) far(oneWay time.Duration) *mqtttest.Proxy {
 	return p
 }
 
-// connect starts the runner and waits for the primary.
+// connect starts the runner and waits until it is connected to the primary.
 func (l *line) connect() {
 	l.t.Helper()
 	l.runner = mqtttest.StartRunner(l.t, l.manifest)
 	l.runner.WaitActive("primary", soon)
 }
 
-// stream starts to publish and waits until it flows.
+// stream starts a publisher and waits until its messages arrive.
 func (l *line) stream(qos byte, rate int) {
 	l.t.Helper()
 	l.publishOnly(qos, rate)
 	l.flow(rate / 2)
 }
 
-// stopServers stops both remote brokers. They save what they have acknowledged, which a
-// killed Mosquitto loses, and know of the collector's session when they are back, so that
-// what the runner sends before the collector is connected is kept.
+// stopServers stops both remote brokers. They save acknowledged messages, which a killed Mosquitto
+// would lose, and the session of the collector. They therefore keep messages that the runner sends
+// before the collector is connected again.
 func (l *line) stopServers() {
 	l.t.Helper()
 	for _, b := range []*mqtttest.Broker{l.primary, l.backup} {
@@ -168,14 +168,14 @@ func (l *line) stopServers() {
 	}
 }
 
-// flow waits until so many more messages have arrived.
+// flow waits until n more messages have arrived.
 func (l *line) flow(n int) {
 	l.t.Helper()
 	must(l.t, l.collector.WaitCount(l.collector.Count()+n, soon))
 }
 
-// finish ends the stream, waits for all of it, and returns the report. It fails
-// the test where something acknowledged was lost or came out of order.
+// finish ends the stream, waits for all its messages, and returns the report. It fails the test if
+// an acknowledged message is lost or out of order.
 func (l *line) finish() traffic.Report {
 	l.t.Helper()
 	must(l.t, l.publisher.StopAndDrain(wholly))
@@ -193,19 +193,19 @@ func judge(t *testing.T, p *traffic.Publisher, c *traffic.Collector, arrived err
 	r := traffic.Compare(p.Ledger(), c.Arrivals())
 	t.Log(r)
 	if arrived != nil || len(r.Lost) > 0 {
-		t.Errorf("acknowledged to the publisher and lost: %d messages (%v)", len(r.Lost), arrived)
+		t.Errorf("%d acknowledged messages are lost (%v)", len(r.Lost), arrived)
 	}
 	if len(r.Disorder) > 0 {
-		t.Errorf("%d messages came out of order", len(r.Disorder))
+		t.Errorf("%d messages arrived out of order", len(r.Disorder))
 	}
 	return r
 }
 
-// onceEach fails the test where anything came twice.
+// onceEach fails the test if a message arrived twice.
 func onceEach(t *testing.T, r traffic.Report) {
 	t.Helper()
 	if r.Duplicates > 0 {
-		t.Errorf("%d messages came twice", r.Duplicates)
+		t.Errorf("%d messages arrived twice", r.Duplicates)
 	}
 }
 
@@ -216,7 +216,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// outage is how long all servers are down where that is tested.
+// outage returns the duration of an outage of all servers.
 func outage() time.Duration {
 	if testing.Short() {
 		return 10 * time.Second
@@ -224,7 +224,7 @@ func outage() time.Duration {
 	return time.Minute
 }
 
-// publishOnly starts to publish while nothing can arrive.
+// publishOnly starts a publisher without waiting for arrivals.
 func (l *line) publishOnly(qos byte, rate int) {
 	l.publisher = mqtttest.StartPublisher(l.t, l.local, traffic.PublisherConfig{Topic: "up/x", Stream: "up", QoS: qos, Rate: rate, Size: 128})
 }

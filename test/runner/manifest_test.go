@@ -21,13 +21,12 @@ const (
 	sampleManifests  = "../../config/samples"
 )
 
-// refusal runs the runner with a manifest that it refuses, and returns what it
-// says.
+// refusal runs the runner with a manifest that it must refuse, and returns its standard error.
 func refusal(t *testing.T, path string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), mqtttest.RunnerBinary(t), "--bridge", path, "--listen", "127.0.0.1:0")
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -36,12 +35,12 @@ func refusal(t *testing.T, path string) string {
 	err := cmd.Wait()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() < 1 {
-		t.Fatalf("the runner ended with %v, want it to refuse the manifest with an exit code above 0:\n%s", err, &said)
+		t.Fatalf("the runner ended with %v, want an exit code above 0:\n%s", err, &stderr)
 	}
-	return said.String()
+	return stderr.String()
 }
 
-func TestBadManifestIsRefusedWithFieldValueAndRemedy(t *testing.T) {
+func TestManifest_Invalid_IsRefusedWithFieldValueAndRemedy(t *testing.T) {
 	t.Parallel()
 	const head = "apiVersion: mqttbridge.io/v1alpha1\nkind: MQTTBridge\nmetadata: {name: x}\nspec:\n  local: {primary: {url: \"mqtt://a\"}}\n"
 	for _, tc := range []struct {
@@ -58,24 +57,24 @@ func TestBadManifestIsRefusedWithFieldValueAndRemedy(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "bridge.yaml")
 			must(t, os.WriteFile(path, []byte(tc.manifest), 0o600))
-			said := refusal(t, path)
+			stderr := refusal(t, path)
 			for _, word := range append(tc.words, path) {
-				if !strings.Contains(said, word) {
-					t.Errorf("the runner does not name %q:\n%s", word, said)
+				if !strings.Contains(stderr, word) {
+					t.Errorf("the runner does not name %q:\n%s", word, stderr)
 				}
 			}
 		})
 	}
 	t.Run("no file", func(t *testing.T) {
-		if said := refusal(t, "/no/such/bridge.yaml"); !strings.Contains(said, "/no/such/bridge.yaml") {
-			t.Errorf("the runner does not name the file:\n%s", said)
+		if stderr := refusal(t, "/no/such/bridge.yaml"); !strings.Contains(stderr, "/no/such/bridge.yaml") {
+			t.Errorf("the runner does not name the file:\n%s", stderr)
 		}
 	})
 }
 
-// The manifests that the API server refuses hold what it says in their first
-// line: "# error: FIELD: PART OF THE MESSAGE".
-func TestRunnerRefusesWhatTheAPIServerRefuses(t *testing.T) {
+// The first line of each manifest that the API server refuses contains the expected error: "#
+// error: FIELD: PART OF THE MESSAGE".
+func TestManifest_RefusedByAPIServer_IsRefusedByRunner(t *testing.T) {
 	t.Parallel()
 	for _, path := range yamlFiles(t, invalidManifests) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
@@ -87,17 +86,17 @@ func TestRunnerRefusesWhatTheAPIServerRefuses(t *testing.T) {
 				t.Fatalf("the first line is %q, want # error: FIELD: MESSAGE", first)
 			}
 			field, message, _ := strings.Cut(expected, ": ")
-			said := refusal(t, path)
+			stderr := refusal(t, path)
 			for _, want := range []string{field, strings.TrimSpace(message)} {
-				if !strings.Contains(said, want) {
-					t.Errorf("the runner does not say %q:\n%s", want, said)
+				if !strings.Contains(stderr, want) {
+					t.Errorf("the error of the runner does not contain %q:\n%s", want, stderr)
 				}
 			}
 		})
 	}
 }
 
-func TestRunnerTakesTheSamples(t *testing.T) {
+func TestManifest_Samples_AreAccepted(t *testing.T) {
 	t.Parallel()
 	for _, path := range yamlFiles(t, sampleManifests) {
 		data, err := os.ReadFile(path)
@@ -116,7 +115,7 @@ func yamlFiles(t *testing.T, dir string) []string {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	must(t, err)
 	if len(paths) == 0 {
-		t.Fatalf("%s holds no manifests", dir)
+		t.Fatalf("%s contains no manifests", dir)
 	}
 	return paths
 }

@@ -14,10 +14,11 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// A source that sends as many messages as it likes fills the memory up to its bound, with no
-// server to forward to. The rest stays with it, and comes in order when there is a server,
-// without an end of a session that anybody notices. The test runs alone: it measures.
-func TestMemory_SourceSendsFarMoreThanTheBound_StaysWithItAndComesInOrder(t *testing.T) {
+// Without a destination, a source that sends without limit fills the runner's memory up to its
+// bound. The remaining messages stay at the source, and arrive in order when a destination is
+// available, without the end of a session. The test measures memory, and therefore does not run in
+// parallel.
+func TestMemory_SourceSendsMoreThanBound_StaysAtSourceAndArrivesInOrder(t *testing.T) {
 	const (
 		mib      = 1 << 20
 		messages = 1500
@@ -32,10 +33,10 @@ func TestMemory_SourceSendsFarMoreThanTheBound_StaysWithItAndComesInOrder(t *tes
 	must(t, l.publisher.WaitDone(wholly))
 	within := func(when string) {
 		t.Helper()
-		taken := l.runner.ResidentBytes()
-		t.Logf("the runner takes %d MiB %s", taken/mib, when)
-		if taken > requested.Value() {
-			t.Errorf("the runner takes %d MiB %s; its pod requests %s", taken/mib, when, requested.String())
+		used := l.runner.ResidentBytes()
+		t.Logf("the runner uses %d MiB %s", used/mib, when)
+		if used > requested.Value() {
+			t.Errorf("the runner uses %d MiB %s; its pod requests %s", used/mib, when, requested.String())
 		}
 	}
 	within("while the servers are down")

@@ -17,7 +17,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// speaking sets the version of MQTT on each side.
+// speaking sets the MQTT version of each side.
 func speaking(b *v1alpha1.MQTTBridge, local, remote v1alpha1.ProtocolVersion) *v1alpha1.MQTTBridge {
 	b.Spec.Local.ProtocolVersion, b.Spec.Remote.ProtocolVersion = &local, &remote
 	return b
@@ -28,13 +28,13 @@ const (
 	v5   = v1alpha1.ProtocolVersion5
 )
 
-// pair is a local and a remote broker, with a client of MQTT 5 on each.
+// pair is a local and a remote broker, with an MQTT 5 client at each.
 type pair struct {
 	local, remote *mqtttest.Broker
 	here, there   *mqtttest.Client5
 }
 
-// newPair starts the brokers. The remote client subscribes to everything.
+// newPair starts the brokers. The remote client subscribes to all topics.
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{
@@ -47,15 +47,15 @@ func newPair(t *testing.T) *pair {
 	return p
 }
 
-// mark publishes under mark, which a rule must bring over, and waits for it: what was
-// published before and has not come will not come.
+// mark publishes to the topic mark, which a rule must forward, and waits for it. Messages that were
+// published before and have not arrived by then will not arrive.
 func (p *pair) mark() {
 	before := len(p.there.Received("mark"))
 	p.here.Publish(&paho.Publish{Topic: "mark", QoS: 1, Payload: []byte("x")})
 	p.there.Wait("mark", before+1, soon)
 }
 
-// full is a message with everything that MQTT 5 lets it say.
+// full returns a message with all properties of MQTT 5.
 func full(topic string) *paho.Publish {
 	return &paho.Publish{
 		Topic: topic, QoS: 1, Payload: []byte("21.5 °C"), Retain: true,
@@ -70,7 +70,7 @@ func full(topic string) *paho.Publish {
 	}
 }
 
-func TestPropertiesOfMQTT5GoOverAndRulesAddToThem(t *testing.T) {
+func TestMQTT5_Properties_AreForwardedAndExtendedByRules(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	b := speaking(manifest("properties", p.local.URL(), p.remote.URL()), v5, v5)
@@ -91,14 +91,14 @@ func TestPropertiesOfMQTT5GoOverAndRulesAddToThem(t *testing.T) {
 		want := sent.Properties
 		g := got.Properties
 		if !bytes.Equal(got.Payload, sent.Payload) || !got.Retain || got.QoS != 1 {
-			t.Errorf("%s: came as %v", c.topic, got)
+			t.Errorf("%s: arrived as %v", c.topic, got)
 		}
 		if g.PayloadFormat == nil || *g.PayloadFormat != 1 || g.ContentType != want.ContentType || g.ResponseTopic != want.ResponseTopic ||
 			!bytes.Equal(g.CorrelationData, want.CorrelationData) {
 			t.Errorf("%s: properties %+v, want %+v", c.topic, g, want)
 		}
 		if g.MessageExpiry == nil || *g.MessageExpiry > 3600 || *g.MessageExpiry < 3600-uint32(soon/time.Second) {
-			t.Errorf("%s: expiry %v, want what is left of 3600 seconds", c.topic, g.MessageExpiry)
+			t.Errorf("%s: expiry %v, want the rest of 3600 seconds", c.topic, g.MessageExpiry)
 		}
 		if users := slices.Concat(want.User, c.more); !slices.Equal(g.User, users) {
 			t.Errorf("%s: user properties %v, want %v", c.topic, g.User, users)
@@ -106,11 +106,11 @@ func TestPropertiesOfMQTT5GoOverAndRulesAddToThem(t *testing.T) {
 	}
 	p.here.Publish(&paho.Publish{Topic: "added/plain", QoS: 0, Payload: []byte("x")})
 	if got := p.there.Wait("added/plain", 1, soon)[0]; len(got.Properties.User) != 2 || got.Properties.MessageExpiry != nil {
-		t.Errorf("a message without properties came with %+v", got.Properties)
+		t.Errorf("a message without properties arrived with %+v", got.Properties)
 	}
 }
 
-func TestAcrossVersionsMessagesGoOverWithoutProperties(t *testing.T) {
+func TestMQTT5_DifferentVersions_ForwardWithoutProperties(t *testing.T) {
 	t.Parallel()
 	for _, versions := range [][2]v1alpha1.ProtocolVersion{{v5, v311}, {v311, v5}} {
 		t.Run(fmt.Sprintf("from %s to %s", versions[0], versions[1]), func(t *testing.T) {
@@ -122,17 +122,16 @@ func TestAcrossVersionsMessagesGoOverWithoutProperties(t *testing.T) {
 			p.here.Publish(sent)
 			got := p.there.Wait("up/x", 1, soon)[0]
 			if !bytes.Equal(got.Payload, sent.Payload) || !got.Retain {
-				t.Errorf("came as %v", got)
+				t.Errorf("arrived as %v", got)
 			}
 			if g := got.Properties; g.ContentType != "" || g.ResponseTopic != "" || g.CorrelationData != nil || g.PayloadFormat != nil || g.MessageExpiry != nil || len(g.User) != 0 {
-				t.Errorf("came with the properties %+v", g)
+				t.Errorf("arrived with the properties %+v", g)
 			}
 		})
 	}
 }
 
-// dropped is how many messages the runner says that it dropped on their way to the
-// remote side.
+// dropped returns the runner's count of messages to the remote side that it dropped with a cause.
 func dropped(r *mqtttest.Runner, cause string) float64 {
 	return r.Metrics().Sum("mqttbridge_messages_dropped_total", "direction=local_to_remote", "cause="+cause)
 }
@@ -141,7 +140,7 @@ func held(r *mqtttest.Runner) float64 {
 	return r.Metrics().Sum("mqttbridge_held_messages", "direction=local_to_remote")
 }
 
-func TestAMessageThatWaitsGoesOverWithWhatIsLeftOfItsExpiryOrNotAtAll(t *testing.T) {
+func TestMQTT5_WaitingMessage_ArrivesWithRemainingExpiryOrIsDropped(t *testing.T) {
 	t.Parallel()
 	for _, remote := range []v1alpha1.ProtocolVersion{v311, v5} {
 		t.Run(fmt.Sprintf("to %s", remote), func(t *testing.T) {
@@ -158,7 +157,7 @@ func waitAndExpire(t *testing.T, remote v1alpha1.ProtocolVersion) {
 	r := mqtttest.StartRunner(t, b)
 	r.WaitActive("primary", soon)
 	p.remote.Stop()
-	r.WaitStatus(soon, "the loss is noticed", func(s v1alpha1.MQTTBridgeStatus) error {
+	r.WaitStatus(soon, "the loss is detected", func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Remote.Active != nil {
 			return fmt.Errorf("%s is active", s.Remote.Active.Name)
 		}
@@ -167,7 +166,7 @@ func waitAndExpire(t *testing.T, remote v1alpha1.ProtocolVersion) {
 	const short, long = 2, 600
 	sent := time.Now()
 	for _, expiry := range []uint32{long, short} {
-		// Retained, since the bridge may be there again before the subscriber is.
+		// The message is retained, because the bridge may connect before the subscriber.
 		p.here.Publish(&paho.Publish{Topic: fmt.Sprint("up/", expiry), QoS: 1, Retain: true, Properties: &paho.PublishProperties{MessageExpiry: &expiry}})
 	}
 	mqtttest.Eventually(t, soon, "both wait in the runner", func() error {
@@ -190,28 +189,28 @@ func waitAndExpire(t *testing.T, remote v1alpha1.ProtocolVersion) {
 	switch {
 	case remote == v311:
 		if left != nil {
-			t.Errorf("%d s of expiry went over by MQTT 3.1.1", *left)
+			t.Errorf("%d s of expiry arrived with MQTT 3.1.1", *left)
 		}
 	case left == nil:
-		t.Error("the expiry did not go over")
+		t.Error("the expiry did not arrive")
 	case *left > long-short || *left < long-waited-2:
-		t.Errorf("%d s are left of %d after %d", *left, long, waited)
+		t.Errorf("%d s remain of %d after %d", *left, long, waited)
 	}
 	if n := dropped(r, "expired"); n != 1 {
 		t.Errorf("%v messages were dropped as expired, want 1", n)
 	}
-	mqtttest.Eventually(t, soon, "nothing waits any more", func() error {
+	mqtttest.Eventually(t, soon, "no message waits", func() error {
 		if n := held(r); n != 0 {
 			return fmt.Errorf("%v messages are held", n)
 		}
 		return nil
 	})
 	if n := len(p.there.Received(fmt.Sprint("up/", short))); n != 0 {
-		t.Error("the expired message went over")
+		t.Error("the expired message was forwarded")
 	}
 }
 
-func TestWhereFiltersOverlapAMessageGoesOverOncePerRuleWithMQTT5(t *testing.T) {
+func TestMQTT5_OverlappingFilters_ForwardOncePerRule(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	b := speaking(manifest("overlap", p.local.URL(), p.remote.URL()), v5, v5)
@@ -234,13 +233,13 @@ func TestWhereFiltersOverlapAMessageGoesOverOncePerRuleWithMQTT5(t *testing.T) {
 	slices.Sort(got)
 	want := []string{"four/a/b", "mark", "one/a/b", "one/a/c", "three/a/b", "two/a/b", "two/x/b"}
 	if !slices.Equal(got, want) {
-		t.Errorf("came: %v, want %v", got, want)
+		t.Errorf("arrived: %v, want %v", got, want)
 	}
 }
 
-// What a forward publishes on the remote side is matched by a subscription, which
-// publishes it elsewhere on the local one: no loop, but an echo.
-func TestTheBridgeDoesNotGetItsOwnMessagesBack(t *testing.T) {
+// A subscription matches the messages of a forward, and publishes them to another local topic. This
+// is no loop, but an echo.
+func TestEcho_OwnMessages_AreNotReturned(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name    string
@@ -267,7 +266,7 @@ func TestTheBridgeDoesNotGetItsOwnMessagesBack(t *testing.T) {
 			p.there.Publish(&paho.Publish{Topic: "b/other", QoS: 1})
 			p.here.Wait("c/other", 1, soon)
 			if echo := len(p.here.Received("c/own")) > 0; echo != tc.echo {
-				t.Errorf("it came back: %t, want %t", echo, tc.echo)
+				t.Errorf("the message returned: %t, want %t", echo, tc.echo)
 			}
 		})
 	}

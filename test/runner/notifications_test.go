@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	stateTopic = "up/bridge/state" // a rule's filter matches it
+	stateTopic = "up/bridge/state" // matches the filter of a rule
 	forwards   = "1"
-	stands     = "0"
+	stopped    = "0"
 )
 
-// notified is a bridge with notifications between a local broker and two remote ones.
+// notified is a bridge with notifications, between a local broker and two remote brokers.
 type notified struct {
 	t                      *testing.T
 	local, primary, backup *mqtttest.Broker
@@ -32,7 +32,7 @@ type notified struct {
 	runner                 *mqtttest.Runner
 }
 
-// newNotified starts the brokers, and a link to the primary with that one-way delay.
+// newNotified starts the brokers, and a proxy in front of the primary with the given one-way delay.
 func newNotified(t *testing.T, qos int32, delay time.Duration) *notified {
 	t.Helper()
 	start := func(name string) *mqtttest.Broker {
@@ -50,7 +50,7 @@ func (n *notified) start() {
 	n.runner = mqtttest.StartRunner(n.t, n.manifest)
 }
 
-// watcher is told of notifications on a broker, retained ones included.
+// watcher receives the notifications at a broker, including retained ones.
 type watcher struct {
 	t    *testing.T
 	name string
@@ -65,8 +65,7 @@ func (n *notified) watch(b *mqtttest.Broker) *watcher {
 	return w
 }
 
-// expect waits for the states, in order, that come after those that were expected
-// before.
+// expect waits for the given states, in order, after the states of previous calls.
 func (w *watcher) expect(what string, want ...string) {
 	w.t.Helper()
 	var got []string
@@ -82,12 +81,12 @@ func (w *watcher) expect(what string, want ...string) {
 	}
 }
 
-// settle waits until the latest state is the wanted one.
+// settle waits until the latest state is the given one.
 func (w *watcher) settle(want string) {
 	w.t.Helper()
-	mqtttest.Eventually(w.t, soon, fmt.Sprintf("%s is told %s", w.name, want), func() error {
+	mqtttest.Eventually(w.t, soon, fmt.Sprintf("%s receives %s", w.name, want), func() error {
 		if got := w.states(); len(got) == 0 || got[len(got)-1] != want {
-			return fmt.Errorf("told so far: %q", got)
+			return fmt.Errorf("received so far: %q", got)
 		}
 		return nil
 	})
@@ -102,7 +101,7 @@ func (w *watcher) states() []string {
 	return out
 }
 
-// retained expects what a new subscriber learns.
+// retained checks the state that a new subscriber receives.
 func (n *notified) retained(what, want string, brokers ...*mqtttest.Broker) {
 	n.t.Helper()
 	for i, b := range brokers {
@@ -112,7 +111,7 @@ func (n *notified) retained(what, want string, brokers ...*mqtttest.Broker) {
 	}
 }
 
-func TestBothSidesAreToldWhetherTheBridgeForwards(t *testing.T) {
+func TestNotifications_BothSides_ReceiveEachState(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []int32{0, 1} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -125,48 +124,48 @@ func TestBothSidesAreToldWhetherTheBridgeForwards(t *testing.T) {
 			n.retained("the bridge forwards", forwards, n.local, n.primary)
 
 			n.link.Cut()
-			there.expect("the connection is lost", stands)
+			there.expect("the connection is lost", stopped)
 			spare.expect("the backup is in use", forwards)
-			here.expect("another server is in use", stands, forwards)
+			here.expect("another server is in use", stopped, forwards)
 
 			n.backup.Kill()
 			there.expect("the primary is in use", forwards)
-			here.expect("the primary is in use", stands, forwards)
+			here.expect("the primary is in use", stopped, forwards)
 
 			n.runner.Kill()
-			here.expect("the runner is killed", stands)
-			there.expect("the runner is killed", stands)
-			n.retained("the runner is dead", stands, n.local, n.primary)
+			here.expect("the runner is killed", stopped)
+			there.expect("the runner is killed", stopped)
+			n.retained("the runner is dead", stopped, n.local, n.primary)
 
 			n.runner.Start()
 			here.settle(forwards)
 			there.settle(forwards)
 			n.runner.Terminate()
-			here.expect("the runner ends", stands)
-			there.expect("the runner ends", stands)
-			n.retained("the runner has ended", stands, n.local, n.primary)
+			here.expect("the runner ends", stopped)
+			there.expect("the runner ends", stopped)
+			n.retained("the runner has ended", stopped, n.local, n.primary)
 		})
 	}
 }
 
-func TestTheOneSideIsToldWhileTheOtherIsGone(t *testing.T) {
+func TestNotifications_OneSideDown_OtherSideReceivesThem(t *testing.T) {
 	t.Parallel()
 	n := newNotified(t, 1, 0)
 	n.primary.Stop()
 	n.backup.Stop()
 	here := n.watch(n.local)
 	n.start()
-	here.expect("no remote server is up", stands)
+	here.expect("no remote server is up", stopped)
 	n.primary.Start()
 	n.runner.WaitActive("primary", soon)
 	here.expect("the primary is up", forwards)
 	n.primary.Kill()
-	here.expect("the primary is gone", stands)
+	here.expect("the primary is down", stopped)
 	n.backup.Start()
 	here.expect("the backup is up", forwards)
 }
 
-func TestNotificationsDoNotGoOver(t *testing.T) {
+func TestNotifications_MatchingRule_AreNotForwarded(t *testing.T) {
 	t.Parallel()
 	n := newNotified(t, 1, 0)
 	there := n.watch(n.primary)
@@ -179,16 +178,16 @@ func TestNotificationsDoNotGoOver(t *testing.T) {
 	client.Publish(&paho.Publish{Topic: "up/mark", QoS: 1, Payload: []byte("x")})
 	there.Wait("up/mark", 1, soon)
 	if got := there.states(); slices.Contains(got, "foreign") {
-		t.Errorf("the remote side was told %q", got)
+		t.Errorf("the remote side received %q", got)
 	}
 	if n := dropped(n.runner, "excluded"); n < 1 {
 		t.Errorf("%v messages are counted as excluded", n)
 	}
 }
 
-// One message at a time over a round trip of 50 ms: there is never room for another
-// one, and too much waits to be drained when the runner ends.
-func TestNotificationsFindTheirWayThroughAFullWindow(t *testing.T) {
+// The window is 1 and the round trip is 50 ms: the window is always full, and more messages wait
+// than the runner can drain when it ends.
+func TestNotifications_FullWindow_AreDelivered(t *testing.T) {
 	t.Parallel()
 	n := newNotified(t, 1, 25*time.Millisecond)
 	n.manifest.Spec.Delivery = &v1alpha1.Delivery{InflightWindow: ptr.To[int32](1)}
@@ -200,12 +199,12 @@ func TestNotificationsFindTheirWayThroughAFullWindow(t *testing.T) {
 	must(t, p.WaitDone(soon))
 	there.settle(forwards)
 	n.link.Cut()
-	there.expect("the connection is lost", stands)
+	there.expect("the connection is lost", stopped)
 	n.runner.WaitActive("primary", soon)
 	there.expect("the connection is back", forwards)
 	if h := held(n.runner); h == 0 {
-		t.Error("nothing waits: the window was not full")
+		t.Error("no message waits: the window was not full")
 	}
 	n.runner.Terminate()
-	there.expect("the runner has ended", stands)
+	there.expect("the runner has ended", stopped)
 }

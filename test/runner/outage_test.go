@@ -13,14 +13,15 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// With the default pauses (500 ms, doubled up to 30 s, jitter in the upper half)
-// a minute holds at most some ten rounds; a runner that spins makes thousands.
+// maxRoundsInAnOutage is the largest number of rounds in an outage of one minute. The default
+// pauses (500 ms, doubled up to 30 s, with jitter in the upper half) permit some ten rounds; a
+// runner without pauses would make thousands.
 const maxRoundsInAnOutage = 12
 
 // maxIdleCPU is the share of one core that a runner may use while it waits.
 const maxIdleCPU = 0.02
 
-func TestNothingIsLostWhileAllServersAreDown(t *testing.T) {
+func TestOutage_AllServersDown_LosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d, during the run", qos), func(t *testing.T) {
@@ -55,18 +56,18 @@ func TestNothingIsLostWhileAllServersAreDown(t *testing.T) {
 	}
 }
 
-// waitOutOutage watches the runner while no remote server is there, brings them
-// back and checks that everything arrives.
+// waitOutOutage watches the runner while no remote server is available, starts the servers again
+// and checks that all messages arrive.
 func waitOutOutage(l *line, local *v1alpha1.ActiveServer) {
 	t := l.t
 	t.Helper()
-	// From when the bridge holds all that it is given, there is nothing to do.
+	// When the bridge holds all messages that the local broker sends, it has nothing to do.
 	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+heldOfLocal()+100, 2*soon))
 	failed := connectFailures(l.runner)
 	cpu, began := l.runner.CPU(), time.Now()
 	memory := l.runner.ResidentBytes()
 
-	time.Sleep(outage()) // what is measured is a rate
+	time.Sleep(outage()) // the test measures a rate
 
 	took := time.Since(began)
 	share := float64(l.runner.CPU()-cpu) / float64(took)
@@ -79,7 +80,7 @@ func waitOutOutage(l *line, local *v1alpha1.ActiveServer) {
 		t.Errorf("the runner used %.1f%% of a core while it waited, want at most %.0f%%", 100*share, 100*maxIdleCPU)
 	}
 	if code := l.runner.Probe("/livez"); code != http.StatusOK {
-		t.Errorf("/livez says %d: a runner must not be restarted because its servers are down", code)
+		t.Errorf("/livez returns %d, want 200: Kubernetes must not restart a runner because its servers are down", code)
 	}
 	s, err := l.runner.Status()
 	must(t, err)
@@ -93,9 +94,8 @@ func waitOutOutage(l *line, local *v1alpha1.ActiveServer) {
 	l.judge(l.collector.WaitAll(l.publisher.Ledger(), 45*time.Second))
 }
 
-// heldOfLocal is how many messages a local server gives the bridge before they are
-// acknowledged: with MQTT 5 Mosquitto goes by the receive maximum alone, which is 16
-// windows.
+// heldOfLocal returns the number of messages that a local server sends to the bridge before it
+// acknowledges them. With MQTT 5, Mosquitto applies only the receive maximum, which is 16 windows.
 func heldOfLocal() int {
 	if version == v1alpha1.ProtocolVersion5 {
 		return 16 * int(v1alpha1.DefaultInflightWindow)
@@ -103,7 +103,7 @@ func heldOfLocal() int {
 	return localInflight
 }
 
-// connectFailures is how many attempts to connect to a remote server failed.
+// connectFailures returns the number of failed attempts at remote servers.
 func connectFailures(r *mqtttest.Runner) int {
 	return int(r.Metrics().Sum("mqttbridge_connection_failures_total", "side=remote"))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-func TestNothingIsLostWhenTheRunnerIsKilled(t *testing.T) {
+func TestRestart_RunnerKilled_LosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -30,9 +30,9 @@ func TestNothingIsLostWhenTheRunnerIsKilled(t *testing.T) {
 	}
 }
 
-// A session that a server keeps for the messages it sends also keeps the packet
-// identifiers of those that it was sent.
-func TestNothingIsLostAtQoS2WhenTheRunnerOrTheConnectionEndsAndTheServerKeepsTheSession(t *testing.T) {
+// A server that keeps a session for the messages that it sends also keeps the packet identifiers of
+// the messages that it received.
+func TestRestart_KillsAndCutsAtQoS2WithPersistentSession_LosesNothing(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	proxy := mqtttest.StartProxy(t, l.primary.Address(), 5*time.Millisecond)
@@ -50,7 +50,7 @@ func TestNothingIsLostAtQoS2WhenTheRunnerOrTheConnectionEndsAndTheServerKeepsThe
 	l.finish()
 }
 
-func TestNothingIsLostWhenTheLocalBrokerRestarts(t *testing.T) {
+func TestRestart_LocalBroker_LosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestNothingIsLostWhenTheLocalBrokerRestarts(t *testing.T) {
 	}
 }
 
-func TestNothingIsLostWhenTheOnlyRemoteBrokerRestarts(t *testing.T) {
+func TestRestart_OnlyRemoteBroker_LosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestNothingIsLostWhenTheOnlyRemoteBrokerRestarts(t *testing.T) {
 	}
 }
 
-func TestSIGTERMDrainsSoThatARestartNeitherLosesNorDoubles(t *testing.T) {
+func TestSIGTERM_UnderLoad_DrainsWithoutLossOrDuplicates(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestSIGTERMDrainsSoThatARestartNeitherLosesNorDoubles(t *testing.T) {
 	}
 }
 
-func TestSIGTERMEndsARunnerWhoseServersAreDown(t *testing.T) {
+func TestSIGTERM_ServersDown_EndsRunner(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	l.connect()
@@ -121,14 +121,14 @@ func TestSIGTERMEndsARunnerWhoseServersAreDown(t *testing.T) {
 	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+250, soon))
 	code, took := l.runner.Terminate()
 	if code != 0 || took > 15*time.Second {
-		t.Errorf("the runner ended with %d after %s, want 0 within 15s: a drain is bounded", code, took)
+		t.Errorf("the runner ended with %d after %s, want 0 within 15s, the bound of a drain", code, took)
 	}
 	l.backup.Start()
 	l.runner.Start()
 	l.finish()
 }
 
-func TestSIGTERMEndsARunnerWhoseServerIsFrozen(t *testing.T) {
+func TestSIGTERM_ServerFrozen_EndsRunner(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	l.manifest.Spec.Remote.Backups = nil
@@ -137,14 +137,14 @@ func TestSIGTERMEndsARunnerWhoseServerIsFrozen(t *testing.T) {
 	l.primary.Freeze()
 	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+250, soon))
 	if code, took := l.runner.Terminate(); code != 0 || took > 15*time.Second {
-		t.Errorf("the runner ended with %d after %s, want 0 within 15s: a drain is bounded", code, took)
+		t.Errorf("the runner ended with %d after %s, want 0 within 15s, the bound of a drain", code, took)
 	}
 	l.primary.Thaw()
 	l.runner.Start()
 	l.finish()
 }
 
-func TestReconnectsLeakNothing(t *testing.T) {
+func TestReconnects_Repeated_LeakNothing(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	cutter := l.far(0)
@@ -165,18 +165,18 @@ func TestReconnectsLeakNothing(t *testing.T) {
 			l.flow(1)
 		}
 	}
-	reconnect(5) // what is made once is made
+	reconnect(5) // objects that are created once exist afterwards
 	goroutines, files := l.runner.Metrics().Sum("go_goroutines"), l.runner.OpenFiles()
 	if goroutines == 0 {
 		t.Fatal("the runner does not report go_goroutines")
 	}
 	reconnect(50)
-	// A connection's goroutines may outlive it for a while. One left behind for
-	// every fifth reconnect is too many.
-	const few = 10
-	mqtttest.Eventually(t, 3*soon, "what a connection used is given back", func() error {
+	// A connection's goroutines may outlive it for a while. A leak at every fifth reconnect exceeds
+	// this number.
+	const tolerance = 10
+	mqtttest.Eventually(t, 3*soon, "the resources of ended connections are released", func() error {
 		nowGoroutines, nowFiles := l.runner.Metrics().Sum("go_goroutines"), l.runner.OpenFiles()
-		if nowGoroutines > goroutines+few || nowFiles > files {
+		if nowGoroutines > goroutines+tolerance || nowFiles > files {
 			return fmt.Errorf("over 50 reconnects goroutines went from %v to %v, open files from %d to %d", goroutines, nowGoroutines, files, nowFiles)
 		}
 		return nil

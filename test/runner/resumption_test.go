@@ -14,13 +14,13 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// handshakes is how many of a kind the runner counts with a server.
+// handshakes returns the runner's count of handshakes of a kind with a server.
 func handshakes(r *mqtttest.Runner, server, kind string) int {
 	return int(r.Metrics().Sum("mqttbridge_tls_handshakes_total", "side=remote", "server="+server, "kind="+kind))
 }
 
-// secureLine is a line whose remote brokers speak TLS and demand client certificates,
-// and are reached over links that can be cut.
+// secureLine returns a line whose remote brokers use TLS and require client certificates. The
+// bridge reaches them through proxies that can cut connections.
 func secureLine(t *testing.T, pki *mqtttest.PKI, probeSeconds int32) (l *line, primary, backup *mqtttest.Proxy) {
 	t.Helper()
 	l = &line{t: t, local: mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local", Persistence: true, MaxInflight: localInflight})}
@@ -48,14 +48,14 @@ func secureLine(t *testing.T, pki *mqtttest.PKI, probeSeconds int32) (l *line, p
 	return l, primary, backup
 }
 
-// showCertificate gives the runner a client certificate.
+// showCertificate sets the runner's client certificate.
 func (l *line) showCertificate(pair *mqtttest.KeyPair) {
 	l.t.Helper()
 	l.runner.SetFile("client-cert", "tls.crt", string(pair.Cert))
 	l.runner.SetFile("client-cert", "tls.key", string(pair.Key))
 }
 
-func TestASwitchAndTheWayBackResumeTLSSessions(t *testing.T) {
+func TestTLSResumption_SwitchAndReturn_ResumesSessions(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
 	l, toPrimary, toBackup := secureLine(t, pki, 0)
@@ -63,8 +63,8 @@ func TestASwitchAndTheWayBackResumeTLSSessions(t *testing.T) {
 	l.runner.WaitActive("primary", soon)
 	l.stream(1, 500)
 	full, resumed := map[string]int{}, map[string]int{}
-	// over is a switch, after which the handshakes with the new server are counted.
-	over := func(server string, cut *mqtttest.Proxy, kind string) {
+	// switchTo cuts the connection, and counts the handshakes with the new server after the switch.
+	switchTo := func(server string, cut *mqtttest.Proxy, kind string) {
 		t.Helper()
 		cut.Cut()
 		l.runner.WaitActive(server, soon)
@@ -73,40 +73,40 @@ func TestASwitchAndTheWayBackResumeTLSSessions(t *testing.T) {
 		full[server], resumed[server] = handshakes(l.runner, server, "full"), handshakes(l.runner, server, "resumed")
 		now := [2]int{full[server] - before[0], resumed[server] - before[1]}
 		if kind == "full" && now[0] != 1 || kind == "resumed" && (now[0] != 0 || now[1] == 0) {
-			t.Errorf("at the switch to %s there were %d full and %d resumed handshakes, want a %s one", server, now[0], now[1], kind)
+			t.Errorf("the switch to %s made %d full and %d resumed handshakes, want a %s one", server, now[0], now[1], kind)
 		}
 	}
 	full["primary"] = handshakes(l.runner, "primary", "full")
 	if full["primary"] != 1 {
 		t.Errorf("%d full handshakes at the start", full["primary"])
 	}
-	over("backup-1", toPrimary, "full")
-	over("primary", toBackup, "resumed")
-	over("backup-1", toPrimary, "resumed")
+	switchTo("backup-1", toPrimary, "full")
+	switchTo("primary", toBackup, "resumed")
+	switchTo("backup-1", toPrimary, "resumed")
 
-	l.primary.Restart() // it has a new key for tickets
-	over("primary", toBackup, "full")
+	l.primary.Restart() // the broker creates a new key for tickets
+	switchTo("primary", toBackup, "full")
 
 	l.showCertificate(pki.Client("renewed"))
-	over("backup-1", toPrimary, "full")
-	over("primary", toBackup, "full")
-	over("backup-1", toPrimary, "resumed")
+	switchTo("backup-1", toPrimary, "full")
+	switchTo("primary", toBackup, "full")
+	switchTo("backup-1", toPrimary, "resumed")
 	l.finish()
 
 	m := l.runner.Metrics()
 	for _, kind := range []string{"full", "resumed"} {
 		count := m.Sum("mqttbridge_tls_handshakes_total", "kind="+kind)
 		if timed := m.Sum("mqttbridge_tls_handshake_duration_seconds_count", "side=remote", "kind="+kind); timed != count {
-			t.Errorf("%v %s handshakes were timed, and %v counted", timed, kind, count)
+			t.Errorf("the duration was recorded for %v %s handshakes, want %v", timed, kind, count)
 		}
 		t.Logf("%s handshakes: %v, %.1f ms each", kind, count, 1000*m.Sum("mqttbridge_tls_handshake_duration_seconds_sum", "kind="+kind)/count)
 	}
 	if failed := m.Sum("mqttbridge_connection_failures_total", "side=remote", "reason="+v1alpha1.ReasonTLSFailed); failed > 0 {
-		t.Errorf("%v attempts failed for TLS", failed)
+		t.Errorf("%v attempts failed with TLSFailed", failed)
 	}
 }
 
-func TestASwitchToAServerThatIsProbedResumesTheProbesSession(t *testing.T) {
+func TestTLSResumption_SwitchToProbedServer_ResumesSessionOfProbe(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
 	l, toPrimary, _ := secureLine(t, pki, 1)

@@ -14,7 +14,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-func TestLiveMessagesKeepTheirRetainFlagWhereTheServerTellsIt(t *testing.T) {
+func TestRetained_LiveMessage_KeepsFlagIfServerSendsIt(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		version v1alpha1.ProtocolVersion
@@ -39,7 +39,7 @@ func TestLiveMessagesKeepTheirRetainFlagWhereTheServerTellsIt(t *testing.T) {
 	}
 }
 
-func TestRetainHandlingDecidesWhichRetainedMessagesComeAgain(t *testing.T) {
+func TestRetainHandling_EachValue_SelectsRetainedMessages(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	topics := map[v1alpha1.RetainHandling]string{
@@ -60,7 +60,7 @@ func TestRetainHandlingDecidesWhichRetainedMessagesComeAgain(t *testing.T) {
 		p.mark()
 		for topic, n := range want {
 			if got := len(p.there.Received(topic)); got != n {
-				t.Errorf("%s: %s came %d times, want %d", when, topic, got, n)
+				t.Errorf("%s: %s arrived %d times, want %d", when, topic, got, n)
 			}
 		}
 	}

@@ -20,8 +20,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// slowly relays connections to a broker. What the broker sends comes with so many bytes
-// per second.
+// slowly starts a relay in front of a broker that limits the data from the broker to rate bytes per
+// second.
 func slowly(t *testing.T, target string, rate int) (url string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -62,14 +62,14 @@ func relaySlowly(client net.Conn, target string, rate int) {
 	}
 }
 
-// What waits in the session comes before the answer to SUBSCRIBE, for longer than the
-// connect timeout.
-func TestSubscribing_QueueOnASlowLinkBeforeTheSuback_ConnectsAndForwardsEachOnce(t *testing.T) {
+// The queued messages of the session arrive before the SUBACK, and take longer than the connect
+// timeout.
+func TestSubscribing_QueueOnSlowLinkBeforeSuback_ConnectsAndForwardsEachOnce(t *testing.T) {
 	t.Parallel()
 	const (
 		messages = 300
 		size     = 1000
-		rate     = 60_000 // 5 s for all
+		rate     = 60_000 // 5 s for all messages
 	)
 	p := newPair(t)
 	b := timeouts(downToo(manifest("queue", p.local.URL(), p.remote.URL())), 1, 10)
@@ -89,7 +89,7 @@ func TestSubscribing_QueueOnASlowLinkBeforeTheSuback_ConnectsAndForwardsEachOnce
 	p.markDown()
 	got := p.here.Received("down/x")
 	if len(got) != messages {
-		t.Errorf("%d messages came, want %d", len(got), messages)
+		t.Errorf("%d messages arrived, want %d", len(got), messages)
 	}
 	for i, m := range got {
 		if want := fmt.Sprintf("%0*d", size, i); string(m.Payload) != want {
@@ -102,15 +102,15 @@ func TestSubscribing_QueueOnASlowLinkBeforeTheSuback_ConnectsAndForwardsEachOnce
 	t.Logf("connected after %v", took)
 }
 
-// markDown publishes on the remote side and waits for it on the local one: what was
-// published before and has not come will not come.
+// markDown publishes a mark on the remote side and waits for it on the local side. Messages that
+// were published before and have not arrived by then will not arrive.
 func (p *pair) markDown() {
 	p.there.Publish(&paho.Publish{Topic: "down/mark", QoS: 1, Payload: []byte("x")})
 	p.here.Wait("down/mark", 1, wholly)
 }
 
-// At a round trip of 200 ms, 64 rules one after the other would take 13 s.
-func TestSubscribing_64RulesOverALongRoundTrip_ConnectsWithinTheConnectTimeout(t *testing.T) {
+// With a round trip of 200 ms, 64 rules one after the other would take 13 s.
+func TestSubscribing_64RulesOverLongRoundTrip_ConnectsWithinConnectTimeout(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	b := timeouts(manifest("many", p.local.URL(), p.remote.URL()), 2, 10)
@@ -130,8 +130,8 @@ func TestSubscribing_64RulesOverALongRoundTrip_ConnectsWithinTheConnectTimeout(t
 	}
 }
 
-// A shortfall is in the status with the connection, and gone when it is.
-func TestSubscribing_ServerGrantsLess_StatusNamesItUntilItDoesNot(t *testing.T) {
+// The status shows a shortfall as long as the connection exists.
+func TestSubscribing_ServerGrantsLess_StatusShowsItWhileConnected(t *testing.T) {
 	t.Parallel()
 	level := byte(4)
 	if version == v5 {
@@ -157,22 +157,22 @@ func TestSubscribing_ServerGrantsLess_StatusNamesItUntilItDoesNot(t *testing.T) 
 		t.Errorf("shortfalls: %+v", s)
 	}
 	_ = c.Close()
-	mqtttest.Eventually(t, soon, "the shortfall is gone with the server", func() error {
+	mqtttest.Eventually(t, soon, "the shortfall disappears with the connection", func() error {
 		if status, err = r.Status(); err == nil && len(status.Remote.Shortfalls) > 0 {
 			return fmt.Errorf("shortfalls: %+v", status.Remote.Shortfalls)
 		}
 		return err
 	})
-	connect(true, 2) // the session has the lower QoS until it subscribes again
+	connect(true, 2) // the server grants QoS 2 at the next SUBSCRIBE
 	if status, err = r.Status(); err != nil || len(status.Remote.Shortfalls) > 0 {
 		t.Errorf("shortfalls: %+v, %v", status.Remote.Shortfalls, err)
 	}
 }
 
-func TestConnected_MaximumQoSBelowThatOfTheRules_StatusNamesIt(t *testing.T) {
+func TestConnected_MaximumQoSBelowRules_StatusShowsIt(t *testing.T) {
 	t.Parallel()
 	if version != v5 {
-		return // 3.1.1 has no maximum QoS
+		return // MQTT 3.1.1 has no maximum QoS
 	}
 	server := script.Listen(t, 5)
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})

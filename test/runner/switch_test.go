@@ -18,26 +18,27 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// failback has the remote side go back soon.
+// failback configures a short failback of the remote side.
 func failback(b *v1alpha1.MQTTBridge, probe, stable int32) {
 	f := failover(b)
 	f.Probe = &v1alpha1.Probe{IntervalSeconds: ptr.To(probe), TimeoutSeconds: ptr.To[int32](1)}
 	f.Failback = &v1alpha1.Failback{StableSeconds: ptr.To(stable)}
 }
 
-// neverBack has the remote side stay where it is.
+// neverBack disables failback of the remote side.
 func neverBack(b *v1alpha1.MQTTBridge) {
 	failover(b).Failback = &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}
 }
 
-// request asks for a remote server and waits until that is Done or Refused.
-func (l *line) request(text string) *v1alpha1.RequestedSwitch {
+// requestSwitch requests a switch to a remote server and waits until the request is Done or
+// Refused.
+func (l *line) requestSwitch(text string) *v1alpha1.RequestedSwitch {
 	l.t.Helper()
 	l.runner.Annotate(l.manifest, v1alpha1.AnnotationSwitchRemote, text)
-	return l.answered(text)
+	return l.waitAnswer(text)
 }
 
-func (l *line) answered(text string) *v1alpha1.RequestedSwitch {
+func (l *line) waitAnswer(text string) *v1alpha1.RequestedSwitch {
 	l.t.Helper()
 	return l.runner.WaitStatus(soon, "an answer to the request "+text, func(s v1alpha1.MQTTBridgeStatus) error {
 		if r := s.Remote.RequestedSwitch; r == nil || r.Request != text || r.State == v1alpha1.SwitchPending {
@@ -47,20 +48,20 @@ func (l *line) answered(text string) *v1alpha1.RequestedSwitch {
 	}).Remote.RequestedSwitch
 }
 
-// promisedGap is for how long no server takes messages where one is left for another
-// that has not failed. Of several switches, the middle one is held to the promise.
+// promisedGap is the longest time for which no server is active during a switch from a healthy
+// server. The test compares it with the median of several switches.
 const promisedGap = 50 * time.Millisecond
 
 func checkGaps(t *testing.T, gaps []time.Duration) {
 	t.Helper()
 	slices.Sort(gaps)
-	t.Logf("no server took messages for %v", gaps)
+	t.Logf("no server was active for %v", gaps)
 	if median := gaps[len(gaps)/2]; median > promisedGap {
-		t.Errorf("no server took messages for %v, want at most %v", median, promisedGap)
+		t.Errorf("no server was active for %v, want at most %v", median, promisedGap)
 	}
 }
 
-func TestARequestedSwitchUnderLoadLosesAndRepeatsNothing(t *testing.T) {
+func TestRequestedSwitch_UnderLoad_LosesAndRepeatsNothing(t *testing.T) {
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
 			l := newLine(t)
@@ -69,7 +70,7 @@ func TestARequestedSwitchUnderLoadLosesAndRepeatsNothing(t *testing.T) {
 			l.stream(qos, 2000)
 			var gaps []time.Duration
 			for _, server := range []string{"backup-1", "primary", "backup-1"} {
-				r := l.request(server)
+				r := l.requestSwitch(server)
 				if r.State != v1alpha1.SwitchDone {
 					t.Fatalf("%+v", r)
 				}
@@ -84,13 +85,13 @@ func TestARequestedSwitchUnderLoadLosesAndRepeatsNothing(t *testing.T) {
 			onceEach(t, l.finish())
 			checkGaps(t, gaps)
 			if n := resent(l.runner); n > 0 {
-				t.Errorf("%d messages were sent again", n)
+				t.Errorf("%d messages were resent", n)
 			}
 		})
 	}
 }
 
-func TestFailbackUnderLoadLosesAndRepeatsNothing(t *testing.T) {
+func TestFailback_UnderLoad_LosesAndRepeatsNothing(t *testing.T) {
 	for _, qos := range []byte{1, 2} {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
 			l := newLine(t)
@@ -112,21 +113,21 @@ func TestFailbackUnderLoadLosesAndRepeatsNothing(t *testing.T) {
 				}
 				gaps = append(gaps, time.Duration(*f.DurationMilliseconds)*time.Millisecond)
 				l.flow(1000)
-				// Leave the primary by request, so that nothing is repeated.
-				l.request("backup-1")
+				// Switch away from the primary by request, so that no message is repeated.
+				l.requestSwitch("backup-1")
 				l.runner.WaitActive("backup-1", soon)
 				l.primary.Stop()
 				l.runner.Annotate(l.manifest, "unrelated", "")
 				l.runner.WaitStatus(soon, "the primary fails", serverIs(0, v1alpha1.ServerFailed))
 			}
-			l.primary.Start() // so that the collector has all
+			l.primary.Start() // so that the collector receives all messages
 			onceEach(t, l.finish())
 			checkGaps(t, gaps)
 		})
 	}
 }
 
-// serverIs waits for the state of a remote server.
+// serverIs returns a check of the state of a remote server.
 func serverIs(place int, state v1alpha1.ServerState) func(v1alpha1.MQTTBridgeStatus) error {
 	return func(s v1alpha1.MQTTBridgeStatus) error {
 		if e := s.Remote.Servers[place]; e.State != state {
@@ -136,7 +137,7 @@ func serverIs(place int, state v1alpha1.ServerState) func(v1alpha1.MQTTBridgeSta
 	}
 }
 
-func TestWithFailbackNeverTheBackupStaysUntilAnotherIsAskedFor(t *testing.T) {
+func TestFailback_Never_StaysOnBackupUntilRequest(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	neverBack(l.manifest)
@@ -149,41 +150,41 @@ func TestWithFailbackNeverTheBackupStaysUntilAnotherIsAskedFor(t *testing.T) {
 	l.runner.WaitStatus(soon, "the primary passes its probes", serverIs(0, v1alpha1.ServerStandby))
 	l.flow(2000) // four seconds
 	l.runner.WaitActive("backup-1", 0)
-	if r := l.request("primary"); r.State != v1alpha1.SwitchDone {
+	if r := l.requestSwitch("primary"); r.State != v1alpha1.SwitchDone {
 		t.Errorf("%+v", r)
 	}
 	l.runner.WaitActive("primary", soon)
 	l.finish()
 }
 
-func TestAServerThatFailsItsProbeIsNotSwitchedTo(t *testing.T) {
+func TestRequestedSwitch_ServerFailsProbe_IsRefused(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	timeouts(l.manifest, 1, 10)
 	l.connect()
 	l.stream(1, 500)
-	l.backup.Freeze() // accepts connections, and is silent
+	l.backup.Freeze() // accepts connections and does not answer
 	since := l.runner.WaitActive("primary", soon).Remote.Active.Since
 	for _, c := range []struct{ request, message string }{
 		{"backup-1", "its probe failed: "},
 		{"backup-1 force", "the connection failed: "},
 		{"nowhere", `there is no server "nowhere" on this side; its servers are primary, backup-1`},
 	} {
-		if r := l.request(c.request); r.State != v1alpha1.SwitchRefused || !strings.Contains(r.Message, c.message) {
+		if r := l.requestSwitch(c.request); r.State != v1alpha1.SwitchRefused || !strings.Contains(r.Message, c.message) {
 			t.Errorf("%s: %+v", c.request, r)
 		}
 	}
 	if s := l.runner.WaitActive("primary", soon); !s.Remote.Active.Since.Equal(&since) {
-		t.Error("the primary was left")
+		t.Error("the bridge switched away from the primary")
 	}
 	l.backup.Thaw()
-	if r := l.request("backup-1 again"); r.State != v1alpha1.SwitchDone {
+	if r := l.requestSwitch("backup-1 again"); r.State != v1alpha1.SwitchDone {
 		t.Errorf("%+v", r)
 	}
 	onceEach(t, l.finish())
 }
 
-func TestTheServerThatIsAskedForIsUsedFromTheStart(t *testing.T) {
+func TestRequestedSwitch_SetBeforeStart_IsUsedFromTheStart(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	l.manifest.Annotations = map[string]string{v1alpha1.AnnotationSwitchRemote: "backup-1"}
@@ -192,19 +193,19 @@ func TestTheServerThatIsAskedForIsUsedFromTheStart(t *testing.T) {
 	if s.Remote.Failovers != nil {
 		t.Errorf("%d failovers", *s.Remote.Failovers)
 	}
-	if r := l.answered("backup-1"); r.State != v1alpha1.SwitchDone {
+	if r := l.waitAnswer("backup-1"); r.State != v1alpha1.SwitchDone {
 		t.Errorf("%+v", r)
 	}
 	l.runner.Annotate(l.manifest, "unrelated", "")
-	l.runner.WaitStatus(soon, "no request is left", func(s v1alpha1.MQTTBridgeStatus) error {
+	l.runner.WaitStatus(soon, "the status has no request", func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Remote.RequestedSwitch != nil {
-			return errors.New("there is one")
+			return errors.New("the status has a request")
 		}
 		return nil
 	})
 }
 
-func TestProbesTellTheStateOfServersThatAreNotInUse(t *testing.T) {
+func TestProbes_StandbyServers_ReportTheirState(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	failback(l.manifest, 1, 60)
@@ -238,9 +239,9 @@ func TestProbesTellTheStateOfServersThatAreNotInUse(t *testing.T) {
 	})
 }
 
-// What a server has queued while another one was in use comes when the bridge is back,
-// or does not, as staleSession says.
-func TestWhatALeftServerHasQueuedIsResumedOrDiscarded(t *testing.T) {
+// With staleSession Resume, the messages that a server queued while another server was active
+// arrive when the bridge returns. With Discard they do not.
+func TestStaleSession_QueuedMessages_AreResumedOrDiscarded(t *testing.T) {
 	t.Parallel()
 	for _, stale := range []v1alpha1.StaleSession{v1alpha1.StaleSessionResume, v1alpha1.StaleSessionDiscard} {
 		t.Run(string(stale), func(t *testing.T) {
@@ -265,30 +266,30 @@ func TestWhatALeftServerHasQueuedIsResumedOrDiscarded(t *testing.T) {
 			}
 			publish("before")
 			must(t, down.WaitCount(10, soon))
-			l.request("backup-1")
+			l.requestSwitch("backup-1")
 			l.runner.WaitActive("backup-1", soon)
 			publish("meanwhile")
-			l.request("primary")
+			l.requestSwitch("primary")
 			l.runner.WaitActive("primary", soon)
 			publish("after")
-			mqtttest.Eventually(t, soon, "what was published afterwards arrives", func() error {
+			mqtttest.Eventually(t, soon, "the messages published afterwards arrive", func() error {
 				if n := arrived("after"); n != 10 {
-					return fmt.Errorf("%d of 10", n)
+					return fmt.Errorf("%d messages arrived, want 10", n)
 				}
 				return nil
 			})
 			want := map[v1alpha1.StaleSession]int{v1alpha1.StaleSessionResume: 10}[stale]
 			if n := arrived("meanwhile"); n != want {
-				t.Errorf("%d messages of those published meanwhile, want %d", n, want)
+				t.Errorf("%d messages published meanwhile arrived, want %d", n, want)
 			}
 			if n := arrived("before"); n != 10 {
-				t.Errorf("%d messages of those published before, want 10", n)
+				t.Errorf("%d messages published before arrived, want 10", n)
 			}
 		})
 	}
 }
 
-func TestTheLocalSideIsSwitchedLikewise(t *testing.T) {
+func TestRequestedSwitch_LocalSide_Switches(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	second := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local-2"})
@@ -309,14 +310,14 @@ func TestTheLocalSideIsSwitchedLikewise(t *testing.T) {
 	must(t, l.collector.WaitAll(p.Ledger(), soon))
 }
 
-func TestARunnerThatIsStoppedWhileItSwitchesDeliversWhatItHolds(t *testing.T) {
+func TestSIGTERM_DuringSwitch_DeliversHeldMessages(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	timeouts(l.manifest, 60, 60)
 	neverBack(l.manifest)
 	l.connect()
 	l.stream(1, 500)
-	l.backup.Freeze() // accepts connections, and is silent
+	l.backup.Freeze() // accepts connections and does not answer
 	l.runner.Annotate(l.manifest, v1alpha1.AnnotationSwitchRemote, "backup-1 force")
 	mqtttest.Eventually(t, soon, "messages wait for the switch", func() error {
 		if n := held(l.runner); n < 500 {
@@ -325,7 +326,7 @@ func TestARunnerThatIsStoppedWhileItSwitchesDeliversWhatItHolds(t *testing.T) {
 		return nil
 	})
 	if code, took := l.runner.Terminate(); code != 0 || took > 5*time.Second {
-		t.Errorf("it ended with %d after %v", code, took)
+		t.Errorf("the runner ended with %d after %v, want 0 within 5s", code, took)
 	}
 	l.backup.Thaw()
 	l.runner.Start()

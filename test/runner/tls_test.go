@@ -13,7 +13,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// swapped is a broker's URL with another scheme.
+// swapped returns a broker's URL with another scheme.
 func swapped(b *mqtttest.Broker, scheme string) string {
 	_, rest, _ := strings.Cut(b.URL(), "://")
 	return scheme + "://" + rest
@@ -26,7 +26,7 @@ func TestPort_OfAnotherProtocol_SaysWhatToChange(t *testing.T) {
 	local := start(mqtttest.BrokerOptions{Name: "local"})
 	plain, secure := start(mqtttest.BrokerOptions{Name: "plain"}), start(mqtttest.BrokerOptions{Name: "secure", TLS: pki.Server()})
 	ws, wss := start(mqtttest.BrokerOptions{Name: "ws", WebSocket: true}), start(mqtttest.BrokerOptions{Name: "wss", WebSocket: true, TLS: pki.Server()})
-	// As Erlang and Netty answer; Mosquitto and Go close the connection.
+	// This server answers like Erlang and Netty; Mosquitto and Go close the connection instead.
 	alerts, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	t.Cleanup(func() { _ = alerts.Close() })
@@ -81,7 +81,7 @@ func TestPort_OfAnotherProtocol_SaysWhatToChange(t *testing.T) {
 	}
 }
 
-func TestTLS_HostWithADotAtItsEnd_IsVerifiedWithoutIt(t *testing.T) {
+func TestTLS_HostWithTrailingDot_IsVerifiedWithoutIt(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
@@ -95,7 +95,7 @@ func TestTLS_HostWithADotAtItsEnd_IsVerifiedWithoutIt(t *testing.T) {
 			b := manifest("dot-"+name, local.URL(), strings.Replace(remote.URL(), "localhost", "localhost.", 1))
 			b.Spec.Remote.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "ca"}}
 			r := mqtttest.NewRunner(t, b)
-			// As an editor on Windows would leave it.
+			// The CA has a byte order mark and CRLF line ends, as an editor on Windows may write.
 			r.SetFile("ca", "ca.crt", "\uFEFF"+strings.ReplaceAll(string(pki.CA), "\n", "\r\n"))
 			r.Start()
 			r.WaitActive("primary", soon)

@@ -17,15 +17,15 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// way is how a bridge reaches its primary server.
+// way is the transport between a bridge and its primary server.
 type way struct {
 	name    string
 	broker  mqtttest.BrokerOptions
 	path    string
-	gateway *mqtttest.Gateway // whose login is plant, secret
+	gateway *mqtttest.Gateway // with the login plant, secret
 }
 
-// lineBy is a line whose primary is reached that way.
+// lineBy returns a line whose primary is reached by the given transport.
 func lineBy(t *testing.T, w way) *line {
 	t.Helper()
 	w.broker.Name, w.broker.Persistence = "primary", true
@@ -47,7 +47,7 @@ func lineBy(t *testing.T, w way) *line {
 	return l
 }
 
-// prepare makes the line's runner with the files that its manifest refers to.
+// prepare creates the line's runner with the files that its manifest references.
 func (l *line) prepare(pki *mqtttest.PKI) *mqtttest.Runner {
 	l.t.Helper()
 	l.runner = mqtttest.NewRunner(l.t, l.manifest)
@@ -57,14 +57,14 @@ func (l *line) prepare(pki *mqtttest.PKI) *mqtttest.Runner {
 	return l.runner
 }
 
-// gateways are one of each kind.
+// gateways returns one gateway of each kind.
 func gateways(t *testing.T) []*mqtttest.Gateway {
 	t.Helper()
 	o := mqtttest.GatewayOptions{User: "plant", Password: "secret"}
 	return []*mqtttest.Gateway{mqtttest.StartSOCKS(t, o), mqtttest.StartHTTPGateway(t, o)}
 }
 
-func TestMessagesPassAndFailOverWhateverTheTransport(t *testing.T) {
+func TestTransport_EachKind_ForwardsAndFailsOver(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
 	g := gateways(t)
@@ -96,7 +96,7 @@ func TestMessagesPassAndFailOverWhateverTheTransport(t *testing.T) {
 	}
 }
 
-func TestALostProxyIsALostServerAndIsTold(t *testing.T) {
+func TestProxy_Lost_FailsOverAndIsReported(t *testing.T) {
 	t.Parallel()
 	for i, g := range gateways(t) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -109,8 +109,8 @@ func TestALostProxyIsALostServerAndIsTold(t *testing.T) {
 			l.stream(1, 500)
 			g.Kill()
 			r.WaitActive("backup-1", soon)
-			l.backup.Stop() // so that the primary is tried again
-			r.WaitStatus(soon, "the proxy is told", func(s v1alpha1.MQTTBridgeStatus) error {
+			l.backup.Stop() // so that the bridge tries the primary again
+			r.WaitStatus(soon, "the status names the proxy", func(s v1alpha1.MQTTBridgeStatus) error {
 				return failed(s, 0, v1alpha1.ReasonProxyFailed, g.URLFor("", "").Host, "cannot be reached: connection refused", "proxy.url")
 			})
 			g.Start()
@@ -121,7 +121,7 @@ func TestALostProxyIsALostServerAndIsTold(t *testing.T) {
 	}
 }
 
-func TestARefusedLoginAtAProxyIsToldAndACorrectedOneTaken(t *testing.T) {
+func TestProxy_LoginRefusedAndCorrected_IsReportedAndConnects(t *testing.T) {
 	t.Parallel()
 	for i, g := range gateways(t) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -132,14 +132,14 @@ func TestARefusedLoginAtAProxyIsToldAndACorrectedOneTaken(t *testing.T) {
 			r := l.prepare(pki)
 			r.SetFile("proxy-login", "password", "mistyped")
 			r.Start()
-			r.WaitStatus(soon, "the refused login is told", func(s v1alpha1.MQTTBridgeStatus) error {
+			r.WaitStatus(soon, "the status names the refused login", func(s v1alpha1.MQTTBridgeStatus) error {
 				if s.Remote == nil || len(s.Remote.Servers) == 0 {
-					return fmt.Errorf("no servers yet")
+					return fmt.Errorf("the status has no servers")
 				}
 				return failed(s, 0, v1alpha1.ReasonProxyFailed, "the proxy "+g.URLFor("", "").Host+" refuses the user name or password; check the Secret in proxy.credentials.secretRef")
 			})
 			if strings.Contains(r.Log(), "mistyped") {
-				t.Error("the log holds the password")
+				t.Error("the log contains the password")
 			}
 			r.SetFile("proxy-login", "password", "secret")
 			r.WaitActive("primary", soon)
@@ -147,7 +147,7 @@ func TestARefusedLoginAtAProxyIsToldAndACorrectedOneTaken(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoWebSocketIsTold(t *testing.T) {
+func TestWebSocket_ServerWithoutWebSocket_IsReported(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	l.manifest.Spec.Remote.Primary.URL = strings.Replace(l.primary.URL(), "mqtt://", "ws://", 1) + "/mqtt"
@@ -158,8 +158,8 @@ func TestWhatIsNoWebSocketIsTold(t *testing.T) {
 	}
 }
 
-// gate accepts TLS for one protocol of ALPN only, as AWS IoT Core does on port 443,
-// and hands what it carries to a broker.
+// gate accepts TLS for one ALPN protocol only, like AWS IoT Core on port 443, and forwards the data
+// to a broker.
 func gate(t *testing.T, pair *mqtttest.KeyPair, protocol, broker string) (url string) {
 	t.Helper()
 	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
@@ -197,7 +197,7 @@ func carry(c *tls.Conn, protocol, broker string) {
 	_, _ = io.Copy(c, b)
 }
 
-func TestAServerThatTellsMQTTByALPN(t *testing.T) {
+func TestALPN_ServerRequiresProtocol_ConnectsWithIt(t *testing.T) {
 	t.Parallel()
 	pki := mqtttest.NewPKI(t)
 	l := lineBy(t, way{})

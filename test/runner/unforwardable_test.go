@@ -15,8 +15,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// Mosquitto ends the connection at a topic with more than 200 slashes. The rule adds one.
-func TestUnforwardable_MosquittoEndsTheConnectionAtATopic_AllOtherMessagesArrive(t *testing.T) {
+// Mosquitto closes the connection at a topic with more than 200 slashes. The rule adds one slash.
+func TestUnforwardable_MosquittoEndsConnectionAtTopic_OtherMessagesArrive(t *testing.T) {
 	t.Parallel()
 	deepest := "sensors" + strings.Repeat("/x", 200)
 	for _, v := range []v1alpha1.ProtocolVersion{v311, v5} {
@@ -44,14 +44,14 @@ func TestUnforwardable_MosquittoEndsTheConnectionAtATopic_AllOtherMessagesArrive
 				}
 				arriveInOrder(p.there, "plant1/sensors/a", messages)
 				arriveInOrder(p.here, "commands/a", messages)
-				t.Logf("all others arrived after %v", time.Since(start))
-				mqtttest.Eventually(t, soon, "the message leaves", func() error {
+				t.Logf("all other messages arrived after %v", time.Since(start))
+				mqtttest.Eventually(t, soon, "the message is dropped", func() error {
 					if n, h := dropped(r, "unforwardable"), held(r); n != 1 || h != 0 {
 						return fmt.Errorf("%v messages are unforwardable, %v held", n, h)
 					}
 					return nil
 				})
-				r.WaitStatus(soon, "the status names it", func(s v1alpha1.MQTTBridgeStatus) error {
+				r.WaitStatus(soon, "the status names the message", func(s v1alpha1.MQTTBridgeStatus) error {
 					u := s.Unforwardable
 					if u == nil || u.LocalToRemote == nil || u.RemoteToLocal != nil || u.LocalToRemote.Reason != v1alpha1.ReasonEndsSession ||
 						!strings.HasPrefix(u.LocalToRemote.Topic, "plant1/sensors/x/x/") || *u.LocalToRemote.Bytes != 6 {
@@ -67,15 +67,15 @@ func TestUnforwardable_MosquittoEndsTheConnectionAtATopic_AllOtherMessagesArrive
 					t.Errorf("the dead letter is %q", letter.Payload)
 				}
 				if v == v5 && (letter.Properties.User.Get("mqttbridge-topic") != "plant1/"+deepest || letter.Properties.User.Get("mqttbridge-reason") == "") {
-					t.Errorf("its properties are %+v", letter.Properties.User)
+					t.Errorf("the dead letter has the properties %+v", letter.Properties.User)
 				}
 			})
 		}
 	}
 }
 
-// arriveInOrder waits until the messages 0 to n-1 have come in this order, apart from
-// copies.
+// arriveInOrder waits until the messages 0 to n-1 have arrived in this order. Repeated messages may
+// be between them.
 func arriveInOrder(c *mqtttest.Client5, topic string, n int) {
 	c.Wait(topic, n, 30*time.Second)
 	for next := 0; next < n; {

@@ -20,8 +20,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// apiGateway stands in front of a broker's WebSocket listener, as API gateways do, and
-// lets only requests pass that have the token as a header and as a query.
+// apiGateway is an API gateway in front of a broker's WebSocket listener. It accepts only requests
+// that have the token in a header and in the query.
 type apiGateway struct {
 	*httptest.Server
 	token atomic.Pointer[string]
@@ -46,14 +46,14 @@ func startAPIGateway(t *testing.T, broker *mqtttest.Broker, token string) *apiGa
 	return g
 }
 
-// url of the gateway, with a query.
+// url returns the URL of the gateway, with a query.
 func (g *apiGateway) url() string { return strings.Replace(g.URL, "http://", "ws://", 1) + "/mqtt?v=1" }
 
 func secretKey(name, key string) *v1alpha1.ValueSource {
 	return &v1alpha1.ValueSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: name, Key: key}}
 }
 
-// withToken are settings that take the token from the Secret gateway.
+// withToken returns settings that read the token from the Secret gateway.
 func withToken() *v1alpha1.WebSocket {
 	return &v1alpha1.WebSocket{
 		Headers:   []v1alpha1.Header{{Name: "authorization", ValueFrom: secretKey("gateway", "authorization")}, {Name: "X-Plant", Value: "one"}},
@@ -66,8 +66,9 @@ func setToken(r *mqtttest.Runner, token string) {
 	r.SetFile("gateway", "query", "sig="+url.QueryEscape(token)+"\n")
 }
 
-// silent fails the test if the runner shows one of the secrets anywhere.
-func silent(t *testing.T, r *mqtttest.Runner, secrets ...string) {
+// checkNoSecrets fails the test if the log, the status or the metrics of the runner contain one of
+// the secrets.
+func checkNoSecrets(t *testing.T, r *mqtttest.Runner, secrets ...string) {
 	t.Helper()
 	s, err := r.Status()
 	must(t, err)
@@ -76,13 +77,13 @@ func silent(t *testing.T, r *mqtttest.Runner, secrets ...string) {
 	for where, text := range map[string]string{"log": r.Log(), "status": string(status), "metrics": fmt.Sprint(r.Metrics())} {
 		for _, secret := range secrets {
 			if strings.Contains(text, secret) {
-				t.Errorf("the %s shows %q:\n%s", where, secret, text)
+				t.Errorf("the %s contains %q:\n%s", where, secret, text)
 			}
 		}
 	}
 }
 
-func TestWebSocket_GatewayThatDemandsATokenFromASecret_LetsTheBridgePass(t *testing.T) {
+func TestWebSocket_GatewayRequiresTokenFromSecret_Connects(t *testing.T) {
 	t.Parallel()
 	const first, second = "f1rst/t0ken+=", "s3cond/t0ken+="
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
@@ -112,14 +113,14 @@ func TestWebSocket_GatewayThatDemandsATokenFromASecret_LetsTheBridgePass(t *test
 
 	rotated := second
 	gateway.token.Store(&rotated)
-	remote.Restart() // ends the connection
+	remote.Restart() // this ends the connection
 	refused(v1alpha1.ReasonWebSocketRefused, "HTTP 401 Unauthorized", "the Secrets that webSocket names")
 	setToken(r, second)
 	r.WaitActive("primary", soon)
-	silent(t, r, first, second, url.QueryEscape(first), url.QueryEscape(second))
+	checkNoSecrets(t, r, first, second, url.QueryEscape(first), url.QueryEscape(second))
 }
 
-// echoes are web servers that repeat the request in their answers.
+// echoes are web servers that repeat the request in their responses.
 var echoes = map[string]http.HandlerFunc{
 	"redirects": func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://login.example/"+r.URL.Query().Get("sig")+"?next="+url.QueryEscape(r.URL.String()), http.StatusFound)
@@ -143,7 +144,7 @@ var echoes = map[string]http.HandlerFunc{
 	},
 }
 
-func TestWebSocket_ServerThatRepeatsTheRequest_ShowsNoSecret(t *testing.T) {
+func TestWebSocket_ServerRepeatsRequest_ShowsNoSecret(t *testing.T) {
 	t.Parallel()
 	const token = "s3cr3t-t0ken"
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
@@ -165,7 +166,7 @@ func TestWebSocket_ServerThatRepeatsTheRequest_ShowsNoSecret(t *testing.T) {
 			s, err := r.Status()
 			must(t, err)
 			t.Log(s.Remote.Servers[0].LastError.Message)
-			silent(t, r, token)
+			checkNoSecrets(t, r, token)
 			if !strings.Contains(r.Log(), "/mqtt?...") {
 				t.Errorf("the log does not name the server's URL:\n%s", r.Log())
 			}

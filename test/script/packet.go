@@ -12,9 +12,9 @@ import (
 	v311 "github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// Packet is a control packet of either version. What a type does not have is zero.
+// Packet is a control packet of either version. Fields that a packet type does not have are zero.
 type Packet struct {
-	Type           byte // as package packets of paho.golang names them
+	Type           byte // the numbers of package packets of paho.golang
 	ID             uint16
 	QoS            byte
 	Dup, Retain    bool
@@ -33,8 +33,8 @@ var names = [16]string{
 	"SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH",
 }
 
-// String writes a packet as tests do: the name, the packet identifier, and what
-// follows it.
+// String returns the packet in the notation of the tests: the name, the packet identifier, and the
+// other fields.
 func (p Packet) String() string {
 	b := names[p.Type]
 	if p.ID > 0 {
@@ -62,18 +62,18 @@ func (p Packet) String() string {
 	return b
 }
 
-// Publish is a PUBLISH.
+// Publish returns a PUBLISH packet.
 func Publish(id uint16, qos byte, topic, payload string) Packet {
 	return Packet{Type: v5.PUBLISH, ID: id, QoS: qos, Topic: topic, Payload: payload}
 }
 
-// Duplicate is p with the DUP flag.
+// Duplicate returns p with the DUP flag.
 func Duplicate(p Packet) Packet {
 	p.Dup = true
 	return p
 }
 
-// Ack is an acknowledgement with a reason code of MQTT 5, or 0.
+// Ack returns an acknowledgement with a reason code of MQTT 5, or 0.
 func Ack(packetType byte, id uint16, code byte) Packet {
 	return Packet{Type: packetType, ID: id, Code: code}
 }
@@ -118,7 +118,7 @@ func read(r io.Reader, version byte) (Packet, error) {
 	case *v311.DisconnectPacket:
 		p.Type = v5.DISCONNECT
 	default:
-		return p, fmt.Errorf("a client sent %T", packet)
+		return p, fmt.Errorf("received unexpected %T from a client", packet)
 	}
 	return p, nil
 }
@@ -144,14 +144,14 @@ func read5(r io.Reader) (Packet, error) {
 	case *v5.Pubrel:
 		p.Code = c.ReasonCode
 	case *v5.Pubcomp:
-		p.Code, p.ID = c.ReasonCode, c.PacketID // which PacketID leaves out
+		p.Code, p.ID = c.ReasonCode, c.PacketID // PacketID does not return it for PUBCOMP
 	case *v5.Disconnect:
 		p.Code = c.ReasonCode
 	}
 	return p, nil
 }
 
-// bytes encodes a packet as servers send it.
+// bytes encodes a packet in the form in which servers send it.
 func (p *Packet) bytes(version byte) ([]byte, error) {
 	var b strings.Builder
 	if version == 5 {

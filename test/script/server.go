@@ -1,12 +1,12 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package script is an MQTT server that does what a test tells it, packet by packet,
-// over a real TCP connection: what real brokers cannot be made to do. Its codecs are
-// those of the two paho clients, so that they are not those of what is tested.
+// Package script provides an MQTT server that a test controls packet by packet, over a real TCP
+// connection. It simulates behaviour that real brokers cannot be made to show. Its codecs are the
+// codecs of the two paho clients, so that they are independent of the tested codec.
 //
-// It promises that a test fails instead of waiting for ever. It is for the test's own
-// goroutine.
+// A wait that exceeds [Patience] fails the test. The types are for the goroutine of the test
+// itself.
 package script
 
 import (
@@ -20,7 +20,7 @@ import (
 	v5 "github.com/eclipse/paho.golang/packets"
 )
 
-// Patience is how long a test waits for what has to happen.
+// Patience is the time that a test waits for an expected event.
 const Patience = 20 * time.Second
 
 // Server listens for clients of one version of MQTT.
@@ -30,7 +30,7 @@ type Server struct {
 	listener *net.TCPListener
 }
 
-// Listen starts a server of MQTT 4, which is 3.1.1, or 5. It ends with the test.
+// Listen starts a server for protocol level 4, which is MQTT 3.1.1, or 5. It ends with the test.
 func Listen(t testing.TB, version byte) *Server {
 	t.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -41,10 +41,10 @@ func Listen(t testing.TB, version byte) *Server {
 	return &Server{t: t, version: version, listener: listener}
 }
 
-// Addr is the host and port.
+// Addr returns the host and port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Accept waits for a connection. It ends with the test.
+// Accept waits for a connection. The connection ends with the test.
 func (s *Server) Accept() *Conn {
 	s.t.Helper()
 	if err := s.listener.SetDeadline(time.Now().Add(Patience)); err != nil {
@@ -57,7 +57,7 @@ func (s *Server) Accept() *Conn {
 	return c
 }
 
-// TryAccept waits for a client, until the test is over.
+// TryAccept waits for a client until the test ends.
 func (s *Server) TryAccept() (*Conn, error) {
 	conn, err := s.listener.AcceptTCP()
 	if err != nil {
@@ -80,18 +80,18 @@ func (c *Conn) Next() Packet {
 	c.t.Helper()
 	p, err := c.TryNext()
 	if err != nil {
-		c.t.Fatal("instead of a packet: ", err)
+		c.t.Fatal("want a packet, got ", err)
 	}
 	return p
 }
 
-// TryNext reads the next packet, if there is one before the end.
+// TryNext reads the next packet. It returns an error if the connection ends first.
 func (c *Conn) TryNext() (Packet, error) {
 	if err := c.SetReadDeadline(time.Now().Add(Patience)); err != nil {
 		return Packet{}, err
 	}
-	// What paho.golang's codec does not take: a DISCONNECT without a reason code, which
-	// stands for 0 (MQTT 5 section 3.14.2.1).
+	// paho.golang's codec does not accept a DISCONNECT without a reason code, which means reason
+	// code 0 (MQTT 5 section 3.14.2.1).
 	if first, err := c.in.Peek(2); err == nil && first[0] == v5.DISCONNECT<<4 && first[1] == 0 {
 		_, err = c.in.Discard(2)
 		return Packet{Type: v5.DISCONNECT}, err
@@ -99,13 +99,13 @@ func (c *Conn) TryNext() (Packet, error) {
 	return read(c.in, c.version)
 }
 
-// Want reads packets, which must be these.
+// Want reads packets and compares them with the given ones.
 func (c *Conn) Want(packets ...string) {
 	c.t.Helper()
 	for i, want := range packets {
 		p, err := c.TryNext()
 		if err != nil {
-			c.t.Fatalf("instead of %.100s: %v", want, err)
+			c.t.Fatalf("want %.100s, got %v", want, err)
 		}
 		if got := p.String(); got != want {
 			c.t.Fatalf("packet %d: %.100s, want %.100s", i+1, got, want)
@@ -113,7 +113,7 @@ func (c *Conn) Want(packets ...string) {
 	}
 }
 
-// WantBoth reads two packets, which must be these in one order or the other.
+// WantBoth reads two packets, which must be the given ones in any order.
 func (c *Conn) WantBoth(a, b string) {
 	c.t.Helper()
 	p := c.Next()
@@ -127,21 +127,20 @@ func (c *Conn) WantBoth(a, b string) {
 	}
 }
 
-// WantEnd reads until the client has ended the connection, which has to be after
-// these packets.
+// WantEnd reads the given packets and then the end of the connection.
 func (c *Conn) WantEnd(packets ...string) {
 	c.t.Helper()
 	c.Want(packets...)
 	p, err := c.TryNext()
 	if err == nil {
-		c.t.Fatalf("%s instead of the end", p)
+		c.t.Fatalf("got %s, want the end of the connection", p)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.t.Fatal("the client does not end the connection")
 	}
 }
 
-// Send writes packets at once.
+// Send writes packets in one call.
 func (c *Conn) Send(packets ...Packet) {
 	c.t.Helper()
 	c.SendBytes(c.Encode(packets...))
@@ -161,7 +160,7 @@ func (c *Conn) Encode(packets ...Packet) string {
 	return string(all)
 }
 
-// SendBytes writes what need not be a packet.
+// SendBytes writes bytes that need not be a packet.
 func (c *Conn) SendBytes(b string) {
 	c.t.Helper()
 	if _, err := c.Write([]byte(b)); err != nil {
@@ -169,7 +168,7 @@ func (c *Conn) SendBytes(b string) {
 	}
 }
 
-// Connack is a CONNACK that accepts.
+// Connack returns a CONNACK that accepts the connection.
 func Connack(sessionPresent bool, properties *v5.Properties) Packet {
 	return Packet{Type: v5.CONNACK, SessionPresent: sessionPresent, Properties: properties}
 }

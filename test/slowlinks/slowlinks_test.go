@@ -1,13 +1,13 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package slowlinks sends large messages over slow links, and holds the bridge to what
-// docs/failure-modes.md says of them: with the default timeouts, no link from 20 kB/s is
-// too slow for messages of 1 to 30 MB, mixed with small ones, in either direction; and a
-// server that is lost meanwhile is found within the documented bound.
+// Package slowlinks sends large messages over slow links, and checks the guarantees of
+// docs/failure-modes.md: with the default timeouts, no link of at least 20 kB/s is too slow for
+// messages of 1 to 30 MB, mixed with small ones, in either direction; and a server that is lost
+// meanwhile is detected within the documented bound.
 //
-// By default the links and sizes are those that take less than a minute. -full takes
-// all of them, which takes 25 minutes.
+// By default the tests use the links and sizes that take less than a minute. With -full they use
+// all, which takes 25 minutes.
 package slowlinks
 
 import (
@@ -26,9 +26,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-var full = flag.Bool("full", false, "take all rates with all sizes, some 25 minutes")
+var full = flag.Bool("full", false, "test all rates with all sizes, some 25 minutes")
 
-// testsAtOnce is how many bridges run at a time. They wait most of the time.
+// testsAtOnce is the number of bridges that run in parallel. They wait most of the time.
 const testsAtOnce = "16"
 
 func TestMain(m *testing.M) {
@@ -41,13 +41,13 @@ func TestMain(m *testing.M) {
 
 const (
 	kB, mB = 1000, 1000 * 1000
-	// soon is enough for what takes milliseconds, on a machine that is busy.
-	soon = 20 * time.Second
-	// smallBuffer is that of a link that holds next to nothing.
+	// eventTimeout is for events that take milliseconds on an idle machine.
+	eventTimeout = 20 * time.Second
+	// smallBuffer is the buffer size, in bytes, of a link that buffers little data.
 	smallBuffer = 32 << 10
 )
 
-// direction of the messages over the slow link.
+// direction is the direction of the messages over the slow link.
 type direction string
 
 const (
@@ -55,14 +55,14 @@ const (
 	down direction = "from the server"
 )
 
-// load is what goes over a link.
+// load describes the messages over a link.
 type load struct {
-	rate   int // of the link, in bytes per second
-	size   int // of the large messages, in bytes
-	count  int // of them
+	rate   int // rate of the link, in bytes per second
+	size   int // size of the large messages, in bytes
+	count  int // number of large messages
 	dir    direction
-	queued bool // before the bridge connects
-	buffer int  // of the link; 0: the system's
+	queued bool // the messages are queued before the bridge connects
+	buffer int  // buffer size of the link in bytes; 0 is the system's default
 }
 
 func (l load) String() string {
@@ -76,12 +76,12 @@ func (l load) String() string {
 	return fmt.Sprintf("%d x %d kB at %d kB a second %s, %s, %s", l.count, l.size/kB, l.rate/kB, l.dir, how, buffers)
 }
 
-// time is how long the large messages take at the link's rate.
+// time returns the time that the large messages take at the link's rate.
 func (l load) time() time.Duration {
 	return time.Duration(l.count) * time.Duration(l.size) * time.Second / time.Duration(l.rate)
 }
 
-// loads are those that take less than a minute, and with -full all.
+// loads returns the loads that take less than a minute, and with -full all loads.
 func loads() []load {
 	short := []load{
 		{rate: 20 * kB, size: 700 * kB, count: 1, dir: up},
@@ -150,11 +150,11 @@ func newWorld(t testing.TB, l load) *world {
 		},
 	})
 	w.runner.Start()
-	w.runner.WaitActive("primary", soon)
+	w.runner.WaitActive("primary", eventTimeout)
 	return w
 }
 
-// stream is messages from one side to the other.
+// stream is a series of messages from one side to the other.
 type stream struct {
 	name string
 	from *mqtttest.Broker
@@ -173,18 +173,18 @@ func (s *stream) publish(t testing.TB, cfg traffic.PublisherConfig) {
 	s.p = mqtttest.StartPublisher(t, s.from, cfg)
 }
 
-// arrive waits until all of the stream has arrived, and checks that it came once and in
+// arrive waits until the whole stream has arrived, and checks that each message arrived once and in
 // order.
 func (s *stream) arrive(t testing.TB, within time.Duration) {
 	t.Helper()
-	must(t, s.p.StopAndDrain(soon))
+	must(t, s.p.StopAndDrain(eventTimeout))
 	err := s.c.WaitAll(s.p.Ledger(), within)
 	if r := traffic.Compare(s.p.Ledger(), s.c.Arrivals()); err != nil || len(r.Lost)+len(r.Disorder)+r.Duplicates > 0 {
 		t.Errorf("%s: %s: %v", s.name, r, err)
 	}
 }
 
-func TestSlowLink_LargeAndSmallMessages_ArriveWithoutALoss(t *testing.T) {
+func TestSlowLink_LargeAndSmallMessages_ArriveWithoutLoss(t *testing.T) {
 	t.Parallel()
 	for _, l := range loads() {
 		t.Run(l.String(), func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestSlowLink_LargeAndSmallMessages_ArriveWithoutALoss(t *testing.T) {
 				w.runner.Terminate()
 			}
 			loaded.publish(t, traffic.PublisherConfig{Size: l.size, Count: uint64(l.count)})
-			must(t, loaded.p.WaitDone(soon))
+			must(t, loaded.p.WaitDone(eventTimeout))
 			small := &stream{name: loaded.name[:len(loaded.name)-len("large")] + "small", from: loaded.from}
 			to := w.remote
 			if l.dir == down {
@@ -206,22 +206,22 @@ func TestSlowLink_LargeAndSmallMessages_ArriveWithoutALoss(t *testing.T) {
 			}
 			small.c = mqtttest.StartCollector(t, small.name, small.name, to)
 			small.publish(t, traffic.PublisherConfig{Size: 100, Count: 20})
-			must(t, small.p.WaitDone(soon))
+			must(t, small.p.WaitDone(eventTimeout))
 			if l.queued {
 				w.runner.Start()
 			}
 			other.publish(t, traffic.PublisherConfig{Size: 100, Rate: 2})
-			within := l.time() + l.time()/2 + soon
+			within := l.time() + l.time()/2 + eventTimeout
 			must(t, loaded.c.WaitAll(loaded.p.Ledger(), within))
-			loaded.arrive(t, soon)
-			small.arrive(t, soon)
-			other.arrive(t, soon)
+			loaded.arrive(t, eventTimeout)
+			small.arrive(t, eventTimeout)
+			other.arrive(t, eventTimeout)
 			w.noLoss()
 		})
 	}
 }
 
-func TestSlowLink_ServerLostDuringALargeMessage_IsFoundWithinTheBound(t *testing.T) {
+func TestSlowLink_ServerLostDuringLargeMessage_IsDetectedWithinBound(t *testing.T) {
 	t.Parallel()
 	for _, l := range []load{
 		{rate: 50 * kB, size: 12 * mB, count: 1, dir: up},
@@ -233,23 +233,23 @@ func TestSlowLink_ServerLostDuringALargeMessage_IsFoundWithinTheBound(t *testing
 		} {
 			t.Run(name+"/"+l.String(), func(t *testing.T) {
 				t.Parallel()
-				l.buffer = max(l.buffer, smallBuffer) // what the link holds is not the bridge's
+				l.buffer = max(l.buffer, smallBuffer) // data in the link's buffers is not the bridge's
 				w := newWorld(t, l)
 				s := w.stream("large", "up/", w.local, w.remote)
 				s.publish(t, traffic.PublisherConfig{Size: l.size, Count: 1})
-				must(t, s.p.WaitDone(soon))
-				time.Sleep(5 * time.Second) // in the middle of the message
+				must(t, s.p.WaitDone(eventTimeout))
+				time.Sleep(5 * time.Second) // reach the middle of the message
 				w.noLoss()
 				lose(w)
-				w.runner.WaitStatus(bound+soon, "the backup is in use", func(s v1alpha1.MQTTBridgeStatus) error {
+				w.runner.WaitStatus(bound+eventTimeout, "the backup is active", func(s v1alpha1.MQTTBridgeStatus) error {
 					if s.Remote == nil || s.Remote.Active == nil || s.Remote.Active.Name != "backup-1" {
 						return fmt.Errorf("the remote side is %+v", s.Remote)
 					}
 					return nil
 				})
-				// The link and the server's TCP take data for a little while.
+				// The buffers of the link and of the server's TCP accept data for a short time.
 				if took := time.Since(w.link.Forwarded()); took > bound+margin {
-					t.Errorf("it took %s since the last data went over, want at most %s and %s", took, bound, margin)
+					t.Errorf("the switch took %s after the last data, want at most %s and %s", took, bound, margin)
 				}
 				w.remote.Thaw()
 			})
@@ -258,13 +258,13 @@ func TestSlowLink_ServerLostDuringALargeMessage_IsFoundWithinTheBound(t *testing
 }
 
 const (
-	// bound is ackTimeoutSeconds, by which a server is found that takes nothing.
+	// bound is ackTimeoutSeconds, within which the bridge detects a server that accepts no data.
 	bound = time.Duration(v1alpha1.DefaultAckTimeoutSeconds) * time.Second
-	// margin is for a machine that is busy.
+	// margin is a reserve for a busy machine.
 	margin = 3 * time.Second
 )
 
-// noLoss checks that no server was lost, nor tried in vain.
+// noLoss checks that no server was lost and that no attempt failed.
 func (w *world) noLoss() {
 	w.Helper()
 	s, err := w.runner.Status()

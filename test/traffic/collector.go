@@ -15,22 +15,23 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// Source is a server that a Collector listens to.
+// Source is a server at which a Collector subscribes.
 type Source struct {
 	Name string
 	Dial Dialer
 }
 
-// CollectorConfig says what a Collector records.
+// CollectorConfig configures the messages that a Collector records.
 type CollectorConfig struct {
 	Sources  []Source
 	ClientID string
 	Filter   string
-	// Stream records only the messages of that stream; empty is all of them.
+	// Stream is the only stream that the collector records. If it is empty, the collector records
+	// all streams.
 	Stream string
 }
 
-// Arrival is one message that came from a server.
+// Arrival is one message received from a server.
 type Arrival struct {
 	Message
 	Server   string
@@ -38,13 +39,13 @@ type Arrival struct {
 	Topic    string
 	QoS      byte
 	Retained bool
-	// Repeated says that the server set DUP: the server, not the bridge, may
-	// have sent this message to the collector before.
+	// Repeated is the DUP flag of the arrival. If it is set, the server, not the bridge, may have
+	// sent this message to the collector before.
 	Repeated bool
 }
 
-// Collector subscribes at QoS 2 to servers, with a persistent session on each,
-// and records what comes.
+// Collector subscribes at QoS 2 at its sources, with a persistent session on each, and records the
+// messages.
 type Collector struct {
 	cfg     CollectorConfig
 	clients []mqtt.Client
@@ -54,11 +55,11 @@ type Collector struct {
 	changed  chan struct{} // closed and replaced at every change
 	arrivals []Arrival
 	seen     map[uint64]bool
-	subacks  map[string]int // of each source
+	subacks  map[string]int // number of SUBACKs of each source
 }
 
-// StartCollector returns once every source has acknowledged the subscription. What
-// waits for the collector gives up when the context ends.
+// StartCollector returns when every source has acknowledged the subscription. All waits of the
+// collector end when the context ends.
 func StartCollector(ctx context.Context, cfg CollectorConfig, timeout time.Duration) (*Collector, error) {
 	c := &Collector{cfg: cfg, ended: ctx.Done(), changed: make(chan struct{}), seen: map[uint64]bool{}, subacks: map[string]int{}}
 	for _, s := range cfg.Sources {
@@ -76,7 +77,7 @@ func (c *Collector) listen(ctx context.Context, s Source, timeout time.Duration)
 		AddBroker("tcp://" + s.Name).
 		SetClientID(c.cfg.ClientID).
 		SetCleanSession(false).
-		SetKeepAlive(0). // a frozen server must not cost the collector its session
+		SetKeepAlive(0). // a frozen server must not end the collector's session
 		SetMaxReconnectInterval(100 * time.Millisecond).
 		SetConnectRetry(true).
 		SetConnectRetryInterval(50 * time.Millisecond).
@@ -146,50 +147,50 @@ func (c *Collector) Close() {
 	}
 }
 
-// Arrivals returns what has come so far, in order of arrival.
+// Arrivals returns the arrivals so far, in order of arrival.
 func (c *Collector) Arrivals() []Arrival {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.arrivals)
 }
 
-// Count returns how many different messages have come.
+// Count returns the number of different messages that have arrived.
 func (c *Collector) Count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.seen)
 }
 
-// WaitCount waits until n different messages have come.
+// WaitCount waits until n different messages have arrived.
 func (c *Collector) WaitCount(n int, timeout time.Duration) error {
 	return c.wait(timeout, func() (bool, string) {
-		return len(c.seen) >= n, fmt.Sprintf("%d of %d messages came", len(c.seen), n)
+		return len(c.seen) >= n, fmt.Sprintf("%d of %d messages arrived", len(c.seen), n)
 	})
 }
 
-// WaitSubscribed waits until a source has acknowledged n subscriptions since the
-// start: one at first, and one after each time that it was lost.
+// WaitSubscribed waits until a source has acknowledged n subscriptions since the start: the first
+// one, and one after each lost connection.
 func (c *Collector) WaitSubscribed(source string, n int, timeout time.Duration) error {
 	return c.wait(timeout, func() (bool, string) {
 		return c.subacks[source] >= n, fmt.Sprintf("%s acknowledged %d of %d subscriptions", source, c.subacks[source], n)
 	})
 }
 
-// WaitFrom waits for a message that comes from that server after the instant.
+// WaitFrom waits for a message that arrives from the given server after the given time.
 func (c *Collector) WaitFrom(server string, after time.Time, timeout time.Duration) (Arrival, error) {
 	var found Arrival
 	err := c.wait(timeout, func() (bool, string) {
 		for i := len(c.arrivals) - 1; i >= 0 && c.arrivals[i].Time.After(after); i-- {
 			if c.arrivals[i].Server == server {
-				found = c.arrivals[i] // the earliest one wins
+				found = c.arrivals[i] // the loop ends with the earliest arrival
 			}
 		}
-		return found.Server != "", "nothing came from " + server
+		return found.Server != "", "no message arrived from " + server
 	})
 	return found, err
 }
 
-// WaitAll waits until everything that was acknowledged has come.
+// WaitAll waits until all acknowledged messages have arrived.
 func (c *Collector) WaitAll(l Ledger, timeout time.Duration) error {
 	return c.wait(timeout, func() (bool, string) {
 		missing := 0

@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// eagerConn takes in what a server sends as soon as it comes, and hands it on when
-// it is asked for. A client that answers a killed server fails at writing and
-// closes its connection, with what it has not read yet: on a busy machine a
-// collector would lose what the server had sent, and the test would take it for
-// lost by the bridge. Here writing to a server that is gone succeeds; the end is
-// what is read last.
+// eagerConn reads data from a server as soon as it arrives, and buffers it until the client reads
+// it. Without it, a client that answers a killed server fails to write and closes its connection
+// before it has read all data: on a busy machine the collector would lose messages that the server
+// had sent, and the test would report them as lost by the bridge. With eagerConn, a write to a
+// server that has ended succeeds, and the client reads all data before it reads the end of the
+// connection.
 type eagerConn struct {
 	net.Conn
 	mu      sync.Mutex
@@ -25,11 +25,11 @@ type eagerConn struct {
 func eager(conn net.Conn) net.Conn {
 	c := &eagerConn{Conn: conn}
 	c.arrived.L = &c.mu
-	go c.takeIn()
+	go c.readAll()
 	return c
 }
 
-func (c *eagerConn) takeIn() {
+func (c *eagerConn) readAll() {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := c.Conn.Read(buffer)
@@ -59,6 +59,6 @@ func (c *eagerConn) Read(p []byte) (int, error) {
 }
 
 func (c *eagerConn) Write(p []byte) (int, error) {
-	_, _ = c.Conn.Write(p) // a failure shows when all has been read
+	_, _ = c.Conn.Write(p) // the client reads the error after all data
 	return len(p), nil
 }

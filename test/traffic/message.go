@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// Message is what a payload of this package says.
+// Message is the content of a payload of this package.
 type Message struct {
-	// Stream tells publishers apart that share a topic.
+	// Stream distinguishes publishers that share a topic.
 	Stream string
-	// Seq numbers the messages of a stream from 1.
+	// Seq is the number of the message in its stream. It starts at 1.
 	Seq uint64
-	// Sent is when the message was first written.
+	// Sent is the time of the first write of the message.
 	Sent time.Time
 }
 
-// Encode returns the message as a payload of at least size bytes: three words
-// and padding, readable with any MQTT client.
+// Encode returns the message as a payload of at least size bytes: three words and padding, so that
+// any MQTT client can print it.
 func (m Message) Encode(size int) []byte {
 	b := fmt.Appendf(make([]byte, 0, size), "%s %d %d ", m.Stream, m.Seq, m.Sent.UnixNano())
 	if pad := size - len(b); pad > 0 {
@@ -30,7 +30,7 @@ func (m Message) Encode(size int) []byte {
 	return b
 }
 
-// Decode reads a payload that Encode wrote. It reports false for any other.
+// Decode parses a payload written by Encode. It returns false for any other payload.
 func Decode(payload []byte) (Message, bool) {
 	words := bytes.SplitN(payload, []byte{' '}, 4)
 	if len(words) != 4 {

@@ -23,7 +23,7 @@ func TCP(address string) Dialer {
 	}
 }
 
-// PublisherConfig says what a Publisher sends.
+// PublisherConfig configures the messages that a Publisher sends.
 type PublisherConfig struct {
 	Dial     Dialer
 	ClientID string
@@ -32,19 +32,18 @@ type PublisherConfig struct {
 	Stream string
 	QoS    byte
 	Retain bool
-	// Rate is in messages a second; 0 is as fast as acknowledgements come.
+	// Rate is the number of messages a second. 0 means as fast as the server acknowledges.
 	Rate int
-	// Size of a payload in bytes, at least that of its number and time.
+	// Size is the minimum size of a payload in bytes. Shorter payloads are padded.
 	Size int
-	// Window is how many messages may be unacknowledged. Default 500.
+	// Window is the largest number of unacknowledged messages. Default 500.
 	Window int
-	// Count ends the stream after so many messages; 0 is until Stop.
+	// Count is the number of messages in the stream. 0 means that the stream continues until Stop.
 	Count uint64
 }
 
-// Publisher sends a numbered stream and records what was acknowledged. It
-// survives the loss of its server: it connects again, sends what is
-// unacknowledged again in order, and goes on.
+// Publisher sends a numbered stream and records the acknowledgements. When the connection is lost,
+// it connects again, resends the unacknowledged messages in order, and continues.
 type Publisher struct {
 	cfg    PublisherConfig
 	cancel context.CancelFunc
@@ -60,14 +59,14 @@ type Publisher struct {
 	failure error // of the latest connection
 }
 
-// outgoing is a message that is not acknowledged yet.
+// outgoing is an unacknowledged message.
 type outgoing struct {
 	Message
 	written  bool // at least once
-	received bool // PUBREC came, on a session that the server still has
+	received bool // PUBREC has arrived, and the server still has the session
 }
 
-// StartPublisher starts a stream. It ends at Close, or with the context.
+// StartPublisher starts a stream. It ends with Close or with the context.
 func StartPublisher(ctx context.Context, cfg PublisherConfig) *Publisher {
 	if cfg.Stream == "" {
 		cfg.Stream = "s"
@@ -85,18 +84,18 @@ func StartPublisher(ctx context.Context, cfg PublisherConfig) *Publisher {
 	return p
 }
 
-// Stop ends the stream. What is unacknowledged is still cared for.
+// Stop ends the stream. The publisher continues to deliver unacknowledged messages.
 func (p *Publisher) Stop() {
 	p.update(func() { p.stopped = true })
 }
 
-// Close ends the publisher at once.
+// Close ends the publisher immediately.
 func (p *Publisher) Close() {
 	p.cancel()
 	<-p.done
 }
 
-// StopAndDrain ends the stream and waits until all of it is acknowledged.
+// StopAndDrain ends the stream and waits until all its messages are acknowledged.
 func (p *Publisher) StopAndDrain(timeout time.Duration) error {
 	p.Stop()
 	return p.wait(timeout, "all messages acknowledged", func() bool { return uint64(len(p.acked)) == p.next-1 })
@@ -107,23 +106,24 @@ func (p *Publisher) WaitAcknowledged(n int, timeout time.Duration) error {
 	return p.wait(timeout, fmt.Sprintf("%d messages acknowledged", n), func() bool { return len(p.acked) >= n })
 }
 
-// WaitDone waits until the whole of a stream with a Count is acknowledged.
+// WaitDone waits until all messages of a stream with a Count are acknowledged.
 func (p *Publisher) WaitDone(timeout time.Duration) error {
 	return p.wait(timeout, "the whole stream acknowledged", func() bool { return uint64(len(p.acked)) == p.cfg.Count })
 }
 
-// Ledger is a publisher's account.
+// Ledger is a publisher's record of its messages.
 type Ledger struct {
-	// Sent is how many messages were written at least once: numbers 1 to Sent.
+	// Sent is the number of messages that were written at least once. They have the numbers 1 to
+	// Sent.
 	Sent uint64
-	// Acknowledged is when the server took the message over: PUBACK, PUBCOMP, or
-	// at QoS 0 the write itself.
+	// Acknowledged holds the time at which the server accepted each message: the time of PUBACK or
+	// PUBCOMP, or at QoS 0 the time of the write.
 	Acknowledged map[uint64]time.Time
-	// Resent is how often the publisher itself sent a message again.
+	// Resent holds the number of times that the publisher itself sent each message again.
 	Resent map[uint64]int
 }
 
-// Ledger returns the account as it stands.
+// Ledger returns a copy of the current record.
 func (p *Publisher) Ledger() Ledger {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -167,16 +167,16 @@ func (p *Publisher) wait(timeout time.Duration, what string, ok func() bool) err
 	}
 }
 
-// finished reports whether no new message is due ever again.
-func (p *Publisher) finished() bool {
+// finishedLocked reports whether the stream has no further messages.
+func (p *Publisher) finishedLocked() bool {
 	return p.stopped || p.cfg.Count > 0 && p.next > p.cfg.Count
 }
 
-// take makes the next message of the stream, if the window has room.
+// take creates the next message of the stream if the window has room.
 func (p *Publisher) take() (*outgoing, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.finished() || len(p.pending) >= p.cfg.Window {
+	if p.finishedLocked() || len(p.pending) >= p.cfg.Window {
 		return nil, false
 	}
 	o := &outgoing{Message: Message{Stream: p.cfg.Stream, Seq: p.next, Sent: time.Now()}}
@@ -187,17 +187,17 @@ func (p *Publisher) take() (*outgoing, bool) {
 	return o, true
 }
 
-// gone notes that a message was written, which at QoS 0 is all there is to know.
-func (p *Publisher) gone(o *outgoing) {
+// onWritten records that a message was written. At QoS 0 this counts as the acknowledgement.
+func (p *Publisher) onWritten(o *outgoing) {
 	if p.cfg.QoS == 0 {
 		p.update(func() { p.acked[o.Seq] = o.Sent })
 	}
 }
 
-// settle takes a message off the pending ones.
+// settle removes a message from the pending messages and records its acknowledgement.
 func (p *Publisher) settle(id uint16) {
 	p.update(func() {
-		i := p.find(id)
+		i := p.findLocked(id)
 		if i < 0 {
 			return
 		}
@@ -209,17 +209,16 @@ func (p *Publisher) settle(id uint16) {
 func (p *Publisher) markReceived(id uint16) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := p.find(id); i >= 0 {
+	if i := p.findLocked(id); i >= 0 {
 		p.pending[i].received = true
 	}
 }
 
-// find returns the place of the pending message with that packet identifier.
-// The caller holds the lock.
-func (p *Publisher) find(id uint16) int {
+// findLocked returns the index of the pending message with the given packet identifier, or -1.
+func (p *Publisher) findLocked(id uint16) int {
 	return slices.IndexFunc(p.pending, func(o *outgoing) bool { return packetID(o.Seq) == id })
 }
 
-// packetID derives the packet identifier from the number. It is unique among
-// unacknowledged messages, because a window is far smaller than 65535.
+// packetID derives the packet identifier from the message number. It is unique among unacknowledged
+// messages, because a window is much smaller than 65535.
 func packetID(seq uint64) uint16 { return uint16(seq%65535) + 1 }

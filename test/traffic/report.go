@@ -10,49 +10,49 @@ import (
 	"time"
 )
 
-// Report compares what was published with what arrived.
+// Report compares the published messages with the arrivals.
 type Report struct {
 	Sent, Acknowledged int
-	// Arrived is how many different messages came from any server.
+	// Arrived is the number of different messages that arrived from any server.
 	Arrived int
-	// Lost are the messages that were acknowledged to the publisher and came from
-	// no server.
+	// Lost lists the messages that were acknowledged to the publisher and did not arrive from any
+	// server.
 	Lost []uint64
-	// Duplicates is how many arrivals were not the first of their message, without
-	// the two below.
+	// Duplicates is the number of arrivals that were not the first arrival of their message. It
+	// excludes Repeats and PublisherRepeats.
 	Duplicates int
-	// Doubles are the arrivals that Duplicates counts.
+	// Doubles lists the arrivals that Duplicates counts.
 	Doubles []Arrival
-	// Repeats are second arrivals that the server itself marked as such.
+	// Repeats is the number of further arrivals that the server itself marked with DUP.
 	Repeats int
-	// PublisherRepeats are second arrivals of what the publisher sent twice.
+	// PublisherRepeats is the number of further arrivals of messages that the publisher sent more
+	// than once.
 	PublisherRepeats int
-	// Disorder lists the arrivals that broke the order.
+	// Disorder lists the arrivals that violated the order.
 	Disorder []Disorder
-	// LongestGap is the longest time between consecutive first arrivals, and
-	// GapEnd when it ended.
+	// LongestGap is the longest time between consecutive first arrivals, and GapEnd is the time at
+	// which it ended.
 	LongestGap time.Duration
 	GapEnd     time.Time
 }
 
-// Disorder is a message that came after one that was published later.
+// Disorder is a message that arrived after a message that was published later.
 type Disorder struct {
 	Server     string
 	Seq, After uint64
-	// Again says that it came from another server, too.
+	// Again is set if the message also arrived from another server.
 	Again bool
 }
 
-func cameElsewhere(arrivals []Arrival, a Arrival) bool {
+func arrivedElsewhere(arrivals []Arrival, a Arrival) bool {
 	return slices.ContainsFunc(arrivals, func(b Arrival) bool { return b.Seq == a.Seq && b.Server != a.Server })
 }
 
-// Compare makes the report of one stream.
+// Compare returns the report on one stream.
 //
-// Order is judged per server: what a server had not seen yet must come in
-// ascending order. A window that is sent again in order after a switch passes;
-// messages of two servers are not compared by the clock, because their
-// connections to the collector race.
+// The order is checked per server: messages that a server has not sent before must arrive in
+// ascending order. A window that is resent in order after a switch is in order. Messages of two
+// servers are not compared by time, because their connections to the collector race.
 func Compare(l Ledger, arrivals []Arrival) Report {
 	type place struct {
 		server string
@@ -86,7 +86,7 @@ func Compare(l Ledger, arrivals []Arrival) Report {
 		}
 		if firstHere {
 			if a.Seq < newest[a.Server] {
-				r.Disorder = append(r.Disorder, Disorder{a.Server, a.Seq, newest[a.Server], cameElsewhere(arrivals, a)})
+				r.Disorder = append(r.Disorder, Disorder{a.Server, a.Seq, newest[a.Server], arrivedElsewhere(arrivals, a)})
 			}
 			newest[a.Server] = max(newest[a.Server], a.Seq)
 		}
@@ -101,7 +101,7 @@ func Compare(l Ledger, arrivals []Arrival) Report {
 	return r
 }
 
-// String is the report in one line.
+// String returns the report in one line.
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sent %d, acknowledged %d, arrived %d, lost %d, duplicates %d", r.Sent, r.Acknowledged, r.Arrived, len(r.Lost), r.Duplicates)
@@ -118,8 +118,7 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// Latencies returns how long first arrivals took from the publisher to the
-// collector, sorted.
+// Latencies returns the sorted times from the publisher to the collector, for first arrivals.
 func Latencies(arrivals []Arrival) []time.Duration {
 	seen := map[uint64]bool{}
 	var out []time.Duration

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ledger acknowledges 1 to n.
+// ledger returns a ledger in which messages 1 to n are acknowledged.
 func ledger(n uint64) Ledger {
 	l := Ledger{Sent: n, Acknowledged: map[uint64]time.Time{}, Resent: map[uint64]int{}}
 	for seq := range n {
@@ -17,7 +17,7 @@ func ledger(n uint64) Ledger {
 	return l
 }
 
-// at makes arrivals from one server, a millisecond apart.
+// at returns arrivals from one server, 1 ms apart.
 func at(server string, start time.Time, seqs ...uint64) []Arrival {
 	var out []Arrival
 	for i, seq := range seqs {
@@ -26,7 +26,7 @@ func at(server string, start time.Time, seqs ...uint64) []Arrival {
 	return out
 }
 
-func TestReport(t *testing.T) {
+func TestCompare_Arrivals_ReportsLossesDuplicatesAndOrder(t *testing.T) {
 	start := time.Unix(1000, 0)
 	later := start.Add(time.Second)
 	repeated := at("a", later, 2)
@@ -42,29 +42,29 @@ func TestReport(t *testing.T) {
 		arrivals                           []Arrival
 		lost, dups, repeats, pub, disorder int
 	}{
-		{name: "everything once in order is clean", ledger: ledger(3), arrivals: at("a", start, 1, 2, 3)},
-		{name: "an acknowledged message that never came is lost", ledger: ledger(3), arrivals: at("a", start, 1, 3), lost: 1},
+		{name: "each message once and in order is no fault", ledger: ledger(3), arrivals: at("a", start, 1, 2, 3)},
+		{name: "an acknowledged message that did not arrive is lost", ledger: ledger(3), arrivals: at("a", start, 1, 3), lost: 1},
 		{name: "an unacknowledged message may be missing", ledger: unacknowledged, arrivals: at("a", start, 1, 2)},
 		{name: "a second arrival at one server is a duplicate", ledger: ledger(3), arrivals: at("a", start, 1, 2, 2, 3), dups: 1},
 		{
-			name: "a window sent again in order to the next server is duplicates, not disorder", ledger: ledger(5),
+			name: "a window resent in order to the next server counts as duplicates, not as disorder", ledger: ledger(5),
 			arrivals: append(at("a", start, 1, 2, 3), at("b", later, 2, 3, 4, 5)...), dups: 2,
 		},
 		{
-			name: "a window sent again out of order is disorder", ledger: ledger(5),
+			name: "a window resent out of order counts as disorder", ledger: ledger(5),
 			arrivals: append(at("a", start, 1, 2, 3), at("b", later, 4, 2, 3, 5)...), dups: 2, disorder: 2,
 		},
 		{
-			name: "the same window sent again to the same server in order", ledger: ledger(5),
+			name: "a window resent in order to the same server counts as duplicates", ledger: ledger(5),
 			arrivals: at("a", start, 1, 2, 3, 2, 3, 4, 5), dups: 2,
 		},
-		{name: "new messages that overtake are disorder", ledger: ledger(4), arrivals: at("a", start, 1, 3, 2, 4), disorder: 1},
+		{name: "new messages that overtake others count as disorder", ledger: ledger(4), arrivals: at("a", start, 1, 3, 2, 4), disorder: 1},
 		{
-			name: "what the server repeats is not the bridge's duplicate", ledger: ledger(3),
+			name: "a message that the server repeats is not a duplicate of the bridge", ledger: ledger(3),
 			arrivals: append(at("a", start, 1, 2, 3), repeated...), repeats: 1,
 		},
 		{
-			name: "what the publisher sent twice may come twice, not thrice", ledger: resent,
+			name: "a message that the publisher sent twice may arrive twice, but not three times", ledger: resent,
 			arrivals: at("a", start, 1, 2, 2, 2, 3), pub: 1, dups: 1,
 		},
 	} {
@@ -79,7 +79,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-func TestLongestGapIsBetweenFirstArrivals(t *testing.T) {
+func TestCompare_DuplicateInGap_DoesNotEndLongestGap(t *testing.T) {
 	start := time.Unix(1000, 0)
 	arrivals := append(at("a", start, 1, 2), at("a", start.Add(100*time.Millisecond), 2)...)
 	arrivals = append(arrivals, at("b", start.Add(201*time.Millisecond), 3)...)
@@ -89,7 +89,7 @@ func TestLongestGapIsBetweenFirstArrivals(t *testing.T) {
 	}
 }
 
-func TestPayloadSurvives(t *testing.T) {
+func TestMessage_EncodedAndDecoded_IsEqual(t *testing.T) {
 	want := Message{Stream: "x", Seq: 42, Sent: time.Unix(3, 7)}
 	payload := want.Encode(128)
 	got, ok := Decode(payload)
@@ -100,6 +100,6 @@ func TestPayloadSurvives(t *testing.T) {
 		t.Errorf("payload has %d bytes, want 128", len(payload))
 	}
 	if _, ok := Decode([]byte("something else")); ok {
-		t.Error("a foreign payload was taken for one of ours")
+		t.Error("a foreign payload was decoded as a message")
 	}
 }

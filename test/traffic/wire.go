@@ -17,12 +17,12 @@ import (
 const (
 	handshakeTimeout = 5 * time.Second
 	reconnectPause   = 20 * time.Millisecond
-	// A stream that fell behind its rate by more than this goes on from now: an
-	// outage is not followed by a flood that nobody asked for.
+	// maxCatchUp is the largest delay that a stream catches up on. After a longer delay it
+	// continues from the current time, so that no flood follows an outage.
 	maxCatchUp = time.Second
 )
 
-// run keeps a connection up until the context ends.
+// run maintains a connection until the context ends.
 func (p *Publisher) run(ctx context.Context) {
 	defer close(p.done)
 	for ctx.Err() == nil {
@@ -59,8 +59,8 @@ func (p *Publisher) connection(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// resend writes everything unacknowledged again, in order. A server that lost
-// the session has forgotten what it sent PUBREC for.
+// resend writes all unacknowledged messages again, in order. A server that lost the session has
+// also lost the messages for which it sent PUBREC; they are published again.
 func (p *Publisher) resend(w *writer, resumed bool) error {
 	p.mu.Lock()
 	pending := append([]*outgoing(nil), p.pending...)
@@ -85,7 +85,7 @@ func (p *Publisher) resend(w *writer, resumed bool) error {
 	return w.flush()
 }
 
-// produce writes the stream at its rate, as far as the window allows.
+// produce writes the stream at its rate, within the limits of the window.
 func (p *Publisher) produce(ctx context.Context, w *writer) error {
 	var interval time.Duration
 	if p.cfg.Rate > 0 {
@@ -100,7 +100,7 @@ func (p *Publisher) produce(ctx context.Context, w *writer) error {
 		if now.Sub(due) > maxCatchUp {
 			due = now
 		}
-		held := false // by the window or the end of the stream
+		held := false // by the window or by the end of the stream
 		for !held && !due.After(now) {
 			o, ok := p.take()
 			if held = !ok; held {
@@ -109,7 +109,7 @@ func (p *Publisher) produce(ctx context.Context, w *writer) error {
 			if err := p.send(w, o); err != nil {
 				return err
 			}
-			p.gone(o)
+			p.onWritten(o)
 			due = due.Add(interval)
 		}
 		if err := w.flush(); err != nil {
@@ -172,8 +172,7 @@ func pubrel(id uint16) *packets.PubrelPacket {
 	return rel
 }
 
-// handshake connects with no keep alive and reports whether the server had a
-// session.
+// handshake connects without keep alive and reports whether the server resumed a session.
 func handshake(ctx context.Context, dial Dialer, clientID string, clean bool) (net.Conn, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
@@ -203,7 +202,7 @@ func handshake(ctx context.Context, dial Dialer, clientID string, clean bool) (n
 	return conn, ack.SessionPresent, nil
 }
 
-// Ping returns nil when the server answers a CONNECT with success.
+// Ping returns nil if the server answers CONNECT with success.
 func Ping(ctx context.Context, dial Dialer, clientID string) error {
 	conn, _, err := handshake(ctx, dial, clientID, true)
 	if err != nil {
@@ -213,7 +212,7 @@ func Ping(ctx context.Context, dial Dialer, clientID string) error {
 	return packets.NewControlPacket(packets.Disconnect).Write(conn)
 }
 
-// writer is shared by the stream and the acknowledgements.
+// writer serialises the writes of the stream and of the acknowledgements.
 type writer struct {
 	mu  sync.Mutex
 	out *bufio.Writer

@@ -1,5 +1,5 @@
-// Command pause keeps a pod's namespaces open: it waits to be told to end, and
-// reaps the orphans of a pod whose containers share a process namespace.
+// Command pause keeps a pod's namespaces open: it waits for a signal to end, and reaps the orphans
+// of a pod whose containers share a process namespace.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-// reap collects every child that has ended; one signal may stand for several.
+// reap collects every child that has ended, because one signal may stand for several children.
 func reap() {
 	for {
 		pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)

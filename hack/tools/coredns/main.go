@@ -1,7 +1,6 @@
-// Command coredns is CoreDNS with only what the local cluster's DNS needs:
-// names of Services and pods from the API server, and "no such name" for
-// everything else. The stock command links every plugin that there is and
-// takes minutes to compile.
+// Command coredns is CoreDNS with only the plugins that the local cluster needs: it serves the
+// names of Services and pods from the API server, and answers all other names with "no such name".
+// The stock command links all plugins and takes minutes to compile.
 package main
 
 import (

@@ -8,34 +8,34 @@ import (
 	"time"
 )
 
-// accept answers CONNECT.
-func (c *conn) accept() {
+// acceptLocked answers CONNECT.
+func (c *conn) acceptLocked() {
 	s, client := c.s, c.connect
 	if client.Bridge && s.cfg.RefuseBridgeBit {
-		c.refuse(1)
+		c.refuseLocked(1)
 		return
 	}
 	if c.plan.Refuse > 0 {
-		c.refuse(c.plan.Refuse)
+		c.refuseLocked(c.plan.Refuse)
 		return
 	}
 	sess := s.sessions[client.ClientID]
 	if sess != nil && sess.conn != nil { // [MQTT-3.1.4-3]
-		sess.conn.note("another connection takes the session over")
+		sess.conn.noteLocked("another connection takes over the session")
 		if sess.conn.version == V5 {
 			sess.conn.w.push(operation{data: encodeDisconnect(0x8E)})
 		}
-		sess.conn.close(false)
-		sess = s.sessions[client.ClientID] // it may have ended with its connection
+		sess.conn.closeLocked(false)
+		sess = s.sessions[client.ClientID] // the session may have ended with its connection
 	}
-	if sess != nil && (client.CleanStart || c.plan.Forget || s.expired(sess)) {
-		s.forget(sess)
+	if sess != nil && (client.CleanStart || c.plan.Forget || s.expiredLocked(sess)) {
+		s.forgetLocked(sess)
 		sess = nil
 	}
-	_, left := s.left.LoadAndDelete(client.ClientID)
+	_, usedOther := s.usedOther.LoadAndDelete(client.ClientID)
 	for _, other := range s.group {
 		if other != s {
-			other.left.Store(client.ClientID, true)
+			other.usedOther.Store(client.ClientID, true)
 		}
 	}
 	c.present = sess != nil
@@ -43,20 +43,20 @@ func (c *conn) accept() {
 		sess = newSession(client.ClientID, s.process)
 		s.sessions[client.ClientID] = sess
 	} else {
-		sess.resume(s.process, left)
+		sess.resume(s.process, usedOther)
 	}
-	c.attach(sess)
+	c.attachLocked(sess)
 	s.cfg.App.Connected(s, client, &c.plan.Limits, c.present)
-	c.send(fmt.Sprintf("CONNACK present=%t %s", c.present, c.limits()), encodeConnack(c.version, c.present, 0, &c.plan.Limits), nil)
+	c.sendLocked(fmt.Sprintf("CONNACK present=%t %s", c.present, c.limitsLocked()), encodeConnack(c.version, c.present, 0, &c.plan.Limits), nil)
 }
 
-func (c *conn) refuse(code byte) {
-	c.send(fmt.Sprintf("CONNACK 0x%02x", code), encodeConnack(c.version, false, code, &c.plan.Limits), nil)
-	c.close(false)
+func (c *conn) refuseLocked(code byte) {
+	c.sendLocked(fmt.Sprintf("CONNACK 0x%02x", code), encodeConnack(c.version, false, code, &c.plan.Limits), nil)
+	c.closeLocked(false)
 }
 
-// expired reports whether a session without a connection has ended.
-func (s *Server) expired(sess *session) bool {
+// expiredLocked reports whether a session without a connection has ended.
+func (s *Server) expiredLocked(sess *session) bool {
 	switch {
 	case !sess.confirmed && !s.cfg.KeepUnseenSessions:
 		return true
@@ -66,8 +66,8 @@ func (s *Server) expired(sess *session) bool {
 	return time.Since(sess.ended) > time.Duration(sess.expiry)*time.Second
 }
 
-// attach makes c the connection of a session.
-func (c *conn) attach(sess *session) {
+// attachLocked makes c the connection of a session.
+func (c *conn) attachLocked(sess *session) {
 	c.sess, sess.conn = sess, c
 	if c.connect.Version == V311 {
 		sess.expiry = noExpiry
@@ -87,25 +87,25 @@ func (c *conn) attach(sess *session) {
 	c.keepAlive = time.Duration(seconds) * time.Second
 	c.resending = append(c.resending, sess.flight...)
 	if c.plan.LowQoS && c.plan.MaximumQoS < 2 {
-		sess.releaseDue = true // a QoS 2 message comes again at a lower QoS
+		sess.releaseDue = true // a QoS 2 message may be sent again at a lower QoS
 	}
 }
 
-// detach ends the connection's use of its session.
-func (c *conn) detach() {
+// detachLocked ends the use of the session by the connection.
+func (c *conn) detachLocked() {
 	sess := c.sess
 	if sess == nil || sess.conn != c {
 		return
 	}
-	sess.conn, sess.ended, sess.previous = nil, time.Now(), c.excerpt(shownBefore)
-	c.dropQoS0()
+	sess.conn, sess.ended, sess.previous = nil, time.Now(), c.excerptLocked(shownBefore)
+	c.dropQoS0Locked()
 	if sess.expiry == 0 {
-		c.s.forget(sess)
+		c.s.forgetLocked(sess)
 	}
 }
 
-// dropQoS0 drops the messages of QoS 0 that wait for the client.
-func (c *conn) dropQoS0() {
+// dropQoS0Locked drops the queued QoS 0 messages.
+func (c *conn) dropQoS0Locked() {
 	kept := c.sess.queue[:0]
 	for _, d := range c.sess.queue {
 		if d.qos > 0 {
@@ -117,8 +117,8 @@ func (c *conn) dropQoS0() {
 	c.sess.queue = kept
 }
 
-// limits writes the limits of the connection for the history.
-func (c *conn) limits() string {
+// limitsLocked formats the limits of the connection for the history.
+func (c *conn) limitsLocked() string {
 	if c.version != V5 {
 		return ""
 	}
@@ -130,14 +130,14 @@ func (c *conn) limits() string {
 	return text
 }
 
-// subscribe answers SUBSCRIBE and UNSUBSCRIBE.
-func (c *conn) subscribe(p *Packet) {
+// subscribeLocked answers SUBSCRIBE and UNSUBSCRIBE.
+func (c *conn) subscribeLocked(p *Packet) {
 	if c.subscribing[p.ID] || c.inUse[p.ID] != nil || c.sess.held[p.ID] != nil {
-		c.violation("%s under the packet identifier %d, which is in use [MQTT-2.2.1-3]", names[p.Type], p.ID)
+		c.violationLocked("%s with the packet identifier %d, which is in use [MQTT-2.2.1-3]", names[p.Type], p.ID)
 		return
 	}
 	if p.SubscriptionID > 0 && c.plan.NoSubscriptionIDs {
-		c.violation("SUBSCRIBE with a Subscription Identifier, which the server does not have [MQTT-3.2.2-3.12]")
+		c.violationLocked("SUBSCRIBE with a Subscription Identifier, which the server does not support [MQTT-3.2.2-3.12]")
 		return
 	}
 	c.subscribing[p.ID] = true
@@ -159,7 +159,7 @@ func (c *conn) subscribe(p *Packet) {
 		c.sess.subs[sub.Filter] = sub
 		codes = append(codes, sub.QoS)
 	}
-	c.send(fmt.Sprintf("%s %d %v", names[answer], p.ID, codes), encodeCodes(c.version, answer, p.ID, codes), func() {
+	c.sendLocked(fmt.Sprintf("%s %d %v", names[answer], p.ID, codes), encodeCodes(c.version, answer, p.ID, codes), func() {
 		c.s.mu.Lock()
 		delete(c.subscribing, p.ID)
 		c.s.mu.Unlock()

@@ -20,10 +20,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// patience is how long a test waits for what has to happen.
+// patience is the time that a test waits for an expected event.
 const patience = 10 * time.Second
 
-// recorder is an application layer that notes everything, and receives violations.
+// recorder is an application layer that records all events, and receives violations.
 type recorder struct {
 	mu         sync.Mutex
 	events     []string
@@ -49,7 +49,7 @@ func (r *recorder) Taken(_ *Server, m *Message)                { r.note("taken %
 func (r *recorder) Forgotten(_ *Server, m *Message)            { r.note("forgotten %s", m.Payload) }
 func (r *recorder) Connected(*Server, *Connect, *Limits, bool) {}
 
-// start starts a server. Its plan is the same on all connections.
+// start starts a server. All its connections have the same plan.
 func start(t *testing.T, plan Plan, change func(c *Config)) (*Server, *recorder) {
 	t.Helper()
 	r := &recorder{violations: make(chan string, 10)}
@@ -97,7 +97,7 @@ func (c *client) send(packets ...[]byte) {
 	}
 }
 
-// next reads a packet as text.
+// next reads a packet and formats it.
 func (c *client) next() string {
 	c.t.Helper()
 	if c.version == V5 {
@@ -140,7 +140,7 @@ func (c *client) want(packets ...string) {
 	}
 }
 
-// Packets of clients. connect sets no properties but a session expiry.
+// Packets of clients. The only property that connect sets is the session expiry.
 func connect(version byte, clean bool) []byte {
 	body := append([]byte("\x00\x04MQTT"), version, 0, 0, 0)
 	if clean {

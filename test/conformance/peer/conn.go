@@ -14,17 +14,18 @@ import (
 	"time"
 )
 
-// conn is a connection. Its fields are guarded by the server's lock.
+// conn is a connection. The server's lock guards its fields. Only run calls methods without the
+// lock.
 type conn struct {
 	s       *Server
 	tcp     *net.TCPConn
 	r       *bufio.Reader
 	w       *writer
 	start   time.Time
-	opening []string // the first lines of the history
+	opening []string // first lines of the history
 	history []string
-	repeats int  // how many lines of PUBREL and PUBCOMP the history ends with
-	closed  bool // the server handles nothing more
+	repeats int  // number of consecutive PUBREL and PUBCOMP lines at the end of the history
+	closed  bool // the server handles no further packets
 	muted   bool // answers are dropped
 
 	version      byte
@@ -34,26 +35,28 @@ type conn struct {
 	plan         Plan
 	sess         *session
 	keepAlive    time.Duration
-	disconnected bool // DISCONNECT came
+	disconnected bool // DISCONNECT has arrived
 
-	// What the client has sent.
+	// State of the packets that the client has sent.
+
 	aliases     map[uint16]string
-	inUse       map[uint16]*inbound // identifiers without a last acknowledgement
-	subscribing map[uint16]bool     // SUBSCRIBEs and UNSUBSCRIBEs without an answer
-	releasing   map[uint16]bool     // PUBRELs of unknown or stale identifiers without an answer
-	releases    int                 // how many of those came
-	fresh       *Packet             // the first message that was sent without DUP
-	exact       bool                // a QoS 2 message came
-	resent      int                 // order of the latest message that came again
-	recorded    int                 // counts PUBRECs
-	lastRelease int                 // recOrder of the latest PUBREL
+	inUse       map[uint16]*inbound // identifiers without a final acknowledgement
+	subscribing map[uint16]bool     // identifiers of SUBSCRIBEs and UNSUBSCRIBEs without an answer
+	releasing   map[uint16]bool     // identifiers of PUBRELs of unknown or stale identifiers without an answer
+	releases    int                 // number of PUBRELs that were added to releasing
+	firstNew       *Packet             // first message that was sent without DUP
+	sawQoS2       bool                // a QoS 2 message has arrived
+	resent      int                 // order of the latest message that was sent again
+	pubrecs    int                 // number of PUBRECs sent
+	lastRelease int                 // pubrecOrder of the latest PUBREL
 
-	// What the server has sent.
-	resending []*delivery // of the session, to send again
-	published []*delivery // QoS 1, in order, without PUBACK
-	exactly   []*delivery // QoS 2, in order, without PUBREC
-	completed []*delivery // QoS 2, without PUBCOMP
-	outbound  int         // what counts for the client's receive maximum
+	// State of the packets that the server has sent.
+
+	resending []*delivery // deliveries of the session that must be sent again
+	awaitingPuback []*delivery // QoS 1 deliveries without PUBACK, in order
+	awaitingPubrec   []*delivery // QoS 2 deliveries without PUBREC, in order
+	awaitingPubcomp []*delivery // QoS 2 deliveries without PUBCOMP
+	inFlight  int         // number of messages that count against the client's receive maximum
 }
 
 func newConn(s *Server, tcp *net.TCPConn) *conn {
@@ -64,17 +67,16 @@ func newConn(s *Server, tcp *net.TCPConn) *conn {
 }
 
 const (
-	// connectTimeout is how long a client may take to send CONNECT.
+	// connectTimeout is the time within which a client must send CONNECT.
 	connectTimeout = 20 * time.Second
-	// keepAliveSlack is how much later than the protocol demands a packet may come, on a
-	// machine that is busy.
+	// keepAliveSlack is added to the protocol's limit for a packet, for a busy machine.
 	keepAliveSlack = 4 * time.Second
 )
 
 func (c *conn) run() {
 	defer c.end()
 	for {
-		_ = c.tcp.SetReadDeadline(time.Now().Add(c.patience()))
+		_ = c.tcp.SetReadDeadline(time.Now().Add(c.readTimeout()))
 		p, err := readPacket(c.r, c.version)
 		wait, goOn := c.handle(p, err)
 		if wait > 0 {
@@ -89,8 +91,8 @@ func (c *conn) run() {
 	}
 }
 
-// patience is how long the next packet may take.
-func (c *conn) patience() time.Duration {
+// readTimeout returns the time within which the next packet must arrive.
+func (c *conn) readTimeout() time.Duration {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	switch {
@@ -102,8 +104,8 @@ func (c *conn) patience() time.Duration {
 	return c.keepAlive*3/2 + keepAliveSlack
 }
 
-// handle processes what was read. It returns for how long to read nothing, and whether
-// to read on.
+// handle processes a packet or a read error. It returns the time for which the caller must not
+// read, and whether the caller must continue to read.
 func (c *conn) handle(p *Packet, err error) (silence time.Duration, goOn bool) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -113,28 +115,28 @@ func (c *conn) handle(p *Packet, err error) (silence time.Duration, goOn bool) {
 	var broken malformed
 	switch {
 	case errors.As(err, &broken):
-		c.violation("%s", broken.text)
+		c.violationLocked("%s", broken.text)
 		return 0, false
 	case errors.Is(err, os.ErrDeadlineExceeded) && c.connect != nil:
-		c.violation("no packet for 1.5 times the keep alive of %v [MQTT-3.1.2-22]", c.keepAlive)
+		c.violationLocked("no packet for 1.5 times the keep alive of %v [MQTT-3.1.2-22]", c.keepAlive)
 		return 0, false
 	case err != nil:
-		c.note("the connection ends: %v", err)
+		c.noteLocked("the connection ends: %v", err)
 		return 0, false
 	}
-	c.note("<- %s", p)
+	c.noteLocked("<- %s", p)
 	if c.disconnected {
-		c.violation("%s after DISCONNECT [MQTT-3.14.4-1]", names[p.Type])
+		c.violationLocked("%s after DISCONNECT [MQTT-3.14.4-1]", names[p.Type])
 		return 0, false
 	}
 	if p.Type == CONNECT && c.connect == nil {
-		c.begin(p)
+		c.beginLocked(p)
 	}
-	return c.process(p)
+	return c.processLocked(p)
 }
 
-// begin takes the identity and the plan of a connection from its CONNECT.
-func (c *conn) begin(p *Packet) {
+// beginLocked sets the identity and the plan of a connection from its CONNECT.
+func (c *conn) beginLocked(p *Packet) {
 	c.connect, c.version = p.Connect, p.Connect.Version
 	c.s.counts[c.connect.ClientID]++
 	c.number = c.s.counts[c.connect.ClientID]
@@ -143,102 +145,103 @@ func (c *conn) begin(p *Packet) {
 	}
 }
 
-func (c *conn) process(p *Packet) (silence time.Duration, goOn bool) {
+func (c *conn) processLocked(p *Packet) (silence time.Duration, goOn bool) {
 	var cut *Cut
 	if c.plan.Cut != nil {
 		cut = c.plan.Cut(p, true)
 	}
 	if cut != nil && cut.When == BeforeReading {
 		if p.Type == PUBLISH && p.QoS == 2 && c.sess != nil {
-			c.sess.released[p.ID] = true // a client that gives the message up has to release it
+			c.sess.released[p.ID] = true // a client that drops the message must release it
 		}
-		c.cut(cut)
+		c.cutLocked(cut)
 		return 0, false
 	}
 	c.muted = cut != nil && cut.When == BeforeAnswer
-	c.receive(p)
+	c.receiveLocked(p)
 	if cut != nil && !c.closed {
 		c.muted = false
-		c.cut(cut)
+		c.cutLocked(cut)
 	}
 	if c.closed {
 		return 0, false
 	}
 	if c.sess != nil {
-		c.pump()
+		c.pumpLocked()
 	}
 	if c.plan.Silence != nil {
 		if silence = c.plan.Silence(); silence > 0 {
-			c.note("the server is silent for %v", silence)
+			c.noteLocked("the server is silent for %v", silence)
 			c.w.silence(silence)
 		}
 	}
 	return silence, !c.closed
 }
 
-func (c *conn) cut(cut *Cut) {
+func (c *conn) cutLocked(cut *Cut) {
 	c.s.cuts.Add(1)
 	if cut.Disconnect > 0 && c.version == V5 {
-		c.note("-> DISCONNECT 0x%02x", cut.Disconnect)
+		c.noteLocked("-> DISCONNECT 0x%02x", cut.Disconnect)
 		c.w.push(operation{data: encodeDisconnect(cut.Disconnect)})
 	}
-	c.note("%s", cut)
-	c.close(cut.Reset)
+	c.noteLocked("%s", cut)
+	c.closeLocked(cut.Reset)
 }
 
-// receive processes a packet of the client.
-func (c *conn) receive(p *Packet) {
+// receiveLocked processes a packet of the client.
+func (c *conn) receiveLocked(p *Packet) {
 	if p.Type == CONNECT {
 		if c.sess != nil {
-			c.violation("a second CONNECT [MQTT-3.1.0-2]")
+			c.violationLocked("a second CONNECT [MQTT-3.1.0-2]")
 			return
 		}
-		c.accept()
+		c.acceptLocked()
 		return
 	}
 	c.sess.confirmed = true
 	if most := c.plan.MaximumPacketSize; c.version == V5 && most > 0 && p.Size > int(most) {
-		c.violation("%s of %d bytes; the Maximum Packet Size is %d [MQTT-3.2.2-15]", names[p.Type], p.Size, most)
+		c.violationLocked("%s of %d bytes; the Maximum Packet Size is %d [MQTT-3.2.2-15]", names[p.Type], p.Size, most)
 	}
 	switch p.Type {
 	case PUBLISH:
-		c.publish(p)
+		c.publishLocked(p)
 	case PUBREL:
-		c.release(p)
+		c.releaseLocked(p)
 	case PUBACK:
-		c.puback(p)
+		c.pubackLocked(p)
 	case PUBREC:
-		c.pubrec(p)
+		c.pubrecLocked(p)
 	case PUBCOMP:
-		c.pubcomp(p)
+		c.pubcompLocked(p)
 	case SUBSCRIBE, UNSUBSCRIBE:
-		c.subscribe(p)
+		c.subscribeLocked(p)
 	case PINGREQ:
-		c.send(names[PINGRESP], frame(PINGRESP<<4, nil), nil)
+		c.sendLocked(names[PINGRESP], frame(PINGRESP<<4, nil), nil)
 	case DISCONNECT:
-		c.disconnect(p)
+		c.disconnectLocked(p)
 	}
 }
 
-// disconnect reads on until the end: nothing may follow a DISCONNECT.
-func (c *conn) disconnect(p *Packet) {
+// disconnectLocked detaches the session. The connection reads until its end, because nothing may follow a
+// DISCONNECT.
+func (c *conn) disconnectLocked(p *Packet) {
 	c.disconnected = true
 	if p.HasSessionExpiry {
 		if c.sess.expiry == 0 && p.SessionExpiry > 0 {
-			c.violation("DISCONNECT sets a session expiry that was 0 in CONNECT [MQTT-3.14.2-2]")
+			c.violationLocked("DISCONNECT sets a session expiry that was 0 in CONNECT [MQTT-3.14.2-2]")
 			return
 		}
 		c.sess.expiry = p.SessionExpiry
 	}
-	c.detach()
+	c.detachLocked()
 }
 
-// send writes a packet of the server. before is called right before the write.
-func (c *conn) send(name string, data []byte, before func()) {
-	c.sendPacket(&Packet{Type: data[0] >> 4}, name, data, before)
+// sendLocked writes a packet of the server. It calls before immediately before the write.
+func (c *conn) sendLocked(name string, data []byte, before func()) {
+	c.sendPacketLocked(&Packet{Type: data[0] >> 4}, name, data, before)
 }
 
-func (c *conn) sendPacket(p *Packet, name string, data []byte, before func()) {
+func (c *conn) sendPacketLocked(p *Packet, name string, data []byte, before func()) {
 	if c.closed || c.muted {
 		return
 	}
@@ -249,30 +252,30 @@ func (c *conn) sendPacket(p *Packet, name string, data []byte, before func()) {
 	if c.plan.Cut != nil {
 		if cut := c.plan.Cut(p, false); cut != nil && cut.When == InPacket {
 			op.data = data[:min(cut.Bytes, len(data)-1)]
-			c.note("-> %s, %d of %d bytes", name, len(op.data), len(data))
+			c.noteLocked("-> %s, %d of %d bytes", name, len(op.data), len(data))
 			c.w.push(op)
-			c.cut(cut)
+			c.cutLocked(cut)
 			return
 		}
 	}
-	c.note("-> %s", name)
+	c.noteLocked("-> %s", name)
 	c.w.push(op)
 }
 
-// close ends the connection behind what was sent.
-func (c *conn) close(reset bool) {
+// closeLocked ends the connection after the packets that were sent.
+func (c *conn) closeLocked(reset bool) {
 	if c.closed {
 		return
 	}
 	c.closed = true
 	c.w.end(reset)
-	c.detach()
+	c.detachLocked()
 }
 
-// end is called when the connection is not read any more.
+// end is called when the connection is no longer read.
 func (c *conn) end() {
 	c.s.mu.Lock()
-	c.close(false)
+	c.closeLocked(false)
 	c.s.mu.Unlock()
 	<-c.w.done
 	c.s.mu.Lock()
@@ -282,16 +285,17 @@ func (c *conn) end() {
 }
 
 const (
-	// openingLines of a connection are always shown: CONNECT and CONNACK.
+	// openingLines is the number of lines at the start of a connection that are always shown:
+	// CONNECT and CONNACK.
 	openingLines = 2
-	// shownPackets of a connection are enough to see what went wrong, shownBefore of the
-	// connection before it.
+	// shownPackets is the number of lines shown of a connection, and shownBefore of the previous
+	// connection.
 	shownPackets = 30
 	shownBefore  = 20
 )
 
-// note adds a line to the history. Of many PUBRELs and PUBCOMPs in a row it keeps a few.
-func (c *conn) note(format string, args ...any) {
+// noteLocked adds a line to the history. It merges lines if many PUBRELs and PUBCOMPs follow each other.
+func (c *conn) noteLocked(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	line := fmt.Sprintf("%8.3f ", time.Since(c.start).Seconds()) + text
 	c.repeats++
@@ -299,7 +303,7 @@ func (c *conn) note(format string, args ...any) {
 		c.repeats = 0
 	}
 	if c.repeats > 4 && len(c.history) > 0 {
-		c.history[len(c.history)-1] = fmt.Sprintf("%s (and %d such lines before)", line, c.repeats-4)
+		c.history[len(c.history)-1] = fmt.Sprintf("%s (and %d similar lines before)", line, c.repeats-4)
 		return
 	}
 	if len(c.opening) < openingLines {
@@ -312,8 +316,8 @@ func (c *conn) note(format string, args ...any) {
 	c.history = append(c.history, line)
 }
 
-// excerpt returns the first and the latest lines of the history.
-func (c *conn) excerpt(latest int) []string {
+// excerptLocked returns the first and the latest lines of the history.
+func (c *conn) excerptLocked(latest int) []string {
 	lines := []string{fmt.Sprintf("%s, connection %d:", c.s.cfg.Name, c.number)}
 	lines = append(lines, c.opening...)
 	if n := len(c.history) - latest; n > 0 {
@@ -322,19 +326,19 @@ func (c *conn) excerpt(latest int) []string {
 	return append(lines, c.history...)
 }
 
-// recent returns the latest lines of this connection and of the one before.
-func (c *conn) recent() []string {
+// recentLocked returns the latest lines of this connection and of the previous one.
+func (c *conn) recentLocked() []string {
 	var lines []string
 	if c.sess != nil {
 		lines = slices.Clone(c.sess.previous)
 	}
-	return append(lines, c.excerpt(shownPackets)...)
+	return append(lines, c.excerptLocked(shownPackets)...)
 }
 
-// violation reports a broken rule and ends the connection.
-func (c *conn) violation(format string, args ...any) {
+// violationLocked reports a violated rule and ends the connection.
+func (c *conn) violationLocked(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	c.note("!! %s", text)
-	c.s.cfg.Report(Violation{Server: c.s.cfg.Name, Text: text, History: c.recent()})
-	c.close(false)
+	c.noteLocked("!! %s", text)
+	c.s.cfg.Report(Violation{Server: c.s.cfg.Name, Text: text, History: c.recentLocked()})
+	c.closeLocked(false)
 }

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// cursor reads fields. After the first error it returns zeros.
+// cursor reads fields. After the first error it returns zero values.
 type cursor struct {
 	b   []byte
 	err error
@@ -41,7 +41,7 @@ func (c *cursor) binary() []byte { return c.take(int(c.u16())) }
 func (c *cursor) text() string {
 	s := string(c.binary())
 	if c.err == nil && (!utf8.ValidString(s) || strings.Contains(s, "\x00")) {
-		c.fail("a string that is not UTF-8 or holds U+0000: %q [MQTT-1.5.4-1]", s)
+		c.fail("a string that is not UTF-8 or contains U+0000: %q [MQTT-1.5.4-1]", s)
 	}
 	return s
 }
@@ -62,7 +62,7 @@ func (c *cursor) filter() string {
 	for i, level := range levels {
 		if strings.Contains(level, "+") && level != "+" ||
 			strings.Contains(level, "#") && (level != "#" || i < len(levels)-1) {
-			c.fail("the topic filter %q [MQTT-4.7.1-1]", f)
+			c.fail("the invalid topic filter %q [MQTT-4.7.1-1]", f)
 		}
 	}
 	return f

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// V311 and V5 are the protocol versions, as CONNECT has them.
+// V311 and V5 are the protocol versions in CONNECT.
 const (
 	V311 = 4
 	V5   = 5
 )
 
-// bridgeBit is the bit of the protocol version by which bridges announce themselves to
-// servers that know this extension of MQTT 3.1.1.
-const bridgeBit = 0x80
+// bridgeFlag is the bit of the protocol version by which bridges identify themselves to servers that
+// support this extension of MQTT 3.1.1.
+const bridgeFlag = 0x80
 
 // Types of control packets.
 const (
@@ -44,7 +44,7 @@ var names = [16]string{
 	"SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH",
 }
 
-// Packet is a control packet. The fields that a type does not have are zero.
+// Packet is a control packet. Fields that a packet type does not have are zero.
 type Packet struct {
 	Type        byte
 	ID          uint16
@@ -64,10 +64,10 @@ type Packet struct {
 	HasSessionExpiry bool
 }
 
-// Connect is what a CONNECT says.
+// Connect is the content of a CONNECT.
 type Connect struct {
 	Version        byte
-	Bridge         bool // the bridge bit is set
+	Bridge         bool // the bridge flag is set
 	ClientID       string
 	CleanStart     bool
 	KeepAlive      uint16
@@ -86,7 +86,7 @@ type Subscription struct {
 	ID      uint32
 }
 
-// String writes a packet on one line.
+// String formats a packet on one line.
 func (p *Packet) String() string {
 	var b strings.Builder
 	b.WriteString(names[p.Type])
@@ -115,18 +115,19 @@ func (p *Packet) String() string {
 	return b.String()
 }
 
-// malformed is an error in a packet: the rule and what is wrong.
+// malformed is a violation of the packet format, with the rule.
 type malformed struct{ text string }
 
 func (m malformed) Error() string { return m.text }
 
 func wrong(format string, args ...any) error { return malformed{fmt.Sprintf(format, args...)} }
 
-// flags of the fixed header, by type. PUBLISH has its own (section 2.2.2 of MQTT 3.1.1).
+// headerFlags are the flags of the fixed header, by packet type. PUBLISH has its own (section 2.2.2
+// of MQTT 3.1.1).
 var headerFlags = map[byte]byte{PUBREL: 2, SUBSCRIBE: 2, UNSUBSCRIBE: 2}
 
-// readPacket reads and checks the next packet of a client. version is 0 before the
-// CONNECT. An error of type malformed is the client's fault, any other the connection's.
+// readPacket reads and checks the next packet of a client. version is 0 before the CONNECT. An
+// error of type malformed is the client's fault; any other error is a failure of the connection.
 func readPacket(r *bufio.Reader, version byte) (*Packet, error) {
 	first, err := r.ReadByte()
 	if err != nil {
@@ -150,12 +151,12 @@ func readPacket(r *bufio.Reader, version byte) (*Packet, error) {
 	}
 	p.decode(c, first&15, version)
 	if c.err == nil && len(c.b) > 0 {
-		c.fail("%s with %d bytes behind its end", names[p.Type], len(c.b))
+		c.fail("%s with %d bytes after its end", names[p.Type], len(c.b))
 	}
 	return p, c.err
 }
 
-// readLength reads a remaining length: 1 to 4 bytes, the shortest encoding.
+// readLength reads a remaining length of 1 to 4 bytes in its shortest encoding.
 func readLength(r io.ByteReader) (length, digits int, err error) {
 	for shift := 0; ; shift += 7 {
 		b, err := r.ReadByte()
@@ -213,11 +214,11 @@ func (p *Packet) decode(c *cursor, flags, version byte) {
 			}
 		}
 	default:
-		c.fail("%s, which a client does not send", names[p.Type])
+		c.fail("%s, which a client must not send", names[p.Type])
 	}
 }
 
-// clientCodes are the reason codes that a client may send, by type (MQTT 5 section 2.4).
+// clientCodes are the reason codes that a client may send, by packet type (MQTT 5 section 2.4).
 var clientCodes = map[byte]string{
 	PUBACK:     "\x00\x10\x80\x83\x87\x90\x91\x97\x99",
 	PUBREC:     "\x00\x10\x80\x83\x87\x90\x91\x97\x99",
@@ -228,7 +229,7 @@ var clientCodes = map[byte]string{
 
 func (p *Packet) checkCode(c *cursor) {
 	if strings.IndexByte(clientCodes[p.Type], p.Code) < 0 {
-		c.fail("%s with the reason code 0x%02x, which a client does not send", names[p.Type], p.Code)
+		c.fail("%s with the reason code 0x%02x, which a client must not send", names[p.Type], p.Code)
 	}
 }
 
@@ -237,7 +238,7 @@ func (p *Packet) decodeConnect(c *cursor) {
 		c.fail("CONNECT with the protocol name %q [MQTT-3.1.2-1]", name)
 	}
 	version := c.u8()
-	p.Connect = &Connect{Version: version &^ bridgeBit, Bridge: version&bridgeBit != 0, ReceiveMaximum: 65535}
+	p.Connect = &Connect{Version: version &^ bridgeFlag, Bridge: version&bridgeFlag != 0, ReceiveMaximum: 65535}
 	if v := p.Connect.Version; c.err == nil && v != V311 && v != V5 {
 		c.fail("CONNECT of the protocol version %d", v)
 	}

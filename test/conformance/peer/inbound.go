@@ -8,22 +8,22 @@ import (
 	"slices"
 )
 
-// publish receives a message of the client.
-func (c *conn) publish(p *Packet) {
-	if !c.resolveAlias(p) || !c.withinLimits(p) {
+// publishLocked processes a message of the client.
+func (c *conn) publishLocked(p *Packet) {
+	if !c.resolveAliasLocked(p) || !c.withinLimitsLocked(p) {
 		return
 	}
 	if p.QoS == 0 {
 		c.s.cfg.App.Arrived(c.s, p)
 		return
 	}
-	if !c.mayUse(p) || !c.mayComeNow(p) {
+	if !c.mayUseLocked(p) || !c.mayComeNowLocked(p) {
 		return
 	}
 	held := c.sess.held[p.ID]
 	if c.plan.RefuseMessage != nil && c.version == V5 && held == nil {
 		if code := c.plan.RefuseMessage(p); code > 0 {
-			c.refuseMessage(p, code)
+			c.refuseMessageLocked(p, code)
 			return
 		}
 	}
@@ -36,7 +36,7 @@ func (c *conn) publish(p *Packet) {
 	delete(c.sess.acked, p.ID)
 	if p.QoS == 1 {
 		c.s.cfg.App.Arrived(c.s, p)
-		c.acknowledge(PUBACK, p.ID, 0)
+		c.acknowledgeLocked(PUBACK, p.ID, 0)
 		return
 	}
 	if held == nil {
@@ -48,19 +48,19 @@ func (c *conn) publish(p *Packet) {
 		}
 	}
 	if !c.muted {
-		c.recorded++
-		held.recorded, held.recOrder = true, c.recorded
+		c.pubrecs++
+		held.pubrecSent, held.pubrecOrder = true, c.pubrecs
 	}
-	c.send(fmt.Sprintf("PUBREC %d", p.ID), encodeAck(c.version, PUBREC, p.ID, 0), nil)
+	c.sendLocked(fmt.Sprintf("PUBREC %d", p.ID), encodeAck(c.version, PUBREC, p.ID, 0), nil)
 }
 
-// resolveAlias sets the topic of a message that has only an alias.
-func (c *conn) resolveAlias(p *Packet) bool {
+// resolveAliasLocked sets the topic of a message that has only an alias.
+func (c *conn) resolveAliasLocked(p *Packet) bool {
 	switch {
 	case p.Alias == 0:
 		return true
 	case p.Alias > c.plan.TopicAliasMaximum:
-		c.violation("the topic alias %d; the Topic Alias Maximum is %d [MQTT-3.1.2-26]", p.Alias, c.plan.TopicAliasMaximum)
+		c.violationLocked("the topic alias %d; the Topic Alias Maximum is %d [MQTT-3.1.2-26]", p.Alias, c.plan.TopicAliasMaximum)
 		return false
 	case p.Topic != "":
 		c.aliases[p.Alias] = p.Topic
@@ -68,92 +68,92 @@ func (c *conn) resolveAlias(p *Packet) bool {
 	}
 	topic, ok := c.aliases[p.Alias]
 	if !ok {
-		c.violation("the topic alias %d, which was not set on this connection [MQTT-3.3.2-7]", p.Alias)
+		c.violationLocked("the topic alias %d, which was not set on this connection [MQTT-3.3.2-7]", p.Alias)
 		return false
 	}
 	p.Topic = topic
 	return true
 }
 
-// withinLimits checks a message against what the server has announced and the client
-// was configured with.
-func (c *conn) withinLimits(p *Packet) bool {
+// withinLimitsLocked checks a message against the limits that the server has announced and against the
+// client's own configuration.
+func (c *conn) withinLimitsLocked(p *Packet) bool {
 	l := &c.plan.Limits
 	if c.version == V5 && l.LowQoS && p.QoS > l.MaximumQoS {
-		c.violation("PUBLISH with QoS %d; the Maximum QoS is %d [MQTT-3.2.2-11]", p.QoS, l.MaximumQoS)
+		c.violationLocked("PUBLISH with QoS %d; the Maximum QoS is %d [MQTT-3.2.2-11]", p.QoS, l.MaximumQoS)
 		return false
 	}
 	if c.version == V5 && l.NoRetain && p.Retain {
-		c.violation("PUBLISH with RETAIN; the server has no retained messages [MQTT-3.2.2-14]")
+		c.violationLocked("PUBLISH with RETAIN; the server does not support retained messages [MQTT-3.2.2-14]")
 		return false
 	}
 	if p.QoS == 0 {
 		return true
 	}
 	if n := len(c.inUse); c.version == V5 && l.ReceiveMaximum > 0 && n >= int(l.ReceiveMaximum) {
-		c.violation("%d messages in flight; the Receive Maximum is %d [MQTT-3.3.4-9]", n+1, l.ReceiveMaximum)
+		c.violationLocked("%d messages in flight; the Receive Maximum is %d [MQTT-3.3.4-9]", n+1, l.ReceiveMaximum)
 		return false
 	}
 	if n, most := len(c.inUse), c.s.cfg.ClientWindow; most > 0 && n >= most {
-		c.violation("%d messages in flight; the client's own window is %d", n+1, most)
+		c.violationLocked("%d messages in flight; the client's own window is %d", n+1, most)
 		return false
 	}
 	return true
 }
 
-// mayUse checks that no other message uses the packet identifier of a message
-// ([MQTT-2.2.1-3], [MQTT-4.3.3-2]).
-func (c *conn) mayUse(p *Packet) bool {
+// mayUseLocked checks that no other message uses the packet identifier of a message ([MQTT-2.2.1-3],
+// [MQTT-4.3.3-2]).
+func (c *conn) mayUseLocked(p *Packet) bool {
 	if in := c.inUse[p.ID]; in != nil {
-		c.violation("PUBLISH under the packet identifier %d, which on this connection is in use by %s [MQTT-2.2.1-3]", p.ID, in.p)
+		c.violationLocked("PUBLISH with the packet identifier %d, which on this connection is in use by %s [MQTT-2.2.1-3]", p.ID, in.p)
 		return false
 	}
 	if c.subscribing[p.ID] {
-		c.violation("PUBLISH under the packet identifier %d, which is in use by a SUBSCRIBE [MQTT-2.2.1-3]", p.ID)
+		c.violationLocked("PUBLISH with the packet identifier %d, which is in use by a SUBSCRIBE [MQTT-2.2.1-3]", p.ID)
 		return false
 	}
 	if c.releasing[p.ID] {
-		c.violation("PUBLISH under the packet identifier %d, whose PUBREL is unanswered [MQTT-2.2.1-3]", p.ID)
+		c.violationLocked("PUBLISH with the packet identifier %d, whose PUBREL is unanswered [MQTT-2.2.1-3]", p.ID)
 		return false
 	}
 	if held := c.sess.held[p.ID]; held != nil && !same(held.p, p) {
-		c.violation("PUBLISH under the packet identifier %d, under which the session holds the unreleased %s: a server drops the new one as a duplicate [MQTT-4.3.3-2]", p.ID, held.p)
+		c.violationLocked("PUBLISH with the packet identifier %d, with which the session holds the unreleased %s: a server drops the new message as a duplicate [MQTT-4.3.3-2]", p.ID, held.p)
 		return false
 	}
 	if in := c.sess.unacked[p.ID]; in != nil && !same(in.p, p) {
-		c.violation("PUBLISH under the packet identifier %d, which is in use by the unacknowledged %s [MQTT-2.2.1-3]", p.ID, in.p)
+		c.violationLocked("PUBLISH with the packet identifier %d, which is in use by the unacknowledged %s [MQTT-2.2.1-3]", p.ID, in.p)
 		return false
 	}
 	return true
 }
 
-// mayComeNow checks DUP, the order of messages that come again, and that identifiers of
-// an earlier process are released before QoS 2 messages.
-func (c *conn) mayComeNow(p *Packet) bool {
+// mayComeNowLocked checks DUP, the order of messages that are sent again, and that the client releases
+// the identifiers of an earlier process before it publishes QoS 2 messages.
+func (c *conn) mayComeNowLocked(p *Packet) bool {
 	sess := c.sess
-	if p.QoS == 2 && !c.mayBeExact() {
+	if p.QoS == 2 && !c.mayPublishQoS2Locked() {
 		return false
 	}
 	known := sess.known(p)
 	if !p.Dup {
-		if c.fresh == nil {
-			c.fresh = p
+		if c.firstNew == nil {
+			c.firstNew = p
 		}
 		if in := sess.unacked[p.ID]; in != nil && in == known {
-			c.violation("PUBLISH without DUP of the unacknowledged message %s [MQTT-3.3.1-1]", in.p)
+			c.violationLocked("PUBLISH without DUP of the unacknowledged message %s [MQTT-3.3.1-1]", in.p)
 			return false
 		}
 		return true
 	}
 	switch {
 	case !c.present:
-		c.violation("PUBLISH with DUP in a new session [MQTT-3.3.1-1]")
+		c.violationLocked("PUBLISH with DUP in a new session [MQTT-3.3.1-1]")
 		return false
-	case c.fresh != nil && !sess.refused && !c.plan.LowQoS: // QoS 2 messages come anew at QoS 1
-		c.violation("PUBLISH with DUP behind the new message %s [MQTT-4.6.0-1]", c.fresh)
+	case c.firstNew != nil && !sess.refused && !c.plan.LowQoS: // QoS 2 messages may be sent again at QoS 1
+		c.violationLocked("PUBLISH with DUP after the new message %s [MQTT-4.6.0-1]", c.firstNew)
 		return false
 	case known != nil && known.order < c.resent && !sess.refused:
-		c.violation("PUBLISH with DUP behind a message that was sent after it [MQTT-4.6.0-1]")
+		c.violationLocked("PUBLISH with DUP after a message that was first sent later [MQTT-4.6.0-1]")
 		return false
 	}
 	if known != nil {
@@ -162,28 +162,28 @@ func (c *conn) mayComeNow(p *Packet) bool {
 	return true
 }
 
-// mayBeExact checks that a new process has released the identifiers that earlier ones may
-// have used before it publishes QoS 2 messages. One may come before, by which the client
-// sees whether the server has QoS 2 at all: there is nothing to release on one that has
-// not.
-func (c *conn) mayBeExact() bool {
+// mayPublishQoS2Locked checks that a new process has released the identifiers that earlier processes may
+// have used before it publishes QoS 2 messages. One QoS 2 message is permitted earlier: the client
+// uses it to detect whether the server supports QoS 2. A server that does not support QoS 2 holds
+// nothing to release.
+func (c *conn) mayPublishQoS2Locked() bool {
 	sess := c.sess
-	if sess.newProcess && c.releases == 0 && !c.exactInFlight() {
+	if sess.newProcess && c.releases == 0 && !c.qos2InFlightLocked() {
 		return true
 	}
 	if n := len(sess.stale); n > 0 {
-		c.violation("PUBLISH with QoS 2 while the session holds %d identifiers of an earlier process, such as %d: they have to be released before", n, anyOf(sess.stale))
+		c.violationLocked("PUBLISH with QoS 2 while the session holds %d identifiers of an earlier process, such as %d: they must be released first", n, anyOf(sess.stale))
 		return false
 	}
 	if n := len(c.releasing); sess.newProcess && n > 0 {
-		c.violation("PUBLISH with QoS 2 while %d PUBRELs of unknown identifiers are unanswered", n)
+		c.violationLocked("PUBLISH with QoS 2 while %d PUBRELs of unknown identifiers are unanswered", n)
 		return false
 	}
-	c.exact, sess.newProcess, sess.releaseDue = true, false, false
+	c.sawQoS2, sess.newProcess, sess.releaseDue = true, false, false
 	return true
 }
 
-func (c *conn) exactInFlight() bool {
+func (c *conn) qos2InFlightLocked() bool {
 	for _, in := range c.inUse {
 		if in.p.QoS == 2 {
 			return true
@@ -212,8 +212,8 @@ func anyOf(ids map[uint16]bool) (lowest uint16) {
 	return lowest
 }
 
-// refuseMessage answers a message with a reason code of 0x80 or more.
-func (c *conn) refuseMessage(p *Packet, code byte) {
+// refuseMessageLocked answers a message with a reason code of 0x80 or more.
+func (c *conn) refuseMessageLocked(p *Packet, code byte) {
 	c.sess.refused = true
 	c.s.cfg.App.Refused(c.s, p)
 	in := &inbound{p: p}
@@ -222,12 +222,12 @@ func (c *conn) refuseMessage(p *Packet, code byte) {
 	if p.QoS == 2 {
 		answer = PUBREC
 	}
-	c.acknowledge(answer, p.ID, code)
+	c.acknowledgeLocked(answer, p.ID, code)
 }
 
-// acknowledge sends the last acknowledgement of a message: its identifier is free when
-// that is written.
-func (c *conn) acknowledge(packetType byte, id uint16, code byte) {
+// acknowledgeLocked sends the final acknowledgement of a message. The identifier is free when the
+// acknowledgement is written.
+func (c *conn) acknowledgeLocked(packetType byte, id uint16, code byte) {
 	in := c.inUse[id]
 	if !c.muted {
 		delete(c.sess.unacked, id)
@@ -236,32 +236,32 @@ func (c *conn) acknowledge(packetType byte, id uint16, code byte) {
 		}
 	}
 	name := (&Packet{Type: packetType, ID: id, Code: code}).String()
-	c.send(name, encodeAck(c.version, packetType, id, code), func() {
+	c.sendLocked(name, encodeAck(c.version, packetType, id, code), func() {
 		c.s.mu.Lock()
 		delete(c.inUse, id)
 		c.s.mu.Unlock()
 	})
 }
 
-// release answers PUBREL.
-func (c *conn) release(p *Packet) {
+// releaseLocked answers PUBREL.
+func (c *conn) releaseLocked(p *Packet) {
 	sess := c.sess
 	held := sess.held[p.ID]
 	if held == nil {
-		c.releaseUnknown(p)
+		c.releaseUnknownLocked(p)
 		return
 	}
 	known := !sess.releaseDue && !sess.stale[p.ID]
 	switch {
-	case known && !held.recorded:
-		c.violation("PUBREL %d before its PUBREC [MQTT-4.3.3-5]", p.ID)
+	case known && !held.pubrecSent:
+		c.violationLocked("PUBREL %d before its PUBREC [MQTT-4.3.3-5]", p.ID)
 		return
-	case known && c.inUse[p.ID] != nil && held.recOrder < c.lastRelease:
-		c.violation("PUBREL %d not in the order of the PUBRECs [MQTT-4.6.0-4]", p.ID)
+	case known && c.inUse[p.ID] != nil && held.pubrecOrder < c.lastRelease:
+		c.violationLocked("PUBREL %d not in the order of the PUBRECs [MQTT-4.6.0-4]", p.ID)
 		return
 	}
 	if known && c.inUse[p.ID] != nil {
-		c.lastRelease = held.recOrder
+		c.lastRelease = held.pubrecOrder
 	}
 	stale := sess.stale[p.ID]
 	delete(sess.held, p.ID)
@@ -270,27 +270,27 @@ func (c *conn) release(p *Packet) {
 	if c.s.cfg.DeliverOnRelease {
 		c.s.cfg.App.Arrived(c.s, held.p)
 	}
-	c.pubcompFor(p.ID, 0, stale)
+	c.pubcompForLocked(p.ID, 0, stale)
 }
 
-// releaseUnknown answers a PUBREL of an identifier that the session does not hold. A
-// client that has lost its state, or has not read the PUBCOMP, may send it.
-func (c *conn) releaseUnknown(p *Packet) {
-	lost := c.sess.releaseDue && c.present && !c.exact
+// releaseUnknownLocked answers a PUBREL of an identifier that the session does not hold. A client that
+// has lost its state, or that has not read the PUBCOMP, may send it.
+func (c *conn) releaseUnknownLocked(p *Packet) {
+	lost := c.sess.releaseDue && c.present && !c.sawQoS2
 	if !lost && !c.sess.released[p.ID] {
-		c.violation("PUBREL %d without a PUBREC [MQTT-4.3.3-5]", p.ID)
+		c.violationLocked("PUBREL %d without a PUBREC [MQTT-4.3.3-5]", p.ID)
 		return
 	}
 	code := byte(0)
 	if c.version == V5 {
 		code = 0x92
 	}
-	c.pubcompFor(p.ID, code, !c.sess.released[p.ID])
+	c.pubcompForLocked(p.ID, code, !c.sess.released[p.ID])
 }
 
-// pubcompFor sends PUBCOMP. stale says that the PUBREL is one that has to be answered
-// before QoS 2 messages come.
-func (c *conn) pubcompFor(id uint16, code byte, stale bool) {
+// pubcompForLocked sends PUBCOMP. stale is set if the PUBREL must be answered before the client publishes
+// QoS 2 messages.
+func (c *conn) pubcompForLocked(id uint16, code byte, stale bool) {
 	if !c.muted {
 		delete(c.sess.unacked, id)
 	}
@@ -298,7 +298,7 @@ func (c *conn) pubcompFor(id uint16, code byte, stale bool) {
 		c.releases++
 		c.releasing[id] = true
 	}
-	c.send(fmt.Sprintf("PUBCOMP %d", id), encodeAck(c.version, PUBCOMP, id, code), func() {
+	c.sendLocked(fmt.Sprintf("PUBCOMP %d", id), encodeAck(c.version, PUBCOMP, id, code), func() {
 		c.s.mu.Lock()
 		delete(c.inUse, id)
 		delete(c.releasing, id)
@@ -306,8 +306,8 @@ func (c *conn) pubcompFor(id uint16, code byte, stale bool) {
 	})
 }
 
-// remove takes a delivery out of a list. It reports whether it was the first of it, and
-// returns nil if there is none with the identifier.
+// remove removes a delivery from a list. It also reports whether the delivery was the first of the
+// list. It returns nil if the list has no delivery with the identifier.
 func remove(list *[]*delivery, id uint16) (d *delivery, first bool) {
 	i := slices.IndexFunc(*list, func(d *delivery) bool { return d.id == id })
 	if i < 0 {

@@ -33,10 +33,10 @@ const (
 	propSubscriptionIDs   = 0x29
 )
 
-// will stands for the properties of a Will, which no type of packets has.
+// will stands for the properties of a Will, which has no packet type.
 const will = 0
 
-// clientProperties are those that a client may send, by type.
+// clientProperties are the properties that a client may send, by packet type.
 var clientProperties = map[byte][]byte{
 	CONNECT: {
 		propSessionExpiry, propAuthMethod, propAuthData, propProblemInfo, propResponseInfo,
@@ -59,8 +59,8 @@ var clientProperties = map[byte][]byte{
 	DISCONNECT:  {propSessionExpiry, propReasonString, propUserProperty},
 }
 
-// properties reads and checks the properties of a packet of a client. It returns the
-// numbers among them.
+// properties reads and checks the properties of a packet of a client. It returns the numeric
+// properties.
 func (c *cursor) properties(packetType byte) map[byte]uint32 {
 	length := c.varint()
 	rest := c.b
@@ -136,7 +136,7 @@ func (c *cursor) varint() int {
 	r := bytes.NewReader(c.b)
 	v, digits, err := readLength(r)
 	if err != nil {
-		c.fail("a variable byte integer: %v", err)
+		c.fail("an invalid variable byte integer: %v", err)
 		return 0
 	}
 	c.take(digits)

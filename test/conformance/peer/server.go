@@ -19,8 +19,8 @@ type Message struct {
 	Retain         bool
 }
 
-// App is the application layer behind servers. Its methods are called with the lock of
-// the server held, and must not call the server.
+// App is the application layer behind servers. The server calls its methods with its lock held;
+// they must not call the server, except [Server.HistoryLocked] and [Server.Name].
 type App interface {
 	// Arrived is called for a message that a client has published.
 	Arrived(s *Server, p *Packet)
@@ -28,51 +28,49 @@ type App interface {
 	Refused(s *Server, p *Packet)
 	// Sent is called when a message is written to a client for the first time.
 	Sent(s *Server, m *Message)
-	// Taken is called when a client has taken a message over, by PUBACK or PUBREC.
+	// Taken is called when a client has acknowledged a message with PUBACK or PUBREC.
 	Taken(s *Server, m *Message)
-	// Forgotten is called for a message that the server drops: with a session, of QoS 0
-	// with a connection, or because the client does not accept its size.
+	// Forgotten is called for a message that the server drops: with its session, with its
+	// connection if it has QoS 0, or because it is too large for the client.
 	Forgotten(s *Server, m *Message)
-	// Connected is called when a client's CONNECT is accepted, in a session that the
-	// server has kept if present is true.
+	// Connected is called when a client's CONNECT is accepted. present is true if the server
+	// resumes the session.
 	Connected(s *Server, c *Connect, l *Limits, present bool)
 }
 
-// Config is how a server behaves on all connections.
+// Config is the behaviour of a server on all connections.
 type Config struct {
 	Name    string
 	Address string // host:port
-	// DeliverOnRelease delivers QoS 2 messages when they are released, which is method A
-	// of MQTT 3.1.1 (figure 4.3). Otherwise they are delivered when they are published,
-	// which is method B.
+	// DeliverOnRelease delivers QoS 2 messages at PUBREL, which is method A of MQTT 3.1.1 (figure
+	// 4.3). Otherwise they are delivered at PUBLISH, which is method B.
 	DeliverOnRelease bool
-	// LowestID gives a message the lowest free packet identifier. Otherwise identifiers
-	// ascend.
+	// LowestID gives each message the lowest free packet identifier. Otherwise identifiers ascend.
 	LowestID bool
-	// RefuseBridgeBit refuses connections that set the bridge bit, as a server does that
-	// knows only MQTT 3.1.1.
+	// RefuseBridgeBit refuses connections that set the bridge flag, like a server that supports only
+	// standard MQTT 3.1.1.
 	RefuseBridgeBit bool
-	// ClientWindow is how many QoS 1 and 2 messages a client may have in flight by its
-	// own configuration. 0: as many as the protocol allows.
+	// ClientWindow is the largest number of QoS 1 and 2 messages that a client may have in flight
+	// by its own configuration. 0 means the protocol's limit.
 	ClientWindow int
-	// AnyAckOrder allows PUBACKs and PUBRECs in any order, against section 4.6.
+	// AnyAckOrder permits PUBACKs and PUBRECs in any order, contrary to section 4.6.
 	AnyAckOrder bool
-	// KeepUnseenSessions keeps a session that was created by a connection of which the
-	// client has not seen the CONNACK. Such a client cannot know whether the session
-	// that it resumes next is a new one.
+	// KeepUnseenSessions keeps a session even if the client has not received the CONNACK of the
+	// connection that created it. The client cannot distinguish whether a session that it resumes
+	// later is this one.
 	KeepUnseenSessions bool
 	App                App
-	// Plan returns the plan of a client's nth connection, counted from 1. Nil: the zero
-	// plan.
+	// Plan returns the plan of a client's nth connection; n starts at 1. If Plan is nil,
+	// connections have the zero plan.
 	Plan func(n int, c *Connect) Plan
-	// Report is called with each violation. It must not call the server.
+	// Report is called for each violation. It must not call the server.
 	Report func(Violation)
 }
 
-// Violation is a rule that a client has broken.
+// Violation is a rule that a client has violated.
 type Violation struct {
 	Server, Text string
-	History      []string // of the connection, and of the one before it
+	History      []string // of the connection and of the previous one
 }
 
 func (v Violation) String() string {
@@ -83,17 +81,17 @@ func (v Violation) String() string {
 type Server struct {
 	cfg   Config
 	cuts  atomic.Int64
-	left  sync.Map  // the clients that may have used another server since their last connection here
-	group []*Server // servers of which clients use one at a time
+	usedOther sync.Map // clients that may have used another server of the group since their last connection
+	group []*Server // servers that a client uses one at a time
 
 	mu       sync.Mutex
 	listener net.Listener
 	conns    map[*conn]struct{}
 	sessions map[string]*session
 	counts   map[string]int // connections of each client
-	process  int            // counts the clients' processes
+	process  int            // number of the current client process
 	accepted atomic.Int64
-	idle     sync.Cond // a connection has ended
+	idle     sync.Cond // signals that a connection has ended
 }
 
 // New returns a server that does not listen yet.
@@ -103,31 +101,31 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Group says of which servers a client uses one at a time: one that comes to another
-// server may drop what was in flight to the one before.
+// Group sets the servers that a client uses one at a time. A client that connects to another server
+// may drop the messages in flight to the previous one.
 func Group(servers ...*Server) {
 	for _, s := range servers {
 		s.group = servers
 	}
 }
 
-// Name is the configured name.
+// Name returns the configured name.
 func (s *Server) Name() string { return s.cfg.Name }
 
-// URL is where the server listens.
+// URL returns the URL of the listener.
 func (s *Server) URL() string { return "mqtt://" + s.cfg.Address }
 
-// Cuts is how many connections the server has ended by itself.
+// Cuts returns the number of connections that the server itself has ended.
 func (s *Server) Cuts() int { return int(s.cuts.Load()) }
 
-// Connections is how many connections of a client were accepted or refused so far.
+// Connections returns the number of connections of a client, accepted or refused, so far.
 func (s *Server) Connections(client string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.counts[client]
 }
 
-// Start listens.
+// Start listens and accepts connections.
 func (s *Server) Start() error {
 	listener, err := net.Listen("tcp", s.cfg.Address)
 	if err != nil {
@@ -176,8 +174,8 @@ func (s *Server) CutAll(reset bool) {
 func (s *Server) cutAllLocked(reset bool) {
 	for c := range s.conns {
 		if !c.closed {
-			c.note("the server ends the connection")
-			c.close(reset)
+			c.noteLocked("the server ends the connection")
+			c.closeLocked(reset)
 			s.cuts.Add(1)
 		}
 	}
@@ -189,19 +187,19 @@ func (s *Server) Forget() {
 	defer s.mu.Unlock()
 	s.cutAllLocked(false)
 	for _, sess := range s.sessions {
-		s.forget(sess)
+		s.forgetLocked(sess)
 	}
 }
 
-// ProcessEnded is called when the clients' process has ended, before it is started
-// again. It waits until the server has read everything from that process.
+// ProcessEnded must be called after the clients' process has ended and before it is started again.
+// It waits until the server has read all data of that process.
 func (s *Server) ProcessEnded() {
 	s.mu.Lock()
 	listening := s.listener != nil
 	s.mu.Unlock()
 	if listening {
-		// The server accepts connections in order, so that all of the process are accepted
-		// when this one is.
+		// The server accepts connections in order. When it has accepted this one, it has accepted
+		// all connections of the process.
 		before := s.accepted.Load()
 		if tcp, err := net.Dial("tcp", s.cfg.Address); err == nil {
 			for s.accepted.Load() == before {
@@ -218,8 +216,8 @@ func (s *Server) ProcessEnded() {
 	s.process++
 }
 
-// Preload creates a session as an earlier process has left it: with subscriptions, and
-// with QoS 2 messages that were published and not released.
+// Preload creates a session of an earlier process, with QoS 2 messages that were published and not
+// released.
 func (s *Server) Preload(client string, held ...Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,12 +228,12 @@ func (s *Server) Preload(client string, held ...Packet) {
 		p := &held[i]
 		p.Type, p.QoS = PUBLISH, 2
 		sess.order++
-		sess.held[p.ID] = &inbound{p: p, order: sess.order, recorded: true}
+		sess.held[p.ID] = &inbound{p: p, order: sess.order, pubrecSent: true}
 	}
 	s.process++
 }
 
-// Held returns how many QoS 2 messages a client's session holds unreleased.
+// Held returns the number of unreleased QoS 2 messages in a client's session.
 func (s *Server) Held(client string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,25 +243,25 @@ func (s *Server) Held(client string) int {
 	return 0
 }
 
-// Publish gives a message to all subscribers. It reports whether there is one that is
-// connected, or has a session that keeps the message.
+// Publish passes a message to all subscribers. It returns false if no subscriber is connected or
+// has a session that keeps the message.
 func (s *Server) Publish(m *Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	taken := false
+	accepted := false
 	for _, sess := range s.sessions {
 		qos, retain, ids, ok := sess.match(m.Topic)
 		qos = min(qos, m.QoS)
 		if !ok || sess.conn == nil && qos == 0 {
 			continue
 		}
-		taken = true
+		accepted = true
 		sess.queue = append(sess.queue, &delivery{m: m, qos: qos, retain: m.Retain && retain, ids: ids})
 		if sess.conn != nil {
-			sess.conn.pump()
+			sess.conn.pumpLocked()
 		}
 	}
-	return taken
+	return accepted
 }
 
 // Subscribed reports whether a client has a session with subscriptions.
@@ -289,25 +287,24 @@ func (s *Server) History(client string) []string {
 	return s.HistoryLocked(client)
 }
 
-// HistoryLocked is History for an [App], whose methods are called with the server's lock
-// held.
+// HistoryLocked is History for an [App], whose methods are called with the server's lock held.
 func (s *Server) HistoryLocked(client string) []string {
 	sess := s.sessions[client]
 	if sess == nil {
 		return nil
 	}
 	if sess.conn != nil {
-		return sess.conn.recent()
+		return sess.conn.recentLocked()
 	}
 	return sess.previous
 }
 
-// forget drops a session that has no connection.
-func (s *Server) forget(sess *session) {
+// forgetLocked drops a session that has no connection.
+func (s *Server) forgetLocked(sess *session) {
 	for _, d := range append(sess.flight, sess.queue...) {
 		s.cfg.App.Forgotten(s, d.m)
 	}
-	sess.gone = true
+	sess.forgotten = true
 	if s.sessions[sess.client] == sess {
 		delete(s.sessions, sess.client)
 	}

@@ -15,7 +15,7 @@ const dup = 8
 
 func join(packets ...[]byte) []byte { return slices.Concat(packets...) }
 
-// Each input breaks one rule, and the server says which.
+// Each input violates one rule, and the server reports it.
 func TestPeer_BrokenRule_IsReported(t *testing.T) {
 	t.Parallel()
 	c3, c5 := connect(V311, true), connect(V5, true)
@@ -34,7 +34,7 @@ func TestPeer_BrokenRule_IsReported(t *testing.T) {
 		{"flags of PUBREL", Plan{}, join(c3, []byte{PUBREL << 4, 2, 0, 1}), "flags 0000"},
 		{"a long remaining length", Plan{}, join(c3, []byte{PINGREQ << 4, 128, 0}), "shortest"},
 		{"a packet that is too short", Plan{}, join(c3, []byte{PUBACK << 4, 1, 0}), "too short"},
-		{"a packet that is too long", Plan{}, join(c3, []byte{PUBACK << 4, 3, 0, 1, 0}), "behind its end"},
+		{"a packet that is too long", Plan{}, join(c3, []byte{PUBACK << 4, 3, 0, 1, 0}), "after its end"},
 		{"QoS 3", Plan{}, join(c3, []byte{PUBLISH<<4 | 6, 5, 0, 1, 't', 0, 1}), "QoS 3"},
 		{"DUP at QoS 0", Plan{}, join(c3, publish(V311, 0, dup, 0, "")), "DUP at QoS 0"},
 		{"a topic with a wildcard", Plan{}, join(c3, frame(PUBLISH<<4, []byte("\x00\x02t+"))), "wildcards"},
@@ -42,7 +42,7 @@ func TestPeer_BrokenRule_IsReported(t *testing.T) {
 		{"a topic with U+0000", Plan{}, join(c3, frame(PUBLISH<<4, []byte("\x00\x01\x00"))), "U+0000"},
 		{"identifier 0", Plan{}, join(c3, publish(V311, 1, 0, 0, "")), "identifier 0"},
 		{"an identifier in use", Plan{}, join(c3, publish(V311, 2, 0, 1, "a"), publish(V311, 2, 0, 1, "b")), "in use by PUBLISH 1"},
-		{"an identifier in use by a message alike", Plan{}, join(c3, publish(V311, 2, 0, 1, "a"), publish(V311, 2, dup, 1, "a")), "in use by PUBLISH 1"},
+		{"an identifier in use by the same message", Plan{}, join(c3, publish(V311, 2, 0, 1, "a"), publish(V311, 2, dup, 1, "a")), "in use by PUBLISH 1"},
 		{"DUP in a new session", Plan{}, join(c3, publish(V311, 1, dup, 1, "a")), "DUP in a new session"},
 		{"PUBREL without PUBREC", Plan{}, join(c3, ack(PUBREL, 1)), "without a PUBREC"},
 		{"PUBREL twice", Plan{}, join(c3, publish(V311, 2, 0, 2, ""), publish(V311, 2, 0, 1, ""), ack(PUBREL, 1), ack(PUBREL, 2)), "order of the PUBRECs"},
@@ -52,7 +52,7 @@ func TestPeer_BrokenRule_IsReported(t *testing.T) {
 		{"a packet after DISCONNECT", Plan{}, join(c3, []byte{DISCONNECT << 4, 0, PINGREQ << 4, 0}), "after DISCONNECT"},
 		{"SUBSCRIBE with an identifier in use", Plan{}, join(c3, publish(V311, 2, 0, 99, ""), subscribe(V311)), "in use"},
 		{"SUBSCRIBE with a filter x#", Plan{}, join(c3, frame(SUBSCRIBE<<4|2, []byte("\x00\x01\x00\x02x#\x00"))), "topic filter"},
-		{"a packet of servers", Plan{}, join(c3, []byte{PINGRESP << 4, 0}), "a client does not send"},
+		{"a packet of servers", Plan{}, join(c3, []byte{PINGRESP << 4, 0}), "a client must not send"},
 		{"the receive maximum", Plan{Limits: Limits{ReceiveMaximum: 1}}, join(c5, publish(V5, 2, 0, 1, ""), publish(V5, 2, 0, 2, "")), "Receive Maximum is 1"},
 		{"the maximum packet size", Plan{Limits: Limits{MaximumPacketSize: 20}}, join(c5, publish(V5, 0, 0, 0, strings.Repeat("x", 20))), "Maximum Packet Size is 20"},
 		{"the maximum QoS", Plan{Limits: Limits{LowQoS: true, MaximumQoS: 1}}, join(c5, publish(V5, 2, 0, 1, "")), "Maximum QoS is 1"},
@@ -73,8 +73,8 @@ func TestPeer_BrokenRule_IsReported(t *testing.T) {
 	}
 }
 
-// A QoS 2 message reaches the application once, at PUBLISH or at PUBREL, however often
-// it comes.
+// A QoS 2 message reaches the application once, at PUBLISH or at PUBREL, however often it is
+// repeated.
 func TestPeer_RepeatedQoS2Message_ArrivesOnce(t *testing.T) {
 	t.Parallel()
 	for _, onRelease := range []bool{false, true} {
@@ -95,7 +95,7 @@ func TestPeer_RepeatedQoS2Message_ArrivesOnce(t *testing.T) {
 			c.send(ack(PUBREL, 7))
 			c.want("PUBCOMP 7")
 			c = dial(t, s, V311)
-			c.send(connect(V311, false), ack(PUBREL, 7)) // its PUBCOMP may be lost
+			c.send(connect(V311, false), ack(PUBREL, 7)) // the PUBCOMP may have been lost
 			c.want("CONNACK present=true", "PUBCOMP 7")
 			if got := r.all(); !slices.Equal(got, []string{"arrived m"}) {
 				t.Errorf("%v", got)
@@ -105,7 +105,7 @@ func TestPeer_RepeatedQoS2Message_ArrivesOnce(t *testing.T) {
 	}
 }
 
-// want waits for a violation.
+// want waits for a violation whose text contains part.
 func (r *recorder) want(t *testing.T, part string) {
 	t.Helper()
 	select {
@@ -114,7 +114,7 @@ func (r *recorder) want(t *testing.T, part string) {
 			t.Errorf("%s, want %s", text, part)
 		}
 	case <-time.After(patience):
-		t.Error("nothing is reported")
+		t.Errorf("no violation is reported, want %s", part)
 	}
 }
 
@@ -127,8 +127,8 @@ func (r *recorder) none(t *testing.T) {
 	}
 }
 
-// What a client has not acknowledged comes again in order, with DUP or as PUBREL, and
-// before what is new.
+// A resumed session sends unacknowledged messages again, in order, with DUP or as PUBREL, and
+// before new messages.
 func TestPeer_ResumedSession_SendsAgainInOrder(t *testing.T) {
 	t.Parallel()
 	for _, version := range []byte{V311, V5} {
@@ -159,7 +159,7 @@ func TestPeer_ResumedSession_SendsAgainInOrder(t *testing.T) {
 	}
 }
 
-// PUBACKs come in the order of the messages.
+// A client must send PUBACKs in the order of the messages.
 func TestPeer_AcknowledgementsOutOfOrder_AreReported(t *testing.T) {
 	t.Parallel()
 	s, r := start(t, Plan{}, nil)
@@ -173,8 +173,8 @@ func TestPeer_AcknowledgementsOutOfOrder_AreReported(t *testing.T) {
 	r.want(t, "MQTT-4.6.0-2")
 }
 
-// A process that has lost its state may release identifiers that it does not know, and
-// has to do so before it publishes.
+// A process that has lost its state may release identifiers that it does not know, and must do so
+// before it publishes.
 func TestPeer_NewProcess_ReleasesBeforeItPublishes(t *testing.T) {
 	t.Parallel()
 	s, r := start(t, Plan{}, nil)
@@ -187,14 +187,14 @@ func TestPeer_NewProcess_ReleasesBeforeItPublishes(t *testing.T) {
 	r.none(t)
 	s.Preload("c", Packet{ID: 5, Topic: "t", Payload: "earlier"})
 	c = dial(t, s, V311)
-	c.send(connect(V311, false), publish(V311, 2, 0, 6, "m")) // to see whether the server has QoS 2
+	c.send(connect(V311, false), publish(V311, 2, 0, 6, "m")) // tests whether the server supports QoS 2
 	c.want("CONNACK present=true", "PUBREC 6")
 	r.none(t)
 	c.send(publish(V311, 2, 0, 7, "m"))
 	r.want(t, "earlier process")
 }
 
-// Each kind of a cut leaves the packet, the answer, or neither.
+// Each kind of cut loses the packet, the answer, or neither.
 func TestPeer_Cut_HappensAtItsInstant(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

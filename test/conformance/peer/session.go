@@ -10,43 +10,41 @@ import (
 
 const noExpiry = 0xFFFFFFFF
 
-// session is the server's half of a session, and what the server knows of the client's
-// half.
+// session is the server's state of a session, and the server's knowledge of the client's state.
 type session struct {
 	client  string
 	subs    map[string]Subscription
-	conn    *conn // nil: none
+	conn    *conn // nil if not connected
 	expiry  uint32
-	ended   time.Time // when conn ended
-	gone    bool      // forgotten
-	process int       // of the client that used the session last
-	// confirmed says that the client has sent a packet after a CONNACK of this session.
+	ended   time.Time // time at which conn ended
+	forgotten bool    // the server has dropped the session
+	process int       // number of the client process that used the session last
+	// confirmed is set when the client has sent a packet after a CONNACK of this session.
 	confirmed bool
-	previous  []string // history of the connection before
+	previous  []string // history of the previous connection
 
-	// held are the QoS 2 messages of the client that are not released, by packet
-	// identifier (section 4.3.3).
+	// held contains the client's unreleased QoS 2 messages, by packet identifier (section 4.3.3).
 	held map[uint16]*inbound
-	// stale are the identifiers in held that an earlier process of the client has used.
+	// stale contains the identifiers in held that an earlier process of the client used.
 	stale map[uint16]bool
-	// unacked are messages of the client's process for which no last acknowledgement was
-	// sent. acked are those for which one was sent that the client may not have read.
+	// unacked contains the messages of the client's process without a final acknowledgement. acked
+	// contains the messages whose final acknowledgement was sent and may not have been read by the
+	// client.
 	unacked, acked map[uint16]*inbound
-	// released are identifiers that the client may release though the session does not hold
-	// them: the client may not have read the PUBCOMP, or the server not the PUBLISH.
+	// released contains identifiers that the client may release although the session does not hold
+	// them: the client may not have read the PUBCOMP, or the server may not have read the PUBLISH.
 	released map[uint16]bool
-	// releaseDue says that the client may release identifiers that it does not know: its
-	// process is a new one, or it has used another server.
+	// releaseDue is set if the client may release unknown identifiers, because its process is new
+	// or because it has used another server.
 	releaseDue bool
-	// newProcess says that the client's process is a new one, which has not begun to publish
-	// QoS 2 messages.
+	// newProcess is set if the client's process is new and has not begun to publish QoS 2 messages.
 	newProcess bool
-	// refused says that a message was refused by a reason code, so that it may come again
-	// out of order.
+	// refused is set if a message was refused with a reason code, so that it may be sent again out
+	// of order.
 	refused bool
-	order   int // counts the client's messages
+	order   int // number of the client's messages so far
 
-	queue  []*delivery // to the client, not sent yet
+	queue  []*delivery // to the client, not sent
 	flight []*delivery // sent and not acknowledged, in order
 	lastID uint16
 }
@@ -55,18 +53,18 @@ type session struct {
 type inbound struct {
 	p        *Packet
 	order    int
-	recorded bool // PUBREC was sent
-	recOrder int  // counts PUBRECs
+	pubrecSent bool // PUBREC was sent
+	pubrecOrder int  // number of the PUBREC on its connection
 }
 
-// delivery is a message on its way to the client.
+// delivery is a message to the client.
 type delivery struct {
 	m        *Message
 	qos      byte
 	retain   bool
 	ids      []uint32
 	id       uint16
-	released bool // PUBREC came
+	released bool // PUBREC has arrived
 }
 
 func newSession(client string, process int) *session {
@@ -80,8 +78,8 @@ func newSession(client string, process int) *session {
 // retainAsPublished is an option of a subscription of MQTT 5 (section 3.8.3.1).
 const retainAsPublished = 8
 
-// match returns the highest QoS of the filters that match a topic, whether the RETAIN flag
-// is kept, and their identifiers.
+// match returns the highest QoS of the filters that match a topic, whether the RETAIN flag is kept,
+// and their identifiers.
 func (s *session) match(topic string) (qos byte, retain bool, ids []uint32, ok bool) {
 	for filter, sub := range s.subs {
 		if matches(filter, topic) {
@@ -112,15 +110,15 @@ func matches(filter, topic string) bool {
 }
 
 // resume prepares a session for a connection of a process.
-func (s *session) resume(process int, left bool) {
+func (s *session) resume(process int, usedOther bool) {
 	if s.process != process {
 		s.newProcess, s.refused = true, false
 		for id := range s.held {
 			s.stale[id] = true
 		}
 	}
-	if s.process != process || left {
-		// Nothing that was sent before has to come again.
+	if s.process != process || usedOther {
+		// The client need not send any earlier message again.
 		s.releaseDue = true
 		clear(s.unacked)
 		clear(s.acked)
@@ -145,7 +143,7 @@ func (s *session) freeID(lowest bool) uint16 {
 	}
 }
 
-// same reports whether two packets are the same message.
+// same reports whether two packets contain the same message.
 func same(a, b *Packet) bool {
 	return a.QoS == b.QoS && a.Topic == b.Topic && a.Payload == b.Payload
 }

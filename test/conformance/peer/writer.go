@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// operation is a step of a writer: a wait, bytes, or the end of the connection.
+// operation is a step of a writer: a wait, a write, or the end of the connection.
 type operation struct {
 	data   []byte
 	delay  time.Duration
-	before func() // called right before data is written
+	before func() // called immediately before the write
 	close  bool
 	reset  bool
 }
 
-// writer writes to a connection in a goroutine of its own, so that a client that does
-// not read delays nobody.
+// writer writes to a connection in its own goroutine, so that a client that does not read does not
+// block the server.
 type writer struct {
 	tcp  *net.TCPConn
 	done chan struct{} // closed when the connection is closed
@@ -27,8 +27,8 @@ type writer struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	queue   []operation
-	silent  time.Time // nothing is written until then
-	ending  bool      // waits and deadlines are over
+	silent  time.Time // no write before this time
+	ending  bool      // no further waits, and a short deadline for the remaining writes
 }
 
 func newWriter(tcp *net.TCPConn) *writer {
@@ -45,10 +45,10 @@ func (w *writer) push(op operation) {
 	w.changed.Signal()
 }
 
-// lastWrites is how long what was sent before the end of a connection may take.
+// lastWrites is the time limit for the remaining writes before the end of a connection.
 const lastWrites = time.Second
 
-// end closes the connection behind what was sent, soon.
+// end closes the connection after the queued writes, within lastWrites.
 func (w *writer) end(reset bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,14 +58,14 @@ func (w *writer) end(reset bool) {
 	w.changed.Signal()
 }
 
-// silence writes nothing for that long.
+// silence delays all writes by d.
 func (w *writer) silence(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.silent = time.Now().Add(d)
 }
 
-// next returns the next step and how long to wait before it. It bounds the step's write.
+// next returns the next step and the wait before it. It sets the deadline of the step's write.
 func (w *writer) next() (op operation, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -107,7 +107,7 @@ func (w *writer) run() {
 			continue
 		}
 		if _, err := w.tcp.Write(op.data); err != nil {
-			failed = true // the reader notices, too
+			failed = true // the reader also returns an error
 		}
 	}
 }

@@ -1,9 +1,9 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// An Aedes server with its defaults, which keeps everything in memory. It takes
-// clients without a password and those that say bridge and secret, and refuses
-// subscriptions to forbidden/#. Arguments: host and port to listen on.
+// An Aedes server with default settings, which keeps everything in memory. It accepts
+// clients without a login and clients with the login bridge and secret, and refuses
+// subscriptions to forbidden/#. Arguments: host and port of the listener.
 
 import { createServer } from 'node:net'
 import { Aedes } from 'aedes'

@@ -1,9 +1,9 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Mochi is a Mochi MQTT server with its defaults, which keeps everything in memory.
-// It takes clients without a password and those that say bridge and secret, and
-// refuses subscriptions to forbidden/#.
+// Mochi is a Mochi MQTT server with default settings, which keeps everything in memory. It accepts
+// clients without a login and clients with the login bridge and secret, and refuses subscriptions
+// to forbidden/#.
 package main
 
 import (
@@ -48,7 +48,7 @@ func serve(address string) error {
 	return server.Close()
 }
 
-// rights decides who may connect and subscribe.
+// rights decides which clients may connect and subscribe.
 type rights struct{ mqtt.HookBase }
 
 func (*rights) ID() string { return "rights" }
