@@ -13,7 +13,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// pieces is a connection from which a stream comes in pieces of random sizes.
+// pieces is a connection that returns a stream in pieces of random sizes.
 type pieces struct {
 	net.Conn
 	random *rand.Rand
@@ -30,9 +30,9 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// However a stream of packets is cut into pieces, each packet up to the limit comes as it
-// was sent, stays as it is, and of each message over the limit the beginning comes.
-func TestWire_PacketsOfAllSizesInPieces_ComeWholeUpToTheLimit(t *testing.T) {
+// If a stream of packets is cut into pieces in any way, each packet up to the limit arrives
+// unchanged and stays unchanged; of each message over the limit the beginning arrives.
+func TestWire_PacketsInPieces_CompleteUpToLimit(t *testing.T) {
 	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		limit := 1000 + random.IntN(1<<random.IntN(21))
@@ -67,9 +67,9 @@ func TestWire_PacketsOfAllSizesInPieces_ComeWholeUpToTheLimit(t *testing.T) {
 			}
 			var p packet.Publish
 			if f.Large {
-				p, err = packet.DecodeLargePublish(f.Flags, w.text(f))
+				p, err = packet.DecodeLargePublish(f.Flags, w.bodyString(f))
 			} else {
-				p, err = packet.DecodePublish(packet.V311, f.Flags, w.text(f))
+				p, err = packet.DecodePublish(packet.V311, f.Flags, w.bodyString(f))
 			}
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
@@ -77,13 +77,13 @@ func TestWire_PacketsOfAllSizesInPieces_ComeWholeUpToTheLimit(t *testing.T) {
 			got = append(got, p)
 		}
 		if len(got) != len(sent) {
-			t.Fatalf("seed %d: %d of %d packets came", seed, len(got), len(sent))
+			t.Fatalf("seed %d: %d of %d packets arrived", seed, len(got), len(sent))
 		}
 		for i := range got {
 			large := packet.SizePublish(packet.V311, &sent[i]) > limit
 			if got[i].Topic != sent[i].Topic || got[i].ID != sent[i].ID || got[i].Faults != 0 != large ||
 				!large && got[i].Payload != sent[i].Payload || !strings.HasPrefix(sent[i].Payload, got[i].Payload) {
-				t.Fatalf("seed %d: packet %d, of %d bytes with the limit %d, came with %d bytes of payload, faults: %s", seed, i,
+				t.Fatalf("seed %d: packet %d, of %d bytes with the limit %d, arrived with %d bytes of payload, faults: %s", seed, i,
 					packet.SizePublish(packet.V311, &sent[i]), limit, len(got[i].Payload), got[i].Faults)
 			}
 		}
