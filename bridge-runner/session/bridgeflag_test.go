@@ -79,10 +79,10 @@ func TestBridgeFlag_ServerAnswers_LeftOutIfRefused(t *testing.T) {
 			{"with 5", "without 5"}, {"with 5"}, {"without 5"}, {"with 5"}, {"without 0"}, {"with 0"},
 		},
 		"a wrong password that is refused otherwise": {{"with 4"}, {"with 4"}, {"with 0"}},
-		"silent with and without, alternately":     {{"with silence"}, {"without silence"}, {"with silence"}, {"without silence"}, {"with 0"}},
-		"accepted once, temporarily closed":         {{"with 0"}, {"with close", "without 0"}, {"with 0"}},
+		"silent with and without, alternately":       {{"with silence"}, {"without silence"}, {"with silence"}, {"without silence"}, {"with 0"}},
+		"accepted once, temporarily closed":          {{"with 0"}, {"with close", "without 0"}, {"with 0"}},
 		"accepted once, another server now":          {{"with 0"}, {"with close", "without 0"}, {"with close", "without 0"}, {"without 0"}},
-		"accepted once, temporarily silent":         {{"with 0"}, {"with silence"}, {"without 0"}, {"with 0"}},
+		"accepted once, temporarily silent":          {{"with 0"}, {"with silence"}, {"without 0"}, {"with 0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, packet.V311)

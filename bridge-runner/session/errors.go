@@ -161,7 +161,7 @@ func (s *Session) notMQTTError(answer []byte) *Error {
 // connectError explains why the server sent no CONNACK.
 func (s *Session) connectError(ctx context.Context, err error) *Error {
 	var (
-		known      *Error
+		known     *Error
 		malformed *packet.MalformedError
 	)
 	switch {

@@ -16,9 +16,9 @@ import (
 // under these identifiers, and a new process knows which identifiers to release,
 // independent of the earlier window or receive maximum.
 const (
-	maxLowID    = 4096
-	maxHighID   = minTrialID - 1
-	minTrialID  = minSubscribeID - 64
+	maxLowID   = 4096
+	maxHighID  = minTrialID - 1
+	minTrialID = minSubscribeID - 64
 	maxTrialID = minSubscribeID - 1
 )
 
@@ -27,7 +27,7 @@ type stage byte
 
 const (
 	stagePublished stage = iota // PUBLISH written
-	stageReleased              // PUBREC received, PUBREL written
+	stageReleased               // PUBREC received, PUBREL written
 )
 
 // qos2Support is the knowledge about the server's support of QoS 2.

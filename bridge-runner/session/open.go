@@ -104,12 +104,12 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 func newSession(cfg Config, bridgeFlag bool) *Session {
 	cfg.BridgeBit = bridgeFlag
 	s := &Session{
-		cfg:     cfg,
-		state:   cfg.State,
-		version: cfg.Version,
-		subacks: make(chan packet.Suback, maxSubscribes),
-		closedCh: make(chan struct{}),
-		done:    make(chan struct{}),
+		cfg:            cfg,
+		state:          cfg.State,
+		version:        cfg.Version,
+		subacks:        make(chan packet.Suback, maxSubscribes),
+		closedCh:       make(chan struct{}),
+		done:           make(chan struct{}),
 		renewRequested: make(chan struct{}),
 
 		releaseStarted: make(chan struct{}, 1),
