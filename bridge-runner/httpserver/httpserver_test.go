@@ -90,12 +90,12 @@ func memory() uint64 {
 
 func TestServer_3000Connections_AnswersAndUsesLittleMemory(t *testing.T) {
 	for name, say := range map[string]string{
-		"idle":                   "",
-		"idle after a request":   "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
-		"within the header":      "GET /livez HTTP/1.1\r\nHost: x\r\nX: ",
-		"with large headers":     "GET /livez HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", headerBytes/2),
-		"answers that wait":      "GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
-		"within the body": "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
+		"idle":                 "",
+		"idle after a request": "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+		"within the header":    "GET /livez HTTP/1.1\r\nHost: x\r\nX: ",
+		"with large headers":   "GET /livez HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", headerBytes/2),
+		"answers that wait":    "GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
+		"within the body":      "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			address := serve(t, nil)

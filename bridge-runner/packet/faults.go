@@ -51,7 +51,7 @@ const (
 )
 
 const (
-	topicFaults = FaultNoTopic | FaultTopicUTF8 | FaultTopicNUL | FaultTopicWildcard
+	topicFaults   = FaultNoTopic | FaultTopicUTF8 | FaultTopicNUL | FaultTopicWildcard
 	undeliverable = topicFaults | FaultPropertyLength | FaultTooLarge
 )
 

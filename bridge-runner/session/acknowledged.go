@@ -11,15 +11,15 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// Refusal is why a server did not take a message: a reason code of 0x80 or more in PUBACK
-// or PUBREC (MQTT 5 sections 3.4.2.1 and 3.5.2.1).
+// Refusal is the reason why a server did not accept a message: a reason code of 0x80 or
+// more in PUBACK or PUBREC (MQTT 5 sections 3.4.2.1 and 3.5.2.1).
 type Refusal struct {
 	*Error
 	Code byte
 }
 
-// Final reports whether the server refuses the message itself, and would do so again. With
-// any other code it may take the message later.
+// Final reports whether the server refuses the message itself and would refuse it again.
+// With any other code the server may accept the message later.
 func (r *Refusal) Final() bool {
 	switch r.Code {
 	case codeNotAuthorized, codeTopicNameInvalid, codePayloadFormatInvalid:
@@ -28,11 +28,11 @@ func (r *Refusal) Final() bool {
 	return false
 }
 
-// pubrec answers a PUBREC (section 3.5): by a PUBREL, also for a message that is not
-// known ([MQTT-4.3.3-4], section 4.4).
-func (s *Session) pubrec(a packet.Ack) {
+// handlePubrec answers a PUBREC (section 3.5) by a PUBREL, also if the message is unknown
+// ([MQTT-4.3.3-4], section 4.4).
+func (s *Session) handlePubrec(a packet.Ack) {
 	if a.Code >= codeRefused {
-		s.completed(a)
+		s.handleCompletion(a)
 		return
 	}
 	s.state.mu.Lock()
@@ -42,48 +42,50 @@ func (s *Session) pubrec(a packet.Ack) {
 	m := out.get(a.ID)
 	switch {
 	case m != nil && m.qos == 2:
-		m.stage = released
-		s.progressed = s.now
-		out.hasQoS2()
+		m.stage = stageReleased
+		s.lastAckAt = s.readAt
+		out.confirmQoS2()
 	case s.version == packet.V5:
 		code = codeIDNotFound
 	}
-	s.acknowledge(packet.PUBREL, a.ID, code)
+	s.writeAckLocked(packet.PUBREL, a.ID, code)
 }
 
-// completed ends a delivery: by PUBACK, PUBCOMP, or a PUBREC that refuses.
-func (s *Session) completed(a packet.Ack) {
-	m, refusal := s.complete(a)
-	s.freed = true
+// handleCompletion handles an acknowledgement that ends a delivery: PUBACK, PUBCOMP, or a
+// PUBREC that refuses the message.
+func (s *Session) handleCompletion(a packet.Ack) {
+	m, refusal := s.completeDelivery(a)
+	s.ackedSinceWake = true
 	if m != nil {
 		s.handler.Acknowledged(m, refusal)
 	}
 }
 
-// complete ends the delivery of the message that it returns; nil: of none.
-func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
+// completeDelivery ends the delivery of a message and returns it. It returns nil if the
+// acknowledgement ends no delivery.
+func (s *Session) completeDelivery(a packet.Ack) (*Outgoing, *Refusal) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	out := &s.state.out
 	m := out.get(a.ID)
 	if _, stale := out.stale[a.ID]; stale && a.Type == packet.PUBCOMP {
 		delete(out.stale, a.ID)
-		out.rejected, out.tried = 0, false
-		s.progressed, s.releasedSome = s.now, true
+		out.retiredInARow, out.trialPassed = 0, false
+		s.lastAckAt, s.pubrelAnswered = s.readAt, true
 	}
 	switch {
 	case m == nil,
 		a.Type != packet.PUBACK && m.qos == 1,
-		a.Type == packet.PUBCOMP && m.stage != released:
-		// Of a message that an earlier process sent. A PUBACK at QoS 2 counts: RabbitMQ takes
-		// such messages at QoS 1.
+		a.Type == packet.PUBCOMP && m.stage != stageReleased:
+		// It acknowledges a message of an earlier process. A PUBACK at QoS 2 counts:
+		// RabbitMQ accepts such messages at QoS 1.
 		return nil, nil
 	}
-	s.progressed = s.now
-	if m == s.first {
-		s.overtaken = time.Time{}
-	} else if s.overtaken.IsZero() {
-		s.overtaken = s.now
+	s.lastAckAt = s.readAt
+	if m == s.firstUnacked {
+		s.skippedSince = time.Time{}
+	} else if s.skippedSince.IsZero() {
+		s.skippedSince = s.readAt
 	}
 	out.remove(m)
 	switch {
@@ -91,10 +93,10 @@ func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
 		if a.Code == codeIDInUse {
 			out.markStale(a.ID)
 		}
-		a.Reason = s.withoutSecrets(a.Reason)
+		a.Reason = s.maskSecrets(a.Reason)
 		return m, &Refusal{Error: publishError(m.Topic, a), Code: a.Code}
 	case a.Type == packet.PUBACK && m.qos == 2:
-		out.hasNoQoS2()
+		out.markQoS2Unsupported()
 	}
 	return m, nil
 }
@@ -103,15 +105,15 @@ func (s *Session) complete(a packet.Ack) (*Outgoing, *Refusal) {
 func publishError(topic string, a packet.Ack) *Error {
 	switch a.Code {
 	case codeNotAuthorized:
-		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not authorise the bridge to publish to %q (reason code 0x87%s); allow the bridge's user to write it, or change the rule's topic", topic, quoted(a.Reason)), nil)
+		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not authorise the bridge to publish to %q (reason code 0x87%s); allow the bridge's user to publish to it, or change the rule's topic", topic, quotedReason(a.Reason)), nil)
 	case codeTopicNameInvalid:
-		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not accept the topic %q (reason code 0x90%s); change the rule's topic", topic, quoted(a.Reason)), nil)
+		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not accept the topic %q (reason code 0x90%s); change the rule's topic", topic, quotedReason(a.Reason)), nil)
 	case codePayloadFormatInvalid:
-		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not accept the payload of a message to %q: it is not in the format that the message announces (reason code 0x99%s); correct its publisher", topic, quoted(a.Reason)), nil)
+		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not accept the payload of a message to %q: it is not in the format that the message announces (reason code 0x99%s); correct its publisher", topic, quotedReason(a.Reason)), nil)
 	case codeIDInUse:
-		return newError(v1alpha1.ReasonProtocolError, "the server takes a packet identifier for that of another message (reason code 0x91"+quoted(a.Reason)+"); the message is sent again under a new one", nil)
+		return newError(v1alpha1.ReasonProtocolError, "the server reports that the packet identifier is in use (reason code 0x91"+quotedReason(a.Reason)+"); the bridge sends the message again under a new identifier", nil)
 	case codeQuotaExceeded:
-		return newError(v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded (reason code 0x97"+quoted(a.Reason)+"); raise it, or send less", nil)
+		return newError(v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded (reason code 0x97"+quotedReason(a.Reason)+"); raise it, or send less", nil)
 	}
-	return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server refuses a message to %q (reason code 0x%02x%s)", topic, a.Code, quoted(a.Reason)), nil)
+	return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server refuses a message to %q (reason code 0x%02x%s)", topic, a.Code, quotedReason(a.Reason)), nil)
 }

@@ -5,11 +5,11 @@ package session
 
 import "time"
 
-// Overdue is for how long the reader should have been through with what came. It is 0
-// while it waits for the server.
+// Overdue returns for how long the reader has exceeded the time for handling packets. It is
+// 0 while the reader waits for the server.
 func (s *Session) Overdue() time.Duration { return s.alive.Overdue() }
 
-// TryLocks takes each lock of the session, and releases it. It blocks while one is held.
+// TryLocks acquires and releases each lock of the session. It blocks while a lock is held.
 func (s *Session) TryLocks() {
 	_ = s.isReading()
 	_ = s.conn.socket.failure()

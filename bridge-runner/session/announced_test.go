@@ -16,13 +16,13 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// announces connects to a server that announces these properties in its CONNACK.
+// announces connects to a server whose CONNACK has these properties.
 func announces(t *testing.T, properties *v5.Properties) *link {
 	t.Helper()
 	return newPeer(t, packet.V5).connect(script.Connack(false, properties))
 }
 
-func TestTheMaximumQoSIsNotExceeded(t *testing.T) {
+func TestPublish_MaximumQoSAnnounced_SentAtLowerQoS(t *testing.T) {
 	for most, want := range []string{"PUBLISH qos0 t=x", "PUBLISH 1 qos1 t=x"} {
 		l := announces(t, &v5.Properties{MaximumQOS: new(byte(most))})
 		l.publish(message(2, "x"))
@@ -30,13 +30,13 @@ func TestTheMaximumQoSIsNotExceeded(t *testing.T) {
 	}
 }
 
-func TestNoRetainedMessagesAreSentWhereNoneAreKept(t *testing.T) {
+func TestPublish_RetainUnavailable_SentWithoutRetainFlag(t *testing.T) {
 	m := message(1, "x")
 	m.Retain = true
 	l := announces(t, &v5.Properties{RetainAvailable: new(byte(0))})
 	l.publish(m)
 	l.c.Want("PUBLISH 1 qos1 t=x") // [MQTT-3.2.2-14]
-	if got := l.s.Remarks(); len(got) != 1 || got[0] != "the server keeps no retained messages; messages are sent to it without the retain flag" {
+	if got := l.s.Remarks(); len(got) != 1 || got[0] != "the server does not support retained messages; the bridge sends messages to it without the retain flag" {
 		t.Errorf("remarks: %q", got)
 	}
 	m = message(1, "x")
@@ -46,7 +46,7 @@ func TestNoRetainedMessagesAreSentWhereNoneAreKept(t *testing.T) {
 	l.c.Want("PUBLISH 1 qos1 retain t=x")
 }
 
-func TestWhatTheServerTakesIsSentAndWhatIsLargerIsNot(t *testing.T) {
+func TestPublish_MaximumPacketSize_OnlyLargerIsTooLarge(t *testing.T) {
 	const most = 100
 	for _, c := range []struct {
 		qos     byte
@@ -67,7 +67,7 @@ func TestWhatTheServerTakesIsSentAndWhatIsLargerIsNot(t *testing.T) {
 				t.Errorf("got %s", got)
 			}
 			l.publish(message(c.qos, "small"))
-			if got := l.c.Next(); got.Payload != "small" || got.Properties.TopicAlias != nil { // the alias takes more than the topic
+			if got := l.c.Next(); got.Payload != "small" || got.Properties.TopicAlias != nil { // the alias would take more bytes than the topic
 				t.Errorf("got %s", got)
 			}
 		})
@@ -76,7 +76,7 @@ func TestWhatTheServerTakesIsSentAndWhatIsLargerIsNot(t *testing.T) {
 
 func TestAlias_EveryTopicAndPropertyLength_TakesMessagesOfTheMaximumSize(t *testing.T) {
 	for length := 1; length <= 8; length++ {
-		for _, filler := range []int{0, 117, 118, 119, 120, 121, 122, 123} { // the length of the properties takes a second byte
+		for _, filler := range []int{0, 117, 118, 119, 120, 121, 122, 123} { // the property length needs a second byte
 			for qos := range byte(3) {
 				m := message(qos, "x")
 				m.Topic = strings.Repeat("t", length)
@@ -86,7 +86,7 @@ func TestAlias_EveryTopicAndPropertyLength_TakesMessagesOfTheMaximumSize(t *test
 				size := packet.SizePublish(packet.V5, &packet.Publish{Topic: m.Topic, Payload: m.Payload, QoS: qos, Properties: m.Properties})
 				small := message(qos, "")
 				small.Topic = m.Topic
-				maximum := max(size, 40) // small has its alias in that
+				maximum := max(size, 40) // small has its alias within the maximum
 				m.Payload += strings.Repeat("x", maximum-size)
 				l := announces(t, &v5.Properties{MaximumPacketSize: new(uint32(maximum)), TopicAliasMaximum: new(uint16(10))})
 				again := *m
@@ -96,7 +96,7 @@ func TestAlias_EveryTopicAndPropertyLength_TakesMessagesOfTheMaximumSize(t *test
 					if got.Payload != want.Payload {
 						t.Fatalf("topic of %d, properties of %d bytes, QoS %d: got %s", length, filler, qos, got)
 					}
-					if hasAlias := got.Properties.TopicAlias != nil; hasAlias && length < minAliased || got.Topic == "" && !hasAlias {
+					if hasAlias := got.Properties.TopicAlias != nil; hasAlias && length < minAliasedTopic || got.Topic == "" && !hasAlias {
 						t.Errorf("topic of %d bytes: got %s", length, got)
 					}
 				}
@@ -105,7 +105,7 @@ func TestAlias_EveryTopicAndPropertyLength_TakesMessagesOfTheMaximumSize(t *test
 	}
 }
 
-func TestAlias_LargePackets_AreNotKeptByTheirTopics(t *testing.T) {
+func TestAlias_TopicOfLargePacket_PacketIsNotKept(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	l := p.connect(script.Connack(false, &v5.Properties{TopicAliasMaximum: new(uint16(1000))}))
 	go func() {
@@ -118,8 +118,8 @@ func TestAlias_LargePackets_AreNotKeptByTheirTopics(t *testing.T) {
 	const messages, large = 500, 100 << 10
 	for i := range messages {
 		m := message(0, "x")
-		came := fmt.Sprintf("topic/%d", i) + strings.Repeat("x", large)
-		m.Topic = came[:len(came)-large] // as it is of a packet that came
+		received := fmt.Sprintf("topic/%d", i) + strings.Repeat("x", large)
+		m.Topic = received[:len(received)-large] // a part of a received packet
 		for l.s.Publish(m, time.Now()) == Full {
 			l.s.Flush()
 		}
@@ -140,15 +140,15 @@ func TestAlias_LongTopics_AreBoundedInBytes(t *testing.T) {
 	for i := range 40 {
 		p := packet.Publish{Topic: fmt.Sprintf("%060000d", i)}
 		l.s.state.mu.Lock()
-		l.s.alias(&p)
+		l.s.aliasLocked(&p)
 		l.s.state.mu.Unlock()
 	}
-	if n := len(l.s.aliases); n != maxAliased/(60_000+aliasOverhead) {
+	if n := len(l.s.aliases); n != maxAliasBytes/(60_000+aliasOverhead) {
 		t.Errorf("%d topics of 60 kB have an alias", n)
 	}
 }
 
-func TestTopicAliasesAreUsedAsFarAsTheServerAllowsAndEndWithTheConnection(t *testing.T) {
+func TestAlias_ServerMaximum_BoundsAliasesOfEachConnection(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	aliases := &v5.Properties{TopicAliasMaximum: new(uint16(2))}
 	l := p.connect(script.Connack(false, aliases))
@@ -174,20 +174,20 @@ func TestTopicAliasesAreUsedAsFarAsTheServerAllowsAndEndWithTheConnection(t *tes
 	l.c.Want("PUBLISH 4 qos1 dup to/a=x", "PUBLISH 5 qos1 dup to/b=x", "PUBLISH 6 qos1 dup to/c=x")
 }
 
-func TestASubscriptionHasItsIdentifierWhereTheServerKnowsOfThem(t *testing.T) {
+func TestSubscribe_IdentifiersAvailable_SentOnlyThen(t *testing.T) {
 	for _, available := range []byte{1, 0} {
 		l := announces(t, &v5.Properties{SubIDAvailable: &available})
 		if got := l.s.IdentifiesSubscriptions(); got != (available == 1) {
-			t.Errorf("IdentifiesSubscriptions is %v where %d was announced", got, available)
+			t.Errorf("IdentifiesSubscriptions is %v, but the server announced %d", got, available)
 		}
 		go func() { _ = l.s.Subscribe(t.Context(), []Subscription{{Filter: "a", QoS: 1, ID: 7}}) }()
 		if got := l.c.Next().Properties.SubscriptionIdentifier; (got != nil) != (available == 1) { // section 3.2.2.3.12
-			t.Errorf("the identifier is %v where %d was announced", got, available)
+			t.Errorf("the identifier is %v, but the server announced %d", got, available)
 		}
 	}
 }
 
-func TestTheServersKeepAliveTakesThePlaceOfALongerOne(t *testing.T) {
+func TestKeepAlive_ServerAnnouncesShorter_ReplacesOwn(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	start := time.Now()
 	l := p.connect(script.Connack(false, &v5.Properties{ServerKeepAlive: new(uint16(1))}))
@@ -197,11 +197,11 @@ func TestTheServersKeepAliveTakesThePlaceOfALongerOne(t *testing.T) {
 	}
 	l = p.connect(script.Connack(false, &v5.Properties{ServerKeepAlive: new(uint16(0))}))
 	if l.s.keepAlive != time.Minute {
-		t.Errorf("%v where the server wants none", l.s.keepAlive)
+		t.Errorf("the keep alive is %v, want the own one: the server announced none", l.s.keepAlive)
 	}
 }
 
-func TestAnAssignedClientIdentifierIsIgnored(t *testing.T) {
+func TestConnack_AssignedClientIdentifier_IsIgnored(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	for range 2 {
 		c, done := p.dial()

@@ -17,7 +17,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func TestCloseSendsTheAcknowledgementsAndThenADisconnect(t *testing.T) {
+func TestClose_PendingAcknowledgements_SentBeforeDisconnect(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		l.c.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 2, "t", "b"))
@@ -34,11 +34,11 @@ func TestCloseSendsTheAcknowledgementsAndThenADisconnect(t *testing.T) {
 			t.Errorf("a closed session has the error %v", err)
 		}
 		l.wantResult(Ended, message(1, "late"))
-		l.s.Close() // again, and at once
+		l.s.Close() // a second Close returns at once
 	})
 }
 
-func TestNothingFollowsTheDisconnectAndItIsNotLeftOut(t *testing.T) {
+func TestClose_ConcurrentPublishes_DisconnectIsLast(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		for range 100 {
 			l := p.new()
@@ -66,13 +66,13 @@ func TestNothingFollowsTheDisconnectAndItIsNotLeftOut(t *testing.T) {
 			if last.Type != v5.DISCONNECT {
 				t.Fatalf("%s is the last packet", last)
 			}
-			_ = l.c.Close() // as it must now
+			_ = l.c.Close() // as the server must now
 			publishing.Wait()
 		}
 	})
 }
 
-func TestCloseDoesNotWaitForAServerThatKeepsTheConnection(t *testing.T) {
+func TestClose_ServerKeepsConnection_ReturnsWithinTimeout(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		start := time.Now()
@@ -84,7 +84,7 @@ func TestCloseDoesNotWaitForAServerThatKeepsTheConnection(t *testing.T) {
 	})
 }
 
-func TestCloseLetsAServerReadEverythingWhateverItHasSent(t *testing.T) {
+func TestClose_UnreadDataFromServer_ServerReadsEverything(t *testing.T) {
 	const messages = 5000
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.Window = 65535
@@ -96,7 +96,7 @@ func TestCloseLetsAServerReadEverythingWhateverItHasSent(t *testing.T) {
 			l.want("received x")
 			l.ack("x")
 		}
-		go func() { // what is handed on before Close has begun
+		go func() { // messages that the handler receives before Close begins
 			for {
 				select {
 				case <-l.events:
@@ -105,12 +105,13 @@ func TestCloseLetsAServerReadEverythingWhateverItHasSent(t *testing.T) {
 				}
 			}
 		}()
-		// What the client does not read any more: a reset would follow from it.
+		// The client does not read these messages any more, which would make the system
+		// reset the connection.
 		more := make(chan struct{})
 		unread := strings.Repeat(l.c.Encode(script.Publish(0, 0, "t", "unread")), 1<<16)
 		go func() {
 			defer close(more)
-			_, _ = io.WriteString(l.c, unread) // it may be cut off
+			_, _ = io.WriteString(l.c, unread) // the connection may end first
 		}()
 		go l.s.Close()
 		for i := range messages {
@@ -123,7 +124,7 @@ func TestCloseLetsAServerReadEverythingWhateverItHasSent(t *testing.T) {
 	})
 }
 
-func TestWhatEndsASessionIsToldAndWhatCloseEndsIsNot(t *testing.T) {
+func TestErr_ConnectionLost_KeptAfterClose(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		if l.s.Err() != nil {
@@ -135,12 +136,12 @@ func TestWhatEndsASessionIsToldAndWhatCloseEndsIsNot(t *testing.T) {
 		}
 		l.s.Close()
 		if l.s.Err() == nil {
-			t.Error("closing a session that has ended takes its error away")
+			t.Error("Close clears the error of a session that has ended")
 		}
 	})
 }
 
-func TestAServersDisconnectIsExplained(t *testing.T) {
+func TestDisconnect_ReasonCodes_AreExplained(t *testing.T) {
 	reference := &v5.Properties{ServerReference: "other:1883", ReasonString: "busy"}
 	for _, c := range []struct {
 		code       byte
@@ -150,14 +151,14 @@ func TestAServersDisconnectIsExplained(t *testing.T) {
 	}{ // section 3.14.2.1
 		{0x00, nil, "Disconnected", "the server ended the session (DISCONNECT 0x00)"},
 		{0x81, nil, "Disconnected", "the server ended the session (DISCONNECT 0x81)"},
-		{0x87, nil, "AuthenticationFailed", "the server does not authorise the client any more (DISCONNECT 0x87)"},
+		{0x87, nil, "AuthenticationFailed", "the server no longer authorises the client (DISCONNECT 0x87)"},
 		{0x89, nil, "ServerUnavailable", "the server is shutting down, or too busy (DISCONNECT 0x89)"},
 		{0x8B, nil, "ServerUnavailable", "the server is shutting down, or too busy (DISCONNECT 0x8b)"},
 		{0x8E, nil, "SessionTakenOver", "another client has connected with the same client identifier; give each bridge a clientID of its own (DISCONNECT 0x8e)"},
 		{0x97, nil, "QuotaExceeded", "the server's quota is exceeded (DISCONNECT 0x97)"},
 		{0x98, nil, "Disconnected", "the server's administrator ended the session (DISCONNECT 0x98)"},
-		{0x9C, reference, "ServerUnavailable", `the server says to use another one (DISCONNECT 0x9c, "busy"); it says to use "other:1883"`},
-		{0x9D, nil, "ServerUnavailable", "the server says to use another one (DISCONNECT 0x9d)"},
+		{0x9C, reference, "ServerUnavailable", `the server redirects the client to another server (DISCONNECT 0x9c, "busy"); it names the server "other:1883"`},
+		{0x9D, nil, "ServerUnavailable", "the server redirects the client to another server (DISCONNECT 0x9d)"},
 		{0x9F, nil, "ServerUnavailable", "the server is shutting down, or too busy (DISCONNECT 0x9f)"},
 	} {
 		t.Run(fmt.Sprintf("code=%#02x", c.code), func(t *testing.T) {
@@ -167,12 +168,12 @@ func TestAServersDisconnectIsExplained(t *testing.T) {
 			if e == nil || e.Reason != c.reason || e.Message != c.message {
 				t.Errorf("ended with %v", e)
 			}
-			l.c.WantEnd() // [MQTT-4.13.1-1] does not ask for an answer
+			l.c.WantEnd() // [MQTT-4.13.1-1] requires no answer
 		})
 	}
 }
 
-func TestNothingIsHandedOnAfterDone(t *testing.T) {
+func TestDone_ServerKeepsSending_NoHandlerCalls(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		messages := strings.Repeat(l.c.Encode(script.Publish(0, 0, "t", "x")), 100)
@@ -195,13 +196,13 @@ func TestNothingIsHandedOnAfterDone(t *testing.T) {
 		<-taken
 		go l.s.Close()
 		<-l.s.Done()
-		close(l.events) // an event after that would panic
+		close(l.events) // a later event would panic
 	})
 }
 
-// After DISCONNECT the server may still send: nothing of that is handed on, because it would
-// be handed on in part, and out of order.
-func TestClose_ServerSendsMeanwhile_NothingIsHandedOn(t *testing.T) {
+// After DISCONNECT the server may still send. The handler receives nothing of that, because
+// it would receive only a part, and out of order.
+func TestClose_ServerSendsMeanwhile_NoHandlerCalls(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		closed := make(chan struct{})
@@ -210,9 +211,9 @@ func TestClose_ServerSendsMeanwhile_NothingIsHandedOn(t *testing.T) {
 			close(closed)
 		}()
 		l.c.Want("DISCONNECT")
-		for id := range uint16(20) { // in pieces, so that they are not read at once
+		for id := range uint16(20) { // one by one, so that one read does not return all of them
 			l.c.Send(script.Publish(id+1, 1, "t", "late"))
-			time.Sleep(time.Millisecond) // no event tells that it is read
+			time.Sleep(time.Millisecond) // no event shows that the message is read
 		}
 		_ = l.c.Close()
 		<-closed

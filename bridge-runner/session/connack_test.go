@@ -13,8 +13,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// [MQTT-3.2.2-1], [MQTT-3.2.2-2] of 5: a server must not do so. What it holds is unknown,
-// as after a restart of the runner.
+// [MQTT-3.2.2-1], [MQTT-3.2.2-2] of 5: a server must not do so. It is unknown which
+// messages it holds, as after a restart of the runner.
 func TestConnack_SessionAfterCleanStart_ConnectsAndReleasesStaleQoS2(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.CleanStart, p.cfg.Window = true, 1
@@ -26,14 +26,14 @@ func TestConnack_SessionAfterCleanStart_ConnectsAndReleasesStaleQoS2(t *testing.
 		if l.s.Resumed() || l.s.State().Subscribed() {
 			t.Error("the session is resumed")
 		}
-		l.c.Send(script.Duplicate(script.Publish(9, 1, "t", "queued"))) // it is new here
+		l.c.Send(script.Duplicate(script.Publish(9, 1, "t", "queued"))) // the message is new here
 		l.want("received queued")
 		l.wantResult(Full, message(2, "exact"))
 		l.s.Flush()
 		if got := l.c.Next().String(); !strings.HasPrefix(got, "PUBREL") {
 			t.Errorf("%s before stale identifiers are released", got)
 		}
-		if got := l.s.Remarks(); len(got) != 1 || !strings.Contains(got[0], "a session, though a new one was asked for") {
+		if got := l.s.Remarks(); len(got) != 1 || !strings.Contains(got[0], "Session Present set, though the bridge requested a new session") {
 			t.Errorf("remarks: %q", got)
 		}
 	})
@@ -59,8 +59,8 @@ func TestConnack_MistakesOfRealServers_ConnectAndAreRemarkedOn(t *testing.T) {
 
 func TestConnack_UnclearMeaning_ErrorSaysWhatToDo(t *testing.T) {
 	const (
-		what    = "; check the URL's scheme and port, and protocolVersion"
-		version = "; set protocolVersion to one that it speaks"
+		urlHint = "; check the URL's scheme and port, and protocolVersion"
+		version = "; set protocolVersion to a version that the server supports"
 	)
 	for _, c := range []struct {
 		v       packet.Version
@@ -68,14 +68,14 @@ func TestConnack_UnclearMeaning_ErrorSaysWhatToDo(t *testing.T) {
 		reason  string
 		message string
 	}{
-		{packet.V5, "\x20\x02\x00\x00", "ProtocolVersionRefused", "the server does not seem to speak MQTT 5: the server sent a CONNACK of 2 bytes with code 0, in the format of MQTT 3.1.1; the server may support only that version" + version},
-		{packet.V5, "\x20\x02\x00\x87", "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x87); no credentials are set; name a Secret in credentials.secretRef, and look at the server's rules for this client identifier"},
-		{packet.V5, "\x20\x03\x01\x05\x00", "AuthenticationFailed", "the server does not authorise the client (CONNACK 5); no credentials are set; name a Secret in credentials.secretRef, and look at the server's rules for this client identifier"},
-		{packet.V5, "\x20\x05\x00\x00\x02\x7f\x01", "ProtocolError", "the server sent a CONNACK with the property 0x7f, which MQTT 5 does not have" + what},
-		{packet.V5, "\x20\x03\x00\x00\x05", "ProtocolError", "the server sent a CONNACK with a property length of 5, which exceeds the packet" + what},
-		{packet.V311, "\x20\x03\x00\x00\x00", "ProtocolVersionRefused", "the server does not seem to speak MQTT 3.1.1: the server sent a CONNACK of 3 bytes; the server may support only another version of MQTT" + version},
-		{packet.V311, "\x20\x02\x00\x84", "ProtocolVersionRefused", "the server does not speak MQTT 3.1.1 (CONNACK 132)" + version},
-		{packet.V311, "\x20\x02\x00\x09", "ConnectRefused", "the server refuses the connection (CONNACK 9); look at its log"},
+		{packet.V5, "\x20\x02\x00\x00", "ProtocolVersionRefused", "the server seems not to support MQTT 5: the server sent a CONNACK of 2 bytes with code 0, in the format of MQTT 3.1.1; the server may support only that version" + version},
+		{packet.V5, "\x20\x02\x00\x87", "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x87); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
+		{packet.V5, "\x20\x03\x01\x05\x00", "AuthenticationFailed", "the server does not authorise the client (CONNACK 5); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
+		{packet.V5, "\x20\x05\x00\x00\x02\x7f\x01", "ProtocolError", "the server sent a CONNACK with the property 0x7f, which MQTT 5 does not have" + urlHint},
+		{packet.V5, "\x20\x03\x00\x00\x05", "ProtocolError", "the server sent a CONNACK with a property length of 5, which exceeds the packet" + urlHint},
+		{packet.V311, "\x20\x03\x00\x00\x00", "ProtocolVersionRefused", "the server seems not to support MQTT 3.1.1: the server sent a CONNACK of 3 bytes; the server may support only another version of MQTT" + version},
+		{packet.V311, "\x20\x02\x00\x84", "ProtocolVersionRefused", "the server does not support MQTT 3.1.1 (CONNACK 132)" + version},
+		{packet.V311, "\x20\x02\x00\x09", "ConnectRefused", "the server refuses the connection (CONNACK 9); check the server's log"},
 		{packet.V311, "\x20\x02\x01\x04", "AuthenticationFailed", "the server refuses the user name or password (CONNACK 4); no credentials are set; name a Secret in credentials.secretRef"},
 	} {
 		if e := newPeer(t, c.v).refused(c.answer); e.Reason != c.reason || e.Message != c.message {

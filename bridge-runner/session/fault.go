@@ -5,21 +5,21 @@ package session
 
 import "github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 
-// Fault is a packet from the server that breaks the protocol and does not end the
+// Fault describes a packet from the server that breaks the protocol and does not end the
 // session.
 type Fault struct {
 	Packet packet.Type
 	Faults packet.Faults
-	// Topic is the topic name of a PUBLISH as it came, which may be invalid.
+	// Topic is the topic name of a PUBLISH as received. It may be invalid.
 	Topic string
-	// Size is that of the whole packet, in bytes.
+	// Size is the size of the whole packet, in bytes.
 	Size int
 }
 
 // Dropped reports whether the packet is a message that is not forwarded.
 func (f *Fault) Dropped() bool { return f.Packet == packet.PUBLISH && f.Faults.Undeliverable() }
 
-// report reports a packet that has faults.
+// report passes a packet with faults to Config.Fault.
 func (s *Session) report(f packet.Frame, faults packet.Faults, topic string) {
 	if faults != 0 && s.cfg.Fault != nil {
 		s.cfg.Fault(Fault{Packet: f.Type, Faults: faults, Topic: topic, Size: f.Size})

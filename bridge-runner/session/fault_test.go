@@ -16,7 +16,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// faultyPeer is a peer of which faults are reported, as text.
+// faultyPeer returns a peer, and a channel that receives its faults as text.
 func faultyPeer(t *testing.T, v packet.Version, limit int) (p *peer, faults chan string) {
 	t.Helper()
 	p, faults = newPeer(t, v), make(chan string, 100)
@@ -27,7 +27,7 @@ func faultyPeer(t *testing.T, v packet.Version, limit int) (p *peer, faults chan
 	return p, faults
 }
 
-func TestSession_PacketBreaksTheProtocol_GoesOnAndReportsIt(t *testing.T) {
+func TestSession_PacketBreaksProtocol_ReportedAndSessionContinues(t *testing.T) {
 	const both = 0
 	for _, c := range []struct {
 		name string
@@ -42,8 +42,8 @@ func TestSession_PacketBreaksTheProtocol_GoesOnAndReportsIt(t *testing.T) {
 		{"a PUBREC without an identifier", both, "\x50\x02\x00\x00", `PUBREC packet_identifier "" 4 dropped=false`},
 		{"a PUBREL without an identifier", both, "\x62\x02\x00\x00", `PUBREL packet_identifier "" 4 dropped=false`},
 		{"a second CONNACK", both, "\x20\x02\x00\x00", `CONNACK unexpected "" 4 dropped=false`},
-		{"a SUBACK of nothing", both, "\x90\x04\x00\x05\x00\x00", `SUBACK unexpected "" 6 dropped=false`},
-		{"an UNSUBACK of nothing", both, "\xb0\x04\x00\x05\x00\x00", `UNSUBACK unexpected "" 6 dropped=false`},
+		{"a SUBACK without a SUBSCRIBE", both, "\x90\x04\x00\x05\x00\x00", `SUBACK unexpected "" 6 dropped=false`},
+		{"an UNSUBACK without an UNSUBSCRIBE", both, "\xb0\x04\x00\x05\x00\x00", `UNSUBACK unexpected "" 6 dropped=false`},
 		{"an UNSUBACK without anything", both, "\xb0\x00", `UNSUBACK unexpected "" 2 dropped=false`},
 		{"a PINGRESP with a payload", both, "\xd0\x02ab", `PINGRESP header "" 4 dropped=false`},
 		{"an AUTH", packet.V5, "\xf0\x00", `AUTH unexpected "" 2 dropped=false`},
@@ -70,7 +70,7 @@ func TestSession_PacketBreaksTheProtocol_GoesOnAndReportsIt(t *testing.T) {
 	}
 }
 
-func TestSession_PUBRELWithTheFlagsOfAnother_Answered(t *testing.T) {
+func TestSession_PUBRELWithWrongFlags_IsAnswered(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		l.c.Send(script.Publish(1, 2, "t", "x"))
@@ -82,7 +82,7 @@ func TestSession_PUBRELWithTheFlagsOfAnother_Answered(t *testing.T) {
 	})
 }
 
-func TestSession_DISCONNECTOfAServerOf311_EndsTheSession(t *testing.T) {
+func TestSession_DISCONNECTFrom311Server_SessionEnds(t *testing.T) {
 	l := newPeer(t, packet.V311).new()
 	l.c.SendBytes("\xe0\x00")
 	if e := l.wantOver(); e == nil || e.Reason != "Disconnected" {
@@ -90,9 +90,9 @@ func TestSession_DISCONNECTOfAServerOf311_EndsTheSession(t *testing.T) {
 	}
 }
 
-// Messages that cannot be forwarded are handed on with their faults, so that they are
-// acknowledged in their turn.
-func TestSession_InvalidMessage_HandedOnWithItsFaults(t *testing.T) {
+// The handler receives messages that cannot be forwarded with their faults, so that it
+// acknowledges them in order.
+func TestSession_InvalidMessage_ReceivedWithFaults(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		v       packet.Version
@@ -152,7 +152,7 @@ func TestSession_InvalidMessage_HandedOnWithItsFaults(t *testing.T) {
 	}
 }
 
-func TestSession_PacketIdentifier0_HandedOnAndNotAcknowledged(t *testing.T) {
+func TestSession_PacketIdentifier0_ReceivedAndNotAcknowledged(t *testing.T) {
 	for _, v := range []packet.Version{packet.V311, packet.V5} {
 		for _, flags := range []string{"\x32", "\x34"} {
 			p, faults := faultyPeer(t, v, 0)
@@ -170,9 +170,9 @@ func TestSession_PacketIdentifier0_HandedOnAndNotAcknowledged(t *testing.T) {
 	}
 }
 
-// [MQTT-3.1.2-24] of MQTT 5: the server must not send such packets. In 3.1.1 it cannot
-// know.
-func TestSession_MessageOverTheMaximumPacketSize_SkippedAndHandedOnWithItsTopic(t *testing.T) {
+// [MQTT-3.1.2-24] of MQTT 5: the server must not send such packets. A server of 3.1.1 does
+// not know the limit.
+func TestSession_MessageOverMaximumPacketSize_ReceivedWithTopicOnly(t *testing.T) {
 	const limit = 2000
 	for _, v := range []packet.Version{packet.V311, packet.V5} {
 		for qos, want := range []string{"", "PUBACK 7", "PUBREC 7"} {
@@ -185,7 +185,7 @@ func TestSession_MessageOverTheMaximumPacketSize_SkippedAndHandedOnWithItsTopic(
 					l.c.Send(script.Publish(0, 0, "t", "before"))
 					l.want("received before")
 					l.c.SendBytes(wire[:size-1])
-					l.wantNoMore() // it is not acknowledged before it has come whole
+					l.wantNoMore() // it is not acknowledged before it has arrived completely
 					l.c.SendBytes(wire[size-1:] + l.c.Encode(script.Publish(0, 0, "t", "after")))
 					in := l.wantFault(packet.FaultTooLarge)
 					if in.Topic != topic || len(in.Payload) > 2*limit || in.QoS != byte(qos) {
@@ -209,7 +209,7 @@ func TestSession_MessageOverTheMaximumPacketSize_SkippedAndHandedOnWithItsTopic(
 	}
 }
 
-// sized returns p with a payload with which the packet has this size in bytes.
+// sized returns p with a payload that makes the packet this size, in bytes.
 func (l *link) sized(p script.Packet, size int) script.Packet {
 	l.t.Helper()
 	p.Payload = strings.Repeat("x", size)
@@ -233,7 +233,7 @@ func (l *link) wantFault(faults packet.Faults) *Inbound {
 	return l.in[i]
 }
 
-func TestSession_PacketsUpToTheMaximumPacketSize_Kept(t *testing.T) {
+func TestSession_PacketsUpToMaximumPacketSize_AreReceived(t *testing.T) {
 	const limit = 200_000
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.MaximumPacketSize = limit
@@ -253,8 +253,8 @@ func TestSession_PacketsUpToTheMaximumPacketSize_Kept(t *testing.T) {
 	})
 }
 
-// An acknowledgement is of use whatever its size: what it says is at its beginning.
-func TestSession_AcknowledgementOverTheMaximumPacketSize_Counts(t *testing.T) {
+// An acknowledgement is useful at any size: its content is at the beginning.
+func TestSession_AcknowledgementOverMaximumPacketSize_Counts(t *testing.T) {
 	p, faults := faultyPeer(t, packet.V5, 1000)
 	l := p.new()
 	l.publish(message(1, "x"))
@@ -272,9 +272,9 @@ func TestSession_AcknowledgementOverTheMaximumPacketSize_Counts(t *testing.T) {
 	l.sync()
 }
 
-// A message that was skipped, and is sent again, is acknowledged once more and not handed
-// on again.
-func TestSession_SkippedMessageSentAgain_NotHandedOnAgain(t *testing.T) {
+// If a skipped message is sent again, it is acknowledged again and the handler does not
+// receive it again.
+func TestSession_SkippedMessageSentAgain_IsRedelivered(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.MaximumPacketSize = 1000
 		large := script.Publish(1, 2, "t", strings.Repeat("x", 100_000))
@@ -291,7 +291,8 @@ func TestSession_SkippedMessageSentAgain_NotHandedOnAgain(t *testing.T) {
 	})
 }
 
-// A large message takes the buffer that it came in, and half as much while that grows.
+// A large message takes the memory of its read buffer, and half as much while the buffer
+// grows.
 func TestSession_LargeMessage_IsNotCopied(t *testing.T) {
 	const size = 8 << 20
 	l := newPeer(t, packet.V311).new()
@@ -305,7 +306,7 @@ func TestSession_LargeMessage_IsNotCopied(t *testing.T) {
 		t.Fatalf("received %d bytes", len(got))
 	}
 	runtime.ReadMemStats(&after)
-	const ofTheTest = 2 * size // SendBytes and the event are copies, too
+	const ofTheTest = 2 * size // SendBytes and the event make copies, too
 	if n := after.TotalAlloc - before.TotalAlloc; n > ofTheTest+2*size {
 		t.Errorf("allocated %d bytes for a message of %d", n, size)
 	}

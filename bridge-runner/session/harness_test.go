@@ -27,7 +27,7 @@ func versions(t *testing.T, test func(t *testing.T, p *peer)) {
 	}
 }
 
-// peer is a server that does as the test says, and how to connect to it.
+// peer is a scripted server, and the configuration to connect to it.
 type peer struct {
 	t      *testing.T
 	server *script.Server
@@ -45,7 +45,7 @@ func newPeer(t *testing.T, v packet.Version) *peer {
 
 func (p *peer) v5() bool { return p.cfg.Version == packet.V5 }
 
-// opened is what Open returned.
+// opened is the result of Open.
 type opened struct {
 	s   *Session
 	err error
@@ -65,8 +65,7 @@ func (p *peer) dial() (c *script.Conn, done <-chan opened) {
 	return p.server.Accept(), opening
 }
 
-// refused opens a session where answer is all that the server says, and returns the
-// error.
+// refused opens a session at a server that sends only answer, and returns the error.
 func (p *peer) refused(answer string) *Error {
 	p.t.Helper()
 	c, done := p.dial()
@@ -84,7 +83,7 @@ func (p *peer) wantError(o opened) *Error {
 	return e
 }
 
-// link is both ends of a session.
+// link holds both ends of a session.
 type link struct {
 	*recorder
 	s *Session
@@ -115,18 +114,19 @@ func (p *peer) use(c *script.Conn, o opened) *link {
 	return &link{recorder: r, s: o.s, c: c}
 }
 
-// new connects to a server that has no session; resume to one that has.
+// new connects to a server that has no session. resume connects to a server that resumes
+// the session.
 func (p *peer) new() *link { p.t.Helper(); return p.connect(script.Connack(false, nil)) }
 
 func (p *peer) resume() *link { p.t.Helper(); return p.connect(script.Connack(true, nil)) }
 
-// recorder is a handler that notes what it is told.
+// recorder is a handler that records its calls as events.
 type recorder struct {
 	t      *testing.T
 	s      *Session
 	events chan string
 	ready  func()
-	awake  chan struct{} // Ready was called
+	awake  chan struct{} // receives a value when Ready is called
 
 	mu sync.Mutex
 	in []*Inbound // received and not acknowledged
@@ -161,7 +161,7 @@ func (r *recorder) Ready() {
 
 func (r *recorder) Idle() {}
 
-// want waits for these events, and no others before them.
+// want waits for these events, in this order, without others between them.
 func (r *recorder) want(events ...string) {
 	r.t.Helper()
 	for _, want := range events {
@@ -202,14 +202,14 @@ func (r *recorder) ack(payloads ...string) {
 	r.s.Flush()
 }
 
-// inherit takes over what was received by an earlier connection.
+// inherit adds the messages that were received on an earlier connection.
 func (r *recorder) inherit(in []*Inbound) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.in = append(in, r.in...)
 }
 
-// message is one to publish.
+// message returns a message to publish.
 func message(qos byte, payload string) *Outgoing {
 	return &Outgoing{Message: Message{Topic: "t", Payload: payload, QoS: qos}, At: time.Now()}
 }
@@ -225,8 +225,7 @@ func (l *link) publish(messages ...*Outgoing) {
 	l.s.Flush()
 }
 
-// publishWhenReady publishes a message for which there is no room yet, when Ready is
-// called.
+// publishWhenReady publishes a message when Ready is called and there is room for it.
 func (l *link) publishWhenReady(m *Outgoing) {
 	l.t.Helper()
 	for {
@@ -242,7 +241,7 @@ func (l *link) publishWhenReady(m *Outgoing) {
 	}
 }
 
-// wantResult publishes, which must have this result.
+// wantResult publishes a message and fails if the result is another.
 func (l *link) wantResult(want Result, m *Outgoing) {
 	l.t.Helper()
 	if got := l.s.Publish(m, time.Now()); got != want {
@@ -254,8 +253,8 @@ func (l *link) wantResult(want Result, m *Outgoing) {
 // noticed.
 func (l *link) cut() {
 	l.t.Helper()
-	_ = l.c.Close()  // the connection is to be gone
-	_ = l.wantOver() // because of that
+	_ = l.c.Close()  // the connection must end
+	_ = l.wantOver() // it ends because of the connection
 }
 
 // wantOver waits for the end of the session, and returns why it has ended.
@@ -271,8 +270,8 @@ func (l *link) wantOver() *Error {
 	return e
 }
 
-// sync returns when the session has handled all that the server has sent: it answers
-// a PUBREL that nobody waits for.
+// sync returns when the session has handled all packets that the server has sent: it sends
+// a PUBREL of an unused identifier and waits for the answer.
 func (l *link) sync() {
 	l.t.Helper()
 	const unused = 60000
@@ -284,7 +283,7 @@ func (l *link) sync() {
 	l.c.Want(fmt.Sprintf("PUBCOMP %d%s", unused, code))
 }
 
-// Inflight is how many QoS 1 and 2 messages are sent and not acknowledged.
+// Inflight returns the number of QoS 1 and 2 messages that are sent and not acknowledged.
 func (s *Session) Inflight() int {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()

@@ -12,106 +12,109 @@ import (
 // Inbound is a message that the server sent.
 type Inbound struct {
 	packet.Publish
-	// At is when it came.
+	// At is when the message arrived.
 	At time.Time
 
-	state   *State
-	session *Session // by whose connection it came last; nil: by none that is left
-	acked   bool
+	state *State
+	// session is the session on whose connection the message arrived last. It is nil if a later
+	// connection has begun and the server has not sent the message on it. state.mu guards it.
+	session *Session
+	// acked is whether Ack was called, or the message was acknowledged before. state.mu
+	// guards it.
+	acked bool
 }
 
-// received hands a message on, unless it is held already (sections 3.3 and 4.3). One that
-// has faults is handed on, too: it is acknowledged in its turn. One without a packet
-// identifier cannot be acknowledged.
-func (s *Session) received(p *packet.Publish) {
-	m := &Inbound{Publish: *p, At: s.now, state: s.state, session: s}
-	if p.ID != 0 && (s.refusing || s.hold(m)) {
+// deliverInbound passes a message to the handler, unless it is already pending (sections
+// 3.3 and 4.3). The handler also receives messages with faults, so that it acknowledges
+// them in order. A message without a packet identifier cannot be acknowledged.
+func (s *Session) deliverInbound(p *packet.Publish) {
+	m := &Inbound{Publish: *p, At: s.readAt, state: s.state, session: s}
+	if p.ID != 0 && (s.refusingInbound || s.trackInbound(m)) {
 		return
 	}
 	s.handler.Received(m)
 }
 
-// hold notes a QoS 1 or 2 message until it is acknowledged. It reports whether that
-// is all: the message is one that the server has sent before.
+// trackInbound tracks a QoS 1 or 2 message until it is acknowledged. It reports whether the
+// message is handled completely, because the server has sent it before.
 //
-// A server that resumes a session sends again what was not acknowledged, with the
-// packet identifier of the first time and the DUP flag ([MQTT-4.4.0-1]), and it may
-// not use an identifier for another message before it is acknowledged. Some servers
-// number messages anew all the same (RabbitMQ does), and a URL may stand for several
-// servers, of which another resumes a session of its own. So the content has to be
-// the same, too, and what is held must not come under another identifier: messages
-// that say the same are told apart by that. Where it once is not so, nothing that came
-// by earlier connections is taken for held: some messages are forwarded twice, and
-// nothing is lost.
+// A server that resumes a session sends unacknowledged messages again, with their previous
+// packet identifiers and the DUP flag ([MQTT-4.4.0-1]), and may not reuse an identifier for
+// another message before the first is acknowledged. Nevertheless some servers renumber
+// messages (RabbitMQ does), and a URL may stand for several servers that each resume their
+// own session. So a message counts as sent again only if the content is the same, too, and
+// if no pending message with the same content has another identifier, because the
+// identifier distinguishes messages with equal content. At the first violation no pending
+// message of an earlier connection counts as sent again any more: some messages are then
+// forwarded twice, and none is lost.
 //
-// A server that exceeds the bridge's receive maximum is borne with: Mosquitto 2.0.11
-// does where its max_inflight_messages is higher, and would do so again after each
-// reconnect.
-func (s *Session) hold(m *Inbound) (handled bool) {
+// More messages than the bridge's receive maximum are tolerated: Mosquitto 2.0.11 sends
+// them if its max_inflight_messages is higher, and would do so again after each reconnect.
+func (s *Session) trackInbound(m *Inbound) (handled bool) {
 	s.state.mu.Lock()
-	held := &s.state.in
+	in := &s.state.in
 	if m.QoS == 2 {
-		if hash, ok := held.received[m.ID]; ok {
+		if hash, ok := in.awaitingPubrel[m.ID]; ok {
 			if m.Dup && hash == contentHash(&m.Publish) { // section 4.3.3
 				m.acked = true
-				s.arrived(m)
+				s.recordArrivalLocked(m)
 				s.state.mu.Unlock()
 				s.handler.Redelivered(m)
 				return true
 			}
-			held.forgetOthers()
+			in.dropPreviousConnections()
 		}
 	}
-	if o := held.held[m.ID]; o != nil && m.Dup {
+	if o := in.pendingAck[m.ID]; o != nil && m.Dup {
 		if o.session == s || sameContent(&o.Publish, &m.Publish) {
 			if o.session != s {
 				o.session = s
-				s.arrived(o)
+				s.recordArrivalLocked(o)
 			}
 			s.state.mu.Unlock()
 			s.handler.Redelivered(m)
 			return true
 		}
-		held.forgetOthers()
+		in.dropPreviousConnections()
 	}
 	defer s.state.mu.Unlock()
-	if m.Dup && held.held[m.ID] == nil && held.elsewhere(m) {
-		held.forgetHeld(m.QoS)
+	if m.Dup && in.pendingAck[m.ID] == nil && in.heldUnderOtherID(m) {
+		in.dropPendingAck(m.QoS)
 	}
-	held.held[m.ID] = m
-	s.arrived(m)
+	in.pendingAck[m.ID] = m
+	s.recordArrivalLocked(m)
 	return false
 }
 
-// arrived notes that the server sent a message on this connection, and acknowledges it if it
-// was delivered while there was no connection. The lock is held.
-func (s *Session) arrived(m *Inbound) {
-	s.unacked = append(s.unacked, m)
-	s.acknowledgeInOrder()
+// recordArrivalLocked records that the server sent a message on this connection. It
+// acknowledges the message if Ack was called while there was no connection.
+func (s *Session) recordArrivalLocked(m *Inbound) {
+	s.unackedInbound = append(s.unackedInbound, m)
+	s.acknowledgeInOrderLocked()
 }
 
-// acknowledgeInOrder acknowledges the messages that are delivered, up to the first that is
-// not: PUBACK and PUBREC go out in the order in which the messages came on this connection
-// ([MQTT-4.6.0-2], [MQTT-4.6.0-3]). The lock is held.
-func (s *Session) acknowledgeInOrder() {
-	for s.acked < len(s.unacked) && s.unacked[s.acked].acked {
-		s.acknowledgeInbound(s.unacked[s.acked])
-		s.unacked[s.acked] = nil
-		s.acked++
+// acknowledgeInOrderLocked acknowledges the messages for which Ack was called, up to the
+// first without: PUBACK and PUBREC are sent in the order in which the messages arrived on
+// this connection ([MQTT-4.6.0-2], [MQTT-4.6.0-3]).
+func (s *Session) acknowledgeInOrderLocked() {
+	for s.ackedInbound < len(s.unackedInbound) && s.unackedInbound[s.ackedInbound].acked {
+		s.acknowledgeInboundLocked(s.unackedInbound[s.ackedInbound])
+		s.unackedInbound[s.ackedInbound] = nil
+		s.ackedInbound++
 	}
 	switch {
-	case s.acked == len(s.unacked):
-		s.unacked, s.acked = s.unacked[:0], 0
-	case s.acked >= 1024 && s.acked > len(s.unacked)/2:
-		n := copy(s.unacked, s.unacked[s.acked:])
-		clear(s.unacked[n:])
-		s.unacked, s.acked = s.unacked[:n], 0
+	case s.ackedInbound == len(s.unackedInbound):
+		s.unackedInbound, s.ackedInbound = s.unackedInbound[:0], 0
+	case s.ackedInbound >= 1024 && s.ackedInbound > len(s.unackedInbound)/2:
+		n := copy(s.unackedInbound, s.unackedInbound[s.ackedInbound:])
+		clear(s.unackedInbound[n:])
+		s.unackedInbound, s.ackedInbound = s.unackedInbound[:n], 0
 	}
 }
 
-// Ack acknowledges the message to the server: PUBACK at QoS 1 (section 3.4), PUBREC
-// at QoS 2 (section 3.5). It does not block; [Session.Flush] sends it. Where the
-// connection is gone, the message is acknowledged when the server sends it again.
+// Ack acknowledges the message to the server: PUBACK at QoS 1 (section 3.4), PUBREC at QoS
+// 2 (section 3.5). It does not block; [Session.Flush] sends the packet. If the connection
+// has ended, the message is acknowledged when the server sends it again.
 func (m *Inbound) Ack() {
 	if m.ID == 0 {
 		return
@@ -119,16 +122,16 @@ func (m *Inbound) Ack() {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
 	m.acked = true
-	if m.session != nil && m.session.writable() {
-		m.session.acknowledgeInOrder()
+	if m.session != nil && m.session.writableLocked() {
+		m.session.acknowledgeInOrderLocked()
 	}
 }
 
-// Refuse leaves a QoS 1 or 2 message to the server, without an acknowledgement, and all
-// that come after it on this connection, so that the order is kept. The server sends them
-// again on the next connection, for which [Session.Renew] asks. Refuse reports false if the
-// server will not, because the session ends with the connection: the message is received
-// then. It may be called only by [Handler.Received].
+// Refuse leaves a QoS 1 or 2 message, and all later messages on this connection,
+// unacknowledged at the server, so that the order is kept. The server sends them again on
+// the next connection, which [Session.Renew] requests. Refuse returns false if the server
+// will not send the message again, because the session ends with the connection; the
+// message then counts as received. Refuse may be called only by [Handler.Received].
 func (m *Inbound) Refuse() bool {
 	s := m.session
 	if s == nil || s.cfg.CleanStart || s.server.HasSessionExpiry && s.server.SessionExpiry == 0 {
@@ -136,53 +139,53 @@ func (m *Inbound) Refuse() bool {
 	}
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
-	s.refusing = true
-	if n := len(s.unacked); n > 0 && s.unacked[n-1] == m {
-		s.unacked[n-1] = nil
-		s.unacked = s.unacked[:n-1]
+	s.refusingInbound = true
+	if n := len(s.unackedInbound); n > 0 && s.unackedInbound[n-1] == m {
+		s.unackedInbound[n-1] = nil
+		s.unackedInbound = s.unackedInbound[:n-1]
 	}
-	if m.state.in.held[m.ID] == m {
-		delete(m.state.in.held, m.ID)
+	if m.state.in.pendingAck[m.ID] == m {
+		delete(m.state.in.pendingAck, m.ID)
 	}
 	return true
 }
 
-// Session is that by whose connection the message came last; nil if it has ended and
-// another one has begun.
+// Session returns the session on whose connection the message arrived last. It is nil if a
+// later connection has begun and the server has not sent the message on it.
 func (m *Inbound) Session() *Session {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
 	return m.session
 }
 
-// acknowledgeInbound ends the holding of m. The lock is held.
-func (s *Session) acknowledgeInbound(m *Inbound) {
-	if s.state.in.held[m.ID] == m {
-		delete(s.state.in.held, m.ID)
+// acknowledgeInboundLocked acknowledges m, which is no longer pending.
+func (s *Session) acknowledgeInboundLocked(m *Inbound) {
+	if s.state.in.pendingAck[m.ID] == m {
+		delete(s.state.in.pendingAck, m.ID)
 	}
 	if m.QoS == 1 {
-		s.acknowledge(packet.PUBACK, m.ID, 0)
+		s.writeAckLocked(packet.PUBACK, m.ID, 0)
 		return
 	}
-	s.state.in.received[m.ID] = contentHash(&m.Publish)
-	s.acknowledge(packet.PUBREC, m.ID, 0)
+	s.state.in.awaitingPubrel[m.ID] = contentHash(&m.Publish)
+	s.writeAckLocked(packet.PUBREC, m.ID, 0)
 }
 
-// acknowledge writes an acknowledgement. The lock is held.
-func (s *Session) acknowledge(t packet.Type, id uint16, code byte) {
-	if s.writable() {
-		s.buf = packet.AppendAck(s.buf, s.version, packet.Ack{Type: t, ID: id, Code: code})
+// writeAckLocked writes an acknowledgement.
+func (s *Session) writeAckLocked(t packet.Type, id uint16, code byte) {
+	if s.writableLocked() {
+		s.unflushed = packet.AppendAck(s.unflushed, s.version, packet.Ack{Type: t, ID: id, Code: code})
 	}
 }
 
-// pubrel ends the delivery of a QoS 2 message (section 3.6).
-func (s *Session) pubrel(id uint16) {
+// handlePubrel ends the delivery of a QoS 2 message (section 3.6).
+func (s *Session) handlePubrel(id uint16) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	var code byte
-	if _, ok := s.state.in.received[id]; !ok && s.version == packet.V5 {
+	if _, ok := s.state.in.awaitingPubrel[id]; !ok && s.version == packet.V5 {
 		code = codeIDNotFound
 	}
-	delete(s.state.in.received, id)
-	s.acknowledge(packet.PUBCOMP, id, code)
+	delete(s.state.in.awaitingPubrel, id)
+	s.writeAckLocked(packet.PUBCOMP, id, code)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func TestMessagesComeInOrderAndAreAcknowledgedWhenTheyAre(t *testing.T) {
+func TestInbound_EachQoS_ReceivedAndAcknowledgedInOrder(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		l.c.Send(script.Publish(0, 0, "t", "a"), script.Publish(1, 1, "t", "b"), script.Publish(2, 2, "t", "c"), script.Publish(3, 1, "t", "d"))
@@ -28,13 +28,13 @@ func TestMessagesComeInOrderAndAreAcknowledgedWhenTheyAre(t *testing.T) {
 	})
 }
 
-func TestWhatIsHeldIsNotHandedOnAgain(t *testing.T) {
+func TestInbound_PendingMessageSentAgain_IsRedelivered(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		one, exact := script.Publish(1, 1, "t", "one"), script.Publish(2, 2, "t", "exact")
 		l.c.Send(one, exact)
 		l.want("received one", "received exact")
-		for range 2 { // by other connections
+		for range 2 { // on other connections
 			l.cut()
 			in := l.in
 			l = p.resume()
@@ -57,7 +57,7 @@ func TestWhatIsHeldIsNotHandedOnAgain(t *testing.T) {
 	})
 }
 
-func TestAnAcknowledgementNeverReachesAnotherConnection(t *testing.T) {
+func TestAck_AfterConnectionEnds_SentWhenServerSendsAgain(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		one, exact := script.Publish(1, 1, "t", "one"), script.Publish(2, 2, "t", "exact")
@@ -77,13 +77,13 @@ func TestAnAcknowledgementNeverReachesAnotherConnection(t *testing.T) {
 		l.c.Send(script.Publish(3, 1, "t", "other"))
 		l.want("received other")
 		l.ack("new")
-		l.sync() // its identifier is another message's now
+		l.sync() // its identifier belongs to another message now
 		l.ack("other")
 		l.c.Want("PUBACK 3")
 	})
 }
 
-func TestAPubrelOfNothingIsAnsweredByAPubcomp(t *testing.T) {
+func TestPubrel_UnknownIdentifier_AnsweredByPubcomp(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		l.sync() // PUBCOMP, with 0x92 in MQTT 5: section 3.7.2.1
@@ -100,17 +100,17 @@ func TestAPubrelOfNothingIsAnsweredByAPubcomp(t *testing.T) {
 	})
 }
 
-// A server that numbers messages anew (RabbitMQ does) sends what is held under other
-// identifiers. Nothing may be taken for held that is not, whatever it says.
-func TestAServerThatNumbersMessagesAnewLosesNone(t *testing.T) {
+// A server that renumbers messages (RabbitMQ does) sends pending messages under other
+// identifiers. No new message may be treated as pending, even if its content is equal.
+func TestInbound_ServerRenumbersMessages_NoneIsLost(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		first, second []string // payloads, by identifier
-		held          int      // how many of first are not acknowledged, from the end
+		pending       int      // number of messages at the end of first that are not acknowledged
 		want          []string // received on the second connection
 	}{
 		{"others", []string{"1", "2", "3"}, []string{"3", "4", "5"}, 1, []string{"3", "4", "5"}},
-		{"all held", []string{"1", "2", "3"}, []string{"2", "3", "4"}, 2, []string{"2", "3", "4"}},
+		{"all pending", []string{"1", "2", "3"}, []string{"2", "3", "4"}, 2, []string{"2", "3", "4"}},
 		{"alike in another place", []string{"0", "0", "on"}, []string{"on", "off", "on"}, 1, []string{"on", "off", "on"}},
 		{"the same numbers", []string{"1", "2", "3"}, []string{"1", "2", "3"}, 3, nil},
 	} {
@@ -122,7 +122,7 @@ func TestAServerThatNumbersMessagesAnewLosesNone(t *testing.T) {
 						l.c.Send(script.Publish(uint16(i+1), qos, "t", payload))
 						l.want("received " + payload)
 					}
-					for i, payload := range c.first[:len(c.first)-c.held] {
+					for i, payload := range c.first[:len(c.first)-c.pending] {
 						l.ack(payload)
 						l.c.Next()
 						if qos == 2 {
@@ -146,7 +146,7 @@ func TestAServerThatNumbersMessagesAnewLosesNone(t *testing.T) {
 	}
 }
 
-func TestMoreMessagesThanTheReceiveMaximumAreBorneWith(t *testing.T) { // [MQTT-3.3.4-9]; 3.1.1 has none
+func TestInbound_MoreThanReceiveMaximum_AreReceived(t *testing.T) { // [MQTT-3.3.4-9]; 3.1.1 has none
 	for _, version := range []packet.Version{packet.V311, packet.V5} {
 		p := newPeer(t, version)
 		p.cfg.Window = 1
@@ -156,7 +156,7 @@ func TestMoreMessagesThanTheReceiveMaximumAreBorneWith(t *testing.T) { // [MQTT-
 	}
 }
 
-func TestPropertiesComeWithTheMessage(t *testing.T) {
+func TestInbound_Properties_ReceivedAndPublishable(t *testing.T) {
 	l := newPeer(t, packet.V5).new()
 	m := script.Publish(0, 0, "t", "x")
 	m.Retain = true
@@ -173,23 +173,23 @@ func TestPropertiesComeWithTheMessage(t *testing.T) {
 	l.publish(&Outgoing{Message: Message{Topic: "t", Payload: "x", Retain: true, Properties: in.Properties}, At: in.At})
 	got := l.c.Next()
 	m.Properties.SubscriptionIdentifier = nil                                           // [MQTT-3.3.4-6]
-	if got.String() != m.String() || got.Properties.String() != m.Properties.String() { // [MQTT-3.3.2-4] and those that follow it
+	if got.String() != m.String() || got.Properties.String() != m.Properties.String() { // [MQTT-3.3.2-4] and the following requirements
 		t.Errorf("sent %s\n%s\nwant %s", got, got.Properties, m.Properties)
 	}
 }
 
-// The order of acknowledgements is that of the messages on the connection at hand, also if a
-// later message was delivered before.
-func TestAcknowledgements_ResumedSession_KeepTheOrderOfTheConnection(t *testing.T) {
+// Acknowledgements follow the order of the messages on the current connection, also if the
+// handler acknowledged a later message earlier.
+func TestAck_ResumedSession_KeepsOrderOfConnection(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		l.c.Send(script.Publish(1, 1, "t", "a"), script.Publish(2, 1, "t", "b"), script.Publish(3, 2, "t", "c"))
 		l.want("received a", "received b", "received c")
 		l.ack("a")
-		l.c.Want("PUBACK 1") // the server does not read it
-		held := l.in
+		l.c.Want("PUBACK 1") // the server does not process it
+		pending := l.in
 		l.cut()
-		for _, in := range held {
+		for _, in := range pending {
 			in.Ack()
 		}
 		l = p.resume()

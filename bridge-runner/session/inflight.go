@@ -9,98 +9,111 @@ import (
 	"slices"
 )
 
-// Packet identifiers of messages to the server. Those of SUBSCRIBE are higher.
+// Packet identifiers of messages to the server. SUBSCRIBE packets have higher identifiers.
 //
-// QoS 2 messages only ever have low identifiers, in every process and on every
-// connection. So the server can hold messages of an earlier process under low
-// identifiers only, and a new process knows which ones to release, whatever window or
-// receive maximum there was before.
+// In every process and on every connection QoS 2 messages have low identifiers, except the
+// trial message (see trialID). So the server can hold messages of an earlier process only
+// under these identifiers, and a new process knows which identifiers to release,
+// independent of the earlier window or receive maximum.
 const (
-	lowIDs    = 4096
-	highIDs   = trialIDs - 1
-	trialIDs  = subscribeIDs - 64
-	trialLast = subscribeIDs - 1
+	maxLowID   = 4096
+	maxHighID  = minTrialID - 1
+	minTrialID = minSubscribeID - 64
+	maxTrialID = minSubscribeID - 1
 )
 
-// stage is how far the exchange about a message in flight has come (section 4.3).
+// stage is the progress of the exchange about a message in flight (section 4.3).
 type stage byte
 
 const (
-	published stage = iota // PUBLISH written
-	released               // PUBREC came, PUBREL written
+	stagePublished stage = iota // PUBLISH written
+	stageReleased               // PUBREC received, PUBREL written
 )
 
-// qos2Support is what is known of the server's QoS 2.
+// qos2Support is the knowledge about the server's support of QoS 2.
 type qos2Support byte
 
 const (
 	qos2Assumed qos2Support = iota
-	// qos2Doubtful: it did not answer a PUBREL. The next QoS 2 message shows whether it has
-	// QoS 2.
+	// qos2Doubtful: the server did not answer a PUBREL. The next QoS 2 message is a trial
+	// that shows whether it supports QoS 2.
 	qos2Doubtful
-	// qos2Absent: it has acknowledged a QoS 2 message by PUBACK, as RabbitMQ does. It
-	// holds no QoS 2 messages, and falls silent at a PUBREL.
-	qos2Absent
-	// qos2Rejected: it ends the session at PUBRELs of whatever identifier, or it has QoS 2 and
-	// does not answer PUBRELs of identifiers that it does not know. QoS 2 messages are sent at
-	// QoS 1, because it may hold others.
-	qos2Rejected
+	// qos2Unsupported: the server has acknowledged a QoS 2 message by PUBACK, as RabbitMQ
+	// does. It holds no QoS 2 messages, and stops answering after a PUBREL.
+	qos2Unsupported
+	// qos2Unusable: the server ends the session at PUBRELs of any identifier, or it
+	// supports QoS 2 and does not answer PUBRELs of unknown identifiers. QoS 2 messages are
+	// sent at QoS 1, because the server may hold others under their identifiers.
+	qos2Unusable
 )
 
-// out is what is in flight to the server: which message each packet identifier stands
-// for. It does not say what to send: a message that is in flight when a connection
-// begins is sent again when it is published again.
+// outgoingState holds the messages in flight to the server by packet identifier. It does
+// not decide which messages to send: a message in flight at the beginning of a connection
+// is sent again when the caller publishes it again.
 //
-// An identifier is free, in slots, or stale.
+// An identifier is free, in byID, stale or retired.
 //
-// Low identifiers are used in ascending order, and the lowest follows the highest only
-// when no QoS 2 message is in flight. So if a process ends without notice, the
-// identifiers of the QoS 2 messages that the server still holds are in the order of the
-// messages, and the next process has them released in that order.
-type out struct {
-	slots    []*Outgoing // by packet identifier; as long as was needed so far
-	count    int         // of messages in slots
-	qos2     int         // how many of them are of QoS 2
-	low      uint16      // the low identifier that was used last
-	lowInUse int
-	high     uint16 // the high identifier that was used last; 0: none
+// Low identifiers are used in ascending order, and the order wraps only when no QoS 2
+// message is in flight. So if a process ends without notice, the identifiers of the QoS 2
+// messages that the server still holds are in the order of the messages, and the next
+// process releases them in that order.
+//
+// outgoingState has no lock of its own: State.mu guards it, and its methods require
+// State.mu.
+type outgoingState struct {
+	// byID are the messages in flight, by packet identifier. It is as long as the highest
+	// identifier has required so far.
+	byID []*Outgoing
+	// count is the number of messages in byID, and qos2InFlight the number of them with QoS 2.
+	count        int
+	qos2InFlight int
+	// lastLowID is the low identifier that was used last, and lowIDsInUse the number of low
+	// identifiers in byID.
+	lastLowID   uint16
+	lowIDsInUse int
+	// lastHighID is the high identifier that was used last, 0 if none was.
+	lastHighID uint16
 
-	// stale are identifiers under which the server may hold a QoS 2 message that is not
-	// in flight here, with the session by which their PUBREL was written; nil: by none of
-	// a connection that is left. They become free by PUBCOMP.
-	// releaseDue says that the PUBRELs of some were not written on this connection.
-	stale      map[uint16]*Session
+	// stale are the identifiers under which the server may hold a QoS 2 message that is not in
+	// byID. The value is the session that wrote the PUBREL; it is nil if the PUBREL was not
+	// written on the current connection. PUBCOMP makes an identifier free.
+	stale map[uint16]*Session
+	// releaseDue is whether the PUBRELs of some stale identifiers were not written on this
+	// connection.
 	releaseDue bool
 	support    qos2Support
-	// dead are identifiers at whose PUBREL the server ends the session. They are used no
-	// more. suspect is the identifier at which the latest sessions ended, and ends how many.
-	// rejected is how many suspects in a row became dead with no PUBREL answered meanwhile.
-	dead     map[uint16]bool
-	suspect  uint16
-	ends     int
-	rejected int
-	// tried says that a trial has shown QoS 2, and no PUBREL of a stale identifier was answered
-	// since.
-	tried bool
-	// lowGrant says that a server of MQTT 3.1.1 has granted a lower QoS than 2. It may have
-	// no QoS 2, or grant less to this client, or for this filter.
-	lowGrant bool
+	// retired are the identifiers at whose PUBREL the server ends the session. They are never
+	// used again.
+	retired map[uint16]bool
+	// endingID is the stale identifier at whose PUBREL the latest sessions ended, and
+	// endingCount the number of these sessions.
+	endingID    uint16
+	endingCount int
+	// retiredInARow is the number of identifiers that were retired since the server last
+	// answered a PUBREL of a stale identifier.
+	retiredInARow int
+	// trialPassed is whether a trial has shown QoS 2 since the server last answered a PUBREL of
+	// a stale identifier.
+	trialPassed bool
+	// grantedBelowQoS2 is whether a server of MQTT 3.1.1 has granted a QoS below 2. The server
+	// may not support QoS 2, or may grant less to this client or for this filter.
+	grantedBelowQoS2 bool
 }
 
-func (o *out) reset() {
-	for _, m := range o.slots {
+func (o *outgoingState) reset() {
+	for _, m := range o.byID {
 		if m != nil {
 			o.remove(m)
 		}
 	}
-	*o = out{slots: o.slots}
+	*o = outgoingState{byID: o.byID}
 }
 
-// forgetConnection is called when a connection begins: nothing was written to it.
-func (o *out) forgetConnection() {
-	for _, m := range o.slots {
+// beginConnection is called when a connection begins: nothing was written to it yet.
+func (o *outgoingState) beginConnection() {
+	for _, m := range o.byID {
 		if m != nil && m.session != nil {
-			m.session.untrack(m)
+			m.session.untrackOutgoingLocked(m)
 		}
 	}
 	for id := range o.stale {
@@ -109,19 +122,19 @@ func (o *out) forgetConnection() {
 	o.releaseDue = true
 }
 
-// identify returns a free identifier for a message, or 0 if there is none now.
-func (o *out) identify(qos byte) uint16 {
+// nextID returns a free identifier for a message, or 0 if there is none at present.
+func (o *outgoingState) nextID(qos byte) uint16 {
 	if qos == 2 && len(o.stale) > 0 {
 		return 0
 	}
-	if o.lowInUse < lowIDs && len(o.stale) == 0 {
-		for id := o.low + 1; id <= lowIDs; id++ {
-			if o.free(id) {
+	if o.lowIDsInUse < maxLowID && len(o.stale) == 0 {
+		for id := o.lastLowID + 1; id <= maxLowID; id++ {
+			if o.isFree(id) {
 				return id
 			}
 		}
-		for id := uint16(1); id <= lowIDs && o.qos2 == 0; id++ {
-			if o.free(id) {
+		for id := uint16(1); id <= maxLowID && o.qos2InFlight == 0; id++ {
+			if o.isFree(id) {
 				return id
 			}
 		}
@@ -129,64 +142,64 @@ func (o *out) identify(qos byte) uint16 {
 	if qos == 2 {
 		return 0
 	}
-	id := max(o.high, lowIDs)
-	for range highIDs - lowIDs {
+	id := max(o.lastHighID, maxLowID)
+	for range maxHighID - maxLowID {
 		id++
-		if id > highIDs {
-			id = lowIDs + 1
+		if id > maxHighID {
+			id = maxLowID + 1
 		}
-		if o.free(id) {
+		if o.isFree(id) {
 			return id
 		}
 	}
 	return 0
 }
 
-// add notes that m is in flight under a free identifier.
-func (o *out) add(m *Outgoing, id uint16) {
-	if int(id) >= len(o.slots) {
-		o.slots = append(o.slots, make([]*Outgoing, max(int(id)+1, min(2*len(o.slots), lowIDs+1))-len(o.slots))...)
+// add records that m is in flight under a free identifier.
+func (o *outgoingState) add(m *Outgoing, id uint16) {
+	if int(id) >= len(o.byID) {
+		o.byID = append(o.byID, make([]*Outgoing, max(int(id)+1, min(2*len(o.byID), maxLowID+1))-len(o.byID))...)
 	}
-	o.slots[id] = m
-	m.id, m.stage = id, published
+	o.byID[id] = m
+	m.id, m.stage = id, stagePublished
 	o.count++
-	if id <= lowIDs {
-		o.low = id
-		o.lowInUse++
-	} else if id <= highIDs {
-		o.high = id
+	if id <= maxLowID {
+		o.lastLowID = id
+		o.lowIDsInUse++
+	} else if id <= maxHighID {
+		o.lastHighID = id
 	}
 	if m.qos == 2 {
-		o.qos2++
+		o.qos2InFlight++
 	}
-	delete(o.stale, id) // of a trial: its own exchange releases it
+	delete(o.stale, id) // if m is a trial: its own exchange releases the identifier
 }
 
-// trialID returns an identifier for a QoS 2 message that shows whether the server has
-// QoS 2. It is random, because an earlier process may have ended while its own was in
-// flight.
-func (o *out) trialID() uint16 {
-	return uint16(trialIDs + rand.IntN(trialLast-trialIDs+1)) //nolint:gosec // no secret
+// trialID returns an identifier for a trial: a QoS 2 message that shows whether the server
+// supports QoS 2. The identifier is random, because an earlier process may have ended while
+// its own trial was in flight.
+func (o *outgoingState) trialID() uint16 {
+	return uint16(minTrialID + rand.IntN(maxTrialID-minTrialID+1)) //nolint:gosec // no secret
 }
 
-// remove ends m.
-func (o *out) remove(m *Outgoing) {
+// remove removes m, which is no longer in flight.
+func (o *outgoingState) remove(m *Outgoing) {
 	if m.session != nil {
-		m.session.untrack(m)
+		m.session.untrackOutgoingLocked(m)
 	}
-	o.slots[m.id] = nil
+	o.byID[m.id] = nil
 	o.count--
-	if m.id <= lowIDs {
-		o.lowInUse--
+	if m.id <= maxLowID {
+		o.lowIDsInUse--
 	}
 	if m.qos == 2 {
-		o.qos2--
+		o.qos2InFlight--
 	}
 	m.id = 0
 }
 
-// forget ends m, which the server may hold.
-func (o *out) forget(m *Outgoing) {
+// forget removes m, which the server may hold.
+func (o *outgoingState) forget(m *Outgoing) {
 	id := m.id
 	o.remove(m)
 	if m.qos == 2 {
@@ -194,24 +207,24 @@ func (o *out) forget(m *Outgoing) {
 	}
 }
 
-// abandon ends all that is in flight.
-func (o *out) abandon() {
-	for _, m := range o.slots {
+// abandon removes all messages in flight, which the server may hold.
+func (o *outgoingState) abandon() {
+	for _, m := range o.byID {
 		if m != nil {
 			o.forget(m)
 		}
 	}
 }
 
-func (o *out) get(id uint16) *Outgoing {
-	if int(id) >= len(o.slots) {
+func (o *outgoingState) get(id uint16) *Outgoing {
+	if int(id) >= len(o.byID) {
 		return nil
 	}
-	return o.slots[id]
+	return o.byID[id]
 }
 
-func (o *out) markStale(id uint16) {
-	if o.support == qos2Absent {
+func (o *outgoingState) markStale(id uint16) {
+	if o.support == qos2Unsupported {
 		return
 	}
 	if o.stale == nil {
@@ -220,50 +233,54 @@ func (o *out) markStale(id uint16) {
 	o.stale[id], o.releaseDue = nil, true
 }
 
-// markAllStale is for a session that an earlier process began.
-func (o *out) markAllStale() {
-	for id := uint16(1); id <= lowIDs; id++ {
+// markAllStale marks all identifiers of QoS 2 messages. It is for a session that an earlier
+// process began.
+func (o *outgoingState) markAllStale() {
+	for id := uint16(1); id <= maxLowID; id++ {
 		o.markStale(id)
 	}
-	for id := uint16(trialIDs); id <= trialLast; id++ {
+	for id := uint16(minTrialID); id <= maxTrialID; id++ {
 		o.markStale(id)
 	}
 }
 
-// hasQoS2 notes that the server has answered a QoS 2 message by PUBREC.
-func (o *out) hasQoS2() {
-	if o.support == qos2Rejected {
+// confirmQoS2 records that the server has answered a QoS 2 message by PUBREC.
+func (o *outgoingState) confirmQoS2() {
+	if o.support == qos2Unusable {
 		return
 	}
-	o.tried = o.tried || o.support == qos2Doubtful
+	o.trialPassed = o.trialPassed || o.support == qos2Doubtful
 	o.support = qos2Assumed
 }
 
-// doubtQoS2 notes that the server does not answer PUBRELs. answering says that it has
+// doubtQoS2 records that the server does not answer PUBRELs. answering is whether it has
 // answered a ping meanwhile.
-func (o *out) doubtQoS2(answering bool) {
+func (o *outgoingState) doubtQoS2(answering bool) {
 	o.support = qos2Doubtful
-	if o.tried && answering {
-		o.support = qos2Rejected
+	if o.trialPassed && answering {
+		o.support = qos2Unusable
 	}
 }
 
-// hasNoQoS2 notes that the server has no QoS 2: it holds nothing.
-func (o *out) hasNoQoS2() {
-	o.support, o.stale = qos2Absent, nil
+// markQoS2Unsupported records that the server does not support QoS 2: it holds no QoS 2
+// messages.
+func (o *outgoingState) markQoS2Unsupported() {
+	o.support, o.stale = qos2Unsupported, nil
 }
 
-// endsAtRelease is how many sessions in a row end before the PUBREL of the same identifier
-// is answered until it is not released any more. The server may hold a message at which it
-// ends the session, and which it handles only then.
-const endsAtRelease = 4
+// maxEndsAtRelease is the number of sessions in a row that may end before the server
+// answers the PUBREL of an identifier; then the identifier is retired. The server may hold
+// a message that it processes only at the PUBREL, and that makes it end the session.
+const maxEndsAtRelease = 4
 
-// rejectsRelease is how many identifiers in a row end like that if it is so with each.
-const rejectsRelease = 2
+// maxRetiredInARow is the number of identifiers in a row that are retired before QoS 2
+// counts as unusable on this server.
+const maxRetiredInARow = 2
 
-// endedAtRelease notes that the server has ended s. PUBRELs are answered in order, so the
-// lowest stale identifier may be why.
-func (o *out) endedAtRelease(s *Session) {
+// recordEndDuringRelease records that the server has ended s after PUBRELs of stale
+// identifiers. The server answers PUBRELs in order, so the lowest stale identifier may be
+// the cause.
+func (o *outgoingState) recordEndDuringRelease(s *Session) {
 	lowest := uint16(0)
 	for id, by := range o.stale {
 		if by == s && (lowest == 0 || id < lowest) {
@@ -273,39 +290,42 @@ func (o *out) endedAtRelease(s *Session) {
 	if lowest == 0 {
 		return
 	}
-	if lowest != o.suspect {
-		o.suspect, o.ends = lowest, 0
+	if lowest != o.endingID {
+		o.endingID, o.endingCount = lowest, 0
 	}
-	o.ends++
-	if o.ends < endsAtRelease {
+	o.endingCount++
+	if o.endingCount < maxEndsAtRelease {
 		return
 	}
-	o.suspect = 0
-	o.bury(lowest)
-	o.rejected++
-	if o.rejected >= rejectsRelease {
-		o.support = qos2Rejected
+	o.endingID = 0
+	o.retire(lowest)
+	o.retiredInARow++
+	if o.retiredInARow >= maxRetiredInARow {
+		o.support = qos2Unusable
 	}
 }
 
-// bury has an identifier never used again, nor released.
-func (o *out) bury(id uint16) {
-	if o.dead == nil {
-		o.dead = map[uint16]bool{}
+// retire marks an identifier that is never used again and never released.
+func (o *outgoingState) retire(id uint16) {
+	if o.retired == nil {
+		o.retired = map[uint16]bool{}
 	}
-	o.dead[id] = true
+	o.retired[id] = true
 	delete(o.stale, id)
 }
 
-// takesNoQoS2 reports whether the server has shown that messages go to it at QoS 1 at most.
-func (o *out) takesNoQoS2() bool { return o.support == qos2Absent || o.support == qos2Rejected }
+// limitedToQoS1 reports whether the server has shown that messages must be sent to it at
+// QoS 1 at most.
+func (o *outgoingState) limitedToQoS1() bool {
+	return o.support == qos2Unsupported || o.support == qos2Unusable
+}
 
-// free reports whether an identifier may be used.
-func (o *out) free(id uint16) bool { return o.get(id) == nil && !o.dead[id] }
+// isFree reports whether an identifier may be used.
+func (o *outgoingState) isFree(id uint16) bool { return o.get(id) == nil && !o.retired[id] }
 
-// unreleased returns the stale identifiers whose PUBREL was not written by s, in
+// staleWithoutPubrel returns the stale identifiers whose PUBREL s has not written, in
 // ascending order.
-func (o *out) unreleased(s *Session) []uint16 {
+func (o *outgoingState) staleWithoutPubrel(s *Session) []uint16 {
 	var ids []uint16
 	for _, id := range slices.Sorted(maps.Keys(o.stale)) {
 		if o.stale[id] != s {

@@ -13,9 +13,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// Package packet tests what is malformed one by one. Here it is what follows from it,
-// and what depends on the session.
-func TestSession_FieldsCannotBeFound_Ends(t *testing.T) {
+// Package packet tests each kind of malformed packet. This file tests the consequences, and
+// the cases that depend on the session.
+func TestSession_FieldsCannotBeLocated_SessionEnds(t *testing.T) {
 	const both = 0
 	for _, c := range []struct {
 		name string
@@ -44,7 +44,7 @@ func TestSession_FieldsCannotBeFound_Ends(t *testing.T) {
 				if v == packet.V5 {
 					l.c.WantEnd(fmt.Sprintf("DISCONNECT 0x%02x", c.code)) // [MQTT-4.13.1-1]
 				} else {
-					l.c.WantEnd() // [MQTT-4.8.0-1]: nothing but the end
+					l.c.WantEnd() // [MQTT-4.8.0-1]: only the end of the connection
 				}
 				if e := l.wantOver(); e == nil || e.Reason != "ProtocolError" {
 					t.Errorf("ended with %v", e)
@@ -56,7 +56,7 @@ func TestSession_FieldsCannotBeFound_Ends(t *testing.T) {
 	}
 }
 
-func TestASubscriptionIsMadeAndItsRefusalIsExplained(t *testing.T) {
+func TestSubscribe_SubackCodes_RefusalsAreExplained(t *testing.T) {
 	subscriptions := []Subscription{{Filter: "a", QoS: 1, ID: 1}, {Filter: "b/#", QoS: 2, RetainHandling: 2, ID: 1}}
 	for _, c := range []struct {
 		v     packet.Version
@@ -64,17 +64,17 @@ func TestASubscriptionIsMadeAndItsRefusalIsExplained(t *testing.T) {
 		want  string
 	}{
 		{packet.V311, []byte{1, 2}, ""},
-		{packet.V311, []byte{0, 1}, ""}, // less than asked for
-		{packet.V311, []byte{1, 0x80}, `the server refuses the subscription to "b/#"; allow the bridge's user to read it, or change the rule's filter`},                                                  // [MQTT-3.9.3-2]
+		{packet.V311, []byte{0, 1}, ""}, // less than requested
+		{packet.V311, []byte{1, 0x80}, `the server refuses the subscription to "b/#"; allow the bridge's user to subscribe to it, or change the rule's filter`},                                          // [MQTT-3.9.3-2]
 		{packet.V311, []byte{1}, "while subscribing to \"a\", \"b/#\": the server answered a subscription to 2 filters with 1 codes, so that it is unknown which filters it granted; update the server"}, // [MQTT-3.8.4-5]
-		{packet.V311, []byte{2, 2}, ""}, // more than asked for
-		{packet.V311, []byte{1, 0x87}, `the server refuses the subscription to "b/#": not authorised; allow the bridge's user to read it, or change the rule's filter`}, // of 5
-		{packet.V311, []byte{3, 1}, `the server refuses the subscription to "a": reason code 0x03; allow the bridge's user to read it, or change the rule's filter`},
+		{packet.V311, []byte{2, 2}, ""}, // more than requested
+		{packet.V311, []byte{1, 0x87}, `the server refuses the subscription to "b/#": not authorised; allow the bridge's user to subscribe to it, or change the rule's filter`}, // of 5
+		{packet.V311, []byte{3, 1}, `the server refuses the subscription to "a": reason code 0x03; allow the bridge's user to subscribe to it, or change the rule's filter`},
 		{packet.V5, []byte{1, 2}, ""},
-		{packet.V5, []byte{0x80, 0x8F}, `the server refuses 2 subscriptions; allow the bridge's user to read them, or change the rules' filters: "a"; "b/#": the filter is not allowed`},
-		{packet.V5, []byte{0x87, 2}, `the server refuses the subscription to "a": not authorised; allow the bridge's user to read it, or change the rule's filter`},
-		{packet.V5, []byte{1, 0x97}, `the server refuses the subscription to "b/#": its quota is exceeded; allow the bridge's user to read it, or change the rule's filter`},
-		{packet.V5, []byte{1, 0xA2}, `the server refuses the subscription to "b/#": it has no wildcard subscriptions; allow the bridge's user to read it, or change the rule's filter`},
+		{packet.V5, []byte{0x80, 0x8F}, `the server refuses 2 subscriptions; allow the bridge's user to subscribe to them, or change the rules' filters: "a"; "b/#": the filter is not allowed`},
+		{packet.V5, []byte{0x87, 2}, `the server refuses the subscription to "a": not authorised; allow the bridge's user to subscribe to it, or change the rule's filter`},
+		{packet.V5, []byte{1, 0x97}, `the server refuses the subscription to "b/#": the server's quota is exceeded; allow the bridge's user to subscribe to it, or change the rule's filter`},
+		{packet.V5, []byte{1, 0xA2}, `the server refuses the subscription to "b/#": the server does not support wildcard subscriptions; allow the bridge's user to subscribe to it, or change the rule's filter`},
 		{packet.V5, []byte{1, 2, 0}, "while subscribing to \"a\", \"b/#\": the server answered a subscription to 2 filters with 3 codes, so that it is unknown which filters it granted; update the server"}, // [MQTT-3.8.4-6]
 	} {
 		t.Run(fmt.Sprintf("version=%d, codes=%v", c.v, c.codes), func(t *testing.T) {
@@ -103,20 +103,20 @@ func TestASubscriptionIsMadeAndItsRefusalIsExplained(t *testing.T) {
 	}
 }
 
-func TestSubscribingEndsWithTheSession(t *testing.T) {
+func TestSubscribe_SessionEnds_ReturnsError(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		done := make(chan error)
 		go func() { done <- l.s.Subscribe(t.Context(), []Subscription{{Filter: "a"}}) }()
 		l.c.Want("SUBSCRIBE 65280 a:0")
 		_ = l.c.Close()
-		if err := <-done; err == nil || err.Error() != `while subscribing to "a": the server or the network closed the connection; check that the server allows the bridge's user to read these filters, and how many subscriptions it allows` {
+		if err := <-done; err == nil || err.Error() != `while subscribing to "a": the server or the network closed the connection; check that the server allows the bridge's user to subscribe to these filters, and how many subscriptions it allows` {
 			t.Errorf("subscribed: %v", err)
 		}
 	})
 }
 
-func TestSubscriptionsAreKnownUntilTheServerLosesTheSession(t *testing.T) {
+func TestState_ServerLosesSession_NotSubscribed(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		done := make(chan error)
@@ -127,7 +127,7 @@ func TestSubscriptionsAreKnownUntilTheServerLosesTheSession(t *testing.T) {
 		}
 		l.cut()
 		if l = p.resume(); !l.s.State().Subscribed() {
-			t.Error("a session that goes on is not subscribed")
+			t.Error("a resumed session is not subscribed")
 		}
 		l.cut()
 		if l = p.new(); l.s.State().Subscribed() {

@@ -14,8 +14,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// A server, or a gateway in front of it, may repeat in its reason strings what it was
-// shown as an authorization.
+// A server, or a gateway in front of it, may repeat in its reason strings a secret that it
+// received.
 func TestError_ServerRepeatsASecret_IsMasked(t *testing.T) {
 	for name, show := range map[string]func(*Config){
 		"a header":   func(c *Config) { c.Transport.Header = http.Header{"Authorization": {"Bearer s3cr3t-t0ken"}} },
@@ -70,15 +70,15 @@ func maskedInEachPacket(t *testing.T, newPeer func(*testing.T) *peer) {
 		c.Send(script.Connack(false, nil), script.Packet{Type: v5.DISCONNECT, Code: 0x97, Properties: says})
 		want(t, (<-result).Error())
 	})
-	t.Run("what is not MQTT", func(t *testing.T) {
+	t.Run("an answer that is not MQTT", func(t *testing.T) {
 		if e := newPeer(t).refused("bad s3cr3t-t0ken"); !strings.Contains(e.Message, `"bad ..." and is not MQTT`) {
 			t.Errorf("the message is %s", e.Message)
 		}
 	})
 }
 
-// Only the server's own words are masked: a password such as "server" would otherwise be
-// shown by the gaps in the words of the bridge.
+// Only the server's own words are masked: otherwise a password such as "server" would be
+// revealed by the gaps in the bridge's words.
 func TestError_ServerRepeatsThePassword_IsMaskedInItsWordsOnly(t *testing.T) {
 	for name, c := range map[string]struct{ username, password, says, want string }{
 		"a password":             {"plant-7", "hunter2!", "plant-7 with hunter2! is unknown", `"plant-7 with ... is unknown"`},

@@ -18,7 +18,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func TestTheConnectSaysWhatTheConfigurationSays(t *testing.T) {
+func TestOpen_Configurations_SentInConnect(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		for _, c := range []struct {
 			clean          bool
@@ -72,36 +72,36 @@ func TestTheConnectSaysWhatTheConfigurationSays(t *testing.T) {
 	})
 }
 
-func TestEveryRefusalHasAReasonAndSaysWhatToDo(t *testing.T) {
+func TestRefusal_EachCode_HasReasonAndRemedy(t *testing.T) {
 	for _, c := range []struct {
 		v       packet.Version
 		code    byte
 		reason  string
 		message string
 	}{ // table 3.1 of section 3.2.2.3, and section 3.2.2.2 of 5
-		{packet.V311, 1, "ProtocolVersionRefused", "the server does not speak MQTT 3.1.1 (CONNACK 1); set protocolVersion to one that it speaks"},
-		{packet.V311, 2, "ClientIDRejected", "the server rejects the client identifier (CONNACK 2); set clientID to one that it accepts"},
-		{packet.V311, 3, "ServerUnavailable", "the server says that it is unavailable (CONNACK 3)"},
+		{packet.V311, 1, "ProtocolVersionRefused", "the server does not support MQTT 3.1.1 (CONNACK 1); set protocolVersion to a version that the server supports"},
+		{packet.V311, 2, "ClientIDRejected", "the server rejects the client identifier (CONNACK 2); set clientID to an identifier that the server accepts"},
+		{packet.V311, 3, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 3)"},
 		{packet.V311, 4, "AuthenticationFailed", "the server refuses the user name or password (CONNACK 4); no credentials are set; name a Secret in credentials.secretRef"},
-		{packet.V311, 5, "AuthenticationFailed", "the server does not authorise the client (CONNACK 5); no credentials are set; name a Secret in credentials.secretRef, and look at the server's rules for this client identifier"},
-		{packet.V5, 0x80, "ConnectRefused", "the server refuses the connection (CONNACK 0x80); look at its log"},
-		{packet.V5, 0x81, "ConnectRefused", "the server refuses the connection (CONNACK 0x81); look at its log"},
-		{packet.V5, 0x82, "ConnectRefused", "the server refuses the connection (CONNACK 0x82); look at its log"},
-		{packet.V5, 0x83, "ConnectRefused", "the server refuses the connection (CONNACK 0x83); look at its log"},
-		{packet.V5, 0x84, "ProtocolVersionRefused", "the server does not speak MQTT 5 (CONNACK 0x84); set protocolVersion to one that it speaks"},
-		{packet.V5, 0x85, "ClientIDRejected", "the server rejects the client identifier (CONNACK 0x85); set clientID to one that it accepts"},
+		{packet.V311, 5, "AuthenticationFailed", "the server does not authorise the client (CONNACK 5); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
+		{packet.V5, 0x80, "ConnectRefused", "the server refuses the connection (CONNACK 0x80); check the server's log"},
+		{packet.V5, 0x81, "ConnectRefused", "the server refuses the connection (CONNACK 0x81); check the server's log"},
+		{packet.V5, 0x82, "ConnectRefused", "the server refuses the connection (CONNACK 0x82); check the server's log"},
+		{packet.V5, 0x83, "ConnectRefused", "the server refuses the connection (CONNACK 0x83); check the server's log"},
+		{packet.V5, 0x84, "ProtocolVersionRefused", "the server does not support MQTT 5 (CONNACK 0x84); set protocolVersion to a version that the server supports"},
+		{packet.V5, 0x85, "ClientIDRejected", "the server rejects the client identifier (CONNACK 0x85); set clientID to an identifier that the server accepts"},
 		{packet.V5, 0x86, "AuthenticationFailed", "the server refuses the user name or password (CONNACK 0x86); no credentials are set; name a Secret in credentials.secretRef"},
-		{packet.V5, 0x87, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x87); no credentials are set; name a Secret in credentials.secretRef, and look at the server's rules for this client identifier"},
-		{packet.V5, 0x88, "ServerUnavailable", "the server says that it is unavailable (CONNACK 0x88)"},
-		{packet.V5, 0x89, "ServerUnavailable", "the server says that it is unavailable (CONNACK 0x89)"},
-		{packet.V5, 0x8A, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x8a); no credentials are set; name a Secret in credentials.secretRef, and look at the server's rules for this client identifier"},
-		{packet.V5, 0x8C, "AuthenticationFailed", "the server asks for another way of authentication (CONNACK 0x8c); the bridge has user name and password, and TLS client certificates"},
-		{packet.V5, 0x95, "ConnectRefused", "the server refuses the connection (CONNACK 0x95); look at its log"},
+		{packet.V5, 0x87, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x87); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
+		{packet.V5, 0x88, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x88)"},
+		{packet.V5, 0x89, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x89)"},
+		{packet.V5, 0x8A, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x8a); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
+		{packet.V5, 0x8C, "AuthenticationFailed", "the server requires an authentication method that the bridge does not support (CONNACK 0x8c); supported are user name and password, and TLS client certificates"},
+		{packet.V5, 0x95, "ConnectRefused", "the server refuses the connection (CONNACK 0x95); check the server's log"},
 		{packet.V5, 0x97, "QuotaExceeded", "the server's quota is exceeded (CONNACK 0x97); raise it, or use fewer clients"},
-		{packet.V5, 0x9C, "ServerUnavailable", "the server says to use another one (CONNACK 0x9c)"},
-		{packet.V5, 0x9D, "ServerUnavailable", "the server says to use another one (CONNACK 0x9d)"},
-		{packet.V5, 0x9F, "ServerUnavailable", "the server says that it is unavailable (CONNACK 0x9f)"},
-		{packet.V5, 0xFF, "ConnectRefused", "the server refuses the connection (CONNACK 0xff); look at its log"},
+		{packet.V5, 0x9C, "ServerUnavailable", "the server redirects the client to another server (CONNACK 0x9c)"},
+		{packet.V5, 0x9D, "ServerUnavailable", "the server redirects the client to another server (CONNACK 0x9d)"},
+		{packet.V5, 0x9F, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x9f)"},
+		{packet.V5, 0xFF, "ConnectRefused", "the server refuses the connection (CONNACK 0xff); check the server's log"},
 	} {
 		t.Run(fmt.Sprintf("version=%d, code=%#02x", c.v, c.code), func(t *testing.T) {
 			p := newPeer(t, c.v)
@@ -116,7 +116,7 @@ func TestEveryRefusalHasAReasonAndSaysWhatToDo(t *testing.T) {
 	}
 }
 
-func TestARefusalSaysWhatTheServerSays(t *testing.T) {
+func TestRefusal_ServerReasonString_IsQuoted(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	p.cfg.Username, p.cfg.Password, p.cfg.LoginFrom = "u", "p", `the Secret "login"`
 	for _, c := range []struct {
@@ -124,7 +124,7 @@ func TestARefusalSaysWhatTheServerSays(t *testing.T) {
 		want string
 	}{
 		{0x86, `the server refuses the user name or password (CONNACK 0x86, "why"); check the user name and password in the Secret "login"`},
-		{0x9C, `the server says to use another one (CONNACK 0x9c, "why"); it says to use "other"`},
+		{0x9C, `the server redirects the client to another server (CONNACK 0x9c, "why"); it names the server "other"`},
 	} {
 		conn, done := p.dial()
 		conn.Next()
@@ -140,13 +140,13 @@ func TestRefusal_LongReasonString_LeavesRoomForTheRemedy(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	p.cfg.Password, p.cfg.LoginFrom = "hunter2!", `the Secret "login"`
 	p.cfg.Transport.Header = http.Header{"Authorization": {"Bearer s3cr3t-t0ken"}}
-	for length := range 220 { // so that the cut is at each place of the secrets
+	for length := range 220 { // so that the text is cut at each position of the secrets
 		conn, done := p.dial()
 		conn.Next()
 		says := strings.Repeat("x", length) + "hunter2! s3cr3t-t0ken" + strings.Repeat("y", 600)
 		conn.Send(script.Packet{Type: v5.CONNACK, Code: 0x87, Properties: &v5.Properties{ReasonString: says, ServerReference: says}})
 		e := p.wantError(<-done)
-		if len(e.Message) > 512 || !strings.HasSuffix(e.Message, "look at the server's rules for this client identifier") {
+		if len(e.Message) > 512 || !strings.HasSuffix(e.Message, "check the server's access rules for this client identifier") {
 			t.Fatal(e.Message)
 		}
 		if strings.Contains(e.Message, "hun") || strings.Contains(e.Message, "s3c") {
@@ -155,7 +155,7 @@ func TestRefusal_LongReasonString_LeavesRoomForTheRemedy(t *testing.T) {
 	}
 }
 
-func TestRefusal_PartsOfTheLoginMissing_NamesThem(t *testing.T) {
+func TestRefusal_PartsOfLoginMissing_NamesThem(t *testing.T) {
 	for _, c := range []struct{ user, password, want string }{
 		{"u", "p", `check the user name and password in the Secret "login"`},
 		{"u", "", `check the user name in the Secret "login", which has no password`},
@@ -170,7 +170,7 @@ func TestRefusal_PartsOfTheLoginMissing_NamesThem(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsNoConnackIsExplained(t *testing.T) {
+func TestOpen_AnswerIsNotConnack_IsExplained(t *testing.T) {
 	const notMQTT = "; check the URL's scheme and port"
 	for _, c := range []struct {
 		name   string
@@ -182,8 +182,8 @@ func TestAnAnswerThatIsNoConnackIsExplained(t *testing.T) {
 		{"HTTP", packet.V5, "HTTP/1.1 400 Bad Request\r\n", `the server's answer begins with "HTTP/1.1 400 Bad" and is not MQTT` + notMQTT},
 		{"a PUBACK that looks like a CONNACK", packet.V311, "\x40\x02\x00\x00", `the server's answer begins with "@\x02\x00\x00" and is not MQTT` + notMQTT}, // [MQTT-3.2.0-1]
 		{"a greeting that looks like a PUBLISH", packet.V311, "220 mail.example.org ESMTP is here and reads your mail\r\n", `the server's answer begins with "220 mail.example" and is not MQTT` + notMQTT},
-		{"a part of it", packet.V5, "220 mail", `the server's answer begins with "220 mail" and is not MQTT` + notMQTT}, // [MQTT-3.2.0-1]
-		{"AUTH", packet.V5, "\xf0\x02\x18\x00", "the server sent an AUTH packet: it asks for enhanced authentication, which the bridge does not do" + notMQTT + ", and protocolVersion"},
+		{"a part of a greeting", packet.V5, "220 mail", `the server's answer begins with "220 mail" and is not MQTT` + notMQTT}, // [MQTT-3.2.0-1]
+		{"AUTH", packet.V5, "\xf0\x02\x18\x00", "the server sent an AUTH packet: it requests enhanced authentication, which the bridge does not support" + notMQTT + ", and protocolVersion"},
 	} {
 		t.Run(fmt.Sprintf("%s, version=%d", c.name, c.v), func(t *testing.T) {
 			if e := newPeer(t, c.v).refused(c.answer); e.Reason != "ProtocolError" || e.Message != c.want {
@@ -193,7 +193,7 @@ func TestAnAnswerThatIsNoConnackIsExplained(t *testing.T) {
 	}
 }
 
-func TestAServerThatClosesOrSaysNothingIsExplained(t *testing.T) {
+func TestOpen_ServerClosesOrIsSilent_IsExplained(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		conn, done := p.dial()
 		conn.Next()
@@ -201,7 +201,7 @@ func TestAServerThatClosesOrSaysNothingIsExplained(t *testing.T) {
 		if e := p.wantError(<-done); e.Reason != "ConnectionClosed" {
 			t.Error(e)
 		}
-		for _, answer := range []string{"", "\x20"} { // nothing, and not enough
+		for _, answer := range []string{"", "\x20"} { // no answer, and an incomplete answer
 			ctx, cancel := context.WithTimeout(t.Context(), brief)
 			cfg := p.cfg
 			opening := make(chan error, 1)
@@ -222,7 +222,7 @@ func TestAServerThatClosesOrSaysNothingIsExplained(t *testing.T) {
 	})
 }
 
-func TestWhatFollowsTheConnackAtOnceIsHandled(t *testing.T) {
+func TestOpen_PacketDirectlyAfterConnack_IsHandled(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		conn, done := p.dial()
 		conn.Next()
@@ -232,19 +232,19 @@ func TestWhatFollowsTheConnackAtOnceIsHandled(t *testing.T) {
 	})
 }
 
-func TestOpen_RulesThatNeedNoEcho_FailUnlessTheServerTakesTheBridgeForOne(t *testing.T) {
+func TestOpen_NoEchoRequired_FailsIfBridgeFlagRefused(t *testing.T) {
 	accept := func(c *script.Conn) { c.Send(script.Connack(false, nil)) }
 	refuse := func(c *script.Conn) { c.Send(script.Packet{Type: v5.CONNACK, Code: 1}) }
 	closed := func(c *script.Conn) { _ = c.Close() }
 	for _, c := range []struct {
 		name   string
-		answer []func(*script.Conn) // to the attempts: with the bit, without it
-		reason string               // empty: it is open
+		answer []func(*script.Conn) // to the attempts: with the flag, without it
+		reason string               // empty: Open succeeds
 	}{
-		{"taken for a bridge", []func(*script.Conn){accept}, ""},
-		{"refused, and taken without", []func(*script.Conn){refuse, accept}, "EchoNotPrevented"},
-		{"closed, and taken without", []func(*script.Conn){closed, accept}, "EchoNotPrevented"},
-		{"closed whatever it says", []func(*script.Conn){closed, closed}, "ConnectionClosed"},
+		{"flag accepted", []func(*script.Conn){accept}, ""},
+		{"flag refused, accepted without", []func(*script.Conn){refuse, accept}, "EchoNotPrevented"},
+		{"closed, accepted without", []func(*script.Conn){closed, accept}, "EchoNotPrevented"},
+		{"closed with and without", []func(*script.Conn){closed, closed}, "ConnectionClosed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPeer(t, packet.V311)
@@ -257,7 +257,7 @@ func TestOpen_RulesThatNeedNoEcho_FailUnlessTheServerTakesTheBridgeForOne(t *tes
 			var last *script.Conn
 			for i, answer := range c.answer {
 				if bit := p.attempt(func(c *script.Conn) { answer(c); last = c }); bit != (i == 0) {
-					t.Errorf("attempt %d: the bit is %v", i, bit)
+					t.Errorf("attempt %d: the bridge flag is %v", i, bit)
 				}
 			}
 			if c.reason == "EchoNotPrevented" {
@@ -280,7 +280,7 @@ func TestOpen_RulesThatNeedNoEcho_FailUnlessTheServerTakesTheBridgeForOne(t *tes
 	}
 }
 
-func TestSession_GivenUp_EndsAndIsNotOpenedAgain(t *testing.T) {
+func TestGiveUp_OpenSession_EndsAndIsNotOpenedAgain(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		given := &Error{Reason: "EchoNotPrevented", Message: "why"}
@@ -295,7 +295,7 @@ func TestSession_GivenUp_EndsAndIsNotOpenedAgain(t *testing.T) {
 	})
 }
 
-// attempt answers one attempt of Open, and returns whether it had the bridge bit.
+// attempt answers one attempt of Open, and returns whether it had the bridge flag.
 func (p *peer) attempt(answer func(*script.Conn)) (bit bool) {
 	p.t.Helper()
 	conn := p.server.Accept()

@@ -14,7 +14,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func TestMessagesGoOutAtEachQoSAndAreAcknowledged(t *testing.T) {
+func TestPublish_EachQoS_SentAndAcknowledged(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		l.publish(message(0, "a"), message(1, "b"), message(2, "c"), message(1, "d"))
@@ -27,7 +27,7 @@ func TestMessagesGoOutAtEachQoSAndAreAcknowledged(t *testing.T) {
 	})
 }
 
-func TestAnAcknowledgementThatDoesNotFitItsMessageDoesNotCount(t *testing.T) {
+func TestAcknowledged_MismatchedPacket_IsIgnored(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		l.publish(message(1, "one"), message(2, "two"))
@@ -35,7 +35,7 @@ func TestAnAcknowledgementThatDoesNotFitItsMessageDoesNotCount(t *testing.T) {
 		l.c.Send(
 			script.Ack(v5.PUBCOMP, 1, 0), // at QoS 1
 			script.Ack(v5.PUBCOMP, 2, 0), // before PUBREC
-			script.Ack(v5.PUBACK, 9, 0),  // of nothing
+			script.Ack(v5.PUBACK, 9, 0),  // acknowledges no message
 			script.Ack(v5.PUBCOMP, 9, 0), // likewise
 			script.Ack(v5.PUBACK, 60000, 0),
 		)
@@ -43,12 +43,12 @@ func TestAnAcknowledgementThatDoesNotFitItsMessageDoesNotCount(t *testing.T) {
 		l.wantNoMore()
 		l.c.Send(script.Ack(v5.PUBACK, 1, 0))
 		l.want("acknowledged one")
-		l.c.Send(script.Ack(v5.PUBACK, 2, 0)) // RabbitMQ takes QoS 2 at QoS 1
+		l.c.Send(script.Ack(v5.PUBACK, 2, 0)) // RabbitMQ accepts QoS 2 at QoS 1
 		l.want("acknowledged two")
 	})
 }
 
-func TestAPubrecOfNothingIsAnsweredByAPubrel(t *testing.T) {
+func TestPubrec_UnknownIdentifier_AnsweredByPubrel(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		l.c.Send(script.Ack(v5.PUBREC, 7, 0))
@@ -60,7 +60,7 @@ func TestAPubrecOfNothingIsAnsweredByAPubrel(t *testing.T) {
 	})
 }
 
-func TestAReasonCodeRefusesAMessage(t *testing.T) {
+func TestAcknowledged_ReasonCodes_RefusalsAreExplained(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		qos  byte
@@ -69,15 +69,15 @@ func TestAReasonCodeRefusesAMessage(t *testing.T) {
 	}{ // [MQTT-4.3.2-3], [MQTT-4.3.3-4] of 5
 		{"no subscribers at QoS 1", 1, script.Ack(v5.PUBACK, 1, 0x10), "acknowledged x"},
 		{"no subscribers at QoS 2", 2, script.Ack(v5.PUBREC, 1, 0x10), "PUBREL 1"},
-		{"not authorised at QoS 1", 1, script.Ack(v5.PUBACK, 1, 0x87), `refused x: the server does not authorise the bridge to publish to "t" (reason code 0x87); allow the bridge's user to write it, or change the rule's topic`},
-		{"not authorised at QoS 2", 2, script.Ack(v5.PUBREC, 1, 0x87), `refused x: the server does not authorise the bridge to publish to "t" (reason code 0x87); allow the bridge's user to write it, or change the rule's topic`},
+		{"not authorised at QoS 1", 1, script.Ack(v5.PUBACK, 1, 0x87), `refused x: the server does not authorise the bridge to publish to "t" (reason code 0x87); allow the bridge's user to publish to it, or change the rule's topic`},
+		{"not authorised at QoS 2", 2, script.Ack(v5.PUBREC, 1, 0x87), `refused x: the server does not authorise the bridge to publish to "t" (reason code 0x87); allow the bridge's user to publish to it, or change the rule's topic`},
 		{"topic", 1, script.Packet{Type: v5.PUBACK, ID: 1, Code: 0x90, Properties: &v5.Properties{ReasonString: "no"}}, `refused x: the server does not accept the topic "t" (reason code 0x90, "no"); change the rule's topic`},
 		{"another", 2, script.Ack(v5.PUBREC, 1, 0x83), `refused x: the server refuses a message to "t" (reason code 0x83)`},
-		{"a success that is none, Mochi's", 1, script.Ack(v5.PUBACK, 1, 0x01), "acknowledged x"},
+		{"an undefined success code, Mochi's", 1, script.Ack(v5.PUBACK, 1, 0x01), "acknowledged x"},
 		{"payload format", 1, script.Ack(v5.PUBACK, 1, 0x99), `refused x: the server does not accept the payload of a message to "t": it is not in the format that the message announces (reason code 0x99); correct its publisher`},
 		{"quota at QoS 1", 1, script.Ack(v5.PUBACK, 1, 0x97), `refused x: the server's quota is exceeded (reason code 0x97); raise it, or send less`},
 		{"quota at QoS 2", 2, script.Ack(v5.PUBREC, 1, 0x97), `refused x: the server's quota is exceeded (reason code 0x97); raise it, or send less`},
-		{"an identifier in use", 2, script.Ack(v5.PUBREC, 1, 0x91), `refused x: the server takes a packet identifier for that of another message (reason code 0x91); the message is sent again under a new one`},
+		{"an identifier in use", 2, script.Ack(v5.PUBREC, 1, 0x91), `refused x: the server reports that the packet identifier is in use (reason code 0x91); the bridge sends the message again under a new identifier`},
 		{"unknown after PUBREL", 0, script.Packet{}, ""}, // below
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestAReasonCodeRefusesAMessage(t *testing.T) {
 	}
 }
 
-func TestNoMoreMessagesAreInFlightThanTheWindowAndTheReceiveMaximumAllow(t *testing.T) {
+func TestPublish_WindowAndReceiveMaximum_BoundMessagesInFlight(t *testing.T) {
 	maximum := func(n uint16) *v5.Properties { return &v5.Properties{ReceiveMaximum: &n} }
 	for _, c := range []struct {
 		v          packet.Version
@@ -137,7 +137,7 @@ func TestNoMoreMessagesAreInFlightThanTheWindowAndTheReceiveMaximumAllow(t *test
 	}
 }
 
-func TestAPubrecThatRefusesGivesItsPlaceBack(t *testing.T) {
+func TestPubrec_RefusesMessage_FreesPlaceInWindow(t *testing.T) {
 	one := uint16(1)
 	l := newPeer(t, packet.V5).connect(script.Connack(false, &v5.Properties{ReceiveMaximum: &one}))
 	l.publish(message(2, "a"))
@@ -155,11 +155,11 @@ func TestAPubrecThatRefusesGivesItsPlaceBack(t *testing.T) {
 	l.c.Want("PUBLISH 3 qos2 t=c")
 }
 
-func TestIdentifiersWrapOnlyWhenNothingOfQoS2IsInFlight(t *testing.T) {
-	var o out
+func TestIdentifiers_QoS2InFlight_DoNotWrap(t *testing.T) {
+	var o outgoingState
 	add := func(qos byte, want uint16) *Outgoing {
 		t.Helper()
-		id := o.identify(qos)
+		id := o.nextID(qos)
 		if id != want {
 			t.Fatalf("identifier %d, want %d", id, want)
 		}
@@ -170,19 +170,19 @@ func TestIdentifiersWrapOnlyWhenNothingOfQoS2IsInFlight(t *testing.T) {
 		return m
 	}
 	for round := range 3 {
-		for id := range uint16(lowIDs - 1) {
+		for id := range uint16(maxLowID - 1) {
 			o.remove(add(byte(1+round%2), id+1))
 		}
-		held := add(2, lowIDs)
-		if id := o.identify(2); id != 0 { // it would be 1
+		held := add(2, maxLowID)
+		if id := o.nextID(2); id != 0 { // the next identifier would be 1
 			t.Fatalf("identifier %d", id)
 		}
-		o.remove(add(1, lowIDs+1+uint16(round))) // QoS 1 need not wait
+		o.remove(add(1, maxLowID+1+uint16(round))) // QoS 1 need not wait
 		o.remove(held)
 	}
 }
 
-func TestAnExpiredMessageIsNotSent(t *testing.T) {
+func TestPublish_MessageExpired_IsNotSent(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		m := message(1, "late")

@@ -13,10 +13,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
-// Probe checks as a client would whether a server can be used: by CONNECT, PINGREQ and
-// DISCONNECT in a clean session, all before the context's deadline. The server sees
-// another client than the bridge's where cfg has another ClientID. cfg's State and Will
-// are not used. Errors are of type *[Error].
+// Probe checks whether a client can use a server: by CONNECT, PINGREQ and DISCONNECT in a
+// clean session, all before the context's deadline. If cfg has a ClientID other than the
+// bridge's, the server treats the probe as another client. cfg's State and Will are not
+// used. Errors are of type *[Error].
 func Probe(ctx context.Context, cfg Config) error {
 	cfg.CleanStart, cfg.Will, cfg.BridgeBit, cfg.State = true, nil, false, NewState()
 	s, err := Open(ctx, cfg)
@@ -26,14 +26,15 @@ func Probe(ctx context.Context, cfg Config) error {
 	}
 	var failed *Error
 	if errors.As(err, &failed) && failed.Reason == v1alpha1.ReasonConnectTimeout {
-		// The words are those of an attempt, which another setting bounds.
+		// The message names the setting that bounds an attempt. Another setting bounds a
+		// probe.
 		failed.Message = strings.ReplaceAll(failed.Message, "connectTimeoutSeconds", "probe.timeoutSeconds")
 	}
 	return err
 }
 
-// ping sends a PINGREQ and waits for the PINGRESP (section 3.12). It is for a session
-// that is not started.
+// ping sends a PINGREQ and waits for the PINGRESP (section 3.12). It is for a session that
+// is not started.
 func (s *Session) ping(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() }) // ends the read below
 	defer stop()
@@ -48,7 +49,7 @@ func (s *Session) ping(ctx context.Context) error {
 			return nil
 		case ok && f.Type == packet.DISCONNECT:
 			return s.disconnectError(packet.DecodeDisconnect(f.Body))
-		case ok && f.Type == packet.PUBLISH: // some servers subscribe for their clients
+		case ok && f.Type == packet.PUBLISH: // some servers subscribe on behalf of their clients
 			continue
 		case ok:
 			return newError(v1alpha1.ReasonProtocolError, "the server answers a ping with another packet", nil)
@@ -57,7 +58,7 @@ func (s *Session) ping(ctx context.Context) error {
 			if transport.TimedOut(ctx, err) {
 				return newError(v1alpha1.ReasonPingTimeout, "the server accepted the connection and did not answer a ping within probe.timeoutSeconds", err)
 			}
-			return lostError(err)
+			return connectionLostError(err)
 		}
 	}
 }

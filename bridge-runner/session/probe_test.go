@@ -30,7 +30,7 @@ func (p *peer) probe(timeout time.Duration) (c *script.Conn, result <-chan error
 	return p.server.Accept(), done
 }
 
-func TestAProbeConnectsPingsAndDisconnectsAsAClientThatLeavesNothing(t *testing.T) {
+func TestProbe_HealthyServer_LeavesNoSession(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.Will, p.cfg.BridgeBit, p.cfg.SessionExpiry = &packet.Will{Topic: "w", Payload: "0"}, true, 3600
 		c, result := p.probe(script.Patience)
@@ -52,18 +52,18 @@ func TestAProbeConnectsPingsAndDisconnectsAsAClientThatLeavesNothing(t *testing.
 	})
 }
 
-func TestAProbeFailsWithTheReasonThatAnAttemptWouldHave(t *testing.T) {
+func TestProbe_ServerFails_HasReasonOfAttempt(t *testing.T) {
 	const impatient = 300 * time.Millisecond
 	for name, tc := range map[string]struct {
 		answers         func(c *script.Conn)
 		reason, message string
 	}{
-		"silent":                  {func(*script.Conn) {}, v1alpha1.ReasonConnectTimeout, "probe.timeoutSeconds"},
-		"silent after CONNACK":    {func(c *script.Conn) { c.Send(script.Connack(false, nil)) }, v1alpha1.ReasonPingTimeout, "probe.timeoutSeconds"},
-		"closes instead":          {func(c *script.Conn) { _ = c.Close() }, v1alpha1.ReasonConnectionClosed, "instead of answering CONNECT"},
-		"closes instead of pong":  {func(c *script.Conn) { c.Send(script.Connack(false, nil)); c.Want("PINGREQ"); _ = c.Close() }, v1alpha1.ReasonConnectionClosed, "closed the connection"},
-		"answers something else":  {func(c *script.Conn) { c.Send(script.Connack(false, nil), script.Ack(v5.PUBACK, 1, 0)) }, v1alpha1.ReasonProtocolError, "another packet"},
-		"answers what is no MQTT": {func(c *script.Conn) { c.SendBytes("HTTP/1.1 400\r\n\r\n") }, v1alpha1.ReasonProtocolError, "not MQTT"},
+		"silent":                 {func(*script.Conn) {}, v1alpha1.ReasonConnectTimeout, "probe.timeoutSeconds"},
+		"silent after CONNACK":   {func(c *script.Conn) { c.Send(script.Connack(false, nil)) }, v1alpha1.ReasonPingTimeout, "probe.timeoutSeconds"},
+		"closes instead":         {func(c *script.Conn) { _ = c.Close() }, v1alpha1.ReasonConnectionClosed, "instead of answering CONNECT"},
+		"closes instead of pong": {func(c *script.Conn) { c.Send(script.Connack(false, nil)); c.Want("PINGREQ"); _ = c.Close() }, v1alpha1.ReasonConnectionClosed, "closed the connection"},
+		"answers something else": {func(c *script.Conn) { c.Send(script.Connack(false, nil), script.Ack(v5.PUBACK, 1, 0)) }, v1alpha1.ReasonProtocolError, "another packet"},
+		"answer is not MQTT":     {func(c *script.Conn) { c.SendBytes("HTTP/1.1 400\r\n\r\n") }, v1alpha1.ReasonProtocolError, "not MQTT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			versions(t, func(t *testing.T, p *peer) {
@@ -79,7 +79,7 @@ func TestAProbeFailsWithTheReasonThatAnAttemptWouldHave(t *testing.T) {
 	}
 }
 
-func TestAProbeTellsWhyAServerEndsIt(t *testing.T) {
+func TestProbe_ServerDisconnects_ErrorHasReason(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	c, result := p.probe(script.Patience)
 	c.Next()
@@ -90,7 +90,7 @@ func TestAProbeTellsWhyAServerEndsIt(t *testing.T) {
 	}
 }
 
-func TestAProbeThatIsRefusedSaysSo(t *testing.T) {
+func TestProbe_Refused_FailsPermanently(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		code := byte(5)
 		if p.v5() {
@@ -106,7 +106,7 @@ func TestAProbeThatIsRefusedSaysSo(t *testing.T) {
 	})
 }
 
-func TestDiscardHasTheServerDropItsSessionAndKeepTheNext(t *testing.T) {
+func TestOpen_Discard_DropsOldSessionAndKeepsNew(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.Discard, p.cfg.SessionExpiry = true, 3600
 		c, done := p.dial()
@@ -119,7 +119,7 @@ func TestDiscardHasTheServerDropItsSessionAndKeepTheNext(t *testing.T) {
 			if expiry := first.Properties.SessionExpiryInterval; expiry == nil || *expiry != 3600 {
 				t.Errorf("sent %s", first.Properties)
 			}
-		} else { // it would end with the connection ([MQTT-3.1.2-6])
+		} else { // the new session would end with the connection ([MQTT-3.1.2-6])
 			c.Want("DISCONNECT")
 			_ = c.Close()
 			c = p.server.Accept()
@@ -132,8 +132,8 @@ func TestDiscardHasTheServerDropItsSessionAndKeepTheNext(t *testing.T) {
 	})
 }
 
-// Servers that subscribe for their clients, such as EMQX, send retained messages to any
-// client at once.
+// Servers that subscribe on behalf of their clients, such as EMQX, send retained messages
+// to any client at once.
 func TestProbe_ServerSendsAMessageFirst_Passes(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		c, result := p.probe(script.Patience)

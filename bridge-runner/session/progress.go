@@ -6,108 +6,115 @@ package session
 import "time"
 
 // A slow link is not treated as a lost server. The timeouts of pings and acknowledgements
-// run while the server has the data that it is to answer, not while that is under way:
+// run while the server has the data that it must answer, not while the data is in transit:
 //
-//	written ──> kept by the socket ──> system's send buffer ──> link ──> server's TCP ──> server
-//	   given               unsent                                    taken        hidden
+//	written ──> socket's buffer ──> system's send buffer ──> link ──> peer's TCP ──> server
+//	 written               unsent                           tcpAcked        hidden
 //
-// The other end's TCP says how far the data has come (taken). It may be a proxy's, and the server
-// reads from its own buffers when it has the time: some data is hidden there. How long
-// that takes is estimated from the rate at which data was taken while some was unsent.
-// All of it is measured in looks, some per timeout, and never per message.
+// The peer's TCP acknowledges the data that has arrived (tcpAcked). The peer may be a
+// proxy, and the server reads from its own buffers when it has the time, so some of this
+// data has not reached the server: it is hidden there. The delay is estimated from the rate
+// at which the peer acknowledged data while more was unsent. The session measures all of it
+// at intervals, several times per timeout, and never per message.
 
 const (
-	// looks is how many times per timeout a session looks at data under way.
-	looks = 20
-	// maxLook and minLook bound the time between two looks.
-	maxLook, minLook = 500 * time.Millisecond, 5 * time.Millisecond
-	// backlog is how many bytes unsent show that the link or the server is slow. Fewer may
-	// be unsent on any link after the loss of a packet.
-	backlog = 16 << 10
-	// rateTime is how long the measurement of the rate remembers.
-	rateTime = 30 * time.Second
-	// maxHidden bounds the time that hidden data is granted.
-	maxHidden = time.Minute
+	// checksPerTimeout is the number of measurements per timeout while data is in transit.
+	checksPerTimeout = 20
+	// maxCheckInterval and minCheckInterval bound the time between two measurements.
+	maxCheckInterval, minCheckInterval = 500 * time.Millisecond, 5 * time.Millisecond
+	// slowUnsent is the number of unsent bytes that shows that the link or the server is
+	// slow. Fewer bytes may be unsent on any link after the loss of a packet.
+	slowUnsent = 16 << 10
+	// rateMemory is the time after which the measured bytes and time are halved.
+	rateMemory = 30 * time.Second
+	// maxHiddenTime is the longest time that is granted for hidden data.
+	maxHiddenTime = time.Minute
 )
 
-// uplink measures how the other end takes the data.
+// uplink measures how the peer accepts the data.
 type uplink struct {
-	underWay
-	at, before time.Time // of the latest look, and of the one before
+	transit
+	// updatedAt is the time of the latest measurement, and updatedBefore of the previous one.
+	updatedAt, updatedBefore time.Time
 
-	// stalled is since when nothing was taken of the data under way. Zero: there is none.
-	stalled time.Time
+	// stalledSince is the time since which the peer has acknowledged none of the data in
+	// transit. It is zero if no data is in transit.
+	stalledSince time.Time
 
-	bytes   int64         // taken between looks at which data was unsent
-	passed  time.Duration // between them
-	drained time.Time     // when the other end last took data while more was unsent
+	// slowBytes is the number of bytes that the peer acknowledged between measurements at which
+	// data was unsent, and slowTime the time between these measurements.
+	slowBytes int64
+	slowTime  time.Duration
+	// lastSlowAck is when the peer last acknowledged data while more was unsent.
+	lastSlowAck time.Time
 }
 
-// look takes over how far the data has come. sent is when something was first written
-// after the latest look at which nothing was under way.
-func (u *uplink) look(now time.Time, next underWay, sent time.Time) {
-	next.taken = max(next.taken, u.taken)
-	grown := next.taken - u.taken
+// update records a measurement. sent is when data was first written after the latest
+// measurement at which no data was in transit.
+func (u *uplink) update(now time.Time, next transit, sent time.Time) {
+	next.tcpAcked = max(next.tcpAcked, u.tcpAcked)
+	grown := next.tcpAcked - u.tcpAcked
 	if u.unsent > 0 && next.unsent > 0 {
-		u.bytes += grown
-		u.passed += now.Sub(u.at)
+		u.slowBytes += grown
+		u.slowTime += now.Sub(u.updatedAt)
 		if grown > 0 {
-			u.drained = now
+			u.lastSlowAck = now
 		}
-		if u.passed > rateTime {
-			u.bytes /= 2
-			u.passed /= 2
+		if u.slowTime > rateMemory {
+			u.slowBytes /= 2
+			u.slowTime /= 2
 		}
 	} else if u.unsent == 0 && next.unsent > 0 {
-		u.bytes, u.passed = 0, 0
+		u.slowBytes, u.slowTime = 0, 0
 	}
-	u.before, u.at, u.underWay = u.at, now, next
+	u.updatedBefore, u.updatedAt, u.transit = u.updatedAt, now, next
 	switch {
-	case u.taken >= u.given:
-		u.stalled = time.Time{}
-	case u.stalled.IsZero():
-		u.stalled = latest(u.before, sent)
-	case grown > 0: // at some time since then
-		u.stalled = latest(u.stalled, u.before)
+	case u.tcpAcked >= u.written:
+		u.stalledSince = time.Time{}
+	case u.stalledSince.IsZero():
+		u.stalledSince = latest(u.updatedBefore, sent)
+	case grown > 0: // at some time after updatedBefore
+		u.stalledSince = latest(u.stalledSince, u.updatedBefore)
 	}
 }
 
-// moving reports whether data is under way.
-func (u *uplink) moving() bool { return u.taken < u.given }
+// inTransit reports whether the peer has not acknowledged all data.
+func (u *uplink) inTransit() bool { return u.tcpAcked < u.written }
 
-// arrived is when the server certainly has all that was taken while more was unsent. It is
-// zero if the link has not been slow.
-func (u *uplink) arrived() time.Time {
-	if u.drained.IsZero() || u.bytes == 0 {
+// arrivedBy returns the time by which the server certainly has all data that the peer
+// acknowledged while more was unsent. It is zero if the link has not been slow.
+func (u *uplink) arrivedBy() time.Time {
+	if u.lastSlowAck.IsZero() || u.slowBytes == 0 {
 		return time.Time{}
 	}
-	rate := float64(u.bytes) / u.passed.Seconds()
-	return u.drained.Add(min(time.Duration(hidden/rate*float64(time.Second)), maxHidden))
+	rate := float64(u.slowBytes) / u.slowTime.Seconds()
+	return u.lastSlowAck.Add(min(time.Duration(maxHiddenBytes/rate*float64(time.Second)), maxHiddenTime))
 }
 
-// wait is a wait for the answer to data.
-type wait struct {
-	began   time.Time // it is another wait if this is another time
-	since   time.Time // the server's time to answer runs since then at the earliest
-	mark    int64     // bytes that were written before
-	taken   int64     // of them, at the latest look
-	reached bool      // the other end has taken all up to the mark
+// answerWait is a wait for the answer to data.
+type answerWait struct {
+	began    time.Time // identifies the wait
+	since    time.Time // the server's time to answer starts then or later
+	mark     int64     // bytes written up to the end of the data
+	tcpAcked int64     // bytes acknowledged by the peer's TCP at the latest update
+	reached  bool      // tcpAcked has reached mark
 }
 
-// look returns since when the server has had the time to answer: none of the data has
-// moved since then. mark is how much was written when the wait began.
-func (w *wait) look(u *uplink, began time.Time, mark int64) time.Time {
+// update returns when the server's time to answer started: when the peer last acknowledged
+// some of the data. A different began starts another wait. mark is the number of bytes
+// written when the wait began.
+func (w *answerWait) update(u *uplink, began time.Time, mark int64) time.Time {
 	if !w.began.Equal(began) {
-		*w = wait{began: began, since: began, mark: mark, taken: u.taken}
+		*w = answerWait{began: began, since: began, mark: mark, tcpAcked: u.tcpAcked}
 	}
 	if w.reached {
 		return w.since
 	}
-	if u.taken > w.taken {
-		w.since, w.taken = latest(w.since, u.before), u.taken
+	if u.tcpAcked > w.tcpAcked {
+		w.since, w.tcpAcked = latest(w.since, u.updatedBefore), u.tcpAcked
 	}
-	if u.taken >= w.mark {
-		w.reached, w.since = true, latest(w.since, u.arrived())
+	if u.tcpAcked >= w.mark {
+		w.reached, w.since = true, latest(w.since, u.arrivedBy())
 	}
 	return w.since
 }

@@ -12,81 +12,81 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
-// read handles what the server sends until the connection ends.
+// read handles the server's packets until the connection ends.
 func (s *Session) read() {
 	defer close(s.done)
 	defer s.alive.Wait()
-	tells := s.conn.socket.onIdle(s.idle)
+	callsIdle := s.conn.socket.onIdle(s.idle)
 	for {
 		s.alive.Begin(0)
 		if err := s.handleAll(); err != nil {
-			s.refuse(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err), Ending{ByServer: true})
+			s.endWithDisconnect(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err), Ending{ByServer: true})
 			return
 		}
 		s.noteReceived()
-		if s.freed {
-			s.freed = false
-			s.wake()
+		if s.ackedSinceWake {
+			s.ackedSinceWake = false
+			s.notifyReady()
 		}
-		if !tells || s.conn.sinceIdle >= readBuffer {
+		if !callsIdle || s.conn.bytesSinceIdle >= readBuffer {
 			s.idle()
 		}
 		if err := s.conn.fill(); err != nil {
-			s.lost(err)
+			s.readFailed(err)
 			return
 		}
-		s.now = time.Now()
-		s.conn.notePublish(s.now)
+		s.readAt = time.Now()
+		s.conn.notePublish(s.readAt)
 	}
 }
 
-// idle sends what was made of the packets that have come, when there are no more, or
-// many. It reports whether what comes next may wait a little: nobody waits for an answer
-// to QoS 0 messages.
-func (s *Session) idle() (patient bool) {
-	patient = !s.conn.awaited
-	s.conn.sinceIdle, s.conn.awaited = 0, false
+// idle sends the packets that answer the received ones, when there are no more to read, or
+// when many were read. It reports whether further packets may be delayed a little: no
+// client waits for an answer to QoS 0 messages.
+func (s *Session) idle() (mayDelay bool) {
+	mayDelay = !s.conn.answerAwaited
+	s.conn.bytesSinceIdle, s.conn.answerAwaited = 0, false
 	s.handler.Idle()
 	s.Flush()
 	s.alive.Wait()
-	return patient
+	return mayDelay
 }
 
-// lost ends the session because reading has ended.
-func (s *Session) lost(err error) {
+// readFailed ends the session because reading has failed.
+func (s *Session) readFailed(err error) {
 	s.state.mu.Lock()
-	closing := s.closing
+	closing := s.closedByCaller
 	s.state.mu.Unlock()
 	if closing {
-		s.once.Do(s.finish)
+		s.endOnce.Do(s.finish)
 		return
 	}
-	if failed := s.conn.socket.failure(); failed != nil {
-		err = failed // why the socket has closed the connection
+	if cause := s.conn.socket.failure(); cause != nil {
+		err = cause // the reason why the socket has closed the connection
 	}
-	s.lostBy(err)
+	s.connectionFailed(err)
 }
 
-// lostBy ends the session because of an error of its connection.
-func (s *Session) lostBy(err error) {
-	s.end(lostError(err), Ending{ByServer: transport.Closed(err)})
+// connectionFailed ends the session because of an error of its connection.
+func (s *Session) connectionFailed(err error) {
+	s.end(connectionLostError(err), Ending{ByServer: transport.Closed(err)})
 }
 
-// handleAll handles the packets that have come whole.
+// handleAll handles the packets that are complete.
 func (s *Session) handleAll() *packet.MalformedError {
-	for !s.over() {
+	for !s.ignoresInput() {
 		f, ok, err := s.conn.next(s.version)
 		if err == nil && ok {
-			s.conn.awaited = s.conn.awaited || !f.IsQoS0()
+			s.conn.answerAwaited = s.conn.answerAwaited || !f.IsQoS0()
 			err = s.handle(f)
 		}
 		switch {
 		case err != nil:
-			var malformed *packet.MalformedError // here, since it is on the heap
+			var malformed *packet.MalformedError // declared here, because it escapes to the heap
 			if errors.As(err, &malformed) {
 				return malformed
 			}
-			// Not reached while package packet keeps its promise.
+			// Not reached: package packet returns only MalformedErrors.
 			return &packet.MalformedError{Code: packet.CodeProtocolError, Text: err.Error()}
 		case !ok:
 			return nil
@@ -95,29 +95,31 @@ func (s *Session) handleAll() *packet.MalformedError {
 	return nil
 }
 
-// over reports whether what comes is of no use any more.
-func (s *Session) over() bool {
+// ignoresInput reports whether the session ignores further packets. While Close runs, it
+// discards the received ones.
+func (s *Session) ignoresInput() bool {
 	select {
-	case <-s.gone:
+	case <-s.closedCh:
 		return true
 	default:
 	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	if s.closing {
+	if s.closedByCaller {
 		s.conn.from = s.conn.to
 	}
-	return s.closing
+	return s.closedByCaller
 }
 
 func protocolError(code byte, text string) error {
 	return &packet.MalformedError{Code: code, Text: text}
 }
 
-// handle handles one packet. An error ends the session: the packet's fields cannot be
-// found. Other violations of the protocol are reported and otherwise ignored.
+// handle handles one packet. It returns an error if the packet's fields cannot be located:
+// the error ends the session. Other violations of the protocol are reported and otherwise
+// ignored.
 func (s *Session) handle(f packet.Frame) error {
-	s.came.packet(f.Type)
+	s.receiveTimes.notePacket(f.Type)
 	switch f.Type {
 	case packet.PUBLISH:
 		return s.handlePublish(f)
@@ -128,7 +130,7 @@ func (s *Session) handle(f packet.Frame) error {
 		if err != nil {
 			return err
 		}
-		if s.suback(a) != nil { // an answer that nobody waits for is harmless
+		if s.handleSuback(a) != nil { // a SUBACK for which Subscribe does not wait is harmless
 			a.Faults |= packet.FaultUnexpected
 		}
 		s.report(f, a.Faults, "")
@@ -138,12 +140,12 @@ func (s *Session) handle(f packet.Frame) error {
 			faults = packet.FaultTrailing
 		}
 		s.report(f, faults, "")
-		if !s.pingresp() {
+		if !s.handlePingresp() {
 			s.conn.pongs.Add(1)
 		}
 	case packet.DISCONNECT:
 		if s.version != packet.V5 {
-			f.Body = nil // MQTT 3.1.1 has it from clients only
+			f.Body = nil // in MQTT 3.1.1 only clients send it, without a body
 		}
 		d := packet.DecodeDisconnect(f.Body)
 		s.end(s.disconnectError(d), Ending{ByServer: true, Code: d.Code})
@@ -164,7 +166,7 @@ func (s *Session) handlePublish(f packet.Frame) error {
 	if f.Large {
 		p, err = packet.DecodeLargePublish(f.Flags, string(f.Body))
 	} else {
-		p, err = packet.DecodePublish(s.version, f.Flags, s.conn.text(f))
+		p, err = packet.DecodePublish(s.version, f.Flags, s.conn.bodyString(f))
 	}
 	if err != nil {
 		return err
@@ -176,7 +178,7 @@ func (s *Session) handlePublish(f packet.Frame) error {
 		}
 	}
 	s.report(f, p.Faults, p.Topic)
-	s.received(&p)
+	s.deliverInbound(&p)
 	return nil
 }
 
@@ -185,18 +187,18 @@ func (s *Session) handleAck(f packet.Frame) error {
 	if err != nil {
 		return err
 	}
-	if f.Large { // it is usable all the same
+	if f.Large { // its beginning was kept and suffices
 		a.Faults |= packet.FaultTooLarge
 	}
 	s.report(f, a.Faults, "")
 	switch {
-	case a.ID == 0: // it answers nothing
+	case a.ID == 0: // it acknowledges no message
 	case a.Type == packet.PUBREL:
-		s.pubrel(a.ID)
+		s.handlePubrel(a.ID)
 	case a.Type == packet.PUBREC:
-		s.pubrec(a)
+		s.handlePubrec(a)
 	default:
-		s.completed(a)
+		s.handleCompletion(a)
 	}
 	return nil
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// The two servers share their sessions. A message of QoS 1, such as a notification, is in
-// flight under the identifier under which the server holds another message of QoS 2.
-func TestAbandon_IdentifierInUseAtQoS1_IsReleasedAllTheSame(t *testing.T) {
+// The two servers share session state. A QoS 1 message, such as a notification, is in
+// flight under the identifier under which the server holds another message at QoS 2.
+func TestAbandon_IdentifierInUseAtQoS1_IsReleased(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		second := p.cfg.State
 		l := p.new()
@@ -24,7 +24,7 @@ func TestAbandon_IdentifierInUseAtQoS1_IsReleasedAllTheSame(t *testing.T) {
 		l.publish(notification)
 		l.c.Want("PUBLISH 1 qos1 t=notification")
 		l.cut()
-		p.cfg.State = NewState() // of the other server
+		p.cfg.State = NewState() // the other server's
 		first := p.cfg.State
 		l = p.new()
 		l.publish(message(2, "exact"))
@@ -47,15 +47,15 @@ func TestAbandon_IdentifierInUseAtQoS1_IsReleasedAllTheSame(t *testing.T) {
 	})
 }
 
-// A server that began its session when the other one was left holds nothing of the other's.
-func TestAbandon_SessionBegunAfterTheOtherServerWasLeft_NothingIsReleased(t *testing.T) {
+// A server that began its session after the other session ended holds none of its messages.
+func TestAbandon_SessionBegunAfterOtherEnded_NothingIsReleased(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		first := p.cfg.State
 		l := p.new()
 		l.publish(message(2, "exact"))
 		l.c.Want("PUBLISH 1 qos2 t=exact")
 		l.cut()
-		p.cfg.State = NewState() // of the other server
+		p.cfg.State = NewState() // the other server's
 		l = p.new()
 		l.cut()
 		l = p.resume()
@@ -65,9 +65,9 @@ func TestAbandon_SessionBegunAfterTheOtherServerWasLeft_NothingIsReleased(t *tes
 	})
 }
 
-// A server that has no QoS 2 may end the session at the first PUBREL. It does not take one
-// QoS 2 message then, so they are sent at QoS 1.
-func TestStaleQoS2_ServerEndsTheSessionAtEachPubrel_MessagesGoAtQoS1(t *testing.T) {
+// A server that does not support QoS 2 may end the session at the first PUBREL. QoS 2
+// messages are then sent at QoS 1.
+func TestStaleQoS2_ServerEndsSessionAtEachPubrel_MessagesSentAtQoS1(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.PublishQoS = 2
 		m := message(2, "x")
@@ -78,12 +78,12 @@ func TestStaleQoS2_ServerEndsTheSessionAtEachPubrel_MessagesGoAtQoS1(t *testing.
 				l.c.Want("PUBLISH 4097 qos1 t=x")
 				l.c.Send(script.Ack(v5.PUBACK, 4097, 0))
 				l.want("acknowledged x")
-				if got := l.s.Shortfalls(); len(got) != 1 || !strings.HasPrefix(got[0].Message, "the server takes messages at QoS 1 at most and the rules have QoS 2") {
+				if got := l.s.Shortfalls(); len(got) != 1 || !strings.HasPrefix(got[0].Message, "the server accepts messages at QoS 1 at most and the rules request QoS 2") {
 					t.Errorf("shortfalls: %q", got)
 				}
 				return
 			}
-			if n == 2*endsAtRelease {
+			if n == 2*maxEndsAtRelease {
 				t.Fatalf("nothing is sent in %d sessions", n)
 			}
 			l.s.Flush()
@@ -95,24 +95,24 @@ func TestStaleQoS2_ServerEndsTheSessionAtEachPubrel_MessagesGoAtQoS1(t *testing.
 	})
 }
 
-// While the server answers the PUBRELs, a message that waits is tried with each message that
-// comes. That costs little, however many identifiers there are.
-func TestPublish_WaitsForPubcomps_CostsLittle(t *testing.T) {
+// While the server answers the PUBRELs, each new message causes an attempt to publish the
+// waiting message. An attempt must be cheap at any number of identifiers.
+func TestPublish_WaitingForPubcomps_IsFast(t *testing.T) {
 	const times = 10000
-	s := &Session{state: NewState(), version: packet.V311, released: make(chan struct{}, 1)}
-	s.state.begin(true)
+	s := &Session{state: NewState(), version: packet.V311, releaseStarted: make(chan struct{}, 1)}
+	s.state.beginConnection(true)
 	start := time.Now()
 	for range times {
-		s.identify(2, start)
+		s.nextIDLocked(2, start)
 	}
 	if passed := time.Since(start); passed > times*50*time.Microsecond {
 		t.Errorf("%v for each of %d attempts", passed/times, times)
 	}
 }
 
-// A server may ignore the PUBREL of an identifier that it does not know, and have QoS 2 all
-// the same. Only the first messages wait for that.
-func TestStaleQoS2_ServerIgnoresUnknownPubrels_MessagesGoAtQoS1(t *testing.T) {
+// A server may ignore the PUBREL of an unknown identifier although it supports QoS 2. Only
+// the first messages wait for the answer.
+func TestStaleQoS2_ServerIgnoresUnknownPubrels_MessagesSentAtQoS1(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.AckTimeout = 200 * time.Millisecond
 		var m *Outgoing
@@ -148,7 +148,7 @@ func TestStaleQoS2_ServerIgnoresUnknownPubrels_MessagesGoAtQoS1(t *testing.T) {
 				}
 			}
 			l.s.Flush()
-			go func() { // it reads, and answers pings only
+			go func() { // the server reads, and answers only pings
 				for {
 					got, err := l.c.TryNext()
 					if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func TestAResumedSessionGoesOnWhereItStopped(t *testing.T) {
+func TestResume_MessagesInFlight_ContinueExchanges(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		a, b, c, d, e := message(1, "a"), message(2, "b"), message(2, "c"), message(1, "d"), message(1, "e")
 		l := p.new()
@@ -47,7 +47,7 @@ func TestAResumedSessionGoesOnWhereItStopped(t *testing.T) {
 	})
 }
 
-func TestAMessageInFlightIsNewToAServerWithoutTheSession(t *testing.T) {
+func TestResume_ServerLostSession_MessagesAreNew(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		a, b := message(1, "a"), message(2, "b")
@@ -63,7 +63,7 @@ func TestAMessageInFlightIsNewToAServerWithoutTheSession(t *testing.T) {
 	})
 }
 
-func TestWhatIsSentAgainKeepsToTheReceiveMaximum(t *testing.T) {
+func TestResume_LowerReceiveMaximum_BoundsResentMessages(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	a, b, c, d := message(1, "a"), message(2, "b"), message(1, "c"), message(1, "d")
 	l := p.new()
@@ -89,7 +89,7 @@ func TestWhatIsSentAgainKeepsToTheReceiveMaximum(t *testing.T) {
 	l.wantResult(Full, message(1, "new"))
 }
 
-func TestAMessageThatTheServerDoesNotTakeAnyMoreIsNew(t *testing.T) {
+func TestResume_ServerLimitsLowered_MessagesAreNew(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	large, exact, plain := message(1, strings.Repeat("x", 200)), message(2, "exact"), message(1, "plain")
 	l := p.new()
@@ -101,22 +101,22 @@ func TestAMessageThatTheServerDoesNotTakeAnyMoreIsNew(t *testing.T) {
 	l = p.connect(script.Connack(true, &v5.Properties{MaximumPacketSize: new(uint32(100)), MaximumQOS: new(byte(1))}))
 	l.wantResult(TooLarge, large)                                       // [MQTT-3.2.2-15]
 	l.publish(exact, plain)                                             // [MQTT-3.2.2-11]
-	l.c.Want("PUBLISH 4097 qos1 t=exact", "PUBLISH 3 qos1 dup t=plain") // at another QoS it is another message
+	l.c.Want("PUBLISH 4097 qos1 t=exact", "PUBLISH 3 qos1 dup t=plain") // at another QoS it is a new message
 	l.sync()
 }
 
-// qos2IDs are the identifiers that QoS 2 messages of any process may have.
+// qos2IDs returns the identifiers that QoS 2 messages of any process may have.
 func qos2IDs() (all []uint16) {
-	for id := uint16(1); id <= lowIDs; id++ {
+	for id := uint16(1); id <= maxLowID; id++ {
 		all = append(all, id)
 	}
-	for id := uint16(trialIDs); id <= trialLast; id++ {
+	for id := uint16(minTrialID); id <= maxTrialID; id++ {
 		all = append(all, id)
 	}
 	return all
 }
 
-// pubrels are the PUBRELs of these identifiers.
+// pubrels returns the PUBRELs of these identifiers.
 func pubrels(ids []uint16) (all []string) {
 	for _, id := range ids {
 		all = append(all, fmt.Sprintf("PUBREL %d", id))
@@ -124,37 +124,37 @@ func pubrels(ids []uint16) (all []string) {
 	return all
 }
 
-// complete answers the PUBRELs of these identifiers.
-func (l *link) complete(ids []uint16) {
+// sendPubcomps answers the PUBRELs of these identifiers.
+func (l *link) sendPubcomps(ids []uint16) {
 	for _, id := range ids {
 		l.c.Send(script.Ack(v5.PUBCOMP, id, 0))
 	}
 }
 
-func TestStaleQoS2_NewProcess_IsReleasedBeforeTheFirstQoS2Message(t *testing.T) {
+func TestStaleQoS2_NewProcess_ReleasedBeforeFirstQoS2Message(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
-		l := p.resume() // a session that this process has not begun
+		l := p.resume() // this process has not begun the session
 		l.publish(message(1, "first"))
-		l.c.Want("PUBLISH 4097 qos1 t=first") // an identifier that no QoS 2 message ever has
+		l.c.Want("PUBLISH 4097 qos1 t=first") // QoS 2 messages never have this identifier
 		exact := message(2, "exact")
 		l.wantResult(Full, exact)
 		l.s.Flush()
 		l.c.Want(pubrels(qos2IDs())...)
-		l.complete(qos2IDs()[1:])
+		l.sendPubcomps(qos2IDs()[1:])
 		l.sync()
 		l.wantResult(Full, exact) // until the last PUBCOMP
-		l.complete(qos2IDs()[:1])
+		l.sendPubcomps(qos2IDs()[:1])
 		l.publishWhenReady(exact)
 		l.c.Want("PUBLISH 1 qos2 t=exact")
 		l.sync()
-		l.wantNoMore() // a PUBCOMP of before is not of the message
+		l.wantNoMore() // an earlier PUBCOMP does not acknowledge the message
 		l.c.Send(script.Ack(v5.PUBREC, 1, 0))
 		l.c.Want("PUBREL 1")
 		l.c.Send(script.Ack(v5.PUBCOMP, 1, 0))
 		l.want("acknowledged exact")
 		next := message(2, "next")
 		l.publish(next)
-		l.c.Want("PUBLISH 2 qos2 t=next") // once is enough
+		l.c.Want("PUBLISH 2 qos2 t=next") // no PUBREL is sent again
 		l.cut()
 		l = p.resume()
 		l.publish(next)
@@ -170,14 +170,14 @@ func TestStaleQoS2_ConnectionLostMeanwhile_IsReleasedAgain(t *testing.T) {
 		l.wantResult(Full, m)
 		l.s.Flush()
 		l.c.Want(pubrels(qos2IDs())...)
-		l.complete(qos2IDs()[:100])
+		l.sendPubcomps(qos2IDs()[:100])
 		l.sync()
 		l.cut() // the server may have read none of the others
 		l = p.resume()
 		l.wantResult(Full, m)
 		l.s.Flush()
 		l.c.Want(pubrels(qos2IDs()[100:])...)
-		l.complete(qos2IDs()[100:])
+		l.sendPubcomps(qos2IDs()[100:])
 		l.publishWhenReady(m)
 		l.c.Want("PUBLISH 1 qos2 t=x")
 	})
@@ -190,12 +190,12 @@ func TestStaleQoS2_OtherReceiveMaximum_AllIdentifiersAreReleased(t *testing.T) {
 	l.wantResult(Full, m)
 	l.s.Flush()
 	l.c.Want(pubrels(qos2IDs())...)
-	l.complete(qos2IDs())
+	l.sendPubcomps(qos2IDs())
 	l.publishWhenReady(m)
 	l.c.Want("PUBLISH 1 qos2 t=x")
 }
 
-func TestStaleQoS2_ServerForgetsTheSession_NothingIsReleased(t *testing.T) {
+func TestStaleQoS2_ServerLostSession_NothingIsReleased(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		m := message(2, "x")
 		l := p.resume()
@@ -207,7 +207,7 @@ func TestStaleQoS2_ServerForgetsTheSession_NothingIsReleased(t *testing.T) {
 	})
 }
 
-// subscribeAt1 has the server grant QoS 1 to a filter for which QoS 2 was asked.
+// subscribeAt1 subscribes at QoS 2; the server grants QoS 1.
 func (l *link) subscribeAt1() {
 	l.t.Helper()
 	subscribed := make(chan error, 1)
@@ -218,18 +218,18 @@ func (l *link) subscribeAt1() {
 	}
 }
 
-// wantTrial is the message that shows whether the server has QoS 2. It returns its
-// identifier.
+// wantTrial waits for the trial: the message that shows whether the server supports QoS 2.
+// It returns its identifier.
 func (l *link) wantTrial(payload string) uint16 {
 	l.t.Helper()
 	p := l.c.Next()
-	if p.Type != v5.PUBLISH || p.QoS != 2 || p.Dup || p.Payload != payload || p.ID < trialIDs || p.ID > trialLast {
+	if p.Type != v5.PUBLISH || p.QoS != 2 || p.Dup || p.Payload != payload || p.ID < minTrialID || p.ID > maxTrialID {
 		l.t.Fatalf("got %v, want the trial %s", p, payload)
 	}
 	return p.ID
 }
 
-func TestStaleQoS2_LowerQoSGrantedAndNoAnswer_AMessageShowsWhetherThereIsQoS2(t *testing.T) { // RabbitMQ falls silent at a PUBREL
+func TestStaleQoS2_LowerQoSGrantedAndNoAnswer_TrialIsSent(t *testing.T) { // RabbitMQ stops answering after a PUBREL
 	p := newPeer(t, packet.V311)
 	l := p.resume()
 	l.subscribeAt1()
@@ -263,13 +263,13 @@ func TestStaleQoS2_LowerQoSGrantedByPolicy_IsReleased(t *testing.T) {
 		l.wantResult(Full, x)
 		l.s.Flush()
 		l.c.Want(pubrels(qos2IDs())...)
-		l.complete(qos2IDs())
+		l.sendPubcomps(qos2IDs())
 		l.publishWhenReady(x)
 		l.c.Want("PUBLISH 1 qos2 t=x")
 	})
 }
 
-func TestStaleQoS2_TrialIsTaken_IsReleased(t *testing.T) {
+func TestStaleQoS2_TrialAccepted_IsReleased(t *testing.T) {
 	p := newPeer(t, packet.V311)
 	p.cfg.AckTimeout = 200 * time.Millisecond
 	x, y := message(2, "x"), message(2, "y")
@@ -289,12 +289,12 @@ func TestStaleQoS2_TrialIsTaken_IsReleased(t *testing.T) {
 	l.s.Flush()
 	others := slices.DeleteFunc(qos2IDs(), func(other uint16) bool { return other == id })
 	l.c.Want(pubrels(others)...)
-	l.complete(others)
+	l.sendPubcomps(others)
 	l.publishWhenReady(y)
 	l.c.Want("PUBLISH 1 qos2 t=y")
 }
 
-func TestStaleQoS2_PubrelsUnanswered_AMessageShowsWhetherThereIsQoS2(t *testing.T) {
+func TestStaleQoS2_PubrelsUnanswered_TrialIsSent(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.AckTimeout = 200 * time.Millisecond
 		m := message(2, "x")
@@ -311,14 +311,14 @@ func TestStaleQoS2_PubrelsUnanswered_AMessageShowsWhetherThereIsQoS2(t *testing.
 	})
 }
 
-func TestAnAbandonedMessageIsReleasedAndNotSentAgain(t *testing.T) {
+func TestAbandon_QoS2InFlight_ReleasedAndNotSentAgain(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		m := message(2, "x")
 		l.publish(m)
 		l.c.Want("PUBLISH 1 qos2 t=x")
 		l.cut()
-		l.s.State().Abandon(newPeer(t, p.cfg.Version).new().s) // another server gets it
+		l.s.State().Abandon(newPeer(t, p.cfg.Version).new().s) // the caller publishes m on another server
 		l = p.resume()
 		l.sync()
 		y := message(2, "y")
@@ -336,9 +336,9 @@ func TestAnAbandonedMessageIsReleasedAndNotSentAgain(t *testing.T) {
 	})
 }
 
-// If servers share their sessions, each of them treats the next QoS 2 message under an
-// identifier as the message that it holds since the other one was in use, and drops it.
-func TestAnAbandonedMessageIsReleasedByTheServerThatTakesItsPlace(t *testing.T) {
+// If servers share session state, each server treats the next QoS 2 message under an
+// identifier as the message that it holds from the time before the switch, and drops it.
+func TestAbandon_SharedSession_ReleasedOnNextServer(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		l.publish(message(1, "x"))
@@ -363,7 +363,7 @@ func TestAnAbandonedMessageIsReleasedByTheServerThatTakesItsPlace(t *testing.T) 
 	})
 }
 
-func TestAbandoningMessagesOfQoS1ReleasesNothing(t *testing.T) {
+func TestAbandon_QoS1InFlight_NothingIsReleased(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		l.publish(message(1, "x"))
@@ -376,7 +376,7 @@ func TestAbandoningMessagesOfQoS1ReleasesNothing(t *testing.T) {
 	})
 }
 
-func TestAForgottenMessageIsReleased(t *testing.T) {
+func TestForget_QoS2InFlight_IsReleased(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		one, two := message(1, "one"), message(2, "two")
@@ -393,26 +393,26 @@ func TestAForgottenMessageIsReleased(t *testing.T) {
 	})
 }
 
-func TestOnlyLowIdentifiersAreOfQoS2AndNoneIsOfASubscribe(t *testing.T) {
-	var o out
+func TestIdentifiers_AllInUse_OnlyLowAtQoS2AndNoneOfSubscribe(t *testing.T) {
+	var o outgoingState
 	for {
-		id := o.identify(1)
+		id := o.nextID(1)
 		if id == 0 {
 			break
 		}
-		if id >= subscribeIDs { // [MQTT-2.3.1-2], [MQTT-2.2.1-3] of 5
+		if id >= minSubscribeID { // [MQTT-2.3.1-2], [MQTT-2.2.1-3] of 5
 			t.Fatalf("message %d has the identifier %d of a SUBSCRIBE", o.count, id)
 		}
 		o.add(&Outgoing{qos: 1}, id)
 	}
-	if o.count != highIDs {
-		t.Errorf("%d messages are in flight, want %d", o.count, highIDs)
+	if o.count != maxHighID {
+		t.Errorf("%d messages are in flight, want %d", o.count, maxHighID)
 	}
-	if id := o.identify(2); id != 0 {
+	if id := o.nextID(2); id != 0 {
 		t.Errorf("a QoS 2 message has the identifier %d", id)
 	}
 	o.remove(o.get(7))
-	if id := o.identify(2); id != 7 {
+	if id := o.nextID(2); id != 7 {
 		t.Errorf("a QoS 2 message has the identifier %d, want 7", id)
 	}
 }

@@ -1,34 +1,40 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package session is the client's side of one MQTT session, 3.1.1 or 5, over one
+// Package session implements the client side of one MQTT session, 3.1.1 or 5, over one
 // connection to one server.
 //
 // It promises:
-//   - A session that has ended never comes back: [Session.Done] is closed once, when
-//     nothing more is handed on, and [Session.Err] says why. Reconnecting is for those
-//     who choose the server.
-//   - Messages are handed on in the order in which the server sent them, and none is
-//     acknowledged before [Inbound.Ack]. An acknowledgement never reaches another
-//     connection than one by which its message came.
-//   - If a server resumes the session that a [State] belongs to, a message in flight
-//     that is published again goes on where it stopped, under the same packet identifier
-//     ([MQTT-4.4.0-1]): QoS 2 is exactly once there. No QoS 2 message is sent under an
-//     identifier under which the server may hold another one. A message that the server
-//     sends again while it is held is not handed on twice.
-//   - What the server announces in CONNACK is kept to: receive maximum, maximum packet
-//     size, maximum QoS, retain available, topic aliases, keep alive.
-//   - A server that acknowledges nothing for the acknowledgement timeout, or passes a
-//     message over, or does not answer a ping, ends the session. So does a packet whose
-//     fields cannot be found; it is answered as section 4.13 of MQTT 5 says.
-//   - Other packets that break the protocol are reported and do not end the session: the
-//     server would send the same message on the next connection. A message that cannot be
-//     forwarded is handed on with its faults, so that it is acknowledged in its turn.
-//   - A message larger than the maximum packet size is never in memory.
-//   - Nothing blocks but Open, Subscribe and Close. One goroutine reads; writes are
-//     collected until it has nothing more to read, and go out together.
+//   - A session ends once and never becomes usable again. [Session.Done] is closed when the
+//     handler receives no more calls, and [Session.Err] returns the reason. Reconnecting is
+//     left to the caller, which chooses the server.
+//   - The handler receives messages in the order in which the server sent them. No message
+//     is acknowledged before [Inbound.Ack]. An acknowledgement is written only to a
+//     connection on which the server sent the message.
+//   - If a server resumes the session that a [State] belongs to, publishing a message in
+//     flight again continues its exchange under the same packet identifier
+//     ([MQTT-4.4.0-1]): on that server QoS 2 is exactly once. No QoS 2 message is sent
+//     under an identifier under which the server may hold another message. If the server
+//     sends a message again that is still unacknowledged, the handler does not receive it
+//     twice.
+//   - The session respects the values that the server announces in CONNACK: receive
+//     maximum, maximum packet size, maximum QoS, retain available, topic aliases, keep
+//     alive.
+//   - The session ends if the server acknowledges nothing for the acknowledgement timeout,
+//     skips a message for that time, or does not answer a ping. It also ends at a packet
+//     whose fields cannot be located, which is answered as section 4.13 of MQTT 5 requires.
+//   - Other packets that break the protocol are reported and do not end the session,
+//     because the server would send the same message on the next connection. The handler
+//     receives a message that cannot be forwarded together with its faults, so that the
+//     message is acknowledged in order.
+//   - A message larger than the maximum packet size is never held in memory as a whole.
+//   - Only Open, Probe, Subscribe and Close block. One goroutine reads. Writes are
+//     collected until it has nothing more to read, and are then sent together.
 //
-// It knows nothing of other servers, of rules or of the other side.
+// The package does not know the other servers, the rules or the other side.
+//
+// Lock order: State.mu, then socket.mu. No code holds the locks of two States. The
+// handler's methods are called with no lock held.
 package session
 
 import (
@@ -39,22 +45,23 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
-// Handler uses a session. Its methods are called from the goroutine that reads, but
-// Ready, which any goroutine may call. They must not block.
+// Handler uses a session. The goroutine that reads calls its methods, except Ready, which
+// any goroutine may call. The methods must not block.
 type Handler interface {
-	// Received is called with every message, in order. One whose Faults are Undeliverable
-	// is to be acknowledged in its turn, and not to be forwarded.
+	// Received is called with every message, in order. A message whose Faults are
+	// Undeliverable must be acknowledged in its turn and must not be forwarded.
 	Received(in *Inbound)
-	// Redelivered is called for a message that the server sent again while it was held:
-	// it is not handed on again.
+	// Redelivered is called when the server sends a message again before it is
+	// acknowledged. Received is not called for it.
 	Redelivered(in *Inbound)
-	// Acknowledged is called when the server has acknowledged a QoS 1 or 2 message:
-	// PUBACK, or PUBCOMP. If it has not taken the message, refused says why. The message
-	// is in flight no more.
+	// Acknowledged is called when the server has acknowledged a QoS 1 or 2 message by
+	// PUBACK or PUBCOMP, or has refused it. refused is nil if the server has accepted the
+	// message. The message is no longer in flight.
 	Acknowledged(m *Outgoing, refused *Refusal)
-	// Ready is called when there may be room again, if Publish has returned Full.
+	// Ready is called after Publish has returned Full, when there may be room again.
 	Ready()
-	// Idle is called when all that came is handled and before more is waited for.
+	// Idle is called when all received packets are handled, before the reader waits for
+	// more.
 	Idle()
 }
 
@@ -64,101 +71,149 @@ type Session struct {
 	conn    *wire
 	state   *State
 	handler Handler
-	server  packet.Connack // what the server announced
-	asked   bool           // CONNECT was written, or at least tried
+	server  packet.Connack // the server's CONNACK
+	// connectSent is set before CONNECT is written. The write may fail.
+	connectSent bool
+	// resumed is whether the server has resumed the session and the client accepts that.
 	resumed bool
 	version packet.Version
 
+	// keepAlive is Config.KeepAlive, or the server's value if that is lower.
 	keepAlive time.Duration
 
-	alive    watchdog.Task      // the reader
-	reading  bool               // Start was called
-	acks     chan packet.Suback // SUBACKs that Subscribe waits for
-	came     received           // when something came
-	now      time.Time          // when the packets at hand came; of the reader
-	refusing bool               // Inbound.Refuse was called: QoS 1 and 2 messages stay with the server; of the reader
-	freed    bool               // something was acknowledged since wake was called; of the reader
+	// alive reports how long the reader has been handling packets.
+	alive watchdog.Task
+	// reading is set by Start. state.mu guards it.
+	reading bool
+	// subacks receives the SUBACKs that Subscribe waits for.
+	subacks      chan packet.Suback
+	receiveTimes receiveTimes
 
-	// Under state.mu: the state and all that belongs to the connection has one lock.
-	buf        []byte // written and not flushed
-	spare      []byte
-	flushing   bool
-	written    sync.Cond // flushing is over
-	ended      bool
-	parting    bool      // DISCONNECT is written: nothing may follow it ([MQTT-3.14.4-1])
-	closing    bool      // by Close
-	blocked    bool      // Publish has returned Full since wake was called: too much is in flight
-	choked     bool      // likewise: too much is written and not sent
-	sent       time.Time // when something was last written
-	firstSent  time.Time // when something was first written after all was taken
-	ackMark    ackMark
-	progressed time.Time // when something was acknowledged, or in flight for the first time
-	overtaken  time.Time // when the message that is in flight for longest was passed over
-	aliases    map[string]uint16
-	expected   map[uint16]bool // packet identifiers of the SUBACKs that Subscribe waits for
-	aliased    int             // what aliases take, in bytes
+	// Only the reader uses these fields.
 
-	// Messages that were sent on this connection and not acknowledged, in the order in
-	// which they were sent. No more than limit may be.
-	first, last    *Outgoing
-	unacknowledged int
-	limit          int
-	releasing      bool          // PUBRELs of stale identifiers were written
-	releasedSome   bool          // and some of them were answered
-	released       chan struct{} // receives when PUBRELs were written
+	// readAt is when the packets that the reader handles arrived.
+	readAt time.Time
+	// refusingInbound is set by Inbound.Refuse: from then on QoS 1 and 2 messages are left to
+	// the server.
+	refusingInbound bool
+	// ackedSinceWake is whether the server has acknowledged a message since the last call of
+	// notifyReady.
+	ackedSinceWake bool
 
-	// QoS 1 and 2 messages that came on this connection, in order, from the first that is
-	// not acknowledged on.
-	unacked []*Inbound
-	acked   int // of unacked: acknowledged
+	// state.mu guards the fields below: one lock protects the state and all fields of the
+	// connection.
 
-	pings    int    // PINGRESPs that Ping waits for
-	answered func() // called when they have come
+	// unflushed holds the bytes that were written and not passed to the connection.
+	unflushed   []byte
+	spareBuffer []byte // becomes unflushed at the next flush
+	flushing    bool   // a goroutine is in Flush, without the lock
+	// flushDone signals the end of a flush.
+	flushDone sync.Cond
+	// closed is set when the session has ended.
+	closed bool
+	// disconnecting is set when DISCONNECT is in unflushed: nothing may follow it
+	// ([MQTT-3.14.4-1]).
+	disconnecting bool
+	// closedByCaller is set by Close.
+	closedByCaller bool
+	// publishBlocked is set when Publish returns Full because the window is full or no packet
+	// identifier is available. notifyReady clears it.
+	publishBlocked bool
+	// writeBlocked is set when Publish returns Full because maxUnsent bytes are written and
+	// not sent. notifyReady clears it.
+	writeBlocked bool
+	// lastSentAt is when data was last flushed; before the first flush, when CONNACK arrived.
+	lastSentAt time.Time
+	// firstSentAt is when data was first flushed after the server's TCP had acknowledged all
+	// earlier data. It is zero if no data was flushed since.
+	firstSentAt time.Time
+	ackMark     ackMark
+	// lastAckAt is when the server last acknowledged a message in flight or a PUBREL of a stale
+	// identifier, or when the first message or such PUBREL was written after all messages were
+	// acknowledged.
+	lastAckAt time.Time
+	// skippedSince is when the server first acknowledged a later message instead of
+	// firstUnacked. It is zero if the server has not.
+	skippedSince time.Time
+	aliases      map[string]uint16 // topic aliases of this connection; nil: the server allows none
+	// expectedSubacks are the packet identifiers of the SUBACKs that Subscribe waits for.
+	expectedSubacks map[uint16]bool
+	// aliasBytes is the approximate memory of aliases, in bytes. It is at most maxAliasBytes.
+	aliasBytes int
 
-	once    sync.Once
-	gone    chan struct{} // closed when the session is over, and nothing is written any more
-	done    chan struct{} // closed when nothing is handed on any more
-	err     error
-	ending  Ending
-	renewal chan struct{} // closed by Renew
+	// firstUnacked and lastUnacked are the ends of the list of messages that were sent on this
+	// connection and not acknowledged, in the order in which they were sent. Its length is
+	// unackedOutgoing, at most inflightLimit.
+	firstUnacked, lastUnacked *Outgoing
+	unackedOutgoing           int
+	inflightLimit             int
+	// pubrelsSent is whether PUBRELs of stale identifiers were written on this connection, and
+	// pubrelAnswered whether the server has answered any of them.
+	pubrelsSent    bool
+	pubrelAnswered bool
+	// releaseStarted receives a value when such PUBRELs are written.
+	releaseStarted chan struct{}
+
+	// unackedInbound are the QoS 1 and 2 messages that arrived on this connection, in order,
+	// from the first that is not acknowledged. The first ackedInbound entries are nil: they
+	// are acknowledged.
+	unackedInbound []*Inbound
+	ackedInbound   int
+
+	// awaitedPingresps is the number of PINGRESPs until onPingresps is called. See Ping.
+	awaitedPingresps int
+	onPingresps      func()
+
+	endOnce sync.Once
+	// closedCh is closed when the session has ended and nothing more is written.
+	closedCh chan struct{}
+	// done is closed when the handler receives no more calls.
+	done chan struct{}
+	// err and ending are valid when closedCh is closed.
+	err    error
+	ending Ending
+	// renewRequested is closed by Renew.
+	renewRequested chan struct{}
 }
 
-// Resumed reports whether the server had kept the session (Session Present,
-// section 3.2.2.2).
+// Resumed reports whether the server has resumed the session (Session Present, section
+// 3.2.2.2).
 func (s *Session) Resumed() bool { return s.resumed }
 
-// State is the session's half that outlives the connection.
+// State returns the part of the session that outlives the connection.
 func (s *Session) State() *State { return s.state }
 
-// IdentifiesSubscriptions reports whether the server says by subscription identifiers
-// which filters a message matched (MQTT 5 section 3.2.2.3.12).
+// IdentifiesSubscriptions reports whether the server sends subscription identifiers, which
+// show the filters that a message matched (MQTT 5 section 3.2.2.3.12).
 func (s *Session) IdentifiesSubscriptions() bool {
 	return s.version == packet.V5 && s.server.SubscriptionIDsAvailable
 }
 
-// Done is closed when the session has ended and nothing is handed on any more.
+// Done is closed when the session has ended and the handler receives no more calls.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// Err says why the session has ended. It is nil before, and after [Session.Close].
+// Err returns why the session has ended. It is nil before the end, and after
+// [Session.Close].
 func (s *Session) Err() error {
 	select {
-	case <-s.gone:
+	case <-s.closedCh:
 		return s.err
 	default:
 		return nil
 	}
 }
 
-// Ending is how a session ended.
+// Ending describes how a session ended.
 type Ending struct {
-	// ByServer: the server ended it, by DISCONNECT, by closing the connection, or by
-	// breaking the protocol.
+	// ByServer is whether the server ended the session: it sent DISCONNECT, closed the
+	// connection, or broke the protocol.
 	ByServer bool
-	// Code is the reason code of its DISCONNECT (MQTT 5 section 3.14.2.1), 0 if there was
-	// none.
+	// Code is the reason code of the server's DISCONNECT (MQTT 5 section 3.14.2.1). It is 0
+	// if there was none.
 	Code byte
-	// Silent: the server acknowledged nothing for the acknowledgement timeout. PassedOver:
-	// it acknowledged later messages, and not the oldest. Answering: it answered pings.
+	// Silent is whether the server exceeded the acknowledgement timeout. PassedOver is
+	// whether it acknowledged later messages and not the oldest message. Answering is
+	// whether it answered pings meanwhile.
 	Silent, PassedOver, Answering bool
 }
 
@@ -169,30 +224,30 @@ func (s *Session) Ending() Ending {
 	return s.ending
 }
 
-// Ping sends n PINGREQs (section 3.12), and has fn called by the goroutine that reads when
-// as many PINGRESPs have come. It replaces an earlier call that waits. [Session.Flush]
-// sends them.
+// Ping writes n PINGREQs (section 3.12). The goroutine that reads calls fn when n PINGRESPs
+// have arrived. A call replaces an earlier call that still waits. [Session.Flush] sends the
+// PINGREQs.
 func (s *Session) Ping(n int, fn func()) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	if !s.writable() {
+	if !s.writableLocked() {
 		return
 	}
-	s.pings, s.answered = n, fn
+	s.awaitedPingresps, s.onPingresps = n, fn
 	for range n {
-		s.buf = packet.AppendPing(s.buf)
+		s.unflushed = packet.AppendPing(s.unflushed)
 	}
 }
 
-// pingresp handles a PINGRESP. It reports whether it is one that Ping waits for.
-func (s *Session) pingresp() bool {
+// handlePingresp handles a PINGRESP. It reports whether Ping waits for it.
+func (s *Session) handlePingresp() bool {
 	s.state.mu.Lock()
 	var fn func()
-	expected := s.pings > 0
+	expected := s.awaitedPingresps > 0
 	if expected {
-		s.pings--
-		if s.pings == 0 {
-			fn, s.answered = s.answered, nil
+		s.awaitedPingresps--
+		if s.awaitedPingresps == 0 {
+			fn, s.onPingresps = s.onPingresps, nil
 		}
 	}
 	s.state.mu.Unlock()
@@ -202,32 +257,32 @@ func (s *Session) pingresp() bool {
 	return expected
 }
 
-// Renew asks whoever chooses the server to connect to it anew: so that it sends again the
-// messages that were refused by [Inbound.Refuse], or because it handles nothing any more
-// after a PUBREL.
+// Renew asks the caller that chooses the server to connect to the same server again. There
+// are two reasons: the server then sends the messages again that [Inbound.Refuse] has
+// refused; or the server stops handling packets after a PUBREL.
 func (s *Session) Renew() {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.renew()
+	s.renewLocked()
 }
 
-// renew is Renew; the lock is held.
-func (s *Session) renew() {
+func (s *Session) renewLocked() {
 	select {
-	case <-s.renewal:
+	case <-s.renewRequested:
 	default:
-		close(s.renewal)
+		close(s.renewRequested)
 	}
 }
 
-// Renewal is closed when the session is to be renewed.
-func (s *Session) Renewal() <-chan struct{} { return s.renewal }
+// Renewal returns a channel that is closed when the caller should reconnect. See
+// [Session.Renew].
+func (s *Session) Renewal() <-chan struct{} { return s.renewRequested }
 
-// Start begins to read. Messages that were in flight in a session that the server has
-// resumed go on when they are published again.
+// Start begins to read. Messages in flight in a resumed session are continued when the
+// caller publishes them again.
 func (s *Session) Start(handler Handler) {
 	s.handler = handler
-	s.conn.socket.onDrained(s.writableAgain)
+	s.conn.socket.onWritable(s.notifyWritable)
 	s.state.mu.Lock()
 	s.reading = true
 	s.state.mu.Unlock()
@@ -235,49 +290,49 @@ func (s *Session) Start(handler Handler) {
 	go s.watch()
 }
 
-// writableAgain is called when the system has taken all that was written.
-func (s *Session) writableAgain() {
-	if s.wake() {
+// notifyWritable is called when the system has accepted all written bytes.
+func (s *Session) notifyWritable() {
+	if s.notifyReady() {
 		s.Flush()
 	}
 }
 
-// wake calls the handler's Ready if Publish has returned Full since the last time.
-func (s *Session) wake() (woken bool) {
+// notifyReady calls the handler's Ready if Publish has returned Full since the last call.
+func (s *Session) notifyReady() (called bool) {
 	s.state.mu.Lock()
-	woken = s.blocked || s.choked
-	s.blocked, s.choked = false, false
+	called = s.publishBlocked || s.writeBlocked
+	s.publishBlocked, s.writeBlocked = false, false
 	s.state.mu.Unlock()
-	if woken {
+	if called {
 		s.handler.Ready()
 	}
-	return woken
+	return called
 }
 
-// Flush sends what is written, if no other goroutine is about to. It may call the
+// Flush sends the written bytes, unless another goroutine is sending them. It may call the
 // handler's Ready.
 func (s *Session) Flush() {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	for !s.flushing && len(s.buf) > 0 {
-		data := s.buf
-		s.buf, s.flushing = s.spare[:0], true
+	for !s.flushing && len(s.unflushed) > 0 {
+		data := s.unflushed
+		s.unflushed, s.flushing = s.spareBuffer[:0], true
 		s.state.mu.Unlock()
-		_, err := s.conn.Write(data) // does not block: there is a socket below
+		_, err := s.conn.Write(data) // never blocks: it goes through socket
 		now := time.Now()
 		s.state.mu.Lock()
 		s.flushing = false
-		s.noteSent(now)
-		s.written.Broadcast()
-		if s.spare = data; cap(data) > keepBuffer {
-			s.spare = nil
+		s.noteSentLocked(now)
+		s.flushDone.Broadcast()
+		if s.spareBuffer = data; cap(data) > maxSpareBuffer {
+			s.spareBuffer = nil
 		}
 		switch {
 		case err != nil:
-			s.buf = nil
-			go s.lostBy(err) // not here, in what may be a read: closing waits for reads
-		case s.choked && s.conn.socket.buffered() == 0:
-			s.blocked, s.choked = false, false
+			s.unflushed = nil
+			go s.connectionFailed(err) // in another goroutine: closing waits for reads, and the caller may be the reader
+		case s.writeBlocked && s.conn.socket.buffered() == 0:
+			s.publishBlocked, s.writeBlocked = false, false
 			s.state.mu.Unlock()
 			s.handler.Ready()
 			s.state.mu.Lock()
@@ -287,11 +342,11 @@ func (s *Session) Flush() {
 
 // end ends the session at once. Nothing is written after it has returned.
 func (s *Session) end(err *Error, how Ending) {
-	s.once.Do(func() {
+	s.endOnce.Do(func() {
 		s.state.mu.Lock()
 		s.err, s.ending = err, how
-		if how.ByServer && s.releasing {
-			s.state.out.endedAtRelease(s)
+		if how.ByServer && s.pubrelsSent {
+			s.state.out.recordEndDuringRelease(s)
 		}
 		s.state.mu.Unlock()
 		s.finish()
@@ -300,37 +355,37 @@ func (s *Session) end(err *Error, how Ending) {
 
 func (s *Session) finish() {
 	s.state.mu.Lock()
-	s.ended, s.state.left = true, time.Now()
-	s.buf = nil
+	s.closed, s.state.endedAt = true, time.Now()
+	s.unflushed = nil
 	s.state.mu.Unlock()
-	close(s.gone)
-	_ = s.conn.Close() // nothing is to be saved
+	close(s.closedCh)
+	_ = s.conn.Close() // the session has ended: an error has no meaning
 	if !s.isReading() {
 		close(s.done)
 	}
 }
 
-// refuse ends the session because of what the server sent. An MQTT 5 server is told
-// why (section 4.13).
-func (s *Session) refuse(code byte, err *Error, how Ending) {
+// endWithDisconnect ends the session. An MQTT 5 server receives a DISCONNECT with the
+// reason code (section 4.13).
+func (s *Session) endWithDisconnect(code byte, err *Error, how Ending) {
 	if s.version == packet.V5 {
-		s.part(code, false)
+		s.sendDisconnect(code, false)
 	}
 	s.end(err, how)
 }
 
-// part writes a DISCONNECT, behind which nothing is written, and sends it with all that
-// was written before.
-func (s *Session) part(code byte, closing bool) {
+// sendDisconnect writes a DISCONNECT, after which nothing is written, and sends it together
+// with all earlier bytes.
+func (s *Session) sendDisconnect(code byte, byCaller bool) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	if s.writable() {
-		s.buf = packet.AppendDisconnect(s.buf, s.version, packet.Disconnect{Code: code})
+	if s.writableLocked() {
+		s.unflushed = packet.AppendDisconnect(s.unflushed, s.version, packet.Disconnect{Code: code})
 	}
-	s.parting, s.closing = true, s.closing || closing
-	for s.flushing || len(s.buf) > 0 {
+	s.disconnecting, s.closedByCaller = true, s.closedByCaller || byCaller
+	for s.flushing || len(s.unflushed) > 0 {
 		if s.flushing { // by another goroutine
-			s.written.Wait()
+			s.flushDone.Wait()
 			continue
 		}
 		s.state.mu.Unlock()
@@ -339,39 +394,38 @@ func (s *Session) part(code byte, closing bool) {
 	}
 }
 
-// writable reports whether anything may be written. The lock is held.
-func (s *Session) writable() bool { return !s.ended && !s.parting }
+// writableLocked reports whether packets may be written.
+func (s *Session) writableLocked() bool { return !s.closed && !s.disconnecting }
 
-// write appends to what is to be sent, where the session has not ended.
+// write appends to the bytes to send, unless the session has ended.
 func (s *Session) write(appendTo func([]byte) []byte) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	if s.writable() {
-		s.buf = appendTo(s.buf)
+	if s.writableLocked() {
+		s.unflushed = appendTo(s.unflushed)
 	}
 }
 
-// closeTimeout bounds closing: the writing of what is left, and the wait for the
-// server to have read it.
+// closeTimeout is the longest time that Close takes: to send the remaining bytes, and to
+// wait until the server has read them.
 const closeTimeout = 1500 * time.Millisecond
 
-// Close ends the session with a DISCONNECT, after what has been written, in a way
-// that lets the server read all of it: were the socket closed with data from the
-// server unread, the system would reset the connection, and the server could lose
-// the acknowledgements that it has not read yet. It takes as long as the server
-// needs, 1.5 seconds at most.
+// Close sends all written bytes and a DISCONNECT, and ends the session so that the server
+// can read all of it. If the socket were closed while data from the server is unread, the
+// system would reset the connection, and the server could lose acknowledgements that it has
+// not read yet. Close takes until the server closes its side, at most 1.5 seconds.
 func (s *Session) Close() {
-	s.part(0, true)
-	hard := time.AfterFunc(closeTimeout, func() { _ = s.conn.Close() }) // the session's own error does not count any more
+	s.sendDisconnect(0, true)
+	hard := time.AfterFunc(closeTimeout, func() { _ = s.conn.Close() }) // an error has no meaning after Close
 	defer hard.Stop()
 	if s.conn.CloseWrite() == nil {
 		if s.isReading() {
-			<-s.done // the server has closed, too
+			<-s.done // until the server has closed the connection, too
 		} else {
 			s.conn.discard()
 		}
 	}
-	s.once.Do(s.finish)
+	s.endOnce.Do(s.finish)
 	<-s.done
 }
 

@@ -10,19 +10,20 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// received is when bytes came from the server, as times since the socket was made. The
-// reader writes it, Subscribe reads it.
+// receiveTimes records when bytes arrived, as times since the socket was made. The reader
+// writes it; Subscribe reads last and useful.
 //
-// A PINGRESP says that the server lives. It does not say that the server works on the
+// A PINGRESP shows that the server is alive. It does not show that the server works on the
 // subscriptions, so it does not count as useful.
-type received struct {
-	last   atomic.Int64 // when bytes of MQTT last came
-	useful atomic.Int64 // the same, without bytes that were only PINGRESPs
+type receiveTimes struct {
+	last   atomic.Int64 // when bytes of MQTT last arrived
+	useful atomic.Int64 // when bytes other than whole PINGRESPs last arrived
 
-	pong, other bool // the types of the packets that became whole with the bytes at hand
+	// pong and other are whether the latest bytes completed a PINGRESP, or another packet.
+	pong, other bool
 }
 
-func (r *received) packet(t packet.Type) {
+func (r *receiveTimes) notePacket(t packet.Type) {
 	if t == packet.PINGRESP {
 		r.pong = true
 	} else {
@@ -30,72 +31,72 @@ func (r *received) packet(t packet.Type) {
 	}
 }
 
-// noteReceived notes that bytes came, after all packets that are whole were handled.
+// noteReceived records that bytes arrived, after all complete packets were handled.
 func (s *Session) noteReceived() {
-	r := &s.came
-	at := int64(s.now.Sub(s.conn.socket.start))
+	r := &s.receiveTimes
+	at := int64(s.readAt.Sub(s.conn.socket.start))
 	r.last.Store(at)
-	if r.other || !r.pong || s.conn.from < s.conn.to { // the rest is a part of a packet
+	if r.other || !r.pong || s.conn.from < s.conn.to { // the remaining bytes are a part of a packet
 		r.useful.Store(at)
 	}
 	r.pong, r.other = false, false
 }
 
-// lastUseful is when the server last sent something besides answers to pings.
+// lastUseful returns when the server last sent bytes other than PINGRESPs.
 func (s *Session) lastUseful() time.Time {
 	socket := s.conn.socket
-	last := socket.start.Add(time.Duration(s.came.useful.Load()))
-	// A TLS record of 16 KB that comes slowly is handed on when it is whole. A
-	// WebSocket's frames are handed on in parts, and its pings do not count either.
-	if heard := socket.heard(); !s.cfg.Transport.WebSocket && heard.Sub(socket.start) > time.Duration(s.came.last.Load()) {
-		last = latest(last, heard)
+	last := socket.start.Add(time.Duration(s.receiveTimes.useful.Load()))
+	// A TLS record of 16 KB that arrives slowly is passed on when it is complete, so the
+	// times of the socket count, too. Not for WebSocket: it passes on parts of frames, and
+	// its own pings must not count.
+	if received := socket.lastReceived(); !s.cfg.Transport.WebSocket && received.Sub(socket.start) > time.Duration(s.receiveTimes.last.Load()) {
+		last = latest(last, received)
 	}
 	return last
 }
 
-// silentWait is a wait for answers that lasts until the server neither sends anything nor
-// takes any of the questions for a time.
+// silentWait is a wait for answers. It expires when, for limit, the server has neither sent
+// useful bytes nor accepted any bytes of the questions.
 type silentWait struct {
-	s     *Session
-	limit time.Duration // 0: none
-	mark  int64         // bytes that were written up to the end of the questions
-	taken int64         // of them, taken by the server's TCP
-	since time.Time     // when it last took some
-	ticks *time.Ticker  // nil: there is no limit
+	s        *Session
+	limit    time.Duration // 0: none
+	mark     int64         // bytes written up to the end of the questions
+	tcpAcked int64         // of these bytes, those that the peer's TCP has acknowledged
+	since    time.Time     // when tcpAcked last grew
+	ticker   *time.Ticker  // nil: there is no limit
 }
 
-// silenceLooks is how many times within the limit the wait looks whether the server takes
-// anything.
-const silenceLooks = 64
+// silenceChecks is the number of times within the limit that the wait checks for progress.
+const silenceChecks = 64
 
-// newSilentWait begins to wait for the answers to what was just written.
+// newSilentWait begins to wait for the answers to the packets that were just written.
 func newSilentWait(s *Session) *silentWait {
-	w := &silentWait{s: s, limit: s.cfg.ConnectTimeout, mark: s.conn.socket.underWay().given, since: time.Now()}
+	w := &silentWait{s: s, limit: s.cfg.ConnectTimeout, mark: s.conn.socket.transit().written, since: time.Now()}
 	if w.limit > 0 {
-		w.ticks = time.NewTicker(max(w.limit/silenceLooks, time.Millisecond))
+		w.ticker = time.NewTicker(max(w.limit/silenceChecks, time.Millisecond))
 	}
 	return w
 }
 
 func (w *silentWait) stop() {
-	if w.ticks != nil {
-		w.ticks.Stop()
+	if w.ticker != nil {
+		w.ticker.Stop()
 	}
 }
 
-// tick is when to look whether the silence is over the limit.
+// tick returns a channel that receives when expired should be called.
 func (w *silentWait) tick() <-chan time.Time {
-	if w.ticks == nil {
+	if w.ticker == nil {
 		return nil
 	}
-	return w.ticks.C
+	return w.ticker.C
 }
 
-// over reports whether the server has been silent for the limit.
-func (w *silentWait) over() bool {
+// expired reports whether the server has been silent for the limit.
+func (w *silentWait) expired() bool {
 	now := time.Now()
-	if taken := min(w.s.conn.socket.underWay().taken, w.mark); taken > w.taken {
-		w.taken, w.since = taken, now
+	if tcpAcked := min(w.s.conn.socket.transit().tcpAcked, w.mark); tcpAcked > w.tcpAcked {
+		w.tcpAcked, w.since = tcpAcked, now
 	}
 	return now.Sub(latest(w.since, w.s.lastUseful())) >= w.limit
 }

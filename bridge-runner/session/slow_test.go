@@ -15,15 +15,15 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// large is a message that takes some four seconds at slowRate, which is more than the
-// timeouts of these tests.
+// large is the size of a message that takes about four seconds at slowRate. That is longer
+// than the timeouts of these tests.
 const (
 	large    = 6 << 20
 	slowRate = 3 << 19 // bytes per second
 )
 
-// takeSlowly reads n bytes at slowRate.
-func takeSlowly(c *script.Conn, n int) error {
+// readSlowly reads n bytes at slowRate.
+func readSlowly(c *script.Conn, n int) error {
 	buf := make([]byte, 16<<10)
 	for due := time.Now(); n > 0; {
 		read, err := c.Read(buf[:min(n, len(buf))])
@@ -37,12 +37,12 @@ func takeSlowly(c *script.Conn, n int) error {
 	return nil
 }
 
-func TestWatch_ServerTakesALargeMessageSlowly_IsNotLost(t *testing.T) {
+func TestWatch_ServerAcceptsLargeMessageSlowly_SessionContinues(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.AckTimeout, p.cfg.PingTimeout, p.cfg.KeepAlive = time.Second, time.Second, time.Second
 		l := p.new()
 		l.publish(message(1, strings.Repeat("x", large)))
-		if err := takeSlowly(l.c, large); err != nil {
+		if err := readSlowly(l.c, large); err != nil {
 			t.Fatalf("the session ends: %v, because of %v", err, l.s.Err())
 		}
 		go func() { _, _ = io.Copy(io.Discard, l.c.TCPConn) }() // pings, until the end
@@ -51,19 +51,19 @@ func TestWatch_ServerTakesALargeMessageSlowly_IsNotLost(t *testing.T) {
 	})
 }
 
-func TestWatch_ServerStopsTakingALargeMessage_IsLostWithinTheTimeout(t *testing.T) {
+func TestWatch_ServerStopsAcceptingLargeMessage_SessionEndsWithinTimeout(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.AckTimeout, p.cfg.PingTimeout, p.cfg.KeepAlive = time.Second, time.Second, time.Minute
 		l := p.new()
 		l.publish(message(1, strings.Repeat("x", large)))
-		if err := takeSlowly(l.c, large/2); err != nil {
+		if err := readSlowly(l.c, large/2); err != nil {
 			t.Fatal(err)
 		}
-		l.wantReason("AckTimeout", time.Now(), time.Second/2) // its buffer takes some more, and some before that
+		l.wantReason("AckTimeout", time.Now(), time.Second/2) // the peer's buffer accepts more data, and some was accepted before
 	})
 }
 
-// busy has the server send messages, and handle what comes by answer, until stop.
+// busy makes the server send messages, and pass received packets to answer, until stop.
 func (l *link) busy(answer func(script.Packet)) (stop func()) {
 	done, publish := make(chan struct{}), []byte(l.c.Encode(script.Publish(0, 0, "t", "from the server")))
 	var working sync.WaitGroup
@@ -73,7 +73,7 @@ func (l *link) busy(answer func(script.Packet)) (stop func()) {
 			case <-done:
 				return
 			case <-time.After(brief / 20):
-				_, _ = l.c.Write(publish) // fails after the end
+				_, _ = l.c.Write(publish) // fails after the session has ended
 			}
 		}
 	})
@@ -104,7 +104,7 @@ func TestWatch_AcknowledgementBehindMessages_IsWaitedFor(t *testing.T) {
 		select {
 		case <-l.s.Done():
 			t.Errorf("the session ends while messages come: %v", l.s.Err())
-		case <-time.After(2 * brief): // it is behind so many
+		case <-time.After(2 * brief): // the acknowledgement is behind the messages of this time
 		}
 		stop()
 		l.c.Send(script.Ack(v5.PUBACK, 1, 0))
@@ -121,13 +121,13 @@ func TestWatch_AcknowledgementBehindMessages_IsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestWatch_ServerSendsMessagesAndAcknowledgesNothing_IsLost(t *testing.T) {
+func TestWatch_ServerSendsMessagesAndAcknowledgesNothing_SessionEnds(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.AckTimeout = brief
 		l := p.new()
 		stop := l.busy(func(p script.Packet) {
 			if p.Type == v5.PINGREQ {
-				_, _ = l.c.Write([]byte{v5.PINGRESP << 4, 0}) // fails after the end
+				_, _ = l.c.Write([]byte{v5.PINGRESP << 4, 0}) // fails after the session has ended
 			}
 		})
 		defer stop()

@@ -13,122 +13,129 @@ import (
 )
 
 const (
-	// writeChunk is how many bytes are written under one deadline.
+	// writeChunk is the largest number of bytes that are written with one deadline.
 	writeChunk = 16 << 10
-	// writeSteps is how often within the timeout a write that waits looks whether the
-	// other end takes anything.
-	writeSteps = 8
-	// keepBuffer is the most memory, in bytes, that an emptied buffer keeps.
-	keepBuffer = 256 << 10
+	// writeChecks is the number of times within the timeout that a blocked write checks
+	// whether the peer accepts data.
+	writeChecks = 8
+	// maxSpareBuffer is the size of the largest empty buffer that is kept for reuse, in
+	// bytes.
+	maxSpareBuffer = 256 << 10
 )
 
-// socket is a TCP connection whose writes never block: what the system does not
-// take at once is kept, and written by a goroutine of the socket's own. TLS and
-// WebSocket are spoken over it, so that their writes never block either, and the
-// goroutine that reads one server may write to the other.
+// socket is a TCP connection whose writes never block: it buffers the data that the system
+// does not accept at once, and its own goroutine writes the buffer. TLS and WebSocket run
+// over it, so that their writes never block either, and the goroutine that reads from one
+// server may write to the other.
 //
-// The goroutine has work only while the other end is slower than the writers. It
-// finds an end that takes nothing, too.
+// The goroutine has work only while the peer is slower than the writers. It also detects a
+// peer that accepts no data.
 type socket struct {
 	net.Conn
-	raw     *raw          // nil where the goroutine has to write
-	timeout time.Duration // for the other end to take some of what is written
-	drained func()        // called when what was kept is written
+	// fd reads and writes without blocking. It is nil if the system does not support that: then
+	// the goroutine does all writes.
+	fd *nonblockingFD
+	// timeout is how long the peer may accept none of the written data.
+	timeout time.Duration
+	// notifyWritable is called when writeBuffer has become empty.
+	notifyWritable func()
 
-	start    time.Time
-	received atomic.Int64 // when bytes last came, since start
-	given    atomic.Int64 // bytes given to Write
-	accepted atomic.Int64 // of them, accepted by the system
+	start      time.Time
+	receivedAt atomic.Int64 // when bytes last arrived, as a time since start
+	written    atomic.Int64 // bytes passed to Write
+	accepted   atomic.Int64 // bytes accepted by the system
 
-	// mu is held for moments: no call that blocks, and no foreign one, is made with it.
-	// Closing the connection is such a call: it waits for the reader, which may be about
-	// to write.
+	// mu guards the fields below, and notifyWritable. It is held only briefly: no blocking call
+	// and no callback is made with it held. Closing the connection is a blocking call: it waits
+	// for the reader, which may be about to write.
 	mu      sync.Mutex
 	changed sync.Cond
-	kept    []byte // not taken by the system, in order
-	busy    bool   // the goroutine is writing
-	err     error  // of the first failed write
-	closed  bool
+	// writeBuffer is the data that the system has not accepted, in order.
+	writeBuffer []byte
+	writing     bool  // the goroutine is writing
+	err         error // of the first failed write
+	closed      bool
 }
 
 func newSocket(conn net.Conn, timeout time.Duration) *socket {
-	s := &socket{Conn: conn, raw: newRaw(conn), timeout: timeout, start: time.Now(), drained: func() {}}
+	s := &socket{Conn: conn, fd: newNonblockingFD(conn), timeout: timeout, start: time.Now(), notifyWritable: func() {}}
 	s.changed.L = &s.mu
-	go s.writeKept()
+	go s.writeLoop()
 	return s
 }
 
-// Read notes when something came.
+// Read reads, and records when bytes arrived.
 func (s *socket) Read(p []byte) (int, error) {
 	var (
 		n   int
 		err error
 	)
-	if s.raw != nil {
-		n, err = s.raw.read(p)
+	if s.fd != nil {
+		n, err = s.fd.read(p)
 	} else {
 		n, err = s.Conn.Read(p)
 	}
 	if n > 0 {
-		s.received.Store(int64(time.Since(s.start)))
+		s.receivedAt.Store(int64(time.Since(s.start)))
 	}
 	return n, err
 }
 
-// SetWriteDeadline does nothing: a write does not wait. What TLS and WebSocket set to
-// bound writes of theirs would end those of what is kept.
+// SetWriteDeadline does nothing, because writes do not block. TLS and WebSocket set
+// deadlines to bound their own writes; these must not end the writes of the buffered data.
 func (s *socket) SetWriteDeadline(time.Time) error { return nil }
 
-// SetDeadline is SetReadDeadline, likewise.
+// SetDeadline sets the deadline of reads only, for the same reason.
 func (s *socket) SetDeadline(t time.Time) error { return s.SetReadDeadline(t) }
 
-// onDrained has fn called when what was kept is written.
-func (s *socket) onDrained(fn func()) {
+// onWritable registers fn to run when the buffered data is written.
+func (s *socket) onWritable(fn func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.drained = fn
+	s.notifyWritable = fn
 }
 
-// onIdle has fn called when nothing more can be read now. It reports whether it will
-// be; elsewhere than on Linux it is not. It is to be called by who reads. fn says
-// whether what comes next may wait a little for more; it must not close the connection.
-func (s *socket) onIdle(fn func() (patient bool)) bool {
-	if s.raw == nil {
+// onIdle registers fn to run when no more data can be read at present. It returns false on
+// platforms other than Linux, where fn never runs. The goroutine that reads must call
+// onIdle. fn returns whether the next data may be delayed a little, to read more at once;
+// it must not close the connection.
+func (s *socket) onIdle(fn func() (mayDelay bool)) bool {
+	if s.fd == nil {
 		return false
 	}
-	s.raw.idle = fn
+	s.fd.idle = fn
 	return true
 }
 
-// heard is when bytes last came.
-func (s *socket) heard() time.Time { return s.start.Add(time.Duration(s.received.Load())) }
+// lastReceived returns when bytes last arrived.
+func (s *socket) lastReceived() time.Time { return s.start.Add(time.Duration(s.receivedAt.Load())) }
 
-// underWay is how far the data has come that was written.
-type underWay struct {
-	given  int64 // bytes that were written
-	taken  int64 // of them, acknowledged by the other end's TCP
-	unsent int64 // of them, not sent: the other end, or the link, is slower than the writers
+// transit describes how far the written data has come, in bytes.
+type transit struct {
+	written  int64 // bytes that were written
+	tcpAcked int64 // bytes that the peer's TCP has acknowledged
+	unsent   int64 // bytes that were not sent: the peer, or the link, is slower than the writers
 }
 
-// underWay asks the system how far the data has come. Elsewhere than on Linux the other
-// end is taken to have what the system has accepted.
-func (s *socket) underWay() underWay {
-	u := underWay{given: s.given.Load()}
-	accepted := s.accepted.Load() // before the system is asked, so that nothing counts that was not taken
-	queued, unsent := s.raw.queued()
-	u.taken = accepted - queued
-	u.unsent = max(u.given-accepted, 0) + unsent
+// transit queries the system how far the data has come. On platforms other than Linux all
+// data that the system has accepted counts as acknowledged.
+func (s *socket) transit() transit {
+	u := transit{written: s.written.Load()}
+	accepted := s.accepted.Load() // read before the system is queried, so that tcpAcked is not too high
+	queued, unsent := s.fd.queued()
+	u.tcpAcked = accepted - queued
+	u.unsent = max(u.written-accepted, 0) + unsent
 	return u
 }
 
-// buffered is how many bytes the system has not taken.
+// buffered returns the number of bytes that the system has not accepted.
 func (s *socket) buffered() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.kept)
+	return len(s.writeBuffer)
 }
 
-// Write takes p whole, and does not block.
+// Write accepts all of p and does not block.
 func (s *socket) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,92 +145,93 @@ func (s *socket) Write(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	s.given.Add(int64(len(p)))
-	taken := 0
-	if s.raw != nil && len(s.kept) == 0 && !s.busy {
-		var err error // the descriptor does not block
-		if taken, err = s.raw.write(p); err != nil {
+	s.written.Add(int64(len(p)))
+	n := 0
+	if s.fd != nil && len(s.writeBuffer) == 0 && !s.writing {
+		var err error // does not block
+		if n, err = s.fd.write(p); err != nil {
 			s.err = err
 			s.changed.Broadcast()
-			return taken, err
+			return n, err
 		}
-		s.accepted.Add(int64(taken))
+		s.accepted.Add(int64(n))
 	}
-	if taken < len(p) {
-		s.kept = append(s.kept, p[taken:]...)
+	if n < len(p) {
+		s.writeBuffer = append(s.writeBuffer, p[n:]...)
 		s.changed.Broadcast()
 	}
 	return len(p), nil
 }
 
-// writeKept writes what is kept until the connection fails or is closed.
-func (s *socket) writeKept() {
+// writeLoop writes the buffered data until the connection fails or is closed.
+func (s *socket) writeLoop() {
 	var spare []byte
 	for {
-		data, ok := s.takeKept(spare)
+		data, ok := s.nextWrite(spare)
 		if !ok {
 			return
 		}
 		if err := s.writeAll(data); err != nil {
 			s.fail(err)
-			_ = s.Conn.Close() // the reader ends, and tells
+			_ = s.Conn.Close() // ends the reader, which reports the error
 			return
 		}
-		if spare = data; cap(spare) > keepBuffer {
+		if spare = data; cap(spare) > maxSpareBuffer {
 			spare = nil
 		}
-		if drained := s.written(); drained != nil {
-			drained()
+		if notifyWritable := s.finishWrite(); notifyWritable != nil {
+			notifyWritable()
 		}
 	}
 }
 
-// takeKept waits for data to write, and returns it. What comes from then on is kept in
-// spare. ok is false if the connection has failed or is closed.
-func (s *socket) takeKept(spare []byte) (data []byte, ok bool) {
+// nextWrite waits for buffered data, and returns it. Later data is buffered in spare. ok is
+// false if the connection has failed or is closed.
+func (s *socket) nextWrite(spare []byte) (data []byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.kept) == 0 && s.err == nil && !s.closed {
+	for len(s.writeBuffer) == 0 && s.err == nil && !s.closed {
 		s.changed.Wait()
 	}
 	if s.err != nil || s.closed {
 		return nil, false
 	}
-	data = s.kept
-	s.kept, s.busy = spare[:0], true
+	data = s.writeBuffer
+	s.writeBuffer, s.writing = spare[:0], true
 	return data, true
 }
 
-// written notes that a write has ended. It returns the function to call if no more is
-// kept.
-func (s *socket) written() (drained func()) {
+// finishWrite records that a write has ended. It returns the function to call if no more
+// data is buffered.
+func (s *socket) finishWrite() (notifyWritable func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.busy = false
-	if len(s.kept) > 0 {
+	s.writing = false
+	if len(s.writeBuffer) > 0 {
 		return nil
 	}
 	s.changed.Broadcast()
-	return s.drained
+	return s.notifyWritable
 }
 
+// fail records the first error of a write.
 func (s *socket) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.busy = false
+	s.writing = false
 	if s.err == nil {
 		s.err = err
 	}
 	s.changed.Broadcast()
 }
 
-// writeAll writes in chunks. It fails if the other end takes nothing for the timeout:
-// neither a part of the chunk, nor of the data that the system has accepted before.
+// writeAll writes in chunks. It fails if for the timeout the peer accepts none of the data:
+// neither a part of the chunk, nor data that the system has accepted before.
 func (s *socket) writeAll(data []byte) error {
-	defer func() { _ = s.Conn.SetWriteDeadline(time.Time{}) }() // fails where the connection is closed
-	since, taken := time.Now(), int64(-1)
+	defer func() { _ = s.Conn.SetWriteDeadline(time.Time{}) }() // fails if the connection is closed
+	since, tcpAcked := time.Now(), int64(-1)
 	for len(data) > 0 {
-		if err := s.Conn.SetWriteDeadline(time.Now().Add(s.timeout / writeSteps)); err != nil {
+		if err := s.Conn.SetWriteDeadline(time.Now().Add(s.timeout / writeChecks)); err != nil {
 			return err
 		}
 		n, err := s.Conn.Write(data[:min(len(data), writeChunk)])
@@ -239,11 +247,11 @@ func (s *socket) writeAll(data []byte) error {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		u := s.underWay()
-		if taken >= 0 && u.taken > taken {
+		u := s.transit()
+		if tcpAcked >= 0 && u.tcpAcked > tcpAcked {
 			since = now
 		}
-		taken = u.taken
+		tcpAcked = u.tcpAcked
 		if now.Sub(since) >= s.timeout {
 			return err
 		}
@@ -251,18 +259,18 @@ func (s *socket) writeAll(data []byte) error {
 	return nil
 }
 
-// failure is why writing failed, if it did.
+// failure returns the error of the first failed write, or nil.
 func (s *socket) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// CloseWrite sends what is kept, and FIN. It blocks until then, or until the
+// CloseWrite sends the buffered data, and FIN. It blocks until then, or until the
 // connection is closed.
 func (s *socket) CloseWrite() error {
 	s.mu.Lock()
-	for (len(s.kept) > 0 || s.busy) && s.err == nil && !s.closed {
+	for (len(s.writeBuffer) > 0 || s.writing) && s.err == nil && !s.closed {
 		s.changed.Wait()
 	}
 	err := s.err
@@ -280,7 +288,7 @@ func (s *socket) CloseWrite() error {
 func (s *socket) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	s.kept = nil
+	s.writeBuffer = nil
 	s.changed.Broadcast()
 	s.mu.Unlock()
 	return s.Conn.Close()

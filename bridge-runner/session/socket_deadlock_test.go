@@ -11,26 +11,26 @@ import (
 	"time"
 )
 
-// untakenConn is a connection that takes nothing, and whose Close waits for a reader
-// that is about to write, as closing a descriptor waits for the calls that use it.
-type untakenConn struct {
+// rejectingConn is a connection that accepts no data. Its Close waits for a reader that is
+// about to write, as closing a descriptor waits for the calls that use it.
+type rejectingConn struct {
 	net.Conn
 	closing func()
 }
 
-var errUntaken = errors.New("nothing is taken")
+var errRejected = errors.New("no data is accepted")
 
-func (untakenConn) Write([]byte) (int, error)        { return 0, errUntaken }
-func (untakenConn) SetWriteDeadline(time.Time) error { return nil }
-func (c untakenConn) Close() error                   { c.closing(); return nil }
+func (rejectingConn) Write([]byte) (int, error)        { return 0, errRejected }
+func (rejectingConn) SetWriteDeadline(time.Time) error { return nil }
+func (c rejectingConn) Close() error                   { c.closing(); return nil }
 
 func TestSocket_FailedWriteWhileReaderWrites_ClosesWithoutLock(t *testing.T) {
 	var s *socket
 	made, closed := make(chan struct{}), make(chan struct{})
-	conn := untakenConn{closing: func() {
+	conn := rejectingConn{closing: func() {
 		<-made
-		if _, err := s.Write([]byte("x")); !errors.Is(err, errUntaken) {
-			t.Errorf("the reader's write: %v, want %v", err, errUntaken)
+		if _, err := s.Write([]byte("x")); !errors.Is(err, errRejected) {
+			t.Errorf("the reader's write: %v, want %v", err, errRejected)
 		}
 		_ = s.failure()
 		close(closed)
@@ -43,7 +43,7 @@ func TestSocket_FailedWriteWhileReaderWrites_ClosesWithoutLock(t *testing.T) {
 	select {
 	case <-closed:
 	case <-time.After(10 * time.Second):
-		t.Fatal("the connection is closed with the lock held that its reader waits for")
+		t.Fatal("Close is called with the lock held, for which the reader waits")
 	}
 }
 
@@ -55,7 +55,7 @@ func TestSocket_SlowPeerIsKilled_ReaderEnds(t *testing.T) {
 		near, far := sockets(t)
 		s := newSocket(near, time.Minute)
 		done, idle := make(chan error, 1), make(chan struct{}, 1)
-		if _, err := s.Write(make([]byte, 1<<20)); err != nil { // more than the buffers hold
+		if _, err := s.Write(make([]byte, 1<<20)); err != nil { // more than the buffers of both ends hold
 			t.Fatal(err)
 		}
 		go func() {

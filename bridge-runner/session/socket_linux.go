@@ -13,60 +13,62 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// raw reads and writes a TCP connection's descriptor, which does not block, past the
-// Go scheduler: it need not be told of a system call that returns at once. Told, it
-// wakes a thread of its own to look after the call, which costs more than the call
-// where messages come one by one (docs/performance.md).
+// nonblockingFD reads and writes the descriptor of a TCP connection. The descriptor does
+// not block, so the system calls bypass the Go scheduler. For a system call that the
+// scheduler knows, it wakes a thread that watches the call. If messages arrive one by one,
+// that costs more than the call itself (docs/performance.md).
 //
-// One goroutine at a time may read, and one write.
-type raw struct {
-	conn    syscall.RawConn
-	idle    func() bool // called when nothing more can be read now; may be nil
-	in      transfer
-	out     transfer
-	patient bool // what read is waiting for may wait for more
-	wakes   wakes
+// One goroutine at a time may read, and one may write.
+type nonblockingFD struct {
+	conn syscall.RawConn
+	// idle is called when no more data can be read at present. It may be nil.
+	idle func() bool
+	in   transfer
+	out  transfer
+	// mayDelay is whether the data that read waits for may be delayed, to read more at once. It
+	// is the latest result of idle.
+	mayDelay bool
+	readRate readRate
 }
 
 const (
-	// gatherTime is how long a wake-up waits for more to come where many come. The
-	// system adds some 0.05 ms.
-	gatherTime = 300 * time.Microsecond
-	// manyWakes is more than how many wake-ups a millisecond are many. They stay many
-	// while there is more than fewWakes: those that wait are fewer.
-	manyWakes, fewWakes = 3, 1
+	// coalesceTime is how long a read waits for more data if reads are frequent. The system
+	// adds about 0.05 ms.
+	coalesceTime = 300 * time.Microsecond
+	// Reads become frequent at more than manyReads per millisecond. They stay frequent at
+	// more than fewReads per millisecond, because reads that wait are fewer.
+	manyReads, fewReads = 3, 1
 )
 
-// wakes counts how often a connection brings something.
-type wakes struct {
-	since time.Time
-	count int
-	many  bool // in the last millisecond
+// readRate measures how often a connection has data to read.
+type readRate struct {
+	since time.Time // start of the current count
+	count int       // reads since then
+	many  bool      // reads were frequent when the last count ended
 }
 
-// add counts one and says whether there are many.
-func (w *wakes) add(now time.Time) bool {
+// add counts one read and reports whether reads are frequent.
+func (w *readRate) add(now time.Time) bool {
 	w.count++
 	if passed := now.Sub(w.since); passed >= time.Millisecond {
-		w.many = passed < 2*time.Millisecond && (w.count > manyWakes || w.many && w.count > fewWakes)
+		w.many = passed < 2*time.Millisecond && (w.count > manyReads || w.many && w.count > fewReads)
 		w.since, w.count = now, 0
 	}
 	return w.many
 }
 
-// gather waits a little for more to read. A wake-up costs some five system calls
-// whatever it brings; where data comes in many small pieces that is more than handling
-// it. It is what network cards do (interrupt moderation). The thread itself sleeps,
-// because the Go scheduler's timers are too coarse, and with it all else that the one
-// processor of the runner has to do. That is little: a socket is looked at when the
-// scheduler has run all that was ready.
-func gather() {
-	pause := syscall.NsecToTimespec(int64(gatherTime))
+// coalesceReads waits a little for more data to read. A wake-up costs about five system
+// calls, independent of the amount of data; if data arrives in many small pieces, that is
+// more than handling it. Network cards do the same (interrupt moderation). The thread
+// itself sleeps, because the timers of the Go scheduler are too coarse. The other
+// goroutines on the runner's only processor wait, too. They have little to do: the
+// scheduler polls a socket when it has run all goroutines that were ready.
+func coalesceReads() {
+	pause := syscall.NsecToTimespec(int64(coalesceTime))
 	_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0) //nolint:gosec // the call ends before the function does
 }
 
-// transfer is the system call of one direction. It is kept, so that no call
-// allocates.
+// transfer is a system call of one direction. It is reused, so that no call allocates.
 type transfer struct {
 	call  func(fd uintptr) bool
 	data  []byte
@@ -85,8 +87,8 @@ func (t *transfer) do(trap, fd uintptr) {
 	}
 }
 
-// newRaw returns nil where the connection has no descriptor.
-func newRaw(conn net.Conn) *raw {
+// newNonblockingFD returns nil if the connection has no descriptor.
+func newNonblockingFD(conn net.Conn) *nonblockingFD {
 	c, ok := conn.(syscall.Conn)
 	if !ok {
 		return nil
@@ -95,18 +97,18 @@ func newRaw(conn net.Conn) *raw {
 	if err != nil {
 		return nil
 	}
-	r := &raw{conn: descriptor}
-	r.prepare()
+	r := &nonblockingFD{conn: descriptor}
+	r.setOptions()
 	r.in.call = func(fd uintptr) bool {
-		if r.patient && r.wakes.add(time.Now()) {
-			gather()
+		if r.mayDelay && r.readRate.add(time.Now()) {
+			coalesceReads()
 		}
 		r.in.do(syscall.SYS_READ, fd)
 		if r.in.errno != syscall.EAGAIN {
 			return true
 		}
-		r.patient = r.idle != nil && r.idle()
-		return false // wait until there is something, or there was meanwhile
+		r.mayDelay = r.idle != nil && r.idle()
+		return false // the runtime calls again when data arrives, or has arrived meanwhile
 	}
 	r.out.call = func(fd uintptr) bool {
 		r.out.do(syscall.SYS_WRITE, fd)
@@ -116,36 +118,38 @@ func newRaw(conn net.Conn) *raw {
 }
 
 const (
-	// unsentMax is how many bytes the system accepts that it cannot send yet. Behind them
-	// pings and acknowledgements wait. It bounds nothing of what is on its way, so that
-	// long links have as much of that as they need.
-	unsentMax = 128 << 10
-	// hidden is how many bytes at most are taken to be on their way that the system does
-	// not know of: in the buffers of proxies, and of the server.
-	hidden = 256 << 10
+	// notSentLowWater is the number of bytes that the system accepts before it can send
+	// them. Pings and acknowledgements wait behind these bytes. Bytes in transit do not
+	// count, so that long links may have as many in transit as they need.
+	notSentLowWater = 128 << 10
+	// maxHiddenBytes is the largest number of bytes that may be on their way without the
+	// system's knowledge: in the buffers of proxies, and of the server.
+	maxHiddenBytes = 256 << 10
 )
 
-// prepare sets the connection's options. Where the system does not have one it does
-// without.
+// setOptions sets the connection's options. An option that the system does not support is
+// left out.
 //
-// TCP_USER_TIMEOUT, by which the attempt to connect was bounded, is turned off. Linux counts it
-// from the first probe of a closed window, and does not begin again when the other end
-// takes data in pieces smaller than a segment: a slow server would be lost that takes
-// data all the time. [Session.watch] finds a server that takes none.
-func (r *raw) prepare() {
+// TCP_USER_TIMEOUT, which bounds the attempt to connect, is turned off. Linux counts it
+// from the first probe of a closed window, and does not restart it when the peer accepts
+// data in pieces smaller than a segment: the connection to a slow server would be lost
+// although the server accepts data all the time. [Session.watch] detects a server that
+// accepts none.
+func (r *nonblockingFD) setOptions() {
 	_ = r.conn.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentMax)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowWater)
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 0)
 	})
 }
 
-// queued is how many bytes the system has accepted that the other end's TCP has not
-// acknowledged, and how many of them were never sent. Both are 0 if it cannot be asked.
-func (r *raw) queued() (queued, unsent int64) {
+// queued returns the number of bytes that the system has accepted and the peer's TCP has
+// not acknowledged, and the number of these bytes that were never sent. Both are 0 if the
+// system does not report them.
+func (r *nonblockingFD) queued() (queued, unsent int64) {
 	if r == nil {
 		return 0, 0
 	}
-	_ = r.conn.Control(func(fd uintptr) { // fails when the connection is closed
+	_ = r.conn.Control(func(fd uintptr) { // fails if the connection is closed
 		if n, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err == nil {
 			queued = int64(n)
 		}
@@ -156,9 +160,10 @@ func (r *raw) queued() (queued, unsent int64) {
 	return queued, unsent
 }
 
-// softError is what the network has said of a connection on which nothing is
-// acknowledged, such as that the host cannot be reached. It is nil if that is nothing.
-func (r *raw) softError() error {
+// softError returns an error that the network has reported for a connection on which
+// nothing is acknowledged, for example that the host is unreachable. It returns nil if
+// there is none.
+func (r *nonblockingFD) softError() error {
 	if r == nil {
 		return nil
 	}
@@ -171,12 +176,12 @@ func (r *raw) softError() error {
 	return failed
 }
 
-// read waits until something can be read.
-func (r *raw) read(p []byte) (int, error) {
+// read waits until data can be read.
+func (r *nonblockingFD) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	r.patient = false
+	r.mayDelay = false
 	t := &r.in
 	t.data, t.n, t.errno = p, 0, 0
 	err := r.conn.Read(t.call)
@@ -192,8 +197,8 @@ func (r *raw) read(p []byte) (int, error) {
 	return t.n, nil
 }
 
-// write writes as much as the system takes at once.
-func (r *raw) write(p []byte) (int, error) {
+// write writes as much as the system accepts at once.
+func (r *nonblockingFD) write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestOnlyWhatComesOftenWaitsForMore(t *testing.T) {
-	var w wakes
+func TestReadRate_FrequentReads_AreMany(t *testing.T) {
+	var w readRate
 	now := time.Now()
 	for _, tc := range []struct {
 		name  string
@@ -24,11 +24,11 @@ func TestOnlyWhatComesOftenWaitsForMore(t *testing.T) {
 		{"1,000 a second", time.Millisecond, false},
 		{"2,500 a second", 400 * time.Microsecond, false},
 		{"20,000 a second", 50 * time.Microsecond, true},
-		{"2,500 a second after that, as when each waits", 400 * time.Microsecond, true},
+		{"2,500 a second after that, because each read waits", 400 * time.Microsecond, true},
 		{"1,000 a second after that", time.Millisecond, false},
 		{"2,500 a second after that", 400 * time.Microsecond, false},
 		{"40,000 a second", 25 * time.Microsecond, true},
-		{"one after a pause", 5 * time.Millisecond, false},
+		{"a single read after a pause", 5 * time.Millisecond, false},
 	} {
 		var many bool
 		for end := now.Add(2100 * time.Microsecond); now.Before(end); {
@@ -41,9 +41,9 @@ func TestOnlyWhatComesOftenWaitsForMore(t *testing.T) {
 	}
 }
 
-// Linux ends a connection with TCP_USER_TIMEOUT although the other end takes data all the
-// time, if that is in pieces smaller than a segment.
-func TestSocket_PeerTakesSmallPieces_OutlivesTheUserTimeout(t *testing.T) {
+// Linux ends a connection by TCP_USER_TIMEOUT although the peer accepts data all the time,
+// if it accepts it in pieces smaller than a segment.
+func TestSocket_PeerAcceptsSmallPieces_OutlivesUserTimeout(t *testing.T) {
 	const userTimeout, size, rate = time.Second, 100 << 10, 20 << 10
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10) })
@@ -85,7 +85,7 @@ func TestSocket_PeerTakesSmallPieces_OutlivesTheUserTimeout(t *testing.T) {
 		n += read
 		time.Sleep(time.Duration(read) * time.Second / rate) // the peer's slowness
 	}
-	if u := s.underWay(); u.given != size || u.taken != size {
+	if u := s.transit(); u.written != size || u.tcpAcked != size {
 		t.Errorf("at the end %+v", u)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// sockets returns the two ends of a TCP connection, whose buffers are small enough.
+// sockets returns the two ends of a TCP connection with small buffers.
 func sockets(t *testing.T) (near, far *net.TCPConn) {
 	t.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -35,7 +35,7 @@ func sockets(t *testing.T) (near, far *net.TCPConn) {
 	return near, far
 }
 
-// pattern is n bytes of which no two places are alike soon.
+// pattern returns n bytes whose pattern repeats only after a long distance.
 func pattern(n int) []byte {
 	p := make([]byte, n)
 	for i := range p {
@@ -44,14 +44,14 @@ func pattern(n int) []byte {
 	return p
 }
 
-func TestWritesNeverBlockAndKeepTheirOrder(t *testing.T) {
+func TestSocket_PeerDoesNotRead_WritesDoNotBlockAndKeepOrder(t *testing.T) {
 	near, far := sockets(t)
 	s := newSocket(near, time.Minute)
 	defer func() { _ = s.Close() }()
-	drained := make(chan struct{}, 1)
-	s.onDrained(func() { drained <- struct{}{} })
+	writable := make(chan struct{}, 1)
+	s.onWritable(func() { writable <- struct{}{} })
 	want := pattern(8 << 20)
-	for rest := want; len(rest) > 0; { // nobody reads
+	for rest := want; len(rest) > 0; { // the peer does not read
 		n := min(len(rest), 1+len(rest)%7777)
 		if _, err := s.Write(rest[:n]); err != nil {
 			t.Fatal(err)
@@ -59,19 +59,19 @@ func TestWritesNeverBlockAndKeepTheirOrder(t *testing.T) {
 		rest = rest[n:]
 	}
 	if s.buffered() == 0 {
-		t.Error("the system has taken 8 MB")
+		t.Error("the system has accepted 8 MB")
 	}
 	got := make([]byte, len(want))
 	if _, err := io.ReadFull(far, got); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("other bytes came")
+		t.Error("the received bytes differ")
 	}
-	<-drained
+	<-writable
 }
 
-func TestCloseWriteSendsWhatIsKept(t *testing.T) {
+func TestSocket_CloseWrite_SendsBufferedData(t *testing.T) {
 	near, far := sockets(t)
 	s := newSocket(near, time.Minute)
 	defer func() { _ = s.Close() }()
@@ -83,13 +83,13 @@ func TestCloseWriteSendsWhatIsKept(t *testing.T) {
 	go func() { closed <- s.CloseWrite() }()
 	got, err := io.ReadAll(far)
 	if err != nil || !bytes.Equal(got, want) || <-closed != nil {
-		t.Errorf("%d bytes came: %v", len(got), err)
+		t.Errorf("%d bytes received: %v", len(got), err)
 	}
 }
 
-// What is spoken over the socket sets deadlines, to bound its own writes: TLS one that
-// has passed, behind its last alert. The writes that wait in the socket are not its own.
-func TestDeadlinesFromAboveDoNotEndWhatIsKept(t *testing.T) {
+// TLS and WebSocket set deadlines to bound their own writes: TLS sets a deadline that has
+// passed after its last alert. The writes that wait in the socket are not their own.
+func TestSocket_DeadlinesFromAbove_BufferedDataIsSent(t *testing.T) {
 	near, far := sockets(t)
 	s := newSocket(near, time.Minute)
 	defer func() { _ = s.Close() }()
@@ -98,7 +98,7 @@ func TestDeadlinesFromAboveDoNotEndWhatIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make([]byte, len(want))
-	for n := 0; n < len(got); n += writeChunk { // whatever the goroutine is about
+	for n := 0; n < len(got); n += writeChunk { // at any state of the goroutine
 		if n == len(got)/2 {
 			go func() { _ = s.CloseWrite() }()
 		}
@@ -110,14 +110,14 @@ func TestDeadlinesFromAboveDoNotEndWhatIsKept(t *testing.T) {
 		}
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("other bytes came")
+		t.Error("the received bytes differ")
 	}
 	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a read after its deadline: %v", err)
 	}
 }
 
-func TestAPeerThatTakesNothingFailsTheConnection(t *testing.T) {
+func TestSocket_PeerAcceptsNothing_ConnectionFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer func() { _ = far.Close() }()
@@ -139,28 +139,28 @@ func TestAPeerThatTakesNothingFailsTheConnection(t *testing.T) {
 	})
 }
 
-func TestASlowLinkIsToldFromADeadOne(t *testing.T) {
+func TestSocket_SlowPeer_ConnectionSurvives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		s := newSocket(near, 10*time.Second)
 		if _, err := s.Write(make([]byte, 2*writeChunk)); err != nil {
 			t.Fatal(err)
 		}
-		for range 4 { // each piece that is taken has the timeout for itself
+		for range 4 { // the timeout restarts with each accepted piece
 			time.Sleep(9 * time.Second)
 			if _, err := io.ReadFull(far, make([]byte, writeChunk/2)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		synctest.Wait()
-		if err, u := s.failure(), s.underWay(); err != nil || u != (underWay{2 * writeChunk, 2 * writeChunk, 0}) {
+		if err, u := s.failure(), s.transit(); err != nil || u != (transit{2 * writeChunk, 2 * writeChunk, 0}) {
 			t.Errorf("after 36 seconds: %+v, %v", u, err)
 		}
 		_ = s.Close()
 	})
 }
 
-func TestNothingIsWrittenAfterClose(t *testing.T) {
+func TestSocket_WriteAfterClose_Fails(t *testing.T) {
 	near, far := sockets(t)
 	s := newSocket(near, time.Second)
 	_ = s.Close()
@@ -172,8 +172,8 @@ func TestNothingIsWrittenAfterClose(t *testing.T) {
 	}
 }
 
-func TestASocketsGoroutineEndsWithIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // which fails where one is left
+func TestSocket_Close_EndsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // fails if a goroutine remains
 		for _, write := range []int{0, 1, 1 << 20} {
 			near, far := net.Pipe()
 			s := newSocket(near, time.Hour)

@@ -13,72 +13,76 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// State is the client's half of a session with one server (MQTT 3.1.1 section 4.1):
-// what is in flight in each direction. It outlives connections, so that a session
-// that the server has kept goes on where it stopped; where the server has not kept
-// it, it starts anew. One [Session] at a time may use it.
+// State is the client's part of a session with one server (MQTT 3.1.1 section 4.1): the
+// messages in flight in each direction. It outlives connections. If the server resumes the
+// session, the exchanges continue; otherwise the State starts empty. Only one [Session] at
+// a time may use it.
 type State struct {
 	mu sync.Mutex
 
-	// known says that what the server holds of this session is known here: it began
-	// in this process. It is not after a restart.
+	// known is whether the session began in this process, so that the State knows which messages
+	// the server may hold. It is false after a restart.
 	known bool
-	// begun is when the server last began the session, and left when its latest connection
-	// ended; zero: not in this process.
-	begun, left time.Time
+	// begunAt is when the server last began the session. endedAt is when the latest connection
+	// ended. Each is zero if that has not happened in this process.
+	begunAt, endedAt time.Time
 
+	// subscribed is whether the subscriptions were made in this session.
 	subscribed bool
-	gaveUp     *Error    // why no session is opened any more
-	lowered    []lowered // of the subscriptions, while subscribed
-	bit        bridgeBit
+	// givenUp is the error that Open returns from now on. It is nil unless GiveUp was called.
+	givenUp *Error
+	// lowered are the subscriptions that the server granted at a lower QoS. It is valid while
+	// subscribed is set.
+	lowered    []loweredFilter
+	bridgeFlag bridgeFlag
 
-	out out
-	in  in
+	out outgoingState
+	in  incomingState
 }
 
-// NewState returns the state of a session that this process has not seen yet.
+// NewState returns the state of a session that this process has not used yet.
 func NewState() *State {
 	s := &State{}
 	s.in.reset()
 	return s
 }
 
-// Subscribed reports whether the subscriptions were made in this session, so that a
-// server that resumes it has them. Made again, they could bring retained messages
-// again ([MQTT-3.8.4-3]).
+// Subscribed reports whether the subscriptions were made in this session, so that a server
+// that resumes it has them. Subscribing again could cause the server to send retained
+// messages again ([MQTT-3.8.4-3]).
 func (s *State) Subscribed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.subscribed
 }
 
-// Lowered reports whether the server granted a subscription of this session at a lower
-// QoS than asked for. A server that resumes the session keeps that QoS until the
-// subscription is made again.
+// Lowered reports whether the server granted a subscription of this session at a lower QoS
+// than requested. A server that resumes the session keeps that QoS until the client
+// subscribes again.
 func (s *State) Lowered() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.lowered) > 0
 }
 
-// Abandon drops all that is in flight to this server; the caller publishes it on next.
-// If both servers share their sessions and next has resumed this one, the server still
-// holds these QoS 2 messages under packet identifiers that next might use for others:
-// next releases them first. A session that next's server began after this one was left holds
-// none of them.
+// Abandon drops all messages in flight to this server; the caller publishes them on next.
+// If both servers share session state and next has resumed this session, the server still
+// holds these QoS 2 messages under packet identifiers that next might use for other
+// messages: next releases them (PUBREL) first. If next's server began its session after
+// this session's connection ended, it holds none of them.
 func (s *State) Abandon(next *Session) {
 	s.mu.Lock()
 	s.out.abandon()
-	left := s.left
-	stale, dead := slices.Collect(maps.Keys(s.out.stale)), slices.Collect(maps.Keys(s.out.dead))
+	endedAt := s.endedAt
+	stale, retired := slices.Collect(maps.Keys(s.out.stale)), slices.Collect(maps.Keys(s.out.retired))
 	s.mu.Unlock()
 	next.state.mu.Lock()
 	defer next.state.mu.Unlock()
-	if !next.resumed || !left.IsZero() && next.state.begun.After(left) {
+	if !next.resumed || !endedAt.IsZero() && next.state.begunAt.After(endedAt) {
 		return
 	}
-	for _, id := range dead {
-		next.state.out.bury(id)
+	for _, id := range retired {
+		next.state.out.retire(id)
 	}
 	for _, id := range stale {
 		if m := next.state.out.get(id); m == nil || m.qos < 2 {
@@ -94,8 +98,8 @@ func (s *State) Holds(m *Outgoing) bool {
 	return m.id != 0 && s.out.get(m.id) == m
 }
 
-// Forget drops a message that is in flight and is not to be published again. If it is of
-// QoS 2, its identifier is released before it is used for another message.
+// Forget drops a message in flight that will not be published again. The identifier of a
+// QoS 2 message is released before another message uses it.
 func (s *State) Forget(m *Outgoing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,8 +108,9 @@ func (s *State) Forget(m *Outgoing) {
 	}
 }
 
-// GiveUp is Forget for a message at which servers end the session. If the server has it,
-// and would handle it at its PUBREL, its identifier is not released but never used again.
+// GiveUp drops a message at which servers end the session, like Forget. If the server has
+// confirmed the message by PUBREC, it would process the message at PUBREL; so its
+// identifier is not released and never used again.
 func (s *State) GiveUp(m *Outgoing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,94 +119,97 @@ func (s *State) GiveUp(m *Outgoing) {
 	}
 	id, stage := m.id, m.stage
 	s.out.forget(m)
-	if stage == released {
-		s.out.bury(id)
+	if stage == stageReleased {
+		s.out.retire(id)
 	}
 }
 
-// grantedLess notes that a server of MQTT 3.1.1 has granted a lower QoS than 2.
-func (s *State) grantedLess() {
+// recordQoS2NotGranted records that a server of MQTT 3.1.1 has granted a QoS below 2.
+func (s *State) recordQoS2NotGranted() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out.lowGrant = true
+	s.out.grantedBelowQoS2 = true
 }
 
-// doubtQoS2 notes that the server does not answer PUBRELs, though it may have answered a
-// ping.
+// doubtQoS2 records that the server does not answer PUBRELs. answering is whether it has
+// answered a ping meanwhile.
 func (s *State) doubtQoS2(answering bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.doubtQoS2(answering)
 }
 
-// begin makes the state that of a new connection.
-func (s *State) begin(resumed bool) {
+// beginConnection prepares the state for a new connection.
+func (s *State) beginConnection(resumed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !resumed {
 		s.out.reset()
 		s.in.reset()
-		s.begun, s.subscribed, s.lowered = time.Now(), false, nil
+		s.begunAt, s.subscribed, s.lowered = time.Now(), false, nil
 	}
-	s.in.forgetConnection()
-	s.out.forgetConnection()
+	s.in.beginConnection()
+	s.out.beginConnection()
 	if resumed && !s.known {
 		s.out.markAllStale()
 	}
 	s.known = true
 }
 
-// forget makes the session one that this process has not begun: what the server holds of
-// it is unknown.
-func (s *State) forget() {
+// markUnknown marks the session as not begun in this process: it is unknown which messages
+// the server holds.
+func (s *State) markUnknown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known = false
 }
 
-// in is what the server has in flight to this client.
-type in struct {
-	// held are QoS 1 and 2 messages that were handed on and not acknowledged, by
-	// packet identifier.
-	held map[uint16]*Inbound
-	// received are QoS 2 messages for which PUBREC was sent and PUBREL has not come,
-	// by packet identifier, as hashes of what they say.
-	received map[uint16]uint64
+// incomingState holds the messages that the server has in flight to this client. It has no
+// lock of its own: State.mu guards it, and its methods require State.mu.
+type incomingState struct {
+	// pendingAck are the QoS 1 and 2 messages that the handler has received and not
+	// acknowledged, by packet identifier.
+	pendingAck map[uint16]*Inbound
+	// awaitingPubrel are the QoS 2 messages for which PUBREC was sent and PUBREL has not
+	// arrived: hashes of their contents, by packet identifier.
+	awaitingPubrel map[uint16]uint64
 }
 
-func (i *in) reset() {
-	i.held, i.received = map[uint16]*Inbound{}, map[uint16]uint64{}
+func (i *incomingState) reset() {
+	i.pendingAck, i.awaitingPubrel = map[uint16]*Inbound{}, map[uint16]uint64{}
 }
 
-// forgetConnection is called where a connection begins: what is held came by
-// another one.
-func (i *in) forgetConnection() {
-	for _, m := range i.held {
+// beginConnection is called when a connection begins: the pending messages arrived on
+// earlier connections.
+func (i *incomingState) beginConnection() {
+	for _, m := range i.pendingAck {
 		m.session = nil
 	}
 }
 
-// forgetOthers drops what came by earlier connections: the server has numbered its
-// messages anew.
-func (i *in) forgetOthers() {
-	i.forgetHeld(1)
-	i.forgetHeld(2)
-	clear(i.received)
+// dropPreviousConnections drops the messages of earlier connections, because the server has
+// renumbered its messages.
+func (i *incomingState) dropPreviousConnections() {
+	i.dropPendingAck(1)
+	i.dropPendingAck(2)
+	clear(i.awaitingPubrel)
 }
 
-func (i *in) forgetHeld(qos byte) {
-	for id, m := range i.held {
+// dropPendingAck drops the pending messages of this QoS that arrived on earlier connections.
+func (i *incomingState) dropPendingAck(qos byte) {
+	for id, m := range i.pendingAck {
 		if m.session == nil && m.QoS == qos {
-			delete(i.held, id)
+			delete(i.pendingAck, id)
 		}
 	}
 }
 
-// elsewhere reports whether what a message says is held under another identifier, and
-// did not come by the connection at hand. Either the server numbers its messages anew,
-// or m is a message alike whose PUBACK it did not get; at QoS 2 the former.
-func (i *in) elsewhere(m *Inbound) bool {
-	for _, o := range i.held {
+// heldUnderOtherID reports whether a message of an earlier connection with the content of m
+// is pending under another identifier. If so, either the server has renumbered its
+// messages, or m is a different message with the same content whose PUBACK the server has
+// not received; at QoS 2 only the former is possible.
+func (i *incomingState) heldUnderOtherID(m *Inbound) bool {
+	for _, o := range i.pendingAck {
 		if o.session == nil && sameContent(&o.Publish, &m.Publish) {
 			return true
 		}

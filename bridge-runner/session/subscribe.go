@@ -14,45 +14,45 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// Subscription is a topic filter and the highest QoS at which the server is to
-// send what matches it.
+// Subscription is a topic filter and the highest QoS at which the server should send
+// matching messages.
 type Subscription struct {
 	Filter string
 	QoS    byte
-	// RetainHandling says when the server sends retained messages (MQTT 5 section
-	// 3.8.3.1): 0 always, 1 where the session does not have the subscription, 2 never.
+	// RetainHandling controls when the server sends retained messages (MQTT 5 section
+	// 3.8.3.1): 0 always, 1 if the session does not have the subscription yet, 2 never.
 	RetainHandling byte
 	// ID is the Subscription Identifier (MQTT 5 section 3.8.2.1.2), 0 for none.
 	ID uint32
 }
 
 const (
-	// subscribeIDs is the lowest packet identifier of a SUBSCRIBE. Messages have lower
-	// ones.
-	subscribeIDs = 65280
-	// maxSubscribes is the most SUBSCRIBE packets that wait for an answer at a time: each
-	// has its own packet identifier.
-	maxSubscribes = 65536 - subscribeIDs
-	// maxFilters is the most filters in one SUBSCRIBE. AWS IoT Core closes the
+	// minSubscribeID is the lowest packet identifier of a SUBSCRIBE. Messages have lower
+	// identifiers.
+	minSubscribeID = 65280
+	// maxSubscribes is the largest number of SUBSCRIBE packets that wait for an answer at a
+	// time: each has its own packet identifier.
+	maxSubscribes = 65536 - minSubscribeID
+	// maxFilters is the largest number of filters in one SUBSCRIBE. AWS IoT Core closes the
 	// connection at more than 8, Azure Event Grid at more than 10.
 	maxFilters = 8
 )
 
-// Subscribe subscribes and waits for the server's answers. All SUBSCRIBE packets are
-// written at once and may be answered in any order, so that it takes one round trip.
-// If the server refuses filters, the error names each of them.
+// Subscribe subscribes and waits for the server's answers. It writes all SUBSCRIBE packets
+// at once, and the server may answer them in any order, so that it takes one round trip. If
+// the server refuses filters, the error names each of them.
 //
-// Messages may come before the answers, and on a slow link they can take long. So
-// Subscribe fails only if the server sends nothing for Config.ConnectTimeout, besides
-// answers to pings, and takes nothing.
+// Messages may arrive before the answers, and on a slow link they can take long. So
+// Subscribe fails only if for Config.ConnectTimeout the server sends nothing except answers
+// to pings, and accepts no data.
 func (s *Session) Subscribe(ctx context.Context, subscriptions []Subscription) error {
-	batches, err := s.batches(subscriptions)
+	packets, err := s.makeSubscribes(subscriptions)
 	if err != nil {
 		return err
 	}
 	var answered answers
-	for part := range slices.Chunk(batches, maxSubscribes) {
-		if err := s.subscribe(ctx, part, &answered); err != nil {
+	for chunk := range slices.Chunk(packets, maxSubscribes) {
+		if err := s.subscribe(ctx, chunk, &answered); err != nil {
 			return err
 		}
 	}
@@ -65,9 +65,9 @@ func (s *Session) Subscribe(ctx context.Context, subscriptions []Subscription) e
 	return nil
 }
 
-// batches makes the SUBSCRIBE packets. One packet has one Subscription Identifier,
-// maxFilters filters at most, and no more bytes than the server accepts.
-func (s *Session) batches(subscriptions []Subscription) ([]*packet.Subscribe, error) {
+// makeSubscribes makes the SUBSCRIBE packets. A packet has one Subscription Identifier, at
+// most maxFilters filters, and no more bytes than the server accepts.
+func (s *Session) makeSubscribes(subscriptions []Subscription) ([]*packet.Subscribe, error) {
 	var all []*packet.Subscribe
 	for _, sub := range subscriptions {
 		if !s.IdentifiesSubscriptions() {
@@ -76,8 +76,8 @@ func (s *Session) batches(subscriptions []Subscription) ([]*packet.Subscribe, er
 		one := packet.Subscription{
 			Filter: sub.Filter,
 			QoS:    sub.QoS,
-			// The options are of MQTT 5. What the bridge publishes does not come back
-			// to it, and retain flags come as they were published.
+			// These are options of MQTT 5. The server does not send the bridge's own
+			// messages back, and keeps the retain flags of messages.
 			NoLocal:           true,
 			RetainAsPublished: true,
 			RetainHandling:    sub.RetainHandling,
@@ -86,14 +86,14 @@ func (s *Session) batches(subscriptions []Subscription) ([]*packet.Subscribe, er
 			last := all[len(all)-1]
 			if last.SubscriptionID == sub.ID && len(last.Subscriptions) < maxFilters {
 				last.Subscriptions = append(last.Subscriptions, one)
-				if s.takesSubscribe(last) {
+				if s.acceptsSubscribe(last) {
 					continue
 				}
 				last.Subscriptions = last.Subscriptions[:len(last.Subscriptions)-1]
 			}
 		}
 		p := &packet.Subscribe{SubscriptionID: sub.ID, Subscriptions: []packet.Subscription{one}}
-		if !s.takesSubscribe(p) { // [MQTT-3.2.2-15]
+		if !s.acceptsSubscribe(p) { // [MQTT-3.2.2-15]
 			return nil, newError(v1alpha1.ReasonSubscriptionRefused, fmt.Sprintf(
 				"the subscription to %q is larger than the server's maximum packet size of %d bytes; raise that on the server, or shorten the rule's filter",
 				sub.Filter, s.server.MaximumPacketSize), nil)
@@ -101,37 +101,37 @@ func (s *Session) batches(subscriptions []Subscription) ([]*packet.Subscribe, er
 		all = append(all, p)
 	}
 	for i := range all {
-		all[i].ID = subscribeIDs + uint16(i%maxSubscribes)
+		all[i].ID = minSubscribeID + uint16(i%maxSubscribes)
 	}
 	return all, nil
 }
 
-func (s *Session) takesSubscribe(p *packet.Subscribe) bool {
+func (s *Session) acceptsSubscribe(p *packet.Subscribe) bool {
 	limit := s.server.MaximumPacketSize
 	return limit == 0 || int64(len(packet.AppendSubscribe(nil, s.version, p))) <= int64(limit)
 }
 
 // subscribe sends the packets and waits until each is answered.
-func (s *Session) subscribe(ctx context.Context, batches []*packet.Subscribe, answered *answers) error {
-	s.expectSubacks(batches)
-	for _, p := range batches {
+func (s *Session) subscribe(ctx context.Context, packets []*packet.Subscribe, answered *answers) error {
+	s.expectSubacks(packets)
+	for _, p := range packets {
 		s.write(func(b []byte) []byte { return packet.AppendSubscribe(b, s.version, p) })
 	}
 	s.Flush()
 	silence := newSilentWait(s)
 	defer silence.stop()
-	waiting := slices.Clone(batches)
+	waiting := slices.Clone(packets)
 	for len(waiting) > 0 {
 		var err *Error
 		select {
-		case ack := <-s.acks:
-			waiting, err = s.answer(waiting, ack, answered)
-		case <-s.gone:
-			waiting, err = s.answersBeforeTheEnd(waiting, answered)
+		case ack := <-s.subacks:
+			waiting, err = s.applySuback(waiting, ack, answered)
+		case <-s.closedCh:
+			waiting, err = s.applyPendingSubacks(waiting, answered)
 		case <-ctx.Done():
 			err = newError(v1alpha1.ReasonConnectTimeout, "the attempt was ended before the server answered SUBSCRIBE", ctx.Err())
 		case <-silence.tick():
-			if !silence.over() {
+			if !silence.expired() {
 				continue
 			}
 			err = newError(v1alpha1.ReasonConnectTimeout, "the server did not answer SUBSCRIBE within connectTimeoutSeconds", nil)
@@ -143,38 +143,38 @@ func (s *Session) subscribe(ctx context.Context, batches []*packet.Subscribe, an
 	return nil
 }
 
-// expectSubacks notes which SUBACKs are waited for.
-func (s *Session) expectSubacks(batches []*packet.Subscribe) {
+// expectSubacks records the SUBACKs that are expected.
+func (s *Session) expectSubacks(packets []*packet.Subscribe) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.expected = make(map[uint16]bool, len(batches))
-	for _, p := range batches {
-		s.expected[p.ID] = true
+	s.expectedSubacks = make(map[uint16]bool, len(packets))
+	for _, p := range packets {
+		s.expectedSubacks[p.ID] = true
 	}
 }
 
-// suback hands a SUBACK to the goroutine that waits for it. The error says that none
-// does.
-func (s *Session) suback(a packet.Suback) error {
+// handleSuback passes a SUBACK to the goroutine that waits for it. It returns an error if
+// none waits.
+func (s *Session) handleSuback(a packet.Suback) error {
 	s.state.mu.Lock()
-	expected := s.expected[a.ID]
-	delete(s.expected, a.ID)
+	expected := s.expectedSubacks[a.ID]
+	delete(s.expectedSubacks, a.ID)
 	s.state.mu.Unlock()
 	if !expected {
 		return protocolError(packet.CodeProtocolError, "a SUBACK that answers no SUBSCRIBE")
 	}
-	s.acks <- a // it has room for all that are expected
+	s.subacks <- a // the channel has room for all expected SUBACKs
 	return nil
 }
 
-// answersBeforeTheEnd takes the answers that came before the session ended. The error
-// says why it ended, if there are too few.
-func (s *Session) answersBeforeTheEnd(waiting []*packet.Subscribe, answered *answers) (left []*packet.Subscribe, failed *Error) {
+// applyPendingSubacks applies the SUBACKs that arrived before the session ended. If packets
+// remain unanswered, the error is the reason for the end.
+func (s *Session) applyPendingSubacks(waiting []*packet.Subscribe, answered *answers) (left []*packet.Subscribe, failed *Error) {
 	for {
 		select {
-		case ack := <-s.acks:
+		case ack := <-s.subacks:
 			var err *Error
-			if waiting, err = s.answer(waiting, ack, answered); err != nil {
+			if waiting, err = s.applySuback(waiting, ack, answered); err != nil {
 				return waiting, err
 			}
 			continue
@@ -191,69 +191,69 @@ func (s *Session) answersBeforeTheEnd(waiting []*packet.Subscribe, answered *ans
 	}
 }
 
-// answer takes a SUBACK, and returns the packets that still wait for one.
-func (s *Session) answer(waiting []*packet.Subscribe, ack packet.Suback, answered *answers) (left []*packet.Subscribe, failed *Error) {
+// applySuback applies a SUBACK, and returns the packets that still wait for one.
+func (s *Session) applySuback(waiting []*packet.Subscribe, ack packet.Suback, answered *answers) (left []*packet.Subscribe, failed *Error) {
 	at := slices.IndexFunc(waiting, func(p *packet.Subscribe) bool { return p.ID == ack.ID })
 	if at < 0 {
-		return waiting, nil // of an earlier Subscribe, which has failed
+		return waiting, nil // it answers an earlier Subscribe, which has failed
 	}
 	p := waiting[at]
 	if len(ack.Codes) != len(p.Subscriptions) { // [MQTT-3.8.4-5]; of 5 [MQTT-3.8.4-6]
 		err := newError(v1alpha1.ReasonProtocolError, fmt.Sprintf(
 			"the server answered a subscription to %d filters with %d codes, so that it is unknown which filters it granted; update the server",
 			len(p.Subscriptions), len(ack.Codes)), nil)
-		s.refuse(packet.CodeProtocolError, err, Ending{ByServer: true})
+		s.endWithDisconnect(packet.CodeProtocolError, err, Ending{ByServer: true})
 		return waiting, err
 	}
 	for i, sub := range p.Subscriptions {
 		switch code := ack.Codes[i]; {
-		case code > 2: // from 0x80 a refusal; the others are in no table
-			answered.refused = append(answered.refused, refused{sub.Filter, code, s.withoutSecrets(ack.Reason)})
+		case code > 2: // from 0x80 refusals; the specification does not define the others
+			answered.refused = append(answered.refused, refusedFilter{sub.Filter, code, s.maskSecrets(ack.Reason)})
 		case code < sub.QoS:
-			answered.lowered = append(answered.lowered, lowered{sub.Filter, sub.QoS, code})
+			answered.lowered = append(answered.lowered, loweredFilter{sub.Filter, sub.QoS, code})
 			if sub.QoS == 2 && s.version == packet.V311 {
-				s.state.grantedLess()
+				s.state.recordQoS2NotGranted()
 			}
 		}
 	}
 	return slices.Delete(waiting, at, at+1), nil
 }
 
-// answers is what SUBACKs said, besides that all is as it was asked for.
+// answers collects the subscriptions that the server has not granted as requested.
 type answers struct {
-	refused []refused
-	lowered []lowered
+	refused []refusedFilter
+	lowered []loweredFilter
 }
 
-// refused is a filter that the server refuses.
-type refused struct {
+// refusedFilter is a filter that the server refuses.
+type refusedFilter struct {
 	filter string
 	code   byte
 	reason string // Reason String (MQTT 5 section 3.9.2.1.2)
 }
 
-// lowered is a filter that the server granted at a lower QoS.
-type lowered struct {
-	filter         string
-	asked, granted byte
+// loweredFilter is a filter that the server granted at a lower QoS than requested.
+type loweredFilter struct {
+	filter             string
+	requested, granted byte // QoS
 }
 
-// error explains why a server refuses filters (section 3.9.3).
+// error explains why the server refuses filters (section 3.9.3).
 func (a *answers) error() *Error {
 	if len(a.refused) == 1 {
 		r := a.refused[0]
 		return newError(v1alpha1.ReasonSubscriptionRefused, fmt.Sprintf(
-			"the server refuses the subscription to %q%s; allow the bridge's user to read it, or change the rule's filter", r.filter, r.why()), nil)
+			"the server refuses the subscription to %q%s; allow the bridge's user to subscribe to it, or change the rule's filter", r.filter, r.why()), nil)
 	}
 	each := make([]string, len(a.refused))
 	for i, r := range a.refused {
 		each[i] = fmt.Sprintf("%q%s", r.filter, r.why())
 	}
 	return newError(v1alpha1.ReasonSubscriptionRefused, fmt.Sprintf(
-		"the server refuses %d subscriptions; allow the bridge's user to read them, or change the rules' filters: %s", len(each), strings.Join(each, "; ")), nil)
+		"the server refuses %d subscriptions; allow the bridge's user to subscribe to them, or change the rules' filters: %s", len(each), strings.Join(each, "; ")), nil)
 }
 
-func (r *refused) why() string {
+func (r *refusedFilter) why() string {
 	why := ""
 	switch r.code {
 	case codeUnspecified:
@@ -264,35 +264,35 @@ func (r *refused) why() string {
 	case codeIDInUse:
 		why = ": the packet identifier is in use"
 	case codeQuotaExceeded:
-		why = ": its quota is exceeded"
+		why = ": the server's quota is exceeded"
 	case 0x9E:
-		why = ": it has no shared subscriptions"
+		why = ": the server does not support shared subscriptions"
 	case 0xA1:
-		why = ": it has no subscription identifiers"
+		why = ": the server does not support subscription identifiers"
 	case 0xA2:
-		why = ": it has no wildcard subscriptions"
+		why = ": the server does not support wildcard subscriptions"
 	default:
 		why = fmt.Sprintf(": reason code 0x%02x", r.code)
 	}
-	return why + quoted(r.reason)
+	return why + quotedReason(r.reason)
 }
 
-// subscribingError adds to an error the filters that were not granted when it
-// happened: servers that do not want a filter, or not so many, may close the
+// subscribingError adds to an error the filters that were not granted when it occurred: a
+// server that does not allow a filter, or not this number of filters, may close the
 // connection instead of answering.
 func subscribingError(waiting []*packet.Subscribe, answered *answers, err *Error) *Error {
-	if len(answered.refused) > 0 { // it says more
+	if len(answered.refused) > 0 { // this error is more specific
 		return answered.error()
 	}
 	remedy := ""
 	switch err.Reason {
 	case v1alpha1.ReasonConnectionClosed, v1alpha1.ReasonDisconnected, v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonQuotaExceeded:
-		remedy = "; check that the server allows the bridge's user to read these filters, and how many subscriptions it allows"
+		remedy = "; check that the server allows the bridge's user to subscribe to these filters, and how many subscriptions it allows"
 	}
 	return newError(err.Reason, "while subscribing to "+filters(waiting)+": "+err.Message+remedy, err)
 }
 
-// filters names the first few filters of packets.
+// filters names the first three filters of the packets.
 func filters(packets []*packet.Subscribe) string {
 	const few = 3
 	var (

@@ -15,8 +15,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// narrow relays a connection to a server. What the client sends goes on in pieces of 1 KB,
-// one per tick, and little of it waits in between, as on a slow link.
+// narrow relays a connection to a server. It forwards the client's data in pieces of 1 KB,
+// one per tick, and buffers little of it, as a slow link does.
 func narrow(t *testing.T, target string, tick time.Duration) (addr string) {
 	t.Helper()
 	small := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -62,7 +62,7 @@ func narrow(t *testing.T, target string, tick time.Duration) (addr string) {
 	return listener.Addr().String()
 }
 
-func TestSubscribe_SlowLinkToTheServer_ExtendsTheConnectTimeout(t *testing.T) {
+func TestSubscribe_SlowLinkToServer_ExtendsConnectTimeout(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	p.cfg.ConnectTimeout = shortConnect
 	p.cfg.Transport.HostPort = narrow(t, p.server.Addr(), shortConnect/16)

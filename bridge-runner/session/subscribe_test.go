@@ -16,7 +16,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// many are n subscriptions with identifiers of their own.
+// many returns n subscriptions with different identifiers.
 func many(n int) []Subscription {
 	var all []Subscription
 	for i := range n {
@@ -25,14 +25,14 @@ func many(n int) []Subscription {
 	return all
 }
 
-// subscribing begins to subscribe.
+// subscribing starts Subscribe, and returns a channel for its error.
 func (l *link) subscribing(subscriptions []Subscription) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- l.s.Subscribe(l.t.Context(), subscriptions) }()
 	return done
 }
 
-// granted is the SUBACK that grants what a SUBSCRIBE asks for.
+// granted returns the SUBACK that grants all subscriptions of a SUBSCRIBE.
 func granted(p script.Packet) script.Packet {
 	codes := make([]byte, len(p.Subscriptions))
 	for i := range codes {
@@ -46,7 +46,7 @@ func (l *link) wantError(done <-chan error, reason, message string) {
 	l.t.Helper()
 	select {
 	case err := <-done:
-		e, ok := err.(*Error) //nolint:errorlint // it must be one
+		e, ok := err.(*Error) //nolint:errorlint // the type must be exactly this
 		if !ok || e.Reason != reason || !strings.Contains(e.Message, message) {
 			l.t.Errorf("%v, want %s: %s", err, reason, message)
 		}
@@ -55,7 +55,7 @@ func (l *link) wantError(done <-chan error, reason, message string) {
 	}
 }
 
-func TestSubscribe_ManyFilters_AllPacketsAtOnceOf8FiltersAtMost(t *testing.T) {
+func TestSubscribe_ManyFilters_PacketsOfAtMost8FiltersAtOnce(t *testing.T) {
 	one := byte(1)
 	for _, c := range []struct {
 		v         packet.Version
@@ -71,7 +71,7 @@ func TestSubscribe_ManyFilters_AllPacketsAtOnceOf8FiltersAtMost(t *testing.T) {
 			l := newPeer(t, c.v).connect(script.Connack(false, c.announced))
 			done := l.subscribing(many(64))
 			var (
-				all  []script.Packet // none is answered before all have come
+				all  []script.Packet // none is answered before all have arrived
 				next int
 			)
 			for range c.packets {
@@ -89,7 +89,7 @@ func TestSubscribe_ManyFilters_AllPacketsAtOnceOf8FiltersAtMost(t *testing.T) {
 			}
 			slices.Reverse(all) // in any order
 			for _, p := range all {
-				l.c.Send(script.Packet{Type: v5.SUBACK, ID: 300, Codes: []byte{0}}, granted(p), granted(p)) // of nothing, and twice
+				l.c.Send(script.Packet{Type: v5.SUBACK, ID: 300, Codes: []byte{0}}, granted(p), granted(p)) // without a SUBSCRIBE, and twice
 			}
 			if err := <-done; err != nil || next != 64 || !l.s.State().Subscribed() {
 				t.Errorf("%v; %d filters", err, next)
@@ -120,7 +120,7 @@ func TestSubscribe_SomeRefused_EachIsNamed(t *testing.T) {
 			}
 			l.c.Send(ack)
 		}
-		l.wantError(done, "SubscriptionRefused", `the server refuses 2 subscriptions; allow the bridge's user to read them, or change the rules' filters: "f3"; "f17"`)
+		l.wantError(done, "SubscriptionRefused", `the server refuses 2 subscriptions; allow the bridge's user to subscribe to them, or change the rules' filters: "f3"; "f17"`)
 	})
 }
 
@@ -140,12 +140,13 @@ func TestSubscribe_SessionEndsMeanwhile_ErrorNamesTheFilters(t *testing.T) {
 	})
 }
 
-// The connect timeout of these tests. What is to come within it comes far sooner.
+// shortConnect is the connect timeout of these tests. Events that must occur within it
+// occur far sooner.
 const shortConnect = 400 * time.Millisecond
 
-// Messages that a server has queued may come before its SUBACK, on a slow link for longer
+// Messages that a server has queued may arrive before its SUBACK, on a slow link for longer
 // than the connect timeout.
-func TestSubscribe_MessagesBeforeTheSuback_ExtendTheConnectTimeout(t *testing.T) {
+func TestSubscribe_MessagesBeforeSuback_ExtendConnectTimeout(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.ConnectTimeout = shortConnect
 		l := p.new()
@@ -186,7 +187,7 @@ func TestSubscribe_ServerFallsSilent_FailsWithinTheConnectTimeout(t *testing.T) 
 	})
 }
 
-// A server that answers pings and never the SUBSCRIBE must not be waited for.
+// Subscribe must not wait for a server that answers pings and never the SUBSCRIBE.
 func TestSubscribe_OnlyPingsAnswered_FailsWithinTheConnectTimeout(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.ConnectTimeout = shortConnect
@@ -204,15 +205,15 @@ func TestSubscribe_OnlyPingsAnswered_FailsWithinTheConnectTimeout(t *testing.T) 
 				}
 				return
 			case <-tick.C:
-				_, _ = l.c.Write([]byte(l.c.Encode(script.Packet{Type: v5.PINGRESP}))) // it may be closed
+				_, _ = l.c.Write([]byte(l.c.Encode(script.Packet{Type: v5.PINGRESP}))) // the connection may be closed
 			}
 		}
-		t.Error("it is waited for as long as pings are answered")
+		t.Error("Subscribe waits while pings are answered")
 	})
 }
 
-// A message that is handed on in an attempt that fails is acknowledged: at once if the
-// destination has it already, otherwise when the server sends it again.
+// A message that the handler receives during an attempt that fails is acknowledged: at once
+// if the destination has it already, otherwise when the server sends it again.
 func TestSubscribe_FailsAfterMessages_AcknowledgementsAreNotLost(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.ConnectTimeout = shortConnect
@@ -224,7 +225,7 @@ func TestSubscribe_FailsAfterMessages_AcknowledgementsAreNotLost(t *testing.T) {
 		l.mu.Lock()
 		in := slices.Clone(l.in)
 		l.mu.Unlock()
-		in[0].Ack() // not flushed: the session does that when it closes
+		in[0].Ack() // not flushed: Close flushes it
 		l.wantError(done, "ConnectTimeout", "did not answer SUBSCRIBE")
 		closed := make(chan struct{})
 		go func() {
@@ -243,7 +244,7 @@ func TestSubscribe_FailsAfterMessages_AcknowledgementsAreNotLost(t *testing.T) {
 	})
 }
 
-func TestShortfalls_LowerQoSAndShorterExpiry_AreNamedUntilTheyAreGone(t *testing.T) {
+func TestShortfalls_LowerQoSAndShorterExpiry_NamedUntilResolved(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	p.cfg.SessionExpiry = 3600
 	subscribe := func(l *link, codes ...byte) {
@@ -265,16 +266,16 @@ func TestShortfalls_LowerQoSAndShorterExpiry_AreNamedUntilTheyAreGone(t *testing
 		}
 	}
 	const (
-		once    = `QoSLowered: the server grants a lower QoS than the rules have, so that messages may come twice; allow the QoS on the server, or set the rules' qos to it: "a/#" (QoS 1 instead of 2)`
-		lost    = `QoSLowered: the server grants a lower QoS than the rules have, so that messages are lost while the bridge is disconnected; allow the QoS on the server, or set the rules' qos to it: "a/#" (QoS 1 instead of 2), "b" (QoS 0 instead of 1)`
-		shorter = "SessionExpiryLowered: the server keeps the session for 60 s without a connection (asked for: 3600 s), so that messages are lost in a longer outage; raise the server's limit, or set sessionExpirySeconds: 60 if that is enough"
-		none    = "SessionExpiryLowered: the server ends the session with each connection (session expiry 0 s; asked for: 3600 s), so that messages are lost while the bridge is disconnected; allow persistent sessions on the server, or set cleanSession: true if these messages are of no use"
+		once    = `QoSLowered: the server grants a lower QoS than the rules request, so that messages may arrive twice; allow the QoS on the server, or set the rules' qos to the granted QoS: "a/#" (QoS 1 instead of 2)`
+		lost    = `QoSLowered: the server grants a lower QoS than the rules request, so that messages are lost while the bridge is disconnected; allow the QoS on the server, or set the rules' qos to the granted QoS: "a/#" (QoS 1 instead of 2), "b" (QoS 0 instead of 1)`
+		shorter = "SessionExpiryLowered: the server keeps the session for 60 s without a connection (requested: 3600 s), so that messages are lost during a longer outage; raise the server's limit, or set sessionExpirySeconds: 60 if that is enough"
+		none    = "SessionExpiryLowered: the server ends the session with each connection (session expiry 0 s; requested: 3600 s), so that messages are lost while the bridge is disconnected; allow persistent sessions on the server, or set cleanSession: true if these messages are not needed"
 	)
 	l := p.connect(script.Connack(false, &v5.Properties{SessionExpiryInterval: new(uint32(60))}))
 	subscribe(l, 1, 1)
 	want(l, once, shorter)
 	l.cut()
-	l = p.resume() // without another SUBSCRIBE, and with what was asked for
+	l = p.resume() // without another SUBSCRIBE, and with the requested expiry
 	want(l, once)
 	l.cut()
 	l = p.connect(script.Connack(false, &v5.Properties{SessionExpiryInterval: new(uint32(0))}))
@@ -289,16 +290,16 @@ func TestShortfalls_LowerQoSAndShorterExpiry_AreNamedUntilTheyAreGone(t *testing
 	want(p.connect(script.Connack(false, &v5.Properties{SessionExpiryInterval: new(uint32(0))})))
 }
 
-func TestShortfalls_MaximumQoSBelowThatOfTheRules_IsNamed(t *testing.T) {
+func TestShortfalls_MaximumQoSBelowRules_IsNamed(t *testing.T) {
 	for _, c := range []struct {
 		maximum, rules byte
 		want           string
 	}{
 		{2, 2, ""},
 		{1, 1, ""},
-		{1, 2, "the server takes messages at QoS 1 at most and the rules have QoS 2, so that messages may come twice; allow the QoS on the server, or set the rules' qos to it"},
+		{1, 2, "the server accepts messages at QoS 1 at most and the rules request QoS 2, so that messages may arrive twice; allow the QoS on the server, or lower the rules' qos to 1"},
 		{0, 0, ""},
-		{0, 1, "the server takes messages at QoS 0 at most and the rules have QoS 1, so that messages are lost when the connection fails; allow the QoS on the server, or set the rules' qos to it"},
+		{0, 1, "the server accepts messages at QoS 0 at most and the rules request QoS 1, so that messages are lost when the connection fails; allow the QoS on the server, or lower the rules' qos to 0"},
 	} {
 		p := newPeer(t, packet.V5)
 		p.cfg.PublishQoS = c.rules
@@ -318,7 +319,7 @@ func TestShortfalls_MaximumQoSBelowThatOfTheRules_IsNamed(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		if all := l.s.Shortfalls(); len(all) != 1 || !strings.HasPrefix(all[0].Message, c.want+"; the server grants a lower QoS than the rules have") {
+		if all := l.s.Shortfalls(); len(all) != 1 || !strings.HasPrefix(all[0].Message, c.want+"; the server grants a lower QoS than the rules request") {
 			t.Errorf("with a lowered subscription: %q", all)
 		}
 	}

@@ -11,92 +11,103 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// watcher finds a silent server, and keeps the session alive.
+// watcher keeps the session alive and ends it if the server is silent.
 //
-// When nothing has come, or nothing was sent ([MQTT-3.1.2-23]), for the keep alive it
-// sends a PINGREQ (section 3.12), and when nothing comes for the ping timeout after
-// that it ends the session: so a silent server is found within the sum of the two.
-// Any bytes are an answer, since a large packet may take longer than a ping.
+// When the session has received nothing, or sent nothing ([MQTT-3.1.2-23]), for the keep
+// alive, the watcher sends a PINGREQ (section 3.12). When nothing arrives within the ping
+// timeout after that, it ends the session: so it detects a silent server within the sum of
+// the two. Any bytes count as an answer, because a large packet may take longer than a
+// ping.
 //
-// While messages are in flight it ends the session, too, if none of them is
-// acknowledged for the acknowledgement timeout, or one was passed over for that long
-// ([MQTT-4.6.0-2]). It does so, too, if the server's TCP takes none of the data under
-// way for that long.
+// While messages are in flight, the watcher also ends the session if the server
+// acknowledges none of them for the acknowledgement timeout, or skips a message for that
+// time ([MQTT-4.6.0-2]). It also ends the session if the peer's TCP acknowledges none of
+// the data in transit for that time.
 //
-// The timeouts do not run while the data that is to be answered is under way and moves
-// (see [uplink]), nor while an answer may be behind messages that the server sends: then the
-// answer to a PINGREQ says when all that was before it has come.
+// The timeouts do not run while the data to be answered is in transit and moves (see
+// [uplink]). They also do not run while an answer may be queued behind messages that the
+// server sends: then the answer to a PINGREQ shows that everything before it has arrived.
 type watcher struct {
 	s      *Session
 	uplink uplink
 
-	asked     time.Time // when the PINGREQ without an answer was sent
-	askedMark int64     // bytes that were written with it
-	pings     int64     // how many were sent
-	barrier   int64     // the ping whose answer comes after an acknowledgement that is due
-	barred    time.Time // when the wait for that acknowledgement began
+	// pingSentAt is when the oldest unanswered PINGREQ was sent. It is zero if there is none.
+	pingSentAt time.Time
+	// pingMark is the number of bytes written up to that PINGREQ.
+	pingMark int64
+	// pingsSent is the number of PINGREQs that the watcher has sent.
+	pingsSent int64
 
-	halfway time.Time // when the wait for the acknowledgement began of which half is over
-	pongs   int64     // how many answers to pings had come then
+	// barrierPing is the number of a PINGREQ. When it is answered, an overdue acknowledgement
+	// cannot be behind messages any more. barrierSince is when the wait for that
+	// acknowledgement began.
+	barrierPing  int64
+	barrierSince time.Time
 
-	ping, ack, skipped wait
+	// halfwaySince is when the wait for an acknowledgement began whose halfway PINGREQ was sent
+	// last. halfwayPongs is the number of PINGRESPs that had arrived before that PINGREQ.
+	halfwaySince time.Time
+	halfwayPongs int64
 
-	how Ending // the session, if it has to end
+	ping, ack, skipped answerWait
+
+	// ending is how the session ends if the watcher ends it.
+	ending Ending
 }
 
 func (s *Session) watch() {
 	w := &watcher{s: s}
-	w.uplink.at = time.Now()
+	w.uplink.updatedAt = time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
-		case <-s.released:
-		case <-s.gone:
+		case <-s.releaseStarted:
+		case <-s.closedCh:
 			return
 		}
-		next, err := w.look(time.Now())
+		next, err := w.check(time.Now())
 		if err != nil {
-			s.refuse(codeUnspecified, err, w.how)
+			s.endWithDisconnect(codeUnspecified, err, w.ending)
 			return
 		}
 		timer.Reset(next)
 	}
 }
 
-// look does what is due, and returns when to look again.
-func (w *watcher) look(now time.Time) (next time.Duration, err *Error) {
+// check does the work that is due, and returns the time until the next check.
+func (w *watcher) check(now time.Time) (next time.Duration, err *Error) {
 	s := w.s
-	data, heard := s.conn.socket.underWay(), s.conn.socket.heard()
-	before := w.uplink.given
+	data, received := s.conn.socket.transit(), s.conn.socket.lastReceived()
+	before := w.uplink.written
 	s.state.mu.Lock()
-	sent, first := s.sent, s.firstSent
-	if data.taken >= data.given {
-		s.firstSent = time.Time{}
+	sent, first := s.lastSentAt, s.firstSentAt
+	if data.tcpAcked >= data.written {
+		s.firstSentAt = time.Time{}
 	}
 	s.state.mu.Unlock()
-	w.uplink.look(now, data, first)
+	w.uplink.update(now, data, first)
 
-	if !w.asked.IsZero() && heard.After(w.asked) {
-		w.asked = time.Time{}
+	if !w.pingSentAt.IsZero() && received.After(w.pingSentAt) {
+		w.pingSentAt = time.Time{}
 	}
 	next, err = w.checkAcks(now)
-	if err == nil && w.uplink.moving() {
-		next, err = earlier(next, s.cfg.AckTimeout-now.Sub(w.uplink.stalled), s.untaken)
+	if err == nil && w.uplink.inTransit() {
+		next, err = earlier(next, s.cfg.AckTimeout-now.Sub(w.uplink.stalledSince), s.noDataAcceptedError)
 	}
 	if err != nil {
 		return 0, err
 	}
-	next = min(next, w.keepAlive(now, heard, sent))
-	if !w.asked.IsZero() {
-		next, err = earlier(next, w.answerDue(now), unanswered)
+	next = min(next, w.sendKeepAlive(now, received, sent))
+	if !w.pingSentAt.IsZero() {
+		next, err = earlier(next, w.pingTimeLeft(now), pingTimeoutError)
 	}
-	return w.soon(next, data.given != before), err
+	return w.nextCheck(next, data.written != before), err
 }
 
-// earlier returns the earlier of two times that are left. It is an error if the second
-// one is over.
+// earlier returns the lower of two remaining times. If left has run out, it returns an
+// error.
 func earlier(next, left time.Duration, overdue func() *Error) (first time.Duration, failed *Error) {
 	if left <= 0 {
 		return 0, overdue()
@@ -104,21 +115,22 @@ func earlier(next, left time.Duration, overdue func() *Error) (first time.Durati
 	return min(next, left), nil
 }
 
-// soon bounds the time to the next look: while data is under way, and so that one is in
-// time for data that is written meanwhile.
-func (w *watcher) soon(next time.Duration, written bool) time.Duration {
+// nextCheck bounds the time until the next check: while data is in transit, and so that a
+// check takes place soon after data is written meanwhile.
+func (w *watcher) nextCheck(next time.Duration, written bool) time.Duration {
 	timeout := min(w.s.cfg.AckTimeout, w.s.cfg.PingTimeout)
-	if written || w.uplink.moving() {
-		return min(next, max(min(timeout/looks, maxLook), minLook))
+	if written || w.uplink.inTransit() {
+		return min(next, max(min(timeout/checksPerTimeout, maxCheckInterval), minCheckInterval))
 	}
 	return min(next, timeout/4)
 }
 
-// keepAlive sends a PINGREQ if one is due, and returns when the next one is.
-func (w *watcher) keepAlive(now, heard, sent time.Time) time.Duration {
-	since := sent // the server counts what comes, not what it answers
-	if w.asked.IsZero() {
-		since = earliest(heard, sent)
+// sendKeepAlive sends a PINGREQ if it is due, and returns the time until the next one is
+// due.
+func (w *watcher) sendKeepAlive(now, received, sent time.Time) time.Duration {
+	since := sent // the server counts the packets that it receives, not the packets that it sends
+	if w.pingSentAt.IsZero() {
+		since = earliest(received, sent)
 	}
 	if left := w.s.keepAlive - now.Sub(since); left > 0 {
 		return left
@@ -130,88 +142,89 @@ func (w *watcher) keepAlive(now, heard, sent time.Time) time.Duration {
 func (w *watcher) sendPing(now time.Time) {
 	w.s.write(packet.AppendPing)
 	w.s.Flush()
-	w.pings++
-	if w.asked.IsZero() {
-		w.asked, w.askedMark = now, w.s.conn.socket.given.Load()
+	w.pingsSent++
+	if w.pingSentAt.IsZero() {
+		w.pingSentAt, w.pingMark = now, w.s.conn.socket.written.Load()
 	}
 }
 
-// answerDue is how long the server still has to answer the ping.
-func (w *watcher) answerDue(now time.Time) time.Duration {
+// pingTimeLeft returns how long the server still has to answer the ping.
+func (w *watcher) pingTimeLeft(now time.Time) time.Duration {
 	cfg := &w.s.cfg
-	since, timeout := w.ping.look(&w.uplink, w.asked, w.askedMark), cfg.PingTimeout
+	since, timeout := w.ping.update(&w.uplink, w.pingSentAt, w.pingMark), cfg.PingTimeout
 	if !w.ping.reached {
-		since = latest(since, w.uplink.arrived())
-		if w.uplink.unsent >= backlog { // the server cannot have the ping
+		since = latest(since, w.uplink.arrivedBy())
+		if w.uplink.unsent >= slowUnsent { // the server cannot have the PINGREQ yet
 			timeout = max(timeout, cfg.AckTimeout)
 		}
 	}
 	return timeout - now.Sub(since)
 }
 
-// unansweredRelease is how long a server of MQTT 3.1.1 that has granted a lower QoS than 2
-// may leave the first PUBRELs unanswered before it is connected anew, to find out by a
-// message whether it has QoS 2. RabbitMQ has not, and handles nothing any more after a
-// PUBREL.
+// unansweredRelease is how long a server of MQTT 3.1.1 that has granted a QoS below 2 may
+// leave the first PUBRELs unanswered. After that the bridge reconnects to it, and a trial
+// message shows whether the server supports QoS 2. RabbitMQ does not, and stops handling
+// packets after a PUBREL.
 const unansweredRelease = 2 * time.Second
 
-// checkAcks returns how long it takes at least until an acknowledgement is overdue,
-// or the error that one is.
+// checkAcks returns how long it takes at least until an acknowledgement is overdue. If an
+// acknowledgement is overdue, it returns an error.
 func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) {
 	s := w.s
 	s.state.mu.Lock()
-	releasing := s.releasing && len(s.state.out.stale) > 0
-	doubtful := s.releasing && !s.releasedSome
-	lowGrant := s.state.out.lowGrant && !s.state.out.tried
-	inflight, progressed, overtaken := s.unacknowledged, s.progressed, s.overtaken
-	mark := s.ackMark.given
-	if !s.ackMark.at.Equal(progressed) { // nothing was sent since
-		mark = s.conn.socket.given.Load() + int64(len(s.buf))
+	awaitingPubcomp := s.pubrelsSent && len(s.state.out.stale) > 0
+	noneAnswered := s.pubrelsSent && !s.pubrelAnswered
+	notGranted := s.state.out.grantedBelowQoS2 && !s.state.out.trialPassed
+	inflight, lastAckAt, skippedSince := s.unackedOutgoing, s.lastAckAt, s.skippedSince
+	mark := s.ackMark.written
+	if !s.ackMark.at.Equal(lastAckAt) { // nothing was flushed since lastAckAt
+		mark = s.conn.socket.written.Load() + int64(len(s.unflushed))
 	}
 	s.state.mu.Unlock()
 	left = s.cfg.AckTimeout
-	if inflight == 0 && !releasing {
+	if inflight == 0 && !awaitingPubcomp {
 		return left, nil
 	}
-	since := w.ack.look(&w.uplink, progressed, mark)
-	if doubtful && lowGrant {
+	since := w.ack.update(&w.uplink, lastAckAt, mark)
+	if noneAnswered && notGranted {
 		if left = unansweredRelease - now.Sub(since); left > 0 {
 			return left, nil
 		}
 		s.state.doubtQoS2(false)
 		s.Renew()
 	}
-	w.askMeanwhile(now, progressed, s.cfg.AckTimeout-now.Sub(since))
-	left, overdue = earlier(s.cfg.AckTimeout, w.due(now, progressed, since), func() *Error {
-		w.how = Ending{Silent: true, PassedOver: !overtaken.IsZero(), Answering: s.conn.pongs.Load() > w.pongs}
-		if doubtful {
-			s.state.doubtQoS2(w.how.Answering)
+	w.pingAtHalfway(now, lastAckAt, s.cfg.AckTimeout-now.Sub(since))
+	left, overdue = earlier(s.cfg.AckTimeout, w.ackTimeLeft(now, lastAckAt, since), func() *Error {
+		w.ending = Ending{Silent: true, PassedOver: !skippedSince.IsZero(), Answering: s.conn.pongs.Load() > w.halfwayPongs}
+		if noneAnswered {
+			s.state.doubtQoS2(w.ending.Answering)
 		}
 		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil)
 	})
-	if overdue != nil || overtaken.IsZero() {
+	if overdue != nil || skippedSince.IsZero() {
 		return left, overdue
 	}
-	return earlier(left, w.due(now, overtaken, w.skipped.look(&w.uplink, overtaken, w.uplink.given)), func() *Error {
-		w.how = Ending{Silent: true, PassedOver: true, Answering: true}
-		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages and left one out for %v", s.cfg.AckTimeout), nil)
+	return earlier(left, w.ackTimeLeft(now, skippedSince, w.skipped.update(&w.uplink, skippedSince, w.uplink.written)), func() *Error {
+		w.ending = Ending{Silent: true, PassedOver: true, Answering: true}
+		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages but not the oldest message for %v", s.cfg.AckTimeout), nil)
 	})
 }
 
-// askMeanwhile sends a ping when half of the time for an acknowledgement is over: a server
-// that answers it, and acknowledges nothing, is not frozen.
-func (w *watcher) askMeanwhile(now, began time.Time, left time.Duration) {
-	if left > w.s.cfg.AckTimeout/2 || w.halfway.Equal(began) {
+// pingAtHalfway sends a PINGREQ when half of the time for an acknowledgement has passed: a
+// server that answers it and acknowledges nothing is not frozen.
+func (w *watcher) pingAtHalfway(now, began time.Time, left time.Duration) {
+	if left > w.s.cfg.AckTimeout/2 || w.halfwaySince.Equal(began) {
 		return
 	}
-	w.halfway, w.pongs = began, w.s.conn.pongs.Load()
+	w.halfwaySince, w.halfwayPongs = began, w.s.conn.pongs.Load()
 	w.sendPing(now)
 }
 
-// due is how long the server still has to acknowledge, for which it has had the time
-// since then. If it has none left, and messages come from it, the acknowledgement may be
-// behind them: a ping shows when it no longer can be.
-func (w *watcher) due(now, began, since time.Time) time.Duration {
+// ackTimeLeft returns how long the server still has to acknowledge. since is when its time
+// started, and began identifies the wait. If the time has run out, and messages arrive from
+// the server, the acknowledgement may be behind them: then a PINGREQ shows when that is no
+// longer possible.
+func (w *watcher) ackTimeLeft(now, began, since time.Time) time.Duration {
 	left := w.s.cfg.AckTimeout - now.Sub(since)
 	if left > 0 {
 		return left
@@ -220,43 +233,44 @@ func (w *watcher) due(now, began, since time.Time) time.Duration {
 	if busy <= 0 {
 		return left
 	}
-	if !w.barred.Equal(began) {
+	if !w.barrierSince.Equal(began) {
 		w.sendPing(now)
-		w.barred, w.barrier = began, w.pings
+		w.barrierSince, w.barrierPing = began, w.pingsSent
 	}
-	if w.s.conn.pongs.Load() >= w.barrier {
+	if w.s.conn.pongs.Load() >= w.barrierPing {
 		return left
 	}
-	return min(busy, maxLook)
+	return min(busy, maxCheckInterval)
 }
 
-// ackMark is how much was written when something was last acknowledged.
+// ackMark is the number of bytes written at the first flush after lastAckAt.
 type ackMark struct {
-	at    time.Time
-	given int64
+	at      time.Time // lastAckAt of that flush
+	written int64
 }
 
-// noteSent notes that something was written. The lock is held.
-func (s *Session) noteSent(now time.Time) {
-	s.sent = now
-	if s.firstSent.IsZero() {
-		s.firstSent = now
+// noteSentLocked records that data was flushed.
+func (s *Session) noteSentLocked(now time.Time) {
+	s.lastSentAt = now
+	if s.firstSentAt.IsZero() {
+		s.firstSentAt = now
 	}
-	if !s.ackMark.at.Equal(s.progressed) {
-		s.ackMark = ackMark{s.progressed, s.conn.socket.given.Load()}
+	if !s.ackMark.at.Equal(s.lastAckAt) {
+		s.ackMark = ackMark{s.lastAckAt, s.conn.socket.written.Load()}
 	}
 }
 
-func unanswered() *Error {
+func pingTimeoutError() *Error {
 	return newError(v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil)
 }
 
-// untaken is the error that the server takes no data. The network may have said why.
-func (s *Session) untaken() *Error {
-	if err := s.conn.socket.raw.softError(); err != nil {
-		return lostError(err)
+// noDataAcceptedError explains that the server accepts no data. The network may have reported
+// the cause.
+func (s *Session) noDataAcceptedError() *Error {
+	if err := s.conn.socket.fd.softError(); err != nil {
+		return connectionLostError(err)
 	}
-	return newError(v1alpha1.ReasonAckTimeout, "the server has taken no data for ackTimeoutSeconds", nil)
+	return newError(v1alpha1.ReasonAckTimeout, "the server has accepted no data for ackTimeoutSeconds", nil)
 }
 
 func latest(a, b time.Time) time.Time {

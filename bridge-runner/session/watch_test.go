@@ -12,15 +12,15 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// Times are short here, and what is measured has room for a slow machine.
+// The timeouts are short here; measured times have a tolerance for a slow machine.
 const (
 	brief = 300 * time.Millisecond
 	slack = 2 * time.Second
 )
 
-// ended is the DISCONNECT before the end, in MQTT 5. A client has no reason code for a
-// server that does not answer (section 3.14.2.1: 0x8D is the server's), and 0 would
-// have the will discarded.
+// ended returns the expected DISCONNECT before the end, in MQTT 5. A client has no reason
+// code for a server that does not answer (section 3.14.2.1: 0x8D is for servers), and 0
+// would discard the will.
 func (p *peer) ended() []string {
 	if p.v5() {
 		return []string{"DISCONNECT 0x80"}
@@ -39,7 +39,7 @@ func (l *link) wantReason(reason string, since time.Time, after time.Duration) {
 	}
 }
 
-func TestAServerThatAnswersNoPingEndsTheSession(t *testing.T) {
+func TestWatch_PingUnanswered_SessionEnds(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.KeepAlive, p.cfg.PingTimeout = brief, 2*brief/3
 		start := time.Now()
@@ -50,7 +50,7 @@ func TestAServerThatAnswersNoPingEndsTheSession(t *testing.T) {
 	})
 }
 
-func TestAnIdleSessionStaysWhileTheServerAnswers(t *testing.T) {
+func TestWatch_PingsAnswered_SessionContinues(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.KeepAlive, p.cfg.PingTimeout = brief/3, slack
 		l := p.new()
@@ -62,14 +62,14 @@ func TestAnIdleSessionStaysWhileTheServerAnswers(t *testing.T) {
 	})
 }
 
-func TestASessionThatOnlyReceivesSendsPings(t *testing.T) {
+func TestWatch_SessionOnlyReceives_SendsPings(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.KeepAlive, p.cfg.PingTimeout = brief, slack
 		l := p.new()
 		pinged := make(chan struct{})
 		go func() {
 			defer close(pinged)
-			l.c.Want("PINGREQ", "PINGREQ") // that the server sends does not count
+			l.c.Want("PINGREQ", "PINGREQ") // received packets do not replace a ping
 		}()
 		for {
 			select {
@@ -83,7 +83,7 @@ func TestASessionThatOnlyReceivesSendsPings(t *testing.T) {
 	})
 }
 
-func TestASessionThatOnlySendsFindsASilentServer(t *testing.T) {
+func TestWatch_SessionOnlySends_DetectsSilentServer(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.KeepAlive, p.cfg.PingTimeout = brief, brief
 		start := time.Now()
@@ -98,16 +98,16 @@ func TestASessionThatOnlySendsFindsASilentServer(t *testing.T) {
 	})
 }
 
-func TestPingsGoOnWhileOneIsUnanswered(t *testing.T) {
+func TestWatch_PingUnanswered_FurtherPingsAreSent(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.KeepAlive, p.cfg.PingTimeout = brief/3, script.Patience
 		l := p.new()
-		l.c.Want("PINGREQ", "PINGREQ", "PINGREQ") // [MQTT-3.1.2-23]: or the server would end the session
+		l.c.Want("PINGREQ", "PINGREQ", "PINGREQ") // [MQTT-3.1.2-23]: otherwise the server would end the session
 		l.c.Send(script.Packet{Type: v5.PINGRESP})
 	})
 }
 
-func TestAServerThatAcknowledgesNothingEndsTheSession(t *testing.T) {
+func TestWatch_NothingAcknowledged_SessionEnds(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		for qos := byte(1); qos <= 2; qos++ {
 			p.cfg.State = NewState()
@@ -116,14 +116,14 @@ func TestAServerThatAcknowledgesNothingEndsTheSession(t *testing.T) {
 			start := time.Now()
 			l.publish(message(qos, "x"))
 			l.c.Next()
-			l.c.Send(script.Packet{Type: v5.PINGRESP}) // that it lives does not count
+			l.c.Send(script.Packet{Type: v5.PINGRESP}) // an answer to a ping does not count
 			l.wantReason("AckTimeout", start, brief)
-			l.c.WantEnd(append([]string{"PINGREQ"}, p.ended()...)...) // it shows whether the server lives
+			l.c.WantEnd(append([]string{"PINGREQ"}, p.ended()...)...) // the ping shows whether the server is alive
 		}
 	})
 }
 
-func TestAServerThatPassesAMessageOverEndsTheSession(t *testing.T) {
+func TestWatch_MessageSkipped_SessionEnds(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.AckTimeout = 2 * brief
 		l := p.new()
@@ -145,7 +145,7 @@ func TestAServerThatPassesAMessageOverEndsTheSession(t *testing.T) {
 	})
 }
 
-func TestAServerThatIsSlowAndGoesOnKeepsItsSession(t *testing.T) {
+func TestWatch_SlowAcknowledgements_SessionContinues(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.AckTimeout = brief
 		l := p.new()
@@ -163,7 +163,7 @@ func TestAServerThatIsSlowAndGoesOnKeepsItsSession(t *testing.T) {
 	})
 }
 
-func TestTheTimeoutOfAnAcknowledgementBeginsAnewWithTheConnection(t *testing.T) {
+func TestWatch_NewConnection_RestartsAckTimeout(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.AckTimeout = brief
 		l := p.new()

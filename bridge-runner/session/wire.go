@@ -16,58 +16,65 @@ import (
 )
 
 const (
-	// readBuffer is how many bytes are read at once.
+	// readBuffer is the size of the read buffer, in bytes. The buffer grows for larger
+	// packets.
 	readBuffer = 64 << 10
-	// keepReadBuffer is the largest buffer that is kept after a large packet.
-	keepReadBuffer = 1 << 20
+	// maxSpareReadBuffer is the size of the largest buffer that is kept after a large
+	// packet, in bytes.
+	maxSpareReadBuffer = 1 << 20
 )
 
-// wire is the connection to a server: what is spoken over the socket, and the bytes
-// that came and are not handled.
+// wire is the connection to a server: TCP, TLS or WebSocket over the socket, and the
+// received bytes that are not handled yet. Only one goroutine reads from it.
 type wire struct {
 	net.Conn         // TCP, or TLS or WebSocket over it
-	socket   *socket // below all of it
+	socket   *socket // below all of them
+	// buf[from:to] are the received bytes that are not handled.
 	buf      []byte
-	from, to int // of buf: not handled
-	// limit is the largest packet that is kept, in bytes. 0: there is none.
+	from, to int
+	// limit is the size of the largest packet that is kept, in bytes. 0 means no limit.
 	limit int
-	// coming is how many bytes of the packet at from have to be in buf. It is 0 while that
-	// is unknown.
-	coming int
-	// large is a packet over the limit of which rest bytes have not come. They are
-	// discarded when they come. nil: there is none.
-	large *packet.Frame
-	rest  int
-	// sinceIdle is how many bytes were read since the session was idle.
-	sinceIdle int
-	// awaited says that other packets than QoS 0 messages have come, whole, since then.
-	awaited bool
-	// published is when a message, or a part of one, last came, since the socket's start.
-	published atomic.Int64
-	pongs     atomic.Int64 // how many PINGRESPs have come
+	// needed is the number of bytes of the packet at from that buf must contain before the
+	// packet can be handled. It is 0 while that is unknown.
+	needed int
+	// large is a packet over the limit that has not arrived completely, nil if there is none.
+	// The remaining largeRest bytes of it are discarded when they arrive.
+	large     *packet.Frame
+	largeRest int
+	// bytesSinceIdle is the number of bytes read since the session was idle.
+	bytesSinceIdle int
+	// answerAwaited is whether complete packets other than QoS 0 messages have arrived since
+	// the session was idle.
+	answerAwaited bool
+	// publishedAt is when a message, or a part of one, last arrived, as a time since the
+	// socket's start.
+	publishedAt atomic.Int64
+	// pongs is the number of received PINGRESPs for which Session.Ping does not wait.
+	pongs atomic.Int64
 }
 
-// lastPublish is when a message, or a part of one, last came.
+// lastPublish returns when a message, or a part of one, last arrived.
 func (w *wire) lastPublish() time.Time {
-	return w.socket.start.Add(time.Duration(w.published.Load()))
+	return w.socket.start.Add(time.Duration(w.publishedAt.Load()))
 }
 
-// notePublish notes if what has come begins with a message, or continues a large one.
+// notePublish records the time if the unhandled bytes begin with a message, or continue a
+// large message.
 func (w *wire) notePublish(now time.Time) {
 	if w.from == w.to {
 		return
 	}
 	t := packet.Type(w.buf[w.from] >> 4)
-	if w.large != nil { // its beginning came before
+	if w.large != nil { // its beginning arrived before
 		t = w.large.Type
 	}
 	if t == packet.PUBLISH {
-		w.published.Store(int64(now.Sub(w.socket.start)))
+		w.publishedAt.Store(int64(now.Sub(w.socket.start)))
 	}
 }
 
-// next returns the next packet, which is valid until more is read. ok is false where
-// it has not come whole.
+// next returns the next packet, which is valid until more is read. ok is false if the
+// packet is incomplete.
 func (w *wire) next(v packet.Version) (f packet.Frame, ok bool, err error) {
 	if w.large != nil {
 		return w.discardLarge()
@@ -83,43 +90,43 @@ func (w *wire) next(v packet.Version) (f packet.Frame, ok bool, err error) {
 	return f, true, nil
 }
 
-// partial looks at a packet that has not come whole, or that is over the limit. Of the
-// latter the beginning is kept.
+// partial handles a packet that is incomplete or over the limit. It keeps the beginning of
+// a packet over the limit.
 func (w *wire) partial() (f packet.Frame, ok bool, err error) {
-	came := w.buf[w.from:w.to]
-	t, flags, header, remaining, err := packet.Header(came)
-	if w.coming = 0; header == 0 || err != nil {
+	received := w.buf[w.from:w.to]
+	t, flags, header, remaining, err := packet.Header(received)
+	if w.needed = 0; header == 0 || err != nil {
 		return f, false, err
 	}
-	w.coming = header + remaining
-	if w.limit == 0 || w.coming <= w.limit || t != packet.PUBLISH && w.coming <= keptAnyway {
+	w.needed = header + remaining
+	if w.limit == 0 || w.needed <= w.limit || t != packet.PUBLISH && w.needed <= maxControlPacket {
 		return f, false, nil
 	}
-	body := came[header:]
-	size, ok := beginning(t, body)
+	body := received[header:]
+	size, ok := keptBeginning(t, body)
 	if !ok {
-		return f, false, tooLarge(t, w.coming, w.limit)
+		return f, false, tooLarge(t, w.needed, w.limit)
 	}
 	size = min(size, remaining)
 	if len(body) < size {
-		w.coming = header + size
+		w.needed = header + size
 		return f, false, nil
 	}
-	w.large = &packet.Frame{Type: t, Flags: flags, Size: w.coming, Large: true, Body: bytes.Clone(body[:size])}
-	w.rest, w.coming = w.coming, 0
+	w.large = &packet.Frame{Type: t, Flags: flags, Size: w.needed, Large: true, Body: bytes.Clone(body[:size])}
+	w.largeRest, w.needed = w.needed, 0
 	return w.discardLarge()
 }
 
-// keptAnyway is the size in bytes up to which packets other than PUBLISH are kept,
-// whatever the limit is.
-const keptAnyway = 64 << 10
+// maxControlPacket is the size, in bytes, up to which packets other than PUBLISH are kept
+// independent of the limit.
+const maxControlPacket = 64 << 10
 
-// beginning returns how many bytes of the body of a large packet are kept. ok is false if
-// that is of no use.
-func beginning(t packet.Type, body []byte) (n int, ok bool) {
+// keptBeginning returns how many bytes of the body of a large packet are kept. ok is false
+// if no beginning is sufficient for that type of packet.
+func keptBeginning(t packet.Type, body []byte) (n int, ok bool) {
 	const (
-		ids      = 4       // length of the topic name, packet identifier
-		identity = 1 << 10 // of the payload, by which a message is recognized
+		ids      = 4       // topic name length, packet identifier
+		identity = 1 << 10 // of the payload, to recognize the message
 	)
 	switch t {
 	case packet.PUBLISH:
@@ -127,7 +134,7 @@ func beginning(t packet.Type, body []byte) (n int, ok bool) {
 			return ids, true
 		}
 		return ids + int(body[0])<<8 + int(body[1]) + identity, true
-	case packet.CONNACK, packet.SUBACK: // their fields may be at the end
+	case packet.CONNACK, packet.SUBACK: // their fields may be at their ends
 		return 0, false
 	default:
 		return ids, true
@@ -138,68 +145,68 @@ func tooLarge(t packet.Type, size, limit int) error {
 	return protocolError(packet.CodePacketTooLarge, fmt.Sprintf("a %s of %d bytes, which is more than maximumPacketSize (%d)", t, size, limit))
 }
 
-// discardLarge discards what has come of a packet over the limit, and returns the
-// packet when that is all of it: only then it may be acknowledged.
+// discardLarge discards the received bytes of a packet over the limit. When all of it has
+// arrived, it returns the packet: the packet must not be acknowledged earlier.
 func (w *wire) discardLarge() (f packet.Frame, ok bool, err error) {
-	n := min(w.rest, w.to-w.from)
+	n := min(w.largeRest, w.to-w.from)
 	w.from += n
-	if w.rest -= n; w.rest > 0 {
+	if w.largeRest -= n; w.largeRest > 0 {
 		return f, false, nil
 	}
 	f, w.large = *w.large, nil
 	return f, true, nil
 }
 
-// text returns the body of a packet as a string. If the buffer is too large to be kept, the
-// body is not copied: it keeps the buffer.
-func (w *wire) text(f packet.Frame) string {
-	if len(w.buf) <= keepReadBuffer || f.Large || w.from != w.to || len(f.Body) < len(w.buf)/4*3 {
+// bodyString returns the body of a packet as a string. If the buffer is too large to be kept,
+// the body is not copied: the string keeps the buffer.
+func (w *wire) bodyString(f packet.Frame) string {
+	if len(w.buf) <= maxSpareReadBuffer || f.Large || w.from != w.to || len(f.Body) < len(w.buf)/4*3 {
 		return string(f.Body)
 	}
 	w.buf, w.from, w.to = nil, 0, 0
-	return unsafe.String(unsafe.SliceData(f.Body), len(f.Body)) //nolint:gosec // nothing writes to the buffer any more: w has let go of it
+	return unsafe.String(unsafe.SliceData(f.Body), len(f.Body)) //nolint:gosec // w does not use the buffer any more, so it does not change
 }
 
-// fill reads more. The buffer grows as bytes come, not as lengths announce them, and to
-// the size of the packet at most.
+// fill reads more bytes. The buffer grows with the received bytes, not with an announced
+// length, and at most to the size of the packet.
 func (w *wire) fill() error {
 	switch {
 	case w.buf == nil:
 		w.buf = make([]byte, readBuffer)
 	case w.from == w.to:
 		w.from, w.to = 0, 0
-		if len(w.buf) > keepReadBuffer {
+		if len(w.buf) > maxSpareReadBuffer {
 			w.buf = make([]byte, readBuffer)
 		}
 	case w.from > 0 && w.to == len(w.buf):
 		w.to = copy(w.buf, w.buf[w.from:w.to])
 		w.from = 0
 	case w.to == len(w.buf):
-		grown := make([]byte, w.grown())
+		grown := make([]byte, w.nextBufferSize())
 		w.to = copy(grown, w.buf[w.from:w.to])
 		w.from, w.buf = 0, grown
 	}
 	n, err := w.Read(w.buf[w.to:])
 	w.to += n
-	w.sinceIdle += n
+	w.bytesSinceIdle += n
 	if n > 0 {
-		return nil // an error comes again
+		return nil // the next read returns the error again
 	}
 	return err
 }
 
-// grown returns the size of the next larger buffer. A packet whose buffer is not kept takes
-// few steps, so that the smaller buffers, which are garbage then, are small compared to it.
-// A buffer that is kept is used for the next packets, too, and has room for two.
-func (w *wire) grown() int {
+// nextBufferSize returns the size of the next larger buffer. A packet whose buffer is not kept
+// takes few steps, so that the smaller buffers, which become garbage, are small compared to it.
+// A buffer that is kept is used for the next packets, too, and has room for more than one.
+func (w *wire) nextBufferSize() int {
 	const factor = 8
-	if w.coming > keepReadBuffer {
-		return min(w.coming, factor*len(w.buf))
+	if w.needed > maxSpareReadBuffer {
+		return min(w.needed, factor*len(w.buf))
 	}
-	return min(2*len(w.buf), keepReadBuffer)
+	return min(2*len(w.buf), maxSpareReadBuffer)
 }
 
-// CloseWrite sends what is left to write, and tells the server that this was all. It
+// CloseWrite sends all written bytes, and signals the end of the data to the server. It
 // blocks until then, or until the connection is closed.
 func (w *wire) CloseWrite() error {
 	if half, ok := w.Conn.(interface{ CloseWrite() error }); ok && w.Conn != net.Conn(w.socket) {
@@ -210,5 +217,5 @@ func (w *wire) CloseWrite() error {
 	return w.socket.CloseWrite()
 }
 
-// discard reads until the server has closed, or the connection is closed.
+// discard reads until the server has closed the connection, or the connection is closed.
 func (w *wire) discard() { _, _ = io.Copy(io.Discard, w.Conn) }

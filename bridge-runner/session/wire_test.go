@@ -15,7 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// pieces is a connection from which a stream comes in pieces of random sizes.
+// pieces is a connection that returns a stream in pieces of random sizes.
 type pieces struct {
 	net.Conn
 	random *rand.Rand
@@ -32,9 +32,9 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// However a stream of packets is cut into pieces, each packet up to the limit comes as it
-// was sent, stays as it is, and of each message over the limit the beginning comes.
-func TestWire_PacketsOfAllSizesInPieces_ComeWholeUpToTheLimit(t *testing.T) {
+// If a stream of packets is cut into pieces in any way, each packet up to the limit arrives
+// unchanged and stays unchanged; of each message over the limit the beginning arrives.
+func TestWire_PacketsInPieces_CompleteUpToLimit(t *testing.T) {
 	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		limit := 1000 + random.IntN(1<<random.IntN(21))
@@ -62,16 +62,16 @@ func TestWire_PacketsOfAllSizesInPieces_ComeWholeUpToTheLimit(t *testing.T) {
 				if w.fill() != nil {
 					break
 				}
-				if n := len(w.buf); n > max(limit, min(2*limit, keepReadBuffer), 2*readBuffer) {
+				if n := len(w.buf); n > max(limit, min(2*limit, maxSpareReadBuffer), 2*readBuffer) {
 					t.Fatalf("seed %d: a buffer of %d bytes, the limit is %d", seed, n, limit)
 				}
 				continue
 			}
 			var p packet.Publish
 			if f.Large {
-				p, err = packet.DecodeLargePublish(f.Flags, w.text(f))
+				p, err = packet.DecodeLargePublish(f.Flags, w.bodyString(f))
 			} else {
-				p, err = packet.DecodePublish(packet.V311, f.Flags, w.text(f))
+				p, err = packet.DecodePublish(packet.V311, f.Flags, w.bodyString(f))
 			}
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
@@ -79,13 +79,13 @@ func TestWire_PacketsOfAllSizesInPieces_ComeWholeUpToTheLimit(t *testing.T) {
 			got = append(got, p)
 		}
 		if len(got) != len(sent) {
-			t.Fatalf("seed %d: %d of %d packets came", seed, len(got), len(sent))
+			t.Fatalf("seed %d: %d of %d packets arrived", seed, len(got), len(sent))
 		}
 		for i := range got {
 			large := packet.SizePublish(packet.V311, &sent[i]) > limit
 			if got[i].Topic != sent[i].Topic || got[i].ID != sent[i].ID || got[i].Faults != 0 != large ||
 				!large && got[i].Payload != sent[i].Payload || !strings.HasPrefix(sent[i].Payload, got[i].Payload) {
-				t.Fatalf("seed %d: packet %d, of %d bytes with the limit %d, came with %d bytes of payload, faults: %s", seed, i,
+				t.Fatalf("seed %d: packet %d, of %d bytes with the limit %d, arrived with %d bytes of payload, faults: %s", seed, i,
 					packet.SizePublish(packet.V311, &sent[i]), limit, len(got[i].Payload), got[i].Faults)
 			}
 		}
@@ -128,7 +128,7 @@ func TestWire_ManyLargeMessages_AllocateLittleMoreThanTheirContent(t *testing.T)
 						}
 						continue
 					}
-					if got, err := packet.DecodePublish(packet.V311, f.Flags, w.text(f)); err != nil || len(got.Payload) != size {
+					if got, err := packet.DecodePublish(packet.V311, f.Flags, w.bodyString(f)); err != nil || len(got.Payload) != size {
 						t.Fatalf("%d bytes of payload came: %v", len(got.Payload), err)
 					}
 					n--

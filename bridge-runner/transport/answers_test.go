@@ -208,7 +208,7 @@ func TestUpgrade_RefusalWithABody_IsReportedAtOnce(t *testing.T) {
 		"400 to a TLS port":  {"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", refuses + "(HTTP 400 Bad Request); check the URL's scheme, port and path; if this is a TLS port, use wss:// in the URL"},
 		"101 without fields": {"HTTP/1.1 101 Switching Protocols\r\n\r\n", noUpgrade},
 		"101 of another key": {"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: bm90IHRoYXQga2V5\r\n\r\n", noUpgrade},
-		"TLS":                {"\x15\x03\x01\x00\x02\x02\x46", "the server speaks TLS on this port; use wss:// in the URL, or the port of the server's listener without TLS"},
+		"TLS":                {"\x15\x03\x01\x00\x02\x02\x46", "the server uses TLS on this port; use wss:// in the URL, or the port of the server's listener without TLS"},
 		"MQTT":               {"\x20\x02\x00\x01", "the server does not speak HTTP on this port; check the URL's scheme and port"},
 	} {
 		t.Run(name, func(t *testing.T) {

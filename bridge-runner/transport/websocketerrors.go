@@ -35,7 +35,7 @@ func upgradeError(ctx context.Context, cfg *Config, response *head, err error) *
 	case Closed(err):
 		return refused("the server closed the connection instead of answering the WebSocket upgrade; check the URL's scheme, port and path, and the server's log")
 	case errors.Is(err, errIsTLS):
-		return refused("the server speaks TLS on this port; use wss:// in the URL, or the port of the server's listener without TLS")
+		return refused("the server uses TLS on this port; use wss:// in the URL, or the port of the server's listener without TLS")
 	case errors.Is(err, errNotHTTP):
 		return refused("the server does not speak HTTP on this port; check the URL's scheme and port")
 	case errors.Is(err, errHeadTooLong):

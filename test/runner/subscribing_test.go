@@ -183,7 +183,7 @@ func TestConnected_MaximumQoSBelowRules_StatusShowsIt(t *testing.T) {
 	r.WaitActive("primary", soon)
 	status, err := r.Status()
 	must(t, err)
-	if s := status.Remote.Shortfalls; len(s) != 1 || s[0].Reason != v1alpha1.ReasonQoSLowered || !strings.Contains(s[0].Message, "the server takes messages at QoS 0 at most") {
+	if s := status.Remote.Shortfalls; len(s) != 1 || s[0].Reason != v1alpha1.ReasonQoSLowered || !strings.Contains(s[0].Message, "the server accepts messages at QoS 0 at most") {
 		t.Errorf("shortfalls: %+v", s)
 	}
 }

@@ -46,10 +46,10 @@ func TestPort_OfAnotherProtocol_SaysWhatToChange(t *testing.T) {
 		words             []string
 	}{
 		{"mqtt to TLS of Mosquitto", swapped(secure, "mqtt"), "", []string{"scheme and port"}},
-		{"mqtt to TLS with alerts", "mqtt://" + alerts.Addr().String(), v1alpha1.ReasonProtocolError, []string{"the server speaks TLS there", "mqtts://"}},
+		{"mqtt to TLS with alerts", "mqtt://" + alerts.Addr().String(), v1alpha1.ReasonProtocolError, []string{"the server uses TLS on this port", "mqtts://"}},
 		{"mqtts to plain", swapped(plain, "mqtts"), v1alpha1.ReasonTLSFailed, []string{"check that it expects TLS on this port"}},
 		{"ws to wss", swapped(wss, "ws"), "", []string{"scheme"}},
-		{"ws to TLS with alerts", "ws://" + alerts.Addr().String(), v1alpha1.ReasonWebSocketRefused, []string{"the server speaks TLS on this port", "wss://"}},
+		{"ws to TLS with alerts", "ws://" + alerts.Addr().String(), v1alpha1.ReasonWebSocketRefused, []string{"the server uses TLS on this port", "wss://"}},
 		{"wss to ws", swapped(ws, "wss"), v1alpha1.ReasonTLSFailed, []string{"TLS on this port"}},
 		{"ws to plain", swapped(plain, "ws"), v1alpha1.ReasonWebSocketRefused, []string{"scheme, port and path"}},
 		{"mqtt to ws", swapped(ws, "mqtt"), "", []string{"scheme and port"}},

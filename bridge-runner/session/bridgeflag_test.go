@@ -16,8 +16,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-// tries answers the attempts of one Open as told, and returns the error. Each attempt is
-// "with" or "without" the bit, and how the server answers: a CONNACK code, close or silence.
+// tries answers the attempts of one Open as given, and returns the error. An attempt is
+// "with" or "without" the flag, followed by the server's answer: a CONNACK code, close or
+// silence.
 func (p *peer) tries(attempts ...string) *Error {
 	p.t.Helper()
 	done := make(chan opened, 1)
@@ -60,7 +61,7 @@ func (p *peer) tries(attempts ...string) *Error {
 	return p.wantError(o)
 }
 
-func TestBridgeBit_ServerAnswers_IsLeftOutIfRefusedAndNotDoubledForEver(t *testing.T) {
+func TestBridgeFlag_ServerAnswers_LeftOutIfRefused(t *testing.T) {
 	for name, opens := range map[string][][]string{
 		"accepted":                          {{"with 0"}, {"with 0"}},
 		"version refused, remembered":       {{"with 1", "without 0"}, {"without 0"}, {"without close"}, {"without 0"}},
@@ -73,15 +74,15 @@ func TestBridgeBit_ServerAnswers_IsLeftOutIfRefusedAndNotDoubledForEver(t *testi
 		"closed, and a wrong password":      {{"with close", "without 4"}, {"without 4"}, {"without 0"}},
 		"not authorised, another code":      {{"with 5", "without 4"}, {"without 4"}, {"without 0"}},
 		"silent, and a wrong password":      {{"with silence"}, {"without 5"}, {"without 5"}, {"without 0"}, {"without 0"}},
-		"closed: once more, then by turns":  {{"with close", "without close"}, {"with close"}, {"without close"}, {"with 0"}},
-		"a wrong password is tried twice once": {
+		"closed: once more, then alternate": {{"with close", "without close"}, {"with close"}, {"without close"}, {"with 0"}},
+		"a wrong password, sent twice only once": {
 			{"with 5", "without 5"}, {"with 5"}, {"without 5"}, {"with 5"}, {"without 0"}, {"with 0"},
 		},
 		"a wrong password that is refused otherwise": {{"with 4"}, {"with 4"}, {"with 0"}},
-		"silent whatever it says, by turns":          {{"with silence"}, {"without silence"}, {"with silence"}, {"without silence"}, {"with 0"}},
-		"accepted once, a bad moment":                {{"with 0"}, {"with close", "without 0"}, {"with 0"}},
+		"silent with and without, alternately":       {{"with silence"}, {"without silence"}, {"with silence"}, {"without silence"}, {"with 0"}},
+		"accepted once, temporarily closed":          {{"with 0"}, {"with close", "without 0"}, {"with 0"}},
 		"accepted once, another server now":          {{"with 0"}, {"with close", "without 0"}, {"with close", "without 0"}, {"without 0"}},
-		"accepted once, silent for a moment":         {{"with 0"}, {"with silence"}, {"without 0"}, {"with 0"}},
+		"accepted once, temporarily silent":          {{"with 0"}, {"with silence"}, {"without 0"}, {"with 0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, packet.V311)
@@ -96,7 +97,7 @@ func TestBridgeBit_ServerAnswers_IsLeftOutIfRefusedAndNotDoubledForEver(t *testi
 	}
 }
 
-func TestBridgeBit_MQTT5_IsNotSet(t *testing.T) {
+func TestBridgeFlag_MQTT5_IsNotSet(t *testing.T) {
 	p := newPeer(t, packet.V5)
 	p.cfg.BridgeBit = true
 	conn, _ := p.dial()
@@ -106,16 +107,17 @@ func TestBridgeBit_MQTT5_IsNotSet(t *testing.T) {
 	_ = conn.Close()
 }
 
-// A status is written when its text changes: the text must not alternate with the bit.
-func TestBridgeBit_MayBeWhy_MessageNamesBridgeModeAndStaysTheSame(t *testing.T) {
-	const hint = "; if the server does not know bridges, set bridgeMode: Off"
+// A status is written when its text changes: the text must not depend on whether an attempt
+// had the flag.
+func TestBridgeFlag_PossibleCause_MessageNamesBridgeModeAndStaysTheSame(t *testing.T) {
+	const hint = "; if the server does not support the bridge flag, set bridgeMode: Off"
 	p := newPeer(t, packet.V311)
 	p.cfg.BridgeBit = true
 	if err := p.tries("with silence"); !strings.HasSuffix(err.Message, hint) {
 		t.Error(err)
 	}
 	if err := p.tries("without silence"); strings.Contains(err.Message, hint) {
-		t.Error(err) // without the bit it is the same
+		t.Error(err) // without the flag the error is the same
 	}
 	if err := p.tries("with silence"); strings.Contains(err.Message, hint) {
 		t.Error(err)
@@ -129,14 +131,14 @@ func TestBridgeBit_MayBeWhy_MessageNamesBridgeModeAndStaysTheSame(t *testing.T) 
 	}
 }
 
-func TestBridgeBit_Refused_IsRemarkedOn(t *testing.T) {
+func TestBridgeFlag_Refused_IsRemarkedOn(t *testing.T) {
 	p := newPeer(t, packet.V311)
 	p.cfg.BridgeBit = true
 	if err := p.tries("with close", "without 0"); err != nil {
 		t.Fatal(err)
 	}
 	l := p.new()
-	if got := l.s.Remarks(); len(got) != 1 || got[0] != "the server refuses the bridge bit, so it is left out; bridgeMode: Off saves the attempt" {
+	if got := l.s.Remarks(); len(got) != 1 || got[0] != "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: Off to avoid the attempt with the flag" {
 		t.Errorf("remarks: %q", got)
 	}
 }
