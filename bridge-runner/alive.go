@@ -36,13 +36,13 @@ func (l *liveness) watchSide(name string, c *connector.Connector, sessions *side
 		sessions.forEach(func(s *session.Session) { overdue = max(overdue, s.Overdue()) })
 		return overdue
 	})
-	l.watchdog.Lock(name+" session", func() { sessions.forEach((*session.Session).TryLocks) })
+	l.watchdog.Lock(name+" session", func() { sessions.forEach((*session.Session).CheckLocks) })
 }
 
 // watchPipe watches the pipe of a direction.
 func (l *liveness) watchPipe(name string, p *delivery.Pipe) {
-	l.watchdog.Watch(name+" disk", p.KeepOverdue)
-	l.watchdog.Lock(name+" pipe", p.TryLock)
+	l.watchdog.Watch(name+" disk", p.SpoolOverdue)
+	l.watchdog.Lock(name+" pipe", p.CheckLock)
 }
 
 // check returns an error that names the parts that make no progress. The first error also

@@ -124,7 +124,7 @@ func (x *benchServer) open(b *testing.B, v packet.Version, use side) *session.Se
 	if s == nil {
 		b.FailNow()
 	}
-	s.Start(use.Use(s))
+	s.Start(use.NewSession(s))
 	b.Cleanup(s.Close)
 	return s
 }

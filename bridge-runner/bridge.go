@@ -69,7 +69,7 @@ func (c *sideSessions) set(up *session.Session) {
 	c.opening.Store(nil)
 }
 
-func (x side) Use(s *session.Session) session.Handler {
+func (x side) NewSession(s *session.Session) session.Handler {
 	x.sessions.opening.Store(s)
 	x.echoes.begin(time.Now())
 	return handler{x, s}
@@ -114,7 +114,7 @@ type handler struct {
 
 func (h handler) Received(in *session.Inbound) {
 	if h.echoes.received(in) {
-		h.s.GiveUp(errEcho)
+		h.s.RejectServer(errEcho)
 		return
 	}
 	h.otherEchoes.publish(in)
@@ -221,7 +221,7 @@ func newConnector(s *v1alpha1.Side, window int, will *packet.Will, secrets confi
 			return delivery.Subscriptions(rules)
 		},
 		ConnectTimeout: time.Duration(*s.Failover.ConnectTimeoutSeconds) * time.Second,
-		Policy:         policy,
+		Failover:       policy,
 		ProbeTimeout:   time.Duration(*s.Failover.Probe.TimeoutSeconds) * time.Second,
 		ProbeClientID:  s.Failover.Probe.ClientID,
 		DiscardStale:   *s.Failover.StaleSession == v1alpha1.StaleSessionDiscard,
@@ -233,7 +233,7 @@ func newConnector(s *v1alpha1.Side, window int, will *packet.Will, secrets confi
 			URL:  v1alpha1.PublicURL(server.URL),
 			Config: func() (session.Config, error) {
 				cfg, err := sessionConfig(s, &server, secrets)
-				cfg.CleanStart, cfg.Window, cfg.Will, cfg.NoEcho, cfg.PublishQoS = clean, window, will, noEcho, publishQoS
+				cfg.CleanStart, cfg.Window, cfg.Will, cfg.RequireNoEcho, cfg.PublishQoS = clean, window, will, noEcho, publishQoS
 				cfg.Transport.Sessions = sessions
 				return cfg, err
 			},
@@ -257,7 +257,7 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Sec
 	cfg := session.Config{
 		Transport:     dial,
 		Version:       versions[*s.ProtocolVersion],
-		BridgeBit:     *s.BridgeMode == v1alpha1.BridgeModeAuto,
+		BridgeFlag:    *s.BridgeMode == v1alpha1.BridgeModeAuto,
 		ClientID:      s.ClientID,
 		SessionExpiry: uint32(*s.SessionExpirySeconds), //nolint:gosec // validated
 
@@ -271,7 +271,7 @@ func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Sec
 		credentials = server.Credentials
 	}
 	if credentials != nil {
-		cfg.LoginFrom = fmt.Sprintf("the Secret %q", credentials.SecretRef.Name)
+		cfg.CredentialsSource = fmt.Sprintf("the Secret %q", credentials.SecretRef.Name)
 		if cfg.Username, cfg.Password, err = secrets.Login(credentials, *s.ProtocolVersion); err != nil {
 			return session.Config{}, err
 		}

@@ -53,11 +53,11 @@ func (b *buffers) options(direction string, rules []config.Rule, source *sideSes
 	}
 	if disk := b.spec.Buffer.Disk; disk != nil && len(rules) > 0 {
 		opts.Disk = &delivery.Disk{
-			Dir:      filepath.Join(b.data, bufferDirectory(direction)),
-			Bytes:    config.Disk(b.spec),
-			WhenFull: *disk.WhenFull,
-			TTL:      time.Duration(ptr.Deref(disk.MessageTTLSeconds, 0)) * time.Second,
-			Observe:  b.state.WatchBacklog(direction, b.log),
+			Dir:           filepath.Join(b.data, bufferDirectory(direction)),
+			Bytes:         config.DiskBytesPerDirection(b.spec),
+			WhenFull:      *disk.WhenFull,
+			TTL:           time.Duration(ptr.Deref(disk.MessageTTLSeconds, 0)) * time.Second,
+			OnStateChange: b.state.WatchBacklog(direction, b.log),
 		}
 	}
 	return opts

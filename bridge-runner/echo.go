@@ -98,7 +98,7 @@ func (e *echoDetector) publish(in *session.Inbound) {
 		}
 		topic, ok := r.Mapping.Map(in.Topic)
 		if ok && slices.ContainsFunc(e.back, func(b config.Rule) bool { return b.Filter.Match(topic) }) {
-			e.remember(e.key(topic, in.Payload), in.At)
+			e.remember(e.key(topic, in.Payload), in.ReceivedAt)
 		}
 	}
 }
@@ -126,9 +126,9 @@ func (e *echoDetector) received(in *session.Inbound) bool {
 	key := e.key(in.Topic, in.Payload)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.expireLocked(in.At)
+	e.expireLocked(in.ReceivedAt)
 	p := e.published[key]
-	if p == nil || p.echoed || in.Retain && in.At.Sub(e.sessionStart) < retainedPeriod {
+	if p == nil || p.echoed || in.Retain && in.ReceivedAt.Sub(e.sessionStart) < retainedPeriod {
 		return false
 	}
 	p.echoed = true

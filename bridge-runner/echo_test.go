@@ -37,7 +37,7 @@ func newDetectorTest(t *testing.T) *detectorTest {
 }
 
 func (w *detectorTest) message(topic, payload string) *session.Inbound {
-	return &session.Inbound{Publish: packet.Publish{Topic: topic, Payload: payload}, At: w.now}
+	return &session.Inbound{Publish: packet.Publish{Topic: topic, Payload: payload}, ReceivedAt: w.now}
 }
 
 func (w *detectorTest) forward(topic, payload string) { w.publish(w.message(topic, payload)) }

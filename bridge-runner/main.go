@@ -99,8 +99,8 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return err
 	}
-	log := report.Late(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(bridge)})))
-	defer report.FlushLate(log, logTimeout)
+	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(bridge)})))
+	defer report.FlushAsync(log, logTimeout)
 	metrics := report.NewMetrics()
 	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
 	b, err := newBridge(bridge, config.NewSecrets(opts.secrets), opts.data, state, metrics, log)

@@ -57,7 +57,7 @@ func newNotifier(n *v1alpha1.Notifications, log *slog.Logger) *notifier {
 	if n == nil {
 		return nil
 	}
-	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: report.Late(log), inflight: map[*session.State][]*session.Outgoing{}, backoffs: map[*session.State]*notificationBackoff{}}
+	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: report.Async(log), inflight: map[*session.State][]*session.Outgoing{}, backoffs: map[*session.State]*notificationBackoff{}}
 }
 
 // will returns the message that the server publishes when it loses the connection to the
@@ -170,7 +170,7 @@ func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused
 // not send all of them.
 func (n *notifier) resendLocked(to *recipient) bool {
 	state := to.s.State()
-	n.inflight[state] = slices.DeleteFunc(n.inflight[state], func(m *session.Outgoing) bool { return !state.Holds(m) })
+	n.inflight[state] = slices.DeleteFunc(n.inflight[state], func(m *session.Outgoing) bool { return !state.InFlight(m) })
 	for _, m := range n.inflight[state] {
 		if to.s.Publish(m, time.Now()) != session.Sent {
 			return false
@@ -247,7 +247,7 @@ func (n *notifier) dropInflightLocked(state *session.State) {
 
 func (n *notifier) message(state string, qos byte) *session.Outgoing {
 	return &session.Outgoing{
-		Message: session.Message{Topic: n.topic, Payload: state, QoS: qos, Retain: true},
-		At:      time.Now(),
+		Message:    session.Message{Topic: n.topic, Payload: state, QoS: qos, Retain: true},
+		ReceivedAt: time.Now(),
 	}
 }

@@ -66,7 +66,7 @@ func ready(o *observation) metav1.Condition {
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, trouble
 		return c
 	}
-	return v1alpha1.Forwarding(o.bridge.Status.Local, o.bridge.Status.Remote)
+	return v1alpha1.ReadyCondition(o.bridge.Status.Local, o.bridge.Status.Remote)
 }
 
 // noReportMessage returns why no runner reports.
@@ -94,11 +94,11 @@ func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) 
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
 	case o.reportingPod() == nil:
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
-	case side.InUse() != nil:
+	case side.ActiveServer() != nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonConnected, side.Summary()
 	default:
 		c.Reason, c.Message = v1alpha1.ReasonConnecting, side.Summary()
-		if failed := side.Failed(); len(failed) > 0 && failed[0].LastError != nil {
+		if failed := side.FailedServers(); len(failed) > 0 && failed[0].LastError != nil {
 			c.Reason = failed[0].LastError.Reason
 		}
 	}
@@ -122,8 +122,8 @@ func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Conditi
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup
 	case len(short) > 0:
 		c.Status, c.Reason = metav1.ConditionTrue, shortReason
-	case local.InUse() == nil || remote.InUse() == nil:
-		c.Reason, c.Message = v1alpha1.ReasonNotConnected, v1alpha1.Forwarding(local, remote).Message
+	case local.ActiveServer() == nil || remote.ActiveServer() == nil:
+		c.Reason, c.Message = v1alpha1.ReasonNotConnected, v1alpha1.ReadyCondition(local, remote).Message
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary, msgOnPrimary
 	}
@@ -143,7 +143,7 @@ func named(local, remote *v1alpha1.SideStatus) []namedSide {
 // backups returns a message for each side that is on a backup.
 func backups(local, remote *v1alpha1.SideStatus) (messages []string) {
 	for _, side := range named(local, remote) {
-		if active := side.status.InUse(); active != nil && active.Role != v1alpha1.Role(0) {
+		if active := side.status.ActiveServer(); active != nil && active.Role != v1alpha1.Role(0) {
 			messages = append(messages, fmt.Sprintf(msgOnBackup, side.name, active.Name, v1alpha1.PublicURL(active.URL)))
 		}
 	}
@@ -154,7 +154,7 @@ func backups(local, remote *v1alpha1.SideStatus) (messages []string) {
 // the first. Both are empty if there is no shortfall.
 func shortfalls(local, remote *v1alpha1.SideStatus) (reason string, messages []string) {
 	for _, side := range named(local, remote) {
-		active := side.status.InUse()
+		active := side.status.ActiveServer()
 		if active == nil {
 			continue
 		}

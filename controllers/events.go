@@ -104,7 +104,7 @@ func announceRefusal(name string, side *v1alpha1.SideStatus, announced *metav1.M
 // announceOutage returns an event when every server of the side is down, and another one
 // when a server is connected again.
 func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTime, now time.Time) []event {
-	switch active := side.InUse(); {
+	switch active := side.ActiveServer(); {
 	case active != nil && !down.IsZero():
 		lasted := now.Sub(down.Time).Round(time.Millisecond)
 		*down = metav1.MicroTime{}

@@ -152,7 +152,7 @@ func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, r
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready := v1alpha1.Forwarding(local, remote)
+	ready := v1alpha1.ReadyCondition(local, remote)
 	ready.LastTransitionTime = metav1.Now()
 	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&report{
 		Conditions: []metav1.Condition{ready},

@@ -173,7 +173,7 @@ func TestReady_SideWithoutServer_IsNeverTrue(t *testing.T) {
 		}
 		applyReport(t, b, pod.Name, localUp(), remote)
 		awaitBridge(t, b, "Ready is "+string(status), func(got *v1alpha1.MQTTBridge) bool {
-			if got.Status.Remote.InUse() == nil && conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding) {
+			if got.Status.Remote.ActiveServer() == nil && conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding) {
 				t.Errorf("version %s is Ready without a remote server", got.ResourceVersion)
 			}
 			return conditionIs(got, v1alpha1.ConditionReady, status, reason)

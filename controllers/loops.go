@@ -94,7 +94,7 @@ func (r *Reconciler) findLoop(ctx context.Context, b *v1alpha1.MQTTBridge) (stri
 	if len(others) == 0 || ptr.Deref(b.Spec.Suspend, false) {
 		return "", nil
 	}
-	if l := config.LoopThrough(b, others); l != nil {
+	if l := config.FindLoopThrough(b, others); l != nil {
 		return l.String(), nil
 	}
 	return "", nil

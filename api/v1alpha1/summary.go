@@ -11,13 +11,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Forwarding returns the Ready condition that follows from the two sides alone, without its
+// ReadyCondition returns the Ready condition that follows from the two sides alone, without its
 // times. The runner reports it together with the sides, so that Ready is never True beside
 // a side without a server. The operator derives the same condition, but also checks the
 // runner's pod.
-func Forwarding(local, remote *SideStatus) metav1.Condition {
+func ReadyCondition(local, remote *SideStatus) metav1.Condition {
 	c := metav1.Condition{Type: ConditionReady, Status: metav1.ConditionFalse, Reason: ReasonNotConnected}
-	l, r := local.InUse(), remote.InUse()
+	l, r := local.ActiveServer(), remote.ActiveServer()
 	switch {
 	case l == nil:
 		c.Message = "the local side has no server: " + local.Summary()
@@ -30,17 +30,17 @@ func Forwarding(local, remote *SideStatus) metav1.Condition {
 	return c
 }
 
-// InUse returns the server in use, or nil if there is none.
-func (s *SideStatus) InUse() *ActiveServer {
+// ActiveServer returns the server in use, or nil if there is none.
+func (s *SideStatus) ActiveServer() *ActiveServer {
 	if s == nil {
 		return nil
 	}
 	return s.Active
 }
 
-// Failed returns the servers that have failed since they were last connected, in their
+// FailedServers returns the servers that have failed since they were last connected, in their
 // order of preference.
-func (s *SideStatus) Failed() []ServerStatus {
+func (s *SideStatus) FailedServers() []ServerStatus {
 	if s == nil {
 		return nil
 	}
@@ -51,9 +51,9 @@ func (s *SideStatus) Failed() []ServerStatus {
 
 // Summary names the server in use, and every failed server with the cause of its failure.
 func (s *SideStatus) Summary() string {
-	failed := s.Failed()
+	failed := s.FailedServers()
 	var parts []string
-	switch active := s.InUse(); {
+	switch active := s.ActiveServer(); {
 	case active != nil:
 		parts = append(parts, fmt.Sprintf("connected to %s (%s)", active.Name, PublicURL(active.URL)))
 	case len(failed) == 0:

@@ -5,8 +5,8 @@ package v1alpha1
 
 import "strings"
 
-// Masked replaces a secret in messages.
-const Masked = "..."
+// MaskedSecret replaces a secret in messages.
+const MaskedSecret = "..."
 
 // PublicURL returns a server's URL in the form that may be shown. Its query, its fragment
 // and its user information are masked, because they may hold secrets. It accepts any text,
@@ -25,13 +25,13 @@ func PublicURL(url string) string {
 	switch {
 	case at >= 0 && query >= 0 && query < at:
 		// Either a password with a question mark, or a query with an at sign.
-		return scheme + Masked
+		return scheme + MaskedSecret
 	case at >= 0:
-		rest = Masked + rest[at:]
+		rest = MaskedSecret + rest[at:]
 		query = strings.IndexAny(rest, "?#")
 	}
 	if query >= 0 {
-		rest = rest[:query+1] + Masked
+		rest = rest[:query+1] + MaskedSecret
 	}
 	return scheme + rest
 }

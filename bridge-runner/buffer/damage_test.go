@@ -158,12 +158,12 @@ func TestRead_DamagedSegment_ReadsTheOtherSegments(t *testing.T) {
 					t.Fatalf("%.8s comes before %.8s", got[i-1], got[i])
 				}
 			}
-			if quarantined := len(l.SetAside()); quarantined != 0 != (name == "overwritten") {
+			if quarantined := len(l.Quarantined()); quarantined != 0 != (name == "overwritten") {
 				t.Errorf("%d files are quarantined", quarantined)
 			}
 			l.Release(300, 0)
-			if l.Messages() != 0 {
-				t.Errorf("%d records are left", l.Messages())
+			if l.Records() != 0 {
+				t.Errorf("%d records are left", l.Records())
 			}
 		})
 	}

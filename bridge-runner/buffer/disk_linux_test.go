@@ -47,7 +47,7 @@ func TestAppend_DiskFull_ReturnsErrFullUntilThereIsRoom(t *testing.T) {
 	if len(got) != n || lost != 0 {
 		t.Fatalf("%d of %d records are read, %d lost", len(got), n, lost)
 	}
-	l.Release(uint64(n), l.Bytes())
+	l.Release(uint64(n), l.BacklogBytes())
 	appendTo(t, l, makeRecords(1, 10))
 	got, _ = readAll(t, l)
 	wantRecords(t, got, makeRecords(1, 10))

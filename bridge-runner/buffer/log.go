@@ -181,13 +181,13 @@ func (l *Log) path(first uint64) string {
 	return filepath.Join(l.dir, fmt.Sprintf("%020d", first)+segmentSuffix)
 }
 
-// SetAside returns the names of the files that were quarantined when the log was opened,
+// Quarantined returns the names of the files that were quarantined when the log was opened,
 // because nothing in them could be read. The user may inspect and delete them.
-func (l *Log) SetAside() []string { return l.quarantined }
+func (l *Log) Quarantined() []string { return l.quarantined }
 
-// Messages returns the number of records that are not released. Deferred records whose number
+// Records returns the number of records that are not released. Deferred records whose number
 // is unknown are not counted.
-func (l *Log) Messages() uint64 {
+func (l *Log) Records() uint64 {
 	n := l.next - 1 - l.released
 	for _, d := range l.deferrals() {
 		if from := max(d.from, l.released+1); from < d.end {
@@ -200,17 +200,17 @@ func (l *Log) Messages() uint64 {
 	return n
 }
 
-// Bytes returns the disk space of the records that are not released, in bytes.
-func (l *Log) Bytes() int64 {
+// BacklogBytes returns the disk space of the records that are not released, in bytes.
+func (l *Log) BacklogBytes() int64 {
 	_, _, deferred := l.Deferred()
 	return l.bytes + deferred
 }
 
-// Taken returns the disk space of the whole log, in bytes.
-func (l *Log) Taken() int64 { return l.size }
+// DiskUsage returns the disk space of the whole log, in bytes.
+func (l *Log) DiskUsage() int64 { return l.size }
 
-// Size returns the disk space of a record with a body of the given size, in bytes.
-func Size(body int) int64 { return recordHeaderSize + int64(body) }
+// RecordSize returns the disk space of a record with a body of the given size, in bytes.
+func RecordSize(body int) int64 { return recordHeaderSize + int64(body) }
 
 // Next returns the number of the next record to be appended.
 func (l *Log) Next() uint64 { return l.next }

@@ -82,8 +82,8 @@ func TestLog_AppendedRecords_AreReadInOrderAlsoByTheNextProcess(t *testing.T) {
 	l = open(t, dir, 64<<20)
 	got, lost := readAll(t, l)
 	wantRecords(t, got, makeRecords(1, 31))
-	if lost != 0 || l.Messages() != 31 {
-		t.Errorf("%d lost, %d in the log", lost, l.Messages())
+	if lost != 0 || l.Records() != 31 {
+		t.Errorf("%d lost, %d in the log", lost, l.Records())
 	}
 }
 
@@ -102,8 +102,8 @@ func TestLog_ReleasedRecords_AreNotReadAgainAndFreeTheirSpace(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if last != l.Next()-1 || l.Messages() != 0 || l.Bytes() != 0 {
-			t.Fatalf("read up to %d of %d; %d records of %d bytes are left", last, l.Next()-1, l.Messages(), l.Bytes())
+		if last != l.Next()-1 || l.Records() != 0 || l.BacklogBytes() != 0 {
+			t.Fatalf("read up to %d of %d; %d records of %d bytes are left", last, l.Next()-1, l.Records(), l.BacklogBytes())
 		}
 	}
 	appendTo(t, l, makeRecords(1, 3))
@@ -181,14 +181,14 @@ func TestDropOldest_SeveralSegments_DropsOneAtATime(t *testing.T) {
 		t.Errorf("dropped %d records, want 23", dropped)
 	}
 	got, lost := readAll(t, l)
-	if len(got) != 54 || lost != 0 || l.Messages() != 54 {
-		t.Errorf("%d records are left, %d lost, %d counted", len(got), lost, l.Messages())
+	if len(got) != 54 || lost != 0 || l.Records() != 54 {
+		t.Errorf("%d records are left, %d lost, %d counted", len(got), lost, l.Records())
 	}
 	for ok {
 		_, ok = l.DropOldest()
 	}
-	if l.Messages() != 0 || l.Bytes() != 0 || l.size != 0 {
-		t.Errorf("an emptied log has %d records, %d bytes, %d bytes on the disk", l.Messages(), l.Bytes(), l.size)
+	if l.Records() != 0 || l.BacklogBytes() != 0 || l.size != 0 {
+		t.Errorf("an emptied log has %d records, %d bytes, %d bytes on the disk", l.Records(), l.BacklogBytes(), l.size)
 	}
 }
 

@@ -248,9 +248,9 @@ func (u *user) finish() {
 		}
 	}
 	parts, records, bytes := u.l.Deferred()
-	if missing > 0 || parts > 0 || u.l.Messages() > 0 || u.l.Bytes() > 0 || u.l.Taken() > u.l.segmentSize+20_000 {
+	if missing > 0 || parts > 0 || u.l.Records() > 0 || u.l.BacklogBytes() > 0 || u.l.DiskUsage() > u.l.segmentSize+20_000 {
 		u.t.Errorf("%d of %d are missing; %d parts of %d records and %d bytes are deferred; %d records of %d bytes are left, %d bytes are used",
-			missing, len(u.appended), parts, records, bytes, u.l.Messages(), u.l.Bytes(), u.l.Taken())
+			missing, len(u.appended), parts, records, bytes, u.l.Records(), u.l.BacklogBytes(), u.l.DiskUsage())
 		for _, d := range u.l.deferrals() {
 			u.t.Logf("deferred: %+v", *d)
 		}

@@ -139,5 +139,5 @@ func (l *Log) closeReader() {
 	}
 }
 
-// Skip moves the cursor forward to the record with this number.
-func (l *Log) Skip(number uint64) { l.cursor = max(l.cursor, number) }
+// SkipTo moves the cursor forward to the record with this number.
+func (l *Log) SkipTo(number uint64) { l.cursor = max(l.cursor, number) }

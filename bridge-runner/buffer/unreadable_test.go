@@ -102,10 +102,10 @@ func wantAll(t *testing.T, got []string) {
 // wantEmpty releases all records, and checks that the log leaves no segments.
 func wantEmpty(t *testing.T, l *Log) {
 	t.Helper()
-	l.Release(l.Next()-1, l.Bytes())
+	l.Release(l.Next()-1, l.BacklogBytes())
 	parts, _, _ := l.Deferred()
-	if l.Messages() != 0 || l.Bytes() != 0 || parts != 0 || l.Taken() > l.segmentSize {
-		t.Errorf("%d records of %d bytes are left, %d parts are deferred, %d bytes are used", l.Messages(), l.Bytes(), parts, l.Taken())
+	if l.Records() != 0 || l.BacklogBytes() != 0 || parts != 0 || l.DiskUsage() > l.segmentSize {
+		t.Errorf("%d records of %d bytes are left, %d parts are deferred, %d bytes are used", l.Records(), l.BacklogBytes(), parts, l.DiskUsage())
 	}
 	must(t, l.Close())
 	paths, _ := filepath.Glob(filepath.Join(l.dir, "*"+segmentSuffix+"*"))
@@ -150,18 +150,18 @@ func eachUnreadable(t *testing.T, run func(t *testing.T, dir string, begin, end 
 func TestUnreadableSegment_WhileOpen_IsDeferredAndRestored(t *testing.T) {
 	eachUnreadable(t, func(t *testing.T, dir string, begin, end func()) {
 		l := open(t, dir, 16<<20)
-		taken := l.Taken()
+		taken := l.DiskUsage()
 		begin()
 		got, lost := readAndDefer(t, l)
-		if l.Taken() != taken {
-			t.Errorf("the log uses %d bytes, want %d", l.Taken(), taken)
+		if l.DiskUsage() != taken {
+			t.Errorf("the log uses %d bytes, want %d", l.DiskUsage(), taken)
 		}
 		l.Release(l.Cursor()-1, 0)
-		if want := uint64(300 - len(got)); l.Messages() != want || want == 0 {
-			t.Errorf("%d records are left, want %d", l.Messages(), want)
+		if want := uint64(300 - len(got)); l.Records() != want || want == 0 {
+			t.Errorf("%d records are left, want %d", l.Records(), want)
 		}
-		if _, records, bytes := l.Deferred(); records != l.Messages() || bytes < int64(records)*20_000 {
-			t.Errorf("%d records of %d bytes are deferred, %d are left", records, bytes, l.Messages())
+		if _, records, bytes := l.Deferred(); records != l.Records() || bytes < int64(records)*20_000 {
+			t.Errorf("%d records of %d bytes are deferred, %d are left", records, bytes, l.Records())
 		}
 		end()
 		restored, lostLater := restoreAll(t, l)
@@ -194,24 +194,24 @@ func TestUnreadableSegment_WhenOpened_IsDeferredAndRestored(t *testing.T) {
 func TestUnreadableSegment_NextProcesses_KeepAndRestoreIt(t *testing.T) {
 	eachUnreadable(t, func(t *testing.T, dir string, begin, end func()) {
 		l := open(t, dir, 16<<20)
-		taken := l.Taken()
+		taken := l.DiskUsage()
 		begin()
 		got, lost := readAndDefer(t, l)
 		for _, kill := range []bool{true, false, true} {
 			l.Release(l.Cursor()-1, l.bytes)
 			must(t, l.Save(false))
-			messages := l.Messages()
+			messages := l.Records()
 			if kill {
 				l.closeFiles()
 			} else {
 				must(t, l.Close())
 			}
 			l = open(t, dir, 16<<20)
-			if l.Messages() != messages {
-				t.Errorf("%d records are left, want %d", l.Messages(), messages)
+			if l.Records() != messages {
+				t.Errorf("%d records are left, want %d", l.Records(), messages)
 			}
-			if _, _, bytes := l.Deferred(); l.Taken() < bytes || l.Taken() > taken {
-				t.Errorf("the log uses %d bytes, at first %d; %d bytes are deferred", l.Taken(), taken, bytes)
+			if _, _, bytes := l.Deferred(); l.DiskUsage() < bytes || l.DiskUsage() > taken {
+				t.Errorf("the log uses %d bytes, at first %d; %d bytes are deferred", l.DiskUsage(), taken, bytes)
 			}
 			more, n := readAndDefer(t, l)
 			if len(more) > 0 || n > 0 {
@@ -375,8 +375,8 @@ func TestDropOldest_UnreadableSegment_IsDroppedLast(t *testing.T) {
 		}
 		total += dropped
 	}
-	if total != 300-records || l.Messages() != records+1 {
-		t.Fatalf("%d are dropped, %d left", total, l.Messages())
+	if total != 300-records || l.Records() != records+1 {
+		t.Fatalf("%d are dropped, %d left", total, l.Records())
 	}
 	if dropped, ok := l.DropOldest(); dropped != records || ok { // the missing segment used no disk space
 		t.Errorf("%d are dropped", dropped)

@@ -13,9 +13,9 @@ import (
 // maxTTL is the longest message TTL: one year, in seconds.
 const maxTTL = 31_536_000
 
-// Disk returns the largest size of one direction's buffer on disk, in bytes: its share of
+// DiskBytesPerDirection returns the largest size of one direction's buffer on disk, in bytes: its share of
 // nine tenths of the volume. It returns 0 if there is no buffer on disk.
-func Disk(s *v1alpha1.MQTTBridgeSpec) int64 {
+func DiskBytesPerDirection(s *v1alpha1.MQTTBridgeSpec) int64 {
 	if s.Buffer == nil || s.Buffer.Disk == nil {
 		return 0
 	}

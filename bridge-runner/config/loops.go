@@ -90,12 +90,12 @@ func FindLoop(s *v1alpha1.MQTTBridgeSpec) *Loop {
 	return findLoop(routes, func(*route, *route) bool { return true }, func([]step) bool { return true })
 }
 
-// LoopThrough returns a loop of a message through bridge b and other bridges between the
+// FindLoopThrough returns a loop of a message through bridge b and other bridges between the
 // same servers. It returns nil if there is none. [Validate] must have accepted all of them.
 // A server that does not send messages back to their publisher does not prevent such a loop,
 // because another bridge receives them. The same is true for one bridge whose sides have a
 // server in common.
-func LoopThrough(b *v1alpha1.MQTTBridge, others []*v1alpha1.MQTTBridge) *Loop {
+func FindLoopThrough(b *v1alpha1.MQTTBridge, others []*v1alpha1.MQTTBridge) *Loop {
 	var routes []*route
 	servers := serverGroups{}
 	for owner, x := range append([]*v1alpha1.MQTTBridge{b}, others...) {
@@ -234,7 +234,7 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 // validateSameServer refuses rules that form a loop because both sides have a server in
 // common under different URLs. The schema compares only the URLs.
 func validateSameServer(b *v1alpha1.MQTTBridge, path *field.Path) field.ErrorList {
-	loop := LoopThrough(b, nil)
+	loop := FindLoopThrough(b, nil)
 	if loop == nil {
 		return nil
 	}

@@ -284,7 +284,7 @@ func TestLoopThrough_BridgesBetweenSameServers_NamesRulesAndBridges(t *testing.T
 		{"through messages that come back to one of them", withBridgeModeOff(bridge("a", one, two, []v1alpha1.Rule{r("a", "b"), r("x", "c")}, []v1alpha1.Rule{r("c", "a")})), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, []v1alpha1.Rule{r("b", "x")})}, "forwards[1] of plant/a, subscriptions[0] of plant/b"},
 		{"a loop of the others only", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, three, both, nil), bridge("c", "mqtt://three.other", two, both, nil)}, ""},
 	} {
-		loop := LoopThrough(c.b, c.others)
+		loop := FindLoopThrough(c.b, c.others)
 		if (loop != nil) != (c.want != "") {
 			t.Errorf("%s: %v", c.name, loop)
 			continue

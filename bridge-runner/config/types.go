@@ -188,7 +188,7 @@ func plainNumber(path *field.Path, v json.Number) any {
 // of headers.
 func maskedText(path *field.Path, value string) string {
 	if strings.HasSuffix(path.String(), "].value") {
-		return v1alpha1.Masked
+		return v1alpha1.MaskedSecret
 	}
 	return value
 }

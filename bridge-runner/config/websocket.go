@@ -70,9 +70,9 @@ func validateHeader(h *v1alpha1.Header, path *field.Path) field.ErrorList {
 	case (h.Value != "") == (h.ValueFrom != nil):
 		errs = append(errs, field.Invalid(path, h.Name, "a header needs either value or valueFrom; set exactly one of them"))
 	case longer(h.Value, maxHeaderValue):
-		errs = append(errs, field.TooLong(value, v1alpha1.Masked, maxHeaderValue))
+		errs = append(errs, field.TooLong(value, v1alpha1.MaskedSecret, maxHeaderValue))
 	case hasControls(h.Value):
-		errs = append(errs, field.Invalid(value, v1alpha1.Masked, "the value of a header must not contain control characters, such as line ends; remove them"))
+		errs = append(errs, field.Invalid(value, v1alpha1.MaskedSecret, "the value of a header must not contain control characters, such as line ends; remove them"))
 	}
 	return append(errs, validateValueSource(h.ValueFrom, path.Child("valueFrom"))...)
 }

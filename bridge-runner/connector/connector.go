@@ -41,9 +41,9 @@ type Server struct {
 
 // Handler uses the sessions of a side.
 type Handler interface {
-	// Use is the first call for a new session. It returns the handler of the session's
+	// NewSession is the first call for a new session. It returns the handler of the session's
 	// messages, which may arrive before Up. A session may end without a call of Up.
-	Use(s *session.Session) session.Handler
+	NewSession(s *session.Session) session.Handler
 	// Up is called when a session is ready: connected and subscribed.
 	Up(s *session.Session)
 	// Down is called when a session that was up has ended.
@@ -75,9 +75,9 @@ type Observer interface {
 	// Switched reports that the server is in use and has replaced another server that had
 	// not failed.
 	Switched(server int, how Switch, at time.Time)
-	// FellShort reports the shortfalls of a server that is connected and about to be in
+	// ShortfallsFound reports the shortfalls of a server that is connected and about to be in
 	// use. The list is empty if there are none.
-	FellShort(server int, shortfalls []session.Shortfall)
+	ShortfallsFound(server int, shortfalls []session.Shortfall)
 	// Requested reports the state of the requested switch, or nil if no switch is
 	// requested any more.
 	Requested(r *v1alpha1.RequestedSwitch)
@@ -87,8 +87,8 @@ type Observer interface {
 type Switch struct {
 	// Reason is FailedBack or SwitchRequested.
 	Reason string
-	// Gap is the time during which no messages were published.
-	Gap time.Duration
+	// Interruption is the time during which no messages were published.
+	Interruption time.Duration
 	// Drained is the number of messages in flight that the old server acknowledged before
 	// the switch. Resent is the number of those that it did not acknowledge.
 	Drained, Resent int
@@ -106,9 +106,9 @@ type Connector struct {
 	// ConnectTimeout bounds an attempt until CONNACK. After that it bounds the time for
 	// which the server may be silent before it has answered SUBSCRIBE.
 	ConnectTimeout time.Duration
-	// Policy decides in which order and when servers are tried. Its field Servers is
+	// Failover decides in which order and when servers are tried. Its field Servers is
 	// ignored.
-	Policy failover.Config
+	Failover failover.Config
 	// ProbeTimeout bounds a probe.
 	ProbeTimeout time.Duration
 	// ProbeClientID is the client identifier of probes.
@@ -170,7 +170,7 @@ func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 	}
 	c.active, c.probeResults = noServer, make(chan probeResult)
 	c.probing, c.probeSlot = make([]bool, len(c.Servers)), make(chan struct{}, 1)
-	policy := c.Policy
+	policy := c.Failover
 	policy.Servers = len(c.Servers)
 	c.machine = failover.New(policy, rand.Float64)
 	defer c.Alive.Wait()
@@ -245,7 +245,7 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 			return c.switchTo(ctx, s, next, reason)
 		}
 	}
-	todo := c.machine.Standby(time.Now())
+	todo := c.machine.NextStandby(time.Now())
 	for _, server := range todo.Probe {
 		c.startProbe(ctx, server)
 	}
@@ -261,7 +261,7 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 	case <-s.Done():
 		c.lost(s, session.AsError(s.Err()))
 		return nil
-	case <-s.Renewal():
+	case <-s.ReconnectRequested():
 		return c.renew(ctx, s)
 	case <-ctx.Done():
 	case p := <-c.probeResults:
@@ -313,7 +313,7 @@ func (c *Connector) attempt(ctx context.Context, server int) *session.Session {
 	}
 	if ctx.Err() == nil {
 		reason := session.AsError(err)
-		c.machine.Failed(server, reason.ForGood(), time.Now())
+		c.machine.Failed(server, reason.Permanent(), time.Now())
 		c.logFailure(ctx, "connection failed", server, reason)
 		c.Observer.Failed(server, reason, time.Now())
 	}
@@ -337,8 +337,8 @@ func (c *Connector) connect(ctx context.Context, server int) (*session.Session, 
 	if err != nil {
 		return nil, err
 	}
-	s.Start(c.Handler.Use(s))
-	if !s.Resumed() || !s.State().Subscribed() || s.State().Lowered() {
+	s.Start(c.Handler.NewSession(s))
+	if !s.Resumed() || !s.State().Subscribed() || s.State().HasLoweredQoS() {
 		c.Alive.Wait() // while the server sends; the watchdog watches the session itself
 		defer c.Alive.Begin(0)
 		if err := s.Subscribe(ctx, c.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
@@ -346,10 +346,10 @@ func (c *Connector) connect(ctx context.Context, server int) (*session.Session, 
 			return nil, err
 		}
 	}
-	for _, remark := range s.Remarks() {
+	for _, remark := range s.Warnings() {
 		c.Log.Info("server accepted with a remark", "server", c.Servers[server].Name, "remark", remark)
 	}
-	c.Observer.FellShort(server, s.Shortfalls())
+	c.Observer.ShortfallsFound(server, s.Shortfalls())
 	return s, nil
 }
 

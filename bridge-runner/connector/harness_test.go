@@ -48,7 +48,7 @@ func newSide(t *testing.T, servers int) *side {
 		ConnectTimeout: script.Patience,
 		ProbeTimeout:   script.Patience,
 		ProbeClientID:  probeID,
-		Policy:         failover.Config{RetryInitial: time.Second, RetryMax: time.Minute, Stable: time.Minute},
+		Failover:       failover.Config{RetryInitial: time.Second, RetryMax: time.Minute, Stable: time.Minute},
 		Handler:        x,
 		Observer:       x,
 		Log:            slog.New(slog.DiscardHandler),
@@ -116,8 +116,8 @@ func (x *side) want(events ...string) {
 
 func (x *side) record(format string, args ...any) { x.events <- fmt.Sprintf(format, args...) }
 
-// Use fails if another session that has not ended has the same state.
-func (x *side) Use(s *session.Session) session.Handler {
+// NewSession fails if another session that has not ended has the same state.
+func (x *side) NewSession(s *session.Session) session.Handler {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, other := range x.used {
@@ -152,7 +152,7 @@ func (x *side) Probed(server int, err *session.Error, _ time.Time) {
 	x.record("probed %d: %v", server, err == nil)
 }
 func (x *side) Switched(server int, _ Switch, _ time.Time) { x.record("switched %d", server) }
-func (x *side) FellShort(server int, shortfalls []session.Shortfall) {
+func (x *side) ShortfallsFound(server int, shortfalls []session.Shortfall) {
 	for _, s := range shortfalls {
 		x.record("short %d: %s", server, s.Reason)
 	}

@@ -58,7 +58,7 @@ func (c *Connector) recordProbe(ctx context.Context, p probeResult) {
 	c.Alive.Begin(0)
 	c.probing[p.server] = false
 	now := time.Now()
-	c.machine.Probed(p.server, p.err == nil, p.err != nil && session.AsError(p.err).ForGood(), now)
+	c.machine.Probed(p.server, p.err == nil, p.err != nil && session.AsError(p.err).Permanent(), now)
 	c.request.recordProbe(p)
 	if p.server == c.active { // the bridge has connected to it during the probe
 		return

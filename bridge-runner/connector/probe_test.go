@@ -27,7 +27,7 @@ func pass(c *script.Conn) {
 
 func TestRequest_ProbeAlreadyRunning_StartsItsOwnProbe(t *testing.T) {
 	x := newSide(t, 2)
-	x.Policy.ProbeInterval = often
+	x.Failover.ProbeInterval = often
 	x.run()
 	x.connect(0)
 	earlier := x.accept(1, probeID)
@@ -49,7 +49,7 @@ func TestRequest_ProbeAlreadyRunning_StartsItsOwnProbe(t *testing.T) {
 func TestProbe_SeveralServers_RunsOneAtATime(t *testing.T) {
 	const probes = 50
 	x := newSide(t, 4)
-	x.Policy.ProbeInterval = often
+	x.Failover.ProbeInterval = often
 	begun := make(chan int, probes)
 	for i := range x.Servers {
 		config := x.Servers[i].Config
@@ -78,7 +78,7 @@ func TestProbe_SeveralServers_RunsOneAtATime(t *testing.T) {
 
 func TestRequest_DuringPauseBetweenRounds_ConnectsAtOnce(t *testing.T) {
 	x := newSide(t, 2)
-	x.Policy.RetryInitial, x.Policy.RetryMax = time.Hour, time.Hour
+	x.Failover.RetryInitial, x.Failover.RetryMax = time.Hour, time.Hour
 	x.run()
 	for i := range 2 {
 		_ = x.accept(i, bridgeID).Close()

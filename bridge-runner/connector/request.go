@@ -148,7 +148,7 @@ func (c *Connector) completeRequest(how Switch) {
 		return
 	}
 	c.reportRequest(v1alpha1.SwitchDone, fmt.Sprintf("no messages were published for %d ms; the previous server acknowledged %d messages in flight, %d are resent",
-		how.Gap.Milliseconds(), how.Drained, how.Resent))
+		how.Interruption.Milliseconds(), how.Drained, how.Resent))
 }
 
 // refuseRequest reports that the requested server cannot be used. It does nothing if

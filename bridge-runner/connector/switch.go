@@ -43,12 +43,12 @@ func (c *Connector) switchTo(ctx context.Context, old *session.Session, server i
 		return old
 	}
 	now := time.Now()
-	how := Switch{Reason: why, Gap: now.Sub(start), Drained: inflight - unacked, Resent: unacked}
+	how := Switch{Reason: why, Interruption: now.Sub(start), Drained: inflight - unacked, Resent: unacked}
 	c.Handler.Replace(old, next)
 	c.closeInBackground(old)
 	c.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
 	c.Log.Info("switched", "from", c.Servers[c.active].Name, "to", c.Servers[server].Name, "reason", why,
-		"gap", how.Gap, "drained", how.Drained, "resent", how.Resent)
+		"gap", how.Interruption, "drained", how.Drained, "resent", how.Resent)
 	c.active = server
 	c.markActive(server)
 	c.Observer.Switched(server, how, now)
@@ -97,7 +97,7 @@ func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, un
 // switchFailed records and reports that the connector cannot switch to a server. The
 // server in use remains in use.
 func (c *Connector) switchFailed(ctx context.Context, server int, reason *session.Error) {
-	c.machine.Failed(server, reason.ForGood(), time.Now())
+	c.machine.Failed(server, reason.Permanent(), time.Now())
 	c.logFailure(ctx, "switch failed", server, reason)
 	c.Observer.Failed(server, reason, time.Now())
 	c.refuseRequest(server, "the connection failed: "+reason.Message)

@@ -9,12 +9,12 @@ import "time"
 // the watchdog's own limit.
 const spoolAllowance = 90 * time.Second
 
-// KeepOverdue returns for how long a step of [Pipe.RunSpool] has been overdue. It is 0
+// SpoolOverdue returns for how long a step of [Pipe.RunSpool] has been overdue. It is 0
 // while there is nothing to do.
-func (p *Pipe) KeepOverdue() time.Duration { return p.spoolTask.Overdue() }
+func (p *Pipe) SpoolOverdue() time.Duration { return p.spoolTask.Overdue() }
 
-// TryLock takes the pipe's lock and releases it. It blocks while the lock is held.
-func (p *Pipe) TryLock() {
+// CheckLock takes the pipe's lock and releases it. It blocks while the lock is held.
+func (p *Pipe) CheckLock() {
 	p.mu.Lock()
 	p.mu.Unlock() //nolint:gocritic,staticcheck // the section is empty on purpose
 }

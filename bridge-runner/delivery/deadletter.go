@@ -56,7 +56,7 @@ func (p *Pipe) sendDeadLetters() {
 		letters := slices.Clone(p.deadLetters)
 		p.mu.Unlock()
 		for _, l := range letters {
-			p.reverse.receiveDeadLetter(l.message(p.opts.Unforwardable.DeadLetter), l.m.At, func() { p.deadLetterSettled(l.m) })
+			p.reverse.receiveDeadLetter(l.message(p.opts.Unforwardable.DeadLetter), l.m.ReceivedAt, func() { p.deadLetterSettled(l.m) })
 		}
 		p.mu.Lock()
 		p.deadLetters = slices.Delete(p.deadLetters, 0, len(letters))
@@ -125,7 +125,7 @@ func (p *Pipe) receiveDeadLetter(message session.Message, at time.Time, onSettle
 	p.mu.Lock()
 	o := &origin{onSettled: onSettled}
 	m := &o.first
-	m.origin, m.At, m.Owner, m.Message = o, at, m, message
+	m.origin, m.ReceivedAt, m.Owner, m.Message = o, at, m, message
 	if p.disk != nil && p.dest == nil {
 		p.startSpoolingLocked()
 	}

@@ -126,7 +126,7 @@ func TestDeadLetter_ByWayOfTheDisk_HasNoDeadLetterOfItsOwn(t *testing.T) {
 	if !ok {
 		t.Fatal("it is not stored")
 	}
-	read, err := parseStored(data, stored.At)
+	read, err := parseStored(data, stored.ReceivedAt)
 	if err != nil || !read.isDeadLetter("dead") || read.isDeadLetter("other") {
 		t.Errorf("%+v: %v", read, err)
 	}

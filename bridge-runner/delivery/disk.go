@@ -20,9 +20,9 @@ type Disk struct {
 	WhenFull v1alpha1.WhenFull
 	// TTL is how long a message may wait. 0 means without limit.
 	TTL time.Duration
-	// Observe is called at each change of the state, with Pipe.mu held, so it must be
+	// OnStateChange is called at each change of the state, with Pipe.mu held, so it must be
 	// quick. message describes the problem; it is empty if there is none.
-	Observe func(state v1alpha1.BacklogState, message string)
+	OnStateChange func(state v1alpha1.BacklogState, message string)
 
 	// deferAfterInTest replaces deferAfter in tests, if it is not 0.
 	deferAfterInTest time.Duration
@@ -146,7 +146,7 @@ func (d *disk) wakeUp() {
 
 // expired reports whether m has waited longer than the TTL.
 func (d *disk) expired(m *outgoing, now time.Time) bool {
-	return d.TTL > 0 && now.Sub(m.At) >= d.TTL
+	return d.TTL > 0 && now.Sub(m.ReceivedAt) >= d.TTL
 }
 
 // readAheadRoomLocked returns how many more messages, and how many more bytes of records,
@@ -262,7 +262,7 @@ func (p *Pipe) requeueBehindSpoolLocked() {
 // oldestIsOlderLocked reports whether the oldest message in the queue has been held for
 // longer than age.
 func (p *Pipe) oldestIsOlderLocked(age time.Duration) bool {
-	return p.queue.len() > 0 && time.Since(p.queue.at(0).At) > age
+	return p.queue.len() > 0 && time.Since(p.queue.at(0).ReceivedAt) > age
 }
 
 // dequeuedLocked updates the counts of the spool after m has left the queue.
@@ -350,7 +350,7 @@ func (p *Pipe) Backlog() Backlog {
 	case p.disk != nil:
 		b := Backlog{Messages: p.disk.messages, Bytes: p.disk.bytes}
 		if b.Messages > 0 && p.queue.len() > 0 && p.queue.at(0).settled {
-			b.Oldest = p.queue.at(0).At
+			b.Oldest = p.queue.at(0).ReceivedAt
 		}
 		return b
 	case !p.opts.BufferQoS0 || p.dest != nil:
@@ -360,7 +360,7 @@ func (p *Pipe) Backlog() Backlog {
 	for i := p.evictor.next; i < p.queue.len(); i++ {
 		if m := p.queue.at(i); m.waitsInMemory() {
 			if b.Messages == 0 {
-				b.Oldest = m.At
+				b.Oldest = m.ReceivedAt
 			}
 			b.Messages++
 		}
@@ -396,7 +396,7 @@ func (p *Pipe) reportStateLocked() {
 		return
 	}
 	d.reportedState, d.reportedMessage = state, message
-	if d.Observe != nil {
-		d.Observe(state, message)
+	if d.OnStateChange != nil {
+		d.OnStateChange(state, message)
 	}
 }

@@ -37,7 +37,7 @@ type diskWorld struct {
 func newDiskWorld(t *testing.T, v packet.Version, dir string, change func(*Options)) *diskWorld {
 	t.Helper()
 	w := &diskWorld{dir: dir}
-	opts := Options{Disk: &Disk{Dir: dir, Bytes: 64 << 20, WhenFull: v1alpha1.WhenFullBlock, Observe: w.observe}}
+	opts := Options{Disk: &Disk{Dir: dir, Bytes: 64 << 20, WhenFull: v1alpha1.WhenFullBlock, OnStateChange: w.observe}}
 	if change != nil {
 		change(&opts)
 	}
@@ -226,7 +226,7 @@ func TestSpool_MessageExpiryInterval_RunsWhileTheRunnerIsDown(t *testing.T) {
 		expiry  uint32
 	}{{"old", time.Hour, 3599}, {"young", time.Hour, 7200}, {"from the future", -time.Hour, 100}} {
 		o := &outgoing{}
-		o.At = time.Now().Add(-m.age)
+		o.ReceivedAt = time.Now().Add(-m.age)
 		o.Message = session.Message{Topic: "t", Payload: m.payload, QoS: 1, Properties: &packet.Properties{Expires: true, Expiry: m.expiry}}
 		record, _ := appendStored(nil, o)
 		records = append(records, record)

@@ -77,7 +77,7 @@ func TestBufferQoS0_DestinationLostAgain_SendsOnlyUnsentMessages(t *testing.T) {
 }
 
 func TestDrainRate_Backlog_IsLimitedAndLiveMessagesQueueBehindIt(t *testing.T) {
-	for name, rate := range map[string]Rate{"messages": {Messages: 100}, "bytes": {Bytes: 10_000}} {
+	for name, rate := range map[string]DrainRate{"messages": {Messages: 100}, "bytes": {Bytes: 10_000}} {
 		t.Run(name, func(t *testing.T) {
 			for _, disk := range []bool{false, true} {
 				var w *world

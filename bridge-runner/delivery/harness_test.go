@@ -175,7 +175,7 @@ type counts struct {
 	dropped     map[string]int
 	refused     []string
 	unrouted    []string
-	givenUp     []GivenUp
+	givenUp     []UnforwardableMessage
 	unblocked   int
 	resent      int
 	redelivered int
@@ -201,7 +201,7 @@ func (c *counts) droppedFor(cause string) int {
 	return c.dropped[cause]
 }
 
-func (c *counts) GivenUp(m GivenUp) {
+func (c *counts) Unforwardable(m UnforwardableMessage) {
 	c.count(func() {
 		c.refused = append(c.refused, m.Topic)
 		c.givenUp = append(c.givenUp, m)
@@ -217,7 +217,7 @@ func (c *counts) Resent(n int) { c.count(func() { c.resent += n }) }
 
 func (c *counts) Redelivered() { c.count(func() { c.redelivered++ }) }
 
-func (c *counts) Held(messages, inflight int) {
+func (c *counts) SetHeld(messages, inflight int) {
 	c.count(func() { c.held, c.inflight = messages, inflight })
 }
 

@@ -151,7 +151,7 @@ func (p *Pipe) sessionEndedLocked(s *session.Session) {
 	switch {
 	case how.Code == codeSessionTakenOver:
 		return
-	case !how.ByServer && !how.PassedOver && !how.Answering && (!how.Silent || !i.passedOver):
+	case !how.ByServer && !how.Skipped && !how.Answering && (!how.AckTimedOut || !i.passedOver):
 		return // a lost link says nothing about messages
 	}
 	oldest, newest := p.inFlightLocked()
@@ -171,7 +171,7 @@ func (p *Pipe) sessionEndedLocked(s *session.Session) {
 		*i = isolation{suspect: oldest, endsInARow: i.endsInARow, newest: i.newest, lastAlone: i.lastAlone, sentAt: i.sentAt, endedBy: map[*session.State]bool{}, passedOver: alone && i.passedOver}
 	}
 	i.ending, i.err = how, session.AsError(s.Err())
-	i.passedOver = i.passedOver || how.PassedOver
+	i.passedOver = i.passedOver || how.Skipped
 	if i.newest == nil {
 		i.newest = newest
 	}

@@ -291,7 +291,7 @@ func TestIsolation_Block_KeepsThePoisonAndTheOrder(t *testing.T) {
 		x := w.runServers(ending("poison", 0), nil)
 		defer x.stop()
 		w.wantAcknowledged(1, 1, 1)
-		w.wantGivenUp(FateKept, "poison")
+		w.wantGivenUp(FateBlocks, "poison")
 		x.wantSessions(mostSessions)
 		// The present session lasts: nothing is sent on it.
 		x.mu.Lock()

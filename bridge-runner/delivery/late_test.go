@@ -32,7 +32,7 @@ func logOf(t *testing.T, dir string, messages ...session.Message) *buffer.Log {
 	var records [][]byte
 	for _, message := range messages {
 		m := &outgoing{}
-		m.At, m.Message = time.Now(), message
+		m.ReceivedAt, m.Message = time.Now(), message
 		record, _ := appendStored(nil, m)
 		records = append(records, record)
 	}

@@ -28,7 +28,7 @@ func (p *Pipe) admitLocked(o *origin) bool {
 	if p.disk != nil {
 		p.startSpoolingLocked() // so that there is room soon
 	}
-	if o.in.Refuse() {
+	if o.in.LeaveAtServer() {
 		p.leftAtSource.addLocked(o.in.Session(), size)
 		return false
 	}
@@ -73,7 +73,7 @@ func (p *Pipe) renewSourcesLocked() {
 		return
 	}
 	for _, s := range f.sessions {
-		s.Renew()
+		s.RequestReconnect()
 	}
 	*f = leftAtSource{renewedAt: now}
 }

@@ -126,7 +126,7 @@ func TestMemory_MessagesBeyondTheBound_StayWithTheSourceAndComeInOrder(t *testin
 func (x *side) wantRenewal() {
 	x.w.t.Helper()
 	select {
-	case <-x.s.Renewal():
+	case <-x.s.ReconnectRequested():
 	case <-time.After(script.Patience):
 		x.w.t.Fatal("the session is not renewed")
 	}
@@ -146,7 +146,7 @@ func TestMemory_RefusedMessageDoesNotFit_SourceIsRenewedWhenItDoes(t *testing.T)
 	w.source.Send(script.Publish(0, 0, "t", "another event"))
 	w.source.sync()
 	select {
-	case <-w.source.s.Renewal():
+	case <-w.source.s.ReconnectRequested():
 		t.Fatal("the source is renewed, and the refused message does not fit")
 	default:
 	}
@@ -194,7 +194,7 @@ func TestReady_NotificationHadTheOnlyPlace_TheMessageIsSentAtItsAcknowledgement(
 	w.source.connect(false, nil)
 	w.destination.connect(false, &v5.Properties{ReceiveMaximum: new(uint16(1))})
 	w.pipe.Up(w.destination.s)
-	notification := &session.Outgoing{Message: session.Message{Topic: "n", Payload: "1", QoS: 1}, At: time.Now()}
+	notification := &session.Outgoing{Message: session.Message{Topic: "n", Payload: "1", QoS: 1}, ReceivedAt: time.Now()}
 	if got := w.destination.s.Publish(notification, time.Now()); got != session.Sent {
 		t.Fatal(got)
 	}

@@ -5,8 +5,8 @@ package delivery
 
 import "time"
 
-// Rate limits a drain. A field that is 0 sets no limit.
-type Rate struct {
+// DrainRate limits a drain. A field that is 0 sets no limit.
+type DrainRate struct {
 	// Messages is the number of messages per second.
 	Messages int
 	// Bytes is the size of topics and payloads per second.
@@ -20,12 +20,12 @@ const paceBurst = 20 * time.Millisecond
 // pace spreads messages over time. Unlike a token bucket, it lets a message pass that is
 // larger than any burst, and delays the following messages for the time that it takes.
 type pace struct {
-	rate Rate
+	rate DrainRate
 	// free is when the messages sent so far have used their time.
 	free time.Time
 }
 
-func (p *pace) limited() bool { return p.rate != Rate{} }
+func (p *pace) limited() bool { return p.rate != DrainRate{} }
 
 // wait returns the time for which nothing may be sent.
 func (p *pace) wait(now time.Time) time.Duration { return p.free.Add(-paceBurst).Sub(now) }

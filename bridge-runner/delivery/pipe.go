@@ -33,7 +33,7 @@
 // process.
 //
 // The lock order is: [Pipe].mu, then the lock of a [session.State], the locks of the
-// [Meter], or those that [Disk.Observe] takes. A session calls the pipe without a lock
+// [Meter], or those that [Disk.OnStateChange] takes. A session calls the pipe without a lock
 // held. [session.Session.Flush] may call [Pipe.Ready], so it is never called with Pipe.mu
 // held. The locks of two pipes are never held at the same time. The log has no lock of its
 // own: only the goroutine that runs [Pipe.RunSpool] uses it. Functions with the suffix
@@ -82,7 +82,7 @@ type Options struct {
 	// Disk configures the backlog on disk. If it is nil, there is no disk.
 	Disk *Disk
 	// Drain limits how fast a backlog is sent.
-	Drain Rate
+	Drain DrainRate
 	// Flush sends the acknowledgements that were written to the session of the source. The
 	// pipe calls it when it has acknowledged messages outside of a call from a session.
 	Flush func()
@@ -99,9 +99,9 @@ type Meter interface {
 	Forwarded(bytes int, latency time.Duration)
 	// Dropped counts a message that was dropped for one of the causes above.
 	Dropped(cause string)
-	// GivenUp reports a message that no server of the destination accepts. A message that
+	// Unforwardable reports a message that no server of the destination accepts. A message that
 	// is kept is reported after each attempt to send it.
-	GivenUp(m GivenUp)
+	Unforwardable(m UnforwardableMessage)
 	// Unblocked reports that the message that was kept no longer blocks the direction.
 	Unblocked()
 	// Unrouted reports a message that was dropped because no rule matches its topic
@@ -112,8 +112,8 @@ type Meter interface {
 	Resent(messages int)
 	// Redelivered counts a message that the source sent again while it was held.
 	Redelivered()
-	// Held reports the number of messages held in memory, and how many of them are in flight.
-	Held(messages, inflight int)
+	// SetHeld reports the number of messages held in memory, and how many of them are in flight.
+	SetHeld(messages, inflight int)
 	// DiskFailed counts an attempt to write or to read the disk that failed.
 	DiskFailed()
 }
@@ -315,7 +315,7 @@ func (p *Pipe) routeLocked(o *origin) {
 		if o.unsettled > 0 {
 			m = &outgoing{}
 		}
-		m.origin, m.At, m.Owner = o, o.in.At, m
+		m.origin, m.ReceivedAt, m.Owner = o, o.in.ReceivedAt, m
 		m.Message = session.Message{
 			Topic:      topic,
 			Payload:    o.in.Payload,

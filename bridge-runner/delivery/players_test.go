@@ -269,7 +269,7 @@ func (w *world) wantGivenUp(fate Fate, topics ...string) {
 	var got []string
 	for _, m := range w.meter.givenUp {
 		got = append(got, m.Topic)
-		if m.Fate != fate || m.Why == nil || m.Why.Message == "" {
+		if m.Fate != fate || m.Err == nil || m.Err.Message == "" {
 			w.t.Errorf("given up: %+v", m)
 		}
 	}

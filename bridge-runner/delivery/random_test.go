@@ -200,7 +200,7 @@ func (h *history) kill() {
 func (h *history) renew() {
 	w := h.live
 	select {
-	case <-w.source.s.Renewal():
+	case <-w.source.s.ReconnectRequested():
 	default:
 		return
 	}

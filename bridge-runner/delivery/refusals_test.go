@@ -157,9 +157,9 @@ func TestRefusal_Block_KeepsTheMessageAndTheOrder(t *testing.T) {
 	x := w.runServers(refusing("poison", 0x87, 2), nil)
 	defer x.stop()
 	x.waitAccepted("t=0")
-	w.wantGivenUp(FateKept, "poison")
+	w.wantGivenUp(FateBlocks, "poison")
 	w.retryNow()
-	w.wantGivenUp(FateKept, "poison", "poison") // the message is reported after each attempt
+	w.wantGivenUp(FateBlocks, "poison", "poison") // the message is reported after each attempt
 	w.retryNow()
 	x.waitAccepted("t=0", "poison=1", "t=2")
 	w.wantAcknowledged(1, 3, 1)

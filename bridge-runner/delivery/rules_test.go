@@ -224,7 +224,7 @@ func TestQueue_GrowsAndEmpties_KeepsOrderAndReleasesMemory(t *testing.T) {
 	push := func(n int) {
 		for range n {
 			m := &outgoing{}
-			m.At = at(sent)
+			m.ReceivedAt = at(sent)
 			q.push(m)
 			sent++
 		}
@@ -232,7 +232,7 @@ func TestQueue_GrowsAndEmpties_KeepsOrderAndReleasesMemory(t *testing.T) {
 	pop := func(n int) {
 		t.Helper()
 		for range n {
-			if got := q.pop().At; got != at(next) {
+			if got := q.pop().ReceivedAt; got != at(next) {
 				t.Fatalf("popped %v, want %v", got, at(next))
 			}
 			next++
@@ -242,7 +242,7 @@ func TestQueue_GrowsAndEmpties_KeepsOrderAndReleasesMemory(t *testing.T) {
 	pop(7)
 	push(30) // the ring buffer grows while its front is not at 0
 	for i := range q.len() {
-		if got := q.at(i).At; got != at(next+i) {
+		if got := q.at(i).ReceivedAt; got != at(next+i) {
 			t.Fatalf("at %d: %v, want %v", i, got, at(next+i))
 		}
 	}

@@ -26,7 +26,7 @@ func (p *Pipe) Up(s *session.Session) {
 	p.next, p.inflight, p.evictor = 0, 0, evictor{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
-		m.inflight, m.fromBacklog = false, !s.State().Holds(&m.Outgoing)
+		m.inflight, m.fromBacklog = false, !s.State().InFlight(&m.Outgoing)
 	}
 	p.evaluateSuspectLocked(s)
 	p.pumpLocked()
@@ -122,7 +122,7 @@ func (p *Pipe) pumpLocked() {
 		case session.Written:
 			p.markSentLocked(m)
 			m.done = true
-			p.meter.Forwarded(len(m.Payload), now.Sub(m.At))
+			p.meter.Forwarded(len(m.Payload), now.Sub(m.ReceivedAt))
 			p.untrackLocked(m)
 			p.clearContentLocked(m)
 		case session.TooLarge:
@@ -229,7 +229,7 @@ func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused
 		p.refusedLocked(m, refused)
 	} else {
 		m.done = true
-		p.meter.Forwarded(len(m.Payload), time.Since(m.At))
+		p.meter.Forwarded(len(m.Payload), time.Since(m.ReceivedAt))
 		p.untrackLocked(m)
 		p.acceptedLocked(m)
 		p.clearContentLocked(m)
@@ -261,7 +261,7 @@ func (p *Pipe) dequeueDoneLocked() {
 		}
 	}
 	p.renewSourcesLocked()
-	p.meter.Held(p.heldLocked(), p.inflight)
+	p.meter.SetHeld(p.heldLocked(), p.inflight)
 	if p.queue.len() == 0 || p.stopping || p.inflight == 0 && p.paused {
 		p.idle.Broadcast()
 	}

@@ -63,7 +63,7 @@ func (p *Pipe) checkTimes() {
 	if d.fullMessage != "" && now.Sub(d.lastFullAt) > fullFor {
 		d.fullMessage = ""
 	}
-	if !d.spooling && p.queue.len() > d.queuedFromDisk && now.Sub(p.queue.at(d.queuedFromDisk).At) > slowAfter {
+	if !d.spooling && p.queue.len() > d.queuedFromDisk && now.Sub(p.queue.at(d.queuedFromDisk).ReceivedAt) > slowAfter {
 		p.startSpoolingLocked()
 	}
 	for i := 0; i < p.queue.len() && d.TTL > 0; i++ {
@@ -119,7 +119,7 @@ func (p *Pipe) step() (more bool) {
 	}
 	p.mu.Lock()
 	if isOpen {
-		d.messages, d.bytes = d.log.Messages(), d.log.Bytes()
+		d.messages, d.bytes = d.log.Records(), d.log.BacklogBytes()
 	}
 	p.reportStateLocked()
 	if p.stopping {
@@ -154,7 +154,7 @@ func (p *Pipe) openLog() bool {
 		return false
 	}
 	d.log, d.allRead = log, log.Cursor() == log.Next()
-	if quarantined := log.SetAside(); len(quarantined) > 0 {
+	if quarantined := log.Quarantined(); len(quarantined) > 0 {
 		d.damage = fmt.Sprintf("damaged files in the buffer's directory were quarantined (renamed): %q; the messages in them are lost; check the disk, and delete the files", quarantined)
 		p.meter.DiskFailed()
 	}
@@ -188,9 +188,9 @@ func (p *Pipe) releaseRecords() {
 	number, size := d.released, d.releasedBytes
 	d.releasedBytes, d.releasedCount = 0, 0
 	p.mu.Unlock()
-	before := d.log.Taken()
+	before := d.log.DiskUsage()
 	d.log.Release(number, size)
-	if d.log.Taken() < before {
+	if d.log.DiskUsage() < before {
 		p.mu.Lock()
 		d.retryAppendAt = time.Time{}
 		p.mu.Unlock()

@@ -27,7 +27,7 @@ func appendStored(dst []byte, m *outgoing) (out []byte, ok bool) {
 	if packet.SizePublish(packet.V5, &p) > packet.MaxSize {
 		return dst, false
 	}
-	dst = binary.BigEndian.AppendUint64(dst, uint64(m.At.UnixNano()))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(m.ReceivedAt.UnixNano()))
 	return packet.AppendPublish(dst, packet.V5, &p), true
 }
 
@@ -53,7 +53,7 @@ func parseStored(data []byte, now time.Time) (*outgoing, error) {
 		return nil, fmt.Errorf("the stored message is invalid: %s", p.Faults)
 	}
 	m := &outgoing{fromBacklog: true, settled: true}
-	m.At, m.Owner = at, m
+	m.ReceivedAt, m.Owner = at, m
 	m.Message = session.Message{Topic: p.Topic, Payload: p.Payload, QoS: p.QoS, Retain: p.Retain, Properties: p.Properties}
 	return m, nil
 }

@@ -22,8 +22,8 @@ type Unforwardable struct {
 	DeadLetter string
 }
 
-// GivenUp is a message that no server of the destination accepts.
-type GivenUp struct {
+// UnforwardableMessage is a message that no server of the destination accepts.
+type UnforwardableMessage struct {
 	// Topic is the topic on the destination.
 	Topic string
 	// Bytes is the size of the payload.
@@ -31,7 +31,7 @@ type GivenUp struct {
 	QoS   byte
 	// Cause is DropRefused, DropTooLarge or DropUnforwardable.
 	Cause string
-	Why   *session.Error
+	Err   *session.Error
 	Fate  Fate
 }
 
@@ -42,7 +42,7 @@ type Fate string
 const (
 	FateDropped    Fate = "dropped"     // the message is acknowledged to its source
 	FateDeadLetter Fate = "dead_letter" // the message is acknowledged to its source after its dead letter is published
-	FateKept       Fate = "kept"        // the message blocks its direction and is tried again
+	FateBlocks     Fate = "kept"        // the message blocks its direction and is tried again
 )
 
 // blockedRetry is the time between two attempts to send a message that blocks its
@@ -57,18 +57,18 @@ var errTooLarge = &session.Error{
 // giveUpLocked ends the attempts to send m, as the policy says.
 func (p *Pipe) giveUpLocked(m *outgoing, cause string, why *session.Error) {
 	policy := &p.opts.Unforwardable
-	given := GivenUp{Topic: m.Topic, Bytes: len(m.Payload), QoS: m.QoS, Cause: cause, Why: why, Fate: FateDropped}
+	given := UnforwardableMessage{Topic: m.Topic, Bytes: len(m.Payload), QoS: m.QoS, Cause: cause, Err: why, Fate: FateDropped}
 	switch {
 	case policy.Block && (m.QoS > 0 || m.origin != nil && m.origin.awaitsAck()):
-		given.Fate = FateKept
-		p.meter.GivenUp(given)
+		given.Fate = FateBlocks
+		p.meter.Unforwardable(given)
 		p.keepBlockedLocked(m, why)
 	case policy.DeadLetter == "" || p.reverse == nil || m.isDeadLetter(policy.DeadLetter):
-		p.meter.GivenUp(given)
+		p.meter.Unforwardable(given)
 		p.dropLocked(m, cause)
 	default:
 		given.Fate = FateDeadLetter
-		p.meter.GivenUp(given)
+		p.meter.Unforwardable(given)
 		p.awaitDeadLetterLocked(m, cause, why)
 	}
 }

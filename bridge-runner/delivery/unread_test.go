@@ -35,7 +35,7 @@ func newBacklog(t *testing.T) (dir string) {
 		var records [][]byte
 		for n := range 100 {
 			m := &outgoing{}
-			m.At = time.Now()
+			m.ReceivedAt = time.Now()
 			m.Message = session.Message{Topic: fmt.Sprintf("t/%d", i+n), Payload: strings.Repeat("x", 2000), QoS: 1}
 			record, _ := appendStored(nil, m)
 			records = append(records, record)

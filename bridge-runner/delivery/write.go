@@ -116,7 +116,7 @@ func (p *Pipe) batchWrittenLocked(b *batch, first uint64, records [][]byte) {
 			p.uncountQoS0Locked(m)
 		}
 		if b.recorded[i] {
-			m.recordNumber, m.recordSize = first+uint64(record), buffer.Size(len(records[record]))
+			m.recordNumber, m.recordSize = first+uint64(record), buffer.RecordSize(len(records[record]))
 			record++
 		} else if !m.done {
 			m.done = true
@@ -126,7 +126,7 @@ func (p *Pipe) batchWrittenLocked(b *batch, first uint64, records [][]byte) {
 			m.spooling = false
 			d.alsoQueued--
 			if m.recordNumber > 0 {
-				d.log.Skip(m.recordNumber + 1)
+				d.log.SkipTo(m.recordNumber + 1)
 			}
 			if m.dequeued { // it settled when it left the queue
 				if m.recordNumber > 0 {

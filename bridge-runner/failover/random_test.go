@@ -143,7 +143,7 @@ func (w *world) step() {
 		w.say("wait %v", a.Wait)
 		wait = a.Wait
 	} else {
-		out := w.m.Standby(w.now)
+		out := w.m.NextStandby(w.now)
 		for _, i := range out.Probe {
 			w.pending = append(w.pending, probe{i, w.now.Add(time.Duration(w.random.IntN(3000)) * time.Millisecond)})
 		}

@@ -28,14 +28,14 @@ type Standby struct {
 	Probe []int
 	// Switch is the server to fail back to, or -1.
 	Switch int
-	// Wait is the time to wait before the next call of [Machine.Standby]. 0 means to wait
+	// Wait is the time to wait before the next call of [Machine.NextStandby]. 0 means to wait
 	// until an event is reported.
 	Wait time.Duration
 }
 
-// Standby returns the next step for the standby servers. It is for use while a server
+// NextStandby returns the next step for the standby servers. It is for use while a server
 // is in use.
-func (m *Machine) Standby(now time.Time) Standby {
+func (m *Machine) NextStandby(now time.Time) Standby {
 	stable := m.failback(now)
 	out := Standby{Switch: stable}
 	if stable != noServer && now.Sub(m.servers[stable].passedAt) > maxProbeAge {

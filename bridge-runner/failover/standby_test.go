@@ -36,7 +36,7 @@ func (s *script) onBackup(i int) *script {
 func (s *script) probes(passed bool, want ...int) *script {
 	s.t.Helper()
 	for range 10 {
-		out := s.m.Standby(s.now)
+		out := s.m.NextStandby(s.now)
 		if out.Switch >= 0 {
 			s.t.Fatalf("fails back to %d, want probes of %v", out.Switch, want)
 		}
@@ -62,7 +62,7 @@ func (s *script) probes(passed bool, want ...int) *script {
 func (s *script) standsBy(d time.Duration) *script {
 	s.t.Helper()
 	for end := s.now.Add(d); ; {
-		out := s.m.Standby(s.now)
+		out := s.m.NextStandby(s.now)
 		if out.Switch >= 0 {
 			s.t.Fatalf("fails back to %d with %v left", out.Switch, end.Sub(s.now))
 		}
@@ -82,12 +82,12 @@ func (s *script) standsBy(d time.Duration) *script {
 // failsBack fails the test unless the machine fails back to a server now.
 func (s *script) failsBack(to int) *script {
 	s.t.Helper()
-	out := s.m.Standby(s.now)
+	out := s.m.NextStandby(s.now)
 	if len(out.Probe) > 0 && out.Switch < 0 { // the last probe before the failback
 		for _, i := range out.Probe {
 			s.m.Probed(i, true, false, s.now)
 		}
-		out = s.m.Standby(s.now)
+		out = s.m.NextStandby(s.now)
 	}
 	if out.Switch != to {
 		s.t.Fatalf("%+v, want a failback to %d", out, to)
@@ -129,11 +129,11 @@ func TestProbe_Jitter_IsAFifthOfTheInterval(t *testing.T) {
 
 func TestProbe_UnderWay_IsNotRepeated(t *testing.T) {
 	s := newStandby(t, 2).connects(0)
-	s.after(s.m.Standby(s.now).Wait)
-	if out := s.m.Standby(s.now); !slices.Equal(out.Probe, []int{1}) {
+	s.after(s.m.NextStandby(s.now).Wait)
+	if out := s.m.NextStandby(s.now); !slices.Equal(out.Probe, []int{1}) {
 		t.Fatalf("%+v", out)
 	}
-	if out := s.after(time.Hour).m.Standby(s.now); len(out.Probe) > 0 {
+	if out := s.after(time.Hour).m.NextStandby(s.now); len(out.Probe) > 0 {
 		t.Errorf("%+v", out)
 	}
 }
@@ -141,7 +141,7 @@ func TestProbe_UnderWay_IsNotRepeated(t *testing.T) {
 func TestProbe_IntervalZero_ProbesNothing(t *testing.T) {
 	s := newStandby(t, 2)
 	s.m.cfg.ProbeInterval, s.m.cfg.Failback = 0, false
-	if out := s.connects(0).m.Standby(s.now); len(out.Probe) > 0 || out.Wait != 0 || out.Switch >= 0 {
+	if out := s.connects(0).m.NextStandby(s.now); len(out.Probe) > 0 || out.Wait != 0 || out.Switch >= 0 {
 		t.Errorf("%+v", out)
 	}
 }
@@ -228,7 +228,7 @@ func TestFailback_FirstLoss_IsNotFlapping(t *testing.T) {
 func TestNext_FailedProbes_TriesServerLast(t *testing.T) {
 	newStandby(t, 3).connects(0).after(time.Hour).probes(false, 1, 2).after(time.Second).loses(0).tries(1)
 	s := newStandby(t, 3).connects(0).after(time.Hour)
-	s.after(s.m.Standby(s.now).Wait).m.Standby(s.now)
+	s.after(s.m.NextStandby(s.now).Wait).m.NextStandby(s.now)
 	s.m.Probed(1, false, false, s.now)
 	s.m.Probed(2, true, false, s.now)
 	s.after(time.Second).loses(0).fails(2).fails(1).fails(0)
@@ -241,7 +241,7 @@ func TestProbe_Passed_ClearsFailure(t *testing.T) {
 
 func TestFailback_LatestProbeIsOld_ProbesAgainFirst(t *testing.T) {
 	s := newStandby(t, 2).onBackup(1).probes(true, 0).standsBy(testStable)
-	if out := s.m.Standby(s.now); out.Switch >= 0 || !slices.Equal(out.Probe, []int{0}) {
+	if out := s.m.NextStandby(s.now); out.Switch >= 0 || !slices.Equal(out.Probe, []int{0}) {
 		t.Fatalf("%+v", out)
 	}
 	s.m.Probed(0, false, false, s.now)

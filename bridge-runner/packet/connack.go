@@ -14,7 +14,7 @@ import (
 // Properties, and leaves them out of the result.
 //
 // It accepts a mistake of the server if the packet's framing is intact and the meaning is
-// clear, and records it in [Connack.Mistakes]. A client that rejected such a CONNACK could
+// clear, and records it in [Connack.Violations]. A client that rejected such a CONNACK could
 // never connect to that server. If a limit is present twice, the lower one counts. The
 // error is a [*MalformedError]. Its code is [CodeUnsupportedProtocolVersion] if the server
 // may support only another version.
@@ -75,8 +75,8 @@ const failure = 0x80
 const maxMistakes = 8
 
 func (c *Connack) mistake(format string, args ...any) {
-	if len(c.Mistakes) < maxMistakes {
-		c.Mistakes = append(c.Mistakes, fmt.Sprintf(format, args...))
+	if len(c.Violations) < maxMistakes {
+		c.Violations = append(c.Violations, fmt.Sprintf(format, args...))
 	}
 }
 

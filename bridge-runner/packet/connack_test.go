@@ -61,10 +61,10 @@ func TestConnack_MistakeWithClearMeaning_IsAcceptedAndRecorded(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("version=%d, %q", c.v, c.wire), func(t *testing.T) {
 			got := decoded[Connack](t, c.v, []byte(c.wire))
-			if first := strings.Join(got.Mistakes[:min(len(got.Mistakes), 1)], ""); first != c.note {
+			if first := strings.Join(got.Violations[:min(len(got.Violations), 1)], ""); first != c.note {
 				t.Errorf("the first mistake is %q, want %q", first, c.note)
 			}
-			got.Mistakes = nil
+			got.Violations = nil
 			same(t, got, usual(c.want))
 		})
 	}
@@ -72,8 +72,8 @@ func TestConnack_MistakeWithClearMeaning_IsAcceptedAndRecorded(t *testing.T) {
 
 func TestConnack_ManyMistakes_RecordsOnlySome(t *testing.T) {
 	got := decoded[Connack](t, V5, []byte(withProperties(CONNACK, strings.Repeat("\x24\x02", 1000))))
-	if len(got.Mistakes) > maxMistakes {
-		t.Errorf("%d mistakes are recorded", len(got.Mistakes))
+	if len(got.Violations) > maxMistakes {
+		t.Errorf("%d mistakes are recorded", len(got.Violations))
 	}
 }
 

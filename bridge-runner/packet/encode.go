@@ -29,7 +29,7 @@ func AppendConnect(dst []byte, c *Connect) []byte {
 	)
 	if c.Version == V5 {
 		length += varintSize(properties) + properties
-	} else if c.Bridge {
+	} else if c.BridgeFlag {
 		level |= bridge
 	}
 	if c.CleanStart {

@@ -59,9 +59,9 @@ const (
 // be forwarded.
 func (f Faults) Undeliverable() bool { return f&undeliverable != 0 }
 
-// Kind returns one word for the most serious fault, for use as a metric label. It is
+// Label returns one word for the most serious fault, for use as a metric label. It is
 // empty if there are no faults.
-func (f Faults) Kind() string {
+func (f Faults) Label() string {
 	switch {
 	case f == 0:
 		return ""

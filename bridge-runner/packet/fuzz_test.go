@@ -112,7 +112,7 @@ func FuzzDecodePublish(f *testing.F) {
 		if !succeeded(t, err) {
 			return
 		}
-		if (p.ID == 0) != (p.QoS == 0 || p.Faults&FaultNoID != 0) || (p.Faults == 0) != (p.Faults.String() == "") || (p.Faults == 0) != (p.Faults.Kind() == "") {
+		if (p.ID == 0) != (p.QoS == 0 || p.Faults&FaultNoID != 0) || (p.Faults == 0) != (p.Faults.String() == "") || (p.Faults == 0) != (p.Faults.Label() == "") {
 			t.Fatalf("accepted %+v", p)
 		}
 		valid := p.Topic != "" && !strings.ContainsAny(p.Topic, "+#\x00") && utf8.ValidString(p.Topic)
@@ -181,12 +181,12 @@ func FuzzConnack(f *testing.F) {
 			t.Fatalf("accepted %+v", c)
 		}
 		if !v5 {
-			if len(c.Mistakes) == 0 {
+			if len(c.Violations) == 0 {
 				same(t, string(body), string([]byte{*bit(c.SessionPresent), c.Code}))
 			}
 			return
 		}
-		if len(c.Mistakes) > 0 || len(body) == 2 {
+		if len(c.Violations) > 0 || len(body) == 2 {
 			return // paho refuses it, or reads beyond its end
 		}
 		wire := append(appendHeader(nil, CONNACK, 0, len(body)), body...)

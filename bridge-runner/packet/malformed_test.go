@@ -149,7 +149,7 @@ func TestPublish_InvalidTopic_IsUndeliverableWithIdentifier(t *testing.T) {
 			for qos := range byte(3) {
 				p := Publish{Topic: topic, Payload: "x", QoS: qos, Retain: true, ID: uint16(qos) * 7}
 				got := decoded[Publish](t, v.version, AppendPublish(nil, v.version, &p))
-				if got.Faults != fault || !got.Faults.Undeliverable() || got.Faults.Kind() != "topic" || got.Topic != topic || got.ID != p.ID || got.QoS != qos {
+				if got.Faults != fault || !got.Faults.Undeliverable() || got.Faults.Label() != "topic" || got.Topic != topic || got.ID != p.ID || got.QoS != qos {
 					t.Errorf("version %s, QoS %d: %.40q: %+v", v.name, qos, topic, got.Faults)
 				}
 			}

@@ -93,7 +93,7 @@ func TestConnect_311_IsReadByPaho(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		back := Connect{
-			Version: Version(got.ProtocolVersion & 0x7f), Bridge: got.ProtocolVersion&0x80 != 0,
+			Version: Version(got.ProtocolVersion & 0x7f), BridgeFlag: got.ProtocolVersion&0x80 != 0,
 			ClientID: got.ClientIdentifier, CleanStart: got.CleanSession, KeepAlive: got.Keepalive,
 			Username: got.Username, Password: string(got.Password),
 		}

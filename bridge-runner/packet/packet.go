@@ -125,11 +125,11 @@ type Will struct {
 // Connect is a CONNECT packet (section 3.1).
 type Connect struct {
 	Version Version
-	// Bridge sets the bridge flag, the highest bit of the protocol level of 3.1.1. It is
+	// BridgeFlag sets the bridge flag, the highest bit of the protocol level of 3.1.1. It is
 	// not part of the specification. Mosquitto and other servers treat such a client as a
 	// bridge: they send it none of its own messages, and keep retain flags as published.
-	Bridge   bool
-	ClientID string
+	BridgeFlag bool
+	ClientID   string
 	// CleanStart is named Clean Session in 3.1.1.
 	CleanStart bool
 	// KeepAlive is in seconds. 0 turns the keep alive mechanism off.
@@ -139,6 +139,7 @@ type Connect struct {
 	Username, Password string
 	Will               *Will
 	// The fields below exist only in MQTT 5 (section 3.1.2.11). They are absent if 0.
+
 	SessionExpiry     uint32
 	ReceiveMaximum    uint16
 	MaximumPacketSize uint32
@@ -152,6 +153,7 @@ type Connack struct {
 	Code           byte
 	// The fields below exist only in MQTT 5 (section 3.2.2.3). With 3.1.1 they have their
 	// defaults.
+
 	SessionExpiry            uint32
 	HasSessionExpiry         bool
 	ReceiveMaximum           uint16 // default 65535
@@ -168,10 +170,10 @@ type Connack struct {
 	HasServerKeepAlive       bool
 	ServerReference          string
 
-	// Mistakes describe violations of the specification in the packet, and how each was
+	// Violations describe violations of the specification in the packet, and how each was
 	// treated. Each text continues the words "the server's CONNACK has". There are at
 	// most 8.
-	Mistakes []string
+	Violations []string
 }
 
 // Subscription is a topic filter with its options (MQTT 5 section 3.8.3.1). 3.1.1 has

@@ -203,7 +203,7 @@ func TestPublish_InvalidProperty_IsDecodedWithoutIt(t *testing.T) {
 	// Nothing after an unknown property can be decoded.
 	for _, unknown := range []string{"\x7f\x00", "\x00", "\xff", "\x03\xff\xff", "\x0b\xff\xff\xff\xff\x01"} {
 		got := decoded[Publish](t, V5, []byte(withProperties(PUBLISH, user, unknown, expiry)))
-		if got.Faults != FaultProperties || *got.Properties != (Properties{User: user}) || got.Faults.Kind() != "properties" {
+		if got.Faults != FaultProperties || *got.Properties != (Properties{User: user}) || got.Faults.Label() != "properties" {
 			t.Errorf("%q: %+v, faults: %s", unknown, got.Properties, got.Faults)
 		}
 	}

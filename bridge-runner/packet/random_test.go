@@ -122,7 +122,7 @@ func (s source) connect(v Version) Connect {
 		c.Will = &Will{Topic: s.topic(), Payload: s.bytes(), QoS: byte(s.IntN(3)), Retain: s.bool()}
 	}
 	if v != V5 {
-		c.Bridge = s.bool()
+		c.BridgeFlag = s.bool()
 		return c
 	}
 	if c.Will != nil {

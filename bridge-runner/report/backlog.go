@@ -39,7 +39,7 @@ func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
 
 // WatchBacklog adds the buffer on disk of a direction to the status. The function that it
 // returns reports a change of the buffer's state, in the status and in the log. That function
-// is called with a pipe's lock held, so log must be a logger of [Late].
+// is called with a pipe's lock held, so log must be a logger of [Async].
 func (st *State) WatchBacklog(direction string, log *slog.Logger) func(v1alpha1.BacklogState, string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -31,7 +31,7 @@ func (m *Metrics) Faults(side string, log *slog.Logger) func(session.Fault) {
 	var mu sync.Mutex // guards logs: two servers may be connected during a switch
 	logs := map[string]*faultLog{}
 	return func(f session.Fault) {
-		kind := f.Faults.Kind()
+		kind := f.Faults.Label()
 		counter.WithLabelValues(kind).Inc()
 		mu.Lock()
 		l := logs[kind]

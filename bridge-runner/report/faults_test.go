@@ -83,7 +83,7 @@ func TestFaults_AllKinds_Documented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for bit := range 63 {
-		if kind := packet.Faults(1 << bit).Kind(); !strings.Contains(string(data), "| `"+kind+"` |") {
+		if kind := packet.Faults(1 << bit).Label(); !strings.Contains(string(data), "| `"+kind+"` |") {
 			t.Errorf("the kind %s is not documented", kind)
 		}
 	}

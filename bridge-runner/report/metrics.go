@@ -121,7 +121,7 @@ func (m *sideMetrics) handshake(server string, h transport.Handshake) {
 		kind = "resumed"
 	}
 	m.handshakes.WithLabelValues(server, kind).Inc()
-	m.handshakeDuration.WithLabelValues(kind).Observe(h.Took.Seconds())
+	m.handshakeDuration.WithLabelValues(kind).Observe(h.Duration.Seconds())
 }
 
 // init sets the gauges of all servers to 0, so that they are visible from the start.
@@ -167,14 +167,14 @@ func (m *Metrics) Meter(direction string, log *slog.Logger) delivery.Meter {
 		held:        m.held.With(label),
 		inflight:    m.inflight.With(label),
 		latency:     m.latency.With(label),
-		log:         Late(log).With("direction", direction), // Late, because the caller holds a pipe's lock
+		log:         Async(log).With("direction", direction), // Async, because the caller holds a pipe's lock
 		blocked:     m.blocked.With(label),
 		unroutedLimits: map[string]*rate.Limiter{
 			delivery.DropNoRule:       rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
 			delivery.DropInvalidTopic: rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
 		},
 
-		unforwardable: m.state.watchUnforwardable(direction, Late(log).With("direction", direction)),
+		unforwardable: m.state.watchUnforwardable(direction, Async(log).With("direction", direction)),
 	}
 }
 
@@ -190,8 +190,8 @@ func (m *meter) Forwarded(bytes int, latency time.Duration) {
 
 func (m *meter) Dropped(cause string) { m.dropped.WithLabelValues(cause).Inc() }
 
-func (m *meter) GivenUp(g delivery.GivenUp) {
-	if g.Fate == delivery.FateKept {
+func (m *meter) Unforwardable(g delivery.UnforwardableMessage) {
+	if g.Fate == delivery.FateBlocks {
 		m.blocked.Set(1)
 	}
 	m.unforwardable.report(g)
@@ -224,7 +224,7 @@ func (m *meter) Redelivered() { m.redelivered.Inc() }
 
 func (m *meter) DiskFailed() { m.diskErrors.Inc() }
 
-func (m *meter) Held(messages, inflight int) {
+func (m *meter) SetHeld(messages, inflight int) {
 	m.held.Set(float64(messages))
 	m.inflight.Set(float64(inflight))
 }

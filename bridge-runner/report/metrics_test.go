@@ -46,14 +46,14 @@ func TestMetrics_Names_MatchDocumentation(t *testing.T) {
 
 func TestMeter_UnroutedMessages_LoggedRarelyWithRemedy(t *testing.T) {
 	var log bytes.Buffer
-	late := Late(slog.New(slog.NewTextHandler(&log, nil)))
+	late := Async(slog.New(slog.NewTextHandler(&log, nil)))
 	meter := NewMetrics().Meter(LocalToRemote, late)
 	for _, cause := range []string{delivery.DropNoRule, delivery.DropInvalidTopic} {
 		for range 100 {
 			meter.Unrouted("some/topic", cause, `"a/#", "b/+"`)
 		}
 	}
-	FlushLate(late, time.Minute)
+	FlushAsync(late, time.Minute)
 	if n := strings.Count(log.String(), "\n"); n != 2 {
 		t.Errorf("%d lines for 200 messages of two causes", n)
 	}

@@ -93,7 +93,7 @@ func TestSide_Failback_OldServerIsStandby(t *testing.T) {
 	st.Remote.Failed(0, refused, start)
 	st.Remote.Connected(1, start)
 	st.Remote.Probed(0, nil, start)
-	st.Remote.Switched(0, connector.Switch{Reason: v1alpha1.ReasonFailedBack, Gap: 7 * time.Millisecond, Drained: 5, Resent: 1}, start.Add(time.Minute))
+	st.Remote.Switched(0, connector.Switch{Reason: v1alpha1.ReasonFailedBack, Interruption: 7 * time.Millisecond, Drained: 5, Resent: 1}, start.Add(time.Minute))
 
 	got := st.Status().Remote
 	if a := got.Active; a == nil || a.Name != "primary" || a.Role != "Primary" {
@@ -138,7 +138,7 @@ func TestShortfalls_ActiveServerChanges_ChangeWithIt(t *testing.T) {
 	st := newState(t)
 	changed(st)
 	lowered := session.Shortfall{Reason: v1alpha1.ReasonQoSLowered, Message: strings.Repeat("x", 1000)}
-	st.Remote.FellShort(0, []session.Shortfall{lowered})
+	st.Remote.ShortfallsFound(0, []session.Shortfall{lowered})
 	if changed(st) || st.Status().Remote.Shortfalls != nil {
 		t.Error("a shortfall is reported before the server is active")
 	}
@@ -146,18 +146,18 @@ func TestShortfalls_ActiveServerChanges_ChangeWithIt(t *testing.T) {
 	if got := st.Status().Remote.Shortfalls; len(got) != 1 || got[0].Reason != lowered.Reason || len(got[0].Message) > maxMessage {
 		t.Errorf("shortfalls: %+v", got)
 	}
-	st.Remote.FellShort(1, nil)
+	st.Remote.ShortfallsFound(1, nil)
 	st.Remote.Switched(1, connector.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
 	if got := st.Status().Remote.Shortfalls; got != nil {
 		t.Errorf("shortfalls of another server: %+v", got)
 	}
-	st.Remote.FellShort(0, []session.Shortfall{lowered})
+	st.Remote.ShortfallsFound(0, []session.Shortfall{lowered})
 	st.Remote.Switched(0, connector.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
 	st.Remote.Lost(0, closed, time.Now())
 	if got := st.Status().Remote.Shortfalls; got != nil {
 		t.Errorf("shortfalls without a server: %+v", got)
 	}
-	st.Remote.FellShort(0, nil) // the server has no shortfalls now
+	st.Remote.ShortfallsFound(0, nil) // the server has no shortfalls now
 	st.Remote.Connected(0, time.Now())
 	if got := st.Status().Remote.Shortfalls; got != nil {
 		t.Errorf("shortfalls that are gone: %+v", got)

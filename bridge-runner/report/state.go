@@ -62,7 +62,7 @@ func (st *State) Changed() <-chan struct{} { return st.changed }
 // updateReadyLocked updates the condition Ready after a side has changed, and signals the
 // change.
 func (st *State) updateReadyLocked(at time.Time) {
-	ready := v1alpha1.Forwarding(&st.Local.status, &st.Remote.status)
+	ready := v1alpha1.ReadyCondition(&st.Local.status, &st.Remote.status)
 	ready.LastTransitionTime = st.ready.LastTransitionTime
 	if ready.Status != st.ready.Status {
 		ready.LastTransitionTime = metav1.NewTime(at)
@@ -148,8 +148,8 @@ func (s *Side) Switched(server int, how connector.Switch, at time.Time) {
 	e.State, e.Since = v1alpha1.ServerStandby, metav1.NewTime(at)
 	s.metrics.disconnected(e.Name)
 	s.setActiveLocked(server, at)
-	s.metrics.switchDuration.Observe(how.Gap.Seconds())
-	r := s.failoverLocked(from, server, how.Reason, at, how.Gap)
+	s.metrics.switchDuration.Observe(how.Interruption.Seconds())
+	r := s.failoverLocked(from, server, how.Reason, at, how.Interruption)
 	r.Drained, r.Resent = ptr.To(int64(how.Drained)), ptr.To(int64(how.Resent))
 	s.recordFailoverLocked(r)
 	s.state.updateReadyLocked(at)
@@ -163,9 +163,9 @@ func (s *Side) setActiveLocked(server int, at time.Time) {
 	s.metrics.connected(e.Name)
 }
 
-// FellShort implements connector.Observer. The shortfalls are reported when the server becomes
+// ShortfallsFound implements connector.Observer. The shortfalls are reported when the server becomes
 // active.
-func (s *Side) FellShort(server int, shortfalls []session.Shortfall) {
+func (s *Side) ShortfallsFound(server int, shortfalls []session.Shortfall) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	s.shortfalls[server] = nil

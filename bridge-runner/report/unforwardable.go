@@ -46,10 +46,10 @@ type unforwardableReporter struct {
 	mu        sync.Mutex // guards the fields below up to unblocked; held briefly
 	running   bool       // whether run runs
 	wake      chan struct{}
-	latest    *delivery.GivenUp // the latest message; nil: run has handled all messages
-	at        time.Time         // when latest was reported
-	skipped   int               // the number of messages before latest that run has not handled
-	unblocked bool              // whether the blocking message has left
+	latest    *delivery.UnforwardableMessage // the latest message; nil: run has handled all messages
+	at        time.Time                      // when latest was reported
+	skipped   int                            // the number of messages before latest that run has not handled
+	unblocked bool                           // whether the blocking message has left
 
 	state runState // only the goroutine of run uses it
 }
@@ -84,7 +84,7 @@ func (st *State) unforwardableStatusLocked() *v1alpha1.UnforwardableStatus {
 }
 
 // report reports an unforwardable message.
-func (u *unforwardableReporter) report(m delivery.GivenUp) {
+func (u *unforwardableReporter) report(m delivery.UnforwardableMessage) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.latest != nil {
@@ -203,7 +203,7 @@ func sameReport(a, b *v1alpha1.UnforwardableMessage) bool {
 }
 
 // logMessage logs a message, at most once per unforwardableLogInterval.
-func (u *unforwardableReporter) logMessage(s *runState, m *delivery.GivenUp) {
+func (u *unforwardableReporter) logMessage(s *runState, m *delivery.UnforwardableMessage) {
 	if now := time.Now(); s.loggedAt.IsZero() || now.Sub(s.loggedAt) >= unforwardableLogInterval {
 		u.log.Warn("no server of the destination accepts a message", "topic", s.due.Topic, "bytes", m.Bytes, "cause", m.Cause, "fate", m.Fate, "message", s.due.Message, "notLogged", s.notLogged)
 		s.loggedAt, s.notLogged = now, 0
@@ -213,8 +213,8 @@ func (u *unforwardableReporter) logMessage(s *runState, m *delivery.GivenUp) {
 }
 
 // status returns the entry of the status for a message.
-func (u *unforwardableReporter) status(m *delivery.GivenUp, at time.Time) *v1alpha1.UnforwardableMessage {
-	reason, answer := v1alpha1.ReasonRefused, truncate(strings.ToValidUTF8(m.Why.Message, "?"), maxAnswer)
+func (u *unforwardableReporter) status(m *delivery.UnforwardableMessage, at time.Time) *v1alpha1.UnforwardableMessage {
+	reason, answer := v1alpha1.ReasonRefused, truncate(strings.ToValidUTF8(m.Err.Message, "?"), maxAnswer)
 	switch m.Cause {
 	case delivery.DropTooLarge:
 		reason = v1alpha1.ReasonTooLarge
@@ -229,15 +229,15 @@ func (u *unforwardableReporter) status(m *delivery.GivenUp, at time.Time) *v1alp
 		Reason:   reason,
 		Message:  truncate(answer+"; "+u.consequence(m), maxUnforwardable),
 		Time:     metav1.NewMicroTime(at),
-		Blocking: ptr.To(m.Fate == delivery.FateKept),
+		Blocking: ptr.To(m.Fate == delivery.FateBlocks),
 	}
 }
 
 // consequence describes what happens to the message, and the remedy.
-func (u *unforwardableReporter) consequence(m *delivery.GivenUp) string {
+func (u *unforwardableReporter) consequence(m *delivery.UnforwardableMessage) string {
 	const remedy = "correct its publisher or the rule's topic, or change the server's limits (levels, size, QoS) or rights"
 	switch m.Fate {
-	case delivery.FateKept:
+	case delivery.FateBlocks:
 		return "the message is kept, and all messages behind it wait (delivery.unforwardable.policy: Block); " + remedy + ", or set the policy to Drop"
 	case delivery.FateDeadLetter:
 		return fmt.Sprintf("the message is acknowledged to its source, and published there under %q; %s", u.deadLetter, remedy)

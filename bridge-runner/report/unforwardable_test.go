@@ -40,7 +40,7 @@ func newUnforwardableWorld(t *testing.T) *unforwardableWorld {
 }
 
 func (w *unforwardableWorld) giveUp(topic string, fate delivery.Fate) {
-	w.meter.GivenUp(delivery.GivenUp{Topic: topic, Bytes: 3, QoS: 1, Cause: delivery.DropUnforwardable, Fate: fate, Why: &session.Error{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}})
+	w.meter.Unforwardable(delivery.UnforwardableMessage{Topic: topic, Bytes: 3, QoS: 1, Cause: delivery.DropUnforwardable, Fate: fate, Err: &session.Error{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}})
 	synctest.Wait()
 }
 
@@ -129,7 +129,7 @@ func TestUnforwardable_BlockingMessage_InStatusUntilItLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newUnforwardableWorld(t)
 		for i := range 60 { // tried again for half an hour
-			w.giveUp("t", delivery.FateKept)
+			w.giveUp("t", delivery.FateBlocks)
 			if changed(w.st) != (i == 0) {
 				t.Fatalf("attempt %d is reported as a change, or the first is not", i)
 			}
@@ -151,10 +151,10 @@ func TestUnforwardable_BlockingMessage_InStatusUntilItLeaves(t *testing.T) {
 
 func TestUnforwardable_AnyTopicAndAnswer_FitsSchema(t *testing.T) {
 	for _, text := range []string{strings.Repeat("ü", 40_000), "\xff\x00\x01", strings.Repeat("\x01", 300), strings.Repeat("\U0001F4A1", 1000), ""} {
-		for _, fate := range []delivery.Fate{delivery.FateDropped, delivery.FateDeadLetter, delivery.FateKept} {
+		for _, fate := range []delivery.Fate{delivery.FateDropped, delivery.FateDeadLetter, delivery.FateBlocks} {
 			for cause, reason := range map[string]string{delivery.DropRefused: "Refused", delivery.DropTooLarge: "TooLarge", delivery.DropUnforwardable: "EndsSession"} {
 				u := newUnforwardableReporter(slog.New(slog.DiscardHandler), "dead", nil)
-				m := u.status(&delivery.GivenUp{Topic: text, Cause: cause, Fate: fate, Why: &session.Error{Message: text}}, time.Now())
+				m := u.status(&delivery.UnforwardableMessage{Topic: text, Cause: cause, Fate: fate, Err: &session.Error{Message: text}}, time.Now())
 				if len(m.Topic) > maxTopic || !utf8.ValidString(m.Topic) || strings.ContainsAny(m.Topic, "\x00\x01") || m.Reason != reason {
 					t.Errorf("topic %q, reason %s", m.Topic, m.Reason)
 				}

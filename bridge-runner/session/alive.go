@@ -9,8 +9,8 @@ import "time"
 // 0 while the reader waits for the server.
 func (s *Session) Overdue() time.Duration { return s.alive.Overdue() }
 
-// TryLocks acquires and releases each lock of the session. It blocks while a lock is held.
-func (s *Session) TryLocks() {
+// CheckLocks acquires and releases each lock of the session. It blocks while a lock is held.
+func (s *Session) CheckLocks() {
 	_ = s.isReading()
 	_ = s.conn.socket.failure()
 }

@@ -81,7 +81,7 @@ func (s *Session) classify(err error) connectAnswer {
 func openWithBridgeFlag(ctx context.Context, cfg Config) (*Session, error) {
 	s, again, err := connectOnce(ctx, cfg, cfg.State.usesBridgeFlag(), false)
 	if again {
-		s, _, err = connectOnce(ctx, cfg, !s.cfg.BridgeBit, true)
+		s, _, err = connectOnce(ctx, cfg, !s.cfg.BridgeFlag, true)
 	}
 	if err != nil {
 		return nil, err

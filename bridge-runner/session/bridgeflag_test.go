@@ -86,7 +86,7 @@ func TestBridgeFlag_ServerAnswers_LeftOutIfRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, packet.V311)
-			p.cfg.BridgeBit = true
+			p.cfg.BridgeFlag = true
 			for i, attempts := range opens {
 				err := p.tries(attempts...)
 				if last := attempts[len(attempts)-1]; (err == nil) != strings.HasSuffix(last, " 0") {
@@ -99,7 +99,7 @@ func TestBridgeFlag_ServerAnswers_LeftOutIfRefused(t *testing.T) {
 
 func TestBridgeFlag_MQTT5_IsNotSet(t *testing.T) {
 	p := newPeer(t, packet.V5)
-	p.cfg.BridgeBit = true
+	p.cfg.BridgeFlag = true
 	conn, _ := p.dial()
 	if level := conn.Next().Connect.ProtocolVersion; level != 5 {
 		t.Errorf("the protocol level is %d", level)
@@ -112,7 +112,7 @@ func TestBridgeFlag_MQTT5_IsNotSet(t *testing.T) {
 func TestBridgeFlag_PossibleCause_MessageNamesBridgeModeAndStaysTheSame(t *testing.T) {
 	const hint = "; if the server does not support the bridge flag, set bridgeMode: Off"
 	p := newPeer(t, packet.V311)
-	p.cfg.BridgeBit = true
+	p.cfg.BridgeFlag = true
 	if err := p.tries("with silence"); !strings.HasSuffix(err.Message, hint) {
 		t.Error(err)
 	}
@@ -133,12 +133,12 @@ func TestBridgeFlag_PossibleCause_MessageNamesBridgeModeAndStaysTheSame(t *testi
 
 func TestBridgeFlag_Refused_IsRemarkedOn(t *testing.T) {
 	p := newPeer(t, packet.V311)
-	p.cfg.BridgeBit = true
+	p.cfg.BridgeFlag = true
 	if err := p.tries("with close", "without 0"); err != nil {
 		t.Fatal(err)
 	}
 	l := p.new()
-	if got := l.s.Remarks(); len(got) != 1 || got[0] != "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: Off to avoid the attempt with the flag" {
+	if got := l.s.Warnings(); len(got) != 1 || got[0] != "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: Off to avoid the attempt with the flag" {
 		t.Errorf("remarks: %q", got)
 	}
 }

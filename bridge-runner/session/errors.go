@@ -51,10 +51,10 @@ func (s *Session) maskSecrets(words string) string {
 	if secret == "" {
 		secret = s.cfg.Username
 	}
-	if len(secret) < transport.MinSecret {
+	if len(secret) < transport.MinSecretLength {
 		return words
 	}
-	return strings.ReplaceAll(words, secret, v1alpha1.Masked)
+	return strings.ReplaceAll(words, secret, v1alpha1.MaskedSecret)
 }
 
 // Reason codes of MQTT 5 (section 2.4), in addition to the codes of package packet.
@@ -86,7 +86,7 @@ func quotedReason(reason string) string {
 
 // loginHint returns the remedy for a refused user name or password. It names their origin.
 func (s *Session) loginHint() string {
-	from := s.cfg.LoginFrom
+	from := s.cfg.CredentialsSource
 	switch username, password := s.cfg.Username != "", s.cfg.Password != ""; {
 	case from == "":
 		return "no credentials are set; name a Secret in credentials.secretRef"
@@ -171,16 +171,16 @@ func (s *Session) connectError(ctx context.Context, err error) *Error {
 		return newError(v1alpha1.ReasonProtocolVersionRefused, fmt.Sprintf("the server seems not to support MQTT %s: %v; set protocolVersion to a version that the server supports", s.versionName(), malformed), err)
 	case errors.As(err, &malformed):
 		return newError(v1alpha1.ReasonProtocolError, malformed.Error()+"; check the URL's scheme and port, and protocolVersion", err)
-	case transport.Alert(err) != nil:
+	case transport.AsAlert(err) != nil:
 		// With TLS 1.3 the server verifies the client's certificate after the client has
 		// completed its handshake.
-		return transport.Alert(err)
+		return transport.AsAlert(err)
 	case transport.TimedOut(ctx, err):
 		return newError(v1alpha1.ReasonConnectTimeout, "the server accepted the connection and did not answer within connectTimeoutSeconds", err)
 	case transport.Closed(err):
 		return newError(v1alpha1.ReasonConnectionClosed, "the server closed the connection instead of answering CONNECT; check the URL's scheme and port, and the server's log", err)
 	}
-	return newError(v1alpha1.ReasonConnectionClosed, "the connection failed before the server had answered CONNECT: "+transport.Cause(err), err)
+	return newError(v1alpha1.ReasonConnectionClosed, "the connection failed before the server had answered CONNECT: "+transport.CauseText(err), err)
 }
 
 // connectionLostError explains why the connection of an open session ended.
@@ -194,11 +194,11 @@ func connectionLostError(err error) *Error {
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		// The kernel received this from the network while nothing was acknowledged for
 		// TCP_USER_TIMEOUT.
-		return newError(v1alpha1.ReasonHostUnreachable, "the host is no longer reachable: "+transport.Cause(err)+"; check routes and network policies", err)
+		return newError(v1alpha1.ReasonHostUnreachable, "the host is no longer reachable: "+transport.CauseText(err)+"; check routes and network policies", err)
 	case transport.Closed(err):
 		return newError(v1alpha1.ReasonConnectionClosed, "the server or the network closed the connection", err)
 	}
-	return newError(v1alpha1.ReasonConnectionClosed, "the connection failed: "+transport.Cause(err), err)
+	return newError(v1alpha1.ReasonConnectionClosed, "the connection failed: "+transport.CauseText(err), err)
 }
 
 // disconnectError explains a server's DISCONNECT (MQTT 5 section 3.14.2.1).

@@ -22,7 +22,7 @@ func faultyPeer(t *testing.T, v packet.Version, limit int) (p *peer, faults chan
 	p, faults = newPeer(t, v), make(chan string, 100)
 	p.cfg.MaximumPacketSize = limit
 	p.cfg.Fault = func(f Fault) {
-		faults <- fmt.Sprintf("%s %s %q %d dropped=%t", f.Packet, f.Faults.Kind(), f.Topic, f.Size, f.Dropped())
+		faults <- fmt.Sprintf("%s %s %q %d dropped=%t", f.Packet, f.Faults.Label(), f.Topic, f.Size, f.Dropped())
 	}
 	return p, faults
 }

@@ -211,7 +211,7 @@ func (r *recorder) inherit(in []*Inbound) {
 
 // message returns a message to publish.
 func message(qos byte, payload string) *Outgoing {
-	return &Outgoing{Message: Message{Topic: "t", Payload: payload, QoS: qos}, At: time.Now()}
+	return &Outgoing{Message: Message{Topic: "t", Payload: payload, QoS: qos}, ReceivedAt: time.Now()}
 }
 
 // publish publishes and flushes.

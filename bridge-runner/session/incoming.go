@@ -12,8 +12,8 @@ import (
 // Inbound is a message that the server sent.
 type Inbound struct {
 	packet.Publish
-	// At is when the message arrived.
-	At time.Time
+	// ReceivedAt is when the message arrived.
+	ReceivedAt time.Time
 
 	state *State
 	// session is the session on whose connection the message arrived last. It is nil if a later
@@ -28,7 +28,7 @@ type Inbound struct {
 // 3.3 and 4.3). The handler also receives messages with faults, so that it acknowledges
 // them in order. A message without a packet identifier cannot be acknowledged.
 func (s *Session) deliverInbound(p *packet.Publish) {
-	m := &Inbound{Publish: *p, At: s.readAt, state: s.state, session: s}
+	m := &Inbound{Publish: *p, ReceivedAt: s.readAt, state: s.state, session: s}
 	if p.ID != 0 && (s.refusingInbound || s.trackInbound(m)) {
 		return
 	}
@@ -127,12 +127,12 @@ func (m *Inbound) Ack() {
 	}
 }
 
-// Refuse leaves a QoS 1 or 2 message, and all later messages on this connection,
+// LeaveAtServer leaves a QoS 1 or 2 message, and all later messages on this connection,
 // unacknowledged at the server, so that the order is kept. The server sends them again on
-// the next connection, which [Session.Renew] requests. Refuse returns false if the server
+// the next connection, which [Session.RequestReconnect] requests. Refuse returns false if the server
 // will not send the message again, because the session ends with the connection; the
 // message then counts as received. Refuse may be called only by [Handler.Received].
-func (m *Inbound) Refuse() bool {
+func (m *Inbound) LeaveAtServer() bool {
 	s := m.session
 	if s == nil || s.cfg.CleanStart || s.server.HasSessionExpiry && s.server.SessionExpiry == 0 {
 		return false

@@ -167,10 +167,10 @@ func TestInbound_Properties_ReceivedAndPublishable(t *testing.T) {
 	l.c.Send(m)
 	l.want("received x")
 	in := l.in[0]
-	if !in.Retain || !slices.Equal(in.Subscriptions, []uint32{7}) || in.At.IsZero() {
+	if !in.Retain || !slices.Equal(in.Subscriptions, []uint32{7}) || in.ReceivedAt.IsZero() {
 		t.Errorf("received %+v", in)
 	}
-	l.publish(&Outgoing{Message: Message{Topic: "t", Payload: "x", Retain: true, Properties: in.Properties}, At: in.At})
+	l.publish(&Outgoing{Message: Message{Topic: "t", Payload: "x", Retain: true, Properties: in.Properties}, ReceivedAt: in.ReceivedAt})
 	got := l.c.Next()
 	m.Properties.SubscriptionIdentifier = nil                                           // [MQTT-3.3.4-6]
 	if got.String() != m.String() || got.Properties.String() != m.Properties.String() { // [MQTT-3.3.2-4] and the following requirements

@@ -89,7 +89,7 @@ func TestError_ServerRepeatsThePassword_IsMaskedInItsWordsOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, packet.V5)
-			p.cfg.Username, p.cfg.Password, p.cfg.LoginFrom = c.username, c.password, `the Secret "login"`
+			p.cfg.Username, p.cfg.Password, p.cfg.CredentialsSource = c.username, c.password, `the Secret "login"`
 			conn, done := p.dial()
 			conn.Next()
 			conn.Send(script.Packet{Type: v5.CONNACK, Code: 0x87, Properties: &v5.Properties{ReasonString: c.says}})

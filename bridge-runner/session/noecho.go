@@ -7,32 +7,32 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// requireNoEcho closes a session of MQTT 3.1.1 that requires [Config.NoEcho], if the server
+// requireNoEcho closes a session of MQTT 3.1.1 that requires [Config.RequireNoEcho], if the server
 // refuses the bridge flag.
 func requireNoEcho(s *Session, err error) (*Session, error) {
-	if err != nil || !s.cfg.NoEcho || s.cfg.BridgeBit {
+	if err != nil || !s.cfg.RequireNoEcho || s.cfg.BridgeFlag {
 		return s, err
 	}
 	s.Close()
 	return nil, newError(v1alpha1.ReasonEchoNotPrevented, "the server does not support the bridge flag of MQTT 3.1.1 and would send the bridge's own messages back, which the rules would forward again; set protocolVersion: '5' on this side, or change the rules so that no message can loop", nil)
 }
 
-// GiveUp ends the session because the bridge cannot work with this server. With the same
-// State, Open fails with err from then on. GiveUp may be called from [Handler.Received].
-func (s *Session) GiveUp(err *Error) {
+// RejectServer ends the session because the bridge cannot work with this server. With the same
+// State, Open fails with err from then on. RejectServer may be called from [Handler.Received].
+func (s *Session) RejectServer(err *Error) {
 	s.state.mu.Lock()
-	s.state.givenUp = err
+	s.state.rejected = err
 	s.state.mu.Unlock()
 	s.endWithDisconnect(codeImplementation, err, Ending{})
 }
 
-// givenUpError returns the error that was passed to [Session.GiveUp]. It is nil if GiveUp
+// rejectedError returns the error that was passed to [Session.RejectServer]. It is nil if RejectServer
 // was not called.
-func (s *State) givenUpError() error {
+func (s *State) rejectedError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.givenUp == nil {
+	if s.rejected == nil {
 		return nil
 	}
-	return s.givenUp
+	return s.rejected
 }

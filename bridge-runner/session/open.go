@@ -19,12 +19,12 @@ type Config struct {
 	Transport transport.Config
 	// Version is the version of MQTT.
 	Version packet.Version
-	// BridgeBit sets the bridge flag for servers of MQTT 3.1.1, see [packet.Connect]. If a
+	// BridgeFlag sets the bridge flag for servers of MQTT 3.1.1, see [packet.Connect]. If a
 	// server refuses the flag, Open connects without it. It is ignored in MQTT 5.
-	BridgeBit bool
-	// NoEcho makes Open fail if the server refuses the bridge flag and so would send the
+	BridgeFlag bool
+	// RequireNoEcho makes Open fail if the server refuses the bridge flag and so would send the
 	// client's own messages back. It is ignored in MQTT 5, which has the option No Local.
-	NoEcho bool
+	RequireNoEcho bool
 	// ClientID is the client identifier (section 3.1.3.1).
 	ClientID string
 	// CleanStart makes the server discard an existing session (Clean Session in MQTT 3.1.1,
@@ -41,9 +41,9 @@ type Config struct {
 	// Username and Password are each sent if they are not empty. MQTT 3.1.1 does not allow
 	// a Password without a Username ([MQTT-3.1.2-22]).
 	Username, Password string
-	// LoginFrom names the origin of Username and Password in errors. It is empty if none
+	// CredentialsSource names the origin of Username and Password in errors. It is empty if none
 	// are configured.
-	LoginFrom string
+	CredentialsSource string
 	// Will is published by the server when the connection is lost (section 3.1.2.5).
 	Will *packet.Will
 	// KeepAlive is a number of whole seconds, from 1 to 65535 (section 3.1.2.10). An MQTT 5
@@ -78,7 +78,7 @@ type Config struct {
 // deadline. Nothing after the CONNACK is handled until [Session.Start] is called. Errors
 // are of type *[Error].
 func Open(ctx context.Context, cfg Config) (*Session, error) {
-	if err := cfg.State.givenUpError(); err != nil {
+	if err := cfg.State.rejectedError(); err != nil {
 		return nil, err
 	}
 	if cfg.Discard && !cfg.CleanStart && cfg.Version == packet.V311 {
@@ -91,7 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		s.Close()
 		cfg.Discard = false
 	}
-	if !cfg.BridgeBit || cfg.Version != packet.V311 {
+	if !cfg.BridgeFlag || cfg.Version != packet.V311 {
 		s := newSession(cfg, false)
 		if err := s.connect(ctx); err != nil {
 			return nil, err
@@ -102,7 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 }
 
 func newSession(cfg Config, bridgeFlag bool) *Session {
-	cfg.BridgeBit = bridgeFlag
+	cfg.BridgeFlag = bridgeFlag
 	s := &Session{
 		cfg:            cfg,
 		state:          cfg.State,
@@ -158,7 +158,7 @@ const receiveWindows = 16
 func (s *Session) handshake() (packet.Connack, error) {
 	c := packet.Connect{
 		Version:    s.version,
-		Bridge:     s.cfg.BridgeBit,
+		BridgeFlag: s.cfg.BridgeFlag,
 		ClientID:   s.cfg.ClientID,
 		CleanStart: s.cfg.CleanStart || s.cfg.Discard,
 		KeepAlive:  uint16(s.cfg.KeepAlive / time.Second), //nolint:gosec // at most 65535
@@ -185,7 +185,7 @@ func (s *Session) handshake() (packet.Connack, error) {
 			return packet.Connack{}, err
 		case !ok:
 			if err := s.conn.fill(); err != nil {
-				if failed != nil && transport.Alert(err) == nil {
+				if failed != nil && transport.AsAlert(err) == nil {
 					err = failed
 				}
 				return packet.Connack{}, err
@@ -206,7 +206,7 @@ func (s *Session) applyConnack() {
 	s.resumed = ack.SessionPresent
 	if s.resumed && (s.cfg.CleanStart || s.cfg.Discard) { // violates [MQTT-3.2.2-2], [MQTT-3.2.2-1] of 3.1.1
 		s.resumed = false
-		ack.Mistakes = append(ack.Mistakes, "Session Present set, though the bridge requested a new session; the bridge treats the session as unknown")
+		ack.Violations = append(ack.Violations, "Session Present set, though the bridge requested a new session; the bridge treats the session as unknown")
 	}
 	s.keepAlive = s.cfg.KeepAlive
 	if ack.HasServerKeepAlive && ack.ServerKeepAlive > 0 { // [MQTT-3.1.2-21]

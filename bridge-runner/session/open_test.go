@@ -31,7 +31,7 @@ func TestOpen_Configurations_SentInConnect(t *testing.T) {
 			{false, "", "p", nil, false},
 			{false, "u", "p", &packet.Will{Topic: "w", Payload: "gone", QoS: 1, Retain: true, Delay: 5}, true},
 		} {
-			p.cfg.CleanStart, p.cfg.Username, p.cfg.Password, p.cfg.Will, p.cfg.BridgeBit = c.clean, c.user, c.password, c.will, c.bit
+			p.cfg.CleanStart, p.cfg.Username, p.cfg.Password, p.cfg.Will, p.cfg.BridgeFlag = c.clean, c.user, c.password, c.will, c.bit
 			p.cfg.KeepAlive, p.cfg.Window, p.cfg.SessionExpiry = 77*time.Second, 12, 3600
 			conn, done := p.dial()
 			got := conn.Next().Connect
@@ -118,7 +118,7 @@ func TestRefusal_EachCode_HasReasonAndRemedy(t *testing.T) {
 
 func TestRefusal_ServerReasonString_IsQuoted(t *testing.T) {
 	p := newPeer(t, packet.V5)
-	p.cfg.Username, p.cfg.Password, p.cfg.LoginFrom = "u", "p", `the Secret "login"`
+	p.cfg.Username, p.cfg.Password, p.cfg.CredentialsSource = "u", "p", `the Secret "login"`
 	for _, c := range []struct {
 		code byte
 		want string
@@ -138,7 +138,7 @@ func TestRefusal_ServerReasonString_IsQuoted(t *testing.T) {
 // A status message has 512 bytes.
 func TestRefusal_LongReasonString_LeavesRoomForTheRemedy(t *testing.T) {
 	p := newPeer(t, packet.V5)
-	p.cfg.Password, p.cfg.LoginFrom = "hunter2!", `the Secret "login"`
+	p.cfg.Password, p.cfg.CredentialsSource = "hunter2!", `the Secret "login"`
 	p.cfg.Transport.Header = http.Header{"Authorization": {"Bearer s3cr3t-t0ken"}}
 	for length := range 220 { // so that the text is cut at each position of the secrets
 		conn, done := p.dial()
@@ -163,7 +163,7 @@ func TestRefusal_PartsOfLoginMissing_NamesThem(t *testing.T) {
 		{"", "", `the Secret "login" has neither a user name nor a password, so that none were sent; set its keys username and password`},
 	} {
 		p := newPeer(t, packet.V5)
-		p.cfg.Username, p.cfg.Password, p.cfg.LoginFrom = c.user, c.password, `the Secret "login"`
+		p.cfg.Username, p.cfg.Password, p.cfg.CredentialsSource = c.user, c.password, `the Secret "login"`
 		if e := p.refused("\x20\x03\x00\x86\x00"); e.Message != "the server refuses the user name or password (CONNACK 0x86); "+c.want {
 			t.Error(e.Message)
 		}
@@ -248,7 +248,7 @@ func TestOpen_NoEchoRequired_FailsIfBridgeFlagRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPeer(t, packet.V311)
-			p.cfg.BridgeBit, p.cfg.NoEcho = true, true
+			p.cfg.BridgeFlag, p.cfg.RequireNoEcho = true, true
 			done := make(chan opened, 1)
 			go func() {
 				s, err := Open(t.Context(), p.cfg)
@@ -284,7 +284,7 @@ func TestGiveUp_OpenSession_EndsAndIsNotOpenedAgain(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		given := &Error{Reason: "EchoNotPrevented", Message: "why"}
-		l.s.GiveUp(given)
+		l.s.RejectServer(given)
 		<-l.s.Done()
 		if err := l.s.Err(); !errors.Is(err, given) {
 			t.Errorf("it ended with %v", err)

@@ -23,8 +23,8 @@ type Message struct {
 // uses it.
 type Outgoing struct {
 	Message
-	// At is when the message arrived. Its expiry interval starts then.
-	At time.Time
+	// ReceivedAt is when the message arrived. Its expiry interval starts then.
+	ReceivedAt time.Time
 	// Owner belongs to the caller. The session does not use it.
 	Owner any
 
@@ -244,7 +244,7 @@ func (s *Session) makePublish(m *Outgoing, now time.Time) (p packet.Publish, exp
 	}
 	left := int64(1)
 	if m.Properties.Expires {
-		left = int64(m.Properties.Expiry) - int64(now.Sub(m.At)/time.Second)
+		left = int64(m.Properties.Expiry) - int64(now.Sub(m.ReceivedAt)/time.Second)
 	}
 	if s.version != packet.V5 {
 		return p, left <= 0 // applies in 3.1.1, too: the server does not know the expiry, so no other program drops the message

@@ -186,7 +186,7 @@ func TestPublish_MessageExpired_IsNotSent(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
 		m := message(1, "late")
-		m.At = time.Now().Add(-10 * time.Second)
+		m.ReceivedAt = time.Now().Add(-10 * time.Second)
 		m.Properties = &packet.Properties{Expires: true, Expiry: 10}
 		l.wantResult(Expired, m) // [MQTT-3.3.2-5]
 		m.Properties = &packet.Properties{Expires: true, Expiry: 100}

@@ -18,7 +18,7 @@ import (
 // bridge's, the server treats the probe as another client. cfg's State and Will are not
 // used. Errors are of type *[Error].
 func Probe(ctx context.Context, cfg Config) error {
-	cfg.CleanStart, cfg.Will, cfg.BridgeBit, cfg.State = true, nil, false, NewState()
+	cfg.CleanStart, cfg.Will, cfg.BridgeFlag, cfg.State = true, nil, false, NewState()
 	s, err := Open(ctx, cfg)
 	if err == nil {
 		err = s.ping(ctx)

@@ -32,7 +32,7 @@ func (p *peer) probe(timeout time.Duration) (c *script.Conn, result <-chan error
 
 func TestProbe_HealthyServer_LeavesNoSession(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
-		p.cfg.Will, p.cfg.BridgeBit, p.cfg.SessionExpiry = &packet.Will{Topic: "w", Payload: "0"}, true, 3600
+		p.cfg.Will, p.cfg.BridgeFlag, p.cfg.SessionExpiry = &packet.Will{Topic: "w", Payload: "0"}, true, 3600
 		c, result := p.probe(script.Patience)
 		got := c.Next().Connect
 		if got.ClientID != "x" || !got.CleanStart || got.WillFlag || got.ProtocolVersion != byte(p.cfg.Version) {
@@ -100,7 +100,7 @@ func TestProbe_Refused_FailsPermanently(t *testing.T) {
 		c.Next()
 		c.Send(script.Packet{Type: v5.CONNACK, Code: code})
 		var e *Error
-		if err := <-result; !errors.As(err, &e) || e.Reason != v1alpha1.ReasonAuthenticationFailed || !e.ForGood() {
+		if err := <-result; !errors.As(err, &e) || e.Reason != v1alpha1.ReasonAuthenticationFailed || !e.Permanent() {
 			t.Errorf("%v", err)
 		}
 	})

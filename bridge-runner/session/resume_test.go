@@ -237,7 +237,7 @@ func TestStaleQoS2_LowerQoSGrantedAndNoAnswer_TrialIsSent(t *testing.T) { // Rab
 	l.wantResult(Full, x)
 	l.s.Flush()
 	l.c.Want(pubrels(qos2IDs())...)
-	<-l.s.Renewal()
+	<-l.s.ReconnectRequested()
 	l.wantResult(Full, x) // not on this connection
 	l.cut()
 	l = p.resume()

@@ -172,7 +172,7 @@ type Session struct {
 	// err and ending are valid when closedCh is closed.
 	err    error
 	ending Ending
-	// renewRequested is closed by Renew.
+	// renewRequested is closed by RequestReconnect.
 	renewRequested chan struct{}
 }
 
@@ -211,10 +211,10 @@ type Ending struct {
 	// Code is the reason code of the server's DISCONNECT (MQTT 5 section 3.14.2.1). It is 0
 	// if there was none.
 	Code byte
-	// Silent is whether the server exceeded the acknowledgement timeout. PassedOver is
+	// AckTimedOut is whether the server exceeded the acknowledgement timeout. Skipped is
 	// whether it acknowledged later messages and not the oldest message. Answering is
 	// whether it answered pings meanwhile.
-	Silent, PassedOver, Answering bool
+	AckTimedOut, Skipped, Answering bool
 }
 
 // Ending returns how the session ended. It is valid when Done is closed.
@@ -257,10 +257,10 @@ func (s *Session) handlePingresp() bool {
 	return expected
 }
 
-// Renew asks the caller that chooses the server to connect to the same server again. There
-// are two reasons: the server then sends the messages again that [Inbound.Refuse] has
+// RequestReconnect asks the caller that chooses the server to connect to the same server again. There
+// are two reasons: the server then sends the messages again that [Inbound.LeaveAtServer] has
 // refused; or the server stops handling packets after a PUBREL.
-func (s *Session) Renew() {
+func (s *Session) RequestReconnect() {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	s.renewLocked()
@@ -274,9 +274,9 @@ func (s *Session) renewLocked() {
 	}
 }
 
-// Renewal returns a channel that is closed when the caller should reconnect. See
-// [Session.Renew].
-func (s *Session) Renewal() <-chan struct{} { return s.renewRequested }
+// ReconnectRequested returns a channel that is closed when the caller should reconnect. See
+// [Session.RequestReconnect].
+func (s *Session) ReconnectRequested() <-chan struct{} { return s.renewRequested }
 
 // Start begins to read. Messages in flight in a resumed session are continued when the
 // caller publishes them again.

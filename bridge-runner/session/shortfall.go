@@ -96,16 +96,16 @@ func (s *Session) loweredExpiry() *Shortfall {
 		s.server.SessionExpiry, askedText, s.server.SessionExpiry)}
 }
 
-// Remarks returns notes about how the connection was made, for the log.
-func (s *Session) Remarks() []string {
+// Warnings returns notes about how the connection was made, for the log.
+func (s *Session) Warnings() []string {
 	var all []string
-	for _, mistake := range s.server.Mistakes {
+	for _, mistake := range s.server.Violations {
 		all = append(all, "the server's CONNACK has "+mistake)
 	}
 	if !s.server.RetainAvailable {
 		all = append(all, "the server does not support retained messages; the bridge sends messages to it without the retain flag")
 	}
-	if s.state.refusesBridgeFlag() && !s.cfg.BridgeBit {
+	if s.state.refusesBridgeFlag() && !s.cfg.BridgeFlag {
 		all = append(all, "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: Off to avoid the attempt with the flag")
 	}
 	return all

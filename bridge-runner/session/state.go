@@ -29,8 +29,8 @@ type State struct {
 
 	// subscribed is whether the subscriptions were made in this session.
 	subscribed bool
-	// givenUp is the error that Open returns from now on. It is nil unless GiveUp was called.
-	givenUp *Error
+	// rejected is the error that Open returns from now on. It is nil unless Session.RejectServer was called.
+	rejected *Error
 	// lowered are the subscriptions that the server granted at a lower QoS. It is valid while
 	// subscribed is set.
 	lowered    []loweredFilter
@@ -56,10 +56,10 @@ func (s *State) Subscribed() bool {
 	return s.subscribed
 }
 
-// Lowered reports whether the server granted a subscription of this session at a lower QoS
+// HasLoweredQoS reports whether the server granted a subscription of this session at a lower QoS
 // than requested. A server that resumes the session keeps that QoS until the client
 // subscribes again.
-func (s *State) Lowered() bool {
+func (s *State) HasLoweredQoS() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.lowered) > 0
@@ -91,8 +91,8 @@ func (s *State) Abandon(next *Session) {
 	}
 }
 
-// Holds reports whether m is in flight in this session.
-func (s *State) Holds(m *Outgoing) bool {
+// InFlight reports whether m is in flight in this session.
+func (s *State) InFlight(m *Outgoing) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return m.id != 0 && s.out.get(m.id) == m

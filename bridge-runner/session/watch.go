@@ -191,11 +191,11 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 			return left, nil
 		}
 		s.state.doubtQoS2(false)
-		s.Renew()
+		s.RequestReconnect()
 	}
 	w.pingAtHalfway(now, lastAckAt, s.cfg.AckTimeout-now.Sub(since))
 	left, overdue = earlier(s.cfg.AckTimeout, w.ackTimeLeft(now, lastAckAt, since), func() *Error {
-		w.ending = Ending{Silent: true, PassedOver: !skippedSince.IsZero(), Answering: s.conn.pongs.Load() > w.halfwayPongs}
+		w.ending = Ending{AckTimedOut: true, Skipped: !skippedSince.IsZero(), Answering: s.conn.pongs.Load() > w.halfwayPongs}
 		if noneAnswered {
 			s.state.doubtQoS2(w.ending.Answering)
 		}
@@ -205,7 +205,7 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 		return left, overdue
 	}
 	return earlier(left, w.ackTimeLeft(now, skippedSince, w.skipped.update(&w.uplink, skippedSince, w.uplink.written)), func() *Error {
-		w.ending = Ending{Silent: true, PassedOver: true, Answering: true}
+		w.ending = Ending{AckTimedOut: true, Skipped: true, Answering: true}
 		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages but not the oldest message for %v", s.cfg.AckTimeout), nil)
 	})
 }

@@ -30,9 +30,9 @@ func (e *Error) Error() string { return e.Message }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ForGood reports whether the server refuses the client until the configuration of one of the two
+// Permanent reports whether the server refuses the client until the configuration of one of the two
 // changes. Frequent retries do not help then, and may lock an account.
-func (e *Error) ForGood() bool {
+func (e *Error) Permanent() bool {
 	switch e.Reason {
 	case v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonClientIDRejected, v1alpha1.ReasonProtocolVersionRefused,
 		v1alpha1.ReasonEchoNotPrevented:
@@ -54,7 +54,7 @@ func tcpError(ctx context.Context, err error) *Error {
 	case errors.Is(err, syscall.ECONNRESET):
 		return &Error{v1alpha1.ReasonConnectionClosed, "the connection was reset before it was established; check the server, and the firewalls on the way to it", err}
 	}
-	return &Error{v1alpha1.ReasonHostUnreachable, "the host cannot be reached: " + Cause(err) + "; check routes and network policies", err}
+	return &Error{v1alpha1.ReasonHostUnreachable, "the host cannot be reached: " + CauseText(err) + "; check routes and network policies", err}
 }
 
 // dnsCause says why a name has no address. It does not use the error's own text, because that
@@ -81,9 +81,9 @@ func TimedOut(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// Cause returns the text of an error without the network addresses around it, because the local
+// CauseText returns the text of an error without the network addresses around it, because the local
 // address differs for each connection.
-func Cause(err error) string {
+func CauseText(err error) string {
 	var op *net.OpError
 	for errors.As(err, &op) {
 		err = op.Err

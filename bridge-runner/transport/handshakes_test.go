@@ -37,8 +37,8 @@ func (h *handshakes) wantResumed(t *testing.T, resumed ...bool) {
 	var got []bool
 	for _, one := range h.seen {
 		got = append(got, one.Resumed)
-		if one.Took <= 0 {
-			t.Errorf("a handshake took %s, want more than 0", one.Took)
+		if one.Duration <= 0 {
+			t.Errorf("a handshake took %s, want more than 0", one.Duration)
 		}
 	}
 	if h.seen = nil; !slices.Equal(got, resumed) {

@@ -13,9 +13,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// MinSecret is the smallest length of a value that is masked, in bytes. A shorter value, such as
+// MinSecretLength is the smallest length of a value that is masked, in bytes. A shorter value, such as
 // the 1 in v=1, is not a secret, and occurs in many texts.
-const MinSecret = 4
+const MinSecretLength = 4
 
 // minPart is the smallest length of a named part of a header value that is masked, in bytes. Most
 // of these parts are not secrets.
@@ -25,7 +25,7 @@ const minPart = 8
 // repeat them in its messages.
 func (c *Config) Mask(text string) string {
 	for _, secret := range c.secrets() {
-		text = strings.ReplaceAll(text, secret, v1alpha1.Masked)
+		text = strings.ReplaceAll(text, secret, v1alpha1.MaskedSecret)
 	}
 	return text
 }
@@ -36,7 +36,7 @@ func (c *Config) secrets() []string {
 	add := func(value string) {
 		quoted := strconv.Quote(value)
 		for _, form := range []string{value, quoted[1 : len(quoted)-1], url.QueryEscape(value), url.PathEscape(value)} {
-			if len(form) >= MinSecret && !slices.Contains(out, form) {
+			if len(form) >= MinSecretLength && !slices.Contains(out, form) {
 				out = append(out, form)
 			}
 		}

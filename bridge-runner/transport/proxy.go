@@ -100,7 +100,7 @@ func connectHTTP(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 	case errors.Is(err, errNotHTTP):
 		return notAProxy(cfg.Proxy, err)
 	case err != nil:
-		return proxyFailed(err, "the connection to the proxy %s fails: %s; see the proxy's log", cfg.Proxy.Host, Cause(err))
+		return proxyFailed(err, "the connection to the proxy %s fails: %s; see the proxy's log", cfg.Proxy.Host, CauseText(err))
 	case response.code/100 != 2:
 		return connectRefused(cfg, response)
 	}

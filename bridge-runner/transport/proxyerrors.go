@@ -23,7 +23,7 @@ func proxyFailed(err error, format string, args ...any) *Error {
 // proxyUnreachable explains why the connection to the proxy failed.
 func proxyUnreachable(ctx context.Context, proxy string, err error) *Error {
 	var dns *net.DNSError
-	why := Cause(err) + "; check routes and network policies"
+	why := CauseText(err) + "; check routes and network policies"
 	switch {
 	case errors.As(err, &dns):
 		why = fmt.Sprintf("its name cannot be resolved (%s); check proxy.url and the cluster's DNS", dnsCause(dns))
@@ -43,7 +43,7 @@ func proxyNoResponse(ctx context.Context, proxy string, err error) *Error {
 	case Closed(err):
 		return proxyFailed(err, "the proxy %s closed the connection instead of answering; check the scheme and port of proxy.url, and the proxy's log", proxy)
 	}
-	return proxyFailed(err, "the connection to the proxy %s fails: %s; see the proxy's log", proxy, Cause(err))
+	return proxyFailed(err, "the connection to the proxy %s fails: %s; see the proxy's log", proxy, CauseText(err))
 }
 
 // notAProxy explains that the program at the proxy's address speaks another protocol.
@@ -66,7 +66,7 @@ func refusedLogin(proxy *url.URL, err error) *Error {
 // socksError explains the reply of a SOCKS5 proxy (RFC 1928 section 6). The library reports it only
 // as text.
 func socksError(ctx context.Context, cfg *Config, err error) *Error {
-	text := strings.TrimPrefix(Cause(err), "unknown error ")
+	text := strings.TrimPrefix(CauseText(err), "unknown error ")
 	server := func(reason, cause string) *Error {
 		return &Error{reason, fmt.Sprintf("the proxy %s cannot connect to the server: %s; check that the proxy can reach the URL's host and port", cfg.Proxy.Host, cause), err}
 	}

@@ -31,9 +31,9 @@ type Handshake struct {
 	// Resumed is true if the handshake resumed an earlier session: no certificate was sent or
 	// verified, and no signature was made.
 	Resumed bool
-	// Took is the duration of the handshake from its first byte to its last one. It does not
+	// Duration is the duration of the handshake from its first byte to its last one. It does not
 	// include the TCP connection.
-	Took time.Duration
+	Duration time.Duration
 }
 
 // TLSSessions keeps the TLS sessions of one server, so that later connections resume them
@@ -131,7 +131,7 @@ func (s *TLSSessions) handshake(ctx context.Context, settings *tls.Config, cache
 	if cache == nil {
 		return upper, nil
 	}
-	h := Handshake{Resumed: secure.ConnectionState().DidResume, Took: time.Since(start)}
+	h := Handshake{Resumed: secure.ConnectionState().DidResume, Duration: time.Since(start)}
 	cache.succeeded(h.Resumed)
 	if s.Observe != nil {
 		s.Observe(h)

@@ -151,12 +151,12 @@ func TestTLS_ClientCertificateMissingAfterTheHandshake_IsReportedByRead(t *testi
 	hostPort, _ := listenTLS(t, server)
 	c := dial(t, Config{HostPort: hostPort, TLS: clientTLS(pki)})
 	_, err := c.Read(make([]byte, 1))
-	alert := Alert(err)
+	alert := AsAlert(err)
 	if alert == nil {
 		t.Fatalf("no alert: %v", err)
 	}
 	wantError(t, alert, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef")
-	if other := Alert(errors.New("another")); other != nil {
+	if other := AsAlert(errors.New("another")); other != nil {
 		t.Errorf("Alert explains an error that is not an alert: %v", other)
 	}
 }

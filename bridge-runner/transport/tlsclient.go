@@ -61,9 +61,9 @@ func (c *alertConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Alert explains an error if it is a TLS alert by which the server ended the connection. For any
+// AsAlert explains an error if it is a TLS alert by which the server ended the connection. For any
 // other error it returns nil.
-func Alert(err error) *Error {
+func AsAlert(err error) *Error {
 	var known *Error
 	if errors.As(err, &known) && known.Reason == v1alpha1.ReasonTLSFailed {
 		return known
@@ -78,7 +78,7 @@ func alertError(auth *clientAuth, err error) *Error {
 	if !errors.As(err, &op) || op.Op != "remote error" {
 		return nil
 	}
-	alert := Cause(err)
+	alert := CauseText(err)
 	return &Error{v1alpha1.ReasonTLSFailed, fmt.Sprintf("TLS: the server refused the handshake (%s); %s", alert, auth.hint(alert)), err}
 }
 

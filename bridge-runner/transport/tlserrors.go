@@ -36,7 +36,7 @@ func tlsError(ctx context.Context, settings *tls.Config, auth *clientAuth, err e
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):
 		text = "the server closed the connection during the handshake; check that it expects TLS on this port"
 	default:
-		text = Cause(err)
+		text = CauseText(err)
 		if strings.HasPrefix(text, "tls: server selected unsupported protocol version") {
 			text = "the server supports neither TLS 1.2 nor TLS 1.3; enable one of them on the server"
 		}
@@ -80,7 +80,7 @@ func certificateProblem(settings *tls.Config, err error) string {
 	case errors.As(err, &roots):
 		return "the runner has no system certificate authorities; name a ConfigMap or Secret with the authority's certificate in tls.caRef"
 	}
-	return "the server's certificate is not accepted: " + Cause(unverified.Err)
+	return "the server's certificate is not accepted: " + CauseText(unverified.Err)
 }
 
 func unknownAuthority(settings *tls.Config, leaf *x509.Certificate, err *x509.UnknownAuthorityError) string {
@@ -151,7 +151,7 @@ func invalidCertificate(settings *tls.Config, leaf *x509.Certificate, err *x509.
 	case x509.CANotAuthorizedForThisName, x509.NameConstraintsWithoutSANs, x509.UnconstrainedName, x509.CANotAuthorizedForExtKeyUsage:
 		return "the name constraints or key usages of an authority do not permit the server's certificate; have another authority issue it"
 	default:
-		return "the server's certificate is not accepted: " + Cause(err)
+		return "the server's certificate is not accepted: " + CauseText(err)
 	}
 }
 
@@ -181,7 +181,7 @@ func quotedName(name pkix.Name) string { return quoted(name.String()) }
 
 func quoted(text string) string {
 	if len(text) > maxText {
-		text = text[:maxText] + v1alpha1.Masked
+		text = text[:maxText] + v1alpha1.MaskedSecret
 	}
 	return fmt.Sprintf("%q", text)
 }

@@ -28,8 +28,8 @@ func upgradeError(ctx context.Context, cfg *Config, response *head, err error) *
 		return refused("the server's response to the WebSocket upgrade is not valid: its WebSocket header fields are missing or wrong; check the URL's path, and the proxy in front of the server")
 	case response != nil:
 		return refused("the server refuses the WebSocket connection (%s); %s", httpStatus(response.code), upgradeHint(cfg, response))
-	case Alert(err) != nil:
-		return Alert(err)
+	case AsAlert(err) != nil:
+		return AsAlert(err)
 	case TimedOut(ctx, err):
 		return &Error{v1alpha1.ReasonConnectTimeout, "the server accepts the connection but does not respond to the WebSocket upgrade within connectTimeoutSeconds; check the URL's scheme, port and path, and the server's log", err}
 	case Closed(err):
@@ -94,7 +94,7 @@ func redirectHint(cfg *Config, response *head) string {
 	parts := strings.Split(cfg.Mask(target.Path), "/")
 	for i, part := range parts {
 		if len(part) > maxTargetPart {
-			parts[i] = v1alpha1.Masked
+			parts[i] = v1alpha1.MaskedSecret
 		}
 	}
 	text := schemes[target.Scheme] + "://" + cfg.Mask(target.Host) + strings.Join(parts, "/")

@@ -38,22 +38,22 @@ func (s *stuckLog) Write(b []byte) (int, error) {
 // lines releases the log, waits until all records are written, and returns the lines.
 func (s *stuckLog) lines(log *slog.Logger) []string {
 	close(s.release)
-	FlushLate(log, time.Minute)
+	FlushAsync(log, time.Minute)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Split(strings.TrimSpace(s.out.String()), "\n")
 }
 
-func TestLate_StuckLog_DoesNotBlockAndDropsRecords(t *testing.T) {
+func TestAsync_StuckLog_DoesNotBlockAndDropsRecords(t *testing.T) {
 	s, log := newStuckLog()
-	log = Late(log)
+	log = Async(log)
 	child := log.With("a", 1).WithGroup("g")
 	log.Info("0")
-	for i := 1; i < 5*maxLate; i++ {
+	for i := 1; i < 5*maxPending; i++ {
 		child.Info(fmt.Sprint(i), "b", 2)
 	}
 	lines := s.lines(log)
-	if n := len(lines); n < maxLate || n > 2*maxLate+3 {
+	if n := len(lines); n < maxPending || n > 2*maxPending+3 {
 		t.Errorf("%d lines are written", n)
 	}
 	dropped, warnings := 0, 0
@@ -67,11 +67,11 @@ func TestLate_StuckLog_DoesNotBlockAndDropsRecords(t *testing.T) {
 			dropped, warnings = dropped+n, warnings+1
 			continue
 		}
-		if i < maxLate && !strings.Contains(line, fmt.Sprintf("msg=%d", i)) || i > 0 && !strings.Contains(line, "a=1 g.b=2") {
+		if i < maxPending && !strings.Contains(line, fmt.Sprintf("msg=%d", i)) || i > 0 && !strings.Contains(line, "a=1 g.b=2") {
 			t.Fatalf("line %d is %s", i, line)
 		}
 	}
-	if written := len(lines) - warnings; dropped == 0 || dropped+written != 5*maxLate {
+	if written := len(lines) - warnings; dropped == 0 || dropped+written != 5*maxPending {
 		t.Errorf("%d lines are written, %d are reported as dropped", written, dropped)
 	}
 }
@@ -82,7 +82,7 @@ func TestMeter_StuckLog_DoesNotBlock(t *testing.T) {
 	go func() {
 		defer close(done)
 		NewMetrics().Meter(LocalToRemote, log).Unrouted("t", "no_rule", "f")
-		observe := newState(t).WatchBacklog(LocalToRemote, Late(log))
+		observe := newState(t).WatchBacklog(LocalToRemote, Async(log))
 		observe(v1alpha1.BacklogFailed, "broken")
 		observe(v1alpha1.BacklogDraining, "")
 	}()

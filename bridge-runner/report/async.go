@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// maxLate is the largest number of records that wait to be written. Further records are
+// maxPending is the largest number of records that wait to be written. Further records are
 // dropped and counted.
-const maxLate = 1024
+const maxPending = 1024
 
-// Late returns a logger that writes its records in another goroutine, so that logging never
+// Async returns a logger that writes its records in another goroutine, so that logging never
 // blocks: code that holds a lock or forwards a message must not wait for the reader of the
 // log.
-func Late(log *slog.Logger) *slog.Logger {
-	if _, ok := log.Handler().(*lateHandler); ok {
+func Async(log *slog.Logger) *slog.Logger {
+	if _, ok := log.Handler().(*asyncHandler); ok {
 		return log
 	}
-	return slog.New(&lateHandler{next: log.Handler(), waiting: &lateRecords{}})
+	return slog.New(&asyncHandler{next: log.Handler(), waiting: &asyncRecords{}})
 }
 
-// FlushLate waits until all records of a logger of [Late] are written, but not longer than
+// FlushAsync waits until all records of a logger of [Async] are written, but not longer than
 // timeout.
-func FlushLate(log *slog.Logger, timeout time.Duration) {
-	h, ok := log.Handler().(*lateHandler)
+func FlushAsync(log *slog.Logger, timeout time.Duration) {
+	h, ok := log.Handler().(*asyncHandler)
 	if !ok {
 		return
 	}
@@ -41,28 +41,28 @@ func FlushLate(log *slog.Logger, timeout time.Duration) {
 	}
 }
 
-// lateHandler is a [slog.Handler]. Handlers that are derived from one handler share its queue
+// asyncHandler is a [slog.Handler]. Handlers that are derived from one handler share its queue
 // of records, so the records keep their order.
-type lateHandler struct {
+type asyncHandler struct {
 	next    slog.Handler
-	waiting *lateRecords
+	waiting *asyncRecords
 }
 
-func (h *lateHandler) Enabled(ctx context.Context, level slog.Level) bool {
+func (h *asyncHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	return h.next.Enabled(ctx, level)
 }
 
-func (h *lateHandler) Handle(_ context.Context, r slog.Record) error {
+func (h *asyncHandler) Handle(_ context.Context, r slog.Record) error {
 	h.waiting.add(lateRecord{h.next, r.Clone()}) //nolint:contextcheck // the record may be written after ctx has ended
 	return nil
 }
 
-func (h *lateHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &lateHandler{next: h.next.WithAttrs(attrs), waiting: h.waiting}
+func (h *asyncHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &asyncHandler{next: h.next.WithAttrs(attrs), waiting: h.waiting}
 }
 
-func (h *lateHandler) WithGroup(name string) slog.Handler {
-	return &lateHandler{next: h.next.WithGroup(name), waiting: h.waiting}
+func (h *asyncHandler) WithGroup(name string) slog.Handler {
+	return &asyncHandler{next: h.next.WithGroup(name), waiting: h.waiting}
 }
 
 type lateRecord struct {
@@ -70,9 +70,9 @@ type lateRecord struct {
 	record slog.Record
 }
 
-// lateRecords is the queue of records that wait to be written. While it is not empty, a
+// asyncRecords is the queue of records that wait to be written. While it is not empty, a
 // goroutine writes them.
-type lateRecords struct {
+type asyncRecords struct {
 	mu      sync.Mutex
 	records []lateRecord
 	writing bool
@@ -80,10 +80,10 @@ type lateRecords struct {
 	written []func() // called when all records are written
 }
 
-func (l *lateRecords) add(r lateRecord) {
+func (l *asyncRecords) add(r lateRecord) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.records) >= maxLate {
+	if len(l.records) >= maxPending {
 		l.dropped++
 		return
 	}
@@ -96,7 +96,7 @@ func (l *lateRecords) add(r lateRecord) {
 
 // whenWritten registers call, which is called when all records are written. It returns false,
 // and does not register call, if all records are written already.
-func (l *lateRecords) whenWritten(call func()) bool {
+func (l *asyncRecords) whenWritten(call func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.writing {
@@ -105,7 +105,7 @@ func (l *lateRecords) whenWritten(call func()) bool {
 	return l.writing
 }
 
-func (l *lateRecords) write() {
+func (l *asyncRecords) write() {
 	for {
 		records, dropped, ok := l.takeAll()
 		if !ok {
@@ -124,7 +124,7 @@ func (l *lateRecords) write() {
 
 // takeAll removes and returns all records. If there are none, ok is false and the writing
 // goroutine must end.
-func (l *lateRecords) takeAll() (records []lateRecord, dropped int, ok bool) {
+func (l *asyncRecords) takeAll() (records []lateRecord, dropped int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.records) == 0 {
