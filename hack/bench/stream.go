@@ -14,11 +14,11 @@ import (
 
 // stream is one run of messages through the bridge. Each publisher numbers its messages from 0.
 type stream struct {
-	number  uint32
-	window  int64 // largest number of a publisher's messages in transit
-	arrived [publishers]atomic.Int64
+	number     uint32
+	window     int64 // largest number of a publisher's messages in transit
+	arrived    [publishers]atomic.Int64
 	duplicates atomic.Int64
-	wake    [publishers]chan struct{}
+	wake       [publishers]chan struct{}
 
 	// Only the collector accesses the following fields, until it has ended or another stream is
 	// current.

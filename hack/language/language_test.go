@@ -53,20 +53,20 @@ func TestCheckNames_TestNamesAndFieldComments_AreChecked(t *testing.T) {
 		file, content string
 		want          []string // the line and the text of each finding
 	}{
-		"long test name":            {"a_test.go", "package a\n\nfunc TestTheBridgeForwardsAllMessagesAfterARestart() {}\n", []string{"3 TestTheBridgeForwardsAllMessagesAfterARestart"}},
-		"test name with underscore": {"a_test.go", "package a\n\nfunc TestForwarding_AfterARestart_LosesNothingAtAll() {}\n", nil},
-		"short test name":           {"a_test.go", "package a\n\nfunc TestParseWindow() {}\n", nil},
-		"helper":                    {"a_test.go", "package a\n\nfunc startTheBridgeAndWaitUntilItIsConnected() {}\n", nil},
-		"method":                    {"a_test.go", "package a\n\nfunc (suite) TestTheBridgeForwardsAllMessagesAfterARestart() {}\n", nil},
-		"field comment":             {"a.go", "package a\n\ntype x struct {\n\t// The size in bytes.\n\tsize int\n}\n", []string{"4 The"}},
-		"field comment with name":   {"a.go", "package a\n\ntype x struct {\n\t// size is in bytes.\n\tsize int\n}\n", nil},
+		"long test name":                  {"a_test.go", "package a\n\nfunc TestTheBridgeForwardsAllMessagesAfterARestart() {}\n", []string{"3 TestTheBridgeForwardsAllMessagesAfterARestart"}},
+		"test name with underscore":       {"a_test.go", "package a\n\nfunc TestForwarding_AfterARestart_LosesNothingAtAll() {}\n", nil},
+		"short test name":                 {"a_test.go", "package a\n\nfunc TestParseWindow() {}\n", nil},
+		"helper":                          {"a_test.go", "package a\n\nfunc startTheBridgeAndWaitUntilItIsConnected() {}\n", nil},
+		"method":                          {"a_test.go", "package a\n\nfunc (suite) TestTheBridgeForwardsAllMessagesAfterARestart() {}\n", nil},
+		"field comment":                   {"a.go", "package a\n\ntype x struct {\n\t// The size in bytes.\n\tsize int\n}\n", []string{"4 The"}},
+		"field comment with name":         {"a.go", "package a\n\ntype x struct {\n\t// size is in bytes.\n\tsize int\n}\n", nil},
 		"field comment with name in JSON": {"a.go", "package a\n\ntype x struct {\n\t// url is the address.\n\tURL string\n}\n", nil},
-		"comment on several names":  {"a.go", "package a\n\ntype x struct {\n\t// min and max are in bytes.\n\tmin, max int\n}\n", nil},
-		"comment on several fields": {"a.go", "package a\n\ntype x struct {\n\t// The following fields are guarded by mu.\n\n\tsize int\n}\n", nil},
-		"comment behind a field":    {"a.go", "package a\n\ntype x struct {\n\tsize int // in bytes\n}\n", nil},
-		"embedded field":            {"a.go", "package a\n\ntype x struct {\n\t// The lock.\n\tsync.Mutex\n}\n", nil},
-		"directive":                 {"a.go", "package a\n\ntype x struct {\n\t//nolint:unused\n\tsize int\n}\n", nil},
-		"document":                  {"a.md", "# A\n", nil},
+		"comment on several names":        {"a.go", "package a\n\ntype x struct {\n\t// min and max are in bytes.\n\tmin, max int\n}\n", nil},
+		"comment on several fields":       {"a.go", "package a\n\ntype x struct {\n\t// The following fields are guarded by mu.\n\n\tsize int\n}\n", nil},
+		"comment behind a field":          {"a.go", "package a\n\ntype x struct {\n\tsize int // in bytes\n}\n", nil},
+		"embedded field":                  {"a.go", "package a\n\ntype x struct {\n\t// The lock.\n\tsync.Mutex\n}\n", nil},
+		"directive":                       {"a.go", "package a\n\ntype x struct {\n\t//nolint:unused\n\tsize int\n}\n", nil},
+		"document":                        {"a.md", "# A\n", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), tt.file)

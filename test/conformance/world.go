@@ -3,10 +3,10 @@
 
 // Package conformance runs a real runner between servers that follow the MQTT specifications
 // exactly (package peer). It checks each packet that the runner sends, and each message:
-//  - Every message that a source accepts for the bridge arrives on the other side. At QoS 2
-//    it arrives once, unless an event permits a second arrival.
-//  - The messages of a stream arrive in order.
-//  - No message is acknowledged to its source before the other side or the disk has it.
+//   - Every message that a source accepts for the bridge arrives on the other side. At QoS 2
+//     it arrives once, unless an event permits a second arrival.
+//   - The messages of a stream arrive in order.
+//   - No message is acknowledged to its source before the other side or the disk has it.
 //
 // Random schedules cut connections at any packet, kill the runner, switch between servers, and make
 // servers drop sessions, refuse messages and connections, restart and change their limits.

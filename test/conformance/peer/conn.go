@@ -44,19 +44,19 @@ type conn struct {
 	subscribing map[uint16]bool     // identifiers of SUBSCRIBEs and UNSUBSCRIBEs without an answer
 	releasing   map[uint16]bool     // identifiers of PUBRELs of unknown or stale identifiers without an answer
 	releases    int                 // number of PUBRELs that were added to releasing
-	firstNew       *Packet             // first message that was sent without DUP
-	sawQoS2       bool                // a QoS 2 message has arrived
+	firstNew    *Packet             // first message that was sent without DUP
+	sawQoS2     bool                // a QoS 2 message has arrived
 	resent      int                 // order of the latest message that was sent again
-	pubrecs    int                 // number of PUBRECs sent
+	pubrecs     int                 // number of PUBRECs sent
 	lastRelease int                 // pubrecOrder of the latest PUBREL
 
 	// State of the packets that the server has sent.
 
-	resending []*delivery // deliveries of the session that must be sent again
-	awaitingPuback []*delivery // QoS 1 deliveries without PUBACK, in order
-	awaitingPubrec   []*delivery // QoS 2 deliveries without PUBREC, in order
+	resending       []*delivery // deliveries of the session that must be sent again
+	awaitingPuback  []*delivery // QoS 1 deliveries without PUBACK, in order
+	awaitingPubrec  []*delivery // QoS 2 deliveries without PUBREC, in order
 	awaitingPubcomp []*delivery // QoS 2 deliveries without PUBCOMP
-	inFlight  int         // number of messages that count against the client's receive maximum
+	inFlight        int         // number of messages that count against the client's receive maximum
 }
 
 func newConn(s *Server, tcp *net.TCPConn) *conn {

@@ -79,10 +79,10 @@ func (v Violation) String() string {
 
 // Server is an MQTT server.
 type Server struct {
-	cfg   Config
-	cuts  atomic.Int64
-	usedOther sync.Map // clients that may have used another server of the group since their last connection
-	group []*Server // servers that a client uses one at a time
+	cfg       Config
+	cuts      atomic.Int64
+	usedOther sync.Map  // clients that may have used another server of the group since their last connection
+	group     []*Server // servers that a client uses one at a time
 
 	mu       sync.Mutex
 	listener net.Listener
