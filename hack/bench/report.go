@@ -66,7 +66,7 @@ func newReport(o options) (*report, error) {
 	}
 	info, err := buildinfo.ReadFile(o.runner)
 	if err != nil {
-		return nil, fmt.Errorf("-runner: %w; build the runner with `make build`", err)
+		return nil, fmt.Errorf("-runner %s: %w; build it with `make build`", o.runner, err)
 	}
 	r.Versions.RunnerGo = info.GoVersion
 	if out, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
