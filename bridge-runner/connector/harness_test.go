@@ -45,8 +45,8 @@ func newSide(t *testing.T, servers int) *side {
 	x := &side{t: t, events: make(chan string, 1000), drain: make(chan struct{}), stopped: make(chan struct{})}
 	x.Connector = &Connector{
 		Subscriptions:  func(bool) []session.Subscription { return nil },
-		ConnectTimeout: script.Patience,
-		ProbeTimeout:   script.Patience,
+		ConnectTimeout: script.Timeout,
+		ProbeTimeout:   script.Timeout,
 		ProbeClientID:  probeID,
 		Failover:       failover.Config{RetryInitial: time.Second, RetryMax: time.Minute, Stable: time.Minute},
 		Handler:        x,
@@ -102,7 +102,7 @@ func (x *side) connect(server int) *script.Conn {
 // want waits for these events in this order. It skips other events.
 func (x *side) want(events ...string) {
 	x.t.Helper()
-	timeout := time.After(script.Patience)
+	timeout := time.After(script.Timeout)
 	for _, want := range events {
 		for got := ""; got != want; {
 			select {

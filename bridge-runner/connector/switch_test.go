@@ -16,7 +16,7 @@ func (x *side) wantStopped() {
 	x.stop()
 	select {
 	case <-x.stopped:
-	case <-time.After(script.Patience):
+	case <-time.After(script.Timeout):
 		x.t.Fatal("the connector does not stop")
 	}
 }

@@ -183,7 +183,7 @@ func TestDeadLetter_OfManyQoS0Messages_AreBounded(t *testing.T) {
 		t.Error("no message is dropped")
 	}
 	w.source.Send(script.Publish(0, 0, "t", "last"))
-	for deadline := time.Now().Add(script.Patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(script.Timeout); time.Now().Before(deadline); {
 		if p := w.destination.Next(); p.Payload == "last" {
 			return
 		}

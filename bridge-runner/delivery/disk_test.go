@@ -76,7 +76,7 @@ func (w *diskWorld) restartAfterKill(v packet.Version) *diskWorld {
 func eventually(t *testing.T, ok func() error) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(script.Patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(script.Timeout); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if err = ok(); err == nil {
 			return
 		}

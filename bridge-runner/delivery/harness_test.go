@@ -78,7 +78,7 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 	var s *session.Session
 	opened := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), script.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), script.Timeout)
 		defer cancel()
 		var err error
 		s, err = session.Open(ctx, session.Config{

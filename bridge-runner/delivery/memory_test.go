@@ -127,7 +127,7 @@ func (x *side) wantRenewal() {
 	x.w.t.Helper()
 	select {
 	case <-x.s.ReconnectRequested():
-	case <-time.After(script.Patience):
+	case <-time.After(script.Timeout):
 		x.w.t.Fatal("the session is not renewed")
 	}
 }

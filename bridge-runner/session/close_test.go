@@ -77,7 +77,7 @@ func TestClose_ServerKeepsConnection_ReturnsWithinTimeout(t *testing.T) {
 		l := p.new()
 		start := time.Now()
 		l.s.Close()
-		if took := time.Since(start); took > closeTimeout+script.Patience/4 {
+		if took := time.Since(start); took > closeTimeout+script.Timeout/4 {
 			t.Errorf("it took %v", took)
 		}
 		l.c.WantEnd("DISCONNECT")

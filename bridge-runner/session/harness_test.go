@@ -57,7 +57,7 @@ func (p *peer) dial() (c *script.Conn, done <-chan opened) {
 	opening := make(chan opened, 1)
 	cfg := p.cfg
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), script.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), script.Timeout)
 		defer cancel()
 		s, err := Open(ctx, cfg)
 		opening <- opened{s, err}
@@ -170,7 +170,7 @@ func (r *recorder) want(events ...string) {
 			if got != want {
 				r.t.Fatalf("%s; want %s", got, want)
 			}
-		case <-time.After(script.Patience):
+		case <-time.After(script.Timeout):
 			r.t.Fatalf("nothing; want %s", want)
 		}
 	}
@@ -231,7 +231,7 @@ func (l *link) publishWhenReady(m *Outgoing) {
 	for {
 		select {
 		case <-l.awake:
-		case <-time.After(script.Patience):
+		case <-time.After(script.Timeout):
 			l.t.Fatal("Ready is not called")
 		}
 		if l.s.Publish(m, time.Now()) == Sent {
@@ -262,7 +262,7 @@ func (l *link) wantOver() *Error {
 	l.t.Helper()
 	select {
 	case <-l.s.Done():
-	case <-time.After(script.Patience):
+	case <-time.After(script.Timeout):
 		l.t.Fatal("the session does not end")
 	}
 	var e *Error

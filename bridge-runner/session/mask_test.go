@@ -65,7 +65,7 @@ func maskedInEachPacket(t *testing.T, newPeer func(*testing.T) *peer) {
 		want(t, (<-failed).Error())
 	})
 	t.Run("DISCONNECT in a probe", func(t *testing.T) {
-		c, result := newPeer(t).probe(script.Patience)
+		c, result := newPeer(t).probe(script.Timeout)
 		c.Next()
 		c.Send(script.Connack(false, nil), script.Packet{Type: v5.DISCONNECT, Code: 0x97, Properties: says})
 		want(t, (<-result).Error())

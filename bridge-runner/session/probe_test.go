@@ -33,7 +33,7 @@ func (p *peer) probe(timeout time.Duration) (c *script.Conn, result <-chan error
 func TestProbe_HealthyServer_LeavesNoSession(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.Will, p.cfg.BridgeFlag, p.cfg.SessionExpiry = &packet.Will{Topic: "w", Payload: "0"}, true, 3600
-		c, result := p.probe(script.Patience)
+		c, result := p.probe(script.Timeout)
 		got := c.Next().Connect
 		if got.ClientID != "x" || !got.CleanStart || got.WillFlag || got.ProtocolVersion != byte(p.cfg.Version) {
 			t.Errorf("sent %s", got)
@@ -81,7 +81,7 @@ func TestProbe_ServerFails_HasReasonOfAttempt(t *testing.T) {
 
 func TestProbe_ServerDisconnects_ErrorHasReason(t *testing.T) {
 	p := newPeer(t, packet.V5)
-	c, result := p.probe(script.Patience)
+	c, result := p.probe(script.Timeout)
 	c.Next()
 	c.Send(script.Connack(false, nil), script.Packet{Type: v5.DISCONNECT, Code: 0x8B})
 	var e *Error
@@ -96,7 +96,7 @@ func TestProbe_Refused_FailsPermanently(t *testing.T) {
 		if p.v5() {
 			code = 0x87
 		}
-		c, result := p.probe(script.Patience)
+		c, result := p.probe(script.Timeout)
 		c.Next()
 		c.Send(script.Packet{Type: v5.CONNACK, Code: code})
 		var e *Error
@@ -136,7 +136,7 @@ func TestOpen_Discard_DropsOldSessionAndKeepsNew(t *testing.T) {
 // to any client at once.
 func TestProbe_ServerSendsAMessageFirst_Passes(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
-		c, result := p.probe(script.Patience)
+		c, result := p.probe(script.Timeout)
 		c.Next()
 		c.Send(script.Connack(false, nil), script.Publish(0, 0, "t", "retained"), script.Publish(1, 1, "t", "retained"))
 		c.Want("PINGREQ")

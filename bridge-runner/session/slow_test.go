@@ -114,7 +114,7 @@ func TestWatch_AcknowledgementBehindMessages_IsWaitedFor(t *testing.T) {
 				if got == "acknowledged x" {
 					return
 				}
-			case <-time.After(script.Patience):
+			case <-time.After(script.Timeout):
 				t.Fatal("it is not acknowledged")
 			}
 		}

@@ -50,7 +50,7 @@ func (l *link) wantError(done <-chan error, reason, message string) {
 		if !ok || e.Reason != reason || !strings.Contains(e.Message, message) {
 			l.t.Errorf("%v, want %s: %s", err, reason, message)
 		}
-	case <-time.After(script.Patience):
+	case <-time.After(script.Timeout):
 		l.t.Fatal("Subscribe does not return")
 	}
 }

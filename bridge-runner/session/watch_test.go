@@ -100,7 +100,7 @@ func TestWatch_SessionOnlySends_DetectsSilentServer(t *testing.T) {
 
 func TestWatch_PingUnanswered_FurtherPingsAreSent(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
-		p.cfg.KeepAlive, p.cfg.PingTimeout = brief/3, script.Patience
+		p.cfg.KeepAlive, p.cfg.PingTimeout = brief/3, script.Timeout
 		l := p.new()
 		l.c.Want("PINGREQ", "PINGREQ", "PINGREQ") // [MQTT-3.1.2-23]: otherwise the server would end the session
 		l.c.Send(script.Packet{Type: v5.PINGRESP})

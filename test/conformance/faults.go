@@ -90,7 +90,7 @@ func (c *chaos) plan(n int, connect *peer.Connect) peer.Plan {
 			p.Refuse = "\x88\x89\x97\x9f"[r.IntN(4)]
 		}
 	}
-	p.Forget = c.on(faultForget) && r.IntN(25) == 0
+	p.DropSession = c.on(faultForget) && r.IntN(25) == 0
 	if c.on(faultCut) && r.IntN(8) > 0 {
 		p.Cut = c.cut(r)
 	}

@@ -188,8 +188,8 @@ func (l *ledger) Sent(_ *peer.Server, pm *peer.Message) {
 	}
 }
 
-// Taken checks that the destination has a message that the bridge has acknowledged.
-func (l *ledger) Taken(s *peer.Server, pm *peer.Message) {
+// Acknowledged checks that the destination has a message that the bridge has acknowledged.
+func (l *ledger) Acknowledged(s *peer.Server, pm *peer.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := l.findLocked(pm.Payload)
@@ -203,8 +203,8 @@ func (l *ledger) Taken(s *peer.Server, pm *peer.Message) {
 	l.checkOverLocked(m)
 }
 
-// Forgotten records that the source has dropped a message with a session.
-func (l *ledger) Forgotten(_ *peer.Server, pm *peer.Message) {
+// SessionDropped records that the source has dropped a message with a session.
+func (l *ledger) SessionDropped(_ *peer.Server, pm *peer.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := l.findLocked(pm.Payload)

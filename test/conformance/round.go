@@ -48,7 +48,7 @@ func newRound(t testing.TB, seed uint64, without string) *round {
 	s.server = func(c *peer.Config) {
 		c.DeliverOnRelease, c.LowestID = r.IntN(2) == 0, r.IntN(2) == 0
 		c.AnyAckOrder = excluded(without, faultAckOrder)
-		c.RefuseBridgeBit = s.version == v1alpha1.ProtocolVersion311 && r.IntN(4) == 0
+		c.RefuseBridgeFlag = s.version == v1alpha1.ProtocolVersion311 && r.IntN(4) == 0
 		plan := &chaos{
 			seed: seed, name: c.Name, v5: s.version == v1alpha1.ProtocolVersion5, without: without, life: life,
 			size: largestPacket(slices.Max(rd.sizes)), refused: map[string]int{},

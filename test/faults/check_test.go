@@ -82,11 +82,11 @@ func (l *line) checkStream(s *stream) {
 	for _, d := range r.Disorder {
 		// If an acknowledgement to the source was lost, the source resends a message that another
 		// server already has, behind newer messages.
-		if !d.Again {
+		if !d.FromOtherServer {
 			l.fatalf("stream %s: message %d arrived after %d", s.name, d.Seq, d.After)
 		}
 	}
-	for _, again := range r.Doubles {
+	for _, again := range r.DuplicateArrivals {
 		first := arrivals[slices.IndexFunc(arrivals, func(a traffic.Arrival) bool { return a.Seq == again.Seq })]
 		if !l.history.explained(s, first, again) && !s.restarted(again) {
 			l.fatalUntil(again.Time, "stream %s: message %d, sent at %s, arrived at %s and again at %s", s.name, again.Seq, clock(again.Sent), clock(first.Time), clock(again.Time))

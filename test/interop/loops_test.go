@@ -16,7 +16,7 @@ import (
 func sameFilterBothWays(l *line) {
 	home := []v1alpha1.Rule{{Filter: l.topic("home/#")}}
 	l.bridge.Spec.Forwards, l.bridge.Spec.Subscriptions = home, home
-	if l.version == v1alpha1.ProtocolVersion311 && !l.peer.bridgeBit {
+	if l.version == v1alpha1.ProtocolVersion311 && !l.peer.bridgeFlag {
 		l.prepare(password)
 		l.runner.Start()
 		l.awaitError(v1alpha1.ReasonEchoNotPrevented, "protocolVersion: '5'")

@@ -40,9 +40,9 @@ type peer struct {
 	maxQoS byte
 	// outlives is set if sessions and messages survive the process.
 	outlives bool
-	// bridgeBit is set if the server supports the bridge flag of MQTT 3.1.1, and keeps the retain
+	// bridgeFlag is set if the server supports the bridge flag of MQTT 3.1.1, and keeps the retain
 	// flag of live messages to such a bridge.
-	bridgeBit bool
+	bridgeFlag bool
 	// retainedByWildcard is set if a subscription with wildcards delivers retained messages.
 	retainedByWildcard bool
 	// topic returns the topic that subscribers see for a published topic. If it is nil, the topic
@@ -86,7 +86,7 @@ var (
 var peers = []peer{
 	{
 		name: "Mosquitto", start: startMosquitto, versions: both, maxQoS: 2,
-		bridgeBit: true, outlives: true, retainedByWildcard: true,
+		bridgeFlag: true, outlives: true, retainedByWildcard: true,
 	},
 	{
 		name: "RabbitMQ", start: startRabbitMQ, versions: only311, maxQoS: 1,
@@ -98,7 +98,7 @@ var peers = []peer{
 	},
 	{
 		name: "Aedes", start: startAedes, versions: only311, maxQoS: 2,
-		bridgeBit: true, retainedByWildcard: true, refuses: true, reorders: true,
+		bridgeFlag: true, retainedByWildcard: true, refuses: true, reorders: true,
 	},
 }
 

@@ -55,7 +55,7 @@ func retainIsKeptSetAndCleared(l *line) {
 			l.client(w.from).publish(topic(w, p.policy, "live"), 1, true, []byte("live"))
 			far[w.name].next()
 		}
-		keepsLive := w.name == "up" || l.peer.bridgeBit || l.version == v1alpha1.ProtocolVersion5
+		keepsLive := w.name == "up" || l.peer.bridgeFlag || l.version == v1alpha1.ProtocolVersion5
 		for _, p := range retainPolicies {
 			want := map[string]string{}
 			if p.stored {

@@ -26,8 +26,8 @@ type FaultyServer struct {
 // function returns.
 type Fault func(net.Conn)
 
-// CloseAtOnce closes the connection immediately.
-func CloseAtOnce(net.Conn) {}
+// CloseImmediately closes the connection immediately.
+func CloseImmediately(net.Conn) {}
 
 // NeverAnswer reads and never answers.
 func NeverAnswer(c net.Conn) {
@@ -47,8 +47,8 @@ func AcceptThenClose(c net.Conn) {
 	_ = packets.NewControlPacket(packets.Connack).Write(c)
 }
 
-// SpeakNonsense answers with data that is not MQTT.
-func SpeakNonsense(c net.Conn) {
+// AnswerNonMQTT answers with data that is not MQTT.
+func AnswerNonMQTT(c net.Conn) {
 	_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 	NeverAnswer(c)
 }

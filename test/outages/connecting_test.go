@@ -45,10 +45,10 @@ var connecting = []fault{
 		return secured(w.mute("mqtts", mqtttest.BrokerOptions{Name: "mute", TLS: w.pki.Server()}))
 	}),
 	attempt("accepts and closes", atOnce, v1alpha1.ReasonConnectionClosed, func(w *world) v1alpha1.Server {
-		return v1alpha1.Server{URL: mqtttest.StartFaulty(w, mqtttest.CloseAtOnce).URL()}
+		return v1alpha1.Server{URL: mqtttest.StartFaulty(w, mqtttest.CloseImmediately).URL()}
 	}),
 	attempt("answers with data that is not MQTT", atOnce, v1alpha1.ReasonProtocolError, func(w *world) v1alpha1.Server {
-		return v1alpha1.Server{URL: mqtttest.StartFaulty(w, mqtttest.SpeakNonsense).URL()}
+		return v1alpha1.Server{URL: mqtttest.StartFaulty(w, mqtttest.AnswerNonMQTT).URL()}
 	}),
 	attempt("CONNACK refuses: wrong password", atOnce, v1alpha1.ReasonAuthenticationFailed, func(w *world) v1alpha1.Server {
 		return v1alpha1.Server{URL: w.broker(mqtttest.BrokerOptions{Name: "guarded", Users: map[string]string{"a": "b"}}).URL()}
@@ -83,7 +83,7 @@ var connecting = []fault{
 	attempt("client certificate demanded", atOnce, v1alpha1.ReasonTLSFailed, func(w *world) v1alpha1.Server {
 		return w.showing(w.pki.Server(), w.pki.CA)
 	}),
-	attempt("no TLS there", atOnce, v1alpha1.ReasonTLSFailed, func(w *world) v1alpha1.Server {
+	attempt("no TLS on the port", atOnce, v1alpha1.ReasonTLSFailed, func(w *world) v1alpha1.Server {
 		plain := w.broker(mqtttest.BrokerOptions{Name: "plain"})
 		return secured(strings.Replace(plain.URL(), "mqtt:", "mqtts:", 1))
 	}),

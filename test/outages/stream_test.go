@@ -123,7 +123,7 @@ func (p *part) judge(w *world, fault time.Time) traffic.Report {
 	if len(r.Disorder) > 0 {
 		w.Errorf("messages arrived out of order: %s", r)
 	}
-	for _, again := range r.Doubles {
+	for _, again := range r.DuplicateArrivals {
 		if again.Time.Before(fault) {
 			w.Errorf("message %d arrived twice before the fault", again.Seq)
 		}

@@ -41,7 +41,7 @@ func backlog(r *mqtttest.Runner) int {
 // waitBacklog waits until at least n messages are in the buffer on disk.
 func waitBacklog(t *testing.T, r *mqtttest.Runner, n int) {
 	t.Helper()
-	mqtttest.Eventually(t, wholly, fmt.Sprintf("%d messages on the disk", n), func() error {
+	mqtttest.Eventually(t, drainTimeout, fmt.Sprintf("%d messages on the disk", n), func() error {
 		if got := backlog(r); got < n {
 			return fmt.Errorf("%d messages are on the disk", got)
 		}
@@ -52,7 +52,7 @@ func waitBacklog(t *testing.T, r *mqtttest.Runner, n int) {
 // waitBacklogState waits until the buffer of the forwards has the given state.
 func waitBacklogState(t *testing.T, r *mqtttest.Runner, want v1alpha1.BacklogState) {
 	t.Helper()
-	r.WaitStatus(wholly, "the buffer is "+string(want), func(s v1alpha1.MQTTBridgeStatus) error {
+	r.WaitStatus(drainTimeout, "the buffer is "+string(want), func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Buffer == nil || s.Buffer.LocalToRemote == nil {
 			return fmt.Errorf("the status has no state of the buffer")
 		}
@@ -133,7 +133,7 @@ func TestBufferOnDisk_UnusableDirectory_IsReportedAndBridgeForwards(t *testing.T
 	l.runner = mqtttest.NewRunner(t, l.manifest)
 	must(t, os.WriteFile(l.runner.DataDir(), []byte("in the way"), 0o600))
 	l.runner.Start()
-	l.runner.WaitActive("primary", soon)
+	l.runner.WaitActive("primary", eventTimeout)
 	waitBacklogState(t, l.runner, v1alpha1.BacklogFailed)
 	l.stream(1, 500)
 	l.finish()
@@ -149,7 +149,7 @@ func TestBufferOnDisk_DestinationDown_SourceContinues(t *testing.T) {
 	l := newDiskLine(t)
 	l.stopServers()
 	l.runner = mqtttest.StartRunner(t, l.manifest)
-	l.runner.WaitStatus(soon, "the local side is connected", func(s v1alpha1.MQTTBridgeStatus) error {
+	l.runner.WaitStatus(eventTimeout, "the local side is connected", func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Local == nil || s.Local.Active == nil {
 			return fmt.Errorf("no server is active")
 		}

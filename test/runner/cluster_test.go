@@ -37,7 +37,7 @@ func TestSwitch_WithinCluster_LosesAndRepeatsNothing(t *testing.T) {
 			neverBack(l.manifest)
 			failover(l.manifest).Probe = &v1alpha1.Probe{IntervalSeconds: ptr.To[int32](1)}
 			l.runner = mqtttest.StartRaceRunner(t, l.manifest)
-			l.runner.WaitActive("primary", soon)
+			l.runner.WaitActive("primary", eventTimeout)
 			down := mqtttest.StartCollector(t, "down/#", "down", l.local)
 			publisher := mqtttest.StartPublisher(t, l.primary, traffic.PublisherConfig{Topic: "down/x", Stream: "down", QoS: qos, Rate: 500, Size: 64})
 			l.stream(qos, 500)
@@ -49,8 +49,8 @@ func TestSwitch_WithinCluster_LosesAndRepeatsNothing(t *testing.T) {
 				l.flow(200)
 			}
 			onceEach(t, l.finish())
-			must(t, publisher.StopAndDrain(wholly))
-			judge(t, publisher, down, down.WaitAll(publisher.Ledger(), wholly))
+			must(t, publisher.StopAndDrain(drainTimeout))
+			judge(t, publisher, down, down.WaitAll(publisher.Ledger(), drainTimeout))
 		})
 	}
 }

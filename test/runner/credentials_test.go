@@ -48,7 +48,7 @@ func TestCredentials_PrimaryRefusesPassword_BackupIsUsed(t *testing.T) {
 	r.SetFile("login", "username", "bridge")
 	r.SetFile("login", "password", "wrong")
 	r.Start()
-	s := r.WaitActive("backup-1", soon)
+	s := r.WaitActive("backup-1", eventTimeout)
 	if err := failed(s, 0, v1alpha1.ReasonAuthenticationFailed, "login", "password"); err != nil {
 		t.Error(err)
 	}
@@ -65,7 +65,7 @@ func TestSecret_CreatedLater_IsNamedAndUsedWithoutARestart(t *testing.T) {
 	r.Start()
 	missing := func(words ...string) {
 		t.Helper()
-		r.WaitStatus(soon, "the missing reference is named", func(s v1alpha1.MQTTBridgeStatus) error {
+		r.WaitStatus(eventTimeout, "the missing reference is named", func(s v1alpha1.MQTTBridgeStatus) error {
 			return failed(s, 0, v1alpha1.ReasonReferenceMissing, words...)
 		})
 	}
@@ -73,14 +73,14 @@ func TestSecret_CreatedLater_IsNamedAndUsedWithoutARestart(t *testing.T) {
 	r.SetFile("login", "username", "bridge")
 	missing("login", "password")
 	r.SetFile("login", "password", "secret")
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 }
 
 func TestSecret_MissingForOneServer_OtherServersAreUsed(t *testing.T) {
 	t.Parallel()
 	_, r := guarded(t)
 	r.Start()
-	s := r.WaitActive("backup-1", soon)
+	s := r.WaitActive("backup-1", eventTimeout)
 	if err := failed(s, 0, v1alpha1.ReasonReferenceMissing, "login"); err != nil {
 		t.Error(err)
 	}
@@ -94,14 +94,14 @@ func TestPassword_Rotated_IsUsedWithoutARestart(t *testing.T) {
 	r.SetFile("login", "username", "bridge")
 	r.SetFile("login", "password", "secret")
 	r.Start()
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	l.primary.SetUsers(map[string]string{"bridge": "rotated"})
 	l.primary.Restart()
-	r.WaitStatus(soon, "the old password is refused", func(s v1alpha1.MQTTBridgeStatus) error {
+	r.WaitStatus(eventTimeout, "the old password is refused", func(s v1alpha1.MQTTBridgeStatus) error {
 		return failed(s, 0, v1alpha1.ReasonAuthenticationFailed)
 	})
 	r.SetFile("login", "password", "rotated")
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 }
 
 func TestTLS_ClientCertificateAndPassword_Connects(t *testing.T) {
@@ -131,11 +131,11 @@ func TestTLS_ClientCertificateAndPassword_Connects(t *testing.T) {
 		}
 	}
 	r.Start()
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	c := mqtttest.StartCollector(t, "up/#", "s", remote)
 	p := mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "up/x", Stream: "s", QoS: 1, Rate: 1000, Count: 500})
-	must(t, p.WaitDone(soon))
-	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
+	must(t, p.WaitDone(eventTimeout))
+	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), eventTimeout)))
 }
 
 func TestTLS_Failures_HaveDistinctErrors(t *testing.T) {
@@ -163,7 +163,7 @@ func TestTLS_Failures_HaveDistinctErrors(t *testing.T) {
 			r := mqtttest.NewRunner(t, l.manifest)
 			r.SetFile("ca", "ca.crt", string(pki.CA))
 			r.Start()
-			s := r.WaitActive("backup-1", soon)
+			s := r.WaitActive("backup-1", eventTimeout)
 			if err := failed(s, 0, v1alpha1.ReasonTLSFailed, tc.words...); err != nil {
 				t.Error(err)
 			}
@@ -182,7 +182,7 @@ func TestTLS_ServerName_ReplacesHostOfURL(t *testing.T) {
 	r := mqtttest.NewRunner(t, b)
 	r.SetFile("ca", "ca.crt", string(pki.CA))
 	r.Start()
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 }
 
 func TestTLS_MissingAuthority_IsNamed(t *testing.T) {
@@ -193,12 +193,12 @@ func TestTLS_MissingAuthority_IsNamed(t *testing.T) {
 	b := retry(manifest("ca", local.URL(), remote.URL()), 100, 1)
 	b.Spec.Remote.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "plant-ca"}}
 	r := mqtttest.StartRunner(t, b)
-	r.WaitStatus(soon, "the missing authority is named", func(s v1alpha1.MQTTBridgeStatus) error {
+	r.WaitStatus(eventTimeout, "the missing authority is named", func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Remote == nil || len(s.Remote.Servers) == 0 {
 			return errors.New("the status has no servers")
 		}
 		return failed(s, 0, v1alpha1.ReasonReferenceMissing, "ConfigMap", "plant-ca", "ca.crt")
 	})
 	r.SetFile("plant-ca", "ca.crt", string(pki.CA))
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 }

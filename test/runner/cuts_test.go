@@ -40,14 +40,14 @@ func TestCuts_RandomConnections_LoseNothing(t *testing.T) {
 				}
 				l.flow(random.IntN(200))
 			}
-			must(t, l.publisher.StopAndDrain(wholly))
-			must(t, l.collector.WaitAll(l.publisher.Ledger(), wholly))
+			must(t, l.publisher.StopAndDrain(drainTimeout))
+			must(t, l.collector.WaitAll(l.publisher.Ledger(), drainTimeout))
 			r := traffic.Compare(l.publisher.Ledger(), l.collector.Arrivals())
 			t.Log(r)
 			for _, d := range r.Disorder {
 				// If the cut lost an acknowledgement to the local broker, the broker resends
 				// messages that the previous server already has, behind newer messages.
-				if !d.Again {
+				if !d.FromOtherServer {
 					t.Errorf("message %d arrived after %d", d.Seq, d.After)
 				}
 			}

@@ -47,11 +47,11 @@ func killPrimary(t *testing.T, qos byte) time.Duration {
 	l.connect()
 	l.stream(qos, 500)
 	killed := l.primary.Kill()
-	first, err := l.collector.WaitFrom("backup-1", killed, soon)
+	first, err := l.collector.WaitFrom("backup-1", killed, eventTimeout)
 	must(t, err)
 	l.flow(250)
 	r := l.finish()
-	status := l.runner.WaitActive("backup-1", soon)
+	status := l.runner.WaitActive("backup-1", eventTimeout)
 	if repeated := resent(l.runner); r.Duplicates > repeated {
 		t.Errorf("%d messages arrived twice, but the runner counted %d resent messages", r.Duplicates, repeated)
 	}
@@ -124,13 +124,13 @@ func TestFailover_PrimaryFrozen_StaysOnBackupWhilePrimaryIsSilent(t *testing.T) 
 			l.connect()
 			l.stream(qos, 500)
 			frozen := l.primary.Freeze()
-			first, err := l.collector.WaitFrom("backup-1", frozen, soon)
+			first, err := l.collector.WaitFrom("backup-1", frozen, eventTimeout)
 			must(t, err)
 			if gap := first.Time.Sub(frozen); gap > 3*time.Second {
 				t.Errorf("the first message arrived through the backup %s after the freeze, want ackTimeoutSeconds (1) and a margin", gap)
 			}
 			l.flow(2000) // four seconds, in which the primary accepts connections and does not answer
-			checkFailover(t, l.runner.WaitActive("backup-1", soon), v1alpha1.ReasonAckTimeout)
+			checkFailover(t, l.runner.WaitActive("backup-1", eventTimeout), v1alpha1.ReasonAckTimeout)
 			l.primary.Thaw()
 			l.flow(250)
 			l.finish()
@@ -158,7 +158,7 @@ func TestFailover_PrimaryPartitioned_UsesBackup(t *testing.T) {
 	l.stream(1, 500)
 	partition.BlackHole(true)
 	began := time.Now()
-	first, err := l.collector.WaitFrom("backup-1", began, soon)
+	first, err := l.collector.WaitFrom("backup-1", began, eventTimeout)
 	must(t, err)
 	if gap := first.Time.Sub(began); gap > 3*time.Second {
 		t.Errorf("the first message arrived through the backup %s after the partition, want ackTimeoutSeconds (1) and a margin", gap)
@@ -173,8 +173,8 @@ func TestFailover_ServersWithDifferentErrors_AllAreTriedInOneRound(t *testing.T)
 	strict := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "strict", Users: map[string]string{"bridge": "secret"}})
 	good := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "good"})
 	silent := mqtttest.StartFaulty(t, mqtttest.NeverAnswer)
-	nonsense := mqtttest.StartFaulty(t, mqtttest.SpeakNonsense)
-	closing := mqtttest.StartFaulty(t, mqtttest.CloseAtOnce)
+	nonsense := mqtttest.StartFaulty(t, mqtttest.AnswerNonMQTT)
+	closing := mqtttest.StartFaulty(t, mqtttest.CloseImmediately)
 	dead := fmt.Sprintf("mqtt://127.0.0.1:%d", mqtttest.FreePort(t))
 
 	b := manifest("round", local.URL(), dead, "mqtt://no-such-host.invalid", silent.URL(), strict.URL(), nonsense.URL(), closing.URL(), good.URL())
@@ -186,7 +186,7 @@ func TestFailover_ServersWithDifferentErrors_AllAreTriedInOneRound(t *testing.T)
 	r.SetFile("login", "password", "wrong")
 	began := time.Now()
 	r.Start()
-	status := r.WaitActive("backup-6", soon)
+	status := r.WaitActive("backup-6", eventTimeout)
 	// Two servers may take the whole connectTimeoutSeconds: the silent one and, if the resolver is
 	// slow, the unknown name.
 	if took := time.Since(began); took > 4*time.Second {
@@ -216,7 +216,7 @@ func TestFailover_SilentPrimary_TakesConnectTimeoutOnce(t *testing.T) {
 	l.runner = mqtttest.NewRunner(t, l.manifest)
 	began := time.Now()
 	l.runner.Start()
-	l.runner.WaitActive("backup-1", soon)
+	l.runner.WaitActive("backup-1", eventTimeout)
 	if took := time.Since(began); took < time.Second || took > 2500*time.Millisecond {
 		t.Errorf("the backup was reached after %s, want connectTimeoutSeconds (1) and a margin", took)
 	}
@@ -236,17 +236,17 @@ func TestFailover_BothDirections_Continue(t *testing.T) {
 	l.stream(1, 500)
 	down := mqtttest.StartCollector(t, "down/#", "down", l.local)
 	fromPrimary := mqtttest.StartPublisher(t, l.primary, traffic.PublisherConfig{Topic: "down/p", Stream: "down", QoS: 1, Rate: 500})
-	must(t, down.WaitCount(250, soon))
+	must(t, down.WaitCount(250, eventTimeout))
 	fromPrimary.Close()
 	killed := l.primary.Kill()
-	_, err := l.collector.WaitFrom("backup-1", killed, soon)
+	_, err := l.collector.WaitFrom("backup-1", killed, eventTimeout)
 	must(t, err)
-	l.runner.WaitActive("backup-1", soon)
+	l.runner.WaitActive("backup-1", eventTimeout)
 
 	after := mqtttest.StartCollector(t, "down/#", "after", l.local)
 	fromBackup := mqtttest.StartPublisher(t, l.backup, traffic.PublisherConfig{Topic: "down/b", Stream: "after", QoS: 1, Rate: 500, Count: 500})
-	must(t, fromBackup.WaitDone(soon))
-	onceEach(t, judge(t, fromBackup, after, after.WaitAll(fromBackup.Ledger(), soon)))
+	must(t, fromBackup.WaitDone(eventTimeout))
+	onceEach(t, judge(t, fromBackup, after, after.WaitAll(fromBackup.Ledger(), eventTimeout)))
 	l.finish()
 }
 
@@ -258,17 +258,17 @@ func TestFailover_Subscriptions_ReceiveFromEachServer(t *testing.T) {
 	send := func(from *mqtttest.Broker, stream string, qos byte) func() {
 		c := mqtttest.StartCollector(t, "down/#", stream, l.local)
 		p := mqtttest.StartPublisher(t, from, traffic.PublisherConfig{Topic: "down/x", Stream: stream, QoS: qos, Rate: 1000, Count: 200})
-		must(t, p.WaitDone(soon))
+		must(t, p.WaitDone(eventTimeout))
 		return func() {
 			t.Helper()
-			onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
+			onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), eventTimeout)))
 		}
 	}
 	for qos := byte(1); qos <= 2; qos++ {
 		send(l.primary, fmt.Sprint("primary", qos), qos)()
 	}
 	l.primary.Stop()
-	l.runner.WaitActive("backup-1", soon)
+	l.runner.WaitActive("backup-1", eventTimeout)
 	for qos := byte(1); qos <= 2; qos++ {
 		send(l.backup, fmt.Sprint("backup", qos), qos)()
 	}
@@ -277,6 +277,6 @@ func TestFailover_Subscriptions_ReceiveFromEachServer(t *testing.T) {
 	l.primary.Start()
 	waiting := send(l.primary, "waiting", 1)
 	l.backup.Stop()
-	l.runner.WaitActive("primary", soon)
+	l.runner.WaitActive("primary", eventTimeout)
 	waiting()
 }

@@ -29,9 +29,9 @@ func TestAttempts_FaultyServers_AreBounded(t *testing.T) {
 		fault mqtttest.Fault
 		is311 bool // in MQTT 5, the answer is a permanent refusal
 	}{
-		{"closes the connection immediately", mqtttest.CloseAtOnce, false},
+		{"closes the connection immediately", mqtttest.CloseImmediately, false},
 		{"answers CONNECT and closes", mqtttest.AcceptThenClose, true},
-		{"uses another protocol", mqtttest.SpeakNonsense, false},
+		{"uses another protocol", mqtttest.AnswerNonMQTT, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +65,7 @@ func TestFlappingPrimary_AcceptsAndCloses_BackupIsUsed(t *testing.T) {
 	flapping := mqtttest.StartFaulty(t, mqtttest.AcceptThenClose)
 	l.manifest.Spec.Remote.Primary.URL = flapping.URL()
 	l.runner = mqtttest.StartRunner(t, l.manifest)
-	l.runner.WaitActive("backup-1", soon)
+	l.runner.WaitActive("backup-1", eventTimeout)
 	l.stream(1, 500)
 	l.flow(1000)
 	if n := flapping.Accepted(); n > 2 {

@@ -72,13 +72,13 @@ func TestNotifications_ServerEndsSessionAtThem_MessagesAreForwarded(t *testing.T
 			b.Spec.Notifications = &v1alpha1.Notifications{Topic: "bridge/state", QoS: ptr.To(qos)}
 			payloads := forbids(remote, "bridge/state")
 			r := mqtttest.StartRunner(t, b)
-			mqtttest.Eventually(t, wholly, "the notification is put off", func() error {
+			mqtttest.Eventually(t, drainTimeout, "the notification is put off", func() error {
 				if !strings.Contains(r.Log(), "a server ends the session at each notification") {
 					return fmt.Errorf("the log:\n%s", r.Log())
 				}
 				return nil
 			})
-			r.WaitActive("primary", soon)
+			r.WaitActive("primary", eventTimeout)
 			here.Publish(&paho.Publish{Topic: "up/a", QoS: 1, Payload: []byte("after")})
 			if got := <-payloads; got != "after" {
 				t.Errorf("got the message %s, want after", got)

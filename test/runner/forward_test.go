@@ -20,7 +20,7 @@ func TestForwarding_BothDirectionsAndEachQoS_ArrivesOnceInOrder(t *testing.T) {
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
 	r := mqtttest.StartRunner(t, downToo(manifest("both", local.URL(), remote.URL())))
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	for _, direction := range []struct {
 		topic    string
 		from, to *mqtttest.Broker
@@ -31,8 +31,8 @@ func TestForwarding_BothDirectionsAndEachQoS_ArrivesOnceInOrder(t *testing.T) {
 				topic := direction.topic + "/" + stream
 				c := mqtttest.StartCollector(t, topic, stream, direction.to)
 				p := mqtttest.StartPublisher(t, direction.from, traffic.PublisherConfig{Topic: topic, Stream: stream, QoS: qos, Rate: 1000, Count: 500})
-				must(t, p.WaitDone(soon))
-				onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
+				must(t, p.WaitDone(eventTimeout))
+				onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), eventTimeout)))
 				for _, a := range c.Arrivals() {
 					if a.QoS != qos {
 						t.Fatalf("message %d arrived at QoS %d, want %d", a.Seq, a.QoS, qos)
@@ -118,13 +118,13 @@ func TestRules_TopicsAndQoS_AreApplied(t *testing.T) {
 			// The mark is forwarded after each message. When it has arrived, a message that must
 			// not be forwarded has not been forwarded.
 			b.Spec.Forwards = slices.Concat(tc.rules, []v1alpha1.Rule{{Filter: "mark"}})
-			mqtttest.StartRunner(t, b).WaitActive("primary", soon)
+			mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
 			for i, m := range tc.messages {
 				stream := fmt.Sprint("m", i)
 				c := mqtttest.StartCollector(t, "#", stream, remote)
 				publishOne(t, local, m.topic, stream, m.qos)
 				publishOne(t, local, "mark", stream, 1)
-				mqtttest.Eventually(t, soon, "the mark arrives", func() error {
+				mqtttest.Eventually(t, eventTimeout, "the mark arrives", func() error {
 					for _, a := range c.Arrivals() {
 						if a.Topic == "mark" {
 							return nil
@@ -142,7 +142,7 @@ func TestRules_TopicsAndQoS_AreApplied(t *testing.T) {
 func publishOne(t *testing.T, to *mqtttest.Broker, topic, stream string, qos byte) {
 	t.Helper()
 	p := mqtttest.StartPublisher(t, to, traffic.PublisherConfig{ClientID: "one", Topic: topic, Stream: stream, QoS: qos, Count: 1})
-	must(t, p.WaitDone(soon))
+	must(t, p.WaitDone(eventTimeout))
 	p.Close()
 }
 
@@ -182,13 +182,13 @@ func TestRetain_EachPolicy_IsApplied(t *testing.T) {
 			local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 			remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
 			p := mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "up/stored", Stream: "s", QoS: 1, Count: 1, Retain: true})
-			must(t, p.WaitDone(soon))
+			must(t, p.WaitDone(eventTimeout))
 			c := mqtttest.StartCollector(t, "up/#", "s", remote)
 			b := manifest("retain", local.URL(), remote.URL())
 			b.Spec.Forwards[0].Retain = &tc.policy
-			mqtttest.StartRunner(t, b).WaitActive("primary", soon)
+			mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
 			publishOne(t, local, "up/live", "s", 1)
-			mqtttest.Eventually(t, soon, "both messages arrive", func() error {
+			mqtttest.Eventually(t, eventTimeout, "both messages arrive", func() error {
 				if n := len(c.Arrivals()); n != 2 {
 					return fmt.Errorf("%d arrived", n)
 				}
@@ -197,10 +197,10 @@ func TestRetain_EachPolicy_IsApplied(t *testing.T) {
 
 			// The retained messages of the remote server are sent to a new subscriber.
 			mark := mqtttest.StartPublisher(t, remote, traffic.PublisherConfig{ClientID: "mark", Topic: "up/zz", Stream: "late", QoS: 1, Count: 1, Retain: true})
-			must(t, mark.WaitDone(soon))
+			must(t, mark.WaitDone(eventTimeout))
 			late := mqtttest.StartCollector(t, "up/#", "", remote)
 			var stored map[string]bool
-			mqtttest.Eventually(t, soon, "retained messages arrive", func() error {
+			mqtttest.Eventually(t, eventTimeout, "retained messages arrive", func() error {
 				stored = map[string]bool{}
 				for _, a := range late.Arrivals() {
 					stored[a.Topic] = a.Retained
@@ -227,20 +227,20 @@ func TestForwarding_LargeMessages_Arrive(t *testing.T) {
 	t.Parallel()
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
-	mqtttest.StartRunner(t, manifest("large", local.URL(), remote.URL())).WaitActive("primary", soon)
+	mqtttest.StartRunner(t, manifest("large", local.URL(), remote.URL())).WaitActive("primary", eventTimeout)
 	c := mqtttest.StartCollector(t, "up/#", "s", remote)
 	p := mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "up/x", Stream: "s", QoS: 1, Count: 20, Size: 1 << 20})
-	must(t, p.WaitDone(soon))
-	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
+	must(t, p.WaitDone(eventTimeout))
+	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), eventTimeout)))
 }
 
 func TestForwarding_PacketIdentifiers_WrapAround(t *testing.T) {
 	t.Parallel()
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
-	mqtttest.StartRunner(t, manifest("wrap", local.URL(), remote.URL())).WaitActive("primary", soon)
+	mqtttest.StartRunner(t, manifest("wrap", local.URL(), remote.URL())).WaitActive("primary", eventTimeout)
 	c := mqtttest.StartCollector(t, "up/#", "s", remote)
 	p := mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "up/x", Stream: "s", QoS: 1, Count: 70_000})
-	must(t, p.WaitDone(2*wholly))
-	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), wholly)))
+	must(t, p.WaitDone(2*drainTimeout))
+	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), drainTimeout)))
 }

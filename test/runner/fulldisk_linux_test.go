@@ -25,7 +25,7 @@ func TestBufferOnDisk_DiskFull_IsReportedAndLosesNothing(t *testing.T) {
 	must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=300k"))
 	t.Cleanup(func() { must(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
 	l.runner.Start()
-	l.runner.WaitActive("primary", soon)
+	l.runner.WaitActive("primary", eventTimeout)
 	l.stream(1, 1000)
 	l.primary.Kill()
 	l.backup.Kill()

@@ -25,7 +25,7 @@ func TestMaxHops_RingOfBridges_DropsMessage(t *testing.T) {
 		b := speaking(manifest(name, from.URL(), to.URL()), v5, v5)
 		b.Spec.Delivery = &v1alpha1.Delivery{MaxHops: ptr.To[int32](maxHops)}
 		r := mqtttest.StartRunner(t, b)
-		r.WaitActive("primary", soon)
+		r.WaitActive("primary", eventTimeout)
 		return r
 	}
 	out, back := ring("out", p.local, p.remote), ring("back", p.remote, p.local)
@@ -43,16 +43,16 @@ func TestMaxHops_RingOfBridges_DropsMessage(t *testing.T) {
 			sent.Properties.User.Add(v1alpha1.HopsProperty, c.sent)
 		}
 		p.here.Publish(sent)
-		mqtttest.Eventually(t, soon, "the message is dropped", func() error {
+		mqtttest.Eventually(t, eventTimeout, "the message is dropped", func() error {
 			if n := dropped(c.by, "too_many_hops"); n != before+1 {
 				return fmt.Errorf("%v messages were dropped as too_many_hops, want 1", n-before)
 			}
 			return nil
 		})
-		if got := counts(p.here.Wait(c.topic, len(c.here), soon)); !slices.Equal(got, c.here) {
+		if got := counts(p.here.Wait(c.topic, len(c.here), eventTimeout)); !slices.Equal(got, c.here) {
 			t.Errorf("%s: the hop counts at the local broker are %q, want %q", c.topic, got, c.here)
 		}
-		if got := counts(p.there.Wait(c.topic, len(c.there), soon)); !slices.Equal(got, c.there) {
+		if got := counts(p.there.Wait(c.topic, len(c.there), eventTimeout)); !slices.Equal(got, c.there) {
 			t.Errorf("%s: the hop counts at the remote broker are %q, want %q", c.topic, got, c.there)
 		}
 	}

@@ -34,7 +34,7 @@ func TestRunner_SourceViolatesProtocol_BothDirectionsContinue(t *testing.T) {
 	c.Send(script.Connack(false, nil))
 	subscribe := c.Next()
 	c.Send(script.Packet{Type: v5packets.SUBACK, ID: subscribe.ID, Codes: []byte{2}})
-	runner.WaitActive("primary", soon)
+	runner.WaitActive("primary", eventTimeout)
 
 	var want []string
 	id := uint16(0)
@@ -60,10 +60,10 @@ func TestRunner_SourceViolatesProtocol_BothDirectionsContinue(t *testing.T) {
 	c.Send(script.Publish(id, 1, "up/valid", "x"))
 	want = append(want, fmt.Sprintf("PUBACK %d", id))
 	c.Want(want...)
-	there.Wait("up/valid", 1, soon)
-	there.Wait("up/d", 1, soon)
+	there.Wait("up/valid", 1, eventTimeout)
+	there.Wait("up/d", 1, eventTimeout)
 	if version == v5 {
-		for _, m := range there.Wait("up/p", 7, soon) {
+		for _, m := range there.Wait("up/p", 7, eventTimeout) {
 			if p := m.Properties; p.PayloadFormat != nil || p.ContentType != "" || p.ResponseTopic != "" || len(p.User) > 0 || string(m.Payload) != "x" {
 				t.Errorf("an invalid property was forwarded: %+v", p)
 			}
@@ -100,15 +100,15 @@ func TestRunner_MessageOverMaximumPacketSize_IsDroppedWithoutUsingMemory(t *test
 	const mib = 1 << 20
 	p := newPair(t)
 	runner := mqtttest.StartRunner(t, manifest("large", p.local.URL(), p.remote.URL()))
-	runner.WaitActive("primary", soon)
+	runner.WaitActive("primary", eventTimeout)
 	p.here.Publish(&paho.Publish{Topic: "up/before", QoS: 1, Payload: []byte("x")})
-	p.there.Wait("up/before", 1, soon)
+	p.there.Wait("up/before", 1, eventTimeout)
 	before := runner.ResidentBytes()
 
 	for qos := range byte(3) {
 		p.here.Publish(&paho.Publish{Topic: "up/large", QoS: qos, Payload: make([]byte, 36*mib)})
 		p.here.Publish(&paho.Publish{Topic: "up/after", QoS: 1, Payload: []byte("x")})
-		p.there.Wait("up/after", int(qos)+1, wholly)
+		p.there.Wait("up/after", int(qos)+1, drainTimeout)
 	}
 	if n := len(p.there.Received("up/large")); n > 0 {
 		t.Errorf("%d messages of 36 MiB arrived", n)
@@ -119,7 +119,7 @@ func TestRunner_MessageOverMaximumPacketSize_IsDroppedWithoutUsingMemory(t *test
 	if version == v5 {
 		return
 	}
-	mqtttest.Eventually(t, soon, "the messages are counted", func() error {
+	mqtttest.Eventually(t, eventTimeout, "the messages are counted", func() error {
 		if n := runner.Metrics().Sum("mqttbridge_messages_dropped_total", "cause=too_large"); n != 3 {
 			return fmt.Errorf("%v", n)
 		}
@@ -136,13 +136,13 @@ func TestRunner_MessageOfMaximumPacketSize_UsesAtMostEightTimesItsSize(t *testin
 	const mib = 1 << 20
 	p := newPair(t)
 	runner := mqtttest.StartRunner(t, manifest("maximum", p.local.URL(), p.remote.URL()))
-	runner.WaitActive("primary", soon)
+	runner.WaitActive("primary", eventTimeout)
 	before, peak := runner.ResidentBytes(), int64(0)
 	const topic = "up/largest"
 	largest := make([]byte, 32*mib-100) // Mosquitto counts some bytes in addition to the packet
 	for n := range 3 {
 		p.here.Publish(&paho.Publish{Topic: topic, QoS: 1, Payload: largest})
-		mqtttest.Eventually(t, wholly, "the message arrives", func() error {
+		mqtttest.Eventually(t, drainTimeout, "the message arrives", func() error {
 			peak = max(peak, runner.ResidentBytes())
 			if len(p.there.Received(topic)) <= n {
 				return errors.New("the message has not arrived")
@@ -168,12 +168,12 @@ func TestRunner_TenMegabytesOfUserProperties_UseNoMoreThanALargePayload(t *testi
 	c.Send(script.Connack(false, nil))
 	subscribe := c.Next()
 	c.Send(script.Packet{Type: v5packets.SUBACK, ID: subscribe.ID, Codes: []byte{2}})
-	runner.WaitActive("primary", soon)
+	runner.WaitActive("primary", eventTimeout)
 	before := runner.ResidentBytes()
 	body := "\x00\x04up/p\x80\xad\xe2\x04" + strings.Repeat("\x26\x00\x00\x00\x00", 2_000_000) + "x" // 10,000,000 bytes
 	for n := range 3 {
 		c.SendBytes("\x30\x8b\xad\xe2\x04" + body)
-		there.Wait("up/p", n+1, soon)
+		there.Wait("up/p", n+1, eventTimeout)
 	}
 	if grown := runner.ResidentBytes() - before; grown > 60*mib {
 		t.Errorf("the runner uses %d bytes more", grown)

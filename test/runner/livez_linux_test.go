@@ -35,7 +35,7 @@ func TestLivez_ServersFrozenUnderLoad_StaysOK(t *testing.T) {
 		}
 	}
 	l.primary.Thaw()
-	must(t, l.publisher.StopAndDrain(wholly))
+	must(t, l.publisher.StopAndDrain(drainTimeout))
 	l.judge(l.collector.WaitAll(l.publisher.Ledger(), 45*time.Second))
 	if code := l.runner.Probe("/livez"); code != http.StatusOK {
 		t.Errorf("/livez returns %d, want 200", code)
@@ -57,7 +57,7 @@ func TestLivez_ConnectorWithoutProgress_FailsAndNamesIt(t *testing.T) {
 	}
 	r.Start()
 	began := time.Now()
-	mqtttest.Eventually(t, stuckAfter+soon, "/livez fails", func() error {
+	mqtttest.Eventually(t, stuckAfter+eventTimeout, "/livez fails", func() error {
 		time.Sleep(time.Second) // the kubelet probes less often
 		if code := r.Probe("/livez"); code != http.StatusServiceUnavailable {
 			return fmt.Errorf("/livez returns %d", code)
@@ -67,7 +67,7 @@ func TestLivez_ConnectorWithoutProgress_FailsAndNamesIt(t *testing.T) {
 	if took := time.Since(began); took < 25*time.Second {
 		t.Errorf("/livez fails after %s, want at least 25s", took)
 	}
-	mqtttest.Eventually(t, soon, "the log names the link", func() error {
+	mqtttest.Eventually(t, eventTimeout, "the log names the link", func() error {
 		const want = "no progress for 30s: remote connector\""
 		if log := r.Log(); !strings.Contains(log, want) || !strings.Contains(log, "goroutine profile") {
 			return fmt.Errorf("it has no %q with the goroutines:\n%s", want, log)

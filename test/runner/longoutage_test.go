@@ -48,7 +48,7 @@ func TestBacklogOnDisk_LongOutageAndKill_LosesNothingWithFlatMemory(t *testing.T
 	l.backup.Start()
 	l.primary.Start()
 	drain := time.Now()
-	mqtttest.Eventually(t, length+wholly, "the backlog is delivered", func() error {
+	mqtttest.Eventually(t, length+drainTimeout, "the backlog is delivered", func() error {
 		return l.collector.WaitCount(depth, time.Second)
 	})
 	t.Logf("the backlog of %d messages was delivered within %s", depth, time.Since(drain).Round(time.Millisecond))

@@ -29,7 +29,7 @@ func TestLoops_SameFilterInBothDirections_ForwardsEachMessageOnce(t *testing.T) 
 	t.Parallel()
 	p := newPair(t)
 	p.here.Subscribe("#")
-	mqtttest.StartRunner(t, bothWays(manifest("home", p.local.URL(), p.remote.URL()))).WaitActive("primary", soon)
+	mqtttest.StartRunner(t, bothWays(manifest("home", p.local.URL(), p.remote.URL()))).WaitActive("primary", eventTimeout)
 	for i := range 30 {
 		p.here.Publish(&paho.Publish{Topic: "home/up", QoS: byte(i % 3), Retain: i%2 == 0, Payload: []byte("x")})
 		p.there.Publish(&paho.Publish{Topic: "home/down", QoS: byte(i % 3), Retain: i%2 == 0, Payload: []byte("x")})
@@ -37,13 +37,13 @@ func TestLoops_SameFilterInBothDirections_ForwardsEachMessageOnce(t *testing.T) 
 	// A message in a loop would have arrived before these messages.
 	for _, last := range []string{"home/last1", "home/last2"} {
 		p.here.Publish(&paho.Publish{Topic: last, QoS: 2, Payload: []byte("x")})
-		p.there.Wait(last, 1, soon)
+		p.there.Wait(last, 1, eventTimeout)
 		p.there.Publish(&paho.Publish{Topic: last + "/back", QoS: 2, Payload: []byte("x")})
-		p.here.Wait(last+"/back", 1, soon)
+		p.here.Wait(last+"/back", 1, eventTimeout)
 	}
 	for _, c := range []*mqtttest.Client5{p.here, p.there} {
 		for _, topic := range []string{"home/up", "home/down"} {
-			if got := c.Wait(topic, 30, soon); len(got) != 30 {
+			if got := c.Wait(topic, 30, eventTimeout); len(got) != 30 {
 				t.Errorf("%d messages arrived under %s, want 30", len(got), topic)
 			}
 		}
@@ -92,9 +92,9 @@ func TestLoops_ServersThatStillSendBack_AreNotUsed(t *testing.T) {
 	p := newPair(t)
 	b := bothWays(speaking(manifest("echo", withoutBridgeFlag(t, p.local.Address()), withoutBridgeFlag(t, p.remote.Address())), v311, v311))
 	r := mqtttest.StartRunner(t, b)
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	p.here.Publish(&paho.Publish{Topic: "home/x", QoS: 1, Payload: []byte("x")})
-	r.WaitStatus(soon, "a side stops using its server", func(s v1alpha1.MQTTBridgeStatus) error {
+	r.WaitStatus(eventTimeout, "a side stops using its server", func(s v1alpha1.MQTTBridgeStatus) error {
 		for _, side := range []*v1alpha1.SideStatus{s.Local, s.Remote} {
 			if e := side.Servers[0]; e.LastError != nil && e.LastError.Reason == v1alpha1.ReasonEchoNotPrevented && strings.Contains(e.LastError.Message, "protocolVersion: '5'") {
 				return nil
@@ -116,9 +116,9 @@ func TestSubscriptions_CrossingFilters_LoseNothingWhileRemoteSideIsDown(t *testi
 		{Filter: "+/b/+", Topic: "high/${topic}", QoS: ptr.To[int32](1), Retain: ptr.To(v1alpha1.RetainSet)},
 	}
 	r := mqtttest.StartRunner(t, b)
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	p.remote.Stop()
-	mqtttest.Eventually(t, soon, "the remote side is lost", func() error {
+	mqtttest.Eventually(t, eventTimeout, "the remote side is lost", func() error {
 		if s, err := r.Status(); err != nil || s.Remote.Active != nil {
 			return fmt.Errorf("active: %v, %w", s.Remote, err)
 		}
@@ -132,6 +132,6 @@ func TestSubscriptions_CrossingFilters_LoseNothingWhileRemoteSideIsDown(t *testi
 	there := mqtttest.StartClient5(t, p.remote, "again")
 	there.Subscribe("#") // the bridge and this client may connect in any order
 	for i := range messages {
-		there.Wait(fmt.Sprintf("high/a/b/%d", i), 1, soon)
+		there.Wait(fmt.Sprintf("high/a/b/%d", i), 1, eventTimeout)
 	}
 }

@@ -45,10 +45,10 @@ func TestMain(m *testing.M) {
 var version v1alpha1.ProtocolVersion
 
 const (
-	// soon is the timeout for events that take milliseconds on an idle machine.
-	soon = 15 * time.Second
-	// wholly is the timeout for the rest of a stream to arrive.
-	wholly = 30 * time.Second
+	// eventTimeout is the timeout for events that take milliseconds on an idle machine.
+	eventTimeout = 15 * time.Second
+	// drainTimeout is the timeout for the rest of a stream to arrive.
+	drainTimeout = 30 * time.Second
 )
 
 // manifest returns a bridge that forwards up/# at any QoS from the local server to the remote
@@ -148,7 +148,7 @@ func (l *line) far(oneWay time.Duration) *mqtttest.Proxy {
 func (l *line) connect() {
 	l.t.Helper()
 	l.runner = mqtttest.StartRunner(l.t, l.manifest)
-	l.runner.WaitActive("primary", soon)
+	l.runner.WaitActive("primary", eventTimeout)
 }
 
 // stream starts a publisher and waits until its messages arrive.
@@ -171,15 +171,15 @@ func (l *line) stopServers() {
 // flow waits until n more messages have arrived.
 func (l *line) flow(n int) {
 	l.t.Helper()
-	must(l.t, l.collector.WaitCount(l.collector.Count()+n, soon))
+	must(l.t, l.collector.WaitCount(l.collector.Count()+n, eventTimeout))
 }
 
 // finish ends the stream, waits for all its messages, and returns the report. It fails the test if
 // an acknowledged message is lost or out of order.
 func (l *line) finish() traffic.Report {
 	l.t.Helper()
-	must(l.t, l.publisher.StopAndDrain(wholly))
-	err := l.collector.WaitAll(l.publisher.Ledger(), wholly)
+	must(l.t, l.publisher.StopAndDrain(drainTimeout))
+	err := l.collector.WaitAll(l.publisher.Ledger(), drainTimeout)
 	return l.judge(err)
 }
 

@@ -30,7 +30,7 @@ func refusal(t *testing.T, path string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(soon, func() { _ = cmd.Process.Kill() })
+	timer := time.AfterFunc(eventTimeout, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	err := cmd.Wait()
 	var exit *exec.ExitError

@@ -30,7 +30,7 @@ func TestMemory_SourceSendsMoreThanBound_StaysAtSourceAndArrivesInOrder(t *testi
 	requested := resource.MustParse(v1alpha1.DefaultRunnerMemory)
 	l.stopServers()
 	l.publisher = mqtttest.StartPublisher(t, l.local, traffic.PublisherConfig{Topic: "up/memory", Stream: "up", QoS: 1, Size: size, Count: messages})
-	must(t, l.publisher.WaitDone(wholly))
+	must(t, l.publisher.WaitDone(drainTimeout))
 	within := func(when string) {
 		t.Helper()
 		used := l.runner.ResidentBytes()
@@ -42,7 +42,7 @@ func TestMemory_SourceSendsMoreThanBound_StaysAtSourceAndArrivesInOrder(t *testi
 	within("while the servers are down")
 	l.backup.Start()
 	l.primary.Start()
-	l.judge(l.collector.WaitAll(l.publisher.Ledger(), wholly))
+	l.judge(l.collector.WaitAll(l.publisher.Ledger(), drainTimeout))
 	within("when all is forwarded")
 	s, err := l.runner.Status()
 	must(t, err)

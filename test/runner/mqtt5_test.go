@@ -52,7 +52,7 @@ func newPair(t *testing.T) *pair {
 func (p *pair) mark() {
 	before := len(p.there.Received("mark"))
 	p.here.Publish(&paho.Publish{Topic: "mark", QoS: 1, Payload: []byte("x")})
-	p.there.Wait("mark", before+1, soon)
+	p.there.Wait("mark", before+1, eventTimeout)
 }
 
 // full returns a message with all properties of MQTT 5.
@@ -77,7 +77,7 @@ func TestMQTT5_Properties_AreForwardedAndExtendedByRules(t *testing.T) {
 	b.Spec.Forwards = append(b.Spec.Forwards, v1alpha1.Rule{Filter: "added/#", UserProperties: []v1alpha1.UserProperty{
 		{Name: "plant", Value: "one"}, {Name: "z", Value: "3"},
 	}})
-	mqtttest.StartRunner(t, b).WaitActive("primary", soon)
+	mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
 	for _, c := range []struct {
 		topic string
 		more  paho.UserProperties
@@ -87,7 +87,7 @@ func TestMQTT5_Properties_AreForwardedAndExtendedByRules(t *testing.T) {
 	} {
 		sent := full(c.topic)
 		p.here.Publish(sent)
-		got := p.there.Wait(c.topic, 1, soon)[0]
+		got := p.there.Wait(c.topic, 1, eventTimeout)[0]
 		want := sent.Properties
 		g := got.Properties
 		if !bytes.Equal(got.Payload, sent.Payload) || !got.Retain || got.QoS != 1 {
@@ -97,7 +97,7 @@ func TestMQTT5_Properties_AreForwardedAndExtendedByRules(t *testing.T) {
 			!bytes.Equal(g.CorrelationData, want.CorrelationData) {
 			t.Errorf("%s: properties %+v, want %+v", c.topic, g, want)
 		}
-		if g.MessageExpiry == nil || *g.MessageExpiry > 3600 || *g.MessageExpiry < 3600-uint32(soon/time.Second) {
+		if g.MessageExpiry == nil || *g.MessageExpiry > 3600 || *g.MessageExpiry < 3600-uint32(eventTimeout/time.Second) {
 			t.Errorf("%s: expiry %v, want the rest of 3600 seconds", c.topic, g.MessageExpiry)
 		}
 		if users := slices.Concat(want.User, c.more); !slices.Equal(g.User, users) {
@@ -105,7 +105,7 @@ func TestMQTT5_Properties_AreForwardedAndExtendedByRules(t *testing.T) {
 		}
 	}
 	p.here.Publish(&paho.Publish{Topic: "added/plain", QoS: 0, Payload: []byte("x")})
-	if got := p.there.Wait("added/plain", 1, soon)[0]; len(got.Properties.User) != 2 || got.Properties.MessageExpiry != nil {
+	if got := p.there.Wait("added/plain", 1, eventTimeout)[0]; len(got.Properties.User) != 2 || got.Properties.MessageExpiry != nil {
 		t.Errorf("a message without properties arrived with %+v", got.Properties)
 	}
 }
@@ -117,10 +117,10 @@ func TestMQTT5_DifferentVersions_ForwardWithoutProperties(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			b := speaking(manifest("versions", p.local.URL(), p.remote.URL()), versions[0], versions[1])
-			mqtttest.StartRunner(t, b).WaitActive("primary", soon)
+			mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
 			sent := full("up/x")
 			p.here.Publish(sent)
-			got := p.there.Wait("up/x", 1, soon)[0]
+			got := p.there.Wait("up/x", 1, eventTimeout)[0]
 			if !bytes.Equal(got.Payload, sent.Payload) || !got.Retain {
 				t.Errorf("arrived as %v", got)
 			}
@@ -155,9 +155,9 @@ func waitAndExpire(t *testing.T, remote v1alpha1.ProtocolVersion) {
 	p := newPair(t)
 	b := retry(speaking(manifest("expiry", p.local.URL(), p.remote.URL()), v5, remote), 50, 1)
 	r := mqtttest.StartRunner(t, b)
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	p.remote.Stop()
-	r.WaitStatus(soon, "the loss is detected", func(s v1alpha1.MQTTBridgeStatus) error {
+	r.WaitStatus(eventTimeout, "the loss is detected", func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Remote.Active != nil {
 			return fmt.Errorf("%s is active", s.Remote.Active.Name)
 		}
@@ -169,13 +169,13 @@ func waitAndExpire(t *testing.T, remote v1alpha1.ProtocolVersion) {
 		// The message is retained, because the bridge may connect before the subscriber.
 		p.here.Publish(&paho.Publish{Topic: fmt.Sprint("up/", expiry), QoS: 1, Retain: true, Properties: &paho.PublishProperties{MessageExpiry: &expiry}})
 	}
-	mqtttest.Eventually(t, soon, "both wait in the runner", func() error {
+	mqtttest.Eventually(t, eventTimeout, "both wait in the runner", func() error {
 		if n := held(r); n != 2 {
 			return fmt.Errorf("%v messages are held", n)
 		}
 		return nil
 	})
-	mqtttest.Eventually(t, soon, "the shorter expiry has passed", func() error {
+	mqtttest.Eventually(t, eventTimeout, "the shorter expiry has passed", func() error {
 		if waited := time.Since(sent); waited < (short+1)*time.Second {
 			return fmt.Errorf("%s of %d s", waited, short+1)
 		}
@@ -184,7 +184,7 @@ func waitAndExpire(t *testing.T, remote v1alpha1.ProtocolVersion) {
 	p.remote.Start()
 	p.there = mqtttest.StartClient5(t, p.remote, "there again")
 	p.there.Subscribe("up/#")
-	got := p.there.Wait(fmt.Sprint("up/", long), 1, soon)[0]
+	got := p.there.Wait(fmt.Sprint("up/", long), 1, eventTimeout)[0]
 	left, waited := got.Properties.MessageExpiry, uint32(time.Since(sent)/time.Second)
 	switch {
 	case remote == v311:
@@ -199,7 +199,7 @@ func waitAndExpire(t *testing.T, remote v1alpha1.ProtocolVersion) {
 	if n := dropped(r, "expired"); n != 1 {
 		t.Errorf("%v messages were dropped as expired, want 1", n)
 	}
-	mqtttest.Eventually(t, soon, "no message waits", func() error {
+	mqtttest.Eventually(t, eventTimeout, "no message waits", func() error {
 		if n := held(r); n != 0 {
 			return fmt.Errorf("%v messages are held", n)
 		}
@@ -221,7 +221,7 @@ func TestMQTT5_OverlappingFilters_ForwardOncePerRule(t *testing.T) {
 		{Filter: "a/b", Topic: "four/${topic}"},
 		{Filter: "mark"},
 	}
-	mqtttest.StartRunner(t, b).WaitActive("primary", soon)
+	mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
 	for _, topic := range []string{"a/b", "a/c", "x/b"} {
 		p.here.Publish(&paho.Publish{Topic: topic, QoS: 1})
 	}
@@ -260,11 +260,11 @@ func TestEcho_OwnMessages_AreNotReturned(t *testing.T) {
 			b.Spec.Forwards = []v1alpha1.Rule{{Filter: "a/#", Topic: "b/${1}"}}
 			b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "b/#", Topic: "c/${1}"}}
 			p.here.Subscribe("c/#")
-			mqtttest.StartRunner(t, b).WaitActive("primary", soon)
+			mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
 			p.here.Publish(&paho.Publish{Topic: "a/own", QoS: 1})
-			p.there.Wait("b/own", 1, soon)
+			p.there.Wait("b/own", 1, eventTimeout)
 			p.there.Publish(&paho.Publish{Topic: "b/other", QoS: 1})
-			p.here.Wait("c/other", 1, soon)
+			p.here.Wait("c/other", 1, eventTimeout)
 			if echo := len(p.here.Received("c/own")) > 0; echo != tc.echo {
 				t.Errorf("the message returned: %t, want %t", echo, tc.echo)
 			}

@@ -69,7 +69,7 @@ func (n *notified) watch(b *mqtttest.Broker) *watcher {
 func (w *watcher) expect(what string, want ...string) {
 	w.t.Helper()
 	var got []string
-	for _, m := range w.Wait(stateTopic, w.seen+len(want), soon)[w.seen:] {
+	for _, m := range w.Wait(stateTopic, w.seen+len(want), eventTimeout)[w.seen:] {
 		got = append(got, string(m.Payload))
 		if !m.Retain {
 			w.t.Errorf("%s: %s: a state is not retained", w.name, what)
@@ -84,7 +84,7 @@ func (w *watcher) expect(what string, want ...string) {
 // settle waits until the latest state is the given one.
 func (w *watcher) settle(want string) {
 	w.t.Helper()
-	mqtttest.Eventually(w.t, soon, fmt.Sprintf("%s receives %s", w.name, want), func() error {
+	mqtttest.Eventually(w.t, eventTimeout, fmt.Sprintf("%s receives %s", w.name, want), func() error {
 		if got := w.states(); len(got) == 0 || got[len(got)-1] != want {
 			return fmt.Errorf("received so far: %q", got)
 		}
@@ -157,7 +157,7 @@ func TestNotifications_OneSideDown_OtherSideReceivesThem(t *testing.T) {
 	n.start()
 	here.expect("no remote server is up", stopped)
 	n.primary.Start()
-	n.runner.WaitActive("primary", soon)
+	n.runner.WaitActive("primary", eventTimeout)
 	here.expect("the primary is up", forwards)
 	n.primary.Kill()
 	here.expect("the primary is down", stopped)
@@ -170,13 +170,13 @@ func TestNotifications_MatchingRule_AreNotForwarded(t *testing.T) {
 	n := newNotified(t, 1, 0)
 	there := n.watch(n.primary)
 	n.start()
-	n.runner.WaitActive("primary", soon)
+	n.runner.WaitActive("primary", eventTimeout)
 	there.settle(forwards)
 	client := mqtttest.StartClient5(t, n.local, "client")
 	there.Subscribe("up/mark")
 	client.Publish(&paho.Publish{Topic: stateTopic, QoS: 1, Payload: []byte("foreign")})
 	client.Publish(&paho.Publish{Topic: "up/mark", QoS: 1, Payload: []byte("x")})
-	there.Wait("up/mark", 1, soon)
+	there.Wait("up/mark", 1, eventTimeout)
 	if got := there.states(); slices.Contains(got, "foreign") {
 		t.Errorf("the remote side received %q", got)
 	}
@@ -194,13 +194,13 @@ func TestNotifications_FullWindow_AreDelivered(t *testing.T) {
 	n.manifest.Spec.Remote.Backups = nil
 	there := n.watch(n.primary)
 	n.start()
-	n.runner.WaitActive("primary", soon)
+	n.runner.WaitActive("primary", eventTimeout)
 	p := mqtttest.StartPublisher(t, n.local, traffic.PublisherConfig{Topic: "up/x", Stream: "s", QoS: 1, Count: 1000})
-	must(t, p.WaitDone(soon))
+	must(t, p.WaitDone(eventTimeout))
 	there.settle(forwards)
 	n.link.Cut()
 	there.expect("the connection is lost", stopped)
-	n.runner.WaitActive("primary", soon)
+	n.runner.WaitActive("primary", eventTimeout)
 	there.expect("the connection is back", forwards)
 	if h := held(n.runner); h == 0 {
 		t.Error("no message waits: the window was not full")

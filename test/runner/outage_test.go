@@ -29,9 +29,9 @@ func TestOutage_AllServersDown_LosesNothing(t *testing.T) {
 			l := newLine(t)
 			l.connect()
 			l.stream(qos, 500)
-			local := l.runner.WaitActive("primary", soon).Local.Active
+			local := l.runner.WaitActive("primary", eventTimeout).Local.Active
 			l.stopServers()
-			l.runner.WaitStatus(soon, "no remote server", func(s v1alpha1.MQTTBridgeStatus) error {
+			l.runner.WaitStatus(eventTimeout, "no remote server", func(s v1alpha1.MQTTBridgeStatus) error {
 				if s.Remote.Active != nil {
 					return fmt.Errorf("%s is active", s.Remote.Active.Name)
 				}
@@ -44,7 +44,7 @@ func TestOutage_AllServersDown_LosesNothing(t *testing.T) {
 			l := newLine(t)
 			l.stopServers()
 			l.runner = mqtttest.StartRunner(t, l.manifest)
-			s := l.runner.WaitStatus(soon, "the local side is connected", func(s v1alpha1.MQTTBridgeStatus) error {
+			s := l.runner.WaitStatus(eventTimeout, "the local side is connected", func(s v1alpha1.MQTTBridgeStatus) error {
 				if s.Local == nil || s.Local.Active == nil {
 					return fmt.Errorf("no server is active")
 				}
@@ -62,7 +62,7 @@ func waitOutOutage(l *line, local *v1alpha1.ActiveServer) {
 	t := l.t
 	t.Helper()
 	// When the bridge holds all messages that the local broker sends, it has nothing to do.
-	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+heldOfLocal()+100, 2*soon))
+	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+heldOfLocal()+100, 2*eventTimeout))
 	failed := connectFailures(l.runner)
 	cpu, began := l.runner.CPU(), time.Now()
 	memory := l.runner.ResidentBytes()
@@ -90,7 +90,7 @@ func waitOutOutage(l *line, local *v1alpha1.ActiveServer) {
 	l.backup.Start()
 	l.primary.Start()
 	// The longest pause is 30 s.
-	must(t, l.publisher.StopAndDrain(wholly))
+	must(t, l.publisher.StopAndDrain(drainTimeout))
 	l.judge(l.collector.WaitAll(l.publisher.Ledger(), 45*time.Second))
 }
 

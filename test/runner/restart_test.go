@@ -118,7 +118,7 @@ func TestSIGTERM_ServersDown_EndsRunner(t *testing.T) {
 	l.stream(1, 500)
 	l.primary.Kill()
 	l.backup.Kill()
-	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+250, soon))
+	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+250, eventTimeout))
 	code, took := l.runner.Terminate()
 	if code != 0 || took > 15*time.Second {
 		t.Errorf("the runner ended with %d after %s, want 0 within 15s, the bound of a drain", code, took)
@@ -135,7 +135,7 @@ func TestSIGTERM_ServerFrozen_EndsRunner(t *testing.T) {
 	l.connect()
 	l.stream(1, 500)
 	l.primary.Freeze()
-	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+250, soon))
+	must(t, l.publisher.WaitAcknowledged(len(l.publisher.Ledger().Acknowledged)+250, eventTimeout))
 	if code, took := l.runner.Terminate(); code != 0 || took > 15*time.Second {
 		t.Errorf("the runner ended with %d after %s, want 0 within 15s, the bound of a drain", code, took)
 	}
@@ -156,7 +156,7 @@ func TestReconnects_Repeated_LeakNothing(t *testing.T) {
 		for range n {
 			before := cutter.Accepted()
 			cutter.Cut()
-			mqtttest.Eventually(t, soon, "the runner connects again", func() error {
+			mqtttest.Eventually(t, eventTimeout, "the runner connects again", func() error {
 				if cutter.Accepted() == before {
 					return fmt.Errorf("%d connections so far", before)
 				}
@@ -174,7 +174,7 @@ func TestReconnects_Repeated_LeakNothing(t *testing.T) {
 	// A connection's goroutines may outlive it for a while. A leak at every fifth reconnect exceeds
 	// this number.
 	const tolerance = 10
-	mqtttest.Eventually(t, 3*soon, "the resources of ended connections are released", func() error {
+	mqtttest.Eventually(t, 3*eventTimeout, "the resources of ended connections are released", func() error {
 		nowGoroutines, nowFiles := l.runner.Metrics().Sum("go_goroutines"), l.runner.OpenFiles()
 		if nowGoroutines > goroutines+tolerance || nowFiles > files {
 			return fmt.Errorf("over 50 reconnects goroutines went from %v to %v, open files from %d to %d", goroutines, nowGoroutines, files, nowFiles)

@@ -60,14 +60,14 @@ func TestTLSResumption_SwitchAndReturn_ResumesSessions(t *testing.T) {
 	pki := mqtttest.NewPKI(t)
 	l, toPrimary, toBackup := secureLine(t, pki, 0)
 	l.runner.Start()
-	l.runner.WaitActive("primary", soon)
+	l.runner.WaitActive("primary", eventTimeout)
 	l.stream(1, 500)
 	full, resumed := map[string]int{}, map[string]int{}
 	// switchTo cuts the connection, and counts the handshakes with the new server after the switch.
 	switchTo := func(server string, cut *mqtttest.Proxy, kind string) {
 		t.Helper()
 		cut.Cut()
-		l.runner.WaitActive(server, soon)
+		l.runner.WaitActive(server, eventTimeout)
 		l.flow(100)
 		before := [2]int{full[server], resumed[server]}
 		full[server], resumed[server] = handshakes(l.runner, server, "full"), handshakes(l.runner, server, "resumed")
@@ -111,16 +111,16 @@ func TestTLSResumption_SwitchToProbedServer_ResumesSessionOfProbe(t *testing.T) 
 	pki := mqtttest.NewPKI(t)
 	l, toPrimary, _ := secureLine(t, pki, 1)
 	l.runner.Start()
-	l.runner.WaitActive("primary", soon)
+	l.runner.WaitActive("primary", eventTimeout)
 	l.stream(1, 500)
-	mqtttest.Eventually(t, soon, "probes resume their own session", func() error {
+	mqtttest.Eventually(t, eventTimeout, "probes resume their own session", func() error {
 		if full, resumed := handshakes(l.runner, "backup-1", "full"), handshakes(l.runner, "backup-1", "resumed"); full != 1 || resumed == 0 {
 			return fmt.Errorf("%d full and %d resumed handshakes", full, resumed)
 		}
 		return nil
 	})
 	toPrimary.Cut()
-	l.runner.WaitActive("backup-1", soon)
+	l.runner.WaitActive("backup-1", eventTimeout)
 	l.flow(100)
 	if full := handshakes(l.runner, "backup-1", "full"); full != 1 {
 		t.Errorf("%d full handshakes with the backup, want the first probe's only", full)

@@ -30,9 +30,9 @@ func TestRetained_LiveMessage_KeepsFlagIfServerSendsIt(t *testing.T) {
 			p := newPair(t)
 			b := speaking(manifest("flag", p.local.URL(), p.remote.URL()), tc.version, v5)
 			b.Spec.Local.BridgeMode = &tc.mode
-			mqtttest.StartRunner(t, b).WaitActive("primary", soon)
+			mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
 			p.here.Publish(&paho.Publish{Topic: "up/x", QoS: 1, Retain: true, Payload: []byte("x")})
-			if got := p.there.Wait("up/x", 1, soon)[0]; got.Retain != tc.kept {
+			if got := p.there.Wait("up/x", 1, eventTimeout)[0]; got.Retain != tc.kept {
 				t.Errorf("the retain flag is %t, want %t", got.Retain, tc.kept)
 			}
 		})
@@ -54,7 +54,7 @@ func TestRetainHandling_EachValue_SelectsRetainedMessages(t *testing.T) {
 		p.here.Publish(&paho.Publish{Topic: strings.Replace(rule.Filter, "#", "x", 1), QoS: 1, Retain: true, Payload: []byte("x")})
 	}
 	r := mqtttest.StartRunner(t, b)
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	check := func(when string, want map[string]int) {
 		t.Helper()
 		p.mark()
@@ -67,8 +67,8 @@ func TestRetainHandling_EachValue_SelectsRetainedMessages(t *testing.T) {
 	check("at the first subscription", map[string]int{"send/x": 1, "new/x": 1, "default/x": 1, "not/x": 0})
 	r.Terminate()
 	r.Start()
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	check("when the runner has started again", map[string]int{"send/x": 2, "new/x": 1, "default/x": 1, "not/x": 0})
 	p.here.Publish(&paho.Publish{Topic: "not/x", QoS: 1, Retain: true, Payload: []byte("live")})
-	p.there.Wait("not/x", 1, soon)
+	p.there.Wait("not/x", 1, eventTimeout)
 }

@@ -74,7 +74,7 @@ func TestSubscribing_QueueOnSlowLinkBeforeSuback_ConnectsAndForwardsEachOnce(t *
 	p := newPair(t)
 	b := timeouts(downToo(manifest("queue", p.local.URL(), p.remote.URL())), 1, 10)
 	r := mqtttest.StartRunner(t, b)
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	r.Terminate()
 	p.here.Subscribe("down/#")
 	for i := range messages {
@@ -83,9 +83,9 @@ func TestSubscribing_QueueOnSlowLinkBeforeSuback_ConnectsAndForwardsEachOnce(t *
 	b.Spec.Remote.Primary.URL = slowly(t, p.remote.Address(), rate)
 	began := time.Now()
 	r = mqtttest.StartRunner(t, b)
-	r.WaitActive("primary", wholly)
+	r.WaitActive("primary", drainTimeout)
 	took := time.Since(began)
-	p.here.Wait("down/x", messages, wholly)
+	p.here.Wait("down/x", messages, drainTimeout)
 	p.markDown()
 	got := p.here.Received("down/x")
 	if len(got) != messages {
@@ -106,7 +106,7 @@ func TestSubscribing_QueueOnSlowLinkBeforeSuback_ConnectsAndForwardsEachOnce(t *
 // were published before and have not arrived by then will not arrive.
 func (p *pair) markDown() {
 	p.there.Publish(&paho.Publish{Topic: "down/mark", QoS: 1, Payload: []byte("x")})
-	p.here.Wait("down/mark", 1, wholly)
+	p.here.Wait("down/mark", 1, drainTimeout)
 }
 
 // With a round trip of 200 ms, 64 rules one after the other would take 13 s.
@@ -119,14 +119,14 @@ func TestSubscribing_64RulesOverLongRoundTrip_ConnectsWithinConnectTimeout(t *te
 	}
 	b.Spec.Remote.Primary.URL = mqtttest.StartProxy(t, p.remote.Address(), 100*time.Millisecond).URL()
 	r := mqtttest.StartRunner(t, b)
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	if failed := r.Metrics().Sum("mqttbridge_connection_failures_total", "side=remote"); failed > 0 {
 		t.Errorf("%v attempts failed", failed)
 	}
 	p.here.Subscribe("down/#")
 	for _, topic := range []string{"down/0", "down/31", "down/63"} {
 		p.there.Publish(&paho.Publish{Topic: topic, QoS: 1, Payload: []byte("x")})
-		p.here.Wait(topic, 1, soon)
+		p.here.Wait(topic, 1, eventTimeout)
 	}
 }
 
@@ -147,7 +147,7 @@ func TestSubscribing_ServerGrantsLess_StatusShowsItWhileConnected(t *testing.T) 
 		c.Next()
 		c.Send(script.Connack(resumed, nil))
 		c.Send(script.Packet{Type: 9, ID: c.Next().ID, Codes: []byte{qos}})
-		r.WaitActive("primary", soon)
+		r.WaitActive("primary", eventTimeout)
 		return c
 	}
 	c := connect(false, 1)
@@ -157,7 +157,7 @@ func TestSubscribing_ServerGrantsLess_StatusShowsItWhileConnected(t *testing.T) 
 		t.Errorf("shortfalls: %+v", s)
 	}
 	_ = c.Close()
-	mqtttest.Eventually(t, soon, "the shortfall disappears with the connection", func() error {
+	mqtttest.Eventually(t, eventTimeout, "the shortfall disappears with the connection", func() error {
 		if status, err = r.Status(); err == nil && len(status.Remote.Shortfalls) > 0 {
 			return fmt.Errorf("shortfalls: %+v", status.Remote.Shortfalls)
 		}
@@ -180,7 +180,7 @@ func TestConnected_MaximumQoSBelowRules_StatusShowsIt(t *testing.T) {
 	c := server.Accept()
 	c.Next()
 	c.Send(script.Connack(false, &packets.Properties{MaximumQOS: ptr.To[byte](0)}))
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	status, err := r.Status()
 	must(t, err)
 	if s := status.Remote.Shortfalls; len(s) != 1 || s[0].Reason != v1alpha1.ReasonQoSLowered || !strings.Contains(s[0].Message, "the server accepts messages at QoS 0 at most") {

@@ -40,7 +40,7 @@ func (l *line) requestSwitch(text string) *v1alpha1.RequestedSwitch {
 
 func (l *line) waitAnswer(text string) *v1alpha1.RequestedSwitch {
 	l.t.Helper()
-	return l.runner.WaitStatus(soon, "an answer to the request "+text, func(s v1alpha1.MQTTBridgeStatus) error {
+	return l.runner.WaitStatus(eventTimeout, "an answer to the request "+text, func(s v1alpha1.MQTTBridgeStatus) error {
 		if r := s.Remote.RequestedSwitch; r == nil || r.Request != text || r.State == v1alpha1.SwitchPending {
 			return fmt.Errorf("%+v", r)
 		}
@@ -74,7 +74,7 @@ func TestRequestedSwitch_UnderLoad_LosesAndRepeatsNothing(t *testing.T) {
 				if r.State != v1alpha1.SwitchDone {
 					t.Fatalf("%+v", r)
 				}
-				s := l.runner.WaitActive(server, soon)
+				s := l.runner.WaitActive(server, eventTimeout)
 				f := s.Remote.LastFailover
 				if f.To != server || f.Reason != v1alpha1.ReasonSwitchRequested || f.Drained == nil || *f.Resent != 0 {
 					t.Errorf("%+v", f)
@@ -98,12 +98,12 @@ func TestFailback_UnderLoad_LosesAndRepeatsNothing(t *testing.T) {
 			failback(l.manifest, 1, 1)
 			l.primary.Stop()
 			l.runner = mqtttest.StartRunner(t, l.manifest)
-			l.runner.WaitActive("backup-1", soon)
+			l.runner.WaitActive("backup-1", eventTimeout)
 			l.stream(qos, 2000)
 			var gaps []time.Duration
 			for range measured {
 				l.primary.Start()
-				s := l.runner.WaitActive("primary", soon)
+				s := l.runner.WaitActive("primary", eventTimeout)
 				f := s.Remote.LastFailover
 				if f.From != "backup-1" || f.Reason != v1alpha1.ReasonFailedBack || *f.Resent != 0 {
 					t.Errorf("%+v", f)
@@ -115,10 +115,10 @@ func TestFailback_UnderLoad_LosesAndRepeatsNothing(t *testing.T) {
 				l.flow(1000)
 				// Switch away from the primary by request, so that no message is repeated.
 				l.requestSwitch("backup-1")
-				l.runner.WaitActive("backup-1", soon)
+				l.runner.WaitActive("backup-1", eventTimeout)
 				l.primary.Stop()
 				l.runner.Annotate(l.manifest, "unrelated", "")
-				l.runner.WaitStatus(soon, "the primary fails", serverIs(0, v1alpha1.ServerFailed))
+				l.runner.WaitStatus(eventTimeout, "the primary fails", serverIs(0, v1alpha1.ServerFailed))
 			}
 			l.primary.Start() // so that the collector receives all messages
 			onceEach(t, l.finish())
@@ -145,15 +145,15 @@ func TestFailback_Never_StaysOnBackupUntilRequest(t *testing.T) {
 	l.connect()
 	l.stream(1, 500)
 	l.primary.Kill()
-	l.runner.WaitActive("backup-1", soon)
+	l.runner.WaitActive("backup-1", eventTimeout)
 	l.primary.Start()
-	l.runner.WaitStatus(soon, "the primary passes its probes", serverIs(0, v1alpha1.ServerStandby))
+	l.runner.WaitStatus(eventTimeout, "the primary passes its probes", serverIs(0, v1alpha1.ServerStandby))
 	l.flow(2000) // four seconds
 	l.runner.WaitActive("backup-1", 0)
 	if r := l.requestSwitch("primary"); r.State != v1alpha1.SwitchDone {
 		t.Errorf("%+v", r)
 	}
-	l.runner.WaitActive("primary", soon)
+	l.runner.WaitActive("primary", eventTimeout)
 	l.finish()
 }
 
@@ -164,7 +164,7 @@ func TestRequestedSwitch_ServerFailsProbe_IsRefused(t *testing.T) {
 	l.connect()
 	l.stream(1, 500)
 	l.backup.Freeze() // accepts connections and does not answer
-	since := l.runner.WaitActive("primary", soon).Remote.Active.Since
+	since := l.runner.WaitActive("primary", eventTimeout).Remote.Active.Since
 	for _, c := range []struct{ request, message string }{
 		{"backup-1", "its probe failed: "},
 		{"backup-1 force", "the connection failed: "},
@@ -174,7 +174,7 @@ func TestRequestedSwitch_ServerFailsProbe_IsRefused(t *testing.T) {
 			t.Errorf("%s: %+v", c.request, r)
 		}
 	}
-	if s := l.runner.WaitActive("primary", soon); !s.Remote.Active.Since.Equal(&since) {
+	if s := l.runner.WaitActive("primary", eventTimeout); !s.Remote.Active.Since.Equal(&since) {
 		t.Error("the bridge switched away from the primary")
 	}
 	l.backup.Thaw()
@@ -189,7 +189,7 @@ func TestRequestedSwitch_SetBeforeStart_IsUsedFromTheStart(t *testing.T) {
 	l := newLine(t)
 	l.manifest.Annotations = map[string]string{v1alpha1.AnnotationSwitchRemote: "backup-1"}
 	l.runner = mqtttest.StartRunner(t, l.manifest)
-	s := l.runner.WaitActive("backup-1", soon)
+	s := l.runner.WaitActive("backup-1", eventTimeout)
 	if s.Remote.Failovers != nil {
 		t.Errorf("%d failovers", *s.Remote.Failovers)
 	}
@@ -197,7 +197,7 @@ func TestRequestedSwitch_SetBeforeStart_IsUsedFromTheStart(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	l.runner.Annotate(l.manifest, "unrelated", "")
-	l.runner.WaitStatus(soon, "the status has no request", func(s v1alpha1.MQTTBridgeStatus) error {
+	l.runner.WaitStatus(eventTimeout, "the status has no request", func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Remote.RequestedSwitch != nil {
 			return errors.New("the status has a request")
 		}
@@ -211,19 +211,19 @@ func TestProbes_StandbyServers_ReportTheirState(t *testing.T) {
 	failback(l.manifest, 1, 60)
 	l.connect()
 	l.backup.Stop()
-	l.runner.WaitStatus(soon, "the backup fails its probe", func(s v1alpha1.MQTTBridgeStatus) error {
+	l.runner.WaitStatus(eventTimeout, "the backup fails its probe", func(s v1alpha1.MQTTBridgeStatus) error {
 		if e := s.Remote.Servers[1]; e.State != v1alpha1.ServerFailed || e.LastError.Reason != v1alpha1.ReasonConnectionRefused {
 			return fmt.Errorf("%+v", e)
 		}
 		return nil
 	})
 	l.backup.Start()
-	s := l.runner.WaitStatus(soon, "the backup passes its probe", serverIs(1, v1alpha1.ServerStandby))
+	s := l.runner.WaitStatus(eventTimeout, "the backup passes its probe", serverIs(1, v1alpha1.ServerStandby))
 	if e := s.Remote.Servers[1]; e.LastError != nil {
 		t.Errorf("%+v", e)
 	}
 	l.backup.Freeze()
-	s = l.runner.WaitStatus(soon, "the backup is silent", serverIs(1, v1alpha1.ServerFailed))
+	s = l.runner.WaitStatus(eventTimeout, "the backup is silent", serverIs(1, v1alpha1.ServerFailed))
 	if e := s.Remote.Servers[1].LastError; e.Reason != v1alpha1.ReasonConnectTimeout || !strings.Contains(e.Message, "probe.timeoutSeconds") {
 		t.Errorf("%+v", e)
 	}
@@ -231,7 +231,7 @@ func TestProbes_StandbyServers_ReportTheirState(t *testing.T) {
 	passed := func() float64 {
 		return l.runner.Metrics().Sum("mqttbridge_probes_total", "server=backup-1", "result=passed")
 	}
-	mqtttest.Eventually(t, soon, "probes are counted", func() error {
+	mqtttest.Eventually(t, eventTimeout, "probes are counted", func() error {
 		if n := passed(); n < 2 {
 			return fmt.Errorf("%v passed", n)
 		}
@@ -254,7 +254,7 @@ func TestStaleSession_QueuedMessages_AreResumedOrDiscarded(t *testing.T) {
 			down := mqtttest.StartCollector(t, "down/#", "", l.local)
 			publish := func(stream string) {
 				p := mqtttest.StartPublisher(t, l.primary, traffic.PublisherConfig{Topic: "down/" + stream, Stream: stream, QoS: 1, Count: 10, Size: 64})
-				must(t, p.WaitDone(soon))
+				must(t, p.WaitDone(eventTimeout))
 			}
 			arrived := func(stream string) (n int) {
 				for _, a := range down.Arrivals() {
@@ -265,14 +265,14 @@ func TestStaleSession_QueuedMessages_AreResumedOrDiscarded(t *testing.T) {
 				return n
 			}
 			publish("before")
-			must(t, down.WaitCount(10, soon))
+			must(t, down.WaitCount(10, eventTimeout))
 			l.requestSwitch("backup-1")
-			l.runner.WaitActive("backup-1", soon)
+			l.runner.WaitActive("backup-1", eventTimeout)
 			publish("meanwhile")
 			l.requestSwitch("primary")
-			l.runner.WaitActive("primary", soon)
+			l.runner.WaitActive("primary", eventTimeout)
 			publish("after")
-			mqtttest.Eventually(t, soon, "the messages published afterwards arrive", func() error {
+			mqtttest.Eventually(t, eventTimeout, "the messages published afterwards arrive", func() error {
 				if n := arrived("after"); n != 10 {
 					return fmt.Errorf("%d messages arrived, want 10", n)
 				}
@@ -296,7 +296,7 @@ func TestRequestedSwitch_LocalSide_Switches(t *testing.T) {
 	l.manifest.Spec.Local.Backups = []v1alpha1.Server{{URL: second.URL()}}
 	l.connect()
 	l.runner.Annotate(l.manifest, v1alpha1.AnnotationSwitchLocal, "backup-1")
-	s := l.runner.WaitStatus(soon, "the local side is switched", func(s v1alpha1.MQTTBridgeStatus) error {
+	s := l.runner.WaitStatus(eventTimeout, "the local side is switched", func(s v1alpha1.MQTTBridgeStatus) error {
 		if r := s.Local.RequestedSwitch; r == nil || r.State != v1alpha1.SwitchDone || s.Local.Active.Name != "backup-1" {
 			return fmt.Errorf("%+v", s.Local)
 		}
@@ -306,8 +306,8 @@ func TestRequestedSwitch_LocalSide_Switches(t *testing.T) {
 		t.Errorf("local %+v, remote %+v", f, s.Remote.LastFailover)
 	}
 	p := mqtttest.StartPublisher(t, second, traffic.PublisherConfig{Topic: "up/x", Stream: "up", QoS: 1, Count: 10, Size: 64})
-	must(t, p.WaitDone(soon))
-	must(t, l.collector.WaitAll(p.Ledger(), soon))
+	must(t, p.WaitDone(eventTimeout))
+	must(t, l.collector.WaitAll(p.Ledger(), eventTimeout))
 }
 
 func TestSIGTERM_DuringSwitch_DeliversHeldMessages(t *testing.T) {
@@ -319,7 +319,7 @@ func TestSIGTERM_DuringSwitch_DeliversHeldMessages(t *testing.T) {
 	l.stream(1, 500)
 	l.backup.Freeze() // accepts connections and does not answer
 	l.runner.Annotate(l.manifest, v1alpha1.AnnotationSwitchRemote, "backup-1 force")
-	mqtttest.Eventually(t, soon, "messages wait for the switch", func() error {
+	mqtttest.Eventually(t, eventTimeout, "messages wait for the switch", func() error {
 		if n := held(l.runner); n < 500 {
 			return fmt.Errorf("%v are held", n)
 		}

@@ -63,7 +63,7 @@ func TestPort_OfAnotherProtocol_SaysWhatToChange(t *testing.T) {
 			r := mqtttest.NewRunner(t, b)
 			r.SetFile("ca", "ca.crt", string(pki.CA))
 			r.Start()
-			s := r.WaitStatus(soon, "the server fails", func(s v1alpha1.MQTTBridgeStatus) error {
+			s := r.WaitStatus(eventTimeout, "the server fails", func(s v1alpha1.MQTTBridgeStatus) error {
 				if s.Remote == nil || s.Remote.Servers[0].LastError == nil {
 					return io.EOF
 				}
@@ -98,7 +98,7 @@ func TestTLS_HostWithTrailingDot_IsVerifiedWithoutIt(t *testing.T) {
 			// The CA has a byte order mark and CRLF line ends, as an editor on Windows may write.
 			r.SetFile("ca", "ca.crt", "\uFEFF"+strings.ReplaceAll(string(pki.CA), "\n", "\r\n"))
 			r.Start()
-			r.WaitActive("primary", soon)
+			r.WaitActive("primary", eventTimeout)
 		})
 	}
 }

@@ -81,15 +81,15 @@ func TestTransport_EachKind_ForwardsAndFailsOver(t *testing.T) {
 			l := lineBy(t, w)
 			r := l.prepare(pki)
 			r.Start()
-			r.WaitActive("primary", soon)
+			r.WaitActive("primary", eventTimeout)
 			back := mqtttest.StartCollector(t, "down/#", "down", l.local)
 			down := mqtttest.StartPublisher(t, l.primary, traffic.PublisherConfig{Topic: "down/x", Stream: "down", QoS: 1, Rate: 500, Count: 200, Size: 128})
 			l.stream(1, 500)
-			must(t, down.WaitDone(soon))
-			judge(t, down, back, back.WaitAll(down.Ledger(), soon))
+			must(t, down.WaitDone(eventTimeout))
+			judge(t, down, back, back.WaitAll(down.Ledger(), eventTimeout))
 			l.flow(500)
 			l.primary.Kill()
-			r.WaitActive("backup-1", soon)
+			r.WaitActive("backup-1", eventTimeout)
 			l.flow(500)
 			l.finish()
 		})
@@ -105,16 +105,16 @@ func TestProxy_Lost_FailsOverAndIsReported(t *testing.T) {
 			l := lineBy(t, way{gateway: g})
 			r := l.prepare(pki)
 			r.Start()
-			r.WaitActive("primary", soon)
+			r.WaitActive("primary", eventTimeout)
 			l.stream(1, 500)
 			g.Kill()
-			r.WaitActive("backup-1", soon)
+			r.WaitActive("backup-1", eventTimeout)
 			l.backup.Stop() // so that the bridge tries the primary again
-			r.WaitStatus(soon, "the status names the proxy", func(s v1alpha1.MQTTBridgeStatus) error {
+			r.WaitStatus(eventTimeout, "the status names the proxy", func(s v1alpha1.MQTTBridgeStatus) error {
 				return failed(s, 0, v1alpha1.ReasonProxyFailed, g.URLFor("", "").Host, "cannot be reached: connection refused", "proxy.url")
 			})
 			g.Start()
-			r.WaitActive("primary", soon)
+			r.WaitActive("primary", eventTimeout)
 			l.backup.Start()
 			l.finish()
 		})
@@ -132,7 +132,7 @@ func TestProxy_LoginRefusedAndCorrected_IsReportedAndConnects(t *testing.T) {
 			r := l.prepare(pki)
 			r.SetFile("proxy-login", "password", "mistyped")
 			r.Start()
-			r.WaitStatus(soon, "the status names the refused login", func(s v1alpha1.MQTTBridgeStatus) error {
+			r.WaitStatus(eventTimeout, "the status names the refused login", func(s v1alpha1.MQTTBridgeStatus) error {
 				if s.Remote == nil || len(s.Remote.Servers) == 0 {
 					return fmt.Errorf("the status has no servers")
 				}
@@ -142,7 +142,7 @@ func TestProxy_LoginRefusedAndCorrected_IsReportedAndConnects(t *testing.T) {
 				t.Error("the log contains the password")
 			}
 			r.SetFile("proxy-login", "password", "secret")
-			r.WaitActive("primary", soon)
+			r.WaitActive("primary", eventTimeout)
 		})
 	}
 }
@@ -152,7 +152,7 @@ func TestWebSocket_ServerWithoutWebSocket_IsReported(t *testing.T) {
 	l := newLine(t)
 	l.manifest.Spec.Remote.Primary.URL = strings.Replace(l.primary.URL(), "mqtt://", "ws://", 1) + "/mqtt"
 	l.runner = mqtttest.StartRunner(t, l.manifest)
-	s := l.runner.WaitActive("backup-1", soon)
+	s := l.runner.WaitActive("backup-1", eventTimeout)
 	if err := failed(s, 0, v1alpha1.ReasonWebSocketRefused, "WebSocket", "scheme, port and path"); err != nil {
 		t.Error(err)
 	}
@@ -206,13 +206,13 @@ func TestALPN_ServerRequiresProtocol_ConnectsWithIt(t *testing.T) {
 	primary.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}, ALPN: []string{"x-amzn-mqtt-ca"}}
 	r := l.prepare(pki)
 	r.Start()
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	r.Terminate()
 
 	primary.TLS.ALPN = []string{"h2"}
 	r = l.prepare(pki)
 	r.Start()
-	s := r.WaitActive("backup-1", soon)
+	s := r.WaitActive("backup-1", eventTimeout)
 	if err := failed(s, 0, v1alpha1.ReasonTLSFailed, "tls.alpn"); err != nil {
 		t.Error(err)
 	}

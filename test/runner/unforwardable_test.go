@@ -32,7 +32,7 @@ func TestUnforwardable_MosquittoEndsConnectionAtTopic_OtherMessagesArrive(t *tes
 					b.Spec.Delivery = &v1alpha1.Delivery{Unforwardable: &v1alpha1.Unforwardable{DeadLetter: &v1alpha1.DeadLetter{Topic: deadLetter}}}
 				}
 				r := mqtttest.StartRunner(t, b)
-				r.WaitActive("primary", soon)
+				r.WaitActive("primary", eventTimeout)
 				const messages = 20
 				start := time.Now()
 				for i := range messages {
@@ -45,13 +45,13 @@ func TestUnforwardable_MosquittoEndsConnectionAtTopic_OtherMessagesArrive(t *tes
 				arriveInOrder(p.there, "plant1/sensors/a", messages)
 				arriveInOrder(p.here, "commands/a", messages)
 				t.Logf("all other messages arrived after %v", time.Since(start))
-				mqtttest.Eventually(t, soon, "the message is dropped", func() error {
+				mqtttest.Eventually(t, eventTimeout, "the message is dropped", func() error {
 					if n, h := dropped(r, "unforwardable"), held(r); n != 1 || h != 0 {
 						return fmt.Errorf("%v messages are unforwardable, %v held", n, h)
 					}
 					return nil
 				})
-				r.WaitStatus(soon, "the status names the message", func(s v1alpha1.MQTTBridgeStatus) error {
+				r.WaitStatus(eventTimeout, "the status names the message", func(s v1alpha1.MQTTBridgeStatus) error {
 					u := s.Unforwardable
 					if u == nil || u.LocalToRemote == nil || u.RemoteToLocal != nil || u.LocalToRemote.Reason != v1alpha1.ReasonEndsSession ||
 						!strings.HasPrefix(u.LocalToRemote.Topic, "plant1/sensors/x/x/") || *u.LocalToRemote.Bytes != 6 {
@@ -62,7 +62,7 @@ func TestUnforwardable_MosquittoEndsConnectionAtTopic_OtherMessagesArrive(t *tes
 				if deadLetter == "" {
 					return
 				}
-				letter := p.here.Wait(deadLetter, 1, soon)[0]
+				letter := p.here.Wait(deadLetter, 1, eventTimeout)[0]
 				if string(letter.Payload) != "poison" {
 					t.Errorf("the dead letter is %q", letter.Payload)
 				}

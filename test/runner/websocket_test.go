@@ -96,27 +96,27 @@ func TestWebSocket_GatewayRequiresTokenFromSecret_Connects(t *testing.T) {
 	r.Start()
 	refused := func(reason string, words ...string) {
 		t.Helper()
-		r.WaitStatus(soon, "the server fails with "+reason, func(s v1alpha1.MQTTBridgeStatus) error { return failed(s, 0, reason, words...) })
+		r.WaitStatus(eventTimeout, "the server fails with "+reason, func(s v1alpha1.MQTTBridgeStatus) error { return failed(s, 0, reason, words...) })
 	}
 	refused(v1alpha1.ReasonReferenceMissing, `Secret "gateway" with key "authorization" is missing`)
 	r.SetFile("gateway", "authorization", "Bearer "+first)
 	refused(v1alpha1.ReasonReferenceMissing, `Secret "gateway" with key "query" is missing`)
 	setToken(r, first)
-	s := r.WaitActive("primary", soon)
+	s := r.WaitActive("primary", eventTimeout)
 	if got, want := s.Remote.Active.URL, strings.Replace(gateway.url(), "v=1", "...", 1); got != want {
 		t.Errorf("the active server's URL is shown as %s, want %s", got, want)
 	}
 	c := mqtttest.StartCollector(t, "up/#", "s", remote)
 	p := mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "up/x", Stream: "s", QoS: 1, Rate: 1000, Count: 300})
-	must(t, p.WaitDone(soon))
-	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), soon)))
+	must(t, p.WaitDone(eventTimeout))
+	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), eventTimeout)))
 
 	rotated := second
 	gateway.token.Store(&rotated)
 	remote.Restart() // this ends the connection
 	refused(v1alpha1.ReasonWebSocketRefused, "HTTP 401 Unauthorized", "the Secrets that webSocket names")
 	setToken(r, second)
-	r.WaitActive("primary", soon)
+	r.WaitActive("primary", eventTimeout)
 	checkNoSecrets(t, r, first, second, url.QueryEscape(first), url.QueryEscape(second))
 }
 
@@ -160,7 +160,7 @@ func TestWebSocket_ServerRepeatsRequest_ShowsNoSecret(t *testing.T) {
 			r := mqtttest.NewRunner(t, b)
 			setToken(r, token)
 			r.Start()
-			r.WaitStatus(soon, "the server is refused", func(s v1alpha1.MQTTBridgeStatus) error {
+			r.WaitStatus(eventTimeout, "the server is refused", func(s v1alpha1.MQTTBridgeStatus) error {
 				return failed(s, 0, v1alpha1.ReasonWebSocketRefused)
 			})
 			s, err := r.Status()

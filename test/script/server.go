@@ -5,7 +5,7 @@
 // connection. It simulates behaviour that real brokers cannot be made to show. Its codecs are the
 // codecs of the two paho clients, so that they are independent of the tested codec.
 //
-// A wait that exceeds [Patience] fails the test. The types are for the goroutine of the test
+// A wait that exceeds [Timeout] fails the test. The types are for the goroutine of the test
 // itself.
 package script
 
@@ -20,8 +20,8 @@ import (
 	v5 "github.com/eclipse/paho.golang/packets"
 )
 
-// Patience is the time that a test waits for an expected event.
-const Patience = 20 * time.Second
+// Timeout is the time that a test waits for an expected event.
+const Timeout = 20 * time.Second
 
 // Server listens for clients of one version of MQTT.
 type Server struct {
@@ -47,7 +47,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // Accept waits for a connection. The connection ends with the test.
 func (s *Server) Accept() *Conn {
 	s.t.Helper()
-	if err := s.listener.SetDeadline(time.Now().Add(Patience)); err != nil {
+	if err := s.listener.SetDeadline(time.Now().Add(Timeout)); err != nil {
 		s.t.Fatal(err)
 	}
 	c, err := s.TryAccept()
@@ -87,7 +87,7 @@ func (c *Conn) Next() Packet {
 
 // TryNext reads the next packet. It returns an error if the connection ends first.
 func (c *Conn) TryNext() (Packet, error) {
-	if err := c.SetReadDeadline(time.Now().Add(Patience)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(Timeout)); err != nil {
 		return Packet{}, err
 	}
 	// paho.golang's codec does not accept a DISCONNECT without a reason code, which means reason

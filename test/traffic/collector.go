@@ -39,9 +39,9 @@ type Arrival struct {
 	Topic    string
 	QoS      byte
 	Retained bool
-	// Repeated is the DUP flag of the arrival. If it is set, the server, not the bridge, may have
+	// Dup is the DUP flag of the arrival. If it is set, the server, not the bridge, may have
 	// sent this message to the collector before.
-	Repeated bool
+	Dup bool
 }
 
 // Collector subscribes at QoS 2 at its sources, with a persistent session on each, and records the
@@ -126,7 +126,7 @@ func (c *Collector) record(server string, m mqtt.Message) {
 	c.update(func() {
 		c.arrivals = append(c.arrivals, Arrival{
 			Message: msg, Server: server, Time: now, Topic: m.Topic(),
-			QoS: m.Qos(), Retained: m.Retained(), Repeated: m.Duplicate(),
+			QoS: m.Qos(), Retained: m.Retained(), Dup: m.Duplicate(),
 		})
 		c.seen[msg.Seq] = true
 	})

@@ -21,8 +21,8 @@ type Report struct {
 	// Duplicates is the number of arrivals that were not the first arrival of their message. It
 	// excludes Repeats and PublisherRepeats.
 	Duplicates int
-	// Doubles lists the arrivals that Duplicates counts.
-	Doubles []Arrival
+	// DuplicateArrivals lists the arrivals that Duplicates counts.
+	DuplicateArrivals []Arrival
 	// Repeats is the number of further arrivals that the server itself marked with DUP.
 	Repeats int
 	// PublisherRepeats is the number of further arrivals of messages that the publisher sent more
@@ -40,8 +40,8 @@ type Report struct {
 type Disorder struct {
 	Server     string
 	Seq, After uint64
-	// Again is set if the message also arrived from another server.
-	Again bool
+	// FromOtherServer is set if the message also arrived from another server.
+	FromOtherServer bool
 }
 
 func arrivedElsewhere(arrivals []Arrival, a Arrival) bool {
@@ -75,14 +75,14 @@ func Compare(l Ledger, arrivals []Arrival) Report {
 				r.LongestGap, r.GapEnd = gap, a.Time
 			}
 			last = a.Time
-		case a.Repeated && !firstHere:
+		case a.Dup && !firstHere:
 			r.Repeats++
 		case published[a.Seq] < l.Resent[a.Seq]:
 			published[a.Seq]++
 			r.PublisherRepeats++
 		default:
 			r.Duplicates++
-			r.Doubles = append(r.Doubles, a)
+			r.DuplicateArrivals = append(r.DuplicateArrivals, a)
 		}
 		if firstHere {
 			if a.Seq < newest[a.Server] {

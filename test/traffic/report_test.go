@@ -30,7 +30,7 @@ func TestCompare_Arrivals_ReportsLossesDuplicatesAndOrder(t *testing.T) {
 	start := time.Unix(1000, 0)
 	later := start.Add(time.Second)
 	repeated := at("a", later, 2)
-	repeated[0].Repeated = true
+	repeated[0].Dup = true
 	resent := ledger(3)
 	resent.Resent[2] = 1
 	unacknowledged := ledger(3)

@@ -11,7 +11,7 @@ import (
 // acceptLocked answers CONNECT.
 func (c *conn) acceptLocked() {
 	s, client := c.s, c.connect
-	if client.Bridge && s.cfg.RefuseBridgeBit {
+	if client.Bridge && s.cfg.RefuseBridgeFlag {
 		c.refuseLocked(1)
 		return
 	}
@@ -28,7 +28,7 @@ func (c *conn) acceptLocked() {
 		sess.conn.closeLocked(false)
 		sess = s.sessions[client.ClientID] // the session may have ended with its connection
 	}
-	if sess != nil && (client.CleanStart || c.plan.Forget || s.expiredLocked(sess)) {
+	if sess != nil && (client.CleanStart || c.plan.DropSession || s.expiredLocked(sess)) {
 		s.forgetLocked(sess)
 		sess = nil
 	}
@@ -112,7 +112,7 @@ func (c *conn) dropQoS0Locked() {
 			kept = append(kept, d)
 			continue
 		}
-		c.s.cfg.App.Forgotten(c.s, d.m)
+		c.s.cfg.App.SessionDropped(c.s, d.m)
 	}
 	c.sess.queue = kept
 }

@@ -46,7 +46,7 @@ func (c *conn) deliverLocked(d *delivery) {
 	p := &Packet{Type: PUBLISH, ID: d.id, QoS: d.qos, Retain: d.retain, Topic: d.m.Topic, Payload: d.m.Payload}
 	data := encodePublish(c.version, p, d.ids)
 	if limit := c.connect.MaximumPacket; limit > 0 && len(data) > int(limit) { // [MQTT-3.1.2-25]
-		c.s.cfg.App.Forgotten(c.s, d.m)
+		c.s.cfg.App.SessionDropped(c.s, d.m)
 		return
 	}
 	c.s.cfg.App.Sent(c.s, d.m)
@@ -116,7 +116,7 @@ func (c *conn) takeUnackedLocked(p *Packet, sent *[]*delivery, order string) *de
 		c.violationLocked("%s refuses a message with 0x%02x", names[p.Type], p.Code)
 		return nil
 	}
-	c.s.cfg.App.Taken(c.s, d.m)
+	c.s.cfg.App.Acknowledged(c.s, d.m)
 	return d
 }
 

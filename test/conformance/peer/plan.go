@@ -32,8 +32,8 @@ type Plan struct {
 	Limits
 	// Refuse is the code of a CONNACK that refuses the connection. 0 accepts it.
 	Refuse byte
-	// Forget drops the client's session before CONNECT is processed.
-	Forget bool
+	// DropSession drops the client's session before CONNECT is processed.
+	DropSession bool
 	// Cut returns the cut at a packet, or nil. If Cut is nil, the connection is never cut.
 	Cut func(p *Packet, fromClient bool) *Cut
 	// RefuseMessage returns the reason code with which a PUBLISH of MQTT 5 is refused, or 0.

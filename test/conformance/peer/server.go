@@ -28,11 +28,11 @@ type App interface {
 	Refused(s *Server, p *Packet)
 	// Sent is called when a message is written to a client for the first time.
 	Sent(s *Server, m *Message)
-	// Taken is called when a client has acknowledged a message with PUBACK or PUBREC.
-	Taken(s *Server, m *Message)
-	// Forgotten is called for a message that the server drops: with its session, with its
+	// Acknowledged is called when a client has acknowledged a message with PUBACK or PUBREC.
+	Acknowledged(s *Server, m *Message)
+	// SessionDropped is called for a message that the server drops: with its session, with its
 	// connection if it has QoS 0, or because it is too large for the client.
-	Forgotten(s *Server, m *Message)
+	SessionDropped(s *Server, m *Message)
 	// Connected is called when a client's CONNECT is accepted. present is true if the server
 	// resumes the session.
 	Connected(s *Server, c *Connect, l *Limits, present bool)
@@ -47,9 +47,9 @@ type Config struct {
 	DeliverOnRelease bool
 	// LowestID gives each message the lowest free packet identifier. Otherwise identifiers ascend.
 	LowestID bool
-	// RefuseBridgeBit refuses connections that set the bridge flag, like a server that supports only
+	// RefuseBridgeFlag refuses connections that set the bridge flag, like a server that supports only
 	// standard MQTT 3.1.1.
-	RefuseBridgeBit bool
+	RefuseBridgeFlag bool
 	// ClientWindow is the largest number of QoS 1 and 2 messages that a client may have in flight
 	// by its own configuration. 0 means the protocol's limit.
 	ClientWindow int
@@ -302,7 +302,7 @@ func (s *Server) HistoryLocked(client string) []string {
 // forgetLocked drops a session that has no connection.
 func (s *Server) forgetLocked(sess *session) {
 	for _, d := range append(sess.flight, sess.queue...) {
-		s.cfg.App.Forgotten(s, d.m)
+		s.cfg.App.SessionDropped(s, d.m)
 	}
 	sess.forgotten = true
 	if s.sessions[sess.client] == sess {
