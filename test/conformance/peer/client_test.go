@@ -45,8 +45,8 @@ func (r *recorder) all() []string {
 func (r *recorder) Arrived(_ *Server, p *Packet)               { r.note("arrived %s", p.Payload) }
 func (r *recorder) Refused(_ *Server, p *Packet)               { r.note("refused %s", p.Payload) }
 func (r *recorder) Sent(*Server, *Message)                     {}
-func (r *recorder) Acknowledged(_ *Server, m *Message)                { r.note("taken %s", m.Payload) }
-func (r *recorder) SessionDropped(_ *Server, m *Message)            { r.note("forgotten %s", m.Payload) }
+func (r *recorder) Acknowledged(_ *Server, m *Message)         { r.note("taken %s", m.Payload) }
+func (r *recorder) SessionDropped(_ *Server, m *Message)       { r.note("forgotten %s", m.Payload) }
 func (r *recorder) Connected(*Server, *Connect, *Limits, bool) {}
 
 // start starts a server. All its connections have the same plan.
