@@ -43,8 +43,6 @@ type serverRotation struct {
 	done     chan struct{}
 	// held holds, for each server, the QoS 2 messages that are not released.
 	held []map[uint16]string
-	// unknownPubrels holds the identifiers of PUBRELs for messages that are not held.
-	unknownPubrels []uint16
 }
 
 // runServers runs the servers until stop is called. A server accepts the messages that
@@ -124,9 +122,6 @@ func (x *serverRotation) step(i int, s *side) bool {
 			return true
 		}
 		x.mu.Lock()
-		if !held {
-			x.unknownPubrels = append(x.unknownPubrels, p.ID)
-		}
 		delete(x.held[i], p.ID)
 		x.mu.Unlock()
 		reply(s.Conn, script.Ack(v5.PUBCOMP, p.ID, 0))

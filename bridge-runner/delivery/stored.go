@@ -42,8 +42,11 @@ func parseStored(data []byte, now time.Time) (*outgoing, error) {
 		at = now
 	}
 	f, n, err := packet.Next(data[timeSize:], packet.V5, 0)
-	if err != nil || n != len(data)-timeSize {
+	if err != nil {
 		return nil, fmt.Errorf("the stored message is invalid: %w", err)
+	}
+	if n != len(data)-timeSize {
+		return nil, fmt.Errorf("the stored message is invalid: a packet of %d bytes in a record of %d bytes", n, len(data)-timeSize)
 	}
 	p, err := packet.DecodePublish(packet.V5, f.Flags, string(f.Body))
 	if err != nil {

@@ -87,18 +87,27 @@ func (d *Disk) deferAfter() time.Duration {
 func (p *Pipe) describeUnread() {
 	u := &p.disk.unread
 	parts, records, _ := p.disk.log.Deferred()
-	message := ""
-	switch {
-	case parts > 0 && records == 0:
-		message = fmt.Sprintf("a part of the backlog cannot be read: %v; later messages are delivered first; the part is kept, and delivered when it can be read again; check the volume", u.err)
-	case parts > 0:
-		message = fmt.Sprintf("%d messages of the backlog cannot be read: %v; later messages are delivered first; the unreadable messages are kept, and delivered when they can be read again; check the volume", records, u.err)
-	case !u.since.IsZero():
-		message = fmt.Sprintf("the backlog cannot be read: %v; it is kept, and the bridge tries to read it again; check the volume", u.err)
-	}
+	message := u.describe(parts, records)
 	p.mu.Lock()
 	u.message = message
 	p.mu.Unlock()
+}
+
+// describe returns the message for users. parts and records are the deferred parts of the log;
+// records is 0 if their number is unknown. The message is empty if no read has failed since the
+// process started: a part that an earlier process deferred may be readable again.
+func (u *unread) describe(parts int, records uint64) string {
+	switch {
+	case u.err == nil:
+		return ""
+	case parts > 0 && records == 0:
+		return fmt.Sprintf("a part of the backlog cannot be read: %v; later messages are delivered first; the part is kept, and delivered when it can be read again; check the volume", u.err)
+	case parts > 0:
+		return fmt.Sprintf("%d messages of the backlog cannot be read: %v; later messages are delivered first; the unreadable messages are kept, and delivered when they can be read again; check the volume", records, u.err)
+	case !u.since.IsZero():
+		return fmt.Sprintf("the backlog cannot be read: %v; it is kept, and the bridge tries to read it again; check the volume", u.err)
+	}
+	return ""
 }
 
 // restore appends deferred messages that can be read again to the log. It reports whether

@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -231,4 +232,25 @@ func TestUnreadableDirectory_BackAgain_DeliversAll(t *testing.T) {
 	wantOnce(t, got, storedMessages+1)
 	w.waitState(v1alpha1.BacklogEmpty)
 	w.waitDropped(DropDamaged, 0)
+}
+
+func TestUnread_Describe_NamesTheErrorOrSaysNothing(t *testing.T) {
+	broken := errors.New("input/output error")
+	for name, c := range map[string]struct {
+		u       unread
+		parts   int
+		records uint64
+		want    string // the beginning
+	}{
+		"readable":               {unread{}, 0, 0, ""},
+		"readable again":         {unread{err: broken}, 0, 0, ""},
+		"next record unreadable": {unread{err: broken, since: time.Now()}, 0, 0, "the backlog cannot be read: input/output error"},
+		"a part of unknown size": {unread{err: broken}, 1, 0, "a part of the backlog cannot be read: input/output error"},
+		"some messages":          {unread{err: broken}, 1, 5, "5 messages of the backlog cannot be read: input/output error"},
+		"deferred by an earlier process, not yet read": {unread{}, 1, 5, ""},
+	} {
+		if got := c.u.describe(c.parts, c.records); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
 }

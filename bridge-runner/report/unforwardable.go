@@ -33,6 +33,8 @@ const (
 	// the server's text in it, in bytes.
 	maxUnforwardable = 1024
 	maxAnswer        = 512
+	// maxDeadLetter is the largest length of the dead letter topic in such a message, in bytes.
+	maxDeadLetter = 128
 )
 
 // unforwardableReporter reports the unforwardable messages of one direction. Its callers hold
@@ -240,7 +242,7 @@ func (u *unforwardableReporter) consequence(m *delivery.UnforwardableMessage) st
 	case delivery.FateBlocks:
 		return "the message is kept, and all messages behind it wait (delivery.unforwardable.policy: Block); " + remedy + ", or set the policy to Drop"
 	case delivery.FateDeadLetter:
-		return fmt.Sprintf("the message is acknowledged to its source, and published there under %q; %s", u.deadLetter, remedy)
+		return fmt.Sprintf("the message is acknowledged to its source, and published there under %s; %s", truncate(strconv.Quote(u.deadLetter), maxDeadLetter), remedy)
 	case delivery.FateDropped:
 	}
 	return "the message is dropped, and acknowledged to its source; " + remedy

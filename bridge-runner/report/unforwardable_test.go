@@ -150,16 +150,18 @@ func TestUnforwardable_BlockingMessage_InStatusUntilItLeaves(t *testing.T) {
 }
 
 func TestUnforwardable_AnyTopicAndAnswer_FitsSchema(t *testing.T) {
-	for _, text := range []string{strings.Repeat("ü", 40_000), "\xff\x00\x01", strings.Repeat("\x01", 300), strings.Repeat("\U0001F4A1", 1000), ""} {
-		for _, fate := range []delivery.Fate{delivery.FateDropped, delivery.FateDeadLetter, delivery.FateBlocks} {
-			for cause, reason := range map[string]string{delivery.DropRefused: "Refused", delivery.DropTooLarge: "TooLarge", delivery.DropUnforwardable: "EndsSession"} {
-				u := newUnforwardableReporter(slog.New(slog.DiscardHandler), "dead", nil)
-				m := u.status(&delivery.UnforwardableMessage{Topic: text, Cause: cause, Fate: fate, Err: &session.Error{Message: text}}, time.Now())
-				if len(m.Topic) > maxTopic || !utf8.ValidString(m.Topic) || strings.ContainsAny(m.Topic, "\x00\x01") || m.Reason != reason {
-					t.Errorf("topic %q, reason %s", m.Topic, m.Reason)
-				}
-				if len(m.Message) > maxUnforwardable || !utf8.ValidString(m.Message) || !strings.Contains(m.Message, "(levels, size, QoS) or rights") {
-					t.Errorf("message %q", m.Message)
+	for _, deadLetter := range []string{"dead", strings.Repeat("d", 512), strings.Repeat("\u200b", 170)} {
+		for _, text := range []string{strings.Repeat("ü", 40_000), "\xff\x00\x01", strings.Repeat("\x01", 300), strings.Repeat("\U0001F4A1", 1000), ""} {
+			for _, fate := range []delivery.Fate{delivery.FateDropped, delivery.FateDeadLetter, delivery.FateBlocks} {
+				for cause, reason := range map[string]string{delivery.DropRefused: "Refused", delivery.DropTooLarge: "TooLarge", delivery.DropUnforwardable: "EndsSession"} {
+					u := newUnforwardableReporter(slog.New(slog.DiscardHandler), deadLetter, nil)
+					m := u.status(&delivery.UnforwardableMessage{Topic: text, Cause: cause, Fate: fate, Err: &session.Error{Message: text}}, time.Now())
+					if len(m.Topic) > maxTopic || !utf8.ValidString(m.Topic) || strings.ContainsAny(m.Topic, "\x00\x01") || m.Reason != reason {
+						t.Errorf("topic %q, reason %s", m.Topic, m.Reason)
+					}
+					if len(m.Message) > maxUnforwardable || !utf8.ValidString(m.Message) || !strings.Contains(m.Message, "(levels, size, QoS) or rights") {
+						t.Errorf("message %q", m.Message)
+					}
 				}
 			}
 		}

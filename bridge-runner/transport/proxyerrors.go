@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -119,12 +120,16 @@ func httpStatus(code int) string {
 	return strings.TrimSpace(fmt.Sprintf("HTTP %d %s", code, http.StatusText(code)))
 }
 
+// quotedString matches the value of a parameter, which may contain commas (RFC 9110 section
+// 5.6.4).
+var quotedString = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
 // otherScheme returns an authentication scheme that a proxy offers if it does not offer Basic
 // (RFC 9110 section 11.7.1), else "".
 func otherScheme(response *head) string {
 	other := ""
 	for _, challenge := range response.get("proxy-authenticate") {
-		for part := range strings.SplitSeq(challenge, ",") {
+		for part := range strings.SplitSeq(quotedString.ReplaceAllString(challenge, ""), ",") {
 			scheme, _, _ := strings.Cut(strings.TrimSpace(part), " ")
 			for _, known := range []string{"Basic", "Digest", "NTLM", "Negotiate", "Bearer"} {
 				switch {

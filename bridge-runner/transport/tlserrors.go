@@ -112,11 +112,12 @@ func wrongName(err *x509.HostnameError) string {
 	if ip != nil {
 		name = "IP:" + host
 	}
-	switch noNames := len(cert.DNSNames)+len(cert.IPAddresses)+len(cert.EmailAddresses)+len(cert.URIs) == 0; {
-	case noNames && cert.Subject.CommonName != "":
+	noNames := len(cert.DNSNames)+len(cert.IPAddresses) == 0
+	switch noSAN := noNames && len(cert.EmailAddresses)+len(cert.URIs) == 0; {
+	case noSAN && cert.Subject.CommonName != "":
 		return fmt.Sprintf("the server's certificate has only a common name, %s, and no subjectAltName, which is required; reissue it with the subjectAltName %s", quoted(cert.Subject.CommonName), name)
 	case noNames:
-		return fmt.Sprintf("the server's certificate contains no names; reissue it with the subjectAltName %s", name)
+		return fmt.Sprintf("the server's certificate contains no names of hosts; reissue it with the subjectAltName %s", name)
 	case ip != nil:
 		return fmt.Sprintf("the server's certificate is not valid for the IP address %s; it is valid for %s; use one of these names in the URL or in tls.serverName, or reissue it with the subjectAltName %s", host, certificateNames(cert), name)
 	}
@@ -181,7 +182,7 @@ func quotedName(name pkix.Name) string { return quoted(name.String()) }
 
 func quoted(text string) string {
 	if len(text) > maxText {
-		text = text[:maxText] + v1alpha1.MaskedSecret
+		text = strings.ToValidUTF8(text[:maxText], "") + "..."
 	}
 	return fmt.Sprintf("%q", text)
 }
