@@ -90,8 +90,8 @@ slow-links: ## Send messages of up to 30 MB over links from 20 kB/s, about 26 mi
 	go test -count=1 -timeout=60m ./test/slowlinks $(if $(QUICK),,-full)
 
 .PHONY: test-e2e
-test-e2e: ## Run the end-to-end tests against a local cluster (root, Linux).
-	go test -tags e2e -count=1 -timeout=60m ./test/e2e/...
+test-e2e: ## Run the end-to-end tests on the local cluster (root, Linux), or on CONTEXT=name of your kubeconfig with E2E_FLAGS="-operator-image=...".
+	go test -tags e2e -count=1 -timeout=60m ./test/e2e $(if $(CONTEXT),-context=$(CONTEXT)) $(E2E_FLAGS)
 
 .PHONY: demo
 demo: ## Show a failover on the local cluster, or on the cluster of CONTEXT=name of your kubeconfig (DEMO_FLAGS=-h lists the flags).

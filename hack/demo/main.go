@@ -18,21 +18,19 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/cluster"
 )
 
 type options struct {
-	context       string
-	operatorImage string
-	brokerImage   string
-	rate          int
-	keep          bool
+	choice cluster.Choice
+	rate   int
+	keep   bool
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.context, "context", os.Getenv("CONTEXT"), "use this `context` of your kubeconfig instead of the local cluster")
-	flag.StringVar(&o.operatorImage, "operator-image", "", "the operator's `image`, required with --context: build it with the Dockerfile and push it to a registry from which that cluster pulls")
-	flag.StringVar(&o.brokerImage, "broker-image", "docker.io/library/eclipse-mosquitto:2.0.22", "the brokers' `image` with --context: a Mosquitto 2")
+	o.choice.AddFlags(flag.CommandLine)
 	flag.IntVar(&o.rate, "rate", 100, "number of `messages` a second")
 	flag.BoolVar(&o.keep, "keep", false, "keep the operator, the brokers and the bridge at the end")
 	flag.Parse()
@@ -47,9 +45,6 @@ func main() {
 
 // run prepares the cluster, plays the demo and cleans up.
 func run(ctx context.Context, o options) (err error) {
-	if o.context != "" && o.operatorImage == "" {
-		return errors.New("--context needs --operator-image: build the operator's image with the Dockerfile, push it to a registry from which the cluster pulls, and name it")
-	}
 	s := &stage{options: o}
 	defer func() {
 		if ctx.Err() != nil {

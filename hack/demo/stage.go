@@ -33,8 +33,9 @@ var bridge string
 // stage holds the objects that the demo creates on a cluster.
 type stage struct {
 	options
-	cluster *cluster.Cluster
-	undo    []step // in the order of creation
+	cluster                    *cluster.Cluster
+	operatorImage, brokerImage string
+	undo                       []step // in the order of creation
 
 	plant *cluster.Broker
 	cloud []*cluster.Broker
@@ -89,13 +90,12 @@ func (s *stage) useCluster(ctx context.Context) error {
 	if _, err := os.Stat("hack/demo"); err != nil {
 		return errors.New("the working directory is not the project's root: start the demo there, with make demo or go run ./hack/demo")
 	}
-	if s.context != "" {
-		say("using the cluster of context %s", s.context)
-		s.cluster, err = cluster.Existing(root, s.context, os.Stderr)
-		return err
+	if s.choice.Context != "" {
+		say("using the cluster of context %s", s.choice.Context)
+	} else {
+		say("starting the local cluster; the first start builds it, which takes some 20 minutes on two cores")
 	}
-	say("starting the local cluster; the first start builds it, which takes some 20 minutes on two cores")
-	if s.cluster, err = cluster.Up(ctx, root, os.Stderr); err != nil {
+	if s.cluster, err = s.choice.Open(ctx, root, os.Stderr); err != nil {
 		return err
 	}
 	if s.cluster.Started {
@@ -105,14 +105,10 @@ func (s *stage) useCluster(ctx context.Context) error {
 }
 
 func (s *stage) loadImages(ctx context.Context) (err error) {
-	if !s.cluster.Local {
-		return nil
+	if s.cluster.Local {
+		say("building the operator and the runner from this checkout, and loading them")
 	}
-	say("building the operator and the runner from this checkout, and loading them")
-	if s.operatorImage, err = s.cluster.LoadOperatorImage(ctx); err != nil {
-		return err
-	}
-	s.brokerImage, err = s.cluster.LoadBrokerImage(ctx)
+	s.operatorImage, s.brokerImage, err = s.choice.Images(ctx, s.cluster)
 	return err
 }
 

@@ -28,9 +28,13 @@ import (
 )
 
 // volume creates a volume in a directory of this machine, which is the only node of the local
-// cluster. It returns the storage class of this volume, which no other volume has.
+// cluster. It returns the storage class of this volume, which no other volume has. On another
+// cluster it returns the default class.
 func volume(t *testing.T, directory, size string) string {
 	t.Helper()
+	if !shared.Local {
+		return defaultClass(t)
+	}
 	classes, volumes := shared.Client.StorageV1().StorageClasses(), shared.Client.CoreV1().PersistentVolumes()
 	class, err := classes.Create(t.Context(), &storagev1.StorageClass{
 		ObjectMeta:        metav1.ObjectMeta{GenerateName: "e2e-"},
@@ -57,6 +61,23 @@ func volume(t *testing.T, directory, size string) string {
 	t.Cleanup(func() { _ = volumes.Delete(context.Background(), class.Name, metav1.DeleteOptions{}) })
 	return class.Name
 }
+
+// defaultClass returns the name of the cluster's default storage class.
+func defaultClass(t *testing.T) string {
+	t.Helper()
+	classes, err := shared.Client.StorageV1().StorageClasses().List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	for i := range classes.Items {
+		if classes.Items[i].Annotations[defaultClassAnnotation] == "true" {
+			return classes.Items[i].Name
+		}
+	}
+	t.Skip("the cluster has no default storage class, which this test needs on a cluster that is not the local one")
+	return ""
+}
+
+// defaultClassAnnotation is the annotation of the default storage class.
+const defaultClassAnnotation = "storageclass.kubernetes.io/is-default-class"
 
 // metrics returns the metrics of the ready runner pod.
 func (w *world) metrics() (mqtttest.Metrics, error) {
@@ -177,6 +198,9 @@ func TestBacklogOnDisk_PodsAndSourceBrokerKilled_IsDelivered(t *testing.T) {
 
 func TestBufferOnDisk_NoVolume_StallsWithRemedy(t *testing.T) {
 	t.Parallel()
+	if !shared.Local {
+		t.Skip("this test needs a cluster without a default storage class, such as the local one")
+	}
 	w := newWorld(t)
 	w.bridge.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{Size: ptr.To(resource.MustParse("64Mi"))}}
 	w.apply()

@@ -6,13 +6,14 @@
 // Package e2e tests the project as users run it: installed on a real Kubernetes node, with kubectl,
 // real brokers and a stream of numbered messages.
 //
-// It needs root on Linux, because it uses the local cluster of hack/cluster. It starts the cluster
-// if it does not run, and then also stops it. Run the tests with make test-e2e.
+// Without -context it uses the local cluster of hack/cluster, which needs root on Linux. It starts
+// the cluster if it does not run, and then also stops it. Run the tests with make test-e2e.
 package e2e
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,6 +31,10 @@ var (
 	brokerImage   string
 )
 
+var choice cluster.Choice
+
+func init() { choice.AddFlags(flag.CommandLine) }
+
 func TestMain(m *testing.M) {
 	code, err := runAll(m)
 	if err != nil {
@@ -45,16 +50,13 @@ func runAll(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	if shared, err = cluster.Up(ctx, root, os.Stderr); err != nil {
+	if shared, err = choice.Open(ctx, root, os.Stderr); err != nil {
 		return 1, err
 	}
 	if shared.Started {
 		defer func() { err = errors.Join(err, shared.Down(ctx)) }()
 	}
-	if operatorImage, err = shared.LoadOperatorImage(ctx); err != nil {
-		return 1, err
-	}
-	if brokerImage, err = shared.LoadBrokerImage(ctx); err != nil {
+	if operatorImage, brokerImage, err = choice.Images(ctx, shared); err != nil {
 		return 1, err
 	}
 	if release, err = shared.NewRelease(ctx); err != nil {
