@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package docs checks the documentation against the code: it must explain every reason that a
-// condition can have, and its links must point to existing files.
+// condition can have, and its links must point to existing files and headings.
 package docs
 
 import (
@@ -15,13 +15,19 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 const root = "../.."
 
 func read(t *testing.T, path string) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(root, path))
+	return readFile(t, filepath.Join(root, path))
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,25 +71,64 @@ func TestLinks_RelativeTargets_Exist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = append(files, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"))
-	link := regexp.MustCompile(`\]\(([^)#]+)?(#[^)]+)?\)`)
-	checked := 0
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"} {
+		files = append(files, filepath.Join(root, name))
+	}
+	link := regexp.MustCompile(`\]\(([^)#]*)(#[^)]+)?\)`)
+	anchors, checked := map[string]map[string]bool{}, 0
 	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range link.FindAllStringSubmatch(string(data), -1) {
-			if m[1] == "" || strings.Contains(m[1], "://") {
+		for _, m := range link.FindAllStringSubmatch(readFile(t, file), -1) {
+			target, anchor := m[1], m[2]
+			if strings.Contains(target, "://") {
 				continue
 			}
 			checked++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
-				t.Errorf("%s: the link target %s does not exist", file, m[1])
+			path := file
+			if target != "" {
+				path = filepath.Join(filepath.Dir(file), target)
+			}
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("%s: the link target %s does not exist", file, target)
+				continue
+			}
+			if anchor == "" || !strings.HasSuffix(path, ".md") || filepath.Base(path) == "api.md" { // api.md is generated
+				continue
+			}
+			if anchors[path] == nil {
+				anchors[path] = headings(readFile(t, path))
+			}
+			if !anchors[path][anchor] {
+				t.Errorf("%s: %s has no heading for %s", file, path, anchor)
 			}
 		}
 	}
 	if checked == 0 {
 		t.Error("no link was found in the documentation")
 	}
+}
+
+// headings returns the anchors of a document's headings, as GitHub makes them.
+func headings(text string) map[string]bool {
+	anchors := map[string]bool{}
+	code := false
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "```") {
+			code = !code
+		}
+		title, isHeading := strings.CutPrefix(strings.TrimLeft(line, "#"), " ")
+		if code || !isHeading || !strings.HasPrefix(line, "#") {
+			continue
+		}
+		anchor := strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, strings.TrimSpace(title))
+		anchors["#"+anchor] = true
+	}
+	return anchors
 }
