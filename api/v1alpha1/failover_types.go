@@ -126,8 +126,8 @@ type Failback struct {
 
 	// stableSeconds is the time in seconds for which a server of higher preference must
 	// pass all its probes before the bridge returns to it. It is doubled each time that the
-	// bridge returns and loses the server again within this time, up to 64 times the
-	// configured value. Default 60.
+	// switch to that server fails, or the bridge loses the server again within this time,
+	// up to 64 times the configured value. Default 60.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
