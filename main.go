@@ -59,7 +59,7 @@ func main() {
 func parseFlags() *settings {
 	s := &settings{}
 	flag.StringVar(&s.runnerImage, "runner-image", "",
-		"Image of bridge-runner pods whose bridge does not set spec.runner.image. Required.")
+		"Image of the bridge-runner pods of all bridges that do not set spec.runner.image. Required.")
 	flag.Func("watch-namespaces", "Comma-separated list of namespaces to watch. Default: all namespaces.", func(value string) error {
 		s.watchNamespaces = namespaces(value)
 		return nil
@@ -69,9 +69,9 @@ func parseFlags() *settings {
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "",
 		"Namespace of the Lease for leader election. Default: the operator's own namespace. Required if the operator runs outside a cluster.")
 	flag.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443",
-		"Address that serves metrics over HTTPS, to clients with the right to get /metrics. 0 disables it.")
+		"Address that serves metrics over HTTPS, to clients whose RBAC rules permit them to get /metrics. 0 disables the metrics.")
 	flag.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081",
-		"Address that serves /healthz and /readyz. 0 disables it.")
+		"Address that serves the health probes /healthz and /readyz. 0 disables them.")
 	flag.BoolVar(&s.version, "version", false, "Print the version and exit.")
 	s.zap.BindFlags(flag.CommandLine)
 	flag.Parse()

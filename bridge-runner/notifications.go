@@ -98,7 +98,7 @@ func (n *notifier) backOffLocked(to *recipient) {
 	}
 	unanswered := len(n.inflight[state]) > 0 || n.qos == 0 && !to.sentAt.IsZero() && now.Sub(to.sentAt) < promptEnd
 	if delay, delayed := b.sessionEnded(to.s.Ending(), unanswered, now); delayed {
-		n.log.Warn("a server ends the session at each notification; the bridge sends it no notifications during the delay, and continues to forward messages; allow the bridge's user to publish to the topic, or remove notifications",
+		n.log.Warn("a server ends the session whenever it receives a notification; the bridge sends it no notifications during the delay, and continues to forward messages; allow the bridge's user to publish to the topic, or remove notifications",
 			"topic", n.topic, "delay", delay)
 		time.AfterFunc(delay, func() { n.update(func() {}) })
 	}

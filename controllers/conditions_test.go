@@ -225,7 +225,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		},
 		{
 			"a pod that has not reported is awaited", observed(unreported),
-			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 has not reported yet", "Reconciling": "True/Progressing runner pod plant-bridge-1 has not reported yet"},
+			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 has not reported its state yet", "Reconciling": "True/Progressing runner pod plant-bridge-1 has not reported its state yet"},
 		},
 		{
 			"a pod that no node accepts is reported", observed(unreported, func(o *observation) {

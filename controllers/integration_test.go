@@ -480,7 +480,7 @@ func TestReferences_SecretAndConfigMapOfOneFile_StallAndAreNamed(t *testing.T) {
 	create(t, b)
 	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec)
 	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message
-	if !strings.Contains(message, "ConfigMap ca and Secret ca would both be the file ca/ca.crt") {
+	if !strings.Contains(message, "ConfigMap ca and Secret ca have the same name and the bridge uses the key ca.crt of both") {
 		t.Errorf("Stalled says %q", message)
 	}
 }

@@ -44,7 +44,7 @@ func TestLoop_OtherProblems_AreReportedWithTheLoop(t *testing.T) {
 		given *observation
 		want  string
 	}{
-		{"alone", observed(withLoopFound), "True/MessageLoop messages loop through bridges between the same servers: by these rules; change"},
+		{"alone", observed(withLoopFound), "True/MessageLoop messages circulate in a loop through several bridges between the same servers: by these rules; change"},
 		{"on a backup", observed(withSides(localUp(), remoteOnBackup()), withLoopFound), "True/ActiveOnBackup the remote side is on backup-1"},
 		{"not reported", observed(noPods, withLoopFound), "Unknown/RunnerNotRunning"},
 		{"no loop", observed(), "False/ActiveOnPrimary"},

@@ -12,31 +12,31 @@ const (
 	msgPodDeleting   = "runner pod %s is being deleted"
 	msgPodNotRunning = "runner pod %s is %s"
 	msgPodNotReady   = "runner pod %s is not ready; if its node is lost, the pod is replaced on another node"
-	msgPodNoReport   = "runner pod %s has not reported yet; if this lasts, check its log"
+	msgPodNoReport   = "runner pod %s has not reported its state yet; if this does not end, check its log"
 
 	msgOnPrimary = "both sides are on their primary server"
 	msgOnBackup  = "the %s side is on %s (%s), not on its primary server"
-	msgLoop      = "messages loop through bridges between the same servers: %s; change a filter or topic, exclude the topics of the others in one of the bridges, or set protocolVersion: '5' and delivery.maxHops in all of them"
+	msgLoop      = "messages circulate in a loop through several bridges between the same servers: %s; change a filter or topic, or add the topics that the other bridges publish to the exclude field of a rule, or set protocolVersion: '5' and delivery.maxHops in all of these bridges"
 	msgShortfall = "the %s side, %s: %s" // server and message of the shortfall
 	msgBuffer    = "%s: %s"              // forwards or subscriptions, and the message of the backlog
 
 	msgUnforwardable = "%s: no server accepts a message of %d bytes to %s: %s: %s" // forwards or subscriptions; reason and message of the runner
 
-	msgApplied      = "the children were changed and are being rolled out"
+	msgApplied      = "the operator has changed child objects of the bridge, such as the Deployment; the changes are being rolled out"
 	msgRollingOut   = "Deployment %s is being rolled out"
 	msgDraining     = "the runner is draining before the bridge is suspended"
 	msgUnscheduled  = "runner pod %s is not scheduled: %s"
 	msgNoClass      = "PersistentVolumeClaim %s has no volume, because it has no storage class and the cluster has no default class; name a class in spec.buffer.disk.storageClassName"
-	msgClaimPending = "PersistentVolumeClaim %s has no volume of storage class %s yet; if this lasts, its events show the cause: kubectl describe pvc"
-	msgExpanding    = "the volume of PersistentVolumeClaim %s is being expanded from %s to %s; if this lasts, its events show the cause: kubectl describe pvc"
+	msgClaimPending = "PersistentVolumeClaim %s has no volume of storage class %s yet; if this does not end, the events of the claim show the cause: kubectl describe pvc"
+	msgExpanding    = "the volume of PersistentVolumeClaim %s is being expanded from %s to %s; if this does not end, the events of the claim show the cause: kubectl describe pvc"
 	msgVolumeLost   = "PersistentVolumeClaim %s has lost its volume %s, and the backlog with it; delete the claim and the pod to get a new volume"
-	msgClaimRefused = "%w; the volume and the running bridge are unchanged; set spec.buffer.disk back to the values of the claim, or delete the claim, and the messages on it, to get a new volume"
+	msgClaimRefused = "%w; the volume and the running bridge are unchanged; set spec.buffer.disk back to the values of the claim, or delete the claim to get a new volume, which also deletes the messages on the old volume"
 	msgPodsRefused  = "Deployment %s cannot create the runner pod: %s"
 	msgPodFailing   = "container %s of runner pod %s: %s"
 	msgLastExit     = "exited with code %d (%s): %s"
 	msgLastExitOnly = "exited with code %d (%s)"
 
-	msgSameFile = "%s %s and %s %s would both be the file %[2]s/%[5]s; rename one of them"
+	msgSameFile = "%s %s and %s %s have the same name and the bridge uses the key %[5]s of both, but the runner pod can mount only one file %[2]s/%[5]s; rename the Secret or the ConfigMap"
 	msgNotOurs  = "%s %s exists and does not belong to this bridge; delete or rename it, or rename the bridge"
 	msgLeftover = "%s %s of an earlier bridge of this name is still being deleted"
 

@@ -19,7 +19,7 @@ const (
 	QoS0WhenDownBuffer QoS0WhenDown = "Buffer"
 )
 
-// Buffer configures where messages wait that the destination cannot accept at once.
+// Buffer configures the place for messages that the destination cannot accept at once.
 type Buffer struct {
 	// memory limits the messages that the runner holds in its memory.
 	// +optional
@@ -43,10 +43,11 @@ type MemoryBuffer struct {
 	// to 4Gi. The limit applies separately to QoS 0 messages that wait, and to QoS 1 and 2
 	// messages that are not acknowledged. QoS 0 messages above the limit are dropped: the
 	// newest, or, with delivery.qos0WhenDown: Buffer and the destination down, the oldest.
-	// QoS 1 and 2 messages above the limit stay with the source server, which sends them
-	// again when half of the size is free; with cleanSession: true they are dropped. One
-	// message always fits. For each direction, a pod needs up to five times this size in
-	// addition to its memory use without messages. Default 8Mi.
+	// QoS 1 and 2 messages above the limit stay with the source server: when half of the
+	// size is free, the runner reconnects, and the server sends them again; with
+	// cleanSession: true they are dropped. One message of any size always fits. For each
+	// direction, a pod needs up to five times this size in addition to its memory use
+	// without messages. Default 8Mi.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('64Ki')) >= 0 && quantity(string(self)).compareTo(quantity('4Gi')) <= 0)",reason=FieldValueInvalid,message="the size of the buffer in memory must be from 64Ki to 4Gi, as in 32Mi"
 	Size *resource.Quantity `json:"size,omitempty"`
@@ -69,19 +70,19 @@ type DiskBuffer struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="storageClassName must be the name of a StorageClass: lower case letters, digits, '-' and '.'"
 	StorageClassName string `json:"storageClassName,omitempty"`
 
-	// whenFull is the policy for messages when the backlog has reached its size. Block
-	// acknowledges no more messages, so that the source server keeps them, as without a
-	// disk; QoS 0 messages wait in memory up to memory.size, and further ones are dropped.
-	// DropOldest drops the oldest messages of the backlog, and DropNewest drops the new
-	// messages; both also drop QoS 1 and 2 messages, and count the dropped messages.
-	// Default Block.
+	// whenFull controls what happens to messages when the backlog has reached its size, or
+	// the disk is full. With Block, the bridge acknowledges no more messages, so that the
+	// source server keeps them, as without a disk; QoS 0 messages wait in memory up to
+	// memory.size, and further ones are dropped. DropOldest drops the oldest messages of
+	// the backlog, and DropNewest drops the new messages; both also drop QoS 1 and 2
+	// messages, and count the dropped messages. Default Block.
 	// +optional
 	WhenFull *WhenFull `json:"whenFull,omitempty"`
 
 	// messageTTLSeconds is the time in seconds that a message may wait on the disk. An
 	// older message is dropped and counted. The message's own expiry interval (MQTT 5
-	// section 3.3.2.3.3) also applies if it is shorter. Both times continue to run while
-	// the runner does not. Default: no limit.
+	// section 3.3.2.3.3) also applies if it is shorter. Both times also count while the
+	// runner is not running. Default: no limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=31536000
@@ -115,8 +116,9 @@ type Drain struct {
 	MessagesPerSecond *int32 `json:"messagesPerSecond,omitempty"`
 
 	// bytesPerSecond is the largest number of bytes of topics and payloads per second that
-	// leave the backlog, from 1Ki to 16Gi. A larger message is sent alone, and the next
-	// messages wait accordingly longer. Default: no limit.
+	// leave the backlog, from 1Ki to 16Gi. A message that is larger than this limit is sent
+	// whole, and the next messages wait longer, so that the average rate stays within the
+	// limit. Default: no limit.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('16Gi')) <= 0)",reason=FieldValueInvalid,message="bytesPerSecond must be from 1Ki to 16Gi, as in 1Mi"
 	BytesPerSecond *resource.Quantity `json:"bytesPerSecond,omitempty"`

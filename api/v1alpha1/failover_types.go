@@ -26,7 +26,8 @@ type Failover struct {
 
 	// ackTimeoutSeconds is the time in seconds that a QoS 1 or 2 message may remain
 	// unacknowledged before the server is treated as lost. On Linux it also limits the time
-	// in which the server's TCP acknowledges none of the data in transit. Default 10.
+	// for which the data that the bridge has sent may remain without any TCP
+	// acknowledgement. Default 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600
@@ -47,10 +48,10 @@ type Failover struct {
 	// staleSession controls what happens to messages that a server queued while the bridge
 	// was connected to another server of the side. Resume receives them when the bridge
 	// returns to the server, behind newer messages. Discard starts a new session, so that
-	// the server drops them. Discard suits sources whose old values are of no use, and
-	// servers that each receive every message; it loses messages if servers share one
-	// session state. If the bridge returns before another server was in use, or after its
-	// runner was restarted, the messages are received with both values. Default Resume.
+	// the server drops them. Use Discard if old values are useless, or if every server of
+	// the side receives all messages. It loses messages if the servers share the session.
+	// If no other server was in use in the meantime, or the runner was restarted, the
+	// bridge receives the messages with both values. Default Resume.
 	// +optional
 	StaleSession *StaleSession `json:"staleSession,omitempty"`
 }
@@ -71,8 +72,8 @@ const (
 // use. A probe sends CONNECT, PINGREQ and DISCONNECT with the bridge's credentials and TLS
 // settings, in a clean session with its own client identifier.
 type Probe struct {
-	// policy is Always, or Never for no probes. Never requires failback.policy: Never.
-	// Default Always.
+	// policy is Always to probe the servers that are not in use, or Never to make no
+	// probes. Never requires failback.policy: Never. Default Always.
 	// +optional
 	Policy *ProbePolicy `json:"policy,omitempty"`
 
@@ -91,8 +92,9 @@ type Probe struct {
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 
 	// clientID is the MQTT client identifier of probes, for servers that accept only known
-	// identifiers. It must differ from the clientID of the bridge. Default: derived from
-	// the bridge's namespace and name, and stable.
+	// identifiers. It must differ from the clientID of the bridge. Default: an identifier
+	// that is derived from the bridge's namespace and name, and is the same after every
+	// restart.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
@@ -116,15 +118,16 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.windows) || !has(self.policy) || self.policy == 'Automatic'",fieldPath=".windows",reason=FieldValueInvalid,message="windows limit when the bridge fails back, but with policy Never it does not fail back; remove windows or set policy to Automatic"
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.windows)",fieldPath=".timeZone",reason=FieldValueInvalid,message="timeZone applies to windows, but windows is empty; add windows or remove timeZone"
 type Failback struct {
-	// policy is Automatic to return when the preferred server has proved stable, or Never
-	// to stay until the server in use is lost or another server is requested. Default
-	// Automatic.
+	// policy is Automatic to return when a server of higher preference has been stable for
+	// stableSeconds, or Never to stay until the server in use is lost or an annotation
+	// requests another server. Default Automatic.
 	// +optional
 	Policy *FailbackPolicy `json:"policy,omitempty"`
 
-	// stableSeconds is the time in seconds for which the preferred server must pass its
-	// probes without a failure. It is doubled each time that the bridge returns and loses
-	// the server again within this time, up to 64 times the configured value. Default 60.
+	// stableSeconds is the time in seconds for which a server of higher preference must
+	// pass all its probes before the bridge returns to it. It is doubled each time that the
+	// switch to that server fails, or the bridge loses the server again within this time,
+	// up to 64 times the configured value. Default 60.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400

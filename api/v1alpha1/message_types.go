@@ -13,14 +13,14 @@ type UserProperty struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property must not contain control characters, because servers may end the connection at them; remove them"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property must not contain control characters, because a server may end the connection when it receives them; remove them"
 	// +kubebuilder:validation:XValidation:rule="self != 'mqttbridge-hops'",reason=FieldValueInvalid,message="mqttbridge-hops is reserved for delivery.maxHops; choose another name"
 	Name string `json:"name,omitempty"`
 
 	// value is the value of the property. Default: empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property must not contain control characters, because servers may end the connection at them; remove them"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",reason=FieldValueInvalid,message="a user property must not contain control characters, because a server may end the connection when it receives them; remove them"
 	Value string `json:"value,omitempty"`
 }
 

@@ -15,11 +15,11 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=mqttbridges,singular=mqttbridge,shortName=mqb,categories=all
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the bridge forwards now"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the bridge forwards messages now"
 // +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.remote.active.url`,description="The remote server in use"
-// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.remote.active.role`,description="The role of the remote server in use"
-// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.remote.active.since`,description="How long the remote server has been in use"
-// +kubebuilder:printcolumn:name="Failovers",type=integer,JSONPath=`.status.remote.failovers`,description="Switches between remote servers since the runner started"
+// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.remote.active.role`,description="The position of the remote server in use: Primary, Backup-1 and so on"
+// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.remote.active.since`,description="Time since the bridge connected to the remote server in use"
+// +kubebuilder:printcolumn:name="Failovers",type=integer,JSONPath=`.status.remote.failovers`,description="Number of changes from one remote server to another since the runner started"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
@@ -56,7 +56,7 @@ type MQTTBridgeList struct {
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.forwards) && size(self.forwards) > 0) || (has(self.subscriptions) && size(self.subscriptions) > 0)",fieldPath=".forwards",reason=FieldValueRequired,message="a bridge needs at least one entry in forwards (local to remote) or subscriptions (remote to local)"
 // +kubebuilder:validation:XValidation:rule="!([self.local.primary.url] + (has(self.local.backups) ? self.local.backups.map(b, b.url) : [])).exists(u, u == self.remote.primary.url || (has(self.remote.backups) && self.remote.backups.exists(b, b.url == u)))",fieldPath=".remote",reason=FieldValueInvalid,message="local and remote have a server with the same URL; a bridge connects two different sides: list each server on one side only"
-// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || !has(self.subscriptions) || !((has(self.local.bridgeMode) && self.local.bridgeMode == 'Off' && (!has(self.local.protocolVersion) || self.local.protocolVersion != '5')) || (has(self.remote.bridgeMode) && self.remote.bridgeMode == 'Off' && (!has(self.remote.protocolVersion) || self.remote.protocolVersion != '5'))) || !self.forwards.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.subscriptions.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop, because a side with MQTT 3.1.1 and bridgeMode: Off gets the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match"
+// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || !has(self.subscriptions) || !((has(self.local.bridgeMode) && self.local.bridgeMode == 'Off' && (!has(self.local.protocolVersion) || self.local.protocolVersion != '5')) || (has(self.remote.bridgeMode) && self.remote.bridgeMode == 'Off' && (!has(self.remote.protocolVersion) || self.remote.protocolVersion != '5'))) || !self.forwards.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.subscriptions.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="a subscription and a forward have the same filter and both keep the topic, so every message would circulate in a loop, because with MQTT 3.1.1 and bridgeMode: Off a server sends the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match"
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.forwards.exists(f, has(f.userProperties) && size(f.userProperties) > 0)",fieldPath=".forwards",reason=FieldValueInvalid,message="userProperties in forwards need MQTT 5 on the side that the messages go to; set remote.protocolVersion to '5' or remove them"
 // +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.userProperties) && size(s.userProperties) > 0)",fieldPath=".subscriptions",reason=FieldValueInvalid,message="userProperties in subscriptions need MQTT 5 on the side that the messages go to; set local.protocolVersion to '5' or remove them"
 // +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.forwards.exists(f, has(f.retainHandling))",fieldPath=".forwards",reason=FieldValueInvalid,message="retainHandling in forwards needs MQTT 5 on the side that the messages come from; set local.protocolVersion to '5' or remove it"
@@ -65,11 +65,11 @@ type MQTTBridgeList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.buffer) || !has(self.buffer.drain) || has(self.buffer.disk) || (has(self.delivery) && has(self.delivery.qos0WhenDown) && self.delivery.qos0WhenDown == 'Buffer')",fieldPath=".buffer.drain",reason=FieldValueInvalid,message="drain limits the rate at which messages leave the buffer, but no buffer is configured; set buffer.disk or delivery.qos0WhenDown: Buffer, or remove drain"
 // +kubebuilder:validation:XValidation:rule="!has(self.notifications) || !has(self.delivery) || !has(self.delivery.unforwardable) || !has(self.delivery.unforwardable.deadLetter) || self.delivery.unforwardable.deadLetter.topic != self.notifications.topic",fieldPath=".delivery.unforwardable.deadLetter.topic",reason=FieldValueInvalid,message="dead letters and notifications have the same topic, so they would replace each other; choose another topic, such as bridges/plant1/dead"
 type MQTTBridgeSpec struct {
-	// local is the side that the bridge belongs to.
+	// local is the side near the bridge, such as the brokers of a plant.
 	// +required
 	Local Side `json:"local,omitzero"`
 
-	// remote is the far side.
+	// remote is the far side, such as brokers in the cloud.
 	// +required
 	Remote Side `json:"remote,omitzero"`
 
@@ -91,9 +91,9 @@ type MQTTBridgeSpec struct {
 	// +optional
 	Delivery *Delivery `json:"delivery,omitempty"`
 
-	// buffer configures where messages wait that the destination cannot accept at once.
-	// Default: a little memory for QoS 0; the source server keeps unacknowledged QoS 1 and
-	// 2 messages.
+	// buffer configures the place for messages that the destination cannot accept at once.
+	// Default: buffer.memory with its default size and no disk; the source server keeps
+	// unacknowledged QoS 1 and 2 messages.
 	// +optional
 	Buffer *Buffer `json:"buffer,omitempty"`
 
@@ -104,8 +104,9 @@ type MQTTBridgeSpec struct {
 	// +optional
 	Notifications *Notifications `json:"notifications,omitempty"`
 
-	// suspend stops the bridge: its runner drains and is scaled to zero. Meanwhile, the
-	// source server keeps new messages in the bridge's persistent session. Default false.
+	// suspend stops the bridge: the runner waits until the messages in flight are
+	// acknowledged, and is then scaled to zero. While the bridge is suspended, the source
+	// server keeps new messages in the bridge's persistent session. Default false.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
@@ -118,14 +119,14 @@ type MQTTBridgeSpec struct {
 // connect to them.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, b.url != self.primary.url) && self.backups.all(b, self.backups.exists_one(o, o.url == b.url)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same URL; list each server once"
-// +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, !has(b.name) || !has(self.primary.name) || b.name != self.primary.name) && self.backups.all(b, !has(b.name) || self.backups.exists_one(o, has(o.name) && o.name == b.name)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same name; give each server a name of its own"
-// +kubebuilder:validation:XValidation:rule="!has(self.primary.name) || !self.primary.name.matches('^backup-[0-9]+$')",fieldPath=".primary.name",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by position and cannot be given to other servers; choose another name or remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.backups) || self.backups.all(b, !has(b.name) || (b.name != 'primary' && (!b.name.matches('^backup-[0-9]+$') || (b.name.matches('^backup-[1-9][0-9]?$') && int(b.name.find('[0-9]+')) <= size(self.backups) && has(self.backups[int(b.name.find('[0-9]+')) - 1].name) && self.backups[int(b.name.find('[0-9]+')) - 1].name == b.name))))",fieldPath=".backups",reason=FieldValueInvalid,message="the names primary and backup-N are the defaults by position and cannot be given to other servers; choose another name or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, !has(b.name) || !has(self.primary.name) || b.name != self.primary.name) && self.backups.all(b, !has(b.name) || self.backups.exists_one(o, has(o.name) && o.name == b.name)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same name; give each server a different name"
+// +kubebuilder:validation:XValidation:rule="!has(self.primary.name) || !self.primary.name.matches('^backup-[0-9]+$')",fieldPath=".primary.name",reason=FieldValueInvalid,message="primary and backup-N are the default names of the servers at these positions, and no other server can have them; choose another name or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.backups) || self.backups.all(b, !has(b.name) || (b.name != 'primary' && (!b.name.matches('^backup-[0-9]+$') || (b.name.matches('^backup-[1-9][0-9]?$') && int(b.name.find('[0-9]+')) <= size(self.backups) && has(self.backups[int(b.name.find('[0-9]+')) - 1].name) && self.backups[int(b.name.find('[0-9]+')) - 1].name == b.name))))",fieldPath=".backups",reason=FieldValueInvalid,message="primary and backup-N are the default names of the servers at these positions, and no other server can have them; choose another name or remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.primary.url.matches('^wss?://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^wss?://')))",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but no server of this side has a WebSocket URL; write ws:// or wss:// in the URLs or remove webSocket"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.primary.url.matches('^(mqtts|ssl|tls|wss)://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^(mqtts|ssl|tls|wss)://')))",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"
-// +kubebuilder:validation:XValidation:rule="!has(self.clientID) || !has(self.failover) || !has(self.failover.probe) || !has(self.failover.probe.clientID) || self.failover.probe.clientID != self.clientID",fieldPath=".failover.probe.clientID",reason=FieldValueInvalid,message="probes need a client identifier of their own, because a server disconnects a client when another client connects with the same identifier; choose an identifier other than clientID or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.clientID) || !has(self.failover) || !has(self.failover.probe) || !has(self.failover.probe.clientID) || self.failover.probe.clientID != self.clientID",fieldPath=".failover.probe.clientID",reason=FieldValueInvalid,message="probes need a client identifier that differs from the bridge's, because a server disconnects a client when another client connects with the same identifier; set failover.probe.clientID to an identifier other than clientID, or remove it"
 type Side struct {
-	// primary is the preferred server.
+	// primary is the first server in the order of preference.
 	// +required
 	Primary Server `json:"primary,omitzero"`
 
@@ -142,15 +143,15 @@ type Side struct {
 
 	// clientID is the MQTT client identifier (MQTT 3.1.1 section 3.1.3.1) that the bridge
 	// uses with every server of this side. No other client may use it: a server disconnects
-	// the older of two clients with the same identifier. Default: derived from the bridge's
-	// namespace and name, and stable.
+	// the older of two clients with the same identifier. Default: an identifier that is
+	// derived from the bridge's namespace and name, and is the same after every restart.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	ClientID string `json:"clientID,omitempty"`
 
-	// keepAliveSeconds is the keep alive of the session in seconds (MQTT 3.1.1 section
-	// 3.1.2.10): an idle connection is checked at this interval. Default 10.
+	// keepAliveSeconds is the MQTT keep alive in seconds (MQTT 3.1.1 section 3.1.2.10): the
+	// bridge checks an idle connection by a PINGREQ at this interval. Default 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -160,15 +161,15 @@ type Side struct {
 	// sets Clean Start and a session expiry interval of 0 (sections 3.1.2.4 and
 	// 3.1.2.11.2), and sessionExpirySeconds has no effect. If it is true, a server discards
 	// the session when the connection ends and keeps no messages for the bridge: messages
-	// that arrive while the bridge is not connected are lost. A side that the bridge
-	// receives no messages from always has a clean session. Default false.
+	// that arrive while the bridge is not connected are lost. If no rule receives messages
+	// from a side, the bridge always uses a clean session on that side. Default false.
 	// +optional
 	CleanSession *bool `json:"cleanSession,omitempty"`
 
 	// sessionExpirySeconds is the time in seconds for which an MQTT 5 server keeps the
 	// session, and the messages in it, while the bridge is not connected (MQTT 5 section
-	// 3.1.2.11.2). 4294967295 is without limit. A server may grant less. With MQTT 3.1.1
-	// sessions never expire, and this field has no effect. Default 4294967295.
+	// 3.1.2.11.2). 4294967295 means no limit. A server may grant a shorter time. With MQTT
+	// 3.1.1 sessions never expire, and this field has no effect. Default 4294967295.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
@@ -179,10 +180,10 @@ type Side struct {
 	// bridge announces it to MQTT 5 servers (Maximum Packet Size, section 3.1.2.11.4),
 	// which drop larger messages themselves; the bridge cannot report those. If a server
 	// sends a larger message nevertheless, as MQTT 3.1.1 servers do, the bridge drops and
-	// acknowledges it, counts it as too_large, and logs its topic and size; it never holds
-	// the message in memory. While messages of this size pass, the runner needs up to eight
-	// times this size in addition to its memory use without messages: 256Mi with the
-	// default. Default 32Mi.
+	// acknowledges it, counts it in mqttbridge_messages_dropped_total with the cause
+	// too_large, and logs its topic and size; it never holds the message in memory. While
+	// the runner forwards messages of this size, it needs up to eight times this size in
+	// addition to its memory use without messages: 256Mi with the default. Default 32Mi.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('268435460')) <= 0)",reason=FieldValueInvalid,message="maximumPacketSize must be from 1Ki to 268435460, as in 32Mi"
 	MaximumPacketSize *resource.Quantity `json:"maximumPacketSize,omitempty"`
@@ -192,11 +193,11 @@ type Side struct {
 	// which is not part of the standard. Mosquitto and other servers then do not send the
 	// bridge its own messages, and they send retain flags as published, so that retain:
 	// Keep applies to live messages, too. Auto sets the flag, and connects without it if a
-	// server refuses it. Off never sets it. MQTT 5 has subscription options for both
-	// effects, which the bridge always uses. Some rules would forward a message in a loop
-	// if the bridge received its own messages, such as home/# in both directions. They
-	// require MQTT 5 or a server that supports the flag: with such rules, Off is refused,
-	// and the bridge does not use a server that refuses the flag. Default Auto.
+	// server refuses it. Off never sets it. In MQTT 5, subscription options have both
+	// effects, and the bridge always uses them. Some rules, such as home/# in both
+	// directions, would forward a message in a loop if the bridge received its own
+	// messages. Such rules require MQTT 5 or a server that supports the flag: Off is
+	// refused, and the bridge does not use a server that refuses the flag. Default Auto.
 	// +optional
 	BridgeMode *BridgeMode `json:"bridgeMode,omitempty"`
 
@@ -209,9 +210,9 @@ type Side struct {
 	// +optional
 	TLS *TLS `json:"tls,omitempty"`
 
-	// proxy is the proxy for all servers of this side that do not have their own. Default:
-	// no proxy. If some servers are reached directly, leave this field out and set proxy on
-	// each of the other servers.
+	// proxy is the proxy for all servers of this side that do not have their own. If the
+	// bridge must connect to some servers of the side without a proxy, leave this field out
+	// and set proxy on each of the other servers. Default: no proxy.
 	// +optional
 	Proxy *Proxy `json:"proxy,omitempty"`
 
@@ -291,8 +292,8 @@ type Server struct {
 // Proxy is a proxy that connects to servers and resolves their names.
 type Proxy struct {
 	// url is the URL of the proxy: socks5://host:port (RFC 1928), or http://host:port for a
-	// proxy that supports CONNECT (RFC 9110 section 9.3.6). Both reach servers of every
-	// scheme.
+	// proxy that supports CONNECT (RFC 9110 section 9.3.6). Both kinds of proxies work with
+	// every scheme of server URL.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
@@ -309,9 +310,9 @@ type Proxy struct {
 // Credentials reference a user name and a password.
 type Credentials struct {
 	// secretRef names a Secret in the bridge's namespace with the keys username and
-	// password, for example of type kubernetes.io/basic-auth. password may be empty.
-	// username may be empty or missing with MQTT 5; MQTT 3.1.1 has no password without a
-	// user name. Line breaks at the end of a value are ignored.
+	// password, for example of type kubernetes.io/basic-auth. password may be empty. With
+	// MQTT 5, username may be empty or missing; MQTT 3.1.1 does not permit a password
+	// without a user name. Line breaks at the end of a value are ignored.
 	// +required
 	SecretRef LocalReference `json:"secretRef,omitzero"`
 }
@@ -330,7 +331,8 @@ type LocalReference struct {
 // verified.
 type TLS struct {
 	// caRef names the ConfigMap or Secret whose key ca.crt holds the PEM certificates of
-	// the trusted authorities. Default: the authorities that the system trusts.
+	// the trusted certificate authorities. Default: the authorities that the runner's
+	// operating system trusts.
 	// +optional
 	CARef *CAReference `json:"caRef,omitempty"`
 
@@ -386,34 +388,34 @@ const (
 
 // Rule selects messages and sets how they are published on the destination.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.topic) || [self.filter.findAll('[+#]').size()].all(n, self.topic.findAll('[$][{][0-9]+[}]').all(c, int(c.find('[0-9]+')) <= n))",fieldPath=".topic",reason=FieldValueInvalid,message="topic uses a capture that the filter does not have; ${1} is the text that the filter's first + or # matches, ${2} the second, and so on"
+// +kubebuilder:validation:XValidation:rule="!has(self.topic) || [self.filter.findAll('[+#]').size()].all(n, self.topic.findAll('[$][{][0-9]+[}]').all(c, int(c.find('[0-9]+')) <= n))",fieldPath=".topic",reason=FieldValueInvalid,message="topic has a placeholder with a number that is higher than the number of wildcards in the filter; ${1} is the text that the filter's first + or # matches, ${2} the second, and so on"
 type Rule struct {
 	// filter is the topic filter that the bridge subscribes to on the source (MQTT 3.1.1
 	// section 4.7). A filter that begins with $exclusive/ is an exclusive subscription,
 	// which EMQX and others grant to one client at a time: it matches the same topics as
-	// the filter after the prefix. Other prefixes that servers remove, such as
+	// the filter without this prefix. Other prefixes with a special meaning, such as
 	// $share/group/, are refused.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$')",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$')",reason=FieldValueInvalid,message="in a topic filter + and # must each be a whole level between slashes, and # must be the last level, as in a/+/b/#"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/)?[$](share|oshare|SharedSubscription|queue|q)/')",reason=FieldValueInvalid,message="shared subscriptions are not supported: the server distributes the messages to several clients, in no order, but the bridge is a single client; write the filter without $share/group/, $oshare/group/, $SharedSubscription/name/, $queue/ or $q/"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([$]exclusive/[$]exclusive|([$]exclusive/)?[$](delayed|fastlane|limit|local|noexport|stream))/')",reason=FieldValueInvalid,message="servers remove the prefix $delayed/, $fastlane/, $limit/, $local/, $noexport/ or $stream/, so no message has a topic that the filter matches; write the filter without the prefix"
-	// +kubebuilder:validation:XValidation:rule="self != '$exclusive/'",reason=FieldValueInvalid,message="behind $exclusive/ stands the topic filter that the server grants to one client, as in $exclusive/a/#"
+	// +kubebuilder:validation:XValidation:rule="self != '$exclusive/'",reason=FieldValueInvalid,message="$exclusive/ must be followed by a topic filter, as in $exclusive/a/#"
 	Filter string `json:"filter,omitempty"`
 
 	// topic is the topic under which messages are published on the destination: text with
 	// placeholders. ${topic} stands for the topic on the source; ${1}, ${2} and so on stand
 	// for the text that the filter's first, second and so on + or # matched. If # matched
-	// nothing, the slash before its placeholder is removed, too. A message is dropped if
-	// its topic would begin with $ although this text does not, because only the manifest
-	// may name topics that belong to servers: for example, with the filter up/# and the
-	// topic ${1}, a message on up/$SYS/x is dropped. Default ${topic}.
+	// nothing, the slash before its placeholder is also removed. Topics that begin with $
+	// belong to the servers: a message is dropped if only a placeholder makes its topic
+	// begin with $. For example, with the filter up/# and the topic ${1}, a message on
+	// up/$SYS/x is dropped. Default ${topic}.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#]')",reason=FieldValueInvalid,message="a topic to publish under has no wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match"
-	// +kubebuilder:validation:XValidation:rule="self.matches('[+#]') || self.matches('^([$][{](topic|[1-9][0-9]?)[}]|[$]?[^${}])+$')",reason=FieldValueInvalid,message="the placeholders of a topic are ${topic} and ${1}, ${2} and so on; other uses of { } or a $ before another $ or at the end are not possible"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#]')",reason=FieldValueInvalid,message="the topic of a rule must not contain the wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[+#]') || self.matches('^([$][{](topic|[1-9][0-9]?)[}]|[$]?[^${}])+$')",reason=FieldValueInvalid,message="the placeholders of a topic are ${topic}, ${1}, ${2} and so on; the topic must not contain { or } elsewhere, or a $ before another $ or at its end"
 	Topic string `json:"topic,omitempty"`
 
 	// qos is the highest QoS for these messages: 0, 1 or 2. Messages with a lower QoS keep
@@ -453,7 +455,7 @@ type Rule struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.all(f, f.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$'))",reason=FieldValueInvalid,message="in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#"
+	// +kubebuilder:validation:XValidation:rule="self.all(f, f.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$'))",reason=FieldValueInvalid,message="in a topic filter + and # must each be a whole level between slashes, and # must be the last level, as in a/+/b/#"
 	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which never begin with a prefix of subscriptions, such as $share/group/ or $exclusive/; write the filter without the prefix"
 	Exclude []string `json:"exclude,omitempty"`
 }
@@ -475,9 +477,10 @@ type Delivery struct {
 	// inflightWindow is the largest number of QoS 1 and 2 messages of one direction that
 	// are in flight: published and not yet acknowledged. A larger window is faster on
 	// connections with a long round-trip time; after a failover, up to this number of
-	// messages is sent again. With MQTT 5, servers may have 16 times this number of
-	// unacknowledged messages to the bridge (the receive maximum, MQTT 5 section
-	// 3.1.2.11.3); the limit of most servers is lower. Default 256.
+	// messages is sent again. With MQTT 5, the bridge also permits each server to send up
+	// to 16 times this number of messages before the bridge acknowledges them (the receive
+	// maximum, MQTT 5 section 3.1.2.11.3); most servers have a lower limit of their own.
+	// Default 256.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -490,7 +493,7 @@ type Delivery struct {
 	QoS0WhenDown *QoS0WhenDown `json:"qos0WhenDown,omitempty"`
 
 	// unforwardable controls what happens to a message that no server of the destination
-	// accepts: each server refuses it, or ends the session when the message is sent alone.
+	// accepts: each server refuses it, or ends the session when it receives this message.
 	// +optional
 	Unforwardable *Unforwardable `json:"unforwardable,omitempty"`
 

@@ -37,9 +37,9 @@ type Runner struct {
 	// +kubebuilder:validation:MaxProperties=32
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 
-	// tolerations are the tolerations of the pod. The operator adds tolerations that move
-	// the pod from a lost node after 30 seconds, unless this list has tolerations of the
-	// same taints.
+	// tolerations are the tolerations of the pod. The operator adds tolerations, so that
+	// Kubernetes replaces the pod 30 seconds after its node is lost, unless this list has
+	// tolerations of the same taints.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32

@@ -60,7 +60,8 @@ type RunnerStatus struct {
 	// +kubebuilder:validation:MaxLength=253
 	Pod string `json:"pod,omitempty"`
 
-	// startTime is when the runner started. Counts in the report start at this time.
+	// startTime is when the runner started. The counts in local and remote start at this
+	// time.
 	// +optional
 	StartTime metav1.Time `json:"startTime,omitzero"`
 }
@@ -104,7 +105,7 @@ type SideStatus struct {
 
 // Shortfall is a feature that a connected server does not provide as configured.
 type Shortfall struct {
-	// reason is one of the reasons of the condition Degraded, in CamelCase.
+	// reason is a reason of the condition Degraded, such as QoSLowered.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
@@ -178,7 +179,8 @@ type ServerStatus struct {
 	// +required
 	URL string `json:"url,omitempty"`
 
-	// state is the state of the server.
+	// state is Active (in use), Standby (not in use, and not known to have failed) or
+	// Failed (lost, or its latest attempt or probe has failed).
 	// +required
 	State ServerState `json:"state,omitempty"`
 
@@ -186,8 +188,8 @@ type ServerStatus struct {
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// lastError is why the server failed. It is absent if the server has not failed since
-	// it was last connected, or has passed a probe since then.
+	// lastError is the latest failure of the server. It is absent if the server has not
+	// failed, or has been connected or has passed a probe since its latest failure.
 	// +optional
 	LastError *ServerError `json:"lastError,omitempty"`
 }
@@ -210,7 +212,8 @@ const (
 
 // ServerError is why a server failed.
 type ServerError struct {
-	// reason is one of the reasons for server failures in package v1alpha1, in CamelCase.
+	// reason is the cause of the failure in CamelCase, such as AuthenticationFailed.
+	// docs/troubleshooting.md explains all of them.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
@@ -231,37 +234,40 @@ type FailoverRecord struct {
 	// +required
 	To string `json:"to,omitempty"`
 
-	// reason is why the bridge stopped using from: the reason in its lastError; or
-	// FailedBack if the bridge returned to a server of higher preference; or
-	// SwitchRequested if the switch was requested.
+	// reason is why the bridge stopped using the previous server: the reason of that
+	// server's failure; or FailedBack if the bridge returned to a server of higher
+	// preference; or SwitchRequested if an annotation requested the switch.
 	// +required
 	Reason string `json:"reason,omitempty"`
 
-	// time is when to was connected.
+	// time is when the new server was connected.
 	// +required
 	Time metav1.MicroTime `json:"time,omitzero"`
 
 	// durationMilliseconds is the time in milliseconds in which no server accepted
-	// messages: from when the loss of from was detected, or messages to it were held back
-	// for the switch, until to was ready.
+	// messages. It starts when the bridge detected the loss of the previous server or, in a
+	// switch, stopped sending messages to it. It ends when the new server was ready.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	DurationMilliseconds *int64 `json:"durationMilliseconds,omitempty"`
 
-	// drained is the number of messages in flight that from acknowledged before the bridge
-	// disconnected from it. It is present only if from was not lost.
+	// drained is the number of messages in flight that the previous server acknowledged
+	// before the bridge disconnected from it. It is present only if that server was not
+	// lost.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Drained *int64 `json:"drained,omitempty"`
 
-	// resent is the number of messages in flight that from did not acknowledge in time, and
-	// that were sent again to the new server. It is present only if from was not lost.
+	// resent is the number of messages in flight that the previous server did not
+	// acknowledge in time, and that were sent again to the new server. It is present only
+	// if the previous server was not lost.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Resent *int64 `json:"resent,omitempty"`
 }
 
-// BufferStatus is the state of the buffer on disk. Metrics report how much it holds.
+// BufferStatus is the state of the buffer on disk. The metrics mqttbridge_backlog_*
+// report its size.
 type BufferStatus struct {
 	// localToRemote is the backlog of the forwards.
 	// +optional
@@ -274,7 +280,11 @@ type BufferStatus struct {
 
 // BacklogStatus is the state of one direction's backlog.
 type BacklogStatus struct {
-	// state is the state of the backlog.
+	// state is Empty (messages are forwarded without the disk), Buffering (no server of the
+	// destination is connected, and messages are written to the disk), Draining (the
+	// backlog is sent to the destination), Full (the backlog has reached its size, or the
+	// disk is full) or Failed (the disk cannot be written, or a part of the backlog cannot
+	// be read).
 	// +required
 	State BacklogState `json:"state,omitempty"`
 
@@ -283,7 +293,7 @@ type BacklogStatus struct {
 	Since metav1.Time `json:"since,omitzero"`
 
 	// message describes the problem and the remedy. It is present if the state is Full or
-	// Failed, or if damage was found that has cost messages.
+	// Failed, or if messages were lost because of damage.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Message string `json:"message,omitempty"`
@@ -378,21 +388,23 @@ type UnforwardableMessage struct {
 	// +kubebuilder:validation:Minimum=0
 	Bytes *int64 `json:"bytes,omitempty"`
 
-	// reason is Refused, TooLarge or EndsSession.
+	// reason is Refused (the server refuses the message by a reason code), TooLarge (the
+	// message exceeds the server's maximum packet size) or EndsSession (the server ends the
+	// session when it receives the message).
 	// +required
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
 
-	// message describes the server's answer, the fate of the message, and the remedy.
+	// message describes the server's answer, the treatment of the message, and the remedy.
 	// +required
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
 
-	// time is when the runner stopped the attempts to send the message.
+	// time is when the runner found that the message is unforwardable.
 	// +required
 	Time metav1.MicroTime `json:"time,omitzero"`
 
-	// blocking is true while the message holds up its direction
+	// blocking is true while the message blocks all later messages of its direction
 	// (delivery.unforwardable.policy: Block).
 	// +optional
 	Blocking *bool `json:"blocking,omitempty"`

@@ -6,12 +6,11 @@ package v1alpha1
 // Unforwardable controls what happens to messages that no server of the destination
 // accepts. The runner counts and logs each of them, and reports the latest in the status.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.deadLetter) || !has(self.policy) || self.policy != 'Block'",fieldPath=".deadLetter",reason=FieldValueInvalid,message="with policy Block an unforwardable message is kept, so there are no dead letters; set policy to Drop or remove deadLetter"
+// +kubebuilder:validation:XValidation:rule="!has(self.deadLetter) || !has(self.policy) || self.policy != 'Block'",fieldPath=".deadLetter",reason=FieldValueInvalid,message="with policy Block the bridge keeps an unforwardable message and publishes no dead letters; set policy to Drop or remove deadLetter"
 type Unforwardable struct {
 	// policy is Drop or Block. Drop acknowledges the message to the source server and
-	// continues with the messages behind it. Block keeps the message, and with it all
-	// messages behind it in this direction, and tries it again every 30 seconds. Default
-	// Drop.
+	// continues with the next messages. Block keeps the message and tries it again every 30
+	// seconds; all later messages of this direction wait. Default Drop.
 	// +optional
 	Policy *UnforwardablePolicy `json:"policy,omitempty"`
 
@@ -39,11 +38,11 @@ const (
 type DeadLetter struct {
 	// topic is the topic under which such a message is published on the source side, at QoS
 	// 1. It is the same for all messages and contains no placeholders such as ${topic} or
-	// ${1}. The message is acknowledged to its source after the dead letter. With MQTT 5
-	// the user properties mqttbridge-topic, mqttbridge-qos and mqttbridge-reason hold the
-	// topic and QoS with which the message was sent to the destination, and the reason why
-	// no server accepts it. No filter of a rule may match this topic, because dead letters
-	// would be forwarded.
+	// ${1}. The bridge acknowledges the message to its source after it has published the
+	// dead letter. With MQTT 5 the user properties mqttbridge-topic, mqttbridge-qos and
+	// mqttbridge-reason hold the topic and QoS with which the message was sent to the
+	// destination, and the reason why no server accepts it. No filter of a rule may match
+	// this topic, because the bridge would then forward the dead letters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512

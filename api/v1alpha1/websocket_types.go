@@ -8,17 +8,17 @@ package v1alpha1
 // without a restart.
 type WebSocket struct {
 	// headers are added to the request, such as Authorization or x-api-key. Each name may
-	// occur once; upper and lower case are the same. Default: none.
+	// occur once; upper and lower case are not distinguished. Default: none.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",reason=FieldValueInvalid,message="two headers have the same name (upper and lower case are equal); keep one of them"
+	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",reason=FieldValueInvalid,message="two headers have the same name (upper and lower case are not distinguished); keep one of them"
 	Headers []Header `json:"headers,omitempty"`
 
 	// queryFrom names the key of a Secret that holds a query, such as token=abc&x-id=1, in
-	// the encoding of URLs: other characters are written as %20 and so on. It is appended
-	// to the URL's own query with &. Default: none.
+	// percent encoding (a space is %20). The bridge appends it to the query in the URL,
+	// separated by &. Default: none.
 	// +optional
 	QueryFrom *ValueSource `json:"queryFrom,omitempty"`
 }
@@ -32,7 +32,7 @@ type Header struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[-!#$%&*+.^_|~0-9A-Za-z]+$')",reason=FieldValueInvalid,message="the name of a header must consist of letters, digits and the characters ! # $ % & * + - . ^ _ | ~, as in x-api-key"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('(?i)^(host|upgrade|connection|content-length|transfer-encoding|trailer|te|expect|keep-alive|sec-websocket-.*)$')",reason=FieldValueInvalid,message="the bridge itself sets Host, Upgrade, Connection, Sec-WebSocket-* and the headers that frame a request; remove this header"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('(?i)^(host|upgrade|connection|content-length|transfer-encoding|trailer|te|expect|keep-alive|sec-websocket-.*)$')",reason=FieldValueInvalid,message="the headers that control the HTTP connection, such as Host, Upgrade, Connection, Content-Length and Sec-WebSocket-*, cannot be set; remove this header"
 	Name string `json:"name,omitempty"`
 
 	// value is the value of the header field. Every user who can read the bridge can read

@@ -84,7 +84,7 @@ func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 		{"tls without a TLS URL", `remote:1883"}`, `remote:1883"}, tls: {}`, "write mqtts://"},
 		{"keep alive", `remote:1883"}`, `remote:1883"}, keepAliveSeconds: 0`, "must be from 1 to 65535"},
 		{"retry", `remote:1883"}`, `remote:1883"}, failover: {retry: {initialMilliseconds: 5000, maxSeconds: 1}}`, "must not exceed maxSeconds"},
-		{"reserved name", `remote:1883"}`, `remote:1883", name: backup-1}`, "defaults by position"},
+		{"reserved name", `remote:1883"}`, `remote:1883", name: backup-1}`, "default names of the servers"},
 		{"reference", `remote:1883"}`, `remote:1883"}, credentials: {secretRef: {name: "../x"}}`, "spec.remote.credentials.secretRef.name"},
 		{"version", `remote:1883"}`, `remote:1883"}, protocolVersion: "4"`, `spec.remote.protocolVersion: Unsupported value: "4": supported values: "3.1.1", "5"`},
 		{"no session expiry", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 0`, "spec.remote.sessionExpirySeconds: Invalid value: 0: must be from 1 to 4294967295"},
@@ -102,7 +102,7 @@ func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 		manifest := strings.Replace(minimal, c.old, c.new, 1)
 		if c.name == "loop" {
 			manifest = strings.Replace(minimal, `local:1883"}`, `local:1883"}, bridgeMode: "Off"`, 1) + "  subscriptions: [{filter: a/b}]\n"
-			c.want = `spec.subscriptions: Invalid value: "a/b": messages would go round in a loop: subscriptions[0] (filter "a/b") publishes "a/b" as "a/b", forwards[0] (filter "a/#") publishes "a/b" as "a/b", because the servers of local use MQTT 3.1.1 and bridgeMode: Off and send the bridge's own messages back`
+			c.want = `spec.subscriptions: Invalid value: "a/b": messages would circulate in a loop: subscriptions[0] (filter "a/b") publishes "a/b" as "a/b", forwards[0] (filter "a/#") publishes "a/b" as "a/b", because the servers of local use MQTT 3.1.1 and bridgeMode: Off and send the bridge's own messages back`
 		}
 		_, err := Load(write(t, t.TempDir(), "b.yaml", manifest))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -113,7 +113,7 @@ func validateClientIDs(s *v1alpha1.MQTTBridgeSpec, path *field.Path) (errs field
 		side *v1alpha1.Side
 	}{{"local", &s.Local}, {"remote", &s.Remote}} {
 		if x.side.Failover.Probe.ClientID == x.side.ClientID {
-			errs = append(errs, field.Invalid(path.Child(x.name, "failover", "probe", "clientID"), x.side.ClientID, "probes need a client identifier of their own, because a server disconnects a client when another client connects with the same identifier; choose an identifier other than clientID or remove it"))
+			errs = append(errs, field.Invalid(path.Child(x.name, "failover", "probe", "clientID"), x.side.ClientID, "probes need a client identifier that differs from the bridge's, because a server disconnects a client when another client connects with the same identifier; set failover.probe.clientID to an identifier other than clientID, or remove it"))
 		}
 	}
 	return errs

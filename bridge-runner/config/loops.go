@@ -199,7 +199,7 @@ func sendsBack(s *v1alpha1.Side) bool {
 		ptr.Deref(s.BridgeMode, v1alpha1.BridgeModeAuto) == v1alpha1.BridgeModeOff
 }
 
-const loopRemedy = "set protocolVersion: '5' or bridgeMode: Auto on that side, so that the servers do not send them back; or change a filter or topic; or add the topics of one rule to exclude of another"
+const loopRemedy = "set protocolVersion: '5' or bridgeMode: Auto on that side, so that the servers do not send them back; or change a filter or topic; or add the topics of one rule to the exclude field of another rule"
 
 // validateLoops refuses rules that form a loop: a forward publishes a message on the remote
 // side, a subscription publishes it on the local side, and so on, through any number of rules.
@@ -219,7 +219,7 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 	for i := range s.Subscriptions {
 		for j := range s.Forwards {
 			if equal(&s.Forwards[j], &s.Subscriptions[i]) { // the message is the same as in the schema
-				return field.ErrorList{field.Invalid(path.Child("subscriptions"), s.Subscriptions[i].Filter, "a subscription and a forward have the same filter and both keep the topic, so every message would go round in a loop, because a side with MQTT 3.1.1 and bridgeMode: Off gets the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match")}
+				return field.ErrorList{field.Invalid(path.Child("subscriptions"), s.Subscriptions[i].Filter, "a subscription and a forward have the same filter and both keep the topic, so every message would circulate in a loop, because with MQTT 3.1.1 and bridgeMode: Off a server sends the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match")}
 			}
 		}
 	}
@@ -228,7 +228,7 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 		return nil
 	}
 	return field.ErrorList{field.Invalid(path.Child("subscriptions"), shorten(loop.steps[0].route.rule.Filter.String()), fmt.Sprintf(
-		"messages would go round in a loop: %s, because the servers of %s use MQTT 3.1.1 and bridgeMode: Off and send the bridge's own messages back; %s", loop, strings.Join(off, " and "), loopRemedy))}
+		"messages would circulate in a loop: %s, because the servers of %s use MQTT 3.1.1 and bridgeMode: Off and send the bridge's own messages back; %s", loop, strings.Join(off, " and "), loopRemedy))}
 }
 
 // validateSameServer refuses rules that form a loop because both sides have a server in
@@ -243,7 +243,7 @@ func validateSameServer(b *v1alpha1.MQTTBridge, path *field.Path) field.ErrorLis
 		if j := slices.Index(remote, address); j >= 0 {
 			localURL, remoteURL := b.Spec.Local.Servers()[i].URL, b.Spec.Remote.Servers()[j].URL
 			return field.ErrorList{field.Invalid(path.Child("remote"), v1alpha1.PublicURL(remoteURL), fmt.Sprintf(
-				"the server %s of local is the same server, and messages would go round in a loop: %s; a bridge connects two different sides: list each server on one side only", v1alpha1.PublicURL(localURL), loop))}
+				"the server %s of local is the same server, and messages would circulate in a loop: %s; a bridge connects two different sides: list each server on one side only", v1alpha1.PublicURL(localURL), loop))}
 		}
 	}
 	return nil

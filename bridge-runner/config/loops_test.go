@@ -308,9 +308,9 @@ func TestValidate_LoopOfOneBridge_RefusedOnlyIfServerSendsBack(t *testing.T) {
 			{v3, v3, "", ""},
 			{v3, v5, "", ""},
 			{v5, v5, "local remote", ""},
-			{v3, v3, "local", "would go round in a loop"},
-			{v3, v3, "remote", "would go round in a loop"},
-			{v3, v5, "local", "would go round in a loop"},
+			{v3, v3, "local", "would circulate in a loop"},
+			{v3, v3, "remote", "would circulate in a loop"},
+			{v3, v5, "local", "would circulate in a loop"},
 			{v3, v5, "remote", ""},
 		} {
 			s := spec(c.local, c.remote)

@@ -21,7 +21,7 @@ const (
 	maxPropertyValue  = 1024
 )
 
-const controlCharacters = "a user property must not contain control characters, because servers may end the connection at them; remove them"
+const controlCharacters = "a user property must not contain control characters, because a server may end the connection when it receives them; remove them"
 
 func validateUserProperties(properties []v1alpha1.UserProperty, path *field.Path) field.ErrorList {
 	errs := tooMany(path, len(properties), maxUserProperties)

@@ -116,7 +116,7 @@ func checkScalar(value any, t reflect.Type, path *field.Path) field.ErrorList {
 		case isBool:
 			return wrongType(path, value, fmt.Sprintf("must be a string, and YAML reads %s without quotes as booleans; write the word in quotes", booleans(flag)))
 		case !isString:
-			return wrongType(path, value, "must be a string; write it on the line of the field's name")
+			return wrongType(path, value, "must be a string; write it on the same line as the field's name")
 		}
 	case reflect.Bool:
 		if !isBool {
@@ -129,7 +129,7 @@ func checkScalar(value any, t reflect.Type, path *field.Path) field.ErrorList {
 			if _, err := strconv.ParseInt(text, 10, t.Bits()); err == nil {
 				return wrongType(path, value, "must be a number; write it without quotes, as in "+text)
 			}
-			return wrongType(path, value, "must be a whole number; write only digits, without quotes and unit")
+			return wrongType(path, value, "must be a whole number; write only digits, without quotes or a unit")
 		case !isNumber:
 			return wrongType(path, value, "must be a whole number")
 		case err != nil && strings.ContainsAny(number.String(), ".eE"):

@@ -21,7 +21,7 @@ func TestLoad_ValueOfWrongType_NamesFieldValueAndRemedy(t *testing.T) {
 		{"a name of digits", "name: b", "name: 5", `metadata.name: Invalid value: 5: must be a string`},
 		{"a label of digits", "forwards:", "runner: {podLabels: {build: 12}}\n  forwards:", `spec.runner.podLabels[build]: Invalid value: 12: must be a string; write it in quotes, as in "12"`},
 		{"a QoS in quotes", forwards, `[{filter: "a/#", qos: "1"}]`, `spec.forwards[0].qos: Invalid value: "a string": must be a number; write it without quotes, as in 1`},
-		{"a number with a unit", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 10s}`, `spec.remote.keepAliveSeconds: Invalid value: "a string": must be a whole number; write only digits, without quotes and unit`},
+		{"a number with a unit", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 10s}`, `spec.remote.keepAliveSeconds: Invalid value: "a string": must be a whole number; write only digits, without quotes or a unit`},
 		{"a fraction", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 1.5}`, `spec.remote.keepAliveSeconds: Invalid value: 1.5: must be a whole number`},
 		{"a boolean for a number", forwards, `[{filter: "a/#", qos: yes}]`, `spec.forwards[0].qos: Invalid value: true: must be a whole number`},
 		{"too large", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 99999999999}`, `spec.remote.keepAliveSeconds: Invalid value: 99999999999: is out of range`},

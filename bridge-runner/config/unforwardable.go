@@ -26,7 +26,7 @@ func validateUnforwardable(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.E
 	}
 	deadLetter := unforwardable.Child("deadLetter")
 	if policy == v1alpha1.UnforwardableBlock {
-		errs = append(errs, field.Invalid(deadLetter, u.DeadLetter.Topic, "with policy Block an unforwardable message is kept, so there are no dead letters; set policy to Drop or remove deadLetter"))
+		errs = append(errs, field.Invalid(deadLetter, u.DeadLetter.Topic, "with policy Block the bridge keeps an unforwardable message and publishes no dead letters; set policy to Drop or remove deadLetter"))
 	}
 	name := u.DeadLetter.Topic
 	switch {

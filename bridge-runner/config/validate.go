@@ -92,7 +92,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 
 var defaultBackupName = regexp.MustCompile(`^backup-\d+$`)
 
-const reservedName = "the names primary and backup-N are the defaults by position and cannot be given to other servers; choose another name or remove it"
+const reservedName = "primary and backup-N are the default names of the servers at these positions, and no other server can have them; choose another name or remove it"
 
 func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	backups := path.Child("backups")
@@ -111,7 +111,7 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 			errs = append(errs, field.Invalid(backups, v1alpha1.PublicURL(b.URL), "two servers of this side have the same URL; list each server once"))
 		}
 		if b.Name != "" && slices.Contains(names, b.Name) {
-			errs = append(errs, field.Invalid(backups, b.Name, "two servers of this side have the same name; give each server a name of its own"))
+			errs = append(errs, field.Invalid(backups, b.Name, "two servers of this side have the same name; give each server a different name"))
 		}
 		if b.Name == "primary" || defaultBackupName.MatchString(b.Name) && b.Name != fmt.Sprintf("backup-%d", i+1) {
 			errs = append(errs, field.Invalid(backups, b.Name, reservedName))

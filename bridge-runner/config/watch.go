@@ -37,7 +37,7 @@ func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *s
 		seen = info
 		next, err := Load(path)
 		if err != nil {
-			log.Error("the changed manifest is invalid and is ignored; the bridge runs on with the previous one; correct the manifest", "file", path, "error", err)
+			log.Error("the changed manifest is invalid and is ignored; the bridge continues with the previous manifest; correct the file", "file", path, "error", err)
 			continue
 		}
 		if !reflect.DeepEqual(next.Spec, loaded.Spec) {

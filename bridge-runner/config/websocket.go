@@ -44,7 +44,7 @@ func validateWebSocket(w *v1alpha1.WebSocket, path *field.Path) field.ErrorList 
 		h := &w.Headers[i]
 		errs = append(errs, validateHeader(h, headers.Index(i))...)
 		if name := strings.ToLower(h.Name); name != "" && slices.Contains(names, name) {
-			errs = append(errs, field.Invalid(headers, h.Name, "two headers have the same name (upper and lower case are equal); keep one of them"))
+			errs = append(errs, field.Invalid(headers, h.Name, "two headers have the same name (upper and lower case are not distinguished); keep one of them"))
 		} else {
 			names = append(names, name)
 		}
@@ -64,7 +64,7 @@ func validateHeader(h *v1alpha1.Header, path *field.Path) field.ErrorList {
 	case !headerName.MatchString(h.Name):
 		errs = append(errs, field.Invalid(name, h.Name, "the name of a header must consist of letters, digits and the characters ! # $ % & * + - . ^ _ | ~, as in x-api-key"))
 	case ownHeader.MatchString(h.Name):
-		errs = append(errs, field.Invalid(name, h.Name, "the bridge itself sets Host, Upgrade, Connection, Sec-WebSocket-* and the headers that frame a request; remove this header"))
+		errs = append(errs, field.Invalid(name, h.Name, "the headers that control the HTTP connection, such as Host, Upgrade, Connection, Content-Length and Sec-WebSocket-*, cannot be set; remove this header"))
 	}
 	switch {
 	case (h.Value != "") == (h.ValueFrom != nil):

@@ -347,7 +347,7 @@ func (c *Connector) connect(ctx context.Context, server int) (*session.Session, 
 		}
 	}
 	for _, remark := range s.Warnings() {
-		c.Log.Info("server accepted with a remark", "server", c.Servers[server].Name, "remark", remark)
+		c.Log.Info("the server accepted the connection; the remark describes a limitation or a fault in its answer", "server", c.Servers[server].Name, "remark", remark)
 	}
 	c.Observer.ShortfallsFound(server, s.Shortfalls())
 	return s, nil

@@ -126,7 +126,7 @@ func (c *Connector) requestedSwitch(ctx context.Context) (server int, reason str
 	case r.force || r.passed:
 		return r.server, v1alpha1.ReasonSwitchRequested
 	case r.failure != nil:
-		c.refuseRequest(r.server, "its probe failed: "+session.AsError(r.failure).Message+"; to switch without a probe, write "+forced+" after its name")
+		c.refuseRequest(r.server, "its probe failed: "+session.AsError(r.failure).Message+"; to switch without a probe, write "+forced+" after the server's name in the annotation")
 	case !r.probing && !c.probing[r.server]: // a probe that began before the request may have an outdated result
 		r.probing = true
 		c.startProbe(ctx, r.server)
@@ -147,7 +147,7 @@ func (c *Connector) completeRequest(how Switch) {
 	if c.request == nil || !c.request.pending || c.request.server != c.active {
 		return
 	}
-	c.reportRequest(v1alpha1.SwitchDone, fmt.Sprintf("no messages were published for %d ms; the previous server acknowledged %d messages in flight, %d are resent",
+	c.reportRequest(v1alpha1.SwitchDone, fmt.Sprintf("no messages were published for %d ms; the previous server acknowledged %d messages in flight, and %d are sent again to the new server",
 		how.Interruption.Milliseconds(), how.Drained, how.Resent))
 }
 

@@ -63,5 +63,5 @@ func (p *Pipe) countDamagedLocked(n uint64) {
 	for range n {
 		p.meter.Dropped(DropDamaged)
 	}
-	p.disk.damage = fmt.Sprintf("damaged messages in the buffer on disk are lost, most recently %d messages at %s; check the disk", n, time.Now().UTC().Format(time.RFC3339))
+	p.disk.damage = fmt.Sprintf("messages in the buffer on disk were damaged and are lost, most recently %d messages, found at %s; check the disk", n, time.Now().UTC().Format(time.RFC3339))
 }

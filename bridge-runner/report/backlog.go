@@ -23,7 +23,7 @@ func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
 		}, func() float64 { return value(backlog()) })
 	}
 	m.registry.MustRegister(
-		gauge("backlog_messages", "Number of messages in the buffer: on disk, or at QoS 0 in memory while the destination is down.",
+		gauge("backlog_messages", "Number of messages in the buffer: on disk, and QoS 0 messages in memory while the destination is down.",
 			func(b delivery.Backlog) float64 { return float64(b.Messages) }),
 		gauge("backlog_bytes", "Size of the messages in the buffer, in bytes.",
 			func(b delivery.Backlog) float64 { return float64(b.Bytes) }),

@@ -58,19 +58,19 @@ func NewMetrics() *Metrics {
 	}
 	m := &Metrics{
 		registry:           prometheus.NewRegistry(),
-		forwarded:          counter("messages_forwarded_total", "Number of messages that the destination has acknowledged, or that were written to it at QoS 0.", "direction"),
+		forwarded:          counter("messages_forwarded_total", "Number of messages that the destination has acknowledged. A QoS 0 message counts when it is written to the connection.", "direction"),
 		bytes:              counter("forwarded_bytes_total", "Payload size of the forwarded messages, in bytes.", "direction"),
 		dropped:            counter("messages_dropped_total", "Number of messages that were dropped, by cause.", "direction", "cause"),
-		resent:             counter("messages_resent_total", "Number of messages that were sent again after a connection was lost. Messages that the lost server had accepted before arrive twice.", "direction"),
+		resent:             counter("messages_resent_total", "Number of messages that were sent again after a connection was lost. A message that the lost server had already accepted arrives twice.", "direction"),
 		redelivered:        counter("messages_redelivered_total", "Number of messages that the source sent again while the runner held them. They are forwarded only once.", "direction"),
 		diskErrors:         counter("buffer_errors_total", "Number of failures of the buffer on disk: failed writes, failed reads and damaged files.", "direction"),
 		faults:             counter("protocol_faults_total", "Number of packets from servers of the side that violated the protocol and did not end the connection, by kind. Invalid properties are removed; messages that are dropped are also counted in mqttbridge_messages_dropped_total.", "side", "kind"),
 		held:               gauge("held_messages", "Number of messages in memory: received, or read from the disk, and not acknowledged by the destination.", "direction"),
 		inflight:           gauge("inflight_messages", "Number of QoS 1 and 2 messages that were sent to the destination and are not acknowledged.", "direction"),
-		latency:            histogram("forwarding_latency_seconds", "Time from the arrival of a message until the destination acknowledges it, or until it is written at QoS 0, in seconds.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
+		latency:            histogram("forwarding_latency_seconds", "Time from the arrival of a message until the destination acknowledges it, in seconds. At QoS 0, the time ends when the message is written to the connection.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
 		connected:          gauge("connected", "State of the side: 1 if a server is connected, otherwise 0.", "side"),
 		active:             gauge("active_server", "State of the server: 1 if it is active, otherwise 0.", "side", "server"),
-		failovers:          counter("failovers_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the first server, FailedBack or SwitchRequested.", "side", "cause"),
+		failovers:          counter("failovers_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the previous server, FailedBack or SwitchRequested.", "side", "cause"),
 		connectionFailures: counter("connection_failures_total", "Number of failed attempts to connect, by reason.", "side", "server", "reason"),
 		probes:             counter("probes_total", "Number of probes of servers that are not active, by result: passed, or the reason for the failure.", "side", "server", "result"),
 		switchDuration: histogram("switch_duration_seconds", "Time without a server that accepts messages, in seconds: from the loss of the active server, or from the start of the drain before a switch, until a server is ready.",
@@ -205,8 +205,8 @@ func (m *meter) Unblocked() {
 // unroutedRemedy explains, by cause, why messages are dropped because of their topic, and the
 // remedy.
 var unroutedRemedy = map[string]string{
-	delivery.DropNoRule: "the topic matches no rule, so the message is acknowledged and dropped; either the session on the server still has a subscription of an earlier manifest: " +
-		"connect once with cleanSession: true to remove it; or the server changes topics: " +
+	delivery.DropNoRule: "the topic matches no rule, so the message is acknowledged and dropped; if the session on the server still has a subscription of an earlier manifest, " +
+		"connect once with cleanSession: true to remove it; if the server changes topics, " +
 		"add a rule whose filter matches the topic as the server sends it",
 	delivery.DropInvalidTopic: "the rule's topic produces no valid topic for this message, so the message is acknowledged and dropped; " +
 		"the result is empty, is longer than 65535 bytes, contains a wildcard or NUL, or begins with $ although the rule's topic does not; change the rule's topic, or exclude such messages",

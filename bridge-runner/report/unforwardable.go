@@ -222,7 +222,7 @@ func (u *unforwardableReporter) status(m *delivery.UnforwardableMessage, at time
 		reason = v1alpha1.ReasonTooLarge
 	case delivery.DropUnforwardable:
 		reason = v1alpha1.ReasonEndsSession
-		answer = fmt.Sprintf("every server that the bridge can connect to ends the session at this message (QoS %d, a topic of %d levels): %s", m.QoS, 1+strings.Count(m.Topic, "/"), answer)
+		answer = fmt.Sprintf("every server that the bridge can connect to ends the session when it receives this message (QoS %d, a topic of %d levels): %s", m.QoS, 1+strings.Count(m.Topic, "/"), answer)
 	}
 	quoted := strconv.Quote(m.Topic)
 	return &v1alpha1.UnforwardableMessage{

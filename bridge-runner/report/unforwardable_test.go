@@ -75,7 +75,7 @@ func TestUnforwardable_OneMessage_InStatusFor10Minutes(t *testing.T) {
 		w.giveUp("a/b", delivery.FateDeadLetter)
 		m := w.st.Status().Unforwardable.LocalToRemote
 		if !changed(w.st) || m.Topic != "a/b" || *m.Bytes != 3 || m.Reason != v1alpha1.ReasonEndsSession || *m.Blocking || !m.Time.Time.Equal(time.Now()) ||
-			!strings.Contains(m.Message, "ends the session at this message (QoS 1, a topic of 2 levels): closed") || !strings.Contains(m.Message, `published there under "dead"`) || !strings.Contains(m.Message, "correct its publisher") {
+			!strings.Contains(m.Message, "ends the session when it receives this message (QoS 1, a topic of 2 levels): closed") || !strings.Contains(m.Message, `published there under "dead"`) || !strings.Contains(m.Message, "correct its publisher") {
 			t.Errorf("status: %+v", m)
 		}
 		if line := w.log.String(); strings.Count(line, "\n") != 1 || !strings.Contains(line, "topic=a/b") || !strings.Contains(line, "bytes=3") {

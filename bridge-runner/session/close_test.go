@@ -157,7 +157,7 @@ func TestDisconnect_ReasonCodes_AreExplained(t *testing.T) {
 		{0x8E, nil, "SessionTakenOver", "another client has connected with the same client identifier; give each bridge a clientID of its own (DISCONNECT 0x8e)"},
 		{0x97, nil, "QuotaExceeded", "the server's quota is exceeded (DISCONNECT 0x97)"},
 		{0x98, nil, "Disconnected", "the server's administrator ended the session (DISCONNECT 0x98)"},
-		{0x9C, reference, "ServerUnavailable", `the server redirects the client to another server (DISCONNECT 0x9c, "busy"); it names the server "other:1883"`},
+		{0x9C, reference, "ServerUnavailable", `the server redirects the client to another server (DISCONNECT 0x9c, "busy"); it refers to another server: "other:1883"`},
 		{0x9D, nil, "ServerUnavailable", "the server redirects the client to another server (DISCONNECT 0x9d)"},
 		{0x9F, nil, "ServerUnavailable", "the server is shutting down, or too busy (DISCONNECT 0x9f)"},
 	} {

@@ -97,7 +97,7 @@ func (s *Session) loginHint() string {
 	case password:
 		return "check the password in " + from + ", which has no user name"
 	}
-	return from + " has neither a user name nor a password, so that none were sent; set its keys username and password"
+	return from + " has neither a user name nor a password, so the bridge sent none; set its keys username and password"
 }
 
 // refusalError explains a CONNACK with a code other than 0: a return code of MQTT 3.1.1
@@ -111,7 +111,7 @@ func (s *Session) refusalError(ack packet.Connack) *Error {
 	}
 	elsewhere := ""
 	if ack.ServerReference != "" {
-		elsewhere = fmt.Sprintf("; it names the server %.*q", maxQuoted, ack.ServerReference)
+		elsewhere = fmt.Sprintf("; it refers to another server: %.*q", maxQuoted, ack.ServerReference)
 	}
 	refused := func(reason, text string, args ...any) *Error {
 		return &Error{Reason: reason, Message: fmt.Sprintf(text, args...)}
@@ -207,7 +207,7 @@ func (s *Session) disconnectError(d packet.Disconnect) *Error {
 	code := fmt.Sprintf("(DISCONNECT 0x%02x%s)", d.Code, quotedReason(d.Reason))
 	elsewhere := ""
 	if d.ServerReference != "" {
-		elsewhere = fmt.Sprintf("; it names the server %.*q", maxQuoted, d.ServerReference)
+		elsewhere = fmt.Sprintf("; it refers to another server: %.*q", maxQuoted, d.ServerReference)
 	}
 	reason, text := v1alpha1.ReasonDisconnected, "the server ended the session"
 	switch d.Code {

@@ -124,7 +124,7 @@ func TestRefusal_ServerReasonString_IsQuoted(t *testing.T) {
 		want string
 	}{
 		{0x86, `the server refuses the user name or password (CONNACK 0x86, "why"); check the user name and password in the Secret "login"`},
-		{0x9C, `the server redirects the client to another server (CONNACK 0x9c, "why"); it names the server "other"`},
+		{0x9C, `the server redirects the client to another server (CONNACK 0x9c, "why"); it refers to another server: "other"`},
 	} {
 		conn, done := p.dial()
 		conn.Next()
@@ -160,7 +160,7 @@ func TestRefusal_PartsOfLoginMissing_NamesThem(t *testing.T) {
 		{"u", "p", `check the user name and password in the Secret "login"`},
 		{"u", "", `check the user name in the Secret "login", which has no password`},
 		{"", "p", `check the password in the Secret "login", which has no user name`},
-		{"", "", `the Secret "login" has neither a user name nor a password, so that none were sent; set its keys username and password`},
+		{"", "", `the Secret "login" has neither a user name nor a password, so the bridge sent none; set its keys username and password`},
 	} {
 		p := newPeer(t, packet.V5)
 		p.cfg.Username, p.cfg.Password, p.cfg.CredentialsSource = c.user, c.password, `the Secret "login"`

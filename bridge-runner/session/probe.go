@@ -52,7 +52,7 @@ func (s *Session) ping(ctx context.Context) error {
 		case ok && f.Type == packet.PUBLISH: // some servers subscribe on behalf of their clients
 			continue
 		case ok:
-			return newError(v1alpha1.ReasonProtocolError, "the server answers a ping with another packet", nil)
+			return newError(v1alpha1.ReasonProtocolError, "the server answers a ping with a packet other than PINGRESP", nil)
 		}
 		if err := s.conn.fill(); err != nil {
 			if transport.TimedOut(ctx, err) {

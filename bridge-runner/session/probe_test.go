@@ -62,7 +62,7 @@ func TestProbe_ServerFails_HasReasonOfAttempt(t *testing.T) {
 		"silent after CONNACK":   {func(c *script.Conn) { c.Send(script.Connack(false, nil)) }, v1alpha1.ReasonPingTimeout, "probe.timeoutSeconds"},
 		"closes instead":         {func(c *script.Conn) { _ = c.Close() }, v1alpha1.ReasonConnectionClosed, "instead of answering CONNECT"},
 		"closes instead of pong": {func(c *script.Conn) { c.Send(script.Connack(false, nil)); c.Want("PINGREQ"); _ = c.Close() }, v1alpha1.ReasonConnectionClosed, "closed the connection"},
-		"answers something else": {func(c *script.Conn) { c.Send(script.Connack(false, nil), script.Ack(v5.PUBACK, 1, 0)) }, v1alpha1.ReasonProtocolError, "another packet"},
+		"answers something else": {func(c *script.Conn) { c.Send(script.Connack(false, nil), script.Ack(v5.PUBACK, 1, 0)) }, v1alpha1.ReasonProtocolError, "other than PINGRESP"},
 		"answer is not MQTT":     {func(c *script.Conn) { c.SendBytes("HTTP/1.1 400\r\n\r\n") }, v1alpha1.ReasonProtocolError, "not MQTT"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -89,10 +89,10 @@ func (s *Session) loweredExpiry() *Shortfall {
 	}
 	if s.server.SessionExpiry == 0 {
 		return &Shortfall{v1alpha1.ReasonSessionExpiryLowered, fmt.Sprintf(
-			"the server ends the session with each connection (session expiry 0 s; requested: %s), so that messages are lost while the bridge is disconnected; allow persistent sessions on the server, or set cleanSession: true if these messages are not needed", askedText)}
+			"the server deletes the session when the connection ends (session expiry 0 s; requested: %s), so that messages are lost while the bridge is disconnected; allow persistent sessions on the server, or set cleanSession: true if these messages are not needed", askedText)}
 	}
 	return &Shortfall{v1alpha1.ReasonSessionExpiryLowered, fmt.Sprintf(
-		"the server keeps the session for %d s without a connection (requested: %s), so that messages are lost during a longer outage; raise the server's limit, or set sessionExpirySeconds: %d if that is enough",
+		"the server keeps the session for %d s without a connection (requested: %s), so that messages are lost during a longer outage; raise the server's limit, or set sessionExpirySeconds: %d if this time is long enough",
 		s.server.SessionExpiry, askedText, s.server.SessionExpiry)}
 }
 

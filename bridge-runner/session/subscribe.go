@@ -95,7 +95,7 @@ func (s *Session) makeSubscribes(subscriptions []Subscription) ([]*packet.Subscr
 		p := &packet.Subscribe{SubscriptionID: sub.ID, Subscriptions: []packet.Subscription{one}}
 		if !s.acceptsSubscribe(p) { // [MQTT-3.2.2-15]
 			return nil, newError(v1alpha1.ReasonSubscriptionRefused, fmt.Sprintf(
-				"the subscription to %q is larger than the server's maximum packet size of %d bytes; raise that on the server, or shorten the rule's filter",
+				"the subscription to %q is larger than the server's maximum packet size of %d bytes; raise this limit on the server, or shorten the rule's filter",
 				sub.Filter, s.server.MaximumPacketSize), nil)
 		}
 		all = append(all, p)

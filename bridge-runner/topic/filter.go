@@ -42,7 +42,7 @@ func ParseFilter(s string) (Filter, error) {
 	name, isExclusive := strings.CutPrefix(s, exclusive)
 	switch {
 	case isExclusive && name == "":
-		return Filter{}, errors.New("behind $exclusive/ stands the topic filter that the server grants to one client, as in $exclusive/a/#")
+		return Filter{}, errors.New("$exclusive/ must be followed by a topic filter, as in $exclusive/a/#")
 	case s == "":
 		return Filter{}, errors.New("a topic filter must not be empty")
 	case len(s) > maxLength:
@@ -54,7 +54,7 @@ func ParseFilter(s string) (Filter, error) {
 	for i, level := range levels {
 		wild := strings.ContainsAny(level, "+#")
 		if wild && len(level) > 1 || level == "#" && i != len(levels)-1 {
-			return Filter{}, errors.New("in a topic filter + and # stand alone between slashes and # stands last, as in a/+/b/#")
+			return Filter{}, errors.New("in a topic filter + and # must each be a whole level between slashes, and # must be the last level, as in a/+/b/#")
 		}
 	}
 	f := Filter{levels: levels}

@@ -35,9 +35,9 @@ func ParseMapping(f Filter, template string) (Mapping, error) {
 	m := Mapping{filter: f, whole: template == "${topic}"}
 	switch {
 	case template == "":
-		return m, errors.New("a topic to publish under must not be empty")
+		return m, errors.New("the topic of a rule must not be empty")
 	case strings.ContainsAny(template, "+#"):
-		return m, errors.New("a topic to publish under has no wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match")
+		return m, errors.New("the topic of a rule must not contain the wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match")
 	case strings.ContainsRune(template, 0):
 		return m, errors.New("a topic must not hold a NUL character")
 	}
@@ -52,7 +52,7 @@ func ParseMapping(f Filter, template string) (Mapping, error) {
 			capture, _ = strconv.Atoi(name) // the expression allows only one or two digits
 		}
 		if capture > f.Wildcards() {
-			return m, fmt.Errorf("topic uses a capture that the filter does not have; ${1} is the text that the filter's first + or # matches, ${2} the second, and so on")
+			return m, fmt.Errorf("topic has a placeholder with a number that is higher than the number of wildcards in the filter; ${1} is the text that the filter's first + or # matches, ${2} the second, and so on")
 		}
 		m.parts = append(m.parts, part{capture: capture})
 		last = at[1]
@@ -61,7 +61,7 @@ func ParseMapping(f Filter, template string) (Mapping, error) {
 	m.addText(template[last:])
 	for _, t := range text {
 		if strings.ContainsAny(t, "{}") || strings.Contains(t, "$$") || strings.HasSuffix(t, "$") {
-			return m, errors.New("the placeholders of a topic are ${topic} and ${1}, ${2} and so on; other uses of { } or a $ before another $ or at the end are not possible")
+			return m, errors.New("the placeholders of a topic are ${topic}, ${1}, ${2} and so on; the topic must not contain { or } elsewhere, or a $ before another $ or at its end")
 		}
 	}
 	return m, nil

@@ -153,7 +153,7 @@ func TestParseMapping_BadTemplate_IsRejected(t *testing.T) {
 	for _, c := range []struct{ filter, template, want string }{
 		{"a/+", "", "empty"},
 		{"a/+", "b/#", "wildcards"},
-		{"a/+", "b/${2}", "capture"},
+		{"a/+", "b/${2}", "placeholder with a number"},
 		{"a/+", "b/${0}", "placeholders"},
 		{"a/+", "b/${name}", "placeholders"},
 		{"a/+", "b/$", "placeholders"},

@@ -73,7 +73,7 @@ func TestNotifications_ServerEndsSessionAtThem_MessagesAreForwarded(t *testing.T
 			payloads := forbids(remote, "bridge/state")
 			r := mqtttest.StartRunner(t, b)
 			mqtttest.Eventually(t, drainTimeout, "the notification is put off", func() error {
-				if !strings.Contains(r.Log(), "a server ends the session at each notification") {
+				if !strings.Contains(r.Log(), "a server ends the session whenever it receives a notification") {
 					return fmt.Errorf("the log:\n%s", r.Log())
 				}
 				return nil
