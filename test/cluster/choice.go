@@ -38,7 +38,7 @@ func (c *Choice) Open(ctx context.Context, root string, log io.Writer) (*Cluster
 	return Existing(root, c.Context, log)
 }
 
-// Images returns the images for the cluster. It builds those of the local cluster and loads them.
+// Images returns the images for the cluster. For the local cluster it builds and loads them.
 func (c *Choice) Images(ctx context.Context, on *Cluster) (operator, broker string, err error) {
 	if !on.Local {
 		return c.OperatorImage, c.BrokerImage, nil
