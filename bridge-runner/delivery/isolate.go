@@ -107,6 +107,9 @@ type isolation struct {
 	witness bool
 	// witnessed says that the server has accepted a witness.
 	witnessed bool
+	// anyTopic says that the first pause is over, so that a message of the suspect's topic may
+	// be the witness.
+	anyTopic bool
 	// witnessEndings is the number of sessions that ended at each message that was sent as a
 	// witness.
 	witnessEndings map[*outgoing]int
@@ -271,7 +274,7 @@ func (p *Pipe) maySendLocked(m *outgoing, now time.Time) (may, skip bool) {
 	case p.inflight > 0:
 		return false, false
 	case i.witness:
-		may = m != i.suspect && i.witnessEndings[m] < witnessEndsMax
+		may = i.mayWitness(m)
 		return may, !may
 	case m != i.suspect:
 		i.sentAt = now
@@ -285,6 +288,25 @@ func (p *Pipe) maySendLocked(m *outgoing, now time.Time) (may, skip bool) {
 	}
 	i.sentAt = now
 	return true, false
+}
+
+// mayWitness reports whether m may be sent as a witness. The suspect may be innocent, and a
+// server delivers the messages of one topic in the order in which they are sent (section 4.6).
+// So a message of another topic is preferred, and no message passes an earlier one of its topic
+// before the first pause is over.
+func (i *isolation) mayWitness(m *outgoing) bool {
+	if m == i.suspect || i.witnessEndings[m] >= witnessEndsMax {
+		return false
+	}
+	if i.anyTopic {
+		return true
+	}
+	for earlier := range i.witnessEndings {
+		if earlier.seq < m.seq && earlier.Topic == m.Topic {
+			return false
+		}
+	}
+	return m.Topic != i.suspect.Topic
 }
 
 // retryAllLocked reports whether the suspect, and then every message that was tried as a
@@ -304,7 +326,7 @@ func (p *Pipe) retryAllLocked(now time.Time) bool {
 		p.wakeAtLocked(i.retryAt, now)
 		return false
 	}
-	i.witness, i.retryAt, p.next = false, time.Time{}, 0
+	i.witness, i.anyTopic, i.retryAt, p.next = false, true, time.Time{}, 0
 	for m := range i.witnessEndings {
 		i.witnessEndings[m] = witnessEndsMax - 1
 	}

@@ -5,6 +5,9 @@ package delivery
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -126,7 +129,7 @@ func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, packet.V5, everything)
 	w.source.connect(false, nil)
-	w.send(5, -1, 1)
+	w.sendTopics(5, 1)
 	w.source.sync()
 	ends := 0
 	x := w.runServers(func(c *script.Conn, _ script.Packet) bool {
@@ -140,6 +143,83 @@ func TestIsolation_QuotaIsExceededForAWhile_NoMessageIsDropped(t *testing.T) {
 	defer x.stop()
 	w.wantAcknowledged(1, 5, 1)
 	w.wantGivenUp(FateDropped)
+}
+
+// The server ends sessions for a while, by a code that needs a witness. No message is the cause,
+// so the messages of each topic arrive in their order (section 4.6).
+func TestIsolation_InnocentSuspect_OrderOfItsTopicIsKept(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		for ends := 2; ends <= 5; ends++ {
+			t.Run(fmt.Sprintf("qos=%d/sessions=%d", qos, ends), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, packet.V5, everything)
+				w.source.connect(false, nil)
+				topics := []string{"t", "t", "u", "u", "v"}
+				want := map[string][]string{}
+				for i, topic := range topics {
+					w.source.Send(script.Publish(uint16(i+1), qos, topic, fmt.Sprint(i)))
+					want[topic] = append(want[topic], fmt.Sprintf("%s=%d", topic, i))
+				}
+				w.source.sync()
+				left := ends
+				x := w.runServers(func(c *script.Conn, _ script.Packet) bool {
+					if left == 0 {
+						return false
+					}
+					left--
+					end(c, 0x8D)
+					return true
+				}, nil)
+				defer x.stop()
+				w.wantAcknowledged(1, len(topics), qos)
+				w.wantGivenUp(FateDropped)
+				got := map[string][]string{}
+				x.mu.Lock()
+				defer x.mu.Unlock()
+				for _, text := range x.accepted {
+					topic, _, _ := strings.Cut(text, "=")
+					got[topic] = append(got[topic], text)
+				}
+				if !maps.EqualFunc(got, want, slices.Equal) {
+					t.Errorf("arrived %v, want %v", got, want)
+				}
+			})
+		}
+	}
+}
+
+// If all messages have the suspect's topic, one of them is the witness after the first pause.
+func TestIsolation_PoisonOfTheOnlyTopic_IsDroppedAfterThePause(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, packet.V5, everything)
+	w.source.connect(false, nil)
+	for i := range 3 {
+		w.source.Send(script.Publish(uint16(i+1), 1, "t", fmt.Sprint(i)))
+	}
+	w.source.sync()
+	x := w.runServers(func(c *script.Conn, p script.Packet) bool {
+		if p.Payload != "0" {
+			return false
+		}
+		end(c, 0x97)
+		return true
+	}, nil)
+	defer x.stop()
+	w.waitWitnessNeeded()
+	w.wantGivenUp(FateDropped)
+	x.waitAccepted()
+	w.retryNow()
+	x.waitAccepted("t=1", "t=2")
+	w.wantAcknowledged(1, 3, 1)
+	w.wantGivenUp(FateDropped, "t")
+}
+
+// sendTopics has the source send n messages, each with its own topic.
+func (w *world) sendTopics(n int, qos byte) {
+	for i := range n {
+		w.source.Send(script.Publish(uint16(i+1), qos, fmt.Sprintf("t/%d", i), fmt.Sprint(i)))
+	}
 }
 
 // recoveringServer answers as trouble does, until it has recovered.
@@ -193,7 +273,7 @@ func TestIsolation_ServerTakesNothingForLonger_AllArriveWhenItRecovers(t *testin
 					w := newWorld(t, packet.V5, everything)
 					w.destination.ackTimeout = 200 * time.Millisecond
 					w.source.connect(false, nil)
-					w.send(n, -1, qos)
+					w.sendTopics(n, qos)
 					w.source.sync()
 					server := recoveringServer{trouble: trouble}
 					x := w.runServers(server.answer, nil)
@@ -218,7 +298,7 @@ func TestIsolation_ServerTakesNoPubrelForLonger_AllArriveWhenItRecovers(t *testi
 				t.Parallel()
 				w := newWorld(t, packet.V5, everything)
 				w.source.connect(false, nil)
-				w.send(n, -1, 2)
+				w.sendTopics(n, 2)
 				w.source.sync()
 				var recovered atomic.Bool
 				x := w.runServers(func(*script.Conn, script.Packet) bool { return false }, func(x *serverRotation) {
@@ -249,7 +329,7 @@ func TestIsolation_KilledWhileNoWitnessIsLeft_AllArrive(t *testing.T) {
 	const n = 5
 	w := newDiskWorld(t, packet.V5, t.TempDir(), nil)
 	w.source.connect(false, nil)
-	w.send(n, -1, 1)
+	w.sendTopics(n, 1)
 	w.wantAcknowledged(1, n, 1)
 	x := w.runServers(troubles["quota exceeded"], nil)
 	w.waitRetryPause(n)
@@ -257,7 +337,7 @@ func TestIsolation_KilledWhileNoWitnessIsLeft_AllArrive(t *testing.T) {
 	x.stop()
 	server := next.runServers(func(*script.Conn, script.Packet) bool { return false }, nil)
 	defer server.stop()
-	server.waitAccepted("t=0", "t=1", "t=2", "t=3", "t=4")
+	server.waitAccepted("t/0=0", "t/1=1", "t/2=2", "t/3=3", "t/4=4")
 	next.wantGivenUp(FateDropped)
 }
 
