@@ -36,6 +36,7 @@ var choice cluster.Choice
 func init() { choice.AddFlags(flag.CommandLine) }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	code, err := runAll(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
