@@ -48,7 +48,9 @@ func TestOf_EachFact_IsInTheMessage(t *testing.T) {
 		{&transport.Error{Kind: transport.CertificateExpired, At: at}, v1alpha1.ReasonTLSFailed, "TLS: the server's certificate expired at 2026-01-02T02:04:05Z; renew it, or check the clock of the runner's node"},
 		{&transport.Error{Kind: transport.CertificateNotForServers, Name: "a"}, v1alpha1.ReasonTLSFailed, `TLS: the certificate of the authority "a" is not valid for servers; reissue it with the extended key usage serverAuth`},
 		{&transport.Error{Kind: transport.AlertIssuerNotTrusted, Name: "a", Detail: "tls: x"}, v1alpha1.ReasonTLSFailed, `TLS: the server refused the handshake (tls: x); it does not trust "a", which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt`},
-		{&transport.Error{Kind: transport.AlertOtherAuthority, Detail: "tls: x"}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: x); it does not accept client certificates of the authority the authority, which issued the client certificate in tls.certSecretRef; use a certificate of an authority that the server accepts"},
+		{&transport.Error{Kind: transport.AlertIssuerNotTrusted, Detail: "tls: x"}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: x); it does not trust the authority that issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt"},
+		{&transport.Error{Kind: transport.AlertOtherAuthority, Name: "a", Detail: "tls: x"}, v1alpha1.ReasonTLSFailed, `TLS: the server refused the handshake (tls: x); it does not accept client certificates of the authority "a", which issued the client certificate in tls.certSecretRef; use a certificate of an authority that the server accepts`},
+		{&transport.Error{Kind: transport.AlertOtherAuthority, Detail: "tls: x"}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: x); it does not accept client certificates of the authority that issued the client certificate in tls.certSecretRef; use a certificate of an authority that the server accepts"},
 		{&transport.Error{Kind: transport.UpgradeRedirected, Code: 307, Detail: "ws://h/"}, v1alpha1.ReasonWebSocketRefused, `the server refuses the WebSocket connection (HTTP 307 Temporary Redirect); it redirects to "ws://h/", and the bridge does not follow redirects; set the URL to the target of the redirect`},
 		{&transport.Error{Kind: transport.WebSocketClosed, Code: 1013}, v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 1013: the server restarts or is overloaded)"},
 
@@ -89,13 +91,14 @@ func TestOf_EachFact_IsInTheMessage(t *testing.T) {
 func TestOfProbe_Timeouts_NameTheSettingOfTheProbe(t *testing.T) {
 	for _, err := range []error{
 		&transport.Error{Kind: transport.ConnectTimeout},
+		&transport.Error{Kind: transport.ProxyConnectTimeout},
 		&transport.Error{Kind: transport.ProxySilent},
 		&transport.Error{Kind: transport.TLSTimeout},
 		&transport.Error{Kind: transport.UpgradeSilent},
 		&session.Error{Kind: session.ConnackTimeout},
 	} {
 		attempt, probe := Of(err), OfProbe(err)
-		if attempt.Reason != v1alpha1.ReasonConnectTimeout || probe.Reason != v1alpha1.ReasonConnectTimeout ||
+		if probe.Reason != attempt.Reason ||
 			!strings.Contains(attempt.Message, " connectTimeoutSeconds") || strings.Replace(attempt.Message, "connectTimeoutSeconds", "probe.timeoutSeconds", 1) != probe.Message {
 			t.Errorf("%v: %v; in a probe: %v", err, attempt, probe)
 		}

@@ -35,7 +35,7 @@ var transportTable = map[transport.Kind]row{
 
 	transport.ProxySchemeUnknown:     {v1alpha1.ReasonProxyFailed, `proxy.url has the unsupported scheme {"detail"}; use socks5:// or http://`},
 	transport.ProxyNameNotResolved:   {v1alpha1.ReasonProxyFailed, "the proxy {proxy} cannot be reached: its name cannot be resolved ({detail}); check proxy.url and the cluster's DNS"},
-	transport.ProxyConnectTimeout:    {v1alpha1.ReasonProxyFailed, "the proxy {proxy} cannot be reached: no connection within connectTimeoutSeconds; check proxy.url, and that no firewall or network policy drops the packets"},
+	transport.ProxyConnectTimeout:    {v1alpha1.ReasonProxyFailed, "the proxy {proxy} cannot be reached: no connection within {timeout}; check proxy.url, and that no firewall or network policy drops the packets"},
 	transport.ProxyRefused:           {v1alpha1.ReasonProxyFailed, "the proxy {proxy} cannot be reached: connection refused; check proxy.url, and that the proxy runs"},
 	transport.ProxyUnreachable:       {v1alpha1.ReasonProxyFailed, "the proxy {proxy} cannot be reached: {detail}; check routes and network policies"},
 	transport.ProxySilent:            {v1alpha1.ReasonConnectTimeout, "the proxy {proxy} does not connect to the server within {timeout}; check the scheme and port of proxy.url, and that the proxy can reach the URL's host and port"},
@@ -86,8 +86,8 @@ var transportTable = map[transport.Kind]row{
 	transport.AlertVersion:              {v1alpha1.ReasonTLSFailed, alert + "enable TLS 1.2 or 1.3 on the server"},
 	transport.AlertNothingInCommon:      {v1alpha1.ReasonTLSFailed, alert + "it and the bridge have no cipher suite, curve or signature algorithm in common; allow ECDHE with AES-GCM or ChaCha20-Poly1305 on the server"},
 	transport.AlertCertificateRequired:  {v1alpha1.ReasonTLSFailed, alert + "it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef"},
-	transport.AlertOtherAuthority:       {v1alpha1.ReasonTLSFailed, alert + "it does not accept client certificates of the authority {issuer}, which issued the client certificate in tls.certSecretRef; use a certificate of an authority that the server accepts"},
-	transport.AlertIssuerNotTrusted:     {v1alpha1.ReasonTLSFailed, alert + "it does not trust {issuer}, which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt"},
+	transport.AlertOtherAuthority:       {v1alpha1.ReasonTLSFailed, alert + "it does not accept client certificates of {authority} the client certificate in tls.certSecretRef; use a certificate of an authority that the server accepts"},
+	transport.AlertIssuerNotTrusted:     {v1alpha1.ReasonTLSFailed, alert + "it does not trust {issuer} the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt"},
 	transport.AlertCertificateExpiredAt: {v1alpha1.ReasonTLSFailed, alert + "the client certificate in tls.certSecretRef expired at {time}; renew it"},
 	transport.AlertCertificateTooEarly:  {v1alpha1.ReasonTLSFailed, alert + "the client certificate in tls.certSecretRef is not valid before {time}; use a valid certificate, or check the clock of the runner's node"},
 	transport.AlertCertificateUsage:     {v1alpha1.ReasonTLSFailed, alert + "the client certificate in tls.certSecretRef is not valid for clients; reissue it with the extended key usage clientAuth"},
@@ -156,11 +156,16 @@ func transportFact(e *transport.Error, name, timeout string) string {
 		return "DNS:" + e.Host
 	case "name":
 		return quoted(e.Name)
-	case "issuer":
+	case "issuer": // of the client certificate
 		if e.Name == "" {
-			return "the authority"
+			return "the authority that issued"
 		}
-		return quoted(e.Name)
+		return quoted(e.Name) + ", which issued"
+	case "authority":
+		if e.Name == "" {
+			return "the authority that issued"
+		}
+		return "the authority " + quoted(e.Name) + ", which issued"
 	case "certificate":
 		if e.Name == "" {
 			return "the server's certificate"
