@@ -126,28 +126,17 @@ type Connector struct {
 	Alive *watchdog.Task
 
 	machine *failover.Machine
-	// states has the session state of each server.
-	states []*session.State
-	// stale[i] is true if server i may hold a stale session: the bridge was subscribed
-	// there, and has used another server since.
-	stale []bool
-	// failing has the latest failure message of each failed server. A failure that
-	// repeats is logged at debug level.
-	failing map[int]string
+	// states has the state of each server, in the order of Servers.
+	states []serverState
 	// active is the index of the server in use, or noServer.
 	active       int
 	probeResults chan probeResult
 	// drainStarted is closed when the runner drains before its end.
 	drainStarted <-chan struct{}
-	// probing[i] is true while a probe of server i is pending or running.
-	probing []bool
 	// probeSlot holds a token while a probe runs.
 	probeSlot chan struct{}
 	// background counts the goroutines that Run starts. Run returns after their end.
 	background sync.WaitGroup
-	// closing[i] is closed when the replaced session with server i has ended. It is nil
-	// if no session with server i was replaced.
-	closing []chan struct{}
 
 	// mailbox receives requests from other goroutines.
 	mailbox requestMailbox
@@ -156,20 +145,33 @@ type Connector struct {
 	request *switchRequest
 }
 
+// serverState is the connector's knowledge of one server.
+type serverState struct {
+	// session is the state of the bridge's session on the server.
+	session *session.State
+	// stale is true if the server may hold a stale session: the bridge was subscribed
+	// there, and has used another server since.
+	stale bool
+	// failure is the message of the latest failure. It is empty if the server is not known
+	// to have failed. A failure that repeats is logged at debug level.
+	failure string
+	// probing is true while a probe of the server is pending or running.
+	probing bool
+	// closed is closed when the replaced session with the server has ended. It is nil if no
+	// session with the server was replaced.
+	closed chan struct{}
+}
+
 // Run connects until the context ends. It then closes the session with a DISCONNECT
 // and returns. The runner closes drainStarted before that. From then on the connector
 // starts no switch and cancels a switch that is under way, so that the messages that
 // the bridge holds go to the server in use.
 func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 	c.drainStarted = drainStarted
-	c.failing = map[int]string{}
-	c.stale = make([]bool, len(c.Servers))
-	c.closing = make([]chan struct{}, len(c.Servers))
 	for range c.Servers {
-		c.states = append(c.states, session.NewState())
+		c.states = append(c.states, serverState{session: session.NewState()})
 	}
-	c.active, c.probeResults = noServer, make(chan probeResult)
-	c.probing, c.probeSlot = make([]bool, len(c.Servers)), make(chan struct{}, 1)
+	c.active, c.probeResults, c.probeSlot = noServer, make(chan probeResult), make(chan struct{}, 1)
 	policy := c.Failover
 	policy.Servers = len(c.Servers)
 	c.machine = failover.New(policy, rand.Float64)
@@ -287,9 +289,10 @@ func (c *Connector) draining() bool {
 // markActive clears the failure of the server that is now in use. It marks every other
 // server on which the bridge has subscribed as stale.
 func (c *Connector) markActive(server int) {
-	delete(c.failing, server)
-	for i, state := range c.states {
-		c.stale[i] = i != server && (c.stale[i] || state.Subscribed())
+	c.states[server].failure = ""
+	for i := range c.states {
+		state := &c.states[i]
+		state.stale = i != server && (state.stale || state.session.Subscribed())
 	}
 }
 
@@ -330,8 +333,8 @@ func (c *Connector) connect(ctx context.Context, server int) (*session.Session, 
 	}
 	c.Alive.Begin(attemptAllowance * c.ConnectTimeout)
 	c.awaitClosed(ctx, server)
-	cfg.State = c.states[server]
-	cfg.Discard = c.DiscardStale && c.stale[server]
+	cfg.State = c.states[server].session
+	cfg.Discard = c.DiscardStale && c.states[server].stale
 	cfg.ConnectTimeout = c.ConnectTimeout
 	s, err := c.open(ctx, cfg)
 	if err != nil {
@@ -371,9 +374,9 @@ func (c *Connector) config(server int) (session.Config, error) {
 // previous failure had the same message.
 func (c *Connector) logFailure(ctx context.Context, what string, server int, reason *session.Error) {
 	level := slog.LevelWarn
-	if c.failing[server] == reason.Message {
+	if c.states[server].failure == reason.Message {
 		level = slog.LevelDebug
 	}
-	c.failing[server] = reason.Message
+	c.states[server].failure = reason.Message
 	c.Log.Log(ctx, level, what, "server", c.Servers[server].Name, "url", c.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
 }

@@ -23,10 +23,10 @@ type probeResult struct {
 // Otherwise servers that share their sessions would report failures: they close the
 // older of two connections with the same client identifier.
 func (c *Connector) startProbe(ctx context.Context, server int) {
-	if c.probing[server] {
+	if c.states[server].probing {
 		return
 	}
-	c.probing[server] = true
+	c.states[server].probing = true
 	c.background.Go(func() {
 		select {
 		case c.probeSlot <- struct{}{}:
@@ -56,7 +56,7 @@ func (c *Connector) probe(ctx context.Context, server int) error {
 // recordProbe records and reports the result of a probe.
 func (c *Connector) recordProbe(ctx context.Context, p probeResult) {
 	c.Alive.Begin(0)
-	c.probing[p.server] = false
+	c.states[p.server].probing = false
 	now := time.Now()
 	c.machine.Probed(p.server, p.err == nil, p.err != nil && session.AsError(p.err).Permanent(), now)
 	c.request.recordProbe(p)
@@ -64,8 +64,8 @@ func (c *Connector) recordProbe(ctx context.Context, p probeResult) {
 		return
 	}
 	if p.err == nil {
-		if _, failing := c.failing[p.server]; failing {
-			delete(c.failing, p.server)
+		if state := &c.states[p.server]; state.failure != "" {
+			state.failure = ""
 			c.Log.Info("probe passed", "server", c.Servers[p.server].Name)
 		}
 		c.Observer.Probed(p.server, nil, now)

@@ -127,7 +127,7 @@ func (c *Connector) requestedSwitch(ctx context.Context) (server int, reason str
 		return r.server, v1alpha1.ReasonSwitchRequested
 	case r.failure != nil:
 		c.refuseRequest(r.server, "its probe failed: "+session.AsError(r.failure).Message+"; to switch without a probe, write "+forced+" after its name")
-	case !r.probing && !c.probing[r.server]: // a probe that began before the request may have an outdated result
+	case !r.probing && !c.states[r.server].probing: // a probe that began before the request may have an outdated result
 		r.probing = true
 		c.startProbe(ctx, r.server)
 	}

@@ -59,7 +59,7 @@ func (c *Connector) switchTo(ctx context.Context, old *session.Session, server i
 // closeInBackground closes the session with the server in use.
 func (c *Connector) closeInBackground(s *session.Session) {
 	closed := make(chan struct{})
-	c.closing[c.active] = closed
+	c.states[c.active].closed = closed
 	c.background.Go(func() {
 		defer close(closed)
 		s.Close()
@@ -70,11 +70,12 @@ func (c *Connector) closeInBackground(s *session.Session) {
 // or two seconds at most. Until then that session uses the state of the server. The
 // acknowledgements that still arrive on it must not count for the next session.
 func (c *Connector) awaitClosed(ctx context.Context, server int) {
-	if c.closing[server] == nil {
+	closed := c.states[server].closed
+	if closed == nil {
 		return
 	}
 	select {
-	case <-c.closing[server]:
+	case <-closed:
 	case <-ctx.Done():
 	}
 }
