@@ -140,9 +140,8 @@ type Connector struct {
 
 	// mailbox receives requests from other goroutines.
 	mailbox requestMailbox
-	// request is the request that the connector works on or has answered. It is nil if no
-	// switch is requested.
-	request *switchRequest
+	// request is the request that was last reported to the machine.
+	request switchRequest
 }
 
 // serverState is the connector's knowledge of one server.
@@ -155,8 +154,9 @@ type serverState struct {
 	// failure is the message of the latest failure. It is empty if the server is not known
 	// to have failed. A failure that repeats is logged at debug level.
 	failure string
-	// probing is true while a probe of the server is pending or running.
-	probing bool
+	// probeFailure is the message of the latest probe. It is empty if that probe has passed,
+	// or if there was none.
+	probeFailure string
 	// closed is closed when the replaced session with the server has ended. It is nil if no
 	// session with the server was replaced.
 	closed chan struct{}
@@ -199,23 +199,17 @@ const attemptAllowance = 4
 // noServer is used in place of a server's index.
 const noServer = -1
 
-// sleep waits for d, or until the context ends or the request changes.
+// sleep waits for d, or until an event that may change the machine's next step.
 func (c *Connector) sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	for {
-		c.Alive.Wait()
-		select {
-		case <-timer.C:
-			return
-		case <-ctx.Done():
-			return
-		case <-c.mailbox.changed():
-			c.applySwitchRequest()
-			return // to connect to the requested server
-		case p := <-c.probeResults: // of a probe that began before the server was lost
-			c.recordProbe(ctx, p)
-		}
+	c.Alive.Wait()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-c.mailbox.changed():
+	case p := <-c.probeResults: // of a probe that began before the server was lost
+		c.recordProbe(ctx, p)
 	}
 }
 
@@ -241,17 +235,20 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 		c.Handler.Down(s)
 		return nil
 	}
-	draining := c.draining()
-	if !draining {
-		if next, reason := c.requestedSwitch(ctx); next != noServer {
-			return c.switchTo(ctx, s, next, reason)
-		}
+	if c.draining() {
+		c.machine.StopSwitching()
 	}
 	todo := c.machine.NextStandby(time.Now())
+	if todo.Answer != failover.NoAnswer {
+		c.reportRequest(todo.Answer, c.states[c.request.server].probeFailure)
+	}
 	for _, server := range todo.Probe {
 		c.startProbe(ctx, server)
 	}
-	if todo.Switch >= 0 && !draining {
+	switch {
+	case todo.Requested:
+		return c.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonSwitchRequested)
+	case todo.Switch >= 0:
 		return c.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonFailedBack)
 	}
 	var timer <-chan time.Time
@@ -315,12 +312,17 @@ func (c *Connector) attempt(ctx context.Context, server int) *session.Session {
 		return s
 	}
 	if ctx.Err() == nil {
-		reason := session.AsError(err)
-		c.machine.Failed(server, reason.Permanent(), time.Now())
-		c.logFailure(ctx, "connection failed", server, reason)
-		c.Observer.Failed(server, reason, time.Now())
+		c.failed(ctx, "connection failed", server, session.AsError(err))
 	}
 	return nil
+}
+
+// failed records and reports that an attempt to use a server failed.
+func (c *Connector) failed(ctx context.Context, what string, server int, reason *session.Error) {
+	answer := c.machine.Failed(server, reason.Permanent(), time.Now())
+	c.logFailure(ctx, what, server, reason)
+	c.Observer.Failed(server, reason, time.Now())
+	c.reportRequest(answer, reason.Message)
 }
 
 // connect opens a session within ConnectTimeout, and subscribes. Subscribing fails when

@@ -16,17 +16,12 @@ type probeResult struct {
 	err    error
 }
 
-// startProbe probes a server in the background, unless a probe of it is pending or
-// running. The result arrives on c.probeResults.
+// startProbe probes a server in the background. The result arrives on c.probeResults.
 //
 // Only one probe runs at a time, and the next begins after its connection is closed.
 // Otherwise servers that share their sessions would report failures: they close the
 // older of two connections with the same client identifier.
 func (c *Connector) startProbe(ctx context.Context, server int) {
-	if c.states[server].probing {
-		return
-	}
-	c.states[server].probing = true
 	c.background.Go(func() {
 		select {
 		case c.probeSlot <- struct{}{}:
@@ -56,22 +51,22 @@ func (c *Connector) probe(ctx context.Context, server int) error {
 // recordProbe records and reports the result of a probe.
 func (c *Connector) recordProbe(ctx context.Context, p probeResult) {
 	c.Alive.Begin(0)
-	c.states[p.server].probing = false
-	now := time.Now()
-	c.machine.Probed(p.server, p.err == nil, p.err != nil && session.AsError(p.err).Permanent(), now)
-	c.request.recordProbe(p)
+	now, state := time.Now(), &c.states[p.server]
+	var reason *session.Error
+	state.probeFailure = ""
+	if p.err != nil {
+		reason = session.AsError(p.err)
+		state.probeFailure = reason.Message
+	}
+	c.machine.Probed(p.server, reason == nil, reason != nil && reason.Permanent(), now)
 	if p.server == c.active { // the bridge has connected to it during the probe
 		return
 	}
-	if p.err == nil {
-		if state := &c.states[p.server]; state.failure != "" {
-			state.failure = ""
-			c.Log.Info("probe passed", "server", c.Servers[p.server].Name)
-		}
-		c.Observer.Probed(p.server, nil, now)
-		return
+	if reason != nil {
+		c.logFailure(ctx, "probe failed", p.server, reason)
+	} else if state.failure != "" {
+		state.failure = ""
+		c.Log.Info("probe passed", "server", c.Servers[p.server].Name)
 	}
-	reason := session.AsError(p.err)
-	c.logFailure(ctx, "probe failed", p.server, reason)
 	c.Observer.Probed(p.server, reason, now)
 }

@@ -38,7 +38,7 @@ func (c *Connector) switchTo(ctx context.Context, old *session.Session, server i
 	if err != nil {
 		c.Handler.Resume(old)
 		if ctx.Err() == nil {
-			c.switchFailed(ctx, server, session.AsError(err))
+			c.failed(ctx, "switch failed", server, session.AsError(err))
 		}
 		return old
 	}
@@ -46,13 +46,13 @@ func (c *Connector) switchTo(ctx context.Context, old *session.Session, server i
 	how := Switch{Reason: why, Interruption: now.Sub(start), Drained: inflight - unacked, Resent: unacked}
 	c.Handler.Replace(old, next)
 	c.closeInBackground(old)
-	c.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
+	answer := c.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
 	c.Log.Info("switched", "from", c.Servers[c.active].Name, "to", c.Servers[server].Name, "reason", why,
 		"gap", how.Interruption, "drained", how.Drained, "resent", how.Resent)
 	c.active = server
 	c.markActive(server)
 	c.Observer.Switched(server, how, now)
-	c.completeRequest(how)
+	c.reportRequest(answer, how.describe())
 	return next
 }
 
@@ -93,15 +93,6 @@ func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, un
 		}
 	})
 	return c.Handler.Pause(ctx, s)
-}
-
-// switchFailed records and reports that the connector cannot switch to a server. The
-// server in use remains in use.
-func (c *Connector) switchFailed(ctx context.Context, server int, reason *session.Error) {
-	c.machine.Failed(server, reason.Permanent(), time.Now())
-	c.logFailure(ctx, "switch failed", server, reason)
-	c.Observer.Failed(server, reason, time.Now())
-	c.refuseRequest(server, "the connection failed: "+reason.Message)
 }
 
 // renew reconnects to the server in use, so that the server resends the messages that
