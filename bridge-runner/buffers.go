@@ -4,63 +4,32 @@
 package main
 
 import (
-	"errors"
-	"log/slog"
 	"path/filepath"
-	"time"
 
-	"k8s.io/utils/ptr"
-
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 )
 
-// buffers holds the settings from which the buffers of both directions are made.
-type buffers struct {
-	spec  *v1alpha1.MQTTBridgeSpec
-	data  string // the directory for buffers on disk
-	state *report.State
-	log   *slog.Logger
+// pipeOptions returns the options that are the same for both directions.
+func pipeOptions(s *config.Settings) delivery.Options {
+	return delivery.Options{
+		MemoryBytes:   s.MemoryBytes,
+		BufferQoS0:    s.BufferQoS0,
+		Unforwardable: delivery.Unforwardable{Block: s.BlockUnforwardable, DeadLetter: s.DeadLetterTopic},
+		Drain:         delivery.DrainRate{Messages: s.DrainMessages, Bytes: s.DrainBytes},
+	}
 }
 
-func newBuffers(spec *v1alpha1.MQTTBridgeSpec, data string, state *report.State, log *slog.Logger) (*buffers, error) {
-	if spec.Buffer.Disk != nil && data == "" {
-		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
+// diskOptions returns the options of a direction's buffer on disk. data is the directory for
+// buffers.
+func diskOptions(s *config.Settings, data, direction string) *delivery.Disk {
+	return &delivery.Disk{
+		Dir:      filepath.Join(data, bufferDirectory(direction)),
+		Bytes:    s.Disk.Bytes,
+		WhenFull: s.Disk.WhenFull,
+		TTL:      s.Disk.TTL,
 	}
-	return &buffers{spec: spec, data: data, state: state, log: log}, nil
-}
-
-// options returns the options of a direction's pipe. source are the sessions of the
-// direction's source side.
-func (b *buffers) options(direction string, rules []config.Rule, source *sideSessions) delivery.Options {
-	opts := delivery.Options{
-		MemoryBytes: int(b.spec.Buffer.Memory.Size.Value()),
-		BufferQoS0:  *b.spec.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
-		Flush:       source.flush,
-	}
-	u := b.spec.Delivery.Unforwardable
-	opts.Unforwardable.Block = *u.Policy == v1alpha1.UnforwardableBlock
-	if u.DeadLetter != nil {
-		opts.Unforwardable.DeadLetter = u.DeadLetter.Topic
-	}
-	if d := b.spec.Buffer.Drain; d != nil {
-		opts.Drain.Messages = int(ptr.Deref(d.MessagesPerSecond, 0))
-		if d.BytesPerSecond != nil {
-			opts.Drain.Bytes = d.BytesPerSecond.Value()
-		}
-	}
-	if disk := b.spec.Buffer.Disk; disk != nil && len(rules) > 0 {
-		opts.Disk = &delivery.Disk{
-			Dir:           filepath.Join(b.data, bufferDirectory(direction)),
-			Bytes:         config.DiskBytesPerDirection(b.spec),
-			WhenFull:      *disk.WhenFull,
-			TTL:           time.Duration(ptr.Deref(disk.MessageTTLSeconds, 0)) * time.Second,
-			OnStateChange: b.state.WatchBacklog(direction, b.log),
-		}
-	}
-	return opts
 }
 
 // bufferDirectory returns the name of a direction's directory in the directory for buffers.
