@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,11 +147,21 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, state *r
 	}
 	var local, remote sideSessions
 	newPipe := func(direction string, rules []manifest.Rule, source *sideSessions) *delivery.Pipe {
-		opts := pipeOptions(s)
-		opts.Flush = source.flush
+		opts := delivery.Options{
+			MemoryBytes:   s.MemoryBytes,
+			BufferQoS0:    s.BufferQoS0,
+			Unforwardable: delivery.Unforwardable{Block: s.BlockUnforwardable, DeadLetter: s.DeadLetterTopic},
+			Drain:         delivery.DrainRate{Messages: s.DrainMessages, Bytes: s.DrainBytes},
+			Flush:         source.flush,
+		}
 		if s.Disk.Bytes > 0 && len(rules) > 0 {
-			opts.Disk = diskOptions(s, data, direction)
-			opts.Disk.OnStateChange = state.WatchBacklog(direction, log)
+			opts.Disk = &delivery.Disk{
+				Dir:           filepath.Join(data, bufferDirectory(direction)),
+				Bytes:         s.Disk.Bytes,
+				WhenFull:      s.Disk.WhenFull,
+				TTL:           s.Disk.TTL,
+				OnStateChange: state.WatchBacklog(direction, log),
+			}
 		}
 		return delivery.New(rules, metrics.Meter(direction, log), opts)
 	}
@@ -188,6 +199,15 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, state *r
 	b.alive.watchPipe(report.RemoteToLocal, b.subscriptions)
 	b.alive.watchdog.Lock("notifications", b.notifier.tryLock)
 	return b, nil
+}
+
+// bufferDirectory returns the name of a direction's directory in the directory for buffers.
+// The names are part of the format on disk: another name would leave a backlog behind.
+func bufferDirectory(direction string) string {
+	if direction == report.LocalToRemote {
+		return "local_to_remote"
+	}
+	return "remote_to_local"
 }
 
 // newConnector returns the connector of a side. rules are the rules of the direction whose
