@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// metricsFilters is the package of controller-runtime that checks the rights of clients of the metrics.
-// It links packages of the API server, some of which handle WebSocket and proxies.
+// metricsFilters is the package of controller-runtime that checks the rights of clients of the
+// metrics. It links packages of the API server that handle WebSocket and proxies.
 const metricsFilters = "sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 
 // dependencies returns the packages that a package links, itself included.

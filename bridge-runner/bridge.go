@@ -211,7 +211,7 @@ func bufferDirectory(direction string) string {
 }
 
 // newConnector returns the connector of a side. rules are the rules of the direction whose
-// source is this side. base has the session settings that do not depend on the side.
+// source is this side. base has the session settings that are not settings of a side.
 // onHandshake is called after each TLS handshake.
 func newConnector(s *config.Side, rules []manifest.Rule, base session.Config, secrets config.Secrets, onHandshake func(server int, h transport.Handshake)) *connector.Connector {
 	c := &connector.Connector{
@@ -227,6 +227,10 @@ func newConnector(s *config.Side, rules []manifest.Rule, base session.Config, se
 		ProbeClientID:  s.ProbeClientID,
 		DiscardStale:   s.DiscardStale,
 	}
+	base.Version, base.BridgeFlag, base.ClientID = s.Version, s.BridgeFlag, s.ClientID
+	base.CleanStart, base.SessionExpiry = s.CleanSession, s.SessionExpiry
+	base.MaximumPacketSize, base.PublishQoS = s.MaximumPacketSize, s.PublishQoS
+	base.KeepAlive, base.PingTimeout, base.AckTimeout = s.KeepAlive, s.PingTimeout, s.AckTimeout
 	for i := range s.Servers {
 		server := &s.Servers[i]
 		tickets := &transport.TLSSessions{Observe: func(h transport.Handshake) { onHandshake(i, h) }}
@@ -234,7 +238,7 @@ func newConnector(s *config.Side, rules []manifest.Rule, base session.Config, se
 			Name: server.Name,
 			URL:  server.URL,
 			Config: func() (session.Config, error) {
-				cfg, err := sessionConfig(s, server, base, secrets)
+				cfg, err := sessionConfig(base, s, server, secrets)
 				cfg.Transport.Sessions = tickets
 				return cfg, err
 			},
@@ -243,14 +247,9 @@ func newConnector(s *config.Side, rules []manifest.Rule, base session.Config, se
 	return c
 }
 
-// sessionConfig returns the settings for the next attempt to connect to a server, with the
-// current contents of the Secrets. base has the settings that do not depend on the side.
-func sessionConfig(s *config.Side, server *config.Server, base session.Config, secrets config.Secrets) (session.Config, error) {
-	cfg := base
-	cfg.Version, cfg.BridgeFlag, cfg.ClientID = s.Version, s.BridgeFlag, s.ClientID
-	cfg.CleanStart, cfg.SessionExpiry = s.CleanSession, s.SessionExpiry
-	cfg.MaximumPacketSize, cfg.PublishQoS = s.MaximumPacketSize, s.PublishQoS
-	cfg.KeepAlive, cfg.PingTimeout, cfg.AckTimeout = s.KeepAlive, s.PingTimeout, s.AckTimeout
+// sessionConfig adds a server to the settings of sessions, for the next attempt to connect to
+// it, with the current contents of the Secrets.
+func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, secrets config.Secrets) (session.Config, error) {
 	var err error
 	if cfg.Transport, err = config.Transport(s, server, secrets); err != nil {
 		return session.Config{}, err
