@@ -163,12 +163,12 @@ func (c *conn) mayComeNowLocked(p *Packet) bool {
 }
 
 // mayPublishQoS2Locked checks that a new process has released the identifiers that earlier processes may
-// have used before it publishes QoS 2 messages. One QoS 2 message is permitted earlier: the client
-// uses it to detect whether the server supports QoS 2. A server that does not support QoS 2 holds
-// nothing to release.
+// have used before it publishes QoS 2 messages. A client that may have to release identifiers may publish
+// one QoS 2 message earlier, until the server has answered it by PUBREC: the client uses it to detect
+// whether the server supports QoS 2. A server that does not support QoS 2 holds nothing to release.
 func (c *conn) mayPublishQoS2Locked() bool {
 	sess := c.sess
-	if sess.newProcess && c.releases == 0 && !c.qos2InFlightLocked() {
+	if (sess.newProcess || sess.releaseDue) && c.releases == 0 && c.pubrecs == 0 && !c.qos2InFlightLocked() {
 		return true
 	}
 	if n := len(sess.stale); n > 0 {

@@ -105,6 +105,40 @@ func TestPeer_RepeatedQoS2Message_ArrivesOnce(t *testing.T) {
 	}
 }
 
+// A client that has used another server since does not know whether the server has read its
+// messages. It may release their identifiers, also after a QoS 2 message that shows whether the
+// server supports QoS 2.
+func TestPeer_ClientHasUsedAnotherServer_MayReleaseUnknownIdentifiers(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		before []byte // between the trial and the PUBREL of the unknown identifier
+		expect string // the violation
+	}{
+		"after a trial":           {nil, ""},
+		"after a further message": {publish(V311, 2, 0, 8, "n"), "without a PUBREC"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, r := start(t, Plan{}, nil)
+			c := dial(t, s, V311)
+			c.send(connect(V311, false), publish(V311, 1, 0, 9, "l"))
+			c.want("CONNACK present=false", "PUBACK 9")
+			s.CutAll(true)
+			s.usedOther.Store("c", true)
+			c = dial(t, s, V311)
+			c.send(connect(V311, false), publish(V311, 2, 0, 7, "m"))
+			c.want("CONNACK present=true", "PUBREC 7")
+			c.send(tc.before, ack(PUBREL, 7), ack(PUBREL, 3))
+			if tc.expect != "" {
+				r.want(t, tc.expect)
+				return
+			}
+			c.want("PUBCOMP 7", "PUBCOMP 3")
+			r.none(t)
+		})
+	}
+}
+
 // want waits for a violation whose text contains part.
 func (r *recorder) want(t *testing.T, part string) {
 	t.Helper()
