@@ -112,15 +112,15 @@ func (p *Pipe) batchWrittenLocked(b *batch, first uint64, records [][]byte) {
 	d, record := p.disk, 0
 	for i, m := range b.messages {
 		d.pending.pop()
+		if !b.recorded[i] && !m.done {
+			p.dropLocked(m, DropTooLarge)
+		}
 		if !m.done {
 			p.uncountQoS0Locked(m)
 		}
 		if b.recorded[i] {
 			m.recordNumber, m.recordSize = first+uint64(record), buffer.RecordSize(len(records[record]))
 			record++
-		} else if !m.done {
-			m.done = true
-			p.meter.Dropped(DropTooLarge)
 		}
 		if m.spooling {
 			m.spooling = false
