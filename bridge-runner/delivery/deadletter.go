@@ -41,7 +41,7 @@ func (p *Pipe) SetReverse(reverse *Pipe) { p.reverse = reverse }
 func (p *Pipe) awaitDeadLetterLocked(m *outgoing, cause string, why *session.Error) {
 	p.forgetInSessionLocked(m)
 	p.untrackLocked(m)
-	m.awaitsDeadLetter = true // a QoS 0 message stays counted in qos0Bytes, so that dead letters are bounded
+	p.replaceByDeadLetterLocked(m) // a QoS 0 message stays counted in qos0Bytes, so that dead letters are bounded
 	p.meter.Dropped(cause)
 	p.deadLetters = append(p.deadLetters, deadLetter{m, why})
 	if len(p.deadLetters) == 1 {
@@ -143,8 +143,7 @@ func (p *Pipe) receiveDeadLetter(message session.Message, at time.Time, onSettle
 func (p *Pipe) deadLetterSettled(m *outgoing) {
 	p.mu.Lock()
 	p.uncountQoS0Locked(m)
-	m.done = true
-	p.clearContentLocked(m)
+	p.finishLocked(m)
 	p.pumpLocked()
 	p.dequeueDoneLocked()
 	p.mu.Unlock()

@@ -20,6 +20,7 @@ import (
 func (w *world) addReverse() *counts {
 	meter := &counts{dropped: map[string]int{}}
 	w.reverse = New(nil, meter, Options{Flush: w.flush, Unforwardable: w.pipe.opts.Unforwardable})
+	w.watch(w.reverse, meter)
 	w.pipe.SetReverse(w.reverse)
 	w.reverse.SetReverse(w.pipe)
 	return meter

@@ -160,7 +160,7 @@ func (p *Pipe) readAheadRoomLocked() (messages int, bytes int64) {
 	}
 	messages, bytes = readAheadMessages, readAheadBytes
 	for i := range p.queue.len() {
-		if m := p.queue.at(i); m.settled && !m.done {
+		if m := p.queue.at(i); m.settled() && m.progress != done {
 			messages--
 			bytes -= m.recordSize
 		}
@@ -179,10 +179,10 @@ func (p *Pipe) startSpoolingLocked() {
 	d.spooling = true
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
-		if m.settled {
+		if m.settled() {
 			continue
 		}
-		m.spooling = true
+		m.custody = spooling
 		d.alsoQueued++
 		d.pending.push(m)
 	}
@@ -202,11 +202,13 @@ func (p *Pipe) stopSpoolingLocked() bool {
 	d.spooling, d.fullMessage = false, ""
 	for d.pending.len() > 0 {
 		m := d.pending.pop()
-		if m.spooling {
-			m.spooling = false
-			continue
+		switch m.custody {
+		case atSource:
+			p.enqueueLocked(m)
+		case spooling:
+			m.custody = atSource
+		case onDisk, unneeded: // it has left the queue
 		}
-		p.enqueueLocked(m)
 	}
 	d.alsoQueued = 0
 	return true
@@ -219,7 +221,9 @@ func (p *Pipe) bypassSpoolLocked() {
 	d := p.disk
 	d.spooling = true
 	for ; d.alsoQueued > 0; d.alsoQueued-- { // these are the first messages of pending
-		d.pending.pop().spooling = false
+		if m := d.pending.pop(); m.custody == spooling {
+			m.custody = atSource
+		}
 	}
 	for i := range p.queue.len() {
 		p.queue.at(i).bypass = true
@@ -243,7 +247,7 @@ func (p *Pipe) requeueBehindSpoolLocked() {
 		m := p.queue.pop()
 		bypassed := m.bypass
 		m.bypass = false
-		if !bypassed || m.awaitsDeadLetter { // its dead letter replaces it
+		if !bypassed || m.progress == awaitingDeadLetter { // its dead letter replaces it
 			loaded.push(m)
 			continue
 		}
@@ -268,12 +272,11 @@ func (p *Pipe) oldestIsOlderLocked(age time.Duration) bool {
 // dequeuedLocked updates the counts of the spool after m has left the queue.
 func (p *Pipe) dequeuedLocked(m *outgoing) {
 	d := p.disk
-	m.dequeued = true
 	if m.bypass {
 		d.bypassing--
 		d.wakeUp() // messages may be written now
 	}
-	if !m.settled {
+	if !m.settled() {
 		return
 	}
 	before := d.queuedFromDiskBytes
@@ -325,7 +328,7 @@ func (p *Pipe) pendingQoS0BytesLocked() (size int) {
 		return 0
 	}
 	for i := range p.disk.pending.len() {
-		if m := p.disk.pending.at(i); m.waitsInMemory() && !m.spooling {
+		if m := p.disk.pending.at(i); m.waitsInMemory() && m.custody == atSource {
 			size += m.size()
 		}
 	}
@@ -349,7 +352,7 @@ func (p *Pipe) Backlog() Backlog {
 	switch {
 	case p.disk != nil:
 		b := Backlog{Messages: p.disk.messages, Bytes: p.disk.bytes}
-		if b.Messages > 0 && p.queue.len() > 0 && p.queue.at(0).settled {
+		if b.Messages > 0 && p.queue.len() > 0 && p.queue.at(0).settled() {
 			b.Oldest = p.queue.at(0).ReceivedAt
 		}
 		return b

@@ -204,7 +204,7 @@ func (p *Pipe) sessionEndedLocked(s *session.Session) {
 func (p *Pipe) inFlightLocked() (oldest, newest *outgoing) {
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
-		if m.done || !m.inflight {
+		if m.progress != inFlight {
 			continue
 		}
 		if oldest == nil {

@@ -150,7 +150,8 @@ type Pipe struct {
 	inflight int
 	// qos0Bytes is the size of the QoS 0 messages that wait in memory to be sent or written.
 	qos0Bytes int
-	// clearedQoS0 is the number of QoS 0 messages in queue whose content was cleared.
+	// clearedQoS0 is the number of QoS 0 messages whose content was cleared since queue was
+	// last compacted. Some of them may have left queue.
 	clearedQoS0 int
 	evictor     evictor
 
@@ -199,62 +200,6 @@ func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
 		p.disk = newDisk(*opts.Disk)
 	}
 	return p
-}
-
-// origin is a message as it was received. It exists until it is acknowledged to its source.
-type origin struct {
-	// in is nil for a dead letter of the other direction.
-	in *session.Inbound
-	// onSettled is called when a dead letter of the other direction has settled.
-	onSettled func()
-	// bytes is the part of Pipe.unackedBytes that this message accounts for.
-	bytes int
-	// unsettled is the number of derived messages that have not settled.
-	unsettled int
-	// first is the first of the derived messages. It is here to save an allocation.
-	first outgoing
-}
-
-// awaitsAck reports whether the source waits for the acknowledgement.
-func (o *origin) awaitsAck() bool { return o.in == nil || o.in.QoS > 0 }
-
-// outgoing is a message that the destination has not acknowledged.
-type outgoing struct {
-	session.Outgoing
-	// origin is nil for a message that was read from the disk.
-	origin *origin
-	// seq gives the order of the messages in the queue.
-	seq uint64
-	// inflight says that the message was sent to the destination and is not acknowledged.
-	inflight bool
-	// sent says that the message was sent at least once, to any destination.
-	sent bool
-	// done says that nothing more is to be sent: the message was acknowledged or dropped.
-	// It leaves the queue when all messages in front of it are done.
-	done bool
-	// awaitsDeadLetter says that a dead letter replaces the message. The message is done
-	// when the dead letter has settled.
-	awaitsDeadLetter bool
-	// fromBacklog says that the message waited while there was no destination, or on disk.
-	// Options.Drain applies to it.
-	fromBacklog bool
-	// settled says that the message no longer depends on its source. The settled messages in
-	// the queue are counted in disk.queuedFromDisk.
-	settled bool
-
-	// The fields below are used only by a pipe with a disk.
-
-	// spooling says that the message was in the queue when spooling started, and is still in
-	// disk.pending. It is one of disk.alsoQueued.
-	spooling bool
-	// bypass says that the message is sent before the backlog of a log that was opened late.
-	bypass bool
-	// dequeued says that the message has left the queue.
-	dequeued bool
-	// recordNumber is the number of its record in the log; 0 if it has none.
-	recordNumber uint64
-	// recordSize is the size of its record on disk, in bytes.
-	recordSize int64
 }
 
 // Receive takes a message in. While the pipe is stopping, QoS 1 and 2 messages are left
@@ -384,8 +329,3 @@ func (p *Pipe) qos0DropCauseLocked(m *outgoing) string {
 
 // isSpoolingLocked reports whether messages that arrive are written to the disk.
 func (p *Pipe) isSpoolingLocked() bool { return p.disk != nil && p.disk.spooling }
-
-// size returns roughly the memory that m needs, in bytes.
-func (m *outgoing) size() int {
-	return len(m.Payload) + len(m.Topic) + m.Properties.Size() + messageOverhead
-}

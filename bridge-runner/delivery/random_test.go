@@ -324,6 +324,7 @@ func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing
 			isUp, paused = false, false
 		}
 		h.renew()
+		h.live.checkInvariants()
 		if did != "" {
 			happened[did]++
 		}

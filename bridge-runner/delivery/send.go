@@ -23,10 +23,11 @@ func (p *Pipe) Up(s *session.Session) {
 	if p.disk != nil {
 		p.stopSpoolingLocked()
 	}
-	p.next, p.inflight, p.evictor = 0, 0, evictor{}
+	p.next, p.evictor = 0, evictor{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
-		m.inflight, m.fromBacklog = false, !s.State().InFlight(&m.Outgoing)
+		p.leaveFlightLocked(m)
+		m.fromBacklog = !s.State().InFlight(&m.Outgoing)
 	}
 	p.evaluateSuspectLocked(s)
 	p.pumpLocked()
@@ -44,23 +45,22 @@ func (p *Pipe) Down(s *session.Session) {
 		return
 	}
 	p.sessionEndedLocked(s)
-	p.dest, p.inflight, p.paused = nil, 0, false
+	p.dest, p.paused = nil, false
 	p.qos0Bytes, p.evictor = p.pendingQoS0BytesLocked(), evictor{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
-		m.inflight = false // until there is a destination
-		if m.done || m.QoS > 0 {
+		p.leaveFlightLocked(m)
+		if m.progress == done || m.QoS > 0 {
 			continue
 		}
 		// A message that was received at QoS 0 is dropped unless BufferQoS0 is set. A message
 		// that was received at a higher QoS is kept, because its source waits for it.
 		switch {
-		case m.settled:
-		case m.awaitsDeadLetter || m.origin.awaitsAck() || p.opts.BufferQoS0:
+		case m.settled():
+		case m.progress == awaitingDeadLetter || m.origin.awaitsAck() || p.opts.BufferQoS0:
 			p.qos0Bytes += m.size()
 		default:
-			m.done = true
-			p.clearContentLocked(m)
+			p.finishLocked(m)
 			p.meter.Dropped(DropNotConnected)
 		}
 	}
@@ -92,7 +92,7 @@ func (p *Pipe) pumpLocked() {
 	var now time.Time
 	for ; p.next < p.queue.len(); p.next++ {
 		m := p.queue.at(p.next)
-		if m.done || m.inflight || m.awaitsDeadLetter {
+		if m.progress != queued {
 			continue
 		}
 		if now.IsZero() {
@@ -101,7 +101,7 @@ func (p *Pipe) pumpLocked() {
 		if m.fromBacklog && p.pace.limited() && p.waitForRateLocked(now) {
 			return
 		}
-		if m.settled && p.disk.expired(m, now) {
+		if m.settled() && p.disk.expired(m, now) {
 			p.dropLocked(m, DropExpired)
 			continue
 		}
@@ -116,18 +116,16 @@ func (p *Pipe) pumpLocked() {
 		case session.Full, session.Ended:
 			return
 		case session.Sent:
-			m.inflight = true
-			p.inflight++
+			p.enterFlightLocked(m)
 			p.markSentLocked(m)
 		case session.Written:
 			p.markSentLocked(m)
-			m.done = true
 			p.meter.Forwarded(len(m.Payload), now.Sub(m.ReceivedAt))
 			p.untrackLocked(m)
-			p.clearContentLocked(m)
+			p.finishLocked(m)
 		case session.TooLarge:
 			p.giveUpLocked(m, DropTooLarge, errTooLarge)
-			if !m.done && !m.awaitsDeadLetter {
+			if m.progress == queued {
 				return // it blocks the direction
 			}
 		case session.Expired:
@@ -184,7 +182,7 @@ func (p *Pipe) markSentLocked(m *outgoing) {
 // uncountQoS0Locked removes a QoS 0 message from qos0Bytes. A message from the disk was
 // never counted.
 func (p *Pipe) uncountQoS0Locked(m *outgoing) {
-	if m.QoS == 0 && !m.settled {
+	if m.QoS == 0 && !m.settled() {
 		p.qos0Bytes -= m.size()
 	}
 }
@@ -205,9 +203,8 @@ func (p *Pipe) waitForRateLocked(now time.Time) bool {
 func (p *Pipe) dropLocked(m *outgoing, cause string) {
 	p.forgetInSessionLocked(m)
 	p.untrackLocked(m)
-	m.done = true
 	p.uncountQoS0Locked(m)
-	p.clearContentLocked(m)
+	p.finishLocked(m)
 	p.meter.Dropped(cause)
 }
 
@@ -217,22 +214,18 @@ func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m, ok := acked.Owner.(*outgoing)
-	if !ok || m.done || p.lastState != s.State() {
+	if !ok || m.progress == done || p.lastState != s.State() {
 		return
 	}
-	if m.inflight {
-		m.inflight = false
-		p.inflight--
-	}
+	p.leaveFlightLocked(m)
 	isolating := p.isolation.lastAlone != nil
 	if refused != nil {
 		p.refusedLocked(m, refused)
 	} else {
-		m.done = true
 		p.meter.Forwarded(len(m.Payload), time.Since(m.ReceivedAt))
 		p.untrackLocked(m)
 		p.acceptedLocked(m)
-		p.clearContentLocked(m)
+		p.finishLocked(m)
 	}
 	p.dequeueDoneLocked()
 	if isolating {
@@ -245,7 +238,7 @@ func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused
 // acknowledges them to the source, in the order in which they were received
 // ([MQTT-4.6.0-2]).
 func (p *Pipe) dequeueDoneLocked() {
-	for p.queue.len() > 0 && p.queue.at(0).done {
+	for p.queue.len() > 0 && p.queue.at(0).progress == done {
 		m := p.queue.pop()
 		if p.next > 0 {
 			p.next--
@@ -256,7 +249,7 @@ func (p *Pipe) dequeueDoneLocked() {
 		if p.disk != nil {
 			p.dequeuedLocked(m)
 		}
-		if !m.settled {
+		if !m.settled() {
 			p.settleLocked(m)
 		}
 	}
@@ -265,26 +258,6 @@ func (p *Pipe) dequeueDoneLocked() {
 	if p.queue.len() == 0 || p.stopping || p.inflight == 0 && p.paused {
 		p.idle.Broadcast()
 	}
-}
-
-// settleLocked marks m as no longer dependent on its source. The inbound message is
-// acknowledged once every message derived from it has settled.
-func (p *Pipe) settleLocked(m *outgoing) {
-	m.settled = true
-	o := m.origin
-	if o == clearedOrigin {
-		return
-	}
-	o.unsettled--
-	if o.unsettled > 0 {
-		return
-	}
-	p.unackedBytes -= o.bytes
-	if o.in == nil {
-		go o.onSettled() // it takes the lock of the other direction's pipe
-		return
-	}
-	o.in.Ack()
 }
 
 // Drain stops the intake and waits until all held messages are acknowledged or on disk,

@@ -68,10 +68,10 @@ func (p *Pipe) checkTimes() {
 	}
 	for i := 0; i < p.queue.len() && d.TTL > 0; i++ {
 		m := p.queue.at(i)
-		if !m.settled || !d.expired(m, now) {
+		if !m.settled() || !d.expired(m, now) {
 			break
 		}
-		if !m.inflight && !m.done {
+		if m.progress == queued || m.progress == awaitingDeadLetter {
 			p.dropLocked(m, DropExpired)
 		}
 	}

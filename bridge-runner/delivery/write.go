@@ -100,7 +100,7 @@ func (p *Pipe) takeBatch() (b batch) {
 	b.messages, b.recorded = make([]*outgoing, 0, n), make([]bool, 0, n)
 	for i := 0; i < n && b.size < batchBytes; i++ {
 		m := d.pending.at(i)
-		b.messages, b.recorded = append(b.messages, m), append(b.recorded, !m.done)
+		b.messages, b.recorded = append(b.messages, m), append(b.recorded, m.progress != done)
 		b.size += m.size()
 	}
 	d.batchInFlight = n > 0
@@ -112,30 +112,32 @@ func (p *Pipe) batchWrittenLocked(b *batch, first uint64, records [][]byte) {
 	d, record := p.disk, 0
 	for i, m := range b.messages {
 		d.pending.pop()
-		if !b.recorded[i] && !m.done {
+		if !b.recorded[i] && m.progress != done {
 			p.dropLocked(m, DropTooLarge)
 		}
-		if !m.done {
+		if m.progress != done {
 			p.uncountQoS0Locked(m)
 		}
 		if b.recorded[i] {
 			m.recordNumber, m.recordSize = first+uint64(record), buffer.RecordSize(len(records[record]))
 			record++
 		}
-		if m.spooling {
-			m.spooling = false
+		if m.custody != atSource { // it was in the queue, too
 			d.alsoQueued--
 			if m.recordNumber > 0 {
 				d.log.SkipTo(m.recordNumber + 1)
 			}
-			if m.dequeued { // it settled when it left the queue
-				if m.recordNumber > 0 {
-					d.releaseRecordLocked(m)
-				}
-				continue
+		}
+		switch m.custody {
+		case unneeded: // it has left the queue meanwhile
+			if m.recordNumber > 0 {
+				d.releaseRecordLocked(m)
 			}
+			continue
+		case spooling:
 			d.queuedFromDisk++
 			d.queuedFromDiskBytes += m.recordSize
+		case atSource, onDisk:
 		}
 		p.settleLocked(m)
 	}
@@ -154,11 +156,11 @@ func (p *Pipe) batchFullLocked(b *batch, err error) bool {
 	// A message that is in the queue, too, can be delivered from there in its turn.
 	drop := d.WhenFull == v1alpha1.WhenFullDropNewest ||
 		d.WhenFull == v1alpha1.WhenFullDropOldest && errors.Is(err, buffer.ErrTooLarge) // to drop the others does not help
-	if drop && !b.messages[0].spooling {
+	if drop && b.messages[0].custody == atSource {
 		p.setFullLocked(fmt.Sprintf("%v; the newest messages are dropped (whenFull)", err))
 		for range b.messages {
 			m := d.pending.pop()
-			if !m.done {
+			if m.progress != done {
 				p.dropLocked(m, DropBufferFull)
 			}
 			p.settleLocked(m)

@@ -40,6 +40,7 @@ func TestPump_QoS0MessageIsBeingWritten_KeepsItsContent(t *testing.T) {
 	p.mu.Lock()
 	p.paused = false
 	p.pumpLocked()
+	p.dequeueDoneLocked()
 	p.mu.Unlock()
 	w.flush()
 	for i, m := range b.messages {
