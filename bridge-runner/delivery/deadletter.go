@@ -126,8 +126,8 @@ func (p *Pipe) receiveDeadLetter(message session.Message, at time.Time, onSettle
 	o := &origin{onSettled: onSettled}
 	m := &o.first
 	m.origin, m.ReceivedAt, m.Owner, m.Message = o, at, m, message
-	if p.disk != nil && p.dest == nil {
-		p.startSpoolingLocked()
+	if p.dest == nil {
+		p.spool.needLocked()
 	}
 	p.pushLocked(m)
 	p.pumpLocked()

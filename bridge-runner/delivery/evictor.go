@@ -45,9 +45,10 @@ func (p *Pipe) compactIfManyLocked() bool {
 func (p *Pipe) compactLocked() {
 	var left queue
 	for p.queue.len() > 0 {
-		if m := p.queue.pop(); m.progress != done || m.custody != atSource || m.bypass || m.origin.awaitsAck() {
+		if m := p.queue.pop(); m.progress != done || m.custody != atSource || m.origin.awaitsAck() {
 			left.push(m)
 		}
 	}
 	p.queue, p.evictor, p.next, p.clearedQoS0 = left, evictor{}, 0, 0
+	p.spool.wakeIfJoinedLocked()
 }

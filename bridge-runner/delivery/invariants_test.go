@@ -13,7 +13,7 @@ import (
 func (p *Pipe) checkInvariantsLocked() error {
 	c := &checker{pipe: p, inQueue: map[*outgoing]int{}, unsettled: map[*origin]int{}}
 	c.checkQueue()
-	if p.disk != nil {
+	if p.spool != nil {
 		c.checkPending()
 	}
 	c.checkCounts()
@@ -77,13 +77,13 @@ func (c *checker) checkQueue() {
 			c.check(m.recordNumber > record, "%s: record %d follows %d", name, m.recordNumber, record)
 			record = m.recordNumber
 		}
-		c.check(p.disk != nil || m.custody == atSource, "%s: custody %d without a disk", name, m.custody)
+		c.check(p.spool != nil || m.custody == atSource, "%s: custody %d without a disk", name, m.custody)
 	}
 	c.check(p.inflight == inflight, "%d in flight, counted: %d", inflight, p.inflight)
 	c.check(p.dest != nil || inflight == 0, "%d in flight, and no destination", inflight)
 	c.check(p.next >= 0 && p.next <= p.queue.len() && p.evictor.next <= p.queue.len(), "next %d and %d of %d", p.next, p.evictor.next, p.queue.len())
-	if d := p.disk; d != nil {
-		c.check(d.queuedFromDisk == settled && d.queuedFromDiskBytes == bytes, "%d from the disk with %d bytes, counted: %d with %d", settled, bytes, d.queuedFromDisk, d.queuedFromDiskBytes)
+	if s := p.spool; s != nil {
+		c.check(s.queuedFromDisk == settled && s.queuedFromDiskBytes == bytes, "%d from the disk with %d bytes, counted: %d with %d", settled, bytes, s.queuedFromDisk, s.queuedFromDiskBytes)
 		c.checkOrder(lastSettled)
 	}
 }
@@ -92,17 +92,17 @@ func (c *checker) checkQueue() {
 func (c *checker) checkOrder(lastSettled int) {
 	for i := range lastSettled {
 		m := c.pipe.queue.at(i)
-		c.check(m.settled() || m.bypass || m.progress == awaitingDeadLetter || m.progress == done && m.custody == atSource,
+		c.check(m.settled() || c.pipe.spool.mode == modeJoining || m.progress == awaitingDeadLetter || m.progress == done && m.custody == atSource,
 			"message %d of the queue has custody %d and progress %d, and a message behind it has settled", i, m.custody, m.progress)
 	}
 }
 
 func (c *checker) checkPending() {
-	p, d := c.pipe, c.pipe.disk
+	p, s := c.pipe, c.pipe.spool
 	var alsoQueued int
 	last := -1
-	for i := range d.pending.len() {
-		m := d.pending.at(i)
+	for i := range s.pending.len() {
+		m := s.pending.at(i)
 		name := fmt.Sprintf("message %d of pending %+v", i, m.Message)
 		at, queued := c.inQueue[m]
 		switch m.custody {
@@ -122,23 +122,25 @@ func (c *checker) checkPending() {
 		c.check(alsoQueued == i, "%s: custody %d behind a message that was not in the queue", name, m.custody)
 		alsoQueued++
 	}
-	c.check(d.alsoQueued == alsoQueued, "%d also queued, counted: %d", alsoQueued, d.alsoQueued)
-	c.check(d.spooling || d.pending.len() == 0, "%d messages are pending in direct mode", d.pending.len())
+	c.check(s.alsoQueued == alsoQueued, "%d also queued, counted: %d", alsoQueued, s.alsoQueued)
+	c.check(s.mode != modeDirect || s.pending.len() == 0 && s.allRead, "mode direct, %d messages are pending, all read: %v", s.pending.len(), s.allRead)
+	c.check(s.mode == modeSpooling || s.alsoQueued == 0 && !s.writing, "mode %d, %d also queued, writing: %v", s.mode, s.alsoQueued, s.writing)
+	c.check(s.mode != modeOpening || p.queue.len() == 0, "mode opening, %d in the queue", p.queue.len())
 	var spoolingMessages, inPending int
 	for m := range c.inQueue {
 		if m.custody == spooling {
 			spoolingMessages++
 		}
 	}
-	for i := range d.pending.len() {
-		if d.pending.at(i).custody == spooling {
+	for i := range s.pending.len() {
+		if s.pending.at(i).custody == spooling {
 			inPending++
 		}
 	}
 	c.check(spoolingMessages == inPending, "%d messages of the queue are spooling, %d of pending", spoolingMessages, inPending)
 	for i := range p.queue.len() {
 		if m := p.queue.at(i); m.recordNumber > 0 {
-			c.check(m.recordNumber > d.released, "record %d of message %d is released: %d", m.recordNumber, i, d.released)
+			c.check(m.recordNumber > s.released, "record %d of message %d is released: %d", m.recordNumber, i, s.released)
 		}
 	}
 }

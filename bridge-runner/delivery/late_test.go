@@ -83,8 +83,8 @@ func (w *diskWorld) unlockLog(other *buffer.Log) {
 	}
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
-	w.pipe.disk.retryAt = time.Time{} // now
-	w.pipe.disk.wakeUp()
+	w.pipe.spool.retryAt = time.Time{} // now
+	w.pipe.spool.wakeUp()
 }
 
 // wantBacklog reads the messages of lockedLog, and acknowledges them.

@@ -25,9 +25,7 @@ func (p *Pipe) admitLocked(o *origin) bool {
 		o.bytes = size
 		return true
 	}
-	if p.disk != nil {
-		p.startSpoolingLocked() // so that there is room soon
-	}
+	p.spool.needLocked() // so that there is room soon
 	if o.in.LeaveAtServer() {
 		p.leftAtSource.addLocked(o.in.Session(), size)
 		return false

@@ -44,8 +44,6 @@ type outgoing struct {
 	// Options.Drain applies to it.
 	fromBacklog bool
 
-	// bypass says that the message is sent before the backlog of a log that was opened late.
-	bypass bool
 	// recordNumber is the number of its record in the log. It is 0 if the message has no
 	// record, and greater than 0 if custody is onDisk.
 	recordNumber uint64
@@ -98,7 +96,7 @@ const (
 	// or in pending, and counts in origin.unsettled.
 	atSource custody = iota
 	// spooling: as atSource, but the message is in the queue and in pending: it was in the
-	// queue when spooling started. It is one of the first disk.alsoQueued messages of
+	// queue when spooling started. It is one of the first spool.alsoQueued messages of
 	// pending, which are in the order of the queue. Its content is not cleared, because the
 	// spool may be reading it.
 	spooling
@@ -112,7 +110,7 @@ const (
 )
 
 // settled reports whether m no longer depends on its source. The messages of the queue that
-// have settled are counted in disk.queuedFromDisk.
+// have settled are counted in spool.queuedFromDisk.
 func (m *outgoing) settled() bool { return m.custody >= onDisk }
 
 // waitsInMemory reports whether m is a QoS 0 message that waits in memory.

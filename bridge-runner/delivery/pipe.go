@@ -22,15 +22,19 @@
 //   - QoS 0 messages are dropped and counted while no session is up, unless
 //     [Options.BufferQoS0] is set.
 //
-// A pipe with a disk has two modes. In direct mode it acknowledges a message to the source
-// when the destination has acknowledged it, and writes nothing. It starts to spool when the
-// destination is lost, or when a message has been held for longer than a second: it appends
-// all held messages to a log (package buffer), including the messages in flight, and from
-// then on every message that arrives. Each message is acknowledged to its source when it is
-// on disk. The messages that are read from the log are sent to the destination. When the
-// whole log is read, the pipe returns to direct mode. So the messages on disk are always
-// older than the messages that are only in memory, and the order survives any end of the
-// process.
+// A pipe with a disk has two modes, and two more at its start (see mode.go). In direct mode
+// the pipe acknowledges a message to the source when the destination has acknowledged it,
+// and writes nothing. It starts to spool when the destination is lost, or when a message
+// has been held for longer than a second: it appends all held messages to a log (package
+// buffer), including the messages in flight, and from then on every message that arrives.
+// Each message is acknowledged to its source when it is on disk. The messages that are read
+// from the log are sent to the destination. When the whole log is read, the pipe returns to
+// direct mode. So the messages on disk are always older than the messages that are only in
+// memory, and the order survives any end of the process.
+//
+// A message goes through pipe.go, which routes it, and then through send.go, which sends it
+// and acknowledges it to its source. With a disk it may go through the spool in between:
+// write.go, then readahead.go.
 //
 // The lock order is: [Pipe].mu, then the lock of a [session.State], the locks of the
 // [Meter], or those that [Disk.OnStateChange] takes. A session calls the pipe without a lock
@@ -48,7 +52,6 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
 
 // The causes for which a message is dropped.
@@ -127,13 +130,11 @@ type Pipe struct {
 	filters string
 	meter   Meter
 	opts    Options
-	// disk is nil if there is no disk. Its own comment says what guards its fields.
-	disk *disk
+	// spool is nil if there is no disk. Its own comments say what guards its fields.
+	spool *spool
 	// reverse publishes dead letters on the source side. If it is nil, there are none.
 	// SetReverse sets it before the first message.
 	reverse *Pipe
-	// spoolTask is the work of RunSpool, for the watchdog.
-	spoolTask watchdog.Task
 
 	// mu guards all fields below.
 	mu sync.Mutex
@@ -197,7 +198,7 @@ func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
 	p.idle.L = &p.mu
 	p.refusals.byMessage = map[*outgoing]*refusal{}
 	if opts.Disk != nil {
-		p.disk = newDisk(*opts.Disk)
+		p.spool = newSpool(p, *opts.Disk)
 	}
 	return p
 }
@@ -210,8 +211,8 @@ func (p *Pipe) Receive(in *session.Inbound) {
 	if in.QoS > 0 && p.stopping {
 		return
 	}
-	if p.disk != nil && p.dest == nil {
-		p.startSpoolingLocked()
+	if p.dest == nil {
+		p.spool.needLocked()
 	}
 	o := &origin{in: in}
 	if in.QoS > 0 {
@@ -295,9 +296,8 @@ func (p *Pipe) routeLocked(o *origin) {
 func (p *Pipe) pushLocked(m *outgoing) {
 	m.origin.unsettled++
 	m.fromBacklog = p.dest == nil
-	if p.disk != nil && p.disk.spooling {
-		p.disk.pending.push(m)
-		p.disk.wakeUp()
+	if p.spool.takesArrivalsLocked() {
+		p.spool.pushLocked(m)
 		return
 	}
 	p.enqueueLocked(m)
@@ -320,12 +320,9 @@ func (p *Pipe) qos0DropCauseLocked(m *outgoing) string {
 		return DropNotConnected
 	case p.qos0Bytes == 0, m.origin.unsettled > 0: // one message always passes, for all rules
 	case p.qos0Bytes+m.size() <= p.opts.MemoryBytes:
-	case p.dest == nil && !p.isSpoolingLocked() && p.evictLocked(m.size()):
+	case p.dest == nil && !p.spool.takesArrivalsLocked() && p.evictLocked(m.size()):
 	default:
 		return DropQueueFull
 	}
 	return ""
 }
-
-// isSpoolingLocked reports whether messages that arrive are written to the disk.
-func (p *Pipe) isSpoolingLocked() bool { return p.disk != nil && p.disk.spooling }

@@ -20,9 +20,7 @@ func (p *Pipe) Up(s *session.Session) {
 		p.refusals.pauseUntil = time.Time{}
 	}
 	p.dest, p.lastState, p.paused, p.destSince = s, s.State(), false, time.Now()
-	if p.disk != nil {
-		p.stopSpoolingLocked()
-	}
+	p.spool.checkLocked()
 	p.next, p.evictor = 0, evictor{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
@@ -32,7 +30,7 @@ func (p *Pipe) Up(s *session.Session) {
 	p.evaluateSuspectLocked(s)
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	p.reportStateLocked()
+	p.spool.reportStateLocked()
 	p.mu.Unlock()
 	s.Flush()
 }
@@ -46,7 +44,7 @@ func (p *Pipe) Down(s *session.Session) {
 	}
 	p.sessionEndedLocked(s)
 	p.dest, p.paused = nil, false
-	p.qos0Bytes, p.evictor = p.pendingQoS0BytesLocked(), evictor{}
+	p.qos0Bytes, p.evictor = p.spool.pendingQoS0BytesLocked(), evictor{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
 		p.leaveFlightLocked(m)
@@ -65,12 +63,11 @@ func (p *Pipe) Down(s *session.Session) {
 		}
 	}
 	p.compactIfManyLocked()
-	if p.disk != nil && p.queue.len() > 0 {
-		p.requeueBehindSpoolLocked()
-		p.startSpoolingLocked()
+	if p.spool != nil && p.queue.len() > 0 {
+		p.spool.handleLocked(eventLost)
 	}
 	p.dequeueDoneLocked()
-	p.reportStateLocked()
+	p.spool.reportStateLocked()
 	p.idle.Broadcast()
 }
 
@@ -101,7 +98,7 @@ func (p *Pipe) pumpLocked() {
 		if m.fromBacklog && p.pace.limited() && p.waitForRateLocked(now) {
 			return
 		}
-		if m.settled() && p.disk.expired(m, now) {
+		if m.settled() && p.spool.expired(m, now) {
 			p.dropLocked(m, DropExpired)
 			continue
 		}
@@ -246,8 +243,8 @@ func (p *Pipe) dequeueDoneLocked() {
 		if p.evictor.next > 0 {
 			p.evictor.next--
 		}
-		if p.disk != nil {
-			p.dequeuedLocked(m)
+		if p.spool != nil {
+			p.spool.dequeuedLocked(m)
 		}
 		if !m.settled() {
 			p.settleLocked(m)
@@ -281,7 +278,7 @@ func (p *Pipe) Drain(ctx context.Context) int {
 
 // busyLocked reports whether Drain has to wait for held messages.
 func (p *Pipe) busyLocked() bool {
-	if p.hasUnwrittenLocked() {
+	if p.spool.hasUnwrittenLocked() {
 		return true
 	}
 	now := time.Now()

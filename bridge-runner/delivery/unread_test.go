@@ -175,8 +175,8 @@ func (w *diskWorld) wantDeferred() (messages int) {
 	eventually(w.t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		said := w.pipe.disk.unread.message
-		if _, err := fmt.Sscanf(said, "%d messages of the backlog", &messages); err != nil || !w.pipe.disk.allRead {
+		said := w.pipe.spool.unreadable
+		if _, err := fmt.Sscanf(said, "%d messages of the backlog", &messages); err != nil || !w.pipe.spool.allRead {
 			return fmt.Errorf("nothing is deferred: %q", said)
 		}
 		return nil

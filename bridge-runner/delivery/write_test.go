@@ -19,7 +19,7 @@ func TestPump_QoS0MessageIsBeingWritten_KeepsItsContent(t *testing.T) {
 	p := w.pipe // RunSpool does not run: the test takes the batch
 	w.source.connect(false, nil)
 	p.mu.Lock()
-	p.disk.spooling = false // as if the log were open
+	p.spool.mode, p.spool.allRead = modeDirect, true // as if the log were open
 	p.mu.Unlock()
 	w.destination.up(false)
 	p.mu.Lock()
@@ -31,9 +31,9 @@ func TestPump_QoS0MessageIsBeingWritten_KeepsItsContent(t *testing.T) {
 	}
 	w.source.sync()
 	p.mu.Lock()
-	p.startSpoolingLocked()
+	p.spool.needLocked()
 	p.mu.Unlock()
-	b := p.takeBatch()
+	b := p.spool.takeBatch()
 	if len(b.messages) != messages {
 		t.Fatalf("the batch has %d messages, want %d", len(b.messages), messages)
 	}
@@ -57,18 +57,18 @@ func TestWrite_MessageInFlightIsTooLargeForARecord_IsDroppedAndLeavesTheWindow(t
 	w := newWorldWith(t, packet.V5, Options{Disk: &Disk{Dir: t.TempDir(), Bytes: 4 << 20}}, everything)
 	p := w.pipe // RunSpool does not run: the test takes the batch
 	w.source.connect(false, nil)
-	p.openLog()
-	t.Cleanup(p.closeLog)
+	p.spool.openLog()
+	t.Cleanup(p.spool.closeLog)
 	w.destination.up(false)
 	w.source.Send(script.Publish(1, 1, "t", "a"))
 	w.destination.Want("PUBLISH 1 qos1 t=a")
 	p.mu.Lock()
-	p.startSpoolingLocked()
+	p.spool.needLocked()
 	p.mu.Unlock()
-	b := p.takeBatch()
+	b := p.spool.takeBatch()
 	b.recorded[0] = false // as if it were too large
 	p.mu.Lock()
-	p.batchWrittenLocked(&b, 0, nil)
+	p.spool.batchWrittenLocked(&b, 0, nil)
 	p.mu.Unlock()
 	w.flush()
 	w.source.Want("PUBACK 1")
