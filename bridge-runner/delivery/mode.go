@@ -23,7 +23,8 @@ const (
 	// none is sent before an older backlog. The queue is empty.
 	modeOpening mode = iota
 	// modeDirect: messages that arrive go to the queue, and nothing is written. Pending is
-	// empty. The messages of the queue that are on disk are in front of the others.
+	// empty. The messages of the queue that are on disk are in front of the others, except
+	// messages that await their dead letters since modeJoining.
 	modeDirect
 	// modeJoining: the log was opened late, and it has a backlog. The messages that were in
 	// the queue by then are not written, because their records would be behind the backlog,

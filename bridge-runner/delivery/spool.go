@@ -221,13 +221,17 @@ func (s *spool) factsLocked() facts {
 // notOnDiskLocked returns the number of messages in the queue that have not settled.
 func (s *spool) notOnDiskLocked() int { return s.pipe.queue.len() - s.queuedFromDisk }
 
-// copyLocked puts the messages of the queue that are not on disk into pending, too.
+// copyLocked puts the messages of the queue that are not on disk into pending, too. Messages
+// in front of a message that is on disk await their dead letters, and stay with their
+// source: to release a later record would release the records in front of it, too.
 func (s *spool) copyLocked() {
-	for i := range s.pipe.queue.len() {
-		m := s.pipe.queue.at(i)
-		if m.settled() {
-			continue
-		}
+	q := &s.pipe.queue
+	first := q.len()
+	for first > 0 && !q.at(first-1).settled() {
+		first--
+	}
+	for i := first; i < q.len(); i++ {
+		m := q.at(i)
 		m.custody = spooling
 		s.alsoQueued++
 		s.pending.push(m)
