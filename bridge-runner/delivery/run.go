@@ -75,7 +75,7 @@ func (s *spool) checkTimes() {
 		if !m.settled() || !s.expired(m, now) {
 			break
 		}
-		if m.progress == queued || m.progress == awaitingDeadLetter {
+		if m.progress == queued {
 			p.dropLocked(m, DropExpired)
 		}
 	}
