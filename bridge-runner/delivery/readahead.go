@@ -54,7 +54,7 @@ func (s *spool) readAhead() bool {
 	s.allRead = s.log.Cursor() == s.log.Next()
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	return err == nil || deferred
+	return err == nil || deferred || len(messages) > 0
 }
 
 // readAheadRoomLocked returns how many more messages, and how many more bytes of records,
