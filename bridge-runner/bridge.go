@@ -145,13 +145,17 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 	}
 	window := int(*m.Spec.Delivery.InflightWindow)
 	var local, remote sideSessions
+	flush := func() {
+		local.flush()
+		remote.flush()
+	}
 	buffers, err := newBuffers(&m.Spec, data, state, log)
 	if err != nil {
 		return nil, err
 	}
 	b := &bridge{
-		forwards:      delivery.New(forwards, metrics.Meter(report.LocalToRemote, log), buffers.options(report.LocalToRemote, forwards, &local)),
-		subscriptions: delivery.New(subscriptions, metrics.Meter(report.RemoteToLocal, log), buffers.options(report.RemoteToLocal, subscriptions, &remote)),
+		forwards:      delivery.New(forwards, metrics.Meter(report.LocalToRemote, log), buffers.options(report.LocalToRemote, forwards, flush)),
+		subscriptions: delivery.New(subscriptions, metrics.Meter(report.RemoteToLocal, log), buffers.options(report.RemoteToLocal, subscriptions, flush)),
 		notifier:      newNotifier(m.Spec.Notifications, log),
 		alive:         newLiveness(log),
 		log:           log,

@@ -32,13 +32,13 @@ func newBuffers(spec *v1alpha1.MQTTBridgeSpec, data string, state *report.State,
 	return &buffers{spec: spec, data: data, state: state, log: log}, nil
 }
 
-// options returns the options of a direction's pipe. source are the sessions of the
-// direction's source side.
-func (b *buffers) options(direction string, rules []config.Rule, source *sideSessions) delivery.Options {
+// options returns the options of a direction's pipe. flush sends the packets that were
+// written to the sessions of both sides and not sent.
+func (b *buffers) options(direction string, rules []config.Rule, flush func()) delivery.Options {
 	opts := delivery.Options{
 		MemoryBytes: int(b.spec.Buffer.Memory.Size.Value()),
 		BufferQoS0:  *b.spec.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
-		Flush:       source.flush,
+		Flush:       flush,
 	}
 	u := b.spec.Delivery.Unforwardable
 	opts.Unforwardable.Block = *u.Policy == v1alpha1.UnforwardableBlock

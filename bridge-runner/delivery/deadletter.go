@@ -123,6 +123,7 @@ func (m *outgoing) isDeadLetter(topic string) bool {
 // called when the dead letter has settled.
 func (p *Pipe) receiveDeadLetter(message session.Message, at time.Time, onSettled func()) {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	o := &origin{onSettled: onSettled}
 	m := &o.first
 	m.origin, m.ReceivedAt, m.Owner, m.Message = o, at, m, message
@@ -132,20 +133,14 @@ func (p *Pipe) receiveDeadLetter(message session.Message, at time.Time, onSettle
 	p.pushLocked(m)
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	dest := p.dest
-	p.mu.Unlock()
-	if dest != nil {
-		dest.Flush()
-	}
 }
 
 // deadLetterSettled marks m as done: its dead letter has settled.
 func (p *Pipe) deadLetterSettled(m *outgoing) {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	p.uncountQoS0Locked(m)
 	p.finishLocked(m)
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	p.mu.Unlock()
-	p.opts.Flush()
 }

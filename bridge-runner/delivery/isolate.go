@@ -346,23 +346,19 @@ func (p *Pipe) startControlLocked(start time.Time) {
 		quiet := max(controlMinimum, controlTrips*time.Since(start), min(controlFactor*p.isolation.exposure, controlMaximum))
 		time.AfterFunc(quiet, func() { p.endControl(s) })
 	})
-	time.AfterFunc(0, s.Flush)                                  // not with the lock held
 	time.AfterFunc(controlPatience, func() { p.endControl(s) }) // the server may answer fewer pings
 }
 
 // endControl ends a control that has passed: the connection of s has lasted.
 func (p *Pipe) endControl(s *session.Session) {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	if p.dest != s || !p.isolation.controlRunning {
-		p.mu.Unlock()
 		return
 	}
 	p.isolation.controlPassed, p.isolation.controlRunning = true, false
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	p.mu.Unlock()
-	s.Flush()
-	p.opts.Flush()
 }
 
 // acceptedLocked updates the search and the refusals after the destination has

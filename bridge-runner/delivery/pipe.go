@@ -38,8 +38,8 @@
 //
 // The lock order is: [Pipe].mu, then the lock of a [session.State], the locks of the
 // [Meter], or those that [Disk.OnStateChange] takes. A session calls the pipe without a lock
-// held. [session.Session.Flush] may call [Pipe.Ready], so it is never called with Pipe.mu
-// held. The locks of two pipes are never held at the same time. The log has no lock of its
+// held. [Options.Flush] may call [Pipe.Ready], so it is never called with Pipe.mu held. The
+// locks of two pipes are never held at the same time. The log has no lock of its
 // own: only the goroutine that runs [Pipe.RunSpool] uses it. Functions with the suffix
 // Locked expect Pipe.mu to be held.
 //
@@ -86,8 +86,8 @@ type Options struct {
 	Disk *Disk
 	// Drain limits how fast a backlog is sent.
 	Drain DrainRate
-	// Flush sends the acknowledgements that were written to the session of the source. The
-	// pipe calls it when it has acknowledged messages outside of a call from a session.
+	// Flush sends the packets that were written to the sessions of both sides and not sent.
+	// The pipe calls it at the end of each operation that no session has called.
 	Flush func()
 }
 
@@ -201,6 +201,25 @@ func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
 		p.spool = newSpool(p, *opts.Disk)
 	}
 	return p
+}
+
+// unlockAndFlush releases Pipe.mu and sends the packets that were written meanwhile. All
+// operations end by it that may write packets, except Receive, Acknowledged, Redelivered
+// and Ready: sessions call these, and the session's reader sends all packets when it has
+// handled the packets that it has read.
+func (p *Pipe) unlockAndFlush() {
+	p.mu.Unlock()
+	p.opts.Flush()
+}
+
+// unlockAndFlushIf is unlockAndFlush if wrote is set. Otherwise it does not flush: that would
+// split the data that a reader is about to send at once.
+func (p *Pipe) unlockAndFlushIf(wrote bool) {
+	if wrote {
+		p.unlockAndFlush()
+		return
+	}
+	p.mu.Unlock()
 }
 
 // Receive takes a message in. While the pipe is stopping, QoS 1 and 2 messages are left

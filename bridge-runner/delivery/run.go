@@ -59,7 +59,6 @@ func (s *spool) closeLog() {
 func (s *spool) checkTimes() {
 	p := s.pipe
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	now := time.Now()
 	if s.failure != "" && !now.Before(s.retryAt) {
 		s.recheckDiskLocked()
@@ -70,16 +69,26 @@ func (s *spool) checkTimes() {
 	if s.mode == modeDirect && s.notOnDiskLocked() > 0 && now.Sub(p.queue.at(s.queuedFromDisk).ReceivedAt) > slowAfter {
 		s.needLocked()
 	}
-	for i := 0; i < p.queue.len() && s.TTL > 0; i++ {
-		m := p.queue.at(i)
+	dropped := s.dropExpiredLocked(now)
+	p.dequeueDoneLocked()
+	p.unlockAndFlushIf(dropped)
+}
+
+// dropExpiredLocked drops the messages on disk that have waited longer than the TTL. It
+// reports whether there were any.
+func (s *spool) dropExpiredLocked(now time.Time) (dropped bool) {
+	q := &s.pipe.queue
+	for i := 0; i < q.len() && s.TTL > 0; i++ {
+		m := q.at(i)
 		if !m.settled() || !s.expired(m, now) {
 			break
 		}
 		if m.progress == queued {
-			p.dropLocked(m, DropExpired)
+			s.pipe.dropLocked(m, DropExpired)
+			dropped = true
 		}
 	}
-	p.dequeueDoneLocked()
+	return dropped
 }
 
 // recheckDiskLocked ends a failure if the disk can be written again. It releases the lock
@@ -129,14 +138,7 @@ func (s *spool) step() (more bool) {
 	if p.stopping {
 		p.idle.Broadcast()
 	}
-	dest := p.dest
-	p.mu.Unlock()
-	if (read || stopped) && dest != nil {
-		dest.Flush()
-	}
-	if wrote || stopped {
-		p.opts.Flush()
-	}
+	p.unlockAndFlushIf(read || stopped || wrote)
 	return wrote || read || stopped || restored
 }
 

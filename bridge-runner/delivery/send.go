@@ -14,6 +14,7 @@ import (
 // is in flight in s, because its server has resumed the session, continues there.
 func (p *Pipe) Up(s *session.Session) {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	if p.lastState != nil && p.lastState != s.State() {
 		p.lastState.Abandon(s)
 		p.refusals.resetLocked() // the other server may accept the messages
@@ -31,14 +32,12 @@ func (p *Pipe) Up(s *session.Session) {
 	p.pumpLocked()
 	p.dequeueDoneLocked()
 	p.spool.reportStateLocked()
-	p.mu.Unlock()
-	s.Flush()
 }
 
 // Down reports that the destination s is lost.
 func (p *Pipe) Down(s *session.Session) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlockAndFlush()
 	if p.dest != s {
 		return
 	}
@@ -153,15 +152,10 @@ func (p *Pipe) wakeAtLocked(at, now time.Time) {
 // onTimer tries to send all messages of the queue again.
 func (p *Pipe) onTimer() {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	p.wakeAt, p.next = time.Time{}, 0
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	dest := p.dest
-	p.mu.Unlock()
-	if dest != nil {
-		dest.Flush()
-	}
-	p.opts.Flush()
 }
 
 // markSentLocked records that m was sent.
