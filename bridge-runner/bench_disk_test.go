@@ -65,8 +65,11 @@ func newDiskBench(b *testing.B) *diskBench {
 	var from, to sideSessions
 	meter := report.NewMetrics().Meter(report.LocalToRemote, slog.New(slog.DiscardHandler))
 	d.pipe = delivery.New(rules, meter, delivery.Options{
-		Disk:  &delivery.Disk{Dir: filepath.Join(d.dir, "log"), Bytes: 16 << 30, WhenFull: v1alpha1.WhenFullBlock},
-		Flush: from.flush,
+		Disk: &delivery.Disk{Dir: filepath.Join(d.dir, "log"), Bytes: 16 << 30, WhenFull: v1alpha1.WhenFullBlock},
+		Flush: func() {
+			from.flush()
+			to.flush()
+		},
 	})
 	back := delivery.New(nil, meter, delivery.Options{})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -147,13 +147,17 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, state *r
 		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
 	}
 	var local, remote sideSessions
-	newPipe := func(direction string, rules []manifest.Rule, source *sideSessions) *delivery.Pipe {
+	flush := func() {
+		local.flush()
+		remote.flush()
+	}
+	newPipe := func(direction string, rules []manifest.Rule) *delivery.Pipe {
 		opts := delivery.Options{
 			MemoryBytes:   s.MemoryBytes,
 			BufferQoS0:    s.BufferQoS0,
 			Unforwardable: delivery.Unforwardable{Block: s.BlockUnforwardable, DeadLetter: s.DeadLetterTopic},
 			Drain:         delivery.DrainRate{Messages: s.DrainMessages, Bytes: s.DrainBytes},
-			Flush:         source.flush,
+			Flush:         flush,
 		}
 		if s.Disk.Bytes > 0 && len(rules) > 0 {
 			opts.Disk = &delivery.Disk{
@@ -167,8 +171,8 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, state *r
 		return delivery.New(rules, metrics.Meter(direction, log), opts)
 	}
 	b := &bridge{
-		forwards:      newPipe(report.LocalToRemote, s.Forwards, &local),
-		subscriptions: newPipe(report.RemoteToLocal, s.Subscriptions, &remote),
+		forwards:      newPipe(report.LocalToRemote, s.Forwards),
+		subscriptions: newPipe(report.RemoteToLocal, s.Subscriptions),
 		notifier:      newNotifier(s.Notifications, log),
 		alive:         newLiveness(log),
 		log:           log,

@@ -11,7 +11,12 @@ const spoolAllowance = 90 * time.Second
 
 // SpoolOverdue returns for how long a step of [Pipe.RunSpool] has been overdue. It is 0
 // while there is nothing to do.
-func (p *Pipe) SpoolOverdue() time.Duration { return p.spoolTask.Overdue() }
+func (p *Pipe) SpoolOverdue() time.Duration {
+	if p.spool == nil {
+		return 0
+	}
+	return p.spool.task.Overdue()
+}
 
 // CheckLock takes the pipe's lock and releases it. It blocks while the lock is held.
 func (p *Pipe) CheckLock() {

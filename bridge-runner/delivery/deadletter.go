@@ -42,7 +42,7 @@ func (p *Pipe) SetReverse(reverse *Pipe) { p.reverse = reverse }
 func (p *Pipe) awaitDeadLetterLocked(m *outgoing, cause string, why error) {
 	p.forgetInSessionLocked(m)
 	p.untrackLocked(m)
-	m.awaitsDeadLetter = true // a QoS 0 message stays counted in qos0Bytes, so that dead letters are bounded
+	p.replaceByDeadLetterLocked(m) // a QoS 0 message stays counted in qos0Bytes, so that dead letters are bounded
 	p.meter.Dropped(cause)
 	p.deadLetters = append(p.deadLetters, deadLetter{m, why})
 	if len(p.deadLetters) == 1 {
@@ -124,30 +124,24 @@ func (m *outgoing) isDeadLetter(topic string) bool {
 // called when the dead letter has settled.
 func (p *Pipe) receiveDeadLetter(message session.Message, at time.Time, onSettled func()) {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	o := &origin{onSettled: onSettled}
 	m := &o.first
 	m.origin, m.ReceivedAt, m.Owner, m.Message = o, at, m, message
-	if p.disk != nil && p.dest == nil {
-		p.startSpoolingLocked()
+	if p.dest == nil {
+		p.spool.needLocked()
 	}
 	p.pushLocked(m)
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	dest := p.dest
-	p.mu.Unlock()
-	if dest != nil {
-		dest.Flush()
-	}
 }
 
 // deadLetterSettled marks m as done: its dead letter has settled.
 func (p *Pipe) deadLetterSettled(m *outgoing) {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	p.uncountQoS0Locked(m)
-	m.done = true
-	p.clearContentLocked(m)
+	p.finishLocked(m)
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	p.mu.Unlock()
-	p.opts.Flush()
 }

@@ -21,6 +21,7 @@ import (
 func (w *world) addReverse() *counts {
 	meter := &counts{dropped: map[string]int{}}
 	w.reverse = New(nil, meter, Options{Flush: w.flush, Unforwardable: w.pipe.opts.Unforwardable})
+	w.watch(w.reverse, meter)
 	w.pipe.SetReverse(w.reverse)
 	w.reverse.SetReverse(w.pipe)
 	return meter
@@ -174,4 +175,40 @@ func TestDeadLetter_SourceIsDown_TheBacklogDrains(t *testing.T) {
 	defer x.stop()
 	x.waitAccepted(want...)
 	w.wantGivenUp(FateDeadLetter, "poison")
+}
+
+// The dead letter, which does not expire, replaces the message.
+func TestDeadLetter_MessageOnDiskExpiresMeanwhile_IsNotDroppedAgain(t *testing.T) {
+	w := newWorldWith(t, packet.V5, Options{Disk: &Disk{Dir: t.TempDir(), Bytes: 4 << 20}, Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
+	reverse := w.addReverse()
+	s := w.pipe.spool // RunSpool does not run: the test calls step and checkTimes
+	t.Cleanup(s.closeLog)
+	steps := func() {
+		for s.step() {
+		}
+	}
+	w.source.connect(false, nil)
+	w.source.Send(script.Publish(1, 1, "t", strings.Repeat("x", 200)))
+	w.source.sync()
+	steps()
+	w.source.Want("PUBACK 1") // it is on disk
+	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(100))})
+	w.pipe.Up(w.destination.s)
+	w.wantDropped(DropTooLarge, 1)
+	s.TTL = 1
+	s.checkTimes()
+	w.wantDropped(DropTooLarge, 1)
+	steps()
+	if n := w.pipe.Backlog().Messages; n != 1 {
+		t.Errorf("%d messages are on the disk, want 1: its dead letter is not published", n)
+	}
+	w.reverse.Up(w.source.s)
+	w.source.Send(script.Ack(v5.PUBACK, w.source.Next().ID, 0))
+	eventually(t, func() error {
+		steps()
+		if n := w.pipe.Backlog().Messages; n != 0 {
+			return fmt.Errorf("%d messages are on the disk; %v", n, reverse)
+		}
+		return nil
+	})
 }

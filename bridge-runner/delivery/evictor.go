@@ -45,14 +45,10 @@ func (p *Pipe) compactIfManyLocked() bool {
 func (p *Pipe) compactLocked() {
 	var left queue
 	for p.queue.len() > 0 {
-		if m := p.queue.pop(); !m.done || m.settled || m.spooling || m.bypass || m.origin.awaitsAck() {
+		if m := p.queue.pop(); m.progress != done || m.custody != atSource || m.origin.awaitsAck() {
 			left.push(m)
 		}
 	}
 	p.queue, p.evictor, p.next, p.clearedQoS0 = left, evictor{}, 0, 0
-}
-
-// waitsInMemory reports whether m is a QoS 0 message that waits in memory.
-func (m *outgoing) waitsInMemory() bool {
-	return m.QoS == 0 && !m.done && !m.settled && !m.awaitsDeadLetter
+	p.spool.wakeIfJoinedLocked()
 }

@@ -33,7 +33,7 @@ func (p *Pipe) discardLocked(o *origin, cause string) {
 // acknowledged after the messages that arrived before it.
 func (p *Pipe) acknowledgeInTurnLocked(o *origin) {
 	if o.awaitsAck() {
-		o.first = outgoing{origin: o, done: true}
+		o.first = outgoing{origin: o, progress: done}
 		p.pushLocked(&o.first)
 	}
 }

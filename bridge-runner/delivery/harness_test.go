@@ -6,6 +6,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"testing"
@@ -53,7 +54,40 @@ func newWorldWith(t *testing.T, v packet.Version, opts Options, all ...v1alpha1.
 	opts.Flush = w.flush
 	w.pipe = New(rules(t, all...), meter, opts)
 	w.source, w.destination = newSide(w, v), newSide(w, v)
+	w.watch(w.pipe, meter)
 	return w
+}
+
+// watch checks the invariants of p whenever it reports to its meter, and at the end.
+func (w *world) watch(p *Pipe, meter *counts) {
+	reports := 0
+	meter.onSetHeld = func() {
+		const few, rarely = 50, 200 // a long queue is not walked at each report
+		reports++
+		if p.heldLocked() <= few || reports%rarely == 0 {
+			w.checkInvariantsLocked(p)
+		}
+	}
+	w.t.Cleanup(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		w.checkInvariantsLocked(p)
+	})
+}
+
+func (w *world) checkInvariantsLocked(p *Pipe) {
+	w.t.Helper()
+	if err := p.checkInvariantsLocked(); err != nil {
+		w.t.Errorf("an invariant does not hold: %v\n%s", err, debug.Stack())
+	}
+}
+
+// checkInvariants fails if an invariant of the pipe does not hold.
+func (w *world) checkInvariants() {
+	w.t.Helper()
+	w.pipe.mu.Lock()
+	defer w.pipe.mu.Unlock()
+	w.checkInvariantsLocked(w.pipe)
 }
 
 // side is one side of a pipe: a server, and the state of the session with it.
@@ -182,6 +216,8 @@ type counts struct {
 	held        int
 	inflight    int
 	diskFailed  int
+	// onSetHeld is called by SetHeld, with Pipe.mu held. It may be nil.
+	onSetHeld func()
 }
 
 func (c *counts) count(add func()) {
@@ -219,6 +255,9 @@ func (c *counts) Redelivered() { c.count(func() { c.redelivered++ }) }
 
 func (c *counts) SetHeld(messages, inflight int) {
 	c.count(func() { c.held, c.inflight = messages, inflight })
+	if c.onSetHeld != nil {
+		c.onSetHeld()
+	}
 }
 
 func (c *counts) DiskFailed() { c.count(func() { c.diskFailed++ }) }

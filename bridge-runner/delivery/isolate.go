@@ -113,6 +113,8 @@ type isolation struct {
 	// witnessEndings is the number of sessions that ended at each message that was sent as a
 	// witness.
 	witnessEndings map[*outgoing]int
+	// witnessTopics holds the first message of each topic that was sent as a witness.
+	witnessTopics map[string]*outgoing
 	// retryAt is when all messages are tried again, because no message is left that could be
 	// a witness. Zero if such a message is left.
 	retryAt time.Time
@@ -134,18 +136,6 @@ func blamesMessage(code byte) bool {
 // has connected with the same client identifier. It says nothing about messages.
 const codeSessionTakenOver = 0x8E
 
-// needsWitness reports whether a witness is needed: the session may have ended because of
-// how much was sent, or because the server accepts nothing. A code about the server or
-// about the client may stand for a message, too: for example, servers with a policy for
-// messages end the session by 0x98.
-func needsWitness(how session.Ending) bool {
-	switch how.Code {
-	case 0x93, 0x96, 0x97, 0x89, 0x8B, 0x8D, 0x98, 0x9C, 0x9D, 0x9F, 0xA0:
-		return true
-	}
-	return !how.ByServer
-}
-
 // sessionEndedLocked updates the search after the destination s was lost.
 func (p *Pipe) sessionEndedLocked(s *session.Session) {
 	i, how := &p.isolation, s.Ending()
@@ -163,10 +153,7 @@ func (p *Pipe) sessionEndedLocked(s *session.Session) {
 		*i = isolation{lastAlone: i.lastAlone} // sessions end without messages, too
 		return
 	case i.witness:
-		if i.witnessEndings == nil {
-			i.witnessEndings = map[*outgoing]int{}
-		}
-		i.witnessEndings[oldest]++ // the server may end the session at every message, or at this one, too
+		i.witnessEndedLocked(oldest)
 		return
 	case oldest != i.suspect:
 		// The messages in front of it are acknowledged, or their acknowledgements were lost in
@@ -204,7 +191,7 @@ func (p *Pipe) sessionEndedLocked(s *session.Session) {
 func (p *Pipe) inFlightLocked() (oldest, newest *outgoing) {
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
-		if m.done || !m.inflight {
+		if m.progress != inFlight {
 			continue
 		}
 		if oldest == nil {
@@ -290,49 +277,6 @@ func (p *Pipe) maySendLocked(m *outgoing, now time.Time) (may, skip bool) {
 	return true, false
 }
 
-// mayWitness reports whether m may be sent as a witness. The suspect may be innocent, and a
-// server delivers the messages of one topic in the order in which they are sent (section 4.6).
-// So a message of another topic is preferred, and no message passes an earlier one of its topic
-// before the first pause is over.
-func (i *isolation) mayWitness(m *outgoing) bool {
-	if m == i.suspect || i.witnessEndings[m] >= witnessEndsMax {
-		return false
-	}
-	if i.anyTopic {
-		return true
-	}
-	for earlier := range i.witnessEndings {
-		if earlier.seq < m.seq && earlier.Topic == m.Topic {
-			return false
-		}
-	}
-	return m.Topic != i.suspect.Topic
-}
-
-// retryAllLocked reports whether the suspect, and then every message that was tried as a
-// witness, may be sent once more: the server may have recovered, and the source may have
-// nothing else to send. It is called when a witness is needed and no other message may be
-// sent. Before the time for it, retryAllLocked returns false and plans a call of onTimer.
-func (p *Pipe) retryAllLocked(now time.Time) bool {
-	i := &p.isolation
-	if p.inflight > 0 {
-		return false
-	}
-	if i.retryAt.IsZero() {
-		i.retryPause = min(max(2*i.retryPause, firstWitnessPause), longestWitnessPause)
-		i.retryAt = now.Add(i.retryPause)
-	}
-	if now.Before(i.retryAt) {
-		p.wakeAtLocked(i.retryAt, now)
-		return false
-	}
-	i.witness, i.anyTopic, i.retryAt, p.next = false, true, time.Time{}, 0
-	for m := range i.witnessEndings {
-		i.witnessEndings[m] = witnessEndsMax - 1
-	}
-	return true
-}
-
 // startControlLocked starts a control if none is running.
 func (p *Pipe) startControlLocked(start time.Time) {
 	i, s := &p.isolation, p.dest
@@ -346,23 +290,19 @@ func (p *Pipe) startControlLocked(start time.Time) {
 		quiet := max(controlMinimum, controlTrips*time.Since(start), min(controlFactor*p.isolation.exposure, controlMaximum))
 		time.AfterFunc(quiet, func() { p.endControl(s) })
 	})
-	time.AfterFunc(0, s.Flush)                                  // not with the lock held
 	time.AfterFunc(controlPatience, func() { p.endControl(s) }) // the server may answer fewer pings
 }
 
 // endControl ends a control that has passed: the connection of s has lasted.
 func (p *Pipe) endControl(s *session.Session) {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	if p.dest != s || !p.isolation.controlRunning {
-		p.mu.Unlock()
 		return
 	}
 	p.isolation.controlPassed, p.isolation.controlRunning = true, false
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	p.mu.Unlock()
-	s.Flush()
-	p.opts.Flush()
 }
 
 // acceptedLocked updates the search and the refusals after the destination has
@@ -372,7 +312,7 @@ func (p *Pipe) acceptedLocked(m *outgoing) {
 		p.witnessRefusalsLocked(m)
 	}
 	if i := &p.isolation; i.witness {
-		i.witness, i.witnessed, i.witnessEndings, i.retryAt, i.retryPause = false, true, nil, time.Time{}, 0
+		i.witness, i.witnessed, i.witnessEndings, i.witnessTopics, i.retryAt, i.retryPause = false, true, nil, nil, time.Time{}, 0
 		p.next = 0 // the suspect has its last trial
 	}
 }

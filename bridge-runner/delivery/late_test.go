@@ -83,8 +83,8 @@ func (w *diskWorld) unlockLog(other *buffer.Log) {
 	}
 	w.pipe.mu.Lock()
 	defer w.pipe.mu.Unlock()
-	w.pipe.disk.retryAt = time.Time{} // now
-	w.pipe.disk.wakeUp()
+	w.pipe.spool.retryAt = time.Time{} // now
+	w.pipe.spool.wakeUp()
 }
 
 // wantBacklog reads the messages of lockedLog, and acknowledges them.
@@ -209,4 +209,54 @@ func TestLateLog_QoS2MessageGoesBehindTheBacklog_ItsIdentifierIsReleased(t *test
 			return
 		}
 	}
+}
+
+// A message that awaits its dead letter stays in the queue in front of the backlog. It must
+// get no record behind the backlog, because its release would release the backlog, too.
+func TestLateLog_MessageAwaitsItsDeadLetter_TheBacklogIsNotReleasedWithIt(t *testing.T) {
+	dir := t.TempDir()
+	store(t, dir, numbered(1, 1)...)
+	w := newWorldWith(t, packet.V5, Options{Disk: &Disk{Dir: dir, Bytes: 64 << 20}, Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
+	w.addReverse()
+	s := w.pipe.spool // RunSpool does not run: the test calls step
+	s.mode, s.allRead = modeDirect, true
+	w.source.connect(false, nil)
+	up := func() {
+		w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(100))})
+		w.pipe.Up(w.destination.s)
+	}
+	steps := func() {
+		for s.step() {
+		}
+	}
+	up()
+	w.source.Send(script.Publish(1, 1, "t", strings.Repeat("x", 200)))
+	w.source.sync()
+	steps() // opens the log
+	w.destination.Want("PUBLISH 1 qos1 t=0")
+	w.destination.down()
+	up()
+	steps()
+	w.destination.Want("PUBLISH 1 qos1 t=0")
+	w.destination.down()
+	steps()
+	w.reverse.Up(w.source.s)
+	for range 2 { // the dead letter, and a PUBACK before or after it
+		if p := w.source.Next(); p.Type == v5.PUBLISH {
+			w.source.Send(script.Ack(v5.PUBACK, p.ID, 0))
+		}
+	}
+	eventually(t, func() error {
+		w.pipe.mu.Lock()
+		defer w.pipe.mu.Unlock()
+		if n := w.pipe.queue.len(); n != 1 {
+			return fmt.Errorf("%d messages are in the queue", n)
+		}
+		return nil
+	})
+	steps()
+	s.closeLog()
+	next := newDiskWorld(t, packet.V311, dir, nil)
+	next.destination.up(false)
+	next.destination.Want("PUBLISH 1 qos1 t=0")
 }

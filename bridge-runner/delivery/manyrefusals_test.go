@@ -26,7 +26,7 @@ func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 			defer p.mu.Unlock()
 			var all []*outgoing
 			for range messages {
-				m := &outgoing{origin: clearedOrigin}
+				m := &outgoing{origin: clearedOrigin, Outgoing: session.Outgoing{Message: session.Message{QoS: 1}}}
 				p.enqueueLocked(m)
 				all = append(all, m)
 				for range maxRefusals {
@@ -36,7 +36,7 @@ func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 			start := time.Now()
 			for i := range messages {
 				m := all[place(i)]
-				m.done = true
+				m.progress = done
 				p.untrackLocked(m)
 				p.acceptedLocked(m)
 			}
@@ -46,6 +46,7 @@ func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 			if len(p.refusals.byMessage) > 0 {
 				t.Errorf("%d refusals are left", len(p.refusals.byMessage))
 			}
+			p.dequeueDoneLocked()
 		})
 	}
 }
@@ -59,7 +60,7 @@ func TestRefusal_ManyMessages_AreTriedAgainTogether(t *testing.T) {
 	times := map[time.Time]bool{}
 	start := time.Now()
 	for range 1000 {
-		m := &outgoing{origin: clearedOrigin}
+		m := &outgoing{origin: clearedOrigin, Outgoing: session.Outgoing{Message: session.Message{QoS: 1}}}
 		p.enqueueLocked(m)
 		for range maxRefusals {
 			p.refusedLocked(m, &session.Refusal{Error: &session.Error{Kind: session.PublishRefused, Code: 0x97}})

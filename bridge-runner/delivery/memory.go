@@ -25,9 +25,7 @@ func (p *Pipe) admitLocked(o *origin) bool {
 		o.bytes = size
 		return true
 	}
-	if p.disk != nil {
-		p.startSpoolingLocked() // so that there is room soon
-	}
+	p.spool.needLocked() // so that there is room soon
 	if o.in.LeaveAtServer() {
 		p.leftAtSource.addLocked(o.in.Session(), size)
 		return false
@@ -84,8 +82,8 @@ func (p *Pipe) renewSourcesLocked() {
 // of a message that its source waits for stays counted until the source is acknowledged.
 func (p *Pipe) clearContentLocked(m *outgoing) {
 	switch {
-	case m.spooling: // the spool may be reading it
-	case m.settled:
+	case m.custody == spooling: // the spool may be reading it
+	case m.settled():
 		m.Message = session.Message{}
 		if o := m.origin; o != nil && o.unsettled == 0 && o.awaitsAck() && o.in != nil {
 			o.in = settledInbound

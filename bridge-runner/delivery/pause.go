@@ -36,11 +36,10 @@ func (p *Pipe) Pause(ctx context.Context, s *session.Session) (inflight, left in
 // Resume ends a pause of the destination s.
 func (p *Pipe) Resume(s *session.Session) {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	if p.dest == s {
 		p.paused = false
 		p.pumpLocked()
 		p.dequeueDoneLocked()
 	}
-	p.mu.Unlock()
-	s.Flush()
 }

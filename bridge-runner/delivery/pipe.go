@@ -22,20 +22,24 @@
 //   - QoS 0 messages are dropped and counted while no session is up, unless
 //     [Options.BufferQoS0] is set.
 //
-// A pipe with a disk has two modes. In direct mode it acknowledges a message to the source
-// when the destination has acknowledged it, and writes nothing. It starts to spool when the
-// destination is lost, or when a message has been held for longer than a second: it appends
-// all held messages to a log (package buffer), including the messages in flight, and from
-// then on every message that arrives. Each message is acknowledged to its source when it is
-// on disk. The messages that are read from the log are sent to the destination. When the
-// whole log is read, the pipe returns to direct mode. So the messages on disk are always
-// older than the messages that are only in memory, and the order survives any end of the
-// process.
+// A pipe with a disk has two modes, and two more at its start (see mode.go). In direct mode
+// the pipe acknowledges a message to the source when the destination has acknowledged it,
+// and writes nothing. It starts to spool when the destination is lost, or when a message
+// has been held for longer than a second: it appends all held messages to a log (package
+// buffer), including the messages in flight, and from then on every message that arrives.
+// Each message is acknowledged to its source when it is on disk. The messages that are read
+// from the log are sent to the destination. When the whole log is read, the pipe returns to
+// direct mode. So the messages on disk are always older than the messages that are only in
+// memory, and the order survives any end of the process.
+//
+// A message goes through pipe.go, which routes it, and then through send.go, which sends it
+// and acknowledges it to its source. With a disk it may go through the spool in between:
+// write.go, then readahead.go.
 //
 // The lock order is: [Pipe].mu, then the lock of a [session.State], the locks of the
 // [Meter], or those that [Disk.OnStateChange] takes. A session calls the pipe without a lock
-// held. [session.Session.Flush] may call [Pipe.Ready], so it is never called with Pipe.mu
-// held. The locks of two pipes are never held at the same time. The log has no lock of its
+// held. [Options.Flush] may call [Pipe.Ready], so it is never called with Pipe.mu held. The
+// locks of two pipes are never held at the same time. The log has no lock of its
 // own: only the goroutine that runs [Pipe.RunSpool] uses it. Functions with the suffix
 // Locked expect Pipe.mu to be held.
 //
@@ -47,7 +51,6 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -83,8 +86,8 @@ type Options struct {
 	Disk *Disk
 	// Drain limits how fast a backlog is sent.
 	Drain DrainRate
-	// Flush sends the acknowledgements that were written to the session of the source. The
-	// pipe calls it when it has acknowledged messages outside of a call from a session.
+	// Flush sends the packets that were written to the sessions of both sides and not sent.
+	// The pipe calls it at the end of each operation that no session has called.
 	Flush func()
 }
 
@@ -127,13 +130,11 @@ type Pipe struct {
 	filters string
 	meter   Meter
 	opts    Options
-	// disk is nil if there is no disk. Its own comment says what guards its fields.
-	disk *disk
+	// spool is nil if there is no disk. Its own comments say what guards its fields.
+	spool *spool
 	// reverse publishes dead letters on the source side. If it is nil, there are none.
 	// SetReverse sets it before the first message.
 	reverse *Pipe
-	// spoolTask is the work of RunSpool, for the watchdog.
-	spoolTask watchdog.Task
 
 	// mu guards all fields below.
 	mu sync.Mutex
@@ -150,7 +151,8 @@ type Pipe struct {
 	inflight int
 	// qos0Bytes is the size of the QoS 0 messages that wait in memory to be sent or written.
 	qos0Bytes int
-	// clearedQoS0 is the number of QoS 0 messages in queue whose content was cleared.
+	// clearedQoS0 is the number of QoS 0 messages whose content was cleared since queue was
+	// last compacted. Some of them may have left queue.
 	clearedQoS0 int
 	evictor     evictor
 
@@ -196,65 +198,28 @@ func New(rules []manifest.Rule, meter Meter, opts Options) *Pipe {
 	p.idle.L = &p.mu
 	p.refusals.byMessage = map[*outgoing]*refusal{}
 	if opts.Disk != nil {
-		p.disk = newDisk(*opts.Disk)
+		p.spool = newSpool(p, *opts.Disk)
 	}
 	return p
 }
 
-// origin is a message as it was received. It exists until it is acknowledged to its source.
-type origin struct {
-	// in is nil for a dead letter of the other direction.
-	in *session.Inbound
-	// onSettled is called when a dead letter of the other direction has settled.
-	onSettled func()
-	// bytes is the part of Pipe.unackedBytes that this message accounts for.
-	bytes int
-	// unsettled is the number of derived messages that have not settled.
-	unsettled int
-	// first is the first of the derived messages. It is here to save an allocation.
-	first outgoing
+// unlockAndFlush releases Pipe.mu and sends the packets that were written meanwhile. All
+// operations end by it that may write packets, except Receive, Acknowledged, Redelivered
+// and Ready: sessions call these, and the session's reader sends all packets when it has
+// handled the packets that it has read.
+func (p *Pipe) unlockAndFlush() {
+	p.mu.Unlock()
+	p.opts.Flush()
 }
 
-// awaitsAck reports whether the source waits for the acknowledgement.
-func (o *origin) awaitsAck() bool { return o.in == nil || o.in.QoS > 0 }
-
-// outgoing is a message that the destination has not acknowledged.
-type outgoing struct {
-	session.Outgoing
-	// origin is nil for a message that was read from the disk.
-	origin *origin
-	// seq gives the order of the messages in the queue.
-	seq uint64
-	// inflight says that the message was sent to the destination and is not acknowledged.
-	inflight bool
-	// sent says that the message was sent at least once, to any destination.
-	sent bool
-	// done says that nothing more is to be sent: the message was acknowledged or dropped.
-	// It leaves the queue when all messages in front of it are done.
-	done bool
-	// awaitsDeadLetter says that a dead letter replaces the message. The message is done
-	// when the dead letter has settled.
-	awaitsDeadLetter bool
-	// fromBacklog says that the message waited while there was no destination, or on disk.
-	// Options.Drain applies to it.
-	fromBacklog bool
-	// settled says that the message no longer depends on its source. The settled messages in
-	// the queue are counted in disk.queuedFromDisk.
-	settled bool
-
-	// The fields below are used only by a pipe with a disk.
-
-	// spooling says that the message was in the queue when spooling started, and is still in
-	// disk.pending. It is one of disk.alsoQueued.
-	spooling bool
-	// bypass says that the message is sent before the backlog of a log that was opened late.
-	bypass bool
-	// dequeued says that the message has left the queue.
-	dequeued bool
-	// recordNumber is the number of its record in the log; 0 if it has none.
-	recordNumber uint64
-	// recordSize is the size of its record on disk, in bytes.
-	recordSize int64
+// unlockAndFlushIf is unlockAndFlush if wrote is set. Otherwise it does not flush: that would
+// split the data that a reader is about to send at once.
+func (p *Pipe) unlockAndFlushIf(wrote bool) {
+	if wrote {
+		p.unlockAndFlush()
+		return
+	}
+	p.mu.Unlock()
 }
 
 // Receive takes a message in. While the pipe is stopping, QoS 1 and 2 messages are left
@@ -265,8 +230,8 @@ func (p *Pipe) Receive(in *session.Inbound) {
 	if in.QoS > 0 && p.stopping {
 		return
 	}
-	if p.disk != nil && p.dest == nil {
-		p.startSpoolingLocked()
+	if p.dest == nil {
+		p.spool.needLocked()
 	}
 	o := &origin{in: in}
 	if in.QoS > 0 {
@@ -350,9 +315,8 @@ func (p *Pipe) routeLocked(o *origin) {
 func (p *Pipe) pushLocked(m *outgoing) {
 	m.origin.unsettled++
 	m.fromBacklog = p.dest == nil
-	if p.disk != nil && p.disk.spooling {
-		p.disk.pending.push(m)
-		p.disk.wakeUp()
+	if p.spool.takesArrivalsLocked() {
+		p.spool.pushLocked(m)
 		return
 	}
 	p.enqueueLocked(m)
@@ -375,17 +339,9 @@ func (p *Pipe) qos0DropCauseLocked(m *outgoing) string {
 		return DropNotConnected
 	case p.qos0Bytes == 0, m.origin.unsettled > 0: // one message always passes, for all rules
 	case p.qos0Bytes+m.size() <= p.opts.MemoryBytes:
-	case p.dest == nil && !p.isSpoolingLocked() && p.evictLocked(m.size()):
+	case p.dest == nil && !p.spool.takesArrivalsLocked() && p.evictLocked(m.size()):
 	default:
 		return DropQueueFull
 	}
 	return ""
-}
-
-// isSpoolingLocked reports whether messages that arrive are written to the disk.
-func (p *Pipe) isSpoolingLocked() bool { return p.disk != nil && p.disk.spooling }
-
-// size returns roughly the memory that m needs, in bytes.
-func (m *outgoing) size() int {
-	return len(m.Payload) + len(m.Topic) + m.Properties.Size() + messageOverhead
 }

@@ -324,6 +324,7 @@ func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing
 			isUp, paused = false, false
 		}
 		h.renew()
+		h.live.checkInvariants()
 		if did != "" {
 			happened[did]++
 		}
@@ -347,8 +348,8 @@ func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing
 		h.live.pipe.mu.Lock()
 		defer h.live.pipe.mu.Unlock()
 		p := h.live.pipe
-		if p.queue.len() > 0 || p.disk.pending.len() > 0 || p.qos0Bytes != 0 || p.inflight != 0 || p.disk.queuedFromDisk != 0 || p.disk.queuedFromDiskBytes != 0 || p.disk.alsoQueued != 0 || p.disk.bypassing != 0 {
-			return fmt.Errorf("held: %d, pending %d, %d bytes of QoS 0, %d in flight, %d from disk of %d bytes, %d also queued, %d bypassing", p.queue.len(), p.disk.pending.len(), p.qos0Bytes, p.inflight, p.disk.queuedFromDisk, p.disk.queuedFromDiskBytes, p.disk.alsoQueued, p.disk.bypassing)
+		if p.queue.len() > 0 || p.spool.pending.len() > 0 || p.qos0Bytes != 0 || p.inflight != 0 || p.spool.queuedFromDisk != 0 || p.spool.queuedFromDiskBytes != 0 || p.spool.alsoQueued != 0 {
+			return fmt.Errorf("held: %d, pending %d, %d bytes of QoS 0, %d in flight, %d from disk of %d bytes, %d also queued", p.queue.len(), p.spool.pending.len(), p.qos0Bytes, p.inflight, p.spool.queuedFromDisk, p.spool.queuedFromDiskBytes, p.spool.alsoQueued)
 		}
 		return nil
 	})

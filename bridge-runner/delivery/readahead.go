@@ -10,31 +10,31 @@ import (
 
 // readAhead reads the next records of the log into the queue, as far as there is room. It
 // reports whether it made progress.
-func (p *Pipe) readAhead() bool {
-	d := p.disk
+func (s *spool) readAhead() bool {
+	p := s.pipe
 	p.mu.Lock()
-	room, size := p.readAheadRoomLocked()
-	blocked := p.stopping || time.Now().Before(d.unread.readRetry.at)
+	room, size := s.readAheadRoomLocked()
+	blocked := p.stopping || time.Now().Before(s.unread.readRetry.at)
 	p.mu.Unlock()
-	if blocked || room <= 0 || size <= 0 || d.log.Cursor() >= d.log.Next() {
+	if blocked || room <= 0 || size <= 0 || s.log.Cursor() >= s.log.Next() {
 		return false
 	}
 	now := time.Now()
-	messages := make([]*outgoing, 0, min(uint64(room), d.log.Next()-d.log.Cursor()))
+	messages := make([]*outgoing, 0, min(uint64(room), s.log.Next()-s.log.Cursor()))
 	var broken, expired int
-	lost, err := d.log.Read(room, size, func(number uint64, body []byte, size int64) {
+	lost, err := s.log.Read(room, size, func(number uint64, body []byte, size int64) {
 		m, err := parseStored(body, now)
 		switch {
 		case err != nil:
 			broken++
-		case d.expired(m, now):
+		case s.expired(m, now):
 			expired++
 		default:
 			m.recordNumber, m.recordSize = number, size
 			messages = append(messages, m)
 		}
 	})
-	deferred := p.noteReadResult(len(messages)+broken+expired > 0, err)
+	deferred := s.noteReadResult(len(messages)+broken+expired > 0, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for range expired {
@@ -44,24 +44,44 @@ func (p *Pipe) readAhead() bool {
 		p.meter.DiskFailed()
 	}
 	if lost += uint64(broken); lost > 0 { //nolint:gosec // broken is not negative
-		p.countDamagedLocked(lost)
+		s.countDamagedLocked(lost)
 	}
 	for _, m := range messages {
 		p.enqueueLocked(m)
-		d.queuedFromDisk++
-		d.queuedFromDiskBytes += m.recordSize
+		s.queuedFromDisk++
+		s.queuedFromDiskBytes += m.recordSize
 	}
-	d.allRead = d.log.Cursor() == d.log.Next()
+	s.allRead = s.log.Cursor() == s.log.Next()
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	return err == nil || deferred
+	return err == nil || deferred || len(messages) > 0
+}
+
+// readAheadRoomLocked returns how many more messages, and how many more bytes of records,
+// may be read ahead. Delivered messages that wait for the messages in front of them need
+// little memory, but not none.
+func (s *spool) readAheadRoomLocked() (messages int, bytes int64) {
+	p := s.pipe
+	messages, bytes = readAheadMessages-s.queuedFromDisk, readAheadBytes-s.queuedFromDiskBytes
+	if messages > 0 && bytes > 0 {
+		return messages, bytes
+	}
+	messages, bytes = readAheadMessages, readAheadBytes
+	for i := range p.queue.len() {
+		if m := p.queue.at(i); m.settled() && m.progress != done {
+			messages--
+			bytes -= m.recordSize
+		}
+	}
+	return min(messages, maxQueuedFromDisk-s.queuedFromDisk), bytes
 }
 
 // countDamagedLocked counts messages that are damaged on the disk.
-func (p *Pipe) countDamagedLocked(n uint64) {
+func (s *spool) countDamagedLocked(n uint64) {
+	p := s.pipe
 	p.meter.DiskFailed()
 	for range n {
 		p.meter.Dropped(DropDamaged)
 	}
-	p.disk.damage = fmt.Sprintf("messages in the buffer on disk were damaged and are lost, most recently %d messages, found at %s; check the disk", n, time.Now().UTC().Format(time.RFC3339))
+	s.damage = fmt.Sprintf("messages in the buffer on disk were damaged and are lost, most recently %d messages, found at %s; check the disk", n, time.Now().UTC().Format(time.RFC3339))
 }

@@ -145,7 +145,7 @@ func (p *Pipe) witnessRefusalsLocked(accepted *outgoing) {
 			continue
 		}
 		r.witnessed = true
-		if r.count >= maxRefusals && !m.inflight { // once more, after a pause for the server
+		if r.count >= maxRefusals && m.progress != inFlight { // once more, after a pause for the server
 			r.retryAt = time.Time{}
 			p.pauseSendingLocked(pauseAfter(maxRefusals))
 		}

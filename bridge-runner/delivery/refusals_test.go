@@ -225,14 +225,14 @@ func TestRefusal_MessageIsWrittenToTheDiskMeanwhile_MessagesBehindItAreWitnesses
 	w.wantAcknowledged(1, expired, 1)
 	w.waitDropped(DropExpired, expired)
 	w.pipe.mu.Lock()
-	w.pipe.disk.TTL = 0
+	w.pipe.spool.TTL = 0
 	w.pipe.mu.Unlock()
 	x := w.runServers(refusing("poison", 0x80, 0), nil)
 	defer x.stop()
 	eventually(t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		if w.pipe.disk.spooling {
+		if w.pipe.spool.mode != modeDirect {
 			return errors.New("messages do not go directly")
 		}
 		return nil

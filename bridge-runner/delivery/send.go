@@ -15,63 +15,59 @@ import (
 // is in flight in s, because its server has resumed the session, continues there.
 func (p *Pipe) Up(s *session.Session) {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	if p.lastState != nil && p.lastState != s.State() {
 		p.lastState.Abandon(s)
 		p.refusals.resetLocked() // the other server may accept the messages
 		p.refusals.pauseUntil = time.Time{}
 	}
 	p.dest, p.lastState, p.paused, p.destSince = s, s.State(), false, time.Now()
-	if p.disk != nil {
-		p.stopSpoolingLocked()
-	}
-	p.next, p.inflight, p.evictor = 0, 0, evictor{}
+	p.spool.checkLocked()
+	p.next, p.evictor = 0, evictor{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
-		m.inflight, m.fromBacklog = false, !s.State().InFlight(&m.Outgoing)
+		p.leaveFlightLocked(m)
+		m.fromBacklog = !s.State().InFlight(&m.Outgoing)
 	}
 	p.evaluateSuspectLocked(s)
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	p.reportStateLocked()
-	p.mu.Unlock()
-	s.Flush()
+	p.spool.reportStateLocked()
 }
 
 // Down reports that the destination s is lost.
 func (p *Pipe) Down(s *session.Session) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlockAndFlush()
 	if p.dest != s {
 		return
 	}
 	p.sessionEndedLocked(s)
-	p.dest, p.inflight, p.paused = nil, 0, false
-	p.qos0Bytes, p.evictor = p.pendingQoS0BytesLocked(), evictor{}
+	p.dest, p.paused = nil, false
+	p.qos0Bytes, p.evictor = p.spool.pendingQoS0BytesLocked(), evictor{}
 	for i := range p.queue.len() {
 		m := p.queue.at(i)
-		m.inflight = false // until there is a destination
-		if m.done || m.QoS > 0 {
+		p.leaveFlightLocked(m)
+		if m.progress == done || m.QoS > 0 {
 			continue
 		}
 		// A message that was received at QoS 0 is dropped unless BufferQoS0 is set. A message
 		// that was received at a higher QoS is kept, because its source waits for it.
 		switch {
-		case m.settled:
-		case m.awaitsDeadLetter || m.origin.awaitsAck() || p.opts.BufferQoS0:
+		case m.settled():
+		case m.progress == awaitingDeadLetter || m.origin.awaitsAck() || p.opts.BufferQoS0:
 			p.qos0Bytes += m.size()
 		default:
-			m.done = true
-			p.clearContentLocked(m)
+			p.finishLocked(m)
 			p.meter.Dropped(DropNotConnected)
 		}
 	}
 	p.compactIfManyLocked()
-	if p.disk != nil && p.queue.len() > 0 {
-		p.requeueBehindSpoolLocked()
-		p.startSpoolingLocked()
+	if p.spool != nil && p.queue.len() > 0 {
+		p.spool.handleLocked(eventLost)
 	}
 	p.dequeueDoneLocked()
-	p.reportStateLocked()
+	p.spool.reportStateLocked()
 	p.idle.Broadcast()
 }
 
@@ -93,7 +89,7 @@ func (p *Pipe) pumpLocked() {
 	var now time.Time
 	for ; p.next < p.queue.len(); p.next++ {
 		m := p.queue.at(p.next)
-		if m.done || m.inflight || m.awaitsDeadLetter {
+		if m.progress != queued {
 			continue
 		}
 		if now.IsZero() {
@@ -102,7 +98,7 @@ func (p *Pipe) pumpLocked() {
 		if m.fromBacklog && p.pace.limited() && p.waitForRateLocked(now) {
 			return
 		}
-		if m.settled && p.disk.expired(m, now) {
+		if m.settled() && p.spool.expired(m, now) {
 			p.dropLocked(m, DropExpired)
 			continue
 		}
@@ -117,18 +113,16 @@ func (p *Pipe) pumpLocked() {
 		case session.Full, session.Ended:
 			return
 		case session.Sent:
-			m.inflight = true
-			p.inflight++
+			p.enterFlightLocked(m)
 			p.markSentLocked(m)
 		case session.Written:
 			p.markSentLocked(m)
-			m.done = true
 			p.meter.Forwarded(len(m.Payload), now.Sub(m.ReceivedAt))
 			p.untrackLocked(m)
-			p.clearContentLocked(m)
+			p.finishLocked(m)
 		case session.TooLarge:
 			p.giveUpLocked(m, DropTooLarge, diagnosis.MessageTooLarge)
-			if !m.done && !m.awaitsDeadLetter {
+			if m.progress == queued {
 				return // it blocks the direction
 			}
 		case session.Expired:
@@ -159,15 +153,10 @@ func (p *Pipe) wakeAtLocked(at, now time.Time) {
 // onTimer tries to send all messages of the queue again.
 func (p *Pipe) onTimer() {
 	p.mu.Lock()
+	defer p.unlockAndFlush()
 	p.wakeAt, p.next = time.Time{}, 0
 	p.pumpLocked()
 	p.dequeueDoneLocked()
-	dest := p.dest
-	p.mu.Unlock()
-	if dest != nil {
-		dest.Flush()
-	}
-	p.opts.Flush()
 }
 
 // markSentLocked records that m was sent.
@@ -185,7 +174,7 @@ func (p *Pipe) markSentLocked(m *outgoing) {
 // uncountQoS0Locked removes a QoS 0 message from qos0Bytes. A message from the disk was
 // never counted.
 func (p *Pipe) uncountQoS0Locked(m *outgoing) {
-	if m.QoS == 0 && !m.settled {
+	if m.QoS == 0 && !m.settled() {
 		p.qos0Bytes -= m.size()
 	}
 }
@@ -206,9 +195,8 @@ func (p *Pipe) waitForRateLocked(now time.Time) bool {
 func (p *Pipe) dropLocked(m *outgoing, cause string) {
 	p.forgetInSessionLocked(m)
 	p.untrackLocked(m)
-	m.done = true
 	p.uncountQoS0Locked(m)
-	p.clearContentLocked(m)
+	p.finishLocked(m)
 	p.meter.Dropped(cause)
 }
 
@@ -218,22 +206,18 @@ func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m, ok := acked.Owner.(*outgoing)
-	if !ok || m.done || p.lastState != s.State() {
+	if !ok || m.progress == done || p.lastState != s.State() {
 		return
 	}
-	if m.inflight {
-		m.inflight = false
-		p.inflight--
-	}
+	p.leaveFlightLocked(m)
 	isolating := p.isolation.lastAlone != nil
 	if refused != nil {
 		p.refusedLocked(m, refused)
 	} else {
-		m.done = true
 		p.meter.Forwarded(len(m.Payload), time.Since(m.ReceivedAt))
 		p.untrackLocked(m)
 		p.acceptedLocked(m)
-		p.clearContentLocked(m)
+		p.finishLocked(m)
 	}
 	p.dequeueDoneLocked()
 	if isolating {
@@ -246,7 +230,7 @@ func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused
 // acknowledges them to the source, in the order in which they were received
 // ([MQTT-4.6.0-2]).
 func (p *Pipe) dequeueDoneLocked() {
-	for p.queue.len() > 0 && p.queue.at(0).done {
+	for p.queue.len() > 0 && p.queue.at(0).progress == done {
 		m := p.queue.pop()
 		if p.next > 0 {
 			p.next--
@@ -254,10 +238,10 @@ func (p *Pipe) dequeueDoneLocked() {
 		if p.evictor.next > 0 {
 			p.evictor.next--
 		}
-		if p.disk != nil {
-			p.dequeuedLocked(m)
+		if p.spool != nil {
+			p.spool.dequeuedLocked(m)
 		}
-		if !m.settled {
+		if !m.settled() {
 			p.settleLocked(m)
 		}
 	}
@@ -266,26 +250,6 @@ func (p *Pipe) dequeueDoneLocked() {
 	if p.queue.len() == 0 || p.stopping || p.inflight == 0 && p.paused {
 		p.idle.Broadcast()
 	}
-}
-
-// settleLocked marks m as no longer dependent on its source. The inbound message is
-// acknowledged once every message derived from it has settled.
-func (p *Pipe) settleLocked(m *outgoing) {
-	m.settled = true
-	o := m.origin
-	if o == clearedOrigin {
-		return
-	}
-	o.unsettled--
-	if o.unsettled > 0 {
-		return
-	}
-	p.unackedBytes -= o.bytes
-	if o.in == nil {
-		go o.onSettled() // it takes the lock of the other direction's pipe
-		return
-	}
-	o.in.Ack()
 }
 
 // Drain stops the intake and waits until all held messages are acknowledged or on disk,
@@ -309,7 +273,7 @@ func (p *Pipe) Drain(ctx context.Context) int {
 
 // busyLocked reports whether Drain has to wait for held messages.
 func (p *Pipe) busyLocked() bool {
-	if p.hasUnwrittenLocked() {
+	if p.spool.hasUnwrittenLocked() {
 		return true
 	}
 	now := time.Now()

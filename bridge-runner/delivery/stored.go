@@ -55,7 +55,7 @@ func parseStored(data []byte, now time.Time) (*outgoing, error) {
 	if p.Faults.Undeliverable() {
 		return nil, fmt.Errorf("the stored message is invalid: %s", p.Faults)
 	}
-	m := &outgoing{fromBacklog: true, settled: true}
+	m := &outgoing{custody: onDisk, fromBacklog: true}
 	m.ReceivedAt, m.Owner = at, m
 	m.Message = session.Message{Topic: p.Topic, Payload: p.Payload, QoS: p.QoS, Retain: p.Retain, Properties: p.Properties}
 	return m, nil

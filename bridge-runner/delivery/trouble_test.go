@@ -217,7 +217,7 @@ func TestFailedDisk_QoS0MemoryFull_DropsOldestAndKeepsStoredMessages(t *testing.
 	eventually(t, func() error { // messages that are only on the disk are removed with it
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		if n := w.pipe.disk.queuedFromDisk; n != 2 {
+		if n := w.pipe.spool.queuedFromDisk; n != 2 {
 			return fmt.Errorf("%d messages have been read from the disk", n)
 		}
 		return nil

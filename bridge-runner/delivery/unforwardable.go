@@ -95,8 +95,5 @@ func (p *Pipe) forgetInSessionLocked(m *outgoing) {
 	default:
 		p.lastState.Forget(&m.Outgoing)
 	}
-	if m.inflight {
-		m.inflight = false
-		p.inflight--
-	}
+	p.leaveFlightLocked(m)
 }

@@ -22,8 +22,7 @@ const (
 )
 
 // unread describes the parts of a log that cannot be read. They are not damaged: the volume
-// may become readable again. Only the goroutine of RunSpool uses the fields, except message,
-// which Pipe.mu guards.
+// may become readable again. Only the goroutine of run uses it.
 type unread struct {
 	// since is when reading the next record began to fail. Zero while it works.
 	since time.Time
@@ -33,8 +32,6 @@ type unread struct {
 	restoreRetry retry
 	// err says why reading fails.
 	err error
-	// message describes the problem for users. It is empty if everything can be read.
-	message string
 }
 
 // retry is when a failed operation is tried again.
@@ -51,13 +48,13 @@ func (r *retry) backOff(now time.Time) {
 
 // noteReadResult updates unread after an attempt to read the log. It reports whether it
 // has deferred a part of the log, so that reading continues behind that part.
-func (p *Pipe) noteReadResult(progress bool, err error) (deferred bool) {
-	u, now := &p.disk.unread, time.Now()
+func (s *spool) noteReadResult(progress bool, err error) (deferred bool) {
+	u, now := &s.unread, time.Now()
 	if progress || err == nil {
 		u.since, u.readRetry = time.Time{}, retry{}
 	}
 	if err == nil {
-		p.describeUnread()
+		s.describeUnread()
 		return false
 	}
 	if u.since.IsZero() {
@@ -65,32 +62,31 @@ func (p *Pipe) noteReadResult(progress bool, err error) (deferred bool) {
 	}
 	u.err = err
 	u.readRetry.backOff(now)
-	if now.Sub(u.since) >= p.disk.deferAfter() {
-		if _, err := p.disk.log.Defer(); err != nil {
+	if now.Sub(u.since) >= s.deferAfter() {
+		if _, err := s.log.Defer(); err != nil {
 			u.err = err // nothing is removed from the disk until the deferral is saved
 		}
 		u.readRetry = retry{} // the part behind it is read at once
 		deferred = true
 	}
-	p.describeUnread()
+	s.describeUnread()
 	return deferred
 }
 
-func (d *Disk) deferAfter() time.Duration {
-	if d.deferAfterInTest > 0 {
-		return d.deferAfterInTest
+func (s *spool) deferAfter() time.Duration {
+	if s.deferAfterInTest > 0 {
+		return s.deferAfterInTest
 	}
 	return deferAfter
 }
 
 // describeUnread updates the message for users.
-func (p *Pipe) describeUnread() {
-	u := &p.disk.unread
-	parts, records, _ := p.disk.log.Deferred()
-	message := u.describe(parts, records)
-	p.mu.Lock()
-	u.message = message
-	p.mu.Unlock()
+func (s *spool) describeUnread() {
+	parts, records, _ := s.log.Deferred()
+	message := s.unread.describe(parts, records)
+	s.pipe.mu.Lock()
+	s.unreadable = message
+	s.pipe.mu.Unlock()
 }
 
 // describe returns the message for users. parts and records are the deferred parts of the log;
@@ -112,52 +108,53 @@ func (u *unread) describe(parts int, records uint64) string {
 
 // restore appends deferred messages that can be read again to the log. It reports whether
 // there may be more.
-func (p *Pipe) restore() bool {
-	u, now := &p.disk.unread, time.Now()
-	parts, _, _ := p.disk.log.Deferred()
+func (s *spool) restore() bool {
+	p := s.pipe
+	u, now := &s.unread, time.Now()
+	parts, _, _ := s.log.Deferred()
 	if parts == 0 || now.Before(u.restoreRetry.at) {
 		return false
 	}
-	if ok, err := p.disk.log.Readable(); !ok {
+	if ok, err := s.log.Readable(); !ok {
 		u.restoreRetry.backOff(now)
 		if err != nil {
 			u.err = err
 		}
-		p.describeUnread()
+		s.describeUnread()
 		return false
 	}
-	if !p.startRestore() {
+	if !s.startRestore() {
 		return false // it is tried again when the messages that go first are written
 	}
-	restored, lost, err := p.disk.log.Restore(restoreBytes)
+	restored, lost, err := s.log.Restore(restoreBytes)
 	if u.restoreRetry = (retry{}); err != nil {
 		u.restoreRetry.backOff(now)
 		u.err = err
 	}
-	p.describeUnread()
+	s.describeUnread()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.disk.batchInFlight = false
-	p.disk.allRead = p.disk.log.Cursor() == p.disk.log.Next()
+	s.writing = false
+	s.allRead = s.log.Cursor() == s.log.Next()
 	if lost > 0 {
-		p.countDamagedLocked(lost)
+		s.countDamagedLocked(lost)
 	}
 	return restored > 0 || lost > 0
 }
 
 // startRestore starts to spool, and reports whether all held messages are on disk. They
 // have to be in the log first, because restored messages are appended behind them.
-func (p *Pipe) startRestore() bool {
+func (s *spool) startRestore() bool {
+	p := s.pipe
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := p.disk
-	if p.stopping || d.failure != "" {
+	if p.stopping || s.failure != "" {
 		return false
 	}
-	p.startSpoolingLocked()
-	if d.alsoQueued > 0 || d.bypassing > 0 {
+	s.needLocked()
+	if s.mode != modeSpooling || s.alsoQueued > 0 {
 		return false
 	}
-	d.batchInFlight, d.allRead = true, false // spooling must not stop meanwhile
+	s.writing, s.allRead = true, false // spooling must not stop meanwhile
 	return true
 }

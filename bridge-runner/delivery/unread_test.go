@@ -123,6 +123,20 @@ func TestUnreadableSegment_BackSoon_KeepsTheOrder(t *testing.T) {
 	w.waitDropped(DropDamaged, 0)
 }
 
+// The records in front of the unreadable segment are read by the same call that fails.
+func TestUnreadableSegment_RecordsInFrontOfIt_AreSentAtOnce(t *testing.T) {
+	dir := newBacklog(t)
+	path := segmentsOf(t, dir)[3]
+	rename(t, path, path+".away")
+	w := newWorldWith(t, packet.V311, Options{Disk: &Disk{Dir: dir, Bytes: 4 << 20}}, everything)
+	w.destination.up(false)
+	w.pipe.spool.step() // RunSpool does not run
+	t.Cleanup(w.pipe.spool.closeLog)
+	if p := w.destination.Next(); p.Topic != "t/0" {
+		t.Errorf("got %s", p)
+	}
+}
+
 // unreadableFor runs a test for each way in which a part of a log becomes unreadable.
 func unreadableFor(t *testing.T, run func(t *testing.T, dir string, begin, end func())) {
 	t.Run("moved", func(t *testing.T) {
@@ -175,8 +189,8 @@ func (w *diskWorld) wantDeferred() (messages int) {
 	eventually(w.t, func() error {
 		w.pipe.mu.Lock()
 		defer w.pipe.mu.Unlock()
-		said := w.pipe.disk.unread.message
-		if _, err := fmt.Sscanf(said, "%d messages of the backlog", &messages); err != nil || !w.pipe.disk.allRead {
+		said := w.pipe.spool.unreadable
+		if _, err := fmt.Sscanf(said, "%d messages of the backlog", &messages); err != nil || !w.pipe.spool.allRead {
 			return fmt.Errorf("nothing is deferred: %q", said)
 		}
 		return nil

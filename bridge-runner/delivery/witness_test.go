@@ -362,3 +362,35 @@ func TestIsolation_ServerChangesBeforeTheWitness_SuspectGoesFirst(t *testing.T) 
 		t.Errorf("the server gets %s first", p)
 	}
 }
+
+// A server that ends the session at every message does so at messages of many topics. The
+// cost per message of the queue stays small.
+func TestIsolation_ManyTopicsHaveFailedAsWitness_EachMessageIsCheckedQuickly(t *testing.T) {
+	const messages = 20000
+	i := &isolation{suspect: &outgoing{}}
+	var all []*outgoing
+	for n := range messages {
+		m := &outgoing{seq: uint64(n + 1)}
+		m.Topic = fmt.Sprint(n)
+		i.witnessEndedLocked(m)
+		all = append(all, m)
+	}
+	start := time.Now()
+	for _, m := range all {
+		if !i.mayWitness(m) {
+			t.Fatalf("message %d may not be sent again", m.seq)
+		}
+	}
+	if passed := time.Since(start); passed > messages*10*time.Microsecond {
+		t.Errorf("%v for each of %d messages", passed/messages, messages)
+	}
+	behind := &outgoing{seq: messages + 1}
+	behind.Topic = "0"
+	if i.mayWitness(behind) {
+		t.Error("a message passes an earlier message of its topic")
+	}
+	all[0].progress = done
+	if !i.mayWitness(behind) {
+		t.Error("a message waits for a message that is done")
+	}
+}
