@@ -15,6 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
@@ -114,7 +115,7 @@ type handler struct {
 
 func (h handler) Received(in *session.Inbound) {
 	if h.echoes.received(in) {
-		h.s.RejectServer(errEcho)
+		h.s.RejectServer(diagnosis.EchoReceived)
 		return
 	}
 	h.otherEchoes.publish(in)

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
@@ -61,12 +60,6 @@ const (
 	// maxRemembered is the largest number of published messages that are remembered.
 	maxRemembered = 4096
 )
-
-var errEcho = &session.Error{
-	Reason: v1alpha1.ReasonEchoNotPrevented,
-	Message: "the server sends the bridge's own messages back, and the rules forward them again in a loop; the bridge does not use this server until the runner restarts; " +
-		"set protocolVersion: '5' on this side, or change the rules so that they form no loop, or check for another bridge between the same servers",
-}
 
 // newEchoDetector returns the detector of a side: rules publish messages on it, and back
 // receives messages from it.

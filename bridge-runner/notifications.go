@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
@@ -161,7 +162,8 @@ func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused
 	delete(n.backoffs, s.State())
 	n.mu.Unlock()
 	if refused != nil {
-		n.log.Warn("the server refuses a notification; allow the bridge's user to publish to the topic, or remove notifications", "topic", n.topic, "reason", refused.Reason, "message", refused.Message)
+		why := diagnosis.Of(refused.Error)
+		n.log.Warn("the server refuses a notification; allow the bridge's user to publish to the topic, or remove notifications", "topic", n.topic, "reason", why.Reason, "message", why.Message)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
@@ -66,18 +67,18 @@ type Observer interface {
 	// Connected reports that the server is in use after an attempt.
 	Connected(server int, at time.Time)
 	// Lost reports that the connection to the server in use is lost.
-	Lost(server int, err *session.Error, at time.Time)
+	Lost(server int, why *diagnosis.Problem, at time.Time)
 	// Failed reports that an attempt to use the server failed.
-	Failed(server int, err *session.Error, at time.Time)
-	// Probed reports the result of a probe of a server that is not in use. err is nil if
+	Failed(server int, why *diagnosis.Problem, at time.Time)
+	// Probed reports the result of a probe of a server that is not in use. why is nil if
 	// the server passed.
-	Probed(server int, err *session.Error, at time.Time)
+	Probed(server int, why *diagnosis.Problem, at time.Time)
 	// Switched reports that the server is in use and has replaced another server that had
 	// not failed.
 	Switched(server int, how Switch, at time.Time)
 	// ShortfallsFound reports the shortfalls of a server that is connected and about to be in
 	// use. The list is empty if there are none.
-	ShortfallsFound(server int, shortfalls []session.Shortfall)
+	ShortfallsFound(server int, shortfalls []diagnosis.Problem)
 	// Requested reports the state of the requested switch, or nil if no switch is
 	// requested any more.
 	Requested(r *v1alpha1.RequestedSwitch)
@@ -259,7 +260,7 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 	c.Alive.Wait()
 	select {
 	case <-s.Done():
-		c.lost(s, session.AsError(s.Err()))
+		c.lost(s, diagnosis.Of(s.Err()))
 		return nil
 	case <-s.ReconnectRequested():
 		return c.renew(ctx, s)
@@ -294,13 +295,13 @@ func (c *Connector) markActive(server int) {
 }
 
 // lost records and reports that the server in use is lost.
-func (c *Connector) lost(s *session.Session, reason *session.Error) {
+func (c *Connector) lost(s *session.Session, why *diagnosis.Problem) {
 	c.Alive.Begin(0)
 	now := time.Now()
 	c.machine.Lost(c.active, now)
-	c.Observer.Lost(c.active, reason, now)
+	c.Observer.Lost(c.active, why, now)
 	c.Handler.Down(s)
-	c.Log.Warn("connection lost", "server", c.Servers[c.active].Name, "reason", reason.Reason, "message", reason.Message)
+	c.Log.Warn("connection lost", "server", c.Servers[c.active].Name, "reason", why.Reason, "message", why.Message)
 	c.active = noServer
 }
 
@@ -312,10 +313,10 @@ func (c *Connector) attempt(ctx context.Context, server int) *session.Session {
 		return s
 	}
 	if ctx.Err() == nil {
-		reason := session.AsError(err)
-		c.machine.Failed(server, reason.Permanent(), time.Now())
-		c.logFailure(ctx, "connection failed", server, reason)
-		c.Observer.Failed(server, reason, time.Now())
+		why := diagnosis.Of(err)
+		c.machine.Failed(server, why.Permanent(), time.Now())
+		c.logFailure(ctx, "connection failed", server, why)
+		c.Observer.Failed(server, why, time.Now())
 	}
 	return nil
 }
@@ -346,10 +347,10 @@ func (c *Connector) connect(ctx context.Context, server int) (*session.Session, 
 			return nil, err
 		}
 	}
-	for _, remark := range s.Warnings() {
+	for _, remark := range diagnosis.Remarks(s.Remarks()) {
 		c.Log.Info("the server accepted the connection; the remark describes a limitation or a fault in its answer", "server", c.Servers[server].Name, "remark", remark)
 	}
-	c.Observer.ShortfallsFound(server, s.Shortfalls())
+	c.Observer.ShortfallsFound(server, diagnosis.Shortfalls(s.Shortfalls()))
 	return s, nil
 }
 
@@ -362,18 +363,18 @@ func (c *Connector) open(ctx context.Context, cfg session.Config) (*session.Sess
 func (c *Connector) config(server int) (session.Config, error) {
 	cfg, err := c.Servers[server].Config()
 	if err != nil {
-		return cfg, &session.Error{Reason: v1alpha1.ReasonReferenceMissing, Message: err.Error(), Err: err}
+		return cfg, diagnosis.ReferenceMissing(err)
 	}
 	return cfg, nil
 }
 
 // logFailure logs a server's failure: as a warning, or at debug level if the server's
 // previous failure had the same message.
-func (c *Connector) logFailure(ctx context.Context, what string, server int, reason *session.Error) {
+func (c *Connector) logFailure(ctx context.Context, what string, server int, why *diagnosis.Problem) {
 	level := slog.LevelWarn
-	if c.failing[server] == reason.Message {
+	if c.failing[server] == why.Message {
 		level = slog.LevelDebug
 	}
-	c.failing[server] = reason.Message
-	c.Log.Log(ctx, level, what, "server", c.Servers[server].Name, "url", c.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
+	c.failing[server] = why.Message
+	c.Log.Log(ctx, level, what, "server", c.Servers[server].Name, "url", c.Servers[server].URL, "reason", why.Reason, "message", why.Message)
 }

@@ -7,13 +7,14 @@ import (
 	"context"
 	"time"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// probeResult is the result of a probe. err is nil if the server passed.
+// probeResult is the result of a probe. problem is nil if the server passed.
 type probeResult struct {
-	server int
-	err    error
+	server  int
+	problem *diagnosis.Problem
 }
 
 // startProbe probes a server in the background, unless a probe of it is pending or
@@ -33,10 +34,13 @@ func (c *Connector) startProbe(ctx context.Context, server int) {
 		case <-ctx.Done():
 			return
 		}
-		err := c.probe(ctx, server)
+		result := probeResult{server: server}
+		if err := c.probe(ctx, server); err != nil {
+			result.problem = diagnosis.OfProbe(err)
+		}
 		<-c.probeSlot
 		select {
-		case c.probeResults <- probeResult{server, err}:
+		case c.probeResults <- result:
 		case <-ctx.Done():
 		}
 	})
@@ -58,12 +62,12 @@ func (c *Connector) recordProbe(ctx context.Context, p probeResult) {
 	c.Alive.Begin(0)
 	c.probing[p.server] = false
 	now := time.Now()
-	c.machine.Probed(p.server, p.err == nil, p.err != nil && session.AsError(p.err).Permanent(), now)
+	c.machine.Probed(p.server, p.problem == nil, p.problem != nil && p.problem.Permanent(), now)
 	c.request.recordProbe(p)
 	if p.server == c.active { // the bridge has connected to it during the probe
 		return
 	}
-	if p.err == nil {
+	if p.problem == nil {
 		if _, failing := c.failing[p.server]; failing {
 			delete(c.failing, p.server)
 			c.Log.Info("probe passed", "server", c.Servers[p.server].Name)
@@ -71,7 +75,6 @@ func (c *Connector) recordProbe(ctx context.Context, p probeResult) {
 		c.Observer.Probed(p.server, nil, now)
 		return
 	}
-	reason := session.AsError(p.err)
-	c.logFailure(ctx, "probe failed", p.server, reason)
-	c.Observer.Probed(p.server, reason, now)
+	c.logFailure(ctx, "probe failed", p.server, p.problem)
+	c.Observer.Probed(p.server, p.problem, now)
 }

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 )
 
 // requestMailbox holds the latest text that was passed to Request. The zero value holds
@@ -75,8 +75,8 @@ type switchRequest struct {
 	probing bool
 	// passed is true if the server has passed that probe.
 	passed bool
-	// failure is the error of that probe. It is nil if the probe has passed or not ended.
-	failure error
+	// failure explains why that probe failed. It is nil if the probe has passed or not ended.
+	failure *diagnosis.Problem
 }
 
 const forced = "force"
@@ -126,7 +126,7 @@ func (c *Connector) requestedSwitch(ctx context.Context) (server int, reason str
 	case r.force || r.passed:
 		return r.server, v1alpha1.ReasonSwitchRequested
 	case r.failure != nil:
-		c.refuseRequest(r.server, "its probe failed: "+session.AsError(r.failure).Message+"; to switch without a probe, write "+forced+" after the server's name in the annotation")
+		c.refuseRequest(r.server, "its probe failed: "+r.failure.Message+"; to switch without a probe, write "+forced+" after the server's name in the annotation")
 	case !r.probing && !c.probing[r.server]: // a probe that began before the request may have an outdated result
 		r.probing = true
 		c.startProbe(ctx, r.server)
@@ -137,7 +137,7 @@ func (c *Connector) requestedSwitch(ctx context.Context) (server int, reason str
 // recordProbe records the result of the probe that the request has started.
 func (r *switchRequest) recordProbe(p probeResult) {
 	if r != nil && r.pending && r.probing && r.server == p.server {
-		r.passed, r.failure = p.err == nil, p.err
+		r.passed, r.failure = p.problem == nil, p.problem
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
@@ -38,7 +39,7 @@ func (c *Connector) switchTo(ctx context.Context, old *session.Session, server i
 	if err != nil {
 		c.Handler.Resume(old)
 		if ctx.Err() == nil {
-			c.switchFailed(ctx, server, session.AsError(err))
+			c.switchFailed(ctx, server, diagnosis.Of(err))
 		}
 		return old
 	}
@@ -96,11 +97,11 @@ func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, un
 
 // switchFailed records and reports that the connector cannot switch to a server. The
 // server in use remains in use.
-func (c *Connector) switchFailed(ctx context.Context, server int, reason *session.Error) {
-	c.machine.Failed(server, reason.Permanent(), time.Now())
-	c.logFailure(ctx, "switch failed", server, reason)
-	c.Observer.Failed(server, reason, time.Now())
-	c.refuseRequest(server, "the connection failed: "+reason.Message)
+func (c *Connector) switchFailed(ctx context.Context, server int, why *diagnosis.Problem) {
+	c.machine.Failed(server, why.Permanent(), time.Now())
+	c.logFailure(ctx, "switch failed", server, why)
+	c.Observer.Failed(server, why, time.Now())
+	c.refuseRequest(server, "the connection failed: "+why.Message)
 }
 
 // renew reconnects to the server in use, so that the server resends the messages that
@@ -112,7 +113,7 @@ func (c *Connector) renew(ctx context.Context, old *session.Session) *session.Se
 	old.Close()
 	next, err := c.connect(ctx, c.active)
 	if err != nil {
-		c.lost(old, session.AsError(err))
+		c.lost(old, diagnosis.Of(err))
 		return nil
 	}
 	c.Log.Debug("reconnected, so that the server resends the messages that did not fit in memory", "server", c.Servers[c.active].Name)

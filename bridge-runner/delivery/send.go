@@ -7,6 +7,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
@@ -126,7 +127,7 @@ func (p *Pipe) pumpLocked() {
 			p.untrackLocked(m)
 			p.clearContentLocked(m)
 		case session.TooLarge:
-			p.giveUpLocked(m, DropTooLarge, errTooLarge)
+			p.giveUpLocked(m, DropTooLarge, diagnosis.MessageTooLarge)
 			if !m.done && !m.awaitsDeadLetter {
 				return // it blocks the direction
 			}
