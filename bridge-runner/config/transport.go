@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
@@ -24,10 +23,9 @@ func Transport(side *v1alpha1.Side, server *v1alpha1.Server, secrets Secrets) (t
 		return transport.Config{}, err
 	}
 	cfg := transport.Config{
-		HostPort:    address.HostPort,
-		WebSocket:   address.WebSocket,
-		Path:        address.Path,
-		UserTimeout: time.Duration(*side.Failover.AckTimeoutSeconds) * time.Second,
+		HostPort:  address.HostPort,
+		WebSocket: address.WebSocket,
+		Path:      address.Path,
 	}
 	tlsSettings, proxy, webSocket := side.TLS, side.Proxy, side.WebSocket
 	if server.TLS != nil {

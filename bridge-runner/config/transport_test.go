@@ -36,15 +36,14 @@ func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
 		return &v1alpha1.Proxy{URL: url, Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: login}}}
 	}
 	side := &v1alpha1.Side{
-		TLS:      &v1alpha1.TLS{ALPN: []string{"mqtt"}, ServerName: "side.example"},
-		Proxy:    proxy("socks5://[::1]:1080", "side-login"),
-		Failover: &v1alpha1.Failover{AckTimeoutSeconds: ptr.To[int32](7)},
+		TLS:   &v1alpha1.TLS{ALPN: []string{"mqtt"}, ServerName: "side.example"},
+		Proxy: proxy("socks5://[::1]:1080", "side-login"),
 	}
 	cfg, err := Transport(side, &v1alpha1.Server{URL: "wss://a.example/mqtt?x=1"}, NewSecrets(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.HostPort != "a.example:443" || !cfg.WebSocket || cfg.Path != "/mqtt?x=1" || cfg.UserTimeout != 7*time.Second ||
+	if cfg.HostPort != "a.example:443" || !cfg.WebSocket || cfg.Path != "/mqtt?x=1" ||
 		cfg.TLS.ServerName != "side.example" || !slices.Equal(cfg.TLS.NextProtos, []string{"mqtt"}) ||
 		cfg.Proxy.String() != "socks5://side:s@[::1]:1080" {
 		t.Errorf("settings of the side: %+v, TLS %+v", cfg, cfg.TLS)

@@ -6,7 +6,6 @@ package session
 import (
 	"context"
 	"math"
-	"net"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -15,7 +14,8 @@ import (
 
 // Config describes how to open a session.
 type Config struct {
-	// Transport is the server's address and how to reach it.
+	// Transport is the server's address and how to reach it. AckTimeout replaces its
+	// WriteTimeout.
 	Transport transport.Config
 	// Version is the version of MQTT.
 	Version packet.Version
@@ -120,12 +120,9 @@ func newSession(cfg Config, bridgeFlag bool) *Session {
 
 // connect dials, sends CONNECT and handles CONNACK (sections 3.1 and 3.2).
 func (s *Session) connect(ctx context.Context) error {
-	s.conn = &wire{limit: s.cfg.MaximumPacketSize}
+	s.conn = &wire{limit: s.cfg.MaximumPacketSize, start: time.Now()}
 	dial := s.cfg.Transport
-	dial.Wrap = func(tcp *net.TCPConn) net.Conn {
-		s.conn.socket = newSocket(tcp, s.cfg.AckTimeout)
-		return s.conn.socket
-	}
+	dial.WriteTimeout = s.cfg.AckTimeout
 	conn, err := transport.Dial(ctx, dial)
 	if err != nil {
 		return err

@@ -127,7 +127,7 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 // handler's Ready is called when that has changed.
 func (s *Session) fullLocked(qos byte) bool {
 	window := qos > 0 && s.unackedOutgoing >= s.inflightLimit
-	written := len(s.unflushed) >= maxUnsent || s.conn.socket.buffered() >= maxUnsent
+	written := len(s.unflushed) >= maxUnsent || s.conn.Buffered() >= maxUnsent
 	s.publishBlocked, s.writeBlocked = s.publishBlocked || window, s.writeBlocked || written
 	return window || written
 }

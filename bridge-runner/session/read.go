@@ -15,7 +15,7 @@ import (
 func (s *Session) read() {
 	defer close(s.done)
 	defer s.alive.Wait()
-	callsIdle := s.conn.socket.onIdle(s.idle)
+	callsIdle := s.conn.OnIdle(s.idle)
 	for {
 		s.alive.Begin(0)
 		if err := s.handleAll(); err != nil {
@@ -60,8 +60,8 @@ func (s *Session) readFailed(err error) {
 		s.endOnce.Do(s.finish)
 		return
 	}
-	if cause := s.conn.socket.failure(); cause != nil {
-		err = cause // the reason why the socket has closed the connection
+	if cause := s.conn.WriteError(); cause != nil {
+		err = cause // the reason why the connection was closed
 	}
 	s.connectionFailed(err)
 }

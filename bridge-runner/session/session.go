@@ -34,8 +34,8 @@
 // The package does not know the other servers, the rules, the other side or Kubernetes. Package
 // diagnosis explains its errors to users.
 //
-// Lock order: State.mu, then socket.mu. No code holds the locks of two States. The
-// handler's methods are called with no lock held.
+// Lock order: State.mu, then the locks of package transport. No code holds the locks of two
+// States. The handler's methods are called with no lock held.
 package session
 
 import (
@@ -45,6 +45,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
+
+// maxSpareBuffer is the size of the largest empty buffer that is kept for reuse, in bytes.
+const maxSpareBuffer = 256 << 10
 
 // Handler uses a session. The goroutine that reads calls its methods, except Ready, which
 // any goroutine may call. The methods must not block.
@@ -283,7 +286,7 @@ func (s *Session) ReconnectRequested() <-chan struct{} { return s.renewRequested
 // caller publishes them again.
 func (s *Session) Start(handler Handler) {
 	s.handler = handler
-	s.conn.socket.onWritable(s.notifyWritable)
+	s.conn.OnWritable(s.notifyWritable)
 	s.state.mu.Lock()
 	s.reading = true
 	s.state.mu.Unlock()
@@ -319,7 +322,7 @@ func (s *Session) Flush() {
 		data := s.unflushed
 		s.unflushed, s.flushing = s.spareBuffer[:0], true
 		s.state.mu.Unlock()
-		_, err := s.conn.Write(data) // never blocks: it goes through socket
+		_, err := s.conn.Write(data) // does not block
 		now := time.Now()
 		s.state.mu.Lock()
 		s.flushing = false
@@ -332,7 +335,7 @@ func (s *Session) Flush() {
 		case err != nil:
 			s.unflushed = nil
 			go s.connectionFailed(err) // in another goroutine: closing waits for reads, and the caller may be the reader
-		case s.writeBlocked && s.conn.socket.buffered() == 0:
+		case s.writeBlocked && s.conn.Buffered() == 0:
 			s.publishBlocked, s.writeBlocked = false, false
 			s.state.mu.Unlock()
 			s.handler.Ready()

@@ -3,7 +3,7 @@
 
 //go:build !linux
 
-package session
+package transport
 
 import "net"
 
@@ -14,11 +14,11 @@ type nonblockingFD struct{ idle func() bool }
 // bytes. The system does not report the actual amount.
 const sendBuffer = 256 << 10
 
-// maxHiddenBytes is the largest number of bytes that may be on their way without the
-// system's knowledge: in its send buffer, and in the buffers of proxies and of the server.
-const maxHiddenBytes = sendBuffer + 256<<10
+// MaxUnreported is the largest number of bytes that [Transit] counts as acknowledged although
+// the peer's TCP has not acknowledged them: the send buffer.
+const MaxUnreported = sendBuffer
 
-// newNonblockingFD returns nil. It bounds the send buffer, so that a ping does not wait
+// newNonblockingFD returns nil. It bounds the send buffer, so that data does not wait
 // behind megabytes.
 func newNonblockingFD(conn net.Conn) *nonblockingFD {
 	if tcp, ok := conn.(*net.TCPConn); ok {

@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package session
+package transport
 
 import (
 	"errors"
@@ -35,7 +35,7 @@ type socket struct {
 	// fd reads and writes without blocking. It is nil if the system does not support that: then
 	// the goroutine does all writes.
 	fd *nonblockingFD
-	// timeout is how long the peer may accept none of the written data.
+	// timeout is how long the peer may accept none of the written data. 0 means no limit.
 	timeout time.Duration
 	// notifyWritable is called when writeBuffer has become empty.
 	notifyWritable func()
@@ -110,21 +110,13 @@ func (s *socket) onIdle(fn func() (mayDelay bool)) bool {
 // lastReceived returns when bytes last arrived.
 func (s *socket) lastReceived() time.Time { return s.start.Add(time.Duration(s.receivedAt.Load())) }
 
-// transit describes how far the written data has come, in bytes.
-type transit struct {
-	written  int64 // bytes that were written
-	tcpAcked int64 // bytes that the peer's TCP has acknowledged
-	unsent   int64 // bytes that were not sent: the peer, or the link, is slower than the writers
-}
-
-// transit queries the system how far the data has come. On platforms other than Linux all
-// data that the system has accepted counts as acknowledged.
-func (s *socket) transit() transit {
-	u := transit{written: s.written.Load()}
-	accepted := s.accepted.Load() // read before the system is queried, so that tcpAcked is not too high
+// transit queries the system how far the data has come.
+func (s *socket) transit() Transit {
+	u := Transit{Written: s.written.Load()}
+	accepted := s.accepted.Load() // read before the system is queried, so that TCPAcked is not too high
 	queued, unsent := s.fd.queued()
-	u.tcpAcked = accepted - queued
-	u.unsent = max(u.written-accepted, 0) + unsent
+	u.TCPAcked = accepted - queued
+	u.Unsent = max(u.Written-accepted, 0) + unsent
 	return u
 }
 
@@ -231,8 +223,10 @@ func (s *socket) writeAll(data []byte) error {
 	defer func() { _ = s.Conn.SetWriteDeadline(time.Time{}) }() // fails if the connection is closed
 	since, tcpAcked := time.Now(), int64(-1)
 	for len(data) > 0 {
-		if err := s.Conn.SetWriteDeadline(time.Now().Add(s.timeout / writeChecks)); err != nil {
-			return err
+		if s.timeout > 0 {
+			if err := s.Conn.SetWriteDeadline(time.Now().Add(s.timeout / writeChecks)); err != nil {
+				return err
+			}
 		}
 		n, err := s.Conn.Write(data[:min(len(data), writeChunk)])
 		s.accepted.Add(int64(n))
@@ -248,10 +242,10 @@ func (s *socket) writeAll(data []byte) error {
 			return err
 		}
 		u := s.transit()
-		if tcpAcked >= 0 && u.tcpAcked > tcpAcked {
+		if tcpAcked >= 0 && u.TCPAcked > tcpAcked {
 			since = now
 		}
-		tcpAcked = u.tcpAcked
+		tcpAcked = u.TCPAcked
 		if now.Sub(since) >= s.timeout {
 			return err
 		}

@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package session
+package transport
 
 import (
 	"context"
@@ -85,7 +85,7 @@ func TestSocket_PeerAcceptsSmallPieces_OutlivesUserTimeout(t *testing.T) {
 		n += read
 		time.Sleep(time.Duration(read) * time.Second / rate) // the peer's slowness
 	}
-	if u := s.transit(); u.written != size || u.tcpAcked != size {
+	if u := s.transit(); u.Written != size || u.TCPAcked != size {
 		t.Errorf("at the end %+v", u)
 	}
 }

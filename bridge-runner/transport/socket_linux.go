@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package session
+package transport
 
 import (
 	"io"
@@ -117,15 +117,14 @@ func newNonblockingFD(conn net.Conn) *nonblockingFD {
 	return r
 }
 
-const (
-	// notSentLowWater is the number of bytes that the system accepts before it can send
-	// them. Pings and acknowledgements wait behind these bytes. Bytes in transit do not
-	// count, so that long links may have as many in transit as they need.
-	notSentLowWater = 128 << 10
-	// maxHiddenBytes is the largest number of bytes that may be on their way without the
-	// system's knowledge: in the buffers of proxies, and of the server.
-	maxHiddenBytes = 256 << 10
-)
+// notSentLowWater is the number of bytes that the system accepts before it can send them.
+// The bytes that are written next wait behind them. Bytes in transit do not count, so that
+// long links may have as many in transit as they need.
+const notSentLowWater = 128 << 10
+
+// MaxUnreported is the largest number of bytes that [Transit] counts as acknowledged although
+// the peer's TCP has not acknowledged them.
+const MaxUnreported = 0
 
 // setOptions sets the connection's options. An option that the system does not support is
 // left out.
@@ -133,8 +132,7 @@ const (
 // TCP_USER_TIMEOUT, which bounds the attempt to connect, is turned off. Linux counts it
 // from the first probe of a closed window, and does not restart it when the peer accepts
 // data in pieces smaller than a segment: the connection to a slow server would be lost
-// although the server accepts data all the time. [Session.watch] detects a server that
-// accepts none.
+// although the server accepts data all the time. The socket's own timeout takes its place.
 func (r *nonblockingFD) setOptions() {
 	_ = r.conn.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowWater)
