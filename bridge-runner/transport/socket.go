@@ -110,8 +110,11 @@ func (s *socket) onIdle(fn func() (mayDelay bool)) bool {
 // lastReceived returns when bytes last arrived.
 func (s *socket) lastReceived() time.Time { return s.start.Add(time.Duration(s.receivedAt.Load())) }
 
-// transit queries the system how far the data has come.
+// transit queries the system how far the data has come. It does so between the calls of
+// Write: data that is passed to the system meanwhile is not unsent because of a slow peer.
 func (s *socket) transit() Transit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	u := Transit{Written: s.written.Load()}
 	accepted := s.accepted.Load() // read before the system is queried, so that TCPAcked is not too high
 	queued, unsent := s.fd.queued()

@@ -89,3 +89,29 @@ func TestSocket_PeerAcceptsSmallPieces_OutlivesUserTimeout(t *testing.T) {
 		t.Errorf("at the end %+v", u)
 	}
 }
+
+// A measurement often takes place while another goroutine writes, because the system prefers
+// the peer's thread at the end of the write.
+func TestSocket_MeasuredDuringWrite_DataIsNotUnsent(t *testing.T) {
+	near, _ := sockets(t)
+	s := newSocket(near, time.Minute)
+	defer func() { _ = s.Close() }()
+	writing, write := make(chan struct{}), s.fd.out.call
+	s.fd.out.call = func(fd uintptr) bool {
+		close(writing)
+		time.Sleep(50 * time.Millisecond) // the write takes so long
+		return write(fd)
+	}
+	written := make(chan error, 1)
+	go func() {
+		_, err := s.Write([]byte("x"))
+		written <- err
+	}()
+	<-writing
+	if u := s.transit(); u.Unsent != 0 {
+		t.Errorf("during the write: %+v", u)
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+}
