@@ -97,7 +97,7 @@ func (x *benchServer) open(b *testing.B, v packet.Version, use side) *session.Se
 	opened := make(chan *session.Session, 1)
 	go func() {
 		s, err := session.Open(b.Context(), session.Config{
-			Transport: transport.Config{HostPort: x.listener.Addr().String()}, Version: v, ClientID: "x", State: session.NewState(),
+			Transport: transport.Config{HostPort: x.listener.Addr().String(), DelayReads: true}, Version: v, ClientID: "x", State: session.NewState(),
 			KeepAlive: time.Hour, PingTimeout: time.Hour, AckTimeout: time.Hour, Window: benchWindow,
 		})
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 func (s *Session) read() {
 	defer close(s.done)
 	defer s.alive.Wait()
-	callsIdle := s.conn.OnIdle(s.idle)
+	s.conn.OnIdle(s.idle)
 	for {
 		s.alive.Begin(0)
 		if err := s.handleAll(); err != nil {
@@ -27,7 +27,7 @@ func (s *Session) read() {
 			s.ackedSinceWake = false
 			s.notifyReady()
 		}
-		if !callsIdle || s.conn.bytesSinceIdle >= readBuffer {
+		if s.conn.bytesSinceIdle >= readBuffer {
 			s.idle()
 		}
 		if err := s.conn.fill(); err != nil {

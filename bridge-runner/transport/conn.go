@@ -37,11 +37,11 @@ func (c *Conn) Buffered() int { return c.socket.buffered() }
 // OnWritable registers fn to run when Buffered has become 0. fn replaces an earlier function.
 func (c *Conn) OnWritable(fn func()) { c.socket.onWritable(fn) }
 
-// OnIdle registers fn to run when no more data can be read at present. It returns false on
-// platforms other than Linux, where fn never runs. The goroutine that reads must call
-// OnIdle. fn returns whether the next data may be delayed a little, to read more at once;
-// it must not close the connection.
-func (c *Conn) OnIdle(fn func() (mayDelay bool)) bool { return c.socket.onIdle(fn) }
+// OnIdle registers fn to run when no more data can be read at present, before Read waits. On
+// platforms other than Linux it runs before every read of the TCP connection. The goroutine
+// that reads must call OnIdle, and calls fn. fn returns whether the next data may be delayed,
+// see [Config.DelayReads].
+func (c *Conn) OnIdle(fn func() (mayDelay bool)) { c.socket.onIdle(fn) }
 
 // LastReceived returns when bytes last arrived from the peer; before the first bytes, when the
 // connection was made.

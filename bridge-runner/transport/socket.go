@@ -39,6 +39,10 @@ type socket struct {
 	timeout time.Duration
 	// notifyWritable is called when writeBuffer has become empty.
 	notifyWritable func()
+	// idle is called before Read waits. Only the goroutine that reads uses it.
+	idle func() (mayDelay bool)
+	// delay is nil if no read is delayed. Only the goroutine that reads uses it.
+	delay *readDelay
 
 	start      time.Time
 	receivedAt atomic.Int64 // when bytes last arrived, as a time since start
@@ -47,7 +51,7 @@ type socket struct {
 
 	// mu guards the fields below, and notifyWritable. It is held only briefly: no blocking call
 	// and no callback is made with it held. Closing the connection is a blocking call: it waits
-	// for the reader, which may be about to write.
+	// for the system calls that use the descriptor.
 	mu      sync.Mutex
 	changed sync.Cond
 	// writeBuffer is the data that the system has not accepted, in order.
@@ -58,27 +62,44 @@ type socket struct {
 }
 
 func newSocket(conn net.Conn, timeout time.Duration) *socket {
-	s := &socket{Conn: conn, fd: newNonblockingFD(conn), timeout: timeout, start: time.Now(), notifyWritable: func() {}}
+	s := &socket{
+		Conn: conn, fd: newNonblockingFD(conn), timeout: timeout, start: time.Now(),
+		notifyWritable: func() {}, idle: func() bool { return false },
+	}
 	s.changed.L = &s.mu
 	go s.writeLoop()
 	return s
 }
 
-// Read reads, and records when bytes arrived.
+// Read reads, and records when bytes arrived. It calls idle before it waits, without a lock
+// and outside of any call that uses the descriptor: idle may write, and may close the
+// connection.
 func (s *socket) Read(p []byte) (int, error) {
-	var (
-		n   int
-		err error
-	)
-	if s.fd != nil {
-		n, err = s.fd.read(p)
-	} else {
-		n, err = s.Conn.Read(p)
-	}
+	n, err := s.read(p)
 	if n > 0 {
 		s.receivedAt.Store(int64(time.Since(s.start)))
 	}
 	return n, err
+}
+
+func (s *socket) read(p []byte) (int, error) {
+	if s.fd == nil {
+		s.idle() // the read may wait
+		return s.Conn.Read(p)
+	}
+	for {
+		n, blocks, err := s.fd.read(p)
+		if !blocks {
+			return n, err
+		}
+		mayDelay := s.idle()
+		if err := s.fd.awaitData(); err != nil {
+			return 0, err
+		}
+		if mayDelay {
+			s.delay.beforeRead()
+		}
+	}
 }
 
 // SetWriteDeadline does nothing, because writes do not block. TLS and WebSocket set
@@ -95,17 +116,8 @@ func (s *socket) onWritable(fn func()) {
 	s.notifyWritable = fn
 }
 
-// onIdle registers fn to run when no more data can be read at present. It returns false on
-// platforms other than Linux, where fn never runs. The goroutine that reads must call
-// onIdle. fn returns whether the next data may be delayed a little, to read more at once;
-// it must not close the connection.
-func (s *socket) onIdle(fn func() (mayDelay bool)) bool {
-	if s.fd == nil {
-		return false
-	}
-	s.fd.idle = fn
-	return true
-}
+// onIdle registers fn to run before Read waits. The goroutine that reads must call onIdle.
+func (s *socket) onIdle(fn func() (mayDelay bool)) { s.idle = fn }
 
 // lastReceived returns when bytes last arrived.
 func (s *socket) lastReceived() time.Time { return s.start.Add(time.Duration(s.receivedAt.Load())) }

@@ -5,10 +5,13 @@
 
 package transport
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // nonblockingFD exists on Linux only.
-type nonblockingFD struct{ idle func() bool }
+type nonblockingFD struct{}
 
 // sendBuffer bounds the data that the system accepts and the peer has not acknowledged, in
 // bytes. The system does not report the actual amount.
@@ -31,6 +34,11 @@ func (*nonblockingFD) queued() (queued, unsent int64) { return 0, 0 }
 
 func (*nonblockingFD) softError() error { return nil }
 
-func (*nonblockingFD) read([]byte) (int, error) { return 0, net.ErrClosed }
+func (*nonblockingFD) read([]byte) (n int, blocks bool, err error) { return 0, false, net.ErrClosed }
+
+func (*nonblockingFD) awaitData() error { return net.ErrClosed }
 
 func (*nonblockingFD) write([]byte) (int, error) { return 0, net.ErrClosed }
+
+// sleepThread is not called: reads are delayed only on Linux.
+func sleepThread(d time.Duration) { time.Sleep(d) }

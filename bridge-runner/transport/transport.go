@@ -58,6 +58,10 @@ type Config struct {
 	// written and not sent. Then the connection fails. 0 means no limit. While Dial runs, TCP
 	// applies it to unacknowledged data (TCP_USER_TIMEOUT, RFC 5482), on Linux only.
 	WriteTimeout time.Duration
+	// DelayReads allows a read to wait 0.3 ms for more data, if data arrives in many small
+	// pieces and [Conn.OnIdle] permits it. Then the connection needs less processor time. It
+	// takes effect on Linux only.
+	DelayReads bool
 }
 
 // Dial connects to the server before the context's deadline. Its errors are of type *[Error].
@@ -85,6 +89,9 @@ func connect(ctx context.Context, cfg *Config, cache *ticketCache) (*Conn, *Erro
 		return nil, failed
 	}
 	below := newSocket(tcp, cfg.WriteTimeout)
+	if cfg.DelayReads {
+		below.delay = newReadDelay()
+	}
 	stop := context.AfterFunc(ctx, func() { _ = tcp.Close() }) // ends all reads and writes that wait for the server
 	upper, failed := addLayers(ctx, cfg, cache, below)
 	if failed == nil && !stop() {
