@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // echoDetector detects that the server of a side sends the bridge's own messages back,
@@ -25,8 +25,8 @@ import (
 //
 // Its methods do not block. A nil detector does nothing. mu is the only lock.
 type echoDetector struct {
-	rules []config.Rule // the rules that publish on the side
-	back  []config.Rule // the rules that receive messages from the side
+	rules []manifest.Rule // the rules that publish on the side
+	back  []manifest.Rule // the rules that receive messages from the side
 	seed  maphash.Seed
 
 	mu           sync.Mutex
@@ -63,7 +63,7 @@ const (
 
 // newEchoDetector returns the detector of a side: rules publish messages on it, and back
 // receives messages from it.
-func newEchoDetector(rules, back []config.Rule) *echoDetector {
+func newEchoDetector(rules, back []manifest.Rule) *echoDetector {
 	return &echoDetector{rules: rules, back: back, seed: maphash.MakeSeed()}
 }
 
@@ -90,7 +90,7 @@ func (e *echoDetector) publish(in *session.Inbound) {
 			continue
 		}
 		topic, ok := r.Mapping.Map(in.Topic)
-		if ok && slices.ContainsFunc(e.back, func(b config.Rule) bool { return b.Filter.Match(topic) }) {
+		if ok && slices.ContainsFunc(e.back, func(b manifest.Rule) bool { return b.Filter.Match(topic) }) {
 			e.remember(e.key(topic, in.Payload), in.ReceivedAt)
 		}
 	}

@@ -17,17 +17,12 @@ type probeResult struct {
 	problem *diagnosis.Problem
 }
 
-// startProbe probes a server in the background, unless a probe of it is pending or
-// running. The result arrives on c.probeResults.
+// startProbe probes a server in the background. The result arrives on c.probeResults.
 //
 // Only one probe runs at a time, and the next begins after its connection is closed.
 // Otherwise servers that share their sessions would report failures: they close the
 // older of two connections with the same client identifier.
 func (c *Connector) startProbe(ctx context.Context, server int) {
-	if c.probing[server] {
-		return
-	}
-	c.probing[server] = true
 	c.background.Go(func() {
 		select {
 		case c.probeSlot <- struct{}{}:
@@ -60,21 +55,20 @@ func (c *Connector) probe(ctx context.Context, server int) error {
 // recordProbe records and reports the result of a probe.
 func (c *Connector) recordProbe(ctx context.Context, p probeResult) {
 	c.Alive.Begin(0)
-	c.probing[p.server] = false
-	now := time.Now()
+	now, state := time.Now(), &c.states[p.server]
+	state.probeFailure = ""
+	if p.problem != nil {
+		state.probeFailure = p.problem.Message
+	}
 	c.machine.Probed(p.server, p.problem == nil, p.problem != nil && p.problem.Permanent(), now)
-	c.request.recordProbe(p)
 	if p.server == c.active { // the bridge has connected to it during the probe
 		return
 	}
-	if p.problem == nil {
-		if _, failing := c.failing[p.server]; failing {
-			delete(c.failing, p.server)
-			c.Log.Info("probe passed", "server", c.Servers[p.server].Name)
-		}
-		c.Observer.Probed(p.server, nil, now)
-		return
+	if p.problem != nil {
+		c.logFailure(ctx, "probe failed", p.server, p.problem)
+	} else if state.failure != "" {
+		state.failure = ""
+		c.Log.Info("probe passed", "server", c.Servers[p.server].Name)
 	}
-	c.logFailure(ctx, "probe failed", p.server, p.problem)
 	c.Observer.Probed(p.server, p.problem, now)
 }

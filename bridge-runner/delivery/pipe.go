@@ -46,9 +46,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // The causes for which a message is dropped.
@@ -120,7 +120,7 @@ type Meter interface {
 
 // Pipe carries the messages of one direction. The lock order is in the package comment.
 type Pipe struct {
-	rules []config.Rule
+	rules []manifest.Rule
 	// ids are the subscription identifiers of the rules, in the order of rules.
 	ids []uint32
 	// filters lists the filters of the rules, for messages to users.
@@ -185,7 +185,7 @@ type Pipe struct {
 }
 
 // New returns a pipe. A pipe with a disk needs [Pipe.RunSpool].
-func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
+func New(rules []manifest.Rule, meter Meter, opts Options) *Pipe {
 	if opts.MemoryBytes == 0 {
 		opts.MemoryBytes = defaultMemoryBytes
 	}
