@@ -13,4 +13,10 @@ func (s *Session) Overdue() time.Duration { return s.alive.Overdue() }
 func (s *Session) CheckLocks() {
 	_ = s.isReading()
 	_ = s.conn.WriteError()
+	s.flusher.checkLock()
+}
+
+func (f *Flusher) checkLock() {
+	f.mu.Lock()
+	f.mu.Unlock() //nolint:gocritic,staticcheck // the section is empty on purpose
 }

@@ -72,6 +72,9 @@ type Config struct {
 	Fault func(Fault)
 	// State is the state of the session. It is required.
 	State *State
+	// Flusher sends the packets that are written to the session. If it is nil, the session has a
+	// Flusher of its own.
+	Flusher *Flusher
 }
 
 // Open connects: name lookup, dial, TLS, CONNECT and CONNACK, all before the context's
@@ -106,6 +109,7 @@ func newSession(cfg Config, bridgeFlag bool) *Session {
 	s := &Session{
 		cfg:            cfg,
 		state:          cfg.State,
+		flusher:        cfg.Flusher,
 		version:        cfg.Version,
 		subacks:        make(chan packet.Suback, maxSubscribes),
 		closedCh:       make(chan struct{}),
@@ -114,7 +118,10 @@ func newSession(cfg Config, bridgeFlag bool) *Session {
 
 		releaseStarted: make(chan struct{}, 1),
 	}
-	s.flushDone.L = &s.state.mu
+	if s.flusher == nil {
+		s.flusher = &Flusher{}
+	}
+	s.sendDone.L = &s.state.mu
 	return s
 }
 

@@ -139,7 +139,7 @@ func (w *watcher) sendKeepAlive(now, received, sent time.Time) time.Duration {
 
 func (w *watcher) sendPing(now time.Time) {
 	w.s.write(packet.AppendPing)
-	w.s.Flush()
+	w.s.flusher.Flush()
 	w.pingsSent++
 	if w.pingSentAt.IsZero() {
 		w.pingSentAt, w.pingMark = now, w.s.conn.Written()
