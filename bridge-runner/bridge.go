@@ -37,8 +37,8 @@ type bridge struct {
 }
 
 // newBridge makes the parts of a bridge from its settings, and connects them. data is the
-// directory for buffers on disk.
-func newBridge(s *config.Settings, secrets config.Secrets, data string, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
+// directory for buffers on disk. delayReads allows delays, see [transport.Config].
+func newBridge(s *config.Settings, secrets config.Secrets, data string, delayReads bool, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
 	if s.Disk.Bytes > 0 && data == "" {
 		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
 	}
@@ -83,7 +83,8 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, state *r
 	connect := func(name string, settings *config.Side, rules []manifest.Rule, observer *report.Side) *connector.Connector {
 		log := log.With("side", name)
 		base := session.Config{
-			Window: s.InflightWindow, Will: b.notifier.will(), RequireNoEcho: s.Loop, Fault: metrics.Faults(name, log), Flusher: flusher,
+			Transport: transport.Config{DelayReads: delayReads},
+			Window:    s.InflightWindow, Will: b.notifier.will(), RequireNoEcho: s.Loop, Fault: metrics.Faults(name, log), Flusher: flusher,
 		}
 		c := newConnector(settings, rules, base, secrets, observer.Handshake)
 		c.Observer, c.Log = observer, log
@@ -155,6 +156,7 @@ func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, se
 	if err != nil {
 		return session.Config{}, err
 	}
+	dial.DelayReads = cfg.Transport.DelayReads
 	cfg.Transport = dial
 	if server.LoginSecret != "" {
 		cfg.CredentialsSource = fmt.Sprintf("the Secret %q", server.LoginSecret)
