@@ -78,8 +78,8 @@ func TestFlusher_OpeningSession_IsSent(t *testing.T) {
 	})
 }
 
-// Ready may be called while a session is flushed. It may write to the same session, and to one
-// that was flushed before.
+// Ready may be called while a session is flushed. It may write to the same session, and to a
+// session that was flushed before.
 func TestFlusher_ReadyWritesDuringFlush_AllIsSent(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		f, a, b := pair(t, p.cfg.Version)

@@ -154,9 +154,9 @@ func (m *Inbound) Ack() {
 
 // LeaveAtServer leaves a QoS 1 or 2 message, and all later messages on this connection,
 // unacknowledged at the server, so that the order is kept. The server sends them again on
-// the next connection, which [Session.RequestReconnect] requests. Refuse returns false if the server
-// will not send the message again, because the session ends with the connection; the
-// message then counts as received. Refuse may be called only by [Handler.Received].
+// the next connection, which [Session.RequestReconnect] requests. LeaveAtServer returns false
+// if the server will not send the message again, because the session ends with the connection;
+// the message then counts as received. Only [Handler.Received] may call it.
 func (m *Inbound) LeaveAtServer() bool {
 	s := m.session
 	if s == nil || s.cfg.CleanStart || s.server.HasSessionExpiry && s.server.SessionExpiry == 0 {

@@ -48,33 +48,33 @@ import (
 )
 
 // Handler uses a session. The goroutine that reads calls its methods, except Ready, which
-// any goroutine may call. The methods must not block. They write to this and to other sessions,
-// and leave sending to their caller, who calls [Flusher.Flush] at the end.
+// any goroutine may call. The methods must not block. They write packets, to this session and
+// to others, by Publish and Ack. Their caller sends the packets by [Flusher.Flush]:
 //
-//	reader of a session                    socket's goroutine        timers, spool, connector
-//	        │                                      │                           │
-//	 ┌─> Conn.Read                        the system accepts all               │
-//	 │      │ bytes                       of the buffered data                 │
-//	 │      v                                      │                           │
-//	 │  for each packet:                           │                           │
-//	 │    PUBLISH ───> Received, or Redelivered    │                           │
-//	 │    PUBACK, PUBCOMP ───> Acknowledged        │                           │
-//	 │      │                                      │                           │
-//	 │      v                                      v                           │
-//	 │  Ready, if Publish has returned Full      Ready, if Publish             │
-//	 │  and a message was acknowledged           has returned Full             │
-//	 │      │                                      │                           │
-//	 │      v   each writes packets by Publish and Ack, to any session:        v
-//	 │  ====================== Session.unflushed (registered) =====================
-//	 │      │                                      │                           │
-//	 │      v when no more can be read,            v at once                   v when the unit
-//	 │        or after 64 KiB                                                    of work ends
-//	 │  Flusher.Flush                         Flusher.Flush              Flusher.Flush
-//	 │      │                                      │                           │
-//	 │      v                                      v                           v
-//	 │  Session.send of each registered session ───> Conn.Write ───> Ready, if Publish has
-//	 │      │                                                        returned Full: once more
-//	 └──────┘
+//	reader                          socket's goroutine           timer, spool, connector
+//	(one per session)               (one per session)            (of the bridge)
+//
+//	Conn.Read <────────────────┐    the system has accepted
+//	   │ bytes                 │    all buffered data
+//	   v                       │       │                            │
+//	for each packet:           │       │                            │
+//	  PUBLISH: Received        │       │                            │
+//	    or Redelivered         │       │                            │
+//	  PUBACK, PUBCOMP:         │       │                            │
+//	    Acknowledged           │       v                            v
+//	then: Ready (1, 2)         │    Ready (1)                    Publish, Ack, Ping
+//	   │ no more can be read,  │       │                            │ the unit of
+//	   │ or 64 KiB are handled │       │                            │ work ends
+//	   v                       │       v                            v
+//	Flusher.Flush ─────────────┘    Flusher.Flush                Flusher.Flush
+//	   └───────────────────────────────┬────────────────────────────┘
+//	                                   │ for each session with bytes to send
+//	                                   v
+//	                     Conn.Write, then Ready (1, 3), and again
+//
+//	(1) if Publish has returned Full since the last call of Ready
+//	(2) if the server has acknowledged a message
+//	(3) if the system has accepted all data
 type Handler interface {
 	// Received is called with every message, in order. A message whose Faults are
 	// Undeliverable must be acknowledged in its turn and must not be forwarded.
@@ -119,7 +119,7 @@ type Session struct {
 
 	// readAt is when the packets that the reader handles arrived.
 	readAt time.Time
-	// refusingInbound is set by Inbound.Refuse: from then on QoS 1 and 2 messages are left to
+	// refusingInbound is set by Inbound.LeaveAtServer: from then on QoS 1 and 2 messages are left to
 	// the server.
 	refusingInbound bool
 	// ackedSinceWake is whether the server has acknowledged a message since the last call of
