@@ -152,7 +152,7 @@ func newConnector(s *config.Side, rules []manifest.Rule, base session.Config, se
 // sessionConfig adds a server to the settings of sessions, for the next attempt to connect to
 // it, with the current contents of the Secrets.
 func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, secrets config.Secrets) (session.Config, error) {
-	dial, err := config.Transport(s, server, secrets)
+	dial, err := config.Transport(server, secrets)
 	if err != nil {
 		return session.Config{}, err
 	}

@@ -26,14 +26,13 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// transportOf returns the transport settings for a server of a side with an acknowledgement
-// timeout of 7 s. dir holds the Secrets.
+// transportOf returns the transport settings for a server of a side. dir holds the Secrets.
 func transportOf(side *v1alpha1.Side, server *v1alpha1.Server, dir string) (transport.Config, error) {
 	resolved, err := resolveServer(side, server)
 	if err != nil {
 		return transport.Config{}, err
 	}
-	return Transport(&Side{AckTimeout: 7 * time.Second}, &resolved, NewSecrets(dir))
+	return Transport(&resolved, NewSecrets(dir))
 }
 
 func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {

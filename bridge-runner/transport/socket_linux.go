@@ -72,10 +72,10 @@ func (a *arrival) check(fd uintptr) bool {
 	a.tried = true
 	for {
 		_, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&a.peeked[0])), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0) //nolint:gosec // the call ends before the function does
-		switch errno {
-		case syscall.EINTR:
+		if errno == syscall.EINTR {
 			continue
-		case syscall.EAGAIN:
+		}
+		if errno == syscall.EAGAIN {
 			return false
 		}
 		a.errno = errno
