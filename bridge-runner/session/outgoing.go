@@ -262,7 +262,7 @@ func (s *Session) writeLocked(appendTo func([]byte) []byte) {
 	}
 }
 
-// write does the same as writeLocked.
+// write does the same as writeLocked, without the lock held on entry.
 func (s *Session) write(appendTo func([]byte) []byte) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -280,8 +280,8 @@ func (s *Session) writableLocked() bool { return !s.closed && !s.disconnecting }
 // value is ready for use.
 type Flusher struct {
 	mu sync.Mutex
-	// sessions are the sessions that may have bytes to send, each once, in the order in which
-	// they registered.
+	// sessions are the sessions that may have bytes to send, each at most once, in the order in
+	// which they registered.
 	sessions []*Session
 }
 
@@ -344,7 +344,7 @@ func (s *Session) send() {
 		switch {
 		case err != nil:
 			s.unflushed = nil
-			go s.connectionFailed(err) // the caller may be the reader of another session, for which ending this one takes too long
+			go s.connectionFailed(err) // it closes the connection, and the caller may be the reader of another session
 		case s.writeBlocked && s.writableLocked() && s.conn.Buffered() == 0:
 			s.publishBlocked, s.writeBlocked = false, false
 			s.state.mu.Unlock()
