@@ -16,6 +16,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -62,14 +63,14 @@ func newDiskBench(b *testing.B) *diskBench {
 		b.Fatal(err)
 	}
 	d := &diskBench{b: b, dir: b.TempDir()}
-	var from, to sideSessions
+	var (
+		from, to sideSessions
+		flusher  session.Flusher
+	)
 	meter := report.NewMetrics().Meter(report.LocalToRemote, slog.New(slog.DiscardHandler))
 	d.pipe = delivery.New(rules, meter, delivery.Options{
-		Disk: &delivery.Disk{Dir: filepath.Join(d.dir, "log"), Bytes: 16 << 30, WhenFull: v1alpha1.WhenFullBlock},
-		Flush: func() {
-			from.flush()
-			to.flush()
-		},
+		Disk:  &delivery.Disk{Dir: filepath.Join(d.dir, "log"), Bytes: 16 << 30, WhenFull: v1alpha1.WhenFullBlock},
+		Flush: flusher.Flush,
 	})
 	back := delivery.New(nil, meter, delivery.Options{})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -82,9 +83,9 @@ func newDiskBench(b *testing.B) *diskBench {
 		cancel()
 		<-spoolDone
 	})
-	quiet := newNotifier(config.Notifications{}, slog.New(slog.DiscardHandler))
-	near := side{out: d.pipe, in: back, sessions: &from, otherSessions: &to, notifier: quiet}
-	d.far = side{out: back, in: d.pipe, sessions: &to, otherSessions: &from, notifier: quiet}
+	quiet := newNotifier(config.Notifications{}, &flusher, slog.New(slog.DiscardHandler))
+	near := side{out: d.pipe, in: back, sessions: &from, flusher: &flusher, notifier: quiet}
+	d.far = side{out: back, in: d.pipe, sessions: &to, flusher: &flusher, notifier: quiet}
 	d.source = newBenchServer(b, make(chan struct{}, 16*benchWindow))
 	d.source.open(b, packet.V311, near)
 	d.sink = newBenchServer(b, nil)

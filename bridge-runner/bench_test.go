@@ -46,10 +46,13 @@ func benchmarkBridge(b *testing.B, v packet.Version, qos byte) {
 	}
 	meter := report.NewMetrics().Meter(report.LocalToRemote, slog.New(slog.DiscardHandler))
 	pipe, back := delivery.New(rules, meter, delivery.Options{}), delivery.New(nil, meter, delivery.Options{})
-	var from, to sideSessions
-	quiet := newNotifier(config.Notifications{}, slog.New(slog.DiscardHandler))
-	near := side{out: pipe, in: back, sessions: &from, otherSessions: &to, notifier: quiet}
-	far := side{out: back, in: pipe, sessions: &to, otherSessions: &from, notifier: quiet}
+	var (
+		from, to sideSessions
+		flusher  session.Flusher
+	)
+	quiet := newNotifier(config.Notifications{}, &flusher, slog.New(slog.DiscardHandler))
+	near := side{out: pipe, in: back, sessions: &from, flusher: &flusher, notifier: quiet}
+	far := side{out: back, in: pipe, sessions: &to, flusher: &flusher, notifier: quiet}
 
 	window := make(chan struct{}, benchWindow)
 	if qos == 0 {
@@ -98,8 +101,8 @@ func (x *benchServer) open(b *testing.B, v packet.Version, use side) *session.Se
 	opened := make(chan *session.Session, 1)
 	go func() {
 		s, err := session.Open(b.Context(), session.Config{
-			Transport: transport.Config{HostPort: x.listener.Addr().String()}, Version: v, ClientID: "x", State: session.NewState(),
-			KeepAlive: time.Hour, PingTimeout: time.Hour, AckTimeout: time.Hour, Window: benchWindow,
+			Transport: transport.Config{HostPort: x.listener.Addr().String(), DelayReads: true}, Version: v, ClientID: "x", State: session.NewState(),
+			KeepAlive: time.Hour, PingTimeout: time.Hour, AckTimeout: time.Hour, Window: benchWindow, Flusher: use.flusher,
 		})
 		if err != nil {
 			b.Error(err)

@@ -10,14 +10,12 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
@@ -32,132 +30,27 @@ const drainTimeout = 10 * time.Second
 type bridge struct {
 	local, remote           *connector.Connector
 	forwards, subscriptions *delivery.Pipe
+	flusher                 *session.Flusher
 	notifier                *notifier
 	alive                   *liveness
 	log                     *slog.Logger
 }
 
-// side is a connector's handler: the side is the source of one pipe and the destination
-// of the other.
-type side struct {
-	out                     *delivery.Pipe // receives the messages of this side's servers
-	in                      *delivery.Pipe // publishes the other side's messages on this side
-	sessions, otherSessions *sideSessions
-	notifier                *notifier
-	// echoes and otherEchoes detect that the servers of this side and of the other side send
-	// the bridge's own messages back. They are nil if the rules form no loop: servers may
-	// then send messages back.
-	echoes, otherEchoes *echoDetector
-}
-
-// sideSessions are the sessions of a side. Only the side's connector sets them.
-type sideSessions struct {
-	up      atomic.Pointer[session.Session] // connected and subscribed; nil: none
-	opening atomic.Pointer[session.Session] // not up yet; nil: none
-}
-
-// flush sends the packets that were written to the sessions and not sent.
-func (c *sideSessions) flush() {
-	if s := c.up.Load(); s != nil {
-		s.Flush()
-	}
-	if s := c.opening.Load(); s != nil {
-		s.Flush()
-	}
-}
-
-// set records the session that is up. nil: none is.
-func (c *sideSessions) set(up *session.Session) {
-	c.up.Store(up)
-	c.opening.Store(nil)
-}
-
-func (x side) NewSession(s *session.Session) session.Handler {
-	x.sessions.opening.Store(s)
-	x.echoes.begin(time.Now())
-	return handler{x, s}
-}
-
-func (x side) Up(s *session.Session) {
-	x.sessions.set(s)
-	x.in.Up(s)
-	x.otherSessions.flush() // sends the acknowledgements of messages that were dropped
-	x.notifier.sessionUp(s)
-}
-
-func (x side) Down(s *session.Session) {
-	x.sessions.set(nil)
-	x.in.Down(s)
-	x.otherSessions.flush()
-	x.notifier.sessionDown(s)
-}
-
-func (x side) Pause(ctx context.Context, s *session.Session) (inflight, left int) {
-	return x.in.Pause(ctx, s)
-}
-
-func (x side) Resume(s *session.Session) {
-	x.sessions.set(s)
-	x.in.Resume(s)
-	x.otherSessions.flush()
-}
-
-func (x side) Replace(old, next *session.Session) {
-	x.sessions.set(next)
-	x.in.Up(next)
-	x.otherSessions.flush()
-	x.notifier.replaced(old, next)
-}
-
-// handler handles the packets that one session's server sends.
-type handler struct {
-	side
-	s *session.Session
-}
-
-func (h handler) Received(in *session.Inbound) {
-	if h.echoes.received(in) {
-		h.s.RejectServer(diagnosis.EchoReceived)
-		return
-	}
-	h.otherEchoes.publish(in)
-	h.out.Receive(in)
-}
-
-func (h handler) Redelivered(*session.Inbound) { h.out.Redelivered() }
-func (h handler) Idle()                        { h.otherSessions.flush() }
-func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
-	if m.Owner == nil {
-		h.notifier.acknowledged(h.s, m, refused)
-		return
-	}
-	h.in.Acknowledged(h.s, m, refused)
-}
-
-func (h handler) Ready() {
-	h.notifier.ready(h.s)
-	h.in.Ready(h.s)
-	h.otherSessions.flush()
-}
-
 // newBridge makes the parts of a bridge from its settings, and connects them. data is the
-// directory for buffers on disk.
-func newBridge(s *config.Settings, secrets config.Secrets, data string, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
+// directory for buffers on disk. delayReads allows delays, see [transport.Config].
+func newBridge(s *config.Settings, secrets config.Secrets, data string, delayReads bool, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
 	if s.Disk.Bytes > 0 && data == "" {
 		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
 	}
 	var local, remote sideSessions
-	flush := func() {
-		local.flush()
-		remote.flush()
-	}
+	flusher := &session.Flusher{}
 	newPipe := func(direction string, rules []manifest.Rule) *delivery.Pipe {
 		opts := delivery.Options{
 			MemoryBytes:   s.MemoryBytes,
 			BufferQoS0:    s.BufferQoS0,
 			Unforwardable: delivery.Unforwardable{Block: s.BlockUnforwardable, DeadLetter: s.DeadLetterTopic},
 			Drain:         delivery.DrainRate{Messages: s.DrainMessages, Bytes: s.DrainBytes},
-			Flush:         flush,
+			Flush:         flusher.Flush,
 		}
 		if s.Disk.Bytes > 0 && len(rules) > 0 {
 			opts.Disk = &delivery.Disk{
@@ -173,7 +66,8 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, state *r
 	b := &bridge{
 		forwards:      newPipe(report.LocalToRemote, s.Forwards),
 		subscriptions: newPipe(report.RemoteToLocal, s.Subscriptions),
-		notifier:      newNotifier(s.Notifications, log),
+		flusher:       flusher,
+		notifier:      newNotifier(s.Notifications, flusher, log),
 		alive:         newLiveness(log),
 		log:           log,
 	}
@@ -188,15 +82,18 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, state *r
 	}
 	connect := func(name string, settings *config.Side, rules []manifest.Rule, observer *report.Side) *connector.Connector {
 		log := log.With("side", name)
-		base := session.Config{Window: s.InflightWindow, Will: b.notifier.will(), RequireNoEcho: s.Loop, Fault: metrics.Faults(name, log)}
+		base := session.Config{
+			Transport: transport.Config{DelayReads: delayReads},
+			Window:    s.InflightWindow, Will: b.notifier.will(), RequireNoEcho: s.Loop, Fault: metrics.Faults(name, log), Flusher: flusher,
+		}
 		c := newConnector(settings, rules, base, secrets, observer.Handshake)
 		c.Observer, c.Log = observer, log
 		return c
 	}
 	b.local = connect("local", &s.Local, s.Forwards, state.Local)
-	b.local.Handler = side{out: b.forwards, in: b.subscriptions, sessions: &local, otherSessions: &remote, notifier: b.notifier, echoes: localEchoes, otherEchoes: remoteEchoes}
+	b.local.Handler = side{out: b.forwards, in: b.subscriptions, sessions: &local, flusher: flusher, notifier: b.notifier, echoes: localEchoes, otherEchoes: remoteEchoes}
 	b.remote = connect("remote", &s.Remote, s.Subscriptions, state.Remote)
-	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, sessions: &remote, otherSessions: &local, notifier: b.notifier, echoes: remoteEchoes, otherEchoes: localEchoes}
+	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, sessions: &remote, flusher: flusher, notifier: b.notifier, echoes: remoteEchoes, otherEchoes: localEchoes}
 
 	b.alive.watchSide("local", b.local, &local)
 	b.alive.watchSide("remote", b.remote, &remote)
@@ -255,10 +152,12 @@ func newConnector(s *config.Side, rules []manifest.Rule, base session.Config, se
 // sessionConfig adds a server to the settings of sessions, for the next attempt to connect to
 // it, with the current contents of the Secrets.
 func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, secrets config.Secrets) (session.Config, error) {
-	var err error
-	if cfg.Transport, err = config.Transport(s, server, secrets); err != nil {
+	dial, err := config.Transport(server, secrets)
+	if err != nil {
 		return session.Config{}, err
 	}
+	dial.DelayReads = cfg.Transport.DelayReads
+	cfg.Transport = dial
 	if server.LoginSecret != "" {
 		cfg.CredentialsSource = fmt.Sprintf("the Secret %q", server.LoginSecret)
 		if cfg.Username, cfg.Password, err = secrets.Login(server.LoginSecret, s.Version); err != nil {
@@ -293,6 +192,7 @@ func (b *bridge) run(ctx context.Context) {
 	b.log.Info("the runner stops; it waits until the destinations have acknowledged the messages that it holds")
 	b.drain(connectors)
 	b.notifier.stop()
+	b.flusher.Flush()
 	stop()
 	running.Wait()
 }

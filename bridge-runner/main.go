@@ -36,6 +36,7 @@ const logTimeout = time.Second
 
 type options struct {
 	bridge, secrets, data, listen string
+	delayReads                    bool
 	kubernetes, version           bool
 }
 
@@ -79,6 +80,7 @@ func parseFlags(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&o.secrets, "secrets", "", "the `directory` with the Secrets and ConfigMaps that the manifest refers to; the file <name>/<key> holds the value of a key")
 	flags.StringVar(&o.data, "data", "", "the `directory` for the buffer on disk; required if the manifest sets spec.buffer.disk")
 	flags.StringVar(&o.listen, "listen", ":8080", "the `address` (host:port) on which the runner serves /metrics, /status, /livez and /readyz")
+	flags.BoolVar(&o.delayReads, "delay-reads", true, "wait 0.3 ms for more data before a read if many QoS 0 messages arrive one by one; false saves this time and needs more processor time (docs/performance.md)")
 	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster; the environment variable POD_NAME holds the name of the pod")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil || o.version {
@@ -106,7 +108,7 @@ func run(ctx context.Context, opts options) error {
 	defer report.FlushAsync(log, logTimeout)
 	metrics := report.NewMetrics()
 	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
-	b, err := newBridge(settings, config.NewSecrets(opts.secrets), opts.data, state, metrics, log)
+	b, err := newBridge(settings, config.NewSecrets(opts.secrets), opts.data, opts.delayReads, state, metrics, log)
 	if err != nil {
 		return err
 	}

@@ -30,12 +30,14 @@ const (
 // that crashes loses the Wills of its clients; it receives the state when the bridge connects
 // again. Therefore the notifier publishes 0 on a side that comes up alone.
 //
-// Its methods do not block. A nil notifier does nothing. Lock order: mu, then the locks of a
-// session; Flush is called without mu, because it may call ready.
+// Its methods do not block. They write notifications, and their caller sends them by Flush,
+// without mu, because Flush may call ready. A nil notifier does nothing. Lock order: mu, then the
+// locks of a session.
 type notifier struct {
-	topic string
-	qos   byte // 0 or 1
-	log   *slog.Logger
+	topic   string
+	qos     byte // 0 or 1
+	flusher *session.Flusher
+	log     *slog.Logger
 
 	mu       sync.Mutex
 	up       []*recipient
@@ -54,11 +56,11 @@ type recipient struct {
 	sentAt   time.Time // zero: none
 }
 
-func newNotifier(n config.Notifications, log *slog.Logger) *notifier {
+func newNotifier(n config.Notifications, flusher *session.Flusher, log *slog.Logger) *notifier {
 	if n.Topic == "" {
 		return nil
 	}
-	return &notifier{topic: n.Topic, qos: n.QoS, log: report.Async(log), inflight: map[*session.State][]*session.Outgoing{}, backoffs: map[*session.State]*notificationBackoff{}}
+	return &notifier{topic: n.Topic, qos: n.QoS, flusher: flusher, log: report.Async(log), inflight: map[*session.State][]*session.Outgoing{}, backoffs: map[*session.State]*notificationBackoff{}}
 }
 
 // will returns the message that the server publishes when it loses the connection to the
@@ -101,7 +103,10 @@ func (n *notifier) backOffLocked(to *recipient) {
 	if delay, delayed := b.sessionEnded(to.s.Ending(), unanswered, now); delayed {
 		n.log.Warn("a server ends the session whenever it receives a notification; the bridge sends it no notifications during the delay, and continues to forward messages; allow the bridge's user to publish to the topic, or remove notifications",
 			"topic", n.topic, "delay", delay)
-		time.AfterFunc(delay, func() { n.update(func() {}) })
+		time.AfterFunc(delay, func() {
+			n.update(func() {})
+			n.flusher.Flush()
+		})
 	}
 }
 
@@ -120,7 +125,6 @@ func (n *notifier) replaced(old, next *session.Session) {
 	}
 	n.mu.Unlock()
 	n.update(func() {})
-	old.Flush()
 }
 
 // stop publishes 0 before the sessions end with DISCONNECT, because servers delete the Will
@@ -181,21 +185,17 @@ func (n *notifier) resendLocked(to *recipient) bool {
 	return true
 }
 
-// update applies a change to the notifier, and sends the new state to each session that has
+// update applies a change to the notifier, and writes the new state to each session that has
 // not received it.
 func (n *notifier) update(apply func()) {
 	if n == nil {
 		return
 	}
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	apply()
-	up := append([]*recipient(nil), n.up...)
-	for _, to := range up {
+	for _, to := range n.up {
 		n.notifyLocked(to)
-	}
-	n.mu.Unlock()
-	for _, to := range up {
-		to.s.Flush() // it may call ready, which takes mu
 	}
 }
 

@@ -13,15 +13,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// Transport returns the settings for the next attempt to connect to a server of a side, with
-// the current contents of the Secrets and ConfigMaps. If one of them is missing or unusable,
-// the error is of type *[ReferenceError].
-func Transport(side *Side, server *Server, secrets Secrets) (transport.Config, error) {
+// Transport returns the settings for the next attempt to connect to a server, with the current
+// contents of the Secrets and ConfigMaps. If one of them is missing or unusable, the error is of
+// type *[ReferenceError].
+func Transport(server *Server, secrets Secrets) (transport.Config, error) {
 	cfg := transport.Config{
-		HostPort:    server.Address.HostPort,
-		WebSocket:   server.Address.WebSocket,
-		Path:        server.Address.Path,
-		UserTimeout: side.AckTimeout,
+		HostPort:  server.Address.HostPort,
+		WebSocket: server.Address.WebSocket,
+		Path:      server.Address.Path,
 	}
 	var err error
 	if server.Address.TLS {

@@ -26,14 +26,13 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// transportOf returns the transport settings for a server of a side with an acknowledgement
-// timeout of 7 s. dir holds the Secrets.
+// transportOf returns the transport settings for a server of a side. dir holds the Secrets.
 func transportOf(side *v1alpha1.Side, server *v1alpha1.Server, dir string) (transport.Config, error) {
 	resolved, err := resolveServer(side, server)
 	if err != nil {
 		return transport.Config{}, err
 	}
-	return Transport(&Side{AckTimeout: 7 * time.Second}, &resolved, NewSecrets(dir))
+	return Transport(&resolved, NewSecrets(dir))
 }
 
 func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
@@ -53,7 +52,7 @@ func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.HostPort != "a.example:443" || !cfg.WebSocket || cfg.Path != "/mqtt?x=1" || cfg.UserTimeout != 7*time.Second ||
+	if cfg.HostPort != "a.example:443" || !cfg.WebSocket || cfg.Path != "/mqtt?x=1" ||
 		cfg.TLS.ServerName != "side.example" || !slices.Equal(cfg.TLS.NextProtos, []string{"mqtt"}) ||
 		cfg.Proxy.String() != "socks5://side:s@[::1]:1080" {
 		t.Errorf("settings of the side: %+v, TLS %+v", cfg, cfg.TLS)

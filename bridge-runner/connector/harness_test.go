@@ -172,4 +172,3 @@ func (ignore) Received(*session.Inbound)                        {}
 func (ignore) Redelivered(*session.Inbound)                     {}
 func (ignore) Acknowledged(*session.Outgoing, *session.Refusal) {}
 func (ignore) Ready()                                           {}
-func (ignore) Idle()                                            {}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -39,8 +38,7 @@ type world struct {
 	source, destination *side
 	reverse             *Pipe // carries dead letters to the source; nil if there are none
 
-	mu       sync.Mutex
-	sessions []*session.Session // all sessions so far
+	flusher session.Flusher // of all sessions
 }
 
 // newWorld returns a world with a pipe for the rules. Nothing is connected yet.
@@ -117,7 +115,7 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 		var err error
 		s, err = session.Open(ctx, session.Config{
 			Transport: transport.Config{HostPort: x.server.Addr()}, Version: x.version, ClientID: "x", State: x.state,
-			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: x.ackTimeout, Window: x.window,
+			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: x.ackTimeout, Window: x.window, Flusher: &x.w.flusher,
 		})
 		opened <- err
 	}()
@@ -128,9 +126,6 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 		x.w.t.Fatal(err)
 	}
 	x.s = s
-	x.w.mu.Lock()
-	x.w.sessions = append(x.w.sessions, s)
-	x.w.mu.Unlock()
 	c := x.Conn
 	x.w.t.Cleanup(func() {
 		_ = c.Close()
@@ -170,14 +165,7 @@ func (w *world) pretendLongConnection() {
 }
 
 // flush sends the data that was written to the sessions.
-func (w *world) flush() {
-	w.mu.Lock()
-	all := slices.Clone(w.sessions)
-	w.mu.Unlock()
-	for _, s := range all {
-		s.Flush()
-	}
-}
+func (w *world) flush() { w.flusher.Flush() }
 
 // handler does the same as the handler of a bridge.
 type handler struct {
@@ -200,7 +188,6 @@ func (h handler) Ready() {
 		h.w.reverse.Ready(h.s)
 	}
 }
-func (h handler) Idle() { h.w.flush() }
 
 // counts is a meter that stores the counts.
 type counts struct {

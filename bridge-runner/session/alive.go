@@ -12,5 +12,11 @@ func (s *Session) Overdue() time.Duration { return s.alive.Overdue() }
 // CheckLocks acquires and releases each lock of the session. It blocks while a lock is held.
 func (s *Session) CheckLocks() {
 	_ = s.isReading()
-	_ = s.conn.socket.failure()
+	_ = s.conn.WriteError()
+	s.flusher.checkLock()
+}
+
+func (f *Flusher) checkLock() {
+	f.mu.Lock()
+	f.mu.Unlock() //nolint:gocritic,staticcheck // the section is empty on purpose
 }

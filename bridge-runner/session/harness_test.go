@@ -157,8 +157,6 @@ func (r *recorder) Ready() {
 	}
 }
 
-func (r *recorder) Idle() {}
-
 // want waits for these events, in this order, without others between them.
 func (r *recorder) want(events ...string) {
 	r.t.Helper()

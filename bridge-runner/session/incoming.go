@@ -24,6 +24,31 @@ type Inbound struct {
 	acked bool
 }
 
+// handlePublish handles a PUBLISH (section 3.3).
+func (s *Session) handlePublish(f packet.Frame) error {
+	var (
+		p   packet.Publish
+		err error
+	)
+	if f.Large {
+		p, err = packet.DecodeLargePublish(f.Flags, string(f.Body))
+	} else {
+		p, err = packet.DecodePublish(s.version, f.Flags, s.conn.bodyString(f))
+	}
+	if err != nil {
+		return err
+	}
+	if p.TopicAlias != 0 { // [MQTT-3.1.2-27]
+		p.Faults |= packet.FaultTopicAlias
+		if p.Topic == "" {
+			p.Faults |= packet.FaultNoTopic
+		}
+	}
+	s.report(f, p.Faults, p.Topic)
+	s.deliverInbound(&p)
+	return nil
+}
+
 // deliverInbound passes a message to the handler, unless it is already pending (sections
 // 3.3 and 4.3). The handler also receives messages with faults, so that it acknowledges
 // them in order. A message without a packet identifier cannot be acknowledged.
@@ -113,7 +138,7 @@ func (s *Session) acknowledgeInOrderLocked() {
 }
 
 // Ack acknowledges the message to the server: PUBACK at QoS 1 (section 3.4), PUBREC at QoS
-// 2 (section 3.5). It does not block; [Session.Flush] sends the packet. If the connection
+// 2 (section 3.5). It does not block; [Flusher.Flush] sends the packet. If the connection
 // has ended, the message is acknowledged when the server sends it again.
 func (m *Inbound) Ack() {
 	if m.ID == 0 {
@@ -129,9 +154,9 @@ func (m *Inbound) Ack() {
 
 // LeaveAtServer leaves a QoS 1 or 2 message, and all later messages on this connection,
 // unacknowledged at the server, so that the order is kept. The server sends them again on
-// the next connection, which [Session.RequestReconnect] requests. Refuse returns false if the server
-// will not send the message again, because the session ends with the connection; the
-// message then counts as received. Refuse may be called only by [Handler.Received].
+// the next connection, which [Session.RequestReconnect] requests. LeaveAtServer returns false
+// if the server will not send the message again, because the session ends with the connection;
+// the message then counts as received. Only [Handler.Received] may call it.
 func (m *Inbound) LeaveAtServer() bool {
 	s := m.session
 	if s == nil || s.cfg.CleanStart || s.server.HasSessionExpiry && s.server.SessionExpiry == 0 {
@@ -169,13 +194,6 @@ func (s *Session) acknowledgeInboundLocked(m *Inbound) {
 	}
 	s.state.in.awaitingPubrel[m.ID] = contentHash(&m.Publish)
 	s.writeAckLocked(packet.PUBREC, m.ID, 0)
-}
-
-// writeAckLocked writes an acknowledgement.
-func (s *Session) writeAckLocked(t packet.Type, id uint16, code byte) {
-	if s.writableLocked() {
-		s.unflushed = packet.AppendAck(s.unflushed, s.version, packet.Ack{Type: t, ID: id, Code: code})
-	}
 }
 
 // handlePubrel ends the delivery of a QoS 2 message (section 3.6).

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"time"
 )
 
 // Packet identifiers of messages to the server. SUBSCRIBE packets have higher identifiers.
@@ -333,4 +334,35 @@ func (o *outgoingState) staleWithoutPubrel(s *Session) []uint16 {
 		}
 	}
 	return ids
+}
+
+// trackOutgoingLocked records that m is written on this connection and not acknowledged.
+func (s *Session) trackOutgoingLocked(m *Outgoing, now time.Time) {
+	if s.unackedOutgoing == 0 {
+		s.lastAckAt = now
+	}
+	s.unackedOutgoing++
+	m.session, m.previous, m.next = s, s.lastUnacked, nil
+	if s.lastUnacked == nil {
+		s.firstUnacked = m
+	} else {
+		s.lastUnacked.next = m
+	}
+	s.lastUnacked = m
+}
+
+// untrackOutgoingLocked reverses trackOutgoingLocked.
+func (s *Session) untrackOutgoingLocked(m *Outgoing) {
+	s.unackedOutgoing--
+	if m.previous == nil {
+		s.firstUnacked = m.next
+	} else {
+		m.previous.next = m.next
+	}
+	if m.next == nil {
+		s.lastUnacked = m.previous
+	} else {
+		m.next.previous = m.previous
+	}
+	m.session, m.previous, m.next = nil, nil, nil
 }

@@ -6,7 +6,6 @@ package session
 import (
 	"context"
 	"math"
-	"net"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -15,7 +14,8 @@ import (
 
 // Config describes how to open a session.
 type Config struct {
-	// Transport is the server's address and how to reach it.
+	// Transport is the server's address and how to reach it. AckTimeout replaces its
+	// WriteTimeout.
 	Transport transport.Config
 	// Version is the version of MQTT.
 	Version packet.Version
@@ -72,6 +72,9 @@ type Config struct {
 	Fault func(Fault)
 	// State is the state of the session. It is required.
 	State *State
+	// Flusher sends the packets that are written to the session. If it is nil, the session has a
+	// Flusher of its own.
+	Flusher *Flusher
 }
 
 // Open connects: name lookup, dial, TLS, CONNECT and CONNACK, all before the context's
@@ -106,6 +109,7 @@ func newSession(cfg Config, bridgeFlag bool) *Session {
 	s := &Session{
 		cfg:            cfg,
 		state:          cfg.State,
+		flusher:        cfg.Flusher,
 		version:        cfg.Version,
 		subacks:        make(chan packet.Suback, maxSubscribes),
 		closedCh:       make(chan struct{}),
@@ -114,18 +118,18 @@ func newSession(cfg Config, bridgeFlag bool) *Session {
 
 		releaseStarted: make(chan struct{}, 1),
 	}
-	s.flushDone.L = &s.state.mu
+	if s.flusher == nil {
+		s.flusher = &Flusher{}
+	}
+	s.sendDone.L = &s.state.mu
 	return s
 }
 
 // connect dials, sends CONNECT and handles CONNACK (sections 3.1 and 3.2).
 func (s *Session) connect(ctx context.Context) error {
-	s.conn = &wire{limit: s.cfg.MaximumPacketSize}
+	s.conn = &wire{limit: s.cfg.MaximumPacketSize, start: time.Now()}
 	dial := s.cfg.Transport
-	dial.Wrap = func(tcp *net.TCPConn) net.Conn {
-		s.conn.socket = newSocket(tcp, s.cfg.AckTimeout)
-		return s.conn.socket
-	}
+	dial.WriteTimeout = s.cfg.AckTimeout
 	conn, err := transport.Dial(ctx, dial)
 	if err != nil {
 		return err

@@ -4,7 +4,8 @@
 package session
 
 import (
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -65,11 +66,14 @@ const (
 	Ended
 )
 
-// maxUnsent is the number of bytes that may be written and not accepted by the system.
-const maxUnsent = 128 << 10
+const (
+	// maxUnsent is the number of bytes that may be written and not accepted by the system.
+	maxUnsent = 128 << 10
+	// maxSpareBuffer is the size of the largest empty buffer that is kept for reuse, in bytes.
+	maxSpareBuffer = 256 << 10
+)
 
-// Publish writes a message. [Session.Flush] sends it, and the session sends it itself
-// whenever it becomes idle. Publish does not block. If the server has a lower maximum QoS,
+// Publish writes a message. [Flusher.Flush] sends it. Publish does not block. If the server has a lower maximum QoS,
 // or does not support retained messages, the message is sent accordingly ([MQTT-3.2.2-11],
 // [MQTT-3.2.2-14]).
 //
@@ -113,13 +117,14 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 		return TooLarge
 	}
 	if qos == 0 {
-		s.unflushed = packet.AppendPublish(s.unflushed, s.version, &p)
+		s.writePublishLocked(&p)
 		return Written
 	}
 	m.qos = qos
 	out.add(m, id)
 	s.trackOutgoingLocked(m, now)
-	s.writePublishLocked(m, &p)
+	p.ID = m.id
+	s.writePublishLocked(&p)
 	return Sent
 }
 
@@ -127,7 +132,7 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 // handler's Ready is called when that has changed.
 func (s *Session) fullLocked(qos byte) bool {
 	window := qos > 0 && s.unackedOutgoing >= s.inflightLimit
-	written := len(s.unflushed) >= maxUnsent || s.conn.socket.buffered() >= maxUnsent
+	written := len(s.unflushed) >= maxUnsent || s.conn.Buffered() >= maxUnsent
 	s.publishBlocked, s.writeBlocked = s.publishBlocked || window, s.writeBlocked || written
 	return window || written
 }
@@ -186,41 +191,10 @@ func (s *Session) resumeDeliveryLocked(m *Outgoing, now time.Time) Result {
 		return Sent
 	}
 	p, _ := s.makePublish(m, now) // if it has expired, the server drops it: the server may have it
-	p.Dup, p.QoS = true, m.qos
+	p.Dup, p.QoS, p.ID = true, m.qos, m.id
 	s.aliasLocked(&p)
-	s.writePublishLocked(m, &p)
+	s.writePublishLocked(&p)
 	return Sent
-}
-
-// trackOutgoingLocked records that m is written on this connection and not acknowledged.
-func (s *Session) trackOutgoingLocked(m *Outgoing, now time.Time) {
-	if s.unackedOutgoing == 0 {
-		s.lastAckAt = now
-	}
-	s.unackedOutgoing++
-	m.session, m.previous, m.next = s, s.lastUnacked, nil
-	if s.lastUnacked == nil {
-		s.firstUnacked = m
-	} else {
-		s.lastUnacked.next = m
-	}
-	s.lastUnacked = m
-}
-
-// untrackOutgoingLocked reverses trackOutgoingLocked.
-func (s *Session) untrackOutgoingLocked(m *Outgoing) {
-	s.unackedOutgoing--
-	if m.previous == nil {
-		s.firstUnacked = m.next
-	} else {
-		m.previous.next = m.next
-	}
-	if m.next == nil {
-		s.lastUnacked = m.previous
-	} else {
-		m.next.previous = m.previous
-	}
-	m.session, m.previous, m.next = nil, nil, nil
 }
 
 // fits reports whether the server accepts a packet of this size.
@@ -258,52 +232,124 @@ func (s *Session) makePublish(m *Outgoing, now time.Time) (p packet.Publish, exp
 	return p, left <= 0
 }
 
-// writePublishLocked writes the PUBLISH of a message that has an identifier.
-func (s *Session) writePublishLocked(m *Outgoing, p *packet.Publish) {
-	p.ID = m.id
-	s.unflushed = packet.AppendPublish(s.unflushed, s.version, p)
-}
-
-const (
-	// minAliasedTopic is the length of the shortest topic that gets an alias, in bytes. An
-	// alias takes three bytes, and at most one more for the length of the properties: with
-	// a shorter topic the packet would become larger.
-	minAliasedTopic = 4
-	// maxAliasBytes bounds the memory of the topics with aliases, in bytes: servers allow
-	// 65,535 aliases, and topics of 64 KiB.
-	maxAliasBytes = 1 << 20
-	// aliasOverhead is roughly the memory of an entry besides its topic, in bytes.
-	aliasOverhead = 64
-)
-
-// aliasLocked replaces the topic by its alias. A topic without an alias gets one if the
-// server allows one more (MQTT 5 section 3.3.2.3.4) and the packet does not become too
-// large. A packet with an alias in place of the topic is never larger than the original
-// packet. Aliases belong to the connection and end with it.
-func (s *Session) aliasLocked(p *packet.Publish) {
-	if s.aliases == nil || len(p.Topic) < minAliasedTopic {
-		return
-	}
-	if a, ok := s.aliases[p.Topic]; ok {
-		p.TopicAlias, p.Topic = a, ""
-		return
-	}
-	if len(s.aliases) >= int(s.server.TopicAliasMaximum) || s.aliasBytes+len(p.Topic)+aliasOverhead > maxAliasBytes {
-		return
-	}
-	p.TopicAlias = uint16(len(s.aliases) + 1) //nolint:gosec // at most the maximum
-	if !s.fits(p) {
-		p.TopicAlias = 0
-		return
-	}
-	s.aliases[strings.Clone(p.Topic)] = p.TopicAlias // the topic may be a part of a large packet
-	s.aliasBytes += len(p.Topic) + aliasOverhead
-}
-
 // stillAcceptedLocked reports whether the server still accepts a message as it was sent
 // before. The server's configuration may have changed.
 func (s *Session) stillAcceptedLocked(m *Outgoing, now time.Time) bool {
 	p, _ := s.makePublish(m, now)
 	p.QoS = m.qos
 	return m.qos <= s.server.MaximumQoS && s.fits(&p)
+}
+
+// writePublishLocked writes a PUBLISH.
+func (s *Session) writePublishLocked(p *packet.Publish) {
+	s.unflushed = packet.AppendPublish(s.unflushed, s.version, p)
+	s.registerLocked()
+}
+
+// writeAckLocked writes an acknowledgement, unless the session has ended.
+func (s *Session) writeAckLocked(t packet.Type, id uint16, code byte) {
+	if s.writableLocked() {
+		s.unflushed = packet.AppendAck(s.unflushed, s.version, packet.Ack{Type: t, ID: id, Code: code})
+		s.registerLocked()
+	}
+}
+
+// writeLocked appends another packet to the bytes to send, unless the session has ended.
+func (s *Session) writeLocked(appendTo func([]byte) []byte) {
+	if s.writableLocked() {
+		s.unflushed = appendTo(s.unflushed)
+		s.registerLocked()
+	}
+}
+
+// write does the same as writeLocked, without the lock held on entry.
+func (s *Session) write(appendTo func([]byte) []byte) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.writeLocked(appendTo)
+}
+
+// writableLocked reports whether packets may be written.
+func (s *Session) writableLocked() bool { return !s.closed && !s.disconnecting }
+
+// Flusher sends the packets that were written to a group of sessions. A bridge has one for the
+// sessions of both sides. A goroutine that has written to any of them calls Flush at the end of
+// its unit of work, so that the packets of the whole unit are sent together.
+//
+// A session registers when it has bytes to send, and is removed before they are sent. The zero
+// value is ready for use.
+type Flusher struct {
+	mu sync.Mutex
+	// sessions are the sessions that may have bytes to send, each at most once, in the order in
+	// which they registered.
+	sessions []*Session
+}
+
+// Flush sends the packets that were written to the sessions and not sent. It does not block,
+// and takes no lock while it writes to a connection. It may call the Ready of handlers, and
+// sends the packets that they write. Another goroutine may be sending the packets of a session:
+// then that goroutine also sends the packets that were written meanwhile.
+func (f *Flusher) Flush() {
+	for s := f.next(); s != nil; s = f.next() {
+		s.send()
+	}
+}
+
+// add registers a session. The caller holds the session's State.mu.
+func (f *Flusher) add(s *Session) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sessions = append(f.sessions, s)
+}
+
+// next removes a session and returns it. It returns nil if none is registered.
+func (f *Flusher) next() *Session {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.sessions) == 0 {
+		return nil
+	}
+	s := f.sessions[0]
+	f.sessions = slices.Delete(f.sessions, 0, 1)
+	return s
+}
+
+// registerLocked makes the next Flush send the written bytes.
+func (s *Session) registerLocked() {
+	if !s.registered {
+		s.registered = true
+		s.flusher.add(s)
+	}
+}
+
+// send sends the written bytes, unless another goroutine is sending them. Any goroutine may
+// call it. It may call the handler's Ready.
+func (s *Session) send() {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.registered = false // bytes that are written from now on register the session again
+	for !s.sending && len(s.unflushed) > 0 {
+		data := s.unflushed
+		s.unflushed, s.sending = s.spareBuffer[:0], true
+		s.state.mu.Unlock()
+		_, err := s.conn.Write(data) // does not block
+		now := time.Now()
+		s.state.mu.Lock()
+		s.sending = false
+		s.noteSentLocked(now)
+		s.sendDone.Broadcast()
+		if s.spareBuffer = data; cap(data) > maxSpareBuffer {
+			s.spareBuffer = nil
+		}
+		switch {
+		case err != nil:
+			s.unflushed = nil
+			go s.connectionFailed(err) // it closes the connection, and the caller may be the reader of another session
+		case s.writeBlocked && s.writableLocked() && s.conn.Buffered() == 0:
+			s.publishBlocked, s.writeBlocked = false, false
+			s.state.mu.Unlock()
+			s.handler.Ready()
+			s.state.mu.Lock()
+		}
+	}
 }

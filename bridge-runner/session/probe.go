@@ -30,7 +30,7 @@ func (s *Session) ping(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() }) // ends the read below
 	defer stop()
 	s.write(packet.AppendPing)
-	s.Flush()
+	s.flusher.Flush()
 	for {
 		f, ok, err := s.conn.next(s.version)
 		switch {

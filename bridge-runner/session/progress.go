@@ -3,15 +3,19 @@
 
 package session
 
-import "time"
+import (
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+)
 
 // A slow link is not treated as a lost server. The timeouts of pings and acknowledgements
 // run while the server has the data that it must answer, not while the data is in transit:
 //
 //	written ──> socket's buffer ──> system's send buffer ──> link ──> peer's TCP ──> server
-//	 written               unsent                           tcpAcked        hidden
+//	 Written               Unsent                           TCPAcked        hidden
 //
-// The peer's TCP acknowledges the data that has arrived (tcpAcked). The peer may be a
+// The peer's TCP acknowledges the data that has arrived (TCPAcked). The peer may be a
 // proxy, and the server reads from its own buffers when it has the time, so some of this
 // data has not reached the server: it is hidden there. The delay is estimated from the rate
 // at which the peer acknowledged data while more was unsent. The session measures all of it
@@ -27,13 +31,16 @@ const (
 	slowUnsent = 16 << 10
 	// rateMemory is the time after which the measured bytes and time are halved.
 	rateMemory = 30 * time.Second
+	// maxHiddenBytes is the largest number of bytes that may be on their way although they count
+	// as acknowledged: in the buffers of proxies, of the server, and perhaps of the system.
+	maxHiddenBytes = transport.MaxUnreported + 256<<10
 	// maxHiddenTime is the longest time that is granted for hidden data.
 	maxHiddenTime = time.Minute
 )
 
 // uplink measures how the peer accepts the data.
 type uplink struct {
-	transit
+	transport.Transit
 	// updatedAt is the time of the latest measurement, and updatedBefore of the previous one.
 	updatedAt, updatedBefore time.Time
 
@@ -51,10 +58,10 @@ type uplink struct {
 
 // update records a measurement. sent is when data was first written after the latest
 // measurement at which no data was in transit.
-func (u *uplink) update(now time.Time, next transit, sent time.Time) {
-	next.tcpAcked = max(next.tcpAcked, u.tcpAcked)
-	grown := next.tcpAcked - u.tcpAcked
-	if u.unsent > 0 && next.unsent > 0 {
+func (u *uplink) update(now time.Time, next transport.Transit, sent time.Time) {
+	next.TCPAcked = max(next.TCPAcked, u.TCPAcked)
+	grown := next.TCPAcked - u.TCPAcked
+	if u.Unsent > 0 && next.Unsent > 0 {
 		u.slowBytes += grown
 		u.slowTime += now.Sub(u.updatedAt)
 		if grown > 0 {
@@ -64,12 +71,12 @@ func (u *uplink) update(now time.Time, next transit, sent time.Time) {
 			u.slowBytes /= 2
 			u.slowTime /= 2
 		}
-	} else if u.unsent == 0 && next.unsent > 0 {
+	} else if u.Unsent == 0 && next.Unsent > 0 {
 		u.slowBytes, u.slowTime = 0, 0
 	}
-	u.updatedBefore, u.updatedAt, u.transit = u.updatedAt, now, next
+	u.updatedBefore, u.updatedAt, u.Transit = u.updatedAt, now, next
 	switch {
-	case u.tcpAcked >= u.written:
+	case u.TCPAcked >= u.Written:
 		u.stalledSince = time.Time{}
 	case u.stalledSince.IsZero():
 		u.stalledSince = latest(u.updatedBefore, sent)
@@ -79,7 +86,7 @@ func (u *uplink) update(now time.Time, next transit, sent time.Time) {
 }
 
 // inTransit reports whether the peer has not acknowledged all data.
-func (u *uplink) inTransit() bool { return u.tcpAcked < u.written }
+func (u *uplink) inTransit() bool { return u.TCPAcked < u.Written }
 
 // arrivedBy returns the time by which the server certainly has all data that the peer
 // acknowledged while more was unsent. It is zero if the link has not been slow.
@@ -105,15 +112,15 @@ type answerWait struct {
 // written when the wait began.
 func (w *answerWait) update(u *uplink, began time.Time, mark int64) time.Time {
 	if !w.began.Equal(began) {
-		*w = answerWait{began: began, since: began, mark: mark, tcpAcked: u.tcpAcked}
+		*w = answerWait{began: began, since: began, mark: mark, tcpAcked: u.TCPAcked}
 	}
 	if w.reached {
 		return w.since
 	}
-	if u.tcpAcked > w.tcpAcked {
-		w.since, w.tcpAcked = latest(w.since, u.updatedBefore), u.tcpAcked
+	if u.TCPAcked > w.tcpAcked {
+		w.since, w.tcpAcked = latest(w.since, u.updatedBefore), u.TCPAcked
 	}
-	if u.tcpAcked >= w.mark {
+	if u.TCPAcked >= w.mark {
 		w.reached, w.since = true, latest(w.since, u.arrivedBy())
 	}
 	return w.since

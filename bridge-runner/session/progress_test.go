@@ -6,6 +6,8 @@ package session
 import (
 	"testing"
 	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 // at is a measurement, this number of seconds after the start.
@@ -26,7 +28,7 @@ func (u *uplink) see(updates ...at) {
 		u.updatedAt = start
 	}
 	for _, l := range updates {
-		u.update(after(l.seconds), transit{l.written, l.tcpAcked, l.unsent}, start)
+		u.update(after(l.seconds), transport.Transit{Written: l.written, TCPAcked: l.tcpAcked, Unsent: l.unsent}, start)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 func (s *Session) read() {
 	defer close(s.done)
 	defer s.alive.Wait()
-	callsIdle := s.conn.socket.onIdle(s.idle)
+	s.conn.OnIdle(s.idle)
 	for {
 		s.alive.Begin(0)
 		if err := s.handleAll(); err != nil {
@@ -27,7 +27,7 @@ func (s *Session) read() {
 			s.ackedSinceWake = false
 			s.notifyReady()
 		}
-		if !callsIdle || s.conn.bytesSinceIdle >= readBuffer {
+		if s.conn.bytesSinceIdle >= readBuffer {
 			s.idle()
 		}
 		if err := s.conn.fill(); err != nil {
@@ -39,14 +39,13 @@ func (s *Session) read() {
 	}
 }
 
-// idle sends the packets that answer the received ones, when there are no more to read, or
-// when many were read. It reports whether further packets may be delayed a little: no
-// client waits for an answer to QoS 0 messages.
+// idle sends the packets that the handled ones have caused, on this and on other sessions, when
+// there are no more to read, or when many were read. It reports whether further packets may be
+// delayed a little: no client waits for an answer to QoS 0 messages.
 func (s *Session) idle() (mayDelay bool) {
 	mayDelay = !s.conn.answerAwaited
 	s.conn.bytesSinceIdle, s.conn.answerAwaited = 0, false
-	s.handler.Idle()
-	s.Flush()
+	s.flusher.Flush()
 	s.alive.Wait()
 	return mayDelay
 }
@@ -60,8 +59,8 @@ func (s *Session) readFailed(err error) {
 		s.endOnce.Do(s.finish)
 		return
 	}
-	if cause := s.conn.socket.failure(); cause != nil {
-		err = cause // the reason why the socket has closed the connection
+	if cause := s.conn.WriteError(); cause != nil {
+		err = cause // the reason why the connection was closed
 	}
 	s.connectionFailed(err)
 }
@@ -156,30 +155,6 @@ func (s *Session) handle(f packet.Frame) error {
 
 // emptyPacket is the size of a packet that has a fixed header only.
 const emptyPacket = 2
-
-func (s *Session) handlePublish(f packet.Frame) error {
-	var (
-		p   packet.Publish
-		err error
-	)
-	if f.Large {
-		p, err = packet.DecodeLargePublish(f.Flags, string(f.Body))
-	} else {
-		p, err = packet.DecodePublish(s.version, f.Flags, s.conn.bodyString(f))
-	}
-	if err != nil {
-		return err
-	}
-	if p.TopicAlias != 0 { // [MQTT-3.1.2-27]
-		p.Faults |= packet.FaultTopicAlias
-		if p.Topic == "" {
-			p.Faults |= packet.FaultNoTopic
-		}
-	}
-	s.report(f, p.Faults, p.Topic)
-	s.deliverInbound(&p)
-	return nil
-}
 
 func (s *Session) handleAck(f packet.Frame) error {
 	a, err := packet.DecodeAck(s.version, f)

@@ -29,13 +29,14 @@
 //     message is acknowledged in order.
 //   - A message larger than the maximum packet size is never held in memory as a whole.
 //   - Only Open, Probe, Subscribe and Close block. One goroutine reads. Writes are
-//     collected until it has nothing more to read, and are then sent together.
+//     collected until it has nothing more to read, and are then sent together, by a [Flusher].
 //
 // The package does not know the other servers, the rules, the other side or Kubernetes. Package
 // diagnosis explains its errors to users.
 //
-// Lock order: State.mu, then socket.mu. No code holds the locks of two States. The
-// handler's methods are called with no lock held.
+// Lock order: State.mu, then Flusher.mu or the locks of package transport. No code holds the
+// locks of two States. The handler's methods, [Flusher.Flush] and the connection's Write are
+// called with no lock held.
 package session
 
 import (
@@ -47,7 +48,33 @@ import (
 )
 
 // Handler uses a session. The goroutine that reads calls its methods, except Ready, which
-// any goroutine may call. The methods must not block.
+// any goroutine may call. The methods must not block. They write packets, to this session and
+// to others, by Publish and Ack. Their caller sends the packets by [Flusher.Flush]:
+//
+//	reader                          socket's goroutine           timer, spool, connector
+//	(one per session)               (one per session)            (of the bridge)
+//
+//	Conn.Read <────────────────┐    the system has accepted
+//	   │ bytes                 │    all buffered data
+//	   v                       │       │                            │
+//	for each packet:           │       │                            │
+//	  PUBLISH: Received        │       │                            │
+//	    or Redelivered         │       │                            │
+//	  PUBACK, PUBCOMP:         │       │                            │
+//	    Acknowledged           │       v                            v
+//	then: Ready (1, 2)         │    Ready (1)                    Publish, Ack, Ping
+//	   │ no more can be read,  │       │                            │ the unit of
+//	   │ or 64 KiB are handled │       │                            │ work ends
+//	   v                       │       v                            v
+//	Flusher.Flush ─────────────┘    Flusher.Flush                Flusher.Flush
+//	   └───────────────────────────────┬────────────────────────────┘
+//	                                   │ for each session with bytes to send
+//	                                   v
+//	                     Conn.Write, then Ready (1, 3), and again
+//
+//	(1) if Publish has returned Full since the last call of Ready
+//	(2) if the server has acknowledged a message
+//	(3) if the system has accepted all data
 type Handler interface {
 	// Received is called with every message, in order. A message whose Faults are
 	// Undeliverable must be acknowledged in its turn and must not be forwarded.
@@ -61,9 +88,6 @@ type Handler interface {
 	Acknowledged(m *Outgoing, refused *Refusal)
 	// Ready is called after Publish has returned Full, when there may be room again.
 	Ready()
-	// Idle is called when all received packets are handled, before the reader waits for
-	// more.
-	Idle()
 }
 
 // Session is an open session. Its methods may be called from any goroutine.
@@ -72,6 +96,7 @@ type Session struct {
 	conn    *wire
 	state   *State
 	handler Handler
+	flusher *Flusher
 	server  packet.Connack // the server's CONNACK
 	// connectSent is set before CONNECT is written. The write may fail.
 	connectSent bool
@@ -94,7 +119,7 @@ type Session struct {
 
 	// readAt is when the packets that the reader handles arrived.
 	readAt time.Time
-	// refusingInbound is set by Inbound.Refuse: from then on QoS 1 and 2 messages are left to
+	// refusingInbound is set by Inbound.LeaveAtServer: from then on QoS 1 and 2 messages are left to
 	// the server.
 	refusingInbound bool
 	// ackedSinceWake is whether the server has acknowledged a message since the last call of
@@ -106,10 +131,12 @@ type Session struct {
 
 	// unflushed holds the bytes that were written and not passed to the connection.
 	unflushed   []byte
-	spareBuffer []byte // becomes unflushed at the next flush
-	flushing    bool   // a goroutine is in Flush, without the lock
-	// flushDone signals the end of a flush.
-	flushDone sync.Cond
+	spareBuffer []byte // becomes unflushed when unflushed is sent
+	// registered is set from registerLocked until send.
+	registered bool
+	sending    bool // a goroutine is in send, without the lock
+	// sendDone signals that sending has become false.
+	sendDone sync.Cond
 	// closed is set when the session has ended.
 	closed bool
 	// disconnecting is set when DISCONNECT is in unflushed: nothing may follow it
@@ -226,7 +253,7 @@ func (s *Session) Ending() Ending {
 }
 
 // Ping writes n PINGREQs (section 3.12). The goroutine that reads calls fn when n PINGRESPs
-// have arrived. A call replaces an earlier call that still waits. [Session.Flush] sends the
+// have arrived. A call replaces an earlier call that still waits. [Flusher.Flush] sends the
 // PINGREQs.
 func (s *Session) Ping(n int, fn func()) {
 	s.state.mu.Lock()
@@ -236,7 +263,7 @@ func (s *Session) Ping(n int, fn func()) {
 	}
 	s.awaitedPingresps, s.onPingresps = n, fn
 	for range n {
-		s.unflushed = packet.AppendPing(s.unflushed)
+		s.writeLocked(packet.AppendPing)
 	}
 }
 
@@ -283,7 +310,7 @@ func (s *Session) ReconnectRequested() <-chan struct{} { return s.renewRequested
 // caller publishes them again.
 func (s *Session) Start(handler Handler) {
 	s.handler = handler
-	s.conn.socket.onWritable(s.notifyWritable)
+	s.conn.OnWritable(s.notifyWritable)
 	s.state.mu.Lock()
 	s.reading = true
 	s.state.mu.Unlock()
@@ -294,7 +321,7 @@ func (s *Session) Start(handler Handler) {
 // notifyWritable is called when the system has accepted all written bytes.
 func (s *Session) notifyWritable() {
 	if s.notifyReady() {
-		s.Flush()
+		s.flusher.Flush()
 	}
 }
 
@@ -310,36 +337,8 @@ func (s *Session) notifyReady() (called bool) {
 	return called
 }
 
-// Flush sends the written bytes, unless another goroutine is sending them. It may call the
-// handler's Ready.
-func (s *Session) Flush() {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	for !s.flushing && len(s.unflushed) > 0 {
-		data := s.unflushed
-		s.unflushed, s.flushing = s.spareBuffer[:0], true
-		s.state.mu.Unlock()
-		_, err := s.conn.Write(data) // never blocks: it goes through socket
-		now := time.Now()
-		s.state.mu.Lock()
-		s.flushing = false
-		s.noteSentLocked(now)
-		s.flushDone.Broadcast()
-		if s.spareBuffer = data; cap(data) > maxSpareBuffer {
-			s.spareBuffer = nil
-		}
-		switch {
-		case err != nil:
-			s.unflushed = nil
-			go s.connectionFailed(err) // in another goroutine: closing waits for reads, and the caller may be the reader
-		case s.writeBlocked && s.conn.socket.buffered() == 0:
-			s.publishBlocked, s.writeBlocked = false, false
-			s.state.mu.Unlock()
-			s.handler.Ready()
-			s.state.mu.Lock()
-		}
-	}
-}
+// Flush calls [Flusher.Flush].
+func (s *Session) Flush() { s.flusher.Flush() }
 
 // end ends the session at once. Nothing is written after it has returned.
 func (s *Session) end(err error, how Ending) {
@@ -380,30 +379,18 @@ func (s *Session) endWithDisconnect(code byte, err error, how Ending) {
 func (s *Session) sendDisconnect(code byte, byCaller bool) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	if s.writableLocked() {
-		s.unflushed = packet.AppendDisconnect(s.unflushed, s.version, packet.Disconnect{Code: code})
-	}
+	s.writeLocked(func(b []byte) []byte {
+		return packet.AppendDisconnect(b, s.version, packet.Disconnect{Code: code})
+	})
 	s.disconnecting, s.closedByCaller = true, s.closedByCaller || byCaller
-	for s.flushing || len(s.unflushed) > 0 {
-		if s.flushing { // by another goroutine
-			s.flushDone.Wait()
+	for s.sending || len(s.unflushed) > 0 {
+		if s.sending { // by another goroutine
+			s.sendDone.Wait()
 			continue
 		}
 		s.state.mu.Unlock()
-		s.Flush()
+		s.send()
 		s.state.mu.Lock()
-	}
-}
-
-// writableLocked reports whether packets may be written.
-func (s *Session) writableLocked() bool { return !s.closed && !s.disconnecting }
-
-// write appends to the bytes to send, unless the session has ended.
-func (s *Session) write(appendTo func([]byte) []byte) {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	if s.writableLocked() {
-		s.unflushed = appendTo(s.unflushed)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
-// receiveTimes records when bytes arrived, as times since the socket was made. The reader
+// receiveTimes records when bytes arrived, as times since wire.start. The reader
 // writes it; Subscribe reads last and useful.
 //
 // A PINGRESP shows that the server is alive. It does not show that the server works on the
@@ -34,7 +34,7 @@ func (r *receiveTimes) notePacket(t packet.Type) {
 // noteReceived records that bytes arrived, after all complete packets were handled.
 func (s *Session) noteReceived() {
 	r := &s.receiveTimes
-	at := int64(s.readAt.Sub(s.conn.socket.start))
+	at := int64(s.readAt.Sub(s.conn.start))
 	r.last.Store(at)
 	if r.other || !r.pong || s.conn.from < s.conn.to { // the remaining bytes are a part of a packet
 		r.useful.Store(at)
@@ -44,12 +44,11 @@ func (s *Session) noteReceived() {
 
 // lastUseful returns when the server last sent bytes other than PINGRESPs.
 func (s *Session) lastUseful() time.Time {
-	socket := s.conn.socket
-	last := socket.start.Add(time.Duration(s.receiveTimes.useful.Load()))
+	last := s.conn.start.Add(time.Duration(s.receiveTimes.useful.Load()))
 	// A TLS record of 16 KB that arrives slowly is passed on when it is complete, so the
 	// times of the socket count, too. Not for WebSocket: it passes on parts of frames, and
 	// its own pings must not count.
-	if received := socket.lastReceived(); !s.cfg.Transport.WebSocket && received.Sub(socket.start) > time.Duration(s.receiveTimes.last.Load()) {
+	if received := s.conn.LastReceived(); !s.cfg.Transport.WebSocket && received.Sub(s.conn.start) > time.Duration(s.receiveTimes.last.Load()) {
 		last = latest(last, received)
 	}
 	return last
@@ -71,7 +70,7 @@ const silenceChecks = 64
 
 // newSilentWait begins to wait for the answers to the packets that were just written.
 func newSilentWait(s *Session) *silentWait {
-	w := &silentWait{s: s, limit: s.cfg.ConnectTimeout, mark: s.conn.socket.transit().written, since: time.Now()}
+	w := &silentWait{s: s, limit: s.cfg.ConnectTimeout, mark: s.conn.Written(), since: time.Now()}
 	if w.limit > 0 {
 		w.ticker = time.NewTicker(max(w.limit/silenceChecks, time.Millisecond))
 	}
@@ -95,7 +94,7 @@ func (w *silentWait) tick() <-chan time.Time {
 // expired reports whether the server has been silent for the limit.
 func (w *silentWait) expired() bool {
 	now := time.Now()
-	if tcpAcked := min(w.s.conn.socket.transit().tcpAcked, w.mark); tcpAcked > w.tcpAcked {
+	if tcpAcked := min(w.s.conn.Transit().TCPAcked, w.mark); tcpAcked > w.tcpAcked {
 		w.tcpAcked, w.since = tcpAcked, now
 	}
 	return now.Sub(latest(w.since, w.s.lastUseful())) >= w.limit

@@ -111,7 +111,7 @@ func (s *Session) subscribe(ctx context.Context, packets []*packet.Subscribe, an
 	for _, p := range packets {
 		s.write(func(b []byte) []byte { return packet.AppendSubscribe(b, s.version, p) })
 	}
-	s.Flush()
+	s.flusher.Flush()
 	silence := newSilentWait(s)
 	defer silence.stop()
 	waiting := slices.Clone(packets)

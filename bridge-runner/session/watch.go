@@ -77,11 +77,11 @@ func (s *Session) watch() {
 // check does the work that is due, and returns the time until the next check.
 func (w *watcher) check(now time.Time) (next time.Duration, err error) {
 	s := w.s
-	data, received := s.conn.socket.transit(), s.conn.socket.lastReceived()
-	before := w.uplink.written
+	data, received := s.conn.Transit(), s.conn.LastReceived()
+	before := w.uplink.Written
 	s.state.mu.Lock()
 	sent, first := s.lastSentAt, s.firstSentAt
-	if data.tcpAcked >= data.written {
+	if data.TCPAcked >= data.Written {
 		s.firstSentAt = time.Time{}
 	}
 	s.state.mu.Unlock()
@@ -101,7 +101,7 @@ func (w *watcher) check(now time.Time) (next time.Duration, err error) {
 	if !w.pingSentAt.IsZero() {
 		next, err = earlier(next, w.pingTimeLeft(now), pingTimeoutError)
 	}
-	return w.nextCheck(next, data.written != before), err
+	return w.nextCheck(next, data.Written != before), err
 }
 
 // earlier returns the lower of two remaining times. If left has run out, it returns an
@@ -139,10 +139,10 @@ func (w *watcher) sendKeepAlive(now, received, sent time.Time) time.Duration {
 
 func (w *watcher) sendPing(now time.Time) {
 	w.s.write(packet.AppendPing)
-	w.s.Flush()
+	w.s.flusher.Flush()
 	w.pingsSent++
 	if w.pingSentAt.IsZero() {
-		w.pingSentAt, w.pingMark = now, w.s.conn.socket.written.Load()
+		w.pingSentAt, w.pingMark = now, w.s.conn.Written()
 	}
 }
 
@@ -152,7 +152,7 @@ func (w *watcher) pingTimeLeft(now time.Time) time.Duration {
 	since, timeout := w.ping.update(&w.uplink, w.pingSentAt, w.pingMark), cfg.PingTimeout
 	if !w.ping.reached {
 		since = latest(since, w.uplink.arrivedBy())
-		if w.uplink.unsent >= slowUnsent { // the server cannot have the PINGREQ yet
+		if w.uplink.Unsent >= slowUnsent { // the server cannot have the PINGREQ yet
 			timeout = max(timeout, cfg.AckTimeout)
 		}
 	}
@@ -176,7 +176,7 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue error) {
 	inflight, lastAckAt, skippedSince := s.unackedOutgoing, s.lastAckAt, s.skippedSince
 	mark := s.ackMark.written
 	if !s.ackMark.at.Equal(lastAckAt) { // nothing was flushed since lastAckAt
-		mark = s.conn.socket.written.Load() + int64(len(s.unflushed))
+		mark = s.conn.Written() + int64(len(s.unflushed))
 	}
 	s.state.mu.Unlock()
 	left = s.cfg.AckTimeout
@@ -202,7 +202,7 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue error) {
 	if overdue != nil || skippedSince.IsZero() {
 		return left, overdue
 	}
-	return earlier(left, w.ackTimeLeft(now, skippedSince, w.skipped.update(&w.uplink, skippedSince, w.uplink.written)), func() error {
+	return earlier(left, w.ackTimeLeft(now, skippedSince, w.skipped.update(&w.uplink, skippedSince, w.uplink.Written)), func() error {
 		w.ending = Ending{AckTimedOut: true, Skipped: true, Answering: true}
 		return &Error{Kind: MessageSkipped, Timeout: s.cfg.AckTimeout}
 	})
@@ -254,7 +254,7 @@ func (s *Session) noteSentLocked(now time.Time) {
 		s.firstSentAt = now
 	}
 	if !s.ackMark.at.Equal(s.lastAckAt) {
-		s.ackMark = ackMark{s.lastAckAt, s.conn.socket.written.Load()}
+		s.ackMark = ackMark{s.lastAckAt, s.conn.Written()}
 	}
 }
 
@@ -265,7 +265,7 @@ func pingTimeoutError() error {
 // noDataAcceptedError explains that the server accepts no data. The network may have reported
 // the cause.
 func (s *Session) noDataAcceptedError() error {
-	if err := s.conn.socket.fd.softError(); err != nil {
+	if err := s.conn.SoftError(); err != nil {
 		return connectionLostError(err)
 	}
 	return &Error{Kind: NoDataAccepted}

@@ -7,12 +7,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 const (
@@ -24,11 +24,12 @@ const (
 	maxSpareReadBuffer = 1 << 20
 )
 
-// wire is the connection to a server: TCP, TLS or WebSocket over the socket, and the
-// received bytes that are not handled yet. Only one goroutine reads from it.
+// wire is the connection to a server, and the received bytes that are not handled yet. Only
+// one goroutine reads from it.
 type wire struct {
-	net.Conn         // TCP, or TLS or WebSocket over it
-	socket   *socket // below all of them
+	*transport.Conn
+	// start is when the attempt to connect began.
+	start time.Time
 	// buf[from:to] are the received bytes that are not handled.
 	buf      []byte
 	from, to int
@@ -46,8 +47,8 @@ type wire struct {
 	// answerAwaited is whether complete packets other than QoS 0 messages have arrived since
 	// the session was idle.
 	answerAwaited bool
-	// publishedAt is when a message, or a part of one, last arrived, as a time since the
-	// socket's start.
+	// publishedAt is when a message, or a part of one, last arrived, as a time since
+	// start.
 	publishedAt atomic.Int64
 	// pongs is the number of received PINGRESPs for which Session.Ping does not wait.
 	pongs atomic.Int64
@@ -55,7 +56,7 @@ type wire struct {
 
 // lastPublish returns when a message, or a part of one, last arrived.
 func (w *wire) lastPublish() time.Time {
-	return w.socket.start.Add(time.Duration(w.publishedAt.Load()))
+	return w.start.Add(time.Duration(w.publishedAt.Load()))
 }
 
 // notePublish records the time if the unhandled bytes begin with a message, or continue a
@@ -69,7 +70,7 @@ func (w *wire) notePublish(now time.Time) {
 		t = w.large.Type
 	}
 	if t == packet.PUBLISH {
-		w.publishedAt.Store(int64(now.Sub(w.socket.start)))
+		w.publishedAt.Store(int64(now.Sub(w.start)))
 	}
 }
 
@@ -204,17 +205,6 @@ func (w *wire) nextBufferSize() int {
 		return min(w.needed, factor*len(w.buf))
 	}
 	return min(2*len(w.buf), maxSpareReadBuffer)
-}
-
-// CloseWrite sends all written bytes, and signals the end of the data to the server. It
-// blocks until then, or until the connection is closed.
-func (w *wire) CloseWrite() error {
-	if half, ok := w.Conn.(interface{ CloseWrite() error }); ok && w.Conn != net.Conn(w.socket) {
-		if err := half.CloseWrite(); err != nil {
-			return err
-		}
-	}
-	return w.socket.CloseWrite()
 }
 
 // discard reads until the server has closed the connection, or the connection is closed.

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 // pieces is a connection that returns a stream in pieces of random sizes.
@@ -51,7 +52,7 @@ func TestWire_PacketsInPieces_CompleteUpToLimit(t *testing.T) {
 			p.Topic = p.Topic[:min(len(p.Topic), 65535)]
 			stream, sent = packet.AppendPublish(stream, packet.V311, &p), append(sent, p)
 		}
-		w := wire{Conn: &pieces{random: random, stream: stream}, limit: limit}
+		w := wire{Conn: &transport.Conn{Conn: &pieces{random: random, stream: stream}}, limit: limit}
 		var got []packet.Publish
 		for {
 			f, ok, err := w.next(packet.V311)
@@ -115,7 +116,7 @@ func TestWire_ManyLargeMessages_AllocateLittleMoreThanTheirContent(t *testing.T)
 	for size, most := range map[int]float64{1 << 10: 1.3, 64 << 10: 1.2, 100 << 10: 1.2, 500 << 10: 1.2, 900 << 10: 1.2, 5 << 20: 2.1} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			p := packet.Publish{Topic: "t", Payload: strings.Repeat("x", size)}
-			w := wire{Conn: &repeated{packet: packet.AppendPublish(nil, packet.V311, &p)}, limit: 32 << 20}
+			w := wire{Conn: &transport.Conn{Conn: &repeated{packet: packet.AppendPublish(nil, packet.V311, &p)}}, limit: 32 << 20}
 			receive := func(n int) {
 				for n > 0 {
 					f, ok, err := w.next(packet.V311)

@@ -157,7 +157,7 @@ func closedPort(t *testing.T) string {
 const testTimeout = 15 * time.Second
 
 // dial connects, and fails the test if it cannot connect.
-func dial(t *testing.T, cfg Config) net.Conn {
+func dial(t *testing.T, cfg Config) *Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()

@@ -17,7 +17,7 @@ import (
 
 // dialProxy returns a connection that the proxy has made to the server.
 func dialProxy(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
-	conn, err := dialTCP(ctx, cfg.Proxy.Host, cfg.UserTimeout)
+	conn, err := dialTCP(ctx, cfg.Proxy.Host, cfg.WriteTimeout)
 	if err != nil {
 		return nil, proxyUnreachable(ctx, cfg, err)
 	}

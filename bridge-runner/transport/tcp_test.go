@@ -162,13 +162,11 @@ func option(t *testing.T, c *net.TCPConn, level, name int) int {
 }
 
 func TestDial_SocketOptions_DetectDeadPeerAndAddNoDelay(t *testing.T) {
-	for name, want := range map[string]int{"with a user timeout": 7000, "without": 0} {
+	for name, want := range map[string]int{"with a write timeout": 7000, "without": 0} {
 		t.Run(name, func(t *testing.T) {
-			var tcp *net.TCPConn
-			dial(t, Config{
-				HostPort:    listen(t, "127.0.0.1:0", echo),
-				UserTimeout: time.Duration(want) * time.Millisecond,
-				Wrap:        func(c *net.TCPConn) net.Conn { tcp = c; return c },
+			tcp := dialBelow(t, &Config{
+				HostPort:     listen(t, "127.0.0.1:0", echo),
+				WriteTimeout: time.Duration(want) * time.Millisecond,
 			})
 			for _, o := range []struct {
 				name              string
@@ -189,32 +187,13 @@ func TestDial_SocketOptions_DetectDeadPeerAndAddNoDelay(t *testing.T) {
 	}
 }
 
-// countingConn counts the bytes read and written.
-type countingConn struct {
-	net.Conn
-	read, written int
-}
-
-func (c *countingConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.read += n
-	return n, err
-}
-
-func (c *countingConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.written += n
-	return n, err
-}
-
-func TestDial_Wrap_CarriesAllBytes(t *testing.T) {
-	var wrapped *countingConn
-	c := dial(t, Config{
-		HostPort: listen(t, "127.0.0.1:0", echo),
-		Wrap:     func(c *net.TCPConn) net.Conn { wrapped = &countingConn{Conn: c}; return wrapped },
-	})
-	wantEcho(t, c)
-	if wrapped.read == 0 || wrapped.read != wrapped.written {
-		t.Errorf("%d bytes read, %d written", wrapped.read, wrapped.written)
+// The connection's own timeout takes the place of TCP_USER_TIMEOUT when Dial returns.
+func TestDial_WriteTimeout_TurnsOffUserTimeout(t *testing.T) {
+	c := dial(t, Config{HostPort: listen(t, "127.0.0.1:0", echo), WriteTimeout: 7 * time.Second})
+	if got := option(t, c.socket.Conn.(*net.TCPConn), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); got != 0 {
+		t.Errorf("TCP_USER_TIMEOUT is %d", got)
+	}
+	if c.socket.timeout != 7*time.Second {
+		t.Errorf("the socket's timeout is %v", c.socket.timeout)
 	}
 }

@@ -8,7 +8,8 @@
 //   - Each connection resolves the server's name again, and tries all of its addresses
 //     within the context's deadline, even if some of them do not answer (RFC 8305). With a
 //     proxy, the proxy resolves the name.
-//   - For every transport, the connection is a [net.Conn] that carries bytes.
+//   - For every transport, the connection is a [Conn] that carries bytes. Its writes do not
+//     block: the data that the system does not accept at once is buffered.
 //   - A TLS session is resumed if the server supports it, and only with the settings that
 //     the session was created with. If the handshake fails when it resumes a session, a full
 //     handshake follows at once.
@@ -20,7 +21,8 @@
 // handshake. Package diagnosis explains its errors to users.
 //
 // Lock order: TLSSessions.mu and tickets.mu are never held at the same time. webSocket.writeMu
-// is held together with neither of them.
+// is held together with neither of them. socket.mu is the last lock: TLS and WebSocket write to
+// the socket with their locks held.
 package transport
 
 import (
@@ -52,20 +54,20 @@ type Config struct {
 	// section 9.3.6) with host and port, and user info if the proxy requires a login. If it
 	// is nil, the connection uses no proxy.
 	Proxy *url.URL
-	// Wrap wraps the TCP connection below TLS and WebSocket. Its result is closed together
-	// with the connection that Dial returns, or by Dial if that fails. Dial calls it again for
-	// a second connection if the first one failed to resume a TLS session. It may be nil.
-	Wrap func(*net.TCPConn) net.Conn
-	// UserTimeout is the longest time that sent data may remain unacknowledged by TCP before
-	// the connection fails (TCP_USER_TIMEOUT, RFC 5482). 0 is the system's default, about
-	// 15 minutes. It takes effect on Linux only.
-	UserTimeout time.Duration
+	// WriteTimeout is the longest time for which the peer may accept none of the data that was
+	// written and not sent. Then the connection fails. 0 means no limit. While Dial runs, TCP
+	// applies it to unacknowledged data (TCP_USER_TIMEOUT, RFC 5482), on Linux only.
+	WriteTimeout time.Duration
+	// DelayReads allows a read to wait 0.3 ms for more data, if data arrives in many small
+	// pieces and [Conn.OnIdle] permits it. Then the connection needs less processor time. It
+	// takes effect on Linux only.
+	DelayReads bool
 }
 
 // Dial connects to the server before the context's deadline. Its errors are of type *[Error].
 // An error of the connection's Read or Write is final, with one exception: without WebSocket,
 // a Read may be repeated after its deadline has passed.
-func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
+func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	cache := cfg.Sessions.newCache(cfg.TLS)
 	conn, failed := connect(ctx, &cfg, cache)
 	if failed != nil && ctx.Err() == nil {
@@ -81,27 +83,27 @@ func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
 }
 
 // connect makes one attempt to connect.
-func connect(ctx context.Context, cfg *Config, cache *ticketCache) (net.Conn, *Error) {
+func connect(ctx context.Context, cfg *Config, cache *ticketCache) (*Conn, *Error) {
 	tcp, failed := dialServer(ctx, cfg)
 	if failed != nil {
 		return nil, failed
 	}
-	var conn net.Conn = tcp
-	if cfg.Wrap != nil {
-		conn = cfg.Wrap(tcp)
+	below := newSocket(tcp, cfg.WriteTimeout)
+	if cfg.DelayReads {
+		below.delay = newReadDelay()
 	}
 	stop := context.AfterFunc(ctx, func() { _ = tcp.Close() }) // ends all reads and writes that wait for the server
-	upper, failed := addLayers(ctx, cfg, cache, conn)
+	upper, failed := addLayers(ctx, cfg, cache, below)
 	if failed == nil && !stop() {
 		_ = upper.Close() // ends the WebSocket's goroutine, too; the next line sets the error
 		failed = tcpError(ctx, ctx.Err())
 	}
 	if failed != nil {
 		stop()
-		_ = conn.Close() // failed is more useful than this error
+		_ = below.Close() // failed is more useful than this error
 		return nil, failed
 	}
-	return upper, nil
+	return &Conn{Conn: upper, socket: below}, nil
 }
 
 // dialServer returns a TCP connection to the server, through the proxy if there is one.
@@ -109,7 +111,7 @@ func dialServer(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
 	if cfg.Proxy != nil {
 		return dialProxy(ctx, cfg)
 	}
-	tcp, err := dialTCP(ctx, cfg.HostPort, cfg.UserTimeout)
+	tcp, err := dialTCP(ctx, cfg.HostPort, cfg.WriteTimeout)
 	if err != nil {
 		return nil, tcpError(ctx, err)
 	}

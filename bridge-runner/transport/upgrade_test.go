@@ -95,10 +95,12 @@ func TestUpgrade_RequestNotWritable_ReportsTheAlert(t *testing.T) {
 	server := serverTLS(t, pki.Server())
 	server.ClientAuth, server.ClientCAs = tls.RequireAndVerifyClientCert, pool(pki.CA)
 	hostPort, _ := listenTLS(t, server)
-	wantDialError(t, testTimeout, Config{
-		HostPort: hostPort, TLS: clientTLS(pki), WebSocket: true,
-		Wrap: func(c *net.TCPConn) net.Conn { return &failingWriter{Conn: c, left: 2} }, // the client's two writes during the handshake
-	}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef")
+	cfg := Config{HostPort: hostPort, TLS: clientTLS(pki), WebSocket: true}
+	for range 2 {
+		below := &failingWriter{Conn: dialBelow(t, &cfg), left: 2} // the client's two writes during the handshake
+		_, err := addLayers(t.Context(), &cfg, cfg.Sessions.newCache(cfg.TLS), below)
+		wantError(t, err, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef")
+	}
 }
 
 func TestRefusedUpgrade_EachCode_HasItsKind(t *testing.T) {

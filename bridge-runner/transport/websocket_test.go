@@ -113,11 +113,9 @@ func TestWebSocket_Write_SendsOneBinaryFrame(t *testing.T) {
 			sizes <- len(data)
 		}
 	})
-	var below *recordingConn
-	c := dial(t, Config{
-		HostPort: hostPort, WebSocket: true,
-		Wrap: func(c *net.TCPConn) net.Conn { below = &recordingConn{Conn: c}; return below },
-	})
+	cfg := Config{HostPort: hostPort, WebSocket: true}
+	below := &recordingConn{Conn: dialBelow(t, &cfg)}
+	c := addTo(t, &cfg, below)
 	below.written = nil
 	for _, n := range []int{1, 0, 126, maxFrame, maxFrame + 7} {
 		if written, err := c.Write(make([]byte, n)); written != n || err != nil {
@@ -187,7 +185,8 @@ func TestWebSocket_PingWhileAWriteBlocks_IsAnswered(t *testing.T) {
 			}
 		}
 	})
-	c := dial(t, Config{HostPort: hostPort, WebSocket: true})
+	cfg := Config{HostPort: hostPort, WebSocket: true}
+	c := addTo(t, &cfg, dialBelow(t, &cfg))
 	waiting := make(chan error, 1)
 	go func() {
 		for range 200 { // more than the system's buffers hold
@@ -247,7 +246,7 @@ func TestWebSocket_Close_SendsCloseFrameAndEndsBlockedWrite(t *testing.T) {
 		if _, err := c.Write([]byte("last words")); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		if err := c.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := io.ReadAll(c); err != nil || string(got) != "last words" {
@@ -258,7 +257,8 @@ func TestWebSocket_Close_SendsCloseFrameAndEndsBlockedWrite(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
 		hostPort, _ := listenWebSocket(t, speaksMQTT, func(*websocket.Conn) { <-release })
-		c := dial(t, Config{HostPort: hostPort, WebSocket: true})
+		cfg := Config{HostPort: hostPort, WebSocket: true}
+		c := addTo(t, &cfg, dialBelow(t, &cfg))
 		ended := make(chan error, 1)
 		go func() {
 			for {

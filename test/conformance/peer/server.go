@@ -304,7 +304,6 @@ func (s *Server) forgetLocked(sess *session) {
 	for _, d := range append(sess.flight, sess.queue...) {
 		s.cfg.App.SessionDropped(s, d.m)
 	}
-	sess.forgotten = true
 	if s.sessions[sess.client] == sess {
 		delete(s.sessions, sess.client)
 	}

@@ -12,13 +12,12 @@ const noExpiry = 0xFFFFFFFF
 
 // session is the server's state of a session, and the server's knowledge of the client's state.
 type session struct {
-	client    string
-	subs      map[string]Subscription
-	conn      *conn // nil if not connected
-	expiry    uint32
-	ended     time.Time // time at which conn ended
-	forgotten bool      // the server has dropped the session
-	process   int       // number of the client process that used the session last
+	client  string
+	subs    map[string]Subscription
+	conn    *conn // nil if not connected
+	expiry  uint32
+	ended   time.Time // time at which conn ended
+	process int       // number of the client process that used the session last
 	// confirmed is set when the client has sent a packet after a CONNACK of this session.
 	confirmed bool
 	previous  []string // history of the previous connection

@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package session
+package transport
 
 import (
 	"errors"
@@ -35,10 +35,14 @@ type socket struct {
 	// fd reads and writes without blocking. It is nil if the system does not support that: then
 	// the goroutine does all writes.
 	fd *nonblockingFD
-	// timeout is how long the peer may accept none of the written data.
+	// timeout is how long the peer may accept none of the written data. 0 means no limit.
 	timeout time.Duration
 	// notifyWritable is called when writeBuffer has become empty.
 	notifyWritable func()
+	// idle is called before Read waits. Only the goroutine that reads uses it.
+	idle func() (mayDelay bool)
+	// delay is nil if no read is delayed. Only the goroutine that reads uses it.
+	delay *readDelay
 
 	start      time.Time
 	receivedAt atomic.Int64 // when bytes last arrived, as a time since start
@@ -47,7 +51,7 @@ type socket struct {
 
 	// mu guards the fields below, and notifyWritable. It is held only briefly: no blocking call
 	// and no callback is made with it held. Closing the connection is a blocking call: it waits
-	// for the reader, which may be about to write.
+	// for the system calls that use the descriptor.
 	mu      sync.Mutex
 	changed sync.Cond
 	// writeBuffer is the data that the system has not accepted, in order.
@@ -58,27 +62,44 @@ type socket struct {
 }
 
 func newSocket(conn net.Conn, timeout time.Duration) *socket {
-	s := &socket{Conn: conn, fd: newNonblockingFD(conn), timeout: timeout, start: time.Now(), notifyWritable: func() {}}
+	s := &socket{
+		Conn: conn, fd: newNonblockingFD(conn), timeout: timeout, start: time.Now(),
+		notifyWritable: func() {}, idle: func() bool { return false },
+	}
 	s.changed.L = &s.mu
 	go s.writeLoop()
 	return s
 }
 
-// Read reads, and records when bytes arrived.
+// Read reads, and records when bytes arrived. It calls idle before it waits, without a lock
+// and outside of any call that uses the descriptor: idle may write, and may close the
+// connection.
 func (s *socket) Read(p []byte) (int, error) {
-	var (
-		n   int
-		err error
-	)
-	if s.fd != nil {
-		n, err = s.fd.read(p)
-	} else {
-		n, err = s.Conn.Read(p)
-	}
+	n, err := s.read(p)
 	if n > 0 {
 		s.receivedAt.Store(int64(time.Since(s.start)))
 	}
 	return n, err
+}
+
+func (s *socket) read(p []byte) (int, error) {
+	if s.fd == nil {
+		s.idle() // the read may wait
+		return s.Conn.Read(p)
+	}
+	for {
+		n, blocks, err := s.fd.read(p)
+		if !blocks {
+			return n, err
+		}
+		mayDelay := s.idle()
+		if err := s.fd.awaitData(); err != nil {
+			return 0, err
+		}
+		if mayDelay {
+			s.delay.beforeRead()
+		}
+	}
 }
 
 // SetWriteDeadline does nothing, because writes do not block. TLS and WebSocket set
@@ -95,36 +116,22 @@ func (s *socket) onWritable(fn func()) {
 	s.notifyWritable = fn
 }
 
-// onIdle registers fn to run when no more data can be read at present. It returns false on
-// platforms other than Linux, where fn never runs. The goroutine that reads must call
-// onIdle. fn returns whether the next data may be delayed a little, to read more at once;
-// it must not close the connection.
-func (s *socket) onIdle(fn func() (mayDelay bool)) bool {
-	if s.fd == nil {
-		return false
-	}
-	s.fd.idle = fn
-	return true
-}
+// onIdle registers fn to run before Read waits. The goroutine that reads must call onIdle.
+func (s *socket) onIdle(fn func() (mayDelay bool)) { s.idle = fn }
 
 // lastReceived returns when bytes last arrived.
 func (s *socket) lastReceived() time.Time { return s.start.Add(time.Duration(s.receivedAt.Load())) }
 
-// transit describes how far the written data has come, in bytes.
-type transit struct {
-	written  int64 // bytes that were written
-	tcpAcked int64 // bytes that the peer's TCP has acknowledged
-	unsent   int64 // bytes that were not sent: the peer, or the link, is slower than the writers
-}
-
-// transit queries the system how far the data has come. On platforms other than Linux all
-// data that the system has accepted counts as acknowledged.
-func (s *socket) transit() transit {
-	u := transit{written: s.written.Load()}
-	accepted := s.accepted.Load() // read before the system is queried, so that tcpAcked is not too high
+// transit queries the system how far the data has come. It does so between the calls of
+// Write: data that is passed to the system meanwhile is not unsent because of a slow peer.
+func (s *socket) transit() Transit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := Transit{Written: s.written.Load()}
+	accepted := s.accepted.Load() // read before the system is queried, so that TCPAcked is not too high
 	queued, unsent := s.fd.queued()
-	u.tcpAcked = accepted - queued
-	u.unsent = max(u.written-accepted, 0) + unsent
+	u.TCPAcked = accepted - queued
+	u.Unsent = max(u.Written-accepted, 0) + unsent
 	return u
 }
 
@@ -231,8 +238,10 @@ func (s *socket) writeAll(data []byte) error {
 	defer func() { _ = s.Conn.SetWriteDeadline(time.Time{}) }() // fails if the connection is closed
 	since, tcpAcked := time.Now(), int64(-1)
 	for len(data) > 0 {
-		if err := s.Conn.SetWriteDeadline(time.Now().Add(s.timeout / writeChecks)); err != nil {
-			return err
+		if s.timeout > 0 {
+			if err := s.Conn.SetWriteDeadline(time.Now().Add(s.timeout / writeChecks)); err != nil {
+				return err
+			}
 		}
 		n, err := s.Conn.Write(data[:min(len(data), writeChunk)])
 		s.accepted.Add(int64(n))
@@ -248,10 +257,10 @@ func (s *socket) writeAll(data []byte) error {
 			return err
 		}
 		u := s.transit()
-		if tcpAcked >= 0 && u.tcpAcked > tcpAcked {
+		if tcpAcked >= 0 && u.TCPAcked > tcpAcked {
 			since = now
 		}
-		tcpAcked = u.tcpAcked
+		tcpAcked = u.TCPAcked
 		if now.Sub(since) >= s.timeout {
 			return err
 		}

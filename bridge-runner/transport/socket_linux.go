@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package session
+package transport
 
 import (
 	"io"
@@ -20,51 +20,16 @@ import (
 //
 // One goroutine at a time may read, and one may write.
 type nonblockingFD struct {
-	conn syscall.RawConn
-	// idle is called when no more data can be read at present. It may be nil.
-	idle func() bool
-	in   transfer
-	out  transfer
-	// mayDelay is whether the data that read waits for may be delayed, to read more at once. It
-	// is the latest result of idle.
-	mayDelay bool
-	readRate readRate
+	conn    syscall.RawConn
+	in, out transfer
+	arrival arrival
 }
 
-const (
-	// coalesceTime is how long a read waits for more data if reads are frequent. The system
-	// adds about 0.05 ms.
-	coalesceTime = 300 * time.Microsecond
-	// Reads become frequent at more than manyReads per millisecond. They stay frequent at
-	// more than fewReads per millisecond, because reads that wait are fewer.
-	manyReads, fewReads = 3, 1
-)
-
-// readRate measures how often a connection has data to read.
-type readRate struct {
-	since time.Time // start of the current count
-	count int       // reads since then
-	many  bool      // reads were frequent when the last count ended
-}
-
-// add counts one read and reports whether reads are frequent.
-func (w *readRate) add(now time.Time) bool {
-	w.count++
-	if passed := now.Sub(w.since); passed >= time.Millisecond {
-		w.many = passed < 2*time.Millisecond && (w.count > manyReads || w.many && w.count > fewReads)
-		w.since, w.count = now, 0
-	}
-	return w.many
-}
-
-// coalesceReads waits a little for more data to read. A wake-up costs about five system
-// calls, independent of the amount of data; if data arrives in many small pieces, that is
-// more than handling it. Network cards do the same (interrupt moderation). The thread
-// itself sleeps, because the timers of the Go scheduler are too coarse. The other
-// goroutines on the runner's only processor wait, too. They have little to do: the
-// scheduler polls a socket when it has run all goroutines that were ready.
-func coalesceReads() {
-	pause := syscall.NsecToTimespec(int64(coalesceTime))
+// sleepThread sleeps in the thread itself, because the timers of the Go scheduler are too
+// coarse. The other goroutines on the runner's only processor wait, too. They have little to
+// do: the scheduler polls a socket when it has run all goroutines that were ready.
+func sleepThread(d time.Duration) {
+	pause := syscall.NsecToTimespec(int64(d))
 	_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0) //nolint:gosec // the call ends before the function does
 }
 
@@ -87,6 +52,37 @@ func (t *transfer) do(trap, fd uintptr) {
 	}
 }
 
+// arrival is a wait for data. It is reused, so that no wait allocates.
+type arrival struct {
+	call func(fd uintptr) bool
+	// tried is whether the wait has checked for data.
+	tried bool
+	// errno is an error that the check found. The system reports an error once.
+	errno syscall.Errno
+	// peeked is the byte that the check reads.
+	peeked [1]byte
+}
+
+// check returns whether data, an error or the end of the data has arrived. The runtime calls it
+// a second time when that is so.
+func (a *arrival) check(fd uintptr) bool {
+	if a.tried {
+		return true
+	}
+	a.tried = true
+	for {
+		_, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&a.peeked[0])), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0) //nolint:gosec // the call ends before the function does
+		if errno == syscall.EINTR {
+			continue
+		}
+		if errno == syscall.EAGAIN {
+			return false
+		}
+		a.errno = errno
+		return true
+	}
+}
+
 // newNonblockingFD returns nil if the connection has no descriptor.
 func newNonblockingFD(conn net.Conn) *nonblockingFD {
 	c, ok := conn.(syscall.Conn)
@@ -100,32 +96,25 @@ func newNonblockingFD(conn net.Conn) *nonblockingFD {
 	r := &nonblockingFD{conn: descriptor}
 	r.setOptions()
 	r.in.call = func(fd uintptr) bool {
-		if r.mayDelay && r.readRate.add(time.Now()) {
-			coalesceReads()
-		}
 		r.in.do(syscall.SYS_READ, fd)
-		if r.in.errno != syscall.EAGAIN {
-			return true
-		}
-		r.mayDelay = r.idle != nil && r.idle()
-		return false // the runtime calls again when data arrives, or has arrived meanwhile
+		return true
 	}
 	r.out.call = func(fd uintptr) bool {
 		r.out.do(syscall.SYS_WRITE, fd)
 		return true
 	}
+	r.arrival.call = r.arrival.check
 	return r
 }
 
-const (
-	// notSentLowWater is the number of bytes that the system accepts before it can send
-	// them. Pings and acknowledgements wait behind these bytes. Bytes in transit do not
-	// count, so that long links may have as many in transit as they need.
-	notSentLowWater = 128 << 10
-	// maxHiddenBytes is the largest number of bytes that may be on their way without the
-	// system's knowledge: in the buffers of proxies, and of the server.
-	maxHiddenBytes = 256 << 10
-)
+// notSentLowWater is the number of bytes that the system accepts before it can send them.
+// The bytes that are written next wait behind them. Bytes in transit do not count, so that
+// long links may have as many in transit as they need.
+const notSentLowWater = 128 << 10
+
+// MaxUnreported is the largest number of bytes that [Transit] counts as acknowledged although
+// the peer's TCP has not acknowledged them.
+const MaxUnreported = 0
 
 // setOptions sets the connection's options. An option that the system does not support is
 // left out.
@@ -133,8 +122,7 @@ const (
 // TCP_USER_TIMEOUT, which bounds the attempt to connect, is turned off. Linux counts it
 // from the first probe of a closed window, and does not restart it when the peer accepts
 // data in pieces smaller than a segment: the connection to a slow server would be lost
-// although the server accepts data all the time. [Session.watch] detects a server that
-// accepts none.
+// although the server accepts data all the time. The socket's own timeout takes its place.
 func (r *nonblockingFD) setOptions() {
 	_ = r.conn.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowWater)
@@ -176,25 +164,39 @@ func (r *nonblockingFD) softError() error {
 	return failed
 }
 
-// read waits until data can be read.
-func (r *nonblockingFD) read(p []byte) (int, error) {
+// read reads the data that has arrived. blocks is true if there is none.
+func (r *nonblockingFD) read(p []byte) (n int, blocks bool, err error) {
 	if len(p) == 0 {
-		return 0, nil
+		return 0, false, nil
 	}
-	r.mayDelay = false
 	t := &r.in
 	t.data, t.n, t.errno = p, 0, 0
-	err := r.conn.Read(t.call)
+	err = r.conn.Read(t.call)
 	t.data = nil
 	switch {
 	case err != nil:
-		return 0, err
+		return 0, false, err
+	case t.errno == syscall.EAGAIN:
+		return 0, true, nil
 	case t.errno != 0:
-		return 0, t.errno
+		return 0, false, t.errno
 	case t.n == 0:
-		return 0, io.EOF
+		return 0, false, io.EOF
 	}
-	return t.n, nil
+	return t.n, false, nil
+}
+
+// awaitData waits until read does not block. It checks for data first, because data that
+// arrived before the wait does not end it.
+func (r *nonblockingFD) awaitData() error {
+	r.arrival.tried, r.arrival.errno = false, 0
+	if err := r.conn.Read(r.arrival.call); err != nil {
+		return err
+	}
+	if r.arrival.errno != 0 {
+		return r.arrival.errno
+	}
+	return nil
 }
 
 // write writes as much as the system accepts at once.

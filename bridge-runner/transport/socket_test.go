@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package session
+package transport
 
 import (
 	"bytes"
@@ -153,7 +153,7 @@ func TestSocket_SlowPeer_ConnectionSurvives(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if err, u := s.failure(), s.transit(); err != nil || u != (transit{2 * writeChunk, 2 * writeChunk, 0}) {
+		if err, u := s.failure(), s.transit(); err != nil || u != (Transit{2 * writeChunk, 2 * writeChunk, 0}) {
 			t.Errorf("after 36 seconds: %+v, %v", u, err)
 		}
 		_ = s.Close()

@@ -3,22 +3,25 @@
 
 //go:build !linux
 
-package session
+package transport
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // nonblockingFD exists on Linux only.
-type nonblockingFD struct{ idle func() bool }
+type nonblockingFD struct{}
 
 // sendBuffer bounds the data that the system accepts and the peer has not acknowledged, in
 // bytes. The system does not report the actual amount.
 const sendBuffer = 256 << 10
 
-// maxHiddenBytes is the largest number of bytes that may be on their way without the
-// system's knowledge: in its send buffer, and in the buffers of proxies and of the server.
-const maxHiddenBytes = sendBuffer + 256<<10
+// MaxUnreported is the largest number of bytes that [Transit] counts as acknowledged although
+// the peer's TCP has not acknowledged them: the send buffer.
+const MaxUnreported = sendBuffer
 
-// newNonblockingFD returns nil. It bounds the send buffer, so that a ping does not wait
+// newNonblockingFD returns nil. It bounds the send buffer, so that data does not wait
 // behind megabytes.
 func newNonblockingFD(conn net.Conn) *nonblockingFD {
 	if tcp, ok := conn.(*net.TCPConn); ok {
@@ -31,6 +34,11 @@ func (*nonblockingFD) queued() (queued, unsent int64) { return 0, 0 }
 
 func (*nonblockingFD) softError() error { return nil }
 
-func (*nonblockingFD) read([]byte) (int, error) { return 0, net.ErrClosed }
+func (*nonblockingFD) read([]byte) (n int, blocks bool, err error) { return 0, false, net.ErrClosed }
+
+func (*nonblockingFD) awaitData() error { return net.ErrClosed }
 
 func (*nonblockingFD) write([]byte) (int, error) { return 0, net.ErrClosed }
+
+// sleepThread is not called: reads are delayed only on Linux.
+func sleepThread(d time.Duration) { time.Sleep(d) }

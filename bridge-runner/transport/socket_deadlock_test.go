@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package session
+package transport
 
 import (
 	"errors"
@@ -59,15 +59,13 @@ func TestSocket_SlowPeerIsKilled_ReaderEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() {
-			if !s.onIdle(func() bool {
+			s.onIdle(func() bool {
 				idle <- struct{}{}
 				for s.failure() == nil {
 					runtime.Gosched()
 				}
 				return false
-			}) {
-				close(idle)
-			}
+			})
 			_, err := s.Read(make([]byte, 16))
 			done <- err
 		}()
@@ -83,5 +81,29 @@ func TestSocket_SlowPeerIsKilled_ReaderEnds(t *testing.T) {
 			t.Fatal("the reader does not end")
 		}
 		_ = s.Close()
+	}
+}
+
+// The function that runs before the reader waits may do anything: no call that uses the
+// descriptor waits for it.
+func TestSocket_IdleFunctionClosesConnection_ReadEnds(t *testing.T) {
+	near, _ := sockets(t)
+	s := newSocket(near, time.Minute)
+	s.onIdle(func() bool {
+		_ = s.Close()
+		return true
+	})
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.Read(make([]byte, 1))
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the read ends with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Close waits for the reader, which calls it")
 	}
 }

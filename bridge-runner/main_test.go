@@ -1,0 +1,40 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"io"
+	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+)
+
+func TestParseFlags_DelayReads_IsOnByDefault(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want bool
+	}{
+		{nil, true},
+		{[]string{"--delay-reads"}, true},
+		{[]string{"--delay-reads=true"}, true},
+		{[]string{"--delay-reads=false"}, false},
+	} {
+		opts, err := parseFlags(append([]string{"--bridge", "x"}, tc.args...), io.Discard)
+		if err != nil || opts.delayReads != tc.want {
+			t.Errorf("%q: %t, %v", tc.args, opts.delayReads, err)
+		}
+	}
+}
+
+func TestSessionConfig_DelayReads_AppliesToEachServer(t *testing.T) {
+	for _, want := range []bool{true, false} {
+		base := session.Config{Transport: transport.Config{DelayReads: want}}
+		cfg, err := sessionConfig(base, &config.Side{}, &config.Server{}, config.NewSecrets(t.TempDir()))
+		if err != nil || cfg.Transport.DelayReads != want {
+			t.Errorf("%t: %t, %v", want, cfg.Transport.DelayReads, err)
+		}
+	}
+}
