@@ -121,10 +121,10 @@ func TestAlias_TopicOfLargePacket_PacketIsNotKept(t *testing.T) {
 		received := fmt.Sprintf("topic/%d", i) + strings.Repeat("x", large)
 		m.Topic = received[:len(received)-large] // a part of a received packet
 		for l.s.Publish(m, time.Now()) == Full {
-			l.s.Flush()
+			l.s.flusher.Flush()
 		}
 	}
-	l.s.Flush()
+	l.s.flusher.Flush()
 	runtime.GC()
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)

@@ -46,7 +46,7 @@ func TestClose_ConcurrentPublishes_DisconnectIsLast(t *testing.T) {
 			for range 2 {
 				publishing.Go(func() {
 					for l.s.Publish(message(0, "x"), time.Now()) != Ended {
-						l.s.Flush()
+						l.s.flusher.Flush()
 					}
 				})
 			}

@@ -29,7 +29,7 @@ func TestConnack_SessionAfterCleanStart_ConnectsAndReleasesStaleQoS2(t *testing.
 		l.c.Send(script.Duplicate(script.Publish(9, 1, "t", "queued"))) // the message is new here
 		l.want("received queued")
 		l.wantResult(Full, message(2, "exact"))
-		l.s.Flush()
+		l.s.flusher.Flush()
 		if got := l.c.Next().String(); !strings.HasPrefix(got, "PUBREL") {
 			t.Errorf("%s before stale identifiers are released", got)
 		}

@@ -197,7 +197,7 @@ func TestSession_MessageOverMaximumPacketSize_ReceivedWithTopicOnly(t *testing.T
 					l.want("received after")
 					in.Ack()
 					if want != "" {
-						l.s.Flush()
+						l.s.flusher.Flush()
 						l.c.Want(want)
 					}
 					if n := cap(l.s.conn.buf); n > 256<<10 {
@@ -286,7 +286,7 @@ func TestSession_SkippedMessageSentAgain_IsRedelivered(t *testing.T) {
 		l.c.Send(script.Duplicate(large))
 		l.want("redelivered " + in.Payload)
 		in.Ack()
-		l.s.Flush()
+		l.s.flusher.Flush()
 		l.c.Want("PUBREC 1")
 	})
 }

@@ -195,7 +195,7 @@ func (r *recorder) ack(payloads ...string) {
 		r.in[i].Ack()
 		r.in = slices.Delete(r.in, i, i+1)
 	}
-	r.s.Flush()
+	r.s.flusher.Flush()
 }
 
 // inherit adds the messages that were received on an earlier connection.
@@ -218,7 +218,7 @@ func (l *link) publish(messages ...*Outgoing) {
 			l.t.Fatalf("publishing %s: %v", m.Payload, got)
 		}
 	}
-	l.s.Flush()
+	l.s.flusher.Flush()
 }
 
 // publishWhenReady publishes a message when Ready is called and there is room for it.
@@ -231,7 +231,7 @@ func (l *link) publishWhenReady(m *Outgoing) {
 			l.t.Fatal("Ready is not called")
 		}
 		if l.s.Publish(m, time.Now()) == Sent {
-			l.s.Flush()
+			l.s.flusher.Flush()
 			return
 		}
 	}

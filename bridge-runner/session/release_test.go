@@ -37,7 +37,7 @@ func TestAbandon_IdentifierInUseAtQoS1_IsReleased(t *testing.T) {
 		l.c.Want("PUBLISH 1 qos1 dup t=notification")
 		exact := message(2, "exact")
 		l.wantResult(Full, exact)
-		l.s.Flush()
+		l.s.flusher.Flush()
 		l.c.Want("PUBREL 1")
 		l.c.Send(script.Ack(v5.PUBCOMP, 1, 0))
 		l.publishWhenReady(exact)
@@ -74,7 +74,7 @@ func TestStaleQoS2_ServerEndsSessionAtEachPubrel_MessagesSentAtQoS1(t *testing.T
 		for n := 0; ; n++ {
 			l := p.resume()
 			if l.s.Publish(m, time.Now()) == Sent {
-				l.s.Flush()
+				l.s.flusher.Flush()
 				l.c.Want("PUBLISH 4097 qos1 t=x")
 				l.c.Send(script.Ack(v5.PUBACK, 4097, 0))
 				l.want("acknowledged x")
@@ -86,7 +86,7 @@ func TestStaleQoS2_ServerEndsSessionAtEachPubrel_MessagesSentAtQoS1(t *testing.T
 			if n == 2*maxEndsAtRelease {
 				t.Fatalf("nothing is sent in %d sessions", n)
 			}
-			l.s.Flush()
+			l.s.flusher.Flush()
 			if got := l.c.Next(); got.Type != v5.PUBREL {
 				t.Fatalf("%s instead of PUBREL", got)
 			}
@@ -125,7 +125,7 @@ func TestStaleQoS2_ServerIgnoresUnknownPubrels_MessagesSentAtQoS1(t *testing.T) 
 				t.Fatalf("%d messages are sent in %d sessions", sent, sessions)
 			}
 			for m = message(2, "x"); l.s.Publish(m, time.Now()) == Sent; m = message(2, "x") {
-				l.s.Flush()
+				l.s.flusher.Flush()
 				for done := false; !done; {
 					switch got := l.c.Next(); {
 					case got.Type == v5.PINGREQ:
@@ -147,7 +147,7 @@ func TestStaleQoS2_ServerIgnoresUnknownPubrels_MessagesSentAtQoS1(t *testing.T) 
 					return
 				}
 			}
-			l.s.Flush()
+			l.s.flusher.Flush()
 			go func() { // the server reads, and answers only pings
 				for {
 					got, err := l.c.TryNext()

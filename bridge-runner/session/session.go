@@ -337,9 +337,6 @@ func (s *Session) notifyReady() (called bool) {
 	return called
 }
 
-// Flush calls [Flusher.Flush].
-func (s *Session) Flush() { s.flusher.Flush() }
-
 // end ends the session at once. Nothing is written after it has returned.
 func (s *Session) end(err error, how Ending) {
 	s.endOnce.Do(func() {

@@ -90,7 +90,7 @@ func TestWatch_SessionOnlySends_DetectsSilentServer(t *testing.T) {
 		l := p.new()
 		go func() {
 			for l.s.Publish(message(0, "x"), time.Now()) != Ended {
-				l.s.Flush()
+				l.s.flusher.Flush()
 				time.Sleep(brief / 10)
 			}
 		}()
@@ -134,7 +134,7 @@ func TestWatch_MessageSkipped_SessionEnds(t *testing.T) {
 		l.want("acknowledged next")
 		go func() {
 			for l.s.Publish(message(1, "more"), time.Now()) != Ended {
-				l.s.Flush()
+				l.s.flusher.Flush()
 				if p, err := l.c.TryNext(); err == nil && p.Type == v5.PUBLISH {
 					_, _ = l.c.Write([]byte(l.c.Encode(script.Ack(v5.PUBACK, p.ID, 0)))) // progress; it fails after the session has ended
 				}
