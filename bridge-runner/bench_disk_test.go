@@ -16,6 +16,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // BenchmarkDisk sends messages of 128 bytes at QoS 1 through the buffer on disk: writing
@@ -56,7 +57,7 @@ type diskBench struct {
 
 func newDiskBench(b *testing.B) *diskBench {
 	b.Helper()
-	rules, err := config.Rules([]v1alpha1.Rule{{Filter: "#"}})
+	rules, err := manifest.Rules([]v1alpha1.Rule{{Filter: "#"}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func newDiskBench(b *testing.B) *diskBench {
 		cancel()
 		<-spoolDone
 	})
-	quiet := newNotifier(nil, slog.New(slog.DiscardHandler))
+	quiet := newNotifier(config.Notifications{}, slog.New(slog.DiscardHandler))
 	near := side{out: d.pipe, in: back, sessions: &from, otherSessions: &to, notifier: quiet}
 	d.far = side{out: back, in: d.pipe, sessions: &to, otherSessions: &from, notifier: quiet}
 	d.source = newBenchServer(b, make(chan struct{}, 16*benchWindow))

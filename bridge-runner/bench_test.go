@@ -23,6 +23,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // BenchmarkBridge forwards a message of 128 bytes from one server to the other: session,
@@ -39,14 +40,14 @@ func BenchmarkBridge(b *testing.B) {
 const benchWindow = 256
 
 func benchmarkBridge(b *testing.B, v packet.Version, qos byte) {
-	rules, err := config.Rules([]v1alpha1.Rule{{Filter: "#", QoS: ptr.To[int32](2)}})
+	rules, err := manifest.Rules([]v1alpha1.Rule{{Filter: "#", QoS: ptr.To[int32](2)}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	meter := report.NewMetrics().Meter(report.LocalToRemote, slog.New(slog.DiscardHandler))
 	pipe, back := delivery.New(rules, meter, delivery.Options{}), delivery.New(nil, meter, delivery.Options{})
 	var from, to sideSessions
-	quiet := newNotifier(nil, slog.New(slog.DiscardHandler))
+	quiet := newNotifier(config.Notifications{}, slog.New(slog.DiscardHandler))
 	near := side{out: pipe, in: back, sessions: &from, otherSessions: &to, notifier: quiet}
 	far := side{out: back, in: pipe, sessions: &to, otherSessions: &from, notifier: quiet}
 

@@ -5,8 +5,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,10 +17,11 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // drainTimeout is the longest time that a stopping runner waits for acknowledgements. It
@@ -114,7 +117,7 @@ type handler struct {
 
 func (h handler) Received(in *session.Inbound) {
 	if h.echoes.received(in) {
-		h.s.RejectServer(errEcho)
+		h.s.RejectServer(diagnosis.EchoReceived)
 		return
 	}
 	h.otherEchoes.publish(in)
@@ -137,50 +140,64 @@ func (h handler) Ready() {
 	h.otherSessions.flush()
 }
 
-// newBridge connects the parts of a bridge. The defaults of m must be resolved.
-func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
-	forwards, subscriptions, err := config.Directions(&m.Spec)
-	if err != nil {
-		return nil, err
+// newBridge makes the parts of a bridge from its settings, and connects them. data is the
+// directory for buffers on disk.
+func newBridge(s *config.Settings, secrets config.Secrets, data string, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
+	if s.Disk.Bytes > 0 && data == "" {
+		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
 	}
-	window := int(*m.Spec.Delivery.InflightWindow)
 	var local, remote sideSessions
 	flush := func() {
 		local.flush()
 		remote.flush()
 	}
-	buffers, err := newBuffers(&m.Spec, data, state, log)
-	if err != nil {
-		return nil, err
+	newPipe := func(direction string, rules []manifest.Rule) *delivery.Pipe {
+		opts := delivery.Options{
+			MemoryBytes:   s.MemoryBytes,
+			BufferQoS0:    s.BufferQoS0,
+			Unforwardable: delivery.Unforwardable{Block: s.BlockUnforwardable, DeadLetter: s.DeadLetterTopic},
+			Drain:         delivery.DrainRate{Messages: s.DrainMessages, Bytes: s.DrainBytes},
+			Flush:         flush,
+		}
+		if s.Disk.Bytes > 0 && len(rules) > 0 {
+			opts.Disk = &delivery.Disk{
+				Dir:           filepath.Join(data, bufferDirectory(direction)),
+				Bytes:         s.Disk.Bytes,
+				WhenFull:      s.Disk.WhenFull,
+				TTL:           s.Disk.TTL,
+				OnStateChange: state.WatchBacklog(direction, log),
+			}
+		}
+		return delivery.New(rules, metrics.Meter(direction, log), opts)
 	}
 	b := &bridge{
-		forwards:      delivery.New(forwards, metrics.Meter(report.LocalToRemote, log), buffers.options(report.LocalToRemote, forwards, flush)),
-		subscriptions: delivery.New(subscriptions, metrics.Meter(report.RemoteToLocal, log), buffers.options(report.RemoteToLocal, subscriptions, flush)),
-		notifier:      newNotifier(m.Spec.Notifications, log),
+		forwards:      newPipe(report.LocalToRemote, s.Forwards),
+		subscriptions: newPipe(report.RemoteToLocal, s.Subscriptions),
+		notifier:      newNotifier(s.Notifications, log),
 		alive:         newLiveness(log),
 		log:           log,
 	}
 	b.forwards.SetReverse(b.subscriptions)
 	b.subscriptions.SetReverse(b.forwards)
-	loops := config.FindLoop(&m.Spec) != nil
-	var localEchoes, remoteEchoes *echoDetector
-	if loops {
-		localEchoes, remoteEchoes = newEchoDetector(subscriptions, forwards), newEchoDetector(forwards, subscriptions)
-	}
 	metrics.Backlog(report.LocalToRemote, b.forwards.Backlog)
 	metrics.Backlog(report.RemoteToLocal, b.subscriptions.Backlog)
-	if b.local, err = newConnector(&m.Spec.Local, window, b.notifier.will(), secrets, forwards, subscriptions, loops, state.Local.Handshake); err != nil {
-		return nil, err
+
+	var localEchoes, remoteEchoes *echoDetector
+	if s.Loop {
+		localEchoes, remoteEchoes = newEchoDetector(s.Subscriptions, s.Forwards), newEchoDetector(s.Forwards, s.Subscriptions)
 	}
+	connect := func(name string, settings *config.Side, rules []manifest.Rule, observer *report.Side) *connector.Connector {
+		log := log.With("side", name)
+		base := session.Config{Window: s.InflightWindow, Will: b.notifier.will(), RequireNoEcho: s.Loop, Fault: metrics.Faults(name, log)}
+		c := newConnector(settings, rules, base, secrets, observer.Handshake)
+		c.Observer, c.Log = observer, log
+		return c
+	}
+	b.local = connect("local", &s.Local, s.Forwards, state.Local)
 	b.local.Handler = side{out: b.forwards, in: b.subscriptions, sessions: &local, otherSessions: &remote, notifier: b.notifier, echoes: localEchoes, otherEchoes: remoteEchoes}
-	b.local.Observer, b.local.Log = state.Local, log.With("side", "local")
-	reportFaults(b.local, metrics.Faults("local", b.local.Log))
-	if b.remote, err = newConnector(&m.Spec.Remote, window, b.notifier.will(), secrets, subscriptions, forwards, loops, state.Remote.Handshake); err != nil {
-		return nil, err
-	}
+	b.remote = connect("remote", &s.Remote, s.Subscriptions, state.Remote)
 	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, sessions: &remote, otherSessions: &local, notifier: b.notifier, echoes: remoteEchoes, otherEchoes: localEchoes}
-	b.remote.Observer, b.remote.Log = state.Remote, log.With("side", "remote")
-	reportFaults(b.remote, metrics.Faults("remote", b.remote.Log))
+
 	b.alive.watchSide("local", b.local, &local)
 	b.alive.watchSide("remote", b.remote, &remote)
 	b.alive.watchPipe(report.LocalToRemote, b.forwards)
@@ -189,34 +206,19 @@ func newBridge(m *v1alpha1.MQTTBridge, secrets config.Secrets, data string, stat
 	return b, nil
 }
 
-// reportFaults makes the side's sessions call fault for each packet that breaks the
-// protocol.
-func reportFaults(c *connector.Connector, fault func(session.Fault)) {
-	for i := range c.Servers {
-		next := c.Servers[i].Config
-		c.Servers[i].Config = func() (session.Config, error) {
-			cfg, err := next()
-			cfg.Fault = fault
-			return cfg, err
-		}
+// bufferDirectory returns the name of a direction's directory in the directory for buffers.
+// The names are part of the format on disk: another name would leave a backlog behind.
+func bufferDirectory(direction string) string {
+	if direction == report.LocalToRemote {
+		return "local_to_remote"
 	}
+	return "remote_to_local"
 }
 
 // newConnector returns the connector of a side. rules are the rules of the direction whose
-// source is this side, reverse the rules of the direction whose destination it is.
+// source is this side. base has the session settings that are not settings of a side.
 // onHandshake is called after each TLS handshake.
-func newConnector(s *v1alpha1.Side, window int, will *packet.Will, secrets config.Secrets, rules, reverse []config.Rule, noEcho bool, onHandshake func(server int, h transport.Handshake)) (*connector.Connector, error) {
-	policy, err := config.Policy(s.Failover)
-	if err != nil {
-		return nil, err
-	}
-	// Without rules the bridge has no subscriptions on this side, so no messages wait in
-	// the session and the bridge does not need to resume it.
-	clean := *s.CleanSession || len(rules) == 0
-	var publishQoS byte
-	for i := range reverse {
-		publishQoS = max(publishQoS, reverse[i].QoS)
-	}
+func newConnector(s *config.Side, rules []manifest.Rule, base session.Config, secrets config.Secrets, onHandshake func(server int, h transport.Handshake)) *connector.Connector {
 	c := &connector.Connector{
 		Subscriptions: func(identified bool) []session.Subscription {
 			if identified {
@@ -224,59 +226,42 @@ func newConnector(s *v1alpha1.Side, window int, will *packet.Will, secrets confi
 			}
 			return delivery.Subscriptions(rules)
 		},
-		ConnectTimeout: time.Duration(*s.Failover.ConnectTimeoutSeconds) * time.Second,
-		Failover:       policy,
-		ProbeTimeout:   time.Duration(*s.Failover.Probe.TimeoutSeconds) * time.Second,
-		ProbeClientID:  s.Failover.Probe.ClientID,
-		DiscardStale:   *s.Failover.StaleSession == v1alpha1.StaleSessionDiscard,
+		ConnectTimeout: s.ConnectTimeout,
+		Failover:       s.Failover,
+		ProbeTimeout:   s.ProbeTimeout,
+		ProbeClientID:  s.ProbeClientID,
+		DiscardStale:   s.DiscardStale,
 	}
-	for i, server := range s.Servers() {
-		sessions := &transport.TLSSessions{Observe: func(h transport.Handshake) { onHandshake(i, h) }}
+	base.Version, base.BridgeFlag, base.ClientID = s.Version, s.BridgeFlag, s.ClientID
+	base.CleanStart, base.SessionExpiry = s.CleanSession, s.SessionExpiry
+	base.MaximumPacketSize, base.PublishQoS = s.MaximumPacketSize, s.PublishQoS
+	base.KeepAlive, base.PingTimeout, base.AckTimeout = s.KeepAlive, s.PingTimeout, s.AckTimeout
+	for i := range s.Servers {
+		server := &s.Servers[i]
+		tickets := &transport.TLSSessions{Observe: func(h transport.Handshake) { onHandshake(i, h) }}
 		c.Servers = append(c.Servers, connector.Server{
 			Name: server.Name,
-			URL:  v1alpha1.PublicURL(server.URL),
+			URL:  server.URL,
 			Config: func() (session.Config, error) {
-				cfg, err := sessionConfig(s, &server, secrets)
-				cfg.CleanStart, cfg.Window, cfg.Will, cfg.RequireNoEcho, cfg.PublishQoS = clean, window, will, noEcho, publishQoS
-				cfg.Transport.Sessions = sessions
+				cfg, err := sessionConfig(base, s, server, secrets)
+				cfg.Transport.Sessions = tickets
 				return cfg, err
 			},
 		})
 	}
-	return c, nil
+	return c
 }
 
-var versions = map[v1alpha1.ProtocolVersion]packet.Version{
-	v1alpha1.ProtocolVersion311: packet.V311,
-	v1alpha1.ProtocolVersion5:   packet.V5,
-}
-
-// sessionConfig returns the settings for the next attempt to connect to a server, with the
-// current contents of the Secrets. The server's settings override its side's.
-func sessionConfig(s *v1alpha1.Side, server *v1alpha1.Server, secrets config.Secrets) (session.Config, error) {
-	dial, err := config.Transport(s, server, secrets)
-	if err != nil {
+// sessionConfig adds a server to the settings of sessions, for the next attempt to connect to
+// it, with the current contents of the Secrets.
+func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, secrets config.Secrets) (session.Config, error) {
+	var err error
+	if cfg.Transport, err = config.Transport(s, server, secrets); err != nil {
 		return session.Config{}, err
 	}
-	cfg := session.Config{
-		Transport:     dial,
-		Version:       versions[*s.ProtocolVersion],
-		BridgeFlag:    *s.BridgeMode == v1alpha1.BridgeModeAuto,
-		ClientID:      s.ClientID,
-		SessionExpiry: uint32(*s.SessionExpirySeconds), //nolint:gosec // validated
-
-		MaximumPacketSize: int(s.MaximumPacketSize.Value()),
-		KeepAlive:         time.Duration(*s.KeepAliveSeconds) * time.Second,
-		PingTimeout:       time.Duration(*s.Failover.PingTimeoutSeconds) * time.Second,
-		AckTimeout:        time.Duration(*s.Failover.AckTimeoutSeconds) * time.Second,
-	}
-	credentials := s.Credentials
-	if server.Credentials != nil {
-		credentials = server.Credentials
-	}
-	if credentials != nil {
-		cfg.CredentialsSource = fmt.Sprintf("the Secret %q", credentials.SecretRef.Name)
-		if cfg.Username, cfg.Password, err = secrets.Login(credentials, *s.ProtocolVersion); err != nil {
+	if server.LoginSecret != "" {
+		cfg.CredentialsSource = fmt.Sprintf("the Secret %q", server.LoginSecret)
+		if cfg.Username, cfg.Password, err = secrets.Login(server.LoginSecret, s.Version); err != nil {
 			return session.Config{}, err
 		}
 	}

@@ -9,9 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // echoDetector detects that the server of a side sends the bridge's own messages back,
@@ -26,8 +25,8 @@ import (
 //
 // Its methods do not block. A nil detector does nothing. mu is the only lock.
 type echoDetector struct {
-	rules []config.Rule // the rules that publish on the side
-	back  []config.Rule // the rules that receive messages from the side
+	rules []manifest.Rule // the rules that publish on the side
+	back  []manifest.Rule // the rules that receive messages from the side
 	seed  maphash.Seed
 
 	mu           sync.Mutex
@@ -62,15 +61,9 @@ const (
 	maxRemembered = 4096
 )
 
-var errEcho = &session.Error{
-	Reason: v1alpha1.ReasonEchoNotPrevented,
-	Message: "the server sends the bridge's own messages back, and the rules forward them again in a loop; the bridge does not use this server until the runner restarts; " +
-		"set protocolVersion: '5' on this side, or change the rules so that they form no loop, or check for another bridge between the same servers",
-}
-
 // newEchoDetector returns the detector of a side: rules publish messages on it, and back
 // receives messages from it.
-func newEchoDetector(rules, back []config.Rule) *echoDetector {
+func newEchoDetector(rules, back []manifest.Rule) *echoDetector {
 	return &echoDetector{rules: rules, back: back, seed: maphash.MakeSeed()}
 }
 
@@ -97,7 +90,7 @@ func (e *echoDetector) publish(in *session.Inbound) {
 			continue
 		}
 		topic, ok := r.Mapping.Map(in.Topic)
-		if ok && slices.ContainsFunc(e.back, func(b config.Rule) bool { return b.Filter.Match(topic) }) {
+		if ok && slices.ContainsFunc(e.back, func(b manifest.Rule) bool { return b.Filter.Match(topic) }) {
 			e.remember(e.key(topic, in.Payload), in.ReceivedAt)
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // detectorTest is a detector for rules with the filter home/# in both directions, and a
@@ -23,11 +23,11 @@ type detectorTest struct {
 
 func newDetectorTest(t *testing.T) *detectorTest {
 	t.Helper()
-	forwards, err := config.Rules([]v1alpha1.Rule{{Filter: "home/#"}, {Filter: "other/#"}})
+	forwards, err := manifest.Rules([]v1alpha1.Rule{{Filter: "home/#"}, {Filter: "other/#"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := config.Rules([]v1alpha1.Rule{{Filter: "home/#"}})
+	back, err := manifest.Rules([]v1alpha1.Rule{{Filter: "home/#"}})
 	if err != nil {
 		t.Fatal(err)
 	}

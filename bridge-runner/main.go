@@ -24,7 +24,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
@@ -99,11 +98,15 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return err
 	}
-	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(bridge)})))
+	settings, err := config.Resolve(&bridge.Spec)
+	if err != nil {
+		return err
+	}
+	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: settings.LogLevel})))
 	defer report.FlushAsync(log, logTimeout)
 	metrics := report.NewMetrics()
 	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
-	b, err := newBridge(bridge, config.NewSecrets(opts.secrets), opts.data, state, metrics, log)
+	b, err := newBridge(settings, config.NewSecrets(opts.secrets), opts.data, state, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -135,13 +138,4 @@ func run(ctx context.Context, opts options) error {
 	log.Info("the runner starts", "version", module, "revision", commit, "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", listener.Addr().String())
 	b.run(ctx)
 	return nil
-}
-
-func logLevel(bridge *v1alpha1.MQTTBridge) slog.Level {
-	var level slog.Level
-	// Load has validated it and set the default. slog uses the same names.
-	if err := level.UnmarshalText([]byte(bridge.Spec.Runner.LogLevel)); err != nil {
-		return slog.LevelInfo
-	}
-	return level
 }

@@ -9,7 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
@@ -53,11 +54,11 @@ type recipient struct {
 	sentAt   time.Time // zero: none
 }
 
-func newNotifier(n *v1alpha1.Notifications, log *slog.Logger) *notifier {
-	if n == nil {
+func newNotifier(n config.Notifications, log *slog.Logger) *notifier {
+	if n.Topic == "" {
 		return nil
 	}
-	return &notifier{topic: n.Topic, qos: byte(*n.QoS & 1), log: report.Async(log), inflight: map[*session.State][]*session.Outgoing{}, backoffs: map[*session.State]*notificationBackoff{}}
+	return &notifier{topic: n.Topic, qos: n.QoS, log: report.Async(log), inflight: map[*session.State][]*session.Outgoing{}, backoffs: map[*session.State]*notificationBackoff{}}
 }
 
 // will returns the message that the server publishes when it loses the connection to the
@@ -161,7 +162,8 @@ func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused
 	delete(n.backoffs, s.State())
 	n.mu.Unlock()
 	if refused != nil {
-		n.log.Warn("the server refuses a notification; allow the bridge's user to publish to the topic, or remove notifications", "topic", n.topic, "reason", refused.Reason, "message", refused.Message)
+		why := diagnosis.Of(refused.Error)
+		n.log.Warn("the server refuses a notification; allow the bridge's user to publish to the topic, or remove notifications", "topic", n.topic, "reason", why.Reason, "message", why.Message)
 	}
 }
 

@@ -21,7 +21,7 @@ type child interface {
 // child that cannot accept every change: if the API server refuses it, no other child has
 // changed. build is pure.
 func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
-	bridgeYAML, err := manifest(b)
+	bridgeYAML, err := runnerManifest(b)
 	if err != nil {
 		return nil, err
 	}

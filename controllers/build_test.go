@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
@@ -145,7 +146,7 @@ func TestReferences_SharedSecrets_MountEachKeyOnceAndOptional(t *testing.T) {
 		t.Fatal(errs)
 	}
 	var got []string
-	for _, source := range projections(references(b)) {
+	for _, source := range projections(manifest.References(&b.Spec)) {
 		if !*source.Secret.Optional {
 			t.Errorf("Secret %s is not optional: if it is missing, the pod does not start", *source.Secret.Name)
 		}

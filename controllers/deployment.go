@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 const (
@@ -103,7 +104,7 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 				WithName(childName(b.Name)).
 				WithItems(corev1ac.KeyToPath().WithKey(manifestKey).WithPath(manifestKey))))
 
-	if sources := projections(references(b)); len(sources) > 0 {
+	if sources := projections(manifest.References(&b.Spec)); len(sources) > 0 {
 		spec.WithVolumes(corev1ac.Volume().WithName("secrets").
 			WithProjected(corev1ac.ProjectedVolumeSource().
 				// Readable only by owner and group; fsGroup sets the group to the runner's.

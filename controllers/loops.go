@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // addresses are the addresses of the servers of both sides, as the bridge's pod reaches
@@ -45,7 +45,7 @@ func (k *addressBook) lookup(b *v1alpha1.MQTTBridge) *addresses {
 			return a
 		}
 	}
-	a := &addresses{b.Generation, config.Addresses(&b.Spec.Local, b.Namespace), config.Addresses(&b.Spec.Remote, b.Namespace)}
+	a := &addresses{b.Generation, manifest.Addresses(&b.Spec.Local, b.Namespace), manifest.Addresses(&b.Spec.Remote, b.Namespace)}
 	k.byUID.Store(b.UID, a)
 	return a
 }
@@ -94,7 +94,7 @@ func (r *Reconciler) findLoop(ctx context.Context, b *v1alpha1.MQTTBridge) (stri
 	if len(others) == 0 || ptr.Deref(b.Spec.Suspend, false) {
 		return "", nil
 	}
-	if l := config.FindLoopThrough(b, others); l != nil {
+	if l := manifest.FindLoopThrough(b, others); l != nil {
 		return l.String(), nil
 	}
 	return "", nil

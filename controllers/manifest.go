@@ -14,10 +14,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// manifest renders the bridge.yaml that the runner reads: the bridge with its defaults
+// runnerManifest renders the bridge.yaml that the runner reads: the bridge with its defaults
 // resolved, and the annotations that request a switch. Fields that only affect the pod are
 // left out, so that they can change without changing the manifest.
-func manifest(b *v1alpha1.MQTTBridge) (string, error) {
+func runnerManifest(b *v1alpha1.MQTTBridge) (string, error) {
 	return render(b, switchRequests(b))
 }
 

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // validate returns the errors of a spec that the schema cannot detect: errors for which the
@@ -17,5 +17,5 @@ func validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 	// Objects from the cache have no apiVersion and kind, but a manifest must have them.
 	typed := b.DeepCopy()
 	typed.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind}
-	return append(config.Validate(typed), validateReferences(b)...)
+	return append(manifest.Validate(typed), validateReferences(b)...)
 }

@@ -7,7 +7,7 @@
 // It promises that every field works end to end, and that every list, map and string is
 // bounded. The API server rejects invalid manifests by the CEL rules of the CRD. A runner
 // that is started by hand, without an API server, rejects the same manifests (package
-// bridge-runner/config). Defaults come from one pure function, [MQTTBridge.WithDefaults],
+// internal/manifest). Defaults come from one pure function, [MQTTBridge.WithDefaults],
 // never from the schema, so that `kubectl get -o yaml` returns the manifest as the user
 // applied it.
 //

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 const minimal = `
@@ -48,7 +49,7 @@ func TestLoad_MinimalManifest_ResolvesDefaults(t *testing.T) {
 	if id := r.ClientID; id == "" || len(id) > 23 || id == b.Spec.Local.ClientID {
 		t.Errorf("client identifiers %q and %q", id, b.Spec.Local.ClientID)
 	}
-	if errs := Validate(b); len(errs) > 0 {
+	if errs := manifest.Validate(b); len(errs) > 0 {
 		t.Errorf("a manifest with its defaults is refused: %v", errs)
 	}
 }
@@ -99,12 +100,12 @@ func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 		{"notifications without a topic", "forwards:", "notifications: {}\n  forwards:", "spec.notifications.topic: Required"},
 		{"loop", "", "", ""},
 	} {
-		manifest := strings.Replace(minimal, c.old, c.new, 1)
+		text := strings.Replace(minimal, c.old, c.new, 1)
 		if c.name == "loop" {
-			manifest = strings.Replace(minimal, `local:1883"}`, `local:1883"}, bridgeMode: "Off"`, 1) + "  subscriptions: [{filter: a/b}]\n"
+			text = strings.Replace(minimal, `local:1883"}`, `local:1883"}, bridgeMode: "Off"`, 1) + "  subscriptions: [{filter: a/b}]\n"
 			c.want = `spec.subscriptions: Invalid value: "a/b": messages would circulate in a loop: subscriptions[0] (filter "a/b") publishes "a/b" as "a/b", forwards[0] (filter "a/#") publishes "a/b" as "a/b", because the servers of local use MQTT 3.1.1 and bridgeMode: Off and send the bridge's own messages back`
 		}
-		_, err := Load(write(t, t.TempDir(), "b.yaml", manifest))
+		_, err := Load(write(t, t.TempDir(), "b.yaml", text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v\nwant: %s", c.name, err, c.want)
 		}
@@ -114,63 +115,25 @@ func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 	}
 }
 
-func TestParseURL_AllSchemes_ReturnsAddress(t *testing.T) {
-	for url, want := range map[string]Address{
-		"mqtt://h":                   {Host: "h", HostPort: "h:1883"},
-		"tcp://h.example:1/":         {Host: "h.example", HostPort: "h.example:1"},
-		"mqtts://h":                  {Host: "h", HostPort: "h:8883", TLS: true},
-		"ssl://[::1]:8884":           {Host: "::1", HostPort: "[::1]:8884", TLS: true},
-		"tls://10.0.0.1":             {Host: "10.0.0.1", HostPort: "10.0.0.1:8883", TLS: true},
-		"ws://h":                     {Host: "h", HostPort: "h:80", WebSocket: true},
-		"ws://h:9001/":               {Host: "h", HostPort: "h:9001", WebSocket: true, Path: "/"},
-		"wss://h/mqtt?a=%20":         {Host: "h", HostPort: "h:443", TLS: true, WebSocket: true, Path: "/mqtt?a=%20"},
-		"mqtts://h.example.":         {Host: "h.example", HostPort: "h.example.:8883", TLS: true},
-		"wss://h.example.:8443/m?a.": {Host: "h.example", HostPort: "h.example.:8443", TLS: true, WebSocket: true, Path: "/m?a."},
-		"mqtts://[fe80::1%25eth0]:1": {Host: "fe80::1", HostPort: "[fe80::1%eth0]:1", TLS: true},
-		"mqtt://[fe80::1%eth0.5]":    {Host: "fe80::1", HostPort: "[fe80::1%eth0.5]:1883"},
-		"ws://[fe80::1%252]/":        {Host: "fe80::1", HostPort: "[fe80::1%2]:80", WebSocket: true, Path: "/"},
-		"wss://[::1]:1/a:2":          {Host: "::1", HostPort: "[::1]:1", TLS: true, WebSocket: true, Path: "/a:2"},
-	} {
-		if got, err := ParseURL(url); err != nil || got != want {
-			t.Errorf("%s: %+v, %v, want %+v", url, got, err, want)
-		}
-	}
-}
-
-func TestParseProxyURL_AllFormsOfHosts_ReturnsHostAndPort(t *testing.T) {
-	for url, want := range map[string]string{
-		"socks5://p:1080":                "p:1080",
-		"http://p.example.:3128/":        "p.example.:3128",
-		"http://[::1]:3128":              "[::1]:3128",
-		"socks5://[fe80::1%25eth0]:1080": "[fe80::1%eth0]:1080",
-		"http://[fe80::1%eth0.5]:3128":   "[fe80::1%eth0.5]:3128",
-	} {
-		if got, err := ParseProxyURL(url); err != nil || got.Host != want {
-			t.Errorf("%s: %+v, %v, want %s", url, got, err, want)
-		}
-	}
-}
-
 func TestSecrets_MissingOrChanged_NamedOrReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	s := NewSecrets(dir)
-	login := &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
-	_, _, err := s.Credentials(login)
+	_, _, err := s.login("login")
 	var missing *ReferenceError
 	if !errors.As(err, &missing) || err.Error() != `Secret "login" with key "username" is missing; create it, and the bridge connects without a restart` {
 		t.Errorf("a missing Secret: %v", err)
 	}
 	write(t, dir, "login/username", "me\n")
 	write(t, dir, "login/password", " pass word\r\n")
-	if u, p, err := s.Credentials(login); u != "me" || p != " pass word" || err != nil {
+	if u, p, err := s.login("login"); u != "me" || p != " pass word" || err != nil {
 		t.Errorf("%q, %q, %v", u, p, err)
 	}
 	write(t, dir, "login/password", "other")
-	if _, p, _ := s.Credentials(login); p != "other" {
+	if _, p, _ := s.login("login"); p != "other" {
 		t.Errorf("after a rotation: %q", p)
 	}
 	write(t, dir, "ca/ca.crt", "no PEM")
-	_, err = s.TLS(&v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}}, "h")
+	_, err = s.tls(&TLS{ServerName: "h", CAKind: "ConfigMap", CAName: "ca"})
 	if err == nil || err.Error() != `ConfigMap "ca", key "ca.crt": holds no certificate in PEM form; put the authority's certificate there` {
 		t.Errorf("a bad CA: %v", err)
 	}

@@ -13,17 +13,19 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // keyPair returns the client certificate and the key in a Secret. The key is in PKCS #1,
 // PKCS #8 or SEC 1 form, in PEM. An encrypted key is refused, because the runner has no
 // password for it; the error names the command that decrypts it.
 func (s Secrets) keyPair(secret string) (tls.Certificate, error) {
-	cert, err := s.read("Secret", secret, KeyCert)
+	cert, err := s.read(kindSecret, secret, manifest.KeyCert)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	key, err := s.read("Secret", secret, KeyKey)
+	key, err := s.read(kindSecret, secret, manifest.KeyKey)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
@@ -31,9 +33,9 @@ func (s Secrets) keyPair(secret string) (tls.Certificate, error) {
 	for _, value := range []struct {
 		key  string
 		data []byte
-	}{{KeyCert, cert}, {KeyKey, key}} {
+	}{{manifest.KeyCert, cert}, {manifest.KeyKey, key}} {
 		if problem := pemProblem(value.key, value.data); problem != "" {
-			return tls.Certificate{}, &ReferenceError{"Secret", secret, value.key, errors.New(problem)}
+			return tls.Certificate{}, &ReferenceError{kindSecret, secret, value.key, errors.New(problem)}
 		}
 	}
 	pair, err := tls.X509KeyPair(cert, key)
@@ -43,7 +45,7 @@ func (s Secrets) keyPair(secret string) (tls.Certificate, error) {
 		}
 	}
 	if err != nil {
-		return tls.Certificate{}, &ReferenceError{"Secret", secret, KeyCert, pairError(cert, err)}
+		return tls.Certificate{}, &ReferenceError{kindSecret, secret, manifest.KeyCert, pairError(cert, err)}
 	}
 	pair.Certificate = sortChain(pair.Certificate)
 	return pair, nil

@@ -1,13 +1,16 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config reads a bridge's manifest and the files that it refers to.
+// Package config reads a bridge's manifest and the files that it refers to, and resolves the
+// manifest into the [Settings] from which the parts of the runner are made.
 //
 // It promises that it refuses each manifest that the API server would refuse, and that the
 // error names the field, the value and the remedy; so a runner that is started by hand is as
 // safe as a runner in a cluster. It also promises to read a referenced Secret or ConfigMap
 // when it is needed, so that an object that is created or changed later takes effect without
 // a restart.
+//
+// Package manifest validates the manifest and compiles the rules.
 package config
 
 import (
@@ -20,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // maxManifestBytes is the largest size of a manifest, in bytes. The largest manifest that
@@ -65,7 +69,7 @@ func parse(data []byte) (*v1alpha1.MQTTBridge, error) {
 	if err := errors.Join(append(unknown, err)...); err != nil {
 		return nil, err
 	}
-	if err := Validate(bridge).ToAggregate(); err != nil {
+	if err := manifest.Validate(bridge).ToAggregate(); err != nil {
 		return nil, err
 	}
 	return bridge, nil

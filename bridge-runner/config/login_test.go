@@ -7,20 +7,20 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/utils/ptr"
-
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 func TestLogin_ValuesOfSecret_ReturnedOrRefusedWithReason(t *testing.T) {
 	const (
 		absent = "absent"
-		v311   = v1alpha1.ProtocolVersion311
-		v5     = v1alpha1.ProtocolVersion5
+		v311   = packet.V311
+		v5     = packet.V5
 	)
 	long := strings.Repeat("x", 1<<16)
 	for name, c := range map[string]struct {
-		version            v1alpha1.ProtocolVersion
+		version            packet.Version
 		username, password string
 		want               string // username and password, or the error
 	}{
@@ -45,12 +45,12 @@ func TestLogin_ValuesOfSecret_ReturnedOrRefusedWithReason(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			for key, value := range map[string]string{KeyUsername: c.username, KeyPassword: c.password} {
+			for key, value := range map[string]string{manifest.KeyUsername: c.username, manifest.KeyPassword: c.password} {
 				if value != absent {
 					write(t, dir, "login/"+key, value)
 				}
 			}
-			username, password, err := NewSecrets(dir).Login(&v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}, c.version)
+			username, password, err := NewSecrets(dir).Login("login", c.version)
 			got := username + "/" + password
 			if err != nil {
 				got = err.Error()
@@ -83,10 +83,9 @@ func TestTransport_LoginOfProxy_ReturnedOrRefusedWithReason(t *testing.T) {
 			write(t, dir, "login/username", c.username)
 			write(t, dir, "login/password", c.password)
 			side := &v1alpha1.Side{
-				Proxy:    &v1alpha1.Proxy{URL: c.scheme + "://p:1", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}},
-				Failover: &v1alpha1.Failover{AckTimeoutSeconds: ptr.To[int32](7)},
+				Proxy: &v1alpha1.Proxy{URL: c.scheme + "://p:1", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}},
 			}
-			cfg, err := Transport(side, &v1alpha1.Server{URL: "mqtt://h"}, NewSecrets(dir))
+			cfg, err := transportOf(side, &v1alpha1.Server{URL: "mqtt://h"}, dir)
 			got := ""
 			if err != nil {
 				got = err.Error()

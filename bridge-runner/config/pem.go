@@ -16,6 +16,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // boundary matches the line at which a PEM block begins or ends.
@@ -86,7 +88,7 @@ func blocks(value []byte) (types []string, encrypted bool) {
 
 // pool returns the CA certificates in a Secret or ConfigMap.
 func (s Secrets) pool(kind, name string) (*x509.CertPool, error) {
-	value, err := s.read(kind, name, KeyCA)
+	value, err := s.read(kind, name, manifest.KeyCA)
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +97,11 @@ func (s Secrets) pool(kind, name string) (*x509.CertPool, error) {
 	if pool.AppendCertsFromPEM(value) {
 		return pool, nil
 	}
-	problem := pemProblem(KeyCA, value)
+	problem := pemProblem(manifest.KeyCA, value)
 	if problem == "" {
 		problem = certificateProblem(value)
 	}
-	return nil, &ReferenceError{kind, name, KeyCA, errors.New(problem)}
+	return nil, &ReferenceError{kind, name, manifest.KeyCA, errors.New(problem)}
 }
 
 // certificateProblem describes the contents of a PEM value that holds no usable certificate,
@@ -135,7 +137,7 @@ func certificateProblem(value []byte) string {
 // an empty string for other values.
 func pemProblem(key string, value []byte) string {
 	tool, item := "x509", "certificate"
-	if key == KeyKey {
+	if key == manifest.KeyKey {
 		tool, item = "pkey", "key"
 	}
 	types, encrypted := blocks(value)
@@ -153,9 +155,9 @@ func pemProblem(key string, value []byte) string {
 	case isPKCS12(value):
 		part := "-clcerts -nokeys"
 		switch key {
-		case KeyKey:
+		case manifest.KeyKey:
 			part = "-nocerts -nodes"
-		case KeyCA:
+		case manifest.KeyCA:
 			part = "-cacerts -nokeys"
 		}
 		return fmt.Sprintf("holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE %s -out %s", part, key)

@@ -19,7 +19,6 @@ import (
 	"time"
 	"unicode/utf16"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
@@ -88,7 +87,7 @@ func readCA(t *testing.T, value string) (*tls.Config, error) {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, dir, "ca/ca.crt", value)
-	return NewSecrets(dir).TLS(&v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}}, "h")
+	return NewSecrets(dir).tls(&TLS{ServerName: "h", CAKind: "ConfigMap", CAName: "ca"})
 }
 
 func TestCA_TracesOfEditorsAndShells_Accepted(t *testing.T) {
@@ -156,7 +155,7 @@ func TestKeyPair_ChainInAnyOrder_StartsWithOwnCertificate(t *testing.T) {
 			}
 			write(t, dir, "client/tls.crt", text)
 			write(t, dir, "client/tls.key", key)
-			cfg, err := NewSecrets(dir).TLS(&v1alpha1.TLS{CertSecretRef: &v1alpha1.LocalReference{Name: "client"}}, "h")
+			cfg, err := NewSecrets(dir).tls(&TLS{ServerName: "h", CertSecret: "client"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,20 +15,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-)
-
-// The keys in referenced Secrets and ConfigMaps.
-const (
-	KeyUsername = "username"
-	KeyPassword = "password"
-	KeyCA       = "ca.crt"
-	KeyCert     = "tls.crt"
-	KeyKey      = "tls.key"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // maxSecretBytes is the largest size of one key's value, in bytes. Kubernetes stores at most
 // 1 MiB.
 const maxSecretBytes = 1 << 20
+
+const kindSecret = string(v1alpha1.CAKindSecret)
 
 // Secrets reads referenced Secrets and ConfigMaps from a directory, in which the file
 // <name>/<key> holds the value of a key. It reads them at each call, so a changed file takes
@@ -56,15 +51,14 @@ func (e *ReferenceError) Error() string {
 
 func (e *ReferenceError) Unwrap() error { return e.Problem }
 
-// Credentials returns the user name and password from the Secret that c names. It removes
-// line ends at the end of a value and a byte order mark at its beginning, because files from
-// which Secrets are made often have them. If the key username is missing, the user name is
-// empty: Secrets of the type kubernetes.io/basic-auth that hold a token have no such key. A
-// missing password is an error, because it is more likely a misspelt key than a login without
-// password.
-func (s Secrets) Credentials(c *v1alpha1.Credentials) (username, password string, err error) {
-	user, userErr := s.read("Secret", c.SecretRef.Name, KeyUsername)
-	pass, passErr := s.read("Secret", c.SecretRef.Name, KeyPassword)
+// login returns the user name and password from a Secret. It removes line ends at the end of
+// a value and a byte order mark at its beginning, because files from which Secrets are made
+// often have them. If the key username is missing, the user name is empty: Secrets of the type
+// kubernetes.io/basic-auth that hold a token have no such key. A missing password is an error,
+// because it is more likely a misspelt key than a login without password.
+func (s Secrets) login(secret string) (username, password string, err error) {
+	user, userErr := s.read(kindSecret, secret, manifest.KeyUsername)
+	pass, passErr := s.read(kindSecret, secret, manifest.KeyPassword)
 	switch {
 	case userErr != nil && (passErr != nil || !errors.Is(userErr, os.ErrNotExist)):
 		return "", "", userErr
@@ -74,51 +68,43 @@ func (s Secrets) Credentials(c *v1alpha1.Credentials) (username, password string
 	return trimmed(user), trimmed(pass), nil
 }
 
-// Login returns the user name and password from the Secret that c names. It returns an error
-// if a CONNECT of the given MQTT version cannot carry them (section 3.1.3).
-func (s Secrets) Login(c *v1alpha1.Credentials, version v1alpha1.ProtocolVersion) (username, password string, err error) {
-	username, password, err = s.Credentials(c)
+// Login returns the user name and password from a Secret. It returns an error if a CONNECT of
+// the given MQTT version cannot carry them (section 3.1.3).
+func (s Secrets) Login(secret string, version packet.Version) (username, password string, err error) {
+	username, password, err = s.login(secret)
 	if err != nil {
 		return "", "", err
 	}
 	unusable := func(key, problem string) (string, string, error) {
-		return "", "", &ReferenceError{"Secret", c.SecretRef.Name, key, errors.New(problem)}
+		return "", "", &ReferenceError{kindSecret, secret, key, errors.New(problem)}
 	}
 	switch {
 	case len(username) > math.MaxUint16:
-		return unusable(KeyUsername, tooLong)
+		return unusable(manifest.KeyUsername, tooLong)
 	case len(password) > math.MaxUint16:
-		return unusable(KeyPassword, tooLong)
+		return unusable(manifest.KeyPassword, tooLong)
 	case !utf8.ValidString(username) || strings.Contains(username, "\x00"): // [MQTT-1.5.3-1], [MQTT-1.5.3-2]
-		return unusable(KeyUsername, "is not valid UTF-8, or contains a NUL character, which MQTT does not allow in a user name; correct it")
-	case username == "" && password != "" && version == v1alpha1.ProtocolVersion311: // [MQTT-3.1.2-22]
-		return unusable(KeyUsername, "is empty or missing, but the key password is set; MQTT 3.1.1 does not allow a password without a user name: set the user name, or set protocolVersion: \"5\" on this side")
+		return unusable(manifest.KeyUsername, "is not valid UTF-8, or contains a NUL character, which MQTT does not allow in a user name; correct it")
+	case username == "" && password != "" && version == packet.V311: // [MQTT-3.1.2-22]
+		return unusable(manifest.KeyUsername, "is empty or missing, but the key password is set; MQTT 3.1.1 does not allow a password without a user name: set the user name, or set protocolVersion: \"5\" on this side")
 	}
 	return username, password, nil
 }
 
 const tooLong = "has more than 65535 bytes, the largest length in MQTT; shorten it"
 
-// TLS returns the TLS configuration for a server at host. t may be nil. The minimum version is
-// TLS 1.2.
-func (s Secrets) TLS(t *v1alpha1.TLS, host string) (*tls.Config, error) {
-	out := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if t == nil {
-		return out, nil
-	}
-	out.NextProtos = t.ALPN
-	if t.ServerName != "" {
-		out.ServerName = strings.TrimSuffix(t.ServerName, ".")
-	}
-	if ref := t.CARef; ref != nil {
-		pool, err := s.pool(string(ref.Kind), ref.Name)
+// tls returns the TLS configuration of a connection. The minimum version is TLS 1.2.
+func (s Secrets) tls(t *TLS) (*tls.Config, error) {
+	out := &tls.Config{ServerName: t.ServerName, NextProtos: t.ALPN, MinVersion: tls.VersionTLS12}
+	if t.CAName != "" {
+		pool, err := s.pool(t.CAKind, t.CAName)
 		if err != nil {
 			return nil, err
 		}
 		out.RootCAs = pool
 	}
-	if ref := t.CertSecretRef; ref != nil {
-		pair, err := s.keyPair(ref.Name)
+	if t.CertSecret != "" {
+		pair, err := s.keyPair(t.CertSecret)
 		if err != nil {
 			return nil, err
 		}

@@ -8,49 +8,37 @@ import (
 	"math"
 	"net/url"
 	"strings"
-	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// Transport returns the settings for the next attempt to connect to a server, with the
-// current contents of the Secrets and ConfigMaps. The server's settings override its side's.
-// The defaults of the side must be resolved. If a Secret or ConfigMap is missing or unusable,
+// Transport returns the settings for the next attempt to connect to a server of a side, with
+// the current contents of the Secrets and ConfigMaps. If one of them is missing or unusable,
 // the error is of type *[ReferenceError].
-func Transport(side *v1alpha1.Side, server *v1alpha1.Server, secrets Secrets) (transport.Config, error) {
-	address, err := ParseURL(server.URL)
-	if err != nil {
+func Transport(side *Side, server *Server, secrets Secrets) (transport.Config, error) {
+	cfg := transport.Config{
+		HostPort:    server.Address.HostPort,
+		WebSocket:   server.Address.WebSocket,
+		Path:        server.Address.Path,
+		UserTimeout: side.AckTimeout,
+	}
+	var err error
+	if server.Address.TLS {
+		if cfg.TLS, err = secrets.tls(&server.TLS); err != nil {
+			return transport.Config{}, err
+		}
+	}
+	if server.Proxy.Scheme != "" {
+		if cfg.Proxy, err = secrets.proxyURL(&server.Proxy); err != nil {
+			return transport.Config{}, err
+		}
+	}
+	if cfg.Header, err = secrets.header(server.Headers); err != nil {
 		return transport.Config{}, err
 	}
-	cfg := transport.Config{
-		HostPort:    address.HostPort,
-		WebSocket:   address.WebSocket,
-		Path:        address.Path,
-		UserTimeout: time.Duration(*side.Failover.AckTimeoutSeconds) * time.Second,
-	}
-	tlsSettings, proxy, webSocket := side.TLS, side.Proxy, side.WebSocket
-	if server.TLS != nil {
-		tlsSettings = server.TLS
-	}
-	if server.Proxy != nil {
-		proxy = server.Proxy
-	}
-	if server.WebSocket != nil {
-		webSocket = server.WebSocket
-	}
-	if address.TLS {
-		if cfg.TLS, err = secrets.TLS(tlsSettings, address.Host); err != nil {
-			return transport.Config{}, err
-		}
-	}
-	if proxy != nil {
-		if cfg.Proxy, err = proxyURL(proxy, secrets); err != nil {
-			return transport.Config{}, err
-		}
-	}
-	if address.WebSocket && webSocket != nil {
-		if cfg.Path, cfg.Header, err = secrets.request(webSocket, address.Path); err != nil {
+	if server.Query.Secret != "" {
+		if cfg.Path, err = secrets.path(server.Address.Path, server.Query); err != nil {
 			return transport.Config{}, err
 		}
 	}
@@ -58,17 +46,17 @@ func Transport(side *v1alpha1.Side, server *v1alpha1.Server, secrets Secrets) (t
 }
 
 // proxyURL returns the URL of a proxy, including the user name and password.
-func proxyURL(p *v1alpha1.Proxy, secrets Secrets) (*url.URL, error) {
-	u, err := ParseProxyURL(p.URL)
-	if err != nil || p.Credentials == nil {
-		return u, err
+func (s Secrets) proxyURL(p *Proxy) (*url.URL, error) {
+	u := &url.URL{Scheme: p.Scheme, Host: p.HostPort}
+	if p.LoginSecret == "" {
+		return u, nil
 	}
-	username, password, err := secrets.Credentials(p.Credentials)
+	username, password, err := s.login(p.LoginSecret)
 	if err != nil {
 		return nil, err
 	}
 	if key, problem := proxyLoginProblem(u.Scheme, username, password); problem != "" {
-		return nil, &ReferenceError{"Secret", p.Credentials.SecretRef.Name, key, errors.New(problem)}
+		return nil, &ReferenceError{kindSecret, p.LoginSecret, key, errors.New(problem)}
 	}
 	u.User = url.UserPassword(username, password)
 	return u, nil
@@ -81,13 +69,13 @@ func proxyLoginProblem(scheme, username, password string) (key, problem string) 
 	const long = "has more than 255 bytes, the largest length in SOCKS5; shorten it"
 	switch socks := scheme == "socks5"; {
 	case socks && username == "":
-		return KeyUsername, "is empty or missing; SOCKS5 does not allow a login without a user name: set the user name"
+		return manifest.KeyUsername, "is empty or missing; SOCKS5 does not allow a login without a user name: set the user name"
 	case socks && len(username) > math.MaxUint8:
-		return KeyUsername, long
+		return manifest.KeyUsername, long
 	case socks && len(password) > math.MaxUint8:
-		return KeyPassword, long
+		return manifest.KeyPassword, long
 	case !socks && strings.Contains(username, ":"):
-		return KeyUsername, "contains a colon, which is not allowed in the user name for an HTTP proxy; use another user name"
+		return manifest.KeyUsername, "contains a colon, which is not allowed in the user name for an HTTP proxy; use another user name"
 	}
 	return "", ""
 }

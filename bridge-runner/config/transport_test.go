@@ -21,10 +21,20 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/utils/ptr"
-
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
+
+// transportOf returns the transport settings for a server of a side with an acknowledgement
+// timeout of 7 s. dir holds the Secrets.
+func transportOf(side *v1alpha1.Side, server *v1alpha1.Server, dir string) (transport.Config, error) {
+	resolved, err := resolveServer(side, server)
+	if err != nil {
+		return transport.Config{}, err
+	}
+	return Transport(&Side{AckTimeout: 7 * time.Second}, &resolved, NewSecrets(dir))
+}
 
 func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
 	dir := t.TempDir()
@@ -36,11 +46,10 @@ func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
 		return &v1alpha1.Proxy{URL: url, Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: login}}}
 	}
 	side := &v1alpha1.Side{
-		TLS:      &v1alpha1.TLS{ALPN: []string{"mqtt"}, ServerName: "side.example"},
-		Proxy:    proxy("socks5://[::1]:1080", "side-login"),
-		Failover: &v1alpha1.Failover{AckTimeoutSeconds: ptr.To[int32](7)},
+		TLS:   &v1alpha1.TLS{ALPN: []string{"mqtt"}, ServerName: "side.example"},
+		Proxy: proxy("socks5://[::1]:1080", "side-login"),
 	}
-	cfg, err := Transport(side, &v1alpha1.Server{URL: "wss://a.example/mqtt?x=1"}, NewSecrets(dir))
+	cfg, err := transportOf(side, &v1alpha1.Server{URL: "wss://a.example/mqtt?x=1"}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +59,7 @@ func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
 		t.Errorf("settings of the side: %+v, TLS %+v", cfg, cfg.TLS)
 	}
 	own := &v1alpha1.Server{URL: "mqtts://b.example", TLS: &v1alpha1.TLS{ALPN: []string{"x-amzn-mqtt-ca"}}, Proxy: proxy("http://p.example:3128/", "own-login")}
-	cfg, err = Transport(side, own, NewSecrets(dir))
+	cfg, err = transportOf(side, own, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +68,7 @@ func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
 		t.Errorf("settings of the server: %+v, TLS %+v", cfg, cfg.TLS)
 	}
 	side.Proxy, side.TLS = nil, nil
-	cfg, err = Transport(side, &v1alpha1.Server{URL: "ws://c.example"}, NewSecrets(dir))
+	cfg, err = transportOf(side, &v1alpha1.Server{URL: "ws://c.example"}, dir)
 	if err != nil || cfg.HostPort != "c.example:80" || cfg.TLS != nil || cfg.Proxy != nil || cfg.Path != "" {
 		t.Errorf("no settings: %+v, %v", cfg, err)
 	}
@@ -67,12 +76,11 @@ func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
 
 func TestTransport_MissingLoginOfProxy_NamesSecret(t *testing.T) {
 	side := &v1alpha1.Side{
-		Proxy:    &v1alpha1.Proxy{URL: "http://p:1", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "proxy-login"}}},
-		Failover: &v1alpha1.Failover{AckTimeoutSeconds: ptr.To[int32](7)},
+		Proxy: &v1alpha1.Proxy{URL: "http://p:1", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "proxy-login"}}},
 	}
-	_, err := Transport(side, &v1alpha1.Server{URL: "mqtt://h"}, NewSecrets(t.TempDir()))
+	_, err := transportOf(side, &v1alpha1.Server{URL: "mqtt://h"}, t.TempDir())
 	var missing *ReferenceError
-	if !errors.As(err, &missing) || missing.Name != "proxy-login" || missing.Key != KeyUsername {
+	if !errors.As(err, &missing) || missing.Name != "proxy-login" || missing.Key != manifest.KeyUsername {
 		t.Errorf("%v", err)
 	}
 }
@@ -136,7 +144,7 @@ func useKeyPair(t *testing.T, cert, key string) error {
 	dir := t.TempDir()
 	write(t, dir, "client/tls.crt", cert)
 	write(t, dir, "client/tls.key", key)
-	_, err := NewSecrets(dir).TLS(&v1alpha1.TLS{CertSecretRef: &v1alpha1.LocalReference{Name: "client"}}, "h")
+	_, err := NewSecrets(dir).tls(&TLS{ServerName: "h", CertSecret: "client"})
 	return err
 }
 

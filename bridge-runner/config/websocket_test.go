@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/utils/ptr"
-
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
@@ -20,8 +18,7 @@ func from(name, key string) *v1alpha1.ValueSource {
 
 // transportFor returns the transport settings for a server with this URL and webSocket.
 func transportFor(dir, url string, w *v1alpha1.WebSocket) (transport.Config, error) {
-	side := &v1alpha1.Side{WebSocket: w, Failover: &v1alpha1.Failover{AckTimeoutSeconds: ptr.To[int32](7)}}
-	return Transport(side, &v1alpha1.Server{URL: url}, NewSecrets(dir))
+	return transportOf(&v1alpha1.Side{WebSocket: w}, &v1alpha1.Server{URL: url}, dir)
 }
 
 func TestTransport_HeadersAndQueryFromSecrets_ReadAtEachAttempt(t *testing.T) {
@@ -66,12 +63,9 @@ func TestTransport_HeadersAndQueryFromSecrets_ReadAtEachAttempt(t *testing.T) {
 }
 
 func TestTransport_WebSocketOfServer_OverridesSide(t *testing.T) {
-	side := &v1alpha1.Side{
-		WebSocket: &v1alpha1.WebSocket{QueryFrom: from("no", "where")},
-		Failover:  &v1alpha1.Failover{AckTimeoutSeconds: ptr.To[int32](7)},
-	}
+	side := &v1alpha1.Side{WebSocket: &v1alpha1.WebSocket{QueryFrom: from("no", "where")}}
 	own := &v1alpha1.WebSocket{Headers: []v1alpha1.Header{{Name: "X", Value: "1"}}}
-	cfg, err := Transport(side, &v1alpha1.Server{URL: "ws://h", WebSocket: own}, NewSecrets(t.TempDir()))
+	cfg, err := transportOf(side, &v1alpha1.Server{URL: "ws://h", WebSocket: own}, t.TempDir())
 	if err != nil || cfg.Header.Get("X") != "1" || cfg.Path != "" {
 		t.Errorf("%+v, %v", cfg, err)
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
@@ -66,18 +67,18 @@ type Observer interface {
 	// Connected reports that the server is in use after an attempt.
 	Connected(server int, at time.Time)
 	// Lost reports that the connection to the server in use is lost.
-	Lost(server int, err *session.Error, at time.Time)
+	Lost(server int, why *diagnosis.Problem, at time.Time)
 	// Failed reports that an attempt to use the server failed.
-	Failed(server int, err *session.Error, at time.Time)
-	// Probed reports the result of a probe of a server that is not in use. err is nil if
+	Failed(server int, why *diagnosis.Problem, at time.Time)
+	// Probed reports the result of a probe of a server that is not in use. why is nil if
 	// the server passed.
-	Probed(server int, err *session.Error, at time.Time)
+	Probed(server int, why *diagnosis.Problem, at time.Time)
 	// Switched reports that the server is in use and has replaced another server that had
 	// not failed.
 	Switched(server int, how Switch, at time.Time)
 	// ShortfallsFound reports the shortfalls of a server that is connected and about to be in
 	// use. The list is empty if there are none.
-	ShortfallsFound(server int, shortfalls []session.Shortfall)
+	ShortfallsFound(server int, shortfalls []diagnosis.Problem)
 	// Requested reports the state of the requested switch, or nil if no switch is
 	// requested any more.
 	Requested(r *v1alpha1.RequestedSwitch)
@@ -126,34 +127,40 @@ type Connector struct {
 	Alive *watchdog.Task
 
 	machine *failover.Machine
-	// states has the session state of each server.
-	states []*session.State
-	// stale[i] is true if server i may hold a stale session: the bridge was subscribed
-	// there, and has used another server since.
-	stale []bool
-	// failing has the latest failure message of each failed server. A failure that
-	// repeats is logged at debug level.
-	failing map[int]string
+	// states has the state of each server, in the order of Servers.
+	states []serverState
 	// active is the index of the server in use, or noServer.
 	active       int
 	probeResults chan probeResult
 	// drainStarted is closed when the runner drains before its end.
 	drainStarted <-chan struct{}
-	// probing[i] is true while a probe of server i is pending or running.
-	probing []bool
 	// probeSlot holds a token while a probe runs.
 	probeSlot chan struct{}
 	// background counts the goroutines that Run starts. Run returns after their end.
 	background sync.WaitGroup
-	// closing[i] is closed when the replaced session with server i has ended. It is nil
-	// if no session with server i was replaced.
-	closing []chan struct{}
 
 	// mailbox receives requests from other goroutines.
 	mailbox requestMailbox
-	// request is the request that the connector works on or has answered. It is nil if no
-	// switch is requested.
-	request *switchRequest
+	// request is the request that was last reported to the machine.
+	request switchRequest
+}
+
+// serverState is the connector's knowledge of one server.
+type serverState struct {
+	// session is the state of the bridge's session on the server.
+	session *session.State
+	// stale is true if the server may hold a stale session: the bridge was subscribed
+	// there, and has used another server since.
+	stale bool
+	// failure is the message of the latest failure. It is empty if the server is not known
+	// to have failed. A failure that repeats is logged at debug level.
+	failure string
+	// probeFailure is the message of the latest probe. It is empty if that probe has passed,
+	// or if there was none.
+	probeFailure string
+	// closed is closed when the replaced session with the server has ended. It is nil if no
+	// session with the server was replaced.
+	closed chan struct{}
 }
 
 // Run connects until the context ends. It then closes the session with a DISCONNECT
@@ -162,14 +169,10 @@ type Connector struct {
 // the bridge holds go to the server in use.
 func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 	c.drainStarted = drainStarted
-	c.failing = map[int]string{}
-	c.stale = make([]bool, len(c.Servers))
-	c.closing = make([]chan struct{}, len(c.Servers))
 	for range c.Servers {
-		c.states = append(c.states, session.NewState())
+		c.states = append(c.states, serverState{session: session.NewState()})
 	}
-	c.active, c.probeResults = noServer, make(chan probeResult)
-	c.probing, c.probeSlot = make([]bool, len(c.Servers)), make(chan struct{}, 1)
+	c.active, c.probeResults, c.probeSlot = noServer, make(chan probeResult), make(chan struct{}, 1)
 	policy := c.Failover
 	policy.Servers = len(c.Servers)
 	c.machine = failover.New(policy, rand.Float64)
@@ -189,31 +192,20 @@ func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 	}
 }
 
-// attemptAllowance is the watchdog's allowance for an attempt, in multiples of
-// ConnectTimeout. An attempt may connect more than once: to discard a stale session,
-// and to try the bridge flag.
-const attemptAllowance = 4
-
 // noServer is used in place of a server's index.
 const noServer = -1
 
-// sleep waits for d, or until the context ends or the request changes.
+// sleep waits for d, or until an event that may change the machine's next step.
 func (c *Connector) sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	for {
-		c.Alive.Wait()
-		select {
-		case <-timer.C:
-			return
-		case <-ctx.Done():
-			return
-		case <-c.mailbox.changed():
-			c.applySwitchRequest()
-			return // to connect to the requested server
-		case p := <-c.probeResults: // of a probe that began before the server was lost
-			c.recordProbe(ctx, p)
-		}
+	c.Alive.Wait()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-c.mailbox.changed():
+	case p := <-c.probeResults: // of a probe that began before the server was lost
+		c.recordProbe(ctx, p)
 	}
 }
 
@@ -239,17 +231,20 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 		c.Handler.Down(s)
 		return nil
 	}
-	draining := c.draining()
-	if !draining {
-		if next, reason := c.requestedSwitch(ctx); next != noServer {
-			return c.switchTo(ctx, s, next, reason)
-		}
+	if c.draining() {
+		c.machine.StopSwitching()
 	}
 	todo := c.machine.NextStandby(time.Now())
+	if todo.Answer != failover.NoAnswer {
+		c.reportRequest(todo.Answer, c.states[c.request.server].probeFailure)
+	}
 	for _, server := range todo.Probe {
 		c.startProbe(ctx, server)
 	}
-	if todo.Switch >= 0 && !draining {
+	switch {
+	case todo.Requested:
+		return c.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonSwitchRequested)
+	case todo.Switch >= 0:
 		return c.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonFailedBack)
 	}
 	var timer <-chan time.Time
@@ -259,7 +254,7 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 	c.Alive.Wait()
 	select {
 	case <-s.Done():
-		c.lost(s, session.AsError(s.Err()))
+		c.lost(s, diagnosis.Of(s.Err()))
 		return nil
 	case <-s.ReconnectRequested():
 		return c.renew(ctx, s)
@@ -287,93 +282,20 @@ func (c *Connector) draining() bool {
 // markActive clears the failure of the server that is now in use. It marks every other
 // server on which the bridge has subscribed as stale.
 func (c *Connector) markActive(server int) {
-	delete(c.failing, server)
-	for i, state := range c.states {
-		c.stale[i] = i != server && (c.stale[i] || state.Subscribed())
+	c.states[server].failure = ""
+	for i := range c.states {
+		state := &c.states[i]
+		state.stale = i != server && (state.stale || state.session.Subscribed())
 	}
 }
 
 // lost records and reports that the server in use is lost.
-func (c *Connector) lost(s *session.Session, reason *session.Error) {
+func (c *Connector) lost(s *session.Session, why *diagnosis.Problem) {
 	c.Alive.Begin(0)
 	now := time.Now()
 	c.machine.Lost(c.active, now)
-	c.Observer.Lost(c.active, reason, now)
+	c.Observer.Lost(c.active, why, now)
 	c.Handler.Down(s)
-	c.Log.Warn("connection lost", "server", c.Servers[c.active].Name, "reason", reason.Reason, "message", reason.Message)
+	c.Log.Warn("connection lost", "server", c.Servers[c.active].Name, "reason", why.Reason, "message", why.Message)
 	c.active = noServer
-}
-
-// attempt opens a session. If that fails, it records and reports the failure and
-// returns nil.
-func (c *Connector) attempt(ctx context.Context, server int) *session.Session {
-	s, err := c.connect(ctx, server)
-	if err == nil {
-		return s
-	}
-	if ctx.Err() == nil {
-		reason := session.AsError(err)
-		c.machine.Failed(server, reason.Permanent(), time.Now())
-		c.logFailure(ctx, "connection failed", server, reason)
-		c.Observer.Failed(server, reason, time.Now())
-	}
-	return nil
-}
-
-// connect opens a session within ConnectTimeout, and subscribes. Subscribing fails when
-// the server has been silent for ConnectTimeout. It may take longer in all, because
-// messages may arrive before the answers.
-func (c *Connector) connect(ctx context.Context, server int) (*session.Session, error) {
-	cfg, err := c.config(server)
-	if err != nil {
-		return nil, err
-	}
-	c.Alive.Begin(attemptAllowance * c.ConnectTimeout)
-	c.awaitClosed(ctx, server)
-	cfg.State = c.states[server]
-	cfg.Discard = c.DiscardStale && c.stale[server]
-	cfg.ConnectTimeout = c.ConnectTimeout
-	s, err := c.open(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	s.Start(c.Handler.NewSession(s))
-	if !s.Resumed() || !s.State().Subscribed() || s.State().HasLoweredQoS() {
-		c.Alive.Wait() // while the server sends; the watchdog watches the session itself
-		defer c.Alive.Begin(0)
-		if err := s.Subscribe(ctx, c.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
-			s.Close() // sends the acknowledgements of the messages handed on meanwhile
-			return nil, err
-		}
-	}
-	for _, remark := range s.Warnings() {
-		c.Log.Info("the server accepted the connection; the remark describes a limitation or a fault in its answer", "server", c.Servers[server].Name, "remark", remark)
-	}
-	c.Observer.ShortfallsFound(server, s.Shortfalls())
-	return s, nil
-}
-
-func (c *Connector) open(ctx context.Context, cfg session.Config) (*session.Session, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
-	defer cancel()
-	return session.Open(ctx, cfg)
-}
-
-func (c *Connector) config(server int) (session.Config, error) {
-	cfg, err := c.Servers[server].Config()
-	if err != nil {
-		return cfg, &session.Error{Reason: v1alpha1.ReasonReferenceMissing, Message: err.Error(), Err: err}
-	}
-	return cfg, nil
-}
-
-// logFailure logs a server's failure: as a warning, or at debug level if the server's
-// previous failure had the same message.
-func (c *Connector) logFailure(ctx context.Context, what string, server int, reason *session.Error) {
-	level := slog.LevelWarn
-	if c.failing[server] == reason.Message {
-		level = slog.LevelDebug
-	}
-	c.failing[server] = reason.Message
-	c.Log.Log(ctx, level, what, "server", c.Servers[server].Name, "url", c.Servers[server].URL, "reason", reason.Reason, "message", reason.Message)
 }

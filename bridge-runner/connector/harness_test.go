@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
@@ -142,17 +143,17 @@ func (x *side) Pause(context.Context, *session.Session) (inflight, unacked int) 
 func (x *side) Resume(*session.Session)       { x.record("resumed") }
 func (x *side) Replace(_, _ *session.Session) { x.record("replaced") }
 
-func (x *side) Connected(server int, _ time.Time)              { x.record("connected %d", server) }
-func (x *side) Lost(server int, _ *session.Error, _ time.Time) { x.record("lost %d", server) }
-func (x *side) Failed(server int, _ *session.Error, _ time.Time) {
+func (x *side) Connected(server int, _ time.Time)                  { x.record("connected %d", server) }
+func (x *side) Lost(server int, _ *diagnosis.Problem, _ time.Time) { x.record("lost %d", server) }
+func (x *side) Failed(server int, _ *diagnosis.Problem, _ time.Time) {
 	x.record("failed %d", server)
 }
 
-func (x *side) Probed(server int, err *session.Error, _ time.Time) {
+func (x *side) Probed(server int, err *diagnosis.Problem, _ time.Time) {
 	x.record("probed %d: %v", server, err == nil)
 }
 func (x *side) Switched(server int, _ Switch, _ time.Time) { x.record("switched %d", server) }
-func (x *side) ShortfallsFound(server int, shortfalls []session.Shortfall) {
+func (x *side) ShortfallsFound(server int, shortfalls []diagnosis.Problem) {
 	for _, s := range shortfalls {
 		x.record("short %d: %s", server, s.Reason)
 	}

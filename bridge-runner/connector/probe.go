@@ -7,36 +7,35 @@ import (
 	"context"
 	"time"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// probeResult is the result of a probe. err is nil if the server passed.
+// probeResult is the result of a probe. problem is nil if the server passed.
 type probeResult struct {
-	server int
-	err    error
+	server  int
+	problem *diagnosis.Problem
 }
 
-// startProbe probes a server in the background, unless a probe of it is pending or
-// running. The result arrives on c.probeResults.
+// startProbe probes a server in the background. The result arrives on c.probeResults.
 //
 // Only one probe runs at a time, and the next begins after its connection is closed.
 // Otherwise servers that share their sessions would report failures: they close the
 // older of two connections with the same client identifier.
 func (c *Connector) startProbe(ctx context.Context, server int) {
-	if c.probing[server] {
-		return
-	}
-	c.probing[server] = true
 	c.background.Go(func() {
 		select {
 		case c.probeSlot <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		err := c.probe(ctx, server)
+		result := probeResult{server: server}
+		if err := c.probe(ctx, server); err != nil {
+			result.problem = diagnosis.OfProbe(err)
+		}
 		<-c.probeSlot
 		select {
-		case c.probeResults <- probeResult{server, err}:
+		case c.probeResults <- result:
 		case <-ctx.Done():
 		}
 	})
@@ -56,22 +55,20 @@ func (c *Connector) probe(ctx context.Context, server int) error {
 // recordProbe records and reports the result of a probe.
 func (c *Connector) recordProbe(ctx context.Context, p probeResult) {
 	c.Alive.Begin(0)
-	c.probing[p.server] = false
-	now := time.Now()
-	c.machine.Probed(p.server, p.err == nil, p.err != nil && session.AsError(p.err).Permanent(), now)
-	c.request.recordProbe(p)
+	now, state := time.Now(), &c.states[p.server]
+	state.probeFailure = ""
+	if p.problem != nil {
+		state.probeFailure = p.problem.Message
+	}
+	c.machine.Probed(p.server, p.problem == nil, p.problem != nil && p.problem.Permanent(), now)
 	if p.server == c.active { // the bridge has connected to it during the probe
 		return
 	}
-	if p.err == nil {
-		if _, failing := c.failing[p.server]; failing {
-			delete(c.failing, p.server)
-			c.Log.Info("probe passed", "server", c.Servers[p.server].Name)
-		}
-		c.Observer.Probed(p.server, nil, now)
-		return
+	if p.problem != nil {
+		c.logFailure(ctx, "probe failed", p.server, p.problem)
+	} else if state.failure != "" {
+		state.failure = ""
+		c.Log.Info("probe passed", "server", c.Servers[p.server].Name)
 	}
-	reason := session.AsError(p.err)
-	c.logFailure(ctx, "probe failed", p.server, reason)
-	c.Observer.Probed(p.server, reason, now)
+	c.Observer.Probed(p.server, p.problem, now)
 }

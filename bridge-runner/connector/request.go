@@ -4,7 +4,6 @@
 package connector
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 )
 
 // requestMailbox holds the latest text that was passed to Request. The zero value holds
@@ -25,6 +24,13 @@ type requestMailbox struct {
 	// signal has a token after text has changed. It is nil before the first use of
 	// signalLocked, which returns it.
 	signal chan struct{}
+}
+
+// latest returns the text.
+func (m *requestMailbox) latest() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.text
 }
 
 // changed returns a channel that receives after the text has changed.
@@ -61,50 +67,45 @@ func (c *Connector) Request(text string) {
 	}
 }
 
-// switchRequest is a request and its state.
+// switchRequest is a request that was reported to the machine. With an empty text, no
+// switch is requested, and the other fields have no meaning.
 type switchRequest struct {
 	text string
-	// server is the index of the requested server, or noServer if no server has the
-	// requested name.
+	// name is the name of the requested server. server is its index, or noServer if no
+	// server has this name.
+	name   string
 	server int
-	// pending is true until the request is done or refused.
-	pending bool
-	// force makes the connector switch without a probe.
-	force bool
-	// probing is true after a probe for this request has begun.
-	probing bool
-	// passed is true if the server has passed that probe.
-	passed bool
-	// failure is the error of that probe. It is nil if the probe has passed or not ended.
-	failure error
 }
 
 const forced = "force"
 
-// applySwitchRequest reads the mailbox and applies a request that has changed.
-func (c *Connector) applySwitchRequest() {
-	c.Alive.Begin(0)
-	c.mailbox.mu.Lock()
-	text := c.mailbox.text
-	c.mailbox.mu.Unlock()
-	if c.request != nil && c.request.text == text || c.request == nil && text == "" {
-		return
-	}
+// parseRequest returns the name of the requested server, which is empty if no switch is
+// requested, and whether to switch without a probe.
+func parseRequest(text string) (name string, force bool) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
-		c.request = nil
-		c.machine.Prefer(noServer)
+		return "", false
+	}
+	return words[0], slices.Contains(words[1:], forced)
+}
+
+// applySwitchRequest reads the mailbox, and reports a request that has changed to the
+// machine.
+func (c *Connector) applySwitchRequest() {
+	c.Alive.Begin(0)
+	text := c.mailbox.latest()
+	if text == c.request.text {
+		return
+	}
+	name, force := parseRequest(text)
+	server := slices.IndexFunc(c.Servers, func(s Server) bool { return s.Name == name })
+	c.request = switchRequest{text, name, server}
+	if name == "" {
+		c.machine.Withdrawn(time.Now())
 		c.Observer.Requested(nil)
 		return
 	}
-	c.request = &switchRequest{text: text, pending: true, force: slices.Contains(words[1:], forced)}
-	c.request.server = slices.IndexFunc(c.Servers, func(s Server) bool { return s.Name == words[0] })
-	c.machine.Prefer(c.request.server)
-	if c.request.server == noServer {
-		c.reportRequest(v1alpha1.SwitchRefused, fmt.Sprintf("there is no server %q on this side; its servers are %s", words[0], c.names()))
-		return
-	}
-	c.reportRequest(v1alpha1.SwitchPending, "")
+	c.reportRequest(c.machine.Requested(server, force, time.Now()), c.names())
 }
 
 func (c *Connector) names() string {
@@ -115,55 +116,42 @@ func (c *Connector) names() string {
 	return strings.Join(names, ", ")
 }
 
-// requestedSwitch returns the server to switch to because of a pending request, or
-// noServer if there is nothing to switch to now. It starts the probe of the request.
-func (c *Connector) requestedSwitch(ctx context.Context) (server int, reason string) {
-	r := c.request
-	switch {
-	case r == nil || !r.pending:
-	case r.server == c.active:
-		c.reportRequest(v1alpha1.SwitchDone, "the server is in use")
-	case r.force || r.passed:
-		return r.server, v1alpha1.ReasonSwitchRequested
-	case r.failure != nil:
-		c.refuseRequest(r.server, "its probe failed: "+session.AsError(r.failure).Message+"; to switch without a probe, write "+forced+" after the server's name in the annotation")
-	case !r.probing && !c.probing[r.server]: // a probe that began before the request may have an outdated result
-		r.probing = true
-		c.startProbe(ctx, r.server)
-	}
-	return noServer, ""
-}
-
-// recordProbe records the result of the probe that the request has started.
-func (r *switchRequest) recordProbe(p probeResult) {
-	if r != nil && r.pending && r.probing && r.server == p.server {
-		r.passed, r.failure = p.err == nil, p.err
-	}
-}
-
-// completeRequest reports the requested switch as done, if the server in use is the
-// requested one.
-func (c *Connector) completeRequest(how Switch) {
-	if c.request == nil || !c.request.pending || c.request.server != c.active {
+// reportRequest logs and reports an answer to the request. It does nothing if there is
+// none. For details see describeAnswer.
+func (c *Connector) reportRequest(answer failover.Answer, details string) {
+	if answer == failover.NoAnswer {
 		return
 	}
-	c.reportRequest(v1alpha1.SwitchDone, fmt.Sprintf("no messages were published for %d ms; the previous server acknowledged %d messages in flight, and %d are sent again to the new server",
-		how.Interruption.Milliseconds(), how.Drained, how.Resent))
-}
-
-// refuseRequest reports that the requested server cannot be used. It does nothing if
-// the pending request is for another server.
-func (c *Connector) refuseRequest(server int, why string) {
-	if c.request != nil && c.request.pending && c.request.server == server {
-		c.reportRequest(v1alpha1.SwitchRefused, fmt.Sprintf("the bridge does not switch, because the server %q cannot be used: %s", c.Servers[server].Name, why))
-	}
-}
-
-// reportRequest records, logs and reports the state of the request.
-func (c *Connector) reportRequest(state v1alpha1.SwitchState, message string) {
-	c.request.pending = state == v1alpha1.SwitchPending
+	state, message := describeAnswer(answer, c.request.name, details)
 	c.Log.Info("requested switch", "request", c.request.text, "state", state, "message", message)
 	c.Observer.Requested(&v1alpha1.RequestedSwitch{
 		Request: c.request.text, State: state, Message: message, Time: metav1.NewMicroTime(time.Now()),
 	})
+}
+
+// describeAnswer returns the state and the message that report an answer to a request for
+// the named server. details is the course of a switch, the message of a failure, or the
+// names of the servers if the requested server is unknown.
+func describeAnswer(answer failover.Answer, name, details string) (state v1alpha1.SwitchState, message string) {
+	switch answer {
+	case failover.InUse:
+		return v1alpha1.SwitchDone, "the server is in use"
+	case failover.Switched:
+		return v1alpha1.SwitchDone, details
+	case failover.UnknownServer:
+		return v1alpha1.SwitchRefused, fmt.Sprintf("there is no server %q on this side; its servers are %s", name, details)
+	case failover.ProbeFailed:
+		details = "its probe failed: " + details + "; to switch without a probe, write " + forced + " after the server's name in the annotation"
+	case failover.ConnectFailed:
+		details = "the connection failed: " + details
+	default: // Pending
+		return v1alpha1.SwitchPending, ""
+	}
+	return v1alpha1.SwitchRefused, fmt.Sprintf("the bridge does not switch, because the server %q cannot be used: %s", name, details)
+}
+
+// describe returns the course of the switch in words.
+func (s Switch) describe() string {
+	return fmt.Sprintf("no messages were published for %d ms; the previous server acknowledged %d messages in flight, and %d are sent again to the new server",
+		s.Interruption.Milliseconds(), s.Drained, s.Resent)
 }

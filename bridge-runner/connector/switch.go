@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
@@ -38,7 +39,7 @@ func (c *Connector) switchTo(ctx context.Context, old *session.Session, server i
 	if err != nil {
 		c.Handler.Resume(old)
 		if ctx.Err() == nil {
-			c.switchFailed(ctx, server, session.AsError(err))
+			c.failed(ctx, "switch failed", server, diagnosis.Of(err))
 		}
 		return old
 	}
@@ -46,20 +47,20 @@ func (c *Connector) switchTo(ctx context.Context, old *session.Session, server i
 	how := Switch{Reason: why, Interruption: now.Sub(start), Drained: inflight - unacked, Resent: unacked}
 	c.Handler.Replace(old, next)
 	c.closeInBackground(old)
-	c.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
+	answer := c.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
 	c.Log.Info("switched", "from", c.Servers[c.active].Name, "to", c.Servers[server].Name, "reason", why,
 		"gap", how.Interruption, "drained", how.Drained, "resent", how.Resent)
 	c.active = server
 	c.markActive(server)
 	c.Observer.Switched(server, how, now)
-	c.completeRequest(how)
+	c.reportRequest(answer, how.describe())
 	return next
 }
 
 // closeInBackground closes the session with the server in use.
 func (c *Connector) closeInBackground(s *session.Session) {
 	closed := make(chan struct{})
-	c.closing[c.active] = closed
+	c.states[c.active].closed = closed
 	c.background.Go(func() {
 		defer close(closed)
 		s.Close()
@@ -70,11 +71,12 @@ func (c *Connector) closeInBackground(s *session.Session) {
 // or two seconds at most. Until then that session uses the state of the server. The
 // acknowledgements that still arrive on it must not count for the next session.
 func (c *Connector) awaitClosed(ctx context.Context, server int) {
-	if c.closing[server] == nil {
+	closed := c.states[server].closed
+	if closed == nil {
 		return
 	}
 	select {
-	case <-c.closing[server]:
+	case <-closed:
 	case <-ctx.Done():
 	}
 }
@@ -94,15 +96,6 @@ func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, un
 	return c.Handler.Pause(ctx, s)
 }
 
-// switchFailed records and reports that the connector cannot switch to a server. The
-// server in use remains in use.
-func (c *Connector) switchFailed(ctx context.Context, server int, reason *session.Error) {
-	c.machine.Failed(server, reason.Permanent(), time.Now())
-	c.logFailure(ctx, "switch failed", server, reason)
-	c.Observer.Failed(server, reason, time.Now())
-	c.refuseRequest(server, "the connection failed: "+reason.Message)
-}
-
 // renew reconnects to the server in use, so that the server resends the messages that
 // the bridge refused for lack of memory. The server does not count as lost during that
 // time. It returns the session that is in use afterwards, or nil if there is none.
@@ -112,7 +105,7 @@ func (c *Connector) renew(ctx context.Context, old *session.Session) *session.Se
 	old.Close()
 	next, err := c.connect(ctx, c.active)
 	if err != nil {
-		c.lost(old, session.AsError(err))
+		c.lost(old, diagnosis.Of(err))
 		return nil
 	}
 	c.Log.Debug("reconnected, so that the server resends the messages that did not fit in memory", "server", c.Servers[c.active].Name)

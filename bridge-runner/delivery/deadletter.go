@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
@@ -29,7 +30,7 @@ const maxReason = 1024
 // deadLetter is a dead letter on its way to the pipe of the other direction.
 type deadLetter struct {
 	m   *outgoing // the message that the dead letter replaces
-	why *session.Error
+	why error
 }
 
 // SetReverse makes reverse publish the dead letters. reverse is the pipe that carries
@@ -38,7 +39,7 @@ func (p *Pipe) SetReverse(reverse *Pipe) { p.reverse = reverse }
 
 // awaitDeadLetterLocked replaces m by a dead letter. m is done when the dead letter has
 // settled.
-func (p *Pipe) awaitDeadLetterLocked(m *outgoing, cause string, why *session.Error) {
+func (p *Pipe) awaitDeadLetterLocked(m *outgoing, cause string, why error) {
 	p.forgetInSessionLocked(m)
 	p.untrackLocked(m)
 	p.replaceByDeadLetterLocked(m) // a QoS 0 message stays counted in qos0Bytes, so that dead letters are bounded
@@ -81,7 +82,7 @@ func (l deadLetter) message(topic string) session.Message {
 	properties.User = properties.User.With(
 		packet.UserProperty{Name: propertyTopic, Value: printable(l.m.Topic)},
 		packet.UserProperty{Name: propertyQoS, Value: strconv.Itoa(int(l.m.QoS))},
-		packet.UserProperty{Name: propertyReason, Value: printable(truncate(l.why.Message, maxReason))})
+		packet.UserProperty{Name: propertyReason, Value: printable(truncate(diagnosis.Of(l.why).Message, maxReason))})
 	return session.Message{Topic: topic, Payload: l.m.Payload, QoS: 1, Properties: &properties}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	v5 "github.com/eclipse/paho.golang/packets"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
@@ -120,7 +121,7 @@ func TestDeadLetter_SourceConnectsAgain_IsSentAgain(t *testing.T) {
 }
 
 func TestDeadLetter_ByWayOfTheDisk_HasNoDeadLetterOfItsOwn(t *testing.T) {
-	m := deadLetter{&outgoing{}, errTooLarge}.message("dead")
+	m := deadLetter{&outgoing{}, diagnosis.MessageTooLarge}.message("dead")
 	stored := &outgoing{}
 	stored.Message = m
 	data, ok := appendStored(nil, stored)

@@ -15,16 +15,16 @@ import (
 	v5 "github.com/eclipse/paho.golang/packets"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
-func rules(t testing.TB, rules ...v1alpha1.Rule) []config.Rule {
+func rules(t testing.TB, rules ...v1alpha1.Rule) []manifest.Rule {
 	t.Helper()
-	out, err := config.Rules(rules)
+	out, err := manifest.Rules(rules)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ type isolation struct {
 	endedBy map[*session.State]bool
 	// ending and err describe how the latest session ended.
 	ending session.Ending
-	err    *session.Error
+	err    error
 	// passedOver says that a server has acknowledged later messages, but not the suspect.
 	passedOver bool
 
@@ -160,7 +160,7 @@ func (p *Pipe) sessionEndedLocked(s *session.Session) {
 		// the session before.
 		*i = isolation{suspect: oldest, endsInARow: i.endsInARow, newest: i.newest, lastAlone: i.lastAlone, sentAt: i.sentAt, endedBy: map[*session.State]bool{}, passedOver: alone && i.passedOver}
 	}
-	i.ending, i.err = how, session.AsError(s.Err())
+	i.ending, i.err = how, s.Err()
 	i.passedOver = i.passedOver || how.Skipped
 	if i.newest == nil {
 		i.newest = newest

@@ -15,7 +15,7 @@ import (
 // accepts them again, in any order, the cost per message is small.
 func TestRefusal_ManyMessages_EachIsAcceptedQuickly(t *testing.T) {
 	const messages = 20000
-	quota := &session.Refusal{Error: errTooLarge, Code: 0x97}
+	quota := &session.Refusal{Error: &session.Error{Kind: session.PublishRefused, Code: 0x97}}
 	for name, place := range map[string]func(i int) int{
 		"in order": func(i int) int { return i },
 		"reversed": func(i int) int { return messages - 1 - i },
@@ -63,7 +63,7 @@ func TestRefusal_ManyMessages_AreTriedAgainTogether(t *testing.T) {
 		m := &outgoing{origin: clearedOrigin, Outgoing: session.Outgoing{Message: session.Message{QoS: 1}}}
 		p.enqueueLocked(m)
 		for range maxRefusals {
-			p.refusedLocked(m, &session.Refusal{Error: errTooLarge, Code: 0x97})
+			p.refusedLocked(m, &session.Refusal{Error: &session.Error{Kind: session.PublishRefused, Code: 0x97}})
 		}
 		times[p.refusals.byMessage[m].retryAt] = true
 	}

@@ -50,8 +50,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // The causes for which a message is dropped.
@@ -123,7 +123,7 @@ type Meter interface {
 
 // Pipe carries the messages of one direction. The lock order is in the package comment.
 type Pipe struct {
-	rules []config.Rule
+	rules []manifest.Rule
 	// ids are the subscription identifiers of the rules, in the order of rules.
 	ids []uint32
 	// filters lists the filters of the rules, for messages to users.
@@ -187,7 +187,7 @@ type Pipe struct {
 }
 
 // New returns a pipe. A pipe with a disk needs [Pipe.RunSpool].
-func New(rules []config.Rule, meter Meter, opts Options) *Pipe {
+func New(rules []manifest.Rule, meter Meter, opts Options) *Pipe {
 	if opts.MemoryBytes == 0 {
 		opts.MemoryBytes = defaultMemoryBytes
 	}

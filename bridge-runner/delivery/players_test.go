@@ -11,6 +11,7 @@ import (
 
 	v5 "github.com/eclipse/paho.golang/packets"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
@@ -264,7 +265,7 @@ func (w *world) wantGivenUp(fate Fate, topics ...string) {
 	var got []string
 	for _, m := range w.meter.givenUp {
 		got = append(got, m.Topic)
-		if m.Fate != fate || m.Err == nil || m.Err.Message == "" {
+		if m.Fate != fate || m.Err == nil || diagnosis.Of(m.Err).Message == "" {
 			w.t.Errorf("given up: %+v", m)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"strconv"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // hops returns the hop count of a received message: 0 if it has none, or none that is a
@@ -36,14 +36,14 @@ func hops(p *packet.Properties) uint64 {
 
 // tooManyHops reports whether the message would be forwarded with a higher hop count than
 // the rule allows.
-func tooManyHops(r *config.Rule, p *packet.Properties) bool {
+func tooManyHops(r *manifest.Rule, p *packet.Properties) bool {
 	return r.MaxHops > 0 && hops(p) >= r.MaxHops
 }
 
 // properties returns the properties of the forwarded message: the received properties,
 // the hop count, and the properties of the rule. received is shared with other rules and
 // is not changed.
-func properties(r *config.Rule, received *packet.Properties) *packet.Properties {
+func properties(r *manifest.Rule, received *packet.Properties) *packet.Properties {
 	if r.MaxHops == 0 && len(r.UserProperties) == 0 {
 		return received
 	}

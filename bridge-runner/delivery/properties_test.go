@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 func user(pairs ...string) *packet.Properties {
@@ -27,18 +27,18 @@ func TestProperties_MessageIsForwarded_HopCountAndRulePropertiesAreAdded(t *test
 	added := []v1alpha1.UserProperty{{Name: "plant", Value: "one"}, {Name: "plant", Value: "two"}}
 	for _, c := range []struct {
 		name           string
-		rule           config.Rule
+		rule           manifest.Rule
 		received, want *packet.Properties
 	}{
-		{"nothing to add", config.Rule{}, user("a", "1"), user("a", "1")},
-		{"no properties and nothing to add", config.Rule{}, nil, nil},
-		{"a count that this bridge does not keep", config.Rule{}, user(hop, "7"), user(hop, "7")},
-		{"a message without properties", config.Rule{UserProperties: added}, nil, user("plant", "one", "plant", "two")},
-		{"behind the received ones", config.Rule{UserProperties: added}, user("z", "1", "plant", "0"), user("z", "1", "plant", "0", "plant", "one", "plant", "two")},
-		{"the first hop", config.Rule{MaxHops: 3}, user("a", "1"), user("a", "1", hop, "1")},
-		{"a later hop", config.Rule{MaxHops: 3, UserProperties: added[:1]}, user(hop, "1", "a", "1"), user("a", "1", hop, "2", "plant", "one")},
-		{"counts that are no numbers", config.Rule{MaxHops: 3}, user(hop, "-1", hop, "x", hop, ""), user(hop, "1")},
-		{"the highest of several counts", config.Rule{MaxHops: 9}, user(hop, "4", hop, "0"), user(hop, "5")},
+		{"nothing to add", manifest.Rule{}, user("a", "1"), user("a", "1")},
+		{"no properties and nothing to add", manifest.Rule{}, nil, nil},
+		{"a count that this bridge does not keep", manifest.Rule{}, user(hop, "7"), user(hop, "7")},
+		{"a message without properties", manifest.Rule{UserProperties: added}, nil, user("plant", "one", "plant", "two")},
+		{"behind the received ones", manifest.Rule{UserProperties: added}, user("z", "1", "plant", "0"), user("z", "1", "plant", "0", "plant", "one", "plant", "two")},
+		{"the first hop", manifest.Rule{MaxHops: 3}, user("a", "1"), user("a", "1", hop, "1")},
+		{"a later hop", manifest.Rule{MaxHops: 3, UserProperties: added[:1]}, user(hop, "1", "a", "1"), user("a", "1", hop, "2", "plant", "one")},
+		{"counts that are no numbers", manifest.Rule{MaxHops: 3}, user(hop, "-1", hop, "x", hop, ""), user(hop, "1")},
+		{"the highest of several counts", manifest.Rule{MaxHops: 9}, user(hop, "4", hop, "0"), user(hop, "5")},
 	} {
 		var before packet.Properties
 		if c.received != nil {
@@ -53,7 +53,7 @@ func TestProperties_MessageIsForwarded_HopCountAndRulePropertiesAreAdded(t *test
 	}
 	received := user("a", "1")
 	received.ContentType, received.Expires, received.Expiry = "text/plain", true, 60
-	if got := properties(&config.Rule{MaxHops: 1}, received); got.ContentType != "text/plain" || !got.Expires || got.Expiry != 60 {
+	if got := properties(&manifest.Rule{MaxHops: 1}, received); got.ContentType != "text/plain" || !got.Expires || got.Expiry != 60 {
 		t.Errorf("other properties: %+v", got)
 	}
 }
@@ -73,14 +73,14 @@ func TestTooManyHops_CountReachesMaxHops_IsTrue(t *testing.T) {
 		{255, user(hop, "99999999999999999999999"), true},
 		{255, user(hop, "many"), false},
 	} {
-		if got := tooManyHops(&config.Rule{MaxHops: c.maxHops}, c.received); got != c.want {
+		if got := tooManyHops(&manifest.Rule{MaxHops: c.maxHops}, c.received); got != c.want {
 			t.Errorf("at most %d, received %+v: too many %t", c.maxHops, c.received, got)
 		}
 	}
 }
 
 func TestSubscriptions_RetainHandlingDiffers_LowestValueWins(t *testing.T) {
-	rules, err := config.Rules([]v1alpha1.Rule{
+	rules, err := manifest.Rules([]v1alpha1.Rule{
 		{Filter: "a/#", RetainHandling: of(v1alpha1.RetainHandlingDoNotSend)},
 		{Filter: "a/b", RetainHandling: of(v1alpha1.RetainHandlingSend)},
 		{Filter: "a/#"},

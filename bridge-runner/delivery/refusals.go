@@ -44,7 +44,7 @@ type refusal struct {
 	retryAt time.Time
 	// blocks says that the message was given up and is kept, because the policy is Block.
 	blocks bool
-	err    *session.Error
+	err    error
 }
 
 // started is the origin of the times that roundUpRetry returns.

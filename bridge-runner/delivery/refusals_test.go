@@ -71,6 +71,36 @@ func TestRefusal_Transient_MessageIsKeptAndSentAgain(t *testing.T) {
 	}
 }
 
+// A server that refuses a message has accepted the messages behind it that were in flight,
+// so it delivers them first.
+func TestRefusal_Transient_MessagesBehindItGoFirst(t *testing.T) {
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("qos=%d", qos), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, packet.V5, everything)
+			w.source.connect(false, nil)
+			for i := range 3 {
+				w.source.Send(script.Publish(uint16(i+1), qos, "t", fmt.Sprint(i)))
+			}
+			w.source.sync()
+			refused := 0
+			x := w.runServers(func(c *script.Conn, p script.Packet) bool {
+				if p.Payload != "0" || refused == 2 {
+					return false
+				}
+				refused++
+				reply(c, script.Ack(map[byte]byte{1: v5.PUBACK, 2: v5.PUBREC}[p.QoS], p.ID, 0x97))
+				return true
+			}, nil)
+			defer x.stop()
+			x.waitAccepted("t=1", "t=2", "t=0")
+			w.wantAcknowledged(1, 3, qos)
+			w.wantGivenUp(FateDropped)
+			x.wantSessions(0)
+		})
+	}
+}
+
 func TestRefusal_TransientWithoutAWitness_NothingIsDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, packet.V5, everything)

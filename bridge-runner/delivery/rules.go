@@ -11,15 +11,15 @@ import (
 	"strings"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // Subscriptions returns the subscriptions for the rules: the filters that no other filter
 // covers, each with the QoS and the retain handling that the covered rules need, too. An
 // MQTT 3.1.1 server may send a message once per matching subscription (section 3.3.5), so
 // that a covered filter would bring messages twice.
-func Subscriptions(rules []config.Rule) []session.Subscription {
+func Subscriptions(rules []manifest.Rule) []session.Subscription {
 	var out []session.Subscription
 	for i := range rules {
 		if coveredByAnother(rules, i) {
@@ -42,7 +42,7 @@ func Subscriptions(rules []config.Rule) []session.Subscription {
 // filters that a message matched by subscription identifiers (MQTT 5 section 3.3.4): all
 // filters. The server may send a message that matches several filters once, or once for
 // each filter. The message is forwarded once per rule either way.
-func IdentifiedSubscriptions(rules []config.Rule) []session.Subscription {
+func IdentifiedSubscriptions(rules []manifest.Rule) []session.Subscription {
 	var out []session.Subscription
 	for i, id := range identifiers(rules) {
 		if at := slices.IndexFunc(out, func(s session.Subscription) bool { return s.ID == id }); at >= 0 {
@@ -56,12 +56,12 @@ func IdentifiedSubscriptions(rules []config.Rule) []session.Subscription {
 	return out
 }
 
-func subscription(r *config.Rule) session.Subscription {
+func subscription(r *manifest.Rule) session.Subscription {
 	return session.Subscription{Filter: r.Filter.String(), QoS: r.QoS, RetainHandling: retainHandlings[r.RetainHandling]}
 }
 
 // widen makes a subscription bring the messages that the rule needs, too.
-func widen(s *session.Subscription, r *config.Rule) {
+func widen(s *session.Subscription, r *manifest.Rule) {
 	s.QoS = max(s.QoS, r.QoS)
 	s.RetainHandling = min(s.RetainHandling, retainHandlings[r.RetainHandling]) // a lower value brings more messages
 }
@@ -78,7 +78,7 @@ var retainHandlings = map[v1alpha1.RetainHandling]byte{
 // ([MQTT-3.8.4-3]). An identifier depends on its filter alone, and not on the other
 // rules: after a change of the manifest, the messages that a server has stored arrive
 // with the identifiers from before the change.
-func identifiers(rules []config.Rule) []uint32 {
+func identifiers(rules []manifest.Rule) []uint32 {
 	const maxID = 268_435_455 // section 3.8.2.1.2
 	filters := make(map[uint32]string, len(rules))
 	out := make([]uint32, len(rules))
@@ -96,7 +96,7 @@ func identifiers(rules []config.Rule) []uint32 {
 }
 
 // filters lists the filters of the rules for messages to users, ten at most.
-func filters(rules []config.Rule) string {
+func filters(rules []manifest.Rule) string {
 	const maxListed = 10
 	var b strings.Builder
 	for i := range rules {
@@ -120,7 +120,7 @@ func sentFor(in *session.Inbound, id uint32) bool {
 
 // coveredByAnother reports whether the filter of another rule covers the filter of rule
 // i. Of equal filters, the first is not covered by the others.
-func coveredByAnother(rules []config.Rule, i int) bool {
+func coveredByAnother(rules []manifest.Rule, i int) bool {
 	for j := range rules {
 		if j != i && rules[j].Filter.Covers(rules[i].Filter) && (j < i || !rules[i].Filter.Covers(rules[j].Filter)) {
 			return true

@@ -7,6 +7,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
@@ -120,7 +121,7 @@ func (p *Pipe) pumpLocked() {
 			p.untrackLocked(m)
 			p.finishLocked(m)
 		case session.TooLarge:
-			p.giveUpLocked(m, DropTooLarge, errTooLarge)
+			p.giveUpLocked(m, DropTooLarge, diagnosis.MessageTooLarge)
 			if m.progress == queued {
 				return // it blocks the direction
 			}

@@ -3,12 +3,7 @@
 
 package delivery
 
-import (
-	"time"
-
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
-)
+import "time"
 
 // Unforwardable says what happens to a message that no server of the destination accepts.
 // The zero value drops it, which acknowledges it to its source.
@@ -31,8 +26,9 @@ type UnforwardableMessage struct {
 	QoS   byte
 	// Cause is DropRefused, DropTooLarge or DropUnforwardable.
 	Cause string
-	Err   *session.Error
-	Fate  Fate
+	// Err is why the message is not accepted. Package diagnosis explains it.
+	Err  error
+	Fate Fate
 }
 
 // Fate is what happens to a message that no server accepts.
@@ -49,13 +45,8 @@ const (
 // direction.
 const blockedRetry = 30 * time.Second
 
-var errTooLarge = &session.Error{
-	Reason:  v1alpha1.ReasonPublishRefused,
-	Message: "the message is larger than the server's maximum packet size; raise the server's limit, or send smaller messages",
-}
-
 // giveUpLocked ends the attempts to send m, as the policy says.
-func (p *Pipe) giveUpLocked(m *outgoing, cause string, why *session.Error) {
+func (p *Pipe) giveUpLocked(m *outgoing, cause string, why error) {
 	policy := &p.opts.Unforwardable
 	given := UnforwardableMessage{Topic: m.Topic, Bytes: len(m.Payload), QoS: m.QoS, Cause: cause, Err: why, Fate: FateDropped}
 	switch {
@@ -74,7 +65,7 @@ func (p *Pipe) giveUpLocked(m *outgoing, cause string, why *session.Error) {
 }
 
 // keepBlockedLocked keeps m in front of the other messages, and plans the next attempt.
-func (p *Pipe) keepBlockedLocked(m *outgoing, why *session.Error) {
+func (p *Pipe) keepBlockedLocked(m *outgoing, why error) {
 	r := p.refusals.byMessage[m]
 	if r == nil {
 		r = &refusal{}

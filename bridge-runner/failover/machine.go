@@ -5,10 +5,11 @@
 // caller reports events with their times, and asks what to do next. Dialling, probing
 // and waiting are the caller's tasks.
 //
-// The algorithm: Servers have a priority, which is their order. One server may be
-// preferred. It then comes before all others. A round is a series of attempts in which
-// each server is tried at most once. A round begins at the start, when an established
-// connection is lost, and after a pause. It ends with a connection that proves stable.
+// The algorithm: Servers have a priority, which is their order. A requested server comes
+// before all others, until the request is withdrawn. A round is a series of attempts in
+// which each server is tried at most once. A round begins at the start, when an
+// established connection is lost, and after a pause. It ends with a connection that proves
+// stable.
 //
 //   - Within a round the next attempt goes to the first server, by priority, that
 //     is not known to be bad. Servers that failed within the last [Config.RetryMax], or
@@ -34,6 +35,12 @@
 // doubles, up to 64 times, whenever that server is lost before it has been in use for
 // the same time, or when the switch to it fails. So the machine fails back more and more
 // rarely to a server that flaps.
+//
+// A request for a server that is in use is done. A request for another server while a
+// server is in use makes the machine probe the requested server, and switch to it if the
+// probe passes. A forced request switches without a probe. If the probe or the switch
+// fails, the request is refused, but the server keeps its priority. While no server is in
+// use, a request ends the pause between two rounds, and is neither done nor refused.
 package failover
 
 import "time"
@@ -76,8 +83,8 @@ type Machine struct {
 	// random returns numbers in [0, 1).
 	random  func() float64
 	servers []server
-	// preferred is the index of the preferred server, or noServer.
-	preferred int
+	// request gives the requested server its priority.
+	request request
 	// active is the index of the server in use, or noServer.
 	active int
 	// pauses is the number of pauses since the last stable connection.
@@ -85,6 +92,14 @@ type Machine struct {
 	// roundStart is the start of the round. It is zero in the first round, and in the
 	// future during a pause.
 	roundStart time.Time
+	// waitUntil is the end of the current wait of Next. It is zero or in the past if there
+	// is none.
+	waitUntil time.Time
+	// skipWait is true if the next wait of Next is skipped, because a request has arrived
+	// during a round. It is false while a server is in use.
+	skipWait bool
+	// stopped is true after StopSwitching.
+	stopped bool
 }
 
 type server struct {
@@ -120,23 +135,23 @@ type server struct {
 // New returns a machine at the start of its first round. random is the source of
 // jitter: it returns numbers in [0, 1).
 func New(cfg Config, random func() float64) *Machine {
-	return &Machine{cfg: cfg, random: random, servers: make([]server, cfg.Servers), preferred: noServer, active: noServer}
+	return &Machine{cfg: cfg, random: random, servers: make([]server, cfg.Servers), request: request{server: noServer}, active: noServer}
 }
-
-// Prefer puts server i before all others. With -1, no server is preferred.
-func (m *Machine) Prefer(i int) { m.preferred = i }
 
 // rank is the position of a server by priority. A lower rank is better.
 func (m *Machine) rank(i int) int {
-	if i == m.preferred {
+	if i == m.request.server {
 		return -1
 	}
 	return i
 }
 
-// Next returns the next step. A server that it returns counts as tried. The caller
-// must report the result with Connected or Failed.
+// Next returns the next step while no server is in use. A server that it returns counts
+// as tried. The caller must report the result with Connected or Failed.
 func (m *Machine) Next(now time.Time) Action {
+	if left := m.waitUntil.Sub(now); left > 0 {
+		return Action{Connect: noServer, Wait: left}
+	}
 	best, tried := noServer, false
 	for i := range m.servers {
 		switch {
@@ -152,17 +167,26 @@ func (m *Machine) Next(now time.Time) Action {
 		m.servers[best].tried = true
 		return Action{Connect: best}
 	case !tried: // all servers refuse permanently
-		return Action{Connect: noServer, Wait: m.untilAllowed(now)}
+		return m.wait(m.untilAllowed(now), now)
 	}
-	pause := m.pause()
+	pause := m.wait(m.pause(), now)
 	m.pauses++
-	m.roundStart = now.Add(pause)
+	m.roundStart = m.waitUntil
 	for i := range m.servers {
 		s := &m.servers[i]
 		s.tried = false
 		s.failedAt = time.Time{} // All servers failed, so the next round uses the priority alone.
 	}
-	return Action{Connect: noServer, Wait: pause}
+	return pause
+}
+
+// wait begins a wait of d, unless it is to be skipped.
+func (m *Machine) wait(d time.Duration, now time.Time) Action {
+	if m.skipWait {
+		d, m.skipWait = 0, false
+	}
+	m.waitUntil = now.Add(d)
+	return Action{Connect: noServer, Wait: d}
 }
 
 // better reports whether server i is to be tried before server j.
@@ -208,16 +232,20 @@ func (m *Machine) untilAllowed(now time.Time) time.Duration {
 }
 
 // Failed reports that the attempt at server i failed. permanent means that the server
-// refuses the bridge until its configuration or the bridge's is changed.
-func (m *Machine) Failed(i int, permanent bool, now time.Time) {
+// refuses the bridge until its configuration or the bridge's is changed. If it was a
+// switch to the requested server, the request is refused.
+func (m *Machine) Failed(i int, permanent bool, now time.Time) Answer {
 	s := &m.servers[i]
+	answer := NoAnswer
 	if i != m.active && m.active != noServer { // a switch to it failed
 		s.flaps = min(s.flaps+1, maxFlaps)
+		answer = m.answerRequest(i, ConnectFailed)
 	}
 	m.fail(i, now)
 	if s.refusedAt = (time.Time{}); permanent {
 		s.refusedAt = now
 	}
+	return answer
 }
 
 func (m *Machine) fail(i int, now time.Time) {
@@ -226,16 +254,20 @@ func (m *Machine) fail(i int, now time.Time) {
 }
 
 // Connected reports that server i is in use. failedBack means that it has replaced a
-// worse server because it had been stable.
-func (m *Machine) Connected(i int, failedBack bool, now time.Time) {
+// worse server because it had been stable. If it is the requested server and has replaced
+// another server, the request is done.
+func (m *Machine) Connected(i int, failedBack bool, now time.Time) Answer {
+	answer := NoAnswer
 	if old := m.active; old != noServer && old != i {
 		m.disconnected(old, now)
 		m.servers[old].tried = false // it was replaced, and not lost
+		answer = m.answerRequest(i, Switched)
 	}
 	s := &m.servers[i]
 	s.failedAt, s.refusedAt, s.passingSince, s.probeAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	s.connectedAt, s.failedBack, s.tried = now, failedBack, true
-	m.active = i
+	m.active, m.skipWait = i, false
+	return answer
 }
 
 // Lost reports that the connection to server i is lost.

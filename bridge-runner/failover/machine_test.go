@@ -170,10 +170,8 @@ func TestNext_AllRefusePermanently_TriesOncePerLongestPause(t *testing.T) {
 	s.refuses(0).waits(time.Second).refuses(1)
 }
 
-func TestPrefer_Server_IsTriedFirst(t *testing.T) {
-	s := newScript(t, 3)
-	s.m.Prefer(2)
+func TestRequest_Server_IsTriedFirst(t *testing.T) {
+	s := newScript(t, 3).requests(2, Pending)
 	s.fails(2).fails(0).fails(1).waits(500 * time.Millisecond)
-	s.m.Prefer(-1)
-	s.connects(0)
+	s.withdraws().connects(0)
 }

@@ -22,7 +22,10 @@ type world struct {
 	servers []simulated
 	active  int
 	pending []probe
-	settled bool // the preference no longer changes
+	settled bool // the request no longer changes
+
+	requested int  // the requested server, or noServer
+	open      bool // the request has no final answer
 
 	since    time.Time    // since when no server is in use; pass restarts it
 	tried    map[int]bool // the servers tried after since
@@ -66,7 +69,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	if !cfg.Failback && random.IntN(2) == 0 {
 		cfg.ProbeInterval = 0
 	}
-	w := &world{t: t, random: random, m: New(cfg, random.Float64), active: noServer, servers: make([]simulated, cfg.Servers)}
+	w := &world{t: t, random: random, m: New(cfg, random.Float64), active: noServer, requested: noServer, servers: make([]simulated, cfg.Servers)}
 	w.now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	w.since, w.tried = w.now, map[int]bool{}
 	w.say("%+v", cfg)
@@ -74,7 +77,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 }
 
 // change gives a random state to each server whose time has come, and sometimes
-// changes the preference.
+// changes the request.
 func (w *world) change() {
 	for i := range w.servers {
 		s := &w.servers[i]
@@ -92,10 +95,35 @@ func (w *world) change() {
 		w.say("%d is %+v", i, *s)
 	}
 	if !w.settled && w.random.IntN(2000) == 0 {
-		preferred := w.random.IntN(len(w.servers)+1) - 1
-		w.say("prefer %d", preferred)
-		w.m.Prefer(preferred)
+		w.request(w.random.IntN(len(w.servers)+1)-1, w.random.IntN(2) == 0)
 	}
+}
+
+// request requests a server. With noServer it withdraws the request.
+func (w *world) request(server int, force bool) {
+	w.say("request %d, force: %v", server, force)
+	w.requested, w.open = server, server != noServer
+	if !w.open {
+		w.m.Withdrawn(w.now)
+		return
+	}
+	if answer := w.m.Requested(server, force, w.now); answer != Pending {
+		w.fatal("answer %d", answer)
+	}
+}
+
+// answer checks that a request is done if and only if the server is in use, and gets one
+// final answer.
+func (w *world) answer(answer Answer) {
+	if answer == NoAnswer {
+		return
+	}
+	w.say("answer %d", answer)
+	done := answer == InUse || answer == Switched
+	if !w.open || done != (w.active == w.requested) {
+		w.fatal("answer %d to the request for %d while %d is in use", answer, w.requested, w.active)
+	}
+	w.open = false
 }
 
 func (w *world) usable(i int) bool { return w.servers[i].up && !w.servers[i].refuses }
@@ -106,15 +134,16 @@ func (w *world) attempt(i int, back bool) {
 	w.tried[i] = true
 	if w.now = w.now.Add(time.Millisecond); w.usable(i) {
 		w.say("connected %d", i)
-		w.m.Connected(i, back, w.now)
+		answer := w.m.Connected(i, back, w.now)
 		w.active = i
+		w.answer(answer)
 		if s := &w.servers[i]; s.lasts > 0 {
 			s.until = w.now.Add(s.lasts)
 		}
 		return
 	}
 	w.say("failed %d", i)
-	w.m.Failed(i, w.servers[i].refuses, w.now)
+	w.answer(w.m.Failed(i, w.servers[i].refuses, w.now))
 }
 
 // step carries out one decision of the machine, and advances the time.
@@ -144,13 +173,14 @@ func (w *world) step() {
 		wait = a.Wait
 	} else {
 		out := w.m.NextStandby(w.now)
+		w.answer(out.Answer)
 		for _, i := range out.Probe {
 			w.pending = append(w.pending, probe{i, w.now.Add(time.Duration(w.random.IntN(3000)) * time.Millisecond)})
 		}
 		if out.Switch >= 0 {
-			w.say("fail back to %d", out.Switch)
+			w.say("switch to %d, requested: %v", out.Switch, out.Requested)
 			w.idle = 0
-			w.attempt(out.Switch, true)
+			w.attempt(out.Switch, !out.Requested)
 			return
 		}
 		wait = out.Wait
@@ -216,7 +246,7 @@ func TestMachine_RandomServers_TriesAllAndEndsAtTheBest(t *testing.T) {
 			}
 		}
 		w.settled = true
-		w.m.Prefer(noServer)
+		w.request(noServer, false)
 		good := w.random.IntN(len(w.servers))
 		forever := w.now.Add(1000 * time.Hour)
 		for i := range w.servers {

@@ -26,18 +26,26 @@ type Standby struct {
 	// Probe are the servers to probe now. The machine does not return a server again
 	// until the result of its probe is reported.
 	Probe []int
-	// Switch is the server to fail back to, or -1.
+	// Switch is the server to switch to, or -1. The caller must report the result with
+	// Connected or Failed.
 	Switch int
+	// Requested is true if the switch was requested. Otherwise it is a failback.
+	Requested bool
+	// Answer is the answer to the request.
+	Answer Answer
 	// Wait is the time to wait before the next call of [Machine.NextStandby]. 0 means to wait
 	// until an event is reported.
 	Wait time.Duration
 }
 
-// NextStandby returns the next step for the standby servers. It is for use while a server
-// is in use.
+// NextStandby returns the next step for the standby servers while a server is in use.
 func (m *Machine) NextStandby(now time.Time) Standby {
+	out := m.nextRequested()
+	if out.Requested {
+		return out
+	}
 	stable := m.failback(now)
-	out := Standby{Switch: stable}
+	out.Switch = stable
 	if stable != noServer && now.Sub(m.servers[stable].passedAt) > maxProbeAge {
 		out.Switch = noServer
 		m.servers[stable].probeAt = now
@@ -79,6 +87,7 @@ func (s *Standby) limitWait(d time.Duration) {
 func (m *Machine) Probed(i int, passed, permanent bool, now time.Time) {
 	s := &m.servers[i]
 	s.probing = false
+	m.probedRequested(i, passed)
 	interval := m.interval(i)
 	if permanent { // an earlier probe is useless, and may lock an account
 		interval = max(interval, m.cfg.RetryMax)
@@ -117,6 +126,9 @@ func (m *Machine) requiredStable(i int) time.Duration {
 // now. The caller must check the age of its latest probe.
 func (m *Machine) failback(now time.Time) int {
 	best := noServer
+	if m.stopped {
+		return best
+	}
 	for i := range m.servers {
 		if m.isStable(i, now) && (best == noServer || m.rank(i) < m.rank(best)) {
 			best = i

@@ -168,11 +168,9 @@ func TestFailback_WorseServer_IsIgnored(t *testing.T) {
 }
 
 func TestFailback_PreferredServer_IsUsedAndKept(t *testing.T) {
-	s := newStandby(t, 3).connects(0)
-	s.m.Prefer(2)
-	s.probes(true, 1, 2).standsBy(testStable).failback(2).standsBy(time.Hour)
-	s.m.Prefer(-1)
-	s.failsBack(0) // it is already stable
+	s := newStandby(t, 3).connects(0).requests(2, Pending).probes(false, 2).answers(ProbeFailed)
+	s.probes(true, 1).probes(true, 2).standsBy(testStable).failback(2).standsBy(time.Hour)
+	s.withdraws().failsBack(0) // it is already stable
 }
 
 func TestFailback_Disabled_KeepsServerInUse(t *testing.T) {

@@ -24,7 +24,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 )
 
 func newState(t *testing.T) *State {
@@ -47,8 +47,8 @@ func changed(st *State) bool {
 }
 
 var (
-	refused = &session.Error{Reason: v1alpha1.ReasonConnectionRefused, Message: "refused"}
-	closed  = &session.Error{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}
+	refused = &diagnosis.Problem{Reason: v1alpha1.ReasonConnectionRefused, Message: "refused"}
+	closed  = &diagnosis.Problem{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}
 )
 
 func TestSide_LossAndConnectionToBackup_ReportedAsFailover(t *testing.T) {
@@ -113,7 +113,7 @@ func TestSide_Probes_SignalOnlyChanges(t *testing.T) {
 	st.Remote.Connected(0, time.Now())
 	changed(st)
 	for i, c := range []struct {
-		err   *session.Error
+		err   *diagnosis.Problem
 		state v1alpha1.ServerState
 		want  bool // whether the state changes
 	}{
@@ -137,8 +137,8 @@ func TestSide_Probes_SignalOnlyChanges(t *testing.T) {
 func TestShortfalls_ActiveServerChanges_ChangeWithIt(t *testing.T) {
 	st := newState(t)
 	changed(st)
-	lowered := session.Shortfall{Reason: v1alpha1.ReasonQoSLowered, Message: strings.Repeat("x", 1000)}
-	st.Remote.ShortfallsFound(0, []session.Shortfall{lowered})
+	lowered := diagnosis.Problem{Reason: v1alpha1.ReasonQoSLowered, Message: strings.Repeat("x", 1000)}
+	st.Remote.ShortfallsFound(0, []diagnosis.Problem{lowered})
 	if changed(st) || st.Status().Remote.Shortfalls != nil {
 		t.Error("a shortfall is reported before the server is active")
 	}
@@ -151,7 +151,7 @@ func TestShortfalls_ActiveServerChanges_ChangeWithIt(t *testing.T) {
 	if got := st.Status().Remote.Shortfalls; got != nil {
 		t.Errorf("shortfalls of another server: %+v", got)
 	}
-	st.Remote.ShortfallsFound(0, []session.Shortfall{lowered})
+	st.Remote.ShortfallsFound(0, []diagnosis.Problem{lowered})
 	st.Remote.Switched(0, connector.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
 	st.Remote.Lost(0, closed, time.Now())
 	if got := st.Status().Remote.Shortfalls; got != nil {
@@ -201,7 +201,7 @@ func TestFailed_SameFailureAgain_NoChange(t *testing.T) {
 
 func TestFailed_LongMessage_TruncatedToLimitOfSchema(t *testing.T) {
 	st := newState(t)
-	st.Remote.Failed(0, &session.Error{Reason: "X", Message: strings.Repeat("é", 600)}, time.Now())
+	st.Remote.Failed(0, &diagnosis.Problem{Reason: "X", Message: strings.Repeat("é", 600)}, time.Now())
 	if m := st.Status().Remote.Servers[0].LastError.Message; len(m) > maxMessage || !strings.HasSuffix(m, "é...") {
 		t.Errorf("%d bytes, ending with %q", len(m), m[len(m)-5:])
 	}

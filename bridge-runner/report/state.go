@@ -22,7 +22,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
@@ -165,7 +165,7 @@ func (s *Side) setActiveLocked(server int, at time.Time) {
 
 // ShortfallsFound implements connector.Observer. The shortfalls are reported when the server becomes
 // active.
-func (s *Side) ShortfallsFound(server int, shortfalls []session.Shortfall) {
+func (s *Side) ShortfallsFound(server int, shortfalls []diagnosis.Problem) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	s.shortfalls[server] = nil
@@ -204,18 +204,18 @@ func (s *Side) Requested(r *v1alpha1.RequestedSwitch) {
 
 // Probed implements connector.Observer. If a server passes again, or fails again for the same
 // reason, the status does not change.
-func (s *Side) Probed(server int, err *session.Error, at time.Time) {
+func (s *Side) Probed(server int, why *diagnosis.Problem, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	e := &s.status.Servers[server]
 	result := "passed"
-	if err != nil {
-		result = err.Reason
+	if why != nil {
+		result = why.Reason
 	}
 	s.metrics.probes.WithLabelValues(e.Name, result).Inc()
 	switch {
-	case err != nil:
-		s.setFailedLocked(server, err, at)
+	case why != nil:
+		s.setFailedLocked(server, why, at)
 	case e.State == v1alpha1.ServerFailed:
 		e.State, e.Since, e.LastError = v1alpha1.ServerStandby, metav1.NewTime(at), nil
 		s.state.updateReadyLocked(at)
@@ -223,21 +223,21 @@ func (s *Side) Probed(server int, err *session.Error, at time.Time) {
 }
 
 // Lost implements connector.Observer.
-func (s *Side) Lost(server int, err *session.Error, at time.Time) {
+func (s *Side) Lost(server int, why *diagnosis.Problem, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.lostServer, s.lostReason, s.lostAt = server, err.Reason, at
+	s.lostServer, s.lostReason, s.lostAt = server, why.Reason, at
 	s.status.Active, s.status.Shortfalls = nil, nil
 	s.metrics.disconnected(s.status.Servers[server].Name)
-	s.setFailedLocked(server, err, at)
+	s.setFailedLocked(server, why, at)
 }
 
 // Failed implements connector.Observer.
-func (s *Side) Failed(server int, err *session.Error, at time.Time) {
+func (s *Side) Failed(server int, why *diagnosis.Problem, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.metrics.connectionFailures.WithLabelValues(s.status.Servers[server].Name, err.Reason).Inc()
-	s.setFailedLocked(server, err, at)
+	s.metrics.connectionFailures.WithLabelValues(s.status.Servers[server].Name, why.Reason).Inc()
+	s.setFailedLocked(server, why, at)
 }
 
 // Handshake counts a successful TLS handshake with a server.
@@ -247,9 +247,9 @@ func (s *Side) Handshake(server int, h transport.Handshake) {
 
 // setFailedLocked records the failure of a server. A further failure with the same reason and
 // message does not change the status.
-func (s *Side) setFailedLocked(server int, err *session.Error, at time.Time) {
+func (s *Side) setFailedLocked(server int, why *diagnosis.Problem, at time.Time) {
 	e := &s.status.Servers[server]
-	cause := v1alpha1.ServerError{Reason: err.Reason, Message: truncate(err.Message, maxMessage)}
+	cause := v1alpha1.ServerError{Reason: why.Reason, Message: truncate(why.Message, maxMessage)}
 	if e.State == v1alpha1.ServerFailed && e.LastError != nil && *e.LastError == cause {
 		return
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 )
 
 const (
@@ -216,7 +217,7 @@ func (u *unforwardableReporter) logMessage(s *runState, m *delivery.Unforwardabl
 
 // status returns the entry of the status for a message.
 func (u *unforwardableReporter) status(m *delivery.UnforwardableMessage, at time.Time) *v1alpha1.UnforwardableMessage {
-	reason, answer := v1alpha1.ReasonRefused, truncate(strings.ToValidUTF8(m.Err.Message, "?"), maxAnswer)
+	reason, answer := v1alpha1.ReasonRefused, truncate(strings.ToValidUTF8(diagnosis.Of(m.Err).Message, "?"), maxAnswer)
 	switch m.Cause {
 	case delivery.DropTooLarge:
 		reason = v1alpha1.ReasonTooLarge

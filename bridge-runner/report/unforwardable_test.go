@@ -15,7 +15,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 )
 
 // unforwardableWorld is the meter of forwards with its status, metrics and log.
@@ -40,7 +40,7 @@ func newUnforwardableWorld(t *testing.T) *unforwardableWorld {
 }
 
 func (w *unforwardableWorld) giveUp(topic string, fate delivery.Fate) {
-	w.meter.Unforwardable(delivery.UnforwardableMessage{Topic: topic, Bytes: 3, QoS: 1, Cause: delivery.DropUnforwardable, Fate: fate, Err: &session.Error{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}})
+	w.meter.Unforwardable(delivery.UnforwardableMessage{Topic: topic, Bytes: 3, QoS: 1, Cause: delivery.DropUnforwardable, Fate: fate, Err: &diagnosis.Problem{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}})
 	synctest.Wait()
 }
 
@@ -155,7 +155,7 @@ func TestUnforwardable_AnyTopicAndAnswer_FitsSchema(t *testing.T) {
 			for _, fate := range []delivery.Fate{delivery.FateDropped, delivery.FateDeadLetter, delivery.FateBlocks} {
 				for cause, reason := range map[string]string{delivery.DropRefused: "Refused", delivery.DropTooLarge: "TooLarge", delivery.DropUnforwardable: "EndsSession"} {
 					u := newUnforwardableReporter(slog.New(slog.DiscardHandler), deadLetter, nil)
-					m := u.status(&delivery.UnforwardableMessage{Topic: text, Cause: cause, Fate: fate, Err: &session.Error{Message: text}}, time.Now())
+					m := u.status(&delivery.UnforwardableMessage{Topic: text, Cause: cause, Fate: fate, Err: &diagnosis.Problem{Message: text}}, time.Now())
 					if len(m.Topic) > maxTopic || !utf8.ValidString(m.Topic) || strings.ContainsAny(m.Topic, "\x00\x01") || m.Reason != reason {
 						t.Errorf("topic %q, reason %s", m.Topic, m.Reason)
 					}

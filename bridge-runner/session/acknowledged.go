@@ -4,19 +4,14 @@
 package session
 
 import (
-	"fmt"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
 // Refusal is the reason why a server did not accept a message: a reason code of 0x80 or
 // more in PUBACK or PUBREC (MQTT 5 sections 3.4.2.1 and 3.5.2.1).
-type Refusal struct {
-	*Error
-	Code byte
-}
+type Refusal struct{ *Error }
 
 // Final reports whether the server refuses the message itself and would refuse it again.
 // With any other code the server may accept the message later.
@@ -93,27 +88,9 @@ func (s *Session) completeDelivery(a packet.Ack) (*Outgoing, *Refusal) {
 		if a.Code == codeIDInUse {
 			out.markStale(a.ID)
 		}
-		a.Reason = s.maskSecrets(a.Reason)
-		return m, &Refusal{Error: publishError(m.Topic, a), Code: a.Code}
+		return m, &Refusal{&Error{Kind: PublishRefused, Topic: m.Topic, Code: a.Code, Said: s.maskSecrets(a.Reason)}}
 	case a.Type == packet.PUBACK && m.qos == 2:
 		out.markQoS2Unsupported()
 	}
 	return m, nil
-}
-
-// publishError explains why a server refuses a message.
-func publishError(topic string, a packet.Ack) *Error {
-	switch a.Code {
-	case codeNotAuthorized:
-		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not authorise the bridge to publish to %q (reason code 0x87%s); allow the bridge's user to publish to it, or change the rule's topic", topic, quotedReason(a.Reason)), nil)
-	case codeTopicNameInvalid:
-		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not accept the topic %q (reason code 0x90%s); change the rule's topic", topic, quotedReason(a.Reason)), nil)
-	case codePayloadFormatInvalid:
-		return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server does not accept the payload of a message to %q: it is not in the format that the message announces (reason code 0x99%s); correct its publisher", topic, quotedReason(a.Reason)), nil)
-	case codeIDInUse:
-		return newError(v1alpha1.ReasonProtocolError, "the server reports that the packet identifier is in use (reason code 0x91"+quotedReason(a.Reason)+"); the bridge sends the message again under a new identifier", nil)
-	case codeQuotaExceeded:
-		return newError(v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded (reason code 0x97"+quotedReason(a.Reason)+"); raise it, or send less", nil)
-	}
-	return newError(v1alpha1.ReasonPublishRefused, fmt.Sprintf("the server refuses a message to %q (reason code 0x%02x%s)", topic, a.Code, quotedReason(a.Reason)), nil)
 }

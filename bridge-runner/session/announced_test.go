@@ -36,7 +36,7 @@ func TestPublish_RetainUnavailable_SentWithoutRetainFlag(t *testing.T) {
 	l := announces(t, &v5.Properties{RetainAvailable: new(byte(0))})
 	l.publish(m)
 	l.c.Want("PUBLISH 1 qos1 t=x") // [MQTT-3.2.2-14]
-	if got := l.s.Warnings(); len(got) != 1 || got[0] != "the server does not support retained messages; the bridge sends messages to it without the retain flag" {
+	if got := ExplainRemarks(l.s.Remarks()); len(got) != 1 || got[0] != "the server does not support retained messages; the bridge sends messages to it without the retain flag" {
 		t.Errorf("remarks: %q", got)
 	}
 	m = message(1, "x")

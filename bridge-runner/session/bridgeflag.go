@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 // bridgeFlag records whether a server accepts MQTT 3.1.1 connections with the bridge flag,
@@ -54,26 +54,38 @@ const (
 
 // classify returns how the server answered an attempt to open s that ended with err.
 func (s *Session) classify(err error) connectAnswer {
-	var failed *Error
-	if err != nil && !errors.As(err, &failed) {
-		return answerNone // not reached: connect returns errors of type *Error
-	}
 	switch {
 	case err == nil:
 		return answerAccepted
 	case !s.connectSent:
 		return answerNone
-	case failed.Reason == v1alpha1.ReasonProtocolVersionRefused:
-		return answerWrongVersion
-	case failed.Reason == v1alpha1.ReasonConnectionClosed:
+	}
+	var below *transport.Error
+	if errors.As(err, &below) && below.Kind == transport.WebSocketClosed {
 		return answerClosed
-	case failed.Reason == v1alpha1.ReasonConnectTimeout:
+	}
+	var failed *Error
+	if !errors.As(err, &failed) {
+		return answerOther
+	}
+	switch failed.Kind {
+	case ConnackClosed, ConnackFailed:
+		return answerClosed
+	case ConnackTimeout:
 		return answerSilence
+	case VersionNotSupported:
+		return answerWrongVersion
+	case ConnectRefused:
+		switch failed.Code {
+		case codeWrongVersion311, codeWrongVersion:
+			return answerWrongVersion
+		case codeWrongPassword311:
+			return answerOther
+		}
+		return answerOtherCode // codes from 6 are of MQTT 5: Mochi sends 0x82
+	default:
+		return answerOther
 	}
-	if code := s.server.Code; code > 0 && code != 4 { // codes from 6 are of MQTT 5: Mochi sends 0x82
-		return answerOtherCode
-	}
-	return answerOther
 }
 
 // openWithBridgeFlag connects with the bridge flag if the server might accept it. It makes
@@ -103,9 +115,8 @@ func connectOnce(ctx context.Context, cfg Config, withFlag, second bool) (s *Ses
 		answer = answerNone
 	}
 	again, hint := cfg.State.recordBridgeFlagAttempt(withFlag, second, answer, failure)
-	var failed *Error
-	if hint && errors.As(err, &failed) {
-		failed.Message += "; if the server does not support the bridge flag, set bridgeMode: Off"
+	if hint {
+		err = &Error{Kind: BridgeFlagSuspected, Err: err}
 	}
 	return s, again && ctx.Err() == nil, err
 }

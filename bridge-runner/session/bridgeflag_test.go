@@ -19,7 +19,7 @@ import (
 // tries answers the attempts of one Open as given, and returns the error. An attempt is
 // "with" or "without" the flag, followed by the server's answer: a CONNACK code, close or
 // silence.
-func (p *peer) tries(attempts ...string) *Error {
+func (p *peer) tries(attempts ...string) *Problem {
 	p.t.Helper()
 	done := make(chan opened, 1)
 	cfg := p.cfg
@@ -138,7 +138,7 @@ func TestBridgeFlag_Refused_IsRemarkedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := p.new()
-	if got := l.s.Warnings(); len(got) != 1 || got[0] != "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: Off to avoid the attempt with the flag" {
+	if got := ExplainRemarks(l.s.Remarks()); len(got) != 1 || got[0] != "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: Off to avoid the attempt with the flag" {
 		t.Errorf("remarks: %q", got)
 	}
 }

@@ -33,7 +33,7 @@ func TestConnack_SessionAfterCleanStart_ConnectsAndReleasesStaleQoS2(t *testing.
 		if got := l.c.Next().String(); !strings.HasPrefix(got, "PUBREL") {
 			t.Errorf("%s before stale identifiers are released", got)
 		}
-		if got := l.s.Warnings(); len(got) != 1 || !strings.Contains(got[0], "Session Present set, though the bridge requested a new session") {
+		if got := ExplainRemarks(l.s.Remarks()); len(got) != 1 || !strings.Contains(got[0], "Session Present set, though the bridge requested a new session") {
 			t.Errorf("remarks: %q", got)
 		}
 	})
@@ -45,7 +45,7 @@ func TestConnack_MistakesOfRealServers_ConnectAndAreRemarkedOn(t *testing.T) {
 	l.publish(message(2, "x"))
 	l.c.Want("PUBLISH 1 qos2 t=x")
 	l.wantResult(Full, message(1, "one at a time"))
-	if got := l.s.Warnings(); len(got) != 3 {
+	if got := ExplainRemarks(l.s.Remarks()); len(got) != 3 {
 		t.Errorf("remarks: %q", got)
 	}
 	p311 := newPeer(t, packet.V311)

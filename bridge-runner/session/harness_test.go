@@ -5,7 +5,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -66,7 +65,7 @@ func (p *peer) dial() (c *script.Conn, done <-chan opened) {
 }
 
 // refused opens a session at a server that sends only answer, and returns the error.
-func (p *peer) refused(answer string) *Error {
+func (p *peer) refused(answer string) *Problem {
 	p.t.Helper()
 	c, done := p.dial()
 	c.Next()
@@ -74,13 +73,12 @@ func (p *peer) refused(answer string) *Error {
 	return p.wantError(<-done)
 }
 
-func (p *peer) wantError(o opened) *Error {
+func (p *peer) wantError(o opened) *Problem {
 	p.t.Helper()
-	var e *Error
-	if !errors.As(o.err, &e) || o.s != nil {
+	if explained(o.err) == nil || o.s != nil {
 		p.t.Fatalf("opened: %v, %v", o.s, o.err)
 	}
-	return e
+	return Explain(o.err)
 }
 
 // link holds both ends of a session.
@@ -143,7 +141,7 @@ func (r *recorder) Redelivered(in *Inbound) { r.events <- "redelivered " + in.Pa
 
 func (r *recorder) Acknowledged(m *Outgoing, refused *Refusal) {
 	if refused != nil {
-		r.events <- "refused " + m.Payload + ": " + refused.Message
+		r.events <- "refused " + m.Payload + ": " + Explain(refused.Error).Message
 		return
 	}
 	r.events <- "acknowledged " + m.Payload
@@ -258,16 +256,17 @@ func (l *link) cut() {
 }
 
 // wantOver waits for the end of the session, and returns why it has ended.
-func (l *link) wantOver() *Error {
+func (l *link) wantOver() *Problem {
 	l.t.Helper()
 	select {
 	case <-l.s.Done():
 	case <-time.After(script.Timeout):
 		l.t.Fatal("the session does not end")
 	}
-	var e *Error
-	errors.As(l.s.Err(), &e)
-	return e
+	if explained(l.s.Err()) == nil {
+		return nil
+	}
+	return Explain(l.s.Err())
 }
 
 // sync returns when the session has handled all packets that the server has sent: it sends

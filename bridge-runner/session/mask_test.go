@@ -62,13 +62,13 @@ func maskedInEachPacket(t *testing.T, newPeer func(*testing.T) *peer) {
 		l := newPeer(t).new()
 		failed := l.subscribing([]Subscription{{Filter: "a", QoS: 1}})
 		l.c.Send(script.Packet{Type: v5.SUBACK, ID: l.c.Next().ID, Codes: []byte{0x87}, Properties: says})
-		want(t, (<-failed).Error())
+		want(t, Explain(<-failed).Message)
 	})
 	t.Run("DISCONNECT in a probe", func(t *testing.T) {
 		c, result := newPeer(t).probe(script.Timeout)
 		c.Next()
 		c.Send(script.Connack(false, nil), script.Packet{Type: v5.DISCONNECT, Code: 0x97, Properties: says})
-		want(t, (<-result).Error())
+		want(t, ExplainProbe(<-result).Message)
 	})
 	t.Run("an answer that is not MQTT", func(t *testing.T) {
 		if e := newPeer(t).refused("bad s3cr3t-t0ken"); !strings.Contains(e.Message, `"bad ..." and is not MQTT`) {

@@ -3,10 +3,6 @@
 
 package session
 
-import (
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-)
-
 // requireNoEcho closes a session of MQTT 3.1.1 that requires [Config.RequireNoEcho], if the server
 // refuses the bridge flag.
 func requireNoEcho(s *Session, err error) (*Session, error) {
@@ -14,12 +10,12 @@ func requireNoEcho(s *Session, err error) (*Session, error) {
 		return s, err
 	}
 	s.Close()
-	return nil, newError(v1alpha1.ReasonEchoNotPrevented, "the server does not support the bridge flag of MQTT 3.1.1 and would send the bridge's own messages back, which the rules would forward again; set protocolVersion: '5' on this side, or change the rules so that no message can loop", nil)
+	return nil, &Error{Kind: EchoNotPrevented}
 }
 
 // RejectServer ends the session because the bridge cannot work with this server. With the same
 // State, Open fails with err from then on. RejectServer may be called from [Handler.Received].
-func (s *Session) RejectServer(err *Error) {
+func (s *Session) RejectServer(err error) {
 	s.state.mu.Lock()
 	s.state.rejected = err
 	s.state.mu.Unlock()
@@ -31,8 +27,5 @@ func (s *Session) RejectServer(err *Error) {
 func (s *State) rejectedError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.rejected == nil {
-		return nil
-	}
 	return s.rejected
 }

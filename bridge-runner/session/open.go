@@ -76,7 +76,7 @@ type Config struct {
 
 // Open connects: name lookup, dial, TLS, CONNECT and CONNACK, all before the context's
 // deadline. Nothing after the CONNACK is handled until [Session.Start] is called. Errors
-// are of type *[Error].
+// are of type *[Error] or *[transport.Error], or the error of [Session.RejectServer].
 func Open(ctx context.Context, cfg Config) (*Session, error) {
 	if err := cfg.State.rejectedError(); err != nil {
 		return nil, err

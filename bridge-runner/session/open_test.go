@@ -283,7 +283,7 @@ func TestOpen_NoEchoRequired_FailsIfBridgeFlagRefused(t *testing.T) {
 func TestGiveUp_OpenSession_EndsAndIsNotOpenedAgain(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
-		given := &Error{Reason: "EchoNotPrevented", Message: "why"}
+		given := errors.New("why")
 		l.s.RejectServer(given)
 		<-l.s.Done()
 		if err := l.s.Err(); !errors.Is(err, given) {

@@ -5,10 +5,7 @@ package session
 
 import (
 	"context"
-	"errors"
-	"strings"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
@@ -16,19 +13,13 @@ import (
 // Probe checks whether a client can use a server: by CONNECT, PINGREQ and DISCONNECT in a
 // clean session, all before the context's deadline. If cfg has a ClientID other than the
 // bridge's, the server treats the probe as another client. cfg's State and Will are not
-// used. Errors are of type *[Error].
+// used. Errors are of type *[Error] or *[transport.Error].
 func Probe(ctx context.Context, cfg Config) error {
 	cfg.CleanStart, cfg.Will, cfg.BridgeFlag, cfg.State = true, nil, false, NewState()
 	s, err := Open(ctx, cfg)
 	if err == nil {
 		err = s.ping(ctx)
 		s.Close()
-	}
-	var failed *Error
-	if errors.As(err, &failed) && failed.Reason == v1alpha1.ReasonConnectTimeout {
-		// The message names the setting that bounds an attempt. Another setting bounds a
-		// probe.
-		failed.Message = strings.ReplaceAll(failed.Message, "connectTimeoutSeconds", "probe.timeoutSeconds")
 	}
 	return err
 }
@@ -44,7 +35,7 @@ func (s *Session) ping(ctx context.Context) error {
 		f, ok, err := s.conn.next(s.version)
 		switch {
 		case err != nil:
-			return newError(v1alpha1.ReasonProtocolError, err.Error(), err)
+			return &Error{Kind: ProtocolViolation, Detail: err.Error(), Err: err}
 		case ok && f.Type == packet.PINGRESP:
 			return nil
 		case ok && f.Type == packet.DISCONNECT:
@@ -52,11 +43,11 @@ func (s *Session) ping(ctx context.Context) error {
 		case ok && f.Type == packet.PUBLISH: // some servers subscribe on behalf of their clients
 			continue
 		case ok:
-			return newError(v1alpha1.ReasonProtocolError, "the server answers a ping with a packet other than PINGRESP", nil)
+			return &Error{Kind: ProbeOtherAnswer}
 		}
 		if err := s.conn.fill(); err != nil {
 			if transport.TimedOut(ctx, err) {
-				return newError(v1alpha1.ReasonPingTimeout, "the server accepted the connection and did not answer a ping within probe.timeoutSeconds", err)
+				return &Error{Kind: ProbeTimeout, Err: err}
 			}
 			return connectionLostError(err)
 		}

@@ -5,7 +5,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -70,8 +69,8 @@ func TestProbe_ServerFails_HasReasonOfAttempt(t *testing.T) {
 				c, result := p.probe(impatient)
 				c.Next()
 				tc.answers(c)
-				var e *Error
-				if err := <-result; !errors.As(err, &e) || e.Reason != tc.reason || !strings.Contains(e.Message, tc.message) {
+				err := <-result
+				if e := ExplainProbe(err); err == nil || e.Reason != tc.reason || !strings.Contains(e.Message, tc.message) {
 					t.Errorf("%v, want %s: %s", err, tc.reason, tc.message)
 				}
 			})
@@ -84,8 +83,8 @@ func TestProbe_ServerDisconnects_ErrorHasReason(t *testing.T) {
 	c, result := p.probe(script.Timeout)
 	c.Next()
 	c.Send(script.Connack(false, nil), script.Packet{Type: v5.DISCONNECT, Code: 0x8B})
-	var e *Error
-	if err := <-result; !errors.As(err, &e) || e.Reason != v1alpha1.ReasonServerUnavailable {
+	err := <-result
+	if e := ExplainProbe(err); err == nil || e.Reason != v1alpha1.ReasonServerUnavailable {
 		t.Errorf("%v", err)
 	}
 }
@@ -99,8 +98,8 @@ func TestProbe_Refused_FailsPermanently(t *testing.T) {
 		c, result := p.probe(script.Timeout)
 		c.Next()
 		c.Send(script.Packet{Type: v5.CONNACK, Code: code})
-		var e *Error
-		if err := <-result; !errors.As(err, &e) || e.Reason != v1alpha1.ReasonAuthenticationFailed || !e.Permanent() {
+		err := <-result
+		if e := ExplainProbe(err); err == nil || e.Reason != v1alpha1.ReasonAuthenticationFailed || !e.Permanent {
 			t.Errorf("%v", err)
 		}
 	})

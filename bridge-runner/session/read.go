@@ -7,7 +7,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
@@ -20,7 +19,7 @@ func (s *Session) read() {
 	for {
 		s.alive.Begin(0)
 		if err := s.handleAll(); err != nil {
-			s.endWithDisconnect(err.Code, newError(v1alpha1.ReasonProtocolError, err.Error(), err), Ending{ByServer: true})
+			s.endWithDisconnect(err.Code, &Error{Kind: ProtocolViolation, Detail: err.Error(), Err: err}, Ending{ByServer: true})
 			return
 		}
 		s.noteReceived()

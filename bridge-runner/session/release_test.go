@@ -78,7 +78,7 @@ func TestStaleQoS2_ServerEndsSessionAtEachPubrel_MessagesSentAtQoS1(t *testing.T
 				l.c.Want("PUBLISH 4097 qos1 t=x")
 				l.c.Send(script.Ack(v5.PUBACK, 4097, 0))
 				l.want("acknowledged x")
-				if got := l.s.Shortfalls(); len(got) != 1 || !strings.HasPrefix(got[0].Message, "the server accepts messages at QoS 1 at most and the rules request QoS 2") {
+				if got := ExplainShortfalls(l.s.Shortfalls()); len(got) != 1 || !strings.HasPrefix(got[0].Message, "the server accepts messages at QoS 1 at most and the rules request QoS 2") {
 					t.Errorf("shortfalls: %q", got)
 				}
 				return

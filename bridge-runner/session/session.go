@@ -31,7 +31,8 @@
 //   - Only Open, Probe, Subscribe and Close block. One goroutine reads. Writes are
 //     collected until it has nothing more to read, and are then sent together.
 //
-// The package does not know the other servers, the rules or the other side.
+// The package does not know the other servers, the rules, the other side or Kubernetes. Package
+// diagnosis explains its errors to users.
 //
 // Lock order: State.mu, then socket.mu. No code holds the locks of two States. The
 // handler's methods are called with no lock held.
@@ -341,7 +342,7 @@ func (s *Session) Flush() {
 }
 
 // end ends the session at once. Nothing is written after it has returned.
-func (s *Session) end(err *Error, how Ending) {
+func (s *Session) end(err error, how Ending) {
 	s.endOnce.Do(func() {
 		s.state.mu.Lock()
 		s.err, s.ending = err, how
@@ -367,7 +368,7 @@ func (s *Session) finish() {
 
 // endWithDisconnect ends the session. An MQTT 5 server receives a DISCONNECT with the
 // reason code (section 4.13).
-func (s *Session) endWithDisconnect(code byte, err *Error, how Ending) {
+func (s *Session) endWithDisconnect(code byte, err error, how Ending) {
 	if s.version == packet.V5 {
 		s.sendDisconnect(code, false)
 	}

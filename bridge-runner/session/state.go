@@ -30,10 +30,10 @@ type State struct {
 	// subscribed is whether the subscriptions were made in this session.
 	subscribed bool
 	// rejected is the error that Open returns from now on. It is nil unless Session.RejectServer was called.
-	rejected *Error
+	rejected error
 	// lowered are the subscriptions that the server granted at a lower QoS. It is valid while
 	// subscribed is set.
-	lowered    []loweredFilter
+	lowered    []LoweredFilter
 	bridgeFlag bridgeFlag
 
 	out outgoingState

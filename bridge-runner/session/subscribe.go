@@ -5,12 +5,8 @@ package session
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
@@ -57,7 +53,7 @@ func (s *Session) Subscribe(ctx context.Context, subscriptions []Subscription) e
 		}
 	}
 	if len(answered.refused) > 0 {
-		return answered.error()
+		return &Error{Kind: SubscriptionsRefused, Refused: answered.refused}
 	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -94,9 +90,7 @@ func (s *Session) makeSubscribes(subscriptions []Subscription) ([]*packet.Subscr
 		}
 		p := &packet.Subscribe{SubscriptionID: sub.ID, Subscriptions: []packet.Subscription{one}}
 		if !s.acceptsSubscribe(p) { // [MQTT-3.2.2-15]
-			return nil, newError(v1alpha1.ReasonSubscriptionRefused, fmt.Sprintf(
-				"the subscription to %q is larger than the server's maximum packet size of %d bytes; raise this limit on the server, or shorten the rule's filter",
-				sub.Filter, s.server.MaximumPacketSize), nil)
+			return nil, &Error{Kind: SubscribeTooLarge, Filters: []string{sub.Filter}, Limit: s.server.MaximumPacketSize}
 		}
 		all = append(all, p)
 	}
@@ -122,19 +116,19 @@ func (s *Session) subscribe(ctx context.Context, packets []*packet.Subscribe, an
 	defer silence.stop()
 	waiting := slices.Clone(packets)
 	for len(waiting) > 0 {
-		var err *Error
+		var err error
 		select {
 		case ack := <-s.subacks:
 			waiting, err = s.applySuback(waiting, ack, answered)
 		case <-s.closedCh:
 			waiting, err = s.applyPendingSubacks(waiting, answered)
 		case <-ctx.Done():
-			err = newError(v1alpha1.ReasonConnectTimeout, "the attempt was ended before the server answered SUBSCRIBE", ctx.Err())
+			err = &Error{Kind: SubscribeCanceled, Err: ctx.Err()}
 		case <-silence.tick():
 			if !silence.expired() {
 				continue
 			}
-			err = newError(v1alpha1.ReasonConnectTimeout, "the server did not answer SUBSCRIBE within connectTimeoutSeconds", nil)
+			err = &Error{Kind: SubscribeTimeout}
 		}
 		if err != nil {
 			return subscribingError(waiting, answered, err)
@@ -169,48 +163,45 @@ func (s *Session) handleSuback(a packet.Suback) error {
 
 // applyPendingSubacks applies the SUBACKs that arrived before the session ended. If packets
 // remain unanswered, the error is the reason for the end.
-func (s *Session) applyPendingSubacks(waiting []*packet.Subscribe, answered *answers) (left []*packet.Subscribe, failed *Error) {
+func (s *Session) applyPendingSubacks(waiting []*packet.Subscribe, answered *answers) (left []*packet.Subscribe, failed error) {
 	for {
 		select {
 		case ack := <-s.subacks:
-			var err *Error
+			var err error
 			if waiting, err = s.applySuback(waiting, ack, answered); err != nil {
 				return waiting, err
 			}
 			continue
 		default:
 		}
-		var ended *Error
 		switch {
 		case len(waiting) == 0:
 			return nil, nil
-		case errors.As(s.err, &ended):
-			return waiting, ended
+		case s.err != nil:
+			return waiting, s.err
 		}
-		return waiting, newError(v1alpha1.ReasonConnectionClosed, "the session was closed", nil)
+		return waiting, &Error{Kind: SessionClosed}
 	}
 }
 
 // applySuback applies a SUBACK, and returns the packets that still wait for one.
-func (s *Session) applySuback(waiting []*packet.Subscribe, ack packet.Suback, answered *answers) (left []*packet.Subscribe, failed *Error) {
+func (s *Session) applySuback(waiting []*packet.Subscribe, ack packet.Suback, answered *answers) (left []*packet.Subscribe, failed error) {
 	at := slices.IndexFunc(waiting, func(p *packet.Subscribe) bool { return p.ID == ack.ID })
 	if at < 0 {
 		return waiting, nil // it answers an earlier Subscribe, which has failed
 	}
 	p := waiting[at]
 	if len(ack.Codes) != len(p.Subscriptions) { // [MQTT-3.8.4-5]; of 5 [MQTT-3.8.4-6]
-		err := newError(v1alpha1.ReasonProtocolError, fmt.Sprintf(
-			"the server answered a subscription to %d filters with %d codes, so that it is unknown which filters it granted; update the server",
-			len(p.Subscriptions), len(ack.Codes)), nil)
+		err := &Error{Kind: SubackMismatch, Requested: len(p.Subscriptions), Answered: len(ack.Codes)}
 		s.endWithDisconnect(packet.CodeProtocolError, err, Ending{ByServer: true})
 		return waiting, err
 	}
 	for i, sub := range p.Subscriptions {
 		switch code := ack.Codes[i]; {
 		case code > 2: // from 0x80 refusals; the specification does not define the others
-			answered.refused = append(answered.refused, refusedFilter{sub.Filter, code, s.maskSecrets(ack.Reason)})
+			answered.refused = append(answered.refused, RefusedFilter{sub.Filter, code, s.maskSecrets(ack.Reason)})
 		case code < sub.QoS:
-			answered.lowered = append(answered.lowered, loweredFilter{sub.Filter, sub.QoS, code})
+			answered.lowered = append(answered.lowered, LoweredFilter{sub.Filter, sub.QoS, code})
 			if sub.QoS == 2 && s.version == packet.V311 {
 				s.state.recordQoS2NotGranted()
 			}
@@ -221,96 +212,22 @@ func (s *Session) applySuback(waiting []*packet.Subscribe, ack packet.Suback, an
 
 // answers collects the subscriptions that the server has not granted as requested.
 type answers struct {
-	refused []refusedFilter
-	lowered []loweredFilter
-}
-
-// refusedFilter is a filter that the server refuses.
-type refusedFilter struct {
-	filter string
-	code   byte
-	reason string // Reason String (MQTT 5 section 3.9.2.1.2)
-}
-
-// loweredFilter is a filter that the server granted at a lower QoS than requested.
-type loweredFilter struct {
-	filter             string
-	requested, granted byte // QoS
-}
-
-// error explains why the server refuses filters (section 3.9.3).
-func (a *answers) error() *Error {
-	if len(a.refused) == 1 {
-		r := a.refused[0]
-		return newError(v1alpha1.ReasonSubscriptionRefused, fmt.Sprintf(
-			"the server refuses the subscription to %q%s; allow the bridge's user to subscribe to it, or change the rule's filter", r.filter, r.why()), nil)
-	}
-	each := make([]string, len(a.refused))
-	for i, r := range a.refused {
-		each[i] = fmt.Sprintf("%q%s", r.filter, r.why())
-	}
-	return newError(v1alpha1.ReasonSubscriptionRefused, fmt.Sprintf(
-		"the server refuses %d subscriptions; allow the bridge's user to subscribe to them, or change the rules' filters: %s", len(each), strings.Join(each, "; ")), nil)
-}
-
-func (r *refusedFilter) why() string {
-	why := ""
-	switch r.code {
-	case codeUnspecified:
-	case 0x87:
-		why = ": not authorised"
-	case 0x8F:
-		why = ": the filter is not allowed"
-	case codeIDInUse:
-		why = ": the packet identifier is in use"
-	case codeQuotaExceeded:
-		why = ": the server's quota is exceeded"
-	case 0x9E:
-		why = ": the server does not support shared subscriptions"
-	case 0xA1:
-		why = ": the server does not support subscription identifiers"
-	case 0xA2:
-		why = ": the server does not support wildcard subscriptions"
-	default:
-		why = fmt.Sprintf(": reason code 0x%02x", r.code)
-	}
-	return why + quotedReason(r.reason)
+	refused []RefusedFilter
+	lowered []LoweredFilter
 }
 
 // subscribingError adds to an error the filters that were not granted when it occurred: a
 // server that does not allow a filter, or not this number of filters, may close the
 // connection instead of answering.
-func subscribingError(waiting []*packet.Subscribe, answered *answers, err *Error) *Error {
+func subscribingError(waiting []*packet.Subscribe, answered *answers, err error) error {
 	if len(answered.refused) > 0 { // this error is more specific
-		return answered.error()
+		return &Error{Kind: SubscriptionsRefused, Refused: answered.refused}
 	}
-	remedy := ""
-	switch err.Reason {
-	case v1alpha1.ReasonConnectionClosed, v1alpha1.ReasonDisconnected, v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonQuotaExceeded:
-		remedy = "; check that the server allows the bridge's user to subscribe to these filters, and how many subscriptions it allows"
-	}
-	return newError(err.Reason, "while subscribing to "+filters(waiting)+": "+err.Message+remedy, err)
-}
-
-// filters names the first three filters of the packets.
-func filters(packets []*packet.Subscribe) string {
-	const few = 3
-	var (
-		named []string
-		more  int
-	)
-	for _, p := range packets {
+	failed := &Error{Kind: SubscribingFailed, Err: err}
+	for _, p := range waiting {
 		for _, sub := range p.Subscriptions {
-			if len(named) == few {
-				more++
-				continue
-			}
-			named = append(named, fmt.Sprintf("%.60q", sub.Filter))
+			failed.Filters = append(failed.Filters, sub.Filter)
 		}
 	}
-	text := strings.Join(named, ", ")
-	if more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
+	return failed
 }

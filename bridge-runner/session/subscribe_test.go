@@ -46,8 +46,10 @@ func (l *link) wantError(done <-chan error, reason, message string) {
 	l.t.Helper()
 	select {
 	case err := <-done:
-		e, ok := err.(*Error) //nolint:errorlint // the type must be exactly this
-		if !ok || e.Reason != reason || !strings.Contains(e.Message, message) {
+		if _, ok := err.(*Error); !ok { //nolint:errorlint // the type must be exactly this
+			l.t.Fatalf("%v is not an *Error", err)
+		}
+		if e := Explain(err); e.Reason != reason || !strings.Contains(e.Message, message) {
 			l.t.Errorf("%v, want %s: %s", err, reason, message)
 		}
 	case <-time.After(script.Timeout):
@@ -200,7 +202,7 @@ func TestSubscribe_OnlyPingsAnswered_FailsWithinTheConnectTimeout(t *testing.T) 
 		for range 8 * 20 {
 			select {
 			case err := <-done:
-				if took := time.Since(start); took > 2*shortConnect+slack || !strings.Contains(fmt.Sprint(err), "did not answer SUBSCRIBE") {
+				if took := time.Since(start); took > 2*shortConnect+slack || !strings.Contains(Explain(err).Message, "did not answer SUBSCRIBE") {
 					t.Errorf("%v after %v", err, took)
 				}
 				return
@@ -258,7 +260,7 @@ func TestShortfalls_LowerQoSAndShorterExpiry_NamedUntilResolved(t *testing.T) {
 	want := func(l *link, want ...string) {
 		t.Helper()
 		var got []string
-		for _, s := range l.s.Shortfalls() {
+		for _, s := range ExplainShortfalls(l.s.Shortfalls()) {
 			got = append(got, s.Reason+": "+s.Message)
 		}
 		if !slices.Equal(got, want) {
@@ -305,7 +307,7 @@ func TestShortfalls_MaximumQoSBelowRules_IsNamed(t *testing.T) {
 		p.cfg.PublishQoS = c.rules
 		l := p.connect(script.Connack(false, &v5.Properties{MaximumQOS: new(c.maximum)}))
 		var got []string
-		for _, s := range l.s.Shortfalls() {
+		for _, s := range ExplainShortfalls(l.s.Shortfalls()) {
 			got = append(got, s.Reason+": "+s.Message)
 		}
 		if want := "QoSLowered: " + c.want; c.want == "" && got != nil || c.want != "" && !slices.Equal(got, []string{want}) {
@@ -319,7 +321,7 @@ func TestShortfalls_MaximumQoSBelowRules_IsNamed(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		if all := l.s.Shortfalls(); len(all) != 1 || !strings.HasPrefix(all[0].Message, c.want+"; the server grants a lower QoS than the rules request") {
+		if all := ExplainShortfalls(l.s.Shortfalls()); len(all) != 1 || !strings.HasPrefix(all[0].Message, c.want+"; the server grants a lower QoS than the rules request") {
 			t.Errorf("with a lowered subscription: %q", all)
 		}
 	}

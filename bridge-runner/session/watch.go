@@ -4,10 +4,8 @@
 package session
 
 import (
-	"fmt"
 	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
@@ -77,7 +75,7 @@ func (s *Session) watch() {
 }
 
 // check does the work that is due, and returns the time until the next check.
-func (w *watcher) check(now time.Time) (next time.Duration, err *Error) {
+func (w *watcher) check(now time.Time) (next time.Duration, err error) {
 	s := w.s
 	data, received := s.conn.socket.transit(), s.conn.socket.lastReceived()
 	before := w.uplink.written
@@ -108,7 +106,7 @@ func (w *watcher) check(now time.Time) (next time.Duration, err *Error) {
 
 // earlier returns the lower of two remaining times. If left has run out, it returns an
 // error.
-func earlier(next, left time.Duration, overdue func() *Error) (first time.Duration, failed *Error) {
+func earlier(next, left time.Duration, overdue func() error) (first time.Duration, failed error) {
 	if left <= 0 {
 		return 0, overdue()
 	}
@@ -169,7 +167,7 @@ const unansweredRelease = 2 * time.Second
 
 // checkAcks returns how long it takes at least until an acknowledgement is overdue. If an
 // acknowledgement is overdue, it returns an error.
-func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) {
+func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue error) {
 	s := w.s
 	s.state.mu.Lock()
 	awaitingPubcomp := s.pubrelsSent && len(s.state.out.stale) > 0
@@ -194,19 +192,19 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue *Error) 
 		s.RequestReconnect()
 	}
 	w.pingAtHalfway(now, lastAckAt, s.cfg.AckTimeout-now.Sub(since))
-	left, overdue = earlier(s.cfg.AckTimeout, w.ackTimeLeft(now, lastAckAt, since), func() *Error {
+	left, overdue = earlier(s.cfg.AckTimeout, w.ackTimeLeft(now, lastAckAt, since), func() error {
 		w.ending = Ending{AckTimedOut: true, Skipped: !skippedSince.IsZero(), Answering: s.conn.pongs.Load() > w.halfwayPongs}
 		if noneAnswered {
 			s.state.doubtQoS2(w.ending.Answering)
 		}
-		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged no message for %v", s.cfg.AckTimeout), nil)
+		return &Error{Kind: NoAcknowledgement, Timeout: s.cfg.AckTimeout}
 	})
 	if overdue != nil || skippedSince.IsZero() {
 		return left, overdue
 	}
-	return earlier(left, w.ackTimeLeft(now, skippedSince, w.skipped.update(&w.uplink, skippedSince, w.uplink.written)), func() *Error {
+	return earlier(left, w.ackTimeLeft(now, skippedSince, w.skipped.update(&w.uplink, skippedSince, w.uplink.written)), func() error {
 		w.ending = Ending{AckTimedOut: true, Skipped: true, Answering: true}
-		return newError(v1alpha1.ReasonAckTimeout, fmt.Sprintf("the server has acknowledged later messages but not the oldest message for %v", s.cfg.AckTimeout), nil)
+		return &Error{Kind: MessageSkipped, Timeout: s.cfg.AckTimeout}
 	})
 }
 
@@ -260,17 +258,17 @@ func (s *Session) noteSentLocked(now time.Time) {
 	}
 }
 
-func pingTimeoutError() *Error {
-	return newError(v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds", nil)
+func pingTimeoutError() error {
+	return &Error{Kind: PingTimeout}
 }
 
 // noDataAcceptedError explains that the server accepts no data. The network may have reported
 // the cause.
-func (s *Session) noDataAcceptedError() *Error {
+func (s *Session) noDataAcceptedError() error {
 	if err := s.conn.socket.fd.softError(); err != nil {
 		return connectionLostError(err)
 	}
-	return newError(v1alpha1.ReasonAckTimeout, "the server has accepted no data for ackTimeoutSeconds", nil)
+	return &Error{Kind: NoDataAccepted}
 }
 
 func latest(a, b time.Time) time.Time {

@@ -10,35 +10,61 @@ import (
 	"io"
 	"net"
 	"syscall"
-
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"time"
 )
 
-// Error is the reason why a connection failed or ended. The same event always has the same text
-// (without a local port or time), because the text is part of a status that is written only when
-// it changes.
+// Error is the reason why a connection failed or ended: a kind and the facts that the kind has. The
+// same event always has the same facts (without a local port or the current time), because a status
+// that contains them is written only when it changes.
 type Error struct {
-	// Reason is one of the reasons for servers in package v1alpha1.
-	Reason string
-	// Message says what happened and what to do.
-	Message string
+	Kind Kind
+	// Server is the host and port of the server.
+	Server string
+	// Proxy is the host and port of the proxy.
+	Proxy string
+	// Host is a host name or an IP address.
+	Host string
+	// Name is a name in a certificate.
+	Name string
+	// Names are the names and addresses for which a certificate is valid.
+	Names []string
+	// Detail is a text of the operating system, a library or the other end.
+	Detail string
+	// Code is a code that the other end sent.
+	Code int
+	// At is the beginning or end of a certificate's validity.
+	At time.Time
 	// Err is the cause. It may be nil.
 	Err error
 }
 
-func (e *Error) Error() string { return e.Message }
+// Error returns the kind and the facts, for developers.
+func (e *Error) Error() string {
+	text := string(e.Kind)
+	for _, fact := range append([]string{e.Server, e.Proxy, e.Host, e.Name, e.Detail}, e.Names...) {
+		if fact != "" {
+			text += fmt.Sprintf(" %q", fact)
+		}
+	}
+	if e.Code != 0 {
+		text += fmt.Sprintf(" %d", e.Code)
+	}
+	if !e.At.IsZero() {
+		text += " " + e.At.UTC().Format(time.RFC3339)
+	}
+	return text
+}
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Permanent reports whether the server refuses the client until the configuration of one of the two
-// changes. Frequent retries do not help then, and may lock an account.
-func (e *Error) Permanent() bool {
-	switch e.Reason {
-	case v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonClientIDRejected, v1alpha1.ReasonProtocolVersionRefused,
-		v1alpha1.ReasonEchoNotPrevented:
-		return true
+// mask masks the secrets of the request in all facts.
+func (e *Error) mask(cfg *Config) {
+	for _, fact := range []*string{&e.Server, &e.Proxy, &e.Host, &e.Name, &e.Detail} {
+		*fact = cfg.Mask(*fact)
 	}
-	return false
+	for i := range e.Names {
+		e.Names[i] = cfg.Mask(e.Names[i])
+	}
 }
 
 // tcpError explains why the TCP connection failed.
@@ -46,15 +72,15 @@ func tcpError(ctx context.Context, err error) *Error {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns):
-		return &Error{v1alpha1.ReasonNameNotResolved, fmt.Sprintf("the host name %q cannot be resolved (%s); check the URL's host and the cluster's DNS", dns.Name, dnsCause(dns)), err}
+		return &Error{Kind: NameNotResolved, Host: dns.Name, Detail: dnsCause(dns), Err: err}
 	case TimedOut(ctx, err):
-		return &Error{v1alpha1.ReasonConnectTimeout, "no connection within connectTimeoutSeconds; check that the host is up, and that no firewall or network policy drops the packets", err}
+		return &Error{Kind: ConnectTimeout, Err: err}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &Error{v1alpha1.ReasonConnectionRefused, "connection refused: no program listens on this port; check the URL's port, and that the server runs", err}
+		return &Error{Kind: ConnectionRefused, Err: err}
 	case errors.Is(err, syscall.ECONNRESET):
-		return &Error{v1alpha1.ReasonConnectionClosed, "the connection was reset before it was established; check the server, and the firewalls on the way to it", err}
+		return &Error{Kind: ConnectionReset, Err: err}
 	}
-	return &Error{v1alpha1.ReasonHostUnreachable, "the host cannot be reached: " + CauseText(err) + "; check routes and network policies", err}
+	return &Error{Kind: HostUnreachable, Detail: CauseText(err), Err: err}
 }
 
 // dnsCause says why a name has no address. It does not use the error's own text, because that

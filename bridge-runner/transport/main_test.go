@@ -201,6 +201,10 @@ func wantDialError(t *testing.T, timeout time.Duration, cfg Config, reason, text
 	}
 }
 
+// Explain returns the reason and the message of an error for users. Package diagnosis imports this
+// package, so that a file of the external test package sets it.
+var Explain func(err error) (reason, message string)
+
 // wantError checks an error's reason and text.
 func wantError(t *testing.T, err error, reason, text string) {
 	t.Helper()
@@ -208,8 +212,8 @@ func wantError(t *testing.T, err error, reason, text string) {
 	if !errors.As(err, &e) {
 		t.Fatalf("not an *Error: %v", err)
 	}
-	if e.Reason != reason || e.Message != text {
-		t.Errorf("got  %s: %s\nwant %s: %s\n(%v)", e.Reason, e.Message, reason, text, e.Err)
+	if gotReason, got := Explain(e); gotReason != reason || got != text {
+		t.Errorf("got  %s: %s\nwant %s: %s\n(%v)", gotReason, got, reason, text, e.Err)
 	}
 }
 

@@ -9,9 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
+
+// MaskedSecret replaces a secret.
+const MaskedSecret = "..."
 
 // MinSecretLength is the smallest length of a value that is masked, in bytes. A shorter value, such as
 // the 1 in v=1, is not a secret, and occurs in many texts.
@@ -25,7 +26,7 @@ const minPart = 8
 // repeat them in its messages.
 func (c *Config) Mask(text string) string {
 	for _, secret := range c.secrets() {
-		text = strings.ReplaceAll(text, secret, v1alpha1.MaskedSecret)
+		text = strings.ReplaceAll(text, secret, MaskedSecret)
 	}
 	return text
 }

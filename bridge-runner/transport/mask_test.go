@@ -5,6 +5,7 @@ package transport
 
 import (
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -42,6 +43,27 @@ func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
 	}
 	if got := (&Config{Path: "/mqtt"}).Mask("/mqtt"); got != "/mqtt" {
 		t.Error(got)
+	}
+}
+
+func TestMask_Error_MasksEachFact(t *testing.T) {
+	const secret = "s3cr3t-t0ken"
+	failed := &Error{Kind: TLSFailed}
+	fields := reflect.ValueOf(failed).Elem()
+	for i := range fields.NumField() {
+		switch field, name := fields.Field(i), fields.Type().Field(i).Name; {
+		case field.Kind() == reflect.String && name != "Kind":
+			field.SetString("the " + secret)
+		case field.Type() == reflect.TypeFor[[]string]():
+			field.Set(reflect.ValueOf([]string{"a", "the " + secret}))
+		}
+	}
+	if text := failed.Error(); strings.Count(text, secret) != 6 {
+		t.Fatalf("the test does not set all facts: %s", text)
+	}
+	failed.mask(&Config{Path: "/mqtt?token=" + secret})
+	if text := failed.Error(); strings.Contains(text, secret) || strings.Count(text, `"the ..."`) != 6 {
+		t.Error(text)
 	}
 }
 

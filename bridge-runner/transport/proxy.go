@@ -7,22 +7,19 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"golang.org/x/net/proxy"
-
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // dialProxy returns a connection that the proxy has made to the server.
 func dialProxy(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
 	conn, err := dialTCP(ctx, cfg.Proxy.Host, cfg.UserTimeout)
 	if err != nil {
-		return nil, proxyUnreachable(ctx, cfg.Proxy.Host, err)
+		return nil, proxyUnreachable(ctx, cfg, err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends all reads and writes that wait for the proxy
 	var failed *Error
@@ -32,10 +29,10 @@ func dialProxy(ctx context.Context, cfg *Config) (*net.TCPConn, *Error) {
 	case "http":
 		failed = connectHTTP(ctx, cfg, conn)
 	default:
-		failed = &Error{v1alpha1.ReasonProxyFailed, fmt.Sprintf("proxy.url has the unsupported scheme %q; use socks5:// or http://", cfg.Proxy.Scheme), nil}
+		failed = proxyError(cfg, ProxySchemeUnknown, cfg.Proxy.Scheme, nil)
 	}
 	if failed == nil && !stop() {
-		failed = proxyNoResponse(ctx, cfg.Proxy.Host, ctx.Err())
+		failed = proxyNoResponse(ctx, cfg, ctx.Err())
 	}
 	if failed != nil {
 		stop()
@@ -87,20 +84,20 @@ func connectHTTP(ctx context.Context, cfg *Config, conn *net.TCPConn) *Error {
 		request.Header.Set("Proxy-Authorization", "Basic "+login)
 	}
 	if err := request.Write(conn); err != nil {
-		return proxyNoResponse(ctx, cfg.Proxy.Host, err)
+		return proxyNoResponse(ctx, cfg, err)
 	}
 	response, err := readHead(byteReader{conn})
 	switch {
 	case err != nil && (TimedOut(ctx, err) || Closed(err)):
-		return proxyNoResponse(ctx, cfg.Proxy.Host, err)
+		return proxyNoResponse(ctx, cfg, err)
 	case errors.Is(err, errHeadTooLong):
-		return proxyFailed(err, "the response of the proxy %s is not valid: %s; see the proxy's log", cfg.Proxy.Host, errHeadTooLong)
+		return proxyError(cfg, ProxyHeadTooLong, errHeadTooLong.Error(), err)
 	case errors.Is(err, errIsTLS):
-		return proxyFailed(err, "the proxy %s expects TLS on this port, which the bridge does not support; set proxy.url to a port of the proxy without TLS", cfg.Proxy.Host)
+		return proxyError(cfg, ProxyExpectsTLS, "", err)
 	case errors.Is(err, errNotHTTP):
-		return notAProxy(cfg.Proxy, err)
+		return notAProxy(cfg, err)
 	case err != nil:
-		return proxyFailed(err, "the connection to the proxy %s fails: %s; see the proxy's log", cfg.Proxy.Host, CauseText(err))
+		return proxyError(cfg, ProxyConnectionFailed, CauseText(err), err)
 	case response.code/100 != 2:
 		return connectRefused(cfg, response)
 	}

@@ -6,118 +6,109 @@ package transport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"syscall"
-
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-func proxyFailed(err error, format string, args ...any) *Error {
-	return &Error{v1alpha1.ReasonProxyFailed, fmt.Sprintf(format, args...), err}
+// proxyError returns an error of the proxy.
+func proxyError(cfg *Config, kind Kind, detail string, err error) *Error {
+	return &Error{Kind: kind, Proxy: cfg.Proxy.Host, Server: cfg.HostPort, Detail: detail, Err: err}
 }
 
 // proxyUnreachable explains why the connection to the proxy failed.
-func proxyUnreachable(ctx context.Context, proxy string, err error) *Error {
+func proxyUnreachable(ctx context.Context, cfg *Config, err error) *Error {
 	var dns *net.DNSError
-	why := CauseText(err) + "; check routes and network policies"
 	switch {
 	case errors.As(err, &dns):
-		why = fmt.Sprintf("its name cannot be resolved (%s); check proxy.url and the cluster's DNS", dnsCause(dns))
+		return proxyError(cfg, ProxyNameNotResolved, dnsCause(dns), err)
 	case TimedOut(ctx, err):
-		why = "no connection within connectTimeoutSeconds; check proxy.url, and that no firewall or network policy drops the packets"
+		return proxyError(cfg, ProxyConnectTimeout, "", err)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		why = "connection refused; check proxy.url, and that the proxy runs"
+		return proxyError(cfg, ProxyRefused, "", err)
 	}
-	return proxyFailed(err, "the proxy %s cannot be reached: %s", proxy, why)
+	return proxyError(cfg, ProxyUnreachable, CauseText(err), err)
 }
 
 // proxyNoResponse explains why the proxy did not respond.
-func proxyNoResponse(ctx context.Context, proxy string, err error) *Error {
+func proxyNoResponse(ctx context.Context, cfg *Config, err error) *Error {
 	switch {
 	case TimedOut(ctx, err):
-		return &Error{v1alpha1.ReasonConnectTimeout, fmt.Sprintf("the proxy %s does not connect to the server within connectTimeoutSeconds; check the scheme and port of proxy.url, and that the proxy can reach the URL's host and port", proxy), err}
+		return proxyError(cfg, ProxySilent, "", err)
 	case Closed(err):
-		return proxyFailed(err, "the proxy %s closed the connection instead of answering; check the scheme and port of proxy.url, and the proxy's log", proxy)
+		return proxyError(cfg, ProxyClosed, "", err)
 	}
-	return proxyFailed(err, "the connection to the proxy %s fails: %s; see the proxy's log", proxy, CauseText(err))
+	return proxyError(cfg, ProxyConnectionFailed, CauseText(err), err)
 }
 
 // notAProxy explains that the program at the proxy's address speaks another protocol.
-func notAProxy(proxy *url.URL, err error) *Error {
-	protocol := "SOCKS5"
-	if proxy.Scheme == "http" {
-		protocol = "HTTP"
+func notAProxy(cfg *Config, err error) *Error {
+	expected := "SOCKS5"
+	if cfg.Proxy.Scheme == "http" {
+		expected = "HTTP"
 	}
-	return proxyFailed(err, "the proxy %s does not speak %s; check the scheme and port of proxy.url", proxy.Host, protocol)
+	return proxyError(cfg, ProxyOtherProtocol, expected, err)
 }
 
 // refusedLogin explains that the proxy requires a login, or refuses the given one.
-func refusedLogin(proxy *url.URL, err error) *Error {
-	if proxy.User == nil {
-		return proxyFailed(err, "the proxy %s requires a login; name a Secret with username and password in proxy.credentials.secretRef", proxy.Host)
+func refusedLogin(cfg *Config, err error) *Error {
+	if cfg.Proxy.User == nil {
+		return proxyError(cfg, ProxyLoginRequired, "", err)
 	}
-	return proxyFailed(err, "the proxy %s refuses the user name or password; check the Secret in proxy.credentials.secretRef", proxy.Host)
+	return proxyError(cfg, ProxyLoginRefused, "", err)
 }
 
 // socksError explains the reply of a SOCKS5 proxy (RFC 1928 section 6). The library reports it only
 // as text.
 func socksError(ctx context.Context, cfg *Config, err error) *Error {
 	text := strings.TrimPrefix(CauseText(err), "unknown error ")
-	server := func(reason, cause string) *Error {
-		return &Error{reason, fmt.Sprintf("the proxy %s cannot connect to the server: %s; check that the proxy can reach the URL's host and port", cfg.Proxy.Host, cause), err}
-	}
 	switch text {
 	case "no acceptable authentication methods", "username/password authentication failed":
-		return refusedLogin(cfg.Proxy, err)
+		return refusedLogin(cfg, err)
 	case "connection refused":
-		return server(v1alpha1.ReasonConnectionRefused, "connection refused")
+		return proxyError(cfg, ProxyServerRefused, "", err)
 	case "network unreachable":
-		return server(v1alpha1.ReasonHostUnreachable, "network unreachable")
+		return proxyError(cfg, ProxyServerUnreachable, text, err)
 	case "host unreachable":
-		return server(v1alpha1.ReasonHostUnreachable, "the host is unreachable, or its name cannot be resolved")
+		return proxyError(cfg, ProxyServerUnreachable, "the host is unreachable, or its name cannot be resolved", err)
 	case "TTL expired":
-		return server(v1alpha1.ReasonHostUnreachable, "TTL expired in transit")
+		return proxyError(cfg, ProxyServerUnreachable, "TTL expired in transit", err)
 	case "general SOCKS server failure":
-		return proxyFailed(err, "the proxy %s cannot connect to the server (general SOCKS server failure); check that the proxy can reach the URL's host and port, and see the proxy's log", cfg.Proxy.Host)
+		return proxyError(cfg, ProxyServerFailed, "", err)
 	case "connection not allowed by ruleset":
-		return proxyFailed(err, "the proxy %s forbids the connection; allow %s in the proxy's rules", cfg.Proxy.Host, cfg.HostPort)
+		return proxyError(cfg, ProxyForbids, "", err)
 	}
 	switch {
 	case strings.HasPrefix(text, "unexpected protocol version"):
-		return notAProxy(cfg.Proxy, err)
+		return notAProxy(cfg, err)
 	case TimedOut(ctx, err), Closed(err):
-		return proxyNoResponse(ctx, cfg.Proxy.Host, err)
+		return proxyNoResponse(ctx, cfg, err)
 	}
-	return proxyFailed(err, "the proxy %s does not connect to the server: %s; see the proxy's log", cfg.Proxy.Host, text)
+	return proxyError(cfg, ProxyOtherReply, text, err)
 }
 
-// connectRefused explains an HTTP proxy's refusal.
+// connectRefused explains an HTTP proxy's refusal. It does not use the text that the proxy sent, which
+// may be anything.
 func connectRefused(cfg *Config, response *head) *Error {
 	code := response.code
-	status := httpStatus(code)
-	switch {
-	case code == http.StatusProxyAuthRequired, code == http.StatusUnauthorized: // tinyproxy sends 401 for a wrong login
+	if code == http.StatusProxyAuthRequired || code == http.StatusUnauthorized { // tinyproxy sends 401 for a wrong login
 		if scheme := otherScheme(response); scheme != "" {
-			return proxyFailed(errors.New(status), "the proxy %s requires a login by %s, and the bridge supports only Basic; allow Basic for this client, or allow the connection without a login", cfg.Proxy.Host, scheme)
+			return proxyError(cfg, ProxyLoginUnsupported, scheme, nil)
 		}
-		return refusedLogin(cfg.Proxy, errors.New(status))
-	case code == http.StatusForbidden:
-		return proxyFailed(nil, "the proxy %s forbids the connection (%s); allow CONNECT to %s in the proxy's rules", cfg.Proxy.Host, status, cfg.HostPort)
-	case code >= http.StatusInternalServerError:
-		return proxyFailed(nil, "the proxy %s cannot connect to the server (%s); check that the proxy can reach the URL's host and port, and see the proxy's log", cfg.Proxy.Host, status)
+		return refusedLogin(cfg, nil)
 	}
-	return proxyFailed(nil, "the proxy %s refuses the connection (%s); check that proxy.url names a proxy that allows CONNECT", cfg.Proxy.Host, status)
-}
-
-// httpStatus returns a status code with its standard text. It does not use the text that the server
-// sent, which may be anything.
-func httpStatus(code int) string {
-	return strings.TrimSpace(fmt.Sprintf("HTTP %d %s", code, http.StatusText(code)))
+	kind := ProxyRefusesConnect
+	switch {
+	case code == http.StatusForbidden:
+		kind = ProxyForbidsConnect
+	case code >= http.StatusInternalServerError:
+		kind = ProxyServerFailedHTTP
+	}
+	failed := proxyError(cfg, kind, "", nil)
+	failed.Code = code
+	return failed
 }
 
 // quotedString matches the value of a parameter, which may contain commas (RFC 9110 section

@@ -182,8 +182,8 @@ func TestTLS_ClientCertificateRefused_ReportsRemedy(t *testing.T) {
 		} {
 			t.Run(name+" "+what, func(t *testing.T) {
 				e := dialOrReadError(t, Config{HostPort: hostPort, TLS: &tls.Config{ServerName: "localhost", RootCAs: root.pool(), Certificates: c.client, MinVersion: tls.VersionTLS12}})
-				if e.Reason != v1alpha1.ReasonTLSFailed || !strings.HasSuffix(e.Message, "; "+c.hint) {
-					t.Errorf("got  %s: %s\nwant %s", e.Reason, e.Message, c.hint)
+				if reason, message := Explain(e); reason != v1alpha1.ReasonTLSFailed || !strings.HasSuffix(message, "; "+c.hint) {
+					t.Errorf("got  %s: %s\nwant %s", reason, message, c.hint)
 				}
 			})
 		}

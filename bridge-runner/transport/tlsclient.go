@@ -7,12 +7,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"time"
-
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // clientAuth records the use of the client certificate in a handshake. Servers send the same alert
@@ -65,7 +62,7 @@ func (c *alertConn) Read(p []byte) (int, error) {
 // other error it returns nil.
 func AsAlert(err error) *Error {
 	var known *Error
-	if errors.As(err, &known) && known.Reason == v1alpha1.ReasonTLSFailed {
+	if errors.As(err, &known) && isAlert(known.Err) {
 		return known
 	}
 	return alertError(&clientAuth{}, err)
@@ -74,12 +71,17 @@ func AsAlert(err error) *Error {
 // alertError explains a server's alert (RFC 8446 section 6.2). It returns nil if the error is not an
 // alert.
 func alertError(auth *clientAuth, err error) *Error {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" {
+	if !isAlert(err) {
 		return nil
 	}
-	alert := CauseText(err)
-	return &Error{v1alpha1.ReasonTLSFailed, fmt.Sprintf("TLS: the server refused the handshake (%s); %s", alert, auth.hint(alert)), err}
+	failed := auth.explain(CauseText(err))
+	failed.Detail, failed.Err = CauseText(err), err
+	return failed
+}
+
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // Texts of TLS alerts. Package crypto/tls exports no type by which they could be identified here.
@@ -100,75 +102,79 @@ const (
 	alertDecrypt      = "tls: error decrypting message"
 )
 
-// hint returns the remedy for an alert.
-func (a *clientAuth) hint(alert string) string {
+// explain returns the meaning of an alert: the kind, and the facts of the client certificate.
+func (a *clientAuth) explain(alert string) *Error {
 	switch alert {
 	case alertProtocol:
-		return "it supports none of the protocols in tls.alpn; set tls.alpn to a protocol that it supports"
+		return &Error{Kind: AlertProtocol}
 	case alertName:
-		return "set tls.serverName to a name that it serves"
+		return &Error{Kind: AlertServerName}
 	case alertVersion:
-		return "enable TLS 1.2 or 1.3 on the server"
+		return &Error{Kind: AlertVersion}
 	case alertFailure, alertInsufficient:
 		if !a.requested {
-			return "it and the bridge have no cipher suite, curve or signature algorithm in common; allow ECDHE with AES-GCM or ChaCha20-Poly1305 on the server"
+			return &Error{Kind: AlertNothingInCommon}
 		}
-		return a.certificateHint(alert)
+		return a.explainCertificate(alert)
 	case alertRequired, alertUnknownCA, alertExpired, alertRevoked, alertBad, alertUnsupported, alertUnknown, alertDenied, alertDecrypt:
-		return a.certificateHint(alert)
+		return a.explainCertificate(alert)
 	}
-	return "see the server's log"
+	return &Error{Kind: AlertOther}
 }
 
-// certificateHint returns the remedy for an alert that may be about the client certificate.
-func (a *clientAuth) certificateHint(alert string) string {
+// explainCertificate returns the meaning of an alert that may be about the client certificate.
+func (a *clientAuth) explainCertificate(alert string) *Error {
 	switch {
 	case a.requested && len(a.certificates) == 0:
-		return "it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef"
+		return &Error{Kind: AlertCertificateRequired}
 	case a.requested && a.sent == nil:
-		return fmt.Sprintf("it does not accept client certificates of the authority %s, which issued the client certificate in tls.certSecretRef; use a certificate of an authority that the server accepts", issuer(&a.certificates[0]))
+		return &Error{Kind: AlertOtherAuthority, Name: issuer(&a.certificates[0])}
 	case alert == alertUnknownCA && a.sent != nil:
-		return fmt.Sprintf("it does not trust %s, which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt", issuer(a.sent))
-	case a.sent != nil && certificateFault(a.sent, time.Now()) != "":
-		return "the client certificate in tls.certSecretRef " + certificateFault(a.sent, time.Now())
-	case alert == alertExpired:
-		return "the client certificate in tls.certSecretRef has expired, or is not valid yet by the server's clock; renew it"
-	case alert == alertRevoked:
-		return "the client certificate in tls.certSecretRef is revoked; use another certificate"
+		return &Error{Kind: AlertIssuerNotTrusted, Name: issuer(a.sent)}
+	case a.sent != nil:
+		if fault := certificateFault(a.sent, time.Now()); fault != nil {
+			return fault
+		}
 	}
-	return "check the client certificate in tls.certSecretRef"
+	switch alert {
+	case alertExpired:
+		return &Error{Kind: AlertCertificateExpired}
+	case alertRevoked:
+		return &Error{Kind: AlertCertificateRevoked}
+	}
+	return &Error{Kind: AlertCertificate}
 }
 
-// certificateFault says why no server accepts a client certificate, and what to do. It is empty if
-// the certificate itself has no fault. Servers use the same alert for several of these faults.
-func certificateFault(chain *tls.Certificate, now time.Time) string {
+// certificateFault says why no server accepts a client certificate. It is nil if the certificate
+// itself has no fault. Servers use the same alert for several of these faults.
+func certificateFault(chain *tls.Certificate, now time.Time) *Error {
 	if len(chain.Certificate) == 0 {
-		return ""
+		return nil
 	}
 	leaf, err := x509.ParseCertificate(chain.Certificate[0])
 	if err != nil {
-		return ""
+		return nil
 	}
-	const layout = time.RFC3339
 	forClients := len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 ||
 		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
 	switch {
 	case now.After(leaf.NotAfter):
-		return fmt.Sprintf("expired at %s; renew it", leaf.NotAfter.UTC().Format(layout))
+		return &Error{Kind: AlertCertificateExpiredAt, At: leaf.NotAfter}
 	case now.Before(leaf.NotBefore):
-		return fmt.Sprintf("is not valid before %s; use a valid certificate, or check the clock of the runner's node", leaf.NotBefore.UTC().Format(layout))
+		return &Error{Kind: AlertCertificateTooEarly, At: leaf.NotBefore}
 	case !forClients:
-		return "is not valid for clients; reissue it with the extended key usage clientAuth"
+		return &Error{Kind: AlertCertificateUsage}
 	}
-	return ""
+	return nil
 }
 
-// issuer returns the name of the authority that issued the last certificate of a chain.
+// issuer returns the name of the authority that issued the last certificate of a chain. It is empty if
+// the certificate cannot be read.
 func issuer(chain *tls.Certificate) string {
 	if len(chain.Certificate) > 0 {
 		if cert, err := x509.ParseCertificate(chain.Certificate[len(chain.Certificate)-1]); err == nil {
-			return quotedName(cert.Issuer)
+			return cert.Issuer.String()
 		}
 	}
-	return "the authority"
+	return ""
 }

@@ -13,10 +13,11 @@
 //     the session was created with. If the handshake fails when it resumes a session, a full
 //     handshake follows at once.
 //   - The memory that it uses does not depend on the data that a server or proxy sends.
-//   - The text of an [Error] says what happened and what to do. The same event always has
-//     the same text. The text contains no query and no header value of a request.
+//   - An [Error] says what happened: a [Kind] and facts. The same event always has the same
+//     facts. They contain no query and no header value of a request.
 //
-// The package knows nothing about MQTT. It does not retry, except for the full handshake.
+// The package knows nothing about MQTT or Kubernetes. It does not retry, except for the full
+// handshake. Package diagnosis explains its errors to users.
 //
 // Lock order: TLSSessions.mu and tickets.mu are never held at the same time. webSocket.writeMu
 // is held together with neither of them.
@@ -73,7 +74,7 @@ func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
 		}
 	}
 	if failed != nil {
-		failed.Message = cfg.Mask(failed.Message)
+		failed.mask(&cfg)
 		return nil, failed
 	}
 	return conn, nil

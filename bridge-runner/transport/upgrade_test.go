@@ -6,6 +6,7 @@ package transport
 import (
 	"crypto/tls"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,4 +99,32 @@ func TestUpgrade_RequestNotWritable_ReportsTheAlert(t *testing.T) {
 		HostPort: hostPort, TLS: clientTLS(pki), WebSocket: true,
 		Wrap: func(c *net.TCPConn) net.Conn { return &failingWriter{Conn: c, left: 2} }, // the client's two writes during the handshake
 	}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef")
+}
+
+func TestRefusedUpgrade_EachCode_HasItsKind(t *testing.T) {
+	plain, withTLS := &Config{Path: "/mqtt"}, &Config{Path: "/mqtt", TLS: &tls.Config{MinVersion: tls.VersionTLS12}}
+	for _, c := range []struct {
+		cfg  *Config
+		code int
+		want Kind
+	}{
+		{&Config{Path: "/mqtt?token=x"}, 401, UpgradeLoginRefused},
+		{&Config{Path: "/mqtt", Header: http.Header{"Authorization": {"x"}}}, 403, UpgradeLoginRefused},
+		{plain, 401, UpgradeLoginRequired},
+		{plain, 403, UpgradeLoginRequired},
+		{plain, 302, UpgradeRedirected},
+		{plain, 502, UpgradeServerError},
+		{plain, 400, UpgradeBadRequestPlain},
+		{withTLS, 400, UpgradeRefused},
+		{plain, 200, UpgradeByWebServer},
+		{plain, 426, UpgradeByWebServer},
+		{&Config{}, 404, UpgradeWithoutPath},
+		{&Config{Path: "/"}, 404, UpgradeWithoutPath},
+		{&Config{Path: "/?token=x"}, 404, UpgradeWithoutPath},
+		{plain, 404, UpgradeRefused},
+	} {
+		if got := refusedUpgrade(c.cfg, c.code); got != c.want {
+			t.Errorf("%q, %d: %q, want %q", c.cfg.Path, c.code, got, c.want)
+		}
+	}
 }

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 const (
@@ -76,7 +74,7 @@ func upgrade(ctx context.Context, cfg *Config, conn net.Conn) (net.Conn, *Error)
 		return nil, upgradeError(ctx, cfg, below.response, err)
 	}
 	if ws.Subprotocol() != subprotocol {
-		return nil, &Error{v1alpha1.ReasonWebSocketRefused, "the server accepts the WebSocket connection but does not select the subprotocol mqtt; check that the URL's path leads to an MQTT server", nil}
+		return nil, &Error{Kind: UpgradeNoSubprotocol}
 	}
 	below.upgraded = true
 	c := &webSocket{Conn: conn, ws: ws, pongs: make(chan string, 1), closed: make(chan struct{})}
@@ -140,7 +138,7 @@ func (c *webSocket) nextFrame() {
 	case err != nil:
 		c.readErr = webSocketError(err)
 	case kind != websocket.BinaryMessage: // [MQTT-6.0.0-1]
-		c.readErr = &Error{v1alpha1.ReasonProtocolError, "the server sent a WebSocket text frame, but MQTT uses only binary frames; check that the URL's path leads to an MQTT server", nil}
+		c.readErr = &Error{Kind: WebSocketTextFrame}
 		_ = c.closeWith(websocket.CloseUnsupportedData) // readErr is more useful than this error
 	default:
 		c.frame = frame

@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package config
+package manifest
 
 import (
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -12,16 +12,6 @@ import (
 
 // maxTTL is the longest message TTL: one year, in seconds.
 const maxTTL = 31_536_000
-
-// DiskBytesPerDirection returns the largest size of one direction's buffer on disk, in bytes: its share of
-// nine tenths of the volume. It returns 0 if there is no buffer on disk.
-func DiskBytesPerDirection(s *v1alpha1.MQTTBridgeSpec) int64 {
-	if s.Buffer == nil || s.Buffer.Disk == nil {
-		return 0
-	}
-	directions := int64(min(len(s.Forwards), 1) + min(len(s.Subscriptions), 1))
-	return s.Buffer.Disk.Size.Value() / 10 * 9 / max(directions, 1)
-}
 
 func validateBuffer(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
 	var errs field.ErrorList

@@ -1,7 +1,16 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package config
+// Package manifest is the part of a bridge's manifest that the operator and the runner need:
+// validation, the rules and their loops, the addresses of servers, and the references to
+// Secrets and ConfigMaps.
+//
+// It promises that [Validate] refuses each manifest that the API server would refuse, and that
+// each error names the field, the value and the remedy.
+//
+// Its functions are pure. It opens no connection and reads no file, so that a program that
+// imports it links no transport. Package config of the runner loads manifests and Secrets.
+package manifest
 
 import (
 	"fmt"

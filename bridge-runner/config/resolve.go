@@ -1,0 +1,195 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
+)
+
+// Resolve translates a spec into settings. [Load] must have returned the spec: it is valid,
+// and its defaults are resolved.
+func Resolve(s *v1alpha1.MQTTBridgeSpec) (*Settings, error) {
+	forwards, subscriptions, err := manifest.Directions(s)
+	if err != nil {
+		return nil, err
+	}
+	out := &Settings{
+		Forwards:           forwards,
+		Subscriptions:      subscriptions,
+		Loop:               manifest.FindLoop(s) != nil,
+		InflightWindow:     int(*s.Delivery.InflightWindow),
+		BufferQoS0:         *s.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
+		MemoryBytes:        int(s.Buffer.Memory.Size.Value()),
+		BlockUnforwardable: *s.Delivery.Unforwardable.Policy == v1alpha1.UnforwardableBlock,
+		LogLevel:           logLevel(s.Runner.LogLevel),
+	}
+	if d := s.Delivery.Unforwardable.DeadLetter; d != nil {
+		out.DeadLetterTopic = d.Topic
+	}
+	if d := s.Buffer.Drain; d != nil {
+		out.DrainMessages = int(ptr.Deref(d.MessagesPerSecond, 0))
+		if d.BytesPerSecond != nil {
+			out.DrainBytes = d.BytesPerSecond.Value()
+		}
+	}
+	if d := s.Buffer.Disk; d != nil {
+		directions := min(len(forwards), 1) + min(len(subscriptions), 1)
+		out.Disk = Disk{
+			Bytes:    diskBytesPerDirection(d.Size.Value(), directions),
+			WhenFull: *d.WhenFull,
+			TTL:      seconds(ptr.Deref(d.MessageTTLSeconds, 0)),
+		}
+	}
+	if n := s.Notifications; n != nil {
+		out.Notifications = Notifications{Topic: n.Topic, QoS: byte(*n.QoS & 1)}
+	}
+	if out.Local, err = resolveSide(&s.Local, forwards, subscriptions); err != nil {
+		return nil, fmt.Errorf("local: %w", err)
+	}
+	if out.Remote, err = resolveSide(&s.Remote, subscriptions, forwards); err != nil {
+		return nil, fmt.Errorf("remote: %w", err)
+	}
+	return out, nil
+}
+
+func seconds[T int32 | int64](n T) time.Duration { return time.Duration(n) * time.Second }
+
+// diskBytesPerDirection returns the largest size of one direction's buffer on disk, in bytes:
+// its share of nine tenths of the volume.
+func diskBytesPerDirection(volume int64, directions int) int64 {
+	return volume / 10 * 9 / int64(max(directions, 1))
+}
+
+func logLevel(l v1alpha1.LogLevel) slog.Level {
+	var level slog.Level
+	// The level is validated. slog uses the same names.
+	if err := level.UnmarshalText([]byte(l)); err != nil {
+		return slog.LevelInfo
+	}
+	return level
+}
+
+var versions = map[v1alpha1.ProtocolVersion]packet.Version{
+	v1alpha1.ProtocolVersion311: packet.V311,
+	v1alpha1.ProtocolVersion5:   packet.V5,
+}
+
+// resolveSide translates a side. rules are the rules of the direction whose source is this
+// side, reverse the rules of the direction whose destination it is.
+func resolveSide(s *v1alpha1.Side, rules, reverse []manifest.Rule) (Side, error) {
+	policy, err := resolveFailover(s.Failover)
+	if err != nil {
+		return Side{}, err
+	}
+	out := Side{
+		Version:       versions[*s.ProtocolVersion],
+		BridgeFlag:    *s.BridgeMode == v1alpha1.BridgeModeAuto,
+		ClientID:      s.ClientID,
+		ProbeClientID: s.Failover.Probe.ClientID,
+		// Without rules the bridge has no subscriptions on this side, so no messages wait in
+		// the session and the bridge does not need to resume it.
+		CleanSession:      *s.CleanSession || len(rules) == 0,
+		DiscardStale:      *s.Failover.StaleSession == v1alpha1.StaleSessionDiscard,
+		SessionExpiry:     uint32(*s.SessionExpirySeconds), //nolint:gosec // validated
+		MaximumPacketSize: int(s.MaximumPacketSize.Value()),
+		KeepAlive:         seconds(*s.KeepAliveSeconds),
+		ConnectTimeout:    seconds(*s.Failover.ConnectTimeoutSeconds),
+		PingTimeout:       seconds(*s.Failover.PingTimeoutSeconds),
+		AckTimeout:        seconds(*s.Failover.AckTimeoutSeconds),
+		ProbeTimeout:      seconds(*s.Failover.Probe.TimeoutSeconds),
+		Failover:          policy,
+	}
+	for i := range reverse {
+		out.PublishQoS = max(out.PublishQoS, reverse[i].QoS)
+	}
+	for _, server := range s.Servers() {
+		resolved, err := resolveServer(s, &server)
+		if err != nil {
+			return Side{}, fmt.Errorf("server %s: %w", server.Name, err)
+		}
+		out.Servers = append(out.Servers, resolved)
+	}
+	return out, nil
+}
+
+// resolveServer translates a server. Its settings override the settings of its side.
+func resolveServer(side *v1alpha1.Side, server *v1alpha1.Server) (Server, error) {
+	address, err := manifest.ParseURL(server.URL)
+	if err != nil {
+		return Server{}, err
+	}
+	out := Server{
+		Name:        server.Name,
+		URL:         v1alpha1.PublicURL(server.URL),
+		Address:     address,
+		LoginSecret: loginSecret(override(side.Credentials, server.Credentials)),
+	}
+	if address.TLS {
+		out.TLS = resolveTLS(override(side.TLS, server.TLS), address.Host)
+	}
+	if p := override(side.Proxy, server.Proxy); p != nil {
+		u, err := manifest.ParseProxyURL(p.URL)
+		if err != nil {
+			return Server{}, err
+		}
+		out.Proxy = Proxy{Scheme: u.Scheme, HostPort: u.Host, LoginSecret: loginSecret(p.Credentials)}
+	}
+	if w := override(side.WebSocket, server.WebSocket); w != nil && address.WebSocket {
+		for i := range w.Headers {
+			h := &w.Headers[i]
+			out.Headers = append(out.Headers, Header{Name: h.Name, Value: h.Value, From: secretKey(h.ValueFrom)})
+		}
+		out.Query = secretKey(w.QueryFrom)
+	}
+	return out, nil
+}
+
+// override returns the server's setting, or its side's if the server has none.
+func override[T any](side, server *T) *T {
+	if server != nil {
+		return server
+	}
+	return side
+}
+
+func resolveTLS(t *v1alpha1.TLS, host string) TLS {
+	out := TLS{ServerName: host}
+	if t == nil {
+		return out
+	}
+	out.ALPN = t.ALPN
+	if t.ServerName != "" {
+		out.ServerName = strings.TrimSuffix(t.ServerName, ".")
+	}
+	if ref := t.CARef; ref != nil {
+		out.CAKind, out.CAName = string(ref.Kind), ref.Name
+	}
+	if ref := t.CertSecretRef; ref != nil {
+		out.CertSecret = ref.Name
+	}
+	return out
+}
+
+func loginSecret(c *v1alpha1.Credentials) string {
+	if c == nil {
+		return ""
+	}
+	return c.SecretRef.Name
+}
+
+func secretKey(v *v1alpha1.ValueSource) SecretKey {
+	if v == nil {
+		return SecretKey{}
+	}
+	return SecretKey{Secret: v.SecretKeyRef.Name, Key: v.SecretKeyRef.Key}
+}

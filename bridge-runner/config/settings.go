@@ -1,0 +1,143 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
+)
+
+// Settings are the settings of a bridge, with all defaults. They name Secrets and do not hold
+// their values.
+type Settings struct {
+	Local, Remote Side
+	// Forwards and Subscriptions are the rules of the two directions.
+	Forwards, Subscriptions []manifest.Rule
+	// Loop is true if the rules form a loop when servers send the bridge's own messages back.
+	Loop bool
+	// InflightWindow is the largest number of QoS 1 and 2 messages in flight to a server, from
+	// 1 to 65535.
+	InflightWindow int
+	// BufferQoS0 is true if QoS 0 messages are kept while the destination is down.
+	BufferQoS0 bool
+	// MemoryBytes bounds the buffer in memory of each direction, in bytes.
+	MemoryBytes int
+	// Disk is the buffer on disk of each direction.
+	Disk Disk
+	// DrainMessages and DrainBytes limit how fast a backlog is sent, per second. 0 means no
+	// limit.
+	DrainMessages int
+	DrainBytes    int64
+	// BlockUnforwardable is true if an unforwardable message blocks its direction.
+	BlockUnforwardable bool
+	// DeadLetterTopic is the topic of dead letters. It is empty if there are none.
+	DeadLetterTopic string
+	Notifications   Notifications
+	LogLevel        slog.Level
+}
+
+// Disk is the buffer on disk of one direction.
+type Disk struct {
+	// Bytes is the largest size of the buffer, in bytes. 0 means that there is no buffer on
+	// disk; the other fields are then not valid.
+	Bytes    int64
+	WhenFull v1alpha1.WhenFull
+	// TTL is how long a message may wait. 0 means no limit.
+	TTL time.Duration
+}
+
+// Notifications are the settings of notifications.
+type Notifications struct {
+	// Topic is empty if there are no notifications.
+	Topic string
+	// QoS is 0 or 1.
+	QoS byte
+}
+
+// Side holds the settings of one side.
+type Side struct {
+	// Servers are in order of preference.
+	Servers []Server
+	Version packet.Version
+	// BridgeFlag is true if the bridge sets the bridge flag in MQTT 3.1.1.
+	BridgeFlag bool
+	// ClientID and ProbeClientID are the client identifiers of sessions and of probes.
+	ClientID, ProbeClientID string
+	// CleanSession is true if servers delete the session when the connection ends.
+	CleanSession bool
+	// DiscardStale is true if the bridge discards a stale session.
+	DiscardStale bool
+	// SessionExpiry is the time for which a server of MQTT 5 keeps the session, in seconds.
+	// 4294967295 means no limit.
+	SessionExpiry uint32
+	// MaximumPacketSize is the size of the largest packet that is accepted, in bytes.
+	MaximumPacketSize int
+	// PublishQoS is the highest QoS of the messages that the rules publish on this side.
+	PublishQoS byte
+
+	KeepAlive, ConnectTimeout, PingTimeout, AckTimeout, ProbeTimeout time.Duration
+
+	// Failover has the number of servers 0; the connector sets it.
+	Failover failover.Config
+}
+
+// Server holds the settings of one server. Settings of the side that the server does not
+// override are included.
+type Server struct {
+	Name string
+	// URL is in its public form.
+	URL     string
+	Address manifest.Address
+	// LoginSecret is the name of the Secret with user name and password. It is empty if the
+	// bridge connects without them.
+	LoginSecret string
+	// TLS is valid if Address.TLS is true.
+	TLS TLS
+	// Proxy is the proxy to connect through.
+	Proxy Proxy
+	// Headers are added to the WebSocket request. The list is empty without WebSocket.
+	Headers []Header
+	// Query is the key with the query of the WebSocket request. It is empty if there is none.
+	Query SecretKey
+}
+
+// TLS holds the TLS settings of a server.
+type TLS struct {
+	// ServerName is the name that the server's certificate must contain.
+	ServerName string
+	ALPN       []string
+	// CAKind and CAName identify the object with the CA certificates. CAName is empty if the
+	// system's CA certificates apply.
+	CAKind, CAName string
+	// CertSecret is the name of the Secret with the client certificate and its key. It is
+	// empty if there is none.
+	CertSecret string
+}
+
+// Proxy is a proxy.
+type Proxy struct {
+	// Scheme is socks5 or http. It is empty if there is no proxy.
+	Scheme   string
+	HostPort string
+	// LoginSecret is the name of the Secret with user name and password. It is empty if the
+	// proxy requires no login.
+	LoginSecret string
+}
+
+// Header is a header field of the WebSocket request.
+type Header struct {
+	Name string
+	// Value is the value, if From is empty.
+	Value string
+	// From is the key that holds the value.
+	From SecretKey
+}
+
+// SecretKey is a key of a Secret. The zero value means none.
+type SecretKey struct{ Secret, Key string }

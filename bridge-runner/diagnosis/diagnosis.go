@@ -1,0 +1,118 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package diagnosis explains failures to users: it maps the errors of packages transport and session
+// to a reason of the API and a message with its remedy.
+//
+// The kind of an error says what happened and at which step: while connecting, probing, subscribing or
+// publishing, or in use. Each kind has one row in a table. Only the name of the setting that bounds
+// the time of an attempt depends on the caller: see [Of] and [OfProbe].
+//
+// The same failure always has the same message, because the message is part of a status that is
+// written only when it changes. The facts in an error contain no secrets.
+package diagnosis
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+)
+
+// Problem is a failure as users see it. It is also an error, so that it can be returned in place of an
+// error of package session.
+type Problem struct {
+	// Reason is a reason of package v1alpha1.
+	Reason string
+	// Message says what happened and what to do.
+	Message string
+}
+
+func (p *Problem) Error() string { return p.Message }
+
+// Permanent reports whether the server refuses the client until the configuration of one of the two
+// changes. Frequent retries do not help then, and may lock an account.
+func (p *Problem) Permanent() bool {
+	switch p.Reason {
+	case v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonClientIDRejected, v1alpha1.ReasonProtocolVersionRefused,
+		v1alpha1.ReasonEchoNotPrevented:
+		return true
+	}
+	return false
+}
+
+// Problems that the runner itself finds.
+var (
+	// EchoReceived says that a server sends the bridge's own messages back.
+	EchoReceived = &Problem{
+		Reason: v1alpha1.ReasonEchoNotPrevented,
+		Message: "the server sends the bridge's own messages back, and the rules forward them again in a loop; the bridge does not use this server until the runner restarts; " +
+			"set protocolVersion: '5' on this side, or change the rules so that they form no loop, or check for another bridge between the same servers",
+	}
+	// MessageTooLarge says that a message exceeds the server's maximum packet size.
+	MessageTooLarge = &Problem{
+		Reason:  v1alpha1.ReasonPublishRefused,
+		Message: "the message is larger than the server's maximum packet size; raise the server's limit, or send smaller messages",
+	}
+)
+
+// ReferenceMissing explains that the configuration of a server is incomplete, because of err.
+func ReferenceMissing(err error) *Problem {
+	return &Problem{Reason: v1alpha1.ReasonReferenceMissing, Message: err.Error()}
+}
+
+// Of explains why an attempt failed, a session ended or a message was refused. It describes nil, and an
+// error of an unknown type, as a closed connection.
+func Of(err error) *Problem { return explain(err, "connectTimeoutSeconds") }
+
+// OfProbe explains why a probe failed.
+func OfProbe(err error) *Problem { return explain(err, "probe.timeoutSeconds") }
+
+// explain explains an error. timeout names the setting that bounds the time of the attempt.
+func explain(err error, timeout string) *Problem {
+	var (
+		failed *session.Error
+		known  *Problem
+		below  *transport.Error
+	)
+	switch {
+	case err == nil:
+		return &Problem{v1alpha1.ReasonConnectionClosed, "the session ended"}
+	case errors.As(err, &failed):
+		return ofSession(failed, timeout)
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &below):
+		return ofTransport(below, timeout)
+	}
+	return &Problem{v1alpha1.ReasonConnectionClosed, err.Error()}
+}
+
+// row is the explanation of a kind of failure. The text contains placeholders for facts, such as
+// {proxy}: see transportFact and sessionFact.
+type row struct{ reason, text string }
+
+// problem returns the problem that a row describes. fact returns the value of a placeholder.
+func (r row) problem(fact func(name string) string) *Problem {
+	return &Problem{r.reason, fill(r.text, fact)}
+}
+
+// fill replaces the placeholders in a text. It replaces nothing in their values.
+func fill(text string, fact func(name string) string) string {
+	var filled strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "{")
+		filled.WriteString(before)
+		if !found {
+			return filled.String()
+		}
+		name, after, _ := strings.Cut(rest, "}")
+		filled.WriteString(fact(name))
+		text = after
+	}
+}
+
+// unknown is the value of a placeholder that no error has. A test finds it.
+func unknown(name string) string { return "{" + name + "}" }

@@ -1,0 +1,122 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"regexp"
+	"time"
+	_ "time/tzdata" // the runner's image has no time zones
+
+	"github.com/robfig/cron/v3"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+const (
+	maxWindows  = 16
+	maxSchedule = 128
+)
+
+// fiveFields matches the accepted schedules: package cron accepts more forms, such as
+// @daily and TZ=.
+var fiveFields = regexp.MustCompile(`^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9A-Za-z*?,/-]+ +[0-9A-Za-z*?,/-]+$`)
+
+func validateFailover(f *v1alpha1.Failover, path *field.Path) field.ErrorList {
+	if f == nil {
+		return nil
+	}
+	errs := inRange(path.Child("connectTimeoutSeconds"), f.ConnectTimeoutSeconds, 1, 300)
+	errs = append(errs, inRange(path.Child("pingTimeoutSeconds"), f.PingTimeoutSeconds, 1, 300)...)
+	errs = append(errs, inRange(path.Child("ackTimeoutSeconds"), f.AckTimeoutSeconds, 1, 3600)...)
+	if r := f.Retry; r != nil {
+		retry := path.Child("retry")
+		errs = append(errs, inRange(retry.Child("initialMilliseconds"), r.InitialMilliseconds, 50, 60000)...)
+		errs = append(errs, inRange(retry.Child("maxSeconds"), r.MaxSeconds, 1, 3600)...)
+		if r.InitialMilliseconds != nil && r.MaxSeconds != nil && int64(*r.InitialMilliseconds) > int64(*r.MaxSeconds)*1000 {
+			errs = append(errs, field.Invalid(retry.Child("initialMilliseconds"), *r.InitialMilliseconds, "initialMilliseconds must not exceed maxSeconds; lower it or raise maxSeconds"))
+		}
+	}
+	if f.StaleSession != nil {
+		errs = append(errs, oneOf(path.Child("staleSession"), *f.StaleSession, v1alpha1.StaleSessionResume, v1alpha1.StaleSessionDiscard)...)
+	}
+	never := f.Failback != nil && f.Failback.Policy != nil && *f.Failback.Policy == v1alpha1.FailbackNever
+	errs = append(errs, validateProbe(f.Probe, never, path.Child("probe"))...)
+	return append(errs, validateFailback(f.Failback, never, path.Child("failback"))...)
+}
+
+func validateProbe(p *v1alpha1.Probe, never bool, path *field.Path) field.ErrorList {
+	if p == nil {
+		return nil
+	}
+	errs := inRange(path.Child("intervalSeconds"), p.IntervalSeconds, 1, 86400)
+	errs = append(errs, inRange(path.Child("timeoutSeconds"), p.TimeoutSeconds, 1, 300)...)
+	if longer(p.ClientID, maxClientID) {
+		errs = append(errs, field.TooLong(path.Child("clientID"), p.ClientID, maxClientID))
+	}
+	if p.Policy == nil {
+		return errs
+	}
+	policy := path.Child("policy")
+	if *p.Policy == v1alpha1.ProbeNever && !never {
+		errs = append(errs, field.Invalid(policy, *p.Policy, "without probes the bridge cannot detect when to fail back; set failback.policy to Never, too, or probe.policy to Always"))
+	}
+	return append(errs, oneOf(policy, *p.Policy, v1alpha1.ProbeAlways, v1alpha1.ProbeNever)...)
+}
+
+// validateClientIDs compares the client identifiers that the runner uses. The defaults of s
+// must be resolved, because they include derived client identifiers.
+func validateClientIDs(s *v1alpha1.MQTTBridgeSpec, path *field.Path) (errs field.ErrorList) {
+	for _, x := range []struct {
+		name string
+		side *v1alpha1.Side
+	}{{"local", &s.Local}, {"remote", &s.Remote}} {
+		if x.side.Failover.Probe.ClientID == x.side.ClientID {
+			errs = append(errs, field.Invalid(path.Child(x.name, "failover", "probe", "clientID"), x.side.ClientID, "probes need a client identifier that differs from the bridge's, because a server disconnects a client when another client connects with the same identifier; set failover.probe.clientID to an identifier other than clientID, or remove it"))
+		}
+	}
+	return errs
+}
+
+func validateFailback(f *v1alpha1.Failback, never bool, path *field.Path) field.ErrorList {
+	if f == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	if f.Policy != nil {
+		errs = append(errs, oneOf(path.Child("policy"), *f.Policy, v1alpha1.FailbackAutomatic, v1alpha1.FailbackNever)...)
+	}
+	errs = append(errs, inRange(path.Child("stableSeconds"), f.StableSeconds, 1, 86400)...)
+	windows := path.Child("windows")
+	errs = append(errs, tooMany(windows, len(f.Windows), maxWindows)...)
+	for i := range f.Windows {
+		errs = append(errs, validateWindow(&f.Windows[i], windows.Index(i))...)
+	}
+	if len(f.Windows) > 0 && never {
+		errs = append(errs, field.Invalid(windows, v1alpha1.FailbackNever, "windows limit when the bridge fails back, but with policy Never it does not fail back; remove windows or set policy to Automatic"))
+	}
+	zone := path.Child("timeZone")
+	switch _, err := time.LoadLocation(f.TimeZone); {
+	case f.TimeZone != "" && len(f.Windows) == 0:
+		errs = append(errs, field.Invalid(zone, f.TimeZone, "timeZone applies to windows, but windows is empty; add windows or remove timeZone"))
+	case err != nil || f.TimeZone == "Local":
+		errs = append(errs, field.Invalid(zone, f.TimeZone, "timeZone must be a name of the IANA time zone database, such as Europe/Berlin or UTC"))
+	}
+	return errs
+}
+
+func validateWindow(w *v1alpha1.FailbackWindow, path *field.Path) field.ErrorList {
+	errs := inRange(path.Child("durationMinutes"), &w.DurationMinutes, 1, 10080)
+	if len(w.Schedule) > maxSchedule {
+		return append(errs, field.TooLong(path.Child("schedule"), w.Schedule, maxSchedule))
+	}
+	const expected = "schedule must consist of the five fields of cron: minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
+	if !fiveFields.MatchString(w.Schedule) {
+		return append(errs, field.Invalid(path.Child("schedule"), w.Schedule, expected))
+	}
+	if _, err := cron.ParseStandard(w.Schedule); err != nil {
+		errs = append(errs, field.Invalid(path.Child("schedule"), w.Schedule, expected+": "+err.Error()))
+	}
+	return errs
+}
