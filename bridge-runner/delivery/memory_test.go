@@ -109,6 +109,7 @@ func TestMemory_MessagesBeyondTheBound_StayWithTheSourceAndComeInOrder(t *testin
 			for n := sent; n < messages; n++ {
 				w.source.Send(script.Duplicate(script.Publish(uint16(n+1), qos(n), "t", payload(n))))
 			}
+			w.source.sync() // only then are there messages for which there is no memory
 		}
 		w.source.sync()
 		if got := w.meter.String(); !strings.HasPrefix(got, fmt.Sprintf("forwarded %d, dropped map[]", messages)) {
