@@ -219,3 +219,31 @@ func TestIdle_AnswerAwaited_PacketsMayNotBeDelayed(t *testing.T) {
 		})
 	}
 }
+
+// The reader ends without a read that waits. The next call of Flush by another goroutine may be
+// far away: the session that ends may not be in use yet.
+func TestReader_ConnectionEndsAfterMessage_OtherSessionIsSent(t *testing.T) {
+	for name, last := range map[string]string{
+		"closed":    "",
+		"malformed": "\x30\x01\x00", // the length of the topic is cut off
+	} {
+		t.Run(name, func(t *testing.T) {
+			versions(t, func(t *testing.T, p *peer) {
+				var f Flusher
+				p.cfg.Flusher = &f
+				b := p.new()
+				from := newPeer(t, p.cfg.Version)
+				from.cfg.Flusher = &f
+				c, done := from.dial()
+				c.Next()
+				c.Send(script.Connack(false, nil))
+				s := (<-done).s
+				t.Cleanup(s.Close)
+				c.SendBytes(c.Encode(script.Publish(0, 0, "t", "x")) + last)
+				_ = c.Close() // the message and the end have arrived when the session reads
+				s.Start(forward{b.recorder, b.s})
+				b.c.Want("PUBLISH qos0 t=x")
+			})
+		})
+	}
+}

@@ -15,6 +15,7 @@ import (
 func (s *Session) read() {
 	defer close(s.done)
 	defer s.alive.Wait()
+	defer s.flusher.Flush() // the packets that the last handled ones have caused on other sessions
 	s.conn.OnIdle(s.idle)
 	for {
 		s.alive.Begin(0)
