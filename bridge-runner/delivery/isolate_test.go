@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -347,4 +348,32 @@ func TestIsolation_ServerEndsTheSessionAtPubrel_OnlyThatIsDropped(t *testing.T) 
 	w.source.Send(script.Publish(5, 2, "t", "behind"))
 	w.wantAcknowledged(5, 5, 2)
 	x.waitAccepted("t=0", "poison=1", "t=2", "t=3", "t=behind")
+}
+
+// No message is sent during a control, and the suspect expires. The messages behind it must not
+// wait for the next message to arrive.
+func TestIsolation_SuspectExpiresDuringTheControl_TheOthersAreSent(t *testing.T) {
+	dir := t.TempDir()
+	store(t, dir, session.Message{Topic: "poison", Payload: "x", QoS: 1}, session.Message{Topic: "t", Payload: "0", QoS: 1})
+	const ttl = time.Hour
+	w := newDiskWorld(t, packet.V5, dir, func(o *Options) { o.Disk.TTL = ttl })
+	x := w.runServers(ending("poison", 0x99), func(x *serverRotation) {
+		x.onPing = func(*script.Conn) bool { return true } // the control does not end
+	})
+	defer x.stop()
+	eventually(t, func() error {
+		w.pipe.mu.Lock()
+		defer w.pipe.mu.Unlock()
+		if !w.pipe.isolation.controlRunning {
+			return errors.New("no control is running")
+		}
+		w.pipe.isolation.suspect.ReceivedAt = time.Now().Add(-2 * ttl)
+		return nil
+	})
+	w.waitDropped(DropExpired, 1)
+	sessions := x.sessionCount()
+	x.waitAccepted("t=0")
+	if n := x.sessionCount() - sessions; n > 0 {
+		t.Errorf("the message was sent %d sessions later", n)
+	}
 }

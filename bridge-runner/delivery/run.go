@@ -70,6 +70,9 @@ func (s *spool) checkTimes() {
 		s.needLocked()
 	}
 	dropped := s.dropExpiredLocked(now)
+	if dropped {
+		p.pumpLocked() // the others may have waited for a message that was dropped
+	}
 	p.dequeueDoneLocked()
 	p.unlockAndFlushIf(dropped)
 }
