@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,8 +164,8 @@ func TestTLSSessions_OlderThanADay_FullHandshake(t *testing.T) {
 	for name, version := range versions {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			var after time.Duration
-			clock := func() time.Time { return start.Add(after) }
+			var after atomic.Int64 // the server's goroutines read the clock, too
+			clock := func() time.Time { return start.Add(time.Duration(after.Load())) }
 			server := fixedTicketKeyTLS(t, pki.LongLived())
 			server.MaxVersion, server.Time = version, clock
 			hostPort, _ := listenWith(t, always(server))
@@ -172,7 +173,7 @@ func TestTLSSessions_OlderThanADay_FullHandshake(t *testing.T) {
 			cfg.TLS.Time = clock
 			for range 9 { // each connection receives a new ticket
 				connectOnce(t, cfg)
-				after += 6 * time.Hour
+				after.Add(int64(6 * time.Hour))
 			}
 			observed.wantResumed(t, false, true, true, true, true, false, true, true, true)
 		})
