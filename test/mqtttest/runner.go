@@ -136,6 +136,7 @@ func (r *Runner) Start() {
 	if r.race {
 		r.failOnRace(r.process)
 	}
+	r.t.Cleanup(r.showState(r.process))
 	Eventually(r.t, runnerStartTimeout, "the runner serves its status", func() error {
 		if !r.process.running() {
 			r.t.Fatalf("the runner ended during its start:\n%s", r.process.tail())
@@ -250,6 +251,24 @@ func servers(s *v1alpha1.SideStatus) string {
 }
 
 // Metrics scrapes /metrics.
+// showState returns a function that logs, after a failed test, how far the messages have come.
+func (r *Runner) showState(p *process) func() {
+	return func() {
+		if !r.t.Failed() || !p.running() {
+			return
+		}
+		body, err := r.get("/metrics")
+		if err != nil {
+			r.t.Logf("%s: the metrics cannot be read: %v", p.name, err)
+		}
+		for line := range strings.Lines(string(body)) {
+			if strings.HasPrefix(line, "mqttbridge_") && !strings.HasSuffix(line, " 0\n") {
+				r.t.Logf("%s: %s", p.name, line)
+			}
+		}
+	}
+}
+
 func (r *Runner) Metrics() Metrics {
 	r.t.Helper()
 	body, err := r.get("/metrics")
