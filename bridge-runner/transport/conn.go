@@ -31,7 +31,8 @@ func (c *Conn) Transit() Transit { return c.socket.transit() }
 // Written returns the same as Transit().Written, without a query.
 func (c *Conn) Written() int64 { return c.socket.written.Load() }
 
-// Buffered returns the number of bytes that were written and not accepted by the system.
+// Buffered returns the number of bytes that were written and not accepted by the system. It does
+// not count the bytes that the connection's goroutine is passing to the system.
 func (c *Conn) Buffered() int { return c.socket.buffered() }
 
 // OnWritable registers fn to run when Buffered has become 0. fn replaces an earlier function.

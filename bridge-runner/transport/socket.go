@@ -135,7 +135,7 @@ func (s *socket) transit() Transit {
 	return u
 }
 
-// buffered returns the number of bytes that the system has not accepted.
+// buffered returns the number of bytes that wait for writeLoop.
 func (s *socket) buffered() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
