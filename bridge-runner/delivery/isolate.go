@@ -31,8 +31,14 @@ import (
 // ended at the suspect. A network that cuts connections, or a broker that restarts, also
 // ends sessions while no message of this direction is in flight, which clears the
 // suspect.
+//
+// After the first of these sessions, at most cautiousWindow messages are in flight until all
+// messages are acknowledged that were in flight then. So few messages are sent one by one if
+// the next session ends, too: each takes a round trip, and a network that cuts connections
+// must not stop the others for many round trips.
 const (
 	strikesToIsolate = 2
+	cautiousWindow   = 16
 	// briefSession is the longest session that a message other than the previous suspect may
 	// have ended. A longer session starts the count of endsInARow again.
 	briefSession = 10 * time.Second
@@ -246,6 +252,9 @@ func (p *Pipe) resetIsolationLocked() {
 	p.refusals.resetLocked()
 }
 
+// active reports whether the search limits what is sent.
+func (i *isolation) active() bool { return i.newest != nil || i.lastAlone != nil }
+
 // maySendLocked reports whether m may be sent now. If not, skip reports whether the
 // messages behind it may be sent.
 func (p *Pipe) maySendLocked(m *outgoing, now time.Time) (may, skip bool) {
@@ -257,7 +266,7 @@ func (p *Pipe) maySendLocked(m *outgoing, now time.Time) (may, skip bool) {
 	i := &p.isolation
 	switch {
 	case i.lastAlone == nil:
-		return true, false
+		return i.newest == nil || p.inflight < cautiousWindow, false
 	case p.inflight > 0:
 		return false, false
 	case i.witness:

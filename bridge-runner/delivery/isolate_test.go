@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	v5 "github.com/eclipse/paho.golang/packets"
+
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
@@ -376,4 +378,51 @@ func TestIsolation_SuspectExpiresDuringTheControl_TheOthersAreSent(t *testing.T)
 	if n := x.sessionCount() - sessions; n > 0 {
 		t.Errorf("the message was sent %d sessions later", n)
 	}
+}
+
+// Messages that are sent one by one take a round trip each. If a network cuts two connections in
+// a row, few messages are sent so.
+func TestIsolation_SessionsEndWithManyInFlight_FewAreSentOneByOne(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		t.Parallel()
+		const n = 200
+		w := newWorld(t, v, everything)
+		w.destination.window = n
+		w.source.connect(false, nil)
+		w.send(n, -1, 1)
+		w.source.sync()
+		inflight := func() int {
+			w.pipe.mu.Lock()
+			defer w.pipe.mu.Unlock()
+			return w.pipe.inflight
+		}
+		x := w.destination
+		for _, want := range []int{n, cautiousWindow} {
+			x.up(false)
+			if got := inflight(); got != want {
+				t.Errorf("%d messages are in flight, want %d", got, want)
+			}
+			x.down()
+		}
+		x.up(false)
+		controls, oneByOne := 0, 0
+		for acknowledged := 0; acknowledged < n; {
+			switch p := x.Next(); p.Type {
+			case v5.PINGREQ:
+				controls++
+				x.Send(script.Packet{Type: v5.PINGRESP})
+			case v5.PUBLISH:
+				if inflight() == 1 && acknowledged < n-1 {
+					oneByOne++
+				}
+				acknowledged++
+				x.Send(script.Ack(v5.PUBACK, p.ID, 0))
+			}
+		}
+		w.wantAcknowledged(1, n, 1)
+		w.wantGivenUp(FateDropped)
+		if oneByOne > cautiousWindow {
+			t.Errorf("%d messages were sent one by one, want at most %d", oneByOne, cautiousWindow)
+		}
+	})
 }

@@ -102,7 +102,7 @@ func (p *Pipe) pumpLocked() {
 			p.dropLocked(m, DropExpired)
 			continue
 		}
-		if p.isolation.lastAlone != nil || len(p.refusals.byMessage) > 0 {
+		if p.isolation.active() || len(p.refusals.byMessage) > 0 {
 			if may, skip := p.maySendLocked(m, now); skip {
 				continue
 			} else if !may {
@@ -210,7 +210,7 @@ func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused
 		return
 	}
 	p.leaveFlightLocked(m)
-	isolating := p.isolation.lastAlone != nil
+	isolating := p.isolation.active()
 	if refused != nil {
 		p.refusedLocked(m, refused)
 	} else {
