@@ -252,7 +252,7 @@ func (p *Pipe) resetIsolationLocked() {
 	p.refusals.resetLocked()
 }
 
-// active reports whether the search limits what is sent.
+// active reports whether the search limits the messages in flight.
 func (i *isolation) active() bool { return i.newest != nil || i.lastAlone != nil }
 
 // maySendLocked reports whether m may be sent now. If not, skip reports whether the

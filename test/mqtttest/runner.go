@@ -250,7 +250,6 @@ func servers(s *v1alpha1.SideStatus) string {
 	return string(data)
 }
 
-// Metrics scrapes /metrics.
 // showState returns a function that logs, after a failed test, how far the messages have come.
 func (r *Runner) showState(p *process) func() {
 	return func() {
@@ -269,6 +268,7 @@ func (r *Runner) showState(p *process) func() {
 	}
 }
 
+// Metrics scrapes /metrics.
 func (r *Runner) Metrics() Metrics {
 	r.t.Helper()
 	body, err := r.get("/metrics")
