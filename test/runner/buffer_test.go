@@ -112,7 +112,7 @@ func TestBacklogOnDisk_RunnerKilled_LosesNothing(t *testing.T) {
 		l.runner.Kill()
 		l.runner.Start()
 	}
-	l.finish()
+	l.finishWithSourceResends()
 	waitBacklogState(t, l.runner, v1alpha1.BacklogEmpty)
 }
 
