@@ -224,6 +224,8 @@ func continuesAfterRestart(l *line) {
 			l.runner.WaitActive("primary", eventTimeout)
 			back.publish(traffic.PublisherConfig{Count: count})
 		}
-		back.onceEach(back.whole())
+		if r := back.whole(); !l.peer.breaksResumed {
+			back.onceEach(r)
+		}
 	}
 }
