@@ -73,9 +73,9 @@ const (
 	maxSpareBuffer = 256 << 10
 )
 
-// Publish writes a message. [Flusher.Flush] sends it. Publish does not block. If the server has a lower maximum QoS,
-// or does not support retained messages, the message is sent accordingly ([MQTT-3.2.2-11],
-// [MQTT-3.2.2-14]).
+// Publish writes a message. [Flusher.Flush] sends it. Publish does not block. If the server
+// has a lower maximum QoS, or does not support retained messages, the message is sent
+// accordingly ([MQTT-3.2.2-11], [MQTT-3.2.2-14]).
 //
 // A message in flight in a session that the server has resumed continues under its packet
 // identifier: as PUBLISH with DUP, or as PUBREL ([MQTT-4.4.0-1]). To keep the order
