@@ -107,7 +107,7 @@ func TestOperator_InstalledRights_RunsAndReleasesTheLeadership(t *testing.T) {
 		Spec: v1alpha1.MQTTBridgeSpec{
 			Local:    v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
 			Remote:   v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
-			Forwards: []v1alpha1.Rule{{Filter: "sensors/#"}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: "sensors/#"}},
 		},
 	}
 	if err := server.Client.Create(t.Context(), b); err != nil {

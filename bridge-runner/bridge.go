@@ -29,7 +29,7 @@ const drainTimeout = 10 * time.Second
 // bridge consists of two connectors and the pipes between them.
 type bridge struct {
 	local, remote           *connector.Connector
-	forwards, subscriptions *delivery.Pipe
+	localToRemote, remoteToLocal *delivery.Pipe
 	flusher                 *session.Flusher
 	notifier                *notifier
 	alive                   *liveness
@@ -64,21 +64,21 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 		return delivery.New(rules, metrics.Meter(direction, log), opts)
 	}
 	b := &bridge{
-		forwards:      newPipe(report.LocalToRemote, s.Forwards),
-		subscriptions: newPipe(report.RemoteToLocal, s.Subscriptions),
+		localToRemote:      newPipe(report.LocalToRemote, s.LocalToRemote),
+		remoteToLocal: newPipe(report.RemoteToLocal, s.RemoteToLocal),
 		flusher:       flusher,
 		notifier:      newNotifier(s.Notifications, flusher, log),
 		alive:         newLiveness(log),
 		log:           log,
 	}
-	b.forwards.SetReverse(b.subscriptions)
-	b.subscriptions.SetReverse(b.forwards)
-	metrics.Backlog(report.LocalToRemote, b.forwards.Backlog)
-	metrics.Backlog(report.RemoteToLocal, b.subscriptions.Backlog)
+	b.localToRemote.SetReverse(b.remoteToLocal)
+	b.remoteToLocal.SetReverse(b.localToRemote)
+	metrics.Backlog(report.LocalToRemote, b.localToRemote.Backlog)
+	metrics.Backlog(report.RemoteToLocal, b.remoteToLocal.Backlog)
 
 	var localEchoes, remoteEchoes *echoDetector
 	if s.Loop {
-		localEchoes, remoteEchoes = newEchoDetector(s.Subscriptions, s.Forwards), newEchoDetector(s.Forwards, s.Subscriptions)
+		localEchoes, remoteEchoes = newEchoDetector(s.RemoteToLocal, s.LocalToRemote), newEchoDetector(s.LocalToRemote, s.RemoteToLocal)
 	}
 	connect := func(name string, settings *config.Side, rules []manifest.Rule, observer *report.Side) *connector.Connector {
 		log := log.With("side", name)
@@ -90,15 +90,15 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 		c.Observer, c.Log = observer, log
 		return c
 	}
-	b.local = connect("local", &s.Local, s.Forwards, state.Local)
-	b.local.Handler = side{out: b.forwards, in: b.subscriptions, sessions: &local, flusher: flusher, notifier: b.notifier, echoes: localEchoes, otherEchoes: remoteEchoes}
-	b.remote = connect("remote", &s.Remote, s.Subscriptions, state.Remote)
-	b.remote.Handler = side{out: b.subscriptions, in: b.forwards, sessions: &remote, flusher: flusher, notifier: b.notifier, echoes: remoteEchoes, otherEchoes: localEchoes}
+	b.local = connect("local", &s.Local, s.LocalToRemote, state.Local)
+	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: &local, flusher: flusher, notifier: b.notifier, echoes: localEchoes, otherEchoes: remoteEchoes}
+	b.remote = connect("remote", &s.Remote, s.RemoteToLocal, state.Remote)
+	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: &remote, flusher: flusher, notifier: b.notifier, echoes: remoteEchoes, otherEchoes: localEchoes}
 
 	b.alive.watchSide("local", b.local, &local)
 	b.alive.watchSide("remote", b.remote, &remote)
-	b.alive.watchPipe(report.LocalToRemote, b.forwards)
-	b.alive.watchPipe(report.RemoteToLocal, b.subscriptions)
+	b.alive.watchPipe(report.LocalToRemote, b.localToRemote)
+	b.alive.watchPipe(report.RemoteToLocal, b.remoteToLocal)
 	b.alive.watchdog.Lock("notifications", b.notifier.tryLock)
 	return b, nil
 }
@@ -107,9 +107,9 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 // The names are part of the format on disk: another name would leave a backlog behind.
 func bufferDirectory(direction string) string {
 	if direction == report.LocalToRemote {
-		return "local_to_remote"
+		return "localToRemote"
 	}
-	return "remote_to_local"
+	return "remoteToLocal"
 }
 
 // newConnector returns the connector of a side. rules are the rules of the direction whose
@@ -179,8 +179,8 @@ func (b *bridge) requestSwitches(annotations map[string]string) {
 func (b *bridge) run(ctx context.Context) {
 	spools, stopSpools := context.WithCancel(context.WithoutCancel(ctx))
 	var spooling sync.WaitGroup
-	spooling.Go(func() { b.forwards.RunSpool(spools) })
-	spooling.Go(func() { b.subscriptions.RunSpool(spools) })
+	spooling.Go(func() { b.localToRemote.RunSpool(spools) })
+	spooling.Go(func() { b.remoteToLocal.RunSpool(spools) })
 	defer spooling.Wait() // last, when no more messages arrive
 	defer stopSpools()
 	connectors, stop := context.WithCancel(context.WithoutCancel(ctx)) // the connectors run until the bridge has drained
@@ -202,8 +202,8 @@ func (b *bridge) drain(ctx context.Context) {
 	defer cancel()
 	var unacked [2]int
 	var draining sync.WaitGroup
-	draining.Go(func() { unacked[0] = b.forwards.Drain(ctx) })
-	draining.Go(func() { unacked[1] = b.subscriptions.Drain(ctx) })
+	draining.Go(func() { unacked[0] = b.localToRemote.Drain(ctx) })
+	draining.Go(func() { unacked[1] = b.remoteToLocal.Drain(ctx) })
 	draining.Wait()
 	if unacked[0]+unacked[1] > 0 {
 		b.log.Warn("the runner stops before the destinations have acknowledged all messages; the sources keep the messages of QoS 1 and 2",

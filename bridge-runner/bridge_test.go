@@ -11,7 +11,7 @@ import (
 
 // A runner of a later version must find the backlog of an earlier one.
 func TestBufferDirectory_OfEachDirection_IsTheNameOnExistingVolumes(t *testing.T) {
-	for direction, want := range map[string]string{report.LocalToRemote: "local_to_remote", report.RemoteToLocal: "remote_to_local"} {
+	for direction, want := range map[string]string{report.LocalToRemote: "localToRemote", report.RemoteToLocal: "remoteToLocal"} {
 		if got := bufferDirectory(direction); got != want {
 			t.Errorf("the directory of %s is %q, not %q", direction, got, want)
 		}

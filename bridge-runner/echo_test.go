@@ -15,7 +15,7 @@ import (
 )
 
 // detectorTest is a detector for rules with the filter home/# in both directions, and a
-// forward whose messages match no subscription. It has a clock of its own.
+// rule of localToRemote whose messages match no rule of remoteToLocal. It has a clock of its own.
 type detectorTest struct {
 	*echoDetector
 	now time.Time
@@ -23,7 +23,7 @@ type detectorTest struct {
 
 func newDetectorTest(t *testing.T) *detectorTest {
 	t.Helper()
-	forwards, err := manifest.Rules([]v1alpha1.Rule{{Filter: "home/#"}, {Filter: "other/#"}})
+	localToRemote, err := manifest.Rules([]v1alpha1.Rule{{Filter: "home/#"}, {Filter: "other/#"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func newDetectorTest(t *testing.T) *detectorTest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &detectorTest{newEchoDetector(forwards, back), time.Unix(1000, 0)}
+	w := &detectorTest{newEchoDetector(localToRemote, back), time.Unix(1000, 0)}
 	w.begin(w.now)
 	return w
 }

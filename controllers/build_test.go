@@ -106,13 +106,13 @@ func TestSpecHash_Change_AffectsOnlySettingsThatNeedARestart(t *testing.T) {
 	}{
 		"a pod's setting":                  {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, false},
 		"suspend":                          {func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) }, false},
-		"a default that is set explicitly": {func(b *v1alpha1.MQTTBridge) { b.Spec.Forwards[0].QoS = ptr.To[int32](1) }, false},
+		"a default that is set explicitly": {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].QoS = ptr.To[int32](1) }, false},
 		"status and annotations": {func(b *v1alpha1.MQTTBridge) {
 			b.Annotations = map[string]string{"a": "b", v1alpha1.AnnotationSwitchRemote: "backup-1"}
 			b.Status.ObservedGeneration = 1
 		}, false},
 		"the log level": {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{LogLevel: v1alpha1.LogLevelDebug} }, true},
-		"a topic":       {func(b *v1alpha1.MQTTBridge) { b.Spec.Forwards[0].Topic = "x/${topic}" }, true},
+		"a topic":       {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" }, true},
 		"a server":      {func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.Backups = nil }, true},
 	} {
 		if got := hash(tt.change) != unchanged; got != tt.changes {

@@ -131,7 +131,7 @@ func TestClaim_RejectedUpdate_SetsStalledAndKeepsBridgeRunning(t *testing.T) {
 			was := b.Spec.Buffer.Disk.DeepCopy()
 			b = update(t, b, func(b *v1alpha1.MQTTBridge) {
 				tt.change(b.Spec.Buffer.Disk)
-				b.Spec.Forwards[0].Topic = "x/${topic}"
+				b.Spec.LocalToRemote[0].Topic = "x/${topic}"
 			})
 			got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonApplyFailed)
 			message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message

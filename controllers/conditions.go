@@ -143,7 +143,7 @@ func named(local, remote *v1alpha1.SideStatus) []namedSide {
 // backups returns a message for each side that is on a backup.
 func backups(local, remote *v1alpha1.SideStatus) (messages []string) {
 	for _, side := range named(local, remote) {
-		if active := side.status.ActiveServer(); active != nil && active.Role != v1alpha1.Role(0) {
+		if active := side.status.ActiveServer(); active != nil && active.Role != v1alpha1.RolePrimary {
 			messages = append(messages, fmt.Sprintf(msgOnBackup, side.name, active.Name, v1alpha1.PublicURL(active.URL)))
 		}
 	}
@@ -171,11 +171,11 @@ func shortfalls(local, remote *v1alpha1.SideStatus) (reason string, messages []s
 // bufferTrouble returns the reason of the worst problem of the buffer on disk, and a
 // message for each direction that has a problem. Both are empty if there is no problem.
 func bufferTrouble(o *observation) (reason string, messages []string) {
-	forwards, subscriptions := o.backlogs()
+	localToRemote, remoteToLocal := o.backlogs()
 	for _, direction := range []struct {
 		name    string
 		backlog *v1alpha1.BacklogStatus
-	}{{"forwards", forwards}, {"subscriptions", subscriptions}} {
+	}{{"localToRemote", localToRemote}, {"remoteToLocal", remoteToLocal}} {
 		if direction.backlog == nil {
 			continue
 		}

@@ -54,10 +54,10 @@ func unreported(o *observation) {
 }
 
 // withBacklogs adds the reported states of the buffer on disk.
-func withBacklogs(forwards, subscriptions *v1alpha1.BacklogStatus) func(*observation) {
+func withBacklogs(localToRemote, remoteToLocal *v1alpha1.BacklogStatus) func(*observation) {
 	return func(o *observation) {
 		withDisk(o.bridge, "1Gi", "fast")
-		o.bridge.Status.Buffer = &v1alpha1.BufferStatus{LocalToRemote: forwards, RemoteToLocal: subscriptions}
+		o.bridge.Status.Buffer = &v1alpha1.BufferStatus{LocalToRemote: localToRemote, RemoteToLocal: remoteToLocal}
 	}
 }
 
@@ -73,9 +73,9 @@ func withShortfalls(reasons ...string) func(*observation) {
 }
 
 // unforwardable adds reported messages that no server accepts.
-func unforwardable(forwards, subscriptions *v1alpha1.UnforwardableMessage) func(*observation) {
+func unforwardable(localToRemote, remoteToLocal *v1alpha1.UnforwardableMessage) func(*observation) {
 	return func(o *observation) {
-		o.bridge.Status.Unforwardable = &v1alpha1.UnforwardableStatus{LocalToRemote: forwards, RemoteToLocal: subscriptions}
+		o.bridge.Status.Unforwardable = &v1alpha1.UnforwardableStatus{LocalToRemote: localToRemote, RemoteToLocal: remoteToLocal}
 	}
 }
 
@@ -279,12 +279,12 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		},
 		{
 			"a full buffer degrades the bridge while the other side is down", observed(withBacklogs(backlog(v1alpha1.BacklogFull, "the buffer on disk is full"), backlog(v1alpha1.BacklogEmpty, "")), withSides(localUp(), remoteDown())),
-			map[string]string{"Ready": "False/NotConnected", "Degraded": "True/BufferFull forwards: the buffer on disk is full"},
+			map[string]string{"Ready": "False/NotConnected", "Degraded": "True/BufferFull localToRemote: the buffer on disk is full"},
 		},
 		{
 			"a failed buffer comes before a full one, and both before a backup", observed(
 				withBacklogs(backlog(v1alpha1.BacklogFull, "no room"), backlog(v1alpha1.BacklogFailed, "cannot be written")), withSides(localUp(), remoteOnBackup())),
-			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/BufferFailed forwards: no room; subscriptions: cannot be written; the remote side is on backup-1"},
+			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/BufferFailed localToRemote: no room; remoteToLocal: cannot be written; the remote side is on backup-1"},
 		},
 		{
 			"a server with a shortfall degrades the bridge", observed(withShortfalls(v1alpha1.ReasonQoSLowered)),
@@ -304,21 +304,21 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		},
 		{
 			"messages that no server accepts degrade the bridge", observed(unforwardable(unforwardableMessage("a/b", epoch), unforwardableMessage("c", epoch))),
-			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/MessagesUnforwardable forwards: no server accepts a message of 7 bytes to a/b: EndsSession: closed; it is dropped; " +
-				"subscriptions: no server accepts a message of 7 bytes to c: EndsSession: closed; it is dropped"},
+			map[string]string{"Ready": "True/Forwarding", "Degraded": "True/MessagesUnforwardable localToRemote: no server accepts a message of 7 bytes to a/b: EndsSession: closed; it is dropped; " +
+				"remoteToLocal: no server accepts a message of 7 bytes to c: EndsSession: closed; it is dropped"},
 		},
 		{
 			"messages that no server accepts come before a backup, and both are named", observed(unforwardable(nil, unforwardableMessage("a", epoch)), withSides(localUp(), remoteOnBackup())),
-			map[string]string{"Degraded": "True/MessagesUnforwardable subscriptions: no server accepts a message of 7 bytes to a: EndsSession: closed; it is dropped; the remote side is on backup-1"},
+			map[string]string{"Degraded": "True/MessagesUnforwardable remoteToLocal: no server accepts a message of 7 bytes to a: EndsSession: closed; it is dropped; the remote side is on backup-1"},
 		},
 		{
 			"a full buffer comes before messages that no server accepts, and all are named", observed(
 				unforwardable(unforwardableMessage("a", epoch), nil), withBacklogs(backlog(v1alpha1.BacklogFull, "no room"), nil), withSides(localUp(), remoteOnBackup())),
-			map[string]string{"Degraded": "True/BufferFull forwards: no room; the remote side is on backup-1 (mqtt://b:1883), not on its primary server; forwards: no server accepts"},
+			map[string]string{"Degraded": "True/BufferFull localToRemote: no room; the remote side is on backup-1 (mqtt://b:1883), not on its primary server; localToRemote: no server accepts"},
 		},
 		{
 			"messages that no server accepts degrade the bridge while a side is down", observed(unforwardable(unforwardableMessage("a", epoch), nil), withSides(localUp(), remoteDown())),
-			map[string]string{"Ready": "False/NotConnected", "Degraded": "True/MessagesUnforwardable forwards: no server accepts"},
+			map[string]string{"Ready": "False/NotConnected", "Degraded": "True/MessagesUnforwardable localToRemote: no server accepts"},
 		},
 		{
 			"without such messages the bridge is not degraded", observed(unforwardable(nil, nil)),
@@ -356,9 +356,9 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		},
 		{
 			"an invalid spec stalls, and the running bridge stays Ready", observed(func(o *observation) {
-				o.stall = &stallError{v1alpha1.ReasonInvalidSpec, errors.New("spec.forwards: loops")}
+				o.stall = &stallError{v1alpha1.ReasonInvalidSpec, errors.New("spec.localToRemote: loops")}
 			}),
-			map[string]string{"Ready": "True/Forwarding", "Stalled": "True/InvalidSpec spec.forwards: loops", "Reconciling": "absent"},
+			map[string]string{"Ready": "True/Forwarding", "Stalled": "True/InvalidSpec spec.localToRemote: loops", "Reconciling": "absent"},
 		},
 		{
 			"pods that the API server refuses stall", observed(noPods, func(o *observation) {
@@ -483,7 +483,7 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 		{
 			"a message that no server accepts is announced with its topic, size and reason",
 			observed(unforwardable(unforwardableMessage("a/b", epoch), nil)),
-			[]string{"Warning MessageUnforwardable forwards: no server accepts a message of 7 bytes to a/b: EndsSession: closed; it is dropped"},
+			[]string{"Warning MessageUnforwardable localToRemote: no server accepts a message of 7 bytes to a/b: EndsSession: closed; it is dropped"},
 			&v1alpha1.Announced{LocalToRemoteMessage: at},
 		},
 		{
@@ -491,7 +491,7 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			observed(unforwardable(unforwardableMessage("a", epoch), unforwardableMessage("b", epoch.Add(time.Second))), withAnnounced(func(a *v1alpha1.Announced) {
 				a.LocalToRemoteMessage, a.RemoteToLocalMessage = at, at
 			})),
-			[]string{"Warning MessageUnforwardable subscriptions: no server accepts a message of 7 bytes to b: EndsSession: closed; it is dropped"},
+			[]string{"Warning MessageUnforwardable remoteToLocal: no server accepts a message of 7 bytes to b: EndsSession: closed; it is dropped"},
 			&v1alpha1.Announced{LocalToRemoteMessage: at, RemoteToLocalMessage: metav1.NewMicroTime(epoch.Add(time.Second))},
 		},
 		{

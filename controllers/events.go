@@ -43,8 +43,8 @@ func announce(o *observation, now time.Time) (*v1alpha1.Announced, []event) {
 	events = append(events, announceRefusal("local", local, &marker.LocalRequest)...)
 	events = append(events, announceRefusal("remote", remote, &marker.RemoteRequest)...)
 	u := o.unforwardable()
-	events = append(events, announceUnforwardable("forwards", u.LocalToRemote, &marker.LocalToRemoteMessage)...)
-	events = append(events, announceUnforwardable("subscriptions", u.RemoteToLocal, &marker.RemoteToLocalMessage)...)
+	events = append(events, announceUnforwardable("localToRemote", u.LocalToRemote, &marker.LocalToRemoteMessage)...)
+	events = append(events, announceUnforwardable("remoteToLocal", u.RemoteToLocal, &marker.RemoteToLocalMessage)...)
 	if o.suspended() {
 		// A suspended bridge has no outage: none continues, and none ends.
 		marker.LocalDown, marker.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}

@@ -40,7 +40,7 @@ func newBridge(namespace, name string) *v1alpha1.MQTTBridge {
 				Primary: v1alpha1.Server{URL: primaryURL},
 				Backups: []v1alpha1.Server{{URL: backupURL}},
 			},
-			Forwards: []v1alpha1.Rule{{Filter: "sensors/#"}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: "sensors/#"}},
 		},
 	}
 }
@@ -63,7 +63,7 @@ func side(servers ...v1alpha1.ServerStatus) *v1alpha1.SideStatus {
 	s := &v1alpha1.SideStatus{Servers: servers}
 	for i, server := range servers {
 		if server.State == v1alpha1.ServerActive {
-			s.Active = &v1alpha1.ActiveServer{Name: server.Name, URL: server.URL, Role: v1alpha1.Role(i), Since: server.Since}
+			s.Active = &v1alpha1.ActiveServer{Name: server.Name, URL: server.URL, Role: v1alpha1.RoleAt(i), Place: int32(i + 1), Since: server.Since}
 		}
 	}
 	return s

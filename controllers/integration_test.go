@@ -456,8 +456,8 @@ func TestBridge_InvalidSpec_StallsAndKeepsRunning(t *testing.T) {
 	before := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) {
 		b.Spec.Local.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
-		b.Spec.Forwards = []v1alpha1.Rule{{Filter: "a/#"}}
-		b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "a/b/#"}}
+		b.Spec.LocalToRemote = []v1alpha1.Rule{{Filter: "a/#"}}
+		b.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "a/b/#"}}
 	})
 	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec)
 	if !conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding) {
@@ -467,7 +467,7 @@ func TestBridge_InvalidSpec_StallsAndKeepsRunning(t *testing.T) {
 	if after.Generation != before.Generation {
 		t.Error("an invalid spec changed the Deployment")
 	}
-	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Subscriptions = nil })
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.RemoteToLocal = nil })
 	awaitBridge(t, b, "no longer stalled", func(got *v1alpha1.MQTTBridge) bool {
 		return meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled) == nil
 	})

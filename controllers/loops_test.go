@@ -18,18 +18,18 @@ func TestLoop_TwoBridgesBetweenTheSameServers_AreDegradedWhileBothExist(t *testi
 	b, _ := forwardingBridge(t)
 	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary)
 	back := newBridge(b.Namespace, "back")
-	back.Spec.Forwards, back.Spec.Subscriptions = nil, []v1alpha1.Rule{{Filter: "sensors/+"}}
+	back.Spec.LocalToRemote, back.Spec.RemoteToLocal = nil, []v1alpha1.Rule{{Filter: "sensors/+"}}
 	create(t, back)
 	got := awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonMessageLoop)
 	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionDegraded).Message
-	for _, want := range []string{"forwards[0] of " + b.Namespace + "/" + b.Name, "subscriptions[0] of " + b.Namespace + "/back", "delivery.maxHops"} {
+	for _, want := range []string{"localToRemote[0] of " + b.Namespace + "/" + b.Name, "remoteToLocal[0] of " + b.Namespace + "/back", "delivery.maxHops"} {
 		if !strings.Contains(message, want) {
 			t.Errorf("the message %q does not name %s", message, want)
 		}
 	}
-	back = update(t, back, func(x *v1alpha1.MQTTBridge) { x.Spec.Subscriptions[0].Topic = "copies/${topic}" })
+	back = update(t, back, func(x *v1alpha1.MQTTBridge) { x.Spec.RemoteToLocal[0].Topic = "copies/${topic}" })
 	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary)
-	update(t, back, func(x *v1alpha1.MQTTBridge) { x.Spec.Subscriptions[0].Topic = "" })
+	update(t, back, func(x *v1alpha1.MQTTBridge) { x.Spec.RemoteToLocal[0].Topic = "" })
 	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonMessageLoop)
 	if err := apiserver.Need(t, server).Client.Delete(t.Context(), back); err != nil {
 		t.Fatal(err)

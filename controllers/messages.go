@@ -18,9 +18,9 @@ const (
 	msgOnBackup  = "the %s side is on %s (%s), not on its primary server"
 	msgLoop      = "messages circulate in a loop through several bridges between the same servers: %s; change a filter or topic, or add the topics that the other bridges publish to the exclude field of a rule, or set protocolVersion: '5' and delivery.maxHops in all of these bridges"
 	msgShortfall = "the %s side, %s: %s" // server and message of the shortfall
-	msgBuffer    = "%s: %s"              // forwards or subscriptions, and the message of the backlog
+	msgBuffer    = "%s: %s"              // localToRemote or remoteToLocal, and the message of the backlog
 
-	msgUnforwardable = "%s: no server accepts a message of %d bytes to %s: %s: %s" // forwards or subscriptions; reason and message of the runner
+	msgUnforwardable = "%s: no server accepts a message of %d bytes to %s: %s: %s" // localToRemote or remoteToLocal; reason and message of the runner
 
 	msgApplied      = "the operator has changed child objects of the bridge, such as the Deployment; the changes are being rolled out"
 	msgRollingOut   = "Deployment %s is being rolled out"

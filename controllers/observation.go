@@ -73,7 +73,7 @@ func (o *observation) sides() (local, remote *v1alpha1.SideStatus) {
 
 // backlogs returns the reported states of the buffer on disk, or nil if there is no buffer
 // on disk or the reporting pod is gone.
-func (o *observation) backlogs() (forwards, subscriptions *v1alpha1.BacklogStatus) {
+func (o *observation) backlogs() (localToRemote, remoteToLocal *v1alpha1.BacklogStatus) {
 	if o.reportingPod() == nil || o.bridge.Status.Buffer == nil {
 		return nil, nil
 	}

@@ -31,7 +31,7 @@ func withUnforwardable(o *observation, c metav1.Condition) metav1.Condition {
 	for _, direction := range []struct {
 		name string
 		m    *v1alpha1.UnforwardableMessage
-	}{{"forwards", u.LocalToRemote}, {"subscriptions", u.RemoteToLocal}} {
+	}{{"localToRemote", u.LocalToRemote}, {"remoteToLocal", u.RemoteToLocal}} {
 		if direction.m != nil {
 			messages = append(messages, fmt.Sprintf(msgUnforwardable, direction.name, ptr.Deref(direction.m.Bytes, 0), direction.m.Topic, direction.m.Reason, direction.m.Message))
 		}

@@ -47,11 +47,11 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	s := &out.Spec
 	s.Local.setDefaults(defaultClientID(b.Namespace, b.Name, "local"), defaultClientID(b.Namespace, b.Name, "local-probe"))
 	s.Remote.setDefaults(defaultClientID(b.Namespace, b.Name, "remote"), defaultClientID(b.Namespace, b.Name, "remote-probe"))
-	for i := range s.Forwards {
-		s.Forwards[i].setDefaults()
+	for i := range s.LocalToRemote {
+		s.LocalToRemote[i].setDefaults()
 	}
-	for i := range s.Subscriptions {
-		s.Subscriptions[i].setDefaults()
+	for i := range s.RemoteToLocal {
+		s.RemoteToLocal[i].setDefaults()
 	}
 	if s.Delivery == nil {
 		s.Delivery = &Delivery{}
@@ -100,23 +100,19 @@ func (s *Server) UsesTLS() bool {
 	return scheme == "mqtts" || scheme == "ssl" || scheme == "tls" || scheme == "wss"
 }
 
-// Role returns the role of the server at a position in its side's list, counted from 0:
-// Primary, Backup-1, Backup-2 and so on.
-func Role(position int) string {
+// RoleAt returns the role of the server at a position in its side's list, counted from 0.
+func RoleAt(position int) ServerRole {
 	if position == 0 {
-		return "Primary"
+		return RolePrimary
 	}
-	return fmt.Sprintf("Backup-%d", position)
+	return RoleBackup
 }
 
 func (s *Side) setDefaults(clientID, probeClientID string) {
-	if s.Primary.Name == "" {
-		s.Primary.Name = strings.ToLower(Role(0))
-	}
+	names := s.ServerNames()
+	s.Primary.Name = names[0]
 	for i := range s.Backups {
-		if s.Backups[i].Name == "" {
-			s.Backups[i].Name = strings.ToLower(Role(i + 1))
-		}
+		s.Backups[i].Name = names[i+1]
 	}
 	setDefault(&s.ProtocolVersion, ProtocolVersion311)
 	if s.ClientID == "" {
@@ -170,6 +166,9 @@ func (f *Failover) setDefaults(probeClientID string) {
 }
 
 func (r *Rule) setDefaults() {
+	if r.Name == "" {
+		r.Name = r.Filter
+	}
 	if r.Topic == "" {
 		r.Topic = DefaultTopic
 	}

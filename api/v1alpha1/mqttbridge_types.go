@@ -17,7 +17,7 @@ import (
 // +kubebuilder:resource:path=mqttbridges,singular=mqttbridge,shortName=mqb,categories=all
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the bridge forwards messages now"
 // +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.remote.active.url`,description="The remote server in use"
-// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.remote.active.role`,description="The position of the remote server in use: Primary, Backup-1 and so on"
+// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.remote.active.role`,description="Whether the remote server in use is the primary or a backup"
 // +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.remote.active.since`,description="Time since the bridge connected to the remote server in use"
 // +kubebuilder:printcolumn:name="Failovers",type=integer,JSONPath=`.status.remote.failovers`,description="Number of changes from one remote server to another since the runner started"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -54,13 +54,13 @@ type MQTTBridgeList struct {
 
 // MQTTBridgeSpec is the desired state of a bridge.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.forwards) && size(self.forwards) > 0) || (has(self.subscriptions) && size(self.subscriptions) > 0)",fieldPath=".forwards",reason=FieldValueRequired,message="a bridge needs at least one entry in forwards (local to remote) or subscriptions (remote to local)"
+// +kubebuilder:validation:XValidation:rule="(has(self.localToRemote) && size(self.localToRemote) > 0) || (has(self.remoteToLocal) && size(self.remoteToLocal) > 0)",fieldPath=".localToRemote",reason=FieldValueRequired,message="a bridge needs at least one entry in localToRemote or remoteToLocal"
 // +kubebuilder:validation:XValidation:rule="!([self.local.primary.url] + (has(self.local.backups) ? self.local.backups.map(b, b.url) : [])).exists(u, u == self.remote.primary.url || (has(self.remote.backups) && self.remote.backups.exists(b, b.url == u)))",fieldPath=".remote",reason=FieldValueInvalid,message="local and remote have a server with the same URL; a bridge connects two different sides: list each server on one side only"
-// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || !has(self.subscriptions) || !((has(self.local.bridgeMode) && self.local.bridgeMode == 'Off' && (!has(self.local.protocolVersion) || self.local.protocolVersion != '5')) || (has(self.remote.bridgeMode) && self.remote.bridgeMode == 'Off' && (!has(self.remote.protocolVersion) || self.remote.protocolVersion != '5'))) || !self.forwards.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.subscriptions.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="a subscription and a forward have the same filter and both keep the topic, so every message would circulate in a loop, because with MQTT 3.1.1 and bridgeMode: Off a server sends the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match"
-// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.forwards.exists(f, has(f.userProperties) && size(f.userProperties) > 0)",fieldPath=".forwards",reason=FieldValueInvalid,message="userProperties in forwards need MQTT 5 on the side that the messages go to; set remote.protocolVersion to '5' or remove them"
-// +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.userProperties) && size(s.userProperties) > 0)",fieldPath=".subscriptions",reason=FieldValueInvalid,message="userProperties in subscriptions need MQTT 5 on the side that the messages go to; set local.protocolVersion to '5' or remove them"
-// +kubebuilder:validation:XValidation:rule="!has(self.forwards) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.forwards.exists(f, has(f.retainHandling))",fieldPath=".forwards",reason=FieldValueInvalid,message="retainHandling in forwards needs MQTT 5 on the side that the messages come from; set local.protocolVersion to '5' or remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.subscriptions) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.subscriptions.exists(s, has(s.retainHandling))",fieldPath=".subscriptions",reason=FieldValueInvalid,message="retainHandling in subscriptions needs MQTT 5 on the side that the messages come from; set remote.protocolVersion to '5' or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.localToRemote) || !has(self.remoteToLocal) || !((has(self.local.bridgeMode) && self.local.bridgeMode == 'Off' && (!has(self.local.protocolVersion) || self.local.protocolVersion != '5')) || (has(self.remote.bridgeMode) && self.remote.bridgeMode == 'Off' && (!has(self.remote.protocolVersion) || self.remote.protocolVersion != '5'))) || !self.localToRemote.exists(f, (!has(f.topic) || f.topic == '${topic}') && self.remoteToLocal.exists(s, s.filter == f.filter && (!has(s.topic) || s.topic == '${topic}')))",fieldPath=".remoteToLocal",reason=FieldValueInvalid,message="a rule of localToRemote and a rule of remoteToLocal have the same filter and both keep the topic, so every message would circulate in a loop, because with MQTT 3.1.1 and bridgeMode: Off a server sends the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match"
+// +kubebuilder:validation:XValidation:rule="!has(self.localToRemote) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.localToRemote.exists(f, has(f.userProperties) && size(f.userProperties) > 0)",fieldPath=".localToRemote",reason=FieldValueInvalid,message="userProperties in localToRemote need MQTT 5 on the side that the messages go to; set remote.protocolVersion to '5' or remove them"
+// +kubebuilder:validation:XValidation:rule="!has(self.remoteToLocal) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.remoteToLocal.exists(s, has(s.userProperties) && size(s.userProperties) > 0)",fieldPath=".remoteToLocal",reason=FieldValueInvalid,message="userProperties in remoteToLocal need MQTT 5 on the side that the messages go to; set local.protocolVersion to '5' or remove them"
+// +kubebuilder:validation:XValidation:rule="!has(self.localToRemote) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.localToRemote.exists(f, has(f.retainHandling))",fieldPath=".localToRemote",reason=FieldValueInvalid,message="retainHandling in localToRemote needs MQTT 5 on the side that the messages come from; set local.protocolVersion to '5' or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.remoteToLocal) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.remoteToLocal.exists(s, has(s.retainHandling))",fieldPath=".remoteToLocal",reason=FieldValueInvalid,message="retainHandling in remoteToLocal needs MQTT 5 on the side that the messages come from; set remote.protocolVersion to '5' or remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.delivery) || !has(self.delivery.maxHops) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5' && has(self.remote.protocolVersion) && self.remote.protocolVersion == '5')",fieldPath=".delivery.maxHops",reason=FieldValueInvalid,message="maxHops needs MQTT 5 on both sides, because hops are counted in a user property; set local.protocolVersion and remote.protocolVersion to '5' or remove maxHops"
 // +kubebuilder:validation:XValidation:rule="!has(self.buffer) || !has(self.buffer.drain) || has(self.buffer.disk) || (has(self.delivery) && has(self.delivery.qos0WhenDown) && self.delivery.qos0WhenDown == 'Buffer')",fieldPath=".buffer.drain",reason=FieldValueInvalid,message="drain limits the rate at which messages leave the buffer, but no buffer is configured; set buffer.disk or delivery.qos0WhenDown: Buffer, or remove drain"
 // +kubebuilder:validation:XValidation:rule="!has(self.notifications) || !has(self.delivery) || !has(self.delivery.unforwardable) || !has(self.delivery.unforwardable.deadLetter) || self.delivery.unforwardable.deadLetter.topic != self.notifications.topic",fieldPath=".delivery.unforwardable.deadLetter.topic",reason=FieldValueInvalid,message="dead letters and notifications have the same topic, so they would replace each other; choose another topic, such as bridges/plant1/dead"
@@ -73,19 +73,25 @@ type MQTTBridgeSpec struct {
 	// +required
 	Remote Side `json:"remote,omitzero"`
 
-	// forwards are the rules for messages from local to remote.
+	// localToRemote are the rules for messages from local to remote. Two rules must differ in
+	// filter or topic.
 	// +optional
-	// +listType=atomic
+	// +listType=map
+	// +listMapKey=filter
+	// +listMapKey=topic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	Forwards []Rule `json:"forwards,omitempty"`
+	LocalToRemote []Rule `json:"localToRemote,omitempty"`
 
-	// subscriptions are the rules for messages from remote to local.
+	// remoteToLocal are the rules for messages from remote to local. Two rules must differ in
+	// filter or topic.
 	// +optional
-	// +listType=atomic
+	// +listType=map
+	// +listMapKey=filter
+	// +listMapKey=topic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	Subscriptions []Rule `json:"subscriptions,omitempty"`
+	RemoteToLocal []Rule `json:"remoteToLocal,omitempty"`
 
 	// delivery controls how messages are delivered to their destination.
 	// +optional
@@ -120,8 +126,6 @@ type MQTTBridgeSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, b.url != self.primary.url) && self.backups.all(b, self.backups.exists_one(o, o.url == b.url)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same URL; list each server once"
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, !has(b.name) || !has(self.primary.name) || b.name != self.primary.name) && self.backups.all(b, !has(b.name) || self.backups.exists_one(o, has(o.name) && o.name == b.name)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same name; give each server a different name"
-// +kubebuilder:validation:XValidation:rule="!has(self.primary.name) || !self.primary.name.matches('^backup-[0-9]+$')",fieldPath=".primary.name",reason=FieldValueInvalid,message="primary and backup-N are the default names of the servers at these positions, and no other server can have them; choose another name or remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.backups) || self.backups.all(b, !has(b.name) || (b.name != 'primary' && (!b.name.matches('^backup-[0-9]+$') || (b.name.matches('^backup-[1-9][0-9]?$') && int(b.name.find('[0-9]+')) <= size(self.backups) && has(self.backups[int(b.name.find('[0-9]+')) - 1].name) && self.backups[int(b.name.find('[0-9]+')) - 1].name == b.name))))",fieldPath=".backups",reason=FieldValueInvalid,message="primary and backup-N are the default names of the servers at these positions, and no other server can have them; choose another name or remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.primary.url.matches('^wss?://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^wss?://')))",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but no server of this side has a WebSocket URL; write ws:// or wss:// in the URLs or remove webSocket"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.primary.url.matches('^(mqtts|ssl|tls|wss)://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^(mqtts|ssl|tls|wss)://')))",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"
 // +kubebuilder:validation:XValidation:rule="!has(self.clientID) || !has(self.failover) || !has(self.failover.probe) || !has(self.failover.probe.clientID) || self.failover.probe.clientID != self.clientID",fieldPath=".failover.probe.clientID",reason=FieldValueInvalid,message="probes need a client identifier that differs from the bridge's, because a server disconnects a client when another client connects with the same identifier; set failover.probe.clientID to an identifier other than clientID, or remove it"
@@ -244,8 +248,9 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.url.matches('^wss?://')",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but the server's URL is not a WebSocket URL; write ws:// or wss:// in the URL or remove webSocket"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.url.matches('^(mqtts|ssl|tls|wss)://')",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but the server's URL is not a TLS URL; write mqtts:// or wss:// in the URL or remove tls"
 type Server struct {
-	// name identifies the server in status, events and metrics. Default: primary, backup-1,
-	// backup-2 and so on, by the server's position.
+	// name identifies the server in status, events and metrics. Default: the host of the
+	// URL, with the port if it is not the scheme's default. If two servers of the side
+	// would have the same name, the port and, if necessary, the path are added.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -404,6 +409,13 @@ type Rule struct {
 	// +kubebuilder:validation:XValidation:rule="self != '$exclusive/'",reason=FieldValueInvalid,message="$exclusive/ must be followed by a topic filter, as in $exclusive/a/#"
 	Filter string `json:"filter,omitempty"`
 
+	// name identifies the rule in metrics and messages. It must differ from the names of the
+	// direction's other rules. Default: the filter.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Name string `json:"name,omitempty"`
+
 	// topic is the topic under which messages are published on the destination: text with
 	// placeholders. ${topic} stands for the topic on the source; ${1}, ${2} and so on stand
 	// for the text that the filter's first, second and so on + or # matched. If # matched
@@ -412,6 +424,7 @@ type Rule struct {
 	// begin with $. For example, with the filter up/# and the topic ${1}, a message on
 	// up/$SYS/x is dropped. Default ${topic}.
 	// +optional
+	// +kubebuilder:default="${topic}"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#]')",reason=FieldValueInvalid,message="the topic of a rule must not contain the wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match"

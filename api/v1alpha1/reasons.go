@@ -5,7 +5,7 @@ package v1alpha1
 
 // Types of conditions.
 const (
-	// ConditionReady is True while the bridge forwards: the reporting pod runs, and a
+	// ConditionReady is True while the bridge localToRemote: the reporting pod runs, and a
 	// server is connected on both sides.
 	ConditionReady = "Ready"
 	// ConditionLocalConnected is True while a local server is connected.

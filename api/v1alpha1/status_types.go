@@ -160,14 +160,32 @@ type ActiveServer struct {
 	// +required
 	URL string `json:"url,omitempty"`
 
-	// role is the server's position in the list: Primary, Backup-1, Backup-2 and so on.
+	// role is Primary or Backup.
 	// +required
-	Role string `json:"role,omitempty"`
+	Role ServerRole `json:"role,omitempty"`
+
+	// place is the server's place in the order of preference: 1 is the primary, 2 the first
+	// backup and so on.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16
+	Place int32 `json:"place,omitempty"`
 
 	// since is when the server was connected.
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 }
+
+// ServerRole is what a server is in its side's list.
+//
+// +kubebuilder:validation:Enum=Primary;Backup
+type ServerRole string
+
+// The roles of a server.
+const (
+	RolePrimary ServerRole = "Primary"
+	RoleBackup  ServerRole = "Backup"
+)
 
 // ServerStatus is the state of one server.
 type ServerStatus struct {
@@ -269,11 +287,11 @@ type FailoverRecord struct {
 // BufferStatus is the state of the buffer on disk. The metrics mqttbridge_backlog_*
 // report its size.
 type BufferStatus struct {
-	// localToRemote is the backlog of the forwards.
+	// localToRemote is the backlog of this direction.
 	// +optional
 	LocalToRemote *BacklogStatus `json:"localToRemote,omitempty"`
 
-	// remoteToLocal is the backlog of the subscriptions.
+	// remoteToLocal is the backlog of this direction.
 	// +optional
 	RemoteToLocal *BacklogStatus `json:"remoteToLocal,omitempty"`
 }
@@ -343,12 +361,12 @@ type Announced struct {
 	// +optional
 	RemoteRequest metav1.MicroTime `json:"remoteRequest,omitzero"`
 
-	// localToRemoteMessage is the time of the latest announced message of forwards that no
+	// localToRemoteMessage is the time of the latest announced message of this direction that no
 	// server accepts.
 	// +optional
 	LocalToRemoteMessage metav1.MicroTime `json:"localToRemoteMessage,omitzero"`
 
-	// remoteToLocalMessage is the time of the latest announced message of subscriptions
+	// remoteToLocalMessage is the time of the latest announced message of this direction
 	// that no server accepts.
 	// +optional
 	RemoteToLocalMessage metav1.MicroTime `json:"remoteToLocalMessage,omitzero"`
@@ -366,11 +384,11 @@ type Announced struct {
 
 // UnforwardableStatus holds the latest message of each direction that no server accepts.
 type UnforwardableStatus struct {
-	// localToRemote is the latest such message of forwards.
+	// localToRemote is the latest such message of this direction.
 	// +optional
 	LocalToRemote *UnforwardableMessage `json:"localToRemote,omitempty"`
 
-	// remoteToLocal is the latest such message of subscriptions.
+	// remoteToLocal is the latest such message of this direction.
 	// +optional
 	RemoteToLocal *UnforwardableMessage `json:"remoteToLocal,omitempty"`
 }

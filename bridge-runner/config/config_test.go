@@ -21,7 +21,7 @@ metadata: {name: b, namespace: plant}
 spec:
   local: {primary: {url: "mqtt://local:1883"}}
   remote: {primary: {url: "mqtt://remote:1883"}}
-  forwards: [{filter: "a/#"}]
+  localToRemote: [{filter: "a/#"}]
 `
 
 func write(t *testing.T, dir, name, content string) string {
@@ -42,8 +42,8 @@ func TestLoad_MinimalManifest_ResolvesDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := b.Spec.Remote
-	if r.Primary.Name != "primary" || *r.KeepAliveSeconds != 10 || *r.Failover.AckTimeoutSeconds != 10 ||
-		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Buffer.Memory.Size.String() != "8Mi" || r.MaximumPacketSize.String() != "32Mi" || *b.Spec.Delivery.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || b.Spec.Forwards[0].Topic != "${topic}" || *b.Spec.Forwards[0].QoS != 1 {
+	if r.Primary.Name != "remote" || *r.KeepAliveSeconds != 10 || *r.Failover.AckTimeoutSeconds != 10 ||
+		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Buffer.Memory.Size.String() != "8Mi" || r.MaximumPacketSize.String() != "32Mi" || *b.Spec.Delivery.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || b.Spec.LocalToRemote[0].Topic != "${topic}" || *b.Spec.LocalToRemote[0].QoS != 1 {
 		t.Errorf("defaults: %+v", b.Spec)
 	}
 	if id := r.ClientID; id == "" || len(id) > 23 || id == b.Spec.Local.ClientID {
@@ -56,11 +56,11 @@ func TestLoad_MinimalManifest_ResolvesDefaults(t *testing.T) {
 
 func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
-		{"unknown field", "forwards:", "forward:", `unknown field "spec.forward"`},
+		{"unknown field", "localToRemote:", "forward:", `unknown field "spec.forward"`},
 		{"kind", "MQTTBridge", "Bridge", "kind: Unsupported value: \"Bridge\""},
 		{"no name", "name: b, ", "", "metadata.name: Required"},
 		{"long name", "name: b,", "name: " + strings.Repeat("b", 53) + ",", "choose a shorter name"},
-		{"no rules", `forwards: [{filter: "a/#"}]`, "", "at least one entry in forwards"},
+		{"no rules", `localToRemote: [{filter: "a/#"}]`, "", "at least one entry in localToRemote"},
 		{"scheme", "mqtt://remote", "http://remote", `spec.remote.primary.url: Invalid value: "http://remote:1883": a server's URL must start with`},
 		{"port", "remote:1883", "remote:99999", "from 1 to 65535"},
 		{"path", "remote:1883", "remote:1883/mqtt", "without path"},
@@ -76,34 +76,37 @@ func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 		{"empty ALPN protocol", `mqtt://remote:1883"}`, `mqtts://remote:1883"}, tls: {alpn: [""]}`, "spec.remote.tls.alpn[0]"},
 		{"password in the URL", "mqtt://remote", "mqtt://me:secret@remote", "credentials.secretRef"},
 		{"same URL twice", "mqtt://remote", "mqtt://local", "local and remote have a server with the same URL"},
-		{"filter", "a/#", "a/#/b", `spec.forwards[0].filter: Invalid value: "a/#/b"`},
+		{"filter", "a/#", "a/#/b", `spec.localToRemote[0].filter: Invalid value: "a/#/b"`},
 		{"shared", "a/#", "$share/g/a", "shared subscriptions"},
-		{"capture", `"a/#"}`, `"a/#", topic: "${2}"}`, "spec.forwards[0].topic"},
-		{"qos", `"a/#"}`, `"a/#", qos: 3}`, "spec.forwards[0].qos"},
-		{"retain", `"a/#"}`, `"a/#", retain: Maybe}`, "spec.forwards[0].retain"},
-		{"exclude", `"a/#"}`, `"a/#", exclude: ["#/a"]}`, "spec.forwards[0].exclude"},
+		{"capture", `"a/#"}`, `"a/#", topic: "${2}"}`, "spec.localToRemote[0].topic"},
+		{"qos", `"a/#"}`, `"a/#", qos: 3}`, "spec.localToRemote[0].qos"},
+		{"retain", `"a/#"}`, `"a/#", retain: Maybe}`, "spec.localToRemote[0].retain"},
+		{"exclude", `"a/#"}`, `"a/#", exclude: ["#/a"]}`, "spec.localToRemote[0].exclude"},
 		{"tls without a TLS URL", `remote:1883"}`, `remote:1883"}, tls: {}`, "write mqtts://"},
 		{"keep alive", `remote:1883"}`, `remote:1883"}, keepAliveSeconds: 0`, "must be from 1 to 65535"},
 		{"retry", `remote:1883"}`, `remote:1883"}, failover: {retry: {initialMilliseconds: 5000, maxSeconds: 1}}`, "must not exceed maxSeconds"},
-		{"reserved name", `remote:1883"}`, `remote:1883", name: backup-1}`, "default names of the servers"},
+		{"server name twice", `remote:1883"}`, `remote:1883", name: a}, backups: [{url: "mqtt://b", name: a}]`, "two servers of this side have the same name"},
+		{"one server under two URLs", `remote:1883"}`, `remote:1883"}, backups: [{url: "tcp://REMOTE"}]`, "two servers of this side have the same URL"},
+		{"rule twice", `{filter: "a/#"}`, `{filter: "a/#"}, {filter: "a/#", topic: "${topic}"}`, "spec.localToRemote[1]: Duplicate value"},
+		{"rule name twice", `{filter: "a/#"}`, `{filter: "a/#"}, {filter: "a/#", topic: "x/${topic}"}`, "spec.localToRemote[1].name: Invalid value: \"a/#\": two rules of this direction have the same name"},
 		{"reference", `remote:1883"}`, `remote:1883"}, credentials: {secretRef: {name: "../x"}}`, "spec.remote.credentials.secretRef.name"},
 		{"version", `remote:1883"}`, `remote:1883"}, protocolVersion: "4"`, `spec.remote.protocolVersion: Unsupported value: "4": supported values: "3.1.1", "5"`},
 		{"no session expiry", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 0`, "spec.remote.sessionExpirySeconds: Invalid value: 0: must be from 1 to 4294967295"},
 		{"maximum packet size", `remote:1883"}`, `remote:1883"}, maximumPacketSize: 1023`, "spec.remote.maximumPacketSize: Invalid value: \"1023\": maximumPacketSize must be from 1Ki to 268435460, as in 32Mi"},
 		{"session expiry beyond four bytes", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 4294967296`, "spec.remote.sessionExpirySeconds: Invalid value: 4294967296: must be from 1 to 4294967295"},
-		{"user property without a name", `"a/#"}`, `"a/#", userProperties: [{value: x}]}`, "spec.forwards[0].userProperties[0].name: Required"},
-		{"no hops", "forwards:", "delivery: {maxHops: 0}\n  forwards:", "spec.delivery.maxHops: Invalid value: 0: must be from 1 to 255"},
-		{"a disk without a size", "forwards:", "buffer: {disk: {}}\n  forwards:", "spec.buffer.disk.size: Required"},
-		{"a disk that is too small", "forwards:", "buffer: {disk: {size: 1Mi}}\n  forwards:", "spec.buffer.disk.size: Invalid value: \"1Mi\": the size of the buffer on disk must be from 16Mi"},
-		{"a message TTL of 0", "forwards:", "buffer: {disk: {size: 1Gi, messageTTLSeconds: 0}}\n  forwards:", "spec.buffer.disk.messageTTLSeconds: Invalid value: 0: must be from 1 to 31536000"},
-		{"drain without a buffer", "forwards:", "buffer: {drain: {messagesPerSecond: 1}}\n  forwards:", "spec.buffer.drain: Invalid value"},
-		{"notifications without a topic", "forwards:", "notifications: {}\n  forwards:", "spec.notifications.topic: Required"},
+		{"user property without a name", `"a/#"}`, `"a/#", userProperties: [{value: x}]}`, "spec.localToRemote[0].userProperties[0].name: Required"},
+		{"no hops", "localToRemote:", "delivery: {maxHops: 0}\n  localToRemote:", "spec.delivery.maxHops: Invalid value: 0: must be from 1 to 255"},
+		{"a disk without a size", "localToRemote:", "buffer: {disk: {}}\n  localToRemote:", "spec.buffer.disk.size: Required"},
+		{"a disk that is too small", "localToRemote:", "buffer: {disk: {size: 1Mi}}\n  localToRemote:", "spec.buffer.disk.size: Invalid value: \"1Mi\": the size of the buffer on disk must be from 16Mi"},
+		{"a message TTL of 0", "localToRemote:", "buffer: {disk: {size: 1Gi, messageTTLSeconds: 0}}\n  localToRemote:", "spec.buffer.disk.messageTTLSeconds: Invalid value: 0: must be from 1 to 31536000"},
+		{"drain without a buffer", "localToRemote:", "buffer: {drain: {messagesPerSecond: 1}}\n  localToRemote:", "spec.buffer.drain: Invalid value"},
+		{"notifications without a topic", "localToRemote:", "notifications: {}\n  localToRemote:", "spec.notifications.topic: Required"},
 		{"loop", "", "", ""},
 	} {
 		text := strings.Replace(minimal, c.old, c.new, 1)
 		if c.name == "loop" {
-			text = strings.Replace(minimal, `local:1883"}`, `local:1883"}, bridgeMode: "Off"`, 1) + "  subscriptions: [{filter: a/b}]\n"
-			c.want = `spec.subscriptions: Invalid value: "a/b": messages would circulate in a loop: subscriptions[0] (filter "a/b") publishes "a/b" as "a/b", forwards[0] (filter "a/#") publishes "a/b" as "a/b", because the servers of local use MQTT 3.1.1 and bridgeMode: Off and send the bridge's own messages back`
+			text = strings.Replace(minimal, `local:1883"}`, `local:1883"}, bridgeMode: "Off"`, 1) + "  remoteToLocal: [{filter: a/b}]\n"
+			c.want = `spec.remoteToLocal: Invalid value: "a/b": messages would circulate in a loop: remoteToLocal[0] (filter "a/b") publishes "a/b" as "a/b", localToRemote[0] (filter "a/#") publishes "a/b" as "a/b", because the servers of local use MQTT 3.1.1 and bridgeMode: Off and send the bridge's own messages back`
 		}
 		_, err := Load(write(t, t.TempDir(), "b.yaml", text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

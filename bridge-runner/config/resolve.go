@@ -19,13 +19,13 @@ import (
 // Resolve translates a spec into settings. [Load] must have returned the spec: it is valid,
 // and its defaults are resolved.
 func Resolve(s *v1alpha1.MQTTBridgeSpec) (*Settings, error) {
-	forwards, subscriptions, err := manifest.Directions(s)
+	localToRemote, remoteToLocal, err := manifest.Directions(s)
 	if err != nil {
 		return nil, err
 	}
 	out := &Settings{
-		Forwards:           forwards,
-		Subscriptions:      subscriptions,
+		LocalToRemote:      localToRemote,
+		RemoteToLocal:      remoteToLocal,
 		Loop:               manifest.FindLoop(s) != nil,
 		InflightWindow:     int(*s.Delivery.InflightWindow),
 		BufferQoS0:         *s.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
@@ -43,7 +43,7 @@ func Resolve(s *v1alpha1.MQTTBridgeSpec) (*Settings, error) {
 		}
 	}
 	if d := s.Buffer.Disk; d != nil {
-		directions := min(len(forwards), 1) + min(len(subscriptions), 1)
+		directions := min(len(localToRemote), 1) + min(len(remoteToLocal), 1)
 		out.Disk = Disk{
 			Bytes:    diskBytesPerDirection(d.Size.Value(), directions),
 			WhenFull: *d.WhenFull,
@@ -53,10 +53,10 @@ func Resolve(s *v1alpha1.MQTTBridgeSpec) (*Settings, error) {
 	if n := s.Notifications; n != nil {
 		out.Notifications = Notifications{Topic: n.Topic, QoS: byte(*n.QoS & 1)}
 	}
-	if out.Local, err = resolveSide(&s.Local, forwards, subscriptions); err != nil {
+	if out.Local, err = resolveSide(&s.Local, localToRemote, remoteToLocal); err != nil {
 		return nil, fmt.Errorf("local: %w", err)
 	}
-	if out.Remote, err = resolveSide(&s.Remote, subscriptions, forwards); err != nil {
+	if out.Remote, err = resolveSide(&s.Remote, remoteToLocal, localToRemote); err != nil {
 		return nil, fmt.Errorf("remote: %w", err)
 	}
 	return out, nil

@@ -37,7 +37,7 @@ func minimalSettings(spec *v1alpha1.MQTTBridgeSpec) *Settings {
 	side := func(server string, spec *v1alpha1.Side) Side {
 		return Side{
 			Servers: []Server{{
-				Name: "primary", URL: "mqtt://" + server + ":1883",
+				Name: server, URL: "mqtt://" + server + ":1883",
 				Address: manifest.Address{Host: server, HostPort: server + ":1883"},
 			}},
 			Version:           packet.V311,
@@ -90,7 +90,7 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 	const (
 		local  = `local: {primary: {url: "mqtt://local:1883"}`
 		remote = `remote: {primary: {url: "mqtt://remote:1883"}`
-		rules  = `forwards: [{filter: "a/#"}]`
+		rules  = `localToRemote: [{filter: "a/#"}]`
 	)
 	b, err := Load(write(t, t.TempDir(), "b.yaml", minimal))
 	if err != nil {
@@ -125,10 +125,10 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 		{"windows", remote, remote + `, failover: {failback: {windows: [{schedule: "0 2 * * 6", durationMinutes: 90}]}}`, func(s *Settings) {
 			s.Remote.Failover.Windows = []failover.Window{{Length: 90 * time.Minute}}
 		}},
-		{"rules in both directions", rules, "forwards: [{filter: a, qos: 2}, {filter: b, qos: 0}]\n  subscriptions: [{filter: c, qos: 0}]", func(s *Settings) {
+		{"rules in both directions", rules, "localToRemote: [{filter: a, qos: 2}, {filter: b, qos: 0}]\n  remoteToLocal: [{filter: c, qos: 0}]", func(s *Settings) {
 			s.Remote.PublishQoS, s.Local.PublishQoS, s.Remote.CleanSession = 2, 0, false
 		}},
-		{"a loop", rules, rules + "\n  subscriptions: [{filter: a/b}]", func(s *Settings) {
+		{"a loop", rules, rules + "\n  remoteToLocal: [{filter: a/b}]", func(s *Settings) {
 			s.Loop, s.Local.PublishQoS, s.Remote.CleanSession = true, 1, false
 		}},
 		{"delivery", rules, rules + "\n  delivery: {inflightWindow: 7, qos0WhenDown: Buffer}", func(s *Settings) { s.InflightWindow, s.BufferQoS0 = 7, true }},
@@ -138,7 +138,7 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 		{"a disk for one direction", rules, rules + "\n  buffer: {disk: {size: 1000M}}", func(s *Settings) {
 			s.Disk = Disk{Bytes: 900_000_000, WhenFull: v1alpha1.WhenFullBlock}
 		}},
-		{"a disk for both directions", rules, rules + "\n  subscriptions: [{filter: c, qos: 1}]\n  buffer: {disk: {size: 1000M, whenFull: DropOldest, messageTTLSeconds: 60}}", func(s *Settings) {
+		{"a disk for both directions", rules, rules + "\n  remoteToLocal: [{filter: c, qos: 1}]\n  buffer: {disk: {size: 1000M, whenFull: DropOldest, messageTTLSeconds: 60}}", func(s *Settings) {
 			s.Local.PublishQoS, s.Remote.CleanSession = 1, false
 			s.Disk = Disk{Bytes: 450_000_000, WhenFull: v1alpha1.WhenFullDropOldest, TTL: time.Minute}
 		}},
@@ -157,7 +157,7 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 			}
 			got, want := withoutFunctions(resolve(t, text)), minimalSettings(&b.Spec)
 			c.want(want)
-			want.Forwards, want.Subscriptions = got.Forwards, got.Subscriptions // TestResolve_Rules checks them
+			want.LocalToRemote, want.RemoteToLocal = got.LocalToRemote, got.RemoteToLocal // TestResolve_Rules checks them
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
@@ -166,7 +166,7 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 }
 
 func TestResolve_Rules_AreThoseOfTheirDirection(t *testing.T) {
-	s := resolve(t, minimal+"  subscriptions: [{filter: b}, {filter: c}]\n  notifications: {topic: state}\n")
+	s := resolve(t, minimal+"  remoteToLocal: [{filter: b}, {filter: c}]\n  notifications: {topic: state}\n")
 	filters := func(rules []manifest.Rule) (out []string) {
 		for i := range rules {
 			out = append(out, rules[i].Filter.String())
@@ -176,11 +176,11 @@ func TestResolve_Rules_AreThoseOfTheirDirection(t *testing.T) {
 		}
 		return out
 	}
-	if got := filters(s.Forwards); !slices.Equal(got, []string{"a/#"}) {
-		t.Errorf("forwards: %q", got)
+	if got := filters(s.LocalToRemote); !slices.Equal(got, []string{"a/#"}) {
+		t.Errorf("localToRemote: %q", got)
 	}
-	if got := filters(s.Subscriptions); !slices.Equal(got, []string{"b", "c"}) {
-		t.Errorf("subscriptions: %q", got)
+	if got := filters(s.RemoteToLocal); !slices.Equal(got, []string{"b", "c"}) {
+		t.Errorf("remoteToLocal: %q", got)
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 // their values.
 type Settings struct {
 	Local, Remote Side
-	// Forwards and Subscriptions are the rules of the two directions.
-	Forwards, Subscriptions []manifest.Rule
+	// LocalToRemote and RemoteToLocal are the rules of the two directions.
+	LocalToRemote, RemoteToLocal []manifest.Rule
 	// Loop is true if the rules form a loop when servers send the bridge's own messages back.
 	Loop bool
 	// InflightWindow is the largest number of QoS 1 and 2 messages in flight to a server, from

@@ -9,30 +9,30 @@ import (
 )
 
 func TestLoad_ValueOfWrongType_NamesFieldValueAndRemedy(t *testing.T) {
-	const remote, forwards = `{primary: {url: "mqtt://remote:1883"}}`, `[{filter: "a/#"}]`
+	const remote, rules = `{primary: {url: "mqtt://remote:1883"}}`, `[{filter: "a/#"}]`
 	for _, c := range []struct{ name, old, new, want string }{
 		{"a version without quotes", remote, `{primary: {url: "mqtt://remote"}, protocolVersion: 5}`, `spec.remote.protocolVersion: Invalid value: 5: must be a string; write it in quotes, as in "5"`},
 		{"the other version", remote, `{primary: {url: "mqtt://remote"}, protocolVersion: 3.1}`, `spec.remote.protocolVersion: Invalid value: 3.1: must be a string; write it in quotes, as in "3.1"`},
 		{"on the local side", `{primary: {url: "mqtt://local:1883"}}`, `{primary: {url: "mqtt://local"}, protocolVersion: 5}`, `spec.local.protocolVersion: Invalid value: 5: must be a string; write it in quotes, as in "5"`},
 		{"Off without quotes", remote, `{primary: {url: "mqtt://remote"}, bridgeMode: Off}`, `spec.remote.bridgeMode: Invalid value: false: must be a string, and YAML reads no, off and false without quotes as booleans; write the word in quotes`},
 		{"yes without quotes", remote, `{primary: {url: "mqtt://remote"}, clientID: yes}`, `spec.remote.clientID: Invalid value: true: must be a string, and YAML reads yes, on and true without quotes as booleans; write the word in quotes`},
-		{"a topic of digits", forwards, `[{filter: 5}]`, `spec.forwards[0].filter: Invalid value: 5: must be a string; write it in quotes, as in "5"`},
-		{"an item of digits", forwards, `[{filter: "a/#", exclude: ["a/b", 5]}]`, `spec.forwards[0].exclude[1]: Invalid value: 5: must be a string; write it in quotes, as in "5"`},
+		{"a topic of digits", rules, `[{filter: 5}]`, `spec.localToRemote[0].filter: Invalid value: 5: must be a string; write it in quotes, as in "5"`},
+		{"an item of digits", rules, `[{filter: "a/#", exclude: ["a/b", 5]}]`, `spec.localToRemote[0].exclude[1]: Invalid value: 5: must be a string; write it in quotes, as in "5"`},
 		{"a name of digits", "name: b", "name: 5", `metadata.name: Invalid value: 5: must be a string`},
-		{"a label of digits", "forwards:", "runner: {podLabels: {build: 12}}\n  forwards:", `spec.runner.podLabels[build]: Invalid value: 12: must be a string; write it in quotes, as in "12"`},
-		{"a QoS in quotes", forwards, `[{filter: "a/#", qos: "1"}]`, `spec.forwards[0].qos: Invalid value: "a string": must be a number; write it without quotes, as in 1`},
+		{"a label of digits", "localToRemote:", "runner: {podLabels: {build: 12}}\n  localToRemote:", `spec.runner.podLabels[build]: Invalid value: 12: must be a string; write it in quotes, as in "12"`},
+		{"a QoS in quotes", rules, `[{filter: "a/#", qos: "1"}]`, `spec.localToRemote[0].qos: Invalid value: "a string": must be a number; write it without quotes, as in 1`},
 		{"a number with a unit", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 10s}`, `spec.remote.keepAliveSeconds: Invalid value: "a string": must be a whole number; write only digits, without quotes or a unit`},
 		{"a fraction", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 1.5}`, `spec.remote.keepAliveSeconds: Invalid value: 1.5: must be a whole number`},
-		{"a boolean for a number", forwards, `[{filter: "a/#", qos: yes}]`, `spec.forwards[0].qos: Invalid value: true: must be a whole number`},
+		{"a boolean for a number", rules, `[{filter: "a/#", qos: yes}]`, `spec.localToRemote[0].qos: Invalid value: true: must be a whole number`},
 		{"too large", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 99999999999}`, `spec.remote.keepAliveSeconds: Invalid value: 99999999999: is out of range`},
 		{"a boolean in quotes", remote, `{primary: {url: "mqtt://remote"}, cleanSession: "true"}`, `spec.remote.cleanSession: Invalid value: "a string": must be a boolean; write true or false without quotes`},
-		{"a number for a boolean", "forwards:", "suspend: 1\n  forwards:", `spec.suspend: Invalid value: 1: must be a boolean; write true or false without quotes`},
+		{"a number for a boolean", "localToRemote:", "suspend: 1\n  localToRemote:", `spec.suspend: Invalid value: 1: must be a boolean; write true or false without quotes`},
 		{"a server given as a URL", remote, `{primary: "mqtt://remote"}`, `spec.remote.primary: Invalid value: "a string": must be an object with fields, such as name`},
 		{"a server in a list", remote, `{primary: [{url: "mqtt://remote"}]}`, `spec.remote.primary: Invalid value: "a list": must be an object; remove the '- ' before its fields`},
 		{"backups that are not a list", remote, `{primary: {url: "mqtt://remote"}, backups: {url: "mqtt://b"}}`, `spec.remote.backups: Invalid value: "an object": must be a list; begin each of its items with '- '`},
-		{"rules that are a string", forwards, `"a/#"`, `spec.forwards: Invalid value: "a string": must be a list; begin each of its items with '- '`},
+		{"rules that are a string", rules, `"a/#"`, `spec.localToRemote: Invalid value: "a string": must be a list; begin each of its items with '- '`},
 		{"a URL that is an object", remote, `{primary: {url: {mqtt: x}}}`, `spec.remote.primary.url: Invalid value: "an object": must be a string`},
-		{"labels that are a list", "forwards:", "runner: {podLabels: [a]}\n  forwards:", `spec.runner.podLabels: Invalid value: "a list": must be an object; write a name and a value in each line, as in app: bridge`},
+		{"labels that are a list", "localToRemote:", "runner: {podLabels: [a]}\n  localToRemote:", `spec.runner.podLabels: Invalid value: "a list": must be an object; write a name and a value in each line, as in app: bridge`},
 		{"a header of digits", remote, `{primary: {url: "ws://h", webSocket: {headers: [{name: a, value: 12}]}}}`, `spec.remote.primary.webSocket.headers[0].value: Invalid value: "...": must be a string; write it in quotes, as in "..."`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestLoad_ValueOfWrongType_NamesFieldValueAndRemedy(t *testing.T) {
 		}
 	})
 	t.Run("right types", func(t *testing.T) {
-		manifest := strings.Replace(minimal, "forwards:", "buffer: {memory: {size: 64Mi}, disk: {size: 1073741824}}\n  runner: {resources: {limits: {cpu: 1, memory: 64Mi}}}\n  suspend: no\n  notifications:\n  forwards:", 1)
+		manifest := strings.Replace(minimal, "localToRemote:", "buffer: {memory: {size: 64Mi}, disk: {size: 1073741824}}\n  runner: {resources: {limits: {cpu: 1, memory: 64Mi}}}\n  suspend: no\n  notifications:\n  localToRemote:", 1)
 		if _, err := Load(write(t, t.TempDir(), "b.yaml", manifest)); err != nil {
 			t.Error(err)
 		}

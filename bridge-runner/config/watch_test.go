@@ -23,7 +23,7 @@ metadata:
 spec:
   local: {primary: {url: "mqtt://a"}}
   remote: {primary: {url: "mqtt://b"}, backups: [{url: "mqtt://c"}]}
-  forwards: [{filter: "#"}]
+  localToRemote: [{filter: "#"}]
 `
 	path := filepath.Join(t.TempDir(), "bridge.yaml")
 	write := func(text string) {

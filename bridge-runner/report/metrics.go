@@ -20,8 +20,8 @@ const namespace = "mqttbridge"
 
 // Directions of messages, the values of the label direction.
 const (
-	LocalToRemote = "local_to_remote"
-	RemoteToLocal = "remote_to_local"
+	LocalToRemote = "localToRemote"
+	RemoteToLocal = "remoteToLocal"
 )
 
 // Metrics are the metrics of one runner.

@@ -62,7 +62,7 @@ func TestSide_LossAndConnectionToBackup_ReportedAsFailover(t *testing.T) {
 	st.Remote.Connected(1, start.Add(time.Second+20*time.Millisecond))
 
 	got := st.Status().Remote
-	if a := got.Active; a == nil || a.Name != "backup-1" || a.Role != "Backup-1" || a.URL != "mqtt://b" {
+	if a := got.Active; a == nil || a.Name != "backup-1" || a.Role != v1alpha1.RoleBackup || a.Place != 2 || a.URL != "mqtt://b" {
 		t.Errorf("active: %+v", a)
 	}
 	if f := got.LastFailover; f == nil || f.From != "primary" || f.To != "backup-1" || f.Reason != closed.Reason || *f.DurationMilliseconds != 20 || *got.Failovers != 1 {
@@ -96,7 +96,7 @@ func TestSide_Failback_OldServerIsStandby(t *testing.T) {
 	st.Remote.Switched(0, connector.Switch{Reason: v1alpha1.ReasonFailedBack, Interruption: 7 * time.Millisecond, Drained: 5, Resent: 1}, start.Add(time.Minute))
 
 	got := st.Status().Remote
-	if a := got.Active; a == nil || a.Name != "primary" || a.Role != "Primary" {
+	if a := got.Active; a == nil || a.Name != "primary" || a.Role != v1alpha1.RolePrimary || a.Place != 1 {
 		t.Errorf("active: %+v", a)
 	}
 	f := got.LastFailover

@@ -18,7 +18,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 )
 
-// unforwardableWorld is the meter of forwards with its status, metrics and log.
+// unforwardableWorld is the meter of localToRemote with its status, metrics and log.
 type unforwardableWorld struct {
 	st      *State
 	metrics *Metrics

@@ -44,7 +44,7 @@ func startRunner(r route, dir, program string, env []string) (*process, error) {
 		Spec: v1alpha1.MQTTBridgeSpec{
 			Local:    side(r.local),
 			Remote:   side(r.remote),
-			Forwards: []v1alpha1.Rule{{Filter: topicPrefix + "#", QoS: ptr.To(int32(r.QoS))}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: topicPrefix + "#", QoS: ptr.To(int32(r.QoS))}},
 			Delivery: &v1alpha1.Delivery{InflightWindow: ptr.To(int32(r.window()))},
 			Runner:   &v1alpha1.Runner{LogLevel: v1alpha1.LogLevelWarn},
 		},

@@ -35,7 +35,7 @@ func TestValidateFailover_WindowsThatTheSchemaCannotCheck_AreRefused(t *testing.
 
 func TestValidate_ProbeWithClientIDOfBridge_RefusedAlsoIfDerived(t *testing.T) {
 	server := func(url string) v1alpha1.Side { return v1alpha1.Side{Primary: v1alpha1.Server{URL: url}} }
-	b := &v1alpha1.MQTTBridge{Spec: v1alpha1.MQTTBridgeSpec{Local: server("mqtt://a"), Remote: server("mqtt://b"), Forwards: []v1alpha1.Rule{{Filter: "#"}}}}
+	b := &v1alpha1.MQTTBridge{Spec: v1alpha1.MQTTBridgeSpec{Local: server("mqtt://a"), Remote: server("mqtt://b"), LocalToRemote: []v1alpha1.Rule{{Filter: "#"}}}}
 	b.APIVersion, b.Kind, b.Name = v1alpha1.GroupVersion.String(), "MQTTBridge", "x"
 	derived := b.WithDefaults().Spec.Remote
 	for _, c := range []struct{ bridge, probe string }{

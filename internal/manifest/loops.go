@@ -75,17 +75,17 @@ func FindLoop(s *v1alpha1.MQTTBridgeSpec) *Loop {
 	if s.Delivery != nil && s.Delivery.MaxHops != nil {
 		return nil
 	}
-	forwards, subscriptions, err := Directions(s)
+	localToRemote, remoteToLocal, err := Directions(s)
 	if err != nil {
 		return nil // validateRules reports it
 	}
 	const local, remote = 0, 1
 	var routes []*route
-	for i := range forwards {
-		routes = append(routes, &route{name: fmt.Sprintf("forwards[%d]", i), rule: &forwards[i], from: local, to: remote})
+	for i := range localToRemote {
+		routes = append(routes, &route{name: fmt.Sprintf("localToRemote[%d]", i), rule: &localToRemote[i], from: local, to: remote})
 	}
-	for i := range subscriptions {
-		routes = append(routes, &route{name: fmt.Sprintf("subscriptions[%d]", i), rule: &subscriptions[i], from: remote, to: local})
+	for i := range remoteToLocal {
+		routes = append(routes, &route{name: fmt.Sprintf("remoteToLocal[%d]", i), rule: &remoteToLocal[i], from: remote, to: local})
 	}
 	return findLoop(routes, func(*route, *route) bool { return true }, func([]step) bool { return true })
 }
@@ -99,7 +99,7 @@ func FindLoopThrough(b *v1alpha1.MQTTBridge, others []*v1alpha1.MQTTBridge) *Loo
 	var routes []*route
 	servers := serverGroups{}
 	for owner, x := range append([]*v1alpha1.MQTTBridge{b}, others...) {
-		forwards, subscriptions, err := Directions(&x.Spec)
+		localToRemote, remoteToLocal, err := Directions(&x.Spec)
 		if err != nil || x.Spec.Delivery != nil && x.Spec.Delivery.MaxHops != nil {
 			continue // maxHops ends a loop
 		}
@@ -107,19 +107,19 @@ func FindLoopThrough(b *v1alpha1.MQTTBridge, others []*v1alpha1.MQTTBridge) *Loo
 		name := func(kind string, i int) string {
 			return fmt.Sprintf("%s[%d] of %s/%s", kind, i, x.Namespace, x.Name)
 		}
-		for i := range forwards {
-			routes = append(routes, &route{name: name("forwards", i), rule: &forwards[i], from: local, to: remote, owner: owner, forward: true, sentBack: sendsBack(&x.Spec.Remote)})
+		for i := range localToRemote {
+			routes = append(routes, &route{name: name("localToRemote", i), rule: &localToRemote[i], from: local, to: remote, owner: owner, forward: true, sentBack: sendsBack(&x.Spec.Remote)})
 		}
-		for i := range subscriptions {
-			routes = append(routes, &route{name: name("subscriptions", i), rule: &subscriptions[i], from: remote, to: local, owner: owner, sentBack: sendsBack(&x.Spec.Local)})
+		for i := range remoteToLocal {
+			routes = append(routes, &route{name: name("remoteToLocal", i), rule: &remoteToLocal[i], from: remote, to: local, owner: owner, sentBack: sendsBack(&x.Spec.Local)})
 		}
 	}
 	for _, r := range routes {
 		r.from, r.to = servers.find(r.from), servers.find(r.to)
 	}
-	// A bridge has one client on each side: a message that a forward publishes reaches a
-	// subscription of the same bridge, and the reverse, only if the server sends messages
-	// back to their publisher.
+	// A bridge has one client on each side: a message that a rule publishes reaches
+	// a rule of the other direction of the same bridge only if the server sends messages back
+	// to their publisher.
 	reaches := func(a, b *route) bool { return a.owner != b.owner || a.forward == b.forward || a.sentBack }
 	return findLoop(routes, reaches, func(steps []step) bool {
 		return slices.ContainsFunc(steps, func(s step) bool { return s.route.owner == 0 })
@@ -201,8 +201,8 @@ func sendsBack(s *v1alpha1.Side) bool {
 
 const loopRemedy = "set protocolVersion: '5' or bridgeMode: Auto on that side, so that the servers do not send them back; or change a filter or topic; or add the topics of one rule to the exclude field of another rule"
 
-// validateLoops refuses rules that form a loop: a forward publishes a message on the remote
-// side, a subscription publishes it on the local side, and so on, through any number of rules.
+// validateLoops refuses rules that form a loop: a rule publishes a message on the remote
+// side, another one publishes it on the local side, and so on, through any number of rules.
 func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
 	var off []string
 	for _, side := range []struct {
@@ -216,10 +216,10 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 	if len(off) == 0 {
 		return nil
 	}
-	for i := range s.Subscriptions {
-		for j := range s.Forwards {
-			if equal(&s.Forwards[j], &s.Subscriptions[i]) { // the message is the same as in the schema
-				return field.ErrorList{field.Invalid(path.Child("subscriptions"), s.Subscriptions[i].Filter, "a subscription and a forward have the same filter and both keep the topic, so every message would circulate in a loop, because with MQTT 3.1.1 and bridgeMode: Off a server sends the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match")}
+	for i := range s.RemoteToLocal {
+		for j := range s.LocalToRemote {
+			if equal(&s.LocalToRemote[j], &s.RemoteToLocal[i]) { // the message is the same as in the schema
+				return field.ErrorList{field.Invalid(path.Child("remoteToLocal"), s.RemoteToLocal[i].Filter, "a rule of localToRemote and a rule of remoteToLocal have the same filter and both keep the topic, so every message would circulate in a loop, because with MQTT 3.1.1 and bridgeMode: Off a server sends the bridge's own messages back; set protocolVersion: '5' or bridgeMode: Auto on that side, or give one of the rules a topic that the other's filter does not match")}
 			}
 		}
 	}
@@ -227,7 +227,7 @@ func validateLoops(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList
 	if loop == nil {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(path.Child("subscriptions"), shorten(loop.steps[0].route.rule.Filter.String()), fmt.Sprintf(
+	return field.ErrorList{field.Invalid(path.Child("remoteToLocal"), shorten(loop.steps[0].route.rule.Filter.String()), fmt.Sprintf(
 		"messages would circulate in a loop: %s, because the servers of %s use MQTT 3.1.1 and bridgeMode: Off and send the bridge's own messages back; %s", loop, strings.Join(off, " and "), loopRemedy))}
 }
 

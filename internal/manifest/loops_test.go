@@ -25,34 +25,34 @@ func TestFindLoop_Rules_FindsLoopIfMessageComesBack(t *testing.T) {
 	type rules = []v1alpha1.Rule
 	for _, c := range []struct {
 		name                    string
-		forwards, subscriptions rules
+		localToRemote, remoteToLocal rules
 		loop                    string // the names of its routes; empty: no loop
 	}{
-		{"the same filter", rules{r("home/#", "")}, rules{r("home/#", "")}, "forwards[0] subscriptions[0]"},
+		{"the same filter", rules{r("home/#", "")}, rules{r("home/#", "")}, "localToRemote[0] remoteToLocal[0]"},
 		{"different topics", rules{r("up/#", "")}, rules{r("down/#", "")}, ""},
-		{"one in the other", rules{r("a/#", "")}, rules{r("a/b", "")}, "subscriptions[0] forwards[0]"},
+		{"one in the other", rules{r("a/#", "")}, rules{r("a/b", "")}, "remoteToLocal[0] localToRemote[0]"},
 		{"a prefix on one way", rules{r("#", "plant/${topic}")}, rules{r("commands/#", "")}, ""},
 		{"a prefix each", rules{r("a/#", "b/${topic}")}, rules{r("b/#", "c/${topic}")}, ""},
-		{"a prefix that is taken off again", rules{r("a/#", "b/${topic}")}, rules{r("b/#", "${1}")}, "forwards[0] subscriptions[0]"},
+		{"a prefix that is taken off again", rules{r("a/#", "b/${topic}")}, rules{r("b/#", "${1}")}, "localToRemote[0] remoteToLocal[0]"},
 		{"excluded", rules{r("a/#", "", "a/down/#")}, rules{r("a/down/+", "")}, ""},
 		{"excluded by a filter with a wildcard", rules{r("home/#", "", "home/+/state")}, rules{r("home/+/state", "")}, ""},
-		{"excluded in part", rules{r("home/#", "", "home/+")}, rules{r("home/#", "")}, "forwards[0] subscriptions[0]"},
-		{"four rules", rules{r("a/+", "b/${1}"), r("c/+", "d/${1}")}, rules{r("b/+", "c/${1}"), r("d/+", "a/${1}")}, "forwards[0] subscriptions[0] forwards[1] subscriptions[1]"},
+		{"excluded in part", rules{r("home/#", "", "home/+")}, rules{r("home/#", "")}, "localToRemote[0] remoteToLocal[0]"},
+		{"four rules", rules{r("a/+", "b/${1}"), r("c/+", "d/${1}")}, rules{r("b/+", "c/${1}"), r("d/+", "a/${1}")}, "localToRemote[0] remoteToLocal[0] localToRemote[1] remoteToLocal[1]"},
 		{"four rules, broken", rules{r("a/+", "b/${1}"), r("c/+", "d/${1}")}, rules{r("b/+", "c/${1}"), r("d/+", "e/${1}")}, ""},
-		{"levels that change their places", rules{r("a/+/+", "a/${2}/${1}")}, rules{r("a/+/+", "")}, "forwards[0] subscriptions[0]"},
+		{"levels that change their places", rules{r("a/+/+", "a/${2}/${1}")}, rules{r("a/+/+", "")}, "localToRemote[0] remoteToLocal[0]"},
 		{"a topic that grows", rules{r("a/#", "a/b/${1}")}, rules{r("a/#", "")}, "..."},
 		{"a topic that doubles", rules{r("a/#", "a/${topic}/${topic}")}, rules{r("a/#", "")}, "..."},
 		{"a topic that shrinks", rules{r("+/#", "${2}")}, rules{r("+/#", "${2}")}, ""},
-		{"by a topic that the other rule names", rules{r("+/#", "${topic}")}, rules{r("x/y/z", "x/y/z")}, "subscriptions[0] forwards[0]"},
-		{"text within a level", rules{r("a/+", "x${1}y")}, rules{r("xby", "a/b")}, "subscriptions[0] forwards[0]"},
-		{"two captures within a level", rules{r("a/+/+", "${1}-${2}")}, rules{r("b-c", "a/b/c")}, "subscriptions[0] forwards[0]"},
+		{"by a topic that the other rule names", rules{r("+/#", "${topic}")}, rules{r("x/y/z", "x/y/z")}, "remoteToLocal[0] localToRemote[0]"},
+		{"text within a level", rules{r("a/+", "x${1}y")}, rules{r("xby", "a/b")}, "remoteToLocal[0] localToRemote[0]"},
+		{"two captures within a level", rules{r("a/+/+", "${1}-${2}")}, rules{r("b-c", "a/b/c")}, "remoteToLocal[0] localToRemote[0]"},
 		{"a topic of the servers, by a capture", rules{r("up/#", "${1}")}, rules{r("$SYS/#", "up/$SYS/${1}")}, ""},
-		{"a topic of the servers, by name", rules{r("$SYS/#", "")}, rules{r("$SYS/#", "")}, "forwards[0] subscriptions[0]"},
+		{"a topic of the servers, by name", rules{r("$SYS/#", "")}, rules{r("$SYS/#", "")}, "localToRemote[0] remoteToLocal[0]"},
 		{"wildcards match no topic of the servers", rules{r("#", "$x/${topic}")}, rules{r("#", "")}, ""},
-		{"an exclusive subscription", rules{r("$exclusive/a/#", "")}, rules{r("a/b", "")}, "subscriptions[0] forwards[0]"},
-		{"deep", rules{r("a/#", "")}, rules{r("a/b/c/d/e/f/g/h/i/j/k/l/m/n/#", "")}, "subscriptions[0] forwards[0]"},
+		{"an exclusive subscription", rules{r("$exclusive/a/#", "")}, rules{r("a/b", "")}, "remoteToLocal[0] localToRemote[0]"},
+		{"deep", rules{r("a/#", "")}, rules{r("a/b/c/d/e/f/g/h/i/j/k/l/m/n/#", "")}, "remoteToLocal[0] localToRemote[0]"},
 	} {
-		spec := &v1alpha1.MQTTBridgeSpec{Forwards: c.forwards, Subscriptions: c.subscriptions}
+		spec := &v1alpha1.MQTTBridgeSpec{LocalToRemote: c.localToRemote, RemoteToLocal: c.remoteToLocal}
 		loop := FindLoop(spec)
 		got := ""
 		if loop != nil {
@@ -82,14 +82,14 @@ func TestFindLoop_RingOfManyRules_NamesFirstRules(t *testing.T) {
 	spec := &v1alpha1.MQTTBridgeSpec{}
 	const n = 64
 	for i := range n {
-		spec.Forwards = append(spec.Forwards, r(fmt.Sprintf("a%d/#", i), fmt.Sprintf("b%d/${1}", i)))
-		spec.Subscriptions = append(spec.Subscriptions, r(fmt.Sprintf("b%d/#", i), fmt.Sprintf("a%d/${1}", (i+1)%n)))
+		spec.LocalToRemote = append(spec.LocalToRemote, r(fmt.Sprintf("a%d/#", i), fmt.Sprintf("b%d/${1}", i)))
+		spec.RemoteToLocal = append(spec.RemoteToLocal, r(fmt.Sprintf("b%d/#", i), fmt.Sprintf("a%d/${1}", (i+1)%n)))
 	}
 	loop := FindLoop(spec)
 	if loop == nil || len(loop.steps) != 2*n {
 		t.Fatalf("%v", loop)
 	}
-	want := `forwards[0] (filter "a0/#") publishes "a0/x1" as "b0/x1", subscriptions[0] (filter "b0/#") publishes "b0/x1" as "a1/x1", forwards[1]`
+	want := `localToRemote[0] (filter "a0/#") publishes "a0/x1" as "b0/x1", remoteToLocal[0] (filter "b0/#") publishes "b0/x1" as "a1/x1", localToRemote[1]`
 	if got := loop.String(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, fmt.Sprintf("and so on through %d more rules", 2*n-maxNamedSteps)) {
 		t.Errorf("%s", got)
 	}
@@ -115,8 +115,8 @@ func checkSteps(t *testing.T, spec *v1alpha1.MQTTBridgeSpec, loop *Loop) {
 
 // hasLoop reports whether a message with one of the topics, on either side, comes back or is
 // forwarded without end.
-func hasLoop(forwards, subscriptions []Rule, topics []string) bool {
-	rules := [2][]Rule{forwards, subscriptions}
+func hasLoop(localToRemote, remoteToLocal []Rule, topics []string) bool {
+	rules := [2][]Rule{localToRemote, remoteToLocal}
 	type place struct {
 		side int
 		name string
@@ -183,18 +183,18 @@ func TestFindLoop_RandomRules_AgreesWithTryingAllTopics(t *testing.T) {
 	for range 1000 {
 		spec := &v1alpha1.MQTTBridgeSpec{}
 		for range 1 + random.IntN(3) {
-			spec.Forwards = append(spec.Forwards, rule())
+			spec.LocalToRemote = append(spec.LocalToRemote, rule())
 		}
 		for range 1 + random.IntN(3) {
-			spec.Subscriptions = append(spec.Subscriptions, rule())
+			spec.RemoteToLocal = append(spec.RemoteToLocal, rule())
 		}
-		forwards, subscriptions, err := Directions(spec)
+		localToRemote, remoteToLocal, err := Directions(spec)
 		if err != nil {
 			t.Fatal(err)
 		}
 		loop := FindLoop(spec)
-		if want := hasLoop(forwards, subscriptions, topics); (loop != nil) != want {
-			t.Errorf("%+v\n%+v: loop %v, by trying all topics %v", spec.Forwards, spec.Subscriptions, loop, want)
+		if want := hasLoop(localToRemote, remoteToLocal, topics); (loop != nil) != want {
+			t.Errorf("%+v\n%+v: loop %v, by trying all topics %v", spec.LocalToRemote, spec.RemoteToLocal, loop, want)
 		}
 		if loop == nil {
 			none++
@@ -209,8 +209,8 @@ func TestFindLoop_RandomRules_AgreesWithTryingAllTopics(t *testing.T) {
 func TestFindLoop_MaxRules_ReturnsWithin5Seconds(t *testing.T) {
 	spec := &v1alpha1.MQTTBridgeSpec{}
 	for i := range maxRules {
-		spec.Forwards = append(spec.Forwards, r("#", fmt.Sprintf("up/%d/${topic}", i), "up/#", "down/#"))
-		spec.Subscriptions = append(spec.Subscriptions, r("+/+/#", fmt.Sprintf("down/%d/${3}", i), "+/x"))
+		spec.LocalToRemote = append(spec.LocalToRemote, r("#", fmt.Sprintf("up/%d/${topic}", i), "up/#", "down/#"))
+		spec.RemoteToLocal = append(spec.RemoteToLocal, r("+/+/#", fmt.Sprintf("down/%d/${3}", i), "+/x"))
 	}
 	start := time.Now()
 	loop := FindLoop(spec)
@@ -223,10 +223,10 @@ func TestFindLoop_MaxRules_ReturnsWithin5Seconds(t *testing.T) {
 }
 
 // bridge returns a bridge between two servers.
-func bridge(name, local, remote string, forwards, subscriptions []v1alpha1.Rule) *v1alpha1.MQTTBridge {
+func bridge(name, local, remote string, localToRemote, remoteToLocal []v1alpha1.Rule) *v1alpha1.MQTTBridge {
 	b := &v1alpha1.MQTTBridge{ObjectMeta: metav1.ObjectMeta{Namespace: "plant", Name: name}}
 	b.Spec.Local.Primary.URL, b.Spec.Remote.Primary.URL = local, remote
-	b.Spec.Forwards, b.Spec.Subscriptions = forwards, subscriptions
+	b.Spec.LocalToRemote, b.Spec.RemoteToLocal = localToRemote, remoteToLocal
 	return b
 }
 
@@ -240,7 +240,7 @@ func TestValidate_SameServerUnderDifferentURLs_RefusedIfMessagesLoop(t *testing.
 	both := []v1alpha1.Rule{r("home/#", "")}
 	for _, c := range []struct {
 		local, remote           string
-		forwards, subscriptions []v1alpha1.Rule
+		localToRemote, remoteToLocal []v1alpha1.Rule
 		refused                 bool
 	}{
 		{"mqtt://broker.example", "mqtt://broker.example:1883", both, nil, true},
@@ -253,7 +253,7 @@ func TestValidate_SameServerUnderDifferentURLs_RefusedIfMessagesLoop(t *testing.
 		{"mqtt://broker.example", "tcp://broker.example", []v1alpha1.Rule{r("a/#", "b/${1}")}, nil, false},
 		{"mqtt://broker.example", "tcp://broker.example", []v1alpha1.Rule{r("a/#", "b/${1}"), r("b/#", "a/${1}")}, nil, true},
 	} {
-		b := bridge("a", c.local, c.remote, c.forwards, c.subscriptions)
+		b := bridge("a", c.local, c.remote, c.localToRemote, c.remoteToLocal)
 		b.APIVersion, b.Kind = v1alpha1.GroupVersion.String(), "MQTTBridge"
 		errs := Validate(b)
 		if (len(errs) > 0) != c.refused || c.refused && !strings.Contains(errs[0].Error(), "the server "+c.local+" of local is the same server") {
@@ -272,16 +272,16 @@ func TestLoopThrough_BridgesBetweenSameServers_NamesRulesAndBridges(t *testing.T
 		want   string // the rules and bridges that the loop names; empty: no loop
 	}{
 		{"alone", bridge("a", one, two, both, both), nil, ""},
-		{"side by side", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, both)}, "forwards[0] of plant/a, subscriptions[0] of plant/b"},
-		{"the other way round", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, one, both, nil)}, "forwards[0] of plant/a, forwards[0] of plant/b"},
-		{"by other names of the server", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", "tcp://two.example:1884/", "mqtt://one.plant.svc:1883", both, nil)}, "forwards[0] of plant/b"},
+		{"side by side", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, both)}, "localToRemote[0] of plant/a, remoteToLocal[0] of plant/b"},
+		{"the other way round", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, one, both, nil)}, "localToRemote[0] of plant/a, localToRemote[0] of plant/b"},
+		{"by other names of the server", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", "tcp://two.example:1884/", "mqtt://one.plant.svc:1883", both, nil)}, "localToRemote[0] of plant/b"},
 		{"in one direction", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, two, both, nil)}, ""},
 		{"other servers", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, three, nil, both)}, ""},
-		{"a ring of three", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, three, both, nil), bridge("c", "mqtt://three.other", one, both, nil)}, "forwards[0] of plant/c"},
-		{"by another way to write an IP address", bridge("a", one, "mqtt://[2001:db8::1]", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "mqtt://[2001:DB8:0::0:1]:1883", nil, both)}, "subscriptions[0] of plant/b"},
+		{"a ring of three", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, three, both, nil), bridge("c", "mqtt://three.other", one, both, nil)}, "localToRemote[0] of plant/c"},
+		{"by another way to write an IP address", bridge("a", one, "mqtt://[2001:db8::1]", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "mqtt://[2001:DB8:0::0:1]:1883", nil, both)}, "remoteToLocal[0] of plant/b"},
 		{"another path of a gateway", bridge("a", one, "wss://gw.example/a", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "wss://gw.example/b", nil, both)}, ""},
-		{"the same path with another query", bridge("a", one, "wss://gw.example/mqtt?token=a", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "wss://gw.example/mqtt/", nil, both)}, "subscriptions[0] of plant/b"},
-		{"through messages that come back to one of them", withBridgeModeOff(bridge("a", one, two, []v1alpha1.Rule{r("a", "b"), r("x", "c")}, []v1alpha1.Rule{r("c", "a")})), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, []v1alpha1.Rule{r("b", "x")})}, "forwards[1] of plant/a, subscriptions[0] of plant/b"},
+		{"the same path with another query", bridge("a", one, "wss://gw.example/mqtt?token=a", both, nil), []*v1alpha1.MQTTBridge{bridge("b", one, "wss://gw.example/mqtt/", nil, both)}, "remoteToLocal[0] of plant/b"},
+		{"through messages that come back to one of them", withBridgeModeOff(bridge("a", one, two, []v1alpha1.Rule{r("a", "b"), r("x", "c")}, []v1alpha1.Rule{r("c", "a")})), []*v1alpha1.MQTTBridge{bridge("b", one, two, nil, []v1alpha1.Rule{r("b", "x")})}, "localToRemote[1] of plant/a, remoteToLocal[0] of plant/b"},
 		{"a loop of the others only", bridge("a", one, two, both, nil), []*v1alpha1.MQTTBridge{bridge("b", two, three, both, nil), bridge("c", "mqtt://three.other", two, both, nil)}, ""},
 	} {
 		loop := FindLoopThrough(c.b, c.others)
@@ -314,7 +314,7 @@ func TestValidate_LoopOfOneBridge_RefusedOnlyIfServerSendsBack(t *testing.T) {
 			{v3, v5, "remote", ""},
 		} {
 			s := spec(c.local, c.remote)
-			s.Forwards, s.Subscriptions = []v1alpha1.Rule{rules[0]}, []v1alpha1.Rule{rules[1]}
+			s.LocalToRemote, s.RemoteToLocal = []v1alpha1.Rule{rules[0]}, []v1alpha1.Rule{rules[1]}
 			if strings.Contains(c.off, "local") {
 				s.Local.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
 			}

@@ -86,8 +86,8 @@ func validateVersions(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorL
 		source, destination   string
 		source5, destination5 bool
 	}{
-		{"forwards", s.Forwards, "local", "remote", local, remote},
-		{"subscriptions", s.Subscriptions, "remote", "local", remote, local},
+		{"localToRemote", s.LocalToRemote, "local", "remote", local, remote},
+		{"remoteToLocal", s.RemoteToLocal, "remote", "local", remote, local},
 	} {
 		if !d.destination5 && slices.ContainsFunc(d.rules, func(r v1alpha1.Rule) bool { return len(r.UserProperties) > 0 }) {
 			errs = append(errs, field.Invalid(path.Child(d.name), "userProperties", fmt.Sprintf("userProperties in %s need MQTT 5 on the side that the messages go to; set %s.protocolVersion to '5' or remove them", d.name, d.destination)))

@@ -12,13 +12,13 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// spec returns a spec with a forward and a subscription that form no loop.
+// spec returns a spec with a rule in each direction that form no loop.
 func spec(local, remote v1alpha1.ProtocolVersion) *v1alpha1.MQTTBridgeSpec {
 	return &v1alpha1.MQTTBridgeSpec{
 		Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local"}, ProtocolVersion: &local},
 		Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote"}, ProtocolVersion: &remote},
-		Forwards:      []v1alpha1.Rule{{Filter: "up/#"}},
-		Subscriptions: []v1alpha1.Rule{{Filter: "down/#"}},
+		LocalToRemote:      []v1alpha1.Rule{{Filter: "up/#"}},
+		RemoteToLocal: []v1alpha1.Rule{{Filter: "down/#"}},
 	}
 }
 
@@ -31,13 +31,13 @@ func TestValidateVersions_SettingsThatNeedMQTT5_RefusedOn311(t *testing.T) {
 		// local and remote report whether the setting needs MQTT 5 on the side.
 		local, remote bool
 	}{
-		{"forwards with user properties", func(s *v1alpha1.MQTTBridgeSpec) { s.Forwards[0].UserProperties = properties }, false, true},
-		{"subscriptions with user properties", func(s *v1alpha1.MQTTBridgeSpec) { s.Subscriptions[0].UserProperties = properties }, true, false},
-		{"forwards with retain handling", func(s *v1alpha1.MQTTBridgeSpec) {
-			s.Forwards[0].RetainHandling = ptr.To(v1alpha1.RetainHandlingDoNotSend)
+		{"localToRemote with user properties", func(s *v1alpha1.MQTTBridgeSpec) { s.LocalToRemote[0].UserProperties = properties }, false, true},
+		{"remoteToLocal with user properties", func(s *v1alpha1.MQTTBridgeSpec) { s.RemoteToLocal[0].UserProperties = properties }, true, false},
+		{"localToRemote with retain handling", func(s *v1alpha1.MQTTBridgeSpec) {
+			s.LocalToRemote[0].RetainHandling = ptr.To(v1alpha1.RetainHandlingDoNotSend)
 		}, true, false},
-		{"subscriptions with retain handling", func(s *v1alpha1.MQTTBridgeSpec) {
-			s.Subscriptions[0].RetainHandling = ptr.To(v1alpha1.RetainHandlingSend)
+		{"remoteToLocal with retain handling", func(s *v1alpha1.MQTTBridgeSpec) {
+			s.RemoteToLocal[0].RetainHandling = ptr.To(v1alpha1.RetainHandlingSend)
 		}, false, true},
 		{"a hop count", func(s *v1alpha1.MQTTBridgeSpec) { s.Delivery = &v1alpha1.Delivery{MaxHops: ptr.To[int32](1)} }, true, true},
 		{"notifications", func(s *v1alpha1.MQTTBridgeSpec) { s.Notifications = &v1alpha1.Notifications{Topic: "bridges/a"} }, false, false},
@@ -119,18 +119,18 @@ func TestValidate_UserPropertiesAndNotifications_Limited(t *testing.T) {
 
 func TestDirections_TopicOfNotifications_ExcludedFromAllRules(t *testing.T) {
 	s := spec(v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion311)
-	s.Forwards[0].Exclude = []string{"up/debug/#"}
+	s.LocalToRemote[0].Exclude = []string{"up/debug/#"}
 	s.Notifications = &v1alpha1.Notifications{Topic: "up/state"}
-	forwards, subscriptions, err := Directions(s)
+	localToRemote, remoteToLocal, err := Directions(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for topic, want := range map[string]bool{"up/state": true, "up/debug/x": true, "up/other": false} {
-		if got := forwards[0].Excludes(topic); got != want {
+		if got := localToRemote[0].Excludes(topic); got != want {
 			t.Errorf("%s excluded: %t", topic, got)
 		}
 	}
-	if !subscriptions[0].Excludes("up/state") {
-		t.Error("the subscription forwards it")
+	if !remoteToLocal[0].Excludes("up/state") {
+		t.Error("the rule of remoteToLocal forwards it")
 	}
 }

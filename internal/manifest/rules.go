@@ -4,6 +4,7 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 
@@ -15,6 +16,8 @@ import (
 
 // Rule is a compiled rule of a direction.
 type Rule struct {
+	// Name identifies the rule among the rules of its direction.
+	Name string
 	// Filter is the topic filter of the subscription.
 	Filter topic.Filter
 	// Mapping maps the topic of a message to the topic to publish it under.
@@ -46,14 +49,14 @@ func (r *Rule) Excludes(name string) bool {
 
 // Directions compiles the rules of both directions, including the settings that apply to all
 // rules. [Validate] must have accepted the spec.
-func Directions(s *v1alpha1.MQTTBridgeSpec) (forwards, subscriptions []Rule, err error) {
-	if forwards, err = Rules(s.Forwards); err != nil {
-		return nil, nil, fmt.Errorf("forwards: %w", err)
+func Directions(s *v1alpha1.MQTTBridgeSpec) (localToRemote, remoteToLocal []Rule, err error) {
+	if localToRemote, err = Rules(s.LocalToRemote); err != nil {
+		return nil, nil, fmt.Errorf("localToRemote: %w", err)
 	}
-	if subscriptions, err = Rules(s.Subscriptions); err != nil {
-		return nil, nil, fmt.Errorf("subscriptions: %w", err)
+	if remoteToLocal, err = Rules(s.RemoteToLocal); err != nil {
+		return nil, nil, fmt.Errorf("remoteToLocal: %w", err)
 	}
-	for _, rules := range [][]Rule{forwards, subscriptions} {
+	for _, rules := range [][]Rule{localToRemote, remoteToLocal} {
 		for i := range rules {
 			if s.Delivery != nil && s.Delivery.MaxHops != nil {
 				rules[i].MaxHops = uint64(*s.Delivery.MaxHops) //nolint:gosec // validated
@@ -68,7 +71,7 @@ func Directions(s *v1alpha1.MQTTBridgeSpec) (forwards, subscriptions []Rule, err
 			rules[i].Exclude = append(rules[i].Exclude, own)
 		}
 	}
-	return forwards, subscriptions, nil
+	return localToRemote, remoteToLocal, nil
 }
 
 // Rules compiles rules. [Validate] must have accepted them.
@@ -126,7 +129,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 	if len(errs) > 0 {
 		return out, errs
 	}
-	out.Filter = f
+	out.Filter, out.Name = f, cmp.Or(r.Name, r.Filter)
 	template := r.Topic
 	if template == "" {
 		template = v1alpha1.DefaultTopic
@@ -175,6 +178,28 @@ func validateRules(rules []v1alpha1.Rule, path *field.Path) field.ErrorList {
 	for i := range rules {
 		_, ruleErrs := compile(&rules[i], path.Index(i))
 		errs = append(errs, ruleErrs...)
+	}
+	return append(errs, validateDistinctRules(rules, path)...)
+}
+
+// validateDistinctRules refuses two rules with the same filter and topic, which would publish
+// each message twice, and two rules with the same name.
+func validateDistinctRules(rules []v1alpha1.Rule, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	type identity struct{ filter, topic string }
+	identities, names := map[identity]bool{}, map[string]bool{}
+	for i := range rules {
+		r := &rules[i]
+		id, name := identity{r.Filter, cmp.Or(r.Topic, v1alpha1.DefaultTopic)}, cmp.Or(r.Name, r.Filter)
+		switch {
+		case longer(r.Name, maxFilter):
+			errs = append(errs, field.TooLong(path.Index(i).Child("name"), r.Name, maxFilter))
+		case identities[id]:
+			errs = append(errs, field.Duplicate(path.Index(i), fmt.Sprintf("filter %q, topic %q", id.filter, id.topic)))
+		case names[name]:
+			errs = append(errs, field.Invalid(path.Index(i).Child("name"), name, "two rules of this direction have the same name, which is by default the filter; set name to different names"))
+		}
+		identities[id], names[name] = true, true
 	}
 	return errs
 }

@@ -46,8 +46,8 @@ func validateUnforwardable(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.E
 	if len(errs) > 0 {
 		return errs
 	}
-	errs = append(errs, forwardedBy(name, "forwards", s.Forwards, deadLetter.Child("topic"))...)
-	return append(errs, forwardedBy(name, "subscriptions", s.Subscriptions, deadLetter.Child("topic"))...)
+	errs = append(errs, forwardedBy(name, "localToRemote", s.LocalToRemote, deadLetter.Child("topic"))...)
+	return append(errs, forwardedBy(name, "remoteToLocal", s.RemoteToLocal, deadLetter.Child("topic"))...)
 }
 
 // forwardedBy refuses a topic for dead letters that a rule forwards. The schema does not check

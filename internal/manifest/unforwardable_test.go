@@ -12,8 +12,8 @@ import (
 
 func TestUnforwardable_DeadLettersThatARuleForwards_Refused(t *testing.T) {
 	const (
-		up   = "the filter of forwards[0] (\"a/#\") matches this topic"
-		down = "the filter of subscriptions[0] (\"b/+/c\") matches this topic"
+		up   = "the filter of localToRemote[0] (\"a/#\") matches this topic"
+		down = "the filter of remoteToLocal[0] (\"b/+/c\") matches this topic"
 	)
 	for topic, want := range map[string]string{
 		"a":              up, // a/# matches the parent level
@@ -40,8 +40,8 @@ func TestUnforwardable_DeadLettersThatARuleForwards_Refused(t *testing.T) {
 		s := &v1alpha1.MQTTBridgeSpec{
 			Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local"}},
 			Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote"}},
-			Forwards:      []v1alpha1.Rule{{Filter: "a/#", Topic: "up/${topic}", Exclude: []string{"a/dead/#"}}},
-			Subscriptions: []v1alpha1.Rule{{Filter: "b/+/c"}},
+			LocalToRemote:      []v1alpha1.Rule{{Filter: "a/#", Topic: "up/${topic}", Exclude: []string{"a/dead/#"}}},
+			RemoteToLocal: []v1alpha1.Rule{{Filter: "b/+/c"}},
 			Notifications: &v1alpha1.Notifications{Topic: "state"},
 			Delivery:      &v1alpha1.Delivery{Unforwardable: &v1alpha1.Unforwardable{DeadLetter: &v1alpha1.DeadLetter{Topic: topic}}},
 		}

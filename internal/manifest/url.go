@@ -5,6 +5,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	neturl "net/url"
 	"regexp"
@@ -81,6 +82,17 @@ func ParseURL(url string) (Address, error) {
 	host, zone := splitZone(m[1])
 	a.Host, a.HostPort = strings.TrimSuffix(host, "."), net.JoinHostPort(host+zone, port)
 	return a, nil
+}
+
+// normalizeURL returns the same text for all URLs of one server: in lower case, but for the
+// path and query, with its port, and one scheme for each kind of connection. It returns the
+// URL unchanged if it is invalid.
+func normalizeURL(url string) string {
+	a, err := ParseURL(url)
+	if err != nil {
+		return url
+	}
+	return fmt.Sprintf("%t %t %s%s", a.TLS, a.WebSocket, strings.ToLower(a.HostPort), strings.TrimSuffix(a.Path, "/"))
 }
 
 // splitZone separates the host of a URL from the zone of an IPv6 address. zone is empty or

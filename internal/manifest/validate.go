@@ -41,7 +41,7 @@ const (
 
 // Validate returns the errors in a manifest, and nil if the manifest is valid. It refuses all
 // manifests that the CRD's schema and CEL rules refuse, with the same messages. It also
-// refuses errors that the schema cannot detect: forwards and subscriptions that form a loop,
+// refuses errors that the schema cannot detect: rules that form a loop,
 // a server that both sides list under different URLs, and dead letters that a rule forwards.
 // The defaults of the manifest may be resolved or not.
 func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
@@ -71,16 +71,16 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	errs = append(errs, validateSide(&s.Remote, path.Child("remote"))...)
 	for _, l := range s.Local.Servers() {
 		for _, r := range s.Remote.Servers() {
-			if l.URL != "" && l.URL == r.URL {
+			if l.URL != "" && normalizeURL(l.URL) == normalizeURL(r.URL) {
 				errs = append(errs, field.Invalid(path.Child("remote"), v1alpha1.PublicURL(r.URL), "local and remote have a server with the same URL; a bridge connects two different sides: list each server on one side only"))
 			}
 		}
 	}
-	if len(s.Forwards)+len(s.Subscriptions) == 0 {
-		errs = append(errs, field.Required(path.Child("forwards"), "a bridge needs at least one entry in forwards (local to remote) or subscriptions (remote to local)"))
+	if len(s.LocalToRemote)+len(s.RemoteToLocal) == 0 {
+		errs = append(errs, field.Required(path.Child("localToRemote"), "a bridge needs at least one entry in localToRemote or remoteToLocal"))
 	}
-	errs = append(errs, validateRules(s.Forwards, path.Child("forwards"))...)
-	errs = append(errs, validateRules(s.Subscriptions, path.Child("subscriptions"))...)
+	errs = append(errs, validateRules(s.LocalToRemote, path.Child("localToRemote"))...)
+	errs = append(errs, validateRules(s.RemoteToLocal, path.Child("remoteToLocal"))...)
 	if len(errs) == 0 {
 		errs = append(errs, validateLoops(s, path)...)
 	}
@@ -99,35 +99,17 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	return errs
 }
 
-var defaultBackupName = regexp.MustCompile(`^backup-\d+$`)
-
-const reservedName = "primary and backup-N are the default names of the servers at these positions, and no other server can have them; choose another name or remove it"
-
 func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	backups := path.Child("backups")
 	errs := tooMany(backups, len(s.Backups), maxBackups)
 	errs = append(errs, validateServer(&s.Primary, path.Child("primary"))...)
-	if defaultBackupName.MatchString(s.Primary.Name) {
-		errs = append(errs, field.Invalid(path.Child("primary", "name"), s.Primary.Name, reservedName))
-	}
-	urls, names := make([]string, 0, 1+len(s.Backups)), make([]string, 0, 1+len(s.Backups))
-	urls, names = append(urls, s.Primary.URL), append(names, s.Primary.Name)
 	usesTLS, usesWebSocket := s.Primary.UsesTLS(), s.Primary.UsesWebSocket()
 	for i := range s.Backups {
 		b := &s.Backups[i]
 		errs = append(errs, validateServer(b, backups.Index(i))...)
-		if b.URL != "" && slices.Contains(urls, b.URL) {
-			errs = append(errs, field.Invalid(backups, v1alpha1.PublicURL(b.URL), "two servers of this side have the same URL; list each server once"))
-		}
-		if b.Name != "" && slices.Contains(names, b.Name) {
-			errs = append(errs, field.Invalid(backups, b.Name, "two servers of this side have the same name; give each server a different name"))
-		}
-		if b.Name == "primary" || defaultBackupName.MatchString(b.Name) && b.Name != fmt.Sprintf("backup-%d", i+1) {
-			errs = append(errs, field.Invalid(backups, b.Name, reservedName))
-		}
-		urls, names = append(urls, b.URL), append(names, b.Name)
 		usesTLS, usesWebSocket = usesTLS || b.UsesTLS(), usesWebSocket || b.UsesWebSocket()
 	}
+	errs = append(errs, validateDistinct(s, backups)...)
 	if s.TLS != nil && !usesTLS {
 		errs = append(errs, field.Invalid(path.Child("tls"), v1alpha1.PublicURL(s.Primary.URL), "tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"))
 	}
@@ -151,6 +133,28 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
 	errs = append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
 	return append(errs, validateFailover(s.Failover, path.Child("failover"))...)
+}
+
+// validateDistinct refuses a server that the side lists twice, also if the URLs differ only in
+// case or name the default port, and two servers with the same name.
+func validateDistinct(s *v1alpha1.Side, backups *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	servers, names := s.Servers(), s.ServerNames()
+	addresses := make([]string, len(servers))
+	for i := range servers {
+		addresses[i] = normalizeURL(servers[i].URL)
+		if addresses[i] == "" {
+			continue // validateServer reports it
+		}
+		if first := slices.Index(addresses, addresses[i]); first < i {
+			errs = append(errs, field.Invalid(backups, v1alpha1.PublicURL(servers[i].URL), "two servers of this side have the same URL; list each server once"))
+			continue
+		}
+		if first := slices.Index(names, names[i]); first < i {
+			errs = append(errs, field.Invalid(backups, names[i], "two servers of this side have the same name; give each server a different name"))
+		}
+	}
+	return errs
 }
 
 var (

@@ -13,7 +13,7 @@ import (
 
 // route is a rule of a bridge, as an edge from one group of servers to another.
 type route struct {
-	name     string // for messages, such as forwards[0]
+	name     string // for messages, such as localToRemote[0]
 	rule     *Rule
 	from, to int      // server groups
 	owner    int      // the number of the bridge

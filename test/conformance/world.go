@@ -127,12 +127,12 @@ func (w *world) bridge() *v1alpha1.MQTTBridge {
 		Spec: v1alpha1.MQTTBridgeSpec{
 			Local:    side(w.local),
 			Remote:   side(w.remotes...),
-			Forwards: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
 			Delivery: &v1alpha1.Delivery{InflightWindow: ptr.To(int32(w.window))},
 		},
 	}
 	if !w.oneWay {
-		b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}}
+		b.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}}
 	}
 	if w.disk {
 		b.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{Size: ptr.To(resource.MustParse("64Mi"))}}

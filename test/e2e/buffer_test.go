@@ -106,7 +106,7 @@ func (w *world) onDisk(n int) {
 		if err != nil {
 			return err
 		}
-		if got := m.Sum("mqttbridge_backlog_messages", "direction=local_to_remote"); got < float64(n) {
+		if got := m.Sum("mqttbridge_backlog_messages", "direction=localToRemote"); got < float64(n) {
 			return fmt.Errorf("%v messages are on disk, want %d", got, n)
 		}
 		return nil

@@ -123,12 +123,12 @@ func (w *world) killPrimary() {
 	must(t, err)
 	first, err := w.collector.WaitFrom(w.backup.Name, killed, eventTimeout)
 	must(t, err)
-	line := w.find(lines, "True", w.backup.URL(), "Backup-1")
+	line := w.find(lines, "True", w.backup.URL(), "Backup")
 	t.Logf("from the order to kill the primary to the first message through the backup %s, to kubectl's line %s", first.Time.Sub(killed), line.at.Sub(killed))
 	if late := line.at.Sub(first.Time); late > time.Second {
 		t.Errorf("kubectl showed the failover %s after the first message, want within 1 s", late)
 	}
-	want := regexp.MustCompile(`remote side failed over from primary to backup-1 in \d+ ms: [A-Z][A-Za-z]+`)
+	want := regexp.MustCompile(`remote side failed over from cloud-1 to cloud-2 in \d+ ms: [A-Z][A-Za-z]+`)
 	if note := w.event(v1alpha1.EventFailedOver); !want.MatchString(note) {
 		t.Errorf("the event is %q, want source, target, duration and cause: %s", note, want)
 	}

@@ -31,12 +31,12 @@ func TestRequestedSwitch_WithFailback_LosesAndRepeatsNothing(t *testing.T) {
 	lines := w.watch()
 
 	requested := time.Now()
-	w.kubectl("annotate", "mqb", bridgeName, v1alpha1.AnnotationSwitchRemote+"=backup-1")
+	w.kubectl("annotate", "mqb", bridgeName, v1alpha1.AnnotationSwitchRemote+"=cloud-2")
 	first, err := w.collector.WaitFrom(w.backup.Name, requested, drainTimeout)
 	must(t, err)
 	t.Logf("from kubectl annotate to the first message through the backup %s", first.Time.Sub(requested))
-	w.find(lines, "True", w.backup.URL(), "Backup-1")
-	want := regexp.MustCompile(`remote side was switched from primary to backup-1 in \d+ ms: SwitchRequested`)
+	w.find(lines, "True", w.backup.URL(), "Backup")
+	want := regexp.MustCompile(`remote side was switched from cloud-1 to cloud-2 in \d+ ms: SwitchRequested`)
 	if note := w.event(v1alpha1.EventSwitched); !want.MatchString(note) {
 		t.Errorf("the event is %q, want %s", note, want)
 	}
@@ -46,7 +46,7 @@ func TestRequestedSwitch_WithFailback_LosesAndRepeatsNothing(t *testing.T) {
 	}
 
 	w.kubectl("annotate", "mqb", bridgeName, v1alpha1.AnnotationSwitchRemote+"=elsewhere", "--overwrite")
-	if note := w.event(v1alpha1.EventSwitchRefused); !strings.Contains(note, `there is no server "elsewhere" on this side; its servers are primary, backup-1`) {
+	if note := w.event(v1alpha1.EventSwitchRefused); !strings.Contains(note, `there is no server "elsewhere" on this side; its servers are cloud-1, cloud-2`) {
 		t.Errorf("the event is %q", note)
 	}
 

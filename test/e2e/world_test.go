@@ -60,10 +60,10 @@ func newWorld(t *testing.T) *world {
 		Spec: v1alpha1.MQTTBridgeSpec{
 			Local: v1alpha1.Side{Primary: v1alpha1.Server{URL: w.local.URL()}},
 			Remote: v1alpha1.Side{
-				Primary: v1alpha1.Server{URL: w.primary.URL()},
-				Backups: []v1alpha1.Server{{URL: w.backup.URL()}},
+				Primary: v1alpha1.Server{Name: w.primary.Name, URL: w.primary.URL()},
+				Backups: []v1alpha1.Server{{Name: w.backup.Name, URL: w.backup.URL()}},
 			},
-			Forwards: []v1alpha1.Rule{{Filter: "up/#"}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: "up/#"}},
 		},
 	}
 	for _, b := range []*cluster.Broker{w.local, w.primary, w.backup} {

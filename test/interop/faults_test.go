@@ -131,7 +131,7 @@ func wrongPasswordIsNamed(l *line) {
 }
 
 func refusedSubscriptionIsNamed(l *line) {
-	l.bridge.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "forbidden/#"}}
+	l.bridge.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "forbidden/#"}}
 	l.prepare(password)
 	l.runner.Start()
 	l.awaitError(v1alpha1.ReasonSubscriptionRefused, "forbidden/#")

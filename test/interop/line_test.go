@@ -68,10 +68,10 @@ func newLine(t *testing.T, s setting) *line {
 		},
 	}
 	if up(s) {
-		l.bridge.Spec.Forwards = []v1alpha1.Rule{{Filter: l.topic("up/#"), QoS: ptr.To[int32](2)}}
+		l.bridge.Spec.LocalToRemote = []v1alpha1.Rule{{Filter: l.topic("up/#"), QoS: ptr.To[int32](2)}}
 	}
 	if down(s) {
-		l.bridge.Spec.Subscriptions = []v1alpha1.Rule{{Filter: l.topic("down/#"), QoS: ptr.To[int32](2)}}
+		l.bridge.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: l.topic("down/#"), QoS: ptr.To[int32](2)}}
 	}
 	return l
 }

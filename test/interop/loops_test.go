@@ -15,7 +15,7 @@ import (
 // not send the bridge's own messages back.
 func sameFilterBothWays(l *line) {
 	home := []v1alpha1.Rule{{Filter: l.topic("home/#")}}
-	l.bridge.Spec.Forwards, l.bridge.Spec.Subscriptions = home, home
+	l.bridge.Spec.LocalToRemote, l.bridge.Spec.RemoteToLocal = home, home
 	if l.version == v1alpha1.ProtocolVersion311 && !l.peer.bridgeFlag {
 		l.prepare(password)
 		l.runner.Start()
@@ -43,7 +43,7 @@ func sameFilterBothWays(l *line) {
 // crossingFilters configures two filters with different QoS that match the same message and do not
 // cover each other.
 func crossingFilters(l *line) {
-	l.bridge.Spec.Subscriptions = []v1alpha1.Rule{
+	l.bridge.Spec.RemoteToLocal = []v1alpha1.Rule{
 		{Filter: l.topic("a/+"), Topic: l.topic("near/low"), QoS: ptr.To[int32](0)},
 		{Filter: l.topic("+/b"), Topic: l.topic("near/high"), QoS: ptr.To[int32](1)},
 		{Filter: l.topic("mark"), Topic: l.topic("near/mark")},

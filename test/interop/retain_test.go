@@ -39,9 +39,9 @@ func retainIsKeptSetAndCleared(l *line) {
 	far := map[string]*client{}
 	for _, w := range l.directions() {
 		if w.name == "up" {
-			l.bridge.Spec.Forwards = rules(w)
+			l.bridge.Spec.LocalToRemote = rules(w)
 		} else {
-			l.bridge.Spec.Subscriptions = rules(w)
+			l.bridge.Spec.RemoteToLocal = rules(w)
 		}
 		far[w.name] = l.client(w.to)
 		far[w.name].subscribe(l.topic(w.name + "/#"))
@@ -74,7 +74,7 @@ func retainIsKeptSetAndCleared(l *line) {
 
 func retainedArriveAtSubscribing(l *line) {
 	set := v1alpha1.RetainSet
-	l.bridge.Spec.Subscriptions = []v1alpha1.Rule{
+	l.bridge.Spec.RemoteToLocal = []v1alpha1.Rule{
 		{Filter: l.topic("down/exact"), Retain: &set}, {Filter: l.topic("down/by/+"), Retain: &set},
 	}
 	exact, wildcard := l.topic("down/exact"), l.topic("down/by/wildcard")
@@ -103,7 +103,7 @@ func retainedArriveAtSubscribing(l *line) {
 
 func retainedIsDeleted(l *line) {
 	set := v1alpha1.RetainSet
-	for _, rules := range [][]v1alpha1.Rule{l.bridge.Spec.Forwards, l.bridge.Spec.Subscriptions} {
+	for _, rules := range [][]v1alpha1.Rule{l.bridge.Spec.LocalToRemote, l.bridge.Spec.RemoteToLocal} {
 		for i := range rules {
 			rules[i].Retain = &set
 		}

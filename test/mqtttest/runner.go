@@ -4,6 +4,7 @@
 package mqtttest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,10 +38,7 @@ type Runner struct {
 // start the runner.
 func NewRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	t.Helper()
-	data, err := yaml.Marshal(bridge)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := render(t, bridge)
 	path := filepath.Join(t.TempDir(), "bridge.yaml")
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
@@ -48,15 +46,30 @@ func NewRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	return newRunner(t, bridge.Name, path)
 }
 
+// render returns the manifest of a bridge. Servers without a name are called primary, backup-1,
+// backup-2 and so on, so that tests need not know their ports.
+func render(t testing.TB, bridge *v1alpha1.MQTTBridge) []byte {
+	t.Helper()
+	b := bridge.DeepCopy()
+	for _, side := range []*v1alpha1.Side{&b.Spec.Local, &b.Spec.Remote} {
+		side.Primary.Name = cmp.Or(side.Primary.Name, "primary")
+		for i := range side.Backups {
+			side.Backups[i].Name = cmp.Or(side.Backups[i].Name, fmt.Sprintf("backup-%d", i+1))
+		}
+	}
+	data, err := yaml.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // Annotate sets an annotation in the manifest of a runner that was started with [StartRunner]. The
 // running process applies it.
 func (r *Runner) Annotate(bridge *v1alpha1.MQTTBridge, key, value string) {
 	r.t.Helper()
 	bridge.Annotations = map[string]string{key: value}
-	data, err := yaml.Marshal(bridge)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	data := render(r.t, bridge)
 	next := r.manifest + ".next"
 	if err := os.WriteFile(next, data, 0o600); err != nil {
 		r.t.Fatal(err)

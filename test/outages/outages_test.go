@@ -69,9 +69,9 @@ func rows(f *fault, turn int) []row {
 // words returns the name of the direction in manifests.
 func words(s side, d direction) string {
 	if (s == remote) == (d == toward) {
-		return "forwards"
+		return "localToRemote"
 	}
-	return "subscriptions"
+	return "remoteToLocal"
 }
 
 // need skips a test that needs a network namespace if there is none.

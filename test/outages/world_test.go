@@ -127,8 +127,8 @@ func (w *world) manifest() *v1alpha1.MQTTBridge {
 		ObjectMeta: metav1.ObjectMeta{Name: "outage", Namespace: "test"},
 		Spec: v1alpha1.MQTTBridgeSpec{
 			Local: staying, Remote: losing,
-			Forwards:      []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
-			Subscriptions: []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}},
+			LocalToRemote:      []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
+			RemoteToLocal: []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}},
 		},
 	}
 	if w.side == local {

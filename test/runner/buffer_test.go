@@ -35,7 +35,7 @@ func newDiskLine(t *testing.T) *line {
 
 // backlog returns the number of messages in the buffer on disk.
 func backlog(r *mqtttest.Runner) int {
-	return int(r.Metrics().Sum("mqttbridge_backlog_messages", "direction=local_to_remote"))
+	return int(r.Metrics().Sum("mqttbridge_backlog_messages", "direction=localToRemote"))
 }
 
 // waitBacklog waits until at least n messages are in the buffer on disk.

@@ -89,15 +89,15 @@ func TestFailover_MessagesInFlight_AreResentToBackupInOrder(t *testing.T) {
 
 // resent returns the runner's count of messages that it resent to the remote side.
 func resent(r *mqtttest.Runner) int {
-	return int(r.Metrics().Sum("mqttbridge_messages_resent_total", "direction=local_to_remote"))
+	return int(r.Metrics().Sum("mqttbridge_messages_resent_total", "direction=localToRemote"))
 }
 
 // checkFailover checks that the status shows one failover from primary to backup-1.
 func checkFailover(t *testing.T, s v1alpha1.MQTTBridgeStatus, reason string) {
 	t.Helper()
 	r := s.Remote
-	if r.Active == nil || r.Active.Role != "Backup-1" || r.Active.URL != r.Servers[1].URL {
-		t.Errorf("active is %+v, want the server with role Backup-1", r.Active)
+	if r.Active == nil || r.Active.Role != v1alpha1.RoleBackup || r.Active.Place != 2 || r.Active.URL != r.Servers[1].URL {
+		t.Errorf("active is %+v, want the first backup", r.Active)
 	}
 	if got := ptr.Deref(r.Failovers, -1); got != 1 {
 		t.Errorf("failovers = %d, want 1", got)

@@ -117,7 +117,7 @@ func TestRules_TopicsAndQoS_AreApplied(t *testing.T) {
 			b := manifest("rules", local.URL(), remote.URL())
 			// The mark is forwarded after each message. When it has arrived, a message that must
 			// not be forwarded has not been forwarded.
-			b.Spec.Forwards = slices.Concat(tc.rules, []v1alpha1.Rule{{Filter: "mark"}})
+			b.Spec.LocalToRemote = slices.Concat(tc.rules, []v1alpha1.Rule{{Filter: "mark"}})
 			mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
 			for i, m := range tc.messages {
 				stream := fmt.Sprint("m", i)
@@ -185,7 +185,7 @@ func TestRetain_EachPolicy_IsApplied(t *testing.T) {
 			must(t, p.WaitDone(eventTimeout))
 			c := mqtttest.StartCollector(t, "up/#", "s", remote)
 			b := manifest("retain", local.URL(), remote.URL())
-			b.Spec.Forwards[0].Retain = &tc.policy
+			b.Spec.LocalToRemote[0].Retain = &tc.policy
 			mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
 			publishOne(t, local, "up/live", "s", 1)
 			mqtttest.Eventually(t, eventTimeout, "both messages arrive", func() error {

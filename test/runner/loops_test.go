@@ -20,8 +20,8 @@ import (
 
 // bothWays configures home/# in both directions.
 func bothWays(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
-	b.Spec.Forwards = []v1alpha1.Rule{{Filter: "home/#", QoS: ptr.To[int32](2)}}
-	b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "home/#", QoS: ptr.To[int32](2)}}
+	b.Spec.LocalToRemote = []v1alpha1.Rule{{Filter: "home/#", QoS: ptr.To[int32](2)}}
+	b.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "home/#", QoS: ptr.To[int32](2)}}
 	return b
 }
 
@@ -111,7 +111,7 @@ func TestSubscriptions_CrossingFilters_LoseNothingWhileRemoteSideIsDown(t *testi
 	t.Parallel()
 	p := newPair(t)
 	b := manifest("crossing", p.local.URL(), p.remote.URL())
-	b.Spec.Forwards = []v1alpha1.Rule{
+	b.Spec.LocalToRemote = []v1alpha1.Rule{
 		{Filter: "a/+/+", Topic: "low/${topic}", QoS: ptr.To[int32](0)},
 		{Filter: "+/b/+", Topic: "high/${topic}", QoS: ptr.To[int32](1), Retain: ptr.To(v1alpha1.RetainSet)},
 	}

@@ -60,7 +60,7 @@ func manifest(name, local string, remotes ...string) *v1alpha1.MQTTBridge {
 		Spec: v1alpha1.MQTTBridgeSpec{
 			Local:    v1alpha1.Side{Primary: v1alpha1.Server{URL: local}, ProtocolVersion: &version},
 			Remote:   v1alpha1.Side{Primary: v1alpha1.Server{URL: remotes[0]}, ProtocolVersion: &version},
-			Forwards: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
 		},
 	}
 	for _, url := range remotes[1:] {
@@ -71,7 +71,7 @@ func manifest(name, local string, remotes ...string) *v1alpha1.MQTTBridge {
 
 // downToo adds a subscription of down/# from the remote side.
 func downToo(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
-	b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}}
+	b.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}}
 	return b
 }
 

@@ -74,7 +74,7 @@ func TestMQTT5_Properties_AreForwardedAndExtendedByRules(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	b := speaking(manifest("properties", p.local.URL(), p.remote.URL()), v5, v5)
-	b.Spec.Forwards = append(b.Spec.Forwards, v1alpha1.Rule{Filter: "added/#", UserProperties: []v1alpha1.UserProperty{
+	b.Spec.LocalToRemote = append(b.Spec.LocalToRemote, v1alpha1.Rule{Filter: "added/#", UserProperties: []v1alpha1.UserProperty{
 		{Name: "plant", Value: "one"}, {Name: "z", Value: "3"},
 	}})
 	mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
@@ -133,11 +133,11 @@ func TestMQTT5_DifferentVersions_ForwardWithoutProperties(t *testing.T) {
 
 // dropped returns the runner's count of messages to the remote side that it dropped with a cause.
 func dropped(r *mqtttest.Runner, cause string) float64 {
-	return r.Metrics().Sum("mqttbridge_messages_dropped_total", "direction=local_to_remote", "cause="+cause)
+	return r.Metrics().Sum("mqttbridge_messages_dropped_total", "direction=localToRemote", "cause="+cause)
 }
 
 func held(r *mqtttest.Runner) float64 {
-	return r.Metrics().Sum("mqttbridge_held_messages", "direction=local_to_remote")
+	return r.Metrics().Sum("mqttbridge_held_messages", "direction=localToRemote")
 }
 
 func TestMQTT5_WaitingMessage_ArrivesWithRemainingExpiryOrIsDropped(t *testing.T) {
@@ -214,7 +214,7 @@ func TestMQTT5_OverlappingFilters_ForwardOncePerRule(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	b := speaking(manifest("overlap", p.local.URL(), p.remote.URL()), v5, v5)
-	b.Spec.Forwards = []v1alpha1.Rule{
+	b.Spec.LocalToRemote = []v1alpha1.Rule{
 		{Filter: "a/+", Topic: "one/${topic}"},
 		{Filter: "+/b", Topic: "two/${topic}"},
 		{Filter: "a/b", Topic: "three/${topic}"},
@@ -237,7 +237,7 @@ func TestMQTT5_OverlappingFilters_ForwardOncePerRule(t *testing.T) {
 	}
 }
 
-// A subscription matches the messages of a forward, and publishes them to another local topic. This
+// A rule of remoteToLocal matches the messages of a rule of localToRemote, and publishes them to another local topic. This
 // is no loop, but an echo.
 func TestEcho_OwnMessages_AreNotReturned(t *testing.T) {
 	t.Parallel()
@@ -257,8 +257,8 @@ func TestEcho_OwnMessages_AreNotReturned(t *testing.T) {
 			p := newPair(t)
 			b := speaking(manifest("echo", p.local.URL(), p.remote.URL()), tc.version, tc.version)
 			b.Spec.Local.BridgeMode, b.Spec.Remote.BridgeMode = &tc.mode, &tc.mode
-			b.Spec.Forwards = []v1alpha1.Rule{{Filter: "a/#", Topic: "b/${1}"}}
-			b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "b/#", Topic: "c/${1}"}}
+			b.Spec.LocalToRemote = []v1alpha1.Rule{{Filter: "a/#", Topic: "b/${1}"}}
+			b.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "b/#", Topic: "c/${1}"}}
 			p.here.Subscribe("c/#")
 			mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)
 			p.here.Publish(&paho.Publish{Topic: "a/own", QoS: 1})

@@ -46,11 +46,11 @@ func TestRetainHandling_EachValue_SelectsRetainedMessages(t *testing.T) {
 		v1alpha1.RetainHandlingSend: "send", v1alpha1.RetainHandlingSendIfNew: "new", v1alpha1.RetainHandlingDoNotSend: "not",
 	}
 	b := speaking(manifest("retained", p.local.URL(), p.remote.URL()), v5, v5)
-	b.Spec.Forwards = []v1alpha1.Rule{{Filter: "mark"}, {Filter: "default/#"}}
+	b.Spec.LocalToRemote = []v1alpha1.Rule{{Filter: "mark"}, {Filter: "default/#"}}
 	for handling, topic := range topics {
-		b.Spec.Forwards = append(b.Spec.Forwards, v1alpha1.Rule{Filter: topic + "/#", RetainHandling: &handling})
+		b.Spec.LocalToRemote = append(b.Spec.LocalToRemote, v1alpha1.Rule{Filter: topic + "/#", RetainHandling: &handling})
 	}
-	for _, rule := range b.Spec.Forwards[1:] {
+	for _, rule := range b.Spec.LocalToRemote[1:] {
 		p.here.Publish(&paho.Publish{Topic: strings.Replace(rule.Filter, "#", "x", 1), QoS: 1, Retain: true, Payload: []byte("x")})
 	}
 	r := mqtttest.StartRunner(t, b)

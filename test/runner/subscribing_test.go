@@ -115,7 +115,7 @@ func TestSubscribing_64RulesOverLongRoundTrip_ConnectsWithinConnectTimeout(t *te
 	p := newPair(t)
 	b := timeouts(manifest("many", p.local.URL(), p.remote.URL()), 2, 10)
 	for i := range 64 {
-		b.Spec.Subscriptions = append(b.Spec.Subscriptions, v1alpha1.Rule{Filter: fmt.Sprintf("down/%d", i)})
+		b.Spec.RemoteToLocal = append(b.Spec.RemoteToLocal, v1alpha1.Rule{Filter: fmt.Sprintf("down/%d", i)})
 	}
 	b.Spec.Remote.Primary.URL = mqtttest.StartProxy(t, p.remote.Address(), 100*time.Millisecond).URL()
 	r := mqtttest.StartRunner(t, b)

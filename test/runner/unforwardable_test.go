@@ -26,8 +26,8 @@ func TestUnforwardable_MosquittoEndsConnectionAtTopic_OtherMessagesArrive(t *tes
 				p := newPair(t)
 				p.here.Subscribe("#")
 				b := speaking(manifest("poison", p.local.URL(), p.remote.URL()), v, v)
-				b.Spec.Forwards = []v1alpha1.Rule{{Filter: "sensors/#", Topic: "plant1/${topic}"}}
-				b.Spec.Subscriptions = []v1alpha1.Rule{{Filter: "commands/#"}}
+				b.Spec.LocalToRemote = []v1alpha1.Rule{{Filter: "sensors/#", Topic: "plant1/${topic}"}}
+				b.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "commands/#"}}
 				if deadLetter != "" {
 					b.Spec.Delivery = &v1alpha1.Delivery{Unforwardable: &v1alpha1.Unforwardable{DeadLetter: &v1alpha1.DeadLetter{Topic: deadLetter}}}
 				}
