@@ -67,7 +67,7 @@ func newDiskBench(b *testing.B) *diskBench {
 		from, to sideSessions
 		flusher  session.Flusher
 	)
-	meter := report.NewMetrics().Meter(report.LocalToRemote, slog.New(slog.DiscardHandler))
+	meter := report.NewMetrics().Meter(report.LocalToRemote, rules, slog.New(slog.DiscardHandler))
 	d.pipe = delivery.New(rules, meter, delivery.Options{
 		Disk:  &delivery.Disk{Dir: filepath.Join(d.dir, "log"), Bytes: 16 << 30, WhenFull: v1alpha1.WhenFullBlock},
 		Flush: flusher.Flush,

@@ -44,7 +44,7 @@ func benchmarkBridge(b *testing.B, v packet.Version, qos byte) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	meter := report.NewMetrics().Meter(report.LocalToRemote, slog.New(slog.DiscardHandler))
+	meter := report.NewMetrics().Meter(report.LocalToRemote, rules, slog.New(slog.DiscardHandler))
 	pipe, back := delivery.New(rules, meter, delivery.Options{}), delivery.New(nil, meter, delivery.Options{})
 	var (
 		from, to sideSessions

@@ -61,7 +61,7 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 				OnStateChange: state.WatchBacklog(direction, log),
 			}
 		}
-		return delivery.New(rules, metrics.Meter(direction, log), opts)
+		return delivery.New(rules, metrics.Meter(direction, rules, log), opts)
 	}
 	b := &bridge{
 		localToRemote:      newPipe(report.LocalToRemote, s.LocalToRemote),

@@ -20,11 +20,11 @@ func undeliverable(f packet.Faults) string {
 }
 
 // discardLocked drops a message from which nothing is forwarded. The message is
-// acknowledged after the messages that arrived before it.
-func (p *Pipe) discardLocked(o *origin, cause string) {
+// acknowledged after the messages that arrived before it. For rules, see [Meter.Unrouted].
+func (p *Pipe) discardLocked(o *origin, cause, rules string) {
 	p.meter.Dropped(cause)
 	if !o.in.Faults.Undeliverable() && (cause == DropNoRule || cause == DropInvalidTopic) { // faults are already reported
-		p.meter.Unrouted(o.in.Topic, cause, p.filters)
+		p.meter.Unrouted(o.in.Topic, cause, rules)
 	}
 	p.acknowledgeInTurnLocked(o)
 }

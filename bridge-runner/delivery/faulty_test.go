@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -43,7 +44,7 @@ func TestPipe_MessagesWithInvalidTopics_DroppedAndAcknowledgedInTheirTurn(t *tes
 // the message.
 func TestPipe_OneOfSeveralRulesMakesNoValidTopic_IsCountedAndReported(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
-		w := newWorld(t, v, v1alpha1.Rule{Filter: "up/#", Topic: "${1}"}, v1alpha1.Rule{Filter: "up/+/#", Topic: "cloud/${2}", Exclude: []string{"up/$SYS/x"}})
+		w := newWorld(t, v, v1alpha1.Rule{Filter: "up/#", Topic: "${1}"}, v1alpha1.Rule{Name: "cloud", Filter: "up/+/#", Topic: "cloud/${2}", Exclude: []string{"up/$SYS/x"}})
 		w.source.connect(false, nil)
 		w.destination.up(false)
 		w.source.Send(script.Publish(1, 1, "up/$SYS/x", "a"))
@@ -54,8 +55,13 @@ func TestPipe_OneOfSeveralRulesMakesNoValidTopic_IsCountedAndReported(t *testing
 		w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
 		w.source.Want("PUBACK 2")
 		w.meter.want(t, "forwarded 1, dropped map[invalid_topic:2], refused [], resent 0, redelivered 0, held 0, in flight 0")
-		if want := []string{"invalid_topic up/$SYS/x", "invalid_topic up/$SYS/y"}; !slices.Equal(w.meter.unrouted, want) {
+		w.source.Send(script.Publish(3, 1, "other", "c"))
+		w.source.Want("PUBACK 3")
+		if want := []string{`invalid_topic up/$SYS/x "up/#"`, `invalid_topic up/$SYS/y "up/#"`, `no_rule other "up/#", "up/+/#"`}; !slices.Equal(w.meter.unrouted, want) {
 			t.Errorf("reported %q, want %q", w.meter.unrouted, want)
+		}
+		if want := map[string]int{"0 invalid_topic": 2, "1 excluded": 1, "1 routed": 1}; !maps.Equal(w.meter.matched, want) {
+			t.Errorf("the rules matched %v, want %v", w.meter.matched, want)
 		}
 	})
 }

@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -194,6 +195,7 @@ type counts struct {
 	mu          sync.Mutex
 	forwarded   int
 	dropped     map[string]int
+	matched     map[string]int // by rule and result
 	refused     []string
 	unrouted    []string
 	givenUp     []UnforwardableMessage
@@ -231,9 +233,19 @@ func (c *counts) Unforwardable(m UnforwardableMessage) {
 	})
 }
 
-func (c *counts) Unrouted(topic, cause, _ string) {
-	c.count(func() { c.unrouted = append(c.unrouted, cause+" "+topic) })
+func (c *counts) Unrouted(topic, cause, rules string) {
+	c.count(func() { c.unrouted = append(c.unrouted, cause+" "+topic+" "+rules) })
 }
+
+func (c *counts) Matched(rule int, cause string) {
+	c.count(func() {
+		if c.matched == nil {
+			c.matched = map[string]int{}
+		}
+		c.matched[fmt.Sprintf("%d %s", rule, cmp.Or(cause, "routed"))]++
+	})
+}
+
 func (c *counts) Unblocked() { c.count(func() { c.unblocked++ }) }
 
 func (c *counts) Resent(n int) { c.count(func() { c.resent += n }) }

@@ -47,6 +47,7 @@
 package delivery
 
 import (
+	"strconv"
 	"sync"
 	"time"
 
@@ -107,10 +108,14 @@ type Meter interface {
 	Unforwardable(m UnforwardableMessage)
 	// Unblocked reports that the message that was kept no longer blocks the direction.
 	Unblocked()
+	// Matched counts a message that the filter of a rule matched. rule is the rule's index in
+	// the rules of the pipe. cause is empty if the rule passed the message on, otherwise the
+	// cause for which it did not.
+	Matched(rule int, cause string)
 	// Unrouted reports a message that was dropped because no rule matches its topic
-	// (DropNoRule), or because a rule makes no valid topic of it (DropInvalidTopic).
-	// filters lists the filters of the direction's rules. Dropped is called, too.
-	Unrouted(topic, cause, filters string)
+	// (DropNoRule), or because a rule makes no valid topic of it (DropInvalidTopic). rules
+	// lists the filters of all rules, or names the rule. Dropped is called, too.
+	Unrouted(topic, cause, rules string)
 	// Resent counts messages that are sent again, on another session or another connection.
 	Resent(messages int)
 	// Redelivered counts a message that the source sent again while it was held.
@@ -254,26 +259,21 @@ func (p *Pipe) Redelivered() {
 // routeLocked queues the messages that the rules derive from an inbound message.
 func (p *Pipe) routeLocked(o *origin) {
 	if cause := undeliverable(o.in.Faults); cause != "" {
-		p.discardLocked(o, cause)
+		p.discardLocked(o, cause, "")
 		return
 	}
-	cause, invalid := DropNoRule, false
+	cause, invalid := DropNoRule, noRule
 	for i := range p.rules {
 		r := &p.rules[i]
 		if !sentFor(o.in, p.ids[i]) || !r.Filter.Match(o.in.Topic) {
 			continue
 		}
-		if r.Excludes(o.in.Topic) {
-			cause = DropExcluded
-			continue
-		}
-		if tooManyHops(r, o.in.Properties) {
-			cause = DropTooManyHops
-			continue
-		}
-		topic, ok := r.Mapping.Map(o.in.Topic)
-		if !ok {
-			invalid = true
+		topic, why := applyRule(r, o.in)
+		if why != "" {
+			if cause = why; why == DropInvalidTopic {
+				invalid = i
+			}
+			p.meter.Matched(i, why)
 			continue
 		}
 		m := &o.first
@@ -290,24 +290,46 @@ func (p *Pipe) routeLocked(o *origin) {
 		}
 		if m.QoS == 0 && !o.awaitsAck() {
 			if cause = p.qos0DropCauseLocked(m); cause != "" {
+				p.meter.Matched(i, cause)
 				continue
 			}
 		}
+		p.meter.Matched(i, "")
 		p.pushLocked(m)
 		if m.QoS == 0 {
 			p.qos0Bytes += m.size()
 		}
 	}
-	if invalid {
-		cause = DropInvalidTopic
+	rules := p.filters
+	if invalid != noRule {
+		cause, rules = DropInvalidTopic, strconv.Quote(p.rules[invalid].Name)
 	}
 	switch {
 	case o.unsettled == 0:
-		p.discardLocked(o, cause)
-	case invalid: // other rules forward it
+		p.discardLocked(o, cause, rules)
+	case invalid != noRule: // other rules forward it
 		p.meter.Dropped(cause)
-		p.meter.Unrouted(o.in.Topic, cause, p.filters)
+		p.meter.Unrouted(o.in.Topic, cause, rules)
 	}
+}
+
+// noRule is the index of no rule.
+const noRule = -1
+
+// applyRule returns the topic under which a rule publishes a message that its filter matches,
+// or the cause for which the rule does not publish it.
+func applyRule(r *manifest.Rule, in *session.Inbound) (topic, cause string) {
+	if r.Excludes(in.Topic) {
+		return "", DropExcluded
+	}
+	if tooManyHops(r, in.Properties) {
+		return "", DropTooManyHops
+	}
+	topic, ok := r.Mapping.Map(in.Topic)
+	if !ok {
+		return "", DropInvalidTopic
+	}
+	return topic, ""
 }
 
 // pushLocked takes in a message that was derived from an inbound message: into pending if

@@ -118,7 +118,7 @@ func TestPipe_MessageThatNoRuleTakes_IsReportedWithItsTopic(t *testing.T) {
 		w.meter.want(t, "forwarded 1, dropped map[invalid_topic:2 no_rule:1], refused [], resent 0, redelivered 0, held 0, in flight 0")
 		w.meter.mu.Lock()
 		defer w.meter.mu.Unlock()
-		if want := []string{"no_rule rewritten/a", "invalid_topic up/$SYS/x", "invalid_topic up"}; !slices.Equal(w.meter.unrouted, want) {
+		if want := []string{`no_rule rewritten/a "$exclusive/a/#", "up/#"`, `invalid_topic up/$SYS/x "up/#"`, `invalid_topic up "up/#"`}; !slices.Equal(w.meter.unrouted, want) {
 			t.Errorf("reported: %q, want %q", w.meter.unrouted, want)
 		}
 	})

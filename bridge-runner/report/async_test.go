@@ -81,7 +81,7 @@ func TestMeter_StuckLog_DoesNotBlock(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		NewMetrics().Meter(LocalToRemote, log).Unrouted("t", "no_rule", "f")
+		NewMetrics().Meter(LocalToRemote, nil, log).Unrouted("t", "no_rule", "f")
 		observe := newState(t).WatchBacklog(LocalToRemote, Async(log))
 		observe(v1alpha1.BacklogFailed, "broken")
 		observe(v1alpha1.BacklogDraining, "")

@@ -14,6 +14,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 const namespace = "mqttbridge"
@@ -40,6 +41,7 @@ type Metrics struct {
 	handshakes        *prometheus.CounterVec
 	handshakeDuration *prometheus.HistogramVec
 
+	matched *prometheus.CounterVec
 	blocked *prometheus.GaugeVec
 	state   *State // reports unforwardable messages in the status; nil until NewState sets it
 }
@@ -78,9 +80,10 @@ func NewMetrics() *Metrics {
 		handshakes: counter("tls_handshakes_total", "Number of successful TLS handshakes, by kind: full, or resumed if it resumed a TLS session.", "side", "server", "kind"),
 		handshakeDuration: histogram("tls_handshake_duration_seconds", "Duration of successful TLS handshakes, in seconds.",
 			prometheus.ExponentialBuckets(0.0005, 2.5, 12), "side", "kind"),
+		matched: counter("rule_messages_total", "Number of messages that the filter of the rule matched, by result: routed (passed on to the destination), or the cause for which this rule did not forward the message.", "direction", "rule", "result"),
 		blocked: gauge("blocked", "State of the direction: 1 if an unforwardable message blocks all messages behind it (delivery.unforwardable.policy: Block), otherwise 0.", "direction"),
 	}
-	m.registry.MustRegister(m.blocked, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
+	m.registry.MustRegister(m.blocked, m.matched, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
 		m.connected, m.active, m.failovers, m.connectionFailures, m.probes, m.switchDuration, m.handshakes, m.handshakeDuration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -152,12 +155,20 @@ type meter struct {
 	unroutedLimits                                    map[string]*rate.Limiter // by cause
 	blocked                                           prometheus.Gauge
 	unforwardable                                     *unforwardableReporter
+
+	// routed and matched count the messages of each rule; routed is the counter of the result
+	// routed. Both are in the order of the rules.
+	routed  []prometheus.Counter
+	matched []*prometheus.CounterVec
 }
 
-// Meter returns the meter of a direction.
-func (m *Metrics) Meter(direction string, log *slog.Logger) delivery.Meter {
+// resultRouted is the result of a message that a rule passed on to the destination.
+const resultRouted = "routed"
+
+// Meter returns the meter of a direction with these rules.
+func (m *Metrics) Meter(direction string, rules []manifest.Rule, log *slog.Logger) delivery.Meter {
 	label := prometheus.Labels{"direction": direction}
-	return &meter{
+	out := &meter{
 		forwarded:   m.forwarded.With(label),
 		bytes:       m.bytes.With(label),
 		resent:      m.resent.With(label),
@@ -176,6 +187,11 @@ func (m *Metrics) Meter(direction string, log *slog.Logger) delivery.Meter {
 
 		unforwardable: m.state.watchUnforwardable(direction, Async(log).With("direction", direction)),
 	}
+	for i := range rules {
+		matched := m.matched.MustCurryWith(prometheus.Labels{"direction": direction, "rule": rules[i].Name})
+		out.matched, out.routed = append(out.matched, matched), append(out.routed, matched.WithLabelValues(resultRouted))
+	}
+	return out
 }
 
 // unroutedLogInterval is the shortest time between two log lines about messages that were
@@ -189,6 +205,14 @@ func (m *meter) Forwarded(bytes int, latency time.Duration) {
 }
 
 func (m *meter) Dropped(cause string) { m.dropped.WithLabelValues(cause).Inc() }
+
+func (m *meter) Matched(rule int, cause string) {
+	if cause == "" {
+		m.routed[rule].Inc()
+		return
+	}
+	m.matched[rule].WithLabelValues(cause).Inc()
+}
 
 func (m *meter) Unforwardable(g delivery.UnforwardableMessage) {
 	if g.Fate == delivery.FateBlocks {
@@ -212,9 +236,9 @@ var unroutedRemedy = map[string]string{
 		"the result is empty, is longer than 65535 bytes, contains a wildcard or NUL, or begins with $ although the rule's topic does not; change the rule's topic, or exclude such messages",
 }
 
-func (m *meter) Unrouted(topic, cause, filters string) {
+func (m *meter) Unrouted(topic, cause, rules string) {
 	if m.unroutedLimits[cause].Allow() {
-		m.log.Warn("a message was dropped because of its topic", "topic", truncate(topic, maxMessage), "cause", cause, "filters", filters, "message", unroutedRemedy[cause])
+		m.log.Warn("a message was dropped because of its topic", "topic", truncate(topic, maxMessage), "cause", cause, "rules", rules, "message", unroutedRemedy[cause])
 	}
 }
 

@@ -47,7 +47,7 @@ func TestMetrics_Names_MatchDocumentation(t *testing.T) {
 func TestMeter_UnroutedMessages_LoggedRarelyWithRemedy(t *testing.T) {
 	var log bytes.Buffer
 	late := Async(slog.New(slog.NewTextHandler(&log, nil)))
-	meter := NewMetrics().Meter(LocalToRemote, late)
+	meter := NewMetrics().Meter(LocalToRemote, nil, late)
 	for _, cause := range []string{delivery.DropNoRule, delivery.DropInvalidTopic} {
 		for range 100 {
 			meter.Unrouted("some/topic", cause, `"a/#", "b/+"`)

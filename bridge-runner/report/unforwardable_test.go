@@ -34,7 +34,7 @@ func newUnforwardableWorld(t *testing.T) *unforwardableWorld {
 	}}).WithDefaults()
 	w := &unforwardableWorld{metrics: NewMetrics()}
 	w.st = NewState(b, "pod", w.metrics)
-	w.meter = w.metrics.Meter(LocalToRemote, slog.New(slog.NewTextHandler(&w.log, nil)))
+	w.meter = w.metrics.Meter(LocalToRemote, nil, slog.New(slog.NewTextHandler(&w.log, nil)))
 	changed(w.st)
 	return w
 }
