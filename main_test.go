@@ -105,8 +105,8 @@ func TestOperator_InstalledRights_RunsAndReleasesTheLeadership(t *testing.T) {
 	b := &v1alpha1.MQTTBridge{
 		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "plant"},
 		Spec: v1alpha1.MQTTBridgeSpec{
-			Local:    v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
-			Remote:   v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
+			Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
+			Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
 			LocalToRemote: []v1alpha1.Rule{{Filter: "sensors/#"}},
 		},
 	}

@@ -28,12 +28,12 @@ const drainTimeout = 10 * time.Second
 
 // bridge consists of two connectors and the pipes between them.
 type bridge struct {
-	local, remote           *connector.Connector
+	local, remote                *connector.Connector
 	localToRemote, remoteToLocal *delivery.Pipe
-	flusher                 *session.Flusher
-	notifier                *notifier
-	alive                   *liveness
-	log                     *slog.Logger
+	flusher                      *session.Flusher
+	notifier                     *notifier
+	alive                        *liveness
+	log                          *slog.Logger
 }
 
 // newBridge makes the parts of a bridge from its settings, and connects them. data is the
@@ -64,7 +64,7 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 		return delivery.New(rules, metrics.Meter(direction, rules, log), opts)
 	}
 	b := &bridge{
-		localToRemote:      newPipe(report.LocalToRemote, s.LocalToRemote),
+		localToRemote: newPipe(report.LocalToRemote, s.LocalToRemote),
 		remoteToLocal: newPipe(report.RemoteToLocal, s.RemoteToLocal),
 		flusher:       flusher,
 		notifier:      newNotifier(s.Notifications, flusher, log),

@@ -6,7 +6,6 @@ package v1alpha1
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"unicode"
 

@@ -484,15 +484,15 @@ func (in *MQTTBridgeSpec) DeepCopyInto(out *MQTTBridgeSpec) {
 	*out = *in
 	in.Local.DeepCopyInto(&out.Local)
 	in.Remote.DeepCopyInto(&out.Remote)
-	if in.Forwards != nil {
-		in, out := &in.Forwards, &out.Forwards
+	if in.LocalToRemote != nil {
+		in, out := &in.LocalToRemote, &out.LocalToRemote
 		*out = make([]Rule, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
-	if in.Subscriptions != nil {
-		in, out := &in.Subscriptions, &out.Subscriptions
+	if in.RemoteToLocal != nil {
+		in, out := &in.RemoteToLocal, &out.RemoteToLocal
 		*out = make([]Rule, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])

@@ -149,7 +149,7 @@ func TestIdentifiers_OtherRulesChange_StayTheSame(t *testing.T) {
 			all = append(all, v1alpha1.Rule{Filter: f})
 		}
 		subscriptions := IdentifiedSubscriptions(rules(t, all...))
-		return remoteToLocal[slices.IndexFunc(subscriptions, func(s session.Subscription) bool { return s.Filter == "kept/#" })].ID
+		return subscriptions[slices.IndexFunc(subscriptions, func(s session.Subscription) bool { return s.Filter == "kept/#" })].ID
 	}
 	if before, after := identifier("gone/#", "kept/#"), identifier("new/+", "newer/+", "kept/#"); before != after {
 		t.Errorf("%d became %d: the messages that the server holds match no rule, and are dropped", before, after)
@@ -166,7 +166,7 @@ func TestRoute_ServerSendsOncePerSubscription_ForwardsOncePerRule(t *testing.T) 
 	from := func(id uint16, subscriptions ...uint32) script.Packet {
 		p := script.Publish(id, 1, "a/x", "x")
 		if len(subscriptions) > 0 {
-			p.Properties = &v5.Properties{SubscriptionIdentifier: new(int(remoteToLocal[0]))}
+			p.Properties = &v5.Properties{SubscriptionIdentifier: new(int(subscriptions[0]))}
 		}
 		return p
 	}

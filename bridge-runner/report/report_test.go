@@ -62,10 +62,10 @@ func TestSide_LossAndConnectionToBackup_ReportedAsFailover(t *testing.T) {
 	st.Remote.Connected(1, start.Add(time.Second+20*time.Millisecond))
 
 	got := st.Status().Remote
-	if a := got.Active; a == nil || a.Name != "backup-1" || a.Role != v1alpha1.RoleBackup || a.Place != 2 || a.URL != "mqtt://b" {
+	if a := got.Active; a == nil || a.Name != "b" || a.Role != v1alpha1.RoleBackup || a.Place != 2 || a.URL != "mqtt://b" {
 		t.Errorf("active: %+v", a)
 	}
-	if f := got.LastFailover; f == nil || f.From != "primary" || f.To != "backup-1" || f.Reason != closed.Reason || *f.DurationMilliseconds != 20 || *got.Failovers != 1 {
+	if f := got.LastFailover; f == nil || f.From != "p" || f.To != "b" || f.Reason != closed.Reason || *f.DurationMilliseconds != 20 || *got.Failovers != 1 {
 		t.Errorf("failover: %+v", f)
 	}
 	if e := got.Servers[0]; e.State != v1alpha1.ServerFailed || e.LastError.Message != "closed" {
@@ -96,11 +96,11 @@ func TestSide_Failback_OldServerIsStandby(t *testing.T) {
 	st.Remote.Switched(0, connector.Switch{Reason: v1alpha1.ReasonFailedBack, Interruption: 7 * time.Millisecond, Drained: 5, Resent: 1}, start.Add(time.Minute))
 
 	got := st.Status().Remote
-	if a := got.Active; a == nil || a.Name != "primary" || a.Role != v1alpha1.RolePrimary || a.Place != 1 {
+	if a := got.Active; a == nil || a.Name != "p" || a.Role != v1alpha1.RolePrimary || a.Place != 1 {
 		t.Errorf("active: %+v", a)
 	}
 	f := got.LastFailover
-	if f.From != "backup-1" || f.To != "primary" || f.Reason != v1alpha1.ReasonFailedBack || *f.DurationMilliseconds != 7 || *f.Drained != 5 || *f.Resent != 1 || *got.Failovers != 1 {
+	if f.From != "b" || f.To != "p" || f.Reason != v1alpha1.ReasonFailedBack || *f.DurationMilliseconds != 7 || *f.Drained != 5 || *f.Resent != 1 || *got.Failovers != 1 {
 		t.Errorf("failover: %+v", f)
 	}
 	if e := got.Servers[1]; e.State != v1alpha1.ServerStandby || e.LastError != nil || !e.Since.After(start) {

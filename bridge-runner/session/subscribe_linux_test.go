@@ -72,7 +72,7 @@ func TestSubscribe_SlowLinkToServer_ExtendsConnectTimeout(t *testing.T) {
 	l := p.use(conn, <-done)
 	subscriptions := many(64)
 	for i := range subscriptions {
-		remoteToLocal[i].Filter += strings.Repeat("x", 1000)
+		subscriptions[i].Filter += strings.Repeat("x", 1000)
 	}
 	start := time.Now()
 	subscribed := l.subscribing(subscriptions)

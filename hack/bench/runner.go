@@ -42,11 +42,11 @@ func startRunner(r route, dir, program string, env []string) (*process, error) {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MQTTBridge"},
 		ObjectMeta: metav1.ObjectMeta{Name: "bench", Namespace: "bench"},
 		Spec: v1alpha1.MQTTBridgeSpec{
-			Local:    side(r.local),
-			Remote:   side(r.remote),
+			Local:         side(r.local),
+			Remote:        side(r.remote),
 			LocalToRemote: []v1alpha1.Rule{{Filter: topicPrefix + "#", QoS: ptr.To(int32(r.QoS))}},
-			Delivery: &v1alpha1.Delivery{InflightWindow: ptr.To(int32(r.window()))},
-			Runner:   &v1alpha1.Runner{LogLevel: v1alpha1.LogLevelWarn},
+			Delivery:      &v1alpha1.Delivery{InflightWindow: ptr.To(int32(r.window()))},
+			Runner:        &v1alpha1.Runner{LogLevel: v1alpha1.LogLevelWarn},
 		},
 	}
 	manifest, err := yaml.Marshal(bridge)

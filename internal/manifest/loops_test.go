@@ -24,9 +24,9 @@ func r(filter, topic string, exclude ...string) v1alpha1.Rule {
 func TestFindLoop_Rules_FindsLoopIfMessageComesBack(t *testing.T) {
 	type rules = []v1alpha1.Rule
 	for _, c := range []struct {
-		name                    string
+		name                         string
 		localToRemote, remoteToLocal rules
-		loop                    string // the names of its routes; empty: no loop
+		loop                         string // the names of its routes; empty: no loop
 	}{
 		{"the same filter", rules{r("home/#", "")}, rules{r("home/#", "")}, "localToRemote[0] remoteToLocal[0]"},
 		{"different topics", rules{r("up/#", "")}, rules{r("down/#", "")}, ""},
@@ -239,9 +239,9 @@ func withBridgeModeOff(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
 func TestValidate_SameServerUnderDifferentURLs_RefusedIfMessagesLoop(t *testing.T) {
 	both := []v1alpha1.Rule{r("home/#", "")}
 	for _, c := range []struct {
-		local, remote           string
+		local, remote                string
 		localToRemote, remoteToLocal []v1alpha1.Rule
-		refused                 bool
+		refused                      bool
 	}{
 		{"mqtt://broker.example", "mqtt://broker.example:1883", both, nil, true},
 		{"mqtt://broker.example", "tcp://Broker.example.", nil, both, true},

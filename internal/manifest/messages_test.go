@@ -17,7 +17,7 @@ func spec(local, remote v1alpha1.ProtocolVersion) *v1alpha1.MQTTBridgeSpec {
 	return &v1alpha1.MQTTBridgeSpec{
 		Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local"}, ProtocolVersion: &local},
 		Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote"}, ProtocolVersion: &remote},
-		LocalToRemote:      []v1alpha1.Rule{{Filter: "up/#"}},
+		LocalToRemote: []v1alpha1.Rule{{Filter: "up/#"}},
 		RemoteToLocal: []v1alpha1.Rule{{Filter: "down/#"}},
 	}
 }

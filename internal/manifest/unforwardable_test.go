@@ -40,7 +40,7 @@ func TestUnforwardable_DeadLettersThatARuleForwards_Refused(t *testing.T) {
 		s := &v1alpha1.MQTTBridgeSpec{
 			Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local"}},
 			Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote"}},
-			LocalToRemote:      []v1alpha1.Rule{{Filter: "a/#", Topic: "up/${topic}", Exclude: []string{"a/dead/#"}}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: "a/#", Topic: "up/${topic}", Exclude: []string{"a/dead/#"}}},
 			RemoteToLocal: []v1alpha1.Rule{{Filter: "b/+/c"}},
 			Notifications: &v1alpha1.Notifications{Topic: "state"},
 			Delivery:      &v1alpha1.Delivery{Unforwardable: &v1alpha1.Unforwardable{DeadLetter: &v1alpha1.DeadLetter{Topic: topic}}},

@@ -71,7 +71,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	errs = append(errs, validateSide(&s.Remote, path.Child("remote"))...)
 	for _, l := range s.Local.Servers() {
 		for _, r := range s.Remote.Servers() {
-			if l.URL != "" && normalizeURL(l.URL) == normalizeURL(r.URL) {
+			if l.URL != "" && l.URL == r.URL {
 				errs = append(errs, field.Invalid(path.Child("remote"), v1alpha1.PublicURL(r.URL), "local and remote have a server with the same URL; a bridge connects two different sides: list each server on one side only"))
 			}
 		}

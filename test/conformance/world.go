@@ -125,10 +125,10 @@ func (w *world) bridge() *v1alpha1.MQTTBridge {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MQTTBridge"},
 		ObjectMeta: metav1.ObjectMeta{Name: "world", Namespace: "test"},
 		Spec: v1alpha1.MQTTBridgeSpec{
-			Local:    side(w.local),
-			Remote:   side(w.remotes...),
+			Local:         side(w.local),
+			Remote:        side(w.remotes...),
 			LocalToRemote: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
-			Delivery: &v1alpha1.Delivery{InflightWindow: ptr.To(int32(w.window))},
+			Delivery:      &v1alpha1.Delivery{InflightWindow: ptr.To(int32(w.window))},
 		},
 	}
 	if !w.oneWay {

@@ -101,7 +101,7 @@ func (l *line) manifest() *v1alpha1.MQTTBridge {
 		Spec: v1alpha1.MQTTBridgeSpec{
 			Local:         side(l.local),
 			Remote:        side(l.remotes...),
-			LocalToRemote:      []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
 			RemoteToLocal: []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}},
 			Delivery:      &v1alpha1.Delivery{InflightWindow: ptr.To[int32](inflight)},
 		},

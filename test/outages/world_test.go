@@ -127,7 +127,7 @@ func (w *world) manifest() *v1alpha1.MQTTBridge {
 		ObjectMeta: metav1.ObjectMeta{Name: "outage", Namespace: "test"},
 		Spec: v1alpha1.MQTTBridgeSpec{
 			Local: staying, Remote: losing,
-			LocalToRemote:      []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
 			RemoteToLocal: []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}},
 		},
 	}

@@ -58,8 +58,8 @@ func manifest(name, local string, remotes ...string) *v1alpha1.MQTTBridge {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MQTTBridge"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "test"},
 		Spec: v1alpha1.MQTTBridgeSpec{
-			Local:    v1alpha1.Side{Primary: v1alpha1.Server{URL: local}, ProtocolVersion: &version},
-			Remote:   v1alpha1.Side{Primary: v1alpha1.Server{URL: remotes[0]}, ProtocolVersion: &version},
+			Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: local}, ProtocolVersion: &version},
+			Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: remotes[0]}, ProtocolVersion: &version},
 			LocalToRemote: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
 		},
 	}

@@ -145,7 +145,7 @@ func newWorld(t testing.TB, l load) *world {
 				ClientID: "bridge",
 				Failover: &v1alpha1.Failover{Failback: &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}},
 			},
-			LocalToRemote:      []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
 			RemoteToLocal: []v1alpha1.Rule{{Filter: "down/#", QoS: ptr.To[int32](2)}},
 		},
 	})
