@@ -176,7 +176,7 @@ type ActiveServer struct {
 	Since metav1.Time `json:"since,omitzero"`
 }
 
-// ServerRole is what a server is in its side's list.
+// ServerRole is the role of a server in its list.
 //
 // +kubebuilder:validation:Enum=Primary;Backup
 type ServerRole string
