@@ -146,7 +146,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		{
 			"a bridge with both sides on their primary is Ready, and neither degraded, reconciling nor stalled", observed(),
 			map[string]string{
-				"Ready":           "True/Forwarding forwarding between primary (mqtt://local:1883) and primary (mqtt://a:1883)",
+				"Ready":           "True/Forwarding forwarding between primary (mqtt://local:1883) on the local side and primary (mqtt://a:1883) on the remote side",
 				"LocalConnected":  "True/Connected connected to primary (mqtt://local:1883)",
 				"RemoteConnected": "True/Connected connected to primary (mqtt://a:1883)",
 				"Degraded":        "False/ActiveOnPrimary",
@@ -158,13 +158,13 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			map[string]string{
 				"Ready":           "True/Forwarding",
 				"RemoteConnected": "True/Connected connected to backup-1 (mqtt://b:1883); " + primaryFailed,
-				"Degraded":        "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server",
+				"Degraded":        "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server; status.remote.servers shows the state of the primary server",
 			},
 		},
 		{
 			"with no server it is not Ready, and the reason comes from the preferred server", observed(withSides(localUp(), remoteDown())),
 			map[string]string{
-				"Ready":           "False/NotConnected the remote side has no server: no server is connected; " + primaryFailed + "; " + backupFailed,
+				"Ready":           "False/NotConnected the remote side has no connected server: no server is connected; " + primaryFailed + "; " + backupFailed,
 				"LocalConnected":  "True/Connected",
 				"RemoteConnected": "False/AuthenticationFailed no server is connected; " + primaryFailed + "; " + backupFailed,
 				"Degraded":        "Unknown/NotConnected",
@@ -292,7 +292,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		},
 		{
 			"a backup comes before shortfalls, and all are named", observed(withSides(localUp(), remoteOnBackup()), withShortfalls(v1alpha1.ReasonQoSLowered, v1alpha1.ReasonSessionExpiryLowered)),
-			map[string]string{"Degraded": "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server; the local side, primary: QoSLowered of local; the local side, primary: SessionExpiryLowered of local; the remote side, backup-1: QoSLowered of remote"},
+			map[string]string{"Degraded": "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server; status.remote.servers shows the state of the primary server; the local side, primary: QoSLowered of local; the local side, primary: SessionExpiryLowered of local; the remote side, backup-1: QoSLowered of remote"},
 		},
 		{
 			"servers without a shortfall do not degrade the bridge", observed(withShortfalls()),
@@ -314,7 +314,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		{
 			"a full buffer comes before messages that no server accepts, and all are named", observed(
 				unforwardable(unforwardableMessage("a", epoch), nil), withBacklogs(backlog(v1alpha1.BacklogFull, "no room"), nil), withSides(localUp(), remoteOnBackup())),
-			map[string]string{"Degraded": "True/BufferFull localToRemote: no room; the remote side is on backup-1 (mqtt://b:1883), not on its primary server; localToRemote: no server accepts"},
+			map[string]string{"Degraded": "True/BufferFull localToRemote: no room; the remote side is on backup-1 (mqtt://b:1883), not on its primary server; status.remote.servers shows the state of the primary server; localToRemote: no server accepts"},
 		},
 		{
 			"messages that no server accepts degrade the bridge while a side is down", observed(unforwardable(unforwardableMessage("a", epoch), nil), withSides(localUp(), remoteDown())),
@@ -334,7 +334,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		},
 		{
 			"a suspended bridge whose runner drains is reconciling", observed(suspended),
-			map[string]string{"Ready": "False/Suspended the bridge is suspended; set spec.suspend to false", "RemoteConnected": "True/Connected", "Reconciling": "True/Progressing the runner is draining"},
+			map[string]string{"Ready": "False/Suspended the bridge is suspended; set spec.suspend to false", "RemoteConnected": "True/Connected", "Reconciling": "True/Progressing the runner waits for up to 10 seconds until the messages"},
 		},
 		{
 			"a suspended bridge without a runner matches its spec", observed(suspended, noPods),

@@ -8,14 +8,14 @@ package controllers
 const (
 	msgSuspended = "the bridge is suspended; set spec.suspend to false to resume it"
 
-	msgNoPod         = "no runner pod exists; Deployment %s creates one"
+	msgNoPod         = "no runner pod exists; Deployment %s creates it, unless the condition Stalled reports a problem"
 	msgPodDeleting   = "runner pod %s is being deleted"
-	msgPodNotRunning = "runner pod %s is %s"
-	msgPodNotReady   = "runner pod %s is not ready; if its node is lost, the pod is replaced on another node"
+	msgPodNotRunning = "runner pod %s is %s; if this does not end, the events of the pod show the cause: kubectl describe pod"
+	msgPodNotReady   = "runner pod %s is not ready; if its node is lost, the pod is replaced on another node; otherwise, if this does not end, check its log"
 	msgPodNoReport   = "runner pod %s has not reported its state yet; if this does not end, check its log"
 
 	msgOnPrimary = "both sides are on their primary server"
-	msgOnBackup  = "the %s side is on %s (%s), not on its primary server"
+	msgOnBackup  = "the %s side is on %s (%s), not on its primary server; status.%[1]s.servers shows the state of the primary server"
 	msgLoop      = "messages circulate in a loop through several bridges between the same servers: %s; change a filter or topic, or add the topics that the other bridges publish to the exclude field of a rule, or set protocolVersion: '5' and delivery.maxHops in all of these bridges"
 	msgShortfall = "the %s side, %s: %s" // server and message of the shortfall
 	msgBuffer    = "%s: %s"              // localToRemote or remoteToLocal, and the message of the backlog
@@ -24,7 +24,7 @@ const (
 
 	msgApplied      = "the operator has changed child objects of the bridge, such as the Deployment; the changes are being rolled out"
 	msgRollingOut   = "Deployment %s is being rolled out"
-	msgDraining     = "the runner is draining before the bridge is suspended"
+	msgDraining     = "the runner waits for up to 10 seconds until the messages that it holds are acknowledged; then the bridge is suspended"
 	msgUnscheduled  = "runner pod %s is not scheduled: %s"
 	msgNoClass      = "PersistentVolumeClaim %s has no volume, because it has no storage class and the cluster has no default class; name a class in spec.buffer.disk.storageClassName"
 	msgClaimPending = "PersistentVolumeClaim %s has no volume of storage class %s yet; if this does not end, the events of the claim show the cause: kubectl describe pvc"
@@ -35,6 +35,8 @@ const (
 	msgPodFailing   = "container %s of runner pod %s: %s"
 	msgLastExit     = "exited with code %d (%s): %s"
 	msgLastExitOnly = "exited with code %d (%s)"
+
+	msgInvalidSpec = "the spec is not applied, and a running bridge continues with the previous spec; correct these errors: %w"
 
 	msgSameFile = "%s %s and %s %s have the same name and the bridge uses the key %[5]s of both, but the runner pod can mount only one file %[2]s/%[5]s; rename the Secret or the ConfigMap"
 	msgNotOurs  = "%s %s exists and does not belong to this bridge; delete or rename it, or rename the bridge"

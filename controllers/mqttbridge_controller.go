@@ -86,7 +86,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // invalid, it does not change the children: a bridge that runs continues to run.
 func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
 	if errs := validate(b); len(errs) > 0 {
-		return false, &stallError{v1alpha1.ReasonInvalidSpec, errs.ToAggregate()}
+		return false, &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, errs.ToAggregate())}
 	}
 	return r.applyChildren(ctx, b)
 }

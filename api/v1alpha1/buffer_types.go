@@ -30,9 +30,9 @@ type Buffer struct {
 	// +optional
 	Disk *DiskBuffer `json:"disk,omitempty"`
 
-	// drain limits the rate at which a backlog leaves the buffer, so that it does not flood
-	// a server that has recovered. Live messages queue behind the backlog. Default: no
-	// limit.
+	// drain limits the rate at which a backlog leaves the buffer, separately in each
+	// direction, so that it does not flood a server that has recovered. Live messages queue
+	// behind the backlog. Default: no limit.
 	// +optional
 	Drain *Drain `json:"drain,omitempty"`
 }
@@ -57,17 +57,20 @@ type MemoryBuffer struct {
 type DiskBuffer struct {
 	// size is the size of the volume, from 16Mi to 16Ti. Nine tenths of it hold the
 	// backlog, and the rest is for the file system. Directions that have rules share the
-	// space evenly.
+	// space evenly. It can be raised later if the StorageClass allows volume expansion, but
+	// not lowered.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('16Mi')) >= 0 && quantity(string(self)).compareTo(quantity('16Ti')) <= 0)",reason=FieldValueInvalid,message="the size of the buffer on disk must be from 16Mi to 16Ti, as in 10Gi"
 	Size *resource.Quantity `json:"size,omitempty"`
 
 	// storageClassName is the name of the volume's StorageClass. Default: the cluster's
-	// default class. It has no effect if the runner runs outside a cluster.
+	// default class. It applies when the volume is created: a later change is refused
+	// unless the bridge's PersistentVolumeClaim is deleted first. It has no effect if the
+	// runner runs outside a cluster.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="storageClassName must be the name of a StorageClass: lower case letters, digits, '-' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="storageClassName must be the name of a StorageClass: lower case letters, digits, '-' and '.', and a letter or digit at both ends"
 	StorageClassName string `json:"storageClassName,omitempty"`
 
 	// whenFull controls what happens to messages when the backlog has reached its size, or
@@ -79,10 +82,10 @@ type DiskBuffer struct {
 	// +optional
 	WhenFull *WhenFull `json:"whenFull,omitempty"`
 
-	// messageTTLSeconds is the time in seconds that a message may wait on the disk. An
-	// older message is dropped and counted. The message's own expiry interval (MQTT 5
-	// section 3.3.2.3.3) also applies if it is shorter. Both times also count while the
-	// runner is not running. Default: no limit.
+	// messageTTLSeconds is the time in seconds, from 1 to 31536000 (one year), that a
+	// message may wait on the disk. An older message is dropped and counted. The message's
+	// own expiry interval (MQTT 5 section 3.3.2.3.3) also applies if it is shorter. Both
+	// times also count while the runner is not running. Default: no limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=31536000
@@ -108,17 +111,17 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="has(self.messagesPerSecond) || has(self.bytesPerSecond)",fieldPath=".messagesPerSecond",reason=FieldValueRequired,message="drain needs a limit: set messagesPerSecond, bytesPerSecond or both, or remove drain"
 type Drain struct {
-	// messagesPerSecond is the largest number of messages per second that leave the
-	// backlog. Default: no limit.
+	// messagesPerSecond is the largest number of messages per second, from 1 to 1000000,
+	// that leave the backlog of one direction. Default: no limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000
 	MessagesPerSecond *int32 `json:"messagesPerSecond,omitempty"`
 
-	// bytesPerSecond is the largest number of bytes of topics and payloads per second that
-	// leave the backlog, from 1Ki to 16Gi. A message that is larger than this limit is sent
-	// whole, and the next messages wait longer, so that the average rate stays within the
-	// limit. Default: no limit.
+	// bytesPerSecond is the largest number of bytes of topics and payloads per second, from
+	// 1Ki to 16Gi, that leave the backlog of one direction. A message that is larger than
+	// this limit is sent whole, and the next messages wait longer, so that the average rate
+	// stays within the limit. Default: no limit.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('16Gi')) <= 0)",reason=FieldValueInvalid,message="bytesPerSecond must be from 1Ki to 16Gi, as in 1Mi"
 	BytesPerSecond *resource.Quantity `json:"bytesPerSecond,omitempty"`

@@ -8,36 +8,38 @@ package v1alpha1
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.probe) || !has(self.probe.policy) || self.probe.policy == 'Always' || (has(self.failback) && has(self.failback.policy) && self.failback.policy == 'Never')",fieldPath=".probe.policy",reason=FieldValueInvalid,message="without probes the bridge cannot detect when to fail back; set failback.policy to Never, too, or probe.policy to Always"
 type Failover struct {
-	// connectTimeoutSeconds limits one connection attempt, in seconds, from the name lookup
-	// to CONNACK, including TCP, proxy, TLS and WebSocket. After CONNACK it limits how long
-	// the server may be silent before it answers SUBSCRIBE; messages that arrive before the
-	// answer extend the time. Default 5.
+	// connectTimeoutSeconds is the time limit of one connection attempt in seconds, from 1
+	// to 300. It counts from the name lookup to CONNACK, including TCP, proxy, TLS and
+	// WebSocket. After CONNACK it limits how long the server may be silent before it
+	// answers SUBSCRIBE; messages that arrive before the answer extend the time. Default 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
 	ConnectTimeoutSeconds *int32 `json:"connectTimeoutSeconds,omitempty"`
 
-	// pingTimeoutSeconds is the time in seconds that a PINGREQ may remain unanswered before
-	// the server is treated as lost. Default 5.
+	// pingTimeoutSeconds is the time in seconds, from 1 to 300, that a PINGREQ may remain
+	// unanswered before the server is treated as lost. Default 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
 	PingTimeoutSeconds *int32 `json:"pingTimeoutSeconds,omitempty"`
 
-	// ackTimeoutSeconds is the time in seconds that a QoS 1 or 2 message may remain
-	// unacknowledged before the server is treated as lost. On Linux it also limits the time
-	// for which the data that the bridge has sent may remain without any TCP
-	// acknowledgement. Default 10.
+	// ackTimeoutSeconds is the time in seconds, from 1 to 3600, that a QoS 1 or 2 message
+	// may remain unacknowledged before the server is treated as lost. On Linux it also
+	// limits the time for which the data that the bridge has sent may remain without any
+	// TCP acknowledgement. Default 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600
 	AckTimeoutSeconds *int32 `json:"ackTimeoutSeconds,omitempty"`
 
-	// retry controls the pause between rounds in which every server failed.
+	// retry controls the pause after a round in which every server of the side failed. In a
+	// round, the bridge tries each server at most once.
 	// +optional
 	Retry *Retry `json:"retry,omitempty"`
 
-	// probe controls how the servers that are not in use are checked.
+	// probe controls how the servers that are not in use are checked. A probe is a short
+	// connection: CONNECT, PINGREQ and DISCONNECT.
 	// +optional
 	Probe *Probe `json:"probe,omitempty"`
 
@@ -49,9 +51,9 @@ type Failover struct {
 	// was connected to another server of the side. Resume receives them when the bridge
 	// returns to the server, behind newer messages. Discard starts a new session, so that
 	// the server drops them. Use Discard if old values are useless, or if every server of
-	// the side receives all messages. It loses messages if the servers share the session.
-	// If no other server was in use in the meantime, or the runner was restarted, the
-	// bridge receives the messages with both values. Default Resume.
+	// the side receives all messages. Discard loses messages if the servers share the
+	// session. If no other server was in use in the meantime, or the runner was restarted,
+	// the bridge receives the messages with both values. Default Resume.
 	// +optional
 	StaleSession *StaleSession `json:"staleSession,omitempty"`
 }
@@ -77,15 +79,15 @@ type Probe struct {
 	// +optional
 	Policy *ProbePolicy `json:"policy,omitempty"`
 
-	// intervalSeconds is the time in seconds between two probes of a server. It varies
-	// randomly by up to a fifth. Default 30.
+	// intervalSeconds is the time in seconds, from 1 to 86400, between two probes of a
+	// server. It varies randomly by up to a fifth. Default 30.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
 	IntervalSeconds *int32 `json:"intervalSeconds,omitempty"`
 
-	// timeoutSeconds limits one probe, in seconds, from the name lookup to PINGRESP.
-	// Default 5.
+	// timeoutSeconds is the time limit of one probe in seconds, from 1 to 300. It counts
+	// from the name lookup to PINGRESP. Default 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
@@ -119,15 +121,16 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.windows)",fieldPath=".timeZone",reason=FieldValueInvalid,message="timeZone applies to windows, but windows is empty; add windows or remove timeZone"
 type Failback struct {
 	// policy is Automatic to return when a server of higher preference has been stable for
-	// stableSeconds, or Never to stay until the server in use is lost or an annotation
-	// requests another server. Default Automatic.
+	// stableSeconds, or Never to stay until the server in use is lost, or the annotation
+	// mqttbridge.io/switch-local or mqttbridge.io/switch-remote of the bridge requests
+	// another server. Default Automatic.
 	// +optional
 	Policy *FailbackPolicy `json:"policy,omitempty"`
 
-	// stableSeconds is the time in seconds for which a server of higher preference must
-	// pass all its probes before the bridge returns to it. It is doubled each time that the
-	// switch to that server fails, or the bridge loses the server again within this time,
-	// up to 64 times the configured value. Default 60.
+	// stableSeconds is the time in seconds, from 1 to 86400, for which a server of higher
+	// preference must pass all its probes before the bridge returns to it. It is doubled
+	// each time that the switch to that server fails, or the bridge loses the server again
+	// within this time, up to 64 times the configured value. Default 60.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
@@ -171,7 +174,8 @@ type FailbackWindow struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9A-Za-z*?,/-]+ +[0-9A-Za-z*?,/-]+$')",reason=FieldValueInvalid,message="schedule must consist of the five fields of cron: minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
 	Schedule string `json:"schedule,omitempty"`
 
-	// durationMinutes is the time in minutes for which the window stays open.
+	// durationMinutes is the time in minutes, from 1 to 10080 (one week), for which the
+	// window stays open.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10080
@@ -182,15 +186,17 @@ type FailbackWindow struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.initialMilliseconds) || !has(self.maxSeconds) || self.initialMilliseconds <= self.maxSeconds * 1000",fieldPath=".initialMilliseconds",reason=FieldValueInvalid,message="initialMilliseconds must not exceed maxSeconds; lower it or raise maxSeconds"
 type Retry struct {
-	// initialMilliseconds is the first pause in milliseconds. It doubles after each round.
-	// Default 500.
+	// initialMilliseconds is the first pause in milliseconds, from 50 to 60000. It doubles
+	// after each round, up to maxSeconds. Default 500.
 	// +optional
 	// +kubebuilder:validation:Minimum=50
 	// +kubebuilder:validation:Maximum=60000
 	InitialMilliseconds *int32 `json:"initialMilliseconds,omitempty"`
 
-	// maxSeconds is the longest pause in seconds. Default 30, or initialMilliseconds if
-	// that is longer.
+	// maxSeconds is the longest pause in seconds, from 1 to 3600. It is also the time
+	// between two attempts to connect to a server that refuses the bridge permanently, for
+	// example because of a wrong password. Default 30, or initialMilliseconds if that is
+	// longer.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600

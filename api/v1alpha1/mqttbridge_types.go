@@ -110,9 +110,11 @@ type MQTTBridgeSpec struct {
 	// +optional
 	Notifications *Notifications `json:"notifications,omitempty"`
 
-	// suspend stops the bridge: the runner waits until the messages in flight are
-	// acknowledged, and is then scaled to zero. While the bridge is suspended, the source
-	// server keeps new messages in the bridge's persistent session. Default false.
+	// suspend stops the bridge: the runner waits for up to 10 seconds until the messages
+	// that it holds are acknowledged, and is then scaled to zero. While the bridge is
+	// suspended, the source server keeps new QoS 1 and 2 messages in the bridge's
+	// persistent session, within the server's limits; with cleanSession: true they are
+	// lost. Default false.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
@@ -134,14 +136,15 @@ type Side struct {
 	// +required
 	Primary Server `json:"primary,omitzero"`
 
-	// backups are the servers that are tried, in this order, when the primary cannot be
-	// used.
+	// backups are up to 15 servers that are tried, in this order, when the primary cannot
+	// be used.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=15
 	Backups []Server `json:"backups,omitempty"`
 
-	// protocolVersion is the MQTT version that the bridge uses on this side. Default 3.1.1.
+	// protocolVersion is the MQTT version that the bridge uses on this side: "3.1.1" or
+	// "5", in quotes. Default "3.1.1".
 	// +optional
 	ProtocolVersion *ProtocolVersion `json:"protocolVersion,omitempty"`
 
@@ -154,8 +157,9 @@ type Side struct {
 	// +kubebuilder:validation:MaxLength=256
 	ClientID string `json:"clientID,omitempty"`
 
-	// keepAliveSeconds is the MQTT keep alive in seconds (MQTT 3.1.1 section 3.1.2.10): the
-	// bridge checks an idle connection by a PINGREQ at this interval. Default 10.
+	// keepAliveSeconds is the MQTT keep alive in seconds, from 1 to 65535 (MQTT 3.1.1
+	// section 3.1.2.10): the bridge checks an idle connection by a PINGREQ at this
+	// interval. Default 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -170,10 +174,11 @@ type Side struct {
 	// +optional
 	CleanSession *bool `json:"cleanSession,omitempty"`
 
-	// sessionExpirySeconds is the time in seconds for which an MQTT 5 server keeps the
-	// session, and the messages in it, while the bridge is not connected (MQTT 5 section
-	// 3.1.2.11.2). 4294967295 means no limit. A server may grant a shorter time. With MQTT
-	// 3.1.1 sessions never expire, and this field has no effect. Default 4294967295.
+	// sessionExpirySeconds is the time in seconds, from 1 to 4294967295, for which an MQTT
+	// 5 server keeps the session, and the messages in it, while the bridge is not connected
+	// (MQTT 5 section 3.1.2.11.2). 4294967295 means no limit. A server may grant a shorter
+	// time. With MQTT 3.1.1 sessions never expire, and this field has no effect. Default
+	// 4294967295.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
@@ -197,11 +202,12 @@ type Side struct {
 	// which is not part of the standard. Mosquitto and other servers then do not send the
 	// bridge its own messages, and they send retain flags as published, so that retain:
 	// Keep applies to live messages, too. Auto sets the flag, and connects without it if a
-	// server refuses it. Off never sets it. In MQTT 5, subscription options have both
-	// effects, and the bridge always uses them. Some rules, such as home/# in both
-	// directions, would forward a message in a loop if the bridge received its own
-	// messages. Such rules require MQTT 5 or a server that supports the flag: Off is
-	// refused, and the bridge does not use a server that refuses the flag. Default Auto.
+	// server refuses it. "Off" never sets it; write it in quotes, because YAML reads Off
+	// without quotes as a boolean. In MQTT 5, subscription options have both effects, and
+	// the bridge always uses them. Some rules, such as home/# in both directions, would
+	// forward a message in a loop if the bridge received its own messages. Such rules
+	// require MQTT 5 or a server that supports the flag: "Off" is refused, and the bridge
+	// does not use a server that refuses the flag. Default Auto.
 	// +optional
 	BridgeMode *BridgeMode `json:"bridgeMode,omitempty"`
 
@@ -328,7 +334,7 @@ type LocalReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.', and a letter or digit at both ends"
 	Name string `json:"name,omitempty"`
 }
 
@@ -343,7 +349,7 @@ type TLS struct {
 
 	// certSecretRef names a Secret with the keys tls.crt and tls.key (type
 	// kubernetes.io/tls): the client certificate and its unencrypted key in PEM (PKCS #1,
-	// PKCS #8 or SEC 1).
+	// PKCS #8 or SEC 1). Default: no client certificate.
 	// +optional
 	CertSecretRef *LocalReference `json:"certSecretRef,omitempty"`
 
@@ -376,7 +382,7 @@ type CAReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.', and a letter or digit at both ends"
 	Name string `json:"name,omitempty"`
 }
 
@@ -462,7 +468,8 @@ type Rule struct {
 	// +kubebuilder:validation:MaxItems=16
 	UserProperties []UserProperty `json:"userProperties,omitempty"`
 
-	// exclude lists the topic filters of messages that are not forwarded.
+	// exclude lists topic filters: the rule does not forward a message whose topic on the
+	// source matches one of them. Other rules may still forward this message.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
@@ -487,13 +494,13 @@ const (
 
 // Delivery controls how messages are delivered to their destination.
 type Delivery struct {
-	// inflightWindow is the largest number of QoS 1 and 2 messages of one direction that
-	// are in flight: published and not yet acknowledged. A larger window is faster on
-	// connections with a long round-trip time; after a failover, up to this number of
-	// messages is sent again. With MQTT 5, the bridge also permits each server to send up
-	// to 16 times this number of messages before the bridge acknowledges them (the receive
-	// maximum, MQTT 5 section 3.1.2.11.3); most servers have a lower limit of their own.
-	// Default 256.
+	// inflightWindow is the largest number, from 1 to 65535, of QoS 1 and 2 messages of one
+	// direction that are in flight: published and not yet acknowledged. A larger window is
+	// faster on connections with a long round-trip time; after a failover, up to this
+	// number of messages is sent again. With MQTT 5, the bridge also permits each server to
+	// send up to 16 times this number of messages before the bridge acknowledges them (the
+	// receive maximum, MQTT 5 section 3.1.2.11.3); most servers have a lower limit of their
+	// own. Default 256.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -507,13 +514,14 @@ type Delivery struct {
 
 	// unforwardable controls what happens to a message that no server of the destination
 	// accepts: each server refuses it, or ends the session when it receives this message.
+	// Default: the message is dropped.
 	// +optional
 	Unforwardable *Unforwardable `json:"unforwardable,omitempty"`
 
-	// maxHops ends loops through several bridges: each forwarded message carries the user
-	// property mqttbridge-hops with the received count plus 1, and a message whose count
-	// would exceed maxHops is dropped. It requires MQTT 5 on both sides. Default: no count
-	// and no limit.
+	// maxHops, from 1 to 255, ends loops through several bridges: each forwarded message
+	// carries the user property mqttbridge-hops with the received count plus 1, and a
+	// message whose count would exceed maxHops is dropped. It requires MQTT 5 on both
+	// sides. Default: no count and no limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=255

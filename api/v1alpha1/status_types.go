@@ -78,13 +78,14 @@ type SideStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Servers []ServerStatus `json:"servers,omitempty"`
 
-	// failovers is the number of times that the side changed from one server to another
-	// since the runner started.
+	// failovers is the number of changes from one server of the side to another since the
+	// runner started, including failbacks and requested switches.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Failovers *int64 `json:"failovers,omitempty"`
 
-	// lastFailover is the latest change from one server to another.
+	// lastFailover is the latest change from one server of the side to another, including
+	// failbacks and requested switches.
 	// +optional
 	LastFailover *FailoverRecord `json:"lastFailover,omitempty"`
 

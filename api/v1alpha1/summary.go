@@ -20,12 +20,12 @@ func ReadyCondition(local, remote *SideStatus) metav1.Condition {
 	l, r := local.ActiveServer(), remote.ActiveServer()
 	switch {
 	case l == nil:
-		c.Message = "the local side has no server: " + local.Summary()
+		c.Message = "the local side has no connected server: " + local.Summary()
 	case r == nil:
-		c.Message = "the remote side has no server: " + remote.Summary()
+		c.Message = "the remote side has no connected server: " + remote.Summary()
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, ReasonForwarding
-		c.Message = fmt.Sprintf("forwarding between %s (%s) and %s (%s)", l.Name, PublicURL(l.URL), r.Name, PublicURL(r.URL))
+		c.Message = fmt.Sprintf("forwarding between %s (%s) on the local side and %s (%s) on the remote side", l.Name, PublicURL(l.URL), r.Name, PublicURL(r.URL))
 	}
 	return c
 }

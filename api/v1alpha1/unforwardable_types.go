@@ -14,8 +14,9 @@ type Unforwardable struct {
 	// +optional
 	Policy *UnforwardablePolicy `json:"policy,omitempty"`
 
-	// deadLetter publishes dropped messages on the source side. Default: they are not
-	// published.
+	// deadLetter publishes on the source side each message that policy Drop drops, but no
+	// message that the bridge drops for another cause, such as expiry. Default: no dead
+	// letters.
 	// +optional
 	DeadLetter *DeadLetter `json:"deadLetter,omitempty"`
 }
@@ -42,7 +43,8 @@ type DeadLetter struct {
 	// dead letter. With MQTT 5 the user properties mqttbridge-topic, mqttbridge-qos and
 	// mqttbridge-reason hold the topic and QoS with which the message was sent to the
 	// destination, and the reason why no server accepts it. No filter of a rule may match
-	// this topic, because the bridge would then forward the dead letters.
+	// this topic unless the rule excludes it, because the bridge would then forward the
+	// dead letters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512

@@ -56,7 +56,7 @@ var ErrFull = errors.New("no room")
 
 // ErrTooLarge is an [ErrFull] that persists even if all records are released: the batch does
 // not fit into an empty log.
-var ErrTooLarge = fmt.Errorf("%w for a batch of this size", ErrFull)
+var ErrTooLarge = fmt.Errorf("%w for messages of this size", ErrFull)
 
 // Log is an open log.
 type Log struct {

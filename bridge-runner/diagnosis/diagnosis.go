@@ -65,10 +65,10 @@ func ReferenceMissing(err error) *Problem {
 
 // Of explains why an attempt failed, a session ended or a message was refused. It describes nil, and an
 // error of an unknown type, as a closed connection.
-func Of(err error) *Problem { return explain(err, "connectTimeoutSeconds") }
+func Of(err error) *Problem { return explain(err, "failover.connectTimeoutSeconds") }
 
 // OfProbe explains why a probe failed.
-func OfProbe(err error) *Problem { return explain(err, "probe.timeoutSeconds") }
+func OfProbe(err error) *Problem { return explain(err, "failover.probe.timeoutSeconds") }
 
 // explain explains an error. timeout names the setting that bounds the time of the attempt.
 func explain(err error, timeout string) *Problem {

@@ -61,7 +61,7 @@ func TestOf_EachFact_IsInTheMessage(t *testing.T) {
 		{&session.Error{Kind: session.VersionNotSupported, Version: packet.V5, Detail: "x"}, v1alpha1.ReasonProtocolVersionRefused, "the server seems not to support MQTT 5: x; set protocolVersion to a version that the server supports"},
 		{&session.Error{Kind: session.Disconnected, Code: 0x98, Said: "{said}", ServerReference: "other"}, v1alpha1.ReasonDisconnected, `the server's administrator ended the session (DISCONNECT 0x98, "{said}"); it refers to another server: "other"`},
 		{&session.Error{Kind: session.PublishRefused, Topic: "t", Code: 0x83, Said: "no"}, v1alpha1.ReasonPublishRefused, `the server refuses a message to "t" (reason code 0x83, "no")`},
-		{&session.Error{Kind: session.NoAcknowledgement, Timeout: 30 * time.Second}, v1alpha1.ReasonAckTimeout, "the server has acknowledged no message for 30s"},
+		{&session.Error{Kind: session.NoAcknowledgement, Timeout: 30 * time.Second}, v1alpha1.ReasonAckTimeout, "the server has acknowledged no message for 30s; check the server and the network, or raise failover.ackTimeoutSeconds"},
 		{&session.Error{Kind: session.SubscribeTooLarge, Filters: []string{"a"}, Limit: 7}, v1alpha1.ReasonSubscriptionRefused, `the subscription to "a" is larger than the server's maximum packet size of 7 bytes; raise this limit on the server, or shorten the rule's filter`},
 		{&session.Error{Kind: session.SubackMismatch, Requested: 2, Answered: 1}, v1alpha1.ReasonProtocolError, "the server answered a subscription to 2 filters with 1 codes, so that it is unknown which filters it granted; update the server"},
 		{
@@ -70,7 +70,7 @@ func TestOf_EachFact_IsInTheMessage(t *testing.T) {
 		},
 		{
 			&session.Error{Kind: session.SubscribingFailed, Filters: []string{"a", "b"}, Err: &session.Error{Kind: session.PingTimeout}},
-			v1alpha1.ReasonPingTimeout, `while subscribing to "a", "b": the server did not answer a ping within pingTimeoutSeconds`,
+			v1alpha1.ReasonPingTimeout, `while subscribing to "a", "b": the server did not answer a ping within failover.pingTimeoutSeconds; check the server and the network`,
 		},
 		{
 			&session.Error{Kind: session.SubscribingFailed, Filters: []string{"a", "b", "c", "d"}, Err: EchoReceived},
@@ -78,7 +78,7 @@ func TestOf_EachFact_IsInTheMessage(t *testing.T) {
 		},
 		{
 			&session.Error{Kind: session.BridgeFlagSuspected, Err: &transport.Error{Kind: transport.WebSocketClosed, Code: 4321}},
-			v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 4321); if the server does not support the bridge flag, set bridgeMode: Off",
+			v1alpha1.ReasonConnectionClosed, "the server closed the WebSocket connection (code 4321); if the server does not support the bridge flag, set bridgeMode: 'Off'",
 		},
 	} {
 		if p := Of(c.err); p.Reason != c.reason || p.Message != c.message {
@@ -99,7 +99,7 @@ func TestOfProbe_Timeouts_NameTheSettingOfTheProbe(t *testing.T) {
 	} {
 		attempt, probe := Of(err), OfProbe(err)
 		if probe.Reason != attempt.Reason ||
-			!strings.Contains(attempt.Message, " connectTimeoutSeconds") || strings.Replace(attempt.Message, "connectTimeoutSeconds", "probe.timeoutSeconds", 1) != probe.Message {
+			!strings.Contains(attempt.Message, " failover.connectTimeoutSeconds") || strings.Replace(attempt.Message, "failover.connectTimeoutSeconds", "failover.probe.timeoutSeconds", 1) != probe.Message {
 			t.Errorf("%v: %v; in a probe: %v", err, attempt, probe)
 		}
 	}
@@ -154,7 +154,7 @@ func TestRemarks_Each_IsNamed(t *testing.T) {
 	want := []string{
 		"the server's CONNACK has x", "the server's CONNACK has y",
 		"the server does not support retained messages; the bridge sends messages to it without the retain flag",
-		"the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: Off to avoid the attempt with the flag",
+		"the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: 'Off' to avoid the attempt with the flag",
 	}
 	if none := Remarks(session.Remarks{}); !slices.Equal(got, want) || none != nil {
 		t.Errorf("%q; none: %q", got, none)

@@ -19,31 +19,31 @@ var sessionTable = map[session.Kind]row{
 	session.ConnectRefused:      {v1alpha1.ReasonConnectRefused, "the server refuses the connection {CONNACK}{elsewhere}; check the server's log"},
 	session.VersionNotSupported: {v1alpha1.ReasonProtocolVersionRefused, "the server seems not to support MQTT {version}: {detail}; set protocolVersion to a version that the server supports"},
 	session.ConnackMalformed:    {v1alpha1.ReasonProtocolError, "{detail}; check the URL's scheme and port, and protocolVersion"},
-	session.ConnackTimeout:      {v1alpha1.ReasonConnectTimeout, "the server accepted the connection and did not answer within {timeout}"},
+	session.ConnackTimeout:      {v1alpha1.ReasonConnectTimeout, "the connection was established, but the server did not answer CONNECT within {timeout}; check the URL's scheme and port, and the server's log"},
 	session.ConnackClosed:       {v1alpha1.ReasonConnectionClosed, "the server closed the connection instead of answering CONNECT; check the URL's scheme and port, and the server's log"},
-	session.ConnackFailed:       {v1alpha1.ReasonConnectionClosed, "the connection failed before the server had answered CONNECT: {detail}"},
+	session.ConnackFailed:       {v1alpha1.ReasonConnectionClosed, "the connection failed before the server had answered CONNECT: {detail}; check the network, and the server's log"},
 	session.AnswerIsTLS:         {v1alpha1.ReasonProtocolError, "the server uses TLS on this port; write mqtts:// in the URL, or the port of its listener without TLS"},
 	session.AnswerNotMQTT:       {v1alpha1.ReasonProtocolError, `the server's answer begins with {"said"} and is not MQTT; check the URL's scheme and port`},
 	session.EchoNotPrevented:    {v1alpha1.ReasonEchoNotPrevented, "the server does not support the bridge flag of MQTT 3.1.1 and would send the bridge's own messages back, which the rules would forward again; set protocolVersion: '5' on this side, or change the rules so that no message can loop"},
 
-	session.ProbeTimeout:     {v1alpha1.ReasonPingTimeout, "the server accepted the connection and did not answer a ping within probe.timeoutSeconds"},
+	session.ProbeTimeout:     {v1alpha1.ReasonPingTimeout, "the server accepted the connection and did not answer a ping within failover.probe.timeoutSeconds; check the server and the network"},
 	session.ProbeOtherAnswer: {v1alpha1.ReasonProtocolError, "the server answers a ping with a packet other than PINGRESP"},
 
 	session.SubscribeTooLarge: {v1alpha1.ReasonSubscriptionRefused, "the subscription to {filter} is larger than the server's maximum packet size of {limit} bytes; raise this limit on the server, or shorten the rule's filter"},
 	session.SubscribeCanceled: {v1alpha1.ReasonConnectTimeout, "the attempt was ended before the server answered SUBSCRIBE"},
-	session.SubscribeTimeout:  {v1alpha1.ReasonConnectTimeout, "the server did not answer SUBSCRIBE within connectTimeoutSeconds"},
+	session.SubscribeTimeout:  {v1alpha1.ReasonConnectTimeout, "the server did not answer SUBSCRIBE within failover.connectTimeoutSeconds; check the server's log, or raise this limit"},
 	session.SubackMismatch:    {v1alpha1.ReasonProtocolError, "the server answered a subscription to {requested} filters with {answered} codes, so that it is unknown which filters it granted; update the server"},
 	session.SessionClosed:     {v1alpha1.ReasonConnectionClosed, "the session was closed"},
 
-	session.ConnectionClosed:  {v1alpha1.ReasonConnectionClosed, "the server or the network closed the connection"},
-	session.ConnectionFailed:  {v1alpha1.ReasonConnectionClosed, "the connection failed: {detail}"},
+	session.ConnectionClosed:  {v1alpha1.ReasonConnectionClosed, "the server or the network closed the connection; check the server's log"},
+	session.ConnectionFailed:  {v1alpha1.ReasonConnectionClosed, "the connection failed: {detail}; check the network, and the server's log"},
 	session.HostUnreachable:   {v1alpha1.ReasonHostUnreachable, "the host is no longer reachable: {detail}; check routes and network policies"},
-	session.NoDataAccepted:    {v1alpha1.ReasonAckTimeout, "the server has accepted no data for ackTimeoutSeconds"},
-	session.PingTimeout:       {v1alpha1.ReasonPingTimeout, "the server did not answer a ping within pingTimeoutSeconds"},
-	session.NoAcknowledgement: {v1alpha1.ReasonAckTimeout, "the server has acknowledged no message for {time}"},
-	session.MessageSkipped:    {v1alpha1.ReasonAckTimeout, "the server has acknowledged later messages but not the oldest message for {time}"},
-	session.Disconnected:      {v1alpha1.ReasonDisconnected, "the server ended the session {DISCONNECT}{elsewhere}"},
-	session.ProtocolViolation: {v1alpha1.ReasonProtocolError, "{detail}"},
+	session.NoDataAccepted:    {v1alpha1.ReasonAckTimeout, "the server has accepted no data for failover.ackTimeoutSeconds; check the server and the network"},
+	session.PingTimeout:       {v1alpha1.ReasonPingTimeout, "the server did not answer a ping within failover.pingTimeoutSeconds; check the server and the network"},
+	session.NoAcknowledgement: {v1alpha1.ReasonAckTimeout, "the server has acknowledged no message for {time}; check the server and the network, or raise failover.ackTimeoutSeconds"},
+	session.MessageSkipped:    {v1alpha1.ReasonAckTimeout, "the server has acknowledged later messages but not the oldest message for {time}; check the server's log"},
+	session.Disconnected:      {v1alpha1.ReasonDisconnected, "the server ended the session {DISCONNECT}{elsewhere}; check the server's log"},
+	session.ProtocolViolation: {v1alpha1.ReasonProtocolError, "{detail}; check the server's log, and update the server if it is faulty"},
 
 	session.PublishRefused: {v1alpha1.ReasonPublishRefused, "the server refuses a message to {topic} {reason code}"},
 }
@@ -54,14 +54,14 @@ var (
 	notAuthorized = row{v1alpha1.ReasonAuthenticationFailed, "the server does not authorise the client {CONNACK}; {login}, and check the server's access rules for this client identifier"}
 	badClientID   = row{v1alpha1.ReasonClientIDRejected, "the server rejects the client identifier {CONNACK}; set clientID to an identifier that the server accepts"}
 	wrongVersion  = row{v1alpha1.ReasonProtocolVersionRefused, "the server does not support MQTT {version} {CONNACK}; set protocolVersion to a version that the server supports"}
-	unavailable   = row{v1alpha1.ReasonServerUnavailable, "the server reports that it is unavailable {CONNACK}{elsewhere}"}
-	redirects     = row{v1alpha1.ReasonServerUnavailable, "the server redirects the client to another server {CONNACK}{elsewhere}"}
+	unavailable   = row{v1alpha1.ReasonServerUnavailable, "the server reports that it is unavailable {CONNACK}{elsewhere}; check the server's log"}
+	redirects     = row{v1alpha1.ReasonServerUnavailable, "the server redirects the client to another server {CONNACK}{elsewhere}; the bridge does not follow redirects; set the URL to that server"}
 )
 
 // Rows that explain several codes of DISCONNECT.
 var (
 	shutsDown     = row{v1alpha1.ReasonServerUnavailable, "the server is shutting down, or too busy {DISCONNECT}{elsewhere}"}
-	redirectsLate = row{v1alpha1.ReasonServerUnavailable, "the server redirects the client to another server {DISCONNECT}{elsewhere}"}
+	redirectsLate = row{v1alpha1.ReasonServerUnavailable, "the server redirects the client to another server {DISCONNECT}{elsewhere}; the bridge does not follow redirects; set the URL to that server"}
 )
 
 // codeTables explains the codes of packets: the return codes of CONNACK of MQTT 3.1.1 (section
@@ -79,9 +79,9 @@ var codeTables = map[session.Kind]map[byte]row{
 	},
 	session.Disconnected: {
 		0x89: shutsDown, 0x8B: shutsDown, 0x9F: shutsDown, 0x9C: redirectsLate, 0x9D: redirectsLate,
-		0x87: {v1alpha1.ReasonAuthenticationFailed, "the server no longer authorises the client {DISCONNECT}{elsewhere}"},
+		0x87: {v1alpha1.ReasonAuthenticationFailed, "the server no longer authorises the client {DISCONNECT}{elsewhere}; check the server's access rules for this client identifier"},
 		0x8E: {v1alpha1.ReasonSessionTakenOver, "another client has connected with the same client identifier; give each bridge a clientID of its own {DISCONNECT}{elsewhere}"},
-		0x97: {v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded {DISCONNECT}{elsewhere}"},
+		0x97: {v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded {DISCONNECT}{elsewhere}; raise it on the server"},
 		0x98: {v1alpha1.ReasonDisconnected, "the server's administrator ended the session {DISCONNECT}{elsewhere}"},
 	},
 	session.PublishRefused: {
@@ -97,7 +97,7 @@ func ofSession(e *session.Error, timeout string) *Problem {
 	switch e.Kind {
 	case session.BridgeFlagSuspected:
 		cause := explain(e.Err, timeout)
-		return &Problem{cause.Reason, cause.Message + "; if the server does not support the bridge flag, set bridgeMode: Off"}
+		return &Problem{cause.Reason, cause.Message + "; if the server does not support the bridge flag, set bridgeMode: 'Off'"}
 	case session.SubscribingFailed:
 		cause := explain(e.Err, timeout)
 		return &Problem{cause.Reason, "while subscribing to " + few(e.Filters) + ": " + cause.Message + subscribingRemedy(cause.Reason)}

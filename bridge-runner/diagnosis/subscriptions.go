@@ -130,7 +130,7 @@ func Remarks(r session.Remarks) []string {
 		all = append(all, "the server does not support retained messages; the bridge sends messages to it without the retain flag")
 	}
 	if r.NoBridgeFlag {
-		all = append(all, "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: Off to avoid the attempt with the flag")
+		all = append(all, "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: 'Off' to avoid the attempt with the flag")
 	}
 	return all
 }

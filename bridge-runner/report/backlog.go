@@ -27,7 +27,7 @@ func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
 			func(b delivery.Backlog) float64 { return float64(b.Messages) }),
 		gauge("backlog_bytes", "Size of the messages in the buffer, in bytes.",
 			func(b delivery.Backlog) float64 { return float64(b.Bytes) }),
-		gauge("backlog_oldest_seconds", "Age of the oldest message in the buffer, in seconds. 0 if the buffer is empty.",
+		gauge("backlog_oldest_seconds", "Time since the oldest message in the buffer arrived at the runner, in seconds. 0 if the buffer is empty.",
 			func(b delivery.Backlog) float64 {
 				if b.Oldest.IsZero() {
 					return 0

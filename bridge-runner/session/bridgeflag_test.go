@@ -110,7 +110,7 @@ func TestBridgeFlag_MQTT5_IsNotSet(t *testing.T) {
 // A status is written when its text changes: the text must not depend on whether an attempt
 // had the flag.
 func TestBridgeFlag_PossibleCause_MessageNamesBridgeModeAndStaysTheSame(t *testing.T) {
-	const hint = "; if the server does not support the bridge flag, set bridgeMode: Off"
+	const hint = "; if the server does not support the bridge flag, set bridgeMode: 'Off'"
 	p := newPeer(t, packet.V311)
 	p.cfg.BridgeFlag = true
 	if err := p.tries("with silence"); !strings.HasSuffix(err.Message, hint) {
@@ -138,7 +138,7 @@ func TestBridgeFlag_Refused_IsRemarkedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := p.new()
-	if got := ExplainRemarks(l.s.Remarks()); len(got) != 1 || got[0] != "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: Off to avoid the attempt with the flag" {
+	if got := ExplainRemarks(l.s.Remarks()); len(got) != 1 || got[0] != "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: 'Off' to avoid the attempt with the flag" {
 		t.Errorf("remarks: %q", got)
 	}
 }

@@ -131,7 +131,7 @@ func TestErr_ConnectionLost_KeptAfterClose(t *testing.T) {
 			t.Error("an open session has an error")
 		}
 		_ = l.c.Close()
-		if e := l.wantOver(); e == nil || e.Reason != "ConnectionClosed" || e.Message != "the server or the network closed the connection" {
+		if e := l.wantOver(); e == nil || e.Reason != "ConnectionClosed" || e.Message != "the server or the network closed the connection; check the server's log" {
 			t.Errorf("ended with %v", e)
 		}
 		l.s.Close()
@@ -149,16 +149,16 @@ func TestDisconnect_ReasonCodes_AreExplained(t *testing.T) {
 		reason     string
 		message    string
 	}{ // section 3.14.2.1
-		{0x00, nil, "Disconnected", "the server ended the session (DISCONNECT 0x00)"},
-		{0x81, nil, "Disconnected", "the server ended the session (DISCONNECT 0x81)"},
-		{0x87, nil, "AuthenticationFailed", "the server no longer authorises the client (DISCONNECT 0x87)"},
+		{0x00, nil, "Disconnected", "the server ended the session (DISCONNECT 0x00); check the server's log"},
+		{0x81, nil, "Disconnected", "the server ended the session (DISCONNECT 0x81); check the server's log"},
+		{0x87, nil, "AuthenticationFailed", "the server no longer authorises the client (DISCONNECT 0x87); check the server's access rules for this client identifier"},
 		{0x89, nil, "ServerUnavailable", "the server is shutting down, or too busy (DISCONNECT 0x89)"},
 		{0x8B, nil, "ServerUnavailable", "the server is shutting down, or too busy (DISCONNECT 0x8b)"},
 		{0x8E, nil, "SessionTakenOver", "another client has connected with the same client identifier; give each bridge a clientID of its own (DISCONNECT 0x8e)"},
-		{0x97, nil, "QuotaExceeded", "the server's quota is exceeded (DISCONNECT 0x97)"},
+		{0x97, nil, "QuotaExceeded", "the server's quota is exceeded (DISCONNECT 0x97); raise it on the server"},
 		{0x98, nil, "Disconnected", "the server's administrator ended the session (DISCONNECT 0x98)"},
-		{0x9C, reference, "ServerUnavailable", `the server redirects the client to another server (DISCONNECT 0x9c, "busy"); it refers to another server: "other:1883"`},
-		{0x9D, nil, "ServerUnavailable", "the server redirects the client to another server (DISCONNECT 0x9d)"},
+		{0x9C, reference, "ServerUnavailable", `the server redirects the client to another server (DISCONNECT 0x9c, "busy"); it refers to another server: "other:1883"; the bridge does not follow redirects; set the URL to that server`},
+		{0x9D, nil, "ServerUnavailable", "the server redirects the client to another server (DISCONNECT 0x9d); the bridge does not follow redirects; set the URL to that server"},
 		{0x9F, nil, "ServerUnavailable", "the server is shutting down, or too busy (DISCONNECT 0x9f)"},
 	} {
 		t.Run(fmt.Sprintf("code=%#02x", c.code), func(t *testing.T) {

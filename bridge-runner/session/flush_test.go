@@ -4,6 +4,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -42,14 +43,7 @@ func TestReader_HandlerWritesToOtherSession_BothAreSent(t *testing.T) {
 		b := p.new()
 		from := newPeer(t, p.cfg.Version)
 		from.cfg.Flusher = &f
-		c, done := from.dial()
-		c.Next()
-		c.Send(script.Connack(false, nil))
-		s := (<-done).s
-		t.Cleanup(func() {
-			_ = c.Close()
-			s.Close()
-		})
+		c, s := from.idle()
 		s.Start(forward{b.recorder, b.s})
 		c.Send(script.Publish(7, 1, "t", "x"), script.Publish(8, 1, "t", "y"))
 		b.c.Want("PUBLISH 1 qos1 t=x", "PUBLISH 2 qos1 t=y")
@@ -195,14 +189,7 @@ func TestIdle_AnswerAwaited_PacketsMayNotBeDelayed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			versions(t, func(t *testing.T, p *peer) {
-				c, done := p.dial()
-				c.Next()
-				c.Send(script.Connack(false, nil))
-				s := (<-done).s
-				t.Cleanup(func() {
-					_ = c.Close()
-					s.Close()
-				})
+				c, s := p.idle()
 				s.handler = &recorder{t: t, s: s, events: make(chan string, 10), awake: make(chan struct{}, 1)}
 				received := ""
 				for _, packet := range tc.packets {
@@ -228,9 +215,13 @@ func TestIdle_AnswerAwaited_PacketsMayNotBeDelayed(t *testing.T) {
 // The reader ends without a read that waits. The next call of Flush by another goroutine may be
 // far away: the session that ends may not be in use yet.
 func TestReader_ConnectionEndsAfterMessage_OtherSessionIsSent(t *testing.T) {
-	for name, last := range map[string]string{
-		"closed":    "",
-		"malformed": "\x30\x01\x00", // the length of the topic is cut off
+	for name, tc := range map[string]struct {
+		last   string
+		reject bool
+	}{
+		"closed":    {"", false},
+		"malformed": {"\x30\x01\x00", false}, // the length of the topic is cut off
+		"rejected":  {"", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			versions(t, func(t *testing.T, p *peer) {
@@ -239,16 +230,27 @@ func TestReader_ConnectionEndsAfterMessage_OtherSessionIsSent(t *testing.T) {
 				b := p.new()
 				from := newPeer(t, p.cfg.Version)
 				from.cfg.Flusher = &f
-				c, done := from.dial()
-				c.Next()
-				c.Send(script.Connack(false, nil))
-				s := (<-done).s
-				t.Cleanup(s.Close)
-				c.SendBytes(c.Encode(script.Publish(0, 0, "t", "x")) + last)
-				_ = c.Close() // the message and the end have arrived when the session reads
-				s.Start(forward{b.recorder, b.s})
+				c, s := from.idle()
+				c.SendBytes(c.Encode(script.Publish(0, 0, "t", "x")) + tc.last)
+				if tc.reject {
+					s.Start(rejecter{forward{b.recorder, b.s}, s})
+				} else {
+					_ = c.Close() // the message and the end have arrived when the session reads
+					s.Start(forward{b.recorder, b.s})
+				}
 				b.c.Want("PUBLISH qos0 t=x")
 			})
 		})
 	}
+}
+
+// rejecter rejects the server after it has forwarded a message.
+type rejecter struct {
+	forward
+	from *Session
+}
+
+func (r rejecter) Received(in *Inbound) {
+	r.forward.Received(in)
+	r.from.RejectServer(errors.New("rejected"))
 }

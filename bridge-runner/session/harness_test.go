@@ -118,6 +118,23 @@ func (p *peer) new() *link { p.t.Helper(); return p.connect(script.Connack(false
 
 func (p *peer) resume() *link { p.t.Helper(); return p.connect(script.Connack(true, nil)) }
 
+// idle opens a session without a reader.
+func (p *peer) idle() (*script.Conn, *Session) {
+	p.t.Helper()
+	c, done := p.dial()
+	c.Next()
+	c.Send(script.Connack(false, nil))
+	o := <-done
+	if o.err != nil {
+		p.t.Fatal(o.err)
+	}
+	p.t.Cleanup(func() {
+		_ = c.Close() // so that the session need not wait for it
+		o.s.Close()
+	})
+	return c, o.s
+}
+
 // recorder is a handler that records its calls as events.
 type recorder struct {
 	t      *testing.T

@@ -110,7 +110,7 @@ func TestSubscribe_SessionEnds_ReturnsError(t *testing.T) {
 		go func() { done <- l.s.Subscribe(t.Context(), []Subscription{{Filter: "a"}}) }()
 		l.c.Want("SUBSCRIBE 65280 a:0")
 		_ = l.c.Close()
-		if err := <-done; err == nil || Explain(err).Message != `while subscribing to "a": the server or the network closed the connection; check that the server allows the bridge's user to subscribe to these filters, and how many subscriptions it allows` {
+		if err := <-done; err == nil || Explain(err).Message != `while subscribing to "a": the server or the network closed the connection; check the server's log; check that the server allows the bridge's user to subscribe to these filters, and how many subscriptions it allows` {
 			t.Errorf("subscribed: %v", err)
 		}
 	})

@@ -81,7 +81,7 @@ func TestRefusal_EachCode_HasReasonAndRemedy(t *testing.T) {
 	}{ // table 3.1 of section 3.2.2.3, and section 3.2.2.2 of 5
 		{packet.V311, 1, "ProtocolVersionRefused", "the server does not support MQTT 3.1.1 (CONNACK 1); set protocolVersion to a version that the server supports"},
 		{packet.V311, 2, "ClientIDRejected", "the server rejects the client identifier (CONNACK 2); set clientID to an identifier that the server accepts"},
-		{packet.V311, 3, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 3)"},
+		{packet.V311, 3, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 3); check the server's log"},
 		{packet.V311, 4, "AuthenticationFailed", "the server refuses the user name or password (CONNACK 4); no credentials are set; name a Secret in credentials.secretRef"},
 		{packet.V311, 5, "AuthenticationFailed", "the server does not authorise the client (CONNACK 5); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
 		{packet.V5, 0x80, "ConnectRefused", "the server refuses the connection (CONNACK 0x80); check the server's log"},
@@ -92,15 +92,15 @@ func TestRefusal_EachCode_HasReasonAndRemedy(t *testing.T) {
 		{packet.V5, 0x85, "ClientIDRejected", "the server rejects the client identifier (CONNACK 0x85); set clientID to an identifier that the server accepts"},
 		{packet.V5, 0x86, "AuthenticationFailed", "the server refuses the user name or password (CONNACK 0x86); no credentials are set; name a Secret in credentials.secretRef"},
 		{packet.V5, 0x87, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x87); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
-		{packet.V5, 0x88, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x88)"},
-		{packet.V5, 0x89, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x89)"},
+		{packet.V5, 0x88, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x88); check the server's log"},
+		{packet.V5, 0x89, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x89); check the server's log"},
 		{packet.V5, 0x8A, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x8a); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
 		{packet.V5, 0x8C, "AuthenticationFailed", "the server requires an authentication method that the bridge does not support (CONNACK 0x8c); supported are user name and password, and TLS client certificates"},
 		{packet.V5, 0x95, "ConnectRefused", "the server refuses the connection (CONNACK 0x95); check the server's log"},
 		{packet.V5, 0x97, "QuotaExceeded", "the server's quota is exceeded (CONNACK 0x97); raise it, or use fewer clients"},
-		{packet.V5, 0x9C, "ServerUnavailable", "the server redirects the client to another server (CONNACK 0x9c)"},
-		{packet.V5, 0x9D, "ServerUnavailable", "the server redirects the client to another server (CONNACK 0x9d)"},
-		{packet.V5, 0x9F, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x9f)"},
+		{packet.V5, 0x9C, "ServerUnavailable", "the server redirects the client to another server (CONNACK 0x9c); the bridge does not follow redirects; set the URL to that server"},
+		{packet.V5, 0x9D, "ServerUnavailable", "the server redirects the client to another server (CONNACK 0x9d); the bridge does not follow redirects; set the URL to that server"},
+		{packet.V5, 0x9F, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x9f); check the server's log"},
 		{packet.V5, 0xFF, "ConnectRefused", "the server refuses the connection (CONNACK 0xff); check the server's log"},
 	} {
 		t.Run(fmt.Sprintf("version=%d, code=%#02x", c.v, c.code), func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestRefusal_ServerReasonString_IsQuoted(t *testing.T) {
 		want string
 	}{
 		{0x86, `the server refuses the user name or password (CONNACK 0x86, "why"); check the user name and password in the Secret "login"`},
-		{0x9C, `the server redirects the client to another server (CONNACK 0x9c, "why"); it refers to another server: "other"`},
+		{0x9C, `the server redirects the client to another server (CONNACK 0x9c, "why"); it refers to another server: "other"; the bridge does not follow redirects; set the URL to that server`},
 	} {
 		conn, done := p.dial()
 		conn.Next()

@@ -134,11 +134,11 @@ func TestSubscribe_SessionEndsMeanwhile_ErrorNamesTheFilters(t *testing.T) {
 		l.c.Send(granted(first))
 		if p.v5() {
 			l.c.Send(script.Packet{Type: v5.DISCONNECT, Code: 0x97})
-			l.wantError(done, "QuotaExceeded", `while subscribing to "f1", "f2", "f3" and 16 more: the server's quota is exceeded (DISCONNECT 0x97); check that the server allows`)
+			l.wantError(done, "QuotaExceeded", `while subscribing to "f1", "f2", "f3" and 16 more: the server's quota is exceeded (DISCONNECT 0x97); raise it on the server; check that the server allows`)
 			return
 		}
 		_ = l.c.CloseWrite() // behind the SUBACK
-		l.wantError(done, "ConnectionClosed", `while subscribing to "f8", "f9", "f10" and 9 more: the server or the network closed the connection; check that the server allows`)
+		l.wantError(done, "ConnectionClosed", `while subscribing to "f8", "f9", "f10" and 9 more: the server or the network closed the connection; check the server's log; check that the server allows`)
 	})
 }
 
@@ -182,7 +182,7 @@ func TestSubscribe_ServerFallsSilent_FailsWithinTheConnectTimeout(t *testing.T) 
 		l.c.Next()
 		l.c.Send(script.Publish(0, 0, "t", "y"))
 		start := time.Now()
-		l.wantError(done, "ConnectTimeout", `while subscribing to "f0": the server did not answer SUBSCRIBE within connectTimeoutSeconds`)
+		l.wantError(done, "ConnectTimeout", `while subscribing to "f0": the server did not answer SUBSCRIBE within failover.connectTimeoutSeconds`)
 		if took := time.Since(start); took < shortConnect/2 || took > shortConnect+slack {
 			t.Errorf("after %v", took)
 		}

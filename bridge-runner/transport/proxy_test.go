@@ -91,14 +91,14 @@ func TestProxy_NoConnection_ReportsReasonAndRemedy(t *testing.T) {
 		{"HTTP: forbidden", of(strict), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY forbids the connection (HTTP 403 Forbidden); allow CONNECT to SERVER in the proxy's rules"},
 		{"refused", at("socks5", dead), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY cannot be reached: connection refused; check proxy.url, and that the proxy runs"},
 		{"unknown name", at("http", "noproxy.example:3128"), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY cannot be reached: its name cannot be resolved (no such host); check proxy.url and the cluster's DNS"},
-		{"SOCKS5 to an HTTP proxy", at("socks5", of(http).Host), dead, v1alpha1.ReasonConnectTimeout, "the proxy PROXY does not connect to the server within connectTimeoutSeconds; check the scheme and port of proxy.url, and that the proxy can reach the URL's host and port"},
+		{"SOCKS5 to an HTTP proxy", at("socks5", of(http).Host), dead, v1alpha1.ReasonConnectTimeout, "the proxy PROXY does not connect to the server within failover.connectTimeoutSeconds; check the scheme and port of proxy.url, and that the proxy can reach the URL's host and port"},
 		{"HTTP to a SOCKS5 proxy", at("http", of(socks).Host), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY does not speak HTTP; check the scheme and port of proxy.url"},
 		{"SOCKS5 to a mail server", at("socks5", mail), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY does not speak SOCKS5; check the scheme and port of proxy.url"},
 		{"HTTP to a mail server", at("http", mail), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY does not speak HTTP; check the scheme and port of proxy.url"},
 		{"SOCKS5, closed", at("socks5", closes), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY closed the connection instead of answering; check the scheme and port of proxy.url, and the proxy's log"},
 		{"HTTP, closed", at("http", closes), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY closed the connection instead of answering; check the scheme and port of proxy.url, and the proxy's log"},
-		{"SOCKS5, no response", at("socks5", hole), dead, v1alpha1.ReasonConnectTimeout, "the proxy PROXY does not connect to the server within connectTimeoutSeconds; check the scheme and port of proxy.url, and that the proxy can reach the URL's host and port"},
-		{"HTTP, no response", at("http", hole), dead, v1alpha1.ReasonConnectTimeout, "the proxy PROXY does not connect to the server within connectTimeoutSeconds; check the scheme and port of proxy.url, and that the proxy can reach the URL's host and port"},
+		{"SOCKS5, no response", at("socks5", hole), dead, v1alpha1.ReasonConnectTimeout, "the proxy PROXY does not connect to the server within failover.connectTimeoutSeconds; check the scheme and port of proxy.url, and that the proxy can reach the URL's host and port"},
+		{"HTTP, no response", at("http", hole), dead, v1alpha1.ReasonConnectTimeout, "the proxy PROXY does not connect to the server within failover.connectTimeoutSeconds; check the scheme and port of proxy.url, and that the proxy can reach the URL's host and port"},
 		{"unknown scheme", at("ftp", of(socks).Host), dead, v1alpha1.ReasonProxyFailed, "proxy.url has the unsupported scheme \"ftp\"; use socks5:// or http://"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

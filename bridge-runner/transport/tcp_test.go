@@ -130,7 +130,7 @@ func TestDial_NoConnection_ReportsReasonAndRemedy(t *testing.T) {
 		},
 		{
 			"dropped", hole, v1alpha1.ReasonConnectTimeout,
-			"no connection within connectTimeoutSeconds; check that the host is up, and that no firewall or network policy drops the packets",
+			"no connection within failover.connectTimeoutSeconds; check that the host is up, and that no firewall or network policy drops the packets",
 		},
 		{
 			"no route", "255.255.255.255:1883", v1alpha1.ReasonHostUnreachable,

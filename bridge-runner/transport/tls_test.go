@@ -131,7 +131,7 @@ func TestTLS_ServerWithoutTLS_ReportsReasonAndRemedy(t *testing.T) {
 		},
 		{
 			"silent", discard, time.Second,
-			v1alpha1.ReasonConnectTimeout, "the server does not complete the TLS handshake within connectTimeoutSeconds; check that it expects TLS on this port",
+			v1alpha1.ReasonConnectTimeout, "the server does not complete the TLS handshake within failover.connectTimeoutSeconds; check that it expects TLS on this port",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

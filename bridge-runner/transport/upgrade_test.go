@@ -32,7 +32,7 @@ func TestUpgrade_Fails_ReportsReasonAndRemedy(t *testing.T) {
 		{"503", "/mqtt", status("503 Later"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 503 Service Unavailable); see the log of the server, or of the proxy in front of it"},
 		{"no HTTP", "/mqtt", httpReply("220 mail.example ESMTP\r\n"), v1alpha1.ReasonWebSocketRefused, "the server does not speak HTTP on this port; check the URL's scheme and port"},
 		{"closes", "/mqtt", func(c net.Conn) { _, _ = c.Read(make([]byte, 1000)) }, v1alpha1.ReasonWebSocketRefused, "the server closed the connection instead of answering the WebSocket upgrade; check the URL's scheme, port and path, and the server's log"},
-		{"silent", "/mqtt", discard, v1alpha1.ReasonConnectTimeout, "the server accepts the connection but does not respond to the WebSocket upgrade within connectTimeoutSeconds; check the URL's scheme, port and path, and the server's log"},
+		{"silent", "/mqtt", discard, v1alpha1.ReasonConnectTimeout, "the server accepts the connection but does not respond to the WebSocket upgrade within failover.connectTimeoutSeconds; check the URL's scheme, port and path, and the server's log"},
 		{"endless head", "/mqtt", httpReply("HTTP/1.1 101 Switching Protocols\r\n" + strings.Repeat("A: b\r\n", maxHead)), v1alpha1.ReasonWebSocketRefused, "the server's response to the WebSocket upgrade is not valid: its header is longer than 65536 bytes; check the URL's scheme, port and path"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

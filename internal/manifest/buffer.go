@@ -51,7 +51,7 @@ func validateDisk(d *v1alpha1.DiskBuffer, path *field.Path) field.ErrorList {
 	}
 	errs = append(errs, quantityInRange(path.Child("size"), d.Size, "16Mi", "16Ti", "the size of the buffer on disk must be from 16Mi to 16Ti, as in 10Gi")...)
 	if c := d.StorageClassName; c != "" && (len(c) > maxReference || !objectName.MatchString(c)) {
-		errs = append(errs, field.Invalid(path.Child("storageClassName"), c, "storageClassName must be the name of a StorageClass: lower case letters, digits, '-' and '.'"))
+		errs = append(errs, field.Invalid(path.Child("storageClassName"), c, "storageClassName must be the name of a StorageClass: lower case letters, digits, '-' and '.', and a letter or digit at both ends"))
 	}
 	if d.WhenFull != nil {
 		errs = append(errs, oneOf(path.Child("whenFull"), *d.WhenFull, v1alpha1.WhenFullBlock, v1alpha1.WhenFullDropOldest, v1alpha1.WhenFullDropNewest)...)

@@ -243,7 +243,7 @@ func validateReference(name string, path *field.Path) field.ErrorList {
 	case name == "":
 		return field.ErrorList{field.Required(path, "the reference needs the name of a Secret or ConfigMap; set name")}
 	case len(name) > maxReference || !objectName.MatchString(name):
-		return field.ErrorList{field.Invalid(path, name, "name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.'")}
+		return field.ErrorList{field.Invalid(path, name, "name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.', and a letter or digit at both ends")}
 	}
 	return nil
 }

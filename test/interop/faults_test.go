@@ -149,7 +149,7 @@ func shortfallsAreNamed(l *line) {
 	if want := l.peer.maxQoS < 2; lowered != want || len(status.Remote.Shortfalls) > 1 {
 		l.Errorf("shortfalls: %+v, lower QoS: %t", status.Remote.Shortfalls, want)
 	}
-	logged := strings.Contains(l.runner.Log(), "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: Off to avoid the attempt with the flag")
+	logged := strings.Contains(l.runner.Log(), "the server refuses the bridge flag, so the bridge connects without it; set bridgeMode: 'Off' to avoid the attempt with the flag")
 	if want := l.version == v1alpha1.ProtocolVersion311 && !l.peer.bridgeFlag; logged != want {
 		l.Errorf("a refused bridge flag is logged: %t, want %t", logged, want)
 	}
