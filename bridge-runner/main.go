@@ -24,6 +24,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
@@ -81,7 +82,7 @@ func parseFlags(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&o.data, "data", "", "the `directory` for the buffer on disk; required if the manifest sets spec.buffer.disk")
 	flags.StringVar(&o.listen, "listen", ":8080", "the `address` (host:port) on which the runner serves /metrics, /status, /livez and /readyz")
 	flags.BoolVar(&o.delayReads, "delay-reads", true, "wait 0.3 ms for more data before a read if many QoS 0 messages arrive one by one; false saves this time and needs more processor time (docs/performance.md)")
-	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster; the environment variable POD_NAME holds the name of the pod")
+	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster; the environment variables POD_NAME and NODE_NAME hold the names of the pod and of its node")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil || o.version {
 		return o, err
@@ -107,7 +108,7 @@ func run(ctx context.Context, opts options) error {
 	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: settings.LogLevel})))
 	defer report.FlushAsync(log, logTimeout)
 	metrics := report.NewMetrics()
-	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
+	state := report.NewState(bridge, report.Runner(), metrics)
 	b, err := newBridge(settings, config.NewSecrets(opts.secrets), opts.data, opts.delayReads, state, metrics, log)
 	if err != nil {
 		return err
@@ -130,14 +131,36 @@ func run(ctx context.Context, opts options) error {
 		if err != nil {
 			return err
 		}
-		reporting, stop := context.WithCancel(context.WithoutCancel(ctx)) // the runner reports until it has drained
-		defer stop()
-		go k.Run(reporting, state)
+		defer startReports(ctx, k, state)()
 	}
+	defer context.AfterFunc(ctx, state.Stopping)()
 	b.requestSwitches(bridge.Annotations)
-	go config.Watch(ctx, opts.bridge, bridge, log, b.requestSwitches)
+	go config.Watch(ctx, opts.bridge, bridge, log, func(manifest *v1alpha1.MQTTBridge, same bool) {
+		b.requestSwitches(manifest.Annotations)
+		if same {
+			state.SetGeneration(manifest.Generation)
+		}
+	})
 	module, commit := buildinfo.Version()
 	log.Info("the runner starts", "version", module, "revision", commit, "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", listener.Addr().String())
 	b.run(ctx)
 	return nil
+}
+
+// startReports starts the reports to Kubernetes. They continue until the bridge has drained,
+// when the caller calls the returned function. It reports that the runner has stopped, so
+// that the status does not show connections that no longer exist.
+func startReports(ctx context.Context, k *report.Kubernetes, state *report.State) (finish func()) {
+	reporting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		k.Run(reporting, state)
+	}()
+	return func() {
+		stop()
+		<-done
+		state.Stopped()
+		k.Last(state)
+	}
 }

@@ -153,7 +153,7 @@ func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge,
 		return nil
 	case owner != nil && owner.Kind == bridgeKind && owner.Name == b.Name:
 		// It belonged to an earlier bridge of this name; the garbage collector deletes it.
-		return fmt.Errorf(msgLeftover, id.kind, id.name)
+		return waitError{fmt.Errorf(msgLeftover, id.kind, id.name)}
 	default:
 		return &stallError{v1alpha1.ReasonApplyFailed, fmt.Errorf(msgNotOurs, id.kind, id.name)}
 	}

@@ -21,11 +21,11 @@ type child interface {
 // child that cannot accept every change: if the API server refuses it, no other child has
 // changed. build is pure.
 func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
-	bridgeYAML, err := runnerManifest(b)
+	runner, err := deployment(b, image)
 	if err != nil {
 		return nil, err
 	}
-	runner, err := deployment(b, image)
+	bridgeYAML, err := runnerManifest(b, runner.Spec.Template)
 	if err != nil {
 		return nil, err
 	}

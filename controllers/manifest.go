@@ -6,19 +6,30 @@ package controllers
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"maps"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // runnerManifest renders the bridge.yaml that the runner reads: the bridge with its defaults
-// resolved, and the annotations that request a switch. Fields that only affect the pod are
-// left out, so that they can change without changing the manifest.
-func runnerManifest(b *v1alpha1.MQTTBridge) (string, error) {
-	return render(b, switchRequests(b))
+// resolved, its generation, and the annotations that request a switch. Fields that only
+// affect the pod are left out, so that they can change without changing the spec in the
+// manifest. Instead, an annotation has the hash of the pod template, which the runner
+// compares before it takes over a generation.
+func runnerManifest(b *v1alpha1.MQTTBridge, template *corev1ac.PodTemplateSpecApplyConfiguration) (string, error) {
+	raw, err := json.Marshal(template)
+	if err != nil {
+		return "", fmt.Errorf("encoding the pod template: %w", err)
+	}
+	annotations := map[string]string{v1alpha1.AnnotationPodTemplateHash: hash(string(raw))}
+	maps.Copy(annotations, switchRequests(b))
+	return render(b, metav1.ObjectMeta{Generation: b.Generation, Annotations: annotations})
 }
 
 // switchRequests returns the annotations that the runner applies while it runs.
@@ -35,14 +46,17 @@ func switchRequests(b *v1alpha1.MQTTBridge) map[string]string {
 	return out
 }
 
-func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, error) {
+// render renders the bridge with its defaults resolved. metadata holds its metadata except for
+// name and namespace.
+func render(b *v1alpha1.MQTTBridge, metadata metav1.ObjectMeta) (string, error) {
 	resolved := b.WithDefaults()
 	spec := resolved.Spec
 	spec.Runner = &v1alpha1.Runner{LogLevel: spec.Runner.LogLevel}
 	spec.Suspend = nil
+	metadata.Name, metadata.Namespace = b.Name, b.Namespace
 	out, err := yaml.Marshal(&v1alpha1.MQTTBridge{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},
-		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Annotations: annotations},
+		ObjectMeta: metadata,
 		Spec:       spec,
 	})
 	if err != nil {
@@ -54,7 +68,7 @@ func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, erro
 // specHash returns a hash of the part of the spec that the runner reads at its start. If it
 // changes, the runner is restarted.
 func specHash(b *v1alpha1.MQTTBridge) (string, error) {
-	text, err := render(b, nil)
+	text, err := render(b, metav1.ObjectMeta{})
 	return hash(text), err
 }
 

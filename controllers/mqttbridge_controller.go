@@ -12,7 +12,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,6 +44,13 @@ import (
 // second, and the status of each must show it within one second.
 const concurrentReconciles = 8
 
+// firstRetry and lastRetry are the shortest and the longest time after which a failed pass
+// is repeated. The time doubles with each failure.
+const (
+	firstRetry = 5 * time.Millisecond
+	lastRetry  = time.Minute
+)
+
 // Reconciler reconciles MQTTBridges.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
@@ -69,60 +78,79 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	wrote, err := r.reconcileChildren(ctx, bridge)
 	var stall *stallError
-	if err != nil && !errors.As(err, &stall) {
-		// The status shows the runner's report even if the children cannot be applied.
-		return ctrl.Result{}, errors.Join(err, r.updateStatus(ctx, bridge, wrote, nil))
+	errors.As(err, &stall)
+	recheck, statusErr := r.updateStatus(ctx, bridge, wrote, err, stall)
+	if statusErr != nil {
+		return ctrl.Result{}, errors.Join(err, statusErr)
 	}
-	if statusErr := r.updateStatus(ctx, bridge, wrote, stall); statusErr != nil {
-		return ctrl.Result{}, statusErr
+	if err != nil && (stall == nil || stall.reason != v1alpha1.ReasonInvalidSpec) {
+		return ctrl.Result{}, err
 	}
-	if stall != nil && stall.reason == v1alpha1.ReasonInvalidSpec {
-		return ctrl.Result{}, nil // A retry cannot help; a change of the spec starts another pass.
-	}
-	return ctrl.Result{}, err
+	// If the spec is invalid, a retry cannot help; a change of the spec starts another pass.
+	return ctrl.Result{RequeueAfter: recheck}, nil
 }
 
-// reconcileChildren validates the spec and makes the children match it. If the spec is
-// invalid, it does not change the children: a bridge that runs continues to run.
+// reconcileChildren makes the children match the spec. If the spec is invalid or a child is
+// refused, a bridge that runs continues to run. Only spec.suspend applies in any case,
+// because users also set it to stop a bridge that has a problem.
 func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
 	if errs := validate(b); len(errs) > 0 {
-		return false, &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, errs.ToAggregate())}
+		err = &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, errs.ToAggregate())}
+	} else {
+		wrote, err = r.applyChildren(ctx, b)
 	}
-	return r.applyChildren(ctx, b)
+	if err == nil {
+		return wrote, nil
+	}
+	scaled, scaleErr := r.scale(ctx, b)
+	if scaleErr != nil {
+		return wrote, scaleErr // the pass is repeated, and then returns the first error
+	}
+	return wrote || scaled, err
 }
 
 // updateStatus observes the children and pods, and writes the status if it has changed. It
-// then sends the events that the status records, triggers the synchronization of changed
-// switch requests to the pods, and clears the report of a runner whose pod is gone.
-func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, wrote bool, stall *stallError) error {
+// then sends the events that are due, triggers the synchronization of a changed manifest to
+// the pods, and clears the report of a runner whose pod is gone. failure is why the children
+// could not be applied, and stall the same error if a user must act. It returns the time
+// after which the status changes although nothing else has changed, 0 if it does not.
+func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, wrote bool, failure error, stall *stallError) (recheck time.Duration, err error) {
 	o, err := r.observe(ctx, b)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	o.wrote, o.stall = wrote, stall
+	o.wrote, o.failure, o.stall = wrote, failure, stall
 	if stall == nil {
 		if o.loop, err = r.findLoop(ctx, b); err != nil {
-			return err
+			return 0, err
 		}
+	}
+	if o.isSuspended() && b.Status.Runner != nil {
+		// The condition Ready can be removed only when the runner does not own a part of it.
+		// The change of the status starts another pass.
+		return 0, ignoreStale(ctx, r.clearReport(ctx, b))
 	}
 	now := r.Now()
-	marker, due := announce(o, now)
-	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Announced: marker}
+	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation}
 	if !status.equals(&b.Status) {
+		causes := announceCause(b.Status.Conditions, status.Conditions)
 		if err := r.writeStatus(ctx, b, status); err != nil {
-			return ignoreStale(ctx, err)
+			return 0, ignoreStale(ctx, err)
 		}
-		for _, e := range due {
-			r.Recorder.Eventf(b, nil, e.eventType, e.reason, e.action, "%s", e.note)
-		}
+		r.send(b, causes)
+	}
+	before := sentEvents(ctx, o)
+	after, due := announce(o, before, now)
+	if err := r.sendEvents(ctx, o, before, after, due); err != nil {
+		return 0, ignoreStale(ctx, err)
 	}
 	if err := r.triggerConfigMapSync(ctx, o); err != nil {
-		return ignoreStale(ctx, err)
+		return 0, ignoreStale(ctx, err)
 	}
 	if b.Status.Runner != nil && o.reportingPod() == nil {
-		return ignoreStale(ctx, r.clearReport(ctx, b))
+		return 0, ignoreStale(ctx, r.clearReport(ctx, b))
 	}
-	return nil
+	return untilChange(o, now), nil
 }
 
 // observe reads the state that the conditions are derived from.
@@ -135,6 +163,13 @@ func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*obse
 		o.deployment = deployment
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("reading Deployment %s: %w", key.Name, err)
+	}
+	config := &corev1.ConfigMap{}
+	err = r.Client.Get(ctx, key, config)
+	if err == nil && metav1.IsControlledBy(config, b) {
+		o.manifest = config
+	} else if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading ConfigMap %s: %w", key.Name, err)
 	}
 	claim := &corev1.PersistentVolumeClaim{}
 	err = r.Client.Get(ctx, key, claim)
@@ -172,7 +207,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.MQTTBridge{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles})
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: concurrentReconciles,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, lastRetry),
+		})
 	for _, kind := range childKinds {
 		c = c.Owns(kind.object)
 	}

@@ -34,6 +34,10 @@ const annotationManifestHash = "mqttbridge.io/manifest-hash"
 // its ConfigMap holds.
 const annotationRequestsHash = "mqttbridge.io/requests-hash"
 
+// annotationGeneration is an annotation of a pod: the generation of the bridge that the
+// operator last made the kubelet deliver to the pod.
+const annotationGeneration = "mqttbridge.io/delivered-generation"
+
 const (
 	runnerName    = "bridge-runner"
 	managedByName = "mqttbridge-operator"

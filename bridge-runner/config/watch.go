@@ -16,11 +16,12 @@ import (
 // watchInterval is the interval at which Watch checks whether the file has changed.
 const watchInterval = 500 * time.Millisecond
 
-// Watch calls changed with the annotations of the manifest at path: once at the beginning, and
-// after each change of the file, until the context ends. Other changes of the manifest take
-// effect only when the runner restarts. Watch logs a changed spec, and a manifest that it
-// cannot load.
-func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *slog.Logger, changed func(annotations map[string]string)) {
+// Watch calls changed with the manifest at path: once at the beginning, and after each change
+// of the file, until the context ends. same is true if the runner already runs this manifest:
+// it has the spec of loaded, and the same hash of the pod template. Another
+// spec takes effect only when the runner restarts. Watch logs a changed spec, and a manifest
+// that it cannot load.
+func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *slog.Logger, changed func(manifest *v1alpha1.MQTTBridge, same bool)) {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	var seen os.FileInfo // nil at first, because the file may have changed since loaded was read
@@ -40,9 +41,11 @@ func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *s
 			log.Error("the changed manifest is invalid and is ignored; the bridge continues with the previous manifest; correct the file", "file", path, "error", err)
 			continue
 		}
-		if !reflect.DeepEqual(next.Spec, loaded.Spec) {
+		same := reflect.DeepEqual(next.Spec, loaded.Spec)
+		if !same {
 			log.Warn("the spec of the manifest has changed; restart the runner to apply it", "file", path)
 		}
-		changed(next.Annotations)
+		const template = v1alpha1.AnnotationPodTemplateHash
+		changed(next, same && next.Annotations[template] == loaded.Annotations[template])
 	}
 }

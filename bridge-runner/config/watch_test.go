@@ -39,9 +39,9 @@ spec:
 	}
 	write(strings.Replace(text, "switch-remote: primary", "switch-remote: backup-1", 1))
 	requested := make(chan string)
-	go Watch(t.Context(), path, loaded, slog.New(slog.DiscardHandler), func(annotations map[string]string) {
+	go Watch(t.Context(), path, loaded, slog.New(slog.DiscardHandler), func(manifest *v1alpha1.MQTTBridge, _ bool) {
 		select {
-		case requested <- annotations[v1alpha1.AnnotationSwitchRemote]:
+		case requested <- manifest.Annotations[v1alpha1.AnnotationSwitchRemote]:
 		case <-t.Context().Done():
 		}
 	})
@@ -52,5 +52,58 @@ spec:
 		}
 	case <-time.After(10 * watchInterval):
 		t.Error("no switch is requested")
+	}
+}
+
+func TestWatch_ChangedManifest_IsTheSameOnlyWithSpecAndPodTemplate(t *testing.T) {
+	const text = `apiVersion: mqttbridge.io/v1alpha1
+kind: MQTTBridge
+metadata:
+  name: x
+  generation: 3
+  annotations: {mqttbridge.io/pod-template-hash: "1"}
+spec:
+  local: {primary: {url: "mqtt://a"}}
+  remote: {primary: {url: "mqtt://b"}}
+  localToRemote: [{filter: "#"}]
+`
+	for _, tt := range []struct {
+		change   string
+		old, new string
+		same     bool
+	}{
+		{"a generation", "generation: 3", "generation: 4", true},
+		{"a spec", `filter: "#"`, `filter: "+"`, false},
+		{"a pod template", `hash: "1"`, `hash: "2"`, false},
+	} {
+		t.Run(tt.change, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "bridge.yaml")
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			loaded, err := Load(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(strings.Replace(text, tt.old, tt.new, 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			type change struct {
+				generation int64
+				same       bool
+			}
+			changes := make(chan change, 1)
+			go Watch(t.Context(), path, loaded, slog.New(slog.DiscardHandler), func(manifest *v1alpha1.MQTTBridge, same bool) {
+				changes <- change{manifest.Generation, same}
+			})
+			select {
+			case got := <-changes:
+				if got.same != tt.same || tt.change == "a generation" && got.generation != 4 {
+					t.Errorf("the manifest is %+v, want the same: %t", got, tt.same)
+				}
+			case <-time.After(10 * watchInterval):
+				t.Error("the change is not reported")
+			}
+		})
 	}
 }
