@@ -134,7 +134,7 @@ func run(ctx context.Context, opts options) error {
 		defer stop()
 		go k.Run(reporting, state)
 	}
-	b.requestSwitches(bridge.Annotations)
+	b.requestSwitches(bridge)
 	go config.Watch(ctx, opts.bridge, bridge, log, b.requestSwitches)
 	module, commit := buildinfo.Version()
 	log.Info("the runner starts", "version", module, "revision", commit, "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", listener.Addr().String())

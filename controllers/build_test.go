@@ -61,7 +61,7 @@ func builtDeployment(t *testing.T, b *v1alpha1.MQTTBridge) *appsv1ac.DeploymentA
 
 func TestBuild_MinimalAndFullBridge_MatchGoldenFiles(t *testing.T) {
 	minimal := newBridge("default", "plant")
-	minimal.UID = "a-uid"
+	minimal.UID, minimal.Generation = "a-uid", 3
 	for name, b := range map[string]*v1alpha1.MQTTBridge{"minimal": minimal, "everything": everything(t)} {
 		t.Run(name, func(t *testing.T) {
 			var documents []string
@@ -108,8 +108,13 @@ func TestSpecHash_Change_AffectsOnlySettingsThatNeedARestart(t *testing.T) {
 		"suspend":                          {func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) }, false},
 		"a default that is set explicitly": {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].QoS = ptr.To[int32](1) }, false},
 		"status and annotations": {func(b *v1alpha1.MQTTBridge) {
-			b.Annotations = map[string]string{"a": "b", v1alpha1.AnnotationSwitchRemote: "backup-1"}
+			b.Annotations = map[string]string{"a": "b"}
 			b.Status.ObservedGeneration = 1
+		}, false},
+		"a preferred server": {func(b *v1alpha1.MQTTBridge) {
+			b.Generation = 2
+			b.Spec.Local.PreferredServer = &v1alpha1.PreferredServer{Name: "local"}
+			b.Spec.Remote.PreferredServer = &v1alpha1.PreferredServer{Name: "b", Force: ptr.To(true)}
 		}, false},
 		"the log level": {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{LogLevel: v1alpha1.LogLevelDebug} }, true},
 		"a topic":       {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" }, true},

@@ -12,11 +12,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// triggerConfigMapSync makes the kubelet deliver changed switch requests to the runner
+// triggerConfigMapSync makes the kubelet deliver changed preferred servers to the runner
 // immediately, by changing an annotation of the pod. The kubelet synchronizes a pod's
 // ConfigMaps when the pod changes, and otherwise only about once a minute. The ConfigMap
-// must be written before.
+// must be written before, which is not the case if the bridge is stalled.
 func (r *Reconciler) triggerConfigMapSync(ctx context.Context, o *observation) error {
+	if o.stall != nil {
+		return nil
+	}
 	wanted, err := requestsHash(o.bridge)
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ func announceRefusal(name string, side *v1alpha1.SideStatus, announced *metav1.M
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventSwitchRefused,
 		action:    actionReportRequest,
-		note:      note(msgSwitchRefused, name, side.RequestedSwitch.Request, side.RequestedSwitch.Message),
+		note:      note(msgSwitchRefused, name, side.RequestedSwitch.Server, side.RequestedSwitch.Message),
 	}}
 }
 

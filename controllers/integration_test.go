@@ -6,7 +6,9 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -211,29 +213,66 @@ func TestEvents_Failover_AreSentOnceWithServersCauseAndDuration(t *testing.T) {
 	}
 }
 
-func TestSwitchRequest_Annotation_ReachesTheRunnerWithoutANewPod(t *testing.T) {
+func TestPreferredServer_Change_ReachesTheRunnerWithoutANewPod(t *testing.T) {
 	b, pod := forwardingBridge(t)
 	awaitIdle(t, b)
 	exists := func(*appsv1.Deployment) bool { return true }
 	before := awaitDeployment(t, b, "the Deployment", exists)
-	for _, wanted := range []string{"backup-1", "primary now", ""} {
-		changed := update(t, b, func(b *v1alpha1.MQTTBridge) {
-			b.Annotations = map[string]string{v1alpha1.AnnotationSwitchRemote: wanted}
-		})
+	for _, preferred := range []*v1alpha1.PreferredServer{{Name: "b"}, {Name: "b", Force: ptr.To(true)}, {Name: "a"}, nil} {
+		changed := update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.PreferredServer = preferred })
 		hash, err := requestsHash(changed)
 		if err != nil {
 			t.Fatal(err)
 		}
-		apiserver.Await(t, server.Client, &corev1.PodList{}, client.ObjectKeyFromObject(pod), "a pod annotated for the request "+wanted, func(p *corev1.Pod) bool {
+		apiserver.Await(t, server.Client, &corev1.PodList{}, client.ObjectKeyFromObject(pod), fmt.Sprintf("a pod annotated for %+v", preferred), func(p *corev1.Pod) bool {
 			return p != nil && p.Annotations[annotationRequestsHash] == hash
 		})
 		// The ConfigMap was written before the pod.
-		awaitChild(t, &corev1.ConfigMapList{}, b, "a manifest with the request "+wanted, func(c *corev1.ConfigMap) bool {
-			return c != nil && strings.Contains(c.Data[manifestKey], v1alpha1.AnnotationSwitchRemote+": "+wanted) == (wanted != "")
-		})
+		got := manifestOf(t, b)
+		want := changed.WithDefaults().Spec.Remote.PreferredServer
+		if !reflect.DeepEqual(got.Spec.Remote.PreferredServer, want) || got.Generation != changed.Generation {
+			t.Errorf("the manifest of generation %d prefers %+v; want generation %d, %+v", got.Generation, got.Spec.Remote.PreferredServer, changed.Generation, want)
+		}
 	}
 	if after := awaitDeployment(t, b, "the Deployment", exists); before.Generation != after.Generation {
 		t.Error("the Deployment has changed")
+	}
+}
+
+// manifestOf returns the manifest in the bridge's ConfigMap.
+func manifestOf(t *testing.T, b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
+	t.Helper()
+	c := awaitChild(t, &corev1.ConfigMapList{}, b, "a ConfigMap", func(c *corev1.ConfigMap) bool { return c != nil })
+	out := &v1alpha1.MQTTBridge{}
+	if err := yaml.Unmarshal([]byte(c.Data[manifestKey]), out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestPreferredServer_UnknownName_StallsAndKeepsThePreviousManifest(t *testing.T) {
+	b, pod := forwardingBridge(t)
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.PreferredServer = &v1alpha1.PreferredServer{Name: "b"} })
+	awaitIdle(t, b)
+	update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.PreferredServer.Name = "c" })
+	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec)
+	const want = `spec.remote.preferredServer.name: Invalid value: "c": no server of this side has this name; set name to one of its servers (a, b), or remove preferredServer`
+	if message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message; !strings.Contains(message, want) {
+		t.Errorf("Stalled says %q; want %q", message, want)
+	}
+	awaitIdle(t, b)
+	if p := manifestOf(t, b).Spec.Remote.PreferredServer; p == nil || p.Name != "b" {
+		t.Errorf("the manifest prefers %+v", p)
+	}
+	hash, err := requestsHash(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil {
+		t.Fatal(err)
+	}
+	if got := pod.Annotations[annotationRequestsHash]; got != hash {
+		t.Error("the pod is annotated for the refused request")
 	}
 }
 

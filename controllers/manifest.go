@@ -15,34 +15,16 @@ import (
 )
 
 // runnerManifest renders the bridge.yaml that the runner reads: the bridge with its defaults
-// resolved, and the annotations that request a switch. Fields that only affect the pod are
-// left out, so that they can change without changing the manifest.
+// resolved, and its generation, which the runner reports with a requested switch. Fields that
+// only affect the pod are left out.
 func runnerManifest(b *v1alpha1.MQTTBridge) (string, error) {
-	return render(b, switchRequests(b))
-}
-
-// switchRequests returns the annotations that the runner applies while it runs.
-func switchRequests(b *v1alpha1.MQTTBridge) map[string]string {
-	var out map[string]string
-	for _, key := range []string{v1alpha1.AnnotationSwitchLocal, v1alpha1.AnnotationSwitchRemote} {
-		if value := b.Annotations[key]; value != "" {
-			if out == nil {
-				out = map[string]string{}
-			}
-			out[key] = value
-		}
-	}
-	return out
-}
-
-func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, error) {
 	resolved := b.WithDefaults()
 	spec := resolved.Spec
 	spec.Runner = &v1alpha1.Runner{LogLevel: spec.Runner.LogLevel}
 	spec.Suspend = nil
 	out, err := yaml.Marshal(&v1alpha1.MQTTBridge{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},
-		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Annotations: annotations},
+		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Generation: b.Generation},
 		Spec:       spec,
 	})
 	if err != nil {
@@ -51,20 +33,24 @@ func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, erro
 	return string(out), nil
 }
 
-// specHash returns a hash of the part of the spec that the runner reads at its start. If it
-// changes, the runner is restarted.
+// specHash returns a hash of the part of the spec that the runner applies only at its start.
+// If it changes, the runner is restarted. The runner applies the preferred servers while it
+// runs.
 func specHash(b *v1alpha1.MQTTBridge) (string, error) {
-	text, err := render(b, nil)
+	atStart := b.DeepCopy()
+	atStart.Generation = 0
+	atStart.Spec.Local.PreferredServer, atStart.Spec.Remote.PreferredServer = nil, nil
+	text, err := runnerManifest(atStart)
 	return hash(text), err
 }
 
-// requestsHash returns a hash of the switch requests, or an empty string if there is none.
+// requestsHash returns a hash of the preferred servers, or an empty string if there is none.
 func requestsHash(b *v1alpha1.MQTTBridge) (string, error) {
-	requested := switchRequests(b)
-	if len(requested) == 0 {
+	local, remote := b.Spec.Local.PreferredServer, b.Spec.Remote.PreferredServer
+	if local == nil && remote == nil {
 		return "", nil
 	}
-	text, err := yaml.Marshal(requested)
+	text, err := yaml.Marshal([]*v1alpha1.PreferredServer{local, remote})
 	return hash(string(text)), err
 }
 

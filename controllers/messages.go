@@ -44,8 +44,8 @@ const (
 
 	msgFailedOver     = "the %s side failed over from %s to %s in %d ms: %s"
 	msgFailedBack     = "the %s side failed back from %s to %s in %d ms: %s"
-	msgSwitched       = "the %s side was switched from %s to %s in %d ms: %s"
-	msgSwitchRefused  = "the requested switch of the %s side (%q) is refused: %s"
+	msgSwitched       = "the %s side was switched from %s to its preferredServer %s in %d ms: %s"
+	msgSwitchRefused  = "the %s side does not switch to its preferredServer %q: %s"
 	msgAllServersDown = "every server of the %s side is down: %s"
 	msgRecovered      = "the %s side is connected again after %s: %s (%s)"
 )

@@ -26,11 +26,11 @@ const (
 )
 
 // annotationManifestHash is an annotation of the pod template: the hash of the bridge.yaml
-// that the pod starts with, without its annotations. A changed spec changes the template,
-// so that the pod is replaced.
+// that the pod starts with, without the preferred servers. Any other change of the spec
+// changes the template, so that the pod is replaced.
 const annotationManifestHash = "mqttbridge.io/manifest-hash"
 
-// annotationRequestsHash is an annotation of a pod: the hash of the switch requests that
+// annotationRequestsHash is an annotation of a pod: the hash of the preferred servers that
 // its ConfigMap holds.
 const annotationRequestsHash = "mqttbridge.io/requests-hash"
 

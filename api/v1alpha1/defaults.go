@@ -38,7 +38,8 @@ const (
 // WithDefaults returns a copy of the bridge in which each field that the spec leaves out
 // has its default. In the sides, rules and delivery of the copy no pointer is nil, except
 // for features that are off unless the spec sets them: credentials, TLS, proxies,
-// webSocket, retainHandling, maxHops, dead letters, a buffer on disk, its TTL, and drain.
+// webSocket, preferredServer, retainHandling, maxHops, dead letters, a buffer on disk, its
+// TTL, and drain.
 // WithDefaults does not change fields that are set. Applying it twice has the same result
 // as applying it once.
 func (b *MQTTBridge) WithDefaults() *MQTTBridge {
@@ -126,6 +127,9 @@ func (s *Side) setDefaults(clientID, probeClientID string) {
 		s.Failover = &Failover{}
 	}
 	s.Failover.setDefaults(probeClientID)
+	if s.PreferredServer != nil {
+		setDefault(&s.PreferredServer.Force, false)
+	}
 }
 
 func (f *Failover) setDefaults(probeClientID string) {

@@ -121,9 +121,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.windows)",fieldPath=".timeZone",reason=FieldValueInvalid,message="timeZone applies to windows, but windows is empty; add windows or remove timeZone"
 type Failback struct {
 	// policy is Automatic to return when a server of higher preference has been stable for
-	// stableSeconds, or Never to stay until the server in use is lost, or the annotation
-	// mqttbridge.io/switch-local or mqttbridge.io/switch-remote of the bridge requests
-	// another server. Default Automatic.
+	// stableSeconds, or Never to stay until the server in use is lost, or preferredServer
+	// requests another server. Default Automatic.
 	// +optional
 	Policy *FailbackPolicy `json:"policy,omitempty"`
 
@@ -201,4 +200,20 @@ type Retry struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600
 	MaxSeconds *int32 `json:"maxSeconds,omitempty"`
+}
+
+// PreferredServer names the server of a side that comes before all others in the order of
+// preference.
+type PreferredServer struct {
+	// name is the name of a server of this side, as in the status, from 1 to 300 characters. It
+	// may be a default name, such as the host of the server's URL.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	Name string `json:"name,omitempty"`
+
+	// force is true to switch to the server without a probe. Even then the bridge leaves the
+	// server in use only when the preferred server is connected. Default false.
+	// +optional
+	Force *bool `json:"force,omitempty"`
 }

@@ -234,6 +234,16 @@ type Side struct {
 	// failover controls when a server is treated as lost and how other servers are tried.
 	// +optional
 	Failover *Failover `json:"failover,omitempty"`
+
+	// preferredServer requests the use of one server of this side, for example during the
+	// maintenance of another server. While it is set, this server comes before all other
+	// servers in the order of preference, also after a restart of the runner. If another
+	// server is in use, the bridge probes this server and switches to it; requestedSwitch in
+	// the status of the side reports the result. The running pod applies a change within
+	// seconds. Default: no server is requested, and the order is the primary, then the
+	// backups.
+	// +optional
+	PreferredServer *PreferredServer `json:"preferredServer,omitempty"`
 }
 
 // ProtocolVersion is a version of MQTT.

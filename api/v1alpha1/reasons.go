@@ -127,16 +127,8 @@ const (
 const (
 	// ReasonFailedBack: a server of higher preference had proved stable.
 	ReasonFailedBack = "FailedBack"
-	// ReasonSwitchRequested: an annotation requested the switch.
+	// ReasonSwitchRequested: preferredServer requested the switch.
 	ReasonSwitchRequested = "SwitchRequested"
-)
-
-// Annotations that request a server of a side. The value is the server's name, optionally
-// followed by the word force, and by further words without a meaning, which make the
-// request differ from an earlier one.
-const (
-	AnnotationSwitchLocal  = "mqttbridge.io/switch-local"
-	AnnotationSwitchRemote = "mqttbridge.io/switch-remote"
 )
 
 // Reasons of events. The operator sends an event after it has written the status that the

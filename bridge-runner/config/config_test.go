@@ -101,6 +101,9 @@ func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 		{"a message TTL of 0", "localToRemote:", "buffer: {disk: {size: 1Gi, messageTTLSeconds: 0}}\n  localToRemote:", "spec.buffer.disk.messageTTLSeconds: Invalid value: 0: must be from 1 to 31536000"},
 		{"drain without a buffer", "localToRemote:", "buffer: {drain: {messagesPerSecond: 1}}\n  localToRemote:", "spec.buffer.drain: Invalid value"},
 		{"notifications without a topic", "localToRemote:", "notifications: {}\n  localToRemote:", "spec.notifications.topic: Required"},
+		{"preferred server without a name", `remote:1883"}`, `remote:1883"}, preferredServer: {force: true}`, "spec.remote.preferredServer.name: Required value: preferredServer needs the name of a server of this side"},
+		{"unknown preferred server", `remote:1883"}`, `remote:1883"}, backups: [{url: "mqtt://b"}, {url: "mqtts://b", name: dr}], preferredServer: {name: "b:1883"}`, "spec.remote.preferredServer.name: Invalid value: \"b:1883\": no server of this side has this name; set name to one of its servers (remote, b, dr), or remove preferredServer"},
+		{"preferred server of the other side", `remote:1883"}`, `remote:1883"}, preferredServer: {name: local}`, "set name to one of its servers (remote)"},
 		{"loop", "", "", ""},
 	} {
 		text := strings.Replace(minimal, c.old, c.new, 1)

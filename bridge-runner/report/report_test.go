@@ -164,10 +164,10 @@ func TestShortfalls_ActiveServerChanges_ChangeWithIt(t *testing.T) {
 	}
 }
 
-func TestRequested_LongTexts_TruncatedToLimitOfSchema(t *testing.T) {
+func TestRequested_LongMessage_TruncatedToLimitOfSchema(t *testing.T) {
 	st := newState(t)
-	st.Remote.Requested(&v1alpha1.RequestedSwitch{Request: strings.Repeat("x", 1000), State: v1alpha1.SwitchRefused, Message: strings.Repeat("y", 1000)})
-	if r := st.Status().Remote.RequestedSwitch; len(r.Request) > maxRequest || len(r.Message) > maxMessage || r.State != v1alpha1.SwitchRefused {
+	st.Remote.Requested(&v1alpha1.RequestedSwitch{Server: "b", State: v1alpha1.SwitchRefused, Message: strings.Repeat("y", 1000)})
+	if r := st.Status().Remote.RequestedSwitch; r.Server != "b" || len(r.Message) > maxMessage || r.State != v1alpha1.SwitchRefused {
 		t.Errorf("%+v", r)
 	}
 	st.Remote.Requested(nil)

@@ -196,7 +196,7 @@ func (s *Side) Requested(r *v1alpha1.RequestedSwitch) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	if r != nil {
-		r.Request, r.Message = truncate(r.Request, maxRequest), truncate(r.Message, maxMessage)
+		r.Message = truncate(r.Message, maxMessage)
 	}
 	s.status.RequestedSwitch = r
 	s.state.updateReadyLocked(time.Now())
@@ -260,11 +260,8 @@ func (s *Side) setFailedLocked(server int, why *diagnosis.Problem, at time.Time)
 	s.state.updateReadyLocked(at)
 }
 
-// The largest lengths of texts that the schema allows, in bytes.
-const (
-	maxMessage = 512
-	maxRequest = 256
-)
+// maxMessage is the largest length of a message that the schema allows, in bytes.
+const maxMessage = 512
 
 // truncate shortens s to at most limit bytes. A shortened text ends with "...".
 func truncate(s string, limit int) string {

@@ -4,7 +4,10 @@
 package manifest
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 	_ "time/tzdata" // the runner's image has no time zones
 
@@ -119,4 +122,21 @@ func validateWindow(w *v1alpha1.FailbackWindow, path *field.Path) field.ErrorLis
 		errs = append(errs, field.Invalid(path.Child("schedule"), w.Schedule, expected+": "+err.Error()))
 	}
 	return errs
+}
+
+// validatePreferred refuses a preferred server that the side does not have. The schema cannot
+// check this, because most names of servers are defaults.
+func validatePreferred(s *v1alpha1.Side, path *field.Path) field.ErrorList {
+	p := s.PreferredServer
+	if p == nil {
+		return nil
+	}
+	switch names := s.ServerNames(); {
+	case p.Name == "":
+		return field.ErrorList{field.Required(path.Child("name"), "preferredServer needs the name of a server of this side; set name or remove preferredServer")}
+	case !slices.Contains(names, p.Name):
+		return field.ErrorList{field.Invalid(path.Child("name"), p.Name, fmt.Sprintf(
+			"no server of this side has this name; set name to one of its servers (%s), or remove preferredServer", strings.Join(names, ", ")))}
+	}
+	return nil
 }

@@ -132,7 +132,8 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
 	errs = append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
-	return append(errs, validateFailover(s.Failover, path.Child("failover"))...)
+	errs = append(errs, validateFailover(s.Failover, path.Child("failover"))...)
+	return append(errs, validatePreferred(s, path.Child("preferredServer"))...)
 }
 
 // validateDistinct refuses a server that the side lists twice, also if the URLs differ only in
