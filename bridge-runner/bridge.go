@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -160,11 +159,9 @@ func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, se
 	}
 	dial.DelayReads = cfg.Transport.DelayReads
 	cfg.Transport = dial
-	if server.LoginSecret != "" {
-		cfg.CredentialsSource = fmt.Sprintf("the Secret %q", server.LoginSecret)
-		if cfg.Username, cfg.Password, err = secrets.Login(server.LoginSecret, s.Version); err != nil {
-			return session.Config{}, err
-		}
+	cfg.CredentialsSource = server.Login.Source()
+	if cfg.Username, cfg.Password, err = secrets.Login(&server.Login, s.Version); err != nil {
+		return session.Config{}, err
 	}
 	return cfg, nil
 }

@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
@@ -123,50 +122,6 @@ func TestSpecHash_Change_AffectsOnlySettingsThatNeedARestart(t *testing.T) {
 		if got := hash(tt.change) != unchanged; got != tt.changes {
 			t.Errorf("%s changes the hash: %t; want %t", name, got, tt.changes)
 		}
-	}
-}
-
-func TestReferences_SharedSecrets_MountEachKeyOnceAndOptional(t *testing.T) {
-	b := newBridge("default", "plant")
-	login := &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "shared"}}
-	b.Spec.Local.Credentials, b.Spec.Remote.Credentials = login, login
-	b.Spec.Remote.Primary = v1alpha1.Server{URL: "mqtts://a:8883", TLS: &v1alpha1.TLS{
-		CARef:         &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "shared"},
-		CertSecretRef: &v1alpha1.LocalReference{Name: "cert"},
-	}}
-	b.Spec.Remote.Proxy = &v1alpha1.Proxy{URL: "socks5://p:1", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "proxy"}}}
-	b.Spec.Remote.Primary.Proxy = &v1alpha1.Proxy{URL: "http://p:2", Credentials: login}
-	from := func(name, key string) *v1alpha1.ValueSource {
-		return &v1alpha1.ValueSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: name, Key: key}}
-	}
-	b.Spec.Remote.WebSocket = &v1alpha1.WebSocket{
-		Headers:   []v1alpha1.Header{{Name: "Authorization", ValueFrom: from("shared", "token")}, {Name: "X-Plain", Value: "1"}},
-		QueryFrom: from("gateway", "query"),
-	}
-	b.Spec.Local.Primary.WebSocket = &v1alpha1.WebSocket{
-		Headers:   []v1alpha1.Header{{Name: "X-Key", ValueFrom: from("gateway", "key")}, {Name: "X-Password", ValueFrom: from("shared", "password")}},
-		QueryFrom: from("gateway", "query"),
-	}
-	if errs := validateReferences(b); len(errs) > 0 {
-		t.Fatal(errs)
-	}
-	var got []string
-	for _, source := range projections(manifest.References(&b.Spec)) {
-		if !*source.Secret.Optional {
-			t.Errorf("Secret %s is not optional: if it is missing, the pod does not start", *source.Secret.Name)
-		}
-		for _, item := range source.Secret.Items {
-			got = append(got, *item.Key+" at "+*item.Path)
-		}
-	}
-	want := []string{
-		"tls.crt at cert/tls.crt", "tls.key at cert/tls.key",
-		"key at gateway/key", "query at gateway/query",
-		"password at proxy/password", "username at proxy/username",
-		"ca.crt at shared/ca.crt", "password at shared/password", "token at shared/token", "username at shared/username",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("mounted keys are %q; want %q", got, want)
 	}
 }
 

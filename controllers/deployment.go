@@ -104,13 +104,8 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 				WithName(childName(b.Name)).
 				WithItems(corev1ac.KeyToPath().WithKey(manifestKey).WithPath(manifestKey))))
 
-	if sources := projections(manifest.References(&b.Spec)); len(sources) > 0 {
-		spec.WithVolumes(corev1ac.Volume().WithName("secrets").
-			WithProjected(corev1ac.ProjectedVolumeSource().
-				// Readable only by owner and group; fsGroup sets the group to the runner's.
-				WithDefaultMode(0o440).
-				WithSources(sources...)))
-		container.WithVolumeMounts(corev1ac.VolumeMount().WithName("secrets").WithMountPath(secretsDir).WithReadOnly(true))
+	if err := mountSecrets(b, spec, container); err != nil {
+		return nil, err
 	}
 	if disk(b) != nil {
 		mountClaim(b, spec, container)
@@ -122,6 +117,21 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 		WithLabels(labels).
 		WithAnnotations(annotations).
 		WithSpec(spec.WithContainers(container)), nil
+}
+
+// mountSecrets mounts the keys that the bridge names into the pod.
+func mountSecrets(b *v1alpha1.MQTTBridge, spec *corev1ac.PodSpecApplyConfiguration, container *corev1ac.ContainerApplyConfiguration) error {
+	sources, err := projections(manifest.References(&b.WithDefaults().Spec))
+	if err != nil || len(sources) == 0 {
+		return err
+	}
+	spec.WithVolumes(corev1ac.Volume().WithName("secrets").
+		WithProjected(corev1ac.ProjectedVolumeSource().
+			// Readable only by owner and group; fsGroup sets the group to the runner's.
+			WithDefaultMode(0o440).
+			WithSources(sources...)))
+	container.WithVolumeMounts(corev1ac.VolumeMount().WithName("secrets").WithMountPath(secretsDir).WithReadOnly(true))
+	return nil
 }
 
 func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.ContainerApplyConfiguration, error) {

@@ -30,6 +30,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 func awaitChild[T client.Object](t *testing.T, list client.ObjectList, b *v1alpha1.MQTTBridge, what string, wanted func(T) bool) T {
@@ -90,7 +91,7 @@ func awaitEvents(t *testing.T, b *v1alpha1.MQTTBridge, n int) []string {
 
 func TestBridge_Created_GetsChildrenAndIsReconciling(t *testing.T) {
 	b := newBridge(namespace(t), "plant")
-	b.Spec.Remote.Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	b.Spec.Remote.Credentials = mqtttest.Login("login")
 	create(t, b)
 
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
@@ -130,7 +131,7 @@ func TestDeployment_RestrictedPodSecurity_AdmitsThePod(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBridge(ns, "plant")
-	b.Spec.Remote.Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	b.Spec.Remote.Credentials = mqtttest.Login("login")
 	create(t, b)
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	pod := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
@@ -512,15 +513,13 @@ func TestBridge_InvalidSpec_StallsAndKeepsRunning(t *testing.T) {
 	})
 }
 
-func TestReferences_SecretAndConfigMapOfOneFile_StallAndAreNamed(t *testing.T) {
+func TestReferences_OfEveryKind_AreMountedByTheAPIServer(t *testing.T) {
 	b := newBridge(namespace(t), "plant")
-	b.Spec.Remote.Primary = v1alpha1.Server{URL: "mqtts://a:8883", TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "ca"}}}
-	b.Spec.Remote.Backups = []v1alpha1.Server{{URL: "mqtts://b:8883", TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}}}}
+	withReferences(b)
 	create(t, b)
-	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec)
-	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message
-	if !strings.Contains(message, "ConfigMap ca and Secret ca have the same name and the bridge uses the key ca.crt of both") {
-		t.Errorf("Stalled says %q", message)
+	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
+	if got := mountedKeys(t, &d.Spec.Template.Spec); !slices.Equal(got, wantKeys) {
+		t.Errorf("mounted keys are %q; want %q", got, wantKeys)
 	}
 }
 

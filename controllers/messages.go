@@ -38,7 +38,6 @@ const (
 
 	msgInvalidSpec = "the spec is not applied, and a running bridge continues with the previous spec; correct these errors: %w"
 
-	msgSameFile = "%s %s and %s %s have the same name and the bridge uses the key %[5]s of both, but the runner pod can mount only one file %[2]s/%[5]s; rename the Secret or the ConfigMap"
 	msgNotOurs  = "%s %s exists and does not belong to this bridge; delete or rename it, or rename the bridge"
 	msgLeftover = "%s %s of an earlier bridge of this name is still being deleted"
 

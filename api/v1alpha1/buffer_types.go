@@ -30,6 +30,12 @@ type Buffer struct {
 	// +optional
 	Disk *DiskBuffer `json:"disk,omitempty"`
 
+	// qos0WhenDown controls what happens to QoS 0 messages while no server of their
+	// destination is connected: Drop drops them; Buffer keeps them on buffer.disk if it is
+	// set, otherwise in memory up to buffer.memory.size. Default Drop.
+	// +optional
+	QoS0WhenDown *QoS0WhenDown `json:"qos0WhenDown,omitempty"`
+
 	// drain limits the rate at which a backlog leaves the buffer, separately in each
 	// direction, so that it does not flood a server that has recovered. Live messages queue
 	// behind the backlog. Default: no limit.
@@ -42,7 +48,7 @@ type MemoryBuffer struct {
 	// size limits the messages of one direction that the runner holds in memory, from 64Ki
 	// to 4Gi. The limit applies separately to QoS 0 messages that wait, and to QoS 1 and 2
 	// messages that are not acknowledged. QoS 0 messages above the limit are dropped: the
-	// newest, or, with delivery.qos0WhenDown: Buffer and the destination down, the oldest.
+	// newest, or, with buffer.qos0WhenDown: Buffer and the destination down, the oldest.
 	// QoS 1 and 2 messages above the limit stay with the source server: when half of the
 	// size is free, the runner reconnects, and the server sends them again; with
 	// cleanSession: true they are dropped. One message of any size always fits. For each

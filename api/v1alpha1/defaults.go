@@ -16,7 +16,7 @@ import (
 // Defaults of fields that a manifest leaves out.
 const (
 	DefaultKeepAliveSeconds         int32 = 10
-	DefaultSessionExpirySeconds     int64 = 4294967295
+	DefaultSessionExpiry                  = SessionExpiryNever
 	DefaultConnectTimeoutSeconds    int32 = 5
 	DefaultPingTimeoutSeconds       int32 = 5
 	DefaultAckTimeoutSeconds        int32 = 10
@@ -57,7 +57,6 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 		s.Delivery = &Delivery{}
 	}
 	setDefault(&s.Delivery.InflightWindow, DefaultInflightWindow)
-	setDefault(&s.Delivery.QoS0WhenDown, QoS0WhenDownDrop)
 	if s.Delivery.Unforwardable == nil {
 		s.Delivery.Unforwardable = &Unforwardable{}
 	}
@@ -84,6 +83,7 @@ func (s *MQTTBridgeSpec) setBufferDefaults() {
 		s.Buffer.Memory = &MemoryBuffer{}
 	}
 	setDefault(&s.Buffer.Memory.Size, resource.MustParse(DefaultMemoryBuffer))
+	setDefault(&s.Buffer.QoS0WhenDown, QoS0WhenDownDrop)
 	if s.Buffer.Disk != nil {
 		setDefault(&s.Buffer.Disk.WhenFull, WhenFullBlock)
 	}
@@ -110,17 +110,22 @@ func RoleAt(position int) ServerRole {
 
 func (s *Side) setDefaults(clientID, probeClientID string) {
 	names := s.ServerNames()
-	s.Primary.Name = names[0]
+	s.Primary.setDefaults(names[0])
 	for i := range s.Backups {
-		s.Backups[i].Name = names[i+1]
+		s.Backups[i].setDefaults(names[i+1])
 	}
+	s.Credentials.setDefaults()
+	s.TLS.setDefaults()
+	s.Proxy.setDefaults()
 	setDefault(&s.ProtocolVersion, ProtocolVersion311)
 	if s.ClientID == "" {
 		s.ClientID = clientID
 	}
 	setDefault(&s.KeepAliveSeconds, DefaultKeepAliveSeconds)
 	setDefault(&s.CleanSession, false)
-	setDefault(&s.SessionExpirySeconds, DefaultSessionExpirySeconds)
+	if s.SessionExpiry == "" {
+		s.SessionExpiry = DefaultSessionExpiry
+	}
 	setDefault(&s.MaximumPacketSize, resource.MustParse(DefaultMaximumPacketSize))
 	setDefault(&s.BridgeMode, BridgeModeAuto)
 	if s.Failover == nil {
@@ -130,6 +135,13 @@ func (s *Side) setDefaults(clientID, probeClientID string) {
 	if s.PreferredServer != nil {
 		setDefault(&s.PreferredServer.Force, false)
 	}
+}
+
+func (s *Server) setDefaults(name string) {
+	s.Name = name
+	s.Credentials.setDefaults()
+	s.TLS.setDefaults()
+	s.Proxy.setDefaults()
 }
 
 func (f *Failover) setDefaults(probeClientID string) {

@@ -83,8 +83,8 @@ const (
 	ReasonServerUnavailable = "ServerUnavailable"
 	// ReasonSubscriptionRefused: SUBACK 0x80 (section 3.9.3).
 	ReasonSubscriptionRefused = "SubscriptionRefused"
-	// ReasonReferenceMissing: a Secret or ConfigMap that the spec names, or a key of it, is
-	// missing or invalid.
+	// ReasonReferenceMissing: a Secret, ConfigMap or ClusterTrustBundle that the spec names,
+	// or a key of it, is missing or invalid.
 	ReasonReferenceMissing = "ReferenceMissing"
 	// ReasonTLSFailed: the TLS handshake failed.
 	ReasonTLSFailed = "TLSFailed"

@@ -175,14 +175,14 @@ func said(reason string) string {
 func loginRemedy(login session.Login) string {
 	switch from := login.Source; {
 	case from == "":
-		return "no credentials are set; name a Secret in credentials.secretRef"
+		return "no credentials are set; set credentials.username and credentials.password"
 	case login.Username && login.Password:
 		return "check the user name and password in " + from
 	case login.Username:
-		return "check the user name in " + from + ", which has no password"
+		return "check the user name in " + from + "; the bridge sends no password"
 	case login.Password:
-		return "check the password in " + from + ", which has no user name"
+		return "check the password in " + from + "; the bridge sends no user name"
 	default:
-		return from + " has neither a user name nor a password, so the bridge sent none; set its keys username and password"
+		return "the bridge sends no user name and no password, because the values in " + from + " are empty; set them"
 	}
 }

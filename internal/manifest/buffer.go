@@ -6,6 +6,7 @@ package manifest
 import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -15,25 +16,23 @@ const maxTTL = 31_536_000
 
 func validateBuffer(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	var buffersQoS0 bool
-	if s.Delivery != nil && s.Delivery.QoS0WhenDown != nil {
-		buffersQoS0 = *s.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer
-		errs = append(errs, oneOf(path.Child("delivery", "qos0WhenDown"), *s.Delivery.QoS0WhenDown, v1alpha1.QoS0WhenDownDrop, v1alpha1.QoS0WhenDownBuffer)...)
-	}
 	if s.Buffer == nil {
-		return errs
+		return nil
 	}
 	buffer := path.Child("buffer")
 	if m := s.Buffer.Memory; m != nil {
 		errs = append(errs, quantityInRange(buffer.Child("memory", "size"), m.Size, "64Ki", "4Gi", "the size of the buffer in memory must be from 64Ki to 4Gi, as in 32Mi")...)
+	}
+	if q := s.Buffer.QoS0WhenDown; q != nil {
+		errs = append(errs, oneOf(buffer.Child("qos0WhenDown"), *q, v1alpha1.QoS0WhenDownDrop, v1alpha1.QoS0WhenDownBuffer)...)
 	}
 	if d := s.Buffer.Disk; d != nil {
 		errs = append(errs, validateDisk(d, buffer.Child("disk"))...)
 	}
 	if d := s.Buffer.Drain; d != nil {
 		drain := buffer.Child("drain")
-		if s.Buffer.Disk == nil && !buffersQoS0 {
-			errs = append(errs, field.Invalid(drain, "drain", "drain limits the rate at which messages leave the buffer, but no buffer is configured; set buffer.disk or delivery.qos0WhenDown: Buffer, or remove drain"))
+		if s.Buffer.Disk == nil && ptr.Deref(s.Buffer.QoS0WhenDown, v1alpha1.QoS0WhenDownDrop) != v1alpha1.QoS0WhenDownBuffer {
+			errs = append(errs, field.Invalid(drain, "drain", "drain limits the rate at which messages leave the buffer, but no buffer is configured; set buffer.disk or buffer.qos0WhenDown: Buffer, or remove drain"))
 		}
 		if d.MessagesPerSecond == nil && d.BytesPerSecond == nil {
 			errs = append(errs, field.Required(drain.Child("messagesPerSecond"), "drain needs a limit: set messagesPerSecond, bytesPerSecond or both, or remove drain"))

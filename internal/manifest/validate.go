@@ -14,7 +14,6 @@ package manifest
 
 import (
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"unicode/utf8"
@@ -123,12 +122,17 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 		errs = append(errs, field.TooLong(path.Child("clientID"), s.ClientID, maxClientID))
 	}
 	errs = append(errs, inRange(path.Child("keepAliveSeconds"), s.KeepAliveSeconds, 1, 65535)...)
-	errs = append(errs, inRange(path.Child("sessionExpirySeconds"), s.SessionExpirySeconds, 1, math.MaxUint32)...)
+	if s.SessionExpiry != "" {
+		if _, err := ParseSessionExpiry(s.SessionExpiry); err != nil {
+			errs = append(errs, field.Invalid(path.Child("sessionExpiry"), s.SessionExpiry, err.Error()))
+		}
+	}
 	errs = append(errs, quantityInRange(path.Child("maximumPacketSize"), s.MaximumPacketSize, "1Ki", "268435460", "maximumPacketSize must be from 1Ki to 268435460, as in 32Mi")...)
 	if s.BridgeMode != nil {
 		errs = append(errs, oneOf(path.Child("bridgeMode"), *s.BridgeMode, v1alpha1.BridgeModeAuto, v1alpha1.BridgeModeOff)...)
 	}
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
+	errs = append(errs, validateLogins(s, path)...)
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
 	errs = append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
@@ -182,25 +186,17 @@ func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
 	return append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
 }
 
-func validateCredentials(c *v1alpha1.Credentials, path *field.Path) field.ErrorList {
-	if c == nil {
-		return nil
-	}
-	return validateReference(c.SecretRef.Name, path.Child("secretRef", "name"))
-}
-
 func validateTLS(t *v1alpha1.TLS, path *field.Path) field.ErrorList {
 	if t == nil {
 		return nil
 	}
 	var errs field.ErrorList
-	if t.CARef != nil {
-		errs = append(errs, oneOf(path.Child("caRef", "kind"), t.CARef.Kind, v1alpha1.CAKindConfigMap, v1alpha1.CAKindSecret)...)
-		errs = append(errs, validateReference(t.CARef.Name, path.Child("caRef", "name"))...)
+	if (t.Certificate == nil) != (t.Key == nil) {
+		errs = append(errs, field.Invalid(path.Child("certificate"), "certificate", "a client certificate and its key belong together; set both certificate and key, or neither"))
 	}
-	if t.CertSecretRef != nil {
-		errs = append(errs, validateReference(t.CertSecretRef.Name, path.Child("certSecretRef", "name"))...)
-	}
+	errs = append(errs, validateCA(t.CA, path.Child("ca"))...)
+	errs = append(errs, validateCertificate(t.Certificate, path.Child("certificate"))...)
+	errs = append(errs, validateSecret(t.Key, path.Child("key"))...)
 	if t.ServerName != "" && (len(t.ServerName) > maxReference || !hostName.MatchString(t.ServerName)) {
 		errs = append(errs, field.Invalid(path.Child("serverName"), t.ServerName, "serverName must be a host name such as broker.example, without scheme or port"))
 	}
@@ -218,6 +214,7 @@ func validateProxy(p *v1alpha1.Proxy, path *field.Path) field.ErrorList {
 		return nil
 	}
 	errs := validateURL(p.URL, path.Child("url"), ParseProxyURL, "a proxy needs a URL; set url, for example to socks5://proxy.example:1080")
+	errs = append(errs, validateProxyLogin(p, path)...)
 	return append(errs, validateCredentials(p.Credentials, path.Child("credentials"))...)
 }
 
@@ -232,19 +229,6 @@ func validateURL[T any](url string, path *field.Path, parse func(string) (T, err
 	}
 	if _, err := parse(url); err != nil {
 		return field.ErrorList{field.Invalid(path, v1alpha1.PublicURL(url), err.Error())}
-	}
-	return nil
-}
-
-// validateReference checks the name of a Secret or ConfigMap. It also prevents a name from
-// pointing outside the directory of Secrets: objectName contains no slash and does not start
-// with a dot.
-func validateReference(name string, path *field.Path) field.ErrorList {
-	switch {
-	case name == "":
-		return field.ErrorList{field.Required(path, "the reference needs the name of a Secret or ConfigMap; set name")}
-	case len(name) > maxReference || !objectName.MatchString(name):
-		return field.ErrorList{field.Invalid(path, name, "name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.', and a letter or digit at both ends")}
 	}
 	return nil
 }

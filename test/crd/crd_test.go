@@ -178,7 +178,12 @@ func TestRules_All_HaveAManifestThatViolatesThem(t *testing.T) {
 
 // foreign lists the fields with types of Kubernetes, which limits their values when pods are
 // created.
-var foreign = []string{"resources", "tolerations", "affinity"}
+var foreign = []string{"resources", "tolerations", "affinity", "labelSelector"}
+
+// alternatives lists the fields that a manifest leaves out if it sets another field in their place.
+var alternatives = []string{
+	"username.value", "secretKeyRef", "configMapKeyRef", "clusterTrustBundle", "clusterTrustBundle.name", "clusterTrustBundle.signerName",
+}
 
 // walk visits a schema and all schemas in it. A path consists of field names and, for the first
 // item of a list, 0.
@@ -237,14 +242,20 @@ func items(in any, path []any) ([]any, bool) {
 	return path, false
 }
 
-// set replaces the value at a path.
+// set replaces the value at a path. It adds the field if it is an alternative that the manifest
+// leaves out, and all fields below it.
 func set(t *testing.T, in any, path []any, value any) {
 	t.Helper()
+	added := false
 	for i, p := range path {
 		last := i == len(path)-1
 		switch key := p.(type) {
 		case string:
 			object, ok := in.(map[string]any)
+			isAlternative := func(a string) bool { return strings.HasSuffix(dotted(path[:i+1]), "."+a) }
+			if ok && object[key] == nil && (added || slices.ContainsFunc(alternatives, isAlternative)) {
+				added, object[key] = true, map[string]any{}
+			}
 			if !ok || object[key] == nil {
 				t.Fatalf("test/manifests/valid/everything.yaml lacks %s", dotted(path[:i+1]))
 			}
