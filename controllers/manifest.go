@@ -15,10 +15,10 @@ import (
 )
 
 // runnerManifest renders the bridge.yaml that the runner reads: the bridge with its defaults
-// resolved, and the annotations that request a switch. Fields that only affect the pod are
-// left out, so that they can change without changing the manifest.
+// resolved, its generation, by which the runner recognizes an older manifest, and the
+// annotations that request a switch. Fields that only affect the pod are left out.
 func runnerManifest(b *v1alpha1.MQTTBridge) (string, error) {
-	return render(b, switchRequests(b))
+	return render(b, metav1.ObjectMeta{Generation: b.Generation, Annotations: switchRequests(b)})
 }
 
 // switchRequests returns the annotations that the runner applies while it runs.
@@ -35,14 +35,16 @@ func switchRequests(b *v1alpha1.MQTTBridge) map[string]string {
 	return out
 }
 
-func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, error) {
+// render renders the bridge with the given metadata, to which it adds the name.
+func render(b *v1alpha1.MQTTBridge, metadata metav1.ObjectMeta) (string, error) {
 	resolved := b.WithDefaults()
 	spec := resolved.Spec
 	spec.Runner = &v1alpha1.Runner{LogLevel: spec.Runner.LogLevel}
 	spec.Suspend = nil
+	metadata.Name, metadata.Namespace = b.Name, b.Namespace
 	out, err := yaml.Marshal(&v1alpha1.MQTTBridge{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},
-		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Annotations: annotations},
+		ObjectMeta: metadata,
 		Spec:       spec,
 	})
 	if err != nil {
@@ -54,18 +56,8 @@ func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, erro
 // specHash returns a hash of the part of the spec that the runner reads at its start. If it
 // changes, the runner is restarted.
 func specHash(b *v1alpha1.MQTTBridge) (string, error) {
-	text, err := render(b, nil)
+	text, err := render(b, metav1.ObjectMeta{})
 	return hash(text), err
-}
-
-// requestsHash returns a hash of the switch requests, or an empty string if there is none.
-func requestsHash(b *v1alpha1.MQTTBridge) (string, error) {
-	requested := switchRequests(b)
-	if len(requested) == 0 {
-		return "", nil
-	}
-	text, err := yaml.Marshal(requested)
-	return hash(string(text)), err
 }
 
 // hash returns 16 hexadecimal digits of the SHA-256 of text.

@@ -24,15 +24,15 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// The rights of the operator. It must itself hold the right that it grants to runners: to
-// patch mqttbridges/status. It has no rights on Secrets, and no right to delete a claim,
-// which may hold messages.
+// The rights of the operator. It must itself hold the rights that it grants to runners: to
+// patch mqttbridges/status, and to watch a ConfigMap. It has no rights on Secrets, only reads
+// pods, and has no right to delete a claim, which may hold messages.
 //
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -92,8 +92,8 @@ func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBrid
 }
 
 // updateStatus observes the children and pods, and writes the status if it has changed. It
-// then sends the events that the status records, triggers the synchronization of changed
-// switch requests to the pods, and clears the report of a runner whose pod is gone.
+// then sends the events that the status records, and clears the report of a runner whose pod
+// is gone.
 func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, wrote bool, stall *stallError) error {
 	o, err := r.observe(ctx, b)
 	if err != nil {
@@ -115,9 +115,6 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 		for _, e := range due {
 			r.Recorder.Eventf(b, nil, e.eventType, e.reason, e.action, "%s", e.note)
 		}
-	}
-	if err := r.triggerConfigMapSync(ctx, o); err != nil {
-		return ignoreStale(ctx, err)
 	}
 	if b.Status.Runner != nil && o.reportingPod() == nil {
 		return ignoreStale(ctx, r.clearReport(ctx, b))

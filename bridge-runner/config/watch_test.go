@@ -33,15 +33,11 @@ spec:
 		}
 	}
 	write(text)
-	loaded, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	write(strings.Replace(text, "switch-remote: primary", "switch-remote: backup-1", 1))
 	requested := make(chan string)
-	go Watch(t.Context(), path, loaded, slog.New(slog.DiscardHandler), func(annotations map[string]string) {
+	go Watch(t.Context(), path, slog.New(slog.DiscardHandler), func(next *v1alpha1.MQTTBridge) {
 		select {
-		case requested <- annotations[v1alpha1.AnnotationSwitchRemote]:
+		case requested <- next.Annotations[v1alpha1.AnnotationSwitchRemote]:
 		case <-t.Context().Done():
 		}
 	})
