@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -25,12 +26,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 )
 
-// leaderElectionID is the name of the Lease that the operator's replicas compete for.
+// leaderElectionID is the name of the Lease that the replicas of an operator without a class
+// compete for.
 const leaderElectionID = "operator.mqttbridge.io"
 
 // settings are the values of the flags.
 type settings struct {
 	runnerImage     string
+	class           string   // empty: bridges without a class
 	watchNamespaces []string // all if empty
 	leaderElect     bool
 	// leaderElectionNamespace is the namespace of the Lease. If it is empty, the Lease is
@@ -60,6 +63,8 @@ func parseFlags() *settings {
 	s := &settings{}
 	flag.StringVar(&s.runnerImage, "runner-image", "",
 		"Image of the bridge-runner pods of all bridges that do not set spec.runner.image. Required.")
+	flag.StringVar(&s.class, "class", "",
+		"Class of the bridges that this operator reconciles, as in their spec.className. Default: the bridges without a class.")
 	flag.Func("watch-namespaces", "Comma-separated list of namespaces to watch. Default: all namespaces.", func(value string) error {
 		s.watchNamespaces = namespaces(value)
 		return nil
@@ -83,10 +88,22 @@ func namespaces(value string) []string {
 	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
+// leaseName returns the name of the Lease that the replicas of a class compete for. Operators
+// of different classes are active at the same time, also in one namespace.
+func leaseName(class string) string {
+	if class == "" {
+		return leaderElectionID
+	}
+	return class + "." + leaderElectionID
+}
+
 // run runs the operator until it receives a signal to stop or loses the leadership.
 func run(s *settings) error {
 	if s.runnerImage == "" {
 		return errors.New("--runner-image is required; set it to the image of bridge-runner pods")
+	}
+	if errs := validation.IsDNS1123Label(s.class); s.class != "" && len(errs) > 0 {
+		return fmt.Errorf("--class is %q: %s", s.class, strings.Join(errs, "; "))
 	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -120,7 +137,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  "0",
 		LeaderElection:          s.leaderElect,
-		LeaderElectionID:        leaderElectionID,
+		LeaderElectionID:        leaseName(s.class),
 		LeaderElectionNamespace: s.leaderElectionNamespace,
 		// The process exits when the manager stops, so that the next leader need not
 		// wait until the Lease expires.
@@ -137,6 +154,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		APIReader:   mgr.GetAPIReader(),
 		Recorder:    mgr.GetEventRecorder(controllers.FieldOwner),
 		RunnerImage: s.runnerImage,
+		Class:       s.class,
 		Now:         time.Now,
 	}
 	if err := reconciler.SetupWithManager(mgr); err != nil {

@@ -40,7 +40,7 @@ func render(b *v1alpha1.MQTTBridge, metadata metav1.ObjectMeta) (string, error) 
 	resolved := b.WithDefaults()
 	spec := resolved.Spec
 	spec.Runner = &v1alpha1.Runner{LogLevel: spec.Runner.LogLevel}
-	spec.Suspend = nil
+	spec.Suspend, spec.ClassName = nil, ""
 	metadata.Name, metadata.Namespace = b.Name, b.Namespace
 	out, err := yaml.Marshal(&v1alpha1.MQTTBridge{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},

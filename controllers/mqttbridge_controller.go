@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,6 +53,9 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// RunnerImage is the image of runners whose bridge sets no image.
 	RunnerImage string
+	// Class is the class of bridges that are reconciled: all others are ignored. It is empty
+	// for bridges without a class.
+	Class string
 	// Now returns the current time.
 	Now func() time.Time
 
@@ -64,7 +68,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, bridge); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !bridge.DeletionTimestamp.IsZero() {
+	if !bridge.DeletionTimestamp.IsZero() || bridge.Spec.ClassName != r.Class {
 		return ctrl.Result{}, nil
 	}
 	wrote, err := r.reconcileChildren(ctx, bridge)
@@ -169,7 +173,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.MQTTBridge{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles})
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: concurrentReconciles,
+			// Tests run several operators in one process.
+			SkipNameValidation: ptr.To(true),
+		})
 	for _, kind := range childKinds {
 		c = c.Owns(kind.object)
 	}

@@ -35,6 +35,7 @@ const (
 	maxClientID  = 256
 	maxName      = 52
 	maxReference = 253
+	maxClass     = 63
 	maxALPN      = 8
 	maxProtocol  = 255
 )
@@ -92,6 +93,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	errs = append(errs, validateBuffer(s, path)...)
 	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
 	errs = append(errs, validateVersions(s, path)...)
+	errs = append(errs, validateClassName(s.ClassName, path.Child("className"))...)
 	if s.Runner != nil && s.Runner.LogLevel != "" {
 		errs = append(errs, oneOf(path.Child("runner", "logLevel"), s.Runner.LogLevel,
 			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
@@ -179,6 +181,16 @@ func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
 	return append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
+}
+
+func validateClassName(name string, path *field.Path) field.ErrorList {
+	switch {
+	case len(name) > maxClass:
+		return field.ErrorList{field.TooLong(path, name, maxClass)}
+	case name != "" && !serverName.MatchString(name):
+		return field.ErrorList{field.Invalid(path, name, "className must consist of lower case letters, digits and '-', and start and end with a letter or digit, as the value of the operator's flag --class")}
+	}
+	return nil
 }
 
 func validateCredentials(c *v1alpha1.Credentials, path *field.Path) field.ErrorList {

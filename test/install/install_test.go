@@ -186,6 +186,17 @@ func TestChart_WatchNamespaces_GrantsPermissionsInThemOnly(t *testing.T) {
 	}
 }
 
+func TestChart_Class_NamesArgumentAndLease(t *testing.T) {
+	h := helmed(t, "--set=class=edge")
+	if args := only[appsv1.Deployment](t, h, "Deployment").Spec.Template.Spec.Containers[0].Args; !slices.Contains(args, "--class=edge") {
+		t.Errorf("the operator's arguments lack --class=edge: %v", args)
+	}
+	role := only[rbacv1.Role](t, h, "Role")
+	if !slices.ContainsFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Equal(r.ResourceNames, []string{"edge.operator.mqttbridge.io"}) }) {
+		t.Errorf("the operator has no right on the Lease of its class: %+v", role.Rules)
+	}
+}
+
 func TestNamespace_Labels_EnforceRestrictedPodSecurityStandard(t *testing.T) {
 	ns := only[corev1.Namespace](t, kustomized(t), "Namespace")
 	if ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
