@@ -143,11 +143,11 @@ func TestOperator_InstalledRights_RunsAndReleasesTheLeadership(t *testing.T) {
 	})
 }
 
-func TestNamespaces_CommaSeparated_AreSplit(t *testing.T) {
-	if got := namespaces("a, b,,c"); !slices.Equal(got, []string{"a", "b", "c"}) {
+func TestList_CommaSeparated_IsSplit(t *testing.T) {
+	if got := list("a, b,,c"); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("%q", got)
 	}
-	if got := namespaces(""); len(got) != 0 {
-		t.Errorf("an empty list gives %q; want no namespaces", got)
+	if got := list(""); got == nil || len(got) != 0 {
+		t.Errorf("an empty list gives %q; want an empty list that is not nil, which permits nothing", got)
 	}
 }

@@ -56,6 +56,8 @@ type Reconciler struct {
 	// Class is the class of bridges that are reconciled: all others are ignored. It is empty
 	// for bridges without a class.
 	Class string
+	// Policy limits the values that bridges may set.
+	Policy Policy
 	// Now returns the current time.
 	Now func() time.Time
 
@@ -80,17 +82,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if statusErr := r.updateStatus(ctx, bridge, wrote, stall); statusErr != nil {
 		return ctrl.Result{}, statusErr
 	}
-	if stall != nil && stall.reason == v1alpha1.ReasonInvalidSpec {
+	if stall != nil && (stall.reason == v1alpha1.ReasonInvalidSpec || stall.reason == v1alpha1.ReasonNotAllowed) {
 		return ctrl.Result{}, nil // A retry cannot help; a change of the spec starts another pass.
 	}
 	return ctrl.Result{}, err
 }
 
 // reconcileChildren validates the spec and makes the children match it. If the spec is
-// invalid, it does not change the children: a bridge that runs continues to run.
+// invalid or breaks the policy, it does not change the children: a bridge that runs continues
+// to run.
 func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
 	if errs := validate(b); len(errs) > 0 {
 		return false, &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, errs.ToAggregate())}
+	}
+	forbidden, err := r.Policy.check(b, r.RunnerImage)
+	if err != nil {
+		return false, err
+	}
+	if len(forbidden) > 0 {
+		return false, &stallError{v1alpha1.ReasonNotAllowed, forbidden.ToAggregate()}
 	}
 	return r.applyChildren(ctx, b)
 }

@@ -36,16 +36,16 @@ func TestUpdates_TwoSources_ApplyNoOlderManifest(t *testing.T) {
 		updates []update
 		want    string // the names of the applied manifests
 	}{
-		"only the file, without generations":  {0, []update{{"file", 0, "a"}, {"file", 0, "b"}}, "a b"},
-		"only the file, edited by hand":       {7, []update{{"file", 7, "a"}, {"file", 6, "b"}}, "a b"},
-		"the file follows the API server":     {1, []update{{"API", 2, "a"}, {"file", 2, "b"}, {"API", 3, "c"}, {"file", 3, "d"}}, "a c"},
-		"the file of an earlier generation":   {1, []update{{"API", 3, "a"}, {"file", 2, "b"}}, "a"},
-		"the file without the API server":     {1, []update{{"API", 1, "a"}, {"file", 2, "b"}, {"file", 3, "c"}}, "a b c"},
-		"an API server that is behind":        {3, []update{{"API", 2, "a"}, {"API", 3, "b"}}, "b"},
-		"an API server behind the new file":   {1, []update{{"file", 4, "a"}, {"API", 3, "b"}, {"API", 4, "c"}}, "a c"},
-		"a change within a generation":        {1, []update{{"API", 1, "a"}, {"API", 1, "b"}}, "a b"},
-		"an API server that goes back":        {1, []update{{"API", 5, "a"}, {"API", 4, "b"}}, "a"},
-		"an invalid manifest":                 {1, []update{{"API", 2, "UPPER: {"}, {"API", 2, "b"}}, "b"},
+		"only the file, without generations": {0, []update{{"file", 0, "a"}, {"file", 0, "b"}}, "a b"},
+		"only the file, edited by hand":      {7, []update{{"file", 7, "a"}, {"file", 6, "b"}}, "a b"},
+		"the file follows the API server":    {1, []update{{"API", 2, "a"}, {"file", 2, "b"}, {"API", 3, "c"}, {"file", 3, "d"}}, "a c"},
+		"the file of an earlier generation":  {1, []update{{"API", 3, "a"}, {"file", 2, "b"}}, "a"},
+		"the file without the API server":    {1, []update{{"API", 1, "a"}, {"file", 2, "b"}, {"file", 3, "c"}}, "a b c"},
+		"an API server that is behind":       {3, []update{{"API", 2, "a"}, {"API", 3, "b"}}, "b"},
+		"an API server behind the new file":  {1, []update{{"file", 4, "a"}, {"API", 3, "b"}, {"API", 4, "c"}}, "a c"},
+		"a change within a generation":       {1, []update{{"API", 1, "a"}, {"API", 1, "b"}}, "a b"},
+		"an API server that goes back":       {1, []update{{"API", 5, "a"}, {"API", 4, "b"}}, "a"},
+		"an invalid manifest":                {1, []update{{"API", 2, "UPPER: {"}, {"API", 2, "b"}}, "b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			running := &v1alpha1.MQTTBridge{}
