@@ -36,8 +36,10 @@ const (
 	maxName      = 52
 	maxReference = 253
 	maxClass     = 63
-	maxALPN      = 8
-	maxProtocol  = 255
+
+	probePort   = 8080 // the port of a pod's health probes
+	maxALPN     = 8
+	maxProtocol = 255
 )
 
 // Validate returns the errors in a manifest, and nil if the manifest is valid. It refuses all
@@ -94,10 +96,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
 	errs = append(errs, validateVersions(s, path)...)
 	errs = append(errs, validateClassName(s.ClassName, path.Child("className"))...)
-	if s.Runner != nil && s.Runner.LogLevel != "" {
-		errs = append(errs, oneOf(path.Child("runner", "logLevel"), s.Runner.LogLevel,
-			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
-	}
+	errs = append(errs, validateRunner(s.Runner, path.Child("runner"))...)
 	return errs
 }
 
@@ -181,6 +180,21 @@ func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
 	return append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
+}
+
+func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
+	if r == nil {
+		return nil
+	}
+	errs := inRange(path.Child("metricsPort"), r.MetricsPort, 1024, 65535)
+	if r.MetricsPort != nil && *r.MetricsPort == probePort {
+		errs = append(errs, field.Invalid(path.Child("metricsPort"), *r.MetricsPort, "metricsPort must differ from 8080, the port of the health probes; choose another port such as 9090, or remove the field to use port 8080 for both"))
+	}
+	if r.LogLevel != "" {
+		errs = append(errs, oneOf(path.Child("logLevel"), r.LogLevel,
+			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
+	}
+	return errs
 }
 
 func validateClassName(name string, path *field.Path) field.ErrorList {
