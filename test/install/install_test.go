@@ -192,7 +192,9 @@ func TestChart_Class_NamesArgumentAndLease(t *testing.T) {
 		t.Errorf("the operator's arguments lack --class=edge: %v", args)
 	}
 	role := only[rbacv1.Role](t, h, "Role")
-	if !slices.ContainsFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Equal(r.ResourceNames, []string{"edge.operator.mqttbridge.io"}) }) {
+	if !slices.ContainsFunc(role.Rules, func(r rbacv1.PolicyRule) bool {
+		return slices.Equal(r.ResourceNames, []string{"edge.operator.mqttbridge.io"})
+	}) {
 		t.Errorf("the operator has no right on the Lease of its class: %+v", role.Rules)
 	}
 }
