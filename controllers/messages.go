@@ -41,7 +41,7 @@ const (
 	msgImageForbidden       = "the operator permits these images: %s; remove spec.runner.image to use the operator's image, or add the image to the operator's flag --allowed-images"
 	msgPriorityForbidden    = "the operator permits these priority classes: %s; choose one of them, or add the class to the operator's flag --allowed-priority-classes"
 	msgTolerationsForbidden = "the operator permits no tolerations; remove them, or start the operator with --allow-tolerations=true"
-	msgSecretForbidden      = "the operator permits Secrets with these names: %s; copy the Secret to a permitted name, or add its name to the operator's flag --allowed-secrets" //nolint:gosec // a message, not a secret
+	msgSecretForbidden      = "the operator permits Secrets with these names: %s; copy the Secret to a permitted name, or add its name to the operator's flag --allowed-secrets"
 
 	msgSameFile = "%s %s and %s %s have the same name and the bridge uses the key %[5]s of both, but the runner pod can mount only one file %[2]s/%[5]s; rename the Secret or the ConfigMap"
 	msgNotOurs  = "%s %s exists and does not belong to this bridge; delete or rename it, or rename the bridge"

@@ -29,11 +29,11 @@ import (
 )
 
 const (
-	// retryMin is the pause before the next attempt after a watch that lasted for at least
-	// retryMax. The API server ends each watch after about an hour.
-	retryMin = time.Second
-	// retryMax is the longest pause. The pause doubles after each watch that ended earlier.
-	retryMax = 30 * time.Second
+	// firstRetry is the pause before the next attempt after a watch that lasted for at least
+	// longestRetry. The API server ends each watch after about an hour.
+	firstRetry = time.Second
+	// longestRetry is the longest pause. The pause doubles after each watch that ended earlier.
+	longestRetry = 30 * time.Second
 	// maxErrorBytes is the length of the part of an error answer that is logged, in bytes.
 	maxErrorBytes = 1024
 )
@@ -66,12 +66,12 @@ func New(cluster *rest.Config, namespace, name, key string, log *slog.Logger) (*
 // Run calls changed with the manifest at the beginning of each watch and after each change,
 // until the context ends.
 func (w *Watcher) Run(ctx context.Context, changed func(manifest []byte)) {
-	pause, warned := retryMin, false
+	pause, warned := firstRetry, false
 	for ctx.Err() == nil {
 		started := time.Now()
 		err := w.watch(ctx, changed)
-		if time.Since(started) >= retryMax {
-			pause, warned = retryMin, false
+		if time.Since(started) >= longestRetry {
+			pause, warned = firstRetry, false
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -86,7 +86,7 @@ func (w *Watcher) Run(ctx context.Context, changed func(manifest []byte)) {
 		case <-time.After(jitter(pause)):
 		case <-ctx.Done():
 		}
-		pause = min(2*pause, retryMax)
+		pause = min(2*pause, longestRetry)
 	}
 }
 
