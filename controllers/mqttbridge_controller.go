@@ -100,7 +100,7 @@ func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBrid
 		return false, err
 	}
 	if len(forbidden) > 0 {
-		return false, &stallError{v1alpha1.ReasonNotAllowed, forbidden.ToAggregate()}
+		return false, &stallError{v1alpha1.ReasonNotAllowed, fmt.Errorf(msgInvalidSpec, forbidden.ToAggregate())}
 	}
 	return r.applyChildren(ctx, b)
 }
