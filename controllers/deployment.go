@@ -38,6 +38,8 @@ const (
 
 	httpPort     = 8080
 	httpPortName = "http"
+	// metricsPortName is the name of the port that runner.metricsPort adds.
+	metricsPortName = "metrics"
 
 	manifestDir = "/etc/mqttbridge/bridge"
 	secretsDir  = "/etc/mqttbridge/secrets" //nolint:gosec // a path, not a secret
@@ -173,6 +175,10 @@ func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.Container
 			WithReadOnlyRootFilesystem(true).
 			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
 		WithVolumeMounts(corev1ac.VolumeMount().WithName("bridge").WithMountPath(manifestDir).WithReadOnly(true))
+	if runner.MetricsPort != nil {
+		container.WithArgs(fmt.Sprintf("--metrics-listen=:%d", *runner.MetricsPort)).
+			WithPorts(corev1ac.ContainerPort().WithName(metricsPortName).WithContainerPort(*runner.MetricsPort))
+	}
 	if runner.ImagePullPolicy != "" {
 		container.WithImagePullPolicy(runner.ImagePullPolicy)
 	}

@@ -156,7 +156,7 @@ func asRunner(namespace, bridge string) *rest.Config {
 	config := rest.CopyConfig(server.Admin)
 	config.Impersonate = rest.ImpersonationConfig{
 		UserName: fmt.Sprintf("system:serviceaccount:%s:%s", namespace, childName(bridge)),
-		Groups:   []string{"system:serviceaccounts", "system:authenticated"},
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
 	}
 	return config
 }

@@ -15,16 +15,22 @@ import (
 )
 
 // runnerManifest renders the bridge.yaml that the runner reads: the bridge with its defaults
-// resolved, and its generation, which the runner reports with a requested switch. Fields that
+// resolved, and its generation, by which the runner recognizes an older manifest. Fields that
 // only affect the pod are left out.
 func runnerManifest(b *v1alpha1.MQTTBridge) (string, error) {
+	return render(b, metav1.ObjectMeta{Generation: b.Generation})
+}
+
+// render renders the bridge with the given metadata, to which it adds the name.
+func render(b *v1alpha1.MQTTBridge, metadata metav1.ObjectMeta) (string, error) {
 	resolved := b.WithDefaults()
 	spec := resolved.Spec
 	spec.Runner = &v1alpha1.Runner{LogLevel: spec.Runner.LogLevel}
-	spec.Suspend = nil
+	spec.Suspend, spec.ClassName = nil, ""
+	metadata.Name, metadata.Namespace = b.Name, b.Namespace
 	out, err := yaml.Marshal(&v1alpha1.MQTTBridge{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},
-		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Generation: b.Generation},
+		ObjectMeta: metadata,
 		Spec:       spec,
 	})
 	if err != nil {
@@ -38,20 +44,9 @@ func runnerManifest(b *v1alpha1.MQTTBridge) (string, error) {
 // runs.
 func specHash(b *v1alpha1.MQTTBridge) (string, error) {
 	atStart := b.DeepCopy()
-	atStart.Generation = 0
 	atStart.Spec.Local.PreferredServer, atStart.Spec.Remote.PreferredServer = nil, nil
-	text, err := runnerManifest(atStart)
+	text, err := render(atStart, metav1.ObjectMeta{})
 	return hash(text), err
-}
-
-// requestsHash returns a hash of the preferred servers, or an empty string if there is none.
-func requestsHash(b *v1alpha1.MQTTBridge) (string, error) {
-	local, remote := b.Spec.Local.PreferredServer, b.Spec.Remote.PreferredServer
-	if local == nil && remote == nil {
-		return "", nil
-	}
-	text, err := yaml.Marshal([]*v1alpha1.PreferredServer{local, remote})
-	return hash(string(text)), err
 }
 
 // hash returns 16 hexadecimal digits of the SHA-256 of text.

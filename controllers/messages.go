@@ -38,6 +38,11 @@ const (
 
 	msgInvalidSpec = "the spec is not applied, and a running bridge continues with the previous spec; correct these errors: %w"
 
+	msgImageForbidden       = "the operator permits these images: %s; remove spec.runner.image to use the operator's image, or add the image to the operator's flag --allowed-images"
+	msgPriorityForbidden    = "the operator permits these priority classes: %s; choose one of them, or add the class to the operator's flag --allowed-priority-classes"
+	msgTolerationsForbidden = "the operator permits no tolerations; remove them, or start the operator with --allow-tolerations=true"
+	msgSecretForbidden      = "the operator permits Secrets with these names: %s; copy the Secret to a permitted name, or add its name to the operator's flag --allowed-secrets"
+
 	msgNotOurs  = "%s %s exists and does not belong to this bridge; delete or rename it, or rename the bridge"
 	msgLeftover = "%s %s of an earlier bridge of this name is still being deleted"
 

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,15 +25,15 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// The rights of the operator. It must itself hold the right that it grants to runners: to
-// patch mqttbridges/status. It has no rights on Secrets, and no right to delete a claim,
-// which may hold messages.
+// The rights of the operator. It must itself hold the rights that it grants to runners: to
+// patch mqttbridges/status, and to watch a ConfigMap. It has no rights on Secrets, only reads
+// pods, and has no right to delete a claim, which may hold messages.
 //
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -52,6 +53,11 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// RunnerImage is the image of runners whose bridge sets no image.
 	RunnerImage string
+	// Class is the class of bridges that are reconciled: all others are ignored. It is empty
+	// for bridges without a class.
+	Class string
+	// Policy limits the values that bridges may set.
+	Policy Policy
 	// Now returns the current time.
 	Now func() time.Time
 
@@ -64,7 +70,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, bridge); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !bridge.DeletionTimestamp.IsZero() {
+	if !bridge.DeletionTimestamp.IsZero() || bridge.Spec.ClassName != r.Class {
 		return ctrl.Result{}, nil
 	}
 	wrote, err := r.reconcileChildren(ctx, bridge)
@@ -76,24 +82,32 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if statusErr := r.updateStatus(ctx, bridge, wrote, stall); statusErr != nil {
 		return ctrl.Result{}, statusErr
 	}
-	if stall != nil && stall.reason == v1alpha1.ReasonInvalidSpec {
+	if stall != nil && (stall.reason == v1alpha1.ReasonInvalidSpec || stall.reason == v1alpha1.ReasonNotAllowed) {
 		return ctrl.Result{}, nil // A retry cannot help; a change of the spec starts another pass.
 	}
 	return ctrl.Result{}, err
 }
 
 // reconcileChildren validates the spec and makes the children match it. If the spec is
-// invalid, it does not change the children: a bridge that runs continues to run.
+// invalid or breaks the policy, it does not change the children: a bridge that runs continues
+// to run.
 func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
 	if errs := validate(b); len(errs) > 0 {
 		return false, &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, errs.ToAggregate())}
+	}
+	forbidden, err := r.Policy.check(b, r.RunnerImage)
+	if err != nil {
+		return false, err
+	}
+	if len(forbidden) > 0 {
+		return false, &stallError{v1alpha1.ReasonNotAllowed, fmt.Errorf(msgInvalidSpec, forbidden.ToAggregate())}
 	}
 	return r.applyChildren(ctx, b)
 }
 
 // updateStatus observes the children and pods, and writes the status if it has changed. It
-// then sends the events that the status records, triggers the synchronization of changed
-// switch requests to the pods, and clears the report of a runner whose pod is gone.
+// then sends the events that the status records, and clears the report of a runner whose pod
+// is gone.
 func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, wrote bool, stall *stallError) error {
 	o, err := r.observe(ctx, b)
 	if err != nil {
@@ -115,9 +129,6 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 		for _, e := range due {
 			r.Recorder.Eventf(b, nil, e.eventType, e.reason, e.action, "%s", e.note)
 		}
-	}
-	if err := r.triggerConfigMapSync(ctx, o); err != nil {
-		return ignoreStale(ctx, err)
 	}
 	if b.Status.Runner != nil && o.reportingPod() == nil {
 		return ignoreStale(ctx, r.clearReport(ctx, b))
@@ -172,7 +183,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.MQTTBridge{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles})
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: concurrentReconciles,
+			// Tests run several operators in one process.
+			SkipNameValidation: ptr.To(true),
+		})
 	for _, kind := range childKinds {
 		c = c.Owns(kind.object)
 	}

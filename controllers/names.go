@@ -30,10 +30,6 @@ const (
 // changes the template, so that the pod is replaced.
 const annotationManifestHash = "mqttbridge.io/manifest-hash"
 
-// annotationRequestsHash is an annotation of a pod: the hash of the preferred servers that
-// its ConfigMap holds.
-const annotationRequestsHash = "mqttbridge.io/requests-hash"
-
 const (
 	runnerName    = "bridge-runner"
 	managedByName = "mqttbridge-operator"
@@ -41,10 +37,8 @@ const (
 	bridgeKind    = "MQTTBridge"
 )
 
-// childName returns the name of every child of the bridge called name. A bridge's name has
-// at most 52 characters, so that a child's name fits into the 63 characters after which
-// Kubernetes cuts a pod's host name.
-func childName(name string) string { return name + "-bridge" }
+// childName returns the name of every child of the bridge called name.
+func childName(name string) string { return v1alpha1.ChildName(name) }
 
 // selectorLabels returns the labels that select the pods of the bridge called name.
 func selectorLabels(name string) map[string]string {

@@ -118,6 +118,16 @@ type MQTTBridgeSpec struct {
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
+	// className is the class of the operators that reconcile this bridge: the value of the
+	// operator's flag --class. Operators ignore bridges of other classes. If the class is
+	// changed, an operator of the new class takes over the bridge with its child objects.
+	// Default: no class, for the operators without --class.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",reason=FieldValueInvalid,message="className must consist of lower case letters, digits and '-', and start and end with a letter or digit, as the value of the operator's flag --class"
+	ClassName string `json:"className,omitempty"`
+
 	// runner controls how the bridge's pod runs.
 	// +optional
 	Runner *Runner `json:"runner,omitempty"`

@@ -38,6 +38,7 @@ const (
 	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod exists, or it does not run.
 	ReasonProgressing      = "Progressing"      // Reconciling: the children do not yet match the spec.
 	ReasonInvalidSpec      = "InvalidSpec"      // Stalled: an error that the schema cannot detect.
+	ReasonNotAllowed       = "NotAllowed"       // Stalled: the operator does not permit a value of the spec.
 	ReasonApplyFailed      = "ApplyFailed"      // Stalled: the API server refused a child.
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: no volume can be provided for the buffer on disk.

@@ -67,6 +67,15 @@ type Runner struct {
 	// +kubebuilder:validation:MaxProperties=32
 	PodLabels map[string]string `json:"podLabels,omitempty"`
 
+	// metricsPort is the port on which the runner serves /metrics and /status, from 1024 to
+	// 65535. It must not be 8080, the port of the health probes. Default: port 8080 serves
+	// them, too.
+	// +optional
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=65535
+	// +kubebuilder:validation:XValidation:rule="self != 8080",reason=FieldValueInvalid,message="metricsPort must differ from 8080, the port of the health probes; choose another port such as 9090, or remove the field to use port 8080 for both"
+	MetricsPort *int32 `json:"metricsPort,omitempty"`
+
 	// logLevel is the lowest level of messages that the runner logs. Default info.
 	// +optional
 	LogLevel LogLevel `json:"logLevel,omitempty"`

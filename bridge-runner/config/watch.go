@@ -16,14 +16,12 @@ import (
 // watchInterval is the interval at which Watch checks whether the file has changed.
 const watchInterval = 500 * time.Millisecond
 
-// Watch calls changed with the manifest at path: once at the beginning, and after each change
-// of the file, until the context ends. The caller applies the preferred servers. Other changes
-// of the spec take effect only when the runner restarts. Watch logs such a change, and a
-// manifest that is invalid, for example because it prefers an unknown server.
-func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *slog.Logger, changed func(*v1alpha1.MQTTBridge)) {
+// Watch calls changed with the manifest at path: once at the beginning, and after each change of
+// the file, until the context ends. It logs a manifest that it cannot load.
+func Watch(ctx context.Context, path string, log *slog.Logger, changed func(*v1alpha1.MQTTBridge)) {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	var seen os.FileInfo // nil at first, because the file may have changed since loaded was read
+	var seen os.FileInfo // nil at first, because the file may have changed since the start
 	for {
 		select {
 		case <-ticker.C:
@@ -39,9 +37,6 @@ func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *s
 		if err != nil {
 			log.Error("the changed manifest is invalid and is ignored; the bridge continues with the previous manifest; correct the file", "file", path, "error", err)
 			continue
-		}
-		if needsRestart(&next.Spec, &loaded.Spec) {
-			log.Warn("the spec of the manifest has changed; restart the runner to apply it", "file", path)
 		}
 		changed(next)
 	}

@@ -33,7 +33,7 @@ func TestWatch_PreferredServer_ReportedIfManifestIsValid(t *testing.T) {
 		{"unchanged", "", "", "b 1", ""},
 		{"another one", "name: b}", "name: c}", "c 1", ""},
 		{"another generation", "generation: 1", "generation: 2", "b 2", ""},
-		{"another rule, too", `"#"`, `"a/#"`, "b 1", "the spec of the manifest has changed; restart the runner to apply it"},
+		{"another rule, too", `"#"`, `"a/#"`, "b 1", "the spec of the manifest has changed; it is applied when the runner restarts"},
 		{"an unknown server", "name: b}", "name: d}", "", "no server of this side has this name; set name to one of its servers (b, c), or remove preferredServer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -49,10 +49,12 @@ func TestWatch_PreferredServer_ReportedIfManifestIsValid(t *testing.T) {
 			reported, ended := make(chan string, 1), make(chan struct{})
 			go func() {
 				defer close(ended)
-				Watch(ctx, path, loaded, slog.New(slog.NewTextHandler(&log, nil)), func(b *v1alpha1.MQTTBridge) {
+				logger := slog.New(slog.NewTextHandler(&log, nil))
+				updates := NewUpdates(loaded, logger, func(b *v1alpha1.MQTTBridge) {
 					reported <- fmt.Sprintf("%s %d", b.Spec.Remote.PreferredServer.Name, b.Generation)
 					stop()
 				})
+				Watch(ctx, path, logger, updates.File)
 			}()
 			got := ""
 			select {

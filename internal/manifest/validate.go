@@ -34,8 +34,11 @@ const (
 	maxClientID  = 256
 	maxName      = 52
 	maxReference = 253
-	maxALPN      = 8
-	maxProtocol  = 255
+	maxClass     = 63
+
+	probePort   = 8080 // the port of a pod's health probes
+	maxALPN     = 8
+	maxProtocol = 255
 )
 
 // Validate returns the errors in a manifest, and nil if the manifest is valid. It refuses all
@@ -91,10 +94,8 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	errs = append(errs, validateBuffer(s, path)...)
 	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
 	errs = append(errs, validateVersions(s, path)...)
-	if s.Runner != nil && s.Runner.LogLevel != "" {
-		errs = append(errs, oneOf(path.Child("runner", "logLevel"), s.Runner.LogLevel,
-			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
-	}
+	errs = append(errs, validateClassName(s.ClassName, path.Child("className"))...)
+	errs = append(errs, validateRunner(s.Runner, path.Child("runner"))...)
 	return errs
 }
 
@@ -184,6 +185,31 @@ func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
 	return append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
+}
+
+func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
+	if r == nil {
+		return nil
+	}
+	errs := inRange(path.Child("metricsPort"), r.MetricsPort, 1024, 65535)
+	if r.MetricsPort != nil && *r.MetricsPort == probePort {
+		errs = append(errs, field.Invalid(path.Child("metricsPort"), *r.MetricsPort, "metricsPort must differ from 8080, the port of the health probes; choose another port such as 9090, or remove the field to use port 8080 for both"))
+	}
+	if r.LogLevel != "" {
+		errs = append(errs, oneOf(path.Child("logLevel"), r.LogLevel,
+			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
+	}
+	return errs
+}
+
+func validateClassName(name string, path *field.Path) field.ErrorList {
+	switch {
+	case len(name) > maxClass:
+		return field.ErrorList{field.TooLong(path, name, maxClass)}
+	case name != "" && !serverName.MatchString(name):
+		return field.ErrorList{field.Invalid(path, name, "className must consist of lower case letters, digits and '-', and start and end with a letter or digit, as the value of the operator's flag --class")}
+	}
+	return nil
 }
 
 func validateTLS(t *v1alpha1.TLS, path *field.Path) field.ErrorList {
