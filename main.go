@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -31,6 +32,7 @@ const leaderElectionID = "operator.mqttbridge.io"
 // settings are the values of the flags.
 type settings struct {
 	runnerImage     string
+	maxUnavailable  intstr.IntOrString
 	watchNamespaces []string // all if empty
 	leaderElect     bool
 	// leaderElectionNamespace is the namespace of the Lease. If it is empty, the Lease is
@@ -57,9 +59,14 @@ func main() {
 }
 
 func parseFlags() *settings {
-	s := &settings{}
+	s := &settings{maxUnavailable: controllers.DefaultMaxUnavailable}
 	flag.StringVar(&s.runnerImage, "runner-image", "",
 		"Image of the bridge-runner pods of all bridges that do not set spec.runner.image. Required.")
+	flag.Func("max-unavailable-bridges", "Largest number, or percentage, of the bridges whose pods the operator replaces at the same time when its own version or the default runner image changes. "+
+		"It waits until each bridge is as healthy as before. At least 1. Default: "+controllers.DefaultMaxUnavailable.String()+".", func(value string) (err error) {
+		s.maxUnavailable, err = controllers.ParseMaxUnavailable(value)
+		return err
+	})
 	flag.Func("watch-namespaces", "Comma-separated list of namespaces to watch. Default: all namespaces.", func(value string) error {
 		s.watchNamespaces = namespaces(value)
 		return nil
@@ -133,11 +140,12 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		return nil, err
 	}
 	reconciler := &controllers.Reconciler{
-		Client:      mgr.GetClient(),
-		APIReader:   mgr.GetAPIReader(),
-		Recorder:    mgr.GetEventRecorder(controllers.FieldOwner),
-		RunnerImage: s.runnerImage,
-		Now:         time.Now,
+		Client:         mgr.GetClient(),
+		APIReader:      mgr.GetAPIReader(),
+		Recorder:       mgr.GetEventRecorder(controllers.FieldOwner),
+		RunnerImage:    s.runnerImage,
+		MaxUnavailable: s.maxUnavailable,
+		Now:            time.Now,
 	}
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return nil, err

@@ -150,4 +150,6 @@ const (
 	EventRecovered      = "Recovered"
 
 	EventMessageUnforwardable = "MessageUnforwardable"
+
+	EventRolloutStopped = "RolloutStopped"
 )

@@ -92,9 +92,17 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	errs = append(errs, validateBuffer(s, path)...)
 	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
 	errs = append(errs, validateVersions(s, path)...)
-	if s.Runner != nil && s.Runner.LogLevel != "" {
-		errs = append(errs, oneOf(path.Child("runner", "logLevel"), s.Runner.LogLevel,
+	return append(errs, validateRunner(s.Runner, path.Child("runner"))...)
+}
+
+func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if r != nil && r.LogLevel != "" {
+		errs = append(errs, oneOf(path.Child("logLevel"), r.LogLevel,
 			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
+	}
+	if r != nil && r.UpdatePolicy != "" {
+		errs = append(errs, oneOf(path.Child("updatePolicy"), r.UpdatePolicy, v1alpha1.UpdateAutomatic, v1alpha1.UpdateOnSpecChange)...)
 	}
 	return errs
 }
