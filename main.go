@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -35,7 +36,8 @@ const leaderElectionID = "operator.mqttbridge.io"
 // settings are the values of the flags.
 type settings struct {
 	runnerImage     string
-	class           string   // empty: bridges without a class
+	class           string // empty: bridges without a class
+	maxUnavailable  intstr.IntOrString
 	watchNamespaces []string // all if empty
 	policy          controllers.Policy
 	leaderElect     bool
@@ -63,11 +65,16 @@ func main() {
 }
 
 func parseFlags() *settings {
-	s := &settings{}
+	s := &settings{maxUnavailable: controllers.DefaultMaxUnavailable}
 	flag.StringVar(&s.runnerImage, "runner-image", "",
 		"Image of the bridge-runner pods of all bridges that do not set spec.runner.image. Required.")
 	flag.StringVar(&s.class, "class", "",
 		"Class of the bridges that this operator reconciles, as in their spec.className. Default: the bridges without a class.")
+	flag.Func("max-unavailable-bridges", "Largest number, or percentage, of the bridges whose pods the operator replaces at the same time when its own version or the default runner image changes. "+
+		"It waits until each bridge is as healthy as before. At least 1. Default: "+controllers.DefaultMaxUnavailable.String()+".", func(value string) (err error) {
+		s.maxUnavailable, err = controllers.ParseMaxUnavailable(value)
+		return err
+	})
 	flag.Func("watch-namespaces", "Comma-separated list of namespaces to watch. Default: all namespaces.", func(value string) error {
 		s.watchNamespaces = list(value)
 		return nil
@@ -185,13 +192,14 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		return nil, err
 	}
 	reconciler := &controllers.Reconciler{
-		Client:      mgr.GetClient(),
-		APIReader:   mgr.GetAPIReader(),
-		Recorder:    mgr.GetEventRecorder(controllers.FieldOwner),
-		RunnerImage: s.runnerImage,
-		Class:       s.class,
-		Policy:      s.policy,
-		Now:         time.Now,
+		Client:         mgr.GetClient(),
+		APIReader:      mgr.GetAPIReader(),
+		Recorder:       mgr.GetEventRecorder(controllers.FieldOwner),
+		RunnerImage:    s.runnerImage,
+		Class:          s.class,
+		Policy:         s.policy,
+		MaxUnavailable: s.maxUnavailable,
+		Now:            time.Now,
 	}
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return nil, err

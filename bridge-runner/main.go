@@ -111,6 +111,7 @@ func run(ctx context.Context, opts options) error {
 	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: settings.LogLevel})))
 	defer report.FlushAsync(log, logTimeout)
 	metrics := report.NewMetrics()
+	reportIgnoredFields(opts.bridge, metrics, log)
 	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
 	b, err := newBridge(settings, config.NewSecrets(opts.secrets), opts.data, opts.delayReads, state, metrics, log)
 	if err != nil {
@@ -158,4 +159,15 @@ func useCluster(ctx context.Context, bridge *v1alpha1.MQTTBridge, state *report.
 	go k.Run(reporting, state)
 	go manifests.Run(ctx, updates.ConfigMap)
 	return stop, nil
+}
+
+// reportIgnoredFields logs and counts the fields of the manifest that this version of the
+// runner does not know.
+func reportIgnoredFields(path string, metrics *report.Metrics, log *slog.Logger) {
+	ignored, err := config.IgnoredFields(path)
+	if err != nil || len(ignored) == 0 {
+		return // Load has reported the error
+	}
+	metrics.SetIgnoredFields(len(ignored))
+	log.Warn("the operator is newer than this runner, which ignores fields of the manifest; to use them, set spec.runner.image to a newer image or remove it", "fields", ignored)
 }

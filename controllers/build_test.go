@@ -6,8 +6,6 @@ package controllers
 import (
 	"flag"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -26,16 +24,7 @@ var updateGolden = flag.Bool("update", false, "write the golden files instead of
 // everything returns the bridge of test/manifests/valid/everything.yaml.
 func everything(t *testing.T) *v1alpha1.MQTTBridge {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(apiserver.Root(), "test", "manifests", "valid", "everything.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &v1alpha1.MQTTBridge{}
-	if err := yaml.UnmarshalStrict(raw, b); err != nil {
-		t.Fatal(err)
-	}
-	b.Namespace, b.UID = "default", "a-uid"
-	return b
+	return fromFile(t, "test", "manifests", "valid", "everything.yaml")
 }
 
 func built(t *testing.T, b *v1alpha1.MQTTBridge) []child {
@@ -71,28 +60,17 @@ func TestBuild_MinimalAndFullBridge_MatchGoldenFiles(t *testing.T) {
 				}
 				documents = append(documents, string(out))
 			}
-			got, file := strings.Join(documents, "---\n"), filepath.Join("testdata", name+".yaml")
-			if *updateGolden {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("the children differ from %s (go test -run GoldenFiles -update writes it):\n%s", file, got)
-			}
+			golden(t, strings.Join(documents, "---\n"), "check that the change is wanted", name+".yaml")
 		})
 	}
 }
 
-func TestSpecHash_Change_AffectsOnlySettingsThatNeedARestart(t *testing.T) {
+func TestManifestHash_Change_AffectsOnlySettingsThatNeedARestart(t *testing.T) {
 	hash := func(change func(*v1alpha1.MQTTBridge)) string {
 		b := newBridge("default", "plant")
+		withDisk(b, "1Gi", "")
 		change(b)
-		out, err := specHash(b)
+		out, err := manifestHash(b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,9 +81,11 @@ func TestSpecHash_Change_AffectsOnlySettingsThatNeedARestart(t *testing.T) {
 		change  func(*v1alpha1.MQTTBridge)
 		changes bool
 	}{
-		"a pod's setting":                  {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, false},
-		"suspend":                          {func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) }, false},
-		"a default that is set explicitly": {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].QoS = ptr.To[int32](1) }, false},
+		"a pod's setting":         {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, false},
+		"suspend":                 {func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) }, false},
+		"the class of the volume": {func(b *v1alpha1.MQTTBridge) { b.Spec.Buffer.Disk.StorageClassName = "other" }, false},
+		// A later version of the runner may have another default.
+		"a default that is set explicitly": {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].QoS = ptr.To[int32](1) }, true},
 		"status and annotations": {func(b *v1alpha1.MQTTBridge) {
 			b.Annotations = map[string]string{"a": "b"}
 			b.Status.ObservedGeneration = 1

@@ -23,6 +23,8 @@ import (
 )
 
 const (
+	deploymentKind = "Deployment"
+
 	// nonRoot is the user and group of the runner. It must be a number, so that the kubelet
 	// can verify that it is not root.
 	nonRoot = 65532
@@ -55,8 +57,13 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 	if ptr.Deref(b.Spec.Suspend, false) {
 		replicas = 0
 	}
+	hashes, err := deploymentHashes(b, pod)
+	if err != nil {
+		return nil, err
+	}
 	return appsv1ac.Deployment(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).
+		WithAnnotations(hashes).
 		WithOwnerReferences(ownerReference(b)).
 		WithSpec(appsv1ac.DeploymentSpec().
 			WithReplicas(replicas).
@@ -82,7 +89,7 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 		annotations = map[string]string{}
 	}
 	var err error
-	if annotations[annotationManifestHash], err = specHash(b); err != nil {
+	if annotations[annotationManifestHash], err = manifestHash(b); err != nil {
 		return nil, err
 	}
 

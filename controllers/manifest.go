@@ -7,31 +7,27 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// runnerManifest renders the bridge.yaml that the runner reads: the bridge with its defaults
-// resolved, and its generation, by which the runner recognizes an older manifest. Fields that
-// only affect the pod are left out.
+// runnerManifest renders the bridge.yaml that the runner reads: the fields that the user has
+// set, the version of the protocol (package manifest), and the generation, by which the runner
+// recognizes an older manifest. It contains no defaults, because the runner may have other
+// defaults than this version of the operator, and an upgrade of the operator must not change
+// the manifest.
 func runnerManifest(b *v1alpha1.MQTTBridge) (string, error) {
-	return render(b, metav1.ObjectMeta{Generation: b.Generation})
-}
-
-// render renders the bridge with the given metadata, to which it adds the name.
-func render(b *v1alpha1.MQTTBridge, metadata metav1.ObjectMeta) (string, error) {
-	resolved := b.WithDefaults()
-	spec := resolved.Spec
-	spec.Runner = &v1alpha1.Runner{LogLevel: spec.Runner.LogLevel}
-	spec.Suspend, spec.ClassName = nil, ""
-	metadata.Name, metadata.Namespace = b.Name, b.Namespace
-	out, err := yaml.Marshal(&v1alpha1.MQTTBridge{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},
-		ObjectMeta: metadata,
-		Spec:       spec,
+	annotations := map[string]string{manifest.AnnotationVersion: strconv.Itoa(manifest.Version)}
+	out, err := yaml.Marshal(map[string]any{
+		"apiVersion": v1alpha1.GroupVersion.String(),
+		"kind":       bridgeKind,
+		"metadata":   metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Generation: b.Generation, Annotations: annotations},
+		"spec":       runnerSpec(b),
 	})
 	if err != nil {
 		return "", fmt.Errorf("rendering the manifest: %w", err)
@@ -39,14 +35,30 @@ func render(b *v1alpha1.MQTTBridge, metadata metav1.ObjectMeta) (string, error) 
 	return string(out), nil
 }
 
-// specHash returns a hash of the part of the spec that the runner applies only at its start.
-// If it changes, the runner is restarted. The runner applies the preferred servers while it
-// runs.
-func specHash(b *v1alpha1.MQTTBridge) (string, error) {
-	atStart := b.DeepCopy()
-	atStart.Spec.Local.PreferredServer, atStart.Spec.Remote.PreferredServer = nil, nil
-	text, err := render(atStart, metav1.ObjectMeta{})
-	return hash(text), err
+// runnerSpec returns the part of the spec that the runner uses. Fields that affect only the
+// pod or another child are left out, so that they can change without changing the manifest.
+func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
+	spec := b.Spec // a shallow copy: changed parts are replaced
+	spec.Suspend, spec.ClassName = nil, ""
+	spec.Runner = nil
+	if r := b.Spec.Runner; r != nil && r.LogLevel != "" {
+		spec.Runner = &v1alpha1.Runner{LogLevel: r.LogLevel}
+	}
+	if d := disk(b); d != nil && d.StorageClassName != "" {
+		spec.Buffer = b.Spec.Buffer.DeepCopy()
+		spec.Buffer.Disk.StorageClassName = ""
+	}
+	return &spec
+}
+
+// manifestHash returns a hash of the part of the spec that the runner applies only at its
+// start. If it changes, the runner is restarted. The runner applies the preferred servers
+// while it runs.
+func manifestHash(b *v1alpha1.MQTTBridge) (string, error) {
+	spec := runnerSpec(b)
+	spec.Local.PreferredServer, spec.Remote.PreferredServer = nil, nil
+	text, err := yaml.Marshal(spec)
+	return hash(string(text)), err
 }
 
 // hash returns 16 hexadecimal digits of the SHA-256 of text.

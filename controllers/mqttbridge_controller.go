@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -58,19 +59,27 @@ type Reconciler struct {
 	Class string
 	// Policy limits the values that bridges may set.
 	Policy Policy
+	// MaxUnavailable is the number, or the percentage, of bridges that may recover at the
+	// same time from a roll-out, in which the operator replaces their pods. At least one
+	// bridge may.
+	MaxUnavailable intstr.IntOrString
 	// Now returns the current time.
 	Now func() time.Time
 
 	addresses addressBook
+	fleet     fleet
+	revision  revision
 }
 
 // Reconcile makes one pass over one bridge, as the package comment describes.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	bridge := &v1alpha1.MQTTBridge{}
 	if err := r.Client.Get(ctx, req.NamespacedName, bridge); err != nil {
+		r.fleet.setState(req.NamespacedName, "")
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !bridge.DeletionTimestamp.IsZero() || bridge.Spec.ClassName != r.Class {
+		r.fleet.setState(req.NamespacedName, "")
 		return ctrl.Result{}, nil
 	}
 	wrote, err := r.reconcileChildren(ctx, bridge)
@@ -85,7 +94,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if stall != nil && (stall.reason == v1alpha1.ReasonInvalidSpec || stall.reason == v1alpha1.ReasonNotAllowed) {
 		return ctrl.Result{}, nil // A retry cannot help; a change of the spec starts another pass.
 	}
-	return ctrl.Result{}, err
+	return ctrl.Result{RequeueAfter: r.fleet.retryAfter(req.NamespacedName)}, err
 }
 
 // reconcileChildren validates the spec and makes the children match it. If the spec is
@@ -178,10 +187,12 @@ func ignoreStale(ctx context.Context, err error) error {
 // from which conditions are derived. The operator's own status writes also start a pass,
 // which finds nothing to write.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	resetMetrics()
 	c := ctrl.NewControllerManagedBy(mgr).
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
+		Watches(&appsv1.Deployment{}, r.continueRollout()).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrentReconciles,

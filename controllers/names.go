@@ -25,10 +25,27 @@ const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 )
 
-// annotationManifestHash is an annotation of the pod template: the hash of the bridge.yaml
-// that the pod starts with, without the preferred servers. Any other change of the spec
-// changes the template, so that the pod is replaced.
+// annotationManifestHash is an annotation of the pod template: the hash of the spec in the
+// bridge.yaml that the pod starts with, without the preferred servers. Any other change of the
+// spec changes the template, so that the pod is replaced.
 const annotationManifestHash = "mqttbridge.io/manifest-hash"
+
+// Annotations of the Deployment. With them, the operator decides whether the user or the
+// operator itself has changed the pod template, and continues a roll-out after a restart.
+const (
+	// annotationSpecHash is the hash of the part of the spec that affects the pod.
+	annotationSpecHash = "mqttbridge.io/spec-hash"
+	// annotationTemplateHash is the hash of the pod template as the operator applied it.
+	annotationTemplateHash = "mqttbridge.io/template-hash"
+	// annotationRevision is the revision of the operator that made the pod template.
+	annotationRevision = "mqttbridge.io/operator-revision"
+)
+
+// labelHealthBefore is a label of the Deployment. It is present from the time at which a
+// roll-out replaces the pod, until the bridge is as healthy as before. Its value is the bridge's
+// health before. It is a label, because a changed annotation gives a Deployment a new
+// generation, and because users can select the Deployments that have it.
+const labelHealthBefore = "mqttbridge.io/health-before-rollout"
 
 const (
 	runnerName    = "bridge-runner"

@@ -72,6 +72,9 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	if s.Runner.LogLevel == "" {
 		s.Runner.LogLevel = LogLevelInfo
 	}
+	if s.Runner.UpdatePolicy == "" {
+		s.Runner.UpdatePolicy = UpdateAutomatic
+	}
 	return out
 }
 

@@ -143,4 +143,6 @@ const (
 	EventRecovered      = "Recovered"
 
 	EventMessageUnforwardable = "MessageUnforwardable"
+
+	EventRolloutStopped = "RolloutStopped"
 )

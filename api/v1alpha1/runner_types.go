@@ -79,7 +79,26 @@ type Runner struct {
 	// logLevel is the lowest level of messages that the runner logs. Default info.
 	// +optional
 	LogLevel LogLevel `json:"logLevel,omitempty"`
+
+	// updatePolicy controls whether a new version of the operator, or a new default image
+	// of the runners, replaces the pod. Automatic replaces it as part of a roll-out over
+	// all bridges. OnSpecChange keeps the image and the pod template until the user changes
+	// the spec, or sets Automatic. A change of the spec is always applied at once. Default
+	// Automatic.
+	// +optional
+	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
 }
+
+// UpdatePolicy controls when a pod is replaced because of a new version of the operator.
+//
+// +kubebuilder:validation:Enum=Automatic;OnSpecChange
+type UpdatePolicy string
+
+// The update policies.
+const (
+	UpdateAutomatic    UpdatePolicy = "Automatic"
+	UpdateOnSpecChange UpdatePolicy = "OnSpecChange"
+)
 
 // LogLevel is the lowest level of messages that the runner logs.
 //

@@ -387,6 +387,13 @@ type Announced struct {
 	// absent while a remote server is connected.
 	// +optional
 	RemoteDown metav1.MicroTime `json:"remoteDown,omitzero"`
+
+	// rolloutStopped is the hash of the pod template that the operator announced, because a
+	// roll-out created a pod from it that does not start. It is absent while no roll-out
+	// waits for this bridge.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	RolloutStopped string `json:"rolloutStopped,omitempty"`
 }
 
 // UnforwardableStatus holds the latest message of each direction that no server accepts.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,6 +139,58 @@ var caRef = manifest.Reference{Kind: manifest.KindConfigMap, Name: "ca", Key: "c
 // secretLogin returns a login with both values in the Secret login.
 func secretLogin() *Login {
 	return &Login{UsernameFrom: secretKey("login", "username", "user field"), Password: secretKey("login", "password", "password field")}
+}
+
+// ofOperator is a manifest that the operator has made, with a version of the protocol.
+func ofOperator(version string) string {
+	return strings.Replace(minimal, "namespace: plant}", `namespace: plant, annotations: {mqttbridge.io/manifest-version: "`+version+`"}}`, 1)
+}
+
+func TestLoad_ManifestOfANewerOperator_IgnoresUnknownFields(t *testing.T) {
+	text := strings.NewReplacer(`remote:1883"}}`, `remote:1883", colour: red}, shade: {of: blue}}`).Replace(ofOperator("1"))
+	path := write(t, t.TempDir(), "b.yaml", text)
+	b, err := Load(path)
+	if err != nil || b.Spec.Remote.Primary.URL != "mqtt://remote:1883" {
+		t.Fatalf("%v: %+v", err, b)
+	}
+	ignored, err := IgnoredFields(path)
+	if want := []string{"spec.remote.primary.colour", "spec.remote.shade"}; err != nil || !slices.Equal(ignored, want) {
+		t.Errorf("ignored fields %q (%v); want %q", ignored, err, want)
+	}
+	if ignored, err := IgnoredFields(write(t, t.TempDir(), "b.yaml", minimal)); err != nil || len(ignored) > 0 {
+		t.Errorf("ignored fields of a manifest without unknown fields: %q (%v)", ignored, err)
+	}
+}
+
+func TestLoad_ManifestVersion_IsCheckedBeforeTheFields(t *testing.T) {
+	for _, c := range []struct{ version, want string }{
+		{"1", ""},
+		// A later version may give a field another type.
+		{"2", `metadata.annotations[mqttbridge.io/manifest-version]: Invalid value: "2": this runner knows the versions up to 1`},
+		{"0", "must be a whole number from 1"},
+		{"one", "remove the annotation from a manifest that you have written"},
+	} {
+		text := ofOperator(c.version)
+		if c.version != "1" {
+			text = strings.Replace(text, `[{filter: "a/#"}]`, "all", 1)
+		}
+		_, err := Load(write(t, t.TempDir(), "b.yaml", text))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("version %s: %v\nwant: %s", c.version, err, c.want)
+		}
+	}
+}
+
+func TestLoad_ManifestOfTheOperator_IsValidatedAsAnyOther(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{`filter: "a/#"`, "filter: 5", "spec.localToRemote[0].filter"},
+		{`"a/#"}`, `"a/#", retain: Sometimes}`, "spec.localToRemote[0].retain: Unsupported value"},
+	} {
+		_, err := Load(write(t, t.TempDir(), "b.yaml", strings.Replace(ofOperator("1"), c.old, c.new, 1)))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v\nwant: %s", err, c.want)
+		}
+	}
 }
 
 func TestSecrets_MissingOrChanged_NamedOrReadAgain(t *testing.T) {

@@ -55,7 +55,7 @@ func (u *Updates) File(next *v1alpha1.MQTTBridge) {
 
 // ConfigMap receives the text of a manifest from the API server.
 func (u *Updates) ConfigMap(text []byte) {
-	next, err := parse(text)
+	next, _, err := parse(text)
 	if err != nil {
 		u.log.Error("the changed manifest in the ConfigMap is invalid and is ignored; the bridge continues with the previous manifest", "error", err)
 		return

@@ -58,7 +58,7 @@ func TestUpdates_TwoSources_ApplyNoOlderManifest(t *testing.T) {
 					u.ConfigMap([]byte(text))
 					continue
 				}
-				next, err := parse([]byte(text))
+				next, _, err := parse([]byte(text))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -199,6 +199,9 @@ func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
 		errs = append(errs, oneOf(path.Child("logLevel"), r.LogLevel,
 			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
 	}
+	if r.UpdatePolicy != "" {
+		errs = append(errs, oneOf(path.Child("updatePolicy"), r.UpdatePolicy, v1alpha1.UpdateAutomatic, v1alpha1.UpdateOnSpecChange)...)
+	}
 	return errs
 }
 
