@@ -147,7 +147,7 @@ func validateDistinct(s *v1alpha1.Side, backups *field.Path) field.ErrorList {
 			continue // validateServer reports it
 		}
 		if first := slices.Index(addresses, addresses[i]); first < i {
-			errs = append(errs, field.Invalid(backups, v1alpha1.PublicURL(servers[i].URL), "two servers of this side have the same URL; list each server once"))
+			errs = append(errs, field.Invalid(backups, v1alpha1.PublicURL(servers[i].URL), "two servers of this side have the same URL, apart from upper and lower case or the default port; list each server once"))
 			continue
 		}
 		if first := slices.Index(names, names[i]); first < i {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -174,6 +175,33 @@ func TestRules_All_HaveAManifestThatViolatesThem(t *testing.T) {
 			}
 		}
 	})
+}
+
+// ownLine matches a line of a description that begins a new line on purpose: an entry of a list, or
+// a row of a table.
+var ownLine = regexp.MustCompile(`^(?:[-*] |\|)`)
+
+func TestDescriptions_Paragraphs_HaveNoLineBreaks(t *testing.T) {
+	var check func(s *apiextensionsv1.JSONSchemaProps, path string)
+	check = func(s *apiextensionsv1.JSONSchemaProps, path string) {
+		lines := strings.Split(s.Description, "\n")
+		for i := 1; i < len(lines); i++ {
+			if lines[i-1] != "" && lines[i] != "" && !ownLine.MatchString(lines[i]) && !strings.HasPrefix(lines[i-1], "|") {
+				t.Errorf("%s: %q begins a new line within a paragraph; kubectl explain would show a short line: run make manifests", path, lines[i])
+			}
+		}
+		for name := range s.Properties {
+			property := s.Properties[name]
+			check(&property, path+"."+name)
+		}
+		if s.Items != nil {
+			check(s.Items.Schema, path+"[]")
+		}
+		if s.AdditionalProperties != nil && s.AdditionalProperties.Schema != nil {
+			check(s.AdditionalProperties.Schema, path+"{}")
+		}
+	}
+	check(schema(t), "")
 }
 
 // foreign lists the fields with types of Kubernetes, which limits their values when pods are
