@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,6 +33,7 @@ const leaderElectionID = "operator.mqttbridge.io"
 type settings struct {
 	runnerImage     string
 	watchNamespaces []string // all if empty
+	clusterID       string   // the UID of kube-system if empty
 	leaderElect     bool
 	// leaderElectionNamespace is the namespace of the Lease. If it is empty, the Lease is
 	// in the operator's own namespace.
@@ -64,6 +66,8 @@ func parseFlags() *settings {
 		s.watchNamespaces = namespaces(value)
 		return nil
 	})
+	flag.StringVar(&s.clusterID, "cluster-id", "",
+		"Identity of the cluster, from which default MQTT client identifiers are derived, so that they differ between clusters. A change starts new sessions. Default: the UID of the namespace kube-system.")
 	flag.BoolVar(&s.leaderElect, "leader-elect", false,
 		"Elect a leader, so that only one of several replicas is active at a time.")
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "",
@@ -92,16 +96,17 @@ func run(s *settings) error {
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
-	mgr, err := newManager(config, s)
+	ctx := ctrl.SetupSignalHandler()
+	mgr, err := newManager(ctx, config, s)
 	if err != nil {
 		return err
 	}
 	module, commit := buildinfo.Version()
 	ctrl.Log.Info("the operator starts", "version", module, "revision", commit)
-	return mgr.Start(ctrl.SetupSignalHandler())
+	return mgr.Start(ctx)
 }
 
-func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
+func newManager(ctx context.Context, config *rest.Config, s *settings) (ctrl.Manager, error) {
 	// When a server that many bridges use is lost, the status of each bridge must show
 	// it within a second. The client's default limit of 20 requests per second would
 	// delay the status writes. The API server limits clients itself, by priority and
@@ -132,11 +137,18 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	if err := addServers(mgr, s); err != nil {
 		return nil, err
 	}
+	cluster := s.clusterID
+	if cluster == "" {
+		if cluster, err = controllers.ClusterID(ctx, mgr.GetAPIReader()); err != nil {
+			return nil, err
+		}
+	}
 	reconciler := &controllers.Reconciler{
 		Client:      mgr.GetClient(),
 		APIReader:   mgr.GetAPIReader(),
 		Recorder:    mgr.GetEventRecorder(controllers.FieldOwner),
 		RunnerImage: s.runnerImage,
+		ClusterID:   cluster,
 		Now:         time.Now,
 	}
 	if err := reconciler.SetupWithManager(mgr); err != nil {

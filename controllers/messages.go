@@ -17,6 +17,9 @@ const (
 	msgOnPrimary = "both sides are on their primary server"
 	msgOnBackup  = "the %s side is on %s (%s), not on its primary server; status.%[1]s.servers shows the state of the primary server"
 	msgLoop      = "messages circulate in a loop through several bridges between the same servers: %s; change a filter or topic, or add the topics that the other bridges publish to the exclude field of a rule, or set protocolVersion: '5' and delivery.maxHops in all of these bridges"
+	msgClientIDUse    = "%s %q is also %s of %s/%s" // field and value, the other bridge's field, namespace and name
+	msgClientIDShared = "two bridges use the same client identifier with the same server, which therefore ends the session of one when the other connects: %s; set another clientID in all but one of these bridges, or remove it, because the default is different for each bridge"
+	msgNoClusterID    = "reading the UID of the namespace kube-system, which makes the default client identifiers differ between clusters: %w; permit the operator to get this namespace, or set --cluster-id"
 	msgShortfall = "the %s side, %s: %s" // server and message of the shortfall
 	msgBuffer    = "%s: %s"              // localToRemote or remoteToLocal, and the message of the backlog
 

@@ -25,13 +25,14 @@ import (
 )
 
 // The rights of the operator. It must itself hold the right that it grants to runners: to
-// patch mqttbridges/status. It has no rights on Secrets, and no right to delete a claim,
-// which may hold messages.
+// patch mqttbridges/status. The UID of kube-system identifies the cluster. The operator has
+// no rights on Secrets, and no right to delete a claim, which may hold messages.
 //
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
@@ -52,6 +53,8 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// RunnerImage is the image of runners whose bridge sets no image.
 	RunnerImage string
+	// ClusterID identifies the cluster in default client identifiers.
+	ClusterID string
 	// Now returns the current time.
 	Now func() time.Time
 
@@ -67,6 +70,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !bridge.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
+	bridge.SetDefaultClientIDs(r.ClusterID) // of the copy: a runner does not know the cluster
 	wrote, err := r.reconcileChildren(ctx, bridge)
 	var stall *stallError
 	if err != nil && !errors.As(err, &stall) {
@@ -102,6 +106,9 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 	o.wrote, o.stall = wrote, stall
 	if stall == nil {
 		if o.loop, err = r.findLoop(ctx, b); err != nil {
+			return err
+		}
+		if o.sharedClientIDs, err = r.findSharedClientIDs(ctx, b); err != nil {
 			return err
 		}
 	}
@@ -172,6 +179,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.MQTTBridge{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharedClientIDs), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles})
 	for _, kind := range childKinds {
 		c = c.Owns(kind.object)

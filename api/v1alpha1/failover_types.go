@@ -95,8 +95,8 @@ type Probe struct {
 
 	// clientID is the MQTT client identifier of probes, for servers that accept only known
 	// identifiers. It must differ from the clientID of the bridge. Default: an identifier
-	// that is derived from the bridge's namespace and name, and is the same after every
-	// restart.
+	// that is derived from the cluster and the bridge's namespace and name, and is the same
+	// after every restart.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256

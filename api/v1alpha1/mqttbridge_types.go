@@ -152,8 +152,10 @@ type Side struct {
 
 	// clientID is the MQTT client identifier (MQTT 3.1.1 section 3.1.3.1) that the bridge
 	// uses with every server of this side. No other client may use it: a server disconnects
-	// the older of two clients with the same identifier. Default: an identifier that is
-	// derived from the bridge's namespace and name, and is the same after every restart.
+	// the older of two clients with the same identifier. status shows the identifier in use.
+	// Default: an identifier that is derived from the cluster and the bridge's namespace and
+	// name, so that it is the same after every restart, also if the bridge is deleted and
+	// created again.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256

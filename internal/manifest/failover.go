@@ -5,6 +5,7 @@ package manifest
 
 import (
 	"regexp"
+	"slices"
 	"time"
 	_ "time/tzdata" // the runner's image has no time zones
 
@@ -75,7 +76,13 @@ func validateProbe(p *v1alpha1.Probe, never bool, path *field.Path) field.ErrorL
 
 // validateClientIDs compares the client identifiers that the runner uses. The defaults of s
 // must be resolved, because they include derived client identifiers.
-func validateClientIDs(s *v1alpha1.MQTTBridgeSpec, path *field.Path) (errs field.ErrorList) {
+func validateClientIDs(s *v1alpha1.MQTTBridgeSpec, namespace string, path *field.Path) (errs field.ErrorList) {
+	if s.Local.ClientID == s.Remote.ClientID {
+		remote := Addresses(&s.Remote, namespace)
+		if slices.ContainsFunc(Addresses(&s.Local, namespace), func(a string) bool { return slices.Contains(remote, a) }) {
+			errs = append(errs, field.Invalid(path.Child("remote", "clientID"), s.Remote.ClientID, "local and remote have a server in common and the same clientID, so that each connection would end the other; set clientID to different identifiers, or remove it"))
+		}
+	}
 	for _, x := range []struct {
 		name string
 		side *v1alpha1.Side

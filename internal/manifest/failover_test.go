@@ -63,3 +63,22 @@ func TestValidate_ProbeWithClientIDOfBridge_RefusedAlsoIfDerived(t *testing.T) {
 		}
 	}
 }
+
+func TestValidate_BothSidesWithOneClientIDOnOneServer_IsRefused(t *testing.T) {
+	for _, c := range []struct {
+		local, remote, localID, remoteID string
+		refused                          bool
+	}{
+		{"mqtt://broker", "mqtt://broker.plant.svc", "same", "same", true},
+		{"mqtt://broker", "mqtt://broker.plant.svc", "same", "", false},
+		{"mqtt://broker", "mqtt://broker.plant.svc", "", "", false},
+		{"mqtt://broker", "mqtt://other.plant.svc", "same", "same", false},
+	} {
+		b := bridge("a", c.local, c.remote, []v1alpha1.Rule{r("a/#", "b/${1}")}, nil)
+		b.APIVersion, b.Kind = v1alpha1.GroupVersion.String(), "MQTTBridge"
+		b.Spec.Local.ClientID, b.Spec.Remote.ClientID = c.localID, c.remoteID
+		if errs := Validate(b); (len(errs) > 0) != c.refused || c.refused && errs[0].Field != "spec.remote.clientID" {
+			t.Errorf("%+v: %v", c, errs)
+		}
+	}
+}

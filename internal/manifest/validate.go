@@ -63,7 +63,7 @@ func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 	if len(errs) == 0 {
 		errs = append(errs, validateSameServer(b, field.NewPath("spec"))...)
 	}
-	return append(errs, validateClientIDs(&b.WithDefaults().Spec, field.NewPath("spec"))...)
+	return append(errs, validateClientIDs(&b.WithDefaults().Spec, b.Namespace, field.NewPath("spec"))...)
 }
 
 func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {

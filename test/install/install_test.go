@@ -186,6 +186,28 @@ func TestChart_WatchNamespaces_GrantsPermissionsInThemOnly(t *testing.T) {
 	}
 }
 
+func TestChart_ClusterID_ReplacesTheRightToGetKubeSystem(t *testing.T) {
+	const role = "mqttbridge-operator-cluster-id"
+	for _, c := range []struct {
+		args []string
+		want bool
+	}{
+		{nil, false}, // the operator's ClusterRole has the right
+		{[]string{"--set=watchNamespaces={a}"}, true},
+		{[]string{"--set=watchNamespaces={a}", "--set=clusterID=one"}, false},
+	} {
+		h := helmed(t, c.args...)
+		r, ok := decode[rbacv1.Role](t, h, "Role")[role]
+		if ok != c.want || ok && (r.Namespace != "kube-system" || !slices.Equal(r.Rules[0].ResourceNames, []string{"kube-system"})) {
+			t.Errorf("%v: the Role is %+v", c.args, r)
+		}
+		args := only[appsv1.Deployment](t, h, "Deployment").Spec.Template.Spec.Containers[0].Args
+		if given := slices.Contains(c.args, "--set=clusterID=one"); slices.Contains(args, "--cluster-id=one") != given {
+			t.Errorf("%v: the operator's arguments are %v", c.args, args)
+		}
+	}
+}
+
 func TestNamespace_Labels_EnforceRestrictedPodSecurityStandard(t *testing.T) {
 	ns := only[corev1.Namespace](t, kustomized(t), "Namespace")
 	if ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
