@@ -72,6 +72,9 @@ func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) 
 			return wrote, fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
 		}
 		wrote = wrote || changed
+		if exists && id.kind == claimKind {
+			r.announceAdoption(b, existing.object)
+		}
 	}
 	for id, unwanted := range live {
 		if unwanted.kind.neverPrune {
@@ -86,7 +89,7 @@ func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) 
 }
 
 // liveChildren returns the cached objects that have the bridge's labels and that the bridge
-// controls.
+// controls, and its retained claim.
 func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (map[identity]liveChild, error) {
 	out := map[identity]liveChild{}
 	for _, kind := range childKinds {
@@ -95,7 +98,7 @@ func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (
 			return nil, fmt.Errorf("listing %s children: %w", kind.gvk.Kind, err)
 		}
 		err := meta.EachListItem(list, func(item runtime.Object) error {
-			if obj, ok := item.(client.Object); ok && metav1.IsControlledBy(obj, b) {
+			if obj, ok := item.(client.Object); ok && (metav1.IsControlledBy(obj, b) || kind.neverPrune && retained(b, obj)) {
 				out[identity{kind.gvk.Kind, obj.GetName()}] = liveChild{kind, obj}
 			}
 			return nil
@@ -131,7 +134,7 @@ func applyChanged(applied child, existing liveChild) (bool, error) {
 }
 
 // checkOwnership returns an error if an object with a child's name exists that the bridge
-// does not control. It reads from the API server, because the cache holds only objects with
+// does not control, and that is not its retained claim. It reads from the API server, because the cache holds only objects with
 // the operator's labels.
 func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge, id identity) error {
 	found := &metav1.PartialObjectMetadata{}
@@ -149,7 +152,7 @@ func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge,
 	}
 	owner := metav1.GetControllerOf(found)
 	switch {
-	case owner != nil && owner.UID == b.UID:
+	case owner != nil && owner.UID == b.UID, id.kind == claimKind && retained(b, found):
 		return nil
 	case owner != nil && owner.Kind == bridgeKind && owner.Name == b.Name:
 		// It belonged to an earlier bridge of this name; the garbage collector deletes it.

@@ -30,8 +30,8 @@ func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
 		return nil, err
 	}
 	var children []child
-	if d := disk(b); d != nil {
-		children = append(children, claim(b, d))
+	if hasOwnClaim(b) {
+		children = append(children, claim(b, disk(b)))
 	}
 	return append(children,
 		configMap(b, bridgeYAML),

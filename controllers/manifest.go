@@ -40,6 +40,9 @@ func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, erro
 	spec := resolved.Spec
 	spec.Runner = &v1alpha1.Runner{LogLevel: spec.Runner.LogLevel}
 	spec.Suspend = nil
+	if d := spec.Buffer.Disk; d != nil { // the runner only knows the directory
+		d.StorageClassName, d.AccessModes, d.RetainPolicy, d.ExistingClaim = "", nil, nil, ""
+	}
 	out, err := yaml.Marshal(&v1alpha1.MQTTBridge{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},
 		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Annotations: annotations},

@@ -177,12 +177,16 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	c := ctrl.NewControllerManagedBy(mgr).
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels)).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharedClientIDs), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles})
 	for _, kind := range childKinds {
-		c = c.Owns(kind.object)
+		if kind.neverPrune {
+			c = c.Watches(kind.object, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels))
+		} else {
+			c = c.Owns(kind.object)
+		}
 	}
 	if err := c.Complete(r); err != nil {
 		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
@@ -190,11 +194,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// bridgeOfPod returns a request for the bridge that a pod serves, according to its labels.
-func bridgeOfPod(_ context.Context, pod client.Object) []ctrl.Request {
-	name := pod.GetLabels()[labelInstance]
+// bridgeOfLabels returns a request for the bridge that a pod or a claim belongs to, according
+// to its labels. A retained claim has no owner.
+func bridgeOfLabels(_ context.Context, obj client.Object) []ctrl.Request {
+	name := obj.GetLabels()[labelInstance]
 	if name == "" {
 		return nil
 	}
-	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: pod.GetNamespace(), Name: name}}}
+	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: obj.GetNamespace(), Name: name}}}
 }

@@ -34,6 +34,11 @@ const annotationManifestHash = "mqttbridge.io/manifest-hash"
 // its ConfigMap holds.
 const annotationRequestsHash = "mqttbridge.io/requests-hash"
 
+// annotationBridgeUID is an annotation of a claim: the UID of the bridge that uses it. If it
+// differs from the UID of the bridge, the claim was retained when an earlier bridge was
+// deleted.
+const annotationBridgeUID = "mqttbridge.io/bridge-uid"
+
 const (
 	runnerName    = "bridge-runner"
 	managedByName = "mqttbridge-operator"

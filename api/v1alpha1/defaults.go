@@ -84,6 +84,9 @@ func (s *MQTTBridgeSpec) setBufferDefaults() {
 	setDefault(&s.Buffer.Memory.Size, resource.MustParse(DefaultMemoryBuffer))
 	if s.Buffer.Disk != nil {
 		setDefault(&s.Buffer.Disk.WhenFull, WhenFullBlock)
+		if s.Buffer.Disk.ExistingClaim == "" {
+			setDefault(&s.Buffer.Disk.RetainPolicy, ClaimRetain)
+		}
 	}
 }
 

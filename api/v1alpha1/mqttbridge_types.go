@@ -24,6 +24,7 @@ import (
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",fieldPath=".metadata",reason=FieldValueInvalid,message="name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.buffer) || !has(self.spec.buffer.disk) || !has(self.spec.buffer.disk.existingClaim) || self.spec.buffer.disk.existingClaim != self.metadata.name + '-bridge'",fieldPath=".spec.buffer.disk.existingClaim",reason=FieldValueInvalid,message="existingClaim is the name of the claim that the operator creates for this bridge; remove existingClaim to use that claim, or choose another claim"
 type MQTTBridge struct {
 	metav1.TypeMeta `json:",inline"`
 

@@ -152,4 +152,5 @@ const (
 	EventRecovered      = "Recovered"
 
 	EventMessageUnforwardable = "MessageUnforwardable"
+	EventClaimAdopted         = "ClaimAdopted"
 )

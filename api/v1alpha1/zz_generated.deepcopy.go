@@ -212,6 +212,16 @@ func (in *DiskBuffer) DeepCopyInto(out *DiskBuffer) {
 		x := (*in).DeepCopy()
 		*out = &x
 	}
+	if in.AccessModes != nil {
+		in, out := &in.AccessModes, &out.AccessModes
+		*out = make([]v1.PersistentVolumeAccessMode, len(*in))
+		copy(*out, *in)
+	}
+	if in.RetainPolicy != nil {
+		in, out := &in.RetainPolicy, &out.RetainPolicy
+		*out = new(ClaimRetainPolicy)
+		**out = **in
+	}
 	if in.WhenFull != nil {
 		in, out := &in.WhenFull, &out.WhenFull
 		*out = new(WhenFull)

@@ -60,6 +60,7 @@ func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 		errs = append(errs, field.Invalid(name, b.Name, "name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"))
 	}
 	errs = append(errs, validateSpec(&b.Spec, field.NewPath("spec"))...)
+	errs = append(errs, validateOwnClaim(b)...)
 	if len(errs) == 0 {
 		errs = append(errs, validateSameServer(b, field.NewPath("spec"))...)
 	}

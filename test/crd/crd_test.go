@@ -341,13 +341,23 @@ func violations(s *apiextensionsv1.JSONSchemaProps) (rejected []violation, accep
 }
 
 func TestBounds_ValueBeyond_IsRejected(t *testing.T) {
-	everything := files(t, "test", "manifests", "valid")["everything"]
+	valid := files(t, "test", "manifests", "valid")
+	// with returns a manifest that has the field, and the path of the field in it.
+	with := func(t *testing.T, path []any) (*unstructured.Unstructured, []any) {
+		for _, name := range []string{"everything", "buffer-on-an-existing-claim"} {
+			u := parse(t, valid[name])
+			if at, ok := items(u.Object, path); ok {
+				return u, at
+			}
+		}
+		t.Fatalf("test/manifests/valid/everything.yaml lacks %s", dotted(path))
+		return nil, nil
+	}
 	walk(schema(t), nil, func(path []any, s *apiextensionsv1.JSONSchemaProps) {
 		rejected, accepted := violations(s)
 		for _, b := range rejected {
 			t.Run(dotted(path)+"/"+b.message, func(t *testing.T) {
-				u := parse(t, everything)
-				path, _ := items(u.Object, path)
+				u, path := with(t, path)
 				set(t, u.Object, path, b.value)
 				got := causes(t, submit(t, u))
 				if !slices.ContainsFunc(got, func(c metav1.StatusCause) bool {
@@ -359,8 +369,7 @@ func TestBounds_ValueBeyond_IsRejected(t *testing.T) {
 		}
 		for _, value := range accepted {
 			t.Run(fmt.Sprintf("%s/%v", dotted(path), value), func(t *testing.T) {
-				u := parse(t, everything)
-				path, _ := items(u.Object, path)
+				u, path := with(t, path)
 				set(t, u.Object, path, value)
 				if err := submit(t, u); err != nil {
 					t.Error(err)
