@@ -93,11 +93,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	errs = append(errs, validateBuffer(s, path)...)
 	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
 	errs = append(errs, validateVersions(s, path)...)
-	if s.Runner != nil && s.Runner.LogLevel != "" {
-		errs = append(errs, oneOf(path.Child("runner", "logLevel"), s.Runner.LogLevel,
-			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
-	}
-	return errs
+	return append(errs, validateRunner(s.Runner, path.Child("runner"))...)
 }
 
 func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {

@@ -206,7 +206,9 @@ func TestDescriptions_Paragraphs_HaveNoLineBreaks(t *testing.T) {
 
 // foreign lists the fields with types of Kubernetes, which limits their values when pods are
 // created.
-var foreign = []string{"resources", "tolerations", "affinity"}
+var foreign = []string{
+	"resources", "tolerations", "affinity", "topologySpreadConstraints", "dnsConfig", "hostAliases", "env", "seLinuxOptions",
+}
 
 // walk visits a schema and all schemas in it. A path consists of field names and, for the first
 // item of a list, 0.
