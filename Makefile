@@ -32,6 +32,7 @@ help: ## Show this help.
 .PHONY: manifests
 manifests: ## Generate the CRD and the operator's role, and copy them into the chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	go run ./hack/fold config/crd/bases/*.yaml
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./controllers/... output:rbac:dir=config/rbac
 	mkdir -p $(CHART)/files
 	cp config/crd/bases/mqttbridge.io_mqttbridges.yaml $(CHART)/files/crd.yaml

@@ -25,7 +25,7 @@ func startOperator(t *testing.T, class, namespace string) {
 	if err := permitLease(t.Context(), class); err != nil {
 		t.Fatal(err)
 	}
-	mgr, err := newManager(rest.CopyConfig(operatorRest), &settings{
+	mgr, err := newManager(t.Context(), rest.CopyConfig(operatorRest), &settings{
 		runnerImage: imageOf(class), class: class, watchNamespaces: []string{namespace, "mqttbridge-system"},
 		leaderElect: true, leaderElectionNamespace: "mqttbridge-system",
 		metricsAddress: disabled, probeAddress: disabled,

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -40,6 +41,7 @@ type settings struct {
 	maxUnavailable  intstr.IntOrString
 	watchNamespaces []string // all if empty
 	policy          controllers.Policy
+	clusterID       string // the UID of kube-system if empty
 	leaderElect     bool
 	// leaderElectionNamespace is the namespace of the Lease. If it is empty, the Lease is
 	// in the operator's own namespace.
@@ -80,6 +82,8 @@ func parseFlags() *settings {
 		return nil
 	})
 	policyFlags(&s.policy)
+	flag.StringVar(&s.clusterID, "cluster-id", "",
+		"Identity of the cluster, from which default MQTT client identifiers are derived, so that they differ between clusters. A change starts new sessions. Default: the UID of the namespace kube-system.")
 	flag.BoolVar(&s.leaderElect, "leader-elect", false,
 		"Elect a leader, so that only one of several replicas is active at a time.")
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "",
@@ -106,6 +110,11 @@ func policyFlags(p *controllers.Policy) {
 	flag.Func("allowed-priority-classes", "Comma-separated list of the priority classes that spec.runner.priorityClassName may name. If it is empty, none is permitted. Default: every class.",
 		func(value string) error {
 			p.PriorityClasses = list(value)
+			return nil
+		})
+	flag.Func("allowed-service-accounts", "Comma-separated list of the ServiceAccounts that spec.runner.serviceAccountName may name. If it is empty, none is permitted. Default: every ServiceAccount of the bridge's namespace.",
+		func(value string) error {
+			p.ServiceAccounts = list(value)
 			return nil
 		})
 	flag.Func("allowed-secrets", "Comma-separated list of patterns, such as mqtt-*, for the names of the Secrets that bridges may use. If it is empty, none is permitted. Default: every Secret of the bridge's namespace.",
@@ -151,16 +160,17 @@ func run(s *settings) error {
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
-	mgr, err := newManager(config, s)
+	ctx := ctrl.SetupSignalHandler()
+	mgr, err := newManager(ctx, config, s)
 	if err != nil {
 		return err
 	}
 	module, commit := buildinfo.Version()
 	ctrl.Log.Info("the operator starts", "version", module, "revision", commit)
-	return mgr.Start(ctrl.SetupSignalHandler())
+	return mgr.Start(ctx)
 }
 
-func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
+func newManager(ctx context.Context, config *rest.Config, s *settings) (ctrl.Manager, error) {
 	// When a server that many bridges use is lost, the status of each bridge must show
 	// it within a second. The client's default limit of 20 requests per second would
 	// delay the status writes. The API server limits clients itself, by priority and
@@ -191,6 +201,12 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	if err := addServers(mgr, s); err != nil {
 		return nil, err
 	}
+	cluster := s.clusterID
+	if cluster == "" {
+		if cluster, err = controllers.ClusterID(ctx, mgr.GetAPIReader()); err != nil {
+			return nil, err
+		}
+	}
 	reconciler := &controllers.Reconciler{
 		Client:         mgr.GetClient(),
 		APIReader:      mgr.GetAPIReader(),
@@ -199,6 +215,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		Class:          s.class,
 		Policy:         s.policy,
 		MaxUnavailable: s.maxUnavailable,
+		ClusterID:      cluster,
 		Now:            time.Now,
 	}
 	if err := reconciler.SetupWithManager(mgr); err != nil {

@@ -101,7 +101,7 @@ func readYAML(file string, into any) error {
 
 func TestOperator_InstalledRights_RunsAndReleasesTheLeadership(t *testing.T) {
 	apiserver.Need(t, server)
-	mgr, err := newManager(operatorRest, &settings{
+	mgr, err := newManager(t.Context(), operatorRest, &settings{
 		runnerImage: "registry.example/runner:v1", watchNamespaces: []string{"default", "mqttbridge-system"},
 		leaderElect: true, leaderElectionNamespace: "mqttbridge-system",
 		metricsAddress: "127.0.0.1:0", probeAddress: "0",

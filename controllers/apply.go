@@ -85,6 +85,9 @@ func (r *Reconciler) applyChanges(ctx context.Context, b *v1alpha1.MQTTBridge, w
 			return wrote, err
 		}
 		wrote = wrote || changed
+		if changes[i].exists && changes[i].kind == claimKind {
+			r.announceAdoption(b, changes[i].existing.object)
+		}
 	}
 	return wrote, nil
 }
@@ -155,7 +158,7 @@ func (r *Reconciler) pruneChildren(ctx context.Context, unwanted map[identity]li
 }
 
 // liveChildren returns the cached objects that have the bridge's labels and that the bridge
-// controls.
+// controls, and its retained claim.
 func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (map[identity]liveChild, error) {
 	out := map[identity]liveChild{}
 	for _, kind := range childKinds {
@@ -164,7 +167,7 @@ func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (
 			return nil, fmt.Errorf("listing %s children: %w", kind.gvk.Kind, err)
 		}
 		err := meta.EachListItem(list, func(item runtime.Object) error {
-			if obj, ok := item.(client.Object); ok && metav1.IsControlledBy(obj, b) {
+			if obj, ok := item.(client.Object); ok && (metav1.IsControlledBy(obj, b) || kind.neverPrune && retained(b, obj)) {
 				out[identity{kind.gvk.Kind, obj.GetName()}] = liveChild{kind, obj}
 			}
 			return nil
@@ -209,7 +212,7 @@ func applyChanged(applied child, existing liveChild) (bool, error) {
 }
 
 // checkOwnership returns an error if an object with a child's name exists that the bridge
-// does not control. It reads from the API server, because the cache holds only objects with
+// does not control, and that is not its retained claim. It reads from the API server, because the cache holds only objects with
 // the operator's labels.
 func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge, id identity) error {
 	found := &metav1.PartialObjectMetadata{}
@@ -227,7 +230,7 @@ func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge,
 	}
 	owner := metav1.GetControllerOf(found)
 	switch {
-	case owner != nil && owner.UID == b.UID:
+	case owner != nil && owner.UID == b.UID, id.kind == claimKind && retained(b, found):
 		return nil
 	case owner != nil && owner.Kind == bridgeKind && owner.Name == b.Name:
 		// It belonged to an earlier bridge of this name; the garbage collector deletes it.

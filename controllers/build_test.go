@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
 var updateGolden = flag.Bool("update", false, "write the golden files instead of comparing with them")

@@ -45,6 +45,7 @@ const (
 
 	manifestDir = "/etc/mqttbridge/bridge"
 	secretsDir  = "/etc/mqttbridge/secrets" //nolint:gosec // a path, not a secret
+	extraDir    = "/etc/mqttbridge/extra"
 )
 
 // deployment returns the Deployment of the bridge's only runner.
@@ -97,17 +98,16 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 	if err != nil {
 		return nil, err
 	}
+	security, err := podSecurityContext(runner.PodSecurityContext)
+	if err != nil {
+		return nil, err
+	}
 	spec := corev1ac.PodSpec().
-		WithServiceAccountName(childName(b.Name)).
+		WithServiceAccountName(serviceAccountName(b)).
 		WithAutomountServiceAccountToken(true).
 		WithEnableServiceLinks(false).
 		WithTerminationGracePeriodSeconds(drainSeconds).
-		WithSecurityContext(corev1ac.PodSecurityContext().
-			WithRunAsNonRoot(true).
-			WithRunAsUser(nonRoot).
-			WithRunAsGroup(nonRoot).
-			WithFSGroup(nonRoot).
-			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithSecurityContext(security).
 		WithVolumes(corev1ac.Volume().WithName("bridge").
 			WithConfigMap(corev1ac.ConfigMapVolumeSource().
 				WithName(childName(b.Name)).
@@ -118,6 +118,10 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 	}
 	if disk(b) != nil {
 		mountClaim(b, spec, container)
+	}
+	mountExtraVolumes(spec, container, runner.ExtraVolumes)
+	if err := customize(spec, container, &runner); err != nil {
+		return nil, err
 	}
 	if err := schedule(spec, &runner); err != nil {
 		return nil, err
@@ -217,6 +221,13 @@ func schedule(spec *corev1ac.PodSpecApplyConfiguration, runner *v1alpha1.Runner)
 	}
 	if len(runner.NodeSelector) > 0 {
 		spec.WithNodeSelector(runner.NodeSelector)
+	}
+	for i := range runner.TopologySpreadConstraints {
+		converted, err := convert[corev1ac.TopologySpreadConstraintApplyConfiguration](&runner.TopologySpreadConstraints[i])
+		if err != nil {
+			return err
+		}
+		spec.WithTopologySpreadConstraints(converted)
 	}
 	if runner.PriorityClassName != "" {
 		spec.WithPriorityClassName(runner.PriorityClassName)

@@ -22,7 +22,7 @@
 //     a time, and stops if they do not recover;
 //   - the report of a runner is cleared only when its pod is gone;
 //   - an event follows the status that it describes, and is sent at most once;
-//   - the claim of a volume, which may hold messages, is never deleted;
+//   - the operator never deletes the claim of a volume, which may hold messages;
 //   - no Secret is ever read.
 //
 // It leaves the data path to the runner, which forwards and fails over without the

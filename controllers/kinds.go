@@ -22,8 +22,8 @@ type childKind struct {
 	gvk    schema.GroupVersionKind
 	object client.Object
 	list   client.ObjectList
-	// neverPrune is true if a child that is no longer wanted stays until the bridge is
-	// deleted.
+	// neverPrune is true if a child that is no longer wanted stays, and may outlive the
+	// bridge.
 	neverPrune bool
 	// applied returns the fields that FieldOwner last applied to an object and still
 	// owns, with the object's current values.

@@ -80,11 +80,16 @@ func startOperator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	cluster, err := ClusterID(ctx, mgr.GetAPIReader())
+	if err != nil {
+		return err
+	}
 	operator = &Reconciler{
 		Client:      mgr.GetClient(),
 		APIReader:   mgr.GetAPIReader(),
 		Recorder:    mgr.GetEventRecorder(FieldOwner),
 		RunnerImage: testRunnerImage,
+		ClusterID:   cluster,
 		Now:         time.Now,
 	}
 	if err := operator.SetupWithManager(mgr); err != nil {

@@ -44,9 +44,10 @@ func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
 	if r := b.Spec.Runner; r != nil && r.LogLevel != "" {
 		spec.Runner = &v1alpha1.Runner{LogLevel: r.LogLevel}
 	}
-	if d := disk(b); d != nil && d.StorageClassName != "" {
+	if disk(b) != nil { // the runner only knows the directory
 		spec.Buffer = b.Spec.Buffer.DeepCopy()
-		spec.Buffer.Disk.StorageClassName = ""
+		d := spec.Buffer.Disk
+		d.StorageClassName, d.AccessModes, d.RetainPolicy, d.ExistingClaim = "", nil, nil, ""
 	}
 	return &spec
 }

@@ -27,13 +27,15 @@ import (
 )
 
 // The rights of the operator. It must itself hold the rights that it grants to runners: to
-// patch mqttbridges/status, and to watch a ConfigMap. It has no rights on Secrets, only reads
-// pods, and has no right to delete a claim, which may hold messages.
+// patch mqttbridges/status, and to watch a ConfigMap. The UID of kube-system identifies the
+// cluster. The operator has no rights on Secrets, only reads pods, and has no right to delete
+// a claim, which may hold messages.
 //
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
@@ -63,6 +65,8 @@ type Reconciler struct {
 	// same time from a roll-out, in which the operator replaces their pods. At least one
 	// bridge may.
 	MaxUnavailable intstr.IntOrString
+	// ClusterID identifies the cluster in default client identifiers.
+	ClusterID string
 	// Now returns the current time.
 	Now func() time.Time
 
@@ -82,6 +86,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.fleet.setState(req.NamespacedName, "")
 		return ctrl.Result{}, nil
 	}
+	bridge.SetDefaultClientIDs(r.ClusterID) // of the copy: a runner does not know the cluster
 	wrote, err := r.reconcileChildren(ctx, bridge)
 	var stall *stallError
 	if err != nil && !errors.As(err, &stall) {
@@ -125,6 +130,9 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 	o.wrote, o.stall = wrote, stall
 	if stall == nil {
 		if o.loop, err = r.findLoop(ctx, b); err != nil {
+			return err
+		}
+		if o.sharedClientIDs, err = r.findSharedClientIDs(ctx, b); err != nil {
 			return err
 		}
 	}
@@ -191,16 +199,21 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	c := ctrl.NewControllerManagedBy(mgr).
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels)).
 		Watches(&appsv1.Deployment{}, r.continueRollout()).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharedClientIDs), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrentReconciles,
 			// Tests run several operators in one process.
 			SkipNameValidation: ptr.To(true),
 		})
 	for _, kind := range childKinds {
-		c = c.Owns(kind.object)
+		if kind.neverPrune {
+			c = c.Watches(kind.object, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels))
+		} else {
+			c = c.Owns(kind.object)
+		}
 	}
 	if err := c.Complete(r); err != nil {
 		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
@@ -208,11 +221,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// bridgeOfPod returns a request for the bridge that a pod serves, according to its labels.
-func bridgeOfPod(_ context.Context, pod client.Object) []ctrl.Request {
-	name := pod.GetLabels()[labelInstance]
+// bridgeOfLabels returns a request for the bridge that a pod or a claim belongs to, according
+// to its labels. A retained claim has no owner.
+func bridgeOfLabels(_ context.Context, obj client.Object) []ctrl.Request {
+	name := obj.GetLabels()[labelInstance]
 	if name == "" {
 		return nil
 	}
-	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: pod.GetNamespace(), Name: name}}}
+	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: obj.GetNamespace(), Name: name}}}
 }

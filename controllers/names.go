@@ -47,6 +47,11 @@ const (
 // generation, and because users can select the Deployments that have it.
 const labelHealthBefore = "mqttbridge.io/health-before-rollout"
 
+// annotationBridgeUID is an annotation of a claim: the UID of the bridge that uses it. If it
+// differs from the UID of the bridge, the claim was retained when an earlier bridge was
+// deleted.
+const annotationBridgeUID = "mqttbridge.io/bridge-uid"
+
 const (
 	runnerName    = "bridge-runner"
 	managedByName = "mqttbridge-operator"

@@ -32,6 +32,9 @@ type observation struct {
 	// loop describes a loop of messages through this bridge and others. It is empty if
 	// there is none.
 	loop string
+	// sharedClientIDs describes the client identifiers that another bridge uses, too. It is
+	// empty if there are none.
+	sharedClientIDs string
 }
 
 func (o *observation) suspended() bool { return isSuspended(o.bridge) }

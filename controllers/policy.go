@@ -30,6 +30,9 @@ type Policy struct {
 	Images []string
 	// PriorityClasses are the names that spec.runner.priorityClassName may have.
 	PriorityClasses []string
+	// ServiceAccounts are the names that spec.runner.serviceAccountName may have. The account
+	// that the operator creates is always permitted.
+	ServiceAccounts []string
 	// Secrets are patterns for the names of the Secrets that the pod may use, as in
 	// [path.Match]. The operator enforces names and not labels, because it would need the
 	// right to read all Secrets to see their labels.
@@ -47,6 +50,9 @@ func (p *Policy) check(b *v1alpha1.MQTTBridge, image string) (field.ErrorList, e
 	}
 	if p.PriorityClasses != nil && runner.PriorityClassName != "" && !slices.Contains(p.PriorityClasses, runner.PriorityClassName) {
 		errs = append(errs, field.Invalid(at.Child("priorityClassName"), runner.PriorityClassName, fmt.Sprintf(msgPriorityForbidden, permitted(p.PriorityClasses))))
+	}
+	if p.ServiceAccounts != nil && runner.ServiceAccountName != "" && !slices.Contains(p.ServiceAccounts, runner.ServiceAccountName) {
+		errs = append(errs, field.Invalid(at.Child("serviceAccountName"), runner.ServiceAccountName, fmt.Sprintf(msgServiceAccountForbidden, permitted(p.ServiceAccounts))))
 	}
 	if p.NoTolerations && len(runner.Tolerations) > 0 {
 		errs = append(errs, field.Invalid(at.Child("tolerations"), fmt.Sprintf("%d tolerations", len(runner.Tolerations)), msgTolerationsForbidden))

@@ -21,6 +21,15 @@ func serviceAccount(b *v1alpha1.MQTTBridge) *corev1ac.ServiceAccountApplyConfigu
 		WithAutomountServiceAccountToken(false)
 }
 
+// serviceAccountName returns the name of the pod's ServiceAccount: the ServiceAccount that
+// the spec names, or the child.
+func serviceAccountName(b *v1alpha1.MQTTBridge) string {
+	if b.Spec.Runner != nil && b.Spec.Runner.ServiceAccountName != "" {
+		return b.Spec.Runner.ServiceAccountName
+	}
+	return childName(b.Name)
+}
+
 // role returns the Role that allows the runner to patch the status of its own bridge and to
 // watch the ConfigMap with its manifest, and nothing else. A watch begins with the current
 // object, so that the runner needs no right to get it.
@@ -48,7 +57,7 @@ func roleBinding(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleBindingApplyConfiguration
 		WithSubjects(rbacv1ac.Subject().
 			WithKind(rbacv1.ServiceAccountKind).
 			WithNamespace(b.Namespace).
-			WithName(childName(b.Name))).
+			WithName(serviceAccountName(b))).
 		WithRoleRef(rbacv1ac.RoleRef().
 			WithAPIGroup(rbacv1.GroupName).
 			WithKind("Role").

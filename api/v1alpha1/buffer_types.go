@@ -3,7 +3,10 @@
 
 package v1alpha1
 
-import "k8s.io/apimachinery/pkg/api/resource"
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
 
 // QoS0WhenDown controls what happens to QoS 0 messages while no server of their destination
 // is connected.
@@ -59,12 +62,15 @@ type MemoryBuffer struct {
 	Size *resource.Quantity `json:"size,omitempty"`
 }
 
-// DiskBuffer keeps a backlog on a volume.
+// DiskBuffer keeps a backlog on a volume. In a cluster, the operator creates the claim of the
+// volume, called NAME-bridge, unless existingClaim names another one.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.existingClaim) || !(has(self.storageClassName) || has(self.accessModes) || has(self.retainPolicy))",fieldPath=".existingClaim",reason=FieldValueInvalid,message="existingClaim names a claim of your own, which the operator neither creates nor deletes; remove storageClassName, accessModes and retainPolicy, or remove existingClaim"
 type DiskBuffer struct {
-	// size is the size of the volume, from 16Mi to 16Ti. Nine tenths of it hold the
-	// backlog, and the rest is for the file system. Directions that have rules share the
-	// space evenly. It can be raised later if the StorageClass allows volume expansion, but
-	// not lowered.
+	// size is the size of the volume, or the part of the volume of existingClaim that the
+	// bridge may use, from 16Mi to 16Ti. Nine tenths of it hold the backlog, and the rest is
+	// for the file system. Directions that have rules share the space evenly. It can be
+	// raised later if the StorageClass allows volume expansion, but not lowered.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('16Mi')) >= 0 && quantity(string(self)).compareTo(quantity('16Ti')) <= 0)",reason=FieldValueInvalid,message="the size of the buffer on disk must be from 16Mi to 16Ti, as in 10Gi"
 	Size *resource.Quantity `json:"size,omitempty"`
@@ -78,6 +84,34 @@ type DiskBuffer struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="storageClassName must be the name of a StorageClass: lower case letters, digits, '-' and '.', and a letter or digit at both ends"
 	StorageClassName string `json:"storageClassName,omitempty"`
+
+	// accessModes are the access modes of the claim. With ReadWriteOncePod, which requires a
+	// CSI driver, the cluster ensures that a single pod uses the volume. Default:
+	// ReadWriteOnce. They have no effect if the runner runs outside a cluster.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=3
+	// +kubebuilder:validation:items:Enum=ReadWriteOnce;ReadWriteOncePod;ReadWriteMany
+	// +kubebuilder:validation:XValidation:rule="size(self) == 1 || !self.exists(m, m == 'ReadWriteOncePod')",reason=FieldValueInvalid,message="ReadWriteOncePod must be the only access mode; remove it or the others"
+	AccessModes []corev1.PersistentVolumeAccessMode `json:"accessModes,omitempty"`
+
+	// retainPolicy controls what happens to the claim when the bridge is deleted. Retain
+	// keeps it, with the messages on it: a bridge that is later created with the same name
+	// uses it again and sends them. Delete deletes it, and the messages are lost. If
+	// only buffer.disk is removed, both keep the claim; Delete then deletes it with the
+	// bridge. Default Retain.
+	// +optional
+	RetainPolicy *ClaimRetainPolicy `json:"retainPolicy,omitempty"`
+
+	// existingClaim is the name of a PersistentVolumeClaim in the bridge's namespace that
+	// the bridge uses, in a directory with the bridge's name. The operator then creates no
+	// claim, and never deletes this one. Default: the operator creates a claim.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="existingClaim must be the name of a PersistentVolumeClaim: lower case letters, digits, '-' and '.'"
+	ExistingClaim string `json:"existingClaim,omitempty"`
 
 	// whenFull controls what happens to messages when the backlog has reached its size, or
 	// the disk is full. With Block, the bridge acknowledges no more messages, so that the
@@ -97,6 +131,20 @@ type DiskBuffer struct {
 	// +kubebuilder:validation:Maximum=31536000
 	MessageTTLSeconds *int32 `json:"messageTTLSeconds,omitempty"`
 }
+
+// ClaimRetainPolicy controls what happens to the claim of a buffer on disk when its bridge
+// is deleted.
+//
+// +kubebuilder:validation:Enum=Delete;Retain
+type ClaimRetainPolicy string
+
+// The policies for the claim of a deleted bridge.
+const (
+	// ClaimDelete deletes the claim and the messages on its volume.
+	ClaimDelete ClaimRetainPolicy = "Delete"
+	// ClaimRetain keeps the claim for a later bridge of the same name.
+	ClaimRetain ClaimRetainPolicy = "Retain"
+)
 
 // WhenFull is the policy for messages when the buffer is full.
 //

@@ -4,10 +4,7 @@
 package v1alpha1
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"strings"
-	"unicode"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
@@ -41,12 +38,14 @@ const (
 // webSocket, preferredServer, retainHandling, maxHops, dead letters, a buffer on disk, its
 // TTL, and drain.
 // WithDefaults does not change fields that are set. Applying it twice has the same result
-// as applying it once.
+// as applying it once. For a bridge in a cluster, the operator calls SetDefaultClientIDs
+// before.
 func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	out := b.DeepCopy()
 	s := &out.Spec
-	s.Local.setDefaults(defaultClientID(b.Namespace, b.Name, "local"), defaultClientID(b.Namespace, b.Name, "local-probe"))
-	s.Remote.setDefaults(defaultClientID(b.Namespace, b.Name, "remote"), defaultClientID(b.Namespace, b.Name, "remote-probe"))
+	out.SetDefaultClientIDs("")
+	s.Local.setDefaults()
+	s.Remote.setDefaults()
 	for i := range s.LocalToRemote {
 		s.LocalToRemote[i].setDefaults()
 	}
@@ -89,6 +88,9 @@ func (s *MQTTBridgeSpec) setBufferDefaults() {
 	setDefault(&s.Buffer.QoS0WhenDown, QoS0WhenDownDrop)
 	if s.Buffer.Disk != nil {
 		setDefault(&s.Buffer.Disk.WhenFull, WhenFullBlock)
+		if s.Buffer.Disk.ExistingClaim == "" {
+			setDefault(&s.Buffer.Disk.RetainPolicy, ClaimRetain)
+		}
 	}
 }
 
@@ -111,7 +113,7 @@ func RoleAt(position int) ServerRole {
 	return RoleBackup
 }
 
-func (s *Side) setDefaults(clientID, probeClientID string) {
+func (s *Side) setDefaults() {
 	names := s.ServerNames()
 	s.Primary.setDefaults(names[0])
 	for i := range s.Backups {
@@ -121,9 +123,6 @@ func (s *Side) setDefaults(clientID, probeClientID string) {
 	s.TLS.setDefaults()
 	s.Proxy.setDefaults()
 	setDefault(&s.ProtocolVersion, ProtocolVersion311)
-	if s.ClientID == "" {
-		s.ClientID = clientID
-	}
 	setDefault(&s.KeepAliveSeconds, DefaultKeepAliveSeconds)
 	setDefault(&s.CleanSession, false)
 	if s.SessionExpiry == "" {
@@ -131,10 +130,7 @@ func (s *Side) setDefaults(clientID, probeClientID string) {
 	}
 	setDefault(&s.MaximumPacketSize, resource.MustParse(DefaultMaximumPacketSize))
 	setDefault(&s.BridgeMode, BridgeModeAuto)
-	if s.Failover == nil {
-		s.Failover = &Failover{}
-	}
-	s.Failover.setDefaults(probeClientID)
+	s.Failover.setDefaults()
 	if s.PreferredServer != nil {
 		setDefault(&s.PreferredServer.Force, false)
 	}
@@ -147,7 +143,7 @@ func (s *Server) setDefaults(name string) {
 	s.Proxy.setDefaults()
 }
 
-func (f *Failover) setDefaults(probeClientID string) {
+func (f *Failover) setDefaults() {
 	setDefault(&f.ConnectTimeoutSeconds, DefaultConnectTimeoutSeconds)
 	setDefault(&f.PingTimeoutSeconds, DefaultPingTimeoutSeconds)
 	setDefault(&f.AckTimeoutSeconds, DefaultAckTimeoutSeconds)
@@ -163,15 +159,9 @@ func (f *Failover) setDefaults(probeClientID string) {
 	}
 	initialSeconds := (*r.InitialMilliseconds + 999) / 1000
 	setDefault(&r.MaxSeconds, max(DefaultRetryMaxSeconds, initialSeconds))
-	if f.Probe == nil {
-		f.Probe = &Probe{}
-	}
 	setDefault(&f.Probe.Policy, ProbeAlways)
 	setDefault(&f.Probe.IntervalSeconds, DefaultProbeIntervalSeconds)
 	setDefault(&f.Probe.TimeoutSeconds, DefaultProbeTimeoutSeconds)
-	if f.Probe.ClientID == "" {
-		f.Probe.ClientID = probeClientID
-	}
 	if f.Failback == nil {
 		f.Failback = &Failback{}
 	}
@@ -198,24 +188,4 @@ func setDefault[T any](field **T, value T) {
 	if *field == nil {
 		*field = ptr.To(value)
 	}
-}
-
-// maxPortableClientID is the length in bytes up to which every server accepts a client
-// identifier (MQTT 3.1.1 [MQTT-3.1.3-5]).
-const maxPortableClientID = 23
-
-// defaultClientID derives a client identifier that is the same after every restart, and
-// that differs between bridges and between the sides of a bridge. Every server accepts it:
-// it has at most 23 letters and digits. It starts with the bridge's name, so that users
-// recognize it, and ends with a hash of namespace, name and side.
-func defaultClientID(namespace, name, side string) string {
-	sum := sha256.Sum256([]byte(namespace + "/" + name + "/" + side))
-	hash := hex.EncodeToString(sum[:4])
-	plain := strings.Map(func(r rune) rune {
-		if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
-			return r
-		}
-		return -1
-	}, name)
-	return plain[:min(len(plain), maxPortableClientID-len(hash))] + hash
 }

@@ -24,6 +24,7 @@ import (
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",fieldPath=".metadata",reason=FieldValueInvalid,message="name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.buffer) || !has(self.spec.buffer.disk) || !has(self.spec.buffer.disk.existingClaim) || self.spec.buffer.disk.existingClaim != self.metadata.name + '-bridge'",fieldPath=".spec.buffer.disk.existingClaim",reason=FieldValueInvalid,message="existingClaim is the name of the claim that the operator creates for this bridge; remove existingClaim to use that claim, or choose another claim"
 type MQTTBridge struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -81,6 +82,7 @@ type MQTTBridgeSpec struct {
 	// +listMapKey=topic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(o, (has(o.name) ? o.name : o.filter) == (has(r.name) ? r.name : r.filter)))",reason=FieldValueInvalid,message="two rules of this direction have the same name, which is by default the filter; set name to different names"
 	LocalToRemote []Rule `json:"localToRemote,omitempty"`
 
 	// remoteToLocal are the rules for messages from remote to local. Two rules must differ in
@@ -91,6 +93,7 @@ type MQTTBridgeSpec struct {
 	// +listMapKey=topic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(o, (has(o.name) ? o.name : o.filter) == (has(r.name) ? r.name : r.filter)))",reason=FieldValueInvalid,message="two rules of this direction have the same name, which is by default the filter; set name to different names"
 	RemoteToLocal []Rule `json:"remoteToLocal,omitempty"`
 
 	// delivery controls how messages are delivered to their destination.
@@ -136,7 +139,7 @@ type MQTTBridgeSpec struct {
 // Side is one side of a bridge: servers in order of preference, and how to
 // connect to them.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, b.url != self.primary.url) && self.backups.all(b, self.backups.exists_one(o, o.url == b.url)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same URL; list each server once"
+// +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, (b.url.startsWith('mqtt') ? (b.url.lowerAscii() + '/').replace(b.url.startsWith('mqtts') ? ':8883/' : ':1883/', '/') : b.url) != (self.primary.url.startsWith('mqtt') ? (self.primary.url.lowerAscii() + '/').replace(self.primary.url.startsWith('mqtts') ? ':8883/' : ':1883/', '/') : self.primary.url)) && self.backups.all(b, self.backups.exists_one(o, (o.url.startsWith('mqtt') ? (o.url.lowerAscii() + '/').replace(o.url.startsWith('mqtts') ? ':8883/' : ':1883/', '/') : o.url) == (b.url.startsWith('mqtt') ? (b.url.lowerAscii() + '/').replace(b.url.startsWith('mqtts') ? ':8883/' : ':1883/', '/') : b.url))))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same URL, apart from upper and lower case or the default port; list each server once"
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, !has(b.name) || !has(self.primary.name) || b.name != self.primary.name) && self.backups.all(b, !has(b.name) || self.backups.exists_one(o, has(o.name) && o.name == b.name)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same name; give each server a different name"
 // +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.primary.url.matches('^wss?://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^wss?://')))",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but no server of this side has a WebSocket URL; write ws:// or wss:// in the URLs or remove webSocket"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.primary.url.matches('^(mqtts|ssl|tls|wss)://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^(mqtts|ssl|tls|wss)://')))",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"
@@ -163,8 +166,10 @@ type Side struct {
 
 	// clientID is the MQTT client identifier (MQTT 3.1.1 section 3.1.3.1) that the bridge
 	// uses with every server of this side. No other client may use it: a server disconnects
-	// the older of two clients with the same identifier. Default: an identifier that is
-	// derived from the bridge's namespace and name, and is the same after every restart.
+	// the older of two clients with the same identifier. status shows the identifier in use.
+	// Default: an identifier that is derived from the cluster and the bridge's namespace and
+	// name, so that it is the same after every restart, also if the bridge is deleted and
+	// created again.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
@@ -457,6 +462,7 @@ type Rule struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#]')",reason=FieldValueInvalid,message="the topic of a rule must not contain the wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[+#]') || !self.matches('[$]([0-9]|topic)')",reason=FieldValueInvalid,message="a placeholder needs braces: write ${1} instead of $1, and ${topic} instead of $topic"
 	// +kubebuilder:validation:XValidation:rule="self.matches('[+#]') || self.matches('^([$][{](topic|[1-9][0-9]?)[}]|[$]?[^${}])+$')",reason=FieldValueInvalid,message="the placeholders of a topic are ${topic}, ${1}, ${2} and so on; the topic must not contain { or } elsewhere, or a $ before another $ or at its end"
 	Topic string `json:"topic,omitempty"`
 
@@ -499,7 +505,7 @@ type Rule struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.all(f, f.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$'))",reason=FieldValueInvalid,message="in a topic filter + and # must each be a whole level between slashes, and # must be the last level, as in a/+/b/#"
-	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which never begin with a prefix of subscriptions, such as $share/group/ or $exclusive/; write the filter without the prefix"
+	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.startsWith('$SharedSubscription/') && !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which never begin with a prefix of subscriptions, such as $share/group/ or $exclusive/; write the filter without the prefix"
 	Exclude []string `json:"exclude,omitempty"`
 }
 

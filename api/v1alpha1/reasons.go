@@ -14,8 +14,9 @@ const (
 	// names every failed server and the cause of its failure.
 	ConditionRemoteConnected = "RemoteConnected"
 	// ConditionDegraded is True while a side is on a backup, the buffer on disk is full or
-	// has failed, the server in use has a shortfall, no server accepts some messages, or
-	// messages loop through several bridges.
+	// has failed, the server in use has a shortfall, no server accepts some messages,
+	// messages loop through several bridges, or another bridge has the same client
+	// identifier.
 	ConditionDegraded = "Degraded"
 	// ConditionReconciling is a condition of kstatus: present and True while the children
 	// do not yet match the spec.
@@ -43,6 +44,7 @@ const (
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: no volume can be provided for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
+	ReasonClientIDShared   = "ClientIDShared"   // Degraded: another bridge uses the same client identifier with the same server.
 	ReasonMessageLoop      = "MessageLoop"      // Degraded: messages loop through bridges between the same servers.
 	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written, or a part of it cannot be read.
 
@@ -143,6 +145,7 @@ const (
 	EventRecovered      = "Recovered"
 
 	EventMessageUnforwardable = "MessageUnforwardable"
+	EventClaimAdopted         = "ClaimAdopted"
 
 	EventRolloutStopped = "RolloutStopped"
 )

@@ -68,6 +68,12 @@ type RunnerStatus struct {
 
 // SideStatus is the state of one side.
 type SideStatus struct {
+	// clientID is the MQTT client identifier that the bridge uses with the servers of this
+	// side.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	ClientID string `json:"clientID,omitempty"`
+
 	// active is the server in use. It is absent while no server is connected.
 	// +optional
 	Active *ActiveServer `json:"active,omitempty"`

@@ -80,7 +80,7 @@ var codeTables = map[session.Kind]map[byte]row{
 	session.Disconnected: {
 		0x89: shutsDown, 0x8B: shutsDown, 0x9F: shutsDown, 0x9C: redirectsLate, 0x9D: redirectsLate,
 		0x87: {v1alpha1.ReasonAuthenticationFailed, "the server no longer authorises the client {DISCONNECT}{elsewhere}; check the server's access rules for this client identifier"},
-		0x8E: {v1alpha1.ReasonSessionTakenOver, "another client has connected with the same client identifier; give each bridge a clientID of its own {DISCONNECT}{elsewhere}"},
+		0x8E: {v1alpha1.ReasonSessionTakenOver, "another client, perhaps a bridge in another cluster, has connected with the client identifier of this bridge, which its status shows; set another clientID, or remove it, because the default is different for each bridge {DISCONNECT}{elsewhere}"},
 		0x97: {v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded {DISCONNECT}{elsewhere}; raise it on the server"},
 		0x98: {v1alpha1.ReasonDisconnected, "the server's administrator ended the session {DISCONNECT}{elsewhere}"},
 	},

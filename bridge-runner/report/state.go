@@ -48,6 +48,7 @@ func NewState(bridge *v1alpha1.MQTTBridge, pod string, metrics *Metrics) *State 
 	st := &State{start: metav1.Now(), pod: pod, changed: make(chan struct{}, 1)}
 	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
 	st.Remote = newSide(st, bridge.Spec.Remote.Servers(), metrics.side("remote"))
+	st.Local.status.ClientID, st.Remote.status.ClientID = bridge.Spec.Local.ClientID, bridge.Spec.Remote.ClientID
 	if d := bridge.Spec.Delivery; d != nil && d.Unforwardable != nil && d.Unforwardable.DeadLetter != nil {
 		st.deadLetter = d.Unforwardable.DeadLetter.Topic
 	}

@@ -62,10 +62,11 @@ func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 		errs = append(errs, field.Invalid(name, b.Name, "name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"))
 	}
 	errs = append(errs, validateSpec(&b.Spec, field.NewPath("spec"))...)
+	errs = append(errs, validateOwnClaim(b)...)
 	if len(errs) == 0 {
 		errs = append(errs, validateSameServer(b, field.NewPath("spec"))...)
 	}
-	return append(errs, validateClientIDs(&b.WithDefaults().Spec, field.NewPath("spec"))...)
+	return append(errs, validateClientIDs(&b.WithDefaults().Spec, b.Namespace, field.NewPath("spec"))...)
 }
 
 func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
@@ -153,7 +154,7 @@ func validateDistinct(s *v1alpha1.Side, backups *field.Path) field.ErrorList {
 			continue // validateServer reports it
 		}
 		if first := slices.Index(addresses, addresses[i]); first < i {
-			errs = append(errs, field.Invalid(backups, v1alpha1.PublicURL(servers[i].URL), "two servers of this side have the same URL; list each server once"))
+			errs = append(errs, field.Invalid(backups, v1alpha1.PublicURL(servers[i].URL), "two servers of this side have the same URL, apart from upper and lower case or the default port; list each server once"))
 			continue
 		}
 		if first := slices.Index(names, names[i]); first < i {
@@ -185,24 +186,6 @@ func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
 	return append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
-}
-
-func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
-	if r == nil {
-		return nil
-	}
-	errs := inRange(path.Child("metricsPort"), r.MetricsPort, 1024, 65535)
-	if r.MetricsPort != nil && *r.MetricsPort == probePort {
-		errs = append(errs, field.Invalid(path.Child("metricsPort"), *r.MetricsPort, "metricsPort must differ from 8080, the port of the health probes; choose another port such as 9090, or remove the field to use port 8080 for both"))
-	}
-	if r.LogLevel != "" {
-		errs = append(errs, oneOf(path.Child("logLevel"), r.LogLevel,
-			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
-	}
-	if r.UpdatePolicy != "" {
-		errs = append(errs, oneOf(path.Child("updatePolicy"), r.UpdatePolicy, v1alpha1.UpdateAutomatic, v1alpha1.UpdateOnSpecChange)...)
-	}
-	return errs
 }
 
 func validateClassName(name string, path *field.Path) field.ErrorList {

@@ -176,6 +176,8 @@ func TestPolicies_Samples_DenyAndAllow(t *testing.T) {
 		"a login of a proxy":        {some, `{remote: {proxy: {url: "http://p:1", credentials: {username: {value: me}, password: {secretKeyRef: {name: other}}}}}}`, "you may not get"},
 		"a user name":               {some, `{remote: {credentials: {username: {secretKeyRef: {name: other}}}, protocolVersion: "5"}}`, "you may not get"},
 		"a certificate":             {some, `{remote: {tls: {certificate: {secretKeyRef: {name: other}}, key: {secretKeyRef: {name: cert}}}}}`, "you may not get"},
+		"a variable":                {some, `{runner: {env: [{name: A, valueFrom: {secretKeyRef: {name: other, key: a}}}]}}`, "you may not get"},
+		"an extra volume":           {some, `{runner: {extraVolumes: [{name: a, secret: {name: other}}]}}`, "you may not get"},
 		"a key":                     {some, `{remote: {tls: {certificate: {configMapKeyRef: {name: other}}, key: {secretKeyRef: {name: other}}}}}`, "you may not get"},
 		"the Secret of a CA":        {some, `{remote: {tls: {ca: {secretKeyRef: {name: other}}}}}`, "you may not get"},
 		"a query":                   {some, `{remote: {backups: [{url: "wss://c", webSocket: {queryFrom: {secretKeyRef: {name: other, key: k}}}}]}}`, "you may not get"},

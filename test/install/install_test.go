@@ -212,10 +212,32 @@ func TestChart_Policy_SetsFlagsOnlyForLists(t *testing.T) {
 	if got := flags(); len(got) > 0 {
 		t.Errorf("the defaults set %q; want no limit", got)
 	}
-	got := flags("--set=policy.allowedImages={a/,b}", "--set-json=policy.allowedPriorityClasses=[]", "--set=policy.allowedSecrets={mqtt-*}", "--set=policy.allowTolerations=false")
-	want := []string{"--allowed-images=a/,b", "--allowed-priority-classes=", "--allowed-secrets=mqtt-*", "--allow-tolerations=false"}
+	got := flags("--set=policy.allowedImages={a/,b}", "--set-json=policy.allowedPriorityClasses=[]", "--set=policy.allowedServiceAccounts={a}", "--set=policy.allowedSecrets={mqtt-*}", "--set=policy.allowTolerations=false")
+	want := []string{"--allowed-images=a/,b", "--allowed-priority-classes=", "--allowed-service-accounts=a", "--allowed-secrets=mqtt-*", "--allow-tolerations=false"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the flags are %q; want %q", got, want)
+	}
+}
+
+func TestChart_ClusterID_ReplacesTheRightToGetKubeSystem(t *testing.T) {
+	const role = "mqttbridge-operator-cluster-id"
+	for _, c := range []struct {
+		args []string
+		want bool
+	}{
+		{nil, false}, // the operator's ClusterRole has the right
+		{[]string{"--set=watchNamespaces={a}"}, true},
+		{[]string{"--set=watchNamespaces={a}", "--set=clusterID=one"}, false},
+	} {
+		h := helmed(t, c.args...)
+		r, ok := decode[rbacv1.Role](t, h, "Role")[role]
+		if ok != c.want || ok && (r.Namespace != "kube-system" || !slices.Equal(r.Rules[0].ResourceNames, []string{"kube-system"})) {
+			t.Errorf("%v: the Role is %+v", c.args, r)
+		}
+		args := only[appsv1.Deployment](t, h, "Deployment").Spec.Template.Spec.Containers[0].Args
+		if given := slices.Contains(c.args, "--set=clusterID=one"); slices.Contains(args, "--cluster-id=one") != given {
+			t.Errorf("%v: the operator's arguments are %v", c.args, args)
+		}
 	}
 }
 
