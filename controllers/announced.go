@@ -44,6 +44,11 @@ type announced struct {
 	// announced.
 	LocalStandbys  []string `json:"localStandbys,omitempty"`
 	RemoteStandbys []string `json:"remoteStandbys,omitempty"`
+
+	// RolloutStopped is the hash of the pod template that the operator announced, because a
+	// roll-out created a pod from it that does not start. It is absent while no roll-out waits
+	// for this bridge.
+	RolloutStopped string `json:"rolloutStopped,omitempty"`
 }
 
 // sentEvents returns the events that were sent before. An annotation that cannot be read is

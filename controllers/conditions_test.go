@@ -615,14 +615,14 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			nil, &announced{RemoteSwitch: at},
 		},
 		{
-			"a later change is announced again, and a change to a preferred server is a failback",
+			"a later change is announced again, and a change to a server of higher preference is a failback",
 			observed(withSides(localUp(), withFailover(remoteOnPrimary(), "backup-1", "primary", epoch.Add(time.Second))),
 				withAnnounced(func(a *announced) { a.RemoteSwitch = at })),
 			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary: 42 ms without a server: ConnectionClosed"},
 			&announced{RemoteSwitch: metav1.NewMicroTime(epoch.Add(time.Second))},
 		},
 		{
-			"a change to a preferred server that had proved stable is a failback",
+			"a change to a server of higher preference that had proved stable is a failback",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonFailedBack))),
 			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary: 42 ms without a server: FailedBack"},
 			&announced{RemoteSwitch: at},
@@ -630,13 +630,13 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 		{
 			"a requested switch is announced as such, to any server",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonSwitchRequested))),
-			[]string{"Normal Switched the remote side was switched from backup-1 to primary: 42 ms without a server: SwitchRequested"},
+			[]string{"Normal Switched the remote side was switched from backup-1 to its preferredServer primary: 42 ms without a server: SwitchRequested"},
 			&announced{RemoteSwitch: at},
 		},
 		{
-			"a refused request is announced with the request and the cause of the refusal",
+			"a refused request is announced with the server and the cause of the refusal",
 			observed(withSides(localUp(), withRequestedSwitch(remoteOnPrimary(), v1alpha1.SwitchRefused))),
-			[]string{`Warning SwitchRefused the requested switch of the remote side ("backup-1 now") is refused: it fails its probe`},
+			[]string{`Warning SwitchRefused the remote side does not switch to its preferredServer "backup-1": it fails its probe`},
 			&announced{RemoteRequest: at},
 		},
 		{

@@ -7,6 +7,8 @@ import (
 	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // stallError is an error that only a user can resolve. It becomes the condition Stalled.
@@ -18,6 +20,11 @@ type stallError struct {
 
 func (e *stallError) Error() string { return e.err.Error() }
 func (e *stallError) Unwrap() error { return e.err }
+
+// ofSpec reports whether only another spec resolves the error, so that a retry cannot help.
+func (e *stallError) ofSpec() bool {
+	return e.reason == v1alpha1.ReasonInvalidSpec || e.reason == v1alpha1.ReasonNotAllowed
+}
 
 // waitError is an error that ends when another part of the cluster has done its work.
 type waitError struct{ error }

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,6 +48,7 @@ func announce(o *observation, sent announced, now time.Time) (announced, []event
 	events = append(events, announceUnforwardable("remoteToLocal", u.RemoteToLocal, &sent.RemoteToLocalMessage)...)
 	events = append(events, announceStandbys("local", local, &sent.LocalStandbys)...)
 	events = append(events, announceStandbys("remote", remote, &sent.RemoteStandbys)...)
+	events = append(events, announceRollout(o, &sent.RolloutStopped, now)...)
 	if o.suspended() {
 		// A suspended bridge has no outage: none continues, and none ends.
 		sent.LocalDown, sent.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}
@@ -137,7 +139,32 @@ func announceRefusal(name string, side *v1alpha1.SideStatus, sent *metav1.MicroT
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventSwitchRefused,
 		action:    actionReportRequest,
-		note:      note(msgSwitchRefused, name, side.RequestedSwitch.Request, side.RequestedSwitch.Message),
+		note:      note(msgSwitchRefused, name, side.RequestedSwitch.Server, side.RequestedSwitch.Message),
+	}}
+}
+
+// announceRollout returns an event when the pod that a roll-out has created does not start.
+// sent is the hash of the announced pod template. It is empty when the bridge has recovered.
+func announceRollout(o *observation, sent *string, now time.Time) []event {
+	d := o.deployment
+	if d == nil || d.Labels[labelHealthBefore] == "" {
+		*sent = ""
+		return nil
+	}
+	template := d.Annotations[annotationTemplateHash]
+	if *sent == template || o.wrote || d.Status.ObservedGeneration < d.Generation {
+		return nil
+	}
+	trouble := cmp.Or(podFailure(o.pods, now), podsRefused(d), progressFailure(d))
+	if trouble == "" {
+		return nil
+	}
+	*sent = template
+	return []event{{
+		eventType: corev1.EventTypeWarning,
+		reason:    v1alpha1.EventRolloutStopped,
+		action:    actionReportRollout,
+		note:      note(msgRolloutStopped, d.Labels[labelHealthBefore], trouble),
 	}}
 }
 

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,11 +26,12 @@ import (
 func TestGeneration_ChangeWithoutNewPod_IsTakenOverByTheRunner(t *testing.T) {
 	b, pod := forwardingBridge(t)
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
-	merge(t, pod.DeepCopy(), `{"metadata":{"annotations":{"mqttbridge.io/manifest-hash":"`+d.Spec.Template.Annotations[annotationManifestHash]+`"}}}`)
-	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].QoS = ptr.To[int32](1) }) // the default
-	awaitChild(t, &corev1.ConfigMapList{}, b, "the generation in the manifest", func(c *corev1.ConfigMap) bool {
-		return strings.Contains(c.Data[manifestKey], "\n  generation: 2\n")
-	})
+	w := watchAsRunner(t, b)
+	b = prefer(t, b, &v1alpha1.PreferredServer{Name: "b"})
+	manifest := w.await("\n  generation: 2\n")
+	if got := manifest.Annotations[annotationTemplateHash]; got == "" || got != d.Annotations[annotationTemplateHash] {
+		t.Errorf("the manifest is for the pod template %q, want %q", got, d.Annotations[annotationTemplateHash])
+	}
 	got := awaitBridge(t, b, "Ready with the earlier generation", func(got *v1alpha1.MQTTBridge) bool {
 		return got.Status.ObservedGeneration == 2 && conditionIs(got, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing)
 	})
@@ -36,9 +39,6 @@ func TestGeneration_ChangeWithoutNewPod_IsTakenOverByTheRunner(t *testing.T) {
 	if ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != 1 || !strings.HasSuffix(ready.Message, "; generation 2 is being rolled out") {
 		t.Errorf("Ready is %+v", ready)
 	}
-	apiserver.Await(t, server.Client, &corev1.PodList{}, client.ObjectKeyFromObject(pod), "a pod to which generation 2 is delivered", func(p *corev1.Pod) bool {
-		return p != nil && p.Annotations[annotationGeneration] == "2"
-	})
 	if after := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true }); after.Generation != d.Generation {
 		t.Error("the Deployment has changed")
 	}
@@ -48,6 +48,42 @@ func TestGeneration_ChangeWithoutNewPod_IsTakenOverByTheRunner(t *testing.T) {
 			meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReconciling) == nil
 	})
 	awaitIdle(t, b)
+}
+
+func TestGeneration_ChangeOfThePod_IsNotForTheRunningPod(t *testing.T) {
+	b, _ := forwardingBridge(t)
+	before := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
+	w := watchAsRunner(t, b)
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{PriorityClassName: "high"} })
+	manifest := w.await("\n  generation: 2\n")
+	after := awaitDeployment(t, b, "the new pod template", func(d *appsv1.Deployment) bool { return d.Generation > before.Generation })
+	if got := manifest.Annotations[annotationTemplateHash]; got == before.Annotations[annotationTemplateHash] || got != after.Annotations[annotationTemplateHash] {
+		t.Errorf("the manifest is for the pod template %q; the running pod has %q, and the new one %q",
+			got, before.Annotations[annotationTemplateHash], after.Annotations[annotationTemplateHash])
+	}
+}
+
+// The manifest is for the pod template that the Deployment keeps while it waits for a roll-out.
+func TestRenderManifest_KeptTemplate_HasItsHash(t *testing.T) {
+	for _, kept := range []string{"earlier", ""} { // an earlier operator may not have set it
+		b := newBridge("default", "plant")
+		wanted, err := build(b, "image")
+		if err != nil {
+			t.Fatal(err)
+		}
+		deploymentOf(wanted).Annotations[annotationTemplateHash] = kept
+		if err := renderManifest(b, wanted); err != nil {
+			t.Fatal(err)
+		}
+		want, err := runnerManifest(b, kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(wanted, func(c child) bool { return *c.GetKind() == "ConfigMap" })
+		if got := wanted[i].(*corev1ac.ConfigMapApplyConfiguration).Data[manifestKey]; got != want {
+			t.Errorf("the manifest is\n%s\nwant\n%s", got, want)
+		}
+	}
 }
 
 // An admission webhook that fails is no refusal: the operator tries again.

@@ -22,8 +22,8 @@ type childKind struct {
 	gvk    schema.GroupVersionKind
 	object client.Object
 	list   client.ObjectList
-	// neverPrune is true if a child that is no longer wanted stays until the bridge is
-	// deleted.
+	// neverPrune is true if a child that is no longer wanted stays, and may outlive the
+	// bridge.
 	neverPrune bool
 	// applied returns the fields that FieldOwner last applied to an object and still
 	// owns, with the object's current values.
@@ -39,7 +39,7 @@ var childKinds = []childKind{
 	newChildKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"), &corev1.ServiceAccountList{}, corev1ac.ExtractServiceAccount),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("Role"), &rbacv1.RoleList{}, rbacv1ac.ExtractRole),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), &rbacv1.RoleBindingList{}, rbacv1ac.ExtractRoleBinding),
-	newChildKind(appsv1.SchemeGroupVersion.WithKind("Deployment"), &appsv1.DeploymentList{}, appsv1ac.ExtractDeployment),
+	newChildKind(appsv1.SchemeGroupVersion.WithKind(deploymentKind), &appsv1.DeploymentList{}, appsv1ac.ExtractDeployment),
 }
 
 func withoutPruning(kind childKind) childKind {

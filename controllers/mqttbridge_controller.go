@@ -13,8 +13,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,15 +28,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// The rights of the operator. It must itself hold the right that it grants to runners: to
-// patch mqttbridges/status. It has no rights on Secrets, and no right to delete a claim,
-// which may hold messages.
+// The rights of the operator. It must itself hold the rights that it grants to runners: to
+// patch mqttbridges/status, and to watch a ConfigMap. The UID of kube-system identifies the
+// cluster. The operator has no rights on Secrets, only reads pods, and has no right to delete
+// a claim, which may hold messages.
 //
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -61,21 +65,37 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// RunnerImage is the image of runners whose bridge sets no image.
 	RunnerImage string
+	// Class is the class of bridges that are reconciled: all others are ignored. It is empty
+	// for bridges without a class.
+	Class string
+	// Policy limits the values that bridges may set.
+	Policy Policy
+	// MaxUnavailable is the number, or the percentage, of bridges that may recover at the
+	// same time from a roll-out, in which the operator replaces their pods. At least one
+	// bridge may.
+	MaxUnavailable intstr.IntOrString
+	// ClusterID identifies the cluster in default client identifiers.
+	ClusterID string
 	// Now returns the current time.
 	Now func() time.Time
 
 	addresses addressBook
+	fleet     fleet
+	revision  revision
 }
 
 // Reconcile makes one pass over one bridge, as the package comment describes.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	bridge := &v1alpha1.MQTTBridge{}
 	if err := r.Client.Get(ctx, req.NamespacedName, bridge); err != nil {
+		r.fleet.setState(req.NamespacedName, "")
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !bridge.DeletionTimestamp.IsZero() {
+	if !bridge.DeletionTimestamp.IsZero() || bridge.Spec.ClassName != r.Class {
+		r.fleet.setState(req.NamespacedName, "")
 		return ctrl.Result{}, nil
 	}
+	bridge.SetDefaultClientIDs(r.ClusterID) // of the copy: a runner does not know the cluster
 	wrote, err := r.reconcileChildren(ctx, bridge)
 	var stall *stallError
 	errors.As(err, &stall)
@@ -83,20 +103,27 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if statusErr != nil {
 		return ctrl.Result{}, errors.Join(err, statusErr)
 	}
-	if err != nil && (stall == nil || stall.reason != v1alpha1.ReasonInvalidSpec) {
+	if err != nil && (stall == nil || !stall.ofSpec()) {
 		return ctrl.Result{}, err
 	}
-	// If the spec is invalid, a retry cannot help; a change of the spec starts another pass.
-	return ctrl.Result{RequeueAfter: recheck}, nil
+	// If the spec is invalid or not permitted, a retry cannot help; a change of the spec starts another pass.
+	return ctrl.Result{RequeueAfter: earliest(recheck, r.fleet.retryAfter(req.NamespacedName))}, nil
 }
 
-// reconcileChildren makes the children match the spec. If the spec is invalid or a child is
-// refused, a bridge that runs continues to run. Only spec.suspend applies in any case,
-// because users also set it to stop a bridge that has a problem.
+// earliest returns the shorter of two times. A time of 0 means that nothing is to be done.
+func earliest(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// reconcileChildren makes the children match the spec. If the spec is invalid or breaks the
+// policy, or if a child is refused, a bridge that runs continues to run. Only spec.suspend
+// applies in any case, because users also set it to stop a bridge that has a problem.
 func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
-	if errs := validate(b); len(errs) > 0 {
-		err = &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, errs.ToAggregate())}
-	} else {
+	err = r.checkSpec(b)
+	if err == nil {
 		wrote, err = r.applyChildren(ctx, b)
 	}
 	if err == nil {
@@ -109,11 +136,26 @@ func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBrid
 	return wrote || scaled, err
 }
 
+// checkSpec returns a *stallError if the spec is invalid or breaks the policy.
+func (r *Reconciler) checkSpec(b *v1alpha1.MQTTBridge) error {
+	if errs := validate(b); len(errs) > 0 {
+		return &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, errs.ToAggregate())}
+	}
+	forbidden, err := r.Policy.check(b, r.RunnerImage)
+	if err != nil {
+		return err
+	}
+	if len(forbidden) > 0 {
+		return &stallError{v1alpha1.ReasonNotAllowed, fmt.Errorf(msgInvalidSpec, forbidden.ToAggregate())}
+	}
+	return nil
+}
+
 // updateStatus observes the children and pods, and writes the status if it has changed. It
-// then sends the events that are due, triggers the synchronization of a changed manifest to
-// the pods, and clears the report of a runner whose pod is gone. failure is why the children
-// could not be applied, and stall the same error if a user must act. It returns the time
-// after which the status changes although nothing else has changed, 0 if it does not.
+// then sends the events that are due, and clears the report of a runner whose pod is gone.
+// failure is why the children could not be applied, and stall the same error if a user must
+// act. It returns the time after which the status changes although nothing else has changed,
+// 0 if it does not.
 func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, wrote bool, failure error, stall *stallError) (recheck time.Duration, err error) {
 	o, err := r.observe(ctx, b)
 	if err != nil {
@@ -122,6 +164,9 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 	o.wrote, o.failure, o.stall = wrote, failure, stall
 	if stall == nil {
 		if o.loop, err = r.findLoop(ctx, b); err != nil {
+			return 0, err
+		}
+		if o.sharedClientIDs, err = r.findSharedClientIDs(ctx, b); err != nil {
 			return 0, err
 		}
 	}
@@ -142,9 +187,6 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 	before := sentEvents(ctx, o)
 	after, due := announce(o, before, now)
 	if err := r.sendEvents(ctx, o, before, after, due); err != nil {
-		return 0, ignoreStale(ctx, err)
-	}
-	if err := r.triggerConfigMapSync(ctx, o); err != nil {
 		return 0, ignoreStale(ctx, err)
 	}
 	if b.Status.Runner != nil && o.reportingPod() == nil {
@@ -202,17 +244,26 @@ func ignoreStale(ctx context.Context, err error) error {
 // from which conditions are derived. The operator's own status writes also start a pass,
 // which finds nothing to write.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	resetMetrics()
 	c := ctrl.NewControllerManagedBy(mgr).
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels)).
+		Watches(&appsv1.Deployment{}, r.continueRollout()).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharedClientIDs), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrentReconciles,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, lastRetry),
+			// Tests run several operators in one process.
+			SkipNameValidation: ptr.To(true),
 		})
 	for _, kind := range childKinds {
-		c = c.Owns(kind.object)
+		if kind.neverPrune {
+			c = c.Watches(kind.object, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels))
+		} else {
+			c = c.Owns(kind.object)
+		}
 	}
 	if err := c.Complete(r); err != nil {
 		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
@@ -220,11 +271,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// bridgeOfPod returns a request for the bridge that a pod serves, according to its labels.
-func bridgeOfPod(_ context.Context, pod client.Object) []ctrl.Request {
-	name := pod.GetLabels()[labelInstance]
+// bridgeOfLabels returns a request for the bridge that a pod or a claim belongs to, according
+// to its labels. A retained claim has no owner.
+func bridgeOfLabels(_ context.Context, obj client.Object) []ctrl.Request {
+	name := obj.GetLabels()[labelInstance]
 	if name == "" {
 		return nil
 	}
-	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: pod.GetNamespace(), Name: name}}}
+	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: obj.GetNamespace(), Name: name}}}
 }

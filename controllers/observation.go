@@ -40,9 +40,12 @@ type observation struct {
 	// loop describes a loop of messages through this bridge and others. It is empty if
 	// there is none.
 	loop string
+	// sharedClientIDs describes the client identifiers that another bridge uses, too. It is
+	// empty if there are none.
+	sharedClientIDs string
 }
 
-func (o *observation) suspended() bool { return ptr.Deref(o.bridge.Spec.Suspend, false) }
+func (o *observation) suspended() bool { return isSuspended(o.bridge) }
 
 // scaledToZero reports whether the Deployment wants no pod.
 func (o *observation) scaledToZero() bool {

@@ -18,7 +18,7 @@ import (
 
 // replicas returns the number of pods that a bridge wants.
 func replicas(b *v1alpha1.MQTTBridge) int32 {
-	if ptr.Deref(b.Spec.Suspend, false) {
+	if isSuspended(b) {
 		return 0
 	}
 	return 1

@@ -37,10 +37,10 @@ func stalled(o *observation, now time.Time) *metav1.Condition {
 			return c
 		}
 	}
-	if refusal := deploymentProblem(o.deployment, appsv1.DeploymentReplicaFailure, corev1.ConditionTrue); refusal != "" {
+	if refusal := podsRefused(o.deployment); refusal != "" {
 		return condition(v1alpha1.ReasonApplyFailed, fmt.Sprintf(msgPodsRefused, o.deployment.Name, refusal))
 	}
-	if trouble := deploymentProblem(o.deployment, appsv1.DeploymentProgressing, corev1.ConditionFalse); trouble != "" {
+	if trouble := progressFailure(o.deployment); trouble != "" {
 		return condition(v1alpha1.ReasonRolloutTimedOut, fmt.Sprintf(msgRolloutTimedOut, o.deployment.Name, trouble))
 	}
 	return nil
@@ -67,9 +67,20 @@ func untilUnschedulable(pod *corev1.Pod, now time.Time) time.Duration {
 	return podCondition(pod, corev1.PodScheduled).LastTransitionTime.Add(unschedulableTime).Sub(now)
 }
 
+// podsRefused returns why the API server refuses the pods of a Deployment, for example
+// because of a quota or Pod Security.
+func podsRefused(d *appsv1.Deployment) string {
+	return deploymentProblem(d, appsv1.DeploymentReplicaFailure, corev1.ConditionTrue)
+}
+
+// progressFailure returns why a Deployment has made no progress for a long time.
+func progressFailure(d *appsv1.Deployment) string {
+	return deploymentProblem(d, appsv1.DeploymentProgressing, corev1.ConditionFalse)
+}
+
 // deploymentProblem returns the message of a condition of a Deployment that has the given
-// status: for example why the API server refuses its pods, because of a quota or Pod
-// Security. A condition of an earlier generation of the Deployment is ignored.
+// status, or an empty string. A condition of an earlier generation of the Deployment is
+// ignored.
 func deploymentProblem(d *appsv1.Deployment, conditionType appsv1.DeploymentConditionType, status corev1.ConditionStatus) string {
 	if d == nil || d.Status.ObservedGeneration < d.Generation {
 		return ""

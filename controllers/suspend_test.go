@@ -29,7 +29,9 @@ func awaitReplicas(t *testing.T, b *v1alpha1.MQTTBridge, n int32) {
 // isSuspendedOnly reports whether the status of a bridge says that it is suspended and that
 // nothing is left to do.
 func isSuspendedOnly(b *v1alpha1.MQTTBridge) bool {
-	absent := func(conditionType string) bool { return meta.FindStatusCondition(b.Status.Conditions, conditionType) == nil }
+	absent := func(conditionType string) bool {
+		return meta.FindStatusCondition(b.Status.Conditions, conditionType) == nil
+	}
 	return conditionIs(b, v1alpha1.ConditionSuspended, metav1.ConditionTrue, v1alpha1.ReasonSuspended) &&
 		conditionIs(b, v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonSuspended) &&
 		absent(v1alpha1.ConditionReady) && absent(v1alpha1.ConditionReconciling) && b.Status.Runner == nil

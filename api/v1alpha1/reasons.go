@@ -17,7 +17,8 @@ const (
 	ConditionRemoteConnected = "RemoteConnected"
 	// ConditionDegraded is True while a side is on a backup or has a failed standby server,
 	// the buffer on disk is full or has failed, the server in use has a shortfall, no server
-	// accepts some messages, or messages loop through several bridges.
+	// accepts some messages, messages loop through several bridges, or another bridge has the
+	// same client identifier.
 	ConditionDegraded = "Degraded"
 	// ConditionReconciling is a condition of kstatus: present and True while the children
 	// do not yet match the spec, or no runner runs its generation yet.
@@ -45,12 +46,14 @@ const (
 	ReasonNodeLost         = "NodeLost"         // Ready is Unknown: the node of the runner's pod does not answer.
 	ReasonProgressing      = "Progressing"      // Reconciling: the children do not yet match the spec.
 	ReasonInvalidSpec      = "InvalidSpec"      // Stalled: an error that the schema cannot detect.
+	ReasonNotAllowed       = "NotAllowed"       // Stalled: the operator does not permit a value of the spec.
 	ReasonApplyFailed      = "ApplyFailed"      // Stalled: the API server refused a child. Reconciling: it could not apply a child.
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start, or ends again and again.
 	ReasonUnschedulable    = "Unschedulable"    // Stalled: the scheduler has found no node for the pod for minutes.
 	ReasonRolloutTimedOut  = "RolloutTimedOut"  // Stalled: the Deployment has exceeded its progress deadline.
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: no volume can be provided for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
+	ReasonClientIDShared   = "ClientIDShared"   // Degraded: another bridge uses the same client identifier with the same server.
 	ReasonMessageLoop      = "MessageLoop"      // Degraded: messages loop through bridges between the same servers.
 	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written, or a part of it cannot be read.
 
@@ -92,8 +95,8 @@ const (
 	ReasonServerUnavailable = "ServerUnavailable"
 	// ReasonSubscriptionRefused: SUBACK 0x80 (section 3.9.3).
 	ReasonSubscriptionRefused = "SubscriptionRefused"
-	// ReasonReferenceMissing: a Secret or ConfigMap that the spec names, or a key of it, is
-	// missing or invalid.
+	// ReasonReferenceMissing: a Secret, ConfigMap or ClusterTrustBundle that the spec names,
+	// or a key of it, is missing or invalid.
 	ReasonReferenceMissing = "ReferenceMissing"
 	// ReasonTLSFailed: the TLS handshake failed.
 	ReasonTLSFailed = "TLSFailed"
@@ -136,22 +139,9 @@ const (
 const (
 	// ReasonFailedBack: a server of higher preference had proved stable.
 	ReasonFailedBack = "FailedBack"
-	// ReasonSwitchRequested: an annotation requested the switch.
+	// ReasonSwitchRequested: preferredServer requested the switch.
 	ReasonSwitchRequested = "SwitchRequested"
 )
-
-// Annotations that request a server of a side. The value is the server's name, optionally
-// followed by the word force, and by further words without a meaning, which make the
-// request differ from an earlier one.
-const (
-	AnnotationSwitchLocal  = "mqttbridge.io/switch-local"
-	AnnotationSwitchRemote = "mqttbridge.io/switch-remote"
-)
-
-// AnnotationPodTemplateHash is an annotation of the manifest that the operator gives to a
-// runner: a hash of the pod template. A runner takes over the generation of a changed
-// manifest only if the spec and this hash are the same.
-const AnnotationPodTemplateHash = "mqttbridge.io/pod-template-hash"
 
 // Reasons of events. The operator sends an event after it has written the status that the
 // event describes. The reasons of Stalled, and ApplyFailed of Reconciling, are also reasons of
@@ -168,4 +158,7 @@ const (
 	EventStandbyRecovered = "StandbyRecovered"
 
 	EventMessageUnforwardable = "MessageUnforwardable"
+	EventClaimAdopted         = "ClaimAdopted"
+
+	EventRolloutStopped = "RolloutStopped"
 )

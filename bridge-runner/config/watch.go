@@ -7,8 +7,9 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"reflect"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -16,15 +17,12 @@ import (
 // watchInterval is the interval at which Watch checks whether the file has changed.
 const watchInterval = 500 * time.Millisecond
 
-// Watch calls changed with the manifest at path: once at the beginning, and after each change
-// of the file, until the context ends. same is true if the runner already runs this manifest:
-// it has the spec of loaded, and the same hash of the pod template. Another
-// spec takes effect only when the runner restarts. Watch logs a changed spec, and a manifest
-// that it cannot load.
-func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *slog.Logger, changed func(manifest *v1alpha1.MQTTBridge, same bool)) {
+// Watch calls changed with the manifest at path: once at the beginning, and after each change of
+// the file, until the context ends. It logs a manifest that it cannot load.
+func Watch(ctx context.Context, path string, log *slog.Logger, changed func(*v1alpha1.MQTTBridge)) {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	var seen os.FileInfo // nil at first, because the file may have changed since loaded was read
+	var seen os.FileInfo // nil at first, because the file may have changed since the start
 	for {
 		select {
 		case <-ticker.C:
@@ -41,11 +39,13 @@ func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *s
 			log.Error("the changed manifest is invalid and is ignored; the bridge continues with the previous manifest; correct the file", "file", path, "error", err)
 			continue
 		}
-		same := reflect.DeepEqual(next.Spec, loaded.Spec)
-		if !same {
-			log.Warn("the spec of the manifest has changed; restart the runner to apply it", "file", path)
-		}
-		const template = v1alpha1.AnnotationPodTemplateHash
-		changed(next, same && next.Annotations[template] == loaded.Annotations[template])
+		changed(next)
 	}
+}
+
+// needsRestart reports whether two specs differ in more than the preferred servers.
+func needsRestart(next, loaded *v1alpha1.MQTTBridgeSpec) bool {
+	a, b := *next, *loaded
+	a.Local.PreferredServer, a.Remote.PreferredServer = b.Local.PreferredServer, b.Remote.PreferredServer
+	return !equality.Semantic.DeepEqual(a, b)
 }

@@ -143,8 +143,10 @@ func (x *side) Pause(context.Context, *session.Session) (inflight, unacked int) 
 func (x *side) Resume(*session.Session)       { x.record("resumed") }
 func (x *side) Replace(_, _ *session.Session) { x.record("replaced") }
 
-func (x *side) Connected(server int, _ time.Time)                  { x.record("connected %d", server) }
-func (x *side) Lost(server int, _ *diagnosis.Problem, _ time.Duration, _ time.Time) { x.record("lost %d", server) }
+func (x *side) Connected(server int, _ time.Time) { x.record("connected %d", server) }
+func (x *side) Lost(server int, _ *diagnosis.Problem, _ time.Duration, _ time.Time) {
+	x.record("lost %d", server)
+}
 func (x *side) Failed(server int, _ *diagnosis.Problem, _ time.Time) {
 	x.record("failed %d", server)
 }
@@ -160,8 +162,24 @@ func (x *side) ShortfallsFound(server int, shortfalls []diagnosis.Problem) {
 }
 
 func (x *side) Requested(r *v1alpha1.RequestedSwitch) {
-	if r != nil {
-		x.record("%s: %s", r.Request, r.State)
+	switch {
+	case r == nil:
+		x.record("no request")
+	case r.Generation != 0:
+		x.record("%s in %d: %s", r.Server, r.Generation, r.State)
+	default:
+		x.record("%s: %s", r.Server, r.State)
+	}
+}
+
+// request requests a server without force, and force with force.
+func (x *side) request(server string) { x.mustRequest(&Request{Server: server}) }
+func (x *side) force(server string)   { x.mustRequest(&Request{Server: server, Force: true}) }
+
+func (x *side) mustRequest(r *Request) {
+	x.t.Helper()
+	if err := x.Request(r); err != nil {
+		x.t.Fatal(err)
 	}
 }
 
