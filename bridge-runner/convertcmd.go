@@ -11,21 +11,23 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/convert"
 )
 
-const convertUsage = `usage: bridge-runner convert [FILE...]
+const convertUsage = `usage: bridge-runner convert [--namespace NAMESPACE] [FILE...]
 
 Converts MQTTBridge manifests of earlier releases into manifests of this release, and writes
-them to the standard output. Without a FILE it reads the standard input.
+them to the standard output. Without a FILE it reads the standard input. NAMESPACE is the
+namespace of bridges whose manifest names none: the default client identifiers of before
+depend on it.
 `
 
-// runConvert converts the manifests in files, or of in if there are no files. It writes the
-// manifests to out and the notes to notes.
-func runConvert(files []string, in io.Reader, out, notes io.Writer) error {
+// runConvert converts the manifests in files, or of in if there are no files, as
+// [convert.Manifests] does. It writes the manifests to out and the notes to notes.
+func runConvert(files []string, namespace string, in io.Reader, out, notes io.Writer) error {
 	if len(files) == 0 {
 		data, err := io.ReadAll(in)
 		if err != nil {
 			return fmt.Errorf("reading the standard input: %w", err)
 		}
-		return convertOne("the standard input", data, out, notes)
+		return convertOne("the standard input", namespace, data, out, notes)
 	}
 	for i, file := range files {
 		data, err := os.ReadFile(file)
@@ -37,15 +39,15 @@ func runConvert(files []string, in io.Reader, out, notes io.Writer) error {
 				return err
 			}
 		}
-		if err := convertOne(file, data, out, notes); err != nil {
+		if err := convertOne(file, namespace, data, out, notes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func convertOne(source string, data []byte, out, notes io.Writer) error {
-	converted, remarks, err := convert.Manifests(data)
+func convertOne(source, namespace string, data []byte, out, notes io.Writer) error {
+	converted, remarks, err := convert.Manifests(data, namespace)
 	if err != nil {
 		return fmt.Errorf("%s: %w", source, err)
 	}

@@ -72,13 +72,14 @@ func main() {
 func convertAndExit(args []string) {
 	flags := flag.NewFlagSet("convert", flag.ContinueOnError)
 	flags.SetOutput(os.Stderr)
+	namespace := flags.String("namespace", "", "")
 	flags.Usage = func() { _, _ = fmt.Fprint(os.Stderr, convertUsage) }
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		os.Exit(0)
 	} else if err != nil {
 		os.Exit(2)
 	}
-	if err := runConvert(flags.Args(), os.Stdin, os.Stdout, os.Stderr); err != nil {
+	if err := runConvert(flags.Args(), *namespace, os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bridge-runner convert:", err)
 		os.Exit(1)
 	}

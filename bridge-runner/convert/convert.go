@@ -2,18 +2,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package convert turns manifests that were written for releases up to 0.1 into manifests of
-// this release. It changes what has another name or form, and keeps the rest, with order and
-// comments. A manifest of this release stays as it is.
+// this release. It changes names and forms, and keeps the rest, with order and comments. A manifest of this release stays as it is.
 package convert
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -22,8 +24,9 @@ import (
 )
 
 // Manifests converts the MQTTBridges in YAML documents, also those in lists. Other objects stay
-// as they are. notes tell what the user should know, one line each.
-func Manifests(in []byte) (out []byte, notes []string, err error) {
+// as they are. namespace is the namespace of bridges whose manifest names none; it may be
+// empty. notes are remarks for the user, one line each.
+func Manifests(in []byte, namespace string) (out []byte, notes []string, err error) {
 	var buf bytes.Buffer
 	encoder := yaml.NewEncoder(&buf)
 	encoder.SetIndent(2)
@@ -36,7 +39,7 @@ func Manifests(in []byte) (out []byte, notes []string, err error) {
 			return nil, nil, fmt.Errorf("reading YAML: %w", err)
 		}
 		for _, b := range bridgesIn(&document) {
-			more, err := convert(b)
+			more, err := convert(b, namespace)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", nameOf(b), err)
 			}
@@ -70,10 +73,13 @@ func bridgesIn(n *yaml.Node) []*object {
 func nameOf(b *object) string { return "MQTTBridge " + b.object("metadata").text("name") }
 
 // convert converts one bridge.
-func convert(b *object) (notes []string, err error) {
+func convert(b *object, namespace string) (notes []string, err error) {
 	spec := b.object("spec")
 	if spec == nil {
 		return nil, errors.New("the manifest has no spec")
+	}
+	if spec.get("forwards") != nil || spec.get("subscriptions") != nil { // every bridge of before has one
+		notes = keepClientIDs(b, namespace)
 	}
 	b.remove("status") // of the API server; it has another form now
 	spec.rename("forwards", "localToRemote")
@@ -167,6 +173,41 @@ func convertTLS(tls *object) {
 // key is the default of its place.
 func reference(kind string, old *yaml.Node) *yaml.Node {
 	return mapping(text(kind), mapping(text("name"), text(objectOf(old).text("name"))))
+}
+
+// keepClientIDs writes the default client identifiers of before into the manifest. The defaults
+// have changed, and with another identifier the messages would be lost that the servers keep
+// in the sessions of the bridge.
+func keepClientIDs(b *object, namespace string) (notes []string) {
+	metadata := b.object("metadata")
+	if own := metadata.text("namespace"); own != "" {
+		namespace = own
+	}
+	for _, name := range []string{"local", "remote"} {
+		side := b.object("spec").object(name)
+		switch {
+		case side == nil || side.text("clientID") != "":
+		case namespace == "":
+			notes = append(notes, fmt.Sprintf("%s: spec.%s has no clientID, and its default has changed; to keep the session on the servers and the messages in it, convert again with --namespace", nameOf(b), name))
+		default:
+			side.set("clientID", text(clientIDBefore(namespace, metadata.text("name"), name)))
+		}
+	}
+	return notes
+}
+
+// clientIDBefore returns the default client identifier of release 0.1.
+func clientIDBefore(namespace, name, side string) string {
+	const longest = 23 // the longest identifier that every MQTT 3.1.1 server accepts
+	sum := sha256.Sum256([]byte(namespace + "/" + name + "/" + side))
+	hash := hex.EncodeToString(sum[:4])
+	plain := strings.Map(func(r rune) rune {
+		if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			return r
+		}
+		return -1
+	}, name)
+	return plain[:min(len(plain), longest-len(hash))] + hash
 }
 
 // preferServer turns the annotation that requested a server of a side into preferredServer.

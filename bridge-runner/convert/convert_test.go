@@ -4,6 +4,7 @@
 package convert
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,7 @@ func TestManifests_EachManifestOfBefore_IsValidNow(t *testing.T) {
 
 func converted(t *testing.T, before string) string {
 	t.Helper()
-	now, _, err := Manifests([]byte(before))
+	now, _, err := Manifests([]byte(before), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,8 +121,24 @@ func TestManifests_RequestedSwitch_BecomesPreferredServer(t *testing.T) {
 		}
 	}
 	in := strings.Replace(head, "  name: b\n", "  name: b\n  annotations: {mqttbridge.io/switch-remote: backup-3}\n", 1) + spec
-	if _, _, err := Manifests([]byte(in)); err == nil || !strings.Contains(err.Error(), `MQTTBridge b: spec.remote: an annotation requests the server "backup-3"`) {
+	if _, _, err := Manifests([]byte(in), ""); err == nil || !strings.Contains(err.Error(), `MQTTBridge b: spec.remote: an annotation requests the server "backup-3"`) {
 		t.Errorf("a server that does not exist: %v", err)
+	}
+}
+
+// Release 0.1 made these identifiers.
+func TestManifests_DefaultClientID_StaysAsItWas(t *testing.T) {
+	const manifest = "kind: MQTTBridge\nmetadata: {name: plant-to-cloud-of-the-north%s}\nspec:\n  local: {clientID: mine}\n  remote:\n    primary: {}%s\n  %s: []\n"
+	for name, c := range map[string]struct{ in, namespace, want, note string }{
+		"of the manifest's namespace": {fmt.Sprintf(manifest, ", namespace: plant", "", "forwards"), "other", fmt.Sprintf(manifest, ", namespace: plant", "\n    clientID: planttocloudoft65bee250", "localToRemote"), ""},
+		"of the given namespace":      {fmt.Sprintf(manifest, "", "", "subscriptions"), "plant", fmt.Sprintf(manifest, "", "\n    clientID: planttocloudoft65bee250", "remoteToLocal"), ""},
+		"without a namespace":         {fmt.Sprintf(manifest, "", "", "forwards"), "", fmt.Sprintf(manifest, "", "", "localToRemote"), "spec.remote has no clientID"},
+		"a manifest of this release":  {fmt.Sprintf(manifest, "", "", "localToRemote"), "plant", fmt.Sprintf(manifest, "", "", "localToRemote"), ""},
+	} {
+		out, notes, err := Manifests([]byte(c.in), c.namespace)
+		if err != nil || string(out) != c.want || strings.Contains(strings.Join(notes, "\n"), "clientID") != (c.note != "") || !strings.Contains(strings.Join(notes, "\n"), c.note) {
+			t.Errorf("%s: %v, %q\n%s\nwant\n%s", name, err, notes, out, c.want)
+		}
 	}
 }
 
@@ -132,7 +149,7 @@ func TestManifests_OtherObjectsAndLists(t *testing.T) {
 	if got := converted(t, other+"---\n"+list); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	if _, _, err := Manifests([]byte("kind: [")); err == nil || !strings.Contains(err.Error(), "reading YAML: ") {
+	if _, _, err := Manifests([]byte("kind: ["), ""); err == nil || !strings.Contains(err.Error(), "reading YAML: ") {
 		t.Errorf("no YAML: %v", err)
 	}
 }
