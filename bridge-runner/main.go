@@ -44,6 +44,9 @@ type options struct {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "convert" {
+		convertAndExit(os.Args[2:])
+	}
 	opts, err := parseFlags(os.Args[1:], os.Stderr)
 	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -63,6 +66,24 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bridge-runner:", err)
 		os.Exit(1)
 	}
+}
+
+// convertAndExit runs the command convert.
+func convertAndExit(args []string) {
+	flags := flag.NewFlagSet("convert", flag.ContinueOnError)
+	flags.SetOutput(os.Stderr)
+	namespace := flags.String("namespace", "", "")
+	flags.Usage = func() { _, _ = fmt.Fprint(os.Stderr, convertUsage) }
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	} else if err != nil {
+		os.Exit(2)
+	}
+	if err := runConvert(flags.Args(), *namespace, os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bridge-runner convert:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // useOneProcessor keeps Go from waking a second processor for each message, which costs

@@ -104,8 +104,10 @@ func TestBridge_Created_GetsChildrenAndIsReconciling(t *testing.T) {
 	if err := yaml.UnmarshalStrict([]byte(config.Data[manifestKey]), got); err != nil {
 		t.Fatalf("bridge.yaml is not a manifest: %v", err)
 	}
-	if got.Name != b.Name || got.Namespace != b.Namespace || !equality.Semantic.DeepEqual(got.Spec, b.Spec) {
-		t.Errorf("bridge.yaml does not have the fields that the user has set, and only these:\n%s", config.Data[manifestKey])
+	want := b.DeepCopy()
+	want.SetDefaultClientIDs(operator.ClusterID)
+	if got.Name != b.Name || got.Namespace != b.Namespace || !equality.Semantic.DeepEqual(got.Spec, want.Spec) {
+		t.Errorf("bridge.yaml does not have the client identifiers and the fields that the user has set, and only these:\n%s", config.Data[manifestKey])
 	}
 	role := awaitChild(t, &rbacv1.RoleList{}, b, "the Role", func(r *rbacv1.Role) bool { return r != nil })
 	for _, rule := range role.Rules {

@@ -173,7 +173,7 @@ func TestRights_Operator_AreTheListedRights(t *testing.T) {
 	}
 	c := clientOf(t, config)
 
-	var want []string
+	want := []string{"get /namespaces kube-system"}
 	for _, right := range []struct{ verbs, resources string }{
 		{"get list watch", "mqttbridge.io/mqttbridges"},
 		{"patch", "mqttbridge.io/mqttbridges/status"},
