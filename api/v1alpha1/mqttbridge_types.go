@@ -463,7 +463,7 @@ type Rule struct {
 	// begin with $. For example, with the filter up/# and the topic ${1}, a message on
 	// up/$SYS/x is dropped. Default ${topic}.
 	// +optional
-	// +kubebuilder:default="${topic}"
+	// +default="${topic}"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#]')",reason=FieldValueInvalid,message="the topic of a rule must not contain the wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match"
@@ -546,10 +546,10 @@ type Delivery struct {
 	// +optional
 	Unforwardable *Unforwardable `json:"unforwardable,omitempty"`
 
-	// maxHops, from 1 to 255, ends loops through several bridges: each forwarded message
-	// carries the user property mqttbridge-hops with the received count plus 1, and a
-	// message whose count would exceed maxHops is dropped. It requires MQTT 5 on both
-	// sides. Default: no count and no limit.
+	// maxHops ends loops through several bridges: each forwarded message carries the user
+	// property mqttbridge-hops with the received count plus 1, and a message whose count
+	// would exceed maxHops, from 1 to 255, is dropped. It requires MQTT 5 on both sides.
+	// Default: no count and no limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=255

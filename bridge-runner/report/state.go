@@ -195,7 +195,7 @@ func (s *Side) Switched(server int, how connector.Switch, at time.Time) {
 func (s *Side) setActiveLocked(server int, at time.Time) {
 	e := &s.status.Servers[server]
 	e.State, e.Since, e.LastError = v1alpha1.ServerActive, metav1.NewTime(at), nil
-	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.RoleAt(server), Place: int32(server + 1), Since: metav1.NewTime(at)}
+	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.RoleAt(server), Place: int32(server + 1), Since: metav1.NewTime(at)} //nolint:gosec // at most 16 servers
 	s.status.Shortfalls = s.shortfalls[server]
 	s.metrics.connected(e.Name)
 	s.metrics.setUp(e.Name, true)
