@@ -196,7 +196,7 @@ func startReports(ctx context.Context, k *report.Kubernetes, state *report.State
 		defer close(done)
 		k.Run(reporting, state)
 	}()
-	return func() {
+	return func() { //nolint:contextcheck // ctx has ended when it is called
 		stop()
 		<-done
 		state.Stopped()

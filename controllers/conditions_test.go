@@ -51,9 +51,11 @@ func withSides(local, remote *v1alpha1.SideStatus) func(*observation) {
 }
 
 func noPods(o *observation) { o.pods = nil }
+
 func suspended(o *observation) {
 	o.bridge.Spec.Suspend, o.deployment.Spec.Replicas = ptr.To(true), ptr.To[int32](0)
 }
+
 func unreported(o *observation) {
 	o.bridge.Status.Runner, o.bridge.Status.Local, o.bridge.Status.Remote = nil, nil, nil
 }

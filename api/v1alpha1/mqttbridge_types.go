@@ -42,7 +42,7 @@ type MQTTBridge struct {
 	// operator has seen the bridge, observedGeneration is -1, so that tools which compare it
 	// with metadata.generation wait.
 	// +optional
-	// +kubebuilder:default:={"observedGeneration":-1}
+	// +default={"observedGeneration":-1}
 	Status MQTTBridgeStatus `json:"status,omitzero"`
 }
 

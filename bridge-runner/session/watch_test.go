@@ -144,7 +144,7 @@ func TestUnanswered_SessionEnded_IsTheTimeWithoutAnAnswer(t *testing.T) {
 			p.cfg.KeepAlive, p.cfg.PingTimeout, p.cfg.AckTimeout = brief, brief, brief
 			l := p.new()
 			tt.end(t, l)
-			l.wantOver()
+			_ = l.wantOver()
 			if got := l.s.Unanswered(time.Now()); got < tt.least || tt.least == 0 && got != 0 || got > tt.least+slack {
 				t.Errorf("unanswered for %s, want %s", got, tt.least)
 			}
