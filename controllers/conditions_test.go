@@ -596,7 +596,8 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 		{
 			"a standby server that is available again is announced",
 			observed(withAnnounced(func(a *announced) { a.RemoteStandbys = []string{"backup-1"} })),
-			[]string{"Normal StandbyRecovered the remote side can fail over to backup-1 (mqtt://b:1883) again"}, nil,
+			[]string{"Normal StandbyRecovered the remote side can fail over to backup-1 (mqtt://b:1883) again"},
+			nil,
 		},
 		{
 			"a failed standby server is not announced again after the runner was replaced",
