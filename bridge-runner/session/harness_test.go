@@ -118,7 +118,7 @@ func (p *peer) new() *link { p.t.Helper(); return p.connect(script.Connack(false
 
 func (p *peer) resume() *link { p.t.Helper(); return p.connect(script.Connack(true, nil)) }
 
-// idle opens a session that is not started: no reader handles what the server sends.
+// idle opens a session without a reader.
 func (p *peer) idle() (*script.Conn, *Session) {
 	p.t.Helper()
 	c, done := p.dial()
