@@ -197,7 +197,8 @@ func upToDate(existing liveChild, wanted child) (bool, error) {
 // applyChanged reports whether an apply changed the object. An admission webhook may
 // rewrite fields that the operator sets; then the object never equals the wanted one, but
 // applying it again changes and rolls out nothing. A change of an object that leaves its
-// generation as it was, for example of a label, rolls out nothing, either. applied holds the API server's answer.
+// generation as it was, for example of a label, rolls out nothing, either. applied holds the
+// API server's answer.
 func applyChanged(applied child, existing liveChild) (bool, error) {
 	answer, err := convert[metav1.PartialObjectMetadata](applied)
 	if err != nil {
@@ -215,8 +216,8 @@ func applyChanged(applied child, existing liveChild) (bool, error) {
 }
 
 // checkOwnership returns an error if an object with a child's name exists that the bridge
-// does not control, and that is not its retained claim. It reads from the API server, because the cache holds only objects with
-// the operator's labels.
+// does not control, and that is not its retained claim. It reads from the API server, because
+// the cache holds only objects with the operator's labels.
 func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge, id identity) error {
 	found := &metav1.PartialObjectMetadata{}
 	for _, kind := range childKinds {
