@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -49,6 +50,22 @@ type announced struct {
 	// roll-out created a pod from it that does not start. It is absent while no roll-out waits
 	// for this bridge.
 	RolloutStopped string `json:"rolloutStopped,omitempty"`
+
+	// Terminated is the latest announced end of a runner.
+	Terminated termination `json:"terminated,omitzero"`
+
+	// LocalToRemoteBuffer and RemoteToLocalBuffer are the announced states of the buffer on
+	// disk, Full or Failed. They are absent while it has neither state.
+	LocalToRemoteBuffer v1alpha1.BacklogState `json:"localToRemoteBuffer,omitempty"`
+	RemoteToLocalBuffer v1alpha1.BacklogState `json:"remoteToLocalBuffer,omitempty"`
+
+	// LocalSwitches and RemoteSwitches are the runner's counts of switches at the latest
+	// announced one. They are absent in the record of an earlier version.
+	LocalSwitches  *int64 `json:"localSwitches,omitempty"`
+	RemoteSwitches *int64 `json:"remoteSwitches,omitempty"`
+
+	// BudgetFullAt is when the budget of events is full again.
+	BudgetFullAt metav1.MicroTime `json:"budgetFullAt,omitzero"`
 }
 
 // sentEvents returns the events that were sent before. An annotation that cannot be read is
@@ -91,8 +108,17 @@ func (r *Reconciler) sendEvents(ctx context.Context, o *observation, before, aft
 }
 
 // send sends events about a bridge.
+//
+// If two events differ only in their notes, the recorder sends the first one, and later its
+// count: the second note would be lost. Each event therefore names the part of the bridge, or
+// the other object, that it is about.
 func (r *Reconciler) send(b *v1alpha1.MQTTBridge, due []event) {
 	for _, e := range due {
-		r.Recorder.Eventf(b, nil, e.eventType, e.reason, e.action, "%s", e.note)
+		regarding := &corev1.ObjectReference{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind,
+			Namespace: b.Namespace, Name: b.Name, UID: b.UID, ResourceVersion: b.ResourceVersion,
+			FieldPath: e.part,
+		}
+		r.Recorder.Eventf(regarding, e.related, e.eventType, e.reason, e.action, "%s", e.note)
 	}
 }

@@ -25,6 +25,7 @@
 //     a time, and stops if they do not recover;
 //   - the report of a runner is cleared only when its pod is gone or has ended;
 //   - an event follows the status that it describes, and is sent at most once;
+//   - a bridge sends at most 10 events at once, and then one every 30 seconds;
 //   - the operator never deletes the claim of a volume, which may hold messages;
 //   - no Secret is ever read.
 //

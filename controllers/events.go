@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -24,44 +25,80 @@ type event struct {
 	reason    string
 	action    string
 	note      string
+	// part is the path of the part of the bridge that the event is about, such as
+	// status.remote. It is empty if the event is about the whole bridge.
+	part string
+	// related is another object that the event is about, nil if there is none.
+	related runtime.Object
 }
 
 // maxNote is the largest length of an event's note, in bytes, that the API server accepts.
 const maxNote = 1024
 
-// announce compares the runner's report with the events that were sent before. It returns
-// the events that are due, and the record of sent events with them, which is written before
-// they are sent, so that each event is sent once. It is pure.
+// announce compares the observation with the events that were sent before. It returns the
+// events that are due, and the record of sent events with them, which is written before
+// they are sent, so that each event is sent once. Events above the budget are held; then it
+// returns the time after which the first of them may be sent. It is pure.
 //
 // A side is down when each of its servers has failed. While the next server is still being
 // tried, the side is not down: if that server connects, it is a failover, which has its own
 // event.
-func announce(o *observation, sent announced, now time.Time) (announced, []event) {
+func announce(o *observation, sent announced, now time.Time) (announced, []event, time.Duration) {
+	a := &announcer{sent: sent, budget: newBudget(sent.BudgetFullAt.Time, now)}
+	a.add(func(s *announced) []event { return announceTermination(o, &s.Terminated) })
+	a.add(func(s *announced) []event { return announceRollout(o, &s.RolloutStopped, now) })
+	announceSides(a, o, now)
+	announceMessages(a, o)
+	return a.result()
+}
+
+// announceSides adds the events about the servers of both sides.
+func announceSides(a *announcer, o *observation, now time.Time) {
 	local, remote := o.sides()
-	var events []event
-	events = append(events, announceSwitch("local", local, &sent.LocalSwitch)...)
-	events = append(events, announceSwitch("remote", remote, &sent.RemoteSwitch)...)
-	events = append(events, announceRefusal("local", local, &sent.LocalRequest)...)
-	events = append(events, announceRefusal("remote", remote, &sent.RemoteRequest)...)
-	u := o.unforwardable()
-	events = append(events, announceUnforwardable("localToRemote", u.LocalToRemote, &sent.LocalToRemoteMessage)...)
-	events = append(events, announceUnforwardable("remoteToLocal", u.RemoteToLocal, &sent.RemoteToLocalMessage)...)
-	events = append(events, announceStandbys("local", local, &sent.LocalStandbys)...)
-	events = append(events, announceStandbys("remote", remote, &sent.RemoteStandbys)...)
-	events = append(events, announceRollout(o, &sent.RolloutStopped, now)...)
 	if o.suspended() {
 		// A suspended bridge has no outage: none continues, and none ends.
-		sent.LocalDown, sent.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}
+		a.sent.LocalDown, a.sent.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}
 	} else {
-		events = append(events, announceOutage("local", local, &sent.LocalDown, now)...)
-		events = append(events, announceOutage("remote", remote, &sent.RemoteDown, now)...)
+		a.add(func(s *announced) []event { return announceOutage("local", local, &s.LocalDown, now) })
+		a.add(func(s *announced) []event { return announceOutage("remote", remote, &s.RemoteDown, now) })
 	}
-	return sent, events
+	started := ptr.Deref(o.bridge.Status.Runner, v1alpha1.RunnerStatus{}).StartTime
+	a.add(func(s *announced) []event {
+		return announceSwitch("local", local, started, &s.LocalSwitch, &s.LocalSwitches)
+	})
+	a.add(func(s *announced) []event {
+		return announceSwitch("remote", remote, started, &s.RemoteSwitch, &s.RemoteSwitches)
+	})
+	a.add(func(s *announced) []event { return announceRefusal("local", local, &s.LocalRequest) })
+	a.add(func(s *announced) []event { return announceRefusal("remote", remote, &s.RemoteRequest) })
+	a.add(func(s *announced) []event { return announceStandbys("local", local, &s.LocalStandbys) })
+	a.add(func(s *announced) []event { return announceStandbys("remote", remote, &s.RemoteStandbys) })
+}
+
+// announceMessages adds the events about the messages of both directions.
+func announceMessages(a *announcer, o *observation) {
+	localToRemote, remoteToLocal := o.backlogs()
+	reported := o.reportingPod() != nil
+	a.add(func(s *announced) []event {
+		return announceBuffer("localToRemote", localToRemote, reported, &s.LocalToRemoteBuffer)
+	})
+	a.add(func(s *announced) []event {
+		return announceBuffer("remoteToLocal", remoteToLocal, reported, &s.RemoteToLocalBuffer)
+	})
+	u := o.unforwardable()
+	a.add(func(s *announced) []event {
+		return announceUnforwardable("localToRemote", u.LocalToRemote, &s.LocalToRemoteMessage)
+	})
+	a.add(func(s *announced) []event {
+		return announceUnforwardable("remoteToLocal", u.RemoteToLocal, &s.RemoteToLocalMessage)
+	})
 }
 
 // announceCause returns a Warning event if the bridge is stalled or a child could not be
 // applied, for another cause than before. before are the conditions that the status held, after the
-// conditions that it now holds.
+// conditions that it now holds. The status is the record, and the budget does not count these
+// events: a pass that fails is repeated after up to a minute, and other causes change only with
+// the spec or the pod.
 func announceCause(before, after []metav1.Condition) []event {
 	for i := range after {
 		c := &after[i]
@@ -88,18 +125,21 @@ func withoutDigits(message string) string {
 	}, message)
 }
 
-// announceSwitch returns an event for the side's latest change of server if it is newer than
-// the announced one.
-func announceSwitch(name string, side *v1alpha1.SideStatus, sent *metav1.MicroTime) []event {
+// announceSwitch returns an event for the side's latest change of server if it is later
+// than the announced switch. started is when the runner started. counted is the runner's count of
+// switches at the announced switch.
+func announceSwitch(name string, side *v1alpha1.SideStatus, started metav1.Time, sent *metav1.MicroTime, counted **int64) []event {
 	if side == nil || side.LastFailover == nil || !side.LastFailover.Time.After(sent.Time) {
 		return nil
 	}
 	f := side.LastFailover
-	*sent = f.Time
+	skipped := skippedSwitches(side, started, *sent, *counted)
+	*sent, *counted = f.Time, side.Switches
 	e := event{
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventFailedOver,
 		action:    actionReportFailover,
+		part:      partOfSide(name),
 	}
 	message := msgFailedOver
 	position := func(server string) int {
@@ -115,8 +155,28 @@ func announceSwitch(name string, side *v1alpha1.SideStatus, sent *metav1.MicroTi
 	if silent := ptr.Deref(f.SilentMilliseconds, 0); silent > 0 {
 		silence = fmt.Sprintf(msgSilence, duration(silent))
 	}
-	e.note = note(message, name, f.From, f.To, silence, duration(ptr.Deref(f.DurationMilliseconds, 0)), f.Reason)
+	e.note = note(message, name, f.From, f.To, silence, duration(ptr.Deref(f.DurationMilliseconds, 0)), f.Reason) + skipped
 	return []event{e}
+}
+
+// partOfSide returns the path of the status of a side.
+func partOfSide(name string) string { return "status." + name }
+
+// skippedSwitches describes the switches since the announced switch that have no event: several
+// within one report, or switches above the budget. It returns an empty string if there are
+// none, or if their number is not known. A new runner counts from 0.
+func skippedSwitches(side *v1alpha1.SideStatus, started metav1.Time, sent metav1.MicroTime, counted *int64) string {
+	n, since := ptr.Deref(side.Switches, 0)-1, started.Time
+	if !started.After(sent.Time) {
+		if counted == nil {
+			return ""
+		}
+		n, since = n-*counted, sent.Time
+	}
+	if n <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(msgMoreSwitches, n, since.UTC().Format(time.RFC3339))
 }
 
 // duration formats a number of milliseconds: in seconds from one second on.
@@ -139,6 +199,7 @@ func announceRefusal(name string, side *v1alpha1.SideStatus, sent *metav1.MicroT
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventSwitchRefused,
 		action:    actionReportRequest,
+		part:      partOfSide(name),
 		note:      note(msgSwitchRefused, name, side.RequestedSwitch.Server, side.RequestedSwitch.Message),
 	}}
 }
@@ -179,6 +240,7 @@ func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTi
 			eventType: corev1.EventTypeNormal,
 			reason:    v1alpha1.EventRecovered,
 			action:    actionReportOutage,
+			part:      partOfSide(name),
 			note:      note(msgRecovered, name, lasted, active.Name, v1alpha1.PublicURL(active.URL)),
 		}}
 	case down.IsZero() && allFailed(side):
@@ -187,6 +249,7 @@ func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTi
 			eventType: corev1.EventTypeWarning,
 			reason:    v1alpha1.EventAllServersDown,
 			action:    actionReportOutage,
+			part:      partOfSide(name),
 			note:      note(msgAllServersDown, name, side.Summary()),
 		}}
 	default:

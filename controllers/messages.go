@@ -66,9 +66,28 @@ const (
 	msgFailedBack     = "the %s side failed back from %s to %s: %s%s without a server: %s"
 	msgSwitched       = "the %s side was switched from %s to its preferredServer %s: %s%s without a server: %s"
 	msgSilence        = "%s without acknowledgement, then "
+	msgMoreSwitches   = "; %d more switches of this side since %s have no event" // a number and a time
 	msgSwitchRefused  = "the %s side does not switch to its preferredServer %q: %s"
 	msgAllServersDown = "every server of the %s side is down: %s"
 	msgRecovered      = "the %s side is connected again after %s: %s (%s)"
+)
+
+// Messages of events about the buffer on disk.
+const (
+	msgBufferTrouble   = "%s: %s" // localToRemote or remoteToLocal, and the message of the backlog
+	msgBufferRecovered = "%s: the buffer on disk was %s and is no longer; its state is %s"
+)
+
+// Messages of events about a runner that has ended. The remedy is one of the messages below.
+const (
+	msgRunnerTerminated = "the runner in pod %s ended at %s, after %s, with exit code %d (%s); restarts of this pod: %d; %s"
+	msgPodEvicted       = "runner pod %s was ended (%s): %s; Kubernetes replaces it; the events of the pod and of its node show more: kubectl describe pod"
+
+	msgExitOutOfMemory = "it needed more memory than its limit; increase spec.runner.resources.limits.memory, or reduce buffer.memory.size, maximumPacketSize or delivery.inflightWindow"
+	msgExitStopped     = "the kubelet stopped it, for example because /livez failed; the events of the pod show the cause: kubectl describe pod"
+	msgExitKilled      = "it was killed (SIGKILL), for example because the node has too little memory, or because it did not stop in time; the events of the pod and of its node show the cause: kubectl describe pod"
+	msgExitArguments   = "the image does not know the arguments that the operator gives it; set spec.runner.image to an image of the operator's version, or remove it"
+	msgExitFailed      = "%s; if this repeats, check its log: kubectl logs --previous" // the last lines of its output
 )
 
 // Messages about changes that are refused or wait.
@@ -86,5 +105,7 @@ const (
 	actionReportStandby  = "ReportStandby"
 	actionApply          = "Apply"
 	actionReportRollout  = "ReportRollout"
+	actionReportBuffer   = "ReportBuffer"
+	actionReportRunner   = "ReportRunner"
 	actionAdoptClaim     = "AdoptClaim"
 )

@@ -185,14 +185,14 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 		r.send(b, causes)
 	}
 	before := sentEvents(ctx, o)
-	after, due := announce(o, before, now)
+	after, due, held := announce(o, before, now)
 	if err := r.sendEvents(ctx, o, before, after, due); err != nil {
 		return 0, ignoreStale(ctx, err)
 	}
 	if b.Status.Runner != nil && o.reportingPod() == nil {
 		return 0, ignoreStale(ctx, r.clearReport(ctx, b))
 	}
-	return untilChange(o, now), nil
+	return earliest(untilChange(o, now), held), nil
 }
 
 // observe reads the state that the conditions are derived from.

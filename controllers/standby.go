@@ -58,6 +58,7 @@ func announceStandbys(name string, side *v1alpha1.SideStatus, failed *[]string) 
 			events = append(events, event{
 				eventType: corev1.EventTypeWarning, reason: v1alpha1.EventStandbyFailed, action: actionReportStandby,
 				note: note("%s", standbyMessage(name, &s)),
+				part: partOfServer(name, s.Name),
 			})
 		}
 	}
@@ -67,11 +68,17 @@ func announceStandbys(name string, side *v1alpha1.SideStatus, failed *[]string) 
 			events = append(events, event{
 				eventType: corev1.EventTypeNormal, reason: v1alpha1.EventStandbyRecovered, action: actionReportStandby,
 				note: note(msgStandbyRecovered, name, s.Name, v1alpha1.PublicURL(s.URL)),
+				part: partOfServer(name, s.Name),
 			})
 		}
 	}
 	*failed = current
 	return events
+}
+
+// partOfServer returns the path of the status of a server.
+func partOfServer(side, server string) string {
+	return fmt.Sprintf("%s.servers{%s}", partOfSide(side), server)
 }
 
 // lostBy reports whether a server has failed since the bridge lost it at the failover.

@@ -63,6 +63,7 @@ func announceUnforwardable(rules string, m *v1alpha1.UnforwardableMessage, sent 
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventMessageUnforwardable,
 		action:    actionReportMessage,
+		part:      "status.unforwardable." + rules,
 		note:      note(msgUnforwardable, rules, ptr.Deref(m.Bytes, 0), m.Topic, m.Reason, m.Message),
 	}}
 }

@@ -144,8 +144,8 @@ const (
 )
 
 // Reasons of events. The operator sends an event after it has written the status that the
-// event describes. The reasons of Stalled, and ApplyFailed of Reconciling, are also reasons of
-// events.
+// event describes. The reasons of Stalled, ApplyFailed of Reconciling, and BufferFull and
+// BufferFailed of Degraded are also reasons of events.
 const (
 	EventFailedOver     = "FailedOver"
 	EventFailedBack     = "FailedBack"
@@ -161,4 +161,7 @@ const (
 	EventClaimAdopted         = "ClaimAdopted"
 
 	EventRolloutStopped = "RolloutStopped"
+
+	EventBufferRecovered  = "BufferRecovered"
+	EventRunnerTerminated = "RunnerTerminated"
 )
