@@ -5,12 +5,13 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,50 +29,37 @@ type liveChild struct {
 	object client.Object
 }
 
-// applyChildren makes the children match the result of build: it applies the children that
-// differ and deletes those that are no longer wanted, except for kinds that are never
-// pruned. It reports whether it changed anything, and returns the error of the first child
-// that it could not apply, as a *stallError if the API server refuses the child.
-func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
-	wanted, err := build(b, r.RunnerImage)
-	if err != nil {
-		return false, err
-	}
+// applyChildren makes the children match the plan: it applies the children that differ and
+// deletes those that are no longer wanted, except for kinds that are never pruned. It reports
+// whether it changed anything, and returns the error of the first child that it could not
+// apply, as a *stallError if the API server refuses the child.
+func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan) (wrote bool, err error) {
 	live, err := r.liveChildren(ctx, b)
 	if err != nil {
 		return false, err
 	}
-	for _, c := range wanted {
-		id := identity{ptr.Deref(c.GetKind(), ""), ptr.Deref(c.GetName(), "")}
-		existing, exists := live[id]
-		delete(live, id)
-		if exists {
-			same, err := upToDate(existing, c)
-			if err != nil {
-				return wrote, fmt.Errorf("comparing %s %s: %w", id.kind, id.name, err)
-			}
-			if same {
-				continue
-			}
-		} else if err := r.checkOwnership(ctx, b, id); err != nil {
-			return wrote, err
+	var wanted []child // built when a child has to be applied
+	mayLag := r.Now().Sub(p.createdAt) < cacheDelay
+	for i := range p.children {
+		c := &p.children[i]
+		existing := live[c.identity]
+		delete(live, c.identity)
+		if c.current(existing.object, mayLag) {
+			continue
 		}
-		log.FromContext(ctx).V(1).Info("applying child", "kind", id.kind, "child", id.name)
-		if err := r.Client.Apply(ctx, c, client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
-			err = fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
-			if refused(err) {
-				if exists && id.kind == claimKind {
-					err = fmt.Errorf(msgClaimRefused, err)
-				}
-				return wrote, &stallError{v1alpha1.ReasonApplyFailed, err}
+		if wanted == nil {
+			if wanted, err = build(b, r.RunnerImage); err != nil {
+				return wrote, err
 			}
-			return wrote, err
 		}
-		changed, err := applyChanged(c, existing)
+		changed, err := r.applyChild(ctx, b, wanted[i], existing)
 		if err != nil {
-			return wrote, fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
+			return wrote, err
 		}
-		wrote = wrote || changed
+		if changed {
+			r.noteWritten(p, c, existing.object)
+			wrote = true
+		}
 	}
 	for id, unwanted := range live {
 		if unwanted.kind.neverPrune {
@@ -85,17 +73,36 @@ func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) 
 	return wrote, nil
 }
 
-// liveChildren returns the cached objects that have the bridge's labels and that the bridge
-// controls.
+// noteWritten records that the cache may still hold the version of a child before a write.
+func (r *Reconciler) noteWritten(p *plan, c *plannedChild, before client.Object) {
+	c.written, c.replaced = true, ""
+	if before == nil {
+		p.createdAt = r.Now()
+	} else {
+		c.replaced = before.GetResourceVersion()
+	}
+}
+
+// liveChildren returns the cached objects that the bridge controls. They belong to the cache
+// and must not be changed.
 func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (map[identity]liveChild, error) {
-	out := map[identity]liveChild{}
+	out := make(map[identity]liveChild, len(childKinds))
+	key := client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}
 	for _, kind := range childKinds {
-		list, _ := kind.list.DeepCopyObject().(client.ObjectList)
-		if err := r.Client.List(ctx, list, client.InNamespace(b.Namespace), client.MatchingLabels(childLabels(b.Name))); err != nil {
+		obj := kind.newObject()
+		err := r.Client.Get(ctx, key, obj, client.UnsafeDisableDeepCopy)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("reading %s %s: %w", kind.gvk.Kind, key.Name, err)
+		}
+		if err == nil && metav1.IsControlledBy(obj, b) {
+			out[identity{kind.gvk.Kind, key.Name}] = liveChild{kind, obj}
+		}
+		strays := kind.newList()
+		if err := r.Client.List(ctx, strays, client.InNamespace(b.Namespace), client.MatchingFields{straysOfOwner: string(b.UID)}, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("listing %s children: %w", kind.gvk.Kind, err)
 		}
-		err := meta.EachListItem(list, func(item runtime.Object) error {
-			if obj, ok := item.(client.Object); ok && metav1.IsControlledBy(obj, b) {
+		err = meta.EachListItem(strays, func(item runtime.Object) error {
+			if obj, ok := item.(client.Object); ok {
 				out[identity{kind.gvk.Kind, obj.GetName()}] = liveChild{kind, obj}
 			}
 			return nil
@@ -107,27 +114,71 @@ func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (
 	return out, nil
 }
 
-// upToDate reports whether applying wanted would change nothing: according to the managed
-// fields, the operator owns exactly the fields of wanted, and they have the wanted values.
-// A field that another client has changed is no longer owned by the operator, so that it
-// counts as missing.
-func upToDate(existing liveChild, wanted child) (bool, error) {
-	applied, err := existing.kind.applied(existing.object)
-	if err != nil {
-		return false, err
+// applyChild applies a child, and reports whether this changed it.
+func (r *Reconciler) applyChild(ctx context.Context, b *v1alpha1.MQTTBridge, c child, existing liveChild) (changed bool, err error) {
+	id := identify(c)
+	log.FromContext(ctx).V(1).Info("applying child", "kind", id.kind, "child", id.name)
+	if existing.object == nil {
+		err = r.createChild(ctx, b, c)
+	} else {
+		err = r.Client.Apply(ctx, c, client.FieldOwner(FieldOwner), client.ForceOwnership)
 	}
-	return equality.Semantic.DeepEqual(applied, wanted), nil
+	var stall *stallError
+	switch {
+	case err == nil:
+	case errors.As(err, &stall):
+		return false, err
+	case !refused(err):
+		return false, fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
+	default:
+		err = fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
+		if existing.object != nil && id.kind == claimKind {
+			err = fmt.Errorf(msgClaimRefused, err)
+		}
+		return false, &stallError{v1alpha1.ReasonApplyFailed, err}
+	}
+	if changed, err = applyChanged(c, existing); err != nil {
+		return false, fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
+	}
+	return changed, nil
+}
+
+// neverVersion is a resource version that no object has. The API server creates an object
+// that is applied with it, and refuses the apply with a conflict if the object exists.
+const neverVersion = "1"
+
+// createChild applies a child that is not in the cache. The cache holds only objects with the
+// operator's labels, and may be older than the child. The child is therefore applied in a way
+// that fails if an object with its name exists. Only then is the object read.
+func (r *Reconciler) createChild(ctx context.Context, b *v1alpha1.MQTTBridge, c child) error {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(c)
+	if err != nil {
+		return fmt.Errorf("converting %T: %w", c, err)
+	}
+	u := &unstructured.Unstructured{Object: fields}
+	u.SetResourceVersion(neverVersion)
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldOwner), client.ForceOwnership)
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	if err := r.checkOwnership(ctx, b, identify(c)); err != nil {
+		return err
+	}
+	return r.Client.Apply(ctx, c, client.FieldOwner(FieldOwner), client.ForceOwnership)
 }
 
 // applyChanged reports whether an apply changed the object. An admission webhook may
 // rewrite fields that the operator sets; then the object never equals the wanted one, but
 // applying it again changes and rolls out nothing. applied holds the API server's answer.
 func applyChanged(applied child, existing liveChild) (bool, error) {
+	if existing.object == nil {
+		return true, nil
+	}
 	answer, err := convert[metav1.PartialObjectMetadata](applied)
 	if err != nil {
 		return false, err
 	}
-	return existing.object == nil || answer.ResourceVersion != existing.object.GetResourceVersion(), nil
+	return answer.ResourceVersion != existing.object.GetResourceVersion(), nil
 }
 
 // checkOwnership returns an error if an object with a child's name exists that the bridge

@@ -240,14 +240,16 @@ func podsRefused(d *appsv1.Deployment) string {
 func reconciling(o *observation) *metav1.Condition {
 	message := ""
 	pod := o.currentPod()
-	switch d := o.deployment; {
-	case o.wrote:
+	d := o.deployment
+	starting := d == nil || d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < 1
+	switch {
+	case o.wrote && (o.suspended() || !starting):
 		message = msgApplied
 	case o.suspended():
 		if slices.ContainsFunc(o.pods, podAlive) {
 			message = msgDraining
 		}
-	case d == nil, d.Status.ObservedGeneration < d.Generation, d.Status.UpdatedReplicas < 1, pod == nil:
+	case starting, pod == nil:
 		message = fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
 	case o.bridge.Status.Runner != nil && o.bridge.Status.Runner.Pod == pod.Name:
 		if message = podTrouble(pod); message == "" {

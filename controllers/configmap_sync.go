@@ -15,12 +15,8 @@ import (
 // triggerConfigMapSync makes the kubelet deliver changed switch requests to the runner
 // immediately, by changing an annotation of the pod. The kubelet synchronizes a pod's
 // ConfigMaps when the pod changes, and otherwise only about once a minute. The ConfigMap
-// must be written before.
-func (r *Reconciler) triggerConfigMapSync(ctx context.Context, o *observation) error {
-	wanted, err := requestsHash(o.bridge)
-	if err != nil {
-		return err
-	}
+// must be written before. wanted is the hash of the requests.
+func (r *Reconciler) triggerConfigMapSync(ctx context.Context, o *observation, wanted string) error {
 	for i := range o.pods {
 		pod := &o.pods[i]
 		if pod.Annotations[annotationRequestsHash] == wanted || !pod.DeletionTimestamp.IsZero() || pod.Status.Phase != corev1.PodRunning {

@@ -21,13 +21,15 @@ import (
 type childKind struct {
 	gvk    schema.GroupVersionKind
 	object client.Object
-	list   client.ObjectList
+	// newObject and newList return an empty object and list of the kind.
+	newObject func() client.Object
+	newList   func() client.ObjectList
 	// neverPrune is true if a child that is no longer wanted stays until the bridge is
 	// deleted.
 	neverPrune bool
-	// applied returns the fields that FieldOwner last applied to an object and still
-	// owns, with the object's current values.
-	applied func(client.Object) (runtime.ApplyConfiguration, error)
+	// fingerprint returns the fingerprint of the fields that FieldOwner last applied to an
+	// object and still owns, with the object's current values.
+	fingerprint func(client.Object) (string, error)
 }
 
 // childKinds are all kinds of children. Objects of other kinds are not watched, cached or
@@ -53,19 +55,30 @@ type objectPointer[O any] interface {
 	client.Object
 }
 
-func newChildKind[O any, P objectPointer[O], A runtime.ApplyConfiguration](
-	gvk schema.GroupVersionKind, list client.ObjectList, extract func(P, string) (A, error),
+// listPointer is a pointer to L that is a list of API objects.
+type listPointer[L any] interface {
+	*L
+	client.ObjectList
+}
+
+func newChildKind[O, L any, P objectPointer[O], Q listPointer[L], A runtime.ApplyConfiguration](
+	gvk schema.GroupVersionKind, _ Q, extract func(P, string) (A, error),
 ) childKind {
 	return childKind{
-		gvk:    gvk,
-		object: P(new(O)),
-		list:   list,
-		applied: func(obj client.Object) (runtime.ApplyConfiguration, error) {
+		gvk:       gvk,
+		object:    P(new(O)),
+		newObject: func() client.Object { return P(new(O)) },
+		newList:   func() client.ObjectList { return Q(new(L)) },
+		fingerprint: func(obj client.Object) (string, error) {
 			typed, ok := obj.(P)
 			if !ok {
-				return nil, fmt.Errorf("a %T is not a %s", obj, gvk.Kind)
+				return "", fmt.Errorf("a %T is not a %s", obj, gvk.Kind)
 			}
-			return extract(typed, FieldOwner)
+			applied, err := extract(typed, FieldOwner)
+			if err != nil {
+				return "", err
+			}
+			return fingerprint(applied)
 		},
 	}
 }

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,53 +56,66 @@ type Reconciler struct {
 	// Now returns the current time.
 	Now func() time.Time
 
-	addresses addressBook
+	plans   planBook
+	servers serverIndex
 }
 
 // Reconcile makes one pass over one bridge, as the package comment describes.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	bridge := &v1alpha1.MQTTBridge{}
 	if err := r.Client.Get(ctx, req.NamespacedName, bridge); err != nil {
+		r.plans.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !bridge.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	wrote, err := r.reconcileChildren(ctx, bridge)
+	p, err := r.planFor(bridge)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if bridge.ResourceVersion == p.replaced {
+		// The cache does not hold the latest write yet. When it does, another pass follows.
+		return ctrl.Result{}, nil
+	}
+	wrote, err := r.reconcileChildren(ctx, bridge, p)
 	var stall *stallError
 	if err != nil && !errors.As(err, &stall) {
 		// The status shows the runner's report even if the children cannot be applied.
-		return ctrl.Result{}, errors.Join(err, r.updateStatus(ctx, bridge, wrote, nil))
+		return ctrl.Result{}, errors.Join(err, r.updateStatus(ctx, bridge, p, wrote, nil))
 	}
-	if statusErr := r.updateStatus(ctx, bridge, wrote, stall); statusErr != nil {
+	if statusErr := r.updateStatus(ctx, bridge, p, wrote, stall); statusErr != nil {
 		return ctrl.Result{}, statusErr
 	}
 	if stall != nil && stall.reason == v1alpha1.ReasonInvalidSpec {
 		return ctrl.Result{}, nil // A retry cannot help; a change of the spec starts another pass.
+	}
+	if err == nil && p.awaitsCache() {
+		return ctrl.Result{RequeueAfter: cacheDelay}, nil
 	}
 	return ctrl.Result{}, err
 }
 
 // reconcileChildren validates the spec and makes the children match it. If the spec is
 // invalid, it does not change the children: a bridge that runs continues to run.
-func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
-	if errs := validate(b); len(errs) > 0 {
-		return false, &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, errs.ToAggregate())}
+func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan) (wrote bool, err error) {
+	if len(p.invalid) > 0 {
+		return false, &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, p.invalid.ToAggregate())}
 	}
-	return r.applyChildren(ctx, b)
+	return r.applyChildren(ctx, b, p)
 }
 
 // updateStatus observes the children and pods, and writes the status if it has changed. It
 // then sends the events that the status records, triggers the synchronization of changed
 // switch requests to the pods, and clears the report of a runner whose pod is gone.
-func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, wrote bool, stall *stallError) error {
+func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, wrote bool, stall *stallError) error {
 	o, err := r.observe(ctx, b)
 	if err != nil {
 		return err
 	}
 	o.wrote, o.stall = wrote, stall
 	if stall == nil {
-		if o.loop, err = r.findLoop(ctx, b); err != nil {
+		if o.loop, err = r.findLoop(ctx, b, p); err != nil {
 			return err
 		}
 	}
@@ -109,14 +123,18 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 	marker, due := announce(o, now)
 	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Announced: marker}
 	if !status.equals(&b.Status) {
+		read := b.ResourceVersion
 		if err := r.writeStatus(ctx, b, status); err != nil {
 			return ignoreStale(ctx, err)
+		}
+		if b.ResourceVersion != read {
+			p.replaced = read
 		}
 		for _, e := range due {
 			r.Recorder.Eventf(b, nil, e.eventType, e.reason, e.action, "%s", e.note)
 		}
 	}
-	if err := r.triggerConfigMapSync(ctx, o); err != nil {
+	if err := r.triggerConfigMapSync(ctx, o, p.requestsHash); err != nil {
 		return ignoreStale(ctx, err)
 	}
 	if b.Status.Runner != nil && o.reportingPod() == nil {
@@ -125,26 +143,27 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 	return nil
 }
 
-// observe reads the state that the conditions are derived from.
+// observe reads the state that the conditions are derived from. The objects belong to the
+// cache and must not be changed.
 func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*observation, error) {
 	o := &observation{bridge: b}
 	key := client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}
 	deployment := &appsv1.Deployment{}
-	err := r.Client.Get(ctx, key, deployment)
+	err := r.Client.Get(ctx, key, deployment, client.UnsafeDisableDeepCopy)
 	if err == nil {
 		o.deployment = deployment
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("reading Deployment %s: %w", key.Name, err)
 	}
 	claim := &corev1.PersistentVolumeClaim{}
-	err = r.Client.Get(ctx, key, claim)
+	err = r.Client.Get(ctx, key, claim, client.UnsafeDisableDeepCopy)
 	if err == nil {
 		o.claim = claim
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("reading PersistentVolumeClaim %s: %w", key.Name, err)
 	}
 	pods := &corev1.PodList{}
-	if err := r.Client.List(ctx, pods, client.InNamespace(b.Namespace), client.MatchingLabels(selectorLabels(b.Name))); err != nil {
+	if err := r.Client.List(ctx, pods, client.InNamespace(b.Namespace), client.MatchingFields{podsOfBridge: b.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the pods: %w", err)
 	}
 	o.pods = pods.Items
@@ -166,13 +185,19 @@ func ignoreStale(ctx context.Context, err error) error {
 // Updates of a bridge are not filtered, because the runner's reports are status changes
 // from which conditions are derived. The operator's own status writes also start a pass,
 // which finds nothing to write.
+//
+// A replica that is not the leader also watches, so that it has all objects in its cache
+// when it takes the lead.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if err := addIndexes(context.Background(), mgr.GetFieldIndexer()); err != nil {
+		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
+	}
 	c := ctrl.NewControllerManagedBy(mgr).
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
-		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles})
+		Watches(&v1alpha1.MQTTBridge{}, r.servers.handler(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles, EnableWarmup: ptr.To(true)})
 	for _, kind := range childKinds {
 		c = c.Owns(kind.object)
 	}
