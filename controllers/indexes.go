@@ -24,7 +24,8 @@ const (
 
 // addIndexes adds the indexes to the cache. Without them, each pass would search all objects
 // of the bridge's namespace.
-func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+func addIndexes(indexer client.FieldIndexer) error {
+	ctx := context.Background() // the cache does not run yet, so that nothing waits
 	err := indexer.IndexField(ctx, &corev1.Pod{}, podsOfBridge, func(pod client.Object) []string {
 		if name := pod.GetLabels()[labelInstance]; name != "" {
 			return []string{name}

@@ -189,7 +189,7 @@ func ignoreStale(ctx context.Context, err error) error {
 // A replica that is not the leader also watches, so that it has all objects in its cache
 // when it takes the lead.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if err := addIndexes(context.Background(), mgr.GetFieldIndexer()); err != nil {
+	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
 	}
 	c := ctrl.NewControllerManagedBy(mgr).

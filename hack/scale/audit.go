@@ -53,14 +53,15 @@ type auditLog struct {
 type auditEvent struct {
 	Verb      string `json:"verb"`
 	ObjectRef struct {
+		Namespace   string `json:"namespace"`
 		Resource    string `json:"resource"`
 		Subresource string `json:"subresource"`
 	} `json:"objectRef"`
 }
 
 // next returns the requests since the last call, except the requests that do not depend on
-// bridges: discovery, the Lease of the leader, the checks of the rights of clients of the metrics,
-// and the starts of watches.
+// bridges: discovery, the Lease and the events of the leader, the checks of the rights of clients
+// of the metrics, and the starts of watches.
 func (a *auditLog) next() (requests, error) {
 	f, err := os.Open(a.file)
 	if err != nil {
@@ -85,7 +86,7 @@ func (a *auditLog) next() (requests, error) {
 		case "", "leases", "tokenreviews", "subjectaccessreviews":
 			continue
 		}
-		if e.Verb == "watch" {
+		if e.Verb == "watch" || e.ObjectRef.Namespace == systemNamespace {
 			continue
 		}
 		resource := e.ObjectRef.Resource

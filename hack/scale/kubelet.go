@@ -116,7 +116,7 @@ func (k *kubelet) sync(ctx context.Context, key client.ObjectKey) error {
 	}
 	if old.name != "" {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: old.name}}
-		if err := k.client.Delete(ctx, pod, client.GracePeriodSeconds(0)); client.IgnoreNotFound(err) != nil {
+		if err := client.IgnoreNotFound(k.client.Delete(ctx, pod, client.GracePeriodSeconds(0))); err != nil {
 			return err
 		}
 	}

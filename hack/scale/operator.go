@@ -144,7 +144,7 @@ type usage struct {
 // usage reads the usage of the operator, and starts a new measurement of the peak.
 func (p *operator) usage() (usage, error) {
 	var u usage
-	dir := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid))
+	dir := fmt.Sprintf("/proc/%d", p.cmd.Process.Pid)
 	status, err := os.ReadFile(filepath.Join(dir, "status"))
 	if err != nil {
 		return u, fmt.Errorf("the operator has ended: %w", err)

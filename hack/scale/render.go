@@ -32,12 +32,12 @@ func render(results []result) string {
 	b.WriteString("\n| phase | requests by verb and resource |\n|---|---|\n")
 	for i := range results {
 		r := &results[i]
-		var keys []string
+		keys := make([]string, 0, len(r.requests))
 		for key := range r.requests {
 			keys = append(keys, key)
 		}
 		slices.SortFunc(keys, func(x, y string) int { return r.requests[y] - r.requests[x] })
-		var cells []string
+		cells := make([]string, 0, len(keys))
 		for _, key := range keys {
 			cells = append(cells, fmt.Sprintf("%s %d", key, r.requests[key]))
 		}
