@@ -33,7 +33,7 @@ func TestScale_200Bridges_StaysWithinLimits(t *testing.T) {
 		{"create", "requests", func(r *result) int { return r.requests.total() }, 6},
 		{"create", "reads", reads, 0},
 		{"start of the pods", "status writes", func(r *result) int { return r.requests.statusWrites() }, 4},
-		{"one more", "requests", func(r *result) int { return r.requests.total() }, 10},
+		{"one more", "requests", func(r *result) int { return r.requests.total() }, 12},
 		{"steady state", "requests", func(r *result) int { return r.requests.total() }, 0},
 		{"burst", "status writes", func(r *result) int { return r.requests.statusWrites() }, 1},
 		{"burst", "events", func(r *result) int { return r.requests.events() }, 1},
