@@ -87,7 +87,7 @@ func startOperator(ctx context.Context) error {
 		RunnerImage: testRunnerImage,
 		Now:         time.Now,
 	}
-	if err := operator.SetupWithManager(mgr); err != nil {
+	if err := operator.SetupWithManager(mgr); err != nil { //nolint:contextcheck // adding indexes before the cache starts does not wait
 		return err
 	}
 	stopped := make(chan error, 1)
