@@ -32,6 +32,7 @@ help: ## Show this help.
 .PHONY: manifests
 manifests: ## Generate the CRD and the operator's role, and copy them into the chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	go run ./hack/fold config/crd/bases/*.yaml
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./controllers/... output:rbac:dir=config/rbac
 	mkdir -p $(CHART)/files
 	cp config/crd/bases/mqttbridge.io_mqttbridges.yaml $(CHART)/files/crd.yaml
@@ -132,7 +133,16 @@ install: manifests ## Install the CRD into the current cluster.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
 
 .PHONY: uninstall
-uninstall: ## Remove the CRD, and with it all bridges.
+uninstall: ## Remove the CRD. FORCE_CRD=1 also deletes all bridges, with their pods and volumes; otherwise it is refused while bridges exist.
+	@crd="$$($(KUBECTL) get crd mqttbridges.mqttbridge.io --ignore-not-found --output=name)"; \
+	if [ -n "$$crd" ] && [ "$(FORCE_CRD)" != 1 ]; then \
+	  bridges="$$($(KUBECTL) get mqttbridges --all-namespaces --no-headers)"; \
+	  if [ -n "$$bridges" ]; then \
+	    echo "$$bridges"; \
+	    echo "Refused: the CRD would be removed with these bridges, their pods, and their volumes with the backlog. Delete the bridges first, or set FORCE_CRD=1."; \
+	    exit 1; \
+	  fi; \
+	fi
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: deploy
@@ -140,8 +150,17 @@ deploy: manifests ## Install the operator with the image IMG into the current cl
 	$(kustomize-build) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: ## Remove the operator and the CRD, and with it all bridges.
-	$(KUSTOMIZE) build config/default | $(KUBECTL) delete --ignore-not-found -f -
+undeploy: ## Remove the operator. The CRD and all bridges stay, and their runners continue to forward.
+	@crd="$$($(KUBECTL) get crd mqttbridges.mqttbridge.io --ignore-not-found --output=name)"; \
+	if [ -n "$$crd" ]; then \
+	  bridges="$$($(KUBECTL) get mqttbridges --namespace=mqttbridge-system --no-headers)"; \
+	  if [ -n "$$bridges" ]; then \
+	    echo "$$bridges"; \
+	    echo "Refused: these bridges would be removed with the operator's namespace mqttbridge-system. Move them to another namespace first."; \
+	    exit 1; \
+	  fi; \
+	fi
+	$(KUSTOMIZE) build config/operator | $(KUBECTL) delete --ignore-not-found -f -
 
 ##@ Local cluster
 

@@ -6,14 +6,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path"
+	"strconv"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -25,13 +30,18 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 )
 
-// leaderElectionID is the name of the Lease that the operator's replicas compete for.
+// leaderElectionID is the name of the Lease that the replicas of an operator without a class
+// compete for.
 const leaderElectionID = "operator.mqttbridge.io"
 
 // settings are the values of the flags.
 type settings struct {
 	runnerImage     string
+	class           string // empty: bridges without a class
+	maxUnavailable  intstr.IntOrString
 	watchNamespaces []string // all if empty
+	policy          controllers.Policy
+	clusterID       string // the UID of kube-system if empty
 	leaderElect     bool
 	// leaderElectionNamespace is the namespace of the Lease. If it is empty, the Lease is
 	// in the operator's own namespace.
@@ -60,13 +70,23 @@ func main() {
 }
 
 func parseFlags() *settings {
-	s := &settings{}
+	s := &settings{maxUnavailable: controllers.DefaultMaxUnavailable}
 	flag.StringVar(&s.runnerImage, "runner-image", "",
 		"Image of the bridge-runner pods of all bridges that do not set spec.runner.image. Required.")
+	flag.StringVar(&s.class, "class", "",
+		"Class of the bridges that this operator reconciles, as in their spec.className. Default: the bridges without a class.")
+	flag.Func("max-unavailable-bridges", "Largest number, or percentage, of the bridges whose pods the operator replaces at the same time when its own version or the default runner image changes. "+
+		"It waits until each bridge is as healthy as before. At least 1. Default: "+controllers.DefaultMaxUnavailable.String()+".", func(value string) (err error) {
+		s.maxUnavailable, err = controllers.ParseMaxUnavailable(value)
+		return err
+	})
 	flag.Func("watch-namespaces", "Comma-separated list of namespaces to watch. Default: all namespaces.", func(value string) error {
-		s.watchNamespaces = namespaces(value)
+		s.watchNamespaces = list(value)
 		return nil
 	})
+	policyFlags(&s.policy)
+	flag.StringVar(&s.clusterID, "cluster-id", "",
+		"Identity of the cluster, from which default MQTT client identifiers are derived, so that they differ between clusters. A change starts new sessions. Default: the UID of the namespace kube-system.")
 	flag.BoolVar(&s.leaderElect, "leader-elect", false,
 		"Elect a leader, so that only one of several replicas is active at a time.")
 	flag.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "",
@@ -83,9 +103,54 @@ func parseFlags() *settings {
 	return s
 }
 
-// namespaces splits a comma-separated list. Spaces also separate.
-func namespaces(value string) []string {
+// policyFlags defines the flags that limit the values of bridges. A list that is set and empty
+// permits no value.
+func policyFlags(p *controllers.Policy) {
+	flag.Func("allowed-images", "Comma-separated list of the images that spec.runner.image may name: a repository, one image with its tag or digest, "+
+		"or everything under a prefix that ends with a slash, such as ghcr.io/mqttbridge/. If it is empty, only the operator's choice is permitted. Default: every image.",
+		func(value string) error {
+			p.Images = list(value)
+			return nil
+		})
+	flag.Func("allowed-priority-classes", "Comma-separated list of the priority classes that spec.runner.priorityClassName may name. If it is empty, none is permitted. Default: every class.",
+		func(value string) error {
+			p.PriorityClasses = list(value)
+			return nil
+		})
+	flag.Func("allowed-service-accounts", "Comma-separated list of the ServiceAccounts that spec.runner.serviceAccountName may name. If it is empty, none is permitted. Default: every ServiceAccount of the bridge's namespace.",
+		func(value string) error {
+			p.ServiceAccounts = list(value)
+			return nil
+		})
+	flag.Func("allowed-secrets", "Comma-separated list of patterns, such as mqtt-*, for the names of the Secrets that bridges may use. If it is empty, none is permitted. Default: every Secret of the bridge's namespace.",
+		func(value string) error {
+			p.Secrets = list(value)
+			for _, pattern := range p.Secrets {
+				if _, err := path.Match(pattern, ""); err != nil {
+					return fmt.Errorf("the pattern %q: %w", pattern, err)
+				}
+			}
+			return nil
+		})
+	flag.BoolFunc("allow-tolerations", "Permit spec.runner.tolerations. Default: true.", func(value string) error {
+		allow, err := strconv.ParseBool(value)
+		p.NoTolerations = !allow
+		return err
+	})
+}
+
+// list splits a comma-separated list. Spaces also separate. The result is not nil.
+func list(value string) []string {
 	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// leaseName returns the name of the Lease that the replicas of a class compete for. Operators
+// of different classes are active at the same time, also in one namespace.
+func leaseName(class string) string {
+	if class == "" {
+		return leaderElectionID
+	}
+	return class + "." + leaderElectionID
 }
 
 // run runs the operator until it receives a signal to stop or loses the leadership.
@@ -94,20 +159,24 @@ func run(s *settings) error {
 		return errors.New("--runner-image is required; set it to the image of bridge-runner pods")
 	}
 	limitMemory(s.memoryLimit)
+	if errs := validation.IsDNS1123Label(s.class); s.class != "" && len(errs) > 0 {
+		return fmt.Errorf("--class is %q: %s", s.class, strings.Join(errs, "; "))
+	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
-	mgr, err := newManager(config, s)
+	ctx := ctrl.SetupSignalHandler()
+	mgr, err := newManager(ctx, config, s)
 	if err != nil {
 		return err
 	}
 	module, commit := buildinfo.Version()
 	ctrl.Log.Info("the operator starts", "version", module, "revision", commit)
-	return mgr.Start(ctrl.SetupSignalHandler())
+	return mgr.Start(ctx)
 }
 
-func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
+func newManager(ctx context.Context, config *rest.Config, s *settings) (ctrl.Manager, error) {
 	// When a server that many bridges use is lost, the status of each bridge must show
 	// it within a second. The client's default limit of 20 requests per second would
 	// delay the status writes. The API server limits clients itself, by priority and
@@ -126,7 +195,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  "0",
 		LeaderElection:          s.leaderElect,
-		LeaderElectionID:        leaderElectionID,
+		LeaderElectionID:        leaseName(s.class),
 		LeaderElectionNamespace: s.leaderElectionNamespace,
 		// The process exits when the manager stops, so that the next leader need not
 		// wait until the Lease expires.
@@ -138,12 +207,22 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	if err := addServers(mgr, s); err != nil {
 		return nil, err
 	}
+	cluster := s.clusterID
+	if cluster == "" {
+		if cluster, err = controllers.ClusterID(ctx, mgr.GetAPIReader()); err != nil {
+			return nil, err
+		}
+	}
 	reconciler := &controllers.Reconciler{
-		Client:      mgr.GetClient(),
-		APIReader:   mgr.GetAPIReader(),
-		Recorder:    mgr.GetEventRecorder(controllers.FieldOwner),
-		RunnerImage: s.runnerImage,
-		Now:         time.Now,
+		Client:         mgr.GetClient(),
+		APIReader:      mgr.GetAPIReader(),
+		Recorder:       mgr.GetEventRecorder(controllers.FieldOwner),
+		RunnerImage:    s.runnerImage,
+		Class:          s.class,
+		Policy:         s.policy,
+		MaxUnavailable: s.maxUnavailable,
+		ClusterID:      cluster,
+		Now:            time.Now,
 	}
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return nil, err

@@ -63,21 +63,32 @@ func install(ctx context.Context) error {
 			return err
 		}
 	}
-	role := &rbacv1.Role{}
-	if err := readYAML("leader_election_role.yaml", role); err != nil {
-		return err
-	}
-	role.Namespace = "mqttbridge-system"
-	binding := &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: role.Namespace, Name: role.Name}, Subjects: subjects,
-		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-	}
-	if err := errors.Join(server.Client.Create(ctx, role), server.Client.Create(ctx, binding)); err != nil {
+	if err := permitLease(ctx, ""); err != nil {
 		return err
 	}
 	var err error
 	operatorRest, err = server.AddUser(operatorUser)
 	return err
+}
+
+// permitLease grants the operator the rights of config/rbac on the Lease of a class.
+func permitLease(ctx context.Context, class string) error {
+	role := &rbacv1.Role{}
+	if err := readYAML("leader_election_role.yaml", role); err != nil {
+		return err
+	}
+	role.Namespace, role.Name = "mqttbridge-system", leaseName(class)
+	for i := range role.Rules {
+		if len(role.Rules[i].ResourceNames) > 0 {
+			role.Rules[i].ResourceNames = []string{leaseName(class)}
+		}
+	}
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: role.Namespace, Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: operatorUser}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+	}
+	return errors.Join(server.Client.Create(ctx, role), server.Client.Create(ctx, binding))
 }
 
 func readYAML(file string, into any) error {
@@ -90,7 +101,7 @@ func readYAML(file string, into any) error {
 
 func TestOperator_InstalledRights_RunsAndReleasesTheLeadership(t *testing.T) {
 	apiserver.Need(t, server)
-	mgr, err := newManager(operatorRest, &settings{
+	mgr, err := newManager(t.Context(), operatorRest, &settings{
 		runnerImage: "registry.example/runner:v1", watchNamespaces: []string{"default", "mqttbridge-system"},
 		leaderElect: true, leaderElectionNamespace: "mqttbridge-system",
 		metricsAddress: "127.0.0.1:0", probeAddress: "0",
@@ -132,11 +143,11 @@ func TestOperator_InstalledRights_RunsAndReleasesTheLeadership(t *testing.T) {
 	})
 }
 
-func TestNamespaces_CommaSeparated_AreSplit(t *testing.T) {
-	if got := namespaces("a, b,,c"); !slices.Equal(got, []string{"a", "b", "c"}) {
+func TestList_CommaSeparated_IsSplit(t *testing.T) {
+	if got := list("a, b,,c"); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("%q", got)
 	}
-	if got := namespaces(""); len(got) != 0 {
-		t.Errorf("an empty list gives %q; want no namespaces", got)
+	if got := list(""); got == nil || len(got) != 0 {
+		t.Errorf("an empty list gives %q; want an empty list that is not nil, which permits nothing", got)
 	}
 }

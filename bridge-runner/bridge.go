@@ -6,11 +6,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
@@ -158,19 +159,28 @@ func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, se
 	}
 	dial.DelayReads = cfg.Transport.DelayReads
 	cfg.Transport = dial
-	if server.LoginSecret != "" {
-		cfg.CredentialsSource = fmt.Sprintf("the Secret %q", server.LoginSecret)
-		if cfg.Username, cfg.Password, err = secrets.Login(server.LoginSecret, s.Version); err != nil {
-			return session.Config{}, err
-		}
+	cfg.CredentialsSource = server.Login.Source()
+	if cfg.Username, cfg.Password, err = secrets.Login(&server.Login, s.Version); err != nil {
+		return session.Config{}, err
 	}
 	return cfg, nil
 }
 
-// requestSwitches requests the switches that the bridge's annotations name.
-func (b *bridge) requestSwitches(annotations map[string]string) {
-	b.local.Request(annotations[v1alpha1.AnnotationSwitchLocal])
-	b.remote.Request(annotations[v1alpha1.AnnotationSwitchRemote])
+// requestSwitches requests the preferred servers of a valid manifest, which may be newer than
+// the manifest with which the runner started.
+func (b *bridge) requestSwitches(m *v1alpha1.MQTTBridge) {
+	requestSwitch(b.local, m.Spec.Local.PreferredServer, m.Generation)
+	requestSwitch(b.remote, m.Spec.Remote.PreferredServer, m.Generation)
+}
+
+func requestSwitch(c *connector.Connector, preferred *v1alpha1.PreferredServer, generation int64) {
+	var r *connector.Request
+	if preferred != nil {
+		r = &connector.Request{Server: preferred.Name, Force: ptr.Deref(preferred.Force, false), Generation: generation}
+	}
+	if err := c.Request(r); err != nil { // the changed manifest has other servers
+		c.Log.Warn("preferredServer does not apply to the servers with which the runner was started, so the earlier request stays; restart the runner to apply the changed manifest", "error", err)
+	}
 }
 
 // run keeps both sides connected until the context ends. It then drains the bridge: it

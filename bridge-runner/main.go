@@ -16,16 +16,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/rest"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/configmap"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 )
@@ -35,12 +36,17 @@ import (
 const logTimeout = time.Second
 
 type options struct {
-	bridge, secrets, data, listen string
-	delayReads                    bool
-	kubernetes, version           bool
+	bridge, secrets, data string
+	// metricsListen is empty if the address of listen serves the metrics and the status, too.
+	listen, metricsListen string
+	delayReads            bool
+	kubernetes, version   bool
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "convert" {
+		convertAndExit(os.Args[2:])
+	}
 	opts, err := parseFlags(os.Args[1:], os.Stderr)
 	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -62,6 +68,24 @@ func main() {
 	}
 }
 
+// convertAndExit runs the command convert.
+func convertAndExit(args []string) {
+	flags := flag.NewFlagSet("convert", flag.ContinueOnError)
+	flags.SetOutput(os.Stderr)
+	namespace := flags.String("namespace", "", "")
+	flags.Usage = func() { _, _ = fmt.Fprint(os.Stderr, convertUsage) }
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	} else if err != nil {
+		os.Exit(2)
+	}
+	if err := runConvert(flags.Args(), *namespace, os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bridge-runner convert:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
 // useOneProcessor keeps Go from waking a second processor for each message, which costs
 // more than the message itself (docs/performance.md). Forwarding consists of many small
 // steps, and one processor executes tens of thousands of them per second. The environment
@@ -77,11 +101,12 @@ func parseFlags(args []string, usage io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bridge-runner", flag.ContinueOnError)
 	flags.SetOutput(usage)
 	flags.StringVar(&o.bridge, "bridge", "", "the `file` with the MQTTBridge manifest (required)")
-	flags.StringVar(&o.secrets, "secrets", "", "the `directory` with the Secrets and ConfigMaps that the manifest refers to; the file <name>/<key> holds the value of a key")
+	flags.StringVar(&o.secrets, "secrets", "", "the `directory` with the values that the manifest refers to; the file <name>/<key> holds the key of a Secret, configMaps/<name>/<key> the key of a ConfigMap, and clusterTrustBundles/<name>/ca.crt a ClusterTrustBundle")
 	flags.StringVar(&o.data, "data", "", "the `directory` for the buffer on disk; required if the manifest sets spec.buffer.disk")
-	flags.StringVar(&o.listen, "listen", ":8080", "the `address` (host:port) on which the runner serves /metrics, /status, /livez and /readyz")
+	flags.StringVar(&o.listen, "listen", ":8080", "the `address` (host:port) on which the runner serves /livez and /readyz, and without --metrics-listen also /metrics and /status")
+	flags.StringVar(&o.metricsListen, "metrics-listen", "", "the `address` (host:port) on which the runner serves /metrics and /status; default: the address of --listen")
 	flags.BoolVar(&o.delayReads, "delay-reads", true, "wait 0.3 ms for more data before a read if many QoS 0 messages arrive one by one; false saves this time and needs more processor time (docs/performance.md)")
-	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster; the environment variable POD_NAME holds the name of the pod")
+	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster, and watch the ConfigMap with the manifest; the environment variable POD_NAME holds the name of the pod")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil || o.version {
 		return o, err
@@ -107,37 +132,63 @@ func run(ctx context.Context, opts options) error {
 	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: settings.LogLevel})))
 	defer report.FlushAsync(log, logTimeout)
 	metrics := report.NewMetrics()
+	reportIgnoredFields(opts.bridge, metrics, log)
 	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
 	b, err := newBridge(settings, config.NewSecrets(opts.secrets), opts.data, opts.delayReads, state, metrics, log)
 	if err != nil {
 		return err
 	}
 
-	listener, err := net.Listen("tcp", opts.listen)
+	stopServers, err := serve(ctx, opts, state, metrics, b.alive.check, log)
 	if err != nil {
-		return fmt.Errorf("listening on the address of --listen: %w", err)
+		return err
 	}
-	server := httpserver.New(report.Handler(state, metrics, b.alive.check, ctx.Done()))
-	defer func() { _ = server.Close() }()
-	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("the HTTP server for metrics and health has ended; restart the runner", "error", err)
-		}
-	}()
+	defer stopServers()
 
+	b.requestSwitches(bridge)
+	updates := config.NewUpdates(bridge, log, b.requestSwitches)
 	if opts.kubernetes {
-		k, err := report.NewKubernetes(bridge, log)
+		stop, err := useCluster(ctx, bridge, state, updates, log)
 		if err != nil {
 			return err
 		}
-		reporting, stop := context.WithCancel(context.WithoutCancel(ctx)) // the runner reports until it has drained
 		defer stop()
-		go k.Run(reporting, state)
 	}
-	b.requestSwitches(bridge.Annotations)
-	go config.Watch(ctx, opts.bridge, bridge, log, b.requestSwitches)
+	go config.Watch(ctx, opts.bridge, log, updates.File)
 	module, commit := buildinfo.Version()
-	log.Info("the runner starts", "version", module, "revision", commit, "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", listener.Addr().String())
+	log.Info("the runner starts", "version", module, "revision", commit, "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", opts.listen)
 	b.run(ctx)
 	return nil
+}
+
+// useCluster reports the state to the API server, and watches the ConfigMap with the manifest
+// there. stop ends the reports: the runner reports until it has drained.
+func useCluster(ctx context.Context, bridge *v1alpha1.MQTTBridge, state *report.State, updates *config.Updates, log *slog.Logger) (stop func(), err error) {
+	cluster, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("--kubernetes is set, but the process does not run in a pod of a cluster; remove the flag or run it in a pod: %w", err)
+	}
+	k, err := report.NewKubernetes(cluster, bridge, log)
+	if err != nil {
+		return nil, err
+	}
+	manifests, err := configmap.New(cluster, bridge.Namespace, v1alpha1.ChildName(bridge.Name), v1alpha1.ManifestKey, log)
+	if err != nil {
+		return nil, err
+	}
+	reporting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go k.Run(reporting, state)
+	go manifests.Run(ctx, updates.ConfigMap)
+	return stop, nil
+}
+
+// reportIgnoredFields logs and counts the fields of the manifest that this version of the
+// runner does not know.
+func reportIgnoredFields(path string, metrics *report.Metrics, log *slog.Logger) {
+	ignored, err := config.IgnoredFields(path)
+	if err != nil || len(ignored) == 0 {
+		return // Load has reported the error
+	}
+	metrics.SetIgnoredFields(len(ignored))
+	log.Warn("the operator is newer than this runner, which ignores fields of the manifest; to use them, set spec.runner.image to a newer image or remove it", "fields", ignored)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,62 +30,170 @@ type liveChild struct {
 	object client.Object
 }
 
+// change is a child to apply, because it does not exist or differs from the wanted state.
+type change struct {
+	*plannedChild
+	wanted   child
+	existing liveChild
+	exists   bool
+}
+
 // applyChildren makes the children match the plan: it applies the children that differ and
 // deletes those that are no longer wanted, except for kinds that are never pruned. It reports
-// whether it changed anything, and returns the error of the first child that it could not
-// apply, as a *stallError if the API server refuses the child.
+// whether it changed anything that the cache may not show yet, and returns the error of the
+// first child that it could not apply, as a *stallError if the API server refuses the child.
 func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan) (wrote bool, err error) {
 	live, err := r.liveChildren(ctx, b)
 	if err != nil {
 		return false, err
 	}
-	var wanted []child // built when a child has to be applied
-	mayLag := r.Now().Sub(p.createdAt) < cacheDelay
-	for i := range p.children {
-		c := &p.children[i]
-		existing := live[c.identity]
-		delete(live, c.identity)
-		if c.current(existing.object, mayLag) {
-			continue
-		}
-		if wanted == nil {
-			if wanted, err = build(b, r.RunnerImage); err != nil {
-				return wrote, err
-			}
-		}
-		changed, err := r.applyChild(ctx, b, wanted[i], existing)
-		if err != nil {
-			return wrote, err
-		}
-		if changed {
-			r.noteWritten(p, c, existing.object)
-			wrote = true
+	runner := p.deployment()
+	existing := live[runner.identity].object
+	if runner.outdated(existing, p.mayLag(r.Now())) {
+		// The Deployment is applied last, so that all other children have been applied. A
+		// decision about a roll-out needs the Deployment as it is.
+		return runner.rolled, nil
+	}
+	deployment, _ := existing.(*appsv1.Deployment)
+	s, err := r.stage(ctx, b, p, deployment)
+	if err != nil {
+		return false, err
+	}
+	wrote, err = r.applyChanges(ctx, b, p, s, live)
+	if err != nil {
+		r.fleet.release(client.ObjectKeyFromObject(b))
+		return wrote, err
+	}
+	if s.kept { // the pod template may use children that this version of the operator does not want
+		return wrote, nil
+	}
+	pruned, err := r.pruneChildren(ctx, live)
+	return wrote || pruned, err
+}
+
+// applyChanges applies the children that differ from the wanted state, and removes the wanted
+// children from live. If the API server refuses one of them, it changes none.
+func (r *Reconciler) applyChanges(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, s *staged, live map[identity]liveChild) (wrote bool, err error) {
+	_, runs := live[p.deployment().identity]
+	changes, err := r.changes(ctx, b, p, s, live)
+	if err != nil {
+		return false, err
+	}
+	if runs {
+		if err := r.dryRun(ctx, b, changes); err != nil {
+			return false, err
 		}
 	}
-	for id, unwanted := range live {
-		if unwanted.kind.neverPrune {
-			continue
+	for i := range changes {
+		c := &changes[i]
+		if err := r.apply(ctx, b, c); err != nil {
+			return wrote, err
 		}
-		if err := r.prune(ctx, unwanted.object); err != nil {
-			return wrote, fmt.Errorf("deleting %s %s: %w", id.kind, id.name, err)
+		if err := r.noteWritten(p, c); err != nil {
+			return wrote, err
 		}
-		wrote = true
+		wrote = wrote || c.rolled
+		if c.exists && c.kind == claimKind {
+			r.announceAdoption(b, c.existing.object)
+		}
 	}
 	return wrote, nil
 }
 
-// noteWritten records that the cache may still hold the version of a child before a write.
-func (r *Reconciler) noteWritten(p *plan, c *plannedChild, before client.Object) {
-	c.written, c.replaced = true, ""
-	if before == nil {
-		p.createdAt = r.Now()
-	} else {
-		c.replaced = before.GetResourceVersion()
+// changes returns the children to apply, in the order of the plan, and removes the wanted
+// children from live. It builds them only if there are any.
+func (r *Reconciler) changes(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, s *staged, live map[identity]liveChild) ([]change, error) {
+	deployment, _ := live[p.deployment().identity].object.(*appsv1.Deployment)
+	mayLag := p.mayLag(r.Now())
+	var out []change
+	var built []child
+	for i := range p.children {
+		c := change{plannedChild: &p.children[i]}
+		c.existing, c.exists = live[c.identity]
+		delete(live, c.identity)
+		wanted, err := c.fingerprint, error(nil)
+		if c.kind == deploymentKind {
+			if wanted, err = s.fingerprint(c.fingerprint, deployment); err != nil {
+				return nil, err
+			}
+		}
+		if c.outdated(c.existing.object, mayLag) || c.exists && appliedFingerprint(c.existing.object) == wanted {
+			continue
+		}
+		if built == nil {
+			if built, err = build(b, r.RunnerImage); err != nil {
+				return nil, err
+			}
+		}
+		c.wanted = built[i]
+		if c.kind == deploymentKind {
+			if c.wanted, err = r.wantedDeployment(ctx, s, deploymentOf(built), deployment); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, c)
 	}
+	return out, nil
 }
 
-// liveChildren returns the cached objects that the bridge controls. They belong to the cache
-// and must not be changed.
+// noteWritten records that the cache may still hold the version of a child before a write.
+func (r *Reconciler) noteWritten(p *plan, c *change) error {
+	written, rolled, err := applyChanged(c.wanted, c.existing)
+	if err != nil {
+		return fmt.Errorf("applying %s %s: %w", c.kind, c.name, err)
+	}
+	c.written, c.replaced, c.rolled = written, "", rolled
+	if c.exists {
+		c.replaced = c.existing.object.GetResourceVersion()
+	} else {
+		p.createdAt = r.Now()
+	}
+	return nil
+}
+
+// apply applies a child.
+func (r *Reconciler) apply(ctx context.Context, b *v1alpha1.MQTTBridge, c *change) error {
+	log.FromContext(ctx).V(1).Info("applying child", "kind", c.kind, "child", c.name)
+	if !c.exists {
+		return c.applyError(r.createChild(ctx, b, c.wanted))
+	}
+	return c.applyError(r.Client.Apply(ctx, c.wanted, client.FieldOwner(FieldOwner), client.ForceOwnership))
+}
+
+// applyError adds the child to the error of an apply. It returns a *stallError if the API
+// server refuses the child.
+func (c *change) applyError(err error) error {
+	var stall *stallError
+	if err == nil || errors.As(err, &stall) {
+		return err
+	}
+	err = fmt.Errorf("applying %s %s: %w", c.kind, c.name, err)
+	if !refused(err) {
+		return err
+	}
+	if c.exists && c.kind == claimKind {
+		err = fmt.Errorf(msgClaimRefused, err)
+	}
+	return &stallError{v1alpha1.ReasonApplyFailed, err}
+}
+
+// pruneChildren deletes the given children, except for kinds that are never pruned. It
+// reports whether it deleted any.
+func (r *Reconciler) pruneChildren(ctx context.Context, unwanted map[identity]liveChild) (pruned bool, err error) {
+	for id, c := range unwanted {
+		if c.kind.neverPrune {
+			continue
+		}
+		if err := r.prune(ctx, c.object); err != nil {
+			return pruned, fmt.Errorf("deleting %s %s: %w", id.kind, id.name, err)
+		}
+		pruned = true
+	}
+	return pruned, nil
+}
+
+// liveChildren returns the cached objects that the bridge controls, and its retained claim.
+// They belong to the cache and must not be changed.
 func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (map[identity]liveChild, error) {
 	out := make(map[identity]liveChild, len(childKinds))
 	key := client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}
@@ -94,7 +203,7 @@ func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (
 		if client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("reading %s %s: %w", kind.gvk.Kind, key.Name, err)
 		}
-		if err == nil && metav1.IsControlledBy(obj, b) {
+		if err == nil && (metav1.IsControlledBy(obj, b) || kind.neverPrune && retained(b, obj)) {
 			out[identity{kind.gvk.Kind, key.Name}] = liveChild{kind, obj}
 		}
 		strays := kind.newList()
@@ -114,76 +223,67 @@ func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (
 	return out, nil
 }
 
-// applyChild applies a child, and reports whether this changed it.
-func (r *Reconciler) applyChild(ctx context.Context, b *v1alpha1.MQTTBridge, c child, existing liveChild) (changed bool, err error) {
-	id := identify(c)
-	log.FromContext(ctx).V(1).Info("applying child", "kind", id.kind, "child", id.name)
-	if existing.object == nil {
-		err = r.createChild(ctx, b, c)
-	} else {
-		err = r.Client.Apply(ctx, c, client.FieldOwner(FieldOwner), client.ForceOwnership)
-	}
-	var stall *stallError
-	switch {
-	case err == nil:
-	case errors.As(err, &stall):
-		return false, err
-	case !refused(err):
-		return false, fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
-	default:
-		err = fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
-		if existing.object != nil && id.kind == claimKind {
-			err = fmt.Errorf(msgClaimRefused, err)
-		}
-		return false, &stallError{v1alpha1.ReasonApplyFailed, err}
-	}
-	if changed, err = applyChanged(c, existing); err != nil {
-		return false, fmt.Errorf("applying %s %s: %w", id.kind, id.name, err)
-	}
-	return changed, nil
-}
-
 // neverVersion is a resource version that no object has. The API server creates an object
 // that is applied with it, and refuses the apply with a conflict if the object exists.
 const neverVersion = "1"
 
 // createChild applies a child that is not in the cache. The cache holds only objects with the
 // operator's labels, and may be older than the child. The child is therefore applied in a way
-// that fails if an object with its name exists. Only then is the object read.
-func (r *Reconciler) createChild(ctx context.Context, b *v1alpha1.MQTTBridge, c child) error {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(c)
+// that fails if an object with its name exists. Only then is the object read. The options can
+// make it a dry run: c does not receive the API server's answer.
+func (r *Reconciler) createChild(ctx context.Context, b *v1alpha1.MQTTBridge, c child, options ...client.ApplyOption) error {
+	options = append(options, client.FieldOwner(FieldOwner), client.ForceOwnership)
+	u, err := copyChild(c)
 	if err != nil {
-		return fmt.Errorf("converting %T: %w", c, err)
+		return err
 	}
-	u := &unstructured.Unstructured{Object: fields}
 	u.SetResourceVersion(neverVersion)
-	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldOwner), client.ForceOwnership)
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
 	if !apierrors.IsConflict(err) {
 		return err
 	}
 	if err := r.checkOwnership(ctx, b, identify(c)); err != nil {
 		return err
 	}
-	return r.Client.Apply(ctx, c, client.FieldOwner(FieldOwner), client.ForceOwnership)
+	if u, err = copyChild(c); err != nil {
+		return err
+	}
+	return r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
 }
 
-// applyChanged reports whether an apply changed the object. An admission webhook may
-// rewrite fields that the operator sets; then the object never equals the wanted one, but
-// applying it again changes and rolls out nothing. applied holds the API server's answer.
-func applyChanged(applied child, existing liveChild) (bool, error) {
-	if existing.object == nil {
-		return true, nil
+// copyChild returns a copy of a child, into which the client can write the API server's answer.
+func copyChild(c child) (*unstructured.Unstructured, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(c)
+	if err != nil {
+		return nil, fmt.Errorf("converting %T: %w", c, err)
+	}
+	return &unstructured.Unstructured{Object: runtime.DeepCopyJSON(fields)}, nil
+}
+
+// applyChanged reports whether an apply changed the object, and whether this rolled something
+// out. An admission webhook may rewrite fields that the operator sets; then the object never
+// equals the wanted one, but applying it again changes and rolls out nothing. A change of an
+// object that leaves its generation as it was, for example of a label, rolls out nothing,
+// either. applied holds the API server's answer.
+func applyChanged(applied child, existing liveChild) (changed, rolled bool, err error) {
+	old := existing.object
+	if old == nil {
+		return true, true, nil
 	}
 	answer, err := convert[metav1.PartialObjectMetadata](applied)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	return answer.ResourceVersion != existing.object.GetResourceVersion(), nil
+	changed = answer.ResourceVersion != old.GetResourceVersion()
+	if answer.Generation > 0 {
+		return changed, answer.Generation != old.GetGeneration(), nil
+	}
+	return changed, changed, nil
 }
 
 // checkOwnership returns an error if an object with a child's name exists that the bridge
-// does not control. It reads from the API server, because the cache holds only objects with
-// the operator's labels.
+// does not control, and that is not its retained claim. It reads from the API server, because
+// the cache holds only objects with the operator's labels.
 func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge, id identity) error {
 	found := &metav1.PartialObjectMetadata{}
 	for _, kind := range childKinds {
@@ -200,7 +300,7 @@ func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge,
 	}
 	owner := metav1.GetControllerOf(found)
 	switch {
-	case owner != nil && owner.UID == b.UID:
+	case owner != nil && owner.UID == b.UID, id.kind == claimKind && retained(b, found):
 		return nil
 	case owner != nil && owner.Kind == bridgeKind && owner.Name == b.Name:
 		// It belonged to an earlier bridge of this name; the garbage collector deletes it.

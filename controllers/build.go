@@ -30,14 +30,12 @@ func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
 		return nil, err
 	}
 	var children []child
-	if d := disk(b); d != nil {
-		children = append(children, claim(b, d))
+	if hasOwnClaim(b) {
+		children = append(children, claim(b, disk(b)))
 	}
-	return append(children,
-		configMap(b, bridgeYAML),
-		serviceAccount(b),
-		role(b),
-		roleBinding(b),
-		runner,
-	), nil
+	children = append(children, configMap(b, bridgeYAML))
+	if serviceAccountName(b) == childName(b.Name) {
+		children = append(children, serviceAccount(b))
+	}
+	return append(children, role(b), roleBinding(b), runner), nil
 }

@@ -22,8 +22,8 @@ import (
 // status has not changed.
 //
 // The message of Degraded names every problem. Its reason is the reason of the first
-// problem in this order: the buffer on disk, because a full or failed buffer can lose
-// messages; messages that no server accepts; a backup; a shortfall of a server, because it
+// problem in this order: a client identifier that another bridge uses, too; the buffer on
+// disk, because a full or failed buffer can lose messages; messages that no server accepts; a backup; a shortfall of a server, because it
 // lasts until a user changes a setting; a loop of messages. Degraded is Unknown while one
 // side has no server and the other side is not on a backup, because the bridge may next
 // connect to a primary or to a backup.
@@ -33,7 +33,7 @@ func derive(o *observation, now time.Time) []metav1.Condition {
 		ready(o),
 		connected(o, v1alpha1.ConditionLocalConnected, local),
 		connected(o, v1alpha1.ConditionRemoteConnected, remote),
-		withUnforwardable(o, withLoop(o, degraded(o, local, remote))),
+		withSharedClientIDs(o, withUnforwardable(o, withLoop(o, degraded(o, local, remote)))),
 	}
 	if c := stalled(o); c != nil {
 		conditions = append(conditions, *c)

@@ -446,14 +446,14 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			nil, &v1alpha1.Announced{RemoteFailover: at},
 		},
 		{
-			"a later change is announced again, and a change to a preferred server is a failback",
+			"a later change is announced again, and a change to a server of higher preference is a failback",
 			observed(withSides(localUp(), withFailover(remoteOnPrimary(), "backup-1", "primary", epoch.Add(time.Second))),
 				withAnnounced(func(a *v1alpha1.Announced) { a.RemoteFailover = at })),
 			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary in 42 ms: ConnectionClosed"},
 			&v1alpha1.Announced{RemoteFailover: metav1.NewMicroTime(epoch.Add(time.Second))},
 		},
 		{
-			"a change to a preferred server that had proved stable is a failback",
+			"a change to a server of higher preference that had proved stable is a failback",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonFailedBack))),
 			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary in 42 ms: FailedBack"},
 			&v1alpha1.Announced{RemoteFailover: at},
@@ -461,13 +461,13 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 		{
 			"a requested switch is announced as such, to any server",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonSwitchRequested))),
-			[]string{"Normal Switched the remote side was switched from backup-1 to primary in 42 ms: SwitchRequested"},
+			[]string{"Normal Switched the remote side was switched from backup-1 to its preferredServer primary in 42 ms: SwitchRequested"},
 			&v1alpha1.Announced{RemoteFailover: at},
 		},
 		{
-			"a refused request is announced with the request and the cause of the refusal",
+			"a refused request is announced with the server and the cause of the refusal",
 			observed(withSides(localUp(), withRequestedSwitch(remoteOnPrimary(), v1alpha1.SwitchRefused))),
-			[]string{`Warning SwitchRefused the requested switch of the remote side ("backup-1 now") is refused: it fails its probe`},
+			[]string{`Warning SwitchRefused the remote side does not switch to its preferredServer "backup-1": it fails its probe`},
 			&v1alpha1.Announced{RemoteRequest: at},
 		},
 		{

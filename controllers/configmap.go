@@ -9,10 +9,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// manifestKey is the key in the ConfigMap, and the name of the file in the pod.
-const manifestKey = "bridge.yaml"
+const manifestKey = v1alpha1.ManifestKey
 
-// configMap holds the manifest that the runner reads.
+// configMap holds the manifest. The runner reads it at its start, and then watches it.
 func configMap(b *v1alpha1.MQTTBridge, manifest string) *corev1ac.ConfigMapApplyConfiguration {
 	return corev1ac.ConfigMap(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).

@@ -23,6 +23,8 @@ import (
 )
 
 const (
+	deploymentKind = "Deployment"
+
 	// nonRoot is the user and group of the runner. It must be a number, so that the kubelet
 	// can verify that it is not root.
 	nonRoot = 65532
@@ -38,9 +40,12 @@ const (
 
 	httpPort     = 8080
 	httpPortName = "http"
+	// metricsPortName is the name of the port that runner.metricsPort adds.
+	metricsPortName = "metrics"
 
 	manifestDir = "/etc/mqttbridge/bridge"
 	secretsDir  = "/etc/mqttbridge/secrets" //nolint:gosec // a path, not a secret
+	extraDir    = "/etc/mqttbridge/extra"
 )
 
 // deployment returns the Deployment of the bridge's only runner.
@@ -53,8 +58,13 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 	if ptr.Deref(b.Spec.Suspend, false) {
 		replicas = 0
 	}
+	hashes, err := deploymentHashes(b, pod)
+	if err != nil {
+		return nil, err
+	}
 	return appsv1ac.Deployment(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).
+		WithAnnotations(hashes).
 		WithOwnerReferences(ownerReference(b)).
 		WithSpec(appsv1ac.DeploymentSpec().
 			WithReplicas(replicas).
@@ -80,7 +90,7 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 		annotations = map[string]string{}
 	}
 	var err error
-	if annotations[annotationManifestHash], err = specHash(b); err != nil {
+	if annotations[annotationManifestHash], err = manifestHash(b); err != nil {
 		return nil, err
 	}
 
@@ -88,32 +98,30 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 	if err != nil {
 		return nil, err
 	}
+	security, err := podSecurityContext(runner.PodSecurityContext)
+	if err != nil {
+		return nil, err
+	}
 	spec := corev1ac.PodSpec().
-		WithServiceAccountName(childName(b.Name)).
+		WithServiceAccountName(serviceAccountName(b)).
 		WithAutomountServiceAccountToken(true).
 		WithEnableServiceLinks(false).
 		WithTerminationGracePeriodSeconds(drainSeconds).
-		WithSecurityContext(corev1ac.PodSecurityContext().
-			WithRunAsNonRoot(true).
-			WithRunAsUser(nonRoot).
-			WithRunAsGroup(nonRoot).
-			WithFSGroup(nonRoot).
-			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithSecurityContext(security).
 		WithVolumes(corev1ac.Volume().WithName("bridge").
 			WithConfigMap(corev1ac.ConfigMapVolumeSource().
 				WithName(childName(b.Name)).
 				WithItems(corev1ac.KeyToPath().WithKey(manifestKey).WithPath(manifestKey))))
 
-	if sources := projections(manifest.References(&b.Spec)); len(sources) > 0 {
-		spec.WithVolumes(corev1ac.Volume().WithName("secrets").
-			WithProjected(corev1ac.ProjectedVolumeSource().
-				// Readable only by owner and group; fsGroup sets the group to the runner's.
-				WithDefaultMode(0o440).
-				WithSources(sources...)))
-		container.WithVolumeMounts(corev1ac.VolumeMount().WithName("secrets").WithMountPath(secretsDir).WithReadOnly(true))
+	if err := mountSecrets(b, spec, container); err != nil {
+		return nil, err
 	}
 	if disk(b) != nil {
 		mountClaim(b, spec, container)
+	}
+	mountExtraVolumes(spec, container, runner.ExtraVolumes)
+	if err := customize(spec, container, &runner); err != nil {
+		return nil, err
 	}
 	if err := schedule(spec, &runner); err != nil {
 		return nil, err
@@ -122,6 +130,21 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 		WithLabels(labels).
 		WithAnnotations(annotations).
 		WithSpec(spec.WithContainers(container)), nil
+}
+
+// mountSecrets mounts the keys that the bridge names into the pod.
+func mountSecrets(b *v1alpha1.MQTTBridge, spec *corev1ac.PodSpecApplyConfiguration, container *corev1ac.ContainerApplyConfiguration) error {
+	sources, err := projections(manifest.References(&b.WithDefaults().Spec))
+	if err != nil || len(sources) == 0 {
+		return err
+	}
+	spec.WithVolumes(corev1ac.Volume().WithName("secrets").
+		WithProjected(corev1ac.ProjectedVolumeSource().
+			// Readable only by owner and group; fsGroup sets the group to the runner's.
+			WithDefaultMode(0o440).
+			WithSources(sources...)))
+	container.WithVolumeMounts(corev1ac.VolumeMount().WithName("secrets").WithMountPath(secretsDir).WithReadOnly(true))
+	return nil
 }
 
 func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.ContainerApplyConfiguration, error) {
@@ -163,6 +186,10 @@ func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.Container
 			WithReadOnlyRootFilesystem(true).
 			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
 		WithVolumeMounts(corev1ac.VolumeMount().WithName("bridge").WithMountPath(manifestDir).WithReadOnly(true))
+	if runner.MetricsPort != nil {
+		container.WithArgs(fmt.Sprintf("--metrics-listen=:%d", *runner.MetricsPort)).
+			WithPorts(corev1ac.ContainerPort().WithName(metricsPortName).WithContainerPort(*runner.MetricsPort))
+	}
 	if runner.ImagePullPolicy != "" {
 		container.WithImagePullPolicy(runner.ImagePullPolicy)
 	}
@@ -194,6 +221,13 @@ func schedule(spec *corev1ac.PodSpecApplyConfiguration, runner *v1alpha1.Runner)
 	}
 	if len(runner.NodeSelector) > 0 {
 		spec.WithNodeSelector(runner.NodeSelector)
+	}
+	for i := range runner.TopologySpreadConstraints {
+		converted, err := convert[corev1ac.TopologySpreadConstraintApplyConfiguration](&runner.TopologySpreadConstraints[i])
+		if err != nil {
+			return err
+		}
+		spec.WithTopologySpreadConstraints(converted)
 	}
 	if runner.PriorityClassName != "" {
 		spec.WithPriorityClassName(runner.PriorityClassName)

@@ -15,10 +15,14 @@
 //   - Ready is True only while the reporting pod runs and is ready and both sides
 //     have a server;
 //   - if another client changes fields that the operator sets, the operator restores
-//     them; it leaves all other fields alone;
+//     them; it leaves all other fields alone. While a pod template waits for a roll-out,
+//     the operator restores the template only with the roll-out;
+//   - if the API server refuses a change of a running bridge, no child is changed;
+//   - a new version of the operator replaces the pods of a limited number of bridges at
+//     a time, and stops if they do not recover;
 //   - the report of a runner is cleared only when its pod is gone;
 //   - an event follows the status that it describes, and is sent at most once;
-//   - the claim of a volume, which may hold messages, is never deleted;
+//   - the operator never deletes the claim of a volume, which may hold messages;
 //   - no Secret is ever read.
 //
 // It leaves the data path to the runner, which forwards and fails over without the

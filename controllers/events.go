@@ -4,11 +4,13 @@
 package controllers
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -45,6 +47,7 @@ func announce(o *observation, now time.Time) (*v1alpha1.Announced, []event) {
 	u := o.unforwardable()
 	events = append(events, announceUnforwardable("localToRemote", u.LocalToRemote, &marker.LocalToRemoteMessage)...)
 	events = append(events, announceUnforwardable("remoteToLocal", u.RemoteToLocal, &marker.RemoteToLocalMessage)...)
+	events = append(events, announceRollout(o, &marker.RolloutStopped)...)
 	if o.suspended() {
 		// A suspended bridge has no outage: none continues, and none ends.
 		marker.LocalDown, marker.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}
@@ -97,8 +100,44 @@ func announceRefusal(name string, side *v1alpha1.SideStatus, announced *metav1.M
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventSwitchRefused,
 		action:    actionReportRequest,
-		note:      note(msgSwitchRefused, name, side.RequestedSwitch.Request, side.RequestedSwitch.Message),
+		note:      note(msgSwitchRefused, name, side.RequestedSwitch.Server, side.RequestedSwitch.Message),
 	}}
+}
+
+// announceRollout returns an event when the pod that a roll-out has created does not start.
+// announced is the hash of the announced pod template. It is empty when the bridge has
+// recovered.
+func announceRollout(o *observation, announced *string) []event {
+	d := o.deployment
+	if d == nil || d.Labels[labelHealthBefore] == "" {
+		*announced = ""
+		return nil
+	}
+	template := d.Annotations[annotationTemplateHash]
+	if *announced == template || o.wrote || d.Status.ObservedGeneration < d.Generation {
+		return nil
+	}
+	trouble := cmp.Or(podFailure(o.pods), podsRefused(d), progressFailure(d))
+	if trouble == "" {
+		return nil
+	}
+	*announced = template
+	return []event{{
+		eventType: corev1.EventTypeWarning,
+		reason:    v1alpha1.EventRolloutStopped,
+		action:    actionReportRollout,
+		note:      note(msgRolloutStopped, d.Labels[labelHealthBefore], trouble),
+	}}
+}
+
+// progressFailure returns why a Deployment has made no progress for a long time.
+func progressFailure(d *appsv1.Deployment) string {
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse {
+			return c.Message
+		}
+	}
+	return ""
 }
 
 // announceOutage returns an event when every server of the side is down, and another one

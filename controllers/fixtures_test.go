@@ -114,7 +114,7 @@ func withReason(s *v1alpha1.SideStatus, reason string) *v1alpha1.SideStatus {
 // withRequestedSwitch adds a request for backup-1 to a side, answered at the epoch.
 func withRequestedSwitch(s *v1alpha1.SideStatus, state v1alpha1.SwitchState) *v1alpha1.SideStatus {
 	s.RequestedSwitch = &v1alpha1.RequestedSwitch{
-		Request: "backup-1 now", State: state, Message: "it fails its probe", Time: metav1.NewMicroTime(epoch),
+		Server: "backup-1", Generation: 2, State: state, Message: "it fails its probe", Time: metav1.NewMicroTime(epoch),
 	}
 	return s
 }

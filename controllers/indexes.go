@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // The indexes of the cache.
@@ -20,6 +22,9 @@ const (
 	// owner, by the UID of the owner. All other children are found by their name, so that
 	// the index is usually empty.
 	straysOfOwner = "stray"
+	// bridgesOfClientID finds the bridges that use a client identifier, which their spec sets,
+	// with a server, by clientIDKeys.
+	bridgesOfClientID = "clientID"
 )
 
 // addIndexes adds the indexes to the cache. Without them, each pass would search all objects
@@ -34,6 +39,15 @@ func addIndexes(indexer client.FieldIndexer) error {
 	})
 	if err != nil {
 		return fmt.Errorf("indexing the pods: %w", err)
+	}
+	err = indexer.IndexField(ctx, &v1alpha1.MQTTBridge{}, bridgesOfClientID, func(obj client.Object) []string {
+		if b, ok := obj.(*v1alpha1.MQTTBridge); ok {
+			return clientIDKeys(clientIDs(b), b.Namespace)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("indexing the client identifiers: %w", err)
 	}
 	for _, kind := range childKinds {
 		if err := indexer.IndexField(ctx, kind.object, straysOfOwner, strayOwner); err != nil {

@@ -6,7 +6,6 @@ package controllers
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -28,6 +28,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 func awaitChild[T client.Object](t *testing.T, list client.ObjectList, b *v1alpha1.MQTTBridge, what string, wanted func(T) bool) T {
@@ -88,7 +89,7 @@ func awaitEvents(t *testing.T, b *v1alpha1.MQTTBridge, n int) []string {
 
 func TestBridge_Created_GetsChildrenAndIsReconciling(t *testing.T) {
 	b := newBridge(namespace(t), "plant")
-	b.Spec.Remote.Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	b.Spec.Remote.Credentials = mqtttest.Login("login")
 	create(t, b)
 
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
@@ -103,12 +104,16 @@ func TestBridge_Created_GetsChildrenAndIsReconciling(t *testing.T) {
 	if err := yaml.UnmarshalStrict([]byte(config.Data[manifestKey]), got); err != nil {
 		t.Fatalf("bridge.yaml is not a manifest: %v", err)
 	}
-	if got.Name != b.Name || got.Namespace != b.Namespace || *got.Spec.Remote.KeepAliveSeconds != v1alpha1.DefaultKeepAliveSeconds {
-		t.Errorf("bridge.yaml is not the resolved manifest:\n%s", config.Data[manifestKey])
+	want := b.DeepCopy()
+	want.SetDefaultClientIDs(operator.ClusterID)
+	if got.Name != b.Name || got.Namespace != b.Namespace || !equality.Semantic.DeepEqual(got.Spec, want.Spec) {
+		t.Errorf("bridge.yaml does not have the client identifiers and the fields that the user has set, and only these:\n%s", config.Data[manifestKey])
 	}
 	role := awaitChild(t, &rbacv1.RoleList{}, b, "the Role", func(r *rbacv1.Role) bool { return r != nil })
-	if len(role.Rules) != 1 || !slices.Equal(role.Rules[0].Verbs, []string{"patch"}) || !slices.Equal(role.Rules[0].ResourceNames, []string{b.Name}) {
-		t.Errorf("the runner may do more than patch the status of its bridge: %+v", role.Rules)
+	for _, rule := range role.Rules {
+		if len(rule.ResourceNames) != 1 || len(rule.Verbs) != 1 {
+			t.Errorf("the runner's right is not limited to one object and one verb: %+v", rule)
+		}
 	}
 	awaitChild(t, &rbacv1.RoleBindingList{}, b, "the RoleBinding", func(r *rbacv1.RoleBinding) bool { return r != nil })
 	awaitChild(t, &corev1.ServiceAccountList{}, b, "the ServiceAccount", func(s *corev1.ServiceAccount) bool {
@@ -128,7 +133,7 @@ func TestDeployment_RestrictedPodSecurity_AdmitsThePod(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBridge(ns, "plant")
-	b.Spec.Remote.Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	b.Spec.Remote.Credentials = mqtttest.Login("login")
 	create(t, b)
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	pod := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
@@ -208,32 +213,6 @@ func TestEvents_Failover_AreSentOnceWithServersCauseAndDuration(t *testing.T) {
 	}
 	if len(events) != 4 {
 		t.Errorf("%d events; want 4:\n%s", len(events), strings.Join(events, "\n"))
-	}
-}
-
-func TestSwitchRequest_Annotation_ReachesTheRunnerWithoutANewPod(t *testing.T) {
-	b, pod := forwardingBridge(t)
-	awaitIdle(t, b)
-	exists := func(*appsv1.Deployment) bool { return true }
-	before := awaitDeployment(t, b, "the Deployment", exists)
-	for _, wanted := range []string{"backup-1", "primary now", ""} {
-		changed := update(t, b, func(b *v1alpha1.MQTTBridge) {
-			b.Annotations = map[string]string{v1alpha1.AnnotationSwitchRemote: wanted}
-		})
-		hash, err := requestsHash(changed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		apiserver.Await(t, server.Client, &corev1.PodList{}, client.ObjectKeyFromObject(pod), "a pod annotated for the request "+wanted, func(p *corev1.Pod) bool {
-			return p != nil && p.Annotations[annotationRequestsHash] == hash
-		})
-		// The ConfigMap was written before the pod.
-		awaitChild(t, &corev1.ConfigMapList{}, b, "a manifest with the request "+wanted, func(c *corev1.ConfigMap) bool {
-			return c != nil && strings.Contains(c.Data[manifestKey], v1alpha1.AnnotationSwitchRemote+": "+wanted) == (wanted != "")
-		})
-	}
-	if after := awaitDeployment(t, b, "the Deployment", exists); before.Generation != after.Generation {
-		t.Error("the Deployment has changed")
 	}
 }
 
@@ -473,15 +452,13 @@ func TestBridge_InvalidSpec_StallsAndKeepsRunning(t *testing.T) {
 	})
 }
 
-func TestReferences_SecretAndConfigMapOfOneFile_StallAndAreNamed(t *testing.T) {
+func TestReferences_OfEveryKind_AreMountedByTheAPIServer(t *testing.T) {
 	b := newBridge(namespace(t), "plant")
-	b.Spec.Remote.Primary = v1alpha1.Server{URL: "mqtts://a:8883", TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "ca"}}}
-	b.Spec.Remote.Backups = []v1alpha1.Server{{URL: "mqtts://b:8883", TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}}}}
+	withReferences(b)
 	create(t, b)
-	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec)
-	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message
-	if !strings.Contains(message, "ConfigMap ca and Secret ca have the same name and the bridge uses the key ca.crt of both") {
-		t.Errorf("Stalled says %q", message)
+	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
+	if got := mountedKeys(t, &d.Spec.Template.Spec); !slices.Equal(got, wantKeys) {
+		t.Errorf("mounted keys are %q; want %q", got, wantKeys)
 	}
 }
 
@@ -542,47 +519,10 @@ func TestBridge_Deleted_IsLeftToTheGarbageCollector(t *testing.T) {
 	}
 }
 
-func TestRights_OperatorReadsSecrets_IsForbiddenAndNeverTried(t *testing.T) {
-	role, err := generatedRole()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, rule := range role.Rules {
-		for _, group := range [][]string{rule.Resources, rule.APIGroups, rule.Verbs} {
-			if slices.Contains(group, "*") || slices.Contains(group, "secrets") {
-				t.Errorf("the operator's role has %+v", rule)
-			}
-		}
-	}
-	apiserver.Need(t, server)
-	if requests := operatorIO.matching("/secrets", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete); len(requests) > 0 {
-		t.Errorf("the operator requested Secrets: %v", requests)
-	}
-}
-
-func TestRights_Runner_MayOnlyPatchTheStatusOfItsBridge(t *testing.T) {
-	b, _ := forwardingBridge(t)
-	other := newBridge(b.Namespace, "other")
-	create(t, other)
-	c, err := client.New(asRunner(b.Namespace, b.Name), client.Options{Scheme: apiserver.Scheme()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"observedGeneration":7}}`))
-	if err := c.Status().Patch(t.Context(), other, patch); err == nil {
-		t.Error("the runner patched the status of another bridge")
-	}
-	if err := c.Patch(t.Context(), b.DeepCopy(), patch); err == nil {
-		t.Error("the runner patched its bridge itself")
-	}
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(b), &v1alpha1.MQTTBridge{}); err == nil {
-		t.Error("the runner read its bridge")
-	}
-}
-
 func TestReconcile_EveryFieldSet_StopsWriting(t *testing.T) {
 	b := everything(t)
 	b.Namespace, b.UID = namespace(t), ""
+	b.Spec.ClassName = "" // the class of the tests' operator
 	create(t, b)
 	awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	awaitIdle(t, b) // Fails if the operator keeps writing.

@@ -24,12 +24,12 @@ type childKind struct {
 	// newObject and newList return an empty object and list of the kind.
 	newObject func() client.Object
 	newList   func() client.ObjectList
-	// neverPrune is true if a child that is no longer wanted stays until the bridge is
-	// deleted.
+	// neverPrune is true if a child that is no longer wanted stays, and may outlive the
+	// bridge.
 	neverPrune bool
-	// fingerprint returns the fingerprint of the fields that FieldOwner last applied to an
-	// object and still owns, with the object's current values.
-	fingerprint func(client.Object) (string, error)
+	// applied returns the fields that FieldOwner last applied to an object and still
+	// owns, with the object's current values.
+	applied func(client.Object) (runtime.ApplyConfiguration, error)
 }
 
 // childKinds are all kinds of children. Objects of other kinds are not watched, cached or
@@ -41,7 +41,7 @@ var childKinds = []childKind{
 	newChildKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"), &corev1.ServiceAccountList{}, corev1ac.ExtractServiceAccount),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("Role"), &rbacv1.RoleList{}, rbacv1ac.ExtractRole),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), &rbacv1.RoleBindingList{}, rbacv1ac.ExtractRoleBinding),
-	newChildKind(appsv1.SchemeGroupVersion.WithKind("Deployment"), &appsv1.DeploymentList{}, appsv1ac.ExtractDeployment),
+	newChildKind(appsv1.SchemeGroupVersion.WithKind(deploymentKind), &appsv1.DeploymentList{}, appsv1ac.ExtractDeployment),
 }
 
 func withoutPruning(kind childKind) childKind {
@@ -69,16 +69,12 @@ func newChildKind[O, L any, P objectPointer[O], Q listPointer[L], A runtime.Appl
 		object:    P(new(O)),
 		newObject: func() client.Object { return P(new(O)) },
 		newList:   func() client.ObjectList { return Q(new(L)) },
-		fingerprint: func(obj client.Object) (string, error) {
+		applied: func(obj client.Object) (runtime.ApplyConfiguration, error) {
 			typed, ok := obj.(P)
 			if !ok {
-				return "", fmt.Errorf("a %T is not a %s", obj, gvk.Kind)
+				return nil, fmt.Errorf("a %T is not a %s", obj, gvk.Kind)
 			}
-			applied, err := extract(typed, FieldOwner)
-			if err != nil {
-				return "", err
-			}
-			return fingerprint(applied)
+			return extract(typed, FieldOwner)
 		},
 	}
 }

@@ -80,11 +80,16 @@ func startOperator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	cluster, err := ClusterID(ctx, mgr.GetAPIReader())
+	if err != nil {
+		return err
+	}
 	operator = &Reconciler{
 		Client:      mgr.GetClient(),
 		APIReader:   mgr.GetAPIReader(),
 		Recorder:    mgr.GetEventRecorder(FieldOwner),
 		RunnerImage: testRunnerImage,
+		ClusterID:   cluster,
 		Now:         time.Now,
 	}
 	if err := operator.SetupWithManager(mgr); err != nil { //nolint:contextcheck // adding indexes before the cache starts does not wait
@@ -156,7 +161,7 @@ func asRunner(namespace, bridge string) *rest.Config {
 	config := rest.CopyConfig(server.Admin)
 	config.Impersonate = rest.ImpersonationConfig{
 		UserName: fmt.Sprintf("system:serviceaccount:%s:%s", namespace, childName(bridge)),
-		Groups:   []string{"system:serviceaccounts", "system:authenticated"},
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
 	}
 	return config
 }

@@ -7,43 +7,27 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// runnerManifest renders the bridge.yaml that the runner reads: the bridge with its defaults
-// resolved, and the annotations that request a switch. Fields that only affect the pod are
-// left out, so that they can change without changing the manifest.
+// runnerManifest renders the bridge.yaml that the runner reads: the fields that the user has
+// set, the version of the protocol (package manifest), and the generation, by which the runner
+// recognizes an older manifest. It contains no defaults, because the runner may have other
+// defaults than this version of the operator, and an upgrade of the operator must not change
+// the manifest.
 func runnerManifest(b *v1alpha1.MQTTBridge) (string, error) {
-	return render(b, switchRequests(b))
-}
-
-// switchRequests returns the annotations that the runner applies while it runs.
-func switchRequests(b *v1alpha1.MQTTBridge) map[string]string {
-	var out map[string]string
-	for _, key := range []string{v1alpha1.AnnotationSwitchLocal, v1alpha1.AnnotationSwitchRemote} {
-		if value := b.Annotations[key]; value != "" {
-			if out == nil {
-				out = map[string]string{}
-			}
-			out[key] = value
-		}
-	}
-	return out
-}
-
-func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, error) {
-	resolved := b.WithDefaults()
-	spec := resolved.Spec
-	spec.Runner = &v1alpha1.Runner{LogLevel: spec.Runner.LogLevel}
-	spec.Suspend = nil
-	out, err := yaml.Marshal(&v1alpha1.MQTTBridge{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},
-		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Annotations: annotations},
-		Spec:       spec,
+	annotations := map[string]string{manifest.AnnotationVersion: strconv.Itoa(manifest.Version)}
+	out, err := yaml.Marshal(map[string]any{
+		"apiVersion": v1alpha1.GroupVersion.String(),
+		"kind":       bridgeKind,
+		"metadata":   metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Generation: b.Generation, Annotations: annotations},
+		"spec":       runnerSpec(b),
 	})
 	if err != nil {
 		return "", fmt.Errorf("rendering the manifest: %w", err)
@@ -51,20 +35,30 @@ func render(b *v1alpha1.MQTTBridge, annotations map[string]string) (string, erro
 	return string(out), nil
 }
 
-// specHash returns a hash of the part of the spec that the runner reads at its start. If it
-// changes, the runner is restarted.
-func specHash(b *v1alpha1.MQTTBridge) (string, error) {
-	text, err := render(b, nil)
-	return hash(text), err
+// runnerSpec returns the part of the spec that the runner uses. Fields that affect only the
+// pod or another child are left out, so that they can change without changing the manifest.
+func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
+	spec := b.Spec // a shallow copy: changed parts are replaced
+	spec.Suspend, spec.ClassName = nil, ""
+	spec.Runner = nil
+	if r := b.Spec.Runner; r != nil && r.LogLevel != "" {
+		spec.Runner = &v1alpha1.Runner{LogLevel: r.LogLevel}
+	}
+	if disk(b) != nil { // the runner only knows the directory
+		spec.Buffer = b.Spec.Buffer.DeepCopy()
+		d := spec.Buffer.Disk
+		d.StorageClassName, d.AccessModes, d.RetainPolicy, d.ExistingClaim = "", nil, nil, ""
+	}
+	return &spec
 }
 
-// requestsHash returns a hash of the switch requests, or an empty string if there is none.
-func requestsHash(b *v1alpha1.MQTTBridge) (string, error) {
-	requested := switchRequests(b)
-	if len(requested) == 0 {
-		return "", nil
-	}
-	text, err := yaml.Marshal(requested)
+// manifestHash returns a hash of the part of the spec that the runner applies only at its
+// start. If it changes, the runner is restarted. The runner applies the preferred servers
+// while it runs.
+func manifestHash(b *v1alpha1.MQTTBridge) (string, error) {
+	spec := runnerSpec(b)
+	spec.Local.PreferredServer, spec.Remote.PreferredServer = nil, nil
+	text, err := yaml.Marshal(spec)
 	return hash(string(text)), err
 }
 

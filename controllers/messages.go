@@ -14,11 +14,14 @@ const (
 	msgPodNotReady   = "runner pod %s is not ready; if its node is lost, the pod is replaced on another node; otherwise, if this does not end, check its log"
 	msgPodNoReport   = "runner pod %s has not reported its state yet; if this does not end, check its log"
 
-	msgOnPrimary = "both sides are on their primary server"
-	msgOnBackup  = "the %s side is on %s (%s), not on its primary server; status.%[1]s.servers shows the state of the primary server"
-	msgLoop      = "messages circulate in a loop through several bridges between the same servers: %s; change a filter or topic, or add the topics that the other bridges publish to the exclude field of a rule, or set protocolVersion: '5' and delivery.maxHops in all of these bridges"
-	msgShortfall = "the %s side, %s: %s" // server and message of the shortfall
-	msgBuffer    = "%s: %s"              // localToRemote or remoteToLocal, and the message of the backlog
+	msgOnPrimary      = "both sides are on their primary server"
+	msgOnBackup       = "the %s side is on %s (%s), not on its primary server; status.%[1]s.servers shows the state of the primary server"
+	msgLoop           = "messages circulate in a loop through several bridges between the same servers: %s; change a filter or topic, or add the topics that the other bridges publish to the exclude field of a rule, or set protocolVersion: '5' and delivery.maxHops in all of these bridges"
+	msgClientIDUse    = "%s %q is also %s of %s/%s" // field and value, the other bridge's field, namespace and name
+	msgClientIDShared = "two bridges use the same client identifier with the same server, which therefore ends the session of one when the other connects: %s; set another clientID in all but one of these bridges, or remove it, because the default is different for each bridge"
+	msgNoClusterID    = "reading the UID of the namespace kube-system, which makes the default client identifiers differ between clusters: %w; permit the operator to get this namespace, or set --cluster-id"
+	msgShortfall      = "the %s side, %s: %s" // server and message of the shortfall
+	msgBuffer         = "%s: %s"              // localToRemote or remoteToLocal, and the message of the backlog
 
 	msgUnforwardable = "%s: no server accepts a message of %d bytes to %s: %s: %s" // localToRemote or remoteToLocal; reason and message of the runner
 
@@ -36,18 +39,31 @@ const (
 	msgLastExit     = "exited with code %d (%s): %s"
 	msgLastExitOnly = "exited with code %d (%s)"
 
-	msgInvalidSpec = "the spec is not applied, and a running bridge continues with the previous spec; correct these errors: %w"
+	msgInvalidSpec  = "the spec is not applied, and a running bridge continues with the previous spec; correct these errors: %w"
+	msgClaimAdopted = "the bridge uses PersistentVolumeClaim %s of an earlier bridge of this name; it sends the messages that are on its volume"
 
-	msgSameFile = "%s %s and %s %s have the same name and the bridge uses the key %[5]s of both, but the runner pod can mount only one file %[2]s/%[5]s; rename the Secret or the ConfigMap"
+	msgImageForbidden          = "the operator permits these images: %s; remove spec.runner.image to use the operator's image, or add the image to the operator's flag --allowed-images"
+	msgPriorityForbidden       = "the operator permits these priority classes: %s; choose one of them, or add the class to the operator's flag --allowed-priority-classes"
+	msgServiceAccountForbidden = "the operator permits these ServiceAccounts: %s; remove the field to use the bridge's own ServiceAccount, or add the name to the operator's flag --allowed-service-accounts"
+	msgTolerationsForbidden    = "the operator permits no tolerations; remove them, or start the operator with --allow-tolerations=true"
+	msgSecretForbidden         = "the operator permits Secrets with these names: %s; copy the Secret to a permitted name, or add its name to the operator's flag --allowed-secrets"
+
 	msgNotOurs  = "%s %s exists and does not belong to this bridge; delete or rename it, or rename the bridge"
 	msgLeftover = "%s %s of an earlier bridge of this name is still being deleted"
 
 	msgFailedOver     = "the %s side failed over from %s to %s in %d ms: %s"
 	msgFailedBack     = "the %s side failed back from %s to %s in %d ms: %s"
-	msgSwitched       = "the %s side was switched from %s to %s in %d ms: %s"
-	msgSwitchRefused  = "the requested switch of the %s side (%q) is refused: %s"
+	msgSwitched       = "the %s side was switched from %s to its preferredServer %s in %d ms: %s"
+	msgSwitchRefused  = "the %s side does not switch to its preferredServer %q: %s"
 	msgAllServersDown = "every server of the %s side is down: %s"
 	msgRecovered      = "the %s side is connected again after %s: %s (%s)"
+)
+
+// Messages about changes that are refused or wait.
+const (
+	msgTemplateNotOurs = "the operator does not own the pod template of Deployment %s; delete the Deployment, so that the operator creates it again"
+	msgDryRunRefused   = "the API server refuses the change, so that no child object of the bridge is changed: %w"
+	msgRolloutStopped  = "the roll-out of a new version of the operator, or of a new default image of the runners, stops: this bridge was %s before its pod was replaced, and does not start again: %s; the remaining bridges keep their pods; correct the value of --runner-image of the operator, or the cause"
 )
 
 // Actions of events: in events.k8s.io, the action that the reporting controller took.
@@ -56,4 +72,6 @@ const (
 	actionReportOutage   = "ReportOutage"
 	actionReportRequest  = "ReportRequest"
 	actionReportMessage  = "ReportMessage"
+	actionReportRollout  = "ReportRollout"
+	actionAdoptClaim     = "AdoptClaim"
 )

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -25,15 +26,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// The rights of the operator. It must itself hold the right that it grants to runners: to
-// patch mqttbridges/status. It has no rights on Secrets, and no right to delete a claim,
-// which may hold messages.
+// The rights of the operator. It must itself hold the rights that it grants to runners: to
+// patch mqttbridges/status, and to watch a ConfigMap. The UID of kube-system identifies the
+// cluster. The operator has no rights on Secrets, only reads pods, and has no right to delete
+// a claim, which may hold messages.
 //
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -53,23 +56,38 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// RunnerImage is the image of runners whose bridge sets no image.
 	RunnerImage string
+	// Class is the class of bridges that are reconciled: all others are ignored. It is empty
+	// for bridges without a class.
+	Class string
+	// Policy limits the values that bridges may set.
+	Policy Policy
+	// MaxUnavailable is the number, or the percentage, of bridges that may recover at the
+	// same time from a roll-out, in which the operator replaces their pods. At least one
+	// bridge may.
+	MaxUnavailable intstr.IntOrString
+	// ClusterID identifies the cluster in default client identifiers.
+	ClusterID string
 	// Now returns the current time.
 	Now func() time.Time
 
-	plans   planBook
-	servers serverIndex
+	plans    planBook
+	servers  serverIndex
+	fleet    fleet
+	revision revision
 }
 
 // Reconcile makes one pass over one bridge, as the package comment describes.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	bridge := &v1alpha1.MQTTBridge{}
 	if err := r.Client.Get(ctx, req.NamespacedName, bridge); err != nil {
-		r.plans.forget(req.NamespacedName)
+		r.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !bridge.DeletionTimestamp.IsZero() {
+	if !bridge.DeletionTimestamp.IsZero() || bridge.Spec.ClassName != r.Class {
+		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
+	bridge.SetDefaultClientIDs(r.ClusterID) // of the copy: a runner does not know the cluster
 	p, err := r.planFor(bridge)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -87,27 +105,43 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if statusErr := r.updateStatus(ctx, bridge, p, wrote, stall); statusErr != nil {
 		return ctrl.Result{}, statusErr
 	}
-	if stall != nil && stall.reason == v1alpha1.ReasonInvalidSpec {
+	if stall != nil && (stall.reason == v1alpha1.ReasonInvalidSpec || stall.reason == v1alpha1.ReasonNotAllowed) {
 		return ctrl.Result{}, nil // A retry cannot help; a change of the spec starts another pass.
 	}
-	if err == nil && p.awaitsCache() {
-		return ctrl.Result{RequeueAfter: cacheDelay}, nil
+	return ctrl.Result{RequeueAfter: r.retryAfter(req.NamespacedName, p)}, err
+}
+
+// retryAfter returns after which time a bridge needs another pass, or 0 if only a change
+// starts one.
+func (r *Reconciler) retryAfter(bridge client.ObjectKey, p *plan) time.Duration {
+	if p.awaitsCache() {
+		return cacheDelay
 	}
-	return ctrl.Result{}, err
+	return r.fleet.retryAfter(bridge)
+}
+
+// forget removes the state of a bridge that the operator does not reconcile, or no longer.
+func (r *Reconciler) forget(bridge client.ObjectKey) {
+	r.plans.forget(bridge)
+	r.fleet.setState(bridge, "")
 }
 
 // reconcileChildren validates the spec and makes the children match it. If the spec is
-// invalid, it does not change the children: a bridge that runs continues to run.
+// invalid or breaks the policy, it does not change the children: a bridge that runs continues
+// to run.
 func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan) (wrote bool, err error) {
 	if len(p.invalid) > 0 {
 		return false, &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, p.invalid.ToAggregate())}
+	}
+	if len(p.forbidden) > 0 {
+		return false, &stallError{v1alpha1.ReasonNotAllowed, fmt.Errorf(msgInvalidSpec, p.forbidden.ToAggregate())}
 	}
 	return r.applyChildren(ctx, b, p)
 }
 
 // updateStatus observes the children and pods, and writes the status if it has changed. It
-// then sends the events that the status records, triggers the synchronization of changed
-// switch requests to the pods, and clears the report of a runner whose pod is gone.
+// then sends the events that the status records, and clears the report of a runner whose pod
+// is gone.
 func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, wrote bool, stall *stallError) error {
 	o, err := r.observe(ctx, b)
 	if err != nil {
@@ -116,6 +150,9 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 	o.wrote, o.stall = wrote, stall
 	if stall == nil {
 		if o.loop, err = r.findLoop(ctx, b, p); err != nil {
+			return err
+		}
+		if o.sharedClientIDs, err = r.findSharedClientIDs(ctx, b); err != nil {
 			return err
 		}
 	}
@@ -133,9 +170,6 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 		for _, e := range due {
 			r.Recorder.Eventf(b, nil, e.eventType, e.reason, e.action, "%s", e.note)
 		}
-	}
-	if err := r.triggerConfigMapSync(ctx, o, p.requestsHash); err != nil {
-		return ignoreStale(ctx, err)
 	}
 	if b.Status.Runner != nil && o.reportingPod() == nil {
 		return ignoreStale(ctx, r.clearReport(ctx, b))
@@ -189,17 +223,29 @@ func ignoreStale(ctx context.Context, err error) error {
 // A replica that is not the leader also watches, so that it has all objects in its cache
 // when it takes the lead.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	resetMetrics()
 	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
 	}
 	c := ctrl.NewControllerManagedBy(mgr).
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels)).
+		Watches(&appsv1.Deployment{}, r.continueRollout()).
 		Watches(&v1alpha1.MQTTBridge{}, r.servers.handler(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles, EnableWarmup: ptr.To(true)})
+		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharedClientIDs), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: concurrentReconciles,
+			EnableWarmup:            ptr.To(true),
+			// Tests run several operators in one process.
+			SkipNameValidation: ptr.To(true),
+		})
 	for _, kind := range childKinds {
-		c = c.Owns(kind.object)
+		if kind.neverPrune {
+			c = c.Watches(kind.object, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels))
+		} else {
+			c = c.Owns(kind.object)
+		}
 	}
 	if err := c.Complete(r); err != nil {
 		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
@@ -207,11 +253,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// bridgeOfPod returns a request for the bridge that a pod serves, according to its labels.
-func bridgeOfPod(_ context.Context, pod client.Object) []ctrl.Request {
-	name := pod.GetLabels()[labelInstance]
+// bridgeOfLabels returns a request for the bridge that a pod or a claim belongs to, according
+// to its labels. A retained claim has no owner.
+func bridgeOfLabels(_ context.Context, obj client.Object) []ctrl.Request {
+	name := obj.GetLabels()[labelInstance]
 	if name == "" {
 		return nil
 	}
-	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: pod.GetNamespace(), Name: name}}}
+	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: obj.GetNamespace(), Name: name}}}
 }

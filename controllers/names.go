@@ -25,14 +25,32 @@ const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 )
 
-// annotationManifestHash is an annotation of the pod template: the hash of the bridge.yaml
-// that the pod starts with, without its annotations. A changed spec changes the template,
-// so that the pod is replaced.
+// annotationManifestHash is an annotation of the pod template: the hash of the spec in the
+// bridge.yaml that the pod starts with, without the preferred servers. Any other change of the
+// spec changes the template, so that the pod is replaced.
 const annotationManifestHash = "mqttbridge.io/manifest-hash"
 
-// annotationRequestsHash is an annotation of a pod: the hash of the switch requests that
-// its ConfigMap holds.
-const annotationRequestsHash = "mqttbridge.io/requests-hash"
+// Annotations of the Deployment. With them, the operator decides whether the user or the
+// operator itself has changed the pod template, and continues a roll-out after a restart.
+const (
+	// annotationSpecHash is the hash of the part of the spec that affects the pod.
+	annotationSpecHash = "mqttbridge.io/spec-hash"
+	// annotationTemplateHash is the hash of the pod template as the operator applied it.
+	annotationTemplateHash = "mqttbridge.io/template-hash"
+	// annotationRevision is the revision of the operator that made the pod template.
+	annotationRevision = "mqttbridge.io/operator-revision"
+)
+
+// labelHealthBefore is a label of the Deployment. It is present from the time at which a
+// roll-out replaces the pod, until the bridge is as healthy as before. Its value is the bridge's
+// health before. It is a label, because a changed annotation gives a Deployment a new
+// generation, and because users can select the Deployments that have it.
+const labelHealthBefore = "mqttbridge.io/health-before-rollout"
+
+// annotationBridgeUID is an annotation of a claim: the UID of the bridge that uses it. If it
+// differs from the UID of the bridge, the claim was retained when an earlier bridge was
+// deleted.
+const annotationBridgeUID = "mqttbridge.io/bridge-uid"
 
 const (
 	runnerName    = "bridge-runner"
@@ -41,10 +59,8 @@ const (
 	bridgeKind    = "MQTTBridge"
 )
 
-// childName returns the name of every child of the bridge called name. A bridge's name has
-// at most 52 characters, so that a child's name fits into the 63 characters after which
-// Kubernetes cuts a pod's host name.
-func childName(name string) string { return name + "-bridge" }
+// childName returns the name of every child of the bridge called name.
+func childName(name string) string { return v1alpha1.ChildName(name) }
 
 // selectorLabels returns the labels that select the pods of the bridge called name.
 func selectorLabels(name string) map[string]string {

@@ -11,7 +11,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -33,9 +32,12 @@ type observation struct {
 	// loop describes a loop of messages through this bridge and others. It is empty if
 	// there is none.
 	loop string
+	// sharedClientIDs describes the client identifiers that another bridge uses, too. It is
+	// empty if there are none.
+	sharedClientIDs string
 }
 
-func (o *observation) suspended() bool { return ptr.Deref(o.bridge.Spec.Suspend, false) }
+func (o *observation) suspended() bool { return isSuspended(o.bridge) }
 
 // reportingPod returns the pod whose report the status holds, or nil if there is no report
 // or the pod is gone.

@@ -4,8 +4,6 @@
 package controllers
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -25,17 +23,20 @@ import (
 // of such a pass.
 type plan struct {
 	// uid, generation and annotations identify the version of the bridge: all inputs of
-	// validate and build, except for the name and the operator's settings.
+	// validate, Policy.check and build, except for the name and the operator's settings.
 	uid         types.UID
 	generation  int64
 	annotations map[string]string
 
-	// invalid are the errors of the spec. If there are any, the other fields are empty.
-	invalid field.ErrorList
-	// children are the wanted children in the order in which they are applied.
+	// invalid are the errors of the spec, and forbidden are the values that the policy
+	// forbids. If there are any, the fields below are empty.
+	invalid, forbidden field.ErrorList
+	// children are the wanted children in the order in which they are applied. The Deployment
+	// is the last one. stage completes its fingerprint.
 	children []plannedChild
-	// requestsHash is the hash of the requested switches.
-	requestsHash string
+	// hashes are the annotations of the Deployment that depend only on the bridge and on the
+	// wanted pod template.
+	hashes map[string]string
 
 	// replaced is the resource version of the bridge before the latest write of its status.
 	replaced string
@@ -58,25 +59,33 @@ type plannedChild struct {
 	// child did not exist.
 	written  bool
 	replaced string
+	// rolled is true if the write rolled something out (applyChanged).
+	rolled bool
 }
 
 // cacheDelay is the longest time that the cache needs for a new child. If the cache does not
 // hold the child then, it was deleted at once.
 const cacheDelay = 10 * time.Second
 
-// current reports whether a child needs no apply: the cache holds it as wanted, or holds the
-// version that the operator has replaced.
-func (c *plannedChild) current(existing client.Object, mayLag bool) bool {
+// outdated reports whether the cache holds the version of the child that the operator has
+// replaced. When the cache holds the new version, another pass follows.
+func (c *plannedChild) outdated(existing client.Object, mayLag bool) bool {
 	version := ""
 	if existing != nil {
 		version = existing.GetResourceVersion()
 	}
-	if c.written && version == c.replaced {
-		return existing != nil || mayLag
+	if c.written && version == c.replaced && (existing != nil || mayLag) {
+		return true
 	}
-	c.written, c.replaced = false, ""
-	return existing != nil && appliedFingerprint(existing) == c.fingerprint
+	c.written, c.replaced, c.rolled = false, "", false
+	return false
 }
+
+// mayLag reports whether the cache may lack a child that the operator has created.
+func (p *plan) mayLag(now time.Time) bool { return now.Sub(p.createdAt) < cacheDelay }
+
+// deployment returns the planned Deployment.
+func (p *plan) deployment() *plannedChild { return &p.children[len(p.children)-1] }
 
 // awaitsCache reports whether the cache may lack a child that the operator has created.
 func (p *plan) awaitsCache() bool {
@@ -121,7 +130,7 @@ func (r *Reconciler) planFor(b *v1alpha1.MQTTBridge) (*plan, error) {
 	if p := r.plans.lookup(b); p != nil {
 		return p, nil
 	}
-	p, err := newPlan(b, r.RunnerImage)
+	p, err := newPlan(b, r.RunnerImage, &r.Policy)
 	if err != nil {
 		return nil, err
 	}
@@ -129,10 +138,14 @@ func (r *Reconciler) planFor(b *v1alpha1.MQTTBridge) (*plan, error) {
 	return p, nil
 }
 
-func newPlan(b *v1alpha1.MQTTBridge, image string) (*plan, error) {
+func newPlan(b *v1alpha1.MQTTBridge, image string, policy *Policy) (*plan, error) {
 	p := &plan{uid: b.UID, generation: b.Generation, annotations: b.Annotations}
 	if p.invalid = validate(b); len(p.invalid) > 0 {
 		return p, nil
+	}
+	var err error
+	if p.forbidden, err = policy.check(b, image); err != nil || len(p.forbidden) > 0 {
+		return p, err
 	}
 	children, err := build(b, image)
 	if err != nil {
@@ -146,22 +159,11 @@ func newPlan(b *v1alpha1.MQTTBridge, image string) (*plan, error) {
 		}
 		p.children = append(p.children, plannedChild{identity: identify(c), fingerprint: wanted})
 	}
+	p.hashes = deploymentOf(children).Annotations
 	p.pairs = pairsOf(b)
-	p.requestsHash, err = requestsHash(b)
-	return p, err
+	return p, nil
 }
 
 func identify(c child) identity {
 	return identity{ptr.Deref(c.GetKind(), ""), ptr.Deref(c.GetName(), "")}
-}
-
-// fingerprint returns a hash of the fields of an apply configuration. Two configurations of
-// the same fields and values have the same fingerprint, because JSON has the fields of a
-// type in a fixed order, sorts maps, and has one text for each quantity.
-func fingerprint(applied any) (string, error) {
-	text, err := json.Marshal(applied)
-	if err != nil {
-		return "", fmt.Errorf("encoding %T: %w", applied, err)
-	}
-	return hash(string(text)), nil
 }

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
@@ -20,8 +21,18 @@ func serviceAccount(b *v1alpha1.MQTTBridge) *corev1ac.ServiceAccountApplyConfigu
 		WithAutomountServiceAccountToken(false)
 }
 
-// role returns the Role that allows the runner to patch the status of its own bridge, and
-// nothing else.
+// serviceAccountName returns the name of the pod's ServiceAccount: the ServiceAccount that
+// the spec names, or the child.
+func serviceAccountName(b *v1alpha1.MQTTBridge) string {
+	if b.Spec.Runner != nil && b.Spec.Runner.ServiceAccountName != "" {
+		return b.Spec.Runner.ServiceAccountName
+	}
+	return childName(b.Name)
+}
+
+// role returns the Role that allows the runner to patch the status of its own bridge and to
+// watch the ConfigMap with its manifest, and nothing else. A watch begins with the current
+// object, so that the runner needs no right to get it.
 func role(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleApplyConfiguration {
 	return rbacv1ac.Role(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).
@@ -30,7 +41,12 @@ func role(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleApplyConfiguration {
 			WithAPIGroups(v1alpha1.GroupVersion.Group).
 			WithResources("mqttbridges/status").
 			WithResourceNames(b.Name).
-			WithVerbs("patch"))
+			WithVerbs("patch"),
+			rbacv1ac.PolicyRule().
+				WithAPIGroups(corev1.GroupName).
+				WithResources("configmaps").
+				WithResourceNames(childName(b.Name)).
+				WithVerbs("watch"))
 }
 
 // roleBinding returns the RoleBinding that grants the runner its role.
@@ -41,7 +57,7 @@ func roleBinding(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleBindingApplyConfiguration
 		WithSubjects(rbacv1ac.Subject().
 			WithKind(rbacv1.ServiceAccountKind).
 			WithNamespace(b.Namespace).
-			WithName(childName(b.Name))).
+			WithName(serviceAccountName(b))).
 		WithRoleRef(rbacv1ac.RoleRef().
 			WithAPIGroup(rbacv1.GroupName).
 			WithKind("Role").

@@ -83,14 +83,25 @@ func stripChild(kind childKind) func(any) (any, error) {
 		if !ok || strings.HasPrefix(o.GetGenerateName(), fingerprintPrefix) {
 			return obj, nil
 		}
-		applied, err := kind.fingerprint(o)
-		if err != nil {
-			applied = "" // no child has this fingerprint: the operator applies the child again
-		}
-		o.SetGenerateName(fingerprintPrefix + applied)
+		o.SetGenerateName(fingerprintPrefix + fingerprintOf(kind, o))
 		stripFields(o)
 		return obj, nil
 	}
+}
+
+// fingerprintOf returns the fingerprint of the fields that the operator last applied to an
+// object and still owns. It returns an empty string if they cannot be found. No wanted child
+// has this fingerprint, so that the operator applies the child again.
+func fingerprintOf(kind childKind, o client.Object) string {
+	applied, err := kind.applied(o)
+	if err != nil {
+		return ""
+	}
+	text, err := fingerprint(applied)
+	if err != nil {
+		return ""
+	}
+	return text
 }
 
 // appliedFingerprint returns the fingerprint of the fields of a cached child that the operator
@@ -120,10 +131,13 @@ func stripFields(obj client.Object) {
 			Spec:       appsv1.DeploymentSpec{Replicas: o.Spec.Replicas},
 			Status:     o.Status,
 		}
+		annotations, label := stagingOf(o)
 		stripChildMeta(&o.ObjectMeta)
-		// Only the condition ReplicaFailure says more than the numbers of replicas.
+		o.Annotations, o.Labels = annotations, label
+		// Only the condition ReplicaFailure, and the condition Progressing if it is False, say
+		// more than the numbers of replicas.
 		o.Status.Conditions = slices.DeleteFunc(o.Status.Conditions, func(c appsv1.DeploymentCondition) bool {
-			return c.Type != appsv1.DeploymentReplicaFailure
+			return c.Type != appsv1.DeploymentReplicaFailure && (c.Type != appsv1.DeploymentProgressing || c.Status != corev1.ConditionFalse)
 		})
 		if len(o.Status.Conditions) == 0 {
 			o.Status.Conditions = nil
@@ -138,6 +152,23 @@ func stripFields(obj client.Object) {
 func stripChildMeta(m *metav1.ObjectMeta) {
 	stripMeta(m)
 	m.Labels, m.Annotations = nil, nil
+}
+
+// stagingOf returns the annotations and the label of a Deployment that hold the state of a
+// roll-out. Passes over other bridges read them, too.
+func stagingOf(d *appsv1.Deployment) (annotations, label map[string]string) {
+	for _, key := range stagingAnnotations {
+		if value, ok := d.Annotations[key]; ok {
+			if annotations == nil {
+				annotations = make(map[string]string, len(stagingAnnotations))
+			}
+			annotations[key] = value
+		}
+	}
+	if value, ok := d.Labels[labelHealthBefore]; ok {
+		label = map[string]string{labelHealthBefore: shared(value)}
+	}
+	return annotations, label
 }
 
 // stripMeta removes the managed fields, and lets objects share equal texts.

@@ -12,10 +12,10 @@ import (
 )
 
 // validate returns the errors of a spec that the schema cannot detect: errors for which the
-// runner would refuse the manifest, and references that a pod cannot mount.
+// runner would refuse the manifest.
 func validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 	// Objects from the cache have no apiVersion and kind, but a manifest must have them.
 	typed := b.DeepCopy()
 	typed.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind}
-	return append(manifest.Validate(typed), validateReferences(b)...)
+	return manifest.Validate(typed)
 }

@@ -3,7 +3,10 @@
 
 package v1alpha1
 
-import "k8s.io/apimachinery/pkg/api/resource"
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
 
 // QoS0WhenDown controls what happens to QoS 0 messages while no server of their destination
 // is connected.
@@ -30,6 +33,12 @@ type Buffer struct {
 	// +optional
 	Disk *DiskBuffer `json:"disk,omitempty"`
 
+	// qos0WhenDown controls what happens to QoS 0 messages while no server of their
+	// destination is connected: Drop drops them; Buffer keeps them on buffer.disk if it is
+	// set, otherwise in memory up to buffer.memory.size. Default Drop.
+	// +optional
+	QoS0WhenDown *QoS0WhenDown `json:"qos0WhenDown,omitempty"`
+
 	// drain limits the rate at which a backlog leaves the buffer, separately in each
 	// direction, so that it does not flood a server that has recovered. Live messages queue
 	// behind the backlog. Default: no limit.
@@ -42,7 +51,7 @@ type MemoryBuffer struct {
 	// size limits the messages of one direction that the runner holds in memory, from 64Ki
 	// to 4Gi. The limit applies separately to QoS 0 messages that wait, and to QoS 1 and 2
 	// messages that are not acknowledged. QoS 0 messages above the limit are dropped: the
-	// newest, or, with delivery.qos0WhenDown: Buffer and the destination down, the oldest.
+	// newest, or, with buffer.qos0WhenDown: Buffer and the destination down, the oldest.
 	// QoS 1 and 2 messages above the limit stay with the source server: when half of the
 	// size is free, the runner reconnects, and the server sends them again; with
 	// cleanSession: true they are dropped. One message of any size always fits. For each
@@ -53,12 +62,15 @@ type MemoryBuffer struct {
 	Size *resource.Quantity `json:"size,omitempty"`
 }
 
-// DiskBuffer keeps a backlog on a volume.
+// DiskBuffer keeps a backlog on a volume. In a cluster, the operator creates the claim of the
+// volume, called NAME-bridge, unless existingClaim names another one.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.existingClaim) || !(has(self.storageClassName) || has(self.accessModes) || has(self.retainPolicy))",fieldPath=".existingClaim",reason=FieldValueInvalid,message="existingClaim names a claim of your own, which the operator neither creates nor deletes; remove storageClassName, accessModes and retainPolicy, or remove existingClaim"
 type DiskBuffer struct {
-	// size is the size of the volume, from 16Mi to 16Ti. Nine tenths of it hold the
-	// backlog, and the rest is for the file system. Directions that have rules share the
-	// space evenly. It can be raised later if the StorageClass allows volume expansion, but
-	// not lowered.
+	// size is the size of the volume, or the part of the volume of existingClaim that the
+	// bridge may use, from 16Mi to 16Ti. Nine tenths of it hold the backlog, and the rest is
+	// for the file system. Directions that have rules share the space evenly. It can be
+	// raised later if the StorageClass allows volume expansion, but not lowered.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('16Mi')) >= 0 && quantity(string(self)).compareTo(quantity('16Ti')) <= 0)",reason=FieldValueInvalid,message="the size of the buffer on disk must be from 16Mi to 16Ti, as in 10Gi"
 	Size *resource.Quantity `json:"size,omitempty"`
@@ -72,6 +84,34 @@ type DiskBuffer struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="storageClassName must be the name of a StorageClass: lower case letters, digits, '-' and '.', and a letter or digit at both ends"
 	StorageClassName string `json:"storageClassName,omitempty"`
+
+	// accessModes are the access modes of the claim. With ReadWriteOncePod, which requires a
+	// CSI driver, the cluster ensures that a single pod uses the volume. Default:
+	// ReadWriteOnce. They have no effect if the runner runs outside a cluster.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=3
+	// +kubebuilder:validation:items:Enum=ReadWriteOnce;ReadWriteOncePod;ReadWriteMany
+	// +kubebuilder:validation:XValidation:rule="size(self) == 1 || !self.exists(m, m == 'ReadWriteOncePod')",reason=FieldValueInvalid,message="ReadWriteOncePod must be the only access mode; remove it or the others"
+	AccessModes []corev1.PersistentVolumeAccessMode `json:"accessModes,omitempty"`
+
+	// retainPolicy controls what happens to the claim when the bridge is deleted. Retain
+	// keeps it, with the messages on it: a bridge that is later created with the same name
+	// uses it again and sends them. Delete deletes it, and the messages are lost. If
+	// only buffer.disk is removed, both keep the claim; Delete then deletes it with the
+	// bridge. Default Retain.
+	// +optional
+	RetainPolicy *ClaimRetainPolicy `json:"retainPolicy,omitempty"`
+
+	// existingClaim is the name of a PersistentVolumeClaim in the bridge's namespace that
+	// the bridge uses, in a directory with the bridge's name. The operator then creates no
+	// claim, and never deletes this one. Default: the operator creates a claim.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="existingClaim must be the name of a PersistentVolumeClaim: lower case letters, digits, '-' and '.'"
+	ExistingClaim string `json:"existingClaim,omitempty"`
 
 	// whenFull controls what happens to messages when the backlog has reached its size, or
 	// the disk is full. With Block, the bridge acknowledges no more messages, so that the
@@ -91,6 +131,20 @@ type DiskBuffer struct {
 	// +kubebuilder:validation:Maximum=31536000
 	MessageTTLSeconds *int32 `json:"messageTTLSeconds,omitempty"`
 }
+
+// ClaimRetainPolicy controls what happens to the claim of a buffer on disk when its bridge
+// is deleted.
+//
+// +kubebuilder:validation:Enum=Delete;Retain
+type ClaimRetainPolicy string
+
+// The policies for the claim of a deleted bridge.
+const (
+	// ClaimDelete deletes the claim and the messages on its volume.
+	ClaimDelete ClaimRetainPolicy = "Delete"
+	// ClaimRetain keeps the claim for a later bridge of the same name.
+	ClaimRetain ClaimRetainPolicy = "Retain"
+)
 
 // WhenFull is the policy for messages when the buffer is full.
 //

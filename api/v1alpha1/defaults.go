@@ -4,10 +4,7 @@
 package v1alpha1
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"strings"
-	"unicode"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
@@ -16,7 +13,7 @@ import (
 // Defaults of fields that a manifest leaves out.
 const (
 	DefaultKeepAliveSeconds         int32 = 10
-	DefaultSessionExpirySeconds     int64 = 4294967295
+	DefaultSessionExpiry                  = SessionExpiryNever
 	DefaultConnectTimeoutSeconds    int32 = 5
 	DefaultPingTimeoutSeconds       int32 = 5
 	DefaultAckTimeoutSeconds        int32 = 10
@@ -38,14 +35,17 @@ const (
 // WithDefaults returns a copy of the bridge in which each field that the spec leaves out
 // has its default. In the sides, rules and delivery of the copy no pointer is nil, except
 // for features that are off unless the spec sets them: credentials, TLS, proxies,
-// webSocket, retainHandling, maxHops, dead letters, a buffer on disk, its TTL, and drain.
+// webSocket, preferredServer, retainHandling, maxHops, dead letters, a buffer on disk, its
+// TTL, and drain.
 // WithDefaults does not change fields that are set. Applying it twice has the same result
-// as applying it once.
+// as applying it once. For a bridge in a cluster, the operator calls SetDefaultClientIDs
+// before.
 func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	out := b.DeepCopy()
 	s := &out.Spec
-	s.Local.setDefaults(defaultClientID(b.Namespace, b.Name, "local"), defaultClientID(b.Namespace, b.Name, "local-probe"))
-	s.Remote.setDefaults(defaultClientID(b.Namespace, b.Name, "remote"), defaultClientID(b.Namespace, b.Name, "remote-probe"))
+	out.SetDefaultClientIDs("")
+	s.Local.setDefaults()
+	s.Remote.setDefaults()
 	for i := range s.LocalToRemote {
 		s.LocalToRemote[i].setDefaults()
 	}
@@ -56,7 +56,6 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 		s.Delivery = &Delivery{}
 	}
 	setDefault(&s.Delivery.InflightWindow, DefaultInflightWindow)
-	setDefault(&s.Delivery.QoS0WhenDown, QoS0WhenDownDrop)
 	if s.Delivery.Unforwardable == nil {
 		s.Delivery.Unforwardable = &Unforwardable{}
 	}
@@ -72,6 +71,9 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	if s.Runner.LogLevel == "" {
 		s.Runner.LogLevel = LogLevelInfo
 	}
+	if s.Runner.UpdatePolicy == "" {
+		s.Runner.UpdatePolicy = UpdateAutomatic
+	}
 	return out
 }
 
@@ -83,8 +85,12 @@ func (s *MQTTBridgeSpec) setBufferDefaults() {
 		s.Buffer.Memory = &MemoryBuffer{}
 	}
 	setDefault(&s.Buffer.Memory.Size, resource.MustParse(DefaultMemoryBuffer))
+	setDefault(&s.Buffer.QoS0WhenDown, QoS0WhenDownDrop)
 	if s.Buffer.Disk != nil {
 		setDefault(&s.Buffer.Disk.WhenFull, WhenFullBlock)
+		if s.Buffer.Disk.ExistingClaim == "" {
+			setDefault(&s.Buffer.Disk.RetainPolicy, ClaimRetain)
+		}
 	}
 }
 
@@ -107,28 +113,37 @@ func RoleAt(position int) ServerRole {
 	return RoleBackup
 }
 
-func (s *Side) setDefaults(clientID, probeClientID string) {
+func (s *Side) setDefaults() {
 	names := s.ServerNames()
-	s.Primary.Name = names[0]
+	s.Primary.setDefaults(names[0])
 	for i := range s.Backups {
-		s.Backups[i].Name = names[i+1]
+		s.Backups[i].setDefaults(names[i+1])
 	}
+	s.Credentials.setDefaults()
+	s.TLS.setDefaults()
+	s.Proxy.setDefaults()
 	setDefault(&s.ProtocolVersion, ProtocolVersion311)
-	if s.ClientID == "" {
-		s.ClientID = clientID
-	}
 	setDefault(&s.KeepAliveSeconds, DefaultKeepAliveSeconds)
 	setDefault(&s.CleanSession, false)
-	setDefault(&s.SessionExpirySeconds, DefaultSessionExpirySeconds)
+	if s.SessionExpiry == "" {
+		s.SessionExpiry = DefaultSessionExpiry
+	}
 	setDefault(&s.MaximumPacketSize, resource.MustParse(DefaultMaximumPacketSize))
 	setDefault(&s.BridgeMode, BridgeModeAuto)
-	if s.Failover == nil {
-		s.Failover = &Failover{}
+	s.Failover.setDefaults()
+	if s.PreferredServer != nil {
+		setDefault(&s.PreferredServer.Force, false)
 	}
-	s.Failover.setDefaults(probeClientID)
 }
 
-func (f *Failover) setDefaults(probeClientID string) {
+func (s *Server) setDefaults(name string) {
+	s.Name = name
+	s.Credentials.setDefaults()
+	s.TLS.setDefaults()
+	s.Proxy.setDefaults()
+}
+
+func (f *Failover) setDefaults() {
 	setDefault(&f.ConnectTimeoutSeconds, DefaultConnectTimeoutSeconds)
 	setDefault(&f.PingTimeoutSeconds, DefaultPingTimeoutSeconds)
 	setDefault(&f.AckTimeoutSeconds, DefaultAckTimeoutSeconds)
@@ -144,15 +159,9 @@ func (f *Failover) setDefaults(probeClientID string) {
 	}
 	initialSeconds := (*r.InitialMilliseconds + 999) / 1000
 	setDefault(&r.MaxSeconds, max(DefaultRetryMaxSeconds, initialSeconds))
-	if f.Probe == nil {
-		f.Probe = &Probe{}
-	}
 	setDefault(&f.Probe.Policy, ProbeAlways)
 	setDefault(&f.Probe.IntervalSeconds, DefaultProbeIntervalSeconds)
 	setDefault(&f.Probe.TimeoutSeconds, DefaultProbeTimeoutSeconds)
-	if f.Probe.ClientID == "" {
-		f.Probe.ClientID = probeClientID
-	}
 	if f.Failback == nil {
 		f.Failback = &Failback{}
 	}
@@ -179,24 +188,4 @@ func setDefault[T any](field **T, value T) {
 	if *field == nil {
 		*field = ptr.To(value)
 	}
-}
-
-// maxPortableClientID is the length in bytes up to which every server accepts a client
-// identifier (MQTT 3.1.1 [MQTT-3.1.3-5]).
-const maxPortableClientID = 23
-
-// defaultClientID derives a client identifier that is the same after every restart, and
-// that differs between bridges and between the sides of a bridge. Every server accepts it:
-// it has at most 23 letters and digits. It starts with the bridge's name, so that users
-// recognize it, and ends with a hash of namespace, name and side.
-func defaultClientID(namespace, name, side string) string {
-	sum := sha256.Sum256([]byte(namespace + "/" + name + "/" + side))
-	hash := hex.EncodeToString(sum[:4])
-	plain := strings.Map(func(r rune) rune {
-		if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
-			return r
-		}
-		return -1
-	}, name)
-	return plain[:min(len(plain), maxPortableClientID-len(hash))] + hash
 }

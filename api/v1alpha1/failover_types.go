@@ -95,8 +95,8 @@ type Probe struct {
 
 	// clientID is the MQTT client identifier of probes, for servers that accept only known
 	// identifiers. It must differ from the clientID of the bridge. Default: an identifier
-	// that is derived from the bridge's namespace and name, and is the same after every
-	// restart.
+	// that is derived from the cluster and the bridge's namespace and name, and is the same
+	// after every restart.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
@@ -121,9 +121,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.windows)",fieldPath=".timeZone",reason=FieldValueInvalid,message="timeZone applies to windows, but windows is empty; add windows or remove timeZone"
 type Failback struct {
 	// policy is Automatic to return when a server of higher preference has been stable for
-	// stableSeconds, or Never to stay until the server in use is lost, or the annotation
-	// mqttbridge.io/switch-local or mqttbridge.io/switch-remote of the bridge requests
-	// another server. Default Automatic.
+	// stableSeconds, or Never to stay until the server in use is lost, or preferredServer
+	// requests another server. Default Automatic.
 	// +optional
 	Policy *FailbackPolicy `json:"policy,omitempty"`
 
@@ -149,7 +148,7 @@ type Failback struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$')",reason=FieldValueInvalid,message="timeZone must be a name of the IANA time zone database, such as Europe/Berlin or UTC"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$') && self != 'Local' && timestamp('2026-01-01T00:00:00Z').getFullYear(self) > 0",reason=FieldValueInvalid,message="timeZone must be a name of the IANA time zone database, such as Europe/Berlin or UTC"
 	TimeZone string `json:"timeZone,omitempty"`
 }
 
@@ -171,7 +170,9 @@ type FailbackWindow struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9A-Za-z*?,/-]+ +[0-9A-Za-z*?,/-]+$')",reason=FieldValueInvalid,message="schedule must consist of the five fields of cron: minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +([0-9*?,/-]|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))+ +([0-9*?,/-]|(?i:sun|mon|tue|wed|thu|fri|sat))+$')",reason=FieldValueInvalid,message="schedule must consist of the five fields of cron: minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^(([^ ]*[,-])?([6-9][0-9]|[0-9]{3,})|[^ ]+ +(([^ ]*[,-])?(2[4-9]|[3-9][0-9]|[0-9]{3,})|[^ ]+ +(([^ ]*[,-])?(0+[-,/ ]|3[2-9]|[4-9][0-9]|[0-9]{3,})|[^ ]+ +(([^ ]*[,-])?(0+[-,/ ]|1[3-9]|[2-9][0-9]|[0-9]{3,})|[^ ]+ +([^ ]*[,-])?([7-9]|[0-9]{2,})))))')",reason=FieldValueInvalid,message="a value of schedule is outside its field: minutes are from 0 to 59, hours from 0 to 23, days of the month from 1 to 31, months from 1 to 12, and days of the week from 0 (Sunday) to 6"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[^ ]+ +[^ ]+ +((30|31|30[-,]31|31,30) +(0?2|(?i:feb))|31 +(0?[2469]|11|(?i:feb|apr|jun|sep|nov))(,(0?[2469]|11|(?i:feb|apr|jun|sep|nov)))*) +[*?]$')",reason=FieldValueInvalid,message="the window never opens, because no month of schedule has the day; choose a day that the month has, as in '0 2 28 2 *'"
 	Schedule string `json:"schedule,omitempty"`
 
 	// durationMinutes is the time in minutes, from 1 to 10080 (one week), for which the
@@ -201,4 +202,20 @@ type Retry struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600
 	MaxSeconds *int32 `json:"maxSeconds,omitempty"`
+}
+
+// PreferredServer names the server of a side that comes before all others in the order of
+// preference.
+type PreferredServer struct {
+	// name is the name of a server of this side, as in the status, from 1 to 300 characters. It
+	// may be a default name, such as the host of the server's URL.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	Name string `json:"name,omitempty"`
+
+	// force is true to switch to the server without a probe. Even then the bridge leaves the
+	// server in use only when the preferred server is connected. Default false.
+	// +optional
+	Force *bool `json:"force,omitempty"`
 }

@@ -24,6 +24,7 @@ import (
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",fieldPath=".metadata",reason=FieldValueInvalid,message="name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.buffer) || !has(self.spec.buffer.disk) || !has(self.spec.buffer.disk.existingClaim) || self.spec.buffer.disk.existingClaim != self.metadata.name + '-bridge'",fieldPath=".spec.buffer.disk.existingClaim",reason=FieldValueInvalid,message="existingClaim is the name of the claim that the operator creates for this bridge; remove existingClaim to use that claim, or choose another claim"
 type MQTTBridge struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -62,7 +63,7 @@ type MQTTBridgeList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.localToRemote) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5') || !self.localToRemote.exists(f, has(f.retainHandling))",fieldPath=".localToRemote",reason=FieldValueInvalid,message="retainHandling in localToRemote needs MQTT 5 on the side that the messages come from; set local.protocolVersion to '5' or remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.remoteToLocal) || (has(self.remote.protocolVersion) && self.remote.protocolVersion == '5') || !self.remoteToLocal.exists(s, has(s.retainHandling))",fieldPath=".remoteToLocal",reason=FieldValueInvalid,message="retainHandling in remoteToLocal needs MQTT 5 on the side that the messages come from; set remote.protocolVersion to '5' or remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.delivery) || !has(self.delivery.maxHops) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5' && has(self.remote.protocolVersion) && self.remote.protocolVersion == '5')",fieldPath=".delivery.maxHops",reason=FieldValueInvalid,message="maxHops needs MQTT 5 on both sides, because hops are counted in a user property; set local.protocolVersion and remote.protocolVersion to '5' or remove maxHops"
-// +kubebuilder:validation:XValidation:rule="!has(self.buffer) || !has(self.buffer.drain) || has(self.buffer.disk) || (has(self.delivery) && has(self.delivery.qos0WhenDown) && self.delivery.qos0WhenDown == 'Buffer')",fieldPath=".buffer.drain",reason=FieldValueInvalid,message="drain limits the rate at which messages leave the buffer, but no buffer is configured; set buffer.disk or delivery.qos0WhenDown: Buffer, or remove drain"
+// +kubebuilder:validation:XValidation:rule="!has(self.buffer) || !has(self.buffer.drain) || has(self.buffer.disk) || (has(self.buffer.qos0WhenDown) && self.buffer.qos0WhenDown == 'Buffer')",fieldPath=".buffer.drain",reason=FieldValueInvalid,message="drain limits the rate at which messages leave the buffer, but no buffer is configured; set buffer.disk or buffer.qos0WhenDown: Buffer, or remove drain"
 // +kubebuilder:validation:XValidation:rule="!has(self.notifications) || !has(self.delivery) || !has(self.delivery.unforwardable) || !has(self.delivery.unforwardable.deadLetter) || self.delivery.unforwardable.deadLetter.topic != self.notifications.topic",fieldPath=".delivery.unforwardable.deadLetter.topic",reason=FieldValueInvalid,message="dead letters and notifications have the same topic, so they would replace each other; choose another topic, such as bridges/plant1/dead"
 type MQTTBridgeSpec struct {
 	// local is the side near the bridge, such as the brokers of a plant.
@@ -81,6 +82,7 @@ type MQTTBridgeSpec struct {
 	// +listMapKey=topic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(o, (has(o.name) ? o.name : o.filter) == (has(r.name) ? r.name : r.filter)))",reason=FieldValueInvalid,message="two rules of this direction have the same name, which is by default the filter; set name to different names"
 	LocalToRemote []Rule `json:"localToRemote,omitempty"`
 
 	// remoteToLocal are the rules for messages from remote to local. Two rules must differ in
@@ -91,6 +93,7 @@ type MQTTBridgeSpec struct {
 	// +listMapKey=topic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(o, (has(o.name) ? o.name : o.filter) == (has(r.name) ? r.name : r.filter)))",reason=FieldValueInvalid,message="two rules of this direction have the same name, which is by default the filter; set name to different names"
 	RemoteToLocal []Rule `json:"remoteToLocal,omitempty"`
 
 	// delivery controls how messages are delivered to their destination.
@@ -118,6 +121,16 @@ type MQTTBridgeSpec struct {
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
+	// className is the class of the operators that reconcile this bridge: the value of the
+	// operator's flag --class. Operators ignore bridges of other classes. If the class is
+	// changed, an operator of the new class takes over the bridge with its child objects.
+	// Default: no class, for the operators without --class.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",reason=FieldValueInvalid,message="className must consist of lower case letters, digits and '-', and start and end with a letter or digit, as the value of the operator's flag --class"
+	ClassName string `json:"className,omitempty"`
+
 	// runner controls how the bridge's pod runs.
 	// +optional
 	Runner *Runner `json:"runner,omitempty"`
@@ -126,10 +139,13 @@ type MQTTBridgeSpec struct {
 // Side is one side of a bridge: servers in order of preference, and how to
 // connect to them.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, b.url != self.primary.url) && self.backups.all(b, self.backups.exists_one(o, o.url == b.url)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same URL; list each server once"
+// +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, (b.url.startsWith('mqtt') ? (b.url.lowerAscii() + '/').replace(b.url.startsWith('mqtts') ? ':8883/' : ':1883/', '/') : b.url) != (self.primary.url.startsWith('mqtt') ? (self.primary.url.lowerAscii() + '/').replace(self.primary.url.startsWith('mqtts') ? ':8883/' : ':1883/', '/') : self.primary.url)) && self.backups.all(b, self.backups.exists_one(o, (o.url.startsWith('mqtt') ? (o.url.lowerAscii() + '/').replace(o.url.startsWith('mqtts') ? ':8883/' : ':1883/', '/') : o.url) == (b.url.startsWith('mqtt') ? (b.url.lowerAscii() + '/').replace(b.url.startsWith('mqtts') ? ':8883/' : ':1883/', '/') : b.url))))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same URL, apart from upper and lower case or the default port; list each server once"
 // +kubebuilder:validation:XValidation:rule="!has(self.backups) || (self.backups.all(b, !has(b.name) || !has(self.primary.name) || b.name != self.primary.name) && self.backups.all(b, !has(b.name) || self.backups.exists_one(o, has(o.name) && o.name == b.name)))",fieldPath=".backups",reason=FieldValueInvalid,message="two servers of this side have the same name; give each server a different name"
 // +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || self.primary.url.matches('^wss?://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^wss?://')))",fieldPath=".webSocket",reason=FieldValueInvalid,message="webSocket is set but no server of this side has a WebSocket URL; write ws:// or wss:// in the URLs or remove webSocket"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.primary.url.matches('^(mqtts|ssl|tls|wss)://') || (has(self.backups) && self.backups.exists(b, b.url.matches('^(mqtts|ssl|tls|wss)://')))",fieldPath=".tls",reason=FieldValueInvalid,message="tls is set but no server of this side has a TLS URL; write mqtts:// or wss:// in the URLs or remove tls"
+// +kubebuilder:validation:XValidation:rule="(has(self.protocolVersion) && self.protocolVersion == '5') || !has(self.credentials) || has(self.credentials.username)",fieldPath=".credentials.username",reason=FieldValueRequired,message="MQTT 3.1.1 does not permit a password without a user name; set username in these credentials, or set protocolVersion: '5' on this side"
+// +kubebuilder:validation:XValidation:rule="(has(self.protocolVersion) && self.protocolVersion == '5') || !has(self.primary.credentials) || has(self.primary.credentials.username)",fieldPath=".primary.credentials.username",reason=FieldValueRequired,message="MQTT 3.1.1 does not permit a password without a user name; set username in these credentials, or set protocolVersion: '5' on this side"
+// +kubebuilder:validation:XValidation:rule="(has(self.protocolVersion) && self.protocolVersion == '5') || !has(self.backups) || self.backups.all(b, !has(b.credentials) || has(b.credentials.username))",fieldPath=".backups",reason=FieldValueRequired,message="MQTT 3.1.1 does not permit a password without a user name; set username in these credentials, or set protocolVersion: '5' on this side"
 // +kubebuilder:validation:XValidation:rule="!has(self.clientID) || !has(self.failover) || !has(self.failover.probe) || !has(self.failover.probe.clientID) || self.failover.probe.clientID != self.clientID",fieldPath=".failover.probe.clientID",reason=FieldValueInvalid,message="probes need a client identifier that differs from the bridge's, because a server disconnects a client when another client connects with the same identifier; set failover.probe.clientID to an identifier other than clientID, or remove it"
 type Side struct {
 	// primary is the first server in the order of preference.
@@ -150,8 +166,10 @@ type Side struct {
 
 	// clientID is the MQTT client identifier (MQTT 3.1.1 section 3.1.3.1) that the bridge
 	// uses with every server of this side. No other client may use it: a server disconnects
-	// the older of two clients with the same identifier. Default: an identifier that is
-	// derived from the bridge's namespace and name, and is the same after every restart.
+	// the older of two clients with the same identifier. status shows the identifier in use.
+	// Default: an identifier that is derived from the cluster and the bridge's namespace and
+	// name, so that it is the same after every restart, also if the bridge is deleted and
+	// created again.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
@@ -167,22 +185,23 @@ type Side struct {
 
 	// cleanSession is the Clean Session flag (MQTT 3.1.1 section 3.1.2.4). In MQTT 5 it
 	// sets Clean Start and a session expiry interval of 0 (sections 3.1.2.4 and
-	// 3.1.2.11.2), and sessionExpirySeconds has no effect. If it is true, a server discards
-	// the session when the connection ends and keeps no messages for the bridge: messages
+	// 3.1.2.11.2), and sessionExpiry has no effect. If it is true, a server discards the
+	// session when the connection ends and keeps no messages for the bridge: messages
 	// that arrive while the bridge is not connected are lost. If no rule receives messages
 	// from a side, the bridge always uses a clean session on that side. Default false.
 	// +optional
 	CleanSession *bool `json:"cleanSession,omitempty"`
 
-	// sessionExpirySeconds is the time in seconds, from 1 to 4294967295, for which an MQTT
-	// 5 server keeps the session, and the messages in it, while the bridge is not connected
-	// (MQTT 5 section 3.1.2.11.2). 4294967295 means no limit. A server may grant a shorter
-	// time. With MQTT 3.1.1 sessions never expire, and this field has no effect. Default
-	// 4294967295.
+	// sessionExpiry is the time for which an MQTT 5 server keeps the session, and the
+	// messages in it, while the bridge is not connected (MQTT 5 section 3.1.2.11.2): Never
+	// for no limit, or hours, minutes and seconds, as in 72h or 1h30m, from 1s to
+	// 1193046h28m14s (4294967294 seconds). A server may grant a shorter time. With MQTT
+	// 3.1.1 sessions never expire, and this field has no effect. Default Never.
 	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=4294967295
-	SessionExpirySeconds *int64 `json:"sessionExpirySeconds,omitempty"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=33
+	// +kubebuilder:validation:XValidation:rule="self == 'Never' || (self.matches('^([0-9]{1,10}h)?([0-9]{1,10}m)?([0-9]{1,10}s)?$') && [int('0' + self.find('[0-9]+h').find('[0-9]+')) * 3600 + int('0' + self.find('[0-9]+m').find('[0-9]+')) * 60 + int('0' + self.find('[0-9]+s').find('[0-9]+'))].all(seconds, seconds >= 1 && seconds <= 4294967294))",reason=FieldValueInvalid,message="sessionExpiry must be Never, or a time from 1s to 1193046h28m14s in whole hours, minutes and seconds, as in 72h or 1h30m"
+	SessionExpiry SessionExpiry `json:"sessionExpiry,omitempty"`
 
 	// maximumPacketSize is the size in bytes of the largest packet that the bridge accepts
 	// from servers of this side, from 1Ki to 268435460, the largest size in MQTT. The
@@ -234,6 +253,16 @@ type Side struct {
 	// failover controls when a server is treated as lost and how other servers are tried.
 	// +optional
 	Failover *Failover `json:"failover,omitempty"`
+
+	// preferredServer requests the use of one server of this side, for example during the
+	// maintenance of another server. While it is set, this server comes before all other
+	// servers in the order of preference, also after a restart of the runner. If another
+	// server is in use, the bridge probes this server and switches to it; requestedSwitch in
+	// the status of the side reports the result. The running pod applies a change within
+	// seconds. Default: no server is requested, and the order is the primary, then the
+	// backups.
+	// +optional
+	PreferredServer *PreferredServer `json:"preferredServer,omitempty"`
 }
 
 // ProtocolVersion is a version of MQTT.
@@ -248,6 +277,13 @@ const (
 	// ProtocolVersion5 is MQTT 5.0, OASIS standard of 7 March 2019.
 	ProtocolVersion5 ProtocolVersion = "5"
 )
+
+// SessionExpiry is the time after which a server deletes a session: Never, or hours, minutes
+// and seconds, as in 1h30m.
+type SessionExpiry string
+
+// SessionExpiryNever means that sessions do not expire.
+const SessionExpiryNever SessionExpiry = "Never"
 
 // Server is one MQTT server.
 //
@@ -277,7 +313,7 @@ type Server struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(mqtt|mqtts|tcp|ssl|tls|ws|wss)://')",reason=FieldValueInvalid,message="a server's URL must start with mqtt:// or tcp:// (plain), mqtts://, ssl:// or tls:// (TLS), ws:// (WebSocket) or wss:// (WebSocket over TLS)"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a server's URL must not contain a user name or password; put them into a Secret and name it in credentials.secretRef"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a server's URL must not contain a user name or password; set credentials.username and credentials.password"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\])(:[0-9]{1,5})?/?$') || !self.matches('^(mqtt|mqtts|tcp|ssl|tls)://') || self.contains('@')",reason=FieldValueInvalid,message="a server's URL must be scheme://host or scheme://host:port, without path, query or spaces; write an IPv6 address in brackets, and an internationalized name in its ASCII form (xn--...)"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]*://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\])(:[0-9]{1,5})?(/([!$&-;=?A-Z_a-z~]|%[0-9A-Fa-f]{2})*)?$') || !self.matches('^wss?://') || self.contains('@')",reason=FieldValueInvalid,message="the URL of a WebSocket server must be scheme://host:port/path?query (port, path and query are optional); write an IPv6 address in brackets, an internationalized name in its ASCII form (xn--...), and characters that a URL cannot contain in percent encoding, such as %20"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)') || self.contains('@') || (int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find('^[a-z]*://([^/:[]*|\\\\[[^/\\\\]]*\\\\]):[0-9]{1,5}(/|$)').find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a server's URL must be a number from 1 to 65535"
@@ -301,6 +337,10 @@ type Server struct {
 }
 
 // Proxy is a proxy that connects to servers and resolves their names.
+//
+// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('socks5://') || !has(self.credentials) || has(self.credentials.username)",fieldPath=".credentials.username",reason=FieldValueRequired,message="SOCKS5 does not permit a login without a user name; set credentials.username, or remove credentials"
+// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('socks5://') || !has(self.credentials) || !has(self.credentials.username) || !has(self.credentials.username.value) || size(bytes(self.credentials.username.value)) <= 255",fieldPath=".credentials.username.value",reason=FieldValueInvalid,message="the user name for a SOCKS5 proxy must have at most 255 bytes; shorten it"
+// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('http://') || !has(self.credentials) || !has(self.credentials.username) || !has(self.credentials.username.value) || !self.credentials.username.value.contains(':')",fieldPath=".credentials.username.value",reason=FieldValueInvalid,message="the user name for an HTTP proxy must not contain a colon; use another user name"
 type Proxy struct {
 	// url is the URL of the proxy: socks5://host:port (RFC 1928), or http://host:port for a
 	// proxy that supports CONNECT (RFC 9110 section 9.3.6). Both kinds of proxies work with
@@ -308,7 +348,7 @@ type Proxy struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
-	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL must not contain a user name or password; put them into a Secret and name it in proxy.credentials.secretRef"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL must not contain a user name or password; set proxy.credentials.username and proxy.credentials.password"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\]):[0-9]{1,5}/?$') || self.contains('@')",reason=FieldValueInvalid,message="a proxy's URL must be socks5://host:port or http://host:port; write an IPv6 address in brackets, and an internationalized name in its ASCII form (xn--...)"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^(socks5|http)://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?[.]?|\\\\[[0-9a-fA-F:.]+(%(25)?[-.~_0-9A-Za-z]+)?\\\\]):[0-9]{1,5}/?$') || (int(self.find(':[0-9]+/?$').find('[0-9]+')) >= 1 && int(self.find(':[0-9]+/?$').find('[0-9]+')) <= 65535)",reason=FieldValueInvalid,message="the port of a proxy's URL must be a number from 1 to 65535"
 	URL string `json:"url,omitempty"`
@@ -318,14 +358,20 @@ type Proxy struct {
 	Credentials *Credentials `json:"credentials,omitempty"`
 }
 
-// Credentials reference a user name and a password.
+// Credentials are a user name and a password.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.username) || has(self.password)",fieldPath=".username",reason=FieldValueRequired,message="credentials need a user name, a password or both; set username or password, or remove credentials"
 type Credentials struct {
-	// secretRef names a Secret in the bridge's namespace with the keys username and
-	// password, for example of type kubernetes.io/basic-auth. password may be empty. With
-	// MQTT 5, username may be empty or missing; MQTT 3.1.1 does not permit a password
-	// without a user name. Line breaks at the end of a value are ignored.
-	// +required
-	SecretRef LocalReference `json:"secretRef,omitzero"`
+	// username is the user name. Line breaks at the end of a Secret's value are ignored. It
+	// is required with MQTT 3.1.1 and for a SOCKS5 proxy. Default: no user name; MQTT 5 and
+	// HTTP proxies permit a password alone.
+	// +optional
+	Username *UsernameSource `json:"username,omitempty"`
+
+	// password names the key of a Secret that holds the password; the key has the default
+	// password. Line breaks at the end of the value are ignored. Default: no password.
+	// +optional
+	Password *SecretSource `json:"password,omitempty"`
 }
 
 // LocalReference names an object in the bridge's namespace.
@@ -340,18 +386,25 @@ type LocalReference struct {
 
 // TLS holds the TLS settings of a connection. A server's certificate is always
 // verified.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.certificate) == has(self.key)",fieldPath=".certificate",reason=FieldValueInvalid,message="a client certificate and its key belong together; set both certificate and key, or neither"
 type TLS struct {
-	// caRef names the ConfigMap or Secret whose key ca.crt holds the PEM certificates of
-	// the trusted certificate authorities. Default: the authorities that the runner's
-	// operating system trusts.
+	// ca names the object that holds the PEM certificates of the trusted certificate
+	// authorities. Default: the authorities that the runner's operating system trusts.
 	// +optional
-	CARef *CAReference `json:"caRef,omitempty"`
+	CA *CASource `json:"ca,omitempty"`
 
-	// certSecretRef names a Secret with the keys tls.crt and tls.key (type
-	// kubernetes.io/tls): the client certificate and its unencrypted key in PEM (PKCS #1,
-	// PKCS #8 or SEC 1). Default: no client certificate.
+	// certificate names the key of a Secret or ConfigMap that holds the client certificate
+	// in PEM, with its chain; the key has the default tls.crt. It requires tls.key. Default:
+	// no client certificate.
 	// +optional
-	CertSecretRef *LocalReference `json:"certSecretRef,omitempty"`
+	Certificate *CertificateSource `json:"certificate,omitempty"`
+
+	// key names the key of a Secret that holds the unencrypted private key of the client
+	// certificate in PEM (PKCS #1, PKCS #8 or SEC 1); the key has the default tls.key. It
+	// requires tls.certificate. Default: no client certificate.
+	// +optional
+	Key *SecretSource `json:"key,omitempty"`
 
 	// serverName is the name that the server's certificate must contain, and that is sent
 	// as SNI. Default: the host of the server's URL.
@@ -371,31 +424,6 @@ type TLS struct {
 	// +kubebuilder:validation:items:MaxLength=255
 	ALPN []string `json:"alpn,omitempty"`
 }
-
-// CAReference names the object that holds certificates of authorities.
-type CAReference struct {
-	// kind is the kind of the object.
-	// +required
-	Kind CAKind `json:"kind,omitempty"`
-
-	// name is the name of the object.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",reason=FieldValueInvalid,message="name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.', and a letter or digit at both ends"
-	Name string `json:"name,omitempty"`
-}
-
-// CAKind is a kind of object that can hold certificates of authorities.
-//
-// +kubebuilder:validation:Enum=ConfigMap;Secret
-type CAKind string
-
-// The kinds of objects that can hold certificates of authorities.
-const (
-	CAKindConfigMap CAKind = "ConfigMap"
-	CAKindSecret    CAKind = "Secret"
-)
 
 // Rule selects messages and sets how they are published on the destination.
 //
@@ -434,6 +462,7 @@ type Rule struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#]')",reason=FieldValueInvalid,message="the topic of a rule must not contain the wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[+#]') || !self.matches('[$]([0-9]|topic)')",reason=FieldValueInvalid,message="a placeholder needs braces: write ${1} instead of $1, and ${topic} instead of $topic"
 	// +kubebuilder:validation:XValidation:rule="self.matches('[+#]') || self.matches('^([$][{](topic|[1-9][0-9]?)[}]|[$]?[^${}])+$')",reason=FieldValueInvalid,message="the placeholders of a topic are ${topic}, ${1}, ${2} and so on; the topic must not contain { or } elsewhere, or a $ before another $ or at its end"
 	Topic string `json:"topic,omitempty"`
 
@@ -476,7 +505,7 @@ type Rule struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.all(f, f.matches('^(([^+#/]*|[+])/)*([^+#/]*|[+]|#)$'))",reason=FieldValueInvalid,message="in a topic filter + and # must each be a whole level between slashes, and # must be the last level, as in a/+/b/#"
-	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which never begin with a prefix of subscriptions, such as $share/group/ or $exclusive/; write the filter without the prefix"
+	// +kubebuilder:validation:XValidation:rule="self.all(f, !f.startsWith('$SharedSubscription/') && !f.matches('^[$](share|oshare|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/'))",reason=FieldValueInvalid,message="exclude is compared with the topics of messages, which never begin with a prefix of subscriptions, such as $share/group/ or $exclusive/; write the filter without the prefix"
 	Exclude []string `json:"exclude,omitempty"`
 }
 
@@ -505,12 +534,6 @@ type Delivery struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	InflightWindow *int32 `json:"inflightWindow,omitempty"`
-
-	// qos0WhenDown controls what happens to QoS 0 messages while no server of their
-	// destination is connected: Drop drops them; Buffer keeps them on buffer.disk if it is
-	// set, otherwise in memory up to buffer.memory.size. Default Drop.
-	// +optional
-	QoS0WhenDown *QoS0WhenDown `json:"qos0WhenDown,omitempty"`
 
 	// unforwardable controls what happens to a message that no server of the destination
 	// accepts: each server refuses it, or ends the session when it receives this message.

@@ -5,6 +5,15 @@ package v1alpha1
 
 import "strings"
 
+// ManifestKey is the key of the manifest in the bridge's ConfigMap, and the name of its file in
+// the pod.
+const ManifestKey = "bridge.yaml"
+
+// ChildName returns the name of every child object of the bridge called name. A bridge's name
+// has at most 52 characters, so that a child's name fits into the 63 characters after which
+// Kubernetes cuts a pod's host name.
+func ChildName(name string) string { return name + "-bridge" }
+
 // ServerNames returns the names of the side's servers, in their order of preference. The
 // default name of a server is the host of its URL; with the port, if the URL has another
 // port than the default of its scheme. It depends on no other server, so that a server keeps

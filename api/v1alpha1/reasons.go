@@ -14,8 +14,9 @@ const (
 	// names every failed server and the cause of its failure.
 	ConditionRemoteConnected = "RemoteConnected"
 	// ConditionDegraded is True while a side is on a backup, the buffer on disk is full or
-	// has failed, the server in use has a shortfall, no server accepts some messages, or
-	// messages loop through several bridges.
+	// has failed, the server in use has a shortfall, no server accepts some messages,
+	// messages loop through several bridges, or another bridge has the same client
+	// identifier.
 	ConditionDegraded = "Degraded"
 	// ConditionReconciling is a condition of kstatus: present and True while the children
 	// do not yet match the spec.
@@ -38,10 +39,12 @@ const (
 	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod exists, or it does not run.
 	ReasonProgressing      = "Progressing"      // Reconciling: the children do not yet match the spec.
 	ReasonInvalidSpec      = "InvalidSpec"      // Stalled: an error that the schema cannot detect.
+	ReasonNotAllowed       = "NotAllowed"       // Stalled: the operator does not permit a value of the spec.
 	ReasonApplyFailed      = "ApplyFailed"      // Stalled: the API server refused a child.
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: no volume can be provided for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
+	ReasonClientIDShared   = "ClientIDShared"   // Degraded: another bridge uses the same client identifier with the same server.
 	ReasonMessageLoop      = "MessageLoop"      // Degraded: messages loop through bridges between the same servers.
 	ReasonBufferFailed     = "BufferFailed"     // Degraded: the buffer on disk cannot be written, or a part of it cannot be read.
 
@@ -83,8 +86,8 @@ const (
 	ReasonServerUnavailable = "ServerUnavailable"
 	// ReasonSubscriptionRefused: SUBACK 0x80 (section 3.9.3).
 	ReasonSubscriptionRefused = "SubscriptionRefused"
-	// ReasonReferenceMissing: a Secret or ConfigMap that the spec names, or a key of it, is
-	// missing or invalid.
+	// ReasonReferenceMissing: a Secret, ConfigMap or ClusterTrustBundle that the spec names,
+	// or a key of it, is missing or invalid.
 	ReasonReferenceMissing = "ReferenceMissing"
 	// ReasonTLSFailed: the TLS handshake failed.
 	ReasonTLSFailed = "TLSFailed"
@@ -127,16 +130,8 @@ const (
 const (
 	// ReasonFailedBack: a server of higher preference had proved stable.
 	ReasonFailedBack = "FailedBack"
-	// ReasonSwitchRequested: an annotation requested the switch.
+	// ReasonSwitchRequested: preferredServer requested the switch.
 	ReasonSwitchRequested = "SwitchRequested"
-)
-
-// Annotations that request a server of a side. The value is the server's name, optionally
-// followed by the word force, and by further words without a meaning, which make the
-// request differ from an earlier one.
-const (
-	AnnotationSwitchLocal  = "mqttbridge.io/switch-local"
-	AnnotationSwitchRemote = "mqttbridge.io/switch-remote"
 )
 
 // Reasons of events. The operator sends an event after it has written the status that the
@@ -150,4 +145,7 @@ const (
 	EventRecovered      = "Recovered"
 
 	EventMessageUnforwardable = "MessageUnforwardable"
+	EventClaimAdopted         = "ClaimAdopted"
+
+	EventRolloutStopped = "RolloutStopped"
 )

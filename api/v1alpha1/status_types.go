@@ -68,11 +68,17 @@ type RunnerStatus struct {
 
 // SideStatus is the state of one side.
 type SideStatus struct {
+	// clientID is the MQTT client identifier that the bridge uses with the servers of this
+	// side.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	ClientID string `json:"clientID,omitempty"`
+
 	// active is the server in use. It is absent while no server is connected.
 	// +optional
 	Active *ActiveServer `json:"active,omitempty"`
 
-	// servers are all servers of the side, in their order of preference.
+	// servers are all servers of the side: the primary, then the backups in their order.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
@@ -98,8 +104,8 @@ type SideStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Shortfalls []Shortfall `json:"shortfalls,omitempty"`
 
-	// requestedSwitch is the state of the switch that the annotation
-	// mqttbridge.io/switch-local or mqttbridge.io/switch-remote requested last.
+	// requestedSwitch is the state of the switch that preferredServer of this side requests.
+	// It is absent if no server is requested.
 	// +optional
 	RequestedSwitch *RequestedSwitch `json:"requestedSwitch,omitempty"`
 }
@@ -119,10 +125,16 @@ type Shortfall struct {
 
 // RequestedSwitch is the state of a requested switch.
 type RequestedSwitch struct {
-	// request is the value of the annotation.
+	// server is the name of the requested server.
 	// +required
-	// +kubebuilder:validation:MaxLength=256
-	Request string `json:"request,omitempty"`
+	// +kubebuilder:validation:MaxLength=300
+	Server string `json:"server,omitempty"`
+
+	// generation is the metadata.generation of the manifest in which the runner found this
+	// request first. It is absent if the manifest has no generation, as without Kubernetes.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Generation int64 `json:"generation,omitempty"`
 
 	// state is Pending while the switch is in progress, Done when the server is in use, or
 	// Refused if the switch cannot be made; the message gives the cause.
@@ -165,8 +177,8 @@ type ActiveServer struct {
 	// +required
 	Role ServerRole `json:"role,omitempty"`
 
-	// place is the server's place in the order of preference: 1 is the primary, 2 the first
-	// backup and so on.
+	// place is the server's place in the side's list: 1 is the primary, 2 the first backup
+	// and so on.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=16
@@ -255,7 +267,7 @@ type FailoverRecord struct {
 
 	// reason is why the bridge stopped using the previous server: the reason of that
 	// server's failure; or FailedBack if the bridge returned to a server of higher
-	// preference; or SwitchRequested if an annotation requested the switch.
+	// preference; or SwitchRequested if preferredServer requested the switch.
 	// +required
 	Reason string `json:"reason,omitempty"`
 
@@ -381,6 +393,13 @@ type Announced struct {
 	// absent while a remote server is connected.
 	// +optional
 	RemoteDown metav1.MicroTime `json:"remoteDown,omitzero"`
+
+	// rolloutStopped is the hash of the pod template that the operator announced, because a
+	// roll-out created a pod from it that does not start. It is absent while no roll-out
+	// waits for this bridge.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	RolloutStopped string `json:"rolloutStopped,omitempty"`
 }
 
 // UnforwardableStatus holds the latest message of each direction that no server accepts.

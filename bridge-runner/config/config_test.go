@@ -7,8 +7,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
@@ -43,7 +47,7 @@ func TestLoad_MinimalManifest_ResolvesDefaults(t *testing.T) {
 	}
 	r := b.Spec.Remote
 	if r.Primary.Name != "remote" || *r.KeepAliveSeconds != 10 || *r.Failover.AckTimeoutSeconds != 10 ||
-		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Buffer.Memory.Size.String() != "8Mi" || r.MaximumPacketSize.String() != "32Mi" || *b.Spec.Delivery.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || b.Spec.LocalToRemote[0].Topic != "${topic}" || *b.Spec.LocalToRemote[0].QoS != 1 {
+		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Buffer.Memory.Size.String() != "8Mi" || r.MaximumPacketSize.String() != "32Mi" || *b.Spec.Buffer.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || r.SessionExpiry != v1alpha1.SessionExpiryNever || b.Spec.LocalToRemote[0].Topic != "${topic}" || *b.Spec.LocalToRemote[0].QoS != 1 {
 		t.Errorf("defaults: %+v", b.Spec)
 	}
 	if id := r.ClientID; id == "" || len(id) > 23 || id == b.Spec.Local.ClientID {
@@ -71,10 +75,10 @@ func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 		{"proxy scheme", `remote:1883"}`, `remote:1883"}, proxy: {url: "https://p:1"}`, "spec.remote.proxy.url: Invalid value: \"https://p:1\": a proxy's URL must be"},
 		{"proxy without port", `remote:1883"`, `remote:1883", proxy: {url: "http://p"}`, "spec.remote.primary.proxy.url"},
 		{"proxy port", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://p:65536"}`, "the port of a proxy's URL"},
-		{"password in a proxy URL", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://me:secret@p:1"}`, "proxy.credentials.secretRef"},
-		{"reference of a proxy", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://p:1", credentials: {secretRef: {name: "../x"}}}`, "spec.remote.proxy.credentials.secretRef.name"},
+		{"password in a proxy URL", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://me:secret@p:1"}`, "set proxy.credentials.username"},
+		{"reference of a proxy", `remote:1883"}`, `remote:1883"}, proxy: {url: "http://p:1", credentials: {username: {secretKeyRef: {name: "../x"}}}}`, "spec.remote.proxy.credentials.username.secretKeyRef.name"},
 		{"empty ALPN protocol", `mqtt://remote:1883"}`, `mqtts://remote:1883"}, tls: {alpn: [""]}`, "spec.remote.tls.alpn[0]"},
-		{"password in the URL", "mqtt://remote", "mqtt://me:secret@remote", "credentials.secretRef"},
+		{"password in the URL", "mqtt://remote", "mqtt://me:secret@remote", "set credentials.username"},
 		{"same URL twice", "mqtt://remote", "mqtt://local", "local and remote have a server with the same URL"},
 		{"filter", "a/#", "a/#/b", `spec.localToRemote[0].filter: Invalid value: "a/#/b"`},
 		{"shared", "a/#", "$share/g/a", "shared subscriptions"},
@@ -89,11 +93,14 @@ func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 		{"one server under two URLs", `remote:1883"}`, `remote:1883"}, backups: [{url: "tcp://REMOTE"}]`, "two servers of this side have the same URL"},
 		{"rule twice", `{filter: "a/#"}`, `{filter: "a/#"}, {filter: "a/#", topic: "${topic}"}`, "spec.localToRemote[1]: Duplicate value"},
 		{"rule name twice", `{filter: "a/#"}`, `{filter: "a/#"}, {filter: "a/#", topic: "x/${topic}"}`, "spec.localToRemote[1].name: Invalid value: \"a/#\": two rules of this direction have the same name"},
-		{"reference", `remote:1883"}`, `remote:1883"}, credentials: {secretRef: {name: "../x"}}`, "spec.remote.credentials.secretRef.name"},
+		{"reference", `remote:1883"}`, `remote:1883"}, credentials: {username: {secretKeyRef: {name: "../x"}}}`, "spec.remote.credentials.username.secretKeyRef.name"},
 		{"version", `remote:1883"}`, `remote:1883"}, protocolVersion: "4"`, `spec.remote.protocolVersion: Unsupported value: "4": supported values: "3.1.1", "5"`},
-		{"no session expiry", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 0`, "spec.remote.sessionExpirySeconds: Invalid value: 0: must be from 1 to 4294967295"},
+		{"a password that is not in a Secret", `remote:1883"}`, `remote:1883"}, credentials: {username: {value: me}, password: {value: "secret@"}}`, `unknown field "spec.remote.credentials.password.value"`},
+		{"a label selector", `mqtt://remote:1883"}`, `mqtts://remote:1883"}, tls: {ca: {clusterTrustBundle: {signerName: a.b/c, labelSelector: {matchExpressions: [{key: a, operator: Like}]}}}}`, "spec.remote.tls.ca.clusterTrustBundle.labelSelector.matchExpressions[0].operator: Invalid value: \"Like\""},
+		{"no session expiry", `remote:1883"}`, `remote:1883"}, sessionExpiry: 0s`, "spec.remote.sessionExpiry: Invalid value: \"0s\": sessionExpiry must be Never"},
+		{"a session expiry without a unit", `remote:1883"}`, `remote:1883"}, sessionExpiry: "60"`, "spec.remote.sessionExpiry: Invalid value: \"60\": sessionExpiry must be Never"},
 		{"maximum packet size", `remote:1883"}`, `remote:1883"}, maximumPacketSize: 1023`, "spec.remote.maximumPacketSize: Invalid value: \"1023\": maximumPacketSize must be from 1Ki to 268435460, as in 32Mi"},
-		{"session expiry beyond four bytes", `remote:1883"}`, `remote:1883"}, sessionExpirySeconds: 4294967296`, "spec.remote.sessionExpirySeconds: Invalid value: 4294967296: must be from 1 to 4294967295"},
+		{"session expiry beyond four bytes", `remote:1883"}`, `remote:1883"}, sessionExpiry: 4294967295s`, "spec.remote.sessionExpiry: Invalid value: \"4294967295s\": sessionExpiry must be Never, or a time from 1s to 1193046h28m14s"},
 		{"user property without a name", `"a/#"}`, `"a/#", userProperties: [{value: x}]}`, "spec.localToRemote[0].userProperties[0].name: Required"},
 		{"no hops", "localToRemote:", "delivery: {maxHops: 0}\n  localToRemote:", "spec.delivery.maxHops: Invalid value: 0: must be from 1 to 255"},
 		{"a disk without a size", "localToRemote:", "buffer: {disk: {}}\n  localToRemote:", "spec.buffer.disk.size: Required"},
@@ -101,6 +108,9 @@ func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 		{"a message TTL of 0", "localToRemote:", "buffer: {disk: {size: 1Gi, messageTTLSeconds: 0}}\n  localToRemote:", "spec.buffer.disk.messageTTLSeconds: Invalid value: 0: must be from 1 to 31536000"},
 		{"drain without a buffer", "localToRemote:", "buffer: {drain: {messagesPerSecond: 1}}\n  localToRemote:", "spec.buffer.drain: Invalid value"},
 		{"notifications without a topic", "localToRemote:", "notifications: {}\n  localToRemote:", "spec.notifications.topic: Required"},
+		{"preferred server without a name", `remote:1883"}`, `remote:1883"}, preferredServer: {force: true}`, "spec.remote.preferredServer.name: Required value: preferredServer needs the name of a server of this side"},
+		{"unknown preferred server", `remote:1883"}`, `remote:1883"}, backups: [{url: "mqtt://b"}, {url: "mqtts://b", name: dr}], preferredServer: {name: "b:1883"}`, "spec.remote.preferredServer.name: Invalid value: \"b:1883\": no server of this side has this name; set name to one of its servers (remote, b, dr), or remove preferredServer"},
+		{"preferred server of the other side", `remote:1883"}`, `remote:1883"}, preferredServer: {name: local}`, "set name to one of its servers (remote)"},
 		{"loop", "", "", ""},
 	} {
 		text := strings.Replace(minimal, c.old, c.new, 1)
@@ -118,26 +128,120 @@ func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 	}
 }
 
+// secretKey returns a reference to a key of a Secret that the field at a path names.
+func secretKey(name, key, path string) manifest.Reference {
+	return manifest.Reference{Kind: manifest.KindSecret, Name: name, Key: key, Field: path}
+}
+
+// caRef is the reference to the authorities in the ConfigMap ca.
+var caRef = manifest.Reference{Kind: manifest.KindConfigMap, Name: "ca", Key: "ca.crt", Field: "spec.remote.tls.ca.configMapKeyRef"}
+
+// secretLogin returns a login with both values in the Secret login.
+func secretLogin() *Login {
+	return &Login{UsernameFrom: secretKey("login", "username", "user field"), Password: secretKey("login", "password", "password field")}
+}
+
+// ofOperator is a manifest that the operator has made, with a version of the protocol.
+func ofOperator(version string) string {
+	return strings.Replace(minimal, "namespace: plant}", `namespace: plant, annotations: {mqttbridge.io/manifest-version: "`+version+`"}}`, 1)
+}
+
+func TestLoad_ManifestOfANewerOperator_IgnoresUnknownFields(t *testing.T) {
+	text := strings.NewReplacer(`remote:1883"}}`, `remote:1883", colour: red}, shade: {of: blue}}`).Replace(ofOperator("1"))
+	path := write(t, t.TempDir(), "b.yaml", text)
+	b, err := Load(path)
+	if err != nil || b.Spec.Remote.Primary.URL != "mqtt://remote:1883" {
+		t.Fatalf("%v: %+v", err, b)
+	}
+	ignored, err := IgnoredFields(path)
+	if want := []string{"spec.remote.primary.colour", "spec.remote.shade"}; err != nil || !slices.Equal(ignored, want) {
+		t.Errorf("ignored fields %q (%v); want %q", ignored, err, want)
+	}
+	if ignored, err := IgnoredFields(write(t, t.TempDir(), "b.yaml", minimal)); err != nil || len(ignored) > 0 {
+		t.Errorf("ignored fields of a manifest without unknown fields: %q (%v)", ignored, err)
+	}
+}
+
+func TestLoad_ManifestVersion_IsCheckedBeforeTheFields(t *testing.T) {
+	for _, c := range []struct{ version, want string }{
+		{"1", ""},
+		// A later version may give a field another type.
+		{"2", `metadata.annotations[mqttbridge.io/manifest-version]: Invalid value: "2": this runner knows the versions up to 1`},
+		{"0", "must be a whole number from 1"},
+		{"one", "remove the annotation from a manifest that you have written"},
+	} {
+		text := ofOperator(c.version)
+		if c.version != "1" {
+			text = strings.Replace(text, `[{filter: "a/#"}]`, "all", 1)
+		}
+		_, err := Load(write(t, t.TempDir(), "b.yaml", text))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("version %s: %v\nwant: %s", c.version, err, c.want)
+		}
+	}
+}
+
+func TestLoad_ManifestOfTheOperator_IsValidatedAsAnyOther(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{`filter: "a/#"`, "filter: 5", "spec.localToRemote[0].filter"},
+		{`"a/#"}`, `"a/#", retain: Sometimes}`, "spec.localToRemote[0].retain: Unsupported value"},
+	} {
+		_, err := Load(write(t, t.TempDir(), "b.yaml", strings.Replace(ofOperator("1"), c.old, c.new, 1)))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v\nwant: %s", err, c.want)
+		}
+	}
+}
+
 func TestSecrets_MissingOrChanged_NamedOrReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	s := NewSecrets(dir)
-	_, _, err := s.login("login")
+	_, _, err := s.login(secretLogin())
 	var missing *ReferenceError
-	if !errors.As(err, &missing) || err.Error() != `Secret "login" with key "username" is missing; create it, and the bridge connects without a restart` {
+	if !errors.As(err, &missing) || err.Error() != `Secret "login" with key "username" is missing (user field); create it, and the bridge connects without a restart` {
 		t.Errorf("a missing Secret: %v", err)
 	}
 	write(t, dir, "login/username", "me\n")
 	write(t, dir, "login/password", " pass word\r\n")
-	if u, p, err := s.login("login"); u != "me" || p != " pass word" || err != nil {
+	if u, p, err := s.login(secretLogin()); u != "me" || p != " pass word" || err != nil {
 		t.Errorf("%q, %q, %v", u, p, err)
 	}
 	write(t, dir, "login/password", "other")
-	if _, p, _ := s.login("login"); p != "other" {
+	if _, p, _ := s.login(secretLogin()); p != "other" {
 		t.Errorf("after a rotation: %q", p)
 	}
-	write(t, dir, "ca/ca.crt", "no PEM")
-	_, err = s.tls(&TLS{ServerName: "h", CAKind: "ConfigMap", CAName: "ca"})
-	if err == nil || err.Error() != `ConfigMap "ca", key "ca.crt": holds no certificate in PEM form; put the authority's certificate there` {
+	write(t, dir, "configMaps/ca/ca.crt", "no PEM")
+	_, err = s.tls(&TLS{ServerName: "h", CA: caRef})
+	if err == nil || err.Error() != `ConfigMap "ca", key "ca.crt" (spec.remote.tls.ca.configMapKeyRef): holds no certificate in PEM form; put the authority's certificate there` {
 		t.Errorf("a bad CA: %v", err)
+	}
+}
+
+func TestSecrets_ClusterTrustBundleMissingOrEmpty_IsNamed(t *testing.T) {
+	const hint = " is missing, or the cluster does not support ClusterTrustBundleProjection (spec.local.tls.ca.clusterTrustBundle); create it, and the bridge connects without a restart"
+	labels := &metav1.LabelSelector{MatchLabels: map[string]string{"plant": "one"}}
+	for _, c := range []struct {
+		source     v1alpha1.ClusterTrustBundleSource
+		path, want string
+	}{
+		{v1alpha1.ClusterTrustBundleSource{Name: "plant"}, "clusterTrustBundles/plant/ca.crt", `ClusterTrustBundle "plant"`},
+		{v1alpha1.ClusterTrustBundleSource{SignerName: "example.com/ca"}, "clusterTrustBundles/example.com:ca/ca.crt", `ClusterTrustBundle of the signer "example.com/ca"`},
+		{v1alpha1.ClusterTrustBundleSource{SignerName: "example.com/ca", LabelSelector: labels}, "clusterTrustBundles/example.com:ca/ca-4fafee2f.crt", `ClusterTrustBundle of the signer "example.com/ca" with the labels "plant=one"`},
+	} {
+		ref := manifest.CAReference(&v1alpha1.CASource{ClusterTrustBundle: &c.source}, field.NewPath("spec", "local", "tls", "ca"))
+		if ref.Path() != c.path {
+			t.Errorf("%s: the path is %s, want %s", c.want, ref.Path(), c.path)
+		}
+		dir := t.TempDir()
+		for range 2 {
+			if _, err := NewSecrets(dir).tls(&TLS{ServerName: "h", CA: ref}); err == nil || err.Error() != c.want+hint {
+				t.Errorf("got  %v\nwant %s", err, c.want+hint)
+			}
+			write(t, dir, ref.Path(), "") // as the kubelet does if there is no bundle
+		}
+		write(t, dir, ref.Path(), (*authority)(nil).issue(t, "one").pem)
+		if _, err := NewSecrets(dir).tls(&TLS{ServerName: "h", CA: ref}); err != nil {
+			t.Error(err)
+		}
 	}
 }

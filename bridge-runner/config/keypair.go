@@ -17,26 +17,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// keyPair returns the client certificate and the key in a Secret. The key is in PKCS #1,
-// PKCS #8 or SEC 1 form, in PEM. An encrypted key is refused, because the runner has no
-// password for it; the error names the command that decrypts it.
-func (s Secrets) keyPair(secret string) (tls.Certificate, error) {
-	cert, err := s.read(kindSecret, secret, manifest.KeyCert)
+// keyPair returns the client certificate and its key. The key is in PKCS #1, PKCS #8 or SEC 1
+// form, in PEM. An encrypted key is refused, because the runner has no password for it; the error
+// names the command that decrypts it.
+func (s Secrets) keyPair(certRef, keyRef manifest.Reference) (tls.Certificate, error) {
+	cert, err := s.readPEM(certRef, clientCertificate)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	key, err := s.read(kindSecret, secret, manifest.KeyKey)
+	key, err := s.readPEM(keyRef, privateKey)
 	if err != nil {
 		return tls.Certificate{}, err
-	}
-	cert, key = normalizePEM(cert), normalizePEM(key)
-	for _, value := range []struct {
-		key  string
-		data []byte
-	}{{manifest.KeyCert, cert}, {manifest.KeyKey, key}} {
-		if problem := pemProblem(value.key, value.data); problem != "" {
-			return tls.Certificate{}, &ReferenceError{kindSecret, secret, value.key, errors.New(problem)}
-		}
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
@@ -45,22 +36,35 @@ func (s Secrets) keyPair(secret string) (tls.Certificate, error) {
 		}
 	}
 	if err != nil {
-		return tls.Certificate{}, &ReferenceError{kindSecret, secret, manifest.KeyCert, pairError(cert, err)}
+		return tls.Certificate{}, &ReferenceError{certRef, pairError(cert, certRef, keyRef, err)}
 	}
 	pair.Certificate = sortChain(pair.Certificate)
 	return pair, nil
 }
 
+// readPEM returns the value of a reference in PEM.
+func (s Secrets) readPEM(ref manifest.Reference, use pemUse) ([]byte, error) {
+	value, err := s.read(ref)
+	if err != nil {
+		return nil, err
+	}
+	value = normalizePEM(value)
+	if problem := pemProblem(use, ref.Key, value); problem != "" {
+		return nil, &ReferenceError{ref, errors.New(problem)}
+	}
+	return value, nil
+}
+
 // pairError explains why a certificate and a key do not form a pair.
-func pairError(cert []byte, err error) error {
+func pairError(cert []byte, certRef, keyRef manifest.Reference, err error) error {
 	if !strings.Contains(err.Error(), "does not match") {
-		return fmt.Errorf("%w; put a certificate into tls.crt and its unencrypted key into tls.key, both in PEM form", err)
+		return fmt.Errorf("%w; put a certificate into %s and its unencrypted key into %s, both in PEM form", err, certRef.Key, keyRef.Key)
 	}
 	subject := ""
 	if all := certificates(cert); len(all) > 0 {
 		subject = fmt.Sprintf(" of %q", all[0].Subject.String())
 	}
-	return fmt.Errorf("the certificate%s was not issued for the key in tls.key; put a certificate and its own key into the Secret", subject)
+	return fmt.Errorf("the certificate%s was not issued for the key in %s, key %q; name a certificate and its own key", subject, keyRef.Object(), keyRef.Key)
 }
 
 // leafFirst moves the certificate that belongs to the key to the front of the chain: some

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/json"
@@ -30,9 +31,32 @@ import (
 // the schema allows is smaller than an object that Kubernetes stores.
 const maxManifestBytes = 3 << 20
 
-// Load reads the MQTTBridge manifest at path and returns it with its defaults
-// resolved. Unknown fields are refused.
+// Load reads the MQTTBridge manifest at path and returns it with its defaults resolved. It
+// refuses unknown fields, except in a manifest that the operator has made: the operator may be
+// newer than the runner. [IgnoredFields] returns these fields.
 func Load(path string) (*v1alpha1.MQTTBridge, error) {
+	data, err := readManifest(path)
+	if err != nil {
+		return nil, err
+	}
+	bridge, _, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("the manifest %s is invalid: %w", path, err)
+	}
+	return bridge.WithDefaults(), nil
+}
+
+// IgnoredFields returns the paths of the fields of the manifest at path that Load ignores.
+func IgnoredFields(path string) ([]string, error) {
+	data, err := readManifest(path)
+	if err != nil {
+		return nil, err
+	}
+	_, ignored, err := parse(data)
+	return ignored, err
+}
+
+func readManifest(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest: %w", err)
@@ -44,33 +68,72 @@ func Load(path string) (*v1alpha1.MQTTBridge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest: %w", err)
 	}
-	bridge, err := parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("the manifest %s is invalid: %w", path, err)
-	}
-	return bridge.WithDefaults(), nil
+	return data, nil
 }
 
-func parse(data []byte) (*v1alpha1.MQTTBridge, error) {
-	bridge := &v1alpha1.MQTTBridge{}
+// parse decodes and validates a manifest. It returns the paths of the fields that it ignores.
+func parse(data []byte) (bridge *v1alpha1.MQTTBridge, ignored []string, err error) {
+	bridge = &v1alpha1.MQTTBridge{}
 	// Read it as the API server does: field names are case-sensitive, and errors name the
 	// path of an unknown field.
 	asJSON, err := yaml.YAMLToJSONStrict(data)
 	switch {
 	case err != nil && strings.Contains(err.Error(), "unknown anchor"): // the error contains the value, which may be a secret
-		return nil, errors.New("a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
+		return nil, nil, errors.New("a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
 	case err != nil:
-		return nil, err
+		return nil, nil, err
+	}
+	// The version is checked first, because a later version may give a field another type.
+	ofOperator, err := checkVersion(asJSON)
+	if err != nil {
+		return nil, nil, err
 	}
 	if err := validateTypes(asJSON).ToAggregate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	unknown, err := json.UnmarshalStrict(asJSON, bridge)
+	if ofOperator {
+		ignored, unknown = pathsOf(unknown), nil
+	}
 	if err := errors.Join(append(unknown, err)...); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := manifest.Validate(bridge).ToAggregate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return bridge, nil
+	return bridge, ignored, nil
+}
+
+// checkVersion reports whether the operator has made the manifest. It returns an error if the
+// manifest needs a newer runner.
+func checkVersion(asJSON []byte) (ofOperator bool, err error) {
+	var head struct {
+		Metadata struct {
+			Annotations map[string]any `json:"annotations"`
+		} `json:"metadata"`
+	}
+	if json.UnmarshalCaseSensitivePreserveInts(asJSON, &head) != nil {
+		return false, nil // validateTypes reports the error
+	}
+	value, ofOperator := head.Metadata.Annotations[manifest.AnnotationVersion].(string)
+	if !ofOperator {
+		return false, nil
+	}
+	if err := manifest.CheckVersion(value); err != nil {
+		return true, err
+	}
+	return true, nil
+}
+
+// pathsOf returns the paths of the unknown fields that the errors of json.UnmarshalStrict name.
+func pathsOf(unknown []error) []string {
+	out := make([]string, 0, len(unknown))
+	for _, err := range unknown {
+		quoted := strings.TrimPrefix(err.Error(), "unknown field ")
+		if path, err := strconv.Unquote(quoted); err == nil {
+			quoted = path
+		}
+		out = append(out, quoted)
+	}
+	return out
 }

@@ -86,9 +86,18 @@ func blocks(value []byte) (types []string, encrypted bool) {
 	}
 }
 
-// pool returns the CA certificates in a Secret or ConfigMap.
-func (s Secrets) pool(kind, name string) (*x509.CertPool, error) {
-	value, err := s.read(kind, name, manifest.KeyCA)
+// pemUse is the use of a value in PEM.
+type pemUse int
+
+const (
+	caCertificates pemUse = iota
+	clientCertificate
+	privateKey
+)
+
+// pool returns the CA certificates that a reference names.
+func (s Secrets) pool(ref manifest.Reference) (*x509.CertPool, error) {
+	value, err := s.read(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -97,11 +106,11 @@ func (s Secrets) pool(kind, name string) (*x509.CertPool, error) {
 	if pool.AppendCertsFromPEM(value) {
 		return pool, nil
 	}
-	problem := pemProblem(manifest.KeyCA, value)
+	problem := pemProblem(caCertificates, ref.Key, value)
 	if problem == "" {
 		problem = certificateProblem(value)
 	}
-	return nil, &ReferenceError{kind, name, manifest.KeyCA, errors.New(problem)}
+	return nil, &ReferenceError{ref, errors.New(problem)}
 }
 
 // certificateProblem describes the contents of a PEM value that holds no usable certificate,
@@ -134,10 +143,10 @@ func certificateProblem(value []byte) string {
 }
 
 // pemProblem describes a value that is not unencrypted PEM, and how to convert it. It returns
-// an empty string for other values.
-func pemProblem(key string, value []byte) string {
+// an empty string for other values. key is the key that holds the value.
+func pemProblem(use pemUse, key string, value []byte) string {
 	tool, item := "x509", "certificate"
-	if key == manifest.KeyKey {
+	if use == privateKey {
 		tool, item = "pkey", "key"
 	}
 	types, encrypted := blocks(value)
@@ -154,11 +163,12 @@ func pemProblem(key string, value []byte) string {
 		return "is empty; put the " + item + " there, in PEM form"
 	case isPKCS12(value):
 		part := "-clcerts -nokeys"
-		switch key {
-		case manifest.KeyKey:
+		switch use {
+		case privateKey:
 			part = "-nocerts -nodes"
-		case manifest.KeyCA:
+		case caCertificates:
 			part = "-cacerts -nokeys"
+		case clientCertificate:
 		}
 		return fmt.Sprintf("holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE %s -out %s", part, key)
 	case encrypted:

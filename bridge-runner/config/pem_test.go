@@ -86,8 +86,8 @@ func (a *authority) issue(t *testing.T, name string) *authority {
 func readCA(t *testing.T, value string) (*tls.Config, error) {
 	t.Helper()
 	dir := t.TempDir()
-	write(t, dir, "ca/ca.crt", value)
-	return NewSecrets(dir).tls(&TLS{ServerName: "h", CAKind: "ConfigMap", CAName: "ca"})
+	write(t, dir, "configMaps/ca/ca.crt", value)
+	return NewSecrets(dir).tls(&TLS{ServerName: "h", CA: caRef})
 }
 
 func TestCA_TracesOfEditorsAndShells_Accepted(t *testing.T) {
@@ -155,7 +155,7 @@ func TestKeyPair_ChainInAnyOrder_StartsWithOwnCertificate(t *testing.T) {
 			}
 			write(t, dir, "client/tls.crt", text)
 			write(t, dir, "client/tls.key", key)
-			cfg, err := NewSecrets(dir).tls(&TLS{ServerName: "h", CertSecret: "client"})
+			cfg, err := NewSecrets(dir).tls(clientTLS())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,7 +187,7 @@ func TestCA_AnotherForm_RefusedWithConversionCommand(t *testing.T) {
 	openssl(t, dir, "pkcs12", "-export", "-nokeys", "-in", "ca.pem", "-out", "ca.p12", "-passout", "pass:secret")
 	file := func(name string) string { return read(t, filepath.Join(dir, name)) }
 	der := file("ca.der")
-	const prefix = `ConfigMap "ca", key "ca.crt": `
+	const prefix = `ConfigMap "ca", key "ca.crt" (spec.remote.tls.ca.configMapKeyRef): `
 	for name, c := range map[string]struct{ value, want string }{
 		"DER":                   {der, "is in DER form, not PEM; convert it with: openssl x509 -inform DER -in FILE -out ca.crt"},
 		"PKCS #7":               {file("ca.p7b"), "holds a PKCS #7 file; convert it with: openssl pkcs7 -print_certs -in FILE -out ca.crt"},
@@ -241,13 +241,13 @@ func TestKeyPair_UnusableKey_RefusedWithRemedy(t *testing.T) {
 	shell(t, dir, "ssh-keygen -q -t ecdsa -N '' -f ssh.key")
 	key := encode("PRIVATE KEY", pkcs8(t, own.Key))
 	for name, c := range map[string]struct{ cert, key, want string }{
-		"of another certificate": {own.pem, encode("PRIVATE KEY", pkcs8(t, other.Key)), `key "tls.crt": the certificate of "CN=bridge" was not issued for the key in tls.key; put a certificate and its own key into the Secret`},
+		"of another certificate": {own.pem, encode("PRIVATE KEY", pkcs8(t, other.Key)), `key "tls.crt" (cert field): the certificate of "CN=bridge" was not issued for the key in Secret "client", key "tls.key"; name a certificate and its own key`},
 		"in the wrong place":     {key, own.pem, `PEM inputs may have been switched`},
-		"of OpenSSH":             {own.pem, read(t, filepath.Join(dir, "ssh.key")), `key "tls.key": holds a private key in OpenSSH form; convert it with: ssh-keygen -p -m PEM -f FILE`},
-		"empty":                  {own.pem, "", `key "tls.key": is empty; put the key there, in PEM form`},
-		"parameters only":        {own.pem, encode("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}), `key "tls.crt": `},
-		"encoded twice":          {own.pem, base64.StdEncoding.EncodeToString([]byte(key)), `key "tls.key": is encoded in base64 twice; decode it once with: base64 -d FILE > tls.key`},
-		"a chain of PKCS #7":     {encode("PKCS7", []byte{0x30, 0}), key, `key "tls.crt": holds a PKCS #7 file; convert it with: openssl pkcs7 -print_certs -in FILE -out tls.crt`},
+		"of OpenSSH":             {own.pem, read(t, filepath.Join(dir, "ssh.key")), `key "tls.key" (key field): holds a private key in OpenSSH form; convert it with: ssh-keygen -p -m PEM -f FILE`},
+		"empty":                  {own.pem, "", `key "tls.key" (key field): is empty; put the key there, in PEM form`},
+		"parameters only":        {own.pem, encode("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}), `key "tls.crt" (cert field): `},
+		"encoded twice":          {own.pem, base64.StdEncoding.EncodeToString([]byte(key)), `key "tls.key" (key field): is encoded in base64 twice; decode it once with: base64 -d FILE > tls.key`},
+		"a chain of PKCS #7":     {encode("PKCS7", []byte{0x30, 0}), key, `key "tls.crt" (cert field): holds a PKCS #7 file; convert it with: openssl pkcs7 -print_certs -in FILE -out tls.crt`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var refused *ReferenceError

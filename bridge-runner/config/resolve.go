@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -28,7 +29,7 @@ func Resolve(s *v1alpha1.MQTTBridgeSpec) (*Settings, error) {
 		RemoteToLocal:      remoteToLocal,
 		Loop:               manifest.FindLoop(s) != nil,
 		InflightWindow:     int(*s.Delivery.InflightWindow),
-		BufferQoS0:         *s.Delivery.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
+		BufferQoS0:         *s.Buffer.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
 		MemoryBytes:        int(s.Buffer.Memory.Size.Value()),
 		BlockUnforwardable: *s.Delivery.Unforwardable.Policy == v1alpha1.UnforwardableBlock,
 		LogLevel:           logLevel(s.Runner.LogLevel),
@@ -53,10 +54,10 @@ func Resolve(s *v1alpha1.MQTTBridgeSpec) (*Settings, error) {
 	if n := s.Notifications; n != nil {
 		out.Notifications = Notifications{Topic: n.Topic, QoS: byte(*n.QoS & 1)}
 	}
-	if out.Local, err = resolveSide(&s.Local, localToRemote, remoteToLocal); err != nil {
+	if out.Local, err = resolveSide(&s.Local, field.NewPath("spec", "local"), localToRemote, remoteToLocal); err != nil {
 		return nil, fmt.Errorf("local: %w", err)
 	}
-	if out.Remote, err = resolveSide(&s.Remote, remoteToLocal, localToRemote); err != nil {
+	if out.Remote, err = resolveSide(&s.Remote, field.NewPath("spec", "remote"), remoteToLocal, localToRemote); err != nil {
 		return nil, fmt.Errorf("remote: %w", err)
 	}
 	return out, nil
@@ -84,10 +85,14 @@ var versions = map[v1alpha1.ProtocolVersion]packet.Version{
 	v1alpha1.ProtocolVersion5:   packet.V5,
 }
 
-// resolveSide translates a side. rules are the rules of the direction whose source is this
+// resolveSide translates the side at path. rules are the rules of the direction whose source is this
 // side, reverse the rules of the direction whose destination it is.
-func resolveSide(s *v1alpha1.Side, rules, reverse []manifest.Rule) (Side, error) {
+func resolveSide(s *v1alpha1.Side, path *field.Path, rules, reverse []manifest.Rule) (Side, error) {
 	policy, err := resolveFailover(s.Failover)
+	if err != nil {
+		return Side{}, err
+	}
+	expiry, err := manifest.ParseSessionExpiry(s.SessionExpiry)
 	if err != nil {
 		return Side{}, err
 	}
@@ -100,7 +105,7 @@ func resolveSide(s *v1alpha1.Side, rules, reverse []manifest.Rule) (Side, error)
 		// the session and the bridge does not need to resume it.
 		CleanSession:      *s.CleanSession || len(rules) == 0,
 		DiscardStale:      *s.Failover.StaleSession == v1alpha1.StaleSessionDiscard,
-		SessionExpiry:     uint32(*s.SessionExpirySeconds), //nolint:gosec // validated
+		SessionExpiry:     expiry,
 		MaximumPacketSize: int(s.MaximumPacketSize.Value()),
 		KeepAlive:         seconds(*s.KeepAliveSeconds),
 		ConnectTimeout:    seconds(*s.Failover.ConnectTimeoutSeconds),
@@ -112,8 +117,8 @@ func resolveSide(s *v1alpha1.Side, rules, reverse []manifest.Rule) (Side, error)
 	for i := range reverse {
 		out.PublishQoS = max(out.PublishQoS, reverse[i].QoS)
 	}
-	for _, server := range s.Servers() {
-		resolved, err := resolveServer(s, &server)
+	for i, server := range s.Servers() {
+		resolved, err := resolveServer(s, &server, paths{path, manifest.ServerPath(path, i)})
 		if err != nil {
 			return Side{}, fmt.Errorf("server %s: %w", server.Name, err)
 		}
@@ -122,74 +127,86 @@ func resolveSide(s *v1alpha1.Side, rules, reverse []manifest.Rule) (Side, error)
 	return out, nil
 }
 
+// paths are the paths of a side and of one of its servers.
+type paths struct{ side, server *field.Path }
+
+// override returns the server's setting, or its side's if the server has none, and its path.
+func override[T any](side, server *T, at paths, name string) (*T, *field.Path) {
+	if server != nil {
+		return server, at.server.Child(name)
+	}
+	return side, at.side.Child(name)
+}
+
 // resolveServer translates a server. Its settings override the settings of its side.
-func resolveServer(side *v1alpha1.Side, server *v1alpha1.Server) (Server, error) {
+func resolveServer(side *v1alpha1.Side, server *v1alpha1.Server, at paths) (Server, error) {
 	address, err := manifest.ParseURL(server.URL)
 	if err != nil {
 		return Server{}, err
 	}
-	out := Server{
-		Name:        server.Name,
-		URL:         v1alpha1.PublicURL(server.URL),
-		Address:     address,
-		LoginSecret: loginSecret(override(side.Credentials, server.Credentials)),
+	out := Server{Name: server.Name, URL: v1alpha1.PublicURL(server.URL), Address: address}
+	out.Login = resolveLogin(override(side.Credentials, server.Credentials, at, "credentials"))
+	if out.Proxy, err = resolveProxy(override(side.Proxy, server.Proxy, at, "proxy")); err != nil {
+		return Server{}, err
 	}
 	if address.TLS {
-		out.TLS = resolveTLS(override(side.TLS, server.TLS), address.Host)
-	}
-	if p := override(side.Proxy, server.Proxy); p != nil {
-		u, err := manifest.ParseProxyURL(p.URL)
-		if err != nil {
-			return Server{}, err
+		out.TLS = resolveTLS(override(side.TLS, server.TLS, at, "tls"))
+		if out.TLS.ServerName == "" {
+			out.TLS.ServerName = address.Host
 		}
-		out.Proxy = Proxy{Scheme: u.Scheme, HostPort: u.Host, LoginSecret: loginSecret(p.Credentials)}
 	}
-	if w := override(side.WebSocket, server.WebSocket); w != nil && address.WebSocket {
-		for i := range w.Headers {
-			h := &w.Headers[i]
-			out.Headers = append(out.Headers, Header{Name: h.Name, Value: h.Value, From: secretKey(h.ValueFrom)})
-		}
-		out.Query = secretKey(w.QueryFrom)
+	if address.WebSocket {
+		out.Headers, out.Query = resolveWebSocket(override(side.WebSocket, server.WebSocket, at, "webSocket"))
 	}
 	return out, nil
 }
 
-// override returns the server's setting, or its side's if the server has none.
-func override[T any](side, server *T) *T {
-	if server != nil {
-		return server
+func resolveLogin(c *v1alpha1.Credentials, path *field.Path) Login {
+	if c == nil {
+		return Login{}
 	}
-	return side
-}
-
-func resolveTLS(t *v1alpha1.TLS, host string) TLS {
-	out := TLS{ServerName: host}
-	if t == nil {
-		return out
+	out := Login{
+		UsernameFrom: manifest.UsernameReference(c.Username, path.Child("username")),
+		Password:     manifest.SecretReference(c.Password, path.Child("password")),
 	}
-	out.ALPN = t.ALPN
-	if t.ServerName != "" {
-		out.ServerName = strings.TrimSuffix(t.ServerName, ".")
-	}
-	if ref := t.CARef; ref != nil {
-		out.CAKind, out.CAName = string(ref.Kind), ref.Name
-	}
-	if ref := t.CertSecretRef; ref != nil {
-		out.CertSecret = ref.Name
+	if c.Username != nil {
+		out.Username = c.Username.Value
 	}
 	return out
 }
 
-func loginSecret(c *v1alpha1.Credentials) string {
-	if c == nil {
-		return ""
+func resolveProxy(p *v1alpha1.Proxy, path *field.Path) (Proxy, error) {
+	if p == nil {
+		return Proxy{}, nil
 	}
-	return c.SecretRef.Name
+	u, err := manifest.ParseProxyURL(p.URL)
+	if err != nil {
+		return Proxy{}, err
+	}
+	return Proxy{Scheme: u.Scheme, HostPort: u.Host, Login: resolveLogin(p.Credentials, path.Child("credentials"))}, nil
 }
 
-func secretKey(v *v1alpha1.ValueSource) SecretKey {
-	if v == nil {
-		return SecretKey{}
+func resolveTLS(t *v1alpha1.TLS, path *field.Path) TLS {
+	if t == nil {
+		return TLS{}
 	}
-	return SecretKey{Secret: v.SecretKeyRef.Name, Key: v.SecretKeyRef.Key}
+	return TLS{
+		ServerName:  strings.TrimSuffix(t.ServerName, "."),
+		ALPN:        t.ALPN,
+		CA:          manifest.CAReference(t.CA, path.Child("ca")),
+		Certificate: manifest.CertificateReference(t.Certificate, path.Child("certificate")),
+		Key:         manifest.SecretReference(t.Key, path.Child("key")),
+	}
+}
+
+func resolveWebSocket(w *v1alpha1.WebSocket, path *field.Path) (headers []Header, query manifest.Reference) {
+	if w == nil {
+		return nil, manifest.Reference{}
+	}
+	for i := range w.Headers {
+		h := &w.Headers[i]
+		from := manifest.SecretReference(h.ValueFrom, path.Child("headers").Index(i).Child("valueFrom"))
+		headers = append(headers, Header{Name: h.Name, Value: h.Value, From: from})
+	}
+	return headers, manifest.SecretReference(w.QueryFrom, path.Child("queryFrom"))
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -101,7 +103,7 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 		want           func(s *Settings)
 	}{
 		{"minimal", "", "", func(*Settings) {}},
-		{"times of a side", remote, remote + `, keepAliveSeconds: 20, sessionExpirySeconds: 60, failover: {connectTimeoutSeconds: 1, pingTimeoutSeconds: 2, ackTimeoutSeconds: 3, probe: {timeoutSeconds: 4, intervalSeconds: 6}, retry: {initialMilliseconds: 70, maxSeconds: 8}, failback: {stableSeconds: 9}}`, func(s *Settings) {
+		{"times of a side", remote, remote + `, keepAliveSeconds: 20, sessionExpiry: 1m, failover: {connectTimeoutSeconds: 1, pingTimeoutSeconds: 2, ackTimeoutSeconds: 3, probe: {timeoutSeconds: 4, intervalSeconds: 6}, retry: {initialMilliseconds: 70, maxSeconds: 8}, failback: {stableSeconds: 9}}`, func(s *Settings) {
 			r := &s.Remote
 			r.KeepAlive, r.SessionExpiry = 20*time.Second, 60
 			r.ConnectTimeout, r.PingTimeout, r.AckTimeout, r.ProbeTimeout = time.Second, 2*time.Second, 3*time.Second, 4*time.Second
@@ -131,7 +133,8 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 		{"a loop", rules, rules + "\n  remoteToLocal: [{filter: a/b}]", func(s *Settings) {
 			s.Loop, s.Local.PublishQoS, s.Remote.CleanSession = true, 1, false
 		}},
-		{"delivery", rules, rules + "\n  delivery: {inflightWindow: 7, qos0WhenDown: Buffer}", func(s *Settings) { s.InflightWindow, s.BufferQoS0 = 7, true }},
+		{"delivery", rules, rules + "\n  delivery: {inflightWindow: 7}", func(s *Settings) { s.InflightWindow = 7 }},
+		{"buffered QoS 0", rules, rules + "\n  buffer: {qos0WhenDown: Buffer}", func(s *Settings) { s.BufferQoS0 = true }},
 		{"blocking", rules, rules + "\n  delivery: {unforwardable: {policy: Block}}", func(s *Settings) { s.BlockUnforwardable = true }},
 		{"dead letters", rules, rules + "\n  delivery: {unforwardable: {deadLetter: {topic: dead}}}", func(s *Settings) { s.DeadLetterTopic = "dead" }},
 		{"memory", rules, rules + "\n  buffer: {memory: {size: 1Mi}}", func(s *Settings) { s.MemoryBytes = 1 << 20 }},
@@ -185,17 +188,22 @@ func TestResolve_Rules_AreThoseOfTheirDirection(t *testing.T) {
 }
 
 func TestResolveServer_ServersOfASide_OverrideItsSettings(t *testing.T) {
-	secret := func(name string) *v1alpha1.Credentials {
-		return &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: name}}
+	login := func(secret, path string) Login {
+		return Login{UsernameFrom: secretKey(secret, "username", path+".username.secretKeyRef"), Password: secretKey(secret, "password", path+".password.secretKeyRef")}
 	}
 	side := &v1alpha1.Side{
-		Credentials: secret("side"),
-		TLS:         &v1alpha1.TLS{ServerName: "side.example.", ALPN: []string{"mqtt"}, CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "side-ca"}},
-		Proxy:       &v1alpha1.Proxy{URL: "http://p:3128", Credentials: secret("side-proxy")},
-		WebSocket:   &v1alpha1.WebSocket{Headers: []v1alpha1.Header{{Name: "x", Value: "1"}}, QueryFrom: from("side-query", "q")},
+		Credentials: credentials("side"),
+		TLS: &v1alpha1.TLS{
+			ServerName: "side.example.", ALPN: []string{"mqtt"},
+			CA: &v1alpha1.CASource{ConfigMapKeyRef: &v1alpha1.KeyReference{Name: "ca", Key: "ca.crt"}},
+		},
+		Proxy:     &v1alpha1.Proxy{URL: "http://p:3128", Credentials: credentials("side-proxy")},
+		WebSocket: &v1alpha1.WebSocket{Headers: []v1alpha1.Header{{Name: "x", Value: "1"}}, QueryFrom: from("side-query", "q")},
 	}
-	sideTLS := TLS{ServerName: "side.example", ALPN: []string{"mqtt"}, CAKind: "ConfigMap", CAName: "side-ca"}
-	sideProxy := Proxy{Scheme: "http", HostPort: "p:3128", LoginSecret: "side-proxy"}
+	sideTLS := TLS{ServerName: "side.example", ALPN: []string{"mqtt"}, CA: caRef}
+	sideLogin := login("side", "spec.remote.credentials")
+	sideProxy := Proxy{Scheme: "http", HostPort: "p:3128", Login: login("side-proxy", "spec.remote.proxy.credentials")}
+	const own = "spec.remote.backups[1]"
 	for name, c := range map[string]struct {
 		side   *v1alpha1.Side
 		server v1alpha1.Server
@@ -205,22 +213,35 @@ func TestResolveServer_ServersOfASide_OverrideItsSettings(t *testing.T) {
 			Name: "a", URL: "mqtts://h", Address: manifest.Address{Host: "h", HostPort: "h:8883", TLS: true}, TLS: TLS{ServerName: "h"},
 		}},
 		"settings of the side, plain": {side, v1alpha1.Server{URL: "mqtt://h"}, Server{
-			URL: "mqtt://h", Address: manifest.Address{Host: "h", HostPort: "h:1883"}, LoginSecret: "side", Proxy: sideProxy,
+			URL: "mqtt://h", Address: manifest.Address{Host: "h", HostPort: "h:1883"}, Login: sideLogin, Proxy: sideProxy,
 		}},
 		"settings of the side, TLS and WebSocket": {side, v1alpha1.Server{URL: "wss://h/m?secret"}, Server{
 			URL: "wss://h/m?...", Address: manifest.Address{Host: "h", HostPort: "h:443", TLS: true, WebSocket: true, Path: "/m?secret"},
-			LoginSecret: "side", TLS: sideTLS, Proxy: sideProxy, Headers: []Header{{Name: "x", Value: "1"}}, Query: SecretKey{"side-query", "q"},
+			Login: sideLogin, TLS: sideTLS, Proxy: sideProxy, Headers: []Header{{Name: "x", Value: "1"}},
+			Query: secretKey("side-query", "q", "spec.remote.webSocket.queryFrom.secretKeyRef"),
 		}},
 		"settings of the server": {side, v1alpha1.Server{
-			URL: "wss://h", Credentials: secret("own"), TLS: &v1alpha1.TLS{CertSecretRef: &v1alpha1.LocalReference{Name: "cert"}},
+			URL:         "wss://h",
+			Credentials: &v1alpha1.Credentials{Username: &v1alpha1.UsernameSource{Value: "plant1"}, Password: from("own", "word")},
+			TLS: &v1alpha1.TLS{
+				Certificate: &v1alpha1.CertificateSource{ConfigMapKeyRef: &v1alpha1.KeyReference{Name: "cert", Key: "chain.pem"}},
+				Key:         from("cert", "tls.key"),
+			},
 			Proxy: &v1alpha1.Proxy{URL: "socks5://[::1]:1080"}, WebSocket: &v1alpha1.WebSocket{Headers: []v1alpha1.Header{{Name: "y", ValueFrom: from("own-header", "k")}}},
 		}, Server{
 			URL: "wss://h", Address: manifest.Address{Host: "h", HostPort: "h:443", TLS: true, WebSocket: true},
-			LoginSecret: "own", TLS: TLS{ServerName: "h", CertSecret: "cert"}, Proxy: Proxy{Scheme: "socks5", HostPort: "[::1]:1080"},
-			Headers: []Header{{Name: "y", From: SecretKey{"own-header", "k"}}},
+			Login: Login{Username: "plant1", Password: secretKey("own", "word", own+".credentials.password.secretKeyRef")},
+			TLS: TLS{
+				ServerName:  "h",
+				Certificate: manifest.Reference{Kind: manifest.KindConfigMap, Name: "cert", Key: "chain.pem", Field: own + ".tls.certificate.configMapKeyRef"},
+				Key:         secretKey("cert", "tls.key", own+".tls.key.secretKeyRef"),
+			},
+			Proxy:   Proxy{Scheme: "socks5", HostPort: "[::1]:1080"},
+			Headers: []Header{{Name: "y", From: secretKey("own-header", "k", own+".webSocket.headers[0].valueFrom.secretKeyRef")}},
 		}},
 	} {
-		got, err := resolveServer(c.side, &c.server)
+		root := field.NewPath("spec", "remote")
+		got, err := resolveServer(c.side, &c.server, paths{root, manifest.ServerPath(root, 2)})
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %v\ngot  %+v\nwant %+v", name, err, got, c.want)
 		}

@@ -8,14 +8,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
-	"strings"
-	"unicode/utf8"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -23,88 +18,51 @@ import (
 // 1 MiB.
 const maxSecretBytes = 1 << 20
 
-const kindSecret = string(v1alpha1.CAKindSecret)
-
-// Secrets reads referenced Secrets and ConfigMaps from a directory, in which the file
-// <name>/<key> holds the value of a key. It reads them at each call, so a changed file takes
-// effect at the next attempt to connect.
+// Secrets reads the referenced objects from a directory, in which the file [manifest.Reference.Path]
+// holds the value of a key: <name>/<key> for a Secret, configMaps/<name>/<key> for a ConfigMap,
+// and clusterTrustBundles/<name>/ca.crt for a ClusterTrustBundle. It reads them at each call, so
+// a changed file takes effect at the next attempt to connect.
 type Secrets struct {
 	dir string
 }
 
-// NewSecrets returns the Secrets in dir. dir may be empty if the manifest refers to no
-// Secret or ConfigMap.
+// NewSecrets returns the Secrets in dir. dir may be empty if the manifest refers to no object.
 func NewSecrets(dir string) Secrets { return Secrets{dir} }
 
-// ReferenceError reports a referenced Secret or ConfigMap that is missing or unusable.
+// ReferenceError reports a referenced Secret, ConfigMap or ClusterTrustBundle, or a key of it,
+// that is missing or unusable.
 type ReferenceError struct {
-	Kind, Name, Key string
-	Problem         error
+	manifest.Reference
+	Problem error
 }
 
 func (e *ReferenceError) Error() string {
-	if errors.Is(e.Problem, os.ErrNotExist) {
-		return fmt.Sprintf("%s %q with key %q is missing; create it, and the bridge connects without a restart", e.Kind, e.Name, e.Key)
+	missing := errors.Is(e.Problem, os.ErrNotExist)
+	switch {
+	case missing && e.Kind == manifest.KindClusterTrustBundle:
+		return fmt.Sprintf("%s is missing, or the cluster does not support ClusterTrustBundleProjection (%s); create it, and the bridge connects without a restart", e.Object(), e.Field)
+	case missing:
+		return fmt.Sprintf("%s with key %q is missing (%s); create it, and the bridge connects without a restart", e.Object(), e.Key, e.Field)
+	case e.Kind == manifest.KindClusterTrustBundle:
+		return fmt.Sprintf("%s (%s): %v", e.Object(), e.Field, e.Problem)
 	}
-	return fmt.Sprintf("%s %q, key %q: %v", e.Kind, e.Name, e.Key, e.Problem)
+	return fmt.Sprintf("%s, key %q (%s): %v", e.Object(), e.Key, e.Field, e.Problem)
 }
 
 func (e *ReferenceError) Unwrap() error { return e.Problem }
 
-// login returns the user name and password from a Secret. It removes line ends at the end of
-// a value and a byte order mark at its beginning, because files from which Secrets are made
-// often have them. If the key username is missing, the user name is empty: Secrets of the type
-// kubernetes.io/basic-auth that hold a token have no such key. A missing password is an error,
-// because it is more likely a misspelt key than a login without password.
-func (s Secrets) login(secret string) (username, password string, err error) {
-	user, userErr := s.read(kindSecret, secret, manifest.KeyUsername)
-	pass, passErr := s.read(kindSecret, secret, manifest.KeyPassword)
-	switch {
-	case userErr != nil && (passErr != nil || !errors.Is(userErr, os.ErrNotExist)):
-		return "", "", userErr
-	case passErr != nil:
-		return "", "", passErr
-	}
-	return trimmed(user), trimmed(pass), nil
-}
-
-// Login returns the user name and password from a Secret. It returns an error if a CONNECT of
-// the given MQTT version cannot carry them (section 3.1.3).
-func (s Secrets) Login(secret string, version packet.Version) (username, password string, err error) {
-	username, password, err = s.login(secret)
-	if err != nil {
-		return "", "", err
-	}
-	unusable := func(key, problem string) (string, string, error) {
-		return "", "", &ReferenceError{kindSecret, secret, key, errors.New(problem)}
-	}
-	switch {
-	case len(username) > math.MaxUint16:
-		return unusable(manifest.KeyUsername, tooLong)
-	case len(password) > math.MaxUint16:
-		return unusable(manifest.KeyPassword, tooLong)
-	case !utf8.ValidString(username) || strings.Contains(username, "\x00"): // [MQTT-1.5.3-1], [MQTT-1.5.3-2]
-		return unusable(manifest.KeyUsername, "is not valid UTF-8, or contains a NUL character, which MQTT does not allow in a user name; correct it")
-	case username == "" && password != "" && version == packet.V311: // [MQTT-3.1.2-22]
-		return unusable(manifest.KeyUsername, "is empty or missing, but the key password is set; MQTT 3.1.1 does not allow a password without a user name: set the user name, or set protocolVersion: \"5\" on this side")
-	}
-	return username, password, nil
-}
-
-const tooLong = "has more than 65535 bytes, the largest length in MQTT; shorten it"
-
 // tls returns the TLS configuration of a connection. The minimum version is TLS 1.2.
 func (s Secrets) tls(t *TLS) (*tls.Config, error) {
 	out := &tls.Config{ServerName: t.ServerName, NextProtos: t.ALPN, MinVersion: tls.VersionTLS12}
-	if t.CAName != "" {
-		pool, err := s.pool(t.CAKind, t.CAName)
+	if !t.CA.IsZero() {
+		pool, err := s.pool(t.CA)
 		if err != nil {
 			return nil, err
 		}
 		out.RootCAs = pool
 	}
-	if t.CertSecret != "" {
-		pair, err := s.keyPair(t.CertSecret)
+	if !t.Certificate.IsZero() {
+		pair, err := s.keyPair(t.Certificate, t.Key)
 		if err != nil {
 			return nil, err
 		}
@@ -113,8 +71,10 @@ func (s Secrets) tls(t *TLS) (*tls.Config, error) {
 	return out, nil
 }
 
-func (s Secrets) read(kind, name, key string) ([]byte, error) {
-	path := filepath.Join(s.dir, name, key)
+// read returns the value of a reference. The kubelet writes an empty file for a
+// ClusterTrustBundle that is missing.
+func (s Secrets) read(ref manifest.Reference) ([]byte, error) {
+	path := filepath.Join(s.dir, ref.Path())
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > maxSecretBytes {
 		err = fmt.Errorf("has more than %d bytes, the largest size in Kubernetes; shorten it", maxSecretBytes)
@@ -123,12 +83,15 @@ func (s Secrets) read(kind, name, key string) ([]byte, error) {
 	if err == nil {
 		data, err = os.ReadFile(path) //nolint:gosec // name and key are validated and contain no slash
 	}
+	if err == nil && len(data) == 0 && ref.Kind == manifest.KindClusterTrustBundle {
+		err = os.ErrNotExist
+	}
 	if err != nil {
 		var pathErr *os.PathError
 		if errors.As(err, &pathErr) {
 			err = pathErr.Err // omit the path, which is inside the container and unknown to the user
 		}
-		return nil, &ReferenceError{kind, name, key, err}
+		return nil, &ReferenceError{ref, err}
 	}
 	return data, nil
 }

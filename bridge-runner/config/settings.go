@@ -94,17 +94,17 @@ type Server struct {
 	// URL is in its public form.
 	URL     string
 	Address manifest.Address
-	// LoginSecret is the name of the Secret with user name and password. It is empty if the
-	// bridge connects without them.
-	LoginSecret string
+	// Login is the source of user name and password. It is zero if the bridge connects without
+	// them.
+	Login Login
 	// TLS is valid if Address.TLS is true.
 	TLS TLS
 	// Proxy is the proxy to connect through.
 	Proxy Proxy
 	// Headers are added to the WebSocket request. The list is empty without WebSocket.
 	Headers []Header
-	// Query is the key with the query of the WebSocket request. It is empty if there is none.
-	Query SecretKey
+	// Query is the key with the query of the WebSocket request. It is zero if there is none.
+	Query manifest.Reference
 }
 
 // TLS holds the TLS settings of a server.
@@ -112,12 +112,12 @@ type TLS struct {
 	// ServerName is the name that the server's certificate must contain.
 	ServerName string
 	ALPN       []string
-	// CAKind and CAName identify the object with the CA certificates. CAName is empty if the
-	// system's CA certificates apply.
-	CAKind, CAName string
-	// CertSecret is the name of the Secret with the client certificate and its key. It is
-	// empty if there is none.
-	CertSecret string
+	// CA is the reference to the CA certificates. It is zero if the system's CA certificates
+	// apply.
+	CA manifest.Reference
+	// Certificate and Key are the references to the client certificate and its key. Both are
+	// zero if there is none.
+	Certificate, Key manifest.Reference
 }
 
 // Proxy is a proxy.
@@ -125,19 +125,24 @@ type Proxy struct {
 	// Scheme is socks5 or http. It is empty if there is no proxy.
 	Scheme   string
 	HostPort string
-	// LoginSecret is the name of the Secret with user name and password. It is empty if the
-	// proxy requires no login.
-	LoginSecret string
+	// Login is the source of user name and password. It is zero if the proxy requires no login.
+	Login Login
+}
+
+// Login is the source of a user name and a password. The zero value means none.
+type Login struct {
+	// Username is the user name, if UsernameFrom is zero.
+	Username string
+	// UsernameFrom and Password are the keys that hold the user name and the password. Each is
+	// zero if there is none.
+	UsernameFrom, Password manifest.Reference
 }
 
 // Header is a header field of the WebSocket request.
 type Header struct {
 	Name string
-	// Value is the value, if From is empty.
+	// Value is the value, if From is zero.
 	Value string
 	// From is the key that holds the value.
-	From SecretKey
+	From manifest.Reference
 }
-
-// SecretKey is a key of a Secret. The zero value means none.
-type SecretKey struct{ Secret, Key string }

@@ -14,8 +14,8 @@ import (
 )
 
 // Transport returns the settings for the next attempt to connect to a server, with the current
-// contents of the Secrets and ConfigMaps. If one of them is missing or unusable, the error is of
-// type *[ReferenceError].
+// contents of the objects that the manifest names. If one of them is missing or unusable, the error
+// is of type *[ReferenceError].
 func Transport(server *Server, secrets Secrets) (transport.Config, error) {
 	cfg := transport.Config{
 		HostPort:  server.Address.HostPort,
@@ -36,7 +36,7 @@ func Transport(server *Server, secrets Secrets) (transport.Config, error) {
 	if cfg.Header, err = secrets.header(server.Headers); err != nil {
 		return transport.Config{}, err
 	}
-	if server.Query.Secret != "" {
+	if !server.Query.IsZero() {
 		if cfg.Path, err = secrets.path(server.Address.Path, server.Query); err != nil {
 			return transport.Config{}, err
 		}
@@ -47,34 +47,34 @@ func Transport(server *Server, secrets Secrets) (transport.Config, error) {
 // proxyURL returns the URL of a proxy, including the user name and password.
 func (s Secrets) proxyURL(p *Proxy) (*url.URL, error) {
 	u := &url.URL{Scheme: p.Scheme, Host: p.HostPort}
-	if p.LoginSecret == "" {
+	if p.Login == (Login{}) {
 		return u, nil
 	}
-	username, password, err := s.login(p.LoginSecret)
+	username, password, err := s.login(&p.Login)
 	if err != nil {
 		return nil, err
 	}
-	if key, problem := proxyLoginProblem(u.Scheme, username, password); problem != "" {
-		return nil, &ReferenceError{kindSecret, p.LoginSecret, key, errors.New(problem)}
+	if ref, problem := proxyLoginProblem(p, username, password); problem != "" {
+		return nil, &ReferenceError{ref, errors.New(problem)}
 	}
 	u.User = url.UserPassword(username, password)
 	return u, nil
 }
 
-// proxyLoginProblem returns the key of the user name or password that the login to a proxy
-// with this scheme cannot carry, and the reason and remedy (RFC 1929 section 2, RFC 7617
-// section 2). It returns empty strings if there is no problem.
-func proxyLoginProblem(scheme, username, password string) (key, problem string) {
+// proxyLoginProblem returns the reference to the user name or password that the login to a proxy
+// cannot carry, and the reason and remedy (RFC 1929 section 2, RFC 7617 section 2). The problem
+// is empty if there is none.
+func proxyLoginProblem(p *Proxy, username, password string) (ref manifest.Reference, problem string) {
 	const long = "has more than 255 bytes, the largest length in SOCKS5; shorten it"
-	switch socks := scheme == "socks5"; {
+	switch socks := p.Scheme == "socks5"; {
 	case socks && username == "":
-		return manifest.KeyUsername, "is empty or missing; SOCKS5 does not allow a login without a user name: set the user name"
+		return p.Login.UsernameFrom, "is empty; SOCKS5 does not allow a login without a user name: set the user name"
 	case socks && len(username) > math.MaxUint8:
-		return manifest.KeyUsername, long
+		return p.Login.UsernameFrom, long
 	case socks && len(password) > math.MaxUint8:
-		return manifest.KeyPassword, long
+		return p.Login.Password, long
 	case !socks && strings.Contains(username, ":"):
-		return manifest.KeyUsername, "contains a colon, which is not allowed in the user name for an HTTP proxy; use another user name"
+		return p.Login.UsernameFrom, "contains a colon, which is not allowed in the user name for an HTTP proxy; use another user name"
 	}
-	return "", ""
+	return ref, ""
 }

@@ -21,14 +21,24 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
-	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
+
+// credentials returns credentials in a Secret, with the keys that are the defaults.
+func credentials(secret string) *v1alpha1.Credentials {
+	return &v1alpha1.Credentials{
+		Username: &v1alpha1.UsernameSource{SecretKeyRef: &v1alpha1.KeyReference{Name: secret, Key: v1alpha1.DefaultUsernameKey}},
+		Password: from(secret, v1alpha1.DefaultPasswordKey),
+	}
+}
 
 // transportOf returns the transport settings for a server of a side. dir holds the Secrets.
 func transportOf(side *v1alpha1.Side, server *v1alpha1.Server, dir string) (transport.Config, error) {
-	resolved, err := resolveServer(side, server)
+	root := field.NewPath("spec", "remote")
+	resolved, err := resolveServer(side, server, paths{root, root.Child("primary")})
 	if err != nil {
 		return transport.Config{}, err
 	}
@@ -42,7 +52,7 @@ func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
 	write(t, dir, "own-login/username", "own")
 	write(t, dir, "own-login/password", "p@ss:word")
 	proxy := func(url, login string) *v1alpha1.Proxy {
-		return &v1alpha1.Proxy{URL: url, Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: login}}}
+		return &v1alpha1.Proxy{URL: url, Credentials: credentials(login)}
 	}
 	side := &v1alpha1.Side{
 		TLS:   &v1alpha1.TLS{ALPN: []string{"mqtt"}, ServerName: "side.example"},
@@ -75,11 +85,11 @@ func TestTransport_ServerAndSideSettings_ServerOverridesSide(t *testing.T) {
 
 func TestTransport_MissingLoginOfProxy_NamesSecret(t *testing.T) {
 	side := &v1alpha1.Side{
-		Proxy: &v1alpha1.Proxy{URL: "http://p:1", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "proxy-login"}}},
+		Proxy: &v1alpha1.Proxy{URL: "http://p:1", Credentials: credentials("proxy-login")},
 	}
 	_, err := transportOf(side, &v1alpha1.Server{URL: "mqtt://h"}, t.TempDir())
 	var missing *ReferenceError
-	if !errors.As(err, &missing) || missing.Name != "proxy-login" || missing.Key != manifest.KeyUsername {
+	if !errors.As(err, &missing) || missing.Name != "proxy-login" || missing.Key != "username" || missing.Field != "spec.remote.proxy.credentials.username.secretKeyRef" {
 		t.Errorf("%v", err)
 	}
 }
@@ -137,13 +147,18 @@ func TestKeyPair_AllFormsOfPrivateKeys_Accepted(t *testing.T) {
 	}
 }
 
+// clientTLS returns settings with a client certificate and its key in the Secret client.
+func clientTLS() *TLS {
+	return &TLS{ServerName: "h", Certificate: secretKey("client", "tls.crt", "cert field"), Key: secretKey("client", "tls.key", "key field")}
+}
+
 // useKeyPair reads a client certificate and key from a Secret that holds them.
 func useKeyPair(t *testing.T, cert, key string) error {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, dir, "client/tls.crt", cert)
 	write(t, dir, "client/tls.key", key)
-	_, err := NewSecrets(dir).tls(&TLS{ServerName: "h", CertSecret: "client"})
+	_, err := NewSecrets(dir).tls(clientTLS())
 	return err
 }
 
@@ -186,14 +201,14 @@ func TestKeyPair_EncryptedOrAnotherForm_RefusedWithConversionCommand(t *testing.
 		t.Fatal("this version of OpenSSL does not write keys in the traditional form")
 	}
 	for _, c := range []struct{ name, cert, key, want string }{
-		{"PKCS #8", cert, read(t, filepath.Join(dir, "pkcs8.key")), "Secret \"client\", key \"tls.key\": holds a private key that is encrypted with a password; remove the password with: openssl pkey -in FILE -out tls.key"},
-		{"Proc-Type", cert, read(t, filepath.Join(dir, "legacy.key")), "Secret \"client\", key \"tls.key\": holds a private key that is encrypted with a password; remove the password with: openssl pkey -in FILE -out tls.key"},
-		{"PKCS #12 as the key", cert, p12, "Secret \"client\", key \"tls.key\": holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE -nocerts -nodes -out tls.key"},
-		{"PKCS #12 as both", p12, p12, "Secret \"client\", key \"tls.crt\": holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE -clcerts -nokeys -out tls.crt"},
-		{"PKCS #12 in BER", "\x30\x80\x02\x01\x03\x30\x80", p12, "Secret \"client\", key \"tls.crt\": holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE -clcerts -nokeys -out tls.crt"},
-		{"key in DER", cert, read(t, filepath.Join(dir, "key.der")), "Secret \"client\", key \"tls.key\": is in DER form, not PEM; convert it with: openssl pkey -inform DER -in FILE -out tls.key"},
-		{"certificate in DER", read(t, filepath.Join(dir, "cert.der")), "", "Secret \"client\", key \"tls.crt\": is in DER form, not PEM; convert it with: openssl x509 -inform DER -in FILE -out tls.crt"},
-		{"no PEM", cert, "nonsense", "Secret \"client\", key \"tls.crt\": tls: failed to find any PEM data in key input; put a certificate into tls.crt and its unencrypted key into tls.key, both in PEM form"},
+		{"PKCS #8", cert, read(t, filepath.Join(dir, "pkcs8.key")), "Secret \"client\", key \"tls.key\" (key field): holds a private key that is encrypted with a password; remove the password with: openssl pkey -in FILE -out tls.key"},
+		{"Proc-Type", cert, read(t, filepath.Join(dir, "legacy.key")), "Secret \"client\", key \"tls.key\" (key field): holds a private key that is encrypted with a password; remove the password with: openssl pkey -in FILE -out tls.key"},
+		{"PKCS #12 as the key", cert, p12, "Secret \"client\", key \"tls.key\" (key field): holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE -nocerts -nodes -out tls.key"},
+		{"PKCS #12 as both", p12, p12, "Secret \"client\", key \"tls.crt\" (cert field): holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE -clcerts -nokeys -out tls.crt"},
+		{"PKCS #12 in BER", "\x30\x80\x02\x01\x03\x30\x80", p12, "Secret \"client\", key \"tls.crt\" (cert field): holds a PKCS #12 file, not PEM; convert it with: openssl pkcs12 -in FILE -clcerts -nokeys -out tls.crt"},
+		{"key in DER", cert, read(t, filepath.Join(dir, "key.der")), "Secret \"client\", key \"tls.key\" (key field): is in DER form, not PEM; convert it with: openssl pkey -inform DER -in FILE -out tls.key"},
+		{"certificate in DER", read(t, filepath.Join(dir, "cert.der")), "", "Secret \"client\", key \"tls.crt\" (cert field): is in DER form, not PEM; convert it with: openssl x509 -inform DER -in FILE -out tls.crt"},
+		{"no PEM", cert, "nonsense", "Secret \"client\", key \"tls.crt\" (cert field): tls: failed to find any PEM data in key input; put a certificate into tls.crt and its unencrypted key into tls.key, both in PEM form"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var refused *ReferenceError

@@ -16,14 +16,12 @@ import (
 // watchInterval is the interval at which Watch checks whether the file has changed.
 const watchInterval = 500 * time.Millisecond
 
-// Watch calls changed with the annotations of the manifest at path: once at the beginning, and
-// after each change of the file, until the context ends. Other changes of the manifest take
-// effect only when the runner restarts. Watch logs a changed spec, and a manifest that it
-// cannot load.
-func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *slog.Logger, changed func(annotations map[string]string)) {
+// Watch calls changed with the manifest at path: once at the beginning, and after each change of
+// the file, until the context ends. It logs a manifest that it cannot load.
+func Watch(ctx context.Context, path string, log *slog.Logger, changed func(*v1alpha1.MQTTBridge)) {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	var seen os.FileInfo // nil at first, because the file may have changed since loaded was read
+	var seen os.FileInfo // nil at first, because the file may have changed since the start
 	for {
 		select {
 		case <-ticker.C:
@@ -40,9 +38,13 @@ func Watch(ctx context.Context, path string, loaded *v1alpha1.MQTTBridge, log *s
 			log.Error("the changed manifest is invalid and is ignored; the bridge continues with the previous manifest; correct the file", "file", path, "error", err)
 			continue
 		}
-		if !reflect.DeepEqual(next.Spec, loaded.Spec) {
-			log.Warn("the spec of the manifest has changed; restart the runner to apply it", "file", path)
-		}
-		changed(next.Annotations)
+		changed(next)
 	}
+}
+
+// needsRestart reports whether two specs differ in more than the preferred servers.
+func needsRestart(next, loaded *v1alpha1.MQTTBridgeSpec) bool {
+	a, b := *next, *loaded
+	a.Local.PreferredServer, a.Remote.PreferredServer = b.Local.PreferredServer, b.Remote.PreferredServer
+	return !reflect.DeepEqual(a, b)
 }

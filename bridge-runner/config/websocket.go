@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // maxSecretValue limits a value in a Secret, in bytes: servers accept request headers of 8 to
@@ -24,7 +26,7 @@ func (s Secrets) header(fields []Header) (http.Header, error) {
 	for i := range fields {
 		h := &fields[i]
 		value := h.Value
-		if h.From.Secret != "" {
+		if !h.From.IsZero() {
 			var err error
 			if value, err = s.headerValue(h.From); err != nil {
 				return nil, err
@@ -36,7 +38,7 @@ func (s Secrets) header(fields []Header) (http.Header, error) {
 }
 
 // path adds the query in a Secret to the path and query of a URL.
-func (s Secrets) path(path string, from SecretKey) (string, error) {
+func (s Secrets) path(path string, from manifest.Reference) (string, error) {
 	added, err := s.query(from)
 	if err != nil {
 		return "", err
@@ -54,7 +56,7 @@ func (s Secrets) path(path string, from SecretKey) (string, error) {
 	return path + separator + added, nil
 }
 
-func (s Secrets) headerValue(from SecretKey) (string, error) {
+func (s Secrets) headerValue(from manifest.Reference) (string, error) {
 	value, err := s.value(from)
 	if err == nil && strings.ContainsFunc(value, unicode.IsControl) {
 		err = unusableValue(from, "contains a line end or another control character, which is not allowed in a header; remove it")
@@ -64,7 +66,7 @@ func (s Secrets) headerValue(from SecretKey) (string, error) {
 
 // query returns the query from a Secret, without the question mark that the value may begin
 // with.
-func (s Secrets) query(from SecretKey) (string, error) {
+func (s Secrets) query(from manifest.Reference) (string, error) {
 	value, err := s.value(from)
 	value = strings.TrimPrefix(value, "?")
 	if err == nil && !query.MatchString(value) {
@@ -75,8 +77,8 @@ func (s Secrets) query(from SecretKey) (string, error) {
 
 // value returns the value of a Secret's key. It removes line ends at the end and a byte order
 // mark at the beginning.
-func (s Secrets) value(from SecretKey) (string, error) {
-	data, err := s.read(kindSecret, from.Secret, from.Key)
+func (s Secrets) value(from manifest.Reference) (string, error) {
+	data, err := s.read(from)
 	if err != nil {
 		return "", err
 	}
@@ -90,6 +92,6 @@ func (s Secrets) value(from SecretKey) (string, error) {
 	return value, nil
 }
 
-func unusableValue(from SecretKey, problem string) error {
-	return &ReferenceError{kindSecret, from.Secret, from.Key, errors.New(problem)}
+func unusableValue(from manifest.Reference, problem string) error {
+	return &ReferenceError{from, errors.New(problem)}
 }

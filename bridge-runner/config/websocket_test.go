@@ -12,8 +12,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
-func from(name, key string) *v1alpha1.ValueSource {
-	return &v1alpha1.ValueSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: name, Key: key}}
+func from(name, key string) *v1alpha1.SecretSource {
+	return &v1alpha1.SecretSource{SecretKeyRef: v1alpha1.KeyReference{Name: name, Key: key}}
 }
 
 // transportFor returns the transport settings for a server with this URL and webSocket.
@@ -29,7 +29,7 @@ func TestTransport_HeadersAndQueryFromSecrets_ReadAtEachAttempt(t *testing.T) {
 	}
 	_, err := transportFor(dir, "wss://h/mqtt", w)
 	var missing *ReferenceError
-	if !errors.As(err, &missing) || err.Error() != `Secret "gateway" with key "token" is missing; create it, and the bridge connects without a restart` {
+	if !errors.As(err, &missing) || err.Error() != `Secret "gateway" with key "token" is missing (spec.remote.webSocket.headers[0].valueFrom.secretKeyRef); create it, and the bridge connects without a restart` {
 		t.Errorf("a missing Secret: %v", err)
 	}
 	write(t, dir, "gateway/token", "\uFEFFBearer first\n")
@@ -73,15 +73,15 @@ func TestTransport_WebSocketOfServer_OverridesSide(t *testing.T) {
 
 func TestTransport_UnusableValueInSecret_RefusedWithoutShowingIt(t *testing.T) {
 	for name, c := range map[string]struct{ token, query, want string }{
-		"a line end inside":          {"s3cr3t\ns3cr3t", "a=1", `Secret "gateway", key "token": contains a line end or another control character, which is not allowed in a header; remove it`},
-		"a control character":        {"s3cr3t\x00", "a=1", `Secret "gateway", key "token": contains a line end or another control character, which is not allowed in a header; remove it`},
-		"an empty header":            {"\n", "a=1", `Secret "gateway", key "token": is empty; set a value`},
-		"an empty query":             {"t", " ", `Secret "gateway", key "query": is empty; set a value`},
-		"a space in the query":       {"t", "a=s3cr3t b", `Secret "gateway", key "query": contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
-		"a fragment in the query":    {"t", "a=s3cr3t#b", `Secret "gateway", key "query": contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
-		"a line end in the query":    {"t", "a=s3cr3t\nb", `Secret "gateway", key "query": contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
-		"a malformed escape":         {"t", "a=s3cr3t%2", `Secret "gateway", key "query": contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
-		"a value that is very large": {strings.Repeat("s3cr3t", 5000), "a=1", `Secret "gateway", key "token": has more than 16384 bytes, which servers do not accept in a request; shorten it`},
+		"a line end inside":          {"s3cr3t\ns3cr3t", "a=1", `Secret "gateway", key "token" (spec.remote.webSocket.headers[0].valueFrom.secretKeyRef): contains a line end or another control character, which is not allowed in a header; remove it`},
+		"a control character":        {"s3cr3t\x00", "a=1", `Secret "gateway", key "token" (spec.remote.webSocket.headers[0].valueFrom.secretKeyRef): contains a line end or another control character, which is not allowed in a header; remove it`},
+		"an empty header":            {"\n", "a=1", `Secret "gateway", key "token" (spec.remote.webSocket.headers[0].valueFrom.secretKeyRef): is empty; set a value`},
+		"an empty query":             {"t", " ", `Secret "gateway", key "query" (spec.remote.webSocket.queryFrom.secretKeyRef): is empty; set a value`},
+		"a space in the query":       {"t", "a=s3cr3t b", `Secret "gateway", key "query" (spec.remote.webSocket.queryFrom.secretKeyRef): contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
+		"a fragment in the query":    {"t", "a=s3cr3t#b", `Secret "gateway", key "query" (spec.remote.webSocket.queryFrom.secretKeyRef): contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
+		"a line end in the query":    {"t", "a=s3cr3t\nb", `Secret "gateway", key "query" (spec.remote.webSocket.queryFrom.secretKeyRef): contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
+		"a malformed escape":         {"t", "a=s3cr3t%2", `Secret "gateway", key "query" (spec.remote.webSocket.queryFrom.secretKeyRef): contains a character that is not allowed in the query of a URL; write it in percent encoding, as in token=a%20b`},
+		"a value that is very large": {strings.Repeat("s3cr3t", 5000), "a=1", `Secret "gateway", key "token" (spec.remote.webSocket.headers[0].valueFrom.secretKeyRef): has more than 16384 bytes, which servers do not accept in a request; shorten it`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

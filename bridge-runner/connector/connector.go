@@ -141,8 +141,8 @@ type Connector struct {
 
 	// mailbox receives requests from other goroutines.
 	mailbox requestMailbox
-	// request is the request that was last reported to the machine.
-	request switchRequest
+	// request is the request that was last reported to the machine, or nil if none is left.
+	request *switchRequest
 }
 
 // serverState is the connector's knowledge of one server.

@@ -160,8 +160,24 @@ func (x *side) ShortfallsFound(server int, shortfalls []diagnosis.Problem) {
 }
 
 func (x *side) Requested(r *v1alpha1.RequestedSwitch) {
-	if r != nil {
-		x.record("%s: %s", r.Request, r.State)
+	switch {
+	case r == nil:
+		x.record("no request")
+	case r.Generation != 0:
+		x.record("%s in %d: %s", r.Server, r.Generation, r.State)
+	default:
+		x.record("%s: %s", r.Server, r.State)
+	}
+}
+
+// request requests a server without force, and force with force.
+func (x *side) request(server string) { x.mustRequest(&Request{Server: server}) }
+func (x *side) force(server string)   { x.mustRequest(&Request{Server: server, Force: true}) }
+
+func (x *side) mustRequest(r *Request) {
+	x.t.Helper()
+	if err := x.Request(r); err != nil {
+		x.t.Fatal(err)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestRequest_ProbeAlreadyRunning_StartsItsOwnProbe(t *testing.T) {
 	x.run()
 	x.connect(0)
 	earlier := x.accept(1, probeID)
-	x.Request("b")
+	x.request("b")
 	x.want("b: Pending")
 	_ = earlier.Close() // the earlier probe fails
 	pass(x.accept(1, probeID))
@@ -84,7 +84,7 @@ func TestRequest_DuringPauseBetweenRounds_ConnectsAtOnce(t *testing.T) {
 		_ = x.accept(i, bridgeID).Close()
 	}
 	x.want("failed 0", "failed 1")
-	x.Request("b")
+	x.request("b")
 	x.connect(1)
 	x.want("connected 1", "b: Done")
 }

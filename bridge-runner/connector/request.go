@@ -16,24 +16,57 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 )
 
-// requestMailbox holds the latest text that was passed to Request. The zero value holds
-// the empty text, which requests nothing.
+// Request is a request for a server of a side.
+type Request struct {
+	// Server is the name of the requested server.
+	Server string
+	// Force is true to switch without a probe.
+	Force bool
+	// Generation is the generation of the manifest with the request, or 0 if it has none. It
+	// is reported with the answers.
+	Generation int64
+}
+
+// switchRequest is a request for a server that exists.
+type switchRequest struct {
+	Request
+	server int // the index of the server
+}
+
+// requestMailbox holds the latest request. The zero value holds none.
 type requestMailbox struct {
-	mu   sync.Mutex // the only lock of the package; no other lock is taken while it is held
-	text string
-	// signal has a token after text has changed. It is nil before the first use of
+	mu sync.Mutex // the only lock of the package; no other lock is taken while it is held
+	// request is the latest request, or nil if no server is requested. Each new request has a
+	// new address. A request that was withdrawn and repeated therefore counts as new, also if
+	// the connector did not read the mailbox in between.
+	request *switchRequest
+	// signal has a token after request has changed. It is nil before the first use of
 	// signalLocked, which returns it.
 	signal chan struct{}
 }
 
-// latest returns the text.
-func (m *requestMailbox) latest() string {
+// latest returns the request.
+func (m *requestMailbox) latest() *switchRequest {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.text
+	return m.request
 }
 
-// changed returns a channel that receives after the text has changed.
+// put replaces the request, unless next requests the same.
+func (m *requestMailbox) put(next *switchRequest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if next.same(m.request) {
+		return
+	}
+	m.request = next
+	select {
+	case m.signalLocked() <- struct{}{}:
+	default: // the connector has not received the signal of the previous request
+	}
+}
+
+// changed returns a channel that receives after the request has changed.
 func (m *requestMailbox) changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,65 +80,52 @@ func (m *requestMailbox) signalLocked() chan struct{} {
 	return m.signal
 }
 
-// Request requests a switch. The text is the name of a server. The word force may
-// follow it. Further words have no meaning, except that they make it a new request.
+// same reports whether both are nil, or request the same in any generation.
+func (r *switchRequest) same(other *switchRequest) bool {
+	if r == nil || other == nil {
+		return r == other
+	}
+	return r.server == other.server && r.Force == other.Force
+}
+
+// Request requests a server, or none if r is nil. It may be called at any time.
 //
 // From then on the connector prefers this server to all others, until Request is called
-// with another text. With an empty text it prefers none. If another server is in use,
-// the connector switches at once. It probes the requested server first, unless the text
-// has the word force. Request may be called at any time.
-func (c *Connector) Request(text string) {
-	c.mailbox.mu.Lock()
-	defer c.mailbox.mu.Unlock()
-	if text == c.mailbox.text {
-		return
+// with another request. If another server is in use, the connector switches at once. It
+// probes the requested server first, unless Force is true. A request that differs from the
+// previous one only in its generation has no effect.
+//
+// If the side has no server of this name, Request returns an error, and the previous
+// request stays.
+func (c *Connector) Request(r *Request) error {
+	if r == nil {
+		c.mailbox.put(nil)
+		return nil
 	}
-	c.mailbox.text = text
-	select {
-	case c.mailbox.signalLocked() <- struct{}{}:
-	default: // the connector has not received the signal of the previous request
+	server := slices.IndexFunc(c.Servers, func(s Server) bool { return s.Name == r.Server })
+	if server < 0 {
+		return fmt.Errorf("no server of this side has the name %q; its servers are %s", r.Server, c.names())
 	}
-}
-
-// switchRequest is a request that was reported to the machine. With an empty text, no
-// switch is requested, and the other fields have no meaning.
-type switchRequest struct {
-	text string
-	// name is the name of the requested server. server is its index, or noServer if no
-	// server has this name.
-	name   string
-	server int
-}
-
-const forced = "force"
-
-// parseRequest returns the name of the requested server, which is empty if no switch is
-// requested, and whether to switch without a probe.
-func parseRequest(text string) (name string, force bool) {
-	words := strings.Fields(text)
-	if len(words) == 0 {
-		return "", false
-	}
-	return words[0], slices.Contains(words[1:], forced)
+	c.mailbox.put(&switchRequest{*r, server})
+	return nil
 }
 
 // applySwitchRequest reads the mailbox, and reports a request that has changed to the
 // machine.
 func (c *Connector) applySwitchRequest() {
 	c.Alive.Begin(0)
-	text := c.mailbox.latest()
-	if text == c.request.text {
+	next := c.mailbox.latest()
+	if next == c.request {
 		return
 	}
-	name, force := parseRequest(text)
-	server := slices.IndexFunc(c.Servers, func(s Server) bool { return s.Name == name })
-	c.request = switchRequest{text, name, server}
-	if name == "" {
+	c.request = next
+	if next == nil {
 		c.machine.Withdrawn(time.Now())
 		c.Observer.Requested(nil)
 		return
 	}
-	c.reportRequest(c.machine.Requested(server, force, time.Now()), c.names())
+	c.machine.Requested(next.server, next.Force, time.Now())
+	c.reportRequest(failover.Pending, "")
 }
 
 func (c *Connector) names() string {
@@ -122,32 +142,29 @@ func (c *Connector) reportRequest(answer failover.Answer, details string) {
 	if answer == failover.NoAnswer {
 		return
 	}
-	state, message := describeAnswer(answer, c.request.name, details)
-	c.Log.Info("requested switch", "request", c.request.text, "state", state, "message", message)
+	state, message := describeAnswer(answer, details)
+	r := c.request
+	c.Log.Info("requested switch", "server", r.Server, "force", r.Force, "state", state, "message", message)
 	c.Observer.Requested(&v1alpha1.RequestedSwitch{
-		Request: c.request.text, State: state, Message: message, Time: metav1.NewMicroTime(time.Now()),
+		Server: r.Server, Generation: r.Generation, State: state, Message: message, Time: metav1.NewMicroTime(time.Now()),
 	})
 }
 
-// describeAnswer returns the state and the message that report an answer to a request for
-// the named server. details is the course of a switch, the message of a failure, or the
-// names of the servers if the requested server is unknown.
-func describeAnswer(answer failover.Answer, name, details string) (state v1alpha1.SwitchState, message string) {
+// describeAnswer returns the state and the message that report an answer to a request.
+// details is the course of a switch, or the message of a failure.
+func describeAnswer(answer failover.Answer, details string) (state v1alpha1.SwitchState, message string) {
 	switch answer {
 	case failover.InUse:
 		return v1alpha1.SwitchDone, "the server is in use"
 	case failover.Switched:
 		return v1alpha1.SwitchDone, details
-	case failover.UnknownServer:
-		return v1alpha1.SwitchRefused, fmt.Sprintf("there is no server %q on this side; its servers are %s", name, details)
 	case failover.ProbeFailed:
-		details = "its probe failed: " + details + "; to switch without a probe, write " + forced + " after the server's name in the annotation"
+		return v1alpha1.SwitchRefused, "the probe of the server failed, so the bridge does not switch (to switch without a probe, set preferredServer.force to true): " + details
 	case failover.ConnectFailed:
-		details = "the connection failed: " + details
+		return v1alpha1.SwitchRefused, "the connection to the server failed, so the bridge does not switch (to repeat the request, remove preferredServer and set it again): " + details
 	default: // Pending
 		return v1alpha1.SwitchPending, ""
 	}
-	return v1alpha1.SwitchRefused, fmt.Sprintf("the bridge does not switch, because the server %q cannot be used: %s", name, details)
 }
 
 // describe returns the course of the switch in words.

@@ -11,24 +11,64 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 )
 
-func TestParseRequest_Texts_GiveServerAndForce(t *testing.T) {
+func TestRequest_Changes_AreNewRequests(t *testing.T) {
+	a, b := &Request{Server: "a"}, &Request{Server: "b"}
+	forced, later := &Request{Server: "b", Force: true}, &Request{Server: "b", Generation: 2}
 	for _, c := range []struct {
-		text, name string
-		force      bool
+		name     string
+		requests []*Request // the first is read before the others are made
+		isNew    bool
 	}{
-		{"", "", false},
-		{" \t", "", false},
-		{"backup-1", "backup-1", false},
-		{" backup-1  again ", "backup-1", false},
-		{"backup-1 force", "backup-1", true},
-		{"backup-1 again force", "backup-1", true},
-		{"backup-1 forced", "backup-1", false},
-		{"force", "force", false},
+		{"the same", []*Request{b, {Server: "b"}}, false},
+		{"the same of a later generation", []*Request{b, later}, false},
+		{"another server", []*Request{b, a}, true},
+		{"with force", []*Request{b, forced}, true},
+		{"without force", []*Request{forced, b}, true},
+		{"removed", []*Request{b, nil}, true},
+		{"removed and set again", []*Request{b, nil, later}, true},
+		{"set and removed", []*Request{nil, b, nil}, false},
 	} {
-		if name, force := parseRequest(c.text); name != c.name || force != c.force {
-			t.Errorf("%q is a request for %q, force %v; want %q, %v", c.text, name, force, c.name, c.force)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			x := newSide(t, 2)
+			x.mustRequest(c.requests[0])
+			read := x.mailbox.latest()
+			for _, r := range c.requests[1:] {
+				x.mustRequest(r)
+			}
+			if isNew := x.mailbox.latest() != read; isNew != c.isNew {
+				t.Errorf("is it a new request? %t; want %t", isNew, c.isNew)
+			}
+		})
 	}
+}
+
+func TestRequest_UnknownServer_KeepsPreviousRequest(t *testing.T) {
+	x := newSide(t, 2)
+	x.request("b")
+	before := x.mailbox.latest()
+	const want = `no server of this side has the name "c"; its servers are a, b`
+	if err := x.Request(&Request{Server: "c"}); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if got := x.mailbox.latest(); got != before {
+		t.Errorf("the request is %+v", got)
+	}
+}
+
+func TestRequest_AfterRefusal_IsAnsweredWithItsGeneration(t *testing.T) {
+	x := newSide(t, 2)
+	x.run()
+	x.connect(0)
+	x.want("connected 0")
+	x.mustRequest(&Request{Server: "b", Generation: 3})
+	_ = x.accept(1, probeID).Close()
+	x.want("b in 3: Pending", "b in 3: Refused")
+	x.mustRequest(nil)
+	x.mustRequest(&Request{Server: "b", Generation: 5})
+	pass(x.accept(1, probeID))
+	c := x.connect(1)
+	x.want("b in 5: Pending", "switched 1", "b in 5: Done")
+	_ = c.Close()
 }
 
 func TestDescribeAnswer_Answers_GiveStateAndMessage(t *testing.T) {
@@ -46,19 +86,15 @@ func TestDescribeAnswer_Answers_GiveStateAndMessage(t *testing.T) {
 			"no messages were published for 12 ms; the previous server acknowledged 3 messages in flight, and 4 are sent again to the new server",
 		},
 		{
-			failover.UnknownServer, "a, b", v1alpha1.SwitchRefused,
-			`there is no server "x" on this side; its servers are a, b`,
-		},
-		{
 			failover.ProbeFailed, "timeout", v1alpha1.SwitchRefused,
-			`the bridge does not switch, because the server "x" cannot be used: its probe failed: timeout; to switch without a probe, write force after the server's name in the annotation`,
+			"the probe of the server failed, so the bridge does not switch (to switch without a probe, set preferredServer.force to true): timeout",
 		},
 		{
 			failover.ConnectFailed, "timeout", v1alpha1.SwitchRefused,
-			`the bridge does not switch, because the server "x" cannot be used: the connection failed: timeout`,
+			"the connection to the server failed, so the bridge does not switch (to repeat the request, remove preferredServer and set it again): timeout",
 		},
 	} {
-		if state, message := describeAnswer(c.answer, "x", c.details); state != c.state || message != c.message {
+		if state, message := describeAnswer(c.answer, c.details); state != c.state || message != c.message {
 			t.Errorf("answer %d gives %s, %q; want %s, %q", c.answer, state, message, c.state, c.message)
 		}
 	}

@@ -41,7 +41,7 @@ func TestSwitch_ContextEnds_ConnectorStops(t *testing.T) {
 	x.run()
 	a := x.connect(0)
 	x.want("connected 0")
-	x.Request("b force")
+	x.force("b")
 	x.accept(1, bridgeID) // it never answers
 	go func() {           // a server closes the connection after DISCONNECT
 		_, _ = a.TryNext()
@@ -56,11 +56,11 @@ func TestSwitch_BackToPreviousServer_WaitsForEndOfItsSession(t *testing.T) {
 	x.run()
 	previous := x.connect(0)
 	x.want("connected 0")
-	x.Request("b force")
+	x.force("b")
 	b := x.connect(1)
 	x.want("switched 1")
 	previous.Want("DISCONNECT") // the server does not close the connection, and could still send
-	x.Request("a force")
+	x.force("a")
 	a := x.connect(0)
 	x.want("switched 0")
 	_, _ = a.Close(), b.Close()
@@ -71,12 +71,13 @@ func TestSwitch_DrainStarts_IsCancelledAndServerKept(t *testing.T) {
 	x.run()
 	a := x.connect(0)
 	x.want("connected 0")
-	x.Request("b force")
+	x.force("b")
 	x.accept(1, bridgeID) // it never answers
 	x.want("paused")
 	close(x.drain)
 	x.want("resumed")
-	x.Request("b force again")
+	x.mustRequest(nil)
+	x.force("b")
 	go func() {
 		_, _ = a.TryNext()
 		_ = a.Close()

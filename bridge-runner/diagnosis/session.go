@@ -80,7 +80,7 @@ var codeTables = map[session.Kind]map[byte]row{
 	session.Disconnected: {
 		0x89: shutsDown, 0x8B: shutsDown, 0x9F: shutsDown, 0x9C: redirectsLate, 0x9D: redirectsLate,
 		0x87: {v1alpha1.ReasonAuthenticationFailed, "the server no longer authorises the client {DISCONNECT}{elsewhere}; check the server's access rules for this client identifier"},
-		0x8E: {v1alpha1.ReasonSessionTakenOver, "another client has connected with the same client identifier; give each bridge a clientID of its own {DISCONNECT}{elsewhere}"},
+		0x8E: {v1alpha1.ReasonSessionTakenOver, "another client, perhaps a bridge in another cluster, has connected with the client identifier of this bridge, which its status shows; set another clientID, or remove it, because the default is different for each bridge {DISCONNECT}{elsewhere}"},
 		0x97: {v1alpha1.ReasonQuotaExceeded, "the server's quota is exceeded {DISCONNECT}{elsewhere}; raise it on the server"},
 		0x98: {v1alpha1.ReasonDisconnected, "the server's administrator ended the session {DISCONNECT}{elsewhere}"},
 	},
@@ -175,14 +175,14 @@ func said(reason string) string {
 func loginRemedy(login session.Login) string {
 	switch from := login.Source; {
 	case from == "":
-		return "no credentials are set; name a Secret in credentials.secretRef"
+		return "no credentials are set; set credentials.username and credentials.password"
 	case login.Username && login.Password:
 		return "check the user name and password in " + from
 	case login.Username:
-		return "check the user name in " + from + ", which has no password"
+		return "check the user name in " + from + "; the bridge sends no password"
 	case login.Password:
-		return "check the password in " + from + ", which has no user name"
+		return "check the password in " + from + "; the bridge sends no user name"
 	default:
-		return from + " has neither a user name nor a password, so the bridge sent none; set its keys username and password"
+		return "the bridge sends no user name and no password, because the values in " + from + " are empty; set them"
 	}
 }

@@ -107,17 +107,28 @@ func loweredPublishQoS(l session.LoweredQoS) string {
 }
 
 func loweredExpiry(l session.LoweredExpiry) string {
-	requested := fmt.Sprintf("%d s", l.Requested)
-	if l.Requested == math.MaxUint32 {
-		requested = "unlimited"
-	}
 	if l.Granted == 0 {
 		return fmt.Sprintf(
-			"the server deletes the session when the connection ends (session expiry 0 s; requested: %s), so that messages are lost while the bridge is disconnected; allow persistent sessions on the server, or set cleanSession: true if these messages are not needed", requested)
+			"the server deletes the session when the connection ends (sessionExpiry: %s), so that messages are lost while the bridge is disconnected; allow persistent sessions on the server, or set cleanSession: true if these messages are not needed",
+			expiry(l.Requested))
 	}
 	return fmt.Sprintf(
-		"the server keeps the session for %d s without a connection (requested: %s), so that messages are lost during a longer outage; raise the server's limit, or set sessionExpirySeconds: %d if this time is long enough",
-		l.Granted, requested, l.Granted)
+		"the server keeps the session for %s without a connection (sessionExpiry: %s), so that messages are lost during a longer outage; raise the server's limit, or set sessionExpiry: %[1]s if this time is long enough",
+		expiry(l.Granted), expiry(l.Requested))
+}
+
+// expiry returns a session expiry interval in the form of sessionExpiry, in the largest unit that
+// is exact.
+func expiry(seconds uint32) string {
+	switch {
+	case seconds == math.MaxUint32:
+		return string(v1alpha1.SessionExpiryNever)
+	case seconds%3600 == 0:
+		return fmt.Sprintf("%dh", seconds/3600)
+	case seconds%60 == 0:
+		return fmt.Sprintf("%dm", seconds/60)
+	}
+	return fmt.Sprintf("%ds", seconds)
 }
 
 // Remarks returns remarks about how a connection was made, for the log.

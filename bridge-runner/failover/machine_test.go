@@ -171,7 +171,7 @@ func TestNext_AllRefusePermanently_TriesOncePerLongestPause(t *testing.T) {
 }
 
 func TestRequest_Server_IsTriedFirst(t *testing.T) {
-	s := newScript(t, 3).requests(2, Pending)
+	s := newScript(t, 3).requests(2)
 	s.fails(2).fails(0).fails(1).waits(500 * time.Millisecond)
 	s.withdraws().connects(0)
 }

@@ -11,8 +11,7 @@ import (
 // request is the request for a server. It remains after its final answer, until it is
 // withdrawn or replaced.
 type request struct {
-	// server is the index of the requested server, or noServer if there is no request or no
-	// server has the requested name.
+	// server is the index of the requested server, or noServer if there is no request.
 	server int
 	stage  requestStage
 }
@@ -43,32 +42,26 @@ type Answer int
 const (
 	// NoAnswer means that the request has not changed.
 	NoAnswer Answer = iota
-	// Pending means that the machine has accepted the request.
+	// Pending means that the machine works on the request. The machine does not return it.
 	Pending
 	// InUse means that the request is done, because the server is in use.
 	InUse
 	// Switched means that the request is done, because the server has replaced another one.
 	Switched
-	// UnknownServer means that the request is refused, because there is no such server.
-	UnknownServer
 	// ProbeFailed means that the request is refused, because its probe failed.
 	ProbeFailed
 	// ConnectFailed means that the request is refused, because the switch failed.
 	ConnectFailed
 )
 
-// Requested reports a request for server i. It replaces an earlier request. If i is -1,
-// the requested server does not exist. force means to switch without a probe.
-func (m *Machine) Requested(i int, force bool, now time.Time) Answer {
+// Requested reports a request for server i. It replaces an earlier request, and is pending
+// until the machine returns its final answer. force means to switch without a probe.
+func (m *Machine) Requested(i int, force bool, now time.Time) {
 	m.endWait(now)
-	m.request = request{server: i}
-	if i == noServer {
-		return UnknownServer
-	}
-	if m.request.stage = probeDue; force {
+	m.request = request{server: i, stage: probeDue}
+	if force {
 		m.request.stage = switchDue
 	}
-	return Pending
 }
 
 // Withdrawn reports that there is no request any more.

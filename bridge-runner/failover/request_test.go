@@ -9,23 +9,11 @@ import (
 	"time"
 )
 
-// requests requests a server, which may be noServer, without force.
-func (s *script) requests(i int, want Answer) *script {
-	s.t.Helper()
-	if got := s.m.Requested(i, false, s.now); got != want {
-		s.t.Fatalf("answer %d, want %d", got, want)
-	}
-	return s
-}
+// requests requests a server without force.
+func (s *script) requests(i int) *script { s.m.Requested(i, false, s.now); return s }
 
 // forces requests a server with force.
-func (s *script) forces(i int) *script {
-	s.t.Helper()
-	if got := s.m.Requested(i, true, s.now); got != Pending {
-		s.t.Fatalf("answer %d, want %d", got, Pending)
-	}
-	return s
-}
+func (s *script) forces(i int) *script { s.m.Requested(i, true, s.now); return s }
 
 func (s *script) withdraws() *script { s.m.Withdrawn(s.now); return s }
 
@@ -101,44 +89,37 @@ func TestRequest_Situations_AreAnswered(t *testing.T) {
 		run  func(s *script) // three servers; only requests start probes
 	}{
 		{"for the active server is done", func(s *script) {
-			s.connects(0).requests(0, Pending).answers(InUse).isIdle()
+			s.connects(0).requests(0).answers(InUse).isIdle()
 		}},
 		{"for the active server with force is done", func(s *script) {
 			s.connects(0).forces(0).answers(InUse).isIdle()
 		}},
 		{"for a server that is up is done after a probe", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1).isIdle().ends(1, true).begins(1).switches(1, false, Switched).isIdle()
+			s.connects(0).requests(1).starts(1).isIdle().ends(1, true).begins(1).switches(1, false, Switched).isIdle()
 		}},
 		{"with force switches without a probe", func(s *script) {
 			s.connects(0).forces(1).begins(1).switches(1, false, Switched).isIdle()
 		}},
 		{"for a server whose probe fails is refused", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1).ends(1, false).answers(ProbeFailed).isIdle()
+			s.connects(0).requests(1).starts(1).ends(1, false).answers(ProbeFailed).isIdle()
 		}},
 		{"for a server whose connection fails is refused", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1).ends(1, true).begins(1).failsToSwitch(1, false, ConnectFailed).isIdle()
+			s.connects(0).requests(1).starts(1).ends(1, true).begins(1).failsToSwitch(1, false, ConnectFailed).isIdle()
 		}},
 		{"the same one again after a refusal is a new request", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1).ends(1, false).answers(ProbeFailed)
-			s.requests(1, Pending).starts(1).ends(1, true).begins(1)
-		}},
-		{"for an unknown server is refused", func(s *script) {
-			s.connects(0).requests(noServer, UnknownServer).isIdle()
-		}},
-		{"for an unknown server replaces an earlier request", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1).requests(noServer, UnknownServer).ends(1, true).isIdle()
-			s.after(time.Minute).loses(0).fails(1).fails(2) // 1 is not preferred any more: the order is 1, 2, 0
+			s.connects(0).requests(1).starts(1).ends(1, false).answers(ProbeFailed)
+			s.requests(1).starts(1).ends(1, true).begins(1)
 		}},
 		{"for another server during the probe forgets the probe", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1).requests(2, Pending).starts(2)
+			s.connects(0).requests(1).starts(1).requests(2).starts(2)
 			s.ends(1, true).isIdle().ends(2, true).begins(2).switches(2, false, Switched)
 		}},
 		{"waits for the end of an earlier probe", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1)
-			s.requests(1, Pending).isIdle().ends(1, false).starts(1).ends(1, true).begins(1)
+			s.connects(0).requests(1).starts(1)
+			s.requests(1).isIdle().ends(1, false).starts(1).ends(1, true).begins(1)
 		}},
 		{"withdrawn before its probe ends", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1).withdraws().ends(1, true).isIdle()
+			s.connects(0).requests(1).starts(1).withdraws().ends(1, true).isIdle()
 		}},
 		{"withdrawn during the switch is not answered", func(s *script) {
 			s.connects(0).forces(1).begins(1).withdraws().switches(1, false, NoAnswer).isIdle()
@@ -147,23 +128,23 @@ func TestRequest_Situations_AreAnswered(t *testing.T) {
 			s.forces(2).connects(2).answers(InUse).withdraws().after(time.Minute).loses(2).connects(0)
 		}},
 		{"done remains preferred", func(s *script) {
-			s.requests(2, Pending).connects(2).answers(InUse).after(time.Minute).loses(2).connects(0)
+			s.requests(2).connects(2).answers(InUse).after(time.Minute).loses(2).connects(0)
 			s.after(time.Minute).loses(0).connects(2).isIdle()
 		}},
 		{"while all servers are down ends the pause", func(s *script) {
-			s.fails(0).fails(1).fails(2).pauses().requests(1, Pending).fails(1).fails(0).fails(2).waits(time.Second)
+			s.fails(0).fails(1).fails(2).pauses().requests(1).fails(1).fails(0).fails(2).waits(time.Second)
 			s.connects(1).answers(InUse)
 		}},
 		{"withdrawn while all servers are down ends the pause", func(s *script) {
-			s.requests(1, Pending).fails(1).fails(0).fails(2).pauses().withdraws().fails(0)
+			s.requests(1).fails(1).fails(0).fails(2).pauses().withdraws().fails(0)
 		}},
 		{"during a round skips the pause after it", func(s *script) {
-			s.fails(0).fails(1).tries(2).requests(0, Pending)
+			s.fails(0).fails(1).tries(2).requests(0)
 			s.m.Failed(2, false, s.now)
 			s.waits(0).fails(0).fails(1).fails(2).waits(time.Second)
 		}},
 		{"during a round that ends with a connection skips no later pause", func(s *script) {
-			s.fails(0).tries(1).requests(1, Pending)
+			s.fails(0).tries(1).requests(1)
 			s.m.Connected(1, false, s.now)
 			s.answers(InUse).loses(1).fails(2).waits(500 * time.Millisecond)
 		}},
@@ -171,24 +152,24 @@ func TestRequest_Situations_AreAnswered(t *testing.T) {
 			s.connects(0).forces(1).loses(0).fails(1).fails(2).waits(500 * time.Millisecond)
 		}},
 		{"set before a restart is used first", func(s *script) {
-			s.requests(2, Pending).connects(2).answers(InUse).isIdle()
+			s.requests(2).connects(2).answers(InUse).isIdle()
 		}},
 		{"set before a restart for a server that is down is refused", func(s *script) {
-			s.requests(2, Pending).fails(2).connects(0).starts(2).ends(2, false).answers(ProbeFailed).isIdle()
+			s.requests(2).fails(2).connects(0).starts(2).ends(2, false).answers(ProbeFailed).isIdle()
 		}},
 		{"set before a restart for a server that comes up is done", func(s *script) {
-			s.requests(2, Pending).fails(2).connects(0).starts(2).ends(2, true).begins(2).switches(2, false, Switched)
+			s.requests(2).fails(2).connects(0).starts(2).ends(2, true).begins(2).switches(2, false, Switched)
 		}},
 		{"probe ends after the loss: another server is used first", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1).loses(0).ends(1, false)
+			s.connects(0).requests(1).starts(1).loses(0).ends(1, false)
 			s.fails(2).fails(1).waits(500 * time.Millisecond).fails(1).connects(0).answers(ProbeFailed)
 		}},
 		{"probe ends after the loss: the requested server is used", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1).loses(0).ends(1, false)
+			s.connects(0).requests(1).starts(1).loses(0).ends(1, false)
 			s.fails(2).connects(1).answers(InUse)
 		}},
 		{"for a server that refuses permanently is refused", func(s *script) {
-			s.connects(0).requests(1, Pending).starts(1)
+			s.connects(0).requests(1).starts(1)
 			s.m.Probed(1, false, true, s.now)
 			s.answers(ProbeFailed).isIdle()
 		}},
@@ -203,7 +184,7 @@ func TestRequest_Situations_AreAnswered(t *testing.T) {
 		{"while the runner ends is not carried out", func(s *script) {
 			s.connects(0)
 			s.m.StopSwitching()
-			s.forces(1).isIdle().requests(1, Pending).isIdle().requests(0, Pending).isIdle()
+			s.forces(1).isIdle().requests(1).isIdle().requests(0).isIdle()
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(newScript(t, 3)) })
@@ -216,19 +197,19 @@ func TestRequest_DuringFailback_IsCarriedOutAfterIt(t *testing.T) {
 		run  func(s *script) // three servers; 1 is in use, and is being drained for the failback to 0
 	}{
 		{"for another server", func(s *script) {
-			s.requests(2, Pending).switches(0, true, NoAnswer).after(2*time.Second).starts(2).ends(2, true).begins(2).switches(2, false, Switched)
+			s.requests(2).switches(0, true, NoAnswer).after(2*time.Second).starts(2).ends(2, true).begins(2).switches(2, false, Switched)
 		}},
 		{"for the target", func(s *script) {
-			s.requests(0, Pending).switches(0, true, Switched).isIdle()
+			s.requests(0).switches(0, true, Switched).isIdle()
 		}},
 		{"for the server that is replaced", func(s *script) {
 			s.forces(1).switches(0, true, NoAnswer).begins(1).switches(1, false, Switched)
 		}},
 		{"for the target, which fails", func(s *script) {
-			s.requests(0, Pending).failsToSwitch(0, false, ConnectFailed).isIdle()
+			s.requests(0).failsToSwitch(0, false, ConnectFailed).isIdle()
 		}},
 		{"for another server; the target fails", func(s *script) {
-			s.requests(2, Pending).failsToSwitch(0, false, NoAnswer).after(2 * time.Second).starts(2)
+			s.requests(2).failsToSwitch(0, false, NoAnswer).after(2 * time.Second).starts(2)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

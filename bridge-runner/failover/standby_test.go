@@ -168,7 +168,7 @@ func TestFailback_WorseServer_IsIgnored(t *testing.T) {
 }
 
 func TestFailback_PreferredServer_IsUsedAndKept(t *testing.T) {
-	s := newStandby(t, 3).connects(0).requests(2, Pending).probes(false, 2).answers(ProbeFailed)
+	s := newStandby(t, 3).connects(0).requests(2).probes(false, 2).answers(ProbeFailed)
 	s.probes(true, 1).probes(true, 2).standsBy(testStable).failback(2).standsBy(time.Hour)
 	s.withdraws().failsBack(0) // it is already stable
 }

@@ -45,17 +45,13 @@ type Kubernetes struct {
 	log    *slog.Logger
 }
 
-// NewKubernetes returns a reporter for a bridge, in the cluster in which the process runs.
-func NewKubernetes(bridge *v1alpha1.MQTTBridge, log *slog.Logger) (*Kubernetes, error) {
-	cfg, err := rest.InClusterConfig()
-	if err != nil {
-		return nil, fmt.Errorf("--kubernetes is set, but the process does not run in a pod of a cluster; remove the flag or run it in a pod: %w", err)
-	}
-	client, err := rest.HTTPClientFor(cfg)
+// NewKubernetes returns a reporter for a bridge in a cluster.
+func NewKubernetes(cluster *rest.Config, bridge *v1alpha1.MQTTBridge, log *slog.Logger) (*Kubernetes, error) {
+	client, err := rest.HTTPClientFor(cluster)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API server: %w", err)
 	}
-	path, err := url.JoinPath(cfg.Host, "apis", v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version,
+	path, err := url.JoinPath(cluster.Host, "apis", v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version,
 		"namespaces", bridge.Namespace, "mqttbridges", bridge.Name, "status")
 	if err != nil {
 		return nil, fmt.Errorf("making the URL of the API server: %w", err)

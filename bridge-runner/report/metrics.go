@@ -43,6 +43,7 @@ type Metrics struct {
 
 	matched *prometheus.CounterVec
 	blocked *prometheus.GaugeVec
+	ignored prometheus.Gauge
 	state   *State // reports unforwardable messages in the status; nil until NewState sets it
 }
 
@@ -82,12 +83,16 @@ func NewMetrics() *Metrics {
 			prometheus.ExponentialBuckets(0.0005, 2.5, 12), "side", "kind"),
 		matched: counter("rule_messages_total", "Number of messages that the filter of the rule matched, by result: routed (passed on to the destination), or the cause for which this rule did not forward the message.", "direction", "rule", "result"),
 		blocked: gauge("blocked", "State of the direction: 1 if an unforwardable message blocks all messages behind it (delivery.unforwardable.policy: Block), otherwise 0.", "direction"),
+		ignored: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "ignored_fields", Help: "Number of fields of the manifest that this version of the runner does not know and ignores."}),
 	}
-	m.registry.MustRegister(m.blocked, m.matched, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
+	m.registry.MustRegister(m.blocked, m.matched, m.ignored, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
 		m.connected, m.active, m.failovers, m.connectionFailures, m.probes, m.switchDuration, m.handshakes, m.handshakeDuration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
+
+// SetIgnoredFields sets the number of fields of the manifest that the runner ignores.
+func (m *Metrics) SetIgnoredFields(n int) { m.ignored.Set(float64(n)) }
 
 // sideMetrics are the metrics of one side.
 type sideMetrics struct {

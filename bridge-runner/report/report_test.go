@@ -51,6 +51,16 @@ var (
 	closed  = &diagnosis.Problem{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}
 )
 
+func TestStatus_ClientIDs_AreThoseInUse(t *testing.T) {
+	b := (&v1alpha1.MQTTBridge{ObjectMeta: metav1.ObjectMeta{Name: "b", Namespace: "plant"}, Spec: v1alpha1.MQTTBridgeSpec{
+		Local: v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://l"}, ClientID: "mine"}, Remote: v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://p"}},
+	}}).WithDefaults()
+	status := NewState(b, "pod-1", NewMetrics()).Status()
+	if status.Local.ClientID != "mine" || status.Remote.ClientID == "" || status.Remote.ClientID != b.Spec.Remote.ClientID {
+		t.Errorf("the client identifiers are %q and %q", status.Local.ClientID, status.Remote.ClientID)
+	}
+}
+
 func TestSide_LossAndConnectionToBackup_ReportedAsFailover(t *testing.T) {
 	st := newState(t)
 	start := time.Now()
@@ -164,10 +174,10 @@ func TestShortfalls_ActiveServerChanges_ChangeWithIt(t *testing.T) {
 	}
 }
 
-func TestRequested_LongTexts_TruncatedToLimitOfSchema(t *testing.T) {
+func TestRequested_LongMessage_TruncatedToLimitOfSchema(t *testing.T) {
 	st := newState(t)
-	st.Remote.Requested(&v1alpha1.RequestedSwitch{Request: strings.Repeat("x", 1000), State: v1alpha1.SwitchRefused, Message: strings.Repeat("y", 1000)})
-	if r := st.Status().Remote.RequestedSwitch; len(r.Request) > maxRequest || len(r.Message) > maxMessage || r.State != v1alpha1.SwitchRefused {
+	st.Remote.Requested(&v1alpha1.RequestedSwitch{Server: "b", State: v1alpha1.SwitchRefused, Message: strings.Repeat("y", 1000)})
+	if r := st.Status().Remote.RequestedSwitch; r.Server != "b" || len(r.Message) > maxMessage || r.State != v1alpha1.SwitchRefused {
 		t.Errorf("%+v", r)
 	}
 	st.Remote.Requested(nil)

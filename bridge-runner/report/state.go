@@ -48,6 +48,7 @@ func NewState(bridge *v1alpha1.MQTTBridge, pod string, metrics *Metrics) *State 
 	st := &State{start: metav1.Now(), pod: pod, changed: make(chan struct{}, 1)}
 	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
 	st.Remote = newSide(st, bridge.Spec.Remote.Servers(), metrics.side("remote"))
+	st.Local.status.ClientID, st.Remote.status.ClientID = bridge.Spec.Local.ClientID, bridge.Spec.Remote.ClientID
 	if d := bridge.Spec.Delivery; d != nil && d.Unforwardable != nil && d.Unforwardable.DeadLetter != nil {
 		st.deadLetter = d.Unforwardable.DeadLetter.Topic
 	}
@@ -196,7 +197,7 @@ func (s *Side) Requested(r *v1alpha1.RequestedSwitch) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	if r != nil {
-		r.Request, r.Message = truncate(r.Request, maxRequest), truncate(r.Message, maxMessage)
+		r.Message = truncate(r.Message, maxMessage)
 	}
 	s.status.RequestedSwitch = r
 	s.state.updateReadyLocked(time.Now())
@@ -260,11 +261,8 @@ func (s *Side) setFailedLocked(server int, why *diagnosis.Problem, at time.Time)
 	s.state.updateReadyLocked(at)
 }
 
-// The largest lengths of texts that the schema allows, in bytes.
-const (
-	maxMessage = 512
-	maxRequest = 256
-)
+// maxMessage is the largest length of a message that the schema allows, in bytes.
+const maxMessage = 512
 
 // truncate shortens s to at most limit bytes. A shortened text ends with "...".
 func truncate(s string, limit int) string {

@@ -154,7 +154,7 @@ func TestDisconnect_ReasonCodes_AreExplained(t *testing.T) {
 		{0x87, nil, "AuthenticationFailed", "the server no longer authorises the client (DISCONNECT 0x87); check the server's access rules for this client identifier"},
 		{0x89, nil, "ServerUnavailable", "the server is shutting down, or too busy (DISCONNECT 0x89)"},
 		{0x8B, nil, "ServerUnavailable", "the server is shutting down, or too busy (DISCONNECT 0x8b)"},
-		{0x8E, nil, "SessionTakenOver", "another client has connected with the same client identifier; give each bridge a clientID of its own (DISCONNECT 0x8e)"},
+		{0x8E, nil, "SessionTakenOver", "another client, perhaps a bridge in another cluster, has connected with the client identifier of this bridge, which its status shows; set another clientID, or remove it, because the default is different for each bridge (DISCONNECT 0x8e)"},
 		{0x97, nil, "QuotaExceeded", "the server's quota is exceeded (DISCONNECT 0x97); raise it on the server"},
 		{0x98, nil, "Disconnected", "the server's administrator ended the session (DISCONNECT 0x98)"},
 		{0x9C, reference, "ServerUnavailable", `the server redirects the client to another server (DISCONNECT 0x9c, "busy"); it refers to another server: "other:1883"; the bridge does not follow redirects; set the URL to that server`},

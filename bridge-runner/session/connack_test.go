@@ -69,14 +69,14 @@ func TestConnack_UnclearMeaning_ErrorSaysWhatToDo(t *testing.T) {
 		message string
 	}{
 		{packet.V5, "\x20\x02\x00\x00", "ProtocolVersionRefused", "the server seems not to support MQTT 5: the server sent a CONNACK of 2 bytes with code 0, in the format of MQTT 3.1.1; the server may support only that version" + version},
-		{packet.V5, "\x20\x02\x00\x87", "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x87); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
-		{packet.V5, "\x20\x03\x01\x05\x00", "AuthenticationFailed", "the server does not authorise the client (CONNACK 5); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
+		{packet.V5, "\x20\x02\x00\x87", "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x87); no credentials are set; set credentials.username and credentials.password, and check the server's access rules for this client identifier"},
+		{packet.V5, "\x20\x03\x01\x05\x00", "AuthenticationFailed", "the server does not authorise the client (CONNACK 5); no credentials are set; set credentials.username and credentials.password, and check the server's access rules for this client identifier"},
 		{packet.V5, "\x20\x05\x00\x00\x02\x7f\x01", "ProtocolError", "the server sent a CONNACK with the property 0x7f, which MQTT 5 does not define" + urlHint},
 		{packet.V5, "\x20\x03\x00\x00\x05", "ProtocolError", "the server sent a CONNACK with a property length of 5, which exceeds the packet" + urlHint},
 		{packet.V311, "\x20\x03\x00\x00\x00", "ProtocolVersionRefused", "the server seems not to support MQTT 3.1.1: the server sent a CONNACK of 3 bytes; the server may support only another version of MQTT" + version},
 		{packet.V311, "\x20\x02\x00\x84", "ProtocolVersionRefused", "the server does not support MQTT 3.1.1 (CONNACK 132)" + version},
 		{packet.V311, "\x20\x02\x00\x09", "ConnectRefused", "the server refuses the connection (CONNACK 9); check the server's log"},
-		{packet.V311, "\x20\x02\x01\x04", "AuthenticationFailed", "the server refuses the user name or password (CONNACK 4); no credentials are set; name a Secret in credentials.secretRef"},
+		{packet.V311, "\x20\x02\x01\x04", "AuthenticationFailed", "the server refuses the user name or password (CONNACK 4); no credentials are set; set credentials.username and credentials.password"},
 	} {
 		if e := newPeer(t, c.v).refused(c.answer); e.Reason != c.reason || e.Message != c.message {
 			t.Errorf("%q: %s: %s", c.answer, e.Reason, e.Message)

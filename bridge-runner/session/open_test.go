@@ -82,19 +82,19 @@ func TestRefusal_EachCode_HasReasonAndRemedy(t *testing.T) {
 		{packet.V311, 1, "ProtocolVersionRefused", "the server does not support MQTT 3.1.1 (CONNACK 1); set protocolVersion to a version that the server supports"},
 		{packet.V311, 2, "ClientIDRejected", "the server rejects the client identifier (CONNACK 2); set clientID to an identifier that the server accepts"},
 		{packet.V311, 3, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 3); check the server's log"},
-		{packet.V311, 4, "AuthenticationFailed", "the server refuses the user name or password (CONNACK 4); no credentials are set; name a Secret in credentials.secretRef"},
-		{packet.V311, 5, "AuthenticationFailed", "the server does not authorise the client (CONNACK 5); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
+		{packet.V311, 4, "AuthenticationFailed", "the server refuses the user name or password (CONNACK 4); no credentials are set; set credentials.username and credentials.password"},
+		{packet.V311, 5, "AuthenticationFailed", "the server does not authorise the client (CONNACK 5); no credentials are set; set credentials.username and credentials.password, and check the server's access rules for this client identifier"},
 		{packet.V5, 0x80, "ConnectRefused", "the server refuses the connection (CONNACK 0x80); check the server's log"},
 		{packet.V5, 0x81, "ConnectRefused", "the server refuses the connection (CONNACK 0x81); check the server's log"},
 		{packet.V5, 0x82, "ConnectRefused", "the server refuses the connection (CONNACK 0x82); check the server's log"},
 		{packet.V5, 0x83, "ConnectRefused", "the server refuses the connection (CONNACK 0x83); check the server's log"},
 		{packet.V5, 0x84, "ProtocolVersionRefused", "the server does not support MQTT 5 (CONNACK 0x84); set protocolVersion to a version that the server supports"},
 		{packet.V5, 0x85, "ClientIDRejected", "the server rejects the client identifier (CONNACK 0x85); set clientID to an identifier that the server accepts"},
-		{packet.V5, 0x86, "AuthenticationFailed", "the server refuses the user name or password (CONNACK 0x86); no credentials are set; name a Secret in credentials.secretRef"},
-		{packet.V5, 0x87, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x87); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
+		{packet.V5, 0x86, "AuthenticationFailed", "the server refuses the user name or password (CONNACK 0x86); no credentials are set; set credentials.username and credentials.password"},
+		{packet.V5, 0x87, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x87); no credentials are set; set credentials.username and credentials.password, and check the server's access rules for this client identifier"},
 		{packet.V5, 0x88, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x88); check the server's log"},
 		{packet.V5, 0x89, "ServerUnavailable", "the server reports that it is unavailable (CONNACK 0x89); check the server's log"},
-		{packet.V5, 0x8A, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x8a); no credentials are set; name a Secret in credentials.secretRef, and check the server's access rules for this client identifier"},
+		{packet.V5, 0x8A, "AuthenticationFailed", "the server does not authorise the client (CONNACK 0x8a); no credentials are set; set credentials.username and credentials.password, and check the server's access rules for this client identifier"},
 		{packet.V5, 0x8C, "AuthenticationFailed", "the server requires an authentication method that the bridge does not support (CONNACK 0x8c); supported are user name and password, and TLS client certificates"},
 		{packet.V5, 0x95, "ConnectRefused", "the server refuses the connection (CONNACK 0x95); check the server's log"},
 		{packet.V5, 0x97, "QuotaExceeded", "the server's quota is exceeded (CONNACK 0x97); raise it, or use fewer clients"},
@@ -158,9 +158,9 @@ func TestRefusal_LongReasonString_LeavesRoomForTheRemedy(t *testing.T) {
 func TestRefusal_PartsOfLoginMissing_NamesThem(t *testing.T) {
 	for _, c := range []struct{ user, password, want string }{
 		{"u", "p", `check the user name and password in the Secret "login"`},
-		{"u", "", `check the user name in the Secret "login", which has no password`},
-		{"", "p", `check the password in the Secret "login", which has no user name`},
-		{"", "", `the Secret "login" has neither a user name nor a password, so the bridge sent none; set its keys username and password`},
+		{"u", "", `check the user name in the Secret "login"; the bridge sends no password`},
+		{"", "p", `check the password in the Secret "login"; the bridge sends no user name`},
+		{"", "", `the bridge sends no user name and no password, because the values in the Secret "login" are empty; set them`},
 	} {
 		p := newPeer(t, packet.V5)
 		p.cfg.Username, p.cfg.Password, p.cfg.CredentialsSource = c.user, c.password, `the Secret "login"`

@@ -270,8 +270,8 @@ func TestShortfalls_LowerQoSAndShorterExpiry_NamedUntilResolved(t *testing.T) {
 	const (
 		once    = `QoSLowered: the server grants a lower QoS than the rules request, so that messages may arrive twice; allow the QoS on the server, or set the rules' qos to the granted QoS: "a/#" (QoS 1 instead of 2)`
 		lost    = `QoSLowered: the server grants a lower QoS than the rules request, so that messages are lost while the bridge is disconnected; allow the QoS on the server, or set the rules' qos to the granted QoS: "a/#" (QoS 1 instead of 2), "b" (QoS 0 instead of 1)`
-		shorter = "SessionExpiryLowered: the server keeps the session for 60 s without a connection (requested: 3600 s), so that messages are lost during a longer outage; raise the server's limit, or set sessionExpirySeconds: 60 if this time is long enough"
-		none    = "SessionExpiryLowered: the server deletes the session when the connection ends (session expiry 0 s; requested: 3600 s), so that messages are lost while the bridge is disconnected; allow persistent sessions on the server, or set cleanSession: true if these messages are not needed"
+		shorter = "SessionExpiryLowered: the server keeps the session for 1m without a connection (sessionExpiry: 1h), so that messages are lost during a longer outage; raise the server's limit, or set sessionExpiry: 1m if this time is long enough"
+		none    = "SessionExpiryLowered: the server deletes the session when the connection ends (sessionExpiry: 1h), so that messages are lost while the bridge is disconnected; allow persistent sessions on the server, or set cleanSession: true if these messages are not needed"
 	)
 	l := p.connect(script.Connack(false, &v5.Properties{SessionExpiryInterval: new(uint32(60))}))
 	subscribe(l, 1, 1)

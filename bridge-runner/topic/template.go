@@ -29,8 +29,13 @@ type part struct {
 
 var placeholder = regexp.MustCompile(`\$\{(topic|[1-9]\d?)\}`)
 
+// withoutBraces matches a placeholder in the notation of shells and regular expressions,
+// which would be text here.
+var withoutBraces = regexp.MustCompile(`\$(?:\d|topic)`)
+
 // ParseMapping parses a template for a filter. It rejects wildcards, placeholders other
-// than ${topic} and ${1} to ${99}, and captures that the filter does not have.
+// than ${topic} and ${1} to ${99}, placeholders without braces, and captures that the filter
+// does not have.
 func ParseMapping(f Filter, template string) (Mapping, error) {
 	m := Mapping{filter: f, whole: template == "${topic}"}
 	switch {
@@ -60,6 +65,9 @@ func ParseMapping(f Filter, template string) (Mapping, error) {
 	text = append(text, template[last:])
 	m.addText(template[last:])
 	for _, t := range text {
+		if withoutBraces.MatchString(t) {
+			return m, errors.New("a placeholder needs braces: write ${1} instead of $1, and ${topic} instead of $topic")
+		}
 		if strings.ContainsAny(t, "{}") || strings.Contains(t, "$$") || strings.HasSuffix(t, "$") {
 			return m, errors.New("the placeholders of a topic are ${topic}, ${1}, ${2} and so on; the topic must not contain { or } elsewhere, or a $ before another $ or at its end")
 		}

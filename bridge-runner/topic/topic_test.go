@@ -159,6 +159,8 @@ func TestParseMapping_BadTemplate_IsRejected(t *testing.T) {
 		{"a/+", "b/$", "placeholders"},
 		{"a/+", "b/$$x", "placeholders"},
 		{"a/+", "b/{x}", "placeholders"},
+		{"a/+", "b/$1", "write ${1} instead of $1"},
+		{"a/+", "$topic/b", "${topic} instead of $topic"},
 	} {
 		_, err := ParseMapping(mustFilter(t, c.filter), c.template)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

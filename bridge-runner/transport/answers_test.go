@@ -99,7 +99,7 @@ func TestConnect_SuccessfulAnswerOfEveryForm_TunnelBeginsAfterTheHead(t *testing
 }
 
 func TestConnect_RefusalWithABody_IsReportedAtOnce(t *testing.T) {
-	const login = "the proxy PROXY requires a login; name a Secret with username and password in proxy.credentials.secretRef"
+	const login = "the proxy PROXY requires a login; set proxy.credentials.username and proxy.credentials.password"
 	const forbidden = "the proxy PROXY forbids the connection (HTTP 403 Forbidden); allow CONNECT to server.example:1883 in the proxy's rules"
 	const basicOnly = "the proxy PROXY requires a login by %s, and the bridge supports only Basic; allow Basic for this client, or allow the connection without a login"
 	for name, c := range map[string]struct{ answer, text string }{
@@ -196,7 +196,7 @@ func TestUpgrade_SuccessfulAnswerOfEveryForm_FramesBeginAfterTheHead(t *testing.
 
 func TestUpgrade_RefusalWithABody_IsReportedAtOnce(t *testing.T) {
 	const refuses = "the server refuses the WebSocket connection "
-	const login = "the server may require a login before MQTT; set a client certificate in tls.certSecretRef, or a token in webSocket.headers or webSocket.queryFrom"
+	const login = "the server may require a login before MQTT; set a client certificate in tls.certificate, or a token in webSocket.headers or webSocket.queryFrom"
 	const web = "it responds like a web server; check the URL's path, and that the proxy in front of it forwards the Upgrade header"
 	const noUpgrade = "the server's response to the WebSocket upgrade is not valid: its WebSocket header fields are missing or wrong; check the URL's path, and the proxy in front of the server"
 	for name, c := range map[string]struct{ answer, text string }{

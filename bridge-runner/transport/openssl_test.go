@@ -92,7 +92,7 @@ func TestTLS_AlertsOfOpenSSL_ReportReasonAndRemedy(t *testing.T) {
 	other := (*issued)(nil).issue(t, "root", authority) // it has the same name, because otherwise clients would not send its certificates
 	server := root.issue(t, "server")
 	const refused = "TLS: the server refused the handshake "
-	const noCertificate = "it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef"
+	const noCertificate = "it demands a client certificate; set tls.certificate and tls.key"
 	demand := []string{"-Verify", "3", "-verify_return_error", "-CAfile", caFile(t, root)}
 	of := func(i *issued) []tls.Certificate { return []tls.Certificate{i.tls} }
 	for name, c := range map[string]struct {
@@ -104,27 +104,27 @@ func TestTLS_AlertsOfOpenSSL_ReportReasonAndRemedy(t *testing.T) {
 		"no client certificate, TLS 1.3": {append([]string{"-tls1_3"}, demand...), nil, refused + "(tls: certificate required); " + noCertificate},
 		"client of an unknown authority, TLS 1.2": {
 			append([]string{"-tls1_2"}, demand...), of(other.issue(t, "bridge")),
-			refused + `(tls: unknown certificate authority); it does not trust "CN=root", which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt`,
+			refused + `(tls: unknown certificate authority); it does not trust "CN=root", which issued the client certificate in tls.certificate; add that authority on the server, or the intermediate certificates to tls.certificate`,
 		},
 		"client of an unknown authority, TLS 1.3": {
 			append([]string{"-tls1_3"}, demand...), of(other.issue(t, "bridge")),
-			refused + `(tls: unknown certificate authority); it does not trust "CN=root", which issued the client certificate in tls.certSecretRef; add that authority on the server, or the intermediate certificates to tls.crt`,
+			refused + `(tls: unknown certificate authority); it does not trust "CN=root", which issued the client certificate in tls.certificate; add that authority on the server, or the intermediate certificates to tls.certificate`,
 		},
 		"client expired, TLS 1.2": {
 			append([]string{"-tls1_2"}, demand...), of(root.issue(t, "bridge", valid(-48*time.Hour, -24*time.Hour))),
-			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef expired at " + thisHour.Add(-24*time.Hour).Format(time.RFC3339) + "; renew it",
+			refused + "(tls: expired certificate); the client certificate in tls.certificate expired at " + thisHour.Add(-24*time.Hour).Format(time.RFC3339) + "; renew it",
 		},
 		"client expired, TLS 1.3": {
 			append([]string{"-tls1_3"}, demand...), of(root.issue(t, "bridge", valid(-48*time.Hour, -24*time.Hour))),
-			refused + "(tls: expired certificate); the client certificate in tls.certSecretRef expired at " + thisHour.Add(-24*time.Hour).Format(time.RFC3339) + "; renew it",
+			refused + "(tls: expired certificate); the client certificate in tls.certificate expired at " + thisHour.Add(-24*time.Hour).Format(time.RFC3339) + "; renew it",
 		},
 		"client not valid yet": {
 			demand, of(root.issue(t, "bridge", valid(24*time.Hour, 48*time.Hour))),
-			refused + "(tls: bad certificate); the client certificate in tls.certSecretRef is not valid before " + thisHour.Add(24*time.Hour).Format(time.RFC3339) + "; use a valid certificate, or check the clock of the runner's node",
+			refused + "(tls: bad certificate); the client certificate in tls.certificate is not valid before " + thisHour.Add(24*time.Hour).Format(time.RFC3339) + "; use a valid certificate, or check the clock of the runner's node",
 		},
 		"client certificate of a server": {
 			demand, of(root.issue(t, "bridge", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })),
-			refused + "(tls: unsupported certificate); the client certificate in tls.certSecretRef is not valid for clients; reissue it with the extended key usage clientAuth",
+			refused + "(tls: unsupported certificate); the client certificate in tls.certificate is not valid for clients; reissue it with the extended key usage clientAuth",
 		},
 		"no shared cipher": {
 			[]string{"-tls1_2", "-cipher", "ECDHE-ECDSA-CAMELLIA128-SHA256"},

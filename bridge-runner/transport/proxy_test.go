@@ -48,11 +48,11 @@ func TestProxy_Login_ConnectsOrNamesTheSecret(t *testing.T) {
 		})
 		t.Run(kind+" wrong", func(t *testing.T) {
 			wantDialError(t, testTimeout, Config{HostPort: server, Proxy: g.URLFor("plant", "other")}, v1alpha1.ReasonProxyFailed,
-				"the proxy "+proxy+" refuses the user name or password; check the Secret in proxy.credentials.secretRef")
+				"the proxy "+proxy+" refuses the user name or password; check proxy.credentials")
 		})
 		t.Run(kind+" none", func(t *testing.T) {
 			wantDialError(t, testTimeout, Config{HostPort: server, Proxy: g.URLFor("", "")}, v1alpha1.ReasonProxyFailed,
-				"the proxy "+proxy+" requires a login; name a Secret with username and password in proxy.credentials.secretRef")
+				"the proxy "+proxy+" requires a login; set proxy.credentials.username and proxy.credentials.password")
 		})
 	}
 }

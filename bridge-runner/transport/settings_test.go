@@ -36,7 +36,7 @@ func TestTLSSessions_CAChanged_FullHandshake(t *testing.T) {
 
 			cfg.TLS = clientTLS(mqtttest.NewPKI(t))
 			wantDialError(t, testTimeout, cfg, v1alpha1.ReasonTLSFailed,
-				`TLS: the server's certificate is signed by an unknown authority, "CN=test authority"; the certificate of this name in tls.caRef has another key or is not an authority's; put the certificate that signed the server's certificate into tls.caRef`)
+				`TLS: the server's certificate is signed by an unknown authority, "CN=test authority"; the certificate of this name in tls.ca has another key or is not an authority's; put the certificate that signed the server's certificate into tls.ca`)
 			observed.wantResumed(t)
 		})
 	}

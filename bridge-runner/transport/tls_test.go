@@ -71,7 +71,7 @@ func TestTLS_HandshakeFails_ReportsReasonAndRemedy(t *testing.T) {
 	}{
 		{
 			name: "unknown authority", server: serverTLS(t, mqtttest.NewPKI(t).Server()),
-			text: `TLS: the server's certificate is signed by an unknown authority, "CN=test authority"; the certificate of this name in tls.caRef has another key or is not an authority's; put the certificate that signed the server's certificate into tls.caRef`,
+			text: `TLS: the server's certificate is signed by an unknown authority, "CN=test authority"; the certificate of this name in tls.ca has another key or is not an authority's; put the certificate that signed the server's certificate into tls.ca`,
 		},
 		{
 			name: "wrong name", server: serverTLS(t, pki.WrongName()),
@@ -85,7 +85,7 @@ func TestTLS_HandshakeFails_ReportsReasonAndRemedy(t *testing.T) {
 			name: "no client certificate, TLS 1.2", server: with(func(c *tls.Config) {
 				c.ClientAuth, c.ClientCAs, c.MaxVersion = tls.RequireAndVerifyClientCert, pool(pki.CA), tls.VersionTLS12
 			}),
-			text: "TLS: the server refused the handshake (tls: handshake failure); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef",
+			text: "TLS: the server refused the handshake (tls: handshake failure); it demands a client certificate; set tls.certificate and tls.key",
 		},
 		{
 			name: "no common ALPN protocol", server: with(func(c *tls.Config) { c.NextProtos = []string{"h2"} }), alpn: []string{"mqtt"},
@@ -155,7 +155,7 @@ func TestTLS_ClientCertificateMissingAfterTheHandshake_IsReportedByRead(t *testi
 	if alert == nil {
 		t.Fatalf("no alert: %v", err)
 	}
-	wantError(t, alert, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef")
+	wantError(t, alert, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; set tls.certificate and tls.key")
 	if other := AsAlert(errors.New("another")); other != nil {
 		t.Errorf("Alert explains an error that is not an alert: %v", other)
 	}

@@ -108,13 +108,13 @@ func TestTLS_BadServerCertificate_ReportsReasonAndRemedy(t *testing.T) {
 		"authority not yet valid":      {early.issue(t, "x").tls, root.pool(), "localhost", `the certificate of the authority "CN=middle" is not yet valid: it is valid from ` + at(24*time.Hour) + "; check the clock of the runner's node, or reissue the certificate"},
 		"for clients":                  {root.issue(t, "x", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }).tls, root.pool(), "localhost", "the server's certificate is not valid for servers; reissue it with the extended key usage serverAuth"},
 		"signed by no authority":       {root.issue(t, "leaf").issue(t, "x").tls, root.pool(), "localhost", `the certificate "CN=leaf" signed another certificate but is not an authority's; reissue it with the basic constraint CA:TRUE`},
-		"unknown authority":            {root.issue(t, "x").tls, self.pool(), "localhost", `the server's certificate is signed by an unknown authority, "CN=root"; add the authority's certificate to the ConfigMap or Secret in tls.caRef, or have the server send its intermediate certificates`},
-		"unknown authority, no caRef":  {root.issue(t, "x").tls, nil, "localhost", `the server's certificate is signed by an unknown authority, "CN=root"; name a ConfigMap or Secret with the authority's certificate in tls.caRef`},
-		"unknown authority of a chain": {middle.issue(t, "x").tls, self.pool(), "localhost", `the server's certificate is signed by an unknown authority, "CN=root"; add the authority's certificate to the ConfigMap or Secret in tls.caRef, or have the server send its intermediate certificates`},
-		"chain not sent":               {middle.issue(t, "x").leafOnly(), root.pool(), "localhost", `the server's certificate is signed by an unknown authority, "CN=middle"; add the authority's certificate to the ConfigMap or Secret in tls.caRef, or have the server send its intermediate certificates`},
-		"authority of another key":     {root.issue(t, "x").tls, (*issued)(nil).issue(t, "root", authority).pool(), "localhost", `the server's certificate is signed by an unknown authority, "CN=root"; the certificate of this name in tls.caRef has another key or is not an authority's; put the certificate that signed the server's certificate into tls.caRef`},
-		"self-signed":                  {self.tls, root.pool(), "localhost", `the server's certificate is self-signed by "CN=self", an unknown authority; put this certificate into the key ca.crt of the ConfigMap or Secret in tls.caRef`},
-		"self-signed authority":        {(*issued)(nil).issue(t, "own", authority, named("localhost")).tls, nil, "localhost", `the server's certificate is self-signed by "CN=own", an unknown authority; put this certificate into the key ca.crt of the ConfigMap or Secret in tls.caRef`},
+		"unknown authority":            {root.issue(t, "x").tls, self.pool(), "localhost", `the server's certificate is signed by an unknown authority, "CN=root"; add the authority's certificate to the object in tls.ca, or have the server send its intermediate certificates`},
+		"unknown authority, no CA":     {root.issue(t, "x").tls, nil, "localhost", `the server's certificate is signed by an unknown authority, "CN=root"; name a ConfigMap, Secret or ClusterTrustBundle with the authority's certificate in tls.ca`},
+		"unknown authority of a chain": {middle.issue(t, "x").tls, self.pool(), "localhost", `the server's certificate is signed by an unknown authority, "CN=root"; add the authority's certificate to the object in tls.ca, or have the server send its intermediate certificates`},
+		"chain not sent":               {middle.issue(t, "x").leafOnly(), root.pool(), "localhost", `the server's certificate is signed by an unknown authority, "CN=middle"; add the authority's certificate to the object in tls.ca, or have the server send its intermediate certificates`},
+		"authority of another key":     {root.issue(t, "x").tls, (*issued)(nil).issue(t, "root", authority).pool(), "localhost", `the server's certificate is signed by an unknown authority, "CN=root"; the certificate of this name in tls.ca has another key or is not an authority's; put the certificate that signed the server's certificate into tls.ca`},
+		"self-signed":                  {self.tls, root.pool(), "localhost", `the server's certificate is self-signed by "CN=self", an unknown authority; add this certificate to the object in tls.ca`},
+		"self-signed authority":        {(*issued)(nil).issue(t, "own", authority, named("localhost")).tls, nil, "localhost", `the server's certificate is self-signed by "CN=own", an unknown authority; add this certificate to the object in tls.ca`},
 		"name that authority forbids":  {root.issue(t, "narrow", authority, func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"plant.example"} }).issue(t, "x").tls, root.pool(), "localhost", "the name constraints or key usages of an authority do not permit the server's certificate; have another authority issue it"},
 		"longer chain than allowed":    {root.issue(t, "short", authority, func(c *x509.Certificate) { c.MaxPathLenZero = true }).issue(t, "low", authority).issue(t, "x").tls, root.pool(), "localhost", "the chain of the server's certificate is longer than an authority in it allows (path length constraint); use a shorter chain"},
 	} {
@@ -126,7 +126,7 @@ func TestTLS_BadServerCertificate_ReportsReasonAndRemedy(t *testing.T) {
 	}
 }
 
-func TestTLS_SelfSignedCertificateInCARef_IsTrusted(t *testing.T) {
+func TestTLS_SelfSignedCertificateInCA_IsTrusted(t *testing.T) {
 	self := (*issued)(nil).issue(t, "self")
 	hostPort, _ := listenTLS(t, &tls.Config{Certificates: []tls.Certificate{self.tls}, MinVersion: tls.VersionTLS12})
 	wantEcho(t, dial(t, Config{HostPort: hostPort, TLS: &tls.Config{ServerName: "localhost", RootCAs: self.pool(), MinVersion: tls.VersionTLS12}}))
@@ -177,8 +177,8 @@ func TestTLS_ClientCertificateRefused_ReportsRemedy(t *testing.T) {
 			client []tls.Certificate
 			hint   string
 		}{
-			"none":                 {nil, "it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef"},
-			"of another authority": {[]tls.Certificate{other.issue(t, "bridge").tls}, `it does not accept client certificates of the authority "CN=other", which issued the client certificate in tls.certSecretRef; use a certificate of an authority that the server accepts`},
+			"none":                 {nil, "it demands a client certificate; set tls.certificate and tls.key"},
+			"of another authority": {[]tls.Certificate{other.issue(t, "bridge").tls}, `it does not accept client certificates of the authority "CN=other", which issued the client certificate in tls.certificate; use a certificate of an authority that the server accepts`},
 		} {
 			t.Run(name+" "+what, func(t *testing.T) {
 				e := dialOrReadError(t, Config{HostPort: hostPort, TLS: &tls.Config{ServerName: "localhost", RootCAs: root.pool(), Certificates: c.client, MinVersion: tls.VersionTLS12}})

@@ -27,7 +27,7 @@ func TestUpgrade_Fails_ReportsReasonAndRemedy(t *testing.T) {
 	}{
 		{"404 with a path", "/no", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); check the URL's path"},
 		{"404 without", "", status("404 Nope"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 404 Not Found); the URL has no path; many servers require /mqtt"},
-		{"403", "/mqtt", status("403 No"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 403 Forbidden); the server may require a login before MQTT; set a client certificate in tls.certSecretRef, or a token in webSocket.headers or webSocket.queryFrom"},
+		{"403", "/mqtt", status("403 No"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 403 Forbidden); the server may require a login before MQTT; set a client certificate in tls.certificate, or a token in webSocket.headers or webSocket.queryFrom"},
 		{"301", "/mqtt", status("301 Moved"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 301 Moved Permanently); it redirects, and the bridge does not follow redirects; set the URL to the target of the redirect"},
 		{"503", "/mqtt", status("503 Later"), v1alpha1.ReasonWebSocketRefused, "the server refuses the WebSocket connection (HTTP 503 Service Unavailable); see the log of the server, or of the proxy in front of it"},
 		{"no HTTP", "/mqtt", httpReply("220 mail.example ESMTP\r\n"), v1alpha1.ReasonWebSocketRefused, "the server does not speak HTTP on this port; check the URL's scheme and port"},
@@ -61,8 +61,8 @@ func TestUpgrade_ClientCertificateMissing_ReportsTheAlert(t *testing.T) {
 			server.ClientAuth, server.ClientCAs, server.MaxVersion = tls.RequireAndVerifyClientCert, pool(pki.CA), version
 			hostPort, _ := listenTLS(t, server)
 			text := map[uint16]string{
-				tls.VersionTLS12: "TLS: the server refused the handshake (tls: handshake failure); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef",
-				tls.VersionTLS13: "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef",
+				tls.VersionTLS12: "TLS: the server refused the handshake (tls: handshake failure); it demands a client certificate; set tls.certificate and tls.key",
+				tls.VersionTLS13: "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; set tls.certificate and tls.key",
 			}[version]
 			for range 25 { // the alert and the error of the write may come in any order
 				wantDialError(t, testTimeout, Config{HostPort: hostPort, TLS: clientTLS(pki), WebSocket: true}, v1alpha1.ReasonTLSFailed, text)
@@ -72,7 +72,7 @@ func TestUpgrade_ClientCertificateMissing_ReportsTheAlert(t *testing.T) {
 	broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{WebSocket: true, TLS: pki.Server(), ClientCA: pki.CA})
 	for range 25 {
 		wantDialError(t, testTimeout, Config{HostPort: broker.Address(), TLS: clientTLS(pki), WebSocket: true}, v1alpha1.ReasonTLSFailed,
-			"TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef")
+			"TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; set tls.certificate and tls.key")
 	}
 }
 
@@ -99,7 +99,7 @@ func TestUpgrade_RequestNotWritable_ReportsTheAlert(t *testing.T) {
 	for range 2 {
 		below := &failingWriter{Conn: dialBelow(t, &cfg), left: 2} // the client's two writes during the handshake
 		_, err := addLayers(t.Context(), &cfg, cfg.Sessions.newCache(cfg.TLS), below)
-		wantError(t, err, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; name a Secret with a client certificate in tls.certSecretRef")
+		wantError(t, err, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: certificate required); it demands a client certificate; set tls.certificate and tls.key")
 	}
 }
 

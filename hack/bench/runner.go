@@ -34,7 +34,7 @@ func startRunner(r route, dir, program string, env []string) (*process, error) {
 		}
 		if r.tls != nil {
 			s.Primary.URL = "mqtts://" + address
-			s.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: authority}}
+			s.TLS = &v1alpha1.TLS{CA: &v1alpha1.CASource{SecretKeyRef: &v1alpha1.KeyReference{Name: authority}}}
 		}
 		return s
 	}

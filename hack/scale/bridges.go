@@ -46,8 +46,8 @@ func newBridge(i, namespaces int) *v1alpha1.MQTTBridge {
 			Remote: v1alpha1.Side{
 				Primary:     v1alpha1.Server{URL: hub},
 				Backups:     []v1alpha1.Server{{URL: hubBackup}},
-				Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "hub-login"}},
-				TLS:         &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "hub-ca"}},
+				Credentials: &v1alpha1.Credentials{Password: &v1alpha1.SecretSource{SecretKeyRef: v1alpha1.KeyReference{Name: "hub-login"}}},
+				TLS:         &v1alpha1.TLS{CA: &v1alpha1.CASource{ConfigMapKeyRef: &v1alpha1.KeyReference{Name: "hub-ca"}}},
 			},
 			LocalToRemote: []v1alpha1.Rule{{Filter: "sensors/#", Topic: name + "/${topic}"}, {Filter: "alarms/#", Topic: name + "/${topic}"}},
 			RemoteToLocal: []v1alpha1.Rule{{Filter: "commands/" + name + "/#"}},

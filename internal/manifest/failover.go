@@ -4,7 +4,10 @@
 package manifest
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 	_ "time/tzdata" // the runner's image has no time zones
 
@@ -19,9 +22,17 @@ const (
 	maxSchedule = 128
 )
 
-// fiveFields matches the accepted schedules: package cron accepts more forms, such as
-// @daily and TZ=.
-var fiveFields = regexp.MustCompile(`^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9A-Za-z*?,/-]+ +[0-9A-Za-z*?,/-]+$`)
+// The patterns for schedules, as in the schema's rules.
+var (
+	// fiveFields matches the accepted schedules: package cron accepts more forms, such as
+	// @daily and TZ=.
+	fiveFields = regexp.MustCompile(`^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +([0-9*?,/-]|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))+ +([0-9*?,/-]|(?i:sun|mon|tue|wed|thu|fri|sat))+$`)
+	// outsideField matches schedules with a value that is outside the range of its field.
+	outsideField = regexp.MustCompile(`^(([^ ]*[,-])?([6-9][0-9]|[0-9]{3,})|[^ ]+ +(([^ ]*[,-])?(2[4-9]|[3-9][0-9]|[0-9]{3,})|[^ ]+ +(([^ ]*[,-])?(0+[-,/ ]|3[2-9]|[4-9][0-9]|[0-9]{3,})|[^ ]+ +(([^ ]*[,-])?(0+[-,/ ]|1[3-9]|[2-9][0-9]|[0-9]{3,})|[^ ]+ +([^ ]*[,-])?([7-9]|[0-9]{2,})))))`)
+)
+
+// anyLeapYear is a time from which each schedule that opens at all opens within a few years.
+var anyLeapYear = time.Date(2024, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func validateFailover(f *v1alpha1.Failover, path *field.Path) field.ErrorList {
 	if f == nil {
@@ -67,7 +78,13 @@ func validateProbe(p *v1alpha1.Probe, never bool, path *field.Path) field.ErrorL
 
 // validateClientIDs compares the client identifiers that the runner uses. The defaults of s
 // must be resolved, because they include derived client identifiers.
-func validateClientIDs(s *v1alpha1.MQTTBridgeSpec, path *field.Path) (errs field.ErrorList) {
+func validateClientIDs(s *v1alpha1.MQTTBridgeSpec, namespace string, path *field.Path) (errs field.ErrorList) {
+	if s.Local.ClientID == s.Remote.ClientID {
+		remote := Addresses(&s.Remote, namespace)
+		if slices.ContainsFunc(Addresses(&s.Local, namespace), func(a string) bool { return slices.Contains(remote, a) }) {
+			errs = append(errs, field.Invalid(path.Child("remote", "clientID"), s.Remote.ClientID, "local and remote have a server in common and the same clientID, so that each connection would end the other; set clientID to different identifiers, or remove it"))
+		}
+	}
 	for _, x := range []struct {
 		name string
 		side *v1alpha1.Side
@@ -111,12 +128,40 @@ func validateWindow(w *v1alpha1.FailbackWindow, path *field.Path) field.ErrorLis
 	if len(w.Schedule) > maxSchedule {
 		return append(errs, field.TooLong(path.Child("schedule"), w.Schedule, maxSchedule))
 	}
-	const expected = "schedule must consist of the five fields of cron: minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
+	const (
+		expected = "schedule must consist of the five fields of cron: minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
+		outside  = "a value of schedule is outside its field: minutes are from 0 to 59, hours from 0 to 23, days of the month from 1 to 31, months from 1 to 12, and days of the week from 0 (Sunday) to 6"
+		never    = "the window never opens, because no month of schedule has the day; choose a day that the month has, as in '0 2 28 2 *'"
+	)
+	schedule := path.Child("schedule")
 	if !fiveFields.MatchString(w.Schedule) {
-		return append(errs, field.Invalid(path.Child("schedule"), w.Schedule, expected))
+		return append(errs, field.Invalid(schedule, w.Schedule, expected))
 	}
-	if _, err := cron.ParseStandard(w.Schedule); err != nil {
-		errs = append(errs, field.Invalid(path.Child("schedule"), w.Schedule, expected+": "+err.Error()))
+	if outsideField.MatchString(w.Schedule) {
+		return append(errs, field.Invalid(schedule, w.Schedule, outside))
+	}
+	switch parsed, err := cron.ParseStandard(w.Schedule); {
+	case err != nil:
+		errs = append(errs, field.Invalid(schedule, w.Schedule, expected+": "+err.Error()))
+	case parsed.Next(anyLeapYear).IsZero():
+		errs = append(errs, field.Invalid(schedule, w.Schedule, never))
 	}
 	return errs
+}
+
+// validatePreferred refuses a preferred server that the side does not have. The schema cannot
+// check this, because most names of servers are defaults.
+func validatePreferred(s *v1alpha1.Side, path *field.Path) field.ErrorList {
+	p := s.PreferredServer
+	if p == nil {
+		return nil
+	}
+	switch names := s.ServerNames(); {
+	case p.Name == "":
+		return field.ErrorList{field.Required(path.Child("name"), "preferredServer needs the name of a server of this side; set name or remove preferredServer")}
+	case !slices.Contains(names, p.Name):
+		return field.ErrorList{field.Invalid(path.Child("name"), p.Name, fmt.Sprintf(
+			"no server of this side has this name; set name to one of its servers (%s), or remove preferredServer", strings.Join(names, ", ")))}
+	}
+	return nil
 }

@@ -16,6 +16,18 @@ func TestValidateFailover_WindowsThatTheSchemaCannotCheck_AreRefused(t *testing.
 		{"0 2 * * *", "Europe/Berlin", ""},
 		{"0 2 * * *", "", ""},
 		{"0 25 * * *", "", "failover.failback.windows[0].schedule"},
+		{"60 2 * * *", "", "failover.failback.windows[0].schedule"},
+		{"0 2 * * 7", "", "failover.failback.windows[0].schedule"},
+		{"0 2 5-1 * *", "", "failover.failback.windows[0].schedule"},
+		{"0 2 * foo *", "", "failover.failback.windows[0].schedule"},
+		{"0 2 31 2 *", "", "failover.failback.windows[0].schedule"},
+		{"0 2 30,31 feb *", "", "failover.failback.windows[0].schedule"},
+		{"0 2 31 4,6,NOV *", "", "failover.failback.windows[0].schedule"},
+		{"0 2 30-31/1 2 *", "", "failover.failback.windows[0].schedule"},
+		{"0 2 29 2 *", "", ""},
+		{"0 2 31 4,5 *", "", ""},
+		{"0 2 31 2 1", "", ""}, // with both, either the day of the month or of the week is enough
+		{"*/20 1-5/2 1 JAN-mar SUN,6", "", ""},
 		{"@daily", "", "failover.failback.windows[0].schedule"},
 		{"TZ=UTC 0 2 * * *", "", "failover.failback.windows[0].schedule"},
 		{"0 2 * * *", "Europe/Nowhere", "failover.failback.timeZone"},
@@ -47,6 +59,25 @@ func TestValidate_ProbeWithClientIDOfBridge_RefusedAlsoIfDerived(t *testing.T) {
 		b.Spec.Remote.Failover = &v1alpha1.Failover{Probe: &v1alpha1.Probe{ClientID: c.probe}}
 		errs := Validate(b)
 		if len(errs) != 1 || errs[0].Field != "spec.remote.failover.probe.clientID" {
+			t.Errorf("%+v: %v", c, errs)
+		}
+	}
+}
+
+func TestValidate_BothSidesWithOneClientIDOnOneServer_IsRefused(t *testing.T) {
+	for _, c := range []struct {
+		local, remote, localID, remoteID string
+		refused                          bool
+	}{
+		{"mqtt://broker", "mqtt://broker.plant.svc", "same", "same", true},
+		{"mqtt://broker", "mqtt://broker.plant.svc", "same", "", false},
+		{"mqtt://broker", "mqtt://broker.plant.svc", "", "", false},
+		{"mqtt://broker", "mqtt://other.plant.svc", "same", "same", false},
+	} {
+		b := bridge("a", c.local, c.remote, []v1alpha1.Rule{r("a/#", "b/${1}")}, nil)
+		b.APIVersion, b.Kind = v1alpha1.GroupVersion.String(), "MQTTBridge"
+		b.Spec.Local.ClientID, b.Spec.Remote.ClientID = c.localID, c.remoteID
+		if errs := Validate(b); (len(errs) > 0) != c.refused || c.refused && errs[0].Field != "spec.remote.clientID" {
 			t.Errorf("%+v: %v", c, errs)
 		}
 	}

@@ -88,8 +88,7 @@ func Rules(rules []v1alpha1.Rule) ([]Rule, error) {
 }
 
 // The prefixes of filters that servers remove, so that the rest is the topic filter. Package
-// topic handles $exclusive/. The schema's rule for exclude omits $SharedSubscription/,
-// because with it the rule would exceed its cost limit.
+// topic handles $exclusive/.
 var (
 	sharedPrefix   = regexp.MustCompile(`^([$]exclusive/)?[$](share|oshare|SharedSubscription|queue|q)/`)
 	excludePrefix  = regexp.MustCompile(`^[$](share|oshare|SharedSubscription|queue|q|delayed|fastlane|limit|local|noexport|stream|exclusive)/`)

@@ -61,7 +61,7 @@ func ParseURL(url string) (Address, error) {
 		return a, errors.New("a server's URL must start with mqtt:// or tcp:// (plain), mqtts://, ssl:// or tls:// (TLS), ws:// (WebSocket) or wss:// (WebSocket over TLS)")
 	}
 	if strings.Contains(url, "@") {
-		return a, errors.New("a server's URL must not contain a user name or password; put them into a Secret and name it in credentials.secretRef")
+		return a, errors.New("a server's URL must not contain a user name or password; set credentials.username and credentials.password")
 	}
 	m := hostAndPort.FindStringSubmatch(rest)
 	switch {
@@ -108,7 +108,7 @@ func splitZone(urlHost string) (host, zone string) {
 // ParseProxyURL parses the URL of a proxy: socks5://host:port or http://host:port.
 func ParseProxyURL(text string) (*neturl.URL, error) {
 	if strings.Contains(text, "@") {
-		return nil, errors.New("a proxy's URL must not contain a user name or password; put them into a Secret and name it in proxy.credentials.secretRef")
+		return nil, errors.New("a proxy's URL must not contain a user name or password; set proxy.credentials.username and proxy.credentials.password")
 	}
 	m := proxySchemeAndHost.FindStringSubmatch(text)
 	if m == nil {

@@ -14,7 +14,6 @@ package manifest
 
 import (
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"unicode/utf8"
@@ -35,8 +34,11 @@ const (
 	maxClientID  = 256
 	maxName      = 52
 	maxReference = 253
-	maxALPN      = 8
-	maxProtocol  = 255
+	maxClass     = 63
+
+	probePort   = 8080 // the port of a pod's health probes
+	maxALPN     = 8
+	maxProtocol = 255
 )
 
 // Validate returns the errors in a manifest, and nil if the manifest is valid. It refuses all
@@ -60,10 +62,11 @@ func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 		errs = append(errs, field.Invalid(name, b.Name, "name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"))
 	}
 	errs = append(errs, validateSpec(&b.Spec, field.NewPath("spec"))...)
+	errs = append(errs, validateOwnClaim(b)...)
 	if len(errs) == 0 {
 		errs = append(errs, validateSameServer(b, field.NewPath("spec"))...)
 	}
-	return append(errs, validateClientIDs(&b.WithDefaults().Spec, field.NewPath("spec"))...)
+	return append(errs, validateClientIDs(&b.WithDefaults().Spec, b.Namespace, field.NewPath("spec"))...)
 }
 
 func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
@@ -92,10 +95,8 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	errs = append(errs, validateBuffer(s, path)...)
 	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
 	errs = append(errs, validateVersions(s, path)...)
-	if s.Runner != nil && s.Runner.LogLevel != "" {
-		errs = append(errs, oneOf(path.Child("runner", "logLevel"), s.Runner.LogLevel,
-			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
-	}
+	errs = append(errs, validateClassName(s.ClassName, path.Child("className"))...)
+	errs = append(errs, validateRunner(s.Runner, path.Child("runner"))...)
 	return errs
 }
 
@@ -123,16 +124,22 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 		errs = append(errs, field.TooLong(path.Child("clientID"), s.ClientID, maxClientID))
 	}
 	errs = append(errs, inRange(path.Child("keepAliveSeconds"), s.KeepAliveSeconds, 1, 65535)...)
-	errs = append(errs, inRange(path.Child("sessionExpirySeconds"), s.SessionExpirySeconds, 1, math.MaxUint32)...)
+	if s.SessionExpiry != "" {
+		if _, err := ParseSessionExpiry(s.SessionExpiry); err != nil {
+			errs = append(errs, field.Invalid(path.Child("sessionExpiry"), s.SessionExpiry, err.Error()))
+		}
+	}
 	errs = append(errs, quantityInRange(path.Child("maximumPacketSize"), s.MaximumPacketSize, "1Ki", "268435460", "maximumPacketSize must be from 1Ki to 268435460, as in 32Mi")...)
 	if s.BridgeMode != nil {
 		errs = append(errs, oneOf(path.Child("bridgeMode"), *s.BridgeMode, v1alpha1.BridgeModeAuto, v1alpha1.BridgeModeOff)...)
 	}
 	errs = append(errs, validateCredentials(s.Credentials, path.Child("credentials"))...)
+	errs = append(errs, validateLogins(s, path)...)
 	errs = append(errs, validateTLS(s.TLS, path.Child("tls"))...)
 	errs = append(errs, validateProxy(s.Proxy, path.Child("proxy"))...)
 	errs = append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
-	return append(errs, validateFailover(s.Failover, path.Child("failover"))...)
+	errs = append(errs, validateFailover(s.Failover, path.Child("failover"))...)
+	return append(errs, validatePreferred(s, path.Child("preferredServer"))...)
 }
 
 // validateDistinct refuses a server that the side lists twice, also if the URLs differ only in
@@ -147,7 +154,7 @@ func validateDistinct(s *v1alpha1.Side, backups *field.Path) field.ErrorList {
 			continue // validateServer reports it
 		}
 		if first := slices.Index(addresses, addresses[i]); first < i {
-			errs = append(errs, field.Invalid(backups, v1alpha1.PublicURL(servers[i].URL), "two servers of this side have the same URL; list each server once"))
+			errs = append(errs, field.Invalid(backups, v1alpha1.PublicURL(servers[i].URL), "two servers of this side have the same URL, apart from upper and lower case or the default port; list each server once"))
 			continue
 		}
 		if first := slices.Index(names, names[i]); first < i {
@@ -181,11 +188,14 @@ func validateServer(s *v1alpha1.Server, path *field.Path) field.ErrorList {
 	return append(errs, validateWebSocket(s.WebSocket, path.Child("webSocket"))...)
 }
 
-func validateCredentials(c *v1alpha1.Credentials, path *field.Path) field.ErrorList {
-	if c == nil {
-		return nil
+func validateClassName(name string, path *field.Path) field.ErrorList {
+	switch {
+	case len(name) > maxClass:
+		return field.ErrorList{field.TooLong(path, name, maxClass)}
+	case name != "" && !serverName.MatchString(name):
+		return field.ErrorList{field.Invalid(path, name, "className must consist of lower case letters, digits and '-', and start and end with a letter or digit, as the value of the operator's flag --class")}
 	}
-	return validateReference(c.SecretRef.Name, path.Child("secretRef", "name"))
+	return nil
 }
 
 func validateTLS(t *v1alpha1.TLS, path *field.Path) field.ErrorList {
@@ -193,13 +203,12 @@ func validateTLS(t *v1alpha1.TLS, path *field.Path) field.ErrorList {
 		return nil
 	}
 	var errs field.ErrorList
-	if t.CARef != nil {
-		errs = append(errs, oneOf(path.Child("caRef", "kind"), t.CARef.Kind, v1alpha1.CAKindConfigMap, v1alpha1.CAKindSecret)...)
-		errs = append(errs, validateReference(t.CARef.Name, path.Child("caRef", "name"))...)
+	if (t.Certificate == nil) != (t.Key == nil) {
+		errs = append(errs, field.Invalid(path.Child("certificate"), "certificate", "a client certificate and its key belong together; set both certificate and key, or neither"))
 	}
-	if t.CertSecretRef != nil {
-		errs = append(errs, validateReference(t.CertSecretRef.Name, path.Child("certSecretRef", "name"))...)
-	}
+	errs = append(errs, validateCA(t.CA, path.Child("ca"))...)
+	errs = append(errs, validateCertificate(t.Certificate, path.Child("certificate"))...)
+	errs = append(errs, validateSecret(t.Key, path.Child("key"))...)
 	if t.ServerName != "" && (len(t.ServerName) > maxReference || !hostName.MatchString(t.ServerName)) {
 		errs = append(errs, field.Invalid(path.Child("serverName"), t.ServerName, "serverName must be a host name such as broker.example, without scheme or port"))
 	}
@@ -217,6 +226,7 @@ func validateProxy(p *v1alpha1.Proxy, path *field.Path) field.ErrorList {
 		return nil
 	}
 	errs := validateURL(p.URL, path.Child("url"), ParseProxyURL, "a proxy needs a URL; set url, for example to socks5://proxy.example:1080")
+	errs = append(errs, validateProxyLogin(p, path)...)
 	return append(errs, validateCredentials(p.Credentials, path.Child("credentials"))...)
 }
 
@@ -231,19 +241,6 @@ func validateURL[T any](url string, path *field.Path, parse func(string) (T, err
 	}
 	if _, err := parse(url); err != nil {
 		return field.ErrorList{field.Invalid(path, v1alpha1.PublicURL(url), err.Error())}
-	}
-	return nil
-}
-
-// validateReference checks the name of a Secret or ConfigMap. It also prevents a name from
-// pointing outside the directory of Secrets: objectName contains no slash and does not start
-// with a dot.
-func validateReference(name string, path *field.Path) field.ErrorList {
-	switch {
-	case name == "":
-		return field.ErrorList{field.Required(path, "the reference needs the name of a Secret or ConfigMap; set name")}
-	case len(name) > maxReference || !objectName.MatchString(name):
-		return field.ErrorList{field.Invalid(path, name, "name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.', and a letter or digit at both ends")}
 	}
 	return nil
 }

@@ -23,7 +23,6 @@ const (
 var (
 	headerName = regexp.MustCompile(`^[-!#$%&*+.^_|~0-9A-Za-z]+$`)
 	ownHeader  = regexp.MustCompile(`(?i)^(host|upgrade|connection|content-length|transfer-encoding|trailer|te|expect|keep-alive|sec-websocket-.*)$`)
-	secretKey  = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
 )
 
 func validateWebSocket(w *v1alpha1.WebSocket, path *field.Path) field.ErrorList {
@@ -42,7 +41,7 @@ func validateWebSocket(w *v1alpha1.WebSocket, path *field.Path) field.ErrorList 
 			names = append(names, name)
 		}
 	}
-	return append(errs, validateValueSource(w.QueryFrom, path.Child("queryFrom"))...)
+	return append(errs, validateRequiredKey(w.QueryFrom, path.Child("queryFrom"))...)
 }
 
 // validateHeader checks a header. Its errors do not show the value, which may be a secret.
@@ -67,20 +66,5 @@ func validateHeader(h *v1alpha1.Header, path *field.Path) field.ErrorList {
 	case hasControls(h.Value):
 		errs = append(errs, field.Invalid(value, v1alpha1.MaskedSecret, "the value of a header must not contain control characters, such as line ends; remove them"))
 	}
-	return append(errs, validateValueSource(h.ValueFrom, path.Child("valueFrom"))...)
-}
-
-func validateValueSource(v *v1alpha1.ValueSource, path *field.Path) field.ErrorList {
-	if v == nil {
-		return nil
-	}
-	ref := path.Child("secretKeyRef")
-	errs := validateReference(v.SecretKeyRef.Name, ref.Child("name"))
-	switch key := v.SecretKeyRef.Key; {
-	case key == "":
-		errs = append(errs, field.Required(ref.Child("key"), "the reference needs the key of the Secret that holds the value; set key"))
-	case len(key) > maxReference || !secretKey.MatchString(key) || key == "." || strings.HasPrefix(key, ".."): // the key is a file name
-		errs = append(errs, field.Invalid(ref.Child("key"), key, "key must be a key of a Secret: letters, digits, '-', '_' and '.'; it must not be '.' or start with '..'"))
-	}
-	return errs
+	return append(errs, validateRequiredKey(h.ValueFrom, path.Child("valueFrom"))...)
 }

@@ -142,6 +142,14 @@ func (s *Server) AddUser(name string) (*rest.Config, error) {
 	return config, nil
 }
 
+// Tool returns the path of a program beside the API server's, such as kubectl.
+func (s *Server) Tool(name string) string {
+	return filepath.Join(s.env.BinaryAssetsDirectory, name)
+}
+
+// Kubeconfig returns a kubeconfig of a user with all permissions.
+func (s *Server) Kubeconfig() []byte { return s.env.KubeConfig }
+
 // Await watches the object with the key, of the list's kind, until wanted returns true for it, and
 // returns the object. wanted receives nil if the object does not exist.
 func Await[T client.Object](

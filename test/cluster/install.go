@@ -62,6 +62,12 @@ func (r *Release) Install(ctx context.Context, image string) error {
 		"--set", "image.repository="+image[:i], "--set", "image.tag="+image[i+1:])
 }
 
+// SetRunnerImage changes the default image of the runners and waits until the operator is ready.
+// An empty image is the image of the operator.
+func (r *Release) SetRunnerImage(ctx context.Context, image string) error {
+	return r.helm(ctx, "upgrade", releaseName, "charts/mqttbridge-operator", "--wait", rollout, "--reuse-values", "--set", "runner.image="+image)
+}
+
 // Uninstall removes the release, its namespace and the CRD, which Helm keeps, and thereby all
 // bridges.
 func (r *Release) Uninstall(ctx context.Context) error {

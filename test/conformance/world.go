@@ -51,7 +51,6 @@ type world struct {
 	ledger   *ledger
 	manifest *v1alpha1.MQTTBridge
 	runner   *mqtttest.Runner
-	switches int
 	dropped  map[string]float64 // by cause, of processes that have ended
 
 	broken     atomic.Bool
@@ -308,9 +307,12 @@ func (w *world) countDropped() {
 	}
 }
 
-// requestSwitch sets the annotation that requests a switch to a remote server.
+// requestSwitch requests a switch to a remote server, by a request that differs from the previous
+// one: with force, except if the previous request for this server had it.
 func (w *world) requestSwitch(remote *peer.Server) {
 	w.Helper()
-	w.switches++
-	w.runner.Annotate(w.manifest, v1alpha1.AnnotationSwitchRemote, fmt.Sprintf("%s force %d", remote.Name(), w.switches))
+	side := &w.manifest.Spec.Remote
+	previous, name := side.PreferredServer, remote.Name()
+	force := previous == nil || previous.Name != name || !*previous.Force
+	w.runner.Prefer(w.manifest, side, &v1alpha1.PreferredServer{Name: name, Force: &force})
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -176,9 +177,43 @@ func TestRules_All_HaveAManifestThatViolatesThem(t *testing.T) {
 	})
 }
 
+// ownLine matches a line of a description that begins a new line on purpose: an entry of a list, or
+// a row of a table.
+var ownLine = regexp.MustCompile(`^(?:[-*] |\|)`)
+
+func TestDescriptions_Paragraphs_HaveNoLineBreaks(t *testing.T) {
+	var check func(s *apiextensionsv1.JSONSchemaProps, path string)
+	check = func(s *apiextensionsv1.JSONSchemaProps, path string) {
+		lines := strings.Split(s.Description, "\n")
+		for i := 1; i < len(lines); i++ {
+			if lines[i-1] != "" && lines[i] != "" && !ownLine.MatchString(lines[i]) && !strings.HasPrefix(lines[i-1], "|") {
+				t.Errorf("%s: %q begins a new line within a paragraph; kubectl explain would show a short line: run make manifests", path, lines[i])
+			}
+		}
+		for name := range s.Properties {
+			property := s.Properties[name]
+			check(&property, path+"."+name)
+		}
+		if s.Items != nil {
+			check(s.Items.Schema, path+"[]")
+		}
+		if s.AdditionalProperties != nil && s.AdditionalProperties.Schema != nil {
+			check(s.AdditionalProperties.Schema, path+"{}")
+		}
+	}
+	check(schema(t), "")
+}
+
 // foreign lists the fields with types of Kubernetes, which limits their values when pods are
 // created.
-var foreign = []string{"resources", "tolerations", "affinity"}
+var foreign = []string{
+	"resources", "tolerations", "affinity", "labelSelector", "topologySpreadConstraints", "dnsConfig", "hostAliases", "env", "seLinuxOptions",
+}
+
+// alternatives lists the fields that a manifest leaves out if it sets another field in their place.
+var alternatives = []string{
+	"username.value", "secretKeyRef", "configMapKeyRef", "clusterTrustBundle", "clusterTrustBundle.name", "clusterTrustBundle.signerName",
+}
 
 // walk visits a schema and all schemas in it. A path consists of field names and, for the first
 // item of a list, 0.
@@ -237,14 +272,20 @@ func items(in any, path []any) ([]any, bool) {
 	return path, false
 }
 
-// set replaces the value at a path.
+// set replaces the value at a path. It adds the field if it is an alternative that the manifest
+// leaves out, and all fields below it.
 func set(t *testing.T, in any, path []any, value any) {
 	t.Helper()
+	added := false
 	for i, p := range path {
 		last := i == len(path)-1
 		switch key := p.(type) {
 		case string:
 			object, ok := in.(map[string]any)
+			isAlternative := func(a string) bool { return strings.HasSuffix(dotted(path[:i+1]), "."+a) }
+			if ok && object[key] == nil && (added || slices.ContainsFunc(alternatives, isAlternative)) {
+				added, object[key] = true, map[string]any{}
+			}
 			if !ok || object[key] == nil {
 				t.Fatalf("test/manifests/valid/everything.yaml lacks %s", dotted(path[:i+1]))
 			}
@@ -313,13 +354,22 @@ func violations(s *apiextensionsv1.JSONSchemaProps) (rejected []violation, accep
 }
 
 func TestBounds_ValueBeyond_IsRejected(t *testing.T) {
-	everything := files(t, "test", "manifests", "valid")["everything"]
+	valid := files(t, "test", "manifests", "valid")
+	// with returns the manifest that has the field or its alternative, and the field's path in it.
+	with := func(t *testing.T, path []any) (*unstructured.Unstructured, []any) {
+		other := parse(t, valid["buffer-on-an-existing-claim"])
+		if at, ok := items(other.Object, path); ok && path[len(path)-1] == "existingClaim" {
+			return other, at
+		}
+		everything := parse(t, valid["everything"])
+		at, _ := items(everything.Object, path)
+		return everything, at
+	}
 	walk(schema(t), nil, func(path []any, s *apiextensionsv1.JSONSchemaProps) {
 		rejected, accepted := violations(s)
 		for _, b := range rejected {
 			t.Run(dotted(path)+"/"+b.message, func(t *testing.T) {
-				u := parse(t, everything)
-				path, _ := items(u.Object, path)
+				u, path := with(t, path)
 				set(t, u.Object, path, b.value)
 				got := causes(t, submit(t, u))
 				if !slices.ContainsFunc(got, func(c metav1.StatusCause) bool {
@@ -331,8 +381,7 @@ func TestBounds_ValueBeyond_IsRejected(t *testing.T) {
 		}
 		for _, value := range accepted {
 			t.Run(fmt.Sprintf("%s/%v", dotted(path), value), func(t *testing.T) {
-				u := parse(t, everything)
-				path, _ := items(u.Object, path)
+				u, path := with(t, path)
 				set(t, u.Object, path, value)
 				if err := submit(t, u); err != nil {
 					t.Error(err)

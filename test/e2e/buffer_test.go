@@ -127,10 +127,12 @@ func (w *world) anotherPod(old *corev1.Pod) *corev1.Pod {
 	return pod
 }
 
-// deleted deletes the bridge, and waits until its pod and its claim no longer exist.
+// deleted deletes the bridge and its claim, and waits until its pod and its claim no longer
+// exist.
 func (w *world) deleted() {
 	w.t.Helper()
 	w.kubectl("delete", "mqb", bridgeName)
+	w.kubectl("delete", "pvc", "-l", "app.kubernetes.io/instance="+bridgeName, "--wait=false")
 	w.eventually(eventTimeout, func() error {
 		if left := w.kubectl("get", "pods,pvc", "-l", "app.kubernetes.io/instance="+bridgeName, "-o", "name"); left != "" {
 			return fmt.Errorf("objects remain after the deletion of the bridge: %s", left)

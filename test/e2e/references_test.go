@@ -16,15 +16,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 // secretTimeout bounds the time until the kubelet updates a new Secret in a running pod: its sync
 // period and its cache period, up to a minute each.
 const secretTimeout = 3 * time.Minute
-
-func login(name string) *v1alpha1.Credentials {
-	return &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: name}}
-}
 
 // passwords returns a Mosquitto password file with one user.
 func passwords(t *testing.T, user, password string) string {
@@ -45,7 +42,7 @@ func TestCredentials_PrimaryRefusesPassword_BackupIsUsed(t *testing.T) {
 	w := newWorld(t)
 	const guardedConfig = "listener 1883\nallow_anonymous false\npassword_file /etc/mosquitto/passwords\nlog_dest stdout\n"
 	guarded := w.broker("guarded", guardedConfig, map[string]string{"passwords": passwords(t, "bridge", "secret")})
-	w.bridge.Spec.Remote.Primary = v1alpha1.Server{URL: guarded.URL(), Credentials: login("guarded-login")}
+	w.bridge.Spec.Remote.Primary = v1alpha1.Server{URL: guarded.URL(), Credentials: mqtttest.Login("guarded-login")}
 	w.kubectl("create", "secret", "generic", "guarded-login", "--from-literal=username=bridge", "--from-literal=password=wrong")
 	w.kubectl("wait", "deployment/guarded", "--for=condition=Available", "--timeout=60s")
 	w.ready()
@@ -65,7 +62,7 @@ func TestSecret_CreatedLater_IsNamedAndUsedWithoutANewPod(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.bridge.Spec.Remote.Backups = nil
-	w.bridge.Spec.Remote.Credentials = login("late-login")
+	w.bridge.Spec.Remote.Credentials = mqtttest.Login("late-login")
 	w.apply()
 	c := w.condition(v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonReferenceMissing)
 	if !strings.Contains(c.Message, "late-login") {

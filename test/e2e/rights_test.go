@@ -22,6 +22,8 @@ func TestRunnerPermissions_ServiceAccount_AreMinimal(t *testing.T) {
 		{[]string{"get", "secrets"}, "no"},
 		{[]string{"list", "secrets"}, "no"},
 		{[]string{"get", "configmaps"}, "no"},
+		{[]string{"watch", "configmaps"}, "no"},
+		{[]string{"watch", "configmaps/" + bridgeName + "-bridge"}, "yes"},
 		{[]string{"patch", "mqttbridges/" + bridgeName}, "no"},
 		{[]string{"patch", "mqttbridges/another", "--subresource=status"}, "no"},
 		{[]string{"patch", "mqttbridges/" + bridgeName, "--subresource=status"}, "yes"},

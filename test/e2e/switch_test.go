@@ -31,27 +31,29 @@ func TestRequestedSwitch_WithFailback_LosesAndRepeatsNothing(t *testing.T) {
 	lines := w.watch()
 
 	requested := time.Now()
-	w.kubectl("annotate", "mqb", bridgeName, v1alpha1.AnnotationSwitchRemote+"=cloud-2")
+	w.prefer(`{"name":"cloud-2"}`)
 	first, err := w.collector.WaitFrom(w.backup.Name, requested, drainTimeout)
 	must(t, err)
-	t.Logf("from kubectl annotate to the first message through the backup %s", first.Time.Sub(requested))
+	t.Logf("from kubectl patch to the first message through the backup %s", first.Time.Sub(requested))
 	w.find(lines, "True", w.backup.URL(), "Backup")
-	want := regexp.MustCompile(`remote side was switched from cloud-1 to cloud-2 in \d+ ms: SwitchRequested`)
+	want := regexp.MustCompile(`remote side was switched from cloud-1 to its preferredServer cloud-2 in \d+ ms: SwitchRequested`)
 	if note := w.event(v1alpha1.EventSwitched); !want.MatchString(note) {
 		t.Errorf("the event is %q, want %s", note, want)
 	}
 	w.condition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup)
-	if r := w.get().Status.Remote.RequestedSwitch; r == nil || r.State != v1alpha1.SwitchDone {
-		t.Errorf("%+v", r)
+	b := w.get()
+	if r := b.Status.Remote.RequestedSwitch; r == nil || r.Server != "cloud-2" || r.Generation != b.Generation || r.State != v1alpha1.SwitchDone {
+		t.Errorf("in generation %d: %+v", b.Generation, r)
 	}
 
-	w.kubectl("annotate", "mqb", bridgeName, v1alpha1.AnnotationSwitchRemote+"=elsewhere", "--overwrite")
-	if note := w.event(v1alpha1.EventSwitchRefused); !strings.Contains(note, `there is no server "elsewhere" on this side; its servers are cloud-1, cloud-2`) {
-		t.Errorf("the event is %q", note)
+	w.prefer(`{"name":"elsewhere"}`)
+	stalled := w.condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec)
+	if !strings.Contains(stalled.Message, "no server of this side has this name; set name to one of its servers (cloud-1, cloud-2), or remove preferredServer") {
+		t.Errorf("the condition says %q", stalled.Message)
 	}
 
 	released := time.Now()
-	w.kubectl("annotate", "mqb", bridgeName, v1alpha1.AnnotationSwitchRemote+"-")
+	w.prefer("null")
 	_, err = w.collector.WaitFrom(w.primary.Name, released, drainTimeout)
 	must(t, err)
 	w.event(v1alpha1.EventFailedBack)
@@ -64,4 +66,10 @@ func TestRequestedSwitch_WithFailback_LosesAndRepeatsNothing(t *testing.T) {
 	if now := w.pod().Name; now != pod {
 		t.Errorf("pod %s was replaced by %s", pod, now)
 	}
+}
+
+// prefer sets preferredServer of the remote side to a value in JSON.
+func (w *world) prefer(value string) {
+	w.t.Helper()
+	w.kubectl("patch", "mqb", bridgeName, "--type=merge", "--patch", `{"spec":{"remote":{"preferredServer":`+value+`}}}`)
 }

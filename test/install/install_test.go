@@ -202,6 +202,61 @@ func TestChart_WatchNamespaces_GrantsPermissionsInThemOnly(t *testing.T) {
 	}
 }
 
+func TestChart_Class_NamesArgumentAndLease(t *testing.T) {
+	h := helmed(t, "--set=class=edge")
+	if args := only[appsv1.Deployment](t, h, "Deployment").Spec.Template.Spec.Containers[0].Args; !slices.Contains(args, "--class=edge") {
+		t.Errorf("the operator's arguments lack --class=edge: %v", args)
+	}
+	role := only[rbacv1.Role](t, h, "Role")
+	if !slices.ContainsFunc(role.Rules, func(r rbacv1.PolicyRule) bool {
+		return slices.Equal(r.ResourceNames, []string{"edge.operator.mqttbridge.io"})
+	}) {
+		t.Errorf("the operator has no right on the Lease of its class: %+v", role.Rules)
+	}
+}
+
+func TestChart_Policy_SetsFlagsOnlyForLists(t *testing.T) {
+	flags := func(args ...string) (out []string) {
+		t.Helper()
+		for _, arg := range only[appsv1.Deployment](t, helmed(t, args...), "Deployment").Spec.Template.Spec.Containers[0].Args {
+			if strings.HasPrefix(arg, "--allow") {
+				out = append(out, arg)
+			}
+		}
+		return out
+	}
+	if got := flags(); len(got) > 0 {
+		t.Errorf("the defaults set %q; want no limit", got)
+	}
+	got := flags("--set=policy.allowedImages={a/,b}", "--set-json=policy.allowedPriorityClasses=[]", "--set=policy.allowedServiceAccounts={a}", "--set=policy.allowedSecrets={mqtt-*}", "--set=policy.allowTolerations=false")
+	want := []string{"--allowed-images=a/,b", "--allowed-priority-classes=", "--allowed-service-accounts=a", "--allowed-secrets=mqtt-*", "--allow-tolerations=false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the flags are %q; want %q", got, want)
+	}
+}
+
+func TestChart_ClusterID_ReplacesTheRightToGetKubeSystem(t *testing.T) {
+	const role = "mqttbridge-operator-cluster-id"
+	for _, c := range []struct {
+		args []string
+		want bool
+	}{
+		{nil, false}, // the operator's ClusterRole has the right
+		{[]string{"--set=watchNamespaces={a}"}, true},
+		{[]string{"--set=watchNamespaces={a}", "--set=clusterID=one"}, false},
+	} {
+		h := helmed(t, c.args...)
+		r, ok := decode[rbacv1.Role](t, h, "Role")[role]
+		if ok != c.want || ok && (r.Namespace != "kube-system" || !slices.Equal(r.Rules[0].ResourceNames, []string{"kube-system"})) {
+			t.Errorf("%v: the Role is %+v", c.args, r)
+		}
+		args := only[appsv1.Deployment](t, h, "Deployment").Spec.Template.Spec.Containers[0].Args
+		if given := slices.Contains(c.args, "--set=clusterID=one"); slices.Contains(args, "--cluster-id=one") != given {
+			t.Errorf("%v: the operator's arguments are %v", c.args, args)
+		}
+	}
+}
+
 func TestNamespace_Labels_EnforceRestrictedPodSecurityStandard(t *testing.T) {
 	ns := only[corev1.Namespace](t, kustomized(t), "Namespace")
 	if ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {

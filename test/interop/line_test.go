@@ -60,7 +60,7 @@ func newLine(t *testing.T, s setting) *line {
 			Remote: v1alpha1.Side{
 				Primary:         v1alpha1.Server{URL: s.remote.URL()},
 				ProtocolVersion: &s.version,
-				Credentials:     &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}},
+				Credentials:     mqtttest.Login("login"),
 				Failover: &v1alpha1.Failover{
 					Retry: &v1alpha1.Retry{InitialMilliseconds: ptr.To[int32](50), MaxSeconds: ptr.To[int32](1)},
 				},

@@ -64,11 +64,13 @@ func render(t testing.TB, bridge *v1alpha1.MQTTBridge) []byte {
 	return data
 }
 
-// Annotate sets an annotation in the manifest of a runner that was started with [StartRunner]. The
-// running process applies it.
-func (r *Runner) Annotate(bridge *v1alpha1.MQTTBridge, key, value string) {
+// Prefer sets the preferred server of a side, which is a side of the bridge, in the manifest of a
+// runner that was started with [StartRunner]. If preferred is nil, it removes the preferred server.
+// The running process applies the change. The generation of the manifest grows, as on an API server.
+func (r *Runner) Prefer(bridge *v1alpha1.MQTTBridge, side *v1alpha1.Side, preferred *v1alpha1.PreferredServer) {
 	r.t.Helper()
-	bridge.Annotations = map[string]string{key: value}
+	side.PreferredServer = preferred
+	bridge.Generation++
 	data := render(r.t, bridge)
 	next := r.manifest + ".next"
 	if err := os.WriteFile(next, data, 0o600); err != nil {

@@ -96,7 +96,7 @@ var connecting = []fault{
 		return v1alpha1.Server{URL: "mqtt://broker.example", Proxy: &v1alpha1.Proxy{URL: gateway}}
 	}),
 	attempt("Secret missing", atOnce, v1alpha1.ReasonReferenceMissing, func(*world) v1alpha1.Server {
-		return v1alpha1.Server{URL: "mqtt://guarded.example", Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "missing"}}}
+		return v1alpha1.Server{URL: "mqtt://guarded.example", Credentials: mqtttest.Login("missing")}
 	}),
 }
 
@@ -121,7 +121,7 @@ func named(host string) func(*world) v1alpha1.Server {
 
 // secured returns a server whose certificate must be signed by the authority of the tests.
 func secured(url string) v1alpha1.Server {
-	return v1alpha1.Server{URL: url, TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: authority}}}
+	return v1alpha1.Server{URL: url, TLS: mqtttest.TrustConfigMap(authority)}
 }
 
 // showing starts a broker with a certificate. If clientCA is not nil, it requires a client

@@ -92,7 +92,7 @@ func (w *world) build(sieved bool, between ...func(*world) v1alpha1.Server) {
 func (w *world) prepare() {
 	w.Helper()
 	w.runner = mqtttest.NewRunner(w, w.manifest())
-	w.runner.SetFile(authority, "ca.crt", string(w.pki.CA))
+	w.runner.SetFile(mqtttest.ConfigMap(authority), "ca.crt", string(w.pki.CA))
 }
 
 // connect starts the runner and waits until it is connected.

@@ -69,7 +69,7 @@ func TestBacklogOnDisk_AfterOutage_IsDeliveredInOrder(t *testing.T) {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
 			t.Parallel()
 			l := newDiskLine(t)
-			l.manifest.Spec.Delivery = &v1alpha1.Delivery{QoS0WhenDown: ptr.To(v1alpha1.QoS0WhenDownBuffer)}
+			l.manifest.Spec.Buffer.QoS0WhenDown = ptr.To(v1alpha1.QoS0WhenDownBuffer)
 			l.connect()
 			waitBacklogState(t, l.runner, v1alpha1.BacklogEmpty)
 			l.stream(qos, 1000)

@@ -14,16 +14,12 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-func login(name string) *v1alpha1.Credentials {
-	return &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: name}}
-}
-
 // guarded returns a bridge whose primary requires the user bridge and the password secret.
 func guarded(t *testing.T) (l *line, r *mqtttest.Runner) {
 	t.Helper()
 	l = newLine(t)
 	l.primary = mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "guarded", Users: map[string]string{"bridge": "secret"}})
-	l.manifest.Spec.Remote.Primary = v1alpha1.Server{URL: l.primary.URL(), Credentials: login("login")}
+	l.manifest.Spec.Remote.Primary = v1alpha1.Server{URL: l.primary.URL(), Credentials: mqtttest.Login("login")}
 	retry(l.manifest, 100, 1)
 	return l, mqtttest.NewRunner(t, l.manifest)
 }
@@ -69,9 +65,9 @@ func TestSecret_CreatedLater_IsNamedAndUsedWithoutARestart(t *testing.T) {
 			return failed(s, 0, v1alpha1.ReasonReferenceMissing, words...)
 		})
 	}
-	missing("login")
+	missing(`Secret "login"`, `key "username"`, "spec.remote.primary.credentials.username.secretKeyRef")
 	r.SetFile("login", "username", "bridge")
-	missing("login", "password")
+	missing(`Secret "login"`, `key "password"`, "spec.remote.primary.credentials.password.secretKeyRef")
 	r.SetFile("login", "password", "secret")
 	r.WaitActive("primary", eventTimeout)
 }
@@ -112,19 +108,19 @@ func TestTLS_ClientCertificateAndPassword_Connects(t *testing.T) {
 		Name: "remote", TLS: pki.Server(), ClientCA: pki.CA, Users: map[string]string{"bridge": "secret"},
 	})
 	b := manifest("tls", local.URL(), remote.URL())
-	b.Spec.Local.Credentials = login("local-login")
-	b.Spec.Remote.Credentials = login("remote-login")
-	b.Spec.Remote.TLS = &v1alpha1.TLS{
-		CARef:         &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"},
-		CertSecretRef: &v1alpha1.LocalReference{Name: "client-cert"},
+	b.Spec.Local.Credentials = &v1alpha1.Credentials{
+		Username: &v1alpha1.UsernameSource{Value: "inside"},
+		Password: &v1alpha1.SecretSource{SecretKeyRef: v1alpha1.KeyReference{Name: "local-login", Key: "plant.password"}},
 	}
+	b.Spec.Remote.Credentials = mqtttest.Login("remote-login")
+	b.Spec.Remote.TLS = mqtttest.ShowCertificate(mqtttest.TrustConfigMap("ca"), "client-cert")
 	r := mqtttest.NewRunner(t, b)
 	client := pki.Client("bridge")
 	for object, keys := range map[string]map[string]string{
-		"local-login":  {"username": "inside", "password": "a b\"c"},
-		"remote-login": {"username": "bridge", "password": "secret"},
-		"ca":           {"ca.crt": string(pki.CA)},
-		"client-cert":  {"tls.crt": string(client.Cert), "tls.key": string(client.Key)},
+		"local-login":            {"plant.password": "a b\"c"},
+		"remote-login":           {"username": "bridge", "password": "secret"},
+		mqtttest.ConfigMap("ca"): {"ca.crt": string(pki.CA)},
+		"client-cert":            {"tls.crt": string(client.Cert), "tls.key": string(client.Key)},
 	} {
 		for key, value := range keys {
 			r.SetFile(object, key, value)
@@ -158,7 +154,7 @@ func TestTLS_Failures_HaveDistinctErrors(t *testing.T) {
 			bad := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "bad", TLS: tc.server, ClientCA: tc.demand})
 			l.manifest.Spec.Remote.Primary = v1alpha1.Server{
 				URL: bad.URL(),
-				TLS: &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "ca"}},
+				TLS: mqtttest.TrustSecret("ca"),
 			}
 			r := mqtttest.NewRunner(t, l.manifest)
 			r.SetFile("ca", "ca.crt", string(pki.CA))
@@ -178,7 +174,8 @@ func TestTLS_ServerName_ReplacesHostOfURL(t *testing.T) {
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote", TLS: pki.WrongName()})
 	b := manifest("sni", local.URL(), remote.URL())
-	b.Spec.Remote.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "ca"}, ServerName: "another.example"}
+	b.Spec.Remote.TLS = mqtttest.TrustSecret("ca")
+	b.Spec.Remote.TLS.ServerName = "another.example"
 	r := mqtttest.NewRunner(t, b)
 	r.SetFile("ca", "ca.crt", string(pki.CA))
 	r.Start()
@@ -191,14 +188,59 @@ func TestTLS_MissingAuthority_IsNamed(t *testing.T) {
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote", TLS: pki.Server()})
 	b := retry(manifest("ca", local.URL(), remote.URL()), 100, 1)
-	b.Spec.Remote.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "plant-ca"}}
+	b.Spec.Remote.TLS = mqtttest.TrustConfigMap("plant-ca")
 	r := mqtttest.StartRunner(t, b)
 	r.WaitStatus(eventTimeout, "the missing authority is named", func(s v1alpha1.MQTTBridgeStatus) error {
 		if s.Remote == nil || len(s.Remote.Servers) == 0 {
 			return errors.New("the status has no servers")
 		}
-		return failed(s, 0, v1alpha1.ReasonReferenceMissing, "ConfigMap", "plant-ca", "ca.crt")
+		return failed(s, 0, v1alpha1.ReasonReferenceMissing, "ConfigMap", "plant-ca", "ca.crt", "spec.remote.tls.ca.configMapKeyRef")
 	})
-	r.SetFile("plant-ca", "ca.crt", string(pki.CA))
+	r.SetFile(mqtttest.ConfigMap("plant-ca"), "ca.crt", string(pki.CA))
 	r.WaitActive("primary", eventTimeout)
+}
+
+func TestTLS_AuthoritiesInSecretConfigMapAndClusterTrustBundle_AreKeptApart(t *testing.T) {
+	t.Parallel()
+	bundle := &v1alpha1.ClusterTrustBundleSource{SignerName: "example.com/plant"}
+	for _, c := range []struct {
+		name, file string
+		tls        *v1alpha1.TLS
+		missing    []string // words
+	}{
+		{"Secret", "plant", mqtttest.TrustSecret("plant"), []string{`Secret "plant"`, `key "ca.crt"`, "spec.remote.tls.ca.secretKeyRef"}},
+		{"ConfigMap", mqtttest.ConfigMap("plant"), mqtttest.TrustConfigMap("plant"), []string{`ConfigMap "plant"`, `key "ca.crt"`, "spec.remote.tls.ca.configMapKeyRef"}},
+		{
+			"ClusterTrustBundle", "clusterTrustBundles/example.com:plant", &v1alpha1.TLS{CA: &v1alpha1.CASource{ClusterTrustBundle: bundle}},
+			[]string{`ClusterTrustBundle of the signer "example.com/plant"`, "spec.remote.tls.ca.clusterTrustBundle"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			pki := mqtttest.NewPKI(t)
+			local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+			remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote", TLS: pki.Server()})
+			b := retry(manifest("kinds", local.URL(), remote.URL()), 100, 1)
+			b.Spec.Remote.TLS = c.tls
+			r := mqtttest.NewRunner(t, b)
+			others := string(mqtttest.NewPKI(t).CA)
+			for _, file := range []string{"plant", mqtttest.ConfigMap("plant"), "clusterTrustBundles/example.com:plant"} {
+				if file != c.file {
+					r.SetFile(file, "ca.crt", others)
+				}
+			}
+			if c.tls.CA.ClusterTrustBundle != nil {
+				r.SetFile(c.file, "ca.crt", "") // as the kubelet does if there is no bundle
+			}
+			r.Start()
+			r.WaitStatus(eventTimeout, "the missing authority is named", func(s v1alpha1.MQTTBridgeStatus) error {
+				if s.Remote == nil || len(s.Remote.Servers) == 0 {
+					return errors.New("the status has no servers")
+				}
+				return failed(s, 0, v1alpha1.ReasonReferenceMissing, c.missing...)
+			})
+			r.SetFile(c.file, "ca.crt", string(pki.CA))
+			r.WaitActive("primary", eventTimeout)
+		})
+	}
 }

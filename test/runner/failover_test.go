@@ -180,7 +180,7 @@ func TestFailover_ServersWithDifferentErrors_AllAreTriedInOneRound(t *testing.T)
 	b := manifest("round", local.URL(), dead, "mqtt://no-such-host.invalid", silent.URL(), strict.URL(), nonsense.URL(), closing.URL(), good.URL())
 	timeouts(b, 1, 1)
 	withoutProbes(b)
-	b.Spec.Remote.Backups[2].Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	b.Spec.Remote.Backups[2].Credentials = mqtttest.Login("login")
 	r := mqtttest.NewRunner(t, b)
 	r.SetFile("login", "username", "bridge")
 	r.SetFile("login", "password", "wrong")

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
@@ -48,7 +47,7 @@ func TestLivez_ConnectorWithoutProgress_FailsAndNamesIt(t *testing.T) {
 	t.Parallel()
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	bridge := manifest("stuck", local.URL(), "mqtt://127.0.0.1:1")
-	bridge.Spec.Remote.Credentials = &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "login"}}
+	bridge.Spec.Remote.Credentials = mqtttest.Login("login")
 	r := mqtttest.NewRunner(t, bridge)
 	secret := filepath.Join(filepath.Dir(r.DataDir()), "secrets", "login")
 	must(t, os.MkdirAll(secret, 0o700))

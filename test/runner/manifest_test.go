@@ -6,6 +6,7 @@ package runner
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	manifestprotocol "github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
@@ -107,6 +109,26 @@ func TestManifest_Samples_AreAccepted(t *testing.T) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			mqtttest.StartRunnerWith(t, path)
 		})
+	}
+}
+
+// A runner with an older image must run with the manifest of a newer operator.
+func TestManifest_OfANewerOperator_StartsAndReportsIgnoredFields(t *testing.T) {
+	t.Parallel()
+	const of = "apiVersion: mqttbridge.io/v1alpha1\nkind: MQTTBridge\nmetadata: {name: x, annotations: {mqttbridge.io/manifest-version: \"%d\"}}\n" +
+		"spec:\n  local: {primary: {url: \"mqtt://127.0.0.1:1\"}}\n  remote: {primary: {url: \"mqtt://127.0.0.1:2\"}, colour: red}\n  localToRemote: [{filter: x}]\n"
+	path := filepath.Join(t.TempDir(), "bridge.yaml")
+	must(t, os.WriteFile(path, fmt.Appendf(nil, of, manifestprotocol.Version), 0o600))
+	r := mqtttest.StartRunnerWith(t, path)
+	if got := r.Metrics().Sum("mqttbridge_ignored_fields"); got != 1 {
+		t.Errorf("mqttbridge_ignored_fields is %v, want 1", got)
+	}
+	if log := r.Log(); !strings.Contains(log, "spec.remote.colour") {
+		t.Errorf("the log does not name the ignored field:\n%s", log)
+	}
+	must(t, os.WriteFile(path, fmt.Appendf(nil, of, manifestprotocol.Version+1), 0o600))
+	if stderr := refusal(t, path); !strings.Contains(stderr, "mqttbridge.io/manifest-version") || !strings.Contains(stderr, "spec.runner.image") {
+		t.Errorf("the runner does not name the version and the remedy:\n%s", stderr)
 	}
 }
 

@@ -38,10 +38,7 @@ func secureLine(t *testing.T, pki *mqtttest.PKI, probeSeconds int32) (l *line, p
 	if probeSeconds > 0 {
 		failover(l.manifest).Probe = &v1alpha1.Probe{IntervalSeconds: ptr.To(probeSeconds)}
 	}
-	l.manifest.Spec.Remote.TLS = &v1alpha1.TLS{
-		CARef:         &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"},
-		CertSecretRef: &v1alpha1.LocalReference{Name: "client-cert"},
-	}
+	l.manifest.Spec.Remote.TLS = mqtttest.ShowCertificate(mqtttest.TrustConfigMap("ca"), "client-cert")
 	l.collector = mqtttest.StartCollector(t, "up/#", "up", l.primary, l.backup)
 	l.prepare(pki)
 	l.showCertificate(pki.Client("bridge"))

@@ -30,22 +30,43 @@ func neverBack(b *v1alpha1.MQTTBridge) {
 	failover(b).Failback = &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}
 }
 
-// requestSwitch requests a switch to a remote server and waits until the request is Done or
-// Refused.
-func (l *line) requestSwitch(text string) *v1alpha1.RequestedSwitch {
+// prefer sets the preferred server of the remote side.
+func (l *line) prefer(name string, force bool) {
 	l.t.Helper()
-	l.runner.Annotate(l.manifest, v1alpha1.AnnotationSwitchRemote, text)
-	return l.waitAnswer(text)
+	l.runner.Prefer(l.manifest, &l.manifest.Spec.Remote, &v1alpha1.PreferredServer{Name: name, Force: &force})
 }
 
-func (l *line) waitAnswer(text string) *v1alpha1.RequestedSwitch {
+// requestSwitch requests a switch to a remote server and waits until the request is Done or
+// Refused.
+func (l *line) requestSwitch(name string) *v1alpha1.RequestedSwitch {
 	l.t.Helper()
-	return l.runner.WaitStatus(eventTimeout, "an answer to the request "+text, func(s v1alpha1.MQTTBridgeStatus) error {
-		if r := s.Remote.RequestedSwitch; r == nil || r.Request != text || r.State == v1alpha1.SwitchPending {
-			return fmt.Errorf("%+v", r)
+	l.prefer(name, false)
+	return l.waitAnswer(name)
+}
+
+// waitAnswer waits until the latest request for a remote server is Done or Refused.
+func (l *line) waitAnswer(name string) *v1alpha1.RequestedSwitch {
+	l.t.Helper()
+	return l.runner.WaitStatus(eventTimeout, "an answer to the request for "+name, func(s v1alpha1.MQTTBridgeStatus) error {
+		r := s.Remote.RequestedSwitch
+		if r == nil || r.Server != name || r.Generation != l.manifest.Generation || r.State == v1alpha1.SwitchPending {
+			return fmt.Errorf("generation %d, %+v", l.manifest.Generation, r)
 		}
 		return nil
 	}).Remote.RequestedSwitch
+}
+
+// withdraw removes the preferred server of the remote side, and waits until the runner has noticed
+// it.
+func (l *line) withdraw() {
+	l.t.Helper()
+	l.runner.Prefer(l.manifest, &l.manifest.Spec.Remote, nil)
+	l.runner.WaitStatus(eventTimeout, "the status has no request", func(s v1alpha1.MQTTBridgeStatus) error {
+		if s.Remote.RequestedSwitch != nil {
+			return errors.New("the status has a request")
+		}
+		return nil
+	})
 }
 
 // promisedGap is the longest time for which no server is active during a switch from a healthy
@@ -117,7 +138,7 @@ func TestFailback_UnderLoad_LosesAndRepeatsNothing(t *testing.T) {
 				l.requestSwitch("backup-1")
 				l.runner.WaitActive("backup-1", eventTimeout)
 				l.primary.Stop()
-				l.runner.Annotate(l.manifest, "unrelated", "")
+				l.withdraw()
 				l.runner.WaitStatus(eventTimeout, "the primary fails", serverIs(0, v1alpha1.ServerFailed))
 			}
 			l.primary.Start() // so that the collector receives all messages
@@ -165,29 +186,78 @@ func TestRequestedSwitch_ServerFailsProbe_IsRefused(t *testing.T) {
 	l.stream(1, 500)
 	l.backup.Freeze() // accepts connections and does not answer
 	since := l.runner.WaitActive("primary", eventTimeout).Remote.Active.Since
-	for _, c := range []struct{ request, message string }{
-		{"backup-1", "its probe failed: "},
-		{"backup-1 force", "the connection failed: "},
-		{"nowhere", `there is no server "nowhere" on this side; its servers are primary, backup-1`},
+	for _, c := range []struct {
+		force   bool
+		message string
+	}{
+		{false, "the probe of the server failed, so the bridge does not switch (to switch without a probe, set preferredServer.force to true): "},
+		{true, "the connection to the server failed, so the bridge does not switch (to repeat the request, remove preferredServer and set it again): "},
 	} {
-		if r := l.requestSwitch(c.request); r.State != v1alpha1.SwitchRefused || !strings.Contains(r.Message, c.message) {
-			t.Errorf("%s: %+v", c.request, r)
+		l.prefer("backup-1", c.force)
+		if r := l.waitAnswer("backup-1"); r.State != v1alpha1.SwitchRefused || !strings.HasPrefix(r.Message, c.message) {
+			t.Errorf("with force %t: %+v", c.force, r)
 		}
 	}
 	if s := l.runner.WaitActive("primary", eventTimeout); !s.Remote.Active.Since.Equal(&since) {
 		t.Error("the bridge switched away from the primary")
 	}
 	l.backup.Thaw()
-	if r := l.requestSwitch("backup-1 again"); r.State != v1alpha1.SwitchDone {
+	l.withdraw()
+	if r := l.requestSwitch("backup-1"); r.State != v1alpha1.SwitchDone {
 		t.Errorf("%+v", r)
 	}
 	onceEach(t, l.finish())
 }
 
+// A refused request stays. The bridge switches to the preferred server when failback permits it.
+func TestRequestedSwitch_RefusedServerBecomesStable_IsSwitchedTo(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	failback(l.manifest, 1, 1)
+	l.connect()
+	l.backup.Stop()
+	if r := l.requestSwitch("backup-1"); r.State != v1alpha1.SwitchRefused {
+		t.Fatalf("%+v", r)
+	}
+	l.backup.Start()
+	s := l.runner.WaitActive("backup-1", eventTimeout)
+	if f := s.Remote.LastFailover; f.Reason != v1alpha1.ReasonFailedBack {
+		t.Errorf("%+v", f)
+	}
+}
+
+// The runner ignores a manifest that prefers a server that it does not have: an unknown server, or
+// a server that is new in the manifest.
+func TestRequestedSwitch_UnknownServer_KeepsPreviousRequest(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	neverBack(l.manifest)
+	l.connect()
+	first := l.requestSwitch("backup-1")
+	waitLog := func(text string) {
+		t.Helper()
+		mqtttest.Eventually(t, eventTimeout, "the log reports the unknown server", func() error {
+			if log := l.runner.Log(); !strings.Contains(log, text) {
+				return fmt.Errorf("the log is\n%s", log)
+			}
+			return nil
+		})
+	}
+	l.prefer("nowhere", false)
+	waitLog("no server of this side has this name; set name to one of its servers (primary, backup-1), or remove preferredServer")
+	l.manifest.Spec.Remote.Backups = append(l.manifest.Spec.Remote.Backups, v1alpha1.Server{Name: "new", URL: "mqtt://new.example"})
+	l.prefer("new", false)
+	waitLog("preferredServer does not apply to the servers with which the runner was started, so the earlier request stays")
+	s := l.runner.WaitActive("backup-1", 0)
+	if r := s.Remote.RequestedSwitch; r == nil || *r != *first {
+		t.Errorf("the request is %+v, want %+v", r, first)
+	}
+}
+
 func TestRequestedSwitch_SetBeforeStart_IsUsedFromTheStart(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	l.manifest.Annotations = map[string]string{v1alpha1.AnnotationSwitchRemote: "backup-1"}
+	l.manifest.Spec.Remote.PreferredServer = &v1alpha1.PreferredServer{Name: "backup-1"}
 	l.runner = mqtttest.StartRunner(t, l.manifest)
 	s := l.runner.WaitActive("backup-1", eventTimeout)
 	if s.Remote.Failovers != nil {
@@ -196,13 +266,7 @@ func TestRequestedSwitch_SetBeforeStart_IsUsedFromTheStart(t *testing.T) {
 	if r := l.waitAnswer("backup-1"); r.State != v1alpha1.SwitchDone {
 		t.Errorf("%+v", r)
 	}
-	l.runner.Annotate(l.manifest, "unrelated", "")
-	l.runner.WaitStatus(eventTimeout, "the status has no request", func(s v1alpha1.MQTTBridgeStatus) error {
-		if s.Remote.RequestedSwitch != nil {
-			return errors.New("the status has a request")
-		}
-		return nil
-	})
+	l.withdraw()
 }
 
 func TestProbes_StandbyServers_ReportTheirState(t *testing.T) {
@@ -295,7 +359,7 @@ func TestRequestedSwitch_LocalSide_Switches(t *testing.T) {
 	second := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local-2"})
 	l.manifest.Spec.Local.Backups = []v1alpha1.Server{{URL: second.URL()}}
 	l.connect()
-	l.runner.Annotate(l.manifest, v1alpha1.AnnotationSwitchLocal, "backup-1")
+	l.runner.Prefer(l.manifest, &l.manifest.Spec.Local, &v1alpha1.PreferredServer{Name: "backup-1"})
 	s := l.runner.WaitStatus(eventTimeout, "the local side is switched", func(s v1alpha1.MQTTBridgeStatus) error {
 		if r := s.Local.RequestedSwitch; r == nil || r.State != v1alpha1.SwitchDone || s.Local.Active.Name != "backup-1" {
 			return fmt.Errorf("%+v", s.Local)
@@ -318,7 +382,7 @@ func TestSIGTERM_DuringSwitch_DeliversHeldMessages(t *testing.T) {
 	l.connect()
 	l.stream(1, 500)
 	l.backup.Freeze() // accepts connections and does not answer
-	l.runner.Annotate(l.manifest, v1alpha1.AnnotationSwitchRemote, "backup-1 force")
+	l.prefer("backup-1", true)
 	mqtttest.Eventually(t, eventTimeout, "messages wait for the switch", func() error {
 		if n := held(l.runner); n < 500 {
 			return fmt.Errorf("%v are held", n)

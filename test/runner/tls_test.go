@@ -58,7 +58,7 @@ func TestPort_OfAnotherProtocol_SaysWhatToChange(t *testing.T) {
 			t.Parallel()
 			b := retry(manifest("port-"+strings.ReplaceAll(strings.ToLower(c.name), " ", "-"), local.URL(), c.url), 100, 1)
 			if strings.HasPrefix(c.url, "mqtts") || strings.HasPrefix(c.url, "wss") {
-				b.Spec.Remote.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "ca"}}
+				b.Spec.Remote.TLS = mqtttest.TrustSecret("ca")
 			}
 			r := mqtttest.NewRunner(t, b)
 			r.SetFile("ca", "ca.crt", string(pki.CA))
@@ -93,7 +93,7 @@ func TestTLS_HostWithTrailingDot_IsVerifiedWithoutIt(t *testing.T) {
 			t.Parallel()
 			remote := mqtttest.StartBroker(t, o)
 			b := manifest("dot-"+name, local.URL(), strings.Replace(remote.URL(), "localhost", "localhost.", 1))
-			b.Spec.Remote.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindSecret, Name: "ca"}}
+			b.Spec.Remote.TLS = mqtttest.TrustSecret("ca")
 			r := mqtttest.NewRunner(t, b)
 			// The CA has a byte order mark and CRLF line ends, as an editor on Windows may write.
 			r.SetFile("ca", "ca.crt", "\uFEFF"+strings.ReplaceAll(string(pki.CA), "\n", "\r\n"))

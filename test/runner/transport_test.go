@@ -38,10 +38,10 @@ func lineBy(t *testing.T, w way) *line {
 	l.manifest = downToo(retry(manifest("line", l.local.URL(), l.primary.URL()+w.path, l.backup.URL()), 100, 1))
 	primary := &l.manifest.Spec.Remote.Primary
 	if w.broker.TLS != nil {
-		primary.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}}
+		primary.TLS = mqtttest.TrustConfigMap("ca")
 	}
 	if w.gateway != nil {
-		primary.Proxy = &v1alpha1.Proxy{URL: w.gateway.URL(), Credentials: login("proxy-login")}
+		primary.Proxy = &v1alpha1.Proxy{URL: w.gateway.URL(), Credentials: mqtttest.Login("proxy-login")}
 	}
 	l.collector = mqtttest.StartCollector(t, "up/#", "up", l.primary, l.backup)
 	return l
@@ -51,7 +51,7 @@ func lineBy(t *testing.T, w way) *line {
 func (l *line) prepare(pki *mqtttest.PKI) *mqtttest.Runner {
 	l.t.Helper()
 	l.runner = mqtttest.NewRunner(l.t, l.manifest)
-	l.runner.SetFile("ca", "ca.crt", string(pki.CA))
+	l.runner.SetFile(mqtttest.ConfigMap("ca"), "ca.crt", string(pki.CA))
 	l.runner.SetFile("proxy-login", "username", "plant")
 	l.runner.SetFile("proxy-login", "password", "secret")
 	return l.runner
@@ -136,7 +136,7 @@ func TestProxy_LoginRefusedAndCorrected_IsReportedAndConnects(t *testing.T) {
 				if s.Remote == nil || len(s.Remote.Servers) == 0 {
 					return fmt.Errorf("the status has no servers")
 				}
-				return failed(s, 0, v1alpha1.ReasonProxyFailed, "the proxy "+g.URLFor("", "").Host+" refuses the user name or password; check the Secret in proxy.credentials.secretRef")
+				return failed(s, 0, v1alpha1.ReasonProxyFailed, "the proxy "+g.URLFor("", "").Host+" refuses the user name or password; check proxy.credentials")
 			})
 			if strings.Contains(r.Log(), "mistyped") {
 				t.Error("the log contains the password")
@@ -203,7 +203,8 @@ func TestALPN_ServerRequiresProtocol_ConnectsWithIt(t *testing.T) {
 	l := lineBy(t, way{})
 	primary := &l.manifest.Spec.Remote.Primary
 	primary.URL = gate(t, pki.Server(), "x-amzn-mqtt-ca", l.primary.Address())
-	primary.TLS = &v1alpha1.TLS{CARef: &v1alpha1.CAReference{Kind: v1alpha1.CAKindConfigMap, Name: "ca"}, ALPN: []string{"x-amzn-mqtt-ca"}}
+	primary.TLS = mqtttest.TrustConfigMap("ca")
+	primary.TLS.ALPN = []string{"x-amzn-mqtt-ca"}
 	r := l.prepare(pki)
 	r.Start()
 	r.WaitActive("primary", eventTimeout)

@@ -49,8 +49,8 @@ func startAPIGateway(t *testing.T, broker *mqtttest.Broker, token string) *apiGa
 // url returns the URL of the gateway, with a query.
 func (g *apiGateway) url() string { return strings.Replace(g.URL, "http://", "ws://", 1) + "/mqtt?v=1" }
 
-func secretKey(name, key string) *v1alpha1.ValueSource {
-	return &v1alpha1.ValueSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: name, Key: key}}
+func secretKey(name, key string) *v1alpha1.SecretSource {
+	return &v1alpha1.SecretSource{SecretKeyRef: v1alpha1.KeyReference{Name: name, Key: key}}
 }
 
 // withToken returns settings that read the token from the Secret gateway.

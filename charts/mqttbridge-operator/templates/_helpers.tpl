@@ -46,6 +46,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   namespace: {{ .Release.Namespace }}
 {{- end -}}
 
+{{/* The name of the Lease for leader election. */}}
+{{- define "mqttbridge.lease" -}}
+{{- with .Values.class }}{{ . }}.{{ end }}operator.mqttbridge.io
+{{- end -}}
+
 {{/* The rules of a role in config/rbac, which `make manifests` copies to files/. */}}
 {{- define "mqttbridge.rules" -}}
 {{- $role := .Files.Get (printf "files/%s.yaml" .role) | fromYaml -}}

@@ -1,0 +1,155 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package convert
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
+)
+
+// The test data are all samples and all valid test manifests of release 0.1.
+func TestManifests_EachManifestOfBefore_IsValidNow(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			before, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := converted(t, string(before))
+			if again := converted(t, now); again != now {
+				t.Errorf("converted twice:\n%s\nonce:\n%s", again, now)
+			}
+			for _, document := range strings.Split(now, "\n---\n") {
+				check(t, document)
+			}
+		})
+	}
+}
+
+func converted(t *testing.T, before string) string {
+	t.Helper()
+	now, _, err := Manifests([]byte(before), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(now)
+}
+
+// check fails the test if a document is an MQTTBridge that is not valid.
+func check(t *testing.T, document string) {
+	t.Helper()
+	if !strings.Contains(document, "kind: MQTTBridge") {
+		return
+	}
+	b := &v1alpha1.MQTTBridge{}
+	if err := yaml.UnmarshalStrict([]byte(document), b); err != nil {
+		t.Fatalf("%v\n%s", err, document)
+	}
+	if errs := manifest.Validate(b); len(errs) > 0 {
+		t.Errorf("%v\n%s", errs.ToAggregate(), document)
+	}
+}
+
+const head = "apiVersion: mqttbridge.io/v1alpha1\nkind: MQTTBridge\nmetadata:\n  name: b\n"
+
+func TestManifests_EachChange(t *testing.T) {
+	for name, c := range map[string]struct{ before, want string }{
+		"directions, with comments": {
+			"spec:\n  forwards: # up\n    - {filter: a}\n  # down\n  subscriptions:\n    - {filter: b}\n",
+			"spec:\n  localToRemote: # up\n    - {filter: a}\n  # down\n  remoteToLocal:\n    - {filter: b}\n",
+		},
+		"two rules with one filter": {
+			"spec:\n  forwards:\n    - {filter: a}\n    - {filter: a, topic: b}\n",
+			"spec:\n  localToRemote:\n    - {filter: a}\n    - {filter: a, topic: b, name: a to b}\n",
+		},
+		"credentials": {
+			"spec:\n  remote:\n    credentials: {secretRef: {name: x}}\n    proxy:\n      credentials: {secretRef: {name: y}}\n    primary:\n      credentials: {secretRef: {name: z}}\n",
+			"spec:\n  remote:\n    credentials: {username: {secretKeyRef: {name: x}}, password: {secretKeyRef: {name: x}}}\n    proxy:\n      credentials: {username: {secretKeyRef: {name: y}}, password: {secretKeyRef: {name: y}}}\n    primary:\n      credentials: {username: {secretKeyRef: {name: z}}, password: {secretKeyRef: {name: z}}}\n",
+		},
+		"TLS": {
+			"spec:\n  local:\n    tls: {caRef: {kind: ConfigMap, name: x}, certSecretRef: {name: y}}\n  remote:\n    tls: {caRef: {kind: Secret, name: x}}\n",
+			"spec:\n  local:\n    tls: {ca: {configMapKeyRef: {name: x}}, certificate: {secretKeyRef: {name: y}}, key: {secretKeyRef: {name: y}}}\n  remote:\n    tls: {ca: {secretKeyRef: {name: x}}}\n",
+		},
+		"session expiry": {
+			"spec:\n  local:\n    sessionExpirySeconds: 4294967295\n  remote:\n    sessionExpirySeconds: 60\n",
+			"spec:\n  local:\n    sessionExpiry: Never\n  remote:\n    sessionExpiry: 60s\n",
+		},
+		"QoS 0 while the destination is down": {
+			"spec:\n  delivery: {qos0WhenDown: Buffer}\n",
+			"spec:\n  buffer: {qos0WhenDown: Buffer}\n",
+		},
+		"status": {
+			"spec: {}\nstatus: {local: {}}\n",
+			"spec: {}\n",
+		},
+	} {
+		if got := converted(t, head+c.before); got != head+c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", name, got, head+c.want)
+		}
+	}
+}
+
+func TestManifests_RequestedSwitch_BecomesPreferredServer(t *testing.T) {
+	const spec = "spec:\n  remote:\n    primary: {url: \"mqtt://a\"}\n    backups:\n      - {url: \"mqtt://b:1884\"}\n      - {name: named, url: \"mqtt://c\"}\n"
+	for request, want := range map[string]string{
+		"primary":        "{name: a}",
+		"backup-1 force": "{name: \"b:1884\", force: true}",
+		"named again":    "{name: named}",
+		"":               "",
+	} {
+		in := strings.Replace(head, "  name: b\n", "  name: b\n  annotations: {mqttbridge.io/switch-remote: \""+request+"\"}\n", 1) + spec
+		got := converted(t, in)
+		wanted := head + spec
+		if want != "" {
+			wanted += "    preferredServer: " + want + "\n"
+		}
+		if strings.ReplaceAll(got, "'", "\"") != wanted {
+			t.Errorf("%q:\n%s\nwant\n%s", request, got, wanted)
+		}
+	}
+	in := strings.Replace(head, "  name: b\n", "  name: b\n  annotations: {mqttbridge.io/switch-remote: backup-3}\n", 1) + spec
+	if _, _, err := Manifests([]byte(in), ""); err == nil || !strings.Contains(err.Error(), `MQTTBridge b: spec.remote: an annotation requests the server "backup-3"`) {
+		t.Errorf("a server that does not exist: %v", err)
+	}
+}
+
+// Release 0.1 made these identifiers.
+func TestManifests_DefaultClientID_StaysAsItWas(t *testing.T) {
+	const manifest = "kind: MQTTBridge\nmetadata: {name: plant-to-cloud-of-the-north%s}\nspec:\n  local: {clientID: mine}\n  remote:\n    primary: {}%s\n  %s: []\n"
+	for name, c := range map[string]struct{ in, namespace, want, note string }{
+		"of the manifest's namespace": {fmt.Sprintf(manifest, ", namespace: plant", "", "forwards"), "other", fmt.Sprintf(manifest, ", namespace: plant", "\n    clientID: planttocloudoft65bee250", "localToRemote"), ""},
+		"of the given namespace":      {fmt.Sprintf(manifest, "", "", "subscriptions"), "plant", fmt.Sprintf(manifest, "", "\n    clientID: planttocloudoft65bee250", "remoteToLocal"), ""},
+		"without a namespace":         {fmt.Sprintf(manifest, "", "", "forwards"), "", fmt.Sprintf(manifest, "", "", "localToRemote"), "spec.remote has no clientID"},
+		"a manifest of this release":  {fmt.Sprintf(manifest, "", "", "localToRemote"), "plant", fmt.Sprintf(manifest, "", "", "localToRemote"), ""},
+	} {
+		out, notes, err := Manifests([]byte(c.in), c.namespace)
+		if err != nil || string(out) != c.want || strings.Contains(strings.Join(notes, "\n"), "clientID") != (c.note != "") || !strings.Contains(strings.Join(notes, "\n"), c.note) {
+			t.Errorf("%s: %v, %q\n%s\nwant\n%s", name, err, notes, out, c.want)
+		}
+	}
+}
+
+func TestManifests_OtherObjectsAndLists(t *testing.T) {
+	const other = "kind: ConfigMap\ndata:\n  forwards: x\n"
+	const list = "kind: List\nitems:\n  - kind: MQTTBridge\n    spec:\n      forwards: []\n  - kind: Secret\n    forwards: x\n"
+	want := other + "---\n" + strings.Replace(list, "      forwards", "      localToRemote", 1)
+	if got := converted(t, other+"---\n"+list); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if _, _, err := Manifests([]byte("kind: ["), ""); err == nil || !strings.Contains(err.Error(), "reading YAML: ") {
+		t.Errorf("no YAML: %v", err)
+	}
+}

@@ -1,0 +1,59 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/convert"
+)
+
+const convertUsage = `usage: bridge-runner convert [--namespace NAMESPACE] [FILE...]
+
+Converts MQTTBridge manifests of earlier releases into manifests of this release, and writes
+them to the standard output. Without a FILE it reads the standard input. NAMESPACE is the
+namespace of bridges whose manifest names none: the default client identifiers of before
+depend on it.
+`
+
+// runConvert converts the manifests in files, or of in if there are no files, as
+// [convert.Manifests] does. It writes the manifests to out and the notes to notes.
+func runConvert(files []string, namespace string, in io.Reader, out, notes io.Writer) error {
+	if len(files) == 0 {
+		data, err := io.ReadAll(in)
+		if err != nil {
+			return fmt.Errorf("reading the standard input: %w", err)
+		}
+		return convertOne("the standard input", namespace, data, out, notes)
+	}
+	for i, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			if _, err := io.WriteString(out, "---\n"); err != nil {
+				return err
+			}
+		}
+		if err := convertOne(file, namespace, data, out, notes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func convertOne(source, namespace string, data []byte, out, notes io.Writer) error {
+	converted, remarks, err := convert.Manifests(data, namespace)
+	if err != nil {
+		return fmt.Errorf("%s: %w", source, err)
+	}
+	for _, remark := range remarks {
+		_, _ = fmt.Fprintln(notes, remark)
+	}
+	_, err = out.Write(converted)
+	return err
+}

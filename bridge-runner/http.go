@@ -1,0 +1,50 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+)
+
+// serve starts the HTTP servers for the health, the metrics and the status: one server, or two
+// if the metrics have an address of their own. stop closes them. The runner stops to be ready
+// when the context ends.
+func serve(ctx context.Context, opts options, state *report.State, metrics *report.Metrics, alive func() error, log *slog.Logger) (stop func(), err error) {
+	if opts.metricsListen == "" {
+		return serveOn(opts.listen, "--listen", report.Handler(state, metrics, alive, ctx.Done()), log)
+	}
+	stopProbes, err := serveOn(opts.listen, "--listen", report.ProbeHandler(alive, ctx.Done()), log)
+	if err != nil {
+		return nil, err
+	}
+	stopMetrics, err := serveOn(opts.metricsListen, "--metrics-listen", report.StateHandler(state, metrics), log)
+	if err != nil {
+		stopProbes()
+		return nil, err
+	}
+	return func() { stopProbes(); stopMetrics() }, nil
+}
+
+// serveOn starts a server on the address that a flag sets.
+func serveOn(address, flag string, handler http.Handler, log *slog.Logger) (stop func(), err error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening on the address of %s: %w", flag, err)
+	}
+	server := httpserver.New(handler)
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("the HTTP server for metrics and health has ended; restart the runner", "address", address, "error", err)
+		}
+	}()
+	return func() { _ = server.Close() }, nil
+}

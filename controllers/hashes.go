@@ -1,0 +1,81 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// deploymentHashes returns the annotations of the Deployment that depend only on the bridge
+// and on its wanted pod template.
+func deploymentHashes(b *v1alpha1.MQTTBridge, template *corev1ac.PodTemplateSpecApplyConfiguration) (map[string]string, error) {
+	spec, err := specHash(b)
+	if err != nil {
+		return nil, err
+	}
+	pod, err := hashOf(template)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{annotationSpecHash: spec, annotationTemplateHash: pod}, nil
+}
+
+// specHash returns a hash of the part of the spec that affects the pod. It changes only if the
+// user changes the spec: it does not depend on the version of the operator.
+func specHash(b *v1alpha1.MQTTBridge) (string, error) {
+	manifest, err := manifestHash(b)
+	if err != nil {
+		return "", err
+	}
+	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
+	runner.UpdatePolicy = "" // setting it must not replace the pod
+	return hashOf(map[string]any{
+		"manifest": manifest,
+		"runner":   runner,
+		"suspend":  ptr.Deref(b.Spec.Suspend, false),
+	})
+}
+
+// revision identifies this version of the operator in roll-outs.
+type revision struct {
+	once sync.Once
+	hash string
+	err  error
+}
+
+// of returns a hash of the part of all pod templates that the operator determines: its code,
+// and the default image of the runners.
+func (r *revision) of(image string) (string, error) {
+	r.once.Do(func() {
+		template, err := podTemplate(&v1alpha1.MQTTBridge{}, image)
+		if err != nil {
+			r.err = err
+			return
+		}
+		r.hash, r.err = hashOf(template)
+	})
+	return r.hash, r.err
+}
+
+// hashOf returns the hash of the JSON form of v. It sorts the fields, so that the hash does not
+// depend on the order in which Go types declare them.
+func hashOf(v any) (string, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("hashing %T: %w", v, err)
+	}
+	var tree any
+	if err := json.Unmarshal(raw, &tree); err != nil {
+		return "", fmt.Errorf("hashing %T: %w", v, err)
+	}
+	sorted, err := json.Marshal(tree)
+	return hash(string(sorted)), err
+}

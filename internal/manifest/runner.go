@@ -1,0 +1,115 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"math"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// Limits of lists and names, as in the schema.
+const (
+	maxSpreadConstraints  = 8
+	maxHostAliases        = 64
+	maxEnv                = 64
+	maxExtraVolumes       = 16
+	maxExtraVolumeName    = 50
+	maxSupplementalGroups = 16
+)
+
+// validateRunner checks the settings of the runner. Except for the log level, they have no
+// effect outside a cluster.
+func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
+	if r == nil {
+		return nil
+	}
+	errs := inRange(path.Child("metricsPort"), r.MetricsPort, 1024, 65535)
+	if r.MetricsPort != nil && *r.MetricsPort == probePort {
+		errs = append(errs, field.Invalid(path.Child("metricsPort"), *r.MetricsPort, "metricsPort must differ from 8080, the port of the health probes; choose another port such as 9090, or remove the field to use port 8080 for both"))
+	}
+	if r.LogLevel != "" {
+		errs = append(errs, oneOf(path.Child("logLevel"), r.LogLevel,
+			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
+	}
+	if r.UpdatePolicy != "" {
+		errs = append(errs, oneOf(path.Child("updatePolicy"), r.UpdatePolicy, v1alpha1.UpdateAutomatic, v1alpha1.UpdateOnSpecChange)...)
+	}
+	if a := r.ServiceAccountName; a != "" && (len(a) > maxReference || !objectName.MatchString(a)) {
+		errs = append(errs, field.Invalid(path.Child("serviceAccountName"), a, "serviceAccountName must be the name of a ServiceAccount: lower case letters, digits, '-' and '.'"))
+	}
+	errs = append(errs, tooMany(path.Child("topologySpreadConstraints"), len(r.TopologySpreadConstraints), maxSpreadConstraints)...)
+	errs = append(errs, tooMany(path.Child("hostAliases"), len(r.HostAliases), maxHostAliases)...)
+	errs = append(errs, validateDNS(r, path)...)
+	errs = append(errs, validateEnv(r.Env, path.Child("env"))...)
+	errs = append(errs, validateSecurityContext(r.PodSecurityContext, path.Child("podSecurityContext"))...)
+	return append(errs, validateExtraVolumes(r.ExtraVolumes, path.Child("extraVolumes"))...)
+}
+
+func validateDNS(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
+	if r.DNSPolicy == "" {
+		return nil
+	}
+	errs := oneOf(path.Child("dnsPolicy"), r.DNSPolicy, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone)
+	if r.DNSPolicy == corev1.DNSNone && (r.DNSConfig == nil || len(r.DNSConfig.Nameservers) == 0) {
+		errs = append(errs, field.Invalid(path.Child("dnsConfig"), r.DNSPolicy, "with dnsPolicy None the pod has only the name servers of dnsConfig; set dnsConfig.nameservers, or another dnsPolicy"))
+	}
+	return errs
+}
+
+func validateEnv(env []corev1.EnvVar, path *field.Path) field.ErrorList {
+	errs := tooMany(path, len(env), maxEnv)
+	names := map[string]bool{}
+	for i := range env {
+		if names[env[i].Name] {
+			errs = append(errs, field.Duplicate(path.Index(i), env[i].Name))
+		}
+		names[env[i].Name] = true
+	}
+	if names["POD_NAME"] {
+		errs = append(errs, field.Invalid(path, "POD_NAME", "the operator sets POD_NAME to the name of the pod; remove it"))
+	}
+	return errs
+}
+
+func validateSecurityContext(c *v1alpha1.PodSecurityContext, path *field.Path) field.ErrorList {
+	if c == nil {
+		return nil
+	}
+	errs := inRange(path.Child("runAsUser"), c.RunAsUser, 1, math.MaxInt32)
+	errs = append(errs, inRange(path.Child("runAsGroup"), c.RunAsGroup, 1, math.MaxInt32)...)
+	errs = append(errs, inRange(path.Child("fsGroup"), c.FSGroup, 1, math.MaxInt32)...)
+	groups := path.Child("supplementalGroups")
+	errs = append(errs, tooMany(groups, len(c.SupplementalGroups), maxSupplementalGroups)...)
+	for i := range c.SupplementalGroups {
+		errs = append(errs, inRange(groups.Index(i), &c.SupplementalGroups[i], 1, math.MaxInt32)...)
+	}
+	return errs
+}
+
+func validateExtraVolumes(volumes []v1alpha1.ExtraVolume, path *field.Path) field.ErrorList {
+	errs := tooMany(path, len(volumes), maxExtraVolumes)
+	for i := range volumes {
+		v, at := &volumes[i], path.Index(i)
+		if len(v.Name) > maxExtraVolumeName || !serverName.MatchString(v.Name) {
+			errs = append(errs, field.Invalid(at.Child("name"), v.Name, "the name of an extra volume must consist of lower case letters, digits and '-', and start and end with a letter or digit"))
+		}
+		if slices.ContainsFunc(volumes[:i], func(o v1alpha1.ExtraVolume) bool { return o.Name == v.Name }) {
+			errs = append(errs, field.Duplicate(at, v.Name))
+		}
+		if (v.ConfigMap == nil) == (v.Secret == nil) {
+			errs = append(errs, field.Invalid(at.Child("name"), v.Name, "an extra volume needs either configMap or secret; set one of them"))
+		}
+		for name, ref := range map[string]*v1alpha1.LocalReference{"configMap": v.ConfigMap, "secret": v.Secret} {
+			if ref != nil {
+				errs = append(errs, validateKey(&v1alpha1.KeyReference{Name: ref.Name}, at.Child(name))...)
+			}
+		}
+	}
+	return errs
+}

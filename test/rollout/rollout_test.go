@@ -1,0 +1,212 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+)
+
+const (
+	bridges = 20
+	// limit is the default of --max-unavailable-bridges: 10% of the bridges.
+	limit = 2
+	// pinned is the name of the bridge with updatePolicy: OnSpecChange.
+	pinned = "bridge-19"
+)
+
+// newFleet creates the bridges, and waits until all of them are Ready with the first image.
+func newFleet(t *testing.T) *cluster {
+	t.Helper()
+	c := newCluster(t)
+	stop := startOperator(t, imageV1)
+	defer stop()
+	for i := range bridges {
+		b := &v1alpha1.MQTTBridge{
+			ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: fmt.Sprintf("bridge-%02d", i)},
+			Spec: v1alpha1.MQTTBridgeSpec{
+				Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
+				Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
+				LocalToRemote: []v1alpha1.Rule{{Filter: fmt.Sprintf("sensors/%d/#", i)}},
+			},
+		}
+		if b.Name == pinned {
+			b.Spec.Runner = &v1alpha1.Runner{UpdatePolicy: v1alpha1.UpdateOnSpecChange}
+		}
+		if err := server.Client.Create(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.awaitReady(bridges)
+	return c
+}
+
+func TestRollout_WrongImage_StopsOneBridgeAndAllReturnWhenCorrected(t *testing.T) {
+	apiserver.Need(t, server)
+	c := newFleet(t)
+
+	stop := startOperator(t, imageBad)
+	c.awaitEvent(v1alpha1.EventRolloutStopped, "ImagePullBackOff")
+	c.awaitStates(bridges-2, 1)
+	c.assertImages(map[string]int{imageV1: bridges - 1, imageBad: 1})
+	c.assertReady(bridges - 1)
+
+	// A change of a spec is applied at once, with the image that works.
+	changed := c.change("bridge-07", func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" })
+	c.awaitReplaced(changed)
+	c.assertImages(map[string]int{imageV1: bridges - 1, imageBad: 1})
+
+	// The next leader finds the state in the cluster.
+	stop()
+	stop = startOperator(t, imageBad)
+	c.awaitStates(bridges-2, 1)
+	c.assertImages(map[string]int{imageV1: bridges - 1, imageBad: 1})
+	stop()
+
+	// With a correct image, the stopped bridge is first, and the others follow.
+	stop = startOperator(t, imageV2)
+	c.awaitImages(map[string]int{imageV1: 1, imageV2: bridges - 1})
+	c.awaitReady(bridges)
+	c.awaitStates(0, 0)
+	c.assertBrokenFirst()
+
+	c.change(pinned, func(b *v1alpha1.MQTTBridge) { b.Spec.Runner.UpdatePolicy = v1alpha1.UpdateAutomatic })
+	c.awaitImages(map[string]int{imageV2: bridges})
+	c.awaitReady(bridges)
+	stop()
+	if c.mostDown() > limit {
+		t.Errorf("%d bridges were down at the same time; want at most %d", c.mostDown(), limit)
+	}
+	if got := len(c.events(t.Context(), v1alpha1.EventRolloutStopped)); got != 1 {
+		t.Errorf("%d events %s; want 1", got, v1alpha1.EventRolloutStopped)
+	}
+}
+
+func TestRollout_SpecChangedWithOnSpecChange_GetsTheNewImage(t *testing.T) {
+	apiserver.Need(t, server)
+	c := newFleet(t)
+	stop := startOperator(t, imageV2)
+	defer stop()
+	c.awaitImages(map[string]int{imageV1: 1, imageV2: bridges - 1})
+	c.change(pinned, func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" })
+	c.awaitImages(map[string]int{imageV2: bridges})
+	c.awaitReady(bridges)
+}
+
+// change changes the spec of a bridge, and returns its Deployment before the change.
+func (c *cluster) change(name string, edit func(*v1alpha1.MQTTBridge)) *appsv1.Deployment {
+	c.t.Helper()
+	key := client.ObjectKey{Namespace: c.namespace, Name: name}
+	b, d := &v1alpha1.MQTTBridge{}, &appsv1.Deployment{}
+	if err := server.Client.Get(c.t.Context(), key, b); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := server.Client.Get(c.t.Context(), client.ObjectKey{Namespace: c.namespace, Name: name + "-bridge"}, d); err != nil {
+		c.t.Fatal(err)
+	}
+	old := b.DeepCopy()
+	edit(b)
+	if err := server.Client.Patch(c.t.Context(), b, client.MergeFrom(old)); err != nil {
+		c.t.Fatal(err)
+	}
+	return d
+}
+
+// awaitReplaced waits until a Deployment has another pod template.
+func (c *cluster) awaitReplaced(before *appsv1.Deployment) {
+	c.t.Helper()
+	apiserver.Await(c.t, server.Client, &appsv1.DeploymentList{}, client.ObjectKeyFromObject(before), "a new pod template", func(d *appsv1.Deployment) bool {
+		return d.Generation > before.Generation && d.Status.ObservedGeneration == d.Generation && d.Status.AvailableReplicas == 1
+	})
+}
+
+func (c *cluster) awaitReady(n int) {
+	c.t.Helper()
+	apiserver.Eventually(c.t, fmt.Sprintf("%d bridges are Ready", n), func(ctx context.Context) (bool, error) {
+		ready, err := c.ready(ctx)
+		return ready == n, err
+	})
+}
+
+func (c *cluster) assertReady(n int) {
+	c.t.Helper()
+	if ready, err := c.ready(c.t.Context()); err != nil || ready != n {
+		c.t.Errorf("%d bridges are Ready (%v); want %d", ready, err, n)
+	}
+}
+
+func (c *cluster) ready(ctx context.Context) (n int, err error) {
+	list := &v1alpha1.MQTTBridgeList{}
+	err = server.Client.List(ctx, list, client.InNamespace(c.namespace))
+	for i := range list.Items {
+		if meta.IsStatusConditionTrue(list.Items[i].Status.Conditions, v1alpha1.ConditionReady) {
+			n++
+		}
+	}
+	return n, err
+}
+
+func (c *cluster) awaitImages(want map[string]int) {
+	c.t.Helper()
+	apiserver.Eventually(c.t, fmt.Sprintf("the images are %v", want), func(ctx context.Context) (bool, error) {
+		got, err := c.images(ctx)
+		return fmt.Sprint(got) == fmt.Sprint(want), err
+	})
+}
+
+func (c *cluster) assertImages(want map[string]int) {
+	c.t.Helper()
+	if got, err := c.images(c.t.Context()); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+		c.t.Errorf("the images are %v (%v); want %v", got, err, want)
+	}
+}
+
+// images returns the number of Deployments by image.
+func (c *cluster) images(ctx context.Context) (map[string]int, error) {
+	list := &appsv1.DeploymentList{}
+	err := server.Client.List(ctx, list, client.InNamespace(c.namespace))
+	out := map[string]int{}
+	for i := range list.Items {
+		out[image(&list.Items[i])]++
+	}
+	return out, err
+}
+
+func (c *cluster) awaitEvent(reason, text string) {
+	c.t.Helper()
+	apiserver.Eventually(c.t, "the event "+reason, func(ctx context.Context) (bool, error) {
+		for _, note := range c.events(ctx, reason) {
+			if strings.Contains(note, text) {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+}
+
+// events returns the notes of the events with a reason.
+func (c *cluster) events(ctx context.Context, reason string) (notes []string) {
+	c.t.Helper()
+	list := &eventsv1.EventList{}
+	if err := server.Client.List(ctx, list, client.InNamespace(c.namespace)); err != nil {
+		c.t.Fatal(err)
+	}
+	for i := range list.Items {
+		if list.Items[i].Reason == reason {
+			notes = append(notes, list.Items[i].Note)
+		}
+	}
+	return notes
+}
