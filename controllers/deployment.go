@@ -170,7 +170,7 @@ func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.Container
 			"--kubernetes").
 		WithEnv(corev1ac.EnvVar().WithName("POD_NAME").
 			WithValueFrom(corev1ac.EnvVarSource().
-				// The API server would set the default version, and upToDate would never be true.
+				// The API server would set the default version, and the fingerprints would always differ.
 				WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath("metadata.name")))).
 		WithPorts(corev1ac.ContainerPort().WithName(httpPortName).WithContainerPort(httpPort)).
 		WithResources(resources).
