@@ -20,6 +20,8 @@ require (
 
 require github.com/robfig/cron/v3 v3.0.1
 
+require sigs.k8s.io/cli-utils v0.37.2
+
 require (
 	cel.dev/expr v0.25.1 // indirect
 	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect

@@ -35,7 +35,7 @@ func TestServe_MetricsListen_SeparatesProbesFromMetricsAndStatus(t *testing.T) {
 		{options{listen: probes, metricsListen: metrics}, map[string]string{probes: "/livez /readyz", metrics: "/metrics /status"}},
 	} {
 		registry := report.NewMetrics()
-		stop, err := serve(t.Context(), c.opts, report.NewState(&v1alpha1.MQTTBridge{}, "pod", registry), registry, func() error { return nil }, slog.New(slog.DiscardHandler))
+		stop, err := serve(t.Context(), c.opts, report.NewState(&v1alpha1.MQTTBridge{}, v1alpha1.RunnerStatus{Pod: "pod"}, registry), registry, func() error { return nil }, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestServe_AddressInUse_NamesTheFlag(t *testing.T) {
 	defer func() { _ = l.Close() }()
 	registry := report.NewMetrics()
 	_, err = serve(t.Context(), options{listen: "127.0.0.1:0", metricsListen: l.Addr().String()},
-		report.NewState(&v1alpha1.MQTTBridge{}, "pod", registry), registry, func() error { return nil }, slog.New(slog.DiscardHandler))
+		report.NewState(&v1alpha1.MQTTBridge{}, v1alpha1.RunnerStatus{Pod: "pod"}, registry), registry, func() error { return nil }, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "--metrics-listen") {
 		t.Errorf("%v", err)
 	}

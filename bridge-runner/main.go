@@ -106,7 +106,7 @@ func parseFlags(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&o.listen, "listen", ":8080", "the `address` (host:port) on which the runner serves /livez and /readyz, and without --metrics-listen also /metrics and /status")
 	flags.StringVar(&o.metricsListen, "metrics-listen", "", "the `address` (host:port) on which the runner serves /metrics and /status; default: the address of --listen")
 	flags.BoolVar(&o.delayReads, "delay-reads", true, "wait 0.3 ms for more data before a read if many QoS 0 messages arrive one by one; false saves this time and needs more processor time (docs/performance.md)")
-	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster, and watch the ConfigMap with the manifest; the environment variable POD_NAME holds the name of the pod")
+	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster, and watch the ConfigMap with the manifest; the environment variables POD_NAME and NODE_NAME hold the names of the pod and of its node")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil || o.version {
 		return o, err
@@ -133,7 +133,7 @@ func run(ctx context.Context, opts options) error {
 	defer report.FlushAsync(log, logTimeout)
 	metrics := report.NewMetrics()
 	reportIgnoredFields(opts.bridge, metrics, log)
-	state := report.NewState(bridge, os.Getenv("POD_NAME"), metrics)
+	state := report.NewState(bridge, report.Runner(), metrics)
 	b, err := newBridge(settings, config.NewSecrets(opts.secrets), opts.data, opts.delayReads, state, metrics, log)
 	if err != nil {
 		return err
@@ -146,14 +146,20 @@ func run(ctx context.Context, opts options) error {
 	defer stopServers()
 
 	b.requestSwitches(bridge)
-	updates := config.NewUpdates(bridge, log, b.requestSwitches)
+	updates := config.NewUpdates(bridge, log, func(next *v1alpha1.MQTTBridge, same bool) {
+		b.requestSwitches(next)
+		if same {
+			state.SetGeneration(next.Generation)
+		}
+	})
 	if opts.kubernetes {
-		stop, err := useCluster(ctx, bridge, state, updates, log)
+		finish, err := useCluster(ctx, bridge, state, updates, log)
 		if err != nil {
 			return err
 		}
-		defer stop()
+		defer finish()
 	}
+	defer context.AfterFunc(ctx, state.Stopping)()
 	go config.Watch(ctx, opts.bridge, log, updates.File)
 	module, commit := buildinfo.Version()
 	log.Info("the runner starts", "version", module, "revision", commit, "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", opts.listen)
@@ -162,8 +168,8 @@ func run(ctx context.Context, opts options) error {
 }
 
 // useCluster reports the state to the API server, and watches the ConfigMap with the manifest
-// there. stop ends the reports: the runner reports until it has drained.
-func useCluster(ctx context.Context, bridge *v1alpha1.MQTTBridge, state *report.State, updates *config.Updates, log *slog.Logger) (stop func(), err error) {
+// there. The caller calls finish when the bridge has drained.
+func useCluster(ctx context.Context, bridge *v1alpha1.MQTTBridge, state *report.State, updates *config.Updates, log *slog.Logger) (finish func(), err error) {
 	cluster, err := rest.InClusterConfig()
 	if err != nil {
 		return nil, fmt.Errorf("--kubernetes is set, but the process does not run in a pod of a cluster; remove the flag or run it in a pod: %w", err)
@@ -176,10 +182,26 @@ func useCluster(ctx context.Context, bridge *v1alpha1.MQTTBridge, state *report.
 	if err != nil {
 		return nil, err
 	}
-	reporting, stop := context.WithCancel(context.WithoutCancel(ctx))
-	go k.Run(reporting, state)
 	go manifests.Run(ctx, updates.ConfigMap)
-	return stop, nil
+	return startReports(ctx, k, state), nil
+}
+
+// startReports starts the reports to Kubernetes. They continue until the bridge has drained,
+// when the caller calls the returned function. It reports that the runner has stopped, so
+// that the status does not show connections that no longer exist.
+func startReports(ctx context.Context, k *report.Kubernetes, state *report.State) (finish func()) {
+	reporting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		k.Run(reporting, state)
+	}()
+	return func() { //nolint:contextcheck // ctx has ended when it is called
+		stop()
+		<-done
+		state.Stopped()
+		k.Last(state)
+	}
 }
 
 // reportIgnoredFields logs and counts the fields of the manifest that this version of the

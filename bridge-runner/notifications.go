@@ -22,7 +22,7 @@ const (
 	notForwarding = "0"
 )
 
-// notifier publishes on both sides whether the bridge localToRemote: a retained message, whose
+// notifier publishes on both sides whether the bridge forwards: a retained message, whose
 // payload is 1 while both sides are up, and 0 otherwise.
 //
 // It promises that each session that is up receives the latest state, in order, as soon as

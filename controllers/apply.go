@@ -111,11 +111,9 @@ func (r *Reconciler) changes(ctx context.Context, b *v1alpha1.MQTTBridge, p *pla
 		c := change{plannedChild: &p.children[i]}
 		c.existing, c.exists = live[c.identity]
 		delete(live, c.identity)
-		wanted, err := c.fingerprint, error(nil)
-		if c.kind == deploymentKind {
-			if wanted, err = s.fingerprint(c.fingerprint, deployment); err != nil {
-				return nil, err
-			}
+		wanted, err := p.wantedFingerprint(b, s, c.plannedChild, deployment)
+		if err != nil {
+			return nil, err
 		}
 		if c.outdated(c.existing.object, mayLag) || c.exists && appliedFingerprint(c.existing.object) == wanted {
 			continue
@@ -125,15 +123,41 @@ func (r *Reconciler) changes(ctx context.Context, b *v1alpha1.MQTTBridge, p *pla
 				return nil, err
 			}
 		}
-		c.wanted = built[i]
-		if c.kind == deploymentKind {
-			if c.wanted, err = r.wantedDeployment(ctx, s, deploymentOf(built), deployment); err != nil {
-				return nil, err
-			}
+		switch c.wanted = built[i]; c.kind {
+		case configMapKind:
+			c.wanted, err = configMap(b, s.annotations[annotationTemplateHash])
+		case deploymentKind:
+			c.wanted, err = r.wantedDeployment(ctx, s, deploymentOf(built), deployment)
+		}
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// wantedFingerprint returns the fingerprint of a wanted child. Those of the Deployment and of
+// the manifest, which names the pod template, also depend on the decision of stage.
+func (p *plan) wantedFingerprint(b *v1alpha1.MQTTBridge, s *staged, c *plannedChild, deployment *appsv1.Deployment) (string, error) {
+	template := s.annotations[annotationTemplateHash]
+	switch {
+	case c.kind == deploymentKind:
+		return s.fingerprint(c.fingerprint, deployment)
+	case c.kind != configMapKind || template == p.hashes[annotationTemplateHash]:
+		return c.fingerprint, nil
+	case p.otherManifest.template != template:
+		config, err := configMap(b, template)
+		if err != nil {
+			return "", err
+		}
+		text, err := fingerprint(config)
+		if err != nil {
+			return "", err
+		}
+		p.otherManifest = manifestFor{template, text}
+	}
+	return p.otherManifest.fingerprint, nil
 }
 
 // noteWritten records that the cache may still hold the version of a child before a write.
@@ -304,7 +328,7 @@ func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge,
 		return nil
 	case owner != nil && owner.Kind == bridgeKind && owner.Name == b.Name:
 		// It belonged to an earlier bridge of this name; the garbage collector deletes it.
-		return fmt.Errorf(msgLeftover, id.kind, id.name)
+		return waitError{fmt.Errorf(msgLeftover, id.kind, id.name)}
 	default:
 		return &stallError{v1alpha1.ReasonApplyFailed, fmt.Errorf(msgNotOurs, id.kind, id.name)}
 	}

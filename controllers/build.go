@@ -21,11 +21,11 @@ type child interface {
 // child that cannot accept every change: if the API server refuses it, no other child has
 // changed. build is pure.
 func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
-	bridgeYAML, err := runnerManifest(b)
+	runner, err := deployment(b, image)
 	if err != nil {
 		return nil, err
 	}
-	runner, err := deployment(b, image)
+	config, err := configMap(b, runner.Annotations[annotationTemplateHash])
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
 	if hasOwnClaim(b) {
 		children = append(children, claim(b, disk(b)))
 	}
-	children = append(children, configMap(b, bridgeYAML))
+	children = append(children, config)
 	if serviceAccountName(b) == childName(b.Name) {
 		children = append(children, serviceAccount(b))
 	}

@@ -12,8 +12,6 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-var podKind = corev1.SchemeGroupVersion.WithKind("Pod")
-
 // CacheOptions limits the cache to the objects that the controller needs: the bridges,
 // their children and their pods in the given namespaces (in all namespaces if none is
 // given), without fields that the operator does not read.

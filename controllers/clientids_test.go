@@ -39,8 +39,9 @@ func TestClientID_Default_ContainsTheIdentityOfTheCluster(t *testing.T) {
 }
 
 func TestClientID_SharedOnOneServer_DegradesBothBridgesUntilItIsChanged(t *testing.T) {
-	b, _ := forwardingBridge(t)
+	b, pod := forwardingBridge(t)
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.ClientID = "plant-to-cloud" })
+	applyReport(t, b, pod.Name, localUp(), remoteOnPrimary()) // with the generation of b
 	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary)
 
 	other := newBridge(b.Namespace, "other")

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -23,26 +21,31 @@ import (
 //
 // The message of Degraded names every problem. Its reason is the reason of the first
 // problem in this order: a client identifier that another bridge uses, too; the buffer on
-// disk, because a full or failed buffer can lose messages; messages that no server accepts; a backup; a shortfall of a server, because it
-// lasts until a user changes a setting; a loop of messages. Degraded is Unknown while one
-// side has no server and the other side is not on a backup, because the bridge may next
-// connect to a primary or to a backup.
+// disk, because a full or failed buffer can lose messages; messages that no server accepts;
+// a backup; a failed standby server; a shortfall of a server, because it lasts until a user
+// changes a setting; a loop of messages. Degraded is Unknown while one side has no server and
+// the other side has none of these problems, because the bridge may next connect to a primary
+// or to a backup.
 func derive(o *observation, now time.Time) []metav1.Condition {
 	local, remote := o.sides()
+	blocked := stalled(o, now)
+	if blocked == nil {
+		blocked = reconciling(o)
+	}
 	conditions := []metav1.Condition{
-		ready(o),
+		ready(o, blocked),
 		connected(o, v1alpha1.ConditionLocalConnected, local),
 		connected(o, v1alpha1.ConditionRemoteConnected, remote),
 		withSharedClientIDs(o, withUnforwardable(o, withLoop(o, degraded(o, local, remote)))),
 	}
-	if c := stalled(o); c != nil {
-		conditions = append(conditions, *c)
-	} else if c := reconciling(o); c != nil {
-		conditions = append(conditions, *c)
+	if blocked != nil {
+		conditions = append(conditions, *blocked)
 	}
 	for i := range conditions {
 		c := &conditions[i]
-		c.ObservedGeneration = o.bridge.Generation
+		if c.ObservedGeneration == 0 {
+			c.ObservedGeneration = o.bridge.Generation
+		}
 		c.LastTransitionTime = metav1.NewTime(now)
 		if old := meta.FindStatusCondition(o.bridge.Status.Conditions, c.Type); old != nil && old.Status == c.Status {
 			c.LastTransitionTime = old.LastTransitionTime
@@ -51,49 +54,18 @@ func derive(o *observation, now time.Time) []metav1.Condition {
 	return conditions
 }
 
-func ready(o *observation) metav1.Condition {
-	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse}
-	if o.suspended() {
-		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
-		return c
-	}
-	pod := o.reportingPod()
-	if pod == nil {
-		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
-		return c
-	}
-	if trouble := reporterTrouble(pod, o.bridge.Status.Runner.StartTime); trouble != "" {
-		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, trouble
-		return c
-	}
-	return v1alpha1.ReadyCondition(o.bridge.Status.Local, o.bridge.Status.Remote)
-}
-
-// noReportMessage returns why no runner reports.
-func noReportMessage(o *observation) string {
-	pod := o.currentPod()
-	if pod == nil {
-		return fmt.Sprintf(msgNoPod, childName(o.bridge.Name))
-	}
-	if trouble := unscheduled(o, pod); trouble != "" {
-		return trouble
-	}
-	if trouble := podTrouble(pod); trouble != "" {
-		return trouble
-	}
-	return fmt.Sprintf(msgPodNoReport, pod.Name)
-}
-
 // connected returns the condition for a side: True while a server is connected. If it is
 // False, the reason is the reason of the failed server with the highest preference. The
 // message names every failed server.
 func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) metav1.Condition {
-	c := metav1.Condition{Type: conditionType, Status: metav1.ConditionFalse}
+	c := metav1.Condition{Type: conditionType, Status: metav1.ConditionFalse, ObservedGeneration: o.runningGeneration()}
 	switch {
-	case o.reportingPod() == nil && o.suspended():
+	case o.isSuspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
 	case o.reportingPod() == nil:
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
+	case side.ActiveServer() == nil && o.stopping():
+		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, reporterTrouble(o)
 	case side.ActiveServer() != nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonConnected, side.Summary()
 	default:
@@ -106,13 +78,13 @@ func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) 
 }
 
 func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Condition {
-	c := metav1.Condition{Type: v1alpha1.ConditionDegraded, Status: metav1.ConditionUnknown}
-	onBackup := backups(local, remote)
+	c := metav1.Condition{Type: v1alpha1.ConditionDegraded, Status: metav1.ConditionUnknown, ObservedGeneration: o.runningGeneration()}
+	onBackup, failed := backups(local, remote), failedStandbys(local, remote)
 	shortReason, short := shortfalls(local, remote)
 	bufferReason, buffers := bufferTrouble(o)
-	c.Message = strings.Join(slices.Concat(buffers, onBackup, short), "; ")
+	c.Message = strings.Join(slices.Concat(buffers, onBackup, failed, short), "; ")
 	switch {
-	case o.reportingPod() == nil && o.suspended():
+	case o.isSuspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
 	case o.reportingPod() == nil:
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
@@ -120,10 +92,12 @@ func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Conditi
 		c.Status, c.Reason = metav1.ConditionTrue, bufferReason
 	case len(onBackup) > 0:
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup
+	case len(failed) > 0:
+		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonStandbyFailed
 	case len(short) > 0:
 		c.Status, c.Reason = metav1.ConditionTrue, shortReason
 	case local.ActiveServer() == nil || remote.ActiveServer() == nil:
-		c.Reason, c.Message = v1alpha1.ReasonNotConnected, v1alpha1.ReadyCondition(local, remote).Message
+		c.Reason, c.Message = v1alpha1.ReasonNotConnected, v1alpha1.ReadyCondition(nil, local, remote).Message
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary, msgOnPrimary
 	}
@@ -192,91 +166,4 @@ func bufferTrouble(o *observation) (reason string, messages []string) {
 		messages = append(messages, fmt.Sprintf(msgBuffer, direction.name, direction.backlog.Message))
 	}
 	return reason, messages
-}
-
-// stalled returns the condition Stalled, or nil if no user has to act.
-func stalled(o *observation) *metav1.Condition {
-	c := &metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue}
-	if o.stall != nil {
-		c.Reason, c.Message = o.stall.reason, o.stall.Error()
-		return c
-	}
-	if o.suspended() || o.wrote {
-		return nil
-	}
-	if failure := podFailure(o.pods); failure != "" {
-		c.Reason, c.Message = v1alpha1.ReasonPodFailing, failure
-		return c
-	}
-	if pod := o.currentPod(); pod != nil && unscheduled(o, pod) != "" {
-		if _, stuck := claimTrouble(o); stuck {
-			c.Reason, c.Message = v1alpha1.ReasonVolumeMissing, unscheduled(o, pod)
-			return c
-		}
-	}
-	if refusal := podsRefused(o.deployment); refusal != "" {
-		c.Reason, c.Message = v1alpha1.ReasonApplyFailed, fmt.Sprintf(msgPodsRefused, o.deployment.Name, refusal)
-		return c
-	}
-	return nil
-}
-
-// podsRefused returns why the API server refuses the pods of a Deployment, for example
-// because of a quota or Pod Security.
-func podsRefused(d *appsv1.Deployment) string {
-	if d == nil {
-		return ""
-	}
-	for _, c := range d.Status.Conditions {
-		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
-			return c.Message
-		}
-	}
-	return ""
-}
-
-// reconciling returns the condition Reconciling, or nil if the children match the spec and
-// a pod reports.
-func reconciling(o *observation) *metav1.Condition {
-	message := ""
-	pod := o.currentPod()
-	d := o.deployment
-	starting := d == nil || d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < 1
-	switch {
-	case o.wrote && (o.suspended() || !starting):
-		message = msgApplied
-	case o.suspended():
-		if slices.ContainsFunc(o.pods, podAlive) {
-			message = msgDraining
-		}
-	case starting, pod == nil:
-		message = fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
-	case o.bridge.Status.Runner != nil && o.bridge.Status.Runner.Pod == pod.Name:
-		if message = podTrouble(pod); message == "" {
-			message = expanding(o)
-		}
-	default:
-		message = noReportMessage(o)
-	}
-	if message == "" {
-		return nil
-	}
-	return &metav1.Condition{
-		Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue,
-		Reason: v1alpha1.ReasonProgressing, Message: message,
-	}
-}
-
-// unscheduled returns why the scheduler finds no node for a pod, or an empty string if the
-// pod is scheduled.
-func unscheduled(o *observation, p *corev1.Pod) string {
-	c := podCondition(p, corev1.PodScheduled)
-	if c == nil || c.Status != corev1.ConditionFalse {
-		return ""
-	}
-	message := fmt.Sprintf(msgUnscheduled, p.Name, c.Message)
-	if trouble, _ := claimTrouble(o); trouble != "" {
-		message += "; " + trouble
-	}
-	return message
 }

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,12 +29,13 @@ const testPod = "plant-bridge-1"
 func observed(changes ...func(*observation)) *observation {
 	b := newBridge("default", "plant")
 	b.Generation = 3
-	b.Status.Runner = &v1alpha1.RunnerStatus{Pod: testPod, StartTime: metav1.NewTime(epoch)}
+	b.Status.Runner = &v1alpha1.RunnerStatus{Pod: testPod, StartTime: metav1.NewTime(epoch), Generation: 3}
 	b.Status.Local, b.Status.Remote = localUp(), remoteOnPrimary()
 	o := &observation{
 		bridge: b,
 		deployment: &appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Name: "plant-bridge", Generation: 2},
+			Spec:       appsv1.DeploymentSpec{Replicas: ptr.To[int32](1)},
 			Status:     appsv1.DeploymentStatus{ObservedGeneration: 2, UpdatedReplicas: 1},
 		},
 		pods: []corev1.Pod{*runnerPod(b, testPod)},
@@ -47,10 +50,43 @@ func withSides(local, remote *v1alpha1.SideStatus) func(*observation) {
 	return func(o *observation) { o.bridge.Status.Local, o.bridge.Status.Remote = local, remote }
 }
 
-func noPods(o *observation)    { o.pods = nil }
-func suspended(o *observation) { o.bridge.Spec.Suspend = ptr.To(true) }
+func noPods(o *observation) { o.pods = nil }
+
+func suspended(o *observation) {
+	o.bridge.Spec.Suspend, o.deployment.Spec.Replicas = ptr.To(true), ptr.To[int32](0)
+}
+
 func unreported(o *observation) {
 	o.bridge.Status.Runner, o.bridge.Status.Local, o.bridge.Status.Remote = nil, nil, nil
+}
+
+// generation4 changes the spec; the runner still runs generation 3.
+func generation4(o *observation) { o.bridge.Generation = 4 }
+
+// invalid is an error in the spec.
+func invalid(o *observation) {
+	o.stall = &stallError{v1alpha1.ReasonInvalidSpec, errors.New("spec.localToRemote: loops")}
+	o.failure = o.stall
+}
+
+// onLostNode is the change that the node controller makes to the pods of a lost node.
+func onLostNode(o *observation) {
+	o.pods[0].Status.Conditions[0].Status = corev1.ConditionFalse
+	o.pods[0].Status.Conditions[0].LastTransitionTime = metav1.NewTime(epoch.Add(time.Minute))
+}
+
+// withRestarts adds a container that has ended a number of times and runs since the given time.
+func withRestarts(count int32, since time.Time) func(*observation) {
+	return func(o *observation) {
+		o.bridge.Status.Runner.StartTime = metav1.NewTime(since)
+		o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
+			Name: runnerName, RestartCount: count,
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(since)}},
+			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				ExitCode: 2, Reason: "Error", Message: "panic", StartedAt: metav1.NewTime(since.Add(-time.Minute)), FinishedAt: metav1.NewTime(since.Add(-time.Second)),
+			}},
+		}}
+	}
 }
 
 // withBacklogs adds the reported states of the buffer on disk.
@@ -116,7 +152,7 @@ func size(text string) corev1.ResourceList {
 func unscheduledStatus() corev1.PodStatus {
 	return corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
 		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable,
-		Message: "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims",
+		Message: "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims", LastTransitionTime: metav1.NewTime(epoch),
 	}}}
 }
 
@@ -146,7 +182,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		{
 			"a bridge with both sides on their primary is Ready, and neither degraded, reconciling nor stalled", observed(),
 			map[string]string{
-				"Ready":           "True/Forwarding forwarding between primary (mqtt://local:1883) on the local side and primary (mqtt://a:1883) on the remote side",
+				"Ready":           "True/Forwarding forwarding with generation 3 between primary (mqtt://local:1883) on the local side and primary (mqtt://a:1883) on the remote side",
 				"LocalConnected":  "True/Connected connected to primary (mqtt://local:1883)",
 				"RemoteConnected": "True/Connected connected to primary (mqtt://a:1883)",
 				"Degraded":        "False/ActiveOnPrimary",
@@ -158,7 +194,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			map[string]string{
 				"Ready":           "True/Forwarding",
 				"RemoteConnected": "True/Connected connected to backup-1 (mqtt://b:1883); " + primaryFailed,
-				"Degraded":        "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server; status.remote.servers shows the state of the primary server",
+				"Degraded":        "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server; status.remote.servers shows the state of the primary server; the remote side cannot fail over to primary (mqtt://a:1883), which has failed: AuthenticationFailed",
 			},
 		},
 		{
@@ -187,7 +223,8 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		},
 		{
 			"Ready is never True once the reporting pod is not ready", observed(func(o *observation) {
-				o.pods[0].Status.Conditions[0].Status = corev1.ConditionUnknown
+				o.pods[0].Status.Conditions[0].Status = corev1.ConditionFalse
+				o.pods[0].Status.Conditions[0].Reason = "ContainersNotReady"
 				o.pods[0].Status.Conditions[0].LastTransitionTime = metav1.NewTime(epoch.Add(time.Minute))
 			}),
 			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not ready", "Reconciling": "True/Progressing"},
@@ -204,6 +241,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			"a report is believed while the kubelet has not reported the start yet", observed(func(o *observation) {
 				o.pods[0].Status.Phase = corev1.PodPending
 				o.pods[0].Status.Conditions[0].Status = corev1.ConditionFalse
+				o.pods[0].Status.Conditions[0].Reason = "ContainersNotReady"
 				o.pods[0].Status.Conditions[0].LastTransitionTime = metav1.NewTime(epoch)
 				o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
 					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{FinishedAt: metav1.NewTime(epoch)}},
@@ -230,7 +268,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		{
 			"a pod that no node accepts is reported", observed(unreported, func(o *observation) {
 				o.pods[0].Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{
-					{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available"},
+					{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available", LastTransitionTime: metav1.NewTime(epoch)},
 				}}
 			}),
 			map[string]string{"Reconciling": "True/Progressing runner pod plant-bridge-1 is not scheduled: 0/3 nodes are available"},
@@ -292,7 +330,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		},
 		{
 			"a backup comes before shortfalls, and all are named", observed(withSides(localUp(), remoteOnBackup()), withShortfalls(v1alpha1.ReasonQoSLowered, v1alpha1.ReasonSessionExpiryLowered)),
-			map[string]string{"Degraded": "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server; status.remote.servers shows the state of the primary server; the local side, primary: QoSLowered of local; the local side, primary: SessionExpiryLowered of local; the remote side, backup-1: QoSLowered of remote"},
+			map[string]string{"Degraded": "True/ActiveOnBackup the remote side is on backup-1 (mqtt://b:1883), not on its primary server; status.remote.servers shows the state of the primary server; the remote side cannot fail over to primary (mqtt://a:1883), which has failed: AuthenticationFailed: the user name or password is wrong; the local side, primary: QoSLowered of local; the local side, primary: SessionExpiryLowered of local; the remote side, backup-1: QoSLowered of remote"},
 		},
 		{
 			"servers without a shortfall do not degrade the bridge", observed(withShortfalls()),
@@ -314,7 +352,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		{
 			"a full buffer comes before messages that no server accepts, and all are named", observed(
 				unforwardable(unforwardableMessage("a", epoch), nil), withBacklogs(backlog(v1alpha1.BacklogFull, "no room"), nil), withSides(localUp(), remoteOnBackup())),
-			map[string]string{"Degraded": "True/BufferFull localToRemote: no room; the remote side is on backup-1 (mqtt://b:1883), not on its primary server; status.remote.servers shows the state of the primary server; localToRemote: no server accepts"},
+			map[string]string{"Degraded": "True/BufferFull localToRemote: no room; the remote side is on backup-1 (mqtt://b:1883), not on its primary server; status.remote.servers shows the state of the primary server; the remote side cannot fail over to primary (mqtt://a:1883), which has failed: AuthenticationFailed: the user name or password is wrong; localToRemote: no server accepts"},
 		},
 		{
 			"messages that no server accepts degrade the bridge while a side is down", observed(unforwardable(unforwardableMessage("a", epoch), nil), withSides(localUp(), remoteDown())),
@@ -333,18 +371,39 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			map[string]string{"Degraded": "Unknown/RunnerNotRunning"},
 		},
 		{
-			"a suspended bridge whose runner drains is reconciling", observed(suspended),
-			map[string]string{"Ready": "False/Suspended the bridge is suspended; set spec.suspend to false", "RemoteConnected": "True/Connected", "Reconciling": "True/Progressing the runner waits for up to 10 seconds until the messages"},
+			"a failed standby server degrades the bridge, and the message gives the cause", observed(withSides(localUp(), remoteStandbyFailed(epoch))),
+			map[string]string{
+				"Ready":    "True/Forwarding",
+				"Degraded": "True/StandbyFailed the remote side cannot fail over to backup-1 (mqtt://b:1883), which has failed: ConnectionRefused: nothing listens there",
+			},
 		},
 		{
-			"a suspended bridge without a runner matches its spec", observed(suspended, noPods),
-			map[string]string{"Ready": "False/Suspended", "LocalConnected": "False/Suspended", "Degraded": "Unknown/Suspended", "Reconciling": "absent", "Stalled": "absent"},
+			"a suspended bridge whose runner drains is reconciling", observed(suspended),
+			map[string]string{"Ready": "False/Draining", "RemoteConnected": "True/Connected", "Reconciling": "True/Progressing the runner waits for up to 10 seconds until the messages", "Suspended": "absent"},
+		},
+		{
+			"a bridge whose Deployment is not scaled down yet is not draining", observed(suspended, func(o *observation) { o.deployment.Spec.Replicas = ptr.To[int32](1) }),
+			map[string]string{"Ready": "True/Forwarding", "Reconciling": "True/Progressing Deployment plant-bridge", "Suspended": "absent"},
+		},
+		{
+			"a suspended bridge without a runner matches its spec, and is neither Ready nor not Ready", observed(suspended, noPods),
+			map[string]string{
+				"Ready": "absent", "Suspended": "True/Suspended the bridge is suspended; set spec.suspend to false", "LocalConnected": "False/Suspended",
+				"Degraded": "Unknown/Suspended", "Reconciling": "absent", "Stalled": "absent",
+			},
+		},
+		{
+			"a bridge with an invalid spec is suspended, too, and the message gives the error", observed(suspended, noPods, invalid),
+			map[string]string{
+				"Ready": "absent", "Suspended": "True/Suspended the bridge is suspended; set spec.suspend to false to resume it; InvalidSpec: spec.localToRemote: loops",
+				"Stalled": "True/InvalidSpec",
+			},
 		},
 		{
 			"an evicted pod does not keep a suspended bridge reconciling", observed(suspended, unreported, func(o *observation) {
 				o.pods[0].Status.Phase = corev1.PodFailed
 			}),
-			map[string]string{"Reconciling": "absent"},
+			map[string]string{"Reconciling": "absent", "Suspended": "True/Suspended"},
 		},
 		{
 			"a Deployment that is rolled out is reconciling", observed(func(o *observation) { o.deployment.Generation++ }),
@@ -355,10 +414,79 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			map[string]string{"Reconciling": "True/Progressing"},
 		},
 		{
-			"an invalid spec stalls, and the running bridge stays Ready", observed(func(o *observation) {
-				o.stall = &stallError{v1alpha1.ReasonInvalidSpec, errors.New("spec.localToRemote: loops")}
+			"an invalid spec stalls, and the running bridge stays Ready with its generation", observed(generation4, invalid),
+			map[string]string{
+				"Ready":   "True/Forwarding forwarding with generation 3 between primary (mqtt://local:1883) on the local side and primary (mqtt://a:1883) on the remote side; generation 4 is not in effect: InvalidSpec: spec.localToRemote: loops",
+				"Stalled": "True/InvalidSpec spec.localToRemote: loops", "Reconciling": "absent",
+			},
+		},
+		{
+			"a new generation is reconciling until a runner reports it", observed(generation4),
+			map[string]string{
+				"Ready":       "True/Forwarding forwarding with generation 3 between primary (mqtt://local:1883) on the local side and primary (mqtt://a:1883) on the remote side; generation 4 is being rolled out",
+				"Reconciling": "True/Progressing runner pod plant-bridge-1 runs generation 3; it takes over generation 4",
+			},
+		},
+		{
+			"a child that cannot be applied is reconciling, and Ready gives the cause", observed(generation4, func(o *observation) {
+				o.failure = errors.New(`applying Deployment plant-bridge: failed calling webhook "policy"`)
 			}),
-			map[string]string{"Ready": "True/Forwarding", "Stalled": "True/InvalidSpec spec.localToRemote: loops", "Reconciling": "absent"},
+			map[string]string{
+				"Ready":       "True/Forwarding forwarding with generation 3 between primary (mqtt://local:1883) on the local side and primary (mqtt://a:1883) on the remote side; generation 4 is not in effect: ApplyFailed: applying Deployment",
+				"Reconciling": `True/ApplyFailed applying Deployment plant-bridge: failed calling webhook "policy"; the operator tries again`, "Stalled": "absent",
+			},
+		},
+		{
+			"a child of an earlier bridge that is being deleted is awaited", observed(func(o *observation) { o.failure = waitError{errors.New("still being deleted")} }),
+			map[string]string{"Reconciling": "True/Progressing still being deleted"},
+		},
+		{
+			"a runner that stops is not Ready", observed(func(o *observation) { o.bridge.Status.Runner.StopTime = metav1.NewTime(epoch) }),
+			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 stops", "RemoteConnected": "True/Connected"},
+		},
+		{
+			"a runner that has stopped is not connected", observed(withSides(nil, nil), func(o *observation) { o.bridge.Status.Runner.StopTime = metav1.NewTime(epoch) }),
+			map[string]string{"Ready": "False/RunnerNotRunning", "RemoteConnected": "False/RunnerNotRunning runner pod plant-bridge-1 stops"},
+		},
+		{
+			"whether a runner on a lost node forwards is not known", observed(onLostNode),
+			map[string]string{"Ready": "Unknown/NodeLost the node of runner pod plant-bridge-1 does not answer", "Reconciling": "True/Progressing", "Stalled": "absent"},
+		},
+		{
+			"it is also not known while the pod on the lost node is being deleted", observed(onLostNode, func(o *observation) {
+				o.pods[0].DeletionTimestamp = ptr.To(metav1.NewTime(epoch))
+			}),
+			map[string]string{"Ready": "Unknown/NodeLost"},
+		},
+		{
+			"a Deployment that exceeds its progress deadline stalls", observed(unreported, func(o *observation) {
+				o.deployment.Status.Conditions = []appsv1.DeploymentCondition{{
+					Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Reason: "ProgressDeadlineExceeded", Message: "has timed out progressing",
+				}}
+			}),
+			map[string]string{
+				"Stalled": "True/RolloutTimedOut Deployment plant-bridge makes no progress: has timed out progressing", "Reconciling": "absent",
+				"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 has not reported its state yet; if this does not end, check its log; RolloutTimedOut: Deployment",
+			},
+		},
+		{
+			"a pod that no node accepts for minutes stalls", observed(unreported, func(o *observation) {
+				o.pods[0].Status = unscheduledStatus()
+				o.pods[0].Status.Conditions[0].LastTransitionTime = metav1.NewTime(epoch.Add(-unschedulableTime))
+			}),
+			map[string]string{"Stalled": "True/Unschedulable runner pod plant-bridge-1 is not scheduled: 0/3 nodes", "Reconciling": "absent"},
+		},
+		{
+			"a container that crashes is stalled while it runs again", observed(withRestarts(3, epoch.Add(-time.Minute))),
+			map[string]string{"Stalled": "True/PodFailing container bridge-runner of runner pod plant-bridge-1: CrashLoopBackOff: exited with code 2 (Error): panic"},
+		},
+		{
+			"a container that has run for a long time after crashes is not stalled", observed(withRestarts(3, epoch.Add(-stableTime))),
+			map[string]string{"Stalled": "absent", "Ready": "True/Forwarding"},
+		},
+		{
+			"a container that has ended once is not stalled", observed(withRestarts(1, epoch.Add(-time.Minute))),
+			map[string]string{"Stalled": "absent"},
 		},
 		{
 			"pods that the API server refuses stall", observed(noPods, func(o *observation) {
@@ -395,8 +523,12 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 				}
 			}
 			for _, c := range conditions {
-				if c.ObservedGeneration != 3 {
-					t.Errorf("%s is of generation %d; want 3", c.Type, c.ObservedGeneration)
+				want := tt.given.bridge.Generation
+				if c.Type != v1alpha1.ConditionReconciling && c.Type != v1alpha1.ConditionStalled && tt.given.runningGeneration() != 0 {
+					want = tt.given.runningGeneration()
+				}
+				if c.ObservedGeneration != want && c.Type != v1alpha1.ConditionSuspended {
+					t.Errorf("%s is of generation %d; want %d", c.Type, c.ObservedGeneration, want)
 				}
 			}
 		})
@@ -414,10 +546,16 @@ func TestConditions_StatusUnchanged_KeepsTransitionTime(t *testing.T) {
 	}
 }
 
-func withAnnounced(change func(*v1alpha1.Announced)) func(*observation) {
+// withAnnounced adds the record of the events that were sent before.
+func withAnnounced(change func(*announced)) func(*observation) {
 	return func(o *observation) {
-		o.bridge.Status.Announced = &v1alpha1.Announced{}
-		change(o.bridge.Status.Announced)
+		var sent announced
+		change(&sent)
+		record, err := json.Marshal(sent)
+		if err != nil {
+			panic(err)
+		}
+		o.manifest = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{annotationAnnounced: string(record)}}}
 	}
 }
 
@@ -425,56 +563,90 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 	const downNote = "no server is connected; primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong; " +
 		"backup-1 (mqtt://b:1883) failed: ConnectionRefused: nothing listens there"
 	at := metav1.NewMicroTime(epoch)
-	down := withAnnounced(func(a *v1alpha1.Announced) { a.RemoteDown = at })
+	down := withAnnounced(func(a *announced) { a.RemoteDown = at })
 	for _, tt := range []struct {
 		promise string
 		given   *observation
 		events  []string // as "type reason note"
-		marker  *v1alpha1.Announced
+		marker  *announced
 	}{
 		{"a bridge that only forwards has no event", observed(), nil, nil},
 		{
 			"a failover to a backup is announced with both servers, the cause and the duration",
 			observed(withSides(localUp(), withFailover(remoteOnBackup(), "primary", "backup-1", epoch))),
-			[]string{"Warning FailedOver the remote side failed over from primary to backup-1 in 42 ms: ConnectionClosed"},
-			&v1alpha1.Announced{RemoteFailover: at},
+			[]string{"Warning FailedOver the remote side failed over from primary to backup-1: 42 ms without a server: ConnectionClosed"},
+			&announced{RemoteSwitch: at},
+		},
+		{
+			"a failover that was noticed late is announced with the silence of the lost server",
+			observed(withSides(localUp(), withSilence(withFailover(remoteOnBackup(), "primary", "backup-1", epoch), 10_020))),
+			[]string{"Warning FailedOver the remote side failed over from primary to backup-1: 10.0 s without acknowledgement, then 42 ms without a server: ConnectionClosed"},
+			&announced{RemoteSwitch: at},
+		},
+		{
+			"a standby server that fails is announced", observed(withSides(localUp(), remoteStandbyFailed(epoch.Add(time.Second)))),
+			[]string{"Warning StandbyFailed the remote side cannot fail over to backup-1 (mqtt://b:1883), which has failed: ConnectionRefused: nothing listens there"},
+			&announced{RemoteStandbys: []string{"backup-1"}},
+		},
+		{
+			"a standby server that fails is announced once",
+			observed(withSides(localUp(), remoteStandbyFailed(epoch)), withAnnounced(func(a *announced) { a.RemoteStandbys = []string{"backup-1"} })),
+			nil, &announced{RemoteStandbys: []string{"backup-1"}},
+		},
+		{
+			"a standby server that is available again is announced",
+			observed(withAnnounced(func(a *announced) { a.RemoteStandbys = []string{"backup-1"} })),
+			[]string{"Normal StandbyRecovered the remote side can fail over to backup-1 (mqtt://b:1883) again"},
+			nil,
+		},
+		{
+			"a failed standby server is not announced again after the runner was replaced",
+			observed(withSides(localUp(), remoteStandbyFailed(epoch)), noPods, withAnnounced(func(a *announced) { a.RemoteStandbys = []string{"backup-1"} })),
+			nil, &announced{RemoteStandbys: []string{"backup-1"}},
+		},
+		{
+			"a server that fails after the bridge failed back from it is announced",
+			observed(withSides(localUp(), withFailover(remoteStandbyFailed(epoch.Add(time.Minute)), "backup-1", "primary", epoch)),
+				withAnnounced(func(a *announced) { a.RemoteSwitch = at })),
+			[]string{"Warning StandbyFailed the remote side cannot fail over to backup-1 (mqtt://b:1883), which has failed: ConnectionRefused: nothing listens there"},
+			&announced{RemoteSwitch: at, RemoteStandbys: []string{"backup-1"}},
 		},
 		{
 			"a failover is announced once",
 			observed(withSides(localUp(), withFailover(remoteOnBackup(), "primary", "backup-1", epoch)),
-				withAnnounced(func(a *v1alpha1.Announced) { a.RemoteFailover = at })),
-			nil, &v1alpha1.Announced{RemoteFailover: at},
+				withAnnounced(func(a *announced) { a.RemoteSwitch = at })),
+			nil, &announced{RemoteSwitch: at},
 		},
 		{
 			"a later change is announced again, and a change to a server of higher preference is a failback",
 			observed(withSides(localUp(), withFailover(remoteOnPrimary(), "backup-1", "primary", epoch.Add(time.Second))),
-				withAnnounced(func(a *v1alpha1.Announced) { a.RemoteFailover = at })),
-			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary in 42 ms: ConnectionClosed"},
-			&v1alpha1.Announced{RemoteFailover: metav1.NewMicroTime(epoch.Add(time.Second))},
+				withAnnounced(func(a *announced) { a.RemoteSwitch = at })),
+			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary: 42 ms without a server: ConnectionClosed"},
+			&announced{RemoteSwitch: metav1.NewMicroTime(epoch.Add(time.Second))},
 		},
 		{
 			"a change to a server of higher preference that had proved stable is a failback",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonFailedBack))),
-			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary in 42 ms: FailedBack"},
-			&v1alpha1.Announced{RemoteFailover: at},
+			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary: 42 ms without a server: FailedBack"},
+			&announced{RemoteSwitch: at},
 		},
 		{
 			"a requested switch is announced as such, to any server",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonSwitchRequested))),
-			[]string{"Normal Switched the remote side was switched from backup-1 to its preferredServer primary in 42 ms: SwitchRequested"},
-			&v1alpha1.Announced{RemoteFailover: at},
+			[]string{"Normal Switched the remote side was switched from backup-1 to its preferredServer primary: 42 ms without a server: SwitchRequested"},
+			&announced{RemoteSwitch: at},
 		},
 		{
 			"a refused request is announced with the server and the cause of the refusal",
 			observed(withSides(localUp(), withRequestedSwitch(remoteOnPrimary(), v1alpha1.SwitchRefused))),
 			[]string{`Warning SwitchRefused the remote side does not switch to its preferredServer "backup-1": it fails its probe`},
-			&v1alpha1.Announced{RemoteRequest: at},
+			&announced{RemoteRequest: at},
 		},
 		{
 			"a refused request is announced once",
 			observed(withSides(localUp(), withRequestedSwitch(remoteOnPrimary(), v1alpha1.SwitchRefused)),
-				withAnnounced(func(a *v1alpha1.Announced) { a.RemoteRequest = at })),
-			nil, &v1alpha1.Announced{RemoteRequest: at},
+				withAnnounced(func(a *announced) { a.RemoteRequest = at })),
+			nil, &announced{RemoteRequest: at},
 		},
 		{
 			"a request that is done has no event of its own",
@@ -484,33 +656,33 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			"a message that no server accepts is announced with its topic, size and reason",
 			observed(unforwardable(unforwardableMessage("a/b", epoch), nil)),
 			[]string{"Warning MessageUnforwardable localToRemote: no server accepts a message of 7 bytes to a/b: EndsSession: closed; it is dropped"},
-			&v1alpha1.Announced{LocalToRemoteMessage: at},
+			&announced{LocalToRemoteMessage: at},
 		},
 		{
 			"a message that no server accepts is announced once, and a later one again",
-			observed(unforwardable(unforwardableMessage("a", epoch), unforwardableMessage("b", epoch.Add(time.Second))), withAnnounced(func(a *v1alpha1.Announced) {
+			observed(unforwardable(unforwardableMessage("a", epoch), unforwardableMessage("b", epoch.Add(time.Second))), withAnnounced(func(a *announced) {
 				a.LocalToRemoteMessage, a.RemoteToLocalMessage = at, at
 			})),
 			[]string{"Warning MessageUnforwardable remoteToLocal: no server accepts a message of 7 bytes to b: EndsSession: closed; it is dropped"},
-			&v1alpha1.Announced{LocalToRemoteMessage: at, RemoteToLocalMessage: metav1.NewMicroTime(epoch.Add(time.Second))},
+			&announced{LocalToRemoteMessage: at, RemoteToLocalMessage: metav1.NewMicroTime(epoch.Add(time.Second))},
 		},
 		{
-			"the end of such messages is not announced", observed(withAnnounced(func(a *v1alpha1.Announced) { a.LocalToRemoteMessage = at })), nil,
-			&v1alpha1.Announced{LocalToRemoteMessage: at},
+			"the end of such messages is not announced", observed(withAnnounced(func(a *announced) { a.LocalToRemoteMessage = at })), nil,
+			&announced{LocalToRemoteMessage: at},
 		},
 		{
 			"the sides are distinguished",
 			observed(withSides(withFailover(localUp(), "gone", "primary", epoch), remoteOnPrimary())),
-			[]string{"Warning FailedOver the local side failed over from gone to primary in 42 ms: ConnectionClosed"},
-			&v1alpha1.Announced{LocalFailover: at},
+			[]string{"Warning FailedOver the local side failed over from gone to primary: 42 ms without a server: ConnectionClosed"},
+			&announced{LocalSwitch: at},
 		},
 		{
 			"an outage is announced when every server has failed",
 			observed(withSides(localUp(), remoteDown())),
 			[]string{"Warning AllServersDown every server of the remote side is down: " + downNote},
-			&v1alpha1.Announced{RemoteDown: metav1.NewMicroTime(epoch.Add(1500 * time.Millisecond))},
+			&announced{RemoteDown: metav1.NewMicroTime(epoch.Add(1500 * time.Millisecond))},
 		},
-		{"an outage is announced once", observed(withSides(localUp(), remoteDown()), down), nil, &v1alpha1.Announced{RemoteDown: at}},
+		{"an outage is announced once", observed(withSides(localUp(), remoteDown()), down), nil, &announced{RemoteDown: at}},
 		{
 			"while the next server is being tried there is no outage",
 			observed(withSides(localUp(), side(
@@ -523,7 +695,7 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			[]string{"Normal Recovered the remote side is connected again after 1.5s: primary (mqtt://a:1883)"},
 			nil,
 		},
-		{"an outage continues while the runner is replaced", observed(down, noPods), nil, &v1alpha1.Announced{RemoteDown: at}},
+		{"an outage continues while the runner is replaced", observed(down, noPods), nil, &announced{RemoteDown: at}},
 		{"a suspended bridge has no outage", observed(withSides(localUp(), remoteDown()), down, suspended), nil, nil},
 		{
 			"the report of a pod that is gone has no event",
@@ -531,7 +703,7 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 		},
 	} {
 		t.Run(tt.promise, func(t *testing.T) {
-			marker, due := announce(tt.given, epoch.Add(1500*time.Millisecond))
+			marker, due := announce(tt.given, sentEvents(t.Context(), tt.given), epoch.Add(1500*time.Millisecond))
 			var got []string
 			for _, e := range due {
 				got = append(got, e.eventType+" "+e.reason+" "+e.note)
@@ -539,8 +711,8 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			if !slices.Equal(got, tt.events) {
 				t.Errorf("events %q; want %q", got, tt.events)
 			}
-			if (marker == nil) != (tt.marker == nil) || marker != nil && *marker != *tt.marker {
-				t.Errorf("marker %+v; want %+v", marker, tt.marker)
+			if want := ptr.Deref(tt.marker, announced{}); !equality.Semantic.DeepEqual(marker, want) {
+				t.Errorf("marker %+v; want %+v", marker, want)
 			}
 		})
 	}

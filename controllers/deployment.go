@@ -54,10 +54,6 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 	if err != nil {
 		return nil, err
 	}
-	replicas := int32(1)
-	if ptr.Deref(b.Spec.Suspend, false) {
-		replicas = 0
-	}
 	hashes, err := deploymentHashes(b, pod)
 	if err != nil {
 		return nil, err
@@ -67,7 +63,7 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 		WithAnnotations(hashes).
 		WithOwnerReferences(ownerReference(b)).
 		WithSpec(appsv1ac.DeploymentSpec().
-			WithReplicas(replicas).
+			WithReplicas(replicas(b)).
 			WithRevisionHistoryLimit(2).
 			// Two runners must never run at once: they use the same MQTT client
 			// identifier and would take over each other's session.
@@ -168,10 +164,7 @@ func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.Container
 			"--secrets="+secretsDir,
 			fmt.Sprintf("--listen=:%d", httpPort),
 			"--kubernetes").
-		WithEnv(corev1ac.EnvVar().WithName("POD_NAME").
-			WithValueFrom(corev1ac.EnvVarSource().
-				// The API server would set the default version, and the fingerprints would always differ.
-				WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath("metadata.name")))).
+		WithEnv(fieldVariable("POD_NAME", "metadata.name"), fieldVariable("NODE_NAME", "spec.nodeName")).
 		WithPorts(corev1ac.ContainerPort().WithName(httpPortName).WithContainerPort(httpPort)).
 		WithResources(resources).
 		WithLivenessProbe(probe("/livez").WithPeriodSeconds(10).WithTimeoutSeconds(5)).
@@ -194,6 +187,13 @@ func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.Container
 		container.WithImagePullPolicy(runner.ImagePullPolicy)
 	}
 	return container, nil
+}
+
+// fieldVariable returns an environment variable with the value of a field of the pod.
+func fieldVariable(name, path string) *corev1ac.EnvVarApplyConfiguration {
+	return corev1ac.EnvVar().WithName(name).WithValueFrom(corev1ac.EnvVarSource().
+		// The API server would set the default version, and the fingerprints would always differ.
+		WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath(path)))
 }
 
 func runnerResources(runner *v1alpha1.Runner) *corev1.ResourceRequirements {

@@ -13,14 +13,17 @@
 // It promises:
 //   - a pass that finds everything as wanted writes nothing;
 //   - Ready is True only while the reporting pod runs and is ready and both sides
-//     have a server;
+//     have a server, and its observedGeneration is the generation that this pod runs;
+//   - Reconciling or Stalled is present while the latest generation does not run;
+//   - spec.suspend applies even if the rest of the spec is invalid or refused;
 //   - if another client changes fields that the operator sets, the operator restores
 //     them; it leaves all other fields alone. While a pod template waits for a roll-out,
 //     the operator restores the template only with the roll-out;
-//   - if the API server refuses a change of a running bridge, no child is changed;
+//   - if the API server refuses a change of a running bridge, no child is changed, except
+//     that spec.suspend applies;
 //   - a new version of the operator replaces the pods of a limited number of bridges at
 //     a time, and stops if they do not recover;
-//   - the report of a runner is cleared only when its pod is gone;
+//   - the report of a runner is cleared only when its pod is gone or has ended;
 //   - an event follows the status that it describes, and is sent at most once;
 //   - the operator never deletes the claim of a volume, which may hold messages;
 //   - no Secret is ever read.

@@ -78,8 +78,9 @@ func TestChildren_RefusedByAPolicy_ChangesNoChild(t *testing.T) {
 			t.Errorf("Stalled says %q; want %q in it", message, want)
 		}
 	}
-	if !conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding) {
-		t.Error("the bridge that runs unchanged is not Ready")
+	ready := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReady)
+	if ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != 1 || !strings.Contains(ready.Message, "generation 2 is not in effect: ApplyFailed: "+message) {
+		t.Errorf("the bridge that runs unchanged has the condition %+v", ready)
 	}
 	after := awaitChild(t, &corev1.ConfigMapList{}, b, "the ConfigMap", func(*corev1.ConfigMap) bool { return true })
 	if before.ResourceVersion != after.ResourceVersion {

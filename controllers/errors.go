@@ -4,7 +4,11 @@
 package controllers
 
 import (
+	"errors"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // stallError is an error that only a user can resolve. It becomes the condition Stalled.
@@ -16,6 +20,21 @@ type stallError struct {
 
 func (e *stallError) Error() string { return e.err.Error() }
 func (e *stallError) Unwrap() error { return e.err }
+
+// ofSpec reports whether only another spec resolves the error, so that a retry cannot help.
+func (e *stallError) ofSpec() bool {
+	return e.reason == v1alpha1.ReasonInvalidSpec || e.reason == v1alpha1.ReasonNotAllowed
+}
+
+// waitError is an error that ends when another part of the cluster has done its work.
+type waitError struct{ error }
+
+// waits reports whether an error ends without an action, and is not worth a warning: another
+// object is still being deleted, or an object has changed since it was read.
+func waits(err error) bool {
+	var wait waitError
+	return errors.As(err, &wait) || apierrors.IsConflict(err)
+}
 
 // refused reports whether the API server understood a write and refuses it: because a right
 // is missing, because of a quota or a policy, or because the object is invalid.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -30,45 +30,72 @@ type event struct {
 const maxNote = 1024
 
 // announce compares the runner's report with the events that were sent before. It returns
-// the events that are due, and the marker that is written with the status so that each
-// event is sent once. It is pure.
+// the events that are due, and the record of sent events with them, which is written before
+// they are sent, so that each event is sent once. It is pure.
 //
 // A side is down when each of its servers has failed. While the next server is still being
 // tried, the side is not down: if that server connects, it is a failover, which has its own
 // event.
-func announce(o *observation, now time.Time) (*v1alpha1.Announced, []event) {
-	marker := ptr.Deref(o.bridge.Status.Announced, v1alpha1.Announced{})
+func announce(o *observation, sent announced, now time.Time) (announced, []event) {
 	local, remote := o.sides()
 	var events []event
-	events = append(events, announceFailover("local", local, &marker.LocalFailover)...)
-	events = append(events, announceFailover("remote", remote, &marker.RemoteFailover)...)
-	events = append(events, announceRefusal("local", local, &marker.LocalRequest)...)
-	events = append(events, announceRefusal("remote", remote, &marker.RemoteRequest)...)
+	events = append(events, announceSwitch("local", local, &sent.LocalSwitch)...)
+	events = append(events, announceSwitch("remote", remote, &sent.RemoteSwitch)...)
+	events = append(events, announceRefusal("local", local, &sent.LocalRequest)...)
+	events = append(events, announceRefusal("remote", remote, &sent.RemoteRequest)...)
 	u := o.unforwardable()
-	events = append(events, announceUnforwardable("localToRemote", u.LocalToRemote, &marker.LocalToRemoteMessage)...)
-	events = append(events, announceUnforwardable("remoteToLocal", u.RemoteToLocal, &marker.RemoteToLocalMessage)...)
-	events = append(events, announceRollout(o, &marker.RolloutStopped)...)
+	events = append(events, announceUnforwardable("localToRemote", u.LocalToRemote, &sent.LocalToRemoteMessage)...)
+	events = append(events, announceUnforwardable("remoteToLocal", u.RemoteToLocal, &sent.RemoteToLocalMessage)...)
+	events = append(events, announceStandbys("local", local, &sent.LocalStandbys)...)
+	events = append(events, announceStandbys("remote", remote, &sent.RemoteStandbys)...)
+	events = append(events, announceRollout(o, &sent.RolloutStopped, now)...)
 	if o.suspended() {
 		// A suspended bridge has no outage: none continues, and none ends.
-		marker.LocalDown, marker.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}
+		sent.LocalDown, sent.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}
 	} else {
-		events = append(events, announceOutage("local", local, &marker.LocalDown, now)...)
-		events = append(events, announceOutage("remote", remote, &marker.RemoteDown, now)...)
+		events = append(events, announceOutage("local", local, &sent.LocalDown, now)...)
+		events = append(events, announceOutage("remote", remote, &sent.RemoteDown, now)...)
 	}
-	if marker == (v1alpha1.Announced{}) {
-		return nil, events
-	}
-	return &marker, events
+	return sent, events
 }
 
-// announceFailover returns an event for the side's latest change of server if it is newer
-// than the announced one.
-func announceFailover(name string, side *v1alpha1.SideStatus, announced *metav1.MicroTime) []event {
-	if side == nil || side.LastFailover == nil || !side.LastFailover.Time.After(announced.Time) {
+// announceCause returns a Warning event if the bridge is stalled or a child could not be
+// applied, for another cause than before. before are the conditions that the status held, after the
+// conditions that it now holds.
+func announceCause(before, after []metav1.Condition) []event {
+	for i := range after {
+		c := &after[i]
+		if c.Type != v1alpha1.ConditionStalled && c.Reason != v1alpha1.ReasonApplyFailed {
+			continue
+		}
+		old := meta.FindStatusCondition(before, c.Type)
+		if old != nil && old.Reason == c.Reason && withoutDigits(old.Message) == withoutDigits(c.Message) {
+			return nil
+		}
+		return []event{{eventType: corev1.EventTypeWarning, reason: c.Reason, action: actionApply, note: note("%s", c.Message)}}
+	}
+	return nil
+}
+
+// withoutDigits removes the digits of a message. Two messages that differ only in digits,
+// such as port numbers, times or counts, have the same cause.
+func withoutDigits(message string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, message)
+}
+
+// announceSwitch returns an event for the side's latest change of server if it is newer than
+// the announced one.
+func announceSwitch(name string, side *v1alpha1.SideStatus, sent *metav1.MicroTime) []event {
+	if side == nil || side.LastFailover == nil || !side.LastFailover.Time.After(sent.Time) {
 		return nil
 	}
 	f := side.LastFailover
-	*announced = f.Time
+	*sent = f.Time
 	e := event{
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventFailedOver,
@@ -84,18 +111,30 @@ func announceFailover(name string, side *v1alpha1.SideStatus, announced *metav1.
 	case f.Reason == v1alpha1.ReasonFailedBack, position(f.To) >= 0 && position(f.To) < position(f.From):
 		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventFailedBack, msgFailedBack
 	}
-	e.note = note(message, name, f.From, f.To, ptr.Deref(f.DurationMilliseconds, 0), f.Reason)
+	silence := ""
+	if silent := ptr.Deref(f.SilentMilliseconds, 0); silent > 0 {
+		silence = fmt.Sprintf(msgSilence, duration(silent))
+	}
+	e.note = note(message, name, f.From, f.To, silence, duration(ptr.Deref(f.DurationMilliseconds, 0)), f.Reason)
 	return []event{e}
+}
+
+// duration formats a number of milliseconds: in seconds from one second on.
+func duration(milliseconds int64) string {
+	if milliseconds < 1000 {
+		return fmt.Sprintf("%d ms", milliseconds)
+	}
+	return fmt.Sprintf("%.1f s", float64(milliseconds)/1000)
 }
 
 // announceRefusal returns an event for a refused switch if the refusal is newer than the
 // announced one.
-func announceRefusal(name string, side *v1alpha1.SideStatus, announced *metav1.MicroTime) []event {
+func announceRefusal(name string, side *v1alpha1.SideStatus, sent *metav1.MicroTime) []event {
 	if side == nil || side.RequestedSwitch == nil || side.RequestedSwitch.State != v1alpha1.SwitchRefused ||
-		!side.RequestedSwitch.Time.After(announced.Time) {
+		!side.RequestedSwitch.Time.After(sent.Time) {
 		return nil
 	}
-	*announced = side.RequestedSwitch.Time
+	*sent = side.RequestedSwitch.Time
 	return []event{{
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventSwitchRefused,
@@ -105,39 +144,28 @@ func announceRefusal(name string, side *v1alpha1.SideStatus, announced *metav1.M
 }
 
 // announceRollout returns an event when the pod that a roll-out has created does not start.
-// announced is the hash of the announced pod template. It is empty when the bridge has
-// recovered.
-func announceRollout(o *observation, announced *string) []event {
+// sent is the hash of the announced pod template. It is empty when the bridge has recovered.
+func announceRollout(o *observation, sent *string, now time.Time) []event {
 	d := o.deployment
 	if d == nil || d.Labels[labelHealthBefore] == "" {
-		*announced = ""
+		*sent = ""
 		return nil
 	}
 	template := d.Annotations[annotationTemplateHash]
-	if *announced == template || o.wrote || d.Status.ObservedGeneration < d.Generation {
+	if *sent == template || o.wrote || d.Status.ObservedGeneration < d.Generation {
 		return nil
 	}
-	trouble := cmp.Or(podFailure(o.pods), podsRefused(d), progressFailure(d))
+	trouble := cmp.Or(podFailure(o.pods, now), podsRefused(d), progressFailure(d))
 	if trouble == "" {
 		return nil
 	}
-	*announced = template
+	*sent = template
 	return []event{{
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventRolloutStopped,
 		action:    actionReportRollout,
 		note:      note(msgRolloutStopped, d.Labels[labelHealthBefore], trouble),
 	}}
-}
-
-// progressFailure returns why a Deployment has made no progress for a long time.
-func progressFailure(d *appsv1.Deployment) string {
-	for _, c := range d.Status.Conditions {
-		if c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse {
-			return c.Message
-		}
-	}
-	return ""
 }
 
 // announceOutage returns an event when every server of the side is down, and another one

@@ -88,6 +88,16 @@ func remoteOnBackup() *v1alpha1.SideStatus {
 		serverStatus("backup-1", backupURL, v1alpha1.ServerActive))
 }
 
+// remoteStandbyFailed is the remote side on its primary server, with a backup that failed a
+// probe at the given time.
+func remoteStandbyFailed(at time.Time) *v1alpha1.SideStatus {
+	s := side(
+		serverStatus("primary", primaryURL, v1alpha1.ServerActive),
+		serverStatus("backup-1", backupURL, v1alpha1.ServerFailed, v1alpha1.ReasonConnectionRefused, "nothing listens there"))
+	s.Servers[1].Since = metav1.NewTime(at)
+	return s
+}
+
 // remoteDown is the remote side with every server failed.
 func remoteDown() *v1alpha1.SideStatus {
 	return side(
@@ -97,11 +107,17 @@ func remoteDown() *v1alpha1.SideStatus {
 
 // withFailover adds the latest failover to a side.
 func withFailover(s *v1alpha1.SideStatus, from, to string, at time.Time) *v1alpha1.SideStatus {
-	s.Failovers = ptr.To[int64](1)
+	s.Switches = ptr.To[int64](1)
 	s.LastFailover = &v1alpha1.FailoverRecord{
 		From: from, To: to, Reason: v1alpha1.ReasonConnectionClosed,
 		Time: metav1.NewMicroTime(at), DurationMilliseconds: ptr.To[int64](42),
 	}
+	return s
+}
+
+// withSilence sets the time for which the lost server had not answered.
+func withSilence(s *v1alpha1.SideStatus, milliseconds int64) *v1alpha1.SideStatus {
+	s.LastFailover.SilentMilliseconds = &milliseconds
 	return s
 }
 
@@ -148,16 +164,23 @@ type report struct {
 // applyReport applies a report with the rights of the bridge's runner.
 func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, remote *v1alpha1.SideStatus) {
 	t.Helper()
+	runner := v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.NewTime(epoch), Generation: bridge.Generation}
+	if err := tryReport(t, bridge, &runner, local, remote); err != nil {
+		t.Fatalf("reporting as the runner: %v", err)
+	}
+}
+
+// tryReport applies the report of a runner with the rights of the bridge's runner.
+func tryReport(t *testing.T, bridge *v1alpha1.MQTTBridge, runner *v1alpha1.RunnerStatus, local, remote *v1alpha1.SideStatus) error {
+	t.Helper()
 	c, err := client.New(asRunner(bridge.Namespace, bridge.Name), client.Options{Scheme: apiserver.Scheme()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready := v1alpha1.ReadyCondition(local, remote)
+	ready := v1alpha1.ReadyCondition(runner, local, remote)
 	ready.LastTransitionTime = metav1.Now()
 	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&report{
-		Conditions: []metav1.Condition{ready},
-		Runner:     &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.NewTime(epoch)},
-		Local:      local, Remote: remote,
+		Conditions: []metav1.Condition{ready}, Runner: runner, Local: local, Remote: remote,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -166,10 +189,8 @@ func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, r
 	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(bridgeKind))
 	u.SetNamespace(bridge.Namespace)
 	u.SetName(bridge.Name)
-	if err := c.Status().Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u),
-		client.FieldOwner(v1alpha1.RunnerFieldManager), client.ForceOwnership); err != nil {
-		t.Fatalf("reporting as the runner: %v", err)
-	}
+	return c.Status().Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u),
+		client.FieldOwner(v1alpha1.RunnerFieldManager), client.ForceOwnership)
 }
 
 // namespace creates a namespace for the test.

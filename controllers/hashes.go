@@ -28,7 +28,8 @@ func deploymentHashes(b *v1alpha1.MQTTBridge, template *corev1ac.PodTemplateSpec
 	return map[string]string{annotationSpecHash: spec, annotationTemplateHash: pod}, nil
 }
 
-// specHash returns a hash of the part of the spec that affects the pod. It changes only if the
+// specHash returns a hash of the part of the spec that affects the pod, including the claim
+// that the manifest does not name. It changes only if the
 // user changes the spec: it does not depend on the version of the operator.
 func specHash(b *v1alpha1.MQTTBridge) (string, error) {
 	manifest, err := manifestHash(b)
@@ -37,11 +38,15 @@ func specHash(b *v1alpha1.MQTTBridge) (string, error) {
 	}
 	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
 	runner.UpdatePolicy = "" // setting it must not replace the pod
-	return hashOf(map[string]any{
+	parts := map[string]any{
 		"manifest": manifest,
 		"runner":   runner,
 		"suspend":  ptr.Deref(b.Spec.Suspend, false),
-	})
+	}
+	if d := disk(b); d != nil && d.ExistingClaim != "" {
+		parts["claim"] = d.ExistingClaim
+	}
+	return hashOf(parts)
 }
 
 // revision identifies this version of the operator in roll-outs.

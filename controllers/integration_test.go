@@ -202,9 +202,9 @@ func TestEvents_Failover_AreSentOnceWithServersCauseAndDuration(t *testing.T) {
 
 	events := awaitEvents(t, b, 4)
 	for i, want := range []string{
-		"Warning FailedOver the remote side failed over from primary to backup-1 in 42 ms: ConnectionClosed",
+		"Warning FailedOver the remote side failed over from primary to backup-1: 42 ms without a server: ConnectionClosed",
 		"Warning AllServersDown every server of the remote side is down: no server is connected; primary (mqtt://a:1883) failed",
-		"Normal FailedBack the remote side failed back from backup-1 to primary in 42 ms: ConnectionClosed",
+		"Normal FailedBack the remote side failed back from backup-1 to primary: 42 ms without a server: ConnectionClosed",
 		"Normal Recovered the remote side is connected again after ",
 	} {
 		if !slices.ContainsFunc(events, func(e string) bool { return strings.HasPrefix(e, want) }) {
@@ -234,34 +234,15 @@ func TestReport_PodGone_IsClearedAndReadyIsFalse(t *testing.T) {
 	}
 }
 
-func TestReport_PodNotReady_IsKeptAndReadyIsFalse(t *testing.T) {
+func TestReport_NodeLost_IsKeptAndReadyIsUnknown(t *testing.T) {
 	b, pod := forwardingBridge(t)
 	pod.Status.Conditions[0].Status = corev1.ConditionFalse // As the node controller does when the node is lost.
 	pod.Status.Conditions[0].LastTransitionTime = metav1.Now()
 	updatePodStatus(t, pod)
-	got := awaitCondition(t, b, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRunnerNotRunning)
+	got := awaitCondition(t, b, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonNodeLost)
 	if got.Status.Runner == nil || got.Status.Remote == nil {
 		t.Error("the report of a pod that exists was cleared")
 	}
-}
-
-func TestBridge_Suspended_IsScaledToZeroAndReported(t *testing.T) {
-	b, pod := forwardingBridge(t)
-	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) })
-	awaitDeployment(t, b, "no replicas", func(d *appsv1.Deployment) bool { return *d.Spec.Replicas == 0 })
-	awaitBridge(t, b, "Suspended, and draining", func(got *v1alpha1.MQTTBridge) bool {
-		return conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended) &&
-			conditionIs(got, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing)
-	})
-	if err := server.Client.Delete(t.Context(), pod); err != nil {
-		t.Fatal(err)
-	}
-	awaitBridge(t, b, "Suspended, and nothing left to do", func(got *v1alpha1.MQTTBridge) bool {
-		return conditionIs(got, v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonSuspended) &&
-			meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReconciling) == nil && got.Status.Runner == nil
-	})
-	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = nil })
-	awaitDeployment(t, b, "a replica again", func(d *appsv1.Deployment) bool { return *d.Spec.Replicas == 1 })
 }
 
 // awaitIdle waits until the operator's cache contains its own writes and a pass writes
@@ -350,8 +331,10 @@ func TestReconcile_SteadyState_WritesNothing(t *testing.T) {
 func TestReconcile_NewReport_WritesStatusOnce(t *testing.T) {
 	b, pod := forwardingBridge(t)
 	before := awaitIdle(t, b)
-	applyReport(t, b, pod.Name, localUp(), remoteOnBackup())
-	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup)
+	lowered := remoteOnPrimary()
+	lowered.Shortfalls = []v1alpha1.Shortfall{{Reason: v1alpha1.ReasonQoSLowered, Message: "QoS 0 instead of 1"}}
+	applyReport(t, b, pod.Name, localUp(), lowered)
+	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonQoSLowered)
 	after := awaitIdle(t, b)[len(before):]
 	if len(after) != 1 || !strings.HasSuffix(after[0], "/mqttbridges/plant/status") {
 		t.Errorf("one report caused these writes:\n%s", strings.Join(after, "\n"))
@@ -439,8 +422,15 @@ func TestBridge_InvalidSpec_StallsAndKeepsRunning(t *testing.T) {
 		b.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "a/b/#"}}
 	})
 	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec)
-	if !conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding) {
-		t.Errorf("the running bridge of pod %s is not Ready any more", pod.Name)
+	ready := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReady)
+	if ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != b.Generation-1 || got.Status.ObservedGeneration != b.Generation {
+		t.Errorf("the running bridge of pod %s is not Ready any more with its generation: %+v", pod.Name, ready)
+	}
+	if want := "is not in effect: InvalidSpec: the spec is not applied"; !strings.Contains(ready.Message, want) {
+		t.Errorf("Ready says %q, which does not contain %q", ready.Message, want)
+	}
+	if events := awaitEvents(t, b, 1); len(events) != 1 || !strings.HasPrefix(events[0], "Warning InvalidSpec the spec is not applied") {
+		t.Errorf("events: %q", events)
 	}
 	after := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	if after.Generation != before.Generation {

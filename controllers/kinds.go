@@ -37,7 +37,7 @@ type childKind struct {
 var childKinds = []childKind{
 	// A claim may hold messages.
 	withoutPruning(newChildKind(corev1.SchemeGroupVersion.WithKind(claimKind), &corev1.PersistentVolumeClaimList{}, corev1ac.ExtractPersistentVolumeClaim)),
-	newChildKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"), &corev1.ConfigMapList{}, corev1ac.ExtractConfigMap),
+	newChildKind(corev1.SchemeGroupVersion.WithKind(configMapKind), &corev1.ConfigMapList{}, corev1ac.ExtractConfigMap),
 	newChildKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"), &corev1.ServiceAccountList{}, corev1ac.ExtractServiceAccount),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("Role"), &rbacv1.RoleList{}, rbacv1ac.ExtractRole),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), &rbacv1.RoleBindingList{}, rbacv1ac.ExtractRoleBinding),

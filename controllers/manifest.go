@@ -21,8 +21,15 @@ import (
 // recognizes an older manifest. It contains no defaults, because the runner may have other
 // defaults than this version of the operator, and an upgrade of the operator must not change
 // the manifest.
-func runnerManifest(b *v1alpha1.MQTTBridge) (string, error) {
+//
+// templateHash is the hash of the pod template that the Deployment has with this manifest, or
+// empty if it has none. Fields that only affect the pod are not in the spec of the manifest. A
+// running runner therefore compares this hash before it reports the manifest's generation.
+func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error) {
 	annotations := map[string]string{manifest.AnnotationVersion: strconv.Itoa(manifest.Version)}
+	if templateHash != "" {
+		annotations[manifest.AnnotationTemplateHash] = templateHash
+	}
 	out, err := yaml.Marshal(map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(),
 		"kind":       bridgeKind,

@@ -61,7 +61,7 @@ func TestManifest_SamplesAndFullBridge_MatchGoldenFiles(t *testing.T) {
 		"everything":  everything(t),
 	} {
 		t.Run(name, func(t *testing.T) {
-			rendered, err := runnerManifest(b)
+			rendered, err := runnerManifest(b, "a-template-hash")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -33,7 +33,7 @@ func TestConditionsAndEvents_URLsWithAQuery_ShowItMasked(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, due := announce(o, epoch.Add(time.Hour))
+			_, due := announce(o, announced{}, epoch.Add(time.Hour))
 			for _, e := range due {
 				text = append(text, e.note...)
 			}

@@ -11,8 +11,18 @@ const (
 	msgNoPod         = "no runner pod exists; Deployment %s creates it, unless the condition Stalled reports a problem"
 	msgPodDeleting   = "runner pod %s is being deleted"
 	msgPodNotRunning = "runner pod %s is %s; if this does not end, the events of the pod show the cause: kubectl describe pod"
-	msgPodNotReady   = "runner pod %s is not ready; if its node is lost, the pod is replaced on another node; otherwise, if this does not end, check its log"
+	msgPodStopping   = "runner pod %s stops: it accepts no more messages, and waits for up to 10 seconds until the messages that it holds are acknowledged"
+	msgPodNotReady   = "runner pod %s is not ready; if this does not end, check its log"
+	msgNodeLost      = "the node of runner pod %s does not answer, so it is not known whether the bridge forwards; if the node stays lost, Kubernetes replaces the pod on another node; check the node: kubectl get nodes"
 	msgPodNoReport   = "runner pod %s has not reported its state yet; if this does not end, check its log"
+
+	msgGenerationRollingOut = "generation %d is being rolled out"
+	msgGenerationBlocked    = "generation %d is not in effect: %s: %s" // reason and message of Stalled or Reconciling
+	msgOtherGeneration      = "runner pod %s runs generation %d; it takes over generation %d within about a minute"
+	msgRetried              = "%s; the operator tries again, at least once a minute"
+
+	msgStandbyFailed    = "the %s side cannot fail over to %s (%s), which has failed%s" // the last is empty, or a colon and the cause
+	msgStandbyRecovered = "the %s side can fail over to %s (%s) again"
 
 	msgOnPrimary      = "both sides are on their primary server"
 	msgOnBackup       = "the %s side is on %s (%s), not on its primary server; status.%[1]s.servers shows the state of the primary server"
@@ -25,19 +35,20 @@ const (
 
 	msgUnforwardable = "%s: no server accepts a message of %d bytes to %s: %s: %s" // localToRemote or remoteToLocal; reason and message of the runner
 
-	msgApplied      = "the operator has changed child objects of the bridge, such as the Deployment; the changes are being rolled out"
-	msgRollingOut   = "Deployment %s is being rolled out"
-	msgDraining     = "the runner waits for up to 10 seconds until the messages that it holds are acknowledged; then the bridge is suspended"
-	msgUnscheduled  = "runner pod %s is not scheduled: %s"
-	msgNoClass      = "PersistentVolumeClaim %s has no volume, because it has no storage class and the cluster has no default class; name a class in spec.buffer.disk.storageClassName"
-	msgClaimPending = "PersistentVolumeClaim %s has no volume of storage class %s yet; if this does not end, the events of the claim show the cause: kubectl describe pvc"
-	msgExpanding    = "the volume of PersistentVolumeClaim %s is being expanded from %s to %s; if this does not end, the events of the claim show the cause: kubectl describe pvc"
-	msgVolumeLost   = "PersistentVolumeClaim %s has lost its volume %s, and the backlog with it; delete the claim and the pod to get a new volume"
-	msgClaimRefused = "%w; the volume and the running bridge are unchanged; set spec.buffer.disk back to the values of the claim, or delete the claim to get a new volume, which also deletes the messages on the old volume"
-	msgPodsRefused  = "Deployment %s cannot create the runner pod: %s"
-	msgPodFailing   = "container %s of runner pod %s: %s"
-	msgLastExit     = "exited with code %d (%s): %s"
-	msgLastExitOnly = "exited with code %d (%s)"
+	msgApplied         = "the operator has changed child objects of the bridge, such as the Deployment; the changes are being rolled out"
+	msgRollingOut      = "Deployment %s is being rolled out"
+	msgDraining        = "the runner waits for up to 10 seconds until the messages that it holds are acknowledged; then the bridge is suspended"
+	msgUnscheduled     = "runner pod %s is not scheduled: %s"
+	msgNoClass         = "PersistentVolumeClaim %s has no volume, because it has no storage class and the cluster has no default class; name a class in spec.buffer.disk.storageClassName"
+	msgClaimPending    = "PersistentVolumeClaim %s has no volume of storage class %s yet; if this does not end, the events of the claim show the cause: kubectl describe pvc"
+	msgExpanding       = "the volume of PersistentVolumeClaim %s is being expanded from %s to %s; if this does not end, the events of the claim show the cause: kubectl describe pvc"
+	msgVolumeLost      = "PersistentVolumeClaim %s has lost its volume %s, and the backlog with it; delete the claim and the pod to get a new volume"
+	msgClaimRefused    = "%w; the volume and the running bridge are unchanged; set spec.buffer.disk back to the values of the claim, or delete the claim to get a new volume, which also deletes the messages on the old volume"
+	msgPodsRefused     = "Deployment %s cannot create the runner pod: %s"
+	msgRolloutTimedOut = "Deployment %s makes no progress: %s; check the pod: kubectl describe pod"
+	msgPodFailing      = "container %s of runner pod %s: %s"
+	msgLastExit        = "exited with code %d (%s): %s"
+	msgLastExitOnly    = "exited with code %d (%s)"
 
 	msgInvalidSpec  = "the spec is not applied, and a running bridge continues with the previous spec; correct these errors: %w"
 	msgClaimAdopted = "the bridge uses PersistentVolumeClaim %s of an earlier bridge of this name; it sends the messages that are on its volume"
@@ -51,9 +62,10 @@ const (
 	msgNotOurs  = "%s %s exists and does not belong to this bridge; delete or rename it, or rename the bridge"
 	msgLeftover = "%s %s of an earlier bridge of this name is still being deleted"
 
-	msgFailedOver     = "the %s side failed over from %s to %s in %d ms: %s"
-	msgFailedBack     = "the %s side failed back from %s to %s in %d ms: %s"
-	msgSwitched       = "the %s side was switched from %s to its preferredServer %s in %d ms: %s"
+	msgFailedOver     = "the %s side failed over from %s to %s: %s%s without a server: %s" // the silence, the duration and the reason
+	msgFailedBack     = "the %s side failed back from %s to %s: %s%s without a server: %s"
+	msgSwitched       = "the %s side was switched from %s to its preferredServer %s: %s%s without a server: %s"
+	msgSilence        = "%s without acknowledgement, then "
 	msgSwitchRefused  = "the %s side does not switch to its preferredServer %q: %s"
 	msgAllServersDown = "every server of the %s side is down: %s"
 	msgRecovered      = "the %s side is connected again after %s: %s (%s)"
@@ -72,6 +84,8 @@ const (
 	actionReportOutage   = "ReportOutage"
 	actionReportRequest  = "ReportRequest"
 	actionReportMessage  = "ReportMessage"
+	actionReportStandby  = "ReportStandby"
+	actionApply          = "Apply"
 	actionReportRollout  = "ReportRollout"
 	actionAdoptClaim     = "AdoptClaim"
 )

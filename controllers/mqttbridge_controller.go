@@ -7,13 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -45,6 +48,13 @@ import (
 // time. When a server that many bridges use is lost, all of them report within the same
 // second, and the status of each must show it within one second.
 const concurrentReconciles = 8
+
+// firstRetry and lastRetry are the shortest and the longest time after which a failed pass
+// is repeated. The time doubles with each failure.
+const (
+	firstRetry = 5 * time.Millisecond
+	lastRetry  = time.Minute
+)
 
 // Reconciler reconciles MQTTBridges.
 type Reconciler struct {
@@ -98,26 +108,26 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	wrote, err := r.reconcileChildren(ctx, bridge, p)
 	var stall *stallError
-	if err != nil && !errors.As(err, &stall) {
-		// The status shows the runner's report even if the children cannot be applied.
-		return ctrl.Result{}, errors.Join(err, r.updateStatus(ctx, bridge, p, wrote, nil))
+	errors.As(err, &stall)
+	recheck, statusErr := r.updateStatus(ctx, bridge, p, wrote, err, stall)
+	if statusErr != nil {
+		return ctrl.Result{}, errors.Join(err, statusErr)
 	}
-	if statusErr := r.updateStatus(ctx, bridge, p, wrote, stall); statusErr != nil {
-		return ctrl.Result{}, statusErr
+	if err != nil && (stall == nil || !stall.ofSpec()) {
+		return ctrl.Result{}, err
 	}
-	if stall != nil && (stall.reason == v1alpha1.ReasonInvalidSpec || stall.reason == v1alpha1.ReasonNotAllowed) {
-		return ctrl.Result{}, nil // A retry cannot help; a change of the spec starts another pass.
-	}
-	return ctrl.Result{RequeueAfter: r.retryAfter(req.NamespacedName, p)}, err
+	// If the spec is invalid or not permitted, a retry cannot help; a change of the spec starts another pass.
+	return ctrl.Result{RequeueAfter: earliest(recheck, p.retryAfter(), r.fleet.retryAfter(req.NamespacedName))}, nil
 }
 
-// retryAfter returns after which time a bridge needs another pass, or 0 if only a change
-// starts one.
-func (r *Reconciler) retryAfter(bridge client.ObjectKey, p *plan) time.Duration {
-	if p.awaitsCache() {
-		return cacheDelay
+// earliest returns the shortest of several times. A time of 0 means that nothing is to be
+// done.
+func earliest(times ...time.Duration) time.Duration {
+	times = slices.DeleteFunc(times, func(t time.Duration) bool { return t == 0 })
+	if len(times) == 0 {
+		return 0
 	}
-	return r.fleet.retryAfter(bridge)
+	return slices.Min(times)
 }
 
 // forget removes the state of a bridge that the operator does not reconcile, or no longer.
@@ -126,55 +136,71 @@ func (r *Reconciler) forget(bridge client.ObjectKey) {
 	r.fleet.setState(bridge, "")
 }
 
-// reconcileChildren validates the spec and makes the children match it. If the spec is
-// invalid or breaks the policy, it does not change the children: a bridge that runs continues
-// to run.
+// reconcileChildren makes the children match the spec. If the spec is invalid or breaks the
+// policy, or if a child is refused, a bridge that runs continues to run. Only spec.suspend
+// applies in any case, because users also set it to stop a bridge that has a problem. But a
+// suspension does not end while the policy forbids the spec.
 func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan) (wrote bool, err error) {
-	if len(p.invalid) > 0 {
-		return false, &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, p.invalid.ToAggregate())}
+	err = p.refusal()
+	if err == nil {
+		wrote, err = r.applyChildren(ctx, b, p)
 	}
-	if len(p.forbidden) > 0 {
-		return false, &stallError{v1alpha1.ReasonNotAllowed, fmt.Errorf(msgInvalidSpec, p.forbidden.ToAggregate())}
+	if err == nil || len(p.forbidden) > 0 && !isSuspended(b) {
+		return wrote, err
 	}
-	return r.applyChildren(ctx, b, p)
+	scaled, scaleErr := r.setReplicas(ctx, b)
+	if scaleErr != nil {
+		return wrote, scaleErr // the pass is repeated, and then returns the first error
+	}
+	return wrote || scaled, err
 }
 
 // updateStatus observes the children and pods, and writes the status if it has changed. It
-// then sends the events that the status records, and clears the report of a runner whose pod
-// is gone.
-func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, wrote bool, stall *stallError) error {
+// then sends the events that are due, and clears the report of a runner whose pod is gone.
+// failure is why the children could not be applied, and stall the same error if a user must
+// act. It returns the time after which the status changes although nothing else has changed,
+// 0 if it does not.
+func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, wrote bool, failure error, stall *stallError) (recheck time.Duration, err error) {
 	o, err := r.observe(ctx, b)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	o.wrote, o.stall = wrote, stall
+	o.wrote, o.failure, o.stall = wrote, failure, stall
 	if stall == nil {
 		if o.loop, err = r.findLoop(ctx, b, p); err != nil {
-			return err
+			return 0, err
 		}
 		if o.sharedClientIDs, err = r.findSharedClientIDs(ctx, b); err != nil {
-			return err
+			return 0, err
 		}
 	}
+	if o.isSuspended() && b.Status.Runner != nil {
+		// The condition Ready can be removed only when the runner does not own a part of it.
+		// The change of the status starts another pass.
+		return 0, ignoreStale(ctx, r.clearReport(ctx, b))
+	}
 	now := r.Now()
-	marker, due := announce(o, now)
-	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Announced: marker}
+	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation}
 	if !status.equals(&b.Status) {
+		causes := announceCause(b.Status.Conditions, status.Conditions)
 		read := b.ResourceVersion
 		if err := r.writeStatus(ctx, b, status); err != nil {
-			return ignoreStale(ctx, err)
+			return 0, ignoreStale(ctx, err)
 		}
 		if b.ResourceVersion != read {
 			p.replaced = read
 		}
-		for _, e := range due {
-			r.Recorder.Eventf(b, nil, e.eventType, e.reason, e.action, "%s", e.note)
-		}
+		r.send(b, causes)
+	}
+	before := sentEvents(ctx, o)
+	after, due := announce(o, before, now)
+	if err := r.sendEvents(ctx, o, before, after, due); err != nil {
+		return 0, ignoreStale(ctx, err)
 	}
 	if b.Status.Runner != nil && o.reportingPod() == nil {
-		return ignoreStale(ctx, r.clearReport(ctx, b))
+		return 0, ignoreStale(ctx, r.clearReport(ctx, b))
 	}
-	return nil
+	return untilChange(o, now), nil
 }
 
 // observe reads the state that the conditions are derived from. The objects belong to the
@@ -188,6 +214,13 @@ func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*obse
 		o.deployment = deployment
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("reading Deployment %s: %w", key.Name, err)
+	}
+	config := &corev1.ConfigMap{}
+	err = r.Client.Get(ctx, key, config, client.UnsafeDisableDeepCopy)
+	if err == nil && metav1.IsControlledBy(config, b) {
+		o.manifest = config
+	} else if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading ConfigMap %s: %w", key.Name, err)
 	}
 	claim := &corev1.PersistentVolumeClaim{}
 	err = r.Client.Get(ctx, key, claim, client.UnsafeDisableDeepCopy)
@@ -237,6 +270,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrentReconciles,
 			EnableWarmup:            ptr.To(true),
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, lastRetry),
 			// Tests run several operators in one process.
 			SkipNameValidation: ptr.To(true),
 		})

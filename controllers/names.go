@@ -9,6 +9,7 @@ import (
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // FieldOwner is the field manager of the children and of the operator's part of the status
@@ -35,8 +36,9 @@ const annotationManifestHash = "mqttbridge.io/manifest-hash"
 const (
 	// annotationSpecHash is the hash of the part of the spec that affects the pod.
 	annotationSpecHash = "mqttbridge.io/spec-hash"
-	// annotationTemplateHash is the hash of the pod template as the operator applied it.
-	annotationTemplateHash = "mqttbridge.io/template-hash"
+	// annotationTemplateHash is the hash of the pod template as the operator applied it. The
+	// manifest has it, too.
+	annotationTemplateHash = manifest.AnnotationTemplateHash
 	// annotationRevision is the revision of the operator that made the pod template.
 	annotationRevision = "mqttbridge.io/operator-revision"
 )

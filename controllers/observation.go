@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -27,8 +29,14 @@ type observation struct {
 	// wrote is true if this pass changed a child; deployment and pods may then be older
 	// than the change.
 	wrote bool
-	// stall is why the spec cannot be applied, nil if it can.
+	// stall is why the spec cannot be applied unless a user acts, nil if it can.
 	stall *stallError
+	// failure is why a child could not be applied in this pass, nil if all were applied. The
+	// operator tries again.
+	failure error
+	// manifest is the ConfigMap with the manifest, nil if it does not exist. Its annotation
+	// records the events that were sent.
+	manifest *corev1.ConfigMap
 	// loop describes a loop of messages through this bridge and others. It is empty if
 	// there is none.
 	loop string
@@ -38,6 +46,32 @@ type observation struct {
 }
 
 func (o *observation) suspended() bool { return isSuspended(o.bridge) }
+
+// scaledToZero reports whether the Deployment wants no pod.
+func (o *observation) scaledToZero() bool {
+	return o.deployment == nil || ptr.Deref(o.deployment.Spec.Replicas, 1) == 0
+}
+
+// isSuspended reports whether the bridge is to be suspended, and no pod is left.
+func (o *observation) isSuspended() bool {
+	d := o.deployment
+	return o.suspended() && !o.wrote && o.scaledToZero() &&
+		(d == nil || d.Status.ObservedGeneration >= d.Generation && d.Status.Replicas == 0) &&
+		!slices.ContainsFunc(o.pods, podAlive)
+}
+
+// runningGeneration returns the generation that the reporting pod runs, 0 if no pod reports.
+func (o *observation) runningGeneration() int64 {
+	if o.reportingPod() == nil {
+		return 0
+	}
+	return o.bridge.Status.Runner.Generation
+}
+
+// stopping reports whether the reporting runner has reported that it stops.
+func (o *observation) stopping() bool {
+	return o.reportingPod() != nil && !o.bridge.Status.Runner.StopTime.IsZero()
+}
 
 // reportingPod returns the pod whose report the status holds, or nil if there is no report
 // or the pod is gone.
@@ -97,12 +131,16 @@ func podTrouble(p *corev1.Pod) string {
 }
 
 // reporterTrouble returns why the reporting pod no longer serves, or an empty string if it
-// serves. The report itself shows that the runner ran at the time started. The kubelet
-// reports the start and the first probe later; until then the pod's status is older than
-// the runner's report and is ignored.
-func reporterTrouble(p *corev1.Pod, started metav1.Time) string {
+// serves. The report itself shows that the runner ran at its start time. The kubelet reports
+// the start and the first probe later; until then the pod's status is older than the
+// runner's report and is ignored.
+func reporterTrouble(o *observation) string {
+	p, started := o.reportingPod(), o.bridge.Status.Runner.StartTime
 	if !p.DeletionTimestamp.IsZero() || !podAlive(*p) {
 		return podTrouble(p)
+	}
+	if o.stopping() {
+		return fmt.Sprintf(msgPodStopping, p.Name)
 	}
 	ready := podCondition(p, corev1.PodReady)
 	switch {
@@ -116,6 +154,21 @@ func reporterTrouble(p *corev1.Pod, started metav1.Time) string {
 		return fmt.Sprintf(msgPodNotReady, p.Name)
 	}
 }
+
+// nodeLost reports whether the node of a pod does not answer, as far as the pod shows it.
+// The node controller sets the condition Ready of the pod to False and gives no reason; the
+// kubelet always gives one. This remains so while the pod is being deleted.
+func nodeLost(p *corev1.Pod) bool {
+	if !podAlive(*p) {
+		return false
+	}
+	ready := podCondition(p, corev1.PodReady)
+	return p.Status.Reason == reasonNodeLost || ready != nil && ready.Status != corev1.ConditionTrue && ready.Reason == ""
+}
+
+// reasonNodeLost is the reason in the status of a pod that the node controller has evicted
+// from a lost node.
+const reasonNodeLost = "NodeLost"
 
 func endedAfter(s corev1.ContainerState, t metav1.Time) bool {
 	return s.Terminated != nil && s.Terminated.FinishedAt.After(t.Time)
@@ -143,37 +196,75 @@ func podCondition(p *corev1.Pod, conditionType corev1.PodConditionType) *corev1.
 // failingWaits are the reasons of a waiting container that do not resolve without a user.
 var failingWaits = []string{
 	"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
-	"CrashLoopBackOff", "CreateContainerError", "CreateContainerConfigError", "RunContainerError",
+	crashLoop, "CreateContainerError", "CreateContainerConfigError", "RunContainerError",
 }
 
-// podFailure returns why a container does not start, in the kubelet's words or from the
-// container's last exit. Pods that are being deleted are ignored. It returns an empty
-// string if all containers start.
-func podFailure(pods []corev1.Pod) string {
+// stableTime is the time for which a restarted container must run until it no longer counts
+// as failing. The kubelet's back-off for restarts is reset after the same time. A shorter
+// time would make the conditions change with each restart.
+const stableTime = 10 * time.Minute
+
+// crashes is the number of restarts within stableTime after which a container counts as
+// failing while it runs.
+const crashes = 2
+
+// podFailure returns why a container does not start, or ends again and again, in the
+// kubelet's words or from the container's last exit. Pods that are being deleted are
+// ignored. It returns an empty string if all containers run.
+func podFailure(pods []corev1.Pod, now time.Time) string {
 	for i := range pods {
 		if !pods[i].DeletionTimestamp.IsZero() {
 			continue
 		}
 		for _, c := range pods[i].Status.ContainerStatuses {
-			if w := c.State.Waiting; w != nil && slices.Contains(failingWaits, w.Reason) {
-				return fmt.Sprintf(msgPodFailing, c.Name, pods[i].Name, waitMessage(w, c.LastTerminationState.Terminated))
+			w, last := c.State.Waiting, c.LastTerminationState.Terminated
+			if w != nil && slices.Contains(failingWaits, w.Reason) {
+				return fmt.Sprintf(msgPodFailing, c.Name, pods[i].Name, waitMessage(w, last))
+			}
+			if restarts(&c) && (c.State.Running == nil || untilStable(&c, now) > 0) {
+				return fmt.Sprintf(msgPodFailing, c.Name, pods[i].Name, crashMessage(last))
 			}
 		}
 	}
 	return ""
 }
 
+// restarts reports whether a container has ended several times, the last time soon after its
+// start.
+func restarts(c *corev1.ContainerStatus) bool {
+	last := c.LastTerminationState.Terminated
+	return c.RestartCount >= crashes && last != nil && last.FinishedAt.Sub(last.StartedAt.Time) < stableTime
+}
+
+// untilStable returns the time until a running container counts as stable.
+func untilStable(c *corev1.ContainerStatus, now time.Time) time.Duration {
+	if c.State.Running == nil {
+		return 0
+	}
+	return c.State.Running.StartedAt.Add(stableTime).Sub(now)
+}
+
+// crashLoop is the kubelet's reason for a container that ends again and again.
+const crashLoop = "CrashLoopBackOff"
+
 // waitMessage returns the message for a waiting container. For a container that crashes it
 // describes the last exit, because the kubelet's message only states the back-off time.
 func waitMessage(w *corev1.ContainerStateWaiting, last *corev1.ContainerStateTerminated) string {
 	switch {
-	case w.Reason == "CrashLoopBackOff" && last != nil && last.Message != "":
-		return w.Reason + ": " + fmt.Sprintf(msgLastExit, last.ExitCode, last.Reason, strings.TrimSpace(last.Message))
-	case w.Reason == "CrashLoopBackOff" && last != nil:
-		return w.Reason + ": " + fmt.Sprintf(msgLastExitOnly, last.ExitCode, last.Reason)
+	case w.Reason == crashLoop && last != nil:
+		return crashMessage(last)
 	case w.Message != "":
 		return w.Reason + ": " + w.Message
 	default:
 		return w.Reason
 	}
+}
+
+// crashMessage returns the message for a container that crashes. It is the same while the
+// container waits and while it runs again.
+func crashMessage(last *corev1.ContainerStateTerminated) string {
+	if last.Message == "" {
+		return crashLoop + ": " + fmt.Sprintf(msgLastExitOnly, last.ExitCode, last.Reason)
+	}
+	return crashLoop + ": " + fmt.Sprintf(msgLastExit, last.ExitCode, last.Reason, strings.TrimSpace(last.Message))
 }

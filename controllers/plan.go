@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -34,6 +35,9 @@ type plan struct {
 	// children are the wanted children in the order in which they are applied. The Deployment
 	// is the last one. stage completes its fingerprint.
 	children []plannedChild
+	// otherManifest is the fingerprint of the ConfigMap for a pod template other than the planned
+	// one, which a roll-out keeps for now.
+	otherManifest manifestFor
 	// hashes are the annotations of the Deployment that depend only on the bridge and on the
 	// wanted pod template.
 	hashes map[string]string
@@ -63,6 +67,9 @@ type plannedChild struct {
 	rolled bool
 }
 
+// manifestFor is the fingerprint of a ConfigMap whose manifest names the hash of a pod template.
+type manifestFor struct{ template, fingerprint string }
+
 // cacheDelay is the longest time that the cache needs for a new child. If the cache does not
 // hold the child then, it was deleted at once.
 const cacheDelay = 10 * time.Second
@@ -90,6 +97,26 @@ func (p *plan) deployment() *plannedChild { return &p.children[len(p.children)-1
 // awaitsCache reports whether the cache may lack a child that the operator has created.
 func (p *plan) awaitsCache() bool {
 	return slices.ContainsFunc(p.children, func(c plannedChild) bool { return c.written && c.replaced == "" })
+}
+
+// retryAfter returns the time after which the cache must hold all children, or 0 if it does.
+func (p *plan) retryAfter() time.Duration {
+	if p.awaitsCache() {
+		return cacheDelay
+	}
+	return 0
+}
+
+// refusal returns a *stallError if the spec is invalid or breaks the policy.
+func (p *plan) refusal() error {
+	switch {
+	case len(p.invalid) > 0:
+		return &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, p.invalid.ToAggregate())}
+	case len(p.forbidden) > 0:
+		return &stallError{v1alpha1.ReasonNotAllowed, fmt.Errorf(msgInvalidSpec, p.forbidden.ToAggregate())}
+	default:
+		return nil
+	}
 }
 
 // planBook keeps the plan of each bridge.

@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -139,16 +140,26 @@ func TestPolicy_ForbiddenImage_StallsAndKeepsTheBridgeRunning(t *testing.T) {
 	reconcile("a reconciled bridge", func(got *v1alpha1.MQTTBridge) bool { return got.Status.ObservedGeneration == 1 })
 	before := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 
-	update(t, b, func(b *v1alpha1.MQTTBridge) {
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) {
 		b.Spec.Runner = &v1alpha1.Runner{Image: "evil.example/miner", PriorityClassName: "high"}
 		b.Spec.LocalToRemote[0].Topic = "x/${topic}"
 	})
 	reconcile("a stalled bridge", func(got *v1alpha1.MQTTBridge) bool {
 		c := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled)
-		return c != nil && c.Reason == v1alpha1.ReasonNotAllowed && strings.Contains(c.Message, `spec.runner.image: Invalid value: "evil.example/miner"`)
+		return c != nil && c.Reason == v1alpha1.ReasonNotAllowed && strings.Contains(c.Message, `spec.runner.image: Invalid value: "evil.example/miner"`) &&
+			strings.Contains(meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReady).Message, "; NotAllowed: "+c.Message)
 	})
 	after := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	if after.ResourceVersion != before.ResourceVersion {
 		t.Error("a forbidden spec changed the Deployment")
+	}
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) })
+	reconcile("a stalled bridge that is scaled to zero", func(got *v1alpha1.MQTTBridge) bool {
+		c := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled)
+		return got.Status.ObservedGeneration == b.Generation && c != nil && c.Reason == v1alpha1.ReasonNotAllowed
+	})
+	suspended := awaitDeployment(t, b, "no replicas", func(d *appsv1.Deployment) bool { return *d.Spec.Replicas == 0 })
+	if image := suspended.Spec.Template.Spec.Containers[0].Image; image != testRunnerImage {
+		t.Errorf("the suspended bridge has the image %s", image)
 	}
 }

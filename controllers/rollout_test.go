@@ -136,7 +136,10 @@ func TestSpecHash_Change_IsAUserChangeUnlessItIsTheUpdatePolicy(t *testing.T) {
 		}, false},
 		"an annotation": {func(b *v1alpha1.MQTTBridge) { b.Annotations = map[string]string{"a": "b"} }, false},
 		"a topic":       {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" }, true},
-		"the image":     {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, true},
+		"the claim": {func(b *v1alpha1.MQTTBridge) {
+			b.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{ExistingClaim: "mine"}}
+		}, true},
+		"the image": {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, true},
 	} {
 		if got := of(tt.change) != unchanged; got != tt.changes {
 			t.Errorf("%s changes the hash: %t; want %t", name, got, tt.changes)

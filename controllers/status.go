@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -22,9 +23,8 @@ import (
 
 // ownStatus is the operator's part of a bridge's status. The runner owns the rest.
 type ownStatus struct {
-	Conditions         []metav1.Condition  `json:"conditions,omitempty"`
-	ObservedGeneration int64               `json:"observedGeneration,omitempty"`
-	Announced          *v1alpha1.Announced `json:"announced,omitempty"`
+	Conditions         []metav1.Condition `json:"conditions,omitempty"`
+	ObservedGeneration int64              `json:"observedGeneration,omitempty"`
 }
 
 // ownConditions are the types of the conditions that the operator sets.
@@ -35,11 +35,12 @@ var ownConditions = []string{
 	v1alpha1.ConditionDegraded,
 	v1alpha1.ConditionReconciling,
 	v1alpha1.ConditionStalled,
+	v1alpha1.ConditionSuspended,
 }
 
 // equals reports whether the status already contains the operator's part.
 func (s *ownStatus) equals(status *v1alpha1.MQTTBridgeStatus) bool {
-	if s.ObservedGeneration != status.ObservedGeneration || !equality.Semantic.DeepEqual(s.Announced, status.Announced) {
+	if s.ObservedGeneration != status.ObservedGeneration {
 		return false
 	}
 	return !slices.ContainsFunc(ownConditions, func(conditionType string) bool {
@@ -69,18 +70,17 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.MQTTBridge, s 
 	return nil
 }
 
-// clearReport removes the report of a runner whose pod is gone, by applying an empty status
-// as the runner's field manager. It first looks for the pod on the API server, because the
-// cache may not contain a new pod yet. If a new report was written since the bridge was
-// read, the write is refused and the new report stays.
+// clearReport removes the report of a runner whose pod is gone, or has ended, by applying an
+// empty status as the runner's field manager. It first looks for the pod on the API server,
+// because the cache may not contain a new pod yet. If a new report was written since the
+// bridge was read, the write is refused and the new report stays.
 func (r *Reconciler) clearReport(ctx context.Context, b *v1alpha1.MQTTBridge) error {
-	pod := &metav1.PartialObjectMetadata{}
-	pod.SetGroupVersionKind(podKind)
+	pod := &corev1.Pod{}
 	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: b.Status.Runner.Pod}, pod)
-	if err == nil {
+	if err == nil && podAlive(*pod) {
 		return nil
 	}
-	if !apierrors.IsNotFound(err) {
+	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("looking for runner pod %s: %w", b.Status.Runner.Pod, err)
 	}
 	log.FromContext(ctx).Info("clearing the report of a runner whose pod is gone", "pod", b.Status.Runner.Pod)

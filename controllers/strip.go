@@ -115,7 +115,11 @@ func stripFields(obj client.Object) {
 	switch o := obj.(type) {
 	case *corev1.ConfigMap:
 		*o = corev1.ConfigMap{ObjectMeta: o.ObjectMeta}
+		record := o.Annotations[annotationAnnounced]
 		stripChildMeta(&o.ObjectMeta)
+		if record != "" {
+			o.Annotations = map[string]string{annotationAnnounced: record}
+		}
 	case *corev1.ServiceAccount:
 		*o = corev1.ServiceAccount{ObjectMeta: o.ObjectMeta}
 		stripChildMeta(&o.ObjectMeta)

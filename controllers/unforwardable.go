@@ -54,11 +54,11 @@ func withUnforwardable(o *observation, c metav1.Condition) metav1.Condition {
 
 // announceUnforwardable returns an event for a message that no server accepts if it is
 // newer than the announced one.
-func announceUnforwardable(rules string, m *v1alpha1.UnforwardableMessage, announced *metav1.MicroTime) []event {
-	if m == nil || !m.Time.After(announced.Time) {
+func announceUnforwardable(rules string, m *v1alpha1.UnforwardableMessage, sent *metav1.MicroTime) []event {
+	if m == nil || !m.Time.After(sent.Time) {
 		return nil
 	}
-	*announced = m.Time
+	*sent = m.Time
 	return []event{{
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventMessageUnforwardable,

@@ -15,14 +15,16 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=mqttbridges,singular=mqttbridge,shortName=mqb,categories=all
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the bridge forwards messages now"
-// +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.remote.active.url`,description="The remote server in use"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the bridge forwards messages now; empty while the bridge is suspended"
+// +kubebuilder:printcolumn:name="Local",type=string,JSONPath=`.status.local.active.name`,description="The local server in use"
+// +kubebuilder:printcolumn:name="Remote",type=string,JSONPath=`.status.remote.active.name`,description="The remote server in use"
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.remote.active.role`,description="Whether the remote server in use is the primary or a backup"
 // +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.remote.active.since`,description="Time since the bridge connected to the remote server in use"
-// +kubebuilder:printcolumn:name="Failovers",type=integer,JSONPath=`.status.remote.failovers`,description="Number of changes from one remote server to another since the runner started"
+// +kubebuilder:printcolumn:name="Switches",type=integer,JSONPath=`.status.remote.switches`,description="Number of changes from one remote server to another since the runner started"
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[0:0,?(@.type=="Ready"),?(@.type=="Suspended")].reason`,description="The reason of the condition Ready, or Suspended"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
-// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Generation",type=integer,priority=1,JSONPath=`.status.runner.generation`,description="The generation of the spec that the runner runs"
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[0:0,?(@.type=="Ready"),?(@.type=="Suspended")].message`,description="The message of the condition Ready, or Suspended"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",fieldPath=".metadata",reason=FieldValueInvalid,message="name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.buffer) || !has(self.spec.buffer.disk) || !has(self.spec.buffer.disk.existingClaim) || self.spec.buffer.disk.existingClaim != self.metadata.name + '-bridge'",fieldPath=".spec.buffer.disk.existingClaim",reason=FieldValueInvalid,message="existingClaim is the name of the claim that the operator creates for this bridge; remove existingClaim to use that claim, or choose another claim"
 type MQTTBridge struct {
@@ -36,8 +38,11 @@ type MQTTBridge struct {
 	// +required
 	Spec MQTTBridgeSpec `json:"spec,omitzero"`
 
-	// status is the state that the operator and the runner last observed.
+	// status is the state that the operator and the runner last observed. Before the
+	// operator has seen the bridge, observedGeneration is -1, so that tools which compare it
+	// with metadata.generation wait.
 	// +optional
+	// +default={"observedGeneration":-1}
 	Status MQTTBridgeStatus `json:"status,omitzero"`
 }
 
@@ -458,7 +463,7 @@ type Rule struct {
 	// begin with $. For example, with the filter up/# and the topic ${1}, a message on
 	// up/$SYS/x is dropped. Default ${topic}.
 	// +optional
-	// +kubebuilder:default="${topic}"
+	// +default="${topic}"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[+#]')",reason=FieldValueInvalid,message="the topic of a rule must not contain the wildcards + or #; use ${1}, ${2} for the text that the filter's wildcards match"
@@ -541,10 +546,10 @@ type Delivery struct {
 	// +optional
 	Unforwardable *Unforwardable `json:"unforwardable,omitempty"`
 
-	// maxHops, from 1 to 255, ends loops through several bridges: each forwarded message
-	// carries the user property mqttbridge-hops with the received count plus 1, and a
-	// message whose count would exceed maxHops is dropped. It requires MQTT 5 on both
-	// sides. Default: no count and no limit.
+	// maxHops ends loops through several bridges: each forwarded message carries the user
+	// property mqttbridge-hops with the received count plus 1, and a message whose count
+	// would exceed maxHops, from 1 to 255, is dropped. It requires MQTT 5 on both sides.
+	// Default: no count and no limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=255

@@ -47,7 +47,7 @@ func (s *Side) ServerNames() []string {
 }
 
 // nameDetail is how much of a URL the default name of a server contains.
-type nameDetail int
+type nameDetail int32
 
 const (
 	withHost nameDetail = iota // and the port, unless it is the default

@@ -5,25 +5,29 @@ package v1alpha1
 
 // Types of conditions.
 const (
-	// ConditionReady is True while the bridge localToRemote: the reporting pod runs, and a
-	// server is connected on both sides.
+	// ConditionReady is True while the bridge forwards: the reporting pod runs, and a
+	// server is connected on both sides. Its observedGeneration is the generation that the
+	// pod runs. It is absent while the bridge is suspended, because tools that wait for it
+	// would wait until the suspension ends.
 	ConditionReady = "Ready"
 	// ConditionLocalConnected is True while a local server is connected.
 	ConditionLocalConnected = "LocalConnected"
 	// ConditionRemoteConnected is True while a remote server is connected. Its message
 	// names every failed server and the cause of its failure.
 	ConditionRemoteConnected = "RemoteConnected"
-	// ConditionDegraded is True while a side is on a backup, the buffer on disk is full or
-	// has failed, the server in use has a shortfall, no server accepts some messages,
-	// messages loop through several bridges, or another bridge has the same client
-	// identifier.
+	// ConditionDegraded is True while a side is on a backup or has a failed standby server,
+	// the buffer on disk is full or has failed, the server in use has a shortfall, no server
+	// accepts some messages, messages loop through several bridges, or another bridge has the
+	// same client identifier.
 	ConditionDegraded = "Degraded"
 	// ConditionReconciling is a condition of kstatus: present and True while the children
-	// do not yet match the spec.
+	// do not yet match the spec, or no runner runs its generation yet.
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled is a condition of kstatus: present and True while the operator
 	// cannot apply the spec unless a user acts.
 	ConditionStalled = "Stalled"
+	// ConditionSuspended is present and True while spec.suspend is true and no pod is left.
+	ConditionSuspended = "Suspended"
 )
 
 // Reasons of conditions. LocalConnected and RemoteConnected also use the reasons of server
@@ -35,13 +39,18 @@ const (
 	ReasonActiveOnBackup   = "ActiveOnBackup"   // Degraded: a side is on a backup.
 	ReasonActiveOnPrimary  = "ActiveOnPrimary"  // Degraded is False: both sides are on their primary server.
 	ReasonNotConnected     = "NotConnected"     // Ready, Degraded: a side has no connected server.
-	ReasonSuspended        = "Suspended"        // spec.suspend is true.
-	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod exists, or it does not run.
+	ReasonStandbyFailed    = "StandbyFailed"    // Degraded: a server that is not in use has failed.
+	ReasonSuspended        = "Suspended"        // spec.suspend is true, and no pod is left.
+	ReasonDraining         = "Draining"         // Ready: spec.suspend is true, and the runner stops.
+	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod exists, or it does not run, or it stops.
+	ReasonNodeLost         = "NodeLost"         // Ready is Unknown: the node of the runner's pod does not answer.
 	ReasonProgressing      = "Progressing"      // Reconciling: the children do not yet match the spec.
 	ReasonInvalidSpec      = "InvalidSpec"      // Stalled: an error that the schema cannot detect.
 	ReasonNotAllowed       = "NotAllowed"       // Stalled: the operator does not permit a value of the spec.
-	ReasonApplyFailed      = "ApplyFailed"      // Stalled: the API server refused a child.
-	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start.
+	ReasonApplyFailed      = "ApplyFailed"      // Stalled: the API server refused a child. Reconciling: it could not apply a child.
+	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start, or ends again and again.
+	ReasonUnschedulable    = "Unschedulable"    // Stalled: the scheduler has found no node for the pod for minutes.
+	ReasonRolloutTimedOut  = "RolloutTimedOut"  // Stalled: the Deployment has exceeded its progress deadline.
 	ReasonVolumeMissing    = "VolumeMissing"    // Stalled: no volume can be provided for the buffer on disk.
 	ReasonBufferFull       = "BufferFull"       // Degraded: the buffer on disk has reached its size.
 	ReasonClientIDShared   = "ClientIDShared"   // Degraded: another bridge uses the same client identifier with the same server.
@@ -135,7 +144,8 @@ const (
 )
 
 // Reasons of events. The operator sends an event after it has written the status that the
-// event describes.
+// event describes. The reasons of Stalled, and ApplyFailed of Reconciling, are also reasons of
+// events.
 const (
 	EventFailedOver     = "FailedOver"
 	EventFailedBack     = "FailedBack"
@@ -143,6 +153,9 @@ const (
 	EventSwitchRefused  = "SwitchRefused"
 	EventAllServersDown = "AllServersDown"
 	EventRecovered      = "Recovered"
+
+	EventStandbyFailed    = "StandbyFailed"
+	EventStandbyRecovered = "StandbyRecovered"
 
 	EventMessageUnforwardable = "MessageUnforwardable"
 	EventClaimAdopted         = "ClaimAdopted"

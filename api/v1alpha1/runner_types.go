@@ -102,12 +102,12 @@ type Runner struct {
 	HostAliases []corev1.HostAlias `json:"hostAliases,omitempty"`
 
 	// env are environment variables of the runner's container, such as SSL_CERT_FILE,
-	// GOMEMLIMIT or GOMAXPROCS. The operator sets POD_NAME.
+	// GOMEMLIMIT or GOMAXPROCS. The operator sets POD_NAME and NODE_NAME.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:XValidation:rule="self.all(e, e.name != 'POD_NAME')",reason=FieldValueInvalid,message="the operator sets POD_NAME to the name of the pod; remove it"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !(e.name in ['POD_NAME', 'NODE_NAME']))",reason=FieldValueInvalid,message="the operator sets POD_NAME and NODE_NAME to the names of the pod and of its node; remove them"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// extraVolumes are ConfigMaps and Secrets whose keys are files in the directory

@@ -11,7 +11,9 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // fields.
 type MQTTBridgeStatus struct {
 	// conditions are the conditions of the bridge: Ready, LocalConnected, RemoteConnected
-	// and Degraded; and Reconciling and Stalled, which are present only when True.
+	// and Degraded; and Reconciling, Stalled and Suspended, which are present only when True.
+	// Ready is absent while Suspended is True. observedGeneration of a condition that
+	// describes the runner is the generation that the runner runs.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -19,9 +21,10 @@ type MQTTBridgeStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// observedGeneration is the generation of the spec that the operator last
-	// acted on.
+	// acted on. Reconciling or Stalled is present until a runner runs this generation, which
+	// runner.generation shows. It is -1 before the operator has seen the bridge.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// runner is the pod that reported the state of the sides.
@@ -46,24 +49,54 @@ type MQTTBridgeStatus struct {
 	// or, if a message blocks its direction, when the message no longer does.
 	// +optional
 	Unforwardable *UnforwardableStatus `json:"unforwardable,omitempty"`
-
-	// announced records the events that the operator has sent, so that it sends none of
-	// them twice.
-	// +optional
-	Announced *Announced `json:"announced,omitempty"`
 }
 
-// RunnerStatus identifies a runner.
+// RunnerStatus identifies a runner and the manifest that it runs. The API server refuses the
+// report of a pod if the status holds the report of a later pod.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.podTime) || !has(oldSelf.podTime) || (has(self.pod) && has(oldSelf.pod) && self.pod == oldSelf.pod) || self.podTime >= oldSelf.podTime",reason=FieldValueForbidden,message="the status holds the report of a later pod, which the report of this pod does not replace; no action is necessary: this pod is being replaced"
 type RunnerStatus struct {
 	// pod is the name of the runner's pod.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Pod string `json:"pod,omitempty"`
 
+	// podTime is when the API server issued the credentials of the pod. It orders the pods
+	// of a bridge, because the clocks of nodes may differ.
+	// +optional
+	PodTime metav1.Time `json:"podTime,omitzero"`
+
+	// node is the name of the node on which the pod runs.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Node string `json:"node,omitempty"`
+
+	// version is the version of the runner program: the version of its module, and the
+	// revision of its source.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Version string `json:"version,omitempty"`
+
+	// generation is metadata.generation of the manifest that the runner runs. If it is less
+	// than metadata.generation of the bridge, the latest change of the spec is not in effect.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Generation int64 `json:"generation,omitempty"`
+
 	// startTime is when the runner started. The counts in local and remote start at this
 	// time.
 	// +optional
 	StartTime metav1.Time `json:"startTime,omitzero"`
+
+	// stopTime is when the runner began to stop. It then accepts no more messages, and
+	// waits until the destinations have acknowledged the messages that it holds. It is
+	// absent while the runner runs.
+	// +optional
+	StopTime metav1.Time `json:"stopTime,omitzero"`
+
+	// reportTime is when the runner last reported a change.
+	// +optional
+	ReportTime metav1.Time `json:"reportTime,omitzero"`
 }
 
 // SideStatus is the state of one side.
@@ -84,11 +117,11 @@ type SideStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Servers []ServerStatus `json:"servers,omitempty"`
 
-	// failovers is the number of changes from one server of the side to another since the
+	// switches is the number of changes from one server of the side to another since the
 	// runner started, including failbacks and requested switches.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
-	Failovers *int64 `json:"failovers,omitempty"`
+	Switches *int64 `json:"switches,omitempty"`
 
 	// lastFailover is the latest change from one server of the side to another, including
 	// failbacks and requested switches.
@@ -275,6 +308,15 @@ type FailoverRecord struct {
 	// +required
 	Time metav1.MicroTime `json:"time,omitzero"`
 
+	// silentMilliseconds is the time in milliseconds for which the previous server had left
+	// the bridge without an answer when the bridge detected its loss: since its latest
+	// acknowledgement if messages were in flight, or since it last sent anything if it did
+	// not answer a ping. It is 0 if the bridge waited for no answer. It is present only if
+	// the previous server was lost.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SilentMilliseconds *int64 `json:"silentMilliseconds,omitempty"`
+
 	// durationMilliseconds is the time in milliseconds in which no server accepted
 	// messages. It starts when the bridge detected the loss of the previous server or, in a
 	// switch, stopped sending messages to it. It ends when the new server was ready.
@@ -353,54 +395,6 @@ const (
 	// them. A part that cannot be read is kept, and delivered when it can be read again.
 	BacklogFailed BacklogState = "Failed"
 )
-
-// Announced records the events that the operator has sent.
-type Announced struct {
-	// localFailover is the time of the local side's latest announced failover.
-	// +optional
-	LocalFailover metav1.MicroTime `json:"localFailover,omitzero"`
-
-	// remoteFailover is the time of the remote side's latest announced failover.
-	// +optional
-	RemoteFailover metav1.MicroTime `json:"remoteFailover,omitzero"`
-
-	// localRequest is the time of the local side's latest announced refusal of a requested
-	// switch.
-	// +optional
-	LocalRequest metav1.MicroTime `json:"localRequest,omitzero"`
-
-	// remoteRequest is the time of the remote side's latest announced refusal of a
-	// requested switch.
-	// +optional
-	RemoteRequest metav1.MicroTime `json:"remoteRequest,omitzero"`
-
-	// localToRemoteMessage is the time of the latest announced message of this direction that no
-	// server accepts.
-	// +optional
-	LocalToRemoteMessage metav1.MicroTime `json:"localToRemoteMessage,omitzero"`
-
-	// remoteToLocalMessage is the time of the latest announced message of this direction
-	// that no server accepts.
-	// +optional
-	RemoteToLocalMessage metav1.MicroTime `json:"remoteToLocalMessage,omitzero"`
-
-	// localDown is when the operator announced that every local server is down. It is
-	// absent while a local server is connected.
-	// +optional
-	LocalDown metav1.MicroTime `json:"localDown,omitzero"`
-
-	// remoteDown is when the operator announced that every remote server is down. It is
-	// absent while a remote server is connected.
-	// +optional
-	RemoteDown metav1.MicroTime `json:"remoteDown,omitzero"`
-
-	// rolloutStopped is the hash of the pod template that the operator announced, because a
-	// roll-out created a pod from it that does not start. It is absent while no roll-out
-	// waits for this bridge.
-	// +optional
-	// +kubebuilder:validation:MaxLength=64
-	RolloutStopped string `json:"rolloutStopped,omitempty"`
-}
 
 // UnforwardableStatus holds the latest message of each direction that no server accepts.
 type UnforwardableStatus struct {

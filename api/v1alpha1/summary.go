@@ -11,21 +11,29 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ReadyCondition returns the Ready condition that follows from the two sides alone, without its
-// times. The runner reports it together with the sides, so that Ready is never True beside
-// a side without a server. The operator derives the same condition, but also checks the
-// runner's pod.
-func ReadyCondition(local, remote *SideStatus) metav1.Condition {
+// ReadyCondition returns the Ready condition that follows from the runner's report alone,
+// without its times. The runner reports it together with the sides, so that Ready is never
+// True beside a side without a server, or of a runner that stops. The operator derives the
+// same condition, but also checks the runner's pod and the generation.
+func ReadyCondition(runner *RunnerStatus, local, remote *SideStatus) metav1.Condition {
 	c := metav1.Condition{Type: ConditionReady, Status: metav1.ConditionFalse, Reason: ReasonNotConnected}
+	with := ""
+	if runner != nil {
+		if c.ObservedGeneration = runner.Generation; runner.Generation > 0 {
+			with = fmt.Sprintf(" with generation %d", runner.Generation)
+		}
+	}
 	l, r := local.ActiveServer(), remote.ActiveServer()
 	switch {
+	case runner != nil && !runner.StopTime.IsZero():
+		c.Reason, c.Message = ReasonRunnerNotRunning, fmt.Sprintf("runner pod %s stops", runner.Pod)
 	case l == nil:
 		c.Message = "the local side has no connected server: " + local.Summary()
 	case r == nil:
 		c.Message = "the remote side has no connected server: " + remote.Summary()
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, ReasonForwarding
-		c.Message = fmt.Sprintf("forwarding between %s (%s) on the local side and %s (%s) on the remote side", l.Name, PublicURL(l.URL), r.Name, PublicURL(r.URL))
+		c.Message = fmt.Sprintf("forwarding%s between %s (%s) on the local side and %s (%s) on the remote side", with, l.Name, PublicURL(l.URL), r.Name, PublicURL(r.URL))
 	}
 	return c
 }

@@ -45,7 +45,7 @@ func TestForwardingAndSummary_URLsWithAQuery_AreMasked(t *testing.T) {
 		Active:  &ActiveServer{Name: "primary", URL: url},
 		Servers: []ServerStatus{{Name: "primary", URL: url, State: ServerActive}, {Name: "backup-1", URL: url, State: ServerFailed}},
 	}
-	for _, text := range []string{ReadyCondition(side, side).Message, side.Summary()} {
+	for _, text := range []string{ReadyCondition(nil, side, side).Message, side.Summary()} {
 		if strings.Contains(text, "s3cr3t") || !strings.Contains(text, "wss://h/mqtt?...") {
 			t.Error(text)
 		}

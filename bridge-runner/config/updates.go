@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // Updates receives the manifests that the runner finds while it runs, and applies those that
@@ -20,7 +21,7 @@ import (
 // server's manifest has priority. Without a cluster, each change of the file is applied.
 type Updates struct {
 	running *v1alpha1.MQTTBridge // the manifest that the runner started with
-	changed func(*v1alpha1.MQTTBridge)
+	changed func(next *v1alpha1.MQTTBridge, same bool)
 	log     *slog.Logger
 
 	// mu is held while changed runs, so that an older manifest is not applied after a newer
@@ -38,8 +39,10 @@ const noGeneration = -1
 
 // NewUpdates returns the updates of a runner that started with the manifest running. It calls
 // changed with each manifest to apply. Only some settings can be applied to a running process;
-// Updates logs changes of the others.
-func NewUpdates(running *v1alpha1.MQTTBridge, log *slog.Logger, changed func(*v1alpha1.MQTTBridge)) *Updates {
+// Updates logs changes of the others. same is true if, after changed, the runner runs the
+// manifest: the manifest differs from running in no other setting, and the operator has made
+// it for the same pod template. Otherwise, a restart or a new pod applies the manifest.
+func NewUpdates(running *v1alpha1.MQTTBridge, log *slog.Logger, changed func(next *v1alpha1.MQTTBridge, same bool)) *Updates {
 	return &Updates{running: running, changed: changed, log: log, fromFile: running.Generation, fromAPI: noGeneration}
 }
 
@@ -72,8 +75,10 @@ func (u *Updates) ConfigMap(text []byte) {
 }
 
 func (u *Updates) applyLocked(next *v1alpha1.MQTTBridge, source string) {
-	if needsRestart(&next.Spec, &u.running.Spec) {
+	restart := needsRestart(&next.Spec, &u.running.Spec)
+	if restart {
 		u.log.Warn("the spec of the manifest has changed; it is applied when the runner restarts", "source", source, "generation", next.Generation)
 	}
-	u.changed(next)
+	const template = manifest.AnnotationTemplateHash
+	u.changed(next, !restart && next.Annotations[template] == u.running.Annotations[template])
 }

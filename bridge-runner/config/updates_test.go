@@ -51,7 +51,7 @@ func TestUpdates_TwoSources_ApplyNoOlderManifest(t *testing.T) {
 			running := &v1alpha1.MQTTBridge{}
 			running.Generation = int64(c.started)
 			var applied []string
-			u := NewUpdates(running, slog.New(slog.DiscardHandler), func(next *v1alpha1.MQTTBridge) { applied = append(applied, next.Name) })
+			u := NewUpdates(running, slog.New(slog.DiscardHandler), func(next *v1alpha1.MQTTBridge, _ bool) { applied = append(applied, next.Name) })
 			for _, x := range c.updates {
 				text := generation(x.generation, x.name)
 				if x.source == "API" {
@@ -66,6 +66,54 @@ func TestUpdates_TwoSources_ApplyNoOlderManifest(t *testing.T) {
 			}
 			if want := strings.Fields(c.want); !slices.Equal(applied, want) {
 				t.Errorf("the manifests %q were applied; want %q", applied, want)
+			}
+		})
+	}
+}
+
+func TestUpdates_ChangedManifest_IsTheSameUnlessItNeedsARestartOrAnotherPod(t *testing.T) {
+	const text = `apiVersion: mqttbridge.io/v1alpha1
+kind: MQTTBridge
+metadata:
+  name: x
+  generation: 3
+  annotations:
+    mqttbridge.io/manifest-version: "1"
+    mqttbridge.io/template-hash: "1"
+spec:
+  local: {primary: {url: "mqtt://a"}}
+  remote: {primary: {url: "mqtt://b"}, backups: [{url: "mqtt://c"}]}
+  localToRemote: [{filter: "#"}]
+  buffer: {disk: {size: 1Gi}}
+`
+	for _, tt := range []struct {
+		change   string
+		old, new string
+		same     bool
+	}{
+		{"a generation", "x", "x", true},
+		{"a preferred server", "backups:", "preferredServer: {name: c}, backups:", true},
+		{"a default that is written explicitly", `filter: "#"`, `filter: "#", qos: 1`, true},
+		{"another form of a size", "1Gi", "1024Mi", true},
+		{"a rule", `filter: "#"`, `filter: "+"`, false},
+		{"a pod template", `hash: "1"`, `hash: "2"`, false},
+		{"a preferred server and a rule", `backups: [{url: "mqtt://c"}]`, `backups: [{url: "mqtt://d"}], preferredServer: {name: d}`, false},
+	} {
+		t.Run(tt.change, func(t *testing.T) {
+			running, err := Load(write(t, t.TempDir(), "bridge.yaml", text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = running.Spec.Buffer.Disk.Size.String() // a Quantity stores its text
+			var applied []string
+			u := NewUpdates(running, slog.New(slog.DiscardHandler), func(next *v1alpha1.MQTTBridge, same bool) {
+				applied = append(applied, fmt.Sprintf("%d %t", next.Generation, same))
+			})
+			changed := strings.Replace(strings.Replace(text, "generation: 3", "generation: 4", 1), tt.old, tt.new, 1)
+			u.ConfigMap([]byte(changed))
+			u.ConfigMap([]byte(strings.Replace(text, "generation: 3", "generation: 5", 1))) // reverted before the restart
+			if want := []string{fmt.Sprintf("4 %t", tt.same), "5 true"}; !slices.Equal(applied, want) {
+				t.Errorf("generation and same are %q, want %q", applied, want)
 			}
 		})
 	}

@@ -7,8 +7,9 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"reflect"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -46,5 +47,5 @@ func Watch(ctx context.Context, path string, log *slog.Logger, changed func(*v1a
 func needsRestart(next, loaded *v1alpha1.MQTTBridgeSpec) bool {
 	a, b := *next, *loaded
 	a.Local.PreferredServer, a.Remote.PreferredServer = b.Local.PreferredServer, b.Remote.PreferredServer
-	return !reflect.DeepEqual(a, b)
+	return !equality.Semantic.DeepEqual(a, b)
 }

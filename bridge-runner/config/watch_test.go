@@ -50,7 +50,7 @@ func TestWatch_PreferredServer_ReportedIfManifestIsValid(t *testing.T) {
 			go func() {
 				defer close(ended)
 				logger := slog.New(slog.NewTextHandler(&log, nil))
-				updates := NewUpdates(loaded, logger, func(b *v1alpha1.MQTTBridge) {
+				updates := NewUpdates(loaded, logger, func(b *v1alpha1.MQTTBridge, _ bool) {
 					reported <- fmt.Sprintf("%s %d", b.Spec.Remote.PreferredServer.Name, b.Generation)
 					stop()
 				})

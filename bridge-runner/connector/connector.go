@@ -66,8 +66,9 @@ type Handler interface {
 type Observer interface {
 	// Connected reports that the server is in use after an attempt.
 	Connected(server int, at time.Time)
-	// Lost reports that the connection to the server in use is lost.
-	Lost(server int, why *diagnosis.Problem, at time.Time)
+	// Lost reports that the connection to the server in use is lost. silent is the time for
+	// which the server had left the bridge without an answer, see [session.Session.Unanswered].
+	Lost(server int, why *diagnosis.Problem, silent time.Duration, at time.Time)
 	// Failed reports that an attempt to use the server failed.
 	Failed(server int, why *diagnosis.Problem, at time.Time)
 	// Probed reports the result of a probe of a server that is not in use. why is nil if
@@ -294,7 +295,7 @@ func (c *Connector) lost(s *session.Session, why *diagnosis.Problem) {
 	c.Alive.Begin(0)
 	now := time.Now()
 	c.machine.Lost(c.active, now)
-	c.Observer.Lost(c.active, why, now)
+	c.Observer.Lost(c.active, why, s.Unanswered(now), now)
 	c.Handler.Down(s)
 	c.Log.Warn("connection lost", "server", c.Servers[c.active].Name, "reason", why.Reason, "message", why.Message)
 	c.active = noServer

@@ -143,8 +143,12 @@ func (x *side) Pause(context.Context, *session.Session) (inflight, unacked int) 
 func (x *side) Resume(*session.Session)       { x.record("resumed") }
 func (x *side) Replace(_, _ *session.Session) { x.record("replaced") }
 
-func (x *side) Connected(server int, _ time.Time)                  { x.record("connected %d", server) }
-func (x *side) Lost(server int, _ *diagnosis.Problem, _ time.Time) { x.record("lost %d", server) }
+func (x *side) Connected(server int, _ time.Time) { x.record("connected %d", server) }
+
+func (x *side) Lost(server int, _ *diagnosis.Problem, _ time.Duration, _ time.Time) {
+	x.record("lost %d", server)
+}
+
 func (x *side) Failed(server int, _ *diagnosis.Problem, _ time.Time) {
 	x.record("failed %d", server)
 }

@@ -128,12 +128,12 @@ func TestManifests_RequestedSwitch_BecomesPreferredServer(t *testing.T) {
 
 // Release 0.1 made these identifiers.
 func TestManifests_DefaultClientID_StaysAsItWas(t *testing.T) {
-	const manifest = "kind: MQTTBridge\nmetadata: {name: plant-to-cloud-of-the-north%s}\nspec:\n  local: {clientID: mine}\n  remote:\n    primary: {}%s\n  %s: []\n"
+	const format = "kind: MQTTBridge\nmetadata: {name: plant-to-cloud-of-the-north%s}\nspec:\n  local: {clientID: mine}\n  remote:\n    primary: {}%s\n  %s: []\n"
 	for name, c := range map[string]struct{ in, namespace, want, note string }{
-		"of the manifest's namespace": {fmt.Sprintf(manifest, ", namespace: plant", "", "forwards"), "other", fmt.Sprintf(manifest, ", namespace: plant", "\n    clientID: planttocloudoft65bee250", "localToRemote"), ""},
-		"of the given namespace":      {fmt.Sprintf(manifest, "", "", "subscriptions"), "plant", fmt.Sprintf(manifest, "", "\n    clientID: planttocloudoft65bee250", "remoteToLocal"), ""},
-		"without a namespace":         {fmt.Sprintf(manifest, "", "", "forwards"), "", fmt.Sprintf(manifest, "", "", "localToRemote"), "spec.remote has no clientID"},
-		"a manifest of this release":  {fmt.Sprintf(manifest, "", "", "localToRemote"), "plant", fmt.Sprintf(manifest, "", "", "localToRemote"), ""},
+		"of the manifest's namespace": {fmt.Sprintf(format, ", namespace: plant", "", "forwards"), "other", fmt.Sprintf(format, ", namespace: plant", "\n    clientID: planttocloudoft65bee250", "localToRemote"), ""},
+		"of the given namespace":      {fmt.Sprintf(format, "", "", "subscriptions"), "plant", fmt.Sprintf(format, "", "\n    clientID: planttocloudoft65bee250", "remoteToLocal"), ""},
+		"without a namespace":         {fmt.Sprintf(format, "", "", "forwards"), "", fmt.Sprintf(format, "", "", "localToRemote"), "spec.remote has no clientID"},
+		"a manifest of this release":  {fmt.Sprintf(format, "", "", "localToRemote"), "plant", fmt.Sprintf(format, "", "", "localToRemote"), ""},
 	} {
 		out, notes, err := Manifests([]byte(c.in), c.namespace)
 		if err != nil || string(out) != c.want || strings.Contains(strings.Join(notes, "\n"), "clientID") != (c.note != "") || !strings.Contains(strings.Join(notes, "\n"), c.note) {

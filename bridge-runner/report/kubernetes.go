@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"time"
 
 	"golang.org/x/time/rate"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -29,6 +31,15 @@ const (
 	reportBurst    = 2
 	// reportTimeout is the longest time for one request.
 	reportTimeout = 10 * time.Second
+	// checkInterval is the time between two checks whether the API server still has the
+	// latest report. It varies by checkJitter, so that many runners do not check at once.
+	checkInterval = 5 * time.Minute
+	checkJitter   = 0.2
+	// lastReportTimeout is the longest time for the report of a runner that stops. It is
+	// well below the rest of the pod's grace period.
+	lastReportTimeout = 3 * time.Second
+	// maxAnswerBytes is the largest answer of the API server that is read, in bytes.
+	maxAnswerBytes = 4 << 20
 	// retryMax is the longest pause between two attempts if the API server does not answer
 	// or refuses the report.
 	retryMax = 30 * time.Second
@@ -37,12 +48,22 @@ const (
 // Kubernetes reports the state of a runner in the status of its MQTTBridge, by server-side
 // apply. It reports the sides together with the condition Ready, which follows from them, so
 // the two never contradict each other.
+//
+// A report can be lost after the API server has accepted it: the last report of an earlier
+// pod can replace it, or a client can clear the status. The reporter therefore asks at
+// intervals for the status and reports again if its report is not there. It does not simply
+// repeat the report, because this would replace a Ready condition that the operator has
+// derived from more than the report, such as the loss of the node.
 type Kubernetes struct {
 	client *http.Client
 	url    string
 	name   string
 	ns     string
 	log    *slog.Logger
+
+	// sent is the latest report that the API server has accepted. It is nil before the first
+	// one, and after the report was lost.
+	sent *v1alpha1.MQTTBridgeStatus
 }
 
 // NewKubernetes returns a reporter for a bridge in a cluster.
@@ -58,7 +79,7 @@ func NewKubernetes(cluster *rest.Config, bridge *v1alpha1.MQTTBridge, log *slog.
 	}
 	return &Kubernetes{
 		client: client,
-		url:    path + "?fieldManager=" + v1alpha1.RunnerFieldManager + "&force=true",
+		url:    path,
 		name:   bridge.Name,
 		ns:     bridge.Namespace,
 		log:    log,
@@ -68,17 +89,25 @@ func NewKubernetes(cluster *rest.Config, bridge *v1alpha1.MQTTBridge, log *slog.
 // Run reports each change until the context ends.
 func (k *Kubernetes) Run(ctx context.Context, st *State) {
 	limit := rate.NewLimiter(rate.Every(reportInterval), reportBurst)
+	check := time.NewTimer(jitter(checkInterval))
+	defer check.Stop()
 	pause := reportInterval
 	for {
 		select {
 		case <-st.Changed():
+		case <-check.C:
+			check.Reset(jitter(checkInterval))
+			if !k.lost(ctx) {
+				continue
+			}
+			k.sent = nil
 		case <-ctx.Done():
 			return
 		}
 		if limit.Wait(ctx) != nil {
 			return // the context has ended
 		}
-		err := k.report(ctx, st.Status())
+		err := k.report(ctx, st.Status(), reportTimeout)
 		switch {
 		case err == nil:
 			pause = reportInterval
@@ -97,8 +126,57 @@ func (k *Kubernetes) Run(ctx context.Context, st *State) {
 	}
 }
 
-// report applies the status.
-func (k *Kubernetes) report(ctx context.Context, status v1alpha1.MQTTBridgeStatus) error {
+// Last reports the state of a runner that stops, once. Run must have ended.
+func (k *Kubernetes) Last(st *State) {
+	if err := k.report(context.Background(), st.Status(), lastReportTimeout); err != nil {
+		k.log.Warn("the end of the runner cannot be reported", "bridge", k.name, "namespace", k.ns, "error", err)
+	}
+}
+
+func jitter(d time.Duration) time.Duration {
+	return time.Duration((1 + checkJitter*(2*rand.Float64()-1)) * float64(d)) //nolint:gosec // not a secret
+}
+
+// lost reports whether the API server no longer has the latest report. It asks by an empty
+// patch, because a runner may patch its bridge and not read it. Such a patch changes nothing.
+func (k *Kubernetes) lost(ctx context.Context) bool {
+	if k.sent == nil {
+		return false // the report is still being repeated
+	}
+	answer, err := k.patch(ctx, "", "application/merge-patch+json", []byte("{}"), reportTimeout)
+	if err != nil {
+		k.log.Debug("the status of the bridge cannot be checked; the check is repeated", "bridge", k.name, "namespace", k.ns, "error", err)
+		return false
+	}
+	var got struct {
+		Status struct {
+			Runner *v1alpha1.RunnerStatus `json:"runner"`
+		} `json:"status"`
+	}
+	if err := json.Unmarshal(answer, &got); err != nil {
+		k.log.Debug("the answer of the API server cannot be decoded", "bridge", k.name, "namespace", k.ns, "error", err)
+		return false
+	}
+	return !equalJSON(got.Status.Runner, k.sent.Runner)
+}
+
+// equalJSON reports whether two values have the same encoding. It compares times as the API
+// server stores them, in seconds.
+func equalJSON(a, b any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// report applies the status, unless the API server has accepted the same report before.
+func (k *Kubernetes) report(ctx context.Context, status v1alpha1.MQTTBridgeStatus, timeout time.Duration) error {
+	if k.sent != nil {
+		status.Runner.ReportTime = k.sent.Runner.ReportTime
+		if equalJSON(status, *k.sent) {
+			return nil
+		}
+	}
+	status.Runner.ReportTime = metav1.Now()
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(),
 		"kind":       "MQTTBridge",
@@ -108,23 +186,35 @@ func (k *Kubernetes) report(ctx context.Context, status v1alpha1.MQTTBridgeStatu
 	if err != nil {
 		return fmt.Errorf("encoding the status: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPatch, k.url, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("making the request: %w", err)
+	if _, err := k.patch(ctx, "?force=true&fieldManager="+v1alpha1.RunnerFieldManager, "application/apply-patch+yaml", body, timeout); err != nil {
+		return err
 	}
-	req.Header.Set("Content-Type", "application/apply-patch+yaml")
+	k.sent = &status
+	return nil
+}
+
+// patch patches the status of the bridge and returns the API server's answer.
+func (k *Kubernetes) patch(ctx context.Context, query, contentType string, body []byte, timeout time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPatch, k.url+query, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("making the request: %w", err)
+	}
+	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Accept", "application/json")
 	resp, err := k.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("reporting the status: %w", err)
+		return nil, fmt.Errorf("patching the status: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode/100 != 2 {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
-		return fmt.Errorf("the API server answers %s: %s", resp.Status, text)
+		return nil, fmt.Errorf("the API server answers %s: %s", resp.Status, text)
 	}
-	_, err = io.Copy(io.Discard, resp.Body) // reads the body to its end, so that the connection is reused
-	return err
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes)) // to its end, so that the connection is reused
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer of the API server: %w", err)
+	}
+	return answer, nil
 }

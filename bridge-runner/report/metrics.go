@@ -34,9 +34,9 @@ type Metrics struct {
 	held, inflight                                 *prometheus.GaugeVec
 	latency                                        *prometheus.HistogramVec
 
-	connected, active                     *prometheus.GaugeVec
-	failovers, connectionFailures, probes *prometheus.CounterVec
-	switchDuration                        *prometheus.HistogramVec
+	connected, active, up                *prometheus.GaugeVec
+	switches, connectionFailures, probes *prometheus.CounterVec
+	switchDuration, silence              *prometheus.HistogramVec
 
 	handshakes        *prometheus.CounterVec
 	handshakeDuration *prometheus.HistogramVec
@@ -73,11 +73,14 @@ func NewMetrics() *Metrics {
 		latency:            histogram("forwarding_latency_seconds", "Time from the arrival of a message until the destination acknowledges it, in seconds. At QoS 0, the time ends when the message is written to the connection.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
 		connected:          gauge("connected", "State of the side: 1 if a server is connected, otherwise 0.", "side"),
 		active:             gauge("active_server", "State of the server: 1 if it is active, otherwise 0.", "side", "server"),
-		failovers:          counter("failovers_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the previous server, FailedBack or SwitchRequested.", "side", "cause"),
+		up:                 gauge("server_up", "State of the server: 1 if it is active, or if its latest attempt or probe has succeeded; 0 if it was lost, or if its latest attempt or probe has failed. It is absent before the first attempt or probe.", "side", "server"),
+		switches:           counter("switches_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the previous server, FailedBack or SwitchRequested.", "side", "cause"),
 		connectionFailures: counter("connection_failures_total", "Number of failed attempts to connect, by reason.", "side", "server", "reason"),
 		probes:             counter("probes_total", "Number of probes of servers that are not active, by result: passed, or the reason for the failure.", "side", "server", "result"),
 		switchDuration: histogram("switch_duration_seconds", "Time without a server that accepts messages, in seconds: from the loss of the active server, or from the start of the drain before a switch, until a server is ready.",
 			prometheus.ExponentialBuckets(0.001, 2.5, 14), "side"),
+		silence: histogram("loss_silence_seconds", "Time for which the lost server had not answered when the bridge detected the loss, in seconds: since its latest acknowledgement if messages were in flight, or since it last sent anything if it did not answer a ping; otherwise 0.",
+			prometheus.ExponentialBuckets(0.01, 2.5, 12), "side"),
 		handshakes: counter("tls_handshakes_total", "Number of successful TLS handshakes, by kind: full, or resumed if it resumed a TLS session.", "side", "server", "kind"),
 		handshakeDuration: histogram("tls_handshake_duration_seconds", "Duration of successful TLS handshakes, in seconds.",
 			prometheus.ExponentialBuckets(0.0005, 2.5, 12), "side", "kind"),
@@ -86,7 +89,7 @@ func NewMetrics() *Metrics {
 		ignored: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "ignored_fields", Help: "Number of fields of the manifest that this version of the runner does not know and ignores."}),
 	}
 	m.registry.MustRegister(m.blocked, m.matched, m.ignored, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
-		m.connected, m.active, m.failovers, m.connectionFailures, m.probes, m.switchDuration, m.handshakes, m.handshakeDuration,
+		m.connected, m.active, m.up, m.switches, m.connectionFailures, m.probes, m.switchDuration, m.silence, m.handshakes, m.handshakeDuration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -97,11 +100,12 @@ func (m *Metrics) SetIgnoredFields(n int) { m.ignored.Set(float64(n)) }
 // sideMetrics are the metrics of one side.
 type sideMetrics struct {
 	connectedGauge     prometheus.Gauge
-	active             *prometheus.GaugeVec
-	failovers          *prometheus.CounterVec
+	active, up         *prometheus.GaugeVec
+	switches           *prometheus.CounterVec
 	connectionFailures *prometheus.CounterVec
 	probes             *prometheus.CounterVec
 	switchDuration     prometheus.Observer
+	silence            prometheus.Observer
 
 	handshakes        *prometheus.CounterVec
 	handshakeDuration prometheus.ObserverVec
@@ -112,10 +116,12 @@ func (m *Metrics) side(name string) sideMetrics {
 	return sideMetrics{
 		connectedGauge:     m.connected.With(label),
 		active:             m.active.MustCurryWith(label),
-		failovers:          m.failovers.MustCurryWith(label),
+		up:                 m.up.MustCurryWith(label),
+		switches:           m.switches.MustCurryWith(label),
 		connectionFailures: m.connectionFailures.MustCurryWith(label),
 		probes:             m.probes.MustCurryWith(label),
 		switchDuration:     m.switchDuration.With(label),
+		silence:            m.silence.With(label),
 
 		handshakes:        m.handshakes.MustCurryWith(label),
 		handshakeDuration: m.handshakeDuration.MustCurryWith(label),
@@ -148,6 +154,15 @@ func (m *sideMetrics) connected(server string) {
 func (m *sideMetrics) disconnected(server string) {
 	m.connectedGauge.Set(0)
 	m.active.WithLabelValues(server).Set(0)
+}
+
+// setUp records whether the latest use or probe of a server has succeeded.
+func (m *sideMetrics) setUp(server string, up bool) {
+	value := 0.0
+	if up {
+		value = 1
+	}
+	m.up.WithLabelValues(server).Set(value)
 }
 
 // meter counts the events of one direction's pipe. It implements delivery.Meter.

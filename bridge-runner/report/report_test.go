@@ -4,6 +4,7 @@
 package report
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,11 +30,16 @@ import (
 
 func newState(t *testing.T) *State {
 	t.Helper()
+	return newStateWith(NewMetrics())
+}
+
+func newStateWith(metrics *Metrics) *State {
 	b := (&v1alpha1.MQTTBridge{ObjectMeta: metav1.ObjectMeta{Name: "b", Namespace: "plant"}, Spec: v1alpha1.MQTTBridgeSpec{
 		Local:  v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://l"}},
 		Remote: v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://p"}, Backups: []v1alpha1.Server{{URL: "mqtt://b"}}},
 	}}).WithDefaults()
-	return NewState(b, "pod-1", NewMetrics())
+	b.Generation = 3
+	return NewState(b, v1alpha1.RunnerStatus{Pod: "pod-1"}, metrics)
 }
 
 // changed reports whether the state has changed since the last call.
@@ -55,7 +61,7 @@ func TestStatus_ClientIDs_AreThoseInUse(t *testing.T) {
 	b := (&v1alpha1.MQTTBridge{ObjectMeta: metav1.ObjectMeta{Name: "b", Namespace: "plant"}, Spec: v1alpha1.MQTTBridgeSpec{
 		Local: v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://l"}, ClientID: "mine"}, Remote: v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://p"}},
 	}}).WithDefaults()
-	status := NewState(b, "pod-1", NewMetrics()).Status()
+	status := NewState(b, v1alpha1.RunnerStatus{Pod: "pod-1"}, NewMetrics()).Status()
 	if status.Local.ClientID != "mine" || status.Remote.ClientID == "" || status.Remote.ClientID != b.Spec.Remote.ClientID {
 		t.Errorf("the client identifiers are %q and %q", status.Local.ClientID, status.Remote.ClientID)
 	}
@@ -65,7 +71,7 @@ func TestSide_LossAndConnectionToBackup_ReportedAsFailover(t *testing.T) {
 	st := newState(t)
 	start := time.Now()
 	st.Remote.Connected(0, start)
-	st.Remote.Lost(0, closed, start.Add(time.Second))
+	st.Remote.Lost(0, closed, 10*time.Second, start.Add(time.Second))
 	if st.Status().Remote.Active != nil {
 		t.Error("a server is active after it was lost")
 	}
@@ -75,7 +81,7 @@ func TestSide_LossAndConnectionToBackup_ReportedAsFailover(t *testing.T) {
 	if a := got.Active; a == nil || a.Name != "b" || a.Role != v1alpha1.RoleBackup || a.Place != 2 || a.URL != "mqtt://b" {
 		t.Errorf("active: %+v", a)
 	}
-	if f := got.LastFailover; f == nil || f.From != "p" || f.To != "b" || f.Reason != closed.Reason || *f.DurationMilliseconds != 20 || *got.Failovers != 1 {
+	if f := got.LastFailover; f == nil || f.From != "p" || f.To != "b" || f.Reason != closed.Reason || *f.DurationMilliseconds != 20 || *f.SilentMilliseconds != 10000 || *got.Switches != 1 {
 		t.Errorf("failover: %+v", f)
 	}
 	if e := got.Servers[0]; e.State != v1alpha1.ServerFailed || e.LastError.Message != "closed" {
@@ -90,9 +96,9 @@ func TestSide_ReconnectionToSameServer_NoFailover(t *testing.T) {
 	st := newState(t)
 	now := time.Now()
 	st.Remote.Connected(0, now)
-	st.Remote.Lost(0, closed, now)
+	st.Remote.Lost(0, closed, 0, now)
 	st.Remote.Connected(0, now)
-	if got := st.Status().Remote; got.Failovers != nil || got.LastFailover != nil {
+	if got := st.Status().Remote; *got.Switches != 0 || got.LastFailover != nil {
 		t.Errorf("%+v", got)
 	}
 }
@@ -110,7 +116,7 @@ func TestSide_Failback_OldServerIsStandby(t *testing.T) {
 		t.Errorf("active: %+v", a)
 	}
 	f := got.LastFailover
-	if f.From != "b" || f.To != "p" || f.Reason != v1alpha1.ReasonFailedBack || *f.DurationMilliseconds != 7 || *f.Drained != 5 || *f.Resent != 1 || *got.Failovers != 1 {
+	if f.From != "b" || f.To != "p" || f.Reason != v1alpha1.ReasonFailedBack || *f.DurationMilliseconds != 7 || *f.Drained != 5 || *f.Resent != 1 || f.SilentMilliseconds != nil || *got.Switches != 1 {
 		t.Errorf("failover: %+v", f)
 	}
 	if e := got.Servers[1]; e.State != v1alpha1.ServerStandby || e.LastError != nil || !e.Since.After(start) {
@@ -163,7 +169,7 @@ func TestShortfalls_ActiveServerChanges_ChangeWithIt(t *testing.T) {
 	}
 	st.Remote.ShortfallsFound(0, []diagnosis.Problem{lowered})
 	st.Remote.Switched(0, connector.Switch{Reason: v1alpha1.ReasonSwitchRequested}, time.Now())
-	st.Remote.Lost(0, closed, time.Now())
+	st.Remote.Lost(0, closed, 0, time.Now())
 	if got := st.Status().Remote.Shortfalls; got != nil {
 		t.Errorf("shortfalls without a server: %+v", got)
 	}
@@ -217,12 +223,16 @@ func TestFailed_LongMessage_TruncatedToLimitOfSchema(t *testing.T) {
 	}
 }
 
-// apiServer answers reports and records the times at which they arrive. It replaces only the
-// network: end-to-end tests check how a real API server handles a report.
+// apiServer answers patches of the status, and records the reports and the times at which they
+// arrive. It replaces only the network: the tests of package controllers check how a real API
+// server handles a report.
 type apiServer struct {
 	code atomic.Int32
 	mu   sync.Mutex
 	at   []time.Time
+	last v1alpha1.MQTTBridgeStatus
+	// checks is the number of patches that change nothing.
+	checks int
 }
 
 func newAPIServer(code int32) *apiServer {
@@ -232,15 +242,43 @@ func newAPIServer(code int32) *apiServer {
 }
 
 func (a *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
-	var body struct{ Status *v1alpha1.MQTTBridgeStatus }
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || body.Status == nil {
-		return nil, fmt.Errorf("a report without a status: %w", err)
+	var body struct {
+		Status *v1alpha1.MQTTBridgeStatus `json:"status"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.at = append(a.at, time.Now())
 	code := int(a.code.Load())
-	return &http.Response{StatusCode: code, Status: http.StatusText(code), Body: io.NopCloser(strings.NewReader("{}"))}, nil
+	switch contentType := r.Header.Get("Content-Type"); {
+	case contentType == "application/merge-patch+json" && body.Status == nil:
+		a.checks++
+	case contentType == "application/apply-patch+yaml" && body.Status != nil:
+		a.at = append(a.at, time.Now())
+		if code == http.StatusOK {
+			a.last = *body.Status
+		}
+	default:
+		return nil, fmt.Errorf("a patch of type %s with the status %+v", contentType, body.Status)
+	}
+	answer, err := json.Marshal(map[string]any{"status": a.last})
+	return &http.Response{StatusCode: code, Status: http.StatusText(code), Body: io.NopCloser(bytes.NewReader(answer))}, err
+}
+
+// change changes the stored status, as another client does.
+func (a *apiServer) change(change func(*v1alpha1.MQTTBridgeStatus)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change(&a.last)
+}
+
+// status waits until all goroutines are blocked, and returns the stored status.
+func (a *apiServer) status() v1alpha1.MQTTBridgeStatus {
+	synctest.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
 }
 
 // reports waits until all goroutines are blocked, and returns the times of the reports.
@@ -272,7 +310,7 @@ func TestKubernetes_Failover_ReportedAtOnce(t *testing.T) {
 		st.Remote.Connected(0, time.Now())
 		time.Sleep(time.Minute)
 		before := len(api.reports())
-		st.Remote.Lost(0, closed, time.Now())
+		st.Remote.Lost(0, closed, 0, time.Now())
 		time.Sleep(200 * time.Millisecond) // a slow handshake
 		switched := time.Now()
 		st.Remote.Connected(1, switched)
@@ -290,7 +328,7 @@ func TestKubernetes_FlappingServer_ReportedAtMostOncePerSecond(t *testing.T) {
 		defer stop()
 		for range 100 { // ten seconds
 			st.Remote.Connected(0, time.Now())
-			st.Remote.Lost(0, closed, time.Now())
+			st.Remote.Lost(0, closed, 0, time.Now())
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(time.Minute) // without changes
@@ -317,6 +355,129 @@ func TestKubernetes_FailedReport_Repeated(t *testing.T) {
 			t.Error("the state is reported again although nothing has changed")
 		}
 	})
+}
+
+func TestKubernetes_ReportReplacedOrCleared_IsRepeatedWithinMinutes(t *testing.T) {
+	for name, change := range map[string]func(*v1alpha1.MQTTBridgeStatus){
+		"replaced": func(s *v1alpha1.MQTTBridgeStatus) { s.Runner = &v1alpha1.RunnerStatus{Pod: "an-earlier-pod"} },
+		"cleared":  func(s *v1alpha1.MQTTBridgeStatus) { *s = v1alpha1.MQTTBridgeStatus{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := newAPIServer(http.StatusOK)
+				st, stop := reporting(t, api)
+				defer stop()
+				st.Remote.Connected(0, time.Now())
+				time.Sleep(time.Minute)
+				if got := api.status().Runner; got == nil || got.Pod != "pod-1" || got.Generation != 3 || got.ReportTime.IsZero() {
+					t.Fatalf("reported: %+v", got)
+				}
+				api.change(change)
+				time.Sleep(2 * checkInterval)
+				if got := api.status(); got.Runner == nil || got.Runner.Pod != "pod-1" || got.Remote == nil || got.Remote.Active == nil {
+					t.Errorf("the report was not repeated: %+v", got)
+				}
+			})
+		})
+	}
+}
+
+func TestKubernetes_StateUnchanged_ChecksWithoutReporting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPIServer(http.StatusOK)
+		st, stop := reporting(t, api)
+		defer stop()
+		st.Remote.Connected(0, time.Now())
+		time.Sleep(time.Minute)
+		before := len(api.reports())
+		api.change(func(s *v1alpha1.MQTTBridgeStatus) { s.Conditions = nil }) // the operator's business
+		time.Sleep(time.Hour)
+		st.signalChange() // a change that is over before it is reported
+		if after := len(api.reports()); after != before {
+			t.Errorf("%d reports of an unchanged state", after-before)
+		}
+		if api.checks < 9 || api.checks > 15 {
+			t.Errorf("%d checks in an hour, want one in about 5 minutes", api.checks)
+		}
+	})
+}
+
+func TestKubernetes_RunnerStops_ReportsItBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPIServer(http.StatusOK)
+		st := newState(t)
+		k := &Kubernetes{client: &http.Client{Transport: api}, url: "https://api/status", name: "b", ns: "plant", log: slog.New(slog.DiscardHandler)}
+		ctx, stop := context.WithCancel(t.Context())
+		go k.Run(ctx, st)
+		st.Local.Connected(0, time.Now())
+		st.Remote.Connected(0, time.Now())
+		time.Sleep(time.Minute)
+		if got := api.status(); got.Conditions[0].Status != metav1.ConditionTrue {
+			t.Fatalf("before: %+v", got.Conditions)
+		}
+		st.Stopping()
+		if got := api.status(); got.Conditions[0].Status != metav1.ConditionFalse || got.Conditions[0].Reason != v1alpha1.ReasonRunnerNotRunning || got.Remote.Active == nil {
+			t.Errorf("while it drains: %+v, remote %+v", got.Conditions, got.Remote)
+		}
+		stop()
+		synctest.Wait()
+		st.Stopped()
+		k.Last(st)
+		if got := api.status(); got.Runner.StopTime.IsZero() || got.Local.Active != nil || got.Remote.Active != nil || got.Remote.Servers[0].State != v1alpha1.ServerStandby {
+			t.Errorf("at its end: %+v, remote %+v", got.Runner, got.Remote)
+		}
+	})
+}
+
+func TestState_ManifestOfAnotherGeneration_IsReported(t *testing.T) {
+	st := newState(t)
+	changed(st)
+	st.SetGeneration(3)
+	if changed(st) {
+		t.Error("the same generation is reported as a change")
+	}
+	st.SetGeneration(4)
+	if got := st.Status(); !changed(st) || got.Runner.Generation != 4 || got.Conditions[0].ObservedGeneration != 4 {
+		t.Errorf("reported: %+v, %+v", got.Runner, got.Conditions)
+	}
+}
+
+func TestServerUp_SessionsAndProbes_SetTheGauge(t *testing.T) {
+	metrics := NewMetrics()
+	st := newStateWith(metrics)
+	value := func(server string) string {
+		families, err := metrics.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			for _, m := range family.GetMetric() {
+				if family.GetName() == "mqttbridge_server_up" && m.GetLabel()[0].GetValue() == server && m.GetLabel()[1].GetValue() == "remote" {
+					return fmt.Sprint(m.GetGauge().GetValue())
+				}
+			}
+		}
+		return "absent"
+	}
+	first, second := st.Remote.status.Servers[0].Name, st.Remote.status.Servers[1].Name
+	for _, step := range []struct {
+		what          string
+		do            func()
+		first, second string
+	}{
+		{"before the first attempt", func() {}, "absent", "absent"},
+		{"a failed attempt", func() { st.Remote.Failed(0, refused, time.Now()) }, "0", "absent"},
+		{"a connection", func() { st.Remote.Connected(1, time.Now()) }, "0", "1"},
+		{"a passed probe", func() { st.Remote.Probed(0, nil, time.Now()) }, "1", "1"},
+		{"a failed probe", func() { st.Remote.Probed(0, closed, time.Now()) }, "0", "1"},
+		{"a loss", func() { st.Remote.Lost(1, closed, 0, time.Now()) }, "0", "0"},
+		{"the next server", func() { st.Remote.Connected(0, time.Now()) }, "1", "0"},
+	} {
+		step.do()
+		if a, b := value(first), value(second); a != step.first || b != step.second {
+			t.Errorf("after %s: %s and %s, want %s and %s", step.what, a, b, step.first, step.second)
+		}
+	}
 }
 
 func TestHandler_Stopping_NotReadyButLive(t *testing.T) {

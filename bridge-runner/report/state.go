@@ -31,10 +31,10 @@ type State struct {
 	Local, Remote *Side
 
 	start   metav1.Time
-	pod     string
 	changed chan struct{} // holds a token while a change is unreported
 
 	mu     sync.Mutex // guards the fields below and the fields of the sides
+	runner v1alpha1.RunnerStatus
 	ready  metav1.Condition
 	buffer *v1alpha1.BufferStatus // nil: there is no buffer on disk
 
@@ -42,10 +42,11 @@ type State struct {
 	deadLetter    string // the topic of dead letters; empty: there are none; set once
 }
 
-// NewState returns the state of a bridge before its first attempt. pod is the name of the
-// runner's pod. It is empty outside a cluster.
-func NewState(bridge *v1alpha1.MQTTBridge, pod string, metrics *Metrics) *State {
-	st := &State{start: metav1.Now(), pod: pod, changed: make(chan struct{}, 1)}
+// NewState returns the state of a bridge before its first attempt. runner identifies the
+// process and its pod.
+func NewState(bridge *v1alpha1.MQTTBridge, runner v1alpha1.RunnerStatus, metrics *Metrics) *State {
+	st := &State{start: metav1.Now(), runner: runner, changed: make(chan struct{}, 1)}
+	st.runner.StartTime, st.runner.Generation = st.start, bridge.Generation
 	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
 	st.Remote = newSide(st, bridge.Spec.Remote.Servers(), metrics.side("remote"))
 	st.Local.status.ClientID, st.Remote.status.ClientID = bridge.Spec.Local.ClientID, bridge.Spec.Remote.ClientID
@@ -63,7 +64,7 @@ func (st *State) Changed() <-chan struct{} { return st.changed }
 // updateReadyLocked updates the condition Ready after a side has changed, and signals the
 // change.
 func (st *State) updateReadyLocked(at time.Time) {
-	ready := v1alpha1.ReadyCondition(&st.Local.status, &st.Remote.status)
+	ready := v1alpha1.ReadyCondition(&st.runner, &st.Local.status, &st.Remote.status)
 	ready.LastTransitionTime = st.ready.LastTransitionTime
 	if ready.Status != st.ready.Status {
 		ready.LastTransitionTime = metav1.NewTime(at)
@@ -86,13 +87,43 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 	defer st.mu.Unlock()
 	return v1alpha1.MQTTBridgeStatus{
 		Conditions: []metav1.Condition{st.ready},
-		Runner:     &v1alpha1.RunnerStatus{Pod: st.pod, StartTime: st.start},
+		Runner:     st.runner.DeepCopy(),
 		Local:      st.Local.status.DeepCopy(),
 		Remote:     st.Remote.status.DeepCopy(),
 		Buffer:     st.buffer.DeepCopy(),
 
 		Unforwardable: st.unforwardableStatusLocked(),
 	}
+}
+
+// SetGeneration records that the runner runs the manifest of this generation.
+func (st *State) SetGeneration(generation int64) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.runner.Generation != generation {
+		st.runner.Generation = generation
+		st.updateReadyLocked(time.Now())
+	}
+}
+
+// Stopping records that the runner accepts no more messages, because it stops.
+func (st *State) Stopping() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.runner.StopTime.IsZero() {
+		st.runner.StopTime = metav1.Now()
+		st.updateReadyLocked(st.runner.StopTime.Time)
+	}
+}
+
+// Stopped records that the runner has closed its connections.
+func (st *State) Stopped() {
+	st.Stopping()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.Local.disconnectedLocked()
+	st.Remote.disconnectedLocked()
+	st.signalChange()
 }
 
 // Side observes one side. It implements connector.Observer.
@@ -105,10 +136,12 @@ type Side struct {
 	shortfalls map[int][]v1alpha1.Shortfall
 
 	// lostServer is the index of the server that was active last and was lost, noServer if
-	// none was. lostReason and lostAt are the reason and the time of the loss.
+	// none was. lostReason and lostAt are the reason and the time of the loss, and silent is
+	// the time for which the server had not answered before it.
 	lostServer int
 	lostReason string
 	lostAt     time.Time
+	silent     time.Duration
 }
 
 // noServer is the index that stands for no server.
@@ -116,6 +149,7 @@ const noServer = -1
 
 func newSide(st *State, servers []v1alpha1.Server, metrics sideMetrics) *Side {
 	s := &Side{state: st, metrics: metrics, shortfalls: map[int][]v1alpha1.Shortfall{}, lostServer: noServer}
+	s.status.Switches = ptr.To[int64](0)
 	for i := range servers {
 		s.status.Servers = append(s.status.Servers, v1alpha1.ServerStatus{
 			Name: servers[i].Name, URL: v1alpha1.PublicURL(servers[i].URL), State: v1alpha1.ServerStandby, Since: st.start,
@@ -134,7 +168,9 @@ func (s *Side) Connected(server int, at time.Time) {
 		gap := at.Sub(s.lostAt)
 		s.metrics.switchDuration.Observe(gap.Seconds())
 		if s.lostServer != server {
-			s.recordFailoverLocked(s.failoverLocked(s.lostServer, server, s.lostReason, at, gap))
+			r := s.failoverLocked(s.lostServer, server, s.lostReason, at, gap)
+			r.SilentMilliseconds = ptr.To(s.silent.Milliseconds())
+			s.recordFailoverLocked(r)
 		}
 	}
 	s.state.updateReadyLocked(at)
@@ -159,9 +195,24 @@ func (s *Side) Switched(server int, how connector.Switch, at time.Time) {
 func (s *Side) setActiveLocked(server int, at time.Time) {
 	e := &s.status.Servers[server]
 	e.State, e.Since, e.LastError = v1alpha1.ServerActive, metav1.NewTime(at), nil
-	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.RoleAt(server), Place: int32(server + 1), Since: metav1.NewTime(at)}
+	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.RoleAt(server), Place: int32(server + 1), Since: metav1.NewTime(at)} //nolint:gosec // at most 16 servers
 	s.status.Shortfalls = s.shortfalls[server]
 	s.metrics.connected(e.Name)
+	s.metrics.setUp(e.Name, true)
+}
+
+// disconnectedLocked records that the runner has closed the connection to the server in use.
+func (s *Side) disconnectedLocked() {
+	if s.status.Active == nil {
+		return
+	}
+	for i := range s.status.Servers {
+		if e := &s.status.Servers[i]; e.State == v1alpha1.ServerActive {
+			e.State, e.Since = v1alpha1.ServerStandby, metav1.Now()
+			s.metrics.disconnected(e.Name)
+		}
+	}
+	s.status.Active, s.status.Shortfalls = nil, nil
 }
 
 // ShortfallsFound implements connector.Observer. The shortfalls are reported when the server becomes
@@ -187,9 +238,9 @@ func (s *Side) failoverLocked(from, to int, reason string, at time.Time, gap tim
 }
 
 func (s *Side) recordFailoverLocked(r *v1alpha1.FailoverRecord) {
-	s.status.Failovers = ptr.To(ptr.Deref(s.status.Failovers, 0) + 1)
+	s.status.Switches = ptr.To(*s.status.Switches + 1)
 	s.status.LastFailover = r
-	s.metrics.failovers.WithLabelValues(r.Reason).Inc()
+	s.metrics.switches.WithLabelValues(r.Reason).Inc()
 }
 
 // Requested implements connector.Observer.
@@ -212,6 +263,8 @@ func (s *Side) Probed(server int, why *diagnosis.Problem, at time.Time) {
 	result := "passed"
 	if why != nil {
 		result = why.Reason
+	} else {
+		s.metrics.setUp(e.Name, true)
 	}
 	s.metrics.probes.WithLabelValues(e.Name, result).Inc()
 	switch {
@@ -224,10 +277,11 @@ func (s *Side) Probed(server int, why *diagnosis.Problem, at time.Time) {
 }
 
 // Lost implements connector.Observer.
-func (s *Side) Lost(server int, why *diagnosis.Problem, at time.Time) {
+func (s *Side) Lost(server int, why *diagnosis.Problem, silent time.Duration, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.lostServer, s.lostReason, s.lostAt = server, why.Reason, at
+	s.lostServer, s.lostReason, s.lostAt, s.silent = server, why.Reason, at, silent
+	s.metrics.silence.Observe(silent.Seconds())
 	s.status.Active, s.status.Shortfalls = nil, nil
 	s.metrics.disconnected(s.status.Servers[server].Name)
 	s.setFailedLocked(server, why, at)
@@ -250,6 +304,7 @@ func (s *Side) Handshake(server int, h transport.Handshake) {
 // message does not change the status.
 func (s *Side) setFailedLocked(server int, why *diagnosis.Problem, at time.Time) {
 	e := &s.status.Servers[server]
+	s.metrics.setUp(e.Name, false)
 	cause := v1alpha1.ServerError{Reason: why.Reason, Message: truncate(why.Message, maxMessage)}
 	if e.State == v1alpha1.ServerFailed && e.LastError != nil && *e.LastError == cause {
 		return

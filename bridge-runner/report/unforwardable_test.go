@@ -33,7 +33,7 @@ func newUnforwardableWorld(t *testing.T) *unforwardableWorld {
 		Delivery: &v1alpha1.Delivery{Unforwardable: &v1alpha1.Unforwardable{DeadLetter: &v1alpha1.DeadLetter{Topic: "dead"}}},
 	}}).WithDefaults()
 	w := &unforwardableWorld{metrics: NewMetrics()}
-	w.st = NewState(b, "pod", w.metrics)
+	w.st = NewState(b, v1alpha1.RunnerStatus{Pod: "pod"}, w.metrics)
 	w.meter = w.metrics.Meter(LocalToRemote, nil, slog.New(slog.NewTextHandler(&w.log, nil)))
 	changed(w.st)
 	return w

@@ -100,6 +100,15 @@ func (p *peer) connect(connack script.Packet) *link {
 // use starts a session.
 func (p *peer) use(c *script.Conn, o opened) *link {
 	p.t.Helper()
+	s := p.keep(c, o)
+	r := &recorder{t: p.t, s: s, events: make(chan string, 10000), awake: make(chan struct{}, 1)}
+	s.Start(r)
+	return &link{recorder: r, s: s, c: c}
+}
+
+// keep returns a session that was opened, and closes it at the end of the test.
+func (p *peer) keep(c *script.Conn, o opened) *Session {
+	p.t.Helper()
 	if o.err != nil {
 		p.t.Fatal(o.err)
 	}
@@ -107,9 +116,7 @@ func (p *peer) use(c *script.Conn, o opened) *link {
 		_ = c.Close() // so that the session need not wait for it
 		o.s.Close()
 	})
-	r := &recorder{t: p.t, s: o.s, events: make(chan string, 10000), awake: make(chan struct{}, 1)}
-	o.s.Start(r)
-	return &link{recorder: r, s: o.s, c: c}
+	return o.s
 }
 
 // new connects to a server that has no session. resume connects to a server that resumes
@@ -124,15 +131,7 @@ func (p *peer) idle() (*script.Conn, *Session) {
 	c, done := p.dial()
 	c.Next()
 	c.Send(script.Connack(false, nil))
-	o := <-done
-	if o.err != nil {
-		p.t.Fatal(o.err)
-	}
-	p.t.Cleanup(func() {
-		_ = c.Close() // so that the session need not wait for it
-		o.s.Close()
-	})
-	return c, o.s
+	return c, p.keep(c, <-done)
 }
 
 // recorder is a handler that records its calls as events.

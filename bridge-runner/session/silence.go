@@ -4,6 +4,7 @@
 package session
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -98,4 +99,24 @@ func (w *silentWait) expired() bool {
 		w.tcpAcked, w.since = tcpAcked, now
 	}
 	return now.Sub(latest(w.since, w.s.lastUseful())) >= w.limit
+}
+
+// Unanswered returns for how long the server had left the bridge without an answer at a time
+// after the end of the session: since its latest acknowledgement if messages are in flight,
+// or since it last sent anything if it did not answer a PINGREQ. Otherwise it is 0. It is
+// valid when Done is closed.
+func (s *Session) Unanswered(at time.Time) time.Duration {
+	var failure *Error
+	pingTimedOut := errors.As(s.Err(), &failure) && failure.Kind == PingTimeout
+	received := s.conn.LastReceived()
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	switch {
+	case s.unackedOutgoing > 0:
+		return max(0, at.Sub(s.lastAckAt))
+	case pingTimedOut:
+		return max(0, at.Sub(received))
+	default:
+		return 0
+	}
 }

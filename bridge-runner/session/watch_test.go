@@ -9,6 +9,7 @@ import (
 
 	v5 "github.com/eclipse/paho.golang/packets"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
@@ -121,6 +122,34 @@ func TestWatch_NothingAcknowledged_SessionEnds(t *testing.T) {
 			l.c.WantEnd(append([]string{"PINGREQ"}, p.ended()...)...) // the ping shows whether the server is alive
 		}
 	})
+}
+
+func TestUnanswered_SessionEnded_IsTheTimeWithoutAnAnswer(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		end   func(t *testing.T, l *link)
+		least time.Duration // 0: none, because no answer was due
+	}{
+		{"no acknowledgement", func(_ *testing.T, l *link) { l.publish(message(1, "x")) }, brief},
+		{"no answer to a ping", func(*testing.T, *link) {}, 2 * brief},
+		{"closed while no message is in flight", func(t *testing.T, l *link) {
+			time.Sleep(brief / 3) // an idle link is not silent
+			if err := l.c.Close(); err != nil {
+				t.Error(err)
+			}
+		}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPeer(t, packet.V5)
+			p.cfg.KeepAlive, p.cfg.PingTimeout, p.cfg.AckTimeout = brief, brief, brief
+			l := p.new()
+			tt.end(t, l)
+			_ = l.wantOver()
+			if got := l.s.Unanswered(time.Now()); got < tt.least || tt.least == 0 && got != 0 || got > tt.least+slack {
+				t.Errorf("unanswered for %s, want %s", got, tt.least)
+			}
+		})
+	}
 }
 
 func TestWatch_MessageSkipped_SessionEnds(t *testing.T) {

@@ -67,21 +67,25 @@ type report struct {
 // remote side: 0 is the primary server, 1 the backup after a failover.
 func newReport(i, namespaces int, pod string, started time.Time, active int) (*unstructured.Unstructured, error) {
 	b := newBridge(i, namespaces)
+	now := time.Now()
 	local, remote := sideStatus(&b.Spec.Local, 0, started), sideStatus(&b.Spec.Remote, active, started)
+	local.Switches, remote.Switches = ptr.To[int64](0), ptr.To[int64](0)
+	runner := &v1alpha1.RunnerStatus{
+		Pod: pod, PodTime: metav1.NewTime(started), Node: "node-1", Version: "v0.2.0 (0123456789ab)",
+		Generation: 1, StartTime: metav1.NewTime(started), ReportTime: metav1.NewTime(now),
+	}
 	if active > 0 {
-		now := time.Now()
-		remote.Failovers = ptr.To[int64](1)
+		remote.Switches = ptr.To[int64](1)
 		remote.LastFailover = &v1alpha1.FailoverRecord{
 			From: remote.Servers[0].Name, To: remote.Servers[active].Name, Reason: v1alpha1.ReasonConnectionClosed,
 			Time: metav1.NewMicroTime(now), DurationMilliseconds: ptr.To[int64](57),
 		}
 	}
-	ready := v1alpha1.ReadyCondition(local, remote)
+	ready := v1alpha1.ReadyCondition(runner, local, remote)
 	ready.LastTransitionTime = metav1.NewTime(started)
 	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&report{
 		Conditions: []metav1.Condition{ready},
-		Runner:     &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.NewTime(started)},
-		Local:      local, Remote: remote,
+		Runner:     runner, Local: local, Remote: remote,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making a report: %w", err)

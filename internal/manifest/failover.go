@@ -149,6 +149,9 @@ func validateWindow(w *v1alpha1.FailbackWindow, path *field.Path) field.ErrorLis
 	return errs
 }
 
+// maxPreferredServer is the largest length of the name of a preferred server, in bytes.
+const maxPreferredServer = 300
+
 // validatePreferred refuses a preferred server that the side does not have. The schema cannot
 // check this, because most names of servers are defaults.
 func validatePreferred(s *v1alpha1.Side, path *field.Path) field.ErrorList {
@@ -159,6 +162,8 @@ func validatePreferred(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 	switch names := s.ServerNames(); {
 	case p.Name == "":
 		return field.ErrorList{field.Required(path.Child("name"), "preferredServer needs the name of a server of this side; set name or remove preferredServer")}
+	case len(p.Name) > maxPreferredServer:
+		return field.ErrorList{field.TooLong(path.Child("name"), p.Name, maxPreferredServer)}
 	case !slices.Contains(names, p.Name):
 		return field.ErrorList{field.Invalid(path.Child("name"), p.Name, fmt.Sprintf(
 			"no server of this side has this name; set name to one of its servers (%s), or remove preferredServer", strings.Join(names, ", ")))}

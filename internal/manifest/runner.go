@@ -71,8 +71,10 @@ func validateEnv(env []corev1.EnvVar, path *field.Path) field.ErrorList {
 		}
 		names[env[i].Name] = true
 	}
-	if names["POD_NAME"] {
-		errs = append(errs, field.Invalid(path, "POD_NAME", "the operator sets POD_NAME to the name of the pod; remove it"))
+	for _, name := range []string{"POD_NAME", "NODE_NAME"} {
+		if names[name] {
+			errs = append(errs, field.Invalid(path, name, "the operator sets POD_NAME and NODE_NAME to the names of the pod and of its node; remove them"))
+		}
 	}
 	return errs
 }

@@ -28,6 +28,12 @@ const Version = 1
 // has made. Manifests that users write do not have it, and must not contain unknown fields.
 const AnnotationVersion = "mqttbridge.io/manifest-version"
 
+// AnnotationTemplateHash is the annotation that holds the hash of the pod template for which
+// the operator has made the manifest. The Deployment has it, too. A runner whose manifest has
+// another hash runs in a pod that is being replaced, so that it does not report the generation
+// of the new manifest.
+const AnnotationTemplateHash = "mqttbridge.io/template-hash"
+
 // CheckVersion returns an error if a runner of this version must not use a manifest with the
 // given value of AnnotationVersion.
 func CheckVersion(value string) *field.Error {

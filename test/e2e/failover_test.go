@@ -25,13 +25,12 @@ func TestBridge_Applied_BecomesReadyAndIsShownByKubectl(t *testing.T) {
 	w := newWorld(t)
 	w.ready()
 	lines := strings.Split(strings.TrimSpace(w.kubectl("get", "mqb")), "\n")
-	if got, want := strings.Fields(lines[0]), "NAME READY ACTIVE ROLE SINCE FAILOVERS AGE"; strings.Join(got, " ") != want {
+	if got, want := strings.Fields(lines[0]), "NAME READY LOCAL REMOTE ROLE SINCE SWITCHES REASON AGE"; strings.Join(got, " ") != want {
 		t.Errorf("the columns are %v, want %s", got, want)
 	}
 	row := strings.Fields(lines[1])
-	// The column of failovers is empty before the first failover.
-	if len(row) != 6 || row[0] != bridgeName || row[1] != "True" || row[2] != w.primary.URL() || row[3] != "Primary" {
-		t.Errorf("the row is %v, want the bridge True on the primary %s without failovers", row, w.primary.URL())
+	if len(row) != 9 || row[0] != bridgeName || row[1] != "True" || row[3] != w.primary.Name || row[4] != "Primary" || row[6] != "0" || row[7] != "Forwarding" {
+		t.Errorf("the row is %v, want the bridge True on the primary %s without switches", row, w.primary.Name)
 	}
 	w.stream()
 	w.finish()
@@ -123,12 +122,12 @@ func (w *world) killPrimary() {
 	must(t, err)
 	first, err := w.collector.WaitFrom(w.backup.Name, killed, eventTimeout)
 	must(t, err)
-	line := w.find(lines, "True", w.backup.URL(), "Backup")
+	line := w.find(lines, "True", w.backup.Name, "Backup")
 	t.Logf("from the order to kill the primary to the first message through the backup %s, to kubectl's line %s", first.Time.Sub(killed), line.at.Sub(killed))
 	if late := line.at.Sub(first.Time); late > time.Second {
 		t.Errorf("kubectl showed the failover %s after the first message, want within 1 s", late)
 	}
-	want := regexp.MustCompile(`remote side failed over from cloud-1 to cloud-2 in \d+ ms: [A-Z][A-Za-z]+`)
+	want := regexp.MustCompile(`remote side failed over from cloud-1 to cloud-2: (\d+\.\d s without acknowledgement, then |\d+ ms without acknowledgement, then )?\d+ ms without a server: [A-Z][A-Za-z]+`)
 	if note := w.event(v1alpha1.EventFailedOver); !want.MatchString(note) {
 		t.Errorf("the event is %q, want source, target, duration and cause: %s", note, want)
 	}

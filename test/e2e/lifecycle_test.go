@@ -23,7 +23,7 @@ func TestSuspend_SetAndCleared_RemovesPodAndLosesNothing(t *testing.T) {
 	w.ready()
 	w.stream()
 	w.kubectl("patch", "mqb", bridgeName, "--type=merge", "-p", `{"spec":{"suspend":true}}`)
-	w.condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended)
+	w.condition(v1alpha1.ConditionSuspended, metav1.ConditionTrue, v1alpha1.ReasonSuspended)
 	w.eventually(eventTimeout, func() error {
 		if pods := w.kubectl("get", "pods", "-l", "app.kubernetes.io/instance="+bridgeName, "--no-headers"); pods != "" {
 			return fmt.Errorf("a suspended bridge has pods: %s", pods)

@@ -35,8 +35,8 @@ func TestRequestedSwitch_WithFailback_LosesAndRepeatsNothing(t *testing.T) {
 	first, err := w.collector.WaitFrom(w.backup.Name, requested, drainTimeout)
 	must(t, err)
 	t.Logf("from kubectl patch to the first message through the backup %s", first.Time.Sub(requested))
-	w.find(lines, "True", w.backup.URL(), "Backup")
-	want := regexp.MustCompile(`remote side was switched from cloud-1 to its preferredServer cloud-2 in \d+ ms: SwitchRequested`)
+	w.find(lines, "True", w.backup.Name, "Backup")
+	want := regexp.MustCompile(`remote side was switched from cloud-1 to its preferredServer cloud-2: \d+ ms without a server: SwitchRequested`)
 	if note := w.event(v1alpha1.EventSwitched); !want.MatchString(note) {
 		t.Errorf("the event is %q, want %s", note, want)
 	}

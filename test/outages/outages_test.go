@@ -129,7 +129,7 @@ func (w *world) outage(f *fault, place int, qos []byte) {
 	if !slices.Contains(want.reasons, n.reason) {
 		w.Errorf("the reason is %s, want one of %v\n%s", n.reason, want.reasons, n.line)
 	}
-	if got := ptr.Deref(status.Failovers, 0); got != 1 {
+	if got := ptr.Deref(status.Switches, 0); got != 1 {
 		w.Errorf("the bridge has switched %d times, want 1: %+v", got, status.LastFailover)
 	}
 	if f := status.LastFailover; f == nil || f.From != "primary" || f.To != w.backup.Name {

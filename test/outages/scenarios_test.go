@@ -73,7 +73,7 @@ func TestBlackHoledPrimary_BackupActive_KeepsConnectionToBackup(t *testing.T) {
 			if gap > margin {
 				w.Errorf("QoS %d: no message arrived for %s while the backup was active", s.qos, gap)
 			}
-			w.note("primary black-holed while on the backup", s, ptr.Deref(after.Failovers, 0), end.Sub(since), margin, gap, reports[i])
+			w.note("primary black-holed while on the backup", s, ptr.Deref(after.Switches, 0), end.Sub(since), margin, gap, reports[i])
 		}
 	})
 }
@@ -102,7 +102,7 @@ func TestFlappingPrimary_UnderLoad_CausesFewSwitches(t *testing.T) {
 		end := time.Now()
 		status, err := w.runner.Status()
 		must(w, err)
-		switches := ptr.Deref(w.of(status).Failovers, 0)
+		switches := ptr.Deref(w.of(status).Switches, 0)
 		if switches < 1 || switches > maxSwitches {
 			w.Errorf("the bridge switched %d times, want 1 to %d", switches, maxSwitches)
 		}

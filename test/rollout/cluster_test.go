@@ -193,11 +193,16 @@ func (c *cluster) report(ctx context.Context, bridge, pod string) error {
 		}
 	}
 	local, remote := side("local", "mqtt://local:1883"), side("remote", "mqtt://remote:1883")
-	ready := v1alpha1.ReadyCondition(local, remote)
+	b := &v1alpha1.MQTTBridge{}
+	if err := server.Client.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: bridge}, b); err != nil {
+		return err
+	}
+	runner := &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.Now(), Generation: b.Generation}
+	ready := v1alpha1.ReadyCondition(runner, local, remote)
 	ready.LastTransitionTime = metav1.Now()
 	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1alpha1.MQTTBridgeStatus{
 		Conditions: []metav1.Condition{ready},
-		Runner:     &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.Now()},
+		Runner:     runner,
 		Local:      local, Remote: remote,
 	})
 	if err != nil {

@@ -10,12 +10,15 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
@@ -62,6 +65,7 @@ func TestRollout_WrongImage_StopsOneBridgeAndAllReturnWhenCorrected(t *testing.T
 	c.awaitStates(bridges-2, 1)
 	c.assertImages(map[string]int{imageV1: bridges - 1, imageBad: 1})
 	c.assertReady(bridges - 1)
+	c.assertManifests()
 
 	// A change of a spec is applied at once, with the image that works.
 	changed := c.change("bridge-07", func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" })
@@ -85,6 +89,7 @@ func TestRollout_WrongImage_StopsOneBridgeAndAllReturnWhenCorrected(t *testing.T
 	c.change(pinned, func(b *v1alpha1.MQTTBridge) { b.Spec.Runner.UpdatePolicy = v1alpha1.UpdateAutomatic })
 	c.awaitImages(map[string]int{imageV2: bridges})
 	c.awaitReady(bridges)
+	c.assertManifests()
 	stop()
 	if c.mostDown() > limit {
 		t.Errorf("%d bridges were down at the same time; want at most %d", c.mostDown(), limit)
@@ -170,6 +175,29 @@ func (c *cluster) assertImages(want map[string]int) {
 	c.t.Helper()
 	if got, err := c.images(c.t.Context()); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		c.t.Errorf("the images are %v (%v); want %v", got, err, want)
+	}
+}
+
+// assertManifests fails the test unless each manifest has the hash of the template of its
+// Deployment, also while the Deployment waits. A runner takes over a generation only then.
+func (c *cluster) assertManifests() {
+	c.t.Helper()
+	deployments := &appsv1.DeploymentList{}
+	if err := server.Client.List(c.t.Context(), deployments, client.InNamespace(c.namespace)); err != nil {
+		c.t.Fatal(err)
+	}
+	for i := range deployments.Items {
+		d, config, b := &deployments.Items[i], &corev1.ConfigMap{}, &v1alpha1.MQTTBridge{}
+		if err := server.Client.Get(c.t.Context(), client.ObjectKeyFromObject(d), config); err != nil {
+			c.t.Fatal(err)
+		}
+		if err := yaml.Unmarshal([]byte(config.Data[v1alpha1.ManifestKey]), b); err != nil {
+			c.t.Fatal(err)
+		}
+		got, want := b.Annotations[manifest.AnnotationTemplateHash], d.Annotations[manifest.AnnotationTemplateHash]
+		if got != want || want == "" {
+			c.t.Errorf("the manifest of %s has the template hash %q; want %q", d.Name, got, want)
+		}
 	}
 }
 

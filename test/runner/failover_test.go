@@ -99,8 +99,8 @@ func checkFailover(t *testing.T, s v1alpha1.MQTTBridgeStatus, reason string) {
 	if r.Active == nil || r.Active.Role != v1alpha1.RoleBackup || r.Active.Place != 2 || r.Active.URL != r.Servers[1].URL {
 		t.Errorf("active is %+v, want the first backup", r.Active)
 	}
-	if got := ptr.Deref(r.Failovers, -1); got != 1 {
-		t.Errorf("failovers = %d, want 1", got)
+	if got := ptr.Deref(r.Switches, -1); got != 1 {
+		t.Errorf("switches = %d, want 1", got)
 	}
 	f := r.LastFailover
 	if f == nil || f.From != "primary" || f.To != "backup-1" || f.Reason != reason || f.DurationMilliseconds == nil {

@@ -46,8 +46,8 @@ func TestMemory_SourceSendsMoreThanBound_StaysAtSourceAndArrivesInOrder(t *testi
 	within("when all is forwarded")
 	s, err := l.runner.Status()
 	must(t, err)
-	if n := ptr.Deref(s.Local.Failovers, 0); n != 0 || s.Local.Active == nil {
-		t.Errorf("the local side: %d failovers, %+v", n, s.Local.Active)
+	if n := ptr.Deref(s.Local.Switches, 0); n != 0 || s.Local.Active == nil {
+		t.Errorf("the local side: %d switches, %+v", n, s.Local.Active)
 	}
 	if n := l.runner.Metrics().Sum("mqttbridge_connection_failures_total", "side=local"); n != 0 {
 		t.Errorf("%v attempts to connect to the local server failed", n)

@@ -218,7 +218,7 @@ func TestMQTT5_OverlappingFilters_ForwardOncePerRule(t *testing.T) {
 		{Filter: "a/+", Topic: "one/${topic}"},
 		{Filter: "+/b", Topic: "two/${topic}"},
 		{Filter: "a/b", Topic: "three/${topic}"},
-		{Filter: "a/b", Topic: "four/${topic}"},
+		{Name: "four", Filter: "a/b", Topic: "four/${topic}"},
 		{Filter: "mark"},
 	}
 	mqtttest.StartRunner(t, b).WaitActive("primary", eventTimeout)

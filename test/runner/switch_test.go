@@ -260,8 +260,8 @@ func TestRequestedSwitch_SetBeforeStart_IsUsedFromTheStart(t *testing.T) {
 	l.manifest.Spec.Remote.PreferredServer = &v1alpha1.PreferredServer{Name: "backup-1"}
 	l.runner = mqtttest.StartRunner(t, l.manifest)
 	s := l.runner.WaitActive("backup-1", eventTimeout)
-	if s.Remote.Failovers != nil {
-		t.Errorf("%d failovers", *s.Remote.Failovers)
+	if *s.Remote.Switches != 0 {
+		t.Errorf("%d switches", *s.Remote.Switches)
 	}
 	if r := l.waitAnswer("backup-1"); r.State != v1alpha1.SwitchDone {
 		t.Errorf("%+v", r)

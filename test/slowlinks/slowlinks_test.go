@@ -269,8 +269,8 @@ func (w *world) noLoss() {
 	w.Helper()
 	s, err := w.runner.Status()
 	must(w, err)
-	if n := ptr.Deref(s.Remote.Failovers, 0) + ptr.Deref(s.Local.Failovers, 0); n != 0 {
-		w.Errorf("%d failovers", n)
+	if n := ptr.Deref(s.Remote.Switches, 0) + ptr.Deref(s.Local.Switches, 0); n != 0 {
+		w.Errorf("%d switches", n)
 	}
 	log := w.runner.Log()
 	failed := w.runner.Metrics().Sum("mqttbridge_connection_failures_total")

@@ -1,0 +1,179 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// unschedulableTime is the time for which the scheduler has found no node for a pod until
+// the bridge is stalled. In a shorter time, a cluster may add a node.
+const unschedulableTime = 5 * time.Minute
+
+// stalled returns the condition Stalled, or nil if no user has to act.
+func stalled(o *observation, now time.Time) *metav1.Condition {
+	condition := func(reason, message string) *metav1.Condition {
+		return &metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: reason, Message: message}
+	}
+	if o.stall != nil {
+		return condition(o.stall.reason, o.stall.Error())
+	}
+	if o.suspended() || o.wrote || o.failure != nil {
+		return nil
+	}
+	if failure := podFailure(o.pods, now); failure != "" {
+		return condition(v1alpha1.ReasonPodFailing, failure)
+	}
+	if pod := o.currentPod(); pod != nil {
+		if c := stalledSchedule(o, pod, now, condition); c != nil {
+			return c
+		}
+	}
+	if refusal := podsRefused(o.deployment); refusal != "" {
+		return condition(v1alpha1.ReasonApplyFailed, fmt.Sprintf(msgPodsRefused, o.deployment.Name, refusal))
+	}
+	if trouble := progressFailure(o.deployment); trouble != "" {
+		return condition(v1alpha1.ReasonRolloutTimedOut, fmt.Sprintf(msgRolloutTimedOut, o.deployment.Name, trouble))
+	}
+	return nil
+}
+
+// stalledSchedule returns the condition Stalled for a pod that the scheduler cannot place
+// unless a user acts.
+func stalledSchedule(o *observation, pod *corev1.Pod, now time.Time, condition func(reason, message string) *metav1.Condition) *metav1.Condition {
+	trouble := unscheduled(o, pod)
+	if trouble == "" {
+		return nil
+	}
+	if _, stuck := claimTrouble(o); stuck {
+		return condition(v1alpha1.ReasonVolumeMissing, trouble)
+	}
+	if untilUnschedulable(pod, now) <= 0 {
+		return condition(v1alpha1.ReasonUnschedulable, trouble)
+	}
+	return nil
+}
+
+// untilUnschedulable returns the time until a pod without a node stalls its bridge.
+func untilUnschedulable(pod *corev1.Pod, now time.Time) time.Duration {
+	return podCondition(pod, corev1.PodScheduled).LastTransitionTime.Add(unschedulableTime).Sub(now)
+}
+
+// podsRefused returns why the API server refuses the pods of a Deployment, for example
+// because of a quota or Pod Security.
+func podsRefused(d *appsv1.Deployment) string {
+	return deploymentProblem(d, appsv1.DeploymentReplicaFailure, corev1.ConditionTrue)
+}
+
+// progressFailure returns why a Deployment has made no progress for a long time.
+func progressFailure(d *appsv1.Deployment) string {
+	return deploymentProblem(d, appsv1.DeploymentProgressing, corev1.ConditionFalse)
+}
+
+// deploymentProblem returns the message of a condition of a Deployment that has the given
+// status, or an empty string. A condition of an earlier generation of the Deployment is
+// ignored.
+func deploymentProblem(d *appsv1.Deployment, conditionType appsv1.DeploymentConditionType, status corev1.ConditionStatus) string {
+	if d == nil || d.Status.ObservedGeneration < d.Generation {
+		return ""
+	}
+	for _, c := range d.Status.Conditions {
+		if c.Type == conditionType && c.Status == status {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+// reconciling returns the condition Reconciling, or nil if the children match the spec and
+// the reporting pod runs the latest generation.
+func reconciling(o *observation) *metav1.Condition {
+	c := &metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonProgressing}
+	switch {
+	case o.failure != nil && waits(o.failure):
+		c.Message = o.failure.Error()
+		return c
+	case o.failure != nil:
+		c.Reason, c.Message = v1alpha1.ReasonApplyFailed, fmt.Sprintf(msgRetried, o.failure)
+		return c
+	}
+	if c.Message = progress(o); c.Message == "" {
+		return nil
+	}
+	return c
+}
+
+// progress returns the step that the bridge waits for, or an empty string if it waits for
+// none.
+func progress(o *observation) string {
+	pod := o.currentPod()
+	switch d := o.deployment; {
+	case o.wrote && (o.suspended() || !starting(d)):
+		return msgApplied
+	case o.isSuspended():
+		return ""
+	case o.suspended() && o.scaledToZero():
+		return msgDraining
+	case o.suspended(), starting(d), pod == nil:
+		return fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
+	case o.bridge.Status.Runner == nil || o.bridge.Status.Runner.Pod != pod.Name:
+		return noReportMessage(o)
+	case podTrouble(pod) != "":
+		return podTrouble(pod)
+	case expanding(o) != "":
+		return expanding(o)
+	case o.runningGeneration() != o.bridge.Generation:
+		return fmt.Sprintf(msgOtherGeneration, pod.Name, o.runningGeneration(), o.bridge.Generation)
+	default:
+		return ""
+	}
+}
+
+// starting reports whether a Deployment has no pod of its latest generation yet.
+func starting(d *appsv1.Deployment) bool {
+	return d == nil || d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < 1
+}
+
+// unscheduled returns why the scheduler finds no node for a pod, or an empty string if the
+// pod is scheduled.
+func unscheduled(o *observation, p *corev1.Pod) string {
+	c := podCondition(p, corev1.PodScheduled)
+	if c == nil || c.Status != corev1.ConditionFalse {
+		return ""
+	}
+	message := fmt.Sprintf(msgUnscheduled, p.Name, c.Message)
+	if trouble, _ := claimTrouble(o); trouble != "" {
+		message += "; " + trouble
+	}
+	return message
+}
+
+// untilChange returns the time after which the conditions change although nothing else has
+// changed; 0 if they do not.
+func untilChange(o *observation, now time.Time) time.Duration {
+	var wait time.Duration
+	earliest := func(d time.Duration) {
+		if d > 0 && (wait == 0 || d < wait) {
+			wait = d
+		}
+	}
+	if pod := o.currentPod(); pod != nil && unscheduled(o, pod) != "" {
+		earliest(untilUnschedulable(pod, now))
+	}
+	for i := range o.pods {
+		for _, c := range o.pods[i].Status.ContainerStatuses {
+			if restarts(&c) {
+				earliest(untilStable(&c, now))
+			}
+		}
+	}
+	return wait
+}
