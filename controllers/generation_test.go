@@ -150,6 +150,7 @@ func TestReport_EarlierPod_DoesNotReplaceALaterPod(t *testing.T) {
 	}
 	first, second := runner("plant-bridge-1", epoch), runner("plant-bridge-2", epoch.Add(time.Minute))
 	second.StartTime = metav1.NewTime(epoch.Add(-time.Hour)) // the clock of its node is wrong
+	createPod(t, runnerPod(b, second.Pod))                   // the operator clears the report of a pod that is gone
 	for _, step := range []struct {
 		what     string
 		runner   *v1alpha1.RunnerStatus
