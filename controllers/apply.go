@@ -137,8 +137,8 @@ func (r *Reconciler) changes(ctx context.Context, b *v1alpha1.MQTTBridge, p *pla
 	return out, nil
 }
 
-// wantedFingerprint returns the fingerprint of a wanted child. Those of the Deployment and of
-// the manifest, which names the pod template, also depend on the decision of stage.
+// wantedFingerprint returns the fingerprint of a wanted child. For the Deployment and the
+// manifest, which names the pod template, it also depends on the decision of stage.
 func (p *plan) wantedFingerprint(b *v1alpha1.MQTTBridge, s *staged, c *plannedChild, deployment *appsv1.Deployment) (string, error) {
 	template := s.annotations[annotationTemplateHash]
 	switch {

@@ -264,7 +264,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels)).
-		Watches(&appsv1.Deployment{}, r.continueRollout()).
+		Watches(&appsv1.Deployment{}, r.fleet.handler()).
 		Watches(&v1alpha1.MQTTBridge{}, r.servers.handler(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharedClientIDs), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{

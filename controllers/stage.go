@@ -67,7 +67,7 @@ func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan,
 		s.annotations[annotationRevision] = live.Annotations[annotationRevision]
 	}
 	if change == causeOperator && !isSuspended(b) {
-		return s, r.stageUpdate(ctx, b, s, live)
+		return s, r.stageUpdate(b, s, live)
 	}
 	r.fleet.setState(bridge, stateOf(s.before))
 	if s.before == "" && change == causeUser && !isSuspended(b) {
@@ -82,8 +82,8 @@ func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *s
 	if b.Spec.Runner != nil && b.Spec.Runner.Image != "" {
 		return nil
 	}
-	if unproven, err := r.isUnproven(ctx, s.annotations[annotationRevision]); err != nil || !unproven {
-		return err
+	if !r.fleet.isUnproven(s.annotations[annotationRevision]) {
+		return nil
 	}
 	complete, err := r.completeDeployment(ctx, live)
 	if err != nil {
@@ -107,17 +107,13 @@ func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *s
 
 // stageUpdate is the part of stage for a template that only the operator has changed. s.before
 // is the health before an earlier roll-out from which the bridge has not recovered.
-func (r *Reconciler) stageUpdate(ctx context.Context, b *v1alpha1.MQTTBridge, s *staged, live *appsv1.Deployment) error {
+func (r *Reconciler) stageUpdate(b *v1alpha1.MQTTBridge, s *staged, live *appsv1.Deployment) error {
 	bridge := client.ObjectKeyFromObject(b)
 	if b.Spec.Runner != nil && b.Spec.Runner.UpdatePolicy == v1alpha1.UpdateOnSpecChange {
 		r.fleet.setState(bridge, stateOf(s.before))
 		return s.keepTemplate(live)
 	}
-	admitted, err := r.admit(ctx, bridge, s.annotations[annotationTemplateHash], s.annotations[annotationRevision], s.before != "")
-	if err != nil {
-		return err
-	}
-	if !admitted {
+	if !r.fleet.admit(bridge, s.annotations[annotationTemplateHash], s.annotations[annotationRevision], s.before != "", r.MaxUnavailable) {
 		return s.keepTemplate(live)
 	}
 	if s.before == "" {
