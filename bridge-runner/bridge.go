@@ -53,6 +53,7 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 			Drain:         delivery.DrainRate{Messages: s.DrainMessages, Bytes: s.DrainBytes},
 			Flush:         flusher.Flush,
 		}
+		metrics.SetCapacity(direction, int64(s.MemoryBytes), s.Disk.Bytes)
 		if s.Disk.Bytes > 0 && len(rules) > 0 {
 			opts.Disk = &delivery.Disk{
 				Dir:           filepath.Join(data, bufferDirectory(direction)),

@@ -17,12 +17,21 @@ type Backlog struct {
 	// Oldest is when the oldest message was received. It is zero if there is no message, or
 	// if the time is not known yet.
 	Oldest time.Time
+	// HeldBytes is the size of the QoS 1 and 2 messages in memory whose sources wait for the
+	// acknowledgement.
+	HeldBytes int64
 }
 
 // Backlog returns the content of the buffer.
 func (p *Pipe) Backlog() Backlog {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	b := p.bufferLocked()
+	b.HeldBytes = int64(p.unackedBytes)
+	return b
+}
+
+func (p *Pipe) bufferLocked() Backlog {
 	switch {
 	case p.spool != nil:
 		b := Backlog{Messages: p.spool.report.messages, Bytes: p.spool.report.bytes}

@@ -73,6 +73,12 @@ const (
 	DropMalformed     = "malformed"     // the payload cannot be found in the packet
 )
 
+// DropCauses are all causes for which a message is dropped.
+var DropCauses = []string{
+	DropNotConnected, DropQueueFull, DropBufferFull, DropDamaged, DropExcluded, DropNoRule, DropInvalidTopic, DropStopping,
+	DropTooLarge, DropExpired, DropRefused, DropUnforwardable, DropTooManyHops, DropMalformed,
+}
+
 // Options are the settings of a pipe besides its rules.
 type Options struct {
 	// MemoryBytes bounds the QoS 0 messages that wait in memory, and separately the QoS 1

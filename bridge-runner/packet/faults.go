@@ -59,6 +59,9 @@ const (
 // be forwarded.
 func (f Faults) Undeliverable() bool { return f&undeliverable != 0 }
 
+// FaultLabels are the values of [Faults.Label].
+var FaultLabels = []string{"too_large", "topic", "topic_alias", "packet_identifier", "unexpected", "header", "properties"}
+
 // Label returns one word for the most serious fault, for use as a metric label. It is
 // empty if there are no faults.
 func (f Faults) Label() string {

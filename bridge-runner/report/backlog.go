@@ -27,6 +27,8 @@ func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
 			func(b delivery.Backlog) float64 { return float64(b.Messages) }),
 		gauge("backlog_bytes", "Size of the messages in the buffer, in bytes.",
 			func(b delivery.Backlog) float64 { return float64(b.Bytes) }),
+		gauge("held_bytes", "Size of the QoS 1 and 2 messages in memory that are not acknowledged to their source, in bytes.",
+			func(b delivery.Backlog) float64 { return float64(b.HeldBytes) }),
 		gauge("backlog_oldest_seconds", "Time since the oldest message in the buffer arrived at the runner, in seconds. 0 if the buffer is empty.",
 			func(b delivery.Backlog) float64 {
 				if b.Oldest.IsZero() {
@@ -35,6 +37,15 @@ func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
 				return max(time.Since(b.Oldest).Seconds(), 0)
 			}),
 	)
+}
+
+// SetCapacity sets the sizes up to which a direction buffers messages, in bytes. disk is 0 if
+// there is no buffer on disk.
+func (m *Metrics) SetCapacity(direction string, memory, disk int64) {
+	m.capacity.WithLabelValues(direction, "memory").Set(float64(memory))
+	if disk > 0 {
+		m.capacity.WithLabelValues(direction, "disk").Set(float64(disk))
+	}
 }
 
 // WatchBacklog adds the buffer on disk of a direction to the status. The function that it

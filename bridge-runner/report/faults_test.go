@@ -71,7 +71,7 @@ func TestFaults_ManyOfOneKind_CountsAllAndLogsOnePer10Seconds(t *testing.T) {
 		if got := logged(); !strings.Contains(got, "notLogged=99") {
 			t.Errorf("logged %s", got)
 		}
-		if got := fmt.Sprint(counted(t, m)); got != "map[properties:1 too_large:1 topic:101 unexpected:1]" {
+		if got := fmt.Sprint(counted(t, m)); got != "map[header:0 packet_identifier:0 properties:1 too_large:1 topic:101 topic_alias:0 unexpected:1]" {
 			t.Errorf("counted %s", got)
 		}
 	})

@@ -13,7 +13,6 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -40,6 +39,9 @@ type Metrics struct {
 
 	handshakes        *prometheus.CounterVec
 	handshakeDuration *prometheus.HistogramVec
+	expiry            *prometheus.GaugeVec
+
+	capacity *prometheus.GaugeVec
 
 	matched *prometheus.CounterVec
 	blocked *prometheus.GaugeVec
@@ -84,12 +86,14 @@ func NewMetrics() *Metrics {
 		handshakes: counter("tls_handshakes_total", "Number of successful TLS handshakes, by kind: full, or resumed if it resumed a TLS session.", "side", "server", "kind"),
 		handshakeDuration: histogram("tls_handshake_duration_seconds", "Duration of successful TLS handshakes, in seconds.",
 			prometheus.ExponentialBuckets(0.0005, 2.5, 12), "side", "kind"),
-		matched: counter("rule_messages_total", "Number of messages that the filter of the rule matched, by result: routed (passed on to the destination), or the cause for which this rule did not forward the message.", "direction", "rule", "result"),
-		blocked: gauge("blocked", "State of the direction: 1 if an unforwardable message blocks all messages behind it (delivery.unforwardable.policy: Block), otherwise 0.", "direction"),
-		ignored: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "ignored_fields", Help: "Number of fields of the manifest that this version of the runner does not know and ignores."}),
+		expiry:   gauge("certificate_expiry_timestamp_seconds", "Time at which the certificate expires, as Unix time in seconds, by kind: server (the server's own certificate), ca (the certificate of the trusted authority at the end of its chain) or client (the client certificate of the bridge). It is that of the latest successful TLS handshake, and absent before it.", "side", "server", "kind"),
+		capacity: gauge("buffer_capacity_bytes", "Size up to which a direction buffers messages, in bytes, by medium: memory (separately for QoS 0, and for QoS 1 and 2) or disk, which is absent without a buffer on disk.", "direction", "medium"),
+		matched:  counter("rule_messages_total", "Number of messages that the filter of the rule matched, by result: routed (passed on to the destination), or the cause for which this rule did not forward the message.", "direction", "rule", "result"),
+		blocked:  gauge("blocked", "State of the direction: 1 if an unforwardable message blocks all messages behind it (delivery.unforwardable.policy: Block), otherwise 0.", "direction"),
+		ignored:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "ignored_fields", Help: "Number of fields of the manifest that this version of the runner does not know and ignores."}),
 	}
 	m.registry.MustRegister(m.blocked, m.matched, m.ignored, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
-		m.connected, m.active, m.up, m.switches, m.connectionFailures, m.probes, m.switchDuration, m.silence, m.handshakes, m.handshakeDuration,
+		m.connected, m.active, m.up, m.switches, m.connectionFailures, m.probes, m.switchDuration, m.silence, m.handshakes, m.handshakeDuration, m.expiry, m.capacity, buildInfo(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -109,6 +113,7 @@ type sideMetrics struct {
 
 	handshakes        *prometheus.CounterVec
 	handshakeDuration prometheus.ObserverVec
+	expiry            *prometheus.GaugeVec
 }
 
 func (m *Metrics) side(name string) sideMetrics {
@@ -125,25 +130,18 @@ func (m *Metrics) side(name string) sideMetrics {
 
 		handshakes:        m.handshakes.MustCurryWith(label),
 		handshakeDuration: m.handshakeDuration.MustCurryWith(label),
+		expiry:            m.expiry.MustCurryWith(label),
 	}
 }
 
-// handshake counts a TLS handshake that succeeded.
-func (m *sideMetrics) handshake(server string, h transport.Handshake) {
-	kind := "full"
-	if h.Resumed {
-		kind = "resumed"
-	}
-	m.handshakes.WithLabelValues(server, kind).Inc()
-	m.handshakeDuration.WithLabelValues(kind).Observe(h.Duration.Seconds())
-}
-
-// init sets the gauges of all servers to 0, so that they are visible from the start.
-func (m *sideMetrics) init(servers []v1alpha1.ServerStatus) {
+// init sets the gauges and counters of all servers to 0, so that they are visible from the
+// start.
+func (m *sideMetrics) init(servers []v1alpha1.Server) {
 	m.connectedGauge.Set(0)
 	for i := range servers {
 		m.active.WithLabelValues(servers[i].Name).Set(0)
 	}
+	m.initCounters(servers)
 }
 
 func (m *sideMetrics) connected(server string) {
@@ -207,6 +205,7 @@ func (m *Metrics) Meter(direction string, rules []manifest.Rule, log *slog.Logge
 
 		unforwardable: m.state.watchUnforwardable(direction, Async(log).With("direction", direction)),
 	}
+	initDropped(out.dropped)
 	for i := range rules {
 		matched := m.matched.MustCurryWith(prometheus.Labels{"direction": direction, "rule": rules[i].Name})
 		out.matched, out.routed = append(out.matched, matched), append(out.routed, matched.WithLabelValues(resultRouted))

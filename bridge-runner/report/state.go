@@ -155,7 +155,7 @@ func newSide(st *State, servers []v1alpha1.Server, metrics sideMetrics) *Side {
 			Name: servers[i].Name, URL: v1alpha1.PublicURL(servers[i].URL), State: v1alpha1.ServerStandby, Since: st.start,
 		})
 	}
-	metrics.init(s.status.Servers)
+	metrics.init(servers)
 	return s
 }
 
@@ -260,7 +260,7 @@ func (s *Side) Probed(server int, why *diagnosis.Problem, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	e := &s.status.Servers[server]
-	result := "passed"
+	result := probePassed
 	if why != nil {
 		result = why.Reason
 	} else {

@@ -34,6 +34,8 @@ type Handshake struct {
 	// Duration is the duration of the handshake from its first byte to its last one. It does not
 	// include the TCP connection.
 	Duration time.Duration
+	// Expiry says when the certificates expire.
+	Expiry Expiry
 }
 
 // TLSSessions keeps the TLS sessions of one server, so that later connections resume them
@@ -131,7 +133,8 @@ func (s *TLSSessions) handshake(ctx context.Context, settings *tls.Config, cache
 	if cache == nil {
 		return upper, nil
 	}
-	h := Handshake{Resumed: secure.ConnectionState().DidResume, Duration: time.Since(start)}
+	state := secure.ConnectionState()
+	h := Handshake{Resumed: state.DidResume, Duration: time.Since(start), Expiry: expiryOf(&state, settings.Certificates)}
 	cache.succeeded(h.Resumed)
 	if s.Observe != nil {
 		s.Observe(h)

@@ -27,6 +27,12 @@ func Version() (module, commit string) {
 	return cmp.Or(module, unknown), cmp.Or(commit, unknown)
 }
 
+// Labels returns the labels of the metric build_info.
+func Labels() map[string]string {
+	module, commit := Version()
+	return map[string]string{"version": module, "revision": commit, "goversion": runtime.Version()}
+}
+
 // Line returns the text that --version prints.
 func Line(program string) string {
 	module, commit := Version()

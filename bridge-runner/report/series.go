@@ -1,0 +1,83 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
+)
+
+// The functions of this file create the series of counters with the value 0. A series that
+// begins with 1 would hide the first event: rate and increase need an earlier value. The
+// exceptions are the results of rules, because a bridge may have many rules.
+
+// Values of the label kind of mqttbridge_tls_handshakes_total.
+const (
+	handshakeFull    = "full"
+	handshakeResumed = "resumed"
+)
+
+// probePassed is the result of a probe that has passed.
+const probePassed = "passed"
+
+// initCounters creates the series of a side with these servers.
+func (m *sideMetrics) initCounters(servers []v1alpha1.Server) {
+	reasons := diagnosis.ServerReasons()
+	for i := range servers {
+		name := servers[i].Name
+		initSeries(m.connectionFailures.MustCurryWith(prometheus.Labels{"server": name}), reasons...)
+		if address, err := manifest.ParseURL(servers[i].URL); err == nil && address.TLS {
+			initSeries(m.handshakes.MustCurryWith(prometheus.Labels{"server": name}), handshakeFull, handshakeResumed)
+		}
+		if len(servers) > 1 { // otherwise there is no server to probe, and none to change to
+			initSeries(m.probes.MustCurryWith(prometheus.Labels{"server": name}), append(reasons, probePassed)...)
+		}
+	}
+	if len(servers) > 1 {
+		initSeries(m.switches, append(reasons, v1alpha1.ReasonFailedBack, v1alpha1.ReasonSwitchRequested)...)
+	}
+}
+
+func initDropped(counter *prometheus.CounterVec) { initSeries(counter, delivery.DropCauses...) }
+
+func initFaults(counter *prometheus.CounterVec) { initSeries(counter, packet.FaultLabels...) }
+
+// initSeries creates a series for each value of the only label that is left.
+func initSeries(counter *prometheus.CounterVec, values ...string) {
+	for _, value := range values {
+		counter.WithLabelValues(value)
+	}
+}
+
+// handshake counts a TLS handshake that succeeded.
+func (m *sideMetrics) handshake(server string, h transport.Handshake) {
+	kind := handshakeFull
+	if h.Resumed {
+		kind = handshakeResumed
+	}
+	m.handshakes.WithLabelValues(server, kind).Inc()
+	m.handshakeDuration.WithLabelValues(kind).Observe(h.Duration.Seconds())
+	for kind, at := range map[string]time.Time{"server": h.Expiry.Server, "ca": h.Expiry.Authority, "client": h.Expiry.Client} {
+		if !at.IsZero() {
+			m.expiry.WithLabelValues(server, kind).Set(float64(at.Unix()))
+		}
+	}
+}
+
+// buildInfo returns the metric that identifies the program.
+func buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "build_info", Help: "The value is 1. The labels are the version and the revision of the runner, and the version of Go.",
+		ConstLabels: buildinfo.Labels(),
+	}, func() float64 { return 1 })
+}
