@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	certutil "k8s.io/client-go/util/cert"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
+	"github.com/mqttbridge/mqttbridge-operator/controllers"
 )
 
 // disabled is the address value that disables a server.
@@ -28,10 +30,22 @@ const disabled = "0"
 // shutdownTimeout is how long a server waits for open requests when the operator stops.
 const shutdownTimeout = 5 * time.Second
 
+// metricsOf returns the metrics of the bridges, nil if they are turned off, and all metrics of
+// the operator. The metrics of the bridges have a registry of their own, because tests run several
+// operators in one process.
+func metricsOf(s *settings) (*controllers.BridgeMetrics, prometheus.Gatherer) {
+	if !s.bridgeMetrics {
+		return nil, metrics.Registry
+	}
+	bridges, registry := controllers.NewBridgeMetrics(), prometheus.NewRegistry()
+	registry.MustRegister(bridges)
+	return bridges, prometheus.Gatherers{metrics.Registry, registry}
+}
+
 // addServers adds the servers for metrics and health probes.
-func addServers(mgr ctrl.Manager, s *settings) error {
+func addServers(mgr ctrl.Manager, s *settings, gatherer prometheus.Gatherer) error {
 	if s.metricsAddress != disabled {
-		if err := addMetrics(mgr, s.metricsAddress); err != nil {
+		if err := addMetrics(mgr, s.metricsAddress, gatherer); err != nil {
 			return fmt.Errorf("serving metrics: %w", err)
 		}
 	}
@@ -58,12 +72,12 @@ func healthHandler() http.Handler {
 // addMetrics adds the metrics server: over HTTPS, for clients with the right to get
 // /metrics. The certificate is self-signed, and Prometheus is configured not to verify it.
 // It encrypts the connection, so that the client's token cannot be read.
-func addMetrics(mgr ctrl.Manager, address string) error {
+func addMetrics(mgr ctrl.Manager, address string, gatherer prometheus.Gatherer) error {
 	filter, err := filters.WithAuthenticationAndAuthorization(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return err
 	}
-	handler, err := filter(ctrl.Log.WithName("metrics"), promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{
+	handler, err := filter(ctrl.Log.WithName("metrics"), promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.HTTPErrorOnError,
 	}))
 	if err != nil {

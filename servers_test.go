@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
@@ -36,7 +37,7 @@ func TestServers_3000IdleConnections_StillAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &settings{metricsAddress: freeAddress(t), probeAddress: freeAddress(t)}
-	if err := addServers(mgr, s); err != nil {
+	if err := addServers(mgr, s, metrics.Registry); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

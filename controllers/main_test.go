@@ -91,6 +91,8 @@ func startOperator(ctx context.Context) error {
 		RunnerImage: testRunnerImage,
 		ClusterID:   cluster,
 		Now:         time.Now,
+
+		BridgeMetrics: NewBridgeMetrics(),
 	}
 	if err := operator.SetupWithManager(mgr); err != nil { //nolint:contextcheck // adding indexes before the cache starts does not wait
 		return err

@@ -6,6 +6,8 @@ package controllers
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 )
 
 // rolloutBridges is the number of bridges that take part in a roll-out, by state.
@@ -16,7 +18,15 @@ var rolloutBridges = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		"waiting for the replacement of their pods, or recovering, that is, not yet as healthy as before the replacement.",
 }, []string{"state"})
 
-func init() { metrics.Registry.MustRegister(rolloutBridges) }
+// buildInfo identifies the operator.
+var buildInfo = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	Namespace:   "mqttbridge_operator",
+	Name:        "build_info",
+	Help:        "The value is 1. The labels are the version and the revision of the operator, and the version of Go.",
+	ConstLabels: buildinfo.Labels(),
+}, func() float64 { return 1 })
+
+func init() { metrics.Registry.MustRegister(rolloutBridges, buildInfo) }
 
 // resetMetrics sets the metrics to the values at the start of an operator.
 func resetMetrics() {

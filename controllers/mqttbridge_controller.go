@@ -79,6 +79,8 @@ type Reconciler struct {
 	ClusterID string
 	// Now returns the current time.
 	Now func() time.Time
+	// BridgeMetrics are the metrics of the bridges, nil if there are none.
+	BridgeMetrics *BridgeMetrics
 
 	plans    planBook
 	servers  serverIndex
@@ -97,6 +99,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
+	r.BridgeMetrics.record(bridge)
 	bridge.SetDefaultClientIDs(r.ClusterID) // of the copy: a runner does not know the cluster
 	p, err := r.planFor(bridge)
 	if err != nil {
@@ -139,6 +142,7 @@ func earliest(times ...time.Duration) time.Duration {
 // forget removes the state of a bridge that the operator does not reconcile, or no longer.
 func (r *Reconciler) forget(bridge client.ObjectKey) {
 	r.plans.forget(bridge)
+	r.BridgeMetrics.forget(bridge)
 	r.fleet.setState(bridge, "")
 }
 

@@ -24,7 +24,10 @@ func TestMetrics_Names_MatchDocumentation(t *testing.T) {
 	}
 	documented := map[string]bool{}
 	for _, found := range regexp.MustCompile("(?m)^\\| `(mqttbridge_[a-z0-9_]+)`").FindAllStringSubmatch(string(data), -1) {
-		documented[found[1]] = true
+		// The operator has these metrics; package controllers tests them.
+		if !strings.HasPrefix(found[1], "mqttbridge_operator_") && !strings.HasPrefix(found[1], "mqttbridge_bridge_") {
+			documented[found[1]] = true
+		}
 	}
 	descriptions := make(chan *prometheus.Desc, 1000)
 	m := NewMetrics()
