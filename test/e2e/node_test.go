@@ -28,6 +28,9 @@ func TestNode_Lost_ReadyIsUnknownAndMessagesFlow(t *testing.T) {
 	w.ready()
 	w.stream()
 	pod := w.pod()
+	// The node controller marks only pods that were ready. The runner's report is earlier than the
+	// kubelet's first probe.
+	w.kubectl("wait", "pod/"+pod.Name, "--for=condition=Ready", "--timeout=60s")
 	t.Cleanup(func() { must(t, shared.ThawKubelet(context.Background())) })
 	must(t, shared.FreezeKubelet(t.Context()))
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonNodeLost)
