@@ -65,8 +65,7 @@ func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
 func manifestHash(b *v1alpha1.MQTTBridge) (string, error) {
 	spec := runnerSpec(b)
 	spec.Local.PreferredServer, spec.Remote.PreferredServer = nil, nil
-	text, err := yaml.Marshal(spec)
-	return hash(string(text)), err
+	return hashOf(spec)
 }
 
 // hash returns 16 hexadecimal digits of the SHA-256 of text.

@@ -93,7 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !bridge.DeletionTimestamp.IsZero() || bridge.Spec.ClassName != r.Class {
+	if !r.manages(bridge) {
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
@@ -118,6 +118,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	// If the spec is invalid or not permitted, a retry cannot help; a change of the spec starts another pass.
 	return ctrl.Result{RequeueAfter: earliest(recheck, p.retryAfter(), r.fleet.retryAfter(req.NamespacedName))}, nil
+}
+
+// manages reports whether the operator reconciles a bridge: it has the operator's class, and
+// is not being deleted.
+func (r *Reconciler) manages(b *v1alpha1.MQTTBridge) bool {
+	return b.DeletionTimestamp.IsZero() && b.Spec.ClassName == r.Class
 }
 
 // earliest returns the shortest of several times. A time of 0 means that nothing is to be
@@ -257,6 +263,9 @@ func ignoreStale(ctx context.Context, err error) error {
 // when it takes the lead.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	resetMetrics()
+	if err := mgr.Add(&planner{reconciler: r, elected: mgr.Elected()}); err != nil {
+		return fmt.Errorf("setting up the planner: %w", err)
+	}
 	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
 	}
