@@ -19,6 +19,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 // metricsReader returns a token of a ServiceAccount that may get /metrics.
@@ -92,7 +93,7 @@ func TestMetrics_TwoReplicas_OnlyTheLeaderHasBridges(t *testing.T) {
 	}
 	var addresses []string
 	for range 2 {
-		address := freeAddress(t)
+		address := mqtttest.FreeAddress(t)
 		mgr, err := newManager(t.Context(), rest.CopyConfig(operatorRest), &settings{
 			runnerImage: imageOf(class), class: class, watchNamespaces: []string{metav1.NamespaceDefault, "mqttbridge-system"},
 			leaderElect: true, leaderElectionNamespace: "mqttbridge-system",
