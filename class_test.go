@@ -25,10 +25,21 @@ func startOperator(t *testing.T, class, namespace string) {
 	if err := permitLease(t.Context(), class); err != nil {
 		t.Fatal(err)
 	}
+	startReplica(t, class, namespace, disabled)
+	lease := client.ObjectKey{Namespace: "mqttbridge-system", Name: leaseName(class)}
+	apiserver.Await(t, server.Client, &coordinationv1.LeaseList{}, lease, "a leader of class "+class, func(l *coordinationv1.Lease) bool {
+		return l != nil && l.Spec.HolderIdentity != nil && *l.Spec.HolderIdentity != ""
+	})
+}
+
+// startReplica starts a replica of the operator of a class, which serves metrics at an address,
+// until the test ends.
+func startReplica(t *testing.T, class, namespace, metricsAddress string) {
+	t.Helper()
 	mgr, err := newManager(t.Context(), rest.CopyConfig(operatorRest), &settings{
 		runnerImage: imageOf(class), class: class, watchNamespaces: []string{namespace, "mqttbridge-system"},
 		leaderElect: true, leaderElectionNamespace: "mqttbridge-system",
-		metricsAddress: disabled, probeAddress: disabled,
+		metricsAddress: metricsAddress, bridgeMetrics: true, probeAddress: disabled,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -42,10 +53,19 @@ func startOperator(t *testing.T, class, namespace string) {
 			t.Errorf("the operator of class %s stopped with %v", class, err)
 		}
 	})
-	lease := client.ObjectKey{Namespace: "mqttbridge-system", Name: leaseName(class)}
-	apiserver.Await(t, server.Client, &coordinationv1.LeaseList{}, lease, "a leader of class "+class, func(l *coordinationv1.Lease) bool {
-		return l != nil && l.Spec.HolderIdentity != nil && *l.Spec.HolderIdentity != ""
-	})
+}
+
+// newBridge returns a bridge of a class.
+func newBridge(namespace, name, class string) *v1alpha1.MQTTBridge {
+	return &v1alpha1.MQTTBridge{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: v1alpha1.MQTTBridgeSpec{
+			Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
+			Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: "sensors/#"}},
+			ClassName:     class,
+		},
+	}
 }
 
 func imageOf(class string) string { return "registry.example/" + class + ":v1" }
@@ -60,15 +80,7 @@ func TestOperators_TwoClassesInOneNamespace_ReconcileOnlyTheirBridges(t *testing
 	startOperator(t, "green", namespace) // both lead at the same time
 	bridges := map[string]*v1alpha1.MQTTBridge{}
 	for _, class := range []string{"", "red", "blue", "green"} {
-		b := &v1alpha1.MQTTBridge{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "of-class-" + class + "x"},
-			Spec: v1alpha1.MQTTBridgeSpec{
-				Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
-				Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
-				LocalToRemote: []v1alpha1.Rule{{Filter: "sensors/#"}},
-				ClassName:     class,
-			},
-		}
+		b := newBridge(namespace, "of-class-"+class+"x", class)
 		if err := server.Client.Create(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}

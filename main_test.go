@@ -22,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
@@ -113,14 +112,7 @@ func TestOperator_InstalledRights_RunsAndReleasesTheLeadership(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- mgr.Start(ctx) }()
 
-	b := &v1alpha1.MQTTBridge{
-		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "plant"},
-		Spec: v1alpha1.MQTTBridgeSpec{
-			Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
-			Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
-			LocalToRemote: []v1alpha1.Rule{{Filter: "sensors/#"}},
-		},
-	}
+	b := newBridge(metav1.NamespaceDefault, "plant", "")
 	if err := server.Client.Create(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
@@ -79,37 +77,13 @@ func TestMetrics_TwoReplicas_OnlyTheLeaderHasBridges(t *testing.T) {
 	if err := permitLease(t.Context(), class); err != nil {
 		t.Fatal(err)
 	}
-	b := &v1alpha1.MQTTBridge{
-		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "measured"},
-		Spec: v1alpha1.MQTTBridgeSpec{
-			Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
-			Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
-			LocalToRemote: []v1alpha1.Rule{{Filter: "sensors/#"}},
-			ClassName:     class,
-		},
-	}
+	b := newBridge(metav1.NamespaceDefault, "measured", class)
 	if err := server.Client.Create(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	var addresses []string
-	for range 2 {
-		address := mqtttest.FreeAddress(t)
-		mgr, err := newManager(t.Context(), rest.CopyConfig(operatorRest), &settings{
-			runnerImage: imageOf(class), class: class, watchNamespaces: []string{metav1.NamespaceDefault, "mqttbridge-system"},
-			leaderElect: true, leaderElectionNamespace: "mqttbridge-system",
-			metricsAddress: address, bridgeMetrics: true, probeAddress: disabled,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		stopped := make(chan error, 1)
-		go func() { stopped <- mgr.Start(ctx) }()
-		t.Cleanup(func() {
-			cancel()
-			<-stopped
-		})
-		addresses = append(addresses, address)
+	addresses := []string{mqtttest.FreeAddress(t), mqtttest.FreeAddress(t)}
+	for _, address := range addresses {
+		startReplica(t, class, metav1.NamespaceDefault, address)
 	}
 	token := metricsReader(t)
 	var all []string

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,18 +81,29 @@ func BenchmarkBridgeMetrics(b *testing.B) {
 		b.Run(name+"/scrape", func(b *testing.B) {
 			handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 			b.ReportAllocs()
-			size := 0
+			answer := &discard{header: http.Header{}}
 			for range b.N {
-				answer := httptest.NewRecorder()
+				answer.size = 0
 				handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-				size = answer.Body.Len()
-				if n := strings.Count(answer.Body.String(), "\nmqttbridge_bridge_"); n < 7*bridges {
-					b.Fatalf("%d series", n)
-				}
 			}
-			b.ReportMetric(float64(size)/(1<<20), "answer-MiB")
+			b.ReportMetric(float64(answer.size)/(1<<20), "answer-MiB")
 		})
 	}
+}
+
+// discard is an answer that keeps only its size.
+type discard struct {
+	header http.Header
+	size   int
+}
+
+func (d *discard) Header() http.Header { return d.header }
+
+func (d *discard) WriteHeader(int) {}
+
+func (d *discard) Write(p []byte) (int, error) {
+	d.size += len(p)
+	return len(p), nil
 }
 
 // heap returns the size of the live objects.

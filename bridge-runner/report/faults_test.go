@@ -20,17 +20,11 @@ import (
 // counted returns the number of counted faults, by kind.
 func counted(t *testing.T, m *Metrics) map[string]float64 {
 	t.Helper()
-	families, err := m.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := map[string]float64{}
-	for _, f := range families {
-		if f.GetName() != "mqttbridge_protocol_faults_total" {
-			continue
-		}
-		for _, metric := range f.GetMetric() {
-			out[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue() // the labels are sorted: kind is before side
+	for series, value := range gather(t, m) {
+		if labels, found := strings.CutPrefix(series, "protocol_faults_total "); found {
+			kind, _, _ := strings.Cut(labels, "/")
+			out[kind] = value
 		}
 	}
 	return out
