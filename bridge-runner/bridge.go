@@ -53,11 +53,15 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 			Drain:         delivery.DrainRate{Messages: s.DrainMessages, Bytes: s.DrainBytes},
 			Flush:         flusher.Flush,
 		}
-		metrics.SetCapacity(direction, int64(s.MemoryBytes), s.Disk.Bytes)
-		if s.Disk.Bytes > 0 && len(rules) > 0 {
+		disk := s.Disk.Bytes
+		if len(rules) == 0 {
+			disk = 0
+		}
+		metrics.SetCapacity(direction, int64(s.MemoryBytes), disk)
+		if disk > 0 {
 			opts.Disk = &delivery.Disk{
 				Dir:           filepath.Join(data, bufferDirectory(direction)),
-				Bytes:         s.Disk.Bytes,
+				Bytes:         disk,
 				WhenFull:      s.Disk.WhenFull,
 				TTL:           s.Disk.TTL,
 				OnStateChange: state.WatchBacklog(direction, log),
