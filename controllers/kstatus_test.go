@@ -34,6 +34,7 @@ func TestKstatus_EveryState_GivesVerdict(t *testing.T) {
 		{"children are created", observed(unreported, noPods, func(o *observation) { o.wrote = true }), status.InProgressStatus},
 		{"the runner starts", observed(unreported), status.InProgressStatus},
 		{"forwarding", observed(), status.CurrentStatus},
+		{"forwarding, and waiting for an update window", observed(func(o *observation) { o.windowOpens = epoch }), status.CurrentStatus},
 		{"degraded", observed(withSides(localUp(), remoteOnBackup())), status.CurrentStatus},
 		{"a standby server has failed", observed(withSides(localUp(), remoteStandbyFailed(epoch))), status.CurrentStatus},
 		{"every server of one side is down", observed(withSides(localUp(), remoteDown())), status.InProgressStatus},
