@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
@@ -32,6 +34,10 @@ func TestPlanner_ReplicaWithoutTheLead_HasThePlanWhenItLeads(t *testing.T) {
 	close(elected)
 	if err := <-done; err != nil || ctx.Err() != nil {
 		t.Errorf("the planner has ended with %v; want an end when the replica leads", err)
+	}
+	p := standby.plans.lookup(b)
+	if again, err := newPlan(b, standby.RunnerImage, &standby.Policy); err != nil || standby.plans.keep(client.ObjectKeyFromObject(b), again) != p {
+		t.Errorf("a second plan of the same version replaces the first, or fails: %v", err)
 	}
 	if standby.plans.lookup(other) != nil {
 		t.Error("the replica plans a bridge of another class")
