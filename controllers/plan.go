@@ -163,6 +163,24 @@ func (k *planBook) forget(key client.ObjectKey) {
 	delete(k.plans, key)
 }
 
+// all returns the plans.
+func (k *planBook) all() map[client.ObjectKey]*plan {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.plans)
+}
+
+// forgetUnused removes plans, except for those that another plan has replaced.
+func (k *planBook) forgetUnused(unused map[client.ObjectKey]*plan) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key, p := range unused {
+		if k.plans[key] == p {
+			delete(k.plans, key)
+		}
+	}
+}
+
 // planFor returns the plan of the bridge, and makes it if the bridge has changed.
 func (r *Reconciler) planFor(b *v1alpha1.MQTTBridge) (*plan, error) {
 	if p := r.plans.lookup(b); p != nil {
