@@ -26,7 +26,9 @@ type fleet struct {
 	mu sync.Mutex // guards the fields below
 	// members are the bridges with a Deployment that wants a pod.
 	members map[client.ObjectKey]member
-	sum     tally // of members
+	sum     tally // of members that count
+	// foreign are the bridges of other classes. They are members, and do not count.
+	foreign map[client.ObjectKey]bool
 	// granted holds the template hash of each Deployment that a roll-out may change,
 	// until the watch shows the change.
 	granted map[client.ObjectKey]string
@@ -69,7 +71,7 @@ func (f *fleet) grantLocked(bridge client.ObjectKey, template string) {
 // countLocked adds a bridge n times to sum.
 func (f *fleet) countLocked(bridge client.ObjectKey, n int) {
 	m, ok := f.members[bridge]
-	if !ok {
+	if !ok || f.foreign[bridge] {
 		return
 	}
 	if _, granted := f.granted[bridge]; granted {
