@@ -181,7 +181,8 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 	}
 	now := r.Now()
 	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation}
-	if !status.equals(&b.Status) {
+	repeated := failure != nil && (stall == nil || !stall.ofSpec())
+	if !status.equals(&b.Status) && (!repeated || !p.postpones(status, &b.Status, now)) {
 		causes := announceCause(b.Status.Conditions, status.Conditions)
 		read := b.ResourceVersion
 		if err := r.writeStatus(ctx, b, status); err != nil {
@@ -189,6 +190,9 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 		}
 		if b.ResourceVersion != read {
 			p.replaced = read
+		}
+		if repeated {
+			p.failureWritten = now
 		}
 		r.send(b, causes)
 	}

@@ -44,6 +44,8 @@ type plan struct {
 
 	// replaced is the resource version of the bridge before the latest write of its status.
 	replaced string
+	// failureWritten is when the operator last wrote a status with the text of a failure.
+	failureWritten time.Time
 	// createdAt is when the operator last created a child.
 	createdAt time.Time
 
