@@ -114,6 +114,15 @@ func (f *fleet) setStateLocked(bridge client.ObjectKey, state rolloutState) {
 	}
 }
 
+// stopWaiting records that a bridge does not wait, because its spec is refused.
+func (f *fleet) stopWaiting(bridge client.ObjectKey) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.states[bridge] == rolloutWaiting {
+		f.setStateLocked(bridge, "")
+	}
+}
+
 // retryAfter returns after which time a bridge needs another pass, or 0 if it does not wait.
 func (f *fleet) retryAfter(bridge client.ObjectKey) time.Duration {
 	f.mu.Lock()
@@ -124,11 +133,15 @@ func (f *fleet) retryAfter(bridge client.ObjectKey) time.Duration {
 	return 0
 }
 
-// release takes back a permission to change a Deployment that has not been changed.
+// release takes back a permission to change a Deployment that has not been changed. The bridge
+// does not recover then, unless it has not recovered from an earlier change.
 func (f *fleet) release(bridge client.ObjectKey) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.grantLocked(bridge, "")
+	if f.states[bridge] == rolloutRecovering && !f.members[bridge].recovering {
+		f.setStateLocked(bridge, "")
+	}
 }
 
 // admit reports whether a roll-out may replace the pod of the bridge now. If it may not, the

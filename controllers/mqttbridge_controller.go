@@ -144,6 +144,8 @@ func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBrid
 	err = p.refusal()
 	if err == nil {
 		wrote, err = r.applyChildren(ctx, b, p)
+	} else {
+		r.fleet.stopWaiting(client.ObjectKeyFromObject(b))
 	}
 	if err == nil {
 		return wrote, nil

@@ -25,12 +25,15 @@ func replicas(b *v1alpha1.MQTTBridge) int32 {
 }
 
 // keepRunning makes an existing Deployment want the number of pods that spec.suspend requests,
-// and leaves all its other fields as they are. It is used if the spec is refused, or if a child cannot be applied. It
+// ends its recovery from a roll-out if the bridge has recovered, and leaves all its other
+// fields as they are. It is used if the spec is refused, or if a child cannot be applied. It
 // reports whether it changed the Deployment.
 func (r *Reconciler) keepRunning(ctx context.Context, b *v1alpha1.MQTTBridge) (bool, error) {
-	d := &appsv1.Deployment{}
+	var d *appsv1.Deployment
+	recovered := false
 	// The cache holds no applied fields, and after a write it holds the old number for a while.
 	for _, reader := range []client.Reader{r.Client, r.APIReader} {
+		d = &appsv1.Deployment{} // a field that is absent in the answer would stay
 		err := reader.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}, d)
 		if err != nil {
 			return false, client.IgnoreNotFound(err)
@@ -38,7 +41,10 @@ func (r *Reconciler) keepRunning(ctx context.Context, b *v1alpha1.MQTTBridge) (b
 		if !metav1.IsControlledBy(d, b) {
 			return false, nil
 		}
-		if ptr.Deref(d.Spec.Replicas, 1) == r.replicasInPlace(b, d) {
+		if recovered, err = r.hasRecovered(ctx, b, d); err != nil {
+			return false, err
+		}
+		if !recovered && ptr.Deref(d.Spec.Replicas, 1) == r.replicasInPlace(b, d) {
 			return false, nil
 		}
 	}
@@ -51,12 +57,18 @@ func (r *Reconciler) keepRunning(ctx context.Context, b *v1alpha1.MQTTBridge) (b
 		return false, nil // not applied by the operator: applyChildren applies all of it
 	}
 	applied.Spec.WithReplicas(r.replicasInPlace(b, d))
+	if recovered {
+		delete(applied.Labels, labelHealthBefore)
+	}
 	if err := r.Client.Apply(ctx, applied.WithResourceVersion(d.ResourceVersion), client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
 		err = fmt.Errorf("changing Deployment %s: %w", d.Name, err)
 		if refused(err) {
 			return false, &stallError{v1alpha1.ReasonApplyFailed, err}
 		}
 		return false, err
+	}
+	if recovered {
+		r.fleet.setState(client.ObjectKeyFromObject(b), "")
 	}
 	return true, nil
 }
@@ -70,4 +82,14 @@ func (r *Reconciler) replicasInPlace(b *v1alpha1.MQTTBridge, d *appsv1.Deploymen
 		return 0
 	}
 	return replicas(b)
+}
+
+// hasRecovered reports whether a Deployment is marked as recovering from a roll-out, and the
+// bridge has recovered.
+func (r *Reconciler) hasRecovered(ctx context.Context, b *v1alpha1.MQTTBridge, d *appsv1.Deployment) (bool, error) {
+	before := health(d.Labels[labelHealthBefore])
+	if before == "" {
+		return false, nil
+	}
+	return r.recovered(ctx, b, d, before)
 }

@@ -26,10 +26,14 @@ func operatorOf(class, image string) *Reconciler {
 	}
 }
 
-// passUntil makes passes over the bridge until the bridge is as wanted.
+// passUntil makes passes over the bridge until the bridge is as wanted. Nothing starts a pass
+// when the cache receives a change, so that each pass waits for the cache.
 func (r *Reconciler) passUntil(t *testing.T, b *v1alpha1.MQTTBridge, what string, wanted func(*v1alpha1.MQTTBridge) bool) {
 	t.Helper()
 	apiserver.Eventually(t, what, func(ctx context.Context) (bool, error) {
+		if current, err := cacheIsCurrent(ctx, b); !current || err != nil {
+			return false, err
+		}
 		_, _ = r.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(b)}) // it is repeated
 		got := &v1alpha1.MQTTBridge{}
 		err := server.Client.Get(ctx, client.ObjectKeyFromObject(b), got)
