@@ -17,7 +17,7 @@ import (
 // failureInterval is the shortest interval between two status writes that change only the text
 // of a failure. Each write starts a pass. If the text is different in each attempt, because it
 // contains a port or the identifier of a request, the operator would otherwise repeat the
-// attempt at once, for ever.
+// attempt at once, forever.
 const failureInterval = 10 * time.Second
 
 // postpones reports whether a status is not written yet, because it only has another text of a

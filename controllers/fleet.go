@@ -119,11 +119,12 @@ func (f *fleet) setStateLocked(bridge client.ObjectKey, state rolloutState) {
 	}
 }
 
-// stopWaiting records that a bridge does not wait, because its spec is refused.
+// stopWaiting records that a bridge does not wait for its turn or for a window, because its spec
+// is refused.
 func (f *fleet) stopWaiting(bridge client.ObjectKey) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.states[bridge] == rolloutWaiting {
+	if f.states[bridge] != rolloutRecovering {
 		f.setStateLocked(bridge, "")
 	}
 }

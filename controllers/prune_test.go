@@ -16,7 +16,7 @@ import (
 )
 
 // A child that is not wanted and is being deleted for a long time must not look like a change
-// of each pass: the bridge would be Reconciling for ever, and never Suspended.
+// of each pass: the bridge would be Reconciling forever, and never Suspended.
 func TestChildren_UnwantedChildStaysTerminating_BridgeIsNotReconciling(t *testing.T) {
 	b, _ := forwardingBridge(t)
 	old := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{

@@ -79,9 +79,11 @@ func TestFleet_BridgeThatCannotBeReplaced_HasNoStateOfARollout(t *testing.T) {
 
 func TestFleet_SpecRefused_BridgeDoesNotWait(t *testing.T) {
 	f := &fleet{}
-	f.setState(fleetKey(0), rolloutWaiting)
-	if f.stopWaiting(fleetKey(0)); f.states[fleetKey(0)] != "" {
-		t.Error("a bridge with a refused spec still waits")
+	for _, state := range []rolloutState{rolloutWaiting, rolloutScheduled} {
+		f.setState(fleetKey(0), state)
+		if f.stopWaiting(fleetKey(0)); f.states[fleetKey(0)] != "" {
+			t.Errorf("a bridge with a refused spec is still %s", state)
+		}
 	}
 	f.setState(fleetKey(0), rolloutRecovering)
 	if f.stopWaiting(fleetKey(0)); f.states[fleetKey(0)] != rolloutRecovering {

@@ -176,7 +176,7 @@ func stagingOf(d *appsv1.Deployment) (annotations, label map[string]string) {
 
 // keepOwnStaging removes the annotations and labels of a Deployment, which hold the state of a
 // roll-out, unless the operator has applied them. The operator cannot remove a label that
-// another client has set, so that roll-outs would wait for its end for ever.
+// another client has set, so that roll-outs would wait for its end forever.
 func keepOwnStaging(d *appsv1.Deployment, applied runtime.ApplyConfiguration) {
 	own := metav1ac.ObjectMetaApplyConfiguration{}
 	if a, ok := applied.(*appsv1ac.DeploymentApplyConfiguration); ok && a.ObjectMetaApplyConfiguration != nil {
