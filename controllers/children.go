@@ -61,7 +61,7 @@ func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (
 // reports whether it deleted any.
 func (r *Reconciler) pruneChildren(ctx context.Context, unwanted map[identity]liveChild) (pruned bool, err error) {
 	for id, c := range unwanted {
-		if c.kind.neverPrune {
+		if c.kind.neverPrune || !c.object.GetDeletionTimestamp().IsZero() {
 			continue
 		}
 		if err := r.prune(ctx, c.object); err != nil {
@@ -74,9 +74,6 @@ func (r *Reconciler) pruneChildren(ctx context.Context, unwanted map[identity]li
 
 // prune deletes a child, unless it has been replaced since it was read.
 func (r *Reconciler) prune(ctx context.Context, obj client.Object) error {
-	if !obj.GetDeletionTimestamp().IsZero() {
-		return nil
-	}
 	err := r.Client.Delete(ctx, obj,
 		client.Preconditions{UID: ptr.To(obj.GetUID())},
 		client.PropagationPolicy(metav1.DeletePropagationBackground))

@@ -15,7 +15,8 @@
 //   - Ready is True only while the reporting pod runs and is ready and both sides
 //     have a server, and its observedGeneration is the generation that this pod runs;
 //   - Reconciling or Stalled is present while the latest generation does not run;
-//   - spec.suspend applies even if the rest of the spec is invalid or refused;
+//   - spec.suspend applies even if the rest of the spec is invalid or refused; but an operator
+//     with a policy starts no pod of an earlier spec;
 //   - if another client changes fields that the operator sets, the operator restores
 //     them; it leaves all other fields alone. While a pod template waits for a roll-out,
 //     the operator restores the template only with the roll-out;

@@ -26,7 +26,9 @@ type fleet struct {
 	mu sync.Mutex // guards the fields below
 	// members are the bridges with a Deployment that wants a pod.
 	members map[client.ObjectKey]member
-	sum     tally // of members
+	sum     tally // of members that count
+	// foreign are the bridges of other classes. They are members, and do not count.
+	foreign map[client.ObjectKey]bool
 	// granted holds the template hash of each Deployment that a roll-out may change,
 	// until the watch shows the change.
 	granted map[client.ObjectKey]string
@@ -72,7 +74,7 @@ func (f *fleet) grantLocked(bridge client.ObjectKey, template string) {
 // countLocked adds a bridge n times to sum.
 func (f *fleet) countLocked(bridge client.ObjectKey, n int) {
 	m, ok := f.members[bridge]
-	if !ok {
+	if !ok || f.foreign[bridge] {
 		return
 	}
 	if _, granted := f.granted[bridge]; granted {
@@ -117,6 +119,16 @@ func (f *fleet) setStateLocked(bridge client.ObjectKey, state rolloutState) {
 	}
 }
 
+// stopWaiting records that a bridge does not wait for its turn or for a window, because its spec
+// is refused.
+func (f *fleet) stopWaiting(bridge client.ObjectKey) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.states[bridge] != rolloutRecovering {
+		f.setStateLocked(bridge, "")
+	}
+}
+
 // retryAfter returns after which time a bridge needs another pass, or 0 if it does not wait.
 func (f *fleet) retryAfter(bridge client.ObjectKey, now time.Time) time.Duration {
 	f.mu.Lock()
@@ -131,11 +143,15 @@ func (f *fleet) retryAfter(bridge client.ObjectKey, now time.Time) time.Duration
 	}
 }
 
-// release takes back a permission to change a Deployment that has not been changed.
+// release takes back a permission to change a Deployment that has not been changed. The bridge
+// does not recover then, unless it has not recovered from an earlier change.
 func (f *fleet) release(bridge client.ObjectKey) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.grantLocked(bridge, "")
+	if f.states[bridge] == rolloutRecovering && !f.members[bridge].recovering {
+		f.setStateLocked(bridge, "")
+	}
 }
 
 // admit reports whether a roll-out may replace the pod of the bridge now. If it may not, the

@@ -39,18 +39,31 @@ func (f *fleet) handler() handler.EventHandler {
 	}
 }
 
-// observe updates the member whose Deployment has changed. to is nil if it has been deleted.
+// observe updates the member whose Deployment has changed. from is nil if the Deployment is
+// new, and to is nil if it has been deleted.
 func (f *fleet) observe(from, to client.Object) {
 	d, _ := to.(*appsv1.Deployment)
-	known := to
-	if known == nil {
-		known = from
+	old, wasOurs := bridgeOf(from)
+	bridge, isOurs := bridgeOf(to)
+	if wasOurs && old != bridge { // deleted, or orphaned: the Deployment stays without the bridge
+		f.setMember(old, nil)
 	}
-	owner := metav1.GetControllerOfNoCopy(known)
-	if owner == nil || owner.Kind != bridgeKind {
-		return
+	if isOurs {
+		f.setMember(bridge, memberOf(d))
 	}
-	f.setMember(client.ObjectKey{Namespace: known.GetNamespace(), Name: owner.Name}, memberOf(d))
+}
+
+// bridgeOf returns the bridge whose runner a Deployment starts. It returns false if there is
+// none, also for a Deployment that a bridge controls and that has another name: it is pruned.
+func bridgeOf(deployment client.Object) (client.ObjectKey, bool) {
+	if deployment == nil {
+		return client.ObjectKey{}, false
+	}
+	owner := metav1.GetControllerOfNoCopy(deployment)
+	if owner == nil || owner.Kind != bridgeKind || deployment.GetName() != childName(owner.Name) {
+		return client.ObjectKey{}, false
+	}
+	return client.ObjectKey{Namespace: deployment.GetNamespace(), Name: owner.Name}, true
 }
 
 func recovers(deployment client.Object) bool { return deployment.GetLabels()[labelHealthBefore] != "" }

@@ -147,20 +147,22 @@ func (r *Reconciler) forget(bridge client.ObjectKey) {
 // reconcileChildren makes the children match the spec. If the spec is invalid or breaks the
 // policy, or if a child is refused, a bridge that runs continues to run. Only spec.suspend
 // applies in any case, because users also set it to stop a bridge that has a problem. But a
-// suspension does not end while the policy forbids the spec.
+// suspension does not end by a refused spec if the operator has a policy.
 func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan) (wrote bool, err error) {
 	err = p.refusal()
 	if err == nil {
 		wrote, err = r.applyChildren(ctx, b, p)
+	} else {
+		r.fleet.stopWaiting(client.ObjectKeyFromObject(b))
 	}
-	if err == nil || len(p.forbidden) > 0 && !isSuspended(b) {
-		return wrote, err
+	if err == nil {
+		return wrote, nil
 	}
-	scaled, scaleErr := r.setReplicas(ctx, b)
-	if scaleErr != nil {
-		return wrote, scaleErr // the pass is repeated, and then returns the first error
+	changed, changeErr := r.keepRunning(ctx, b)
+	if changeErr != nil {
+		return wrote, changeErr // the pass is repeated, and then returns the first error
 	}
-	return wrote || scaled, err
+	return wrote || changed, err
 }
 
 // updateStatus observes the children and pods, and writes the status if it has changed. It
@@ -190,7 +192,8 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 	}
 	now := r.Now()
 	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation}
-	if !status.equals(&b.Status) {
+	repeated := failure != nil && (stall == nil || !stall.ofSpec())
+	if !status.equals(&b.Status) && (!repeated || !p.postpones(status, &b.Status, now)) {
 		causes := announceCause(b.Status.Conditions, status.Conditions)
 		read := b.ResourceVersion
 		if err := r.writeStatus(ctx, b, status); err != nil {
@@ -198,6 +201,9 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 		}
 		if b.ResourceVersion != read {
 			p.replaced = read
+		}
+		if repeated {
+			p.failureWritten = now
 		}
 		r.send(b, causes)
 	}

@@ -44,6 +44,8 @@ type plan struct {
 
 	// replaced is the resource version of the bridge before the latest write of its status.
 	replaced string
+	// failureWritten is when the operator last wrote a status with the text of a failure.
+	failureWritten time.Time
 	// createdAt is when the operator last created a child.
 	createdAt time.Time
 
@@ -161,6 +163,24 @@ func (k *planBook) forget(key client.ObjectKey) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.plans, key)
+}
+
+// all returns the plans.
+func (k *planBook) all() map[client.ObjectKey]*plan {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.plans)
+}
+
+// forgetUnused removes plans, except for those that another plan has replaced.
+func (k *planBook) forgetUnused(unused map[client.ObjectKey]*plan) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key, p := range unused {
+		if k.plans[key] == p {
+			delete(k.plans, key)
+		}
+	}
 }
 
 // planFor returns the plan of the bridge, and makes it if the bridge has changed.

@@ -47,14 +47,19 @@ func (p *planner) Start(ctx context.Context) error {
 	}
 }
 
-// planAll makes the missing plans.
+// planAll makes the missing plans, and forgets the plans of the bridges that do not exist any
+// more: while the replica does not lead, no pass over a deleted bridge does this.
 func (r *Reconciler) planAll(ctx context.Context) error {
+	unused := r.plans.all() // before the bridges are listed, so that no newer plan is in it
 	bridges := &v1alpha1.MQTTBridgeList{}
 	if err := r.Client.List(ctx, bridges, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the bridges: %w", err)
 	}
 	for i := range bridges.Items {
 		b := &bridges.Items[i]
+		if r.manages(b) {
+			delete(unused, client.ObjectKeyFromObject(b))
+		}
 		if !r.manages(b) || r.plans.lookup(b) != nil {
 			continue
 		}
@@ -64,5 +69,6 @@ func (r *Reconciler) planAll(ctx context.Context) error {
 			return fmt.Errorf("planning bridge %s: %w", client.ObjectKeyFromObject(b), err)
 		}
 	}
+	r.plans.forgetUnused(unused)
 	return nil
 }

@@ -8,9 +8,11 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
 func TestPlanner_ReplicaWithoutTheLead_HasThePlanWhenItLeads(t *testing.T) {
@@ -41,5 +43,32 @@ func TestPlanner_ReplicaWithoutTheLead_HasThePlanWhenItLeads(t *testing.T) {
 	}
 	if standby.plans.lookup(other) != nil {
 		t.Error("the replica plans a bridge of another class")
+	}
+}
+
+func TestPlanner_BridgeDeletedWithoutTheLead_ItsPlanIsFreed(t *testing.T) {
+	b := newBridge(namespace(t), "plant")
+	create(t, b)
+	awaitBridge(t, b, "the bridge", func(got *v1alpha1.MQTTBridge) bool { return got.Status.ObservedGeneration == 1 })
+	key := client.ObjectKeyFromObject(b)
+	standby := &Reconciler{Client: operator.Client, RunnerImage: operator.RunnerImage, ClusterID: operator.ClusterID}
+	planned := func() bool {
+		if err := standby.planAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return standby.plans.all()[key] != nil
+	}
+	if !planned() {
+		t.Fatal("the bridge has no plan")
+	}
+	if err := server.Client.Delete(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	apiserver.Eventually(t, "the cache does not hold the bridge", func(ctx context.Context) (bool, error) {
+		err := operator.Client.Get(ctx, key, &v1alpha1.MQTTBridge{})
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	})
+	if planned() {
+		t.Error("the plan of a deleted bridge stays")
 	}
 }

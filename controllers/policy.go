@@ -41,6 +41,11 @@ type Policy struct {
 	NoTolerations bool
 }
 
+// permitsAll reports whether the policy permits every value.
+func (p *Policy) permitsAll() bool {
+	return p.Images == nil && p.PriorityClasses == nil && p.ServiceAccounts == nil && p.Secrets == nil && !p.NoTolerations
+}
+
 // check returns the values of a bridge that the policy forbids.
 func (p *Policy) check(b *v1alpha1.MQTTBridge, image string) (field.ErrorList, error) {
 	var errs field.ErrorList

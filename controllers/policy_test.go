@@ -129,6 +129,9 @@ func TestPolicy_ForbiddenImage_StallsAndKeepsTheBridgeRunning(t *testing.T) {
 	reconcile := func(what string, done func(*v1alpha1.MQTTBridge) bool) {
 		t.Helper()
 		apiserver.Eventually(t, what, func(ctx context.Context) (bool, error) {
+			if current, err := cacheIsCurrent(ctx, b); !current || err != nil {
+				return false, err
+			}
 			if _, err := strict.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(b)}); err != nil {
 				return false, err
 			}

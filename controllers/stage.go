@@ -206,11 +206,12 @@ func (r *Reconciler) liveTemplate(ctx context.Context, live *appsv1.Deployment) 
 // changed since, the cache receives the change, which starts another pass.
 func (r *Reconciler) completeDeployment(ctx context.Context, live *appsv1.Deployment) (*appsv1.Deployment, error) {
 	complete := &appsv1.Deployment{}
-	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(live), complete); err != nil {
+	err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(live), complete)
+	if client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("reading Deployment %s: %w", live.Name, err)
 	}
-	if complete.UID != live.UID || complete.Generation != live.Generation {
-		return nil, fmt.Errorf("reading Deployment %s: it has changed since the cache received it", live.Name)
+	if err != nil || complete.UID != live.UID || complete.Generation != live.Generation {
+		return nil, waitError{fmt.Errorf("reading Deployment %s: it has changed since the cache received it", live.Name)}
 	}
 	return complete, nil
 }

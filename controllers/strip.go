@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"unique"
@@ -12,6 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -69,8 +73,8 @@ func stripPod(obj any) (any, error) {
 }
 
 // fingerprintPrefix marks a fingerprint in an object of the cache. A generateName cannot
-// contain a colon.
-const fingerprintPrefix = "applied:"
+// contain a slash. It can contain a colon in the kinds of RBAC.
+const fingerprintPrefix = "applied/"
 
 // stripChild returns a transform for the objects of a kind. It replaces the fields that the
 // operator applied, and the managed fields that say so, by their fingerprint, which is kept in
@@ -83,25 +87,20 @@ func stripChild(kind childKind) func(any) (any, error) {
 		if !ok || strings.HasPrefix(o.GetGenerateName(), fingerprintPrefix) {
 			return obj, nil
 		}
-		o.SetGenerateName(fingerprintPrefix + fingerprintOf(kind, o))
+		// If the applied fields cannot be found, no wanted child has their fingerprint, so that
+		// the operator applies the child again.
+		text, applied := "", runtime.ApplyConfiguration(nil)
+		if found, err := kind.applied(o); err == nil {
+			applied = found
+			text, _ = fingerprint(applied)
+		}
+		o.SetGenerateName(fingerprintPrefix + text)
+		if d, ok := o.(*appsv1.Deployment); ok {
+			keepOwnStaging(d, applied)
+		}
 		stripFields(o)
 		return obj, nil
 	}
-}
-
-// fingerprintOf returns the fingerprint of the fields that the operator last applied to an
-// object and still owns. It returns an empty string if they cannot be found. No wanted child
-// has this fingerprint, so that the operator applies the child again.
-func fingerprintOf(kind childKind, o client.Object) string {
-	applied, err := kind.applied(o)
-	if err != nil {
-		return ""
-	}
-	text, err := fingerprint(applied)
-	if err != nil {
-		return ""
-	}
-	return text
 }
 
 // appliedFingerprint returns the fingerprint of the fields of a cached child that the operator
@@ -173,6 +172,24 @@ func stagingOf(d *appsv1.Deployment) (annotations, label map[string]string) {
 		label = map[string]string{labelHealthBefore: shared(value)}
 	}
 	return annotations, label
+}
+
+// keepOwnStaging removes the annotations and labels of a Deployment, which hold the state of a
+// roll-out, unless the operator has applied them. The operator cannot remove a label that
+// another client has set, so that roll-outs would wait for its end forever.
+func keepOwnStaging(d *appsv1.Deployment, applied runtime.ApplyConfiguration) {
+	own := metav1ac.ObjectMetaApplyConfiguration{}
+	if a, ok := applied.(*appsv1ac.DeploymentApplyConfiguration); ok && a.ObjectMetaApplyConfiguration != nil {
+		own = *a.ObjectMetaApplyConfiguration
+	}
+	maps.DeleteFunc(d.Annotations, func(key, _ string) bool {
+		_, ok := own.Annotations[key]
+		return !ok
+	})
+	maps.DeleteFunc(d.Labels, func(key, _ string) bool {
+		_, ok := own.Labels[key]
+		return !ok
+	})
 }
 
 // stripMeta removes the managed fields, and lets objects share equal texts.
