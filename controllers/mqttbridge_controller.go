@@ -31,9 +31,9 @@ import (
 // The rights of the operator. It must itself hold the rights that it grants to runners: to
 // patch mqttbridges/status, and to watch a ConfigMap. The UID of kube-system identifies the
 // cluster. The operator has no rights on Secrets, only reads pods, and has no right to delete
-// a claim, which may hold messages.
+// a claim, which may hold messages. It patches bridges only to set and remove its finalizer.
 //
-// +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
+// +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch

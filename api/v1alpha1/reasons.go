@@ -42,6 +42,7 @@ const (
 	ReasonStandbyFailed    = "StandbyFailed"    // Degraded: a server that is not in use has failed.
 	ReasonSuspended        = "Suspended"        // spec.suspend is true, and no pod is left.
 	ReasonDraining         = "Draining"         // Ready: spec.suspend is true, and the runner stops.
+	ReasonDeleting         = "Deleting"         // Ready: the bridge is being deleted, and deletionPolicy is EndSessions or Drain.
 	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod exists, or it does not run, or it stops.
 	ReasonNodeLost         = "NodeLost"         // Ready is Unknown: the node of the runner's pod does not answer.
 	ReasonProgressing      = "Progressing"      // Reconciling: the children do not yet match the spec.
@@ -161,4 +162,7 @@ const (
 	EventClaimAdopted         = "ClaimAdopted"
 
 	EventRolloutStopped = "RolloutStopped"
+
+	EventSessionsEnded      = "SessionsEnded"
+	EventDeletionIncomplete = "DeletionIncomplete"
 )

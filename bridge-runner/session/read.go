@@ -124,12 +124,12 @@ func (s *Session) handle(f packet.Frame) error {
 		return s.handlePublish(f)
 	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
 		return s.handleAck(f)
-	case packet.SUBACK:
+	case packet.SUBACK, packet.UNSUBACK:
 		a, err := packet.DecodeSuback(s.version, f)
 		if err != nil {
 			return err
 		}
-		if s.handleSuback(a) != nil { // a SUBACK for which Subscribe does not wait is harmless
+		if s.handleSuback(a) != nil { // an answer for which neither Subscribe nor Unsubscribe waits is harmless
 			a.Faults |= packet.FaultUnexpected
 		}
 		s.report(f, a.Faults, "")
@@ -148,7 +148,7 @@ func (s *Session) handle(f packet.Frame) error {
 		}
 		d := packet.DecodeDisconnect(f.Body)
 		s.end(s.disconnectError(d), Ending{ByServer: true, Code: d.Code})
-	case packet.AUTH, packet.CONNACK, packet.UNSUBACK, packet.CONNECT, packet.SUBSCRIBE, packet.UNSUBSCRIBE, packet.PINGREQ:
+	case packet.AUTH, packet.CONNACK, packet.CONNECT, packet.SUBSCRIBE, packet.UNSUBSCRIBE, packet.PINGREQ:
 		s.report(f, packet.FaultUnexpected, "")
 	}
 	return nil
