@@ -1,0 +1,131 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
+
+const (
+	// drainCheck is the time between two checks whether a draining bridge is quiet.
+	drainCheck = 200 * time.Millisecond
+	// quietTime is how long no message may arrive, after the server has answered a ping, until
+	// it has no more messages for the bridge.
+	quietTime = time.Second
+	// quietLimit is how long the bridge waits for the answers to pings, and for PUBRELs of
+	// messages that it has delivered.
+	quietLimit = 10 * time.Second
+	// drainReport is the shortest time between two reports of the number of messages.
+	drainReport = 5 * time.Second
+)
+
+// quiet decides whether the sources have sent all their messages and the bridge has delivered
+// them. The zero value is ready for use.
+type quiet struct {
+	since    time.Time          // when the bridge became idle; zero: it is not
+	received uint64             // the number of messages that had arrived then
+	sessions []*session.Session // the sessions of the sources then
+	pongs    *atomic.Int32      // the number of sessions that have answered a ping since
+}
+
+// observe records an observation. sessions are the sessions of the sources; nil stands for one
+// that is not connected or has subscriptions. received is the number of messages that have
+// arrived. delivered is whether all of them are delivered. ping pings a session, and calls the
+// function when it has answered. observe returns true if the bridge is quiet.
+func (q *quiet) observe(now time.Time, sessions []*session.Session, received uint64, delivered bool, ping func(s *session.Session, answered func())) bool {
+	if !delivered || slices.Contains(sessions, nil) {
+		*q = quiet{}
+		return false
+	}
+	if q.since.IsZero() || q.received != received || !slices.Equal(q.sessions, sessions) {
+		*q = quiet{since: now, received: received, sessions: sessions, pongs: &atomic.Int32{}}
+		pongs := q.pongs
+		for _, s := range sessions {
+			ping(s, func() { pongs.Add(1) })
+		}
+		return false
+	}
+	idle := now.Sub(q.since)
+	if idle >= quietLimit {
+		return true
+	}
+	released := !slices.ContainsFunc(sessions, func(s *session.Session) bool { return s.State().AwaitsRelease() })
+	return idle >= quietTime && released && int(q.pongs.Load()) == len(sessions)
+}
+
+// drain waits until the sources have sent their messages and the bridge has delivered them, the
+// sessions may be ended without that, or ctx ends.
+func (d *deletion) drain(ctx context.Context) {
+	ticker := time.NewTicker(drainCheck)
+	defer ticker.Stop()
+	var q quiet
+	var reported time.Time
+	for {
+		select {
+		case <-d.ending.c:
+			return
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		up, down := d.bridge.localToRemote.Undelivered(), d.bridge.remoteToLocal.Undelivered()
+		messages, unknown := up.Messages+down.Messages, up.Unknown || down.Unknown
+		now := time.Now()
+		done := q.observe(now, d.unsubscribed(), up.Received+down.Received, messages == 0 && !unknown, d.ping)
+		if done || now.Sub(reported) >= drainReport {
+			reported = now
+			d.reportMessages(messages, unknown)
+		}
+		if done {
+			d.log.Info("all messages are delivered")
+			return
+		}
+	}
+}
+
+// unsubscribed returns the session of each source, nil for a source that has no session that is
+// up, still has subscriptions, or is about to be replaced.
+func (d *deletion) unsubscribed() []*session.Session {
+	var out []*session.Session
+	for _, sessions := range d.sources {
+		s := sessions.up.Load()
+		if s != nil {
+			select {
+			case <-s.ReconnectRequested():
+				s = nil
+			case <-s.Done():
+				s = nil
+			default:
+				if s.State().Subscribed() {
+					s = nil
+				}
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (d *deletion) ping(s *session.Session, answered func()) {
+	s.Ping(1, answered)
+	d.bridge.flusher.Flush()
+}
+
+// reportMessages reports the number of messages that are not delivered.
+func (d *deletion) reportMessages(messages uint64, unknown bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.status.Messages = nil
+	if messages > 0 || !unknown {
+		d.status.Messages = ptr.To(int64(messages)) //nolint:gosec // far below the limit
+	}
+	d.reportLocked()
+}
