@@ -102,6 +102,10 @@ demo: ## Show a failover on the local cluster, or on the cluster of CONTEXT=name
 bench: build ## Compare the runner with Mosquitto's own bridge, about 30 minutes; QUICK=1 takes 2 minutes and writes no file (BENCH_FLAGS=-h lists the flags).
 	go run ./hack/bench $(if $(QUICK),-quick -length=1s,-out=docs/performance.json -render=docs/performance.md) $(BENCH_FLAGS)
 
+.PHONY: scale
+scale: ## Measure the operator with N bridges on a real API server (Linux): requests, processor time and memory (SCALE_FLAGS=-h lists the flags).
+	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go run ./hack/scale -n $(or $(N),1000) $(SCALE_FLAGS)
+
 ##@ Build
 
 .PHONY: build

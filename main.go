@@ -47,6 +47,9 @@ type settings struct {
 	// in the operator's own namespace.
 	leaderElectionNamespace string
 
+	// memoryLimit is the memory limit of the container in bytes, 0 if there is none.
+	memoryLimit int64
+
 	metricsAddress string
 	probeAddress   string
 	version        bool
@@ -92,6 +95,8 @@ func parseFlags() *settings {
 		"Address that serves metrics over HTTPS, to clients whose RBAC rules permit them to get /metrics. 0 disables the metrics.")
 	flag.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081",
 		"Address that serves the health probes /healthz and /readyz. 0 disables them.")
+	flag.Int64Var(&s.memoryLimit, "memory-limit", 0,
+		"Memory limit of the container in bytes. The operator frees memory earlier to stay below 90 % of it. Default: no limit.")
 	flag.BoolVar(&s.version, "version", false, "Print the version and exit.")
 	s.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -153,6 +158,7 @@ func run(s *settings) error {
 	if s.runnerImage == "" {
 		return errors.New("--runner-image is required; set it to the image of bridge-runner pods")
 	}
+	limitMemory(s.memoryLimit)
 	if errs := validation.IsDNS1123Label(s.class); s.class != "" && len(errs) > 0 {
 		return fmt.Errorf("--class is %q: %s", s.class, strings.Join(errs, "; "))
 	}

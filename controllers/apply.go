@@ -5,12 +5,14 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/equality"
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -30,36 +32,39 @@ type liveChild struct {
 
 // change is a child to apply, because it does not exist or differs from the wanted state.
 type change struct {
-	identity
+	*plannedChild
 	wanted   child
 	existing liveChild
 	exists   bool
 }
 
-// applyChildren makes the children match the result of build: it applies the children that
-// differ and deletes those that are no longer wanted, except for kinds that are never
-// pruned. It reports whether it changed anything, and returns the error of the first child
-// that it could not apply, as a *stallError if the API server refuses the child.
-func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
-	wanted, err := build(b, r.RunnerImage)
-	if err != nil {
-		return false, err
-	}
+// applyChildren makes the children match the plan: it applies the children that differ and
+// deletes those that are no longer wanted, except for kinds that are never pruned. It reports
+// whether it changed anything that the cache may not show yet, and returns the error of the
+// first child that it could not apply, as a *stallError if the API server refuses the child.
+func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan) (wrote bool, err error) {
 	live, err := r.liveChildren(ctx, b)
 	if err != nil {
 		return false, err
 	}
-	runner := live[identity{deploymentKind, childName(b.Name)}]
-	kept, err := r.stage(ctx, b, deploymentOf(wanted), runner)
+	runner := p.deployment()
+	existing := live[runner.identity].object
+	if runner.outdated(existing, p.mayLag(r.Now())) {
+		// The Deployment is applied last, so that all other children have been applied. A
+		// decision about a roll-out needs the Deployment as it is.
+		return runner.rolled, nil
+	}
+	deployment, _ := existing.(*appsv1.Deployment)
+	s, err := r.stage(ctx, b, p, deployment)
 	if err != nil {
 		return false, err
 	}
-	wrote, err = r.applyChanges(ctx, b, wanted, live)
+	wrote, err = r.applyChanges(ctx, b, p, s, live)
 	if err != nil {
 		r.fleet.release(client.ObjectKeyFromObject(b))
 		return wrote, err
 	}
-	if kept { // the pod template may use children that this version of the operator does not want
+	if s.kept { // the pod template may use children that this version of the operator does not want
 		return wrote, nil
 	}
 	pruned, err := r.pruneChildren(ctx, live)
@@ -68,50 +73,63 @@ func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge) 
 
 // applyChanges applies the children that differ from the wanted state, and removes the wanted
 // children from live. If the API server refuses one of them, it changes none.
-func (r *Reconciler) applyChanges(ctx context.Context, b *v1alpha1.MQTTBridge, wanted []child, live map[identity]liveChild) (wrote bool, err error) {
-	if err := renderManifest(b, wanted); err != nil {
-		return false, err
-	}
-	_, runs := live[identity{deploymentKind, childName(b.Name)}]
-	changes, err := r.changes(ctx, b, wanted, live)
+func (r *Reconciler) applyChanges(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, s *staged, live map[identity]liveChild) (wrote bool, err error) {
+	_, runs := live[p.deployment().identity]
+	changes, err := r.changes(ctx, b, p, s, live)
 	if err != nil {
 		return false, err
 	}
 	if runs {
-		if err := r.dryRun(ctx, changes); err != nil {
+		if err := r.dryRun(ctx, b, changes); err != nil {
 			return false, err
 		}
 	}
 	for i := range changes {
-		changed, err := r.apply(ctx, &changes[i])
-		if err != nil {
+		c := &changes[i]
+		if err := r.apply(ctx, b, c); err != nil {
 			return wrote, err
 		}
-		wrote = wrote || changed
-		if changes[i].exists && changes[i].kind == claimKind {
-			r.announceAdoption(b, changes[i].existing.object)
+		if err := r.noteWritten(p, c); err != nil {
+			return wrote, err
+		}
+		wrote = wrote || c.rolled
+		if c.exists && c.kind == claimKind {
+			r.announceAdoption(b, c.existing.object)
 		}
 	}
 	return wrote, nil
 }
 
-// changes returns the children to apply, in the order of wanted, and removes the wanted
-// children from live.
-func (r *Reconciler) changes(ctx context.Context, b *v1alpha1.MQTTBridge, wanted []child, live map[identity]liveChild) ([]change, error) {
+// changes returns the children to apply, in the order of the plan, and removes the wanted
+// children from live. It builds them only if there are any.
+func (r *Reconciler) changes(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, s *staged, live map[identity]liveChild) ([]change, error) {
+	deployment, _ := live[p.deployment().identity].object.(*appsv1.Deployment)
+	mayLag := p.mayLag(r.Now())
 	var out []change
-	for _, w := range wanted {
-		c := change{identity: identity{ptr.Deref(w.GetKind(), ""), ptr.Deref(w.GetName(), "")}, wanted: w}
+	var built []child
+	for i := range p.children {
+		c := change{plannedChild: &p.children[i]}
 		c.existing, c.exists = live[c.identity]
 		delete(live, c.identity)
-		if c.exists {
-			same, err := upToDate(c.existing, w)
-			if err != nil {
-				return nil, fmt.Errorf("comparing %s %s: %w", c.kind, c.name, err)
+		wanted, err := p.wantedFingerprint(b, s, c.plannedChild, deployment)
+		if err != nil {
+			return nil, err
+		}
+		if c.outdated(c.existing.object, mayLag) || c.exists && appliedFingerprint(c.existing.object) == wanted {
+			continue
+		}
+		if built == nil {
+			if built, err = build(b, r.RunnerImage); err != nil {
+				return nil, err
 			}
-			if same {
-				continue
-			}
-		} else if err := r.checkOwnership(ctx, b, c.identity); err != nil {
+		}
+		switch c.wanted = built[i]; c.kind {
+		case configMapKind:
+			c.wanted, err = configMap(b, s.annotations[annotationTemplateHash])
+		case deploymentKind:
+			c.wanted, err = r.wantedDeployment(ctx, s, deploymentOf(built), deployment)
+		}
+		if err != nil {
 			return nil, err
 		}
 		out = append(out, c)
@@ -119,22 +137,60 @@ func (r *Reconciler) changes(ctx context.Context, b *v1alpha1.MQTTBridge, wanted
 	return out, nil
 }
 
-// apply applies a child, and reports whether this changed it.
-func (r *Reconciler) apply(ctx context.Context, c *change) (changed bool, err error) {
-	log.FromContext(ctx).V(1).Info("applying child", "kind", c.kind, "child", c.name)
-	if err := r.Client.Apply(ctx, c.wanted, client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
-		return false, c.applyError(err)
+// wantedFingerprint returns the fingerprint of a wanted child. For the Deployment and the
+// manifest, which names the pod template, it also depends on the decision of stage.
+func (p *plan) wantedFingerprint(b *v1alpha1.MQTTBridge, s *staged, c *plannedChild, deployment *appsv1.Deployment) (string, error) {
+	template := s.annotations[annotationTemplateHash]
+	switch {
+	case c.kind == deploymentKind:
+		return s.fingerprint(c.fingerprint, deployment)
+	case c.kind != configMapKind || template == p.hashes[annotationTemplateHash]:
+		return c.fingerprint, nil
+	case p.otherManifest.template != template:
+		config, err := configMap(b, template)
+		if err != nil {
+			return "", err
+		}
+		text, err := fingerprint(config)
+		if err != nil {
+			return "", err
+		}
+		p.otherManifest = manifestFor{template, text}
 	}
-	changed, err = applyChanged(c.wanted, c.existing)
+	return p.otherManifest.fingerprint, nil
+}
+
+// noteWritten records that the cache may still hold the version of a child before a write.
+func (r *Reconciler) noteWritten(p *plan, c *change) error {
+	written, rolled, err := applyChanged(c.wanted, c.existing)
 	if err != nil {
-		return false, fmt.Errorf("applying %s %s: %w", c.kind, c.name, err)
+		return fmt.Errorf("applying %s %s: %w", c.kind, c.name, err)
 	}
-	return changed, nil
+	c.written, c.replaced, c.rolled = written, "", rolled
+	if c.exists {
+		c.replaced = c.existing.object.GetResourceVersion()
+	} else {
+		p.createdAt = r.Now()
+	}
+	return nil
+}
+
+// apply applies a child.
+func (r *Reconciler) apply(ctx context.Context, b *v1alpha1.MQTTBridge, c *change) error {
+	log.FromContext(ctx).V(1).Info("applying child", "kind", c.kind, "child", c.name)
+	if !c.exists {
+		return c.applyError(r.createChild(ctx, b, c.wanted))
+	}
+	return c.applyError(r.Client.Apply(ctx, c.wanted, client.FieldOwner(FieldOwner), client.ForceOwnership))
 }
 
 // applyError adds the child to the error of an apply. It returns a *stallError if the API
 // server refuses the child.
 func (c *change) applyError(err error) error {
+	var stall *stallError
+	if err == nil || errors.As(err, &stall) {
+		return err
+	}
 	err = fmt.Errorf("applying %s %s: %w", c.kind, c.name, err)
 	if !refused(err) {
 		return err
@@ -160,17 +216,26 @@ func (r *Reconciler) pruneChildren(ctx context.Context, unwanted map[identity]li
 	return pruned, nil
 }
 
-// liveChildren returns the cached objects that have the bridge's labels and that the bridge
-// controls, and its retained claim.
+// liveChildren returns the cached objects that the bridge controls, and its retained claim.
+// They belong to the cache and must not be changed.
 func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (map[identity]liveChild, error) {
-	out := map[identity]liveChild{}
+	out := make(map[identity]liveChild, len(childKinds))
+	key := client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}
 	for _, kind := range childKinds {
-		list, _ := kind.list.DeepCopyObject().(client.ObjectList)
-		if err := r.Client.List(ctx, list, client.InNamespace(b.Namespace), client.MatchingLabels(childLabels(b.Name))); err != nil {
+		obj := kind.newObject()
+		err := r.Client.Get(ctx, key, obj, client.UnsafeDisableDeepCopy)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("reading %s %s: %w", kind.gvk.Kind, key.Name, err)
+		}
+		if err == nil && (metav1.IsControlledBy(obj, b) || kind.neverPrune && retained(b, obj)) {
+			out[identity{kind.gvk.Kind, key.Name}] = liveChild{kind, obj}
+		}
+		strays := kind.newList()
+		if err := r.Client.List(ctx, strays, client.InNamespace(b.Namespace), client.MatchingFields{straysOfOwner: string(b.UID)}, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("listing %s children: %w", kind.gvk.Kind, err)
 		}
-		err := meta.EachListItem(list, func(item runtime.Object) error {
-			if obj, ok := item.(client.Object); ok && (metav1.IsControlledBy(obj, b) || kind.neverPrune && retained(b, obj)) {
+		err = meta.EachListItem(strays, func(item runtime.Object) error {
+			if obj, ok := item.(client.Object); ok {
 				out[identity{kind.gvk.Kind, obj.GetName()}] = liveChild{kind, obj}
 			}
 			return nil
@@ -182,37 +247,62 @@ func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (
 	return out, nil
 }
 
-// upToDate reports whether applying wanted would change nothing: according to the managed
-// fields, the operator owns exactly the fields of wanted, and they have the wanted values.
-// A field that another client has changed is no longer owned by the operator, so that it
-// counts as missing.
-func upToDate(existing liveChild, wanted child) (bool, error) {
-	applied, err := existing.kind.applied(existing.object)
+// neverVersion is a resource version that no object has. The API server creates an object
+// that is applied with it, and refuses the apply with a conflict if the object exists.
+const neverVersion = "1"
+
+// createChild applies a child that is not in the cache. The cache holds only objects with the
+// operator's labels, and may be older than the child. The child is therefore applied in a way
+// that fails if an object with its name exists. Only then is the object read. The options can
+// make it a dry run: c does not receive the API server's answer.
+func (r *Reconciler) createChild(ctx context.Context, b *v1alpha1.MQTTBridge, c child, options ...client.ApplyOption) error {
+	options = append(options, client.FieldOwner(FieldOwner), client.ForceOwnership)
+	u, err := copyChild(c)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return equality.Semantic.DeepEqual(applied, wanted), nil
+	u.SetResourceVersion(neverVersion)
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	if err := r.checkOwnership(ctx, b, identify(c)); err != nil {
+		return err
+	}
+	if u, err = copyChild(c); err != nil {
+		return err
+	}
+	return r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
 }
 
-// applyChanged reports whether an apply changed the object. An admission webhook may
-// rewrite fields that the operator sets; then the object never equals the wanted one, but
-// applying it again changes and rolls out nothing. A change of an object that leaves its
-// generation as it was, for example of a label, rolls out nothing, either. applied holds the
-// API server's answer.
-func applyChanged(applied child, existing liveChild) (bool, error) {
+// copyChild returns a copy of a child, into which the client can write the API server's answer.
+func copyChild(c child) (*unstructured.Unstructured, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(c)
+	if err != nil {
+		return nil, fmt.Errorf("converting %T: %w", c, err)
+	}
+	return &unstructured.Unstructured{Object: runtime.DeepCopyJSON(fields)}, nil
+}
+
+// applyChanged reports whether an apply changed the object, and whether this rolled something
+// out. An admission webhook may rewrite fields that the operator sets; then the object never
+// equals the wanted one, but applying it again changes and rolls out nothing. A change of an
+// object that leaves its generation as it was, for example of a label, rolls out nothing,
+// either. applied holds the API server's answer.
+func applyChanged(applied child, existing liveChild) (changed, rolled bool, err error) {
+	old := existing.object
+	if old == nil {
+		return true, true, nil
+	}
 	answer, err := convert[metav1.PartialObjectMetadata](applied)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	old := existing.object
-	switch {
-	case old == nil:
-		return true, nil
-	case answer.Generation > 0:
-		return answer.Generation != old.GetGeneration(), nil
-	default:
-		return answer.ResourceVersion != old.GetResourceVersion(), nil
+	changed = answer.ResourceVersion != old.GetResourceVersion()
+	if answer.Generation > 0 {
+		return changed, answer.Generation != old.GetGeneration(), nil
 	}
+	return changed, changed, nil
 }
 
 // checkOwnership returns an error if an object with a child's name exists that the bridge

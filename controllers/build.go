@@ -25,7 +25,7 @@ func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
 	if err != nil {
 		return nil, err
 	}
-	bridgeYAML, err := runnerManifest(b, runner.Annotations[annotationTemplateHash])
+	config, err := configMap(b, runner.Annotations[annotationTemplateHash])
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
 	if hasOwnClaim(b) {
 		children = append(children, claim(b, disk(b)))
 	}
-	children = append(children, configMap(b, bridgeYAML))
+	children = append(children, config)
 	if serviceAccountName(b) == childName(b.Name) {
 		children = append(children, serviceAccount(b))
 	}

@@ -4,10 +4,7 @@
 package controllers
 
 import (
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,11 +18,11 @@ import (
 func CacheOptions(namespaces []string) cache.Options {
 	ours := labels.SelectorFromSet(labels.Set{labelManagedBy: managedByName})
 	byObject := map[client.Object]cache.ByObject{
-		&v1alpha1.MQTTBridge{}: {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.MQTTBridge{}: {Transform: stripBridge},
 		&corev1.Pod{}:          {Label: ours, Transform: stripPod},
 	}
 	for _, kind := range childKinds {
-		byObject[kind.object] = cache.ByObject{Label: ours, Transform: stripOthersFields}
+		byObject[kind.object] = cache.ByObject{Label: ours, Transform: stripChild(kind)}
 	}
 	options := cache.Options{
 		ByObject: byObject,
@@ -40,24 +37,4 @@ func CacheOptions(namespaces []string) cache.Options {
 		}
 	}
 	return options
-}
-
-// stripPod keeps only a pod's metadata and status.
-func stripPod(obj any) (any, error) {
-	if pod, ok := obj.(*corev1.Pod); ok {
-		pod.ManagedFields = nil
-		pod.Spec = corev1.PodSpec{}
-	}
-	return obj, nil
-}
-
-// stripOthersFields removes the managed fields of other clients from a child. upToDate
-// needs the fields that the operator applied.
-func stripOthersFields(obj any) (any, error) {
-	if o, ok := obj.(client.Object); ok {
-		o.SetManagedFields(slices.DeleteFunc(o.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool {
-			return e.Manager != FieldOwner || e.Operation != metav1.ManagedFieldsOperationApply
-		}))
-	}
-	return obj, nil
 }

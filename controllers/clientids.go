@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -79,13 +80,18 @@ func (r *Reconciler) sharedClientIDs(ctx context.Context, b *v1alpha1.MQTTBridge
 	if len(own) == 0 {
 		return nil, nil
 	}
-	all := &v1alpha1.MQTTBridgeList{}
-	if err := r.Client.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the bridges: %w", err)
+	found := map[client.ObjectKey]*v1alpha1.MQTTBridge{}
+	for _, key := range clientIDKeys(own, b.Namespace) {
+		list := &v1alpha1.MQTTBridgeList{}
+		if err := r.Client.List(ctx, list, client.MatchingFields{bridgesOfClientID: key}, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("listing the bridges: %w", err)
+		}
+		for i := range list.Items {
+			found[client.ObjectKeyFromObject(&list.Items[i])] = &list.Items[i]
+		}
 	}
 	var out []sharedClientID
-	for i := range all.Items {
-		x := &all.Items[i]
+	for _, x := range found {
 		if x.UID == b.UID || !x.DeletionTimestamp.IsZero() {
 			continue
 		}
@@ -93,7 +99,23 @@ func (r *Reconciler) sharedClientIDs(ctx context.Context, b *v1alpha1.MQTTBridge
 			out = append(out, sharedClientID{own, others, x})
 		}
 	}
+	slices.SortFunc(out, func(x, y sharedClientID) int { // a message must not change with each pass
+		return cmp.Or(cmp.Compare(x.bridge.Namespace, y.bridge.Namespace), cmp.Compare(x.bridge.Name, y.bridge.Name))
+	})
 	return out, nil
+}
+
+// clientIDKeys returns the keys of client identifiers in the index bridgesOfClientID: each
+// client identifier with the address of each server that it is used with.
+func clientIDKeys(uses []clientIDUse, namespace string) []string {
+	var out []string
+	for _, u := range uses {
+		for _, address := range manifest.Addresses(u.side, namespace) {
+			out = append(out, address+" "+u.id)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // common returns the first client identifier that two bridges use with the same server.

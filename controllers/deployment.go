@@ -192,7 +192,7 @@ func runnerContainer(runner *v1alpha1.Runner, image string) (*corev1ac.Container
 // fieldVariable returns an environment variable with the value of a field of the pod.
 func fieldVariable(name, path string) *corev1ac.EnvVarApplyConfiguration {
 	return corev1ac.EnvVar().WithName(name).WithValueFrom(corev1ac.EnvVarSource().
-		// The API server would set the default version, and upToDate would never be true.
+		// The API server would set the default version, and the fingerprints would always differ.
 		WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath(path)))
 }
 

@@ -7,9 +7,9 @@ import (
 	"context"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // dryRun returns an error if the API server would refuse one of the changes, so that a refused
@@ -18,19 +18,22 @@ import (
 //
 // A bridge without a Deployment needs no dry run. The Deployment is created last, so that
 // children that are created before a refusal have no effect.
-func (r *Reconciler) dryRun(ctx context.Context, changes []change) error {
+func (r *Reconciler) dryRun(ctx context.Context, b *v1alpha1.MQTTBridge, changes []change) error {
 	for i := 1; i < len(changes); i++ {
-		c := &changes[i]
-		// The client writes the API server's answer into the object, so that it gets a copy.
-		object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(c.wanted)
-		if err != nil {
-			return fmt.Errorf("converting %s %s: %w", c.kind, c.name, err)
-		}
-		object = runtime.DeepCopyJSON(object)
-		trial := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: object})
-		if err := r.Client.Apply(ctx, trial, client.FieldOwner(FieldOwner), client.ForceOwnership, client.DryRunAll); err != nil {
-			return c.applyError(fmt.Errorf(msgDryRunRefused, err))
+		if err := r.dryRunChange(ctx, b, &changes[i]); err != nil {
+			return changes[i].applyError(fmt.Errorf(msgDryRunRefused, err))
 		}
 	}
 	return nil
+}
+
+func (r *Reconciler) dryRunChange(ctx context.Context, b *v1alpha1.MQTTBridge, c *change) error {
+	if !c.exists {
+		return r.createChild(ctx, b, c.wanted, client.DryRunAll)
+	}
+	trial, err := copyChild(c.wanted)
+	if err != nil {
+		return err
+	}
+	return r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(trial), client.FieldOwner(FieldOwner), client.ForceOwnership, client.DryRunAll)
 }

@@ -5,22 +5,12 @@ package controllers
 
 import (
 	"cmp"
-	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	ctrlevent "sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // waitInterval is the interval at which a bridge that waits for a roll-out checks again. A
@@ -29,16 +19,63 @@ import (
 const waitInterval = time.Minute
 
 // fleet coordinates the passes over the bridges during a roll-out. The state of the roll-out is
-// in the annotations and labels of the Deployments. The fleet only adds the facts that the cache does not
-// show yet, and the bridges that wait.
-//
-// Lock order: mu is taken with no other lock held, and the cache is read under it.
+// in the annotations and labels of the Deployments. The watch of the Deployments keeps members
+// and sum up to date, so that the cost of a decision does not depend on the number of bridges.
+// The fleet only adds the facts that the watch does not show yet, and the bridges that wait.
 type fleet struct {
 	mu sync.Mutex // guards the fields below
+	// members are the bridges with a Deployment that wants a pod.
+	members map[client.ObjectKey]member
+	sum     tally // of members
 	// granted holds the template hash of each Deployment that a roll-out may change,
-	// until the cache shows the change.
+	// until the watch shows the change.
 	granted map[client.ObjectKey]string
 	states  map[client.ObjectKey]rolloutState
+}
+
+// setMember replaces a member of the fleet. It is nil if the bridge has no Deployment that
+// wants a pod.
+func (f *fleet) setMember(bridge client.ObjectKey, m *member) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.countLocked(bridge, -1)
+	if f.members == nil {
+		f.members = map[client.ObjectKey]member{}
+	}
+	if m == nil || m.template != f.members[bridge].template {
+		delete(f.granted, bridge) // the granted change, or one that replaces it
+	}
+	delete(f.members, bridge)
+	if m != nil {
+		f.members[bridge] = *m
+	}
+	f.countLocked(bridge, 1)
+}
+
+// grantLocked permits the change of a Deployment to a pod template. An empty hash takes the
+// permission back.
+func (f *fleet) grantLocked(bridge client.ObjectKey, template string) {
+	f.countLocked(bridge, -1)
+	if f.granted == nil {
+		f.granted = map[client.ObjectKey]string{}
+	}
+	delete(f.granted, bridge)
+	if template != "" && template != f.members[bridge].template {
+		f.granted[bridge] = template
+	}
+	f.countLocked(bridge, 1)
+}
+
+// countLocked adds a bridge n times to sum.
+func (f *fleet) countLocked(bridge client.ObjectKey, n int) {
+	m, ok := f.members[bridge]
+	if !ok {
+		return
+	}
+	if _, granted := f.granted[bridge]; granted {
+		m.recovering = true
+	}
+	f.sum.add(m, n)
 }
 
 // rolloutState is the state of a bridge in a roll-out.
@@ -89,104 +126,29 @@ func (f *fleet) retryAfter(bridge client.ObjectKey) time.Duration {
 func (f *fleet) release(bridge client.ObjectKey) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.granted, bridge)
+	f.grantLocked(bridge, "")
 }
 
 // admit reports whether a roll-out may replace the pod of the bridge now. If it may not, the
 // bridge waits. A bridge that has not recovered from an earlier roll-out never waits: it has
 // nothing to lose, and its recovery lets the others continue.
-func (r *Reconciler) admit(ctx context.Context, bridge client.ObjectKey, template, revision string, recovering bool) (bool, error) {
-	f := &r.fleet
+func (f *fleet) admit(bridge client.ObjectKey, template, revision string, recovering bool, maxUnavailable intstr.IntOrString) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !recovering && f.granted[bridge] != template {
-		members, err := r.membersLocked(ctx)
-		if err != nil {
-			return false, err
-		}
-		if slots(members, revision, r.MaxUnavailable) == 0 {
-			f.setStateLocked(bridge, rolloutWaiting)
-			return false, nil
-		}
+	if !recovering && f.granted[bridge] != template && f.sum.slots(revision, maxUnavailable) == 0 {
+		f.setStateLocked(bridge, rolloutWaiting)
+		return false
 	}
-	if f.granted == nil {
-		f.granted = map[client.ObjectKey]string{}
-	}
-	f.granted[bridge] = template
+	f.grantLocked(bridge, template)
 	f.setStateLocked(bridge, rolloutRecovering)
-	return true, nil
+	return true
 }
 
 // isUnproven reports whether bridges recover with the revision, and none works with it yet.
-func (r *Reconciler) isUnproven(ctx context.Context, revision string) (bool, error) {
-	r.fleet.mu.Lock()
-	defer r.fleet.mu.Unlock()
-	members, err := r.membersLocked(ctx)
-	return unproven(members, revision), err
-}
-
-// membersLocked returns the fleet as the cache and the grants show it. It removes the grants
-// that the cache shows.
-func (r *Reconciler) membersLocked(ctx context.Context) ([]member, error) {
-	deployments := &appsv1.DeploymentList{}
-	if err := r.Client.List(ctx, deployments, client.MatchingLabels{labelManagedBy: managedByName}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the Deployments: %w", err)
-	}
-	f := &r.fleet
-	granted := make(map[client.ObjectKey]string, len(f.granted))
-	members := make([]member, 0, len(deployments.Items))
-	for i := range deployments.Items {
-		d := &deployments.Items[i]
-		owner := metav1.GetControllerOf(d)
-		if owner == nil || owner.Kind != bridgeKind || !d.DeletionTimestamp.IsZero() {
-			continue
-		}
-		bridge := client.ObjectKey{Namespace: d.Namespace, Name: owner.Name}
-		template, pending := f.granted[bridge]
-		pending = pending && template != d.Annotations[annotationTemplateHash]
-		if pending {
-			granted[bridge] = template
-		}
-		if ptr.Deref(d.Spec.Replicas, 1) == 0 {
-			continue
-		}
-		members = append(members, member{
-			revision:   d.Annotations[annotationRevision],
-			recovering: pending || d.Labels[labelHealthBefore] != "",
-			available:  available(d),
-		})
-	}
-	f.granted = granted
-	return members, nil
-}
-
-// available reports whether the Deployment's pod is of its current template and ready.
-func available(d *appsv1.Deployment) bool {
-	return d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas >= 1 && d.Status.AvailableReplicas >= 1
-}
-
-// continueRollout returns a handler that starts passes over waiting bridges when the cache
-// shows that a bridge no longer recovers. Each recovery frees its own slot and permits one more
-// bridge at the same time, so that two bridges are started.
-func (r *Reconciler) continueRollout() handler.EventHandler {
-	const started = 2
-	enqueue := func(q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
-		for _, bridge := range r.fleet.takeWaiting(started) {
-			q.Add(ctrl.Request{NamespacedName: bridge})
-		}
-	}
-	return handler.Funcs{
-		UpdateFunc: func(_ context.Context, e ctrlevent.UpdateEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
-			if e.ObjectOld.GetLabels()[labelHealthBefore] != "" && e.ObjectNew.GetLabels()[labelHealthBefore] == "" {
-				enqueue(q)
-			}
-		},
-		DeleteFunc: func(_ context.Context, e ctrlevent.DeleteEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
-			if e.Object.GetLabels()[labelHealthBefore] != "" {
-				enqueue(q)
-			}
-		},
-	}
+func (f *fleet) isUnproven(revision string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sum.unproven(revision)
 }
 
 // takeWaiting returns the first n waiting bridges in the order of their names. They no longer
@@ -208,16 +170,4 @@ func (f *fleet) takeWaiting(n int) []client.ObjectKey {
 		f.setStateLocked(bridge, "")
 	}
 	return waiting
-}
-
-// healthOf returns the health of a bridge from its Deployment and its condition Ready.
-func healthOf(b *v1alpha1.MQTTBridge, d *appsv1.Deployment) health {
-	switch {
-	case !available(d):
-		return healthUnavailable
-	case conditionTrue(b, v1alpha1.ConditionReady):
-		return healthReady
-	default:
-		return healthAvailable
-	}
 }

@@ -15,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -64,24 +63,29 @@ func TestGeneration_ChangeOfThePod_IsNotForTheRunningPod(t *testing.T) {
 }
 
 // The manifest is for the pod template that the Deployment keeps while it waits for a roll-out.
-func TestRenderManifest_KeptTemplate_HasItsHash(t *testing.T) {
-	for _, kept := range []string{"earlier", ""} { // an earlier operator may not have set it
-		b := newBridge("default", "plant")
-		wanted, err := build(b, "image")
+func TestWantedFingerprint_KeptTemplate_IsOfItsManifest(t *testing.T) {
+	b := newBridge("default", "plant")
+	p, err := newPlan(b, "image", &Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(p.children, func(c plannedChild) bool { return c.kind == configMapKind })
+	for _, kept := range []string{"earlier", "", "earlier", p.hashes[annotationTemplateHash]} { // an earlier operator may not have set it
+		config, err := configMap(b, kept)
 		if err != nil {
 			t.Fatal(err)
 		}
-		deploymentOf(wanted).Annotations[annotationTemplateHash] = kept
-		if err := renderManifest(b, wanted); err != nil {
-			t.Fatal(err)
-		}
-		want, err := runnerManifest(b, kept)
+		want, err := fingerprint(config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := slices.IndexFunc(wanted, func(c child) bool { return *c.GetKind() == "ConfigMap" })
-		if got := wanted[i].(*corev1ac.ConfigMapApplyConfiguration).Data[manifestKey]; got != want {
-			t.Errorf("the manifest is\n%s\nwant\n%s", got, want)
+		s := &staged{kept: true, annotations: map[string]string{annotationTemplateHash: kept}}
+		got, err := p.wantedFingerprint(b, s, &p.children[i], nil)
+		if err != nil || got != want {
+			t.Errorf("template %q: got fingerprint %s and error %v, want %s", kept, got, err, want)
+		}
+		if !strings.Contains(config.Data[manifestKey], kept) {
+			t.Errorf("the manifest does not name the template %q:\n%s", kept, config.Data[manifestKey])
 		}
 	}
 }
@@ -146,6 +150,7 @@ func TestReport_EarlierPod_DoesNotReplaceALaterPod(t *testing.T) {
 	}
 	first, second := runner("plant-bridge-1", epoch), runner("plant-bridge-2", epoch.Add(time.Minute))
 	second.StartTime = metav1.NewTime(epoch.Add(-time.Hour)) // the clock of its node is wrong
+	createPod(t, runnerPod(b, second.Pod))                   // the operator clears the report of a pod that is gone
 	for _, step := range []struct {
 		what     string
 		runner   *v1alpha1.RunnerStatus

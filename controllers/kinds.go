@@ -21,7 +21,9 @@ import (
 type childKind struct {
 	gvk    schema.GroupVersionKind
 	object client.Object
-	list   client.ObjectList
+	// newObject and newList return an empty object and list of the kind.
+	newObject func() client.Object
+	newList   func() client.ObjectList
 	// neverPrune is true if a child that is no longer wanted stays, and may outlive the
 	// bridge.
 	neverPrune bool
@@ -35,7 +37,7 @@ type childKind struct {
 var childKinds = []childKind{
 	// A claim may hold messages.
 	withoutPruning(newChildKind(corev1.SchemeGroupVersion.WithKind(claimKind), &corev1.PersistentVolumeClaimList{}, corev1ac.ExtractPersistentVolumeClaim)),
-	newChildKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"), &corev1.ConfigMapList{}, corev1ac.ExtractConfigMap),
+	newChildKind(corev1.SchemeGroupVersion.WithKind(configMapKind), &corev1.ConfigMapList{}, corev1ac.ExtractConfigMap),
 	newChildKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"), &corev1.ServiceAccountList{}, corev1ac.ExtractServiceAccount),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("Role"), &rbacv1.RoleList{}, rbacv1ac.ExtractRole),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), &rbacv1.RoleBindingList{}, rbacv1ac.ExtractRoleBinding),
@@ -53,13 +55,20 @@ type objectPointer[O any] interface {
 	client.Object
 }
 
-func newChildKind[O any, P objectPointer[O], A runtime.ApplyConfiguration](
-	gvk schema.GroupVersionKind, list client.ObjectList, extract func(P, string) (A, error),
+// listPointer is a pointer to L that is a list of API objects.
+type listPointer[L any] interface {
+	*L
+	client.ObjectList
+}
+
+func newChildKind[O, L any, P objectPointer[O], Q listPointer[L], A runtime.ApplyConfiguration](
+	gvk schema.GroupVersionKind, _ Q, extract func(P, string) (A, error),
 ) childKind {
 	return childKind{
-		gvk:    gvk,
-		object: P(new(O)),
-		list:   list,
+		gvk:       gvk,
+		object:    P(new(O)),
+		newObject: func() client.Object { return P(new(O)) },
+		newList:   func() client.ObjectList { return Q(new(L)) },
 		applied: func(obj client.Object) (runtime.ApplyConfiguration, error) {
 			typed, ok := obj.(P)
 			if !ok {

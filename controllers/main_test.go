@@ -92,7 +92,7 @@ func startOperator(ctx context.Context) error {
 		ClusterID:   cluster,
 		Now:         time.Now,
 	}
-	if err := operator.SetupWithManager(mgr); err != nil {
+	if err := operator.SetupWithManager(mgr); err != nil { //nolint:contextcheck // adding indexes before the cache starts does not wait
 		return err
 	}
 	stopped := make(chan error, 1)

@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -41,21 +40,6 @@ func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error)
 		return "", fmt.Errorf("rendering the manifest: %w", err)
 	}
 	return string(out), nil
-}
-
-// renderManifest renders the manifest in the wanted ConfigMap again, because stage may have
-// chosen another pod template than build.
-func renderManifest(b *v1alpha1.MQTTBridge, wanted []child) error {
-	text, err := runnerManifest(b, deploymentOf(wanted).Annotations[annotationTemplateHash])
-	if err != nil {
-		return err
-	}
-	for _, c := range wanted {
-		if config, ok := c.(*corev1ac.ConfigMapApplyConfiguration); ok {
-			config.WithData(map[string]string{manifestKey: text})
-		}
-	}
-	return nil
 }
 
 // runnerSpec returns the part of the spec that the runner uses. Fields that affect only the

@@ -73,8 +73,9 @@ const (
 
 // Messages about changes that are refused or wait.
 const (
-	msgDryRunRefused  = "the API server refuses the change, so that no child object of the bridge is changed: %w"
-	msgRolloutStopped = "the roll-out of a new version of the operator, or of a new default image of the runners, stops: this bridge was %s before its pod was replaced, and does not start again: %s; the remaining bridges keep their pods; correct the value of --runner-image of the operator, or the cause"
+	msgTemplateNotOurs = "the operator does not own the pod template of Deployment %s; delete the Deployment, so that the operator creates it again"
+	msgDryRunRefused   = "the API server refuses the change, so that no child object of the bridge is changed: %w"
+	msgRolloutStopped  = "the roll-out of a new version of the operator, or of a new default image of the runners, stops: this bridge was %s before its pod was replaced, and does not start again: %s; the remaining bridges keep their pods; correct the value of --runner-image of the operator, or the cause"
 )
 
 // Actions of events: in events.k8s.io, the action that the reporting controller took.

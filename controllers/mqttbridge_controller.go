@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -79,27 +80,36 @@ type Reconciler struct {
 	// Now returns the current time.
 	Now func() time.Time
 
-	addresses addressBook
-	fleet     fleet
-	revision  revision
+	plans    planBook
+	servers  serverIndex
+	fleet    fleet
+	revision revision
 }
 
 // Reconcile makes one pass over one bridge, as the package comment describes.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	bridge := &v1alpha1.MQTTBridge{}
 	if err := r.Client.Get(ctx, req.NamespacedName, bridge); err != nil {
-		r.fleet.setState(req.NamespacedName, "")
+		r.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !bridge.DeletionTimestamp.IsZero() || bridge.Spec.ClassName != r.Class {
-		r.fleet.setState(req.NamespacedName, "")
+		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	bridge.SetDefaultClientIDs(r.ClusterID) // of the copy: a runner does not know the cluster
-	wrote, err := r.reconcileChildren(ctx, bridge)
+	p, err := r.planFor(bridge)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if bridge.ResourceVersion == p.replaced {
+		// The cache does not hold the latest write yet. When it does, another pass follows.
+		return ctrl.Result{}, nil
+	}
+	wrote, err := r.reconcileChildren(ctx, bridge, p)
 	var stall *stallError
 	errors.As(err, &stall)
-	recheck, statusErr := r.updateStatus(ctx, bridge, wrote, err, stall)
+	recheck, statusErr := r.updateStatus(ctx, bridge, p, wrote, err, stall)
 	if statusErr != nil {
 		return ctrl.Result{}, errors.Join(err, statusErr)
 	}
@@ -107,48 +117,42 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	// If the spec is invalid or not permitted, a retry cannot help; a change of the spec starts another pass.
-	return ctrl.Result{RequeueAfter: earliest(recheck, r.fleet.retryAfter(req.NamespacedName))}, nil
+	return ctrl.Result{RequeueAfter: earliest(recheck, p.retryAfter(), r.fleet.retryAfter(req.NamespacedName))}, nil
 }
 
-// earliest returns the shorter of two times. A time of 0 means that nothing is to be done.
-func earliest(a, b time.Duration) time.Duration {
-	if a == 0 || b == 0 {
-		return max(a, b)
+// earliest returns the shortest of several times. A time of 0 means that nothing is to be
+// done.
+func earliest(times ...time.Duration) time.Duration {
+	times = slices.DeleteFunc(times, func(t time.Duration) bool { return t == 0 })
+	if len(times) == 0 {
+		return 0
 	}
-	return min(a, b)
+	return slices.Min(times)
+}
+
+// forget removes the state of a bridge that the operator does not reconcile, or no longer.
+func (r *Reconciler) forget(bridge client.ObjectKey) {
+	r.plans.forget(bridge)
+	r.fleet.setState(bridge, "")
 }
 
 // reconcileChildren makes the children match the spec. If the spec is invalid or breaks the
 // policy, or if a child is refused, a bridge that runs continues to run. Only spec.suspend
-// applies in any case, because users also set it to stop a bridge that has a problem.
-func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (wrote bool, err error) {
-	err = r.checkSpec(b)
+// applies in any case, because users also set it to stop a bridge that has a problem. But a
+// suspension does not end while the policy forbids the spec.
+func (r *Reconciler) reconcileChildren(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan) (wrote bool, err error) {
+	err = p.refusal()
 	if err == nil {
-		wrote, err = r.applyChildren(ctx, b)
+		wrote, err = r.applyChildren(ctx, b, p)
 	}
-	if err == nil {
-		return wrote, nil
+	if err == nil || len(p.forbidden) > 0 && !isSuspended(b) {
+		return wrote, err
 	}
-	scaled, scaleErr := r.scale(ctx, b)
+	scaled, scaleErr := r.setReplicas(ctx, b)
 	if scaleErr != nil {
 		return wrote, scaleErr // the pass is repeated, and then returns the first error
 	}
 	return wrote || scaled, err
-}
-
-// checkSpec returns a *stallError if the spec is invalid or breaks the policy.
-func (r *Reconciler) checkSpec(b *v1alpha1.MQTTBridge) error {
-	if errs := validate(b); len(errs) > 0 {
-		return &stallError{v1alpha1.ReasonInvalidSpec, fmt.Errorf(msgInvalidSpec, errs.ToAggregate())}
-	}
-	forbidden, err := r.Policy.check(b, r.RunnerImage)
-	if err != nil {
-		return err
-	}
-	if len(forbidden) > 0 {
-		return &stallError{v1alpha1.ReasonNotAllowed, fmt.Errorf(msgInvalidSpec, forbidden.ToAggregate())}
-	}
-	return nil
 }
 
 // updateStatus observes the children and pods, and writes the status if it has changed. It
@@ -156,14 +160,14 @@ func (r *Reconciler) checkSpec(b *v1alpha1.MQTTBridge) error {
 // failure is why the children could not be applied, and stall the same error if a user must
 // act. It returns the time after which the status changes although nothing else has changed,
 // 0 if it does not.
-func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, wrote bool, failure error, stall *stallError) (recheck time.Duration, err error) {
+func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, wrote bool, failure error, stall *stallError) (recheck time.Duration, err error) {
 	o, err := r.observe(ctx, b)
 	if err != nil {
 		return 0, err
 	}
 	o.wrote, o.failure, o.stall = wrote, failure, stall
 	if stall == nil {
-		if o.loop, err = r.findLoop(ctx, b); err != nil {
+		if o.loop, err = r.findLoop(ctx, b, p); err != nil {
 			return 0, err
 		}
 		if o.sharedClientIDs, err = r.findSharedClientIDs(ctx, b); err != nil {
@@ -179,8 +183,12 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation}
 	if !status.equals(&b.Status) {
 		causes := announceCause(b.Status.Conditions, status.Conditions)
+		read := b.ResourceVersion
 		if err := r.writeStatus(ctx, b, status); err != nil {
 			return 0, ignoreStale(ctx, err)
+		}
+		if b.ResourceVersion != read {
+			p.replaced = read
 		}
 		r.send(b, causes)
 	}
@@ -195,33 +203,34 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, w
 	return untilChange(o, now), nil
 }
 
-// observe reads the state that the conditions are derived from.
+// observe reads the state that the conditions are derived from. The objects belong to the
+// cache and must not be changed.
 func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*observation, error) {
 	o := &observation{bridge: b}
 	key := client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}
 	deployment := &appsv1.Deployment{}
-	err := r.Client.Get(ctx, key, deployment)
+	err := r.Client.Get(ctx, key, deployment, client.UnsafeDisableDeepCopy)
 	if err == nil {
 		o.deployment = deployment
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("reading Deployment %s: %w", key.Name, err)
 	}
 	config := &corev1.ConfigMap{}
-	err = r.Client.Get(ctx, key, config)
+	err = r.Client.Get(ctx, key, config, client.UnsafeDisableDeepCopy)
 	if err == nil && metav1.IsControlledBy(config, b) {
 		o.manifest = config
 	} else if client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("reading ConfigMap %s: %w", key.Name, err)
 	}
 	claim := &corev1.PersistentVolumeClaim{}
-	err = r.Client.Get(ctx, key, claim)
+	err = r.Client.Get(ctx, key, claim, client.UnsafeDisableDeepCopy)
 	if err == nil {
 		o.claim = claim
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("reading PersistentVolumeClaim %s: %w", key.Name, err)
 	}
 	pods := &corev1.PodList{}
-	if err := r.Client.List(ctx, pods, client.InNamespace(b.Namespace), client.MatchingLabels(selectorLabels(b.Name))); err != nil {
+	if err := r.Client.List(ctx, pods, client.InNamespace(b.Namespace), client.MatchingFields{podsOfBridge: b.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the pods: %w", err)
 	}
 	o.pods = pods.Items
@@ -243,17 +252,24 @@ func ignoreStale(ctx context.Context, err error) error {
 // Updates of a bridge are not filtered, because the runner's reports are status changes
 // from which conditions are derived. The operator's own status writes also start a pass,
 // which finds nothing to write.
+//
+// A replica that is not the leader also watches, so that it has all objects in its cache
+// when it takes the lead.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	resetMetrics()
+	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
+		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
+	}
 	c := ctrl.NewControllerManagedBy(mgr).
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels)).
-		Watches(&appsv1.Deployment{}, r.continueRollout()).
-		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharingServers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&appsv1.Deployment{}, r.fleet.handler()).
+		Watches(&v1alpha1.MQTTBridge{}, r.servers.handler(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharedClientIDs), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrentReconciles,
+			EnableWarmup:            ptr.To(true),
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, lastRetry),
 			// Tests run several operators in one process.
 			SkipNameValidation: ptr.To(true),

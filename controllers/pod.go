@@ -79,7 +79,7 @@ func customize(spec *corev1ac.PodSpecApplyConfiguration, container *corev1ac.Con
 }
 
 // withAPIVersion sets the default version of a reference to a field of the pod. If the API
-// server set it, upToDate would never be true, because the reference is atomic.
+// server set it, the fingerprints would always differ, because the reference is atomic.
 func withAPIVersion(e *corev1.EnvVar) *corev1.EnvVar {
 	if e.ValueFrom == nil || e.ValueFrom.FieldRef == nil || e.ValueFrom.FieldRef.APIVersion != "" {
 		return e

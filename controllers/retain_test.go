@@ -39,7 +39,7 @@ func deleteBridge(t *testing.T, b *v1alpha1.MQTTBridge) {
 	t.Helper()
 	var owned []client.Object
 	for _, kind := range childKinds {
-		list, _ := kind.list.DeepCopyObject().(client.ObjectList)
+		list := kind.newList()
 		if err := server.Client.List(t.Context(), list, client.InNamespace(b.Namespace)); err != nil {
 			t.Fatal(err)
 		}

@@ -63,31 +63,53 @@ func (h health) rank() int {
 // operator manages and that are not suspended.
 type member struct {
 	revision string // the revision of the operator that made the pod template
+	template string // the hash of the pod template
 	// recovering is true if a roll-out has replaced the pod, and the bridge is not yet as
 	// healthy as before.
 	recovering bool
 	available  bool // the pod is ready
 }
 
+// tally counts the members of a fleet.
+type tally struct {
+	bridges, recovering int
+	revisions           map[string]revisionTally
+}
+
+// revisionTally counts the members whose pod template is of one revision.
+type revisionTally struct{ recovering, working int }
+
+// add adds a member n times.
+func (t *tally) add(m member, n int) {
+	if t.revisions == nil {
+		t.revisions = map[string]revisionTally{}
+	}
+	of := t.revisions[m.revision]
+	t.bridges += n
+	switch {
+	case m.recovering:
+		t.recovering += n
+		of.recovering += n
+	case m.available:
+		of.working += n
+	}
+	t.revisions[m.revision] = of
+	if of == (revisionTally{}) {
+		delete(t.revisions, m.revision)
+	}
+}
+
 // slots returns the number of further bridges whose pods a roll-out of the revision may
-// replace now. It is pure.
+// replace now.
 //
 // At most maxUnavailable bridges recover at the same time. A roll-out starts with one bridge,
 // and each bridge that works with the revision permits one more at the same time, so that a
 // revision that does not work stops one bridge and not maxUnavailable bridges. While bridges
 // do not recover, the roll-out stops. Bridges that an earlier revision has stopped count, too:
 // other bridges wait until they work again.
-func slots(fleet []member, revision string, maxUnavailable intstr.IntOrString) int {
-	recovering, proven := 0, 0
-	for _, m := range fleet {
-		switch {
-		case m.recovering:
-			recovering++
-		case m.revision == revision && m.available:
-			proven++
-		}
-	}
-	return max(0, min(limit(maxUnavailable, len(fleet)), 1+proven)-recovering)
+func (t *tally) slots(revision string, maxUnavailable intstr.IntOrString) int {
+	proven := t.revisions[revision].working
+	return max(0, min(limit(maxUnavailable, t.bridges), 1+proven)-t.recovering)
 }
 
 // DefaultMaxUnavailable is the default share of the bridges that may recover at the same time.
@@ -104,20 +126,10 @@ func ParseMaxUnavailable(value string) (intstr.IntOrString, error) {
 	return parsed, nil
 }
 
-// unproven reports whether bridges recover with the revision, and none works with it yet. It is
-// pure.
-func unproven(fleet []member, revision string) bool {
-	recovering := false
-	for _, m := range fleet {
-		switch {
-		case m.revision != revision:
-		case m.recovering:
-			recovering = true
-		case m.available:
-			return false
-		}
-	}
-	return recovering
+// unproven reports whether bridges recover with the revision, and none works with it yet.
+func (t *tally) unproven(revision string) bool {
+	of := t.revisions[revision]
+	return of.recovering > 0 && of.working == 0
 }
 
 // limit returns the number of bridges that may recover at the same time: at least 1, because a

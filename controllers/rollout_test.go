@@ -43,10 +43,18 @@ func TestSlots_Fleet_LimitsTheBridgesThatRecover(t *testing.T) {
 		"no number":                                  {members(3, old), "0", 1},
 		"no bridge":                                  {nil, "10%", 1},
 	} {
-		if got := slots(tt.fleet, "v2", intstr.Parse(tt.most)); got != tt.want {
+		if got := tallyOf(tt.fleet).slots("v2", intstr.Parse(tt.most)); got != tt.want {
 			t.Errorf("%s: %d slots; want %d", name, got, tt.want)
 		}
 	}
+}
+
+func tallyOf(fleet []member) *tally {
+	t := &tally{}
+	for _, m := range fleet {
+		t.add(m, 1)
+	}
+	return t
 }
 
 func TestUnproven_Fleet_IsTrueUntilABridgeWorks(t *testing.T) {
@@ -60,7 +68,7 @@ func TestUnproven_Fleet_IsTrueUntilABridgeWorks(t *testing.T) {
 		"one works":            {[]member{old, starting, {revision: "v2", available: true}}, false},
 		"another one recovers": {[]member{old, {revision: "v0", recovering: true}}, false},
 	} {
-		if got := unproven(tt.fleet, "v2"); got != tt.want {
+		if got := tallyOf(tt.fleet).unproven("v2"); got != tt.want {
 			t.Errorf("%s: %t; want %t", name, got, tt.want)
 		}
 	}

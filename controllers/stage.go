@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -13,98 +14,112 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// stage decides whether this pass may change the pod template, and completes the annotations
-// and labels of the wanted Deployment. It applies a change of the spec at once. If only the operator has
-// changed the template, the change is part of a roll-out over the fleet: until it is the
-// bridge's turn, stage replaces the wanted template by the live one, and reports that the
-// template is kept.
-func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, wanted *appsv1ac.DeploymentApplyConfiguration, existing liveChild) (kept bool, err error) {
+// staged is the decision of stage about the Deployment. It is made from the plan and the
+// cache, which hold no pod templates, because most passes apply nothing.
+type staged struct {
+	// kept is true if the live pod template stays.
+	kept bool
+	// deployment is the wanted Deployment if its template is neither the planned nor the
+	// live one. Otherwise it is nil.
+	deployment *appsv1ac.DeploymentApplyConfiguration
+	// annotations are the wanted stagingAnnotations.
+	annotations map[string]string
+	// before is the wanted value of labelHealthBefore. It is empty if the label is absent.
+	before health
+}
+
+// stage decides whether this pass may change the pod template, and which annotations and labels
+// the Deployment gets. It lets a change of the spec change the template at once. If only the
+// operator has changed the template, the change is part of a roll-out over the fleet: until it
+// is the bridge's turn, the live template is kept. live is nil if there is no Deployment yet.
+func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, live *appsv1.Deployment) (*staged, error) {
 	bridge := client.ObjectKeyFromObject(b)
 	revision, err := r.revision.of(r.RunnerImage)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	wanted.Annotations[annotationRevision] = revision
-	live, ok := existing.object.(*appsv1.Deployment)
-	if !ok { // there is no Deployment yet
+	s := &staged{annotations: maps.Clone(p.hashes)}
+	s.annotations[annotationRevision] = revision
+	if live == nil {
 		r.fleet.setState(bridge, "")
-		return false, nil
+		return s, nil
 	}
-	before := health(live.Labels[labelHealthBefore])
-	if before != "" {
-		recovered, err := r.recovered(ctx, b, live, before)
+	s.before = health(live.Labels[labelHealthBefore])
+	if s.before != "" {
+		recovered, err := r.recovered(ctx, b, live, s.before)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if recovered {
-			before = ""
+			s.before = ""
 		}
 	}
-	change := causeOf(live.Annotations, wanted.Annotations)
+	change := causeOf(live.Annotations, s.annotations)
 	if change == causeNone && live.Annotations[annotationRevision] != "" {
 		// The annotation names the operator that changed the template last.
-		wanted.Annotations[annotationRevision] = live.Annotations[annotationRevision]
+		s.annotations[annotationRevision] = live.Annotations[annotationRevision]
 	}
 	if change == causeOperator && !isSuspended(b) {
-		return r.stageUpdate(ctx, b, wanted, existing, live, before)
+		return s, r.stageUpdate(b, s, live)
 	}
-	r.fleet.setState(bridge, stateOf(before))
-	if before != "" {
-		wanted.Labels[labelHealthBefore] = string(before)
-	} else if change == causeUser && !isSuspended(b) {
-		return false, r.keepImage(ctx, b, wanted, live)
+	r.fleet.setState(bridge, stateOf(s.before))
+	if s.before == "" && change == causeUser && !isSuspended(b) {
+		return s, r.keepImage(ctx, b, s, live)
 	}
-	return false, nil
+	return s, nil
 }
 
 // keepImage lets a change of the spec keep the image of the running pod while no bridge works
 // with the operator's default image yet. The roll-out replaces the image later.
-func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, wanted *appsv1ac.DeploymentApplyConfiguration, live *appsv1.Deployment) error {
-	containers := live.Spec.Template.Spec.Containers
-	i := slices.IndexFunc(containers, func(c corev1.Container) bool { return c.Name == runnerName })
-	if i < 0 || b.Spec.Runner != nil && b.Spec.Runner.Image != "" {
+func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *staged, live *appsv1.Deployment) error {
+	if b.Spec.Runner != nil && b.Spec.Runner.Image != "" {
 		return nil
 	}
-	if unproven, err := r.isUnproven(ctx, wanted.Annotations[annotationRevision]); err != nil || !unproven {
+	if !r.fleet.isUnproven(s.annotations[annotationRevision]) {
+		return nil
+	}
+	complete, err := r.completeDeployment(ctx, live)
+	if err != nil {
 		return err
+	}
+	containers := complete.Spec.Template.Spec.Containers
+	i := slices.IndexFunc(containers, func(c corev1.Container) bool { return c.Name == runnerName })
+	if i < 0 {
+		return nil
 	}
 	kept, err := deployment(b, containers[i].Image)
 	if err != nil {
 		return err
 	}
+	s.deployment, s.annotations = kept, maps.Clone(kept.Annotations)
 	if of := live.Annotations[annotationRevision]; of != "" {
-		kept.Annotations[annotationRevision] = of
+		s.annotations[annotationRevision] = of
 	}
-	*wanted = *kept
 	return nil
 }
 
-// stageUpdate is the part of stage for a template that only the operator has changed. before is
-// the health before an earlier roll-out from which the bridge has not recovered.
-func (r *Reconciler) stageUpdate(ctx context.Context, b *v1alpha1.MQTTBridge, wanted *appsv1ac.DeploymentApplyConfiguration, existing liveChild, live *appsv1.Deployment, before health) (kept bool, err error) {
+// stageUpdate is the part of stage for a template that only the operator has changed. s.before
+// is the health before an earlier roll-out from which the bridge has not recovered.
+func (r *Reconciler) stageUpdate(b *v1alpha1.MQTTBridge, s *staged, live *appsv1.Deployment) error {
 	bridge := client.ObjectKeyFromObject(b)
 	if b.Spec.Runner != nil && b.Spec.Runner.UpdatePolicy == v1alpha1.UpdateOnSpecChange {
-		r.fleet.setState(bridge, stateOf(before))
-		return true, keepTemplate(wanted, existing, live, before)
+		r.fleet.setState(bridge, stateOf(s.before))
+		return s.keepTemplate(live)
 	}
-	admitted, err := r.admit(ctx, bridge, wanted.Annotations[annotationTemplateHash], wanted.Annotations[annotationRevision], before != "")
-	if err != nil {
-		return false, err
+	if !r.fleet.admit(bridge, s.annotations[annotationTemplateHash], s.annotations[annotationRevision], s.before != "", r.MaxUnavailable) {
+		return s.keepTemplate(live)
 	}
-	if !admitted {
-		return true, keepTemplate(wanted, existing, live, before)
+	if s.before == "" {
+		s.before = healthOf(b, live)
 	}
-	if before == "" {
-		before = healthOf(b, live)
-	}
-	wanted.Labels[labelHealthBefore] = string(before)
-	return false, nil
+	return nil
 }
 
 // stateOf returns the state of a bridge that does not wait.
@@ -115,28 +130,80 @@ func stateOf(before health) rolloutState {
 	return ""
 }
 
-// keepTemplate replaces the wanted pod template by the fields of the live template that the
-// operator owns.
-func keepTemplate(wanted *appsv1ac.DeploymentApplyConfiguration, existing liveChild, live *appsv1.Deployment, before health) error {
-	applied, err := existing.kind.applied(live)
-	if err != nil {
-		return fmt.Errorf("reading the applied fields of Deployment %s: %w", live.Name, err)
+// keepTemplate keeps the live pod template, and the annotations that describe it.
+func (s *staged) keepTemplate(live *appsv1.Deployment) error {
+	if template, _ := splitFingerprint(appliedFingerprint(live)); template == "" {
+		return fmt.Errorf(msgTemplateNotOurs, live.Name)
 	}
-	kept, ok := applied.(*appsv1ac.DeploymentApplyConfiguration)
-	if !ok || kept.Spec == nil || kept.Spec.Template == nil {
-		return fmt.Errorf("the operator does not own the pod template of Deployment %s; delete the Deployment, so that the operator creates it again", live.Name)
-	}
-	wanted.Spec.Template = kept.Spec.Template
-	for _, key := range []string{annotationSpecHash, annotationTemplateHash, annotationRevision} {
-		delete(wanted.Annotations, key)
-		if value, ok := kept.Annotations[key]; ok {
-			wanted.Annotations[key] = value
-		}
-	}
-	if before != "" {
-		wanted.Labels[labelHealthBefore] = string(before)
-	}
+	s.kept, s.annotations = true, maps.Clone(live.Annotations)
 	return nil
+}
+
+// fingerprint returns the fingerprint of the wanted Deployment. planned is its fingerprint in
+// the plan.
+func (s *staged) fingerprint(planned string, live *appsv1.Deployment) (string, error) {
+	template, others := splitFingerprint(planned)
+	switch {
+	case s.deployment != nil:
+		text, err := fingerprint(s.deployment)
+		if err != nil {
+			return "", err
+		}
+		template, others = splitFingerprint(text)
+	case s.kept:
+		template, _ = splitFingerprint(appliedFingerprint(live))
+	}
+	return joinFingerprint(stagingMark(s.annotations, string(s.before)), template, others), nil
+}
+
+// wantedDeployment returns the wanted Deployment. planned is the result of build.
+func (r *Reconciler) wantedDeployment(ctx context.Context, s *staged, planned *appsv1ac.DeploymentApplyConfiguration, live *appsv1.Deployment) (*appsv1ac.DeploymentApplyConfiguration, error) {
+	wanted := planned
+	if s.deployment != nil {
+		wanted = s.deployment
+	}
+	if s.kept {
+		template, err := r.liveTemplate(ctx, live)
+		if err != nil {
+			return nil, err
+		}
+		wanted.Spec.Template = template
+	}
+	wanted.Annotations = s.annotations
+	if s.before != "" {
+		wanted.Labels[labelHealthBefore] = string(s.before)
+	}
+	return wanted, nil
+}
+
+// liveTemplate returns the fields of the live pod template that the operator owns.
+func (r *Reconciler) liveTemplate(ctx context.Context, live *appsv1.Deployment) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
+	complete, err := r.completeDeployment(ctx, live)
+	if err != nil {
+		return nil, err
+	}
+	applied, err := appsv1ac.ExtractDeployment(complete, FieldOwner)
+	if err != nil {
+		return nil, fmt.Errorf("reading the applied fields of Deployment %s: %w", live.Name, err)
+	}
+	if applied.Spec == nil || applied.Spec.Template == nil {
+		return nil, fmt.Errorf(msgTemplateNotOurs, live.Name)
+	}
+	return applied.Spec.Template, nil
+}
+
+// completeDeployment reads a Deployment from the API server, because the cache holds no pod
+// templates. The decision of stage is about the version in the cache. If the Deployment has
+// changed since, the cache receives the change, which starts another pass.
+func (r *Reconciler) completeDeployment(ctx context.Context, live *appsv1.Deployment) (*appsv1.Deployment, error) {
+	complete := &appsv1.Deployment{}
+	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(live), complete); err != nil {
+		return nil, fmt.Errorf("reading Deployment %s: %w", live.Name, err)
+	}
+	if complete.UID != live.UID || complete.Generation != live.Generation {
+		return nil, fmt.Errorf("reading Deployment %s: it has changed since the cache received it", live.Name)
+	}
+	return complete, nil
 }
 
 // recovered reports whether the bridge is again as healthy as before a roll-out replaced its

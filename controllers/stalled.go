@@ -116,13 +116,13 @@ func reconciling(o *observation) *metav1.Condition {
 func progress(o *observation) string {
 	pod := o.currentPod()
 	switch d := o.deployment; {
-	case o.wrote:
+	case o.wrote && (o.suspended() || !starting(d)):
 		return msgApplied
 	case o.isSuspended():
 		return ""
 	case o.suspended() && o.scaledToZero():
 		return msgDraining
-	case o.suspended(), d == nil, d.Status.ObservedGeneration < d.Generation, d.Status.UpdatedReplicas < 1, pod == nil:
+	case o.suspended(), starting(d), pod == nil:
 		return fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
 	case o.bridge.Status.Runner == nil || o.bridge.Status.Runner.Pod != pod.Name:
 		return noReportMessage(o)
@@ -135,6 +135,11 @@ func progress(o *observation) string {
 	default:
 		return ""
 	}
+}
+
+// starting reports whether a Deployment has no pod of its latest generation yet.
+func starting(d *appsv1.Deployment) bool {
+	return d == nil || d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < 1
 }
 
 // unscheduled returns why the scheduler finds no node for a pod, or an empty string if the

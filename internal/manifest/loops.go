@@ -134,9 +134,10 @@ type serverGroups struct {
 	parents []int          // by side
 }
 
-// find returns the number of the group of side n.
+// find returns the number of the group of side n, and makes the way to it shorter.
 func (g *serverGroups) find(n int) int {
 	for g.parents[n] != n {
+		g.parents[n] = g.parents[g.parents[n]]
 		n = g.parents[n]
 	}
 	return n

@@ -64,10 +64,14 @@ func findLoop(routes []*route, follows func(a, b *route) bool, accept func(steps
 // connect sets the routes that may follow each route, and returns the routes that may be
 // part of a loop.
 func connect(routes []*route, follows func(a, b *route) bool) []*route {
+	bySource := map[int][]*route{}
+	for _, r := range routes {
+		bySource[r.from] = append(bySource[r.from], r)
+	}
 	for _, a := range routes {
 		output := a.rule.Mapping.Output()
-		for _, b := range routes {
-			if a.to == b.from && follows(a, b) && output.Overlaps(b.rule.Filter) {
+		for _, b := range bySource[a.to] {
+			if follows(a, b) && output.Overlaps(b.rule.Filter) {
 				a.next = append(a.next, b)
 			}
 		}

@@ -149,6 +149,22 @@ func TestInstall_KustomizeAndHelm_RunSamePod(t *testing.T) {
 	}
 }
 
+// The operator must know its memory limit, also if it is changed by a value of the chart.
+func TestInstall_MemoryLimit_IsPassedToTheOperator(t *testing.T) {
+	for name, objects := range map[string][]unstructured.Unstructured{
+		"kustomize": kustomized(t), "Helm": helmed(t, "--set=resources.limits.memory=1Gi"),
+	} {
+		c := only[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.Containers[0]
+		if !slices.Contains(c.Args, "--memory-limit=$(MEMORY_LIMIT)") || len(c.Env) != 1 || c.Env[0].Name != "MEMORY_LIMIT" ||
+			c.Env[0].ValueFrom.ResourceFieldRef.Resource != "limits.memory" {
+			t.Errorf("%s: the operator does not get its memory limit: arguments %v, environment %+v", name, c.Args, c.Env)
+		}
+		if c.Resources.Limits.Memory().IsZero() {
+			t.Errorf("%s: the operator has no memory limit", name)
+		}
+	}
+}
+
 func TestInstall_KustomizeAndHelm_InstallSameCRDAndHelmKeepsIt(t *testing.T) {
 	k, h := only[map[string]any](t, kustomized(t), "CustomResourceDefinition"), only[map[string]any](t, helmed(t), "CustomResourceDefinition")
 	if !reflect.DeepEqual(k["spec"], h["spec"]) {

@@ -24,17 +24,20 @@ func replicas(b *v1alpha1.MQTTBridge) int32 {
 	return 1
 }
 
-// scale makes an existing Deployment want the number of pods that spec.suspend requests, and
+// setReplicas makes an existing Deployment want the number of pods that spec.suspend requests, and
 // leaves all its other fields as they are. It is used if the spec is invalid, or if a child
 // cannot be applied. It reports whether it changed the Deployment.
-func (r *Reconciler) scale(ctx context.Context, b *v1alpha1.MQTTBridge) (bool, error) {
+func (r *Reconciler) setReplicas(ctx context.Context, b *v1alpha1.MQTTBridge) (bool, error) {
 	d := &appsv1.Deployment{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}, d)
-	if err != nil {
-		return false, client.IgnoreNotFound(err)
-	}
-	if !metav1.IsControlledBy(d, b) || ptr.Deref(d.Spec.Replicas, 1) == replicas(b) {
-		return false, nil
+	// The cache holds no applied fields, and after a write it holds the old number for a while.
+	for _, reader := range []client.Reader{r.Client, r.APIReader} {
+		err := reader.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}, d)
+		if err != nil {
+			return false, client.IgnoreNotFound(err)
+		}
+		if !metav1.IsControlledBy(d, b) || ptr.Deref(d.Spec.Replicas, 1) == replicas(b) {
+			return false, nil
+		}
 	}
 	// The fields that the operator has applied before, so that it keeps them.
 	applied, err := appsv1ac.ExtractDeployment(d, FieldOwner)

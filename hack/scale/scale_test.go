@@ -1,0 +1,64 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+// TestScale_200Bridges_StaysWithinLimits runs all phases with few bridges. The limits are per
+// bridge, so that they are the limits of 10,000 bridges, too.
+func TestScale_200Bridges_StaysWithinLimits(t *testing.T) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Fatal("the test needs an API server: run `make test`, or set KUBEBUILDER_ASSETS as CONTRIBUTING.md describes")
+	}
+	const bridges = 200
+	results, err := measure(t.Context(), options{bridges: bridges, namespaces: 1, steady: 10 * time.Second, memory: 256 << 20}, t.Logf)
+	t.Logf("\n%s", render(results))
+	if err != nil {
+		t.Fatal(err)
+	}
+	phases := map[string]*result{}
+	for i := range results {
+		phases[results[i].phase] = &results[i]
+	}
+	for _, limit := range []struct {
+		phase, what string
+		got         func(*result) int
+		perBridge   int
+	}{
+		{"create", "requests", func(r *result) int { return r.requests.total() }, 6},
+		{"create", "reads", reads, 0},
+		{"start of the pods", "status writes", func(r *result) int { return r.requests.statusWrites() }, 4},
+		{"one more", "requests", func(r *result) int { return r.requests.total() }, 12},
+		{"steady state", "requests", func(r *result) int { return r.requests.total() }, 0},
+		{"burst", "status writes", func(r *result) int { return r.requests.statusWrites() }, 1},
+		{"burst", "events", func(r *result) int { return r.requests.events() }, 1},
+		{"burst", "reads", reads, 0},
+		{"restart", "writes", func(r *result) int { return r.requests.writes() }, 0},
+		{"restart", "events", func(r *result) int { return r.requests.events() }, 0},
+		{"taking the lead", "writes", func(r *result) int { return r.requests.writes() }, 0},
+	} {
+		r, ok := phases[limit.phase]
+		if !ok {
+			t.Errorf("the phase %q is missing", limit.phase)
+			continue
+		}
+		if got, most := limit.got(r), limit.perBridge*r.bridges; got > most {
+			t.Errorf("%s: %d %s for %d bridges; want at most %d", limit.phase, got, limit.what, r.bridges, most)
+		}
+	}
+	for _, r := range results {
+		if r.usage.peak > 256<<20 {
+			t.Errorf("%s: the operator needed %s; want at most 256 MiB", r.phase, mebibytes(r.usage.peak))
+		}
+	}
+}
+
+// reads returns the number of objects that the operator read from the API server.
+func reads(r *result) int {
+	return r.requests.count(func(verb, _ string) bool { return verb == "get" })
+}
