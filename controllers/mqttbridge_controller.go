@@ -93,10 +93,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !bridge.DeletionTimestamp.IsZero() || bridge.Spec.ClassName != r.Class {
+	switch {
+	case bridge.Spec.ClassName != r.Class:
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
+	case !bridge.DeletionTimestamp.IsZero():
+		return r.finalize(ctx, bridge)
+	case needsFinalizer(bridge) != hasFinalizer(bridge):
+		// The change of the bridge starts another pass.
+		return ctrl.Result{}, ignoreStale(ctx, r.setFinalizer(ctx, bridge, needsFinalizer(bridge)))
 	}
+	return r.pass(ctx, bridge)
+}
+
+// pass makes the children match the bridge, and writes the status.
+func (r *Reconciler) pass(ctx context.Context, bridge *v1alpha1.MQTTBridge) (ctrl.Result, error) {
 	bridge.SetDefaultClientIDs(r.ClusterID) // of the copy: a runner does not know the cluster
 	p, err := r.planFor(bridge)
 	if err != nil {
@@ -117,7 +128,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	// If the spec is invalid or not permitted, a retry cannot help; a change of the spec starts another pass.
-	return ctrl.Result{RequeueAfter: earliest(recheck, p.retryAfter(), r.fleet.retryAfter(req.NamespacedName))}, nil
+	return ctrl.Result{RequeueAfter: earliest(recheck, p.retryAfter(), r.fleet.retryAfter(client.ObjectKeyFromObject(bridge)))}, nil
 }
 
 // earliest returns the shortest of several times. A time of 0 means that nothing is to be

@@ -45,6 +45,9 @@ type observation struct {
 	sharedClientIDs string
 }
 
+// deleting reports whether the bridge is being deleted.
+func (o *observation) deleting() bool { return !o.bridge.DeletionTimestamp.IsZero() }
+
 func (o *observation) suspended() bool { return isSuspended(o.bridge) }
 
 // scaledToZero reports whether the Deployment wants no pod.
