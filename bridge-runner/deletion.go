@@ -30,7 +30,14 @@ type deletion struct {
 	state  *report.State
 	log    *slog.Logger
 	// sources are the sides that messages come from.
-	sources []*sideSessions
+	sources []*source
+
+	// timeout is deletionTimeoutSeconds. It is valid when requested is closed.
+	timeout time.Duration
+	// unread has the indexes in targets of the servers that a drain could not reach. Their
+	// sessions are left as they are, because the messages in them would be lost. Only drain
+	// writes it, before endSessions reads it.
+	unread map[int]bool
 
 	// requested is closed when the bridge is being deleted, draining is closed when it drains
 	// before, and ending is closed when the sessions may be ended without a drain.
@@ -72,7 +79,7 @@ func newLatch() *latch { return &latch{c: make(chan struct{})} }
 
 // newDeletion returns the deletion of a bridge that runs the manifest m.
 func newDeletion(b *bridge, m *v1alpha1.MQTTBridge, state *report.State, log *slog.Logger) *deletion {
-	d := &deletion{bridge: b, state: state, log: report.Async(log), requested: newLatch(), draining: newLatch(), ending: newLatch(), remaining: map[int]*v1alpha1.RemainingSession{}}
+	d := &deletion{bridge: b, state: state, log: report.Async(log), requested: newLatch(), draining: newLatch(), ending: newLatch(), remaining: map[int]*v1alpha1.RemainingSession{}, unread: map[int]bool{}}
 	sides := map[string]*connector.Connector{manifest.SideLocal: b.local, manifest.SideRemote: b.remote}
 	for _, session := range manifest.RemainingSessions(&m.Spec) {
 		c := sides[session.Side]
@@ -83,10 +90,10 @@ func newDeletion(b *bridge, m *v1alpha1.MQTTBridge, state *report.State, log *sl
 		}
 	}
 	if len(m.Spec.LocalToRemote) > 0 {
-		d.sources = append(d.sources, b.localSessions)
+		d.sources = append(d.sources, d.newSource(b.local, b.localSessions, func(s *v1alpha1.MQTTBridgeStatus) *v1alpha1.SideStatus { return s.Local }))
 	}
 	if len(m.Spec.RemoteToLocal) > 0 {
-		d.sources = append(d.sources, b.remoteSessions)
+		d.sources = append(d.sources, d.newSource(b.remote, b.remoteSessions, func(s *v1alpha1.MQTTBridgeStatus) *v1alpha1.SideStatus { return s.Remote }))
 	}
 	b.local.Unsubscribing, b.remote.Unsubscribing = d.draining.c, d.draining.c
 	return d
@@ -99,6 +106,9 @@ func (d *deletion) update(m *v1alpha1.MQTTBridge) {
 		return
 	}
 	policy := *m.Spec.DeletionPolicy
+	if !d.requested.isSet() {
+		d.timeout = time.Duration(*m.Spec.DeletionTimeoutSeconds) * time.Second
+	}
 	if policy == v1alpha1.DeletionDrain && !d.ending.isSet() {
 		d.draining.set()
 	} else {
@@ -173,9 +183,14 @@ func (d *deletion) endSessions(ctx context.Context) bool {
 	d.mu.Unlock()
 	var ending sync.WaitGroup
 	for i := range d.targets {
-		ending.Go(func() { d.endSession(ctx, i) })
+		if !d.unread[i] {
+			ending.Go(func() { d.endSession(ctx, i) })
+		}
 	}
 	ending.Wait()
+	if len(d.unread) > 0 {
+		<-ctx.Done() // only a user can decide about the messages in these sessions
+	}
 	if ctx.Err() != nil {
 		return false
 	}
@@ -239,9 +254,9 @@ func (d *deletion) incomplete() error {
 	return fmt.Errorf("%w; these remain: %s; start the runner again to continue, or end the sessions by hand", errIncomplete, d.status.Remains())
 }
 
-// withTimeout returns a context that ends timeout after the deletion was requested. A runner
-// in a cluster does not use it: the operator ends the deletion.
-func (d *deletion) withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+// withTimeout returns a context that ends deletionTimeoutSeconds after the deletion was
+// requested. A runner in a cluster does not use it: the operator ends the deletion.
+func (d *deletion) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		select {
@@ -250,7 +265,7 @@ func (d *deletion) withTimeout(ctx context.Context, timeout time.Duration) (cont
 			return
 		}
 		select {
-		case <-time.After(timeout):
+		case <-time.After(d.timeout):
 			cancel(errIncomplete)
 		case <-ctx.Done():
 		}

@@ -68,6 +68,7 @@ func (d *deletion) drain(ctx context.Context) {
 	defer ticker.Stop()
 	var q quiet
 	var reported time.Time
+	until := time.Now().Add(d.timeout / 2) // the other half is for the end of the sessions
 	for {
 		select {
 		case <-d.ending.c:
@@ -84,7 +85,7 @@ func (d *deletion) drain(ctx context.Context) {
 			reported = now
 			d.reportMessages(messages, unknown)
 		}
-		if done {
+		if done && d.visitServers(now, until) {
 			d.log.Info("all messages are delivered")
 			return
 		}
@@ -95,8 +96,8 @@ func (d *deletion) drain(ctx context.Context) {
 // up, still has subscriptions, or is about to be replaced.
 func (d *deletion) unsubscribed() []*session.Session {
 	var out []*session.Session
-	for _, sessions := range d.sources {
-		s := sessions.up.Load()
+	for _, source := range d.sources {
+		s := source.sessions.up.Load()
 		if s != nil {
 			select {
 			case <-s.ReconnectRequested():

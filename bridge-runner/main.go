@@ -167,18 +167,18 @@ func run(ctx context.Context, opts options) error {
 	go config.Watch(ctx, opts.bridge, log, updates.File)
 	module, commit := buildinfo.Version()
 	log.Info("the runner starts", "version", module, "revision", commit, "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", opts.listen)
-	return runUntilDeleted(ctx, deletion, opts.kubernetes, time.Duration(*bridge.Spec.DeletionTimeoutSeconds)*time.Second)
+	return runUntilDeleted(ctx, deletion, opts.kubernetes)
 }
 
 // runUntilDeleted runs the bridge until the context ends. If the bridge is being deleted, it does
 // the work of the deletion policy. Then the process ends; but in a pod, where it would be
-// started again, it waits until the context ends. timeout bounds the work without Kubernetes;
-// with Kubernetes, the operator does.
-func runUntilDeleted(ctx context.Context, d *deletion, kubernetes bool, timeout time.Duration) error {
+// started again, it waits until the context ends. deletionTimeoutSeconds bounds the work; with
+// Kubernetes, the operator applies it.
+func runUntilDeleted(ctx context.Context, d *deletion, kubernetes bool) error {
 	work := ctx
 	if !kubernetes {
 		var cancel context.CancelFunc
-		work, cancel = d.withTimeout(ctx, timeout)
+		work, cancel = d.withTimeout(ctx)
 		defer cancel()
 	}
 	complete := d.run(work)

@@ -47,10 +47,9 @@ func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error)
 func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
 	spec := b.Spec // a shallow copy: changed parts are replaced
 	spec.Suspend, spec.ClassName = nil, ""
-	if b.DeletionTimestamp.IsZero() { // the operator applies the timeout
-		spec.DeletionPolicy = nil
+	if b.DeletionTimestamp.IsZero() {
+		spec.DeletionPolicy, spec.DeletionTimeoutSeconds = nil, nil
 	}
-	spec.DeletionTimeoutSeconds = nil
 	spec.Runner = nil
 	if r := b.Spec.Runner; r != nil && r.LogLevel != "" {
 		spec.Runner = &v1alpha1.Runner{LogLevel: r.LogLevel}
@@ -69,7 +68,7 @@ func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
 func manifestHash(b *v1alpha1.MQTTBridge) (string, error) {
 	spec := runnerSpec(b)
 	spec.Local.PreferredServer, spec.Remote.PreferredServer = nil, nil
-	spec.DeletionPolicy = nil
+	spec.DeletionPolicy, spec.DeletionTimeoutSeconds = nil, nil
 	text, err := yaml.Marshal(spec)
 	return hash(string(text)), err
 }

@@ -177,6 +177,41 @@ func TestDeletion_Drain_DeliversAllMessagesAlsoAfterKills(t *testing.T) {
 	}
 }
 
+// The primary has queued a message since the bridge left it.
+func TestDeletion_Drain_DeliversMessagesOfServersThatAreNotInUse(t *testing.T) {
+	t.Parallel()
+	n := newAbandoned(t)
+	here := mqtttest.StartClient5(t, n.local, "here")
+	here.Subscribe("down/#")
+	markDeleted(n.manifest, v1alpha1.DeletionDrain)
+	n.runner.Update(n.manifest)
+	wantExit(t, n.runner, 0)
+	if got := here.Wait("down/x", 1, eventTimeout); string(got[0].Payload) != "queued" {
+		t.Errorf("got %q", got[0].Payload)
+	}
+	wantNoSession(t, localSide, n.manifest, n.local)
+	wantNoSession(t, remoteSide, n.manifest, n.primary, n.backup)
+}
+
+func TestDeletion_DrainWithServerDown_KeepsItsSessionAndEndsTheOthers(t *testing.T) {
+	t.Parallel()
+	n := newAbandoned(t)
+	n.primary.Stop()
+	n.manifest.Spec.DeletionTimeoutSeconds = ptr.To[int32](16)
+	markDeleted(n.manifest, v1alpha1.DeletionDrain)
+	n.runner.Update(n.manifest)
+	waitDeletion(n.runner, "only the primary remains", func(d *v1alpha1.DeletionStatus) bool {
+		return d.State == v1alpha1.DeletionEndingSessions && len(d.Sessions) == 1 && d.Sessions[0].Server == "primary" && d.Sessions[0].LastError != nil
+	})
+	n.primary.Start()
+	wantExit(t, n.runner, 1)
+	wantNoSession(t, localSide, n.manifest, n.local)
+	wantNoSession(t, remoteSide, n.manifest, n.backup)
+	if !n.primary.HasSession(n.manifest.WithDefaults().Spec.Remote.ClientID) {
+		t.Error("the session with the message that was not delivered has ended")
+	}
+}
+
 // Messages that are published after the end of the subscriptions are not forwarded, so that a
 // drain ends also if the publishers continue.
 func TestDeletion_DrainOfBusyBridge_Ends(t *testing.T) {
