@@ -173,9 +173,16 @@ func (d *deletion) run(ctx context.Context) (complete bool) {
 	return ctx.Err() == nil && d.endSessions(ctx)
 }
 
+// stopTimeout is the longest time for which a process that stops still tries to end sessions,
+// for example in a namespace that is being deleted. It is well below a pod's grace period.
+const stopTimeout = 10 * time.Second
+
 // endSessions ends the sessions on all targets at the same time. It tries each again until it
-// has ended or ctx ends, and returns true if all have ended.
-func (d *deletion) endSessions(ctx context.Context) bool {
+// has ended, until stopTimeout after the end of ctx, or until deletionTimeoutSeconds has passed.
+// It returns true if all have ended.
+func (d *deletion) endSessions(stopped context.Context) bool {
+	ctx, cancel := afterStop(stopped)
+	defer cancel()
 	d.state.Disconnected()
 	d.mu.Lock()
 	d.status.State = v1alpha1.DeletionEndingSessions
@@ -189,7 +196,8 @@ func (d *deletion) endSessions(ctx context.Context) bool {
 	}
 	ending.Wait()
 	if len(d.unread) > 0 {
-		<-ctx.Done() // only a user can decide about the messages in these sessions
+		<-stopped.Done() // only a user can decide about the messages in these sessions
+		return false
 	}
 	if ctx.Err() != nil {
 		return false
@@ -200,6 +208,23 @@ func (d *deletion) endSessions(ctx context.Context) bool {
 	d.reportLocked()
 	d.log.Info("the sessions of the bridge have ended; the bridge can be deleted")
 	return true
+}
+
+// afterStop returns a context that ends stopTimeout after stopped, or with it at the timeout of
+// the deletion.
+func afterStop(stopped context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(stopped))
+	release := context.AfterFunc(stopped, func() {
+		if errors.Is(context.Cause(stopped), errIncomplete) {
+			cancel()
+			return
+		}
+		time.AfterFunc(stopTimeout, cancel)
+	})
+	return ctx, func() {
+		release()
+		cancel()
+	}
 }
 
 func (d *deletion) endSession(ctx context.Context, i int) {

@@ -36,29 +36,35 @@ type quiet struct {
 	pongs    *atomic.Int32      // the number of sessions that have answered a ping since
 }
 
-// observe records an observation. sessions are the sessions of the sources; nil stands for one
-// that is not connected or has subscriptions. received is the number of messages that have
-// arrived. delivered is whether all of them are delivered. ping pings a session, and calls the
-// function when it has answered. observe returns true if the bridge is quiet.
-func (q *quiet) observe(now time.Time, sessions []*session.Session, received uint64, delivered bool, ping func(s *session.Session, answered func())) bool {
-	if !delivered || slices.Contains(sessions, nil) {
+// observation is the state of a draining bridge at a time.
+type observation struct {
+	// sessions are the sessions of the sources; nil stands for a source that is not connected or
+	// has subscriptions.
+	sessions []*session.Session
+	// received is the number of messages that have arrived.
+	received uint64
+	// delivered says that all of them are delivered, and released that no QoS 2 message is in
+	// the middle of its exchange with a source.
+	delivered, released bool
+}
+
+// observe records an observation. It returns true if the bridge is quiet. ping pings a session,
+// and calls the function when the server has answered.
+func (q *quiet) observe(now time.Time, o observation, ping func(s *session.Session, answered func())) bool {
+	if !o.delivered || slices.Contains(o.sessions, nil) {
 		*q = quiet{}
 		return false
 	}
-	if q.since.IsZero() || q.received != received || !slices.Equal(q.sessions, sessions) {
-		*q = quiet{since: now, received: received, sessions: sessions, pongs: &atomic.Int32{}}
+	if q.since.IsZero() || q.received != o.received || !slices.Equal(q.sessions, o.sessions) {
+		*q = quiet{since: now, received: o.received, sessions: o.sessions, pongs: &atomic.Int32{}}
 		pongs := q.pongs
-		for _, s := range sessions {
+		for _, s := range o.sessions {
 			ping(s, func() { pongs.Add(1) })
 		}
 		return false
 	}
 	idle := now.Sub(q.since)
-	if idle >= quietLimit {
-		return true
-	}
-	released := !slices.ContainsFunc(sessions, func(s *session.Session) bool { return s.State().AwaitsRelease() })
-	return idle >= quietTime && released && int(q.pongs.Load()) == len(sessions)
+	return idle >= quietTime && o.released && int(q.pongs.Load()) == len(o.sessions) || idle >= quietLimit
 }
 
 // drain waits until the sources have sent their messages and the bridge has delivered them, the
@@ -79,8 +85,12 @@ func (d *deletion) drain(ctx context.Context) {
 		}
 		up, down := d.bridge.localToRemote.Undelivered(), d.bridge.remoteToLocal.Undelivered()
 		messages, unknown := up.Messages+down.Messages, up.Unknown || down.Unknown
-		now := time.Now()
-		done := q.observe(now, d.unsubscribed(), up.Received+down.Received, messages == 0 && !unknown, d.ping)
+		now, sessions := time.Now(), d.unsubscribed()
+		done := q.observe(now, observation{
+			sessions: sessions, received: up.Received + down.Received,
+			delivered: messages == 0 && !unknown,
+			released:  !slices.ContainsFunc(sessions, func(s *session.Session) bool { return s != nil && s.State().AwaitsRelease() }),
+		}, d.ping)
 		if done || now.Sub(reported) >= drainReport {
 			reported = now
 			d.reportMessages(messages, unknown)

@@ -124,6 +124,26 @@ func TestDeletion_ServerDown_EndsOtherSessionsAndContinuesAfterKill(t *testing.T
 	wantNoSession(t, remoteSide, n.manifest, n.primary)
 }
 
+// When a namespace is being deleted, the pod ends at the same time as the bridge.
+func TestDeletion_ProcessIsStopped_StillEndsSessions(t *testing.T) {
+	t.Parallel()
+	n := newAbandoned(t)
+	n.primary.Stop()
+	markDeleted(n.manifest, v1alpha1.DeletionEndSessions)
+	n.runner.Update(n.manifest)
+	waitDeletion(n.runner, "only the primary remains", func(d *v1alpha1.DeletionStatus) bool { return len(d.Sessions) == 1 })
+	ended := make(chan int, 1)
+	go func() {
+		code, _ := n.runner.Terminate()
+		ended <- code
+	}()
+	n.primary.Start()
+	if code := <-ended; code != 0 {
+		t.Errorf("the runner ends with code %d", code)
+	}
+	wantNoSession(t, remoteSide, n.manifest, n.primary)
+}
+
 func TestDeletion_Timeout_NamesWhatRemains(t *testing.T) {
 	t.Parallel()
 	n := newNotified(t, 1, 0)
