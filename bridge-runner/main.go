@@ -171,8 +171,8 @@ func run(ctx context.Context, opts options) error {
 }
 
 // runUntilDeleted runs the bridge until the context ends. If the bridge is being deleted, it does
-// the work of the deletion policy. Then the process ends; but in a pod, where it would be
-// started again, it waits until the context ends. deletionTimeoutSeconds bounds the work; with
+// the work of the deletion policy. Then the process ends; but in a pod, the kubelet would start
+// it again, so it waits until the context ends. deletionTimeoutSeconds bounds the work; with
 // Kubernetes, the operator applies it.
 func runUntilDeleted(ctx context.Context, d *deletion, kubernetes bool) error {
 	work := ctx

@@ -13,7 +13,7 @@ import (
 // DeletionFinalizer is the finalizer of bridges whose deletionPolicy is not Keep.
 const DeletionFinalizer = "mqttbridge.io/deletion"
 
-// DeletionPolicy is what becomes of sessions and messages when a bridge is deleted.
+// DeletionPolicy is the treatment of sessions and messages when a bridge is deleted.
 //
 // +kubebuilder:validation:Enum=Keep;EndSessions;Drain
 type DeletionPolicy string

@@ -126,15 +126,15 @@ type MQTTBridgeSpec struct {
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
-	// deletionPolicy is what becomes of the bridge's sessions on the servers, and of the
-	// messages for the bridge, when the bridge is deleted. Keep leaves all of them: the servers
-	// continue to queue messages for the bridge, until their own limits. EndSessions ends the
-	// sessions on all servers of the sides that messages come from; the servers delete the
-	// messages that they have queued in them. Drain first unsubscribes from all filters, and
-	// delivers the messages that the servers in use and the bridge hold; then it does the same
-	// as EndSessions. Both also delete the retained message of notifications on all servers.
-	// With both, the bridge has a finalizer, and its deletion waits until the work is done or
-	// deletionTimeoutSeconds has passed. Default Keep.
+	// deletionPolicy controls the work that is done before the bridge is deleted. Keep does
+	// nothing: the sessions remain, and the servers continue to queue messages in them, until
+	// their own limits. EndSessions ends the sessions on all servers of the sides that messages
+	// come from; the servers delete the messages that they have queued in them. Drain first
+	// unsubscribes from all filters, and delivers all messages that the bridge holds and that
+	// the servers have queued for it; then it does the same as EndSessions. Both also delete
+	// the retained message of notifications on all servers. With both, the bridge has a
+	// finalizer, and its deletion waits until the work is done or deletionTimeoutSeconds has
+	// passed. Default Keep.
 	// +optional
 	DeletionPolicy *DeletionPolicy `json:"deletionPolicy,omitempty"`
 
