@@ -124,12 +124,18 @@ func (s *Session) handle(f packet.Frame) error {
 		return s.handlePublish(f)
 	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
 		return s.handleAck(f)
-	case packet.SUBACK, packet.UNSUBACK:
+	case packet.SUBACK:
 		a, err := packet.DecodeSuback(s.version, f)
 		if err != nil {
 			return err
 		}
-		if s.handleSuback(a) != nil { // an answer for which neither Subscribe nor Unsubscribe waits is harmless
+		if s.handleSuback(a) != nil { // a SUBACK for which Subscribe does not wait is harmless
+			a.Faults |= packet.FaultUnexpected
+		}
+		s.report(f, a.Faults, "")
+	case packet.UNSUBACK:
+		a, err := packet.DecodeSuback(s.version, f)
+		if err != nil || s.handleSuback(a) != nil { // as for SUBACK; Unsubscribe waits for no malformed packet
 			a.Faults |= packet.FaultUnexpected
 		}
 		s.report(f, a.Faults, "")

@@ -12,7 +12,7 @@ import (
 func validateDeletion(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
 	errs := inRange(path.Child("deletionTimeoutSeconds"), s.DeletionTimeoutSeconds, 10, 86400)
 	if p := s.DeletionPolicy; p != nil {
-		errs = append(errs, oneOf(path.Child("deletionPolicy"), *p, v1alpha1.DeletionDrain, v1alpha1.DeletionEndSessions, v1alpha1.DeletionKeep)...)
+		errs = append(errs, oneOf(path.Child("deletionPolicy"), *p, v1alpha1.DeletionKeep, v1alpha1.DeletionEndSessions, v1alpha1.DeletionDrain)...)
 	}
 	return errs
 }
