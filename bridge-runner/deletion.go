@@ -43,6 +43,7 @@ type deletion struct {
 	// before, and ending is closed when the sessions may be ended without a drain.
 	requested, draining, ending *latch
 
+	// mu comes before the locks of package report.
 	mu sync.Mutex
 	// status is the reported progress. remaining are the sessions that are left, by the index of
 	// the target. mu guards both.
@@ -238,6 +239,9 @@ func (d *deletion) endSession(ctx context.Context, i int) {
 		d.recordAttempt(i, why)
 		if why == nil {
 			return
+		}
+		if why.Permanent() { // frequent retries may lock an account
+			pause = most
 		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause/2+1)): //nolint:gosec // spreads load, and protects nothing

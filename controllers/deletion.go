@@ -63,6 +63,7 @@ func (r *Reconciler) finalize(ctx context.Context, b *v1alpha1.MQTTBridge) (ctrl
 		r.forget(client.ObjectKeyFromObject(b))
 		return ctrl.Result{}, nil
 	}
+	b.SetDefaultClientIDs(r.ClusterID) // of the copy: events name them
 	left := untilDeletionTimeout(b, r.Now())
 	switch {
 	case !needsFinalizer(b):

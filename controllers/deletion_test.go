@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -167,8 +168,9 @@ func TestDeletion_Timeout_EndsWithEventThatNamesWhatRemains(t *testing.T) {
 		invalid  bool
 		suffix   string
 	}{
-		"runner that never starts": {suffix: `local server local: the session of client identifier "plant"`},
-		"invalid spec":             {suffix: `remote server b: the session of client identifier "cloud"`, invalid: true},
+		"runner that never starts":  {suffix: `local server local: the session of client identifier "plant"`},
+		"default client identifier": {},
+		"invalid spec":              {suffix: `remote server b: the session of client identifier "cloud"`, invalid: true},
 		"server down and backlog": {
 			reported: &v1alpha1.DeletionStatus{State: v1alpha1.DeletionDraining, Messages: ptr.To[int64](7), Sessions: []v1alpha1.RemainingSession{remainingSession()}},
 			suffix:   "7 undelivered messages; " + remainingText,
@@ -180,6 +182,12 @@ func TestDeletion_Timeout_EndsWithEventThatNamesWhatRemains(t *testing.T) {
 			withDeletion(b, v1alpha1.DeletionDrain)
 			if tc.invalid {
 				makeInvalid(b)
+			}
+			if tc.suffix == "" {
+				b.Spec.Local.ClientID = ""
+				named := b.DeepCopy()
+				named.SetDefaultClientIDs(operator.ClusterID)
+				tc.suffix = fmt.Sprintf("the session of client identifier %q", named.Spec.Local.ClientID)
 			}
 			create(t, b)
 			b = beginDeletion(t, b)
@@ -229,7 +237,7 @@ func TestDeletion_OfNamespace_DoesNotWaitForTheTimeout(t *testing.T) {
 	}
 }
 
-func TestManifest_DeletionPolicy_ReplacesNoPod(t *testing.T) {
+func TestManifest_BridgeBeingDeleted_HasDeletionAndTheSameHash(t *testing.T) {
 	b := newBridge("default", "plant")
 	before, err := manifestHash(b)
 	if err != nil {
@@ -243,5 +251,13 @@ func TestManifest_DeletionPolicy_ReplacesNoPod(t *testing.T) {
 	}
 	if before != after {
 		t.Error("the deletion policy changes the hash of the manifest, so that the pod is replaced")
+	}
+	rendered, err := runnerManifest(b, "a-template-hash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	assertRunnerAccepts(t, b, rendered)
+	if !strings.Contains(rendered, "deletionTimestamp: ") || !strings.Contains(rendered, "deletionPolicy: Drain") {
+		t.Errorf("the manifest does not say that the bridge is being deleted:\n%s", rendered)
 	}
 }

@@ -63,7 +63,7 @@ func newAbandoned(t *testing.T) *notified {
 	n := newNotified(t, 1, 0)
 	withoutProbes(downToo(n.manifest))
 	n.manifest.Spec.Remote.Primary.URL = n.primary.URL()
-	n.start()
+	n.runner = mqtttest.StartRaceRunner(t, n.manifest)
 	n.runner.WaitActive("primary", eventTimeout)
 	n.primary.Stop()
 	n.runner.WaitActive("backup-1", eventTimeout)
@@ -237,7 +237,8 @@ func TestDeletion_DrainWithServerDown_KeepsItsSessionAndEndsTheOthers(t *testing
 func TestDeletion_DrainOfBusyBridge_Ends(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	l.connect()
+	l.runner = mqtttest.StartRaceRunner(t, l.manifest)
+	l.runner.WaitActive("primary", eventTimeout)
 	l.stream(2, 500)
 	markDeleted(l.manifest, v1alpha1.DeletionDrain)
 	l.runner.Update(l.manifest)
