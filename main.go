@@ -96,7 +96,7 @@ func parseFlags() *settings {
 	flag.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081",
 		"Address that serves the health probes /healthz and /readyz. 0 disables them.")
 	flag.Int64Var(&s.memoryLimit, "memory-limit", 0,
-		"Memory limit of the container in bytes. The operator frees memory earlier to stay below 90 % of it. Default: no limit.")
+		"Memory limit of the container in bytes. The operator frees memory earlier to stay below it. Default: no limit.")
 	flag.BoolVar(&s.version, "version", false, "Print the version and exit.")
 	s.zap.BindFlags(flag.CommandLine)
 	flag.Parse()

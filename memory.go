@@ -16,6 +16,9 @@ func limitMemory(limit int64) {
 	if limit <= 0 || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	// 10 % are left for memory that the Go runtime does not count.
-	debug.SetMemoryLimit(limit / 10 * 9)
+	debug.SetMemoryLimit(max(limit-programMemory, limit/2))
 }
+
+// programMemory is the memory of the process, in bytes, that the Go runtime does not count: the
+// pages of the program in use, 46 MiB, and some more.
+const programMemory = 56 << 20

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestMemoryLimit_OfContainer_LimitsTheHeapTo90Percent(t *testing.T) {
+func TestMemoryLimit_OfContainer_LeavesMemoryForTheProgram(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })
 	for _, c := range []struct {
@@ -17,7 +17,8 @@ func TestMemoryLimit_OfContainer_LimitsTheHeapTo90Percent(t *testing.T) {
 		limit, want    int64
 	}{
 		{"no limit", "", 0, math.MaxInt64},
-		{"256 MiB", "", 256 << 20, (256 << 20) / 10 * 9},
+		{"256 MiB", "", 256 << 20, 200 << 20},
+		{"64 MiB", "", 64 << 20, 32 << 20},
 		{"GOMEMLIMIT is set", "1GiB", 256 << 20, math.MaxInt64},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,28 +14,19 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-)
 
-// freeAddress returns an address on which nothing listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+)
 
 func TestServers_3000IdleConnections_StillAnswer(t *testing.T) {
 	// These requests need no API server.
-	mgr, err := ctrl.NewManager(&rest.Config{Host: "https://" + freeAddress(t)}, ctrl.Options{
+	mgr, err := ctrl.NewManager(&rest.Config{Host: "https://" + mqtttest.FreeAddress(t)}, ctrl.Options{
 		Metrics: metricsserver.Options{BindAddress: disabled}, HealthProbeBindAddress: disabled,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &settings{metricsAddress: freeAddress(t), probeAddress: freeAddress(t)}
+	s := &settings{metricsAddress: mqtttest.FreeAddress(t), probeAddress: mqtttest.FreeAddress(t)}
 	if err := addServers(mgr, s); err != nil {
 		t.Fatal(err)
 	}

@@ -12,21 +12,11 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// unusedAddress returns an address on which no program listens.
-func unusedAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 func TestServe_MetricsListen_SeparatesProbesFromMetricsAndStatus(t *testing.T) {
-	shared, probes, metrics := unusedAddress(t), unusedAddress(t), unusedAddress(t)
+	shared, probes, metrics := mqtttest.FreeAddress(t), mqtttest.FreeAddress(t), mqtttest.FreeAddress(t)
 	for _, c := range []struct {
 		opts options
 		want map[string]string // the paths that an address serves

@@ -10,25 +10,14 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
-
-// identity identifies a child among the children of a bridge.
-type identity struct{ kind, name string }
-
-// liveChild is a child that exists.
-type liveChild struct {
-	kind   childKind
-	object client.Object
-}
 
 // change is a child to apply, because it does not exist or differs from the wanted state.
 type change struct {
@@ -137,29 +126,6 @@ func (r *Reconciler) changes(ctx context.Context, b *v1alpha1.MQTTBridge, p *pla
 	return out, nil
 }
 
-// wantedFingerprint returns the fingerprint of a wanted child. For the Deployment and the
-// manifest, which names the pod template, it also depends on the decision of stage.
-func (p *plan) wantedFingerprint(b *v1alpha1.MQTTBridge, s *staged, c *plannedChild, deployment *appsv1.Deployment) (string, error) {
-	template := s.annotations[annotationTemplateHash]
-	switch {
-	case c.kind == deploymentKind:
-		return s.fingerprint(c.fingerprint, deployment)
-	case c.kind != configMapKind || template == p.hashes[annotationTemplateHash]:
-		return c.fingerprint, nil
-	case p.otherManifest.template != template:
-		config, err := configMap(b, template)
-		if err != nil {
-			return "", err
-		}
-		text, err := fingerprint(config)
-		if err != nil {
-			return "", err
-		}
-		p.otherManifest = manifestFor{template, text}
-	}
-	return p.otherManifest.fingerprint, nil
-}
-
 // noteWritten records that the cache may still hold the version of a child before a write.
 func (r *Reconciler) noteWritten(p *plan, c *change) error {
 	written, rolled, err := applyChanged(c.wanted, c.existing)
@@ -199,52 +165,6 @@ func (c *change) applyError(err error) error {
 		err = fmt.Errorf(msgClaimRefused, err)
 	}
 	return &stallError{v1alpha1.ReasonApplyFailed, err}
-}
-
-// pruneChildren deletes the given children, except for kinds that are never pruned. It
-// reports whether it deleted any.
-func (r *Reconciler) pruneChildren(ctx context.Context, unwanted map[identity]liveChild) (pruned bool, err error) {
-	for id, c := range unwanted {
-		if c.kind.neverPrune {
-			continue
-		}
-		if err := r.prune(ctx, c.object); err != nil {
-			return pruned, fmt.Errorf("deleting %s %s: %w", id.kind, id.name, err)
-		}
-		pruned = true
-	}
-	return pruned, nil
-}
-
-// liveChildren returns the cached objects that the bridge controls, and its retained claim.
-// They belong to the cache and must not be changed.
-func (r *Reconciler) liveChildren(ctx context.Context, b *v1alpha1.MQTTBridge) (map[identity]liveChild, error) {
-	out := make(map[identity]liveChild, len(childKinds))
-	key := client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}
-	for _, kind := range childKinds {
-		obj := kind.newObject()
-		err := r.Client.Get(ctx, key, obj, client.UnsafeDisableDeepCopy)
-		if client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("reading %s %s: %w", kind.gvk.Kind, key.Name, err)
-		}
-		if err == nil && (metav1.IsControlledBy(obj, b) || kind.neverPrune && retained(b, obj)) {
-			out[identity{kind.gvk.Kind, key.Name}] = liveChild{kind, obj}
-		}
-		strays := kind.newList()
-		if err := r.Client.List(ctx, strays, client.InNamespace(b.Namespace), client.MatchingFields{straysOfOwner: string(b.UID)}, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("listing %s children: %w", kind.gvk.Kind, err)
-		}
-		err = meta.EachListItem(strays, func(item runtime.Object) error {
-			if obj, ok := item.(client.Object); ok {
-				out[identity{kind.gvk.Kind, obj.GetName()}] = liveChild{kind, obj}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("listing %s children: %w", kind.gvk.Kind, err)
-		}
-	}
-	return out, nil
 }
 
 // neverVersion is a resource version that no object has. The API server creates an object
@@ -303,44 +223,4 @@ func applyChanged(applied child, existing liveChild) (changed, rolled bool, err 
 		return changed, answer.Generation != old.GetGeneration(), nil
 	}
 	return changed, changed, nil
-}
-
-// checkOwnership returns an error if an object with a child's name exists that the bridge
-// does not control, and that is not its retained claim. It reads from the API server, because
-// the cache holds only objects with the operator's labels.
-func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge, id identity) error {
-	found := &metav1.PartialObjectMetadata{}
-	for _, kind := range childKinds {
-		if kind.gvk.Kind == id.kind {
-			found.SetGroupVersionKind(kind.gvk)
-		}
-	}
-	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: id.name}, found)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("looking for %s %s: %w", id.kind, id.name, err)
-	}
-	owner := metav1.GetControllerOf(found)
-	switch {
-	case owner != nil && owner.UID == b.UID, id.kind == claimKind && retained(b, found):
-		return nil
-	case owner != nil && owner.Kind == bridgeKind && owner.Name == b.Name:
-		// It belonged to an earlier bridge of this name; the garbage collector deletes it.
-		return waitError{fmt.Errorf(msgLeftover, id.kind, id.name)}
-	default:
-		return &stallError{v1alpha1.ReasonApplyFailed, fmt.Errorf(msgNotOurs, id.kind, id.name)}
-	}
-}
-
-// prune deletes a child, unless it has been replaced since it was read.
-func (r *Reconciler) prune(ctx context.Context, obj client.Object) error {
-	if !obj.GetDeletionTimestamp().IsZero() {
-		return nil
-	}
-	err := r.Client.Delete(ctx, obj,
-		client.Preconditions{UID: ptr.To(obj.GetUID())},
-		client.PropagationPolicy(metav1.DeletePropagationBackground))
-	return client.IgnoreNotFound(err)
 }

@@ -12,7 +12,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -140,14 +139,14 @@ const maxNamedBridges = 3
 // findSharedClientIDs describes the client identifiers that b shares with running bridges. It
 // returns an empty string if there are none.
 func (r *Reconciler) findSharedClientIDs(ctx context.Context, b *v1alpha1.MQTTBridge) (string, error) {
-	if ptr.Deref(b.Spec.Suspend, false) {
+	if isSuspended(b) {
 		return "", nil
 	}
 	shared, err := r.sharedClientIDs(ctx, b)
 	if err != nil {
 		return "", err
 	}
-	shared = slices.DeleteFunc(shared, func(s sharedClientID) bool { return ptr.Deref(s.bridge.Spec.Suspend, false) })
+	shared = slices.DeleteFunc(shared, func(s sharedClientID) bool { return isSuspended(s.bridge) })
 	var names []string
 	for i, s := range shared {
 		if i == maxNamedBridges {

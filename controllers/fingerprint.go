@@ -10,7 +10,10 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // fingerprint returns a hash of the fields of an apply configuration. Two configurations of
@@ -94,4 +97,27 @@ func hashOfJSON(v any) (string, error) {
 		return "", fmt.Errorf("encoding %T: %w", v, err)
 	}
 	return hash(string(text)), nil
+}
+
+// wantedFingerprint returns the fingerprint of a wanted child. For the Deployment and the
+// manifest, which names the pod template, it also depends on the decision of stage.
+func (p *plan) wantedFingerprint(b *v1alpha1.MQTTBridge, s *staged, c *plannedChild, deployment *appsv1.Deployment) (string, error) {
+	template := s.annotations[annotationTemplateHash]
+	switch {
+	case c.kind == deploymentKind:
+		return s.fingerprint(c.fingerprint, deployment)
+	case c.kind != configMapKind || template == p.hashes[annotationTemplateHash]:
+		return c.fingerprint, nil
+	case p.otherManifest.template != template:
+		config, err := configMap(b, template)
+		if err != nil {
+			return "", err
+		}
+		text, err := fingerprint(config)
+		if err != nil {
+			return "", err
+		}
+		p.otherManifest = manifestFor{template, text}
+	}
+	return p.otherManifest.fingerprint, nil
 }

@@ -43,7 +43,7 @@ func (f *fleet) setMember(bridge client.ObjectKey, m *member) {
 		f.members = map[client.ObjectKey]member{}
 	}
 	if m == nil || m.template != f.members[bridge].template {
-		delete(f.granted, bridge) // the granted change, or one that replaces it
+		delete(f.granted, bridge) // the granted change, or a change that replaces it
 	}
 	delete(f.members, bridge)
 	if m != nil {

@@ -61,7 +61,7 @@ func TestFleet_GrantedChange_CountsUntilTheWatchShowsIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fleet{}
-			t.Cleanup(func() { // the gauges are those of the process
+			t.Cleanup(func() { // the gauges belong to the process
 				f.setState(fleetKey(0), "")
 				f.setState(fleetKey(1), "")
 			})

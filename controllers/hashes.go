@@ -41,7 +41,7 @@ func specHash(b *v1alpha1.MQTTBridge) (string, error) {
 	parts := map[string]any{
 		"manifest": manifest,
 		"runner":   runner,
-		"suspend":  ptr.Deref(b.Spec.Suspend, false),
+		"suspend":  isSuspended(b),
 	}
 	if d := disk(b); d != nil && d.ExistingClaim != "" {
 		parts["claim"] = d.ExistingClaim

@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -24,7 +23,7 @@ func (r *Reconciler) findLoop(ctx context.Context, b *v1alpha1.MQTTBridge, p *pl
 		return p.loop, nil
 	}
 	loop := ""
-	if !ptr.Deref(b.Spec.Suspend, false) {
+	if !isSuspended(b) {
 		others, err := r.activeBridges(ctx, keys)
 		if err != nil {
 			return "", err
@@ -49,7 +48,7 @@ func (r *Reconciler) activeBridges(ctx context.Context, keys []client.ObjectKey)
 		if client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("reading bridge %s: %w", key, err)
 		}
-		if err == nil && x.DeletionTimestamp.IsZero() && !ptr.Deref(x.Spec.Suspend, false) {
+		if err == nil && x.DeletionTimestamp.IsZero() && !isSuspended(x) {
 			out = append(out, x)
 		}
 	}

@@ -69,8 +69,7 @@ func manifestHash(b *v1alpha1.MQTTBridge) (string, error) {
 	spec := runnerSpec(b)
 	spec.Local.PreferredServer, spec.Remote.PreferredServer = nil, nil
 	spec.DeletionPolicy, spec.DeletionTimeoutSeconds = nil, nil
-	text, err := yaml.Marshal(spec)
-	return hash(string(text)), err
+	return hashOf(spec)
 }
 
 // hash returns 16 hexadecimal digits of the SHA-256 of text.

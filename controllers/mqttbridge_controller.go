@@ -16,15 +16,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -129,6 +123,12 @@ func (r *Reconciler) pass(ctx context.Context, bridge *v1alpha1.MQTTBridge) (ctr
 	}
 	// If the spec is invalid or not permitted, a retry cannot help; a change of the spec starts another pass.
 	return ctrl.Result{RequeueAfter: earliest(recheck, p.retryAfter(), r.fleet.retryAfter(client.ObjectKeyFromObject(bridge)))}, nil
+}
+
+// manages reports whether the operator makes the children match a bridge: it has the operator's
+// class, and is not being deleted.
+func (r *Reconciler) manages(b *v1alpha1.MQTTBridge) bool {
+	return b.DeletionTimestamp.IsZero() && b.Spec.ClassName == r.Class
 }
 
 // earliest returns the shortest of several times. A time of 0 means that nothing is to be
@@ -256,54 +256,4 @@ func ignoreStale(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// SetupWithManager watches bridges, their children and their pods.
-//
-// Updates of a bridge are not filtered, because the runner's reports are status changes
-// from which conditions are derived. The operator's own status writes also start a pass,
-// which finds nothing to write.
-//
-// A replica that is not the leader also watches, so that it has all objects in its cache
-// when it takes the lead.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	resetMetrics()
-	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
-		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
-	}
-	c := ctrl.NewControllerManagedBy(mgr).
-		Named("mqttbridge").
-		For(&v1alpha1.MQTTBridge{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels)).
-		Watches(&appsv1.Deployment{}, r.fleet.handler()).
-		Watches(&v1alpha1.MQTTBridge{}, r.servers.handler(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.MQTTBridge{}, handler.EnqueueRequestsFromMapFunc(r.enqueueSharedClientIDs), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: concurrentReconciles,
-			EnableWarmup:            ptr.To(true),
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, lastRetry),
-			// Tests run several operators in one process.
-			SkipNameValidation: ptr.To(true),
-		})
-	for _, kind := range childKinds {
-		if kind.neverPrune {
-			c = c.Watches(kind.object, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels))
-		} else {
-			c = c.Owns(kind.object)
-		}
-	}
-	if err := c.Complete(r); err != nil {
-		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
-	}
-	return nil
-}
-
-// bridgeOfLabels returns a request for the bridge that a pod or a claim belongs to, according
-// to its labels. A retained claim has no owner.
-func bridgeOfLabels(_ context.Context, obj client.Object) []ctrl.Request {
-	name := obj.GetLabels()[labelInstance]
-	if name == "" {
-		return nil
-	}
-	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: obj.GetNamespace(), Name: name}}}
 }

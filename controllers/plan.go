@@ -130,19 +130,30 @@ func (k *planBook) lookup(b *v1alpha1.MQTTBridge) *plan {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := k.plans[client.ObjectKeyFromObject(b)]
-	if p == nil || p.uid != b.UID || p.generation != b.Generation || !maps.Equal(p.annotations, b.Annotations) {
+	if p == nil || !p.isOf(b.UID, b.Generation, b.Annotations) {
 		return nil
 	}
 	return p
 }
 
-func (k *planBook) keep(key client.ObjectKey, p *plan) {
+// keep keeps a plan and returns it, unless there is a plan of this version already, which may
+// record writes: then it returns that plan.
+func (k *planBook) keep(key client.ObjectKey, p *plan) *plan {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.plans == nil {
 		k.plans = map[client.ObjectKey]*plan{}
 	}
+	if old := k.plans[key]; old != nil && old.isOf(p.uid, p.generation, p.annotations) {
+		return old
+	}
 	k.plans[key] = p
+	return p
+}
+
+// isOf reports whether the plan is of a version of a bridge.
+func (p *plan) isOf(uid types.UID, generation int64, annotations map[string]string) bool {
+	return p.uid == uid && p.generation == generation && maps.Equal(p.annotations, annotations)
 }
 
 // forget removes the plan of a deleted bridge.
@@ -161,8 +172,7 @@ func (r *Reconciler) planFor(b *v1alpha1.MQTTBridge) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.plans.keep(client.ObjectKeyFromObject(b), p)
-	return p, nil
+	return r.plans.keep(client.ObjectKeyFromObject(b), p), nil
 }
 
 func newPlan(b *v1alpha1.MQTTBridge, image string, policy *Policy) (*plan, error) {

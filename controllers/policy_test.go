@@ -162,4 +162,13 @@ func TestPolicy_ForbiddenImage_StallsAndKeepsTheBridgeRunning(t *testing.T) {
 	if image := suspended.Spec.Template.Spec.Containers[0].Image; image != testRunnerImage {
 		t.Errorf("the suspended bridge has the image %s", image)
 	}
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = nil })
+	reconcile("a stalled bridge that is still stopped", func(got *v1alpha1.MQTTBridge) bool { return got.Status.ObservedGeneration == b.Generation })
+	stopped := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
+	if *stopped.Spec.Replicas != 0 {
+		t.Error("a forbidden bridge runs again when its suspension ends")
+	}
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = nil })
+	reconcile("a permitted bridge", func(got *v1alpha1.MQTTBridge) bool { return got.Status.ObservedGeneration == b.Generation })
+	awaitReplicas(t, b, 1)
 }

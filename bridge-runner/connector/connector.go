@@ -278,14 +278,7 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 
 // draining reports whether the runner drains before its end. The connector then keeps
 // the server in use.
-func (c *Connector) draining() bool {
-	select {
-	case <-c.drainStarted:
-		return true
-	default:
-		return false
-	}
-}
+func (c *Connector) draining() bool { return isClosed(c.drainStarted) }
 
 // markActive clears the failure of the server that is now in use. It marks every other
 // server on which the bridge has subscribed as stale.

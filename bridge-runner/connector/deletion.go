@@ -27,9 +27,12 @@ func (c *Connector) EndSession(ctx context.Context, server int, topic string) *d
 }
 
 // unsubscribing reports whether the bridge drains before its deletion.
-func (c *Connector) unsubscribing() bool {
+func (c *Connector) unsubscribing() bool { return isClosed(c.Unsubscribing) }
+
+// isClosed reports whether a channel on which nothing is sent is closed.
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-c.Unsubscribing:
+	case <-c:
 		return true
 	default:
 		return false

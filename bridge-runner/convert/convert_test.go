@@ -39,6 +39,34 @@ func TestManifests_EachManifestOfBefore_IsValidNow(t *testing.T) {
 	}
 }
 
+// An upgrade must not change a bridge whose manifest was not converted: with another client
+// identifier, it would leave the messages in its session. The new operator finds no rules in
+// it, and therefore leaves its pod as it is.
+func TestManifests_NotConverted_IsInvalid(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		before, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, document := range strings.Split(string(before), "\n---\n") {
+			if !strings.Contains(document, "kind: MQTTBridge") {
+				continue
+			}
+			b := &v1alpha1.MQTTBridge{}
+			if err := yaml.Unmarshal([]byte(document), b); err != nil {
+				t.Fatalf("%s: %v", file, err) // the API server ignores unknown fields in the same way
+			}
+			if errs := manifest.Validate(b).ToAggregate(); errs == nil || !strings.Contains(errs.Error(), "localToRemote") {
+				t.Errorf("%s: %v; want an error that names localToRemote", file, errs)
+			}
+		}
+	}
+}
+
 func converted(t *testing.T, before string) string {
 	t.Helper()
 	now, _, err := Manifests([]byte(before), "")

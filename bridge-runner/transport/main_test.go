@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -150,7 +149,7 @@ func port(t *testing.T, hostPort string) string {
 // closedPort returns a host and port on which no program listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
+	return mqtttest.FreeAddress(t)
 }
 
 // testTimeout is the time limit for operations that take milliseconds, on a busy machine.

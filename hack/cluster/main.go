@@ -34,7 +34,9 @@ const usage = `usage: go -C hack/cluster run . COMMAND
   kubeconfig           print the path of the cluster's kubeconfig
   image FLAGS          make an image from binaries; see "image -h"
   load FILE.tar...     import image archives into the cluster
-  logs [NAME]          print the paths of the logs, or the end of one log`
+  logs [NAME]          print the paths of the logs, or the end of one log
+  freeze NAME...       make programs of the cluster hang; a frozen kubelet is a lost node
+  thaw NAME...         let frozen programs continue`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -75,6 +77,10 @@ func run(ctx context.Context, args []string) error {
 		return runLoad(ctx, args)
 	case "logs":
 		return runLogs(args)
+	case "freeze":
+		return runSignal(args, syscall.SIGSTOP)
+	case "thaw":
+		return runSignal(args, syscall.SIGCONT)
 	case "help", "-h", "--help":
 		fmt.Println(usage)
 		return nil

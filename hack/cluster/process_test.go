@@ -90,6 +90,27 @@ func TestProcess_Stop_EndsIt(t *testing.T) {
 	}
 }
 
+func TestFindProcess_Names_ReturnsOnlyRunningPrograms(t *testing.T) {
+	boot, err := bootID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, err := startTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := process{Name: "kubelet", PID: os.Getpid(), StartTime: started, Boot: boot}
+	ended := process{Name: "etcd", PID: os.Getpid(), StartTime: started + 1, Boot: boot}
+	for name, want := range map[string]bool{"kubelet": true, "etcd": false, "kube-proxy": false} {
+		t.Run(name, func(t *testing.T) {
+			got, err := findProcess([]process{ended, ours}, name)
+			if found := err == nil; found != want || found && got != ours {
+				t.Errorf("found %+v (%v), want a running program: %v", got, err, want)
+			}
+		})
+	}
+}
+
 func TestIsShim_CommandLines_MatchesOnlyOwnShims(t *testing.T) {
 	for name, tc := range map[string]struct {
 		argv []string

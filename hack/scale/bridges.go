@@ -44,10 +44,13 @@ func newBridge(i, namespaces int) *v1alpha1.MQTTBridge {
 		Spec: v1alpha1.MQTTBridgeSpec{
 			Local: v1alpha1.Side{Primary: v1alpha1.Server{URL: fmt.Sprintf("mqtt://%s.broker:1883", name)}},
 			Remote: v1alpha1.Side{
-				Primary:     v1alpha1.Server{URL: hub},
-				Backups:     []v1alpha1.Server{{URL: hubBackup}},
-				Credentials: &v1alpha1.Credentials{Password: &v1alpha1.SecretSource{SecretKeyRef: v1alpha1.KeyReference{Name: "hub-login"}}},
-				TLS:         &v1alpha1.TLS{CA: &v1alpha1.CASource{ConfigMapKeyRef: &v1alpha1.KeyReference{Name: "hub-ca"}}},
+				Primary: v1alpha1.Server{URL: hub},
+				Backups: []v1alpha1.Server{{URL: hubBackup}},
+				Credentials: &v1alpha1.Credentials{
+					Username: &v1alpha1.UsernameSource{SecretKeyRef: &v1alpha1.KeyReference{Name: "hub-login"}},
+					Password: &v1alpha1.SecretSource{SecretKeyRef: v1alpha1.KeyReference{Name: "hub-login"}},
+				},
+				TLS: &v1alpha1.TLS{CA: &v1alpha1.CASource{ConfigMapKeyRef: &v1alpha1.KeyReference{Name: "hub-ca"}}},
 			},
 			LocalToRemote: []v1alpha1.Rule{{Filter: "sensors/#", Topic: name + "/${topic}"}, {Filter: "alarms/#", Topic: name + "/${topic}"}},
 			RemoteToLocal: []v1alpha1.Rule{{Filter: "commands/" + name + "/#"}},

@@ -29,6 +29,8 @@ const (
 // Broker is a Mosquitto: a Deployment of one pod, its ConfigMap and a Service.
 type Broker struct {
 	Namespace, Name string
+	// ByAddress makes Dial connect to the address of the pod, see DialPodAddress.
+	ByAddress bool
 
 	cluster *Cluster
 }
@@ -112,6 +114,9 @@ func (b *Broker) URL() string {
 
 // Dial connects to the broker from outside the cluster.
 func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
+	if b.ByAddress {
+		return b.cluster.DialPodAddress(ctx, b.Namespace, b.selector(), brokerPort)
+	}
 	return b.cluster.DialPod(ctx, b.Namespace, b.selector(), brokerPort)
 }
 

@@ -86,6 +86,17 @@ func (c *Cluster) Down(ctx context.Context) error {
 	return c.clusterTool(ctx, c.log, "down")
 }
 
+// FreezeKubelet makes the kubelet of the local cluster hang: the node is lost some 10 s later, and
+// its pods continue to run.
+func (c *Cluster) FreezeKubelet(ctx context.Context) error {
+	return c.clusterTool(ctx, c.log, "freeze", "kubelet")
+}
+
+// ThawKubelet reverts FreezeKubelet.
+func (c *Cluster) ThawKubelet(ctx context.Context) error {
+	return c.clusterTool(ctx, c.log, "thaw", "kubelet")
+}
+
 func (c *Cluster) connect(rules *clientcmd.ClientConfigLoadingRules) error {
 	overrides := &clientcmd.ConfigOverrides{CurrentContext: c.context}
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()

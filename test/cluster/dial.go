@@ -22,13 +22,32 @@ import (
 // DialPod opens a connection to a port of a ready pod that matches the selector. It uses the port
 // forwarding of the API server, so that it works on any cluster.
 func (c *Cluster) DialPod(ctx context.Context, namespace, selector string, port int) (net.Conn, error) {
+	pod, err := c.readyPod(ctx, namespace, selector)
+	if err != nil {
+		return nil, err
+	}
+	return c.forward(namespace, pod.Name, port)
+}
+
+// DialPodAddress is like DialPod, but connects to the address of the pod. The connection needs no
+// kubelet. This machine must reach the pods, as it does on the local cluster.
+func (c *Cluster) DialPodAddress(ctx context.Context, namespace, selector string, port int) (net.Conn, error) {
+	pod, err := c.readyPod(ctx, namespace, selector)
+	if err != nil {
+		return nil, err
+	}
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "tcp", net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(port)))
+}
+
+func (c *Cluster) readyPod(ctx context.Context, namespace, selector string) (*corev1.Pod, error) {
 	pods, err := c.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return nil, err
 	}
 	for i := range pods.Items {
 		if ready(&pods.Items[i]) {
-			return c.forward(namespace, pods.Items[i].Name, port)
+			return &pods.Items[i], nil
 		}
 	}
 	return nil, fmt.Errorf("no pod in namespace %s with label %s is ready", namespace, selector)

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
@@ -24,13 +22,8 @@ func TestSuspend_SetAndCleared_RemovesPodAndLosesNothing(t *testing.T) {
 	w.ready()
 	w.stream()
 	w.kubectl("patch", "mqb", bridgeName, "--type=merge", "-p", `{"spec":{"suspend":true}}`)
-	w.condition(v1alpha1.ConditionSuspended, metav1.ConditionTrue, v1alpha1.ReasonSuspended)
-	w.eventually(eventTimeout, func() error {
-		if pods := w.kubectl("get", "pods", "-l", "app.kubernetes.io/instance="+bridgeName, "--no-headers"); pods != "" {
-			return fmt.Errorf("a suspended bridge has pods: %s", pods)
-		}
-		return nil
-	})
+	w.kubectl("wait", "--for=condition=Suspended", "mqttbridge/"+bridgeName, "--timeout=60s")
+	w.kubectl("wait", "pod", "--for=delete", "--selector=app.kubernetes.io/instance="+bridgeName, "--timeout=60s")
 	w.kubectl("patch", "mqb", bridgeName, "--type=merge", "-p", `{"spec":{"suspend":false}}`)
 	w.kubectl("wait", "mqttbridge/"+bridgeName, "--for=condition=Ready", "--timeout=60s")
 	w.flow(200)
@@ -60,7 +53,7 @@ func TestBridge_DeletedWithDrain_DeliversAllAndLeavesNoSession(t *testing.T) {
 	w.stream()
 	client := w.get().Status.Local.ClientID
 	w.kubectl("patch", "mqb", bridgeName, "--type=merge", "-p", `{"spec":{"suspend":true}}`)
-	w.condition(v1alpha1.ConditionSuspended, metav1.ConditionTrue, v1alpha1.ReasonSuspended)
+	w.kubectl("wait", "--for=condition=Suspended", "mqttbridge/"+bridgeName, "--timeout=60s")
 	must(t, w.publisher.StopAndDrain(eventTimeout)) // the messages of this time wait at the local broker
 	w.kubectl("delete", "mqb", bridgeName, "--timeout=120s")
 	must(t, w.collector.WaitAll(w.publisher.Ledger(), eventTimeout))

@@ -75,6 +75,9 @@ func NewPKI(t testing.TB) *PKI {
 // Server issues a certificate for localhost and 127.0.0.1.
 func (p *PKI) Server() *KeyPair { return p.issue("localhost", time.Now().Add(time.Hour)) }
 
+// ServerNamed issues a certificate for the host.
+func (p *PKI) ServerNamed(host string) *KeyPair { return p.issue(host, time.Now().Add(time.Hour)) }
+
 // LongLived issues a certificate like Server's that is valid for four days.
 func (p *PKI) LongLived() *KeyPair { return p.issue("localhost", time.Now().Add(4*24*time.Hour)) }
 
@@ -82,7 +85,7 @@ func (p *PKI) LongLived() *KeyPair { return p.issue("localhost", time.Now().Add(
 func (p *PKI) Expired() *KeyPair { return p.issue("localhost", time.Now().Add(-time.Minute)) }
 
 // WrongName issues a certificate for another host.
-func (p *PKI) WrongName() *KeyPair { return p.issue("another.example", time.Now().Add(time.Hour)) }
+func (p *PKI) WrongName() *KeyPair { return p.ServerNamed("another.example") }
 
 // Client issues a client certificate.
 func (p *PKI) Client(name string) *KeyPair { return p.issue(name, time.Now().Add(time.Hour)) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -72,4 +73,10 @@ func Eventually(t testing.TB, timeout time.Duration, what string, ok func() erro
 		}
 		time.Sleep(pollInterval)
 	}
+}
+
+// FreeAddress returns a TCP address of this machine on which nothing listens (FreePort).
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
 }

@@ -54,7 +54,7 @@ func start(t *testing.T, plan Plan, change func(c *Config)) (*Server, *recorder)
 	t.Helper()
 	r := &recorder{violations: make(chan string, 10)}
 	c := Config{
-		Name: "server", Address: fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t)), App: r,
+		Name: "server", Address: mqtttest.FreeAddress(t), App: r,
 		Plan:   func(int, *Connect) Plan { return plan },
 		Report: func(v Violation) { r.violations <- v.Text },
 	}
