@@ -39,6 +39,8 @@ type settings struct {
 	runnerImage     string
 	class           string // empty: bridges without a class
 	maxUnavailable  intstr.IntOrString
+	updateWindows   string   // empty: at any time
+	updateTimeZone  string   // of updateWindows
 	watchNamespaces []string // all if empty
 	policy          controllers.Policy
 	clusterID       string // the UID of kube-system if empty
@@ -80,6 +82,11 @@ func parseFlags() *settings {
 		s.maxUnavailable, err = controllers.ParseMaxUnavailable(value)
 		return err
 	})
+	flag.StringVar(&s.updateWindows, "update-windows", "",
+		"Semicolon-separated list of windows, each with the five fields of cron and a duration, such as \"0 2 * * 6 4h\". "+
+			"When the operator's own version or the default runner image changes, the operator replaces the pods of bridges without spec.runner.updateWindows only while a window is open. Default: at any time.")
+	flag.StringVar(&s.updateTimeZone, "update-time-zone", "",
+		"Time zone of --update-windows, a name of the IANA time zone database such as Europe/Berlin. Default: UTC.")
 	flag.Func("watch-namespaces", "Comma-separated list of namespaces to watch. Default: all namespaces.", func(value string) error {
 		s.watchNamespaces = list(value)
 		return nil
@@ -177,6 +184,10 @@ func run(s *settings) error {
 }
 
 func newManager(ctx context.Context, config *rest.Config, s *settings) (ctrl.Manager, error) {
+	windows, err := controllers.ParseUpdateWindows(s.updateWindows, v1alpha1.TimeZone(s.updateTimeZone))
+	if err != nil {
+		return nil, err
+	}
 	// When a server that many bridges use is lost, the status of each bridge must show
 	// it within a second. The client's default limit of 20 requests per second would
 	// delay the status writes. The API server limits clients itself, by priority and
@@ -221,6 +232,7 @@ func newManager(ctx context.Context, config *rest.Config, s *settings) (ctrl.Man
 		Class:          s.class,
 		Policy:         s.policy,
 		MaxUnavailable: s.maxUnavailable,
+		UpdateWindows:  windows,
 		ClusterID:      cluster,
 		Now:            time.Now,
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -141,6 +142,14 @@ func TestOperator_InstalledRights_RunsAndReleasesTheLeadership(t *testing.T) {
 	apiserver.Await(t, server.Client, &coordinationv1.LeaseList{}, lease, "no leader", func(l *coordinationv1.Lease) bool {
 		return l != nil && (l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "")
 	})
+}
+
+func TestOperator_WrongUpdateWindows_DoesNotStart(t *testing.T) {
+	for _, s := range []*settings{{updateWindows: "0 2 * * 6"}, {updateWindows: "0 2 * * 6 4h", updateTimeZone: "Europe/Nowhere"}} {
+		if _, err := newManager(t.Context(), &rest.Config{}, s); err == nil || !strings.Contains(err.Error(), "--update-") {
+			t.Errorf("%q in the time zone %q: %v; want an error that names the flag", s.updateWindows, s.updateTimeZone, err)
+		}
+	}
 }
 
 func TestList_CommaSeparated_IsSplit(t *testing.T) {

@@ -41,6 +41,9 @@ func derive(o *observation, now time.Time) []metav1.Condition {
 	if blocked != nil {
 		conditions = append(conditions, *blocked)
 	}
+	if scheduled := updateScheduled(o); scheduled != nil {
+		conditions = append(conditions, *scheduled)
+	}
 	for i := range conditions {
 		c := &conditions[i]
 		if c.ObservedGeneration == 0 {

@@ -31,6 +31,9 @@ type fleet struct {
 	// until the watch shows the change.
 	granted map[client.ObjectKey]string
 	states  map[client.ObjectKey]rolloutState
+	// openings holds the time at which a window opens for each bridge in the state
+	// rolloutScheduled.
+	openings map[client.ObjectKey]time.Time
 }
 
 // setMember replaces a member of the fleet. It is nil if the bridge has no Deployment that
@@ -84,6 +87,7 @@ type rolloutState string
 const (
 	rolloutWaiting    rolloutState = "waiting"
 	rolloutRecovering rolloutState = "recovering"
+	rolloutScheduled  rolloutState = "scheduled" // waits until a window opens
 )
 
 // setState records the state of a bridge. An empty state means that the bridge takes no part
@@ -99,6 +103,7 @@ func (f *fleet) setStateLocked(bridge client.ObjectKey, state rolloutState) {
 	if old == state {
 		return
 	}
+	delete(f.openings, bridge)
 	if f.states == nil {
 		f.states = map[client.ObjectKey]rolloutState{}
 	}
@@ -113,13 +118,17 @@ func (f *fleet) setStateLocked(bridge client.ObjectKey, state rolloutState) {
 }
 
 // retryAfter returns after which time a bridge needs another pass, or 0 if it does not wait.
-func (f *fleet) retryAfter(bridge client.ObjectKey) time.Duration {
+func (f *fleet) retryAfter(bridge client.ObjectKey, now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.states[bridge] == rolloutWaiting {
+	switch f.states[bridge] {
+	case rolloutWaiting:
 		return waitInterval
+	case rolloutScheduled:
+		return min(max(f.openings[bridge].Sub(now), time.Second), longestSchedule)
+	default:
+		return 0
 	}
-	return 0
 }
 
 // release takes back a permission to change a Deployment that has not been changed.

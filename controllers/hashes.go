@@ -37,7 +37,8 @@ func specHash(b *v1alpha1.MQTTBridge) (string, error) {
 		return "", err
 	}
 	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
-	runner.UpdatePolicy = "" // setting it must not replace the pod
+	// Setting these fields must not replace the pod.
+	runner.UpdatePolicy, runner.UpdateWindows, runner.UpdateTimeZone = "", nil, ""
 	parts := map[string]any{
 		"manifest": manifest,
 		"runner":   runner,

@@ -86,6 +86,8 @@ const (
 const (
 	msgTemplateNotOurs = "the operator does not own the pod template of Deployment %s; delete the Deployment, so that the operator creates it again"
 	msgDryRunRefused   = "the API server refuses the change, so that no child object of the bridge is changed: %w"
+	msgUpdateScheduled = "the pod keeps its image and template: a new version of the operator, or a new default image of the runners, replaces it when a window of %s opens, next at %s; a change of the spec is applied at once"
+	msgNotAWindow      = "--update-windows: the window %q must be a schedule with the five fields of cron, and a duration in whole minutes from 1m to 168h, as in \"0 2 * * 6 4h\"; separate several windows by semicolons"
 	msgRolloutStopped  = "the roll-out of a new version of the operator, or of a new default image of the runners, stops: this bridge was %s before its pod was replaced, and does not start again: %s; the remaining bridges keep their pods; correct the value of --runner-image of the operator, or the cause"
 )
 

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/window"
 )
 
 // The rights of the operator. It must itself hold the rights that it grants to runners: to
@@ -69,6 +70,9 @@ type Reconciler struct {
 	// same time from a roll-out, in which the operator replaces their pods. At least one
 	// bridge may.
 	MaxUnavailable intstr.IntOrString
+	// UpdateWindows are the windows in which a roll-out may replace the pods of bridges that
+	// set no windows. An empty list permits it at any time.
+	UpdateWindows []window.Window
 	// ClusterID identifies the cluster in default client identifiers.
 	ClusterID string
 	// Now returns the current time.
@@ -122,7 +126,7 @@ func (r *Reconciler) pass(ctx context.Context, bridge *v1alpha1.MQTTBridge) (ctr
 		return ctrl.Result{}, err
 	}
 	// If the spec is invalid or not permitted, a retry cannot help; a change of the spec starts another pass.
-	return ctrl.Result{RequeueAfter: earliest(recheck, p.retryAfter(), r.fleet.retryAfter(client.ObjectKeyFromObject(bridge)))}, nil
+	return ctrl.Result{RequeueAfter: earliest(recheck, p.retryAfter(), r.fleet.retryAfter(client.ObjectKeyFromObject(bridge), r.Now()))}, nil
 }
 
 // manages reports whether the operator makes the children match a bridge: it has the operator's
@@ -177,6 +181,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 		return 0, err
 	}
 	o.wrote, o.failure, o.stall = wrote, failure, stall
+	o.windowOpens = r.fleet.opening(client.ObjectKeyFromObject(b))
 	if stall == nil {
 		if o.loop, err = r.findLoop(ctx, b, p); err != nil {
 			return 0, err

@@ -43,6 +43,9 @@ type observation struct {
 	// sharedClientIDs describes the client identifiers that another bridge uses, too. It is
 	// empty if there are none.
 	sharedClientIDs string
+	// windowOpens is when the window opens for which the bridge waits in a roll-out. It is zero
+	// if the bridge waits for no window.
+	windowOpens time.Time
 }
 
 // deleting reports whether the bridge is being deleted.

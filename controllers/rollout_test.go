@@ -124,7 +124,7 @@ func TestHealth_UnknownValue_CountsAsReady(t *testing.T) {
 	}
 }
 
-func TestSpecHash_Change_IsAUserChangeUnlessItIsTheUpdatePolicy(t *testing.T) {
+func TestSpecHash_Change_IsAUserChangeUnlessItControlsUpdates(t *testing.T) {
 	of := func(change func(*v1alpha1.MQTTBridge)) string {
 		b := newBridge("default", "plant")
 		change(b)
@@ -142,8 +142,9 @@ func TestSpecHash_Change_IsAUserChangeUnlessItIsTheUpdatePolicy(t *testing.T) {
 		"the update policy": {func(b *v1alpha1.MQTTBridge) {
 			b.Spec.Runner = &v1alpha1.Runner{UpdatePolicy: v1alpha1.UpdateOnSpecChange}
 		}, false},
-		"an annotation": {func(b *v1alpha1.MQTTBridge) { b.Annotations = map[string]string{"a": "b"} }, false},
-		"a topic":       {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" }, true},
+		"the update windows": {func(b *v1alpha1.MQTTBridge) { withUpdateWindows(b, "Europe/Berlin", "0 2 * * 6", 240) }, false},
+		"an annotation":      {func(b *v1alpha1.MQTTBridge) { b.Annotations = map[string]string{"a": "b"} }, false},
+		"a topic":            {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" }, true},
 		"the claim": {func(b *v1alpha1.MQTTBridge) {
 			b.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{ExistingClaim: "mine"}}
 		}, true},

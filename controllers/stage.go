@@ -113,6 +113,15 @@ func (r *Reconciler) stageUpdate(b *v1alpha1.MQTTBridge, s *staged, live *appsv1
 		r.fleet.setState(bridge, stateOf(s.before))
 		return s.keepTemplate(live)
 	}
+	if s.before == "" { // a bridge that has not recovered needs no window: a correction must reach it
+		opens, err := r.nextWindow(b)
+		if err != nil {
+			return err
+		}
+		if !opens.IsZero() && r.fleet.schedule(bridge, s.annotations[annotationTemplateHash], opens) {
+			return s.keepTemplate(live)
+		}
+	}
 	if !r.fleet.admit(bridge, s.annotations[annotationTemplateHash], s.annotations[annotationRevision], s.before != "", r.MaxUnavailable) {
 		return s.keepTemplate(live)
 	}

@@ -46,6 +46,7 @@ func bridgeStates() []bridgeState {
 		{name: "the child objects are created", given: observed(unreported, noPods, func(o *observation) { o.wrote = true })},
 		{name: "the runner starts", given: observed(unreported)},
 		{name: "forwarding", given: observed()},
+		{name: "forwarding, and waiting for an update window", given: observed(func(o *observation) { o.windowOpens = epoch.Add(time.Hour) })},
 		{name: "forwarding on a backup", given: observed(withSides(localUp(), remoteOnBackup()))},
 		{name: "a standby server has failed", given: observed(withSides(localUp(), remoteStandbyFailed(epoch)))},
 		{name: "every server of one side is down", given: observed(withSides(localUp(), remoteDown()))},

@@ -36,6 +36,7 @@ var ownConditions = []string{
 	v1alpha1.ConditionReconciling,
 	v1alpha1.ConditionStalled,
 	v1alpha1.ConditionSuspended,
+	v1alpha1.ConditionUpdateScheduled,
 }
 
 // equals reports whether the status already contains the operator's part.

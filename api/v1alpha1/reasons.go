@@ -28,6 +28,9 @@ const (
 	ConditionStalled = "Stalled"
 	// ConditionSuspended is present and True while spec.suspend is true and no pod is left.
 	ConditionSuspended = "Suspended"
+	// ConditionUpdateScheduled is present and True while a roll-out waits until an update
+	// window of the bridge opens. It does not affect Ready.
+	ConditionUpdateScheduled = "UpdateScheduled"
 )
 
 // Reasons of conditions. LocalConnected and RemoteConnected also use the reasons of server
@@ -44,6 +47,7 @@ const (
 	ReasonDraining         = "Draining"         // Ready: spec.suspend is true, and the runner stops.
 	ReasonDeleting         = "Deleting"         // Ready: the bridge is being deleted, and deletionPolicy is EndSessions or Drain.
 	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod exists, or it does not run, or it stops.
+	ReasonOutsideWindow    = "OutsideWindow"    // UpdateScheduled: no update window is open.
 	ReasonNodeLost         = "NodeLost"         // Ready is Unknown: the node of the runner's pod does not answer.
 	ReasonProgressing      = "Progressing"      // Reconciling: the children do not yet match the spec.
 	ReasonInvalidSpec      = "InvalidSpec"      // Stalled: an error that the schema cannot detect.

@@ -8,6 +8,8 @@ import corev1 "k8s.io/api/core/v1"
 // Runner controls how the bridge's pod runs.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.dnsPolicy) || self.dnsPolicy != 'None' || (has(self.dnsConfig) && has(self.dnsConfig.nameservers) && size(self.dnsConfig.nameservers) > 0)",fieldPath=".dnsConfig",reason=FieldValueInvalid,message="with dnsPolicy None the pod has only the name servers of dnsConfig; set dnsConfig.nameservers, or another dnsPolicy"
+// +kubebuilder:validation:XValidation:rule="!has(self.updateWindows) || !has(self.updatePolicy) || self.updatePolicy == 'Automatic'",fieldPath=".updateWindows",reason=FieldValueInvalid,message="updateWindows limit when a roll-out replaces the pod, but with updatePolicy OnSpecChange no roll-out does; remove updateWindows or set updatePolicy to Automatic"
+// +kubebuilder:validation:XValidation:rule="!has(self.updateTimeZone) || has(self.updateWindows)",fieldPath=".updateTimeZone",reason=FieldValueInvalid,message="updateTimeZone applies to updateWindows, but updateWindows is empty; add updateWindows or remove updateTimeZone"
 type Runner struct {
 	// image is the image of the runner. Default: the image that the operator was installed
 	// with.
@@ -156,6 +158,22 @@ type Runner struct {
 	// Automatic.
 	// +optional
 	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
+
+	// updateWindows are the times in which a roll-out may replace the pod, because of a new
+	// version of the operator or a new default image of the runners. A replacement that has
+	// started continues when the window closes. A pod that does not become healthy after a
+	// replacement is replaced at any time. Default: the windows of the operator's flag
+	// --update-windows, or at any time if it is not set.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	UpdateWindows []Window `json:"updateWindows,omitempty"`
+
+	// updateTimeZone is the time zone of updateWindows, a name of the IANA time zone database
+	// such as Europe/Berlin. Default UTC.
+	// +optional
+	UpdateTimeZone TimeZone `json:"updateTimeZone,omitempty"`
 }
 
 // UpdatePolicy controls when a pod is replaced because of a new version of the operator.

@@ -11,8 +11,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // fields.
 type MQTTBridgeStatus struct {
 	// conditions are the conditions of the bridge: Ready, LocalConnected, RemoteConnected
-	// and Degraded; and Reconciling, Stalled and Suspended, which are present only when True.
-	// Ready is absent while Suspended is True. observedGeneration of a condition that
+	// and Degraded; and Reconciling, Stalled, Suspended and UpdateScheduled, which are present
+	// only when True. Ready is absent while Suspended is True. observedGeneration of a condition that
 	// describes the runner is the generation that the runner runs.
 	// +optional
 	// +listType=map

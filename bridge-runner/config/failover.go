@@ -4,13 +4,11 @@
 package config
 
 import (
-	"fmt"
 	"time"
-
-	"github.com/robfig/cron/v3"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
+	"github.com/mqttbridge/mqttbridge-operator/internal/window"
 )
 
 // resolveFailover returns the settings of a side's failover state machine.
@@ -24,28 +22,7 @@ func resolveFailover(f *v1alpha1.Failover) (failover.Config, error) {
 	if *f.Probe.Policy == v1alpha1.ProbeAlways {
 		c.ProbeInterval = seconds(*f.Probe.IntervalSeconds)
 	}
-	for i := range f.Failback.Windows {
-		w, err := window(&f.Failback.Windows[i], f.Failback.TimeZone)
-		if err != nil {
-			return c, err
-		}
-		c.Windows = append(c.Windows, w)
-	}
-	return c, nil
-}
-
-// window parses a window's schedule, which has the five fields of cron.
-func window(w *v1alpha1.FailbackWindow, zone string) (failover.Window, error) {
-	location, err := time.LoadLocation(zone)
-	if err != nil {
-		return failover.Window{}, fmt.Errorf("timeZone %q: %w", zone, err)
-	}
-	schedule, err := cron.ParseStandard(w.Schedule)
-	if err != nil {
-		return failover.Window{}, fmt.Errorf("schedule %q: %w", w.Schedule, err)
-	}
-	return failover.Window{
-		Next:   func(after time.Time) time.Time { return schedule.Next(after.In(location)) },
-		Length: time.Duration(w.DurationMinutes) * time.Minute,
-	}, nil
+	var err error
+	c.Windows, err = window.Parse(f.Failback.Windows, f.Failback.TimeZone)
+	return c, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
+	"github.com/mqttbridge/mqttbridge-operator/internal/window"
 )
 
 // resolve returns the settings of a manifest.
@@ -76,9 +77,9 @@ func minimalSettings(spec *v1alpha1.MQTTBridgeSpec) *Settings {
 func withoutFunctions(s *Settings) *Settings {
 	out := *s
 	for _, side := range []*Side{&out.Local, &out.Remote} {
-		windows := make([]failover.Window, 0, len(side.Failover.Windows))
+		windows := make([]window.Window, 0, len(side.Failover.Windows))
 		for _, w := range side.Failover.Windows {
-			windows = append(windows, failover.Window{Length: w.Length})
+			windows = append(windows, window.Window{Length: w.Length})
 		}
 		side.Failover.Windows = nil
 		if len(windows) > 0 {
@@ -125,7 +126,7 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 			s.Remote.Failover.Failback, s.Remote.Failover.ProbeInterval = false, 0
 		}},
 		{"windows", remote, remote + `, failover: {failback: {windows: [{schedule: "0 2 * * 6", durationMinutes: 90}]}}`, func(s *Settings) {
-			s.Remote.Failover.Windows = []failover.Window{{Length: 90 * time.Minute}}
+			s.Remote.Failover.Windows = []window.Window{{Length: 90 * time.Minute}}
 		}},
 		{"rules in both directions", rules, "localToRemote: [{filter: a, qos: 2}, {filter: b, qos: 0}]\n  remoteToLocal: [{filter: c, qos: 0}]", func(s *Settings) {
 			s.Remote.PublishQoS, s.Local.PublishQoS, s.Remote.CleanSession = 2, 0, false

@@ -43,7 +43,11 @@
 // use, a request ends the pause between two rounds, and is neither done nor refused.
 package failover
 
-import "time"
+import (
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/window"
+)
 
 // Config sets the limits of a machine.
 type Config struct {
@@ -63,7 +67,7 @@ type Config struct {
 	Stable   time.Duration
 	// Windows are the times at which the machine may fail back. An empty list allows it
 	// at any time.
-	Windows []Window
+	Windows []window.Window
 }
 
 // noServer is used in place of a server's index.

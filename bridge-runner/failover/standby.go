@@ -3,7 +3,11 @@
 
 package failover
 
-import "time"
+import (
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/window"
+)
 
 const (
 	// maxFlaps limits how often the required stable time of a server doubles.
@@ -134,7 +138,7 @@ func (m *Machine) failback(now time.Time) int {
 			best = i
 		}
 	}
-	if best != noServer && !open(m.cfg.Windows, now) {
+	if best != noServer && !window.Open(m.cfg.Windows, now) {
 		return noServer
 	}
 	return best
@@ -160,7 +164,7 @@ func (m *Machine) untilFailback(now time.Time) time.Duration {
 		if !m.isCandidate(i) {
 			continue
 		}
-		left := max(m.servers[i].passingSince.Add(m.requiredStable(i)).Sub(now), untilOpen(m.cfg.Windows, now))
+		left := max(m.servers[i].passingSince.Add(m.requiredStable(i)).Sub(now), window.UntilOpen(m.cfg.Windows, now))
 		if left > 0 && (wait == 0 || left < wait) {
 			wait = left
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/window"
 )
 
 const (
@@ -259,7 +261,7 @@ func TestFailback_ShortStableTime_ProbesMoreOften(t *testing.T) {
 func TestFailback_OutsideWindow_WaitsUntilItOpens(t *testing.T) {
 	s := newStandby(t, 2)
 	opens := s.now.Add(5 * time.Hour)
-	s.m.cfg.Windows = []Window{{Length: time.Hour, Next: func(after time.Time) time.Time {
+	s.m.cfg.Windows = []window.Window{{Length: time.Hour, Next: func(after time.Time) time.Time {
 		if after.Before(opens) {
 			return opens
 		}

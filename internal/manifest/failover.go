@@ -5,34 +5,13 @@ package manifest
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
-	_ "time/tzdata" // the runner's image has no time zones
 
-	"github.com/robfig/cron/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
-
-const (
-	maxWindows  = 16
-	maxSchedule = 128
-)
-
-// The patterns for schedules, as in the schema's rules.
-var (
-	// fiveFields matches the accepted schedules: package cron accepts more forms, such as
-	// @daily and TZ=.
-	fiveFields = regexp.MustCompile(`^[0-9*?,/-]+ +[0-9*?,/-]+ +[0-9*?,/-]+ +([0-9*?,/-]|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))+ +([0-9*?,/-]|(?i:sun|mon|tue|wed|thu|fri|sat))+$`)
-	// outsideField matches schedules with a value that is outside the range of its field.
-	outsideField = regexp.MustCompile(`^(([^ ]*[,-])?([6-9][0-9]|[0-9]{3,})|[^ ]+ +(([^ ]*[,-])?(2[4-9]|[3-9][0-9]|[0-9]{3,})|[^ ]+ +(([^ ]*[,-])?(0+[-,/ ]|3[2-9]|[4-9][0-9]|[0-9]{3,})|[^ ]+ +(([^ ]*[,-])?(0+[-,/ ]|1[3-9]|[2-9][0-9]|[0-9]{3,})|[^ ]+ +([^ ]*[,-])?([7-9]|[0-9]{2,})))))`)
-)
-
-// anyLeapYear is a time from which each schedule that opens at all opens within a few years.
-var anyLeapYear = time.Date(2024, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func validateFailover(f *v1alpha1.Failover, path *field.Path) field.ErrorList {
 	if f == nil {
@@ -105,46 +84,10 @@ func validateFailback(f *v1alpha1.Failback, never bool, path *field.Path) field.
 		errs = append(errs, oneOf(path.Child("policy"), *f.Policy, v1alpha1.FailbackAutomatic, v1alpha1.FailbackNever)...)
 	}
 	errs = append(errs, inRange(path.Child("stableSeconds"), f.StableSeconds, 1, 86400)...)
-	windows := path.Child("windows")
-	errs = append(errs, tooMany(windows, len(f.Windows), maxWindows)...)
-	for i := range f.Windows {
-		errs = append(errs, validateWindow(&f.Windows[i], windows.Index(i))...)
-	}
+	windows, zone := path.Child("windows"), path.Child("timeZone")
+	errs = append(errs, ValidateWindows(f.Windows, f.TimeZone, windows, zone)...)
 	if len(f.Windows) > 0 && never {
 		errs = append(errs, field.Invalid(windows, v1alpha1.FailbackNever, "windows limit when the bridge fails back, but with policy Never it does not fail back; remove windows or set policy to Automatic"))
-	}
-	zone := path.Child("timeZone")
-	switch _, err := time.LoadLocation(f.TimeZone); {
-	case f.TimeZone != "" && len(f.Windows) == 0:
-		errs = append(errs, field.Invalid(zone, f.TimeZone, "timeZone applies to windows, but windows is empty; add windows or remove timeZone"))
-	case err != nil || f.TimeZone == "Local":
-		errs = append(errs, field.Invalid(zone, f.TimeZone, "timeZone must be a name of the IANA time zone database, such as Europe/Berlin or UTC"))
-	}
-	return errs
-}
-
-func validateWindow(w *v1alpha1.FailbackWindow, path *field.Path) field.ErrorList {
-	errs := inRange(path.Child("durationMinutes"), &w.DurationMinutes, 1, 10080)
-	if len(w.Schedule) > maxSchedule {
-		return append(errs, field.TooLong(path.Child("schedule"), w.Schedule, maxSchedule))
-	}
-	const (
-		expected = "schedule must consist of the five fields of cron: minute, hour, day of month, month and day of week, as in '0 2 * * 6'"
-		outside  = "a value of schedule is outside its field: minutes are from 0 to 59, hours from 0 to 23, days of the month from 1 to 31, months from 1 to 12, and days of the week from 0 (Sunday) to 6"
-		never    = "the window never opens, because no month of schedule has the day; choose a day that the month has, as in '0 2 28 2 *'"
-	)
-	schedule := path.Child("schedule")
-	if !fiveFields.MatchString(w.Schedule) {
-		return append(errs, field.Invalid(schedule, w.Schedule, expected))
-	}
-	if outsideField.MatchString(w.Schedule) {
-		return append(errs, field.Invalid(schedule, w.Schedule, outside))
-	}
-	switch parsed, err := cron.ParseStandard(w.Schedule); {
-	case err != nil:
-		errs = append(errs, field.Invalid(schedule, w.Schedule, expected+": "+err.Error()))
-	case parsed.Next(anyLeapYear).IsZero():
-		errs = append(errs, field.Invalid(schedule, w.Schedule, never))
 	}
 	return errs
 }

@@ -12,7 +12,11 @@ import (
 )
 
 func TestValidateFailover_WindowsThatTheSchemaCannotCheck_AreRefused(t *testing.T) {
-	for _, c := range []struct{ schedule, zone, field string }{
+	for _, c := range []struct {
+		schedule string
+		zone     v1alpha1.TimeZone
+		field    string
+	}{
 		{"0 2 * * *", "Europe/Berlin", ""},
 		{"0 2 * * *", "", ""},
 		{"0 25 * * *", "", "failover.failback.windows[0].schedule"},
@@ -34,7 +38,7 @@ func TestValidateFailover_WindowsThatTheSchemaCannotCheck_AreRefused(t *testing.
 		{"0 2 * * *", "Local", "failover.failback.timeZone"},
 	} {
 		f := &v1alpha1.Failover{Failback: &v1alpha1.Failback{
-			TimeZone: c.zone, Windows: []v1alpha1.FailbackWindow{{Schedule: c.schedule, DurationMinutes: 1}},
+			TimeZone: c.zone, Windows: []v1alpha1.Window{{Schedule: c.schedule, DurationMinutes: 1}},
 		}}
 		errs := validateFailover(f, field.NewPath("failover"))
 		switch {

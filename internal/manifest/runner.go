@@ -40,6 +40,11 @@ func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
 	if r.UpdatePolicy != "" {
 		errs = append(errs, oneOf(path.Child("updatePolicy"), r.UpdatePolicy, v1alpha1.UpdateAutomatic, v1alpha1.UpdateOnSpecChange)...)
 	}
+	windows := path.Child("updateWindows")
+	errs = append(errs, ValidateWindows(r.UpdateWindows, r.UpdateTimeZone, windows, path.Child("updateTimeZone"))...)
+	if len(r.UpdateWindows) > 0 && r.UpdatePolicy == v1alpha1.UpdateOnSpecChange {
+		errs = append(errs, field.Invalid(windows, r.UpdatePolicy, "updateWindows limit when a roll-out replaces the pod, but with updatePolicy OnSpecChange no roll-out does; remove updateWindows or set updatePolicy to Automatic"))
+	}
 	if a := r.ServiceAccountName; a != "" && (len(a) > maxReference || !objectName.MatchString(a)) {
 		errs = append(errs, field.Invalid(path.Child("serviceAccountName"), a, "serviceAccountName must be the name of a ServiceAccount: lower case letters, digits, '-' and '.'"))
 	}

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
+	"github.com/mqttbridge/mqttbridge-operator/controllers"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
@@ -232,6 +233,18 @@ func TestChart_Policy_SetsFlagsOnlyForLists(t *testing.T) {
 	want := []string{"--allowed-images=a/,b", "--allowed-priority-classes=", "--allowed-service-accounts=a", "--allowed-secrets=mqtt-*", "--allow-tolerations=false"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the flags are %q; want %q", got, want)
+	}
+}
+
+func TestChart_UpdateWindows_AreAcceptedByTheOperator(t *testing.T) {
+	h := helmed(t, "--set-json=updateWindows="+`[{"schedule":"0 2 * * 6","durationMinutes":240},{"schedule":"30 22 1,15 * MON","durationMinutes":10080}]`, "--set=updateTimeZone=Europe/Berlin")
+	args := only[appsv1.Deployment](t, h, "Deployment").Spec.Template.Spec.Containers[0].Args
+	const windows = "0 2 * * 6 240m; 30 22 1,15 * MON 10080m"
+	if !slices.Contains(args, "--update-windows="+windows) || !slices.Contains(args, "--update-time-zone=Europe/Berlin") {
+		t.Errorf("the operator's arguments lack --update-windows=%s or --update-time-zone=Europe/Berlin: %q", windows, args)
+	}
+	if _, err := controllers.ParseUpdateWindows(windows, "Europe/Berlin"); err != nil {
+		t.Errorf("the operator refuses the windows of the chart: %v", err)
 	}
 }
 

@@ -42,9 +42,9 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// startOperator starts an operator with a default image of the runners. stop ends it and waits
-// until it has ended.
-func startOperator(t *testing.T, image string) (stop func()) {
+// startOperator starts an operator with a default image of the runners, and with the settings
+// that the options change. stop ends it and waits until it has ended.
+func startOperator(t *testing.T, image string, options ...func(*controllers.Reconciler)) (stop func()) {
 	t.Helper()
 	mgr, err := ctrl.NewManager(server.Admin, ctrl.Options{
 		Scheme:  apiserver.Scheme(),
@@ -63,6 +63,9 @@ func startOperator(t *testing.T, image string) (stop func()) {
 		RunnerImage:    image,
 		MaxUnavailable: controllers.DefaultMaxUnavailable,
 		Now:            time.Now,
+	}
+	for _, option := range options {
+		option(reconciler)
 	}
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		t.Fatal(err)
@@ -84,7 +87,13 @@ func startOperator(t *testing.T, image string) (stop func()) {
 // the roll-out and that recover from it.
 func (c *cluster) awaitStates(waiting, recovering int) {
 	c.t.Helper()
-	want := map[string]int{"waiting": waiting, "recovering": recovering}
+	c.awaitAllStates(waiting, 0, recovering)
+}
+
+// awaitAllStates also waits for the number of bridges outside their update windows.
+func (c *cluster) awaitAllStates(waiting, scheduled, recovering int) {
+	c.t.Helper()
+	want := map[string]int{"waiting": waiting, "scheduled": scheduled, "recovering": recovering}
 	var got map[string]int
 	apiserver.Eventually(c.t, fmt.Sprintf("the bridges in the roll-out are %v", want), func(context.Context) (bool, error) {
 		families, err := metrics.Registry.Gather()
