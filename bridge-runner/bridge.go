@@ -29,12 +29,13 @@ const drainTimeout = 10 * time.Second
 
 // bridge consists of two connectors and the pipes between them.
 type bridge struct {
-	local, remote                *connector.Connector
-	localToRemote, remoteToLocal *delivery.Pipe
-	flusher                      *session.Flusher
-	notifier                     *notifier
-	alive                        *liveness
-	log                          *slog.Logger
+	local, remote                 *connector.Connector
+	localToRemote, remoteToLocal  *delivery.Pipe
+	flusher                       *session.Flusher
+	notifier                      *notifier
+	localSessions, remoteSessions *sideSessions
+	alive                         *liveness
+	log                           *slog.Logger
 }
 
 // newBridge makes the parts of a bridge from its settings, and connects them. data is the
@@ -43,7 +44,7 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 	if s.Disk.Bytes > 0 && data == "" {
 		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
 	}
-	var local, remote sideSessions
+	local, remote := &sideSessions{}, &sideSessions{}
 	flusher := &session.Flusher{}
 	newPipe := func(direction string, rules []manifest.Rule) *delivery.Pipe {
 		opts := delivery.Options{
@@ -74,8 +75,9 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 		remoteToLocal: newPipe(report.RemoteToLocal, s.RemoteToLocal),
 		flusher:       flusher,
 		notifier:      newNotifier(s.Notifications, flusher, log),
-		alive:         newLiveness(log),
-		log:           log,
+		localSessions: local, remoteSessions: remote,
+		alive: newLiveness(log),
+		log:   log,
 	}
 	b.localToRemote.SetReverse(b.remoteToLocal)
 	b.remoteToLocal.SetReverse(b.localToRemote)
@@ -97,12 +99,12 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 		return c
 	}
 	b.local = connect("local", &s.Local, s.LocalToRemote, state.Local)
-	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: &local, flusher: flusher, notifier: b.notifier, echoes: localEchoes, otherEchoes: remoteEchoes}
+	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: local, flusher: flusher, notifier: b.notifier, echoes: localEchoes, otherEchoes: remoteEchoes}
 	b.remote = connect("remote", &s.Remote, s.RemoteToLocal, state.Remote)
-	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: &remote, flusher: flusher, notifier: b.notifier, echoes: remoteEchoes, otherEchoes: localEchoes}
+	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: remote, flusher: flusher, notifier: b.notifier, echoes: remoteEchoes, otherEchoes: localEchoes}
 
-	b.alive.watchSide("local", b.local, &local)
-	b.alive.watchSide("remote", b.remote, &remote)
+	b.alive.watchSide("local", b.local, local)
+	b.alive.watchSide("remote", b.remote, remote)
 	b.alive.watchPipe(report.LocalToRemote, b.localToRemote)
 	b.alive.watchPipe(report.RemoteToLocal, b.remoteToLocal)
 	b.alive.watchdog.Lock("notifications", b.notifier.tryLock)
@@ -186,6 +188,12 @@ func requestSwitch(c *connector.Connector, preferred *v1alpha1.PreferredServer, 
 	if err := c.Request(r); err != nil { // the changed manifest has other servers
 		c.Log.Warn("preferredServer does not apply to the servers with which the runner was started, so the earlier request stays; restart the runner to apply the changed manifest", "error", err)
 	}
+}
+
+// skip replaces run if the sides need not be connected.
+func (b *bridge) skip() {
+	b.local.Alive.Wait()
+	b.remote.Alive.Wait()
 }
 
 // run keeps both sides connected until the context ends. It then drains the bridge: it

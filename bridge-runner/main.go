@@ -5,8 +5,9 @@
 // pod, in a container or at an edge without Kubernetes.
 //
 // It exits with status 0 after SIGTERM or SIGINT, when the messages in flight have been
-// acknowledged or the drain timeout has passed; with 1 if it cannot run; and with 2 if its
-// arguments are invalid.
+// acknowledged or the drain timeout has passed, and, except in a pod, when the manifest has a
+// deletionTimestamp and the work of deletionPolicy is done; with 1 if it cannot run, or if this
+// work takes longer than deletionTimeoutSeconds; and with 2 if its arguments are invalid.
 package main
 
 import (
@@ -146,8 +147,11 @@ func run(ctx context.Context, opts options) error {
 	defer stopServers()
 
 	b.requestSwitches(bridge)
+	deletion := newDeletion(b, bridge, state, log)
+	deletion.update(bridge)
 	updates := config.NewUpdates(bridge, log, func(next *v1alpha1.MQTTBridge, same bool) {
 		b.requestSwitches(next)
+		deletion.update(next)
 		if same {
 			state.SetGeneration(next.Generation)
 		}
@@ -163,7 +167,27 @@ func run(ctx context.Context, opts options) error {
 	go config.Watch(ctx, opts.bridge, log, updates.File)
 	module, commit := buildinfo.Version()
 	log.Info("the runner starts", "version", module, "revision", commit, "bridge", bridge.Name, "namespace", bridge.Namespace, "listen", opts.listen)
-	b.run(ctx)
+	return runUntilDeleted(ctx, deletion, opts.kubernetes)
+}
+
+// runUntilDeleted runs the bridge until the context ends. If the bridge is being deleted, it does
+// the work of the deletion policy. Then the process ends; but in a pod, the kubelet would start
+// it again, so it waits until the context ends. deletionTimeoutSeconds bounds the work; with
+// Kubernetes, the operator applies it.
+func runUntilDeleted(ctx context.Context, d *deletion, kubernetes bool) error {
+	work := ctx
+	if !kubernetes {
+		var cancel context.CancelFunc
+		work, cancel = d.withTimeout(ctx)
+		defer cancel()
+	}
+	complete := d.run(work)
+	switch {
+	case errors.Is(context.Cause(work), errIncomplete) && !complete:
+		return d.incomplete()
+	case complete && kubernetes:
+		<-ctx.Done()
+	}
 	return nil
 }
 

@@ -69,6 +69,8 @@ func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) 
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
 	case side.ActiveServer() == nil && o.stopping():
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, reporterTrouble(o)
+	case side.ActiveServer() == nil && o.deleting() && o.bridge.Status.Deletion != nil:
+		c.Reason, c.Message = v1alpha1.ReasonDeleting, msgConnectionsClosed
 	case side.ActiveServer() != nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonConnected, side.Summary()
 	default:

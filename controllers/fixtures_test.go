@@ -156,9 +156,10 @@ func runnerPod(bridge *v1alpha1.MQTTBridge, name string) *corev1.Pod {
 type report struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	Runner *v1alpha1.RunnerStatus `json:"runner,omitempty"`
-	Local  *v1alpha1.SideStatus   `json:"local,omitempty"`
-	Remote *v1alpha1.SideStatus   `json:"remote,omitempty"`
+	Runner   *v1alpha1.RunnerStatus   `json:"runner,omitempty"`
+	Local    *v1alpha1.SideStatus     `json:"local,omitempty"`
+	Remote   *v1alpha1.SideStatus     `json:"remote,omitempty"`
+	Deletion *v1alpha1.DeletionStatus `json:"deletion,omitempty"`
 }
 
 // applyReport applies a report with the rights of the bridge's runner.
@@ -173,15 +174,21 @@ func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, r
 // tryReport applies the report of a runner with the rights of the bridge's runner.
 func tryReport(t *testing.T, bridge *v1alpha1.MQTTBridge, runner *v1alpha1.RunnerStatus, local, remote *v1alpha1.SideStatus) error {
 	t.Helper()
+	ready := v1alpha1.ReadyCondition(runner, local, remote)
+	return tryStatus(t, bridge, &report{Conditions: []metav1.Condition{ready}, Runner: runner, Local: local, Remote: remote})
+}
+
+// tryStatus applies a status with the rights of the bridge's runner.
+func tryStatus(t *testing.T, bridge *v1alpha1.MQTTBridge, r *report) error {
+	t.Helper()
 	c, err := client.New(asRunner(bridge.Namespace, bridge.Name), client.Options{Scheme: apiserver.Scheme()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready := v1alpha1.ReadyCondition(runner, local, remote)
-	ready.LastTransitionTime = metav1.Now()
-	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&report{
-		Conditions: []metav1.Condition{ready}, Runner: runner, Local: local, Remote: remote,
-	})
+	for i := range r.Conditions {
+		r.Conditions[i].LastTransitionTime = metav1.Now()
+	}
+	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(r)
 	if err != nil {
 		t.Fatal(err)
 	}

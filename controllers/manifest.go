@@ -33,7 +33,7 @@ func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error)
 	out, err := yaml.Marshal(map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(),
 		"kind":       bridgeKind,
-		"metadata":   metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Generation: b.Generation, Annotations: annotations},
+		"metadata":   metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Generation: b.Generation, DeletionTimestamp: b.DeletionTimestamp, Annotations: annotations},
 		"spec":       runnerSpec(b),
 	})
 	if err != nil {
@@ -47,6 +47,9 @@ func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error)
 func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
 	spec := b.Spec // a shallow copy: changed parts are replaced
 	spec.Suspend, spec.ClassName = nil, ""
+	if b.DeletionTimestamp.IsZero() {
+		spec.DeletionPolicy, spec.DeletionTimeoutSeconds = nil, nil
+	}
 	spec.Runner = nil
 	if r := b.Spec.Runner; r != nil && r.LogLevel != "" {
 		spec.Runner = &v1alpha1.Runner{LogLevel: r.LogLevel}
@@ -61,10 +64,11 @@ func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
 
 // manifestHash returns a hash of the part of the spec that the runner applies only at its
 // start. If it changes, the runner is restarted. The runner applies the preferred servers
-// while it runs.
+// and the deletion policy while it runs.
 func manifestHash(b *v1alpha1.MQTTBridge) (string, error) {
 	spec := runnerSpec(b)
 	spec.Local.PreferredServer, spec.Remote.PreferredServer = nil, nil
+	spec.DeletionPolicy, spec.DeletionTimeoutSeconds = nil, nil
 	return hashOf(spec)
 }
 

@@ -95,6 +95,8 @@ func assertRunnerAccepts(t *testing.T, b *v1alpha1.MQTTBridge, rendered string) 
 	got, want := loaded.Spec, b.WithDefaults().Spec
 	got.Runner, want.Runner, got.Buffer.Disk, want.Buffer.Disk = nil, nil, nil, nil // a part of them is not passed
 	want.ClassName = ""
+	// These are only passed when the bridge is being deleted.
+	want.DeletionPolicy, want.DeletionTimeoutSeconds = got.DeletionPolicy, got.DeletionTimeoutSeconds
 	if loaded.Name != b.Name || loaded.Namespace != b.Namespace || !equality.Semantic.DeepEqual(got, want) {
 		t.Errorf("the runner reads another bridge:\n%+v\nwant\n%+v", got, want)
 	}

@@ -90,6 +90,17 @@ const (
 	msgExitFailed      = "%s; if this repeats, check its log: kubectl logs --previous" // the last lines of its output
 )
 
+// Messages about the deletion of a bridge.
+const (
+	msgDeleting             = "the bridge is being deleted, and the runner cannot end its sessions yet: %s"
+	msgDeletionNotBegun     = "runner pod %s has not reported any progress of the deletion yet; if this does not end, check its log and the version of its image"
+	msgConnectionsClosed    = "the bridge is being deleted, and the runner has closed its connections"
+	msgSessionsEnded        = "the bridge has no sessions and no retained notifications on its servers any more"
+	msgDeletionTimeout      = "deletionTimeoutSeconds (%.0f) has passed"
+	msgNamespaceTerminating = "the namespace is being deleted, and no runner pod is left"
+	msgDeletionIncomplete   = "the bridge is deleted before the work of its deletionPolicy is done, because %s; these remain, and the servers may queue messages in the sessions until you end them: %s"
+)
+
 // Messages about changes that are refused or wait.
 const (
 	msgTemplateNotOurs = "the operator does not own the pod template of Deployment %s; delete the Deployment, so that the operator creates it again"
@@ -111,4 +122,5 @@ const (
 	actionReportBuffer   = "ReportBuffer"
 	actionReportRunner   = "ReportRunner"
 	actionAdoptClaim     = "AdoptClaim"
+	actionEndSessions    = "EndSessions"
 )

@@ -27,9 +27,9 @@ import (
 // The rights of the operator. It must itself hold the rights that it grants to runners: to
 // patch mqttbridges/status, and to watch a ConfigMap. The UID of kube-system identifies the
 // cluster. The operator has no rights on Secrets, only reads pods, and has no right to delete
-// a claim, which may hold messages.
+// a claim, which may hold messages. It patches bridges only to set and remove its finalizer.
 //
-// +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch
+// +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch
@@ -93,10 +93,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !r.manages(bridge) {
+	switch {
+	case bridge.Spec.ClassName != r.Class:
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
+	case !bridge.DeletionTimestamp.IsZero():
+		return r.finalize(ctx, bridge)
+	case needsFinalizer(bridge) != hasFinalizer(bridge):
+		// The change of the bridge starts another pass.
+		return ctrl.Result{}, ignoreStale(ctx, r.setFinalizer(ctx, bridge, needsFinalizer(bridge)))
 	}
+	return r.pass(ctx, bridge)
+}
+
+// pass makes the children match the bridge, and writes the status.
+func (r *Reconciler) pass(ctx context.Context, bridge *v1alpha1.MQTTBridge) (ctrl.Result, error) {
 	r.BridgeMetrics.record(bridge)
 	bridge.SetDefaultClientIDs(r.ClusterID) // of the copy: a runner does not know the cluster
 	p, err := r.planFor(bridge)
@@ -118,11 +129,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	// If the spec is invalid or not permitted, a retry cannot help; a change of the spec starts another pass.
-	return ctrl.Result{RequeueAfter: earliest(recheck, p.retryAfter(), r.fleet.retryAfter(req.NamespacedName, r.Now()))}, nil
+	return ctrl.Result{RequeueAfter: earliest(recheck, p.retryAfter(), r.fleet.retryAfter(client.ObjectKeyFromObject(bridge), r.Now()))}, nil
 }
 
-// manages reports whether the operator reconciles a bridge: it has the operator's class, and
-// is not being deleted.
+// manages reports whether the operator makes the children match a bridge: it has the operator's
+// class, and is not being deleted.
 func (r *Reconciler) manages(b *v1alpha1.MQTTBridge) bool {
 	return b.DeletionTimestamp.IsZero() && b.Spec.ClassName == r.Class
 }

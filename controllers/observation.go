@@ -48,6 +48,9 @@ type observation struct {
 	windowOpens time.Time
 }
 
+// deleting reports whether the bridge is being deleted.
+func (o *observation) deleting() bool { return !o.bridge.DeletionTimestamp.IsZero() }
+
 func (o *observation) suspended() bool { return isSuspended(o.bridge) }
 
 // scaledToZero reports whether the Deployment wants no pod.

@@ -22,6 +22,8 @@ func ready(o *observation, blocked *metav1.Condition) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRunnerNotRunning}
 	pod := o.reportingPod()
 	switch {
+	case o.deleting():
+		c = deleting(o)
 	case o.isSuspended():
 		c = metav1.Condition{
 			Type: v1alpha1.ConditionSuspended, Status: metav1.ConditionTrue,

@@ -175,7 +175,7 @@ func TestRights_Operator_AreTheListedRights(t *testing.T) {
 
 	want := []string{"get /namespaces kube-system"}
 	for _, right := range []struct{ verbs, resources string }{
-		{"get list watch", "mqttbridge.io/mqttbridges"},
+		{"get list watch patch", "mqttbridge.io/mqttbridges"}, // patch for the finalizer
 		{"patch", "mqttbridge.io/mqttbridges/status"},
 		{"get list watch create patch delete", "/configmaps /serviceaccounts apps/deployments rbac.authorization.k8s.io/roles rbac.authorization.k8s.io/rolebindings"},
 		{"get list watch create patch", "/persistentvolumeclaims"},
@@ -198,7 +198,8 @@ func TestRights_Operator_AreTheListedRights(t *testing.T) {
 	forbidden(t, "list Secrets", c.List(ctx, &corev1.SecretList{}))
 	forbidden(t, "patch a pod", c.Patch(ctx, pod.DeepCopy(), mergePatch(`{"metadata":{"labels":{"a":"b"}}}`)))
 	forbidden(t, "create a pod", c.Create(ctx, runnerPod(b, "own")))
-	forbidden(t, "change the spec of a bridge", c.Patch(ctx, b.DeepCopy(), mergePatch(`{"spec":{"suspend":true}}`)))
+	forbidden(t, "create a bridge", c.Create(ctx, newBridge(b.Namespace, "own")))
+	forbidden(t, "delete a bridge", c.Delete(ctx, b.DeepCopy()))
 	forbidden(t, "delete a claim", c.Delete(ctx, &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: "data"}}))
 	forbidden(t, "grant a right that it does not have", c.Create(ctx, secretsRole(b.Namespace)))
 	if requests := operatorIO.matching("/secrets", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete); len(requests) > 0 {

@@ -30,6 +30,8 @@ const (
 	DefaultMaximumPacketSize              = "32Mi"
 	DefaultRunnerCPU                      = "50m"
 	DefaultRunnerMemory                   = "64Mi"
+
+	DefaultDeletionTimeoutSeconds int32 = 300
 )
 
 // WithDefaults returns a copy of the bridge in which each field that the spec leaves out
@@ -65,6 +67,8 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 		setDefault(&s.Notifications.QoS, DefaultQoS)
 	}
 	setDefault(&s.Suspend, false)
+	setDefault(&s.DeletionPolicy, DeletionKeep)
+	setDefault(&s.DeletionTimeoutSeconds, DefaultDeletionTimeoutSeconds)
 	if s.Runner == nil {
 		s.Runner = &Runner{}
 	}

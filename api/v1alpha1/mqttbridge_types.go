@@ -126,6 +126,27 @@ type MQTTBridgeSpec struct {
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
+	// deletionPolicy controls the work that is done before the bridge is deleted. Keep does
+	// nothing: the sessions remain, and the servers continue to queue messages in them, until
+	// their own limits. EndSessions ends the sessions on all servers of the sides that messages
+	// come from; the servers delete the messages that they have queued in them. Drain first
+	// unsubscribes from all filters, and delivers all messages that the bridge holds and that
+	// the servers have queued for it; then it does the same as EndSessions. Both also delete
+	// the retained message of notifications on all servers. With both, the bridge has a
+	// finalizer, and its deletion waits until the work is done or deletionTimeoutSeconds has
+	// passed. Default Keep.
+	// +optional
+	DeletionPolicy *DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// deletionTimeoutSeconds is the longest time in seconds that deletionPolicy delays the
+	// deletion of the bridge. After it the bridge is deleted in any case, and an event names
+	// the sessions and the number of messages that remain. Keep ignores it. Range 10 to 86400.
+	// Default 300.
+	// +optional
+	// +kubebuilder:validation:Minimum=10
+	// +kubebuilder:validation:Maximum=86400
+	DeletionTimeoutSeconds *int32 `json:"deletionTimeoutSeconds,omitempty"`
+
 	// className is the class of the operators that reconcile this bridge: the value of the
 	// operator's flag --class. Operators ignore bridges of other classes. If the class is
 	// changed, an operator of the new class takes over the bridge with its child objects.

@@ -45,6 +45,7 @@ const (
 	ReasonStandbyFailed    = "StandbyFailed"    // Degraded: a server that is not in use has failed.
 	ReasonSuspended        = "Suspended"        // spec.suspend is true, and no pod is left.
 	ReasonDraining         = "Draining"         // Ready: spec.suspend is true, and the runner stops.
+	ReasonDeleting         = "Deleting"         // Ready: the bridge is being deleted, and deletionPolicy is EndSessions or Drain.
 	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod exists, or it does not run, or it stops.
 	ReasonOutsideWindow    = "OutsideWindow"    // UpdateScheduled: no update window is open.
 	ReasonNodeLost         = "NodeLost"         // Ready is Unknown: the node of the runner's pod does not answer.
@@ -168,4 +169,7 @@ const (
 
 	EventBufferRecovered  = "BufferRecovered"
 	EventRunnerTerminated = "RunnerTerminated"
+
+	EventSessionsEnded      = "SessionsEnded"
+	EventDeletionIncomplete = "DeletionIncomplete"
 )

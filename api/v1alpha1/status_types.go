@@ -6,7 +6,7 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // MQTTBridgeStatus is the state that the operator and the runner last observed. The runner
-// owns runner, local, remote, buffer and unforwardable. It writes them only on transitions,
+// owns runner, local, remote, buffer, unforwardable and deletion. It writes them only on transitions,
 // together with the condition Ready that follows from them. The operator owns the other
 // fields.
 type MQTTBridgeStatus struct {
@@ -49,6 +49,11 @@ type MQTTBridgeStatus struct {
 	// or, if a message blocks its direction, when the message no longer does.
 	// +optional
 	Unforwardable *UnforwardableStatus `json:"unforwardable,omitempty"`
+
+	// deletion is the progress of the deletion of the bridge. It is absent while the bridge is
+	// not being deleted, and with deletionPolicy: Keep.
+	// +optional
+	Deletion *DeletionStatus `json:"deletion,omitempty"`
 }
 
 // RunnerStatus identifies a runner and the manifest that it runs. The API server refuses the

@@ -95,6 +95,7 @@ spec:
 		{"a preferred server", "backups:", "preferredServer: {name: c}, backups:", true},
 		{"a default that is written explicitly", `filter: "#"`, `filter: "#", qos: 1`, true},
 		{"another form of a size", "1Gi", "1024Mi", true},
+		{"a deletion policy", "  buffer:", "  deletionPolicy: Drain\n  deletionTimeoutSeconds: 10\n  buffer:", true},
 		{"a rule", `filter: "#"`, `filter: "+"`, false},
 		{"a pod template", `hash: "1"`, `hash: "2"`, false},
 		{"a preferred server and a rule", `backups: [{url: "mqtt://c"}]`, `backups: [{url: "mqtt://d"}], preferredServer: {name: d}`, false},

@@ -43,9 +43,11 @@ func Watch(ctx context.Context, path string, log *slog.Logger, changed func(*v1a
 	}
 }
 
-// needsRestart reports whether two specs differ in more than the preferred servers.
+// needsRestart reports whether two specs differ in more than the preferred servers and the
+// settings of a deletion.
 func needsRestart(next, loaded *v1alpha1.MQTTBridgeSpec) bool {
 	a, b := *next, *loaded
 	a.Local.PreferredServer, a.Remote.PreferredServer = b.Local.PreferredServer, b.Remote.PreferredServer
+	a.DeletionPolicy, a.DeletionTimeoutSeconds = b.DeletionPolicy, b.DeletionTimeoutSeconds
 	return !equality.Semantic.DeepEqual(a, b)
 }

@@ -56,19 +56,29 @@ func (c *Connector) connect(ctx context.Context, server int) (*session.Session, 
 		return nil, err
 	}
 	s.Start(c.Handler.NewSession(s))
-	if !s.Resumed() || !s.State().Subscribed() || s.State().HasLoweredQoS() {
-		c.Alive.Wait() // while the server sends; the watchdog watches the session itself
-		defer c.Alive.Begin(0)
-		if err := s.Subscribe(ctx, c.Subscriptions(s.IdentifiesSubscriptions())); err != nil {
-			s.Close() // sends the acknowledgements of the messages handed on meanwhile
-			return nil, err
-		}
+	if err := c.subscribe(ctx, s, server); err != nil {
+		s.Close() // sends the acknowledgements of the messages handed on meanwhile
+		return nil, err
 	}
 	for _, remark := range diagnosis.Remarks(s.Remarks()) {
 		c.Log.Info("the server accepted the connection; the remark describes a limitation or a fault in its answer", "server", c.Servers[server].Name, "remark", remark)
 	}
 	c.Observer.ShortfallsFound(server, diagnosis.Shortfalls(s.Shortfalls()))
 	return s, nil
+}
+
+// subscribe subscribes on a new connection, if the session does not have the subscriptions. If
+// the bridge drains before its deletion, it unsubscribes instead.
+func (c *Connector) subscribe(ctx context.Context, s *session.Session, server int) error {
+	if c.unsubscribing() {
+		return c.unsubscribe(ctx, s, server)
+	}
+	if s.Resumed() && s.State().Subscribed() && !s.State().HasLoweredQoS() {
+		return nil
+	}
+	c.Alive.Wait() // while the server sends; the watchdog watches the session itself
+	defer c.Alive.Begin(0)
+	return s.Subscribe(ctx, c.Subscriptions(s.IdentifiesSubscriptions()))
 }
 
 func (c *Connector) open(ctx context.Context, cfg session.Config) (*session.Session, error) {

@@ -118,6 +118,9 @@ type Connector struct {
 	// DiscardStale makes a server drop the stale session that it holds when the bridge
 	// returns to it from another server.
 	DiscardStale bool
+	// Unsubscribing is closed when the bridge drains before its deletion. From then on the
+	// connector unsubscribes, also on each new connection, and does not subscribe. It may be nil.
+	Unsubscribing <-chan struct{}
 	// Handler uses the sessions.
 	Handler Handler
 	// Observer receives the state changes.
@@ -133,6 +136,8 @@ type Connector struct {
 	// active is the index of the server in use, or noServer.
 	active       int
 	probeResults chan probeResult
+	// unsubscribed is the latest session on which the connector has unsubscribed, or nil.
+	unsubscribed *session.Session
 	// drainStarted is closed when the runner drains before its end.
 	drainStarted <-chan struct{}
 	// probeSlot holds a token while a probe runs.
@@ -259,6 +264,8 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 		return nil
 	case <-s.ReconnectRequested():
 		return c.renew(ctx, s)
+	case <-c.unsubscribeDue(s):
+		return c.unsubscribeActive(ctx, s)
 	case <-ctx.Done():
 	case p := <-c.probeResults:
 		c.recordProbe(ctx, p)
@@ -271,14 +278,7 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 
 // draining reports whether the runner drains before its end. The connector then keeps
 // the server in use.
-func (c *Connector) draining() bool {
-	select {
-	case <-c.drainStarted:
-		return true
-	default:
-		return false
-	}
-}
+func (c *Connector) draining() bool { return isClosed(c.drainStarted) }
 
 // markActive clears the failure of the server that is now in use. It marks every other
 // server on which the bridge has subscribed as stale.

@@ -167,6 +167,9 @@ type Pipe struct {
 	clearedQoS0 int
 	evictor     evictor
 
+	// received is the number of messages that have arrived.
+	received uint64
+
 	// dest is the session that messages are sent to; nil while no session is up.
 	dest *session.Session
 	// lastState belongs to the latest destination: the messages in flight are in flight in it.
@@ -238,6 +241,7 @@ func (p *Pipe) unlockAndFlushIf(wrote bool) {
 func (p *Pipe) Receive(in *session.Inbound) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.received++
 	if in.QoS > 0 && p.stopping {
 		return
 	}

@@ -29,11 +29,12 @@ var sessionTable = map[session.Kind]row{
 	session.ProbeTimeout:     {v1alpha1.ReasonPingTimeout, "the server accepted the connection and did not answer a ping within failover.probe.timeoutSeconds; check the server and the network"},
 	session.ProbeOtherAnswer: {v1alpha1.ReasonProtocolError, "the server answers a ping with a packet other than PINGRESP"},
 
-	session.SubscribeTooLarge: {v1alpha1.ReasonSubscriptionRefused, "the subscription to {filter} is larger than the server's maximum packet size of {limit} bytes; raise this limit on the server, or shorten the rule's filter"},
-	session.SubscribeCanceled: {v1alpha1.ReasonConnectTimeout, "the attempt was ended before the server answered SUBSCRIBE"},
-	session.SubscribeTimeout:  {v1alpha1.ReasonConnectTimeout, "the server did not answer SUBSCRIBE within failover.connectTimeoutSeconds; check the server's log, or raise this limit"},
-	session.SubackMismatch:    {v1alpha1.ReasonProtocolError, "the server answered a subscription to {requested} filters with {answered} codes, so that it is unknown which filters it granted; update the server"},
-	session.SessionClosed:     {v1alpha1.ReasonConnectionClosed, "the session was closed"},
+	session.SubscribeTooLarge:  {v1alpha1.ReasonSubscriptionRefused, "the subscription to {filter} is larger than the server's maximum packet size of {limit} bytes; raise this limit on the server, or shorten the rule's filter"},
+	session.SubscribeCanceled:  {v1alpha1.ReasonConnectTimeout, "the attempt was ended before the server answered SUBSCRIBE"},
+	session.SubscribeTimeout:   {v1alpha1.ReasonConnectTimeout, "the server did not answer SUBSCRIBE within failover.connectTimeoutSeconds; check the server's log, or raise this limit"},
+	session.UnsubscribeTimeout: {v1alpha1.ReasonConnectTimeout, "the server did not answer UNSUBSCRIBE within failover.connectTimeoutSeconds; check the server's log, or raise this limit"},
+	session.SubackMismatch:     {v1alpha1.ReasonProtocolError, "the server answered a subscription to {requested} filters with {answered} codes, so that it is unknown which filters it granted; update the server"},
+	session.SessionClosed:      {v1alpha1.ReasonConnectionClosed, "the session was closed"},
 
 	session.ConnectionClosed:  {v1alpha1.ReasonConnectionClosed, "the server or the network closed the connection; check the server's log"},
 	session.ConnectionFailed:  {v1alpha1.ReasonConnectionClosed, "the connection failed: {detail}; check the network, and the server's log"},

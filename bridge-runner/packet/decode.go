@@ -199,7 +199,7 @@ func DecodeSuback(v Version, f Frame) (Suback, error) {
 	}
 	s.Codes = []byte(r.s) // any number: the subscriber compares it with its filters
 	for _, code := range s.Codes {
-		if code > 2 && code < 0x80 { // [MQTT-3.9.3-2]
+		if f.Type == SUBACK && code > 2 && code < 0x80 { // [MQTT-3.9.3-2]
 			s.Faults |= FaultCode
 		}
 	}

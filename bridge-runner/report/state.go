@@ -37,6 +37,8 @@ type State struct {
 	runner v1alpha1.RunnerStatus
 	ready  metav1.Condition
 	buffer *v1alpha1.BufferStatus // nil: there is no buffer on disk
+	// deletion is the progress of the deletion of the bridge. It is nil if there is none.
+	deletion *v1alpha1.DeletionStatus
 
 	unforwardable v1alpha1.UnforwardableStatus
 	deadLetter    string // the topic of dead letters; empty: there are none; set once
@@ -65,6 +67,9 @@ func (st *State) Changed() <-chan struct{} { return st.changed }
 // change.
 func (st *State) updateReadyLocked(at time.Time) {
 	ready := v1alpha1.ReadyCondition(&st.runner, &st.Local.status, &st.Remote.status)
+	if st.deletion != nil && st.runner.StopTime.IsZero() {
+		ready = v1alpha1.DeletingCondition(st.runner.Generation, st.deletion)
+	}
 	ready.LastTransitionTime = st.ready.LastTransitionTime
 	if ready.Status != st.ready.Status {
 		ready.LastTransitionTime = metav1.NewTime(at)
@@ -91,6 +96,7 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 		Local:      st.Local.status.DeepCopy(),
 		Remote:     st.Remote.status.DeepCopy(),
 		Buffer:     st.buffer.DeepCopy(),
+		Deletion:   st.deletion.DeepCopy(),
 
 		Unforwardable: st.unforwardableStatusLocked(),
 	}

@@ -38,6 +38,8 @@ const (
 	SessionClosed        Kind = "session closed by the caller"
 	// SubscribingFailed: Err is the failure, and Filters were not granted when it occurred.
 	SubscribingFailed Kind = "failed while subscribing"
+	// UnsubscribeTimeout: the server has not answered UNSUBSCRIBE.
+	UnsubscribeTimeout Kind = "no UNSUBACK"
 )
 
 // Reasons why a session in use has ended.

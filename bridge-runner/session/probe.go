@@ -15,9 +15,34 @@ import (
 // bridge's, the server treats the probe as another client. cfg's State and Will are not
 // used. Errors are of type *[Error] or *[transport.Error].
 func Probe(ctx context.Context, cfg Config) error {
+	return shortSession(ctx, cfg, func(*Session) {})
+}
+
+// EndSession ends the client's session on a server, together with its subscriptions and the
+// messages that the server has queued in it: it connects with Clean Start, in a session that
+// ends with the connection (Clean Session in MQTT 3.1.1 section 3.1.2.4; Clean Start and a
+// Session Expiry Interval of 0 in MQTT 5 sections 3.1.2.4 and 3.1.2.11.2). No other connection
+// may use the session meanwhile. If topic is not empty, EndSession also deletes the retained
+// message of this topic, by a retained message without a payload (section 3.3.1.3).
+// It uses cfg as Probe does, and all of it happens before the context's deadline.
+func EndSession(ctx context.Context, cfg Config, topic string) error {
+	return shortSession(ctx, cfg, func(s *Session) {
+		if topic == "" || !s.server.RetainAvailable {
+			return // such a server holds no retained messages
+		}
+		s.write(func(b []byte) []byte {
+			return packet.AppendPublish(b, s.version, &packet.Publish{Topic: topic, Retain: true})
+		})
+	})
+}
+
+// shortSession connects in a clean session, lets use write packets, and waits for a PINGRESP,
+// which shows that the server has handled them.
+func shortSession(ctx context.Context, cfg Config, use func(*Session)) error {
 	cfg.CleanStart, cfg.Will, cfg.BridgeFlag, cfg.State = true, nil, false, NewState()
 	s, err := Open(ctx, cfg)
 	if err == nil {
+		use(s)
 		err = s.ping(ctx)
 		s.Close()
 	}

@@ -133,6 +133,12 @@ func (s *Session) handle(f packet.Frame) error {
 			a.Faults |= packet.FaultUnexpected
 		}
 		s.report(f, a.Faults, "")
+	case packet.UNSUBACK:
+		a, err := packet.DecodeSuback(s.version, f)
+		if err != nil || s.handleSuback(a) != nil { // as for SUBACK; Unsubscribe waits for no malformed packet
+			a.Faults |= packet.FaultUnexpected
+		}
+		s.report(f, a.Faults, "")
 	case packet.PINGRESP:
 		var faults packet.Faults
 		if f.Size > emptyPacket {
@@ -148,7 +154,7 @@ func (s *Session) handle(f packet.Frame) error {
 		}
 		d := packet.DecodeDisconnect(f.Body)
 		s.end(s.disconnectError(d), Ending{ByServer: true, Code: d.Code})
-	case packet.AUTH, packet.CONNACK, packet.UNSUBACK, packet.CONNECT, packet.SUBSCRIBE, packet.UNSUBSCRIBE, packet.PINGREQ:
+	case packet.AUTH, packet.CONNACK, packet.CONNECT, packet.SUBSCRIBE, packet.UNSUBSCRIBE, packet.PINGREQ:
 		s.report(f, packet.FaultUnexpected, "")
 	}
 	return nil

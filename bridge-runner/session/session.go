@@ -28,7 +28,7 @@
 //     receives a message that cannot be forwarded together with its faults, so that the
 //     message is acknowledged in order.
 //   - A message larger than the maximum packet size is never held in memory as a whole.
-//   - Only Open, Probe, Subscribe and Close block. One goroutine reads. Writes are
+//   - Only Open, Probe, EndSession, Subscribe, Unsubscribe and Close block. One goroutine reads. Writes are
 //     collected until it has nothing more to read, and are then sent together, by a [Flusher].
 //
 // The package does not know the other servers, the rules, the other side or Kubernetes. Package
@@ -111,7 +111,8 @@ type Session struct {
 	alive watchdog.Task
 	// reading is set by Start. state.mu guards it.
 	reading bool
-	// subacks receives the SUBACKs that Subscribe waits for.
+	// subacks receives the SUBACKs that Subscribe waits for, and the UNSUBACKs that Unsubscribe
+	// waits for.
 	subacks      chan packet.Suback
 	receiveTimes receiveTimes
 
@@ -164,7 +165,8 @@ type Session struct {
 	// firstUnacked. It is zero if the server has not.
 	skippedSince time.Time
 	aliases      map[string]uint16 // topic aliases of this connection; nil: the server allows none
-	// expectedSubacks are the packet identifiers of the SUBACKs that Subscribe waits for.
+	// expectedSubacks are the packet identifiers of the SUBACKs that Subscribe waits for, or of
+	// the UNSUBACKs that Unsubscribe waits for.
 	expectedSubacks map[uint16]bool
 	// aliasBytes is the approximate memory of aliases, in bytes. It is at most maxAliasBytes.
 	aliasBytes int

@@ -107,7 +107,11 @@ func (s *Session) acceptsSubscribe(p *packet.Subscribe) bool {
 
 // subscribe sends the packets and waits until each is answered.
 func (s *Session) subscribe(ctx context.Context, packets []*packet.Subscribe, answered *answers) error {
-	s.expectSubacks(packets)
+	ids := make([]uint16, len(packets))
+	for i, p := range packets {
+		ids[i] = p.ID
+	}
+	s.expectSubacks(ids)
 	for _, p := range packets {
 		s.write(func(b []byte) []byte { return packet.AppendSubscribe(b, s.version, p) })
 	}
@@ -137,17 +141,17 @@ func (s *Session) subscribe(ctx context.Context, packets []*packet.Subscribe, an
 	return nil
 }
 
-// expectSubacks records the SUBACKs that are expected.
-func (s *Session) expectSubacks(packets []*packet.Subscribe) {
+// expectSubacks records the identifiers of the SUBACKs or UNSUBACKs that are expected.
+func (s *Session) expectSubacks(ids []uint16) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.expectedSubacks = make(map[uint16]bool, len(packets))
-	for _, p := range packets {
-		s.expectedSubacks[p.ID] = true
+	s.expectedSubacks = make(map[uint16]bool, len(ids))
+	for _, id := range ids {
+		s.expectedSubacks[id] = true
 	}
 }
 
-// handleSuback passes a SUBACK to the goroutine that waits for it. It returns an error if
+// handleSuback passes a SUBACK or UNSUBACK to the goroutine that waits for it. It returns an error if
 // none waits.
 func (s *Session) handleSuback(a packet.Suback) error {
 	s.state.mu.Lock()

@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
 func TestSuspend_SetAndCleared_RemovesPodAndLosesNothing(t *testing.T) {
@@ -39,6 +42,26 @@ func TestBridge_Deleted_LeavesNoObjects(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestBridge_DeletedWithDrain_DeliversAllAndLeavesNoSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	drain := v1alpha1.DeletionDrain
+	w.bridge.Spec.DeletionPolicy = &drain
+	w.ready()
+	w.stream()
+	client := w.get().Status.Local.ClientID
+	w.kubectl("patch", "mqb", bridgeName, "--type=merge", "-p", `{"spec":{"suspend":true}}`)
+	w.kubectl("wait", "--for=condition=Suspended", "mqttbridge/"+bridgeName, "--timeout=60s")
+	must(t, w.publisher.StopAndDrain(eventTimeout)) // the messages of this time wait at the local broker
+	w.kubectl("delete", "mqb", bridgeName, "--timeout=120s")
+	must(t, w.collector.WaitAll(w.publisher.Ledger(), eventTimeout))
+	present, err := traffic.HasSession(t.Context(), w.local.Dial, client)
+	must(t, err)
+	if present {
+		t.Errorf("the local broker still holds the session of %s", client)
+	}
 }
 
 // The first line of each manifest contains the expected error: "# error: FIELD: PART OF THE

@@ -70,6 +70,13 @@ func render(t testing.TB, bridge *v1alpha1.MQTTBridge) []byte {
 func (r *Runner) Prefer(bridge *v1alpha1.MQTTBridge, side *v1alpha1.Side, preferred *v1alpha1.PreferredServer) {
 	r.t.Helper()
 	side.PreferredServer = preferred
+	r.Update(bridge)
+}
+
+// Update replaces the manifest of a runner that was started with [StartRunner]. The running process
+// applies the settings that it can apply. The generation of the manifest grows, as on an API server.
+func (r *Runner) Update(bridge *v1alpha1.MQTTBridge) {
+	r.t.Helper()
 	bridge.Generation++
 	data := render(r.t, bridge)
 	next := r.manifest + ".next"
@@ -186,6 +193,12 @@ func (r *Runner) Terminate() (code int, took time.Duration) {
 	began := time.Now()
 	r.process.signal(syscall.SIGTERM)
 	return r.process.wait(runnerStopTimeout), time.Since(began)
+}
+
+// Wait waits until the process has ended, and returns the exit code.
+func (r *Runner) Wait() (code int) {
+	r.t.Helper()
+	return r.process.wait(runnerStopTimeout)
 }
 
 // Stacks ends the process with SIGQUIT and returns the stacks of its goroutines.

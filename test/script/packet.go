@@ -20,12 +20,13 @@ type Packet struct {
 	Dup, Retain    bool
 	Topic, Payload string
 	Code           byte
-	Codes          []byte // of a SUBACK
+	Codes          []byte // of a SUBACK or UNSUBACK
 	SessionPresent bool
 	Properties     *v5.Properties // nil: none
 
 	Connect       *v5.Connect // of a CONNECT
 	Subscriptions []v5.SubOptions
+	Filters       []string // of an UNSUBSCRIBE
 }
 
 var names = [16]string{
@@ -58,6 +59,9 @@ func (p Packet) String() string {
 	}
 	for _, s := range p.Subscriptions {
 		b += fmt.Sprintf(" %s:%d", s.Topic, s.QoS)
+	}
+	for _, f := range p.Filters {
+		b += " " + f
 	}
 	return b
 }
@@ -105,6 +109,8 @@ func read(r io.Reader, version byte) (Packet, error) {
 		for i := range c.Topics {
 			p.Subscriptions = append(p.Subscriptions, v5.SubOptions{Topic: c.Topics[i], QoS: c.Qoss[i]})
 		}
+	case *v311.UnsubscribePacket:
+		p.Type, p.Filters = v5.UNSUBSCRIBE, c.Topics
 	case *v311.PubackPacket:
 		p.Type = v5.PUBACK
 	case *v311.PubrecPacket:
@@ -137,6 +143,8 @@ func read5(r io.Reader) (Packet, error) {
 		p.Topic, p.Payload = c.Topic, string(c.Payload)
 	case *v5.Subscribe:
 		p.Subscriptions, p.Properties = c.Subscriptions, c.Properties
+	case *v5.Unsubscribe:
+		p.Filters = c.Topics
 	case *v5.Puback:
 		p.Code = c.ReasonCode
 	case *v5.Pubrec:
@@ -176,6 +184,8 @@ func (p *Packet) bytes(version byte) ([]byte, error) {
 		c.MessageID = p.ID
 	case *v311.SubackPacket:
 		c.MessageID, c.ReturnCodes = p.ID, p.Codes
+	case *v311.UnsubackPacket:
+		c.MessageID = p.ID
 	case *v311.PingrespPacket:
 	default:
 		return nil, fmt.Errorf("a server of MQTT 3.1.1 does not send %s", *p)
@@ -205,6 +215,8 @@ func (p *Packet) packet5() *v5.ControlPacket {
 	case *v5.Pubcomp:
 		c.PacketID, c.ReasonCode, c.Properties = p.ID, p.Code, properties
 	case *v5.Suback:
+		c.PacketID, c.Reasons, c.Properties = p.ID, p.Codes, properties
+	case *v5.Unsuback:
 		c.PacketID, c.Reasons, c.Properties = p.ID, p.Codes, properties
 	case *v5.Disconnect:
 		c.ReasonCode, c.Properties = p.Code, properties
