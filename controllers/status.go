@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -68,6 +70,34 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.MQTTBridge, s 
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	b.ResourceVersion = u.GetResourceVersion()
+	var written v1alpha1.MQTTBridge
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &written); err != nil {
+		return fmt.Errorf("reading the status: %w", err)
+	}
+	if s.equals(&written.Status) {
+		return nil
+	}
+	others := slices.DeleteFunc(written.Status.Conditions, func(c metav1.Condition) bool { return slices.Contains(ownConditions, c.Type) })
+	return r.replaceStatus(ctx, b, map[string]any{"conditions": append(others, s.Conditions...)})
+}
+
+// replaceStatus replaces parts of the status that an apply leaves as they are, because another
+// client owns them, too: it has restored the bridge from a backup, for example, or edited the
+// status.
+func (r *Reconciler) replaceStatus(ctx context.Context, b *v1alpha1.MQTTBridge, parts map[string]any) error {
+	log.FromContext(ctx).Info("replacing a part of the status that another client has written")
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": b.ResourceVersion},
+		"status":   parts,
+	})
+	if err != nil {
+		return fmt.Errorf("encoding the status: %w", err)
+	}
+	patched := &v1alpha1.MQTTBridge{ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: b.Name}}
+	if err := r.Client.Status().Patch(ctx, patched, client.RawPatch(types.MergePatchType, body), client.FieldOwner(FieldOwner)); err != nil {
+		return fmt.Errorf("replacing the status: %w", err)
+	}
+	b.ResourceVersion = patched.ResourceVersion
 	return nil
 }
 
@@ -85,12 +115,18 @@ func (r *Reconciler) clearReport(ctx context.Context, b *v1alpha1.MQTTBridge) er
 		return fmt.Errorf("looking for runner pod %s: %w", b.Status.Runner.Pod, err)
 	}
 	log.FromContext(ctx).Info("clearing the report of a runner whose pod is gone", "pod", b.Status.Runner.Pod)
-	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(statusApply(b)),
-		client.FieldOwner(v1alpha1.RunnerFieldManager))
+	u := statusApply(b)
+	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(v1alpha1.RunnerFieldManager))
 	if err != nil {
 		return fmt.Errorf("clearing the runner's report: %w", err)
 	}
-	return nil
+	if _, left, _ := unstructured.NestedFieldNoCopy(u.Object, "status", "runner"); !left {
+		return nil
+	}
+	b.ResourceVersion = u.GetResourceVersion()
+	return r.replaceStatus(ctx, b, map[string]any{
+		"runner": nil, "local": nil, "remote": nil, "buffer": nil, "unforwardable": nil, "deletion": nil,
+	})
 }
 
 // statusApply returns an empty apply configuration for the bridge at the resource version

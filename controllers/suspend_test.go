@@ -10,7 +10,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -68,6 +71,31 @@ func TestBridge_SuspendedWithEvictedPod_HasNoReport(t *testing.T) {
 	completeRollout(t, b)
 	pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, "Evicted" // It stays until it is deleted.
 	updatePodStatus(t, pod)
+	awaitBridge(t, b, "suspended, and nothing left to do", isSuspendedOnly)
+	awaitIdle(t, b)
+}
+
+// A tool that restores bridges with their status owns a copy of the report and the conditions.
+func TestBridge_StatusOfAnotherOwner_IsReplaced(t *testing.T) {
+	b, pod := forwardingBridge(t)
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(bridgeKind))
+	u.SetNamespace(b.Namespace)
+	u.SetName(b.Name)
+	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&b.Status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Object["status"] = status
+	if err := server.Client.Status().Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("backup"), client.ForceOwnership); err != nil {
+		t.Fatal(err)
+	}
+	b = suspend(t, b, true)
+	awaitReplicas(t, b, 0)
+	completeRollout(t, b)
+	if err := server.Client.Delete(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
 	awaitBridge(t, b, "suspended, and nothing left to do", isSuspendedOnly)
 	awaitIdle(t, b)
 }
