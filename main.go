@@ -241,7 +241,7 @@ func newManager(ctx context.Context, config *rest.Config, s *settings) (ctrl.Man
 		Now:            time.Now,
 		BridgeMetrics:  bridges,
 	}
-	if err := reconciler.SetupWithManager(mgr); err != nil {
+	if err := reconciler.SetupWithManager(mgr); err != nil { //nolint:contextcheck // adding indexes before the cache starts does not wait
 		return nil, err
 	}
 	return mgr, nil

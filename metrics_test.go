@@ -46,9 +46,9 @@ func metricsReader(t *testing.T) string {
 }
 
 // scrape returns the series of the bridges that an operator serves.
-func scrape(t *testing.T, address, token string) (series []string) {
+func scrape(ctx context.Context, t *testing.T, address, token string) (series []string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/metrics", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/metrics", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,8 +87,8 @@ func TestMetrics_TwoReplicas_OnlyTheLeaderHasBridges(t *testing.T) {
 	}
 	token := metricsReader(t)
 	var all []string
-	apiserver.Eventually(t, "the metrics of the bridge", func(context.Context) (bool, error) {
-		all = append(scrape(t, addresses[0], token), scrape(t, addresses[1], token)...)
+	apiserver.Eventually(t, "the metrics of the bridge", func(ctx context.Context) (bool, error) {
+		all = append(scrape(ctx, t, addresses[0], token), scrape(ctx, t, addresses[1], token)...)
 		return len(all) > 0, nil
 	})
 	if text := strings.Join(all, "\n"); len(all) != 7 || !strings.Contains(text, `mqttbridge_bridge_ready{name="measured",namespace="default"} 0`) {
@@ -97,7 +97,7 @@ func TestMetrics_TwoReplicas_OnlyTheLeaderHasBridges(t *testing.T) {
 	if err := server.Client.Delete(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	apiserver.Eventually(t, "no series of the deleted bridge", func(context.Context) (bool, error) {
-		return len(scrape(t, addresses[0], token))+len(scrape(t, addresses[1], token)) == 0, nil
+	apiserver.Eventually(t, "no series of the deleted bridge", func(ctx context.Context) (bool, error) {
+		return len(scrape(ctx, t, addresses[0], token))+len(scrape(ctx, t, addresses[1], token)) == 0, nil
 	})
 }

@@ -105,7 +105,7 @@ func (d *deletion) drain(ctx context.Context) {
 // unsubscribed returns the session of each source, nil for a source that has no session that is
 // up, still has subscriptions, or is about to be replaced.
 func (d *deletion) unsubscribed() []*session.Session {
-	var out []*session.Session
+	out := make([]*session.Session, 0, len(d.sources))
 	for _, source := range d.sources {
 		s := source.sessions.up.Load()
 		if s != nil {

@@ -23,17 +23,16 @@ type announcer struct {
 	due    []event
 }
 
-// add adds the events that compare returns. compare also changes the record. It reports whether
-// the events are within the budget.
-func (a *announcer) add(compare func(*announced) []event) bool {
+// add adds the events that compare returns. compare also changes the record. If
+// the events are not within the budget, the record does not change either, and they are held.
+func (a *announcer) add(compare func(*announced) []event) {
 	next := a.sent
 	events := compare(&next)
 	if !a.budget.take(tokens(events)) {
-		return false
+		return
 	}
 	a.sent = next
 	a.due = append(a.due, events...)
-	return true
 }
 
 // result returns the record and the events, and the time after which an event that is held may

@@ -84,7 +84,7 @@ func BenchmarkBridgeMetrics(b *testing.B) {
 			answer := &discard{header: http.Header{}}
 			for range b.N {
 				answer.size = 0
-				handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+				handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 			}
 			b.ReportMetric(float64(answer.size)/(1<<20), "answer-MiB")
 		})

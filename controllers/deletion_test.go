@@ -75,8 +75,8 @@ func reportDeletion(t *testing.T, b *v1alpha1.MQTTBridge, pod string, d *v1alpha
 	ready := v1alpha1.DeletingCondition(b.Generation, d)
 	closed := side(serverStatus("local", localURL, v1alpha1.ServerStandby))
 	r := &report{Conditions: []metav1.Condition{ready}, Runner: &runner, Local: closed, Remote: closed, Deletion: d}
-	apiserver.Eventually(t, "the report of the runner", func(context.Context) (bool, error) {
-		err := tryStatus(t, b, r)
+	apiserver.Eventually(t, "the report of the runner", func(ctx context.Context) (bool, error) {
+		err := tryStatus(ctx, t, b, r)
 		if apierrors.IsForbidden(err) { // the operator has just created the runner's Role
 			return false, nil
 		}

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -175,11 +176,11 @@ func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, r
 func tryReport(t *testing.T, bridge *v1alpha1.MQTTBridge, runner *v1alpha1.RunnerStatus, local, remote *v1alpha1.SideStatus) error {
 	t.Helper()
 	ready := v1alpha1.ReadyCondition(runner, local, remote)
-	return tryStatus(t, bridge, &report{Conditions: []metav1.Condition{ready}, Runner: runner, Local: local, Remote: remote})
+	return tryStatus(t.Context(), t, bridge, &report{Conditions: []metav1.Condition{ready}, Runner: runner, Local: local, Remote: remote})
 }
 
 // tryStatus applies a status with the rights of the bridge's runner.
-func tryStatus(t *testing.T, bridge *v1alpha1.MQTTBridge, r *report) error {
+func tryStatus(ctx context.Context, t *testing.T, bridge *v1alpha1.MQTTBridge, r *report) error {
 	t.Helper()
 	c, err := client.New(asRunner(bridge.Namespace, bridge.Name), client.Options{Scheme: apiserver.Scheme()})
 	if err != nil {
@@ -196,7 +197,7 @@ func tryStatus(t *testing.T, bridge *v1alpha1.MQTTBridge, r *report) error {
 	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(bridgeKind))
 	u.SetNamespace(bridge.Namespace)
 	u.SetName(bridge.Name)
-	return c.Status().Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u),
+	return c.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u),
 		client.FieldOwner(v1alpha1.RunnerFieldManager), client.ForceOwnership)
 }
 

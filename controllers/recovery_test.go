@@ -81,12 +81,14 @@ func TestFleet_SpecRefused_BridgeDoesNotWait(t *testing.T) {
 	f := &fleet{}
 	for _, state := range []rolloutState{rolloutWaiting, rolloutScheduled} {
 		f.setState(fleetKey(0), state)
-		if f.stopWaiting(fleetKey(0)); f.states[fleetKey(0)] != "" {
+		f.stopWaiting(fleetKey(0))
+		if f.states[fleetKey(0)] != "" {
 			t.Errorf("a bridge with a refused spec is still %s", state)
 		}
 	}
 	f.setState(fleetKey(0), rolloutRecovering)
-	if f.stopWaiting(fleetKey(0)); f.states[fleetKey(0)] != rolloutRecovering {
+	f.stopWaiting(fleetKey(0))
+	if f.states[fleetKey(0)] != rolloutRecovering {
 		t.Error("a bridge with a refused spec does not recover any more")
 	}
 	f.setState(fleetKey(0), "")

@@ -48,7 +48,7 @@ func announceTermination(o *observation, sent *termination) []event {
 
 // podTermination returns the latest termination of a pod's runner, and its description, which
 // is empty if there is none to announce.
-func podTermination(pod *corev1.Pod) (termination, string) {
+func podTermination(pod *corev1.Pod) (t termination, message string) {
 	for i := range pod.Status.ContainerStatuses {
 		c := &pod.Status.ContainerStatuses[i]
 		if c.Name != runnerName {
@@ -61,7 +61,7 @@ func podTermination(pod *corev1.Pod) (termination, string) {
 		if end == nil || end.ExitCode == 0 && !pod.DeletionTimestamp.IsZero() {
 			break // it runs for the first time, or has drained as requested
 		}
-		t := termination{pod.CreationTimestamp, end.FinishedAt}
+		t = termination{pod.CreationTimestamp, end.FinishedAt}
 		if isEvicted(pod) {
 			return t, evictionMessage(pod)
 		}

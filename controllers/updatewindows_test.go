@@ -131,8 +131,10 @@ func TestConditions_BridgeOutsideItsWindow_ReportUpdateScheduled(t *testing.T) {
 	}{
 		"no window":             {func(o *observation) { o.windowOpens = time.Time{} }, ""},
 		"the operator's window": {func(*observation) {}, "--update-windows of the operator opens, next at 2026-03-07T02:00:00+01:00"},
-		"the bridge's window": {func(o *observation) { withUpdateWindows(o.bridge, "", "0 2 * * 6", 60) },
-			"spec.runner.updateWindows opens, next at 2026-03-07T02:00:00+01:00"},
+		"the bridge's window": {
+			func(o *observation) { withUpdateWindows(o.bridge, "", "0 2 * * 6", 60) },
+			"spec.runner.updateWindows opens, next at 2026-03-07T02:00:00+01:00",
+		},
 		"suspended": {func(o *observation) { o.bridge.Spec.Suspend = ptr.To(true) }, ""},
 	} {
 		o := &observation{bridge: newBridge("a", "b"), windowOpens: opens}

@@ -25,7 +25,7 @@ func kubectlWait(t *testing.T, b *v1alpha1.MQTTBridge, condition, timeout string
 	if err := os.WriteFile(kubeconfig, server.Kubeconfig(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return exec.CommandContext(t.Context(), server.Tool("kubectl"), "--kubeconfig="+kubeconfig, "--namespace="+b.Namespace, //nolint:gosec // the test's own program
+	return exec.CommandContext(t.Context(), server.Tool("kubectl"), "--kubeconfig="+kubeconfig, "--namespace="+b.Namespace,
 		"wait", "--for=condition="+condition, "mqttbridge/"+b.Name, "--timeout="+timeout)
 }
 

@@ -67,6 +67,7 @@ type RemainingSession struct {
 
 	// server is the name of the server.
 	// +required
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
 	Server string `json:"server,omitempty"`
 

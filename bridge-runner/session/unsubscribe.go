@@ -17,7 +17,7 @@ import (
 func (s *Session) Unsubscribe(ctx context.Context, filters []string) (refused []RefusedFilter, err error) {
 	waiting, ids := make(map[uint16]string, len(filters)), make([]uint16, len(filters))
 	for i, filter := range filters {
-		ids[i] = minSubscribeID + uint16(i) //nolint:gosec // at most maxSubscribes
+		ids[i] = minSubscribeID + uint16(i)
 		waiting[ids[i]] = filter
 	}
 	s.expectSubacks(ids)
