@@ -106,7 +106,7 @@ func (p *plan) wantedFingerprint(b *v1alpha1.MQTTBridge, s *staged, c *plannedCh
 	switch {
 	case c.kind == deploymentKind:
 		return s.fingerprint(c.fingerprint, deployment)
-	case c.kind != configMapKind || template == p.hashes[annotationTemplateHash]:
+	case c.kind != configMapKind || template == p.templateHash:
 		return c.fingerprint, nil
 	case p.otherManifest.template != template:
 		config, err := configMap(b, template)

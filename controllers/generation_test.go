@@ -70,7 +70,7 @@ func TestWantedFingerprint_KeptTemplate_IsOfItsManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(p.children, func(c plannedChild) bool { return c.kind == configMapKind })
-	for _, kept := range []string{"earlier", "", "earlier", p.hashes[annotationTemplateHash]} { // an earlier operator may not have set it
+	for _, kept := range []string{"earlier", "", "earlier", p.templateHash} { // an earlier operator may not have set it
 		config, err := configMap(b, kept)
 		if err != nil {
 			t.Fatal(err)

@@ -38,9 +38,9 @@ type plan struct {
 	// otherManifest is the fingerprint of the ConfigMap for a pod template other than the planned
 	// one, which a roll-out keeps for now.
 	otherManifest manifestFor
-	// hashes are the annotations of the Deployment that depend only on the bridge and on the
-	// wanted pod template.
-	hashes map[string]string
+	// specHash and templateHash are the values of annotationSpecHash and annotationTemplateHash
+	// for the wanted pod template.
+	specHash, templateHash string
 
 	// replaced is the resource version of the bridge before the latest write of its status.
 	replaced string
@@ -216,7 +216,8 @@ func newPlan(b *v1alpha1.MQTTBridge, image string, policy *Policy) (*plan, error
 		}
 		p.children = append(p.children, plannedChild{identity: identify(c), fingerprint: wanted})
 	}
-	p.hashes = deploymentOf(children).Annotations
+	annotations := deploymentOf(children).Annotations
+	p.specHash, p.templateHash = annotations[annotationSpecHash], annotations[annotationTemplateHash]
 	p.pairs = pairsOf(b)
 	return p, nil
 }

@@ -45,8 +45,9 @@ func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan,
 	if err != nil {
 		return nil, err
 	}
-	s := &staged{annotations: maps.Clone(p.hashes)}
-	s.annotations[annotationRevision] = revision
+	s := &staged{annotations: map[string]string{
+		annotationSpecHash: p.specHash, annotationTemplateHash: p.templateHash, annotationRevision: revision,
+	}}
 	if live == nil {
 		r.fleet.setState(bridge, "")
 		return s, nil

@@ -58,6 +58,9 @@ func (s *ownStatus) equals(status *v1alpha1.MQTTBridgeStatus) bool {
 // events are then outdated and dropped, and the change reaches the cache and starts another
 // pass.
 func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.MQTTBridge, s *ownStatus) error {
+	for i := range s.Conditions { // the API server keeps only the seconds
+		s.Conditions[i].LastTransitionTime = s.Conditions[i].LastTransitionTime.Rfc3339Copy()
+	}
 	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(s)
 	if err != nil {
 		return fmt.Errorf("converting the status: %w", err)
@@ -66,19 +69,25 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.MQTTBridge, s 
 	u.Object["status"] = status
 	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u),
 		client.FieldOwner(FieldOwner), client.ForceOwnership)
-	if err != nil {
+	written := *b
+	switch {
+	case apierrors.IsInvalid(err): // the type of a condition that is to be removed belongs to another client, too
+	case err != nil:
 		return fmt.Errorf("writing the status: %w", err)
+	default:
+		b.ResourceVersion = u.GetResourceVersion()
+		written = v1alpha1.MQTTBridge{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &written); err != nil {
+			return fmt.Errorf("reading the status: %w", err)
+		}
+		if s.equals(&written.Status) {
+			return nil
+		}
 	}
-	b.ResourceVersion = u.GetResourceVersion()
-	var written v1alpha1.MQTTBridge
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &written); err != nil {
-		return fmt.Errorf("reading the status: %w", err)
-	}
-	if s.equals(&written.Status) {
-		return nil
-	}
-	others := slices.DeleteFunc(written.Status.Conditions, func(c metav1.Condition) bool { return slices.Contains(ownConditions, c.Type) })
-	return r.replaceStatus(ctx, b, map[string]any{"conditions": append(others, s.Conditions...)})
+	conditions := slices.DeleteFunc(slices.Clone(written.Status.Conditions), func(c metav1.Condition) bool { return slices.Contains(ownConditions, c.Type) })
+	return r.replaceStatus(ctx, b, map[string]any{
+		"conditions": append(conditions, s.Conditions...), "observedGeneration": s.ObservedGeneration,
+	})
 }
 
 // replaceStatus replaces parts of the status that an apply leaves as they are, because another

@@ -35,41 +35,49 @@ func stripBridge(obj any) (any, error) {
 			c := &b.Status.Conditions[i]
 			c.Type, c.Reason = shared(c.Type), shared(c.Reason)
 		}
+		if len(b.Status.Conditions) < cap(b.Status.Conditions) { // the decoder leaves room for more
+			b.Status.Conditions = append(make([]metav1.Condition, 0, len(b.Status.Conditions)), b.Status.Conditions...)
+		}
 	}
 	return obj, nil
 }
 
-// stripPod keeps only a pod's metadata and status, without the annotations and the fields of
-// the status that belong to others.
+// podConditions are the conditions of a pod that the operator reads.
+var podConditions = []corev1.PodConditionType{corev1.PodReady, corev1.PodScheduled}
+
+// stripPod keeps only a pod's metadata, and the part of its status that the operator reads.
 func stripPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
 		return obj, nil
 	}
 	stripMeta(&pod.ObjectMeta)
-	labels := make(map[string]string, len(pod.Labels))
-	for key, value := range pod.Labels {
-		labels[shared(key)] = shared(value)
-	}
-	pod.Labels = labels
-	for key := range pod.Annotations {
-		if !strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") {
-			delete(pod.Annotations, key)
+	pod.GenerateName, pod.OwnerReferences, pod.Annotations = "", nil, nil
+	pod.Labels = map[string]string{labelInstance: pod.Labels[labelInstance]}
+	pod.Spec = corev1.PodSpec{}
+	pod.Status = stripPodStatus(&pod.Status)
+	return obj, nil
+}
+
+func stripPodStatus(s *corev1.PodStatus) corev1.PodStatus {
+	out := corev1.PodStatus{Phase: corev1.PodPhase(shared(string(s.Phase))), Reason: shared(s.Reason), Message: s.Message}
+	out.Conditions = make([]corev1.PodCondition, 0, len(podConditions))
+	for i := range s.Conditions {
+		c := s.Conditions[i]
+		if slices.Contains(podConditions, c.Type) {
+			c.Type, c.Status, c.Reason = corev1.PodConditionType(shared(string(c.Type))), corev1.ConditionStatus(shared(string(c.Status))), shared(c.Reason)
+			out.Conditions = append(out.Conditions, c)
 		}
 	}
-	pod.Spec = corev1.PodSpec{}
-	for i := range pod.Status.Conditions {
-		c := &pod.Status.Conditions[i]
-		c.Type, c.Status, c.Reason = corev1.PodConditionType(shared(string(c.Type))), corev1.ConditionStatus(shared(string(c.Status))), shared(c.Reason)
-	}
-	for i := range pod.Status.ContainerStatuses {
-		c := &pod.Status.ContainerStatuses[i]
-		*c = corev1.ContainerStatus{
+	out.ContainerStatuses = make([]corev1.ContainerStatus, 0, len(s.ContainerStatuses))
+	for i := range s.ContainerStatuses {
+		c := &s.ContainerStatuses[i]
+		out.ContainerStatuses = append(out.ContainerStatuses, corev1.ContainerStatus{
 			Name: shared(c.Name), State: c.State, LastTerminationState: c.LastTerminationState,
 			Ready: c.Ready, RestartCount: c.RestartCount, Started: c.Started,
-		}
+		})
 	}
-	return obj, nil
+	return out
 }
 
 // fingerprintPrefix marks a fingerprint in an object of the cache. A generateName cannot
