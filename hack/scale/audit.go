@@ -60,8 +60,8 @@ type auditEvent struct {
 }
 
 // next returns the requests since the last call, except the requests that do not depend on
-// bridges: discovery, the Lease and the events of the leader, the checks of the rights of clients
-// of the metrics, and the starts of watches.
+// bridges: discovery, the Lease and the events of the leader, the namespace that identifies the
+// cluster, the checks of the rights of clients of the metrics, and the starts of watches.
 func (a *auditLog) next() (requests, error) {
 	f, err := os.Open(a.file)
 	if err != nil {
@@ -83,7 +83,7 @@ func (a *auditLog) next() (requests, error) {
 			return nil, fmt.Errorf("reading the audit log: %w", err)
 		}
 		switch e.ObjectRef.Resource {
-		case "", "leases", "tokenreviews", "subjectaccessreviews":
+		case "", "leases", "namespaces", "tokenreviews", "subjectaccessreviews":
 			continue
 		}
 		if e.Verb == "watch" || e.ObjectRef.Namespace == systemNamespace {
