@@ -166,19 +166,22 @@ func (r *run) takeOver(ctx context.Context) error {
 	})
 }
 
-// awaitWarm waits until the second replica has read all bridges: until its memory has stopped to
-// grow.
+// awaitWarm waits until the second replica has read and planned all bridges: until it needs almost
+// no processor time for longer than the interval at which it plans.
 func (r *run) awaitWarm(ctx context.Context) error {
-	const quiet = 5 * time.Second
-	var largest int64
+	const (
+		quiet    = 7 * time.Second
+		idleTime = 300 * time.Millisecond
+	)
+	var used time.Duration
 	since := time.Now()
 	return await(ctx, func() (bool, error) {
 		u, err := r.operator.usage()
 		if err != nil {
 			return false, err
 		}
-		if u.resident > largest {
-			largest, since = u.resident, time.Now()
+		if u.cpu-used > idleTime {
+			used, since = u.cpu, time.Now()
 		}
 		return time.Since(since) > quiet, nil
 	})
