@@ -69,25 +69,40 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.MQTTBridge, s 
 	u.Object["status"] = status
 	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u),
 		client.FieldOwner(FieldOwner), client.ForceOwnership)
-	written := *b
+	written := b.Status
 	switch {
 	case apierrors.IsInvalid(err): // the type of a condition that is to be removed belongs to another client, too
 	case err != nil:
 		return fmt.Errorf("writing the status: %w", err)
 	default:
 		b.ResourceVersion = u.GetResourceVersion()
-		written = v1alpha1.MQTTBridge{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &written); err != nil {
-			return fmt.Errorf("reading the status: %w", err)
+		if written, err = operatorsPart(u); err != nil {
+			return err
 		}
-		if s.equals(&written.Status) {
+		if s.equals(&written) {
 			return nil
 		}
 	}
-	conditions := slices.DeleteFunc(slices.Clone(written.Status.Conditions), func(c metav1.Condition) bool { return slices.Contains(ownConditions, c.Type) })
+	conditions := slices.DeleteFunc(slices.Clone(written.Conditions), func(c metav1.Condition) bool { return slices.Contains(ownConditions, c.Type) })
 	return r.replaceStatus(ctx, b, map[string]any{
 		"conditions": append(conditions, s.Conditions...), "observedGeneration": s.ObservedGeneration,
 	})
+}
+
+// operatorsPart returns the conditions and the observed generation of a bridge. The rest of the
+// status, which is larger, is not converted.
+func operatorsPart(u *unstructured.Unstructured) (out v1alpha1.MQTTBridgeStatus, err error) {
+	status, _ := u.Object["status"].(map[string]any)
+	part := map[string]any{}
+	for _, key := range []string{"conditions", "observedGeneration"} {
+		if value, ok := status[key]; ok {
+			part[key] = value
+		}
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(part, &out); err != nil {
+		return out, fmt.Errorf("reading the status: %w", err)
+	}
+	return out, nil
 }
 
 // replaceStatus replaces parts of the status that an apply leaves as they are, because another

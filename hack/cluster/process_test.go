@@ -37,16 +37,22 @@ func TestParseStartTime_AnyProgramName_ReturnsStartTime(t *testing.T) {
 	}
 }
 
-func TestProcess_OtherStartTimeOrBoot_IsNotAlive(t *testing.T) {
+// running returns the process that has the pid now.
+func running(t *testing.T, name string, pid int) process {
+	t.Helper()
 	boot, err := bootID()
 	if err != nil {
 		t.Fatal(err)
 	}
-	started, err := startTime(os.Getpid())
+	started, err := startTime(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := process{Name: "self", PID: os.Getpid(), StartTime: started, Boot: boot}
+	return process{Name: name, PID: pid, StartTime: started, Boot: boot}
+}
+
+func TestProcess_OtherStartTimeOrBoot_IsNotAlive(t *testing.T) {
+	ours := running(t, "self", os.Getpid())
 	if !ours.alive() {
 		t.Fatal("a running process does not count as alive")
 	}
@@ -68,20 +74,12 @@ func TestProcess_OtherStartTimeOrBoot_IsNotAlive(t *testing.T) {
 }
 
 func TestProcess_Stop_EndsIt(t *testing.T) {
-	boot, err := bootID()
-	if err != nil {
-		t.Fatal(err)
-	}
 	cmd := exec.Command("sleep", "600")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() { _ = cmd.Wait() }()
-	started, err := startTime(cmd.Process.Pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := process{Name: "sleep", PID: cmd.Process.Pid, StartTime: started, Boot: boot}
+	p := running(t, "sleep", cmd.Process.Pid)
 	if err := p.stop(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -91,16 +89,9 @@ func TestProcess_Stop_EndsIt(t *testing.T) {
 }
 
 func TestFindProcess_Names_ReturnsOnlyRunningPrograms(t *testing.T) {
-	boot, err := bootID()
-	if err != nil {
-		t.Fatal(err)
-	}
-	started, err := startTime(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours := process{Name: "kubelet", PID: os.Getpid(), StartTime: started, Boot: boot}
-	ended := process{Name: "etcd", PID: os.Getpid(), StartTime: started + 1, Boot: boot}
+	ours := running(t, "kubelet", os.Getpid())
+	ended := running(t, "etcd", os.Getpid())
+	ended.StartTime++
 	for name, want := range map[string]bool{"kubelet": true, "etcd": false, "kube-proxy": false} {
 		t.Run(name, func(t *testing.T) {
 			got, err := findProcess([]process{ended, ours}, name)

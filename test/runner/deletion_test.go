@@ -19,10 +19,12 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// markDeleted changes the manifest of a bridge as the operator does when the bridge is deleted.
-func markDeleted(b *v1alpha1.MQTTBridge, policy v1alpha1.DeletionPolicy) {
+// requestDeletion gives the runner the manifest of a bridge that is being deleted, as the
+// operator does.
+func requestDeletion(r *mqtttest.Runner, b *v1alpha1.MQTTBridge, policy v1alpha1.DeletionPolicy) {
 	b.DeletionTimestamp = ptr.To(metav1.Now())
 	b.Spec.DeletionPolicy = &policy
+	r.Update(b)
 }
 
 // wantExit waits until the runner has ended with the code.
@@ -75,8 +77,7 @@ func newAbandoned(t *testing.T) *notified {
 func TestDeletion_EndSessions_LeavesNoSessionOrNotification(t *testing.T) {
 	t.Parallel()
 	n := newAbandoned(t)
-	markDeleted(n.manifest, v1alpha1.DeletionEndSessions)
-	n.runner.Update(n.manifest)
+	requestDeletion(n.runner, n.manifest, v1alpha1.DeletionEndSessions)
 	wantExit(t, n.runner, 0)
 	wantNoSession(t, localSide, n.manifest, n.local)
 	wantNoSession(t, remoteSide, n.manifest, n.primary, n.backup)
@@ -94,8 +95,7 @@ func TestDeletion_EndSessions_LeavesNoSessionOrNotification(t *testing.T) {
 func TestDeletion_Keep_LeavesSessions(t *testing.T) {
 	t.Parallel()
 	n := newAbandoned(t)
-	markDeleted(n.manifest, v1alpha1.DeletionKeep)
-	n.runner.Update(n.manifest)
+	requestDeletion(n.runner, n.manifest, v1alpha1.DeletionKeep)
 	wantExit(t, n.runner, 0)
 	for _, b := range []*mqtttest.Broker{n.primary, n.backup} {
 		if !b.HasSession(n.manifest.WithDefaults().Spec.Remote.ClientID) {
@@ -108,8 +108,7 @@ func TestDeletion_ServerDown_EndsOtherSessionsAndContinuesAfterKill(t *testing.T
 	t.Parallel()
 	n := newAbandoned(t)
 	n.primary.Stop()
-	markDeleted(n.manifest, v1alpha1.DeletionEndSessions)
-	n.runner.Update(n.manifest)
+	requestDeletion(n.runner, n.manifest, v1alpha1.DeletionEndSessions)
 	primaryRemains := func(d *v1alpha1.DeletionStatus) bool {
 		return d.State == v1alpha1.DeletionEndingSessions && len(d.Sessions) == 1 && d.Sessions[0].Server == "primary" &&
 			d.Sessions[0].LastError != nil && d.Sessions[0].LastError.Reason == v1alpha1.ReasonConnectionRefused
@@ -129,8 +128,7 @@ func TestDeletion_ProcessIsStopped_StillEndsSessions(t *testing.T) {
 	t.Parallel()
 	n := newAbandoned(t)
 	n.primary.Stop()
-	markDeleted(n.manifest, v1alpha1.DeletionEndSessions)
-	n.runner.Update(n.manifest)
+	requestDeletion(n.runner, n.manifest, v1alpha1.DeletionEndSessions)
 	waitDeletion(n.runner, "only the primary remains", func(d *v1alpha1.DeletionStatus) bool { return len(d.Sessions) == 1 })
 	ended := make(chan int, 1)
 	go func() {
@@ -152,8 +150,7 @@ func TestDeletion_Timeout_NamesWhatRemains(t *testing.T) {
 	n.start()
 	n.runner.WaitActive("primary", eventTimeout)
 	n.backup.Stop()
-	markDeleted(n.manifest, v1alpha1.DeletionEndSessions)
-	n.runner.Update(n.manifest)
+	requestDeletion(n.runner, n.manifest, v1alpha1.DeletionEndSessions)
 	wantExit(t, n.runner, 1)
 	want := fmt.Sprintf("remote server backup-1: the session of client identifier %q and the retained notification %q", n.manifest.WithDefaults().Spec.Remote.ClientID, stateTopic)
 	if !strings.Contains(n.runner.Log(), want) {
@@ -176,8 +173,7 @@ func TestDeletion_Drain_DeliversAllMessagesAlsoAfterKills(t *testing.T) {
 				l.stopServers()
 				must(t, l.publisher.WaitAcknowledged(l.collector.Count()+3000, eventTimeout))
 				must(t, l.publisher.StopAndDrain(drainTimeout))
-				markDeleted(l.manifest, v1alpha1.DeletionDrain)
-				l.runner.Update(l.manifest)
+				requestDeletion(l.runner, l.manifest, v1alpha1.DeletionDrain)
 				waitDeletion(l.runner, "messages remain", func(d *v1alpha1.DeletionStatus) bool {
 					return d.State == v1alpha1.DeletionDraining && d.Messages != nil && *d.Messages > 0
 				})
@@ -203,8 +199,7 @@ func TestDeletion_Drain_DeliversMessagesOfServersThatAreNotInUse(t *testing.T) {
 	n := newAbandoned(t)
 	here := mqtttest.StartClient5(t, n.local, "here")
 	here.Subscribe("down/#")
-	markDeleted(n.manifest, v1alpha1.DeletionDrain)
-	n.runner.Update(n.manifest)
+	requestDeletion(n.runner, n.manifest, v1alpha1.DeletionDrain)
 	wantExit(t, n.runner, 0)
 	if got := here.Wait("down/x", 1, eventTimeout); string(got[0].Payload) != "queued" {
 		t.Errorf("got %q", got[0].Payload)
@@ -218,8 +213,7 @@ func TestDeletion_DrainWithServerDown_KeepsItsSessionAndEndsTheOthers(t *testing
 	n := newAbandoned(t)
 	n.primary.Stop()
 	n.manifest.Spec.DeletionTimeoutSeconds = ptr.To[int32](16)
-	markDeleted(n.manifest, v1alpha1.DeletionDrain)
-	n.runner.Update(n.manifest)
+	requestDeletion(n.runner, n.manifest, v1alpha1.DeletionDrain)
 	waitDeletion(n.runner, "only the primary remains", func(d *v1alpha1.DeletionStatus) bool {
 		return d.State == v1alpha1.DeletionEndingSessions && len(d.Sessions) == 1 && d.Sessions[0].Server == "primary" && d.Sessions[0].LastError != nil
 	})
@@ -240,8 +234,7 @@ func TestDeletion_DrainOfBusyBridge_Ends(t *testing.T) {
 	l.runner = mqtttest.StartRaceRunner(t, l.manifest)
 	l.runner.WaitActive("primary", eventTimeout)
 	l.stream(2, 500)
-	markDeleted(l.manifest, v1alpha1.DeletionDrain)
-	l.runner.Update(l.manifest)
+	requestDeletion(l.runner, l.manifest, v1alpha1.DeletionDrain)
 	wantExit(t, l.runner, 0)
 	wantNoSession(t, localSide, l.manifest, l.local)
 	arrivals, ledger := l.collector.Arrivals(), l.publisher.Ledger()
@@ -259,11 +252,9 @@ func TestDeletion_ChangeFromDrainToEndSessions_EndsDrain(t *testing.T) {
 	l.stream(1, 500)
 	l.stopServers()
 	waitBacklog(t, l.runner, 100)
-	markDeleted(l.manifest, v1alpha1.DeletionDrain)
-	l.runner.Update(l.manifest)
+	requestDeletion(l.runner, l.manifest, v1alpha1.DeletionDrain)
 	waitDeletion(l.runner, "draining", func(d *v1alpha1.DeletionStatus) bool { return d.State == v1alpha1.DeletionDraining })
-	markDeleted(l.manifest, v1alpha1.DeletionEndSessions)
-	l.runner.Update(l.manifest)
+	requestDeletion(l.runner, l.manifest, v1alpha1.DeletionEndSessions)
 	wantExit(t, l.runner, 0)
 	wantNoSession(t, localSide, l.manifest, l.local)
 }
