@@ -35,6 +35,9 @@ func stripBridge(obj any) (any, error) {
 			c := &b.Status.Conditions[i]
 			c.Type, c.Reason = shared(c.Type), shared(c.Reason)
 		}
+		if b.Status.Runner != nil {
+			b.Status.Runner.Image = shared(b.Status.Runner.Image)
+		}
 		if len(b.Status.Conditions) < cap(b.Status.Conditions) { // the decoder leaves room for more
 			b.Status.Conditions = append(make([]metav1.Condition, 0, len(b.Status.Conditions)), b.Status.Conditions...)
 		}
@@ -45,14 +48,16 @@ func stripBridge(obj any) (any, error) {
 // podConditions are the conditions of a pod that the operator reads.
 var podConditions = []corev1.PodConditionType{corev1.PodReady, corev1.PodScheduled}
 
-// stripPod keeps only a pod's metadata, and the part of its status that the operator reads.
+// stripPod keeps only a pod's metadata, the image of its runner, and the part of its status that
+// the operator reads.
 func stripPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
 		return obj, nil
 	}
 	stripMeta(&pod.ObjectMeta)
-	pod.GenerateName, pod.OwnerReferences, pod.Annotations = "", nil, nil
+	keepImage(pod)
+	pod.OwnerReferences, pod.Annotations = nil, nil
 	pod.Labels = map[string]string{labelInstance: pod.Labels[labelInstance]}
 	pod.Spec = corev1.PodSpec{}
 	pod.Status = stripPodStatus(&pod.Status)
