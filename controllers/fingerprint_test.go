@@ -17,7 +17,7 @@ func TestFingerprint_ChangedDeployment_ChangesOnlyThePartOfTheField(t *testing.T
 	parts := func(change func(*appsv1ac.DeploymentApplyConfiguration)) (mark, template, others string) {
 		d := builtDeployment(t, newBridge("default", "plant"))
 		change(d)
-		text, err := fingerprint(d)
+		text, err := wantedFingerprint(d)
 		if err != nil {
 			t.Fatal(err)
 		}
