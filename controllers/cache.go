@@ -22,7 +22,7 @@ func CacheOptions(namespaces []string) cache.Options {
 		&corev1.Pod{}:          {Label: ours, Transform: stripPod},
 	}
 	for _, kind := range childKinds {
-		byObject[kind.object] = cache.ByObject{Label: ours, Transform: stripChild(kind)}
+		byObject[kind.object] = cache.ByObject{Label: ours, Transform: stripChild(kind.gvk.Kind)}
 	}
 	options := cache.Options{
 		ByObject: byObject,

@@ -6,52 +6,72 @@ package controllers
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
-	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// fingerprint returns a hash of the fields of an apply configuration. Two configurations of
-// the same fields and values have the same fingerprint, because JSON has the fields of a
-// type in a fixed order, sorts maps, and has one text for each quantity.
+// fingerprint returns a hash of fields of a child, as ownedFields and wantedFields return them.
+// Equal fields and values have the same fingerprint, because JSON sorts maps, and both functions
+// use one text for each quantity.
 //
 // The fingerprint of a Deployment has three parts, because stage combines the parts of the plan
 // and of the cache: stagingMark of its annotations and labels, the hash of its pod template,
-// and the hash of all other fields.
-func fingerprint(applied any) (string, error) {
-	d, ok := applied.(*appsv1ac.DeploymentApplyConfiguration)
-	if !ok {
-		return hashOfJSON(applied)
+// and the hash of all other fields. It removes the first two from fields.
+func fingerprint(kind string, fields map[string]any) (string, error) {
+	if kind != deploymentKind {
+		return hashOfJSON(fields)
 	}
-	rest, template := *d, ""
-	if d.ObjectMetaApplyConfiguration != nil {
-		meta := *d.ObjectMetaApplyConfiguration
-		meta.Annotations, meta.Labels = withoutStaging(meta.Annotations), withoutStaging(meta.Labels)
-		rest.ObjectMetaApplyConfiguration = &meta
-	}
-	if d.Spec != nil && d.Spec.Template != nil {
+	staging := removeStaging(fields)
+	template := ""
+	if spec := part(fields, "spec"); spec["template"] != nil {
 		var err error
-		if template, err = hashOfJSON(d.Spec.Template); err != nil {
+		if template, err = hashOfJSON(spec["template"]); err != nil {
 			return "", err
 		}
-		spec := *d.Spec
-		spec.Template = nil
-		rest.Spec = &spec
+		delete(spec, "template")
 	}
-	others, err := hashOfJSON(&rest)
+	others, err := hashOfJSON(fields)
 	if err != nil {
 		return "", err
 	}
-	staging := ""
-	if d.ObjectMetaApplyConfiguration != nil {
-		staging = stagingMark(d.Annotations, d.Labels[labelHealthBefore])
-	}
 	return joinFingerprint(staging, template, others), nil
+}
+
+// wantedFields returns the fields of a wanted child as ownedFields returns them after the child
+// has been applied.
+func wantedFields(c child) (map[string]any, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(c)
+	if err != nil {
+		return nil, fmt.Errorf("converting %T: %w", c, err)
+	}
+	// They identify the child, and have no owner.
+	delete(fields, "apiVersion")
+	delete(fields, "kind")
+	delete(part(fields, "metadata"), "name")
+	delete(part(fields, "metadata"), "namespace")
+	return fields, nil
+}
+
+// wantedFingerprint returns the fingerprint of a wanted child.
+func wantedFingerprint(c child) (string, error) {
+	fields, err := wantedFields(c)
+	if err != nil {
+		return "", err
+	}
+	return fingerprint(identify(c).kind, fields)
+}
+
+// part returns the fields of an object in fields, or nil if there is none. path is the names of
+// the objects around it, and its own.
+func part(fields map[string]any, path ...string) map[string]any {
+	for _, name := range path {
+		fields, _ = fields[name].(map[string]any)
+	}
+	return fields
 }
 
 func joinFingerprint(staging, template, others string) string {
@@ -81,14 +101,21 @@ func stagingMark(annotations map[string]string, healthBefore string) string {
 	return hash(text.String())
 }
 
-// withoutStaging returns the annotations or labels of a Deployment without those that stage
-// sets.
-func withoutStaging(all map[string]string) map[string]string {
-	out := maps.Clone(all)
-	maps.DeleteFunc(out, func(key, _ string) bool {
-		return key == labelHealthBefore || slices.Contains(stagingAnnotations, key)
-	})
-	return out
+// removeStaging removes the annotations and the label that stage sets from the fields of a
+// Deployment, and returns their stagingMark.
+func removeStaging(fields map[string]any) string {
+	all, labels := part(fields, "metadata", "annotations"), part(fields, "metadata", "labels")
+	annotations := make(map[string]string, len(stagingAnnotations))
+	for _, key := range stagingAnnotations {
+		annotations[key], _ = all[key].(string)
+		delete(all, key)
+	}
+	if all != nil && len(all) == 0 {
+		delete(part(fields, "metadata"), "annotations")
+	}
+	before, _ := labels[labelHealthBefore].(string)
+	delete(labels, labelHealthBefore)
+	return stagingMark(annotations, before)
 }
 
 func hashOfJSON(v any) (string, error) {
@@ -113,7 +140,7 @@ func (p *plan) wantedFingerprint(b *v1alpha1.MQTTBridge, s *staged, c *plannedCh
 		if err != nil {
 			return "", err
 		}
-		text, err := fingerprint(config)
+		text, err := wantedFingerprint(config)
 		if err != nil {
 			return "", err
 		}

@@ -75,7 +75,7 @@ func TestWantedFingerprint_KeptTemplate_IsOfItsManifest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := fingerprint(config)
+		want, err := wantedFingerprint(config)
 		if err != nil {
 			t.Fatal(err)
 		}

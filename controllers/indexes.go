@@ -63,7 +63,7 @@ func indexPods(ctx context.Context, indexer cache.Cache) error {
 	}
 	return pods.AddIndexers(toolscache.Indexers{"field:" + podsOfBridge: func(obj any) ([]string, error) {
 		if pod, ok := obj.(*corev1.Pod); ok {
-			if key := bridgeKeyOfPod(pod); key != "" {
+			if key := bridgeKeyOf(pod); key != "" {
 				return []string{key}, nil
 			}
 		}

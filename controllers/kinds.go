@@ -4,16 +4,10 @@
 package controllers
 
 import (
-	"fmt"
-
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
-	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -27,21 +21,18 @@ type childKind struct {
 	// neverPrune is true if a child that is no longer wanted stays, and may outlive the
 	// bridge.
 	neverPrune bool
-	// applied returns the fields that FieldOwner last applied to an object and still
-	// owns, with the object's current values.
-	applied func(client.Object) (runtime.ApplyConfiguration, error)
 }
 
 // childKinds are all kinds of children. Objects of other kinds are not watched, cached or
 // pruned.
 var childKinds = []childKind{
 	// A claim may hold messages.
-	withoutPruning(newChildKind(corev1.SchemeGroupVersion.WithKind(claimKind), &corev1.PersistentVolumeClaimList{}, corev1ac.ExtractPersistentVolumeClaim)),
-	newChildKind(corev1.SchemeGroupVersion.WithKind(configMapKind), &corev1.ConfigMapList{}, corev1ac.ExtractConfigMap),
-	newChildKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"), &corev1.ServiceAccountList{}, corev1ac.ExtractServiceAccount),
-	newChildKind(rbacv1.SchemeGroupVersion.WithKind("Role"), &rbacv1.RoleList{}, rbacv1ac.ExtractRole),
-	newChildKind(rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), &rbacv1.RoleBindingList{}, rbacv1ac.ExtractRoleBinding),
-	newChildKind(appsv1.SchemeGroupVersion.WithKind(deploymentKind), &appsv1.DeploymentList{}, appsv1ac.ExtractDeployment),
+	withoutPruning(newChildKind(corev1.SchemeGroupVersion.WithKind(claimKind), &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolumeClaimList{})),
+	newChildKind(corev1.SchemeGroupVersion.WithKind(configMapKind), &corev1.ConfigMap{}, &corev1.ConfigMapList{}),
+	newChildKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"), &corev1.ServiceAccount{}, &corev1.ServiceAccountList{}),
+	newChildKind(rbacv1.SchemeGroupVersion.WithKind("Role"), &rbacv1.Role{}, &rbacv1.RoleList{}),
+	newChildKind(rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), &rbacv1.RoleBinding{}, &rbacv1.RoleBindingList{}),
+	newChildKind(appsv1.SchemeGroupVersion.WithKind(deploymentKind), &appsv1.Deployment{}, &appsv1.DeploymentList{}),
 }
 
 func withoutPruning(kind childKind) childKind {
@@ -61,20 +52,11 @@ type listPointer[L any] interface {
 	client.ObjectList
 }
 
-func newChildKind[O, L any, P objectPointer[O], Q listPointer[L], A runtime.ApplyConfiguration](
-	gvk schema.GroupVersionKind, _ Q, extract func(P, string) (A, error),
-) childKind {
+func newChildKind[O, L any, P objectPointer[O], Q listPointer[L]](gvk schema.GroupVersionKind, _ P, _ Q) childKind {
 	return childKind{
 		gvk:       gvk,
 		object:    P(new(O)),
 		newObject: func() client.Object { return P(new(O)) },
 		newList:   func() client.ObjectList { return Q(new(L)) },
-		applied: func(obj client.Object) (runtime.ApplyConfiguration, error) {
-			typed, ok := obj.(P)
-			if !ok {
-				return nil, fmt.Errorf("a %T is not a %s", obj, gvk.Kind)
-			}
-			return extract(typed, FieldOwner)
-		},
 	}
 }

@@ -199,10 +199,10 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 	if o.isSuspended() && b.Status.Runner != nil {
 		// The condition Ready can be removed only when the runner does not own a part of it.
 		// The change of the status starts another pass.
-		return 0, ignoreStale(ctx, r.clearReport(ctx, b))
+		return 0, ignoreStale(ctx, r.clearSuspended(ctx, b))
 	}
 	now := r.Now()
-	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation}
+	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Runner: o.ownRunner()}
 	repeated := failure != nil && (stall == nil || !stall.ofSpec())
 	if !status.equals(&b.Status) && (!repeated || !p.postpones(status, &b.Status, now)) {
 		causes := announceCause(b.Status.Conditions, status.Conditions)

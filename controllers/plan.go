@@ -210,7 +210,7 @@ func newPlan(b *v1alpha1.MQTTBridge, image string, policy *Policy) (*plan, error
 	}
 	p.children = make([]plannedChild, 0, len(children))
 	for _, c := range children {
-		wanted, err := fingerprint(c)
+		wanted, err := wantedFingerprint(c)
 		if err != nil {
 			return nil, err
 		}

@@ -71,7 +71,7 @@ func bridgeOfPod(_ context.Context, obj client.Object) []ctrl.Request {
 	if !ok {
 		return nil
 	}
-	namespace, name, ok := strings.Cut(bridgeKeyOfPod(pod), "/")
+	namespace, name, ok := strings.Cut(bridgeKeyOf(pod), "/")
 	if !ok {
 		return nil
 	}

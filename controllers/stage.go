@@ -157,7 +157,7 @@ func (s *staged) fingerprint(planned string, live *appsv1.Deployment) (string, e
 	template, others := splitFingerprint(planned)
 	switch {
 	case s.deployment != nil:
-		text, err := fingerprint(s.deployment)
+		text, err := wantedFingerprint(s.deployment)
 		if err != nil {
 			return "", err
 		}

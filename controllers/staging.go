@@ -9,39 +9,36 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 )
 
-// stagingPrefix marks the packed state of a roll-out in an object of the cache. The selfLink of
-// an API server starts with a slash.
+// stagingPrefix marks the packed state of a roll-out.
 const stagingPrefix = "staging "
 
 // packStaging returns the annotations and the label of a Deployment that hold the state of a
 // roll-out as one text. The cache holds it in selfLink, which API servers no longer use, because
-// two maps need five times as much memory.
+// two maps need five times as much memory. It ignores a selfLink that another client has set.
 func packStaging(d *appsv1.Deployment) string {
-	annotations, before := stagingOf(d)
 	var text strings.Builder
 	text.WriteString(stagingPrefix)
 	for _, key := range stagingAnnotations {
-		text.WriteString(annotations[key] + " ")
+		text.WriteString(d.Annotations[key] + " ")
 	}
-	text.WriteString(string(before))
+	text.WriteString(d.Labels[labelHealthBefore])
 	return text.String()
 }
 
-// stagingOf returns the stagingAnnotations of a Deployment, from the cache or from the API
-// server, and the value of labelHealthBefore, which is empty if the label is absent.
+// stagingOf returns the stagingAnnotations of a Deployment of the cache, and the value of
+// labelHealthBefore, which is empty if the label is absent. Of a Deployment that is not packed,
+// it reads the annotations and the label.
 func stagingOf(d *appsv1.Deployment) (annotations map[string]string, before health) {
-	value := func(i int) string { return d.Annotations[stagingAnnotations[i]] }
-	before = health(d.Labels[labelHealthBefore])
-	if text, packed := strings.CutPrefix(d.SelfLink, stagingPrefix); packed {
-		parts := strings.Split(text, " ")
-		value = func(i int) string { return parts[i] }
-		before = health(shared(parts[len(stagingAnnotations)]))
+	text := d.SelfLink
+	if !strings.HasPrefix(text, stagingPrefix) {
+		text = packStaging(d)
 	}
+	values := strings.Split(strings.TrimPrefix(text, stagingPrefix), " ")
 	annotations = make(map[string]string, len(stagingAnnotations))
 	for i, key := range stagingAnnotations {
-		if v := value(i); v != "" {
-			annotations[key] = v
+		if values[i] != "" {
+			annotations[key] = values[i]
 		}
 	}
-	return annotations, before
+	return annotations, health(values[len(stagingAnnotations)])
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -27,6 +28,7 @@ import (
 type ownStatus struct {
 	Conditions         []metav1.Condition `json:"conditions,omitempty"`
 	ObservedGeneration int64              `json:"observedGeneration,omitempty"`
+	Runner             *ownRunner         `json:"runner,omitempty"`
 }
 
 // ownConditions are the types of the conditions that the operator sets.
@@ -43,7 +45,7 @@ var ownConditions = []string{
 
 // equals reports whether the status already contains the operator's part.
 func (s *ownStatus) equals(status *v1alpha1.MQTTBridgeStatus) bool {
-	if s.ObservedGeneration != status.ObservedGeneration {
+	if s.ObservedGeneration != status.ObservedGeneration || s.image() != ptr.Deref(status.Runner, v1alpha1.RunnerStatus{}).Image {
 		return false
 	}
 	return !slices.ContainsFunc(ownConditions, func(conditionType string) bool {
@@ -52,6 +54,9 @@ func (s *ownStatus) equals(status *v1alpha1.MQTTBridgeStatus) bool {
 			meta.FindStatusCondition(status.Conditions, conditionType))
 	})
 }
+
+// image returns the image of the reporting pod, or an empty string if no pod reports.
+func (s *ownStatus) image() string { return ptr.Deref(s.Runner, ownRunner{}).Image }
 
 // writeStatus applies the operator's part of the status. The API server refuses the write
 // with a conflict if the bridge has changed since it was read. The derived conditions and
@@ -84,17 +89,23 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.MQTTBridge, s 
 		}
 	}
 	conditions := slices.DeleteFunc(slices.Clone(written.Conditions), func(c metav1.Condition) bool { return slices.Contains(ownConditions, c.Type) })
-	return r.replaceStatus(ctx, b, map[string]any{
-		"conditions": append(conditions, s.Conditions...), "observedGeneration": s.ObservedGeneration,
-	})
+	parts := map[string]any{"conditions": append(conditions, s.Conditions...), "observedGeneration": s.ObservedGeneration}
+	switch {
+	case written.Runner == nil: // a patch of the image would create runner
+	case s.image() == "":
+		parts["runner"] = map[string]any{"image": nil}
+	default:
+		parts["runner"] = s.Runner
+	}
+	return r.replaceStatus(ctx, b, parts)
 }
 
-// operatorsPart returns the conditions and the observed generation of a bridge. The rest of the
-// status, which is larger, is not converted.
+// operatorsPart returns the conditions, the observed generation and the runner of a bridge. The
+// rest of the status, which is larger, is not converted.
 func operatorsPart(u *unstructured.Unstructured) (out v1alpha1.MQTTBridgeStatus, err error) {
 	status, _ := u.Object["status"].(map[string]any)
 	part := map[string]any{}
-	for _, key := range []string{"conditions", "observedGeneration"} {
+	for _, key := range []string{"conditions", "observedGeneration", "runner"} {
 		if value, ok := status[key]; ok {
 			part[key] = value
 		}
@@ -130,17 +141,12 @@ func (r *Reconciler) replaceStatus(ctx context.Context, b *v1alpha1.MQTTBridge, 
 // because the cache may not contain a new pod yet. If a new report was written since the
 // bridge was read, the write is refused and the new report stays.
 func (r *Reconciler) clearReport(ctx context.Context, b *v1alpha1.MQTTBridge) error {
-	pod := &corev1.Pod{}
-	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: b.Status.Runner.Pod}, pod)
-	if err == nil && podAlive(*pod) {
-		return nil
-	}
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("looking for runner pod %s: %w", b.Status.Runner.Pod, err)
+	if alive, err := r.reporterAlive(ctx, b); alive || err != nil {
+		return err
 	}
 	log.FromContext(ctx).Info("clearing the report of a runner whose pod is gone", "pod", b.Status.Runner.Pod)
 	u := statusApply(b)
-	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(v1alpha1.RunnerFieldManager))
+	err := r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(v1alpha1.RunnerFieldManager))
 	if err != nil {
 		return fmt.Errorf("clearing the runner's report: %w", err)
 	}
@@ -151,6 +157,21 @@ func (r *Reconciler) clearReport(ctx context.Context, b *v1alpha1.MQTTBridge) er
 	return r.replaceStatus(ctx, b, map[string]any{
 		"runner": nil, "local": nil, "remote": nil, "buffer": nil, "unforwardable": nil, "deletion": nil,
 	})
+}
+
+// reporterAlive reports whether the API server has the pod of the report, and its containers
+// may still run. Another client may have written a report that names no pod.
+func (r *Reconciler) reporterAlive(ctx context.Context, b *v1alpha1.MQTTBridge) (bool, error) {
+	name := b.Status.Runner.Pod
+	if name == "" {
+		return false, nil
+	}
+	pod := &corev1.Pod{}
+	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: name}, pod)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("looking for runner pod %s: %w", name, err)
+	}
+	return err == nil && podAlive(*pod), nil
 }
 
 // statusApply returns an empty apply configuration for the bridge at the resource version

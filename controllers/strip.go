@@ -13,9 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -35,6 +32,9 @@ func stripBridge(obj any) (any, error) {
 			c := &b.Status.Conditions[i]
 			c.Type, c.Reason = shared(c.Type), shared(c.Reason)
 		}
+		if b.Status.Runner != nil {
+			b.Status.Runner.Image = shared(b.Status.Runner.Image)
+		}
 		if len(b.Status.Conditions) < cap(b.Status.Conditions) { // the decoder leaves room for more
 			b.Status.Conditions = append(make([]metav1.Condition, 0, len(b.Status.Conditions)), b.Status.Conditions...)
 		}
@@ -42,15 +42,16 @@ func stripBridge(obj any) (any, error) {
 	return obj, nil
 }
 
-// stripPod keeps only a pod's name, the key of its bridge, and the part of its status that the
-// operator reads.
+// stripPod keeps only a pod's name, the image of its runner, the key of its bridge, and the part
+// of its status that the operator reads.
 func stripPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
-	if !ok {
+	if !ok || len(pod.Spec.Containers) == 0 { // the cache has called stripPod before
 		return obj, nil
 	}
 	stripMeta(&pod.ObjectMeta)
-	pod.GenerateName = bridgeKeyOfPod(pod)
+	keepImage(pod)
+	keepBridge(pod)
 	pod.OwnerReferences, pod.Annotations, pod.Labels, pod.Finalizers = nil, nil, nil, nil
 	pod.Spec = corev1.PodSpec{}
 	pod.Status = stripPodStatus(&pod.Status)
@@ -85,46 +86,45 @@ func readsPodCondition(c *corev1.PodCondition) bool {
 	return c.Type == corev1.PodReady || c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
 }
 
-// bridgeKeyOfPod returns the key of the bridge that a pod belongs to, as "namespace/name", or an
-// empty string if there is none. A pod of the cache has it in generateName instead of the label,
-// because a map needs more memory. Other pods cannot have a slash in generateName.
-func bridgeKeyOfPod(pod *corev1.Pod) string {
-	if strings.Contains(pod.GenerateName, "/") {
-		return pod.GenerateName
+// keepBridge keeps the key of the bridge that a pod belongs to in selfLink, instead of the label
+// with its name, because a map needs more than 300 bytes. API servers no longer use selfLink.
+func keepBridge(pod *corev1.Pod) {
+	pod.SelfLink = ""
+	if name := pod.Labels[labelInstance]; name != "" {
+		pod.SelfLink = pod.Namespace + "/" + name
 	}
-	name := pod.Labels[labelInstance]
-	if name == "" {
-		return ""
-	}
-	return pod.Namespace + "/" + name
 }
+
+// bridgeKeyOf returns the key of the bridge that a pod of the cache belongs to, as
+// "namespace/name", or an empty string if there is none.
+func bridgeKeyOf(pod *corev1.Pod) string { return pod.SelfLink }
 
 // fingerprintPrefix marks a fingerprint in an object of the cache. A generateName cannot
 // contain a slash. It can contain a colon in the kinds of RBAC.
 const fingerprintPrefix = "applied/"
 
-// stripChild returns a transform for the objects of a kind. It replaces the fields that the
+// stripChild returns a transform for the children of a kind. It replaces the fields that the
 // operator applied, and the managed fields that say so, by their fingerprint, which is kept in
 // generateName: children have none, because the operator sets their names. A field that
 // another client has changed is no longer owned by the operator, so that the fingerprint is
 // another one.
-func stripChild(kind childKind) func(any) (any, error) {
+func stripChild(kind string) func(any) (any, error) {
 	return func(obj any) (any, error) {
 		o, ok := obj.(client.Object)
 		if !ok || strings.HasPrefix(o.GetGenerateName(), fingerprintPrefix) {
 			return obj, nil
 		}
-		// If the applied fields cannot be found, no wanted child has their fingerprint, so that
+		// If the owned fields cannot be found, no wanted child has their fingerprint, so that
 		// the operator applies the child again.
-		text, applied := "", runtime.ApplyConfiguration(nil)
-		if found, err := kind.applied(o); err == nil {
-			applied = found
-			text, _ = fingerprint(applied)
+		text := ""
+		owned, err := ownedFields(o)
+		if d, ok := o.(*appsv1.Deployment); ok {
+			keepOwnStaging(d, owned)
+		}
+		if err == nil {
+			text, _ = fingerprint(kind, owned)
 		}
 		o.SetGenerateName(fingerprintPrefix + text)
-		if d, ok := o.(*appsv1.Deployment); ok {
-			keepOwnStaging(d, applied)
-		}
 		stripFields(o)
 		return obj, nil
 	}
@@ -186,19 +186,10 @@ func stripChildMeta(m *metav1.ObjectMeta) {
 // keepOwnStaging removes the annotations and labels of a Deployment, which hold the state of a
 // roll-out, unless the operator has applied them. The operator cannot remove a label that
 // another client has set, so that roll-outs would wait for its end forever.
-func keepOwnStaging(d *appsv1.Deployment, applied runtime.ApplyConfiguration) {
-	own := metav1ac.ObjectMetaApplyConfiguration{}
-	if a, ok := applied.(*appsv1ac.DeploymentApplyConfiguration); ok && a.ObjectMetaApplyConfiguration != nil {
-		own = *a.ObjectMetaApplyConfiguration
-	}
-	maps.DeleteFunc(d.Annotations, func(key, _ string) bool {
-		_, ok := own.Annotations[key]
-		return !ok
-	})
-	maps.DeleteFunc(d.Labels, func(key, _ string) bool {
-		_, ok := own.Labels[key]
-		return !ok
-	})
+func keepOwnStaging(d *appsv1.Deployment, owned map[string]any) {
+	annotations, labels := part(owned, "metadata", "annotations"), part(owned, "metadata", "labels")
+	maps.DeleteFunc(d.Annotations, func(key, _ string) bool { return annotations[key] == nil })
+	maps.DeleteFunc(d.Labels, func(key, _ string) bool { return labels[key] == nil })
 }
 
 // stripMeta removes the managed fields, and lets objects share equal texts.

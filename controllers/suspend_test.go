@@ -55,7 +55,10 @@ func TestBridge_Suspended_IsScaledToZeroAndReported(t *testing.T) {
 	if err := server.Client.Delete(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
-	awaitBridge(t, b, "suspended, and nothing left to do", isSuspendedOnly)
+	awaitBridge(t, b, "suspended, and nothing left to do", func(got *v1alpha1.MQTTBridge) bool {
+		checkImageHasPod(t, got)
+		return isSuspendedOnly(got)
+	})
 	b = suspend(t, b, false)
 	awaitReplicas(t, b, 1)
 	awaitBridge(t, b, "not suspended", func(got *v1alpha1.MQTTBridge) bool {

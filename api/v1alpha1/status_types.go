@@ -6,9 +6,9 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // MQTTBridgeStatus is the state that the operator and the runner last observed. The runner
-// owns runner, local, remote, buffer, unforwardable and deletion. It writes them only on transitions,
-// together with the condition Ready that follows from them. The operator owns the other
-// fields.
+// owns runner without its image, local, remote, buffer, unforwardable and deletion. It writes
+// them only on transitions, together with the condition Ready that follows from them. The
+// operator owns the other fields.
 type MQTTBridgeStatus struct {
 	// conditions are the conditions of the bridge: Ready, LocalConnected, RemoteConnected
 	// and Degraded; and Reconciling, Stalled, Suspended and UpdateScheduled, which are present
@@ -75,6 +75,13 @@ type RunnerStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Node string `json:"node,omitempty"`
+
+	// image is the image of the runner's container as the pod's spec names it, which an
+	// admission webhook may have chosen. The operator sets it after the pod has reported. It
+	// is cut after 1,024 bytes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Image string `json:"image,omitempty"`
 
 	// version is the version of the runner program: the version of its module, and the
 	// revision of its source.

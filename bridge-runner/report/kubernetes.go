@@ -157,6 +157,9 @@ func (k *Kubernetes) lost(ctx context.Context) bool {
 		k.log.Debug("the answer of the API server cannot be decoded", "bridge", k.name, "namespace", k.ns, "error", err)
 		return false
 	}
+	if got.Status.Runner != nil {
+		got.Status.Runner.Image = "" // the operator sets it
+	}
 	return !equalJSON(got.Status.Runner, k.sent.Runner)
 }
 

@@ -390,7 +390,9 @@ func TestKubernetes_StateUnchanged_ChecksWithoutReporting(t *testing.T) {
 		st.Remote.Connected(0, time.Now())
 		time.Sleep(time.Minute)
 		before := len(api.reports())
-		api.change(func(s *v1alpha1.MQTTBridgeStatus) { s.Conditions = nil }) // the operator's business
+		api.change(func(s *v1alpha1.MQTTBridgeStatus) { // the operator's part
+			s.Conditions, s.Runner.Image = nil, "mirror.example/runner:v1"
+		})
 		time.Sleep(time.Hour)
 		st.signalChange() // a change that is over before it is reported
 		if after := len(api.reports()); after != before {

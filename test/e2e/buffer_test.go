@@ -113,14 +113,16 @@ func (w *world) onDisk(n int) {
 	})
 }
 
-// anotherPod waits until a new pod has replaced the deleted pod and has reported its status.
+// anotherPod waits until a new pod has replaced the deleted pod and has reported its status, and
+// until the status shows its image.
 func (w *world) anotherPod(old *corev1.Pod) *corev1.Pod {
 	w.t.Helper()
 	var pod *corev1.Pod
 	w.eventually(eventTimeout, func() error {
 		pod = w.pod()
-		if runner := w.get().Status.Runner; pod.UID == old.UID || runner == nil || runner.Pod != pod.Name {
-			return fmt.Errorf("pod %s exists, and the reported runner is %+v", pod.Name, runner)
+		runner, image := w.get().Status.Runner, pod.Spec.Containers[0].Image
+		if pod.UID == old.UID || runner == nil || runner.Pod != pod.Name || runner.Image != image {
+			return fmt.Errorf("pod %s exists with the image %s, and the reported runner is %+v", pod.Name, image, runner)
 		}
 		return nil
 	})
