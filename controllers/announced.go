@@ -114,11 +114,16 @@ func (r *Reconciler) sendEvents(ctx context.Context, o *observation, before, aft
 // the other object, that it is about.
 func (r *Reconciler) send(b *v1alpha1.MQTTBridge, due []event) {
 	for _, e := range due {
-		regarding := &corev1.ObjectReference{
-			APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind,
-			Namespace: b.Namespace, Name: b.Name, UID: b.UID, ResourceVersion: b.ResourceVersion,
-			FieldPath: e.part,
-		}
-		r.Recorder.Eventf(regarding, e.related, e.eventType, e.reason, e.action, "%s", e.note)
+		object := regarding(b, e.part)
+		r.Recorder.Eventf(&object, e.related, e.eventType, e.reason, e.action, "%s", e.note)
+	}
+}
+
+// regarding returns a reference to a part of a bridge, or to all of it if the part is empty.
+func regarding(b *v1alpha1.MQTTBridge, part string) corev1.ObjectReference {
+	return corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind,
+		Namespace: b.Namespace, Name: b.Name, UID: b.UID, ResourceVersion: b.ResourceVersion,
+		FieldPath: part,
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -91,14 +92,34 @@ func (r *Reconciler) finalize(ctx context.Context, b *v1alpha1.MQTTBridge) (ctrl
 	return ctrl.Result{RequeueAfter: min(left, deletionRetry)}, nil
 }
 
-// endDeletion sends an event, if there is one, and removes the finalizer. The event comes first:
+// endDeletion creates an event, if there is one, and removes the finalizer. The event comes first:
 // no other place names the sessions that remain when the bridge is gone.
 func (r *Reconciler) endDeletion(ctx context.Context, b *v1alpha1.MQTTBridge, e *event) error {
 	if e != nil {
 		log.FromContext(ctx).Info("the deletion of the bridge ends", "reason", e.reason, "message", e.note)
-		r.send(b, []event{*e})
+		if err := r.Client.Create(ctx, eventOfDeletion(b, e, r.Now())); client.IgnoreAlreadyExists(err) != nil {
+			log.FromContext(ctx).Error(err, "the event about the end of the deletion cannot be created; the bridge is deleted without it")
+		}
 	}
 	return ignoreStale(ctx, r.setFinalizer(ctx, b, false))
+}
+
+// eventOfDeletion returns the object of an event about the end of a deletion. The recorder is not
+// used for it: it sends events in the background, so that an operator that is killed when it has
+// removed the finalizer would lose the event. The name is the same for each attempt, so that an
+// operator that continues the deletion does not create a second event.
+func eventOfDeletion(b *v1alpha1.MQTTBridge, e *event, now time.Time) *eventsv1.Event {
+	return &eventsv1.Event{
+		ObjectMeta:          metav1.ObjectMeta{Namespace: b.Namespace, Name: fmt.Sprintf("%s.%s", b.Name, b.UID)},
+		EventTime:           metav1.NewMicroTime(now),
+		ReportingController: FieldOwner,
+		ReportingInstance:   FieldOwner,
+		Type:                e.eventType,
+		Reason:              e.reason,
+		Action:              e.action,
+		Note:                e.note,
+		Regarding:           regarding(b, e.part),
+	}
 }
 
 func deletionTimeout(b *v1alpha1.MQTTBridge) time.Duration {

@@ -4,7 +4,6 @@
 package controllers
 
 import (
-	"encoding/json"
 	"fmt"
 	"sync"
 
@@ -17,7 +16,7 @@ import (
 // deploymentHashes returns the annotations of the Deployment that depend only on the bridge
 // and on its wanted pod template.
 func deploymentHashes(b *v1alpha1.MQTTBridge, template *corev1ac.PodTemplateSpecApplyConfiguration) (map[string]string, error) {
-	spec, err := specHash(b)
+	spec, err := specHash(b, template.Annotations[annotationManifestHash])
 	if err != nil {
 		return nil, err
 	}
@@ -30,12 +29,9 @@ func deploymentHashes(b *v1alpha1.MQTTBridge, template *corev1ac.PodTemplateSpec
 
 // specHash returns a hash of the part of the spec that affects the pod, including the claim
 // that the manifest does not name. It changes only if the
-// user changes the spec: it does not depend on the version of the operator.
-func specHash(b *v1alpha1.MQTTBridge) (string, error) {
-	manifest, err := manifestHash(b)
-	if err != nil {
-		return "", err
-	}
+// user changes the spec: it does not depend on the version of the operator. manifest is the
+// manifestHash of the bridge.
+func specHash(b *v1alpha1.MQTTBridge, manifest string) (string, error) {
 	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
 	// Setting these fields must not replace the pod.
 	runner.UpdatePolicy, runner.UpdateWindows, runner.UpdateTimeZone = "", nil, ""
@@ -74,14 +70,9 @@ func (r *revision) of(image string) (string, error) {
 // hashOf returns the hash of the JSON form of v. It sorts the fields, so that the hash does not
 // depend on the order in which Go types declare them.
 func hashOf(v any) (string, error) {
-	raw, err := json.Marshal(v)
+	text, err := sortedJSON(v)
 	if err != nil {
 		return "", fmt.Errorf("hashing %T: %w", v, err)
 	}
-	var tree any
-	if err := json.Unmarshal(raw, &tree); err != nil {
-		return "", fmt.Errorf("hashing %T: %w", v, err)
-	}
-	sorted, err := json.Marshal(tree)
-	return hash(string(sorted)), err
+	return hash(string(text)), nil
 }

@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
@@ -30,7 +29,7 @@ func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error)
 	if templateHash != "" {
 		annotations[manifest.AnnotationTemplateHash] = templateHash
 	}
-	out, err := yaml.Marshal(map[string]any{
+	out, err := toYAML(map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(),
 		"kind":       bridgeKind,
 		"metadata":   metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Generation: b.Generation, DeletionTimestamp: b.DeletionTimestamp, Annotations: annotations},

@@ -19,7 +19,7 @@ import (
 )
 
 // fromFile returns the bridge of a file in the project, as if it had been applied.
-func fromFile(t *testing.T, path ...string) *v1alpha1.MQTTBridge {
+func fromFile(t testing.TB, path ...string) *v1alpha1.MQTTBridge {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(append([]string{apiserver.Root()}, path...)...))
 	if err != nil {
@@ -69,7 +69,7 @@ func TestManifest_SamplesAndFullBridge_MatchGoldenFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			spec, err := specHash(b)
+			spec, err := specHash(b, manifest)
 			if err != nil {
 				t.Fatal(err)
 			}

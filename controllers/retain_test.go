@@ -155,11 +155,7 @@ func TestSpecHash_FieldsOfTheClaim_NeedNoRestart(t *testing.T) {
 		b := newBridge("default", "plant")
 		withDisk(b, "1Gi", "fast")
 		change(b.Spec.Buffer.Disk)
-		out, err := specHash(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
+		return builtDeployment(t, b).Annotations[annotationSpecHash]
 	}
 	unchanged := hash(func(*v1alpha1.DiskBuffer) {})
 	for name, change := range map[string]func(*v1alpha1.DiskBuffer){

@@ -66,15 +66,15 @@ type report struct {
 	Remote     *v1alpha1.SideStatus   `json:"remote,omitempty"`
 }
 
-// newReport returns the status that the runner of bridge i applies when it uses a server of the
-// remote side: 0 is the primary server, 1 the backup after a failover.
-func newReport(i, namespaces int, pod string, started time.Time, active int) (*unstructured.Unstructured, error) {
+// newReport returns the status that the runner of bridge i in a pod applies when it uses a server of
+// the remote side: 0 is the primary server, 1 the backup after a failover.
+func newReport(i, namespaces int, pod *corev1.Pod, active int) (*unstructured.Unstructured, error) {
 	b := newBridge(i, namespaces)
-	now := time.Now()
+	started, now := pod.CreationTimestamp.Time, time.Now()
 	local, remote := sideStatus(&b.Spec.Local, 0, started), sideStatus(&b.Spec.Remote, active, started)
 	local.Switches, remote.Switches = ptr.To[int64](0), ptr.To[int64](0)
 	runner := &v1alpha1.RunnerStatus{
-		Pod: pod, PodTime: metav1.NewTime(started), Node: "node-1", Version: "v0.2.0 (0123456789ab)",
+		Pod: pod.Name, PodTime: pod.CreationTimestamp, Node: pod.Spec.NodeName, Version: "v0.2.0 (0123456789ab)",
 		Generation: 1, StartTime: metav1.NewTime(started), ReportTime: metav1.NewTime(now),
 	}
 	if active > 0 {
@@ -117,25 +117,4 @@ func sideStatus(s *v1alpha1.Side, active int, since time.Time) *v1alpha1.SideSta
 		out.Servers = append(out.Servers, status)
 	}
 	return out
-}
-
-// readyPod returns the status of a pod that serves, with the fields that a kubelet sets.
-func readyPod(image string, since time.Time) corev1.PodStatus {
-	at := metav1.NewTime(since)
-	condition := func(t corev1.PodConditionType) corev1.PodCondition {
-		return corev1.PodCondition{Type: t, Status: corev1.ConditionTrue, LastTransitionTime: at}
-	}
-	return corev1.PodStatus{
-		Phase: corev1.PodRunning, HostIP: "10.0.0.1", PodIP: "10.1.2.3", StartTime: &at, QOSClass: corev1.PodQOSBurstable,
-		Conditions: []corev1.PodCondition{
-			condition(corev1.PodReadyToStartContainers), condition(corev1.PodInitialized), condition(corev1.PodReady),
-			condition(corev1.ContainersReady), condition(corev1.PodScheduled),
-		},
-		ContainerStatuses: []corev1.ContainerStatus{{
-			Name: "bridge-runner", Ready: true, Started: ptr.To(true), Image: image,
-			ImageID:     "registry.example/runner@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-			ContainerID: "containerd://0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-			State:       corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}},
-		}},
-	}
 }

@@ -66,8 +66,7 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 			ControlPlaneStartTimeout: 2 * time.Minute,
 			ControlPlaneStopTimeout:  30 * time.Second,
 		},
-		audit:      &auditLog{file: log},
-		kubeconfig: filepath.Join(dir, "kubeconfig"),
+		audit: &auditLog{file: log},
 	}
 	c.env.ControlPlane.GetAPIServer().Configure().
 		Set("audit-policy-file", policy).
@@ -82,14 +81,14 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	}
 	admin.QPS = -1
 	c.admin = admin
-	if err := c.prepare(ctx); err != nil {
+	if err := c.prepare(ctx, dir); err != nil {
 		return nil, errors.Join(err, c.env.Stop())
 	}
 	return c, nil
 }
 
 // prepare installs the rights of the operator, and creates the users of the API server.
-func (c *cluster) prepare(ctx context.Context) error {
+func (c *cluster) prepare(ctx context.Context, dir string) error {
 	var err error
 	if c.client, err = client.New(c.admin, client.Options{Scheme: apiserver.Scheme()}); err != nil {
 		return err
@@ -102,18 +101,23 @@ func (c *cluster) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	user, err := c.env.AddUser(envtest.User{Name: operatorUser, Groups: []string{"system:serviceaccounts"}}, nil)
-	if err != nil {
-		return err
-	}
-	config, err := user.KubeConfig()
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(c.kubeconfig, config, 0o600); err != nil {
+	if c.kubeconfig, err = c.addUser(operatorUser, "system:serviceaccounts", filepath.Join(dir, "kubeconfig")); err != nil {
 		return err
 	}
 	return c.addMetricsReader(ctx)
+}
+
+// addUser creates a user in a group, and writes the kubeconfig with which the user connects.
+func (c *cluster) addUser(name, group, kubeconfig string) (string, error) {
+	user, err := c.env.AddUser(envtest.User{Name: name, Groups: []string{group}}, nil)
+	if err != nil {
+		return "", err
+	}
+	config, err := user.KubeConfig()
+	if err != nil {
+		return "", err
+	}
+	return kubeconfig, os.WriteFile(kubeconfig, config, 0o600)
 }
 
 // grant grants the operator the rights of a file of config/rbac. A Role is granted as a

@@ -5,10 +5,10 @@
 // time and memory.
 //
 // It starts a real API server with etcd, and the operator as a process of its own, with only the
-// rights of config/rbac. No other part of a cluster runs. The command plays the Deployment
-// controller, the kubelet and the runners: it gives each Deployment one pod that is ready, and
-// reports that the bridge forwards. The requests of the operator are counted from the audit log of
-// the API server.
+// rights of config/rbac. kwok plays the nodes: it makes pods ready, and ends pods that are deleted.
+// No other part of a cluster runs. The command plays the Deployment controller and the runners: it
+// gives each Deployment one pod, and reports that the bridge forwards when the pod is ready. The
+// requests of the operator are counted from the audit log of the API server.
 //
 //	make scale N=1000
 //	go run ./hack/scale -n 10000 -steady 5m

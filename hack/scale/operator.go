@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
@@ -23,9 +22,8 @@ import (
 
 // operator is a running process of the operator.
 type operator struct {
-	cmd     *exec.Cmd
-	done    chan struct{} // closed when the process has ended
-	metrics string        // the URL
+	*process
+	metrics string // the URL
 	token   string
 	http    *http.Client
 }
@@ -50,11 +48,6 @@ func (c *cluster) startOperator(program, dir, runnerImage string, memory int64) 
 	}
 	address := listener.Addr().String()
 	_ = listener.Close() // the operator listens there
-	log, err := os.OpenFile(filepath.Join(dir, "operator.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = log.Close() }() // the process has its own descriptor
 	args := []string{
 		"--runner-image=" + runnerImage, "--leader-elect", "--leader-election-namespace=" + systemNamespace,
 		"--metrics-bind-address=" + address, "--health-probe-bind-address=0",
@@ -62,38 +55,19 @@ func (c *cluster) startOperator(program, dir, runnerImage string, memory int64) 
 	if memory > 0 {
 		args = append(args, "--memory-limit="+strconv.FormatInt(memory, 10))
 	}
-	p := &operator{
-		cmd:     exec.Command(program, args...),
-		done:    make(chan struct{}),
+	p, err := startProcess(filepath.Join(dir, "operator.log"), c.kubeconfig, program, args...)
+	if err != nil {
+		return nil, fmt.Errorf("starting the operator: %w", err)
+	}
+	return &operator{
+		process: p,
 		metrics: "https://" + address + "/metrics",
 		token:   c.metricsToken,
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 			// The certificate is self-signed, and the connection does not leave the machine.
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		}},
-	}
-	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the operator: %w", err)
-	}
-	go func() {
-		_ = p.cmd.Wait() // an unexpected end fails the next measurement
-		close(p.done)
-	}()
-	return p, nil
-}
-
-// stop ends the operator and waits for its end.
-func (p *operator) stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	select {
-	case <-p.done:
-	case <-time.After(30 * time.Second):
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
+	}, nil
 }
 
 // work is the work that the operator has done since its start.

@@ -66,8 +66,8 @@ func settled(_ client.ObjectKey, s state) bool { return s.settled }
 
 // create creates the bridges. No pod starts yet.
 func (r *run) create(ctx context.Context) error {
-	r.kubelet.pause()
-	defer r.kubelet.resume()
+	r.runners.pause()
+	defer r.runners.resume()
 	return r.phase(ctx, "create", r.bridges, func(out *result) error {
 		err := each(r.bridges, func(i int) error { return r.cluster.client.Create(ctx, newBridge(i, r.namespaces)) })
 		if err != nil {
@@ -118,7 +118,7 @@ func (r *run) burst(ctx context.Context) error {
 		}
 	}
 	return r.phase(ctx, "burst", len(affected), func(out *result) error {
-		if err := each(len(affected), func(i int) error { return r.kubelet.report(ctx, affected[i], 1) }); err != nil {
+		if err := each(len(affected), func(i int) error { return r.runners.report(ctx, affected[i], 1) }); err != nil {
 			return err
 		}
 		reports := time.Since(r.start)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,7 +34,8 @@ type run struct {
 	options
 	cluster  *cluster
 	watched  *watcher
-	kubelet  *kubelet
+	runners  *runners
+	kwok     *process
 	operator *operator
 	dir      string
 	logf     func(string, ...any)
@@ -66,15 +68,21 @@ func measure(ctx context.Context, o options, logf func(string, ...any)) ([]resul
 	defer func() { _ = c.env.Stop() }() // the machine is left clean in any case
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // before the API server stops, which would wait for open watches
-	r := &run{options: o, cluster: c, dir: dir, logf: logf}
+	logf("starting kwok")
+	kwok, err := c.startKwok(ctx, dir, o.bridges)
+	if err != nil {
+		return nil, err
+	}
+	defer kwok.stop()
+	r := &run{options: o, cluster: c, kwok: kwok, dir: dir, logf: logf}
 	if r.watched, err = newWatcher(c.admin); err != nil {
 		return nil, err
 	}
-	r.kubelet = newKubelet(c.client, r.watched, o.namespaces)
-	if err := r.watched.run(ctx, r.kubelet.queue.Add); err != nil {
+	r.runners = newRunners(c.client, r.watched, o.namespaces)
+	if err := r.watched.run(ctx, r.runners.queue.Add); err != nil {
 		return nil, err
 	}
-	r.kubelet.run(ctx)
+	r.runners.run(ctx)
 	for n := range o.namespaces {
 		namespace, _ := bridgeName(n, o.namespaces)
 		if err := c.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
@@ -86,7 +94,7 @@ func measure(ctx context.Context, o options, logf func(string, ...any)) ([]resul
 		r.operator.stop()
 	}
 	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, r.logTail())
+		err = fmt.Errorf("%w\n%s", err, r.logTail("operator.log"))
 	}
 	return r.results, err
 }
@@ -167,22 +175,24 @@ func (r *run) awaitBridges(ctx context.Context, n int, accept func(client.Object
 		got := r.watched.count(accept)
 		if time.Since(logged) > 20*time.Second {
 			logged = time.Now()
-			r.kubelet.mu.Lock()
-			r.logf("  %d of %d (last error of the kubelet: %v)", got, n, r.kubelet.err)
-			r.kubelet.mu.Unlock()
+			r.runners.mu.Lock()
+			r.logf("  %d of %d (last error of the runners: %v)", got, n, r.runners.err)
+			r.runners.mu.Unlock()
 		}
 		select {
 		case <-r.operator.done:
 			return false, fmt.Errorf("the operator has ended: %s", r.operator.cmd.ProcessState)
+		case <-r.kwok.done:
+			return false, fmt.Errorf("kwok has ended: %s\n%s", r.kwok.cmd.ProcessState, r.logTail("kwok.log"))
 		default:
 			return got >= n, nil
 		}
 	})
 }
 
-// logTail returns the end of the operator's log.
-func (r *run) logTail() string {
+// logTail returns the end of a log.
+func (r *run) logTail(name string) string {
 	const shown = 3000
-	log, _ := os.ReadFile(r.dir + "/operator.log") // an error leaves the tail empty
+	log, _ := os.ReadFile(filepath.Join(r.dir, name)) // an error leaves the tail empty
 	return string(log[max(0, len(log)-shown):])
 }

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -45,7 +47,7 @@ func stateOf(b *v1alpha1.MQTTBridge) state {
 	return s
 }
 
-// watcher follows the bridges and the Deployments.
+// watcher follows the bridges, the Deployments and the pods.
 type watcher struct {
 	cache cache.Cache
 
@@ -58,7 +60,7 @@ func newWatcher(config *rest.Config) (*watcher, error) {
 	return &watcher{cache: c, bridges: map[client.ObjectKey]state{}}, err
 }
 
-// run watches until the context ends. It calls deployment for each change of a Deployment.
+// run watches until the context ends. It calls deployment for each change of a Deployment or its pod.
 func (w *watcher) run(ctx context.Context, deployment func(client.ObjectKey)) error {
 	go func() { _ = w.cache.Start(ctx) }() // it ends with the context
 	for _, kind := range []struct {
@@ -67,6 +69,11 @@ func (w *watcher) run(ctx context.Context, deployment func(client.ObjectKey)) er
 	}{
 		{&v1alpha1.MQTTBridge{}, w.see},
 		{&appsv1.Deployment{}, func(o client.Object) { deployment(client.ObjectKeyFromObject(o)) }},
+		{&corev1.Pod{}, func(o client.Object) {
+			if owner := metav1.GetControllerOf(o); owner != nil {
+				deployment(client.ObjectKey{Namespace: o.GetNamespace(), Name: owner.Name})
+			}
+		}},
 	} {
 		informer, err := w.cache.GetInformer(ctx, kind.object)
 		if err != nil {
@@ -78,7 +85,7 @@ func (w *watcher) run(ctx context.Context, deployment func(client.ObjectKey)) er
 			}
 		}
 		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-			AddFunc: handle, UpdateFunc: func(_, o any) { handle(o) },
+			AddFunc: handle, UpdateFunc: func(_, o any) { handle(o) }, DeleteFunc: handle,
 		}); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,7 +29,8 @@ type cluster struct {
 	t         *testing.T
 	namespace string
 
-	templates map[string]string // by name, the template of the pod of a Deployment
+	templates map[string]string  // by name, the template of the pod of a Deployment that exists
+	owners    map[types.UID]bool // the bridges that the test has created
 
 	mu   sync.Mutex      // guards the fields below
 	down map[string]bool // by name, the Deployments whose pod was replaced and is not ready
@@ -71,7 +73,11 @@ func newCluster(t *testing.T) *cluster {
 func (c *cluster) run(w watch.Interface) {
 	for e := range w.ResultChan() {
 		d, ok := e.Object.(*appsv1.Deployment)
-		if !ok || e.Type == watch.Deleted {
+		if !ok {
+			continue
+		}
+		if e.Type == watch.Deleted {
+			delete(c.templates, d.Name)
 			continue
 		}
 		template, err := json.Marshal(d.Spec.Template)
@@ -198,13 +204,16 @@ func (c *cluster) report(ctx context.Context, bridge, pod string) error {
 		return err
 	}
 	runner := &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.Now(), Generation: b.Generation}
-	ready := v1alpha1.ReadyCondition(runner, local, remote)
-	ready.LastTransitionTime = metav1.Now()
-	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1alpha1.MQTTBridgeStatus{
-		Conditions: []metav1.Condition{ready},
-		Runner:     runner,
-		Local:      local, Remote: remote,
+	return c.applyReport(ctx, bridge, v1alpha1.ReadyCondition(runner, local, remote), &v1alpha1.MQTTBridgeStatus{
+		Runner: runner, Local: local, Remote: remote,
 	})
+}
+
+// applyReport applies a report with the condition Ready, as the runner's field manager.
+func (c *cluster) applyReport(ctx context.Context, bridge string, ready metav1.Condition, report *v1alpha1.MQTTBridgeStatus) error {
+	ready.LastTransitionTime = metav1.Now()
+	report.Conditions = []metav1.Condition{ready}
+	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(report)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,9 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rollout tests upgrades of the operator: it starts the operator of one version after
-// the other, with a fleet of bridges on a real API server. The tests take the role of the
-// Deployment controller, the kubelet and the runners.
+// Package rollout tests upgrades and deaths of the operator: it starts one operator after the
+// other, with a fleet of bridges on a real API server. The tests take the role of the Deployment
+// controller, the kubelet and the runners.
 package rollout
 
 import (
@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -46,7 +48,13 @@ func TestMain(m *testing.M) {
 // that the options change. stop ends it and waits until it has ended.
 func startOperator(t *testing.T, image string, options ...func(*controllers.Reconciler)) (stop func()) {
 	t.Helper()
-	mgr, err := ctrl.NewManager(server.Admin, ctrl.Options{
+	return startOperatorWith(t, server.Admin, image, options...)
+}
+
+// startOperatorWith starts an operator that connects to the API server as configured.
+func startOperatorWith(t *testing.T, connection *rest.Config, image string, options ...func(*controllers.Reconciler)) (stop func()) {
+	t.Helper()
+	mgr, err := ctrl.NewManager(connection, ctrl.Options{
 		Scheme:  apiserver.Scheme(),
 		Cache:   controllers.CacheOptions(nil),
 		Metrics: metricsserver.Options{BindAddress: "0"},
@@ -96,19 +104,34 @@ func (c *cluster) awaitAllStates(waiting, scheduled, recovering int) {
 	want := map[string]int{"waiting": waiting, "scheduled": scheduled, "recovering": recovering}
 	var got map[string]int
 	apiserver.Eventually(c.t, fmt.Sprintf("the bridges in the roll-out are %v", want), func(context.Context) (bool, error) {
-		families, err := metrics.Registry.Gather()
-		if err != nil {
-			return false, err
-		}
 		got = map[string]int{}
-		for _, family := range families {
-			if family.GetName() != "mqttbridge_operator_rollout_bridges" {
-				continue
-			}
-			for _, m := range family.GetMetric() {
-				got[m.GetLabel()[0].GetValue()] = int(m.GetGauge().GetValue())
-			}
+		for _, m := range samples(c.t, "mqttbridge_operator_rollout_bridges") {
+			got[m.GetLabel()[0].GetValue()] = int(m.GetGauge().GetValue())
 		}
 		return fmt.Sprint(got) == fmt.Sprint(want), nil
 	})
+}
+
+// passes returns the number of passes that all operators of this process have ended so far.
+func passes(t *testing.T) (n int) {
+	t.Helper()
+	for _, m := range samples(t, "controller_runtime_reconcile_total") {
+		n += int(m.GetCounter().GetValue())
+	}
+	return n
+}
+
+// samples returns the samples of a metric of the operators.
+func samples(t *testing.T, name string) (out []*dto.Metric) {
+	t.Helper()
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			out = append(out, family.GetMetric()...)
+		}
+	}
+	return out
 }

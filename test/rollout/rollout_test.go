@@ -37,14 +37,7 @@ func newFleet(t *testing.T) *cluster {
 	stop := startOperator(t, imageV1)
 	defer stop()
 	for i := range bridges {
-		b := &v1alpha1.MQTTBridge{
-			ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: fmt.Sprintf("bridge-%02d", i)},
-			Spec: v1alpha1.MQTTBridgeSpec{
-				Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
-				Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
-				LocalToRemote: []v1alpha1.Rule{{Filter: fmt.Sprintf("sensors/%d/#", i)}},
-			},
-		}
+		b := plainBridge(c.namespace, fmt.Sprintf("bridge-%02d", i), i)
 		if b.Name == pinned {
 			b.Spec.Runner = &v1alpha1.Runner{UpdatePolicy: v1alpha1.UpdateOnSpecChange}
 		}
@@ -54,6 +47,18 @@ func newFleet(t *testing.T) *cluster {
 	}
 	c.awaitReady(bridges)
 	return c
+}
+
+// plainBridge returns a bridge with a topic of its own.
+func plainBridge(namespace, name string, i int) *v1alpha1.MQTTBridge {
+	return &v1alpha1.MQTTBridge{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: v1alpha1.MQTTBridgeSpec{
+			Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://local:1883"}},
+			Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://remote:1883"}},
+			LocalToRemote: []v1alpha1.Rule{{Filter: fmt.Sprintf("sensors/%d/#", i)}},
+		},
+	}
 }
 
 func TestRollout_WrongImage_StopsOneBridgeAndAllReturnWhenCorrected(t *testing.T) {
