@@ -208,11 +208,12 @@ func announceRefusal(name string, side *v1alpha1.SideStatus, sent *metav1.MicroT
 // sent is the hash of the announced pod template. It is empty when the bridge has recovered.
 func announceRollout(o *observation, sent *string, now time.Time) []event {
 	d := o.deployment
-	if d == nil || d.Labels[labelHealthBefore] == "" {
+	if d == nil || !recovers(d) {
 		*sent = ""
 		return nil
 	}
-	template := d.Annotations[annotationTemplateHash]
+	annotations, before := stagingOf(d)
+	template := annotations[annotationTemplateHash]
 	if *sent == template || o.wrote || d.Status.ObservedGeneration < d.Generation {
 		return nil
 	}
@@ -225,7 +226,7 @@ func announceRollout(o *observation, sent *string, now time.Time) []event {
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventRolloutStopped,
 		action:    actionReportRollout,
-		note:      note(msgRolloutStopped, d.Labels[labelHealthBefore], trouble),
+		note:      note(msgRolloutStopped, before, trouble),
 	}}
 }
 

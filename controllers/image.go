@@ -40,9 +40,6 @@ func imageOf(pod *corev1.Pod) string { return pod.GenerateName }
 // for each pod. The cache does not hold the containers, and the status of a container may name
 // another image, or not exist yet when the runner reports.
 func keepImage(pod *corev1.Pod) {
-	if len(pod.Spec.Containers) == 0 {
-		return // the cache has called stripPod before
-	}
 	pod.GenerateName = ""
 	for i := range pod.Spec.Containers {
 		if c := &pod.Spec.Containers[i]; c.Name == runnerName {

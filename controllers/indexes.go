@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -16,7 +18,7 @@ import (
 
 // The indexes of the cache.
 const (
-	// podsOfBridge finds the pods of a bridge by its name.
+	// podsOfBridge finds the pods of a bridge by its name, within its namespace.
 	podsOfBridge = "bridge"
 	// straysOfOwner finds the children whose name is not the name of the children of their
 	// owner, by the UID of the owner. All other children are found by their name, so that
@@ -29,18 +31,12 @@ const (
 
 // addIndexes adds the indexes to the cache. Without them, each pass would search all objects
 // of the bridge's namespace.
-func addIndexes(indexer client.FieldIndexer) error {
+func addIndexes(indexer cache.Cache) error {
 	ctx := context.Background() // the cache does not run yet, so that nothing waits
-	err := indexer.IndexField(ctx, &corev1.Pod{}, podsOfBridge, func(pod client.Object) []string {
-		if name := pod.GetLabels()[labelInstance]; name != "" {
-			return []string{name}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := indexPods(ctx, indexer); err != nil {
 		return fmt.Errorf("indexing the pods: %w", err)
 	}
-	err = indexer.IndexField(ctx, &v1alpha1.MQTTBridge{}, bridgesOfClientID, func(obj client.Object) []string {
+	err := indexer.IndexField(ctx, &v1alpha1.MQTTBridge{}, bridgesOfClientID, func(obj client.Object) []string {
 		if b, ok := obj.(*v1alpha1.MQTTBridge); ok {
 			return clientIDKeys(clientIDs(b), b.Namespace)
 		}
@@ -55,6 +51,24 @@ func addIndexes(indexer client.FieldIndexer) error {
 		}
 	}
 	return nil
+}
+
+// indexPods adds podsOfBridge to the cache under the name and with the keys that a search with
+// client.MatchingFields and client.InNamespace expects. IndexField would also add each pod under
+// a key for all namespaces, which the operator does not search, and which needs 330 bytes.
+func indexPods(ctx context.Context, indexer cache.Cache) error {
+	pods, err := indexer.GetInformer(ctx, &corev1.Pod{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return err
+	}
+	return pods.AddIndexers(toolscache.Indexers{"field:" + podsOfBridge: func(obj any) ([]string, error) {
+		if pod, ok := obj.(*corev1.Pod); ok {
+			if key := bridgeKeyOf(pod); key != "" {
+				return []string{key}, nil
+			}
+		}
+		return nil, nil
+	}})
 }
 
 // strayOwner returns the UID of the bridge that controls an object with an unusual name.

@@ -66,7 +66,14 @@ func bridgeOf(deployment client.Object) (client.ObjectKey, bool) {
 	return client.ObjectKey{Namespace: deployment.GetNamespace(), Name: owner.Name}, true
 }
 
-func recovers(deployment client.Object) bool { return deployment.GetLabels()[labelHealthBefore] != "" }
+func recovers(deployment client.Object) bool {
+	d, ok := deployment.(*appsv1.Deployment)
+	if !ok {
+		return false
+	}
+	_, before := stagingOf(d)
+	return before != ""
+}
 
 // memberOf returns the member of the fleet that a Deployment describes, or nil if the
 // Deployment does not exist, is being deleted or wants no pod.
@@ -74,10 +81,11 @@ func memberOf(d *appsv1.Deployment) *member {
 	if d == nil || !d.DeletionTimestamp.IsZero() || ptr.Deref(d.Spec.Replicas, 1) == 0 {
 		return nil
 	}
+	annotations, before := stagingOf(d)
 	return &member{
-		revision:   shared(d.Annotations[annotationRevision]),
-		template:   d.Annotations[annotationTemplateHash],
-		recovering: recovers(d),
+		revision:   shared(annotations[annotationRevision]),
+		template:   annotations[annotationTemplateHash],
+		recovering: before != "",
 		available:  available(d),
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // maxCachePerBridge is the largest size, in bytes, of the objects of a bridge in the cache. The
 // memory limit of the installation, 256 MiB, is enough for 10,000 bridges of this size.
-const maxCachePerBridge = 12 << 10
+const maxCachePerBridge = 10_980
 
 // transforms returns the transform of each cached type.
 func transforms() map[reflect.Type]toolscache.TransformFunc {

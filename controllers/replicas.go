@@ -87,7 +87,7 @@ func (r *Reconciler) replicasInPlace(b *v1alpha1.MQTTBridge, d *appsv1.Deploymen
 // hasRecovered reports whether a Deployment is marked as recovering from a roll-out, and the
 // bridge has recovered.
 func (r *Reconciler) hasRecovered(ctx context.Context, b *v1alpha1.MQTTBridge, d *appsv1.Deployment) (bool, error) {
-	before := health(d.Labels[labelHealthBefore])
+	_, before := stagingOf(d)
 	if before == "" {
 		return false, nil
 	}

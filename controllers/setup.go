@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,13 +34,13 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(&planner{reconciler: r, elected: mgr.Elected()}); err != nil {
 		return fmt.Errorf("setting up the planner: %w", err)
 	}
-	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
+	if err := addIndexes(mgr.GetCache()); err != nil {
 		return fmt.Errorf("setting up the MQTTBridge controller: %w", err)
 	}
 	c := ctrl.NewControllerManagedBy(mgr).
 		Named("mqttbridge").
 		For(&v1alpha1.MQTTBridge{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(bridgeOfPod)).
 		Watches(&appsv1.Deployment{}, r.fleet.handler()).
 		Watches(&v1alpha1.MQTTBridge{}, r.fleet.classHandler(r.Class), builder.WithPredicates(specChanges())).
 		Watches(&v1alpha1.MQTTBridge{}, r.servers.handler(), builder.WithPredicates(specChanges())).
@@ -64,8 +65,21 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// bridgeOfLabels returns a request for the bridge that a pod or a claim belongs to, according
-// to its labels. A retained claim has no owner.
+// bridgeOfPod returns a request for the bridge that a pod belongs to.
+func bridgeOfPod(_ context.Context, obj client.Object) []ctrl.Request {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return nil
+	}
+	namespace, name, ok := strings.Cut(bridgeKeyOf(pod), "/")
+	if !ok {
+		return nil
+	}
+	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: namespace, Name: name}}}
+}
+
+// bridgeOfLabels returns a request for the bridge that a claim belongs to, according to its
+// labels. A retained claim has no owner.
 func bridgeOfLabels(_ context.Context, obj client.Object) []ctrl.Request {
 	name := obj.GetLabels()[labelInstance]
 	if name == "" {

@@ -52,7 +52,8 @@ func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan,
 		r.fleet.setState(bridge, "")
 		return s, nil
 	}
-	s.before = health(live.Labels[labelHealthBefore])
+	annotations, before := stagingOf(live)
+	s.before = before
 	if s.before != "" {
 		recovered, err := r.recovered(ctx, b, live, s.before)
 		if err != nil {
@@ -62,10 +63,10 @@ func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan,
 			s.before = ""
 		}
 	}
-	change := causeOf(live.Annotations, s.annotations)
-	if change == causeNone && live.Annotations[annotationRevision] != "" {
+	change := causeOf(annotations, s.annotations)
+	if change == causeNone && annotations[annotationRevision] != "" {
 		// The annotation names the operator that changed the template last.
-		s.annotations[annotationRevision] = live.Annotations[annotationRevision]
+		s.annotations[annotationRevision] = annotations[annotationRevision]
 	}
 	if change == causeOperator && !isSuspended(b) {
 		return s, r.stageUpdate(b, s, live)
@@ -100,8 +101,8 @@ func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *s
 		return err
 	}
 	s.deployment, s.annotations = kept, maps.Clone(kept.Annotations)
-	if of := live.Annotations[annotationRevision]; of != "" {
-		s.annotations[annotationRevision] = of
+	if annotations, _ := stagingOf(live); annotations[annotationRevision] != "" {
+		s.annotations[annotationRevision] = annotations[annotationRevision]
 	}
 	return nil
 }
@@ -145,7 +146,8 @@ func (s *staged) keepTemplate(live *appsv1.Deployment) error {
 	if template, _ := splitFingerprint(appliedFingerprint(live)); template == "" {
 		return fmt.Errorf(msgTemplateNotOurs, live.Name)
 	}
-	s.kept, s.annotations = true, maps.Clone(live.Annotations)
+	s.kept = true
+	s.annotations, _ = stagingOf(live)
 	return nil
 }
 

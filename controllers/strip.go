@@ -42,20 +42,17 @@ func stripBridge(obj any) (any, error) {
 	return obj, nil
 }
 
-// podConditions are the conditions of a pod that the operator reads.
-var podConditions = []corev1.PodConditionType{corev1.PodReady, corev1.PodScheduled}
-
-// stripPod keeps only a pod's metadata, the image of its runner, and the part of its status that
-// the operator reads.
+// stripPod keeps only a pod's name, the image of its runner, the key of its bridge, and the part
+// of its status that the operator reads.
 func stripPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
-	if !ok {
+	if !ok || len(pod.Spec.Containers) == 0 { // the cache has called stripPod before
 		return obj, nil
 	}
 	stripMeta(&pod.ObjectMeta)
 	keepImage(pod)
-	pod.OwnerReferences, pod.Annotations = nil, nil
-	pod.Labels = map[string]string{labelInstance: pod.Labels[labelInstance]}
+	keepBridge(pod)
+	pod.OwnerReferences, pod.Annotations, pod.Labels, pod.Finalizers = nil, nil, nil, nil
 	pod.Spec = corev1.PodSpec{}
 	pod.Status = stripPodStatus(&pod.Status)
 	return obj, nil
@@ -63,17 +60,18 @@ func stripPod(obj any) (any, error) {
 
 func stripPodStatus(s *corev1.PodStatus) corev1.PodStatus {
 	out := corev1.PodStatus{Phase: corev1.PodPhase(shared(string(s.Phase))), Reason: shared(s.Reason), Message: s.Message}
-	out.Conditions = make([]corev1.PodCondition, 0, len(podConditions))
 	for i := range s.Conditions {
 		c := s.Conditions[i]
-		if slices.Contains(podConditions, c.Type) {
+		if readsPodCondition(&c) {
 			c.Type, c.Status, c.Reason = corev1.PodConditionType(shared(string(c.Type))), corev1.ConditionStatus(shared(string(c.Status))), shared(c.Reason)
 			out.Conditions = append(out.Conditions, c)
 		}
 	}
-	out.ContainerStatuses = make([]corev1.ContainerStatus, 0, len(s.ContainerStatuses))
 	for i := range s.ContainerStatuses {
 		c := &s.ContainerStatuses[i]
+		if c.State.Waiting == nil && c.State.Terminated == nil && c.LastTerminationState.Terminated == nil {
+			continue // it runs for the first time
+		}
 		out.ContainerStatuses = append(out.ContainerStatuses, corev1.ContainerStatus{
 			Name: shared(c.Name), State: c.State, LastTerminationState: c.LastTerminationState,
 			Ready: c.Ready, RestartCount: c.RestartCount, Started: c.Started,
@@ -81,6 +79,25 @@ func stripPodStatus(s *corev1.PodStatus) corev1.PodStatus {
 	}
 	return out
 }
+
+// readsPodCondition reports whether the operator reads a condition of a pod. PodScheduled says
+// nothing unless it is False.
+func readsPodCondition(c *corev1.PodCondition) bool {
+	return c.Type == corev1.PodReady || c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
+}
+
+// keepBridge keeps the key of the bridge that a pod belongs to in selfLink, instead of the label
+// with its name, because a map needs more than 300 bytes. API servers no longer use selfLink.
+func keepBridge(pod *corev1.Pod) {
+	pod.SelfLink = ""
+	if name := pod.Labels[labelInstance]; name != "" {
+		pod.SelfLink = pod.Namespace + "/" + name
+	}
+}
+
+// bridgeKeyOf returns the key of the bridge that a pod of the cache belongs to, as
+// "namespace/name", or an empty string if there is none.
+func bridgeKeyOf(pod *corev1.Pod) string { return pod.SelfLink }
 
 // fingerprintPrefix marks a fingerprint in an object of the cache. A generateName cannot
 // contain a slash. It can contain a colon in the kinds of RBAC.
@@ -144,9 +161,8 @@ func stripFields(obj client.Object) {
 			Spec:       appsv1.DeploymentSpec{Replicas: o.Spec.Replicas},
 			Status:     o.Status,
 		}
-		annotations, label := stagingOf(o)
+		o.SelfLink = packStaging(o)
 		stripChildMeta(&o.ObjectMeta)
-		o.Annotations, o.Labels = annotations, label
 		// Only the condition ReplicaFailure, and the condition Progressing if it is False, say
 		// more than the numbers of replicas.
 		o.Status.Conditions = slices.DeleteFunc(o.Status.Conditions, func(c appsv1.DeploymentCondition) bool {
@@ -165,23 +181,6 @@ func stripFields(obj client.Object) {
 func stripChildMeta(m *metav1.ObjectMeta) {
 	stripMeta(m)
 	m.Labels, m.Annotations = nil, nil
-}
-
-// stagingOf returns the annotations and the label of a Deployment that hold the state of a
-// roll-out. Passes over other bridges read them, too.
-func stagingOf(d *appsv1.Deployment) (annotations, label map[string]string) {
-	for _, key := range stagingAnnotations {
-		if value, ok := d.Annotations[key]; ok {
-			if annotations == nil {
-				annotations = make(map[string]string, len(stagingAnnotations))
-			}
-			annotations[key] = value
-		}
-	}
-	if value, ok := d.Labels[labelHealthBefore]; ok {
-		label = map[string]string{labelHealthBefore: shared(value)}
-	}
-	return annotations, label
 }
 
 // keepOwnStaging removes the annotations and labels of a Deployment, which hold the state of a

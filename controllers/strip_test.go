@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -24,6 +25,45 @@ func TestFingerprintPrefix_AsGenerateName_IsRefusedByTheAPIServer(t *testing.T) 
 		err := server.Client.Create(t.Context(), obj, client.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), "metadata.generateName") {
 			t.Errorf("%s: %v; want a refused generateName", kind.gvk.Kind, err)
+		}
+	}
+}
+
+// A user must not create a pod that counts as the pod of a bridge in another namespace.
+func TestStripPod_CalledTwice_KeepsTheKeyOfTheBridge(t *testing.T) {
+	pod := runnerPod(newBridge("default", "plant"), "plant-bridge-1")
+	pod.GenerateName, pod.SelfLink = "plant-bridge-", "other/plant"
+	for range 2 {
+		if _, err := stripPod(pod); err != nil {
+			t.Fatal(err)
+		}
+		if got := bridgeKeyOf(pod); got != "default/plant" || pod.Labels != nil || imageOf(pod) != testRunnerImage {
+			t.Errorf("the pod is of bridge %q, has the image %q and the labels %v; want default/plant, %s and none", got, imageOf(pod), pod.Labels, testRunnerImage)
+		}
+	}
+}
+
+func TestStripPod_Status_KeepsTheFieldsThatAreRead(t *testing.T) {
+	end := &corev1.ContainerStateTerminated{ExitCode: 1}
+	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+	for name, tt := range map[string]struct {
+		status                 corev1.PodStatus
+		conditions, containers int
+	}{
+		"forwards": {corev1.PodStatus{
+			Conditions:        []corev1.PodCondition{{Type: corev1.PodReady}, {Type: corev1.PodScheduled, Status: corev1.ConditionTrue}},
+			ContainerStatuses: []corev1.ContainerStatus{{State: running}},
+		}, 1, 0},
+		"has no node": {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse}}}, 1, 0},
+		"waits": {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{
+			{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}},
+		}}, 0, 1},
+		"has ended":     {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{State: corev1.ContainerState{Terminated: end}}}}, 0, 1},
+		"has restarted": {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{State: running, LastTerminationState: corev1.ContainerState{Terminated: end}}}}, 0, 1},
+	} {
+		got := stripPodStatus(&tt.status)
+		if len(got.Conditions) != tt.conditions || len(got.ContainerStatuses) != tt.containers {
+			t.Errorf("a pod that %s keeps %+v; want %d conditions and %d containers", name, got, tt.conditions, tt.containers)
 		}
 	}
 }
