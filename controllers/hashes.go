@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
 
@@ -28,22 +29,22 @@ func deploymentHashes(b *v1alpha1.MQTTBridge, template *corev1ac.PodTemplateSpec
 }
 
 // specHash returns a hash of the part of the spec that affects the pod, including the claim
-// that the manifest does not name. It changes only if the
-// user changes the spec: it does not depend on the version of the operator. manifest is the
-// manifestHash of the bridge.
+// that the manifest does not name. It changes only if the user changes the spec: it does not
+// depend on the version of the operator. manifest is the manifestHash of the bridge.
 func specHash(b *v1alpha1.MQTTBridge, manifest string) (string, error) {
 	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
 	// Setting these fields must not replace the pod.
 	runner.UpdatePolicy, runner.UpdateWindows, runner.UpdateTimeZone = "", nil, ""
-	parts := map[string]any{
-		"manifest": manifest,
-		"runner":   runner,
-		"suspend":  isSuspended(b),
+	parts := struct {
+		Manifest string          `json:"manifest"`
+		Runner   v1alpha1.Runner `json:"runner"`
+		Suspend  bool            `json:"suspend"`
+		Claim    string          `json:"claim,omitempty"`
+	}{Manifest: manifest, Runner: runner, Suspend: isSuspended(b)}
+	if d := disk(b); d != nil {
+		parts.Claim = d.ExistingClaim
 	}
-	if d := disk(b); d != nil && d.ExistingClaim != "" {
-		parts["claim"] = d.ExistingClaim
-	}
-	return hashOf(parts)
+	return hashOf(&parts)
 }
 
 // revision identifies this version of the operator in roll-outs.
@@ -67,12 +68,12 @@ func (r *revision) of(image string) (string, error) {
 	return r.hash, r.err
 }
 
-// hashOf returns the hash of the JSON form of v. It sorts the fields, so that the hash does not
-// depend on the order in which Go types declare them.
+// hashOf returns the hash of the JSON form of v, a pointer to a struct. It sorts the fields, so
+// that the hash does not depend on the order in which Go types declare them.
 func hashOf(v any) (string, error) {
-	text, err := sortedJSON(v)
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(v)
 	if err != nil {
 		return "", fmt.Errorf("hashing %T: %w", v, err)
 	}
-	return hash(string(text)), nil
+	return hashOfJSON(fields)
 }

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"strconv"
 
+	"go.yaml.in/yaml/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
@@ -29,12 +31,16 @@ func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error)
 	if templateHash != "" {
 		annotations[manifest.AnnotationTemplateHash] = templateHash
 	}
-	out, err := toYAML(map[string]any{
-		"apiVersion": v1alpha1.GroupVersion.String(),
-		"kind":       bridgeKind,
-		"metadata":   metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Generation: b.Generation, DeletionTimestamp: b.DeletionTimestamp, Annotations: annotations},
-		"spec":       runnerSpec(b),
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1alpha1.MQTTBridge{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},
+		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Generation: b.Generation, DeletionTimestamp: b.DeletionTimestamp, Annotations: annotations},
+		Spec:       *runnerSpec(b),
 	})
+	if err != nil {
+		return "", fmt.Errorf("converting the manifest: %w", err)
+	}
+	delete(fields, "status")
+	out, err := yaml.Marshal(fields)
 	if err != nil {
 		return "", fmt.Errorf("rendering the manifest: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -105,5 +106,33 @@ func assertRunnerAccepts(t *testing.T, b *v1alpha1.MQTTBridge, rendered string) 
 	}
 	if !strings.Contains(rendered, "mqttbridge.io/manifest-version: \"1\"") {
 		t.Error("the manifest does not have the version of the protocol")
+	}
+}
+
+// Another text would be a change of the ConfigMap of each bridge.
+func TestManifest_Bridges_IsTheTextOfEarlierVersions(t *testing.T) {
+	for name, b := range allBridges(t) {
+		for _, deleted := range []*metav1.Time{nil, {Time: epoch}} {
+			b.DeletionTimestamp = deleted
+			got, err := runnerManifest(b, "a-hash")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := yaml.Marshal(map[string]any{
+				"apiVersion": "mqttbridge.io/v1alpha1",
+				"kind":       "MQTTBridge",
+				"metadata": metav1.ObjectMeta{
+					Name: b.Name, Namespace: b.Namespace, Generation: b.Generation, DeletionTimestamp: deleted,
+					Annotations: map[string]string{"mqttbridge.io/manifest-version": "1", "mqttbridge.io/template-hash": "a-hash"},
+				},
+				"spec": runnerSpec(b),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s: the manifest is\n%s\nwant\n%s", name, got, want)
+			}
+		}
 	}
 }

@@ -51,9 +51,9 @@ func plannedBridges(t testing.TB) []plannedBridge {
 	t.Helper()
 	all := allBridges(t)
 	out := []plannedBridge{
-		{"minimal", all["minimal"], 96 << 10},
-		{"rich", all["mqttbridge_v1alpha1_mqttbridge_rich"], 216 << 10},
-		{"everything", all["everything"], 640 << 10},
+		{"minimal", all["minimal"], 230 << 10},
+		{"rich", all["mqttbridge_v1alpha1_mqttbridge_rich"], 450 << 10},
+		{"everything", all["everything"], 1600 << 10},
 	}
 	for _, p := range out {
 		p.bridge.SetDefaultClientIDs("a-cluster")
