@@ -50,8 +50,8 @@ const (
 // the two never contradict each other.
 //
 // A report can be lost after the API server has accepted it: the last report of an earlier
-// pod can replace it, or a client can clear the status. The reporter therefore asks at
-// intervals for the status and reports again if its report is not there. It does not simply
+// pod can replace it, or a client can change or clear the status. The reporter therefore asks
+// at intervals for the status and reports again if its report is not there. It does not simply
 // repeat the report, because this would replace a Ready condition that the operator has
 // derived from more than the report, such as the loss of the node.
 type Kubernetes struct {
@@ -62,8 +62,9 @@ type Kubernetes struct {
 	log    *slog.Logger
 
 	// sent is the latest report that the API server has accepted. It is nil before the first
-	// one, and after the report was lost.
-	sent *v1alpha1.MQTTBridgeStatus
+	// one, and after the report was lost. stored is the report as the API server has stored it:
+	// without the fields that an older CRD does not have. It is nil if the answer was no bridge.
+	sent, stored *v1alpha1.MQTTBridgeStatus
 }
 
 // NewKubernetes returns a reporter for a bridge in a cluster.
@@ -140,27 +141,37 @@ func jitter(d time.Duration) time.Duration {
 // lost reports whether the API server no longer has the latest report. It asks by an empty
 // patch, because a runner may patch its bridge and not read it. Such a patch changes nothing.
 func (k *Kubernetes) lost(ctx context.Context) bool {
-	if k.sent == nil {
-		return false // the report is still being repeated
+	if k.sent == nil || k.stored == nil {
+		return false // the report is still being repeated, or the API server's answer is unknown
 	}
 	answer, err := k.patch(ctx, "", "application/merge-patch+json", []byte("{}"), reportTimeout)
 	if err != nil {
 		k.log.Debug("the status of the bridge cannot be checked; the check is repeated", "bridge", k.name, "namespace", k.ns, "error", err)
 		return false
 	}
-	var got struct {
-		Status struct {
-			Runner *v1alpha1.RunnerStatus `json:"runner"`
-		} `json:"status"`
-	}
-	if err := json.Unmarshal(answer, &got); err != nil {
-		k.log.Debug("the answer of the API server cannot be decoded", "bridge", k.name, "namespace", k.ns, "error", err)
+	got, err := reportIn(answer)
+	if err != nil {
+		k.log.Debug("the status of the bridge cannot be checked; the check is repeated", "bridge", k.name, "namespace", k.ns, "error", err)
 		return false
 	}
-	if got.Status.Runner != nil {
-		got.Status.Runner.Image = "" // the operator sets it
+	return !equalJSON(got, k.stored)
+}
+
+// reportIn returns the runner's part of the status in an answer of the API server.
+func reportIn(answer []byte) (*v1alpha1.MQTTBridgeStatus, error) {
+	var bridge struct {
+		Status v1alpha1.MQTTBridgeStatus `json:"status"`
 	}
-	return !equalJSON(got.Status.Runner, k.sent.Runner)
+	if err := json.Unmarshal(answer, &bridge); err != nil {
+		return nil, fmt.Errorf("decoding the answer of the API server: %w", err)
+	}
+	out := &bridge.Status
+	// The operator also sets the following fields.
+	out.Conditions, out.ObservedGeneration = nil, 0
+	if out.Runner != nil {
+		out.Runner.Image = ""
+	}
+	return out, nil
 }
 
 // equalJSON reports whether two values have the same encoding. It compares times as the API
@@ -189,10 +200,14 @@ func (k *Kubernetes) report(ctx context.Context, status v1alpha1.MQTTBridgeStatu
 	if err != nil {
 		return fmt.Errorf("encoding the status: %w", err)
 	}
-	if _, err := k.patch(ctx, "?force=true&fieldManager="+v1alpha1.RunnerFieldManager, "application/apply-patch+yaml", body, timeout); err != nil {
+	answer, err := k.patch(ctx, "?force=true&fieldManager="+v1alpha1.RunnerFieldManager, "application/apply-patch+yaml", body, timeout)
+	if err != nil {
 		return err
 	}
 	k.sent = &status
+	if k.stored, err = reportIn(answer); err != nil {
+		k.log.Debug("the stored report cannot be checked", "bridge", k.name, "namespace", k.ns, "error", err)
+	}
 	return nil
 }
 

@@ -233,10 +233,12 @@ type apiServer struct {
 	last v1alpha1.MQTTBridgeStatus
 	// checks is the number of patches that change nothing.
 	checks int
+	// prune removes the fields that an older CRD does not have.
+	prune func(*v1alpha1.MQTTBridgeStatus)
 }
 
 func newAPIServer(code int32) *apiServer {
-	a := &apiServer{}
+	a := &apiServer{prune: func(*v1alpha1.MQTTBridgeStatus) {}}
 	a.code.Store(code)
 	return a
 }
@@ -258,6 +260,7 @@ func (a *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		a.at = append(a.at, time.Now())
 		if code == http.StatusOK {
 			a.last = *body.Status
+			a.prune(&a.last)
 		}
 	default:
 		return nil, fmt.Errorf("a patch of type %s with the status %+v", contentType, body.Status)
@@ -357,10 +360,11 @@ func TestKubernetes_FailedReport_Repeated(t *testing.T) {
 	})
 }
 
-func TestKubernetes_ReportReplacedOrCleared_IsRepeatedWithinMinutes(t *testing.T) {
+func TestKubernetes_ReportChangedByAnotherClient_IsRepeatedWithinMinutes(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.MQTTBridgeStatus){
 		"replaced": func(s *v1alpha1.MQTTBridgeStatus) { s.Runner = &v1alpha1.RunnerStatus{Pod: "an-earlier-pod"} },
 		"cleared":  func(s *v1alpha1.MQTTBridgeStatus) { *s = v1alpha1.MQTTBridgeStatus{} },
+		"one side": func(s *v1alpha1.MQTTBridgeStatus) { s.Remote.Active = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -380,6 +384,23 @@ func TestKubernetes_ReportReplacedOrCleared_IsRepeatedWithinMinutes(t *testing.T
 			})
 		})
 	}
+}
+
+// A runner can be newer than the CRD, which Helm does not upgrade.
+func TestKubernetes_APIServerRemovesFields_ReportsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPIServer(http.StatusOK)
+		api.prune = func(s *v1alpha1.MQTTBridgeStatus) { s.Runner.Version, s.Remote.Servers = "", nil }
+		st, stop := reporting(t, api)
+		defer stop()
+		st.Remote.Connected(0, time.Now())
+		time.Sleep(time.Minute)
+		before := len(api.reports())
+		time.Sleep(time.Hour)
+		if after := len(api.reports()); after != before {
+			t.Errorf("%d reports of an unchanged state", after-before)
+		}
+	})
 }
 
 func TestKubernetes_StateUnchanged_ChecksWithoutReporting(t *testing.T) {
