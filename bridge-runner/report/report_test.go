@@ -335,8 +335,9 @@ func TestKubernetes_FlappingServer_ReportedAtMostOncePerSecond(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(time.Minute) // without changes
-		if n := len(api.reports()); n < 10 || n > 10+1+reportBurst {
-			t.Errorf("%d reports, want one a second while something changed, and none after", n)
+		// A report is left out if the state happens to be the reported one at its time.
+		if n := len(api.reports()); n < 5 || n > 10+1+reportBurst {
+			t.Errorf("%d reports, want at most one a second while something changed, and none after", n)
 		}
 	})
 }
