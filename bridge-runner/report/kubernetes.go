@@ -40,6 +40,8 @@ const (
 	lastReportTimeout = 3 * time.Second
 	// maxAnswerBytes is the largest answer of the API server that is read, in bytes.
 	maxAnswerBytes = 4 << 20
+	// mergePatch is the content type of a patch that merges objects (RFC 7386).
+	mergePatch = "application/merge-patch+json"
 	// retryMax is the longest pause between two attempts if the API server does not answer
 	// or refuses the report.
 	retryMax = 30 * time.Second
@@ -62,9 +64,13 @@ type Kubernetes struct {
 	log    *slog.Logger
 
 	// sent is the latest report that the API server has accepted. It is nil before the first
-	// one, and after the report was lost. stored is the report as the API server has stored it:
-	// without the fields that an older CRD does not have. It is nil if the answer was no bridge.
-	sent, stored *v1alpha1.MQTTBridgeStatus
+	// one, and after the report was lost.
+	sent *v1alpha1.MQTTBridgeStatus
+	// stored is the runner's part of the status after the latest report. It is nil if the API
+	// server's answer cannot be decoded.
+	stored *v1alpha1.MQTTBridgeStatus
+	// clean is true if the status has no fields of other clients in the runner's part.
+	clean bool
 }
 
 // NewKubernetes returns a reporter for a bridge in a cluster.
@@ -101,7 +107,7 @@ func (k *Kubernetes) Run(ctx context.Context, st *State) {
 			if !k.lost(ctx) {
 				continue
 			}
-			k.sent = nil
+			k.sent, k.clean = nil, false
 		case <-ctx.Done():
 			return
 		}
@@ -144,7 +150,7 @@ func (k *Kubernetes) lost(ctx context.Context) bool {
 	if k.sent == nil || k.stored == nil {
 		return false // the report is still being repeated, or the API server's answer is unknown
 	}
-	answer, err := k.patch(ctx, "", "application/merge-patch+json", []byte("{}"), reportTimeout)
+	answer, err := k.patch(ctx, "", mergePatch, []byte("{}"), reportTimeout)
 	if err != nil {
 		k.log.Debug("the status of the bridge cannot be checked; the check is repeated", "bridge", k.name, "namespace", k.ns, "error", err)
 		return false
@@ -205,7 +211,10 @@ func (k *Kubernetes) report(ctx context.Context, status v1alpha1.MQTTBridgeStatu
 		return err
 	}
 	k.sent = &status
-	if k.stored, err = reportIn(answer); err != nil {
+	if k.stored, err = reportIn(answer); err == nil && !k.clean {
+		err = k.removeSurplus(ctx, timeout)
+	}
+	if err != nil {
 		k.log.Debug("the stored report cannot be checked", "bridge", k.name, "namespace", k.ns, "error", err)
 	}
 	return nil

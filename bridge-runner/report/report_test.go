@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -233,12 +234,12 @@ type apiServer struct {
 	last v1alpha1.MQTTBridgeStatus
 	// checks is the number of patches that change nothing.
 	checks int
-	// prune removes the fields that an older CRD does not have.
-	prune func(*v1alpha1.MQTTBridgeStatus)
+	// foreign adds the fields of another client to each report, as server-side apply does.
+	foreign func(*v1alpha1.MQTTBridgeStatus)
 }
 
 func newAPIServer(code int32) *apiServer {
-	a := &apiServer{prune: func(*v1alpha1.MQTTBridgeStatus) {}}
+	a := &apiServer{foreign: func(*v1alpha1.MQTTBridgeStatus) {}}
 	a.code.Store(code)
 	return a
 }
@@ -247,7 +248,11 @@ func (a *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body struct {
 		Status *v1alpha1.MQTTBridgeStatus `json:"status"`
 	}
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(raw, &body); err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
@@ -260,13 +265,34 @@ func (a *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		a.at = append(a.at, time.Now())
 		if code == http.StatusOK {
 			a.last = *body.Status
-			a.prune(&a.last)
+			a.foreign(&a.last)
+		}
+	case contentType == "application/merge-patch+json":
+		a.foreign = func(*v1alpha1.MQTTBridgeStatus) {}
+		if a.last, err = merged(a.last, raw); err != nil {
+			return nil, err
 		}
 	default:
 		return nil, fmt.Errorf("a patch of type %s with the status %+v", contentType, body.Status)
 	}
 	answer, err := json.Marshal(map[string]any{"status": a.last})
 	return &http.Response{StatusCode: code, Status: http.StatusText(code), Body: io.NopCloser(bytes.NewReader(answer))}, err
+}
+
+// merged returns a status after a merge patch of the bridge.
+func merged(status v1alpha1.MQTTBridgeStatus, patch []byte) (out v1alpha1.MQTTBridgeStatus, err error) {
+	before, err := json.Marshal(map[string]any{"status": status})
+	if err != nil {
+		return out, err
+	}
+	after, err := jsonpatch.MergePatch(before, patch)
+	if err != nil {
+		return out, err
+	}
+	bridge := struct {
+		Status *v1alpha1.MQTTBridgeStatus `json:"status"`
+	}{&out}
+	return out, json.Unmarshal(after, &bridge)
 }
 
 // change changes the stored status, as another client does.
@@ -387,21 +413,42 @@ func TestKubernetes_ReportChangedByAnotherClient_IsRepeatedWithinMinutes(t *test
 	}
 }
 
-// A runner can be newer than the CRD, which Helm does not upgrade.
-func TestKubernetes_APIServerRemovesFields_ReportsOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		api := newAPIServer(http.StatusOK)
-		api.prune = func(s *v1alpha1.MQTTBridgeStatus) { s.Runner.Version, s.Remote.Servers = "", nil }
-		st, stop := reporting(t, api)
-		defer stop()
-		st.Remote.Connected(0, time.Now())
-		time.Sleep(time.Minute)
-		before := len(api.reports())
-		time.Sleep(time.Hour)
-		if after := len(api.reports()); after != before {
-			t.Errorf("%d reports of an unchanged state", after-before)
+func TestKubernetes_FieldsOfAnotherClient_AreRemoved(t *testing.T) {
+	foreign := func(s *v1alpha1.MQTTBridgeStatus) {
+		if s.Local.Active == nil {
+			s.Local.Active = &v1alpha1.ActiveServer{Name: "l"}
 		}
-	})
+		s.Runner.StopTime = metav1.Now()
+		s.Buffer = &v1alpha1.BufferStatus{LocalToRemote: &v1alpha1.BacklogStatus{}}
+	}
+	for name, from := range map[string]time.Duration{"before the first report": 0, "later": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := newAPIServer(http.StatusOK)
+				if from == 0 {
+					api.foreign = foreign
+				}
+				st, stop := reporting(t, api)
+				defer stop()
+				st.Remote.Connected(0, time.Now())
+				time.Sleep(time.Minute)
+				if from > 0 {
+					api.change(foreign)
+					api.change(func(*v1alpha1.MQTTBridgeStatus) { api.foreign = foreign })
+					time.Sleep(2 * checkInterval)
+				}
+				got := api.status()
+				if got.Local == nil || got.Local.Active != nil || !got.Runner.StopTime.IsZero() || got.Buffer != nil || got.Remote.Active == nil {
+					t.Errorf("the status has the fields of another client, or lacks those of the runner: %+v, %+v", got, got.Runner)
+				}
+				before := len(api.reports())
+				time.Sleep(time.Hour)
+				if after := len(api.reports()); after != before {
+					t.Errorf("%d reports of an unchanged state", after-before)
+				}
+			})
+		})
+	}
 }
 
 func TestKubernetes_StateUnchanged_ChecksWithoutReporting(t *testing.T) {
