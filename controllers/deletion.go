@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -106,11 +107,11 @@ func (r *Reconciler) endDeletion(ctx context.Context, b *v1alpha1.MQTTBridge, e 
 
 // eventOfDeletion returns the object of an event about the end of a deletion. The recorder is not
 // used for it: it sends events in the background, so that an operator that is killed when it has
-// removed the finalizer would lose the event. The name is the same for each attempt, so that an
-// operator that continues the deletion does not create a second event.
+// removed the finalizer would lose the event. The name is the same for each attempt with the same
+// reason, so that an operator that continues the deletion does not create a second event.
 func eventOfDeletion(b *v1alpha1.MQTTBridge, e *event, now time.Time) *eventsv1.Event {
 	return &eventsv1.Event{
-		ObjectMeta:          metav1.ObjectMeta{Namespace: b.Namespace, Name: fmt.Sprintf("%s.%s", b.Name, b.UID)},
+		ObjectMeta:          metav1.ObjectMeta{Namespace: b.Namespace, Name: fmt.Sprintf("%s.%s.%s", b.Name, b.UID, strings.ToLower(e.reason))},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: FieldOwner,
 		ReportingInstance:   FieldOwner,
