@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -150,10 +152,12 @@ func (r *run) restart(ctx context.Context) error {
 	})
 }
 
-// takeOver stops the leader while a second replica runs.
+// takeOver stops the leader while a second replica runs. It also measures after what time the
+// second replica restores a child that is deleted at this moment: changes do not wait until all
+// bridges have been checked.
 func (r *run) takeOver(ctx context.Context) error {
 	old := r.operator
-	return r.phase(ctx, "taking the lead", r.bridges, func(*result) error {
+	return r.phase(ctx, "taking the lead", r.bridges, func(out *result) error {
 		if err := r.startOperator(firstImage); err != nil {
 			return err
 		}
@@ -162,7 +166,26 @@ func (r *run) takeOver(ctx context.Context) error {
 		}
 		old.stop()
 		r.start = time.Now()
+		if err := r.restoresChild(ctx); err != nil {
+			return err
+		}
+		out.reaction = time.Since(r.start)
+		out.note = fmt.Sprintf("a deleted ServiceAccount is back after %s", out.reaction.Round(10*time.Millisecond))
 		return r.checked(ctx)
+	})
+}
+
+// restoresChild deletes the ServiceAccount of a bridge, and waits until the operator has created
+// it again.
+func (r *run) restoresChild(ctx context.Context) error {
+	namespace, name := bridgeName(0, r.namespaces)
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name + "-bridge"}}
+	if err := r.cluster.client.Delete(ctx, account); err != nil {
+		return err
+	}
+	return await(ctx, func() (bool, error) {
+		err := r.cluster.client.Get(ctx, client.ObjectKeyFromObject(account), account)
+		return err == nil, client.IgnoreNotFound(err)
 	})
 }
 

@@ -23,6 +23,8 @@ type result struct {
 	// bridges is the number of bridges that change in the phase.
 	bridges  int
 	duration time.Duration
+	// reaction is the time until the operator has acted on a change, in the phase that measures it.
+	reaction time.Duration
 	requests requests
 	passes   int
 	usage    usage // with the processor time of the phase
