@@ -15,7 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// toldBy returns what the conditions say, by type, without their times.
+// toldBy returns the conditions by type, without their times.
 func toldBy(b *v1alpha1.MQTTBridge) map[string]metav1.Condition {
 	out := map[string]metav1.Condition{}
 	for _, c := range b.Status.Conditions {
