@@ -98,7 +98,8 @@ func (r *Reconciler) finalize(ctx context.Context, b *v1alpha1.MQTTBridge) (ctrl
 func (r *Reconciler) endDeletion(ctx context.Context, b *v1alpha1.MQTTBridge, e *event) error {
 	if e != nil {
 		log.FromContext(ctx).Info("the deletion of the bridge ends", "reason", e.reason, "message", e.note)
-		if err := r.Client.Create(ctx, eventOfDeletion(b, e, r.Now())); client.IgnoreAlreadyExists(err) != nil {
+		err := r.Client.Create(ctx, eventOfDeletion(b, e, r.Now()))
+		if err != nil && !apierrors.IsAlreadyExists(err) {
 			log.FromContext(ctx).Error(err, "the event about the end of the deletion cannot be created; the bridge is deleted without it")
 		}
 	}

@@ -51,7 +51,6 @@ func TestFingerprint_ChangedDeployment_ChangesOnlyThePartOfTheField(t *testing.T
 func TestStripDeployment_StateOfARollout_IsKept(t *testing.T) {
 	d := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{
-			SelfLink:    stagingPrefix + "x y z Unavailable", // another client has set it
 			Annotations: map[string]string{annotationSpecHash: "s", annotationTemplateHash: "t", annotationRevision: "r", "a": "b"},
 			Labels:      map[string]string{labelHealthBefore: "Ready", labelManagedBy: managedByName},
 		},
@@ -60,6 +59,7 @@ func TestStripDeployment_StateOfARollout_IsKept(t *testing.T) {
 			{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Message: "no progress"},
 		}},
 	}
+	d.SetSelfLink(stagingPrefix + "x y z Unavailable") // another client has set it
 	stripFields(d)
 	annotations, before := stagingOf(d)
 	if len(annotations) != 3 || annotations[annotationRevision] != "r" || before != healthReady {

@@ -14,7 +14,7 @@ import (
 )
 
 // fileBridges returns the bridges of the files in a directory of the project, by name of file.
-func fileBridges(t testing.TB, directory string, prefix string) map[string]*v1alpha1.MQTTBridge {
+func fileBridges(t testing.TB, directory, prefix string) map[string]*v1alpha1.MQTTBridge {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(apiserver.Root(), directory, prefix+"*.yaml"))
 	if err != nil || len(files) == 0 {

@@ -29,7 +29,7 @@ func packStaging(d *appsv1.Deployment) string {
 // labelHealthBefore, which is empty if the label is absent. Of a Deployment that is not packed,
 // it reads the annotations and the label.
 func stagingOf(d *appsv1.Deployment) (annotations map[string]string, before health) {
-	text := d.SelfLink
+	text := d.GetSelfLink()
 	if !strings.HasPrefix(text, stagingPrefix) {
 		text = packStaging(d)
 	}

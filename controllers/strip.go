@@ -89,15 +89,15 @@ func readsPodCondition(c *corev1.PodCondition) bool {
 // keepBridge keeps the key of the bridge that a pod belongs to in selfLink, instead of the label
 // with its name, because a map needs more than 300 bytes. API servers no longer use selfLink.
 func keepBridge(pod *corev1.Pod) {
-	pod.SelfLink = ""
+	pod.SetSelfLink("")
 	if name := pod.Labels[labelInstance]; name != "" {
-		pod.SelfLink = pod.Namespace + "/" + name
+		pod.SetSelfLink(pod.Namespace + "/" + name)
 	}
 }
 
 // bridgeKeyOf returns the key of the bridge that a pod of the cache belongs to, as
 // "namespace/name", or an empty string if there is none.
-func bridgeKeyOf(pod *corev1.Pod) string { return pod.SelfLink }
+func bridgeKeyOf(pod *corev1.Pod) string { return pod.GetSelfLink() }
 
 // fingerprintPrefix marks a fingerprint in an object of the cache. A generateName cannot
 // contain a slash. It can contain a colon in the kinds of RBAC.
@@ -161,7 +161,7 @@ func stripFields(obj client.Object) {
 			Spec:       appsv1.DeploymentSpec{Replicas: o.Spec.Replicas},
 			Status:     o.Status,
 		}
-		o.SelfLink = packStaging(o)
+		o.SetSelfLink(packStaging(o))
 		stripChildMeta(&o.ObjectMeta)
 		// Only the condition ReplicaFailure, and the condition Progressing if it is False, say
 		// more than the numbers of replicas.

@@ -58,7 +58,8 @@ func (m *mortal) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	m.writes = append(m.writes, req.Method+" "+req.URL.Path)
 	response, err := m.next.RoundTrip(req)
-	if m.left--; m.left != 0 || err != nil {
+	m.left--
+	if m.left != 0 || err != nil {
 		return response, err
 	}
 	close(m.dead)
