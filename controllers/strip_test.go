@@ -32,7 +32,8 @@ func TestFingerprintPrefix_AsGenerateName_IsRefusedByTheAPIServer(t *testing.T) 
 // A user must not create a pod that counts as the pod of a bridge in another namespace.
 func TestStripPod_CalledTwice_KeepsTheKeyOfTheBridge(t *testing.T) {
 	pod := runnerPod(newBridge("default", "plant"), "plant-bridge-1")
-	pod.GenerateName, pod.SelfLink = "plant-bridge-", "other/plant"
+	pod.GenerateName = "plant-bridge-"
+	pod.SetSelfLink("other/plant")
 	for range 2 {
 		if _, err := stripPod(pod); err != nil {
 			t.Fatal(err)
