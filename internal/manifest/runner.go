@@ -48,12 +48,25 @@ func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
 	if a := r.ServiceAccountName; a != "" && (len(a) > maxReference || !objectName.MatchString(a)) {
 		errs = append(errs, field.Invalid(path.Child("serviceAccountName"), a, "serviceAccountName must be the name of a ServiceAccount: lower case letters, digits, '-' and '.'"))
 	}
+	errs = append(errs, repeated(path.Child("imagePullSecrets"), len(r.ImagePullSecrets), func(i int) string { return r.ImagePullSecrets[i].Name })...)
 	errs = append(errs, tooMany(path.Child("topologySpreadConstraints"), len(r.TopologySpreadConstraints), maxSpreadConstraints)...)
 	errs = append(errs, tooMany(path.Child("hostAliases"), len(r.HostAliases), maxHostAliases)...)
 	errs = append(errs, validateDNS(r, path)...)
 	errs = append(errs, validateEnv(r.Env, path.Child("env"))...)
 	errs = append(errs, validateSecurityContext(r.PodSecurityContext, path.Child("podSecurityContext"))...)
 	return append(errs, validateExtraVolumes(r.ExtraVolumes, path.Child("extraVolumes"))...)
+}
+
+// repeated returns an error for each of n items of a list whose name an earlier item has.
+func repeated(path *field.Path, n int, name func(i int) string) (errs field.ErrorList) {
+	seen := map[string]bool{}
+	for i := range n {
+		if seen[name(i)] {
+			errs = append(errs, field.Duplicate(path.Index(i), name(i)))
+		}
+		seen[name(i)] = true
+	}
+	return errs
 }
 
 func validateDNS(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
@@ -69,15 +82,9 @@ func validateDNS(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
 
 func validateEnv(env []corev1.EnvVar, path *field.Path) field.ErrorList {
 	errs := tooMany(path, len(env), maxEnv)
-	names := map[string]bool{}
-	for i := range env {
-		if names[env[i].Name] {
-			errs = append(errs, field.Duplicate(path.Index(i), env[i].Name))
-		}
-		names[env[i].Name] = true
-	}
+	errs = append(errs, repeated(path, len(env), func(i int) string { return env[i].Name })...)
 	for _, name := range []string{"POD_NAME", "NODE_NAME"} {
-		if names[name] {
+		if slices.ContainsFunc(env, func(e corev1.EnvVar) bool { return e.Name == name }) {
 			errs = append(errs, field.Invalid(path, name, "the operator sets POD_NAME and NODE_NAME to the names of the pod and of its node; remove them"))
 		}
 	}
@@ -101,13 +108,11 @@ func validateSecurityContext(c *v1alpha1.PodSecurityContext, path *field.Path) f
 
 func validateExtraVolumes(volumes []v1alpha1.ExtraVolume, path *field.Path) field.ErrorList {
 	errs := tooMany(path, len(volumes), maxExtraVolumes)
+	errs = append(errs, repeated(path, len(volumes), func(i int) string { return volumes[i].Name })...)
 	for i := range volumes {
 		v, at := &volumes[i], path.Index(i)
 		if len(v.Name) > maxExtraVolumeName || !serverName.MatchString(v.Name) {
 			errs = append(errs, field.Invalid(at.Child("name"), v.Name, "the name of an extra volume must consist of lower case letters, digits and '-', and start and end with a letter or digit"))
-		}
-		if slices.ContainsFunc(volumes[:i], func(o v1alpha1.ExtraVolume) bool { return o.Name == v.Name }) {
-			errs = append(errs, field.Duplicate(at, v.Name))
 		}
 		if (v.ConfigMap == nil) == (v.Secret == nil) {
 			errs = append(errs, field.Invalid(at.Child("name"), v.Name, "an extra volume needs either configMap or secret; set one of them"))
