@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -186,6 +187,10 @@ func run(s *settings) error {
 	return mgr.Start(ctx)
 }
 
+// leaseRetry is the interval at which the leader renews its Lease. A replica that waits tries to
+// take the Lease after at most 2.2 times this interval.
+const leaseRetry = time.Second
+
 func newManager(ctx context.Context, config *rest.Config, s *settings) (ctrl.Manager, error) {
 	windows, err := controllers.ParseUpdateWindows(s.updateWindows, v1alpha1.TimeZone(s.updateTimeZone))
 	if err != nil {
@@ -211,6 +216,7 @@ func newManager(ctx context.Context, config *rest.Config, s *settings) (ctrl.Man
 		LeaderElection:          s.leaderElect,
 		LeaderElectionID:        leaseName(s.class),
 		LeaderElectionNamespace: s.leaderElectionNamespace,
+		RetryPeriod:             ptr.To(leaseRetry),
 		// The process exits when the manager stops, so that the next leader need not
 		// wait until the Lease expires.
 		LeaderElectionReleaseOnCancel: true,
