@@ -16,8 +16,6 @@ import (
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
 // extracted returns the owned fields of a child as client-go finds them.
@@ -82,14 +80,10 @@ func read(t *testing.T, kind childKind, key client.ObjectKey) client.Object {
 // If a field of an apply were missing or had another form, the operator would apply the child
 // in each pass.
 func TestOwnedFields_ValidManifests_AreTheAppliedOnes(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(apiserver.Root(), "test", "manifests", "valid", "*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no manifests: %v", err)
-	}
+	bridges := fileBridges(t, filepath.Join("test", "manifests", "valid"), "")
 	compared := 0
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			b := fromFile(t, "test", "manifests", "valid", filepath.Base(file))
+	for name, b := range bridges {
+		t.Run(name, func(t *testing.T) {
 			b.Namespace = namespace(t)
 			b.SetDefaultClientIDs("cluster")
 			for _, c := range built(t, b) {
@@ -112,8 +106,8 @@ func TestOwnedFields_ValidManifests_AreTheAppliedOnes(t *testing.T) {
 			}
 		})
 	}
-	if compared < 5*len(files) {
-		t.Errorf("only %d children of %d manifests were compared", compared, len(files))
+	if compared < 5*len(bridges) {
+		t.Errorf("only %d children of %d manifests were compared", compared, len(bridges))
 	}
 }
 
