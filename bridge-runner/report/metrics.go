@@ -5,10 +5,10 @@ package report
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/time/rate"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -24,9 +24,14 @@ const (
 	RemoteToLocal = "remoteToLocal"
 )
 
-// Metrics are the metrics of one runner.
+// Metrics are the metrics of one bridge. They outlive a restart of the bridge in its process:
+// counters continue. A [Registry] publishes them.
 type Metrics struct {
-	registry *prometheus.Registry
+	// collectors are all metrics. Metrics collects them one after the other, so that a registry
+	// with many bridges has one collector per bridge.
+	collectors []prometheus.Collector
+	// zeros is true if the series of counters begin with 0, see series.go.
+	zeros bool
 
 	forwarded, bytes, dropped, resent, redelivered *prometheus.CounterVec
 	diskErrors, faults                             *prometheus.CounterVec
@@ -46,12 +51,28 @@ type Metrics struct {
 	matched *prometheus.CounterVec
 	blocked *prometheus.GaugeVec
 	ignored prometheus.Gauge
-	state   *State // reports unforwardable messages in the status; nil until NewState sets it
+
+	backlogs *backlogs
+	state    *State // reports unforwardable messages in the status; nil until NewState sets it
+	// directions has what the metrics remember of each direction. Meter sets it.
+	directions map[string]*direction
 }
 
-// NewMetrics returns the metrics of a runner. All of them are registered; [Metrics.Backlog]
-// registers the others.
-func NewMetrics() *Metrics {
+// direction is the part of a direction's metrics that outlives a meter.
+type direction struct {
+	rules         []string // the names of the rules that have series
+	unforwardable *unforwardableReporter
+}
+
+// NewMetrics returns the metrics of the only bridge of a process.
+func NewMetrics() *Metrics { return newMetrics(true) }
+
+// NewSparseMetrics returns the metrics of one of many bridges of a process. A series of a
+// counter appears with its first event, because the series that are 0 would need more memory
+// than all other parts of a bridge.
+func NewSparseMetrics() *Metrics { return newMetrics(false) }
+
+func newMetrics(zeros bool) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	}
@@ -62,7 +83,9 @@ func NewMetrics() *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
 	}
 	m := &Metrics{
-		registry:           prometheus.NewRegistry(),
+		zeros:              zeros,
+		backlogs:           newBacklogs(),
+		directions:         map[string]*direction{},
 		forwarded:          counter("messages_forwarded_total", "Number of messages that the destination has acknowledged. A QoS 0 message counts when it is written to the connection.", "direction"),
 		bytes:              counter("forwarded_bytes_total", "Payload size of the forwarded messages, in bytes.", "direction"),
 		dropped:            counter("messages_dropped_total", "Number of messages that were dropped, by cause. docs/operations.md explains the causes.", "direction", "cause"),
@@ -92,10 +115,25 @@ func NewMetrics() *Metrics {
 		blocked:  gauge("blocked", "State of the direction: 1 if an unforwardable message blocks all messages behind it (delivery.unforwardable.policy: Block), otherwise 0.", "direction"),
 		ignored:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "ignored_fields", Help: "Number of fields of the manifest that this version of the runner does not know and ignores."}),
 	}
-	m.registry.MustRegister(m.blocked, m.matched, m.ignored, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
-		m.connected, m.active, m.up, m.switches, m.connectionFailures, m.probes, m.switchDuration, m.silence, m.handshakes, m.handshakeDuration, m.expiry, m.capacity, buildInfo(),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.collectors = []prometheus.Collector{
+		m.blocked, m.matched, m.ignored, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
+		m.connected, m.active, m.up, m.switches, m.connectionFailures, m.probes, m.switchDuration, m.silence, m.handshakes, m.handshakeDuration, m.expiry, m.capacity, m.backlogs,
+	}
 	return m
+}
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, c := range m.collectors {
+		c.Describe(descriptions)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
+	for _, c := range m.collectors {
+		c.Collect(metrics)
+	}
 }
 
 // SetIgnoredFields sets the number of fields of the manifest that the runner ignores.
@@ -114,6 +152,10 @@ type sideMetrics struct {
 	handshakes        *prometheus.CounterVec
 	handshakeDuration prometheus.ObserverVec
 	expiry            *prometheus.GaugeVec
+
+	// remove deletes the series of a server.
+	remove func(server string)
+	zeros  bool // see Metrics
 }
 
 func (m *Metrics) side(name string) sideMetrics {
@@ -125,12 +167,15 @@ func (m *Metrics) side(name string) sideMetrics {
 		switches:           m.switches.MustCurryWith(label),
 		connectionFailures: m.connectionFailures.MustCurryWith(label),
 		probes:             m.probes.MustCurryWith(label),
-		switchDuration:     m.switchDuration.With(label),
-		silence:            m.silence.With(label),
+		switchDuration:     m.observer(m.switchDuration, label),
+		silence:            m.observer(m.silence, label),
 
 		handshakes:        m.handshakes.MustCurryWith(label),
 		handshakeDuration: m.handshakeDuration.MustCurryWith(label),
 		expiry:            m.expiry.MustCurryWith(label),
+
+		remove: func(server string) { m.removeServer(name, server) },
+		zeros:  m.zeros,
 	}
 }
 
@@ -183,9 +228,11 @@ type meter struct {
 // resultRouted is the result of a message that a rule passed on to the destination.
 const resultRouted = "routed"
 
-// Meter returns the meter of a direction with these rules.
-func (m *Metrics) Meter(direction string, rules []manifest.Rule, log *slog.Logger) delivery.Meter {
-	label := prometheus.Labels{"direction": direction}
+// Meter returns the meter of a direction with these rules. If the rules change, the new meter
+// continues the counters. It must not be called by two goroutines at the same time.
+func (m *Metrics) Meter(name string, rules []manifest.Rule, log *slog.Logger) delivery.Meter {
+	label := prometheus.Labels{"direction": name}
+	log = Async(log).With("direction", name) // Async, because the caller holds a pipe's lock
 	out := &meter{
 		forwarded:   m.forwarded.With(label),
 		bytes:       m.bytes.With(label),
@@ -195,22 +242,47 @@ func (m *Metrics) Meter(direction string, rules []manifest.Rule, log *slog.Logge
 		dropped:     m.dropped.MustCurryWith(label),
 		held:        m.held.With(label),
 		inflight:    m.inflight.With(label),
-		latency:     m.latency.With(label),
-		log:         Async(log).With("direction", direction), // Async, because the caller holds a pipe's lock
+		latency:     m.observer(m.latency, label),
+		log:         log,
 		blocked:     m.blocked.With(label),
 		unroutedLimits: map[string]*rate.Limiter{
 			delivery.DropNoRule:       rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
 			delivery.DropInvalidTopic: rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
 		},
 
-		unforwardable: m.state.watchUnforwardable(direction, Async(log).With("direction", direction)),
+		unforwardable: m.directionNamed(name, log).unforwardable,
 	}
-	initDropped(out.dropped)
+	initSeries(m.zeros, out.dropped, delivery.DropCauses...)
+	m.setRules(name, rules)
 	for i := range rules {
-		matched := m.matched.MustCurryWith(prometheus.Labels{"direction": direction, "rule": rules[i].Name})
+		matched := m.matched.MustCurryWith(prometheus.Labels{"direction": name, "rule": rules[i].Name})
 		out.matched, out.routed = append(out.matched, matched), append(out.routed, matched.WithLabelValues(resultRouted))
 	}
 	return out
+}
+
+func (m *Metrics) directionNamed(name string, log *slog.Logger) *direction {
+	d := m.directions[name]
+	if d == nil {
+		d = &direction{unforwardable: m.state.watchUnforwardable(name, log)}
+		m.directions[name] = d
+	}
+	return d
+}
+
+// setRules removes the series of the rules that a direction does not have any more.
+func (m *Metrics) setRules(name string, rules []manifest.Rule) {
+	d := m.directions[name]
+	names := make([]string, len(rules))
+	for i := range rules {
+		names[i] = rules[i].Name
+	}
+	for _, old := range d.rules {
+		if !slices.Contains(names, old) {
+			m.matched.DeletePartialMatch(prometheus.Labels{"direction": name, "rule": old})
+		}
+	}
+	d.rules = names
 }
 
 // unroutedLogInterval is the shortest time between two log lines about messages that were

@@ -41,7 +41,7 @@ type State struct {
 	deletion *v1alpha1.DeletionStatus
 
 	unforwardable v1alpha1.UnforwardableStatus
-	deadLetter    string // the topic of dead letters; empty: there are none; set once
+	deadLetter    string // the topic of dead letters; empty: there are none
 }
 
 // NewState returns the state of a bridge before its first attempt. runner identifies the
@@ -51,13 +51,19 @@ func NewState(bridge *v1alpha1.MQTTBridge, runner v1alpha1.RunnerStatus, metrics
 	st.runner.StartTime, st.runner.Generation = st.start, bridge.Generation
 	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
 	st.Remote = newSide(st, bridge.Spec.Remote.Servers(), metrics.side("remote"))
-	st.Local.status.ClientID, st.Remote.status.ClientID = bridge.Spec.Local.ClientID, bridge.Spec.Remote.ClientID
-	if d := bridge.Spec.Delivery; d != nil && d.Unforwardable != nil && d.Unforwardable.DeadLetter != nil {
-		st.deadLetter = d.Unforwardable.DeadLetter.Topic
-	}
+	st.setSpecLocked(&bridge.Spec)
 	metrics.state = st
 	st.updateReadyLocked(st.start.Time) // the start of the runner is a change; no other goroutine uses st yet
 	return st
+}
+
+// setSpecLocked sets the fields that repeat a part of the spec.
+func (st *State) setSpecLocked(s *v1alpha1.MQTTBridgeSpec) {
+	st.Local.status.ClientID, st.Remote.status.ClientID = s.Local.ClientID, s.Remote.ClientID
+	st.deadLetter = ""
+	if d := s.Delivery; d != nil && d.Unforwardable != nil && d.Unforwardable.DeadLetter != nil {
+		st.deadLetter = d.Unforwardable.DeadLetter.Topic
+	}
 }
 
 // Changed returns a channel that receives a value after the state has changed.
@@ -110,6 +116,18 @@ func (st *State) SetGeneration(generation int64) {
 		st.runner.Generation = generation
 		st.updateReadyLocked(time.Now())
 	}
+}
+
+// SetRefused records that the runner cannot apply a manifest, and continues with the manifest of
+// an earlier generation. nil: there is no such manifest.
+func (st *State) SetRefused(r *v1alpha1.RefusedManifest) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.runner.Refused = nil
+	if r != nil {
+		st.runner.Refused = &v1alpha1.RefusedManifest{Generation: r.Generation, Message: truncate(r.Message, maxRefused)}
+	}
+	st.updateReadyLocked(time.Now())
 }
 
 // Stopping records that the runner accepts no more messages, because it stops.
@@ -322,8 +340,12 @@ func (s *Side) setFailedLocked(server int, why *diagnosis.Problem, at time.Time)
 	s.state.updateReadyLocked(at)
 }
 
-// maxMessage is the largest length of a message that the schema allows, in bytes.
-const maxMessage = 512
+const (
+	// maxMessage is the largest length of a message that the schema allows, in bytes.
+	maxMessage = 512
+	// maxRefused is the largest length of the message about a refused manifest, in bytes.
+	maxRefused = 1024
+)
 
 // truncate shortens s to at most limit bytes. A shortened text ends with "...".
 func truncate(s string, limit int) string {

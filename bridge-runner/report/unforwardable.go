@@ -43,7 +43,7 @@ const (
 // there is nothing left to report. Only the latest message is kept.
 type unforwardableReporter struct {
 	log        *slog.Logger
-	deadLetter string                               // the topic of dead letters
+	deadLetter func() string                        // returns the topic of dead letters
 	write      func(*v1alpha1.UnforwardableMessage) // sets the message in the status; nil removes it
 
 	mu        sync.Mutex // guards the fields below up to unblocked; held briefly
@@ -57,20 +57,20 @@ type unforwardableReporter struct {
 	state runState // only the goroutine of run uses it
 }
 
-func newUnforwardableReporter(log *slog.Logger, deadLetter string, write func(*v1alpha1.UnforwardableMessage)) *unforwardableReporter {
+func newUnforwardableReporter(log *slog.Logger, deadLetter func() string, write func(*v1alpha1.UnforwardableMessage)) *unforwardableReporter {
 	return &unforwardableReporter{log: log, deadLetter: deadLetter, write: write, wake: make(chan struct{}, 1)}
 }
 
 // watchUnforwardable returns the reporter of a direction. If st is nil, the reporter only logs.
 func (st *State) watchUnforwardable(direction string, log *slog.Logger) *unforwardableReporter {
 	if st == nil {
-		return newUnforwardableReporter(log, "", func(*v1alpha1.UnforwardableMessage) {})
+		return newUnforwardableReporter(log, func() string { return "" }, func(*v1alpha1.UnforwardableMessage) {})
 	}
 	part := &st.unforwardable.RemoteToLocal
 	if direction == LocalToRemote {
 		part = &st.unforwardable.LocalToRemote
 	}
-	return newUnforwardableReporter(log, st.deadLetter, func(m *v1alpha1.UnforwardableMessage) {
+	return newUnforwardableReporter(log, st.deadLetterTopic, func(m *v1alpha1.UnforwardableMessage) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		*part = m
@@ -243,7 +243,7 @@ func (u *unforwardableReporter) consequence(m *delivery.UnforwardableMessage) st
 	case delivery.FateBlocks:
 		return "the message is kept, and all messages behind it wait (delivery.unforwardable.policy: Block); " + remedy + ", or set the policy to Drop"
 	case delivery.FateDeadLetter:
-		return fmt.Sprintf("the message is acknowledged to its source, and published there under %s; %s", truncate(strconv.Quote(u.deadLetter), maxDeadLetter), remedy)
+		return fmt.Sprintf("the message is acknowledged to its source, and published there under %s; %s", truncate(strconv.Quote(u.deadLetter()), maxDeadLetter), remedy)
 	case delivery.FateDropped:
 	}
 	return "the message is dropped, and acknowledged to its source; " + remedy

@@ -47,7 +47,7 @@ func (w *unforwardableWorld) giveUp(topic string, fate delivery.Fate) {
 // blocked returns the value of mqttbridge_blocked.
 func (w *unforwardableWorld) blocked(t *testing.T) float64 {
 	t.Helper()
-	families, err := w.metrics.registry.Gather()
+	families, err := registryOf(w.metrics).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestUnforwardable_AnyTopicAndAnswer_FitsSchema(t *testing.T) {
 		for _, text := range []string{strings.Repeat("ü", 40_000), "\xff\x00\x01", strings.Repeat("\x01", 300), strings.Repeat("\U0001F4A1", 1000), ""} {
 			for _, fate := range []delivery.Fate{delivery.FateDropped, delivery.FateDeadLetter, delivery.FateBlocks} {
 				for cause, reason := range map[string]string{delivery.DropRefused: "Refused", delivery.DropTooLarge: "TooLarge", delivery.DropUnforwardable: "EndsSession"} {
-					u := newUnforwardableReporter(slog.New(slog.DiscardHandler), deadLetter, nil)
+					u := newUnforwardableReporter(slog.New(slog.DiscardHandler), func() string { return deadLetter }, nil)
 					m := u.status(&delivery.UnforwardableMessage{Topic: text, Cause: cause, Fate: fate, Err: &diagnosis.Problem{Message: text}}, time.Now())
 					if len(m.Topic) > maxTopic || !utf8.ValidString(m.Topic) || strings.ContainsAny(m.Topic, "\x00\x01") || m.Reason != reason {
 						t.Errorf("topic %q, reason %s", m.Topic, m.Reason)
