@@ -1,13 +1,15 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bridge-runner runs one MQTT bridge from its MQTTBridge manifest: in a
-// pod, in a container or at an edge without Kubernetes.
+// Command bridge-runner runs MQTT bridges from their MQTTBridge manifests: in a pod, in a
+// container or at an edge without Kubernetes. With --bridge it runs one bridge, and with --bridges
+// the bridges of a directory.
 //
 // It exits with status 0 after SIGTERM or SIGINT, when the messages in flight have been
-// acknowledged or the drain timeout has passed, and, except in a pod, when the manifest has a
-// deletionTimestamp and the work of deletionPolicy is done; with 1 if it cannot run, or if this
-// work takes longer than deletionTimeoutSeconds; and with 2 if its arguments are invalid.
+// acknowledged or the drain timeout has passed, and, except in a pod or with --bridges, when the
+// manifest has a deletionTimestamp and the work of deletionPolicy is done; with 1 if it cannot
+// run, or if this work takes longer than deletionTimeoutSeconds; and with 2 if its arguments are
+// invalid.
 package main
 
 import (
@@ -44,9 +46,13 @@ func main() {
 		fmt.Println(buildinfo.Line("bridge-runner"))
 		return
 	}
-	useOneProcessor()
+	run := runHost
+	if opts.bridge != "" {
+		useOneProcessor()
+		run = runBridge
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	err = runBridge(ctx, opts)
+	err = run(ctx, opts)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bridge-runner:", err)
@@ -57,7 +63,8 @@ func main() {
 // useOneProcessor keeps Go from waking a second processor for each message, which costs
 // more than the message itself (docs/performance.md). Forwarding consists of many small
 // steps, and one processor executes tens of thousands of them per second. The environment
-// variable GOMAXPROCS overrides this setting.
+// variable GOMAXPROCS overrides this setting. A process with many bridges uses all processors:
+// the bridges work independently of each other, and together they may need more than one.
 func useOneProcessor() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
