@@ -17,7 +17,16 @@ import (
 type Directory struct {
 	path  string
 	files map[string]*watchedFile // by name
+	// version is the version of the directory at the latest complete scan, and skipped the number
+	// of scans since then. incomplete is true if that scan has missed a file for the first time.
+	version    fileVersion
+	skipped    int
+	incomplete bool
 }
+
+// maxSkipped is the number of scans without a look at each file, while no file of the directory is
+// added, removed or replaced. A file that is changed in place is found after these scans.
+const maxSkipped = 3
 
 type watchedFile struct {
 	version fileVersion
@@ -35,9 +44,14 @@ func (d *Directory) File(name string) string { return filepath.Join(d.path, name
 
 // Scan returns the names of the files that are new or have changed since the last scan, and of
 // those that were removed, in alphabetical order. A file is removed if two scans do not find it:
-// programs may replace a file by removing it first. If the directory cannot be read, nothing has
-// changed.
+// programs may replace a file by removing it first. Most scans look only at the directory, because
+// it may have thousands of files. If the directory cannot be read, nothing has changed.
 func (d *Directory) Scan() (changed, removed []string, err error) {
+	if isNew, exists := d.version.update(d.path); exists && !isNew && !d.incomplete && d.skipped < maxSkipped {
+		d.skipped++
+		return nil, nil, nil
+	}
+	d.skipped = 0
 	entries, err := os.ReadDir(d.path) // in alphabetical order
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the directory of --bridges: %w", err)
@@ -45,7 +59,7 @@ func (d *Directory) Scan() (changed, removed []string, err error) {
 	found := make(map[string]bool, len(entries))
 	for _, e := range entries {
 		name := e.Name()
-		if !isManifestName(name) {
+		if e.IsDir() || !isManifestName(name) {
 			continue
 		}
 		file := d.files[name]
@@ -66,6 +80,7 @@ func (d *Directory) Scan() (changed, removed []string, err error) {
 
 // removeMissing forgets the files that neither this scan nor the previous scan has found.
 func (d *Directory) removeMissing(found map[string]bool) (removed []string) {
+	d.incomplete = false
 	for name, file := range d.files {
 		switch {
 		case found[name]:
@@ -73,7 +88,7 @@ func (d *Directory) removeMissing(found map[string]bool) (removed []string) {
 			delete(d.files, name)
 			removed = append(removed, name)
 		default:
-			file.missing = true
+			file.missing, d.incomplete = true, true
 		}
 	}
 	slices.Sort(removed)

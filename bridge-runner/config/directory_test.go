@@ -64,6 +64,20 @@ func TestDirectory_Files_ReportedWhenTheyChange(t *testing.T) {
 	}
 }
 
+func TestDirectory_FileChangedInPlace_IsFoundAfterAFewScans(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", "x")
+	d := NewDirectory(dir)
+	scan(t, d)
+	write(t, dir, "a.yaml", "longer")
+	for range maxSkipped + 1 {
+		if got := scan(t, d); got == "+a.yaml" {
+			return
+		}
+	}
+	t.Errorf("the change is not found after %d scans", maxSkipped+1)
+}
+
 // The kubelet replaces the directory of a ConfigMap by changing a symbolic link.
 func TestDirectory_MountedConfigMap_ReportsChangesThroughLinks(t *testing.T) {
 	dir := t.TempDir()

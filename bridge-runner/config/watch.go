@@ -34,7 +34,7 @@ func Watch(ctx context.Context, path string, changed func(*Manifest, error)) {
 	}
 }
 
-// fileVersion identifies the content of a file without reading it. The zero value is the version
+// fileVersion identifies the content of a file or a directory without reading it. The zero value is the version
 // of no file.
 type fileVersion struct {
 	info os.FileInfo
@@ -44,7 +44,7 @@ type fileVersion struct {
 // If there is no such file, the version stays.
 func (v *fileVersion) update(path string) (isNew, exists bool) {
 	info, err := os.Stat(path)
-	if err != nil || info.IsDir() {
+	if err != nil {
 		return false, false
 	}
 	if v.info != nil && os.SameFile(info, v.info) && info.ModTime().Equal(v.info.ModTime()) && info.Size() == v.info.Size() {
