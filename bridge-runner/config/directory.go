@@ -34,7 +34,7 @@ type watchedFile struct {
 	missing bool
 }
 
-// NewDirectory returns the directory at path, of which no file is known.
+// NewDirectory returns the directory at path. All its files are new to the first scan.
 func NewDirectory(path string) *Directory {
 	return &Directory{path: path, files: map[string]*watchedFile{}}
 }

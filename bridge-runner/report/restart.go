@@ -5,12 +5,16 @@ package report
 
 import (
 	"maps"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
+
+// maxRefused is the largest length of the message about a refused manifest, in bytes.
+const maxRefused = 1024
 
 // Restart records that the bridge has ended, and starts again in this process with another
 // manifest. The counts, the latest failover and the start of the process stay.
@@ -63,6 +67,18 @@ func (m *Metrics) restart() {
 		}
 		d.unforwardable.reportUnblocked()
 	}
+}
+
+// SetRefused records that the runner cannot apply a manifest, and continues with the manifest of
+// an earlier generation. nil: there is no such manifest.
+func (st *State) SetRefused(r *v1alpha1.RefusedManifest) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.runner.Refused = nil
+	if r != nil {
+		st.runner.Refused = &v1alpha1.RefusedManifest{Generation: r.Generation, Message: truncate(r.Message, maxRefused)}
+	}
+	st.updateReadyLocked(time.Now())
 }
 
 // deadLetterTopic returns the topic of dead letters. It is empty if there are none.

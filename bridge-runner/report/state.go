@@ -118,18 +118,6 @@ func (st *State) SetGeneration(generation int64) {
 	}
 }
 
-// SetRefused records that the runner cannot apply a manifest, and continues with the manifest of
-// an earlier generation. nil: there is no such manifest.
-func (st *State) SetRefused(r *v1alpha1.RefusedManifest) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.runner.Refused = nil
-	if r != nil {
-		st.runner.Refused = &v1alpha1.RefusedManifest{Generation: r.Generation, Message: truncate(r.Message, maxRefused)}
-	}
-	st.updateReadyLocked(time.Now())
-}
-
 // Stopping records that the runner accepts no more messages, because it stops.
 func (st *State) Stopping() {
 	st.mu.Lock()
@@ -340,12 +328,8 @@ func (s *Side) setFailedLocked(server int, why *diagnosis.Problem, at time.Time)
 	s.state.updateReadyLocked(at)
 }
 
-const (
-	// maxMessage is the largest length of a message that the schema allows, in bytes.
-	maxMessage = 512
-	// maxRefused is the largest length of the message about a refused manifest, in bytes.
-	maxRefused = 1024
-)
+// maxMessage is the largest length of a message that the schema allows, in bytes.
+const maxMessage = 512
 
 // truncate shortens s to at most limit bytes. A shortened text ends with "...".
 func truncate(s string, limit int) string {
