@@ -34,6 +34,15 @@ func NewHost(t testing.TB) *Host {
 	return &Host{r}
 }
 
+// NewRaceHost is like NewHost, but the process has the race detector. A detected race fails the
+// test.
+func NewRaceHost(t testing.TB) *Host {
+	t.Helper()
+	h := NewHost(t)
+	h.race = true
+	return h
+}
+
 // StartHost starts a host with these bridges. The file of a bridge is <name>.yaml.
 func StartHost(t testing.TB, bridges ...*v1alpha1.MQTTBridge) *Host {
 	t.Helper()

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	protocol "github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
@@ -90,11 +91,33 @@ func TestChange_RefusedManifest_KeepsThePreviousOneUntilItIsCorrected(t *testing
 	l.finish()
 }
 
+// The pod is about to be replaced: only a switch and a deletion cannot wait.
+func TestChange_ForAnotherPodTemplate_OnlyRequestsAreApplied(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	neverBack(l.manifest)
+	ofPod := func(hash string) map[string]string {
+		return map[string]string{protocol.AnnotationVersion: "1", protocol.AnnotationTemplateHash: hash}
+	}
+	l.manifest.Annotations = ofPod("a")
+	l.connect()
+	first := l.manifest.Generation
+	l.stream(1, 200)
+	l.manifest.Annotations = ofPod("b")
+	l.manifest.Spec.LocalToRemote = []v1alpha1.Rule{{Filter: "elsewhere/#"}}
+	l.prefer("backup-1", false)
+	if s := l.runner.WaitActive("backup-1", eventTimeout); s.Runner.Generation != first || s.Runner.Refused != nil {
+		t.Errorf("%+v", s.Runner)
+	}
+	l.finish()
+}
+
 // The restarts overlap: the latest manifest is applied in the end.
 func TestChange_SeveralAtOnce_LatestIsApplied(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	l.connect()
+	l.runner = mqtttest.StartRaceRunner(t, l.manifest)
+	l.runner.WaitActive("primary", eventTimeout)
 	for i := range 5 {
 		l.manifest.Spec.Delivery = &v1alpha1.Delivery{InflightWindow: ptr.To(int32(10 + i))}
 		l.runner.Update(l.manifest)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/eclipse/paho.golang/paho"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -81,8 +82,11 @@ func series(h *mqtttest.Host, bridge string) (n int) {
 func TestHost_AddedChangedAndRemovedFiles_AffectOnlyTheirBridge(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	a, b := s.bridge("a"), s.bridge("b")
-	h := mqtttest.StartHost(t, a, b)
+	b := s.bridge("b")
+	h := mqtttest.NewRaceHost(t)
+	h.Put(s.bridge("a"))
+	h.Put(b)
+	h.Start()
 	since := h.WaitConnected("a.yaml", eventTimeout).Status.Remote.Active.Since
 	h.WaitConnected("b.yaml", eventTimeout)
 	s.send("a/1")
@@ -130,7 +134,7 @@ func TestHost_AddedChangedAndRemovedFiles_AffectOnlyTheirBridge(t *testing.T) {
 func TestHost_InvalidAndDuplicateFiles_AreRefusedUntilCorrected(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	h := mqtttest.NewHost(t)
+	h := mqtttest.NewRaceHost(t)
 	h.PutText("broken.yaml", "kind: [")
 	h.Put(s.bridge("a"))
 	again := s.bridge("a")
@@ -210,6 +214,36 @@ func TestHost_SecretsAndBuffers_AreSeparate(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestHost_DeletedBridge_EndsItsSessionsAndTheOthersContinue(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.bridge("a"), s.bridge("b")
+	h := mqtttest.StartHost(t, a, b)
+	h.WaitConnected("a.yaml", eventTimeout)
+	h.WaitConnected("b.yaml", eventTimeout)
+	a.DeletionTimestamp, a.Spec.DeletionPolicy = ptr.To(metav1.Now()), ptr.To(v1alpha1.DeletionEndSessions)
+	h.Put(a)
+	h.WaitFile("a.yaml", eventTimeout, "deleted", func(f mqtttest.HostFile) error {
+		if d := f.Status.Deletion; d == nil || d.State != v1alpha1.DeletionComplete {
+			return fmt.Errorf("%+v", d)
+		}
+		return nil
+	})
+	wantNoSession(t, localSide, a, s.local)
+	wantNoSession(t, remoteSide, a, s.remote)
+	mqtttest.Eventually(t, eventTimeout, "one bridge is left", func() error {
+		if n := h.Metrics().Sum("mqttbridge_bridges"); n != 1 {
+			return fmt.Errorf("%v bridges", n)
+		}
+		return nil
+	})
+	s.send("b/1")
+	a.DeletionTimestamp = nil
+	h.Put(a)
+	h.WaitConnected("a.yaml", eventTimeout)
+	s.send("a/1")
 }
 
 func TestHost_FiftyBridges_DrainTogetherOnSIGTERM(t *testing.T) {
