@@ -4,7 +4,9 @@
 package delivery
 
 import (
+	"hash/maphash"
 	"slices"
+	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/topic"
@@ -22,8 +24,11 @@ import (
 // own filter, and a message without its identifier is a second copy: some servers send a message
 // once for each subscription. A server sends the messages of one QoS in order.
 //
-// Such a server may send the copy for the earlier filter first. Then one message is forwarded
-// twice for each new rule and QoS. This is preferred to the loss of a message.
+// Such a server may send the copy for the earlier filter first, as Mosquitto does if the new filter
+// has more wildcards. The copy for the new filter is recognized if both arrive in one read: two
+// publications of the same content, one before and one after the change of the subscriptions, are
+// at least a round trip apart. Otherwise one message is forwarded twice for each new rule and QoS,
+// which is preferred to the loss of a message.
 type routes struct {
 	rules []manifest.Rule
 	// ids are the subscription identifiers of the rules, in the order of rules.
@@ -40,6 +45,25 @@ type routes struct {
 	// source is the session from which the latest message with identifiers arrived. It is valid
 	// if added is not nil.
 	source *session.Session
+	// earlier is the latest message that was sent for an earlier filter and that a rule has taken.
+	earlier content
+}
+
+// content identifies the content of a message, and the read in which it arrived.
+type content struct {
+	readAt time.Time
+	hash   uint64
+}
+
+var contentSeed = maphash.MakeSeed()
+
+func contentOf(in *session.Inbound) content {
+	type identity struct {
+		topic, payload string
+		qos            byte
+		retain         bool
+	}
+	return content{in.ReceivedAt, maphash.Comparable(contentSeed, identity{in.Topic, in.Payload, in.QoS, in.Retain})}
 }
 
 // addition is a set of bits. The bits 0, 1 and 2 stand for a QoS at which a message for the
@@ -102,11 +126,16 @@ func (r *routes) sentFor(in *session.Inbound, i int) bool {
 	if r.added == nil || r.added[i] == 0 {
 		return own
 	}
+	first := r.added[i]&arrivedAt(in.QoS) == 0
 	if own {
 		r.added[i] |= arrivedAt(in.QoS)
-		return true
+		return !first || r.earlier.readAt.IsZero() || r.earlier != contentOf(in)
 	}
-	return r.added[i]&arrivedAt(in.QoS) == 0 && r.rules[i].Filter.Match(in.Topic) && r.sentForEarlier(in)
+	if !first || !r.rules[i].Filter.Match(in.Topic) || !r.sentForEarlier(in) {
+		return false
+	}
+	r.earlier = contentOf(in)
+	return true
 }
 
 // sentForEarlier reports whether the server sent the message for a filter that no rule has any

@@ -126,9 +126,7 @@ func (w *world) play(id uint16, step routeStep) {
 		w.source.connect(true, nil)
 		return
 	}
-	subscription := identifiers(rules(w.t, v1alpha1.Rule{Filter: step.filter}))[0]
-	p := script.Publish(id, step.qos, step.topic, fmt.Sprint(id))
-	p.Properties = &v5.Properties{SubscriptionIdentifier: new(int(subscription))}
+	p := w.sentFor(step.filter, script.Publish(id, step.qos, step.topic, fmt.Sprint(id)))
 	w.source.Send(p)
 	for _, want := range step.want {
 		got := w.destination.Next()
@@ -138,4 +136,45 @@ func (w *world) play(id uint16, step routeStep) {
 		w.destination.Send(script.Ack(v5.PUBACK, got.ID, 0))
 	}
 	w.source.Want(fmt.Sprintf("%s %d", map[byte]string{1: "PUBACK", 2: "PUBREC"}[step.qos], id))
+}
+
+// sentFor returns p with the subscription identifier of a filter.
+func (w *world) sentFor(filter string, p script.Packet) script.Packet {
+	w.t.Helper()
+	subscription := identifiers(rules(w.t, v1alpha1.Rule{Filter: filter}))[0]
+	p.Properties = &v5.Properties{SubscriptionIdentifier: new(int(subscription))}
+	return p
+}
+
+func TestRoutes_CopyForTheEarlierFilterArrivesFirst_SecondCopyIsRecognizedInOneRead(t *testing.T) {
+	type message struct{ filter, payload string }
+	for _, c := range []struct {
+		name  string
+		reads [][]message
+		want  []string
+	}{
+		{"each message twice in one read", [][]message{{{"a/b", "x"}, {"a/#", "x"}, {"a/b", "y"}, {"a/#", "y"}}}, []string{"x", "y"}},
+		{"behind a message from before the change", [][]message{{{"a/b", "x"}, {"a/b", "x"}, {"a/#", "x"}}}, []string{"x", "x"}},
+		{"another message", [][]message{{{"a/b", "x"}, {"a/#", "y"}, {"a/#", "x"}}}, []string{"x", "y", "x"}},
+		{"the same content later", [][]message{{{"a/b", "x"}}, {{"a/#", "x"}}}, []string{"x", "x"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, packet.V5, rulesFor([]string{"a/b"})...)
+			w.source.connect(false, nil)
+			w.destination.up(false)
+			w.update(Options{}, rulesFor([]string{"a/#"})...)
+			for _, read := range c.reads {
+				var packets []script.Packet
+				for _, m := range read {
+					packets = append(packets, w.sentFor(m.filter, script.Publish(0, 0, "a/b", m.payload)))
+				}
+				w.source.Send(packets...)
+				w.source.sync()
+			}
+			for _, want := range c.want {
+				w.destination.Want("PUBLISH qos0 0/a/b=" + want)
+			}
+			w.destination.sync() // nothing else is sent
+		})
+	}
 }
