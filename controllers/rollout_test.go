@@ -96,6 +96,7 @@ func TestCauseOf_ChangedSpecAndTemplate_DistinguishesUserAndOperator(t *testing.
 		"the user":                    {annotations("old", "old"), causeUser},
 		"a setting that is elsewhere": {annotations("old", "t"), causeNone},
 		"an operator without hashes":  {nil, causeOperator},
+		"an earlier operator":         {map[string]string{"mqttbridge.io/spec-hash": "old", annotationTemplateHash: "old"}, causeOperator},
 	} {
 		if got := causeOf(tt.live, annotations("s", "t")); got != tt.want {
 			t.Errorf("%s: cause %d; want %d", name, got, tt.want)
