@@ -5,7 +5,6 @@ package report
 
 import (
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,16 +29,21 @@ type meter struct {
 	// routed. Both are in the order of the rules.
 	routed  []prometheus.Counter
 	matched []*prometheus.CounterVec
+	// removeSeries removes the series of the rules that later meters of the direction do not have.
+	removeSeries func()
 }
 
 // resultRouted is the result of a message that a rule passed on to the destination.
 const resultRouted = "routed"
 
-// Meter returns the meter of a direction with these rules. If the rules change, the new meter
-// continues the counters. It must not be called by two goroutines at the same time.
+// Meter returns the meter of a direction with these rules. If the direction had other rules, the
+// pipe must be updated with this meter: the counters of the rules that it still has continue, and
+// the series of the others are removed. Meter must not be called by two goroutines at the same
+// time, and not during [delivery.Pipe.Update].
 func (m *Metrics) Meter(name string, rules []manifest.Rule, log *slog.Logger) delivery.Meter {
 	label := prometheus.Labels{"direction": name}
 	log = Async(log).With("direction", name) // Async, because the caller holds a pipe's lock
+	d := m.directionNamed(name, log)
 	out := &meter{
 		forwarded:   m.forwarded.With(label),
 		bytes:       m.bytes.With(label),
@@ -57,39 +61,19 @@ func (m *Metrics) Meter(name string, rules []manifest.Rule, log *slog.Logger) de
 			delivery.DropInvalidTopic: rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
 		},
 
-		unforwardable: m.directionNamed(name, log).unforwardable,
+		unforwardable: d.unforwardable,
 	}
 	initSeries(m.zeros, out.dropped, delivery.DropCauses...)
-	m.setRules(name, rules)
+	names := ruleNames(rules)
+	out.removeSeries = func() { m.removeSeries(name, names) }
+	before := d.rules
+	d.rules = names
+	m.removeSeries(name, before)
 	for i := range rules {
 		matched := m.matched.MustCurryWith(prometheus.Labels{"direction": name, "rule": rules[i].Name})
 		out.matched, out.routed = append(out.matched, matched), append(out.routed, matched.WithLabelValues(resultRouted))
 	}
 	return out
-}
-
-func (m *Metrics) directionNamed(name string, log *slog.Logger) *direction {
-	d := m.directions[name]
-	if d == nil {
-		d = &direction{unforwardable: m.state.watchUnforwardable(name, log)}
-		m.directions[name] = d
-	}
-	return d
-}
-
-// setRules removes the series of the rules that a direction does not have any more.
-func (m *Metrics) setRules(name string, rules []manifest.Rule) {
-	d := m.directions[name]
-	names := make([]string, len(rules))
-	for i := range rules {
-		names[i] = rules[i].Name
-	}
-	for _, old := range d.rules {
-		if !slices.Contains(names, old) {
-			m.matched.DeletePartialMatch(prometheus.Labels{"direction": name, "rule": old})
-		}
-	}
-	d.rules = names
 }
 
 // unroutedLogInterval is the shortest time between two log lines about messages that were

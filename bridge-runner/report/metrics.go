@@ -47,14 +47,8 @@ type Metrics struct {
 
 	backlogs *backlogs
 	state    *State // reports unforwardable messages in the status; nil until NewState sets it
-	// directions are the parts of the directions that outlive a meter. Meter sets them.
+	// directions holds the part of each direction that outlives a meter. Meter sets it.
 	directions map[string]*direction
-}
-
-// direction is the part of a direction's metrics that outlives a meter.
-type direction struct {
-	rules         []string // the names of the rules that have series
-	unforwardable *unforwardableReporter
 }
 
 // NewMetrics returns the metrics of the only bridge of a process.

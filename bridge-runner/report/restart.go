@@ -26,8 +26,8 @@ func (st *State) Restart(bridge *v1alpha1.MQTTBridge, metrics *Metrics) {
 	for side, spec := range map[*Side]*v1alpha1.Side{st.Local: &bridge.Spec.Local, st.Remote: &bridge.Spec.Remote} {
 		side.disconnectedLocked()
 		side.restartLocked(spec.Servers(), now)
+		side.status.ClientID = spec.ClientID
 	}
-	st.setSpecLocked(&bridge.Spec)
 	st.buffer, st.deletion = nil, nil
 	st.runner.Generation = bridge.Generation
 	st.updateReadyLocked(now.Time)
@@ -79,11 +79,4 @@ func (st *State) SetRefused(r *v1alpha1.RefusedManifest) {
 		st.runner.Refused = &v1alpha1.RefusedManifest{Generation: r.Generation, Message: truncate(r.Message, maxRefused)}
 	}
 	st.updateReadyLocked(time.Now())
-}
-
-// deadLetterTopic returns the topic of dead letters. It is empty if there are none.
-func (st *State) deadLetterTopic() string {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.deadLetter
 }

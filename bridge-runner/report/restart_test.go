@@ -14,7 +14,6 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
-	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 func TestRestart_ChangedServers_KeepsCountsAndStateOfTheOthers(t *testing.T) {
@@ -59,40 +58,6 @@ func TestRestart_ChangedServers_KeepsCountsAndStateOfTheOthers(t *testing.T) {
 	st.Remote.Connected(0, time.Now()) // the loss of the previous bridge's server is not a failover
 	if got := st.Status().Remote; *got.Switches != 1 || got.Active.Name != "new" {
 		t.Errorf("%+v", got)
-	}
-}
-
-func TestMeter_ChangedRules_CountersContinueAndSeriesOfRemovedRulesDisappear(t *testing.T) {
-	m := NewMetrics()
-	newStateWith(m)
-	rules := func(filters ...string) []manifest.Rule {
-		var spec []v1alpha1.Rule
-		for _, f := range filters {
-			spec = append(spec, v1alpha1.Rule{Name: f, Filter: f})
-		}
-		out, err := manifest.Rules(spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-	log := slog.New(slog.DiscardHandler)
-	first := m.Meter(LocalToRemote, rules("a", "b"), log)
-	first.Matched(1, "")
-	first.Forwarded(10, 0)
-	next := m.Meter(LocalToRemote, rules("b", "c"), log)
-	next.Matched(0, "")
-	next.Forwarded(10, 0)
-	got := gather(t, m)
-	for name, want := range map[string]float64{
-		"rule_messages_total localToRemote/routed/b": 2, "rule_messages_total localToRemote/routed/c": 0, "messages_forwarded_total localToRemote": 2,
-	} {
-		if value, ok := got[name]; !ok || value != want {
-			t.Errorf("%s is %v (exists: %t), want %v", name, value, ok, want)
-		}
-	}
-	if _, ok := got["rule_messages_total localToRemote/routed/a"]; ok {
-		t.Error("the series of the removed rule is left")
 	}
 }
 

@@ -41,7 +41,6 @@ type State struct {
 	deletion *v1alpha1.DeletionStatus
 
 	unforwardable v1alpha1.UnforwardableStatus
-	deadLetter    string // the topic of dead letters; empty: there are none
 }
 
 // NewState returns the state of a bridge before its first attempt. runner identifies the
@@ -51,19 +50,10 @@ func NewState(bridge *v1alpha1.MQTTBridge, runner v1alpha1.RunnerStatus, metrics
 	st.runner.StartTime, st.runner.Generation = st.start, bridge.Generation
 	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
 	st.Remote = newSide(st, bridge.Spec.Remote.Servers(), metrics.side("remote"))
-	st.setSpecLocked(&bridge.Spec)
+	st.Local.status.ClientID, st.Remote.status.ClientID = bridge.Spec.Local.ClientID, bridge.Spec.Remote.ClientID
 	metrics.state = st
 	st.updateReadyLocked(st.start.Time) // the start of the runner is a change; no other goroutine uses st yet
 	return st
-}
-
-// setSpecLocked sets the fields that repeat a part of the spec.
-func (st *State) setSpecLocked(s *v1alpha1.MQTTBridgeSpec) {
-	st.Local.status.ClientID, st.Remote.status.ClientID = s.Local.ClientID, s.Remote.ClientID
-	st.deadLetter = ""
-	if d := s.Delivery; d != nil && d.Unforwardable != nil && d.Unforwardable.DeadLetter != nil {
-		st.deadLetter = d.Unforwardable.DeadLetter.Topic
-	}
 }
 
 // Changed returns a channel that receives a value after the state has changed.
