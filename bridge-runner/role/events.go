@@ -70,7 +70,8 @@ type Record struct {
 	// Renewed changes with each renewal. It is compared for equality only, because the clocks of the
 	// members differ.
 	Renewed string
-	// Duration is the holder's duration of the Lease.
+	// Duration is the holder's duration of the Lease. If it is not greater than 0, this member's duration
+	// is used.
 	Duration time.Duration
 	// Members are the processes that have entered themselves.
 	Members []ID

@@ -62,6 +62,9 @@ func (m *Machine) observe(r Record) {
 	if l.known && r.UID == l.record.UID && r.Term < l.record.Term {
 		return
 	}
+	if r.Duration <= 0 {
+		r.Duration = m.cfg.Duration
+	}
 	old := l.record
 	if !l.known || r.UID != old.UID || r.Term != old.Term || r.Holder != old.Holder || r.Renewed != old.Renewed {
 		l.changedAt, l.readSince = m.now, time.Time{}

@@ -249,6 +249,14 @@ func TestLeaseObserved_CreatedAgain_IsAcquiredByTheActiveMember(t *testing.T) {
 	s.does(LeaseObserved{Record: Record{UID: "2", Duration: duration}}, Acquire{}).is(Active)
 }
 
+func TestLeaseObserved_NoDuration_ExpiresAfterOwnDuration(t *testing.T) {
+	s := newScript(t, nil)
+	s.record.Holder, s.record.Term, s.record.Duration = peer, 5, 0
+	s.does(LeaseObserved{Record: s.record}, Dial{}, Announce{}).does(DialFailed{To: peer})
+	s.after(2*duration/3-1).does(Tick{}, Dial{})
+	s.after(1).does(Tick{}, ReadLease{})
+}
+
 func TestLeaseObserved_UnreachableMemberIsRemoved_IsNotAsked(t *testing.T) {
 	s := standbyScript(t)
 	lost := ID{"c", "1"}
