@@ -61,10 +61,14 @@ func (m *Machine) nameSuccessor() {
 // fence processes the end of a session of a bridge. The server may have failed, another member may
 // have become active, or another client may use the same client identifier.
 func (m *Machine) fence(e SessionEnded) {
-	if !m.state.claims() || !e.Taken && m.permits() {
+	// An end soon after a confirmation without an answer may be the work of an unknown process.
+	taken := e.Taken || !m.valid() && m.now.Before(m.aloneUntil)
+	f := fence{e.Bridge, true, taken, m.seq, m.now}
+	if !m.state.claims() || !taken && (m.permits() || m.confirmed(f)) {
 		return
 	}
-	m.doubtBridge(fence{e.Bridge, true, e.Taken, m.seq, m.now})
+	m.permittedUntil = time.Time{}
+	m.doubtBridge(f)
 	m.do(Suspend{e.Bridge})
 }
 
@@ -180,6 +184,9 @@ func (m *Machine) confirmedAlone(f fence) bool {
 		return false
 	}
 	m.permittedUntil = m.now.Add(m.cfg.Heartbeat())
+	if m.cfg.Pair == nil { // a new process of the peer is not active before it has asked this member
+		m.aloneUntil = m.now.Add(m.cfg.Duration)
+	}
 	return true
 }
 

@@ -145,6 +145,13 @@ func TestSessionEnded_PeerIsTakingOver_AsksAgain(t *testing.T) {
 	s.after(time.Second).does(Tick{}, Query{})
 }
 
+func TestSessionEnded_TwiceWithoutAnyAnswer_WaitsForTheDuration(t *testing.T) {
+	s := activeScript(t).unreachable().does(PeerGoodbye{peer}, Announce{})
+	s.does(SessionEnded{"x", false}).does(ConnectRequested{"x"}, Permit{"x"})
+	s.does(SessionEnded{"x", false}, Suspend{"x"})
+	s.does(LeaseWritten{Result: Unknown}).after(duration).does(Tick{}, Renew{}, Resume{"x"})
+}
+
 func TestSessionTaken_LeaseIsValid_ResumesAfterRenewal(t *testing.T) {
 	s := activeScript(t).does(SessionEnded{"x", true}, Suspend{"x"}, Query{}, Renew{})
 	s.does(LeaseWritten{Written, s.record}, Resume{"x"}).is(Active)

@@ -57,6 +57,13 @@ func TestPair_PeerIsActive_StandsByUntilProof(t *testing.T) {
 	s.does(DialFailed{To: peer, Dead: true}, Activate{Term{0, 4}}, Announce{}).is(Active)
 }
 
+func TestPair_PeerIsDead_SessionsEndRepeatedly_AreNoReasonToSuspend(t *testing.T) {
+	s := pairScript(t, true, 0).does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
+	for range 3 {
+		s.after(2*time.Second).does(SessionEnded{"x", false}).does(ConnectRequested{"x"}, Permit{"x"})
+	}
+}
+
 func TestPair_TakeOverByHand_Activates(t *testing.T) {
 	s := pairScript(t, false, 0).does(TakeOverRequested{}, Activate{Term{0, 2}}, Announce{}).is(Active)
 	s.does(TakeOverRequested{}).is(Active)

@@ -154,6 +154,9 @@ type Machine struct {
 	// permittedUntil is the time until which no other member can have become active. The answers and
 	// the reason of the activation last that long.
 	permittedUntil time.Time
+	// aloneUntil is the end of the time after the latest confirmation without an answer, in which the
+	// end of a session counts as taken over.
+	aloneUntil time.Time
 	// fences are the bridges that wait for a confirmation. It is empty unless the state is Active or
 	// HandingOver.
 	fences []fence
