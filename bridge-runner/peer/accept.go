@@ -21,6 +21,7 @@ const (
 
 // Serve accepts connections of other members until the context ends or the endpoint is closed. Then
 // it closes the listener and returns nil. It returns an error if the listener was closed otherwise.
+// From then on, other members treat this process as ended.
 func (e *Endpoint) Serve(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

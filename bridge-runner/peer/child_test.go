@@ -107,11 +107,11 @@ func (c *child) signal(s syscall.Signal) {
 }
 
 // connectToChild connects a new endpoint to a new child, and waits for a heartbeat.
-func connectToChild(t *testing.T, limit time.Duration) (*child, *Endpoint, *recorder) {
+func connectToChild(t *testing.T, limit time.Duration) (c *child, e *Endpoint, events *recorder) {
 	t.Helper()
 	pair, own := certificate(t)
-	c := startChild(t, own)
-	e, events := start(t, "standby", pair, trust(c.finger), func(cfg *Config) { cfg.Silence = limit })
+	c = startChild(t, own)
+	e, events = start(t, "standby", pair, trust(c.finger), func(cfg *Config) { cfg.Silence = limit })
 	dial(t, e, c.address)
 	await(t, events.beats, "a heartbeat")
 	return c, e, events

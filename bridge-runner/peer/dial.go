@@ -69,7 +69,7 @@ func (e *Endpoint) Dial(ctx context.Context, address netip.AddrPort) (*Conn, Evi
 	}
 }
 
-func (e *Endpoint) dialOnce(ctx context.Context, address netip.AddrPort) (*Conn, Evidence, error) {
+func (e *Endpoint) dialOnce(ctx context.Context, address netip.AddrPort) (c *Conn, evidence Evidence, err error) {
 	raw, err := dialTCP(ctx, address)
 	switch {
 	case err == nil:
@@ -83,8 +83,7 @@ func (e *Endpoint) dialOnce(ctx context.Context, address netip.AddrPort) (*Conn,
 	conn := tls.Client(raw, e.client)
 	in, hello, err := e.handshake(ctx, conn)
 	if err == nil {
-		c := e.newConn(conn, in, hello, true)
-		if e.start(c) {
+		if c = e.newConn(conn, in, hello, true); e.start(c) {
 			return c, Connected, nil
 		}
 		err = errBroken

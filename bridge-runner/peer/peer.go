@@ -22,6 +22,9 @@
 // as the address of a pod. A Service without endpoints refuses connections, too, and so does a
 // firewall. On Linux, Dial recognizes a refusal by ICMP, which a firewall and a Service send.
 //
+// The proof also needs the cooperation of each process: it listens before it forwards the first
+// message, and until it has forwarded the last one. It ends if its listener fails.
+//
 // The package does not protect against a flood of valid handshakes, which costs processor time; a
 // NetworkPolicy does. It does not decide which member is active: package role does.
 package peer
@@ -208,7 +211,7 @@ func (e *Endpoint) remove(c *Conn) {
 	}
 }
 
-// Close says goodbye on all connections, ends the listeners, and returns when the Handler has
+// Close is called when this process forwards no more. It says goodbye on all connections, ends the listeners, and returns when the Handler has
 // received the end of each connection: at most about a second later, plus the time of the Handler.
 func (e *Endpoint) Close() {
 	e.mu.Lock()
