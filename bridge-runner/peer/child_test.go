@@ -45,7 +45,7 @@ func serveAsChild(trusted Fingerprint) error {
 	e, err := New(Config{
 		Group: group, Identity: fmt.Sprintf("child %d", os.Getpid()), Certificate: pair, Trusted: trust(trusted),
 		Interval: interval, Silence: 6 * interval, Handler: newRecorder(), Log: slog.New(slog.DiscardHandler),
-	}, State{Role: "Active", Term: 1})
+	}, State{Role: "Active", Term: Term{Lease: 1}})
 	if err != nil {
 		return err
 	}

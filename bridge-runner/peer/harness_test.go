@@ -130,7 +130,7 @@ func start(t testing.TB, identity string, pair tls.Certificate, trusted func(Fin
 	if change != nil {
 		change(&cfg)
 	}
-	e, err := New(cfg, State{Role: identity + "'s role", Term: 7})
+	e, err := New(cfg, State{Role: identity + "'s role", Term: Term{Lease: 7}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,10 +18,21 @@ type Message interface {
 type State struct {
 	// Role is the name of the role. The members of a group agree on the names.
 	Role string `json:"role"`
-	// Term is the term of the Lease in which the member has its role.
-	Term int64 `json:"term"`
+	Term
 	// Warm is true if the member can take over at once.
 	Warm bool `json:"warm"`
+	// Successor is the identity of the member that may become active by the proof of this member's
+	// death alone. It is empty if there is none.
+	Successor string `json:"successor,omitempty"`
+}
+
+// Term orders the members that have been active. It is zero if a member has no claim to be active.
+type Term struct {
+	// Lease is the term of the Lease.
+	Lease uint64 `json:"term"`
+	// Unwritten is the number of members that have become active since then without a write of the
+	// Lease.
+	Unwritten uint64 `json:"unwritten,omitempty"`
 }
 
 // Hello is the first message of each end.
@@ -36,7 +47,7 @@ type Hello struct {
 // Heartbeat is sent at each interval, and when the state of the member changes.
 type Heartbeat struct{ State }
 
-// Query asks which member is active.
+// Query asks for the state of a member.
 type Query struct {
 	// ID identifies the query. The answer has the same.
 	ID uint64 `json:"id"`
@@ -46,22 +57,13 @@ type Query struct {
 type Answer struct {
 	ID uint64 `json:"id"`
 	State
-	// Active is the identity of the member that is active as far as the answering member knows. It is
-	// empty if the member knows none.
-	Active string `json:"active,omitempty"`
 }
 
 // AskHandOver asks the active member to hand over.
-type AskHandOver struct {
-	// Term is the term that the asking member knows.
-	Term int64 `json:"term"`
-}
+type AskHandOver struct{}
 
-// HandOver is the last word of an active member: the receiver is active from now on.
-type HandOver struct {
-	// Term is the term of the member that hands over.
-	Term int64 `json:"term"`
-}
+// HandOver is the last word of an active member: the receiver is active from now on, with this term.
+type HandOver struct{ Term }
 
 // goodbye is the last message on a connection that a member closes. It is reported by Ended.
 type goodbye struct {

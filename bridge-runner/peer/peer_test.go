@@ -23,7 +23,7 @@ func TestConn_Established_EachEndReceivesHelloAndKnowledge(t *testing.T) {
 	}}
 	p.b.SetKnowledge(known)
 	a, b := p.connect(t)
-	if got, want := a.Peer(), (Hello{Version: Version, Identity: "b", Group: group, State: State{Role: "b's role", Term: 7}}); got != want {
+	if got, want := a.Peer(), (Hello{Version: Version, Identity: "b", Group: group, State: State{Role: "b's role", Term: Term{Lease: 7}}}); got != want {
 		t.Errorf("a received the Hello %+v, want %+v", got, want)
 	}
 	if got := b.Peer().Identity; got != "a" {
@@ -49,8 +49,8 @@ func TestConn_Messages_ArriveInOrder(t *testing.T) {
 	p := newPair(t, nil)
 	a, b := p.connect(t)
 	sent := []Message{
-		&Query{ID: 1}, &Answer{ID: 1, State: State{Role: "Active", Term: 8, Warm: true}, Active: "a"},
-		&AskHandOver{Term: 8}, &HandOver{Term: 9}, &Knowledge{Bridge: "x"},
+		&Query{ID: 1}, &Answer{ID: 1, State: State{Role: "Active", Term: Term{Lease: 8}, Warm: true, Successor: "b"}},
+		&AskHandOver{}, &HandOver{Term{8, 9}}, &Knowledge{Bridge: "x"},
 	}
 	for _, m := range sent {
 		if !a.Send(m) || !b.Send(m) {
@@ -70,7 +70,7 @@ func TestEndpoint_StateChanged_IsSentAtOnceAndRepeated(t *testing.T) {
 	p := newPair(t, func(c *Config) { c.Interval, c.Silence = time.Hour, 2*time.Hour })
 	p.connect(t)
 	await(t, p.fromB.beats, "the first heartbeat") // with the state of the Hello
-	want := State{Role: "Active", Term: 8, Warm: true}
+	want := State{Role: "Active", Term: Term{8, 2}, Warm: true, Successor: "b"}
 	p.a.SetState(want)
 	if got := await(t, p.fromB.beats, "the changed state"); got != want {
 		t.Errorf("received %+v, want %+v", got, want)
@@ -83,15 +83,15 @@ func TestEndpoint_StateChanged_IsSentAtOnceAndRepeated(t *testing.T) {
 }
 
 func TestQueue_NewerState_ReplacesTheOlderAndKeepsTheOrder(t *testing.T) {
-	beat := func(term int64) Message { return &Heartbeat{State{Term: term}} }
+	beat := func(term uint64) Message { return &Heartbeat{State{Term: Term{Lease: term}}} }
 	know := func(bridge string, ready bool) Message { return &Knowledge{Bridge: bridge, Ready: ready} }
 	var q queue
 	q.changed.L = &q.mu
-	for _, m := range []Message{beat(1), know("x", false), know("y", false), &HandOver{Term: 1}, know("x", true), beat(2)} {
+	for _, m := range []Message{beat(1), know("x", false), know("y", false), &HandOver{Term{Lease: 1}}, know("x", true), beat(2)} {
 		q.push(m)
 	}
 	got, _ := q.take()
-	want := []Message{know("y", false), &HandOver{Term: 1}, know("x", true), beat(2)}
+	want := []Message{know("y", false), &HandOver{Term{Lease: 1}}, know("x", true), beat(2)}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the queue has %d messages, want %d in the order of their last change", len(got), len(want))
 	}
