@@ -147,6 +147,12 @@ func (s *Session) notMQTTError(answer []byte) *Error {
 	return &Error{Kind: AnswerNotMQTT, Said: text[:min(len(text), some)]}
 }
 
+// IsNotPermitted reports whether the [Gate] is the reason of an error: the server has not failed.
+func IsNotPermitted(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == NotPermitted
+}
+
 // explained returns the error of this package or of package transport that err is or wraps. It returns
 // nil if there is none.
 func explained(err error) error {

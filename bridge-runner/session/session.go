@@ -327,8 +327,12 @@ func (s *Session) Start(handler Handler) {
 	s.handler = handler
 	s.conn.OnWritable(s.notifyWritable)
 	s.state.mu.Lock()
-	s.reading = true
+	s.reading = !s.closed // the gate may have ended the session
+	ended := s.closed
 	s.state.mu.Unlock()
+	if ended {
+		return
+	}
 	go s.read()
 	go s.watch()
 }
@@ -371,6 +375,7 @@ func (s *Session) finish() {
 	s.unflushed = nil
 	s.state.mu.Unlock()
 	close(s.closedCh)
+	s.cfg.Gate.leave(s)
 	_ = s.conn.Close() // the session has ended: an error has no meaning
 	if !s.isReading() {
 		close(s.done)
