@@ -129,6 +129,9 @@ type Connector struct {
 	Log *slog.Logger
 	// Alive shows whether Run makes progress. It may be nil.
 	Alive *watchdog.Task
+	// Recalled is the knowledge about the servers, by their names, of the process that this one
+	// replaces. It may be nil.
+	Recalled map[string]failover.Knowledge
 
 	machine *failover.Machine
 	// states has the state of each server, in the order of Servers.
@@ -182,6 +185,7 @@ func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 	policy := c.Failover
 	policy.Servers = len(c.Servers)
 	c.machine = failover.New(policy, rand.Float64)
+	c.recall()
 	defer c.Alive.Wait()
 	defer c.background.Wait()
 	for ctx.Err() == nil {
@@ -260,6 +264,9 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 	c.Alive.Wait()
 	select {
 	case <-s.Done():
+		if session.IsNotPermitted(s.Err()) {
+			return c.renew(ctx, s)
+		}
 		c.lost(s, diagnosis.Of(s.Err()))
 		return nil
 	case <-s.ReconnectRequested():

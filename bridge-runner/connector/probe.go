@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
 // probeResult is the result of a probe. problem is nil if the server passed.
@@ -42,14 +41,7 @@ func (c *Connector) startProbe(ctx context.Context, server int) {
 }
 
 func (c *Connector) probe(ctx context.Context, server int) error {
-	cfg, err := c.config(server)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.ProbeTimeout)
-	defer cancel()
-	cfg.ClientID = c.ProbeClientID
-	return session.Probe(ctx, cfg)
+	return c.probeAs(ctx, server, c.ProbeClientID)
 }
 
 // recordProbe records and reports the result of a probe.

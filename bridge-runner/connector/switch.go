@@ -104,6 +104,10 @@ func (c *Connector) renew(ctx context.Context, old *session.Session) *session.Se
 	c.drain(ctx, old)
 	old.Close()
 	next, err := c.connect(ctx, c.active)
+	if err != nil && ctx.Err() != nil {
+		c.Handler.Down(old)
+		return nil
+	}
 	if err != nil {
 		c.lost(old, diagnosis.Of(err))
 		return nil

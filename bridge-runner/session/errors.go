@@ -150,7 +150,13 @@ func (s *Session) notMQTTError(answer []byte) *Error {
 // IsNotPermitted reports whether the [Gate] is the reason of an error: the server has not failed.
 func IsNotPermitted(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Kind == NotPermitted
+	for errors.As(err, &e) {
+		if e.Kind == NotPermitted {
+			return true
+		}
+		err = e.Err
+	}
+	return false
 }
 
 // explained returns the error of this package or of package transport that err is or wraps. It returns
