@@ -115,3 +115,15 @@ func tlsConfigs(cfg *Config) (server, client *tls.Config) {
 func peerFingerprint(state tls.ConnectionState) Fingerprint {
 	return fingerprint(state.PeerCertificates[0].RawSubjectPublicKeyInfo)
 }
+
+// EncodePEM returns a certificate of [NewCertificate] in PEM form: public is the certificate alone, and
+// pair has the private key, too, for [tls.X509KeyPair].
+func EncodePEM(certificate tls.Certificate) (pair, public []byte, err error) {
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encoding the private key: %w", err)
+	}
+	public = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
+	pair = append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), public...)
+	return pair, public, nil
+}

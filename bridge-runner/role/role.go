@@ -195,6 +195,14 @@ func (m *Machine) Announcement() Announcement {
 	return a
 }
 
+// Said returns the latest announcement of another member. It is zero if there was none.
+func (m *Machine) Said(id ID) Announcement {
+	if i := m.find(id); i >= 0 {
+		return m.members[i].said
+	}
+	return Announcement{}
+}
+
 // Step processes an event, and returns the actions in the order in which the driver must carry them
 // out. The driver reports events in the order in which they happen.
 func (m *Machine) Step(e Event, now time.Time) []Action {
