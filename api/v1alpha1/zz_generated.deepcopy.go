@@ -1234,6 +1234,11 @@ func (in *Side) DeepCopyInto(out *Side) {
 		*out = new(TLS)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Reconnect != nil {
+		in, out := &in.Reconnect, &out.Reconnect
+		*out = new(ReconnectPolicy)
+		**out = **in
+	}
 	if in.Proxy != nil {
 		in, out := &in.Proxy, &out.Proxy
 		*out = new(Proxy)

@@ -11,14 +11,16 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// EndSession ends the bridge's session on a server, and deletes the retained message of topic
-// there unless topic is empty. It returns why that failed, or nil. Run must have returned.
-func (c *Connector) EndSession(ctx context.Context, server int, topic string) *diagnosis.Problem {
-	cfg, err := c.config(server)
+// EndSession ends the bridge's session on the server with this name, and deletes the retained
+// message of topic there unless topic is empty. It returns why that failed, or nil. Run must have
+// returned, and the latest settings must have the server.
+func (c *Connector) EndSession(ctx context.Context, server, topic string) *diagnosis.Problem {
+	s := c.Settings()
+	cfg, err := config(&s.Servers[s.index(server)])
 	if err != nil {
 		return diagnosis.Of(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.ProbeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.ProbeTimeout)
 	defer cancel()
 	if err := session.EndSession(ctx, cfg, topic); err != nil {
 		return diagnosis.OfProbe(err)
@@ -57,13 +59,13 @@ func (c *Connector) unsubscribe(ctx context.Context, s *session.Session, server 
 	c.Alive.Wait() // while the server sends; the watchdog watches the session itself
 	defer c.Alive.Begin(0)
 	var filters []string
-	for _, sub := range c.Subscriptions(false) {
+	for _, sub := range c.settings.Subscriptions(false) {
 		filters = append(filters, sub.Filter)
 	}
 	slices.Sort(filters)
 	refused, err := s.Unsubscribe(ctx, slices.Compact(filters))
 	if len(refused) > 0 {
-		c.Log.Warn("the server refuses to end subscriptions, so that it continues to send messages; check the server's log", "server", c.Servers[server].Name, "refused", refused)
+		c.Log.Warn("the server refuses to end subscriptions, so that it continues to send messages; check the server's log", "server", c.servers[server].Name, "refused", refused)
 	}
 	return err
 }
@@ -72,14 +74,9 @@ func (c *Connector) unsubscribe(ctx context.Context, s *session.Session, server 
 // nil if it was lost.
 func (c *Connector) unsubscribeActive(ctx context.Context, s *session.Session) *session.Session {
 	if err := c.unsubscribe(ctx, s, c.active); err != nil {
-		s.Close()
-		if ctx.Err() != nil {
-			c.Handler.Down(s)
-			return nil
-		}
-		c.lost(s, diagnosis.Of(err))
+		c.closeLost(ctx, s, err)
 		return nil
 	}
-	c.Log.Info("unsubscribed, because the bridge is being deleted", "server", c.Servers[c.active].Name)
+	c.Log.Info("unsubscribed, because the bridge is being deleted", "server", c.servers[c.active].Name)
 	return s
 }

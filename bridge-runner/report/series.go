@@ -30,8 +30,9 @@ const (
 // probePassed is the result of a probe that has passed.
 const probePassed = "passed"
 
-// initCounters creates the series of a side with these servers.
-func (m *sideMetrics) initCounters(servers []v1alpha1.Server) {
+// initCounters creates the series of a side with these servers. It does not change series that
+// exist.
+func (m *sideMetrics) initCounters(servers []v1alpha1.ServerStatus) {
 	reasons := diagnosis.ServerReasons()
 	for i := range servers {
 		name := servers[i].Name
@@ -44,7 +45,16 @@ func (m *sideMetrics) initCounters(servers []v1alpha1.Server) {
 		}
 	}
 	if len(servers) > 1 {
-		initSeries(m.switches, append(reasons, v1alpha1.ReasonFailedBack, v1alpha1.ReasonSwitchRequested)...)
+		initSeries(m.switches, append(reasons, v1alpha1.ReasonFailedBack, v1alpha1.ReasonSwitchRequested, v1alpha1.ReasonServerRemoved)...)
+	}
+}
+
+// removeServer deletes the series of a server of a side. The labels must be complete: a curried
+// vector would also delete the series of a server of the other side with the same name.
+func (m *Metrics) removeServer(side, server string) {
+	labels := prometheus.Labels{"side": side, "server": server}
+	for _, vector := range []interface{ DeletePartialMatch(prometheus.Labels) int }{m.active, m.up, m.connectionFailures, m.probes, m.handshakes, m.expiry} {
+		vector.DeletePartialMatch(labels)
 	}
 }
 
