@@ -17,7 +17,6 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
@@ -158,31 +157,6 @@ func connectorSettings(s *config.Side, rules []manifest.Rule, base session.Confi
 				return cfg, err
 			},
 		})
-	}
-	return out
-}
-
-// sessionIdentity are the settings that CONNECT carries and that no server overrides. A change of
-// them requires a new connection.
-type sessionIdentity struct {
-	version                           packet.Version
-	bridgeFlag, requireNoEcho         bool
-	clientID                          string
-	cleanStart                        bool
-	sessionExpiry                     uint32
-	maximumPacketSize, inflightWindow int
-	keepAlive                         time.Duration
-	will                              packet.Will
-}
-
-func identify(cfg *session.Config) sessionIdentity {
-	out := sessionIdentity{
-		version: cfg.Version, bridgeFlag: cfg.BridgeFlag, requireNoEcho: cfg.RequireNoEcho, clientID: cfg.ClientID,
-		cleanStart: cfg.CleanStart, sessionExpiry: cfg.SessionExpiry, maximumPacketSize: cfg.MaximumPacketSize,
-		inflightWindow: cfg.Window, keepAlive: cfg.KeepAlive,
-	}
-	if cfg.Will != nil {
-		out.will = *cfg.Will
 	}
 	return out
 }

@@ -46,10 +46,7 @@ func TestApply_SettingsOfConnectionChanged_ReconnectsToSameServer(t *testing.T) 
 		"connection": func(s *Settings) { s.Servers[0].Connection = "other" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			x := newSide(t, 2)
-			x.run()
-			a := x.connect(0)
-			x.want("connected 0")
+			x, a := newConnected(t, 2)
 			x.change(change)
 			x.want("paused")
 			leave(a)
@@ -63,10 +60,7 @@ func TestApply_SettingsOfConnectionChanged_ReconnectsToSameServer(t *testing.T) 
 }
 
 func TestApply_ReconnectionFails_FailsOver(t *testing.T) {
-	x := newSide(t, 2)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, a := newConnected(t, 2)
 	x.change(func(s *Settings) { s.Session = "other" })
 	leave(a)
 	x.accept(0, bridgeID).Send(script.Packet{Type: v5.CONNACK, Code: 0x87})
@@ -113,10 +107,7 @@ func TestApply_NewFilter_SubscribesOnResumedSession(t *testing.T) {
 }
 
 func TestApply_NewFilterRefused_UsesAnotherServer(t *testing.T) {
-	x := newSide(t, 2)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, a := newConnected(t, 2)
 	x.change(filters("f"))
 	subscribed(t, a, []byte{0x87}, "f")
 	leave(a)

@@ -21,6 +21,16 @@ func keep(list []Server, indexes ...int) func(*Settings) {
 	}
 }
 
+// newConnected returns a running side that is connected to its first server.
+func newConnected(t *testing.T, servers int) (x *side, a *script.Conn) {
+	t.Helper()
+	x = newSide(t, servers)
+	x.run()
+	a = x.connect(0)
+	x.want("connected 0")
+	return x, a
+}
+
 // leave waits for the DISCONNECT of the bridge and closes the connection.
 func leave(c *script.Conn) {
 	c.Want("DISCONNECT")
@@ -28,10 +38,7 @@ func leave(c *script.Conn) {
 }
 
 func TestApply_ServersReordered_ConnectionStays(t *testing.T) {
-	x := newSide(t, 2)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, a := newConnected(t, 2)
 	x.change(keep(x.Servers, 1, 0))
 	x.want("servers ba [1 0]")
 	x.force("b")
@@ -41,10 +48,7 @@ func TestApply_ServersReordered_ConnectionStays(t *testing.T) {
 }
 
 func TestApply_SameSettings_ConnectionStays(t *testing.T) {
-	x := newSide(t, 1)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, a := newConnected(t, 1)
 	for range 3 {
 		x.change(func(s *Settings) { s.Failover.RetryInitial += time.Second })
 	}
@@ -55,10 +59,7 @@ func TestApply_SameSettings_ConnectionStays(t *testing.T) {
 }
 
 func TestApply_ServerInUseRemoved_SwitchesWhenAnotherIsConnected(t *testing.T) {
-	x := newSide(t, 2)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, a := newConnected(t, 2)
 	x.change(keep(x.Servers, 1))
 	x.want("servers ba [1 0]", "paused")
 	_ = x.connect(1)
@@ -83,10 +84,7 @@ func TestApply_ServerInUseRemovedAndOthersFail_StaysInUse(t *testing.T) {
 }
 
 func TestApply_RemovedServerLost_ConnectsToAnother(t *testing.T) {
-	x := newSide(t, 2)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, a := newConnected(t, 2)
 	x.change(keep(x.Servers, 1))
 	_ = x.accept(1, bridgeID).Close()
 	x.want("failed 0")
@@ -98,11 +96,8 @@ func TestApply_RemovedServerLost_ConnectsToAnother(t *testing.T) {
 
 // The state of a session must not be used by two sessions; NewSession checks it.
 func TestApply_RemovedServerIsBack_IsKept(t *testing.T) {
-	x := newSide(t, 2)
+	x, a := newConnected(t, 2)
 	list := x.Servers
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
 	x.change(keep(list, 1))
 	_ = x.accept(1, bridgeID).Close()
 	x.want("failed 0")
@@ -113,10 +108,7 @@ func TestApply_RemovedServerIsBack_IsKept(t *testing.T) {
 }
 
 func TestApply_OtherURL_IsAnotherServer(t *testing.T) {
-	x := newSide(t, 1)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, a := newConnected(t, 1)
 	moved := x.addServer()
 	moved.Name = "a"
 	x.change(func(s *Settings) { s.Servers = []Server{moved} })
@@ -148,10 +140,7 @@ func TestApply_DuringUselessAttempt_CancelsIt(t *testing.T) {
 }
 
 func TestApply_DuringSwitchToRemovedServer_KeepsServerInUse(t *testing.T) {
-	x := newSide(t, 2)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, a := newConnected(t, 2)
 	x.force("b")
 	x.accept(1, bridgeID) // it never answers
 	x.want("paused")

@@ -57,11 +57,14 @@ func TestCredentialsCheck_UnusableCredentials_AreTestedOnce(t *testing.T) {
 // secrets are the simulated credentials of a server. A value that ends with ! cannot be used.
 type secrets struct{ value atomic.Value }
 
-// withSecrets gives a server of the side credentials, which the test may change at any time.
-func (x *side) withSecrets(server int) *secrets {
-	s := &secrets{}
+// newSecretSide returns a running side that is connected to its first server. The test may change
+// the credentials of this server at any time.
+func newSecretSide(t *testing.T, servers int, reconnect bool) (x *side, s *secrets, a *script.Conn) {
+	t.Helper()
+	x, s = newSide(t, servers), &secrets{}
+	x.ReconnectOnChange = reconnect
 	s.value.Store("first")
-	target := &x.Servers[server]
+	target := &x.Servers[0]
 	config := target.Config
 	target.Credentials = func() (string, error) { return s.value.Load().(string), nil }
 	target.Config = func() (session.Config, error) {
@@ -70,16 +73,14 @@ func (x *side) withSecrets(server int) *secrets {
 		}
 		return config()
 	}
-	return s
+	x.run()
+	a = x.connect(0)
+	x.want("connected 0")
+	return x, s, a
 }
 
 func TestCredentials_Change_Reconnects(t *testing.T) {
-	x := newSide(t, 2)
-	x.ReconnectOnChange = true
-	s := x.withSecrets(0)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, s, a := newSecretSide(t, 2, true)
 	s.value.Store("second")
 	x.want("paused")
 	leave(a)
@@ -89,11 +90,7 @@ func TestCredentials_Change_Reconnects(t *testing.T) {
 }
 
 func TestCredentials_ChangeWithoutReconnect_AppliesToNextConnection(t *testing.T) {
-	x := newSide(t, 1)
-	s := x.withSecrets(0)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, s, a := newSecretSide(t, 1, false)
 	s.value.Store("second")
 	x.change(func(s *Settings) { s.ReconnectOnChange = true }) // the connection still has the first value
 	x.want("paused")
@@ -103,12 +100,7 @@ func TestCredentials_ChangeWithoutReconnect_AppliesToNextConnection(t *testing.T
 }
 
 func TestCredentials_Unusable_KeepsConnectionAndReportsOnce(t *testing.T) {
-	x := newSide(t, 1)
-	x.ReconnectOnChange = true
-	s := x.withSecrets(0)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, s, a := newSecretSide(t, 1, true)
 	s.value.Store("second!")
 	x.want("short 0: CredentialsUnusable")
 	s.value.Store("third")
@@ -120,12 +112,7 @@ func TestCredentials_Unusable_KeepsConnectionAndReportsOnce(t *testing.T) {
 }
 
 func TestCredentials_Refused_FailsOver(t *testing.T) {
-	x := newSide(t, 2)
-	x.ReconnectOnChange = true
-	s := x.withSecrets(0)
-	x.run()
-	a := x.connect(0)
-	x.want("connected 0")
+	x, s, a := newSecretSide(t, 2, true)
 	s.value.Store("second")
 	leave(a)
 	x.accept(0, bridgeID).Send(script.Packet{Type: v5.CONNACK, Code: 0x87})
