@@ -173,7 +173,7 @@ func (c *Connector) subscriptionsDue() bool {
 // returns the session, or nil if it was lost: a server that refuses a filter cannot be used with
 // these settings.
 func (c *Connector) updateSubscriptions(ctx context.Context, s *session.Session) *session.Session {
-	if err := c.setSubscriptions(ctx, s, c.active, false); err != nil {
+	if err := c.subscribe(ctx, s, c.active); err != nil {
 		c.closeLost(ctx, s, err)
 		return nil
 	}
@@ -189,21 +189,4 @@ func (c *Connector) closeLost(ctx context.Context, s *session.Session, err error
 		return
 	}
 	c.lost(s, diagnosis.Of(err))
-}
-
-// setSubscriptions makes the subscriptions that the session does not have. again is true to make
-// all of them again.
-func (c *Connector) setSubscriptions(ctx context.Context, s *session.Session, server int, again bool) error {
-	state, wanted := c.states[server], c.settings.Subscriptions(s.IdentifiesSubscriptions())
-	state.subscribedFor = c.settings
-	if !again && s.State().Subscribed() && slices.Equal(wanted, state.subscriptions) {
-		return nil
-	}
-	c.Alive.Wait() // while the server sends; the watchdog watches the session itself
-	defer c.Alive.Begin(0)
-	if err := s.Subscribe(ctx, wanted); err != nil {
-		return err
-	}
-	state.subscriptions = wanted
-	return nil
 }

@@ -5,6 +5,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -82,13 +83,28 @@ func (c *Connector) connect(ctx context.Context, server int) (*session.Session, 
 	return s, nil
 }
 
-// subscribe makes the subscriptions on a new connection, if the session does not have them. If
-// the bridge drains before its deletion, it unsubscribes instead.
+// subscribe makes the subscriptions that the session does not have, and ends those that are not
+// wanted any more. If the bridge drains before its deletion, it unsubscribes instead.
 func (c *Connector) subscribe(ctx context.Context, s *session.Session, server int) error {
 	if c.unsubscribing() {
 		return c.unsubscribe(ctx, s, server)
 	}
-	return c.setSubscriptions(ctx, s, server, s.State().HasLoweredQoS())
+	c.states[server].subscribedFor = c.settings
+	return c.setSubscriptions(ctx, s, server, c.settings.Subscriptions(s.IdentifiesSubscriptions()))
+}
+
+// setSubscriptions makes the subscriptions of the session equal to wanted. If the server refuses to
+// end some, the session remains in use: the messages that still arrive for them are dropped.
+func (c *Connector) setSubscriptions(ctx context.Context, s *session.Session, server int, wanted []session.Subscription) error {
+	c.Alive.Wait() // while the server sends; the watchdog watches the session itself
+	defer c.Alive.Begin(0)
+	err := s.SetSubscriptions(ctx, wanted)
+	var failed *session.Error
+	if errors.As(err, &failed) && failed.Kind == session.UnsubscriptionsRefused {
+		c.Log.Warn("the server continues to send messages that the bridge does not need", "server", c.servers[server].Name, "message", diagnosis.Of(err).Message)
+		return nil
+	}
+	return err
 }
 
 func (c *Connector) open(ctx context.Context, cfg session.Config) (*session.Session, error) {

@@ -5,7 +5,6 @@ package connector
 
 import (
 	"context"
-	"slices"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
@@ -49,25 +48,14 @@ func (c *Connector) unsubscribeDue(s *session.Session) <-chan struct{} {
 	return c.Unsubscribing
 }
 
-// unsubscribe removes the subscriptions from a session. A session that the server has not
-// resumed and on which this process has not subscribed has none.
+// unsubscribe ends the subscriptions of a session. In a session that the server resumes, an
+// earlier process may have made them, or the server may not have stored that they have ended.
 func (c *Connector) unsubscribe(ctx context.Context, s *session.Session, server int) error {
 	c.unsubscribed = s
-	if !s.Resumed() && !s.State().Subscribed() {
-		return nil
+	if s.Resumed() {
+		s.State().DoubtSubscriptions(c.settings.Subscriptions(true)) // all filters, also those that others cover
 	}
-	c.Alive.Wait() // while the server sends; the watchdog watches the session itself
-	defer c.Alive.Begin(0)
-	var filters []string
-	for _, sub := range c.settings.Subscriptions(false) {
-		filters = append(filters, sub.Filter)
-	}
-	slices.Sort(filters)
-	refused, err := s.Unsubscribe(ctx, slices.Compact(filters))
-	if len(refused) > 0 {
-		c.Log.Warn("the server refuses to end subscriptions, so that it continues to send messages; check the server's log", "server", c.servers[server].Name, "refused", refused)
-	}
-	return err
+	return c.setSubscriptions(ctx, s, server, nil)
 }
 
 // unsubscribeActive removes the subscriptions on the server in use. It returns the session, or

@@ -4,6 +4,7 @@
 package connector
 
 import (
+	"slices"
 	"testing"
 
 	v5 "github.com/eclipse/paho.golang/packets"
@@ -24,16 +25,14 @@ func newDrainingSide(t *testing.T) (x *side, unsubscribe func()) {
 	return x, func() { close(begin) }
 }
 
-// wantUnsubscribe reads an UNSUBSCRIBE of each filter and answers it.
+// wantUnsubscribe reads an UNSUBSCRIBE of the filters and answers it.
 func wantUnsubscribe(t *testing.T, c *script.Conn, filters ...string) {
 	t.Helper()
-	for _, filter := range filters {
-		p := c.Next()
-		if p.Type != v5.UNSUBSCRIBE || len(p.Filters) != 1 || p.Filters[0] != filter {
-			t.Fatalf("got %s, want UNSUBSCRIBE %s", p, filter)
-		}
-		c.Send(script.Packet{Type: v5.UNSUBACK, ID: p.ID, Codes: []byte{0}})
+	p := c.Next()
+	if p.Type != v5.UNSUBSCRIBE || !slices.Equal(p.Filters, filters) {
+		t.Fatalf("got %s, want UNSUBSCRIBE %s", p, filters)
 	}
+	c.Send(script.Packet{Type: v5.UNSUBACK, ID: p.ID, Codes: make([]byte, len(filters))})
 }
 
 func TestConnector_Unsubscribing_EndsSubscriptionsOfActiveAndResumedSession(t *testing.T) {
@@ -55,6 +54,46 @@ func TestConnector_Unsubscribing_EndsSubscriptionsOfActiveAndResumedSession(t *t
 	_ = c.Close()
 
 	x.connect(0) // the server does not resume the session: it has no subscriptions
+	x.want("up")
+}
+
+// An earlier process may have subscribed to filters that other filters cover, on a server that
+// identifies subscriptions.
+func TestConnector_UnsubscribingAfterRestart_EndsAlsoCoveredSubscriptions(t *testing.T) {
+	x, unsubscribe := newDrainingSide(t)
+	x.Subscriptions = func(identified bool) []session.Subscription {
+		if identified {
+			return []session.Subscription{{Filter: "a/#"}, {Filter: "a/b"}}
+		}
+		return []session.Subscription{{Filter: "a/#"}}
+	}
+	unsubscribe()
+	x.run()
+	c := x.accept(0, bridgeID)
+	c.Send(script.Connack(true, &v5.Properties{SubIDAvailable: new(byte(0))}))
+	wantUnsubscribe(t, c, "a/#", "a/b")
+	x.want("up")
+}
+
+// The session remains in use. The connector tries again on the next connection.
+func TestConnector_UnsubscribeRefused_UsesSession(t *testing.T) {
+	x, unsubscribe := newDrainingSide(t)
+	x.run()
+	c := x.connect(0)
+	c.Send(script.Packet{Type: v5.SUBACK, ID: c.Next().ID, Codes: []byte{0, 0}})
+	x.want("up")
+	unsubscribe()
+	p := c.Next()
+	c.Send(script.Packet{Type: v5.UNSUBACK, ID: p.ID, Codes: []byte{0x87, 0}})
+	x.request("a") // the connector answers it after the UNSUBACK
+	x.want("a: Done")
+	_ = c.CloseWrite()
+	c.WantEnd() // without a DISCONNECT: the session was in use
+	x.want("lost 0", "down")
+
+	c = x.accept(0, bridgeID)
+	c.Send(script.Connack(true, nil))
+	wantUnsubscribe(t, c, "a", "b")
 	x.want("up")
 }
 

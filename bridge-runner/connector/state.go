@@ -23,10 +23,8 @@ type serverState struct {
 	closed chan struct{}
 	// opened are the settings of the latest connection.
 	opened opened
-	// subscribedFor are the settings whose subscriptions the session has, and subscriptions are
-	// these subscriptions.
+	// subscribedFor are the settings whose subscriptions the latest session has. nil: none
 	subscribedFor *Settings
-	subscriptions []session.Subscription
 }
 
 func newServerState() *serverState { return &serverState{session: session.NewState()} }

@@ -69,6 +69,10 @@ func TestOf_EachFact_IsInTheMessage(t *testing.T) {
 			v1alpha1.ReasonSubscriptionRefused, `the server refuses 2 subscriptions; allow the bridge's user to subscribe to them, or change the rules' filters: "a": not authorised, "no"; "b": reason code 0x83`,
 		},
 		{
+			&session.Error{Kind: session.UnsubscriptionsRefused, Refused: []session.RefusedFilter{{Filter: "a", Code: 0x87, Said: "no"}, {Filter: "b", Code: 0x95}}},
+			v1alpha1.ReasonSubscriptionRefused, `the server refuses to end subscriptions, so that the bridge drops the messages that still arrive for them; end them on the server: "a": not authorised, "no"; "b": the request is larger than the server's maximum packet size`,
+		},
+		{
 			&session.Error{Kind: session.SubscribingFailed, Filters: []string{"a", "b"}, Err: &session.Error{Kind: session.PingTimeout}},
 			v1alpha1.ReasonPingTimeout, `while subscribing to "a", "b": the server did not answer a ping within failover.pingTimeoutSeconds; check the server and the network`,
 		},

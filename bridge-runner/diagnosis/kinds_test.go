@@ -54,7 +54,7 @@ func TestTables_EachKind_HasOneRow(t *testing.T) {
 	if want := kindsIn(t, "../transport/kinds.go"); !slices.Equal(got, want) {
 		t.Errorf("the table of package transport has %q\nwant %q", got, want)
 	}
-	got = []string{string(session.BridgeFlagSuspected), string(session.SubscribingFailed), string(session.SubscriptionsRefused)}
+	got = []string{string(session.BridgeFlagSuspected), string(session.SubscribingFailed), string(session.SubscriptionsRefused), string(session.UnsubscriptionsRefused)}
 	for kind := range sessionTable {
 		got = append(got, string(kind))
 	}

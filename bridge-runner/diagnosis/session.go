@@ -14,7 +14,8 @@ import (
 
 // sessionTable explains the failures of package session. For ConnectRefused, Disconnected and
 // PublishRefused it has the rows of the codes that codeTables does not have. It does not have
-// BridgeFlagSuspected, SubscribingFailed and SubscriptionsRefused: ofSession explains these.
+// BridgeFlagSuspected, SubscribingFailed, SubscriptionsRefused and UnsubscriptionsRefused: ofSession
+// explains these.
 var sessionTable = map[session.Kind]row{
 	session.ConnectRefused:      {v1alpha1.ReasonConnectRefused, "the server refuses the connection {CONNACK}{elsewhere}; check the server's log"},
 	session.VersionNotSupported: {v1alpha1.ReasonProtocolVersionRefused, "the server seems not to support MQTT {version}: {detail}; set protocolVersion to a version that the server supports"},
@@ -104,6 +105,8 @@ func ofSession(e *session.Error, timeout string) *Problem {
 		return &Problem{cause.Reason, "while subscribing to " + few(e.Filters) + ": " + cause.Message + subscribingRemedy(cause.Reason)}
 	case session.SubscriptionsRefused:
 		return &Problem{v1alpha1.ReasonSubscriptionRefused, refusedFilters(e.Refused)}
+	case session.UnsubscriptionsRefused:
+		return &Problem{v1alpha1.ReasonSubscriptionRefused, refusedEnds(e.Refused)}
 	default:
 		explanation, ok := codeTables[e.Kind][e.Code]
 		if !ok {

@@ -12,12 +12,13 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// filterCodes are the meanings of the codes of SUBACK (section 3.9.3).
+// filterCodes are the meanings of the codes of SUBACK and UNSUBACK (MQTT 5 sections 3.9.3 and 3.11.3).
 var filterCodes = map[byte]string{
 	0x80: "",
 	0x87: ": not authorised",
 	0x8F: ": the filter is not allowed",
 	0x91: ": the packet identifier is in use",
+	0x95: ": the request is larger than the server's maximum packet size",
 	0x97: ": the server's quota is exceeded",
 	0x9E: ": the server does not support shared subscriptions",
 	0xA1: ": the server does not support subscription identifiers",
@@ -26,6 +27,20 @@ var filterCodes = map[byte]string{
 
 // refusedFilters explains why the server refuses filters.
 func refusedFilters(all []session.RefusedFilter) string {
+	each := eachRefused(all)
+	if len(all) == 1 {
+		return "the server refuses the subscription to " + each[0] + "; allow the bridge's user to subscribe to it, or change the rule's filter"
+	}
+	return fmt.Sprintf("the server refuses %d subscriptions; allow the bridge's user to subscribe to them, or change the rules' filters: %s", len(each), strings.Join(each, "; "))
+}
+
+// refusedEnds explains why the server does not end subscriptions.
+func refusedEnds(all []session.RefusedFilter) string {
+	return "the server refuses to end subscriptions, so that the bridge drops the messages that still arrive for them; end them on the server: " + strings.Join(eachRefused(all), "; ")
+}
+
+// eachRefused names each filter and the reason of the refusal.
+func eachRefused(all []session.RefusedFilter) []string {
 	each := make([]string, len(all))
 	for i, r := range all {
 		why, ok := filterCodes[r.Code]
@@ -34,10 +49,7 @@ func refusedFilters(all []session.RefusedFilter) string {
 		}
 		each[i] = fmt.Sprintf("%q%s%s", r.Filter, why, said(r.Said))
 	}
-	if len(all) == 1 {
-		return "the server refuses the subscription to " + each[0] + "; allow the bridge's user to subscribe to it, or change the rule's filter"
-	}
-	return fmt.Sprintf("the server refuses %d subscriptions; allow the bridge's user to subscribe to them, or change the rules' filters: %s", len(each), strings.Join(each, "; "))
+	return each
 }
 
 // subscribingRemedy returns the remedy if the server may have ended the session because of the

@@ -180,7 +180,7 @@ func TestSubscribe_IdentifiersAvailable_SentOnlyThen(t *testing.T) {
 		if got := l.s.IdentifiesSubscriptions(); got != (available == 1) {
 			t.Errorf("IdentifiesSubscriptions is %v, but the server announced %d", got, available)
 		}
-		go func() { _ = l.s.Subscribe(t.Context(), []Subscription{{Filter: "a", QoS: 1, ID: 7}}) }()
+		go func() { _ = l.s.SetSubscriptions(t.Context(), []Subscription{{Filter: "a", QoS: 1, ID: 7}}) }()
 		if got := l.c.Next().Properties.SubscriptionIdentifier; (got != nil) != (available == 1) { // section 3.2.2.3.12
 			t.Errorf("the identifier is %v, but the server announced %d", got, available)
 		}

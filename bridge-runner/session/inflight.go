@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Packet identifiers of messages to the server. SUBSCRIBE packets have higher identifiers.
+// Packet identifiers of messages to the server. SUBSCRIBE and UNSUBSCRIBE packets have higher
+// identifiers.
 //
 // In every process and on every connection QoS 2 messages have low identifiers, except the
 // trial message (see trialID). So the server can hold messages of an earlier process only
@@ -19,8 +20,8 @@ import (
 const (
 	maxLowID   = 4096
 	maxHighID  = minTrialID - 1
-	minTrialID = minSubscribeID - 64
-	maxTrialID = minSubscribeID - 1
+	minTrialID = minRequestID - 64
+	maxTrialID = minRequestID - 1
 )
 
 // stage is the progress of the exchange about a message in flight (section 4.3).

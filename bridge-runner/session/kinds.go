@@ -40,6 +40,8 @@ const (
 	SubscribingFailed Kind = "failed while subscribing"
 	// UnsubscribeTimeout: the server has not answered UNSUBSCRIBE.
 	UnsubscribeTimeout Kind = "no UNSUBACK"
+	// UnsubscriptionsRefused: the session goes on. The fact is Refused.
+	UnsubscriptionsRefused Kind = "UNSUBACK refuses"
 )
 
 // Reasons why a session in use has ended.

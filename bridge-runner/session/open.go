@@ -111,7 +111,7 @@ func newSession(cfg Config, bridgeFlag bool) *Session {
 		state:          cfg.State,
 		flusher:        cfg.Flusher,
 		version:        cfg.Version,
-		subacks:        make(chan packet.Suback, maxSubscribes),
+		requests:       map[uint16]*request{},
 		closedCh:       make(chan struct{}),
 		done:           make(chan struct{}),
 		renewRequested: make(chan struct{}),

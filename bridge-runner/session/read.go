@@ -129,13 +129,13 @@ func (s *Session) handle(f packet.Frame) error {
 		if err != nil {
 			return err
 		}
-		if s.handleSuback(a) != nil { // a SUBACK for which Subscribe does not wait is harmless
+		if !s.handleAnswer(packet.SUBSCRIBE, &a) { // it is harmless
 			a.Faults |= packet.FaultUnexpected
 		}
 		s.report(f, a.Faults, "")
 	case packet.UNSUBACK:
 		a, err := packet.DecodeSuback(s.version, f)
-		if err != nil || s.handleSuback(a) != nil { // as for SUBACK; Unsubscribe waits for no malformed packet
+		if err != nil || !s.handleAnswer(packet.UNSUBSCRIBE, &a) { // as for SUBACK; a malformed packet answers none
 			a.Faults |= packet.FaultUnexpected
 		}
 		s.report(f, a.Faults, "")

@@ -211,7 +211,7 @@ func TestStaleQoS2_ServerLostSession_NothingIsReleased(t *testing.T) {
 func (l *link) subscribeAt1() {
 	l.t.Helper()
 	subscribed := make(chan error, 1)
-	go func() { subscribed <- l.s.Subscribe(l.t.Context(), []Subscription{{Filter: "a", QoS: 2}}) }()
+	go func() { subscribed <- l.s.SetSubscriptions(l.t.Context(), []Subscription{{Filter: "a", QoS: 2}}) }()
 	l.c.Send(script.Packet{Type: v5.SUBACK, ID: l.c.Next().ID, Codes: []byte{1}})
 	if err := <-subscribed; err != nil {
 		l.t.Fatal(err)
@@ -400,7 +400,7 @@ func TestIdentifiers_AllInUse_OnlyLowAtQoS2AndNoneOfSubscribe(t *testing.T) {
 		if id == 0 {
 			break
 		}
-		if id >= minSubscribeID { // [MQTT-2.3.1-2], [MQTT-2.2.1-3] of 5
+		if id >= minRequestID { // [MQTT-2.3.1-2], [MQTT-2.2.1-3] of 5
 			t.Fatalf("message %d has the identifier %d of a SUBSCRIBE", o.count, id)
 		}
 		o.add(&Outgoing{qos: 1}, id)

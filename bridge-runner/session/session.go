@@ -17,6 +17,8 @@
 //     under an identifier under which the server may hold another message. If the server
 //     sends a message again that is still unacknowledged, the handler does not receive it
 //     twice.
+//   - SetSubscriptions changes the subscriptions of a session in use. The server sends no
+//     retained messages for filters that are unchanged.
 //   - The session respects the values that the server announces in CONNACK: receive
 //     maximum, maximum packet size, maximum QoS, retain available, topic aliases, keep
 //     alive.
@@ -28,7 +30,7 @@
 //     receives a message that cannot be forwarded together with its faults, so that the
 //     message is acknowledged in order.
 //   - A message larger than the maximum packet size is never held in memory as a whole.
-//   - Only Open, Probe, EndSession, Subscribe, Unsubscribe and Close block. One goroutine reads. Writes are
+//   - Only Open, Probe, EndSession, SetSubscriptions and Close block. One goroutine reads. Writes are
 //     collected until it has nothing more to read, and are then sent together, by a [Flusher].
 //
 // The package does not know the other servers, the rules, the other side or Kubernetes. Package
@@ -110,10 +112,7 @@ type Session struct {
 	// alive reports how long the reader has been handling packets.
 	alive watchdog.Task
 	// reading is set by Start. state.mu guards it.
-	reading bool
-	// subacks receives the SUBACKs that Subscribe waits for, and the UNSUBACKs that Unsubscribe
-	// waits for.
-	subacks      chan packet.Suback
+	reading      bool
 	receiveTimes receiveTimes
 
 	// Only the reader uses these fields.
@@ -165,11 +164,11 @@ type Session struct {
 	// firstUnacked. It is zero if the server has not.
 	skippedSince time.Time
 	aliases      map[string]uint16 // topic aliases of this connection; nil: the server allows none
-	// expectedSubacks are the packet identifiers of the SUBACKs that Subscribe waits for, or of
-	// the UNSUBACKs that Unsubscribe waits for.
-	expectedSubacks map[uint16]bool
 	// aliasBytes is the approximate memory of aliases, in bytes. It is at most maxAliasBytes.
 	aliasBytes int
+
+	// requests are the SUBSCRIBE and UNSUBSCRIBE packets without an answer, by packet identifier.
+	requests map[uint16]*request
 
 	// firstUnacked and lastUnacked are the ends of the list of messages that were sent on this
 	// connection and not acknowledged, in the order in which they were sent. Its length is
@@ -190,6 +189,8 @@ type Session struct {
 	unackedInbound []*Inbound
 	ackedInbound   int
 
+	// pingsSent is the number of PINGREQs that sendPing has sent.
+	pingsSent int64
 	// awaitedPingresps is the number of PINGRESPs until onPingresps is called. See Ping.
 	awaitedPingresps int
 	onPingresps      func()
@@ -267,6 +268,18 @@ func (s *Session) Ping(n int, fn func()) {
 	for range n {
 		s.writeLocked(packet.AppendPing)
 	}
+}
+
+// sendPing sends a PINGREQ (section 3.12), and returns its number. The server has answered it when
+// wire.pongs is not lower.
+func (s *Session) sendPing() (number int64) {
+	s.state.mu.Lock()
+	s.pingsSent++
+	number = s.pingsSent
+	s.writeLocked(packet.AppendPing)
+	s.state.mu.Unlock()
+	s.flusher.Flush()
+	return number
 }
 
 // handlePingresp handles a PINGRESP. It reports whether Ping waits for it.

@@ -34,7 +34,7 @@ type LoweredExpiry struct{ Requested, Granted uint32 }
 // Shortfalls returns the shortfalls of the server of a session that has subscribed.
 func (s *Session) Shortfalls() (all Shortfalls) {
 	s.state.mu.Lock()
-	lowered, maxQoS := s.state.lowered, s.server.MaximumQoS
+	lowered, maxQoS := s.state.subscriptions.lowered(), s.server.MaximumQoS
 	if s.state.out.limitedToQoS1() {
 		maxQoS = min(maxQoS, 1)
 	}

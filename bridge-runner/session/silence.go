@@ -12,7 +12,7 @@ import (
 )
 
 // receiveTimes records when bytes arrived, as times since wire.start. The reader
-// writes it; Subscribe reads last and useful.
+// writes it; SetSubscriptions reads last and useful.
 //
 // A PINGRESP shows that the server is alive. It does not show that the server works on the
 // subscriptions, so it does not count as useful.
@@ -57,21 +57,31 @@ func (s *Session) lastUseful() time.Time {
 
 // silentWait is a wait for answers. It expires when, for limit, the server has neither sent
 // useful bytes nor accepted any bytes of the questions.
+//
+// A server may send messages without end, and never the answers. So if the answers are late, the
+// wait sends a PINGREQ behind the questions. When the answer to it has arrived, the answers cannot
+// be behind messages any more, and the wait expires after another limit.
 type silentWait struct {
 	s        *Session
 	limit    time.Duration // 0: none
 	mark     int64         // bytes written up to the end of the questions
 	tcpAcked int64         // of these bytes, those that the peer's TCP has acknowledged
 	since    time.Time     // when tcpAcked last grew
+	ping     int64         // the number of the PINGREQ, 0 before it is sent
+	pongAt   time.Time     // when expired noticed the answer to it
 	ticker   *time.Ticker  // nil: there is no limit
 }
 
 // silenceChecks is the number of times within the limit that the wait checks for progress.
 const silenceChecks = 64
 
-// newSilentWait begins to wait for the answers to the packets that were just written.
+// newSilentWait begins to wait for the answers to the packets that were just written. Another
+// goroutine may still have to send them.
 func newSilentWait(s *Session) *silentWait {
-	w := &silentWait{s: s, limit: s.cfg.ConnectTimeout, mark: s.conn.Written(), since: time.Now()}
+	s.state.mu.Lock()
+	mark := s.conn.Written() + int64(len(s.unflushed))
+	s.state.mu.Unlock()
+	w := &silentWait{s: s, limit: s.cfg.ConnectTimeout, mark: mark, since: time.Now()}
 	if w.limit > 0 {
 		w.ticker = time.NewTicker(max(w.limit/silenceChecks, time.Millisecond))
 	}
@@ -92,13 +102,23 @@ func (w *silentWait) tick() <-chan time.Time {
 	return w.ticker.C
 }
 
-// expired reports whether the server has been silent for the limit.
+// expired reports whether the wait has expired. It sends the PINGREQ when that is due.
 func (w *silentWait) expired() bool {
 	now := time.Now()
 	if tcpAcked := min(w.s.conn.Transit().TCPAcked, w.mark); tcpAcked > w.tcpAcked {
 		w.tcpAcked, w.since = tcpAcked, now
 	}
-	return now.Sub(latest(w.since, w.s.lastUseful())) >= w.limit
+	switch {
+	case now.Sub(latest(w.since, w.s.lastUseful())) >= w.limit:
+		return true
+	case now.Sub(w.since) < w.limit: // the questions may still be on their way
+		return false
+	case w.ping == 0:
+		w.ping = w.s.sendPing()
+	case w.pongAt.IsZero() && w.s.conn.pongs.Load() >= w.ping:
+		w.pongAt = now
+	}
+	return !w.pongAt.IsZero() && now.Sub(w.pongAt) >= w.limit
 }
 
 // Unanswered returns for how long the server had left the bridge without an answer at a time

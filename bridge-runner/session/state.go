@@ -14,7 +14,7 @@ import (
 )
 
 // State is the client's part of a session with one server (MQTT 3.1.1 section 4.1): the
-// messages in flight in each direction. It outlives connections. If the server resumes the
+// messages in flight in each direction, and a record of the subscriptions. It outlives connections. If the server resumes the
 // session, the exchanges continue; otherwise the State starts empty. Only one [Session] at
 // a time may use it.
 type State struct {
@@ -27,13 +27,10 @@ type State struct {
 	// ended. Each is zero if that has not happened in this process.
 	begunAt, endedAt time.Time
 
-	// subscribed is whether the subscriptions were made in this session.
-	subscribed bool
+	// subscriptions are the subscriptions of this session on the server.
+	subscriptions subscriptionRecord
 	// rejected is the error that Open returns from now on. It is nil unless Session.RejectServer was called.
-	rejected error
-	// lowered are the subscriptions that the server granted at a lower QoS. It is valid while
-	// subscribed is set.
-	lowered    []LoweredFilter
+	rejected   error
 	bridgeFlag bridgeFlag
 
 	out outgoingState
@@ -42,27 +39,9 @@ type State struct {
 
 // NewState returns the state of a session that this process has not used yet.
 func NewState() *State {
-	s := &State{}
+	s := &State{subscriptions: subscriptionRecord{}}
 	s.in.reset()
 	return s
-}
-
-// Subscribed reports whether the subscriptions were made in this session, so that a server
-// that resumes it has them. Subscribing again could cause the server to send retained
-// messages again ([MQTT-3.8.4-3]).
-func (s *State) Subscribed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.subscribed
-}
-
-// HasLoweredQoS reports whether the server granted a subscription of this session at a lower QoS
-// than requested. A server that resumes the session keeps that QoS until the client
-// subscribes again.
-func (s *State) HasLoweredQoS() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.lowered) > 0
 }
 
 // Abandon drops all messages in flight to this server; the caller publishes them on next.
@@ -124,11 +103,12 @@ func (s *State) GiveUp(m *Outgoing) {
 	}
 }
 
-// recordQoS2NotGranted records that a server of MQTT 3.1.1 has granted a QoS below 2.
-func (s *State) recordQoS2NotGranted() {
+// AwaitsRelease reports whether a QoS 2 message from the server is in the middle of its
+// exchange: PUBREC was sent, and PUBREL has not arrived.
+func (s *State) AwaitsRelease() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out.grantedBelowQoS2 = true
+	return len(s.in.awaitingPubrel) > 0
 }
 
 // doubtQoS2 records that the server does not answer PUBRELs. answering is whether it has
@@ -146,8 +126,9 @@ func (s *State) beginConnection(resumed bool) {
 	if !resumed {
 		s.out.reset()
 		s.in.reset()
-		s.begunAt, s.subscribed, s.lowered = time.Now(), false, nil
+		s.begunAt, s.subscriptions = time.Now(), subscriptionRecord{}
 	}
+	s.subscriptions.beginConnection()
 	s.in.beginConnection()
 	s.out.beginConnection()
 	if resumed && !s.known {

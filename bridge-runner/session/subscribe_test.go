@@ -25,10 +25,10 @@ func many(n int) []Subscription {
 	return all
 }
 
-// subscribing starts Subscribe, and returns a channel for its error.
+// subscribing starts SetSubscriptions, and returns a channel for its error.
 func (l *link) subscribing(subscriptions []Subscription) <-chan error {
 	done := make(chan error, 1)
-	go func() { done <- l.s.Subscribe(l.t.Context(), subscriptions) }()
+	go func() { done <- l.s.SetSubscriptions(l.t.Context(), subscriptions) }()
 	return done
 }
 
@@ -41,7 +41,7 @@ func granted(p script.Packet) script.Packet {
 	return script.Packet{Type: v5.SUBACK, ID: p.ID, Codes: codes}
 }
 
-// wantError waits for the error of a Subscribe.
+// wantError waits for the error of SetSubscriptions.
 func (l *link) wantError(done <-chan error, reason, message string) {
 	l.t.Helper()
 	select {
@@ -53,7 +53,7 @@ func (l *link) wantError(done <-chan error, reason, message string) {
 			l.t.Errorf("%v, want %s: %s", err, reason, message)
 		}
 	case <-time.After(script.Timeout):
-		l.t.Fatal("Subscribe does not return")
+		l.t.Fatal("SetSubscriptions does not return")
 	}
 }
 
@@ -189,7 +189,7 @@ func TestSubscribe_ServerFallsSilent_FailsWithinTheConnectTimeout(t *testing.T) 
 	})
 }
 
-// Subscribe must not wait for a server that answers pings and never the SUBSCRIBE.
+// SetSubscriptions must not wait for a server that answers pings and never the SUBSCRIBE.
 func TestSubscribe_OnlyPingsAnswered_FailsWithinTheConnectTimeout(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.ConnectTimeout = shortConnect
@@ -210,7 +210,7 @@ func TestSubscribe_OnlyPingsAnswered_FailsWithinTheConnectTimeout(t *testing.T) 
 				_, _ = l.c.Write([]byte(l.c.Encode(script.Packet{Type: v5.PINGRESP}))) // the connection may be closed
 			}
 		}
-		t.Error("Subscribe waits while pings are answered")
+		t.Error("SetSubscriptions waits while pings are answered")
 	})
 }
 

@@ -3,11 +3,7 @@
 
 package session
 
-import (
-	"time"
-
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
-)
+import "time"
 
 // watcher keeps the session alive and ends it if the server is silent.
 //
@@ -33,8 +29,8 @@ type watcher struct {
 	pingSentAt time.Time
 	// pingMark is the number of bytes written up to that PINGREQ.
 	pingMark int64
-	// pingsSent is the number of PINGREQs that the watcher has sent.
-	pingsSent int64
+	// lastPing is the number of the latest PINGREQ of the watcher, see Session.sendPing.
+	lastPing int64
 
 	// barrierPing is the number of a PINGREQ. When it is answered, an overdue acknowledgement
 	// cannot be behind messages any more. barrierSince is when the wait for that
@@ -138,9 +134,7 @@ func (w *watcher) sendKeepAlive(now, received, sent time.Time) time.Duration {
 }
 
 func (w *watcher) sendPing(now time.Time) {
-	w.s.write(packet.AppendPing)
-	w.s.flusher.Flush()
-	w.pingsSent++
+	w.lastPing = w.s.sendPing()
 	if w.pingSentAt.IsZero() {
 		w.pingSentAt, w.pingMark = now, w.s.conn.Written()
 	}
@@ -233,7 +227,7 @@ func (w *watcher) ackTimeLeft(now, began, since time.Time) time.Duration {
 	}
 	if !w.barrierSince.Equal(began) {
 		w.sendPing(now)
-		w.barrierSince, w.barrierPing = began, w.pingsSent
+		w.barrierSince, w.barrierPing = began, w.lastPing
 	}
 	if w.s.conn.pongs.Load() >= w.barrierPing {
 		return left
