@@ -66,6 +66,7 @@ func newDiskBench(b *testing.B) *diskBench {
 	var (
 		from, to sideSessions
 		flusher  session.Flusher
+		echoes   echoDetectors
 	)
 	meter := report.NewMetrics().Meter(report.LocalToRemote, rules, slog.New(slog.DiscardHandler))
 	d.pipe = delivery.New(rules, meter, delivery.Options{
@@ -84,8 +85,8 @@ func newDiskBench(b *testing.B) *diskBench {
 		<-spoolDone
 	})
 	quiet := newNotifier(config.Notifications{}, &flusher, slog.New(slog.DiscardHandler))
-	near := side{out: d.pipe, in: back, sessions: &from, flusher: &flusher, notifier: quiet}
-	d.far = side{out: back, in: d.pipe, sessions: &to, flusher: &flusher, notifier: quiet}
+	near := side{out: d.pipe, in: back, sessions: &from, flusher: &flusher, notifier: quiet, echoes: &echoes.local, otherEchoes: &echoes.remote}
+	d.far = side{out: back, in: d.pipe, sessions: &to, flusher: &flusher, notifier: quiet, echoes: &echoes.remote, otherEchoes: &echoes.local}
 	d.source = newBenchServer(b, make(chan struct{}, 16*benchWindow))
 	d.source.open(b, packet.V311, near)
 	d.sink = newBenchServer(b, nil)

@@ -49,10 +49,11 @@ func benchmarkBridge(b *testing.B, v packet.Version, qos byte) {
 	var (
 		from, to sideSessions
 		flusher  session.Flusher
+		echoes   echoDetectors
 	)
 	quiet := newNotifier(config.Notifications{}, &flusher, slog.New(slog.DiscardHandler))
-	near := side{out: pipe, in: back, sessions: &from, flusher: &flusher, notifier: quiet}
-	far := side{out: back, in: pipe, sessions: &to, flusher: &flusher, notifier: quiet}
+	near := side{out: pipe, in: back, sessions: &from, flusher: &flusher, notifier: quiet, echoes: &echoes.local, otherEchoes: &echoes.remote}
+	far := side{out: back, in: pipe, sessions: &to, flusher: &flusher, notifier: quiet, echoes: &echoes.remote, otherEchoes: &echoes.local}
 
 	window := make(chan struct{}, benchWindow)
 	if qos == 0 {

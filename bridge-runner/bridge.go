@@ -33,6 +33,7 @@ type bridge struct {
 	localToRemote, remoteToLocal  *delivery.Pipe
 	flusher                       *session.Flusher
 	notifier                      *notifier
+	echoes                        echoDetectors
 	localSessions, remoteSessions *sideSessions
 	alive                         *liveness
 	log                           *slog.Logger
@@ -84,10 +85,7 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 	metrics.Backlog(report.LocalToRemote, b.localToRemote.Backlog)
 	metrics.Backlog(report.RemoteToLocal, b.remoteToLocal.Backlog)
 
-	var localEchoes, remoteEchoes *echoDetector
-	if s.Loop {
-		localEchoes, remoteEchoes = newEchoDetector(s.RemoteToLocal, s.LocalToRemote), newEchoDetector(s.LocalToRemote, s.RemoteToLocal)
-	}
+	b.echoes.setRules(s.LocalToRemote, s.RemoteToLocal, s.Loop, time.Now())
 	connect := func(name string, settings *config.Side, rules []manifest.Rule, observer *report.Side) *connector.Connector {
 		log := log.With("side", name)
 		base := session.Config{
@@ -99,9 +97,9 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 		return c
 	}
 	b.local = connect("local", &s.Local, s.LocalToRemote, state.Local)
-	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: local, flusher: flusher, notifier: b.notifier, echoes: localEchoes, otherEchoes: remoteEchoes}
+	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: local, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.local, otherEchoes: &b.echoes.remote}
 	b.remote = connect("remote", &s.Remote, s.RemoteToLocal, state.Remote)
-	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: remote, flusher: flusher, notifier: b.notifier, echoes: remoteEchoes, otherEchoes: localEchoes}
+	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: remote, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.remote, otherEchoes: &b.echoes.local}
 
 	b.alive.watchSide("local", b.local, local)
 	b.alive.watchSide("remote", b.remote, remote)

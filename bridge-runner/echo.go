@@ -7,11 +7,30 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
+
+// echoDetectors are the detectors of both sides. setRules may replace them while messages flow:
+// each message loads the pointer, which costs no more than to read a field.
+type echoDetectors struct{ local, remote atomic.Pointer[echoDetector] }
+
+// setRules replaces the detectors by detectors for other rules. loop is true if the rules form a
+// loop when servers send the bridge's own messages back; otherwise there are no detectors, because
+// servers may then do so.
+func (d *echoDetectors) setRules(localToRemote, remoteToLocal []manifest.Rule, loop bool, now time.Time) {
+	var local, remote *echoDetector
+	if loop {
+		local, remote = newEchoDetector(remoteToLocal, localToRemote), newEchoDetector(localToRemote, remoteToLocal)
+		local.begin(now) // the sessions may be up
+		remote.begin(now)
+	}
+	d.local.Store(local)
+	d.remote.Store(remote)
+}
 
 // echoDetector detects that the server of a side sends the bridge's own messages back,
 // although the session asks it not to. EMQX accepts a client as a bridge of MQTT 3.1.1 but

@@ -122,3 +122,50 @@ func TestEchoDetector_NewSession_StartsAgain(t *testing.T) {
 		t.Errorf("%d messages are remembered", len(w.order))
 	}
 }
+
+func TestEchoDetectors_RulesChangeWhileMessagesFlow_LoopsAreDetected(t *testing.T) {
+	compile := func(filters ...string) (out []manifest.Rule) {
+		for _, f := range filters {
+			r, err := manifest.Rules([]v1alpha1.Rule{{Filter: f}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, r...)
+		}
+		return out
+	}
+	var detectors echoDetectors
+	now := time.Now()
+	message := func(payload string) *session.Inbound {
+		return &session.Inbound{Publish: packet.Publish{Topic: "home/x", Payload: payload}, ReceivedAt: now}
+	}
+	detectors.setRules(compile("home/#"), compile("other/#"), false, now)
+	if detectors.local.Load() != nil || detectors.remote.Load() != nil {
+		t.Error("there are detectors without a loop")
+	}
+	changed := make(chan struct{})
+	go func() { // as the handler of a session does
+		defer close(changed)
+		for i := range 1000 {
+			detectors.local.Load().received(message(fmt.Sprint(i)))
+			detectors.remote.Load().publish(message(fmt.Sprint(i)))
+		}
+	}()
+	for i := range 100 {
+		detectors.setRules(compile("home/#"), compile("home/#"), i%2 == 0, now)
+	}
+	<-changed
+	detectors.setRules(compile("new/#", "home/#"), compile("home/#"), true, now) // no session begins after it
+	for side, d := range map[string]*echoDetector{"local": detectors.local.Load(), "remote": detectors.remote.Load()} {
+		ends := 0
+		for i := range minEchoes {
+			d.publish(message(fmt.Sprint(i)))
+			if d.received(message(fmt.Sprint(i))) {
+				ends++
+			}
+		}
+		if ends != 1 {
+			t.Errorf("%s: %d echoes of %d end the session, want the last", side, ends, minEchoes)
+		}
+	}
+}

@@ -23,9 +23,8 @@ type side struct {
 	flusher  *session.Flusher // of the sessions of both sides
 	notifier *notifier
 	// echoes and otherEchoes detect that the servers of this side and of the other side send
-	// the bridge's own messages back. They are nil if the rules form no loop: servers may
-	// then send messages back.
-	echoes, otherEchoes *echoDetector
+	// the bridge's own messages back. They hold nil if the rules form no loop.
+	echoes, otherEchoes *atomic.Pointer[echoDetector]
 }
 
 // sideSessions are the sessions of a side. Only the side's connector sets them.
@@ -42,7 +41,7 @@ func (c *sideSessions) set(up *session.Session) {
 
 func (x side) NewSession(s *session.Session) session.Handler {
 	x.sessions.opening.Store(s)
-	x.echoes.begin(time.Now())
+	x.echoes.Load().begin(time.Now())
 	return handler{x, s}
 }
 
@@ -85,11 +84,11 @@ type handler struct {
 }
 
 func (h handler) Received(in *session.Inbound) {
-	if h.echoes.received(in) {
+	if h.echoes.Load().received(in) {
 		h.s.RejectServer(diagnosis.EchoReceived)
 		return
 	}
-	h.otherEchoes.publish(in)
+	h.otherEchoes.Load().publish(in)
 	h.out.Receive(in)
 }
 

@@ -31,15 +31,15 @@ const (
 // again. Therefore the notifier publishes 0 on a side that comes up alone.
 //
 // Its methods do not block. They write notifications, and their caller sends them by Flush,
-// without mu, because Flush may call ready. A nil notifier does nothing. Lock order: mu, then the
-// locks of a session.
+// without mu, because Flush may call ready. A notifier without a topic sends nothing. Lock order:
+// mu, then the locks of a session.
 type notifier struct {
-	topic   string
-	qos     byte // 0 or 1
 	flusher *session.Flusher
 	log     *slog.Logger
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the fields below
+	topic    string     // empty: there are no notifications
+	qos      byte       // 0 or 1
 	up       []*recipient
 	inflight map[*session.State][]*session.Outgoing // the unacknowledged notifications, in the order of sending
 	backoffs map[*session.State]*notificationBackoff
@@ -57,19 +57,41 @@ type recipient struct {
 }
 
 func newNotifier(n config.Notifications, flusher *session.Flusher, log *slog.Logger) *notifier {
-	if n.Topic == "" {
-		return nil
-	}
 	return &notifier{topic: n.Topic, qos: n.QoS, flusher: flusher, log: report.Async(log), inflight: map[*session.State][]*session.Outgoing{}, backoffs: map[*session.State]*notificationBackoff{}}
 }
 
 // will returns the message that the server publishes when it loses the connection to the
-// bridge.
+// bridge. It returns nil if there are no notifications.
 func (n *notifier) will() *packet.Will {
-	if n == nil {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.topic == "" {
 		return nil
 	}
 	return &packet.Will{Topic: n.topic, Payload: notForwarding, QoS: n.qos, Retain: true}
+}
+
+// change replaces the topic and the QoS. If the topic changes, each session that is up receives 0
+// under the earlier topic, as at the end of the bridge, and then the state under the new topic.
+// Other servers have 0 under the earlier topic since the bridge has left them. The Will of a
+// session has the earlier topic until the connector renews the connection. The caller calls Flush.
+func (n *notifier) change(next config.Notifications) {
+	n.update(func() {
+		if next.Topic != n.topic {
+			n.leaveTopicLocked()
+		}
+		n.topic, n.qos = next.Topic, next.QoS
+	})
+}
+
+// leaveTopicLocked publishes 0 under the topic, and forgets the notifications that were sent under
+// it. A server that forbids this topic may permit the next one.
+func (n *notifier) leaveTopicLocked() {
+	for i, to := range n.up {
+		n.sendStateLocked(to, notForwarding, true)
+		n.up[i] = &recipient{s: to.s}
+	}
+	clear(n.backoffs)
 }
 
 // sessionUp is called when the session of a side is up.
@@ -113,13 +135,10 @@ func (n *notifier) backOffLocked(to *recipient) {
 // replaced is called when a side switches from one session to another. It publishes 0 on the
 // old session before the session ends with DISCONNECT.
 func (n *notifier) replaced(old, next *session.Session) {
-	if n == nil {
-		return
-	}
 	n.mu.Lock()
 	for i, to := range n.up {
 		if to.s == old {
-			n.sendStateLocked(to, notForwarding)
+			n.sendStateLocked(to, notForwarding, n.stopping)
 			n.up[i] = &recipient{s: next}
 		}
 	}
@@ -135,9 +154,6 @@ func (n *notifier) stop() {
 
 // ready is called when a session that returned Full may accept messages again.
 func (n *notifier) ready(s *session.Session) {
-	if n == nil {
-		return
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, to := range n.up {
@@ -149,25 +165,19 @@ func (n *notifier) ready(s *session.Session) {
 
 // tryLock takes the lock and releases it.
 func (n *notifier) tryLock() {
-	if n == nil {
-		return
-	}
 	n.mu.Lock()
 	n.mu.Unlock() //nolint:gocritic,staticcheck // the section is empty on purpose
 }
 
 // acknowledged is called when the server has acknowledged or refused a notification.
 func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused *session.Refusal) {
-	if n == nil {
-		return
-	}
 	n.mu.Lock()
 	n.inflight[s.State()] = slices.DeleteFunc(n.inflight[s.State()], func(o *session.Outgoing) bool { return o == m })
 	delete(n.backoffs, s.State())
 	n.mu.Unlock()
 	if refused != nil {
 		why := diagnosis.Of(refused.Error)
-		n.log.Warn("the server refuses a notification; allow the bridge's user to publish to the topic, or remove notifications", "topic", n.topic, "reason", why.Reason, "message", why.Message)
+		n.log.Warn("the server refuses a notification; allow the bridge's user to publish to the topic, or remove notifications", "topic", m.Topic, "reason", why.Reason, "message", why.Message)
 	}
 }
 
@@ -188,9 +198,6 @@ func (n *notifier) resendLocked(to *recipient) bool {
 // update applies a change to the notifier, and writes the new state to each session that has
 // not received it.
 func (n *notifier) update(apply func()) {
-	if n == nil {
-		return
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	apply()
@@ -205,15 +212,21 @@ func (n *notifier) notifyLocked(to *recipient) {
 	if len(n.up) == sides && !n.stopping {
 		state = forwarding
 	}
-	n.sendStateLocked(to, state)
+	n.sendStateLocked(to, state, n.stopping)
 }
 
-func (n *notifier) sendStateLocked(to *recipient, state string) {
+// sendStateLocked sends a state to a session, if it is not the latest state that was sent to it.
+// last is true if there is no later chance to send it.
+func (n *notifier) sendStateLocked(to *recipient, state string, last bool) {
 	if b := n.backoffs[to.s.State()]; b != nil && time.Now().Before(b.until) {
 		n.dropInflightLocked(to.s.State())
 		return
 	}
 	if to.lastSent == state || !n.resendLocked(to) {
+		return
+	}
+	if n.topic == "" {
+		to.lastSent = state
 		return
 	}
 	qos := n.qos
@@ -226,7 +239,7 @@ func (n *notifier) sendStateLocked(to *recipient, state string) {
 		case session.Written:
 			to.lastSent, to.sentAt = state, time.Now()
 		case session.Full:
-			if n.stopping && qos > 0 { // there is no later chance to send it at QoS 1
+			if last && qos > 0 { // QoS 0 needs no room in the window
 				qos = 0
 				continue
 			}

@@ -64,46 +64,6 @@ func TestBuild_MinimalAndFullBridge_MatchGoldenFiles(t *testing.T) {
 	}
 }
 
-func TestManifestHash_Change_AffectsOnlySettingsThatNeedARestart(t *testing.T) {
-	hash := func(change func(*v1alpha1.MQTTBridge)) string {
-		b := newBridge("default", "plant")
-		withDisk(b, "1Gi", "")
-		change(b)
-		out, err := manifestHash(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-	unchanged := hash(func(*v1alpha1.MQTTBridge) {})
-	for name, tt := range map[string]struct {
-		change  func(*v1alpha1.MQTTBridge)
-		changes bool
-	}{
-		"a pod's setting":         {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, false},
-		"suspend":                 {func(b *v1alpha1.MQTTBridge) { b.Spec.Suspend = ptr.To(true) }, false},
-		"the class of the volume": {func(b *v1alpha1.MQTTBridge) { b.Spec.Buffer.Disk.StorageClassName = "other" }, false},
-		// A later version of the runner may have another default.
-		"a default that is set explicitly": {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].QoS = ptr.To[int32](1) }, true},
-		"status and annotations": {func(b *v1alpha1.MQTTBridge) {
-			b.Annotations = map[string]string{"a": "b"}
-			b.Status.ObservedGeneration = 1
-		}, false},
-		"a preferred server": {func(b *v1alpha1.MQTTBridge) {
-			b.Generation = 2
-			b.Spec.Local.PreferredServer = &v1alpha1.PreferredServer{Name: "local"}
-			b.Spec.Remote.PreferredServer = &v1alpha1.PreferredServer{Name: "b", Force: ptr.To(true)}
-		}, false},
-		"the log level": {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{LogLevel: v1alpha1.LogLevelDebug} }, true},
-		"a topic":       {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" }, true},
-		"a server":      {func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.Backups = nil }, true},
-	} {
-		if got := hash(tt.change) != unchanged; got != tt.changes {
-			t.Errorf("%s changes the hash: %t; want %t", name, got, tt.changes)
-		}
-	}
-}
-
 func TestDeployment_PodLabelsOfTheUser_DoNotReplaceOperatorLabels(t *testing.T) {
 	b := newBridge("default", "plant")
 	b.Spec.Runner = &v1alpha1.Runner{PodLabels: map[string]string{labelInstance: "other", "team": "plant"}}

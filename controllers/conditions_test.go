@@ -423,8 +423,8 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		{
 			"a new generation is reconciling until a runner reports it", observed(generation4),
 			map[string]string{
-				"Ready":       "True/Forwarding forwarding with generation 3 between primary (mqtt://local:1883) on the local side and primary (mqtt://a:1883) on the remote side; generation 4 is being rolled out",
-				"Reconciling": "True/Progressing runner pod plant-bridge-1 runs generation 3; it takes over generation 4",
+				"Ready":       "True/Forwarding forwarding with generation 3 between primary (mqtt://local:1883) on the local side and primary (mqtt://a:1883) on the remote side; generation 4 is being applied",
+				"Reconciling": "True/Progressing runner pod plant-bridge-1 runs generation 3, and applies generation 4 within seconds; if this takes longer than two minutes, check its log",
 			},
 		},
 		{

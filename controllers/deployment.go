@@ -72,6 +72,8 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 			WithTemplate(pod)), nil
 }
 
+// podTemplate returns the pod template of the runner. Each change of it replaces the pod.
+// Therefore it depends only on the part of the spec that podSpecHash covers.
 func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
 	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
 
@@ -80,15 +82,6 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 		labels = map[string]string{}
 	}
 	maps.Copy(labels, childLabels(b.Name))
-
-	annotations := maps.Clone(runner.PodAnnotations)
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	var err error
-	if annotations[annotationManifestHash], err = manifestHash(b); err != nil {
-		return nil, err
-	}
 
 	container, err := runnerContainer(&runner, image)
 	if err != nil {
@@ -124,7 +117,7 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 	}
 	return corev1ac.PodTemplateSpec().
 		WithLabels(labels).
-		WithAnnotations(annotations).
+		WithAnnotations(runner.PodAnnotations).
 		WithSpec(spec.WithContainers(container)), nil
 }
 

@@ -102,7 +102,7 @@ func TestDryRun_Requests_AreMadeOnlyForAFurtherChangeOfARunningBridge(t *testing
 	if len(children) != 5 {
 		t.Errorf("a new bridge causes %d writes of children; want 5:\n%s", len(children), strings.Join(children, "\n"))
 	}
-	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" })
+	b = update(t, b, newPod)
 	awaitDeployment(t, b, "the new pod template", func(d *appsv1.Deployment) bool { return d.Generation == 2 })
 	changed := awaitIdle(t, b)[len(created):]
 	var deployments, configMaps int
@@ -115,6 +115,6 @@ func TestDryRun_Requests_AreMadeOnlyForAFurtherChangeOfARunningBridge(t *testing
 		}
 	}
 	if configMaps != 1 || deployments != 2 {
-		t.Errorf("a new topic causes %d writes of the ConfigMap and %d of the Deployment; want 1, and a dry run and 1:\n%s", configMaps, deployments, strings.Join(changed, "\n"))
+		t.Errorf("a change of the pod causes %d writes of the ConfigMap and %d of the Deployment; want 1, and a dry run and 1:\n%s", configMaps, deployments, strings.Join(changed, "\n"))
 	}
 }

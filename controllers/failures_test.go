@@ -88,7 +88,7 @@ func TestStatus_RefusalWithAnotherTextEachTime_IsWrittenRarely(t *testing.T) {
 		return len(operatorIO.matching("/namespaces/"+b.Namespace+"/mqttbridges/plant/status", http.MethodPatch))
 	}
 	before, start := statusWrites(), refusals.Load()
-	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" })
+	b = update(t, b, newPod)
 	const attempts = 8 // the pauses between them add up to less than two seconds
 	await(start + attempts)
 	awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonApplyFailed)

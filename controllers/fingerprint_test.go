@@ -51,7 +51,7 @@ func TestFingerprint_ChangedDeployment_ChangesOnlyThePartOfTheField(t *testing.T
 func TestStripDeployment_StateOfARollout_IsKept(t *testing.T) {
 	d := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{
-			Annotations: map[string]string{annotationSpecHash: "s", annotationTemplateHash: "t", annotationRevision: "r", "a": "b"},
+			Annotations: map[string]string{annotationPodSpecHash: "s", annotationTemplateHash: "t", annotationRevision: "r", "a": "b"},
 			Labels:      map[string]string{labelHealthBefore: "Ready", labelManagedBy: managedByName},
 		},
 		Status: appsv1.DeploymentStatus{AvailableReplicas: 1, Conditions: []appsv1.DeploymentCondition{

@@ -22,44 +22,71 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
-func TestGeneration_ChangeWithoutNewPod_IsTakenOverByTheRunner(t *testing.T) {
+func newTopic(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" }
+
+func newPod(b *v1alpha1.MQTTBridge) {
+	b.Spec.Runner = &v1alpha1.Runner{PodAnnotations: map[string]string{"example.com/changed": "yes"}}
+}
+
+func TestGeneration_ChangeThatTheProcessApplies_NeedsNoNewPodAndHasOneEvent(t *testing.T) {
 	b, pod := forwardingBridge(t)
+	start := len(awaitIdle(t, b))
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	w := watchAsRunner(t, b)
-	b = prefer(t, b, &v1alpha1.PreferredServer{Name: "b"})
+	b = update(t, b, newTopic)
 	manifest := w.await("\n  generation: 2\n")
-	if got := manifest.Annotations[annotationTemplateHash]; got == "" || got != d.Annotations[annotationTemplateHash] {
-		t.Errorf("the manifest is for the pod template %q, want %q", got, d.Annotations[annotationTemplateHash])
+	if got := manifest.Annotations[annotationTemplateHash]; got == "" || got != d.Annotations[annotationTemplateHash] || manifest.Spec.LocalToRemote[0].Topic != "x/${topic}" {
+		t.Errorf("the manifest is for the pod template %q, want %q, and has the rules %+v", got, d.Annotations[annotationTemplateHash], manifest.Spec.LocalToRemote)
 	}
 	got := awaitBridge(t, b, "Ready with the earlier generation", func(got *v1alpha1.MQTTBridge) bool {
 		return got.Status.ObservedGeneration == 2 && conditionIs(got, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing)
 	})
 	ready := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReady)
-	if ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != 1 || !strings.HasSuffix(ready.Message, "; generation 2 is being rolled out") {
+	if ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != 1 || !strings.HasSuffix(ready.Message, "; generation 2 is being applied") {
 		t.Errorf("Ready is %+v", ready)
 	}
-	if after := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true }); after.Generation != d.Generation {
+	if message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReconciling).Message; !strings.Contains(message, "kubectl rollout restart deployment/plant-bridge") {
+		t.Errorf("Reconciling says %q, without a remedy", message)
+	}
+	if after := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true }); after.ResourceVersion != d.ResourceVersion {
 		t.Error("the Deployment has changed")
 	}
+	awaitIdle(t, b)
 	applyReport(t, b, pod.Name, localUp(), remoteOnPrimary()) // with the generation of b
 	awaitBridge(t, b, "Ready with the latest generation, and nothing left to do", func(got *v1alpha1.MQTTBridge) bool {
 		return conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonForwarding) &&
 			meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReconciling) == nil
 	})
-	awaitIdle(t, b)
+	if events := awaitEvents(t, b, 1); len(events) != 1 || events[0] != "Normal ManifestApplied runner pod plant-bridge-1 has applied a change of the spec" {
+		t.Errorf("events: %q", events)
+	}
+	const writes = 3 // the ConfigMap, the status of the new generation, and the status when it is in effect
+	if written := awaitIdle(t, b)[start:]; len(written) != writes {
+		t.Errorf("%d writes, want %d:\n%s", len(written), writes, strings.Join(written, "\n"))
+	}
 }
 
-func TestGeneration_ChangeOfThePod_IsNotForTheRunningPod(t *testing.T) {
+func TestGeneration_ChangeOfThePod_ReachesTheRunningPodWithTheHashOfTheNext(t *testing.T) {
 	b, _ := forwardingBridge(t)
 	before := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	w := watchAsRunner(t, b)
-	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{PriorityClassName: "high"} })
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) {
+		newPod(b)
+		newTopic(b)
+	})
 	manifest := w.await("\n  generation: 2\n")
 	after := awaitDeployment(t, b, "the new pod template", func(d *appsv1.Deployment) bool { return d.Generation > before.Generation })
 	if got := manifest.Annotations[annotationTemplateHash]; got == before.Annotations[annotationTemplateHash] || got != after.Annotations[annotationTemplateHash] {
 		t.Errorf("the manifest is for the pod template %q; the running pod has %q, and the new one %q",
 			got, before.Annotations[annotationTemplateHash], after.Annotations[annotationTemplateHash])
 	}
+	if topic := manifest.Spec.LocalToRemote[0].Topic; topic != "x/${topic}" {
+		t.Errorf("the topic of the manifest is %q", topic)
+	}
+	awaitBridge(t, b, "the Deployment is rolled out", func(got *v1alpha1.MQTTBridge) bool {
+		c := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReconciling)
+		return c != nil && c.Message == "Deployment plant-bridge is being rolled out"
+	})
 }
 
 // The manifest is for the pod template that the Deployment keeps while it waits for a roll-out.
@@ -112,7 +139,7 @@ func TestGeneration_WebhookFails_IsReconcilingUntilItWorks(t *testing.T) {
 	t.Cleanup(func() { _ = server.Client.Delete(t.Context(), hook) })
 	awaitWebhook(t, b)
 
-	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" })
+	b = update(t, b, newPod)
 	got := awaitCondition(t, b, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonApplyFailed)
 	ready := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReady)
 	if ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != 1 ||

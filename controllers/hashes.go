@@ -12,12 +12,13 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // deploymentHashes returns the annotations of the Deployment that depend only on the bridge
 // and on its wanted pod template.
 func deploymentHashes(b *v1alpha1.MQTTBridge, template *corev1ac.PodTemplateSpecApplyConfiguration) (map[string]string, error) {
-	spec, err := specHash(b, template.Annotations[annotationManifestHash])
+	spec, err := podSpecHash(b)
 	if err != nil {
 		return nil, err
 	}
@@ -25,24 +26,29 @@ func deploymentHashes(b *v1alpha1.MQTTBridge, template *corev1ac.PodTemplateSpec
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{annotationSpecHash: spec, annotationTemplateHash: pod}, nil
+	return map[string]string{annotationPodSpecHash: spec, annotationTemplateHash: pod}, nil
 }
 
-// specHash returns a hash of the part of the spec that affects the pod, including the claim
-// that the manifest does not name. It changes only if the user changes the spec: it does not
-// depend on the version of the operator. manifest is the manifestHash of the bridge.
-func specHash(b *v1alpha1.MQTTBridge, manifest string) (string, error) {
+// podSpecHash returns a hash of the part of the spec that the pod depends on. It changes only
+// if the user changes this part: it does not depend on the version of the operator. The running
+// process applies all other changes.
+func podSpecHash(b *v1alpha1.MQTTBridge) (string, error) {
 	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
-	// Setting these fields must not replace the pod.
-	runner.UpdatePolicy, runner.UpdateWindows, runner.UpdateTimeZone = "", nil, ""
+	// The pod does not depend on these fields.
+	runner.LogLevel, runner.UpdatePolicy, runner.UpdateWindows, runner.UpdateTimeZone = "", "", nil, ""
 	parts := struct {
-		Manifest string          `json:"manifest"`
-		Runner   v1alpha1.Runner `json:"runner"`
-		Suspend  bool            `json:"suspend"`
-		Claim    string          `json:"claim,omitempty"`
-	}{Manifest: manifest, Runner: runner, Suspend: isSuspended(b)}
+		Runner  v1alpha1.Runner `json:"runner"`
+		Suspend bool            `json:"suspend"`
+		// References are the files that the volume of the pod has.
+		References []string `json:"references,omitempty"`
+		// ExistingClaim is nil without a buffer on disk, and empty for the bridge's own claim.
+		ExistingClaim *string `json:"existingClaim,omitempty"`
+	}{Runner: runner, Suspend: isSuspended(b)}
+	for _, ref := range manifest.References(&b.WithDefaults().Spec) {
+		parts.References = append(parts.References, ref.Path())
+	}
 	if d := disk(b); d != nil {
-		parts.Claim = d.ExistingClaim
+		parts.ExistingClaim = &d.ExistingClaim
 	}
 	return hashOf(&parts)
 }

@@ -25,7 +25,8 @@ import (
 //
 // templateHash is the hash of the pod template that the Deployment has with this manifest, or
 // empty if it has none. Fields that only affect the pod are not in the spec of the manifest. A
-// running runner therefore compares this hash before it reports the manifest's generation.
+// running runner applies the spec, but it compares this hash before it reports the manifest's
+// generation.
 func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error) {
 	annotations := map[string]string{manifest.AnnotationVersion: strconv.Itoa(manifest.Version)}
 	if templateHash != "" {
@@ -65,16 +66,6 @@ func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
 		d.StorageClassName, d.AccessModes, d.RetainPolicy, d.ExistingClaim = "", nil, nil, ""
 	}
 	return &spec
-}
-
-// manifestHash returns a hash of the part of the spec that the runner applies only at its
-// start. If it changes, the runner is restarted. The runner applies the preferred servers
-// and the deletion policy while it runs.
-func manifestHash(b *v1alpha1.MQTTBridge) (string, error) {
-	spec := runnerSpec(b)
-	spec.Local.PreferredServer, spec.Remote.PreferredServer = nil, nil
-	spec.DeletionPolicy, spec.DeletionTimeoutSeconds = nil, nil
-	return hashOf(spec)
 }
 
 // hash returns 16 hexadecimal digits of the SHA-256 of text.

@@ -16,10 +16,11 @@ const (
 	msgNodeLost      = "the node of runner pod %s does not answer, so it is not known whether the bridge forwards; if the node stays lost, Kubernetes replaces the pod on another node; check the node: kubectl get nodes"
 	msgPodNoReport   = "runner pod %s has not reported its state yet; if this does not end, check its log"
 
-	msgGenerationRollingOut = "generation %d is being rolled out"
-	msgGenerationBlocked    = "generation %d is not in effect: %s: %s" // reason and message of Stalled or Reconciling
-	msgOtherGeneration      = "runner pod %s runs generation %d; it takes over generation %d within about a minute"
-	msgRetried              = "%s; the operator tries again, at least once a minute"
+	msgGenerationApplied = "generation %d is being applied"
+	msgGenerationBlocked = "generation %d is not in effect: %s: %s" // reason and message of Stalled or Reconciling
+	msgOtherGeneration   = "runner pod %s runs generation %d, and applies generation %d within seconds; if this takes longer than two minutes, check its log; a runner of an earlier version applies a change only at its start: set spec.runner.image to a newer image, or start it again: kubectl rollout restart deployment/%s"
+	msgManifestRefused   = "runner pod %s cannot apply generation %d, and continues with generation %d: %s; correct the spec, or change spec.runner.image if it names an image of another version" // the message of the runner
+	msgRetried           = "%s; the operator tries again, at least once a minute"
 
 	msgStandbyFailed    = "the %s side cannot fail over to %s (%s), which has failed%s" // the last is empty, or a colon and the cause
 	msgStandbyRecovered = "the %s side can fail over to %s (%s) again"
@@ -68,6 +69,7 @@ const (
 	msgServerRemoved  = "the %s side was switched from %s, which the spec no longer lists, to %s: %s%s without a server: %s"
 	msgSilence        = "%s without acknowledgement, then "
 	msgMoreSwitches   = "; %d more switches of this side since %s have no event" // a number and a time
+	msgManifestUsed   = "runner pod %s has applied a change of the spec"
 	msgSwitchRefused  = "the %s side does not switch to its preferredServer %q: %s"
 	msgAllServersDown = "every server of the %s side is down: %s"
 	msgRecovered      = "the %s side is connected again after %s: %s (%s)"
@@ -120,6 +122,7 @@ const (
 	actionReportStandby  = "ReportStandby"
 	actionApply          = "Apply"
 	actionReportRollout  = "ReportRollout"
+	actionReportManifest = "ReportManifest"
 	actionReportBuffer   = "ReportBuffer"
 	actionReportRunner   = "ReportRunner"
 	actionAdoptClaim     = "AdoptClaim"

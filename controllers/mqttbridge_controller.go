@@ -205,7 +205,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Runner: o.ownRunner()}
 	repeated := failure != nil && (stall == nil || !stall.ofSpec())
 	if !status.equals(&b.Status) && (!repeated || !p.postpones(status, &b.Status, now)) {
-		causes := announceCause(b.Status.Conditions, status.Conditions)
+		changes := append(announceCause(b.Status.Conditions, status.Conditions), announceManifest(o)...)
 		read := b.ResourceVersion
 		if err := r.writeStatus(ctx, b, status); err != nil {
 			return 0, ignoreStale(ctx, err)
@@ -216,7 +216,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 		if repeated {
 			p.failureWritten = now
 		}
-		r.send(b, causes)
+		r.send(b, changes)
 	}
 	before := sentEvents(ctx, o)
 	after, due, held := announce(o, before, now)

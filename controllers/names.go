@@ -26,16 +26,13 @@ const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 )
 
-// annotationManifestHash is an annotation of the pod template: the hash of the spec in the
-// bridge.yaml that the pod starts with, without the preferred servers. Any other change of the
-// spec changes the template, so that the pod is replaced.
-const annotationManifestHash = "mqttbridge.io/manifest-hash"
-
 // Annotations of the Deployment. With them, the operator decides whether the user or the
 // operator itself has changed the pod template, and continues a roll-out after a restart.
 const (
-	// annotationSpecHash is the hash of the part of the spec that affects the pod.
-	annotationSpecHash = "mqttbridge.io/spec-hash"
+	// annotationPodSpecHash is the hash of the part of the spec that the pod depends on. Earlier
+	// versions had the hash of a larger part in mqttbridge.io/spec-hash. The name differs, so
+	// that an upgrade is not treated as a change by the user of each bridge.
+	annotationPodSpecHash = "mqttbridge.io/pod-spec-hash"
 	// annotationTemplateHash is the hash of the pod template as the operator applied it. The
 	// manifest has it, too.
 	annotationTemplateHash = manifest.AnnotationTemplateHash

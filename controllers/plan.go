@@ -38,9 +38,9 @@ type plan struct {
 	// otherManifest is the fingerprint of the ConfigMap for a pod template other than the planned
 	// one, which a roll-out keeps for now.
 	otherManifest manifestFor
-	// specHash and templateHash are the values of annotationSpecHash and annotationTemplateHash
-	// for the wanted pod template.
-	specHash, templateHash string
+	// podSpecHash and templateHash are the values of annotationPodSpecHash and
+	// annotationTemplateHash for the wanted pod template.
+	podSpecHash, templateHash string
 
 	// replaced is the resource version of the bridge before the latest write of its status.
 	replaced string
@@ -217,7 +217,7 @@ func newPlan(b *v1alpha1.MQTTBridge, image string, policy *Policy) (*plan, error
 		p.children = append(p.children, plannedChild{identity: identify(c), fingerprint: wanted})
 	}
 	annotations := deploymentOf(children).Annotations
-	p.specHash, p.templateHash = annotations[annotationSpecHash], annotations[annotationTemplateHash]
+	p.podSpecHash, p.templateHash = annotations[annotationPodSpecHash], annotations[annotationTemplateHash]
 	p.pairs = pairsOf(b)
 	return p, nil
 }

@@ -55,7 +55,7 @@ func withBlocked(o *observation, message string, blocked *metav1.Condition) stri
 		return message
 	case blocked.Type == v1alpha1.ConditionReconciling && blocked.Reason == v1alpha1.ReasonProgressing:
 		if behind {
-			return message + "; " + fmt.Sprintf(msgGenerationRollingOut, o.bridge.Generation)
+			return message + "; " + fmt.Sprintf(msgGenerationApplied, o.bridge.Generation)
 		}
 		return message
 	case behind:

@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -147,26 +146,5 @@ func TestClaim_Existing_IsMountedAndNoneIsCreated(t *testing.T) {
 	err := server.Client.Get(t.Context(), client.ObjectKey{Namespace: b.Namespace, Name: childName(b.Name)}, &corev1.PersistentVolumeClaim{})
 	if !apierrors.IsNotFound(err) {
 		t.Errorf("the operator has created a claim: %v", err)
-	}
-}
-
-func TestSpecHash_FieldsOfTheClaim_NeedNoRestart(t *testing.T) {
-	hash := func(change func(*v1alpha1.DiskBuffer)) string {
-		b := newBridge("default", "plant")
-		withDisk(b, "1Gi", "fast")
-		change(b.Spec.Buffer.Disk)
-		return builtDeployment(t, b).Annotations[annotationSpecHash]
-	}
-	unchanged := hash(func(*v1alpha1.DiskBuffer) {})
-	for name, change := range map[string]func(*v1alpha1.DiskBuffer){
-		"retainPolicy":     func(d *v1alpha1.DiskBuffer) { d.RetainPolicy = ptr.To(v1alpha1.ClaimDelete) },
-		"storageClassName": func(d *v1alpha1.DiskBuffer) { d.StorageClassName = "other" },
-		"accessModes": func(d *v1alpha1.DiskBuffer) {
-			d.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}
-		},
-	} {
-		if hash(change) != unchanged {
-			t.Errorf("%s restarts the runner", name)
-		}
 	}
 }

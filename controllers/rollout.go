@@ -14,19 +14,19 @@ type cause int
 
 const (
 	causeNone     cause = iota // the template is as wanted
-	causeUser                  // the user has changed the spec
+	causeUser                  // the user has changed a part of the spec that the pod depends on
 	causeOperator              // the operator or its default image has changed
 )
 
 // causeOf returns the cause of the difference between the annotations of a Deployment and the
-// wanted annotations. A Deployment of an operator that did not set them counts as changed by
-// the operator.
+// wanted annotations. A Deployment without the hash of the spec, which an earlier operator has
+// made, counts as changed by the operator.
 func causeOf(live, wanted map[string]string) cause {
-	spec := live[annotationSpecHash]
+	spec := live[annotationPodSpecHash]
 	switch {
 	case live[annotationTemplateHash] == wanted[annotationTemplateHash]:
 		return causeNone
-	case spec != "" && spec != wanted[annotationSpecHash]:
+	case spec != "" && spec != wanted[annotationPodSpecHash]:
 		return causeUser
 	default:
 		return causeOperator

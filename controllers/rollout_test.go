@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
-
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 func TestSlots_Fleet_LimitsTheBridgesThatRecover(t *testing.T) {
@@ -87,7 +85,7 @@ func TestParseMaxUnavailable_Values_AreNumbersOrPercentages(t *testing.T) {
 
 func TestCauseOf_ChangedSpecAndTemplate_DistinguishesUserAndOperator(t *testing.T) {
 	annotations := func(spec, template string) map[string]string {
-		return map[string]string{annotationSpecHash: spec, annotationTemplateHash: template}
+		return map[string]string{annotationPodSpecHash: spec, annotationTemplateHash: template}
 	}
 	for name, tt := range map[string]struct {
 		live map[string]string
@@ -98,6 +96,7 @@ func TestCauseOf_ChangedSpecAndTemplate_DistinguishesUserAndOperator(t *testing.
 		"the user":                    {annotations("old", "old"), causeUser},
 		"a setting that is elsewhere": {annotations("old", "t"), causeNone},
 		"an operator without hashes":  {nil, causeOperator},
+		"an earlier operator":         {map[string]string{"mqttbridge.io/spec-hash": "old", annotationTemplateHash: "old"}, causeOperator},
 	} {
 		if got := causeOf(tt.live, annotations("s", "t")); got != tt.want {
 			t.Errorf("%s: cause %d; want %d", name, got, tt.want)
@@ -120,34 +119,6 @@ func TestHealth_UnknownValue_CountsAsReady(t *testing.T) {
 	} {
 		if got := tt.now.atLeast(tt.before); got != tt.want {
 			t.Errorf("%s is as good as %s: %t; want %t", tt.now, tt.before, got, tt.want)
-		}
-	}
-}
-
-func TestSpecHash_Change_IsAUserChangeUnlessItControlsUpdates(t *testing.T) {
-	of := func(change func(*v1alpha1.MQTTBridge)) string {
-		b := newBridge("default", "plant")
-		change(b)
-		return builtDeployment(t, b).Annotations[annotationSpecHash]
-	}
-	unchanged := of(func(*v1alpha1.MQTTBridge) {})
-	for name, tt := range map[string]struct {
-		change  func(*v1alpha1.MQTTBridge)
-		changes bool
-	}{
-		"the update policy": {func(b *v1alpha1.MQTTBridge) {
-			b.Spec.Runner = &v1alpha1.Runner{UpdatePolicy: v1alpha1.UpdateOnSpecChange}
-		}, false},
-		"the update windows": {func(b *v1alpha1.MQTTBridge) { withUpdateWindows(b, "Europe/Berlin", "0 2 * * 6", 240) }, false},
-		"an annotation":      {func(b *v1alpha1.MQTTBridge) { b.Annotations = map[string]string{"a": "b"} }, false},
-		"a topic":            {func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" }, true},
-		"the claim": {func(b *v1alpha1.MQTTBridge) {
-			b.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{ExistingClaim: "mine"}}
-		}, true},
-		"the image": {func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = &v1alpha1.Runner{Image: "other"} }, true},
-	} {
-		if got := of(tt.change) != unchanged; got != tt.changes {
-			t.Errorf("%s changes the hash: %t; want %t", name, got, tt.changes)
 		}
 	}
 }

@@ -39,6 +39,9 @@ type staged struct {
 // the Deployment gets. It lets a change of the spec change the template at once. If only the
 // operator has changed the template, the change is part of a roll-out over the fleet: until it
 // is the bridge's turn, the live template is kept. live is nil if there is no Deployment yet.
+//
+// A change that the running process applies does not change the template. It is in the
+// manifest, which is applied in any case, and does not end the wait for a roll-out.
 func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, live *appsv1.Deployment) (*staged, error) {
 	bridge := client.ObjectKeyFromObject(b)
 	revision, err := r.revision.of(r.RunnerImage)
@@ -46,7 +49,7 @@ func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan,
 		return nil, err
 	}
 	s := &staged{annotations: map[string]string{
-		annotationSpecHash: p.specHash, annotationTemplateHash: p.templateHash, annotationRevision: revision,
+		annotationPodSpecHash: p.podSpecHash, annotationTemplateHash: p.templateHash, annotationRevision: revision,
 	}}
 	if live == nil {
 		r.fleet.setState(bridge, "")

@@ -37,6 +37,9 @@ func stalled(o *observation, now time.Time) *metav1.Condition {
 			return c
 		}
 	}
+	if refusal := manifestRefusal(o); refusal != "" {
+		return condition(v1alpha1.ReasonManifestRefused, refusal)
+	}
 	if refusal := podsRefused(o.deployment); refusal != "" {
 		return condition(v1alpha1.ReasonApplyFailed, fmt.Sprintf(msgPodsRefused, o.deployment.Name, refusal))
 	}
@@ -60,6 +63,21 @@ func stalledSchedule(o *observation, pod *corev1.Pod, now time.Time, condition f
 		return condition(v1alpha1.ReasonUnschedulable, trouble)
 	}
 	return nil
+}
+
+// manifestRefusal returns why the runner cannot apply the latest generation, or an empty string
+// if it has not refused it. The refusal of a pod that is being replaced is ignored: the manifest
+// is for the next pod, which has other volumes, for example.
+func manifestRefusal(o *observation) string {
+	pod := o.reportingPod()
+	if pod == nil || pod != o.currentPod() || starting(o.deployment) {
+		return ""
+	}
+	runner := o.bridge.Status.Runner
+	if runner.Refused == nil || runner.Refused.Generation != o.bridge.Generation {
+		return ""
+	}
+	return fmt.Sprintf(msgManifestRefused, pod.Name, runner.Refused.Generation, runner.Generation, runner.Refused.Message)
 }
 
 // untilUnschedulable returns the time until a pod without a node stalls its bridge.
@@ -131,7 +149,7 @@ func progress(o *observation) string {
 	case expanding(o) != "":
 		return expanding(o)
 	case o.runningGeneration() != o.bridge.Generation:
-		return fmt.Sprintf(msgOtherGeneration, pod.Name, o.runningGeneration(), o.bridge.Generation)
+		return fmt.Sprintf(msgOtherGeneration, pod.Name, o.runningGeneration(), o.bridge.Generation, childName(o.bridge.Name))
 	default:
 		return ""
 	}

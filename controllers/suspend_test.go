@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -116,8 +117,8 @@ func TestBridge_SuspendedWithInvalidSpec_IsScaledToZero(t *testing.T) {
 	b = suspend(t, b, false)
 	awaitReplicas(t, b, 1) // The bridge runs again with its last valid spec.
 	after := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
-	if got, want := after.Spec.Template.Annotations[annotationManifestHash], before.Spec.Template.Annotations[annotationManifestHash]; got != want {
-		t.Errorf("the pod has the manifest %s, want %s", got, want)
+	if !equality.Semantic.DeepEqual(before.Spec.Template, after.Spec.Template) {
+		t.Errorf("the pod template is %+v, want %+v", after.Spec.Template, before.Spec.Template)
 	}
 }
 

@@ -52,6 +52,7 @@ const (
 	ReasonProgressing      = "Progressing"      // Reconciling: the children do not yet match the spec.
 	ReasonInvalidSpec      = "InvalidSpec"      // Stalled: an error that the schema cannot detect.
 	ReasonNotAllowed       = "NotAllowed"       // Stalled: the operator does not permit a value of the spec.
+	ReasonManifestRefused  = "ManifestRefused"  // Stalled: the runner cannot apply the latest generation.
 	ReasonApplyFailed      = "ApplyFailed"      // Stalled: the API server refused a child. Reconciling: it could not apply a child.
 	ReasonPodFailing       = "PodFailing"       // Stalled: the runner's container does not start, or ends again and again.
 	ReasonUnschedulable    = "Unschedulable"    // Stalled: the scheduler has found no node for the pod for minutes.
@@ -170,7 +171,8 @@ const (
 	EventMessageUnforwardable = "MessageUnforwardable"
 	EventClaimAdopted         = "ClaimAdopted"
 
-	EventRolloutStopped = "RolloutStopped"
+	EventRolloutStopped  = "RolloutStopped"
+	EventManifestApplied = "ManifestApplied"
 
 	EventBufferRecovered  = "BufferRecovered"
 	EventRunnerTerminated = "RunnerTerminated"

@@ -155,8 +155,8 @@ type Runner struct {
 	// updatePolicy controls whether a new version of the operator, or a new default image
 	// of the runners, replaces the pod. Automatic replaces it as part of a roll-out over
 	// all bridges. OnSpecChange keeps the image and the pod template until the user changes
-	// the spec, or sets Automatic. A change of the spec is always applied at once. Default
-	// Automatic.
+	// a field that needs a new pod, such as resources, or sets Automatic. A change of the
+	// spec is always applied at once. Default Automatic.
 	// +optional
 	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
 

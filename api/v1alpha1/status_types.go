@@ -95,6 +95,11 @@ type RunnerStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Generation int64 `json:"generation,omitempty"`
 
+	// refused is the manifest that the runner cannot apply. The runner continues with the
+	// manifest of the generation above. It is absent if there is none.
+	// +optional
+	Refused *RefusedManifest `json:"refused,omitempty"`
+
 	// startTime is when the runner started. The counts in local and remote start at this
 	// time.
 	// +optional
@@ -109,6 +114,19 @@ type RunnerStatus struct {
 	// reportTime is when the runner last reported a change.
 	// +optional
 	ReportTime metav1.Time `json:"reportTime,omitzero"`
+}
+
+// RefusedManifest is a manifest that a runner cannot apply.
+type RefusedManifest struct {
+	// generation is metadata.generation of the manifest.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Generation int64 `json:"generation,omitempty"`
+
+	// message is why the runner cannot apply the manifest and, if necessary, the remedy.
+	// +required
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
 }
 
 // SideStatus is the state of one side.

@@ -39,7 +39,7 @@ func (p *Pipe) bufferLocked() Backlog {
 			b.Oldest = p.queue.at(0).ReceivedAt
 		}
 		return b
-	case !p.opts.BufferQoS0 || p.dest != nil:
+	case p.dest != nil || p.qos0Bytes == 0:
 		return Backlog{}
 	}
 	var b Backlog

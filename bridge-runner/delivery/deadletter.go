@@ -29,8 +29,9 @@ const maxReason = 1024
 
 // deadLetter is a dead letter on its way to the pipe of the other direction.
 type deadLetter struct {
-	m   *outgoing // the message that the dead letter replaces
-	why error
+	m     *outgoing // the message that the dead letter replaces
+	topic string
+	why   error
 }
 
 // SetReverse makes reverse publish the dead letters. reverse is the pipe that carries
@@ -44,7 +45,7 @@ func (p *Pipe) awaitDeadLetterLocked(m *outgoing, cause string, why error) {
 	p.untrackLocked(m)
 	p.replaceByDeadLetterLocked(m) // a QoS 0 message stays counted in qos0Bytes, so that dead letters are bounded
 	p.meter.Dropped(cause)
-	p.deadLetters = append(p.deadLetters, deadLetter{m, why})
+	p.deadLetters = append(p.deadLetters, deadLetter{m, p.opts.Unforwardable.DeadLetter, why})
 	if len(p.deadLetters) == 1 {
 		go p.sendDeadLetters() // it takes the lock of the other pipe
 	}
@@ -57,7 +58,7 @@ func (p *Pipe) sendDeadLetters() {
 		letters := slices.Clone(p.deadLetters)
 		p.mu.Unlock()
 		for _, l := range letters {
-			p.reverse.receiveDeadLetter(l.message(p.opts.Unforwardable.DeadLetter), l.m.ReceivedAt, func() { p.deadLetterSettled(l.m) })
+			p.reverse.receiveDeadLetter(l.message(), l.m.ReceivedAt, func() { p.deadLetterSettled(l.m) })
 		}
 		p.mu.Lock()
 		p.deadLetters = slices.Delete(p.deadLetters, 0, len(letters))
@@ -69,8 +70,8 @@ func (p *Pipe) sendDeadLetters() {
 	}
 }
 
-// message returns the dead letter as a message to the given topic.
-func (l deadLetter) message(topic string) session.Message {
+// message returns the dead letter as a message.
+func (l deadLetter) message() session.Message {
 	properties := packet.Properties{}
 	if l.m.Properties != nil {
 		properties = *l.m.Properties
@@ -83,7 +84,7 @@ func (l deadLetter) message(topic string) session.Message {
 		packet.UserProperty{Name: propertyTopic, Value: printable(l.m.Topic)},
 		packet.UserProperty{Name: propertyQoS, Value: strconv.Itoa(int(l.m.QoS))},
 		packet.UserProperty{Name: propertyReason, Value: printable(truncate(diagnosis.Of(l.why).Message, maxReason))})
-	return session.Message{Topic: topic, Payload: l.m.Payload, QoS: 1, Properties: &properties}
+	return session.Message{Topic: l.topic, Payload: l.m.Payload, QoS: 1, Properties: &properties}
 }
 
 // printable returns s with escapes in place of the characters at which a server may end

@@ -121,7 +121,7 @@ func TestDeadLetter_SourceConnectsAgain_IsSentAgain(t *testing.T) {
 }
 
 func TestDeadLetter_ByWayOfTheDisk_HasNoDeadLetterOfItsOwn(t *testing.T) {
-	m := deadLetter{&outgoing{}, diagnosis.MessageTooLarge}.message("dead")
+	m := deadLetter{&outgoing{}, "dead", diagnosis.MessageTooLarge}.message()
 	stored := &outgoing{}
 	stored.Message = m
 	data, ok := appendStored(nil, stored)

@@ -23,7 +23,9 @@ func undeliverable(f packet.Faults) string {
 // acknowledged after the messages that arrived before it. For rules, see [Meter.Unrouted].
 func (p *Pipe) discardLocked(o *origin, cause, rules string) {
 	p.meter.Dropped(cause)
-	if !o.in.Faults.Undeliverable() && (cause == DropNoRule || cause == DropInvalidTopic) { // faults are already reported
+	switch {
+	case o.in.Faults.Undeliverable(): // the session has reported it
+	case cause == DropInvalidTopic, cause == DropNoRule && !p.routes.removedFilterMatches(o.in.Topic):
 		p.meter.Unrouted(o.in.Topic, cause, rules)
 	}
 	p.acknowledgeInTurnLocked(o)

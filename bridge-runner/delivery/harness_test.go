@@ -99,6 +99,7 @@ type side struct {
 	*script.Conn
 	ackTimeout time.Duration
 	window     int
+	out        *Pipe // receives the messages of the server; nil: the pipe of the world
 }
 
 func newSide(w *world, v packet.Version) *side {
@@ -132,7 +133,7 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 		_ = c.Close()
 		s.Close()
 	})
-	s.Start(handler{x.w, s})
+	s.Start(handler{x.w, s, cmp.Or(x.out, x.w.pipe)})
 }
 
 // up connects, and makes the session the destination.
@@ -170,12 +171,13 @@ func (w *world) flush() { w.flusher.Flush() }
 
 // handler does the same as the handler of a bridge.
 type handler struct {
-	w *world
-	s *session.Session
+	w   *world
+	s   *session.Session
+	out *Pipe
 }
 
-func (h handler) Received(in *session.Inbound) { h.w.pipe.Receive(in) }
-func (h handler) Redelivered(*session.Inbound) { h.w.pipe.Redelivered() }
+func (h handler) Received(in *session.Inbound) { h.out.Receive(in) }
+func (h handler) Redelivered(*session.Inbound) { h.out.Redelivered() }
 func (h handler) Acknowledged(m *session.Outgoing, refused *session.Refusal) {
 	h.w.pipe.Acknowledged(h.s, m, refused)
 	if h.w.reverse != nil { // each pipe handles the messages of its own destination
@@ -205,6 +207,7 @@ type counts struct {
 	held        int
 	inflight    int
 	diskFailed  int
+	replaced    int
 	// onSetHeld is called by SetHeld, with Pipe.mu held. It may be nil.
 	onSetHeld func()
 }
@@ -260,6 +263,8 @@ func (c *counts) SetHeld(messages, inflight int) {
 }
 
 func (c *counts) DiskFailed() { c.count(func() { c.diskFailed++ }) }
+
+func (c *counts) Replaced() { c.count(func() { c.replaced++ }) }
 
 // wantNoQoS0 fails if the pipe counts QoS 0 messages.
 func (w *world) wantNoQoS0() {

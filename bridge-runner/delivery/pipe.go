@@ -34,7 +34,7 @@
 //
 // A message goes through pipe.go, which routes it, and then through send.go, which sends it
 // and acknowledges it to its source. With a disk it may go through the spool in between:
-// write.go, then readahead.go.
+// write.go, then readahead.go. update.go replaces the rules and the options while messages flow.
 //
 // The lock order is: [Pipe].mu, then the lock of a [session.State], the locks of the
 // [Meter], or those that [Disk.OnStateChange] takes. A session calls the pipe without a lock
@@ -100,8 +100,19 @@ type Options struct {
 
 const defaultMemoryBytes = 8 << 20
 
-// Meter counts the events of a pipe. Its methods are called with Pipe.mu held and must be
-// quick.
+// withDefaults returns the options with their defaults.
+func (o Options) withDefaults() Options {
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = defaultMemoryBytes
+	}
+	if o.Flush == nil {
+		o.Flush = func() {}
+	}
+	return o
+}
+
+// Meter counts the events of a pipe. Its methods are called with Pipe.mu held, except Replaced,
+// and must be quick.
 type Meter interface {
 	// Forwarded counts a message that the destination has acknowledged or, at QoS 0, that
 	// was written. bytes is the size of the payload; latency is the time since the message
@@ -120,7 +131,9 @@ type Meter interface {
 	Matched(rule int, cause string)
 	// Unrouted reports a message that was dropped because no rule matches its topic
 	// (DropNoRule), or because a rule makes no valid topic of it (DropInvalidTopic). rules
-	// lists the filters of all rules, or names the rule. Dropped is called, too.
+	// lists the filters of all rules, or names the rule. Dropped is called, too. A message for a
+	// filter that the latest [Pipe.Update] has removed is not reported: the source sends such
+	// messages until it has removed the subscription.
 	Unrouted(topic, cause, rules string)
 	// Resent counts messages that are sent again, on another session or another connection.
 	Resent(messages int)
@@ -130,17 +143,15 @@ type Meter interface {
 	SetHeld(messages, inflight int)
 	// DiskFailed counts an attempt to write or to read the disk that failed.
 	DiskFailed()
+	// Replaced reports that the pipe has another meter since [Pipe.Update], and calls no other
+	// method of this meter any more.
+	Replaced()
 }
 
 // Pipe carries the messages of one direction. The lock order is in the package comment.
 type Pipe struct {
-	rules []manifest.Rule
-	// ids are the subscription identifiers of the rules, in the order of rules.
-	ids []uint32
-	// filters lists the filters of the rules, for messages to users.
-	filters string
-	meter   Meter
-	opts    Options
+	// flush is Options.Flush.
+	flush func()
 	// spool is nil if there is no disk. Its own comments say what guards its fields.
 	spool *spool
 	// reverse publishes dead letters on the source side. If it is nil, there are none.
@@ -149,6 +160,10 @@ type Pipe struct {
 
 	// mu guards all fields below.
 	mu sync.Mutex
+	// routes, meter and opts are replaced in Update only.
+	routes routes
+	meter  Meter
+	opts   Options
 	// idle is signalled when a condition that Drain or Pause waits for may have changed.
 	idle sync.Cond
 	// queue holds the messages that the destination has not acknowledged, in order, and
@@ -202,13 +217,8 @@ type Pipe struct {
 
 // New returns a pipe. A pipe with a disk needs [Pipe.RunSpool].
 func New(rules []manifest.Rule, meter Meter, opts Options) *Pipe {
-	if opts.MemoryBytes == 0 {
-		opts.MemoryBytes = defaultMemoryBytes
-	}
-	if opts.Flush == nil {
-		opts.Flush = func() {}
-	}
-	p := &Pipe{rules: rules, ids: identifiers(rules), filters: filters(rules), meter: meter, opts: opts, pace: pace{rate: opts.Drain}}
+	opts = opts.withDefaults()
+	p := &Pipe{flush: opts.Flush, routes: newRoutes(rules), meter: meter, opts: opts, pace: pace{rate: opts.Drain}}
 	p.idle.L = &p.mu
 	p.refusals.byMessage = map[*outgoing]*refusal{}
 	if opts.Disk != nil {
@@ -223,7 +233,7 @@ func New(rules []manifest.Rule, meter Meter, opts Options) *Pipe {
 // handled the packets that it has read.
 func (p *Pipe) unlockAndFlush() {
 	p.mu.Unlock()
-	p.opts.Flush()
+	p.flush()
 }
 
 // unlockAndFlushIf is unlockAndFlush if wrote is set. Otherwise it does not flush: that would
@@ -273,9 +283,10 @@ func (p *Pipe) routeLocked(o *origin) {
 		return
 	}
 	cause, invalid := DropNoRule, noRule
-	for i := range p.rules {
-		r := &p.rules[i]
-		if !sentFor(o.in, p.ids[i]) || !r.Filter.Match(o.in.Topic) {
+	p.routes.beginMessage(o.in)
+	for i := range p.routes.rules {
+		r := &p.routes.rules[i]
+		if !p.routes.sentFor(o.in, i) || !r.Filter.Match(o.in.Topic) {
 			continue
 		}
 		topic, why := applyRule(r, o.in)
@@ -310,9 +321,9 @@ func (p *Pipe) routeLocked(o *origin) {
 			p.qos0Bytes += m.size()
 		}
 	}
-	rules := p.filters
+	rules := p.routes.filters
 	if invalid != noRule {
-		cause, rules = DropInvalidTopic, strconv.Quote(p.rules[invalid].Name)
+		cause, rules = DropInvalidTopic, strconv.Quote(p.routes.rules[invalid].Name)
 	}
 	switch {
 	case o.unsettled == 0:

@@ -258,6 +258,7 @@ func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing
 	h := &history{random: rand.New(rand.NewPCG(*seed, 1)), acked: map[int]bool{}, arrived: map[int]bool{}, ids: map[uint16]int{}, lastAcked: -1}
 	h.live = newDiskWorld(t, packet.V311, t.TempDir(), h.options)
 	h.source(h.live)
+	allRules := everyVariant(t)
 	isUp, paused, failing := false, false, false
 	happened := map[string]int{}
 	up := func(x *side, resumed bool, silent int) {
@@ -270,7 +271,7 @@ func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing
 	for range *events {
 		w := h.live
 		did := ""
-		switch n := random.IntN(22); {
+		switch n := random.IntN(24); {
 		case n < 6:
 			did = "publish"
 			h.mu.Lock()
@@ -316,6 +317,9 @@ func TestSpool_RandomEvents_NothingIsLostReorderedOrAcknowledgedEarly(t *testing
 			did = "disk"
 			failing = !failing
 			blockSegments(w, failing)
+		case n >= 22:
+			did = "update"
+			w.pipe.Update(allRules[random.IntN(variants)], w.meter, Options{BufferQoS0: true, MemoryBytes: 30_000 + random.IntN(40_000)})
 		case n >= 20:
 			did = "kill"
 			blockSegments(w, false)

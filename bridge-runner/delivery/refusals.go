@@ -44,7 +44,9 @@ type refusal struct {
 	retryAt time.Time
 	// blocks says that the message was given up and is kept, because the policy is Block.
 	blocks bool
-	err    error
+	// cause is the cause for which it was given up. It is valid if blocks is set.
+	cause string
+	err   error
 }
 
 // started is the origin of the times that roundUpRetry returns.

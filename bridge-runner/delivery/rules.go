@@ -112,12 +112,6 @@ func filters(rules []manifest.Rule) string {
 	return b.String()
 }
 
-// sentFor reports whether the server sent the message for the subscription with this
-// identifier. It returns true if the message has no subscription identifiers.
-func sentFor(in *session.Inbound, id uint32) bool {
-	return len(in.Subscriptions) == 0 || slices.Contains(in.Subscriptions, id)
-}
-
 // coveredByAnother reports whether the filter of another rule covers the filter of rule
 // i. Of equal filters, the first is not covered by the others.
 func coveredByAnother(rules []manifest.Rule, i int) bool {

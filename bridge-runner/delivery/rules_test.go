@@ -162,7 +162,8 @@ func TestRoute_ServerSendsOncePerSubscription_ForwardsOncePerRule(t *testing.T) 
 		{Filter: "a/+", Topic: "two"},
 		{Filter: "b", Topic: "three"},
 	}
-	ids := identifiers(rules(t, all...))
+	routes := newRoutes(rules(t, all...))
+	ids := routes.ids
 	from := func(id uint16, subscriptions ...uint32) script.Packet {
 		p := script.Publish(id, 1, "a/x", "x")
 		if len(subscriptions) > 0 {
@@ -198,7 +199,7 @@ func TestRoute_ServerSendsOncePerSubscription_ForwardsOncePerRule(t *testing.T) 
 	// One PUBLISH with both identifiers, which the codec of paho.golang cannot write.
 	both := &session.Inbound{Publish: packet.Publish{Topic: "a/x", Subscriptions: ids[:2]}}
 	for i, want := range []bool{true, true, false} {
-		if sentFor(both, ids[i]) != want {
+		if routes.sentFor(both, i) != want {
 			t.Errorf("rule %d matches: %v", i, !want)
 		}
 	}

@@ -50,7 +50,9 @@ func (s *spool) closeLog() {
 	}
 	s.releaseRecords()
 	if err := s.log.Close(); err != nil {
+		p.mu.Lock()
 		p.meter.DiskFailed() // some messages are sent again: at least once
+		p.mu.Unlock()
 	}
 	s.log = nil
 }

@@ -3,7 +3,11 @@
 
 package delivery
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Unforwardable says what happens to a message that no server of the destination accepts.
 // The zero value drops it, which acknowledges it to its source.
@@ -29,6 +33,8 @@ type UnforwardableMessage struct {
 	// Err is why the message is not accepted. Package diagnosis explains it.
 	Err  error
 	Fate Fate
+	// DeadLetter is the topic of the dead letter. It is empty unless Fate is FateDeadLetter.
+	DeadLetter string
 }
 
 // Fate is what happens to a message that no server accepts.
@@ -53,28 +59,49 @@ func (p *Pipe) giveUpLocked(m *outgoing, cause string, why error) {
 	case policy.Block && (m.QoS > 0 || m.origin != nil && m.origin.awaitsAck()):
 		given.Fate = FateBlocks
 		p.meter.Unforwardable(given)
-		p.keepBlockedLocked(m, why)
+		p.keepBlockedLocked(m, cause, why)
 	case policy.DeadLetter == "" || p.reverse == nil || m.isDeadLetter(policy.DeadLetter):
 		p.meter.Unforwardable(given)
 		p.dropLocked(m, cause)
 	default:
-		given.Fate = FateDeadLetter
+		given.Fate, given.DeadLetter = FateDeadLetter, policy.DeadLetter
 		p.meter.Unforwardable(given)
 		p.awaitDeadLetterLocked(m, cause, why)
 	}
 }
 
 // keepBlockedLocked keeps m in front of the other messages, and plans the next attempt.
-func (p *Pipe) keepBlockedLocked(m *outgoing, why error) {
+func (p *Pipe) keepBlockedLocked(m *outgoing, cause string, why error) {
 	r := p.refusals.byMessage[m]
 	if r == nil {
 		r = &refusal{}
 		p.refusals.byMessage[m] = r
 	}
-	r.blocks, r.err, r.count = true, why, max(r.count, 1)
+	r.blocks, r.cause, r.err, r.count = true, cause, why, max(r.count, 1)
 	p.refusals.blocking = m
 	p.isolation.repeatTrialLocked(m, time.Now().Add(blockedRetry))
 	p.pauseSendingLocked(blockedRetry)
+}
+
+// releaseBlockedLocked gives up the messages that were kept, because the policy is not Block any
+// more, and lets the messages behind them be sent at once. A message that is in flight, or that
+// another server may accept, has one more attempt.
+func (p *Pipe) releaseBlockedLocked() {
+	var kept []*outgoing
+	for m, r := range p.refusals.byMessage {
+		if r.blocks && m.progress == queued {
+			kept = append(kept, m)
+		}
+	}
+	if len(kept) == 0 && p.refusals.blocking == nil {
+		return
+	}
+	slices.SortFunc(kept, func(a, b *outgoing) int { return cmp.Compare(a.seq, b.seq) })
+	for _, m := range kept {
+		r := p.refusals.byMessage[m]
+		p.giveUpLocked(m, r.cause, r.err)
+	}
+	p.refusals.pauseUntil, p.isolation.holdUntil, p.next = time.Time{}, time.Time{}, 0
 }
 
 // unblockLocked reports that m no longer blocks the direction, if it did.

@@ -45,6 +45,8 @@ func (m *Metrics) SetCapacity(direction string, memory, disk int64) {
 	m.capacity.WithLabelValues(direction, "memory").Set(float64(memory))
 	if disk > 0 {
 		m.capacity.WithLabelValues(direction, "disk").Set(float64(disk))
+	} else {
+		m.capacity.DeleteLabelValues(direction, "disk")
 	}
 }
 

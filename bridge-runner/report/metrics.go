@@ -47,6 +47,8 @@ type Metrics struct {
 	blocked *prometheus.GaugeVec
 	ignored prometheus.Gauge
 	state   *State // reports unforwardable messages in the status; nil until NewState sets it
+	// directions holds the part of each direction that outlives a meter. Meter sets it.
+	directions map[string]*direction
 }
 
 // NewMetrics returns the metrics of a runner. All of them are registered; [Metrics.Backlog]
@@ -63,6 +65,7 @@ func NewMetrics() *Metrics {
 	}
 	m := &Metrics{
 		registry:           prometheus.NewRegistry(),
+		directions:         map[string]*direction{},
 		forwarded:          counter("messages_forwarded_total", "Number of messages that the destination has acknowledged. A QoS 0 message counts when it is written to the connection.", "direction"),
 		bytes:              counter("forwarded_bytes_total", "Payload size of the forwarded messages, in bytes.", "direction"),
 		dropped:            counter("messages_dropped_total", "Number of messages that were dropped, by cause. docs/operations.md explains the causes.", "direction", "cause"),
@@ -183,14 +186,21 @@ type meter struct {
 	// routed. Both are in the order of the rules.
 	routed  []prometheus.Counter
 	matched []*prometheus.CounterVec
+	// removeSeries removes the series of the rules that later meters of the direction do not have.
+	removeSeries func()
 }
 
 // resultRouted is the result of a message that a rule passed on to the destination.
 const resultRouted = "routed"
 
-// Meter returns the meter of a direction with these rules.
-func (m *Metrics) Meter(direction string, rules []manifest.Rule, log *slog.Logger) delivery.Meter {
-	label := prometheus.Labels{"direction": direction}
+// Meter returns the meter of a direction with these rules. If the direction had other rules, the
+// pipe must be updated with this meter: the counters of the rules that it still has continue, and
+// the series of the others are removed. Meter must not be called by two goroutines at the same
+// time, and not during [delivery.Pipe.Update].
+func (m *Metrics) Meter(name string, rules []manifest.Rule, log *slog.Logger) delivery.Meter {
+	label := prometheus.Labels{"direction": name}
+	log = Async(log).With("direction", name) // Async, because the caller holds a pipe's lock
+	d := m.directionNamed(name, log)
 	out := &meter{
 		forwarded:   m.forwarded.With(label),
 		bytes:       m.bytes.With(label),
@@ -201,18 +211,23 @@ func (m *Metrics) Meter(direction string, rules []manifest.Rule, log *slog.Logge
 		held:        m.held.With(label),
 		inflight:    m.inflight.With(label),
 		latency:     m.latency.With(label),
-		log:         Async(log).With("direction", direction), // Async, because the caller holds a pipe's lock
+		log:         log,
 		blocked:     m.blocked.With(label),
 		unroutedLimits: map[string]*rate.Limiter{
 			delivery.DropNoRule:       rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
 			delivery.DropInvalidTopic: rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
 		},
 
-		unforwardable: m.state.watchUnforwardable(direction, Async(log).With("direction", direction)),
+		unforwardable: d.unforwardable,
 	}
 	initDropped(out.dropped)
+	names := ruleNames(rules)
+	out.removeSeries = func() { m.removeSeries(name, names) }
+	before := d.rules
+	d.rules = names
+	m.removeSeries(name, before)
 	for i := range rules {
-		matched := m.matched.MustCurryWith(prometheus.Labels{"direction": direction, "rule": rules[i].Name})
+		matched := m.matched.MustCurryWith(prometheus.Labels{"direction": name, "rule": rules[i].Name})
 		out.matched, out.routed = append(out.matched, matched), append(out.routed, matched.WithLabelValues(resultRouted))
 	}
 	return out

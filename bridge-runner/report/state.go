@@ -41,7 +41,6 @@ type State struct {
 	deletion *v1alpha1.DeletionStatus
 
 	unforwardable v1alpha1.UnforwardableStatus
-	deadLetter    string // the topic of dead letters; empty: there are none; set once
 }
 
 // NewState returns the state of a bridge before its first attempt. runner identifies the
@@ -52,9 +51,6 @@ func NewState(bridge *v1alpha1.MQTTBridge, runner v1alpha1.RunnerStatus, metrics
 	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
 	st.Remote = newSide(st, bridge.Spec.Remote.Servers(), metrics.side("remote"))
 	st.Local.status.ClientID, st.Remote.status.ClientID = bridge.Spec.Local.ClientID, bridge.Spec.Remote.ClientID
-	if d := bridge.Spec.Delivery; d != nil && d.Unforwardable != nil && d.Unforwardable.DeadLetter != nil {
-		st.deadLetter = d.Unforwardable.DeadLetter.Topic
-	}
 	metrics.state = st
 	st.updateReadyLocked(st.start.Time) // the start of the runner is a change; no other goroutine uses st yet
 	return st

@@ -42,9 +42,8 @@ const (
 // the lock of a pipe, so a goroutine writes the log and the status. The goroutine ends when
 // there is nothing left to report. Only the latest message is kept.
 type unforwardableReporter struct {
-	log        *slog.Logger
-	deadLetter string                               // the topic of dead letters
-	write      func(*v1alpha1.UnforwardableMessage) // sets the message in the status; nil removes it
+	log   *slog.Logger
+	write func(*v1alpha1.UnforwardableMessage) // sets the message in the status; nil removes it
 
 	mu        sync.Mutex // guards the fields below up to unblocked; held briefly
 	running   bool       // whether run runs
@@ -57,20 +56,20 @@ type unforwardableReporter struct {
 	state runState // only the goroutine of run uses it
 }
 
-func newUnforwardableReporter(log *slog.Logger, deadLetter string, write func(*v1alpha1.UnforwardableMessage)) *unforwardableReporter {
-	return &unforwardableReporter{log: log, deadLetter: deadLetter, write: write, wake: make(chan struct{}, 1)}
+func newUnforwardableReporter(log *slog.Logger, write func(*v1alpha1.UnforwardableMessage)) *unforwardableReporter {
+	return &unforwardableReporter{log: log, write: write, wake: make(chan struct{}, 1)}
 }
 
 // watchUnforwardable returns the reporter of a direction. If st is nil, the reporter only logs.
 func (st *State) watchUnforwardable(direction string, log *slog.Logger) *unforwardableReporter {
 	if st == nil {
-		return newUnforwardableReporter(log, "", func(*v1alpha1.UnforwardableMessage) {})
+		return newUnforwardableReporter(log, func(*v1alpha1.UnforwardableMessage) {})
 	}
 	part := &st.unforwardable.RemoteToLocal
 	if direction == LocalToRemote {
 		part = &st.unforwardable.LocalToRemote
 	}
-	return newUnforwardableReporter(log, st.deadLetter, func(m *v1alpha1.UnforwardableMessage) {
+	return newUnforwardableReporter(log, func(m *v1alpha1.UnforwardableMessage) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		*part = m
@@ -166,7 +165,7 @@ func (u *unforwardableReporter) handleReported(s *runState) {
 	u.latest, u.skipped, u.unblocked = nil, 0, false
 	u.mu.Unlock()
 	if m != nil {
-		s.latestAt, s.due, s.changed = at, u.status(m, at), true
+		s.latestAt, s.due, s.changed = at, statusOf(m, at), true
 		s.notLogged += skipped
 		u.logMessage(s, m)
 	}
@@ -215,8 +214,8 @@ func (u *unforwardableReporter) logMessage(s *runState, m *delivery.Unforwardabl
 	s.notLogged++
 }
 
-// status returns the entry of the status for a message.
-func (u *unforwardableReporter) status(m *delivery.UnforwardableMessage, at time.Time) *v1alpha1.UnforwardableMessage {
+// statusOf returns the entry of the status for a message.
+func statusOf(m *delivery.UnforwardableMessage, at time.Time) *v1alpha1.UnforwardableMessage {
 	reason, answer := v1alpha1.ReasonRefused, truncate(strings.ToValidUTF8(diagnosis.Of(m.Err).Message, "?"), maxAnswer)
 	switch m.Cause {
 	case delivery.DropTooLarge:
@@ -230,20 +229,20 @@ func (u *unforwardableReporter) status(m *delivery.UnforwardableMessage, at time
 		Topic:    truncate(quoted[1:len(quoted)-1], maxTopic),
 		Bytes:    ptr.To(int64(m.Bytes)),
 		Reason:   reason,
-		Message:  truncate(answer+"; "+u.consequence(m), maxUnforwardable),
+		Message:  truncate(answer+"; "+consequence(m), maxUnforwardable),
 		Time:     metav1.NewMicroTime(at),
 		Blocking: ptr.To(m.Fate == delivery.FateBlocks),
 	}
 }
 
 // consequence describes what happens to the message, and the remedy.
-func (u *unforwardableReporter) consequence(m *delivery.UnforwardableMessage) string {
+func consequence(m *delivery.UnforwardableMessage) string {
 	const remedy = "correct its publisher or the rule's topic, or change the server's limits (levels, size, QoS) or rights"
 	switch m.Fate {
 	case delivery.FateBlocks:
 		return "the message is kept, and all messages behind it wait (delivery.unforwardable.policy: Block); " + remedy + ", or set the policy to Drop"
 	case delivery.FateDeadLetter:
-		return fmt.Sprintf("the message is acknowledged to its source, and published there under %s; %s", truncate(strconv.Quote(u.deadLetter), maxDeadLetter), remedy)
+		return fmt.Sprintf("the message is acknowledged to its source, and published there under %s; %s", truncate(strconv.Quote(m.DeadLetter), maxDeadLetter), remedy)
 	case delivery.FateDropped:
 	}
 	return "the message is dropped, and acknowledged to its source; " + remedy

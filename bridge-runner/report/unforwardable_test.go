@@ -30,7 +30,6 @@ func newUnforwardableWorld(t *testing.T) *unforwardableWorld {
 	t.Helper()
 	b := (&v1alpha1.MQTTBridge{Spec: v1alpha1.MQTTBridgeSpec{
 		Local: v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://l"}}, Remote: v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://r"}},
-		Delivery: &v1alpha1.Delivery{Unforwardable: &v1alpha1.Unforwardable{DeadLetter: &v1alpha1.DeadLetter{Topic: "dead"}}},
 	}}).WithDefaults()
 	w := &unforwardableWorld{metrics: NewMetrics()}
 	w.st = NewState(b, v1alpha1.RunnerStatus{Pod: "pod"}, w.metrics)
@@ -40,7 +39,7 @@ func newUnforwardableWorld(t *testing.T) *unforwardableWorld {
 }
 
 func (w *unforwardableWorld) giveUp(topic string, fate delivery.Fate) {
-	w.meter.Unforwardable(delivery.UnforwardableMessage{Topic: topic, Bytes: 3, QoS: 1, Cause: delivery.DropUnforwardable, Fate: fate, Err: &diagnosis.Problem{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}})
+	w.meter.Unforwardable(delivery.UnforwardableMessage{Topic: topic, Bytes: 3, QoS: 1, Cause: delivery.DropUnforwardable, Fate: fate, DeadLetter: "dead", Err: &diagnosis.Problem{Reason: v1alpha1.ReasonConnectionClosed, Message: "closed"}})
 	synctest.Wait()
 }
 
@@ -154,8 +153,7 @@ func TestUnforwardable_AnyTopicAndAnswer_FitsSchema(t *testing.T) {
 		for _, text := range []string{strings.Repeat("ü", 40_000), "\xff\x00\x01", strings.Repeat("\x01", 300), strings.Repeat("\U0001F4A1", 1000), ""} {
 			for _, fate := range []delivery.Fate{delivery.FateDropped, delivery.FateDeadLetter, delivery.FateBlocks} {
 				for cause, reason := range map[string]string{delivery.DropRefused: "Refused", delivery.DropTooLarge: "TooLarge", delivery.DropUnforwardable: "EndsSession"} {
-					u := newUnforwardableReporter(slog.New(slog.DiscardHandler), deadLetter, nil)
-					m := u.status(&delivery.UnforwardableMessage{Topic: text, Cause: cause, Fate: fate, Err: &diagnosis.Problem{Message: text}}, time.Now())
+					m := statusOf(&delivery.UnforwardableMessage{Topic: text, Cause: cause, Fate: fate, DeadLetter: deadLetter, Err: &diagnosis.Problem{Message: text}}, time.Now())
 					if len(m.Topic) > maxTopic || !utf8.ValidString(m.Topic) || strings.ContainsAny(m.Topic, "\x00\x01") || m.Reason != reason {
 						t.Errorf("topic %q, reason %s", m.Topic, m.Reason)
 					}

@@ -66,16 +66,16 @@ type report struct {
 	Remote     *v1alpha1.SideStatus   `json:"remote,omitempty"`
 }
 
-// newReport returns the status that the runner of bridge i in a pod applies when it uses a server of
-// the remote side: 0 is the primary server, 1 the backup after a failover.
-func newReport(i, namespaces int, pod *corev1.Pod, active int) (*unstructured.Unstructured, error) {
+// newReport returns the status that the runner of bridge i in a pod applies when it runs a generation
+// and uses a server of the remote side: 0 is the primary server, 1 the backup after a failover.
+func newReport(i, namespaces int, pod *corev1.Pod, generation int64, active int) (*unstructured.Unstructured, error) {
 	b := newBridge(i, namespaces)
 	started, now := pod.CreationTimestamp.Time, time.Now()
 	local, remote := sideStatus(&b.Spec.Local, 0, started), sideStatus(&b.Spec.Remote, active, started)
 	local.Switches, remote.Switches = ptr.To[int64](0), ptr.To[int64](0)
 	runner := &v1alpha1.RunnerStatus{
 		Pod: pod.Name, PodTime: pod.CreationTimestamp, Node: pod.Spec.NodeName, Version: "v0.2.0 (0123456789ab)",
-		Generation: 1, StartTime: metav1.NewTime(started), ReportTime: metav1.NewTime(now),
+		Generation: generation, StartTime: metav1.NewTime(started), ReportTime: metav1.NewTime(now),
 	}
 	if active > 0 {
 		remote.Switches = ptr.To[int64](1)

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -31,7 +32,7 @@ func (r *run) phases(ctx context.Context) error {
 		return err
 	}
 	for _, phase := range []func(context.Context) error{
-		r.create, r.startPods, r.oneMore, r.steadyState, r.burst, r.restart, r.takeOver, r.upgrade,
+		r.create, r.startPods, r.oneMore, r.steadyState, r.change, r.burst, r.restart, r.takeOver, r.upgrade,
 	} {
 		if err := phase(ctx); err != nil {
 			return err
@@ -107,6 +108,32 @@ func (r *run) steadyState(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	})
+}
+
+// change removes a rule of each bridge. The running pods apply this.
+func (r *run) change(ctx context.Context) error {
+	changed := func(_ client.ObjectKey, s state) bool { return s.observed && s.generation == 2 }
+	return r.phase(ctx, "change", r.bridges, func(out *result) error {
+		err := each(r.bridges, func(i int) error {
+			return r.cluster.client.Patch(ctx, newBridge(i, r.namespaces), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"remoteToLocal":null}}`)))
+		})
+		if err != nil {
+			return err
+		}
+		if err := r.awaitBridges(ctx, r.bridges, changed); err != nil {
+			return err
+		}
+		out.note = fmt.Sprintf("the manifests are written in %s", time.Since(r.start).Round(100*time.Millisecond))
+		r.runners.changes.Add(1)
+		err = each(r.bridges, func(i int) error {
+			namespace, name := bridgeName(i, r.namespaces)
+			return r.runners.report(ctx, client.ObjectKey{Namespace: namespace, Name: name + "-bridge"}, 0)
+		})
+		if err != nil {
+			return err
+		}
+		return r.awaitBridges(ctx, r.bridges, func(key client.ObjectKey, s state) bool { return changed(key, s) && s.settled })
 	})
 }
 

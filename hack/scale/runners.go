@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -28,6 +29,7 @@ type runners struct {
 	watched    *watcher
 	namespaces int
 	queue      workqueue.TypedRateLimitingInterface[client.ObjectKey] // of Deployments
+	changes    atomic.Int64                                           // of the spec of each bridge, which the runners have applied
 
 	mu     sync.Mutex // guards the following fields
 	paused chan struct{}
@@ -198,7 +200,7 @@ func (r *runners) report(ctx context.Context, deployment client.ObjectKey, activ
 	if err != nil {
 		return err
 	}
-	status, err := newReport(i, r.namespaces, pod, active)
+	status, err := newReport(i, r.namespaces, pod, 1+r.changes.Load(), active)
 	if err != nil {
 		return err
 	}

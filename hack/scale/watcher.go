@@ -24,6 +24,7 @@ import (
 
 // state is the part of a bridge's status that the phases wait for.
 type state struct {
+	generation int64
 	// observed is true if the operator has seen the current spec.
 	observed bool
 	// settled is true if the bridge is ready, and the operator waits for nothing.
@@ -35,7 +36,7 @@ type state struct {
 }
 
 func stateOf(b *v1alpha1.MQTTBridge) state {
-	s := state{observed: b.Status.ObservedGeneration == b.Generation}
+	s := state{generation: b.Generation, observed: b.Status.ObservedGeneration == b.Generation}
 	s.settled = s.observed && meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionReady) &&
 		meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionReconciling) == nil &&
 		meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionStalled) == nil

@@ -46,6 +46,7 @@ func newCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	c := &cluster{t: t, namespace: namespace.Name, templates: map[string]string{}, down: map[string]bool{}}
+	c.runManifests()
 	w, err := server.Client.Watch(t.Context(), &appsv1.DeploymentList{}, client.InNamespace(c.namespace))
 	if err != nil {
 		t.Fatal(err)
@@ -204,13 +205,14 @@ func (c *cluster) report(ctx context.Context, bridge, pod string) error {
 		return err
 	}
 	runner := &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.Now(), Generation: b.Generation}
-	return c.applyReport(ctx, bridge, v1alpha1.ReadyCondition(runner, local, remote), &v1alpha1.MQTTBridgeStatus{
+	return c.applyReport(ctx, bridge, "", v1alpha1.ReadyCondition(runner, local, remote), &v1alpha1.MQTTBridgeStatus{
 		Runner: runner, Local: local, Remote: remote,
 	})
 }
 
-// applyReport applies a report with the condition Ready, as the runner's field manager.
-func (c *cluster) applyReport(ctx context.Context, bridge string, ready metav1.Condition, report *v1alpha1.MQTTBridgeStatus) error {
+// applyReport applies a report with the condition Ready, as the runner's field manager. The API
+// server refuses it if the bridge has another resource version, unless the version is empty.
+func (c *cluster) applyReport(ctx context.Context, bridge, version string, ready metav1.Condition, report *v1alpha1.MQTTBridgeStatus) error {
 	ready.LastTransitionTime = metav1.Now()
 	report.Conditions = []metav1.Condition{ready}
 	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(report)
@@ -221,6 +223,7 @@ func (c *cluster) applyReport(ctx context.Context, bridge string, ready metav1.C
 	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MQTTBridge"))
 	u.SetNamespace(c.namespace)
 	u.SetName(bridge)
+	u.SetResourceVersion(version)
 	return server.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u),
 		client.FieldOwner(v1alpha1.RunnerFieldManager), client.ForceOwnership)
 }

@@ -42,7 +42,8 @@ func scenarios() map[string]scenario {
 	work := []v1alpha1.DeletionState{v1alpha1.DeletionEndingSessions, v1alpha1.DeletionComplete}
 	return map[string]scenario{
 		"creation":         {image: imageV1, act: func(c *cluster) { c.createBridges(1, v1alpha1.DeletionDrain) }, over: working(1, imageV1)},
-		"change of a spec": {bridges: 1, image: imageV1, act: (*cluster).changeTopic, over: working(1, imageV1)},
+		"change of a spec": {bridges: 1, image: imageV1, act: changing(newTopic), over: working(1, imageV1)},
+		"change of a pod":  {bridges: 1, image: imageV1, act: changing(newPod), over: working(1, imageV1)},
 		"roll-out":         {bridges: 3, image: imageV2, over: working(3, imageV2)},
 		"EndSessions":      gone(scenario{policy: v1alpha1.DeletionEndSessions, progress: work, event: v1alpha1.EventSessionsEnded}),
 		"Drain":            gone(scenario{policy: v1alpha1.DeletionDrain, progress: work, event: v1alpha1.EventSessionsEnded}),
@@ -198,8 +199,9 @@ func (c *cluster) deleteBridges() {
 	}
 }
 
-func (c *cluster) changeTopic() {
-	c.change("bridge-0", func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" })
+// changing returns a function that changes the spec of a bridge.
+func changing(edit func(*v1alpha1.MQTTBridge)) func(*cluster) {
+	return func(c *cluster) { c.change("bridge-0", edit) }
 }
 
 func (c *cluster) createBridges(n int, policy v1alpha1.DeletionPolicy) {

@@ -72,9 +72,10 @@ func TestRollout_WrongImage_StopsOneBridgeAndAllReturnWhenCorrected(t *testing.T
 	c.assertReady(bridges - 1)
 	c.assertManifests()
 
-	// A change of a spec is applied at once, with the image that works.
-	changed := c.change("bridge-07", func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" })
-	c.awaitReplaced(changed)
+	// A change of a spec is applied at once: by the running pod, or by a new one with the image
+	// that works.
+	c.awaitApplied("bridge-08", c.change("bridge-08", newTopic))
+	c.awaitReplaced(c.change("bridge-07", newPod))
 	c.assertImages(map[string]int{imageV1: bridges - 1, imageBad: 1})
 
 	// The next leader finds the state in the cluster.
@@ -104,15 +105,28 @@ func TestRollout_WrongImage_StopsOneBridgeAndAllReturnWhenCorrected(t *testing.T
 	}
 }
 
-func TestRollout_SpecChangedWithOnSpecChange_GetsTheNewImage(t *testing.T) {
+func TestRollout_PodChangedWithOnSpecChange_GetsTheNewImage(t *testing.T) {
 	apiserver.Need(t, server)
 	c := newFleet(t)
 	stop := startOperator(t, imageV2)
 	defer stop()
 	c.awaitImages(map[string]int{imageV1: 1, imageV2: bridges - 1})
-	c.change(pinned, func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" })
+	c.awaitApplied(pinned, c.change(pinned, newTopic))
+	c.assertImages(map[string]int{imageV1: 1, imageV2: bridges - 1})
+	c.change(pinned, newPod)
 	c.awaitImages(map[string]int{imageV2: bridges})
 	c.awaitReady(bridges)
+}
+
+// newTopic is a change that the running pod applies.
+func newTopic(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" }
+
+// newPod is a change that needs a new pod.
+func newPod(b *v1alpha1.MQTTBridge) {
+	if b.Spec.Runner == nil {
+		b.Spec.Runner = &v1alpha1.Runner{}
+	}
+	b.Spec.Runner.PodAnnotations = map[string]string{"example.com/changed": "yes"}
 }
 
 // change changes the spec of a bridge, and returns its Deployment before the change.
@@ -140,6 +154,23 @@ func (c *cluster) awaitReplaced(before *appsv1.Deployment) {
 	apiserver.Await(c.t, server.Client, &appsv1.DeploymentList{}, client.ObjectKeyFromObject(before), "a new pod template", func(d *appsv1.Deployment) bool {
 		return d.Generation > before.Generation && d.Status.ObservedGeneration == d.Generation && d.Status.AvailableReplicas == 1
 	})
+}
+
+// awaitApplied waits until a bridge forwards with its latest generation, and fails the test if its
+// pod was replaced. before is its Deployment before the change.
+func (c *cluster) awaitApplied(name string, before *appsv1.Deployment) {
+	c.t.Helper()
+	key := client.ObjectKey{Namespace: c.namespace, Name: name}
+	apiserver.Await(c.t, server.Client, &v1alpha1.MQTTBridgeList{}, key, "the change in effect", func(b *v1alpha1.MQTTBridge) bool {
+		return b != nil && b.Generation > 1 && forwards(b)
+	})
+	after := &appsv1.Deployment{}
+	if err := server.Client.Get(c.t.Context(), client.ObjectKeyFromObject(before), after); err != nil {
+		c.t.Fatal(err)
+	}
+	if after.Generation != before.Generation {
+		c.t.Errorf("Deployment %s has changed from %+v to %+v", before.Name, before.Spec.Template, after.Spec.Template)
+	}
 }
 
 func (c *cluster) awaitReady(n int) {

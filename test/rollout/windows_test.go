@@ -55,9 +55,14 @@ func TestWindows_Upgrade_ReplacesPodsOnlyWhileAWindowIsOpen(t *testing.T) {
 	c.awaitConditions(v1alpha1.ConditionUpdateScheduled, "2026-03-07T02:00:00Z", bridges-2)
 	c.assertManifests()
 
-	// A change of a spec is applied at once, with the new image.
-	changed := c.change("bridge-07", func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = "x/${topic}" })
-	c.awaitReplaced(changed)
+	// A change that the running pod applies needs no window, and the pod still waits for it.
+	c.awaitApplied("bridge-08", c.change("bridge-08", newTopic))
+	c.awaitAllStates(0, bridges-2, 0)
+	c.awaitConditions(v1alpha1.ConditionUpdateScheduled, "2026-03-07T02:00:00Z", bridges-2)
+	c.assertManifests()
+
+	// A change of the pod is applied at once, with the new image.
+	c.awaitReplaced(c.change("bridge-07", newPod))
 	c.awaitAllStates(0, bridges-3, 0)
 	c.assertImages(map[string]int{imageV1: bridges - 2, imageV2: 2})
 
