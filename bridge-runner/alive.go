@@ -20,10 +20,11 @@ import (
 type liveness struct {
 	watchdog watchdog.Watchdog
 	log      *slog.Logger
-	// stacksLogged is true after the stacks of all goroutines have been logged. They are
-	// logged once per process.
-	stacksLogged atomic.Bool
 }
+
+// stacksLogged is true after the stacks of all goroutines have been logged. They are logged once
+// per process.
+var stacksLogged atomic.Bool
 
 func newLiveness(log *slog.Logger) *liveness { return &liveness{log: log} }
 
@@ -49,7 +50,7 @@ func (l *liveness) watchPipe(name string, p *delivery.Pipe) {
 // logs the stacks of all goroutines, because the process is about to be killed.
 func (l *liveness) check() error {
 	err := l.watchdog.Check()
-	if err != nil && l.stacksLogged.CompareAndSwap(false, true) {
+	if err != nil && stacksLogged.CompareAndSwap(false, true) {
 		var stacks bytes.Buffer
 		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1) // writing to memory does not fail
 		// In a goroutine, because writing the log may be the step that is stuck.

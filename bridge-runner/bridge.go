@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -39,12 +38,9 @@ type bridge struct {
 	log                           *slog.Logger
 }
 
-// newBridge makes the parts of a bridge from its settings, and connects them. data is the
-// directory for buffers on disk. delayReads allows delays, see [transport.Config].
-func newBridge(s *config.Settings, secrets config.Secrets, data string, delayReads bool, state *report.State, metrics *report.Metrics, log *slog.Logger) (*bridge, error) {
-	if s.Disk.Bytes > 0 && data == "" {
-		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
-	}
+// newBridge makes the parts of a bridge from its settings, and connects them.
+func newBridge(s *config.Settings, from *setup, state *report.State, log *slog.Logger) *bridge {
+	metrics := from.metrics
 	local, remote := &sideSessions{}, &sideSessions{}
 	flusher := &session.Flusher{}
 	newPipe := func(direction string, rules []manifest.Rule) *delivery.Pipe {
@@ -62,7 +58,7 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 		metrics.SetCapacity(direction, int64(s.MemoryBytes), disk)
 		if disk > 0 {
 			opts.Disk = &delivery.Disk{
-				Dir:           filepath.Join(data, bufferDirectory(direction)),
+				Dir:           filepath.Join(from.data, bufferDirectory(direction)),
 				Bytes:         disk,
 				WhenFull:      s.Disk.WhenFull,
 				TTL:           s.Disk.TTL,
@@ -89,11 +85,11 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 	connect := func(name string, settings *config.Side, rules []manifest.Rule, observer *report.Side) *connector.Connector {
 		log := log.With("side", name)
 		base := session.Config{
-			Transport: transport.Config{DelayReads: delayReads},
+			Transport: transport.Config{DelayReads: from.delayReads},
 			Window:    s.InflightWindow, Will: b.notifier.will(), RequireNoEcho: s.Loop, Fault: metrics.Faults(name, log), Flusher: flusher,
 		}
 		c := &connector.Connector{Observer: observer, Log: log}
-		c.Apply(connectorSettings(settings, rules, base, secrets, observer.Handshake))
+		c.Apply(connectorSettings(settings, rules, base, from.secrets, observer.Handshake))
 		return c
 	}
 	b.local = connect("local", &s.Local, s.LocalToRemote, state.Local)
@@ -106,7 +102,7 @@ func newBridge(s *config.Settings, secrets config.Secrets, data string, delayRea
 	b.alive.watchPipe(report.LocalToRemote, b.localToRemote)
 	b.alive.watchPipe(report.RemoteToLocal, b.remoteToLocal)
 	b.alive.watchdog.Lock("notifications", b.notifier.tryLock)
-	return b, nil
+	return b
 }
 
 // bufferDirectory returns the name of a direction's directory in the directory for buffers.
@@ -175,8 +171,14 @@ func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, se
 	return cfg, nil
 }
 
+// update applies the settings of another version to the running bridge. It returns true if the
+// bridge must be restarted instead: at present, for each change.
+func (*bridge) update(running, next *version) (restart bool) {
+	return !config.SameSettings(&running.manifest.Spec, &next.manifest.Spec)
+}
+
 // requestSwitches requests the preferred servers of a valid manifest, which may be newer than
-// the manifest with which the runner started.
+// the manifest that the bridge runs.
 func (b *bridge) requestSwitches(m *v1alpha1.MQTTBridge) {
 	requestSwitch(b.local, m.Spec.Local.PreferredServer, m.Generation)
 	requestSwitch(b.remote, m.Spec.Remote.PreferredServer, m.Generation)
@@ -187,8 +189,8 @@ func requestSwitch(c *connector.Connector, preferred *v1alpha1.PreferredServer, 
 	if preferred != nil {
 		r = &connector.Request{Server: preferred.Name, Force: ptr.Deref(preferred.Force, false), Generation: generation}
 	}
-	if err := c.Request(r); err != nil { // the changed manifest has other servers
-		c.Log.Warn("preferredServer does not apply to the servers with which the runner was started, so the earlier request stays; restart the runner to apply the changed manifest", "error", err)
+	if err := c.Request(r); err != nil { // the manifest is for another pod, and has other servers
+		c.Log.Warn("preferredServer does not name a server of the manifest that the runner runs, so the earlier request stays; the pod that runs the changed manifest applies it", "error", err)
 	}
 }
 
@@ -214,7 +216,7 @@ func (b *bridge) run(ctx context.Context) {
 	running.Go(func() { b.local.Run(connectors, ctx.Done()) })
 	running.Go(func() { b.remote.Run(connectors, ctx.Done()) })
 	<-ctx.Done()
-	b.log.Info("the runner stops; it waits until the destinations have acknowledged the messages that it holds")
+	b.log.Info("the bridge stops; it waits until the destinations have acknowledged the messages that it holds")
 	b.drain(connectors)
 	b.notifier.stop()
 	b.flusher.Flush()
@@ -231,7 +233,7 @@ func (b *bridge) drain(ctx context.Context) {
 	draining.Go(func() { unacked[1] = b.remoteToLocal.Drain(ctx) })
 	draining.Wait()
 	if unacked[0]+unacked[1] > 0 {
-		b.log.Warn("the runner stops before the destinations have acknowledged all messages; the sources keep the messages of QoS 1 and 2",
+		b.log.Warn("the bridge stops before the destinations have acknowledged all messages; the sources keep the messages of QoS 1 and 2",
 			"localToRemote", unacked[0], "remoteToLocal", unacked[1])
 	}
 }

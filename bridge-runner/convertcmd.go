@@ -4,6 +4,8 @@
 package main
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -56,4 +58,22 @@ func convertOne(source, namespace string, data []byte, out, notes io.Writer) err
 	}
 	_, err = out.Write(converted)
 	return err
+}
+
+// convertAndExit runs the command convert.
+func convertAndExit(args []string) {
+	flags := flag.NewFlagSet("convert", flag.ContinueOnError)
+	flags.SetOutput(os.Stderr)
+	namespace := flags.String("namespace", "", "")
+	flags.Usage = func() { _, _ = fmt.Fprint(os.Stderr, convertUsage) }
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	} else if err != nil {
+		os.Exit(2)
+	}
+	if err := runConvert(flags.Args(), *namespace, os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bridge-runner convert:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }

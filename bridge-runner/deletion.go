@@ -65,9 +65,12 @@ type latch struct {
 
 func (l *latch) set() { l.once.Do(func() { close(l.c) }) }
 
-func (l *latch) isSet() bool {
+func (l *latch) isSet() bool { return isClosed(l.c) }
+
+// isClosed reports whether a channel on which nothing is sent is closed.
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-l.c:
+	case <-c:
 		return true
 	default:
 		return false

@@ -53,11 +53,11 @@ func (d *deletion) endSessions(stopped context.Context) bool {
 }
 
 // afterStop returns a context that ends stopTimeout after stopped, or with it at the timeout of
-// the deletion.
+// the deletion and for a restart, after which the bridge ends the sessions with other settings.
 func afterStop(stopped context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(stopped))
 	release := context.AfterFunc(stopped, func() {
-		if errors.Is(context.Cause(stopped), errIncomplete) {
+		if cause := context.Cause(stopped); errors.Is(cause, errIncomplete) || errors.Is(cause, errRestart) {
 			cancel()
 			return
 		}

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,17 +15,16 @@ import (
 )
 
 // serve starts the HTTP servers for the health, the metrics and the status: one server, or two
-// if the metrics have an address of their own. stop closes them. The runner stops to be ready
-// when the context ends.
-func serve(ctx context.Context, opts options, state *report.State, metrics *report.Metrics, alive func() error, log *slog.Logger) (stop func(), err error) {
+// if the metrics have an address of their own. stop closes them.
+func serve(opts options, endpoints *report.Endpoints, log *slog.Logger) (stop func(), err error) {
 	if opts.metricsListen == "" {
-		return serveOn(opts.listen, "--listen", report.Handler(state, metrics, alive, ctx.Done()), log)
+		return serveOn(opts.listen, "--listen", endpoints.Handler(), log)
 	}
-	stopProbes, err := serveOn(opts.listen, "--listen", report.ProbeHandler(alive, ctx.Done()), log)
+	stopProbes, err := serveOn(opts.listen, "--listen", endpoints.ProbeHandler(), log)
 	if err != nil {
 		return nil, err
 	}
-	stopMetrics, err := serveOn(opts.metricsListen, "--metrics-listen", report.StateHandler(state, metrics), log)
+	stopMetrics, err := serveOn(opts.metricsListen, "--metrics-listen", endpoints.StateHandler(), log)
 	if err != nil {
 		stopProbes()
 		return nil, err

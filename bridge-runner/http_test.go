@@ -10,10 +10,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
+
+// healthy returns the endpoints of a process that is live and ready.
+func healthy() *report.Endpoints {
+	ok := func() error { return nil }
+	return &report.Endpoints{Metrics: report.NewRegistry(), Status: func() any { return nil }, Alive: ok, Ready: ok}
+}
 
 func TestServe_MetricsListen_SeparatesProbesFromMetricsAndStatus(t *testing.T) {
 	shared, probes, metrics := mqtttest.FreeAddress(t), mqtttest.FreeAddress(t), mqtttest.FreeAddress(t)
@@ -24,8 +29,7 @@ func TestServe_MetricsListen_SeparatesProbesFromMetricsAndStatus(t *testing.T) {
 		{options{listen: shared}, map[string]string{shared: "/livez /readyz /metrics /status"}},
 		{options{listen: probes, metricsListen: metrics}, map[string]string{probes: "/livez /readyz", metrics: "/metrics /status"}},
 	} {
-		registry := report.NewMetrics()
-		stop, err := serve(t.Context(), c.opts, report.NewState(&v1alpha1.MQTTBridge{}, v1alpha1.RunnerStatus{Pod: "pod"}, registry), registry, func() error { return nil }, slog.New(slog.DiscardHandler))
+		stop, err := serve(c.opts, healthy(), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,9 +55,7 @@ func TestServe_AddressInUse_NamesTheFlag(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	registry := report.NewMetrics()
-	_, err = serve(t.Context(), options{listen: "127.0.0.1:0", metricsListen: l.Addr().String()},
-		report.NewState(&v1alpha1.MQTTBridge{}, v1alpha1.RunnerStatus{Pod: "pod"}, registry), registry, func() error { return nil }, slog.New(slog.DiscardHandler))
+	_, err = serve(options{listen: "127.0.0.1:0", metricsListen: l.Addr().String()}, healthy(), slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "--metrics-listen") {
 		t.Errorf("%v", err)
 	}

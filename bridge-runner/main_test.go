@@ -5,6 +5,7 @@ package main
 
 import (
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
@@ -25,6 +26,27 @@ func TestParseFlags_DelayReads_IsOnByDefault(t *testing.T) {
 		opts, err := parseFlags(append([]string{"--bridge", "x"}, tc.args...), io.Discard)
 		if err != nil || opts.delayReads != tc.want {
 			t.Errorf("%q: %t, %v", tc.args, opts.delayReads, err)
+		}
+	}
+}
+
+func TestParseFlags_BridgeOrBridges_ExactlyOneIsRequired(t *testing.T) {
+	for _, tc := range []struct {
+		args string
+		want string // a part of the message; empty: valid
+	}{
+		{"--bridge x", ""},
+		{"--bridge x --kubernetes", ""},
+		{"--bridges x", ""},
+		{"", "--bridge or --bridges is required"},
+		{"--bridge x --bridges y", "exclude each other"},
+		{"--bridges x --kubernetes", "--kubernetes and --bridges exclude each other"},
+		{"--bridge x y", "arguments other than flags are not allowed"},
+	} {
+		var usage strings.Builder
+		_, err := parseFlags(strings.Fields(tc.args), &usage)
+		if (err == nil) != (tc.want == "") || !strings.Contains(usage.String(), tc.want) {
+			t.Errorf("%q: %v: %s", tc.args, err, &usage)
 		}
 	}
 }

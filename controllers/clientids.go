@@ -30,45 +30,21 @@ func ClusterID(ctx context.Context, reader client.Reader) (string, error) {
 	return string(namespace.UID), nil
 }
 
-// clientIDUse is a client identifier of a bridge, and the servers that it is used with.
-type clientIDUse struct {
-	field, id string
-	side      *v1alpha1.Side
-}
-
-// clientIDs returns the client identifiers of a bridge that the spec or SetDefaultClientIDs
-// has set.
-func clientIDs(b *v1alpha1.MQTTBridge) []clientIDUse {
-	var out []clientIDUse
-	for _, s := range []struct {
-		name string
-		side *v1alpha1.Side
-	}{{"local", &b.Spec.Local}, {"remote", &b.Spec.Remote}} {
-		if s.side.ClientID != "" {
-			out = append(out, clientIDUse{s.name + ".clientID", s.side.ClientID, s.side})
-		}
-		if f := s.side.Failover; f != nil && f.Probe != nil && f.Probe.ClientID != "" {
-			out = append(out, clientIDUse{s.name + ".failover.probe.clientID", f.Probe.ClientID, s.side})
-		}
-	}
-	return out
-}
-
 // explicitClientIDs returns the client identifiers of a bridge without the defaults, which no
 // other bridge has.
-func (r *Reconciler) explicitClientIDs(b *v1alpha1.MQTTBridge) []clientIDUse {
+func (r *Reconciler) explicitClientIDs(b *v1alpha1.MQTTBridge) []manifest.ClientIDUse {
 	defaults := &v1alpha1.MQTTBridge{ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: b.Name}}
 	defaults.SetDefaultClientIDs(r.ClusterID)
-	all := clientIDs(defaults)
-	return slices.DeleteFunc(clientIDs(b), func(u clientIDUse) bool {
-		return slices.ContainsFunc(all, func(d clientIDUse) bool { return d.field == u.field && d.id == u.id })
+	all := manifest.ClientIDs(defaults)
+	return slices.DeleteFunc(manifest.ClientIDs(b), func(u manifest.ClientIDUse) bool {
+		return slices.ContainsFunc(all, func(d manifest.ClientIDUse) bool { return d.Field == u.Field && d.ID == u.ID })
 	})
 }
 
 // sharedClientID is another bridge that uses a client identifier of a bridge with the same
 // server.
 type sharedClientID struct {
-	own, others clientIDUse
+	own, others manifest.ClientIDUse
 	bridge      *v1alpha1.MQTTBridge
 }
 
@@ -80,7 +56,7 @@ func (r *Reconciler) sharedClientIDs(ctx context.Context, b *v1alpha1.MQTTBridge
 		return nil, nil
 	}
 	found := map[client.ObjectKey]*v1alpha1.MQTTBridge{}
-	for _, key := range clientIDKeys(own, b.Namespace) {
+	for _, key := range manifest.ClientIDKeys(own, b.Namespace) {
 		list := &v1alpha1.MQTTBridgeList{}
 		if err := r.Client.List(ctx, list, client.MatchingFields{bridgesOfClientID: key}, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("listing the bridges: %w", err)
@@ -94,7 +70,7 @@ func (r *Reconciler) sharedClientIDs(ctx context.Context, b *v1alpha1.MQTTBridge
 		if x.UID == b.UID || !x.DeletionTimestamp.IsZero() {
 			continue
 		}
-		if own, others, ok := common(own, b.Namespace, clientIDs(x), x.Namespace); ok {
+		if own, others, ok := common(own, b.Namespace, manifest.ClientIDs(x), x.Namespace); ok {
 			out = append(out, sharedClientID{own, others, x})
 		}
 	}
@@ -104,28 +80,15 @@ func (r *Reconciler) sharedClientIDs(ctx context.Context, b *v1alpha1.MQTTBridge
 	return out, nil
 }
 
-// clientIDKeys returns the keys of client identifiers in the index bridgesOfClientID: each
-// client identifier with the address of each server that it is used with.
-func clientIDKeys(uses []clientIDUse, namespace string) []string {
-	var out []string
-	for _, u := range uses {
-		for _, address := range manifest.Addresses(u.side, namespace) {
-			out = append(out, address+" "+u.id)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
 // common returns the first client identifier that two bridges use with the same server.
-func common(own []clientIDUse, namespace string, others []clientIDUse, othersNamespace string) (a, b clientIDUse, ok bool) {
+func common(own []manifest.ClientIDUse, namespace string, others []manifest.ClientIDUse, othersNamespace string) (a, b manifest.ClientIDUse, ok bool) {
 	for _, a := range own {
 		for _, b := range others {
-			if a.id != b.id {
+			if a.ID != b.ID {
 				continue
 			}
-			addresses := manifest.Addresses(b.side, othersNamespace)
-			if slices.ContainsFunc(manifest.Addresses(a.side, namespace), func(s string) bool { return slices.Contains(addresses, s) }) {
+			addresses := manifest.Addresses(b.Side, othersNamespace)
+			if slices.ContainsFunc(manifest.Addresses(a.Side, namespace), func(s string) bool { return slices.Contains(addresses, s) }) {
 				return a, b, true
 			}
 		}
@@ -153,7 +116,7 @@ func (r *Reconciler) findSharedClientIDs(ctx context.Context, b *v1alpha1.MQTTBr
 			names = append(names, fmt.Sprintf("and %d more", len(shared)-i))
 			break
 		}
-		names = append(names, fmt.Sprintf(msgClientIDUse, s.own.field, s.own.id, s.others.field, s.bridge.Namespace, s.bridge.Name))
+		names = append(names, fmt.Sprintf(msgClientIDUse, s.own.Field, s.own.ID, s.others.Field, s.bridge.Namespace, s.bridge.Name))
 	}
 	return strings.Join(names, ", "), nil
 }

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // The indexes of the cache.
@@ -25,7 +26,7 @@ const (
 	// the index is usually empty.
 	straysOfOwner = "stray"
 	// bridgesOfClientID finds the bridges that use a client identifier, which their spec sets,
-	// with a server, by clientIDKeys.
+	// with a server, by manifest.ClientIDKeys.
 	bridgesOfClientID = "clientID"
 )
 
@@ -38,7 +39,7 @@ func addIndexes(indexer cache.Cache) error {
 	}
 	err := indexer.IndexField(ctx, &v1alpha1.MQTTBridge{}, bridgesOfClientID, func(obj client.Object) []string {
 		if b, ok := obj.(*v1alpha1.MQTTBridge); ok {
-			return clientIDKeys(clientIDs(b), b.Namespace)
+			return manifest.ClientIDKeys(manifest.ClientIDs(b), b.Namespace)
 		}
 		return nil
 	})

@@ -25,8 +25,7 @@ import (
 //
 // templateHash is the hash of the pod template that the Deployment has with this manifest, or
 // empty if it has none. Fields that only affect the pod are not in the spec of the manifest. A
-// running runner applies the spec, but it compares this hash before it reports the manifest's
-// generation.
+// running runner compares this hash before it applies the manifest and reports its generation.
 func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error) {
 	annotations := map[string]string{manifest.AnnotationVersion: strconv.Itoa(manifest.Version)}
 	if templateHash != "" {

@@ -31,29 +31,38 @@ import (
 // the schema allows is smaller than an object that Kubernetes stores.
 const maxManifestBytes = 3 << 20
 
-// Load reads the MQTTBridge manifest at path and returns it with its defaults resolved. It
-// refuses unknown fields, except in a manifest that the operator has made: the operator may be
-// newer than the runner. [IgnoredFields] returns these fields.
-func Load(path string) (*v1alpha1.MQTTBridge, error) {
+// Manifest is a valid manifest, with its defaults resolved.
+type Manifest struct {
+	*v1alpha1.MQTTBridge
+	// Ignored are the paths of the fields that this version of the runner does not know.
+	Ignored []string
+}
+
+// RefusedError reports a manifest that is invalid, or that needs a newer runner.
+type RefusedError struct {
+	// Generation is metadata.generation of the manifest, and TemplateHash the value of its
+	// annotation [manifest.AnnotationTemplateHash].
+	Generation   int64
+	TemplateHash string
+	Err          error
+}
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Load reads the MQTTBridge manifest at path. It refuses unknown fields, except in a manifest
+// that the operator has made: the operator may be newer than the runner.
+func Load(path string) (*Manifest, error) {
 	data, err := readManifest(path)
 	if err != nil {
 		return nil, err
 	}
-	bridge, _, err := parse(data)
+	m, err := parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("the manifest %s is invalid: %w", path, err)
 	}
-	return bridge.WithDefaults(), nil
-}
-
-// IgnoredFields returns the paths of the fields of the manifest at path that Load ignores.
-func IgnoredFields(path string) ([]string, error) {
-	data, err := readManifest(path)
-	if err != nil {
-		return nil, err
-	}
-	_, ignored, err := parse(data)
-	return ignored, err
+	return m, nil
 }
 
 func readManifest(path string) ([]byte, error) {
@@ -62,7 +71,7 @@ func readManifest(path string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the manifest: %w", err)
 	}
 	if info.Size() > maxManifestBytes {
-		return nil, fmt.Errorf("the manifest %s has %d bytes, which is more than the limit of %d bytes; --bridge must name the file with the MQTTBridge manifest", path, info.Size(), maxManifestBytes)
+		return nil, fmt.Errorf("the manifest %s has %d bytes, which is more than the limit of %d bytes; the file must contain one MQTTBridge manifest", path, info.Size(), maxManifestBytes)
 	}
 	data, err := os.ReadFile(path) //nolint:gosec // the file that the user names
 	if err != nil {
@@ -71,58 +80,60 @@ func readManifest(path string) ([]byte, error) {
 	return data, nil
 }
 
-// parse decodes and validates a manifest. It returns the paths of the fields that it ignores.
-func parse(data []byte) (bridge *v1alpha1.MQTTBridge, ignored []string, err error) {
-	bridge = &v1alpha1.MQTTBridge{}
+// parse decodes and validates a manifest. The error is a RefusedError, unless the manifest is not
+// YAML.
+func parse(data []byte) (*Manifest, error) {
 	// Read it as the API server does: field names are case-sensitive, and errors name the
 	// path of an unknown field.
 	asJSON, err := yaml.YAMLToJSONStrict(data)
 	switch {
 	case err != nil && strings.Contains(err.Error(), "unknown anchor"): // the error contains the value, which may be a secret
-		return nil, nil, errors.New("a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
+		return nil, errors.New("a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
 	case err != nil:
-		return nil, nil, err
+		return nil, err
 	}
-	// The version is checked first, because a later version may give a field another type.
-	ofOperator, err := checkVersion(asJSON)
+	var head head
+	_ = json.UnmarshalCaseSensitivePreserveInts(asJSON, &head) // decode reports the error
+	m, err := decode(asJSON, &head)
 	if err != nil {
-		return nil, nil, err
+		hash, _ := head.Metadata.Annotations[manifest.AnnotationTemplateHash].(string)
+		return nil, &RefusedError{Generation: head.Metadata.Generation, TemplateHash: hash, Err: err}
+	}
+	return m, nil
+}
+
+// head is the part of a manifest that is the same in all versions of the protocol.
+type head struct {
+	Metadata struct {
+		Generation  int64          `json:"generation"`
+		Annotations map[string]any `json:"annotations"`
+	} `json:"metadata"`
+}
+
+func decode(asJSON []byte, head *head) (*Manifest, error) {
+	// The version is checked first, because a later version may give a field another type.
+	version, ofOperator := head.Metadata.Annotations[manifest.AnnotationVersion].(string)
+	if ofOperator {
+		if err := manifest.CheckVersion(version); err != nil {
+			return nil, err
+		}
 	}
 	if err := validateTypes(asJSON).ToAggregate(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	bridge := &v1alpha1.MQTTBridge{}
 	unknown, err := json.UnmarshalStrict(asJSON, bridge)
+	var ignored []string
 	if ofOperator {
 		ignored, unknown = pathsOf(unknown), nil
 	}
 	if err := errors.Join(append(unknown, err)...); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := manifest.Validate(bridge).ToAggregate(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return bridge, ignored, nil
-}
-
-// checkVersion reports whether the operator has made the manifest. It returns an error if the
-// manifest needs a newer runner.
-func checkVersion(asJSON []byte) (ofOperator bool, err error) {
-	var head struct {
-		Metadata struct {
-			Annotations map[string]any `json:"annotations"`
-		} `json:"metadata"`
-	}
-	if json.UnmarshalCaseSensitivePreserveInts(asJSON, &head) != nil {
-		return false, nil // validateTypes reports the error
-	}
-	value, ofOperator := head.Metadata.Annotations[manifest.AnnotationVersion].(string)
-	if !ofOperator {
-		return false, nil
-	}
-	if err := manifest.CheckVersion(value); err != nil {
-		return true, err
-	}
-	return true, nil
+	return &Manifest{MQTTBridge: bridge.WithDefaults(), Ignored: ignored}, nil
 }
 
 // pathsOf returns the paths of the unknown fields that the errors of json.UnmarshalStrict name.

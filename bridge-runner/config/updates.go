@@ -4,6 +4,7 @@
 package config
 
 import (
+	"errors"
 	"log/slog"
 	"sync"
 
@@ -11,45 +12,64 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// Updates receives the manifests that the runner finds while it runs, and applies those that
-// are not older than the applied one. They come from two sources: the file, and in a cluster
+// Updates receives the manifests of a bridge that the runner finds while it runs, and applies
+// those that are not older than the applied one. They come from two sources: the file, and in a cluster
 // also the ConfigMap on the API server. The kubelet copies the ConfigMap to the file up to
 // about a minute later, so that the file may be older; the file is newer if the runner could
 // not watch the ConfigMap.
 //
 // A manifest is older if its metadata.generation is lower. At the same generation, the API
 // server's manifest has priority. Without a cluster, each change of the file is applied.
+//
+// A manifest that cannot be applied is refused as a whole. It is reported until a manifest that is
+// not older is applied.
 type Updates struct {
-	running *v1alpha1.MQTTBridge // the manifest that the runner started with
-	changed func(next *v1alpha1.MQTTBridge, same bool)
-	log     *slog.Logger
+	target Target
+	// template is the hash of the pod template of the runner's pod.
+	template string
+	log      *slog.Logger
 
-	// mu is held while changed runs, so that an older manifest is not applied after a newer
-	// one.
+	// mu is held while the target is called, so that an older manifest is not applied after a
+	// newer one.
 	mu sync.Mutex
 	// fromFile is the generation of the file's latest manifest.
 	fromFile int64
 	// fromAPI is the generation of the API server's latest manifest that was applied. It is
 	// noGeneration before the first.
 	fromAPI int64
+	// refused is the manifest that is reported as refused. It is nil if there is none.
+	refused *v1alpha1.RefusedManifest
+}
+
+// Target runs a bridge.
+type Target interface {
+	// Apply applies a manifest. ofPod is false if the operator has made the manifest for another
+	// pod template: the pod is being replaced, and the new pod runs the manifest. Apply returns an
+	// error if the runner cannot run the manifest; it then changes nothing.
+	Apply(next *Manifest, ofPod bool) error
+	// SetRefused reports a manifest that is refused, or nil if there is none any more.
+	SetRefused(r *v1alpha1.RefusedManifest)
 }
 
 // noGeneration is less than every generation.
 const noGeneration = -1
 
-// NewUpdates returns the updates of a runner that started with the manifest running. It calls
-// changed with each manifest to apply. Only some settings can be applied to a running process;
-// Updates logs changes of the others. same is true if, after changed, the runner runs the
-// manifest: the manifest differs from running in no other setting, and the operator has made
-// it for the same pod template. Otherwise, a restart or a new pod applies the manifest.
-func NewUpdates(running *v1alpha1.MQTTBridge, log *slog.Logger, changed func(next *v1alpha1.MQTTBridge, same bool)) *Updates {
-	return &Updates{running: running, changed: changed, log: log, fromFile: running.Generation, fromAPI: noGeneration}
+// NewUpdates returns the updates of a target that runs a manifest.
+func NewUpdates(running *Manifest, log *slog.Logger, target Target) *Updates {
+	return &Updates{
+		target: target, template: running.Annotations[manifest.AnnotationTemplateHash], log: log,
+		fromFile: running.Generation, fromAPI: noGeneration,
+	}
 }
 
-// File receives a manifest from the file.
-func (u *Updates) File(next *v1alpha1.MQTTBridge) {
+// File receives the manifest of the file, or the error if the file has no valid manifest.
+func (u *Updates) File(next *Manifest, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if err != nil {
+		u.refuseLocked(err, "file", u.fromAPI+1)
+		return
+	}
 	u.fromFile = next.Generation
 	if next.Generation > u.fromAPI {
 		u.applyLocked(next, "file")
@@ -58,27 +78,48 @@ func (u *Updates) File(next *v1alpha1.MQTTBridge) {
 
 // ConfigMap receives the text of a manifest from the API server.
 func (u *Updates) ConfigMap(text []byte) {
-	next, _, err := parse(text)
-	if err != nil {
-		u.log.Error("the changed manifest in the ConfigMap is invalid and is ignored; the bridge continues with the previous manifest", "error", err)
-		return
-	}
-	next = next.WithDefaults()
+	next, err := parse(text)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if next.Generation < max(u.fromFile, u.fromAPI) {
-		u.log.Warn("the manifest in the ConfigMap is older than the applied manifest and is ignored", "generation", next.Generation, "applied", max(u.fromFile, u.fromAPI))
-		return
+	applied := max(u.fromFile, u.fromAPI)
+	switch {
+	case err != nil:
+		u.refuseLocked(err, "ConfigMap", applied)
+	case next.Generation < applied:
+		u.log.Warn("the manifest in the ConfigMap is older than the applied manifest and is ignored", "generation", next.Generation, "applied", applied)
+	default:
+		u.fromAPI = next.Generation
+		u.applyLocked(next, "ConfigMap")
 	}
-	u.fromAPI = next.Generation
-	u.applyLocked(next, "ConfigMap")
 }
 
-func (u *Updates) applyLocked(next *v1alpha1.MQTTBridge, source string) {
-	restart := needsRestart(&next.Spec, &u.running.Spec)
-	if restart {
-		u.log.Warn("the spec of the manifest has changed; it is applied when the runner restarts", "source", source, "generation", next.Generation)
+func (u *Updates) applyLocked(next *Manifest, source string) {
+	hash := next.Annotations[manifest.AnnotationTemplateHash]
+	if err := u.target.Apply(next, hash == u.template); err != nil {
+		u.refuseLocked(&RefusedError{Generation: next.Generation, TemplateHash: hash, Err: err}, source, next.Generation)
+		return
 	}
-	const template = manifest.AnnotationTemplateHash
-	u.changed(next, !restart && next.Annotations[template] == u.running.Annotations[template])
+	if u.refused != nil && (u.fromAPI == noGeneration || next.Generation >= u.refused.Generation) {
+		u.refused = nil
+		u.target.SetRefused(nil)
+	}
+}
+
+// refuseLocked reports a manifest that is refused, unless its generation is less than oldest, or
+// it is for another pod.
+func (u *Updates) refuseLocked(err error, source string, oldest int64) {
+	r := &v1alpha1.RefusedManifest{Message: err.Error()}
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		if refused.Generation < oldest || refused.TemplateHash != u.template {
+			return
+		}
+		r.Generation, r.Message = refused.Generation, refused.Err.Error()
+	}
+	if u.refused != nil && *u.refused == *r {
+		return
+	}
+	u.log.Error("the changed manifest is refused; the bridge continues with the previous manifest; correct the manifest", "source", source, "generation", r.Generation, "error", err)
+	u.refused = r
+	u.target.SetRefused(r)
 }

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -23,6 +24,22 @@ spec:
   remote: {primary: {url: "mqtt://b"}}
   localToRemote: [{filter: "#"}]
 `, name, n)
+}
+
+// target is a config.Target that records the calls.
+type target struct {
+	apply   func(next *Manifest, ofPod bool) error
+	refused []string // the generation and the message of each refused manifest; empty: none is refused any more
+}
+
+func (x *target) Apply(next *Manifest, ofPod bool) error { return x.apply(next, ofPod) }
+
+func (x *target) SetRefused(r *v1alpha1.RefusedManifest) {
+	if r == nil {
+		x.refused = append(x.refused, "")
+		return
+	}
+	x.refused = append(x.refused, fmt.Sprintf("%d: %s", r.Generation, r.Message))
 }
 
 func TestUpdates_TwoSources_ApplyNoOlderManifest(t *testing.T) {
@@ -48,21 +65,20 @@ func TestUpdates_TwoSources_ApplyNoOlderManifest(t *testing.T) {
 		"an invalid manifest":                {1, []update{{"API", 2, "UPPER: {"}, {"API", 2, "b"}}, "b"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			running := &v1alpha1.MQTTBridge{}
+			running := &Manifest{MQTTBridge: &v1alpha1.MQTTBridge{}}
 			running.Generation = int64(c.started)
 			var applied []string
-			u := NewUpdates(running, slog.New(slog.DiscardHandler), func(next *v1alpha1.MQTTBridge, _ bool) { applied = append(applied, next.Name) })
+			u := NewUpdates(running, slog.New(slog.DiscardHandler), &target{apply: func(next *Manifest, _ bool) error {
+				applied = append(applied, next.Name)
+				return nil
+			}})
 			for _, x := range c.updates {
 				text := generation(x.generation, x.name)
 				if x.source == "API" {
 					u.ConfigMap([]byte(text))
 					continue
 				}
-				next, _, err := parse([]byte(text))
-				if err != nil {
-					t.Fatal(err)
-				}
-				u.File(next)
+				u.File(parse([]byte(text)))
 			}
 			if want := strings.Fields(c.want); !slices.Equal(applied, want) {
 				t.Errorf("the manifests %q were applied; want %q", applied, want)
@@ -71,15 +87,86 @@ func TestUpdates_TwoSources_ApplyNoOlderManifest(t *testing.T) {
 	}
 }
 
-func TestUpdates_ChangedManifest_IsTheSameUnlessItNeedsARestartOrAnotherPod(t *testing.T) {
-	const text = `apiVersion: mqttbridge.io/v1alpha1
+// ofPod returns the text of a manifest that the operator has made for the pod template "1".
+func ofPod(generation int, version string) string {
+	return fmt.Sprintf(`apiVersion: mqttbridge.io/v1alpha1
 kind: MQTTBridge
 metadata:
   name: x
-  generation: 3
+  generation: %d
   annotations:
-    mqttbridge.io/manifest-version: "1"
+    mqttbridge.io/manifest-version: "%s"
     mqttbridge.io/template-hash: "1"
+spec:
+  local: {primary: {url: "mqtt://a"}}
+  remote: {primary: {url: "mqtt://b"}}
+  localToRemote: [{filter: "#"}]
+`, generation, version)
+}
+
+func TestUpdates_ManifestForAnotherPodTemplate_IsNotOfThisPod(t *testing.T) {
+	running, err := parse([]byte(ofPod(3, "1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var applied []string
+	u := NewUpdates(running, slog.New(slog.DiscardHandler), &target{apply: func(next *Manifest, ofPod bool) error {
+		applied = append(applied, fmt.Sprintf("%d %t", next.Generation, ofPod))
+		return nil
+	}})
+	u.ConfigMap([]byte(strings.Replace(ofPod(4, "1"), `hash: "1"`, `hash: "2"`, 1)))
+	u.ConfigMap([]byte(ofPod(5, "1"))) // reverted before the pod is replaced
+	if want := []string{"4 false", "5 true"}; !slices.Equal(applied, want) {
+		t.Errorf("%q, want %q", applied, want)
+	}
+}
+
+func TestUpdates_RefusedManifest_IsReportedOnceUntilALaterOneIsApplied(t *testing.T) {
+	const later = `3: metadata.annotations[mqttbridge.io/manifest-version]: Invalid value: "9": this runner knows`
+	anotherPod := strings.Replace(ofPod(4, "9"), `hash: "1"`, `hash: "2"`, 1)
+	for name, c := range map[string]struct {
+		texts []string // of the API server
+		want  []string // the beginnings of the reports
+	}{
+		"a later version":             {[]string{ofPod(3, "9"), ofPod(3, "9")}, []string{later}},
+		"corrected":                   {[]string{ofPod(3, "9"), ofPod(4, "1")}, []string{later, ""}},
+		"an older manifest is behind": {[]string{ofPod(3, "9"), ofPod(2, "1")}, []string{later}},
+		"of the running generation":   {[]string{ofPod(3, "9"), ofPod(1, "9")}, []string{later}},
+		"for another pod":             {[]string{anotherPod}, nil},
+		"not YAML":                    {[]string{"a: ["}, []string{"0: "}},
+		"refused by the target":       {[]string{ofPod(7, "1"), ofPod(8, "1")}, []string{"7: no directory", ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			running, err := parse([]byte(ofPod(2, "1")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := &target{apply: func(next *Manifest, _ bool) error {
+				if next.Generation == 7 {
+					return errors.New("no directory")
+				}
+				return nil
+			}}
+			u := NewUpdates(running, slog.New(slog.DiscardHandler), x)
+			for _, text := range c.texts {
+				u.ConfigMap([]byte(text))
+			}
+			if len(x.refused) != len(c.want) {
+				t.Fatalf("%q, want %q", x.refused, c.want)
+			}
+			for i := range c.want {
+				if got := x.refused[i]; !strings.HasPrefix(got, c.want[i]) || c.want[i] == "" && got != "" {
+					t.Errorf("%q, want %q", got, c.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestSameSettings_Change_IsASettingOfTheBridgeOrNot(t *testing.T) {
+	const text = `apiVersion: mqttbridge.io/v1alpha1
+kind: MQTTBridge
+metadata: {name: x}
 spec:
   local: {primary: {url: "mqtt://a"}}
   remote: {primary: {url: "mqtt://b"}, backups: [{url: "mqtt://c"}]}
@@ -91,30 +178,26 @@ spec:
 		old, new string
 		same     bool
 	}{
-		{"a generation", "x", "x", true},
 		{"a preferred server", "backups:", "preferredServer: {name: c}, backups:", true},
 		{"a default that is written explicitly", `filter: "#"`, `filter: "#", qos: 1`, true},
 		{"another form of a size", "1Gi", "1024Mi", true},
 		{"a deletion policy", "  buffer:", "  deletionPolicy: Drain\n  deletionTimeoutSeconds: 10\n  buffer:", true},
+		{"the resources and the log level", "  buffer:", "  runner: {logLevel: debug, resources: {requests: {cpu: 1}}}\n  buffer:", true},
 		{"a rule", `filter: "#"`, `filter: "+"`, false},
-		{"a pod template", `hash: "1"`, `hash: "2"`, false},
-		{"a preferred server and a rule", `backups: [{url: "mqtt://c"}]`, `backups: [{url: "mqtt://d"}], preferredServer: {name: d}`, false},
+		{"a preferred server and another server", `backups: [{url: "mqtt://c"}]`, `backups: [{url: "mqtt://d"}], preferredServer: {name: d}`, false},
 	} {
 		t.Run(tt.change, func(t *testing.T) {
-			running, err := Load(write(t, t.TempDir(), "bridge.yaml", text))
+			running, err := parse([]byte(text))
 			if err != nil {
 				t.Fatal(err)
 			}
 			_ = running.Spec.Buffer.Disk.Size.String() // a Quantity stores its text
-			var applied []string
-			u := NewUpdates(running, slog.New(slog.DiscardHandler), func(next *v1alpha1.MQTTBridge, same bool) {
-				applied = append(applied, fmt.Sprintf("%d %t", next.Generation, same))
-			})
-			changed := strings.Replace(strings.Replace(text, "generation: 3", "generation: 4", 1), tt.old, tt.new, 1)
-			u.ConfigMap([]byte(changed))
-			u.ConfigMap([]byte(strings.Replace(text, "generation: 3", "generation: 5", 1))) // reverted before the restart
-			if want := []string{fmt.Sprintf("4 %t", tt.same), "5 true"}; !slices.Equal(applied, want) {
-				t.Errorf("generation and same are %q, want %q", applied, want)
+			next, err := parse([]byte(strings.Replace(text, tt.old, tt.new, 1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := SameSettings(&running.Spec, &next.Spec); got != tt.same {
+				t.Errorf("%t, want %t", got, tt.same)
 			}
 		})
 	}

@@ -5,7 +5,6 @@ package config
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"time"
 
@@ -14,40 +13,54 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// watchInterval is the interval at which Watch checks whether the file has changed.
-const watchInterval = 500 * time.Millisecond
+// WatchInterval is the interval at which the runner checks whether manifests have changed.
+const WatchInterval = 500 * time.Millisecond
 
-// Watch calls changed with the manifest at path: once at the beginning, and after each change of
-// the file, until the context ends. It logs a manifest that it cannot load.
-func Watch(ctx context.Context, path string, log *slog.Logger, changed func(*v1alpha1.MQTTBridge)) {
-	ticker := time.NewTicker(watchInterval)
+// Watch calls changed with the manifest at path, or with the error if it cannot be loaded: once
+// at the beginning, and after each change of the file, until the context ends.
+func Watch(ctx context.Context, path string, changed func(*Manifest, error)) {
+	ticker := time.NewTicker(WatchInterval)
 	defer ticker.Stop()
-	var seen os.FileInfo // nil at first, because the file may have changed since the start
+	var seen fileVersion // none at first, because the file may have changed since the start
 	for {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
-		info, err := os.Stat(path)
-		if err != nil || seen != nil && os.SameFile(info, seen) && info.ModTime().Equal(seen.ModTime()) && info.Size() == seen.Size() {
-			continue // unchanged, or missing: it is about to be replaced
+		if isNew, _ := seen.update(path); isNew { // a file that is missing is about to be replaced
+			changed(Load(path))
 		}
-		seen = info
-		next, err := Load(path)
-		if err != nil {
-			log.Error("the changed manifest is invalid and is ignored; the bridge continues with the previous manifest; correct the file", "file", path, "error", err)
-			continue
-		}
-		changed(next)
 	}
 }
 
-// needsRestart reports whether two specs differ in more than the preferred servers and the
-// settings of a deletion.
-func needsRestart(next, loaded *v1alpha1.MQTTBridgeSpec) bool {
-	a, b := *next, *loaded
-	a.Local.PreferredServer, a.Remote.PreferredServer = b.Local.PreferredServer, b.Remote.PreferredServer
-	a.DeletionPolicy, a.DeletionTimeoutSeconds = b.DeletionPolicy, b.DeletionTimeoutSeconds
-	return !equality.Semantic.DeepEqual(a, b)
+// fileVersion identifies the content of a file or a directory without reading it. The zero value is the version
+// of no file.
+type fileVersion struct {
+	info os.FileInfo
+}
+
+// update sets the version to the version of the file at path. isNew is true if it has changed.
+// If there is no such file, the version stays.
+func (v *fileVersion) update(path string) (isNew, exists bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, false
+	}
+	if v.info != nil && os.SameFile(info, v.info) && info.ModTime().Equal(v.info.ModTime()) && info.Size() == v.info.Size() {
+		return false, true
+	}
+	v.info = info
+	return true, true
+}
+
+// SameSettings reports whether two specs differ at most in the parts that do not change the
+// [Settings]: the preferred servers, the settings of a deletion, and the settings of the pod. It
+// ignores the log level, too.
+func SameSettings(a, b *v1alpha1.MQTTBridgeSpec) bool {
+	x, y := *a, *b
+	x.Local.PreferredServer, x.Remote.PreferredServer = y.Local.PreferredServer, y.Remote.PreferredServer
+	x.DeletionPolicy, x.DeletionTimeoutSeconds = y.DeletionPolicy, y.DeletionTimeoutSeconds
+	x.Runner, x.Suspend, x.ClassName = y.Runner, y.Suspend, y.ClassName
+	return equality.Semantic.DeepEqual(x, y)
 }

@@ -5,6 +5,8 @@ package report
 
 import (
 	"log/slog"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,40 +16,72 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 )
 
-// Backlog registers the metrics of a direction's buffer. It calls backlog when the metrics are
-// read, so they cost nothing at other times.
-func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
-	gauge := func(name, help string, value func(delivery.Backlog) float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: namespace, Name: name, Help: help, ConstLabels: prometheus.Labels{"direction": direction},
-		}, func() float64 { return value(backlog()) })
+// backlogs collects the metrics of the buffers of both directions. They are read when the
+// metrics are collected, so they cost nothing at other times.
+type backlogs struct {
+	messages, bytes, held, oldest *prometheus.Desc
+
+	mu   sync.Mutex // not held while a function of read is called, which takes the lock of a pipe
+	read map[string]func() delivery.Backlog
+}
+
+func newBacklogs() *backlogs {
+	gauge := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, []string{"direction"}, nil)
 	}
-	m.registry.MustRegister(
-		gauge("backlog_messages", "Number of messages in the buffer: on disk, and QoS 0 messages in memory while the destination is down.",
-			func(b delivery.Backlog) float64 { return float64(b.Messages) }),
-		gauge("backlog_bytes", "Size of the messages in the buffer, in bytes.",
-			func(b delivery.Backlog) float64 { return float64(b.Bytes) }),
-		gauge("held_bytes", "Size of the QoS 1 and 2 messages in memory that are not acknowledged to their source, in bytes.",
-			func(b delivery.Backlog) float64 { return float64(b.HeldBytes) }),
-		gauge("backlog_oldest_seconds", "Time since the oldest message in the buffer arrived at the runner, in seconds. 0 if the buffer is empty.",
-			func(b delivery.Backlog) float64 {
-				if b.Oldest.IsZero() {
-					return 0
-				}
-				return max(time.Since(b.Oldest).Seconds(), 0)
-			}),
-	)
+	return &backlogs{
+		messages: gauge("backlog_messages", "Number of messages in the buffer: on disk, and QoS 0 messages in memory while the destination is down."),
+		bytes:    gauge("backlog_bytes", "Size of the messages in the buffer, in bytes."),
+		held:     gauge("held_bytes", "Size of the QoS 1 and 2 messages in memory that are not acknowledged to their source, in bytes."),
+		oldest:   gauge("backlog_oldest_seconds", "Time since the oldest message in the buffer arrived at the runner, in seconds. 0 if the buffer is empty."),
+		read:     map[string]func() delivery.Backlog{},
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (b *backlogs) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{b.messages, b.bytes, b.held, b.oldest} {
+		descriptions <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (b *backlogs) Collect(metrics chan<- prometheus.Metric) {
+	b.mu.Lock()
+	read := maps.Clone(b.read)
+	b.mu.Unlock()
+	for direction, backlog := range read {
+		now := backlog()
+		age := 0.0
+		if !now.Oldest.IsZero() {
+			age = max(time.Since(now.Oldest).Seconds(), 0)
+		}
+		gauge := func(d *prometheus.Desc, value float64) {
+			metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, direction)
+		}
+		gauge(b.messages, float64(now.Messages))
+		gauge(b.bytes, float64(now.Bytes))
+		gauge(b.held, float64(now.HeldBytes))
+		gauge(b.oldest, age)
+	}
+}
+
+// Backlog sets the function that returns the state of a direction's buffer.
+func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
+	m.backlogs.mu.Lock()
+	defer m.backlogs.mu.Unlock()
+	m.backlogs.read[direction] = backlog
 }
 
 // SetCapacity sets the sizes up to which a direction buffers messages, in bytes. disk is 0 if
 // there is no buffer on disk.
 func (m *Metrics) SetCapacity(direction string, memory, disk int64) {
 	m.capacity.WithLabelValues(direction, "memory").Set(float64(memory))
-	if disk > 0 {
-		m.capacity.WithLabelValues(direction, "disk").Set(float64(disk))
-	} else {
-		m.capacity.DeleteLabelValues(direction, "disk")
+	if disk == 0 {
+		m.capacity.DeleteLabelValues(direction, "disk") // of the settings before a restart of the bridge
+		return
 	}
+	m.capacity.WithLabelValues(direction, "disk").Set(float64(disk))
 }
 
 // WatchBacklog adds the buffer on disk of a direction to the status. The function that it
@@ -56,7 +90,7 @@ func (m *Metrics) SetCapacity(direction string, memory, disk int64) {
 func (st *State) WatchBacklog(direction string, log *slog.Logger) func(v1alpha1.BacklogState, string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	status := &v1alpha1.BacklogStatus{State: v1alpha1.BacklogEmpty, Since: st.start}
+	status := &v1alpha1.BacklogStatus{State: v1alpha1.BacklogEmpty, Since: metav1.Now()}
 	if st.buffer == nil {
 		st.buffer = &v1alpha1.BufferStatus{}
 	}

@@ -41,7 +41,7 @@ func TestBacklog_Metrics_AgeIsAgeOfOldestMessage(t *testing.T) {
 	backlog := delivery.Backlog{Messages: 3, Bytes: 500, Oldest: time.Now().Add(-time.Minute)}
 	m.Backlog(LocalToRemote, func() delivery.Backlog { return backlog })
 	read := func() map[string]float64 {
-		families, err := m.registry.Gather()
+		families, err := registryOf(m).Gather()
 		if err != nil {
 			t.Fatal(err)
 		}

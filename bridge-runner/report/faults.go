@@ -28,7 +28,7 @@ type faultLog struct {
 // the protocol.
 func (m *Metrics) Faults(side string, log *slog.Logger) func(session.Fault) {
 	counter := m.faults.MustCurryWith(map[string]string{"side": side})
-	initFaults(counter)
+	initSeries(m.zeros, counter, packet.FaultLabels...)
 	var mu sync.Mutex // guards logs: two servers may be connected during a switch
 	logs := map[string]*faultLog{}
 	return func(f session.Fault) {

@@ -6,64 +6,80 @@ package report
 import (
 	"encoding/json"
 	"net/http"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Handler serves the paths of [StateHandler] and [ProbeHandler].
-func Handler(st *State, metrics *Metrics, alive func() error, stopping <-chan struct{}) http.Handler {
+// Endpoints are the parts of a process that its HTTP server shows.
+type Endpoints struct {
+	// Metrics serves /metrics.
+	Metrics *Registry
+	// Status returns the answer to /status.
+	Status func() any
+	// BridgeStatus returns the answer to /status/<namespace>/<name>, and false if there is no
+	// such bridge. It is nil if the process runs one bridge.
+	BridgeStatus func(namespace, name string) (status any, ok bool)
+	// Alive returns an error if a part of the process makes no progress. /livez fails with its
+	// text.
+	Alive func() error
+	// Ready returns why the process is not ready, or nil. A process is ready from its first
+	// attempts to connect until it begins to stop, independent of the servers: /status and the
+	// bridge's conditions report whether a bridge forwards. So an outage of a server neither
+	// restarts pods nor blocks the drain of a node.
+	Ready func() error
+}
+
+// Handler serves the paths of [Endpoints.StateHandler] and [Endpoints.ProbeHandler].
+func (e *Endpoints) Handler() http.Handler {
 	mux := http.NewServeMux()
-	handleState(mux, st, metrics)
-	handleProbes(mux, alive, stopping)
+	e.handleState(mux)
+	e.handleProbes(mux)
 	return mux
 }
 
 // StateHandler serves /metrics and /status.
-func StateHandler(st *State, metrics *Metrics) http.Handler {
+func (e *Endpoints) StateHandler() http.Handler {
 	mux := http.NewServeMux()
-	handleState(mux, st, metrics)
+	e.handleState(mux)
 	return mux
 }
 
-// ProbeHandler serves /livez and /readyz. The process is ready from its first attempts to
-// connect until stopping is closed, independent of the servers: /status and the bridge's
-// conditions report whether the bridge forwards. So an outage of a server neither restarts
-// pods nor blocks the drain of a node. The caller closes stopping when the process begins to
-// stop.
-//
-// The process is live while alive returns nil. If alive returns an error, /livez returns its
-// text.
-func ProbeHandler(alive func() error, stopping <-chan struct{}) http.Handler {
+// ProbeHandler serves /livez and /readyz.
+func (e *Endpoints) ProbeHandler() http.Handler {
 	mux := http.NewServeMux()
-	handleProbes(mux, alive, stopping)
+	e.handleProbes(mux)
 	return mux
 }
 
-func handleState(mux *http.ServeMux, st *State, metrics *Metrics) {
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		status := st.Status()
-		w.Header().Set("Content-Type", "application/json")
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		_ = enc.Encode(status) // fails if the client has closed the connection
-	})
-}
-
-func handleProbes(mux *http.ServeMux, alive func() error, stopping <-chan struct{}) {
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		if err := alive(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+func (e *Endpoints) handleState(mux *http.ServeMux) {
+	mux.Handle("GET /metrics", e.Metrics.handler())
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, e.Status()) })
+	if e.BridgeStatus == nil {
+		return
+	}
+	mux.HandleFunc("GET /status/{namespace}/{name}", func(w http.ResponseWriter, r *http.Request) {
+		status, ok := e.BridgeStatus(r.PathValue("namespace"), r.PathValue("name"))
+		if !ok {
+			http.Error(w, "the process runs no such bridge; /status lists the bridges", http.StatusNotFound)
 			return
 		}
-		_, _ = w.Write([]byte("ok\n"))
+		writeJSON(w, status)
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		select {
-		case <-stopping:
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
-		default:
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(value) // fails if the client has closed the connection
+}
+
+func (e *Endpoints) handleProbes(mux *http.ServeMux) {
+	for path, check := range map[string]func() error{"/livez": e.Alive, "/readyz": e.Ready} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			if err := check(); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
 			_, _ = w.Write([]byte("ok\n"))
-		}
-	})
+		})
+	}
 }

@@ -4,16 +4,9 @@
 package report
 
 import (
-	"log/slog"
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"golang.org/x/time/rate"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
-	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 const namespace = "mqttbridge"
@@ -24,9 +17,14 @@ const (
 	RemoteToLocal = "remoteToLocal"
 )
 
-// Metrics are the metrics of one runner.
+// Metrics are the metrics of one bridge. They outlive a restart of the bridge in its process:
+// counters continue. A [Registry] publishes them.
 type Metrics struct {
-	registry *prometheus.Registry
+	// collectors are all metrics. Metrics collects them one after the other, so that a registry
+	// with many bridges has one collector per bridge.
+	collectors []prometheus.Collector
+	// zeros is true if the series of counters begin with 0, see series.go.
+	zeros bool
 
 	forwarded, bytes, dropped, resent, redelivered *prometheus.CounterVec
 	diskErrors, faults                             *prometheus.CounterVec
@@ -46,14 +44,22 @@ type Metrics struct {
 	matched *prometheus.CounterVec
 	blocked *prometheus.GaugeVec
 	ignored prometheus.Gauge
-	state   *State // reports unforwardable messages in the status; nil until NewState sets it
+
+	backlogs *backlogs
+	state    *State // reports unforwardable messages in the status; nil until NewState sets it
 	// directions holds the part of each direction that outlives a meter. Meter sets it.
 	directions map[string]*direction
 }
 
-// NewMetrics returns the metrics of a runner. All of them are registered; [Metrics.Backlog]
-// registers the others.
-func NewMetrics() *Metrics {
+// NewMetrics returns the metrics of the only bridge of a process.
+func NewMetrics() *Metrics { return newMetrics(true) }
+
+// NewSparseMetrics returns the metrics of one of many bridges of a process. A series of a
+// counter appears with its first event, because the series that are 0 would need more memory
+// than all other parts of a bridge.
+func NewSparseMetrics() *Metrics { return newMetrics(false) }
+
+func newMetrics(zeros bool) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	}
@@ -64,7 +70,8 @@ func NewMetrics() *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
 	}
 	m := &Metrics{
-		registry:           prometheus.NewRegistry(),
+		zeros:              zeros,
+		backlogs:           newBacklogs(),
 		directions:         map[string]*direction{},
 		forwarded:          counter("messages_forwarded_total", "Number of messages that the destination has acknowledged. A QoS 0 message counts when it is written to the connection.", "direction"),
 		bytes:              counter("forwarded_bytes_total", "Payload size of the forwarded messages, in bytes.", "direction"),
@@ -95,10 +102,25 @@ func NewMetrics() *Metrics {
 		blocked:  gauge("blocked", "State of the direction: 1 if an unforwardable message blocks all messages behind it (delivery.unforwardable.policy: Block), otherwise 0.", "direction"),
 		ignored:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "ignored_fields", Help: "Number of fields of the manifest that this version of the runner does not know and ignores."}),
 	}
-	m.registry.MustRegister(m.blocked, m.matched, m.ignored, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
-		m.connected, m.active, m.up, m.switches, m.connectionFailures, m.probes, m.switchDuration, m.silence, m.handshakes, m.handshakeDuration, m.expiry, m.capacity, buildInfo(),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.collectors = []prometheus.Collector{
+		m.blocked, m.matched, m.ignored, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
+		m.connected, m.active, m.up, m.switches, m.connectionFailures, m.probes, m.switchDuration, m.silence, m.handshakes, m.handshakeDuration, m.expiry, m.capacity, m.backlogs,
+	}
 	return m
+}
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, c := range m.collectors {
+		c.Describe(descriptions)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
+	for _, c := range m.collectors {
+		c.Collect(metrics)
+	}
 }
 
 // SetIgnoredFields sets the number of fields of the manifest that the runner ignores.
@@ -120,6 +142,7 @@ type sideMetrics struct {
 
 	// remove deletes the series of a server.
 	remove func(server string)
+	zeros  bool // see Metrics
 }
 
 func (m *Metrics) side(name string) sideMetrics {
@@ -131,14 +154,15 @@ func (m *Metrics) side(name string) sideMetrics {
 		switches:           m.switches.MustCurryWith(label),
 		connectionFailures: m.connectionFailures.MustCurryWith(label),
 		probes:             m.probes.MustCurryWith(label),
-		switchDuration:     m.switchDuration.With(label),
-		silence:            m.silence.With(label),
+		switchDuration:     m.observer(m.switchDuration, label),
+		silence:            m.observer(m.silence, label),
 
 		handshakes:        m.handshakes.MustCurryWith(label),
 		handshakeDuration: m.handshakeDuration.MustCurryWith(label),
 		expiry:            m.expiry.MustCurryWith(label),
 
 		remove: func(server string) { m.removeServer(name, server) },
+		zeros:  m.zeros,
 	}
 }
 
@@ -169,125 +193,4 @@ func (m *sideMetrics) setUp(server string, up bool) {
 		value = 1
 	}
 	m.up.WithLabelValues(server).Set(value)
-}
-
-// meter counts the events of one direction's pipe. It implements delivery.Meter.
-type meter struct {
-	forwarded, bytes, resent, redelivered, diskErrors prometheus.Counter
-	dropped                                           *prometheus.CounterVec
-	held, inflight                                    prometheus.Gauge
-	latency                                           prometheus.Observer
-	log                                               *slog.Logger
-	unroutedLimits                                    map[string]*rate.Limiter // by cause
-	blocked                                           prometheus.Gauge
-	unforwardable                                     *unforwardableReporter
-
-	// routed and matched count the messages of each rule; routed is the counter of the result
-	// routed. Both are in the order of the rules.
-	routed  []prometheus.Counter
-	matched []*prometheus.CounterVec
-	// removeSeries removes the series of the rules that later meters of the direction do not have.
-	removeSeries func()
-}
-
-// resultRouted is the result of a message that a rule passed on to the destination.
-const resultRouted = "routed"
-
-// Meter returns the meter of a direction with these rules. If the direction had other rules, the
-// pipe must be updated with this meter: the counters of the rules that it still has continue, and
-// the series of the others are removed. Meter must not be called by two goroutines at the same
-// time, and not during [delivery.Pipe.Update].
-func (m *Metrics) Meter(name string, rules []manifest.Rule, log *slog.Logger) delivery.Meter {
-	label := prometheus.Labels{"direction": name}
-	log = Async(log).With("direction", name) // Async, because the caller holds a pipe's lock
-	d := m.directionNamed(name, log)
-	out := &meter{
-		forwarded:   m.forwarded.With(label),
-		bytes:       m.bytes.With(label),
-		resent:      m.resent.With(label),
-		redelivered: m.redelivered.With(label),
-		diskErrors:  m.diskErrors.With(label),
-		dropped:     m.dropped.MustCurryWith(label),
-		held:        m.held.With(label),
-		inflight:    m.inflight.With(label),
-		latency:     m.latency.With(label),
-		log:         log,
-		blocked:     m.blocked.With(label),
-		unroutedLimits: map[string]*rate.Limiter{
-			delivery.DropNoRule:       rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
-			delivery.DropInvalidTopic: rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
-		},
-
-		unforwardable: d.unforwardable,
-	}
-	initDropped(out.dropped)
-	names := ruleNames(rules)
-	out.removeSeries = func() { m.removeSeries(name, names) }
-	before := d.rules
-	d.rules = names
-	m.removeSeries(name, before)
-	for i := range rules {
-		matched := m.matched.MustCurryWith(prometheus.Labels{"direction": name, "rule": rules[i].Name})
-		out.matched, out.routed = append(out.matched, matched), append(out.routed, matched.WithLabelValues(resultRouted))
-	}
-	return out
-}
-
-// unroutedLogInterval is the shortest time between two log lines about messages that were
-// dropped because of their topic, for each cause. The counter includes all messages.
-const unroutedLogInterval = 10 * time.Second
-
-func (m *meter) Forwarded(bytes int, latency time.Duration) {
-	m.forwarded.Inc()
-	m.bytes.Add(float64(bytes))
-	m.latency.Observe(latency.Seconds())
-}
-
-func (m *meter) Dropped(cause string) { m.dropped.WithLabelValues(cause).Inc() }
-
-func (m *meter) Matched(rule int, cause string) {
-	if cause == "" {
-		m.routed[rule].Inc()
-		return
-	}
-	m.matched[rule].WithLabelValues(cause).Inc()
-}
-
-func (m *meter) Unforwardable(g delivery.UnforwardableMessage) {
-	if g.Fate == delivery.FateBlocks {
-		m.blocked.Set(1)
-	}
-	m.unforwardable.report(g)
-}
-
-func (m *meter) Unblocked() {
-	m.blocked.Set(0)
-	m.unforwardable.reportUnblocked()
-}
-
-// unroutedRemedy explains, by cause, why messages are dropped because of their topic, and the
-// remedy.
-var unroutedRemedy = map[string]string{
-	delivery.DropNoRule: "the topic matches no rule, so the message is acknowledged and dropped; if the session on the server still has a subscription of an earlier manifest, " +
-		"connect once with cleanSession: true to remove it; if the server changes topics, " +
-		"add a rule whose filter matches the topic as the server sends it",
-	delivery.DropInvalidTopic: "the rule's topic produces no valid topic for this message, so the message is acknowledged and dropped; " +
-		"the result is empty, is longer than 65535 bytes, contains a wildcard or NUL, or begins with $ although the rule's topic does not; change the rule's topic, or exclude such messages",
-}
-
-func (m *meter) Unrouted(topic, cause, rules string) {
-	if m.unroutedLimits[cause].Allow() {
-		m.log.Warn("a message was dropped because of its topic", "topic", truncate(topic, maxMessage), "cause", cause, "rules", rules, "message", unroutedRemedy[cause])
-	}
-}
-
-func (m *meter) Resent(messages int) { m.resent.Add(float64(messages)) }
-
-func (m *meter) Redelivered() { m.redelivered.Inc() }
-
-func (m *meter) DiskFailed() { m.diskErrors.Inc() }
-
-func (m *meter) SetHeld(messages, inflight int) {
-	m.held.Set(float64(messages))
-	m.inflight.Set(float64(inflight))
 }

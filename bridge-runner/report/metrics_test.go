@@ -30,9 +30,9 @@ func TestMetrics_Names_MatchDocumentation(t *testing.T) {
 		}
 	}
 	descriptions := make(chan *prometheus.Desc, 1000)
-	m := NewMetrics()
-	m.Backlog(LocalToRemote, func() delivery.Backlog { return delivery.Backlog{} })
-	m.registry.Describe(descriptions)
+	registry := registryOf(NewMetrics())
+	(&Registry{registry}).AddHost(func() float64 { return 0 }, func() float64 { return 0 })
+	registry.Describe(descriptions)
 	close(descriptions)
 	name := regexp.MustCompile(`fqName: "([^"]+)"`)
 	for d := range descriptions {

@@ -517,7 +517,7 @@ func TestServerUp_SessionsAndProbes_SetTheGauge(t *testing.T) {
 	metrics := NewMetrics()
 	st := newStateWith(metrics)
 	value := func(server string) string {
-		families, err := metrics.registry.Gather()
+		families, err := registryOf(metrics).Gather()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -552,9 +552,13 @@ func TestServerUp_SessionsAndProbes_SetTheGauge(t *testing.T) {
 }
 
 func TestHandler_Stopping_NotReadyButLive(t *testing.T) {
-	stopping := make(chan struct{})
-	var alive error
-	h := Handler(newState(t), NewMetrics(), func() error { return alive }, stopping)
+	var alive, ready error
+	h := (&Endpoints{
+		Metrics: NewRegistry(),
+		Status:  func() any { return newState(t).Status() },
+		Alive:   func() error { return alive },
+		Ready:   func() error { return ready },
+	}).Handler()
 	get := func(path string) int {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
@@ -565,7 +569,7 @@ func TestHandler_Stopping_NotReadyButLive(t *testing.T) {
 			t.Errorf("%s: %d", path, code)
 		}
 	}
-	close(stopping)
+	ready = errors.New("stopping")
 	if code := get("/readyz"); code != http.StatusServiceUnavailable {
 		t.Errorf("/readyz while stopping: %d", code)
 	}

@@ -4,14 +4,13 @@
 package report
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
@@ -19,7 +18,8 @@ import (
 
 // The functions of this file create the series of counters with the value 0. A series that
 // begins with 1 would hide the first event: rate and increase need an earlier value. The
-// exceptions are the results of rules, because a bridge may have many rules.
+// exceptions are the results of rules, because a bridge may have many rules, and the bridges of
+// a process with many bridges, see NewSparseMetrics.
 
 // Values of the label kind of mqttbridge_tls_handshakes_total.
 const (
@@ -36,16 +36,16 @@ func (m *sideMetrics) initCounters(servers []v1alpha1.ServerStatus) {
 	reasons := diagnosis.ServerReasons()
 	for i := range servers {
 		name := servers[i].Name
-		initSeries(m.connectionFailures.MustCurryWith(prometheus.Labels{"server": name}), reasons...)
+		initSeries(m.zeros, m.connectionFailures.MustCurryWith(prometheus.Labels{"server": name}), reasons...)
 		if address, err := manifest.ParseURL(servers[i].URL); err == nil && address.TLS {
-			initSeries(m.handshakes.MustCurryWith(prometheus.Labels{"server": name}), handshakeFull, handshakeResumed)
+			initSeries(m.zeros, m.handshakes.MustCurryWith(prometheus.Labels{"server": name}), handshakeFull, handshakeResumed)
 		}
 		if len(servers) > 1 { // otherwise there is no server to probe, and none to change to
-			initSeries(m.probes.MustCurryWith(prometheus.Labels{"server": name}), append(reasons, probePassed)...)
+			initSeries(m.zeros, m.probes.MustCurryWith(prometheus.Labels{"server": name}), append(reasons, probePassed)...)
 		}
 	}
 	if len(servers) > 1 {
-		initSeries(m.switches, append(reasons, v1alpha1.ReasonFailedBack, v1alpha1.ReasonSwitchRequested, v1alpha1.ReasonServerRemoved)...)
+		initSeries(m.zeros, m.switches, append(reasons, v1alpha1.ReasonFailedBack, v1alpha1.ReasonSwitchRequested, v1alpha1.ReasonServerRemoved)...)
 	}
 }
 
@@ -58,12 +58,11 @@ func (m *Metrics) removeServer(side, server string) {
 	}
 }
 
-func initDropped(counter *prometheus.CounterVec) { initSeries(counter, delivery.DropCauses...) }
-
-func initFaults(counter *prometheus.CounterVec) { initSeries(counter, packet.FaultLabels...) }
-
-// initSeries creates a series for each value of the only label that is left.
-func initSeries(counter *prometheus.CounterVec, values ...string) {
+// initSeries creates a series for each value of the only label that is left, if zeros is true.
+func initSeries(zeros bool, counter *prometheus.CounterVec, values ...string) {
+	if !zeros {
+		return
+	}
 	for _, value := range values {
 		counter.WithLabelValues(value)
 	}
@@ -90,4 +89,26 @@ func buildInfo() prometheus.Collector {
 		Namespace: namespace, Name: "build_info", Help: "The value is 1. The labels are the version and the revision of the runner, and the version of Go.",
 		ConstLabels: buildinfo.Labels(),
 	}, func() float64 { return 1 })
+}
+
+// observer returns the histogram with these labels. Without zeros, its series appear with the
+// first observation.
+func (m *Metrics) observer(vec *prometheus.HistogramVec, labels prometheus.Labels) prometheus.Observer {
+	if m.zeros {
+		return vec.With(labels)
+	}
+	return &lateObserver{with: func() prometheus.Observer { return vec.With(labels) }}
+}
+
+// lateObserver makes its histogram at the first observation.
+type lateObserver struct {
+	with func() prometheus.Observer
+	once sync.Once
+	made prometheus.Observer
+}
+
+// Observe implements prometheus.Observer.
+func (o *lateObserver) Observe(value float64) {
+	o.once.Do(func() { o.made = o.with() })
+	o.made.Observe(value)
 }

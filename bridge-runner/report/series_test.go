@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -19,10 +20,17 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
+// registryOf returns a registry with the metrics of one bridge.
+func registryOf(m *Metrics) *prometheus.Registry {
+	r := NewRegistry()
+	r.Add(m)
+	return r.registry
+}
+
 // gather returns the values of all series of counters and gauges, by name and labels.
 func gather(t *testing.T, m *Metrics) map[string]float64 {
 	t.Helper()
-	families, err := m.registry.Gather()
+	families, err := registryOf(m).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (w *unforwardableWorld) giveUp(topic string, fate delivery.Fate) {
 // blocked returns the value of mqttbridge_blocked.
 func (w *unforwardableWorld) blocked(t *testing.T) float64 {
 	t.Helper()
-	families, err := w.metrics.registry.Gather()
+	families, err := registryOf(w.metrics).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,10 @@ import (
 )
 
 const (
-	// readBuffer is the size of the read buffer, in bytes. The buffer grows for larger
+	// firstReadBuffer is the size of the read buffer of a connection on which little arrives, in
+	// bytes. A process with many bridges has thousands of them.
+	firstReadBuffer = 4 << 10
+	// readBuffer is the size of the read buffer after that, in bytes. The buffer grows for larger
 	// packets.
 	readBuffer = 64 << 10
 	// maxSpareReadBuffer is the size of the largest buffer that is kept after a large
@@ -173,7 +176,11 @@ func (w *wire) bodyString(f packet.Frame) string {
 func (w *wire) fill() error {
 	switch {
 	case w.buf == nil:
-		w.buf = make([]byte, readBuffer)
+		w.buf = make([]byte, firstReadBuffer)
+	case w.to == len(w.buf) && len(w.buf) < readBuffer:
+		grown := make([]byte, readBuffer)
+		w.to = copy(grown, w.buf[w.from:w.to])
+		w.from, w.buf = 0, grown
 	case w.from == w.to:
 		w.from, w.to = 0, 0
 		if len(w.buf) > maxSpareReadBuffer {

@@ -4,6 +4,7 @@
 package session
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -90,6 +91,35 @@ func TestWire_PacketsInPieces_CompleteUpToLimit(t *testing.T) {
 					packet.SizePublish(packet.V311, &sent[i]), limit, len(got[i].Payload), got[i].Faults)
 			}
 		}
+	}
+}
+
+func TestWire_LittleOrMuchData_SizesItsBuffer(t *testing.T) {
+	pong := packet.AppendPing(nil)
+	for name, tc := range map[string]struct {
+		packets, want int
+	}{
+		"an idle connection": {100, firstReadBuffer},
+		"a full buffer":      {firstReadBuffer, readBuffer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := bytes.Repeat(pong, tc.packets)
+			w := wire{Conn: &transport.Conn{Conn: &pieces{random: rand.New(rand.NewPCG(1, 0)), stream: stream}}}
+			for read := 0; read < tc.packets; {
+				_, ok, err := w.next(packet.V311)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ok {
+					read++
+				} else if err := w.fill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(w.buf) != tc.want {
+				t.Errorf("a buffer of %d bytes, want %d", len(w.buf), tc.want)
+			}
+		})
 	}
 }
 

@@ -30,8 +30,8 @@ const AnnotationVersion = "mqttbridge.io/manifest-version"
 
 // AnnotationTemplateHash is the annotation that holds the hash of the pod template for which
 // the operator has made the manifest. The Deployment has it, too. A runner whose manifest has
-// another hash runs in a pod that is being replaced: it applies the new manifest, but it does
-// not report its generation, because settings of the pod are not in effect yet.
+// another hash runs in a pod that is being replaced: the new pod applies the manifest. The
+// runner applies only the preferred servers and the deletion, and does not report the generation.
 const AnnotationTemplateHash = "mqttbridge.io/template-hash"
 
 // CheckVersion returns an error if a runner of this version must not use a manifest with the

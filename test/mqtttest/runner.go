@@ -26,6 +26,7 @@ import (
 type Runner struct {
 	t        testing.TB
 	name     string
+	flag     string // the flag that names the manifest
 	manifest string
 	dir      string // of the Secrets and ConfigMaps
 	listen   string
@@ -90,7 +91,7 @@ func (r *Runner) Update(bridge *v1alpha1.MQTTBridge) {
 
 func newRunner(t testing.TB, name, manifest string) *Runner {
 	t.Helper()
-	return &Runner{t: t, name: name, manifest: manifest, dir: t.TempDir(), listen: address(FreePort(t))}
+	return &Runner{t: t, name: name, flag: "--bridge", manifest: manifest, dir: t.TempDir(), listen: address(FreePort(t))}
 }
 
 // StartRunner starts a runner with the manifest and waits until it serves its status. The runner
@@ -154,7 +155,7 @@ func (r *Runner) Start() {
 		build = RaceRunnerBinary
 	}
 	r.process = startProcess(r.t, fmt.Sprintf("runner-%s-%d", r.name, r.starts), build(r.t),
-		"--bridge", r.manifest, "--secrets", filepath.Join(r.dir, "secrets"), "--data", r.DataDir(), "--listen", r.listen)
+		r.flag, r.manifest, "--secrets", filepath.Join(r.dir, "secrets"), "--data", r.DataDir(), "--listen", r.listen)
 	if r.race {
 		r.failOnRace(r.process)
 	}

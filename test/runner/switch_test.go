@@ -226,31 +226,28 @@ func TestRequestedSwitch_RefusedServerBecomesStable_IsSwitchedTo(t *testing.T) {
 	}
 }
 
-// The runner ignores a manifest that prefers a server that it does not have: an unknown server, or
-// a server that is new in the manifest.
-func TestRequestedSwitch_UnknownServer_KeepsPreviousRequest(t *testing.T) {
+func TestRequestedSwitch_UnknownServer_KeepsPreviousRequestUntilTheServerExists(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	neverBack(l.manifest)
 	l.connect()
 	first := l.requestSwitch("backup-1")
-	waitLog := func(text string) {
-		t.Helper()
-		mqtttest.Eventually(t, eventTimeout, "the log reports the unknown server", func() error {
-			if log := l.runner.Log(); !strings.Contains(log, text) {
-				return fmt.Errorf("the log is\n%s", log)
-			}
-			return nil
-		})
-	}
 	l.prefer("nowhere", false)
-	waitLog("no server of this side has this name; set name to one of its servers (primary, backup-1), or remove preferredServer")
-	l.manifest.Spec.Remote.Backups = append(l.manifest.Spec.Remote.Backups, v1alpha1.Server{Name: "new", URL: "mqtt://new.example"})
+	s := l.runner.WaitStatus(eventTimeout, "the manifest is refused", func(s v1alpha1.MQTTBridgeStatus) error {
+		if r := s.Runner.Refused; r == nil || r.Generation != l.manifest.Generation ||
+			!strings.Contains(r.Message, "no server of this side has this name; set name to one of its servers (primary, backup-1), or remove preferredServer") {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+	if r := s.Remote.RequestedSwitch; r == nil || *r != *first || s.Remote.Active.Name != "backup-1" {
+		t.Errorf("the request is %+v, want %+v; active: %+v", r, first, s.Remote.Active)
+	}
+	added := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "new"})
+	l.manifest.Spec.Remote.Backups = append(l.manifest.Spec.Remote.Backups, v1alpha1.Server{Name: "new", URL: added.URL()})
 	l.prefer("new", false)
-	waitLog("preferredServer does not apply to the servers with which the runner was started, so the earlier request stays")
-	s := l.runner.WaitActive("backup-1", 0)
-	if r := s.Remote.RequestedSwitch; r == nil || *r != *first {
-		t.Errorf("the request is %+v, want %+v", r, first)
+	if s := l.runner.WaitActive("new", eventTimeout); s.Runner.Refused != nil || s.Runner.Generation != l.manifest.Generation {
+		t.Errorf("%+v", s.Runner)
 	}
 }
 

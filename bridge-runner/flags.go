@@ -1,0 +1,63 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+)
+
+// options are the arguments of the program.
+type options struct {
+	// bridge is the file with the manifest, or bridges the directory with the manifests. The other
+	// one is empty.
+	bridge, bridges string
+	secrets, data   string
+	// metricsListen is empty if the address of listen serves the metrics and the status, too.
+	listen, metricsListen string
+	delayReads            bool
+	kubernetes, version   bool
+}
+
+func parseFlags(args []string, usage io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("bridge-runner", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.StringVar(&o.bridge, "bridge", "", "the `file` with the MQTTBridge manifest; required, unless --bridges is set")
+	flags.StringVar(&o.bridges, "bridges", "", "the `directory` with the manifests of many bridges, in files *.yaml, *.yml and *.json with one MQTTBridge each; the process runs all of them, and applies added, changed and removed files")
+	flags.StringVar(&o.secrets, "secrets", "", "the `directory` with the values that the manifest refers to; the file <name>/<key> holds the key of a Secret, configMaps/<name>/<key> the key of a ConfigMap, and clusterTrustBundles/<name>/ca.crt a ClusterTrustBundle; with --bridges, these files are in the directory <namespace> of the bridge")
+	flags.StringVar(&o.data, "data", "", "the `directory` for the buffer on disk; required if the manifest sets spec.buffer.disk; with --bridges, each bridge uses the directory <namespace>/<name>")
+	flags.StringVar(&o.listen, "listen", ":8080", "the `address` (host:port) on which the runner serves /livez and /readyz, and without --metrics-listen also /metrics and /status")
+	flags.StringVar(&o.metricsListen, "metrics-listen", "", "the `address` (host:port) on which the runner serves /metrics and /status; default: the address of --listen")
+	flags.BoolVar(&o.delayReads, "delay-reads", true, "wait 0.3 ms for more data before a read if many QoS 0 messages arrive one by one; false saves this time and needs more processor time (docs/performance.md)")
+	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster, and watch the ConfigMap with the manifest; the environment variables POD_NAME and NODE_NAME hold the names of the pod and of its node; not with --bridges")
+	flags.BoolVar(&o.version, "version", false, "print the version and exit")
+	if err := flags.Parse(args); err != nil || o.version {
+		return o, err
+	}
+	if problem := o.problem(flags.NArg()); problem != "" {
+		_, _ = fmt.Fprintln(usage, "bridge-runner:", problem)
+		flags.Usage()
+		return o, errors.New("usage")
+	}
+	return o, nil
+}
+
+// problem returns the reason why the arguments are invalid. It is empty if they are valid.
+// arguments is the number of arguments that are not flags.
+func (o *options) problem(arguments int) string {
+	switch {
+	case arguments > 0:
+		return "arguments other than flags are not allowed"
+	case o.bridge == "" && o.bridges == "":
+		return "--bridge or --bridges is required"
+	case o.bridge != "" && o.bridges != "":
+		return "--bridge and --bridges exclude each other; to run one more bridge, put its manifest into the directory of --bridges"
+	case o.bridges != "" && o.kubernetes:
+		return "--kubernetes and --bridges exclude each other; in a cluster, the operator runs one pod for each bridge"
+	}
+	return ""
+}

@@ -1,0 +1,54 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Registry publishes the metrics of a process: the metrics of its bridges, of the program and of Go.
+type Registry struct {
+	registry *prometheus.Registry
+}
+
+// NewRegistry returns a registry without bridges.
+func NewRegistry() *Registry {
+	r := &Registry{prometheus.NewRegistry()}
+	r.registry.MustRegister(buildInfo(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// Add adds the metrics of the only bridge of the process.
+func (r *Registry) Add(m *Metrics) { r.registry.MustRegister(m) }
+
+// AddBridge adds the metrics of one of many bridges. The labels namespace and bridge identify
+// its series. remove removes all of them.
+func (r *Registry) AddBridge(ofNamespace, name string, m *Metrics) (remove func()) {
+	ofBridge := prometheus.WrapRegistererWith(prometheus.Labels{"namespace": ofNamespace, "bridge": name}, r.registry)
+	ofBridge.MustRegister(m)
+	return func() { ofBridge.Unregister(m) }
+}
+
+// AddHost adds the metrics of a process that runs many bridges: the number of its bridges, and
+// the number of manifests that it refuses.
+func (r *Registry) AddHost(bridges, refused func() float64) {
+	for _, gauge := range []struct {
+		name, help string
+		value      func() float64
+	}{
+		{"bridges", "Number of bridges that run in the process.", bridges},
+		{"refused_manifests", "Number of files in the directory of --bridges whose present content is not applied. /status gives the reasons.", refused},
+	} {
+		r.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: gauge.name, Help: gauge.help}, gauge.value))
+	}
+}
+
+// handler serves the metrics.
+func (r *Registry) handler() http.Handler {
+	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{})
+}

@@ -1,0 +1,82 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"maps"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// maxRefused is the largest length of the message about a refused manifest, in bytes.
+const maxRefused = 1024
+
+// Restart records that the bridge has ended, and starts again in this process with another
+// manifest. The counts, the latest failover and the start of the process stay.
+func (st *State) Restart(bridge *v1alpha1.MQTTBridge, metrics *Metrics) {
+	metrics.restart()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	now := metav1.Now()
+	for side, spec := range map[*Side]*v1alpha1.Side{st.Local: &bridge.Spec.Local, st.Remote: &bridge.Spec.Remote} {
+		side.disconnectedLocked()
+		side.restartLocked(spec.Servers(), now)
+		side.status.ClientID = spec.ClientID
+	}
+	st.buffer, st.deletion = nil, nil
+	st.runner.Generation = bridge.Generation
+	st.updateReadyLocked(now.Time)
+}
+
+// restartLocked sets the servers of a side that is not connected. A server that stays keeps its
+// state.
+func (s *Side) restartLocked(servers []v1alpha1.Server, now metav1.Time) {
+	before := map[string]v1alpha1.ServerStatus{}
+	for i := range s.status.Servers {
+		before[s.status.Servers[i].Name] = s.status.Servers[i]
+	}
+	removed := maps.Clone(before)
+	s.status.Servers = nil
+	for i := range servers {
+		e := standbyServer(servers[i].Name, v1alpha1.PublicURL(servers[i].URL), now)
+		if old, ok := before[e.Name]; ok && old.URL == e.URL {
+			e = old
+		}
+		s.status.Servers = append(s.status.Servers, e)
+		delete(removed, e.Name)
+	}
+	for name := range removed {
+		s.metrics.remove(name)
+	}
+	s.status.RequestedSwitch = nil // the bridge reports it again
+	s.lostServer, s.shortfalls = "", map[int][]v1alpha1.Shortfall{}
+	s.metrics.init(s.status.Servers)
+}
+
+// restart sets the gauges of the directions as at the start of a bridge: the messages that the
+// bridge held are still with their sources or on disk.
+func (m *Metrics) restart() {
+	for name, d := range m.directions {
+		for _, gauge := range []*prometheus.GaugeVec{m.held, m.inflight, m.blocked} {
+			gauge.WithLabelValues(name).Set(0)
+		}
+		d.unforwardable.reportUnblocked()
+	}
+}
+
+// SetRefused records that the runner cannot apply a manifest, and continues with the manifest of
+// an earlier generation. nil: there is no such manifest.
+func (st *State) SetRefused(r *v1alpha1.RefusedManifest) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.runner.Refused = nil
+	if r != nil {
+		st.runner.Refused = &v1alpha1.RefusedManifest{Generation: r.Generation, Message: truncate(r.Message, maxRefused)}
+	}
+	st.updateReadyLocked(time.Now())
+}
