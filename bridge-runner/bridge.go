@@ -88,8 +88,8 @@ func newBridge(s *config.Settings, from *setup, state *report.State, log *slog.L
 			Transport: transport.Config{DelayReads: from.delayReads},
 			Window:    s.InflightWindow, Will: b.notifier.will(), RequireNoEcho: s.Loop, Fault: metrics.Faults(name, log), Flusher: flusher,
 		}
-		c := newConnector(settings, rules, base, from.secrets, observer.Handshake)
-		c.Observer, c.Log = observer, log
+		c := &connector.Connector{Observer: observer, Log: log}
+		c.Apply(connectorSettings(settings, rules, base, from.secrets, observer.Handshake))
 		return c
 	}
 	b.local = connect("local", &s.Local, s.LocalToRemote, state.Local)
@@ -114,33 +114,37 @@ func bufferDirectory(direction string) string {
 	return "remoteToLocal"
 }
 
-// newConnector returns the connector of a side. rules are the rules of the direction whose
-// source is this side. base has the session settings that are not settings of a side.
-// onHandshake is called after each TLS handshake.
-func newConnector(s *config.Side, rules []manifest.Rule, base session.Config, secrets config.Secrets, onHandshake func(server int, h transport.Handshake)) *connector.Connector {
-	c := &connector.Connector{
+// connectorSettings returns the settings of a side's connector. rules are the rules of the
+// direction whose source is this side. base has the session settings that are not settings of a
+// side. onHandshake is called after each TLS handshake.
+func connectorSettings(s *config.Side, rules []manifest.Rule, base session.Config, secrets config.Secrets, onHandshake func(server string, h transport.Handshake)) connector.Settings {
+	out := connector.Settings{
 		Subscriptions: func(identified bool) []session.Subscription {
 			if identified {
 				return delivery.IdentifiedSubscriptions(rules)
 			}
 			return delivery.Subscriptions(rules)
 		},
-		ConnectTimeout: s.ConnectTimeout,
-		Failover:       s.Failover,
-		ProbeTimeout:   s.ProbeTimeout,
-		ProbeClientID:  s.ProbeClientID,
-		DiscardStale:   s.DiscardStale,
+		ReconnectOnChange: s.ReconnectOnChange,
+		ConnectTimeout:    s.ConnectTimeout,
+		Failover:          s.Failover,
+		ProbeTimeout:      s.ProbeTimeout,
+		ProbeClientID:     s.ProbeClientID,
+		DiscardStale:      s.DiscardStale,
 	}
 	base.Version, base.BridgeFlag, base.ClientID = s.Version, s.BridgeFlag, s.ClientID
 	base.CleanStart, base.SessionExpiry = s.CleanSession, s.SessionExpiry
 	base.MaximumPacketSize, base.PublishQoS = s.MaximumPacketSize, s.PublishQoS
 	base.KeepAlive, base.PingTimeout, base.AckTimeout = s.KeepAlive, s.PingTimeout, s.AckTimeout
+	out.Session = identify(&base)
 	for i := range s.Servers {
 		server := &s.Servers[i]
-		tickets := &transport.TLSSessions{Observe: func(h transport.Handshake) { onHandshake(i, h) }}
-		c.Servers = append(c.Servers, connector.Server{
-			Name: server.Name,
-			URL:  server.URL,
+		tickets := &transport.TLSSessions{Observe: func(h transport.Handshake) { onHandshake(server.Name, h) }}
+		out.Servers = append(out.Servers, connector.Server{
+			Name:        server.Name,
+			URL:         server.URL,
+			Connection:  server.Connection(),
+			Credentials: config.NewFingerprint(server, secrets).Value,
 			Config: func() (session.Config, error) {
 				cfg, err := sessionConfig(base, s, server, secrets)
 				cfg.Transport.Sessions = tickets
@@ -148,7 +152,7 @@ func newConnector(s *config.Side, rules []manifest.Rule, base session.Config, se
 			},
 		})
 	}
-	return c
+	return out
 }
 
 // sessionConfig adds a server to the settings of sessions, for the next attempt to connect to

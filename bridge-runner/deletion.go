@@ -54,7 +54,6 @@ type deletion struct {
 // target is a server on which a session is to be ended.
 type target struct {
 	connector *connector.Connector
-	server    int // the index of the server
 	session   v1alpha1.RemainingSession
 }
 
@@ -85,12 +84,7 @@ func newDeletion(b *bridge, m *v1alpha1.MQTTBridge, state *report.State, log *sl
 	d := &deletion{bridge: b, state: state, log: report.Async(log), requested: newLatch(), draining: newLatch(), ending: newLatch(), remaining: map[int]*v1alpha1.RemainingSession{}, unread: map[int]bool{}}
 	sides := map[string]*connector.Connector{manifest.SideLocal: b.local, manifest.SideRemote: b.remote}
 	for _, session := range manifest.RemainingSessions(&m.Spec) {
-		c := sides[session.Side]
-		for i := range c.Servers {
-			if c.Servers[i].Name == session.Server {
-				d.targets = append(d.targets, target{c, i, session})
-			}
-		}
+		d.targets = append(d.targets, target{sides[session.Side], session})
 	}
 	if len(m.Spec.LocalToRemote) > 0 {
 		d.sources = append(d.sources, d.newSource(b.local, b.localSessions, func(s *v1alpha1.MQTTBridgeStatus) *v1alpha1.SideStatus { return s.Local }))
