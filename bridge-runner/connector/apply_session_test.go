@@ -5,6 +5,7 @@ package connector
 
 import (
 	"testing"
+	"time"
 
 	v5 "github.com/eclipse/paho.golang/packets"
 
@@ -116,4 +117,64 @@ func TestApply_NewFilterRefused_UsesAnotherServer(t *testing.T) {
 	b := x.connect(1)
 	subscribed(t, b, []byte{0}, "f")
 	x.want("lost 0", "connected 1")
+}
+
+// A status that names the changed settings promises that messages arrive for the new filter.
+func TestApply_NewFilter_InEffectWhenSubscribed(t *testing.T) {
+	inEffect := make(chan struct{}, 1)
+	x, a := newConnected(t, 1)
+	x.change(func(s *Settings) {
+		filters("f")(s)
+		s.InEffect = func() { inEffect <- struct{}{} }
+	})
+	p := a.Next()
+	if p.Type != v5.SUBSCRIBE {
+		t.Fatalf("got %s, want SUBSCRIBE", p)
+	}
+	select {
+	case <-inEffect:
+		t.Fatal("in effect before the server has answered")
+	case <-time.After(50 * time.Millisecond):
+	}
+	a.Send(script.Packet{Type: v5.SUBACK, ID: p.ID, Codes: []byte{0}})
+	awaitInEffect(t, inEffect)
+}
+
+func TestApply_NoServerInUse_InEffectAtOnce(t *testing.T) {
+	inEffect := make(chan struct{}, 1)
+	x, a := newConnected(t, 1)
+	_ = a.Close()
+	x.want("lost 0", "down")
+	x.accept(0, bridgeID).Send(script.Packet{Type: v5.CONNACK, Code: 0x87})
+	x.want("failed 0")
+	x.change(func(s *Settings) { s.InEffect = func() { inEffect <- struct{}{} } })
+	awaitInEffect(t, inEffect)
+}
+
+func awaitInEffect(t *testing.T, inEffect <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-inEffect:
+	case <-time.After(script.Timeout):
+		t.Fatal("the settings are not in effect")
+	}
+}
+
+// An earlier process may have made the subscription, or another server of a cluster that shares
+// sessions.
+func TestApply_FilterRemoved_EndedOnServerThatThisProcessHasNotUsed(t *testing.T) {
+	x := newSide(t, 2)
+	filters("f", "g")(&x.Settings)
+	x.run()
+	a := x.connect(0)
+	subscribed(t, a, []byte{0, 0}, "f", "g")
+	x.want("connected 0")
+	x.change(filters("f"))
+	wantUnsubscribe(t, a, "g")
+	x.force("b")
+	b := x.accept(1, bridgeID)
+	b.Send(script.Connack(true, nil))
+	subscribed(t, b, []byte{0}, "f")
+	wantUnsubscribe(t, b, "g")
+	x.want("switched 1")
 }
