@@ -23,10 +23,13 @@ const standbySuffix = "-s"
 // Warm returns when the context ends.
 func (c *Connector) Warm(ctx context.Context, probed func()) {
 	defer c.Alive.Wait()
-	interval := c.Failover.ProbeInterval
+	c.mailbox.mu.Lock()
+	settings := c.mailbox.first
+	c.mailbox.mu.Unlock()
+	interval := settings.Failover.ProbeInterval
 	for ctx.Err() == nil && interval > 0 {
-		for server := range c.Servers {
-			c.warm(ctx, server)
+		for i := range settings.Servers {
+			c.warm(ctx, i, settings)
 		}
 		probed()
 		c.Alive.Wait()
@@ -43,9 +46,9 @@ func (c *Connector) Warm(ctx context.Context, probed func()) {
 }
 
 // warm probes a server, and reports the result.
-func (c *Connector) warm(ctx context.Context, server int) {
-	c.Alive.Begin(2 * c.ProbeTimeout)
-	err := c.probeAs(ctx, server, c.ProbeClientID+standbySuffix)
+func (c *Connector) warm(ctx context.Context, server int, s *Settings) {
+	c.Alive.Begin(2 * s.ProbeTimeout)
+	err := probeAs(ctx, &s.Servers[server], s, s.ProbeClientID+standbySuffix)
 	if ctx.Err() != nil {
 		return
 	}
@@ -57,12 +60,12 @@ func (c *Connector) warm(ctx context.Context, server int) {
 }
 
 // probeAs probes a server with a client identifier.
-func (c *Connector) probeAs(ctx context.Context, server int, clientID string) error {
-	cfg, err := c.config(server)
+func probeAs(ctx context.Context, server *Server, s *Settings, clientID string) error {
+	cfg, err := config(server)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.ProbeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.ProbeTimeout)
 	defer cancel()
 	cfg.ClientID = clientID
 	return session.Probe(ctx, cfg)
@@ -71,8 +74,8 @@ func (c *Connector) probeAs(ctx context.Context, server int, clientID string) er
 // recall gives the machine the knowledge of the process that this one replaces.
 func (c *Connector) recall() {
 	known := map[int]failover.Knowledge{}
-	for i := range c.Servers {
-		if k, ok := c.Recalled[c.Servers[i].Name]; ok {
+	for i := range c.servers {
+		if k, ok := c.Recalled[c.servers[i].Name]; ok {
 			known[i] = k
 		}
 	}

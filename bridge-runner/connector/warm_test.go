@@ -71,6 +71,7 @@ func TestGate_ClosedAndOpened_ConnectsToTheSameServer(t *testing.T) {
 func TestWarm_Standby_ProbesAllServersWithAnotherClientID(t *testing.T) {
 	x := newSide(t, 2)
 	x.Failover.ProbeInterval = time.Hour
+	x.Apply(x.Settings)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	probed := make(chan bool, 2)
