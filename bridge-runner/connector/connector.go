@@ -109,6 +109,8 @@ type Connector struct {
 	// Recalled is the knowledge about the servers, by their names, of the process that this one
 	// replaces. It may be nil.
 	Recalled map[string]failover.Knowledge
+	// warming is held while Warm reports a result. The Observer's locks are taken while it is held.
+	warming sync.Mutex
 
 	// settings are the settings in effect.
 	settings *Settings
@@ -145,6 +147,8 @@ type Connector struct {
 // the bridge holds go to the server in use.
 func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 	c.drainStarted = drainStarted
+	c.warming.Lock() // a report of Warm that has begun ends before the first report of Run
+	c.warming.Unlock() //nolint:gocritic,staticcheck // the section is empty on purpose
 	c.probeResults, c.probeSlot = make(chan probeResult), make(chan struct{}, 1)
 	c.begin()
 	defer c.Alive.Wait()

@@ -17,22 +17,27 @@ import (
 // runner. Otherwise the server would end one of two probes at the same time.
 const standbySuffix = "-s"
 
-// Warm keeps the connector ready for Run, which must not run at the same time: it probes all servers in
-// turn, so that their names are resolved, TLS sessions are fresh, and wrong credentials are found.
-// probed is called after the first probe of each server. If probes are disabled, it is called at once.
-// Warm returns when the context ends.
+// Warm keeps the connector ready for Run: it probes all servers in turn, so that their names are
+// resolved, TLS sessions are fresh, and wrong credentials are found. It calls probed once: after the
+// first probe of each server, or at once if probes are disabled. Warm returns when the context ends.
+// From the end of the context on, it reports nothing, and Run may be called.
 func (c *Connector) Warm(ctx context.Context, probed func()) {
-	defer c.Alive.Wait()
+	c.Alive.Wait()
 	c.mailbox.mu.Lock()
 	settings := c.mailbox.first
 	c.mailbox.mu.Unlock()
 	interval := settings.Failover.ProbeInterval
-	for ctx.Err() == nil && interval > 0 {
+	if interval == 0 {
+		probed()
+		return
+	}
+	for first := true; ctx.Err() == nil; first = false {
 		for i := range settings.Servers {
 			c.warm(ctx, i, settings)
 		}
-		probed()
-		c.Alive.Wait()
+		if first {
+			probed()
+		}
 		// The random part spreads the probes of many bridges.
 		pause := time.Duration((0.8 + 0.4*rand.Float64()) * float64(interval)) //nolint:gosec // no secret
 		select {
@@ -40,23 +45,20 @@ func (c *Connector) Warm(ctx context.Context, probed func()) {
 		case <-ctx.Done():
 		}
 	}
-	probed()
-	c.Alive.Wait()
-	<-ctx.Done()
 }
 
 // warm probes a server, and reports the result.
 func (c *Connector) warm(ctx context.Context, server int, s *Settings) {
-	c.Alive.Begin(2 * s.ProbeTimeout)
 	err := probeAs(ctx, &s.Servers[server], s, s.ProbeClientID+standbySuffix)
-	if ctx.Err() != nil {
-		return
-	}
 	var problem *diagnosis.Problem
 	if err != nil {
 		problem = diagnosis.OfProbe(err)
 	}
-	c.Observer.Probed(server, problem, time.Now())
+	c.warming.Lock()
+	defer c.warming.Unlock()
+	if ctx.Err() == nil {
+		c.Observer.Probed(server, problem, time.Now())
+	}
 }
 
 // probeAs probes a server with a client identifier.

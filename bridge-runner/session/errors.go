@@ -120,6 +120,10 @@ const (
 	codePayloadFormatInvalid = 0x99
 )
 
+// CodeSessionTakenOver is the code of a DISCONNECT because another client has connected with the same
+// client identifier.
+const CodeSessionTakenOver = 0x8E
+
 // codeWrongVersion311 is the return code of MQTT 3.1.1 for an unsupported protocol level (section
 // 3.2.2.3).
 const codeWrongVersion311 = 1
