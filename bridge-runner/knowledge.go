@@ -80,15 +80,25 @@ func (k *knowledge) messageLocked() *peer.Knowledge {
 			if s.Active {
 				known.Active = name
 			}
-			known.Servers[name] = peer.ServerKnowledge{FailedSince: peer.Since{Time: s.FailedAt}, RefusedSince: peer.Since{Time: s.RefusedAt}}
+			known.Servers[name] = peer.ServerKnowledge{
+				FailedSince: peer.Since{Time: s.FailedAt}, RefusedSince: peer.Since{Time: s.RefusedAt}, Clean: s.Clean,
+			}
 		}
 		out.Sides[side] = known
 	}
 	return out
 }
 
+// drained records the servers that hold no QoS 2 message of the bridge after a drain.
+func (k *knowledge) drained(side string, clean []string) {
+	for _, name := range clean {
+		k.change(side, name, func(s *failover.Knowledge) { s.Clean = true })
+	}
+}
+
 // of returns the knowledge about a side: the own one, and that of the member that was active before.
-func (k *knowledge) of(side string, earlier *peer.Knowledge) map[string]failover.Knowledge {
+// handedOver is true if that member has handed over: then its knowledge is the latest.
+func (k *knowledge) of(side string, earlier *peer.Knowledge, handedOver bool) map[string]failover.Knowledge {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	out := map[string]failover.Knowledge{}
@@ -108,15 +118,16 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge) map[string]failover
 		if s.RefusedSince.After(own.RefusedAt) {
 			own.RefusedAt = s.RefusedSince.Time
 		}
-		own.Active = name == known.Active
+		own.Active, own.Clean = name == known.Active, handedOver && s.Clean
 		out[name] = own
 	}
 	return out
 }
 
 // recall gives the connectors the knowledge about the servers, before they run.
-func (b *bridge) recall(earlier *peer.Knowledge) {
-	b.local.Recalled, b.remote.Recalled = b.know.of(manifest.SideLocal, earlier), b.know.of(manifest.SideRemote, earlier)
+func (b *bridge) recall(earlier *peer.Knowledge, handedOver bool) {
+	b.local.Recalled = b.know.of(manifest.SideLocal, earlier, handedOver)
+	b.remote.Recalled = b.know.of(manifest.SideRemote, earlier, handedOver)
 }
 
 // learning is an observer that also records the knowledge about the servers of a side.

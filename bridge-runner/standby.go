@@ -6,6 +6,9 @@ package main
 import (
 	"context"
 	"sync/atomic"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // runActive runs the bridge until work ends. In a group it forwards only while this process is active,
@@ -25,8 +28,11 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool) 
 	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })()
 	d.bridge.know.begin(a)
 	i.state.SetStandby(false)
-	d.bridge.recall(i.seat.group.member.Knowledge(i.seat.name))
-	return d.run(forwarding)
+	d.bridge.recall(i.seat.group.member.Knowledge(i.seat.name), a.cause == member.HandedOver)
+	complete = d.run(forwarding)
+	d.bridge.know.drained(manifest.SideLocal, d.bridge.local.CleanServers())
+	d.bridge.know.drained(manifest.SideRemote, d.bridge.remote.CleanServers())
+	return complete
 }
 
 // standBy keeps the bridge warm until this process is active. It returns nil if work ends before.

@@ -73,12 +73,26 @@ func probeAs(ctx context.Context, server *Server, s *Settings, clientID string) 
 	return session.Probe(ctx, cfg)
 }
 
+// CleanServers returns the names of the servers that hold no QoS 2 message of the bridge. It is called
+// after the end of Run.
+func (c *Connector) CleanServers() (names []string) {
+	for i, state := range c.states {
+		if state.session.IsClean() {
+			names = append(names, c.servers[i].Name)
+		}
+	}
+	return names
+}
+
 // recall gives the machine the knowledge of the process that this one replaces.
 func (c *Connector) recall() {
 	known := map[int]failover.Knowledge{}
 	for i := range c.servers {
 		if k, ok := c.Recalled[c.servers[i].Name]; ok {
 			known[i] = k
+			if k.Clean {
+				c.states[i].session.AssumeClean()
+			}
 		}
 	}
 	c.machine.Recall(known)

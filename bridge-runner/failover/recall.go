@@ -14,6 +14,9 @@ type Knowledge struct {
 	RefusedAt time.Time
 	// Active is true for the server that the other process used.
 	Active bool
+	// Clean is true if the other process has ended its session on the server, and the server holds no
+	// QoS 2 message of it. The machine does not use it.
+	Clean bool
 }
 
 // Recall gives the machine the knowledge of the process that this one replaces, by the index of the

@@ -97,6 +97,9 @@ type ServerKnowledge struct {
 	RefusedSince Since `json:"refusedForMs,omitzero"`
 	// Problem says why the member cannot use the server. It is empty if the member can.
 	Problem string `json:"problem,omitempty"`
+	// Clean is true if the member has ended its session on the server to hand over, and the server
+	// holds no QoS 2 message of it. The member sends it before the HandOver.
+	Clean bool `json:"clean,omitempty"`
 }
 
 // Since is an earlier time. It is sent as the time that has passed, in milliseconds, because the
