@@ -147,7 +147,7 @@ type Connector struct {
 // the bridge holds go to the server in use.
 func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 	c.drainStarted = drainStarted
-	c.warming.Lock() // a report of Warm that has begun ends before the first report of Run
+	c.warming.Lock()   // a report of Warm that has begun ends before the first report of Run
 	c.warming.Unlock() //nolint:gocritic,staticcheck // the section is empty on purpose
 	c.probeResults, c.probeSlot = make(chan probeResult), make(chan struct{}, 1)
 	c.begin()

@@ -34,6 +34,8 @@ func (m *Machine) decideActive() {
 	}
 	if m.cfg.Pair == nil {
 		m.renew()
+	} else {
+		m.call() // the other member may be active, too: both were cut off, or a user has decided
 	}
 	m.nameSuccessor()
 	m.confirmFences()

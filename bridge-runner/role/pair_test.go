@@ -69,6 +69,14 @@ func TestPair_TakeOverByHand_Activates(t *testing.T) {
 	s.does(TakeOverRequested{}).is(Active)
 }
 
+// A user may declare a member dead that was frozen. When it continues, both are active, until they are
+// connected.
+func TestPair_BothActive_ConnectAndTheLowerClaimYields(t *testing.T) {
+	s := pairScript(t, false, 0).does(TakeOverRequested{}, Activate{Term{0, 2}}, Announce{})
+	s.does(DialFailed{To: ID{Pod: peer.Pod}}).after(time.Second).does(Tick{}, Dial{})
+	s.does(PeerConnected{peer, Announcement{State: Active, Term: Term{0, 3}}}, Deactivate{}, Announce{}).is(Standby)
+}
+
 // After a fence, the preferred member activates again after the timeout, and the other waits for its
 // peer: the members do not end each other's sessions repeatedly.
 func TestPair_FencedAndCut_OnlyThePreferredMemberActivatesAgain(t *testing.T) {
@@ -76,7 +84,8 @@ func TestPair_FencedAndCut_OnlyThePreferredMemberActivatesAgain(t *testing.T) {
 		s := pairScript(t, preferred, time.Minute)
 		s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
 		s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Announce{})
-		s.does(PeerEnded{peer}).after(3*time.Minute).does(SessionEnded{"x", true}, Suspend{"x"}, Dial{}, Announce{})
+		s.does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
+		s.after(3*time.Minute).does(SessionEnded{"x", true}, Suspend{"x"}, Dial{}, Announce{})
 		resumed := false
 		for range 600 {
 			s.m.Step(DialFailed{To: peer}, s.now)
