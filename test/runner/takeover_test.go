@@ -130,7 +130,7 @@ func TestPair_ActiveFrozenWithoutTimeout_StandbyTakesOverByHandOnly(t *testing.T
 	l.active = 1 - l.active
 	frozen.Thaw()
 	l.pair.WaitRoles(l.active)
-	l.judge(false, 10*time.Second, 10*time.Second)
+	l.judge(false, time.Minute, time.Minute) // the gap is the time until the user decides
 }
 
 // allForward waits until all bridges of a runner have forwarded once.
