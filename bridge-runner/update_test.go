@@ -50,7 +50,7 @@ func TestNeedsRestart_Change_OnlyForClientIDAndDisk(t *testing.T) {
 		want   bool
 	}{
 		"nothing":                           {func(*config.Settings) {}, false},
-		"a rule":                            {func(s *config.Settings) { s.LocalToRemote = append(rules, manifest.Rule{Name: "s"}) }, false},
+		"a rule":                            {func(s *config.Settings) { s.LocalToRemote = []manifest.Rule{{Name: "s"}} }, false},
 		"keepAliveSeconds":                  {func(s *config.Settings) { s.Local.KeepAlive = time.Second }, false},
 		"clientID of local":                 {func(s *config.Settings) { s.Local.ClientID = "x" }, true},
 		"clientID of remote":                {func(s *config.Settings) { s.Remote.ClientID = "x" }, true},
