@@ -184,7 +184,7 @@ func (g *group) add(name string) *seat {
 	return s
 }
 
-// remove removes a bridge that has ended for ever.
+// remove removes a bridge that has ended permanently.
 func (s *seat) remove() {
 	if s == nil {
 		return

@@ -15,7 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// knowledge is what a bridge has learned about its servers. The active member passes it to the
+// knowledge are the facts about its servers that a bridge has learned. The active member passes it to the
 // standby, which then begins with the server in use and leaves out the servers that refuse it.
 //
 // Lock order: mu, then the locks of package peer.
@@ -25,7 +25,7 @@ type knowledge struct {
 	mu sync.Mutex
 	// sides are the servers of each side, by name.
 	sides map[string]map[string]failover.Knowledge
-	// activation is the one that the bridge has not reported as forwarding. It is nil if there is none.
+	// activation is the present activation, until the bridge forwards in it. Then it is nil.
 	activation *activation
 }
 
@@ -96,7 +96,7 @@ func (k *knowledge) drained(side string, clean []string) {
 	}
 }
 
-// of returns the knowledge about a side: the own one, and that of the member that was active before.
+// of returns the knowledge about a side: its own, and the knowledge of the member that was active before.
 // handedOver is true if that member has handed over: then its knowledge is the latest.
 func (k *knowledge) of(side string, earlier *peer.Knowledge, handedOver bool) map[string]failover.Knowledge {
 	k.mu.Lock()

@@ -13,8 +13,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// standbySuffix makes the client identifier of the probes of a standby differ from that of the active
-// runner. Otherwise the server would end one of two probes at the same time.
+// standbySuffix makes the client identifier of the probes of a standby differ from the active runner's
+// identifier. Otherwise the server would end one of two probes at the same time.
 const standbySuffix = "-s"
 
 // Warm keeps the connector ready for Run: it probes all servers in turn, so that their names are

@@ -17,7 +17,7 @@
 //
 // At present a group is a pair without Kubernetes: two processes on two machines.
 //
-// One goroutine, that of Run, uses the machine. All other goroutines pass it functions.
+// Only the goroutine of Run uses the machine. All other goroutines pass it functions.
 package member
 
 import (
@@ -68,7 +68,7 @@ type Config struct {
 	Trusted peer.Fingerprint
 	// Address is the address of the other machine, host:port.
 	Address string
-	// Preferred and Timeout are those of [role.Pair].
+	// Preferred and Timeout have the same meaning as in [role.Pair].
 	Preferred bool
 	Timeout   time.Duration
 	// Bridges are the bridges of this process.

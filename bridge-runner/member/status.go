@@ -91,7 +91,8 @@ func causeOf(e role.Event, before role.State, heardAt time.Time) Cause {
 	case role.TakeOverRequested:
 		return ByHand
 	}
-	if before == role.SteppedDown || before == role.HandingOver {
+	switch before {
+	case role.Active, role.HandingOver, role.SteppedDown:
 		return Confirmed
 	}
 	if heardAt.IsZero() {

@@ -29,7 +29,7 @@ type pairLine struct {
 	// control is a stream that passes the local broker only.
 	control *pairStream
 	active  int
-	// gaps are the longest gaps of the streams during each event, without those of control.
+	// gaps are the longest gaps of the streams during each event, less the gap of control.
 	gaps []time.Duration
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// Limits for a machine on which other tests run at the same time are more than those of the
-// documentation.
+// Limits for a machine on which other tests run at the same time are more than the
+// documented limits.
 const busy = 4
 
 func TestPair_ActiveKilled_StandbyTakesOver(t *testing.T) {
