@@ -38,7 +38,7 @@ type group struct {
 	current *activation
 	// changed is closed, and replaced, when current changes.
 	changed chan struct{}
-	// bridges are the bridges of the process, by name. seat.warm is guarded by mu.
+	// bridges are the bridges of the process, by name. mu guards warm and latest of each seat.
 	bridges map[string]*seat
 	// complete is true when all bridges of the start are in bridges.
 	complete bool
@@ -163,6 +163,9 @@ type seat struct {
 	name  string
 	gate  *session.Gate
 	warm  bool
+	// latest is the activation whose gap is measured or needs no measurement: the bridge was added or
+	// has started again in it.
+	latest *activation
 }
 
 // add adds a bridge. A process without a group has a nil group, and nil seats.
@@ -178,7 +181,7 @@ func (g *group) add(name string) *seat {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.bridges[name] = s
-	if g.current != nil {
+	if s.latest = g.current; g.current != nil {
 		s.gate.Open()
 	}
 	return s
@@ -258,6 +261,15 @@ func (s *seat) sessionEnded(ended *session.Session) {
 	if err := ended.Err(); err != nil && !session.IsNotPermitted(err) {
 		s.group.member.SessionEnded(s.name, ended.Ending().Code == session.CodeSessionTakenOver)
 	}
+}
+
+// beginActivation reports whether the bridge begins to forward for the first time in an activation.
+func (s *seat) beginActivation(a *activation) bool {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	first := s.latest != a
+	s.latest = a
+	return first
 }
 
 // forwarded records that the bridge forwards for the first time in an activation.

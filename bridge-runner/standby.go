@@ -26,7 +26,9 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool) 
 	forwarding, stop := context.WithCancelCause(work)
 	defer stop(nil)
 	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })()
-	d.bridge.know.begin(a)
+	if i.seat.beginActivation(a) {
+		d.bridge.know.begin(a)
+	}
 	i.state.SetStandby(false)
 	d.bridge.recall(i.seat.group.member.Knowledge(i.seat.name), a.cause == member.HandedOver)
 	complete = d.run(forwarding)

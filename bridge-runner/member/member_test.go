@@ -60,7 +60,7 @@ func (x *machine) waitStatus(ok func(Status) bool) {
 	}
 }
 
-// newMachines returns two members, of which the first one is preferred. They do not run yet.
+// newMachines returns two members. The first one is preferred. They do not run yet.
 func newMachines(t *testing.T) (a, b *machine) {
 	t.Helper()
 	out := [2]*machine{}

@@ -133,12 +133,12 @@ func TestPair_ActiveFrozenWithoutTimeout_StandbyTakesOverByHandOnly(t *testing.T
 	l.judge(false, time.Minute, time.Minute) // the gap is the time until the user decides
 }
 
-// allForward waits until all bridges of a runner have forwarded once.
+// allForward waits until both sides of all bridges of a runner are connected.
 func allForward(t *testing.T, r *mqtttest.Runner, bridges float64) {
 	t.Helper()
 	mqtttest.Eventually(t, eventTimeout, "all bridges forward", func() error {
-		if n := r.Metrics().Sum("mqttbridge_member_gap_seconds_count"); n != bridges {
-			return fmt.Errorf("%v of %v", n, bridges)
+		if n := r.Metrics().Sum("mqttbridge_connected"); n != 2*bridges {
+			return fmt.Errorf("%v of %v", n, 2*bridges)
 		}
 		return nil
 	})
