@@ -159,7 +159,8 @@ func (b *Broker) Save() {
 	})
 }
 
-// SetUsers replaces the users. The change applies to new connections.
+// SetUsers replaces the users. Mosquitto ends the connections of users that are removed, or whose
+// password changes.
 func (b *Broker) SetUsers(users map[string]string) {
 	b.t.Helper()
 	b.writeUsers(users)
