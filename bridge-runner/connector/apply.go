@@ -57,6 +57,7 @@ func (c *Connector) applySettings(next *Settings) {
 	list := c.compare(next)
 	c.forgetRequest(next, list.known)
 	changed := !slices.Equal(list.kept, indexes(len(c.servers)))
+	c.doubtRemoved(next)
 	c.settings, c.servers, c.states = next, list.servers, list.states
 	if c.active != noServer {
 		c.active = slices.Index(list.kept, c.active)
@@ -71,6 +72,32 @@ func (c *Connector) applySettings(next *Settings) {
 		c.Log.Info("the server in use was removed from the list; the bridge uses it until another server is connected", "server", c.servers[c.active].Name)
 	}
 	c.Observer.ServersChanged(c.servers, list.kept, now)
+}
+
+// doubtRemoved records that the servers that are not in use may have the subscriptions that the
+// next settings do not have: an earlier process may have made them, or a server in use that shares
+// its sessions with them. They are ended when the bridge returns to the server.
+func (c *Connector) doubtRemoved(next *Settings) {
+	wanted := next.Subscriptions(true)
+	removed := slices.DeleteFunc(c.settings.Subscriptions(true), func(s session.Subscription) bool {
+		return slices.ContainsFunc(wanted, func(w session.Subscription) bool { return w.Filter == s.Filter })
+	})
+	for i, state := range c.states {
+		if i != c.active {
+			state.session.DoubtSubscriptions(removed)
+		}
+	}
+}
+
+// reportInEffect calls InEffect of the settings, unless it was called before.
+func (c *Connector) reportInEffect() {
+	if c.inEffect == c.settings {
+		return
+	}
+	c.inEffect = c.settings
+	if c.settings.InEffect != nil {
+		c.settings.InEffect()
+	}
 }
 
 // changedList is a changed list of servers. The removed server in use is behind the servers of the

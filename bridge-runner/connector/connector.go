@@ -109,6 +109,8 @@ type Connector struct {
 
 	// settings are the settings in effect.
 	settings *Settings
+	// inEffect are the latest settings whose InEffect was called.
+	inEffect *Settings
 	machine  *failover.Machine
 	// servers are the servers of settings. If the server in use was removed, it follows them.
 	servers []Server
@@ -146,6 +148,7 @@ func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 	defer c.background.Wait()
 	for ctx.Err() == nil {
 		c.applyChanges()
+		c.reportInEffect()
 		action := c.machine.Next(time.Now())
 		if action.Connect < 0 {
 			c.sleep(ctx, action.Wait)
@@ -217,6 +220,7 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 	if c.subscriptionsDue() {
 		return c.updateSubscriptions(ctx, s)
 	}
+	c.reportInEffect()
 	return c.awaitEvent(ctx, s, c.untilNextCheck(todo.Wait))
 }
 

@@ -63,6 +63,11 @@ type Settings struct {
 	// DiscardStale makes a server drop the stale session that it holds when the bridge
 	// returns to it from another server.
 	DiscardStale bool
+	// InEffect is called once when the connector works with these settings, and the session in use,
+	// if there is one, has the subscriptions and the settings of its connection. It is not called
+	// for settings that others replace before. If the server in use was removed, it is called before
+	// the switch. It may be nil.
+	InEffect func()
 }
 
 // index returns the index of the server with this name, or noServer.
