@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -66,6 +67,11 @@ func bothSides(edit func(*v1alpha1.Side)) func(*spec) {
 // withoutFailback keeps the bridge on a server of lower preference.
 func (w *world) withoutFailback() {
 	w.manifest.Spec.Remote.Failover = &v1alpha1.Failover{Failback: &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}}
+}
+
+// withDisk gives the bridge a buffer on disk.
+func (w *world) withDisk() {
+	w.manifest.Spec.Buffer = &v1alpha1.Buffer{Disk: &v1alpha1.DiskBuffer{Size: ptr.To(resource.MustParse("64Mi"))}}
 }
 
 // servers returns an event that changes the list of servers of the remote side.

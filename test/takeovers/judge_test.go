@@ -21,8 +21,12 @@ func (w *world) judge() {
 		s.finish(w)
 	}
 	w.visitAll()
+	timeout := drainTimeout
+	if slices.ContainsFunc(w.windows, func(p window) bool { return p.mayLose }) {
+		timeout = lossTimeout
+	}
 	for _, s := range counted {
-		s.compare(w)
+		s.compare(w, timeout)
 	}
 	control := w.control.Arrivals()
 	for i := range w.windows {

@@ -86,12 +86,10 @@ var scenarios = []scenario{
 			change("delivery.unforwardable changed", func(s *spec) { s.Delivery = nil }),
 		},
 	}, {
-		name: "drain rate",
+		name: "drain rate", prepare: (*world).withDisk,
 		events: []event{
-			change("buffer.drain changed", func(s *spec) {
-				s.Buffer = &v1alpha1.Buffer{Drain: &v1alpha1.Drain{MessagesPerSecond: ptr.To[int32](5000)}}
-			}),
-			change("buffer.drain changed", func(s *spec) { s.Buffer = nil }),
+			change("buffer.drain changed", func(s *spec) { s.Buffer.Drain = &v1alpha1.Drain{MessagesPerSecond: ptr.To[int32](10)} }),
+			change("buffer.drain changed", func(s *spec) { s.Buffer.Drain = nil }),
 		},
 	}, {
 		name: "failover",
