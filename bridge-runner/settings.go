@@ -64,8 +64,8 @@ type ticketBook map[ticketKey]*transport.TLSSessions
 // ticketKey identifies a server of a changed list, as the connector does.
 type ticketKey struct{ name, url string }
 
-// of returns the TLS sessions of the servers of a side, in their order, and forgets those of other
-// servers.
+// of returns the TLS sessions of the servers of a side, in their order, and forgets the TLS sessions of
+// other servers.
 func (t ticketBook) of(s *config.Side, observer *report.Side) []*transport.TLSSessions {
 	wanted := map[ticketKey]bool{}
 	out := make([]*transport.TLSSessions, len(s.Servers))

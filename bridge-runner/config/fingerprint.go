@@ -21,7 +21,9 @@ import (
 // [Fingerprint] covers and the names of the keys that hold them. It is for comparisons only: it
 // contains the values of headers, which may be secret.
 func (s *Server) Connection() string {
-	parts := []string{s.Address.HostPort, s.Address.Path, fmt.Sprint(s.Address.TLS, s.Address.WebSocket), s.TLS.ServerName, fmt.Sprintf("%q", s.TLS.ALPN), s.Proxy.Scheme, s.Proxy.HostPort}
+	const fixed = 7
+	parts := make([]string, 0, fixed+2*len(s.Headers))
+	parts = append(parts, s.Address.HostPort, s.Address.Path, fmt.Sprint(s.Address.TLS, s.Address.WebSocket), s.TLS.ServerName, fmt.Sprintf("%q", s.TLS.ALPN), s.Proxy.Scheme, s.Proxy.HostPort)
 	for _, h := range s.Headers {
 		parts = append(parts, h.Name, h.Value)
 	}

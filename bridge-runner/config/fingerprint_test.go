@@ -125,7 +125,7 @@ func TestFingerprint_MissingFile_ReturnsReferenceError(t *testing.T) {
 	dir := secretFiles(t, secretValues())
 	f := NewFingerprint(secretServer(), NewSecrets(dir))
 	before := mustValue(t, f)
-	if err := os.Remove(filepath.Join(dir, "s/key")); err != nil {
+	if err := os.Remove(filepath.Join(dir, "s", "key")); err != nil {
 		t.Fatal(err)
 	}
 	var missing *ReferenceError

@@ -5,6 +5,7 @@ package connector
 
 import (
 	"testing"
+	"time"
 
 	v5 "github.com/eclipse/paho.golang/packets"
 
@@ -118,27 +119,62 @@ func TestApply_NewFilterRefused_UsesAnotherServer(t *testing.T) {
 	x.want("lost 0", "connected 1")
 }
 
-// The bridge returns to a server that was not in the list during the change.
-func TestApply_RemovedServerIsBackLater_ItsSessionIsKnown(t *testing.T) {
+// A status that names the changed settings promises that messages arrive for the new filter.
+func TestApply_NewFilter_InEffectWhenSubscribed(t *testing.T) {
+	inEffect := make(chan struct{}, 1)
+	x, a := newConnected(t, 1)
+	x.change(func(s *Settings) {
+		filters("f")(s)
+		s.InEffect = func() { inEffect <- struct{}{} }
+	})
+	p := a.Next()
+	if p.Type != v5.SUBSCRIBE {
+		t.Fatalf("got %s, want SUBSCRIBE", p)
+	}
+	select {
+	case <-inEffect:
+		t.Fatal("in effect before the server has answered")
+	case <-time.After(50 * time.Millisecond):
+	}
+	a.Send(script.Packet{Type: v5.SUBACK, ID: p.ID, Codes: []byte{0}})
+	awaitInEffect(t, inEffect)
+}
+
+func TestApply_NoServerInUse_InEffectAtOnce(t *testing.T) {
+	inEffect := make(chan struct{}, 1)
+	x, a := newConnected(t, 1)
+	_ = a.Close()
+	x.want("lost 0", "down")
+	x.accept(0, bridgeID).Send(script.Packet{Type: v5.CONNACK, Code: 0x87})
+	x.want("failed 0")
+	x.change(func(s *Settings) { s.InEffect = func() { inEffect <- struct{}{} } })
+	awaitInEffect(t, inEffect)
+}
+
+func awaitInEffect(t *testing.T, inEffect <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-inEffect:
+	case <-time.After(script.Timeout):
+		t.Fatal("the settings are not in effect")
+	}
+}
+
+// An earlier process may have made the subscription, or another server of a cluster that shares
+// sessions.
+func TestApply_FilterRemoved_EndedOnServerThatThisProcessHasNotUsed(t *testing.T) {
 	x := newSide(t, 2)
-	list := x.Servers
-	filters("f")(&x.Settings)
+	filters("f", "g")(&x.Settings)
 	x.run()
 	a := x.connect(0)
-	subscribed(t, a, []byte{0}, "f")
+	subscribed(t, a, []byte{0, 0}, "f", "g")
 	x.want("connected 0")
-	x.change(keep(list, 1))
-	b := x.connect(1)
+	x.change(filters("f"))
+	wantUnsubscribe(t, a, "g")
+	x.force("b")
+	b := x.accept(1, bridgeID)
+	b.Send(script.Connack(true, nil))
 	subscribed(t, b, []byte{0}, "f")
-	leave(a)
-	x.want("switched 0", "servers b [0]")
-	x.change(filters("g"))
-	subscribed(t, b, []byte{0}, "g")
-	wantUnsubscribe(t, b, "f")
-	x.change(keep(list, 0))
-	a = x.accept(0, bridgeID)
-	a.Send(script.Connack(true, nil))
-	subscribed(t, a, []byte{0}, "g")
-	wantUnsubscribe(t, a, "f")
-	x.want("servers ab [-1 0]", "switched 0", "servers a [0]")
+	wantUnsubscribe(t, b, "g")
+	x.want("switched 1")
 }

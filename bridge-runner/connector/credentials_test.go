@@ -49,7 +49,8 @@ func TestCredentialsCheck_UnusableCredentials_AreTestedOnce(t *testing.T) {
 	if k.observe("A", "B") {
 		t.Error("they are tested again")
 	}
-	if k.observe("A", "C"); !k.observe("A", "C") {
+	k.observe("A", "C")
+	if !k.observe("A", "C") {
 		t.Error("the next change is not tested")
 	}
 }

@@ -98,14 +98,19 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 	}
 }
 
-// SetGeneration records that the runner runs the manifest of this generation.
+// SetGeneration records that the runner runs the manifest of this generation, which replaces a
+// refused manifest of an earlier generation.
 func (st *State) SetGeneration(generation int64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.runner.Generation != generation {
-		st.runner.Generation = generation
-		st.updateReadyLocked(time.Now())
+	if st.runner.Generation == generation {
+		return
 	}
+	st.runner.Generation = generation
+	if r := st.runner.Refused; r != nil && r.Generation < generation {
+		st.runner.Refused = nil
+	}
+	st.updateReadyLocked(time.Now())
 }
 
 // Stopping records that the runner accepts no more messages, because it stops.
