@@ -72,6 +72,9 @@ func newFleet(t *testing.T, n int) *fleet {
 		flooded: [2]*mqtttest.Broker{broker("flooded-local"), broker("flooded-remote")},
 		near:    mqtttest.StartClient5(t, w.local, "near"), far: mqtttest.StartClient5(t, w.remotes[0], "far"),
 	}
+	for _, b := range f.flooded { // the other bridges do not share the machine with a flooded broker
+		b.LowerPriority()
+	}
 	f.far.Subscribe("+/" + topicUp + "/few")
 	f.near.Subscribe("+/" + topicDown + "/few")
 	for i := range n {

@@ -31,7 +31,7 @@ import (
 
 var (
 	full        = flag.Bool("full", false, "repeat each event with each MQTT version, and check the limits without the tolerance for a busy machine")
-	repetitions = flag.Int("repetitions", 20, "with -full, the number of repetitions of each event with each MQTT version")
+	repetitions = flag.Int("repetitions", 10, "with -full, the number of repetitions of each event with each MQTT version")
 )
 
 const (
@@ -43,9 +43,9 @@ const (
 	lossTimeout = time.Second
 	// busy is the factor for the limits without -full.
 	busy = 5
-	// hops is the number of processes between a publisher and a collector: the two brokers and the
-	// runner. The machine may delay each of them by the gap of the control stream.
-	hops = 3
+	// hops is the number of times that a message waits for a process: the publisher, two brokers, the
+	// runner and the collector. The machine may delay each of them by the gap of the control stream.
+	hops = 5
 )
 
 func TestMain(m *testing.M) {
