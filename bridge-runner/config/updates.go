@@ -34,7 +34,7 @@ type Updates struct {
 	mu sync.Mutex
 	// fromFile is the generation of the file's latest manifest.
 	fromFile int64
-	// fromAPI is the generation of the API server's latest manifest that was applied. It is
+	// fromAPI is the generation of the API server's latest manifest, applied or refused. It is
 	// noGeneration before the first.
 	fromAPI int64
 	// refused is the manifest that is reported as refused. It is nil if there is none.
@@ -85,6 +85,10 @@ func (u *Updates) ConfigMap(text []byte) {
 	switch {
 	case err != nil:
 		u.refuseLocked(err, "ConfigMap", applied)
+		var refused *RefusedError
+		if errors.As(err, &refused) {
+			u.fromAPI = max(u.fromAPI, refused.Generation)
+		}
 	case next.Generation < applied:
 		u.log.Warn("the manifest in the ConfigMap is older than the applied manifest and is ignored", "generation", next.Generation, "applied", applied)
 	default:

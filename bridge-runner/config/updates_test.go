@@ -163,6 +163,34 @@ func TestUpdates_RefusedManifest_IsReportedOnceUntilALaterOneIsApplied(t *testin
 	}
 }
 
+// The kubelet brings the ConfigMap to the file later than the API server to the runner.
+func TestUpdates_OlderFileAfterARefusal_KeepsTheRefusal(t *testing.T) {
+	running, err := parse([]byte(ofPod(2, "1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &target{apply: func(next *Manifest, _ bool) error {
+		if next.Generation == 4 {
+			return errors.New("no directory")
+		}
+		return nil
+	}}
+	u := NewUpdates(running, slog.New(slog.DiscardHandler), x)
+	for _, refused := range []string{ofPod(3, "9"), ofPod(4, "1")} {
+		before := len(x.refused)
+		u.ConfigMap([]byte(refused))
+		u.File(parse([]byte(ofPod(2, "1"))))
+		u.File(parse([]byte(refused)))
+		if len(x.refused) != before+1 || x.refused[before] == "" {
+			t.Fatalf("%q, want one refusal more than %d", x.refused, before)
+		}
+	}
+	u.File(parse([]byte(ofPod(5, "1")))) // the API server cannot be reached
+	if last := x.refused[len(x.refused)-1]; last != "" {
+		t.Errorf("%q is still refused", last)
+	}
+}
+
 func TestSameSettings_Change_IsASettingOfTheBridgeOrNot(t *testing.T) {
 	const text = `apiVersion: mqttbridge.io/v1alpha1
 kind: MQTTBridge
