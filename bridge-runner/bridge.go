@@ -18,7 +18,6 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -28,81 +27,74 @@ const drainTimeout = 10 * time.Second
 
 // bridge consists of two connectors and the pipes between them.
 type bridge struct {
+	*setup
 	local, remote                 *connector.Connector
 	localToRemote, remoteToLocal  *delivery.Pipe
 	flusher                       *session.Flusher
 	notifier                      *notifier
 	echoes                        echoDetectors
 	localSessions, remoteSessions *sideSessions
-	alive                         *liveness
-	log                           *slog.Logger
+	// localTickets and remoteTickets keep the TLS sessions of the servers. The lock of the
+	// instance guards them.
+	localTickets, remoteTickets ticketBook
+	progress                    *progress
+	alive                       *liveness
+	state                       *report.State
+	log                         *slog.Logger
 }
 
 // newBridge makes the parts of a bridge from its settings, and connects them.
-func newBridge(s *config.Settings, from *setup, state *report.State, log *slog.Logger) *bridge {
-	metrics := from.metrics
-	local, remote := &sideSessions{}, &sideSessions{}
+func newBridge(v *version, from *setup, state *report.State, log *slog.Logger) *bridge {
+	s := v.settings
 	flusher := &session.Flusher{}
-	newPipe := func(direction string, rules []manifest.Rule) *delivery.Pipe {
-		opts := delivery.Options{
-			MemoryBytes:   s.MemoryBytes,
-			BufferQoS0:    s.BufferQoS0,
-			Unforwardable: delivery.Unforwardable{Block: s.BlockUnforwardable, DeadLetter: s.DeadLetterTopic},
-			Drain:         delivery.DrainRate{Messages: s.DrainMessages, Bytes: s.DrainBytes},
-			Flush:         flusher.Flush,
-		}
-		disk := s.Disk.Bytes
-		if len(rules) == 0 {
-			disk = 0
-		}
-		metrics.SetCapacity(direction, int64(s.MemoryBytes), disk)
-		if disk > 0 {
-			opts.Disk = &delivery.Disk{
-				Dir:           filepath.Join(from.data, bufferDirectory(direction)),
-				Bytes:         disk,
-				WhenFull:      s.Disk.WhenFull,
-				TTL:           s.Disk.TTL,
-				OnStateChange: state.WatchBacklog(direction, log),
-			}
-		}
-		return delivery.New(rules, metrics.Meter(direction, rules, log), opts)
-	}
 	b := &bridge{
-		localToRemote: newPipe(report.LocalToRemote, s.LocalToRemote),
-		remoteToLocal: newPipe(report.RemoteToLocal, s.RemoteToLocal),
+		setup:         from,
 		flusher:       flusher,
 		notifier:      newNotifier(s.Notifications, flusher, log),
-		localSessions: local, remoteSessions: remote,
-		alive: newLiveness(log),
-		log:   log,
+		localSessions: &sideSessions{}, remoteSessions: &sideSessions{},
+		localTickets: ticketBook{}, remoteTickets: ticketBook{},
+		progress: &progress{report: state.SetGeneration},
+		alive:    newLiveness(log),
+		state:    state,
+		log:      log,
 	}
+	b.localToRemote = b.newPipe(report.LocalToRemote, s.LocalToRemote, s)
+	b.remoteToLocal = b.newPipe(report.RemoteToLocal, s.RemoteToLocal, s)
 	b.localToRemote.SetReverse(b.remoteToLocal)
 	b.remoteToLocal.SetReverse(b.localToRemote)
-	metrics.Backlog(report.LocalToRemote, b.localToRemote.Backlog)
-	metrics.Backlog(report.RemoteToLocal, b.remoteToLocal.Backlog)
-
 	b.echoes.setRules(s.LocalToRemote, s.RemoteToLocal, s.Loop, time.Now())
-	connect := func(name string, settings *config.Side, rules []manifest.Rule, observer *report.Side) *connector.Connector {
-		log := log.With("side", name)
-		base := session.Config{
-			Transport: transport.Config{DelayReads: from.delayReads},
-			Window:    s.InflightWindow, Will: b.notifier.will(), RequireNoEcho: s.Loop, Fault: metrics.Faults(name, log), Flusher: flusher,
-		}
-		c := newConnector(settings, rules, base, from.secrets, observer.Handshake)
-		c.Observer, c.Log = observer, log
-		return c
-	}
-	b.local = connect("local", &s.Local, s.LocalToRemote, state.Local)
-	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: local, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.local, otherEchoes: &b.echoes.remote}
-	b.remote = connect("remote", &s.Remote, s.RemoteToLocal, state.Remote)
-	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: remote, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.remote, otherEchoes: &b.echoes.local}
 
-	b.alive.watchSide("local", b.local, local)
-	b.alive.watchSide("remote", b.remote, remote)
+	b.local = &connector.Connector{Observer: state.Local, Log: log.With("side", manifest.SideLocal)}
+	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: b.localSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.local, otherEchoes: &b.echoes.remote}
+	b.remote = &connector.Connector{Observer: state.Remote, Log: log.With("side", manifest.SideRemote)}
+	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: b.remoteSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.remote, otherEchoes: &b.echoes.local}
+	b.connect(v)
+
+	b.alive.watchSide(manifest.SideLocal, b.local, b.localSessions)
+	b.alive.watchSide(manifest.SideRemote, b.remote, b.remoteSessions)
 	b.alive.watchPipe(report.LocalToRemote, b.localToRemote)
 	b.alive.watchPipe(report.RemoteToLocal, b.remoteToLocal)
 	b.alive.watchdog.Lock("notifications", b.notifier.tryLock)
 	return b
+}
+
+// newPipe makes the pipe of a direction.
+func (b *bridge) newPipe(direction string, rules []manifest.Rule, s *config.Settings) *delivery.Pipe {
+	opts := pipeOptions(s)
+	opts.Flush = b.flusher.Flush
+	disk := diskBytes(s, rules)
+	if disk > 0 {
+		opts.Disk = &delivery.Disk{
+			Dir:           filepath.Join(b.data, bufferDirectory(direction)),
+			Bytes:         disk,
+			WhenFull:      s.Disk.WhenFull,
+			TTL:           s.Disk.TTL,
+			OnStateChange: b.state.WatchBacklog(direction, b.log),
+		}
+	}
+	p := delivery.New(rules, b.meter(direction, rules, s), opts)
+	b.metrics.Backlog(direction, p.Backlog)
+	return p
 }
 
 // bufferDirectory returns the name of a direction's directory in the directory for buffers.
@@ -112,65 +104,6 @@ func bufferDirectory(direction string) string {
 		return "localToRemote"
 	}
 	return "remoteToLocal"
-}
-
-// newConnector returns the connector of a side. rules are the rules of the direction whose
-// source is this side. base has the session settings that are not settings of a side.
-// onHandshake is called after each TLS handshake.
-func newConnector(s *config.Side, rules []manifest.Rule, base session.Config, secrets config.Secrets, onHandshake func(server int, h transport.Handshake)) *connector.Connector {
-	c := &connector.Connector{
-		Subscriptions: func(identified bool) []session.Subscription {
-			if identified {
-				return delivery.IdentifiedSubscriptions(rules)
-			}
-			return delivery.Subscriptions(rules)
-		},
-		ConnectTimeout: s.ConnectTimeout,
-		Failover:       s.Failover,
-		ProbeTimeout:   s.ProbeTimeout,
-		ProbeClientID:  s.ProbeClientID,
-		DiscardStale:   s.DiscardStale,
-	}
-	base.Version, base.BridgeFlag, base.ClientID = s.Version, s.BridgeFlag, s.ClientID
-	base.CleanStart, base.SessionExpiry = s.CleanSession, s.SessionExpiry
-	base.MaximumPacketSize, base.PublishQoS = s.MaximumPacketSize, s.PublishQoS
-	base.KeepAlive, base.PingTimeout, base.AckTimeout = s.KeepAlive, s.PingTimeout, s.AckTimeout
-	for i := range s.Servers {
-		server := &s.Servers[i]
-		tickets := &transport.TLSSessions{Observe: func(h transport.Handshake) { onHandshake(i, h) }}
-		c.Servers = append(c.Servers, connector.Server{
-			Name: server.Name,
-			URL:  server.URL,
-			Config: func() (session.Config, error) {
-				cfg, err := sessionConfig(base, s, server, secrets)
-				cfg.Transport.Sessions = tickets
-				return cfg, err
-			},
-		})
-	}
-	return c
-}
-
-// sessionConfig adds a server to the settings of sessions, for the next attempt to connect to
-// it, with the current contents of the Secrets.
-func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, secrets config.Secrets) (session.Config, error) {
-	dial, err := config.Transport(server, secrets)
-	if err != nil {
-		return session.Config{}, err
-	}
-	dial.DelayReads = cfg.Transport.DelayReads
-	cfg.Transport = dial
-	cfg.CredentialsSource = server.Login.Source()
-	if cfg.Username, cfg.Password, err = secrets.Login(&server.Login, s.Version); err != nil {
-		return session.Config{}, err
-	}
-	return cfg, nil
-}
-
-// update applies the settings of another version to the running bridge. It returns true if the
-// bridge must be restarted instead: at present, for each change.
-func (*bridge) update(running, next *version) (restart bool) {
-	return !config.SameSettings(&running.manifest.Spec, &next.manifest.Spec)
 }
 
 // requestSwitches requests the preferred servers of a valid manifest, which may be newer than

@@ -54,7 +54,6 @@ type deletion struct {
 // target is a server on which a session is to be ended.
 type target struct {
 	connector *connector.Connector
-	server    int // the index of the server
 	session   v1alpha1.RemainingSession
 }
 
@@ -87,14 +86,22 @@ func newLatch() *latch {
 // newDeletion returns the deletion of a bridge that runs the manifest m.
 func newDeletion(b *bridge, m *v1alpha1.MQTTBridge, state *report.State, log *slog.Logger) *deletion {
 	d := &deletion{bridge: b, state: state, log: report.Async(log), requested: newLatch(), draining: newLatch(), ending: newLatch(), remaining: map[int]*v1alpha1.RemainingSession{}, unread: map[int]bool{}}
+	d.retarget(m)
+	b.local.Unsubscribing, b.remote.Unsubscribing = d.draining.c, d.draining.c
+	return d
+}
+
+// retarget derives the sessions to end and the sources from a manifest that the bridge runs. It has
+// no effect on a deletion that has been requested: its progress refers to them.
+func (d *deletion) retarget(m *v1alpha1.MQTTBridge) {
+	if d.requested.isSet() {
+		return
+	}
+	b := d.bridge
+	d.targets, d.sources = nil, nil
 	sides := map[string]*connector.Connector{manifest.SideLocal: b.local, manifest.SideRemote: b.remote}
 	for _, session := range manifest.RemainingSessions(&m.Spec) {
-		c := sides[session.Side]
-		for i := range c.Servers {
-			if c.Servers[i].Name == session.Server {
-				d.targets = append(d.targets, target{c, i, session})
-			}
-		}
+		d.targets = append(d.targets, target{sides[session.Side], session})
 	}
 	if len(m.Spec.LocalToRemote) > 0 {
 		d.sources = append(d.sources, d.newSource(b.local, b.localSessions, func(s *v1alpha1.MQTTBridgeStatus) *v1alpha1.SideStatus { return s.Local }))
@@ -102,8 +109,6 @@ func newDeletion(b *bridge, m *v1alpha1.MQTTBridge, state *report.State, log *sl
 	if len(m.Spec.RemoteToLocal) > 0 {
 		d.sources = append(d.sources, d.newSource(b.remote, b.remoteSessions, func(s *v1alpha1.MQTTBridgeStatus) *v1alpha1.SideStatus { return s.Remote }))
 	}
-	b.local.Unsubscribing, b.remote.Unsubscribing = d.draining.c, d.draining.c
-	return d
 }
 
 // update starts the deletion if the manifest says that the bridge is being deleted. It may be

@@ -71,9 +71,10 @@ func afterStop(stopped context.Context) (context.Context, context.CancelFunc) {
 
 func (d *deletion) endSession(ctx context.Context, i int) {
 	t := &d.targets[i]
-	pause, most := t.connector.Failover.RetryInitial, t.connector.Failover.RetryMax
+	policy := t.connector.Settings().Failover
+	pause, most := policy.RetryInitial, policy.RetryMax
 	for ctx.Err() == nil {
-		why := t.connector.EndSession(ctx, t.server, t.session.Notification)
+		why := t.connector.EndSession(ctx, t.session.Server, t.session.Notification)
 		if ctx.Err() != nil && why != nil {
 			return
 		}

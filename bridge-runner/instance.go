@@ -49,7 +49,7 @@ func (s *setup) resolve(m *config.Manifest) (*version, error) {
 }
 
 // instance is one bridge in a process. It applies changed manifests. If the bridge cannot apply a
-// change itself, the instance restarts it: it drains the bridge as at the end of the process, and
+// change while it runs, the instance restarts it: it drains the bridge as at the end of the process, and
 // starts it with the new settings. The state, the metrics and the log continue. Of the manifests
 // that arrive during a restart, the latest one is used.
 //
@@ -98,7 +98,7 @@ func newInstance(m *config.Manifest, s setup) (*instance, error) {
 // buildLocked makes the bridge of a version.
 func (i *instance) buildLocked(v *version) {
 	i.running, i.pending = v, nil
-	i.bridge = newBridge(v.settings, &i.setup, i.state, i.log)
+	i.bridge = newBridge(v, &i.setup, i.state, i.log)
 	i.alive.Store(i.bridge.alive)
 	i.deletion = newDeletion(i.bridge, v.manifest.MQTTBridge, i.state, i.log)
 	i.requestLocked(v.manifest)
@@ -124,10 +124,7 @@ func (i *instance) Apply(next *config.Manifest, ofPod bool) error {
 	}
 	i.reportIgnoredFields(next)
 	i.level.Set(v.settings.LogLevel)
-	if i.pending == nil && !i.bridge.update(i.running, v) {
-		i.running = v
-		i.requestLocked(next)
-		i.state.SetGeneration(next.Generation)
+	if i.pending == nil && i.updateLocked(v) {
 		return nil
 	}
 	i.pending = v
@@ -135,6 +132,23 @@ func (i *instance) Apply(next *config.Manifest, ofPod bool) error {
 		i.restart(errRestart)
 	}
 	return nil
+}
+
+// updateLocked applies a version to the running bridge. It returns false if the bridge must be
+// restarted instead: then it has changed nothing.
+func (i *instance) updateLocked(next *version) bool {
+	switch {
+	case config.SameSettings(&i.running.manifest.Spec, &next.manifest.Spec):
+		i.bridge.progress.advance(next.manifest.Generation)
+	case i.deletion.requested.isSet(), needsRestart(i.running.settings, next.settings):
+		return false
+	default:
+		i.bridge.update(next)
+	}
+	i.running = next
+	i.deletion.retarget(next.manifest.MQTTBridge)
+	i.requestLocked(next.manifest)
+	return true
 }
 
 // SetRefused implements config.Target.

@@ -637,6 +637,12 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			&announced{RemoteSwitch: at},
 		},
 		{
+			"a switch from a server that the spec no longer lists is announced as such",
+			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "old", "primary", epoch), v1alpha1.ReasonServerRemoved))),
+			[]string{"Normal Switched the remote side was switched from old, which the spec no longer lists, to primary: 42 ms without a server: ServerRemoved"},
+			&announced{RemoteSwitch: at},
+		},
+		{
 			"a refused request is announced with the server and the cause of the refusal",
 			observed(withSides(localUp(), withRequestedSwitch(remoteOnPrimary(), v1alpha1.SwitchRefused))),
 			[]string{`Warning SwitchRefused the remote side does not switch to its preferredServer "backup-1": it fails its probe`},

@@ -146,6 +146,8 @@ func announceSwitch(name string, side *v1alpha1.SideStatus, started metav1.Time,
 		return slices.IndexFunc(side.Servers, func(s v1alpha1.ServerStatus) bool { return s.Name == server })
 	}
 	switch {
+	case f.Reason == v1alpha1.ReasonServerRemoved:
+		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventSwitched, msgServerRemoved
 	case f.Reason == v1alpha1.ReasonSwitchRequested:
 		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventSwitched, msgSwitched
 	case f.Reason == v1alpha1.ReasonFailedBack, position(f.To) >= 0 && position(f.To) < position(f.From):

@@ -66,6 +66,7 @@ const (
 	msgFailedOver     = "the %s side failed over from %s to %s: %s%s without a server: %s" // the silence, the duration and the reason
 	msgFailedBack     = "the %s side failed back from %s to %s: %s%s without a server: %s"
 	msgSwitched       = "the %s side was switched from %s to its preferredServer %s: %s%s without a server: %s"
+	msgServerRemoved  = "the %s side was switched from %s, which the spec no longer lists, to %s: %s%s without a server: %s"
 	msgSilence        = "%s without acknowledgement, then "
 	msgMoreSwitches   = "; %d more switches of this side since %s have no event" // a number and a time
 	msgManifestUsed   = "runner pod %s has applied a change of the spec"

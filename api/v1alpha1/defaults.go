@@ -134,6 +134,7 @@ func (s *Side) setDefaults() {
 	}
 	setDefault(&s.MaximumPacketSize, resource.MustParse(DefaultMaximumPacketSize))
 	setDefault(&s.BridgeMode, BridgeModeAuto)
+	setDefault(&s.Reconnect, ReconnectNever)
 	s.Failover.setDefaults()
 	if s.PreferredServer != nil {
 		setDefault(&s.PreferredServer.Force, false)

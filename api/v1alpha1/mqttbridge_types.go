@@ -265,6 +265,18 @@ type Side struct {
 	// +optional
 	TLS *TLS `json:"tls,omitempty"`
 
+	// reconnect controls when changed credentials, client certificates, CA certificates and
+	// other values of Secrets take effect for the server in use, if the contents of an object
+	// change or the spec names another one. OnChange reconnects to the server within
+	// seconds: the bridge stops publishing, waits up to 5 seconds until the messages in
+	// flight are acknowledged, closes the connection and connects with the new values. If
+	// they cannot be used, for example because the key does not match the certificate, the
+	// bridge keeps the connection, and reports it in shortfalls. With Never, the new values
+	// apply to the next connection, whatever its cause. In a pod, the new contents of an
+	// object usually arrive within about a minute. Default Never.
+	// +optional
+	Reconnect *ReconnectPolicy `json:"reconnect,omitempty"`
+
 	// proxy is the proxy for all servers of this side that do not have their own. If the
 	// bridge must connect to some servers of the side without a proxy, leave this field out
 	// and set proxy on each of the other servers. Default: no proxy.
@@ -290,6 +302,17 @@ type Side struct {
 	// +optional
 	PreferredServer *PreferredServer `json:"preferredServer,omitempty"`
 }
+
+// ReconnectPolicy controls when changed values of Secrets take effect for the server in use.
+//
+// +kubebuilder:validation:Enum=Never;OnChange
+type ReconnectPolicy string
+
+// The policies for changed values of Secrets.
+const (
+	ReconnectNever    ReconnectPolicy = "Never"
+	ReconnectOnChange ReconnectPolicy = "OnChange"
+)
 
 // ProtocolVersion is a version of MQTT.
 //

@@ -70,6 +70,9 @@ const (
 	// ReasonSessionExpiryLowered: Degraded: a server keeps the session for a shorter time
 	// after the connection ends than requested (MQTT 5 section 3.2.2.3.2).
 	ReasonSessionExpiryLowered = "SessionExpiryLowered"
+	// ReasonCredentialsUnusable: Degraded: with reconnect: OnChange, the credentials, the client
+	// certificate or the CA of the server in use have changed, and the new values cannot be used.
+	ReasonCredentialsUnusable = "CredentialsUnusable"
 	// ReasonMessagesUnforwardable: Degraded: no server accepts some messages.
 	ReasonMessagesUnforwardable = "MessagesUnforwardable"
 )
@@ -147,6 +150,8 @@ const (
 	ReasonFailedBack = "FailedBack"
 	// ReasonSwitchRequested: preferredServer requested the switch.
 	ReasonSwitchRequested = "SwitchRequested"
+	// ReasonServerRemoved: a change of the spec has removed the server.
+	ReasonServerRemoved = "ServerRemoved"
 )
 
 // Reasons of events. The operator sends an event after it has written the status that the

@@ -141,7 +141,9 @@ type SideStatus struct {
 	// +optional
 	Active *ActiveServer `json:"active,omitempty"`
 
-	// servers are all servers of the side: the primary, then the backups in their order.
+	// servers are all servers of the side: the primary, then the backups in their order. If a
+	// change of the spec has removed the server in use, this server is the last one, until
+	// another server is in use; it is left out if the side has 16 other servers.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
@@ -158,9 +160,9 @@ type SideStatus struct {
 	// +optional
 	LastFailover *FailoverRecord `json:"lastFailover,omitempty"`
 
-	// shortfalls are the features that the server in use does not provide as configured, at
-	// most one per reason. Each makes the bridge Degraded. They are absent while no server
-	// is connected.
+	// shortfalls are the features that the server in use does not provide as configured, and
+	// changed credentials that cannot be used, at most one per reason. Each makes the bridge
+	// Degraded. They are absent while no server is connected.
 	// +optional
 	// +listType=map
 	// +listMapKey=reason
@@ -241,7 +243,7 @@ type ActiveServer struct {
 	Role ServerRole `json:"role,omitempty"`
 
 	// place is the server's place in the side's list: 1 is the primary, 2 the first backup
-	// and so on.
+	// and so on. A server that a change of the spec has removed comes after the others.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=16
@@ -330,7 +332,8 @@ type FailoverRecord struct {
 
 	// reason is why the bridge stopped using the previous server: the reason of that
 	// server's failure; or FailedBack if the bridge returned to a server of higher
-	// preference; or SwitchRequested if preferredServer requested the switch.
+	// preference; or SwitchRequested if preferredServer requested the switch; or
+	// ServerRemoved if a change of the spec removed the previous server.
 	// +required
 	Reason string `json:"reason,omitempty"`
 

@@ -1254,6 +1254,11 @@ func (in *Side) DeepCopyInto(out *Side) {
 		*out = new(TLS)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Reconnect != nil {
+		in, out := &in.Reconnect, &out.Reconnect
+		*out = new(ReconnectPolicy)
+		**out = **in
+	}
 	if in.Proxy != nil {
 		in, out := &in.Proxy, &out.Proxy
 		*out = new(Proxy)

@@ -104,6 +104,7 @@ func resolveSide(s *v1alpha1.Side, path *field.Path, rules, reverse []manifest.R
 		// Without rules the bridge has no subscriptions on this side, so no messages wait in
 		// the session and the bridge does not need to resume it.
 		CleanSession:      *s.CleanSession || len(rules) == 0,
+		ReconnectOnChange: *s.Reconnect == v1alpha1.ReconnectOnChange,
 		DiscardStale:      *s.Failover.StaleSession == v1alpha1.StaleSessionDiscard,
 		SessionExpiry:     expiry,
 		MaximumPacketSize: int(s.MaximumPacketSize.Value()),

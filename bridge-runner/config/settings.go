@@ -71,6 +71,9 @@ type Side struct {
 	ClientID, ProbeClientID string
 	// CleanSession is true if servers delete the session when the connection ends.
 	CleanSession bool
+	// ReconnectOnChange is true if the bridge reconnects when the credentials, the client certificate
+	// or the CA of the server in use change.
+	ReconnectOnChange bool
 	// DiscardStale is true if the bridge discards a stale session.
 	DiscardStale bool
 	// SessionExpiry is the time for which a server of MQTT 5 keeps the session, in seconds.

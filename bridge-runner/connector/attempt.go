@@ -28,16 +28,28 @@ func (c *Connector) attemptAside(ctx context.Context, server int) *session.Sessi
 }
 
 // attempt opens a session. If that fails, it records and reports the failure and
-// returns nil.
+// returns nil. It also returns nil if the settings have changed so that the attempt is useless.
 func (c *Connector) attempt(ctx context.Context, server int) *session.Session {
-	s, err := c.connect(ctx, server)
-	if err == nil {
+	trying, end := c.whileUseful(ctx, server)
+	defer end()
+	s, err := c.connect(trying, server)
+	switch {
+	case err == nil:
 		return s
-	}
-	if ctx.Err() == nil {
+	case ctx.Err() != nil:
+	case trying.Err() != nil:
+		c.machine.Cancelled(server)
+	default:
 		c.failed(ctx, "connection failed", server, diagnosis.Of(err))
 	}
 	return nil
+}
+
+// whileUseful returns a context for an attempt. It ends when a change of the settings makes the
+// attempt useless, and when the caller calls end.
+func (c *Connector) whileUseful(ctx context.Context, server int) (trying context.Context, end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	return ctx, c.mailbox.begin(&attempt{server: c.servers[server], session: c.settings.Session, cancel: cancel})
 }
 
 // failed records and reports that an attempt to use a server failed.
@@ -52,15 +64,17 @@ func (c *Connector) failed(ctx context.Context, what string, server int, why *di
 // the server has been silent for ConnectTimeout. It may take longer in all, because
 // messages may arrive before the answers.
 func (c *Connector) connect(ctx context.Context, server int) (*session.Session, error) {
-	cfg, err := c.config(server)
+	opened := c.openedNow(server) // before the credentials are read, so that a later change is found
+	cfg, err := config(&c.servers[server])
 	if err != nil {
 		return nil, err
 	}
-	c.Alive.Begin(attemptAllowance * c.ConnectTimeout)
+	c.Alive.Begin(attemptAllowance * c.settings.ConnectTimeout)
 	c.awaitClosed(ctx, server)
-	cfg.State = c.states[server].session
-	cfg.Discard = c.DiscardStale && c.states[server].stale
-	cfg.ConnectTimeout = c.ConnectTimeout
+	state := c.states[server]
+	cfg.State = state.session
+	cfg.Discard = c.settings.DiscardStale && state.stale
+	cfg.ConnectTimeout = c.settings.ConnectTimeout
 	s, err := c.open(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -71,20 +85,21 @@ func (c *Connector) connect(ctx context.Context, server int) (*session.Session, 
 		return nil, err
 	}
 	for _, remark := range diagnosis.Remarks(s.Remarks()) {
-		c.Log.Info("the server accepted the connection; the remark describes a limitation or a fault in its answer", "server", c.Servers[server].Name, "remark", remark)
+		c.Log.Info("the server accepted the connection; the remark describes a limitation or a fault in its answer", "server", c.servers[server].Name, "remark", remark)
 	}
-	c.Observer.ShortfallsFound(server, diagnosis.Shortfalls(s.Shortfalls()))
+	state.opened, c.credentials = opened, credentialsCheck{}
+	c.Observer.ShortfallsFound(server, c.shortfalls(s))
 	return s, nil
 }
 
-// subscribe makes the subscriptions on a new connection that the session does not have, and ends
-// those that are not wanted any more. If the bridge drains before its deletion, it unsubscribes
-// instead.
+// subscribe makes the subscriptions that the session does not have, and ends those that are not
+// wanted any more. If the bridge drains before its deletion, it unsubscribes instead.
 func (c *Connector) subscribe(ctx context.Context, s *session.Session, server int) error {
 	if c.unsubscribing() {
 		return c.unsubscribe(ctx, s, server)
 	}
-	return c.setSubscriptions(ctx, s, server, c.Subscriptions(s.IdentifiesSubscriptions()))
+	c.states[server].subscribedFor = c.settings
+	return c.setSubscriptions(ctx, s, server, c.settings.Subscriptions(s.IdentifiesSubscriptions()))
 }
 
 // setSubscriptions makes the subscriptions of the session equal to wanted. If the server refuses to
@@ -95,20 +110,20 @@ func (c *Connector) setSubscriptions(ctx context.Context, s *session.Session, se
 	err := s.SetSubscriptions(ctx, wanted)
 	var failed *session.Error
 	if errors.As(err, &failed) && failed.Kind == session.UnsubscriptionsRefused {
-		c.Log.Warn("the server continues to send messages that the bridge does not need", "server", c.Servers[server].Name, "message", diagnosis.Of(err).Message)
+		c.Log.Warn("the server continues to send messages that the bridge does not need", "server", c.servers[server].Name, "message", diagnosis.Of(err).Message)
 		return nil
 	}
 	return err
 }
 
 func (c *Connector) open(ctx context.Context, cfg session.Config) (*session.Session, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.settings.ConnectTimeout)
 	defer cancel()
 	return session.Open(ctx, cfg)
 }
 
-func (c *Connector) config(server int) (session.Config, error) {
-	cfg, err := c.Servers[server].Config()
+func config(server *Server) (session.Config, error) {
+	cfg, err := server.Config()
 	if err != nil {
 		return cfg, diagnosis.ReferenceMissing(err)
 	}
@@ -123,5 +138,5 @@ func (c *Connector) logFailure(ctx context.Context, what string, server int, why
 		level = slog.LevelDebug
 	}
 	c.states[server].failure = why.Message
-	c.Log.Log(ctx, level, what, "server", c.Servers[server].Name, "url", c.Servers[server].URL, "reason", why.Reason, "message", why.Message)
+	c.Log.Log(ctx, level, what, "server", c.servers[server].Name, "url", c.servers[server].URL, "reason", why.Reason, "message", why.Message)
 }

@@ -9,8 +9,11 @@
 //   - A session is handed to the [Handler] for publishing only after its subscriptions
 //     are acknowledged.
 //   - The connector keeps connecting until its context ends, however the servers behave.
-//   - A server that has not failed is replaced, by a better server or on request, only
-//     when the other server is connected and subscribed.
+//   - A server that has not failed is replaced, by a better server, on request or because it
+//     was removed, only when the other server is connected and subscribed.
+//   - Changed settings are applied while it runs. It closes the connection in use only if they
+//     require that, and only after the messages in flight are acknowledged or drainTimeout has
+//     passed.
 //
 // Each of the two sides of a bridge has a connector. Neither waits for the other.
 package connector
@@ -18,7 +21,6 @@ package connector
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -28,17 +30,6 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/watchdog"
 )
-
-// Server is one server of a side.
-type Server struct {
-	// Name and URL identify the server in logs. Requests use the name. The URL is in its
-	// public form.
-	Name, URL string
-	// Config returns the current settings of the connection. The connector calls it for
-	// each attempt and each probe, so that changed credentials apply. It returns an error
-	// if a reference is missing.
-	Config func() (session.Config, error)
-}
 
 // Handler uses the sessions of a side.
 type Handler interface {
@@ -61,9 +52,13 @@ type Handler interface {
 }
 
 // Observer receives the state changes of a side's servers. Each time is the time at
-// which the connector noticed the change. A server is given by its index in
-// [Connector.Servers].
+// which the connector noticed the change. A server is given by its index in the list of
+// [Settings.Servers], or in the list of the latest call of ServersChanged.
 type Observer interface {
+	// ServersChanged reports another list of servers. kept[i] is the index that server i had
+	// before, or -1 if it is new. If the server in use was removed from the settings, it is the last
+	// one, until it is no longer in use.
+	ServersChanged(servers []Server, kept []int, at time.Time)
 	// Connected reports that the server is in use after an attempt.
 	Connected(server int, at time.Time)
 	// Lost reports that the connection to the server in use is lost. silent is the time for
@@ -77,8 +72,8 @@ type Observer interface {
 	// Switched reports that the server is in use and has replaced another server that had
 	// not failed.
 	Switched(server int, how Switch, at time.Time)
-	// ShortfallsFound reports the shortfalls of a server that is connected and about to be in
-	// use. The list is empty if there are none.
+	// ShortfallsFound reports the shortfalls of a server that is in use, or connected and about to
+	// be in use. The list is empty if there are none.
 	ShortfallsFound(server int, shortfalls []diagnosis.Problem)
 	// Requested reports the state of the requested switch, or nil if no switch is
 	// requested any more.
@@ -87,7 +82,7 @@ type Observer interface {
 
 // Switch describes how one server replaced another server that had not failed.
 type Switch struct {
-	// Reason is FailedBack or SwitchRequested.
+	// Reason is FailedBack, SwitchRequested or ServerRemoved.
 	Reason string
 	// Interruption is the time during which no messages were published.
 	Interruption time.Duration
@@ -100,24 +95,6 @@ type Switch struct {
 // Run may be called only once. The unexported fields belong to the goroutine of Run,
 // except mailbox. The goroutines that Run starts use only the channels among them.
 type Connector struct {
-	// Servers are in order of preference.
-	Servers []Server
-	// Subscriptions returns the subscriptions to make on a server. identified is true if
-	// the server supports subscription identifiers.
-	Subscriptions func(identified bool) []session.Subscription
-	// ConnectTimeout bounds an attempt until CONNACK. After that it bounds the time for
-	// which the server may be silent before it has answered SUBSCRIBE.
-	ConnectTimeout time.Duration
-	// Failover decides in which order and when servers are tried. Its field Servers is
-	// ignored.
-	Failover failover.Config
-	// ProbeTimeout bounds a probe.
-	ProbeTimeout time.Duration
-	// ProbeClientID is the client identifier of probes.
-	ProbeClientID string
-	// DiscardStale makes a server drop the stale session that it holds when the bridge
-	// returns to it from another server.
-	DiscardStale bool
 	// Unsubscribing is closed when the bridge drains before its deletion. From then on the
 	// connector unsubscribes, also on each new connection, and does not subscribe. It may be nil.
 	Unsubscribing <-chan struct{}
@@ -130,14 +107,22 @@ type Connector struct {
 	// Alive shows whether Run makes progress. It may be nil.
 	Alive *watchdog.Task
 
-	machine *failover.Machine
-	// states has the state of each server, in the order of Servers.
-	states []serverState
+	// settings are the settings in effect.
+	settings *Settings
+	// inEffect are the latest settings whose InEffect was called.
+	inEffect *Settings
+	machine  *failover.Machine
+	// servers are the servers of settings. If the server in use was removed, it follows them.
+	servers []Server
+	// states has the state of each server, in the order of servers.
+	states []*serverState
 	// active is the index of the server in use, or noServer.
 	active       int
 	probeResults chan probeResult
 	// unsubscribed is the latest session on which the connector has unsubscribed, or nil.
 	unsubscribed *session.Session
+	// credentials finds changed credentials of the server in use.
+	credentials credentialsCheck
 	// drainStarted is closed when the runner drains before its end.
 	drainStarted <-chan struct{}
 	// probeSlot holds a token while a probe runs.
@@ -145,28 +130,10 @@ type Connector struct {
 	// background counts the goroutines that Run starts. Run returns after their end.
 	background sync.WaitGroup
 
-	// mailbox receives requests from other goroutines.
-	mailbox requestMailbox
+	// mailbox receives settings and requests from other goroutines.
+	mailbox mailbox
 	// request is the request that was last reported to the machine, or nil if none is left.
-	request *switchRequest
-}
-
-// serverState is the connector's knowledge of one server.
-type serverState struct {
-	// session is the state of the bridge's session on the server.
-	session *session.State
-	// stale is true if the server may hold a stale session: the bridge was subscribed
-	// there, and has used another server since.
-	stale bool
-	// failure is the message of the latest failure. It is empty if the server is not known
-	// to have failed. A failure that repeats is logged at debug level.
-	failure string
-	// probeFailure is the message of the latest probe. It is empty if that probe has passed,
-	// or if there was none.
-	probeFailure string
-	// closed is closed when the replaced session with the server has ended. It is nil if no
-	// session with the server was replaced.
-	closed chan struct{}
+	request *Request
 }
 
 // Run connects until the context ends. It then closes the session with a DISCONNECT
@@ -175,18 +142,13 @@ type serverState struct {
 // the bridge holds go to the server in use.
 func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 	c.drainStarted = drainStarted
-	for range c.Servers {
-		c.states = append(c.states, serverState{session: session.NewState()})
-	}
-	c.active, c.probeResults, c.probeSlot = noServer, make(chan probeResult), make(chan struct{}, 1)
-	policy := c.Failover
-	policy.Servers = len(c.Servers)
-	c.machine = failover.New(policy, rand.Float64)
+	c.probeResults, c.probeSlot = make(chan probeResult), make(chan struct{}, 1)
+	c.begin()
 	defer c.Alive.Wait()
 	defer c.background.Wait()
 	for ctx.Err() == nil {
-		c.Alive.Begin(0)
-		c.applySwitchRequest()
+		c.applyChanges()
+		c.reportInEffect()
 		action := c.machine.Next(time.Now())
 		if action.Connect < 0 {
 			c.sleep(ctx, action.Wait)
@@ -220,7 +182,7 @@ func (c *Connector) use(ctx context.Context, server int, s *session.Session) {
 	c.active = server
 	c.machine.Connected(server, false, time.Now())
 	c.markActive(server)
-	c.Log.Info("connected", "server", c.Servers[server].Name, "url", c.Servers[server].URL, "sessionPresent", s.Resumed())
+	c.Log.Info("connected", "server", c.servers[server].Name, "url", c.servers[server].URL, "sessionPresent", s.Resumed())
 	c.Observer.Connected(server, time.Now())
 	c.Handler.Up(s)
 	for s != nil {
@@ -228,8 +190,9 @@ func (c *Connector) use(ctx context.Context, server int, s *session.Session) {
 	}
 }
 
-// standby probes the standby servers, switches if necessary, and waits for the next
-// event. It returns the session that is in use afterwards, or nil if there is none.
+// standby applies changed settings, probes the standby servers, switches if necessary, and
+// waits for the next event. It returns the session that is in use afterwards, or nil if there
+// is none.
 func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Session {
 	c.Alive.Begin(0)
 	if ctx.Err() != nil {
@@ -240,22 +203,44 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 	if c.draining() {
 		c.machine.StopSwitching()
 	}
+	c.applyChanges()
 	todo := c.machine.NextStandby(time.Now())
 	if todo.Answer != failover.NoAnswer {
-		c.reportRequest(todo.Answer, c.states[c.request.server].probeFailure)
+		c.reportRequest(todo.Answer, c.states[c.settings.index(c.request.Server)].probeFailure)
 	}
 	for _, server := range todo.Probe {
 		c.startProbe(ctx, server)
 	}
+	if todo.Switch >= 0 {
+		return c.switchTo(ctx, s, todo.Switch, reasonOf(&todo))
+	}
+	if why := c.reconnectCause(s, time.Now()); why != "" {
+		return c.renew(ctx, s, why)
+	}
+	if c.subscriptionsDue() {
+		return c.updateSubscriptions(ctx, s)
+	}
+	c.reportInEffect()
+	return c.awaitEvent(ctx, s, c.untilNextCheck(todo.Wait))
+}
+
+// reasonOf returns the reason of a switch.
+func reasonOf(todo *failover.Standby) string {
 	switch {
 	case todo.Requested:
-		return c.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonSwitchRequested)
-	case todo.Switch >= 0:
-		return c.switchTo(ctx, s, todo.Switch, v1alpha1.ReasonFailedBack)
+		return v1alpha1.ReasonSwitchRequested
+	case todo.Removed:
+		return v1alpha1.ReasonServerRemoved
 	}
+	return v1alpha1.ReasonFailedBack
+}
+
+// awaitEvent waits for the next event while a session is in use, for at most wait, or without
+// limit if wait is 0. It returns the session that is in use afterwards, or nil if there is none.
+func (c *Connector) awaitEvent(ctx context.Context, s *session.Session, wait time.Duration) *session.Session {
 	var timer <-chan time.Time
-	if todo.Wait > 0 {
-		timer = time.After(todo.Wait)
+	if wait > 0 {
+		timer = time.After(wait)
 	}
 	c.Alive.Wait()
 	select {
@@ -263,14 +248,13 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 		c.lost(s, diagnosis.Of(s.Err()))
 		return nil
 	case <-s.ReconnectRequested():
-		return c.renew(ctx, s)
+		return c.renew(ctx, s, causeResend)
 	case <-c.unsubscribeDue(s):
 		return c.unsubscribeActive(ctx, s)
 	case <-ctx.Done():
 	case p := <-c.probeResults:
 		c.recordProbe(ctx, p)
 	case <-c.mailbox.changed():
-		c.applySwitchRequest()
 	case <-timer:
 	}
 	return s
@@ -284,8 +268,7 @@ func (c *Connector) draining() bool { return isClosed(c.drainStarted) }
 // server on which the bridge has subscribed as stale.
 func (c *Connector) markActive(server int) {
 	c.states[server].failure = ""
-	for i := range c.states {
-		state := &c.states[i]
+	for i, state := range c.states {
 		state.stale = i != server && (state.stale || state.session.Subscribed())
 	}
 }
@@ -297,6 +280,7 @@ func (c *Connector) lost(s *session.Session, why *diagnosis.Problem) {
 	c.machine.Lost(c.active, now)
 	c.Observer.Lost(c.active, why, s.Unanswered(now), now)
 	c.Handler.Down(s)
-	c.Log.Warn("connection lost", "server", c.Servers[c.active].Name, "reason", why.Reason, "message", why.Message)
+	c.Log.Warn("connection lost", "server", c.servers[c.active].Name, "reason", why.Reason, "message", why.Message)
 	c.active = noServer
+	c.dropRemoved()
 }

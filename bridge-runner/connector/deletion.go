@@ -10,14 +10,16 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// EndSession ends the bridge's session on a server, and deletes the retained message of topic
-// there unless topic is empty. It returns why that failed, or nil. Run must have returned.
-func (c *Connector) EndSession(ctx context.Context, server int, topic string) *diagnosis.Problem {
-	cfg, err := c.config(server)
+// EndSession ends the bridge's session on the server with this name, and deletes the retained
+// message of topic there unless topic is empty. It returns why that failed, or nil. Run must have
+// returned, and the latest settings must have the server.
+func (c *Connector) EndSession(ctx context.Context, server, topic string) *diagnosis.Problem {
+	s := c.Settings()
+	cfg, err := config(&s.Servers[s.index(server)])
 	if err != nil {
 		return diagnosis.Of(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.ProbeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.ProbeTimeout)
 	defer cancel()
 	if err := session.EndSession(ctx, cfg, topic); err != nil {
 		return diagnosis.OfProbe(err)
@@ -51,7 +53,7 @@ func (c *Connector) unsubscribeDue(s *session.Session) <-chan struct{} {
 func (c *Connector) unsubscribe(ctx context.Context, s *session.Session, server int) error {
 	c.unsubscribed = s
 	if s.Resumed() {
-		s.State().DoubtSubscriptions(c.Subscriptions(true)) // all filters, also those that others cover
+		s.State().DoubtSubscriptions(c.settings.Subscriptions(true)) // all filters, also those that others cover
 	}
 	return c.setSubscriptions(ctx, s, server, nil)
 }
@@ -60,14 +62,9 @@ func (c *Connector) unsubscribe(ctx context.Context, s *session.Session, server 
 // nil if it was lost.
 func (c *Connector) unsubscribeActive(ctx context.Context, s *session.Session) *session.Session {
 	if err := c.unsubscribe(ctx, s, c.active); err != nil {
-		s.Close()
-		if ctx.Err() != nil {
-			c.Handler.Down(s)
-			return nil
-		}
-		c.lost(s, diagnosis.Of(err))
+		c.closeLost(ctx, s, err)
 		return nil
 	}
-	c.Log.Info("unsubscribed, because the bridge is being deleted", "server", c.Servers[c.active].Name)
+	c.Log.Info("unsubscribed, because the bridge is being deleted", "server", c.servers[c.active].Name)
 	return s
 }

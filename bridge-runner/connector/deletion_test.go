@@ -99,10 +99,11 @@ func TestConnector_UnsubscribeRefused_UsesSession(t *testing.T) {
 
 func TestEndSession_ServerRefuses_ReturnsReason(t *testing.T) {
 	x := newSide(t, 1)
+	x.Apply(x.Settings)
 	ended := make(chan string, 1)
 	end := func() {
 		reason := ""
-		if why := x.EndSession(t.Context(), 0, ""); why != nil {
+		if why := x.EndSession(t.Context(), "a", ""); why != nil {
 			reason = why.Reason
 		}
 		ended <- reason

@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,12 +31,13 @@ const (
 // methods are also the connector's Handler and Observer.
 type side struct {
 	*Connector
-	t       *testing.T
-	servers []*script.Server
-	events  chan string // the calls of Handler and Observer, as text
-	drain   chan struct{}
-	stop    context.CancelFunc
-	stopped chan struct{}
+	Settings // which run applies
+	t        *testing.T
+	servers  []*script.Server
+	events   chan string // the calls of Handler and Observer, as text
+	drain    chan struct{}
+	stop     context.CancelFunc
+	stopped  chan struct{}
 
 	mu   sync.Mutex
 	used []*session.Session
@@ -44,31 +47,43 @@ type side struct {
 // change it before it calls run.
 func newSide(t *testing.T, servers int) *side {
 	x := &side{t: t, events: make(chan string, 1000), drain: make(chan struct{}), stopped: make(chan struct{})}
-	x.Connector = &Connector{
+	x.Connector = &Connector{Handler: x, Observer: x, Log: slog.New(slog.DiscardHandler)}
+	x.Settings = Settings{
 		Subscriptions:  func(bool) []session.Subscription { return nil },
 		ConnectTimeout: script.Timeout,
 		ProbeTimeout:   script.Timeout,
 		ProbeClientID:  probeID,
 		Failover:       failover.Config{RetryInitial: time.Second, RetryMax: time.Minute, Stable: time.Minute},
-		Handler:        x,
-		Observer:       x,
-		Log:            slog.New(slog.DiscardHandler),
 	}
-	for i := range servers {
-		server := script.Listen(t, byte(packet.V5))
-		x.servers = append(x.servers, server)
-		x.Servers = append(x.Servers, Server{Name: string(rune('a' + i)), Config: func() (session.Config, error) {
-			return session.Config{
-				Transport: transport.Config{HostPort: server.Addr()}, Version: packet.V5, ClientID: bridgeID,
-				KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: time.Minute, Window: 10,
-			}, nil
-		}})
+	for range servers {
+		x.Servers = append(x.Servers, x.addServer())
 	}
 	return x
 }
 
+// addServer starts another scripted server. It is not in the list yet.
+func (x *side) addServer() Server {
+	server := script.Listen(x.t, byte(packet.V5))
+	x.servers = append(x.servers, server)
+	name := string(rune('a' + len(x.servers) - 1))
+	return Server{Name: name, URL: "mqtt://" + name, Config: func() (session.Config, error) {
+		return session.Config{
+			Transport: transport.Config{HostPort: server.Addr()}, Version: packet.V5, ClientID: bridgeID,
+			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: time.Minute, Window: 10,
+		}, nil
+	}}
+}
+
+// change applies changed settings. The slices of the settings in effect stay as they are.
+func (x *side) change(change func(*Settings)) {
+	x.Servers = slices.Clone(x.Servers)
+	change(&x.Settings)
+	x.Apply(x.Settings)
+}
+
 // run runs the connector until the test ends or calls stop.
 func (x *side) run() {
+	x.Apply(x.Settings)
 	ctx, cancel := context.WithCancel(context.Background())
 	x.stop = cancel
 	go func() {
@@ -142,6 +157,14 @@ func (x *side) Pause(context.Context, *session.Session) (inflight, unacked int) 
 }
 func (x *side) Resume(*session.Session)       { x.record("resumed") }
 func (x *side) Replace(_, _ *session.Session) { x.record("replaced") }
+
+func (x *side) ServersChanged(servers []Server, kept []int, _ time.Time) {
+	names := make([]string, len(servers))
+	for i := range servers {
+		names[i] = servers[i].Name
+	}
+	x.record("servers %s %v", strings.Join(names, ""), kept)
+}
 
 func (x *side) Connected(server int, _ time.Time) { x.record("connected %d", server) }
 

@@ -5,15 +5,18 @@ package connector
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// probeResult is the result of a probe. problem is nil if the server passed.
+// probeResult is the result of a probe.
 type probeResult struct {
-	server  int
+	// server is the state of the server. It identifies the server also after the list has changed.
+	server *serverState
+	// problem is nil if the server passed.
 	problem *diagnosis.Problem
 }
 
@@ -23,14 +26,14 @@ type probeResult struct {
 // Otherwise servers that share their sessions would report failures: they close the
 // older of two connections with the same client identifier.
 func (c *Connector) startProbe(ctx context.Context, server int) {
+	result, target, settings := probeResult{server: c.states[server]}, c.servers[server], c.settings
 	c.background.Go(func() {
 		select {
 		case c.probeSlot <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		result := probeResult{server: server}
-		if err := c.probe(ctx, server); err != nil {
+		if err := probe(ctx, &target, settings); err != nil {
 			result.problem = diagnosis.OfProbe(err)
 		}
 		<-c.probeSlot
@@ -41,34 +44,39 @@ func (c *Connector) startProbe(ctx context.Context, server int) {
 	})
 }
 
-func (c *Connector) probe(ctx context.Context, server int) error {
-	cfg, err := c.config(server)
+func probe(ctx context.Context, server *Server, s *Settings) error {
+	cfg, err := config(server)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.ProbeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.ProbeTimeout)
 	defer cancel()
-	cfg.ClientID = c.ProbeClientID
+	cfg.ClientID = s.ProbeClientID
 	return session.Probe(ctx, cfg)
 }
 
-// recordProbe records and reports the result of a probe.
+// recordProbe records and reports the result of a probe. It ignores the result for a server that
+// was removed, or whose connection has other settings now.
 func (c *Connector) recordProbe(ctx context.Context, p probeResult) {
 	c.Alive.Begin(0)
-	now, state := time.Now(), &c.states[p.server]
+	server := slices.Index(c.states, p.server)
+	if server == noServer {
+		return
+	}
+	now, state := time.Now(), p.server
 	state.probeFailure = ""
 	if p.problem != nil {
 		state.probeFailure = p.problem.Message
 	}
-	c.machine.Probed(p.server, p.problem == nil, p.problem != nil && p.problem.Permanent(), now)
-	if p.server == c.active { // the bridge has connected to it during the probe
+	c.machine.Probed(server, p.problem == nil, p.problem != nil && p.problem.Permanent(), now)
+	if server == c.active { // the bridge has connected to it during the probe
 		return
 	}
 	if p.problem != nil {
-		c.logFailure(ctx, "probe failed", p.server, p.problem)
+		c.logFailure(ctx, "probe failed", server, p.problem)
 	} else if state.failure != "" {
 		state.failure = ""
-		c.Log.Info("probe passed", "server", c.Servers[p.server].Name)
+		c.Log.Info("probe passed", "server", c.servers[server].Name)
 	}
-	c.Observer.Probed(p.server, p.problem, now)
+	c.Observer.Probed(server, p.problem, now)
 }

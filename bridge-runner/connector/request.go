@@ -5,9 +5,6 @@ package connector
 
 import (
 	"fmt"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,65 +24,12 @@ type Request struct {
 	Generation int64
 }
 
-// switchRequest is a request for a server that exists.
-type switchRequest struct {
-	Request
-	server int // the index of the server
-}
-
-// requestMailbox holds the latest request. The zero value holds none.
-type requestMailbox struct {
-	mu sync.Mutex // the only lock of the package; no other lock is taken while it is held
-	// request is the latest request, or nil if no server is requested. Each new request has a
-	// new address. A request that was withdrawn and repeated therefore counts as new, also if
-	// the connector did not read the mailbox in between.
-	request *switchRequest
-	// signal has a token after request has changed. It is nil before the first use of
-	// signalLocked, which returns it.
-	signal chan struct{}
-}
-
-// latest returns the request.
-func (m *requestMailbox) latest() *switchRequest {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.request
-}
-
-// put replaces the request, unless next requests the same.
-func (m *requestMailbox) put(next *switchRequest) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if next.same(m.request) {
-		return
-	}
-	m.request = next
-	select {
-	case m.signalLocked() <- struct{}{}:
-	default: // the connector has not received the signal of the previous request
-	}
-}
-
-// changed returns a channel that receives after the request has changed.
-func (m *requestMailbox) changed() <-chan struct{} {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.signalLocked()
-}
-
-func (m *requestMailbox) signalLocked() chan struct{} {
-	if m.signal == nil {
-		m.signal = make(chan struct{}, 1)
-	}
-	return m.signal
-}
-
 // same reports whether both are nil, or request the same in any generation.
-func (r *switchRequest) same(other *switchRequest) bool {
+func (r *Request) same(other *Request) bool {
 	if r == nil || other == nil {
 		return r == other
 	}
-	return r.server == other.server && r.Force == other.Force
+	return r.Server == other.Server && r.Force == other.Force
 }
 
 // Request requests a server, or none if r is nil. It may be called at any time.
@@ -95,26 +39,18 @@ func (r *switchRequest) same(other *switchRequest) bool {
 // probes the requested server first, unless Force is true. A request that differs from the
 // previous one only in its generation has no effect.
 //
-// If the side has no server of this name, Request returns an error, and the previous
-// request stays.
+// If the latest settings have no server of this name, Request returns an error, and the previous
+// request stays. A change of the settings that removes the requested server withdraws the request.
 func (c *Connector) Request(r *Request) error {
 	if r == nil {
-		c.mailbox.put(nil)
-		return nil
+		return c.mailbox.put(nil)
 	}
-	server := slices.IndexFunc(c.Servers, func(s Server) bool { return s.Name == r.Server })
-	if server < 0 {
-		return fmt.Errorf("no server of this side has the name %q; its servers are %s", r.Server, c.names())
-	}
-	c.mailbox.put(&switchRequest{*r, server})
-	return nil
+	next := *r
+	return c.mailbox.put(&next)
 }
 
-// applySwitchRequest reads the mailbox, and reports a request that has changed to the
-// machine.
-func (c *Connector) applySwitchRequest() {
-	c.Alive.Begin(0)
-	next := c.mailbox.latest()
+// applySwitchRequest reports a request that has changed to the machine.
+func (c *Connector) applySwitchRequest(next *Request) {
 	if next == c.request {
 		return
 	}
@@ -124,16 +60,8 @@ func (c *Connector) applySwitchRequest() {
 		c.Observer.Requested(nil)
 		return
 	}
-	c.machine.Requested(next.server, next.Force, time.Now())
+	c.machine.Requested(c.settings.index(next.Server), next.Force, time.Now())
 	c.reportRequest(failover.Pending, "")
-}
-
-func (c *Connector) names() string {
-	names := make([]string, len(c.Servers))
-	for i := range c.Servers {
-		names[i] = c.Servers[i].Name
-	}
-	return strings.Join(names, ", ")
 }
 
 // reportRequest logs and reports an answer to the request. It does nothing if there is

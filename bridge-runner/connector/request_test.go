@@ -30,12 +30,14 @@ func TestRequest_Changes_AreNewRequests(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := newSide(t, 2)
+			x.Apply(x.Settings)
 			x.mustRequest(c.requests[0])
-			read := x.mailbox.latest()
+			_, read := x.mailbox.latest()
 			for _, r := range c.requests[1:] {
 				x.mustRequest(r)
 			}
-			if isNew := x.mailbox.latest() != read; isNew != c.isNew {
+			_, latest := x.mailbox.latest()
+			if isNew := latest != read; isNew != c.isNew {
 				t.Errorf("is it a new request? %t; want %t", isNew, c.isNew)
 			}
 		})
@@ -44,13 +46,14 @@ func TestRequest_Changes_AreNewRequests(t *testing.T) {
 
 func TestRequest_UnknownServer_KeepsPreviousRequest(t *testing.T) {
 	x := newSide(t, 2)
+	x.Apply(x.Settings)
 	x.request("b")
-	before := x.mailbox.latest()
+	_, before := x.mailbox.latest()
 	const want = `no server of this side has the name "c"; its servers are a, b`
 	if err := x.Request(&Request{Server: "c"}); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
-	if got := x.mailbox.latest(); got != before {
+	if _, got := x.mailbox.latest(); got != before {
 		t.Errorf("the request is %+v", got)
 	}
 }

@@ -5,6 +5,7 @@ package connector
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -21,13 +22,15 @@ const drainTimeout = 5 * time.Second
 // and only then closes the old session. By then nothing is in flight. Therefore no
 // message is lost or repeated, also if the servers share their sessions and end the old
 // connection when the new one begins. It returns the session that is in use afterwards.
+//
+// The start of a drain, and a change of the settings that makes the switch useless, cancel it.
 func (c *Connector) switchTo(ctx context.Context, old *session.Session, server int, why string) *session.Session {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, end := c.whileUseful(ctx, server)
+	defer end()
 	c.background.Go(func() {
 		select {
 		case <-c.drainStarted:
-			cancel()
+			end()
 		case <-ctx.Done():
 		}
 	})
@@ -48,12 +51,13 @@ func (c *Connector) switchTo(ctx context.Context, old *session.Session, server i
 	c.Handler.Replace(old, next)
 	c.closeInBackground(old)
 	answer := c.machine.Connected(server, why == v1alpha1.ReasonFailedBack, now)
-	c.Log.Info("switched", "from", c.Servers[c.active].Name, "to", c.Servers[server].Name, "reason", why,
+	c.Log.Info("switched", "from", c.servers[c.active].Name, "to", c.servers[server].Name, "reason", why,
 		"gap", how.Interruption, "drained", how.Drained, "resent", how.Resent)
 	c.active = server
 	c.markActive(server)
 	c.Observer.Switched(server, how, now)
 	c.reportRequest(answer, how.describe())
+	c.dropRemoved()
 	return next
 }
 
@@ -96,19 +100,42 @@ func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, un
 	return c.Handler.Pause(ctx, s)
 }
 
-// renew reconnects to the server in use, so that the server resends the messages that
-// the bridge refused for lack of memory. The server does not count as lost during that
-// time. It returns the session that is in use afterwards, or nil if there is none.
-func (c *Connector) renew(ctx context.Context, old *session.Session) *session.Session {
+// Causes of a reconnection to the server in use, as the log shows them.
+const (
+	causeResend      = "the server resends the messages that did not fit in memory"
+	causeSettings    = "settings of the connection have changed"
+	causeCredentials = "the credentials, the client certificate or the CA have changed"
+)
+
+// renew reconnects to the server in use. It stops publishing, and waits until the messages in
+// flight are acknowledged, so that no message is lost or repeated. The server does not count as
+// lost during that time. It returns the session that is in use afterwards, or nil if there is
+// none.
+func (c *Connector) renew(ctx context.Context, old *session.Session, cause string) *session.Session {
 	c.Alive.Begin(drainTimeout)
 	c.drain(ctx, old)
 	old.Close()
 	next, err := c.connect(ctx, c.active)
 	if err != nil {
-		c.lost(old, diagnosis.Of(err))
+		c.renewalFailed(old, diagnosis.Of(err))
 		return nil
 	}
-	c.Log.Debug("reconnected, so that the server resends the messages that did not fit in memory", "server", c.Servers[c.active].Name)
+	level := slog.LevelInfo
+	if cause == causeResend { // it may repeat often
+		level = slog.LevelDebug
+	}
+	c.Log.Log(ctx, level, "reconnected", "server", c.servers[c.active].Name, "cause", cause)
 	c.Handler.Replace(old, next)
 	return next
+}
+
+// renewalFailed records and reports that the server in use is lost, because the connector could
+// not reconnect to it. A server that refuses the bridge permanently, for example because of a new
+// password, is not tried again at once.
+func (c *Connector) renewalFailed(old *session.Session, why *diagnosis.Problem) {
+	server := c.active
+	c.lost(old, why)
+	if why.Permanent() && server < len(c.servers) { // it was not removed
+		c.machine.Failed(server, true, time.Now())
+	}
 }

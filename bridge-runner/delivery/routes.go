@@ -123,7 +123,7 @@ func (r *routes) sentFor(in *session.Inbound, i int) bool {
 		return true
 	}
 	own := slices.Contains(in.Subscriptions, r.ids[i])
-	if r.added == nil || r.added[i] == 0 {
+	if len(r.added) == 0 || r.added[i] == 0 {
 		return own
 	}
 	first := r.added[i]&arrivedAt(in.QoS) == 0

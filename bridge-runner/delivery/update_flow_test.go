@@ -94,7 +94,8 @@ func (f *flow) update(all [][]manifest.Rule, n int) {
 		})
 		before, end := f.arrived.Load(), time.Now().Add(script.Timeout)
 		for f.arrived.Load() == before {
-			if time.Sleep(10 * time.Microsecond); time.Now().After(end) {
+			time.Sleep(10 * time.Microsecond)
+			if time.Now().After(end) {
 				f.t.Errorf("no message arrives after %d updates", i+1)
 				return
 			}

@@ -63,6 +63,15 @@ func ReferenceMissing(err error) *Problem {
 	return &Problem{Reason: v1alpha1.ReasonReferenceMissing, Message: err.Error()}
 }
 
+// CredentialsUnusable explains that the bridge keeps its connection, because the changed credentials
+// cannot be used.
+func CredentialsUnusable(err error) *Problem {
+	return &Problem{
+		Reason:  v1alpha1.ReasonCredentialsUnusable,
+		Message: "the credentials, the client certificate or the CA have changed and cannot be used, so that the bridge keeps its connection, which uses the previous ones: " + err.Error(),
+	}
+}
+
 // Of explains why an attempt failed, a session ended or a message was refused. It describes nil, and an
 // error of an unknown type, as a closed connection.
 func Of(err error) *Problem { return explain(err, "failover.connectTimeoutSeconds") }

@@ -41,6 +41,10 @@
 // probe passes. A forced request switches without a probe. If the probe or the switch
 // fails, the request is refused, but the server keeps its priority. While no server is in
 // use, a request ends the pause between two rounds, and is neither done nor refused.
+//
+// The settings and the list of servers may change at any time, see [Machine.Reconfigured]. A
+// server that stays in the list keeps its history. If the server in use is removed, it stays in
+// use until one of the other servers is connected.
 package failover
 
 import (
@@ -89,7 +93,8 @@ type Machine struct {
 	servers []server
 	// request gives the requested server its priority.
 	request request
-	// active is the index of the server in use, or noServer.
+	// active is the index of the server in use, or noServer. It is len(servers)-1 = cfg.Servers
+	// if the server in use was removed from the list. Otherwise len(servers) is cfg.Servers.
 	active int
 	// pauses is the number of pauses since the last stable connection.
 	pauses int
@@ -134,6 +139,12 @@ type server struct {
 	failedBack bool
 	// flaps is the number of failbacks in a row that did not last, at most maxFlaps.
 	flaps int
+
+	// leaveFailures is the number of failed attempts to leave the removed server for this one
+	// since the latest change of the settings, at most maxFlaps. leaveFailedAt is the time of the
+	// latest of them. Both are valid while the removed server is in use.
+	leaveFailures int
+	leaveFailedAt time.Time
 }
 
 // New returns a machine at the start of its first round. random is the source of
@@ -242,7 +253,11 @@ func (m *Machine) Failed(i int, permanent bool, now time.Time) Answer {
 	s := &m.servers[i]
 	answer := NoAnswer
 	if i != m.active && m.active != noServer { // a switch to it failed
-		s.flaps = min(s.flaps+1, maxFlaps)
+		if m.leaving() {
+			m.leaveFailed(i, now)
+		} else {
+			s.flaps = min(s.flaps+1, maxFlaps)
+		}
 		answer = m.answerRequest(i, ConnectFailed)
 	}
 	m.fail(i, now)
@@ -271,6 +286,7 @@ func (m *Machine) Connected(i int, failedBack bool, now time.Time) Answer {
 	s.failedAt, s.refusedAt, s.passingSince, s.probeAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	s.connectedAt, s.failedBack, s.tried = now, failedBack, true
 	m.active, m.skipWait = i, false
+	m.dropRemoved()
 	return answer
 }
 
@@ -282,6 +298,7 @@ func (m *Machine) Lost(i int, now time.Time) {
 	}
 	m.disconnected(i, now)
 	m.fail(i, now)
+	m.dropRemoved()
 }
 
 // disconnected records that server i is no longer in use. If its connection was stable,

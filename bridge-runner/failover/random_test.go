@@ -31,7 +31,12 @@ type world struct {
 	tried    map[int]bool // the servers tried after since
 	idle     int          // answers in a row without an action and without a wait
 	attempts int
+	// allowed is the number of attempts that changes of the settings may add.
+	allowed int
 }
+
+// maxServers is the largest number of servers in the list.
+const maxServers = 4
 
 type simulated struct {
 	up      bool
@@ -60,15 +65,8 @@ func (w *world) fatal(format string, args ...any) {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	random := rand.New(rand.NewPCG(seed, 0))
-	seconds := func(limit int) time.Duration { return time.Duration(1+random.IntN(limit)) * time.Second }
-	cfg := Config{
-		Servers: 1 + random.IntN(4), RetryInitial: 50*time.Millisecond + seconds(2)/4, RetryMax: seconds(60),
-		ProbeInterval: seconds(60), Failback: random.IntN(4) > 0, Stable: seconds(120),
-	}
-	cfg.RetryMax = max(cfg.RetryMax, cfg.RetryInitial)
-	if !cfg.Failback && random.IntN(2) == 0 {
-		cfg.ProbeInterval = 0
-	}
+	cfg := randomConfig(random, 50*time.Millisecond+time.Duration(1+random.IntN(2))*time.Second/4)
+	cfg.Servers = 1 + random.IntN(maxServers)
 	w := &world{t: t, random: random, m: New(cfg, random.Float64), active: noServer, requested: noServer, servers: make([]simulated, cfg.Servers)}
 	w.now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	w.since, w.tried = w.now, map[int]bool{}
@@ -77,7 +75,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 }
 
 // change gives a random state to each server whose time has come, and sometimes
-// changes the request.
+// changes the request, or the settings and the list.
 func (w *world) change() {
 	for i := range w.servers {
 		s := &w.servers[i]
@@ -95,7 +93,10 @@ func (w *world) change() {
 		w.say("%d is %+v", i, *s)
 	}
 	if !w.settled && w.random.IntN(2000) == 0 {
-		w.request(w.random.IntN(len(w.servers)+1)-1, w.random.IntN(2) == 0)
+		w.request(w.random.IntN(w.m.cfg.Servers+1)-1, w.random.IntN(2) == 0)
+	}
+	if !w.settled && w.random.IntN(2000) == 0 {
+		w.reconfigure()
 	}
 }
 
@@ -135,6 +136,7 @@ func (w *world) attempt(i int, back bool) {
 		answer := w.m.Connected(i, back, w.now)
 		w.active = i
 		w.answer(answer)
+		w.forgetMissing()
 		if s := &w.servers[i]; s.lasts > 0 {
 			s.until = w.now.Add(s.lasts)
 		}
@@ -152,6 +154,7 @@ func (w *world) step() {
 		w.say("lost %d", w.active)
 		w.m.Lost(w.active, w.now)
 		w.active, w.since, w.tried = noServer, w.now, map[int]bool{}
+		w.forgetMissing()
 	}
 	for i, p := range w.pending {
 		if !w.now.Before(p.at) {
@@ -176,9 +179,9 @@ func (w *world) step() {
 			w.pending = append(w.pending, probe{i, w.now.Add(time.Duration(w.random.IntN(3000)) * time.Millisecond)})
 		}
 		if out.Switch >= 0 {
-			w.say("switch to %d, requested: %v", out.Switch, out.Requested)
+			w.say("switch to %d, requested: %v, removed: %v", out.Switch, out.Requested, out.Removed)
 			w.idle = 0
-			w.attempt(out.Switch, !out.Requested)
+			w.attempt(out.Switch, !out.Requested && !out.Removed)
 			return
 		}
 		wait = out.Wait
@@ -231,7 +234,8 @@ func latest(a, b time.Time) time.Time {
 }
 
 // However the servers behave, each is tried, the machine never spins, and the number of
-// attempts is bounded. When the servers no longer change, the best usable one is in use.
+// attempts is bounded, also if the settings and the list change. When the servers and the list no
+// longer change, the best usable server of the list is in use.
 func TestMachine_RandomServers_TriesAllAndEndsAtTheBest(t *testing.T) {
 	const seeds = 200
 	for seed := range uint64(seeds) {
@@ -239,13 +243,13 @@ func TestMachine_RandomServers_TriesAllAndEndsAtTheBest(t *testing.T) {
 		w.say("seed %d", seed)
 		for start := w.now; w.now.Sub(start) < 3*time.Hour; {
 			w.step()
-			if limit := len(w.servers) * (2 + int(w.now.Sub(start)/(w.m.cfg.RetryInitial/2))); w.attempts > limit {
+			if limit := w.allowed + maxServers*(2+int(w.now.Sub(start)/(w.m.cfg.RetryInitial/2))); w.attempts > limit {
 				w.fatal("%d attempts", w.attempts)
 			}
 		}
 		w.settled = true
 		w.request(noServer, false)
-		good := w.random.IntN(len(w.servers))
+		good := w.random.IntN(w.m.cfg.Servers)
 		forever := w.now.Add(1000 * time.Hour)
 		for i := range w.servers {
 			w.servers[i] = simulated{up: i >= good, passes: i >= good, until: forever}
@@ -253,7 +257,7 @@ func TestMachine_RandomServers_TriesAllAndEndsAtTheBest(t *testing.T) {
 		for end := w.now.Add(70*2*time.Minute + 10*time.Minute); w.now.Before(end); {
 			w.step()
 		}
-		if w.active == noServer || w.m.cfg.Failback && w.active != good {
+		if w.active == noServer || w.active >= w.m.cfg.Servers || w.m.cfg.Failback && w.active != good {
 			w.fatal("seed %d: %d is used, but %d is the best", seed, w.active, good)
 		}
 	}

@@ -33,8 +33,9 @@ type Standby struct {
 	// Switch is the server to switch to, or -1. The caller must report the result with
 	// Connected or Failed.
 	Switch int
-	// Requested is true if the switch was requested. Otherwise it is a failback.
-	Requested bool
+	// Requested is true if the switch was requested, and Removed is true if the server in use
+	// was removed from the list. If both are false, the switch is a failback.
+	Requested, Removed bool
 	// Answer is the answer to the request.
 	Answer Answer
 	// Wait is the time to wait before the next call of [Machine.NextStandby]. 0 means to wait
@@ -47,6 +48,14 @@ func (m *Machine) NextStandby(now time.Time) Standby {
 	out := m.nextRequested()
 	if out.Requested {
 		return out
+	}
+	to, wait := m.nextLeave(now)
+	if to != noServer {
+		out.Switch, out.Removed = to, true
+		return out
+	}
+	if wait > 0 {
+		out.limitWait(wait)
 	}
 	stable := m.failback(now)
 	out.Switch = stable
@@ -130,7 +139,7 @@ func (m *Machine) requiredStable(i int) time.Duration {
 // now. The caller must check the age of its latest probe.
 func (m *Machine) failback(now time.Time) int {
 	best := noServer
-	if m.stopped {
+	if m.stopped || m.leaving() {
 		return best
 	}
 	for i := range m.servers {
@@ -153,7 +162,7 @@ func (m *Machine) isStable(i int, now time.Time) bool {
 // isCandidate reports whether a server is better than the server in use, and passes its
 // probes.
 func (m *Machine) isCandidate(i int) bool {
-	return m.cfg.Failback && m.active != noServer && i != m.active && m.rank(i) < m.rank(m.active) && !m.servers[i].passingSince.IsZero()
+	return m.cfg.Failback && m.active != noServer && !m.leaving() && i != m.active && m.rank(i) < m.rank(m.active) && !m.servers[i].passingSince.IsZero()
 }
 
 // untilFailback is the time until the machine may fail back. It is 0 if that depends on

@@ -89,7 +89,7 @@ func newMetrics(zeros bool) *Metrics {
 		connected:          gauge("connected", "State of the side: 1 if a server is connected, otherwise 0.", "side"),
 		active:             gauge("active_server", "State of the server: 1 if it is active, otherwise 0.", "side", "server"),
 		up:                 gauge("server_up", "State of the server: 1 if it is active, or if its latest attempt or probe has succeeded; 0 if it was lost, or if its latest attempt or probe has failed. It is absent before the first attempt or probe.", "side", "server"),
-		switches:           counter("switches_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the previous server, FailedBack or SwitchRequested.", "side", "cause"),
+		switches:           counter("switches_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the previous server, FailedBack, SwitchRequested or ServerRemoved.", "side", "cause"),
 		connectionFailures: counter("connection_failures_total", "Number of failed attempts to connect, by reason.", "side", "server", "reason"),
 		probes:             counter("probes_total", "Number of probes of servers that are not active, by result: passed, or the reason for the failure.", "side", "server", "result"),
 		switchDuration: newHistogram("switch_duration_seconds", "Time without a server that accepts messages, in seconds: from the loss of the active server, or from the start of the drain before a switch, until a server is ready.",
@@ -170,7 +170,7 @@ func (m *Metrics) side(name string) sideMetrics {
 
 // init sets the gauges and counters of all servers to 0, so that they are visible from the
 // start.
-func (m *sideMetrics) init(servers []v1alpha1.Server) {
+func (m *sideMetrics) init(servers []v1alpha1.ServerStatus) {
 	m.connectedGauge.set(0)
 	for i := range servers {
 		m.active.with(servers[i].Name).set(0)

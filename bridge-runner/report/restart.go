@@ -42,7 +42,7 @@ func (s *Side) restartLocked(servers []v1alpha1.Server, now metav1.Time) {
 	removed := maps.Clone(before)
 	s.status.Servers = nil
 	for i := range servers {
-		e := v1alpha1.ServerStatus{Name: servers[i].Name, URL: v1alpha1.PublicURL(servers[i].URL), State: v1alpha1.ServerStandby, Since: now}
+		e := standbyServer(servers[i].Name, v1alpha1.PublicURL(servers[i].URL), now)
 		if old, ok := before[e.Name]; ok && old.URL == e.URL {
 			e = old
 		}
@@ -53,8 +53,8 @@ func (s *Side) restartLocked(servers []v1alpha1.Server, now metav1.Time) {
 		s.metrics.remove(name)
 	}
 	s.status.RequestedSwitch = nil // the bridge reports it again
-	s.lostServer, s.shortfalls = noServer, map[int][]v1alpha1.Shortfall{}
-	s.metrics.init(servers)
+	s.lostServer, s.shortfalls = "", map[int][]v1alpha1.Shortfall{}
+	s.metrics.init(s.status.Servers)
 }
 
 // restart sets the gauges of the directions as at the start of a bridge: the messages that the

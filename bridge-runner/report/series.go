@@ -30,8 +30,9 @@ const (
 // probePassed is the result of a probe that has passed.
 const probePassed = "passed"
 
-// initCounters creates the series of a side with these servers.
-func (m *sideMetrics) initCounters(servers []v1alpha1.Server) {
+// initCounters creates the series of a side with these servers. It does not change series that
+// exist.
+func (m *sideMetrics) initCounters(servers []v1alpha1.ServerStatus) {
 	reasons := diagnosis.ServerReasons()
 	for i := range servers {
 		name := servers[i].Name
@@ -44,7 +45,7 @@ func (m *sideMetrics) initCounters(servers []v1alpha1.Server) {
 		}
 	}
 	if len(servers) > 1 {
-		initSeries(m.zeros, m.switches, append(reasons, v1alpha1.ReasonFailedBack, v1alpha1.ReasonSwitchRequested)...)
+		initSeries(m.zeros, m.switches, append(reasons, v1alpha1.ReasonFailedBack, v1alpha1.ReasonSwitchRequested, v1alpha1.ReasonServerRemoved)...)
 	}
 }
 

@@ -89,8 +89,8 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 	return v1alpha1.MQTTBridgeStatus{
 		Conditions: []metav1.Condition{st.ready},
 		Runner:     st.runner.DeepCopy(),
-		Local:      st.Local.status.DeepCopy(),
-		Remote:     st.Remote.status.DeepCopy(),
+		Local:      st.Local.statusLocked(),
+		Remote:     st.Remote.statusLocked(),
 		Buffer:     st.buffer.DeepCopy(),
 		Deletion:   st.deletion.DeepCopy(),
 
@@ -98,14 +98,19 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 	}
 }
 
-// SetGeneration records that the runner runs the manifest of this generation.
+// SetGeneration records that the runner runs the manifest of this generation, which replaces a
+// refused manifest of an earlier generation.
 func (st *State) SetGeneration(generation int64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.runner.Generation != generation {
-		st.runner.Generation = generation
-		st.updateReadyLocked(time.Now())
+	if st.runner.Generation == generation {
+		return
 	}
+	st.runner.Generation = generation
+	if r := st.runner.Refused; r != nil && r.Generation < generation {
+		st.runner.Refused = nil
+	}
+	st.updateReadyLocked(time.Now())
 }
 
 // Stopping records that the runner accepts no more messages, because it stops.
@@ -137,10 +142,10 @@ type Side struct {
 	// connection.
 	shortfalls map[int][]v1alpha1.Shortfall
 
-	// lostServer is the index of the server that was active last and was lost, noServer if
+	// lostServer is the name of the server that was active last and was lost. It is empty if
 	// none was. lostReason and lostAt are the reason and the time of the loss, and silent is
 	// the time for which the server had not answered before it.
-	lostServer int
+	lostServer string
 	lostReason string
 	lostAt     time.Time
 	silent     time.Duration
@@ -150,14 +155,12 @@ type Side struct {
 const noServer = -1
 
 func newSide(st *State, servers []v1alpha1.Server, metrics sideMetrics) *Side {
-	s := &Side{state: st, metrics: metrics, shortfalls: map[int][]v1alpha1.Shortfall{}, lostServer: noServer}
+	s := &Side{state: st, metrics: metrics, shortfalls: map[int][]v1alpha1.Shortfall{}}
 	s.status.Switches = ptr.To[int64](0)
 	for i := range servers {
-		s.status.Servers = append(s.status.Servers, v1alpha1.ServerStatus{
-			Name: servers[i].Name, URL: v1alpha1.PublicURL(servers[i].URL), State: v1alpha1.ServerStandby, Since: st.start,
-		})
+		s.status.Servers = append(s.status.Servers, standbyServer(servers[i].Name, v1alpha1.PublicURL(servers[i].URL), st.start))
 	}
-	metrics.init(servers)
+	metrics.init(s.status.Servers)
 	return s
 }
 
@@ -166,10 +169,10 @@ func (s *Side) Connected(server int, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	s.setActiveLocked(server, at)
-	if s.lostServer != noServer {
+	if s.lostServer != "" {
 		gap := at.Sub(s.lostAt)
 		s.metrics.switchDuration.Observe(gap.Seconds())
-		if s.lostServer != server {
+		if s.lostServer != s.status.Servers[server].Name {
 			r := s.failoverLocked(s.lostServer, server, s.lostReason, at, gap)
 			r.SilentMilliseconds = ptr.To(s.silent.Milliseconds())
 			s.recordFailoverLocked(r)
@@ -182,13 +185,12 @@ func (s *Side) Connected(server int, at time.Time) {
 func (s *Side) Switched(server int, how connector.Switch, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	from := slices.IndexFunc(s.status.Servers, func(e v1alpha1.ServerStatus) bool { return e.State == v1alpha1.ServerActive })
-	e := &s.status.Servers[from]
+	e := &s.status.Servers[s.activeIndexLocked()]
 	e.State, e.Since = v1alpha1.ServerStandby, metav1.NewTime(at)
 	s.metrics.disconnected(e.Name)
 	s.setActiveLocked(server, at)
 	s.metrics.switchDuration.Observe(how.Interruption.Seconds())
-	r := s.failoverLocked(from, server, how.Reason, at, how.Interruption)
+	r := s.failoverLocked(e.Name, server, how.Reason, at, how.Interruption)
 	r.Drained, r.Resent = ptr.To(int64(how.Drained)), ptr.To(int64(how.Resent))
 	s.recordFailoverLocked(r)
 	s.state.updateReadyLocked(at)
@@ -197,7 +199,8 @@ func (s *Side) Switched(server int, how connector.Switch, at time.Time) {
 func (s *Side) setActiveLocked(server int, at time.Time) {
 	e := &s.status.Servers[server]
 	e.State, e.Since, e.LastError = v1alpha1.ServerActive, metav1.NewTime(at), nil
-	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: v1alpha1.RoleAt(server), Place: int32(server + 1), Since: metav1.NewTime(at)} //nolint:gosec // at most 16 servers
+	role, place := placeOf(server)
+	s.status.Active = &v1alpha1.ActiveServer{Name: e.Name, URL: e.URL, Role: role, Place: place, Since: metav1.NewTime(at)}
 	s.status.Shortfalls = s.shortfalls[server]
 	s.metrics.connected(e.Name)
 	s.metrics.setUp(e.Name, true)
@@ -217,7 +220,7 @@ func (s *Side) disconnectedLocked() {
 	s.status.Active, s.status.Shortfalls = nil, nil
 }
 
-// ShortfallsFound implements connector.Observer. The shortfalls are reported when the server becomes
+// ShortfallsFound implements connector.Observer. The shortfalls are reported while the server is
 // active.
 func (s *Side) ShortfallsFound(server int, shortfalls []diagnosis.Problem) {
 	s.state.mu.Lock()
@@ -226,12 +229,16 @@ func (s *Side) ShortfallsFound(server int, shortfalls []diagnosis.Problem) {
 	for _, short := range shortfalls {
 		s.shortfalls[server] = append(s.shortfalls[server], v1alpha1.Shortfall{Reason: short.Reason, Message: truncate(short.Message, maxMessage)})
 	}
+	if server == s.activeIndexLocked() && !slices.Equal(s.status.Shortfalls, s.shortfalls[server]) {
+		s.status.Shortfalls = s.shortfalls[server]
+		s.state.updateReadyLocked(time.Now())
+	}
 }
 
 // failoverLocked returns the record of a change from one server to another.
-func (s *Side) failoverLocked(from, to int, reason string, at time.Time, gap time.Duration) *v1alpha1.FailoverRecord {
+func (s *Side) failoverLocked(from string, to int, reason string, at time.Time, gap time.Duration) *v1alpha1.FailoverRecord {
 	return &v1alpha1.FailoverRecord{
-		From:                 s.status.Servers[from].Name,
+		From:                 from,
 		To:                   s.status.Servers[to].Name,
 		Reason:               reason,
 		Time:                 metav1.NewMicroTime(at),
@@ -282,7 +289,7 @@ func (s *Side) Probed(server int, why *diagnosis.Problem, at time.Time) {
 func (s *Side) Lost(server int, why *diagnosis.Problem, silent time.Duration, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.lostServer, s.lostReason, s.lostAt, s.silent = server, why.Reason, at, silent
+	s.lostServer, s.lostReason, s.lostAt, s.silent = s.status.Servers[server].Name, why.Reason, at, silent
 	s.metrics.silence.Observe(silent.Seconds())
 	s.status.Active, s.status.Shortfalls = nil, nil
 	s.metrics.disconnected(s.status.Servers[server].Name)
@@ -297,9 +304,14 @@ func (s *Side) Failed(server int, why *diagnosis.Problem, at time.Time) {
 	s.setFailedLocked(server, why, at)
 }
 
-// Handshake counts a successful TLS handshake with a server.
-func (s *Side) Handshake(server int, h transport.Handshake) {
-	s.metrics.handshake(s.status.Servers[server].Name, h) // without the lock, because the name of a server never changes
+// Handshake counts a successful TLS handshake with the server of this name. It ignores a server
+// that was removed meanwhile.
+func (s *Side) Handshake(server string, h transport.Handshake) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if s.listedLocked(server) {
+		s.metrics.handshake(server, h)
+	}
 }
 
 // setFailedLocked records the failure of a server. A further failure with the same reason and

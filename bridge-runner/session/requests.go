@@ -136,8 +136,8 @@ func (s *Session) sendRequests(all []*request) *requestWait {
 // ([MQTT-2.3.1-2]; of 5 [MQTT-2.2.1-3]), or 0 if there is none.
 func (s *Session) freeRequestIDLocked() uint16 {
 	for id := minRequestID; id <= maxRequestID; id++ {
-		if s.requests[uint16(id)] == nil { //nolint:gosec // at most 65535
-			return uint16(id) //nolint:gosec // at most 65535
+		if s.requests[uint16(id)] == nil {
+			return uint16(id)
 		}
 	}
 	return 0
@@ -201,7 +201,8 @@ func (s *Session) applyAnswerLocked(r *request, a *packet.Suback) {
 			w.refused = append(w.refused, RefusedFilter{c.Filter, code, s.maskSecrets(a.Reason)})
 		}
 	}
-	if w.unanswered--; w.unanswered == 0 {
+	w.unanswered--
+	if w.unanswered == 0 {
 		close(w.answered)
 	}
 }

@@ -131,6 +131,9 @@ func validateSide(s *v1alpha1.Side, path *field.Path) field.ErrorList {
 		}
 	}
 	errs = append(errs, quantityInRange(path.Child("maximumPacketSize"), s.MaximumPacketSize, "1Ki", "268435460", "maximumPacketSize must be from 1Ki to 268435460, as in 32Mi")...)
+	if s.Reconnect != nil {
+		errs = append(errs, oneOf(path.Child("reconnect"), *s.Reconnect, v1alpha1.ReconnectNever, v1alpha1.ReconnectOnChange)...)
+	}
 	if s.BridgeMode != nil {
 		errs = append(errs, oneOf(path.Child("bridgeMode"), *s.BridgeMode, v1alpha1.BridgeModeAuto, v1alpha1.BridgeModeOff)...)
 	}

@@ -52,6 +52,9 @@ func TestChange_RulesUnderLoad_AppliedInTheProcessWithoutLoss(t *testing.T) {
 			far.Wait("extra/a", 1, eventTimeout)
 			l.flow(250)
 			l.finish()
+			if n := strings.Count(l.runner.Log(), "msg=connected"); n != 2 {
+				t.Errorf("%d connections were made, want one per side", n)
+			}
 			forwarded := l.runner.Metrics().Sum("mqttbridge_messages_forwarded_total", "direction=localToRemote")
 			if n := float64(l.collector.Count()); forwarded < n {
 				t.Errorf("%v messages were forwarded, and %v arrived: the counters have started again", forwarded, n)
@@ -139,8 +142,8 @@ func TestChange_ServersAndRules_StatusAndSeriesFollow(t *testing.T) {
 	l.manifest.Spec.LocalToRemote = []v1alpha1.Rule{{Filter: "elsewhere/#"}}
 	l.runner.Update(l.manifest)
 	s := l.runner.WaitActive("other", eventTimeout)
-	if len(s.Remote.Servers) != 1 || *s.Remote.Switches != 0 {
-		t.Errorf("%+v", s.Remote)
+	if len(s.Remote.Servers) != 1 || *s.Remote.Switches != 1 || s.Remote.LastFailover.Reason != v1alpha1.ReasonServerRemoved {
+		t.Errorf("%+v, last change of the server: %+v", s.Remote, s.Remote.LastFailover)
 	}
 	for _, sample := range l.runner.Metrics() {
 		if server := sample.Labels["server"]; sample.Labels["side"] == "remote" && server != "" && server != "other" {

@@ -1,0 +1,180 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package connector
+
+import (
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// filters makes the connector subscribe to these filters.
+func filters(names ...string) func(*Settings) {
+	return func(s *Settings) {
+		s.Subscriptions = func(bool) []session.Subscription {
+			out := make([]session.Subscription, len(names))
+			for i, name := range names {
+				out[i].Filter = name
+			}
+			return out
+		}
+	}
+}
+
+// subscribed answers the next packet, which must be a SUBSCRIBE to these filters, with these codes.
+func subscribed(t *testing.T, c *script.Conn, codes []byte, names ...string) {
+	t.Helper()
+	p := c.Next()
+	if p.Type != v5.SUBSCRIBE || len(p.Subscriptions) != len(names) {
+		t.Fatalf("got %s, want SUBSCRIBE %v", p, names)
+	}
+	for i, name := range names {
+		if p.Subscriptions[i].Topic != name {
+			t.Fatalf("got %s, want SUBSCRIBE %v", p, names)
+		}
+	}
+	c.Send(script.Packet{Type: v5.SUBACK, ID: p.ID, Codes: codes})
+}
+
+func TestApply_SettingsOfConnectionChanged_ReconnectsToSameServer(t *testing.T) {
+	for name, change := range map[string]func(*Settings){
+		"session":    func(s *Settings) { s.Session = "other" },
+		"connection": func(s *Settings) { s.Servers[0].Connection = "other" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, a := newConnected(t, 2)
+			x.change(change)
+			x.want("paused")
+			leave(a)
+			a = x.connect(0)
+			x.want("replaced")
+			x.wantNone("lost 0")
+			_ = a.Close()
+			x.want("lost 0") // it has reconnected once
+		})
+	}
+}
+
+func TestApply_ReconnectionFails_FailsOver(t *testing.T) {
+	x, a := newConnected(t, 2)
+	x.change(func(s *Settings) { s.Session = "other" })
+	leave(a)
+	x.accept(0, bridgeID).Send(script.Packet{Type: v5.CONNACK, Code: 0x87})
+	_ = x.connect(1)
+	x.want("lost 0", "down", "connected 1")
+}
+
+func TestApply_NewFilter_SubscribesOnConnectionInUse(t *testing.T) {
+	x := newSide(t, 2)
+	filters("f")(&x.Settings)
+	x.run()
+	a := x.connect(0)
+	subscribed(t, a, []byte{0}, "f")
+	x.want("connected 0")
+	x.change(filters("f", "g"))
+	subscribed(t, a, []byte{0}, "g")
+	x.force("b")
+	b := x.connect(1)
+	subscribed(t, b, []byte{0, 0}, "f", "g")
+	x.want("switched 1")
+	x.wantNone("lost 0")
+}
+
+// The bridge returns to a server that it has left before the change.
+func TestApply_NewFilter_SubscribesOnResumedSession(t *testing.T) {
+	x := newSide(t, 2)
+	filters("f")(&x.Settings)
+	x.run()
+	a := x.connect(0)
+	subscribed(t, a, []byte{0}, "f")
+	x.want("connected 0")
+	x.force("b")
+	b := x.connect(1)
+	subscribed(t, b, []byte{0}, "f")
+	leave(a)
+	x.want("switched 1")
+	x.change(filters("g"))
+	subscribed(t, b, []byte{0}, "g")
+	wantUnsubscribe(t, b, "f")
+	x.force("a")
+	a = x.accept(0, bridgeID)
+	a.Send(script.Connack(true, nil))
+	subscribed(t, a, []byte{0}, "g")
+	wantUnsubscribe(t, a, "f")
+	x.want("switched 0")
+}
+
+func TestApply_NewFilterRefused_UsesAnotherServer(t *testing.T) {
+	x, a := newConnected(t, 2)
+	x.change(filters("f"))
+	subscribed(t, a, []byte{0x87}, "f")
+	leave(a)
+	b := x.connect(1)
+	subscribed(t, b, []byte{0}, "f")
+	x.want("lost 0", "connected 1")
+}
+
+// A status that names the changed settings promises that messages arrive for the new filter.
+func TestApply_NewFilter_InEffectWhenSubscribed(t *testing.T) {
+	inEffect := make(chan struct{}, 1)
+	x, a := newConnected(t, 1)
+	x.change(func(s *Settings) {
+		filters("f")(s)
+		s.InEffect = func() { inEffect <- struct{}{} }
+	})
+	p := a.Next()
+	if p.Type != v5.SUBSCRIBE {
+		t.Fatalf("got %s, want SUBSCRIBE", p)
+	}
+	select {
+	case <-inEffect:
+		t.Fatal("in effect before the server has answered")
+	case <-time.After(50 * time.Millisecond):
+	}
+	a.Send(script.Packet{Type: v5.SUBACK, ID: p.ID, Codes: []byte{0}})
+	awaitInEffect(t, inEffect)
+}
+
+func TestApply_NoServerInUse_InEffectAtOnce(t *testing.T) {
+	inEffect := make(chan struct{}, 1)
+	x, a := newConnected(t, 1)
+	_ = a.Close()
+	x.want("lost 0", "down")
+	x.accept(0, bridgeID).Send(script.Packet{Type: v5.CONNACK, Code: 0x87})
+	x.want("failed 0")
+	x.change(func(s *Settings) { s.InEffect = func() { inEffect <- struct{}{} } })
+	awaitInEffect(t, inEffect)
+}
+
+func awaitInEffect(t *testing.T, inEffect <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-inEffect:
+	case <-time.After(script.Timeout):
+		t.Fatal("the settings are not in effect")
+	}
+}
+
+// An earlier process may have made the subscription, or another server of a cluster that shares
+// sessions.
+func TestApply_FilterRemoved_EndedOnServerThatThisProcessHasNotUsed(t *testing.T) {
+	x := newSide(t, 2)
+	filters("f", "g")(&x.Settings)
+	x.run()
+	a := x.connect(0)
+	subscribed(t, a, []byte{0, 0}, "f", "g")
+	x.want("connected 0")
+	x.change(filters("f"))
+	wantUnsubscribe(t, a, "g")
+	x.force("b")
+	b := x.accept(1, bridgeID)
+	b.Send(script.Connack(true, nil))
+	subscribed(t, b, []byte{0}, "f")
+	wantUnsubscribe(t, b, "g")
+	x.want("switched 1")
+}

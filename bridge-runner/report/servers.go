@@ -1,0 +1,78 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
+)
+
+// maxServers is the largest number of servers that the schema allows.
+const maxServers = 16
+
+// ServersChanged implements connector.Observer. Servers that stay keep their state, its time and
+// their latest failure. The series of removed servers disappear.
+func (s *Side) ServersChanged(servers []connector.Server, kept []int, at time.Time) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	before, shortfalls := s.status.Servers, s.shortfalls
+	s.status.Servers, s.shortfalls = make([]v1alpha1.ServerStatus, len(servers)), map[int][]v1alpha1.Shortfall{}
+	for i, old := range kept {
+		if old < 0 {
+			s.status.Servers[i] = standbyServer(servers[i].Name, servers[i].URL, metav1.NewTime(at))
+			continue
+		}
+		s.status.Servers[i] = before[old]
+		s.shortfalls[i] = shortfalls[old]
+	}
+	if active := s.activeIndexLocked(); active != noServer {
+		s.status.Active.Role, s.status.Active.Place = placeOf(active)
+	}
+	for i := range before {
+		if !s.listedLocked(before[i].Name) {
+			s.metrics.remove(before[i].Name)
+		}
+	}
+	for _, server := range servers {
+		if !slices.ContainsFunc(before, func(e v1alpha1.ServerStatus) bool { return e.Name == server.Name }) {
+			s.metrics.active.with(server.Name).set(0)
+		}
+	}
+	s.metrics.initCounters(s.status.Servers)
+	s.state.updateReadyLocked(at)
+}
+
+// standbyServer returns the status of a server before its first attempt or probe.
+func standbyServer(name, publicURL string, since metav1.Time) v1alpha1.ServerStatus {
+	return v1alpha1.ServerStatus{Name: name, URL: publicURL, State: v1alpha1.ServerStandby, Since: since}
+}
+
+// placeOf returns the role and the place of the server with an index. A removed server in use is
+// behind the list, and the schema allows no place behind 16 servers.
+func placeOf(server int) (role v1alpha1.ServerRole, place int32) {
+	return v1alpha1.RoleAt(server), int32(min(server+1, maxServers)) //nolint:gosec // at most 16
+}
+
+// activeIndexLocked returns the index of the server in use, or noServer.
+func (s *Side) activeIndexLocked() int {
+	return slices.IndexFunc(s.status.Servers, func(e v1alpha1.ServerStatus) bool { return e.State == v1alpha1.ServerActive })
+}
+
+// listedLocked reports whether the list has a server with this name.
+func (s *Side) listedLocked(name string) bool {
+	return slices.ContainsFunc(s.status.Servers, func(e v1alpha1.ServerStatus) bool { return e.Name == name })
+}
+
+// statusLocked returns a copy of the status of the side, with no more servers than the schema
+// allows.
+func (s *Side) statusLocked() *v1alpha1.SideStatus {
+	out := s.status.DeepCopy()
+	out.Servers = out.Servers[:min(len(out.Servers), maxServers)]
+	return out
+}

@@ -1,0 +1,142 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
+)
+
+// pipeOptions returns the settings of a pipe that [delivery.Pipe.Update] can change.
+func pipeOptions(s *config.Settings) delivery.Options {
+	return delivery.Options{
+		MemoryBytes:   s.MemoryBytes,
+		BufferQoS0:    s.BufferQoS0,
+		Unforwardable: delivery.Unforwardable{Block: s.BlockUnforwardable, DeadLetter: s.DeadLetterTopic},
+		Drain:         delivery.DrainRate{Messages: s.DrainMessages, Bytes: s.DrainBytes},
+	}
+}
+
+// diskBytes returns the size of the buffer on disk of a direction with these rules, in bytes. It
+// is 0 if the direction has none.
+func diskBytes(s *config.Settings, rules []manifest.Rule) int64 {
+	if len(rules) == 0 {
+		return 0
+	}
+	return s.Disk.Bytes
+}
+
+// meter returns the meter of a direction with these rules and settings.
+func (b *bridge) meter(direction string, rules []manifest.Rule, s *config.Settings) delivery.Meter {
+	b.metrics.SetCapacity(direction, int64(s.MemoryBytes), diskBytes(s, rules))
+	return b.metrics.Meter(direction, rules, b.log)
+}
+
+// connect gives the connectors the settings of a version, and makes them report its generation
+// when these are in effect.
+func (b *bridge) connect(v *version) {
+	s, inEffect := v.settings, b.progress.begin(v.manifest.Generation)
+	base := session.Config{
+		Transport: transport.Config{DelayReads: b.delayReads},
+		Window:    s.InflightWindow, Will: b.notifier.will(), RequireNoEcho: s.Loop, Flusher: b.flusher,
+	}
+	apply := func(c *connector.Connector, side *config.Side, rules []manifest.Rule, tickets ticketBook, observer *report.Side, name string) {
+		base := base
+		base.Fault = b.metrics.Faults(name, c.Log)
+		settings := connectorSettings(side, rules, base, b.secrets, tickets.of(side, observer))
+		settings.InEffect = inEffect
+		c.Apply(settings)
+	}
+	apply(b.local, &s.Local, s.LocalToRemote, b.localTickets, b.state.Local, manifest.SideLocal)
+	apply(b.remote, &s.Remote, s.RemoteToLocal, b.remoteTickets, b.state.Remote, manifest.SideRemote)
+}
+
+// ticketBook has the TLS sessions of the servers of a side, so that a change of the settings does
+// not make the next handshake a full one.
+type ticketBook map[ticketKey]*transport.TLSSessions
+
+// ticketKey identifies a server of a changed list, as the connector does.
+type ticketKey struct{ name, url string }
+
+// of returns the TLS sessions of the servers of a side, in their order, and forgets the TLS sessions of
+// other servers.
+func (t ticketBook) of(s *config.Side, observer *report.Side) []*transport.TLSSessions {
+	wanted := map[ticketKey]bool{}
+	out := make([]*transport.TLSSessions, len(s.Servers))
+	for i := range s.Servers {
+		name := s.Servers[i].Name
+		key := ticketKey{name, s.Servers[i].URL}
+		if t[key] == nil {
+			t[key] = &transport.TLSSessions{Observe: func(h transport.Handshake) { observer.Handshake(name, h) }}
+		}
+		out[i], wanted[key] = t[key], true
+	}
+	for key := range t {
+		if !wanted[key] {
+			delete(t, key)
+		}
+	}
+	return out
+}
+
+// connectorSettings returns the settings of a side's connector. rules are the rules of the
+// direction whose source is this side. base has the session settings that are not settings of a
+// side. tickets are the TLS sessions of the servers.
+func connectorSettings(s *config.Side, rules []manifest.Rule, base session.Config, secrets config.Secrets, tickets []*transport.TLSSessions) connector.Settings {
+	out := connector.Settings{
+		Subscriptions: func(identified bool) []session.Subscription {
+			if identified {
+				return delivery.IdentifiedSubscriptions(rules)
+			}
+			return delivery.Subscriptions(rules)
+		},
+		ReconnectOnChange: s.ReconnectOnChange,
+		ConnectTimeout:    s.ConnectTimeout,
+		Failover:          s.Failover,
+		ProbeTimeout:      s.ProbeTimeout,
+		ProbeClientID:     s.ProbeClientID,
+		DiscardStale:      s.DiscardStale,
+	}
+	base.Version, base.BridgeFlag, base.ClientID = s.Version, s.BridgeFlag, s.ClientID
+	base.CleanStart, base.SessionExpiry = s.CleanSession, s.SessionExpiry
+	base.MaximumPacketSize, base.PublishQoS = s.MaximumPacketSize, s.PublishQoS
+	base.KeepAlive, base.PingTimeout, base.AckTimeout = s.KeepAlive, s.PingTimeout, s.AckTimeout
+	out.Session = identify(&base)
+	for i := range s.Servers {
+		server := &s.Servers[i]
+		out.Servers = append(out.Servers, connector.Server{
+			Name:        server.Name,
+			URL:         server.URL,
+			Connection:  server.Connection(),
+			Credentials: config.NewFingerprint(server, secrets).Value,
+			Config: func() (session.Config, error) {
+				cfg, err := sessionConfig(base, s, server, secrets)
+				cfg.Transport.Sessions = tickets[i]
+				return cfg, err
+			},
+		})
+	}
+	return out
+}
+
+// sessionConfig adds a server to the settings of sessions, for the next attempt to connect to
+// it, with the current contents of the Secrets.
+func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, secrets config.Secrets) (session.Config, error) {
+	dial, err := config.Transport(server, secrets)
+	if err != nil {
+		return session.Config{}, err
+	}
+	dial.DelayReads = cfg.Transport.DelayReads
+	cfg.Transport = dial
+	cfg.CredentialsSource = server.Login.Source()
+	if cfg.Username, cfg.Password, err = secrets.Login(&server.Login, s.Version); err != nil {
+		return session.Config{}, err
+	}
+	return cfg, nil
+}
