@@ -54,10 +54,10 @@ func (c *Connector) applyChanges() {
 
 // applySettings applies changed settings, and the changed list of servers.
 func (c *Connector) applySettings(next *Settings) {
+	c.doubtRemoved(next)
 	list := c.compare(next)
 	c.forgetRequest(next, list.known)
 	changed := !slices.Equal(list.kept, indexes(len(c.servers)))
-	c.doubtRemoved(next)
 	c.settings, c.servers, c.states = next, list.servers, list.states
 	if c.active != noServer {
 		c.active = slices.Index(list.kept, c.active)
@@ -87,6 +87,9 @@ func (c *Connector) doubtRemoved(next *Settings) {
 			state.session.DoubtSubscriptions(removed)
 		}
 	}
+	for _, r := range c.removed {
+		r.state.session.DoubtSubscriptions(removed)
+	}
 }
 
 // reportInEffect calls InEffect of the settings, unless it was called before.
@@ -112,15 +115,17 @@ type changedList struct {
 	known []int
 }
 
-// compare compares the list of servers with the list of the next settings.
+// compare compares the list of servers with the list of the next settings. It remembers the servers
+// that are removed.
 func (c *Connector) compare(next *Settings) changedList {
 	list := changedList{servers: slices.Clone(next.Servers)}
 	for i := range next.Servers {
 		server := &next.Servers[i]
 		old := slices.IndexFunc(c.servers, server.same)
-		known, state := old, newServerState()
+		known, state := old, (*serverState)(nil)
 		switch {
 		case old == noServer:
+			state = c.removed.take(server)
 		case old != c.active && server.Connection != c.servers[old].Connection:
 			known, state = noServer, c.states[old].withoutHistory()
 		default:
@@ -131,6 +136,11 @@ func (c *Connector) compare(next *Settings) changedList {
 	if c.active != noServer && !slices.Contains(list.kept, c.active) {
 		list.servers = append(list.servers, c.servers[c.active])
 		list.kept, list.states = append(list.kept, c.active), append(list.states, c.states[c.active])
+	}
+	for i := range c.servers {
+		if !slices.Contains(list.kept, i) {
+			c.removed.add(c.servers[i], c.states[i])
+		}
 	}
 	return list
 }
@@ -157,6 +167,7 @@ func (c *Connector) dropRemoved() {
 	if len(c.servers) == n || c.activeRemoved() {
 		return
 	}
+	c.removed.add(c.servers[n], c.states[n])
 	c.servers, c.states = c.servers[:n], c.states[:n]
 	c.Observer.ServersChanged(c.servers, indexes(n), time.Now())
 }

@@ -100,6 +100,7 @@ func TestRollout_WrongImageAfterAnEarlierOperator_EachChangeOfTheSpecReachesTheR
 	c.makeEarlier()
 	stop := startOperator(t, imageBad)
 	defer stop()
+	c.awaitEvent(v1alpha1.EventRolloutStopped, "ImagePullBackOff")
 	c.awaitStates(bridges-2, 1)
 	name := c.waiting()
 	for _, topic := range []string{"x/${topic}", "y/${topic}"} {
