@@ -163,7 +163,7 @@ func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 			c.sleep(ctx, action.Wait)
 			continue
 		}
-		if s := c.attempt(ctx, action.Connect); s != nil {
+		if s := c.attemptAside(ctx, action.Connect); s != nil {
 			c.use(ctx, action.Connect, s)
 		}
 	}

@@ -36,7 +36,9 @@ func (r *Registry) AddMember(causes []string) *MemberMetrics {
 		}, []string{"cause"}),
 	}
 	r.registry.MustRegister(m.activations, m.gap)
-	initSeries(true, m.activations, causes...)
+	for _, cause := range causes {
+		m.activations.WithLabelValues(cause) // begins with 0
+	}
 	return m
 }
 

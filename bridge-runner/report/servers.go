@@ -41,7 +41,7 @@ func (s *Side) ServersChanged(servers []connector.Server, kept []int, at time.Ti
 	}
 	for _, server := range servers {
 		if !slices.ContainsFunc(before, func(e v1alpha1.ServerStatus) bool { return e.Name == server.Name }) {
-			s.metrics.active.WithLabelValues(server.Name).Set(0)
+			s.metrics.active.with(server.Name).set(0)
 		}
 	}
 	s.metrics.initCounters(s.status.Servers)

@@ -58,7 +58,7 @@ func (s *State) AssumeClean() {
 func (s *State) IsClean() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known && s.out.count == 0 && len(s.out.stale) == 0
+	return s.known && s.out.count == 0 && s.out.stale.isEmpty()
 }
 
 // Abandon drops all messages in flight to this server; the caller publishes them on next.
@@ -70,7 +70,7 @@ func (s *State) Abandon(next *Session) {
 	s.mu.Lock()
 	s.out.abandon()
 	endedAt := s.endedAt
-	stale, retired := slices.Collect(maps.Keys(s.out.stale)), slices.Collect(maps.Keys(s.out.retired))
+	stale, retired := s.out.stale.clone(), slices.Collect(maps.Keys(s.out.retired))
 	s.mu.Unlock()
 	next.state.mu.Lock()
 	defer next.state.mu.Unlock()
@@ -80,9 +80,15 @@ func (s *State) Abandon(next *Session) {
 	for _, id := range retired {
 		next.state.out.retire(id)
 	}
-	for _, id := range stale {
-		if m := next.state.out.get(id); m == nil || m.qos < 2 {
-			next.state.out.markStale(id)
+	out := &next.state.out
+	if stale.all && out.qos2InFlight == 0 {
+		out.markAllStale()
+		stale.all = false
+	}
+	stale.list()
+	for id := range stale.byID {
+		if m := out.get(id); m == nil || m.qos < 2 {
+			out.markStale(id)
 		}
 	}
 }
