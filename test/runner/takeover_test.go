@@ -102,11 +102,16 @@ func TestPair_ActiveFrozen_StandbyTakesOverAndTheOtherForwardsNothing(t *testing
 	l.active = 1 - l.active
 	l.during(frozen.Thaw)
 	l.pair.WaitRoles(l.active)
-	l.flow()
 	after := frozen.Metrics().Sum("mqttbridge_messages_forwarded_total")
-	t.Logf("the frozen runner has forwarded %v messages since its metrics were read before the freeze", after-before)
-	if after-before > 4*pairRate/10 {
+	// Messages were forwarded between the reading of the metrics and the signal, and acknowledgements
+	// that had arrived during the freeze are counted.
+	t.Logf("the frozen runner has counted %v messages since its metrics were read before the freeze", after-before)
+	if after-before > 4*pairRate/2 {
 		t.Errorf("the frozen runner has forwarded %v messages after it continued", after-before)
+	}
+	l.flow()
+	if later := frozen.Metrics().Sum("mqttbridge_messages_forwarded_total"); later != after {
+		t.Errorf("the frozen runner has forwarded %v messages as a standby", later-after)
 	}
 	if n := frozen.Metrics().Sum("mqttbridge_member_activations_total"); n != 1 {
 		t.Errorf("the frozen runner became active %v times, want 1", n)
