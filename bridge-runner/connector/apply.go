@@ -58,6 +58,9 @@ func (c *Connector) applySettings(next *Settings) {
 	c.forgetRequest(next, list.known)
 	changed := !slices.Equal(list.kept, indexes(len(c.servers)))
 	c.doubtRemoved(next)
+	for _, state := range list.states {
+		state.session.AllowServer() // the rules may have formed a loop before
+	}
 	c.settings, c.servers, c.states = next, list.servers, list.states
 	if c.active != noServer {
 		c.active = slices.Index(list.kept, c.active)

@@ -9,6 +9,7 @@ import (
 
 	v5 "github.com/eclipse/paho.golang/packets"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
@@ -177,4 +178,15 @@ func TestApply_FilterRemoved_EndedOnServerThatThisProcessHasNotUsed(t *testing.T
 	subscribed(t, b, []byte{0}, "f")
 	wantUnsubscribe(t, b, "g")
 	x.want("switched 1")
+}
+
+// A user may have removed the cause: for example, rules that form a loop.
+func TestApply_ServerRejectedBefore_IsTriedAgain(t *testing.T) {
+	x, _ := newConnected(t, 1)
+	x.used[0].RejectServer(diagnosis.EchoReceived)
+	x.want("lost 0", "failed 0")
+	x.change(filters("f"))
+	a := x.connect(0)
+	subscribed(t, a, []byte{0}, "f")
+	x.want("connected 0")
 }
