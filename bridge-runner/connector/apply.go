@@ -211,6 +211,19 @@ func (c *Connector) updateSubscriptions(ctx context.Context, s *session.Session)
 	return s
 }
 
+// updateRemoved changes the subscriptions on the removed server in use after an attempt to leave it has
+// failed. The attempt at the next server is due at once, and each may take long: the settings must not
+// wait for all of them.
+func (c *Connector) updateRemoved(ctx context.Context, s *session.Session) *session.Session {
+	if c.subscriptionsDue() {
+		s = c.updateSubscriptions(ctx, s)
+	}
+	if s != nil {
+		c.reportInEffect()
+	}
+	return s
+}
+
 // closeLost closes the session in use after an error that makes it useless.
 func (c *Connector) closeLost(ctx context.Context, s *session.Session, err error) {
 	s.Close()

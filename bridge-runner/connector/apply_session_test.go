@@ -190,3 +190,26 @@ func TestApply_ServerRejectedBefore_IsTriedAgain(t *testing.T) {
 	subscribed(t, a, []byte{0}, "f")
 	x.want("connected 0")
 }
+
+// While other servers fail one after the other, new filters must not wait for all of them.
+func TestApply_ServerInUseRemovedAndOthersFail_SubscribesAfterFirstFailure(t *testing.T) {
+	x := newSide(t, 4)
+	list := x.Servers
+	filters("f")(&x.Settings)
+	x.run()
+	a := x.connect(0)
+	subscribed(t, a, []byte{0}, "f")
+	x.want("connected 0")
+	inEffect := make(chan struct{})
+	x.change(func(s *Settings) {
+		keep(list, 1, 2, 3)(s)
+		filters("f", "g")(s)
+		s.InEffect = func() { close(inEffect) }
+	})
+	_ = x.accept(1, bridgeID).Close()
+	x.want("failed 0")
+	subscribed(t, a, []byte{0}, "g")
+	<-inEffect
+	_ = x.accept(2, bridgeID).Close()
+	x.want("failed 1")
+}

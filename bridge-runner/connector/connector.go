@@ -212,7 +212,11 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 		c.startProbe(ctx, server)
 	}
 	if todo.Switch >= 0 {
-		return c.switchTo(ctx, s, todo.Switch, reasonOf(&todo))
+		next := c.switchTo(ctx, s, todo.Switch, reasonOf(&todo))
+		if next == s && c.activeRemoved() {
+			return c.updateRemoved(ctx, s)
+		}
+		return next
 	}
 	if why := c.reconnectCause(s, time.Now()); why != "" {
 		return c.renew(ctx, s, why)

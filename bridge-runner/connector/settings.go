@@ -65,8 +65,8 @@ type Settings struct {
 	DiscardStale bool
 	// InEffect is called once when the connector works with these settings, and the session in use,
 	// if there is one, has the subscriptions and the settings of its connection. It is not called
-	// for settings that others replace before. If the server in use was removed, it is called before
-	// the switch. It may be nil.
+	// for settings that others replace before. If the server in use was removed, it is called after
+	// the switch or its first failure. It may be nil.
 	InEffect func()
 }
 
