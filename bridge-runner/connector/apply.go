@@ -226,7 +226,7 @@ func (c *Connector) updateRemoved(ctx context.Context, s *session.Session) *sess
 
 // closeLost closes the session in use after an error that makes it useless.
 func (c *Connector) closeLost(ctx context.Context, s *session.Session, err error) {
-	s.Close()
+	c.closeInUse(s)
 	if ctx.Err() != nil {
 		c.Handler.Down(s)
 		return

@@ -213,3 +213,22 @@ func TestApply_ServerInUseRemovedAndOthersFail_SubscribesAfterFirstFailure(t *te
 	_ = x.accept(2, bridgeID).Close()
 	x.want("failed 1")
 }
+
+// The server deletes the Will when the session ends with DISCONNECT, so the handler must write the
+// last notification before.
+func TestApply_SessionInUseClosed_HandlerIsCalledBefore(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, x *side, a *script.Conn){
+		"reconnection": func(_ *testing.T, x *side, _ *script.Conn) { x.change(func(s *Settings) { s.Session = "other" }) },
+		"refused filter": func(t *testing.T, x *side, a *script.Conn) {
+			x.change(filters("f"))
+			subscribed(t, a, []byte{0x87}, "f")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, a := newConnected(t, 1)
+			change(t, x, a)
+			x.want("closing")
+			leave(a)
+		})
+	}
+}

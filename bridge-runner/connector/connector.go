@@ -46,6 +46,9 @@ type Handler interface {
 	Pause(ctx context.Context, s *session.Session) (inflight, unacked int)
 	// Resume ends a pause. The session remains in use.
 	Resume(s *session.Session)
+	// Closing is called before the connector closes a session that is up, unless the session is
+	// replaced first. Down or Replace follows.
+	Closing(s *session.Session)
 	// Replace is called when next is ready and replaces old, a session that is up. The
 	// connector then closes old. It does not call Down for it.
 	Replace(old, next *session.Session)
@@ -196,7 +199,7 @@ func (c *Connector) use(ctx context.Context, server int, s *session.Session) {
 func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Session {
 	c.Alive.Begin(0)
 	if ctx.Err() != nil {
-		s.Close()
+		c.closeInUse(s)
 		c.Handler.Down(s)
 		return nil
 	}

@@ -156,6 +156,7 @@ func (x *side) Pause(context.Context, *session.Session) (inflight, unacked int) 
 	return 0, 0
 }
 func (x *side) Resume(*session.Session)       { x.record("resumed") }
+func (x *side) Closing(*session.Session)      { x.record("closing") }
 func (x *side) Replace(_, _ *session.Session) { x.record("replaced") }
 
 func (x *side) ServersChanged(servers []Server, kept []int, _ time.Time) {
