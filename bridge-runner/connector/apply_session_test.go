@@ -214,6 +214,18 @@ func TestApply_ServerInUseRemovedAndOthersFail_SubscribesAfterFirstFailure(t *te
 	x.want("failed 1")
 }
 
+func TestApply_QoSOfRulesChanged_ShortfallFollows(t *testing.T) {
+	x := newSide(t, 1)
+	x.PublishQoS = 1
+	x.run()
+	x.accept(0, bridgeID).Send(script.Connack(false, &v5.Properties{MaximumQOS: new(byte(1))}))
+	x.want("connected 0")
+	x.change(func(s *Settings) { s.PublishQoS = 2 })
+	x.want("short 0: QoSLowered")
+	x.change(func(s *Settings) { s.PublishQoS = 1 })
+	x.want("no shortfall 0")
+}
+
 // The server deletes the Will when the session ends with DISCONNECT, so the handler must write the
 // last notification before.
 func TestApply_SessionInUseClosed_HandlerIsCalledBefore(t *testing.T) {

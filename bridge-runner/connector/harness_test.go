@@ -182,6 +182,9 @@ func (x *side) Probed(server int, err *diagnosis.Problem, _ time.Time) {
 }
 func (x *side) Switched(server int, _ Switch, _ time.Time) { x.record("switched %d", server) }
 func (x *side) ShortfallsFound(server int, shortfalls []diagnosis.Problem) {
+	if len(shortfalls) == 0 {
+		x.record("no shortfall %d", server)
+	}
 	for _, s := range shortfalls {
 		x.record("short %d: %s", server, s.Reason)
 	}

@@ -47,6 +47,9 @@ type Settings struct {
 	// Subscriptions returns the subscriptions to make on a server. identified is true if
 	// the server supports subscription identifiers.
 	Subscriptions func(identified bool) []session.Subscription
+	// PublishQoS is the highest QoS of the messages to publish, 0 to 2. A server that accepts only a
+	// lower QoS has a shortfall.
+	PublishQoS byte
 	// ReconnectOnChange makes the connector reconnect when the credentials of the server in use
 	// change. If it is false, changed credentials apply to the next connection.
 	ReconnectOnChange bool
