@@ -181,7 +181,7 @@ func (n *notifier) tryLock() {
 // acknowledged is called when the server has acknowledged or refused a notification.
 func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused *session.Refusal) {
 	n.mu.Lock()
-	n.inflight[s.State()] = slices.DeleteFunc(n.inflight[s.State()], func(o *session.Outgoing) bool { return o == m })
+	n.keepInflightLocked(s.State(), func(o *session.Outgoing) bool { return o != m })
 	delete(n.backoffs, s.State())
 	n.mu.Unlock()
 	if refused != nil {
@@ -195,7 +195,7 @@ func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused
 // not send all of them.
 func (n *notifier) resendLocked(to *recipient) bool {
 	state := to.s.State()
-	n.inflight[state] = slices.DeleteFunc(n.inflight[state], func(m *session.Outgoing) bool { return !state.InFlight(m) })
+	n.keepInflightLocked(state, state.InFlight)
 	for _, m := range n.inflight[state] {
 		if to.s.Publish(m, time.Now()) != session.Sent {
 			return false
@@ -258,6 +258,15 @@ func (n *notifier) sendStateLocked(to *recipient, state string, last bool) {
 		case session.Expired, session.Ended: // a notification does not expire; a session that has ended needs none
 		}
 		return
+	}
+}
+
+// keepInflightLocked forgets the notifications in flight for which keep returns false. A session
+// without notifications has no entry, because its server may be removed from the list.
+func (n *notifier) keepInflightLocked(state *session.State, keep func(*session.Outgoing) bool) {
+	left := slices.DeleteFunc(n.inflight[state], func(m *session.Outgoing) bool { return !keep(m) })
+	if n.inflight[state] = left; len(left) == 0 {
+		delete(n.inflight, state)
 	}
 }
 
