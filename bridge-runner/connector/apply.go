@@ -56,7 +56,8 @@ func (c *Connector) applyChanges() {
 func (c *Connector) applySettings(next *Settings) {
 	list := c.compare(next)
 	c.forgetRequest(next, list.known)
-	changed := !slices.Equal(list.kept, indexes(len(c.servers)))
+	sameName := func(a, b Server) bool { return a.Name == b.Name }
+	changed := !slices.Equal(list.kept, indexes(len(c.servers))) || !slices.EqualFunc(list.servers, c.servers, sameName)
 	c.doubtRemoved(next)
 	for _, state := range list.states {
 		state.session.AllowServer() // the rules may have formed a loop before
@@ -118,9 +119,8 @@ type changedList struct {
 // compare compares the list of servers with the list of the next settings.
 func (c *Connector) compare(next *Settings) changedList {
 	list := changedList{servers: slices.Clone(next.Servers)}
-	for i := range next.Servers {
+	for i, old := range previous(next.Servers, c.servers) {
 		server := &next.Servers[i]
-		old := slices.IndexFunc(c.servers, server.same)
 		known, state := old, newServerState()
 		switch {
 		case old == noServer:
@@ -138,14 +138,31 @@ func (c *Connector) compare(next *Settings) changedList {
 	return list
 }
 
-// forgetRequest forgets a request whose server the machine forgets. If the mailbox still has the
-// request, it begins again.
+// previous returns the index that each server had in the list before, or noServer.
+func previous(servers, before []Server) []int {
+	out := make([]int, len(servers))
+	for i := range servers {
+		out[i] = slices.IndexFunc(before, servers[i].same)
+	}
+	for i := range servers {
+		for j := range before {
+			if out[i] == noServer && servers[i].URL == before[j].URL && !slices.Contains(out, j) {
+				out[i] = j // it has another name now
+			}
+		}
+	}
+	return out
+}
+
+// forgetRequest forgets a request if the machine forgets its server, or another server has its name
+// now. If the mailbox still has the request, it begins again.
 func (c *Connector) forgetRequest(next *Settings, known []int) {
 	if c.request == nil {
 		return
 	}
-	if i := next.index(c.request.Server); i == noServer || known[i] == noServer {
+	if i := next.index(c.request.Server); i == noServer || known[i] != c.settings.index(c.request.Server) {
 		c.request = nil
+		c.machine.Withdrawn(time.Now())
 		c.Observer.Requested(nil)
 	}
 }

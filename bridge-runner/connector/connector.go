@@ -58,8 +58,8 @@ type Handler interface {
 // which the connector noticed the change. A server is given by its index in the list of
 // [Settings.Servers], or in the list of the latest call of ServersChanged.
 type Observer interface {
-	// ServersChanged reports another list of servers. kept[i] is the index that server i had
-	// before, or -1 if it is new. If the server in use was removed from the settings, it is the last
+	// ServersChanged reports another list of servers, or other names. kept[i] is the index that server
+	// i had before, or -1 if it is new. If the server in use was removed from the settings, it is the last
 	// one, until it is no longer in use.
 	ServersChanged(servers []Server, kept []int, at time.Time)
 	// Connected reports that the server is in use after an attempt.

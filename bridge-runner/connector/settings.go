@@ -12,8 +12,9 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// Server is one server of a side. A server of a changed list is the same server as before if Name
-// and URL are the same.
+// Server is one server of a side. A server of a changed list is the same server as before if URL is
+// the same. If several have the same URL, because the public form hides their queries, Name
+// distinguishes them.
 type Server struct {
 	// Name and URL identify the server in logs. Requests use the name. The URL is in its
 	// public form.
@@ -33,7 +34,7 @@ type Server struct {
 	Credentials func() (string, error)
 }
 
-// same reports whether both are the same server.
+// same reports whether both have the same name and URL.
 func (s *Server) same(other Server) bool { return s.Name == other.Name && s.URL == other.URL }
 
 // Settings are the settings of a connector. Its owner does not change them after [Connector.Apply].
