@@ -87,6 +87,10 @@ test: vet ## Run all tests: unit, integration with a real API server, and, as ro
 outages: ## Lose servers in every way and print one table of the results, about 15 minutes (root, Linux); QUICK=1 takes 2 minutes.
 	go -C test/outages test -count=1 -timeout=60m $(if $(QUICK),,-full) $(OUTAGES_FLAGS)
 
+.PHONY: takeovers
+takeovers: ## Change a running bridge under load and print one table of the gaps, about 10 minutes; QUICK=1 takes 1 minute (TAKEOVERS_FLAGS="-repetitions=5 -bridges=100").
+	go -C test/takeovers test -count=1 -timeout=60m $(if $(QUICK),,-full) $(TAKEOVERS_FLAGS)
+
 .PHONY: slow-links
 slow-links: ## Send messages of up to 30 MB over links from 20 kB/s, about 26 minutes; QUICK=1 takes 2 minutes.
 	go test -count=1 -timeout=60m ./test/slowlinks $(if $(QUICK),,-full)

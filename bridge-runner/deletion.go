@@ -59,11 +59,12 @@ type target struct {
 
 // latch is a channel that is closed once.
 type latch struct {
-	once sync.Once
-	c    chan struct{}
+	// ctx ends when the latch is set: so the work that waits for it needs no goroutine before, see
+	// context.AfterFunc.
+	ctx context.Context
+	set context.CancelFunc
+	c   <-chan struct{}
 }
-
-func (l *latch) set() { l.once.Do(func() { close(l.c) }) }
 
 func (l *latch) isSet() bool { return isClosed(l.c) }
 
@@ -77,7 +78,10 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-func newLatch() *latch { return &latch{c: make(chan struct{})} }
+func newLatch() *latch {
+	ctx, set := context.WithCancel(context.Background())
+	return &latch{ctx, set, ctx.Done()}
+}
 
 // newDeletion returns the deletion of a bridge that runs the manifest m.
 func newDeletion(b *bridge, m *v1alpha1.MQTTBridge, state *report.State, log *slog.Logger) *deletion {
@@ -166,17 +170,16 @@ func (d *deletion) run(ctx context.Context) (complete bool) {
 	if d.requested.isSet() && d.ending.isSet() {
 		d.bridge.skip() // without a drain, there is nothing to connect for
 	} else {
-		var draining sync.WaitGroup
-		draining.Go(func() {
+		drained := make(chan struct{})
+		ignore := context.AfterFunc(d.requested.ctx, func() {
+			defer close(drained)
 			defer stop()
-			select {
-			case <-d.requested.c:
-				d.drain(running)
-			case <-running.Done():
-			}
+			d.drain(running)
 		})
 		d.bridge.run(running)
-		draining.Wait()
+		if !ignore() {
+			<-drained
+		}
 	}
 	if ctx.Err() != nil && !d.ending.isSet() {
 		return false // the next process continues the drain
@@ -198,17 +201,12 @@ func (d *deletion) incomplete() error {
 // requested. A runner in a cluster does not use it: the operator ends the deletion.
 func (d *deletion) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		select {
-		case <-d.requested.c:
-		case <-ctx.Done():
-			return
-		}
+	ignore := context.AfterFunc(d.requested.ctx, func() {
 		select {
 		case <-time.After(d.timeout):
 			cancel(errIncomplete)
 		case <-ctx.Done():
 		}
-	}()
-	return ctx, func() { cancel(nil) }
+	})
+	return ctx, func() { ignore(); cancel(nil) }
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -58,6 +59,11 @@ type file struct {
 	waitsFor types.NamespacedName
 }
 
+// settleTime is how long after its start a host returns unused memory to the system, once. Reading
+// the manifests and connecting leaves garbage, and idle bridges produce so little of it that the
+// process would keep this memory for a long time.
+const settleTime = 10 * time.Second
+
 // runHost runs the bridges of --bridges until the context ends, and then drains all of them.
 func runHost(ctx context.Context, opts options) error {
 	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, nil)))
@@ -75,6 +81,8 @@ func runHost(ctx context.Context, opts options) error {
 	logStart(log, "bridges", opts.bridges, "listen", opts.listen)
 	h.apply(ctx, changed, nil)
 	h.setLoaded()
+	settled := time.AfterFunc(settleTime, debug.FreeOSMemory)
+	defer settled.Stop()
 	h.watch(ctx)
 	log.Info("the runner stops; all bridges stop at the same time")
 	h.running.Wait()

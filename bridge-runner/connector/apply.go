@@ -54,11 +54,11 @@ func (c *Connector) applyChanges() {
 
 // applySettings applies changed settings, and the changed list of servers.
 func (c *Connector) applySettings(next *Settings) {
+	c.doubtRemoved(next)
 	list := c.compare(next)
 	c.forgetRequest(next, list.known)
 	sameName := func(a, b Server) bool { return a.Name == b.Name }
 	changed := !slices.Equal(list.kept, indexes(len(c.servers))) || !slices.EqualFunc(list.servers, c.servers, sameName)
-	c.doubtRemoved(next)
 	for _, state := range list.states {
 		state.session.AllowServer() // the rules may have formed a loop before
 	}
@@ -91,6 +91,9 @@ func (c *Connector) doubtRemoved(next *Settings) {
 			state.session.DoubtSubscriptions(removed)
 		}
 	}
+	for _, r := range c.removed {
+		r.state.session.DoubtSubscriptions(removed)
+	}
 }
 
 // reportInEffect calls InEffect of the settings, unless it was called before.
@@ -116,14 +119,16 @@ type changedList struct {
 	known []int
 }
 
-// compare compares the list of servers with the list of the next settings.
+// compare compares the list of servers with the list of the next settings. It remembers the servers
+// that are removed.
 func (c *Connector) compare(next *Settings) changedList {
 	list := changedList{servers: slices.Clone(next.Servers)}
 	for i, old := range previous(next.Servers, c.servers) {
 		server := &next.Servers[i]
-		known, state := old, newServerState()
+		known, state := old, (*serverState)(nil)
 		switch {
 		case old == noServer:
+			state = c.removed.take(server)
 		case old != c.active && server.Connection != c.servers[old].Connection:
 			known, state = noServer, c.states[old].withoutHistory()
 		default:
@@ -134,6 +139,11 @@ func (c *Connector) compare(next *Settings) changedList {
 	if c.active != noServer && !slices.Contains(list.kept, c.active) {
 		list.servers = append(list.servers, c.servers[c.active])
 		list.kept, list.states = append(list.kept, c.active), append(list.states, c.states[c.active])
+	}
+	for i := range c.servers {
+		if !slices.Contains(list.kept, i) {
+			c.removed.add(c.servers[i], c.states[i])
+		}
 	}
 	return list
 }
@@ -146,8 +156,8 @@ func previous(servers, before []Server) []int {
 	}
 	for i := range servers {
 		for j := range before {
-			if out[i] == noServer && servers[i].URL == before[j].URL && !slices.Contains(out, j) {
-				out[i] = j // it has another name now
+			if out[i] == noServer && servers[i].renamed(&before[j]) && !slices.Contains(out, j) {
+				out[i] = j
 			}
 		}
 	}
@@ -177,6 +187,7 @@ func (c *Connector) dropRemoved() {
 	if len(c.servers) == n || c.activeRemoved() {
 		return
 	}
+	c.removed.add(c.servers[n], c.states[n])
 	c.servers, c.states = c.servers[:n], c.states[:n]
 	c.Observer.ServersChanged(c.servers, indexes(n), time.Now())
 }

@@ -18,6 +18,15 @@ import (
 // and to try the bridge flag.
 const attemptAllowance = 4
 
+// attemptAside calls attempt in a goroutine of its own, and waits for its end. An attempt needs
+// much stack, which the goroutine of Run would keep while a session is in use: a process may have
+// thousands of these goroutines.
+func (c *Connector) attemptAside(ctx context.Context, server int) *session.Session {
+	out := make(chan *session.Session, 1)
+	go func() { out <- c.attempt(ctx, server) }()
+	return <-out
+}
+
 // attempt opens a session. If that fails, it records and reports the failure and
 // returns nil. It also returns nil if the settings have changed so that the attempt is useless.
 func (c *Connector) attempt(ctx context.Context, server int) *session.Session {

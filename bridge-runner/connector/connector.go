@@ -119,6 +119,8 @@ type Connector struct {
 	servers []Server
 	// states has the state of each server, in the order of servers.
 	states []*serverState
+	// removed are the servers that are no longer in servers.
+	removed removedServers
 	// active is the index of the server in use, or noServer.
 	active       int
 	probeResults chan probeResult
@@ -157,7 +159,7 @@ func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 			c.sleep(ctx, action.Wait)
 			continue
 		}
-		if s := c.attempt(ctx, action.Connect); s != nil {
+		if s := c.attemptAside(ctx, action.Connect); s != nil {
 			c.use(ctx, action.Connect, s)
 		}
 	}

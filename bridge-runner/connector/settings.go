@@ -12,9 +12,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// Server is one server of a side. A server of a changed list is the same server as before if URL is
-// the same. If several have the same URL, because the public form hides their queries, Name
-// distinguishes them.
+// Server is one server of a side. A server of a changed list is the same server as before if Name and
+// URL are the same, or if only Name has changed.
 type Server struct {
 	// Name and URL identify the server in logs. Requests use the name. The URL is in its
 	// public form.
@@ -36,6 +35,12 @@ type Server struct {
 
 // same reports whether both have the same name and URL.
 func (s *Server) same(other Server) bool { return s.Name == other.Name && s.URL == other.URL }
+
+// renamed reports whether both are the same server if their names differ. The public form of URLs
+// hides queries, but Connection does not.
+func (s *Server) renamed(other *Server) bool {
+	return s.URL == other.URL && s.Connection == other.Connection
+}
 
 // Settings are the settings of a connector. Its owner does not change them after [Connector.Apply].
 type Settings struct {

@@ -27,7 +27,7 @@ type backlogs struct {
 
 func newBacklogs() *backlogs {
 	gauge := func(name, help string) *prometheus.Desc {
-		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, []string{"direction"}, nil)
+		return describe(name, help, []string{"direction"})
 	}
 	return &backlogs{
 		messages: gauge("backlog_messages", "Number of messages in the buffer: on disk, and QoS 0 messages in memory while the destination is down."),
@@ -76,12 +76,12 @@ func (m *Metrics) Backlog(direction string, backlog func() delivery.Backlog) {
 // SetCapacity sets the sizes up to which a direction buffers messages, in bytes. disk is 0 if
 // there is no buffer on disk.
 func (m *Metrics) SetCapacity(direction string, memory, disk int64) {
-	m.capacity.WithLabelValues(direction, "memory").Set(float64(memory))
+	m.capacity.with(direction, "memory").set(float64(memory))
 	if disk == 0 {
-		m.capacity.DeleteLabelValues(direction, "disk") // of the settings before a restart of the bridge
+		m.capacity.remove(direction, "disk") // of the settings before a restart of the bridge
 		return
 	}
-	m.capacity.WithLabelValues(direction, "disk").Set(float64(disk))
+	m.capacity.with(direction, "disk").set(float64(disk))
 }
 
 // WatchBacklog adds the buffer on disk of a direction to the status. The function that it

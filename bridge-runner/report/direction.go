@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -41,7 +39,7 @@ func ruleNames(rules []manifest.Rule) []string {
 func (m *Metrics) removeSeries(name string, rules []string) {
 	for _, rule := range rules {
 		if !slices.Contains(m.directions[name].rules, rule) {
-			m.matched.DeletePartialMatch(prometheus.Labels{"direction": name, "rule": rule})
+			m.matched.remove(name, rule)
 		}
 	}
 }

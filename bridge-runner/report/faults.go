@@ -27,13 +27,13 @@ type faultLog struct {
 // Faults returns a function that counts and logs the packets of a side's servers that violate
 // the protocol.
 func (m *Metrics) Faults(side string, log *slog.Logger) func(session.Fault) {
-	counter := m.faults.MustCurryWith(map[string]string{"side": side})
+	counter := m.faults.of(side)
 	initSeries(m.zeros, counter, packet.FaultLabels...)
 	var mu sync.Mutex // guards logs: two servers may be connected during a switch
 	logs := map[string]*faultLog{}
 	return func(f session.Fault) {
 		kind := f.Faults.Label()
-		counter.WithLabelValues(kind).Inc()
+		counter.with(kind).inc()
 		mu.Lock()
 		l := logs[kind]
 		if l == nil {

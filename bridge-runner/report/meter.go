@@ -16,19 +16,19 @@ import (
 
 // meter counts the events of one direction's pipe. It implements delivery.Meter.
 type meter struct {
-	forwarded, bytes, resent, redelivered, diskErrors prometheus.Counter
-	dropped                                           *prometheus.CounterVec
-	held, inflight                                    prometheus.Gauge
+	forwarded, bytes, resent, redelivered, diskErrors *series
+	dropped                                           vector
+	held, inflight                                    *series
 	latency                                           prometheus.Observer
 	log                                               *slog.Logger
 	unroutedLimits                                    map[string]*rate.Limiter // by cause
-	blocked                                           prometheus.Gauge
+	blocked                                           *series
 	unforwardable                                     *unforwardableReporter
 
 	// routed and matched count the messages of each rule; routed is the counter of the result
 	// routed. Both are in the order of the rules.
-	routed  []prometheus.Counter
-	matched []*prometheus.CounterVec
+	routed  []*series
+	matched []vector
 	// removeSeries removes the series of the rules that later meters of the direction do not have.
 	removeSeries func()
 }
@@ -41,21 +41,20 @@ const resultRouted = "routed"
 // the series of the others are removed. Meter must not be called by two goroutines at the same
 // time, and not during [delivery.Pipe.Update].
 func (m *Metrics) Meter(name string, rules []manifest.Rule, log *slog.Logger) delivery.Meter {
-	label := prometheus.Labels{"direction": name}
 	log = Async(log).With("direction", name) // Async, because the caller holds a pipe's lock
 	d := m.directionNamed(name, log)
 	out := &meter{
-		forwarded:   m.forwarded.With(label),
-		bytes:       m.bytes.With(label),
-		resent:      m.resent.With(label),
-		redelivered: m.redelivered.With(label),
-		diskErrors:  m.diskErrors.With(label),
-		dropped:     m.dropped.MustCurryWith(label),
-		held:        m.held.With(label),
-		inflight:    m.inflight.With(label),
-		latency:     m.observer(m.latency, label),
+		forwarded:   m.forwarded.with(name),
+		bytes:       m.bytes.with(name),
+		resent:      m.resent.with(name),
+		redelivered: m.redelivered.with(name),
+		diskErrors:  m.diskErrors.with(name),
+		dropped:     m.dropped.of(name),
+		held:        m.held.with(name),
+		inflight:    m.inflight.with(name),
+		latency:     m.observer(m.latency, name),
 		log:         log,
-		blocked:     m.blocked.With(label),
+		blocked:     m.blocked.with(name),
 		unroutedLimits: map[string]*rate.Limiter{
 			delivery.DropNoRule:       rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
 			delivery.DropInvalidTopic: rate.NewLimiter(rate.Every(unroutedLogInterval), 1),
@@ -70,8 +69,8 @@ func (m *Metrics) Meter(name string, rules []manifest.Rule, log *slog.Logger) de
 	d.rules = names
 	m.removeSeries(name, before)
 	for i := range rules {
-		matched := m.matched.MustCurryWith(prometheus.Labels{"direction": name, "rule": rules[i].Name})
-		out.matched, out.routed = append(out.matched, matched), append(out.routed, matched.WithLabelValues(resultRouted))
+		matched := m.matched.of(name, rules[i].Name)
+		out.matched, out.routed = append(out.matched, matched), append(out.routed, matched.with(resultRouted))
 	}
 	return out
 }
@@ -81,30 +80,30 @@ func (m *Metrics) Meter(name string, rules []manifest.Rule, log *slog.Logger) de
 const unroutedLogInterval = 10 * time.Second
 
 func (m *meter) Forwarded(bytes int, latency time.Duration) {
-	m.forwarded.Inc()
-	m.bytes.Add(float64(bytes))
+	m.forwarded.inc()
+	m.bytes.add(bytes)
 	m.latency.Observe(latency.Seconds())
 }
 
-func (m *meter) Dropped(cause string) { m.dropped.WithLabelValues(cause).Inc() }
+func (m *meter) Dropped(cause string) { m.dropped.with(cause).inc() }
 
 func (m *meter) Matched(rule int, cause string) {
 	if cause == "" {
-		m.routed[rule].Inc()
+		m.routed[rule].inc()
 		return
 	}
-	m.matched[rule].WithLabelValues(cause).Inc()
+	m.matched[rule].with(cause).inc()
 }
 
 func (m *meter) Unforwardable(g delivery.UnforwardableMessage) {
 	if g.Fate == delivery.FateBlocks {
-		m.blocked.Set(1)
+		m.blocked.set(1)
 	}
 	m.unforwardable.report(g)
 }
 
 func (m *meter) Unblocked() {
-	m.blocked.Set(0)
+	m.blocked.set(0)
 	m.unforwardable.reportUnblocked()
 }
 
@@ -124,13 +123,13 @@ func (m *meter) Unrouted(topic, cause, rules string) {
 	}
 }
 
-func (m *meter) Resent(messages int) { m.resent.Add(float64(messages)) }
+func (m *meter) Resent(messages int) { m.resent.add(messages) }
 
-func (m *meter) Redelivered() { m.redelivered.Inc() }
+func (m *meter) Redelivered() { m.redelivered.inc() }
 
-func (m *meter) DiskFailed() { m.diskErrors.Inc() }
+func (m *meter) DiskFailed() { m.diskErrors.inc() }
 
 func (m *meter) SetHeld(messages, inflight int) {
-	m.held.Set(float64(messages))
-	m.inflight.Set(float64(inflight))
+	m.held.set(float64(messages))
+	m.inflight.set(float64(inflight))
 }

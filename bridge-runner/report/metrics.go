@@ -26,24 +26,22 @@ type Metrics struct {
 	// zeros is true if the series of counters begin with 0, see series.go.
 	zeros bool
 
-	forwarded, bytes, dropped, resent, redelivered *prometheus.CounterVec
-	diskErrors, faults                             *prometheus.CounterVec
-	held, inflight                                 *prometheus.GaugeVec
-	latency                                        *prometheus.HistogramVec
+	forwarded, bytes, dropped, resent, redelivered vector
+	diskErrors, faults                             vector
+	held, inflight                                 vector
+	latency                                        *histogram
 
-	connected, active, up                *prometheus.GaugeVec
-	switches, connectionFailures, probes *prometheus.CounterVec
-	switchDuration, silence              *prometheus.HistogramVec
+	connected, active, up                vector
+	switches, connectionFailures, probes vector
+	switchDuration, silence              *histogram
 
-	handshakes        *prometheus.CounterVec
-	handshakeDuration *prometheus.HistogramVec
-	expiry            *prometheus.GaugeVec
+	handshakes        vector
+	handshakeDuration *histogram
+	expiry            vector
 
-	capacity *prometheus.GaugeVec
+	capacity vector
 
-	matched *prometheus.CounterVec
-	blocked *prometheus.GaugeVec
-	ignored prometheus.Gauge
+	matched, blocked, ignored vector
 
 	backlogs *backlogs
 	state    *State // reports unforwardable messages in the status; nil until NewState sets it
@@ -59,15 +57,20 @@ func NewMetrics() *Metrics { return newMetrics(true) }
 // than all other parts of a bridge.
 func NewSparseMetrics() *Metrics { return newMetrics(false) }
 
+// The buckets of the histograms, which all bridges of a process share.
+var (
+	latencyBuckets   = prometheus.ExponentialBuckets(0.0001, 2.5, 14)
+	switchBuckets    = prometheus.ExponentialBuckets(0.001, 2.5, 14)
+	silenceBuckets   = prometheus.ExponentialBuckets(0.01, 2.5, 12)
+	handshakeBuckets = prometheus.ExponentialBuckets(0.0005, 2.5, 12)
+)
+
 func newMetrics(zeros bool) *Metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	counter := func(name, help string, labels ...string) vector {
+		return newVector(prometheus.CounterValue, name, help, labels)
 	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
-	}
-	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
+	gauge := func(name, help string, labels ...string) vector {
+		return newVector(prometheus.GaugeValue, name, help, labels)
 	}
 	m := &Metrics{
 		zeros:              zeros,
@@ -82,25 +85,25 @@ func newMetrics(zeros bool) *Metrics {
 		faults:             counter("protocol_faults_total", "Number of packets from servers of the side that violated the protocol and did not end the connection, by kind. docs/operations.md explains the kinds. Invalid properties are removed; messages that are dropped are also counted in mqttbridge_messages_dropped_total.", "side", "kind"),
 		held:               gauge("held_messages", "Number of messages in memory: received, or read from the disk, and not acknowledged by the destination.", "direction"),
 		inflight:           gauge("inflight_messages", "Number of QoS 1 and 2 messages that were sent to the destination and are not acknowledged.", "direction"),
-		latency:            histogram("forwarding_latency_seconds", "Time from the arrival of a message until the destination acknowledges it, in seconds. At QoS 0, the time ends when the message is written to the connection.", prometheus.ExponentialBuckets(0.0001, 2.5, 14), "direction"),
+		latency:            newHistogram("forwarding_latency_seconds", "Time from the arrival of a message until the destination acknowledges it, in seconds. At QoS 0, the time ends when the message is written to the connection.", latencyBuckets, []string{"direction"}),
 		connected:          gauge("connected", "State of the side: 1 if a server is connected, otherwise 0.", "side"),
 		active:             gauge("active_server", "State of the server: 1 if it is active, otherwise 0.", "side", "server"),
 		up:                 gauge("server_up", "State of the server: 1 if it is active, or if its latest attempt or probe has succeeded; 0 if it was lost, or if its latest attempt or probe has failed. It is absent before the first attempt or probe.", "side", "server"),
 		switches:           counter("switches_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the previous server, FailedBack, SwitchRequested or ServerRemoved.", "side", "cause"),
 		connectionFailures: counter("connection_failures_total", "Number of failed attempts to connect, by reason.", "side", "server", "reason"),
 		probes:             counter("probes_total", "Number of probes of servers that are not active, by result: passed, or the reason for the failure.", "side", "server", "result"),
-		switchDuration: histogram("switch_duration_seconds", "Time without a server that accepts messages, in seconds: from the loss of the active server, or from the start of the drain before a switch, until a server is ready.",
-			prometheus.ExponentialBuckets(0.001, 2.5, 14), "side"),
-		silence: histogram("loss_silence_seconds", "Time for which the lost server had not answered when the bridge detected the loss, in seconds: since its latest acknowledgement if messages were in flight, or since it last sent anything if it did not answer a ping; otherwise 0.",
-			prometheus.ExponentialBuckets(0.01, 2.5, 12), "side"),
+		switchDuration: newHistogram("switch_duration_seconds", "Time without a server that accepts messages, in seconds: from the loss of the active server, or from the start of the drain before a switch, until a server is ready.",
+			switchBuckets, []string{"side"}),
+		silence: newHistogram("loss_silence_seconds", "Time for which the lost server had not answered when the bridge detected the loss, in seconds: since its latest acknowledgement if messages were in flight, or since it last sent anything if it did not answer a ping; otherwise 0.",
+			silenceBuckets, []string{"side"}),
 		handshakes: counter("tls_handshakes_total", "Number of successful TLS handshakes, by kind: full, or resumed if it resumed a TLS session.", "side", "server", "kind"),
-		handshakeDuration: histogram("tls_handshake_duration_seconds", "Duration of successful TLS handshakes, in seconds.",
-			prometheus.ExponentialBuckets(0.0005, 2.5, 12), "side", "kind"),
+		handshakeDuration: newHistogram("tls_handshake_duration_seconds", "Duration of successful TLS handshakes, in seconds.",
+			handshakeBuckets, []string{"side", "kind"}),
 		expiry:   gauge("certificate_expiry_timestamp_seconds", "Time at which the certificate expires, as Unix time in seconds, by kind: server (the server's own certificate), ca (the certificate of the trusted authority at the end of its chain) or client (the client certificate of the bridge). The latest successful TLS handshake sets it; it is absent before the first one.", "side", "server", "kind"),
 		capacity: gauge("buffer_capacity_bytes", "Size up to which a direction buffers messages, in bytes, by medium: memory (separately for QoS 0, and for QoS 1 and 2) or disk, which is absent without a buffer on disk.", "direction", "medium"),
 		matched:  counter("rule_messages_total", "Number of messages that the filter of the rule matched, by result: routed (passed on to the destination), or the cause for which this rule did not forward the message.", "direction", "rule", "result"),
 		blocked:  gauge("blocked", "State of the direction: 1 if an unforwardable message blocks all messages behind it (delivery.unforwardable.policy: Block), otherwise 0.", "direction"),
-		ignored:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "ignored_fields", Help: "Number of fields of the manifest that this version of the runner does not know and ignores."}),
+		ignored:  gauge("ignored_fields", "Number of fields of the manifest that this version of the runner does not know and ignores."),
 	}
 	m.collectors = []prometheus.Collector{
 		m.blocked, m.matched, m.ignored, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,
@@ -124,21 +127,21 @@ func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 }
 
 // SetIgnoredFields sets the number of fields of the manifest that the runner ignores.
-func (m *Metrics) SetIgnoredFields(n int) { m.ignored.Set(float64(n)) }
+func (m *Metrics) SetIgnoredFields(n int) { m.ignored.with().set(float64(n)) }
 
 // sideMetrics are the metrics of one side.
 type sideMetrics struct {
-	connectedGauge     prometheus.Gauge
-	active, up         *prometheus.GaugeVec
-	switches           *prometheus.CounterVec
-	connectionFailures *prometheus.CounterVec
-	probes             *prometheus.CounterVec
+	connectedGauge     *series
+	active, up         vector
+	switches           vector
+	connectionFailures vector
+	probes             vector
 	switchDuration     prometheus.Observer
 	silence            prometheus.Observer
 
-	handshakes        *prometheus.CounterVec
-	handshakeDuration prometheus.ObserverVec
-	expiry            *prometheus.GaugeVec
+	handshakes        vector
+	handshakeDuration func(kind string) prometheus.Observer
+	expiry            vector
 
 	// remove deletes the series of a server.
 	remove func(server string)
@@ -146,20 +149,19 @@ type sideMetrics struct {
 }
 
 func (m *Metrics) side(name string) sideMetrics {
-	label := prometheus.Labels{"side": name}
 	return sideMetrics{
-		connectedGauge:     m.connected.With(label),
-		active:             m.active.MustCurryWith(label),
-		up:                 m.up.MustCurryWith(label),
-		switches:           m.switches.MustCurryWith(label),
-		connectionFailures: m.connectionFailures.MustCurryWith(label),
-		probes:             m.probes.MustCurryWith(label),
-		switchDuration:     m.observer(m.switchDuration, label),
-		silence:            m.observer(m.silence, label),
+		connectedGauge:     m.connected.with(name),
+		active:             m.active.of(name),
+		up:                 m.up.of(name),
+		switches:           m.switches.of(name),
+		connectionFailures: m.connectionFailures.of(name),
+		probes:             m.probes.of(name),
+		switchDuration:     m.observer(m.switchDuration, name),
+		silence:            m.observer(m.silence, name),
 
-		handshakes:        m.handshakes.MustCurryWith(label),
-		handshakeDuration: m.handshakeDuration.MustCurryWith(label),
-		expiry:            m.expiry.MustCurryWith(label),
+		handshakes:        m.handshakes.of(name),
+		handshakeDuration: func(kind string) prometheus.Observer { return m.handshakeDuration.with(name, kind) },
+		expiry:            m.expiry.of(name),
 
 		remove: func(server string) { m.removeServer(name, server) },
 		zeros:  m.zeros,
@@ -169,28 +171,28 @@ func (m *Metrics) side(name string) sideMetrics {
 // init sets the gauges and counters of all servers to 0, so that they are visible from the
 // start.
 func (m *sideMetrics) init(servers []v1alpha1.ServerStatus) {
-	m.connectedGauge.Set(0)
+	m.connectedGauge.set(0)
 	for i := range servers {
-		m.active.WithLabelValues(servers[i].Name).Set(0)
+		m.active.with(servers[i].Name).set(0)
 	}
 	m.initCounters(servers)
 }
 
 func (m *sideMetrics) connected(server string) {
-	m.connectedGauge.Set(1)
-	m.active.WithLabelValues(server).Set(1)
+	m.connectedGauge.set(1)
+	m.active.with(server).set(1)
 }
 
 func (m *sideMetrics) disconnected(server string) {
-	m.connectedGauge.Set(0)
-	m.active.WithLabelValues(server).Set(0)
+	m.connectedGauge.set(0)
+	m.active.with(server).set(0)
 }
 
 // setState sets the gauges of a server as its state requires.
 func (m *sideMetrics) setState(e *v1alpha1.ServerStatus) {
 	active := e.State == v1alpha1.ServerActive
-	if m.active.WithLabelValues(e.Name).Set(0); active {
-		m.active.WithLabelValues(e.Name).Set(1)
+	if m.active.with(e.Name).set(0); active {
+		m.active.with(e.Name).set(1)
 	}
 	if active || e.State == v1alpha1.ServerFailed {
 		m.setUp(e.Name, active)
@@ -203,5 +205,5 @@ func (m *sideMetrics) setUp(server string, up bool) {
 	if up {
 		value = 1
 	}
-	m.up.WithLabelValues(server).Set(value)
+	m.up.with(server).set(value)
 }

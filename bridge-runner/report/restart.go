@@ -7,7 +7,6 @@ import (
 	"maps"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -62,8 +61,8 @@ func (s *Side) restartLocked(servers []v1alpha1.Server, now metav1.Time) {
 // bridge held are still with their sources or on disk.
 func (m *Metrics) restart() {
 	for name, d := range m.directions {
-		for _, gauge := range []*prometheus.GaugeVec{m.held, m.inflight, m.blocked} {
-			gauge.WithLabelValues(name).Set(0)
+		for _, gauge := range []vector{m.held, m.inflight, m.blocked} {
+			gauge.with(name).set(0)
 		}
 		d.unforwardable.reportUnblocked()
 	}

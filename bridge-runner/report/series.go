@@ -36,12 +36,12 @@ func (m *sideMetrics) initCounters(servers []v1alpha1.ServerStatus) {
 	reasons := diagnosis.ServerReasons()
 	for i := range servers {
 		name := servers[i].Name
-		initSeries(m.zeros, m.connectionFailures.MustCurryWith(prometheus.Labels{"server": name}), reasons...)
+		initSeries(m.zeros, m.connectionFailures.of(name), reasons...)
 		if address, err := manifest.ParseURL(servers[i].URL); err == nil && address.TLS {
-			initSeries(m.zeros, m.handshakes.MustCurryWith(prometheus.Labels{"server": name}), handshakeFull, handshakeResumed)
+			initSeries(m.zeros, m.handshakes.of(name), handshakeFull, handshakeResumed)
 		}
 		if len(servers) > 1 { // otherwise there is no server to probe, and none to change to
-			initSeries(m.zeros, m.probes.MustCurryWith(prometheus.Labels{"server": name}), append(reasons, probePassed)...)
+			initSeries(m.zeros, m.probes.of(name), append(reasons, probePassed)...)
 		}
 	}
 	if len(servers) > 1 {
@@ -49,22 +49,20 @@ func (m *sideMetrics) initCounters(servers []v1alpha1.ServerStatus) {
 	}
 }
 
-// removeServer deletes the series of a server of a side. The labels must be complete: a curried
-// vector would also delete the series of a server of the other side with the same name.
+// removeServer deletes the series of a server of a side.
 func (m *Metrics) removeServer(side, server string) {
-	labels := prometheus.Labels{"side": side, "server": server}
-	for _, vector := range []interface{ DeletePartialMatch(prometheus.Labels) int }{m.active, m.up, m.connectionFailures, m.probes, m.handshakes, m.expiry} {
-		vector.DeletePartialMatch(labels)
+	for _, v := range []vector{m.active, m.up, m.connectionFailures, m.probes, m.handshakes, m.expiry} {
+		v.remove(side, server)
 	}
 }
 
 // initSeries creates a series for each value of the only label that is left, if zeros is true.
-func initSeries(zeros bool, counter *prometheus.CounterVec, values ...string) {
+func initSeries(zeros bool, counter vector, values ...string) {
 	if !zeros {
 		return
 	}
 	for _, value := range values {
-		counter.WithLabelValues(value)
+		counter.with(value)
 	}
 }
 
@@ -74,11 +72,11 @@ func (m *sideMetrics) handshake(server string, h transport.Handshake) {
 	if h.Resumed {
 		kind = handshakeResumed
 	}
-	m.handshakes.WithLabelValues(server, kind).Inc()
-	m.handshakeDuration.WithLabelValues(kind).Observe(h.Duration.Seconds())
+	m.handshakes.with(server, kind).inc()
+	m.handshakeDuration(kind).Observe(h.Duration.Seconds())
 	for kind, at := range map[string]time.Time{"server": h.Expiry.Server, "ca": h.Expiry.Authority, "client": h.Expiry.Client} {
 		if !at.IsZero() {
-			m.expiry.WithLabelValues(server, kind).Set(float64(at.Unix()))
+			m.expiry.with(server, kind).set(float64(at.Unix()))
 		}
 	}
 }
@@ -91,13 +89,13 @@ func buildInfo() prometheus.Collector {
 	}, func() float64 { return 1 })
 }
 
-// observer returns the histogram with these labels. Without zeros, its series appear with the
+// observer returns the series of a histogram with one label. Without zeros, it appears with the
 // first observation.
-func (m *Metrics) observer(vec *prometheus.HistogramVec, labels prometheus.Labels) prometheus.Observer {
+func (m *Metrics) observer(h *histogram, label string) prometheus.Observer {
 	if m.zeros {
-		return vec.With(labels)
+		return h.with(label)
 	}
-	return &lateObserver{with: func() prometheus.Observer { return vec.With(labels) }}
+	return &lateObserver{with: func() prometheus.Observer { return h.with(label) }}
 }
 
 // lateObserver makes its histogram at the first observation.

@@ -249,7 +249,7 @@ func (s *Side) failoverLocked(from string, to int, reason string, at time.Time, 
 func (s *Side) recordFailoverLocked(r *v1alpha1.FailoverRecord) {
 	s.status.Switches = ptr.To(*s.status.Switches + 1)
 	s.status.LastFailover = r
-	s.metrics.switches.WithLabelValues(r.Reason).Inc()
+	s.metrics.switches.with(r.Reason).inc()
 }
 
 // Requested implements connector.Observer.
@@ -275,7 +275,7 @@ func (s *Side) Probed(server int, why *diagnosis.Problem, at time.Time) {
 	} else {
 		s.metrics.setUp(e.Name, true)
 	}
-	s.metrics.probes.WithLabelValues(e.Name, result).Inc()
+	s.metrics.probes.with(e.Name, result).inc()
 	switch {
 	case why != nil:
 		s.setFailedLocked(server, why, at)
@@ -300,7 +300,7 @@ func (s *Side) Lost(server int, why *diagnosis.Problem, silent time.Duration, at
 func (s *Side) Failed(server int, why *diagnosis.Problem, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.metrics.connectionFailures.WithLabelValues(s.status.Servers[server].Name, why.Reason).Inc()
+	s.metrics.connectionFailures.with(s.status.Servers[server].Name, why.Reason).inc()
 	s.setFailedLocked(server, why, at)
 }
 

@@ -63,8 +63,8 @@ func (s *Session) completeDelivery(a packet.Ack) (*Outgoing, *Refusal) {
 	defer s.state.mu.Unlock()
 	out := &s.state.out
 	m := out.get(a.ID)
-	if _, stale := out.stale[a.ID]; stale && a.Type == packet.PUBCOMP {
-		delete(out.stale, a.ID)
+	if a.Type == packet.PUBCOMP && out.stale.has(a.ID) {
+		out.stale.remove(a.ID)
 		out.retiredInARow, out.trialPassed = 0, false
 		s.lastAckAt, s.pubrelAnswered = s.readAt, true
 	}

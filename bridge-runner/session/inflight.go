@@ -4,9 +4,7 @@
 package session
 
 import (
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"time"
 )
 
@@ -77,9 +75,8 @@ type outgoingState struct {
 	lastHighID uint16
 
 	// stale are the identifiers under which the server may hold a QoS 2 message that is not in
-	// byID. The value is the session that wrote the PUBREL; it is nil if the PUBREL was not
-	// written on the current connection. PUBCOMP makes an identifier free.
-	stale map[uint16]*Session
+	// byID. PUBCOMP makes an identifier free.
+	stale staleIDs
 	// releaseDue is whether the PUBRELs of some stale identifiers were not written on this
 	// connection.
 	releaseDue bool
@@ -118,18 +115,16 @@ func (o *outgoingState) beginConnection() {
 			m.session.untrackOutgoingLocked(m)
 		}
 	}
-	for id := range o.stale {
-		o.stale[id] = nil
-	}
+	o.stale.beginConnection()
 	o.releaseDue = true
 }
 
 // nextID returns a free identifier for a message, or 0 if there is none at present.
 func (o *outgoingState) nextID(qos byte) uint16 {
-	if qos == 2 && len(o.stale) > 0 {
+	if qos == 2 && !o.stale.isEmpty() {
 		return 0
 	}
-	if o.lowIDsInUse < maxLowID && len(o.stale) == 0 {
+	if o.lowIDsInUse < maxLowID && o.stale.isEmpty() {
 		for id := o.lastLowID + 1; id <= maxLowID; id++ {
 			if o.isFree(id) {
 				return id
@@ -174,7 +169,7 @@ func (o *outgoingState) add(m *Outgoing, id uint16) {
 	if m.qos == 2 {
 		o.qos2InFlight++
 	}
-	delete(o.stale, id) // if m is a trial: its own exchange releases the identifier
+	o.stale.remove(id) // if m is a trial: its own exchange releases the identifier
 }
 
 // trialID returns an identifier for a trial: a QoS 2 message that shows whether the server
@@ -229,21 +224,18 @@ func (o *outgoingState) markStale(id uint16) {
 	if o.support == qos2Unsupported {
 		return
 	}
-	if o.stale == nil {
-		o.stale = map[uint16]*Session{}
-	}
-	o.stale[id], o.releaseDue = nil, true
+	o.stale.add(id)
+	o.releaseDue = true
 }
 
 // markAllStale marks all identifiers of QoS 2 messages. It is for a session that an earlier
 // process began.
 func (o *outgoingState) markAllStale() {
-	for id := uint16(1); id <= maxLowID; id++ {
-		o.markStale(id)
+	if o.support == qos2Unsupported {
+		return
 	}
-	for id := uint16(minTrialID); id <= maxTrialID; id++ {
-		o.markStale(id)
-	}
+	o.stale.addAll()
+	o.releaseDue = true
 }
 
 // confirmQoS2 records that the server has answered a QoS 2 message by PUBREC.
@@ -267,7 +259,7 @@ func (o *outgoingState) doubtQoS2(answering bool) {
 // markQoS2Unsupported records that the server does not support QoS 2: it holds no QoS 2
 // messages.
 func (o *outgoingState) markQoS2Unsupported() {
-	o.support, o.stale = qos2Unsupported, nil
+	o.support, o.stale = qos2Unsupported, staleIDs{}
 }
 
 // maxEndsAtRelease is the number of sessions in a row that may end before the server
@@ -283,12 +275,7 @@ const maxRetiredInARow = 2
 // identifiers. The server answers PUBRELs in order, so the lowest stale identifier may be
 // the cause.
 func (o *outgoingState) recordEndDuringRelease(s *Session) {
-	lowest := uint16(0)
-	for id, by := range o.stale {
-		if by == s && (lowest == 0 || id < lowest) {
-			lowest = id
-		}
-	}
+	lowest := o.stale.lowest(s)
 	if lowest == 0 {
 		return
 	}
@@ -313,7 +300,7 @@ func (o *outgoingState) retire(id uint16) {
 		o.retired = map[uint16]bool{}
 	}
 	o.retired[id] = true
-	delete(o.stale, id)
+	o.stale.remove(id)
 }
 
 // limitedToQoS1 reports whether the server has shown that messages must be sent to it at
@@ -324,18 +311,6 @@ func (o *outgoingState) limitedToQoS1() bool {
 
 // isFree reports whether an identifier may be used.
 func (o *outgoingState) isFree(id uint16) bool { return o.get(id) == nil && !o.retired[id] }
-
-// staleWithoutPubrel returns the stale identifiers whose PUBREL s has not written, in
-// ascending order.
-func (o *outgoingState) staleWithoutPubrel(s *Session) []uint16 {
-	var ids []uint16
-	for _, id := range slices.Sorted(maps.Keys(o.stale)) {
-		if o.stale[id] != s {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
 
 // trackOutgoingLocked records that m is written on this connection and not acknowledged.
 func (s *Session) trackOutgoingLocked(m *Outgoing, now time.Time) {

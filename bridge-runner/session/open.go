@@ -112,8 +112,6 @@ func newSession(cfg Config, bridgeFlag bool) *Session {
 		closedCh:       make(chan struct{}),
 		done:           make(chan struct{}),
 		renewRequested: make(chan struct{}),
-
-		releaseStarted: make(chan struct{}, 1),
 	}
 	if s.flusher == nil {
 		s.flusher = &Flusher{}

@@ -145,7 +145,7 @@ func (s *Session) fullLocked(qos byte) bool {
 func (s *Session) nextIDLocked(qos byte, now time.Time) uint16 {
 	out := &s.state.out
 	switch {
-	case qos < 2 || len(out.stale) == 0:
+	case qos < 2 || out.stale.isEmpty():
 		return out.nextID(qos)
 	case out.support == qos2Doubtful && out.qos2InFlight == 0 && !s.pubrelsSent:
 		return out.trialID()
@@ -162,19 +162,15 @@ func (s *Session) releaseStaleQoS2Locked(now time.Time) {
 		return
 	}
 	out.releaseDue = false
-	ids := out.staleWithoutPubrel(s)
+	ids := out.stale.release(s)
 	if len(ids) > 0 && s.unackedOutgoing == 0 {
 		s.lastAckAt = now
 	}
 	for _, id := range ids {
 		s.writeAckLocked(packet.PUBREL, id, 0)
-		out.stale[id] = s
 	}
 	s.pubrelsSent = true
-	select {
-	case s.releaseStarted <- struct{}{}:
-	default:
-	}
+	s.checkSoonLocked(now, 0)
 }
 
 // resumeDeliveryLocked writes a message that is in flight since an earlier connection.

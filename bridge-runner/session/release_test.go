@@ -98,7 +98,7 @@ func TestStaleQoS2_ServerEndsSessionAtEachPubrel_MessagesSentAtQoS1(t *testing.T
 // waiting message. An attempt must be cheap at any number of identifiers.
 func TestPublish_WaitingForPubcomps_IsFast(t *testing.T) {
 	const times = 10000
-	s := &Session{state: NewState(), version: packet.V311, flusher: &Flusher{}, releaseStarted: make(chan struct{}, 1)}
+	s := &Session{state: NewState(), version: packet.V311, flusher: &Flusher{}}
 	s.state.beginConnection(true)
 	start := time.Now()
 	for range times {

@@ -180,8 +180,10 @@ type Session struct {
 	// pubrelAnswered whether the server has answered any of them.
 	pubrelsSent    bool
 	pubrelAnswered bool
-	// releaseStarted receives a value when such PUBRELs are written.
-	releaseStarted chan struct{}
+	// checks plans the checks of the watcher. flushedSinceCheck is whether data was flushed since
+	// the latest check began.
+	checks            schedule
+	flushedSinceCheck bool
 
 	// unackedInbound are the QoS 1 and 2 messages that arrived on this connection, in order,
 	// from the first that is not acknowledged. The first ackedInbound entries are nil: they
@@ -328,9 +330,9 @@ func (s *Session) Start(handler Handler) {
 	s.conn.OnWritable(s.notifyWritable)
 	s.state.mu.Lock()
 	s.reading = true
+	s.startWatchLocked()
 	s.state.mu.Unlock()
 	go s.read()
-	go s.watch()
 }
 
 // notifyWritable is called when the system has accepted all written bytes.
@@ -369,6 +371,9 @@ func (s *Session) finish() {
 	s.state.mu.Lock()
 	s.closed, s.state.endedAt = true, time.Now()
 	s.unflushed = nil
+	if s.checks.timer != nil {
+		s.checks.timer.Stop()
+	}
 	s.state.mu.Unlock()
 	close(s.closedCh)
 	_ = s.conn.Close() // the session has ended: an error has no meaning

@@ -54,7 +54,7 @@ func (s *State) Abandon(next *Session) {
 	s.mu.Lock()
 	s.out.abandon()
 	endedAt := s.endedAt
-	stale, retired := slices.Collect(maps.Keys(s.out.stale)), slices.Collect(maps.Keys(s.out.retired))
+	stale, retired := s.out.stale.clone(), slices.Collect(maps.Keys(s.out.retired))
 	s.mu.Unlock()
 	next.state.mu.Lock()
 	defer next.state.mu.Unlock()
@@ -64,9 +64,15 @@ func (s *State) Abandon(next *Session) {
 	for _, id := range retired {
 		next.state.out.retire(id)
 	}
-	for _, id := range stale {
-		if m := next.state.out.get(id); m == nil || m.qos < 2 {
-			next.state.out.markStale(id)
+	out := &next.state.out
+	if stale.all && out.qos2InFlight == 0 {
+		out.markAllStale()
+		stale.all = false
+	}
+	stale.list()
+	for id := range stale.byID {
+		if m := out.get(id); m == nil || m.qos < 2 {
+			out.markStale(id)
 		}
 	}
 }

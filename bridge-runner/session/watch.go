@@ -21,6 +21,8 @@ import "time"
 // The timeouts do not run while the data to be answered is in transit and moves (see
 // [uplink]). They also do not run while an answer may be queued behind messages that the
 // server sends: then the answer to a PINGREQ shows that everything before it has arrived.
+//
+// It has no goroutine of its own, see schedule.go.
 type watcher struct {
 	s      *Session
 	uplink uplink
@@ -29,8 +31,9 @@ type watcher struct {
 	pingSentAt time.Time
 	// pingMark is the number of bytes written up to that PINGREQ.
 	pingMark int64
-	// lastPing is the number of the latest PINGREQ of the watcher, see Session.sendPing.
-	lastPing int64
+	// lastPing is the number of the latest PINGREQ of the watcher, see Session.sendPing, and
+	// lastPingEnd the number of bytes written up to it.
+	lastPing, lastPingEnd int64
 
 	// barrierPing is the number of a PINGREQ. When it is answered, an overdue acknowledgement
 	// cannot be behind messages any more. barrierSince is when the wait for that
@@ -49,34 +52,14 @@ type watcher struct {
 	ending Ending
 }
 
-func (s *Session) watch() {
-	w := &watcher{s: s}
-	w.uplink.updatedAt = time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-s.releaseStarted:
-		case <-s.closedCh:
-			return
-		}
-		next, err := w.check(time.Now())
-		if err != nil {
-			s.endWithDisconnect(codeUnspecified, err, w.ending)
-			return
-		}
-		timer.Reset(next)
-	}
-}
-
 // check does the work that is due, and returns the time until the next check.
 func (w *watcher) check(now time.Time) (next time.Duration, err error) {
 	s := w.s
 	data, received := s.conn.Transit(), s.conn.LastReceived()
 	before := w.uplink.Written
 	s.state.mu.Lock()
-	sent, first := s.lastSentAt, s.firstSentAt
+	s.flushedSinceCheck = false
+	sent, first, idle := s.lastSentAt, s.firstSentAt, s.nothingAwaitedLocked()
 	if data.TCPAcked >= data.Written {
 		s.firstSentAt = time.Time{}
 	}
@@ -97,7 +80,14 @@ func (w *watcher) check(now time.Time) (next time.Duration, err error) {
 	if !w.pingSentAt.IsZero() {
 		next, err = earlier(next, w.pingTimeLeft(now), pingTimeoutError)
 	}
-	return w.nextCheck(next, data.Written != before), err
+	switch {
+	case w.uplink.inTransit(), data.Written != before && data.Written != w.lastPingEnd:
+		return min(next, s.checkInterval()), err
+	case idle && w.pingSentAt.IsZero():
+		return onGrid(now, next), err
+	default:
+		return min(next, s.firstCheck()), err
+	}
 }
 
 // earlier returns the lower of two remaining times. If left has run out, it returns an
@@ -109,16 +99,6 @@ func earlier(next, left time.Duration, overdue func() error) (first time.Duratio
 	return min(next, left), nil
 }
 
-// nextCheck bounds the time until the next check: while data is in transit, and so that a
-// check takes place soon after data is written meanwhile.
-func (w *watcher) nextCheck(next time.Duration, written bool) time.Duration {
-	timeout := min(w.s.cfg.AckTimeout, w.s.cfg.PingTimeout)
-	if written || w.uplink.inTransit() {
-		return min(next, max(min(timeout/checksPerTimeout, maxCheckInterval), minCheckInterval))
-	}
-	return min(next, timeout/4)
-}
-
 // sendKeepAlive sends a PINGREQ if it is due, and returns the time until the next one is
 // due.
 func (w *watcher) sendKeepAlive(now, received, sent time.Time) time.Duration {
@@ -126,7 +106,11 @@ func (w *watcher) sendKeepAlive(now, received, sent time.Time) time.Duration {
 	if w.pingSentAt.IsZero() {
 		since = earliest(received, sent)
 	}
-	if left := w.s.keepAlive - now.Sub(since); left > 0 {
+	early := time.Duration(0)
+	if w.s.keepAlive >= gridFrom {
+		early = gridInterval // see onGrid
+	}
+	if left := w.s.keepAlive - now.Sub(since); left > early {
 		return left
 	}
 	w.sendPing(now)
@@ -135,8 +119,9 @@ func (w *watcher) sendKeepAlive(now, received, sent time.Time) time.Duration {
 
 func (w *watcher) sendPing(now time.Time) {
 	w.lastPing = w.s.sendPing()
+	w.lastPingEnd = w.s.conn.Written()
 	if w.pingSentAt.IsZero() {
-		w.pingSentAt, w.pingMark = now, w.s.conn.Written()
+		w.pingSentAt, w.pingMark = now, w.lastPingEnd
 	}
 }
 
@@ -164,18 +149,18 @@ const unansweredRelease = 2 * time.Second
 func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue error) {
 	s := w.s
 	s.state.mu.Lock()
-	awaitingPubcomp := s.pubrelsSent && len(s.state.out.stale) > 0
+	idle := s.nothingAwaitedLocked()
 	noneAnswered := s.pubrelsSent && !s.pubrelAnswered
 	notGranted := s.state.out.grantedBelowQoS2 && !s.state.out.trialPassed
-	inflight, lastAckAt, skippedSince := s.unackedOutgoing, s.lastAckAt, s.skippedSince
+	lastAckAt, skippedSince := s.lastAckAt, s.skippedSince
 	mark := s.ackMark.written
 	if !s.ackMark.at.Equal(lastAckAt) { // nothing was flushed since lastAckAt
 		mark = s.conn.Written() + int64(len(s.unflushed))
 	}
 	s.state.mu.Unlock()
 	left = s.cfg.AckTimeout
-	if inflight == 0 && !awaitingPubcomp {
-		return left, nil
+	if idle {
+		return s.keepAlive, nil // nothing is due before the next PINGREQ
 	}
 	since := w.ack.update(&w.uplink, lastAckAt, mark)
 	if noneAnswered && notGranted {
@@ -249,6 +234,10 @@ func (s *Session) noteSentLocked(now time.Time) {
 	}
 	if !s.ackMark.at.Equal(s.lastAckAt) {
 		s.ackMark = ackMark{s.lastAckAt, s.conn.Written()}
+	}
+	if !s.flushedSinceCheck {
+		s.flushedSinceCheck = true
+		s.checkSoonLocked(now, s.firstCheck())
 	}
 }
 

@@ -18,10 +18,12 @@ import (
 const (
 	// firstReadBuffer is the size of the read buffer of a connection on which little arrives, in
 	// bytes. A process with many bridges has thousands of them.
-	firstReadBuffer = 4 << 10
-	// readBuffer is the size of the read buffer after that, in bytes. The buffer grows for larger
-	// packets.
+	firstReadBuffer = 1 << 10
+	// readBuffer is the size to which the read buffer grows while it is full after a read, in
+	// bytes. The buffer grows further for larger packets.
 	readBuffer = 64 << 10
+	// readBufferGrowth is the factor by which it grows.
+	readBufferGrowth = 4
 	// maxSpareReadBuffer is the size of the largest buffer that is kept after a large
 	// packet, in bytes.
 	maxSpareReadBuffer = 1 << 20
@@ -178,7 +180,7 @@ func (w *wire) fill() error {
 	case w.buf == nil:
 		w.buf = make([]byte, firstReadBuffer)
 	case w.to == len(w.buf) && len(w.buf) < readBuffer:
-		grown := make([]byte, readBuffer)
+		grown := make([]byte, min(readBufferGrowth*len(w.buf), readBuffer))
 		w.to = copy(grown, w.buf[w.from:w.to])
 		w.from, w.buf = 0, grown
 	case w.from == w.to:

@@ -100,7 +100,8 @@ func TestWire_LittleOrMuchData_SizesItsBuffer(t *testing.T) {
 		packets, want int
 	}{
 		"an idle connection": {100, firstReadBuffer},
-		"a full buffer":      {firstReadBuffer, readBuffer},
+		"a full buffer":      {firstReadBuffer, readBufferGrowth * firstReadBuffer},
+		"much data":          {8 * readBuffer, readBuffer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stream := bytes.Repeat(pong, tc.packets)
@@ -166,7 +167,7 @@ func TestWire_ManyLargeMessages_AllocateLittleMoreThanTheirContent(t *testing.T)
 				}
 			}
 			const messages = 100
-			receive(4)
+			receive(messages) // until the buffer has its size
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			receive(messages)

@@ -24,11 +24,11 @@ const (
 )
 
 // socket is a TCP connection whose writes never block: it buffers the data that the system
-// does not accept at once, and its own goroutine writes the buffer. TLS and WebSocket run
+// does not accept at once, and a goroutine writes the buffer. TLS and WebSocket run
 // over it, so that their writes never block either, and the goroutine that reads from one
 // server may write to the other.
 //
-// The goroutine has work only while the peer is slower than the writers. It also detects a
+// The goroutine exists only while the peer is slower than the writers. It also detects a
 // peer that accepts no data.
 type socket struct {
 	net.Conn
@@ -56,8 +56,10 @@ type socket struct {
 	changed sync.Cond
 	// writeBuffer is the data that the system has not accepted, in order.
 	writeBuffer []byte
-	writing     bool  // the goroutine is writing
-	err         error // of the first failed write
+	spareBuffer []byte // becomes writeBuffer when the goroutine writes writeBuffer
+	running     bool   // the goroutine exists
+	writing     bool   // the goroutine is writing
+	err         error  // of the first failed write
 	closed      bool
 }
 
@@ -67,7 +69,6 @@ func newSocket(conn net.Conn, timeout time.Duration) *socket {
 		notifyWritable: func() {}, idle: func() bool { return false },
 	}
 	s.changed.L = &s.mu
-	go s.writeLoop()
 	return s
 }
 
@@ -165,16 +166,18 @@ func (s *socket) Write(p []byte) (int, error) {
 	}
 	if n < len(p) {
 		s.writeBuffer = append(s.writeBuffer, p[n:]...)
-		s.changed.Broadcast()
+		if !s.running {
+			s.running = true
+			go s.writeLoop()
+		}
 	}
 	return len(p), nil
 }
 
-// writeLoop writes the buffered data until the connection fails or is closed.
+// writeLoop writes the buffered data until there is none, the connection fails or is closed.
 func (s *socket) writeLoop() {
-	var spare []byte
 	for {
-		data, ok := s.nextWrite(spare)
+		data, ok := s.nextWrite()
 		if !ok {
 			return
 		}
@@ -183,37 +186,35 @@ func (s *socket) writeLoop() {
 			_ = s.Conn.Close() // ends the reader, which reports the error
 			return
 		}
-		if spare = data; cap(spare) > maxSpareBuffer {
-			spare = nil
-		}
-		if notifyWritable := s.finishWrite(); notifyWritable != nil {
+		if notifyWritable := s.finishWrite(data); notifyWritable != nil {
 			notifyWritable()
 		}
 	}
 }
 
-// nextWrite waits for buffered data, and returns it. Later data is buffered in spare. ok is
-// false if the connection has failed or is closed.
-func (s *socket) nextWrite(spare []byte) (data []byte, ok bool) {
+// nextWrite returns the buffered data. ok is false if there is none, or if the connection has
+// failed or is closed: then the goroutine ends.
+func (s *socket) nextWrite() (data []byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.writeBuffer) == 0 && s.err == nil && !s.closed {
-		s.changed.Wait()
-	}
-	if s.err != nil || s.closed {
+	if len(s.writeBuffer) == 0 || s.err != nil || s.closed {
+		s.running = false
 		return nil, false
 	}
 	data = s.writeBuffer
-	s.writeBuffer, s.writing = spare[:0], true
+	s.writeBuffer, s.spareBuffer, s.writing = s.spareBuffer[:0], nil, true
 	return data, true
 }
 
-// finishWrite records that a write has ended. It returns the function to call if no more
-// data is buffered.
-func (s *socket) finishWrite() (notifyWritable func()) {
+// finishWrite records that data is written. It returns the function to call if no more data is
+// buffered.
+func (s *socket) finishWrite(data []byte) (notifyWritable func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writing = false
+	if cap(data) <= maxSpareBuffer {
+		s.spareBuffer = data
+	}
 	if len(s.writeBuffer) > 0 {
 		return nil
 	}

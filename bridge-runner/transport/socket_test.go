@@ -71,6 +71,38 @@ func TestSocket_PeerDoesNotRead_WritesDoNotBlockAndKeepOrder(t *testing.T) {
 	<-writable
 }
 
+// A process with many bridges has thousands of connections, so a connection must not need a
+// goroutine while the system accepts all data.
+func TestSocket_NothingBuffered_HasNoGoroutine(t *testing.T) {
+	near, far := sockets(t)
+	s := newSocket(near, time.Minute)
+	defer func() { _ = s.Close() }()
+	if s.fd == nil {
+		t.Skip("on this system, the goroutine does all writes")
+	}
+	runs := func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.running
+	}
+	for _, size := range []int{10, 8 << 20, 10} {
+		if _, err := s.Write(pattern(size)); err != nil {
+			t.Fatal(err)
+		}
+		if size == 10 && runs() {
+			t.Error("the goroutine runs although the system has accepted all data")
+		}
+		if _, err := io.CopyN(io.Discard, far, int64(size)); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); runs(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the goroutine runs although all data is written")
+			}
+		}
+	}
+}
+
 func TestSocket_CloseWrite_SendsBufferedData(t *testing.T) {
 	near, far := sockets(t)
 	s := newSocket(near, time.Minute)

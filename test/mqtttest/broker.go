@@ -144,6 +144,16 @@ func (b *Broker) Thaw() {
 	b.process.signal(syscall.SIGCONT)
 }
 
+// LowerPriority gives other processes priority over the broker, as if it had a machine of its own. It
+// applies until the process ends.
+func (b *Broker) LowerPriority() {
+	b.t.Helper()
+	const lowest = 19
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, b.process.cmd.Process.Pid, lowest); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // Save writes sessions and subscriptions to disk, so that a Kill does not lose them. It needs
 // Persistence.
 func (b *Broker) Save() {
@@ -159,7 +169,8 @@ func (b *Broker) Save() {
 	})
 }
 
-// SetUsers replaces the users. The change applies to new connections.
+// SetUsers replaces the users. Mosquitto ends the connections of users that are removed, or whose
+// password changes.
 func (b *Broker) SetUsers(users map[string]string) {
 	b.t.Helper()
 	b.writeUsers(users)

@@ -128,3 +128,23 @@ func (h *Host) WaitConnected(file string, timeout time.Duration) HostFile {
 		return errors.Join(active(f.Status.Local, "local", ""), active(f.Status.Remote, "remote", ""))
 	})
 }
+
+// WaitBridge waits until ok returns nil for the status of one bridge. With many bridges it costs
+// the process less than [Host.WaitFile].
+func (h *Host) WaitBridge(b *v1alpha1.MQTTBridge, timeout time.Duration, what string, ok func(v1alpha1.MQTTBridgeStatus) error) {
+	h.t.Helper()
+	Eventually(h.t, timeout, b.Name+": "+what, func() error {
+		body, err := h.get("/status/" + b.Namespace + "/" + b.Name)
+		if err != nil {
+			return err
+		}
+		var f HostFile
+		if err := json.Unmarshal(body, &f); err != nil {
+			return err
+		}
+		if f.Status == nil {
+			return fmt.Errorf("no bridge: %s", f.Error)
+		}
+		return ok(*f.Status)
+	})
+}

@@ -5,7 +5,6 @@ package outages
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
@@ -80,36 +79,17 @@ func (p *part) from() int {
 
 // ledger returns the publisher's ledger without the messages that do not count.
 func (p *part) ledger() traffic.Ledger {
-	l, first := p.publisher.Ledger(), p.from()
-	for seq := range l.Acknowledged {
-		if seq <= uint64(first) {
-			delete(l.Acknowledged, seq)
-		}
-	}
-	return l
+	return p.publisher.Ledger().From(uint64(p.from()) + 1)
 }
 
 // gap returns the longest time between two first arrivals of the stream, from the latest arrival
 // before the fault until end.
 func (s *stream) gap(fault, end time.Time) time.Duration {
-	var times []time.Time
+	var arrivals [][]traffic.Arrival
 	for _, p := range s.parts {
-		seen := map[uint64]bool{}
-		for _, a := range p.collector.Arrivals() {
-			if !seen[a.Seq] && a.Time.Before(end) {
-				times = append(times, a.Time)
-			}
-			seen[a.Seq] = true
-		}
+		arrivals = append(arrivals, p.collector.Arrivals())
 	}
-	slices.SortFunc(times, time.Time.Compare)
-	var longest time.Duration
-	for i, t := range times {
-		if i > 0 && t.After(fault) {
-			longest = max(longest, t.Sub(times[i-1]))
-		}
-	}
-	return longest
+	return traffic.Gap(fault, end, arrivals...)
 }
 
 // judge waits for all messages of a part and returns the report.

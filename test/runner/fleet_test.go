@@ -17,12 +17,16 @@ var fleetSize = flag.Int("bridges", 100, "the number of bridges of the test of a
 
 // The limits of a host, per bridge that has no work. The test prints the measured values.
 const (
-	maxBytesPerBridge  = 300 << 10
-	processBytes       = 64 << 20               // the part that does not depend on the number of bridges
-	maxIdlePerBridge   = 100 * time.Microsecond // processor time per second
-	processIdle        = 20 * time.Millisecond  // the same for the process
+	maxBytesPerBridge  = 140 << 10
+	processBytes       = 40 << 20              // the part that does not depend on the number of bridges
+	maxIdlePerBridge   = 40 * time.Microsecond // processor time per second
+	processIdle        = 20 * time.Millisecond // the same for the process
 	maxScrapePerBridge = 4 * time.Millisecond
 	fleetIdleTime      = 10 * time.Second
+	// goroutinesPerBridge are the readers and the connectors of both sides, the bridge itself, and
+	// a part of the short tasks.
+	goroutinesPerBridge = 6
+	processGoroutines   = 30
 )
 
 // TestHost_ManyBridges_NeedsLittlePerBridge measures a host with idle bridges:
@@ -64,20 +68,24 @@ func TestHost_ManyBridges_NeedsLittlePerBridge(t *testing.T) {
 	idle := (h.CPU() - used) / time.Duration(fleetIdleTime.Seconds())
 	memory := h.ResidentBytes() // before the first scrape
 	began = time.Now()
-	samples := len(h.Metrics())
+	metrics := h.Metrics()
+	samples, goroutines := len(metrics), int(metrics.Sum("go_goroutines"))
 	scrape := time.Since(began)
 	began = time.Now()
 	if _, err := h.Files(); err != nil {
 		t.Fatal(err)
 	}
 	status := time.Since(began)
-	t.Logf("memory %d MB, after a scrape %d MB; idle %v of processor time per second, /metrics %v with %d samples, /status %v",
-		memory>>20, h.ResidentBytes()>>20, idle, scrape.Round(time.Millisecond), samples, status.Round(time.Millisecond))
+	t.Logf("memory %d MB, after a scrape %d MB; %d goroutines; idle %v of processor time per second, /metrics %v with %d samples, /status %v",
+		memory>>20, h.ResidentBytes()>>20, goroutines, idle, scrape.Round(time.Millisecond), samples, status.Round(time.Millisecond))
 	if limit := int64(processBytes + n*maxBytesPerBridge); memory > limit {
 		t.Errorf("the process has %d bytes, more than %d", memory, limit)
 	}
 	if limit := processIdle + time.Duration(n)*maxIdlePerBridge; idle > limit {
 		t.Errorf("the idle process uses %v of processor time per second, more than %v", idle, limit)
+	}
+	if limit := processGoroutines + n*goroutinesPerBridge; goroutines > limit {
+		t.Errorf("the process has %d goroutines, more than %d", goroutines, limit)
 	}
 	if limit := time.Second + time.Duration(n)*maxScrapePerBridge; scrape > limit {
 		t.Errorf("/metrics takes %v, more than %v", scrape, limit)

@@ -6,6 +6,7 @@ package traffic
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -134,6 +135,13 @@ func (p *Publisher) Ledger() Ledger {
 	for k, v := range p.resent {
 		l.Resent[k] = v
 	}
+	return l
+}
+
+// From returns the ledger without the acknowledgements of the messages before the given number.
+func (l Ledger) From(seq uint64) Ledger {
+	l.Acknowledged = maps.Clone(l.Acknowledged)
+	maps.DeleteFunc(l.Acknowledged, func(s uint64, _ time.Time) bool { return s < seq })
 	return l
 }
 

@@ -118,6 +118,29 @@ func (r Report) String() string {
 	return b.String()
 }
 
+// Gap returns the longest time between two consecutive first arrivals of one or more streams that are
+// treated as one, if it ended between the given times.
+func Gap(from, to time.Time, streams ...[]Arrival) time.Duration {
+	var times []time.Time
+	for _, arrivals := range streams {
+		seen := map[uint64]bool{}
+		for _, a := range arrivals {
+			if !seen[a.Seq] && a.Time.Before(to) {
+				times = append(times, a.Time)
+			}
+			seen[a.Seq] = true
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	var longest time.Duration
+	for i, t := range times {
+		if i > 0 && t.After(from) {
+			longest = max(longest, t.Sub(times[i-1]))
+		}
+	}
+	return longest
+}
+
 // Latencies returns the sorted times from the publisher to the collector, for first arrivals.
 func Latencies(arrivals []Arrival) []time.Duration {
 	seen := map[uint64]bool{}

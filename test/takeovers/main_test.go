@@ -1,0 +1,74 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package takeovers changes a running bridge while messages flow: its rules, settings, servers and
+// logins. It measures the longest time without an arrival at the receiving clients around each
+// event, and counts the messages that were lost or arrived twice. The limits are in
+// docs/failure-modes.md.
+//
+// The brokers are Mosquitto, and the runner is the program as it is released. Each scenario has
+// streams of numbered messages at QoS 1 and 2 in both directions, 500 messages a second each.
+//
+// All events are in one table, which is printed at the end if go test shows the output of passing
+// tests: make takeovers. By default each event happens once, with one of the MQTT versions, and the
+// limits are larger, because other tests may use the machine. -full repeats each event with each
+// version, and checks the limits of the page.
+//
+// A scenario is a list of events after which the next repetition can begin. To add an event, for
+// example for two runners that serve the same bridge, add a scenario to the list in
+// scenarios_test.go.
+package takeovers
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+)
+
+var (
+	full        = flag.Bool("full", false, "repeat each event with each MQTT version, and check the limits without the tolerance for a busy machine")
+	repetitions = flag.Int("repetitions", 10, "with -full, the number of repetitions of each event with each MQTT version")
+)
+
+const (
+	// eventTimeout is for events that take milliseconds on an idle machine.
+	eventTimeout = 20 * time.Second
+	// drainTimeout is longer than the rest of a stream needs to arrive.
+	drainTimeout = 40 * time.Second
+	// lossTimeout is the same for a scenario that may lose messages.
+	lossTimeout = time.Second
+	// busy is the factor for the limits without -full.
+	busy = 5
+	// hops is the number of times that a message waits for a process: the publisher, two brokers, the
+	// runner and the collector. The machine may delay each of them by the gap of the control stream.
+	hops = 5
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	began := load()
+	code := m.Run()
+	mqtttest.RemoveRunnerBinary()
+	results.print(os.Stdout)
+	fmt.Printf("load of the machine (1, 5 and 15 minutes): %s at the start, %s at the end\n", began, load())
+	os.Exit(code)
+}
+
+// times returns the number of repetitions of an event.
+func times() int {
+	if *full {
+		return *repetitions
+	}
+	return 1
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
