@@ -54,7 +54,7 @@ func newHosted(m *config.Manifest, key types.NamespacedName, s setup) (*hosted, 
 	if err != nil {
 		return nil, err
 	}
-	return &hosted{instance: i, key: key, updates: config.NewUpdates(m, i.log, i), cancel: func() {}, done: make(chan struct{})}, nil
+	return &hosted{instance: i, key: key, updates: config.NewUpdates(m, "", i.log, i), cancel: func() {}, done: make(chan struct{})}, nil
 }
 
 // start runs the bridge in a goroutine of its own, until the context ends, stop is called, or the

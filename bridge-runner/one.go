@@ -6,9 +6,11 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // errStopping is why a process that stops is not ready.
@@ -36,7 +38,7 @@ func runBridge(ctx context.Context, opts options) error {
 	}
 	defer stopServers()
 
-	updates := config.NewUpdates(m, i.log, i)
+	updates := config.NewUpdates(m, os.Getenv(manifest.EnvTemplateHash), i.log, i)
 	if opts.kubernetes {
 		finish, err := useCluster(ctx, m, i.state, updates, i.log)
 		if err != nil {

@@ -58,6 +58,8 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 	if err != nil {
 		return nil, err
 	}
+	// The hash is of the template without this variable.
+	pod.Spec.Containers[0].WithEnv(corev1ac.EnvVar().WithName(manifest.EnvTemplateHash).WithValue(hashes[annotationTemplateHash]))
 	return appsv1ac.Deployment(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).
 		WithAnnotations(hashes).

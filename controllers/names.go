@@ -29,10 +29,13 @@ const (
 // Annotations of the Deployment. With them, the operator decides whether the user or the
 // operator itself has changed the pod template, and continues a roll-out after a restart.
 const (
-	// annotationPodSpecHash is the hash of the part of the spec that the pod depends on. Earlier
-	// versions had the hash of a larger part in mqttbridge.io/spec-hash. The name differs, so
-	// that an upgrade is not treated as a change by the user of each bridge.
+	// annotationPodSpecHash is the hash of the part of the spec that the pod depends on. Its name
+	// differs from annotationEarlierSpecHash, so that an upgrade is not treated as a change by the
+	// user of each bridge.
 	annotationPodSpecHash = "mqttbridge.io/pod-spec-hash"
+	// annotationEarlierSpecHash is the hash of a larger part of the spec, which an earlier operator
+	// has set. It stays until the pod template is of this version.
+	annotationEarlierSpecHash = "mqttbridge.io/spec-hash"
 	// annotationTemplateHash is the hash of the pod template as the operator applied it. The
 	// manifest has it, too.
 	annotationTemplateHash = manifest.AnnotationTemplateHash

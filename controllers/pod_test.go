@@ -33,7 +33,7 @@ func TestPod_EverySettingOfTheRunner_IsAppliedOnce(t *testing.T) {
 	for _, m := range container.VolumeMounts {
 		mounts = append(mounts, m.MountPath)
 	}
-	if !slices.Equal(names, []string{"POD_NAME", "NODE_NAME", "SSL_CERT_FILE", "HOST_IP", "GOMEMLIMIT"}) || !slices.Contains(mounts, "/etc/mqttbridge/extra/ca") || !slices.Contains(mounts, "/etc/mqttbridge/extra/keys") {
+	if !slices.Equal(names, []string{"POD_NAME", "NODE_NAME", "SSL_CERT_FILE", "HOST_IP", "GOMEMLIMIT", "TEMPLATE_HASH"}) || !slices.Contains(mounts, "/etc/mqttbridge/extra/ca") || !slices.Contains(mounts, "/etc/mqttbridge/extra/keys") {
 		t.Errorf("the container has the variables %v and the mounts %v", names, mounts)
 	}
 	awaitIdle(t, b) // Fails if the operator keeps writing.

@@ -66,7 +66,10 @@ func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan,
 			s.before = ""
 		}
 	}
-	change := causeOf(annotations, s.annotations)
+	change, err := causeFor(b, annotations, s.annotations)
+	if err != nil {
+		return nil, err
+	}
 	if change == causeNone && annotations[annotationRevision] != "" {
 		// The annotation names the operator that changed the template last.
 		s.annotations[annotationRevision] = annotations[annotationRevision]
@@ -104,10 +107,15 @@ func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *s
 		return err
 	}
 	s.deployment, s.annotations = kept, maps.Clone(kept.Annotations)
-	if annotations, _ := stagingOf(live); annotations[annotationRevision] != "" {
+	annotations, _ := stagingOf(live)
+	if annotations[annotationRevision] != "" {
 		s.annotations[annotationRevision] = annotations[annotationRevision]
 	}
-	return nil
+	if byEarlierOperator(annotations) { // the runner of the kept image, too, needs a new pod for each change
+		delete(s.annotations, annotationPodSpecHash)
+		s.annotations[annotationEarlierSpecHash], err = earlierSpecHash(b)
+	}
+	return err
 }
 
 // stageUpdate is the part of stage for a template that only the operator has changed. s.before

@@ -105,12 +105,13 @@ type Runner struct {
 	HostAliases []corev1.HostAlias `json:"hostAliases,omitempty"`
 
 	// env are environment variables of the runner's container, such as SSL_CERT_FILE,
-	// GOMEMLIMIT or GOMAXPROCS. The operator sets POD_NAME and NODE_NAME.
+	// GOMEMLIMIT or GOMAXPROCS. The operator sets POD_NAME, NODE_NAME and
+	// TEMPLATE_HASH.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:XValidation:rule="self.all(e, !(e.name in ['POD_NAME', 'NODE_NAME']))",reason=FieldValueInvalid,message="the operator sets POD_NAME and NODE_NAME to the names of the pod and of its node; remove them"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !(e.name in ['POD_NAME', 'NODE_NAME', 'TEMPLATE_HASH']))",reason=FieldValueInvalid,message="the operator sets POD_NAME, NODE_NAME and TEMPLATE_HASH; remove them"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// extraVolumes are ConfigMaps and Secrets whose keys are files in the directory

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"sync"
@@ -34,7 +35,7 @@ type Updates struct {
 	mu sync.Mutex
 	// fromFile is the generation of the file's latest manifest.
 	fromFile int64
-	// fromAPI is the generation of the API server's latest manifest that was applied. It is
+	// fromAPI is the generation of the API server's latest manifest, applied or refused. It is
 	// noGeneration before the first.
 	fromAPI int64
 	// refused is the manifest that is reported as refused. It is nil if there is none.
@@ -54,10 +55,19 @@ type Target interface {
 // noGeneration is less than every generation.
 const noGeneration = -1
 
-// NewUpdates returns the updates of a target that runs a manifest.
-func NewUpdates(running *Manifest, log *slog.Logger, target Target) *Updates {
+// NewUpdates returns the updates of a target that runs a manifest. template is the hash of the
+// pod template of the runner's pod. The running manifest can be for another template: the kubelet
+// may mount an older ConfigMap, and it changes the file of a pod that is being replaced. If
+// template is empty, because an earlier operator has made the pod or there is none, the running
+// manifest is for the pod.
+func NewUpdates(running *Manifest, template string, log *slog.Logger, target Target) *Updates {
+	hash := running.Annotations[manifest.AnnotationTemplateHash]
+	template = cmp.Or(template, hash)
+	if template != hash {
+		log.Warn("the manifest is for another pod of this bridge; the runner continues with it until it receives the manifest for its own pod", "generation", running.Generation)
+	}
 	return &Updates{
-		target: target, template: running.Annotations[manifest.AnnotationTemplateHash], log: log,
+		target: target, template: template, log: log,
 		fromFile: running.Generation, fromAPI: noGeneration,
 	}
 }
@@ -85,6 +95,10 @@ func (u *Updates) ConfigMap(text []byte) {
 	switch {
 	case err != nil:
 		u.refuseLocked(err, "ConfigMap", applied)
+		var refused *RefusedError
+		if errors.As(err, &refused) {
+			u.fromAPI = max(u.fromAPI, refused.Generation)
+		}
 	case next.Generation < applied:
 		u.log.Warn("the manifest in the ConfigMap is older than the applied manifest and is ignored", "generation", next.Generation, "applied", applied)
 	default:

@@ -68,7 +68,7 @@ func TestUpdates_TwoSources_ApplyNoOlderManifest(t *testing.T) {
 			running := &Manifest{MQTTBridge: &v1alpha1.MQTTBridge{}}
 			running.Generation = int64(c.started)
 			var applied []string
-			u := NewUpdates(running, slog.New(slog.DiscardHandler), &target{apply: func(next *Manifest, _ bool) error {
+			u := NewUpdates(running, "", slog.New(slog.DiscardHandler), &target{apply: func(next *Manifest, _ bool) error {
 				applied = append(applied, next.Name)
 				return nil
 			}})
@@ -110,13 +110,32 @@ func TestUpdates_ManifestForAnotherPodTemplate_IsNotOfThisPod(t *testing.T) {
 		t.Fatal(err)
 	}
 	var applied []string
-	u := NewUpdates(running, slog.New(slog.DiscardHandler), &target{apply: func(next *Manifest, ofPod bool) error {
+	u := NewUpdates(running, "", slog.New(slog.DiscardHandler), &target{apply: func(next *Manifest, ofPod bool) error {
 		applied = append(applied, fmt.Sprintf("%d %t", next.Generation, ofPod))
 		return nil
 	}})
 	u.ConfigMap([]byte(strings.Replace(ofPod(4, "1"), `hash: "1"`, `hash: "2"`, 1)))
 	u.ConfigMap([]byte(ofPod(5, "1"))) // reverted before the pod is replaced
 	if want := []string{"4 false", "5 true"}; !slices.Equal(applied, want) {
+		t.Errorf("%q, want %q", applied, want)
+	}
+}
+
+func TestUpdates_StartWithTheManifestOfAnotherPod_AppliesOnlyManifestsOfThisPod(t *testing.T) {
+	other := strings.Replace(ofPod(3, "1"), `hash: "1"`, `hash: "0"`, 1)
+	running, err := parse([]byte(other)) // the kubelet has mounted an older ConfigMap
+	if err != nil {
+		t.Fatal(err)
+	}
+	var applied []string
+	u := NewUpdates(running, "1", slog.New(slog.DiscardHandler), &target{apply: func(next *Manifest, ofPod bool) error {
+		applied = append(applied, fmt.Sprintf("%d %t", next.Generation, ofPod))
+		return nil
+	}})
+	u.File(parse([]byte(other)))
+	u.ConfigMap([]byte(ofPod(4, "1")))
+	u.File(parse([]byte(ofPod(5, "1"))))
+	if want := []string{"3 false", "4 true", "5 true"}; !slices.Equal(applied, want) {
 		t.Errorf("%q, want %q", applied, want)
 	}
 }
@@ -147,7 +166,7 @@ func TestUpdates_RefusedManifest_IsReportedOnceUntilALaterOneIsApplied(t *testin
 				}
 				return nil
 			}}
-			u := NewUpdates(running, slog.New(slog.DiscardHandler), x)
+			u := NewUpdates(running, "", slog.New(slog.DiscardHandler), x)
 			for _, text := range c.texts {
 				u.ConfigMap([]byte(text))
 			}
@@ -160,6 +179,34 @@ func TestUpdates_RefusedManifest_IsReportedOnceUntilALaterOneIsApplied(t *testin
 				}
 			}
 		})
+	}
+}
+
+// The kubelet brings the ConfigMap to the file later than the API server to the runner.
+func TestUpdates_OlderFileAfterARefusal_KeepsTheRefusal(t *testing.T) {
+	running, err := parse([]byte(ofPod(2, "1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &target{apply: func(next *Manifest, _ bool) error {
+		if next.Generation == 4 {
+			return errors.New("no directory")
+		}
+		return nil
+	}}
+	u := NewUpdates(running, "", slog.New(slog.DiscardHandler), x)
+	for _, refused := range []string{ofPod(3, "9"), ofPod(4, "1")} {
+		before := len(x.refused)
+		u.ConfigMap([]byte(refused))
+		u.File(parse([]byte(ofPod(2, "1"))))
+		u.File(parse([]byte(refused)))
+		if len(x.refused) != before+1 || x.refused[before] == "" {
+			t.Fatalf("%q, want one refusal more than %d", x.refused, before)
+		}
+	}
+	u.File(parse([]byte(ofPod(5, "1")))) // the API server cannot be reached
+	if last := x.refused[len(x.refused)-1]; last != "" {
+		t.Errorf("%q is still refused", last)
 	}
 }
 

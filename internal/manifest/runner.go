@@ -83,9 +83,9 @@ func validateDNS(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
 func validateEnv(env []corev1.EnvVar, path *field.Path) field.ErrorList {
 	errs := tooMany(path, len(env), maxEnv)
 	errs = append(errs, repeated(path, len(env), func(i int) string { return env[i].Name })...)
-	for _, name := range []string{"POD_NAME", "NODE_NAME"} {
+	for _, name := range []string{"POD_NAME", "NODE_NAME", EnvTemplateHash} {
 		if slices.ContainsFunc(env, func(e corev1.EnvVar) bool { return e.Name == name }) {
-			errs = append(errs, field.Invalid(path, name, "the operator sets POD_NAME and NODE_NAME to the names of the pod and of its node; remove them"))
+			errs = append(errs, field.Invalid(path, name, "the operator sets POD_NAME, NODE_NAME and TEMPLATE_HASH; remove them"))
 		}
 	}
 	return errs

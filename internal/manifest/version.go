@@ -29,10 +29,15 @@ const Version = 1
 const AnnotationVersion = "mqttbridge.io/manifest-version"
 
 // AnnotationTemplateHash is the annotation that holds the hash of the pod template for which
-// the operator has made the manifest. The Deployment has it, too. A runner whose manifest has
-// another hash runs in a pod that is being replaced: the new pod applies the manifest. The
-// runner applies only the preferred servers and the deletion, and does not report the generation.
+// the operator has made the manifest. The Deployment has it, too, and the pod as EnvTemplateHash.
+// A runner that receives a manifest with another hash than its pod runs in a pod that is being
+// replaced: the new pod applies the manifest. The runner applies only the preferred servers and the
+// deletion, and does not report the generation.
 const AnnotationTemplateHash = "mqttbridge.io/template-hash"
+
+// EnvTemplateHash is the environment variable of the runner's container that holds the hash of
+// the template of its pod.
+const EnvTemplateHash = "TEMPLATE_HASH"
 
 // CheckVersion returns an error if a runner of this version must not use a manifest with the
 // given value of AnnotationVersion.

@@ -6,6 +6,7 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -214,8 +215,8 @@ func (c *cluster) assertImages(want map[string]int) {
 	}
 }
 
-// assertManifests fails the test unless each manifest has the hash of the template of its
-// Deployment, also while the Deployment waits. A runner takes over a generation only then.
+// assertManifests fails the test unless each manifest and pod have the hash of the template of
+// their Deployment, also while the Deployment waits. A runner takes over a generation only then.
 func (c *cluster) assertManifests() {
 	c.t.Helper()
 	deployments := &appsv1.DeploymentList{}
@@ -233,6 +234,10 @@ func (c *cluster) assertManifests() {
 		got, want := b.Annotations[manifest.AnnotationTemplateHash], d.Annotations[manifest.AnnotationTemplateHash]
 		if got != want || want == "" {
 			c.t.Errorf("the manifest of %s has the template hash %q; want %q", d.Name, got, want)
+		}
+		env := d.Spec.Template.Spec.Containers[0].Env
+		if i := slices.IndexFunc(env, func(e corev1.EnvVar) bool { return e.Name == manifest.EnvTemplateHash }); i < 0 || env[i].Value != want {
+			c.t.Errorf("the pod of %s has the variables %v; want the template hash %q", d.Name, env, want)
 		}
 	}
 }
