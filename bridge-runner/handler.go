@@ -72,6 +72,11 @@ func (x side) Resume(s *session.Session) {
 	x.flusher.Flush()
 }
 
+func (x side) Closing(s *session.Session) {
+	x.notifier.closing(s)
+	x.flusher.Flush()
+}
+
 func (x side) Replace(old, next *session.Session) {
 	x.sessions.set(next)
 	x.in.Up(next)

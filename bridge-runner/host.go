@@ -144,10 +144,17 @@ func (h *host) apply(ctx context.Context, changed, removed []string) {
 func (h *host) load(ctx context.Context, name string) {
 	f := h.fileNamed(name)
 	m, key, err := h.read(name)
+	h.setWaitsFor(f, types.NamespacedName{})
 	if err == nil {
 		err = h.checkOwner(f, key)
 	}
+	cycle := h.cycle(f)
 	switch {
+	case cycle != nil:
+		h.exchange(cycle)
+		for _, member := range cycle {
+			h.load(ctx, member.name)
+		}
 	case err != nil:
 		h.refuse(f, err)
 	case f.runs() && f.bridge.key == key:
@@ -168,16 +175,13 @@ func (h *host) read(name string) (*config.Manifest, types.NamespacedName, error)
 	return m, key, err
 }
 
-// checkOwner returns an error if another file has the bridge.
+// checkOwner returns an error if another file has the bridge, which f waits for then.
 func (h *host) checkOwner(f *file, key types.NamespacedName) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	f.waitsFor = types.NamespacedName{}
 	owner := h.owners[key]
 	if owner == nil || owner == f {
 		return nil
 	}
-	f.waitsFor = key
+	h.setWaitsFor(f, key)
 	return fmt.Errorf("the bridge %s is already in the file %s; set another metadata.name or metadata.namespace, or remove one of the files", key, owner.name)
 }
 

@@ -19,7 +19,6 @@ func TestIdentify_Settings_DistinguishSessions(t *testing.T) {
 	}{
 		"an equal will":     {func(c *session.Config) { c.Will = &packet.Will{Topic: "t"} }, true},
 		"a password":        {func(c *session.Config) { c.Password = "p" }, true},
-		"publishQoS":        {func(c *session.Config) { c.PublishQoS = 2 }, true},
 		"connectTimeout":    {func(c *session.Config) { c.ConnectTimeout = time.Second }, true},
 		"version":           {func(c *session.Config) { c.Version = packet.V5 }, false},
 		"bridge flag":       {func(c *session.Config) { c.BridgeFlag = true }, false},

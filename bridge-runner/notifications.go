@@ -54,6 +54,7 @@ type recipient struct {
 	s        *session.Session
 	lastSent string    // its payload; empty: none
 	sentAt   time.Time // zero: none
+	closing  bool      // whether the connector is about to close the session
 }
 
 func newNotifier(n config.Notifications, flusher *session.Flusher, log *slog.Logger) *notifier {
@@ -89,7 +90,7 @@ func (n *notifier) change(next config.Notifications) {
 func (n *notifier) leaveTopicLocked() {
 	for i, to := range n.up {
 		n.sendStateLocked(to, notForwarding, true)
-		n.up[i] = &recipient{s: to.s}
+		n.up[i] = &recipient{s: to.s, closing: to.closing}
 	}
 	clear(n.backoffs)
 }
@@ -132,22 +133,30 @@ func (n *notifier) backOffLocked(to *recipient) {
 	}
 }
 
-// replaced is called when a side switches from one session to another. It publishes 0 on the
-// old session before the session ends with DISCONNECT.
-func (n *notifier) replaced(old, next *session.Session) {
-	n.mu.Lock()
-	for i, to := range n.up {
-		if to.s == old {
-			n.sendStateLocked(to, notForwarding, n.stopping)
-			n.up[i] = &recipient{s: next}
+// closing is called before the connector closes a session that is up. It publishes 0 on the session,
+// because servers delete the Will when they receive DISCONNECT ([MQTT-3.1.2-10]).
+func (n *notifier) closing(s *session.Session) {
+	n.update(func() {
+		for _, to := range n.up {
+			to.closing = to.closing || to.s == s
 		}
-	}
-	n.mu.Unlock()
-	n.update(func() {})
+	})
 }
 
-// stop publishes 0 before the sessions end with DISCONNECT, because servers delete the Will
-// when they receive DISCONNECT ([MQTT-3.1.2-10]).
+// replaced is called when a side goes on with another session. The old session ends afterwards, or has
+// ended.
+func (n *notifier) replaced(old, next *session.Session) {
+	n.closing(old)
+	n.update(func() {
+		for i, to := range n.up {
+			if to.s == old {
+				n.up[i] = &recipient{s: next}
+			}
+		}
+	})
+}
+
+// stop publishes 0 on all sessions, as closing does.
 func (n *notifier) stop() {
 	n.update(func() { n.stopping = true })
 }
@@ -172,7 +181,7 @@ func (n *notifier) tryLock() {
 // acknowledged is called when the server has acknowledged or refused a notification.
 func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused *session.Refusal) {
 	n.mu.Lock()
-	n.inflight[s.State()] = slices.DeleteFunc(n.inflight[s.State()], func(o *session.Outgoing) bool { return o == m })
+	n.keepInflightLocked(s.State(), func(o *session.Outgoing) bool { return o != m })
 	delete(n.backoffs, s.State())
 	n.mu.Unlock()
 	if refused != nil {
@@ -186,7 +195,7 @@ func (n *notifier) acknowledged(s *session.Session, m *session.Outgoing, refused
 // not send all of them.
 func (n *notifier) resendLocked(to *recipient) bool {
 	state := to.s.State()
-	n.inflight[state] = slices.DeleteFunc(n.inflight[state], func(m *session.Outgoing) bool { return !state.InFlight(m) })
+	n.keepInflightLocked(state, state.InFlight)
 	for _, m := range n.inflight[state] {
 		if to.s.Publish(m, time.Now()) != session.Sent {
 			return false
@@ -208,11 +217,11 @@ func (n *notifier) update(apply func()) {
 
 // notifyLocked sends the current state to a session, if the session has not received it.
 func (n *notifier) notifyLocked(to *recipient) {
-	state := notForwarding
-	if len(n.up) == sides && !n.stopping {
+	last, state := n.stopping || to.closing, notForwarding
+	if len(n.up) == sides && !last {
 		state = forwarding
 	}
-	n.sendStateLocked(to, state, n.stopping)
+	n.sendStateLocked(to, state, last)
 }
 
 // sendStateLocked sends a state to a session, if it is not the latest state that was sent to it.
@@ -249,6 +258,15 @@ func (n *notifier) sendStateLocked(to *recipient, state string, last bool) {
 		case session.Expired, session.Ended: // a notification does not expire; a session that has ended needs none
 		}
 		return
+	}
+}
+
+// keepInflightLocked forgets the notifications in flight for which keep returns false. A session
+// without notifications has no entry, because its server may be removed from the list.
+func (n *notifier) keepInflightLocked(state *session.State, keep func(*session.Outgoing) bool) {
+	left := slices.DeleteFunc(n.inflight[state], func(m *session.Outgoing) bool { return !keep(m) })
+	if n.inflight[state] = left; len(left) == 0 {
+		delete(n.inflight, state)
 	}
 }
 

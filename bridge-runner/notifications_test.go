@@ -4,6 +4,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
@@ -101,6 +102,14 @@ func TestNotifier_SettingsChange_EarlierTopicHas0AndNewTopicTheState(t *testing.
 			}
 			wantStates(t, watcher, "a", c.early...)
 			wantStates(t, watcher, "b", c.later...)
+			mqtttest.Eventually(t, 10*time.Second, "all notifications are acknowledged", func() error {
+				remote.notifier.mu.Lock()
+				defer remote.notifier.mu.Unlock()
+				if n := len(remote.notifier.inflight); n > 0 { // a server that was removed would be kept
+					return fmt.Errorf("the notifier holds the states of %d sessions", n)
+				}
+				return nil
+			})
 			will := ""
 			if w := remote.notifier.will(); w != nil {
 				will = w.Topic

@@ -96,6 +96,7 @@ func connectorSettings(s *config.Side, rules []manifest.Rule, base session.Confi
 			}
 			return delivery.Subscriptions(rules)
 		},
+		PublishQoS:        s.PublishQoS,
 		ReconnectOnChange: s.ReconnectOnChange,
 		ConnectTimeout:    s.ConnectTimeout,
 		Failover:          s.Failover,
@@ -105,7 +106,7 @@ func connectorSettings(s *config.Side, rules []manifest.Rule, base session.Confi
 	}
 	base.Version, base.BridgeFlag, base.ClientID = s.Version, s.BridgeFlag, s.ClientID
 	base.CleanStart, base.SessionExpiry = s.CleanSession, s.SessionExpiry
-	base.MaximumPacketSize, base.PublishQoS = s.MaximumPacketSize, s.PublishQoS
+	base.MaximumPacketSize = s.MaximumPacketSize
 	base.KeepAlive, base.PingTimeout, base.AckTimeout = s.KeepAlive, s.PingTimeout, s.AckTimeout
 	out.Session = identify(&base)
 	for i := range s.Servers {

@@ -79,6 +79,23 @@ func TestDirectory_FileChangedInPlace_IsFoundAfterAFewScans(t *testing.T) {
 }
 
 // The kubelet replaces the directory of a ConfigMap by changing a symbolic link.
+// The runner may be allowed to read it now.
+func TestDirectory_ModeOfFileChanged_IsReported(t *testing.T) {
+	dir := t.TempDir()
+	d := NewDirectory(dir)
+	write(t, dir, "a.yaml", "x")
+	scan(t, d)
+	if err := os.Chmod(filepath.Join(dir, "a.yaml"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	for range maxSkipped {
+		scan(t, d)
+	}
+	if got := scan(t, d); got != "+a.yaml" {
+		t.Errorf("a scan reports %q, want +a.yaml", got)
+	}
+}
+
 func TestDirectory_MountedConfigMap_ReportsChangesThroughLinks(t *testing.T) {
 	dir := t.TempDir()
 	publish := func(version string, files ...string) {

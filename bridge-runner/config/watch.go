@@ -47,7 +47,7 @@ func (v *fileVersion) update(path string) (isNew, exists bool) {
 	if err != nil {
 		return false, false
 	}
-	if v.info != nil && os.SameFile(info, v.info) && info.ModTime().Equal(v.info.ModTime()) && info.Size() == v.info.Size() {
+	if v.info != nil && os.SameFile(info, v.info) && info.ModTime().Equal(v.info.ModTime()) && info.Size() == v.info.Size() && info.Mode() == v.info.Mode() {
 		return false, true
 	}
 	v.info = info

@@ -58,7 +58,11 @@ func (c *Connector) applySettings(next *Settings) {
 	c.doubtRemoved(next)
 	list := c.compare(next)
 	c.forgetRequest(next, list.known)
-	changed := !slices.Equal(list.kept, indexes(len(c.servers)))
+	sameName := func(a, b Server) bool { return a.Name == b.Name }
+	changed := !slices.Equal(list.kept, indexes(len(c.servers))) || !slices.EqualFunc(list.servers, c.servers, sameName)
+	for _, state := range list.states {
+		state.session.AllowServer() // the rules may have formed a loop before
+	}
 	c.settings, c.servers, c.states = next, list.servers, list.states
 	if c.active != noServer {
 		c.active = slices.Index(list.kept, c.active)
@@ -120,9 +124,8 @@ type changedList struct {
 // that are removed.
 func (c *Connector) compare(next *Settings) changedList {
 	list := changedList{servers: slices.Clone(next.Servers)}
-	for i := range next.Servers {
+	for i, old := range previous(next.Servers, c.servers) {
 		server := &next.Servers[i]
-		old := slices.IndexFunc(c.servers, server.same)
 		known, state := old, (*serverState)(nil)
 		switch {
 		case old == noServer:
@@ -146,14 +149,31 @@ func (c *Connector) compare(next *Settings) changedList {
 	return list
 }
 
-// forgetRequest forgets a request whose server the machine forgets. If the mailbox still has the
-// request, it begins again.
+// previous returns the index that each server had in the list before, or noServer.
+func previous(servers, before []Server) []int {
+	out := make([]int, len(servers))
+	for i := range servers {
+		out[i] = slices.IndexFunc(before, servers[i].same)
+	}
+	for i := range servers {
+		for j := range before {
+			if out[i] == noServer && servers[i].renamed(&before[j]) && !slices.Contains(out, j) {
+				out[i] = j
+			}
+		}
+	}
+	return out
+}
+
+// forgetRequest forgets a request if the machine forgets its server, or another server has its name
+// now. If the mailbox still has the request, it begins again.
 func (c *Connector) forgetRequest(next *Settings, known []int) {
 	if c.request == nil {
 		return
 	}
-	if i := next.index(c.request.Server); i == noServer || known[i] == noServer {
+	if i := next.index(c.request.Server); i == noServer || known[i] != c.settings.index(c.request.Server) {
 		c.request = nil
+		c.machine.Withdrawn(time.Now())
 		c.Observer.Requested(nil)
 	}
 }
@@ -220,9 +240,22 @@ func (c *Connector) updateSubscriptions(ctx context.Context, s *session.Session)
 	return s
 }
 
+// updateRemoved changes the subscriptions on the removed server in use after an attempt to leave it has
+// failed. The attempt at the next server is due at once, and each may take long: the settings must not
+// wait for all of them.
+func (c *Connector) updateRemoved(ctx context.Context, s *session.Session) *session.Session {
+	if c.subscriptionsDue() {
+		s = c.updateSubscriptions(ctx, s)
+	}
+	if s != nil {
+		c.reportInEffect()
+	}
+	return s
+}
+
 // closeLost closes the session in use after an error that makes it useless.
 func (c *Connector) closeLost(ctx context.Context, s *session.Session, err error) {
-	s.Close()
+	c.closeInUse(s)
 	if ctx.Err() != nil {
 		c.Handler.Down(s)
 		return

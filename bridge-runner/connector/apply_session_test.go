@@ -9,6 +9,7 @@ import (
 
 	v5 "github.com/eclipse/paho.golang/packets"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
@@ -177,4 +178,69 @@ func TestApply_FilterRemoved_EndedOnServerThatThisProcessHasNotUsed(t *testing.T
 	subscribed(t, b, []byte{0}, "f")
 	wantUnsubscribe(t, b, "g")
 	x.want("switched 1")
+}
+
+// A user may have removed the cause: for example, rules that form a loop.
+func TestApply_ServerRejectedBefore_IsTriedAgain(t *testing.T) {
+	x, _ := newConnected(t, 1)
+	x.used[0].RejectServer(diagnosis.EchoReceived)
+	x.want("lost 0", "failed 0")
+	x.change(filters("f"))
+	a := x.connect(0)
+	subscribed(t, a, []byte{0}, "f")
+	x.want("connected 0")
+}
+
+// While other servers fail one after the other, new filters must not wait for all of them.
+func TestApply_ServerInUseRemovedAndOthersFail_SubscribesAfterFirstFailure(t *testing.T) {
+	x := newSide(t, 4)
+	list := x.Servers
+	filters("f")(&x.Settings)
+	x.run()
+	a := x.connect(0)
+	subscribed(t, a, []byte{0}, "f")
+	x.want("connected 0")
+	inEffect := make(chan struct{})
+	x.change(func(s *Settings) {
+		keep(list, 1, 2, 3)(s)
+		filters("f", "g")(s)
+		s.InEffect = func() { close(inEffect) }
+	})
+	_ = x.accept(1, bridgeID).Close()
+	x.want("failed 0")
+	subscribed(t, a, []byte{0}, "g")
+	<-inEffect
+	_ = x.accept(2, bridgeID).Close()
+	x.want("failed 1")
+}
+
+func TestApply_QoSOfRulesChanged_ShortfallFollows(t *testing.T) {
+	x := newSide(t, 1)
+	x.PublishQoS = 1
+	x.run()
+	x.accept(0, bridgeID).Send(script.Connack(false, &v5.Properties{MaximumQOS: new(byte(1))}))
+	x.want("connected 0")
+	x.change(func(s *Settings) { s.PublishQoS = 2 })
+	x.want("short 0: QoSLowered")
+	x.change(func(s *Settings) { s.PublishQoS = 1 })
+	x.want("no shortfall 0")
+}
+
+// The server deletes the Will when the session ends with DISCONNECT, so the handler must write the
+// last notification before.
+func TestApply_SessionInUseClosed_HandlerIsCalledBefore(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, x *side, a *script.Conn){
+		"reconnection": func(_ *testing.T, x *side, _ *script.Conn) { x.change(func(s *Settings) { s.Session = "other" }) },
+		"refused filter": func(t *testing.T, x *side, a *script.Conn) {
+			x.change(filters("f"))
+			subscribed(t, a, []byte{0x87}, "f")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, a := newConnected(t, 1)
+			change(t, x, a)
+			x.want("closing")
+			leave(a)
+		})
+	}
 }

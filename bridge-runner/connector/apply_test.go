@@ -4,6 +4,7 @@
 package connector
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,51 @@ func TestApply_ServersReordered_ConnectionStays(t *testing.T) {
 	_ = x.connect(1)
 	x.want("switched 0")
 	leave(a)
+}
+
+func TestApply_ServersRenamed_ConnectionStaysAndRequestsUseTheNames(t *testing.T) {
+	x, a := newConnected(t, 2)
+	x.request("a")
+	x.want("a: Done")
+	x.change(func(s *Settings) { s.Servers[0].Name, s.Servers[1].Name = "b", "a" })
+	x.want("no request", "servers ba [0 1]", "a: Pending") // a is the other server now
+	pass(x.accept(1, probeID))
+	_ = x.connect(1)
+	x.want("switched 1", "a: Done")
+	leave(a)
+	x.change(func(s *Settings) { s.Servers[1].Name = "c" })
+	x.want("no request", "servers bc [0 1]")
+	if err := x.Request(&Request{Server: "a"}); err == nil {
+		t.Error("an earlier name can be requested")
+	}
+}
+
+func TestPrevious_NamesAndURLs_IdentifyServers(t *testing.T) {
+	list := func(text string) (all []Server) {
+		for server := range strings.FieldsSeq(text) {
+			name, url, _ := strings.Cut(server, "=")
+			all = append(all, Server{Name: name, URL: url})
+		}
+		return all
+	}
+	for _, c := range []struct {
+		before, servers string
+		want            []int
+	}{
+		{"a=1 b=2", "b=2 c=3 a=1", []int{1, noServer, 0}},
+		{"a=1 b=2", "a=2 b=1", []int{1, 0}},    // the names are exchanged
+		{"a=1", "a=2", []int{noServer}},        // another server with the same name
+		{"a=1", "b=1", []int{0}},               // another name
+		{"a=1 b=1", "b=1 a=1", []int{1, 0}},    // the URLs differ in their queries
+		{"a=1 b=1", "c=1 b=1", []int{0, 1}},    // one of them has another name
+		{"a=1", "b=1 c=1", []int{0, noServer}}, // a server of the list is one server at most
+		{"a=1 b=1", "c=1 a=1", []int{1, 0}},    // the name decides first
+		{"a=1 b=2", "b=1 c=2", []int{0, 1}},    // a name has moved
+	} {
+		if got := previous(list(c.servers), list(c.before)); !slices.Equal(got, c.want) {
+			t.Errorf("%s after %s: %v, want %v", c.servers, c.before, got, c.want)
+		}
+	}
 }
 
 func TestApply_SameSettings_ConnectionStays(t *testing.T) {

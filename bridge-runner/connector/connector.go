@@ -46,6 +46,9 @@ type Handler interface {
 	Pause(ctx context.Context, s *session.Session) (inflight, unacked int)
 	// Resume ends a pause. The session remains in use.
 	Resume(s *session.Session)
+	// Closing is called before the connector closes a session that is up, unless the session is
+	// replaced first. Down or Replace follows.
+	Closing(s *session.Session)
 	// Replace is called when next is ready and replaces old, a session that is up. The
 	// connector then closes old. It does not call Down for it.
 	Replace(old, next *session.Session)
@@ -55,8 +58,8 @@ type Handler interface {
 // which the connector noticed the change. A server is given by its index in the list of
 // [Settings.Servers], or in the list of the latest call of ServersChanged.
 type Observer interface {
-	// ServersChanged reports another list of servers. kept[i] is the index that server i had
-	// before, or -1 if it is new. If the server in use was removed from the settings, it is the last
+	// ServersChanged reports another list of servers, or other names. kept[i] is the index that server
+	// i had before, or -1 if it is new. If the server in use was removed from the settings, it is the last
 	// one, until it is no longer in use.
 	ServersChanged(servers []Server, kept []int, at time.Time)
 	// Connected reports that the server is in use after an attempt.
@@ -205,7 +208,7 @@ func (c *Connector) use(ctx context.Context, server int, s *session.Session) {
 func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Session {
 	c.Alive.Begin(0)
 	if ctx.Err() != nil {
-		s.Close()
+		c.closeInUse(s)
 		c.Handler.Down(s)
 		return nil
 	}
@@ -221,7 +224,11 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 		c.startProbe(ctx, server)
 	}
 	if todo.Switch >= 0 {
-		return c.switchTo(ctx, s, todo.Switch, reasonOf(&todo))
+		next := c.switchTo(ctx, s, todo.Switch, reasonOf(&todo))
+		if next == s && c.activeRemoved() {
+			return c.updateRemoved(ctx, s)
+		}
+		return next
 	}
 	if why := c.reconnectCause(s, time.Now()); why != "" {
 		return c.renew(ctx, s, why)

@@ -100,7 +100,7 @@ func (c *Connector) reportUnusable(s *session.Session, fingerprint string, probl
 
 // shortfalls returns the shortfalls of the session in use.
 func (c *Connector) shortfalls(s *session.Session) []diagnosis.Problem {
-	all := diagnosis.Shortfalls(s.Shortfalls())
+	all := diagnosis.Shortfalls(s.Shortfalls(c.settings.PublishQoS))
 	if c.credentials.problem != nil {
 		all = append(all, *c.credentials.problem)
 	}

@@ -156,6 +156,7 @@ func (x *side) Pause(context.Context, *session.Session) (inflight, unacked int) 
 	return 0, 0
 }
 func (x *side) Resume(*session.Session)       { x.record("resumed") }
+func (x *side) Closing(*session.Session)      { x.record("closing") }
 func (x *side) Replace(_, _ *session.Session) { x.record("replaced") }
 
 func (x *side) ServersChanged(servers []Server, kept []int, _ time.Time) {
@@ -181,6 +182,9 @@ func (x *side) Probed(server int, err *diagnosis.Problem, _ time.Time) {
 }
 func (x *side) Switched(server int, _ Switch, _ time.Time) { x.record("switched %d", server) }
 func (x *side) ShortfallsFound(server int, shortfalls []diagnosis.Problem) {
+	if len(shortfalls) == 0 {
+		x.record("no shortfall %d", server)
+	}
 	for _, s := range shortfalls {
 		x.record("short %d: %s", server, s.Reason)
 	}

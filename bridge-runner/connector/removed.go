@@ -33,12 +33,14 @@ func (r *removedServers) add(server Server, state *serverState) {
 // take returns the state of a server that is added: the state that it had when it was removed, or
 // a new one.
 func (r *removedServers) take(server *Server) *serverState {
-	for i := range *r {
-		if (*r)[i].server.same(*server) {
-			state := (*r)[i].state
-			*r = slices.Delete(*r, i, i+1)
-			return state
-		}
+	i := slices.IndexFunc(*r, func(e removedServer) bool { return e.server.same(*server) })
+	if i < 0 {
+		i = slices.IndexFunc(*r, func(e removedServer) bool { return e.server.renamed(server) })
 	}
-	return newServerState()
+	if i < 0 {
+		return newServerState()
+	}
+	state := (*r)[i].state
+	*r = slices.Delete(*r, i, i+1)
+	return state
 }

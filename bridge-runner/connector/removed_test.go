@@ -26,10 +26,11 @@ func TestApply_RemovedServerIsBackLater_ItsSessionIsKnown(t *testing.T) {
 	x.change(filters("g"))
 	subscribed(t, b, []byte{0}, "g")
 	wantUnsubscribe(t, b, "f")
+	list[0].Name = "c" // also under another name
 	x.change(keep(list, 0))
 	a = x.accept(0, bridgeID)
 	a.Send(script.Connack(true, nil))
 	subscribed(t, a, []byte{0}, "g")
 	wantUnsubscribe(t, a, "f")
-	x.want("servers ab [-1 0]", "switched 0", "servers a [0]")
+	x.want("servers cb [-1 0]", "switched 0", "servers c [0]")
 }

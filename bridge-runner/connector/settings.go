@@ -12,8 +12,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// Server is one server of a side. A server of a changed list is the same server as before if Name
-// and URL are the same.
+// Server is one server of a side. A server of a changed list is the same server as before if Name and
+// URL are the same, or if only Name has changed.
 type Server struct {
 	// Name and URL identify the server in logs. Requests use the name. The URL is in its
 	// public form.
@@ -33,8 +33,14 @@ type Server struct {
 	Credentials func() (string, error)
 }
 
-// same reports whether both are the same server.
+// same reports whether both have the same name and URL.
 func (s *Server) same(other Server) bool { return s.Name == other.Name && s.URL == other.URL }
+
+// renamed reports whether both are the same server if their names differ. The public form of URLs
+// hides queries, but Connection does not.
+func (s *Server) renamed(other *Server) bool {
+	return s.URL == other.URL && s.Connection == other.Connection
+}
 
 // Settings are the settings of a connector. Its owner does not change them after [Connector.Apply].
 type Settings struct {
@@ -47,6 +53,9 @@ type Settings struct {
 	// Subscriptions returns the subscriptions to make on a server. identified is true if
 	// the server supports subscription identifiers.
 	Subscriptions func(identified bool) []session.Subscription
+	// PublishQoS is the highest QoS of the messages to publish, 0 to 2. A server that accepts only a
+	// lower QoS has a shortfall.
+	PublishQoS byte
 	// ReconnectOnChange makes the connector reconnect when the credentials of the server in use
 	// change. If it is false, changed credentials apply to the next connection.
 	ReconnectOnChange bool
@@ -65,8 +74,8 @@ type Settings struct {
 	DiscardStale bool
 	// InEffect is called once when the connector works with these settings, and the session in use,
 	// if there is one, has the subscriptions and the settings of its connection. It is not called
-	// for settings that others replace before. If the server in use was removed, it is called before
-	// the switch. It may be nil.
+	// for settings that others replace before. If the server in use was removed, it is called after
+	// the switch or its first failure. It may be nil.
 	InEffect func()
 }
 

@@ -71,6 +71,12 @@ func (c *Connector) closeInBackground(s *session.Session) {
 	})
 }
 
+// closeInUse closes the session with the server in use, which no other session has replaced.
+func (c *Connector) closeInUse(s *session.Session) {
+	c.Handler.Closing(s)
+	s.Close()
+}
+
 // awaitClosed waits until the replaced session with a server has ended, which takes one
 // or two seconds at most. Until then that session uses the state of the server. The
 // acknowledgements that still arrive on it must not count for the next session.
@@ -115,7 +121,7 @@ const (
 func (c *Connector) renew(ctx context.Context, old *session.Session, cause string) *session.Session {
 	c.Alive.Begin(drainTimeout)
 	c.drain(ctx, old)
-	old.Close()
+	c.closeInUse(old)
 	next, err := c.connect(ctx, c.active)
 	if err != nil && ctx.Err() != nil {
 		c.Handler.Down(old)

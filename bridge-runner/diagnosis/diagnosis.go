@@ -48,7 +48,7 @@ var (
 	// EchoReceived says that a server sends the bridge's own messages back.
 	EchoReceived = &Problem{
 		Reason: v1alpha1.ReasonEchoNotPrevented,
-		Message: "the server sends the bridge's own messages back, and the rules forward them again in a loop; the bridge does not use this server until the runner restarts; " +
+		Message: "the server sends the bridge's own messages back, and the rules forward them again in a loop; the bridge does not use this server until the spec is changed or the runner restarts; " +
 			"set protocolVersion: '5' on this side, or change the rules so that they form no loop, or check for another bridge between the same servers",
 	}
 	// MessageTooLarge says that a message exceeds the server's maximum packet size.

@@ -188,6 +188,17 @@ func (m *sideMetrics) disconnected(server string) {
 	m.active.with(server).set(0)
 }
 
+// setState sets the gauges of a server as its state requires.
+func (m *sideMetrics) setState(e *v1alpha1.ServerStatus) {
+	active := e.State == v1alpha1.ServerActive
+	if m.active.with(e.Name).set(0); active {
+		m.active.with(e.Name).set(1)
+	}
+	if active || e.State == v1alpha1.ServerFailed {
+		m.setUp(e.Name, active)
+	}
+}
+
 // setUp records whether the latest use or probe of a server has succeeded.
 func (m *sideMetrics) setUp(server string, up bool) {
 	value := 0.0

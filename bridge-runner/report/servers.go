@@ -17,21 +17,32 @@ import (
 const maxServers = 16
 
 // ServersChanged implements connector.Observer. Servers that stay keep their state, its time and
-// their latest failure. The series of removed servers disappear.
+// their latest failure, also under another name. The series of removed servers and of earlier names
+// disappear.
 func (s *Side) ServersChanged(servers []connector.Server, kept []int, at time.Time) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	before, shortfalls := s.status.Servers, s.shortfalls
 	s.status.Servers, s.shortfalls = make([]v1alpha1.ServerStatus, len(servers)), map[int][]v1alpha1.Shortfall{}
+	lost := s.lostServer
 	for i, old := range kept {
+		name := servers[i].Name
 		if old < 0 {
-			s.status.Servers[i] = standbyServer(servers[i].Name, servers[i].URL, metav1.NewTime(at))
+			s.status.Servers[i] = standbyServer(name, servers[i].URL, metav1.NewTime(at))
 			continue
 		}
 		s.status.Servers[i] = before[old]
+		s.status.Servers[i].Name = name
 		s.shortfalls[i] = shortfalls[old]
+		if lost == before[old].Name {
+			s.lostServer = name
+		}
+		if name != before[old].Name {
+			s.metrics.remove(before[old].Name)
+		}
 	}
 	if active := s.activeIndexLocked(); active != noServer {
+		s.status.Active.Name = s.status.Servers[active].Name
 		s.status.Active.Role, s.status.Active.Place = placeOf(active)
 	}
 	for i := range before {
@@ -39,10 +50,8 @@ func (s *Side) ServersChanged(servers []connector.Server, kept []int, at time.Ti
 			s.metrics.remove(before[i].Name)
 		}
 	}
-	for _, server := range servers {
-		if !slices.ContainsFunc(before, func(e v1alpha1.ServerStatus) bool { return e.Name == server.Name }) {
-			s.metrics.active.with(server.Name).set(0)
-		}
+	for i := range servers {
+		s.metrics.setState(&s.status.Servers[i])
 	}
 	s.metrics.initCounters(s.status.Servers)
 	s.state.updateReadyLocked(at)

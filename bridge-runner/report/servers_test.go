@@ -59,6 +59,36 @@ func TestServersChanged_Reordered_KeepsStatesAndUpdatesPlace(t *testing.T) {
 	}
 }
 
+func TestServersChanged_NamesExchanged_StatesFollowTheServers(t *testing.T) {
+	m := NewMetrics()
+	st := newStateWith(m)
+	now := time.Now()
+	st.Remote.Connected(0, now)
+	st.Remote.ServersChanged(listed("b", "p"), []int{0, 1}, now)
+	st.Remote.Failed(1, refused, now)
+	st.Remote.Lost(0, closed, 0, now)
+	st.Remote.ServersChanged(listed("c", "p"), []int{0, 1}, now)
+	st.Remote.Connected(0, now)
+	if got := st.Status().Remote; states(st) != "c Active, p Failed" || got.Active.Name != "c" || got.LastFailover != nil {
+		t.Errorf("%s, active: %+v, failover: %+v", states(st), got.Active, got.LastFailover)
+	}
+	st.Remote.ServersChanged(listed("p", "c"), []int{0, 1}, now)
+	if got := st.Status().Remote; states(st) != "p Active, c Failed" || got.Active.Name != "p" {
+		t.Errorf("%s, active: %+v", states(st), got.Active)
+	}
+	got := gather(t, m)
+	for series, want := range map[string]float64{
+		"active_server p/remote": 1, "active_server c/remote": 0, "server_up p/remote": 1, "server_up c/remote": 0,
+	} {
+		if value, ok := got[series]; !ok || value != want {
+			t.Errorf("%s is %v (exists: %t); want %v", series, value, ok, want)
+		}
+	}
+	if _, ok := got["active_server b/remote"]; ok {
+		t.Error("an earlier name has a series")
+	}
+}
+
 func TestServersChanged_ServerInUseRemoved_IsLastUntilSwitch(t *testing.T) {
 	st := newState(t)
 	start := time.Now()

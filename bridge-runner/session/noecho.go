@@ -14,7 +14,8 @@ func requireNoEcho(s *Session, err error) (*Session, error) {
 }
 
 // RejectServer ends the session because the bridge cannot work with this server. With the same
-// State, Open fails with err from then on. RejectServer may be called from [Handler.Received].
+// State, Open fails with err until [State.AllowServer] is called. RejectServer may be called from
+// [Handler.Received].
 func (s *Session) RejectServer(err error) {
 	s.state.mu.Lock()
 	s.state.rejected = err
@@ -22,8 +23,15 @@ func (s *Session) RejectServer(err error) {
 	s.endWithDisconnect(codeImplementation, err, Ending{})
 }
 
-// rejectedError returns the error that was passed to [Session.RejectServer]. It is nil if RejectServer
-// was not called.
+// AllowServer ends the effect of [Session.RejectServer], for example because the settings have changed.
+func (s *State) AllowServer() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rejected = nil
+}
+
+// rejectedError returns the error with which Open fails since [Session.RejectServer] was called. It is
+// nil if Open may connect.
 func (s *State) rejectedError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

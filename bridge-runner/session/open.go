@@ -61,9 +61,6 @@ type Config struct {
 	// times as many unacknowledged messages: this is the bridge's own receive maximum (MQTT
 	// 5 section 3.1.2.11.3).
 	Window int
-	// PublishQoS is the highest QoS of the messages to publish, 0 to 2. If the server
-	// accepts only a lower QoS, [Session.Shortfalls] reports it.
-	PublishQoS byte
 	// MaximumPacketSize is the size of the largest packet that is accepted, in bytes (MQTT
 	// 5 section 3.1.2.11.4). Larger messages are not buffered. 0 means no limit.
 	MaximumPacketSize int

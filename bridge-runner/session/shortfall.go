@@ -31,8 +31,9 @@ type LoweredQoS struct{ Requested, Granted byte }
 // of 4294967295 means no limit.
 type LoweredExpiry struct{ Requested, Granted uint32 }
 
-// Shortfalls returns the shortfalls of the server of a session that has subscribed.
-func (s *Session) Shortfalls() (all Shortfalls) {
+// Shortfalls returns the shortfalls of the server of a session that has subscribed. publishQoS is the
+// highest QoS of the messages to publish, 0 to 2.
+func (s *Session) Shortfalls(publishQoS byte) (all Shortfalls) {
 	s.state.mu.Lock()
 	lowered, maxQoS := s.state.subscriptions.lowered(), s.server.MaximumQoS
 	if s.state.out.limitedToQoS1() {
@@ -40,8 +41,8 @@ func (s *Session) Shortfalls() (all Shortfalls) {
 	}
 	s.state.mu.Unlock()
 	all.Lowered = lowered
-	if maxQoS < s.cfg.PublishQoS {
-		all.Publish = &LoweredQoS{Requested: s.cfg.PublishQoS, Granted: maxQoS}
+	if maxQoS < publishQoS {
+		all.Publish = &LoweredQoS{Requested: publishQoS, Granted: maxQoS}
 	}
 	asked := s.cfg.SessionExpiry
 	if s.version == packet.V5 && !s.cfg.CleanStart && s.server.HasSessionExpiry && s.server.SessionExpiry < asked {

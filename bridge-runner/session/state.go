@@ -29,7 +29,8 @@ type State struct {
 
 	// subscriptions are the subscriptions of this session on the server.
 	subscriptions subscriptionRecord
-	// rejected is the error that Open returns from now on. It is nil unless Session.RejectServer was called.
+	// rejected is the error that Open returns, from Session.RejectServer until AllowServer. It is nil
+	// otherwise.
 	rejected   error
 	bridgeFlag bridgeFlag
 

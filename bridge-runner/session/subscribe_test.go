@@ -260,7 +260,7 @@ func TestShortfalls_LowerQoSAndShorterExpiry_NamedUntilResolved(t *testing.T) {
 	want := func(l *link, want ...string) {
 		t.Helper()
 		var got []string
-		for _, s := range ExplainShortfalls(l.s.Shortfalls()) {
+		for _, s := range ExplainShortfalls(l.s.Shortfalls(0)) {
 			got = append(got, s.Reason+": "+s.Message)
 		}
 		if !slices.Equal(got, want) {
@@ -304,10 +304,9 @@ func TestShortfalls_MaximumQoSBelowRules_IsNamed(t *testing.T) {
 		{0, 1, "the server accepts messages at QoS 0 at most and the rules request QoS 1, so that messages are lost when the connection fails; allow the QoS on the server, or lower the rules' qos to 0"},
 	} {
 		p := newPeer(t, packet.V5)
-		p.cfg.PublishQoS = c.rules
 		l := p.connect(script.Connack(false, &v5.Properties{MaximumQOS: new(c.maximum)}))
 		var got []string
-		for _, s := range ExplainShortfalls(l.s.Shortfalls()) {
+		for _, s := range ExplainShortfalls(l.s.Shortfalls(c.rules)) {
 			got = append(got, s.Reason+": "+s.Message)
 		}
 		if want := "QoSLowered: " + c.want; c.want == "" && got != nil || c.want != "" && !slices.Equal(got, []string{want}) {
@@ -321,7 +320,7 @@ func TestShortfalls_MaximumQoSBelowRules_IsNamed(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		if all := ExplainShortfalls(l.s.Shortfalls()); len(all) != 1 || !strings.HasPrefix(all[0].Message, c.want+"; the server grants a lower QoS than the rules request") {
+		if all := ExplainShortfalls(l.s.Shortfalls(c.rules)); len(all) != 1 || !strings.HasPrefix(all[0].Message, c.want+"; the server grants a lower QoS than the rules request") {
 			t.Errorf("with a lowered subscription: %q", all)
 		}
 	}

@@ -155,13 +155,20 @@ func (s *State) Subscribed() bool {
 	return false
 }
 
+// maxDoubted is the number of recorded filters from which DoubtSubscriptions adds none. It is far
+// above the number of rules of a bridge.
+const maxDoubted = 1024
+
 // DoubtSubscriptions records that the session on the server may or may not have these
 // subscriptions: for example, an earlier process may have made them. The next SetSubscriptions
-// makes or ends each of them.
+// makes or ends each of them. If the record has maxDoubted filters, others are not recorded: if the
+// server has them, their messages are dropped when they arrive.
 func (s *State) DoubtSubscriptions(all []Subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sub := range all {
-		s.subscriptions.doubt(sub)
+		if s.subscriptions[sub.Filter] != nil || len(s.subscriptions) < maxDoubted {
+			s.subscriptions.doubt(sub)
+		}
 	}
 }

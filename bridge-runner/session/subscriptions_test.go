@@ -4,6 +4,7 @@
 package session
 
 import (
+	"fmt"
 	"testing"
 
 	v5 "github.com/eclipse/paho.golang/packets"
@@ -41,6 +42,17 @@ func TestSetSubscriptions_ConnectionLostBeforeAnswer_RequestsAgain(t *testing.T)
 				l.set(c.wanted)
 			})
 		})
+	}
+}
+
+// A server may be on standby for years while the filters change.
+func TestDoubtSubscriptions_ManyChanges_RecordIsBounded(t *testing.T) {
+	s := NewState()
+	for i := range 10 * maxDoubted {
+		s.DoubtSubscriptions(at1(fmt.Sprint(i)))
+	}
+	if n := len(s.subscriptions); n != maxDoubted {
+		t.Errorf("the record has %d filters, want %d", n, maxDoubted)
 	}
 }
 

@@ -154,3 +154,23 @@ func TestChange_ServersAndRules_StatusAndSeriesFollow(t *testing.T) {
 		}
 	}
 }
+
+func TestChange_ServersRenamed_ConnectionsStay(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.connect()
+	l.stream(2, 200)
+	l.manifest.Spec.Local.Primary.Name, l.manifest.Spec.Remote.Primary.Name = "near", "far"
+	l.runner.Update(l.manifest)
+	l.runner.WaitStatus(eventTimeout, "the names have changed", func(s v1alpha1.MQTTBridgeStatus) error {
+		if local, remote := s.Local.Active, s.Remote.Active; local == nil || local.Name != "near" || remote == nil || remote.Name != "far" {
+			return fmt.Errorf("local %+v, remote %+v", local, remote)
+		}
+		return runs(l.manifest.Generation)(s)
+	})
+	l.flow(100)
+	onceEach(t, l.finish())
+	if n := strings.Count(l.runner.Log(), "msg=connected"); n != 2 || strings.Contains(l.runner.Log(), "msg=switched") {
+		t.Errorf("%d connections were made, want one per side", n)
+	}
+}

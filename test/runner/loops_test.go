@@ -105,6 +105,12 @@ func TestLoops_ServersThatStillSendBack_AreNotUsed(t *testing.T) {
 	if n := len(p.there.Received("home/x")); n > 100 {
 		t.Errorf("the message arrived %d times before the bridge detected the loop", n)
 	}
+
+	b.Spec.RemoteToLocal = nil // the rules form no loop any more
+	r.Update(b)
+	r.WaitActive("primary", eventTimeout)
+	p.here.Publish(&paho.Publish{Topic: "home/after", QoS: 1, Payload: []byte("x")})
+	p.there.Wait("home/after", 1, eventTimeout)
 }
 
 func TestSubscriptions_CrossingFilters_LoseNothingWhileRemoteSideIsDown(t *testing.T) {

@@ -148,6 +148,29 @@ func TestNotifications_BothSides_ReceiveEachState(t *testing.T) {
 	}
 }
 
+// The server deletes the Will when the bridge closes the connection in order to reconnect.
+func TestNotifications_ReconnectionFails_LeftServerHas0(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []int32{0, 1} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			n := newNotified(t, qos, 0)
+			there, spare := n.watch(n.primary), n.watch(n.backup)
+			n.start()
+			there.settle(forwards)
+			n.manifest.Spec.Remote.KeepAliveSeconds = ptr.To[int32](33)
+			n.runner.Update(n.manifest)
+			there.expect("the bridge reconnects", stopped, forwards)
+
+			n.manifest.Spec.Remote.Primary.Proxy = &v1alpha1.Proxy{URL: "socks5://127.0.0.1:1"} // nothing listens there
+			n.runner.Update(n.manifest)
+			spare.settle(forwards)
+			there.expect("the bridge cannot reconnect", stopped)
+			n.retained("the bridge has left", stopped, n.primary)
+		})
+	}
+}
+
 func TestNotifications_OneSideDown_OtherSideReceivesThem(t *testing.T) {
 	t.Parallel()
 	n := newNotified(t, 1, 0)
