@@ -171,7 +171,7 @@ func (d *deletion) run(ctx context.Context) (complete bool) {
 		d.bridge.skip() // without a drain, there is nothing to connect for
 	} else {
 		drained := make(chan struct{})
-		ignore := context.AfterFunc(d.requested.ctx, func() {
+		ignore := context.AfterFunc(d.requested.ctx, func() { //nolint:contextcheck // running bounds the work
 			defer close(drained)
 			defer stop()
 			d.drain(running)

@@ -191,8 +191,10 @@ func (m *sideMetrics) disconnected(server string) {
 // setState sets the gauges of a server as its state requires.
 func (m *sideMetrics) setState(e *v1alpha1.ServerStatus) {
 	active := e.State == v1alpha1.ServerActive
-	if m.active.with(e.Name).set(0); active {
-		m.active.with(e.Name).set(1)
+	gauge := m.active.with(e.Name)
+	gauge.set(0)
+	if active {
+		gauge.set(1)
 	}
 	if active || e.State == v1alpha1.ServerFailed {
 		m.setUp(e.Name, active)

@@ -158,7 +158,6 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue error) {
 		mark = s.conn.Written() + int64(len(s.unflushed))
 	}
 	s.state.mu.Unlock()
-	left = s.cfg.AckTimeout
 	if idle {
 		return s.keepAlive, nil // nothing is due before the next PINGREQ
 	}

@@ -198,7 +198,8 @@ func (f *fleet) checkAllForward() {
 		})
 		seen := map[string]int{}
 		for _, p := range c.Received("") {
-			if seen[p.Topic]++; seen[p.Topic] > fewMessages {
+			seen[p.Topic]++
+			if seen[p.Topic] > fewMessages {
 				f.Errorf("%s arrived %d times, want %d", p.Topic, seen[p.Topic], fewMessages)
 			}
 		}
