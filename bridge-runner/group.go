@@ -139,7 +139,7 @@ func (a *activation) reportLocked() {
 
 // join adds a bridge that forwards to the activation. It returns nil if this process is not active; the
 // channel is closed when that may have changed.
-func (g *group) join() (*activation, <-chan struct{}) {
+func (g *group) join() (current *activation, changed <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if a := g.current; a != nil && a.ctx.Err() == nil {

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -36,7 +35,7 @@ func makePeerKey(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the directory that the user names
 		return err
 	}
 	if err := writeNew(filepath.Join(dir, peerKeyFile), pair, 0o600); err != nil {
@@ -60,7 +59,7 @@ func writeNew(path string, data []byte, mode os.FileMode) error {
 // peerKeyAndExit runs the command peer-key.
 func peerKeyAndExit(args []string) {
 	if len(args) != 1 || args[0] == "" || args[0][0] == '-' {
-		_, _ = io.WriteString(os.Stderr, peerKeyUsage)
+		_, _ = os.Stderr.WriteString(peerKeyUsage)
 		os.Exit(2)
 	}
 	if err := makePeerKey(args[0]); err != nil {

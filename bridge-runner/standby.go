@@ -25,7 +25,7 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool) 
 	defer i.seat.group.leave(a)
 	forwarding, stop := context.WithCancelCause(work)
 	defer stop(nil)
-	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })()
+	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })() //nolint:contextcheck // both contexts end forwarding
 	if i.seat.beginActivation(a) {
 		d.bridge.know.begin(a)
 	}

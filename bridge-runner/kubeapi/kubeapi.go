@@ -100,8 +100,8 @@ func (o *Object) Do(ctx context.Context, method string, body []byte) ([]byte, er
 }
 
 // send sends a request and returns a successful response. The caller closes its body.
-func (o *Object) send(ctx context.Context, method, url string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+func (o *Object) send(ctx context.Context, method, address string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("making the request: %w", err)
 	}

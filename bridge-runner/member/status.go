@@ -91,11 +91,10 @@ func causeOf(e role.Event, before role.State, heardAt time.Time) Cause {
 	case role.TakeOverRequested:
 		return ByHand
 	}
-	switch before {
-	case role.Active, role.HandingOver, role.SteppedDown:
+	switch {
+	case before == role.Active, before == role.HandingOver, before == role.SteppedDown:
 		return Confirmed
-	}
-	if heardAt.IsZero() {
+	case heardAt.IsZero():
 		return Started
 	}
 	switch e.(type) {

@@ -25,13 +25,13 @@ const (
 func (e *Endpoint) Serve(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(e.ctx, cancel)()
+	defer context.AfterFunc(e.ctx, cancel)()                        //nolint:contextcheck // the end of the endpoint ends ctx, too
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })() // ends Accept
 	for {
 		raw, err := listener.Accept()
 		switch {
 		case err == nil:
-			e.admit(raw)
+			e.admit(raw) //nolint:contextcheck // a connection outlives Serve
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):

@@ -55,7 +55,7 @@ var (
 func (e *Endpoint) Dial(ctx context.Context, address netip.AddrPort) (*Conn, Evidence, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	defer context.AfterFunc(e.ctx, cancel)()
+	defer context.AfterFunc(e.ctx, cancel)() //nolint:contextcheck // the end of the endpoint ends ctx, too
 	for attempt := 0; ; attempt++ {
 		c, evidence, err := e.dialOnce(ctx, address)
 		if !errors.Is(err, errBroken) || attempt == maxBroken-1 {

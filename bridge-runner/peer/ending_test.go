@@ -68,13 +68,13 @@ func TestConn_CloseAfterMessages_DeliversThemBeforeTheGoodbye(t *testing.T) {
 		}
 	}()
 	for i := range 20 {
-		a.Send(&Query{ID: uint64(i)}) //nolint:gosec // below 20
+		a.Send(&Query{ID: uint64(i)})
 	}
 	a.Send(&HandOver{Term{Lease: 20}})
 	p.a.Close()
 	for {
 		m := await(t, p.fromB.received, "the last message")
-		if last, ok := m.(*HandOver); ok && last.Term.Lease == 20 {
+		if last, ok := m.(*HandOver); ok && last.Lease == 20 {
 			break
 		}
 	}

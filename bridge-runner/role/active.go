@@ -80,7 +80,7 @@ func (m *Machine) requestConnect(e ConnectRequested) {
 	switch {
 	case !m.state.claims():
 	case m.permits():
-		m.do(Permit{e.Bridge})
+		m.do(Permit(e))
 	default:
 		m.doubtBridge(fence{bridge: e.Bridge, seq: m.seq, at: m.now})
 	}

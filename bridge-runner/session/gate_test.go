@@ -23,7 +23,7 @@ func newGate() (g *Gate, frozen *atomic.Bool) {
 func TestGate_NotPermitted_WritesNoConnect(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		g, _ := newGate()
-		g.Permit = func(ctx context.Context) error { return context.Canceled }
+		g.Permit = func(context.Context) error { return context.Canceled }
 		p.cfg.Gate = g
 		c, done := p.dial()
 		c.WantEnd()
@@ -102,7 +102,7 @@ func TestGate_ClosedOrFrozen_DropsUnsentPacketsAndEndsTheSession(t *testing.T) {
 }
 
 func TestGate_OpenAgain_PermitsSessions(t *testing.T) {
-	versions(t, func(t *testing.T, p *peer) {
+	versions(t, func(_ *testing.T, p *peer) {
 		g, _ := newGate()
 		g.Close()
 		g.Open()

@@ -135,7 +135,8 @@ func (r *Runner) Member() (m Member, err error) {
 	if err != nil {
 		return m, err
 	}
-	return m, json.Unmarshal(body, &m)
+	err = json.Unmarshal(body, &m)
+	return m, err
 }
 
 // HandOver requests a hand-over with SIGUSR1.
