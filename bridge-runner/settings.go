@@ -61,7 +61,8 @@ func (b *bridge) connect(v *version) {
 // not make the next handshake a full one.
 type ticketBook map[ticketKey]*transport.TLSSessions
 
-// ticketKey identifies a server of a changed list, as the connector does.
+// ticketKey identifies a server of a changed list. A renamed server has new TLS sessions, because
+// Observe has its name.
 type ticketKey struct{ name, url string }
 
 // of returns the TLS sessions of the servers of a side, in their order, and forgets the TLS sessions of

@@ -131,8 +131,7 @@ func (f *Fingerprint) unchanged(files []os.FileInfo) bool {
 		return false
 	}
 	for i, info := range files {
-		before := f.files[i]
-		if info == nil || !os.SameFile(info, before) || !info.ModTime().Equal(before.ModTime()) || info.Size() != before.Size() {
+		if info == nil || !sameVersion(info, f.files[i]) {
 			return false
 		}
 	}

@@ -47,11 +47,17 @@ func (v *fileVersion) update(path string) (isNew, exists bool) {
 	if err != nil {
 		return false, false
 	}
-	if v.info != nil && os.SameFile(info, v.info) && info.ModTime().Equal(v.info.ModTime()) && info.Size() == v.info.Size() && info.Mode() == v.info.Mode() {
+	if v.info != nil && sameVersion(info, v.info) {
 		return false, true
 	}
 	v.info = info
 	return true, true
+}
+
+// sameVersion reports whether two descriptions are of the same version of the same file. A file
+// that becomes readable is another version.
+func sameVersion(a, b os.FileInfo) bool {
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
 }
 
 // SameSettings reports whether two specs differ at most in the parts that do not change the
