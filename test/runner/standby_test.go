@@ -16,7 +16,6 @@ import (
 )
 
 func TestPair_Standby_SaysSoAndIsReady(t *testing.T) {
-	t.Parallel()
 	local, remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"}), mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
 	pair := mqtttest.NewPair(t, manifest("pair", local.URL(), remote.URL()), false)
 	pair.Start()
@@ -55,7 +54,6 @@ func pairWithBackup(t *testing.T) (*mqtttest.Pair, *traffic.Collector, *traffic.
 }
 
 func TestPair_PrimaryDoesNotAnswer_StandbyBeginsWithTheServerInUse(t *testing.T) {
-	t.Parallel()
 	pair, collector, publisher := pairWithBackup(t)
 	must(t, collector.WaitCount(100, eventTimeout))
 	pair.Runners[0].Kill()
@@ -73,7 +71,6 @@ func TestPair_PrimaryDoesNotAnswer_StandbyBeginsWithTheServerInUse(t *testing.T)
 // A client with the bridge's identifier ends its session, as another active runner would. The standby is
 // not active, so that the runner connects again.
 func TestPair_SessionTakenOverByAnotherClient_ConnectsAgain(t *testing.T) {
-	t.Parallel()
 	l := newPairLine(t, false)
 	s, err := l.runner().Status()
 	must(t, err)

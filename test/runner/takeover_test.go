@@ -13,12 +13,11 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// Limits for a machine on which other tests run at the same time are more than the
-// documented limits.
+// The tests of two runners are not parallel to other tests, because they measure gaps and need much of
+// the processors. Limits for a busy machine are more than the documented limits.
 const busy = 4
 
 func TestPair_ActiveKilled_StandbyTakesOver(t *testing.T) {
-	t.Parallel()
 	l := newPairLine(t, false)
 	for range pairRepetitions {
 		l.during(func() { l.runner().Kill() })
@@ -31,7 +30,6 @@ func TestPair_ActiveKilled_StandbyTakesOver(t *testing.T) {
 }
 
 func TestPair_SIGTERM_HandsOver(t *testing.T) {
-	t.Parallel()
 	l := newPairLine(t, false)
 	for range pairRepetitions {
 		l.during(func() {
@@ -48,7 +46,6 @@ func TestPair_SIGTERM_HandsOver(t *testing.T) {
 }
 
 func TestPair_HandOverByHand_ChangesTheRoles(t *testing.T) {
-	t.Parallel()
 	l := newPairLine(t, false)
 	for range pairRepetitions {
 		l.during(l.runner().HandOver)
@@ -59,7 +56,6 @@ func TestPair_HandOverByHand_ChangesTheRoles(t *testing.T) {
 }
 
 func TestPair_ConnectionBetweenThemCut_ChangesNoRole(t *testing.T) {
-	t.Parallel()
 	l := newPairLine(t, true)
 	for i := range pairRepetitions {
 		l.during(func() {
@@ -78,7 +74,6 @@ func TestPair_ConnectionBetweenThemCut_ChangesNoRole(t *testing.T) {
 }
 
 func TestPair_StandbyKilledRepeatedly_ChangesNothing(t *testing.T) {
-	t.Parallel()
 	l := newPairLine(t, false)
 	for range pairRepetitions {
 		l.during(func() { l.standby().Kill() })
@@ -90,7 +85,6 @@ func TestPair_StandbyKilledRepeatedly_ChangesNothing(t *testing.T) {
 }
 
 func TestPair_ActiveFrozen_StandbyTakesOverAndTheOtherForwardsNothing(t *testing.T) {
-	t.Parallel()
 	const timeout = 3 * time.Second
 	l := newPairLine(t, false, "--peer-timeout", timeout.String())
 	frozen := l.runner()
@@ -121,7 +115,6 @@ func TestPair_ActiveFrozen_StandbyTakesOverAndTheOtherForwardsNothing(t *testing
 
 // Without --peer-timeout, a frozen runner proves nothing. A user can decide.
 func TestPair_ActiveFrozenWithoutTimeout_StandbyTakesOverByHandOnly(t *testing.T) {
-	t.Parallel()
 	l := newPairLine(t, false)
 	frozen := l.runner()
 	l.during(func() {
@@ -150,7 +143,6 @@ func allForward(t *testing.T, r *mqtttest.Runner, bridges float64) {
 }
 
 func TestPair_ManyBridges_AllTakeOver(t *testing.T) {
-	t.Parallel()
 	const bridges = 30
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
