@@ -58,6 +58,12 @@ type activation struct {
 	drained func()
 }
 
+// sawEnd reports whether this process was connected to the active member until its end: then its knowledge
+// is the latest.
+func (a *activation) sawEnd() bool {
+	return a.cause == member.PeerEnded && time.Since(a.since) < time.Second
+}
+
 func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
 	return &group{metrics: metrics, log: log, changed: make(chan struct{}), bridges: map[string]*seat{}}
 }

@@ -7,7 +7,7 @@ import (
 	"context"
 	"sync/atomic"
 
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -26,11 +26,13 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool) 
 	forwarding, stop := context.WithCancelCause(work)
 	defer stop(nil)
 	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })() //nolint:contextcheck // both contexts end forwarding
-	if i.seat.beginActivation(a) {
+	var earlier *peer.Knowledge
+	if i.seat.beginActivation(a) { // otherwise a bridge of this process has used the sessions since
 		d.bridge.know.begin(a)
+		earlier = i.seat.group.member.Knowledge(i.seat.name)
 	}
 	i.state.SetStandby(false)
-	d.bridge.recall(i.seat.group.member.Knowledge(i.seat.name), a.cause == member.HandedOver)
+	d.bridge.recall(earlier, a)
 	complete = d.run(forwarding)
 	d.bridge.know.drained(manifest.SideLocal, d.bridge.local.CleanServers())
 	d.bridge.know.drained(manifest.SideRemote, d.bridge.remote.CleanServers())

@@ -93,6 +93,7 @@ func (c *Connector) recall() {
 			if k.Clean {
 				c.states[i].session.AssumeClean()
 			}
+			c.states[i].session.AssumeQoS2Blocks(session.Blocks(k.QoS2Blocks))
 		}
 	}
 	c.machine.Recall(known)

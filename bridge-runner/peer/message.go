@@ -85,6 +85,10 @@ type Knowledge struct {
 type SideKnowledge struct {
 	// Active is the name of the server in use. It is empty if there is none.
 	Active string `json:"active,omitempty"`
+	// QoS2Blocks has a bit for each block of 128 packet identifiers in which the active server may hold
+	// a QoS 2 message of the member: bit 0 is the block of the identifiers 1 to 128. It is 0 if the
+	// blocks are unknown.
+	QoS2Blocks uint32 `json:"qos2Blocks,omitempty"`
 	// Servers are the servers of the side, by name.
 	Servers map[string]ServerKnowledge `json:"servers,omitempty"`
 }

@@ -39,6 +39,9 @@ func (c *conn) acceptLocked() {
 		}
 	}
 	c.present = sess != nil
+	if s.cfg.Pair {
+		s.process++
+	}
 	if sess == nil {
 		sess = newSession(client.ClientID, s.process)
 		s.sessions[client.ClientID] = sess

@@ -59,7 +59,10 @@ type Config struct {
 	// connection that created it. The client cannot distinguish whether a session that it resumes
 	// later is this one.
 	KeepUnseenSessions bool
-	App                App
+	// Pair makes each connection one of a new process, which may know the packet identifiers that the
+	// earlier process has used: it may release others while it publishes QoS 2 messages.
+	Pair bool
+	App  App
 	// Plan returns the plan of a client's nth connection; n starts at 1. If Plan is nil,
 	// connections have the zero plan.
 	Plan func(n int, c *Connect) Plan
