@@ -103,7 +103,8 @@ const (
 	// ReasonServerUnavailable: CONNACK 3, 0x88, 0x89, 0x9C, 0x9D or 0x9F, or a DISCONNECT
 	// with the same meaning.
 	ReasonServerUnavailable = "ServerUnavailable"
-	// ReasonSubscriptionRefused: SUBACK 0x80 (section 3.9.3).
+	// ReasonSubscriptionRefused: SUBACK 0x80 (section 3.9.3). Degraded: a server in use refuses some
+	// filters.
 	ReasonSubscriptionRefused = "SubscriptionRefused"
 	// ReasonReferenceMissing: a Secret, ConfigMap or ClusterTrustBundle that the spec names,
 	// or a key of it, is missing or invalid.
