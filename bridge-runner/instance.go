@@ -145,7 +145,10 @@ func (i *instance) updateLocked(next *version) bool {
 	switch {
 	case config.SameSettings(&i.running.manifest.Spec, &next.manifest.Spec):
 		i.bridge.progress.advance(next.manifest.Generation)
-	case i.deletion.requested.isSet(), i.seat != nil && !i.seat.active(), needsRestart(i.running.settings, next.settings):
+		if i.standby() { // no side of a standby reports that the settings are in effect
+			i.state.SetGeneration(next.manifest.Generation)
+		}
+	case i.deletion.requested.isSet(), i.standby(), needsRestart(i.running.settings, next.settings):
 		return false
 	default:
 		i.bridge.update(next)
@@ -155,6 +158,9 @@ func (i *instance) updateLocked(next *version) bool {
 	i.requestLocked(next.manifest)
 	return true
 }
+
+// standby reports whether another process of the group may be active.
+func (i *instance) standby() bool { return i.seat != nil && !i.seat.active() }
 
 // SetRefused implements config.Target.
 func (i *instance) SetRefused(r *v1alpha1.RefusedManifest) {

@@ -80,6 +80,11 @@ func (r *Runner) Prefer(bridge *v1alpha1.MQTTBridge, side *v1alpha1.Side, prefer
 func (r *Runner) Update(bridge *v1alpha1.MQTTBridge) {
 	r.t.Helper()
 	bridge.Generation++
+	r.replaceManifest(bridge)
+}
+
+func (r *Runner) replaceManifest(bridge *v1alpha1.MQTTBridge) {
+	r.t.Helper()
 	data := render(r.t, bridge)
 	next := r.manifest + ".next"
 	if err := os.WriteFile(next, data, 0o600); err != nil {
