@@ -129,7 +129,7 @@ func New(cfg Config) (*Member, error) {
 	self := role.ID{Pod: string(own), Process: rand.Text()}
 	m := &Member{
 		cfg:    cfg,
-		role:   role.Config{Self: self, Duration: Duration, Pair: &role.Pair{Peer: string(cfg.Trusted), Preferred: cfg.Preferred, Timeout: cfg.Timeout}},
+		role:   role.Config{Self: self, Duration: Duration, Pair: &role.Pair{Peer: string(cfg.Trusted), Preferred: cfg.Preferred, Timeout: cfg.Timeout, Born: uint64(time.Now().Unix())}},
 		dialer: dialer{address: cfg.Address},
 		inputs: make(chan func(), waitingInputs), done: make(chan struct{}),
 		conns: map[role.ID]connection{}, waiting: map[string][]chan time.Duration{}, knowledge: map[string]*peer.Knowledge{},
@@ -137,7 +137,7 @@ func New(cfg Config) (*Member, error) {
 	m.machine = role.New(m.role, m.now())
 	m.status = Status{State: role.Starting, Since: time.Now(), Peer: PeerStatus{Address: cfg.Address}}
 	m.endpoint, err = peer.New(peer.Config{
-		Group: "pair", Identity: identity(self), Certificate: cfg.Certificate,
+		Group: "pair", Identity: identity(self), Preferred: cfg.Preferred, Certificate: cfg.Certificate,
 		Trusted:  func(f peer.Fingerprint) bool { return f == cfg.Trusted },
 		Interval: m.role.Heartbeat(), Silence: Duration,
 		Handler: handler{m}, Log: cfg.Log,
