@@ -96,6 +96,9 @@ type Member struct {
 	conns   map[role.ID]connection
 	// waiting are the requests for CONNECT packets, by bridge.
 	waiting map[string][]chan time.Duration
+	// dialing is true while a Dial is under way. nextDial is the Dial that waits for its end, or nil.
+	dialing  bool
+	nextDial *role.ID
 	// drains is the number of drains. A drain that has been replaced is not reported.
 	drains int
 	// heardAt is the time of the latest message of the other member while it was active. It is zero if
