@@ -27,10 +27,11 @@ type Pair struct {
 	// Timeout is 0, or at least the duration of the Config. 0 means that a member that cannot reach the
 	// other waits.
 	Timeout time.Duration
-	// Born is the time at which this process started, in seconds, by the clock of the machine. A process
-	// that has never heard the other member derives its first claim from it, so that this claim is
-	// higher than the claims of earlier processes. If the clock is wrong, the other member may become active
-	// once more when both are connected.
+	// Born is the time at which this process started, in seconds, by the clock of the machine. It is 0 in
+	// tests that do not need it. A member that activates although it cannot reach the other one does not
+	// know the latest term of the other. It uses the time as its term, so that the later of two such
+	// claims is higher. If the clocks differ, the other member may become active once more when both are
+	// connected.
 	Born uint64
 }
 
@@ -53,11 +54,7 @@ func (m *Machine) decidePair(active *member) {
 	case len(others) == 0: // refused, replaced, or goodbye
 		m.activate(m.latestTerm().after(1))
 	case m.timedOut(pair.timeout(pair.Preferred)):
-		latest := m.latestTerm()
-		if latest == (Term{}) {
-			latest.Unwritten = pair.Born
-		}
-		m.activate(latest.after(2)) // after the term that the other member may have used
+		m.activate(m.blindTerm(2)) // after the term that the other member may have used
 	case pair.Preferred && others[0].connected:
 		// The hello may be older than the latest step of the other member.
 		since := max(others[0].connectedSeq, m.handed.seq)
@@ -83,6 +80,16 @@ func (m *Machine) decideActivePair() {
 			m.term = p.said.Term.after(1)
 		}
 	}
+}
+
+// blindTerm is the term of a member that activates although it cannot reach the other one: at least the
+// n-th term after the latest term that it knows.
+func (m *Machine) blindTerm(n uint64) Term {
+	t := m.latestTerm().after(n)
+	if born := m.cfg.Pair.Born; born > 0 {
+		t.Unwritten = max(t.Unwritten, born+uint64(m.now.Sub(m.bornAt)/time.Second))
+	}
+	return t
 }
 
 // timedOut reports whether the other member could not be reached for d.
@@ -172,6 +179,6 @@ func (m *Machine) retake(f fence) bool {
 	if pair == nil || !pair.Preferred || !m.timedOut(pair.Timeout) || m.now.Sub(f.at) < pair.Timeout {
 		return false
 	}
-	m.term = m.latestTerm().after(3)
+	m.term = m.blindTerm(3)
 	return true
 }

@@ -209,3 +209,29 @@ func TestPair_SessionsEndRepeatedlyWhileCut_BridgePauses(t *testing.T) {
 		t.Errorf("the bridge does not continue after the pause: %T%+v", got, got)
 	}
 }
+
+// Two members that are cut from each other take over by turns, and one of them has started again. The later
+// claim is the higher one.
+func TestPair_ClaimsOfMembersThatAreCut_GrowWithTime(t *testing.T) {
+	var terms []Term
+	start := func(preferred bool, at time.Duration) *Machine {
+		pair := &Pair{Peer: peer.Pod, Preferred: preferred, Timeout: duration, Born: 1000 + uint64(at/time.Second)}
+		m := New(Config{Self: self, Duration: duration, Pair: pair}, epoch.Add(at))
+		m.Step(Warm{true}, epoch.Add(at))
+		return m
+	}
+	first := start(true, 0)
+	first.Step(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, epoch)
+	first.Step(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, epoch)
+	first.Step(PeerEnded{peer}, epoch)
+	terms = append(terms, first.Announcement().Term)
+	second := start(false, time.Second) // it has never heard the first one
+	second.Step(Tick{}, epoch.Add(time.Second+2*duration))
+	terms = append(terms, second.Announcement().Term)
+	first.Step(SessionEnded{"x", true}, epoch.Add(time.Second+2*duration))
+	first.Step(Tick{}, epoch.Add(time.Second+3*duration))
+	terms = append(terms, first.Announcement().Term)
+	if !terms[0].less(terms[1]) || !terms[1].less(terms[2]) {
+		t.Errorf("the terms are %v", terms)
+	}
+}

@@ -170,12 +170,14 @@ type Machine struct {
 	now time.Time
 	// startedAt is the start of the process, or the end of the latest time in which it was frozen.
 	startedAt time.Time
-	actions   []Action
+	// bornAt is the start of the process.
+	bornAt  time.Time
+	actions []Action
 }
 
 // New returns the machine of a process that starts at the time now.
 func New(cfg Config, now time.Time) *Machine {
-	m := &Machine{cfg: cfg, state: Starting, startedAt: now, now: now}
+	m := &Machine{cfg: cfg, state: Starting, startedAt: now, bornAt: now, now: now}
 	if cfg.Pair != nil {
 		pair := *cfg.Pair // it changes
 		m.cfg.Pair = &pair
@@ -270,7 +272,7 @@ func (m *Machine) learn(e Event) {
 		}
 	case TakeOverRequested:
 		if m.cfg.Pair != nil && !m.state.claims() {
-			m.activate(m.latestTerm().after(2))
+			m.activate(m.blindTerm(2))
 		}
 	case Tick:
 	}
