@@ -38,9 +38,10 @@ type group struct {
 	current *activation
 	// changed is closed, and replaced, when current changes.
 	changed chan struct{}
-	// bridges are the bridges of the process, by name. mu guards warm and latest of each seat.
-	bridges map[string]*seat
-	// complete is true when all bridges of the start are in bridges.
+	// seats are the places of the bridges of the process. A bridge that drains and its next version may
+	// have the same name. mu guards warm and latest of each seat.
+	seats map[*seat]bool
+	// complete is true when all bridges of the start are in seats.
 	complete bool
 }
 
@@ -65,7 +66,7 @@ func (a *activation) sawEnd() bool {
 }
 
 func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
-	return &group{metrics: metrics, log: log, changed: make(chan struct{}), bridges: map[string]*seat{}}
+	return &group{metrics: metrics, log: log, changed: make(chan struct{}), seats: map[*seat]bool{}}
 }
 
 // Activate implements member.Bridges.
@@ -76,7 +77,7 @@ func (g *group) Activate(cause member.Cause, since time.Time) {
 	defer g.mu.Unlock()
 	a := &activation{cause: cause, since: since}
 	a.ctx, a.cancel = context.WithCancelCause(context.Background())
-	for _, s := range g.bridges {
+	for s := range g.seats {
 		s.gate.Open()
 	}
 	g.setLocked(a)
@@ -96,29 +97,35 @@ func (g *group) Deactivate() {
 		g.current.cancel(errDeactivated)
 		g.setLocked(nil)
 	}
-	for _, s := range g.bridges {
+	for s := range g.seats {
 		s.gate.Close()
 	}
 }
 
 // Suspend implements member.Bridges.
 func (g *group) Suspend(bridge string) {
-	if s := g.seatOf(bridge); s != nil {
-		s.gate.Close()
+	for _, gate := range g.gatesOf(bridge) {
+		gate.Close()
 	}
 }
 
 // Resume implements member.Bridges.
 func (g *group) Resume(bridge string) {
-	if s := g.seatOf(bridge); s != nil {
-		s.gate.Open()
+	for _, gate := range g.gatesOf(bridge) {
+		gate.Open()
 	}
 }
 
-func (g *group) seatOf(bridge string) *seat {
+// gatesOf returns the gates of the bridges with a name.
+func (g *group) gatesOf(bridge string) (gates []*session.Gate) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.bridges[bridge]
+	for s := range g.seats {
+		if s.name == bridge {
+			gates = append(gates, s.gate)
+		}
+	}
+	return gates
 }
 
 // Drain implements member.Bridges.
@@ -186,7 +193,7 @@ func (g *group) add(name string) *seat {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.bridges[name] = s
+	g.seats[s] = true
 	if s.latest = g.current; g.current != nil {
 		s.gate.Open()
 	}
@@ -198,13 +205,14 @@ func (s *seat) remove() {
 	if s == nil {
 		return
 	}
-	g := s.group
-	g.mu.Lock()
-	if g.bridges[s.name] == s {
-		delete(g.bridges, s.name)
-	}
-	g.mu.Unlock()
-	g.reportWarm()
+	s.unseat()
+	s.group.reportWarm()
+}
+
+func (s *seat) unseat() {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	delete(s.group.seats, s)
 }
 
 // warmed records that the bridge can start at once.
@@ -230,7 +238,7 @@ func (g *group) allAdded() {
 func (g *group) reportWarm() {
 	g.mu.Lock()
 	warm := g.complete
-	for _, s := range g.bridges {
+	for s := range g.seats {
 		warm = warm && (s.warm || g.current != nil)
 	}
 	g.mu.Unlock()

@@ -176,8 +176,7 @@ func (i *instance) run(ctx context.Context) (deleted bool, err error) {
 	defer context.AfterFunc(ctx, i.state.Stopping)()
 	for {
 		d, work, cancel := i.begin(ctx)
-		complete := i.runActive(work, d)
-		cause := context.Cause(work)
+		complete, cause := i.runActive(work, d)
 		cancel()
 		switch {
 		case complete:
@@ -201,12 +200,19 @@ func (i *instance) begin(ctx context.Context) (*deletion, context.Context, conte
 	if i.pending != nil { // it arrived before the bridge could run
 		restart(errRestart)
 	}
-	cancel := func() { restart(nil) }
-	if i.kubernetes {
-		return i.deletion, work, cancel
+	return i.deletion, work, func() { restart(nil) }
+}
+
+// runBounded runs the bridge until work ends or the bridge is deleted, and returns why it has ended
+// before. Without Kubernetes, deletionTimeoutSeconds bounds the work.
+func (i *instance) runBounded(work context.Context, d *deletion) (complete bool, cause error) {
+	if !i.kubernetes {
+		bounded, stop := d.withTimeout(work)
+		defer stop()
+		work = bounded
 	}
-	bounded, stop := i.deletion.withTimeout(work)
-	return i.deletion, bounded, func() { stop(); cancel() }
+	complete = d.run(work)
+	return complete, context.Cause(work)
 }
 
 // rebuild makes the bridge of the pending version, or of the running one if there is none, when the

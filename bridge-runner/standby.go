@@ -13,14 +13,14 @@ import (
 
 // runActive runs the bridge until work ends. In a group it forwards only while this process is active,
 // and before that it is a standby: it keeps the connectors warm. It returns when work or the
-// activation ends.
-func (i *instance) runActive(work context.Context, d *deletion) (complete bool) {
+// activation ends, and why.
+func (i *instance) runActive(work context.Context, d *deletion) (complete bool, cause error) {
 	if i.seat == nil {
-		return d.run(work)
+		return i.runBounded(work, d)
 	}
 	a := i.standBy(work, d.bridge)
 	if a == nil {
-		return false
+		return false, context.Cause(work)
 	}
 	defer i.seat.group.leave(a)
 	forwarding, stop := context.WithCancelCause(work)
@@ -33,10 +33,10 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool) 
 	}
 	i.state.SetStandby(false)
 	d.bridge.recall(earlier, a)
-	complete = d.run(forwarding)
+	complete, cause = i.runBounded(forwarding, d)
 	d.bridge.know.drained(manifest.SideLocal, d.bridge.local.CleanServers())
 	d.bridge.know.drained(manifest.SideRemote, d.bridge.remote.CleanServers())
-	return complete
+	return complete, cause
 }
 
 // standBy keeps the bridge warm until this process is active. It returns nil if work ends before.

@@ -38,7 +38,7 @@ func (m *Member) carryOut(a role.Action, before role.State, e role.Event) {
 func (m *Member) carryOutWithPeer(a role.Action) {
 	switch a := a.(type) {
 	case role.Dial:
-		go m.dial(a.To)
+		m.startDial(a.To)
 	case role.Announce:
 		m.endpoint.SetState(m.state())
 	case role.Query:

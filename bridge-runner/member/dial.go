@@ -64,7 +64,32 @@ func (d *dialer) keep(address netip.AddrPort) {
 	d.latest = address
 }
 
-// dial carries out a Dial of the machine.
+// startDial carries out a Dial of the machine, after the Dial under way if there is one. Two connections by
+// the same member replace each other, and the end of each would be a reason for the next Dial.
+func (m *Member) startDial(to role.ID) {
+	if m.dialing {
+		m.nextDial = &to
+		return
+	}
+	m.dialing = true
+	go m.dial(to)
+}
+
+// dialEnded carries out the Dial that waits, unless it is not necessary any more.
+func (m *Member) dialEnded() {
+	m.dialing = false
+	next := m.nextDial
+	m.nextDial = nil
+	switch {
+	case next == nil:
+	case len(m.conns) > 0:
+		m.step(role.DialFailed{To: *next})
+	default:
+		m.startDial(*next)
+	}
+}
+
+// dial dials the other machine, and reports the result.
 func (m *Member) dial(to role.ID) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	defer cancel()
@@ -74,6 +99,7 @@ func (m *Member) dial(to role.ID) {
 		c, evidence, err = m.dialAll(ctx)
 	}
 	m.post(func() {
+		defer m.dialEnded()
 		m.reportDial(evidence, err)
 		if evidence == peer.Connected {
 			if _, ok := m.current(c); ok {

@@ -96,6 +96,9 @@ type Member struct {
 	conns   map[role.ID]connection
 	// waiting are the requests for CONNECT packets, by bridge.
 	waiting map[string][]chan time.Duration
+	// dialing is true while a Dial is under way. nextDial is the Dial that waits for its end, or nil.
+	dialing  bool
+	nextDial *role.ID
 	// drains is the number of drains. A drain that has been replaced is not reported.
 	drains int
 	// heardAt is the time of the latest message of the other member while it was active. It is zero if
@@ -129,7 +132,7 @@ func New(cfg Config) (*Member, error) {
 	self := role.ID{Pod: string(own), Process: rand.Text()}
 	m := &Member{
 		cfg:    cfg,
-		role:   role.Config{Self: self, Duration: Duration, Pair: &role.Pair{Peer: string(cfg.Trusted), Preferred: cfg.Preferred, Timeout: cfg.Timeout}},
+		role:   role.Config{Self: self, Duration: Duration, Pair: &role.Pair{Peer: string(cfg.Trusted), Preferred: cfg.Preferred, Timeout: cfg.Timeout, Born: uint64(time.Now().Unix())}},
 		dialer: dialer{address: cfg.Address},
 		inputs: make(chan func(), waitingInputs), done: make(chan struct{}),
 		conns: map[role.ID]connection{}, waiting: map[string][]chan time.Duration{}, knowledge: map[string]*peer.Knowledge{},
@@ -137,7 +140,7 @@ func New(cfg Config) (*Member, error) {
 	m.machine = role.New(m.role, m.now())
 	m.status = Status{State: role.Starting, Since: time.Now(), Peer: PeerStatus{Address: cfg.Address}}
 	m.endpoint, err = peer.New(peer.Config{
-		Group: "pair", Identity: identity(self), Certificate: cfg.Certificate,
+		Group: "pair", Identity: identity(self), Preferred: cfg.Preferred, Certificate: cfg.Certificate,
 		Trusted:  func(f peer.Fingerprint) bool { return f == cfg.Trusted },
 		Interval: m.role.Heartbeat(), Silence: Duration,
 		Handler: handler{m}, Log: cfg.Log,

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +64,12 @@ func (x *machine) waitStatus(ok func(Status) bool) {
 // newMachines returns two members. The first one is preferred. They do not run yet.
 func newMachines(t *testing.T) (a, b *machine) {
 	t.Helper()
+	return newMachinesWith(t, true, false)
+}
+
+// newMachinesWith is like newMachines. preferred says which members are preferred.
+func newMachinesWith(t *testing.T, preferred ...bool) (a, b *machine) {
+	t.Helper()
 	out := [2]*machine{}
 	cfgs := [2]Config{}
 	for i := range out {
@@ -76,7 +83,7 @@ func newMachines(t *testing.T) (a, b *machine) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfgs[i] = Config{Certificate: certificate, Preferred: i == 0, Bridges: out[i], OnChange: func(Status) {}, Log: slog.New(slog.DiscardHandler)}
+		cfgs[i] = Config{Certificate: certificate, Preferred: preferred[i], Bridges: out[i], OnChange: func(Status) {}, Log: slog.New(slog.DiscardHandler)}
 	}
 	for i, x := range out {
 		trusted, err := peer.FingerprintOf(cfgs[1-i].Certificate)
@@ -204,6 +211,54 @@ func TestIdentity_ID_SurvivesTheProtocol(t *testing.T) {
 	for _, id := range []role.ID{{}, {Pod: "a", Process: "b"}} {
 		if got := parseIdentity(identity(id)); got != id {
 			t.Errorf("%+v became %+v", id, got)
+		}
+	}
+}
+
+func TestMember_BothOrNonePreferred_OneIsTreatedAsPreferred(t *testing.T) {
+	for _, preferred := range []bool{true, false} {
+		a, b := newMachinesWith(t, preferred, preferred)
+		a.run()
+		b.run()
+		for _, x := range []*machine{a, b} {
+			x.waitStatus(func(s Status) bool { return s.Problem != "" && s.Peer.Connected && s.State != role.Starting })
+		}
+		standby := b
+		if b.role.Self.Pod < a.role.Self.Pod {
+			standby = a
+		}
+		standby.waitStatus(func(s Status) bool { return s.State == role.Standby && s.Peer.State == role.Active })
+	}
+}
+
+// counter counts the records of a log with a message.
+type counter struct {
+	slog.Handler
+	message string
+	count   atomic.Int32
+}
+
+func (c *counter) Enabled(context.Context, slog.Level) bool { return true }
+func (c *counter) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == c.message {
+		c.count.Add(1)
+	}
+	return nil
+}
+
+// If both members dial at the same time, one connection remains, and they do not dial again.
+func TestMember_BothDialAtOnce_OneConnectionRemains(t *testing.T) {
+	for range 10 {
+		a, b := newMachines(t)
+		connected := &counter{message: "connected to the other member"}
+		a.cfg.Log, b.cfg.Log = slog.New(connected), slog.New(slog.DiscardHandler)
+		a.run()
+		b.run()
+		a.want("activate Started")
+		a.waitStatus(func(s Status) bool { return s.Peer.State == role.Standby })
+		time.Sleep(300 * time.Millisecond) // longer than the interval of dials
+		if n := connected.count.Load(); n > 8 {
+			t.Errorf("the members have connected %d times", n)
 		}
 	}
 }

@@ -4,6 +4,7 @@
 package member
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -65,7 +66,26 @@ func (m *Member) join(c *peer.Conn) {
 	m.conns[id] = connection{c, uptime()}
 	m.cfg.Log.Info("connected to the other member", "address", c.Address().String(), "state", c.Peer().Role)
 	m.hear(c.Peer().State)
+	m.comparePreference(c.Peer().Preferred, id)
 	m.step(role.PeerConnected{From: id, Said: announcementOf(c.Peer().State)})
+}
+
+// comparePreference makes one member preferred if both or none of them are. Both decide equally.
+func (m *Member) comparePreference(other bool, id role.ID) {
+	preferred, problem := m.cfg.Preferred, ""
+	if other == preferred {
+		preferred = m.role.Self.Pod < id.Pod
+		problem = fmt.Sprintf("%s of the two machines is started with --peer-preferred, so that the machine with the lower key is treated as preferred, and this is %s machine; start exactly one of them with --peer-preferred",
+			map[bool]string{true: "each", false: "none"}[other], map[bool]string{true: "this", false: "the other"}[preferred])
+	}
+	m.mu.Lock()
+	changed := m.status.Problem != problem
+	m.status.Problem = problem
+	m.mu.Unlock()
+	if changed && problem != "" {
+		m.cfg.Log.Error("the preference of the two machines is not clear", "problem", problem)
+	}
+	m.step(role.PreferenceKnown{Preferred: preferred})
 }
 
 // current returns the member at the other end if the connection is the one in use.
@@ -113,6 +133,9 @@ func (m *Member) ended(c *peer.Conn, how peer.Ending, err error) {
 		return
 	}
 	delete(m.conns, id)
+	if how == peer.Replaced {
+		return // the connection that replaces it is reported next; a Dial would replace that one, too
+	}
 	m.cfg.Log.Info("the connection to the other member has ended", "address", c.Address().String(), "how", string(how), "error", err)
 	if m.machine.State() != role.Active && !m.heardAt.IsZero() && how != peer.Silent {
 		m.heardAt = time.Now()

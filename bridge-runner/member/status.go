@@ -19,6 +19,8 @@ type Status struct {
 	Warm bool `json:"warm"`
 	// Peer is the other member.
 	Peer PeerStatus `json:"peer"`
+	// Problem is a fault of the settings of the two members. It is empty if there is none.
+	Problem string `json:"problem,omitempty"`
 }
 
 // PeerStatus is the state of the other member.

@@ -41,6 +41,8 @@ type Hello struct {
 	Version  int    `json:"version"`
 	Identity string `json:"identity"`
 	Group    string `json:"group"`
+	// Preferred is [Config.Preferred].
+	Preferred bool `json:"preferred,omitempty"`
 	State
 }
 

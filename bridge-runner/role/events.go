@@ -113,6 +113,9 @@ type (
 		From ID
 		Said Announcement
 	}
+	// PreferenceKnown reports whether this member of a Pair is preferred, when the other one has connected.
+	// The driver chooses one member if both or none of them are preferred by their settings.
+	PreferenceKnown struct{ Preferred bool }
 	// PeerHeartbeat reports a heartbeat.
 	PeerHeartbeat struct {
 		From ID
@@ -177,6 +180,7 @@ func (LeaseObserved) event()     {}
 func (LeaseUnreadable) event()   {}
 func (LeaseWritten) event()      {}
 func (PeerConnected) event()     {}
+func (PreferenceKnown) event()   {}
 func (PeerHeartbeat) event()     {}
 func (PeerAnswered) event()      {}
 func (PeerEnded) event()         {}

@@ -35,6 +35,7 @@ var faults = []fault{
 	onProcess("shut down", func(p *process) { p.receive(ShutdownRequested{}) }),
 	onProcess("hand over", func(p *process) { p.receive(HandOverRequested{}) }),
 	{"cut the links", func(w *world, p *pod) { w.cutLinks(p, true) }},
+	{"lose the packets to the pod", (*world).loseTo},
 	{"heal the links", func(w *world, p *pod) { w.cutLinks(p, false) }},
 	{"reset the connections", (*world).resetConnections},
 	{"stop the API server", func(w *world, _ *pod) { w.api.up = false }},
@@ -70,9 +71,21 @@ func (w *world) cutLinks(p *pod, cut bool) {
 	for _, q := range w.pods {
 		if q != p {
 			w.link(p, q).cut = cut
+			if !cut {
+				w.link(p, q).to = nil
+			}
 		}
 	}
 	w.healLinks()
+}
+
+// loseTo makes the network lose all packets to a pod, and pass those from it.
+func (w *world) loseTo(p *pod) {
+	for _, q := range w.pods {
+		if q != p {
+			w.link(p, q).to = p
+		}
+	}
 }
 
 func (w *world) slowLinks(p *pod, d time.Duration) {

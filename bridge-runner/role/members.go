@@ -18,6 +18,8 @@ type member struct {
 	dead bool
 	// deadSeq is the step at which that was learned. It is valid if dead is true.
 	deadSeq uint64
+	// deadAt is the latest time at which it was known. It is valid if dead is true.
+	deadAt time.Time
 	// connected is true while there is a connection.
 	connected bool
 	// connectedSeq is the step at which the latest connection was made.
@@ -39,6 +41,9 @@ type member struct {
 	querying bool
 	// queriedAt is the time of that query.
 	queriedAt time.Time
+	// reachedAt is the time of the latest query that the member has answered in any state: it has heard
+	// this member at that time or later. It is zero if it has answered none.
+	reachedAt time.Time
 	// dialing is true while a Dial is under way.
 	dialing bool
 	// dialAt is the earliest time of the next Dial.
@@ -100,6 +105,7 @@ func (m *Machine) learnOfPeer(e Event) {
 		m.hear(p, e.Said)
 		if p.queried == e.Asked {
 			p.querying = false
+			p.reachedAt = p.queriedAt
 			m.answer(p)
 		}
 	case PeerEnded:
@@ -120,6 +126,7 @@ func (m *Machine) bury(p *member) {
 	if !p.dead {
 		p.dead, p.deadSeq, p.connected = true, m.seq, false
 	}
+	p.deadAt = m.now
 }
 
 // replaceProcess records that the earlier processes of the member's pod have ended.
@@ -162,7 +169,7 @@ func (m *Machine) answer(p *member) {
 // call dials all other members that are not connected.
 func (m *Machine) call() {
 	for _, p := range m.members {
-		if p.dead || p.connected || p.dialing || m.now.Before(p.dialAt) || p.id.Pod == m.cfg.Self.Pod {
+		if p.dead && !m.redials(p) || p.connected || p.dialing || m.now.Before(p.dialAt) || p.id.Pod == m.cfg.Self.Pod {
 			continue
 		}
 		p.dialing, p.dialAt = true, m.now.Add(m.cfg.Heartbeat())
@@ -178,9 +185,22 @@ func (m *Machine) query(since uint64) {
 		if !p.connected || p.answered >= since || recent {
 			continue
 		}
-		p.queried, p.querying, p.queriedAt = m.seq, true, m.now
-		m.do(Query{p.id, m.seq})
+		m.ask(p)
 	}
+}
+
+// keepAsking asks all connected members at each heartbeat, so that reachedAt is recent.
+func (m *Machine) keepAsking() {
+	for _, p := range m.members {
+		if p.connected && !p.querying && m.now.Sub(p.queriedAt) >= m.cfg.Heartbeat() {
+			m.ask(p)
+		}
+	}
+}
+
+func (m *Machine) ask(p *member) {
+	p.queried, p.querying, p.queriedAt = m.seq, true, m.now
+	m.do(Query{p.id, m.seq})
 }
 
 // others returns the other members that are not proven dead.

@@ -160,6 +160,8 @@ type Machine struct {
 	// fences are the bridges that wait for a confirmation. It is empty unless the state is Active or
 	// HandingOver.
 	fences []fence
+	// ends are the latest ends of sessions of each bridge of a Pair that the other member may explain.
+	ends map[string]ends
 	// doubt is the reason for the state SteppedDown.
 	doubt fence
 
@@ -168,13 +170,17 @@ type Machine struct {
 	now time.Time
 	// startedAt is the start of the process, or the end of the latest time in which it was frozen.
 	startedAt time.Time
-	actions   []Action
+	// bornAt is the start of the process.
+	bornAt  time.Time
+	actions []Action
 }
 
 // New returns the machine of a process that starts at the time now.
 func New(cfg Config, now time.Time) *Machine {
-	m := &Machine{cfg: cfg, state: Starting, startedAt: now, now: now}
+	m := &Machine{cfg: cfg, state: Starting, startedAt: now, bornAt: now, now: now}
 	if cfg.Pair != nil {
+		pair := *cfg.Pair // it changes
+		m.cfg.Pair = &pair
 		m.know(ID{Pod: cfg.Pair.Peer})
 	}
 	return m
@@ -212,6 +218,7 @@ func (m *Machine) Step(e Event, now time.Time) []Action {
 	m.seq++
 	m.now, m.actions = now, nil
 	before := m.Announcement()
+	m.expireDeaths()
 	m.learn(e)
 	for state := State(""); state != m.state; {
 		state = m.state
@@ -245,6 +252,8 @@ func (m *Machine) learn(e Event) {
 		m.receiveHandOver(e)
 	case PeerAsked:
 		m.receiveQuery(e)
+	case PreferenceKnown:
+		m.cfg.Pair.Preferred = e.Preferred
 	case ConnectRequested:
 		m.requestConnect(e)
 	case SessionEnded:
@@ -263,7 +272,7 @@ func (m *Machine) learn(e Event) {
 		}
 	case TakeOverRequested:
 		if m.cfg.Pair != nil && !m.state.claims() {
-			m.activate(m.latestTerm().after(2))
+			m.activate(m.blindTerm(2))
 		}
 	case Tick:
 	}

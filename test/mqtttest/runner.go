@@ -210,8 +210,14 @@ func (r *Runner) Thaw() {
 func (r *Runner) Terminate() (code int, took time.Duration) {
 	r.t.Helper()
 	began := time.Now()
-	r.process.signal(syscall.SIGTERM)
+	r.Stop()
 	return r.process.wait(runnerStopTimeout), time.Since(began)
+}
+
+// Stop sends SIGTERM, and does not wait.
+func (r *Runner) Stop() {
+	r.t.Helper()
+	r.process.signal(syscall.SIGTERM)
 }
 
 // Wait waits until the process has ended, and returns the exit code.
