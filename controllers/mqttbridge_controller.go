@@ -25,9 +25,11 @@ import (
 )
 
 // The rights of the operator. It must itself hold the rights that it grants to runners: to
-// patch mqttbridges/status, and to watch a ConfigMap. The UID of kube-system identifies the
-// cluster. The operator has no rights on Secrets, only reads pods, and has no right to delete
-// a claim, which may hold messages. It patches bridges only to set and remove its finalizer.
+// patch mqttbridges/status, to watch a ConfigMap, and to update a Lease. The UID of kube-system
+// identifies the cluster. The operator has no rights on Secrets, and has no right to delete a
+// claim, which may hold messages. It reads pods, and patches pods/status only to set an
+// annotation: the right to patch pods would include their images. It patches bridges only to set
+// and remove its finalizer.
 //
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
@@ -35,6 +37,9 @@ import (
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -255,12 +260,8 @@ func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*obse
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("reading PersistentVolumeClaim %s: %w", key.Name, err)
 	}
-	pods := &corev1.PodList{}
-	if err := r.Client.List(ctx, pods, client.InNamespace(b.Namespace), client.MatchingFields{podsOfBridge: b.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the pods: %w", err)
-	}
-	o.pods = pods.Items
-	return o, nil
+	o.pods, err = r.podsOf(ctx, b)
+	return o, err
 }
 
 // ignoreStale ignores the error of a write that was refused because the bridge has changed:

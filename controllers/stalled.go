@@ -70,7 +70,7 @@ func stalledSchedule(o *observation, pod *corev1.Pod, now time.Time, condition f
 // is for the next pod, which has other volumes, for example.
 func manifestRefusal(o *observation) string {
 	pod := o.reportingPod()
-	if pod == nil || pod != o.currentPod() || starting(o.deployment) {
+	if pod == nil || pod != o.currentPod() || rollsOut(o.deployment) {
 		return ""
 	}
 	runner := o.bridge.Status.Runner
@@ -134,13 +134,13 @@ func reconciling(o *observation) *metav1.Condition {
 func progress(o *observation) string {
 	pod := o.currentPod()
 	switch d := o.deployment; {
-	case o.wrote && (o.suspended() || !starting(d)):
+	case o.wrote && (o.suspended() || !rollsOut(d)):
 		return msgApplied
 	case o.isSuspended():
 		return ""
 	case o.suspended() && o.scaledToZero():
 		return msgDraining
-	case o.suspended(), starting(d), pod == nil:
+	case o.suspended(), rollsOut(d), pod == nil:
 		return fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
 	case o.bridge.Status.Runner == nil || o.bridge.Status.Runner.Pod != pod.Name:
 		return noReportMessage(o)
@@ -155,9 +155,11 @@ func progress(o *observation) string {
 	}
 }
 
-// starting reports whether a Deployment has no pod of its latest generation yet.
-func starting(d *appsv1.Deployment) bool {
-	return d == nil || d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < 1
+// rollsOut reports whether a Deployment has no pod of its latest template yet, or still has a pod of
+// an earlier one, as it has while it replaces two runners one by one.
+func rollsOut(d *appsv1.Deployment) bool {
+	return d == nil || d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < 1 ||
+		d.Status.Replicas > d.Status.UpdatedReplicas
 }
 
 // unscheduled returns why the scheduler finds no node for a pod, or an empty string if the

@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
 // Otherwise a user could set the fingerprint of a child, so that the operator does not restore
@@ -18,11 +20,15 @@ import (
 func TestFingerprintPrefix_AsGenerateName_IsRefusedByTheAPIServer(t *testing.T) {
 	ns := namespace(t)
 	for _, kind := range childKinds {
-		obj := kind.newObject()
+		typed, err := apiserver.Scheme().New(kind.gvk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		obj, _ := typed.(client.Object)
 		obj.SetNamespace(ns)
 		obj.SetName("plant-bridge")
 		obj.SetGenerateName(fingerprintPrefix + "0123456789abcdef")
-		err := server.Client.Create(t.Context(), obj, client.DryRunAll)
+		err = server.Client.Create(t.Context(), obj, client.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), "metadata.generateName") {
 			t.Errorf("%s: %v; want a refused generateName", kind.gvk.Kind, err)
 		}
