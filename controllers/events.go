@@ -62,7 +62,7 @@ func announceSides(a *announcer, o *observation, now time.Time) {
 		a.add(func(s *announced) []event { return announceOutage("local", local, &s.LocalDown, now) })
 		a.add(func(s *announced) []event { return announceOutage("remote", remote, &s.RemoteDown, now) })
 	}
-	started := ptr.Deref(o.bridge.Status.Runner, v1alpha1.RunnerStatus{}).StartTime
+	started := ptr.Deref(o.bridge.Status.ActiveRunner(), v1alpha1.RunnerStatus{}).StartTime
 	a.add(func(s *announced) []event {
 		return announceSwitch("local", local, started, &s.LocalSwitch, &s.LocalSwitches)
 	})

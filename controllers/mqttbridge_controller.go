@@ -196,13 +196,13 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 			return 0, err
 		}
 	}
-	if o.isSuspended() && b.Status.Runner != nil {
+	if o.isSuspended() && len(b.Status.Runners) > 0 {
 		// The condition Ready can be removed only when the runner does not own a part of it.
 		// The change of the status starts another pass.
 		return 0, ignoreStale(ctx, r.clearSuspended(ctx, b))
 	}
 	now := r.Now()
-	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Runner: o.ownRunner()}
+	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Runners: o.ownRunners()}
 	repeated := failure != nil && (stall == nil || !stall.ofSpec())
 	if !status.equals(&b.Status) && (!repeated || !p.postpones(status, &b.Status, now)) {
 		changes := append(announceCause(b.Status.Conditions, status.Conditions), announceManifest(o)...)
@@ -223,7 +223,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 	if err := r.sendEvents(ctx, o, before, after, due); err != nil {
 		return 0, ignoreStale(ctx, err)
 	}
-	if b.Status.Runner != nil && o.reportingPod() == nil {
+	if len(b.Status.Runners) > 0 && o.reportingPod() == nil {
 		return 0, ignoreStale(ctx, r.clearReport(ctx, b))
 	}
 	return earliest(untilChange(o, now), held), nil

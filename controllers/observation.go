@@ -71,21 +71,23 @@ func (o *observation) runningGeneration() int64 {
 	if o.reportingPod() == nil {
 		return 0
 	}
-	return o.bridge.Status.Runner.Generation
+	return o.bridge.Status.ActiveRunner().Generation
 }
 
 // stopping reports whether the reporting runner has reported that it stops.
 func (o *observation) stopping() bool {
-	return o.reportingPod() != nil && !o.bridge.Status.Runner.StopTime.IsZero()
+	return o.reportingPod() != nil && !o.bridge.Status.ActiveRunner().StopTime.IsZero()
 }
 
 // reportingPod returns the pod whose report the status holds, or nil if there is no report
 // or the pod is gone.
 func (o *observation) reportingPod() *corev1.Pod {
-	if o.bridge.Status.Runner == nil {
-		return nil
-	}
-	i := slices.IndexFunc(o.pods, func(p corev1.Pod) bool { return p.Name == o.bridge.Status.Runner.Pod })
+	return o.podNamed(reporterOf(o.bridge))
+}
+
+// podNamed returns the pod with a name, or nil if it is gone.
+func (o *observation) podNamed(name string) *corev1.Pod {
+	i := slices.IndexFunc(o.pods, func(p corev1.Pod) bool { return p.Name == name })
 	if i < 0 {
 		return nil
 	}
@@ -141,7 +143,7 @@ func podTrouble(p *corev1.Pod) string {
 // the start and the first probe later; until then the pod's status is older than the
 // runner's report and is ignored.
 func reporterTrouble(o *observation) string {
-	p, started := o.reportingPod(), o.bridge.Status.Runner.StartTime
+	p, started := o.reportingPod(), o.bridge.Status.ActiveRunner().StartTime
 	if !p.DeletionTimestamp.IsZero() || !podAlive(*p) {
 		return podTrouble(p)
 	}

@@ -73,7 +73,7 @@ func manifestRefusal(o *observation) string {
 	if pod == nil || pod != o.currentPod() || starting(o.deployment) {
 		return ""
 	}
-	runner := o.bridge.Status.Runner
+	runner := o.bridge.Status.ActiveRunner()
 	if runner.Refused == nil || runner.Refused.Generation != o.bridge.Generation {
 		return ""
 	}
@@ -142,7 +142,7 @@ func progress(o *observation) string {
 		return msgDraining
 	case o.suspended(), starting(d), pod == nil:
 		return fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
-	case o.bridge.Status.Runner == nil || o.bridge.Status.Runner.Pod != pod.Name:
+	case reporterOf(o.bridge) != pod.Name:
 		return noReportMessage(o)
 	case podTrouble(pod) != "":
 		return podTrouble(pod)
