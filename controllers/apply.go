@@ -208,7 +208,7 @@ func copyChild(c child) (*unstructured.Unstructured, error) {
 // out. An admission webhook may rewrite fields that the operator sets; then the object never
 // equals the wanted one, but applying it again changes and rolls out nothing. A change of an
 // object that leaves its generation as it was, for example of a label, rolls out nothing,
-// either. A changed manifest rolls out nothing: status.runner.generation shows when the runner
+// either. A changed manifest rolls out nothing: status.runners[].generation shows when the runner
 // has applied it. Nor does a Lease, which its holder changes all the time. applied holds the API
 // server's answer.
 func applyChanged(applied child, existing liveChild) (changed, rolled bool, err error) {

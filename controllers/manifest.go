@@ -31,8 +31,8 @@ func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error)
 	if templateHash != "" {
 		annotations[manifest.AnnotationTemplateHash] = templateHash
 	}
-	if request := b.Annotations[v1alpha1.HandOverAnnotation]; request != "" && b.Spec.HasStandby() {
-		annotations[v1alpha1.HandOverAnnotation] = request
+	if request := b.Annotations[manifest.AnnotationHandOver]; request != "" && b.Spec.HasStandby() {
+		annotations[manifest.AnnotationHandOver] = request
 	}
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1alpha1.MQTTBridge{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},

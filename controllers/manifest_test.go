@@ -16,6 +16,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
@@ -54,7 +55,7 @@ func golden(t *testing.T, got, advice string, path ...string) {
 
 // withHandOver requests a hand-over.
 func withHandOver(b *v1alpha1.MQTTBridge, request string) *v1alpha1.MQTTBridge {
-	b.Annotations = map[string]string{v1alpha1.HandOverAnnotation: request}
+	b.Annotations = map[string]string{manifest.AnnotationHandOver: request}
 	return b
 }
 

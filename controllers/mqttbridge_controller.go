@@ -88,6 +88,7 @@ type Reconciler struct {
 	plans    planBook
 	servers  serverIndex
 	fleet    fleet
+	standbys standbyBook
 	revision revision
 }
 
@@ -158,6 +159,7 @@ func (r *Reconciler) forget(bridge client.ObjectKey) {
 	r.plans.forget(bridge)
 	r.BridgeMetrics.forget(bridge)
 	r.fleet.setState(bridge, "")
+	r.standbys.forget(bridge)
 }
 
 // reconcileChildren makes the children match the spec. If the spec is invalid or breaks the
@@ -201,13 +203,14 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 			return 0, err
 		}
 	}
-	if o.isSuspended() && b.Status.Runner != nil {
+	if o.isSuspended() && len(b.Status.Runners) > 0 {
 		// The condition Ready can be removed only when the runner does not own a part of it.
 		// The change of the status starts another pass.
 		return 0, ignoreStale(ctx, r.clearSuspended(ctx, b))
 	}
 	now := r.Now()
-	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Runner: o.ownRunner()}
+	o.noStandbySince = r.standbys.missingSince(o, now)
+	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Runners: o.ownRunners()}
 	repeated := failure != nil && (stall == nil || !stall.ofSpec())
 	if !status.equals(&b.Status) && (!repeated || !p.postpones(status, &b.Status, now)) {
 		changes := append(announceCause(b.Status.Conditions, status.Conditions), announceManifest(o)...)
@@ -223,12 +226,15 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 		}
 		r.send(b, changes)
 	}
+	if err := r.markActive(ctx, o); err != nil {
+		return 0, err
+	}
 	before := sentEvents(ctx, o)
 	after, due, held := announce(o, before, now)
 	if err := r.sendEvents(ctx, o, before, after, due); err != nil {
 		return 0, ignoreStale(ctx, err)
 	}
-	if b.Status.Runner != nil && o.reportingPod() == nil {
+	if len(b.Status.Runners) > 0 && o.reportingPod() == nil {
 		return 0, ignoreStale(ctx, r.clearReport(ctx, b))
 	}
 	return earliest(untilChange(o, now), held), nil

@@ -139,11 +139,11 @@ func TestRights_Tenant_CreatesBridgesAndNothingElse(t *testing.T) {
 	}
 
 	ctx, b := t.Context(), newBridge(ns, "plant")
-	b.Status.Runner = &v1alpha1.RunnerStatus{Pod: "invented"}
+	b.Status.Runners = []v1alpha1.RunnerStatus{{Pod: "invented", Role: v1alpha1.RunnerActive}}
 	if err := c.Create(ctx, b); err != nil {
 		t.Fatalf("the tenant cannot create a bridge: %v", err)
 	}
-	if b.Status.Runner != nil {
+	if len(b.Status.Runners) > 0 {
 		t.Error("the tenant has set the status of a new bridge")
 	}
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })

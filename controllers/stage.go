@@ -250,17 +250,17 @@ func (r *Reconciler) recovered(ctx context.Context, b *v1alpha1.MQTTBridge, d *a
 		return false, nil
 	case !before.atLeast(healthReady):
 		return true, nil
-	case b.Status.Runner == nil:
+	case b.Status.ActiveRunner() == nil:
 		return false, nil
 	}
 	// Ready may still be the report of the previous pod.
 	pod := &corev1.Pod{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: b.Status.Runner.Pod}, pod)
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: reporterOf(b)}, pod)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("reading pod %s: %w", b.Status.Runner.Pod, err)
+		return false, fmt.Errorf("reading pod %s: %w", reporterOf(b), err)
 	}
 	return pod.DeletionTimestamp.IsZero(), nil
 }

@@ -29,6 +29,19 @@ func stalled(o *observation, now time.Time) *metav1.Condition {
 	if o.suspended() || o.wrote || o.failure != nil {
 		return nil
 	}
+	// While the active one of two runners serves, the problems of other pods only concern its standby,
+	// and Degraded reports them.
+	if o.activeServes() {
+		if refusal := manifestRefusal(o); refusal != "" {
+			return condition(v1alpha1.ReasonManifestRefused, refusal)
+		}
+		return nil
+	}
+	return stalledPods(o, now, condition)
+}
+
+// stalledPods returns the condition Stalled for a problem of the pods, or nil if there is none.
+func stalledPods(o *observation, now time.Time, condition func(reason, message string) *metav1.Condition) *metav1.Condition {
 	if failure := podFailure(o.pods, now); failure != "" {
 		return condition(v1alpha1.ReasonPodFailing, failure)
 	}
@@ -73,7 +86,7 @@ func manifestRefusal(o *observation) string {
 	if pod == nil || pod != o.currentPod() || rollsOut(o.deployment) {
 		return ""
 	}
-	runner := o.bridge.Status.Runner
+	runner := o.bridge.Status.ActiveRunner()
 	if runner.Refused == nil || runner.Refused.Generation != o.bridge.Generation {
 		return ""
 	}
@@ -142,7 +155,7 @@ func progress(o *observation) string {
 		return msgDraining
 	case o.suspended(), rollsOut(d), pod == nil:
 		return fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
-	case o.bridge.Status.Runner == nil || o.bridge.Status.Runner.Pod != pod.Name:
+	case reporterOf(o.bridge) != pod.Name:
 		return noReportMessage(o)
 	case podTrouble(pod) != "":
 		return podTrouble(pod)
@@ -194,6 +207,9 @@ func untilChange(o *observation, now time.Time) time.Duration {
 				earliest(untilStable(&c, now))
 			}
 		}
+	}
+	if !o.noStandbySince.IsZero() {
+		earliest(o.noStandbySince.Add(noStandbyTime).Sub(now))
 	}
 	return wait
 }

@@ -33,8 +33,8 @@ func stripBridge(obj any) (any, error) {
 			c := &b.Status.Conditions[i]
 			c.Type, c.Reason = shared(c.Type), shared(c.Reason)
 		}
-		if b.Status.Runner != nil {
-			b.Status.Runner.Image = shared(b.Status.Runner.Image)
+		for i := range b.Status.Runners {
+			b.Status.Runners[i].Image = shared(b.Status.Runners[i].Image)
 		}
 		if len(b.Status.Conditions) < cap(b.Status.Conditions) { // the decoder leaves room for more
 			b.Status.Conditions = append(make([]metav1.Condition, 0, len(b.Status.Conditions)), b.Status.Conditions...)

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
@@ -281,18 +282,18 @@ func TestHandOver_AnnotationChanged_ReachesTheConfigMapWithoutAGeneration(t *tes
 		t.Helper()
 		awaitChild(t, &corev1.ConfigMapList{}, b, what, func(c *corev1.ConfigMap) bool { return c != nil && wanted(c.Data[manifestKey]) })
 	}
-	awaitConfig("a manifest without a request", func(m string) bool { return m != "" && !strings.Contains(m, v1alpha1.HandOverAnnotation) })
+	awaitConfig("a manifest without a request", func(m string) bool { return m != "" && !strings.Contains(m, manifest.AnnotationHandOver) })
 	awaitIdle(t, b)
 	for _, request := range []string{"first", "second"} {
-		b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Annotations = map[string]string{v1alpha1.HandOverAnnotation: request} })
-		awaitConfig("the request "+request, func(m string) bool { return strings.Contains(m, v1alpha1.HandOverAnnotation+": "+request) })
+		b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Annotations = map[string]string{manifest.AnnotationHandOver: request} })
+		awaitConfig("the request "+request, func(m string) bool { return strings.Contains(m, manifest.AnnotationHandOver+": "+request) })
 	}
 	if b.Generation != 1 {
 		t.Errorf("the annotation has changed the generation to %d", b.Generation)
 	}
 	one := newBridge("default", "plant")
 	rendered, err := runnerManifest(withHandOver(one, "now"), "")
-	if err != nil || strings.Contains(rendered, v1alpha1.HandOverAnnotation) {
+	if err != nil || strings.Contains(rendered, manifest.AnnotationHandOver) {
 		t.Errorf("a bridge with one runner passes the request (%v):\n%s", err, rendered)
 	}
 }

@@ -24,7 +24,10 @@ import (
 // +kubebuilder:printcolumn:name="Switches",type=integer,JSONPath=`.status.remote.switches`,description="Number of changes from one remote server to another since the runner started"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[0:0,?(@.type=="Ready"),?(@.type=="Suspended")].reason`,description="The reason of the condition Ready, or Suspended"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Generation",type=integer,priority=1,JSONPath=`.status.runner.generation`,description="The generation of the spec that the runner runs"
+// +kubebuilder:printcolumn:name="Generation",type=integer,priority=1,JSONPath=`.status.runners[?(@.role=="Active")].generation`,description="The generation of the spec that the runner runs"
+// +kubebuilder:printcolumn:name="Runner",type=string,priority=1,JSONPath=`.status.runners[?(@.role=="Active")].pod`,description="The pod of the active runner"
+// +kubebuilder:printcolumn:name="Node",type=string,priority=1,JSONPath=`.status.runners[?(@.role=="Active")].node`,description="The node of the active runner"
+// +kubebuilder:printcolumn:name="Standby",type=string,priority=1,JSONPath=`.status.runners[?(@.role=="Standby")].pod`,description="The pod of the standby runner; empty with replicas: 1"
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[0:0,?(@.type=="Ready"),?(@.type=="Suspended")].message`,description="The message of the condition Ready, or Suspended"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",fieldPath=".metadata",reason=FieldValueInvalid,message="name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.buffer) || !has(self.spec.buffer.disk) || !has(self.spec.buffer.disk.existingClaim) || self.spec.buffer.disk.existingClaim != self.metadata.name + '-bridge'",fieldPath=".spec.buffer.disk.existingClaim",reason=FieldValueInvalid,message="existingClaim is the name of the claim that the operator creates for this bridge; remove existingClaim to use that claim, or choose another claim"

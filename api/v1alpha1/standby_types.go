@@ -3,10 +3,6 @@
 
 package v1alpha1
 
-// HandOverAnnotation is an annotation of a bridge with replicas: 2. When a user sets it to a new
-// text, the active runner hands over to its standby once.
-const HandOverAnnotation = "mqttbridge.io/hand-over"
-
 // PeerPort is the port on which a runner of a bridge with replicas: 2 accepts the other runner.
 const PeerPort int32 = 8091
 

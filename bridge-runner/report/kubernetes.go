@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -174,8 +175,9 @@ func reportIn(answer []byte) (*v1alpha1.MQTTBridgeStatus, error) {
 	out := &bridge.Status
 	// The operator also sets the following fields.
 	out.Conditions, out.ObservedGeneration = nil, 0
-	if out.Runner != nil {
-		out.Runner.Image = ""
+	out.Runners = slices.DeleteFunc(out.Runners, func(r v1alpha1.RunnerStatus) bool { return r.Role == "" })
+	for i := range out.Runners {
+		out.Runners[i].Image = ""
 	}
 	return out, nil
 }
@@ -191,12 +193,12 @@ func equalJSON(a, b any) bool {
 // report applies the status, unless the API server has accepted the same report before.
 func (k *Kubernetes) report(ctx context.Context, status v1alpha1.MQTTBridgeStatus, timeout time.Duration) error {
 	if k.sent != nil {
-		status.Runner.ReportTime = k.sent.Runner.ReportTime
+		status.ActiveRunner().ReportTime = k.sent.ActiveRunner().ReportTime
 		if equalJSON(status, *k.sent) {
 			return nil
 		}
 	}
-	status.Runner.ReportTime = metav1.Now()
+	status.ActiveRunner().ReportTime = metav1.Now()
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(),
 		"kind":       "MQTTBridge",

@@ -204,9 +204,9 @@ func (c *cluster) report(ctx context.Context, bridge, pod string) error {
 	if err := server.Client.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: bridge}, b); err != nil {
 		return err
 	}
-	runner := &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.Now(), Generation: b.Generation}
+	runner := &v1alpha1.RunnerStatus{Pod: pod, Role: v1alpha1.RunnerActive, StartTime: metav1.Now(), Generation: b.Generation}
 	return c.applyReport(ctx, bridge, "", v1alpha1.ReadyCondition(runner, local, remote), &v1alpha1.MQTTBridgeStatus{
-		Runner: runner, Local: local, Remote: remote,
+		Runners: []v1alpha1.RunnerStatus{*runner}, Local: local, Remote: remote,
 	})
 }
 

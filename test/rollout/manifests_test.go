@@ -63,7 +63,7 @@ func (c *cluster) takeOver(ctx context.Context, next *v1alpha1.MQTTBridge) error
 	if err := server.Client.Get(ctx, key, b); err != nil {
 		return err
 	}
-	runner := b.Status.Runner
+	runner := b.Status.ActiveRunner()
 	if runner == nil || runner.Generation >= next.Generation || !b.DeletionTimestamp.IsZero() ||
 		next.Annotations[manifest.AnnotationTemplateHash] != d.Annotations[manifest.AnnotationTemplateHash] {
 		return nil
@@ -73,6 +73,6 @@ func (c *cluster) takeOver(ctx context.Context, next *v1alpha1.MQTTBridge) error
 	}
 	runner.Generation, runner.Image = next.Generation, "" // the operator owns the image
 	return c.applyReport(ctx, b.Name, b.ResourceVersion, v1alpha1.ReadyCondition(runner, b.Status.Local, b.Status.Remote), &v1alpha1.MQTTBridgeStatus{
-		Runner: runner, Local: b.Status.Local, Remote: b.Status.Remote,
+		Runners: []v1alpha1.RunnerStatus{*runner}, Local: b.Status.Local, Remote: b.Status.Remote,
 	})
 }
