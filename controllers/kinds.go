@@ -66,8 +66,8 @@ func newChildKind[O, L any, P objectPointer[O], Q listPointer[L]](gvk schema.Gro
 	}
 }
 
-// newMetadataKind returns a kind of children of which the operator reads and writes only the
-// metadata.
+// newMetadataKind returns a kind of children whose metadata is the only part that the operator reads
+// and writes.
 func newMetadataKind(gvk schema.GroupVersionKind) childKind {
 	newObject := func() client.Object {
 		out := &metav1.PartialObjectMetadata{}

@@ -226,9 +226,6 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 		}
 		r.send(b, changes)
 	}
-	if err := r.markActive(ctx, o); err != nil {
-		return 0, err
-	}
 	before := sentEvents(ctx, o)
 	after, due, held := announce(o, before, now)
 	if err := r.sendEvents(ctx, o, before, after, due); err != nil {
@@ -237,7 +234,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 	if len(b.Status.Runners) > 0 && o.reportingPod() == nil {
 		return 0, ignoreStale(ctx, r.clearReport(ctx, b))
 	}
-	return earliest(untilChange(o, now), held), nil
+	return earliest(untilChange(o, now), held), r.markActive(ctx, o)
 }
 
 // observe reads the state that the conditions are derived from. The objects belong to the

@@ -21,8 +21,8 @@ import (
 
 const standbyPod = "plant-bridge-2"
 
-// withStandby makes the observation that of a bridge with two runners: testPod is active, and standbyPod
-// its warm standby.
+// withStandby adds a second runner to the bridge of an observation: testPod is active, and standbyPod its
+// warm standby.
 func withStandby(o *observation) {
 	setReplicas(2)(o.bridge)
 	o.bridge.Status.Runners = append(o.bridge.Status.Runners, v1alpha1.RunnerStatus{

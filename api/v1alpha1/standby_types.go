@@ -9,8 +9,8 @@ const PeerPort int32 = 8091
 // Standby controls how the standby takes over.
 type Standby struct {
 	// leaseDurationSeconds is the time in seconds after which the standby takes over from an active
-	// runner that does not answer, for example because its node is lost. The end of a process is
-	// noticed at once, whatever the duration. The active runner renews its Lease three times in this
+	// runner that does not answer, for example because its node is lost. It does not affect the
+	// takeover after the end of a process, which takes milliseconds. The active runner renews its Lease three times in this
 	// time: a shorter duration means more requests to the API server. A change replaces the pods,
 	// the standby first. Range 3 to 60. Default 15.
 	// +optional

@@ -365,7 +365,7 @@ func TestBounds_ValueBeyond_IsRejected(t *testing.T) {
 			return parse(t, valid["two-runners"]), path
 		}
 		if slices.Contains(path, any("replicas")) {
-			return parse(t, valid["one-runner-with-the-settings-of-two"]), path
+			return parse(t, valid["two-runners-with-a-buffer-in-memory"]), path
 		}
 		everything := parse(t, valid["everything"])
 		at, _ := items(everything.Object, path)

@@ -80,7 +80,7 @@ func TestRollout_TwoRunnersWithAWrongImage_AllForwardAndOneBridgeStops(t *testin
 	stop := startOperator(t, imageV1)
 	for i := range pairs {
 		b := plainBridge(c.namespace, fmt.Sprintf("pair-%02d", i), i)
-		b.Spec.Replicas = ptr.To[int32](2)
+		secondRunner(b)
 		if err := server.Client.Create(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
@@ -105,4 +105,20 @@ func TestRollout_TwoRunnersWithAWrongImage_AllForwardAndOneBridgeStops(t *testin
 		got, err := c.costs(ctx)
 		return got[imageV2] == 100*pairs, err
 	})
+}
+
+// secondRunner adds a second runner to a bridge.
+func secondRunner(b *v1alpha1.MQTTBridge) { b.Spec.Replicas = ptr.To[int32](2) }
+
+// rolling reports whether the only bridge has two runners, and its Deployment replaces them one by
+// one.
+func rolling(ctx context.Context, c *cluster) (bool, error) {
+	list := &appsv1.DeploymentList{}
+	if err := server.Client.List(ctx, list, client.InNamespace(c.namespace)); err != nil || len(list.Items) != 1 {
+		return false, err
+	}
+	if d := &list.Items[0]; !rolls(d) || *d.Spec.Replicas != 2 {
+		return false, nil
+	}
+	return working(1, imageV1)(ctx, c)
 }
