@@ -34,13 +34,20 @@ func stripBridge(obj any) (any, error) {
 			c.Type, c.Reason = shared(c.Type), shared(c.Reason)
 		}
 		for i := range b.Status.Runners {
-			b.Status.Runners[i].Image = shared(b.Status.Runners[i].Image)
+			r := &b.Status.Runners[i]
+			r.Role, r.Image, r.Version, r.Node = v1alpha1.RunnerRole(shared(string(r.Role))), shared(r.Image), shared(r.Version), shared(r.Node)
 		}
-		if len(b.Status.Conditions) < cap(b.Status.Conditions) { // the decoder leaves room for more
-			b.Status.Conditions = append(make([]metav1.Condition, 0, len(b.Status.Conditions)), b.Status.Conditions...)
-		}
+		b.Status.Conditions, b.Status.Runners = compact(b.Status.Conditions), compact(b.Status.Runners)
 	}
 	return obj, nil
+}
+
+// compact returns a list without the room for more items that the decoder leaves.
+func compact[T any](list []T) []T {
+	if len(list) == cap(list) {
+		return list
+	}
+	return append(make([]T, 0, len(list)), list...)
 }
 
 // stripPod keeps only a pod's name, the image of its runner, the key of its bridge, the cost of its
