@@ -49,9 +49,7 @@ type activation struct {
 	// ctx ends with errDeactivated or errHandOver.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	cause  member.Cause
-	// since is the time since which no member has forwarded.
-	since time.Time
+	member.Activation
 	// running is the number of bridges. drained is called when it becomes 0. It is nil before the
 	// drain. The lock of the group guards both.
 	running int
@@ -63,12 +61,12 @@ func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
 }
 
 // Activate implements member.Bridges.
-func (g *group) Activate(cause member.Cause, since time.Time) {
-	g.log.Info("this runner is active and forwards", "cause", cause)
-	g.metrics.Activated(string(cause))
+func (g *group) Activate(began member.Activation) {
+	g.log.Info("this runner is active and forwards", "cause", began.Cause)
+	g.metrics.Activated(string(began.Cause))
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a := &activation{cause: cause, since: since}
+	a := &activation{Activation: began}
 	a.ctx, a.cancel = context.WithCancelCause(context.Background())
 	for _, s := range g.bridges {
 		s.gate.Open()
@@ -274,9 +272,9 @@ func (s *seat) beginActivation(a *activation) bool {
 
 // forwarded records that the bridge forwards for the first time in an activation.
 func (s *seat) forwarded(a *activation) {
-	gap := time.Since(a.since)
-	s.group.metrics.Forwards(string(a.cause), gap)
-	s.group.log.Info("the bridge forwards after the change of the active runner", "bridge", s.name, "cause", a.cause, "gap", gap.Round(time.Millisecond/10))
+	gap := time.Since(a.Since)
+	s.group.metrics.Forwards(string(a.Cause), gap)
+	s.group.log.Info("the bridge forwards after the change of the active runner", "bridge", s.name, "cause", a.Cause, "gap", gap.Round(time.Millisecond/10))
 }
 
 // active reports whether this process is active.

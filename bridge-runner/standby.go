@@ -30,7 +30,7 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool) 
 		d.bridge.know.begin(a)
 	}
 	i.state.SetStandby(false)
-	d.bridge.recall(i.seat.group.member.Knowledge(i.seat.name), a.cause == member.HandedOver)
+	d.bridge.recall(i.seat.group.member.Knowledge(i.seat.name), a.Cause == member.HandedOver)
 	complete = d.run(forwarding)
 	d.bridge.know.drained(manifest.SideLocal, d.bridge.local.CleanServers())
 	d.bridge.know.drained(manifest.SideRemote, d.bridge.remote.CleanServers())
