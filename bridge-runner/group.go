@@ -19,8 +19,10 @@ import (
 var (
 	// errDeactivated: another member may be active, so that the bridges end without a drain.
 	errDeactivated = errors.New("this runner is not active any more")
-	// errHandOver: the bridges drain.
+	// errHandOver: the bridges drain, and the standby continues the work.
 	errHandOver = errors.New("this runner hands over")
+	// errNoStandby: the bridges drain at the end of the process.
+	errNoStandby = errors.New("this runner ends")
 )
 
 // group makes the bridges of this process forward while the process is the active member of its
@@ -32,6 +34,8 @@ type group struct {
 	member  *member.Member
 	metrics *report.MemberMetrics
 	log     *slog.Logger
+	// state is the state of the bridge of this process, if the group has a Lease. Otherwise it is nil.
+	state *report.State
 
 	mu sync.Mutex
 	// current is nil if this process is not active.
@@ -116,6 +120,10 @@ func (g *group) seatOf(bridge string) *seat {
 // Drain implements member.Bridges.
 func (g *group) Drain(done func()) {
 	g.log.Info("this runner drains its bridges, to hand over")
+	cause := errNoStandby
+	if g.member.Status().Peer.Connected {
+		cause = errHandOver
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a := g.current
@@ -123,7 +131,7 @@ func (g *group) Drain(done func()) {
 		go done()
 		return
 	}
-	a.cancel(errHandOver)
+	a.cancel(cause)
 	a.drained = done
 	a.reportLocked()
 }
@@ -229,20 +237,6 @@ func (g *group) reportWarm() {
 	g.member.SetWarm(warm)
 }
 
-// errWarming is why a standby is not ready.
-var errWarming = errors.New("the standby has not probed all servers yet")
-
-// ready returns why the process is not ready, or nil.
-func (g *group) ready() error {
-	if g == nil {
-		return nil
-	}
-	if s := g.member.Status(); !s.Warm && s.State != activeState {
-		return errWarming
-	}
-	return nil
-}
-
 // gateOf returns the gate of a seat, nil if there is no group.
 func (s *seat) gateOf() *session.Gate {
 	if s == nil {
@@ -274,6 +268,7 @@ func (s *seat) beginActivation(a *activation) bool {
 func (s *seat) forwarded(a *activation) {
 	gap := time.Since(a.Since)
 	s.group.metrics.Forwards(string(a.Cause), gap)
+	s.group.reportTakeover(a, gap)
 	s.group.log.Info("the bridge forwards after the change of the active runner", "bridge", s.name, "cause", a.Cause, "gap", gap.Round(time.Millisecond/10))
 }
 
