@@ -123,6 +123,8 @@ func (g *group) Drain(done func()) {
 	cause := errNoStandby
 	if g.member.Status().Peer.Connected {
 		cause = errHandOver
+	} else if g.state != nil {
+		g.state.Stopping() // the status says so before the drain
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
