@@ -47,8 +47,9 @@ type groupOf struct {
 	lease string
 	// links are the connections of the members to the API server.
 	links []*mqtttest.Proxy
-	// requests are the requests of all members to the API server, by method. The watches are not counted.
-	mu       sync.Mutex
+
+	mu sync.Mutex // guards requests
+	// requests is the number of requests of all members to the API server, by method, without watches.
 	requests map[string]int
 }
 

@@ -20,7 +20,7 @@ type Status struct {
 	Since time.Time `json:"since"`
 	// Warm is true if the bridges can start at once.
 	Warm bool `json:"warm"`
-	// Peer is the other member. With a Lease, it is one that is connected, if there is one.
+	// Peer is the other member. With a Lease, it is a member that is connected.
 	Peer PeerStatus `json:"peer"`
 	// Members are the other members that are connected, by pod. It is empty without a Lease.
 	Members []Connected `json:"members,omitempty"`
