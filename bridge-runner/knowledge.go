@@ -27,6 +27,8 @@ type knowledge struct {
 	sides map[string]map[string]failover.Knowledge
 	// activation is the present activation, until the bridge forwards in it. Then it is nil.
 	activation *activation
+	// handOver is the latest request of a hand-over in the manifest.
+	handOver string
 }
 
 func newKnowledge(s *seat) *knowledge {
@@ -63,6 +65,19 @@ func (k *knowledge) change(side, server string, apply func(*failover.Knowledge))
 	}
 }
 
+// setHandOver records the latest request of a hand-over, and passes it on if this process is active. It
+// reports whether it is.
+func (k *knowledge) setHandOver(value string) (active bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	changed := k.handOver != value
+	k.handOver = value
+	if active = k.seat.active(); active && changed {
+		k.seat.group.member.SetKnowledge(k.messageLocked())
+	}
+	return active
+}
+
 func (k *knowledge) connectedLocked(side string) bool {
 	for _, s := range k.sides[side] {
 		if s.Active {
@@ -73,7 +88,7 @@ func (k *knowledge) connectedLocked(side string) bool {
 }
 
 func (k *knowledge) messageLocked() *peer.Knowledge {
-	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, Sides: map[string]peer.SideKnowledge{}}
+	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, HandOver: k.handOver, Sides: map[string]peer.SideKnowledge{}}
 	for side, servers := range k.sides {
 		known := peer.SideKnowledge{Servers: map[string]peer.ServerKnowledge{}}
 		for name, s := range servers {

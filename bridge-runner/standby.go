@@ -30,11 +30,30 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool) 
 		d.bridge.know.begin(a)
 	}
 	i.state.SetStandby(false)
-	d.bridge.recall(i.seat.group.member.Knowledge(i.seat.name), a.cause == member.HandedOver)
+	d.bridge.recall(i.seat.group.member.Knowledge(i.seat.name), a.Cause == member.HandedOver)
 	complete = d.run(forwarding)
 	d.bridge.know.drained(manifest.SideLocal, d.bridge.local.CleanServers())
 	d.bridge.know.drained(manifest.SideRemote, d.bridge.remote.CleanServers())
 	return complete
+}
+
+// requestHandOverLocked hands over if this process is active and a user requests it by another value than
+// before. The value in the manifest when the process became active has no effect. The standby may receive
+// a value later than the active process: the active process passes it on before it hands over.
+func (i *instance) requestHandOverLocked(value string) {
+	if i.seat == nil {
+		return
+	}
+	changed := value != i.handOver
+	i.handOver = value
+	if !i.bridge.know.setHandOver(value) || !changed || value == "" {
+		return
+	}
+	if k := i.seat.group.member.Knowledge(i.seat.name); k != nil && k.HandOver == value {
+		return
+	}
+	i.log.Info("a user requests a hand-over by the annotation "+manifest.AnnotationHandOver, "value", value)
+	i.seat.group.member.HandOver()
 }
 
 // standBy keeps the bridge warm until this process is active. It returns nil if work ends before.

@@ -68,8 +68,8 @@ type MQTTBridgeStatus struct {
 	Deletion *DeletionStatus `json:"deletion,omitempty"`
 }
 
-// RunnerStatus identifies a runner and the manifest that it runs. Of a standby, it contains what the
-// active runner knows.
+// RunnerStatus identifies a runner and the manifest that it runs. The entry of a standby has only the
+// fields that the active runner knows.
 type RunnerStatus struct {
 	// pod is the name of the runner's pod.
 	// +required

@@ -41,6 +41,10 @@ type State struct {
 	deletion *v1alpha1.DeletionStatus
 	// standby is true if another runner of the group forwards.
 	standby bool
+	// group is nil if the runner is no member of a group with a Lease.
+	group *Group
+	// takeover is nil if this runner has not replaced another active runner.
+	takeover *v1alpha1.TakeoverRecord
 
 	unforwardable v1alpha1.UnforwardableStatus
 }
@@ -94,12 +98,13 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 	defer st.mu.Unlock()
 	return v1alpha1.MQTTBridgeStatus{
 		Conditions: []metav1.Condition{st.ready},
-		Runners:    []v1alpha1.RunnerStatus{*st.runner.DeepCopy()},
+		Runners:    st.runnersLocked(),
 		Local:      st.Local.statusLocked(),
 		Remote:     st.Remote.statusLocked(),
 		Buffer:     st.buffer.DeepCopy(),
 		Deletion:   st.deletion.DeepCopy(),
 
+		LastTakeover:  st.takeover.DeepCopy(),
 		Unforwardable: st.unforwardableStatusLocked(),
 	}
 }
