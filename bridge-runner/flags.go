@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,6 +22,7 @@ type options struct {
 	delayReads            bool
 	kubernetes, version   bool
 	peer                  peerOptions
+	group                 groupOptions
 }
 
 func parseFlags(args []string, usage io.Writer) (options, error) {
@@ -36,6 +38,7 @@ func parseFlags(args []string, usage io.Writer) (options, error) {
 	flags.BoolVar(&o.delayReads, "delay-reads", true, "wait 0.3 ms for more data before a read if many QoS 0 messages arrive one by one; false saves this time and needs more processor time (docs/performance.md)")
 	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster, and watch the ConfigMap with the manifest; the environment variables POD_NAME and NODE_NAME hold the names of the pod and of its node; not with --bridges")
 	o.peer.define(flags)
+	o.group.define(flags)
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil || o.version {
 		return o, err
@@ -61,5 +64,5 @@ func (o *options) problem(arguments int) string {
 	case o.bridges != "" && o.kubernetes:
 		return "--kubernetes and --bridges exclude each other; in a cluster, the operator runs one pod for each bridge"
 	}
-	return o.peer.problem(o.kubernetes)
+	return cmp.Or(o.peer.problem(o.kubernetes), o.group.problem(o))
 }

@@ -19,8 +19,10 @@ import (
 var (
 	// errDeactivated: another member may be active, so that the bridges end without a drain.
 	errDeactivated = errors.New("this runner is not active any more")
-	// errHandOver: the bridges drain.
+	// errHandOver: the bridges drain, and the standby continues the work.
 	errHandOver = errors.New("this runner hands over")
+	// errNoStandby: the bridges drain at the end of the process.
+	errNoStandby = errors.New("this runner ends")
 )
 
 // group makes the bridges of this process forward while the process is the active member of its
@@ -32,6 +34,8 @@ type group struct {
 	member  *member.Member
 	metrics *report.MemberMetrics
 	log     *slog.Logger
+	// state is the state of the bridge of this process, if the group has a Lease. Otherwise it is nil.
+	state *report.State
 
 	mu sync.Mutex
 	// current is nil if this process is not active.
@@ -50,9 +54,7 @@ type activation struct {
 	// ctx ends with errDeactivated or errHandOver.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	cause  member.Cause
-	// since is the time since which no member has forwarded.
-	since time.Time
+	member.Activation
 	// running is the number of bridges. drained is called when it becomes 0. It is nil before the
 	// drain. The lock of the group guards both.
 	running int
@@ -62,7 +64,7 @@ type activation struct {
 // sawEnd reports whether this process was connected to the active member until its end: then its knowledge
 // is the latest.
 func (a *activation) sawEnd() bool {
-	return a.cause == member.PeerEnded && time.Since(a.since) < time.Second
+	return a.Cause == member.PeerEnded && time.Since(a.Since) < time.Second
 }
 
 func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
@@ -70,12 +72,12 @@ func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
 }
 
 // Activate implements member.Bridges.
-func (g *group) Activate(cause member.Cause, since time.Time) {
-	g.log.Info("this runner is active and forwards", "cause", cause)
-	g.metrics.Activated(string(cause))
+func (g *group) Activate(began member.Activation) {
+	g.log.Info("this runner is active and forwards", "cause", began.Cause)
+	g.metrics.Activated(string(began.Cause))
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a := &activation{cause: cause, since: since}
+	a := &activation{Activation: began}
 	a.ctx, a.cancel = context.WithCancelCause(context.Background())
 	for s := range g.seats {
 		s.gate.Open()
@@ -131,6 +133,12 @@ func (g *group) gatesOf(bridge string) (gates []*session.Gate) {
 // Drain implements member.Bridges.
 func (g *group) Drain(done func()) {
 	g.log.Info("this runner drains its bridges, to hand over")
+	cause := errNoStandby
+	if g.member.Status().Peer.Connected {
+		cause = errHandOver
+	} else if g.state != nil {
+		g.state.Stopping() // the status says so before the drain
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a := g.current
@@ -138,7 +146,7 @@ func (g *group) Drain(done func()) {
 		go done()
 		return
 	}
-	a.cancel(errHandOver)
+	a.cancel(cause)
 	a.drained = done
 	a.reportLocked()
 }
@@ -245,20 +253,6 @@ func (g *group) reportWarm() {
 	g.member.SetWarm(warm)
 }
 
-// errWarming is why a standby is not ready.
-var errWarming = errors.New("the standby has not probed all servers yet")
-
-// ready returns why the process is not ready, or nil.
-func (g *group) ready() error {
-	if g == nil {
-		return nil
-	}
-	if s := g.member.Status(); !s.Warm && s.State != activeState {
-		return errWarming
-	}
-	return nil
-}
-
 // gateOf returns the gate of a seat, nil if there is no group.
 func (s *seat) gateOf() *session.Gate {
 	if s == nil {
@@ -288,9 +282,10 @@ func (s *seat) beginActivation(a *activation) bool {
 
 // forwarded records that the bridge forwards for the first time in an activation.
 func (s *seat) forwarded(a *activation) {
-	gap := time.Since(a.since)
-	s.group.metrics.Forwards(string(a.cause), gap)
-	s.group.log.Info("the bridge forwards after the change of the active runner", "bridge", s.name, "cause", a.cause, "gap", gap.Round(time.Millisecond/10))
+	gap := time.Since(a.Since)
+	s.group.metrics.Forwards(string(a.Cause), gap)
+	s.group.reportTakeover(a, gap)
+	s.group.log.Info("the bridge forwards after the change of the active runner", "bridge", s.name, "cause", a.Cause, "gap", gap.Round(time.Millisecond/10))
 }
 
 // active reports whether this process is active.

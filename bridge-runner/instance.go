@@ -14,6 +14,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // setup is the part of an instance that the process gives to it, and that no manifest changes.
@@ -48,7 +49,7 @@ func (s *setup) resolve(m *config.Manifest) (*version, error) {
 		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
 	}
 	if settings.Disk.Bytes > 0 && s.seat != nil {
-		return nil, errors.New("spec.buffer.disk is set, and the runner has --peer: the messages on the disk of a lost machine would be missing; remove spec.buffer.disk, so that the servers keep the messages of QoS 1 and 2 in the session of the bridge, or run one runner without --peer")
+		return nil, errors.New("spec.buffer.disk is set, and the runner is one of two (--peer or --group): the messages on the disk of a lost runner would be missing; remove spec.buffer.disk, so that the servers keep the messages of QoS 1 and 2 in the session of the bridge, or run one runner")
 	}
 	return &version{m, settings}, nil
 }
@@ -69,6 +70,8 @@ type instance struct {
 	refused atomic.Pointer[v1alpha1.RefusedManifest]
 
 	mu sync.Mutex
+	// handOver is the latest request of a hand-over in a manifest. It is empty if there is none.
+	handOver string
 	// bridge runs the version running. deletion carries out its deletion policy.
 	bridge   *bridge
 	deletion *deletion
@@ -113,6 +116,7 @@ func (i *instance) buildLocked(v *version) {
 func (i *instance) requestLocked(m *config.Manifest) {
 	i.bridge.requestSwitches(m.MQTTBridge)
 	i.deletion.update(m.MQTTBridge)
+	i.requestHandOverLocked(m.Annotations[manifest.AnnotationHandOver])
 }
 
 // Apply implements config.Target.

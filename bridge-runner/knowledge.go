@@ -33,6 +33,8 @@ type knowledge struct {
 	sessions map[string]*session.Session
 	// activation is the present activation, until the bridge forwards in it. Then it is nil.
 	activation *activation
+	// handOver is the latest request of a hand-over in the manifest.
+	handOver string
 }
 
 func newKnowledge(s *seat) *knowledge {
@@ -115,6 +117,20 @@ func (k *knowledge) sendLocked() {
 	}
 }
 
+// setHandOver records the latest request of a hand-over, and passes it on if this process is active. It
+// reports whether it is.
+func (k *knowledge) setHandOver(value string) (active bool) {
+	k.mu.Lock()
+	changed := k.handOver != value
+	k.handOver = value
+	active = k.seat.active()
+	k.mu.Unlock()
+	if active && changed {
+		k.send()
+	}
+	return active
+}
+
 func (k *knowledge) connectedLocked(side string) bool {
 	for _, s := range k.sides[side] {
 		if s.Active {
@@ -125,7 +141,7 @@ func (k *knowledge) connectedLocked(side string) bool {
 }
 
 func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowledge {
-	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, Sides: map[string]peer.SideKnowledge{}}
+	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, HandOver: k.handOver, Sides: map[string]peer.SideKnowledge{}}
 	for side, servers := range k.sides {
 		known := peer.SideKnowledge{QoS2Blocks: uint32(blocks[side]), Servers: map[string]peer.ServerKnowledge{}}
 		for name, s := range servers {
@@ -169,7 +185,7 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 		if s.RefusedSince.After(own.RefusedAt) {
 			own.RefusedAt = s.RefusedSince.Time
 		}
-		own.Active, own.Clean = name == known.Active, s.Clean && a.cause == member.HandedOver
+		own.Active, own.Clean = name == known.Active, s.Clean && a.Cause == member.HandedOver
 		if own.Active && a.sawEnd() {
 			own.QoS2Blocks = known.QoS2Blocks
 		}

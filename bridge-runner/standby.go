@@ -39,6 +39,25 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool, 
 	return complete, cause
 }
 
+// requestHandOverLocked hands over if this process is active and a user requests it by another value than
+// before. The value in the manifest when the process became active has no effect. The standby may receive
+// a value later than the active process: the active process passes it on before it hands over.
+func (i *instance) requestHandOverLocked(value string) {
+	if i.seat == nil {
+		return
+	}
+	changed := value != i.handOver
+	i.handOver = value
+	if !i.bridge.know.setHandOver(value) || !changed || value == "" {
+		return
+	}
+	if k := i.seat.group.member.Knowledge(i.seat.name); k != nil && k.HandOver == value {
+		return
+	}
+	i.log.Info("a user requests a hand-over by the annotation "+manifest.AnnotationHandOver, "value", value)
+	i.seat.group.member.HandOver()
+}
+
 // standBy keeps the bridge warm until this process is active. It returns nil if work ends before.
 func (i *instance) standBy(work context.Context, b *bridge) *activation {
 	a, changed := i.seat.group.join()

@@ -54,6 +54,10 @@ type announced struct {
 	// Terminated is the latest announced end of a runner.
 	Terminated termination `json:"terminated,omitzero"`
 
+	// Takeover is the time of the latest announced change of the active runner, by the clock of the
+	// node of the new one.
+	Takeover metav1.MicroTime `json:"takeover,omitzero"`
+
 	// LocalToRemoteBuffer and RemoteToLocalBuffer are the announced states of the buffer on
 	// disk, Full or Failed. They are absent while it has neither state.
 	LocalToRemoteBuffer v1alpha1.BacklogState `json:"localToRemoteBuffer,omitempty"`

@@ -47,6 +47,7 @@ func announce(o *observation, sent announced, now time.Time) (announced, []event
 	a := &announcer{sent: sent, budget: newBudget(sent.BudgetFullAt.Time, now)}
 	a.add(func(s *announced) []event { return announceTermination(o, &s.Terminated) })
 	a.add(func(s *announced) []event { return announceRollout(o, &s.RolloutStopped, now) })
+	a.add(func(s *announced) []event { return announceTakeover(o.bridge.Status.LastTakeover, &s.Takeover) })
 	announceSides(a, o, now)
 	announceMessages(a, o)
 	return a.result()
@@ -62,7 +63,7 @@ func announceSides(a *announcer, o *observation, now time.Time) {
 		a.add(func(s *announced) []event { return announceOutage("local", local, &s.LocalDown, now) })
 		a.add(func(s *announced) []event { return announceOutage("remote", remote, &s.RemoteDown, now) })
 	}
-	started := ptr.Deref(o.bridge.Status.Runner, v1alpha1.RunnerStatus{}).StartTime
+	started := ptr.Deref(o.bridge.Status.ActiveRunner(), v1alpha1.RunnerStatus{}).StartTime
 	a.add(func(s *announced) []event {
 		return announceSwitch("local", local, started, &s.LocalSwitch, &s.LocalSwitches)
 	})

@@ -26,7 +26,7 @@ func causeOf(live, wanted map[string]string) cause {
 	switch {
 	case live[annotationTemplateHash] == wanted[annotationTemplateHash]:
 		return causeNone
-	case spec != "" && spec != wanted[annotationPodSpecHash]:
+	case spec != "" && spec != wanted[annotationPodSpecHash], runnersOf(live) != runnersOf(wanted):
 		return causeUser
 	default:
 		return causeOperator

@@ -26,8 +26,8 @@ import (
 type staged struct {
 	// kept is true if the live pod template stays.
 	kept bool
-	// deployment is the wanted Deployment if its template is neither the planned nor the
-	// live one. Otherwise it is nil.
+	// deployment is the wanted Deployment if its template or its strategy is neither the planned
+	// nor the live one. Otherwise it is nil.
 	deployment *appsv1ac.DeploymentApplyConfiguration
 	// annotations are the wanted stagingAnnotations.
 	annotations map[string]string
@@ -43,6 +43,15 @@ type staged struct {
 // A change that the running process applies does not change the template. It is in the
 // manifest, which is applied in any case, and does not end the wait for a roll-out.
 func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, live *appsv1.Deployment) (*staged, error) {
+	s, err := r.stageTemplate(ctx, b, p, live)
+	if err != nil {
+		return nil, err
+	}
+	return s, r.stageStrategy(ctx, b, s, live)
+}
+
+// stageTemplate is the part of stage for the pod template.
+func (r *Reconciler) stageTemplate(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, live *appsv1.Deployment) (*staged, error) {
 	bridge := client.ObjectKeyFromObject(b)
 	revision, err := r.revision.of(r.RunnerImage)
 	if err != nil {
@@ -51,6 +60,7 @@ func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan,
 	s := &staged{annotations: map[string]string{
 		annotationPodSpecHash: p.podSpecHash, annotationTemplateHash: p.templateHash, annotationRevision: revision,
 	}}
+	markRunners(b, s.annotations)
 	if live == nil {
 		r.fleet.setState(bridge, "")
 		return s, nil
@@ -166,14 +176,14 @@ func (s *staged) keepTemplate(live *appsv1.Deployment) error {
 // the plan.
 func (s *staged) fingerprint(planned string, live *appsv1.Deployment) (string, error) {
 	template, others := splitFingerprint(planned)
-	switch {
-	case s.deployment != nil:
+	if s.deployment != nil {
 		text, err := wantedFingerprint(s.deployment)
 		if err != nil {
 			return "", err
 		}
 		template, others = splitFingerprint(text)
-	case s.kept:
+	}
+	if s.kept {
 		template, _ = splitFingerprint(appliedFingerprint(live))
 	}
 	return joinFingerprint(stagingMark(s.annotations, string(s.before)), template, others), nil
@@ -240,17 +250,17 @@ func (r *Reconciler) recovered(ctx context.Context, b *v1alpha1.MQTTBridge, d *a
 		return false, nil
 	case !before.atLeast(healthReady):
 		return true, nil
-	case b.Status.Runner == nil:
+	case b.Status.ActiveRunner() == nil:
 		return false, nil
 	}
 	// Ready may still be the report of the previous pod.
 	pod := &corev1.Pod{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: b.Status.Runner.Pod}, pod)
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: reporterOf(b)}, pod)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("reading pod %s: %w", b.Status.Runner.Pod, err)
+		return false, fmt.Errorf("reading pod %s: %w", reporterOf(b), err)
 	}
 	return pod.DeletionTimestamp.IsZero(), nil
 }

@@ -27,13 +27,28 @@ type machine struct {
 	ended    chan error
 }
 
-func (x *machine) Activate(cause Cause, _ time.Time) { x.calls <- "activate " + string(cause) }
-func (x *machine) Deactivate()                       { x.calls <- "deactivate" }
-func (x *machine) Suspend(bridge string)             { x.calls <- "suspend " + bridge }
-func (x *machine) Resume(bridge string)              { x.calls <- "resume " + bridge }
+// Activate also names the pod that was active before. Without a Lease, this is a key.
+func (x *machine) Activate(a Activation) {
+	call := "activate " + string(a.Cause)
+	if x.store != nil && a.From != "" {
+		call += " from " + a.From
+	}
+	x.calls <- call
+}
+func (x *machine) Deactivate()           { x.calls <- "deactivate" }
+func (x *machine) Suspend(bridge string) { x.calls <- "suspend " + bridge }
+func (x *machine) Resume(bridge string)  { x.calls <- "resume " + bridge }
 func (x *machine) Drain(done func()) {
 	x.calls <- "drain"
 	go done()
+}
+
+// end ends the process without a hand-over.
+func (x *machine) end() {
+	x.t.Helper()
+	_ = x.listener.Close()
+	x.want("deactivate")
+	<-x.ended
 }
 
 // want waits for these calls in this order.

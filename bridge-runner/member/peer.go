@@ -50,8 +50,8 @@ func (h handler) Ended(c *peer.Conn, how peer.Ending, err error) {
 // connection remains that the member with the lower identity has dialled: both ends decide equally.
 func (m *Member) join(c *peer.Conn) {
 	id := parseIdentity(c.Peer().Identity)
-	if id.Pod != string(c.Fingerprint()) {
-		m.cfg.Log.Error("the other machine has sent an identity that does not belong to its key; the connection is closed", "identity", c.Peer().Identity)
+	if !m.directory.owns(id, c.Fingerprint()) {
+		m.cfg.Log.Error("another process has sent an identity that does not belong to its key; the connection is closed", "identity", c.Peer().Identity)
 		c.Close()
 		return
 	}
@@ -65,8 +65,10 @@ func (m *Member) join(c *peer.Conn) {
 	}
 	m.conns[id] = connection{c, uptime()}
 	m.cfg.Log.Info("connected to the other member", "address", c.Address().String(), "state", c.Peer().Role)
-	m.hear(c.Peer().State)
-	m.comparePreference(c.Peer().Preferred, id)
+	m.hear(id, c.Peer().State)
+	if m.role.Pair != nil {
+		m.comparePreference(c.Peer().Preferred, id)
+	}
 	m.step(role.PeerConnected{From: id, Said: announcementOf(c.Peer().State)})
 }
 
@@ -94,10 +96,10 @@ func (m *Member) current(c *peer.Conn) (id role.ID, ok bool) {
 	return id, c != nil && m.conns[id].Conn == c
 }
 
-// hear records when the other member was last active.
-func (m *Member) hear(s peer.State) {
+// hear records when another member was last active.
+func (m *Member) hear(id role.ID, s peer.State) {
 	if role.State(s.Role) == role.Active {
-		m.heardAt = time.Now()
+		m.heardAt, m.active = time.Now(), id
 	}
 }
 
@@ -109,7 +111,7 @@ func (m *Member) receive(c *peer.Conn, message peer.Message) {
 	}
 	switch message := message.(type) {
 	case *peer.Heartbeat:
-		m.hear(message.State)
+		m.hear(id, message.State)
 		m.step(role.PeerHeartbeat{From: id, Said: announcementOf(message.State)})
 	case *peer.Query:
 		m.step(role.PeerAsked{From: id, Asked: message.ID})
@@ -137,7 +139,7 @@ func (m *Member) ended(c *peer.Conn, how peer.Ending, err error) {
 		return // the connection that replaces it is reported next; a Dial would replace that one, too
 	}
 	m.cfg.Log.Info("the connection to the other member has ended", "address", c.Address().String(), "how", string(how), "error", err)
-	if m.machine.State() != role.Active && !m.heardAt.IsZero() && how != peer.Silent {
+	if m.machine.State() != role.Active && id == m.active && how != peer.Silent {
 		m.heardAt = time.Now()
 	}
 	if how == peer.Left {

@@ -79,6 +79,9 @@ type Knowledge struct {
 	Bridge string `json:"bridge,omitempty"`
 	// Ready is true if the member can forward the messages of the bridge at once.
 	Ready bool `json:"ready"`
+	// HandOver is the latest request of a hand-over that the member knows, so that the next active member
+	// does not treat it as a new one.
+	HandOver string `json:"handOver,omitempty"`
 	// Sides are the sides of the bridge, by name.
 	Sides map[string]SideKnowledge `json:"sides,omitempty"`
 }

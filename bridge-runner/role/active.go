@@ -172,7 +172,7 @@ func (m *Machine) confirmed(f fence) bool {
 	answers, silent := 0, 0
 	asked := m.now
 	for _, p := range m.others() {
-		if p.answered < f.seq {
+		if !m.hasAnswered(p, f.seq) {
 			silent++
 			continue
 		}

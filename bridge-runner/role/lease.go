@@ -110,6 +110,14 @@ func (m *Machine) holds() bool {
 	return m.lease.record.Holder == m.cfg.Self && m.lease.record.term() == m.term
 }
 
+// Written returns the term of the member's claim if this claim is written in the Lease, otherwise 0.
+func (m *Machine) Written() uint64 {
+	if !m.state.claims() || !m.holds() {
+		return 0
+	}
+	return m.term.Lease
+}
+
 // valid reports whether no other member can have acquired the Lease, by the own clock.
 func (m *Machine) valid() bool { return m.holds() && m.now.Before(m.lease.validUntil) }
 

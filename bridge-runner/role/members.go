@@ -24,7 +24,8 @@ type member struct {
 	connected bool
 	// connectedSeq is the step at which the latest connection was made.
 	connectedSeq uint64
-	// endedAt is the end of the latest connection. It is valid if connected is false.
+	// endedAt is the end of the latest connection, or the time at which this member was first known if
+	// there was none. It is valid if connected is false.
 	endedAt time.Time
 	// said is the latest announcement. It is valid if heardAt is not zero. It outlives the connection,
 	// because the member keeps its claim.
@@ -62,7 +63,7 @@ func (m *Machine) know(id ID) *member {
 	if i := m.find(id); i >= 0 {
 		return m.members[i]
 	}
-	added := &member{id: id}
+	added := &member{id: id, endedAt: m.now}
 	m.members = append(m.members, added)
 	slices.SortFunc(m.members, func(a, b *member) int { return a.id.compare(b.id) })
 	return added
@@ -90,6 +91,29 @@ func (m *Machine) prune() {
 			!slices.Contains(m.lease.record.Members, p.id)
 	})
 }
+
+// Dead reports whether it is proven that the process of another member has ended.
+func (m *Machine) Dead(id ID) bool { return m.isDead(id) }
+
+// Gone reports whether the entry of a member in the Lease is of no use: its process has ended, or
+// could not be reached for a long time. The holder removes such entries: otherwise a member whose node
+// was lost would have to answer before each permission without the API server. A member that lives
+// enters itself again.
+func (m *Machine) Gone(id ID) bool {
+	if m.isDead(id) {
+		return true
+	}
+	i := m.find(id)
+	if i < 0 || id == m.cfg.Self {
+		return false
+	}
+	p := m.members[i]
+	return !p.connected && !p.said.State.claims() && m.now.Sub(p.endedAt) >= unreachable*m.cfg.Duration
+}
+
+// unreachable is the time without a connection after which a member is removed from the Lease, in
+// durations of the Lease. It is longer than the time for which it may be the successor.
+const unreachable = 4
 
 func (m *Machine) learnOfPeer(e Event) {
 	switch e := e.(type) {
@@ -177,12 +201,20 @@ func (m *Machine) call() {
 	}
 }
 
+// hasAnswered reports whether a member has answered a question of the step since or later, and its promise
+// holds for the time of a permission. In a group of three, the answers may arrive at different times. In a
+// Pair, the other member does not acquire a Lease after its answer.
+func (m *Machine) hasAnswered(p *member, since uint64) bool {
+	holds := m.cfg.Pair != nil || m.now.Before(p.answeredAt.Add(m.cfg.Heartbeat()))
+	return p.answered >= since && holds
+}
+
 // query asks the connected members that have not answered a question of the step since or later. One
 // query to a member is open at a time.
 func (m *Machine) query(since uint64) {
 	for _, p := range m.members {
 		recent := p.querying || p.queried >= since && m.now.Sub(p.queriedAt) < m.cfg.Heartbeat()
-		if !p.connected || p.answered >= since || recent {
+		if !p.connected || m.hasAnswered(p, since) || recent {
 			continue
 		}
 		m.ask(p)

@@ -78,7 +78,7 @@ func (m *Machine) othersWait(dead ID) bool {
 	since := m.know(dead).deadSeq
 	m.query(since)
 	return !slices.ContainsFunc(m.others(), func(p *member) bool {
-		return p.answered < since && (!held || p.id.Pod == dead.Pod)
+		return !m.hasAnswered(p, since) && (!held || p.id.Pod == dead.Pod)
 	})
 }
 

@@ -66,6 +66,9 @@ func (a *api) write(p *process, action Action) {
 			w.answerOrFail(p, LeaseWritten{Conflict, a.record}, failure)
 			return
 		}
+		if _, release := action.(Release); !release {
+			next.Members = slices.DeleteFunc(slices.Clone(next.Members), p.m.Gone)
+		}
 		next.Renewed = w.now.String()
 		a.set(w, next)
 		w.answerOrFail(p, LeaseWritten{Written, a.record}, failure)
@@ -94,6 +97,11 @@ func (p *process) watch() {
 	w.after(p.watched-w.now, func() {
 		if w.reachesAPI(p) {
 			p.receive(LeaseObserved{Record: record})
+			p.input(func() {
+				if !slices.Contains(record.Members, p.id) { // the holder has removed it
+					p.enter()
+				}
+			})
 		}
 	})
 }

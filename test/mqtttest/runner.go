@@ -32,6 +32,7 @@ type Runner struct {
 	listen   string
 	race     bool // build the runner with the race detector
 	args     []string
+	env      []string // additional environment variables
 	process  *process
 	starts   int
 }
@@ -160,7 +161,7 @@ func (r *Runner) Start() {
 	if r.race {
 		build = RaceRunnerBinary
 	}
-	r.process = startProcess(r.t, fmt.Sprintf("runner-%s-%d", r.name, r.starts), build(r.t),
+	r.process = startProcessWith(r.t, r.env, fmt.Sprintf("runner-%s-%d", r.name, r.starts), build(r.t),
 		append([]string{r.flag, r.manifest, "--secrets", filepath.Join(r.dir, "secrets"), "--data", r.DataDir(), "--listen", r.listen}, r.args...)...)
 	if r.race {
 		r.failOnRace(r.process)

@@ -166,8 +166,8 @@ func (f *hostFleet) change(w *world) {
 	b.Spec.Remote.ClientID = fmt.Sprint("changed-", f.changes)
 	f.host.Put(b)
 	f.host.WaitBridge(b, eventTimeout, "the change is in effect", func(s v1alpha1.MQTTBridgeStatus) error {
-		if s.Runner.Generation != b.Generation || s.Remote.Active == nil {
-			return fmt.Errorf("%+v", s.Runner)
+		if s.Runners[0].Generation != b.Generation || s.Remote.Active == nil {
+			return fmt.Errorf("%+v", s.Runners[0])
 		}
 		return nil
 	})

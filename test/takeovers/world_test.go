@@ -159,8 +159,8 @@ func (w *world) waitGeneration(r *mqtttest.Runner) {
 	w.Helper()
 	want := w.manifest.Generation
 	r.WaitStatus(eventTimeout, "the change is in effect", func(s v1alpha1.MQTTBridgeStatus) error {
-		if s.Runner.Generation != want {
-			return fmt.Errorf("generation %d is in effect, not %d; refused: %+v", s.Runner.Generation, want, s.Runner.Refused)
+		if s.Runners[0].Generation != want {
+			return fmt.Errorf("generation %d is in effect, not %d; refused: %+v", s.Runners[0].Generation, want, s.Runners[0].Refused)
 		}
 		return nil
 	})
