@@ -4,6 +4,8 @@
 package member
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -78,5 +80,30 @@ func TestRoster_AnotherKeyAnswers_ProvesDeathOfKnownMembersOnly(t *testing.T) {
 	}
 	if _, err := r.addresses(t.Context(), role.ID{Pod: "c", Process: "1"}); err == nil {
 		t.Error("an unknown member has an address")
+	}
+}
+
+func TestProvesDeath_Evidence_OnlyRefusalAndAnotherProcess(t *testing.T) {
+	r := newRoster(role.ID{Pod: "a", Process: "1"}, time.Hour)
+	r.update(listing("1", "a", "b"))
+	keyOf := func(key peer.Fingerprint) error {
+		return fmt.Errorf("dialing: %w", &peer.UntrustedError{Fingerprint: key})
+	}
+	for name, tt := range map[string]struct {
+		evidence peer.Evidence
+		err      error
+		want     bool
+	}{
+		"refused":                           {peer.Refused, errors.New("connection refused"), true},
+		"no answer":                         {peer.NoAnswer, errors.New("timeout"), false},
+		"another process":                   {peer.Untrusted, keyOf("another key"), true},
+		"the same process, trusted no more": {peer.Untrusted, keyOf("key of b"), false},
+		"a process that does not trust us":  {peer.Untrusted, errors.New("remote error: tls: bad certificate"), false},
+		"a process with another protocol":   {peer.Untrusted, errors.New("no TLS"), false},
+	} {
+		m := &Member{directory: r}
+		if got := m.provesDeath(role.ID{Pod: "b", Process: "1"}, nil, tt.evidence, tt.err); got != tt.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }
