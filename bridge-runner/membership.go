@@ -52,9 +52,9 @@ func newMembership(o *options, namespace string, registry *report.Registry, log 
 // join opens the port of a member with these settings. name is the name of the flag that it follows
 // from.
 func join(cfg *member.Config, name, listen string, registry *report.Registry, log *slog.Logger) (*membership, error) {
-	var causes []string
-	for _, c := range member.Causes {
-		causes = append(causes, string(c))
+	causes := make([]string, len(member.Causes))
+	for i, c := range member.Causes {
+		causes[i] = string(c)
 	}
 	metrics := registry.AddMember(causes)
 	g := newGroup(metrics, log)

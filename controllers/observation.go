@@ -228,16 +228,17 @@ const crashes = 2
 // ignored. It returns an empty string if all containers run.
 func podFailure(pods []corev1.Pod, now time.Time) string {
 	for i := range pods {
-		if !pods[i].DeletionTimestamp.IsZero() {
+		pod := &pods[i]
+		if !pod.DeletionTimestamp.IsZero() {
 			continue
 		}
-		for _, c := range pods[i].Status.ContainerStatuses {
+		for _, c := range pod.Status.ContainerStatuses {
 			w, last := c.State.Waiting, c.LastTerminationState.Terminated
 			if w != nil && slices.Contains(failingWaits, w.Reason) {
-				return fmt.Sprintf(msgPodFailing, c.Name, pods[i].Name, waitMessage(w, last))
+				return fmt.Sprintf(msgPodFailing, c.Name, pod.Name, waitMessage(w, last))
 			}
 			if restarts(&c) && (c.State.Running == nil || untilStable(&c, now) > 0) {
-				return fmt.Sprintf(msgPodFailing, c.Name, pods[i].Name, crashMessage(last))
+				return fmt.Sprintf(msgPodFailing, c.Name, pod.Name, crashMessage(last))
 			}
 		}
 	}

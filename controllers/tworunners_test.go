@@ -80,7 +80,7 @@ func TestTwoRunners_Created_HasLeaseBudgetAndRights(t *testing.T) {
 		"update coordination.k8s.io/leases plant-bridge", "watch /configmaps plant-bridge", "watch coordination.k8s.io/leases plant-bridge",
 	}
 	apiserver.Eventually(t, "the rights of the runners", func(context.Context) (bool, error) {
-		return slices.Equal(rightsIn(t, clientOf(t, asRunner(b.Namespace, b.Name)), b.Namespace), want), nil
+		return slices.Equal(rightsIn(t, clientOf(t, asRunner(b.Namespace, b.Name)), b.Namespace), want), nil //nolint:contextcheck // it uses the test's context
 	})
 }
 

@@ -174,7 +174,7 @@ func (m *Member) usePair(group *peer.Config, own peer.Fingerprint) error {
 		Self: role.ID{Pod: string(own), Process: rand.Text()}, Duration: Duration,
 		Pair: &role.Pair{
 			Peer: string(cfg.Trusted), Preferred: cfg.Preferred, Timeout: cfg.Timeout,
-			Born: uint64(time.Now().Unix()),
+			Born: uint64(max(time.Now().Unix(), 0)),
 		},
 	}
 	m.directory = &otherMachine{key: cfg.Trusted, address: cfg.Address}

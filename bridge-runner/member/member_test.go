@@ -48,7 +48,7 @@ func (x *machine) end() {
 	x.t.Helper()
 	_ = x.listener.Close()
 	x.want("deactivate")
-	<-x.ended
+	x.t.Log("the member has ended: ", <-x.ended)
 }
 
 // want waits for these calls in this order.

@@ -103,7 +103,7 @@ func (s *store) follow(ctx context.Context) {
 	for {
 		select {
 		case <-s.client.Records():
-			s.member.post(func() { s.report(0) })
+			s.member.post(func() { s.report(0) }) //nolint:contextcheck // the entry has a context of its own
 		case <-s.roster.unknown:
 			if time.Since(readAt) >= s.member.role.Heartbeat() {
 				readAt = time.Now()
@@ -148,7 +148,7 @@ func (s *store) observe() (r role.Record, ok bool) {
 func (s *store) forMachine(r lease.Record) role.Record {
 	out := role.Record{
 		UID: fmt.Sprintf("%s/%d", r.UID, s.restores), Version: r.Version(), Holder: parseIdentity(r.Holder),
-		Term: uint64(max(r.Term, 0)), Renewed: r.RenewTime.Format(time.RFC3339Nano), Duration: r.Duration, //nolint:gosec // not negative
+		Term: uint64(max(r.Term, 0)), Renewed: r.RenewTime.Format(time.RFC3339Nano), Duration: r.Duration,
 	}
 	for _, m := range r.Members {
 		out.Members = append(out.Members, parseIdentity(m.Identity))

@@ -87,7 +87,7 @@ func (m *Machine) decideActivePair() {
 func (m *Machine) blindTerm(n uint64) Term {
 	t := m.latestTerm().after(n)
 	if born := m.cfg.Pair.Born; born > 0 {
-		t.Unwritten = max(t.Unwritten, born+uint64(m.now.Sub(m.bornAt)/time.Second))
+		t.Unwritten = max(t.Unwritten, born+uint64(max(m.now.Sub(m.bornAt), 0)/time.Second))
 	}
 	return t
 }

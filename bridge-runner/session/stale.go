@@ -57,14 +57,16 @@ func (s *staleIDs) add(id uint16) {
 	}
 	s.drop(s.byID, id)
 	s.drop(s.later, id)
-	insert(&s.byID, id)
+	s.byID = insert(s.byID, id)
 }
 
-func insert(ids *map[uint16]*Session, id uint16) {
-	if *ids == nil {
-		*ids = map[uint16]*Session{}
+// insert returns the identifiers with one more, whose PUBREL was not written.
+func insert(ids map[uint16]*Session, id uint16) map[uint16]*Session {
+	if ids == nil {
+		ids = map[uint16]*Session{}
 	}
-	(*ids)[id] = nil
+	ids[id] = nil
+	return ids
 }
 
 // addAll adds all identifiers of QoS 2 messages.
@@ -87,17 +89,17 @@ func (s *staleIDs) list() {
 	s.all = false
 	for id := uint16(1); id <= maxLowID; id++ {
 		if s.suspected == 0 || s.suspected.has(int(id)) {
-			insert(&s.byID, id)
+			s.byID = insert(s.byID, id)
 		} else {
-			insert(&s.later, id)
+			s.later = insert(s.later, id)
 		}
 	}
-	trials := &s.byID
-	if s.suspected != 0 {
-		trials = &s.later
-	}
 	for id := uint16(minTrialID); id <= maxTrialID; id++ {
-		insert(trials, id)
+		if s.suspected == 0 {
+			s.byID = insert(s.byID, id)
+		} else {
+			s.later = insert(s.later, id)
+		}
 	}
 }
 
@@ -187,7 +189,7 @@ func (s *staleIDs) lowest(by *Session) (lowest uint16) {
 func (s *staleIDs) clone() staleIDs {
 	c := staleIDs{all: s.all, byID: maps.Clone(s.byID)}
 	for id := range s.later {
-		insert(&c.byID, id)
+		c.byID = insert(c.byID, id)
 	}
 	c.beginConnection()
 	return c

@@ -37,7 +37,7 @@ func TestPair_ActiveKilled_StandbyReleasesBeforeItPublishes(t *testing.T) {
 					w.publishAll(streams, 300*(i+1)) // so that the identifiers differ
 					w.takeOver(pair, i%2)
 					w.publishAll(streams, 100)
-					if !w.arrived(drainTimeout, streams...) {
+					if !w.arrived(streams...) {
 						return
 					}
 					pair.Runners[i%2].Start()

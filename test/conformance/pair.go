@@ -79,7 +79,7 @@ func (w *twins) end(i int) {
 	if _, ok := w.ended[w.user(i)]; !ok {
 		w.ended[w.user(i)] = time.Now()
 	}
-	finish(&w.history.frozen[i])
+	finish(&w.frozen[i])
 }
 
 func (w *twins) kill(i int) {
@@ -109,7 +109,7 @@ func (w *twins) freeze(i int) {
 	w.stopped[i] = true
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	begin(&w.history.frozen[i])
+	begin(&w.frozen[i])
 }
 
 func (w *twins) thaw(i int) {
@@ -119,7 +119,7 @@ func (w *twins) thaw(i int) {
 	}
 	w.stopped[i] = false
 	w.mu.Lock()
-	finish(&w.history.frozen[i])
+	finish(&w.frozen[i])
 	w.mu.Unlock()
 	w.mayForget()
 	w.pair.Runners[i].Thaw()

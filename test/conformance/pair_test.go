@@ -90,7 +90,7 @@ func (r *pairRound) run() {
 			r.violation("the bridge has no session at the source of " + s.name)
 		}
 	}
-	r.arrived(drainTimeout, r.streams...)
+	r.arrived(r.streams...)
 	for _, v := range r.twins.violations() {
 		r.violation(v)
 	}

@@ -72,9 +72,9 @@ func newWorld(t testing.TB, s settings) *world {
 		w.remotes = append(w.remotes, w.serve(name))
 	}
 	peer.Group(w.remotes...)
-	var remotes []string
-	for _, r := range w.remotes {
-		remotes = append(remotes, r.URL())
+	remotes := make([]string, len(w.remotes))
+	for i, r := range w.remotes {
+		remotes[i] = r.URL()
 	}
 	w.manifest = w.bridge(w.local.URL(), remotes...)
 	return w
@@ -260,9 +260,9 @@ func (w *world) connected(remote *peer.Server) bool {
 }
 
 // arrived waits until all messages of the streams are over.
-func (w *world) arrived(timeout time.Duration, streams ...*stream) bool {
+func (w *world) arrived(streams ...*stream) bool {
 	w.Helper()
-	return w.eventually(timeout, "all messages arrive and are acknowledged to their source", func() error {
+	return w.eventually(drainTimeout, "all messages arrive and are acknowledged to their source", func() error {
 		for _, s := range streams {
 			if w.ledger.waiting(s) > 0 {
 				return fmt.Errorf("%s", w.ledger.missing(streams))
