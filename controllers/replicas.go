@@ -86,6 +86,9 @@ func (r *Reconciler) replicasInPlace(b *v1alpha1.MQTTBridge, d *appsv1.Deploymen
 		return 0
 	}
 	annotations, _ := stagingOf(d)
+	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+		return 1 // also while the number of runners changes, see stageStrategy
+	}
 	return runnersOf(annotations)
 }
 

@@ -125,7 +125,9 @@ func markRunners(b *v1alpha1.MQTTBridge, annotations map[string]string) {
 }
 
 // stageStrategy is the part of stage for the strategy of the Deployment. While the number of runners
-// changes to two, the Deployment ends the runner without a group before it starts the members.
+// changes to two, the Deployment ends the runner without a group before it starts the members. It
+// wants one pod until then: a Deployment whose number and template change at once first starts
+// another pod of the old template.
 func (r *Reconciler) stageStrategy(ctx context.Context, b *v1alpha1.MQTTBridge, s *staged, live *appsv1.Deployment) error {
 	if live == nil || !b.Spec.HasStandby() {
 		return nil
@@ -140,6 +142,7 @@ func (r *Reconciler) stageStrategy(ctx context.Context, b *v1alpha1.MQTTBridge, 
 		}
 	}
 	s.deployment.Spec.Strategy = recreate()
+	s.deployment.Spec.WithReplicas(min(replicas(b), 1))
 	return nil
 }
 

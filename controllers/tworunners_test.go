@@ -138,14 +138,11 @@ func TestTwoRunners_LeaseAndBudgetDeletedOrChanged_AreRestored(t *testing.T) {
 func TestReplicas_OneToTwo_RecreatesUntilOnlyMembersRun(t *testing.T) {
 	b, old := forwardingBridge(t)
 	b = update(t, b, setReplicas(2))
-	d := awaitStrategy(t, b, appsv1.RecreateDeploymentStrategyType, 2)
-	if !isMember(d) {
-		t.Fatal("the template is not for two runners")
-	}
+	awaitDeployment(t, b, "the template for two runners", isMember)
 	never := func(why string) {
 		t.Helper()
 		awaitIdle(t, b)
-		if d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true }); d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+		if d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true }); d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType || *d.Spec.Replicas != 1 {
 			t.Fatalf("the Deployment starts members beside a runner without a group: %s", why)
 		}
 	}
