@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -38,9 +39,11 @@ type bridge struct {
 	// instance guards them.
 	localTickets, remoteTickets ticketBook
 	progress                    *progress
-	alive                       *liveness
-	state                       *report.State
-	log                         *slog.Logger
+	// know is nil if the process is no member of a group.
+	know  *knowledge
+	alive *liveness
+	state *report.State
+	log   *slog.Logger
 }
 
 // newBridge makes the parts of a bridge from its settings, and connects them.
@@ -64,10 +67,13 @@ func newBridge(v *version, from *setup, state *report.State, log *slog.Logger) *
 	b.remoteToLocal.SetReverse(b.localToRemote)
 	b.echoes.setRules(s.LocalToRemote, s.RemoteToLocal, s.Loop, time.Now())
 
-	b.local = &connector.Connector{Observer: state.Local, Log: log.With("side", manifest.SideLocal)}
-	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: b.localSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.local, otherEchoes: &b.echoes.remote}
-	b.remote = &connector.Connector{Observer: state.Remote, Log: log.With("side", manifest.SideRemote)}
-	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: b.remoteSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.remote, otherEchoes: &b.echoes.local}
+	if from.seat != nil {
+		b.know = newKnowledge(from.seat)
+	}
+	b.local = &connector.Connector{Observer: b.know.observer(state.Local, manifest.SideLocal, names(&s.Local)), Log: log.With("side", manifest.SideLocal)}
+	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: b.localSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.local, otherEchoes: &b.echoes.remote, seat: from.seat}
+	b.remote = &connector.Connector{Observer: b.know.observer(state.Remote, manifest.SideRemote, names(&s.Remote)), Log: log.With("side", manifest.SideRemote)}
+	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: b.remoteSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.remote, otherEchoes: &b.echoes.local, seat: from.seat}
 	b.connect(v)
 
 	b.alive.watchSide(manifest.SideLocal, b.local, b.localSessions)
@@ -145,6 +151,11 @@ func (b *bridge) run(ctx context.Context) {
 	running.Go(func() { b.local.Run(connectors, ctx.Done()) })
 	running.Go(func() { b.remote.Run(connectors, ctx.Done()) })
 	<-ctx.Done()
+	if errors.Is(context.Cause(ctx), errDeactivated) { // another process may be forwarding
+		stop()
+		running.Wait()
+		return
+	}
 	b.log.Info("the bridge stops; it waits until the destinations have acknowledged the messages that it holds")
 	b.drain(connectors)
 	b.notifier.stop()

@@ -20,6 +20,7 @@ type options struct {
 	listen, metricsListen string
 	delayReads            bool
 	kubernetes, version   bool
+	peer                  peerOptions
 }
 
 func parseFlags(args []string, usage io.Writer) (options, error) {
@@ -34,6 +35,7 @@ func parseFlags(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&o.metricsListen, "metrics-listen", "", "the `address` (host:port) on which the runner serves /metrics and /status; default: the address of --listen")
 	flags.BoolVar(&o.delayReads, "delay-reads", true, "wait 0.3 ms for more data before a read if many messages or acknowledgements arrive one by one; false saves this time and needs more processor time (docs/performance.md)")
 	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster, and watch the ConfigMap with the manifest; the environment variables POD_NAME and NODE_NAME hold the names of the pod and of its node; not with --bridges")
+	o.peer.define(flags)
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil || o.version {
 		return o, err
@@ -59,5 +61,5 @@ func (o *options) problem(arguments int) string {
 	case o.bridges != "" && o.kubernetes:
 		return "--kubernetes and --bridges exclude each other; in a cluster, the operator runs one pod for each bridge"
 	}
-	return ""
+	return o.peer.problem(o.kubernetes)
 }

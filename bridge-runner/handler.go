@@ -25,6 +25,8 @@ type side struct {
 	// echoes and otherEchoes detect that the servers of this side and of the other side send
 	// the bridge's own messages back. They hold nil if the rules form no loop.
 	echoes, otherEchoes *atomic.Pointer[echoDetector]
+	// seat is nil if the process is no member of a group.
+	seat *seat
 }
 
 // sideSessions are the sessions of a side. Only the side's connector sets them.
@@ -54,6 +56,7 @@ func (x side) Up(s *session.Session) {
 
 func (x side) Down(s *session.Session) {
 	x.sessions.set(nil)
+	x.seat.sessionEnded(s)
 	x.in.Down(s)
 	x.notifier.sessionDown(s)
 	x.flusher.Flush() // sends the acknowledgements of dropped messages, too

@@ -32,7 +32,9 @@ type host struct {
 	directory *config.Directory
 	registry  *report.Registry
 	clientIDs clientIDs
-	log       *slog.Logger
+	// group is nil if the process is no member of a group.
+	group *group
+	log   *slog.Logger
 
 	mu sync.Mutex // guards the fields below, for readers in other goroutines
 	// loaded is true when all files have been read once.
@@ -69,6 +71,11 @@ func runHost(ctx context.Context, opts options) error {
 	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	defer report.FlushAsync(log, logTimeout)
 	h := newHost(opts, log)
+	pair, err := newPair(&opts.peer, h.registry, log)
+	if err != nil {
+		return err
+	}
+	h.group = pair.members()
 	changed, _, err := h.directory.Scan()
 	if err != nil {
 		return err
@@ -79,14 +86,16 @@ func runHost(ctx context.Context, opts options) error {
 	}
 	defer stopServers()
 	logStart(log, "bridges", opts.bridges, "listen", opts.listen)
-	h.apply(ctx, changed, nil)
+	forwarding := pair.start(ctx)
+	h.apply(forwarding, changed, nil)
 	h.setLoaded()
+	h.group.allAdded()
 	settled := time.AfterFunc(settleTime, debug.FreeOSMemory)
 	defer settled.Stop()
-	h.watch(ctx)
+	h.watch(forwarding)
 	log.Info("the runner stops; all bridges stop at the same time")
 	h.running.Wait()
-	return nil
+	return pair.wait()
 }
 
 func newHost(opts options, log *slog.Logger) *host {
@@ -190,8 +199,10 @@ func (h *host) refuse(f *file, err error) {
 
 // replace starts the bridge of a file. If the file had another bridge, it ends this bridge.
 func (h *host) replace(ctx context.Context, f *file, m *config.Manifest, key types.NamespacedName) {
-	next, err := newHosted(m, key, h.setupOf(key))
+	s := h.setupOf(key)
+	next, err := newHosted(m, key, s)
 	if err != nil {
+		s.seat.remove()
 		h.refuse(f, err)
 		return
 	}
@@ -258,6 +269,7 @@ func (h *host) setupOf(key types.NamespacedName) setup {
 		delayReads: h.opts.delayReads,
 		metrics:    report.NewSparseMetrics(),
 		attributes: []any{"namespace", key.Namespace, "bridge", key.Name},
+		seat:       h.group.add(key.String()),
 	}
 	s.secrets = config.NewSecrets(filepath.Join(h.opts.secrets, key.Namespace))
 	if h.opts.data != "" {

@@ -36,6 +36,7 @@ func (h *host) endpoints(ctx context.Context) *report.Endpoints {
 		Metrics:      h.registry,
 		Status:       func() any { return h.statuses() },
 		BridgeStatus: h.bridgeStatus,
+		Member:       memberStatus(h.group),
 		Alive:        h.checkAlive,
 		Ready: func() error {
 			h.mu.Lock()
@@ -46,7 +47,7 @@ func (h *host) endpoints(ctx context.Context) *report.Endpoints {
 			case !h.loaded:
 				return errLoading
 			}
-			return nil
+			return h.group.ready()
 		},
 	}
 }

@@ -26,6 +26,8 @@ type setup struct {
 	// kubernetes is true if the operator ends a deletion that takes too long.
 	kubernetes bool
 	metrics    *report.Metrics
+	// seat is the place of the bridge in the group of the process. It is nil if there is no group.
+	seat *seat
 	// attributes are in each line of the log.
 	attributes []any
 }
@@ -44,6 +46,9 @@ func (s *setup) resolve(m *config.Manifest) (*version, error) {
 	}
 	if settings.Disk.Bytes > 0 && s.data == "" {
 		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
+	}
+	if settings.Disk.Bytes > 0 && s.seat != nil {
+		return nil, errors.New("spec.buffer.disk is set, and the runner has --peer: the messages on the disk of a lost machine would be missing; remove spec.buffer.disk, so that the servers keep the messages of QoS 1 and 2 in the session of the bridge, or run one runner without --peer")
 	}
 	return &version{m, settings}, nil
 }
@@ -140,7 +145,7 @@ func (i *instance) updateLocked(next *version) bool {
 	switch {
 	case config.SameSettings(&i.running.manifest.Spec, &next.manifest.Spec):
 		i.bridge.progress.advance(next.manifest.Generation)
-	case i.deletion.requested.isSet(), needsRestart(i.running.settings, next.settings):
+	case i.deletion.requested.isSet(), i.seat != nil && !i.seat.active(), needsRestart(i.running.settings, next.settings):
 		return false
 	default:
 		i.bridge.update(next)
@@ -165,7 +170,7 @@ func (i *instance) run(ctx context.Context) (deleted bool, err error) {
 	defer context.AfterFunc(ctx, i.state.Stopping)()
 	for {
 		d, work, cancel := i.begin(ctx)
-		complete := d.run(work)
+		complete := i.runActive(work, d)
 		cause := context.Cause(work)
 		cancel()
 		switch {
@@ -198,12 +203,17 @@ func (i *instance) begin(ctx context.Context) (*deletion, context.Context, conte
 	return i.deletion, bounded, func() { stop(); cancel() }
 }
 
-// rebuild makes the bridge of the pending version, when the previous bridge has ended.
+// rebuild makes the bridge of the pending version, or of the running one if there is none, when the
+// previous bridge has ended.
 func (i *instance) rebuild() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	next := i.pending
-	i.log.Info("the bridge starts again with the changed manifest", "generation", next.manifest.Generation)
+	if next == nil { // the activation has ended
+		next = i.running
+	} else {
+		i.log.Info("the bridge starts again with the changed manifest", "generation", next.manifest.Generation)
+	}
 	i.state.Restart(next.manifest.MQTTBridge, i.metrics)
 	i.buildLocked(next)
 }

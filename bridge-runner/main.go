@@ -35,6 +35,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "convert" {
 		convertAndExit(os.Args[2:])
 	}
+	if len(os.Args) > 1 && os.Args[1] == "peer-key" {
+		peerKeyAndExit(os.Args[2:])
+	}
 	opts, err := parseFlags(os.Args[1:], os.Stderr)
 	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {

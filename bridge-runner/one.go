@@ -6,9 +6,12 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
@@ -24,15 +27,23 @@ func runBridge(ctx context.Context, opts options) error {
 	if err != nil {
 		return err
 	}
+	registry := report.NewRegistry()
+	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	defer report.FlushAsync(log, logTimeout)
+	pair, err := newPair(&opts.peer, registry, log)
+	if err != nil {
+		return err
+	}
 	i, err := newInstance(m, setup{
 		secrets: config.NewSecrets(opts.secrets), data: opts.data,
 		delayReads: opts.delayReads, kubernetes: opts.kubernetes, metrics: report.NewMetrics(),
+		seat: pair.members().add(m.Namespace + "/" + m.Name),
 	})
 	if err != nil {
 		return err
 	}
 	defer report.FlushAsync(i.log, logTimeout)
-	stopServers, err := serve(opts, endpointsOf(ctx, i), i.log)
+	stopServers, err := serve(opts, endpointsOf(ctx, i, registry, pair.members()), i.log)
 	if err != nil {
 		return err
 	}
@@ -48,26 +59,43 @@ func runBridge(ctx context.Context, opts options) error {
 	}
 	go config.Watch(ctx, opts.bridge, updates.File)
 	logStart(i.log, "bridge", m.Name, "namespace", m.Namespace, "listen", opts.listen)
-	deleted, err := i.run(ctx)
+	forwarding := pair.start(ctx)
+	pair.members().allAdded()
+	deleted, err := i.run(forwarding)
 	if deleted && opts.kubernetes {
 		<-ctx.Done()
 	}
-	return err
+	return errors.Join(err, pair.wait())
+}
+
+// oneStatus is the answer to /status of a process that runs one bridge.
+type oneStatus struct {
+	v1alpha1.MQTTBridgeStatus
+	// Member is nil if the process is no member of a group.
+	Member *member.Status `json:"member,omitempty"`
+}
+
+// memberStatus returns the function that answers /member, nil if the process is no member of a group.
+func memberStatus(g *group) func() any {
+	if g == nil {
+		return nil
+	}
+	return func() any { return g.status() }
 }
 
 // endpointsOf returns the endpoints of a process that runs one bridge until the context ends.
-func endpointsOf(ctx context.Context, i *instance) *report.Endpoints {
-	registry := report.NewRegistry()
+func endpointsOf(ctx context.Context, i *instance, registry *report.Registry, g *group) *report.Endpoints {
 	registry.Add(i.metrics)
 	return &report.Endpoints{
 		Metrics: registry,
-		Status:  func() any { return i.state.Status() },
+		Status:  func() any { return oneStatus{i.state.Status(), g.status()} },
+		Member:  memberStatus(g),
 		Alive:   i.checkAlive,
 		Ready: func() error {
 			if ctx.Err() != nil {
 				return errStopping
 			}
-			return nil
+			return g.ready()
 		},
 	}
 }

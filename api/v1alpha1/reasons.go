@@ -44,6 +44,7 @@ const (
 	ReasonNotConnected     = "NotConnected"     // Ready, Degraded: a side has no connected server.
 	ReasonStandbyFailed    = "StandbyFailed"    // Degraded: a server that is not in use has failed.
 	ReasonSuspended        = "Suspended"        // spec.suspend is true, and no pod is left.
+	ReasonStandby          = "Standby"          // Ready: the runner is the standby of another runner, which forwards.
 	ReasonDraining         = "Draining"         // Ready: spec.suspend is true, and the runner stops.
 	ReasonDeleting         = "Deleting"         // Ready: the bridge is being deleted, and deletionPolicy is EndSessions or Drain.
 	ReasonRunnerNotRunning = "RunnerNotRunning" // no runner pod exists, or it does not run, or it stops.

@@ -38,6 +38,14 @@ func ReadyCondition(runner *RunnerStatus, local, remote *SideStatus) metav1.Cond
 	return c
 }
 
+// StandbyCondition returns the condition Ready of a runner that is the standby of another one.
+func StandbyCondition(generation int64) metav1.Condition {
+	return metav1.Condition{
+		Type: ConditionReady, Status: metav1.ConditionFalse, ObservedGeneration: generation, Reason: ReasonStandby,
+		Message: "the runner is a standby and forwards nothing; it takes over if the other runner ends",
+	}
+}
+
 // ActiveServer returns the server in use, or nil if there is none.
 func (s *SideStatus) ActiveServer() *ActiveServer {
 	if s == nil {

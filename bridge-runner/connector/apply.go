@@ -40,6 +40,7 @@ func (c *Connector) begin() {
 		c.states = append(c.states, newServerState())
 	}
 	c.machine = failover.New(c.settings.policy(), rand.Float64)
+	c.recall()
 }
 
 // applyChanges reads the mailbox, and applies settings and a request that have changed.

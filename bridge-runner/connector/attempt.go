@@ -60,10 +60,28 @@ func (c *Connector) failed(ctx context.Context, what string, server int, why *di
 	c.reportRequest(answer, why.Message)
 }
 
-// connect opens a session within ConnectTimeout, and subscribes. Subscribing fails when
+// permissionPause is the pause before the next attempt if the gate has ended an attempt.
+const permissionPause = 5 * time.Millisecond
+
+// connect is connectOnce, but while another process may be active, it waits: that is no failure of the
+// server.
+func (c *Connector) connect(ctx context.Context, server int) (*session.Session, error) {
+	for {
+		s, err := c.connectOnce(ctx, server)
+		if !session.IsNotPermitted(err) || ctx.Err() != nil {
+			return s, err
+		}
+		select {
+		case <-time.After(permissionPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// connectOnce opens a session within ConnectTimeout, and subscribes. Subscribing fails when
 // the server has been silent for ConnectTimeout. It may take longer in all, because
 // messages may arrive before the answers.
-func (c *Connector) connect(ctx context.Context, server int) (*session.Session, error) {
+func (c *Connector) connectOnce(ctx context.Context, server int) (*session.Session, error) {
 	opened := c.openedNow(server) // before the credentials are read, so that a later change is found
 	cfg, err := config(&c.servers[server])
 	if err != nil {

@@ -109,6 +109,11 @@ type Connector struct {
 	Log *slog.Logger
 	// Alive shows whether Run makes progress. It may be nil.
 	Alive *watchdog.Task
+	// Recalled is the knowledge about the servers, by their names, of the process that this one
+	// replaces. It may be nil.
+	Recalled map[string]failover.Knowledge
+	// warming is held while Warm reports a result. The Observer's locks are taken while it is held.
+	warming sync.Mutex
 
 	// settings are the settings in effect.
 	settings *Settings
@@ -147,6 +152,8 @@ type Connector struct {
 // the bridge holds go to the server in use.
 func (c *Connector) Run(ctx context.Context, drainStarted <-chan struct{}) {
 	c.drainStarted = drainStarted
+	c.warming.Lock()   // a report of Warm that has begun ends before the first report of Run
+	c.warming.Unlock() //nolint:gocritic,staticcheck // the section is empty on purpose
 	c.probeResults, c.probeSlot = make(chan probeResult), make(chan struct{}, 1)
 	c.begin()
 	defer c.Alive.Wait()
@@ -254,6 +261,9 @@ func (c *Connector) awaitEvent(ctx context.Context, s *session.Session, wait tim
 	c.Alive.Wait()
 	select {
 	case <-s.Done():
+		if session.IsNotPermitted(s.Err()) {
+			return c.renew(ctx, s, causePermission)
+		}
 		c.lost(s, diagnosis.Of(s.Err()))
 		return nil
 	case <-s.ReconnectRequested():

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
 // probeResult is the result of a probe.
@@ -45,14 +44,7 @@ func (c *Connector) startProbe(ctx context.Context, server int) {
 }
 
 func probe(ctx context.Context, server *Server, s *Settings) error {
-	cfg, err := config(server)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ProbeTimeout)
-	defer cancel()
-	cfg.ClientID = s.ProbeClientID
-	return session.Probe(ctx, cfg)
+	return probeAs(ctx, server, s, s.ProbeClientID)
 }
 
 // recordProbe records and reports the result of a probe. It ignores the result for a server that

@@ -110,6 +110,7 @@ func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, un
 const (
 	causeResend      = "the server resends the messages that did not fit in memory"
 	causeSettings    = "settings of the connection have changed"
+	causePermission  = "it is certain that no other runner of the group is active"
 	causeCredentials = "the credentials, the client certificate or the CA have changed"
 )
 
@@ -122,6 +123,10 @@ func (c *Connector) renew(ctx context.Context, old *session.Session, cause strin
 	c.drain(ctx, old)
 	c.closeInUse(old)
 	next, err := c.connect(ctx, c.active)
+	if err != nil && ctx.Err() != nil {
+		c.Handler.Down(old)
+		return nil
+	}
 	if err != nil {
 		c.renewalFailed(old, diagnosis.Of(err))
 		return nil

@@ -47,6 +47,8 @@ var sessionTable = map[session.Kind]row{
 	session.Disconnected:      {v1alpha1.ReasonDisconnected, "the server ended the session {DISCONNECT}{elsewhere}; check the server's log"},
 	session.ProtocolViolation: {v1alpha1.ReasonProtocolError, "{detail}; check the server's log, and update the server if it is faulty"},
 
+	session.NotPermitted: {v1alpha1.ReasonConnectionClosed, "the bridge writes nothing until it is certain that no other runner of its group forwards"},
+
 	session.PublishRefused: {v1alpha1.ReasonPublishRefused, "the server refuses a message to {topic} {reason code}"},
 }
 

@@ -109,6 +109,8 @@ type Machine struct {
 	skipWait bool
 	// stopped is true after StopSwitching.
 	stopped bool
+	// first is the server of the first attempt, or noServer. See Recall.
+	first int
 }
 
 type server struct {
@@ -150,7 +152,7 @@ type server struct {
 // New returns a machine at the start of its first round. random is the source of
 // jitter: it returns numbers in [0, 1).
 func New(cfg Config, random func() float64) *Machine {
-	return &Machine{cfg: cfg, random: random, servers: make([]server, cfg.Servers), request: request{server: noServer}, active: noServer}
+	return &Machine{cfg: cfg, random: random, servers: make([]server, cfg.Servers), request: request{server: noServer}, active: noServer, first: noServer}
 }
 
 // rank is the position of a server by priority. A lower rank is better.
@@ -166,6 +168,12 @@ func (m *Machine) rank(i int) int {
 func (m *Machine) Next(now time.Time) Action {
 	if left := m.waitUntil.Sub(now); left > 0 {
 		return Action{Connect: noServer, Wait: left}
+	}
+	first := m.first
+	m.first = noServer
+	if first != noServer && m.request.server == noServer {
+		m.servers[first].tried = true
+		return Action{Connect: first}
 	}
 	best, tried := noServer, false
 	for i := range m.servers {

@@ -38,6 +38,7 @@ func (m *Machine) Reconfigured(cfg Config, kept []int, now time.Time) {
 		m.request = request{}
 	}
 	m.request.server = requested
+	m.first = newIndex(kept, m.first)
 	m.cfg, m.cfg.Servers, m.servers, m.active = cfg, len(kept), servers, active
 	for i := range m.servers {
 		m.reconfigureServer(i, now)

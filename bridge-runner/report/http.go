@@ -17,6 +17,8 @@ type Endpoints struct {
 	// BridgeStatus returns the answer to /status/<namespace>/<name>, and false if there is no
 	// such bridge. It is nil if the process runs one bridge.
 	BridgeStatus func(namespace, name string) (status any, ok bool)
+	// Member returns the answer to /member. It is nil if the process is no member of a group.
+	Member func() any
 	// Alive returns an error if a part of the process makes no progress. /livez fails with its
 	// text.
 	Alive func() error
@@ -52,6 +54,9 @@ func (e *Endpoints) ProbeHandler() http.Handler {
 func (e *Endpoints) handleState(mux *http.ServeMux) {
 	mux.Handle("GET /metrics", e.Metrics.handler())
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, e.Status()) })
+	if e.Member != nil {
+		mux.HandleFunc("GET /member", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, e.Member()) })
+	}
 	if e.BridgeStatus == nil {
 		return
 	}

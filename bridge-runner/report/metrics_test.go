@@ -32,6 +32,7 @@ func TestMetrics_Names_MatchDocumentation(t *testing.T) {
 	descriptions := make(chan *prometheus.Desc, 1000)
 	registry := registryOf(NewMetrics())
 	(&Registry{registry}).AddHost(func() float64 { return 0 }, func() float64 { return 0 })
+	(&Registry{registry}).AddMember(nil)
 	registry.Describe(descriptions)
 	close(descriptions)
 	name := regexp.MustCompile(`fqName: "([^"]+)"`)

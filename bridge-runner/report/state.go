@@ -39,6 +39,8 @@ type State struct {
 	buffer *v1alpha1.BufferStatus // nil: there is no buffer on disk
 	// deletion is the progress of the deletion of the bridge. It is nil if there is none.
 	deletion *v1alpha1.DeletionStatus
+	// standby is true if another runner of the group forwards.
+	standby bool
 
 	unforwardable v1alpha1.UnforwardableStatus
 }
@@ -65,6 +67,9 @@ func (st *State) updateReadyLocked(at time.Time) {
 	ready := v1alpha1.ReadyCondition(&st.runner, &st.Local.status, &st.Remote.status)
 	if st.deletion != nil && st.runner.StopTime.IsZero() {
 		ready = v1alpha1.DeletingCondition(st.runner.Generation, st.deletion)
+	}
+	if st.standby && st.runner.StopTime.IsZero() {
+		ready = v1alpha1.StandbyCondition(st.runner.Generation)
 	}
 	ready.LastTransitionTime = st.ready.LastTransitionTime
 	if ready.Status != st.ready.Status {

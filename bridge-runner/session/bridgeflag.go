@@ -69,6 +69,8 @@ func (s *Session) classify(err error) connectAnswer {
 		return answerOther
 	}
 	switch failed.Kind {
+	case NotPermitted:
+		return answerNone
 	case ConnackClosed, ConnackFailed:
 		return answerClosed
 	case ConnackTimeout:

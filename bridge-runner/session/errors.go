@@ -120,6 +120,10 @@ const (
 	codePayloadFormatInvalid = 0x99
 )
 
+// CodeSessionTakenOver is the code of a DISCONNECT because another client has connected with the same
+// client identifier.
+const CodeSessionTakenOver = 0x8E
+
 // codeWrongVersion311 is the return code of MQTT 3.1.1 for an unsupported protocol level (section
 // 3.2.2.3).
 const codeWrongVersion311 = 1
@@ -145,6 +149,18 @@ func (s *Session) notMQTTError(answer []byte) *Error {
 	}
 	text := s.maskSecrets(string(answer))
 	return &Error{Kind: AnswerNotMQTT, Said: text[:min(len(text), some)]}
+}
+
+// IsNotPermitted reports whether the [Gate] is the reason of an error: the server has not failed.
+func IsNotPermitted(err error) bool {
+	var e *Error
+	for errors.As(err, &e) {
+		if e.Kind == NotPermitted {
+			return true
+		}
+		err = e.Err
+	}
+	return false
 }
 
 // explained returns the error of this package or of package transport that err is or wraps. It returns

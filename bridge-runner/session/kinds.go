@@ -55,6 +55,8 @@ const (
 	MessageSkipped    Kind = "oldest message skipped"    // Timeout
 	Disconnected      Kind = "DISCONNECT"                // Code, Said, ServerReference
 	ProtocolViolation Kind = "violation of the protocol" // Detail
+	// NotPermitted: the [Gate] is closed. It also occurs before CONNECT is written.
+	NotPermitted Kind = "not permitted to write"
 )
 
 // PublishRefused says that the server has refused a message. The session goes on. The facts are Topic,

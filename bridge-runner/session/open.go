@@ -72,6 +72,8 @@ type Config struct {
 	// Flusher sends the packets that are written to the session. If it is nil, the session has a
 	// Flusher of its own.
 	Flusher *Flusher
+	// Gate decides whether the session may write. nil: always. Probes ignore it.
+	Gate *Gate
 }
 
 // Open connects: name lookup, dial, TLS, CONNECT and CONNACK, all before the context's
@@ -129,7 +131,12 @@ func (s *Session) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.conn.Conn, s.connectSent = conn, true
+	s.conn.Conn = conn
+	if err := s.cfg.Gate.enter(ctx, s); err != nil {
+		_ = conn.Close() // nothing was written
+		return err
+	}
+	s.connectSent = true
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends the read below
 	ack, err := s.handshake()
 	if !stop() && err == nil { // the context has ended meanwhile
@@ -137,11 +144,16 @@ func (s *Session) connect(ctx context.Context) error {
 	}
 	if err != nil {
 		_ = conn.Close() // the error to report is err
+		s.cfg.Gate.leave(s)
+		if ended := s.Err(); ended != nil { // by the gate
+			return ended
+		}
 		return s.connectError(ctx, err)
 	}
 	s.server = ack
 	if ack.Code != 0 {
 		_ = conn.Close() // the error to report is the refusal
+		s.cfg.Gate.leave(s)
 		return s.refusalError(ack)
 	}
 	s.applyConnack()
@@ -171,6 +183,9 @@ func (s *Session) handshake() (packet.Connack, error) {
 		}
 		c.MaximumPacketSize = uint32(min(s.cfg.MaximumPacketSize, packet.MaxSize))  //nolint:gosec // just bounded
 		c.ReceiveMaximum = uint16(min(receiveWindows*s.cfg.Window, math.MaxUint16)) //nolint:gosec // just bounded
+	}
+	if s.cfg.Gate.blocks() {
+		return packet.Connack{}, errNotPermitted()
 	}
 	// If the write fails, the server may still have sent the reason: a TLS alert.
 	_, failed := s.conn.Write(packet.AppendConnect(nil, &c))

@@ -332,6 +332,11 @@ func (s *Session) send() {
 	defer s.state.mu.Unlock()
 	s.registered = false // bytes that are written from now on register the session again
 	for !s.sending && len(s.unflushed) > 0 {
+		if s.cfg.Gate.blocks() {
+			s.unflushed = nil
+			go s.end(errNotPermitted(), Ending{}) // the caller may hold locks of the handler
+			return
+		}
 		data := s.unflushed
 		s.unflushed, s.sending = s.spareBuffer[:0], true
 		s.state.mu.Unlock()

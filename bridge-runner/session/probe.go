@@ -13,8 +13,9 @@ import (
 // Probe checks whether a client can use a server: by CONNECT, PINGREQ and DISCONNECT in a
 // clean session, all before the context's deadline. If cfg has a ClientID other than the
 // bridge's, the server treats the probe as another client. cfg's State and Will are not
-// used. Errors are of type *[Error] or *[transport.Error].
+// used, nor its Gate. Errors are of type *[Error] or *[transport.Error].
 func Probe(ctx context.Context, cfg Config) error {
+	cfg.Gate = nil
 	return shortSession(ctx, cfg, func(*Session) {})
 }
 

@@ -332,9 +332,15 @@ func (s *Session) Start(handler Handler) {
 	s.handler = handler
 	s.conn.OnWritable(s.notifyWritable)
 	s.state.mu.Lock()
-	s.reading = true
-	s.startWatchLocked()
+	ended := s.closed // the gate may have ended the session
+	if !ended {
+		s.reading = true
+		s.startWatchLocked()
+	}
 	s.state.mu.Unlock()
+	if ended {
+		return
+	}
 	go s.read()
 }
 
@@ -379,6 +385,7 @@ func (s *Session) finish() {
 	}
 	s.state.mu.Unlock()
 	close(s.closedCh)
+	s.cfg.Gate.leave(s)
 	_ = s.conn.Close() // the session has ended: an error has no meaning
 	if !s.isReading() {
 		close(s.done)

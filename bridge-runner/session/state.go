@@ -45,6 +45,23 @@ func NewState() *State {
 	return s
 }
 
+// AssumeClean makes a new State trust that the server holds no QoS 2 message of an earlier process: the
+// earlier process has said so after the end of its session, see IsClean. It is called before the first
+// connection. So no identifier has to be released before it is used.
+func (s *State) AssumeClean() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = true
+}
+
+// IsClean reports whether the server holds no QoS 2 message under an identifier of this State, and will
+// not receive one. It is for a session that has ended.
+func (s *State) IsClean() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known && s.out.count == 0 && s.out.stale.isEmpty()
+}
+
 // Abandon drops all messages in flight to this server; the caller publishes them on next.
 // If both servers share session state and next has resumed this session, the server still
 // holds these QoS 2 messages under packet identifiers that next might use for other

@@ -31,6 +31,7 @@ type Runner struct {
 	dir      string // of the Secrets and ConfigMaps
 	listen   string
 	race     bool // build the runner with the race detector
+	args     []string
 	process  *process
 	starts   int
 }
@@ -155,7 +156,7 @@ func (r *Runner) Start() {
 		build = RaceRunnerBinary
 	}
 	r.process = startProcess(r.t, fmt.Sprintf("runner-%s-%d", r.name, r.starts), build(r.t),
-		r.flag, r.manifest, "--secrets", filepath.Join(r.dir, "secrets"), "--data", r.DataDir(), "--listen", r.listen)
+		append([]string{r.flag, r.manifest, "--secrets", filepath.Join(r.dir, "secrets"), "--data", r.DataDir(), "--listen", r.listen}, r.args...)...)
 	if r.race {
 		r.failOnRace(r.process)
 	}
@@ -186,6 +187,18 @@ func (r *Runner) failOnRace(p *process) {
 func (r *Runner) Kill() time.Time {
 	r.t.Helper()
 	return r.process.kill()
+}
+
+// Freeze stops the process with SIGSTOP.
+func (r *Runner) Freeze() {
+	r.t.Helper()
+	r.process.signal(syscall.SIGSTOP)
+}
+
+// Thaw continues a frozen process.
+func (r *Runner) Thaw() {
+	r.t.Helper()
+	r.process.signal(syscall.SIGCONT)
 }
 
 // Terminate sends SIGTERM and returns the exit code and the time until the process ended.

@@ -1,0 +1,99 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package connector
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
+
+// standbySuffix makes the client identifier of the probes of a standby differ from the active runner's
+// identifier. Otherwise the server would end one of two probes at the same time.
+const standbySuffix = "-s"
+
+// Warm keeps the connector ready for Run: it probes all servers in turn, so that their names are
+// resolved, TLS sessions are fresh, and wrong credentials are found. It calls probed once: after the
+// first probe of each server, or at once if probes are disabled. Warm returns when the context ends.
+// From the end of the context on, it reports nothing, and Run may be called.
+func (c *Connector) Warm(ctx context.Context, probed func()) {
+	c.Alive.Wait()
+	c.mailbox.mu.Lock()
+	settings := c.mailbox.first
+	c.mailbox.mu.Unlock()
+	interval := settings.Failover.ProbeInterval
+	if interval == 0 {
+		probed()
+		return
+	}
+	for first := true; ctx.Err() == nil; first = false {
+		for i := range settings.Servers {
+			c.warm(ctx, i, settings)
+		}
+		if first {
+			probed()
+		}
+		// The random part spreads the probes of many bridges.
+		pause := time.Duration((0.8 + 0.4*rand.Float64()) * float64(interval)) //nolint:gosec // no secret
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// warm probes a server, and reports the result.
+func (c *Connector) warm(ctx context.Context, server int, s *Settings) {
+	err := probeAs(ctx, &s.Servers[server], s, s.ProbeClientID+standbySuffix)
+	var problem *diagnosis.Problem
+	if err != nil {
+		problem = diagnosis.OfProbe(err)
+	}
+	c.warming.Lock()
+	defer c.warming.Unlock()
+	if ctx.Err() == nil {
+		c.Observer.Probed(server, problem, time.Now())
+	}
+}
+
+// probeAs probes a server with a client identifier.
+func probeAs(ctx context.Context, server *Server, s *Settings, clientID string) error {
+	cfg, err := config(server)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.ProbeTimeout)
+	defer cancel()
+	cfg.ClientID = clientID
+	return session.Probe(ctx, cfg)
+}
+
+// CleanServers returns the names of the servers that hold no QoS 2 message of the bridge. It is called
+// after the end of Run.
+func (c *Connector) CleanServers() (names []string) {
+	for i, state := range c.states {
+		if state.session.IsClean() {
+			names = append(names, c.servers[i].Name)
+		}
+	}
+	return names
+}
+
+// recall gives the machine the knowledge of the process that this one replaces.
+func (c *Connector) recall() {
+	known := map[int]failover.Knowledge{}
+	for i := range c.servers {
+		if k, ok := c.Recalled[c.servers[i].Name]; ok {
+			known[i] = k
+			if k.Clean {
+				c.states[i].session.AssumeClean()
+			}
+		}
+	}
+	c.machine.Recall(known)
+}

@@ -1,0 +1,287 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+)
+
+// Causes of the end of an activation.
+var (
+	// errDeactivated: another member may be active, so that the bridges end without a drain.
+	errDeactivated = errors.New("this runner is not active any more")
+	// errHandOver: the bridges drain.
+	errHandOver = errors.New("this runner hands over")
+)
+
+// group makes the bridges of this process forward while the process is the active member of its
+// group. It implements member.Bridges.
+//
+// Lock order: mu, then the lock of a gate or of the metrics. The methods of the member are called
+// without mu.
+type group struct {
+	member  *member.Member
+	metrics *report.MemberMetrics
+	log     *slog.Logger
+
+	mu sync.Mutex
+	// current is nil if this process is not active.
+	current *activation
+	// changed is closed, and replaced, when current changes.
+	changed chan struct{}
+	// bridges are the bridges of the process, by name. mu guards warm and latest of each seat.
+	bridges map[string]*seat
+	// complete is true when all bridges of the start are in bridges.
+	complete bool
+}
+
+// activation is a time in which this process is active.
+type activation struct {
+	// ctx ends with errDeactivated or errHandOver.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	cause  member.Cause
+	// since is the time since which no member has forwarded.
+	since time.Time
+	// running is the number of bridges. drained is called when it becomes 0. It is nil before the
+	// drain. The lock of the group guards both.
+	running int
+	drained func()
+}
+
+func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
+	return &group{metrics: metrics, log: log, changed: make(chan struct{}), bridges: map[string]*seat{}}
+}
+
+// Activate implements member.Bridges.
+func (g *group) Activate(cause member.Cause, since time.Time) {
+	g.log.Info("this runner is active and forwards", "cause", cause)
+	g.metrics.Activated(string(cause))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := &activation{cause: cause, since: since}
+	a.ctx, a.cancel = context.WithCancelCause(context.Background())
+	for _, s := range g.bridges {
+		s.gate.Open()
+	}
+	g.setLocked(a)
+}
+
+func (g *group) setLocked(a *activation) {
+	g.current = a
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// Deactivate implements member.Bridges.
+func (g *group) Deactivate() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.current != nil {
+		g.current.cancel(errDeactivated)
+		g.setLocked(nil)
+	}
+	for _, s := range g.bridges {
+		s.gate.Close()
+	}
+}
+
+// Suspend implements member.Bridges.
+func (g *group) Suspend(bridge string) {
+	if s := g.seatOf(bridge); s != nil {
+		s.gate.Close()
+	}
+}
+
+// Resume implements member.Bridges.
+func (g *group) Resume(bridge string) {
+	if s := g.seatOf(bridge); s != nil {
+		s.gate.Open()
+	}
+}
+
+func (g *group) seatOf(bridge string) *seat {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.bridges[bridge]
+}
+
+// Drain implements member.Bridges.
+func (g *group) Drain(done func()) {
+	g.log.Info("this runner drains its bridges, to hand over")
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := g.current
+	if a == nil {
+		go done()
+		return
+	}
+	a.cancel(errHandOver)
+	a.drained = done
+	a.reportLocked()
+}
+
+func (a *activation) reportLocked() {
+	if a.running == 0 && a.drained != nil {
+		go a.drained() // it may wait for the caller
+		a.drained = nil
+	}
+}
+
+// join adds a bridge that forwards to the activation. It returns nil if this process is not active; the
+// channel is closed when that may have changed.
+func (g *group) join() (current *activation, changed <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a := g.current; a != nil && a.ctx.Err() == nil {
+		a.running++
+		return a, g.changed
+	}
+	return nil, g.changed
+}
+
+// leave removes a bridge that has ended.
+func (g *group) leave(a *activation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a.running--
+	a.reportLocked()
+}
+
+// seat is the place of a bridge in the group.
+type seat struct {
+	group *group
+	name  string
+	gate  *session.Gate
+	warm  bool
+	// latest is the activation whose gap is measured or needs no measurement: the bridge was added or
+	// has started again in it.
+	latest *activation
+}
+
+// add adds a bridge. A process without a group has a nil group, and nil seats.
+func (g *group) add(name string) *seat {
+	if g == nil {
+		return nil
+	}
+	s := &seat{group: g, name: name}
+	s.gate = &session.Gate{
+		Permit: func(ctx context.Context) error { return g.member.Permit(ctx, name) },
+		Frozen: g.member.Frozen,
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.bridges[name] = s
+	if s.latest = g.current; g.current != nil {
+		s.gate.Open()
+	}
+	return s
+}
+
+// remove removes a bridge that has ended permanently.
+func (s *seat) remove() {
+	if s == nil {
+		return
+	}
+	g := s.group
+	g.mu.Lock()
+	if g.bridges[s.name] == s {
+		delete(g.bridges, s.name)
+	}
+	g.mu.Unlock()
+	g.reportWarm()
+}
+
+// warmed records that the bridge can start at once.
+func (s *seat) warmed() {
+	s.group.mu.Lock()
+	s.warm = true
+	s.group.mu.Unlock()
+	s.group.reportWarm()
+}
+
+// allAdded records that the bridges of the start are added.
+func (g *group) allAdded() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	g.complete = true
+	g.mu.Unlock()
+	g.reportWarm()
+}
+
+// reportWarm tells the member whether all bridges can start at once.
+func (g *group) reportWarm() {
+	g.mu.Lock()
+	warm := g.complete
+	for _, s := range g.bridges {
+		warm = warm && (s.warm || g.current != nil)
+	}
+	g.mu.Unlock()
+	g.member.SetWarm(warm)
+}
+
+// errWarming is why a standby is not ready.
+var errWarming = errors.New("the standby has not probed all servers yet")
+
+// ready returns why the process is not ready, or nil.
+func (g *group) ready() error {
+	if g == nil {
+		return nil
+	}
+	if s := g.member.Status(); !s.Warm && s.State != activeState {
+		return errWarming
+	}
+	return nil
+}
+
+// gateOf returns the gate of a seat, nil if there is no group.
+func (s *seat) gateOf() *session.Gate {
+	if s == nil {
+		return nil
+	}
+	return s.gate
+}
+
+// sessionEnded reports a session that has not been ended by this process.
+func (s *seat) sessionEnded(ended *session.Session) {
+	if s == nil {
+		return
+	}
+	if err := ended.Err(); err != nil && !session.IsNotPermitted(err) {
+		s.group.member.SessionEnded(s.name, ended.Ending().Code == session.CodeSessionTakenOver)
+	}
+}
+
+// beginActivation reports whether the bridge begins to forward for the first time in an activation.
+func (s *seat) beginActivation(a *activation) bool {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	first := s.latest != a
+	s.latest = a
+	return first
+}
+
+// forwarded records that the bridge forwards for the first time in an activation.
+func (s *seat) forwarded(a *activation) {
+	gap := time.Since(a.since)
+	s.group.metrics.Forwards(string(a.cause), gap)
+	s.group.log.Info("the bridge forwards after the change of the active runner", "bridge", s.name, "cause", a.cause, "gap", gap.Round(time.Millisecond/10))
+}
+
+// active reports whether this process is active.
+func (s *seat) active() bool {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	return s.group.current != nil
+}

@@ -1,0 +1,211 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"sync"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
+)
+
+// knowledge are the facts about its servers that a bridge has learned. The active member passes it to the
+// standby, which then begins with the server in use and leaves out the servers that refuse it.
+//
+// Lock order: mu, then the locks of package peer.
+type knowledge struct {
+	seat *seat
+
+	mu sync.Mutex
+	// sides are the servers of each side, by name.
+	sides map[string]map[string]failover.Knowledge
+	// activation is the present activation, until the bridge forwards in it. Then it is nil.
+	activation *activation
+}
+
+func newKnowledge(s *seat) *knowledge {
+	return &knowledge{seat: s, sides: map[string]map[string]failover.Knowledge{manifest.SideLocal: {}, manifest.SideRemote: {}}}
+}
+
+// begin records that the bridge begins to forward.
+func (k *knowledge) begin(a *activation) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.activation = a
+}
+
+// change changes the knowledge about a server, and passes it on if this process is active.
+func (k *knowledge) change(side, server string, apply func(*failover.Knowledge)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.sides[side][server]
+	before := s
+	apply(&s)
+	if s.Active {
+		for name, other := range k.sides[side] {
+			other.Active = false
+			k.sides[side][name] = other
+		}
+	}
+	k.sides[side][server] = s
+	if s != before && k.seat.active() {
+		k.seat.group.member.SetKnowledge(k.messageLocked())
+	}
+	if k.activation != nil && k.connectedLocked(manifest.SideLocal) && k.connectedLocked(manifest.SideRemote) {
+		k.seat.forwarded(k.activation)
+		k.activation = nil
+	}
+}
+
+func (k *knowledge) connectedLocked(side string) bool {
+	for _, s := range k.sides[side] {
+		if s.Active {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *knowledge) messageLocked() *peer.Knowledge {
+	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, Sides: map[string]peer.SideKnowledge{}}
+	for side, servers := range k.sides {
+		known := peer.SideKnowledge{Servers: map[string]peer.ServerKnowledge{}}
+		for name, s := range servers {
+			if s.Active {
+				known.Active = name
+			}
+			known.Servers[name] = peer.ServerKnowledge{
+				FailedSince: peer.Since{Time: s.FailedAt}, RefusedSince: peer.Since{Time: s.RefusedAt}, Clean: s.Clean,
+			}
+		}
+		out.Sides[side] = known
+	}
+	return out
+}
+
+// drained records the servers that hold no QoS 2 message of the bridge after a drain.
+func (k *knowledge) drained(side string, clean []string) {
+	for _, name := range clean {
+		k.change(side, name, func(s *failover.Knowledge) { s.Clean = true })
+	}
+}
+
+// of returns the knowledge about a side: its own, and the knowledge of the member that was active before.
+// handedOver is true if that member has handed over: then its knowledge is the latest.
+func (k *knowledge) of(side string, earlier *peer.Knowledge, handedOver bool) map[string]failover.Knowledge {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := map[string]failover.Knowledge{}
+	for name, s := range k.sides[side] {
+		s.Active = false
+		out[name] = s
+	}
+	if earlier == nil {
+		return out
+	}
+	known := earlier.Sides[side]
+	for name, s := range known.Servers {
+		own := out[name]
+		if s.FailedSince.After(own.FailedAt) {
+			own.FailedAt = s.FailedSince.Time
+		}
+		if s.RefusedSince.After(own.RefusedAt) {
+			own.RefusedAt = s.RefusedSince.Time
+		}
+		own.Active, own.Clean = name == known.Active, handedOver && s.Clean
+		out[name] = own
+	}
+	return out
+}
+
+// recall gives the connectors the knowledge about the servers, before they run.
+func (b *bridge) recall(earlier *peer.Knowledge, handedOver bool) {
+	b.local.Recalled = b.know.of(manifest.SideLocal, earlier, handedOver)
+	b.remote.Recalled = b.know.of(manifest.SideRemote, earlier, handedOver)
+}
+
+// learning is an observer that also records the knowledge about the servers of a side.
+type learning struct {
+	connector.Observer
+	know *knowledge
+	side string
+
+	mu sync.Mutex
+	// servers are the names of the servers, by index. No other lock is taken while mu is held.
+	servers []string
+}
+
+// observer returns an observer that records the knowledge, if the process is a member of a group.
+func (k *knowledge) observer(o connector.Observer, side string, servers []string) connector.Observer {
+	if k == nil {
+		return o
+	}
+	return &learning{Observer: o, know: k, side: side, servers: servers}
+}
+
+// names returns the names of the servers of a side.
+func names(s *config.Side) []string {
+	out := make([]string, len(s.Servers))
+	for i := range s.Servers {
+		out[i] = s.Servers[i].Name
+	}
+	return out
+}
+
+func (l *learning) name(server int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.servers[server]
+}
+
+func (l *learning) ServersChanged(servers []connector.Server, kept []int, at time.Time) {
+	names := make([]string, len(servers))
+	for i := range servers {
+		names[i] = servers[i].Name
+	}
+	l.mu.Lock()
+	l.servers = names
+	l.mu.Unlock()
+	l.Observer.ServersChanged(servers, kept, at)
+}
+
+func (l *learning) Connected(server int, at time.Time) {
+	l.Observer.Connected(server, at)
+	l.know.change(l.side, l.name(server), func(k *failover.Knowledge) { *k = failover.Knowledge{Active: true} })
+}
+
+func (l *learning) Switched(server int, how connector.Switch, at time.Time) {
+	l.Observer.Switched(server, how, at)
+	l.know.change(l.side, l.name(server), func(k *failover.Knowledge) { *k = failover.Knowledge{Active: true} })
+}
+
+func (l *learning) Lost(server int, why *diagnosis.Problem, silent time.Duration, at time.Time) {
+	l.Observer.Lost(server, why, silent, at)
+	l.know.change(l.side, l.name(server), func(k *failover.Knowledge) { k.Active, k.FailedAt = false, at })
+}
+
+func (l *learning) Failed(server int, why *diagnosis.Problem, at time.Time) {
+	l.Observer.Failed(server, why, at)
+	l.know.change(l.side, l.name(server), func(k *failover.Knowledge) {
+		if k.FailedAt, k.RefusedAt = at, (time.Time{}); why.Permanent() {
+			k.RefusedAt = at
+		}
+	})
+}
+
+func (l *learning) Probed(server int, why *diagnosis.Problem, at time.Time) {
+	l.Observer.Probed(server, why, at)
+	l.know.change(l.side, l.name(server), func(k *failover.Knowledge) {
+		if why == nil {
+			k.FailedAt, k.RefusedAt = time.Time{}, time.Time{}
+		} else {
+			k.FailedAt = at
+		}
+	})
+}

@@ -1,0 +1,209 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/role"
+)
+
+const timeout = 20 * time.Second
+
+// machine is a member whose bridges record the calls of the driver.
+type machine struct {
+	*Member
+	t        *testing.T
+	listener net.Listener
+	calls    chan string
+	ended    chan error
+}
+
+func (x *machine) Activate(cause Cause, _ time.Time) { x.calls <- "activate " + string(cause) }
+func (x *machine) Deactivate()                       { x.calls <- "deactivate" }
+func (x *machine) Suspend(bridge string)             { x.calls <- "suspend " + bridge }
+func (x *machine) Resume(bridge string)              { x.calls <- "resume " + bridge }
+func (x *machine) Drain(done func()) {
+	x.calls <- "drain"
+	go done()
+}
+
+// want waits for these calls in this order.
+func (x *machine) want(calls ...string) {
+	x.t.Helper()
+	for _, want := range calls {
+		select {
+		case got := <-x.calls:
+			if got != want {
+				x.t.Fatalf("got %q, want %q", got, want)
+			}
+		case <-time.After(timeout):
+			x.t.Fatalf("missing: %q; the status is %+v", want, x.Status())
+		}
+	}
+}
+
+// waitStatus waits until ok returns true for the status.
+func (x *machine) waitStatus(ok func(Status) bool) {
+	x.t.Helper()
+	for end := time.Now().Add(timeout); !ok(x.Status()); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			x.t.Fatalf("the status is %+v", x.Status())
+		}
+	}
+}
+
+// newMachines returns two members. The first one is preferred. They do not run yet.
+func newMachines(t *testing.T) (a, b *machine) {
+	t.Helper()
+	out := [2]*machine{}
+	cfgs := [2]Config{}
+	for i := range out {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = listener.Close() })
+		out[i] = &machine{t: t, listener: listener, calls: make(chan string, 100), ended: make(chan error, 1)}
+		certificate, err := peer.NewCertificate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfgs[i] = Config{Certificate: certificate, Preferred: i == 0, Bridges: out[i], OnChange: func(Status) {}, Log: slog.New(slog.DiscardHandler)}
+	}
+	for i, x := range out {
+		trusted, err := peer.FingerprintOf(cfgs[1-i].Certificate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfgs[i].Trusted, cfgs[i].Address = trusted, out[1-i].listener.Addr().String()
+		if x.Member, err = New(cfgs[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out[0], out[1]
+}
+
+func (x *machine) run() {
+	go func() { x.ended <- x.Run(x.listener) }()
+	x.SetWarm(true)
+	x.t.Cleanup(x.Shutdown)
+}
+
+// runBoth runs two members until the first one is active and knows its warm standby.
+func runBoth(t *testing.T) (a, b *machine) {
+	t.Helper()
+	a, b = newMachines(t)
+	a.run()
+	b.run()
+	a.want("activate Started")
+	a.waitStatus(func(s Status) bool { return s.Peer.State == role.Standby })
+	b.waitStatus(func(s Status) bool { return s.State == role.Standby && s.Warm && s.Peer.State == role.Active })
+	return a, b
+}
+
+func TestMember_HandOver_DrainsBeforeTheOtherActivates(t *testing.T) {
+	a, b := runBoth(t)
+	a.HandOver()
+	a.want("drain", "deactivate")
+	b.want("activate HandedOver")
+	a.waitStatus(func(s Status) bool { return s.State == role.Standby && s.Peer.State == role.Active })
+}
+
+func TestMember_Shutdown_HandsOverAndEnds(t *testing.T) {
+	a, b := runBoth(t)
+	a.Shutdown()
+	a.want("drain", "deactivate")
+	b.want("activate HandedOver")
+	if err := <-a.ended; err != nil {
+		t.Error(err)
+	}
+	b.waitStatus(func(s Status) bool { return s.State == role.Active && !s.Peer.Connected })
+}
+
+func TestMember_ListenerFails_EndsItsSessionsAndTheOtherTakesOver(t *testing.T) {
+	a, b := runBoth(t)
+	_ = a.listener.Close()
+	a.want("deactivate")
+	if err := <-a.ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run: %v", err)
+	}
+	b.want("activate PeerEnded")
+}
+
+func TestMember_PeerDoesNotRun_Activates(t *testing.T) {
+	a, b := newMachines(t)
+	_ = a.listener.Close() // its host refuses
+	b.run()
+	b.want("activate Started")
+	if err := b.Permit(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPermit_Standby_WaitsForTheContext(t *testing.T) {
+	_, b := runBoth(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := b.Permit(ctx, "x"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Permit: %v", err)
+	}
+}
+
+func TestFrozen_ProcessDidNotRun_BlocksUntilTheMachineHasProcessedIt(t *testing.T) {
+	a, _ := runBoth(t)
+	blocked := make(chan bool)
+	a.post(func() { // as if the process were frozen here
+		a.tickedAt.Store(int64(uptime() - a.role.FreezeLimit()))
+		blocked <- a.Frozen()
+	})
+	if !<-blocked {
+		t.Error("the gate is open")
+	}
+	a.want("deactivate", "activate Confirmed")
+	if a.Frozen() {
+		t.Error("the gate stays closed")
+	}
+}
+
+func TestKnowledge_ActiveMember_PassesItOn(t *testing.T) {
+	a, b := runBoth(t)
+	a.SetKnowledge(&peer.Knowledge{Bridge: "x", Sides: map[string]peer.SideKnowledge{"remote": {Active: "backup"}}})
+	for end := time.Now().Add(timeout); b.Knowledge("x") == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the knowledge has not arrived")
+		}
+	}
+	if got := b.Knowledge("x").Sides["remote"].Active; got != "backup" {
+		t.Errorf("the active server is %q", got)
+	}
+}
+
+func TestNew_OneKeyPairForBothMachines_IsRefused(t *testing.T) {
+	certificate, err := peer.NewCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := peer.FingerprintOf(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{Certificate: certificate, Trusted: own}); !errors.Is(err, errSameKey) {
+		t.Errorf("New: %v", err)
+	}
+}
+
+func TestIdentity_ID_SurvivesTheProtocol(t *testing.T) {
+	for _, id := range []role.ID{{}, {Pod: "a", Process: "b"}} {
+		if got := parseIdentity(identity(id)); got != id {
+			t.Errorf("%+v became %+v", id, got)
+		}
+	}
+}

@@ -1,0 +1,136 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"strings"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/role"
+)
+
+// identity is the text of an ID in the protocol.
+func identity(id role.ID) string {
+	if id == (role.ID{}) {
+		return ""
+	}
+	return id.Pod + "/" + id.Process
+}
+
+func parseIdentity(text string) role.ID {
+	pod, process, _ := strings.Cut(text, "/")
+	return role.ID{Pod: pod, Process: process}
+}
+
+func stateOf(a role.Announcement) peer.State {
+	return peer.State{Role: string(a.State), Term: peer.Term(a.Term), Warm: a.Warm, Successor: identity(a.Successor)}
+}
+
+func announcementOf(s peer.State) role.Announcement {
+	return role.Announcement{State: role.State(s.Role), Term: role.Term(s.Term), Warm: s.Warm, Successor: parseIdentity(s.Successor)}
+}
+
+// handler receives the events of connections.
+type handler struct{ m *Member }
+
+func (h handler) Connected(c *peer.Conn) { h.m.post(func() { h.m.join(c) }) }
+
+func (h handler) Received(c *peer.Conn, message peer.Message) {
+	h.m.post(func() { h.m.receive(c, message) })
+}
+
+func (h handler) Ended(c *peer.Conn, how peer.Ending, err error) {
+	h.m.post(func() { h.m.ended(c, how, err) })
+}
+
+// join makes a connection the one in use to its member. If both members dial at the same time, the
+// connection remains that the member with the lower identity has dialled: both ends decide equally.
+func (m *Member) join(c *peer.Conn) {
+	id := parseIdentity(c.Peer().Identity)
+	if id.Pod != string(c.Fingerprint()) {
+		m.cfg.Log.Error("the other machine has sent an identity that does not belong to its key; the connection is closed", "identity", c.Peer().Identity)
+		c.Close()
+		return
+	}
+	if old, ok := m.conns[id]; ok && old.Dialled() != c.Dialled() {
+		lowerDialled := (m.role.Self.Pod < id.Pod) == old.Dialled()
+		if lowerDialled && uptime()-old.since < dialTimeout {
+			c.Close()
+			return
+		}
+		old.Close()
+	}
+	m.conns[id] = connection{c, uptime()}
+	m.cfg.Log.Info("connected to the other member", "address", c.Address().String(), "state", c.Peer().Role)
+	m.hear(c.Peer().State)
+	m.step(role.PeerConnected{From: id, Said: announcementOf(c.Peer().State)})
+}
+
+// current returns the member at the other end if the connection is the one in use.
+func (m *Member) current(c *peer.Conn) (id role.ID, ok bool) {
+	id = parseIdentity(c.Peer().Identity)
+	return id, c != nil && m.conns[id].Conn == c
+}
+
+// hear records when the other member was last active.
+func (m *Member) hear(s peer.State) {
+	if role.State(s.Role) == role.Active {
+		m.heardAt = time.Now()
+	}
+}
+
+// receive processes a message of the connection in use.
+func (m *Member) receive(c *peer.Conn, message peer.Message) {
+	id, ok := m.current(c)
+	if !ok {
+		return
+	}
+	switch message := message.(type) {
+	case *peer.Heartbeat:
+		m.hear(message.State)
+		m.step(role.PeerHeartbeat{From: id, Said: announcementOf(message.State)})
+	case *peer.Query:
+		m.step(role.PeerAsked{From: id, Asked: message.ID})
+	case *peer.Answer:
+		m.step(role.PeerAnswered{From: id, Said: announcementOf(message.State), Asked: message.ID})
+	case *peer.AskHandOver:
+		m.step(role.PeerAsksHandOver{From: id})
+	case *peer.HandOver:
+		m.step(role.PeerHandedOver{From: id, Term: role.Term(message.Term)})
+	case *peer.Knowledge:
+		m.mu.Lock()
+		m.knowledge[message.Bridge] = message
+		m.mu.Unlock()
+	}
+}
+
+// ended processes the end of a connection.
+func (m *Member) ended(c *peer.Conn, how peer.Ending, err error) {
+	id, ok := m.current(c)
+	if !ok {
+		return
+	}
+	delete(m.conns, id)
+	m.cfg.Log.Info("the connection to the other member has ended", "address", c.Address().String(), "how", string(how), "error", err)
+	if m.machine.State() != role.Active && !m.heardAt.IsZero() && how != peer.Silent {
+		m.heardAt = time.Now()
+	}
+	if how == peer.Left {
+		m.step(role.PeerGoodbye{From: id})
+		return
+	}
+	m.step(role.PeerEnded{From: id})
+}
+
+// SetKnowledge passes the knowledge about the servers of a bridge to the other member. The caller does
+// not change it afterwards.
+func (m *Member) SetKnowledge(k *peer.Knowledge) { m.endpoint.SetKnowledge(k) }
+
+// Knowledge returns the knowledge of the other member about the servers of a bridge, or nil.
+func (m *Member) Knowledge(bridge string) *peer.Knowledge {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.knowledge[bridge]
+}

@@ -1,0 +1,158 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package role
+
+import (
+	"time"
+)
+
+// handover is the progress of the state HandingOver.
+type handover struct {
+	// asker is the standby that has asked. It is zero if a user or the end of the process is the reason.
+	asker ID
+	// drained is true if all accepted messages are acknowledged, or the time for this is over.
+	drained bool
+	// until is the end of the wait for the claim of the member that was handed over to. It is zero before
+	// the hand-over. It is used only if the process ends.
+	until time.Time
+}
+
+// handed is a hand-over.
+type handed struct {
+	to   ID
+	term Term
+	// seq is the step at which the message was sent.
+	seq uint64
+}
+
+// askedToHandOver processes a standby's request. The standby asks because the Lease has expired. If
+// it has not, the standby has read an old record.
+func (m *Machine) askedToHandOver(from ID) {
+	if m.state == Active && !m.valid() {
+		m.drain(from)
+	}
+}
+
+func (m *Machine) drain(asker ID) {
+	m.state, m.handover = HandingOver, handover{asker: asker}
+	m.do(Drain{})
+}
+
+// target returns the member to hand over to, or nil. Only the successor or a member that has asked
+// is possible: another member could not exclude that the successor takes over, too.
+func (m *Machine) target(asker ID) *member {
+	for _, id := range []ID{asker, m.successor} {
+		if i := m.find(id); i >= 0 {
+			if p := m.members[i]; p.connected && !p.dead && (id == asker || p.said.Warm) {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Machine) decideHandingOver() {
+	switch {
+	case !m.handover.until.IsZero():
+		m.awaitClaim()
+	case m.own().less(m.rival()):
+		m.yield()
+	case m.handover.drained && len(m.fences) > 0: // another member may be active
+		m.stepDown(m.fences[0])
+	case m.handover.drained:
+		m.finishHandOver()
+	default:
+		m.confirmFences()
+		if m.cfg.Pair == nil {
+			m.renew()
+		}
+		m.nameSuccessor()
+	}
+}
+
+// finishHandOver hands over after the drain. Without a standby, the process that ends releases the
+// Lease, and other processes continue.
+func (m *Machine) finishHandOver() {
+	p := m.target(m.handover.asker)
+	if p == nil && !m.shutdown {
+		m.state = Active
+		m.do(Activate{m.term})
+		return
+	}
+	m.do(Deactivate{})
+	if p == nil {
+		m.endAndLeave(m.successor)
+		return
+	}
+	m.handed = handed{p.id, m.latestTerm().after(1), m.seq}
+	m.promise()
+	m.do(HandOver{p.id, m.handed.term})
+	if m.shutdown {
+		m.handover.until = m.now.Add(m.cfg.retry())
+		return
+	}
+	m.endClaim()
+	m.state = Standby
+}
+
+// endAndLeave ends the claim of a process that ends. The standby may become active without the Lease,
+// even if it is not connected. While it may be alive, the Lease is not released: a third process
+// would acquire it.
+func (m *Machine) endAndLeave(standby ID) {
+	i := m.find(standby)
+	m.endClaim()
+	m.state = Standby
+	m.lease.released = i >= 0 && !m.isDead(standby) && (!m.members[i].connected || standby == m.handed.to)
+}
+
+// awaitClaim waits until the other member is active, and then ends the process. The other member may
+// not claim, because its process has ended, or because the message is lost.
+func (m *Machine) awaitClaim() {
+	switch p := m.know(m.handed.to); {
+	case p.said.State.claims() && !p.said.Term.less(m.handed.term):
+		m.stop()
+	case !p.connected || !m.now.Before(m.handover.until):
+		m.endAndLeave(m.handed.to)
+	}
+}
+
+// repeatHandOver hands over again, if the connection has ended before the message arrived.
+func (m *Machine) repeatHandOver() {
+	i := m.find(m.handed.to)
+	if i < 0 || m.handed.to == (ID{}) {
+		return
+	}
+	p := m.members[i]
+	lost := p.connected && p.connectedSeq > m.handed.seq && p.said.State.waits()
+	if lost && m.rival().term.less(m.handed.term) {
+		m.handed.seq = m.seq
+		m.do(HandOver{p.id, m.handed.term})
+	}
+}
+
+// receiveHandOver makes the member active. The sender has ended its sessions.
+func (m *Machine) receiveHandOver(e PeerHandedOver) {
+	latest := m.rival().term.later(m.yielded)
+	if !m.shutdown && (m.state.waits() || m.state == SteppedDown) && latest.less(e.Term) {
+		m.activate(e.Term)
+	}
+}
+
+// leave ends a process that forwards nothing. It releases the Lease, so that no other process has to
+// wait until it expires.
+func (m *Machine) leave() {
+	l := &m.lease
+	switch {
+	case l.writing != nil:
+	case l.record.Holder == m.cfg.Self && !l.released:
+		m.write(Release{l.record})
+	default:
+		m.stop()
+	}
+}
+
+func (m *Machine) stop() {
+	m.state = Stopped
+	m.do(Exit{})
+}

@@ -1,0 +1,241 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package role
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// member is the knowledge about another member.
+type member struct {
+	id ID
+	// listed is true if the member was observed in the Lease.
+	listed bool
+	// dead is true if the process has ended, or has said goodbye.
+	dead bool
+	// deadSeq is the step at which that was learned. It is valid if dead is true.
+	deadSeq uint64
+	// connected is true while there is a connection.
+	connected bool
+	// connectedSeq is the step at which the latest connection was made.
+	connectedSeq uint64
+	// endedAt is the end of the latest connection. It is valid if connected is false.
+	endedAt time.Time
+	// said is the latest announcement. It is valid if heardAt is not zero. It outlives the connection,
+	// because the member keeps its claim.
+	said    Announcement
+	heardAt time.Time
+	// answered is the number of the latest question that the member has answered with a state from
+	// which it cannot forward by itself.
+	answered uint64
+	// answeredAt is the time at which that question was asked.
+	answeredAt time.Time
+	// queried is the number of the latest query on this connection. It is 0 if there is none.
+	queried uint64
+	// querying is true while that query is not answered.
+	querying bool
+	// queriedAt is the time of that query.
+	queriedAt time.Time
+	// dialing is true while a Dial is under way.
+	dialing bool
+	// dialAt is the earliest time of the next Dial.
+	dialAt time.Time
+}
+
+// naming is a statement that this member is the successor.
+type naming struct {
+	by   ID
+	term Term
+	at   time.Time
+}
+
+// know returns the knowledge about a member. It adds the member if it is new.
+func (m *Machine) know(id ID) *member {
+	if i := m.find(id); i >= 0 {
+		return m.members[i]
+	}
+	added := &member{id: id}
+	m.members = append(m.members, added)
+	slices.SortFunc(m.members, func(a, b *member) int { return a.id.compare(b.id) })
+	return added
+}
+
+func (m *Machine) find(id ID) int {
+	return slices.IndexFunc(m.members, func(p *member) bool { return p.id == id })
+}
+
+// isDead reports whether it is proven that a process has ended.
+func (m *Machine) isDead(id ID) bool {
+	if id.Pod == m.cfg.Self.Pod {
+		return id != m.cfg.Self // an earlier process of this pod
+	}
+	i := m.find(id)
+	return i >= 0 && m.members[i].dead
+}
+
+// prune forgets members that are dead, or cannot be reached, and were removed from the Lease. A member
+// whose node was lost would otherwise have to answer each question.
+func (m *Machine) prune() {
+	m.members = slices.DeleteFunc(m.members, func(p *member) bool {
+		gone := p.dead || p.listed && !p.connected && !p.said.State.claims()
+		return gone && p.id != m.named.by && p.id != m.handed.to && p.id != m.lease.record.Holder &&
+			!slices.Contains(m.lease.record.Members, p.id)
+	})
+}
+
+func (m *Machine) learnOfPeer(e Event) {
+	switch e := e.(type) {
+	case PeerConnected:
+		p := m.know(e.From)
+		p.connected, p.connectedSeq, p.dead, p.dialing, p.queried, p.querying = true, m.seq, false, false, 0, false
+		m.replaceProcess(p)
+		m.hear(p, e.Said)
+	case PeerHeartbeat:
+		m.hear(m.know(e.From), e.Said)
+	case PeerAnswered:
+		p := m.know(e.From)
+		m.hear(p, e.Said)
+		if p.queried == e.Asked {
+			p.querying = false
+			m.answer(p)
+		}
+	case PeerEnded:
+		p := m.know(e.From)
+		p.connected, p.endedAt, p.dialAt = false, m.now, m.now
+	case PeerGoodbye:
+		m.bury(m.know(e.From))
+	case DialFailed:
+		p := m.know(e.To)
+		p.dialing = false
+		if e.Dead && !p.connected {
+			m.bury(p)
+		}
+	}
+}
+
+func (m *Machine) bury(p *member) {
+	if !p.dead {
+		p.dead, p.deadSeq, p.connected = true, m.seq, false
+	}
+}
+
+// replaceProcess records that the earlier processes of the member's pod have ended.
+func (m *Machine) replaceProcess(p *member) {
+	for _, other := range m.members {
+		if other.id.Pod == p.id.Pod && other != p {
+			m.bury(other)
+			other.dialing = false
+		}
+	}
+}
+
+// hear processes an announcement.
+func (m *Machine) hear(p *member, said Announcement) {
+	if p.said.State.claims() && !said.State.claims() && len(m.others()) > 1 {
+		m.promise() // it may have handed over to a third member
+	}
+	p.said, p.heardAt = said, m.now
+	switch {
+	case said.State.claims() && said.Successor == m.cfg.Self:
+		m.named = naming{p.id, said.Term, m.now}
+	case m.named.by == p.id:
+		m.named = naming{}
+	}
+	if p.id == m.handed.to && said.State.claims() && m.state != HandingOver {
+		m.handed = handed{} // it has received the message
+	}
+}
+
+// answer records that the member was not active after the question was asked. A member that has
+// stepped down becomes active again if this member confirms it. Of two such members, only the
+// member with the higher claim may do so.
+func (m *Machine) answer(p *member) {
+	lower := p.said.State == SteppedDown && p.claim().less(m.own())
+	if lower || p.said.State == Standby || p.said.State == Starting {
+		p.answered, p.answeredAt = p.queried, p.queriedAt
+	}
+}
+
+// call dials all other members that are not connected.
+func (m *Machine) call() {
+	for _, p := range m.members {
+		if p.dead || p.connected || p.dialing || m.now.Before(p.dialAt) || p.id.Pod == m.cfg.Self.Pod {
+			continue
+		}
+		p.dialing, p.dialAt = true, m.now.Add(m.cfg.Heartbeat())
+		m.do(Dial{p.id})
+	}
+}
+
+// query asks the connected members that have not answered a question of the step since or later. One
+// query to a member is open at a time.
+func (m *Machine) query(since uint64) {
+	for _, p := range m.members {
+		recent := p.querying || p.queried >= since && m.now.Sub(p.queriedAt) < m.cfg.Heartbeat()
+		if !p.connected || p.answered >= since || recent {
+			continue
+		}
+		p.queried, p.querying, p.queriedAt = m.seq, true, m.now
+		m.do(Query{p.id, m.seq})
+	}
+}
+
+// others returns the other members that are not proven dead.
+func (m *Machine) others() (others []*member) {
+	for _, p := range m.members {
+		if !m.isDead(p.id) {
+			others = append(others, p)
+		}
+	}
+	return others
+}
+
+// claim is a statement that a member is active.
+type claim struct {
+	term Term
+	id   ID
+}
+
+func (p *member) claim() claim { return claim{p.said.Term, p.id} }
+
+// own is this member's claim.
+func (m *Machine) own() claim { return claim{m.term, m.cfg.Self} }
+
+func (c claim) less(other claim) bool {
+	return cmp.Or(c.term.compare(other.term), c.id.compare(other.id)) < 0
+}
+
+// rival is the highest claim of another member that may be alive. It is zero if there is none.
+func (m *Machine) rival() (highest claim) {
+	if r := m.lease.record; r.Holder != (ID{}) && r.Holder != m.cfg.Self && !m.isDead(r.Holder) {
+		highest = claim{r.term(), r.Holder}
+	}
+	for _, p := range m.others() {
+		if p.said.State.claims() && highest.less(p.claim()) {
+			highest = p.claim()
+		}
+	}
+	return highest
+}
+
+// activePeer returns the connected member with the highest claim, or nil.
+func (m *Machine) activePeer() (active *member) {
+	for _, p := range m.others() {
+		if p.connected && p.said.State.claims() && (active == nil || active.claim().less(p.claim())) {
+			active = p
+		}
+	}
+	return active
+}
+
+// latestTerm is the latest term that the member knows.
+func (m *Machine) latestTerm() Term {
+	t := m.lease.record.term().later(m.term).later(m.yielded).later(m.named.term).later(m.handed.term)
+	for _, p := range m.members {
+		t = t.later(p.said.Term)
+	}
+	return t
+}

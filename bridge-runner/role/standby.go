@@ -1,0 +1,151 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package role
+
+import (
+	"slices"
+	"time"
+)
+
+// request is a request to hand over.
+type request struct {
+	to ID
+	at time.Time
+}
+
+// decideWaiting decides in the states Starting and Standby.
+func (m *Machine) decideWaiting() {
+	if m.shutdown {
+		m.leave()
+		return
+	}
+	active := m.activePeer()
+	if m.lease.known || active != nil {
+		m.state = Standby
+	}
+	m.call()
+	m.repeatHandOver()
+	if active == nil || !m.expired() {
+		m.asked = request{}
+	}
+	switch {
+	case m.cfg.Pair != nil:
+		m.decidePair(active)
+	case active != nil:
+		m.watch(active)
+	case m.hasProof():
+		m.activate(m.latestTerm().after(1))
+	case m.vacant() || m.provenExpired():
+		m.acquire()
+	}
+}
+
+// watch decides while the active member is connected. If it cannot renew the Lease, the member asks
+// it to hand over. If this has no effect for the duration of the Lease, the member takes over.
+func (m *Machine) watch(active *member) {
+	switch {
+	case !m.warm || !m.provenExpired():
+	case m.asked.to != active.id:
+		m.asked = request{active.id, m.now}
+		m.do(AskHandOver{active.id})
+	case m.now.Sub(m.asked.at) >= m.cfg.Duration:
+		m.acquire()
+	}
+}
+
+// hasProof reports whether the member may become active without the Lease: the active member is
+// dead, and no other member can have become active after it.
+func (m *Machine) hasProof() bool {
+	latest := m.rival().term.later(m.yielded)
+	switch {
+	case !m.warm:
+		return false
+	case m.isDead(m.named.by) && m.now.Sub(m.named.at) < m.cfg.Duration && latest.less(m.named.term):
+		return m.othersWait(m.named.by)
+	case m.isDead(m.handed.to) && latest.less(m.handed.term):
+		return m.othersWait(m.handed.to)
+	}
+	return false
+}
+
+// othersWait reports whether no third member can have acquired the Lease after a member that is
+// dead. While the Lease is in that member's name and has not expired, only a later process of its pod
+// can. The members that can must have answered since.
+func (m *Machine) othersWait(dead ID) bool {
+	r := m.lease.record
+	held := m.lease.known && !m.expired() && (r.Holder == dead || r.Holder == m.cfg.Self)
+	since := m.know(dead).deadSeq
+	m.query(since)
+	return !slices.ContainsFunc(m.others(), func(p *member) bool {
+		return p.answered < since && (!held || p.id.Pod == dead.Pod)
+	})
+}
+
+// vacant reports whether the Lease has no holder that may be alive, and no successor can be about
+// to take over.
+func (m *Machine) vacant() bool {
+	holder := m.lease.record.Holder
+	switch {
+	case !m.lease.known:
+		return false
+	case holder == ID{}:
+		return true
+	case holder == m.cfg.Self: // an acquisition that seemed to fail
+		return m.yielded.less(m.lease.record.term())
+	case !m.isDead(holder):
+		return false
+	}
+	for _, p := range m.others() {
+		if !p.connected || p.said.Warm {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Machine) acquire() {
+	if m.mayWrite() && !m.promised() {
+		m.state = TakingOver
+		m.write(Acquire{m.lease.record, m.latestTerm().Lease + 1})
+	}
+}
+
+// decideTakingOver waits for the end of the write.
+func (m *Machine) decideTakingOver() {
+	switch {
+	case !m.shutdown && m.hasProof():
+		m.activate(m.latestTerm().after(1))
+	case m.lease.writing != nil:
+	case m.lease.result != Written || m.lease.record.Holder != m.cfg.Self:
+		m.state = Standby
+	case m.shutdown || (claim{m.lease.record.term(), m.cfg.Self}).less(m.rival()):
+		m.state, m.yielded = Standby, m.lease.record.term()
+	default:
+		m.activate(m.lease.record.term())
+	}
+}
+
+// activate makes the member active. The driver connects the bridges to their servers, which ends
+// the sessions of the earlier active member.
+func (m *Machine) activate(term Term) {
+	m.state, m.term = Active, term
+	m.successor, m.handed, m.named, m.fences = ID{}, handed{}, naming{}, nil
+	m.lease.writeAt, m.lease.released = m.now, false
+	if m.valid() {
+		m.lease.writeAt = m.lease.validUntil.Add(m.cfg.renewal() - m.cfg.Duration)
+	}
+	m.permittedUntil = m.now.Add(m.cfg.Heartbeat())
+	m.do(Activate{term})
+}
+
+// yield ends the member's claim, because another member has a higher claim.
+func (m *Machine) yield() {
+	m.do(Deactivate{})
+	m.endClaim()
+	m.state = Standby
+}
+
+func (m *Machine) endClaim() {
+	m.yielded, m.fences, m.successor = m.yielded.later(m.term), nil, ID{}
+}

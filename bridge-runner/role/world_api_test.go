@@ -1,0 +1,123 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package role
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// api is the API server with the Lease.
+type api struct {
+	up      bool
+	record  Record
+	version int
+}
+
+func (w *world) reachesAPI(p *process) bool { return w.api.up && !p.pod.noAPI && !p.pod.lost }
+
+// answerOrFail delivers the answer of a request, or its failure if the network loses the answer.
+func (w *world) answerOrFail(p *process, answer, failure Event) {
+	w.after(w.delay(), func() {
+		if w.reachesAPI(p) {
+			p.receive(answer)
+			return
+		}
+		w.after(requestTimeout, func() { p.receive(failure) })
+	})
+}
+
+func (a *api) read(p *process, r ReadLease) {
+	w := p.w
+	w.requests++
+	w.after(w.delay(), func() {
+		if !w.reachesAPI(p) {
+			w.after(requestTimeout, func() { p.receive(LeaseUnreadable{}) })
+			return
+		}
+		w.answerOrFail(p, LeaseObserved{a.record, r.Asked}, LeaseUnreadable{})
+	})
+}
+
+func (a *api) write(p *process, action Action) {
+	w := p.w
+	w.requests++
+	failure := LeaseWritten{Result: Unknown}
+	w.after(w.delay(), func() {
+		if !w.reachesAPI(p) {
+			w.after(requestTimeout, func() { p.receive(failure) })
+			return
+		}
+		next, expected := a.record, ""
+		switch action := action.(type) {
+		case Acquire:
+			next.Holder, next.Term, expected = p.id, action.Term, action.Expected.Version
+			if action.Term <= a.record.Term && expected == a.record.Version {
+				w.violate("%v acquires the Lease with the term %d after %d", p.id, action.Term, a.record.Term)
+			}
+		case Renew:
+			expected = action.Expected.Version
+		case Release:
+			next.Holder, expected = ID{}, action.Expected.Version
+		}
+		if expected != a.record.Version && !w.faulty.invalidAlways {
+			w.answerOrFail(p, LeaseWritten{Conflict, a.record}, failure)
+			return
+		}
+		next.Renewed = w.now.String()
+		a.set(w, next)
+		w.answerOrFail(p, LeaseWritten{Written, a.record}, failure)
+	})
+}
+
+// set changes the record, and notifies the watches.
+func (a *api) set(w *world, r Record) {
+	a.version++
+	r.Version = fmt.Sprint(a.version)
+	a.record = r
+	for _, p := range w.live() {
+		p.watch()
+	}
+}
+
+// watch delivers the present record, in order. A watch that is interrupted begins with the present
+// record when the API server answers again, see healAPI.
+func (p *process) watch() {
+	w, record := p.w, p.w.api.record
+	delay := w.delay()
+	if w.chance(10) {
+		delay = 200 * time.Millisecond
+	}
+	p.watched = max(p.watched, w.now+delay)
+	w.after(p.watched-w.now, func() {
+		if w.reachesAPI(p) {
+			p.receive(LeaseObserved{Record: record})
+		}
+	})
+}
+
+// enter begins the watch, and adds the process to the members in the Lease.
+func (p *process) enter() {
+	p.w.after(p.w.delay(), func() {
+		if p.w.pair != nil || p.dead || !p.w.reachesAPI(p) {
+			return
+		}
+		r := p.w.api.record
+		if slices.Contains(r.Members, p.id) {
+			p.watch()
+			return
+		}
+		r.Members = slices.DeleteFunc(slices.Clone(r.Members), func(id ID) bool { return id.Pod == p.id.Pod })
+		r.Members = append(r.Members, p.id)
+		p.w.api.set(p.w, r)
+	})
+}
+
+// healAPI begins the watches of all processes that reach the API server again.
+func (w *world) healAPI() {
+	for _, p := range w.live() {
+		p.enter()
+	}
+}

@@ -1,0 +1,37 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// handleSignals hands over on SIGUSR1, and takes over on SIGUSR2, until the context ends. The roles are
+// not changed by HTTP requests, because everyone who reaches the port could send them.
+func (g *group) handleSignals(ctx context.Context) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case s := <-signals:
+				if s == syscall.SIGUSR1 {
+					g.log.Info("SIGUSR1 requests a hand-over; it has an effect on the active runner, if the standby is connected and warm")
+					g.member.HandOver()
+					continue
+				}
+				g.log.Info("SIGUSR2 makes this runner active")
+				g.member.TakeOver()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+}
