@@ -6,6 +6,7 @@ package session
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -97,7 +98,7 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	if out.support == qos2Unusable {
 		qos = min(qos, 1)
 	}
-	if s.fullLocked(qos) {
+	if s.fullLocked(qos, now) {
 		return Full
 	}
 	p, expired := s.makePublish(m, now)
@@ -130,8 +131,11 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 
 // fullLocked reports whether no more may be written at this QoS at present. If so, the
 // handler's Ready is called when that has changed.
-func (s *Session) fullLocked(qos byte) bool {
+func (s *Session) fullLocked(qos byte, now time.Time) bool {
 	window := qos > 0 && s.unackedOutgoing >= s.inflightLimit
+	if window {
+		s.flusher.noteWindowUsedUp(now)
+	}
 	written := len(s.unflushed) >= maxUnsent || s.conn.Buffered() >= maxUnsent
 	s.publishBlocked, s.writeBlocked = s.publishBlocked || window, s.writeBlocked || written
 	return window || written
@@ -199,7 +203,7 @@ func (s *Session) resumeDeliveryLocked(m *Outgoing, now time.Time) Result {
 	if m.session == s {
 		return Sent
 	}
-	if s.fullLocked(m.qos) {
+	if s.fullLocked(m.qos, now) {
 		return Full
 	}
 	s.trackOutgoingLocked(m, now)
@@ -300,6 +304,9 @@ type Flusher struct {
 	// sessions are the sessions that may have bytes to send, each at most once, in the order in
 	// which they registered.
 	sessions []*Session
+	// windowUsedUpAt is when a window was last used up, as a time since processStart. See
+	// delay.go.
+	windowUsedUpAt atomic.Int64
 }
 
 // Flush sends the packets that were written to the sessions and not sent. It does not block,
