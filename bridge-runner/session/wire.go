@@ -38,8 +38,6 @@ type wire struct {
 	// buf[from:to] are the received bytes that are not handled.
 	buf      []byte
 	from, to int
-	// nextSize is the size of the next buffer while buf is nil, in bytes. 0 means firstReadBuffer.
-	nextSize int
 	// limit is the size of the largest packet that is kept, in bytes. 0 means no limit.
 	limit int
 	// needed is the number of bytes of the packet at from that buf must contain before the
@@ -167,15 +165,11 @@ func (w *wire) discardLarge() (f packet.Frame, ok bool, err error) {
 	return f, true, nil
 }
 
-// bodyString returns the body of a packet as a string. If the body takes up most of a large
-// buffer, it is not copied: the string keeps the buffer.
+// bodyString returns the body of a packet as a string. If the buffer is too large to be kept,
+// the body is not copied: the string keeps the buffer.
 func (w *wire) bodyString(f packet.Frame) string {
-	if len(w.buf) <= readBuffer || f.Large || w.from != w.to || len(f.Body) < len(w.buf)/4*3 {
+	if len(w.buf) <= maxSpareReadBuffer || f.Large || w.from != w.to || len(f.Body) < len(w.buf)/4*3 {
 		return string(f.Body)
-	}
-	w.nextSize = len(w.buf) // the next message is often as large
-	if w.nextSize > maxSpareReadBuffer {
-		w.nextSize = firstReadBuffer
 	}
 	w.buf, w.from, w.to = nil, 0, 0
 	return unsafe.String(unsafe.SliceData(f.Body), len(f.Body)) //nolint:gosec // w does not use the buffer any more, so it does not change
@@ -186,7 +180,7 @@ func (w *wire) bodyString(f packet.Frame) string {
 func (w *wire) fill() error {
 	switch {
 	case w.buf == nil:
-		w.buf = make([]byte, max(w.nextSize, firstReadBuffer))
+		w.buf = make([]byte, firstReadBuffer)
 	case w.to == len(w.buf) && len(w.buf) < readBuffer:
 		grown := make([]byte, min(readBufferGrowth*len(w.buf), readBuffer))
 		w.to = copy(grown, w.buf[w.from:w.to])
@@ -213,12 +207,15 @@ func (w *wire) fill() error {
 	return err
 }
 
-// nextBufferSize returns the size of the next larger buffer. It has no room for more than the
-// packet, so that bodyString need not copy the packet. The packet takes few steps, so that the
-// smaller buffers, which become garbage, are small compared to it.
+// nextBufferSize returns the size of the next larger buffer. A packet whose buffer is not kept
+// takes few steps, so that the smaller buffers, which become garbage, are small compared to it.
+// A buffer that is kept is used for the next packets, too, and has room for more than one.
 func (w *wire) nextBufferSize() int {
 	const factor = 8
-	return min(w.needed, factor*len(w.buf))
+	if w.needed > maxSpareReadBuffer {
+		return min(w.needed, factor*len(w.buf))
+	}
+	return min(2*len(w.buf), maxSpareReadBuffer)
 }
 
 // discard reads until the server has closed the connection, or the connection is closed.

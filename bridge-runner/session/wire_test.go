@@ -178,36 +178,3 @@ func TestWire_ManyLargeMessages_AllocateLittleMoreThanTheirContent(t *testing.T)
 		})
 	}
 }
-
-// The payload of a large message is the memory that the bytes were read into.
-func TestWire_LargeMessages_AreNotCopied(t *testing.T) {
-	for size, want := range map[int]bool{1 << 10: false, 48 << 10: false, 64 << 10: true, 900 << 10: true} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			p := packet.Publish{Topic: "t", Payload: strings.Repeat("x", size)}
-			w := wire{Conn: &transport.Conn{Conn: &repeated{packet: packet.AppendPublish(nil, packet.V311, &p)}}}
-			var kept []string
-			for len(kept) < 10 {
-				f, ok, err := w.next(packet.V311)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !ok {
-					if err := w.fill(); err != nil {
-						t.Fatal(err)
-					}
-					continue
-				}
-				body := w.bodyString(f)
-				if given := w.buf == nil; given != want {
-					t.Fatalf("message %d: not copied is %t", len(kept), given)
-				}
-				kept = append(kept, body)
-			}
-			for i, body := range kept {
-				if !strings.HasSuffix(body, p.Payload) {
-					t.Errorf("message %d has changed", i)
-				}
-			}
-		})
-	}
-}
