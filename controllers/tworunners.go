@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	coordinationv1ac "k8s.io/client-go/applyconfigurations/coordination/v1"
@@ -19,6 +20,7 @@ import (
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -53,29 +55,45 @@ func leaseRule(b *v1alpha1.MQTTBridge) *rbacv1ac.PolicyRuleApplyConfiguration {
 }
 
 // disruptionBudget returns the PodDisruptionBudget of the group: a drain of nodes evicts one runner
-// at a time.
+// at a time. A pod that is not ready forwards nothing and is no warm standby. It may always be evicted,
+// so that a standby that crashes does not block the drain of its node.
 func disruptionBudget(b *v1alpha1.MQTTBridge) *policyv1ac.PodDisruptionBudgetApplyConfiguration {
 	return policyv1ac.PodDisruptionBudget(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).
 		WithOwnerReferences(ownerReference(b)).
 		WithSpec(policyv1ac.PodDisruptionBudgetSpec().
 			WithMaxUnavailable(intstr.FromInt32(1)).
+			WithUnhealthyPodEvictionPolicy(policyv1.AlwaysAllow).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selectorLabels(b.Name))))
 }
 
 // strategy returns the strategy of the Deployment. Members are replaced one by one: a new pod is
 // warm before an old one ends, and markActive makes the standby end first.
+//
+// If the pods must be on different nodes or zones, and there are only two of them, no place is left for
+// a third pod, and a roll-out would wait for it forever. The standby then ends before a new pod starts.
 func strategy(b *v1alpha1.MQTTBridge) *appsv1ac.DeploymentStrategyApplyConfiguration {
 	if !b.Spec.HasStandby() {
 		// Two runners without a group must never run at once: they use the same MQTT client
 		// identifier and would take over each other's session.
 		return recreate()
 	}
+	surge, unavailable := int32(1), int32(0)
+	if requiresSeparation(b) {
+		surge, unavailable = 0, 1
+	}
 	return appsv1ac.DeploymentStrategy().
 		WithType(appsv1.RollingUpdateDeploymentStrategyType).
 		WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
-			WithMaxSurge(intstr.FromInt32(1)).
-			WithMaxUnavailable(intstr.FromInt32(0)))
+			WithMaxSurge(intstr.FromInt32(surge)).
+			WithMaxUnavailable(intstr.FromInt32(unavailable)))
+}
+
+// requiresSeparation reports whether the spec has a required anti-affinity, of any topology. It may be
+// about other pods only: then the slower replacement does no harm.
+func requiresSeparation(b *v1alpha1.MQTTBridge) bool {
+	affinity := ptr.Deref(ptr.Deref(b.Spec.Runner, v1alpha1.Runner{}).Affinity, corev1.Affinity{})
+	return affinity.PodAntiAffinity != nil && len(affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0
 }
 
 // recreate returns the strategy that ends all old pods before it starts a new one.

@@ -73,7 +73,8 @@ func TestTwoRunners_Created_HasLeaseBudgetAndRights(t *testing.T) {
 		t.Errorf("the Lease %+v must belong to the bridge, and have no holder", l)
 	}
 	awaitChild(t, &policyv1.PodDisruptionBudgetList{}, b, "the budget", func(p *policyv1.PodDisruptionBudget) bool {
-		return p != nil && p.Spec.MaxUnavailable.IntValue() == 1 && p.Spec.Selector.MatchLabels[labelInstance] == b.Name
+		return p != nil && p.Spec.MaxUnavailable.IntValue() == 1 && p.Spec.Selector.MatchLabels[labelInstance] == b.Name &&
+			ptr.Deref(p.Spec.UnhealthyPodEvictionPolicy, "") == policyv1.AlwaysAllow
 	})
 	want := []string{
 		"get coordination.k8s.io/leases plant-bridge", "patch mqttbridge.io/mqttbridges/status plant",
