@@ -96,14 +96,18 @@ func available(d *appsv1.Deployment) bool {
 	return !rollsOut(d) && d.Status.AvailableReplicas >= max(1, ptr.Deref(d.Spec.Replicas, 1))
 }
 
-// healthOf returns the health of a bridge from its Deployment and its condition Ready.
+// healthOf returns the health of a bridge from its Deployment and its condition Ready. Two runners
+// forward while one of their pods is missing or is being replaced.
 func healthOf(b *v1alpha1.MQTTBridge, d *appsv1.Deployment) health {
+	forwards := conditionTrue(b, v1alpha1.ConditionReady)
 	switch {
-	case !available(d):
-		return healthUnavailable
-	case conditionTrue(b, v1alpha1.ConditionReady):
+	case available(d) && forwards:
 		return healthReady
-	default:
+	case available(d):
 		return healthAvailable
+	case forwards && b.Spec.HasStandby() && d.Status.AvailableReplicas > 0:
+		return healthAlone
+	default:
+		return healthUnavailable
 	}
 }

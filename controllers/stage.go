@@ -95,12 +95,18 @@ func (r *Reconciler) stageTemplate(ctx context.Context, b *v1alpha1.MQTTBridge, 
 }
 
 // keepImage lets a change of the spec keep the image of the running pod while no bridge works
-// with the operator's default image yet. The roll-out replaces the image later.
+// with the operator's default image yet. The roll-out replaces the image later. It does not keep the
+// image of a runner without a group when a standby is added: only the operator's own image is known to
+// join a group, and an earlier runner ends because it does not know the arguments.
 func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *staged, live *appsv1.Deployment) error {
 	if b.Spec.Runner != nil && b.Spec.Runner.Image != "" {
 		return nil
 	}
 	if !r.fleet.isUnproven(s.annotations[annotationRevision]) {
+		return nil
+	}
+	annotations, _ := stagingOf(live)
+	if b.Spec.HasStandby() && runnersOf(annotations) < 2 {
 		return nil
 	}
 	complete, err := r.completeDeployment(ctx, live)
@@ -117,7 +123,6 @@ func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *s
 		return err
 	}
 	s.deployment, s.annotations = kept, maps.Clone(kept.Annotations)
-	annotations, _ := stagingOf(live)
 	if annotations[annotationRevision] != "" {
 		s.annotations[annotationRevision] = annotations[annotationRevision]
 	}
@@ -248,7 +253,9 @@ func (r *Reconciler) recovered(ctx context.Context, b *v1alpha1.MQTTBridge, d *a
 		return true, nil
 	case d.Status.ObservedGeneration < d.Generation, !healthOf(b, d).atLeast(before):
 		return false, nil
-	case !before.atLeast(healthReady):
+	case before.atLeast(healthAvailable) && rollsOut(d): // the pod that is healthy may be an earlier one
+		return false, nil
+	case !before.atLeast(healthAlone):
 		return true, nil
 	case b.Status.ActiveRunner() == nil:
 		return false, nil

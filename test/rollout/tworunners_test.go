@@ -6,7 +6,9 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -40,7 +42,7 @@ func (c *cluster) rollPods(ctx context.Context, d *appsv1.Deployment) error {
 	if err := c.startPod(ctx, d, first); err != nil {
 		return err
 	}
-	status := appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 3, UpdatedReplicas: 1, ReadyReplicas: 2, AvailableReplicas: 2}
+	status := appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 3, UpdatedReplicas: 1, ReadyReplicas: 2, AvailableReplicas: d.Status.AvailableReplicas}
 	if image(d) != imageBad {
 		if err := c.startPod(ctx, d, second); err != nil {
 			return err
@@ -53,7 +55,7 @@ func (c *cluster) rollPods(ctx context.Context, d *appsv1.Deployment) error {
 				return err
 			}
 		}
-		status.Replicas, status.UpdatedReplicas = 2, 2
+		status.Replicas, status.UpdatedReplicas, status.AvailableReplicas = 2, 2, 2
 	}
 	before := d.DeepCopy()
 	d.Status = status
@@ -73,22 +75,29 @@ func (c *cluster) costs(ctx context.Context) (map[string]int, error) {
 	return out, err
 }
 
+// createPairs creates bridges with two runners, and waits until all of them are Ready with the first
+// image.
+func (c *cluster) createPairs(n int) {
+	c.t.Helper()
+	stop := startOperator(c.t, imageV1)
+	defer stop()
+	for i := range n {
+		b := plainBridge(c.namespace, fmt.Sprintf("pair-%02d", i), i)
+		secondRunner(b)
+		if err := server.Client.Create(c.t.Context(), b); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	c.awaitReady(n)
+}
+
 func TestRollout_TwoRunnersWithAWrongImage_AllForwardAndOneBridgeStops(t *testing.T) {
 	apiserver.Need(t, server)
 	const pairs = 6
 	c := newCluster(t)
-	stop := startOperator(t, imageV1)
-	for i := range pairs {
-		b := plainBridge(c.namespace, fmt.Sprintf("pair-%02d", i), i)
-		secondRunner(b)
-		if err := server.Client.Create(t.Context(), b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.awaitReady(pairs)
-	stop()
+	c.createPairs(pairs)
 
-	stop = startOperator(t, imageBad)
+	stop := startOperator(t, imageBad)
 	c.awaitEvent(v1alpha1.EventRolloutStopped, "ImagePullBackOff")
 	c.awaitStates(pairs-1, 1)
 	c.assertImages(map[string]int{imageV1: pairs - 1, imageBad: 1})
@@ -105,6 +114,78 @@ func TestRollout_TwoRunnersWithAWrongImage_AllForwardAndOneBridgeStops(t *testin
 		got, err := c.costs(ctx)
 		return got[imageV2] == 100*pairs, err
 	})
+}
+
+// loseStandbys makes one of the two pods of each Deployment not ready.
+func (c *cluster) loseStandbys() {
+	c.t.Helper()
+	list := &appsv1.DeploymentList{}
+	apiserver.Eventually(c.t, "two available pods of each Deployment", func(ctx context.Context) (bool, error) {
+		err := server.Client.List(ctx, list, client.InNamespace(c.namespace))
+		return !slices.ContainsFunc(list.Items, func(d appsv1.Deployment) bool { return d.Status.AvailableReplicas < 2 }), err
+	})
+	for i := range list.Items {
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"readyReplicas":1,"availableReplicas":1}}`))
+		if err := server.Client.Status().Patch(c.t.Context(), &list.Items[i], patch); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// Bridges that forward without a standby, for example because a node is down, are as healthy as a bridge
+// with one runner. A wrong image must not reach all of them.
+func TestRollout_TwoRunnersWithoutAStandbyAndAWrongImage_OneBridgeStops(t *testing.T) {
+	apiserver.Need(t, server)
+	const pairs = 3
+	c := newCluster(t)
+	c.createPairs(pairs)
+	c.loseStandbys()
+
+	stop := startOperator(t, imageBad)
+	c.awaitEvent(v1alpha1.EventRolloutStopped, "was WithoutStandby before its pod was replaced")
+	c.awaitStates(pairs-1, 1)
+	c.assertImages(map[string]int{imageV1: pairs - 1, imageBad: 1})
+	c.assertReady(pairs)
+	stop()
+
+	stop = startOperator(t, imageV2)
+	defer stop()
+	c.awaitImages(map[string]int{imageV2: pairs})
+	c.awaitStates(0, 0)
+	c.awaitReady(pairs)
+	c.assertBrokenFirst()
+}
+
+// Only the operator's own image is known to join a group: a runner of an earlier version does not know
+// the argument --group.
+func TestRollout_SecondRunnerWhileTheNewImageIsUnproven_StartsNoMemberOfTheOldImage(t *testing.T) {
+	apiserver.Need(t, server)
+	const fleet = 3
+	c := newCluster(t)
+	stop := startOperator(t, imageV1)
+	for i := range fleet {
+		if err := server.Client.Create(t.Context(), plainBridge(c.namespace, fmt.Sprintf("bridge-%02d", i+3), i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.awaitReady(fleet)
+	stop()
+
+	stop = startOperator(t, imageBad)
+	c.awaitEvent(v1alpha1.EventRolloutStopped, "ImagePullBackOff")
+	c.awaitStates(fleet-1, 1)
+	before := c.change(c.waiting(), secondRunner)
+	apiserver.Await(t, server.Client, &appsv1.DeploymentList{}, client.ObjectKeyFromObject(before), "the template for two runners", func(d *appsv1.Deployment) bool {
+		return slices.ContainsFunc(d.Spec.Template.Spec.Containers[0].Args, func(arg string) bool { return strings.HasPrefix(arg, "--group=") })
+	})
+	c.assertImages(map[string]int{imageV1: 1, imageBad: 2})
+	stop()
+
+	stop = startOperator(t, imageV2)
+	defer stop()
+	c.awaitImages(map[string]int{imageV2: fleet})
+	c.awaitReady(fleet)
+	c.awaitStates(0, 0)
 }
 
 // secondRunner adds a second runner to a bridge.
