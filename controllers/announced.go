@@ -68,6 +68,11 @@ type announced struct {
 	LocalSwitches  *int64 `json:"localSwitches,omitempty"`
 	RemoteSwitches *int64 `json:"remoteSwitches,omitempty"`
 
+	// LocalSwitchPod and RemoteSwitchPod are the pods whose runners made these switches. Their times are
+	// by the clocks of these pods' nodes. They are absent in the record of an earlier version.
+	LocalSwitchPod  string `json:"localSwitchPod,omitempty"`
+	RemoteSwitchPod string `json:"remoteSwitchPod,omitempty"`
+
 	// BudgetFullAt is when the budget of events is full again.
 	BudgetFullAt metav1.MicroTime `json:"budgetFullAt,omitzero"`
 }

@@ -719,7 +719,9 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			if held != 0 {
 				t.Errorf("an event is held for %s", held)
 			}
-			marker.BudgetFullAt, marker.LocalSwitches, marker.RemoteSwitches = metav1.MicroTime{}, nil, nil // budget_test.go and announcer_test.go test them
+			// budget_test.go, announcer_test.go and switchrecord_test.go test these.
+			marker.BudgetFullAt, marker.LocalSwitches, marker.RemoteSwitches = metav1.MicroTime{}, nil, nil
+			marker.LocalSwitchPod, marker.RemoteSwitchPod = "", ""
 			var got []string
 			for _, e := range due {
 				got = append(got, e.eventType+" "+e.reason+" "+e.note)
