@@ -209,7 +209,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 		return 0, ignoreStale(ctx, r.clearSuspended(ctx, b))
 	}
 	now := r.Now()
-	o.noStandbySince = r.standbys.missingSince(o, now)
+	o.noStandbySince, o.drains = r.standbys.missingSince(o, now), o.activeDrains(now)
 	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Runners: o.ownRunners()}
 	repeated := failure != nil && (stall == nil || !stall.ofSpec())
 	if !status.equals(&b.Status) && (!repeated || !p.postpones(status, &b.Status, now)) {

@@ -46,6 +46,9 @@ type observation struct {
 	// noStandbySince is when a bridge with two runners was last seen with a warm standby. It is zero
 	// if it has one, or wants none.
 	noStandbySince time.Time
+	// drains is true if the active one of two runners was asked to end more than handOverTime ago, and
+	// has not handed over.
+	drains bool
 	// windowOpens is when the window opens for which the bridge waits in a roll-out. It is zero
 	// if the bridge waits for no window.
 	windowOpens time.Time
@@ -150,7 +153,7 @@ func podTrouble(p *corev1.Pod) string {
 // runner's report and is ignored.
 func reporterTrouble(o *observation) string {
 	p, started := o.reportingPod(), o.bridge.Status.ActiveRunner().StartTime
-	handsOver := !p.DeletionTimestamp.IsZero() && o.warmStandby() != nil // it forwards until then
+	handsOver := !p.DeletionTimestamp.IsZero() && o.warmStandby() != nil && !o.drains // it forwards until then
 	if !p.DeletionTimestamp.IsZero() && !handsOver || !podAlive(*p) {
 		return podTrouble(p)
 	}

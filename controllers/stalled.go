@@ -211,5 +211,8 @@ func untilChange(o *observation, now time.Time) time.Duration {
 	if !o.noStandbySince.IsZero() {
 		earliest(o.noStandbySince.Add(noStandbyTime).Sub(now))
 	}
+	if p := o.reportingPod(); p != nil && !p.DeletionTimestamp.IsZero() && o.warmStandby() != nil {
+		earliest(handOverTime - deletedFor(p, now))
+	}
 	return wait
 }

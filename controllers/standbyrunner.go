@@ -22,6 +22,24 @@ import (
 // Degraded. A new pod needs a few seconds, and longer if its image is pulled.
 const noStandbyTime = time.Minute
 
+// handOverTime is the time after the deletion of the active pod for which the bridge stays Ready if it
+// has a warm standby. A hand-over takes milliseconds. A runner that needs longer waits up to 10 seconds
+// for the acknowledgements of the messages that it holds, and accepts no others.
+const handOverTime = 2 * time.Second
+
+// deletedFor returns the time since the deletion of a pod was requested. Its deletionTimestamp is the end
+// of its grace period.
+func deletedFor(p *corev1.Pod, now time.Time) time.Duration {
+	grace := time.Duration(ptr.Deref(p.DeletionGracePeriodSeconds, 0)) * time.Second
+	return now.Sub(p.DeletionTimestamp.Add(-grace))
+}
+
+// activeDrains returns the value of drains.
+func (o *observation) activeDrains(now time.Time) bool {
+	p := o.reportingPod()
+	return p != nil && !p.DeletionTimestamp.IsZero() && deletedFor(p, now) >= handOverTime
+}
+
 // warmStandby returns the pod of a standby that can take over at once, or nil if there is none.
 func (o *observation) warmStandby() *corev1.Pod {
 	for i := range o.bridge.Status.Runners {

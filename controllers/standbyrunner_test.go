@@ -97,6 +97,7 @@ func TestDerive_TwoRunners_StandbyTroubleDegradesOnly(t *testing.T) {
 		"a backup comes after it":                {observed(lone(time.Minute, running), withSides(localUp(), remoteOnBackup())), degraded("runner pod plant-bridge-2 runs, but")},
 		"the active pod is deleted and has one":  {observed(withStandby, changePod(0, deleted)), map[string]string{"Ready": "True/Forwarding"}},
 		"the active pod is deleted without one":  {observed(lone(0, crashing), changePod(0, deleted)), map[string]string{"Ready": "False/RunnerNotRunning"}},
+		"the active pod does not hand over":      {observed(withStandby, changePod(0, deleted), func(o *observation) { o.drains = true }), map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is being deleted"}},
 		"the node of the active pod is lost":     {observed(withStandby, changePod(0, nodeIsLost)), map[string]string{"Ready": "Unknown/NodeLost"}},
 		"a roll-out replaces the pods":           {observed(withStandby, replacing), map[string]string{"Ready": "True/Forwarding", "Reconciling": "True/Progressing Deployment plant-bridge is being rolled out"}},
 		"a roll-out whose first pod crashes":     {observed(withStandby, replacing, changePod(1, crashing)), map[string]string{"Ready": "True/Forwarding", "Stalled": "True/PodFailing"}},
@@ -151,6 +152,37 @@ func TestStandbyBook_StandbyComesAndGoes_CountsFromItsLoss(t *testing.T) {
 func TestUntilChange_NoStandby_IsTheRestOfTheMinute(t *testing.T) {
 	if got := untilChange(observed(lone(20*time.Second, running)), epoch); got != 40*time.Second {
 		t.Errorf("%s, want 40s", got)
+	}
+}
+
+func TestActiveDrains_DeletedPod_AfterTheTimeOfAHandOver(t *testing.T) {
+	deletedAt := func(grace int64) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.DeletionTimestamp = ptr.To(metav1.NewTime(epoch.Add(time.Duration(grace) * time.Second)))
+			p.DeletionGracePeriodSeconds = &grace
+		}
+	}
+	for name, tt := range map[string]struct {
+		o       *observation
+		after   time.Duration // the deletion
+		drains  bool
+		recheck time.Duration
+	}{
+		"not deleted":            {observed(withStandby), time.Hour, false, 0},
+		"at once":                {observed(withStandby, changePod(0, deletedAt(30))), 0, false, handOverTime},
+		"a second later":         {observed(withStandby, changePod(0, deletedAt(30))), time.Second, false, time.Second},
+		"two seconds later":      {observed(withStandby, changePod(0, deletedAt(30))), handOverTime, true, 0},
+		"another grace period":   {observed(withStandby, changePod(0, deletedAt(5))), handOverTime, true, 0},
+		"the standby is deleted": {observed(withStandby, changePod(1, deletedAt(30))), time.Hour, false, 0},
+		"no report":              {observed(withStandby, changePod(0, deletedAt(30)), unreported), time.Hour, false, 0},
+	} {
+		now := epoch.Add(tt.after)
+		if got := tt.o.activeDrains(now); got != tt.drains {
+			t.Errorf("%s: the active pod drains: %t, want %t", name, got, tt.drains)
+		}
+		if got := untilChange(tt.o, now); got != tt.recheck {
+			t.Errorf("%s: the next pass is in %s, want %s", name, got, tt.recheck)
+		}
 	}
 }
 
