@@ -89,6 +89,7 @@ type Reconciler struct {
 	servers  serverIndex
 	fleet    fleet
 	standbys standbyBook
+	marks    markBook
 	revision revision
 }
 
@@ -160,6 +161,7 @@ func (r *Reconciler) forget(bridge client.ObjectKey) {
 	r.BridgeMetrics.forget(bridge)
 	r.fleet.setState(bridge, "")
 	r.standbys.forget(bridge)
+	r.marks.forget(bridge)
 }
 
 // reconcileChildren makes the children match the spec. If the spec is invalid or breaks the

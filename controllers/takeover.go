@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,6 +15,7 @@ import (
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -53,26 +55,68 @@ const activeCost = "100"
 // standby before the active runner: its pod hands over once, to a runner of the new template.
 //
 // It applies the annotation by pods/status, because the right to patch pods would include the right
-// to change their images.
+// to change their images. If the API server refuses the annotation, everything else works: a roll-out
+// may then end the active runner first, and the bridge hands over twice. The refusal is logged once.
 func (r *Reconciler) markActive(ctx context.Context, o *observation) error {
 	active := o.reportingPod()
 	if !o.bridge.Spec.HasStandby() || active == nil {
 		return nil
 	}
+	bridge := client.ObjectKeyFromObject(o.bridge)
 	for i := range o.pods {
 		p := &o.pods[i]
 		marked := p.Annotations[corev1.PodDeletionCost] == activeCost
 		if marked == (p == active) || !p.DeletionTimestamp.IsZero() {
 			continue
 		}
-		change := corev1ac.Pod(p.Name, p.Namespace).WithUID(p.UID)
-		if p == active {
-			change.WithAnnotations(map[string]string{corev1.PodDeletionCost: activeCost})
-		}
-		err := r.Client.Status().Apply(ctx, change, client.FieldOwner(FieldOwner), client.ForceOwnership)
-		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) { // the pod has been replaced
+		err := r.mark(ctx, p, p == active)
+		switch {
+		case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err): // the pod has been replaced
+			continue
+		case !refused(err):
 			return fmt.Errorf("marking runner pod %s: %w", p.Name, err)
+		case r.marks.isNew(bridge, active.Name):
+			log.FromContext(ctx).Error(err, "the API server refuses the annotation about the active runner; check the right of the operator to patch pods/status, and admission policies for pods",
+				"pod", p.Name, "annotation", corev1.PodDeletionCost)
 		}
+		return nil
 	}
+	r.marks.forget(bridge)
 	return nil
+}
+
+// mark sets or removes the cost of the deletion of a pod.
+func (r *Reconciler) mark(ctx context.Context, p *corev1.Pod, active bool) error {
+	change := corev1ac.Pod(p.Name, p.Namespace).WithUID(p.UID)
+	if active {
+		change.WithAnnotations(map[string]string{corev1.PodDeletionCost: activeCost})
+	}
+	return r.Client.Status().Apply(ctx, change, client.FieldOwner(FieldOwner), client.ForceOwnership)
+}
+
+// markBook remembers the refused changes of the active runner that were logged: the pod of the active
+// runner, by bridge. A bridge whose pods are marked has no entry.
+type markBook struct {
+	mu     sync.Mutex // guards logged
+	logged map[client.ObjectKey]string
+}
+
+// isNew records a refused change, and reports whether it was not recorded before.
+func (k *markBook) isNew(bridge client.ObjectKey, active string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.logged[bridge] == active {
+		return false
+	}
+	if k.logged == nil {
+		k.logged = map[client.ObjectKey]string{}
+	}
+	k.logged[bridge] = active
+	return true
+}
+
+func (k *markBook) forget(bridge client.ObjectKey) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.logged, bridge)
 }
