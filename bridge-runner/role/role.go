@@ -40,12 +40,14 @@
 //     address, another process answers there, or the process has said goodbye. The standby activates
 //     at once and writes the Lease as soon as it can. Because this needs no API server, only one
 //     standby may do so: the successor, which the active member names in its heartbeats. If the Lease
-//     has expired, third members must answer that they are not active.
+//     has expired, third members must answer that they are not active. In a group with a Lease, a
+//     refusal proves nothing if this member was never connected to that process, or if the Lease shows
+//     that the process lives although its address refuses: a firewall may refuse.
 //   - Hand-over: the active member has drained its sessions, and hands over by a message. It does not
 //     forward again before it becomes active by a later claim.
 //   - Lease: the record has not changed for its duration although the API server answers, or it has no
-//     holder, or its holder is proven dead and no successor can exist. The standby writes the Lease
-//     first, and activates afterwards. The age of a record is the time since this member has observed
+//     holder, or its holder is proven dead and no successor can exist, or its holder's address refuses
+//     and the holder has missed a renewal. The standby writes the Lease first, and activates afterwards. The age of a record is the time since this member has observed
 //     its last change, by this member's clock. If the active member is connected, the standby asks it
 //     to hand over first.
 //

@@ -44,6 +44,8 @@ type world struct {
 	servers []*server // bridge b has the servers 2b and 2b+1
 	pair    *Pair
 	faulty  faulty
+	// refuses is true if a firewall always refuses connections between the pods.
+	refuses bool
 
 	logs     bool
 	log      []string
@@ -69,6 +71,10 @@ type pod struct {
 	count int      // of processes
 	lost  bool     // the node has no network
 	noAPI bool     // the API server cannot be reached from the pod
+	// refuses is true while a firewall refuses connections to the pod, although its process lives.
+	refuses bool
+	// refusedUntil is the end of the latest refusal.
+	refusedUntil time.Duration
 }
 
 type timed struct {
