@@ -132,6 +132,18 @@ func TestCrew_Deleted_OnlyTheActiveRunnerEndsTheSessions(t *testing.T) {
 	}
 }
 
+func TestCrew_ServerAdded_StandbyIsWarmWhenItHasProbedIt(t *testing.T) {
+	c := newCrew(t)
+	silent := mqtttest.StartProxy(t, c.remote.Address(), 0)
+	silent.BlackHole(true)
+	c.apply(func(b *v1alpha1.MQTTBridge) {
+		b.Spec.Remote.Backups = []v1alpha1.Server{{URL: silent.URL()}}
+	})
+	c.runners[1].WaitMember(func(m mqtttest.Member) bool { return !m.Warm })
+	silent.BlackHole(false)
+	c.waitRoles("pod-a", "pod-b")
+}
+
 func TestCrew_Frozen_StandbyAcquiresTheLease(t *testing.T) {
 	c := newCrew(t)
 	c.stream()

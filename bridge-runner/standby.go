@@ -67,7 +67,7 @@ func (i *instance) standBy(work context.Context, b *bridge) *activation {
 	i.state.SetStandby(true)
 	warming, stop := context.WithCancel(work)
 	defer stop()
-	b.warm(warming, i.seat.warmed)
+	b.warm(warming, i.seat.warming())
 	for {
 		select {
 		case <-changed:
@@ -77,6 +77,31 @@ func (i *instance) standBy(work context.Context, b *bridge) *activation {
 		if a, changed = i.seat.group.join(); a != nil {
 			return a
 		}
+	}
+}
+
+// begin records that another version of the bridge begins, which has probed no server yet.
+func (s *seat) begin() {
+	if s == nil {
+		return
+	}
+	s.group.mu.Lock()
+	s.warm = false
+	s.versions++
+	s.group.mu.Unlock()
+	s.group.reportWarm()
+}
+
+// warming returns the function that records that the present version of the bridge can start at once.
+func (s *seat) warming() (warmed func()) {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	version := s.versions
+	return func() {
+		s.group.mu.Lock()
+		s.warm = s.warm || s.versions == version
+		s.group.mu.Unlock()
+		s.group.reportWarm()
 	}
 }
 
