@@ -164,6 +164,9 @@ func (w *world) start(p *pod) {
 	if w.pair != nil {
 		pair := *w.pair
 		pair.Preferred, pair.Peer = p.index == 0, w.pods[1-p.index].name
+		if pair.Born > 0 {
+			pair.Born += uint64(w.now / time.Second)
+		}
 		cfg.Pair = &pair
 	}
 	proc.m = New(cfg, epoch.Add(w.now))
