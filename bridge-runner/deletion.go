@@ -187,6 +187,17 @@ func (d *deletion) run(ctx context.Context) (complete bool) {
 	return d.endSessions(ctx)
 }
 
+// completed reports that the deletion is complete, because another runner has done the work.
+func (d *deletion) completed() {
+	d.state.Disconnected()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.remaining)
+	d.status.State = v1alpha1.DeletionComplete
+	d.reportLocked()
+	d.log.Info("another runner has ended the sessions of the bridge; the bridge can be deleted")
+}
+
 // errIncomplete is the error of a runner without Kubernetes whose deletion has timed out.
 var errIncomplete = errors.New("the deletion has not been completed within spec.deletionTimeoutSeconds")
 

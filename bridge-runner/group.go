@@ -43,7 +43,7 @@ type group struct {
 	// changed is closed, and replaced, when current changes.
 	changed chan struct{}
 	// seats are the places of the bridges of the process. A bridge that drains and its next version may
-	// have the same name. mu guards warm and latest of each seat.
+	// have the same name. mu guards warm, versions and latest of each seat.
 	seats map[*seat]bool
 	// complete is true when all bridges of the start are in seats.
 	complete bool
@@ -183,7 +183,10 @@ type seat struct {
 	group *group
 	name  string
 	gate  *session.Gate
-	warm  bool
+	// warm is true if the present version of the bridge has probed all servers. versions is the number of
+	// versions before it.
+	warm     bool
+	versions int
 	// latest is the activation whose gap is measured or needs no measurement: the bridge was added or
 	// has started again in it.
 	latest *activation
@@ -221,14 +224,6 @@ func (s *seat) unseat() {
 	s.group.mu.Lock()
 	defer s.group.mu.Unlock()
 	delete(s.group.seats, s)
-}
-
-// warmed records that the bridge can start at once.
-func (s *seat) warmed() {
-	s.group.mu.Lock()
-	s.warm = true
-	s.group.mu.Unlock()
-	s.group.reportWarm()
 }
 
 // allAdded records that the bridges of the start are added.

@@ -229,6 +229,7 @@ func (i *instance) rebuild() {
 		next = i.running
 	} else {
 		i.log.Info("the bridge starts again with the changed manifest", "generation", next.manifest.Generation)
+		i.seat.begin()
 	}
 	i.state.Restart(next.manifest.MQTTBridge, i.metrics)
 	i.buildLocked(next)

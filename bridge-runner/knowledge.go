@@ -35,6 +35,8 @@ type knowledge struct {
 	activation *activation
 	// handOver is the latest request of a hand-over in the manifest.
 	handOver string
+	// deleted is true if the deletion of the bridge is complete.
+	deleted bool
 }
 
 func newKnowledge(s *seat) *knowledge {
@@ -131,6 +133,14 @@ func (k *knowledge) setHandOver(value string) (active bool) {
 	return active
 }
 
+// setDeleted records that the deletion of the bridge is complete, and passes it on if this process is active.
+func (k *knowledge) setDeleted() {
+	k.mu.Lock()
+	k.deleted = true
+	k.mu.Unlock()
+	k.send()
+}
+
 func (k *knowledge) connectedLocked(side string) bool {
 	for _, s := range k.sides[side] {
 		if s.Active {
@@ -141,7 +151,7 @@ func (k *knowledge) connectedLocked(side string) bool {
 }
 
 func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowledge {
-	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, HandOver: k.handOver, Sides: map[string]peer.SideKnowledge{}}
+	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, HandOver: k.handOver, Deleted: k.deleted, Sides: map[string]peer.SideKnowledge{}}
 	for side, servers := range k.sides {
 		known := peer.SideKnowledge{QoS2Blocks: uint32(blocks[side]), Servers: map[string]peer.ServerKnowledge{}}
 		for name, s := range servers {

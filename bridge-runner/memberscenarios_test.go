@@ -110,10 +110,11 @@ func TestCrew_Annotation_RequestsOneHandOver(t *testing.T) {
 	}
 }
 
-func TestCrew_Deleted_OnlyTheActiveRunnerEndsTheSessions(t *testing.T) {
-	c := newCrew(t)
+// deleteBridge deletes the bridge, and waits until the active runner has done the work.
+func (c *crew) deleteBridge(policy v1alpha1.DeletionPolicy) {
+	c.t.Helper()
 	c.apply(func(b *v1alpha1.MQTTBridge) {
-		b.DeletionTimestamp, b.Spec.DeletionPolicy = ptr.To(metav1.Now()), ptr.To(v1alpha1.DeletionEndSessions)
+		b.DeletionTimestamp, b.Spec.DeletionPolicy = ptr.To(metav1.Now()), &policy
 	})
 	c.waitReport("the deletion is complete", func(s *v1alpha1.MQTTBridgeStatus) error {
 		if s.Deletion == nil || s.Deletion.State != v1alpha1.DeletionComplete {
@@ -121,6 +122,11 @@ func TestCrew_Deleted_OnlyTheActiveRunnerEndsTheSessions(t *testing.T) {
 		}
 		return checkRoles(s, "pod-a", "pod-b")
 	})
+}
+
+func TestCrew_Deleted_OnlyTheActiveRunnerEndsTheSessions(t *testing.T) {
+	c := newCrew(t)
+	c.deleteBridge(v1alpha1.DeletionEndSessions)
 	if log := c.runners[1].Log(); strings.Contains(log, "session has ended") {
 		t.Error("the standby has ended sessions")
 	}
@@ -130,6 +136,41 @@ func TestCrew_Deleted_OnlyTheActiveRunnerEndsTheSessions(t *testing.T) {
 			t.Errorf("exit code %d after %s", code, took)
 		}
 	}
+}
+
+// When the bridge is deleted, the pods end almost at the same time. The standby, to which the active runner
+// hands over, must not connect again: it would end before it has ended the next sessions.
+func TestCrew_DrainedAndBothTerminated_LeavesNoSession(t *testing.T) {
+	c := newCrew(t)
+	c.stream()
+	c.judge(true)
+	c.deleteBridge(v1alpha1.DeletionDrain)
+	c.runners[0].Stop()
+	time.Sleep(50 * time.Millisecond)
+	c.runners[1].Stop()
+	for i, r := range c.runners {
+		if code := r.Wait(); code != 0 {
+			t.Errorf("runner %d: exit code %d", i, code)
+		}
+	}
+	if s := c.stored().Status.Deletion; s == nil || s.State != v1alpha1.DeletionComplete || len(s.Sessions) > 0 {
+		t.Errorf("the deletion is %+v", s)
+	}
+	if c.local.HasSession(c.bridge.WithDefaults().Spec.Local.ClientID) {
+		t.Errorf("a session is left; the log of the standby:\n%s", c.runners[1].Log())
+	}
+}
+
+func TestCrew_ServerAdded_StandbyIsWarmWhenItHasProbedIt(t *testing.T) {
+	c := newCrew(t)
+	silent := mqtttest.StartProxy(t, c.remote.Address(), 0)
+	silent.BlackHole(true)
+	c.apply(func(b *v1alpha1.MQTTBridge) {
+		b.Spec.Remote.Backups = []v1alpha1.Server{{URL: silent.URL()}}
+	})
+	c.runners[1].WaitMember(func(m mqtttest.Member) bool { return !m.Warm })
+	silent.BlackHole(false)
+	c.waitRoles("pod-a", "pod-b")
 }
 
 func TestCrew_Frozen_StandbyAcquiresTheLease(t *testing.T) {

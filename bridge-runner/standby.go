@@ -26,17 +26,44 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool, 
 	forwarding, stop := context.WithCancelCause(work)
 	defer stop(nil)
 	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })() //nolint:contextcheck // both contexts end forwarding
+	i.state.SetStandby(false)
+	if i.deletedBefore(d) {
+		return i.skipDeleted(forwarding, d)
+	}
 	var earlier *peer.Knowledge
 	if i.seat.beginActivation(a) { // otherwise a bridge of this process has used the sessions since
 		d.bridge.know.begin(a)
 		earlier = i.seat.group.member.Knowledge(i.seat.name)
 	}
-	i.state.SetStandby(false)
 	d.bridge.recall(earlier, a)
-	complete, cause = i.runBounded(forwarding, d)
+	if complete, cause = i.runBounded(forwarding, d); complete {
+		d.bridge.know.setDeleted()
+	}
 	d.bridge.know.drained(manifest.SideLocal, d.bridge.local.CleanServers())
 	d.bridge.know.drained(manifest.SideRemote, d.bridge.remote.CleanServers())
 	return complete, cause
+}
+
+// deletedBefore reports whether another member has completed the deletion of the bridge. Without
+// Kubernetes, this counts only if the file of this process has the deletion, too: a user may have added the
+// bridge again. In a cluster, this process learns of the deletion, at the latest when its watch continues.
+func (i *instance) deletedBefore(d *deletion) bool {
+	earlier := i.seat.group.member.Knowledge(i.seat.name)
+	return earlier != nil && earlier.Deleted && (i.kubernetes || d.requested.isSet())
+}
+
+// skipDeleted completes the deletion of a bridge whose sessions another member has ended. It connects to no
+// server: that would create the sessions again, and the process may end before it has ended them.
+func (i *instance) skipDeleted(forwarding context.Context, d *deletion) (complete bool, cause error) {
+	d.bridge.skip()
+	select {
+	case <-d.requested.c:
+	case <-forwarding.Done():
+		return false, context.Cause(forwarding)
+	}
+	d.completed()
+	d.bridge.know.setDeleted()
+	return true, nil
 }
 
 // requestHandOverLocked hands over if this process is active and a user requests it by another value than
@@ -67,7 +94,7 @@ func (i *instance) standBy(work context.Context, b *bridge) *activation {
 	i.state.SetStandby(true)
 	warming, stop := context.WithCancel(work)
 	defer stop()
-	b.warm(warming, i.seat.warmed)
+	b.warm(warming, i.seat.warming())
 	for {
 		select {
 		case <-changed:
@@ -77,6 +104,31 @@ func (i *instance) standBy(work context.Context, b *bridge) *activation {
 		if a, changed = i.seat.group.join(); a != nil {
 			return a
 		}
+	}
+}
+
+// begin records that another version of the bridge begins, which has probed no server yet.
+func (s *seat) begin() {
+	if s == nil {
+		return
+	}
+	s.group.mu.Lock()
+	s.warm = false
+	s.versions++
+	s.group.mu.Unlock()
+	s.group.reportWarm()
+}
+
+// warming returns the function that records that the present version of the bridge can start at once.
+func (s *seat) warming() (warmed func()) {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	version := s.versions
+	return func() {
+		s.group.mu.Lock()
+		s.warm = s.warm || s.versions == version
+		s.group.mu.Unlock()
+		s.group.reportWarm()
 	}
 }
 

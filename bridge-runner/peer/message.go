@@ -82,6 +82,9 @@ type Knowledge struct {
 	// HandOver is the latest request of a hand-over that the member knows, so that the next active member
 	// does not treat it as a new one.
 	HandOver string `json:"handOver,omitempty"`
+	// Deleted is true if the deletion of the bridge is complete, so that the next active member has no
+	// work. The member sends it before the HandOver.
+	Deleted bool `json:"deleted,omitempty"`
 	// Sides are the sides of the bridge, by name.
 	Sides map[string]SideKnowledge `json:"sides,omitempty"`
 }

@@ -47,6 +47,8 @@ var faults = []fault{
 	{"restart a server", func(w *world, p *pod) { w.restartServer(p.index%len(w.servers), time.Second) }},
 	onProcess("not warm", func(p *process) { p.receive(Warm{false}) }),
 	onProcess("warm", func(p *process) { p.receive(Warm{true}) }),
+	{"refuse connections", func(w *world, p *pod) { p.refuses = w.pair == nil }}, // in a Pair, a refusal proves
+	{"accept connections", func(w *world, p *pod) { w.accept(p) }},
 	{"slow links", func(w *world, p *pod) { w.slowLinks(p, 400*time.Millisecond) }},
 }
 
@@ -85,6 +87,13 @@ func (w *world) loseTo(p *pod) {
 		if q != p {
 			w.link(p, q).to = p
 		}
+	}
+}
+
+// accept ends the refusal of connections to a pod.
+func (w *world) accept(p *pod) {
+	if p.refuses {
+		p.refuses, p.refusedUntil = false, w.now
 	}
 }
 
@@ -127,6 +136,7 @@ func (w *world) healAll() {
 	w.api.up = true
 	for _, p := range w.pods {
 		w.slowLinks(p, 0)
+		w.accept(p)
 		w.cutLinks(p, false)
 		p.noAPI = false
 		w.findNode(p)

@@ -66,10 +66,12 @@ func (m *Machine) observe(r Record) {
 		r.Duration = m.cfg.Duration
 	}
 	old := l.record
-	if !l.known || r.UID != old.UID || r.Term != old.Term || r.Holder != old.Holder || r.Renewed != old.Renewed {
-		l.changedAt, l.readSince = m.now, time.Time{}
-	}
+	changed := !l.known || r.UID != old.UID || r.Term != old.Term || r.Holder != old.Holder || r.Renewed != old.Renewed
 	l.known, l.record = true, r
+	if changed {
+		l.changedAt, l.readSince = m.now, time.Time{}
+		m.disprove()
+	}
 	for _, id := range append([]ID{r.Holder}, r.Members...) {
 		if id != (ID{}) && id != m.cfg.Self {
 			m.know(id).listed = true
@@ -120,6 +122,13 @@ func (m *Machine) Written() uint64 {
 
 // valid reports whether no other member can have acquired the Lease, by the own clock.
 func (m *Machine) valid() bool { return m.holds() && m.now.Before(m.lease.validUntil) }
+
+// missed reports whether the holder has not renewed the Lease in time, and not at the next attempt either,
+// as this member has observed. A holder that cannot reach the API server misses renewals, too.
+func (m *Machine) missed() bool {
+	d := m.lease.record.Duration
+	return !m.now.Before(m.lease.changedAt.Add(d/3 + d/5))
+}
 
 // expired reports whether the record has not changed for its duration, by the own clock. That is no
 // proof that the holder did not renew it: the API server may be down, or this member cut off.

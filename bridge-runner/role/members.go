@@ -20,6 +20,17 @@ type member struct {
 	deadSeq uint64
 	// deadAt is the latest time at which it was known. It is valid if dead is true.
 	deadAt time.Time
+	// deadTerm is the latest term of the Lease that was known when that was learned. It is valid if dead is true.
+	deadTerm uint64
+	// byRefusal is true if the only proof is that the member's address refuses connections. It is valid if
+	// dead is true.
+	byRefusal bool
+	// refuses is true if the member's address has refused the latest Dial.
+	refuses bool
+	// refusalProves is true if a refusal proves the end of the process: this member has been connected to
+	// it, and the Lease has not shown since then that the process lives although its address refuses. A
+	// firewall may refuse connections to a process that lives.
+	refusalProves bool
 	// connected is true while there is a connection.
 	connected bool
 	// connectedSeq is the step at which the latest connection was made.
@@ -73,15 +84,6 @@ func (m *Machine) find(id ID) int {
 	return slices.IndexFunc(m.members, func(p *member) bool { return p.id == id })
 }
 
-// isDead reports whether it is proven that a process has ended.
-func (m *Machine) isDead(id ID) bool {
-	if id.Pod == m.cfg.Self.Pod {
-		return id != m.cfg.Self // an earlier process of this pod
-	}
-	i := m.find(id)
-	return i >= 0 && m.members[i].dead
-}
-
 // prune forgets members that are dead, or cannot be reached, and were removed from the Lease. A member
 // whose node was lost would otherwise have to answer each question.
 func (m *Machine) prune() {
@@ -91,9 +93,6 @@ func (m *Machine) prune() {
 			!slices.Contains(m.lease.record.Members, p.id)
 	})
 }
-
-// Dead reports whether it is proven that the process of another member has ended.
-func (m *Machine) Dead(id ID) bool { return m.isDead(id) }
 
 // Gone reports whether the entry of a member in the Lease is of no use: its process has ended, or
 // could not be reached for a long time. The holder removes such entries: otherwise a member whose node
@@ -120,6 +119,7 @@ func (m *Machine) learnOfPeer(e Event) {
 	case PeerConnected:
 		p := m.know(e.From)
 		p.connected, p.connectedSeq, p.dead, p.dialing, p.queried, p.querying = true, m.seq, false, false, 0, false
+		p.refuses, p.refusalProves = false, true
 		m.replaceProcess(p)
 		m.hear(p, e.Said)
 	case PeerHeartbeat:
@@ -136,29 +136,12 @@ func (m *Machine) learnOfPeer(e Event) {
 		p := m.know(e.From)
 		p.connected, p.endedAt, p.dialAt = false, m.now, m.now
 	case PeerGoodbye:
-		m.bury(m.know(e.From))
+		m.bury(m.know(e.From), false)
 	case DialFailed:
 		p := m.know(e.To)
-		p.dialing = false
-		if e.Dead && !p.connected {
-			m.bury(p)
-		}
-	}
-}
-
-func (m *Machine) bury(p *member) {
-	if !p.dead {
-		p.dead, p.deadSeq, p.connected = true, m.seq, false
-	}
-	p.deadAt = m.now
-}
-
-// replaceProcess records that the earlier processes of the member's pod have ended.
-func (m *Machine) replaceProcess(p *member) {
-	for _, other := range m.members {
-		if other.id.Pod == p.id.Pod && other != p {
-			m.bury(other)
-			other.dialing = false
+		p.dialing, p.refuses = false, e.Dead
+		if e.Dead && !p.connected && (p.refusalProves || m.cfg.Pair != nil) {
+			m.bury(p, true)
 		}
 	}
 }

@@ -17,8 +17,9 @@ import (
 //   - A member that cannot reach the other waits. If Timeout is set, it activates after Timeout, the
 //     member that is not preferred after twice the Timeout. If both are alive, the servers end the
 //     sessions of the other, which steps down.
-//   - After a fence, only the preferred member may use the timeout again. So the members do not end
-//     each other's sessions repeatedly.
+//   - After a fence, a member that cannot reach the other one activates again after the same time. If
+//     this repeats, the member that is not preferred waits twice as long each time, up to longestRetake:
+//     two members that are cut from each other end each other's sessions at a low rate.
 type Pair struct {
 	// Peer is the name of the other machine.
 	Peer string
@@ -171,14 +172,49 @@ func (m *Machine) peer() ID {
 	return ID{}
 }
 
-// retake reports whether the preferred member of a Pair activates again, because it cannot reach the
-// other member for Timeout after the event. It raises the term by more than the other member has, when
-// it could not reach this member.
+// longestRetake bounds the wait of the member that is not preferred. After a longer time without a fence,
+// the wait begins with its shortest value.
+const longestRetake = 10 * time.Minute
+
+// retaken are activations of the member that is not preferred after a fence, which follow each other within
+// longestRetake.
+type retaken struct {
+	count int
+	// latest is the time of the latest one.
+	latest time.Time
+}
+
+// before returns the number of the activations that an event follows.
+func (r retaken) before(f fence) int {
+	if f.at.Sub(r.latest) >= longestRetake {
+		return 0
+	}
+	return r.count
+}
+
+// retake reports whether a member of a Pair activates again, because it cannot reach the other member for a
+// time after the event. It raises the term by more than the other member has, when it could not reach this
+// member.
 func (m *Machine) retake(f fence) bool {
 	pair := m.cfg.Pair
-	if pair == nil || !pair.Preferred || !m.timedOut(pair.Timeout) || m.now.Sub(f.at) < pair.Timeout {
+	if pair == nil || !m.timedOut(pair.timeout(pair.Preferred)) || m.now.Sub(f.at) < m.retakeWait(f) {
 		return false
 	}
+	m.retaken = retaken{m.retaken.before(f) + 1, m.now}
 	m.term = m.blindTerm(3)
 	return true
+}
+
+// retakeWait is the time after an event before the member of a Pair activates again. The preferred member
+// always waits for the same time.
+func (m *Machine) retakeWait(f fence) time.Duration {
+	pair := m.cfg.Pair
+	shortest := pair.timeout(pair.Preferred)
+	wait := shortest
+	for range m.retaken.before(f) {
+		if !pair.Preferred && wait < longestRetake {
+			wait = min(2*wait, max(longestRetake, shortest))
+		}
+	}
+	return wait
 }

@@ -78,31 +78,6 @@ func TestPair_BothActive_ConnectAndTheLowerClaimYields(t *testing.T) {
 	s.does(PeerConnected{peer, Announcement{State: Active, Term: Term{0, 3}}}, Deactivate{}, Announce{}).is(Standby)
 }
 
-// After a fence, the preferred member activates again after the timeout, and the other waits for its
-// peer: the members do not end each other's sessions repeatedly.
-func TestPair_FencedAndCut_OnlyThePreferredMemberActivatesAgain(t *testing.T) {
-	for _, preferred := range []bool{true, false} {
-		s := pairScript(t, preferred, time.Minute)
-		s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
-		s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Query{}, Announce{})
-		s.does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
-		s.after(3*time.Minute).does(SessionEnded{"x", true}, Suspend{"x"}, Dial{}, Announce{})
-		resumed := false
-		for range 600 {
-			s.m.Step(DialFailed{To: peer}, s.now)
-			for _, a := range s.after(time.Second).m.Step(Tick{}, s.now) {
-				switch a.(type) {
-				case Resume, Permit, Activate:
-					resumed = true
-				}
-			}
-		}
-		if resumed != preferred {
-			t.Errorf("preferred: %v, active again: %v", preferred, resumed)
-		}
-	}
-}
-
 // pairWorld returns a pair after a random schedule of faults and their end.
 func pairWorld(seed uint64, logs bool) *world {
 	random := rand.New(rand.NewPCG(seed, 1))

@@ -40,14 +40,16 @@
 //     address, another process answers there, or the process has said goodbye. The standby activates
 //     at once and writes the Lease as soon as it can. Because this needs no API server, only one
 //     standby may do so: the successor, which the active member names in its heartbeats. If the Lease
-//     has expired, third members must answer that they are not active.
+//     has expired, third members must answer that they are not active. With a Lease, a refusal proves
+//     nothing before the members were connected, or if the process writes the Lease afterwards: it may
+//     be the work of a firewall.
 //   - Hand-over: the active member has drained its sessions, and hands over by a message. It does not
 //     forward again before it becomes active by a later claim.
 //   - Lease: the record has not changed for its duration although the API server answers, or it has no
-//     holder, or its holder is proven dead and no successor can exist. The standby writes the Lease
-//     first, and activates afterwards. The age of a record is the time since this member has observed
-//     its last change, by this member's clock. If the active member is connected, the standby asks it
-//     to hand over first.
+//     holder, or its holder is proven dead and no successor can exist, or its holder's address refuses and
+//     the holder has missed a renewal. The standby writes the Lease first, and activates afterwards. The
+//     age of a record is the time since this member has observed its last change, by this member's clock.
+//     If the active member is connected, the standby asks it to hand over first.
 //
 // # Permission
 //
@@ -157,11 +159,12 @@ type Machine struct {
 	// aloneUntil is the end of the time after the latest confirmation without an answer, in which the
 	// end of a session counts as taken over.
 	aloneUntil time.Time
-	// fences are the bridges that wait for a confirmation. It is empty unless the state is Active or
-	// HandingOver.
+	// fences are the bridges that wait for a confirmation, in the states Active and HandingOver.
 	fences []fence
 	// ends are the latest ends of sessions of each bridge of a Pair that the other member may explain.
 	ends map[string]ends
+	// retaken are the latest activations of this member of a Pair after a fence without contact.
+	retaken retaken
 	// doubt is the reason for the state SteppedDown.
 	doubt fence
 

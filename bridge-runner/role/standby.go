@@ -83,7 +83,8 @@ func (m *Machine) othersWait(dead ID) bool {
 }
 
 // vacant reports whether the Lease has no holder that may be alive, and no successor can be about
-// to take over.
+// to take over. A refused connection to a holder that this member could never reach counts only if the
+// holder has missed a renewal, too.
 func (m *Machine) vacant() bool {
 	holder := m.lease.record.Holder
 	switch {
@@ -93,11 +94,11 @@ func (m *Machine) vacant() bool {
 		return true
 	case holder == m.cfg.Self: // an acquisition that seemed to fail
 		return m.yielded.less(m.lease.record.term())
-	case !m.isDead(holder):
+	case !m.isDead(holder) && (!m.know(holder).refuses || !m.missed()):
 		return false
 	}
 	for _, p := range m.others() {
-		if !p.connected || p.said.Warm {
+		if !p.connected && !p.refuses || p.said.Warm {
 			return false
 		}
 	}

@@ -150,10 +150,12 @@ func (p *process) dial(d Dial) {
 		q := target.proc
 		switch {
 		case p.dead:
-		case !w.passes(p.pod, target) || !w.passes(target, p.pod) || q != nil && q.frozen:
+		case !w.passes(p.pod, target) || !w.passes(target, p.pod):
 			fail(requestTimeout, w.faulty.timeoutProves)
-		case q == nil:
+		case q == nil || target.refuses || w.refuses:
 			fail(w.delay(), true)
+		case q.frozen:
+			fail(requestTimeout, w.faulty.timeoutProves)
 		default:
 			p.accepted(q)
 		}

@@ -44,6 +44,8 @@ type world struct {
 	servers []*server // bridge b has the servers 2b and 2b+1
 	pair    *Pair
 	faulty  faulty
+	// refuses is true if a firewall always refuses connections between the pods.
+	refuses bool
 
 	logs     bool
 	log      []string
@@ -69,6 +71,10 @@ type pod struct {
 	count int      // of processes
 	lost  bool     // the node has no network
 	noAPI bool     // the API server cannot be reached from the pod
+	// refuses is true while a firewall refuses connections to the pod, although its process lives.
+	refuses bool
+	// refusedUntil is the end of the latest refusal.
+	refusedUntil time.Duration
 }
 
 type timed struct {
@@ -158,6 +164,9 @@ func (w *world) start(p *pod) {
 	if w.pair != nil {
 		pair := *w.pair
 		pair.Preferred, pair.Peer = p.index == 0, w.pods[1-p.index].name
+		if pair.Born > 0 {
+			pair.Born += uint64(w.now / time.Second)
+		}
 		cfg.Pair = &pair
 	}
 	proc.m = New(cfg, epoch.Add(w.now))

@@ -12,8 +12,8 @@ import (
 //
 //   - A runner takes a session over from the other one only if a cause of the documentation permits
 //     it: the other process was ended, it has handed over, or with --peer-timeout it could not be
-//     heard for this time. In one such time at most two takeovers happen, and the second one is by
-//     the preferred runner.
+//     heard for this time. A runner that takes over again in one such time has waited since the
+//     takeover by the other one.
 //   - A server accepts no message of a process after another process has connected to it. Without
 //     --peer-timeout no server accepts one after another process has connected to any server.
 //   - A runner that was frozen sends no message on its earlier connections, and connects only after it
@@ -47,8 +47,6 @@ type holder struct {
 	// timed is the time without contact that has permitted the takeover by the holder. It is zero if
 	// another cause has.
 	timed span
-	// again is true if this was the second takeover in that time.
-	again bool
 }
 
 func (j *judgement) fail(a *act, format string, args ...any) {
@@ -78,10 +76,10 @@ func (j *judgement) checkFreeze(a *act) {
 	if !a.connect || j.timeout == 0 || j.saidGoodbye(1-a.runner(), a.at) {
 		return
 	}
-	// The process is confirmed only by the other runner, which it cannot hear. The preferred runner may
-	// take over after the timeout.
+	// The process is confirmed only by the other runner, which it cannot hear. It may take over after
+	// the timeout.
 	silence := j.silence(1-a.runner(), a.at, 0)
-	retake := a.runner() == 0 && a.at.Sub(f.to) >= j.timeout-early
+	retake := a.at.Sub(f.to) >= j.timeoutOf(a.runner())-early
 	if !silence.from.IsZero() && silence.from.Before(f.to) && !retake && j.processBegan(a.user, f.to) {
 		j.fail(a, "the runner continued at %s after a freeze of %s, and could not hear the other runner since", clock(f.to), f.to.Sub(f.from))
 	}
@@ -151,16 +149,16 @@ func (j *judgement) permits(from, to *holder) bool {
 	if silence.from.IsZero() || to.connected.Sub(silence.from) < j.timeoutOf(to.runner)-early && !j.retakes(from, to, silence) {
 		return false
 	}
-	to.timed, to.again = silence, from.timed.from.Equal(silence.from)
-	return !to.again || j.retakes(from, to, silence) && !from.again
+	to.timed = silence
+	return !from.timed.from.Equal(silence.from) || j.retakes(from, to, silence)
 }
 
-// retakes reports whether the preferred runner has waited for the timeout before it takes over again, since
-// it has lost its session, or has continued after a freeze.
+// retakes reports whether a runner has waited for its timeout before it takes over again, since it has lost
+// its session, or has continued after a freeze.
 func (j *judgement) retakes(from, to *holder, silence span) bool {
 	since := from.connected
 	if f, ok := j.freezeOf(to.runner, to.connected); ok && f.from.Before(since) {
 		since = f.to
 	}
-	return to.runner == 0 && from.timed.from.Equal(silence.from) && to.connected.Sub(since) >= j.timeout-early
+	return from.timed.from.Equal(silence.from) && to.connected.Sub(since) >= j.timeoutOf(to.runner)-early
 }

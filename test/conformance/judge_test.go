@@ -53,7 +53,11 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 		},
 		"cut, three takeovers": {
 			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
-			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(17, "l", "1-1")}, want: 1,
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(16.2, "l", "1-1")},
+		},
+		"cut, the third takeover too early": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(14, "l", "1-1")}, want: 1,
 		},
 		"frozen, publishes on the earlier connection": {
 			change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },

@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,26 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
+
+// The active runner has ended the sessions, and hands over at its end.
+func TestPair_DeletionComplete_OtherRunnerEndsWithoutConnecting(t *testing.T) {
+	t.Parallel()
+	local, remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"}), mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
+	b := manifest("pair", local.URL(), remote.URL())
+	pair := mqtttest.NewPair(t, b, false)
+	pair.Start()
+	active, standby := pair.Runners[0], pair.Runners[1]
+	active.WaitActive("primary", eventTimeout)
+	requestDeletion(standby, b, v1alpha1.DeletionDrain)
+	waitDeletion(standby, "the standby waits", func(d *v1alpha1.DeletionStatus) bool { return d.State == v1alpha1.DeletionDraining })
+	requestDeletion(active, b, v1alpha1.DeletionDrain)
+	wantExit(t, active, 0)
+	wantExit(t, standby, 0)
+	wantNoSession(t, localSide, b, local)
+	if log := standby.Log(); strings.Contains(log, "msg=connected") || !strings.Contains(log, "another runner has ended the sessions") {
+		t.Errorf("the log of the other runner:\n%s", log)
+	}
+}
 
 // deletionTimeoutSeconds bounds the work of the active runner. The standby does not work, so that its
 // time begins when it becomes active.
