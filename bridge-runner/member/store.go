@@ -194,6 +194,10 @@ func (s *store) carryOut(a role.Action) {
 	case role.Release:
 		s.released = true
 		s.write(func(ctx context.Context) (lease.Record, error) { return s.client.Release(ctx, expected) })
+	case role.Join:
+		entry := s.entry
+		entry.Checked = time.Now() // the API server does not store an object that has not changed
+		s.write(func(ctx context.Context) (lease.Record, error) { return s.client.Join(ctx, entry) })
 	}
 }
 

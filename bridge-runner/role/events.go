@@ -85,7 +85,8 @@ const (
 	Written Result = "written"
 	// Conflict means that the Lease had changed. Its present record comes with the result.
 	Conflict Result = "conflict"
-	// Unknown means that the API server has not answered. The write may succeed later.
+	// Unknown means that the API server has not answered, or refuses all writes. The write may succeed
+	// later.
 	Unknown Result = "unknown"
 )
 
@@ -101,7 +102,7 @@ type (
 	}
 	// LeaseUnreadable reports that ReadLease failed.
 	LeaseUnreadable struct{}
-	// LeaseWritten reports the end of Acquire, Renew or Release. Record is the present record. It is
+	// LeaseWritten reports the end of Acquire, Renew, Release or Join. Record is the present record. It is
 	// zero if the result is Unknown.
 	LeaseWritten struct {
 		Result Result

@@ -31,6 +31,9 @@ type lease struct {
 	unanswered uint64
 	// released is true if the claim was released, or the API server has not answered the release.
 	released bool
+	// writable is the record, by the time of its change, in which this member has written its entry, and
+	// unwritable is the record in which it has failed to. They are zero if there is none.
+	writable, unwritable time.Time
 
 	// reading is true while a ReadLease is under way.
 	reading bool
@@ -51,8 +54,10 @@ func (r Record) term() Term { return Term{Lease: r.Term} }
 // write is a write of the Lease.
 type write struct {
 	release bool
-	seq     uint64
-	at      time.Time
+	// join is true if the write changes only the entry of this member.
+	join bool
+	seq  uint64
+	at   time.Time
 }
 
 // observe processes a record. A watch may report a record that is older than a record that is
@@ -158,7 +163,8 @@ func (m *Machine) mayWrite() bool {
 
 func (m *Machine) write(a Action) {
 	_, release := a.(Release)
-	m.lease.writing = &write{release: release, seq: m.seq, at: m.now}
+	_, join := a.(Join)
+	m.lease.writing = &write{release: release, join: join, seq: m.seq, at: m.now}
 	m.do(a)
 }
 
@@ -185,7 +191,10 @@ func (m *Machine) writeEnded(e LeaseWritten) {
 	case Written:
 		m.observe(e.Record)
 		l.failing, l.released = false, w.release
-		if !w.release {
+		switch {
+		case w.join:
+			m.joined()
+		case !w.release:
 			l.changedAt, l.confirmed = m.now, w.seq
 			l.validUntil, l.writeAt = w.at.Add(m.cfg.Duration), w.at.Add(m.cfg.renewal())
 		}
@@ -195,10 +204,23 @@ func (m *Machine) writeEnded(e LeaseWritten) {
 	case Unknown:
 		l.failing, l.unanswered = true, w.seq
 		l.writeAt, l.released = m.now.Add(m.cfg.retry()), w.release
+		if w.join {
+			l.unwritable = l.changedAt
+		}
 	}
 	if m.state.claims() || m.state == SteppedDown {
 		m.adoptTerm()
 	}
+}
+
+// joined records that the API server accepts writes of this member. If it has refused them before, the
+// holder has time to renew the Lease, as after an outage.
+func (m *Machine) joined() {
+	l := &m.lease
+	if l.unwritable.Equal(l.changedAt) {
+		l.readSince = m.now
+	}
+	l.writable = l.changedAt
 }
 
 // adoptTerm raises the term of the claim to the term with which the member has written it.

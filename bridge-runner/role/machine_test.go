@@ -59,7 +59,7 @@ func (s *script) does(e Event, want ...Action) *script {
 	got := s.m.Step(e, s.now)
 	for i, a := range got {
 		switch a.(type) {
-		case Announce, Dial, Query, ReadLease, Acquire, Renew, Release:
+		case Announce, Dial, Query, ReadLease, Acquire, Renew, Release, Join:
 			got[i] = reflect.Zero(reflect.TypeOf(a)).Interface().(Action)
 		}
 	}
@@ -207,13 +207,13 @@ func TestStandby_NamedLongAgo_WaitsForTheLease(t *testing.T) {
 }
 
 func TestStandby_LeaseExpires_AsksConnectedMemberToHandOver(t *testing.T) {
-	s := standbyScript(t).expires(AskHandOver{peer}).does(Tick{})
+	s := standbyScript(t).asks().does(Tick{})
 	s.after(duration).does(Tick{}, Acquire{}, Announce{}).is(TakingOver)
 	s.does(PeerHandedOver{peer, Term{5, 1}}, Activate{Term{5, 1}}, Announce{}).is(Active)
 }
 
 func TestStandby_HasAnswered_DoesNotAcquireForTwoHeartbeats(t *testing.T) {
-	s := standbyScript(t).expires(AskHandOver{peer})
+	s := standbyScript(t).asks()
 	s.does(PeerAsked{peer, 1}, Answer{peer, 1}).does(PeerEnded{peer}, Dial{}).is(Standby)
 	s.does(DialFailed{To: peer, Dead: false})
 	s.after(time.Second).does(Tick{}, Dial{}).is(Standby)

@@ -28,8 +28,8 @@
 //     process is the exception: a member that is cut off from the API server cannot know a process that
 //     starts later, if the members cannot reach each other, either.
 //   - A member that was frozen writes nothing to a server before it is confirmed.
-//   - The end of a connection, and an API server that does not answer, change no role. If only the
-//     active member is cut off from the API server, it hands over when its Lease has expired.
+//   - The end of a connection, and an API server that does not answer or accepts no writes, change no
+//     role. If only the active member is cut off from it, this member hands over when its Lease expires.
 //   - When the faults end, one member becomes active, and stays active.
 //
 // # Evidence
@@ -46,8 +46,8 @@
 //   - Lease: the record has not changed for its duration although the API server answers, or it has no
 //     holder, or its holder is proven dead and no successor can exist. The standby writes the Lease
 //     first, and activates afterwards. The age of a record is the time since this member has observed
-//     its last change, by this member's clock. If the active member is connected, the standby asks it
-//     to hand over first.
+//     its last change, by this member's clock. If the active member is connected, and the standby can
+//     write its own entry in the Lease, it asks the active member to hand over first.
 //
 // # Permission
 //
@@ -142,7 +142,7 @@ type Machine struct {
 	// HandingOver. It changes only if the earlier successor cannot use the proof of this member's death
 	// any more.
 	successor ID
-	// asked is the request to hand over that waits for its effect. It is valid in Standby.
+	// asked is the latest request to hand over. It outlives changes of the role.
 	asked request
 	// handover is the progress of the state HandingOver.
 	handover handover

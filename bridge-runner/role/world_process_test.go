@@ -130,7 +130,7 @@ func (p *process) carryOut(a Action) {
 	switch a := a.(type) {
 	case ReadLease:
 		p.w.api.read(p, a)
-	case Acquire, Renew, Release:
+	case Acquire, Renew, Release, Join:
 		p.w.api.write(p, a)
 	case Dial:
 		p.dial(a)
