@@ -28,14 +28,17 @@ var (
 // group makes the bridges of this process forward while the process is the active member of its
 // group. It implements member.Bridges.
 //
-// Lock order: mu, then the lock of a gate or of the metrics. The methods of the member are called
-// without mu.
+// Lock order: reporting, then mu, then the lock of a gate or of the metrics. The methods of the member
+// are called without mu. The goroutine of the member does not take reporting.
 type group struct {
 	member  *member.Member
 	metrics *report.MemberMetrics
 	log     *slog.Logger
 	// state is the state of the bridge of this process, if the group has a Lease. Otherwise it is nil.
 	state *report.State
+
+	// reporting is held while the member receives whether it is warm, so that the latest report counts.
+	reporting sync.Mutex
 
 	mu sync.Mutex
 	// current is nil if this process is not active.
@@ -223,14 +226,6 @@ func (s *seat) unseat() {
 	delete(s.group.seats, s)
 }
 
-// warmed records that the bridge can start at once.
-func (s *seat) warmed() {
-	s.group.mu.Lock()
-	s.warm = true
-	s.group.mu.Unlock()
-	s.group.reportWarm()
-}
-
 // allAdded records that the bridges of the start are added.
 func (g *group) allAdded() {
 	if g == nil {
@@ -242,8 +237,10 @@ func (g *group) allAdded() {
 	g.reportWarm()
 }
 
-// reportWarm tells the member whether all bridges can start at once.
+// reportWarm reports to the member whether all bridges can start at once.
 func (g *group) reportWarm() {
+	g.reporting.Lock()
+	defer g.reporting.Unlock()
 	g.mu.Lock()
 	warm := g.complete
 	for s := range g.seats {

@@ -85,8 +85,9 @@ type RunnerStatus struct {
 	// +optional
 	Since metav1.Time `json:"since,omitzero"`
 
-	// warm is true if a standby can take over at once: it is connected to the active runner, and has
-	// loaded the manifest and probed the servers. It is absent for the active runner.
+	// warm is true if a standby can take over at once: it is connected to the active runner, has
+	// loaded the manifest and probed the servers, and reaches the servers in use. It is absent for
+	// the active runner.
 	// +optional
 	Warm *bool `json:"warm,omitempty"`
 
