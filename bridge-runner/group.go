@@ -78,6 +78,9 @@ func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
 func (g *group) Activate(began member.Activation) {
 	g.log.Info("this runner is active and forwards", "cause", began.Cause)
 	g.metrics.Activated(string(began.Cause))
+	if g.state != nil && began.Cause.Takeover() {
+		g.state.ForgetTakeover() // otherwise the first report would have the one before
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a := &activation{Activation: began}

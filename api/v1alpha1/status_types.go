@@ -39,7 +39,7 @@ type MQTTBridgeStatus struct {
 	Runners []RunnerStatus `json:"runners,omitempty"`
 
 	// lastTakeover is the latest change of the active runner. It is absent if there was none since
-	// the active runner started.
+	// the active runner started, and after a change until the bridge forwards again.
 	// +optional
 	LastTakeover *TakeoverRecord `json:"lastTakeover,omitempty"`
 
