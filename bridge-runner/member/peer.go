@@ -26,12 +26,21 @@ func parseIdentity(text string) role.ID {
 }
 
 func stateOf(a role.Announcement) peer.State {
-	return peer.State{Role: string(a.State), Term: peer.Term(a.Term), Warm: a.Warm, Successor: identity(a.Successor)}
+	return peer.State{
+		Role: string(a.State), Term: peer.Term(a.Term), Warm: a.Warm, Successor: identity(a.Successor),
+		LeaseMillis: a.Duration.Milliseconds(),
+	}
 }
 
 func announcementOf(s peer.State) role.Announcement {
-	return role.Announcement{State: role.State(s.Role), Term: role.Term(s.Term), Warm: s.Warm, Successor: parseIdentity(s.Successor)}
+	return role.Announcement{
+		State: role.State(s.Role), Term: role.Term(s.Term), Warm: s.Warm, Successor: parseIdentity(s.Successor),
+		Duration: time.Duration(min(max(s.LeaseMillis, 0), maxLease.Milliseconds())) * time.Millisecond,
+	}
 }
+
+// maxLease is the longest duration of the Lease that is accepted from another member.
+const maxLease = time.Hour
 
 // handler receives the events of connections.
 type handler struct{ m *Member }

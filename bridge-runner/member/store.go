@@ -31,8 +31,9 @@ type LeaseConfig struct {
 }
 
 const (
-	// shortestSilence is the shortest limit for the silence of another member.
-	shortestSilence = time.Second
+	// shortestSilence is the shortest limit for the silence of another member. It is longer than the interval
+	// of heartbeats of each member, whatever its duration of the Lease is.
+	shortestSilence = 3 * time.Second
 	// shortestRequest and longestRequest limit the timeout of requests to the API server.
 	shortestRequest, longestRequest = time.Second, 2 * time.Second
 )

@@ -52,7 +52,7 @@ func (m *Machine) decideActive() {
 func (m *Machine) nameSuccessor() {
 	if i := m.find(m.successor); i >= 0 && !m.isDead(m.successor) {
 		p := m.members[i]
-		if p.connected || m.now.Sub(p.endedAt) < 2*m.cfg.Duration {
+		if p.connected || m.now.Sub(p.endedAt) < 2*m.longerDuration(p) {
 			return
 		}
 	}
@@ -124,7 +124,12 @@ func (m *Machine) receiveQuery(e PeerAsked) {
 	m.do(Answer(e))
 }
 
-func (m *Machine) promise() { m.promisedUntil = m.now.Add(2 * m.cfg.Heartbeat()) }
+// longestHeartbeat is the longest [Config.Heartbeat]. It does not depend on the duration, so that members with
+// different durations do not treat each other as silent.
+const longestHeartbeat = time.Second
+
+// promise begins a promise. It lasts longer than the permission of each member, whatever its duration is.
+func (m *Machine) promise() { m.promisedUntil = m.now.Add(2 * longestHeartbeat) }
 
 // promised reports whether a promise holds.
 func (m *Machine) promised() bool { return m.now.Before(m.promisedUntil) }

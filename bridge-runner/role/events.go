@@ -55,6 +55,8 @@ type Announcement struct {
 	Warm bool
 	// Successor is the standby that may become active by the proof of the member's death alone.
 	Successor ID
+	// Duration is the member's duration of the Lease. It is 0 if it is not known.
+	Duration time.Duration
 }
 
 // Record is the content of the Lease.

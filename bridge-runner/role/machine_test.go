@@ -46,7 +46,7 @@ func standbyScript(t *testing.T) *script {
 	s := newScript(t, nil)
 	s.record.Holder, s.record.Term = peer, 5
 	s.m.Step(LeaseObserved{Record: s.record}, s.now)
-	s.m.Step(PeerConnected{peer, Announcement{Active, Term{5, 0}, true, self}}, s.now)
+	s.m.Step(PeerConnected{peer, Announcement{State: Active, Term: Term{5, 0}, Warm: true, Successor: self}}, s.now)
 	return s.is(Standby)
 }
 
@@ -193,7 +193,7 @@ func TestStandby_ActivePodHasAnotherProcess_TakesOver(t *testing.T) {
 func TestStandby_NotSuccessor_WaitsForTheLease(t *testing.T) {
 	s := standbyScript(t)
 	third := ID{"c", "1"}
-	s.does(PeerHeartbeat{peer, Announcement{Active, Term{5, 0}, true, third}})
+	s.does(PeerHeartbeat{peer, Announcement{State: Active, Term: Term{5, 0}, Warm: true, Successor: third}})
 	s.does(PeerConnected{third, Announcement{State: Standby, Warm: true}})
 	s.does(PeerGoodbye{peer}).is(Standby)
 	s.expires(Acquire{}, Announce{}).is(TakingOver)

@@ -101,15 +101,15 @@ func (s State) waits() bool { return s == Starting || s == Standby || s == Takin
 type Config struct {
 	// Self is the identity of this process.
 	Self ID
-	// Duration is the time for which the Lease is valid after a renewal. It is greater than 0. All other
-	// times are fractions of it.
+	// Duration is the time for which the Lease is valid after a renewal. It is greater than 0. Most other
+	// times are fractions of it. While a user changes it, the members of a group have different durations.
 	Duration time.Duration
 	// Pair is not nil if there is no Lease: the group has two members, and no API server.
 	Pair *Pair
 }
 
-// Heartbeat is the interval of ticks and heartbeats.
-func (c *Config) Heartbeat() time.Duration { return c.Duration / 15 }
+// Heartbeat is the interval of ticks and heartbeats. A permission lasts for the same time.
+func (c *Config) Heartbeat() time.Duration { return min(c.Duration/15, longestHeartbeat) }
 
 // FreezeLimit is the time without a tick after which the driver stops forwarding and reports Froze.
 // It is less than the time for which the Lease remains valid when its next renewal is due.
@@ -191,7 +191,7 @@ func (m *Machine) State() State { return m.state }
 
 // Announcement is the state that the driver sends in each hello, heartbeat and answer.
 func (m *Machine) Announcement() Announcement {
-	a := Announcement{State: m.state, Warm: m.warm}
+	a := Announcement{State: m.state, Warm: m.warm, Duration: m.cfg.Duration}
 	if !m.state.waits() {
 		a.Term = m.term
 	}
