@@ -67,11 +67,14 @@ type store struct {
 // useLease makes the settings of a group with a Lease.
 func (m *Member) useLease(group *peer.Config, own peer.Fingerprint) error {
 	cfg := m.cfg.Lease
-	m.role = role.Config{Self: role.ID{Pod: cfg.Pod, Process: rand.Text()}, Duration: cfg.Duration}
+	m.role = role.Config{
+		Self: role.ID{Pod: cfg.Pod, Process: rand.Text()}, Duration: cfg.Duration,
+		RequestTimeout: min(max(cfg.Duration/10, shortestRequest), longestRequest),
+	}
 	self := identity(m.role.Self)
 	client, err := lease.New(cfg.Cluster, lease.Config{
 		Namespace: cfg.Namespace, Name: cfg.Name, Identity: self, Duration: cfg.Duration,
-		Timeout: min(max(cfg.Duration/10, shortestRequest), longestRequest), Log: m.cfg.Log,
+		Timeout: m.role.RequestTimeout, Log: m.cfg.Log,
 	})
 	if err != nil {
 		return err

@@ -41,8 +41,8 @@ type lease struct {
 	readBegan time.Time
 	// readFailed is true if the latest ReadLease failed.
 	readFailed bool
-	// readSince is the start of the first ReadLease in a series of successes that returned this record.
-	// It is zero if there is none.
+	// readSince is the end of the first ReadLease in a series of successes that returned this record: the
+	// API server may have been down before. It is zero if there is none.
 	readSince time.Time
 	// readAt is the start of the latest ReadLease of this series.
 	readAt time.Time
@@ -94,7 +94,7 @@ func (m *Machine) readEnded(ok bool) {
 	case !ok:
 		l.readSince = time.Time{}
 	case l.readSince.IsZero():
-		l.readSince, l.readAt = l.readBegan, l.readBegan
+		l.readSince, l.readAt = m.now, l.readBegan
 	default:
 		l.readAt = l.readBegan
 	}
@@ -134,17 +134,25 @@ func (m *Machine) expired() bool {
 
 func (m *Machine) expiry() time.Time { return m.lease.changedAt.Add(m.lease.record.Duration) }
 
+// grace is the time that the holder needs at most to renew the Lease when an API server that was down
+// answers again: a request that is not answered ends, then the holder pauses, and then it repeats the request.
+func (m *Machine) grace() time.Duration {
+	holder := Config{Duration: m.lease.record.Duration}
+	return max(holder.Duration/3, m.cfg.RequestTimeout+holder.retry()+2*holder.Heartbeat())
+}
+
 // provenExpired reports whether the Lease has expired although the API server answers. Reads must
-// return the same record for a third of the duration, the latest after the expiry. So the holder has
-// had time to renew the Lease when an API server that was down answers again.
+// return the same record for the time grace, the latest after the expiry. They begin early enough for
+// this, but after the next renewal is due, so that a holder that renews the Lease causes none.
 func (m *Machine) provenExpired() bool {
 	l := &m.lease
-	third := l.record.Duration / 3
-	if !l.known || m.now.Before(m.expiry().Add(-third)) {
+	grace := m.grace()
+	early := min(grace+2*m.cfg.Heartbeat(), l.record.Duration/2)
+	if !l.known || m.now.Before(m.expiry().Add(-early)) {
 		return false
 	}
 	decisive := m.expiry()
-	if end := l.readSince.Add(third); end.After(decisive) {
+	if end := l.readSince.Add(grace); end.After(decisive) {
 		decisive = end
 	}
 	if !l.readSince.IsZero() && !l.readAt.Before(decisive) {

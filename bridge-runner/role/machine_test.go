@@ -260,7 +260,7 @@ func TestLeaseObserved_NoDuration_ExpiresAfterOwnDuration(t *testing.T) {
 	s := newScript(t, nil)
 	s.record.Holder, s.record.Term, s.record.Duration = peer, 5, 0
 	s.does(LeaseObserved{Record: s.record}, Dial{}, Announce{}).does(DialFailed{To: peer})
-	s.after(2*duration/3-1).does(Tick{}, Dial{})
+	s.after(8*time.Second-1).does(Tick{}, Dial{}) // two heartbeats before the last third
 	s.after(1).does(Tick{}, ReadLease{})
 }
 

@@ -104,6 +104,8 @@ type Config struct {
 	// Duration is the time for which the Lease is valid after a renewal. It is greater than 0. Most other
 	// times are fractions of it. While a user changes it, the members of a group have different durations.
 	Duration time.Duration
+	// RequestTimeout bounds a request to the API server. It is not used in a Pair.
+	RequestTimeout time.Duration
 	// Pair is not nil if there is no Lease: the group has two members, and no API server.
 	Pair *Pair
 }

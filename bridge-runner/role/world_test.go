@@ -154,7 +154,7 @@ func (w *world) start(p *pod) {
 	proc := &process{w: w, pod: p, id: id, ticked: w.now, conns: map[*process]*end{}}
 	proc.runs, proc.suspended = make([]bool, len(w.servers)/2), make([]bool, len(w.servers)/2)
 	proc.sessions = make([]bool, len(w.servers))
-	cfg := Config{Self: id, Duration: duration}
+	cfg := Config{Self: id, Duration: duration, RequestTimeout: requestTimeout}
 	if w.pair != nil {
 		pair := *w.pair
 		pair.Preferred, pair.Peer = p.index == 0, w.pods[1-p.index].name
