@@ -105,10 +105,18 @@ func (m *Member) current(c *peer.Conn) (id role.ID, ok bool) {
 	return id, c != nil && m.conns[id].Conn == c
 }
 
-// hear records when another member was last active.
+// forwards reports whether a member in this state forwards, or drains.
+func forwards(s role.State) bool { return s == role.Active || s == role.HandingOver }
+
+// hear records when another member was last active. The own knowledge of a member that was active before is
+// obsolete then. Before, the next active member may still need it, if the connection ends.
 func (m *Member) hear(id role.ID, s peer.State) {
-	if role.State(s.Role) == role.Active {
-		m.heardAt, m.active = time.Now(), id
+	if role.State(s.Role) != role.Active {
+		return
+	}
+	m.heardAt, m.active = time.Now(), id
+	if !forwards(m.machine.State()) {
+		m.endpoint.ForgetKnowledge()
 	}
 }
 
@@ -131,6 +139,9 @@ func (m *Member) receive(c *peer.Conn, message peer.Message) {
 	case *peer.HandOver:
 		m.step(role.PeerHandedOver{From: id, Term: role.Term(message.Term)})
 	case *peer.Knowledge:
+		if forwards(m.machine.State()) {
+			return // a member that was active before knows less than this one
+		}
 		m.mu.Lock()
 		m.knowledge[message.Bridge] = message
 		m.mu.Unlock()
