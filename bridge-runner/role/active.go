@@ -81,15 +81,20 @@ func (m *Machine) fence(e SessionEnded) {
 }
 
 // requestConnect processes the request for a CONNECT packet, which would end the session of another
-// member that has become active.
+// member that has become active. A bridge that is suspended requests it again when it is resumed.
 func (m *Machine) requestConnect(e ConnectRequested) {
 	switch {
-	case !m.state.claims():
+	case !m.state.claims() || m.suspended(e.Bridge):
 	case m.permits():
 		m.do(Permit(e))
 	default:
 		m.doubtBridge(fence{bridge: e.Bridge, seq: m.seq, at: m.now, other: m.peer()})
 	}
+}
+
+// suspended reports whether a bridge is suspended.
+func (m *Machine) suspended(bridge string) bool {
+	return slices.ContainsFunc(m.fences, func(f fence) bool { return f.suspended && f.bridge == bridge })
 }
 
 // doubtBridge adds a fence, or joins it with an earlier fence of the bridge.

@@ -153,7 +153,8 @@ type (
 		Asked uint64
 	}
 	// ConnectRequested reports that the driver is about to write a CONNECT packet for a bridge. It writes
-	// the packet when the machine permits it.
+	// the packet when the machine permits it. If the bridge is suspended, the driver requests it again
+	// after Resume.
 	ConnectRequested struct{ Bridge string }
 	// SessionEnded reports that a server has ended an established session of a bridge. Taken is true if
 	// the server says that another client has taken the session over, as MQTT 5 permits.
