@@ -60,6 +60,7 @@ func (a *api) write(p *process, action Action) {
 		switch action := action.(type) {
 		case Acquire:
 			next.Holder, next.Term, expected = p.id, action.Term, action.Expected.Version
+			next.Duration = p.pod.duration
 			if action.Term <= a.record.Term && expected == a.record.Version {
 				w.violate("%v acquires the Lease with the term %d after %d", p.id, action.Term, a.record.Term)
 			}
