@@ -28,14 +28,17 @@ var (
 // group makes the bridges of this process forward while the process is the active member of its
 // group. It implements member.Bridges.
 //
-// Lock order: mu, then the lock of a gate or of the metrics. The methods of the member are called
-// without mu.
+// Lock order: reporting, then mu, then the lock of a gate or of the metrics. The methods of the member
+// are called without mu. The goroutine of the member does not take reporting.
 type group struct {
 	member  *member.Member
 	metrics *report.MemberMetrics
 	log     *slog.Logger
 	// state is the state of the bridge of this process, if the group has a Lease. Otherwise it is nil.
 	state *report.State
+
+	// reporting is held while the member receives whether it is warm, so that the latest report counts.
+	reporting sync.Mutex
 
 	mu sync.Mutex
 	// current is nil if this process is not active.
@@ -75,6 +78,9 @@ func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
 func (g *group) Activate(began member.Activation) {
 	g.log.Info("this runner is active and forwards", "cause", began.Cause)
 	g.metrics.Activated(string(began.Cause))
+	if g.state != nil && began.Cause.Takeover() {
+		g.state.ForgetTakeover() // otherwise the first report would have the one before
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a := &activation{Activation: began}
@@ -237,8 +243,10 @@ func (g *group) allAdded() {
 	g.reportWarm()
 }
 
-// reportWarm tells the member whether all bridges can start at once.
+// reportWarm reports to the member whether all bridges can start at once.
 func (g *group) reportWarm() {
+	g.reporting.Lock()
+	defer g.reporting.Unlock()
 	g.mu.Lock()
 	warm := g.complete
 	for s := range g.seats {

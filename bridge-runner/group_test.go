@@ -7,6 +7,10 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 )
 
 // While a bridge of a host drains, because its file was removed, the file may be added again. Then the
@@ -24,5 +28,20 @@ func TestGroup_BridgeIsAddedAgainWhileItDrains_BothAreReached(t *testing.T) {
 	}
 	if gates := g.gatesOf("plant/b"); len(gates) != 1 || gates[0] != other.gate {
 		t.Errorf("the group has %d gates of another bridge, want 1", len(gates))
+	}
+}
+
+// The first report after a takeover must not have the takeover before, which the operator would report
+// again.
+func TestActivate_TakeoverAfterAnEarlierOne_ForgetsTheEarlierOne(t *testing.T) {
+	for cause, want := range map[member.Cause]bool{member.HandedOver: false, member.PeerEnded: false, member.Confirmed: true} {
+		g := newGroup(report.NewRegistry().AddMember(nil), slog.New(slog.DiscardHandler))
+		st := report.NewState(manifestOf("test", "x", "mqtt://r.example", "").MQTTBridge, report.Runner(), report.NewMetrics())
+		g.reportTo(st)
+		st.SetTakeover(&v1alpha1.TakeoverRecord{From: "pod-2", Reason: v1alpha1.TakeoverHandedOver})
+		g.Activate(member.Activation{Cause: cause})
+		if got := st.Status().LastTakeover; (got != nil) != want {
+			t.Errorf("%s: the latest takeover is %+v", cause, got)
+		}
 	}
 }

@@ -76,6 +76,9 @@ type instance struct {
 	bridge   *bridge
 	deletion *deletion
 	running  *version
+	// requested is the latest manifest. Its requests apply, although it may be for another pod: then this pod
+	// is being replaced.
+	requested *config.Manifest
 	// pending is the version to run after the restart that has been requested. It is nil if none
 	// has been.
 	pending *version
@@ -99,6 +102,7 @@ func newInstance(m *config.Manifest, s setup) (*instance, error) {
 	i.log = report.Async(slog.New(handler).With(s.attributes...))
 	i.state = report.NewState(m.MQTTBridge, report.Runner(), s.metrics)
 	i.reportIgnoredFields(m)
+	i.requested = m
 	i.buildLocked(v) // no other goroutine uses i yet
 	return i, nil
 }
@@ -109,7 +113,7 @@ func (i *instance) buildLocked(v *version) {
 	i.bridge = newBridge(v, &i.setup, i.state, i.log)
 	i.alive.Store(i.bridge.alive)
 	i.deletion = newDeletion(i.bridge, v.manifest.MQTTBridge, i.state, i.log)
-	i.requestLocked(v.manifest)
+	i.requestLocked(i.requested)
 }
 
 // requestLocked applies the parts of a manifest that request something from the running bridge.
@@ -124,6 +128,7 @@ func (i *instance) Apply(next *config.Manifest, ofPod bool) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if !ofPod {
+		i.requested = next
 		i.requestLocked(next)
 		return nil
 	}
@@ -131,6 +136,7 @@ func (i *instance) Apply(next *config.Manifest, ofPod bool) error {
 	if err != nil {
 		return err
 	}
+	i.requested = next
 	i.reportIgnoredFields(next)
 	i.level.Set(v.settings.LogLevel)
 	if i.pending == nil && i.updateLocked(v) {

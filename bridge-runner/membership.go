@@ -116,7 +116,7 @@ func (g *group) status() *member.Status {
 
 // Causes of a member that is not ready.
 var (
-	errWarming = errors.New("the standby has not probed all servers yet")
+	errWarming = errors.New("the standby has not probed all servers yet, or it does not reach a server that the active runner uses; if this lasts, compare the servers in the status of both runners")
 	errAlone   = errors.New("the runner has reached neither another member of its group nor the Lease")
 )
 

@@ -5,7 +5,7 @@ package main
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
@@ -94,7 +94,7 @@ func (i *instance) standBy(work context.Context, b *bridge) *activation {
 	i.state.SetStandby(true)
 	warming, stop := context.WithCancel(work)
 	defer stop()
-	b.warm(warming, i.seat.warming())
+	b.warm(warming, i.seat)
 	for {
 		select {
 		case <-changed:
@@ -119,29 +119,69 @@ func (s *seat) begin() {
 	s.group.reportWarm()
 }
 
-// warming returns the function that records that the present version of the bridge can start at once.
-func (s *seat) warming() (warmed func()) {
+// version returns the number of the present version of the bridge.
+func (s *seat) version() int {
 	s.group.mu.Lock()
 	defer s.group.mu.Unlock()
-	version := s.versions
-	return func() {
-		s.group.mu.Lock()
-		s.warm = s.warm || s.versions == version
-		s.group.mu.Unlock()
-		s.group.reportWarm()
-	}
+	return s.versions
 }
 
-// warm keeps both connectors warm until the context ends. It does not wait. warmed is called when all
-// servers have been probed once.
-func (b *bridge) warm(ctx context.Context, warmed func()) {
-	var left atomic.Int32
-	left.Store(sides)
-	probed := func() {
-		if left.Add(-1) == 0 && ctx.Err() == nil {
-			warmed()
-		}
+// warm keeps both connectors warm until the context ends. It does not wait. When all servers have been
+// probed, and after each further round of probes of a side, it records whether the bridge can start at once.
+func (b *bridge) warm(ctx context.Context, s *seat) {
+	w := &warmth{seat: s, version: s.version(), sides: map[string]bool{}}
+	probed := func(side string) func(map[string]bool) bool {
+		return func(passed map[string]bool) bool { return w.probed(ctx, side, passed) }
 	}
-	go b.local.Warm(ctx, probed)
-	go b.remote.Warm(ctx, probed)
+	go b.local.Warm(ctx, probed(manifest.SideLocal))
+	go b.remote.Warm(ctx, probed(manifest.SideRemote))
+}
+
+// warmth says whether the bridge of a standby can start at once.
+type warmth struct {
+	seat *seat
+	// version is the version of the bridge.
+	version int
+
+	// mu guards the fields below. It is held while the result is recorded, so that the latest one counts.
+	mu sync.Mutex
+	// sides says whether a side can start at once. A side that has not been probed is missing.
+	sides map[string]bool
+	// recorded is the result that the seat has. It is nil if there is none.
+	recorded *bool
+}
+
+// probed receives the results of a round of probes of a side, and returns whether the side can start at once.
+func (w *warmth) probed(ctx context.Context, side string, passed map[string]bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sides[side] = startsAtOnce(passed, w.seat.group.member.Knowledge(w.seat.name), side)
+	warm := w.sides[manifest.SideLocal] && w.sides[manifest.SideRemote]
+	if len(w.sides) == sides && ctx.Err() == nil && (w.recorded == nil || *w.recorded != warm) {
+		w.recorded = &warm
+		w.seat.setWarm(w.version, warm)
+	}
+	return w.sides[side]
+}
+
+// setWarm records whether a version of the bridge can start at once.
+func (s *seat) setWarm(version int, warm bool) {
+	s.group.mu.Lock()
+	if s.versions == version {
+		s.warm = warm
+	}
+	s.group.mu.Unlock()
+	s.group.reportWarm()
+}
+
+// startsAtOnce reports whether a side of a standby can start at once: its latest probe of the server that
+// the active runner uses has succeeded. If the active runner uses no server, or a server that is not in the
+// list of the standby, nothing is known against the standby. passed are the results of the probes. It is nil
+// if there are none.
+func startsAtOnce(passed map[string]bool, active *peer.Knowledge, side string) bool {
+	if active == nil {
+		return true
+	}
+	ok, probed := passed[active.Sides[side].Active]
+	return ok || !probed
 }

@@ -37,7 +37,7 @@ const (
 	msgUnforwardable = "%s: no server accepts a message of %d bytes to %s: %s: %s" // localToRemote or remoteToLocal; reason and message of the runner
 
 	msgNoStandby       = "no second runner is ready to take over: %s" // the cause
-	msgStandbyNotWarm  = "runner pod %s runs, but is not a warm standby of %s; check that the pods of the bridge reach each other on TCP port %d, also through NetworkPolicies, and check the log of the pod"
+	msgStandbyNotWarm  = "runner pod %s runs, but is not a warm standby of %s; check that the pods of the bridge reach each other on TCP port %d, also through NetworkPolicies, that both reach the servers in use, and check the log of the pod"
 	msgStandbyNoPod    = "Deployment %s has created no second pod; check its conditions: kubectl describe deployment"
 	msgStandbyNodeLost = "the node of runner pod %s does not answer; check the node: kubectl get nodes"
 	msgApplied         = "the operator has changed child objects of the bridge, such as the Deployment; the changes are being rolled out"

@@ -39,7 +39,7 @@ type MQTTBridgeStatus struct {
 	Runners []RunnerStatus `json:"runners,omitempty"`
 
 	// lastTakeover is the latest change of the active runner. It is absent if there was none since
-	// the active runner started.
+	// the active runner started, and after a change until the bridge forwards again.
 	// +optional
 	LastTakeover *TakeoverRecord `json:"lastTakeover,omitempty"`
 
@@ -85,8 +85,9 @@ type RunnerStatus struct {
 	// +optional
 	Since metav1.Time `json:"since,omitzero"`
 
-	// warm is true if a standby can take over at once: it is connected to the active runner, and has
-	// loaded the manifest and probed the servers. It is absent for the active runner.
+	// warm is true if a standby can take over at once: it is connected to the active runner, has
+	// loaded the manifest and probed the servers, and reaches the servers in use. It is absent for
+	// the active runner.
 	// +optional
 	Warm *bool `json:"warm,omitempty"`
 

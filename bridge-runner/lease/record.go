@@ -73,6 +73,9 @@ type Member struct {
 	Fingerprint string `json:"fingerprint"`
 	// Started is the start of the process by the member's clock. It gives the order.
 	Started time.Time `json:"started"`
+	// Checked is the latest time, by the member's clock, at which the member has written the entry to
+	// find out whether it can write the Lease. It is zero if it never has.
+	Checked time.Time `json:"checked,omitzero"`
 }
 
 func (m Member) annotation() string {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,9 @@ type groupOf struct {
 	lease string
 	// links are the connections of the members to the API server.
 	links []*mqtttest.Proxy
+
+	// refuses makes the API server answer reads and refuse writes, as with a full etcd.
+	refuses atomic.Bool
 
 	mu sync.Mutex // guards requests
 	// requests is the number of requests of all members to the API server, by method, without watches.
@@ -152,6 +156,12 @@ func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.group.mu.Lock()
 		c.group.requests[r.Method]++
 		c.group.mu.Unlock()
+	}
+	if c.group.refuses.Load() && r.Method == http.MethodPut {
+		return &http.Response{
+			StatusCode: http.StatusInternalServerError, Status: "500 etcdserver: mvcc: database space exceeded",
+			Header: http.Header{}, Body: http.NoBody, Request: r,
+		}, nil
 	}
 	return c.next.RoundTrip(r)
 }

@@ -120,6 +120,19 @@ func TestLease_APIServerStopped_ChangesNothingAndProofSuffices(t *testing.T) {
 	b.waitStatus(func(s Status) bool { return s.Term == 2 })
 }
 
+// Otherwise the members would hand over to each other without an end.
+func TestLease_APIServerRefusesWrites_ChangesNothing(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	a, b := g.addTwo()
+	g.refuses.Store(true)
+	g.unchanged(3*leaseDuration, a, b)
+	g.refuses.Store(false)
+	a.waitStatus(func(s Status) bool { return s.Term == 1 })
+	g.unchanged(2*leaseDuration, a, b)
+	g.waitHolder(a, 1)
+}
+
 func TestLease_ActiveFrozen_StandbyAcquiresAndTheOtherStepsDown(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t)

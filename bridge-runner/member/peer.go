@@ -26,12 +26,21 @@ func parseIdentity(text string) role.ID {
 }
 
 func stateOf(a role.Announcement) peer.State {
-	return peer.State{Role: string(a.State), Term: peer.Term(a.Term), Warm: a.Warm, Successor: identity(a.Successor)}
+	return peer.State{
+		Role: string(a.State), Term: peer.Term(a.Term), Warm: a.Warm, Successor: identity(a.Successor),
+		LeaseMillis: a.Duration.Milliseconds(),
+	}
 }
 
 func announcementOf(s peer.State) role.Announcement {
-	return role.Announcement{State: role.State(s.Role), Term: role.Term(s.Term), Warm: s.Warm, Successor: parseIdentity(s.Successor)}
+	return role.Announcement{
+		State: role.State(s.Role), Term: role.Term(s.Term), Warm: s.Warm, Successor: parseIdentity(s.Successor),
+		Duration: time.Duration(min(max(s.LeaseMillis, 0), maxLease.Milliseconds())) * time.Millisecond,
+	}
 }
+
+// maxLease is the longest duration of the Lease that is accepted from another member.
+const maxLease = time.Hour
 
 // handler receives the events of connections.
 type handler struct{ m *Member }
@@ -96,10 +105,18 @@ func (m *Member) current(c *peer.Conn) (id role.ID, ok bool) {
 	return id, c != nil && m.conns[id].Conn == c
 }
 
-// hear records when another member was last active.
+// forwards reports whether a member in this state forwards, or drains.
+func forwards(s role.State) bool { return s == role.Active || s == role.HandingOver }
+
+// hear records when another member was last active. The own knowledge of a member that was active before is
+// obsolete then. Before, the next active member may still need it, if the connection ends.
 func (m *Member) hear(id role.ID, s peer.State) {
-	if role.State(s.Role) == role.Active {
-		m.heardAt, m.active = time.Now(), id
+	if role.State(s.Role) != role.Active {
+		return
+	}
+	m.heardAt, m.active = time.Now(), id
+	if !forwards(m.machine.State()) {
+		m.endpoint.ForgetKnowledge()
 	}
 }
 
@@ -122,6 +139,9 @@ func (m *Member) receive(c *peer.Conn, message peer.Message) {
 	case *peer.HandOver:
 		m.step(role.PeerHandedOver{From: id, Term: role.Term(message.Term)})
 	case *peer.Knowledge:
+		if forwards(m.machine.State()) {
+			return // a member that was active before knows less than this one
+		}
 		m.mu.Lock()
 		m.knowledge[message.Bridge] = message
 		m.mu.Unlock()

@@ -31,8 +31,9 @@ type LeaseConfig struct {
 }
 
 const (
-	// shortestSilence is the shortest limit for the silence of another member.
-	shortestSilence = time.Second
+	// shortestSilence is the shortest limit for the silence of another member. It is longer than the interval
+	// of heartbeats of each member, whatever its duration of the Lease is.
+	shortestSilence = 3 * time.Second
 	// shortestRequest and longestRequest limit the timeout of requests to the API server.
 	shortestRequest, longestRequest = time.Second, 2 * time.Second
 )
@@ -66,11 +67,14 @@ type store struct {
 // useLease makes the settings of a group with a Lease.
 func (m *Member) useLease(group *peer.Config, own peer.Fingerprint) error {
 	cfg := m.cfg.Lease
-	m.role = role.Config{Self: role.ID{Pod: cfg.Pod, Process: rand.Text()}, Duration: cfg.Duration}
+	m.role = role.Config{
+		Self: role.ID{Pod: cfg.Pod, Process: rand.Text()}, Duration: cfg.Duration,
+		RequestTimeout: min(max(cfg.Duration/10, shortestRequest), longestRequest),
+	}
 	self := identity(m.role.Self)
 	client, err := lease.New(cfg.Cluster, lease.Config{
 		Namespace: cfg.Namespace, Name: cfg.Name, Identity: self, Duration: cfg.Duration,
-		Timeout: min(max(cfg.Duration/10, shortestRequest), longestRequest), Log: m.cfg.Log,
+		Timeout: m.role.RequestTimeout, Log: m.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -194,6 +198,10 @@ func (s *store) carryOut(a role.Action) {
 	case role.Release:
 		s.released = true
 		s.write(func(ctx context.Context) (lease.Record, error) { return s.client.Release(ctx, expected) })
+	case role.Join:
+		entry := s.entry
+		entry.Checked = time.Now() // the API server does not store an object that has not changed
+		s.write(func(ctx context.Context) (lease.Record, error) { return s.client.Join(ctx, entry) })
 	}
 }
 

@@ -24,6 +24,8 @@ type State struct {
 	// Successor is the identity of the member that may become active by the proof of this member's
 	// death alone. It is empty if there is none.
 	Successor string `json:"successor,omitempty"`
+	// LeaseMillis is the member's duration of the Lease, in milliseconds. It is 0 if it is not known.
+	LeaseMillis int64 `json:"leaseMs,omitempty"`
 }
 
 // Term orders the members that have been active. It is zero if a member has no claim to be active.

@@ -175,6 +175,14 @@ func (e *Endpoint) SetKnowledge(k *Knowledge) {
 	}
 }
 
+// ForgetKnowledge forgets the knowledge of this member about the servers of all bridges, because another
+// member is active. Queued messages are sent nevertheless.
+func (e *Endpoint) ForgetKnowledge() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clear(e.knowledge)
+}
+
 // hello returns the first message of this member.
 func (e *Endpoint) hello() *Hello {
 	e.mu.Lock()

@@ -48,6 +48,14 @@ func (st *State) SetTakeover(t *v1alpha1.TakeoverRecord) {
 	st.updateReadyLocked(time.Now())
 }
 
+// ForgetTakeover forgets how this runner has become active earlier, because another runner was active since.
+func (st *State) ForgetTakeover() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.takeover = nil
+	st.signalChange()
+}
+
 // runnersLocked returns the entries of the runners, this one first.
 func (st *State) runnersLocked() []v1alpha1.RunnerStatus {
 	own := *st.runner.DeepCopy()

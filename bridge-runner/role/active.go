@@ -52,7 +52,7 @@ func (m *Machine) decideActive() {
 func (m *Machine) nameSuccessor() {
 	if i := m.find(m.successor); i >= 0 && !m.isDead(m.successor) {
 		p := m.members[i]
-		if p.connected || m.now.Sub(p.endedAt) < 2*m.cfg.Duration {
+		if p.connected || m.now.Sub(p.endedAt) < 2*m.longerDuration(p) {
 			return
 		}
 	}
@@ -81,15 +81,20 @@ func (m *Machine) fence(e SessionEnded) {
 }
 
 // requestConnect processes the request for a CONNECT packet, which would end the session of another
-// member that has become active.
+// member that has become active. A bridge that is suspended requests it again when it is resumed.
 func (m *Machine) requestConnect(e ConnectRequested) {
 	switch {
-	case !m.state.claims():
+	case !m.state.claims() || m.suspended(e.Bridge):
 	case m.permits():
 		m.do(Permit(e))
 	default:
 		m.doubtBridge(fence{bridge: e.Bridge, seq: m.seq, at: m.now, other: m.peer()})
 	}
+}
+
+// suspended reports whether a bridge is suspended.
+func (m *Machine) suspended(bridge string) bool {
+	return slices.ContainsFunc(m.fences, func(f fence) bool { return f.suspended && f.bridge == bridge })
 }
 
 // doubtBridge adds a fence, or joins it with an earlier fence of the bridge.
@@ -124,7 +129,12 @@ func (m *Machine) receiveQuery(e PeerAsked) {
 	m.do(Answer(e))
 }
 
-func (m *Machine) promise() { m.promisedUntil = m.now.Add(2 * m.cfg.Heartbeat()) }
+// longestHeartbeat is the longest [Config.Heartbeat]. It does not depend on the duration, so that members with
+// different durations do not treat each other as silent.
+const longestHeartbeat = time.Second
+
+// promise begins a promise. It lasts longer than the permission of each member, whatever its duration is.
+func (m *Machine) promise() { m.promisedUntil = m.now.Add(2 * longestHeartbeat) }
 
 // promised reports whether a promise holds.
 func (m *Machine) promised() bool { return m.now.Before(m.promisedUntil) }

@@ -40,6 +40,8 @@ var faults = []fault{
 	{"reset the connections", (*world).resetConnections},
 	{"stop the API server", func(w *world, _ *pod) { w.api.up = false }},
 	{"start the API server", func(w *world, _ *pod) { w.api.up = true; w.healAPI() }},
+	{"refuse writes", func(w *world, _ *pod) { w.api.refuses = true }},
+	{"accept writes", func(w *world, _ *pod) { w.api.refuses = false; w.healAPI() }},
 	{"cut off from the API server", func(_ *world, p *pod) { p.noAPI = true }},
 	{"reach the API server", func(w *world, p *pod) { p.noAPI = false; w.healAPI() }},
 	{"lose the node", func(_ *world, p *pod) { p.lost = true }},
@@ -133,7 +135,7 @@ func (w *world) findNode(p *pod) {
 
 // healAll ends all faults.
 func (w *world) healAll() {
-	w.api.up = true
+	w.api.up, w.api.refuses = true, false
 	for _, p := range w.pods {
 		w.slowLinks(p, 0)
 		w.accept(p)

@@ -107,7 +107,7 @@ func (m *Machine) Gone(id ID) bool {
 		return false
 	}
 	p := m.members[i]
-	return !p.connected && !p.said.State.claims() && m.now.Sub(p.endedAt) >= unreachable*m.cfg.Duration
+	return !p.connected && !p.said.State.claims() && m.now.Sub(p.endedAt) >= unreachable*m.longerDuration(p)
 }
 
 // unreachable is the time without a connection after which a member is removed from the Lease, in
@@ -232,6 +232,11 @@ func (m *Machine) others() (others []*member) {
 type claim struct {
 	term Term
 	id   ID
+}
+
+// longerDuration is the longer duration of the Lease of this member and another one.
+func (m *Machine) longerDuration(p *member) time.Duration {
+	return max(m.cfg.Duration, p.said.Duration)
 }
 
 func (p *member) claim() claim { return claim{p.said.Term, p.id} }

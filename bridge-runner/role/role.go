@@ -28,8 +28,8 @@
 //     process is the exception: a member that is cut off from the API server cannot know a process that
 //     starts later, if the members cannot reach each other, either.
 //   - A member that was frozen writes nothing to a server before it is confirmed.
-//   - The end of a connection, and an API server that does not answer, change no role. If only the
-//     active member is cut off from the API server, it hands over when its Lease has expired.
+//   - The end of a connection, and an API server that does not answer or accepts no writes, change no
+//     role. If only the active member is cut off from it, this member hands over when its Lease expires.
 //   - When the faults end, one member becomes active, and stays active.
 //
 // # Evidence
@@ -49,7 +49,8 @@
 //     holder, or its holder is proven dead and no successor can exist, or its holder's address refuses and
 //     the holder has missed a renewal. The standby writes the Lease first, and activates afterwards. The
 //     age of a record is the time since this member has observed its last change, by this member's clock.
-//     If the active member is connected, the standby asks it to hand over first.
+//     If the active member is connected, and the standby can write its own entry in the Lease, it asks the
+//     active member to hand over first.
 //
 // # Permission
 //
@@ -103,15 +104,17 @@ func (s State) waits() bool { return s == Starting || s == Standby || s == Takin
 type Config struct {
 	// Self is the identity of this process.
 	Self ID
-	// Duration is the time for which the Lease is valid after a renewal. It is greater than 0. All other
-	// times are fractions of it.
+	// Duration is the time for which the Lease is valid after a renewal. It is greater than 0. Most other
+	// times are fractions of it. While a user changes it, the members of a group have different durations.
 	Duration time.Duration
+	// RequestTimeout bounds a request to the API server. It is not used in a Pair.
+	RequestTimeout time.Duration
 	// Pair is not nil if there is no Lease: the group has two members, and no API server.
 	Pair *Pair
 }
 
-// Heartbeat is the interval of ticks and heartbeats.
-func (c *Config) Heartbeat() time.Duration { return c.Duration / 15 }
+// Heartbeat is the interval of ticks and heartbeats. A permission lasts for the same time.
+func (c *Config) Heartbeat() time.Duration { return min(c.Duration/15, longestHeartbeat) }
 
 // FreezeLimit is the time without a tick after which the driver stops forwarding and reports Froze.
 // It is less than the time for which the Lease remains valid when its next renewal is due.
@@ -144,7 +147,7 @@ type Machine struct {
 	// HandingOver. It changes only if the earlier successor cannot use the proof of this member's death
 	// any more.
 	successor ID
-	// asked is the request to hand over that waits for its effect. It is valid in Standby.
+	// asked is the latest request to hand over. It outlives changes of the role.
 	asked request
 	// handover is the progress of the state HandingOver.
 	handover handover
@@ -194,7 +197,7 @@ func (m *Machine) State() State { return m.state }
 
 // Announcement is the state that the driver sends in each hello, heartbeat and answer.
 func (m *Machine) Announcement() Announcement {
-	a := Announcement{State: m.state, Warm: m.warm}
+	a := Announcement{State: m.state, Warm: m.warm, Duration: m.cfg.Duration}
 	if !m.state.waits() {
 		a.Term = m.term
 	}

@@ -10,8 +10,9 @@ import (
 
 // request is a request to hand over.
 type request struct {
-	to ID
-	at time.Time
+	// record is the record that has expired, by the time of its change. It is zero if there is no request.
+	record time.Time
+	at     time.Time
 }
 
 // decideWaiting decides in the states Starting and Standby.
@@ -26,9 +27,6 @@ func (m *Machine) decideWaiting() {
 	}
 	m.call()
 	m.repeatHandOver()
-	if active == nil || !m.expired() {
-		m.asked = request{}
-	}
 	switch {
 	case m.cfg.Pair != nil:
 		m.decidePair(active)
@@ -41,16 +39,25 @@ func (m *Machine) decideWaiting() {
 	}
 }
 
-// watch decides while the active member is connected. If it cannot renew the Lease, the member asks
-// it to hand over. If this has no effect for the duration of the Lease, the member takes over.
+// watch decides while the active member is connected. If it cannot renew the Lease, and this member can
+// write it, the member asks it to hand over. If this has no effect for the duration of the Lease, the
+// member takes over. The member asks once for each record: if no member can write the Lease, two members
+// would otherwise hand over to each other without an end.
 func (m *Machine) watch(active *member) {
+	l := &m.lease
 	switch {
 	case !m.warm || !m.provenExpired():
-	case m.asked.to != active.id:
-		m.asked = request{active.id, m.now}
+	case m.asked.record.Equal(l.changedAt):
+		if m.now.Sub(m.asked.at) >= m.cfg.Duration {
+			m.acquire()
+		}
+	case !l.writable.Equal(l.changedAt):
+		if m.mayWrite() {
+			m.write(Join{l.record})
+		}
+	default:
+		m.asked = request{l.changedAt, m.now}
 		m.do(AskHandOver{active.id})
-	case m.now.Sub(m.asked.at) >= m.cfg.Duration:
-		m.acquire()
 	}
 }
 

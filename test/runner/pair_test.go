@@ -106,3 +106,31 @@ func TestPair_ActiveFrozenWithoutTimeout_StandbyTakesOverByHandOnly(t *testing.T
 	l.flow(50)
 	l.finish()
 }
+
+// Otherwise a hand-over would interrupt the bridge.
+func TestPair_StandbyDoesNotReachTheServerInUse_IsNotWarm(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.manifest.Spec.Remote.Primary.Name = "primary"
+	pair := l.startPair("primary")
+	standby := pair.Runners[1]
+	other := l.manifest.DeepCopy()
+	other.Spec.Remote.Primary.URL = "mqtt://127.0.0.1:1" // its host refuses
+	standby.Update(other)
+	standby.WaitMember(func(m mqtttest.Member) bool { return !m.Warm })
+	if code := standby.Probe("/readyz"); code == http.StatusOK {
+		t.Error("the standby is ready")
+	}
+	l.runner.HandOver()
+	l.flow(100)
+	if m, err := l.runner.Member(); err != nil || m.State != mqtttest.MemberActive {
+		t.Errorf("the runner is %+v (%v), want it active", m, err)
+	}
+	l.manifest.Generation = other.Generation
+	standby.Update(l.manifest)
+	pair.WaitRoles(0)
+	l.runner.HandOver()
+	pair.WaitRoles(1)
+	l.flow(50)
+	onceEach(t, l.finish())
+}
