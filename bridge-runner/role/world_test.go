@@ -77,7 +77,7 @@ type pod struct {
 	// refuses is true while a firewall refuses connections to the pod, although its process lives.
 	refuses bool
 	// refusedUntil is the end of the latest refusal.
-	refusedUntil time.Time
+	refusedUntil time.Duration
 }
 
 func (p *pod) config() Config {
