@@ -6,6 +6,7 @@ package mqtttest
 import (
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,8 +59,9 @@ func TestRecorder_TwoClients_ForwardsTheirMessages(t *testing.T) {
 	r.Record()
 	sender.Publish(&paho.Publish{Topic: "x", QoS: 1, Payload: []byte("y")})
 	receiver.Wait("x", 1, time.Second)
-	if got := r.Packets(); got[0].Type != packets.Publish || got[0].ClientID != "sender" {
-		t.Errorf("the record is %+v", got)
+	got := r.Packets()
+	if !slices.ContainsFunc(got, func(p Recorded) bool { return p.Type == packets.Publish && p.ClientID == "sender" }) {
+		t.Errorf("the record is %+v", got) // it may also have pings
 	}
 }
 
