@@ -19,11 +19,11 @@ type switchRecord struct {
 	pod     *string
 }
 
-// before returns the time of the latest switch that has no event any more, and the runner's count of
+// before returns a time before the switches of the runner that need an event, and the runner's count of
 // switches at that time, which is nil if it is not known.
 //
-// Time and count of another pod say nothing: its clock may differ, and each runner counts its own
-// switches. After a change of the active runner, only switches since then are announced. The count of a
+// The time and the count of another pod are not compared: its clock may differ, and each runner counts
+// its own switches. After a change of the active runner, only switches since then are announced. The count of a
 // runner that was a standby may include switches that it made when it was active earlier.
 func (r switchRecord) before(runner *v1alpha1.RunnerStatus) (metav1.MicroTime, *int64) {
 	if *r.pod == "" || *r.pod == runner.Pod {
