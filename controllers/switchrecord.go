@@ -25,7 +25,7 @@ type switchRecord struct {
 // The time and the count of another pod are not compared: its clock may differ, and each runner counts
 // its own switches. After a change of the active runner, only switches since then are announced. The count of a
 // runner that was a standby may include switches that it made when it was active earlier.
-func (r switchRecord) before(runner *v1alpha1.RunnerStatus) (metav1.MicroTime, *int64) {
+func (r switchRecord) before(runner *v1alpha1.RunnerStatus) (since metav1.MicroTime, counted *int64) {
 	if *r.pod == "" || *r.pod == runner.Pod {
 		return *r.sent, *r.counted
 	}

@@ -49,9 +49,9 @@ func TestMarkActive_Refused_IsLoggedOncePerChangeAndFailsNoPass(t *testing.T) {
 	r := operatorOf("review", testRunnerImage)
 	passes := func(active, standby string, logged int) {
 		t.Helper()
-		reportPair(t, b, active, standby, true, nil)
+		reportPair(t, b, active, standby, true, nil) //nolint:contextcheck // it uses the test's context
 		for range 3 {
-			apiserver.Eventually(t, "a current cache", func(ctx context.Context) (bool, error) { return cacheIsCurrent(ctx, b) })
+			apiserver.Eventually(t, "a current cache", func(ctx context.Context) (bool, error) { return cacheIsCurrent(ctx, b) }) //nolint:contextcheck // it uses the test's context
 			if _, err := r.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(b)}); err != nil {
 				t.Fatalf("the refused annotation fails the pass: %v", err)
 			}

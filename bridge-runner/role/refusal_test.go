@@ -49,7 +49,8 @@ func TestStandby_RefusedHolderWritesTheLease_IsAliveAgain(t *testing.T) {
 			}
 			s.m.Step(PeerConnected{peer, Announcement{State: Standby}}, s.now)
 			s.m.Step(PeerEnded{peer}, s.now)
-			if s.m.Step(refused, s.now); !s.m.Dead(peer) {
+			s.m.Step(refused, s.now)
+			if !s.m.Dead(peer) {
 				t.Error("after the next connection, a refusal is no proof")
 			}
 		})
