@@ -88,7 +88,7 @@ outages: ## Lose servers in every way and print one table of the results, about 
 	go -C test/outages test -count=1 -timeout=60m $(if $(QUICK),,-full) $(OUTAGES_FLAGS)
 
 .PHONY: takeovers
-takeovers: ## Change a running bridge under load and print one table of the gaps, about 10 minutes; QUICK=1 takes 1 minute (TAKEOVERS_FLAGS="-repetitions=5 -bridges=100").
+takeovers: ## Change a running bridge, and kill, stop and freeze one of two runners, and print one table of the gaps, about 25 minutes; QUICK=1 takes 2 minutes (TAKEOVERS_FLAGS="-repetitions=5 -bridges=100").
 	go -C test/takeovers test -count=1 -timeout=60m $(if $(QUICK),,-full) $(TAKEOVERS_FLAGS)
 
 .PHONY: slow-links

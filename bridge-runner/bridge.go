@@ -71,9 +71,9 @@ func newBridge(v *version, from *setup, state *report.State, log *slog.Logger) *
 		b.know = newKnowledge(from.seat)
 	}
 	b.local = &connector.Connector{Observer: b.know.observer(state.Local, manifest.SideLocal, names(&s.Local)), Log: log.With("side", manifest.SideLocal)}
-	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: b.localSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.local, otherEchoes: &b.echoes.remote, seat: from.seat}
+	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: b.localSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.local, otherEchoes: &b.echoes.remote, name: manifest.SideLocal, seat: from.seat, know: b.know}
 	b.remote = &connector.Connector{Observer: b.know.observer(state.Remote, manifest.SideRemote, names(&s.Remote)), Log: log.With("side", manifest.SideRemote)}
-	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: b.remoteSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.remote, otherEchoes: &b.echoes.local, seat: from.seat}
+	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: b.remoteSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.remote, otherEchoes: &b.echoes.local, name: manifest.SideRemote, seat: from.seat, know: b.know}
 	b.connect(v)
 
 	b.alive.watchSide(manifest.SideLocal, b.local, b.localSessions)

@@ -19,9 +19,9 @@ import (
 // useCluster reports the state to the API server, and watches the ConfigMap with the manifest
 // there. The caller calls finish when the bridge has drained.
 func useCluster(ctx context.Context, bridge *config.Manifest, state *report.State, updates *config.Updates, log *slog.Logger) (finish func(), err error) {
-	cluster, err := rest.InClusterConfig()
+	cluster, err := clusterConfig()
 	if err != nil {
-		return nil, fmt.Errorf("--kubernetes is set, but the process does not run in a pod of a cluster; remove the flag or run it in a pod: %w", err)
+		return nil, err
 	}
 	k, err := report.NewKubernetes(cluster, bridge.MQTTBridge, log)
 	if err != nil {
@@ -33,6 +33,18 @@ func useCluster(ctx context.Context, bridge *config.Manifest, state *report.Stat
 	}
 	go manifests.Run(ctx, updates.ConfigMap)
 	return startReports(ctx, k, state), nil
+}
+
+// inCluster returns the configuration of the API server's client. Tests replace it.
+var inCluster = rest.InClusterConfig
+
+// clusterConfig returns the configuration of the API server's client.
+func clusterConfig() (*rest.Config, error) {
+	cluster, err := inCluster()
+	if err != nil {
+		return nil, fmt.Errorf("--kubernetes is set, but the process does not run in a pod of a cluster; remove the flag or run it in a pod: %w", err)
+	}
+	return cluster, nil
 }
 
 // startReports starts the reports to Kubernetes. They continue until the bridge has drained,

@@ -187,6 +187,17 @@ func (d *deletion) run(ctx context.Context) (complete bool) {
 	return d.endSessions(ctx)
 }
 
+// completed reports that the deletion is complete, because another runner has done the work.
+func (d *deletion) completed() {
+	d.state.Disconnected()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.remaining)
+	d.status.State = v1alpha1.DeletionComplete
+	d.reportLocked()
+	d.log.Info("another runner has ended the sessions of the bridge; the bridge can be deleted")
+}
+
 // errIncomplete is the error of a runner without Kubernetes whose deletion has timed out.
 var errIncomplete = errors.New("the deletion has not been completed within spec.deletionTimeoutSeconds")
 
@@ -197,8 +208,8 @@ func (d *deletion) incomplete() error {
 	return fmt.Errorf("%w; these remain: %s; start the runner again to continue, or end the sessions by hand", errIncomplete, d.status.Remains())
 }
 
-// withTimeout returns a context that ends deletionTimeoutSeconds after the deletion was
-// requested. A runner in a cluster does not use it: the operator ends the deletion.
+// withTimeout returns a context that ends deletionTimeoutSeconds after the deletion was requested, or
+// after this call, if that is later: a standby does no work. A runner in a cluster does not use it: the operator ends the deletion.
 func (d *deletion) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ignore := context.AfterFunc(d.requested.ctx, func() {

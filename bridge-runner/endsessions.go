@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,11 +54,13 @@ func (d *deletion) endSessions(stopped context.Context) bool {
 }
 
 // afterStop returns a context that ends stopTimeout after stopped, or with it at the timeout of
-// the deletion and for a restart, after which the bridge ends the sessions with other settings.
+// the deletion, for a restart, after which the bridge ends the sessions with other settings, and if
+// another runner is active, which continues the deletion.
 func afterStop(stopped context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(stopped))
 	release := context.AfterFunc(stopped, func() {
-		if cause := context.Cause(stopped); errors.Is(cause, errIncomplete) || errors.Is(cause, errRestart) {
+		cause := context.Cause(stopped)
+		if slices.ContainsFunc([]error{errIncomplete, errRestart, errHandOver, errDeactivated}, func(e error) bool { return errors.Is(cause, e) }) {
 			cancel()
 			return
 		}

@@ -19,28 +19,36 @@ import (
 var (
 	// errDeactivated: another member may be active, so that the bridges end without a drain.
 	errDeactivated = errors.New("this runner is not active any more")
-	// errHandOver: the bridges drain.
+	// errHandOver: the bridges drain, and the standby continues the work.
 	errHandOver = errors.New("this runner hands over")
+	// errNoStandby: the bridges drain at the end of the process.
+	errNoStandby = errors.New("this runner ends")
 )
 
 // group makes the bridges of this process forward while the process is the active member of its
 // group. It implements member.Bridges.
 //
-// Lock order: mu, then the lock of a gate or of the metrics. The methods of the member are called
-// without mu.
+// Lock order: reporting, then mu, then the lock of a gate or of the metrics. The methods of the member
+// are called without mu. The goroutine of the member does not take reporting.
 type group struct {
 	member  *member.Member
 	metrics *report.MemberMetrics
 	log     *slog.Logger
+	// state is the state of the bridge of this process, if the group has a Lease. Otherwise it is nil.
+	state *report.State
+
+	// reporting is held while the member receives whether it is warm, so that the latest report counts.
+	reporting sync.Mutex
 
 	mu sync.Mutex
 	// current is nil if this process is not active.
 	current *activation
 	// changed is closed, and replaced, when current changes.
 	changed chan struct{}
-	// bridges are the bridges of the process, by name. mu guards warm and latest of each seat.
-	bridges map[string]*seat
-	// complete is true when all bridges of the start are in bridges.
+	// seats are the places of the bridges of the process. A bridge that drains and its next version may
+	// have the same name. mu guards warm, versions and latest of each seat.
+	seats map[*seat]bool
+	// complete is true when all bridges of the start are in seats.
 	complete bool
 }
 
@@ -49,28 +57,35 @@ type activation struct {
 	// ctx ends with errDeactivated or errHandOver.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	cause  member.Cause
-	// since is the time since which no member has forwarded.
-	since time.Time
+	member.Activation
 	// running is the number of bridges. drained is called when it becomes 0. It is nil before the
 	// drain. The lock of the group guards both.
 	running int
 	drained func()
 }
 
+// sawEnd reports whether this process was connected to the active member until its end: then its knowledge
+// is the latest.
+func (a *activation) sawEnd() bool {
+	return a.Cause == member.PeerEnded && time.Since(a.Since) < time.Second
+}
+
 func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
-	return &group{metrics: metrics, log: log, changed: make(chan struct{}), bridges: map[string]*seat{}}
+	return &group{metrics: metrics, log: log, changed: make(chan struct{}), seats: map[*seat]bool{}}
 }
 
 // Activate implements member.Bridges.
-func (g *group) Activate(cause member.Cause, since time.Time) {
-	g.log.Info("this runner is active and forwards", "cause", cause)
-	g.metrics.Activated(string(cause))
+func (g *group) Activate(began member.Activation) {
+	g.log.Info("this runner is active and forwards", "cause", began.Cause)
+	g.metrics.Activated(string(began.Cause))
+	if g.state != nil && began.Cause.Takeover() {
+		g.state.ForgetTakeover() // otherwise the first report would have the one before
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a := &activation{cause: cause, since: since}
+	a := &activation{Activation: began}
 	a.ctx, a.cancel = context.WithCancelCause(context.Background())
-	for _, s := range g.bridges {
+	for s := range g.seats {
 		s.gate.Open()
 	}
 	g.setLocked(a)
@@ -90,34 +105,46 @@ func (g *group) Deactivate() {
 		g.current.cancel(errDeactivated)
 		g.setLocked(nil)
 	}
-	for _, s := range g.bridges {
+	for s := range g.seats {
 		s.gate.Close()
 	}
 }
 
 // Suspend implements member.Bridges.
 func (g *group) Suspend(bridge string) {
-	if s := g.seatOf(bridge); s != nil {
-		s.gate.Close()
+	for _, gate := range g.gatesOf(bridge) {
+		gate.Close()
 	}
 }
 
 // Resume implements member.Bridges.
 func (g *group) Resume(bridge string) {
-	if s := g.seatOf(bridge); s != nil {
-		s.gate.Open()
+	for _, gate := range g.gatesOf(bridge) {
+		gate.Open()
 	}
 }
 
-func (g *group) seatOf(bridge string) *seat {
+// gatesOf returns the gates of the bridges with a name.
+func (g *group) gatesOf(bridge string) (gates []*session.Gate) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.bridges[bridge]
+	for s := range g.seats {
+		if s.name == bridge {
+			gates = append(gates, s.gate)
+		}
+	}
+	return gates
 }
 
 // Drain implements member.Bridges.
 func (g *group) Drain(done func()) {
 	g.log.Info("this runner drains its bridges, to hand over")
+	cause := errNoStandby
+	if g.member.Status().Peer.Connected {
+		cause = errHandOver
+	} else if g.state != nil {
+		g.state.Stopping() // the status says so before the drain
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a := g.current
@@ -125,7 +152,7 @@ func (g *group) Drain(done func()) {
 		go done()
 		return
 	}
-	a.cancel(errHandOver)
+	a.cancel(cause)
 	a.drained = done
 	a.reportLocked()
 }
@@ -162,7 +189,10 @@ type seat struct {
 	group *group
 	name  string
 	gate  *session.Gate
-	warm  bool
+	// warm is true if the present version of the bridge has probed all servers. versions is the number of
+	// versions before it.
+	warm     bool
+	versions int
 	// latest is the activation whose gap is measured or needs no measurement: the bridge was added or
 	// has started again in it.
 	latest *activation
@@ -180,7 +210,7 @@ func (g *group) add(name string) *seat {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.bridges[name] = s
+	g.seats[s] = true
 	if s.latest = g.current; g.current != nil {
 		s.gate.Open()
 	}
@@ -192,21 +222,14 @@ func (s *seat) remove() {
 	if s == nil {
 		return
 	}
-	g := s.group
-	g.mu.Lock()
-	if g.bridges[s.name] == s {
-		delete(g.bridges, s.name)
-	}
-	g.mu.Unlock()
-	g.reportWarm()
+	s.unseat()
+	s.group.reportWarm()
 }
 
-// warmed records that the bridge can start at once.
-func (s *seat) warmed() {
+func (s *seat) unseat() {
 	s.group.mu.Lock()
-	s.warm = true
-	s.group.mu.Unlock()
-	s.group.reportWarm()
+	defer s.group.mu.Unlock()
+	delete(s.group.seats, s)
 }
 
 // allAdded records that the bridges of the start are added.
@@ -220,29 +243,17 @@ func (g *group) allAdded() {
 	g.reportWarm()
 }
 
-// reportWarm tells the member whether all bridges can start at once.
+// reportWarm reports to the member whether all bridges can start at once.
 func (g *group) reportWarm() {
+	g.reporting.Lock()
+	defer g.reporting.Unlock()
 	g.mu.Lock()
 	warm := g.complete
-	for _, s := range g.bridges {
+	for s := range g.seats {
 		warm = warm && (s.warm || g.current != nil)
 	}
 	g.mu.Unlock()
 	g.member.SetWarm(warm)
-}
-
-// errWarming is why a standby is not ready.
-var errWarming = errors.New("the standby has not probed all servers yet")
-
-// ready returns why the process is not ready, or nil.
-func (g *group) ready() error {
-	if g == nil {
-		return nil
-	}
-	if s := g.member.Status(); !s.Warm && s.State != activeState {
-		return errWarming
-	}
-	return nil
 }
 
 // gateOf returns the gate of a seat, nil if there is no group.
@@ -274,9 +285,10 @@ func (s *seat) beginActivation(a *activation) bool {
 
 // forwarded records that the bridge forwards for the first time in an activation.
 func (s *seat) forwarded(a *activation) {
-	gap := time.Since(a.since)
-	s.group.metrics.Forwards(string(a.cause), gap)
-	s.group.log.Info("the bridge forwards after the change of the active runner", "bridge", s.name, "cause", a.cause, "gap", gap.Round(time.Millisecond/10))
+	gap := time.Since(a.Since)
+	s.group.metrics.Forwards(string(a.Cause), gap)
+	s.group.reportTakeover(a, gap)
+	s.group.log.Info("the bridge forwards after the change of the active runner", "bridge", s.name, "cause", a.Cause, "gap", gap.Round(time.Millisecond/10))
 }
 
 // active reports whether this process is active.

@@ -25,8 +25,11 @@ type side struct {
 	// echoes and otherEchoes detect that the servers of this side and of the other side send
 	// the bridge's own messages back. They hold nil if the rules form no loop.
 	echoes, otherEchoes *atomic.Pointer[echoDetector]
-	// seat is nil if the process is no member of a group.
+	// name is the name of the side.
+	name string
+	// seat and know are nil if the process is no member of a group.
 	seat *seat
+	know *knowledge
 }
 
 // sideSessions are the sessions of a side. Only the side's connector sets them.
@@ -49,6 +52,7 @@ func (x side) NewSession(s *session.Session) session.Handler {
 
 func (x side) Up(s *session.Session) {
 	x.sessions.set(s)
+	x.know.use(x.name, s)
 	x.in.Up(s)
 	x.notifier.sessionUp(s)
 	x.flusher.Flush()
@@ -56,6 +60,7 @@ func (x side) Up(s *session.Session) {
 
 func (x side) Down(s *session.Session) {
 	x.sessions.set(nil)
+	x.know.use(x.name, nil)
 	x.seat.sessionEnded(s)
 	x.in.Down(s)
 	x.notifier.sessionDown(s)
@@ -79,6 +84,7 @@ func (x side) Closing(s *session.Session) {
 
 func (x side) Replace(old, next *session.Session) {
 	x.sessions.set(next)
+	x.know.use(x.name, next)
 	x.in.Up(next)
 	x.notifier.replaced(old, next)
 	x.flusher.Flush()

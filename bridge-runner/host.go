@@ -71,11 +71,11 @@ func runHost(ctx context.Context, opts options) error {
 	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	defer report.FlushAsync(log, logTimeout)
 	h := newHost(opts, log)
-	pair, err := newPair(&opts.peer, h.registry, log)
+	membership, err := newMembership(&opts, "", h.registry, log)
 	if err != nil {
 		return err
 	}
-	h.group = pair.members()
+	h.group = membership.members()
 	changed, _, err := h.directory.Scan()
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func runHost(ctx context.Context, opts options) error {
 	}
 	defer stopServers()
 	logStart(log, "bridges", opts.bridges, "listen", opts.listen)
-	forwarding := pair.start(ctx)
+	forwarding := membership.start(ctx)
 	h.apply(forwarding, changed, nil)
 	h.setLoaded()
 	h.group.allAdded()
@@ -95,7 +95,7 @@ func runHost(ctx context.Context, opts options) error {
 	h.watch(forwarding)
 	log.Info("the runner stops; all bridges stop at the same time")
 	h.running.Wait()
-	return pair.wait()
+	return membership.wait()
 }
 
 func newHost(opts options, log *slog.Logger) *host {

@@ -14,6 +14,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // setup is the part of an instance that the process gives to it, and that no manifest changes.
@@ -48,7 +49,7 @@ func (s *setup) resolve(m *config.Manifest) (*version, error) {
 		return nil, errors.New("spec.buffer.disk is set, but the runner has no directory for the buffer; set --data to a directory, or remove spec.buffer.disk")
 	}
 	if settings.Disk.Bytes > 0 && s.seat != nil {
-		return nil, errors.New("spec.buffer.disk is set, and the runner has --peer: the messages on the disk of a lost machine would be missing; remove spec.buffer.disk, so that the servers keep the messages of QoS 1 and 2 in the session of the bridge, or run one runner without --peer")
+		return nil, errors.New("spec.buffer.disk is set, and the runner is one of two (--peer or --group): the messages on the disk of a lost runner would be missing; remove spec.buffer.disk, so that the servers keep the messages of QoS 1 and 2 in the session of the bridge, or run one runner")
 	}
 	return &version{m, settings}, nil
 }
@@ -69,10 +70,15 @@ type instance struct {
 	refused atomic.Pointer[v1alpha1.RefusedManifest]
 
 	mu sync.Mutex
+	// handOver is the latest request of a hand-over in a manifest. It is empty if there is none.
+	handOver string
 	// bridge runs the version running. deletion carries out its deletion policy.
 	bridge   *bridge
 	deletion *deletion
 	running  *version
+	// requested is the latest manifest. Its requests apply, although it may be for another pod: then this pod
+	// is being replaced.
+	requested *config.Manifest
 	// pending is the version to run after the restart that has been requested. It is nil if none
 	// has been.
 	pending *version
@@ -96,6 +102,7 @@ func newInstance(m *config.Manifest, s setup) (*instance, error) {
 	i.log = report.Async(slog.New(handler).With(s.attributes...))
 	i.state = report.NewState(m.MQTTBridge, report.Runner(), s.metrics)
 	i.reportIgnoredFields(m)
+	i.requested = m
 	i.buildLocked(v) // no other goroutine uses i yet
 	return i, nil
 }
@@ -106,13 +113,14 @@ func (i *instance) buildLocked(v *version) {
 	i.bridge = newBridge(v, &i.setup, i.state, i.log)
 	i.alive.Store(i.bridge.alive)
 	i.deletion = newDeletion(i.bridge, v.manifest.MQTTBridge, i.state, i.log)
-	i.requestLocked(v.manifest)
+	i.requestLocked(i.requested)
 }
 
 // requestLocked applies the parts of a manifest that request something from the running bridge.
 func (i *instance) requestLocked(m *config.Manifest) {
 	i.bridge.requestSwitches(m.MQTTBridge)
 	i.deletion.update(m.MQTTBridge)
+	i.requestHandOverLocked(m.Annotations[manifest.AnnotationHandOver])
 }
 
 // Apply implements config.Target.
@@ -120,6 +128,7 @@ func (i *instance) Apply(next *config.Manifest, ofPod bool) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if !ofPod {
+		i.requested = next
 		i.requestLocked(next)
 		return nil
 	}
@@ -127,6 +136,7 @@ func (i *instance) Apply(next *config.Manifest, ofPod bool) error {
 	if err != nil {
 		return err
 	}
+	i.requested = next
 	i.reportIgnoredFields(next)
 	i.level.Set(v.settings.LogLevel)
 	if i.pending == nil && i.updateLocked(v) {
@@ -145,7 +155,10 @@ func (i *instance) updateLocked(next *version) bool {
 	switch {
 	case config.SameSettings(&i.running.manifest.Spec, &next.manifest.Spec):
 		i.bridge.progress.advance(next.manifest.Generation)
-	case i.deletion.requested.isSet(), i.seat != nil && !i.seat.active(), needsRestart(i.running.settings, next.settings):
+		if i.standby() { // no side of a standby reports that the settings are in effect
+			i.state.SetGeneration(next.manifest.Generation)
+		}
+	case i.deletion.requested.isSet(), i.standby(), needsRestart(i.running.settings, next.settings):
 		return false
 	default:
 		i.bridge.update(next)
@@ -155,6 +168,9 @@ func (i *instance) updateLocked(next *version) bool {
 	i.requestLocked(next.manifest)
 	return true
 }
+
+// standby reports whether another process of the group may be active.
+func (i *instance) standby() bool { return i.seat != nil && !i.seat.active() }
 
 // SetRefused implements config.Target.
 func (i *instance) SetRefused(r *v1alpha1.RefusedManifest) {
@@ -170,8 +186,7 @@ func (i *instance) run(ctx context.Context) (deleted bool, err error) {
 	defer context.AfterFunc(ctx, i.state.Stopping)()
 	for {
 		d, work, cancel := i.begin(ctx)
-		complete := i.runActive(work, d)
-		cause := context.Cause(work)
+		complete, cause := i.runActive(work, d)
 		cancel()
 		switch {
 		case complete:
@@ -195,12 +210,19 @@ func (i *instance) begin(ctx context.Context) (*deletion, context.Context, conte
 	if i.pending != nil { // it arrived before the bridge could run
 		restart(errRestart)
 	}
-	cancel := func() { restart(nil) }
-	if i.kubernetes {
-		return i.deletion, work, cancel
+	return i.deletion, work, func() { restart(nil) }
+}
+
+// runBounded runs the bridge until work ends or the bridge is deleted, and returns why it has ended
+// before. Without Kubernetes, deletionTimeoutSeconds bounds the work.
+func (i *instance) runBounded(work context.Context, d *deletion) (complete bool, cause error) {
+	if !i.kubernetes {
+		bounded, stop := d.withTimeout(work)
+		defer stop()
+		work = bounded
 	}
-	bounded, stop := i.deletion.withTimeout(work)
-	return i.deletion, bounded, func() { stop(); cancel() }
+	complete = d.run(work)
+	return complete, context.Cause(work)
 }
 
 // rebuild makes the bridge of the pending version, or of the running one if there is none, when the
@@ -213,6 +235,7 @@ func (i *instance) rebuild() {
 		next = i.running
 	} else {
 		i.log.Info("the bridge starts again with the changed manifest", "generation", next.manifest.Generation)
+		i.seat.begin()
 	}
 	i.state.Restart(next.manifest.MQTTBridge, i.metrics)
 	i.buildLocked(next)

@@ -4,6 +4,8 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,26 +13,37 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // knowledge are the facts about its servers that a bridge has learned. The active member passes it to the
 // standby, which then begins with the server in use and leaves out the servers that refuse it.
 //
-// Lock order: mu, then the locks of package peer.
+// Lock order: mu, then the lock of a session's State, and the locks of package peer.
 type knowledge struct {
 	seat *seat
 
 	mu sync.Mutex
 	// sides are the servers of each side, by name.
 	sides map[string]map[string]failover.Knowledge
+	// sessions are the sessions in use, by side.
+	sessions map[string]*session.Session
 	// activation is the present activation, until the bridge forwards in it. Then it is nil.
 	activation *activation
+	// handOver is the latest request of a hand-over in the manifest.
+	handOver string
+	// deleted is true if the deletion of the bridge is complete.
+	deleted bool
 }
 
 func newKnowledge(s *seat) *knowledge {
-	return &knowledge{seat: s, sides: map[string]map[string]failover.Knowledge{manifest.SideLocal: {}, manifest.SideRemote: {}}}
+	return &knowledge{
+		seat: s, sessions: map[string]*session.Session{},
+		sides: map[string]map[string]failover.Knowledge{manifest.SideLocal: {}, manifest.SideRemote: {}},
+	}
 }
 
 // begin records that the bridge begins to forward.
@@ -54,13 +67,78 @@ func (k *knowledge) change(side, server string, apply func(*failover.Knowledge))
 		}
 	}
 	k.sides[side][server] = s
-	if s != before && k.seat.active() {
-		k.seat.group.member.SetKnowledge(k.messageLocked())
+	if s != before {
+		k.sendLocked()
 	}
 	if k.activation != nil && k.connectedLocked(manifest.SideLocal) && k.connectedLocked(manifest.SideRemote) {
 		k.seat.forwarded(k.activation)
 		k.activation = nil
 	}
+}
+
+// use records the session that a side uses from now on. nil: it uses none. The standby learns the blocks of
+// its QoS 2 messages.
+func (k *knowledge) use(side string, s *session.Session) {
+	if k == nil {
+		return
+	}
+	if s != nil {
+		s.OnQoS2BlocksRequest(func() { go k.send() })
+	}
+	k.mu.Lock()
+	if k.sessions[side] = s; s == nil {
+		delete(k.sessions, side)
+	}
+	k.mu.Unlock()
+	k.send()
+}
+
+// send passes the knowledge on, and wakes the sessions that have waited for it.
+func (k *knowledge) send() {
+	k.mu.Lock()
+	k.sendLocked()
+	sessions := slices.Collect(maps.Values(k.sessions))
+	k.mu.Unlock()
+	for _, s := range sessions {
+		s.Wake()
+	}
+}
+
+// sendLocked passes the knowledge on if this process is active.
+func (k *knowledge) sendLocked() {
+	if !k.seat.active() {
+		return
+	}
+	blocks := map[string]session.Blocks{}
+	for side, s := range k.sessions {
+		blocks[side] = s.OfferQoS2Blocks()
+	}
+	k.seat.group.member.SetKnowledge(k.messageLocked(blocks))
+	for side, s := range k.sessions {
+		s.ShareQoS2Blocks(blocks[side])
+	}
+}
+
+// setHandOver records the latest request of a hand-over, and passes it on if this process is active. It
+// reports whether it is.
+func (k *knowledge) setHandOver(value string) (active bool) {
+	k.mu.Lock()
+	changed := k.handOver != value
+	k.handOver = value
+	active = k.seat.active()
+	k.mu.Unlock()
+	if active && changed {
+		k.send()
+	}
+	return active
+}
+
+// setDeleted records that the deletion of the bridge is complete, and passes it on if this process is active.
+func (k *knowledge) setDeleted() {
+	k.mu.Lock()
+	k.deleted = true
+	k.mu.Unlock()
+	k.send()
 }
 
 func (k *knowledge) connectedLocked(side string) bool {
@@ -72,10 +150,10 @@ func (k *knowledge) connectedLocked(side string) bool {
 	return false
 }
 
-func (k *knowledge) messageLocked() *peer.Knowledge {
-	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, Sides: map[string]peer.SideKnowledge{}}
+func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowledge {
+	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, HandOver: k.handOver, Deleted: k.deleted, Sides: map[string]peer.SideKnowledge{}}
 	for side, servers := range k.sides {
-		known := peer.SideKnowledge{Servers: map[string]peer.ServerKnowledge{}}
+		known := peer.SideKnowledge{QoS2Blocks: uint32(blocks[side]), Servers: map[string]peer.ServerKnowledge{}}
 		for name, s := range servers {
 			if s.Active {
 				known.Active = name
@@ -97,8 +175,7 @@ func (k *knowledge) drained(side string, clean []string) {
 }
 
 // of returns the knowledge about a side: its own, and the knowledge of the member that was active before.
-// handedOver is true if that member has handed over: then its knowledge is the latest.
-func (k *knowledge) of(side string, earlier *peer.Knowledge, handedOver bool) map[string]failover.Knowledge {
+func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[string]failover.Knowledge {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	out := map[string]failover.Knowledge{}
@@ -118,16 +195,19 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, handedOver bool) ma
 		if s.RefusedSince.After(own.RefusedAt) {
 			own.RefusedAt = s.RefusedSince.Time
 		}
-		own.Active, own.Clean = name == known.Active, handedOver && s.Clean
+		own.Active, own.Clean = name == known.Active, s.Clean && a.Cause == member.HandedOver
+		if own.Active && a.sawEnd() {
+			own.QoS2Blocks = known.QoS2Blocks
+		}
 		out[name] = own
 	}
 	return out
 }
 
 // recall gives the connectors the knowledge about the servers, before they run.
-func (b *bridge) recall(earlier *peer.Knowledge, handedOver bool) {
-	b.local.Recalled = b.know.of(manifest.SideLocal, earlier, handedOver)
-	b.remote.Recalled = b.know.of(manifest.SideRemote, earlier, handedOver)
+func (b *bridge) recall(earlier *peer.Knowledge, a *activation) {
+	b.local.Recalled = b.know.of(manifest.SideLocal, earlier, a)
+	b.remote.Recalled = b.know.of(manifest.SideRemote, earlier, a)
 }
 
 // learning is an observer that also records the knowledge about the servers of a side.

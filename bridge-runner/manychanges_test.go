@@ -47,8 +47,8 @@ func (c *manyChanges) await(n int) {
 	c.t.Helper()
 	mqtttest.Eventually(c.t, 30*time.Second, fmt.Sprint("generation ", n, " is in effect"), func() error {
 		s := c.state.Status()
-		if s.Runner.Generation != int64(n) || s.Local.Active == nil || s.Remote.Active == nil {
-			return fmt.Errorf("generation %d, local %+v, remote %+v", s.Runner.Generation, s.Local.Active, s.Remote.Active)
+		if s.Runners[0].Generation != int64(n) || s.Local.Active == nil || s.Remote.Active == nil {
+			return fmt.Errorf("generation %d, local %+v, remote %+v", s.Runners[0].Generation, s.Local.Active, s.Remote.Active)
 		}
 		return nil
 	})

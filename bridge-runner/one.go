@@ -30,26 +30,29 @@ func runBridge(ctx context.Context, opts options) error {
 	registry := report.NewRegistry()
 	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	defer report.FlushAsync(log, logTimeout)
-	pair, err := newPair(&opts.peer, registry, log)
+	membership, err := newMembership(&opts, m.Namespace, registry, log)
 	if err != nil {
 		return err
 	}
 	i, err := newInstance(m, setup{
 		secrets: config.NewSecrets(opts.secrets), data: opts.data,
 		delayReads: opts.delayReads, kubernetes: opts.kubernetes, metrics: report.NewMetrics(),
-		seat: pair.members().add(m.Namespace + "/" + m.Name),
+		seat: membership.members().add(m.Namespace + "/" + m.Name),
 	})
 	if err != nil {
 		return err
 	}
 	defer report.FlushAsync(i.log, logTimeout)
-	stopServers, err := serve(opts, endpointsOf(ctx, i, registry, pair.members()), i.log)
+	stopServers, err := serve(opts, endpointsOf(ctx, i, registry, membership.members()), i.log)
 	if err != nil {
 		return err
 	}
 	defer stopServers()
 
 	updates := config.NewUpdates(m, os.Getenv(manifest.EnvTemplateHash), i.log, i)
+	if opts.group.set() {
+		membership.members().reportTo(i.state)
+	}
 	if opts.kubernetes {
 		finish, err := useCluster(ctx, m, i.state, updates, i.log)
 		if err != nil {
@@ -59,13 +62,13 @@ func runBridge(ctx context.Context, opts options) error {
 	}
 	go config.Watch(ctx, opts.bridge, updates.File)
 	logStart(i.log, "bridge", m.Name, "namespace", m.Namespace, "listen", opts.listen)
-	forwarding := pair.start(ctx)
-	pair.members().allAdded()
+	forwarding := membership.start(ctx)
+	membership.members().allAdded()
 	deleted, err := i.run(forwarding)
 	if deleted && opts.kubernetes {
 		<-ctx.Done()
 	}
-	return errors.Join(err, pair.wait())
+	return errors.Join(err, membership.wait())
 }
 
 // oneStatus is the answer to /status of a process that runs one bridge.

@@ -71,14 +71,14 @@ func peerKeyAndExit(args []string) {
 
 // peerKeys reads the key pair of this machine and the public key of the other one.
 func (o *peerOptions) keys() (own tls.Certificate, trusted peer.Fingerprint, err error) {
-	pair, err := os.ReadFile(o.key)
+	pair, err := os.ReadFile(o.key) //nolint:gosec // the file that the user names
 	if err != nil {
 		return own, "", fmt.Errorf("--peer-key: %w; \"bridge-runner peer-key DIR\" makes the file", err)
 	}
 	if own, err = tls.X509KeyPair(pair, pair); err != nil {
 		return own, "", fmt.Errorf("--peer-key %s: %w; \"bridge-runner peer-key DIR\" makes a valid file", o.key, err)
 	}
-	public, err := os.ReadFile(o.trusted)
+	public, err := os.ReadFile(o.trusted) //nolint:gosec // the file that the user names
 	if err != nil {
 		return own, "", fmt.Errorf("--peer-trusted: %w; copy %s from the other machine", err, peerPublicFile)
 	}

@@ -27,7 +27,7 @@ func (g *group) handleSignals(ctx context.Context) {
 					g.member.HandOver()
 					continue
 				}
-				g.log.Info("SIGUSR2 makes this runner active")
+				g.log.Info("SIGUSR2 makes this runner active, unless it has a Lease, which decides")
 				g.member.TakeOver()
 			case <-ctx.Done():
 				return

@@ -54,6 +54,10 @@ type announced struct {
 	// Terminated is the latest announced end of a runner.
 	Terminated termination `json:"terminated,omitzero"`
 
+	// Takeover is the time of the latest announced change of the active runner, by the clock of the
+	// node of the new one.
+	Takeover metav1.MicroTime `json:"takeover,omitzero"`
+
 	// LocalToRemoteBuffer and RemoteToLocalBuffer are the announced states of the buffer on
 	// disk, Full or Failed. They are absent while it has neither state.
 	LocalToRemoteBuffer v1alpha1.BacklogState `json:"localToRemoteBuffer,omitempty"`
@@ -63,6 +67,11 @@ type announced struct {
 	// announced one. They are absent in the record of an earlier version.
 	LocalSwitches  *int64 `json:"localSwitches,omitempty"`
 	RemoteSwitches *int64 `json:"remoteSwitches,omitempty"`
+
+	// LocalSwitchPod and RemoteSwitchPod are the pods whose runners made these switches. Their times are
+	// by the clocks of these pods' nodes. They are absent in the record of an earlier version.
+	LocalSwitchPod  string `json:"localSwitchPod,omitempty"`
+	RemoteSwitchPod string `json:"remoteSwitchPod,omitempty"`
 
 	// BudgetFullAt is when the budget of events is full again.
 	BudgetFullAt metav1.MicroTime `json:"budgetFullAt,omitzero"`

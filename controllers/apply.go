@@ -208,8 +208,9 @@ func copyChild(c child) (*unstructured.Unstructured, error) {
 // out. An admission webhook may rewrite fields that the operator sets; then the object never
 // equals the wanted one, but applying it again changes and rolls out nothing. A change of an
 // object that leaves its generation as it was, for example of a label, rolls out nothing,
-// either. A changed manifest rolls out nothing: status.runner.generation shows when the runner
-// has applied it. applied holds the API server's answer.
+// either. A changed manifest rolls out nothing: status.runners[].generation shows when the runner
+// has applied it. Nor does a Lease, which its holder changes all the time. applied holds the API
+// server's answer.
 func applyChanged(applied child, existing liveChild) (changed, rolled bool, err error) {
 	old := existing.object
 	if old == nil {
@@ -223,7 +224,7 @@ func applyChanged(applied child, existing liveChild) (changed, rolled bool, err 
 	switch {
 	case answer.Generation > 0:
 		return changed, answer.Generation != old.GetGeneration(), nil
-	case identify(applied).kind == configMapKind:
+	case identify(applied).kind == configMapKind, identify(applied).kind == leaseKind:
 		return changed, false, nil
 	default:
 		return changed, changed, nil

@@ -64,7 +64,7 @@ func valuesOf(b *v1alpha1.MQTTBridge) bridgeValues {
 		remotePlace: activePlace(b.Status.Remote),
 	}
 	if !v.suspended {
-		v.generationLag = b.Generation - ptr.Deref(b.Status.Runner, v1alpha1.RunnerStatus{}).Generation
+		v.generationLag = b.Generation - ptr.Deref(b.Status.ActiveRunner(), v1alpha1.RunnerStatus{}).Generation
 	}
 	return v
 }

@@ -37,5 +37,9 @@ func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
 	if serviceAccountName(b) == childName(b.Name) {
 		children = append(children, serviceAccount(b))
 	}
-	return append(children, role(b), roleBinding(b), runner), nil
+	children = append(children, role(b), roleBinding(b))
+	if b.Spec.HasStandby() {
+		children = append(children, lease(b), disruptionBudget(b))
+	}
+	return append(children, runner), nil
 }

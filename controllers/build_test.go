@@ -49,7 +49,9 @@ func builtDeployment(t *testing.T, b *v1alpha1.MQTTBridge) *appsv1ac.DeploymentA
 func TestBuild_MinimalAndFullBridge_MatchGoldenFiles(t *testing.T) {
 	minimal := newBridge("default", "plant")
 	minimal.UID, minimal.Generation = "a-uid", 3
-	for name, b := range map[string]*v1alpha1.MQTTBridge{"minimal": minimal, "everything": everything(t)} {
+	two := minimal.DeepCopy()
+	two.Spec.Replicas = ptr.To[int32](2)
+	for name, b := range map[string]*v1alpha1.MQTTBridge{"minimal": minimal, "everything": everything(t), "two-runners": two} {
 		t.Run(name, func(t *testing.T) {
 			var documents []string
 			for _, c := range built(t, b) {

@@ -21,9 +21,9 @@ import (
 //
 // The message of Degraded names every problem. Its reason is the reason of the first
 // problem in this order: a client identifier that another bridge uses, too; the buffer on
-// disk, because a full or failed buffer can lose messages; messages that no server accepts;
-// a backup; a failed standby server; a shortfall of a server, because it lasts until a user
-// changes a setting; a loop of messages. Degraded is Unknown while one side has no server and
+// disk, because a full or failed buffer can lose messages; messages that no server accepts; no
+// standby runner; a backup; a failed standby server; a shortfall of a server, because it lasts until
+// a user changes a setting; a loop of messages. Degraded is Unknown while one side has no server and
 // the other side has none of these problems, because the bridge may next connect to a primary
 // or to a backup.
 func derive(o *observation, now time.Time) []metav1.Condition {
@@ -36,7 +36,7 @@ func derive(o *observation, now time.Time) []metav1.Condition {
 		ready(o, blocked),
 		connected(o, v1alpha1.ConditionLocalConnected, local),
 		connected(o, v1alpha1.ConditionRemoteConnected, remote),
-		withSharedClientIDs(o, withUnforwardable(o, withLoop(o, degraded(o, local, remote)))),
+		withSharedClientIDs(o, withUnforwardable(o, withLoop(o, degraded(o, local, remote, now)))),
 	}
 	if blocked != nil {
 		conditions = append(conditions, *blocked)
@@ -82,12 +82,13 @@ func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) 
 	return c
 }
 
-func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Condition {
+func degraded(o *observation, local, remote *v1alpha1.SideStatus, now time.Time) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionDegraded, Status: metav1.ConditionUnknown, ObservedGeneration: o.runningGeneration()}
 	onBackup, failed := backups(local, remote), failedStandbys(local, remote)
 	shortReason, short := shortfalls(local, remote)
 	bufferReason, buffers := bufferTrouble(o)
-	c.Message = strings.Join(slices.Concat(buffers, onBackup, failed, short), "; ")
+	noStandby := standbyTrouble(o, now)
+	c.Message = strings.Join(slices.Concat(buffers, noStandby, onBackup, failed, short), "; ")
 	switch {
 	case o.isSuspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
@@ -95,6 +96,8 @@ func degraded(o *observation, local, remote *v1alpha1.SideStatus) metav1.Conditi
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
 	case bufferReason != "":
 		c.Status, c.Reason = metav1.ConditionTrue, bufferReason
+	case len(noStandby) > 0:
+		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonNoStandby
 	case len(onBackup) > 0:
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup
 	case len(failed) > 0:

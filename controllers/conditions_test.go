@@ -29,7 +29,7 @@ const testPod = "plant-bridge-1"
 func observed(changes ...func(*observation)) *observation {
 	b := newBridge("default", "plant")
 	b.Generation = 3
-	b.Status.Runner = &v1alpha1.RunnerStatus{Pod: testPod, StartTime: metav1.NewTime(epoch), Generation: 3}
+	b.Status.Runners = []v1alpha1.RunnerStatus{{Pod: testPod, Role: v1alpha1.RunnerActive, StartTime: metav1.NewTime(epoch), Generation: 3}}
 	b.Status.Local, b.Status.Remote = localUp(), remoteOnPrimary()
 	o := &observation{
 		bridge: b,
@@ -57,7 +57,7 @@ func suspended(o *observation) {
 }
 
 func unreported(o *observation) {
-	o.bridge.Status.Runner, o.bridge.Status.Local, o.bridge.Status.Remote = nil, nil, nil
+	o.bridge.Status.Runners, o.bridge.Status.Local, o.bridge.Status.Remote = nil, nil, nil
 }
 
 // generation4 changes the spec; the runner still runs generation 3.
@@ -78,7 +78,7 @@ func onLostNode(o *observation) {
 // withRestarts adds a container that has ended a number of times and runs since the given time.
 func withRestarts(count int32, since time.Time) func(*observation) {
 	return func(o *observation) {
-		o.bridge.Status.Runner.StartTime = metav1.NewTime(since)
+		o.bridge.Status.ActiveRunner().StartTime = metav1.NewTime(since)
 		o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
 			Name: runnerName, RestartCount: count,
 			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(since)}},
@@ -441,11 +441,11 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			map[string]string{"Reconciling": "True/Progressing still being deleted"},
 		},
 		{
-			"a runner that stops is not Ready", observed(func(o *observation) { o.bridge.Status.Runner.StopTime = metav1.NewTime(epoch) }),
+			"a runner that stops is not Ready", observed(func(o *observation) { o.bridge.Status.ActiveRunner().StopTime = metav1.NewTime(epoch) }),
 			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 stops", "RemoteConnected": "True/Connected"},
 		},
 		{
-			"a runner that has stopped is not connected", observed(withSides(nil, nil), func(o *observation) { o.bridge.Status.Runner.StopTime = metav1.NewTime(epoch) }),
+			"a runner that has stopped is not connected", observed(withSides(nil, nil), func(o *observation) { o.bridge.Status.ActiveRunner().StopTime = metav1.NewTime(epoch) }),
 			map[string]string{"Ready": "False/RunnerNotRunning", "RemoteConnected": "False/RunnerNotRunning runner pod plant-bridge-1 stops"},
 		},
 		{
@@ -512,16 +512,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 	} {
 		t.Run(tt.promise, func(t *testing.T) {
 			conditions := derive(tt.given, epoch)
-			for conditionType, want := range tt.want {
-				c := meta.FindStatusCondition(conditions, conditionType)
-				got := "absent"
-				if c != nil {
-					got = string(c.Status) + "/" + c.Reason + " " + c.Message
-				}
-				if !strings.HasPrefix(got, want) {
-					t.Errorf("%s is %q; want %q", conditionType, got, want)
-				}
-			}
+			assertConditions(t, conditions, tt.want)
 			for _, c := range conditions {
 				want := tt.given.bridge.Generation
 				if c.Type != v1alpha1.ConditionReconciling && c.Type != v1alpha1.ConditionStalled && tt.given.runningGeneration() != 0 {
@@ -532,6 +523,21 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// assertConditions checks conditions, by type: each is "absent", or begins with "Status/Reason Message".
+func assertConditions(t *testing.T, conditions []metav1.Condition, wanted map[string]string) {
+	t.Helper()
+	for conditionType, want := range wanted {
+		c := meta.FindStatusCondition(conditions, conditionType)
+		got := "absent"
+		if c != nil {
+			got = string(c.Status) + "/" + c.Reason + " " + c.Message
+		}
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%s is %q; want %q", conditionType, got, want)
+		}
 	}
 }
 
@@ -713,7 +719,9 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			if held != 0 {
 				t.Errorf("an event is held for %s", held)
 			}
-			marker.BudgetFullAt, marker.LocalSwitches, marker.RemoteSwitches = metav1.MicroTime{}, nil, nil // budget_test.go and announcer_test.go test them
+			// budget_test.go, announcer_test.go and switchrecord_test.go test these.
+			marker.BudgetFullAt, marker.LocalSwitches, marker.RemoteSwitches = metav1.MicroTime{}, nil, nil
+			marker.LocalSwitchPod, marker.RemoteSwitchPod = "", ""
 			var got []string
 			for _, e := range due {
 				got = append(got, e.eventType+" "+e.reason+" "+e.note)

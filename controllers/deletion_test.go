@@ -72,10 +72,10 @@ func isDeletedBy(policy v1alpha1.DeletionPolicy) func(*v1alpha1.MQTTBridge) bool
 // reportDeletion reports the progress of a deletion with the rights of the bridge's runner.
 func reportDeletion(t *testing.T, b *v1alpha1.MQTTBridge, pod string, d *v1alpha1.DeletionStatus) {
 	t.Helper()
-	runner := v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.NewTime(epoch), Generation: b.Generation}
+	runner := v1alpha1.RunnerStatus{Pod: pod, Role: v1alpha1.RunnerActive, StartTime: metav1.NewTime(epoch), Generation: b.Generation}
 	ready := v1alpha1.DeletingCondition(b.Generation, d)
 	closed := side(serverStatus("local", localURL, v1alpha1.ServerStandby))
-	r := &report{Conditions: []metav1.Condition{ready}, Runner: &runner, Local: closed, Remote: closed, Deletion: d}
+	r := &report{Conditions: []metav1.Condition{ready}, Runners: []v1alpha1.RunnerStatus{runner}, Local: closed, Remote: closed, Deletion: d}
 	apiserver.Eventually(t, "the report of the runner", func(ctx context.Context) (bool, error) {
 		err := tryStatus(ctx, t, b, r)
 		if apierrors.IsForbidden(err) { // the operator has just created the runner's Role

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -48,7 +47,7 @@ const (
 	extraDir    = "/etc/mqttbridge/extra"
 )
 
-// deployment returns the Deployment of the bridge's only runner.
+// deployment returns the Deployment of the bridge's runners.
 func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
 	pod, err := podTemplate(b, image)
 	if err != nil {
@@ -67,9 +66,7 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 		WithSpec(appsv1ac.DeploymentSpec().
 			WithReplicas(replicas(b)).
 			WithRevisionHistoryLimit(2).
-			// Two runners must never run at once: they use the same MQTT client
-			// identifier and would take over each other's session.
-			WithStrategy(appsv1ac.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)).
+			WithStrategy(strategy(b)).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selectorLabels(b.Name))).
 			WithTemplate(pod)), nil
 }
@@ -88,6 +85,9 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 	container, err := runnerContainer(&runner, image)
 	if err != nil {
 		return nil, err
+	}
+	if b.Spec.HasStandby() {
+		joinGroup(b, container)
 	}
 	security, err := podSecurityContext(runner.PodSecurityContext)
 	if err != nil {
@@ -116,6 +116,9 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 	}
 	if err := schedule(spec, &runner); err != nil {
 		return nil, err
+	}
+	if b.Spec.HasStandby() {
+		spread(b, spec, &runner)
 	}
 	return corev1ac.PodTemplateSpec().
 		WithLabels(labels).

@@ -22,10 +22,11 @@ import (
 
 const deniedImage = "registry.example/denied"
 
-// denyImage makes the API server refuse Deployments with deniedImage in the bridge's namespace.
-func denyImage(t *testing.T, b *v1alpha1.MQTTBridge) {
+// permitOnly makes the API server refuse objects of a resource in the bridge's namespace, unless they
+// satisfy the expression.
+func permitOnly(t *testing.T, b *v1alpha1.MQTTBridge, group, resource, expression, message string) {
 	t.Helper()
-	named := metav1.ObjectMeta{Name: "no-denied-image-in-" + b.Namespace}
+	named := metav1.ObjectMeta{Name: "policy-in-" + b.Namespace}
 	fail := admissionv1.Fail
 	create(t, &admissionv1.ValidatingAdmissionPolicy{
 		ObjectMeta: named,
@@ -34,13 +35,10 @@ func denyImage(t *testing.T, b *v1alpha1.MQTTBridge) {
 			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{
 				RuleWithOperations: admissionv1.RuleWithOperations{
 					Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
-					Rule:       admissionv1.Rule{APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{"deployments"}},
+					Rule:       admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: []string{resource}},
 				},
 			}}},
-			Validations: []admissionv1.Validation{{
-				Expression: "!object.spec.template.spec.containers.exists(c, c.image == '" + deniedImage + "')",
-				Message:    "this registry is not trusted",
-			}},
+			Validations: []admissionv1.Validation{{Expression: expression, Message: message}},
 		},
 	})
 	create(t, &admissionv1.ValidatingAdmissionPolicyBinding{
@@ -53,6 +51,12 @@ func denyImage(t *testing.T, b *v1alpha1.MQTTBridge) {
 			}},
 		},
 	})
+}
+
+// denyImage makes the API server refuse Deployments with deniedImage in the bridge's namespace.
+func denyImage(t *testing.T, b *v1alpha1.MQTTBridge) {
+	t.Helper()
+	permitOnly(t, b, "apps", "deployments", "!object.spec.template.spec.containers.exists(c, c.image == '"+deniedImage+"')", "this registry is not trusted")
 	// The policy takes effect some time after its creation.
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
 	d.Spec.Template.Spec.Containers[0].Image = deniedImage

@@ -47,6 +47,7 @@ func announce(o *observation, sent announced, now time.Time) (announced, []event
 	a := &announcer{sent: sent, budget: newBudget(sent.BudgetFullAt.Time, now)}
 	a.add(func(s *announced) []event { return announceTermination(o, &s.Terminated) })
 	a.add(func(s *announced) []event { return announceRollout(o, &s.RolloutStopped, now) })
+	a.add(func(s *announced) []event { return announceTakeover(o.bridge.Status.LastTakeover, &s.Takeover) })
 	announceSides(a, o, now)
 	announceMessages(a, o)
 	return a.result()
@@ -62,12 +63,12 @@ func announceSides(a *announcer, o *observation, now time.Time) {
 		a.add(func(s *announced) []event { return announceOutage("local", local, &s.LocalDown, now) })
 		a.add(func(s *announced) []event { return announceOutage("remote", remote, &s.RemoteDown, now) })
 	}
-	started := ptr.Deref(o.bridge.Status.Runner, v1alpha1.RunnerStatus{}).StartTime
+	runner := o.bridge.Status.ActiveRunner()
 	a.add(func(s *announced) []event {
-		return announceSwitch("local", local, started, &s.LocalSwitch, &s.LocalSwitches)
+		return announceSwitch("local", local, runner, switchRecord{&s.LocalSwitch, &s.LocalSwitches, &s.LocalSwitchPod})
 	})
 	a.add(func(s *announced) []event {
-		return announceSwitch("remote", remote, started, &s.RemoteSwitch, &s.RemoteSwitches)
+		return announceSwitch("remote", remote, runner, switchRecord{&s.RemoteSwitch, &s.RemoteSwitches, &s.RemoteSwitchPod})
 	})
 	a.add(func(s *announced) []event { return announceRefusal("local", local, &s.LocalRequest) })
 	a.add(func(s *announced) []event { return announceRefusal("remote", remote, &s.RemoteRequest) })
@@ -126,15 +127,18 @@ func withoutDigits(message string) string {
 }
 
 // announceSwitch returns an event for the side's latest change of server if it is later
-// than the announced switch. started is when the runner started. counted is the runner's count of
-// switches at the announced switch.
-func announceSwitch(name string, side *v1alpha1.SideStatus, started metav1.Time, sent *metav1.MicroTime, counted **int64) []event {
-	if side == nil || side.LastFailover == nil || !side.LastFailover.Time.After(sent.Time) {
+// than the announced switch.
+func announceSwitch(name string, side *v1alpha1.SideStatus, runner *v1alpha1.RunnerStatus, record switchRecord) []event {
+	if side == nil || side.LastFailover == nil || runner == nil {
 		return nil
 	}
 	f := side.LastFailover
-	skipped := skippedSwitches(side, started, *sent, *counted)
-	*sent, *counted = f.Time, side.Switches
+	sent, counted := record.before(runner)
+	if !f.Time.After(sent.Time) {
+		return nil
+	}
+	skipped := skippedSwitches(side, runner.StartTime, sent, counted)
+	*record.sent, *record.counted, *record.pod = f.Time, side.Switches, runner.Pod
 	e := event{
 		eventType: corev1.EventTypeWarning,
 		reason:    v1alpha1.EventFailedOver,

@@ -26,9 +26,9 @@ func (p *plan) postpones(s *ownStatus, current *v1alpha1.MQTTBridgeStatus, now t
 	if now.Sub(p.failureWritten) >= failureInterval {
 		return false
 	}
-	next := ownStatus{withoutCause(s.Conditions), s.ObservedGeneration, s.Runner}
+	next := ownStatus{withoutCause(s.Conditions), s.ObservedGeneration, s.Runners}
 	return next.equals(&v1alpha1.MQTTBridgeStatus{
-		Conditions: withoutCause(current.Conditions), ObservedGeneration: current.ObservedGeneration, Runner: current.Runner,
+		Conditions: withoutCause(current.Conditions), ObservedGeneration: current.ObservedGeneration, Runners: current.Runners,
 	})
 }
 

@@ -88,7 +88,7 @@ func splitFingerprint(text string) (template, others string) {
 }
 
 // stagingAnnotations are the annotations of a Deployment that stage sets.
-var stagingAnnotations = []string{annotationPodSpecHash, annotationEarlierSpecHash, annotationTemplateHash, annotationRevision}
+var stagingAnnotations = []string{annotationPodSpecHash, annotationEarlierSpecHash, annotationTemplateHash, annotationRevision, annotationRunners}
 
 // stagingMark returns a hash of the annotations and of the label of a Deployment that stage
 // sets.

@@ -157,10 +157,12 @@ func runnerPod(bridge *v1alpha1.MQTTBridge, name string) *corev1.Pod {
 type report struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	Runner   *v1alpha1.RunnerStatus   `json:"runner,omitempty"`
+	Runners  []v1alpha1.RunnerStatus  `json:"runners,omitempty"`
 	Local    *v1alpha1.SideStatus     `json:"local,omitempty"`
 	Remote   *v1alpha1.SideStatus     `json:"remote,omitempty"`
 	Deletion *v1alpha1.DeletionStatus `json:"deletion,omitempty"`
+
+	LastTakeover *v1alpha1.TakeoverRecord `json:"lastTakeover,omitempty"`
 }
 
 // applyReport applies a report with the rights of the bridge's runner.
@@ -175,8 +177,11 @@ func applyReport(t *testing.T, bridge *v1alpha1.MQTTBridge, pod string, local, r
 // tryReport applies the report of a runner with the rights of the bridge's runner.
 func tryReport(t *testing.T, bridge *v1alpha1.MQTTBridge, runner *v1alpha1.RunnerStatus, local, remote *v1alpha1.SideStatus) error {
 	t.Helper()
+	runner.Role = v1alpha1.RunnerActive
 	ready := v1alpha1.ReadyCondition(runner, local, remote)
-	return tryStatus(t.Context(), t, bridge, &report{Conditions: []metav1.Condition{ready}, Runner: runner, Local: local, Remote: remote})
+	return tryStatus(t.Context(), t, bridge, &report{
+		Conditions: []metav1.Condition{ready}, Runners: []v1alpha1.RunnerStatus{*runner}, Local: local, Remote: remote,
+	})
 }
 
 // tryStatus applies a status with the rights of the bridge's runner.

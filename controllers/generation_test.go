@@ -172,12 +172,15 @@ func awaitWebhook(t *testing.T, b *v1alpha1.MQTTBridge) {
 
 func TestReport_EarlierPod_DoesNotReplaceALaterPod(t *testing.T) {
 	b, _ := forwardingBridge(t)
-	runner := func(pod string, at time.Time) *v1alpha1.RunnerStatus {
-		return &v1alpha1.RunnerStatus{Pod: pod, PodTime: metav1.NewTime(at), StartTime: metav1.NewTime(at), Generation: 1}
+	runner := func(pod string, at time.Time, term *int64) *v1alpha1.RunnerStatus {
+		return &v1alpha1.RunnerStatus{Pod: pod, Term: term, PodTime: metav1.NewTime(at), StartTime: metav1.NewTime(at), Generation: 1}
 	}
-	first, second := runner("plant-bridge-1", epoch), runner("plant-bridge-2", epoch.Add(time.Minute))
+	first, second := runner("plant-bridge-1", epoch, nil), runner("plant-bridge-2", epoch.Add(time.Minute), nil)
 	second.StartTime = metav1.NewTime(epoch.Add(-time.Hour)) // the clock of its node is wrong
 	createPod(t, runnerPod(b, second.Pod))                   // the operator clears the report of a pod that is gone
+	at := func(pod string, term int64, minute time.Duration) *v1alpha1.RunnerStatus {
+		return runner(pod, epoch.Add(minute*time.Minute), ptr.To(term))
+	}
 	for _, step := range []struct {
 		what     string
 		runner   *v1alpha1.RunnerStatus
@@ -188,6 +191,14 @@ func TestReport_EarlierPod_DoesNotReplaceALaterPod(t *testing.T) {
 		{"the later pod", second, true},
 		{"the last report of the first pod", first, false},
 		{"the later pod again", second, true},
+		{"an earlier pod with a term", at("plant-bridge-1", 7, 0), false},
+		{"a later pod with a term", at("plant-bridge-3", 3, 2), true},
+		{"an earlier pod with a later term", at("plant-bridge-2", 4, 1), true},
+		{"a later pod with an earlier term", at("plant-bridge-3", 3, 2), false},
+		{"the same pod with an earlier term, because the Lease was made again", at("plant-bridge-2", 1, 1), true},
+		{"the same term again", at("plant-bridge-2", 1, 1), true},
+		{"an earlier pod without a term", runner("plant-bridge-1", epoch, nil), false},
+		{"a later pod without a term", runner("plant-bridge-3", epoch.Add(2*time.Minute), nil), true},
 	} {
 		err := tryReport(t, b, step.runner, localUp(), remoteOnPrimary())
 		if (err == nil) != step.accepted {
@@ -215,7 +226,7 @@ func TestReport_EmptyPatch_ReturnsTheStatusAndWritesNothing(t *testing.T) {
 	if asked.ResourceVersion != before.ResourceVersion {
 		t.Errorf("the patch changed version %s to %s", before.ResourceVersion, asked.ResourceVersion)
 	}
-	if asked.Status.Runner == nil || asked.Status.Runner.Pod != "plant-bridge-1" {
-		t.Errorf("the answer has the runner %+v", asked.Status.Runner)
+	if reporterOf(asked) != "plant-bridge-1" {
+		t.Errorf("the answer has the runners %+v", asked.Status.Runners)
 	}
 }

@@ -26,7 +26,9 @@ func deploymentHashes(b *v1alpha1.MQTTBridge, template *corev1ac.PodTemplateSpec
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{annotationPodSpecHash: spec, annotationTemplateHash: pod}, nil
+	annotations := map[string]string{annotationPodSpecHash: spec, annotationTemplateHash: pod}
+	markRunners(b, annotations)
+	return annotations, nil
 }
 
 // podSpecHash returns a hash of the part of the spec that the pod depends on. It changes only
@@ -43,12 +45,17 @@ func podSpecHash(b *v1alpha1.MQTTBridge) (string, error) {
 		References []string `json:"references,omitempty"`
 		// ExistingClaim is nil without a buffer on disk, and empty for the bridge's own claim.
 		ExistingClaim *string `json:"existingClaim,omitempty"`
+		// LeaseSeconds is nil with one runner.
+		LeaseSeconds *int32 `json:"leaseSeconds,omitempty"`
 	}{Runner: runner, Suspend: isSuspended(b)}
 	for _, ref := range manifest.References(&b.WithDefaults().Spec) {
 		parts.References = append(parts.References, ref.Path())
 	}
 	if d := disk(b); d != nil {
 		parts.ExistingClaim = &d.ExistingClaim
+	}
+	if b.Spec.HasStandby() {
+		parts.LeaseSeconds = ptr.To(b.Spec.LeaseSeconds())
 	}
 	return hashOf(&parts)
 }
@@ -64,12 +71,17 @@ type revision struct {
 // and the default image of the runners.
 func (r *revision) of(image string) (string, error) {
 	r.once.Do(func() {
-		template, err := podTemplate(&v1alpha1.MQTTBridge{}, image)
-		if err != nil {
-			r.err = err
+		var templates struct {
+			One, Two *corev1ac.PodTemplateSpecApplyConfiguration
+		}
+		if templates.One, r.err = podTemplate(&v1alpha1.MQTTBridge{}, image); r.err != nil {
 			return
 		}
-		r.hash, r.err = hashOf(template)
+		two := &v1alpha1.MQTTBridge{Spec: v1alpha1.MQTTBridgeSpec{Replicas: ptr.To[int32](2)}}
+		if templates.Two, r.err = podTemplate(two, image); r.err != nil {
+			return
+		}
+		r.hash, r.err = hashOf(&templates)
 	})
 	return r.hash, r.err
 }

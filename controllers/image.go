@@ -18,19 +18,25 @@ import (
 // schema: the API server would refuse the conditions together with a longer image.
 const maxImage = 1024
 
-// ownRunner is the operator's part of status.runner.
+// ownRunner is the operator's part of an entry of status.runners.
 type ownRunner struct {
+	Pod   string `json:"pod"`
 	Image string `json:"image,omitempty"`
 }
 
-// ownRunner returns the operator's part of status.runner, nil if there is none. The operator
-// applies it only together with the report of its pod, so that it never stays alone.
-func (o *observation) ownRunner() *ownRunner {
-	pod := o.reportingPod()
-	if pod == nil || imageOf(pod) == "" {
+// ownRunners returns the operator's part of status.runners. The operator applies it only together
+// with the report of a pod, so that it never stays alone.
+func (o *observation) ownRunners() (own []ownRunner) {
+	if o.reportingPod() == nil {
 		return nil
 	}
-	return &ownRunner{Image: imageOf(pod)}
+	for i := range o.bridge.Status.Runners {
+		r := &o.bridge.Status.Runners[i]
+		if pod := o.podNamed(r.Pod); r.Role != "" && pod != nil && imageOf(pod) != "" {
+			own = append(own, ownRunner{Pod: r.Pod, Image: imageOf(pod)})
+		}
+	}
+	return own
 }
 
 // imageOf returns the image of the runner's container of a pod of the cache.
@@ -65,7 +71,7 @@ func (r *Reconciler) removeImage(ctx context.Context, b *v1alpha1.MQTTBridge) er
 // would otherwise stay alone for a moment, then the rest. Each change of the status starts
 // another pass.
 func (r *Reconciler) clearSuspended(ctx context.Context, b *v1alpha1.MQTTBridge) error {
-	if b.Status.Runner.Image != "" {
+	if slices.ContainsFunc(b.Status.Runners, func(r v1alpha1.RunnerStatus) bool { return r.Image != "" }) {
 		return r.removeImage(ctx, b)
 	}
 	return r.clearReport(ctx, b)

@@ -33,16 +33,16 @@ func awaitImage(t *testing.T, b *v1alpha1.MQTTBridge, pod, image string) *v1alph
 	t.Helper()
 	return awaitBridge(t, b, "image "+image+" of pod "+pod, func(got *v1alpha1.MQTTBridge) bool {
 		checkImageHasPod(t, got)
-		r := got.Status.Runner
-		return r != nil && r.Pod == pod && r.Image == image
+		r := got.Status.ActiveRunner()
+		return r != nil && r.Pod == pod && r.Image == image && len(got.Status.Runners) == 1
 	})
 }
 
 // checkImageHasPod checks that the status has no image without the report of its pod.
 func checkImageHasPod(t *testing.T, b *v1alpha1.MQTTBridge) {
 	t.Helper()
-	if r := b.Status.Runner; r != nil && r.Image != "" && r.Pod == "" {
-		t.Errorf("the status has the image %s, and no pod", r.Image)
+	if b.Status.ActiveRunner() == nil && len(b.Status.Runners) > 0 {
+		t.Errorf("the status has the runners %+v without a report", b.Status.Runners)
 	}
 }
 
@@ -63,7 +63,7 @@ func TestRunnerImage_ReportingPod_IsTheImageOfItsSpec(t *testing.T) {
 	before := statusWrites()
 	applyReport(t, b, pod.Name, localUp(), remoteOnBackup())
 	b = awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonActiveOnBackup)
-	if got := b.Status.Runner.Image; got != mirrorImage {
+	if got := b.Status.ActiveRunner().Image; got != mirrorImage {
 		t.Errorf("after another report, the image is %q", got)
 	}
 	awaitIdle(t, b)
@@ -100,7 +100,7 @@ func TestRunnerImage_ReportCleared_IsNeverAlone(t *testing.T) {
 	}
 	awaitBridge(t, b, "no report", func(got *v1alpha1.MQTTBridge) bool {
 		checkImageHasPod(t, got)
-		return got.Status.Runner == nil
+		return len(got.Status.Runners) == 0
 	})
 	awaitIdle(t, b)
 }
@@ -110,18 +110,18 @@ func TestRunnerImage_WithoutReport_IsRemoved(t *testing.T) {
 	b := newBridge(namespace(t), "plant")
 	create(t, b)
 	awaitCondition(t, b, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRunnerNotRunning)
-	patch := client.RawPatch(types.MergePatchType, []byte(`{"status":{"runner":{"image":"`+mirrorImage+`"}}}`))
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"status":{"runners":[{"pod":"invented","image":"`+mirrorImage+`"}]}}`))
 	if err := server.Client.Status().Patch(t.Context(), b.DeepCopy(), patch); err != nil {
 		t.Fatal(err)
 	}
-	awaitBridge(t, b, "no image, and no report", func(got *v1alpha1.MQTTBridge) bool { return got.Status.Runner == nil })
+	awaitBridge(t, b, "no image, and no report", func(got *v1alpha1.MQTTBridge) bool { return len(got.Status.Runners) == 0 })
 	awaitIdle(t, b)
 }
 
 // The status of another client, such as a tool that restores backups, does not keep its image.
 func TestRunnerImage_OwnedByAnotherClient_IsReplaced(t *testing.T) {
 	b, pod := forwardingBridge(t)
-	patch := client.RawPatch(types.MergePatchType, []byte(`{"status":{"runner":{"image":"invented.example/runner:v9"}}}`))
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"status":{"runners":[{"pod":"`+pod.Name+`","role":"Active","image":"invented.example/runner:v9"},{"pod":"invented"}]}}`))
 	if err := server.Client.Status().Patch(t.Context(), b.DeepCopy(), patch); err != nil {
 		t.Fatal(err)
 	}

@@ -225,7 +225,7 @@ func TestReport_PodGone_IsClearedAndReadyIsFalse(t *testing.T) {
 		if got.Status.Remote == nil && !conditionIs(got, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRunnerNotRunning) {
 			t.Error("the report was cleared while Ready was not yet False")
 		}
-		return got.Status.Runner == nil && got.Status.Local == nil && got.Status.Remote == nil
+		return len(got.Status.Runners) == 0 && got.Status.Local == nil && got.Status.Remote == nil
 	})
 	for _, conditionType := range []string{v1alpha1.ConditionLocalConnected, v1alpha1.ConditionRemoteConnected} {
 		if !conditionIs(got, conditionType, metav1.ConditionFalse, v1alpha1.ReasonRunnerNotRunning) {
@@ -240,7 +240,7 @@ func TestReport_NodeLost_IsKeptAndReadyIsUnknown(t *testing.T) {
 	pod.Status.Conditions[0].LastTransitionTime = metav1.Now()
 	updatePodStatus(t, pod)
 	got := awaitCondition(t, b, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonNodeLost)
-	if got.Status.Runner == nil || got.Status.Remote == nil {
+	if got.Status.ActiveRunner() == nil || got.Status.Remote == nil {
 		t.Error("the report of a pod that exists was cleared")
 	}
 }

@@ -5,8 +5,11 @@ package controllers
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -33,6 +36,8 @@ var childKinds = []childKind{
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("Role"), &rbacv1.Role{}, &rbacv1.RoleList{}),
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), &rbacv1.RoleBinding{}, &rbacv1.RoleBindingList{}),
 	newChildKind(appsv1.SchemeGroupVersion.WithKind(deploymentKind), &appsv1.Deployment{}, &appsv1.DeploymentList{}),
+	newMetadataKind(coordinationv1.SchemeGroupVersion.WithKind(leaseKind)),
+	newChildKind(policyv1.SchemeGroupVersion.WithKind(budgetKind), &policyv1.PodDisruptionBudget{}, &policyv1.PodDisruptionBudgetList{}),
 }
 
 func withoutPruning(kind childKind) childKind {
@@ -58,5 +63,25 @@ func newChildKind[O, L any, P objectPointer[O], Q listPointer[L]](gvk schema.Gro
 		object:    P(new(O)),
 		newObject: func() client.Object { return P(new(O)) },
 		newList:   func() client.ObjectList { return Q(new(L)) },
+	}
+}
+
+// newMetadataKind returns a kind of children whose metadata is the only part that the operator reads
+// and writes.
+func newMetadataKind(gvk schema.GroupVersionKind) childKind {
+	newObject := func() client.Object {
+		out := &metav1.PartialObjectMetadata{}
+		out.SetGroupVersionKind(gvk)
+		return out
+	}
+	return childKind{
+		gvk:       gvk,
+		object:    newObject(),
+		newObject: newObject,
+		newList: func() client.ObjectList {
+			out := &metav1.PartialObjectMetadataList{}
+			out.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+			return out
+		},
 	}
 }

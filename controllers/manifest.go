@@ -31,6 +31,9 @@ func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error)
 	if templateHash != "" {
 		annotations[manifest.AnnotationTemplateHash] = templateHash
 	}
+	if request := b.Annotations[manifest.AnnotationHandOver]; request != "" && b.Spec.HasStandby() {
+		annotations[manifest.AnnotationHandOver] = request
+	}
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1alpha1.MQTTBridge{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: bridgeKind},
 		ObjectMeta: metav1.ObjectMeta{Name: b.Name, Namespace: b.Namespace, Generation: b.Generation, DeletionTimestamp: b.DeletionTimestamp, Annotations: annotations},
@@ -52,6 +55,7 @@ func runnerManifest(b *v1alpha1.MQTTBridge, templateHash string) (string, error)
 func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
 	spec := b.Spec // a shallow copy: changed parts are replaced
 	spec.Suspend, spec.ClassName = nil, ""
+	spec.Replicas, spec.Standby = nil, nil // arguments of the runner
 	if b.DeletionTimestamp.IsZero() {
 		spec.DeletionPolicy, spec.DeletionTimeoutSeconds = nil, nil
 	}

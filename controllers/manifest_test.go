@@ -16,6 +16,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
@@ -52,6 +53,12 @@ func golden(t *testing.T, got, advice string, path ...string) {
 	}
 }
 
+// withHandOver requests a hand-over.
+func withHandOver(b *v1alpha1.MQTTBridge, request string) *v1alpha1.MQTTBridge {
+	b.Annotations = map[string]string{manifest.AnnotationHandOver: request}
+	return b
+}
+
 // If the hash changes, an upgrade of the operator replaces the pods of all bridges at once. If a
 // manifest changes, all runners apply it.
 func TestManifest_SamplesAndFullBridge_MatchGoldenFiles(t *testing.T) {
@@ -60,6 +67,7 @@ func TestManifest_SamplesAndFullBridge_MatchGoldenFiles(t *testing.T) {
 		"sample":      fromFile(t, samples, "mqttbridge_v1alpha1_mqttbridge.yaml"),
 		"sample-rich": fromFile(t, samples, "mqttbridge_v1alpha1_mqttbridge_rich.yaml"),
 		"everything":  everything(t),
+		"sample-two":  withHandOver(fromFile(t, samples, "mqttbridge_v1alpha1_mqttbridge_two_runners.yaml"), "now"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			rendered, err := runnerManifest(b, "a-template-hash")
@@ -91,6 +99,7 @@ func assertRunnerAccepts(t *testing.T, b *v1alpha1.MQTTBridge, rendered string) 
 	got, want := loaded.Spec, b.WithDefaults().Spec
 	got.Runner, want.Runner, got.Buffer.Disk, want.Buffer.Disk = nil, nil, nil, nil // a part of them is not passed
 	want.ClassName = ""
+	want.Replicas, want.Standby = got.Replicas, got.Standby // the runner has arguments for them
 	// These are only passed when the bridge is being deleted.
 	want.DeletionPolicy, want.DeletionTimeoutSeconds = got.DeletionPolicy, got.DeletionTimeoutSeconds
 	if loaded.Name != b.Name || loaded.Namespace != b.Namespace || !equality.Semantic.DeepEqual(got, want) {

@@ -30,6 +30,6 @@ func announceManifest(o *observation) []event {
 	}
 	return []event{{
 		eventType: corev1.EventTypeNormal, reason: v1alpha1.EventManifestApplied, action: actionReportManifest,
-		part: "spec", note: note(msgManifestUsed, o.bridge.Status.Runner.Pod),
+		part: "spec", note: note(msgManifestUsed, reporterOf(o.bridge)),
 	}}
 }

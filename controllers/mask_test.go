@@ -19,7 +19,7 @@ func TestConditionsAndEvents_URLsWithAQuery_ShowItMasked(t *testing.T) {
 	b := newBridge("default", "plant")
 	b.Spec.Remote.Primary.URL, b.Spec.Remote.Backups[0].URL = first, second
 	pod := runnerPod(b, "plant-bridge-1")
-	b.Status.Runner = &v1alpha1.RunnerStatus{Pod: pod.Name}
+	b.Status.Runners = []v1alpha1.RunnerStatus{{Pod: pod.Name, Role: v1alpha1.RunnerActive}}
 	b.Status.Local = localUp()
 	for name, remote := range map[string]*v1alpha1.SideStatus{
 		"on the primary": side(serverStatus("primary", first, v1alpha1.ServerActive), serverStatus("backup-1", second, v1alpha1.ServerStandby)),

@@ -90,19 +90,24 @@ func memberOf(d *appsv1.Deployment) *member {
 	}
 }
 
-// available reports whether the Deployment's pod is of its current template and ready.
+// available reports whether all pods of the Deployment are of its current template and ready. The old
+// pods of a roll-out of two runners stay ready until the new ones are.
 func available(d *appsv1.Deployment) bool {
-	return d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas >= 1 && d.Status.AvailableReplicas >= 1
+	return !rollsOut(d) && d.Status.AvailableReplicas >= max(1, ptr.Deref(d.Spec.Replicas, 1))
 }
 
-// healthOf returns the health of a bridge from its Deployment and its condition Ready.
+// healthOf returns the health of a bridge from its Deployment and its condition Ready. Two runners
+// forward while one of their pods is missing or is being replaced.
 func healthOf(b *v1alpha1.MQTTBridge, d *appsv1.Deployment) health {
+	forwards := conditionTrue(b, v1alpha1.ConditionReady)
 	switch {
-	case !available(d):
-		return healthUnavailable
-	case conditionTrue(b, v1alpha1.ConditionReady):
+	case available(d) && forwards:
 		return healthReady
-	default:
+	case available(d):
 		return healthAvailable
+	case forwards && b.Spec.HasStandby() && d.Status.AvailableReplicas > 0:
+		return healthAlone
+	default:
+		return healthUnavailable
 	}
 }

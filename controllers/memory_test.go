@@ -70,7 +70,7 @@ func TestCache_OneBridge_NeedsLittleMemory(t *testing.T) {
 			objects = append(objects, obj)
 		}
 	}
-	const copies = 300
+	const copies = 1000 // the operator of the other tests allocates at the same time
 	strip := transforms()
 	total := 0
 	for _, obj := range objects {

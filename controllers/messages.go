@@ -36,6 +36,10 @@ const (
 
 	msgUnforwardable = "%s: no server accepts a message of %d bytes to %s: %s: %s" // localToRemote or remoteToLocal; reason and message of the runner
 
+	msgNoStandby       = "no second runner is ready to take over: %s" // the cause
+	msgStandbyNotWarm  = "runner pod %s runs, but is not a warm standby of %s; check that the pods of the bridge reach each other on TCP port %d, also through NetworkPolicies, that both reach the servers in use, and check the log of the pod"
+	msgStandbyNoPod    = "Deployment %s has created no second pod; check its conditions: kubectl describe deployment"
+	msgStandbyNodeLost = "the node of runner pod %s does not answer; check the node: kubectl get nodes"
 	msgApplied         = "the operator has changed child objects of the bridge, such as the Deployment; the changes are being rolled out"
 	msgRollingOut      = "Deployment %s is being rolled out"
 	msgDraining        = "the runner waits for up to 10 seconds until the messages that it holds are acknowledged; then the bridge is suspended"
@@ -79,6 +83,16 @@ const (
 const (
 	msgBufferTrouble   = "%s: %s" // localToRemote or remoteToLocal, and the message of the backlog
 	msgBufferRecovered = "%s: the buffer on disk was %s and is no longer; its state is %s"
+)
+
+// Messages of events about a change of the active runner.
+const (
+	msgHandedOver = "runner pod %[2]s handed over to %[1]s; no runner forwarded for %[3]s"
+	msgTookOver   = "runner pod %s took over from %s, %[4]s; no runner forwarded for %[3]s"
+
+	msgPeerEnded     = "whose process has ended"
+	msgLeaseExpired  = "which has not renewed the Lease of the bridge; check its node: kubectl get nodes"
+	msgLeaseReleased = "which has released the Lease of the bridge"
 )
 
 // Messages of events about a runner that has ended. The remedy is one of the messages below.
@@ -125,6 +139,7 @@ const (
 	actionReportManifest = "ReportManifest"
 	actionReportBuffer   = "ReportBuffer"
 	actionReportRunner   = "ReportRunner"
+	actionReportTakeover = "ReportTakeover"
 	actionAdoptClaim     = "AdoptClaim"
 	actionEndSessions    = "EndSessions"
 )

@@ -25,9 +25,11 @@ import (
 )
 
 // The rights of the operator. It must itself hold the rights that it grants to runners: to
-// patch mqttbridges/status, and to watch a ConfigMap. The UID of kube-system identifies the
-// cluster. The operator has no rights on Secrets, only reads pods, and has no right to delete
-// a claim, which may hold messages. It patches bridges only to set and remove its finalizer.
+// patch mqttbridges/status, to watch a ConfigMap, and to update a Lease. The UID of kube-system
+// identifies the cluster. The operator has no rights on Secrets, and has no right to delete a
+// claim, which may hold messages. It reads pods, and patches pods/status only to set an
+// annotation: the right to patch pods would include their images. It patches bridges only to set
+// and remove its finalizer.
 //
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=mqttbridge.io,resources=mqttbridges/status,verbs=patch
@@ -35,6 +37,9 @@ import (
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -83,6 +88,8 @@ type Reconciler struct {
 	plans    planBook
 	servers  serverIndex
 	fleet    fleet
+	standbys standbyBook
+	marks    markBook
 	revision revision
 }
 
@@ -153,6 +160,8 @@ func (r *Reconciler) forget(bridge client.ObjectKey) {
 	r.plans.forget(bridge)
 	r.BridgeMetrics.forget(bridge)
 	r.fleet.setState(bridge, "")
+	r.standbys.forget(bridge)
+	r.marks.forget(bridge)
 }
 
 // reconcileChildren makes the children match the spec. If the spec is invalid or breaks the
@@ -196,13 +205,14 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 			return 0, err
 		}
 	}
-	if o.isSuspended() && b.Status.Runner != nil {
+	if o.isSuspended() && len(b.Status.Runners) > 0 {
 		// The condition Ready can be removed only when the runner does not own a part of it.
 		// The change of the status starts another pass.
 		return 0, ignoreStale(ctx, r.clearSuspended(ctx, b))
 	}
 	now := r.Now()
-	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Runner: o.ownRunner()}
+	o.noStandbySince, o.drains = r.standbys.missingSince(o, now), o.activeDrains(now)
+	status := &ownStatus{Conditions: derive(o, now), ObservedGeneration: b.Generation, Runners: o.ownRunners()}
 	repeated := failure != nil && (stall == nil || !stall.ofSpec())
 	if !status.equals(&b.Status) && (!repeated || !p.postpones(status, &b.Status, now)) {
 		changes := append(announceCause(b.Status.Conditions, status.Conditions), announceManifest(o)...)
@@ -223,10 +233,10 @@ func (r *Reconciler) updateStatus(ctx context.Context, b *v1alpha1.MQTTBridge, p
 	if err := r.sendEvents(ctx, o, before, after, due); err != nil {
 		return 0, ignoreStale(ctx, err)
 	}
-	if b.Status.Runner != nil && o.reportingPod() == nil {
+	if len(b.Status.Runners) > 0 && o.reportingPod() == nil {
 		return 0, ignoreStale(ctx, r.clearReport(ctx, b))
 	}
-	return earliest(untilChange(o, now), held), nil
+	return earliest(untilChange(o, now), held), r.markActive(ctx, o)
 }
 
 // observe reads the state that the conditions are derived from. The objects belong to the
@@ -255,12 +265,8 @@ func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*obse
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("reading PersistentVolumeClaim %s: %w", key.Name, err)
 	}
-	pods := &corev1.PodList{}
-	if err := r.Client.List(ctx, pods, client.InNamespace(b.Namespace), client.MatchingFields{podsOfBridge: b.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the pods: %w", err)
-	}
-	o.pods = pods.Items
-	return o, nil
+	o.pods, err = r.podsOf(ctx, b)
+	return o, err
 }
 
 // ignoreStale ignores the error of a write that was refused because the bridge has changed:

@@ -43,6 +43,10 @@ const (
 	annotationRevision = "mqttbridge.io/operator-revision"
 )
 
+// annotationRunners is an annotation of the Deployment: the number of runners for which its pod
+// template was made. It is absent for one runner, which is no member of a group.
+const annotationRunners = "mqttbridge.io/runners"
+
 // labelHealthBefore is a label of the Deployment. It is present from the time at which a
 // roll-out replaces the pod, until the bridge is as healthy as before. Its value is the bridge's
 // health before. It is a label, because a changed annotation gives a Deployment a new

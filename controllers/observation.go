@@ -43,6 +43,12 @@ type observation struct {
 	// sharedClientIDs describes the client identifiers that another bridge uses, too. It is
 	// empty if there are none.
 	sharedClientIDs string
+	// noStandbySince is when a bridge with two runners was last seen with a warm standby. It is zero
+	// if it has one, or wants none.
+	noStandbySince time.Time
+	// drains is true if the active one of two runners was asked to end more than handOverTime ago, and
+	// has not handed over.
+	drains bool
 	// windowOpens is when the window opens for which the bridge waits in a roll-out. It is zero
 	// if the bridge waits for no window.
 	windowOpens time.Time
@@ -71,30 +77,35 @@ func (o *observation) runningGeneration() int64 {
 	if o.reportingPod() == nil {
 		return 0
 	}
-	return o.bridge.Status.Runner.Generation
+	return o.bridge.Status.ActiveRunner().Generation
 }
 
 // stopping reports whether the reporting runner has reported that it stops.
 func (o *observation) stopping() bool {
-	return o.reportingPod() != nil && !o.bridge.Status.Runner.StopTime.IsZero()
+	return o.reportingPod() != nil && !o.bridge.Status.ActiveRunner().StopTime.IsZero()
 }
 
 // reportingPod returns the pod whose report the status holds, or nil if there is no report
 // or the pod is gone.
 func (o *observation) reportingPod() *corev1.Pod {
-	if o.bridge.Status.Runner == nil {
-		return nil
-	}
-	i := slices.IndexFunc(o.pods, func(p corev1.Pod) bool { return p.Name == o.bridge.Status.Runner.Pod })
+	return o.podNamed(reporterOf(o.bridge))
+}
+
+// podNamed returns the pod with a name, or nil if it is gone.
+func (o *observation) podNamed(name string) *corev1.Pod {
+	i := slices.IndexFunc(o.pods, func(p corev1.Pod) bool { return p.Name == name })
 	if i < 0 {
 		return nil
 	}
 	return &o.pods[i]
 }
 
-// currentPod returns the newest pod that is not being deleted. Messages name it if no pod
-// reports.
+// currentPod returns the newest pod that is not being deleted; or, of two runners, the active one if
+// it serves. Messages name it if no pod reports.
 func (o *observation) currentPod() *corev1.Pod {
+	if o.activeServes() {
+		return o.reportingPod()
+	}
 	var newest *corev1.Pod
 	for i := range o.pods {
 		p := &o.pods[i]
@@ -141,8 +152,9 @@ func podTrouble(p *corev1.Pod) string {
 // the start and the first probe later; until then the pod's status is older than the
 // runner's report and is ignored.
 func reporterTrouble(o *observation) string {
-	p, started := o.reportingPod(), o.bridge.Status.Runner.StartTime
-	if !p.DeletionTimestamp.IsZero() || !podAlive(*p) {
+	p, started := o.reportingPod(), o.bridge.Status.ActiveRunner().StartTime
+	handsOver := !p.DeletionTimestamp.IsZero() && o.warmStandby() != nil && !o.drains // it forwards until then
+	if !p.DeletionTimestamp.IsZero() && !handsOver || !podAlive(*p) {
 		return podTrouble(p)
 	}
 	if o.stopping() {
@@ -219,16 +231,17 @@ const crashes = 2
 // ignored. It returns an empty string if all containers run.
 func podFailure(pods []corev1.Pod, now time.Time) string {
 	for i := range pods {
-		if !pods[i].DeletionTimestamp.IsZero() {
+		pod := &pods[i]
+		if !pod.DeletionTimestamp.IsZero() {
 			continue
 		}
-		for _, c := range pods[i].Status.ContainerStatuses {
+		for _, c := range pod.Status.ContainerStatuses {
 			w, last := c.State.Waiting, c.LastTerminationState.Terminated
 			if w != nil && slices.Contains(failingWaits, w.Reason) {
-				return fmt.Sprintf(msgPodFailing, c.Name, pods[i].Name, waitMessage(w, last))
+				return fmt.Sprintf(msgPodFailing, c.Name, pod.Name, waitMessage(w, last))
 			}
 			if restarts(&c) && (c.State.Running == nil || untilStable(&c, now) > 0) {
-				return fmt.Sprintf(msgPodFailing, c.Name, pods[i].Name, crashMessage(last))
+				return fmt.Sprintf(msgPodFailing, c.Name, pod.Name, crashMessage(last))
 			}
 		}
 	}

@@ -30,11 +30,11 @@ func serviceAccountName(b *v1alpha1.MQTTBridge) string {
 	return childName(b.Name)
 }
 
-// role returns the Role that allows the runner to patch the status of its own bridge and to
-// watch the ConfigMap with its manifest, and nothing else. A watch begins with the current
-// object, so that the runner needs no right to get it.
+// role returns the Role that allows the runner to patch the status of its own bridge, to watch the
+// ConfigMap with its manifest, with two runners to use their Lease, and nothing else. A watch
+// begins with the current object, so that the runner needs no right to get the ConfigMap.
 func role(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleApplyConfiguration {
-	return rbacv1ac.Role(childName(b.Name), b.Namespace).
+	out := rbacv1ac.Role(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).
 		WithOwnerReferences(ownerReference(b)).
 		WithRules(rbacv1ac.PolicyRule().
@@ -47,6 +47,10 @@ func role(b *v1alpha1.MQTTBridge) *rbacv1ac.RoleApplyConfiguration {
 				WithResources("configmaps").
 				WithResourceNames(childName(b.Name)).
 				WithVerbs("watch"))
+	if b.Spec.HasStandby() {
+		out.WithRules(leaseRule(b))
+	}
+	return out
 }
 
 // roleBinding returns the RoleBinding that grants the runner its role.

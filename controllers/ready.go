@@ -40,7 +40,7 @@ func ready(o *observation, blocked *metav1.Condition) metav1.Condition {
 		c.Message, c.ObservedGeneration = reporterTrouble(o), o.runningGeneration()
 	default:
 		status := &o.bridge.Status
-		c = v1alpha1.ReadyCondition(status.Runner, status.Local, status.Remote)
+		c = v1alpha1.ReadyCondition(status.ActiveRunner(), status.Local, status.Remote)
 	}
 	c.Message = withBlocked(o, c.Message, blocked)
 	return c

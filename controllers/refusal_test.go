@@ -19,7 +19,7 @@ import (
 // refusedManifest adds the runner's refusal of the manifest of generation 4, which is the latest.
 func refusedManifest(o *observation) {
 	generation4(o)
-	o.bridge.Status.Runner.Refused = &v1alpha1.RefusedManifest{Generation: 4, Message: "spec.buffer.disk needs --data"}
+	o.bridge.Status.ActiveRunner().Refused = &v1alpha1.RefusedManifest{Generation: 4, Message: "spec.buffer.disk needs --data"}
 }
 
 func TestManifest_RefusedByTheRunner_StallsUntilTheSpecIsCorrected(t *testing.T) {
@@ -87,7 +87,7 @@ func TestStalled_RefusedManifest_CountsOnlyOfTheCurrentPodAndGeneration(t *testi
 func TestEvents_GenerationTakenOver_IsAnnouncedOnceUnlessItRequestsAServer(t *testing.T) {
 	earlier := func(o *observation) { // the status that the operator wrote while generation 2 ran
 		o.bridge.Status.Conditions = derive(observed(func(o *observation) {
-			o.bridge.Generation, o.bridge.Status.Runner.Generation = 2, 2
+			o.bridge.Generation, o.bridge.Status.ActiveRunner().Generation = 2, 2
 		}), epoch)
 	}
 	for name, tt := range map[string]struct {
@@ -98,13 +98,13 @@ func TestEvents_GenerationTakenOver_IsAnnouncedOnceUnlessItRequestsAServer(t *te
 		"while a side is down":               {observed(earlier, withSides(localUp(), remoteDown())), true},
 		"the status shows the generation":    {observed(func(o *observation) { o.bridge.Status.Conditions = derive(observed(), epoch) }), false},
 		"the first status":                   {observed(), false},
-		"the runner runs the earlier":        {observed(earlier, func(o *observation) { o.bridge.Status.Runner.Generation = 2 }), false},
+		"the runner runs the earlier":        {observed(earlier, func(o *observation) { o.bridge.Status.ActiveRunner().Generation = 2 }), false},
 		"no runner ran the earlier":          {observed(func(o *observation) { o.bridge.Status.Conditions = notRunning(2) }), false},
 		"the pod is gone":                    {observed(earlier, noPods), false},
 		"the bridge is being deleted":        {observed(earlier, func(o *observation) { o.bridge.DeletionTimestamp = ptr.To(metav1.NewTime(epoch)) }), false},
 		"the change requests a server":       {observed(earlier, requests(3)), false},
 		"a request of an earlier generation": {observed(earlier, requests(2)), true},
-		"a runner without a generation":      {observed(earlier, func(o *observation) { o.bridge.Status.Runner.Generation = 0 }), false},
+		"a runner without a generation":      {observed(earlier, func(o *observation) { o.bridge.Status.ActiveRunner().Generation = 0 }), false},
 		"a later generation waits":           {observed(earlier, func(o *observation) { o.bridge.Generation = 7 }), true},
 	} {
 		events := announceManifest(tt.given)

@@ -18,10 +18,14 @@ import (
 
 // replicas returns the number of pods that a bridge wants.
 func replicas(b *v1alpha1.MQTTBridge) int32 {
-	if isSuspended(b) {
+	switch {
+	case isSuspended(b):
 		return 0
+	case b.Spec.HasStandby():
+		return 2
+	default:
+		return 1
 	}
-	return 1
 }
 
 // keepRunning makes an existing Deployment want the number of pods that spec.suspend requests,
@@ -74,14 +78,18 @@ func (r *Reconciler) keepRunning(ctx context.Context, b *v1alpha1.MQTTBridge) (b
 }
 
 // replicasInPlace returns the number of pods that a bridge wants of the pod template that is in
-// place. The policy has not permitted this template, which is of an earlier generation. An
-// operator with a policy therefore does not start it.
+// place: two only if the template is for two runners. The policy has not permitted this template,
+// which is of an earlier generation. An operator with a policy therefore does not start it.
 func (r *Reconciler) replicasInPlace(b *v1alpha1.MQTTBridge, d *appsv1.Deployment) int32 {
 	live := ptr.Deref(d.Spec.Replicas, 1)
-	if live == 0 && !r.Policy.permitsAll() {
+	if isSuspended(b) || live == 0 && !r.Policy.permitsAll() {
 		return 0
 	}
-	return replicas(b)
+	annotations, _ := stagingOf(d)
+	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+		return 1 // also while the number of runners changes, see stageStrategy
+	}
+	return runnersOf(annotations)
 }
 
 // hasRecovered reports whether a Deployment is marked as recovering from a roll-out, and the

@@ -46,7 +46,7 @@ func TestStatus_UpdatedByAnotherClient_IsRestored(t *testing.T) {
 			kept:   &foreign,
 		},
 		"another generation": {change: func(s *v1alpha1.MQTTBridgeStatus) { s.ObservedGeneration += 7 }},
-		"another image":      {change: func(s *v1alpha1.MQTTBridgeStatus) { s.Runner.Image = "edited" }},
+		"another image":      {change: func(s *v1alpha1.MQTTBridgeStatus) { s.Runners[0].Image = "edited" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _ := forwardingBridge(t)
@@ -72,7 +72,7 @@ func TestStatus_UpdatedByAnotherClient_IsRestored(t *testing.T) {
 			}
 			awaitBridge(t, b, "the status that is true", func(b *v1alpha1.MQTTBridge) bool {
 				return maps.Equal(toldBy(b), want) && b.Status.ObservedGeneration == before.Status.ObservedGeneration &&
-					ptr.Deref(b.Status.Runner, v1alpha1.RunnerStatus{}).Image == before.Status.Runner.Image
+					ptr.Deref(b.Status.ActiveRunner(), v1alpha1.RunnerStatus{}).Image == before.Status.ActiveRunner().Image
 			})
 			awaitIdle(t, b)
 		})

@@ -139,11 +139,11 @@ func TestRights_Tenant_CreatesBridgesAndNothingElse(t *testing.T) {
 	}
 
 	ctx, b := t.Context(), newBridge(ns, "plant")
-	b.Status.Runner = &v1alpha1.RunnerStatus{Pod: "invented"}
+	b.Status.Runners = []v1alpha1.RunnerStatus{{Pod: "invented", Role: v1alpha1.RunnerActive}}
 	if err := c.Create(ctx, b); err != nil {
 		t.Fatalf("the tenant cannot create a bridge: %v", err)
 	}
-	if b.Status.Runner != nil {
+	if len(b.Status.Runners) > 0 {
 		t.Error("the tenant has set the status of a new bridge")
 	}
 	d := awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
@@ -180,6 +180,9 @@ func TestRights_Operator_AreTheListedRights(t *testing.T) {
 		{"get list watch create patch delete", "/configmaps /serviceaccounts apps/deployments rbac.authorization.k8s.io/roles rbac.authorization.k8s.io/rolebindings"},
 		{"get list watch create patch", "/persistentvolumeclaims"},
 		{"get list watch", "/pods"},
+		{"patch", "/pods/status"}, // for the annotation of the active pod
+		{"get list watch create patch delete", "policy/poddisruptionbudgets"},
+		{"get list watch create update patch delete", "coordination.k8s.io/leases"}, // update to grant it
 		{"create patch", "events.k8s.io/events"},
 	} {
 		for _, resource := range strings.Fields(right.resources) {

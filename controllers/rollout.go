@@ -26,7 +26,7 @@ func causeOf(live, wanted map[string]string) cause {
 	switch {
 	case live[annotationTemplateHash] == wanted[annotationTemplateHash]:
 		return causeNone
-	case spec != "" && spec != wanted[annotationPodSpecHash]:
+	case spec != "" && spec != wanted[annotationPodSpecHash], runnersOf(live) != runnersOf(wanted):
 		return causeUser
 	default:
 		return causeOperator
@@ -37,9 +37,10 @@ func causeOf(live, wanted map[string]string) cause {
 type health string
 
 const (
-	healthUnavailable health = "Unavailable" // no pod is ready
-	healthAvailable   health = "Available"   // the pod is ready, but a side has no server
-	healthReady       health = "Ready"       // the bridge forwards
+	healthUnavailable health = "Unavailable"    // no pod is ready
+	healthAvailable   health = "Available"      // the pod is ready, but a side has no server
+	healthAlone       health = "WithoutStandby" // the bridge forwards, but one of its two pods is missing
+	healthReady       health = "Ready"          // the bridge forwards
 )
 
 // atLeast reports whether h is as good as other, or better. A health that this version does
@@ -52,10 +53,12 @@ func (h health) rank() int {
 		return 0
 	case healthAvailable:
 		return 1
+	case healthAlone:
+		return 2
 	case healthReady:
-		return 2
+		return 3
 	default:
-		return 2
+		return 3
 	}
 }
 

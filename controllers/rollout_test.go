@@ -114,7 +114,12 @@ func TestHealth_UnknownValue_CountsAsReady(t *testing.T) {
 		{healthAvailable, healthAvailable, true},
 		{healthUnavailable, healthAvailable, false},
 		{healthUnavailable, healthUnavailable, true},
+		{healthAlone, healthReady, false},
+		{healthAlone, healthAlone, true},
+		{healthAlone, healthAvailable, true},
+		{healthAvailable, healthAlone, false},
 		{healthAvailable, "Splendid", false},
+		{healthAlone, "Splendid", false},
 		{healthReady, "Splendid", true},
 	} {
 		if got := tt.now.atLeast(tt.before); got != tt.want {

@@ -16,7 +16,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	ctrlevent "sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -53,9 +55,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 			SkipNameValidation: ptr.To(true),
 		})
 	for _, kind := range childKinds {
-		if kind.neverPrune {
+		switch {
+		case kind.neverPrune:
 			c = c.Watches(kind.object, handler.EnqueueRequestsFromMapFunc(bridgeOfLabels))
-		} else {
+		case kind.gvk.Kind == leaseKind:
+			c = c.Owns(kind.object, builder.WithPredicates(leaseChanges()))
+		default:
 			c = c.Owns(kind.object)
 		}
 	}
@@ -86,4 +91,13 @@ func bridgeOfLabels(_ context.Context, obj client.Object) []ctrl.Request {
 		return nil
 	}
 	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: obj.GetNamespace(), Name: name}}}
+}
+
+// leaseChanges passes changes of a Lease by other clients than its holder, which renews it every few
+// seconds.
+func leaseChanges() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e ctrlevent.UpdateEvent) bool {
+		return appliedFingerprint(e.ObjectOld) != appliedFingerprint(e.ObjectNew) ||
+			e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
+	}}
 }

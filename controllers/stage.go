@@ -26,8 +26,8 @@ import (
 type staged struct {
 	// kept is true if the live pod template stays.
 	kept bool
-	// deployment is the wanted Deployment if its template is neither the planned nor the
-	// live one. Otherwise it is nil.
+	// deployment is the wanted Deployment if its template or its strategy is neither the planned
+	// nor the live one. Otherwise it is nil.
 	deployment *appsv1ac.DeploymentApplyConfiguration
 	// annotations are the wanted stagingAnnotations.
 	annotations map[string]string
@@ -43,6 +43,15 @@ type staged struct {
 // A change that the running process applies does not change the template. It is in the
 // manifest, which is applied in any case, and does not end the wait for a roll-out.
 func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, live *appsv1.Deployment) (*staged, error) {
+	s, err := r.stageTemplate(ctx, b, p, live)
+	if err != nil {
+		return nil, err
+	}
+	return s, r.stageStrategy(ctx, b, s, live)
+}
+
+// stageTemplate is the part of stage for the pod template.
+func (r *Reconciler) stageTemplate(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, live *appsv1.Deployment) (*staged, error) {
 	bridge := client.ObjectKeyFromObject(b)
 	revision, err := r.revision.of(r.RunnerImage)
 	if err != nil {
@@ -51,6 +60,7 @@ func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan,
 	s := &staged{annotations: map[string]string{
 		annotationPodSpecHash: p.podSpecHash, annotationTemplateHash: p.templateHash, annotationRevision: revision,
 	}}
+	markRunners(b, s.annotations)
 	if live == nil {
 		r.fleet.setState(bridge, "")
 		return s, nil
@@ -85,12 +95,18 @@ func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan,
 }
 
 // keepImage lets a change of the spec keep the image of the running pod while no bridge works
-// with the operator's default image yet. The roll-out replaces the image later.
+// with the operator's default image yet. The roll-out replaces the image later. It does not keep the
+// image of a runner without a group when a standby is added: only the operator's own image is known to
+// join a group, and an earlier runner ends because it does not know the arguments.
 func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *staged, live *appsv1.Deployment) error {
 	if b.Spec.Runner != nil && b.Spec.Runner.Image != "" {
 		return nil
 	}
 	if !r.fleet.isUnproven(s.annotations[annotationRevision]) {
+		return nil
+	}
+	annotations, _ := stagingOf(live)
+	if b.Spec.HasStandby() && runnersOf(annotations) < 2 {
 		return nil
 	}
 	complete, err := r.completeDeployment(ctx, live)
@@ -107,7 +123,6 @@ func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *s
 		return err
 	}
 	s.deployment, s.annotations = kept, maps.Clone(kept.Annotations)
-	annotations, _ := stagingOf(live)
 	if annotations[annotationRevision] != "" {
 		s.annotations[annotationRevision] = annotations[annotationRevision]
 	}
@@ -166,14 +181,14 @@ func (s *staged) keepTemplate(live *appsv1.Deployment) error {
 // the plan.
 func (s *staged) fingerprint(planned string, live *appsv1.Deployment) (string, error) {
 	template, others := splitFingerprint(planned)
-	switch {
-	case s.deployment != nil:
+	if s.deployment != nil {
 		text, err := wantedFingerprint(s.deployment)
 		if err != nil {
 			return "", err
 		}
 		template, others = splitFingerprint(text)
-	case s.kept:
+	}
+	if s.kept {
 		template, _ = splitFingerprint(appliedFingerprint(live))
 	}
 	return joinFingerprint(stagingMark(s.annotations, string(s.before)), template, others), nil
@@ -238,19 +253,21 @@ func (r *Reconciler) recovered(ctx context.Context, b *v1alpha1.MQTTBridge, d *a
 		return true, nil
 	case d.Status.ObservedGeneration < d.Generation, !healthOf(b, d).atLeast(before):
 		return false, nil
-	case !before.atLeast(healthReady):
+	case before.atLeast(healthAvailable) && rollsOut(d): // the pod that is healthy may be an earlier one
+		return false, nil
+	case !before.atLeast(healthAlone):
 		return true, nil
-	case b.Status.Runner == nil:
+	case b.Status.ActiveRunner() == nil:
 		return false, nil
 	}
 	// Ready may still be the report of the previous pod.
 	pod := &corev1.Pod{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: b.Status.Runner.Pod}, pod)
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: reporterOf(b)}, pod)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("reading pod %s: %w", b.Status.Runner.Pod, err)
+		return false, fmt.Errorf("reading pod %s: %w", reporterOf(b), err)
 	}
 	return pod.DeletionTimestamp.IsZero(), nil
 }

@@ -29,6 +29,19 @@ func stalled(o *observation, now time.Time) *metav1.Condition {
 	if o.suspended() || o.wrote || o.failure != nil {
 		return nil
 	}
+	// While the active one of two runners serves, the problems of other pods only concern its standby,
+	// and Degraded reports them.
+	if o.activeServes() {
+		if refusal := manifestRefusal(o); refusal != "" {
+			return condition(v1alpha1.ReasonManifestRefused, refusal)
+		}
+		return nil
+	}
+	return stalledPods(o, now, condition)
+}
+
+// stalledPods returns the condition Stalled for a problem of the pods, or nil if there is none.
+func stalledPods(o *observation, now time.Time, condition func(reason, message string) *metav1.Condition) *metav1.Condition {
 	if failure := podFailure(o.pods, now); failure != "" {
 		return condition(v1alpha1.ReasonPodFailing, failure)
 	}
@@ -70,10 +83,10 @@ func stalledSchedule(o *observation, pod *corev1.Pod, now time.Time, condition f
 // is for the next pod, which has other volumes, for example.
 func manifestRefusal(o *observation) string {
 	pod := o.reportingPod()
-	if pod == nil || pod != o.currentPod() || starting(o.deployment) {
+	if pod == nil || pod != o.currentPod() || rollsOut(o.deployment) {
 		return ""
 	}
-	runner := o.bridge.Status.Runner
+	runner := o.bridge.Status.ActiveRunner()
 	if runner.Refused == nil || runner.Refused.Generation != o.bridge.Generation {
 		return ""
 	}
@@ -134,15 +147,15 @@ func reconciling(o *observation) *metav1.Condition {
 func progress(o *observation) string {
 	pod := o.currentPod()
 	switch d := o.deployment; {
-	case o.wrote && (o.suspended() || !starting(d)):
+	case o.wrote && (o.suspended() || !rollsOut(d)):
 		return msgApplied
 	case o.isSuspended():
 		return ""
 	case o.suspended() && o.scaledToZero():
 		return msgDraining
-	case o.suspended(), starting(d), pod == nil:
+	case o.suspended(), rollsOut(d), pod == nil:
 		return fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
-	case o.bridge.Status.Runner == nil || o.bridge.Status.Runner.Pod != pod.Name:
+	case reporterOf(o.bridge) != pod.Name:
 		return noReportMessage(o)
 	case podTrouble(pod) != "":
 		return podTrouble(pod)
@@ -155,9 +168,11 @@ func progress(o *observation) string {
 	}
 }
 
-// starting reports whether a Deployment has no pod of its latest generation yet.
-func starting(d *appsv1.Deployment) bool {
-	return d == nil || d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < 1
+// rollsOut reports whether a Deployment has no pod of its latest template yet, or still has a pod of
+// an earlier one, as it has while it replaces two runners one by one.
+func rollsOut(d *appsv1.Deployment) bool {
+	return d == nil || d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < 1 ||
+		d.Status.Replicas > d.Status.UpdatedReplicas
 }
 
 // unscheduled returns why the scheduler finds no node for a pod, or an empty string if the
@@ -192,6 +207,12 @@ func untilChange(o *observation, now time.Time) time.Duration {
 				earliest(untilStable(&c, now))
 			}
 		}
+	}
+	if !o.noStandbySince.IsZero() {
+		earliest(o.noStandbySince.Add(noStandbyTime).Sub(now))
+	}
+	if p := o.reportingPod(); p != nil && !p.DeletionTimestamp.IsZero() && o.warmStandby() != nil {
+		earliest(handOverTime - deletedFor(p, now))
 	}
 	return wait
 }

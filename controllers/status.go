@@ -28,7 +28,7 @@ import (
 type ownStatus struct {
 	Conditions         []metav1.Condition `json:"conditions,omitempty"`
 	ObservedGeneration int64              `json:"observedGeneration,omitempty"`
-	Runner             *ownRunner         `json:"runner,omitempty"`
+	Runners            []ownRunner        `json:"runners,omitempty"`
 }
 
 // ownConditions are the types of the conditions that the operator sets.
@@ -45,7 +45,7 @@ var ownConditions = []string{
 
 // equals reports whether the status already contains the operator's part.
 func (s *ownStatus) equals(status *v1alpha1.MQTTBridgeStatus) bool {
-	if s.ObservedGeneration != status.ObservedGeneration || s.image() != ptr.Deref(status.Runner, v1alpha1.RunnerStatus{}).Image {
+	if s.ObservedGeneration != status.ObservedGeneration || !equality.Semantic.DeepEqual(s.runnersOf(status), status.Runners) {
 		return false
 	}
 	return !slices.ContainsFunc(ownConditions, func(conditionType string) bool {
@@ -55,8 +55,24 @@ func (s *ownStatus) equals(status *v1alpha1.MQTTBridgeStatus) bool {
 	})
 }
 
-// image returns the image of the reporting pod, or an empty string if no pod reports.
-func (s *ownStatus) image() string { return ptr.Deref(s.Runner, ownRunner{}).Image }
+// runnersOf returns the runners of a status as they must be: with the images of their pods, and without
+// an entry that no runner reports.
+func (s *ownStatus) runnersOf(status *v1alpha1.MQTTBridgeStatus) (runners []v1alpha1.RunnerStatus) {
+	for i := range status.Runners {
+		r := status.Runners[i]
+		if r.Role == "" {
+			continue
+		}
+		r.Image = ""
+		for _, own := range s.Runners {
+			if own.Pod == r.Pod {
+				r.Image = own.Image
+			}
+		}
+		runners = append(runners, r)
+	}
+	return runners
+}
 
 // writeStatus applies the operator's part of the status. The API server refuses the write
 // with a conflict if the bridge has changed since it was read. The derived conditions and
@@ -90,22 +106,18 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.MQTTBridge, s 
 	}
 	conditions := slices.DeleteFunc(slices.Clone(written.Conditions), func(c metav1.Condition) bool { return slices.Contains(ownConditions, c.Type) })
 	parts := map[string]any{"conditions": append(conditions, s.Conditions...), "observedGeneration": s.ObservedGeneration}
-	switch {
-	case written.Runner == nil: // a patch of the image would create runner
-	case s.image() == "":
-		parts["runner"] = map[string]any{"image": nil}
-	default:
-		parts["runner"] = s.Runner
+	if len(written.Runners) > 0 {
+		parts["runners"] = s.runnersOf(&written)
 	}
 	return r.replaceStatus(ctx, b, parts)
 }
 
-// operatorsPart returns the conditions, the observed generation and the runner of a bridge. The
+// operatorsPart returns the conditions, the observed generation and the runners of a bridge. The
 // rest of the status, which is larger, is not converted.
 func operatorsPart(u *unstructured.Unstructured) (out v1alpha1.MQTTBridgeStatus, err error) {
 	status, _ := u.Object["status"].(map[string]any)
 	part := map[string]any{}
-	for _, key := range []string{"conditions", "observedGeneration", "runner"} {
+	for _, key := range []string{"conditions", "observedGeneration", "runners"} {
 		if value, ok := status[key]; ok {
 			part[key] = value
 		}
@@ -144,25 +156,25 @@ func (r *Reconciler) clearReport(ctx context.Context, b *v1alpha1.MQTTBridge) er
 	if alive, err := r.reporterAlive(ctx, b); alive || err != nil {
 		return err
 	}
-	log.FromContext(ctx).Info("clearing the report of a runner whose pod is gone", "pod", b.Status.Runner.Pod)
+	log.FromContext(ctx).Info("clearing the report of a runner whose pod is gone", "pod", reporterOf(b))
 	u := statusApply(b)
 	err := r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(v1alpha1.RunnerFieldManager))
 	if err != nil {
 		return fmt.Errorf("clearing the runner's report: %w", err)
 	}
-	if _, left, _ := unstructured.NestedFieldNoCopy(u.Object, "status", "runner"); !left {
+	if _, left, _ := unstructured.NestedFieldNoCopy(u.Object, "status", "runners"); !left {
 		return nil
 	}
 	b.ResourceVersion = u.GetResourceVersion()
 	return r.replaceStatus(ctx, b, map[string]any{
-		"runner": nil, "local": nil, "remote": nil, "buffer": nil, "unforwardable": nil, "deletion": nil,
+		"runners": nil, "lastTakeover": nil, "local": nil, "remote": nil, "buffer": nil, "unforwardable": nil, "deletion": nil,
 	})
 }
 
 // reporterAlive reports whether the API server has the pod of the report, and its containers
 // may still run. Another client may have written a report that names no pod.
 func (r *Reconciler) reporterAlive(ctx context.Context, b *v1alpha1.MQTTBridge) (bool, error) {
-	name := b.Status.Runner.Pod
+	name := reporterOf(b)
 	if name == "" {
 		return false, nil
 	}
@@ -172,6 +184,11 @@ func (r *Reconciler) reporterAlive(ctx context.Context, b *v1alpha1.MQTTBridge) 
 		return false, fmt.Errorf("looking for runner pod %s: %w", name, err)
 	}
 	return err == nil && podAlive(*pod), nil
+}
+
+// reporterOf returns the name of the pod that reported the state of the sides, or an empty string.
+func reporterOf(b *v1alpha1.MQTTBridge) string {
+	return ptr.Deref(b.Status.ActiveRunner(), v1alpha1.RunnerStatus{}).Pod
 }
 
 // statusApply returns an empty apply configuration for the bridge at the resource version

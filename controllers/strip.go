@@ -11,6 +11,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,18 +33,25 @@ func stripBridge(obj any) (any, error) {
 			c := &b.Status.Conditions[i]
 			c.Type, c.Reason = shared(c.Type), shared(c.Reason)
 		}
-		if b.Status.Runner != nil {
-			b.Status.Runner.Image = shared(b.Status.Runner.Image)
+		for i := range b.Status.Runners {
+			r := &b.Status.Runners[i]
+			r.Role, r.Image, r.Version, r.Node = v1alpha1.RunnerRole(shared(string(r.Role))), shared(r.Image), shared(r.Version), shared(r.Node)
 		}
-		if len(b.Status.Conditions) < cap(b.Status.Conditions) { // the decoder leaves room for more
-			b.Status.Conditions = append(make([]metav1.Condition, 0, len(b.Status.Conditions)), b.Status.Conditions...)
-		}
+		b.Status.Conditions, b.Status.Runners = compact(b.Status.Conditions), compact(b.Status.Runners)
 	}
 	return obj, nil
 }
 
-// stripPod keeps only a pod's name, the image of its runner, the key of its bridge, and the part
-// of its status that the operator reads.
+// compact returns a list without the room for more items that the decoder leaves.
+func compact[T any](list []T) []T {
+	if len(list) == cap(list) {
+		return list
+	}
+	return append(make([]T, 0, len(list)), list...)
+}
+
+// stripPod keeps only a pod's name, the image of its runner, the key of its bridge, the cost of its
+// deletion, which few pods have, and the part of its status that the operator reads.
 func stripPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok || len(pod.Spec.Containers) == 0 { // the cache has called stripPod before
@@ -52,7 +60,11 @@ func stripPod(obj any) (any, error) {
 	stripMeta(&pod.ObjectMeta)
 	keepImage(pod)
 	keepBridge(pod)
+	cost, marked := pod.Annotations[corev1.PodDeletionCost]
 	pod.OwnerReferences, pod.Annotations, pod.Labels, pod.Finalizers = nil, nil, nil, nil
+	if marked {
+		pod.Annotations = map[string]string{corev1.PodDeletionCost: cost}
+	}
 	pod.Spec = corev1.PodSpec{}
 	pod.Status = stripPodStatus(&pod.Status)
 	return obj, nil
@@ -158,8 +170,11 @@ func stripFields(obj client.Object) {
 	case *appsv1.Deployment:
 		*o = appsv1.Deployment{
 			ObjectMeta: o.ObjectMeta,
-			Spec:       appsv1.DeploymentSpec{Replicas: o.Spec.Replicas},
-			Status:     o.Status,
+			Spec: appsv1.DeploymentSpec{
+				Replicas: o.Spec.Replicas,
+				Strategy: appsv1.DeploymentStrategy{Type: appsv1.DeploymentStrategyType(shared(string(o.Spec.Strategy.Type)))},
+			},
+			Status: o.Status,
 		}
 		o.SetSelfLink(packStaging(o))
 		stripChildMeta(&o.ObjectMeta)
@@ -171,6 +186,11 @@ func stripFields(obj client.Object) {
 		if len(o.Status.Conditions) == 0 {
 			o.Status.Conditions = nil
 		}
+	case *policyv1.PodDisruptionBudget:
+		*o = policyv1.PodDisruptionBudget{ObjectMeta: o.ObjectMeta}
+		stripChildMeta(&o.ObjectMeta)
+	case *metav1.PartialObjectMetadata:
+		stripChildMeta(&o.ObjectMeta)
 	default:
 		obj.SetManagedFields(nil)
 	}

@@ -11,6 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
 // Otherwise a user could set the fingerprint of a child, so that the operator does not restore
@@ -18,11 +21,15 @@ import (
 func TestFingerprintPrefix_AsGenerateName_IsRefusedByTheAPIServer(t *testing.T) {
 	ns := namespace(t)
 	for _, kind := range childKinds {
-		obj := kind.newObject()
+		typed, err := apiserver.Scheme().New(kind.gvk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		obj, _ := typed.(client.Object)
 		obj.SetNamespace(ns)
 		obj.SetName("plant-bridge")
 		obj.SetGenerateName(fingerprintPrefix + "0123456789abcdef")
-		err := server.Client.Create(t.Context(), obj, client.DryRunAll)
+		err = server.Client.Create(t.Context(), obj, client.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), "metadata.generateName") {
 			t.Errorf("%s: %v; want a refused generateName", kind.gvk.Kind, err)
 		}
@@ -79,5 +86,17 @@ func TestFleet_LabelSetByUser_BridgeDoesNotRecover(t *testing.T) {
 	defer operator.fleet.mu.Unlock()
 	if m, ok := operator.fleet.members[client.ObjectKeyFromObject(b)]; !ok || m.recovering {
 		t.Errorf("the member is %+v, found: %t; want a bridge that does not recover", m, ok)
+	}
+}
+
+// The decoder makes room for four runners, each of more than 200 bytes.
+func TestStripBridge_RoomForMoreRunners_IsRemoved(t *testing.T) {
+	b := newBridge("default", "plant")
+	b.Status.Runners = append(make([]v1alpha1.RunnerStatus, 0, 4), v1alpha1.RunnerStatus{Pod: "plant-bridge-1", Role: v1alpha1.RunnerActive})
+	if _, err := stripBridge(b); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.Status.Runners; len(r) != 1 || cap(r) != 1 || r[0].Pod != "plant-bridge-1" || r[0].Role != v1alpha1.RunnerActive {
+		t.Errorf("the cache holds %d runners in a list for %d: %+v", len(r), cap(r), r)
 	}
 }

@@ -38,7 +38,7 @@ func isSuspendedOnly(b *v1alpha1.MQTTBridge) bool {
 	}
 	return conditionIs(b, v1alpha1.ConditionSuspended, metav1.ConditionTrue, v1alpha1.ReasonSuspended) &&
 		conditionIs(b, v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonSuspended) &&
-		absent(v1alpha1.ConditionReady) && absent(v1alpha1.ConditionReconciling) && b.Status.Runner == nil
+		absent(v1alpha1.ConditionReady) && absent(v1alpha1.ConditionReconciling) && len(b.Status.Runners) == 0
 }
 
 func TestBridge_Suspended_IsScaledToZeroAndReported(t *testing.T) {

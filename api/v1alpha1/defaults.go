@@ -32,13 +32,16 @@ const (
 	DefaultRunnerMemory                   = "64Mi"
 
 	DefaultDeletionTimeoutSeconds int32 = 300
+
+	DefaultReplicas             int32 = 1
+	DefaultLeaseDurationSeconds int32 = 15
 )
 
 // WithDefaults returns a copy of the bridge in which each field that the spec leaves out
 // has its default. In the sides, rules and delivery of the copy no pointer is nil, except
 // for features that are off unless the spec sets them: credentials, TLS, proxies,
 // webSocket, preferredServer, retainHandling, maxHops, dead letters, a buffer on disk, its
-// TTL, and drain.
+// TTL, drain, and standby.
 // WithDefaults does not change fields that are set. Applying it twice has the same result
 // as applying it once. For a bridge in a cluster, the operator calls SetDefaultClientIDs
 // before.
@@ -67,6 +70,13 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 		setDefault(&s.Notifications.QoS, DefaultQoS)
 	}
 	setDefault(&s.Suspend, false)
+	setDefault(&s.Replicas, DefaultReplicas)
+	if s.HasStandby() && s.Standby == nil {
+		s.Standby = &Standby{}
+	}
+	if s.Standby != nil {
+		setDefault(&s.Standby.LeaseDurationSeconds, DefaultLeaseDurationSeconds)
+	}
 	setDefault(&s.DeletionPolicy, DeletionKeep)
 	setDefault(&s.DeletionTimeoutSeconds, DefaultDeletionTimeoutSeconds)
 	if s.Runner == nil {

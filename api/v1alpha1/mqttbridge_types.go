@@ -10,7 +10,8 @@ import (
 
 // MQTTBridge connects two MQTT sides, local and remote, and forwards messages between them.
 // Each side has a primary server and an ordered list of backup servers. One runner pod
-// serves one bridge; it fails over between the servers of a side in order.
+// serves one bridge; it fails over between the servers of a side in order. With replicas: 2, a
+// second pod takes over if the first one ends.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -23,7 +24,10 @@ import (
 // +kubebuilder:printcolumn:name="Switches",type=integer,JSONPath=`.status.remote.switches`,description="Number of changes from one remote server to another since the runner started"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[0:0,?(@.type=="Ready"),?(@.type=="Suspended")].reason`,description="The reason of the condition Ready, or Suspended"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Generation",type=integer,priority=1,JSONPath=`.status.runner.generation`,description="The generation of the spec that the runner runs"
+// +kubebuilder:printcolumn:name="Generation",type=integer,priority=1,JSONPath=`.status.runners[?(@.role=="Active")].generation`,description="The generation of the spec that the runner runs"
+// +kubebuilder:printcolumn:name="Runner",type=string,priority=1,JSONPath=`.status.runners[?(@.role=="Active")].pod`,description="The pod of the active runner"
+// +kubebuilder:printcolumn:name="Node",type=string,priority=1,JSONPath=`.status.runners[?(@.role=="Active")].node`,description="The node of the active runner"
+// +kubebuilder:printcolumn:name="Standby",type=string,priority=1,JSONPath=`.status.runners[?(@.role=="Standby")].pod`,description="The pod of the standby runner; empty with replicas: 1"
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[0:0,?(@.type=="Ready"),?(@.type=="Suspended")].message`,description="The message of the condition Ready, or Suspended"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",fieldPath=".metadata",reason=FieldValueInvalid,message="name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.buffer) || !has(self.spec.buffer.disk) || !has(self.spec.buffer.disk.existingClaim) || self.spec.buffer.disk.existingClaim != self.metadata.name + '-bridge'",fieldPath=".spec.buffer.disk.existingClaim",reason=FieldValueInvalid,message="existingClaim is the name of the claim that the operator creates for this bridge; remove existingClaim to use that claim, or choose another claim"
@@ -70,6 +74,10 @@ type MQTTBridgeList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.delivery) || !has(self.delivery.maxHops) || (has(self.local.protocolVersion) && self.local.protocolVersion == '5' && has(self.remote.protocolVersion) && self.remote.protocolVersion == '5')",fieldPath=".delivery.maxHops",reason=FieldValueInvalid,message="maxHops needs MQTT 5 on both sides, because hops are counted in a user property; set local.protocolVersion and remote.protocolVersion to '5' or remove maxHops"
 // +kubebuilder:validation:XValidation:rule="!has(self.buffer) || !has(self.buffer.drain) || has(self.buffer.disk) || (has(self.buffer.qos0WhenDown) && self.buffer.qos0WhenDown == 'Buffer')",fieldPath=".buffer.drain",reason=FieldValueInvalid,message="drain limits the rate at which messages leave the buffer, but no buffer is configured; set buffer.disk or buffer.qos0WhenDown: Buffer, or remove drain"
 // +kubebuilder:validation:XValidation:rule="!has(self.notifications) || !has(self.delivery) || !has(self.delivery.unforwardable) || !has(self.delivery.unforwardable.deadLetter) || self.delivery.unforwardable.deadLetter.topic != self.notifications.topic",fieldPath=".delivery.unforwardable.deadLetter.topic",reason=FieldValueInvalid,message="dead letters and notifications have the same topic, so they would replace each other; choose another topic, such as bridges/plant1/dead"
+// +kubebuilder:validation:XValidation:rule="!has(self.standby) || (has(self.replicas) && self.replicas == 2)",fieldPath=".standby",reason=FieldValueInvalid,message="standby controls the second runner, but the bridge has only one; set replicas to 2, or remove standby"
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || self.replicas != 2 || !has(self.buffer) || !has(self.buffer.disk)",fieldPath=".replicas",reason=FieldValueInvalid,message="two runners cannot share a buffer on disk, because a backlog on the volume of a lost node would be sent late and out of order; remove buffer.disk, so that the source server keeps the messages in the session of the bridge, or set replicas to 1"
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || self.replicas != 2 || !has(self.runner) || !has(self.runner.env) || !self.runner.env.exists(e, e.name == 'POD_IP')",fieldPath=".runner.env",reason=FieldValueInvalid,message="with replicas: 2 the operator sets POD_IP; remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || self.replicas != 2 || !has(self.runner) || !has(self.runner.metricsPort) || self.runner.metricsPort != 8091",fieldPath=".runner.metricsPort",reason=FieldValueInvalid,message="with replicas: 2, metricsPort must differ from 8091, the port for the other runner; choose another port such as 9090"
 type MQTTBridgeSpec struct {
 	// local is the side near the bridge, such as the brokers of a plant.
 	// +required
@@ -125,6 +133,20 @@ type MQTTBridgeSpec struct {
 	// lost. Default false.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
+
+	// replicas is the number of runners. With 2, one runner is active and forwards, and the other
+	// one is its standby, if possible on another node: it takes over within milliseconds if the
+	// active runner ends, and within standby.leaseDurationSeconds if its node is lost. A change
+	// replaces the pod, with a short gap. It needs no buffer.disk. Without Kubernetes it has no
+	// effect: two runners need --peer. Range 1 to 2. Default 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// standby controls how the standby takes over. It needs replicas: 2.
+	// +optional
+	Standby *Standby `json:"standby,omitempty"`
 
 	// deletionPolicy controls the work that is done before the bridge is deleted. Keep does
 	// nothing: the sessions remain, and the servers continue to queue messages in them, until

@@ -15,8 +15,8 @@ const (
 	// ConditionRemoteConnected is True while a remote server is connected. Its message
 	// names every failed server and the cause of its failure.
 	ConditionRemoteConnected = "RemoteConnected"
-	// ConditionDegraded is True while a side is on a backup or has a failed standby server,
-	// the buffer on disk is full or has failed, the server in use has a shortfall, no server
+	// ConditionDegraded is True while a side is on a backup or has a failed standby server, the
+	// second of two runners is not ready to take over, the buffer on disk is full or has failed, the server in use has a shortfall, no server
 	// accepts some messages, messages loop through several bridges, or another bridge has the
 	// same client identifier.
 	ConditionDegraded = "Degraded"
@@ -43,6 +43,7 @@ const (
 	ReasonActiveOnPrimary  = "ActiveOnPrimary"  // Degraded is False: both sides are on their primary server.
 	ReasonNotConnected     = "NotConnected"     // Ready, Degraded: a side has no connected server.
 	ReasonStandbyFailed    = "StandbyFailed"    // Degraded: a server that is not in use has failed.
+	ReasonNoStandby        = "NoStandby"        // Degraded: the bridge has two runners, and none is ready to take over.
 	ReasonSuspended        = "Suspended"        // spec.suspend is true, and no pod is left.
 	ReasonStandby          = "Standby"          // Ready: the runner is the standby of another runner, which forwards.
 	ReasonDraining         = "Draining"         // Ready: spec.suspend is true, and the runner stops.
@@ -103,7 +104,8 @@ const (
 	// ReasonServerUnavailable: CONNACK 3, 0x88, 0x89, 0x9C, 0x9D or 0x9F, or a DISCONNECT
 	// with the same meaning.
 	ReasonServerUnavailable = "ServerUnavailable"
-	// ReasonSubscriptionRefused: SUBACK 0x80 (section 3.9.3).
+	// ReasonSubscriptionRefused: SUBACK 0x80 (section 3.9.3). Degraded: a server in use refuses some
+	// filters.
 	ReasonSubscriptionRefused = "SubscriptionRefused"
 	// ReasonReferenceMissing: a Secret, ConfigMap or ClusterTrustBundle that the spec names,
 	// or a key of it, is missing or invalid.
@@ -174,6 +176,9 @@ const (
 
 	EventRolloutStopped  = "RolloutStopped"
 	EventManifestApplied = "ManifestApplied"
+
+	EventRunnerTakeover = "RunnerTakeover"
+	EventRunnerHandover = "RunnerHandover"
 
 	EventBufferRecovered  = "BufferRecovered"
 	EventRunnerTerminated = "RunnerTerminated"

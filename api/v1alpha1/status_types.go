@@ -5,10 +5,10 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// MQTTBridgeStatus is the state that the operator and the runner last observed. The runner
-// owns runner without its image, local, remote, buffer, unforwardable and deletion. It writes
-// them only on transitions, together with the condition Ready that follows from them. The
-// operator owns the other fields.
+// MQTTBridgeStatus is the state that the operator and the active runner last observed. The active
+// runner owns runners without their images, lastTakeover, local, remote, buffer, unforwardable and
+// deletion. It writes them only on transitions, together with the condition Ready that follows from
+// them. The operator owns the other fields.
 type MQTTBridgeStatus struct {
 	// conditions are the conditions of the bridge: Ready, LocalConnected, RemoteConnected
 	// and Degraded; and Reconciling, Stalled, Suspended and UpdateScheduled, which are present
@@ -22,14 +22,26 @@ type MQTTBridgeStatus struct {
 
 	// observedGeneration is the generation of the spec that the operator last
 	// acted on. Reconciling or Stalled is present until a runner runs this generation, which
-	// runner.generation shows. It is -1 before the operator has seen the bridge.
+	// runners[].generation shows. It is -1 before the operator has seen the bridge.
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// runner is the pod that reported the state of the sides.
+	// runners are the runners of the bridge, as the active one reports them: the active one itself,
+	// and its standby if there is one. An entry without a role is a remainder, which the operator
+	// removes. The API server refuses the report of a runner if the status holds the report of a
+	// runner that became active later.
 	// +optional
-	Runner *RunnerStatus `json:"runner,omitempty"`
+	// +listType=map
+	// +listMapKey=pod
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="!self.exists(r, has(r.role) && r.role == 'Active' && oldSelf.exists(o, has(o.role) && o.role == 'Active' && o.pod != r.pod && (has(o.term) && has(r.term) ? o.term > r.term : has(o.podTime) && has(r.podTime) && o.podTime > r.podTime)))",reason=FieldValueForbidden,message="the status holds the report of a later pod, or of a runner that became active later, which the report of this pod does not replace; no action is necessary: this pod is not active any more"
+	Runners []RunnerStatus `json:"runners,omitempty"`
+
+	// lastTakeover is the latest change of the active runner. It is absent if there was none since
+	// the active runner started, and after a change until the bridge forwards again.
+	// +optional
+	LastTakeover *TakeoverRecord `json:"lastTakeover,omitempty"`
 
 	// local is the state of the local side.
 	// +optional
@@ -56,18 +68,38 @@ type MQTTBridgeStatus struct {
 	Deletion *DeletionStatus `json:"deletion,omitempty"`
 }
 
-// RunnerStatus identifies a runner and the manifest that it runs. The API server refuses the
-// report of a pod if the status holds the report of a later pod.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.podTime) || !has(oldSelf.podTime) || (has(self.pod) && has(oldSelf.pod) && self.pod == oldSelf.pod) || self.podTime >= oldSelf.podTime",reason=FieldValueForbidden,message="the status holds the report of a later pod, which the report of this pod does not replace; no action is necessary: this pod is being replaced"
+// RunnerStatus identifies a runner and the manifest that it runs. The entry of a standby has only the
+// fields that the active runner knows.
 type RunnerStatus struct {
 	// pod is the name of the runner's pod.
-	// +optional
+	// +required
 	// +kubebuilder:validation:MaxLength=253
 	Pod string `json:"pod,omitempty"`
 
+	// role is Active (it forwards messages, or will as soon as servers are connected) or Standby (it
+	// forwards nothing, and takes over if the active runner ends).
+	// +optional
+	Role RunnerRole `json:"role,omitempty"`
+
+	// since is when the runner took this role.
+	// +optional
+	Since metav1.Time `json:"since,omitzero"`
+
+	// warm is true if a standby can take over at once: it is connected to the active runner, has
+	// loaded the manifest and probed the servers, and reaches the servers in use. It is absent for
+	// the active runner.
+	// +optional
+	Warm *bool `json:"warm,omitempty"`
+
+	// term is the number of changes of the active runner before this one, as the Lease of the bridge
+	// counts them. It orders the reports of two runners. It is absent for a standby, and with
+	// replicas: 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Term *int64 `json:"term,omitempty"`
+
 	// podTime is when the API server issued the credentials of the pod. It orders the pods
-	// of a bridge, because the clocks of nodes may differ.
+	// of a bridge if they have no term, because the clocks of nodes may differ.
 	// +optional
 	PodTime metav1.Time `json:"podTime,omitzero"`
 
@@ -115,6 +147,66 @@ type RunnerStatus struct {
 	// +optional
 	ReportTime metav1.Time `json:"reportTime,omitzero"`
 }
+
+// RunnerRole is the role of a runner.
+//
+// +kubebuilder:validation:Enum=Active;Standby
+type RunnerRole string
+
+// The roles of a runner.
+const (
+	RunnerActive  RunnerRole = "Active"
+	RunnerStandby RunnerRole = "Standby"
+)
+
+// ActiveRunner returns the runner that reported the state of the sides, or nil if there is none.
+func (s *MQTTBridgeStatus) ActiveRunner() *RunnerStatus {
+	for i := range s.Runners {
+		if s.Runners[i].Role == RunnerActive {
+			return &s.Runners[i]
+		}
+	}
+	return nil
+}
+
+// TakeoverRecord is one change of the active runner.
+type TakeoverRecord struct {
+	// from is the pod of the previous active runner. It is absent if it is not known.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	From string `json:"from,omitempty"`
+
+	// to is the pod of the new active runner. It is the same pod if its process has started again.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	To string `json:"to,omitempty"`
+
+	// reason is HandedOver (the previous runner has drained its sessions and has made the new one
+	// active), PeerEnded (its process has ended), LeaseExpired (it has not renewed the Lease) or
+	// LeaseReleased (the Lease had no holder).
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+
+	// time is when both sides were connected again.
+	// +required
+	Time metav1.MicroTime `json:"time,omitzero"`
+
+	// gapMilliseconds is the time in milliseconds in which no runner forwarded messages. It starts
+	// with the last sign of life of the previous runner, or the end of its sessions. It ends when both
+	// sides were connected.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	GapMilliseconds *int64 `json:"gapMilliseconds,omitempty"`
+}
+
+// The reasons of a TakeoverRecord.
+const (
+	TakeoverHandedOver    = "HandedOver"
+	TakeoverPeerEnded     = "PeerEnded"
+	TakeoverLeaseExpired  = "LeaseExpired"
+	TakeoverLeaseReleased = "LeaseReleased"
+)
 
 // RefusedManifest is a manifest that a runner cannot apply.
 type RefusedManifest struct {

@@ -223,20 +223,22 @@ func (c *Connector) reconnectCause(s *session.Session, now time.Time) string {
 	return ""
 }
 
-// subscriptionsDue reports whether the settings have changed since the session in use subscribed.
+// subscriptionsDue reports whether the settings have changed since the session in use subscribed, or refused
+// filters are to be subscribed again.
 func (c *Connector) subscriptionsDue() bool {
-	return !c.draining() && !c.unsubscribing() && c.states[c.active].subscribedFor != c.settings
+	state := c.states[c.active]
+	return !c.draining() && !c.unsubscribing() && (state.subscribedFor != c.settings || state.refused.due(time.Now()))
 }
 
 // updateSubscriptions changes the subscriptions on the server in use as the settings require. It
-// returns the session, or nil if it was lost: a server that refuses a filter cannot be used with
+// returns the session, or nil if it was lost: a server that refuses all filters cannot be used with
 // these settings.
 func (c *Connector) updateSubscriptions(ctx context.Context, s *session.Session) *session.Session {
 	if err := c.subscribe(ctx, s, c.active); err != nil {
 		c.closeLost(ctx, s, err)
 		return nil
 	}
-	c.Observer.ShortfallsFound(c.active, c.shortfalls(s))
+	c.Observer.ShortfallsFound(c.active, c.shortfalls(c.active, s))
 	return s
 }
 

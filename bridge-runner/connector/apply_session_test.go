@@ -120,6 +120,39 @@ func TestApply_NewFilterRefused_UsesAnotherServer(t *testing.T) {
 	x.want("lost 0", "connected 1")
 }
 
+// One filter that no server permits must not stop the messages of the others.
+func TestApply_OneNewFilterRefused_OthersStayAndItIsRequestedAgain(t *testing.T) {
+	x := newSide(t, 2)
+	x.Failover.RetryMax = 200 * time.Millisecond
+	filters("f")(&x.Settings)
+	x.run()
+	a := x.connect(0)
+	subscribed(t, a, []byte{0}, "f")
+	x.want("connected 0")
+	x.change(filters("f", "g", "h"))
+	subscribed(t, a, []byte{0x87, 0}, "g", "h")
+	x.want("short 0: SubscriptionRefused")
+	subscribed(t, a, []byte{0x87}, "g")
+	x.want("short 0: SubscriptionRefused")
+	subscribed(t, a, []byte{0}, "g")
+	x.want("no shortfall 0")
+	x.wantNone("lost 0")
+}
+
+// The server remains in use also after a reconnection, and the shortfall is the server's own.
+func TestConnect_SomeFiltersRefused_ServerIsUsedWithAShortfall(t *testing.T) {
+	x := newSide(t, 2)
+	filters("f", "g")(&x.Settings)
+	x.run()
+	a := x.connect(0)
+	subscribed(t, a, []byte{0x87, 0}, "f", "g")
+	x.want("short 0: SubscriptionRefused", "connected 0")
+	x.force("b")
+	b := x.connect(1)
+	subscribed(t, b, []byte{0, 0}, "f", "g")
+	x.want("no shortfall 1", "switched 1")
+}
+
 // A status that names the changed settings promises that messages arrive for the new filter.
 func TestApply_NewFilter_InEffectWhenSubscribed(t *testing.T) {
 	inEffect := make(chan struct{}, 1)

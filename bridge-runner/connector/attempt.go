@@ -5,7 +5,6 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -106,7 +105,7 @@ func (c *Connector) connectOnce(ctx context.Context, server int) (*session.Sessi
 		c.Log.Info("the server accepted the connection; the remark describes a limitation or a fault in its answer", "server", c.servers[server].Name, "remark", remark)
 	}
 	state.opened, c.credentials = opened, credentialsCheck{}
-	c.Observer.ShortfallsFound(server, c.shortfalls(s))
+	c.Observer.ShortfallsFound(server, c.shortfalls(server, s))
 	return s, nil
 }
 
@@ -120,18 +119,12 @@ func (c *Connector) subscribe(ctx context.Context, s *session.Session, server in
 	return c.setSubscriptions(ctx, s, server, c.settings.Subscriptions(s.IdentifiesSubscriptions()))
 }
 
-// setSubscriptions makes the subscriptions of the session equal to wanted. If the server refuses to
-// end some, the session remains in use: the messages that still arrive for them are dropped.
+// setSubscriptions makes the subscriptions of the session equal to wanted. If the server refuses some of
+// them, or refuses to end some, the session remains in use.
 func (c *Connector) setSubscriptions(ctx context.Context, s *session.Session, server int, wanted []session.Subscription) error {
 	c.Alive.Wait() // while the server sends; the watchdog watches the session itself
 	defer c.Alive.Begin(0)
-	err := s.SetSubscriptions(ctx, wanted)
-	var failed *session.Error
-	if errors.As(err, &failed) && failed.Kind == session.UnsubscriptionsRefused {
-		c.Log.Warn("the server continues to send messages that the bridge does not need", "server", c.servers[server].Name, "message", diagnosis.Of(err).Message)
-		return nil
-	}
-	return err
+	return c.subscriptionsResult(server, wanted, s.SetSubscriptions(ctx, wanted))
 }
 
 func (c *Connector) open(ctx context.Context, cfg session.Config) (*session.Session, error) {

@@ -95,25 +95,35 @@ func (c *Connector) reportUnusable(s *session.Session, fingerprint string, probl
 	if problem != nil {
 		c.Log.Warn("changed credentials cannot be used", "server", c.servers[c.active].Name, "message", problem.Message)
 	}
-	c.Observer.ShortfallsFound(c.active, c.shortfalls(s))
+	c.Observer.ShortfallsFound(c.active, c.shortfalls(c.active, s))
 }
 
-// shortfalls returns the shortfalls of the session in use.
-func (c *Connector) shortfalls(s *session.Session) []diagnosis.Problem {
+// shortfalls returns the shortfalls of a session with a server that is in use, or about to be in use.
+func (c *Connector) shortfalls(server int, s *session.Session) []diagnosis.Problem {
 	all := diagnosis.Shortfalls(s.Shortfalls(c.settings.PublishQoS))
-	if c.credentials.problem != nil {
-		all = append(all, *c.credentials.problem)
+	for _, problem := range []*diagnosis.Problem{c.states[server].refused.problem, c.credentials.problem} {
+		if problem != nil {
+			all = append(all, *problem)
+		}
 	}
 	return all
 }
 
 // untilNextCheck shortens a wait while a session is in use, so that it ends at the next check of
-// the credentials. A wait of 0 has no limit.
+// the credentials, or when refused filters are to be subscribed again. A wait of 0 has no limit.
 func (c *Connector) untilNextCheck(wait time.Duration) time.Duration {
-	if !c.checksCredentials() {
-		return wait
+	if c.checksCredentials() {
+		wait = shorter(wait, c.credentials.next)
 	}
-	left := max(time.Until(c.credentials.next), time.Millisecond)
+	if refused := &c.states[c.active].refused; refused.problem != nil && !c.draining() && !c.unsubscribing() {
+		wait = shorter(wait, refused.retryAt)
+	}
+	return wait
+}
+
+// shorter shortens a wait so that it ends at a time. A wait of 0 has no limit.
+func shorter(wait time.Duration, until time.Time) time.Duration {
+	left := max(time.Until(until), time.Millisecond)
 	if wait == 0 {
 		return left
 	}

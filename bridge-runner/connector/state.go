@@ -25,6 +25,8 @@ type serverState struct {
 	opened opened
 	// subscribedFor are the settings whose subscriptions the latest session has. nil: none
 	subscribedFor *Settings
+	// refused are the filters that the server refuses in the latest session.
+	refused refusedFilters
 }
 
 func newServerState() *serverState { return &serverState{session: session.NewState()} }

@@ -17,29 +17,36 @@ import (
 // identifier. Otherwise the server would end one of two probes at the same time.
 const standbySuffix = "-s"
 
+// firstWarmPause is the pause after the first round of probes for which the side is not warm. The pause doubles
+// up to the interval of probes.
+const firstWarmPause = time.Second
+
 // Warm keeps the connector ready for Run: it probes all servers in turn, so that their names are
-// resolved, TLS sessions are fresh, and wrong credentials are found. It calls probed once: after the
-// first probe of each server, or at once if probes are disabled. Warm returns when the context ends.
+// resolved, TLS sessions are fresh, and wrong credentials are found. After each round of probes it calls
+// probed: passed says by the name of each server whether its probe has succeeded. probed returns whether the
+// side is warm. If probes are disabled, Warm calls probed once, with nil. Warm returns when the context ends.
 // From the end of the context on, it reports nothing, and Run may be called.
-func (c *Connector) Warm(ctx context.Context, probed func()) {
+func (c *Connector) Warm(ctx context.Context, probed func(passed map[string]bool) (warm bool)) {
 	c.Alive.Wait()
 	c.mailbox.mu.Lock()
 	settings := c.mailbox.first
 	c.mailbox.mu.Unlock()
 	interval := settings.Failover.ProbeInterval
 	if interval == 0 {
-		probed()
+		probed(nil)
 		return
 	}
-	for first := true; ctx.Err() == nil; first = false {
-		for i := range settings.Servers {
-			c.warm(ctx, i, settings)
-		}
-		if first {
-			probed()
+	retry := firstWarmPause
+	for ctx.Err() == nil {
+		pause := interval
+		if passed := c.warmAll(ctx, settings); ctx.Err() != nil || probed(passed) {
+			retry = firstWarmPause
+		} else {
+			pause = min(retry, interval)
+			retry = 2 * pause
 		}
 		// The random part spreads the probes of many bridges.
-		pause := time.Duration((0.8 + 0.4*rand.Float64()) * float64(interval)) //nolint:gosec // no secret
+		pause = time.Duration((0.8 + 0.4*rand.Float64()) * float64(pause)) //nolint:gosec // no secret
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -47,8 +54,17 @@ func (c *Connector) Warm(ctx context.Context, probed func()) {
 	}
 }
 
-// warm probes a server, and reports the result.
-func (c *Connector) warm(ctx context.Context, server int, s *Settings) {
+// warmAll probes all servers in turn, and returns by their names whether the probes have succeeded.
+func (c *Connector) warmAll(ctx context.Context, s *Settings) map[string]bool {
+	passed := map[string]bool{}
+	for i := range s.Servers {
+		passed[s.Servers[i].Name] = c.warm(ctx, i, s)
+	}
+	return passed
+}
+
+// warm probes a server, and reports the result. It returns true if the probe has succeeded.
+func (c *Connector) warm(ctx context.Context, server int, s *Settings) bool {
 	err := probeAs(ctx, &s.Servers[server], s, s.ProbeClientID+standbySuffix)
 	var problem *diagnosis.Problem
 	if err != nil {
@@ -59,6 +75,7 @@ func (c *Connector) warm(ctx context.Context, server int, s *Settings) {
 	if ctx.Err() == nil {
 		c.Observer.Probed(server, problem, time.Now())
 	}
+	return problem == nil
 }
 
 // probeAs probes a server with a client identifier.
@@ -93,6 +110,7 @@ func (c *Connector) recall() {
 			if k.Clean {
 				c.states[i].session.AssumeClean()
 			}
+			c.states[i].session.AssumeQoS2Blocks(session.Blocks(k.QoS2Blocks))
 		}
 	}
 	c.machine.Recall(known)

@@ -5,10 +5,9 @@ package connector
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"time"
-
-	v5 "github.com/eclipse/paho.golang/packets"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
@@ -74,23 +73,52 @@ func TestWarm_Standby_ProbesAllServersWithAnotherClientID(t *testing.T) {
 	x.Apply(x.Settings)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	probed := make(chan bool, 2)
+	probed := make(chan map[string]bool, 2)
 	ended := make(chan bool)
 	go func() {
-		x.Warm(ctx, func() { probed <- true })
+		x.Warm(ctx, func(passed map[string]bool) bool { probed <- passed; return true })
 		close(ended)
 	}()
 	for server := range 2 {
-		c := x.accept(server, probeID+standbySuffix)
-		c.Send(script.Connack(false, nil))
-		c.Want("PINGREQ")
-		c.Send(script.Packet{Type: v5.PINGRESP})
-		c.WantEnd("DISCONNECT")
+		x.answerProbe(server, true)
 	}
 	x.want("probed 0: true", "probed 1: true")
-	<-probed
+	if passed := <-probed; !maps.Equal(passed, map[string]bool{"a": true, "b": true}) {
+		t.Errorf("passed: %v", passed)
+	}
 	stop()
 	<-ended
+}
+
+func TestWarm_ServerFails_IsReportedAfterEachRound(t *testing.T) {
+	x := newSide(t, 2)
+	x.Failover.ProbeInterval = time.Hour // a side that is not warm does not wait for it
+	x.Apply(x.Settings)
+	ctx, stop := context.WithCancel(context.Background())
+	probed, ended := make(chan map[string]bool), make(chan bool)
+	go func() {
+		x.Warm(ctx, func(passed map[string]bool) bool { probed <- passed; return passed["b"] })
+		close(ended)
+	}()
+	for _, answers := range []bool{false, true} {
+		x.answerProbe(0, true)
+		x.answerProbe(1, answers)
+		if passed := <-probed; !maps.Equal(passed, map[string]bool{"a": true, "b": answers}) {
+			t.Errorf("the server answers: %t, passed: %v", answers, passed)
+		}
+	}
+	stop()
+	<-ended
+}
+
+// answerProbe accepts the probe of a standby, and answers it or ends it.
+func (x *side) answerProbe(server int, answers bool) {
+	c := x.accept(server, probeID+standbySuffix)
+	if answers {
+		pass(c)
+	} else {
+		_ = c.Close()
+	}
 }
 
 func TestRecalled_ActiveServer_IsTriedFirst(t *testing.T) {

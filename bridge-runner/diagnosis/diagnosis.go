@@ -72,6 +72,11 @@ func CredentialsUnusable(err error) *Problem {
 	}
 }
 
+// SomeSubscriptionsRefused explains that a server in use refuses some of the bridge's filters.
+func SomeSubscriptionsRefused(err *session.Error) *Problem {
+	return &Problem{v1alpha1.ReasonSubscriptionRefused, refusedFilters(err.Refused) + "; the other filters work, and the bridge subscribes again after failover.retry.maxSeconds"}
+}
+
 // Of explains why an attempt failed, a session ended or a message was refused. It describes nil, and an
 // error of an unknown type, as a closed connection.
 func Of(err error) *Problem { return explain(err, "failover.connectTimeoutSeconds") }

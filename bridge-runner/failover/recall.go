@@ -17,6 +17,9 @@ type Knowledge struct {
 	// Clean is true if the other process has ended its session on the server, and the server holds no
 	// QoS 2 message of it. The machine does not use it.
 	Clean bool
+	// QoS2Blocks are the blocks of packet identifiers in which the server may hold QoS 2 messages of the
+	// other process, 0 if they are unknown. The machine does not use it.
+	QoS2Blocks uint32
 }
 
 // Recall gives the machine the knowledge of the process that this one replaces, by the index of the

@@ -116,6 +116,12 @@ func read(t *testing.T, c *Client) Record {
 	return must(c.Get(t.Context()))(t)
 }
 
+// acquire acquires the Lease in the next term.
+func acquire(t *testing.T, c *Client, expected Record) (Record, error) {
+	t.Helper()
+	return c.Acquire(t.Context(), expected, expected.Term+1, nil)
+}
+
 // must returns a function that fails the test if there is an error.
 func must(r Record, err error) func(*testing.T) Record {
 	return func(t *testing.T) Record {
@@ -170,7 +176,7 @@ func heldBy(identity string) func(Record) bool {
 
 func member(i int) Member {
 	return Member{
-		Identity: fmt.Sprintf("member-%d", i), Address: fmt.Sprintf("10.0.0.%d:7883", i),
+		Identity: fmt.Sprintf("member-%d", i), Pod: fmt.Sprintf("pod-%d", i), Node: "node", Address: fmt.Sprintf("10.0.0.%d:7883", i),
 		Fingerprint: "f", Started: time.Unix(int64(1000+i), 0).UTC(),
 	}
 }

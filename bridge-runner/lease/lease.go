@@ -83,6 +83,9 @@ func New(cluster *rest.Config, cfg Config) (*Client, error) {
 // received. Run, Get and the writes observe records.
 func (c *Client) Records() <-chan Record { return c.observed.records }
 
+// Latest returns the latest record that was observed, and false if there is none.
+func (c *Client) Latest() (Record, bool) { return c.observed.latest() }
+
 // Run watches the Lease until the context ends.
 func (c *Client) Run(ctx context.Context) {
 	warned := false

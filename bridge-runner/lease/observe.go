@@ -67,6 +67,12 @@ func (o *observer) observe(r Record, current bool) Record {
 	return r
 }
 
+func (o *observer) latest() (r Record, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.last, !o.at.IsZero()
+}
+
 // sinceLocked returns the time since which the holder's part of the record is as it is.
 func (o *observer) sinceLocked(r Record, now time.Time) time.Time {
 	if !o.at.IsZero() && !r.Missing && !o.last.Missing && r.sameHold(o.last) {

@@ -29,9 +29,11 @@ const (
 type Record struct {
 	// Missing is true if the Lease was deleted. Then the other fields are empty.
 	Missing bool
+	// UID changes if the Lease is deleted and created again.
+	UID string
 	// Holder is the identity of the active member. It is empty if there is none.
 	Holder string
-	// Term is the number of times that a member has acquired the Lease (leaseTransitions).
+	// Term is the number of changes of the holder (leaseTransitions).
 	Term int64
 	// Duration is the validity without a renewal.
 	Duration time.Duration
@@ -50,20 +52,30 @@ type Record struct {
 // Expires returns the time at which the Lease expires without a renewal.
 func (r Record) Expires() time.Time { return r.Since.Add(r.Duration) }
 
+// Version is the resourceVersion of the Lease.
+func (r Record) Version() string { return r.version }
+
 // sameHold reports whether no member has acquired, renewed or released the Lease between two records.
 func (r Record) sameHold(other Record) bool {
-	return r.Holder == other.Holder && r.Term == other.Term && r.RenewTime.Equal(other.RenewTime)
+	return r.UID == other.UID && r.Holder == other.Holder && r.Term == other.Term && r.RenewTime.Equal(other.RenewTime)
 }
 
 // Member is an entry of the list of members.
 type Member struct {
 	Identity string `json:"identity"`
+	// Pod is the name of the member's pod. At any time, at most one process of it lives.
+	Pod string `json:"pod"`
+	// Node is the name of the member's node. It is empty if it is not known.
+	Node string `json:"node,omitempty"`
 	// Address is the IP address and port for the other members.
 	Address string `json:"address"`
 	// Fingerprint identifies the member's public key.
 	Fingerprint string `json:"fingerprint"`
 	// Started is the start of the process by the member's clock. It gives the order.
 	Started time.Time `json:"started"`
+	// Checked is the latest time, by the member's clock, at which the member has written the entry to
+	// find out whether it can write the Lease. It is zero if it never has.
+	Checked time.Time `json:"checked,omitzero"`
 }
 
 func (m Member) annotation() string {
@@ -74,6 +86,7 @@ func (m Member) annotation() string {
 // object is the part of the Lease that is read.
 type object struct {
 	Metadata struct {
+		UID             string            `json:"uid"`
 		ResourceVersion string            `json:"resourceVersion"`
 		Annotations     map[string]string `json:"annotations"`
 	} `json:"metadata"`
@@ -92,6 +105,7 @@ func decode(raw []byte) (Record, error) {
 		return Record{}, fmt.Errorf("decoding the Lease: %w", err)
 	}
 	return Record{
+		UID:       o.Metadata.UID,
 		Holder:    o.Spec.HolderIdentity,
 		Term:      o.Spec.LeaseTransitions,
 		Duration:  time.Duration(o.Spec.LeaseDurationSeconds) * time.Second,
@@ -142,9 +156,10 @@ func child(parent map[string]any, field string) map[string]any {
 	return added
 }
 
-// prune removes the oldest members above maxMembers, except the holder, and the values that are no
-// members.
-func prune(list []Member, holder string, annotations map[string]any) {
+// prune removes the members that are gone, the oldest members above maxMembers, except the holder,
+// and the values that are no members.
+func prune(list []Member, holder string, gone map[string]bool, annotations map[string]any) {
+	list = slices.DeleteFunc(slices.Clone(list), func(m Member) bool { return gone[m.Identity] && m.Identity != holder })
 	surplus := len(list) - maxMembers
 	kept := map[string]bool{}
 	for _, m := range list {

@@ -42,7 +42,7 @@ func TestRun_Changes_AreObservedAtOnce(t *testing.T) {
 	w := watching(t, name, nil)
 	awaitRecord(t, w, "the first record", heldBy(""))
 	a := newClient(t, name, "a", nil)
-	held := must(a.Acquire(t.Context(), read(t, a)))(t)
+	held := must(acquire(t, a, read(t, a)))(t)
 	got := awaitRecord(t, w, "the acquired Lease", heldBy("a"))
 	if delay := got.Since.Sub(held.Since); delay < 0 || delay > time.Second {
 		t.Errorf("observed %s after the request", delay)
@@ -52,7 +52,7 @@ func TestRun_Changes_AreObservedAtOnce(t *testing.T) {
 	if !joined.Since.Equal(got.Since) {
 		t.Error("a member in the list extends the validity")
 	}
-	must(a.Renew(t.Context(), held))(t)
+	must(a.Renew(t.Context(), held, nil))(t)
 	renewed := awaitRecord(t, w, "the renewal", func(r Record) bool { return r.RenewTime.After(held.RenewTime) })
 	if !renewed.Since.After(got.Since) {
 		t.Error("a renewal does not extend the validity")
@@ -89,7 +89,7 @@ func TestRun_LeaseDeletedAndCreatedAgain_IsObserved(t *testing.T) {
 	awaitRecord(t, w, "the deletion", func(r Record) bool { return r.Missing })
 	for what, err := range map[string]error{
 		"Get":     second(w.Get(t.Context())),
-		"Acquire": second(w.Acquire(t.Context(), last)),
+		"Acquire": second(acquire(t, w, last)),
 		"Join":    second(w.Join(t.Context(), member(1))),
 	} {
 		if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "check that the operator runs") {
@@ -101,7 +101,7 @@ func TestRun_LeaseDeletedAndCreatedAgain_IsObserved(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := awaitRecord(t, w, "the new Lease", func(r Record) bool { return !r.Missing })
-	must(w.Acquire(t.Context(), again))(t)
+	must(acquire(t, w, again))(t)
 }
 
 func second(_ Record, err error) error { return err }
@@ -120,7 +120,7 @@ func TestClient_WithoutRights_IsForbidden(t *testing.T) {
 	if _, err := c.Get(t.Context()); !errors.Is(err, ErrForbidden) {
 		t.Errorf("Get: %v", err)
 	}
-	if _, err := c.Acquire(t.Context(), expected); !errors.Is(err, ErrForbidden) {
+	if _, err := acquire(t, c, expected); !errors.Is(err, ErrForbidden) {
 		t.Errorf("Acquire: %v", err)
 	}
 }
@@ -144,23 +144,23 @@ func TestClient_APIServerUnreachable_FailsInTimeAndRecovers(t *testing.T) {
 			l := link{address: strings.TrimPrefix(proxy.URL(), "mqtt://")}
 			w := watchWith(t, newClientFor(t, lease, "observer", 2*time.Second, l.use))
 			awaitRecord(t, w, "the first record", heldBy(""))
-			held := must(w.Acquire(t.Context(), read(t, w)))(t)
+			held := must(acquire(t, w, read(t, w)))(t)
 			test.outage(t, &l, proxy)
 			for range 2 {
 				started := time.Now()
-				_, err := w.Renew(t.Context(), held)
+				_, err := w.Renew(t.Context(), held, nil)
 				took := time.Since(started)
 				if !errors.Is(err, ErrUnreachable) || took > timeout+5*time.Second || took < timeout && !test.atOnce {
 					t.Errorf("after %s: %v", took, err)
 				}
 			}
 			l.redirect("") // the connections that hang remain
-			must(w.Renew(t.Context(), held))(t)
+			must(w.Renew(t.Context(), held, nil))(t)
 			for len(w.Records()) > 0 {
 				<-w.Records()
 			}
 			other := newClient(t, lease, "b", nil)
-			must(other.Acquire(t.Context(), read(t, other)))(t)
+			must(acquire(t, other, read(t, other)))(t)
 			awaitRecord(t, w, "the next holder", heldBy("b"))
 		})
 	}
@@ -177,7 +177,7 @@ func TestRun_ConnectionLostSilently_IsWatchedAgain(t *testing.T) {
 	l.redirect("")
 	lost := time.Now()
 	a := newClient(t, name, "a", nil)
-	must(a.Acquire(t.Context(), read(t, a)))(t)
+	must(acquire(t, a, read(t, a)))(t)
 	awaitRecord(t, w, "the acquired Lease", heldBy("a"))
 	t.Logf("observed %s after the connection was lost", time.Since(lost))
 }

@@ -18,34 +18,35 @@ import (
 // of members has changed, which each member does once.
 const maxConflicts = 10
 
-// Acquire makes this member the holder, in the next term. It fails with ErrConflict if a member has
-// acquired, renewed or released the Lease since the expected record. With ErrConflict, each operation
-// also returns the record that it has found.
-func (c *Client) Acquire(ctx context.Context, expected Record) (Record, error) {
+// Acquire makes this member the holder, in a term that is later than the expected one. It removes the
+// members that are gone from the list, by identity, as Renew does. It fails with ErrConflict if a member
+// has acquired, renewed or released the Lease since the expected record. With ErrConflict, each
+// operation also returns the record that it has found.
+func (c *Client) Acquire(ctx context.Context, expected Record, term int64, gone map[string]bool) (Record, error) {
 	return c.write(ctx, expected, operation{
 		permitted: expected.sameHold,
 		// The answer of an earlier request was lost: no other process has this identity.
-		applied: func(r Record) bool { return r.Holder == c.cfg.Identity && r.Term == expected.Term+1 },
+		applied: func(r Record) bool { return r.Holder == c.cfg.Identity && r.Term == term },
 		change: func(r Record, spec, annotations map[string]any) {
 			now := microTime()
 			spec["holderIdentity"] = c.cfg.Identity
 			spec["leaseDurationSeconds"] = int64(c.cfg.Duration / time.Second)
-			spec["leaseTransitions"] = expected.Term + 1
+			spec["leaseTransitions"] = term
 			spec["acquireTime"], spec["renewTime"] = now, now
-			prune(r.Members, c.cfg.Identity, annotations)
+			prune(r.Members, c.cfg.Identity, gone, annotations)
 		},
 	})
 }
 
 // Renew extends the Lease. It fails with ErrConflict if this member does not hold it in the term of
 // the expected record.
-func (c *Client) Renew(ctx context.Context, expected Record) (Record, error) {
+func (c *Client) Renew(ctx context.Context, expected Record, gone map[string]bool) (Record, error) {
 	return c.write(ctx, expected, operation{
 		permitted: c.holds(expected.Term),
 		applied:   never,
 		change: func(r Record, spec, annotations map[string]any) {
 			spec["renewTime"] = microTime()
-			prune(r.Members, c.cfg.Identity, annotations)
+			prune(r.Members, c.cfg.Identity, gone, annotations)
 		},
 	})
 }
@@ -63,7 +64,7 @@ func (c *Client) Release(ctx context.Context, expected Record) (Record, error) {
 	})
 }
 
-// Join adds this member to the list, or replaces its entry.
+// Join adds this member to the list, or replaces its entry. It removes earlier processes of its pod.
 func (c *Client) Join(ctx context.Context, m Member) (Record, error) {
 	value, err := json.Marshal(m)
 	if err != nil {
@@ -78,7 +79,12 @@ func (c *Client) Join(ctx context.Context, m Member) (Record, error) {
 	return c.write(ctx, current, operation{
 		permitted: func(Record) bool { return true },
 		applied:   never,
-		change: func(_ Record, _, annotations map[string]any) {
+		change: func(r Record, _, annotations map[string]any) {
+			for _, other := range r.Members {
+				if other.Pod == m.Pod {
+					delete(annotations, other.annotation())
+				}
+			}
 			annotations[m.annotation()] = string(value)
 		},
 	})

@@ -28,7 +28,7 @@ func TestAcquire_TwoMembersRace_ExactlyOneWinsEachTime(t *testing.T) {
 		var errs [2]error
 		var both sync.WaitGroup
 		for i, m := range members {
-			both.Go(func() { results[i], errs[i] = m.Acquire(t.Context(), expected) })
+			both.Go(func() { results[i], errs[i] = acquire(t, m, expected) })
 		}
 		both.Wait()
 		winner := 0
@@ -58,32 +58,32 @@ func TestClient_Life_AcquireRenewReleaseAndAcquireByAnother(t *testing.T) {
 		t.Errorf("a new Lease: %+v", empty)
 	}
 	before := time.Now()
-	held := must(a.Acquire(t.Context(), empty))(t)
+	held := must(acquire(t, a, empty))(t)
 	if held.Holder != "a" || held.Term != 1 || held.Duration != 15*time.Second {
 		t.Errorf("acquired: %+v", held)
 	}
 	if held.Since.Before(before.Add(-time.Millisecond)) || held.Since.After(time.Now()) {
 		t.Errorf("the Lease is valid since %s, acquired after %s", held.Since, before)
 	}
-	renewed := must(a.Renew(t.Context(), held))(t)
+	renewed := must(a.Renew(t.Context(), held, nil))(t)
 	if !renewed.Since.After(held.Since) || renewed.Term != 1 || !renewed.Expires().After(held.Expires()) {
 		t.Errorf("renewed: %+v after %+v", renewed, held)
 	}
-	if _, err := b.Renew(t.Context(), read(t, b)); !errors.Is(err, ErrConflict) {
+	if _, err := b.Renew(t.Context(), read(t, b), nil); !errors.Is(err, ErrConflict) {
 		t.Errorf("b renews a's Lease: %v", err)
 	}
-	if _, err := b.Acquire(t.Context(), held); !errors.Is(err, ErrConflict) {
+	if _, err := acquire(t, b, held); !errors.Is(err, ErrConflict) {
 		t.Errorf("b acquires the Lease that a has renewed since: %v", err)
 	}
 	released := must(a.Release(t.Context(), renewed))(t)
 	if released.Holder != "" || released.Term != 1 {
 		t.Errorf("released: %+v", released)
 	}
-	taken := must(b.Acquire(t.Context(), released))(t)
+	taken := must(acquire(t, b, released))(t)
 	if taken.Holder != "b" || taken.Term != 2 {
 		t.Errorf("acquired by b: %+v", taken)
 	}
-	found, err := a.Renew(t.Context(), renewed)
+	found, err := a.Renew(t.Context(), renewed, nil)
 	if !errors.Is(err, ErrConflict) || found.Holder != "b" {
 		t.Errorf("a renews b's Lease: %+v, %v", found, err)
 	}
@@ -101,9 +101,9 @@ func TestWrite_OtherFields_ArePreserved(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := newClient(t, name, "a", nil)
-	held := must(a.Acquire(t.Context(), read(t, a)))(t)
+	held := must(acquire(t, a, read(t, a)))(t)
 	must(a.Join(t.Context(), member(1)))(t)
-	must(a.Renew(t.Context(), held))(t)
+	must(a.Renew(t.Context(), held, nil))(t)
 	got := stored(t, name)
 	if !reflect.DeepEqual(got.Labels, l.Labels) || got.Annotations["example.com/note"] != "kept" || !reflect.DeepEqual(got.OwnerReferences, l.OwnerReferences) {
 		t.Errorf("the metadata: %+v", got.ObjectMeta)
@@ -116,7 +116,7 @@ func TestWrite_OtherFields_ArePreserved(t *testing.T) {
 func TestJoin_WhileTheHolderRenews_DisturbsNoWrite(t *testing.T) {
 	name := newLease(t)
 	a := newClient(t, name, "a", nil)
-	held := must(a.Acquire(t.Context(), read(t, a)))(t)
+	held := must(acquire(t, a, read(t, a)))(t)
 	var all sync.WaitGroup
 	for i := range 3 {
 		joining := newClient(t, name, fmt.Sprintf("member-%d", i), nil)
@@ -130,7 +130,7 @@ func TestJoin_WhileTheHolderRenews_DisturbsNoWrite(t *testing.T) {
 	}
 	for range 10 {
 		var err error
-		if held, err = a.Renew(t.Context(), held); err != nil {
+		if held, err = a.Renew(t.Context(), held, nil); err != nil {
 			t.Errorf("the holder cannot renew: %v", err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestAcquire_OnlyMembersChanged_Succeeds(t *testing.T) {
 	a := newClient(t, name, "a", nil)
 	expected := read(t, a)
 	must(newClient(t, name, "member-1", nil).Join(t.Context(), member(1)))(t)
-	if held := must(a.Acquire(t.Context(), expected))(t); held.Term != 1 || len(held.Members) != 1 {
+	if held := must(acquire(t, a, expected))(t); held.Term != 1 || len(held.Members) != 1 {
 		t.Errorf("acquired: %+v", held)
 	}
 }
@@ -153,7 +153,7 @@ func TestAcquire_OnlyMembersChanged_Succeeds(t *testing.T) {
 func TestRenew_ManyMembers_KeepsTheLatestAndTheHolder(t *testing.T) {
 	name := newLease(t)
 	oldest := newClient(t, name, "member-0", nil)
-	held := must(oldest.Acquire(t.Context(), read(t, oldest)))(t)
+	held := must(acquire(t, oldest, read(t, oldest)))(t)
 	for i := range 12 {
 		must(oldest.Join(t.Context(), member(i)))(t)
 	}
@@ -164,7 +164,7 @@ func TestRenew_ManyMembers_KeepsTheLatestAndTheHolder(t *testing.T) {
 	if err := server.Client.Patch(t.Context(), l, before); err != nil {
 		t.Fatal(err)
 	}
-	got := must(oldest.Renew(t.Context(), held))(t)
+	got := must(oldest.Renew(t.Context(), held, nil))(t)
 	want := []Member{member(0)}
 	for i := 5; i < 12; i++ {
 		want = append(want, member(i))
@@ -195,8 +195,8 @@ func TestWrite_AnswerLost_RepeatedWriteSucceeds(t *testing.T) {
 	var latest Record
 	for _, write := range []func(Record) (Record, error){
 		func(Record) (Record, error) { return a.Get(t.Context()) },
-		func(r Record) (Record, error) { return a.Acquire(t.Context(), r) },
-		func(r Record) (Record, error) { return a.Renew(t.Context(), r) },
+		func(r Record) (Record, error) { return acquire(t, a, r) },
+		func(r Record) (Record, error) { return a.Renew(t.Context(), r, nil) },
 		func(r Record) (Record, error) { return a.Release(t.Context(), r) },
 	} {
 		broken.mu.Lock()
@@ -213,5 +213,44 @@ func TestWrite_AnswerLost_RepeatedWriteSucceeds(t *testing.T) {
 	}
 	if latest.Term != 1 || latest.Holder != "" {
 		t.Errorf("after all: %+v", latest)
+	}
+}
+
+func TestAcquire_LaterTerm_IsWritten(t *testing.T) {
+	name := newLease(t)
+	a := newClient(t, name, "a", nil)
+	held := must(a.Acquire(t.Context(), read(t, a), 7, nil))(t)
+	if held.Term != 7 || held.UID != string(stored(t, name).UID) {
+		t.Errorf("acquired: %+v", held)
+	}
+	if latest, ok := a.Latest(); !ok || latest.Version() != held.Version() {
+		t.Errorf("the latest record is %+v", latest)
+	}
+}
+
+func TestRenew_MembersThatAreGone_AreRemoved(t *testing.T) {
+	name := newLease(t)
+	a := newClient(t, name, "member-0", nil)
+	held := must(acquire(t, a, read(t, a)))(t)
+	for i := range 4 {
+		must(a.Join(t.Context(), member(i)))(t)
+	}
+	gone := map[string]bool{"member-0": true, "member-2": true, "member-9": true} // the holder is not gone
+	held = must(a.Renew(t.Context(), held, gone))(t)
+	if want := []Member{member(0), member(1), member(3)}; !reflect.DeepEqual(held.Members, want) {
+		t.Errorf("members %+v, want %+v", held.Members, want)
+	}
+}
+
+func TestJoin_AnotherProcessOfThePod_ReplacesTheEarlierOne(t *testing.T) {
+	name := newLease(t)
+	a := newClient(t, name, "a", nil)
+	next := member(2)
+	next.Pod = member(0).Pod
+	for _, m := range []Member{member(0), member(1), next} {
+		must(a.Join(t.Context(), m))(t)
+	}
+	if got, want := read(t, a).Members, []Member{member(1), next}; !reflect.DeepEqual(got, want) {
+		t.Errorf("members %+v, want %+v", got, want)
 	}
 }

@@ -16,8 +16,7 @@ func (m *Member) carryOut(a role.Action, before role.State, e role.Event) {
 	bridges := m.cfg.Bridges
 	switch a := a.(type) {
 	case role.Activate:
-		cause := causeOf(e, before, m.heardAt)
-		bridges.Activate(cause, m.forwardedUntil(cause))
+		bridges.Activate(m.activation(e, before))
 	case role.Deactivate:
 		bridges.Deactivate()
 	case role.Drain:
@@ -31,6 +30,7 @@ func (m *Member) carryOut(a role.Action, before role.State, e role.Event) {
 		m.release(a.Bridge, uptime())
 	default:
 		m.carryOutWithPeer(a)
+		m.store.carryOut(a)
 	}
 }
 
@@ -38,7 +38,7 @@ func (m *Member) carryOut(a role.Action, before role.State, e role.Event) {
 func (m *Member) carryOutWithPeer(a role.Action) {
 	switch a := a.(type) {
 	case role.Dial:
-		go m.dial(a.To)
+		m.startDial(a.To)
 	case role.Announce:
 		m.endpoint.SetState(m.state())
 	case role.Query:

@@ -5,11 +5,8 @@ package member
 
 import (
 	"context"
-	"fmt"
-	"net"
+	"errors"
 	"net/netip"
-	"strconv"
-	"sync"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
@@ -24,70 +21,80 @@ const (
 	endingPause = 10 * time.Millisecond
 )
 
-// dialer knows the address of the other machine.
-type dialer struct {
-	address string
-	mu      sync.Mutex
-	// latest is the address at which the other machine has answered. It is used before the name is
-	// resolved again, so that a death is noticed without a name server.
-	latest netip.AddrPort
+// startDial carries out a Dial of the machine, after the Dial to the same pod under way if there is one. Two
+// connections by the same member replace each other, and the end of each would be a reason for the next
+// Dial.
+func (m *Member) startDial(to role.ID) {
+	if m.dialing[to.Pod] {
+		m.nextDial[to.Pod] = to
+		return
+	}
+	m.dialing[to.Pod] = true
+	go m.dial(to)
 }
 
-// addresses returns the addresses of the other machine.
-func (d *dialer) addresses(ctx context.Context) ([]netip.AddrPort, error) {
-	d.mu.Lock()
-	latest := d.latest
-	d.mu.Unlock()
-	if latest.IsValid() {
-		return []netip.AddrPort{latest}, nil
+// dialEnded carries out the Dial to the same pod that waits, unless it is not necessary any more.
+func (m *Member) dialEnded(pod string) {
+	delete(m.dialing, pod)
+	next, waits := m.nextDial[pod]
+	delete(m.nextDial, pod)
+	switch {
+	case !waits:
+	case m.isConnected(pod):
+		m.step(role.DialFailed{To: next})
+	default:
+		m.startDial(next)
 	}
-	host, portText, err := net.SplitHostPort(d.address)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil {
-		return nil, fmt.Errorf("the port %q: %w", portText, err)
-	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	var out []netip.AddrPort
-	for _, ip := range ips {
-		out = append(out, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
-	}
-	return out, err
 }
 
-// keep records the address that has answered, or forgets it if it does not answer.
-func (d *dialer) keep(address netip.AddrPort) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.latest = address
+func (m *Member) isConnected(pod string) bool {
+	for id := range m.conns {
+		if id.Pod == pod {
+			return true
+		}
+	}
+	return false
 }
 
-// dial carries out a Dial of the machine.
+// dial dials another member, and reports the result.
 func (m *Member) dial(to role.ID) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	defer cancel()
-	c, evidence, err := m.dialAll(ctx)
+	c, evidence, err := m.dialAll(ctx, to)
 	for began := time.Now(); evidence == peer.NoAnswer && time.Since(began) < endingTime; {
 		time.Sleep(endingPause)
-		c, evidence, err = m.dialAll(ctx)
+		c, evidence, err = m.dialAll(ctx, to)
 	}
 	m.post(func() {
+		defer m.dialEnded(to.Pod)
 		m.reportDial(evidence, err)
 		if evidence == peer.Connected {
-			if _, ok := m.current(c); ok {
+			if id, ok := m.current(c); ok && id.Pod == to.Pod {
 				return // Connected was reported
 			}
 		}
-		m.step(role.DialFailed{To: to, Dead: evidence == peer.Refused})
+		m.step(role.DialFailed{To: to, Dead: m.provesDeath(to, c, evidence, err)})
 	})
 }
 
-// dialAll dials the addresses of the other machine until one answers. It returns Refused only if all
+// provesDeath reports whether the result of a Dial proves that the process of a member has ended: its host
+// refuses the connection, or another process answers. It is no proof if the other end does not trust this
+// process.
+func (m *Member) provesDeath(to role.ID, c *peer.Conn, evidence peer.Evidence, err error) bool {
+	var untrusted *peer.UntrustedError
+	switch {
+	case evidence == peer.Connected:
+		return m.directory.replaced(to, c.Fingerprint())
+	case errors.As(err, &untrusted):
+		return m.directory.replaced(to, untrusted.Fingerprint)
+	}
+	return evidence == peer.Refused
+}
+
+// dialAll dials the addresses of a member until one answers. It returns Refused only if all
 // refuse.
-func (m *Member) dialAll(ctx context.Context) (c *peer.Conn, all peer.Evidence, err error) {
-	addresses, err := m.dialer.addresses(ctx)
+func (m *Member) dialAll(ctx context.Context, to role.ID) (c *peer.Conn, all peer.Evidence, err error) {
+	addresses, err := m.directory.addresses(ctx, to)
 	if err != nil || len(addresses) == 0 {
 		return nil, peer.NoAnswer, err
 	}
@@ -95,7 +102,7 @@ func (m *Member) dialAll(ctx context.Context) (c *peer.Conn, all peer.Evidence, 
 	for _, address := range addresses {
 		c, evidence, failed := m.endpoint.Dial(ctx, address)
 		if evidence == peer.Connected {
-			m.dialer.keep(address)
+			m.directory.keep(address)
 			return c, evidence, nil
 		}
 		if err = failed; evidence != peer.Refused {
@@ -103,7 +110,7 @@ func (m *Member) dialAll(ctx context.Context) (c *peer.Conn, all peer.Evidence, 
 		}
 	}
 	if all != peer.Refused {
-		m.dialer.keep(netip.AddrPort{})
+		m.directory.keep(netip.AddrPort{})
 	}
 	return nil, all, err
 }
@@ -120,6 +127,8 @@ func (m *Member) reportDial(evidence peer.Evidence, err error) {
 	m.mu.Unlock()
 	switch {
 	case !changed || problem == "":
+	case m.store != nil:
+		m.cfg.Log.Info("another member cannot be reached", "evidence", string(evidence), "error", err)
 	case evidence == peer.Untrusted:
 		m.cfg.Log.Error("the process at the address of --peer is not the other machine; check --peer, and that --peer-trusted of each machine is the public key of the other", "address", m.cfg.Address, "error", err)
 	case evidence == peer.Refused:

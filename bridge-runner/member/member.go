@@ -15,7 +15,9 @@
 //   - The listener is open before the first Activate, and is closed after the end of all sessions. A
 //     process whose listener fails ends its sessions and returns an error.
 //
-// At present a group is a pair without Kubernetes: two processes on two machines.
+// A group is a pair without Kubernetes, which are two processes on two machines; or, with
+// [Config.Lease], the processes that a Lease lists. The two kinds differ in the [directory], and in the
+// actions for the Lease (store).
 //
 // Only the goroutine of Run uses the machine. All other goroutines pass it functions.
 package member
@@ -37,7 +39,7 @@ import (
 )
 
 const (
-	// Duration is the unit of the times of a pair. It is the shortest --peer-timeout.
+	// Duration is the unit of the times of a pair. With a Lease, it is the duration of the Lease. It is the shortest --peer-timeout.
 	Duration = 3 * time.Second
 	// dialTimeout bounds a Dial of the machine.
 	dialTimeout = time.Second
@@ -45,10 +47,19 @@ const (
 	waitingInputs = 64
 )
 
+// Activation is the beginning of the time in which a member is active.
+type Activation struct {
+	Cause Cause
+	// Since is the time since which no member has forwarded.
+	Since time.Time
+	// From is the pod, or the machine, that was active before. It is empty if it is not known.
+	From string
+}
+
 // Bridges are the bridges of this process. The methods do not wait for servers.
 type Bridges interface {
-	// Activate starts all bridges. since is the time since which no member has forwarded.
-	Activate(cause Cause, since time.Time)
+	// Activate starts all bridges.
+	Activate(a Activation)
 	// Deactivate ends all bridges without a drain. Nothing is written when it returns.
 	Deactivate()
 	// Suspend ends the sessions of a bridge. Nothing is written for it when Suspend returns.
@@ -62,9 +73,12 @@ type Bridges interface {
 
 // Config has the settings of a member.
 type Config struct {
-	// Certificate has the key pair of this machine.
+	// Certificate has the key pair of this process.
 	Certificate tls.Certificate
-	// Trusted is the fingerprint of the other machine's key.
+	// Lease has the settings of a group with a Lease. It is nil for a pair.
+	Lease *LeaseConfig
+	// Trusted is the fingerprint of the other machine's key. As Address, Preferred and Timeout, it is used
+	// for a pair only.
 	Trusted peer.Fingerprint
 	// Address is the address of the other machine, host:port.
 	Address string
@@ -80,9 +94,11 @@ type Config struct {
 
 // Member is this process as a member of a group. Its methods may be called by several goroutines.
 type Member struct {
-	cfg      Config
-	role     role.Config
-	dialer   dialer
+	cfg       Config
+	role      role.Config
+	directory directory
+	// store is nil for a pair.
+	store    *store
 	endpoint *peer.Endpoint
 	inputs   chan func()
 	// done is closed when the machine processes no more inputs.
@@ -96,11 +112,15 @@ type Member struct {
 	conns   map[role.ID]connection
 	// waiting are the requests for CONNECT packets, by bridge.
 	waiting map[string][]chan time.Duration
+	// dialing has the pods to which a Dial is under way. nextDial are the Dials that wait for its end.
+	dialing  map[string]bool
+	nextDial map[string]role.ID
 	// drains is the number of drains. A drain that has been replaced is not reported.
 	drains int
-	// heardAt is the time of the latest message of the other member while it was active. It is zero if
-	// there was none.
+	// heardAt is the time of the latest sign of life of another member that was active, and active this
+	// member. They are zero if there was none.
 	heardAt time.Time
+	active  role.ID
 
 	// mu guards the fields below. No other lock is taken while it is held.
 	mu        sync.Mutex
@@ -123,26 +143,43 @@ func New(cfg Config) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	if own == cfg.Trusted {
-		return nil, errSameKey
-	}
-	self := role.ID{Pod: string(own), Process: rand.Text()}
 	m := &Member{
-		cfg:    cfg,
-		role:   role.Config{Self: self, Duration: Duration, Pair: &role.Pair{Peer: string(cfg.Trusted), Preferred: cfg.Preferred, Timeout: cfg.Timeout}},
-		dialer: dialer{address: cfg.Address},
-		inputs: make(chan func(), waitingInputs), done: make(chan struct{}),
+		cfg: cfg, inputs: make(chan func(), waitingInputs), done: make(chan struct{}),
+		dialing: map[string]bool{}, nextDial: map[string]role.ID{},
 		conns: map[role.ID]connection{}, waiting: map[string][]chan time.Duration{}, knowledge: map[string]*peer.Knowledge{},
+	}
+	group := peer.Config{Certificate: cfg.Certificate, Handler: handler{m}, Log: cfg.Log}
+	if cfg.Lease != nil {
+		err = m.useLease(&group, own)
+	} else {
+		err = m.usePair(&group, own)
+	}
+	if err != nil {
+		return nil, err
 	}
 	m.machine = role.New(m.role, m.now())
 	m.status = Status{State: role.Starting, Since: time.Now(), Peer: PeerStatus{Address: cfg.Address}}
-	m.endpoint, err = peer.New(peer.Config{
-		Group: "pair", Identity: identity(self), Certificate: cfg.Certificate,
-		Trusted:  func(f peer.Fingerprint) bool { return f == cfg.Trusted },
-		Interval: m.role.Heartbeat(), Silence: Duration,
-		Handler: handler{m}, Log: cfg.Log,
-	}, stateOf(m.machine.Announcement()))
+	group.Identity, group.Interval, group.Trusted = identity(m.role.Self), m.role.Heartbeat(), m.directory.trusted
+	m.endpoint, err = peer.New(group, stateOf(m.machine.Announcement()))
 	return m, err
+}
+
+// usePair makes the settings of a pair.
+func (m *Member) usePair(group *peer.Config, own peer.Fingerprint) error {
+	cfg := &m.cfg
+	if own == cfg.Trusted {
+		return errSameKey
+	}
+	m.role = role.Config{
+		Self: role.ID{Pod: string(own), Process: rand.Text()}, Duration: Duration,
+		Pair: &role.Pair{
+			Peer: string(cfg.Trusted), Preferred: cfg.Preferred, Timeout: cfg.Timeout,
+			Born: uint64(max(time.Now().Unix(), 0)),
+		},
+	}
+	m.directory = &otherMachine{key: cfg.Trusted, address: cfg.Address}
+	group.Group, group.Silence, group.Preferred = "pair", Duration, cfg.Preferred
+	return nil
 }
 
 // now is the time for the machine. Only differences count.
@@ -162,6 +199,7 @@ func (m *Member) Run(listener net.Listener) error {
 	go func() { failed <- m.endpoint.Serve(context.Background(), listener) }()
 	defer m.endpoint.Close() // says goodbye
 	defer close(m.done)
+	defer m.store.start()()
 	ticks := time.NewTicker(m.role.Heartbeat())
 	defer ticks.Stop()
 	m.step(role.Tick{}) // dials
@@ -176,7 +214,7 @@ func (m *Member) Run(listener net.Listener) error {
 			m.tickedAt.Store(int64(uptime()))
 		case err := <-failed:
 			m.cfg.Bridges.Deactivate()
-			return fmt.Errorf("the listener for the other machine has failed, so that the process ends: %w", err)
+			return fmt.Errorf("the listener for the other members has failed, so that the process ends: %w", err)
 		}
 	}
 	return nil
@@ -185,7 +223,7 @@ func (m *Member) Run(listener net.Listener) error {
 // noticeFreeze reports a freeze to the machine, before any other event.
 func (m *Member) noticeFreeze() {
 	if m.Frozen() {
-		m.cfg.Log.Warn("the process did not run for a time; it forwards nothing until it is certain that the other machine is not active", "longerThan", m.role.FreezeLimit())
+		m.cfg.Log.Warn("the process did not run for a time; it forwards nothing until it is certain that no other member is active", "longerThan", m.role.FreezeLimit())
 		m.step(role.Froze{})
 		m.tickedAt.Store(int64(uptime()))
 	}

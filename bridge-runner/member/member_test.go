@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,13 +27,28 @@ type machine struct {
 	ended    chan error
 }
 
-func (x *machine) Activate(cause Cause, _ time.Time) { x.calls <- "activate " + string(cause) }
-func (x *machine) Deactivate()                       { x.calls <- "deactivate" }
-func (x *machine) Suspend(bridge string)             { x.calls <- "suspend " + bridge }
-func (x *machine) Resume(bridge string)              { x.calls <- "resume " + bridge }
+// Activate also names the pod that was active before. Without a Lease, this is a key.
+func (x *machine) Activate(a Activation) {
+	call := "activate " + string(a.Cause)
+	if x.store != nil && a.From != "" {
+		call += " from " + a.From
+	}
+	x.calls <- call
+}
+func (x *machine) Deactivate()           { x.calls <- "deactivate" }
+func (x *machine) Suspend(bridge string) { x.calls <- "suspend " + bridge }
+func (x *machine) Resume(bridge string)  { x.calls <- "resume " + bridge }
 func (x *machine) Drain(done func()) {
 	x.calls <- "drain"
 	go done()
+}
+
+// end ends the process without a hand-over.
+func (x *machine) end() {
+	x.t.Helper()
+	_ = x.listener.Close()
+	x.want("deactivate")
+	x.t.Log("the member has ended: ", <-x.ended)
 }
 
 // want waits for these calls in this order.
@@ -63,6 +79,12 @@ func (x *machine) waitStatus(ok func(Status) bool) {
 // newMachines returns two members. The first one is preferred. They do not run yet.
 func newMachines(t *testing.T) (a, b *machine) {
 	t.Helper()
+	return newMachinesWith(t, true, false)
+}
+
+// newMachinesWith is like newMachines. preferred says which members are preferred.
+func newMachinesWith(t *testing.T, preferred ...bool) (a, b *machine) {
+	t.Helper()
 	out := [2]*machine{}
 	cfgs := [2]Config{}
 	for i := range out {
@@ -76,7 +98,7 @@ func newMachines(t *testing.T) (a, b *machine) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfgs[i] = Config{Certificate: certificate, Preferred: i == 0, Bridges: out[i], OnChange: func(Status) {}, Log: slog.New(slog.DiscardHandler)}
+		cfgs[i] = Config{Certificate: certificate, Preferred: preferred[i], Bridges: out[i], OnChange: func(Status) {}, Log: slog.New(slog.DiscardHandler)}
 	}
 	for i, x := range out {
 		trusted, err := peer.FingerprintOf(cfgs[1-i].Certificate)
@@ -204,6 +226,54 @@ func TestIdentity_ID_SurvivesTheProtocol(t *testing.T) {
 	for _, id := range []role.ID{{}, {Pod: "a", Process: "b"}} {
 		if got := parseIdentity(identity(id)); got != id {
 			t.Errorf("%+v became %+v", id, got)
+		}
+	}
+}
+
+func TestMember_BothOrNonePreferred_OneIsTreatedAsPreferred(t *testing.T) {
+	for _, preferred := range []bool{true, false} {
+		a, b := newMachinesWith(t, preferred, preferred)
+		a.run()
+		b.run()
+		for _, x := range []*machine{a, b} {
+			x.waitStatus(func(s Status) bool { return s.Problem != "" && s.Peer.Connected && s.State != role.Starting })
+		}
+		standby := b
+		if b.role.Self.Pod < a.role.Self.Pod {
+			standby = a
+		}
+		standby.waitStatus(func(s Status) bool { return s.State == role.Standby && s.Peer.State == role.Active })
+	}
+}
+
+// counter counts the records of a log with a message.
+type counter struct {
+	slog.Handler
+	message string
+	count   atomic.Int32
+}
+
+func (c *counter) Enabled(context.Context, slog.Level) bool { return true }
+func (c *counter) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == c.message {
+		c.count.Add(1)
+	}
+	return nil
+}
+
+// If both members dial at the same time, one connection remains, and they do not dial again.
+func TestMember_BothDialAtOnce_OneConnectionRemains(t *testing.T) {
+	for range 10 {
+		a, b := newMachines(t)
+		connected := &counter{message: "connected to the other member"}
+		a.cfg.Log, b.cfg.Log = slog.New(connected), slog.New(slog.DiscardHandler)
+		a.run()
+		b.run()
+		a.want("activate Started")
+		a.waitStatus(func(s Status) bool { return s.Peer.State == role.Standby })
+		time.Sleep(300 * time.Millisecond) // longer than the interval of dials
+		if n := connected.count.Load(); n > 8 {
+			t.Errorf("the members have connected %d times", n)
 		}
 	}
 }

@@ -4,6 +4,7 @@
 package member
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -25,12 +26,21 @@ func parseIdentity(text string) role.ID {
 }
 
 func stateOf(a role.Announcement) peer.State {
-	return peer.State{Role: string(a.State), Term: peer.Term(a.Term), Warm: a.Warm, Successor: identity(a.Successor)}
+	return peer.State{
+		Role: string(a.State), Term: peer.Term(a.Term), Warm: a.Warm, Successor: identity(a.Successor),
+		LeaseMillis: a.Duration.Milliseconds(),
+	}
 }
 
 func announcementOf(s peer.State) role.Announcement {
-	return role.Announcement{State: role.State(s.Role), Term: role.Term(s.Term), Warm: s.Warm, Successor: parseIdentity(s.Successor)}
+	return role.Announcement{
+		State: role.State(s.Role), Term: role.Term(s.Term), Warm: s.Warm, Successor: parseIdentity(s.Successor),
+		Duration: time.Duration(min(max(s.LeaseMillis, 0), maxLease.Milliseconds())) * time.Millisecond,
+	}
 }
+
+// maxLease is the longest duration of the Lease that is accepted from another member.
+const maxLease = time.Hour
 
 // handler receives the events of connections.
 type handler struct{ m *Member }
@@ -49,8 +59,8 @@ func (h handler) Ended(c *peer.Conn, how peer.Ending, err error) {
 // connection remains that the member with the lower identity has dialled: both ends decide equally.
 func (m *Member) join(c *peer.Conn) {
 	id := parseIdentity(c.Peer().Identity)
-	if id.Pod != string(c.Fingerprint()) {
-		m.cfg.Log.Error("the other machine has sent an identity that does not belong to its key; the connection is closed", "identity", c.Peer().Identity)
+	if !m.directory.owns(id, c.Fingerprint()) {
+		m.cfg.Log.Error("another process has sent an identity that does not belong to its key; the connection is closed", "identity", c.Peer().Identity)
 		c.Close()
 		return
 	}
@@ -64,8 +74,29 @@ func (m *Member) join(c *peer.Conn) {
 	}
 	m.conns[id] = connection{c, uptime()}
 	m.cfg.Log.Info("connected to the other member", "address", c.Address().String(), "state", c.Peer().Role)
-	m.hear(c.Peer().State)
+	m.hear(id, c.Peer().State)
+	if m.role.Pair != nil {
+		m.comparePreference(c.Peer().Preferred, id)
+	}
 	m.step(role.PeerConnected{From: id, Said: announcementOf(c.Peer().State)})
+}
+
+// comparePreference makes one member preferred if both or none of them are. Both decide equally.
+func (m *Member) comparePreference(other bool, id role.ID) {
+	preferred, problem := m.cfg.Preferred, ""
+	if other == preferred {
+		preferred = m.role.Self.Pod < id.Pod
+		problem = fmt.Sprintf("%s of the two machines is started with --peer-preferred, so that the machine with the lower key is treated as preferred, and this is %s machine; start exactly one of them with --peer-preferred",
+			map[bool]string{true: "each", false: "none"}[other], map[bool]string{true: "this", false: "the other"}[preferred])
+	}
+	m.mu.Lock()
+	changed := m.status.Problem != problem
+	m.status.Problem = problem
+	m.mu.Unlock()
+	if changed && problem != "" {
+		m.cfg.Log.Error("the preference of the two machines is not clear", "problem", problem)
+	}
+	m.step(role.PreferenceKnown{Preferred: preferred})
 }
 
 // current returns the member at the other end if the connection is the one in use.
@@ -74,10 +105,18 @@ func (m *Member) current(c *peer.Conn) (id role.ID, ok bool) {
 	return id, c != nil && m.conns[id].Conn == c
 }
 
-// hear records when the other member was last active.
-func (m *Member) hear(s peer.State) {
-	if role.State(s.Role) == role.Active {
-		m.heardAt = time.Now()
+// forwards reports whether a member in this state forwards, or drains.
+func forwards(s role.State) bool { return s == role.Active || s == role.HandingOver }
+
+// hear records when another member was last active. The own knowledge of a member that was active before is
+// obsolete then. Before, the next active member may still need it, if the connection ends.
+func (m *Member) hear(id role.ID, s peer.State) {
+	if role.State(s.Role) != role.Active {
+		return
+	}
+	m.heardAt, m.active = time.Now(), id
+	if !forwards(m.machine.State()) {
+		m.endpoint.ForgetKnowledge()
 	}
 }
 
@@ -89,7 +128,7 @@ func (m *Member) receive(c *peer.Conn, message peer.Message) {
 	}
 	switch message := message.(type) {
 	case *peer.Heartbeat:
-		m.hear(message.State)
+		m.hear(id, message.State)
 		m.step(role.PeerHeartbeat{From: id, Said: announcementOf(message.State)})
 	case *peer.Query:
 		m.step(role.PeerAsked{From: id, Asked: message.ID})
@@ -100,6 +139,9 @@ func (m *Member) receive(c *peer.Conn, message peer.Message) {
 	case *peer.HandOver:
 		m.step(role.PeerHandedOver{From: id, Term: role.Term(message.Term)})
 	case *peer.Knowledge:
+		if forwards(m.machine.State()) {
+			return // a member that was active before knows less than this one
+		}
 		m.mu.Lock()
 		m.knowledge[message.Bridge] = message
 		m.mu.Unlock()
@@ -113,8 +155,11 @@ func (m *Member) ended(c *peer.Conn, how peer.Ending, err error) {
 		return
 	}
 	delete(m.conns, id)
+	if how == peer.Replaced {
+		return // the connection that replaces it is reported next; a Dial would replace that one, too
+	}
 	m.cfg.Log.Info("the connection to the other member has ended", "address", c.Address().String(), "how", string(how), "error", err)
-	if m.machine.State() != role.Active && !m.heardAt.IsZero() && how != peer.Silent {
+	if m.machine.State() != role.Active && id == m.active && how != peer.Silent {
 		m.heardAt = time.Now()
 	}
 	if how == peer.Left {

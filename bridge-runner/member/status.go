@@ -4,6 +4,9 @@
 package member
 
 import (
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/role"
@@ -17,8 +20,16 @@ type Status struct {
 	Since time.Time `json:"since"`
 	// Warm is true if the bridges can start at once.
 	Warm bool `json:"warm"`
-	// Peer is the other member.
+	// Peer is the other member. With a Lease, it is a member that is connected.
 	Peer PeerStatus `json:"peer"`
+	// Problem is a fault of the settings of the two members. It is empty if there is none.
+	Problem string `json:"problem,omitempty"`
+	// Members are the other members that are connected, by pod. It is empty without a Lease.
+	Members []Connected `json:"members,omitempty"`
+	// Term is the term of the claim that is written in the Lease. It is 0 if there is none.
+	Term uint64 `json:"term,omitempty"`
+	// Released is true if the process has released the Lease at its end.
+	Released bool `json:"-"`
 }
 
 // PeerStatus is the state of the other member.
@@ -29,6 +40,16 @@ type PeerStatus struct {
 	State role.State `json:"state,omitempty"`
 	// Problem is why the latest attempt to connect failed. It is empty if it succeeded.
 	Problem string `json:"problem,omitempty"`
+}
+
+// Connected is another member that is connected.
+type Connected struct {
+	Pod  string `json:"pod"`
+	Node string `json:"node,omitempty"`
+	// State is the state that the member has announced, and Since is when this member learned of it.
+	State role.State `json:"state"`
+	Since time.Time  `json:"since"`
+	Warm  bool       `json:"warm"`
 }
 
 // Status returns the state of the member.
@@ -47,12 +68,13 @@ func (m *Member) updateStatus(before role.State) {
 	for id := range m.conns {
 		next.Peer.State = m.machine.Said(id).State
 	}
+	m.store.updateStatus(&next)
 	if state != before {
 		next.Since = time.Now()
 		m.cfg.Log.Info("the state of this member has changed", "from", string(before), "to", string(state))
 	}
 	m.mu.Lock()
-	changed := m.status != next
+	changed := !reflect.DeepEqual(m.status, next)
 	m.status = next
 	m.mu.Unlock()
 	if changed {
@@ -60,54 +82,25 @@ func (m *Member) updateStatus(before role.State) {
 	}
 }
 
-// Cause is why a member has become active.
-type Cause string
-
-// Causes, the values of the label cause of a metric.
-const (
-	// Started means that no other member was active.
-	Started Cause = "Started"
-	// HandedOver means that the active member has handed over.
-	HandedOver Cause = "HandedOver"
-	// PeerEnded means that it is proven that the process of the active member has ended.
-	PeerEnded Cause = "PeerEnded"
-	// TimedOut means that the other member could not be reached for --peer-timeout.
-	TimedOut Cause = "TimedOut"
-	// ByHand means that a user has made the member active.
-	ByHand Cause = "ByHand"
-	// Confirmed means that the member was active before, and that no other member has become active.
-	Confirmed Cause = "Confirmed"
-)
-
-// Causes are all causes.
-var Causes = []Cause{Started, HandedOver, PeerEnded, TimedOut, ByHand, Confirmed}
-
-// causeOf returns why an event in a state makes the member active. heardAt is the time of the latest
-// message of an active member, zero if there was none.
-func causeOf(e role.Event, before role.State, heardAt time.Time) Cause {
-	switch e.(type) {
-	case role.PeerHandedOver:
-		return HandedOver
-	case role.TakeOverRequested:
-		return ByHand
+// updateStatus adds the state of the group.
+func (s *store) updateStatus(status *Status) {
+	if s == nil {
+		return
 	}
-	switch {
-	case before == role.Active, before == role.HandingOver, before == role.SteppedDown:
-		return Confirmed
-	case heardAt.IsZero():
-		return Started
+	m := s.member
+	before := status.Members
+	status.Members, status.Released = nil, s.released
+	status.Term = m.machine.Written()
+	for id, c := range m.conns {
+		said := m.machine.Said(id)
+		next := Connected{Pod: id.Pod, Node: s.roster.node(id), State: said.State, Since: time.Now(), Warm: said.Warm}
+		for _, b := range before {
+			if b.Pod == next.Pod && b.State == next.State {
+				next.Since = b.Since
+			}
+		}
+		status.Members = append(status.Members, next)
+		status.Peer.Address = c.Address().String()
 	}
-	switch e.(type) {
-	case role.DialFailed, role.PeerGoodbye, role.PeerConnected:
-		return PeerEnded
-	}
-	return TimedOut
-}
-
-// forwardedUntil returns the time since which no member forwards.
-func (m *Member) forwardedUntil(cause Cause) time.Time {
-	if (cause == PeerEnded || cause == TimedOut) && !m.heardAt.IsZero() {
-		return m.heardAt
-	}
-	return time.Now()
+	slices.SortFunc(status.Members, func(a, b Connected) int { return strings.Compare(a.Pod, b.Pod) })
 }

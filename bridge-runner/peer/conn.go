@@ -223,7 +223,7 @@ func (c *Conn) next() (Message, error) {
 		return nil, errProtocol
 	}
 	if !c.endpoint.cfg.Trusted(c.key.fingerprint) {
-		return nil, errUntrusted
+		return nil, &UntrustedError{c.key.fingerprint}
 	}
 	return m, nil
 }
@@ -242,10 +242,11 @@ func (c *Conn) extendDeadline(d time.Duration) time.Time {
 
 // endingBy returns the ending that the error of a read shows.
 func endingBy(err error) Ending {
+	var untrusted *UntrustedError
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return Silent
-	case errors.Is(err, errUntrusted):
+	case errors.As(err, &untrusted):
 		return TrustLost
 	case closedByNetwork(err):
 		return Abrupt

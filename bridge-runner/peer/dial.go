@@ -29,7 +29,8 @@ const (
 	// the connection ended before the answer. It proves nothing.
 	NoAnswer Evidence = "no answer"
 	// Untrusted means that a process listens at the address and one end does not trust the key of the
-	// other, or that the process is no member of the group.
+	// other, or that the process is no member of the group. If this end does not trust the other, the
+	// error is an *[UntrustedError].
 	Untrusted Evidence = "untrusted"
 )
 

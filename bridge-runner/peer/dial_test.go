@@ -5,6 +5,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -65,6 +66,10 @@ func TestDial_Failure_ReturnsTheEvidence(t *testing.T) {
 			c, evidence, err := a.Dial(ctx, address)
 			if evidence != test.want || c != nil || err == nil || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("%s: %v; want %s: %s", evidence, err, test.want, test.text)
+			}
+			var untrusted *UntrustedError
+			if errors.As(err, &untrusted) != (name == "the other end's key") || untrusted != nil && untrusted.Fingerprint != p.fingerB {
+				t.Errorf("the error is %#v", err)
 			}
 			if took := time.Since(started); took > limit+testTimeout/2 {
 				t.Errorf("the dial took %s", took)

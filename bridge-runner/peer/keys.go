@@ -24,8 +24,15 @@ type Fingerprint string
 // protocol is the ALPN protocol. It keeps apart clients and servers of other protocols.
 const protocol = "mqttbridge-peer"
 
-// errUntrusted is the error of a handshake with a key that is not trusted.
-var errUntrusted = errors.New("the public key of the other end is not trusted")
+// UntrustedError is the error of an end of a connection that does not trust the key of the other end.
+type UntrustedError struct {
+	// Fingerprint is the fingerprint of that key.
+	Fingerprint Fingerprint
+}
+
+func (e *UntrustedError) Error() string {
+	return fmt.Sprintf("the public key of the other end is not trusted: its fingerprint is %s", e.Fingerprint)
+}
 
 // errNoKey is the error of a file that identifies no member.
 var errNoKey = errors.New(`no certificate and no public key; write one in PEM form, with "BEGIN CERTIFICATE" or "BEGIN PUBLIC KEY"`)
@@ -101,7 +108,7 @@ func tlsConfigs(cfg *Config) (server, client *tls.Config) {
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if f := peerFingerprint(state); !cfg.Trusted(f) {
-				return fmt.Errorf("%w: its fingerprint is %s", errUntrusted, f)
+				return &UntrustedError{f}
 			}
 			return nil
 		},

@@ -24,6 +24,8 @@ type State struct {
 	// Successor is the identity of the member that may become active by the proof of this member's
 	// death alone. It is empty if there is none.
 	Successor string `json:"successor,omitempty"`
+	// LeaseMillis is the member's duration of the Lease, in milliseconds. It is 0 if it is not known.
+	LeaseMillis int64 `json:"leaseMs,omitempty"`
 }
 
 // Term orders the members that have been active. It is zero if a member has no claim to be active.
@@ -41,6 +43,8 @@ type Hello struct {
 	Version  int    `json:"version"`
 	Identity string `json:"identity"`
 	Group    string `json:"group"`
+	// Preferred is [Config.Preferred].
+	Preferred bool `json:"preferred,omitempty"`
 	State
 }
 
@@ -77,6 +81,12 @@ type Knowledge struct {
 	Bridge string `json:"bridge,omitempty"`
 	// Ready is true if the member can forward the messages of the bridge at once.
 	Ready bool `json:"ready"`
+	// HandOver is the latest request of a hand-over that the member knows, so that the next active member
+	// does not treat it as a new one.
+	HandOver string `json:"handOver,omitempty"`
+	// Deleted is true if the deletion of the bridge is complete, so that the next active member has no
+	// work. The member sends it before the HandOver.
+	Deleted bool `json:"deleted,omitempty"`
 	// Sides are the sides of the bridge, by name.
 	Sides map[string]SideKnowledge `json:"sides,omitempty"`
 }
@@ -85,6 +95,10 @@ type Knowledge struct {
 type SideKnowledge struct {
 	// Active is the name of the server in use. It is empty if there is none.
 	Active string `json:"active,omitempty"`
+	// QoS2Blocks has a bit for each block of 128 packet identifiers in which the active server may hold
+	// a QoS 2 message of the member: bit 0 is the block of the identifiers 1 to 128. It is 0 if the
+	// blocks are unknown.
+	QoS2Blocks uint32 `json:"qos2Blocks,omitempty"`
 	// Servers are the servers of the side, by name.
 	Servers map[string]ServerKnowledge `json:"servers,omitempty"`
 }

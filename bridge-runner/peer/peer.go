@@ -58,6 +58,8 @@ type Config struct {
 	Identity string
 	// Certificate has the key pair of this process.
 	Certificate tls.Certificate
+	// Preferred is true if this member is preferred to the other one of a pair. The other member learns it.
+	Preferred bool
 	// Trusted reports whether a public key belongs to a member of the group. It is called at each
 	// handshake and for each message, must not wait, and may be called by several goroutines.
 	Trusted func(Fingerprint) bool
@@ -173,11 +175,19 @@ func (e *Endpoint) SetKnowledge(k *Knowledge) {
 	}
 }
 
+// ForgetKnowledge forgets the knowledge of this member about the servers of all bridges, because another
+// member is active. Queued messages are sent nevertheless.
+func (e *Endpoint) ForgetKnowledge() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clear(e.knowledge)
+}
+
 // hello returns the first message of this member.
 func (e *Endpoint) hello() *Hello {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return &Hello{Version: Version, Identity: e.cfg.Identity, Group: e.cfg.Group, State: e.state}
+	return &Hello{Version: Version, Identity: e.cfg.Identity, Group: e.cfg.Group, Preferred: e.cfg.Preferred, State: e.state}
 }
 
 // start registers a connection and starts its goroutines. A registered connection with the same key

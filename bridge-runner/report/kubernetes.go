@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -114,7 +115,12 @@ func (k *Kubernetes) Run(ctx context.Context, st *State) {
 		if limit.Wait(ctx) != nil {
 			return // the context has ended
 		}
-		err := k.report(ctx, st.Status(), reportTimeout)
+		status, reports := st.report()
+		if !reports { // another runner does, and replaces the latest report
+			k.sent, k.stored, k.clean = nil, nil, false
+			continue
+		}
+		err := k.report(ctx, status, reportTimeout)
 		switch {
 		case err == nil:
 			pause = reportInterval
@@ -133,9 +139,14 @@ func (k *Kubernetes) Run(ctx context.Context, st *State) {
 	}
 }
 
-// Last reports the state of a runner that stops, once. Run must have ended.
+// Last reports the state of a runner that stops, once, unless another runner has taken over. Run must
+// have ended.
 func (k *Kubernetes) Last(st *State) {
-	if err := k.report(context.Background(), st.Status(), lastReportTimeout); err != nil {
+	status, reports := st.lastReport()
+	if !reports {
+		return
+	}
+	if err := k.report(context.Background(), status, lastReportTimeout); err != nil {
 		k.log.Warn("the end of the runner cannot be reported", "bridge", k.name, "namespace", k.ns, "error", err)
 	}
 }
@@ -174,8 +185,9 @@ func reportIn(answer []byte) (*v1alpha1.MQTTBridgeStatus, error) {
 	out := &bridge.Status
 	// The operator also sets the following fields.
 	out.Conditions, out.ObservedGeneration = nil, 0
-	if out.Runner != nil {
-		out.Runner.Image = ""
+	out.Runners = slices.DeleteFunc(out.Runners, func(r v1alpha1.RunnerStatus) bool { return r.Role == "" })
+	for i := range out.Runners {
+		out.Runners[i].Image = ""
 	}
 	return out, nil
 }
@@ -191,12 +203,12 @@ func equalJSON(a, b any) bool {
 // report applies the status, unless the API server has accepted the same report before.
 func (k *Kubernetes) report(ctx context.Context, status v1alpha1.MQTTBridgeStatus, timeout time.Duration) error {
 	if k.sent != nil {
-		status.Runner.ReportTime = k.sent.Runner.ReportTime
+		status.Runners[0].ReportTime = k.sent.Runners[0].ReportTime
 		if equalJSON(status, *k.sent) {
 			return nil
 		}
 	}
-	status.Runner.ReportTime = metav1.Now()
+	status.Runners[0].ReportTime = metav1.Now()
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(),
 		"kind":       "MQTTBridge",

@@ -389,7 +389,9 @@ func TestKubernetes_FailedReport_Repeated(t *testing.T) {
 
 func TestKubernetes_ReportChangedByAnotherClient_IsRepeatedWithinMinutes(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.MQTTBridgeStatus){
-		"replaced": func(s *v1alpha1.MQTTBridgeStatus) { s.Runner = &v1alpha1.RunnerStatus{Pod: "an-earlier-pod"} },
+		"replaced": func(s *v1alpha1.MQTTBridgeStatus) {
+			s.Runners = []v1alpha1.RunnerStatus{{Pod: "an-earlier-pod", Role: v1alpha1.RunnerActive}}
+		},
 		"cleared":  func(s *v1alpha1.MQTTBridgeStatus) { *s = v1alpha1.MQTTBridgeStatus{} },
 		"one side": func(s *v1alpha1.MQTTBridgeStatus) { s.Remote.Active = nil },
 	} {
@@ -400,12 +402,13 @@ func TestKubernetes_ReportChangedByAnotherClient_IsRepeatedWithinMinutes(t *test
 				defer stop()
 				st.Remote.Connected(0, time.Now())
 				time.Sleep(time.Minute)
-				if got := api.status().Runner; got == nil || got.Pod != "pod-1" || got.Generation != 3 || got.ReportTime.IsZero() {
+				reported := api.status()
+				if got := reported.ActiveRunner(); got == nil || got.Pod != "pod-1" || got.Generation != 3 || got.ReportTime.IsZero() {
 					t.Fatalf("reported: %+v", got)
 				}
 				api.change(change)
 				time.Sleep(2 * checkInterval)
-				if got := api.status(); got.Runner == nil || got.Runner.Pod != "pod-1" || got.Remote == nil || got.Remote.Active == nil {
+				if got := api.status(); got.ActiveRunner() == nil || got.ActiveRunner().Pod != "pod-1" || got.Remote == nil || got.Remote.Active == nil {
 					t.Errorf("the report was not repeated: %+v", got)
 				}
 			})
@@ -418,7 +421,7 @@ func TestKubernetes_FieldsOfAnotherClient_AreRemoved(t *testing.T) {
 		if s.Local.Active == nil {
 			s.Local.Active = &v1alpha1.ActiveServer{Name: "l"}
 		}
-		s.Runner.StopTime = metav1.Now()
+		s.Runners[0].StopTime = metav1.Now()
 		s.Buffer = &v1alpha1.BufferStatus{LocalToRemote: &v1alpha1.BacklogStatus{}}
 	}
 	for name, from := range map[string]time.Duration{"before the first report": 0, "later": time.Minute} {
@@ -438,8 +441,8 @@ func TestKubernetes_FieldsOfAnotherClient_AreRemoved(t *testing.T) {
 					time.Sleep(2 * checkInterval)
 				}
 				got := api.status()
-				if got.Local == nil || got.Local.Active != nil || !got.Runner.StopTime.IsZero() || got.Buffer != nil || got.Remote.Active == nil {
-					t.Errorf("the status has the fields of another client, or lacks those of the runner: %+v, %+v", got, got.Runner)
+				if got.Local == nil || got.Local.Active != nil || !got.Runners[0].StopTime.IsZero() || got.Buffer != nil || got.Remote.Active == nil {
+					t.Errorf("the status has the fields of another client, or lacks those of the runner: %+v, %+v", got, got.Runners[0])
 				}
 				before := len(api.reports())
 				time.Sleep(time.Hour)
@@ -460,7 +463,7 @@ func TestKubernetes_StateUnchanged_ChecksWithoutReporting(t *testing.T) {
 		time.Sleep(time.Minute)
 		before := len(api.reports())
 		api.change(func(s *v1alpha1.MQTTBridgeStatus) { // the operator's part
-			s.Conditions, s.Runner.Image = nil, "mirror.example/runner:v1"
+			s.Conditions, s.Runners[0].Image = nil, "mirror.example/runner:v1"
 		})
 		time.Sleep(time.Hour)
 		st.signalChange() // a change that is over before it is reported
@@ -494,8 +497,8 @@ func TestKubernetes_RunnerStops_ReportsItBeforeTheEnd(t *testing.T) {
 		synctest.Wait()
 		st.Stopped()
 		k.Last(st)
-		if got := api.status(); got.Runner.StopTime.IsZero() || got.Local.Active != nil || got.Remote.Active != nil || got.Remote.Servers[0].State != v1alpha1.ServerStandby {
-			t.Errorf("at its end: %+v, remote %+v", got.Runner, got.Remote)
+		if got := api.status(); got.Runners[0].StopTime.IsZero() || got.Local.Active != nil || got.Remote.Active != nil || got.Remote.Servers[0].State != v1alpha1.ServerStandby {
+			t.Errorf("at its end: %+v, remote %+v", got.Runners[0], got.Remote)
 		}
 	})
 }
@@ -508,8 +511,8 @@ func TestState_ManifestOfAnotherGeneration_IsReported(t *testing.T) {
 		t.Error("the same generation is reported as a change")
 	}
 	st.SetGeneration(4)
-	if got := st.Status(); !changed(st) || got.Runner.Generation != 4 || got.Conditions[0].ObservedGeneration != 4 {
-		t.Errorf("reported: %+v, %+v", got.Runner, got.Conditions)
+	if got := st.Status(); !changed(st) || got.Runners[0].Generation != 4 || got.Conditions[0].ObservedGeneration != 4 {
+		t.Errorf("reported: %+v, %+v", got.Runners[0], got.Conditions)
 	}
 }
 

@@ -4,7 +4,7 @@
 package report
 
 import (
-	"maps"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,29 +32,19 @@ func (st *State) Restart(bridge *v1alpha1.MQTTBridge, metrics *Metrics) {
 	st.updateReadyLocked(now.Time)
 }
 
-// restartLocked sets the servers of a side that is not connected. A server that stays keeps its
-// state.
+// restartLocked sets the servers of a side that is not connected. A server with the same name and URL
+// keeps its state.
 func (s *Side) restartLocked(servers []v1alpha1.Server, now metav1.Time) {
-	before := map[string]v1alpha1.ServerStatus{}
-	for i := range s.status.Servers {
-		before[s.status.Servers[i].Name] = s.status.Servers[i]
-	}
-	removed := maps.Clone(before)
-	s.status.Servers = nil
+	next, kept := make([]v1alpha1.ServerStatus, len(servers)), make([]int, len(servers))
 	for i := range servers {
-		e := standbyServer(servers[i].Name, v1alpha1.PublicURL(servers[i].URL), now)
-		if old, ok := before[e.Name]; ok && old.URL == e.URL {
-			e = old
-		}
-		s.status.Servers = append(s.status.Servers, e)
-		delete(removed, e.Name)
+		next[i] = standbyServer(servers[i].Name, v1alpha1.PublicURL(servers[i].URL), now)
+		kept[i] = slices.IndexFunc(s.status.Servers, func(e v1alpha1.ServerStatus) bool {
+			return e.Name == next[i].Name && e.URL == next[i].URL
+		})
 	}
-	for name := range removed {
-		s.metrics.remove(name)
-	}
+	s.setServersLocked(next, kept)
 	s.status.RequestedSwitch = nil // the bridge reports it again
 	s.lostServer, s.shortfalls = "", map[int][]v1alpha1.Shortfall{}
-	s.metrics.init(s.status.Servers)
 }
 
 // restart sets the gauges of the directions as at the start of a bridge: the messages that the

@@ -19,7 +19,7 @@ import (
 func TestRestart_ChangedServers_KeepsCountsAndStateOfTheOthers(t *testing.T) {
 	metrics := NewMetrics()
 	st := newStateWith(metrics)
-	start := st.Status().Runner.StartTime
+	start := st.Status().Runners[0].StartTime
 	st.Remote.Connected(1, time.Now())
 	st.Remote.Failed(0, refused, time.Now())
 	st.Remote.Switched(0, connector.Switch{Reason: v1alpha1.ReasonFailedBack}, time.Now())
@@ -34,7 +34,7 @@ func TestRestart_ChangedServers_KeepsCountsAndStateOfTheOthers(t *testing.T) {
 	st.Restart(next, metrics)
 
 	got := st.Status()
-	if r := got.Runner; r.Generation != 4 || !r.StartTime.Equal(&start) || !r.StopTime.IsZero() {
+	if r := got.Runners[0]; r.Generation != 4 || !r.StartTime.Equal(&start) || !r.StopTime.IsZero() {
 		t.Errorf("%+v", r)
 	}
 	if got.Deletion != nil || got.Buffer != nil {
@@ -108,11 +108,11 @@ func TestSetRefused_LongMessage_IsCutAndRemoved(t *testing.T) {
 	st := newState(t)
 	changed(st)
 	st.SetRefused(&v1alpha1.RefusedManifest{Generation: 9, Message: strings.Repeat("x", 2*maxRefused)})
-	if r := st.Status().Runner.Refused; !changed(st) || r == nil || r.Generation != 9 || len(r.Message) != maxRefused {
+	if r := st.Status().Runners[0].Refused; !changed(st) || r == nil || r.Generation != 9 || len(r.Message) != maxRefused {
 		t.Errorf("%+v", r)
 	}
 	st.SetRefused(nil)
-	if r := st.Status().Runner.Refused; !changed(st) || r != nil {
+	if r := st.Status().Runners[0].Refused; !changed(st) || r != nil {
 		t.Errorf("%+v", r)
 	}
 }

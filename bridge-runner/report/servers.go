@@ -20,15 +20,25 @@ const maxServers = 16
 // their latest failure, also under another name. The series of removed servers and of earlier names
 // disappear.
 func (s *Side) ServersChanged(servers []connector.Server, kept []int, at time.Time) {
+	next := make([]v1alpha1.ServerStatus, len(servers))
+	for i := range servers {
+		next[i] = standbyServer(servers[i].Name, servers[i].URL, metav1.NewTime(at))
+	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
+	s.setServersLocked(next, kept)
+	s.state.updateReadyLocked(at)
+}
+
+// setServersLocked sets the list of servers. kept[i] is the index that server i had before, or -1 if it
+// is new.
+func (s *Side) setServersLocked(servers []v1alpha1.ServerStatus, kept []int) {
 	before, shortfalls := s.status.Servers, s.shortfalls
-	s.status.Servers, s.shortfalls = make([]v1alpha1.ServerStatus, len(servers)), map[int][]v1alpha1.Shortfall{}
+	s.status.Servers, s.shortfalls = servers, map[int][]v1alpha1.Shortfall{}
 	lost := s.lostServer
 	for i, old := range kept {
 		name := servers[i].Name
 		if old < 0 {
-			s.status.Servers[i] = standbyServer(name, servers[i].URL, metav1.NewTime(at))
 			continue
 		}
 		s.status.Servers[i] = before[old]
@@ -51,10 +61,9 @@ func (s *Side) ServersChanged(servers []connector.Server, kept []int, at time.Ti
 		}
 	}
 	for i := range servers {
-		s.metrics.setState(&s.status.Servers[i])
+		s.metrics.setState(&servers[i])
 	}
-	s.metrics.initCounters(s.status.Servers)
-	s.state.updateReadyLocked(at)
+	s.metrics.initCounters(servers)
 }
 
 // standbyServer returns the status of a server before its first attempt or probe.

@@ -41,6 +41,10 @@ type State struct {
 	deletion *v1alpha1.DeletionStatus
 	// standby is true if another runner of the group forwards.
 	standby bool
+	// group is nil if the runner is no member of a group with a Lease.
+	group *Group
+	// takeover is nil if this runner has not replaced another active runner.
+	takeover *v1alpha1.TakeoverRecord
 
 	unforwardable v1alpha1.UnforwardableStatus
 }
@@ -50,6 +54,7 @@ type State struct {
 func NewState(bridge *v1alpha1.MQTTBridge, runner v1alpha1.RunnerStatus, metrics *Metrics) *State {
 	st := &State{start: metav1.Now(), runner: runner, changed: make(chan struct{}, 1)}
 	st.runner.StartTime, st.runner.Generation = st.start, bridge.Generation
+	st.runner.Role, st.runner.Since = v1alpha1.RunnerActive, st.start
 	st.Local = newSide(st, bridge.Spec.Local.Servers(), metrics.side("local"))
 	st.Remote = newSide(st, bridge.Spec.Remote.Servers(), metrics.side("remote"))
 	st.Local.status.ClientID, st.Remote.status.ClientID = bridge.Spec.Local.ClientID, bridge.Spec.Remote.ClientID
@@ -93,12 +98,13 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 	defer st.mu.Unlock()
 	return v1alpha1.MQTTBridgeStatus{
 		Conditions: []metav1.Condition{st.ready},
-		Runner:     st.runner.DeepCopy(),
+		Runners:    st.runnersLocked(),
 		Local:      st.Local.statusLocked(),
 		Remote:     st.Remote.statusLocked(),
 		Buffer:     st.buffer.DeepCopy(),
 		Deletion:   st.deletion.DeepCopy(),
 
+		LastTakeover:  st.takeover.DeepCopy(),
 		Unforwardable: st.unforwardableStatusLocked(),
 	}
 }

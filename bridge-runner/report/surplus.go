@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -16,7 +17,7 @@ import (
 
 // removeSurplus removes the fields that the latest report does not have from the runner's part
 // of the status. An apply leaves them if another client has written them, for example a tool
-// that restores the status of a bridge. Fields of list items stay.
+// that restores the status of a bridge. It replaces a list with such fields as a whole.
 func (k *Kubernetes) removeSurplus(ctx context.Context, timeout time.Duration) error {
 	sent := *k.sent
 	sent.Conditions = nil
@@ -46,7 +47,8 @@ func (k *Kubernetes) removeSurplus(ctx context.Context, timeout time.Duration) e
 	return nil
 }
 
-// surplus returns a merge patch that removes the fields of got that want does not have.
+// surplus returns a merge patch that removes the fields of got that want does not have, and replaces
+// the lists that differ.
 func surplus(got, want map[string]any) map[string]any {
 	out := map[string]any{}
 	for name, value := range got {
@@ -54,6 +56,9 @@ func surplus(got, want map[string]any) map[string]any {
 		if !ok {
 			out[name] = nil
 			continue
+		}
+		if _, isList := value.([]any); isList && !reflect.DeepEqual(value, wanted) {
+			out[name] = wanted
 		}
 		fields, isObject := value.(map[string]any)
 		if wantedFields, ok := wanted.(map[string]any); ok && isObject {

@@ -21,6 +21,10 @@ type (
 	Renew struct{ Expected Record }
 	// Release removes the holder if the Lease is still Expected.
 	Release struct{ Expected Record }
+	// Join changes the entry of this member in the list of members. It changes neither the holder, the term
+	// nor the time of the renewal, and proves that this member can write the Lease. The driver answers as
+	// after Renew.
+	Join struct{ Expected Record }
 	// Dial connects to a member. The driver answers with PeerConnected or DialFailed within a bounded
 	// time. PeerConnected from another process of the same pod is an answer, too.
 	Dial struct{ To ID }
@@ -69,6 +73,7 @@ func (ReadLease) action()   {}
 func (Acquire) action()     {}
 func (Renew) action()       {}
 func (Release) action()     {}
+func (Join) action()        {}
 func (Dial) action()        {}
 func (Query) action()       {}
 func (Answer) action()      {}

@@ -16,10 +16,15 @@ type fence struct {
 	suspended bool
 	// taken is true if a server said that another client has taken the session over.
 	taken bool
+	// repeated is true if sessions of the bridge have ended repeatedly while the other member of a Pair
+	// could not be reached.
+	repeated bool
 	// seq and at are the step and the time of the event. A confirmation is a question that was asked at
 	// this step or later.
 	seq uint64
 	at  time.Time
+	// other is the other member of a Pair at the time of the event. It is zero if it was dead.
+	other ID
 }
 
 func (m *Machine) decideActive() {
@@ -35,7 +40,7 @@ func (m *Machine) decideActive() {
 	if m.cfg.Pair == nil {
 		m.renew()
 	} else {
-		m.call() // the other member may be active, too: both were cut off, or a user has decided
+		m.decideActivePair()
 	}
 	m.nameSuccessor()
 	m.confirmFences()
@@ -47,7 +52,7 @@ func (m *Machine) decideActive() {
 func (m *Machine) nameSuccessor() {
 	if i := m.find(m.successor); i >= 0 && !m.isDead(m.successor) {
 		p := m.members[i]
-		if p.connected || m.now.Sub(p.endedAt) < 2*m.cfg.Duration {
+		if p.connected || m.now.Sub(p.endedAt) < 2*m.longerDuration(p) {
 			return
 		}
 	}
@@ -65,8 +70,9 @@ func (m *Machine) nameSuccessor() {
 func (m *Machine) fence(e SessionEnded) {
 	// An end soon after a confirmation without an answer may be the work of an unknown process.
 	taken := e.Taken || !m.valid() && m.now.Before(m.aloneUntil)
-	f := fence{e.Bridge, true, taken, m.seq, m.now}
-	if !m.state.claims() || !taken && (m.permits() || m.confirmed(f)) {
+	f := fence{bridge: e.Bridge, suspended: true, taken: taken, seq: m.seq, at: m.now, other: m.peer()}
+	f.repeated = m.state.claims() && !taken && m.endsRepeatedly(e.Bridge)
+	if !m.state.claims() || !taken && !f.repeated && (m.permits() || m.confirmed(f)) {
 		return
 	}
 	m.permittedUntil = time.Time{}
@@ -75,15 +81,20 @@ func (m *Machine) fence(e SessionEnded) {
 }
 
 // requestConnect processes the request for a CONNECT packet, which would end the session of another
-// member that has become active.
+// member that has become active. A bridge that is suspended requests it again when it is resumed.
 func (m *Machine) requestConnect(e ConnectRequested) {
 	switch {
-	case !m.state.claims():
+	case !m.state.claims() || m.suspended(e.Bridge):
 	case m.permits():
 		m.do(Permit(e))
 	default:
-		m.doubtBridge(fence{bridge: e.Bridge, seq: m.seq, at: m.now})
+		m.doubtBridge(fence{bridge: e.Bridge, seq: m.seq, at: m.now, other: m.peer()})
 	}
+}
+
+// suspended reports whether a bridge is suspended.
+func (m *Machine) suspended(bridge string) bool {
+	return slices.ContainsFunc(m.fences, func(f fence) bool { return f.suspended && f.bridge == bridge })
 }
 
 // doubtBridge adds a fence, or joins it with an earlier fence of the bridge.
@@ -94,7 +105,10 @@ func (m *Machine) doubtBridge(f fence) {
 		return
 	}
 	g := &m.fences[i]
-	f.suspended, f.taken = f.suspended || g.suspended, f.taken || g.taken
+	if !f.suspended {
+		f.at = g.at
+	}
+	f.suspended, f.taken, f.repeated, f.other = f.suspended || g.suspended, f.taken || g.taken, f.repeated || g.repeated, g.other
 	*g = f
 }
 
@@ -108,23 +122,35 @@ func (m *Machine) permits() bool {
 // promises not to become active by itself for longer than that permission lasts. Of two members that
 // have stepped down, the member with the lower claim promises.
 func (m *Machine) receiveQuery(e PeerAsked) {
+	m.know(e.From).heardAt = m.now
 	if m.state.waits() || m.state == SteppedDown && m.own().less(m.know(e.From).claim()) {
 		m.promise()
 	}
 	m.do(Answer(e))
 }
 
-func (m *Machine) promise() { m.promisedUntil = m.now.Add(2 * m.cfg.Heartbeat()) }
+// longestHeartbeat is the longest [Config.Heartbeat]. It does not depend on the duration, so that members with
+// different durations do not treat each other as silent.
+const longestHeartbeat = time.Second
+
+// promise begins a promise. It lasts longer than the permission of each member, whatever its duration is.
+func (m *Machine) promise() { m.promisedUntil = m.now.Add(2 * longestHeartbeat) }
 
 // promised reports whether a promise holds.
 func (m *Machine) promised() bool { return m.now.Before(m.promisedUntil) }
 
 func (m *Machine) confirmFences() {
+	if slices.ContainsFunc(m.fences, m.retakes) {
+		m.do(Deactivate{})
+		m.activate(m.term)
+		return
+	}
 	m.fences = slices.DeleteFunc(m.fences, func(f fence) bool {
-		if !m.confirmed(f) && !m.retake(f) {
+		if !m.confirmed(f) {
 			return false
 		}
 		if f.suspended {
+			m.resumed(f)
 			m.do(Resume{f.bridge})
 		} else {
 			m.do(Permit{f.bridge})
@@ -156,7 +182,7 @@ func (m *Machine) confirmed(f fence) bool {
 	answers, silent := 0, 0
 	asked := m.now
 	for _, p := range m.others() {
-		if p.answered < f.seq {
+		if !m.hasAnswered(p, f.seq) {
 			silent++
 			continue
 		}
@@ -167,7 +193,7 @@ func (m *Machine) confirmed(f fence) bool {
 	}
 	switch {
 	case silent > 0:
-		return m.cfg.Pair != nil && !f.taken && !m.peerMayHaveTakenOver(f)
+		return m.cfg.Pair != nil && !f.taken && !m.peerMayHaveTakenOver(f) && m.hasPaused(f)
 	case answers > 0:
 		m.permittedUntil = asked.Add(m.cfg.Heartbeat())
 		return true

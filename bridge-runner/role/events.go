@@ -55,6 +55,8 @@ type Announcement struct {
 	Warm bool
 	// Successor is the standby that may become active by the proof of the member's death alone.
 	Successor ID
+	// Duration is the member's duration of the Lease. It is 0 if it is not known.
+	Duration time.Duration
 }
 
 // Record is the content of the Lease.
@@ -85,7 +87,8 @@ const (
 	Written Result = "written"
 	// Conflict means that the Lease had changed. Its present record comes with the result.
 	Conflict Result = "conflict"
-	// Unknown means that the API server has not answered. The write may succeed later.
+	// Unknown means that the API server has not answered, or refuses all writes. The write may succeed
+	// later.
 	Unknown Result = "unknown"
 )
 
@@ -101,7 +104,7 @@ type (
 	}
 	// LeaseUnreadable reports that ReadLease failed.
 	LeaseUnreadable struct{}
-	// LeaseWritten reports the end of Acquire, Renew or Release. Record is the present record. It is
+	// LeaseWritten reports the end of Acquire, Renew, Release or Join. Record is the present record. It is
 	// zero if the result is Unknown.
 	LeaseWritten struct {
 		Result Result
@@ -113,6 +116,9 @@ type (
 		From ID
 		Said Announcement
 	}
+	// PreferenceKnown reports whether this member of a Pair is preferred, when the other one has connected.
+	// The driver chooses one member if both or none of them are preferred by their settings.
+	PreferenceKnown struct{ Preferred bool }
 	// PeerHeartbeat reports a heartbeat.
 	PeerHeartbeat struct {
 		From ID
@@ -147,7 +153,8 @@ type (
 		Asked uint64
 	}
 	// ConnectRequested reports that the driver is about to write a CONNECT packet for a bridge. It writes
-	// the packet when the machine permits it.
+	// the packet when the machine permits it. If the bridge is suspended, the driver requests it again
+	// after Resume.
 	ConnectRequested struct{ Bridge string }
 	// SessionEnded reports that a server has ended an established session of a bridge. Taken is true if
 	// the server says that another client has taken the session over, as MQTT 5 permits.
@@ -177,6 +184,7 @@ func (LeaseObserved) event()     {}
 func (LeaseUnreadable) event()   {}
 func (LeaseWritten) event()      {}
 func (PeerConnected) event()     {}
+func (PreferenceKnown) event()   {}
 func (PeerHeartbeat) event()     {}
 func (PeerAnswered) event()      {}
 func (PeerEnded) event()         {}

@@ -22,6 +22,11 @@ func randomWorld(seed uint64, logs bool, broken faulty) *world {
 	random := rand.New(rand.NewPCG(seed, 0))
 	w := newWorld(2+random.IntN(2), 1+random.IntN(2), random)
 	w.logs, w.faulty = logs, broken
+	if random.IntN(8) == 0 { // a user changes the duration
+		for _, p := range w.pods {
+			p.duration = []time.Duration{3 * time.Second, duration, time.Minute}[random.IntN(3)]
+		}
+	}
 	w.applyRandom(random)
 	w.settle()
 	return w

@@ -35,10 +35,13 @@ var faults = []fault{
 	onProcess("shut down", func(p *process) { p.receive(ShutdownRequested{}) }),
 	onProcess("hand over", func(p *process) { p.receive(HandOverRequested{}) }),
 	{"cut the links", func(w *world, p *pod) { w.cutLinks(p, true) }},
+	{"lose the packets to the pod", (*world).loseTo},
 	{"heal the links", func(w *world, p *pod) { w.cutLinks(p, false) }},
 	{"reset the connections", (*world).resetConnections},
 	{"stop the API server", func(w *world, _ *pod) { w.api.up = false }},
 	{"start the API server", func(w *world, _ *pod) { w.api.up = true; w.healAPI() }},
+	{"refuse writes", func(w *world, _ *pod) { w.api.refuses = true }},
+	{"accept writes", func(w *world, _ *pod) { w.api.refuses = false; w.healAPI() }},
 	{"cut off from the API server", func(_ *world, p *pod) { p.noAPI = true }},
 	{"reach the API server", func(w *world, p *pod) { p.noAPI = false; w.healAPI() }},
 	{"lose the node", func(_ *world, p *pod) { p.lost = true }},
@@ -46,6 +49,8 @@ var faults = []fault{
 	{"restart a server", func(w *world, p *pod) { w.restartServer(p.index%len(w.servers), time.Second) }},
 	onProcess("not warm", func(p *process) { p.receive(Warm{false}) }),
 	onProcess("warm", func(p *process) { p.receive(Warm{true}) }),
+	{"refuse connections", func(w *world, p *pod) { p.refuses = w.pair == nil }}, // in a Pair, a refusal proves
+	{"accept connections", func(w *world, p *pod) { w.accept(p) }},
 	{"slow links", func(w *world, p *pod) { w.slowLinks(p, 400*time.Millisecond) }},
 }
 
@@ -70,9 +75,28 @@ func (w *world) cutLinks(p *pod, cut bool) {
 	for _, q := range w.pods {
 		if q != p {
 			w.link(p, q).cut = cut
+			if !cut {
+				w.link(p, q).to = nil
+			}
 		}
 	}
 	w.healLinks()
+}
+
+// loseTo makes the network lose all packets to a pod, and pass those from it.
+func (w *world) loseTo(p *pod) {
+	for _, q := range w.pods {
+		if q != p {
+			w.link(p, q).to = p
+		}
+	}
+}
+
+// accept ends the refusal of connections to a pod.
+func (w *world) accept(p *pod) {
+	if p.refuses {
+		p.refuses, p.refusedUntil = false, w.now
+	}
 }
 
 func (w *world) slowLinks(p *pod, d time.Duration) {
@@ -111,9 +135,10 @@ func (w *world) findNode(p *pod) {
 
 // healAll ends all faults.
 func (w *world) healAll() {
-	w.api.up = true
+	w.api.up, w.api.refuses = true, false
 	for _, p := range w.pods {
 		w.slowLinks(p, 0)
+		w.accept(p)
 		w.cutLinks(p, false)
 		p.noAPI = false
 		w.findNode(p)

@@ -31,6 +31,9 @@ type lease struct {
 	unanswered uint64
 	// released is true if the claim was released, or the API server has not answered the release.
 	released bool
+	// writable is the record, by the time of its change, in which this member has written its entry, and
+	// unwritable is the record in which it has failed to. They are zero if there is none.
+	writable, unwritable time.Time
 
 	// reading is true while a ReadLease is under way.
 	reading bool
@@ -38,8 +41,8 @@ type lease struct {
 	readBegan time.Time
 	// readFailed is true if the latest ReadLease failed.
 	readFailed bool
-	// readSince is the start of the first ReadLease in a series of successes that returned this record.
-	// It is zero if there is none.
+	// readSince is the end of the first ReadLease in a series of successes that returned this record: the
+	// API server may have been down before. It is zero if there is none.
 	readSince time.Time
 	// readAt is the start of the latest ReadLease of this series.
 	readAt time.Time
@@ -51,8 +54,10 @@ func (r Record) term() Term { return Term{Lease: r.Term} }
 // write is a write of the Lease.
 type write struct {
 	release bool
-	seq     uint64
-	at      time.Time
+	// join is true if the write changes only the entry of this member.
+	join bool
+	seq  uint64
+	at   time.Time
 }
 
 // observe processes a record. A watch may report a record that is older than a record that is
@@ -66,10 +71,12 @@ func (m *Machine) observe(r Record) {
 		r.Duration = m.cfg.Duration
 	}
 	old := l.record
-	if !l.known || r.UID != old.UID || r.Term != old.Term || r.Holder != old.Holder || r.Renewed != old.Renewed {
-		l.changedAt, l.readSince = m.now, time.Time{}
-	}
+	changed := !l.known || r.UID != old.UID || r.Term != old.Term || r.Holder != old.Holder || r.Renewed != old.Renewed
 	l.known, l.record = true, r
+	if changed {
+		l.changedAt, l.readSince = m.now, time.Time{}
+		m.disprove()
+	}
 	for _, id := range append([]ID{r.Holder}, r.Members...) {
 		if id != (ID{}) && id != m.cfg.Self {
 			m.know(id).listed = true
@@ -89,7 +96,7 @@ func (m *Machine) readEnded(ok bool) {
 	case !ok:
 		l.readSince = time.Time{}
 	case l.readSince.IsZero():
-		l.readSince, l.readAt = l.readBegan, l.readBegan
+		l.readSince, l.readAt = m.now, l.readBegan
 	default:
 		l.readAt = l.readBegan
 	}
@@ -110,8 +117,23 @@ func (m *Machine) holds() bool {
 	return m.lease.record.Holder == m.cfg.Self && m.lease.record.term() == m.term
 }
 
+// Written returns the term of the member's claim if this claim is written in the Lease, otherwise 0.
+func (m *Machine) Written() uint64 {
+	if !m.state.claims() || !m.holds() {
+		return 0
+	}
+	return m.term.Lease
+}
+
 // valid reports whether no other member can have acquired the Lease, by the own clock.
 func (m *Machine) valid() bool { return m.holds() && m.now.Before(m.lease.validUntil) }
+
+// missed reports whether the holder has not renewed the Lease in time, and not at the next attempt either,
+// as this member has observed. A holder that cannot reach the API server misses renewals, too.
+func (m *Machine) missed() bool {
+	d := m.lease.record.Duration
+	return !m.now.Before(m.lease.changedAt.Add(d/3 + d/5))
+}
 
 // expired reports whether the record has not changed for its duration, by the own clock. That is no
 // proof that the holder did not renew it: the API server may be down, or this member cut off.
@@ -121,17 +143,25 @@ func (m *Machine) expired() bool {
 
 func (m *Machine) expiry() time.Time { return m.lease.changedAt.Add(m.lease.record.Duration) }
 
+// grace is the time that the holder needs at most to renew the Lease when an API server that was down
+// answers again: a request that is not answered ends, then the holder pauses, and then it repeats the request.
+func (m *Machine) grace() time.Duration {
+	holder := Config{Duration: m.lease.record.Duration}
+	return max(holder.Duration/3, m.cfg.RequestTimeout+holder.retry()+2*holder.Heartbeat())
+}
+
 // provenExpired reports whether the Lease has expired although the API server answers. Reads must
-// return the same record for a third of the duration, the latest after the expiry. So the holder has
-// had time to renew the Lease when an API server that was down answers again.
+// return the same record for the time grace, the latest after the expiry. They begin early enough for
+// this, but after the next renewal is due, so that a holder that renews the Lease causes none.
 func (m *Machine) provenExpired() bool {
 	l := &m.lease
-	third := l.record.Duration / 3
-	if !l.known || m.now.Before(m.expiry().Add(-third)) {
+	grace := m.grace()
+	early := min(grace+2*m.cfg.Heartbeat(), l.record.Duration/2)
+	if !l.known || m.now.Before(m.expiry().Add(-early)) {
 		return false
 	}
 	decisive := m.expiry()
-	if end := l.readSince.Add(third); end.After(decisive) {
+	if end := l.readSince.Add(grace); end.After(decisive) {
 		decisive = end
 	}
 	if !l.readSince.IsZero() && !l.readAt.Before(decisive) {
@@ -150,7 +180,8 @@ func (m *Machine) mayWrite() bool {
 
 func (m *Machine) write(a Action) {
 	_, release := a.(Release)
-	m.lease.writing = &write{release: release, seq: m.seq, at: m.now}
+	_, join := a.(Join)
+	m.lease.writing = &write{release: release, join: join, seq: m.seq, at: m.now}
 	m.do(a)
 }
 
@@ -177,7 +208,10 @@ func (m *Machine) writeEnded(e LeaseWritten) {
 	case Written:
 		m.observe(e.Record)
 		l.failing, l.released = false, w.release
-		if !w.release {
+		switch {
+		case w.join:
+			m.joined()
+		case !w.release:
 			l.changedAt, l.confirmed = m.now, w.seq
 			l.validUntil, l.writeAt = w.at.Add(m.cfg.Duration), w.at.Add(m.cfg.renewal())
 		}
@@ -187,10 +221,23 @@ func (m *Machine) writeEnded(e LeaseWritten) {
 	case Unknown:
 		l.failing, l.unanswered = true, w.seq
 		l.writeAt, l.released = m.now.Add(m.cfg.retry()), w.release
+		if w.join {
+			l.unwritable = l.changedAt
+		}
 	}
 	if m.state.claims() || m.state == SteppedDown {
 		m.adoptTerm()
 	}
+}
+
+// joined records that the API server accepts writes of this member. If it has refused them before, the
+// holder has time to renew the Lease, as after an outage.
+func (m *Machine) joined() {
+	l := &m.lease
+	if l.unwritable.Equal(l.changedAt) {
+		l.readSince = m.now
+	}
+	l.writable = l.changedAt
 }
 
 // adoptTerm raises the term of the claim to the term with which the member has written it.

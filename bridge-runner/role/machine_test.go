@@ -46,7 +46,7 @@ func standbyScript(t *testing.T) *script {
 	s := newScript(t, nil)
 	s.record.Holder, s.record.Term = peer, 5
 	s.m.Step(LeaseObserved{Record: s.record}, s.now)
-	s.m.Step(PeerConnected{peer, Announcement{Active, Term{5, 0}, true, self}}, s.now)
+	s.m.Step(PeerConnected{peer, Announcement{State: Active, Term: Term{5, 0}, Warm: true, Successor: self}}, s.now)
 	return s.is(Standby)
 }
 
@@ -59,7 +59,7 @@ func (s *script) does(e Event, want ...Action) *script {
 	got := s.m.Step(e, s.now)
 	for i, a := range got {
 		switch a.(type) {
-		case Announce, Dial, Query, ReadLease, Acquire, Renew, Release:
+		case Announce, Dial, Query, ReadLease, Acquire, Renew, Release, Join:
 			got[i] = reflect.Zero(reflect.TypeOf(a)).Interface().(Action)
 		}
 	}
@@ -193,7 +193,7 @@ func TestStandby_ActivePodHasAnotherProcess_TakesOver(t *testing.T) {
 func TestStandby_NotSuccessor_WaitsForTheLease(t *testing.T) {
 	s := standbyScript(t)
 	third := ID{"c", "1"}
-	s.does(PeerHeartbeat{peer, Announcement{Active, Term{5, 0}, true, third}})
+	s.does(PeerHeartbeat{peer, Announcement{State: Active, Term: Term{5, 0}, Warm: true, Successor: third}})
 	s.does(PeerConnected{third, Announcement{State: Standby, Warm: true}})
 	s.does(PeerGoodbye{peer}).is(Standby)
 	s.expires(Acquire{}, Announce{}).is(TakingOver)
@@ -207,13 +207,13 @@ func TestStandby_NamedLongAgo_WaitsForTheLease(t *testing.T) {
 }
 
 func TestStandby_LeaseExpires_AsksConnectedMemberToHandOver(t *testing.T) {
-	s := standbyScript(t).expires(AskHandOver{peer}).does(Tick{})
+	s := standbyScript(t).asks().does(Tick{})
 	s.after(duration).does(Tick{}, Acquire{}, Announce{}).is(TakingOver)
 	s.does(PeerHandedOver{peer, Term{5, 1}}, Activate{Term{5, 1}}, Announce{}).is(Active)
 }
 
 func TestStandby_HasAnswered_DoesNotAcquireForTwoHeartbeats(t *testing.T) {
-	s := standbyScript(t).expires(AskHandOver{peer})
+	s := standbyScript(t).asks()
 	s.does(PeerAsked{peer, 1}, Answer{peer, 1}).does(PeerEnded{peer}, Dial{}).is(Standby)
 	s.does(DialFailed{To: peer, Dead: false})
 	s.after(time.Second).does(Tick{}, Dial{}).is(Standby)
@@ -260,7 +260,7 @@ func TestLeaseObserved_NoDuration_ExpiresAfterOwnDuration(t *testing.T) {
 	s := newScript(t, nil)
 	s.record.Holder, s.record.Term, s.record.Duration = peer, 5, 0
 	s.does(LeaseObserved{Record: s.record}, Dial{}, Announce{}).does(DialFailed{To: peer})
-	s.after(2*duration/3-1).does(Tick{}, Dial{})
+	s.after(8*time.Second-1).does(Tick{}, Dial{}) // two heartbeats before the last third
 	s.after(1).does(Tick{}, ReadLease{})
 }
 

@@ -18,11 +18,25 @@ type member struct {
 	dead bool
 	// deadSeq is the step at which that was learned. It is valid if dead is true.
 	deadSeq uint64
+	// deadAt is the latest time at which it was known. It is valid if dead is true.
+	deadAt time.Time
+	// deadTerm is the latest term of the Lease that was known when that was learned. It is valid if dead is true.
+	deadTerm uint64
+	// byRefusal is true if the only proof is that the member's address refuses connections. It is valid if
+	// dead is true.
+	byRefusal bool
+	// refuses is true if the member's address has refused the latest Dial.
+	refuses bool
+	// refusalProves is true if a refusal proves the end of the process: this member has been connected to
+	// it, and the Lease has not shown since then that the process lives although its address refuses. A
+	// firewall may refuse connections to a process that lives.
+	refusalProves bool
 	// connected is true while there is a connection.
 	connected bool
 	// connectedSeq is the step at which the latest connection was made.
 	connectedSeq uint64
-	// endedAt is the end of the latest connection. It is valid if connected is false.
+	// endedAt is the end of the latest connection, or the time at which this member was first known if
+	// there was none. It is valid if connected is false.
 	endedAt time.Time
 	// said is the latest announcement. It is valid if heardAt is not zero. It outlives the connection,
 	// because the member keeps its claim.
@@ -39,6 +53,9 @@ type member struct {
 	querying bool
 	// queriedAt is the time of that query.
 	queriedAt time.Time
+	// reachedAt is the time of the latest query that the member has answered in any state: it has heard
+	// this member at that time or later. It is zero if it has answered none.
+	reachedAt time.Time
 	// dialing is true while a Dial is under way.
 	dialing bool
 	// dialAt is the earliest time of the next Dial.
@@ -57,7 +74,7 @@ func (m *Machine) know(id ID) *member {
 	if i := m.find(id); i >= 0 {
 		return m.members[i]
 	}
-	added := &member{id: id}
+	added := &member{id: id, endedAt: m.now}
 	m.members = append(m.members, added)
 	slices.SortFunc(m.members, func(a, b *member) int { return a.id.compare(b.id) })
 	return added
@@ -65,15 +82,6 @@ func (m *Machine) know(id ID) *member {
 
 func (m *Machine) find(id ID) int {
 	return slices.IndexFunc(m.members, func(p *member) bool { return p.id == id })
-}
-
-// isDead reports whether it is proven that a process has ended.
-func (m *Machine) isDead(id ID) bool {
-	if id.Pod == m.cfg.Self.Pod {
-		return id != m.cfg.Self // an earlier process of this pod
-	}
-	i := m.find(id)
-	return i >= 0 && m.members[i].dead
 }
 
 // prune forgets members that are dead, or cannot be reached, and were removed from the Lease. A member
@@ -86,11 +94,32 @@ func (m *Machine) prune() {
 	})
 }
 
+// Gone reports whether the entry of a member in the Lease is of no use: its process has ended, or
+// could not be reached for a long time. The holder removes such entries: otherwise a member whose node
+// was lost would have to answer before each permission without the API server. A member that lives
+// enters itself again.
+func (m *Machine) Gone(id ID) bool {
+	if m.isDead(id) {
+		return true
+	}
+	i := m.find(id)
+	if i < 0 || id == m.cfg.Self {
+		return false
+	}
+	p := m.members[i]
+	return !p.connected && !p.said.State.claims() && m.now.Sub(p.endedAt) >= unreachable*m.longerDuration(p)
+}
+
+// unreachable is the time without a connection after which a member is removed from the Lease, in
+// durations of the Lease. It is longer than the time for which it may be the successor.
+const unreachable = 4
+
 func (m *Machine) learnOfPeer(e Event) {
 	switch e := e.(type) {
 	case PeerConnected:
 		p := m.know(e.From)
 		p.connected, p.connectedSeq, p.dead, p.dialing, p.queried, p.querying = true, m.seq, false, false, 0, false
+		p.refuses, p.refusalProves = false, true
 		m.replaceProcess(p)
 		m.hear(p, e.Said)
 	case PeerHeartbeat:
@@ -100,34 +129,19 @@ func (m *Machine) learnOfPeer(e Event) {
 		m.hear(p, e.Said)
 		if p.queried == e.Asked {
 			p.querying = false
+			p.reachedAt = p.queriedAt
 			m.answer(p)
 		}
 	case PeerEnded:
 		p := m.know(e.From)
 		p.connected, p.endedAt, p.dialAt = false, m.now, m.now
 	case PeerGoodbye:
-		m.bury(m.know(e.From))
+		m.bury(m.know(e.From), false)
 	case DialFailed:
 		p := m.know(e.To)
-		p.dialing = false
-		if e.Dead && !p.connected {
-			m.bury(p)
-		}
-	}
-}
-
-func (m *Machine) bury(p *member) {
-	if !p.dead {
-		p.dead, p.deadSeq, p.connected = true, m.seq, false
-	}
-}
-
-// replaceProcess records that the earlier processes of the member's pod have ended.
-func (m *Machine) replaceProcess(p *member) {
-	for _, other := range m.members {
-		if other.id.Pod == p.id.Pod && other != p {
-			m.bury(other)
-			other.dialing = false
+		p.dialing, p.refuses = false, e.Dead
+		if e.Dead && !p.connected && (p.refusalProves || m.cfg.Pair != nil) {
+			m.bury(p, true)
 		}
 	}
 }
@@ -162,7 +176,7 @@ func (m *Machine) answer(p *member) {
 // call dials all other members that are not connected.
 func (m *Machine) call() {
 	for _, p := range m.members {
-		if p.dead || p.connected || p.dialing || m.now.Before(p.dialAt) || p.id.Pod == m.cfg.Self.Pod {
+		if p.dead && !m.redials(p) || p.connected || p.dialing || m.now.Before(p.dialAt) || p.id.Pod == m.cfg.Self.Pod {
 			continue
 		}
 		p.dialing, p.dialAt = true, m.now.Add(m.cfg.Heartbeat())
@@ -170,17 +184,38 @@ func (m *Machine) call() {
 	}
 }
 
+// hasAnswered reports whether a member has answered a question of the step since or later, and its promise
+// holds for the time of a permission. In a group of three, the answers may arrive at different times. In a
+// Pair, the other member does not acquire a Lease after its answer.
+func (m *Machine) hasAnswered(p *member, since uint64) bool {
+	holds := m.cfg.Pair != nil || m.now.Before(p.answeredAt.Add(m.cfg.Heartbeat()))
+	return p.answered >= since && holds
+}
+
 // query asks the connected members that have not answered a question of the step since or later. One
 // query to a member is open at a time.
 func (m *Machine) query(since uint64) {
 	for _, p := range m.members {
 		recent := p.querying || p.queried >= since && m.now.Sub(p.queriedAt) < m.cfg.Heartbeat()
-		if !p.connected || p.answered >= since || recent {
+		if !p.connected || m.hasAnswered(p, since) || recent {
 			continue
 		}
-		p.queried, p.querying, p.queriedAt = m.seq, true, m.now
-		m.do(Query{p.id, m.seq})
+		m.ask(p)
 	}
+}
+
+// keepAsking asks all connected members at each heartbeat, so that reachedAt is recent.
+func (m *Machine) keepAsking() {
+	for _, p := range m.members {
+		if p.connected && !p.querying && m.now.Sub(p.queriedAt) >= m.cfg.Heartbeat() {
+			m.ask(p)
+		}
+	}
+}
+
+func (m *Machine) ask(p *member) {
+	p.queried, p.querying, p.queriedAt = m.seq, true, m.now
+	m.do(Query{p.id, m.seq})
 }
 
 // others returns the other members that are not proven dead.
@@ -197,6 +232,11 @@ func (m *Machine) others() (others []*member) {
 type claim struct {
 	term Term
 	id   ID
+}
+
+// longerDuration is the longer duration of the Lease of this member and another one.
+func (m *Machine) longerDuration(p *member) time.Duration {
+	return max(m.cfg.Duration, p.said.Duration)
 }
 
 func (p *member) claim() claim { return claim{p.said.Term, p.id} }

@@ -4,6 +4,7 @@
 package role
 
 import (
+	"slices"
 	"time"
 )
 
@@ -16,8 +17,9 @@ import (
 //   - A member that cannot reach the other waits. If Timeout is set, it activates after Timeout, the
 //     member that is not preferred after twice the Timeout. If both are alive, the servers end the
 //     sessions of the other, which steps down.
-//   - After a fence, only the preferred member may use the timeout again. So the members do not end
-//     each other's sessions repeatedly.
+//   - After a fence, a member that cannot reach the other one activates again after the same time. If
+//     this repeats, the member that is not preferred waits twice as long each time, up to longestRetake:
+//     two members that are cut from each other end each other's sessions at a low rate.
 type Pair struct {
 	// Peer is the name of the other machine.
 	Peer string
@@ -26,6 +28,12 @@ type Pair struct {
 	// Timeout is 0, or at least the duration of the Config. 0 means that a member that cannot reach the
 	// other waits.
 	Timeout time.Duration
+	// Born is the time at which this process started, in seconds, by the clock of the machine. It is 0 in
+	// tests that do not need it. A member that activates although it cannot reach the other one does not
+	// know the latest term of the other. It uses the time as its term, so that the later of two such
+	// claims is higher. If the clocks differ, the other member may become active once more when both are
+	// connected.
+	Born uint64
 }
 
 // timeout is the time after which a member that cannot reach the other activates. It is 0 if the
@@ -47,7 +55,7 @@ func (m *Machine) decidePair(active *member) {
 	case len(others) == 0: // refused, replaced, or goodbye
 		m.activate(m.latestTerm().after(1))
 	case m.timedOut(pair.timeout(pair.Preferred)):
-		m.activate(m.latestTerm().after(2)) // after the term that the other member may have used
+		m.activate(m.blindTerm(2)) // after the term that the other member may have used
 	case pair.Preferred && others[0].connected:
 		// The hello may be older than the latest step of the other member.
 		since := max(others[0].connectedSeq, m.handed.seq)
@@ -57,6 +65,32 @@ func (m *Machine) decidePair(active *member) {
 		}
 		m.query(since)
 	}
+}
+
+// decideActivePair decides in the state Active of a Pair. The other member may be active, too: both were
+// cut off, or a user has decided. If it has stepped down with a higher claim, this process did not know
+// the claim when it activated after the Timeout. This member raises its term, so that the other one
+// becomes its standby.
+func (m *Machine) decideActivePair() {
+	m.call()
+	if m.cfg.Pair.Timeout > 0 {
+		m.keepAsking()
+	}
+	for _, p := range m.others() {
+		if p.connected && p.said.State == SteppedDown && m.own().less(p.claim()) {
+			m.term = p.said.Term.after(1)
+		}
+	}
+}
+
+// blindTerm is the term of a member that activates although it cannot reach the other one: at least the
+// n-th term after the latest term that it knows.
+func (m *Machine) blindTerm(n uint64) Term {
+	t := m.latestTerm().after(n)
+	if born := m.cfg.Pair.Born; born > 0 {
+		t.Unwritten = max(t.Unwritten, born+uint64(max(m.now.Sub(m.bornAt), 0)/time.Second))
+	}
+	return t
 }
 
 // timedOut reports whether the other member could not be reached for d.
@@ -75,23 +109,112 @@ func (m *Machine) silence() time.Duration {
 	return m.now.Sub(since)
 }
 
-// peerMayHaveTakenOver reports whether the other member may have activated because of the timeout.
-// Messages that a frozen process reads when it continues may be old. A heartbeat's interval is left
-// for the CONNECT packet and the difference of the clocks.
+// peerMayHaveTakenOver reports whether the other member may have activated because of the timeout,
+// which it counts from the latest message of this member. Its own messages prove nothing: the network
+// may lose the messages of one direction only, and messages that this process reads when it continues
+// after a freeze are old. So the time counts from the latest query that it has answered. A heartbeat's
+// interval is left for the CONNECT packet and the difference of the clocks.
 func (m *Machine) peerMayHaveTakenOver(f fence) bool {
 	pair := m.cfg.Pair
-	frozen := f.bridge == ""
-	return pair.Timeout > 0 && (frozen || m.silence() >= pair.timeout(!pair.Preferred)-m.cfg.Heartbeat())
-}
-
-// retake reports whether the preferred member of a Pair activates again, because it cannot reach the
-// other member for Timeout after the event. It raises the term, because the other member has used the
-// next term.
-func (m *Machine) retake(f fence) bool {
-	pair := m.cfg.Pair
-	if pair == nil || !pair.Preferred || !m.timedOut(pair.Timeout) || m.now.Sub(f.at) < pair.Timeout {
+	if pair.Timeout == 0 {
 		return false
 	}
-	m.term = m.latestTerm().after(2)
+	return f.bridge == "" || slices.ContainsFunc(m.others(), func(p *member) bool {
+		return m.now.Sub(p.reachedAt) >= pair.timeout(!pair.Preferred)-m.cfg.Heartbeat()
+	})
+}
+
+// redials reports whether a member that is dead is dialled, because the proof of its death expires.
+func (m *Machine) redials(p *member) bool {
+	return m.cfg.Pair != nil && m.cfg.Pair.Timeout > 0 && p == m.latestDead() && m.now.Sub(p.deadAt) >= m.cfg.renewal()
+}
+
+// latestDead is the latest process of the other member of a Pair. It is nil if the process may be alive.
+func (m *Machine) latestDead() *member {
+	if len(m.others()) > 0 || len(m.members) == 0 {
+		return nil
+	}
+	return slices.MaxFunc(m.members, func(a, b *member) int { return a.deadAt.Compare(b.deadAt) })
+}
+
+// expireDeaths treats a member as alive that was dead before the Timeout: a process that has started
+// since may have activated, because it could not reach this member.
+func (m *Machine) expireDeaths() {
+	pair := m.cfg.Pair
+	if pair == nil || pair.Timeout == 0 {
+		return
+	}
+	latest := m.latestDead()
+	if latest != nil && m.now.Sub(latest.deadAt) >= pair.timeout(!pair.Preferred)-m.cfg.Heartbeat() {
+		latest.dead, latest.said, latest.reachedAt = false, Announcement{}, latest.deadAt
+	}
+}
+
+// retakes reports whether the member may continue after an event, and the other member of a Pair may
+// have used the sessions meanwhile. Then the bridges must start again, because their knowledge of the
+// sessions is not valid any more: for example, a packet identifier may be in use for another message.
+func (m *Machine) retakes(f fence) bool {
+	pair := m.cfg.Pair
+	if pair == nil {
+		return false
+	}
+	if m.confirmed(f) {
+		return (pair.Timeout > 0 || f.taken) && m.peer() != f.other
+	}
+	return m.retake(f)
+}
+
+// peer is the other member of a Pair, or zero if it is dead.
+func (m *Machine) peer() ID {
+	if others := m.others(); len(others) > 0 {
+		return others[0].id
+	}
+	return ID{}
+}
+
+// longestRetake bounds the wait of the member that is not preferred. After a longer time without a fence,
+// the wait begins with its shortest value.
+const longestRetake = 10 * time.Minute
+
+// retaken are activations of the member that is not preferred after a fence, which follow each other within
+// longestRetake.
+type retaken struct {
+	count int
+	// latest is the time of the latest one.
+	latest time.Time
+}
+
+// before returns the number of the activations that an event follows.
+func (r retaken) before(f fence) int {
+	if f.at.Sub(r.latest) >= longestRetake {
+		return 0
+	}
+	return r.count
+}
+
+// retake reports whether a member of a Pair activates again, because it cannot reach the other member for a
+// time after the event. It raises the term by more than the other member has, when it could not reach this
+// member.
+func (m *Machine) retake(f fence) bool {
+	pair := m.cfg.Pair
+	if pair == nil || !m.timedOut(pair.timeout(pair.Preferred)) || m.now.Sub(f.at) < m.retakeWait(f) {
+		return false
+	}
+	m.retaken = retaken{m.retaken.before(f) + 1, m.now}
+	m.term = m.blindTerm(3)
 	return true
+}
+
+// retakeWait is the time after an event before the member of a Pair activates again. The preferred member
+// always waits for the same time.
+func (m *Machine) retakeWait(f fence) time.Duration {
+	pair := m.cfg.Pair
+	shortest := pair.timeout(pair.Preferred)
+	wait := shortest
+	for range m.retaken.before(f) {
+		if !pair.Preferred && wait < longestRetake {
+			wait = min(2*wait, max(longestRetake, shortest))
+		}
+	}
+	return wait
 }

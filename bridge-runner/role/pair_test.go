@@ -6,6 +6,7 @@ package role
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -77,31 +78,6 @@ func TestPair_BothActive_ConnectAndTheLowerClaimYields(t *testing.T) {
 	s.does(PeerConnected{peer, Announcement{State: Active, Term: Term{0, 3}}}, Deactivate{}, Announce{}).is(Standby)
 }
 
-// After a fence, the preferred member activates again after the timeout, and the other waits for its
-// peer: the members do not end each other's sessions repeatedly.
-func TestPair_FencedAndCut_OnlyThePreferredMemberActivatesAgain(t *testing.T) {
-	for _, preferred := range []bool{true, false} {
-		s := pairScript(t, preferred, time.Minute)
-		s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
-		s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Announce{})
-		s.does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
-		s.after(3*time.Minute).does(SessionEnded{"x", true}, Suspend{"x"}, Dial{}, Announce{})
-		resumed := false
-		for range 600 {
-			s.m.Step(DialFailed{To: peer}, s.now)
-			for _, a := range s.after(time.Second).m.Step(Tick{}, s.now) {
-				switch a.(type) {
-				case Resume, Permit, Activate:
-					resumed = true
-				}
-			}
-		}
-		if resumed != preferred {
-			t.Errorf("preferred: %v, active again: %v", preferred, resumed)
-		}
-	}
-}
-
 // pairWorld returns a pair after a random schedule of faults and their end.
 func pairWorld(seed uint64, logs bool) *world {
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -117,5 +93,120 @@ func TestPair_RandomFaults_ClaimsNeverGoBackAndOneMemberIsActive(t *testing.T) {
 		if w := pairWorld(seed, false); w.fault != "" {
 			fail(t, fmt.Sprintf("-seed=%d", seed), func() *world { return pairWorld(seed, true) })
 		}
+	}
+}
+
+// The other member hears nothing, and activates after its timeout, while this member hears its heartbeats.
+// Only the answer to a query shows that it has heard this member.
+func TestPair_OtherHearsNothing_SessionEndSuspends(t *testing.T) {
+	standby := Announcement{State: Standby, Warm: true}
+	for _, heard := range []bool{true, false} {
+		s := pairScript(t, true, duration)
+		s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
+		s.does(PeerConnected{peer, standby}, Query{}, Announce{})
+		s.m.Step(PeerAnswered{peer, standby, s.m.members[len(s.m.members)-1].queried}, s.now)
+		for range 40 {
+			s.after(time.Second).m.Step(PeerHeartbeat{peer, standby}, s.now)
+			s.m.Step(Tick{}, s.now)
+			if p := s.m.members[len(s.m.members)-1]; heard && p.querying {
+				s.m.Step(PeerAnswered{peer, standby, p.queried}, s.now)
+			}
+		}
+		s.m.Step(PeerEnded{peer}, s.now)
+		suspended := slices.Contains(s.m.Step(SessionEnded{"x", false}, s.now), Action(Suspend{"x"}))
+		if suspended == heard {
+			t.Errorf("the other member hears this one: %v, suspended: %v", heard, suspended)
+		}
+	}
+}
+
+// A process that starts after the other was dead may activate by its timeout. So the proof of death
+// expires, unless the host refuses a connection again.
+func TestPair_PeerWasDead_ProofExpires(t *testing.T) {
+	for _, refused := range []bool{true, false} {
+		s := pairScript(t, true, duration)
+		s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
+		dials := 0
+		for range 60 {
+			for _, a := range s.after(time.Second).m.Step(Tick{}, s.now) {
+				if d, ok := a.(Dial); ok {
+					dials++
+					s.m.Step(DialFailed{To: d.To, Dead: refused}, s.now)
+				}
+			}
+		}
+		suspended := slices.Contains(s.m.Step(SessionEnded{"x", false}, s.now), Action(Suspend{"x"}))
+		if suspended == refused || dials == 0 {
+			t.Errorf("refused again: %v, suspended: %v, after %d dials", refused, suspended, dials)
+		}
+	}
+}
+
+// After a time in which the other member may have used the sessions, the bridges start again.
+func TestPair_OtherMayHaveForwarded_BridgesStartAgain(t *testing.T) {
+	s := pairScript(t, true, duration)
+	s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
+	s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Query{}, Announce{})
+	s.does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
+	s.after(3*duration).does(SessionEnded{"x", true}, Suspend{"x"}, Dial{}, Announce{})
+	s.does(DialFailed{To: peer, Dead: true}) // it may have forwarded before
+	s.after(duration).does(Tick{}, Dial{}, Deactivate{}, Activate{Term{0, 1}}).is(Active)
+}
+
+// A process that has started without contact does not know the claim of a member that has stepped down.
+func TestPair_OtherHasSteppedDownWithAHigherClaim_RaisesTheTerm(t *testing.T) {
+	s := pairScript(t, true, duration)
+	s.after(duration).does(Tick{}, Activate{Term{0, 2}}, Announce{})
+	s.does(PeerConnected{peer, Announcement{State: SteppedDown, Term: Term{0, 7}}}, Query{}, Announce{}).is(Active)
+	if want := (Term{0, 8}); s.m.Announcement().Term != want {
+		t.Errorf("the term is %v, want %v", s.m.Announcement().Term, want)
+	}
+}
+
+// A user has made the other member active by hand, while the members cannot reach each other. MQTT 3.1.1
+// does not say why a session ends. So the bridge pauses after the third end, at most for a time.
+func TestPair_SessionsEndRepeatedlyWhileCut_BridgePauses(t *testing.T) {
+	s := pairScript(t, true, 0)
+	s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
+	s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Announce{})
+	s.does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
+	for _, pause := range []time.Duration{0, 0, repeatedPause * duration} {
+		got := s.after(time.Second).m.Step(SessionEnded{"x", false}, s.now)
+		if suspended := slices.Contains(got, Action(Suspend{"x"})); suspended != (pause > 0) {
+			t.Fatalf("suspended: %v, want a pause of %s", suspended, pause)
+		}
+		s.after(pause - time.Second)
+	}
+	if got := s.m.Step(Tick{}, s.now); slices.Contains(got, Action(Resume{"x"})) {
+		t.Error("the bridge continues before the pause is over")
+	}
+	if got := s.after(time.Second).m.Step(Tick{}, s.now); !slices.Contains(got, Action(Resume{"x"})) {
+		t.Errorf("the bridge does not continue after the pause: %T%+v", got, got)
+	}
+}
+
+// Two members that are cut from each other take over by turns, and one of them has started again. The later
+// claim is the higher one.
+func TestPair_ClaimsOfMembersThatAreCut_GrowWithTime(t *testing.T) {
+	var terms []Term
+	start := func(preferred bool, at time.Duration) *Machine {
+		pair := &Pair{Peer: peer.Pod, Preferred: preferred, Timeout: duration, Born: 1000 + uint64(at/time.Second)}
+		m := New(Config{Self: self, Duration: duration, Pair: pair}, epoch.Add(at))
+		m.Step(Warm{true}, epoch.Add(at))
+		return m
+	}
+	first := start(true, 0)
+	first.Step(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, epoch)
+	first.Step(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, epoch)
+	first.Step(PeerEnded{peer}, epoch)
+	terms = append(terms, first.Announcement().Term)
+	second := start(false, time.Second) // it has never heard the first one
+	second.Step(Tick{}, epoch.Add(time.Second+2*duration))
+	terms = append(terms, second.Announcement().Term)
+	first.Step(SessionEnded{"x", true}, epoch.Add(time.Second+2*duration))
+	first.Step(Tick{}, epoch.Add(time.Second+3*duration))
+	terms = append(terms, first.Announcement().Term)
+	if !terms[0].less(terms[1]) || !terms[1].less(terms[2]) {
+		t.Errorf("the terms are %v", terms)
 	}
 }

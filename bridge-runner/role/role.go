@@ -28,8 +28,8 @@
 //     process is the exception: a member that is cut off from the API server cannot know a process that
 //     starts later, if the members cannot reach each other, either.
 //   - A member that was frozen writes nothing to a server before it is confirmed.
-//   - The end of a connection, and an API server that does not answer, change no role. If only the
-//     active member is cut off from the API server, it hands over when its Lease has expired.
+//   - The end of a connection, and an API server that does not answer or accepts no writes, change no
+//     role. If only the active member is cut off from it, this member hands over when its Lease expires.
 //   - When the faults end, one member becomes active, and stays active.
 //
 // # Evidence
@@ -40,14 +40,17 @@
 //     address, another process answers there, or the process has said goodbye. The standby activates
 //     at once and writes the Lease as soon as it can. Because this needs no API server, only one
 //     standby may do so: the successor, which the active member names in its heartbeats. If the Lease
-//     has expired, third members must answer that they are not active.
+//     has expired, third members must answer that they are not active. With a Lease, a refusal proves
+//     nothing before the members were connected, or if the process writes the Lease afterwards: it may
+//     be the work of a firewall.
 //   - Hand-over: the active member has drained its sessions, and hands over by a message. It does not
 //     forward again before it becomes active by a later claim.
 //   - Lease: the record has not changed for its duration although the API server answers, or it has no
-//     holder, or its holder is proven dead and no successor can exist. The standby writes the Lease
-//     first, and activates afterwards. The age of a record is the time since this member has observed
-//     its last change, by this member's clock. If the active member is connected, the standby asks it
-//     to hand over first.
+//     holder, or its holder is proven dead and no successor can exist, or its holder's address refuses and
+//     the holder has missed a renewal. The standby writes the Lease first, and activates afterwards. The
+//     age of a record is the time since this member has observed its last change, by this member's clock.
+//     If the active member is connected, and the standby can write its own entry in the Lease, it asks the
+//     active member to hand over first.
 //
 // # Permission
 //
@@ -101,15 +104,17 @@ func (s State) waits() bool { return s == Starting || s == Standby || s == Takin
 type Config struct {
 	// Self is the identity of this process.
 	Self ID
-	// Duration is the time for which the Lease is valid after a renewal. It is greater than 0. All other
-	// times are fractions of it.
+	// Duration is the time for which the Lease is valid after a renewal. It is greater than 0. Most other
+	// times are fractions of it. While a user changes it, the members of a group have different durations.
 	Duration time.Duration
+	// RequestTimeout bounds a request to the API server. It is not used in a Pair.
+	RequestTimeout time.Duration
 	// Pair is not nil if there is no Lease: the group has two members, and no API server.
 	Pair *Pair
 }
 
-// Heartbeat is the interval of ticks and heartbeats.
-func (c *Config) Heartbeat() time.Duration { return c.Duration / 15 }
+// Heartbeat is the interval of ticks and heartbeats. A permission lasts for the same time.
+func (c *Config) Heartbeat() time.Duration { return min(c.Duration/15, longestHeartbeat) }
 
 // FreezeLimit is the time without a tick after which the driver stops forwarding and reports Froze.
 // It is less than the time for which the Lease remains valid when its next renewal is due.
@@ -142,7 +147,7 @@ type Machine struct {
 	// HandingOver. It changes only if the earlier successor cannot use the proof of this member's death
 	// any more.
 	successor ID
-	// asked is the request to hand over that waits for its effect. It is valid in Standby.
+	// asked is the latest request to hand over. It outlives changes of the role.
 	asked request
 	// handover is the progress of the state HandingOver.
 	handover handover
@@ -157,9 +162,12 @@ type Machine struct {
 	// aloneUntil is the end of the time after the latest confirmation without an answer, in which the
 	// end of a session counts as taken over.
 	aloneUntil time.Time
-	// fences are the bridges that wait for a confirmation. It is empty unless the state is Active or
-	// HandingOver.
+	// fences are the bridges that wait for a confirmation, in the states Active and HandingOver.
 	fences []fence
+	// ends are the latest ends of sessions of each bridge of a Pair that the other member may explain.
+	ends map[string]ends
+	// retaken are the latest activations of this member of a Pair after a fence without contact.
+	retaken retaken
 	// doubt is the reason for the state SteppedDown.
 	doubt fence
 
@@ -168,13 +176,17 @@ type Machine struct {
 	now time.Time
 	// startedAt is the start of the process, or the end of the latest time in which it was frozen.
 	startedAt time.Time
-	actions   []Action
+	// bornAt is the start of the process.
+	bornAt  time.Time
+	actions []Action
 }
 
 // New returns the machine of a process that starts at the time now.
 func New(cfg Config, now time.Time) *Machine {
-	m := &Machine{cfg: cfg, state: Starting, startedAt: now, now: now}
+	m := &Machine{cfg: cfg, state: Starting, startedAt: now, bornAt: now, now: now}
 	if cfg.Pair != nil {
+		pair := *cfg.Pair // it changes
+		m.cfg.Pair = &pair
 		m.know(ID{Pod: cfg.Pair.Peer})
 	}
 	return m
@@ -185,7 +197,7 @@ func (m *Machine) State() State { return m.state }
 
 // Announcement is the state that the driver sends in each hello, heartbeat and answer.
 func (m *Machine) Announcement() Announcement {
-	a := Announcement{State: m.state, Warm: m.warm}
+	a := Announcement{State: m.state, Warm: m.warm, Duration: m.cfg.Duration}
 	if !m.state.waits() {
 		a.Term = m.term
 	}
@@ -212,6 +224,7 @@ func (m *Machine) Step(e Event, now time.Time) []Action {
 	m.seq++
 	m.now, m.actions = now, nil
 	before := m.Announcement()
+	m.expireDeaths()
 	m.learn(e)
 	for state := State(""); state != m.state; {
 		state = m.state
@@ -245,6 +258,8 @@ func (m *Machine) learn(e Event) {
 		m.receiveHandOver(e)
 	case PeerAsked:
 		m.receiveQuery(e)
+	case PreferenceKnown:
+		m.cfg.Pair.Preferred = e.Preferred
 	case ConnectRequested:
 		m.requestConnect(e)
 	case SessionEnded:
@@ -263,7 +278,7 @@ func (m *Machine) learn(e Event) {
 		}
 	case TakeOverRequested:
 		if m.cfg.Pair != nil && !m.state.claims() {
-			m.activate(m.latestTerm().after(2))
+			m.activate(m.blindTerm(2))
 		}
 	case Tick:
 	}

@@ -88,6 +88,18 @@ var scenarios = map[string]scenario{
 	"the API server is down and up again": {
 		faults: []faultAt{{"stop the API server", 0, minutes}, {"start the API server", 0, minutes}},
 	},
+	"the API server refuses writes": {faults: []faultAt{{"refuse writes", 0, minutes}}},
+	"the API server refuses writes, and accepts them again": {
+		faults: []faultAt{{"refuse writes", 0, minutes}, {"accept writes", 0, minutes}},
+	},
+	"the API server refuses writes, and a user requests two hand-overs": {
+		faults:  []faultAt{{"refuse writes", 0, minutes}, {"hand over", 0, minutes}, {"hand over", 1, 0}},
+		actives: []string{"pod-1/1", "pod-0/1"}, within: 15 * time.Millisecond, connects: 4,
+	},
+	"the API server refuses writes, and the active process is killed": {
+		faults:  []faultAt{{"refuse writes", 0, minutes}, {"kill", 0, 0}},
+		actives: []string{"pod-1/1"}, within: 10 * time.Millisecond, connects: 2,
+	},
 	"the API server is down, and a server restarts": {
 		faults: []faultAt{{"stop the API server", 0, minutes}, {"restart a server", 0, minutes}}, connects: 2,
 	},

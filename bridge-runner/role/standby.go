@@ -10,8 +10,9 @@ import (
 
 // request is a request to hand over.
 type request struct {
-	to ID
-	at time.Time
+	// record is the record that has expired, by the time of its change. It is zero if there is no request.
+	record time.Time
+	at     time.Time
 }
 
 // decideWaiting decides in the states Starting and Standby.
@@ -26,9 +27,6 @@ func (m *Machine) decideWaiting() {
 	}
 	m.call()
 	m.repeatHandOver()
-	if active == nil || !m.expired() {
-		m.asked = request{}
-	}
 	switch {
 	case m.cfg.Pair != nil:
 		m.decidePair(active)
@@ -41,16 +39,25 @@ func (m *Machine) decideWaiting() {
 	}
 }
 
-// watch decides while the active member is connected. If it cannot renew the Lease, the member asks
-// it to hand over. If this has no effect for the duration of the Lease, the member takes over.
+// watch decides while the active member is connected. If it cannot renew the Lease, and this member can
+// write it, the member asks it to hand over. If this has no effect for the duration of the Lease, the
+// member takes over. The member asks once for each record: if no member can write the Lease, two members
+// would otherwise hand over to each other without an end.
 func (m *Machine) watch(active *member) {
+	l := &m.lease
 	switch {
 	case !m.warm || !m.provenExpired():
-	case m.asked.to != active.id:
-		m.asked = request{active.id, m.now}
+	case m.asked.record.Equal(l.changedAt):
+		if m.now.Sub(m.asked.at) >= m.cfg.Duration {
+			m.acquire()
+		}
+	case !l.writable.Equal(l.changedAt):
+		if m.mayWrite() {
+			m.write(Join{l.record})
+		}
+	default:
+		m.asked = request{l.changedAt, m.now}
 		m.do(AskHandOver{active.id})
-	case m.now.Sub(m.asked.at) >= m.cfg.Duration:
-		m.acquire()
 	}
 }
 
@@ -78,12 +85,13 @@ func (m *Machine) othersWait(dead ID) bool {
 	since := m.know(dead).deadSeq
 	m.query(since)
 	return !slices.ContainsFunc(m.others(), func(p *member) bool {
-		return p.answered < since && (!held || p.id.Pod == dead.Pod)
+		return !m.hasAnswered(p, since) && (!held || p.id.Pod == dead.Pod)
 	})
 }
 
 // vacant reports whether the Lease has no holder that may be alive, and no successor can be about
-// to take over.
+// to take over. A refused connection to a holder that this member could never reach counts only if the
+// holder has missed a renewal, too.
 func (m *Machine) vacant() bool {
 	holder := m.lease.record.Holder
 	switch {
@@ -93,11 +101,11 @@ func (m *Machine) vacant() bool {
 		return true
 	case holder == m.cfg.Self: // an acquisition that seemed to fail
 		return m.yielded.less(m.lease.record.term())
-	case !m.isDead(holder):
+	case !m.isDead(holder) && (!m.know(holder).refuses || !m.missed()):
 		return false
 	}
 	for _, p := range m.others() {
-		if !p.connected || p.said.Warm {
+		if !p.connected && !p.refuses || p.said.Warm {
 			return false
 		}
 	}

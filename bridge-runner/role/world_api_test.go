@@ -11,7 +11,9 @@ import (
 
 // api is the API server with the Lease.
 type api struct {
-	up      bool
+	up bool
+	// refuses is true if the API server refuses all writes, and answers reads.
+	refuses bool
 	record  Record
 	version int
 }
@@ -50,10 +52,15 @@ func (a *api) write(p *process, action Action) {
 			w.after(requestTimeout, func() { p.receive(failure) })
 			return
 		}
+		if a.refuses {
+			w.answerOrFail(p, failure, failure)
+			return
+		}
 		next, expected := a.record, ""
 		switch action := action.(type) {
 		case Acquire:
 			next.Holder, next.Term, expected = p.id, action.Term, action.Expected.Version
+			next.Duration = p.pod.duration
 			if action.Term <= a.record.Term && expected == a.record.Version {
 				w.violate("%v acquires the Lease with the term %d after %d", p.id, action.Term, a.record.Term)
 			}
@@ -61,15 +68,28 @@ func (a *api) write(p *process, action Action) {
 			expected = action.Expected.Version
 		case Release:
 			next.Holder, expected = ID{}, action.Expected.Version
+		case Join:
+			expected = a.record.Version // the driver repeats it
 		}
 		if expected != a.record.Version && !w.faulty.invalidAlways {
 			w.answerOrFail(p, LeaseWritten{Conflict, a.record}, failure)
 			return
 		}
-		next.Renewed = w.now.String()
-		a.set(w, next)
+		a.set(w, a.changed(p, action, next))
 		w.answerOrFail(p, LeaseWritten{Written, a.record}, failure)
 	})
+}
+
+// changed returns the record after a write: next has the holder and the term.
+func (a *api) changed(p *process, action Action, next Record) Record {
+	switch action.(type) {
+	case Join:
+		return next
+	case Acquire, Renew:
+		next.Members = slices.DeleteFunc(slices.Clone(next.Members), p.m.Gone)
+	}
+	next.Renewed = p.w.now.String()
+	return next
 }
 
 // set changes the record, and notifies the watches.
@@ -94,6 +114,11 @@ func (p *process) watch() {
 	w.after(p.watched-w.now, func() {
 		if w.reachesAPI(p) {
 			p.receive(LeaseObserved{Record: record})
+			p.input(func() {
+				if !slices.Contains(record.Members, p.id) { // the holder has removed it
+					p.enter()
+				}
+			})
 		}
 	})
 }
@@ -108,6 +133,9 @@ func (p *process) enter() {
 		if slices.Contains(r.Members, p.id) {
 			p.watch()
 			return
+		}
+		if p.w.api.refuses {
+			return // see healAPI
 		}
 		r.Members = slices.DeleteFunc(slices.Clone(r.Members), func(id ID) bool { return id.Pod == p.id.Pod })
 		r.Members = append(r.Members, p.id)

@@ -11,6 +11,7 @@ import (
 // link is the network between two pods.
 type link struct {
 	cut  bool // packets are lost without an answer
+	to   *pod // the packets to this pod are lost, in this direction only; nil: no packets
 	slow time.Duration
 }
 
@@ -38,13 +39,16 @@ func (w *world) link(a, b *pod) *link {
 	return w.links[key]
 }
 
-// passes reports whether packets pass between two pods.
-func (w *world) passes(a, b *pod) bool { return !w.link(a, b).cut && !a.lost && !b.lost }
+// passes reports whether packets pass from one pod to another.
+func (w *world) passes(from, to *pod) bool {
+	l := w.link(from, to)
+	return !l.cut && l.to != to && !from.lost && !to.lost
+}
 
 // transfer delivers a message to the end, in order, or keeps it until the network passes it.
 func (e *end) transfer(deliver func()) {
 	w := e.p.w
-	if !w.passes(e.p.pod, e.peer.pod) {
+	if !w.passes(e.peer.pod, e.p.pod) {
 		e.held = append(e.held, deliver)
 		return
 	}
@@ -146,10 +150,12 @@ func (p *process) dial(d Dial) {
 		q := target.proc
 		switch {
 		case p.dead:
-		case !w.passes(p.pod, target) || q != nil && q.frozen:
+		case !w.passes(p.pod, target) || !w.passes(target, p.pod):
 			fail(requestTimeout, w.faulty.timeoutProves)
-		case q == nil:
+		case q == nil || target.refuses || w.refuses:
 			fail(w.delay(), true)
+		case q.frozen:
+			fail(requestTimeout, w.faulty.timeoutProves)
 		default:
 			p.accepted(q)
 		}
@@ -203,7 +209,7 @@ func (e *end) join() bool {
 func (w *world) healLinks() {
 	open := w.ends[:0]
 	for _, e := range w.ends {
-		if w.passes(e.p.pod, e.peer.pod) {
+		if w.passes(e.peer.pod, e.p.pod) {
 			held := e.held
 			e.held = nil
 			for _, deliver := range held {

@@ -58,7 +58,7 @@ func (p *process) receive(e Event) {
 // open reports whether the gate is open: a process that was frozen writes nothing before it has
 // noticed this.
 func (p *process) open() bool {
-	cfg := Config{Duration: duration}
+	cfg := p.pod.config()
 	return p.w.faulty.missesFreezes || p.w.now-p.ticked < cfg.FreezeLimit()
 }
 
@@ -74,7 +74,7 @@ func (p *process) tick() {
 	if p.dead {
 		return
 	}
-	cfg := Config{Duration: duration}
+	cfg := p.pod.config()
 	p.input(func() {
 		p.noticeFreeze()
 		p.ticked = p.w.now
@@ -130,7 +130,7 @@ func (p *process) carryOut(a Action) {
 	switch a := a.(type) {
 	case ReadLease:
 		p.w.api.read(p, a)
-	case Acquire, Renew, Release:
+	case Acquire, Renew, Release, Join:
 		p.w.api.write(p, a)
 	case Dial:
 		p.dial(a)
@@ -228,7 +228,7 @@ func (p *process) unfreeze() {
 	}
 	p.w.say("%v continues", p.id)
 	p.frozen = false
-	if cfg := (Config{Duration: duration}); p.w.now-p.frozenAt >= cfg.FreezeLimit()+cfg.Heartbeat() {
+	if cfg := p.pod.config(); p.w.now-p.frozenAt >= cfg.FreezeLimit()+cfg.Heartbeat() {
 		p.checkWrites()
 	}
 	pending := p.pending

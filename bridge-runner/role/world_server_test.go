@@ -80,7 +80,7 @@ func (w *world) checkOverlap(p *process, b int) {
 		return
 	}
 	for _, q := range w.live() {
-		if q != p && !q.frozen && !q.pod.lost && (q.sessions[2*b] || q.sessions[2*b+1]) {
+		if q != p && !q.frozen && !q.pod.lost && (q.sessions[2*b] || q.sessions[2*b+1]) && !w.misled(p, q) {
 			w.violate("%v forwards bridge %d for more than %v after %v", q.id, b, overlap, p.id)
 		}
 	}
@@ -91,7 +91,22 @@ func (w *world) checkOverlap(p *process, b int) {
 func (s *server) superior(p *process) bool {
 	c := s.claimant
 	claims := c != nil && !c.dead && (c.m.State().claims() || c.m.State() == SteppedDown)
-	return claims && p.m.find(c.id) >= 0 && p.m.own().less(s.claim)
+	return claims && p.m.find(c.id) >= 0 && p.m.own().less(s.claim) && !p.w.misled(p, c)
+}
+
+// misled reports whether a firewall may mislead the members, so that two are active for a time: it refuses
+// connections to a process that lives, or has done so for less time than a Lease is valid; or one of two
+// processes still has the refusal as the proof of the other's death.
+func (w *world) misled(p, q *process) bool {
+	ever := false
+	for _, pod := range w.pods {
+		refused := pod.refusedUntil > 0
+		if w.refuses || pod.refuses || refused && w.now < pod.refusedUntil+duration {
+			return true
+		}
+		ever = ever || refused
+	}
+	return ever && (p.m.isDead(q.id) || q.m.isDead(p.id))
 }
 
 // notifyEnd notifies a process of the end of its session.

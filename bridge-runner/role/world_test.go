@@ -4,9 +4,11 @@
 package role
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -44,6 +46,8 @@ type world struct {
 	servers []*server // bridge b has the servers 2b and 2b+1
 	pair    *Pair
 	faulty  faulty
+	// refuses is true if a firewall always refuses connections between the pods.
+	refuses bool
 
 	logs     bool
 	log      []string
@@ -63,12 +67,21 @@ type change struct {
 
 // pod is a place for one process at a time.
 type pod struct {
-	index int
-	name  string
-	proc  *process // nil if there is none
-	count int      // of processes
-	lost  bool     // the node has no network
-	noAPI bool     // the API server cannot be reached from the pod
+	index    int
+	name     string
+	proc     *process      // nil if there is none
+	count    int           // of processes
+	lost     bool          // the node has no network
+	noAPI    bool          // the API server cannot be reached from the pod
+	duration time.Duration // of the Lease
+	// refuses is true while a firewall refuses connections to the pod, although its process lives.
+	refuses bool
+	// refusedUntil is the end of the latest refusal.
+	refusedUntil time.Duration
+}
+
+func (p *pod) config() Config {
+	return Config{Duration: p.duration, RequestTimeout: requestTimeout}
 }
 
 type timed struct {
@@ -99,7 +112,7 @@ func newWorld(members, bridges int, random *rand.Rand) *world {
 		w.servers = append(w.servers, &server{up: true, mqtt5: w.chance(2)})
 	}
 	for i := range members {
-		w.pods = append(w.pods, &pod{index: i, name: fmt.Sprintf("pod-%d", i)})
+		w.pods = append(w.pods, &pod{index: i, name: fmt.Sprintf("pod-%d", i), duration: duration})
 	}
 	return w
 }
@@ -154,10 +167,14 @@ func (w *world) start(p *pod) {
 	proc := &process{w: w, pod: p, id: id, ticked: w.now, conns: map[*process]*end{}}
 	proc.runs, proc.suspended = make([]bool, len(w.servers)/2), make([]bool, len(w.servers)/2)
 	proc.sessions = make([]bool, len(w.servers))
-	cfg := Config{Self: id, Duration: duration}
+	cfg := p.config()
+	cfg.Self = id
 	if w.pair != nil {
 		pair := *w.pair
 		pair.Preferred, pair.Peer = p.index == 0, w.pods[1-p.index].name
+		if pair.Born > 0 {
+			pair.Born += uint64(w.now / time.Second)
+		}
 		cfg.Pair = &pair
 	}
 	proc.m = New(cfg, epoch.Add(w.now))
@@ -220,14 +237,18 @@ func (w *world) settle() {
 	w.healAll()
 	w.run(12 * time.Second) // the longest drain
 	w.healAll()             // starts the processes that have ended meanwhile
-	w.run(4 * duration)
+	longest := slices.MaxFunc(w.pods, func(a, b *pod) int { return cmp.Compare(a.duration, b.duration) }).duration
+	w.run(4 * longest)
 	active := w.checkSettled()
+	if active == nil {
+		return
+	}
 	changes, requests := len(w.changes), w.requests
-	w.run(2 * duration)
+	w.run(2 * longest)
 	if w.checkSettled() != active || len(w.changes) != changes {
 		w.violate("roles change without a fault")
 	}
-	if limit := 2*3 + 2; w.requests-requests > limit {
+	if limit := int(2*longest/(active.pod.duration/3)) + 2; w.requests-requests > limit {
 		w.violate("%d requests to the API server without a fault, want at most %d", w.requests-requests, limit)
 	}
 }

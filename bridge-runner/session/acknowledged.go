@@ -67,6 +67,7 @@ func (s *Session) completeDelivery(a packet.Ack) (*Outgoing, *Refusal) {
 		out.stale.remove(a.ID)
 		out.retiredInARow, out.trialPassed = 0, false
 		s.lastAckAt, s.pubrelAnswered = s.readAt, true
+		s.releaseMoreLocked(s.readAt)
 	}
 	switch {
 	case m == nil,

@@ -115,6 +115,7 @@ func (s *Session) trackInbound(m *Inbound) (handled bool) {
 // acknowledges the message if Ack was called while there was no connection.
 func (s *Session) recordArrivalLocked(m *Inbound) {
 	s.unackedInbound = append(s.unackedInbound, m)
+	s.noteArrivalLocked()
 	s.acknowledgeInOrderLocked()
 }
 

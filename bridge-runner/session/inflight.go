@@ -67,6 +67,8 @@ type outgoingState struct {
 	// count is the number of messages in byID, and qos2InFlight the number of them with QoS 2.
 	count        int
 	qos2InFlight int
+	// blocks are the blocks of the QoS 2 messages in flight.
+	blocks qos2Blocks
 	// lastLowID is the low identifier that was used last, and lowIDsInUse the number of low
 	// identifiers in byID.
 	lastLowID   uint16
@@ -105,7 +107,8 @@ func (o *outgoingState) reset() {
 			o.remove(m)
 		}
 	}
-	*o = outgoingState{byID: o.byID}
+	*o = outgoingState{byID: o.byID, blocks: o.blocks}
+	o.blocks.reset()
 }
 
 // beginConnection is called when a connection begins: nothing was written to it yet.
@@ -121,10 +124,18 @@ func (o *outgoingState) beginConnection() {
 
 // nextID returns a free identifier for a message, or 0 if there is none at present.
 func (o *outgoingState) nextID(qos byte) uint16 {
-	if qos == 2 && !o.stale.isEmpty() {
+	id := o.freeID(qos)
+	if qos == 2 && id > 0 && !o.blocks.mayUse(id) {
 		return 0
 	}
-	if o.lowIDsInUse < maxLowID && o.stale.isEmpty() {
+	return id
+}
+
+func (o *outgoingState) freeID(qos byte) uint16 {
+	if qos == 2 && o.stale.blocksQoS2() {
+		return 0
+	}
+	if o.lowIDsInUse < maxLowID && (qos == 2 || o.stale.isEmpty()) {
 		for id := o.lastLowID + 1; id <= maxLowID; id++ {
 			if o.isFree(id) {
 				return id
@@ -166,10 +177,13 @@ func (o *outgoingState) add(m *Outgoing, id uint16) {
 	} else if id <= maxHighID {
 		o.lastHighID = id
 	}
+	o.stale.remove(id) // if m is a trial: its own exchange releases the identifier
 	if m.qos == 2 {
 		o.qos2InFlight++
+		if id <= maxLowID {
+			o.blocks.add(id, o.qos2InFlight)
+		}
 	}
-	o.stale.remove(id) // if m is a trial: its own exchange releases the identifier
 }
 
 // trialID returns an identifier for a trial: a QoS 2 message that shows whether the server
@@ -191,8 +205,20 @@ func (o *outgoingState) remove(m *Outgoing) {
 	}
 	if m.qos == 2 {
 		o.qos2InFlight--
+		if m.id <= maxLowID {
+			o.blocks.inFlight[blockOf(m.id)]--
+		}
 	}
 	m.id = 0
+}
+
+// trialsInFlight reports whether QoS 2 messages without a low identifier are in flight.
+func (o *outgoingState) trialsInFlight() bool {
+	low := 0
+	for _, n := range o.blocks.inFlight {
+		low += int(n)
+	}
+	return low < o.qos2InFlight
 }
 
 // forget removes m, which the server may hold.
@@ -226,16 +252,18 @@ func (o *outgoingState) markStale(id uint16) {
 	}
 	o.stale.add(id)
 	o.releaseDue = true
+	o.blocks.ask() // they are unknown until the identifier is released
 }
 
 // markAllStale marks all identifiers of QoS 2 messages. It is for a session that an earlier
-// process began.
-func (o *outgoingState) markAllStale() {
+// process began. That process had messages in the suspected blocks only, 0 if that is unknown.
+func (o *outgoingState) markAllStale(suspected Blocks) {
 	if o.support == qos2Unsupported {
 		return
 	}
-	o.stale.addAll()
+	o.stale.addAll(suspected)
 	o.releaseDue = true
+	o.blocks.ask() // they are unknown until the identifier is released
 }
 
 // confirmQoS2 records that the server has answered a QoS 2 message by PUBREC.
@@ -310,7 +338,9 @@ func (o *outgoingState) limitedToQoS1() bool {
 }
 
 // isFree reports whether an identifier may be used.
-func (o *outgoingState) isFree(id uint16) bool { return o.get(id) == nil && !o.retired[id] }
+func (o *outgoingState) isFree(id uint16) bool {
+	return o.get(id) == nil && !o.retired[id] && !o.stale.has(id)
+}
 
 // trackOutgoingLocked records that m is written on this connection and not acknowledged.
 func (s *Session) trackOutgoingLocked(m *Outgoing, now time.Time) {

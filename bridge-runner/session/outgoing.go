@@ -6,6 +6,7 @@ package session
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -97,7 +98,7 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	if out.support == qos2Unusable {
 		qos = min(qos, 1)
 	}
-	if s.fullLocked(qos) {
+	if s.fullLocked(qos, now) {
 		return Full
 	}
 	p, expired := s.makePublish(m, now)
@@ -130,8 +131,11 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 
 // fullLocked reports whether no more may be written at this QoS at present. If so, the
 // handler's Ready is called when that has changed.
-func (s *Session) fullLocked(qos byte) bool {
+func (s *Session) fullLocked(qos byte, now time.Time) bool {
 	window := qos > 0 && s.unackedOutgoing >= s.inflightLimit
+	if window {
+		s.flusher.noteWindowUsedUp(now)
+	}
 	written := len(s.unflushed) >= maxUnsent || s.conn.Buffered() >= maxUnsent
 	s.publishBlocked, s.writeBlocked = s.publishBlocked || window, s.writeBlocked || written
 	return window || written
@@ -141,7 +145,8 @@ func (s *Session) fullLocked(qos byte) bool {
 // Before a QoS 2 message it makes the server release the stale QoS 2 identifiers: the
 // server may hold messages of a process that has ended, or from before a switch to another
 // server. Otherwise the server would treat the next message under such an identifier as the
-// message that it holds, and drop it (section 4.3.3).
+// message that it holds, and drop it (section 4.3.3). The message need not wait for identifiers
+// outside the blocks in which the earlier process had messages.
 func (s *Session) nextIDLocked(qos byte, now time.Time) uint16 {
 	out := &s.state.out
 	switch {
@@ -151,19 +156,39 @@ func (s *Session) nextIDLocked(qos byte, now time.Time) uint16 {
 		return out.trialID()
 	case out.support == qos2Assumed:
 		s.releaseStaleQoS2Locked(now)
+		return out.nextID(qos)
 	}
 	return 0
 }
 
-// releaseStaleQoS2Locked writes the PUBRELs that were not written on this connection.
+// releaseStaleQoS2Locked writes the PUBRELs that were not written on this connection. If no message
+// waits for them, it writes some, and releaseMoreLocked the others.
 func (s *Session) releaseStaleQoS2Locked(now time.Time) {
 	out := &s.state.out
 	if !out.releaseDue { // each message that waits calls this function
 		return
 	}
 	out.releaseDue = false
-	ids := out.stale.release(s)
-	if len(ids) > 0 && s.unackedOutgoing == 0 {
+	if !out.stale.blocksQoS2() {
+		s.releaseMoreLocked(now)
+		return
+	}
+	s.writePubrelsLocked(out.stale.release(s), now)
+}
+
+// releaseMoreLocked writes some of the PUBRELs for which no message waits, if the server has answered
+// all earlier ones.
+func (s *Session) releaseMoreLocked(now time.Time) {
+	if out := &s.state.out; len(out.stale.later) > 0 {
+		s.writePubrelsLocked(out.stale.releaseLater(s, out.lastLowID), now)
+	}
+}
+
+func (s *Session) writePubrelsLocked(ids []uint16, now time.Time) {
+	if len(ids) == 0 {
+		return
+	}
+	if s.unackedOutgoing == 0 {
 		s.lastAckAt = now
 	}
 	for _, id := range ids {
@@ -178,7 +203,7 @@ func (s *Session) resumeDeliveryLocked(m *Outgoing, now time.Time) Result {
 	if m.session == s {
 		return Sent
 	}
-	if s.fullLocked(m.qos) {
+	if s.fullLocked(m.qos, now) {
 		return Full
 	}
 	s.trackOutgoingLocked(m, now)
@@ -279,6 +304,9 @@ type Flusher struct {
 	// sessions are the sessions that may have bytes to send, each at most once, in the order in
 	// which they registered.
 	sessions []*Session
+	// windowUsedUpAt is when a window was last used up, as a time since processStart. See
+	// delay.go.
+	windowUsedUpAt atomic.Int64
 }
 
 // Flush sends the packets that were written to the sessions and not sent. It does not block,

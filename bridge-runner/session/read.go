@@ -42,10 +42,10 @@ func (s *Session) read() {
 
 // idle sends the packets that the handled ones have caused, on this and on other sessions, when
 // there are no more to read, or when many were read. It reports whether further packets may be
-// delayed a little: no client waits for an answer to QoS 0 messages.
+// delayed a little.
 func (s *Session) idle() (mayDelay bool) {
-	mayDelay = !s.conn.answerAwaited
-	s.conn.bytesSinceIdle, s.conn.answerAwaited = 0, false
+	mayDelay = s.mayDelay()
+	s.conn.bytesSinceIdle, s.conn.awaited = 0, awaitsNothing
 	s.flusher.Flush()
 	s.alive.Wait()
 	return mayDelay
@@ -76,7 +76,7 @@ func (s *Session) handleAll() *packet.MalformedError {
 	for !s.ignoresInput() {
 		f, ok, err := s.conn.next(s.version)
 		if err == nil && ok {
-			s.conn.answerAwaited = s.conn.answerAwaited || !f.IsQoS0()
+			s.conn.noteHandled(f)
 			err = s.handle(f)
 		}
 		switch {

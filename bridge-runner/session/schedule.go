@@ -79,7 +79,7 @@ func (s *Session) checkSoonLocked(now time.Time, d time.Duration) {
 
 // nothingAwaitedLocked reports whether the server has no message and no PUBREL to acknowledge.
 func (s *Session) nothingAwaitedLocked() bool {
-	return s.unackedOutgoing == 0 && (!s.pubrelsSent || s.state.out.stale.isEmpty())
+	return s.unackedOutgoing == 0 && s.state.out.stale.unanswered == 0
 }
 
 // firstCheck is the longest time until the check after data was written on an idle session.

@@ -190,6 +190,9 @@ type Session struct {
 	// are acknowledged.
 	unackedInbound []*Inbound
 	ackedInbound   int
+	// mostInbound is the largest number of QoS 1 and 2 messages that the server has had in flight
+	// on this connection. See delay.go.
+	mostInbound int
 
 	// pingsSent is the number of PINGREQs that sendPing has sent.
 	pingsSent int64

@@ -23,6 +23,8 @@ type State struct {
 	// known is whether the session began in this process, so that the State knows which messages
 	// the server may hold. It is false after a restart.
 	known bool
+	// suspected are the blocks of the QoS 2 messages of an earlier process, see AssumeQoS2Blocks.
+	suspected Blocks
 	// begunAt is when the server last began the session. endedAt is when the latest connection
 	// ended. Each is zero if that has not happened in this process.
 	begunAt, endedAt time.Time
@@ -83,7 +85,7 @@ func (s *State) Abandon(next *Session) {
 	}
 	out := &next.state.out
 	if stale.all && out.qos2InFlight == 0 {
-		out.markAllStale()
+		out.markAllStale(0)
 		stale.all = false
 	}
 	stale.list()
@@ -156,9 +158,9 @@ func (s *State) beginConnection(resumed bool) {
 	s.in.beginConnection()
 	s.out.beginConnection()
 	if resumed && !s.known {
-		s.out.markAllStale()
+		s.out.markAllStale(s.suspected)
 	}
-	s.known = true
+	s.known, s.suspected = true, 0
 }
 
 // markUnknown marks the session as not begun in this process: it is unknown which messages

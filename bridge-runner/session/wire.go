@@ -49,9 +49,11 @@ type wire struct {
 	largeRest int
 	// bytesSinceIdle is the number of bytes read since the session was idle.
 	bytesSinceIdle int
-	// answerAwaited is whether complete packets other than QoS 0 messages have arrived since
-	// the session was idle.
-	answerAwaited bool
+	// awaited is the most urgent answer to the complete packets that have arrived since the
+	// session was idle.
+	awaited awaited
+	// messages is the rate of messages of QoS 1 and 2.
+	messages messageRate
 	// publishedAt is when a message, or a part of one, last arrived, as a time since
 	// start.
 	publishedAt atomic.Int64

@@ -60,10 +60,10 @@ func newBridge(i, namespaces int) *v1alpha1.MQTTBridge {
 
 // report is the part of the status that a runner applies.
 type report struct {
-	Conditions []metav1.Condition     `json:"conditions,omitempty"`
-	Runner     *v1alpha1.RunnerStatus `json:"runner,omitempty"`
-	Local      *v1alpha1.SideStatus   `json:"local,omitempty"`
-	Remote     *v1alpha1.SideStatus   `json:"remote,omitempty"`
+	Conditions []metav1.Condition      `json:"conditions,omitempty"`
+	Runners    []v1alpha1.RunnerStatus `json:"runners,omitempty"`
+	Local      *v1alpha1.SideStatus    `json:"local,omitempty"`
+	Remote     *v1alpha1.SideStatus    `json:"remote,omitempty"`
 }
 
 // newReport returns the status that the runner of bridge i in a pod applies when it runs a generation
@@ -74,7 +74,7 @@ func newReport(i, namespaces int, pod *corev1.Pod, generation int64, active int)
 	local, remote := sideStatus(&b.Spec.Local, 0, started), sideStatus(&b.Spec.Remote, active, started)
 	local.Switches, remote.Switches = ptr.To[int64](0), ptr.To[int64](0)
 	runner := &v1alpha1.RunnerStatus{
-		Pod: pod.Name, PodTime: pod.CreationTimestamp, Node: pod.Spec.NodeName, Version: "v0.2.0 (0123456789ab)",
+		Pod: pod.Name, Role: v1alpha1.RunnerActive, Since: metav1.NewTime(started), PodTime: pod.CreationTimestamp, Node: pod.Spec.NodeName, Version: "v0.2.0 (0123456789ab)",
 		Generation: generation, StartTime: metav1.NewTime(started), ReportTime: metav1.NewTime(now),
 	}
 	if active > 0 {
@@ -88,7 +88,7 @@ func newReport(i, namespaces int, pod *corev1.Pod, generation int64, active int)
 	ready.LastTransitionTime = metav1.NewTime(started)
 	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&report{
 		Conditions: []metav1.Condition{ready},
-		Runner:     runner, Local: local, Remote: remote,
+		Runners:    []v1alpha1.RunnerStatus{*runner}, Local: local, Remote: remote,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making a report: %w", err)

@@ -42,8 +42,8 @@ func stateOf(b *v1alpha1.MQTTBridge) state {
 		meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionStalled) == nil
 	degraded := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionDegraded)
 	s.onBackup = degraded != nil && degraded.Reason == v1alpha1.ReasonActiveOnBackup
-	if b.Status.Runner != nil {
-		s.pod = b.Status.Runner.Pod
+	if r := b.Status.ActiveRunner(); r != nil {
+		s.pod = r.Pod
 	}
 	return s
 }

@@ -95,6 +95,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	errs = append(errs, validateBuffer(s, path)...)
 	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
 	errs = append(errs, validateVersions(s, path)...)
+	errs = append(errs, validateReplicas(s, path)...)
 	errs = append(errs, validateDeletion(s, path)...)
 	errs = append(errs, validateClassName(s.ClassName, path.Child("className"))...)
 	errs = append(errs, validateRunner(s.Runner, path.Child("runner"))...)

@@ -35,6 +35,10 @@ const AnnotationVersion = "mqttbridge.io/manifest-version"
 // deletion, and does not report the generation.
 const AnnotationTemplateHash = "mqttbridge.io/template-hash"
 
+// AnnotationHandOver is the annotation of an MQTTBridge by which a user requests a hand-over: the active
+// runner hands over to its standby once for each new value. The operator copies it to the manifest.
+const AnnotationHandOver = "mqttbridge.io/hand-over"
+
 // EnvTemplateHash is the environment variable of the runner's container that holds the hash of
 // the template of its pod.
 const EnvTemplateHash = "TEMPLATE_HASH"

@@ -86,7 +86,7 @@ func (w *world) isolate(p *poison, from *peer.Server, qos byte, messages int) {
 		return
 	}
 	publishSome(30)
-	if !w.arrived(drainTimeout, ordinary...) {
+	if !w.arrived(ordinary...) {
 		return
 	}
 	w.checkIsolation(p, ordinary[2:], messages)

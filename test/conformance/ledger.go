@@ -51,17 +51,19 @@ type stream struct {
 type ledger struct {
 	local  string // name of the local server
 	disk   bool   // the bridge may acknowledge messages that are on its disk
+	pair   bool   // two processes use the same sessions
 	report func(text string)
 
 	mu       sync.Mutex
 	messages map[string]*message
 	active   map[string]string // the server that the bridge used last, by side
+	users    map[string]string // the user of the latest connection of the bridge, by server
 	era      int               // number of events after which a QoS 2 message may arrive twice
 	changed  time.Time         // time at which a message was last over
 }
 
 func newLedger(local string, report func(string)) *ledger {
-	return &ledger{local: local, report: report, messages: map[string]*message{}, active: map[string]string{}}
+	return &ledger{local: local, report: report, messages: map[string]*message{}, active: map[string]string{}, users: map[string]string{}}
 }
 
 func key(stream string, seq uint64) string { return fmt.Sprintf("%s %d", stream, seq) }
@@ -143,8 +145,11 @@ func (l *ledger) Arrived(s *peer.Server, p *peer.Packet) {
 	m.lowered = m.lowered || p.QoS < m.stream.qos
 	m.arrivals++
 	if m.arrivals > 1 {
-		if m.stream.qos == 2 && !m.lowered && m.era == l.era {
+		switch {
+		case m.stream.qos == 2 && !m.lowered && m.era == l.era:
 			l.violationLocked(s, "%s arrives %d times, and no event explains it", m, m.arrivals)
+		case l.pair && m.over:
+			l.violationLocked(s, "%s arrives %d times, although it was acknowledged to its source before", m, m.arrivals)
 		}
 		return
 	}
@@ -230,9 +235,10 @@ func (l *ledger) Connected(s *peer.Server, c *peer.Connect, limits *peer.Limits,
 		l.active[side] = s.Name()
 		l.era++
 	}
-	if !present || limits.LowQoS {
+	if !present || limits.LowQoS || l.users[s.Name()] != c.Username {
 		l.era++
 	}
+	l.users[s.Name()] = c.Username
 }
 
 // waiting returns the number of messages of a stream that are not over.

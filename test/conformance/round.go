@@ -192,7 +192,7 @@ func (r *round) settle() {
 			}
 		}
 		r.requestSwitch(remote)
-		if !r.connected(remote) || !r.arrived(drainTimeout, streams...) {
+		if !r.connected(remote) || !r.arrived(streams...) {
 			return
 		}
 	}

@@ -52,7 +52,7 @@ func (w *world) publishStale(messages int) {
 	for range messages {
 		w.publish(s, 0)
 	}
-	if w.arrived(drainTimeout, s) && w.remotes[0].Held(bridgeID) > 0 {
+	if w.arrived(s) && w.remotes[0].Held(bridgeID) > 0 {
 		w.Errorf("the server still holds %d QoS 2 messages", w.remotes[0].Held(bridgeID))
 	}
 }

@@ -72,7 +72,11 @@ func newWorld(t testing.TB, s settings) *world {
 		w.remotes = append(w.remotes, w.serve(name))
 	}
 	peer.Group(w.remotes...)
-	w.manifest = w.bridge()
+	remotes := make([]string, len(w.remotes))
+	for i, r := range w.remotes {
+		remotes[i] = r.URL()
+	}
+	w.manifest = w.bridge(w.local.URL(), remotes...)
 	return w
 }
 
@@ -100,10 +104,11 @@ func (w *world) listen(s *peer.Server) {
 	mqtttest.Eventually(w.TB, eventTimeout, s.Name()+" listens", s.Start)
 }
 
-func (w *world) bridge() *v1alpha1.MQTTBridge {
-	side := func(servers ...*peer.Server) v1alpha1.Side {
+// bridge returns the manifest of a bridge between a local server and remote servers.
+func (w *settings) bridge(local string, remotes ...string) *v1alpha1.MQTTBridge {
+	side := func(urls ...string) v1alpha1.Side {
 		s := v1alpha1.Side{
-			Primary:         v1alpha1.Server{URL: servers[0].URL()},
+			Primary:         v1alpha1.Server{URL: urls[0]},
 			ProtocolVersion: &w.version,
 			ClientID:        bridgeID,
 			Failover: &v1alpha1.Failover{
@@ -115,8 +120,8 @@ func (w *world) bridge() *v1alpha1.MQTTBridge {
 				Failback:              &v1alpha1.Failback{StableSeconds: ptr.To[int32](2)},
 			},
 		}
-		for _, backup := range servers[1:] {
-			s.Backups = append(s.Backups, v1alpha1.Server{URL: backup.URL()})
+		for _, backup := range urls[1:] {
+			s.Backups = append(s.Backups, v1alpha1.Server{URL: backup})
 		}
 		return s
 	}
@@ -124,8 +129,8 @@ func (w *world) bridge() *v1alpha1.MQTTBridge {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MQTTBridge"},
 		ObjectMeta: metav1.ObjectMeta{Name: "world", Namespace: "test"},
 		Spec: v1alpha1.MQTTBridgeSpec{
-			Local:         side(w.local),
-			Remote:        side(w.remotes...),
+			Local:         side(local),
+			Remote:        side(remotes...),
 			LocalToRemote: []v1alpha1.Rule{{Filter: "up/#", QoS: ptr.To[int32](2)}},
 			Delivery:      &v1alpha1.Delivery{InflightWindow: ptr.To(int32(w.window))},
 		},
@@ -255,9 +260,9 @@ func (w *world) connected(remote *peer.Server) bool {
 }
 
 // arrived waits until all messages of the streams are over.
-func (w *world) arrived(timeout time.Duration, streams ...*stream) bool {
+func (w *world) arrived(streams ...*stream) bool {
 	w.Helper()
-	return w.eventually(timeout, "all messages arrive and are acknowledged to their source", func() error {
+	return w.eventually(drainTimeout, "all messages arrive and are acknowledged to their source", func() error {
 		for _, s := range streams {
 			if w.ledger.waiting(s) > 0 {
 				return fmt.Errorf("%s", w.ledger.missing(streams))

@@ -361,6 +361,12 @@ func TestBounds_ValueBeyond_IsRejected(t *testing.T) {
 		if at, ok := items(other.Object, path); ok && path[len(path)-1] == "existingClaim" {
 			return other, at
 		}
+		if slices.Contains(path, any("standby")) { // everything has a buffer on disk
+			return parse(t, valid["two-runners"]), path
+		}
+		if slices.Contains(path, any("replicas")) {
+			return parse(t, valid["two-runners-with-a-buffer-in-memory"]), path
+		}
 		everything := parse(t, valid["everything"])
 		at, _ := items(everything.Object, path)
 		return everything, at

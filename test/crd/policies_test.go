@@ -92,13 +92,13 @@ func merge(into, from map[string]any) {
 	}
 }
 
-func TestPolicies_NetworkPolicy_SelectsRunnersAndTheirPort(t *testing.T) {
+func TestPolicies_NetworkPolicy_SelectsRunnersAndTheirPorts(t *testing.T) {
 	u := parse(t, files(t, "config", "samples", "policies")["networkpolicy"])
 	if err := submit(t, u); err != nil {
 		t.Fatal(err)
 	}
 	selector, _, _ := unstructured.NestedStringMap(u.Object, "spec", "podSelector", "matchLabels")
-	golden, err := os.ReadFile(filepath.Join(apiserver.Root(), "controllers", "testdata", "minimal.yaml"))
+	golden, err := os.ReadFile(filepath.Join(apiserver.Root(), "controllers", "testdata", "two-runners.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +107,10 @@ func TestPolicies_NetworkPolicy_SelectsRunnersAndTheirPort(t *testing.T) {
 			t.Errorf("the pods of bridges have no label %s: %s", key, value)
 		}
 	}
-	if !strings.Contains(string(golden), "name: http\n") {
-		t.Error("the pods of bridges have no port http")
+	for _, port := range []string{"http", "peer"} {
+		if !strings.Contains(string(golden), "name: "+port+"\n") {
+			t.Errorf("the pods of bridges have no port %s", port)
+		}
 	}
 }
 

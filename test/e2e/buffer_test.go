@@ -120,7 +120,7 @@ func (w *world) anotherPod(old *corev1.Pod) *corev1.Pod {
 	var pod *corev1.Pod
 	w.eventually(eventTimeout, func() error {
 		pod = w.pod()
-		runner, image := w.get().Status.Runner, pod.Spec.Containers[0].Image
+		runner, image := w.get().Status.ActiveRunner(), pod.Spec.Containers[0].Image
 		if pod.UID == old.UID || runner == nil || runner.Pod != pod.Name || runner.Image != image {
 			return fmt.Errorf("pod %s exists with the image %s, and the reported runner is %+v", pod.Name, image, runner)
 		}

@@ -137,6 +137,25 @@ func refusedSubscriptionIsNamed(l *line) {
 	l.awaitError(v1alpha1.ReasonSubscriptionRefused, "forbidden/#")
 }
 
+// One filter that the server refuses does not stop the messages of the others.
+func refusedSubscriptionLeavesTheOthers(l *line) {
+	l.bridge.Spec.RemoteToLocal = append(l.bridge.Spec.RemoteToLocal, v1alpha1.Rule{Filter: "forbidden/#"})
+	l.connect()
+	status, err := l.runner.Status()
+	if err != nil {
+		l.Fatal(err)
+	}
+	if !slices.ContainsFunc(status.Remote.Shortfalls, func(s v1alpha1.Shortfall) bool {
+		return s.Reason == v1alpha1.ReasonSubscriptionRefused && strings.Contains(s.Message, "forbidden/#")
+	}) {
+		l.Errorf("shortfalls: %+v", status.Remote.Shortfalls)
+	}
+	s := l.stream(l.down(), traffic.PublisherConfig{QoS: 1, Rate: 500})
+	s.flow(50)
+	stop([]*stream{s})
+	s.whole()
+}
+
 func shortfallsAreNamed(l *line) {
 	l.connect()
 	status, err := l.runner.Status()

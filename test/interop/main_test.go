@@ -94,6 +94,7 @@ var trials = []struct {
 	{"nothing is lost when connections are cut", nothingIsLostByCuts, busy},
 	{"a wrong password is named", wrongPasswordIsNamed, always},
 	{"a refused subscription is named", refusedSubscriptionIsNamed, func(s setting) bool { return s.peer.refuses && down(s) }},
+	{"a refused subscription leaves the others", refusedSubscriptionLeavesTheOthers, func(s setting) bool { return s.peer.refuses && down(s) }},
 	{"a lower QoS and a refused bridge flag are named", shortfallsAreNamed, down},
 	{"a version that the server does not support is named", versionIsNamed, without5},
 	{"a message that matches crossing filters arrives once per rule, at the rule's QoS", crossingFilters, down},

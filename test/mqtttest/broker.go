@@ -35,6 +35,8 @@ type BrokerOptions struct {
 	WebSocket bool
 	// MaxInflight is the largest number of unacknowledged messages to one client. Default 2000.
 	MaxInflight int
+	// LogPackets makes the broker log each packet, see FollowLog.
+	LogPackets bool
 }
 
 // Broker is a Mosquitto process. It has two listeners: the bridge's listener has the TLS and the
@@ -198,6 +200,9 @@ func (b *Broker) configure(o BrokerOptions) {
 	line("per_listener_settings true")
 	line("log_dest stderr\nlog_timestamp_format %%H:%%M:%%S")
 	line("log_type error\nlog_type warning\nlog_type notice")
+	if o.LogPackets {
+		line("log_type debug")
+	}
 	line("max_queued_messages 0\nmax_inflight_messages %d", o.MaxInflight)
 	line("set_tcp_nodelay true")
 	if o.Persistence {

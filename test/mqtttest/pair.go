@@ -114,6 +114,15 @@ func (p *Pair) WaitRoles(active int) {
 	p.Runners[1-active].WaitMember(func(m Member) bool { return m.State == MemberStandby && m.Warm && m.Peer.State == MemberActive })
 }
 
+// Update replaces the manifests of both runners, as [Runner.Update] does.
+func (p *Pair) Update(bridge *v1alpha1.MQTTBridge) {
+	p.t.Helper()
+	bridge.Generation++
+	for _, r := range p.Runners {
+		r.replaceManifest(bridge)
+	}
+}
+
 // memberTimeout is the timeout for changes of roles, which take milliseconds on an idle machine.
 const memberTimeout = 30 * time.Second
 

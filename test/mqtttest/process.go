@@ -28,6 +28,12 @@ type process struct {
 
 func startProcess(t testing.TB, name, program string, args ...string) *process {
 	t.Helper()
+	return startProcessWith(t, nil, name, program, args...)
+}
+
+// startProcessWith is like startProcess, with additional environment variables.
+func startProcessWith(t testing.TB, env []string, name, program string, args ...string) *process {
+	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
 	if err != nil {
 		t.Fatal(err)
@@ -35,6 +41,7 @@ func startProcess(t testing.TB, name, program string, args ...string) *process {
 	defer func() { _ = log.Close() }()
 	p := &process{t: t, name: name, cmd: exec.Command(program, args...), log: log.Name(), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env = append(os.Environ(), env...)
 	// The kernel kills the child when the test ends, also if the test is killed.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {

@@ -20,7 +20,8 @@ type Proxy struct {
 	target   string
 	delay    time.Duration
 
-	hole     atomic.Bool
+	// holes are the black holes for the data to the client, and to the target.
+	holes    [2]atomic.Bool
 	accepted atomic.Int64
 
 	mu    sync.Mutex
@@ -52,7 +53,22 @@ func (p *Proxy) Accepted() int { return int(p.accepted.Load()) }
 // BlackHole turns the black hole on or off. While it is on, connections stay open and new ones are
 // accepted, but the proxy forwards nothing. It forwards the data received meanwhile when it is
 // turned off.
-func (p *Proxy) BlackHole(on bool) { p.hole.Store(on) }
+func (p *Proxy) BlackHole(on bool) {
+	p.BlackHoleTo(Client, on)
+	p.BlackHoleTo(Target, on)
+}
+
+// End is an end of the connections of a Proxy.
+type End int
+
+// Ends of connections.
+const (
+	Client End = iota
+	Target
+)
+
+// BlackHoleTo is like BlackHole, for the data to one end.
+func (p *Proxy) BlackHoleTo(to End, on bool) { p.holes[to].Store(on) }
 
 // Cut ends all connections with RST.
 func (p *Proxy) Cut() {
@@ -88,9 +104,10 @@ func (p *Proxy) serve(client net.Conn) {
 	p.keep(server)
 	defer p.drop(server)
 	var directions sync.WaitGroup
-	for _, d := range [][2]net.Conn{{client, server}, {server, client}} {
+	ends := [2]net.Conn{client, server}
+	for _, to := range []End{Client, Target} {
 		directions.Go(func() {
-			p.copy(d[1], d[0])
+			p.copy(ends[to], ends[1-to], &p.holes[to])
 			_ = client.Close()
 			_ = server.Close()
 		})
@@ -108,7 +125,7 @@ type chunk struct {
 // round trip, so that the line delays and does not throttle.
 const lineCapacity = 1 << 14
 
-func (p *Proxy) copy(to, from net.Conn) {
+func (p *Proxy) copy(to, from net.Conn, hole *atomic.Bool) {
 	line := make(chan chunk, lineCapacity)
 	go func() {
 		defer close(line)
@@ -126,7 +143,7 @@ func (p *Proxy) copy(to, from net.Conn) {
 	failed := false
 	for c := range line { // drain the channel, otherwise the reader would block forever
 		time.Sleep(time.Until(c.due))
-		for p.hole.Load() && !failed {
+		for hole.Load() && !failed {
 			time.Sleep(pollInterval)
 			failed = !p.open(to)
 		}

@@ -32,6 +32,7 @@ type Runner struct {
 	listen   string
 	race     bool // build the runner with the race detector
 	args     []string
+	env      []string // additional environment variables
 	process  *process
 	starts   int
 }
@@ -80,6 +81,11 @@ func (r *Runner) Prefer(bridge *v1alpha1.MQTTBridge, side *v1alpha1.Side, prefer
 func (r *Runner) Update(bridge *v1alpha1.MQTTBridge) {
 	r.t.Helper()
 	bridge.Generation++
+	r.replaceManifest(bridge)
+}
+
+func (r *Runner) replaceManifest(bridge *v1alpha1.MQTTBridge) {
+	r.t.Helper()
 	data := render(r.t, bridge)
 	next := r.manifest + ".next"
 	if err := os.WriteFile(next, data, 0o600); err != nil {
@@ -155,7 +161,7 @@ func (r *Runner) Start() {
 	if r.race {
 		build = RaceRunnerBinary
 	}
-	r.process = startProcess(r.t, fmt.Sprintf("runner-%s-%d", r.name, r.starts), build(r.t),
+	r.process = startProcessWith(r.t, r.env, fmt.Sprintf("runner-%s-%d", r.name, r.starts), build(r.t),
 		append([]string{r.flag, r.manifest, "--secrets", filepath.Join(r.dir, "secrets"), "--data", r.DataDir(), "--listen", r.listen}, r.args...)...)
 	if r.race {
 		r.failOnRace(r.process)
@@ -205,8 +211,14 @@ func (r *Runner) Thaw() {
 func (r *Runner) Terminate() (code int, took time.Duration) {
 	r.t.Helper()
 	began := time.Now()
-	r.process.signal(syscall.SIGTERM)
+	r.Stop()
 	return r.process.wait(runnerStopTimeout), time.Since(began)
+}
+
+// Stop sends SIGTERM, and does not wait.
+func (r *Runner) Stop() {
+	r.t.Helper()
+	r.process.signal(syscall.SIGTERM)
 }
 
 // Wait waits until the process has ended, and returns the exit code.

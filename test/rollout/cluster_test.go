@@ -90,8 +90,12 @@ func (c *cluster) run(w watch.Interface) {
 		c.templates[d.Name] = string(template)
 		c.record(d, replaced && exists)
 		switch {
+		case replaced && rolls(d):
+			err = c.rollPods(context.Background(), d)
 		case replaced:
 			err = c.replacePod(context.Background(), d)
+		case d.Status.ObservedGeneration < d.Generation && rolls(d):
+			err = observe(context.Background(), d)
 		case d.Status.ObservedGeneration < d.Generation:
 			err = setStatus(context.Background(), d, d.Status.AvailableReplicas)
 		}
@@ -120,7 +124,7 @@ func (c *cluster) record(d *appsv1.Deployment, replaced bool) {
 			c.firstV2 = d.Name
 		}
 	}
-	if !replaced && d.Status.ObservedGeneration == d.Generation && d.Status.AvailableReplicas == 1 {
+	if !replaced && d.Status.ObservedGeneration == d.Generation && d.Status.AvailableReplicas >= 1 {
 		delete(c.down, d.Name)
 	}
 	c.most = max(c.most, len(c.down))
@@ -150,23 +154,12 @@ func (c *cluster) replacePod(ctx context.Context, d *appsv1.Deployment) error {
 		client.MatchingLabels{"app.kubernetes.io/instance": bridge}, client.GracePeriodSeconds(0)); err != nil {
 		return err
 	}
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: fmt.Sprintf("%s-%d", d.Name, d.Generation), Labels: d.Spec.Template.Labels},
-		Spec: corev1.PodSpec{
-			TerminationGracePeriodSeconds: ptr.To[int64](0),
-			Containers:                    []corev1.Container{{Name: "bridge-runner", Image: image(d)}},
-		},
-	}
-	if err := server.Client.Create(ctx, pod); err != nil {
-		return err
-	}
-	works := image(d) != imageBad
-	pod.Status = podStatus(works)
-	if err := server.Client.Status().Update(ctx, pod); err != nil {
+	name, works := fmt.Sprintf("%s-%d", d.Name, d.Generation), image(d) != imageBad
+	if err := c.startPod(ctx, d, name); err != nil {
 		return err
 	}
 	if works {
-		if err := c.report(ctx, bridge, pod.Name); err != nil {
+		if err := c.report(ctx, bridge, name); err != nil {
 			return err
 		}
 	}
@@ -175,6 +168,22 @@ func (c *cluster) replacePod(ctx context.Context, d *appsv1.Deployment) error {
 		available = 1
 	}
 	return setStatus(ctx, d, available)
+}
+
+// startPod creates a pod of a Deployment, which runs unless its image cannot be pulled.
+func (c *cluster) startPod(ctx context.Context, d *appsv1.Deployment, name string) error {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: name, Labels: d.Spec.Template.Labels},
+		Spec: corev1.PodSpec{
+			TerminationGracePeriodSeconds: ptr.To[int64](0),
+			Containers:                    []corev1.Container{{Name: "bridge-runner", Image: image(d)}},
+		},
+	}
+	if err := server.Client.Create(ctx, pod); err != nil {
+		return err
+	}
+	pod.Status = podStatus(image(d) != imageBad)
+	return server.Client.Status().Update(ctx, pod)
 }
 
 func podStatus(works bool) corev1.PodStatus {
@@ -190,8 +199,8 @@ func podStatus(works bool) corev1.PodStatus {
 	}}}
 }
 
-// report applies the report of a runner that is connected on both sides.
-func (c *cluster) report(ctx context.Context, bridge, pod string) error {
+// report applies the report of a runner that is connected on both sides, with its warm standbys.
+func (c *cluster) report(ctx context.Context, bridge, pod string, standbys ...string) error {
 	side := func(name, url string) *v1alpha1.SideStatus {
 		now := metav1.Now()
 		return &v1alpha1.SideStatus{
@@ -204,9 +213,13 @@ func (c *cluster) report(ctx context.Context, bridge, pod string) error {
 	if err := server.Client.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: bridge}, b); err != nil {
 		return err
 	}
-	runner := &v1alpha1.RunnerStatus{Pod: pod, StartTime: metav1.Now(), Generation: b.Generation}
+	runner := &v1alpha1.RunnerStatus{Pod: pod, Role: v1alpha1.RunnerActive, StartTime: metav1.Now(), Generation: b.Generation}
+	runners := []v1alpha1.RunnerStatus{*runner}
+	for _, standby := range standbys {
+		runners = append(runners, v1alpha1.RunnerStatus{Pod: standby, Role: v1alpha1.RunnerStandby, Warm: ptr.To(true)})
+	}
 	return c.applyReport(ctx, bridge, "", v1alpha1.ReadyCondition(runner, local, remote), &v1alpha1.MQTTBridgeStatus{
-		Runner: runner, Local: local, Remote: remote,
+		Runners: runners, Local: local, Remote: remote,
 	})
 }
 

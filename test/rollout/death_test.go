@@ -44,6 +44,7 @@ func scenarios() map[string]scenario {
 		"creation":         {image: imageV1, act: func(c *cluster) { c.createBridges(1, v1alpha1.DeletionDrain) }, over: working(1, imageV1)},
 		"change of a spec": {bridges: 1, image: imageV1, act: changing(newTopic), over: working(1, imageV1)},
 		"change of a pod":  {bridges: 1, image: imageV1, act: changing(newPod), over: working(1, imageV1)},
+		"second runner":    {bridges: 1, image: imageV1, act: changing(secondRunner), over: rolling},
 		"roll-out":         {bridges: 3, image: imageV2, over: working(3, imageV2)},
 		"EndSessions":      gone(scenario{policy: v1alpha1.DeletionEndSessions, progress: work, event: v1alpha1.EventSessionsEnded}),
 		"Drain":            gone(scenario{policy: v1alpha1.DeletionDrain, progress: work, event: v1alpha1.EventSessionsEnded}),

@@ -38,6 +38,6 @@ func (c *cluster) reportDeletion(ctx context.Context, key client.ObjectKey, stat
 	}
 	d := &v1alpha1.DeletionStatus{State: state}
 	return c.applyReport(ctx, b.Name, "", v1alpha1.DeletingCondition(b.Generation, d), &v1alpha1.MQTTBridgeStatus{
-		Runner: b.Status.Runner, Local: b.Status.Local, Remote: b.Status.Remote, Deletion: d,
+		Runners: b.Status.Runners, Local: b.Status.Local, Remote: b.Status.Remote, Deletion: d,
 	})
 }

@@ -63,7 +63,7 @@ func (c *cluster) takeOver(ctx context.Context, next *v1alpha1.MQTTBridge) error
 	if err := server.Client.Get(ctx, key, b); err != nil {
 		return err
 	}
-	runner := b.Status.Runner
+	runner := b.Status.ActiveRunner()
 	if runner == nil || runner.Generation >= next.Generation || !b.DeletionTimestamp.IsZero() ||
 		next.Annotations[manifest.AnnotationTemplateHash] != d.Annotations[manifest.AnnotationTemplateHash] {
 		return nil
@@ -71,8 +71,11 @@ func (c *cluster) takeOver(ctx context.Context, next *v1alpha1.MQTTBridge) error
 	if err := server.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: runner.Pod}, &corev1.Pod{}); err != nil {
 		return err
 	}
-	runner.Generation, runner.Image = next.Generation, "" // the operator owns the image
+	runner.Generation = next.Generation
+	for i := range b.Status.Runners {
+		b.Status.Runners[i].Image = "" // the operator owns the image
+	}
 	return c.applyReport(ctx, b.Name, b.ResourceVersion, v1alpha1.ReadyCondition(runner, b.Status.Local, b.Status.Remote), &v1alpha1.MQTTBridgeStatus{
-		Runner: runner, Local: b.Status.Local, Remote: b.Status.Remote,
+		Runners: b.Status.Runners, Local: b.Status.Local, Remote: b.Status.Remote,
 	})
 }

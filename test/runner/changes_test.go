@@ -20,8 +20,8 @@ import (
 // runs returns a check that the runner runs a generation.
 func runs(generation int64) func(v1alpha1.MQTTBridgeStatus) error {
 	return func(s v1alpha1.MQTTBridgeStatus) error {
-		if s.Runner.Generation != generation {
-			return fmt.Errorf("generation %d runs; refused: %+v", s.Runner.Generation, s.Runner.Refused)
+		if s.Runners[0].Generation != generation {
+			return fmt.Errorf("generation %d runs; refused: %+v", s.Runners[0].Generation, s.Runners[0].Refused)
 		}
 		return nil
 	}
@@ -45,8 +45,8 @@ func TestChange_RulesUnderLoad_AppliedInTheProcessWithoutLoss(t *testing.T) {
 			l.runner.Update(l.manifest)
 			l.runner.WaitStatus(eventTimeout, "the change is applied", runs(l.manifest.Generation))
 			after := l.runner.WaitActive("primary", eventTimeout)
-			if !after.Runner.StartTime.Equal(&before.Runner.StartTime) || after.Runner.StopTime != before.Runner.StopTime {
-				t.Errorf("%+v, before: %+v", after.Runner, before.Runner)
+			if !after.Runners[0].StartTime.Equal(&before.Runners[0].StartTime) || after.Runners[0].StopTime != before.Runners[0].StopTime {
+				t.Errorf("%+v, before: %+v", after.Runners[0], before.Runners[0])
 			}
 			mqtttest.StartClient5(t, l.local, "near").Publish(&paho.Publish{Topic: "extra/a", QoS: 1, Payload: []byte("x")})
 			far.Wait("extra/a", 1, eventTimeout)
@@ -73,13 +73,13 @@ func TestChange_RefusedManifest_KeepsThePreviousOneUntilItIsCorrected(t *testing
 	l.manifest.Spec.LocalToRemote = []v1alpha1.Rule{{Filter: "a/#/b"}}
 	l.runner.Update(l.manifest)
 	s := l.runner.WaitStatus(eventTimeout, "the manifest is refused", func(s v1alpha1.MQTTBridgeStatus) error {
-		if r := s.Runner.Refused; r == nil || r.Generation != l.manifest.Generation || !strings.Contains(r.Message, "spec.localToRemote[0].filter") {
+		if r := s.Runners[0].Refused; r == nil || r.Generation != l.manifest.Generation || !strings.Contains(r.Message, "spec.localToRemote[0].filter") {
 			return fmt.Errorf("%+v", r)
 		}
 		return nil
 	})
-	if s.Runner.Generation != first {
-		t.Errorf("generation %d runs, want %d", s.Runner.Generation, first)
+	if s.Runners[0].Generation != first {
+		t.Errorf("generation %d runs, want %d", s.Runners[0].Generation, first)
 	}
 	if n := strings.Count(l.runner.Log(), "the changed manifest is refused"); n != 1 {
 		t.Errorf("the log reports the refusal %d times", n)
@@ -88,8 +88,8 @@ func TestChange_RefusedManifest_KeepsThePreviousOneUntilItIsCorrected(t *testing
 	l.manifest.Spec.LocalToRemote = rules
 	l.runner.Update(l.manifest)
 	s = l.runner.WaitStatus(eventTimeout, "the manifest is applied", runs(l.manifest.Generation))
-	if s.Runner.Refused != nil {
-		t.Errorf("still refused: %+v", s.Runner.Refused)
+	if s.Runners[0].Refused != nil {
+		t.Errorf("still refused: %+v", s.Runners[0].Refused)
 	}
 	l.finish()
 }
@@ -109,8 +109,8 @@ func TestChange_ForAnotherPodTemplate_OnlyRequestsAreApplied(t *testing.T) {
 	l.manifest.Annotations = ofPod("b")
 	l.manifest.Spec.LocalToRemote = []v1alpha1.Rule{{Filter: "elsewhere/#"}}
 	l.prefer("backup-1", false)
-	if s := l.runner.WaitActive("backup-1", eventTimeout); s.Runner.Generation != first || s.Runner.Refused != nil {
-		t.Errorf("%+v", s.Runner)
+	if s := l.runner.WaitActive("backup-1", eventTimeout); s.Runners[0].Generation != first || s.Runners[0].Refused != nil {
+		t.Errorf("%+v", s.Runners[0])
 	}
 	l.finish()
 }

@@ -158,7 +158,7 @@ func TestHost_InvalidAndDuplicateFiles_AreRefusedUntilCorrected(t *testing.T) {
 	s.send("b/1")
 	h.PutText("broken.yaml", "kind: [")
 	f := h.WaitFile("broken.yaml", eventTimeout, "refused", refusedWith("broken.yaml"))
-	if f.Name != "b" || f.Status.Runner.Refused == nil {
+	if f.Name != "b" || f.Status.Runners[0].Refused == nil {
 		t.Errorf("%+v", f)
 	}
 	s.send("b/2") // by the previous manifest

@@ -4,144 +4,133 @@
 package runner
 
 import (
-	"fmt"
-	"slices"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
-	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-const (
-	// pairRate is the rate of each stream of a pairLine, in messages a second.
-	pairRate = 500
-	// pairRepetitions is how often a test repeats an event.
-	pairRepetitions = 5
-)
+// The measurements of two runners are in test/takeovers.
 
-// pairLine are two runners between two brokers, with streams at QoS 1 and 2 in both directions.
-type pairLine struct {
-	t             *testing.T
-	local, remote *mqtttest.Broker
-	pair          *mqtttest.Pair
-	streams       []*pairStream
-	// control is a stream that passes the local broker only.
-	control *pairStream
-	active  int
-	// gaps are the longest gaps of the streams during each event, less the gap of control.
-	gaps []time.Duration
-}
-
-type pairStream struct {
-	name      string
-	publisher *traffic.Publisher
-	collector *traffic.Collector
-}
-
-// newPairLine starts the brokers, the runners and the streams.
-func newPairLine(t *testing.T, linked bool, args ...string) *pairLine {
-	t.Helper()
-	l := &pairLine{t: t}
-	for name, b := range map[string]**mqtttest.Broker{"local": &l.local, "remote": &l.remote} {
-		*b = mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: name, Persistence: true})
-	}
-	l.pair = mqtttest.NewPair(t, downToo(manifest("pair", l.local.URL(), l.remote.URL())), linked, args...)
-	l.pair.Start()
-	for _, qos := range []byte{1, 2} {
-		l.stream("up", qos, l.local, l.remote)
-		l.stream("down", qos, l.remote, l.local)
-	}
-	l.control = l.newStream("control", 1, l.local, l.local)
-	l.flow()
-	return l
-}
-
-func (l *pairLine) stream(direction string, qos byte, from, to *mqtttest.Broker) {
-	l.streams = append(l.streams, l.newStream(direction, qos, from, to))
-}
-
-func (l *pairLine) newStream(direction string, qos byte, from, to *mqtttest.Broker) *pairStream {
-	name := fmt.Sprintf("%s-%d", direction, qos)
-	topic := direction + "/" + name
-	return &pairStream{
-		name:      name,
-		collector: mqtttest.StartCollector(l.t, topic, name, to),
-		publisher: mqtttest.StartPublisher(l.t, from, traffic.PublisherConfig{Topic: topic, Stream: name, QoS: qos, Rate: pairRate, Size: 128}),
-	}
-}
-
-// flow waits until messages of all streams have arrived for half a second.
-func (l *pairLine) flow() {
+// startPair makes two runners serve the bridge of the line, and starts a stream. The first runner is
+// active.
+func (l *line) startPair(server string) *mqtttest.Pair {
 	l.t.Helper()
-	for _, s := range l.streams {
-		must(l.t, s.collector.WaitCount(s.collector.Count()+pairRate/2, 2*eventTimeout))
-	}
+	pair := mqtttest.NewPair(l.t, l.manifest, false)
+	pair.Start()
+	l.runner = pair.Runners[0]
+	l.runner.WaitActive(server, eventTimeout)
+	l.stream(2, 100)
+	return pair
 }
 
-// during brings an event about, waits until messages flow again, and records the longest gap.
-func (l *pairLine) during(event func()) {
-	l.t.Helper()
-	l.flow()
-	from := time.Now()
-	event()
-	l.flow()
-	gap := time.Duration(0)
-	for _, s := range l.streams {
-		gap = max(gap, longestGap(s.collector.Arrivals(), from))
+func TestPair_Standby_SaysSoAndIsReady(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	standby := l.startPair("primary").Runners[1]
+	s, err := standby.Status()
+	must(t, err)
+	ready := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || ready.Reason != v1alpha1.ReasonStandby || s.Local.Active != nil || s.Remote.Active != nil {
+		t.Errorf("the status of the standby is %+v", s)
 	}
-	control := longestGap(l.control.collector.Arrivals(), from)
-	l.t.Logf("gap %s, control %s", gap.Round(time.Millisecond), control.Round(time.Millisecond))
-	l.gaps = append(l.gaps, max(gap-control, 0))
+	if code := standby.Probe("/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz of the standby answers %d", code)
+	}
+	if n := standby.Metrics().Sum("mqttbridge_probes_total"); n < 3 {
+		t.Errorf("the standby has made %v probes, want one of each server", n)
+	}
+	onceEach(t, l.finish())
 }
 
-// longestGap returns the longest time between two arrivals, of those that end after a time.
-func longestGap(arrivals []traffic.Arrival, from time.Time) (longest time.Duration) {
-	for i := 1; i < len(arrivals); i++ {
-		if arrivals[i].Time.After(from) {
-			longest = max(longest, arrivals[i].Time.Sub(arrivals[i-1].Time))
+func TestPair_PrimaryDoesNotAnswer_StandbyBeginsWithTheServerInUse(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.far(0).BlackHole(true)
+	timeouts(l.manifest, 5, 5)
+	pair := l.startPair("backup-1")
+	l.runner.Kill()
+	next := pair.Runners[1]
+	next.WaitActive("backup-1", 2*eventTimeout)
+	// An attempt to connect to the primary would have failed before.
+	for entry := range strings.Lines(next.Log()) {
+		if strings.Contains(entry, `msg="connection failed"`) {
+			t.Errorf("the standby has tried another server first: %s", entry)
 		}
 	}
-	return longest
+	l.flow(50)
+	l.finish()
 }
 
-// judge ends the streams, and fails the test if messages are lost, or arrived twice although once is
-// true, or if the gaps exceed their limits.
-func (l *pairLine) judge(once bool, median, worst time.Duration) {
-	l.t.Helper()
-	for _, s := range l.streams {
-		must(l.t, s.publisher.StopAndDrain(drainTimeout))
+// A client with the bridge's identifier ends its session, as another active runner would. The standby is
+// not active, so that the runner connects again.
+func TestPair_SessionTakenOverByAnotherClient_ConnectsAgain(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	pair := l.startPair("primary")
+	s, err := l.runner.Status()
+	must(t, err)
+	for range 3 {
+		l.primary.HasSession(s.Remote.ClientID)
+		l.flow(50)
 	}
-	for _, s := range l.streams {
-		arrived := s.collector.WaitAll(s.publisher.Ledger(), drainTimeout)
-		r := traffic.Compare(s.publisher.Ledger(), s.collector.Arrivals())
-		l.t.Logf("%s: %s", s.name, r)
-		if arrived != nil || len(r.Lost) > 0 {
-			l.t.Errorf("%s: %d acknowledged messages are lost (%v)", s.name, len(r.Lost), arrived)
+	pair.WaitRoles(0)
+	for i, want := range []float64{1, 0} {
+		if n := pair.Runners[i].Metrics().Sum("mqttbridge_member_activations_total"); n != want {
+			t.Errorf("runner %d became active %v times, want %v", i, n, want)
 		}
-		if once {
-			onceEach(l.t, r)
-		}
 	}
-	slices.Sort(l.gaps)
-	m, w := l.gaps[len(l.gaps)/2], l.gaps[len(l.gaps)-1]
-	l.t.Logf("gap: median %s, worst %s of %d", m.Round(time.Millisecond), w.Round(time.Millisecond), len(l.gaps))
-	if m > median || w > worst {
-		l.t.Errorf("the gap has the median %s and was at worst %s, want at most %s and %s", m, w, median, worst)
-	}
+	l.finish()
 }
 
-func (l *pairLine) runner() *mqtttest.Runner  { return l.pair.Runners[l.active] }
-func (l *pairLine) standby() *mqtttest.Runner { return l.pair.Runners[1-l.active] }
+// Without --peer-timeout, a frozen runner proves nothing. A user can decide.
+func TestPair_ActiveFrozenWithoutTimeout_StandbyTakesOverByHandOnly(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	pair := l.startPair("primary")
+	frozen, standby := pair.Runners[0], pair.Runners[1]
+	frozen.Freeze()
+	time.Sleep(5 * time.Second) // no event can be awaited: the test shows that nothing happens
+	if m, err := standby.Member(); err != nil || m.State != mqtttest.MemberStandby {
+		t.Errorf("the standby is %+v (%v)", m, err)
+	}
+	standby.TakeOver()
+	l.flow(50)
+	frozen.Thaw()
+	pair.WaitRoles(1)
+	l.flow(50)
+	l.finish()
+}
 
-// unchanged fails the test unless the active runner has been active all the time.
-func (l *pairLine) unchanged() {
-	l.t.Helper()
-	l.pair.WaitRoles(l.active)
-	if n := l.standby().Metrics().Sum("mqttbridge_member_activations_total"); n != 0 {
-		l.t.Errorf("the standby was active %v times", n)
+// Otherwise a hand-over would interrupt the bridge.
+func TestPair_StandbyDoesNotReachTheServerInUse_IsNotWarm(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.manifest.Spec.Remote.Primary.Name = "primary"
+	pair := l.startPair("primary")
+	standby := pair.Runners[1]
+	other := l.manifest.DeepCopy()
+	other.Spec.Remote.Primary.URL = "mqtt://127.0.0.1:1" // its host refuses
+	standby.Update(other)
+	standby.WaitMember(func(m mqtttest.Member) bool { return !m.Warm })
+	if code := standby.Probe("/readyz"); code == http.StatusOK {
+		t.Error("the standby is ready")
 	}
-	if n := l.runner().Metrics().Sum("mqttbridge_member_activations_total"); n != 1 {
-		l.t.Errorf("the active runner became active %v times, want 1", n)
+	l.runner.HandOver()
+	l.flow(100)
+	if m, err := l.runner.Member(); err != nil || m.State != mqtttest.MemberActive {
+		t.Errorf("the runner is %+v (%v), want it active", m, err)
 	}
+	l.manifest.Generation = other.Generation
+	standby.Update(l.manifest)
+	pair.WaitRoles(0)
+	l.runner.HandOver()
+	pair.WaitRoles(1)
+	l.flow(50)
+	onceEach(t, l.finish())
 }

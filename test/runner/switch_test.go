@@ -234,7 +234,7 @@ func TestRequestedSwitch_UnknownServer_KeepsPreviousRequestUntilTheServerExists(
 	first := l.requestSwitch("backup-1")
 	l.prefer("nowhere", false)
 	s := l.runner.WaitStatus(eventTimeout, "the manifest is refused", func(s v1alpha1.MQTTBridgeStatus) error {
-		if r := s.Runner.Refused; r == nil || r.Generation != l.manifest.Generation ||
+		if r := s.Runners[0].Refused; r == nil || r.Generation != l.manifest.Generation ||
 			!strings.Contains(r.Message, "no server of this side has this name; set name to one of its servers (primary, backup-1), or remove preferredServer") {
 			return fmt.Errorf("%+v", r)
 		}
@@ -246,8 +246,8 @@ func TestRequestedSwitch_UnknownServer_KeepsPreviousRequestUntilTheServerExists(
 	added := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "new"})
 	l.manifest.Spec.Remote.Backups = append(l.manifest.Spec.Remote.Backups, v1alpha1.Server{Name: "new", URL: added.URL()})
 	l.prefer("new", false)
-	if s := l.runner.WaitActive("new", eventTimeout); s.Runner.Refused != nil || s.Runner.Generation != l.manifest.Generation {
-		t.Errorf("%+v", s.Runner)
+	if s := l.runner.WaitActive("new", eventTimeout); s.Runners[0].Refused != nil || s.Runners[0].Generation != l.manifest.Generation {
+		t.Errorf("%+v", s.Runners[0])
 	}
 }
 

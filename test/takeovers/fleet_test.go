@@ -31,29 +31,36 @@ const (
 	oddDuration = 3 * time.Second
 )
 
-// fleet is a process with many bridges between two brokers. Some of them have streams. One bridge
-// has brokers of its own, and is flooded; the remote broker of another one is frozen.
+// fleet are many bridges between two brokers, in one process or in two runners. Some of them have streams.
 type fleet struct {
 	*world
-	host      *mqtttest.Host
 	all       []*v1alpha1.MQTTBridge
 	near, far *mqtttest.Client5
-	flooded   [2]*mqtttest.Broker // local and remote
-	frozen    *mqtttest.Broker
-	changes   int
+}
+
+// hostFleet is a fleet in one process. One more bridge has brokers of its own, and is flooded; the
+// remote broker of another one is frozen.
+type hostFleet struct {
+	*fleet
+	host    *mqtttest.Host
+	flooded [2]*mqtttest.Broker // local and remote
+	frozen  *mqtttest.Broker
+	changes int
 }
 
 func TestTakeover_OneOfManyBridges_DoesNotAffectTheOthers(t *testing.T) {
-	n := 50
-	if *full {
-		n = *bridges
-	}
-	f := newFleet(t, n)
-	events := []event{
-		{name: fmt.Sprintf("%d bridges in one process: one changed", n), limit: inPlace, act: f.change},
-		{name: fmt.Sprintf("%d bridges in one process: one flooded", n), limit: inPlace, act: f.flood},
-		{name: fmt.Sprintf("%d bridges in one process: the broker of one frozen", n), limit: inPlace, act: f.freeze},
-	}
+	f := newHostFleet(t)
+	n := len(f.all)
+	f.repeat(
+		event{name: fmt.Sprintf("%d bridges in one process: one changed", n), limit: inPlace, act: f.change},
+		event{name: fmt.Sprintf("%d bridges in one process: one flooded", n), limit: inPlace, act: f.flood},
+		event{name: fmt.Sprintf("%d bridges in one process: the broker of one frozen", n), limit: inPlace, act: f.freeze},
+	)
+}
+
+// repeat brings the events about, and checks them and the whole fleet.
+func (f *fleet) repeat(events ...event) {
+	f.Helper()
 	for range times() {
 		for i := range events {
 			f.bringAbout(&events[i])
@@ -63,31 +70,47 @@ func TestTakeover_OneOfManyBridges_DoesNotAffectTheOthers(t *testing.T) {
 	f.judge()
 }
 
-func newFleet(t *testing.T, n int) *fleet {
+// newFleet starts the brokers.
+func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	broker := func(name string) *mqtttest.Broker { return mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: name}) }
-	w := &world{TB: t, scenario: &scenario{}, control: startControl(t), local: broker(localName), remotes: []*mqtttest.Broker{broker("remote-1")}, active: "remote-1"}
-	f := &fleet{
-		world: w, host: mqtttest.NewHost(t), frozen: broker("frozen"),
-		flooded: [2]*mqtttest.Broker{broker("flooded-local"), broker("flooded-remote")},
-		near:    mqtttest.StartClient5(t, w.local, "near"), far: mqtttest.StartClient5(t, w.remotes[0], "far"),
-	}
-	for _, b := range f.flooded { // the other bridges do not share the machine with a flooded broker
-		b.LowerPriority()
-	}
+	w := &world{TB: t, scenario: &scenario{}, control: startControl(t), active: "remote-1"}
+	w.local, w.remotes = w.broker(localName), []*mqtttest.Broker{w.broker(w.active)}
+	f := &fleet{world: w, near: mqtttest.StartClient5(t, w.local, "near"), far: mqtttest.StartClient5(t, w.remotes[0], "far")}
 	f.far.Subscribe("+/" + topicUp + "/few")
 	f.near.Subscribe("+/" + topicDown + "/few")
+	n := 50
+	if *full {
+		n = *bridges
+	}
 	for i := range n {
-		b := bridge(fmt.Sprintf("b%05d", i), both[i%len(both)], w.local, w.remotes[0])
-		f.all = append(f.all, b)
+		f.all = append(f.all, bridge(fmt.Sprintf("b%05d", i), both[i%len(both)], w.local, w.remotes[0]))
+	}
+	return f
+}
+
+func (w *world) broker(name string) *mqtttest.Broker {
+	w.Helper()
+	return mqtttest.StartBroker(w, mqtttest.BrokerOptions{Name: name})
+}
+
+func newHostFleet(t *testing.T) *hostFleet {
+	t.Helper()
+	f := &hostFleet{fleet: newFleet(t), host: mqtttest.NewHost(t)}
+	f.frozen = f.broker("frozen")
+	for i, name := range []string{"flooded-local", "flooded-remote"} {
+		f.flooded[i] = f.broker(name)
+		f.flooded[i].LowerPriority() // the other bridges do not share the machine with a flooded broker
+	}
+	for _, b := range f.all {
 		f.host.Put(b)
 	}
 	f.host.Put(bridge("flooded", v1alpha1.ProtocolVersion5, f.flooded[0], f.flooded[1]))
-	f.host.Put(impatient(bridge("frozen", v1alpha1.ProtocolVersion5, w.local, f.frozen)))
+	f.host.Put(impatient(bridge("frozen", v1alpha1.ProtocolVersion5, f.local, f.frozen)))
 	f.host.Start()
-	f.waitConnected()
+	f.waitConnected(f.host.Runner, len(f.all)+2)
 	f.startSamples()
-	f.observe()
+	// The bridge whose broker is frozen has work, too.
+	mqtttest.StartPublisher(f, f.local, traffic.PublisherConfig{Topic: "frozen/" + topicUp + "/x", Stream: "frozen", QoS: 1, Rate: sampleRate})
 	return f
 }
 
@@ -109,22 +132,13 @@ func impatient(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
 	return b
 }
 
-func (f *fleet) waitConnected() {
+// waitConnected waits until both sides of all bridges are connected.
+func (f *fleet) waitConnected(r *mqtttest.Runner, bridges int) {
 	f.Helper()
 	mqtttest.Eventually(f, 6*eventTimeout, "all bridges are connected", func() error {
-		time.Sleep(settle) // the status of all bridges is large
-		files, err := f.host.Files()
-		if err != nil {
-			return err
-		}
-		up := 0
-		for _, f := range files {
-			if s := f.Status; s != nil && s.Local.Active != nil && s.Remote.Active != nil {
-				up++
-			}
-		}
-		if up < len(files) {
-			return fmt.Errorf("%d of %d", up, len(files))
+		time.Sleep(settle) // the metrics of all bridges are large
+		if n := r.Metrics().Sum("mqttbridge_connected"); n < float64(2*bridges) {
+			return fmt.Errorf("%v of %d sides", n, 2*bridges)
 		}
 		return nil
 	})
@@ -140,12 +154,11 @@ func (f *fleet) startSamples() {
 			f.streams = append(f.streams, f.newStream(line{d, fmt.Sprintf("%s-%d", name, d), topic, topic, byte(1 + i%2), sampleRate}))
 		}
 	}
-	// The bridge whose broker is frozen has work, too.
-	mqtttest.StartPublisher(f, f.local, traffic.PublisherConfig{Topic: "frozen/" + topicUp + "/x", Stream: "frozen", QoS: 1, Rate: sampleRate})
+	f.observe()
 }
 
 // change restarts a bridge that has no streams, by another client identifier.
-func (f *fleet) change(w *world) {
+func (f *hostFleet) change(w *world) {
 	w.Helper()
 	b := f.all[1]
 	f.changes++
@@ -153,15 +166,15 @@ func (f *fleet) change(w *world) {
 	b.Spec.Remote.ClientID = fmt.Sprint("changed-", f.changes)
 	f.host.Put(b)
 	f.host.WaitBridge(b, eventTimeout, "the change is in effect", func(s v1alpha1.MQTTBridgeStatus) error {
-		if s.Runner.Generation != b.Generation || s.Remote.Active == nil {
-			return fmt.Errorf("%+v", s.Runner)
+		if s.Runners[0].Generation != b.Generation || s.Remote.Active == nil {
+			return fmt.Errorf("%+v", s.Runners[0])
 		}
 		return nil
 	})
 }
 
 // flood publishes to one bridge as fast as its local broker accepts the messages.
-func (f *fleet) flood(w *world) {
+func (f *hostFleet) flood(w *world) {
 	w.Helper()
 	f.changes++
 	p := mqtttest.StartPublisher(f, f.flooded[0], traffic.PublisherConfig{Topic: "flooded/" + topicUp + "/x", Stream: fmt.Sprint("flood-", f.changes), QoS: 1})
@@ -172,7 +185,7 @@ func (f *fleet) flood(w *world) {
 }
 
 // freeze freezes the broker of one bridge for some time.
-func (f *fleet) freeze(w *world) {
+func (f *hostFleet) freeze(w *world) {
 	w.Helper()
 	f.frozen.Freeze()
 	time.Sleep(oddDuration)

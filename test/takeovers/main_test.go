@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package takeovers changes a running bridge while messages flow: its rules, settings, servers and
-// logins. It measures the longest time without an arrival at the receiving clients around each
-// event, and counts the messages that were lost or arrived twice. The limits are in
-// docs/failure-modes.md.
+// logins, and the runner that forwards if there are two. It measures the longest time without an arrival
+// at the receiving clients around each event, and counts the messages that were lost or arrived twice.
+// The limits are in docs/failure-modes.md and docs/two-runners.md.
 //
 // The brokers are Mosquitto, and the runner is the program as it is released. Each scenario has
 // streams of numbered messages at QoS 1 and 2 in both directions, 500 messages a second each.
@@ -12,11 +12,10 @@
 // All events are in one table, which is printed at the end if go test shows the output of passing
 // tests: make takeovers. By default each event happens once, with one of the MQTT versions, and the
 // limits are larger, because other tests may use the machine. -full repeats each event with each
-// version, and checks the limits of the page.
+// version, and checks the limits of these pages.
 //
-// A scenario is a list of events after which the next repetition can begin. To add an event, for
-// example for two runners that serve the same bridge, add a scenario to the list in
-// scenarios_test.go.
+// A scenario is a list of events after which the next repetition can begin. To add an event, add a
+// scenario to the list in scenarios_test.go, or, for two runners, in pairs_test.go.
 package takeovers
 
 import (
@@ -46,6 +45,10 @@ const (
 	// hops is the number of times that a message waits for a process: the publisher, two brokers, the
 	// runner and the collector. The machine may delay each of them by the gap of the control stream.
 	hops = 5
+	// inflight is the default of spec.delivery.inflightWindow. A source may send windows times this number
+	// before the runner acknowledges the first one.
+	inflight = 256
+	windows  = 16
 )
 
 func TestMain(m *testing.M) {

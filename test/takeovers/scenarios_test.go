@@ -24,10 +24,16 @@ type event struct {
 	name string
 	// limit is the longest gap. 0 means that the gap is measured and has no limit.
 	limit time.Duration
+	// median is the limit of the median of the gaps. 0 means that it has none but limit.
+	median time.Duration
 	// act brings the event about, and returns when it is over.
 	act func(*world)
+	// after makes the next event possible. It follows the measurement. It may be nil.
+	after func(*world)
 	// mayLose is set if the event leaves a session whose messages no client receives.
 	mayLose bool
+	// mayRepeat is set if the messages in flight may arrive twice.
+	mayRepeat bool
 }
 
 // scenario is a list of events that happen in turn. After the last one, the next repetition can begin.
@@ -40,6 +46,8 @@ type scenario struct {
 	// changing starts streams for the rules of changeRules. With interrupted, the events start and
 	// end the forwarding of these streams, so that their messages do not count.
 	changing, interrupted bool
+	// pair makes two runners serve the bridge. nil means that there is one runner.
+	pair *pairing
 	// prepare changes the first manifest.
 	prepare func(*world)
 	events  []event

@@ -67,7 +67,8 @@ func (w *world) newStream(l line) *stream {
 	return s
 }
 
-// waitFrom waits for a message that arrives after the given time by way of the given remote server.
+// waitFrom waits for a message that was published after the given time and arrives by way of the given
+// remote server. Earlier messages have arrived by then.
 func (s *stream) waitFrom(remote string, after time.Time) error {
 	for _, p := range s.parts {
 		from := remote
@@ -77,7 +78,7 @@ func (s *stream) waitFrom(remote string, after time.Time) error {
 			}
 			from = localName
 		}
-		if _, err := p.collector.WaitFrom(from, after, eventTimeout); err != nil {
+		if err := p.collector.WaitSent(from, after, drainTimeout); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"testing"
 	"text/tabwriter"
 	"time"
 )
@@ -40,29 +41,68 @@ func (t *table) print(out io.Writer) {
 		}
 		_, _ = fmt.Fprintln(w)
 	}
-	write("EVENT", "REPETITIONS", "LIMIT MS", "MEDIAN GAP MS", "WORST GAP MS", "CONTROL MS", "LOST OUT / IN", "TWICE OUT / IN")
+	write("EVENT", "REPETITIONS", "LIMIT MS (MEDIAN / WORST)", "MEDIAN GAP MS", "WORST GAP MS", "CONTROL MS", "LOST OUT / IN", "TWICE OUT / IN")
 	for _, name := range t.names() {
-		var gaps, control []time.Duration
+		var control []time.Duration
 		var lost, repeated counts
-		limit := "-"
-		for _, r := range t.results {
-			if r.name != name {
-				continue
-			}
-			gaps, control = append(gaps, r.gap), append(control, r.control)
+		all := t.of(name)
+		for _, r := range all {
+			control = append(control, r.control)
 			for d := range lost {
 				lost[d] += r.lost[d]
 				repeated[d] += r.repeated[d]
 			}
-			if r.limit > 0 {
-				limit = fmt.Sprint(r.limit.Milliseconds())
-			}
 		}
-		slices.Sort(gaps)
-		write(name, len(gaps), limit, milliseconds(gaps[len(gaps)/2]), milliseconds(slices.Max(gaps)), milliseconds(slices.Max(control)), lost, repeated)
+		gaps := sorted(all, func(r result) time.Duration { return r.gap })
+		write(name, len(gaps), all[0].limits(), milliseconds(middle(gaps)), milliseconds(slices.Max(gaps)), milliseconds(slices.Max(control)), lost, repeated)
 	}
 	_ = w.Flush() // to standard output
 }
+
+// limits returns the limits of the median, if there is one, and of the worst gap, in milliseconds.
+func (e *event) limits() string {
+	switch {
+	case e.limit == 0:
+		return "-"
+	case e.median == 0:
+		return fmt.Sprint(e.limit.Milliseconds())
+	}
+	return fmt.Sprintf("%d / %d", e.median.Milliseconds(), e.limit.Milliseconds())
+}
+
+// checkMedians checks the medians of the gaps, less the delays of the machine itself.
+func (t *table) checkMedians(tb testing.TB) {
+	tb.Helper()
+	for _, name := range t.names() {
+		all := t.of(name)
+		limit := tolerated(all[0].median)
+		gap := middle(sorted(all, func(r result) time.Duration { return r.gap - r.delay() }))
+		if limit > 0 && gap > limit {
+			tb.Errorf("%s: the median gap is %s without the delays of the machine, want at most %s", name, gap, limit)
+		}
+	}
+}
+
+// of returns the results of an event.
+func (t *table) of(name string) (out []result) {
+	for _, r := range t.results {
+		if r.name == name {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func sorted(all []result, value func(result) time.Duration) []time.Duration {
+	out := make([]time.Duration, len(all))
+	for i, r := range all {
+		out[i] = value(r)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func middle(sorted []time.Duration) time.Duration { return sorted[len(sorted)/2] }
 
 // names returns the names of the events in the order of the suite.
 func (t *table) names() []string {

@@ -5,6 +5,7 @@ package takeovers
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -14,8 +15,9 @@ import (
 
 func TestTakeover_EachEvent_HasBoundedGapAndLosesNothing(t *testing.T) {
 	control := startControl(t)
-	for i := range scenarios {
-		s := &scenarios[i]
+	all := slices.Concat(scenarios, pairScenarios)
+	for i := range all {
+		s := &all[i]
 		for _, version := range versions(i) {
 			t.Run(fmt.Sprintf("%s/MQTT %s", s.name, version), func(t *testing.T) {
 				w := newWorld(t, s, version, control)
@@ -28,6 +30,7 @@ func TestTakeover_EachEvent_HasBoundedGapAndLosesNothing(t *testing.T) {
 			})
 		}
 	}
+	results.checkMedians(t)
 }
 
 var both = []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5}

@@ -37,7 +37,12 @@ type world struct {
 	local    *mqtttest.Broker
 	remotes  []*mqtttest.Broker
 	manifest *v1alpha1.MQTTBridge
-	runner   *mqtttest.Runner
+	// runner is the active runner.
+	runner *mqtttest.Runner
+	// pair are both runners. It is nil if there is one.
+	pair *mqtttest.Pair
+	// recorders are in front of the local broker and the first remote broker, for each runner of a pair.
+	recorders map[*mqtttest.Runner][]*mqtttest.Recorder
 	// active is the name of the remote server that the bridge uses.
 	active string
 	// names is the number of logins and client identifiers that the scenario has used.
@@ -48,12 +53,15 @@ type world struct {
 	// changes, and must lose nothing.
 	changing []*stream
 	windows  []window
+	// measured is the longest gap that the present event has measured besides the streams.
+	measured time.Duration
 }
 
 // window is the period of one repetition of an event.
 type window struct {
 	*event
 	from, to time.Time
+	measured time.Duration
 }
 
 // newWorld starts the brokers of a scenario.
@@ -70,14 +78,23 @@ func newWorld(t testing.TB, s *scenario, version v1alpha1.ProtocolVersion, contr
 	if s.prepare != nil {
 		s.prepare(w)
 	}
-	w.runner = mqtttest.NewRunner(w, w.manifest)
-	if s.users != nil {
-		w.setLogin(0)
-	}
-	w.runner.Start()
+	w.startRunners()
 	w.runner.WaitActive(w.active, eventTimeout)
 	w.startStreams(s)
 	return w
+}
+
+func (w *world) startRunners() {
+	w.Helper()
+	if w.scenario.pair != nil {
+		w.startPair()
+		return
+	}
+	w.runner = mqtttest.NewRunner(w, w.manifest)
+	if w.scenario.users != nil {
+		w.setLogin(0)
+	}
+	w.runner.Start()
 }
 
 // manifest returns a bridge with a rule in each direction.
@@ -125,15 +142,25 @@ func (w *world) observe() {
 	}
 }
 
-// update changes the manifest, and waits until the runner reports its generation.
+// update changes the manifest, and waits until each runner reports its generation.
 func (w *world) update(change func(*v1alpha1.MQTTBridgeSpec)) {
 	w.Helper()
 	change(&w.manifest.Spec)
-	w.runner.Update(w.manifest)
+	if w.pair == nil {
+		w.runner.Update(w.manifest)
+	} else {
+		w.pair.Update(w.manifest)
+		w.waitGeneration(w.standby())
+	}
+	w.waitGeneration(w.runner)
+}
+
+func (w *world) waitGeneration(r *mqtttest.Runner) {
+	w.Helper()
 	want := w.manifest.Generation
-	w.runner.WaitStatus(eventTimeout, "the change is in effect", func(s v1alpha1.MQTTBridgeStatus) error {
-		if s.Runner.Generation != want {
-			return fmt.Errorf("generation %d is in effect, not %d; refused: %+v", s.Runner.Generation, want, s.Runner.Refused)
+	r.WaitStatus(eventTimeout, "the change is in effect", func(s v1alpha1.MQTTBridgeStatus) error {
+		if s.Runners[0].Generation != want {
+			return fmt.Errorf("generation %d is in effect, not %d; refused: %+v", s.Runners[0].Generation, want, s.Runners[0].Refused)
 		}
 		return nil
 	})
@@ -145,5 +172,9 @@ func (w *world) bringAbout(e *event) {
 	from := time.Now()
 	e.act(w)
 	w.observe()
-	w.windows = append(w.windows, window{e, from, time.Now()})
+	w.windows = append(w.windows, window{e, from, time.Now(), w.measured})
+	w.measured = 0
+	if e.after != nil {
+		e.after(w)
+	}
 }

@@ -190,6 +190,19 @@ func (c *Collector) WaitFrom(server string, after time.Time, timeout time.Durati
 	return found, err
 }
 
+// WaitSent waits for a message from the given server that was published after the given time. It then
+// has no backlog of earlier messages.
+func (c *Collector) WaitSent(server string, after time.Time, timeout time.Duration) error {
+	return c.wait(timeout, func() (bool, string) {
+		for i := len(c.arrivals) - 1; i >= 0 && c.arrivals[i].Time.After(after); i-- {
+			if a := &c.arrivals[i]; a.Server == server && a.Sent.After(after) {
+				return true, ""
+			}
+		}
+		return false, "no new message arrived from " + server
+	})
+}
+
 // WaitAll waits until all acknowledged messages have arrived.
 func (c *Collector) WaitAll(l Ledger, timeout time.Duration) error {
 	return c.wait(timeout, func() (bool, string) {

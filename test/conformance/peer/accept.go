@@ -21,11 +21,7 @@ func (c *conn) acceptLocked() {
 	}
 	sess := s.sessions[client.ClientID]
 	if sess != nil && sess.conn != nil { // [MQTT-3.1.4-3]
-		sess.conn.noteLocked("another connection takes over the session")
-		if sess.conn.version == V5 {
-			sess.conn.w.push(operation{data: encodeDisconnect(0x8E)})
-		}
-		sess.conn.closeLocked(false)
+		sess.conn.overtakeLocked()
 		sess = s.sessions[client.ClientID] // the session may have ended with its connection
 	}
 	if sess != nil && (client.CleanStart || c.plan.DropSession || s.expiredLocked(sess)) {
@@ -39,11 +35,14 @@ func (c *conn) acceptLocked() {
 		}
 	}
 	c.present = sess != nil
+	if s.cfg.Pair {
+		s.process++
+	}
 	if sess == nil {
 		sess = newSession(client.ClientID, s.process)
 		s.sessions[client.ClientID] = sess
 	} else {
-		sess.resume(s.process, usedOther)
+		sess.resume(s.process, usedOther || s.cfg.AnyProcess)
 	}
 	c.attachLocked(sess)
 	s.cfg.App.Connected(s, client, &c.plan.Limits, c.present)

@@ -26,10 +26,13 @@ type conn struct {
 	history []string
 	repeats int  // number of consecutive PUBREL and PUBCOMP lines at the end of the history
 	closed  bool // the server handles no further packets
-	muted   bool // answers are dropped
+	// overtaken is set if another connection has taken the session over, and packets are recorded.
+	overtaken bool
+	muted     bool // answers are dropped
 
 	version      byte
 	connect      *Connect
+	connected    time.Time // time of the CONNECT
 	number       int
 	present      bool
 	plan         Plan
@@ -110,7 +113,10 @@ func (c *conn) handle(p *Packet, err error) (silence time.Duration, goOn bool) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if c.closed {
-		return 0, false
+		if c.overtaken && err == nil {
+			c.recordLocked(p)
+		}
+		return 0, c.overtaken && err == nil
 	}
 	var broken malformed
 	switch {
@@ -132,12 +138,19 @@ func (c *conn) handle(p *Packet, err error) (silence time.Duration, goOn bool) {
 	if p.Type == CONNECT && c.connect == nil {
 		c.beginLocked(p)
 	}
+	c.recordLocked(p)
 	return c.processLocked(p)
+}
+
+func (c *conn) recordLocked(p *Packet) {
+	if c.s.cfg.Record != nil && c.connect != nil {
+		c.s.cfg.Record(Record{At: time.Now(), Connected: c.connected, Connect: c.connect, Packet: p, Overtaken: c.overtaken})
+	}
 }
 
 // beginLocked sets the identity and the plan of a connection from its CONNECT.
 func (c *conn) beginLocked(p *Packet) {
-	c.connect, c.version = p.Connect, p.Connect.Version
+	c.connect, c.version, c.connected = p.Connect, p.Connect.Version, time.Now()
 	c.s.counts[c.connect.ClientID]++
 	c.number = c.s.counts[c.connect.ClientID]
 	if c.s.cfg.Plan != nil {
@@ -272,9 +285,27 @@ func (c *conn) closeLocked(reset bool) {
 	c.detachLocked()
 }
 
+// overtakeLocked ends the connection, because another one takes its session over [MQTT-3.1.4-3].
+func (c *conn) overtakeLocked() {
+	c.noteLocked("another connection takes over the session")
+	if c.version == V5 {
+		c.w.push(operation{data: encodeDisconnect(0x8E)})
+	}
+	if c.s.cfg.Record == nil {
+		c.closeLocked(false)
+		return
+	}
+	c.closed, c.overtaken = true, true
+	c.w.push(operation{closeWrite: true})
+	c.detachLocked()
+}
+
 // end is called when the connection is no longer read.
 func (c *conn) end() {
 	c.s.mu.Lock()
+	if c.overtaken {
+		c.w.end(false)
+	}
 	c.closeLocked(false)
 	c.s.mu.Unlock()
 	<-c.w.done

@@ -69,6 +69,7 @@ type Connect struct {
 	Version        byte
 	Bridge         bool // the bridge flag is set
 	ClientID       string
+	Username       string
 	CleanStart     bool
 	KeepAlive      uint16
 	SessionExpiry  uint32
@@ -266,7 +267,7 @@ func (p *Packet) decodeConnect(c *cursor) {
 		c.binary()
 	}
 	if flags&0x80 != 0 {
-		c.text()
+		p.Connect.Username = c.text()
 	}
 	if flags&0x40 != 0 {
 		c.binary()

@@ -175,7 +175,7 @@ func (c *conn) mayPublishQoS2Locked() bool {
 		c.violationLocked("PUBLISH with QoS 2 while the session holds %d identifiers of an earlier process, such as %d: they must be released first", n, anyOf(sess.stale))
 		return false
 	}
-	if n := len(c.releasing); sess.newProcess && n > 0 {
+	if n := len(c.releasing); sess.newProcess && !c.s.severalProcesses() && n > 0 {
 		c.violationLocked("PUBLISH with QoS 2 while %d PUBRELs of unknown identifiers are unanswered", n)
 		return false
 	}
@@ -273,10 +273,13 @@ func (c *conn) releaseLocked(p *Packet) {
 	c.pubcompForLocked(p.ID, 0, stale)
 }
 
+// severalProcesses reports whether a process may know which packet identifiers an earlier one has used.
+func (s *Server) severalProcesses() bool { return s.cfg.Pair || s.cfg.AnyProcess }
+
 // releaseUnknownLocked answers a PUBREL of an identifier that the session does not hold. A client that
 // has lost its state, or that has not read the PUBCOMP, may send it.
 func (c *conn) releaseUnknownLocked(p *Packet) {
-	lost := c.sess.releaseDue && c.present && !c.sawQoS2
+	lost := c.present && (c.sess.releaseDue && !c.sawQoS2 || c.s.severalProcesses())
 	if !lost && !c.sess.released[p.ID] {
 		c.violationLocked("PUBREL %d without a PUBREC [MQTT-4.3.3-5]", p.ID)
 		return

@@ -59,10 +59,24 @@ type Config struct {
 	// connection that created it. The client cannot distinguish whether a session that it resumes
 	// later is this one.
 	KeepUnseenSessions bool
-	App                App
+	// Pair makes each connection one of a new process, which may know the packet identifiers that the
+	// earlier process has used: it may release others while it publishes QoS 2 messages.
+	Pair bool
+	App  App
 	// Plan returns the plan of a client's nth connection; n starts at 1. If Plan is nil,
 	// connections have the zero plan.
 	Plan func(n int, c *Connect) Plan
+	// AnyProcess permits that each connection is of a process that does not know the state of the
+	// previous connection, and may release identifiers as with Pair. Otherwise all connections are of one
+	// process until [Server.ProcessEnded].
+	AnyProcess bool
+
+	// Record is called for each packet of a client that has sent CONNECT, in the order in which the
+	// server reads them, with the server's lock held. If it is set, a connection whose session was
+	// taken over ends in one direction only, and Record is also called for the packets that the client
+	// still sends. The server does not process these.
+	Record func(Record)
+
 	// Report is called for each violation. It must not call the server.
 	Report func(Violation)
 }
@@ -75,6 +89,17 @@ type Violation struct {
 
 func (v Violation) String() string {
 	return fmt.Sprintf("%s: %s\n    %s", v.Server, v.Text, strings.Join(v.History, "\n    "))
+}
+
+// Record is a packet that a client has sent.
+type Record struct {
+	At time.Time
+	// Connected is the time of the CONNECT of the connection.
+	Connected time.Time
+	Connect   *Connect
+	Packet    *Packet
+	// Overtaken is true if the session of the connection was taken over before.
+	Overtaken bool
 }
 
 // Server is an MQTT server.

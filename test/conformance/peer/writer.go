@@ -14,8 +14,10 @@ type operation struct {
 	data   []byte
 	delay  time.Duration
 	before func() // called immediately before the write
-	close  bool
-	reset  bool
+	// closeWrite ends the outgoing direction after the write.
+	closeWrite bool
+	close      bool
+	reset      bool
 }
 
 // writer writes to a connection in its own goroutine, so that a client that does not read does not
@@ -102,6 +104,9 @@ func (w *writer) run() {
 		}
 		if op.before != nil {
 			op.before()
+		}
+		if op.closeWrite {
+			_ = w.tcp.CloseWrite() // an error ends the reader, too
 		}
 		if failed || len(op.data) == 0 {
 			continue

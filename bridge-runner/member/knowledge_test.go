@@ -1,0 +1,78 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/role"
+)
+
+// known returns the knowledge of a member about a bridge, after all earlier inputs.
+func (x *machine) known(bridge string) *peer.Knowledge {
+	done := make(chan bool)
+	x.post(func() { close(done) })
+	<-done
+	return x.Knowledge(bridge)
+}
+
+// conn returns the connection to the other member, or nil.
+func (x *machine) conn() *peer.Conn {
+	out := make(chan *peer.Conn)
+	x.post(func() {
+		var conn *peer.Conn
+		for _, c := range x.conns {
+			conn = c.Conn
+		}
+		out <- conn
+	})
+	return <-out
+}
+
+// A member that was active before must not replace the knowledge of its successor by older facts, such as
+// a server that has failed since.
+func TestKnowledge_MemberWasActiveBefore_IsNotSentOnTheNextConnection(t *testing.T) {
+	a, b := runBoth(t)
+	a.SetKnowledge(&peer.Knowledge{Bridge: "x", Sides: map[string]peer.SideKnowledge{"remote": {Active: "old"}}})
+	a.HandOver()
+	a.want("drain", "deactivate")
+	b.want("activate HandedOver")
+	a.waitStatus(func(s Status) bool { return s.Peer.State == role.Active })
+	b.mu.Lock()
+	clear(b.knowledge)
+	b.mu.Unlock()
+	old := b.conn()
+	old.Close()
+	for end := time.Now().Add(timeout); b.conn() == nil || b.conn() == old; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the members do not connect again")
+		}
+	}
+	// The state of a is newer than the messages at the beginning of the connection.
+	b.HandOver()
+	b.want("drain", "deactivate")
+	b.waitStatus(func(s Status) bool { return s.Peer.State == role.Active })
+	if k := b.known("x"); k != nil {
+		t.Errorf("the member that was active before has sent %+v", k)
+	}
+}
+
+func TestKnowledge_ReceivedByTheActiveMember_IsIgnored(t *testing.T) {
+	a, b := runBoth(t)
+	for _, x := range []*machine{a, b} {
+		x.post(func() {
+			for _, c := range x.conns {
+				x.receive(c.Conn, &peer.Knowledge{Bridge: "y"})
+			}
+		})
+	}
+	if a.known("y") != nil {
+		t.Error("the active member has accepted the knowledge of its standby")
+	}
+	if b.known("y") == nil {
+		t.Error("the standby has ignored the knowledge of the active member")
+	}
+}

@@ -1,0 +1,141 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import "math"
+
+// Blocks is a set of blocks of 128 low packet identifiers each: bit 0 is the block of the identifiers
+// 1 to 128. It is a part of the protocol between two runners. 0 means that the blocks are unknown.
+type Blocks uint32
+
+const (
+	blockSize  = 128
+	blockCount = maxLowID / blockSize
+	allBlocks  = Blocks(math.MaxUint32)
+)
+
+func blockOf(id uint16) int { return int(id-1) / blockSize }
+
+// has reports whether the set has the block of a low identifier. The identifiers behind the last low one
+// are the first ones.
+func (b Blocks) has(id int) bool { return b>>((id-1)/blockSize%blockCount)&1 != 0 }
+
+// add adds the block of an identifier, which is counted as in has.
+func (b *Blocks) add(id int) { *b |= 1 << ((id - 1) / blockSize % blockCount) }
+
+// qos2Blocks knows the blocks of the QoS 2 messages in flight. If another process may continue the session
+// at any time, it learns them, so that it need not release all identifiers before its first message. A
+// message uses an identifier only after the other process has learned its block.
+type qos2Blocks struct {
+	// inFlight is the number of QoS 2 messages in flight in each block.
+	inFlight [blockCount]uint16
+	// request asks for a call of OfferQoS2Blocks. It is nil if there is no other process. The fields
+	// below are valid if it is not nil.
+	request func()
+	// requested is true from the call of request until OfferQoS2Blocks.
+	requested bool
+	// wanted is the identifier that a message could not use. It is 0 if there is none.
+	wanted uint16
+	// shared are the blocks that the other process knows. If it is 0, the other process suspects all.
+	shared Blocks
+	// usable are the blocks that messages may use. They are all blocks while shared is 0.
+	usable Blocks
+}
+
+func (b *qos2Blocks) reset() {
+	*b = qos2Blocks{request: b.request, usable: allBlocks}
+}
+
+// mayUse reports whether a QoS 2 message may use an identifier now.
+func (b *qos2Blocks) mayUse(id uint16) bool {
+	if b.request == nil || id > maxLowID || b.usable.has(int(id)) {
+		return true
+	}
+	b.wanted = id
+	b.ask()
+	return false
+}
+
+func (b *qos2Blocks) ask() {
+	if b.request != nil && !b.requested {
+		b.requested = true
+		b.request()
+	}
+}
+
+// add counts a QoS 2 message. It asks for more blocks before the messages reach the end of the shared
+// ones: by half a block, and by more if many are in flight.
+func (b *qos2Blocks) add(id uint16, inFlight int) {
+	b.inFlight[blockOf(id)]++
+	if !b.shared.has(int(id) + blockSize/2 + inFlight) {
+		b.ask()
+	}
+}
+
+// offer returns the blocks of the messages in flight, and of the next ones. Until they are shared, messages
+// use only blocks that the other process suspects before and after.
+func (b *qos2Blocks) offer(last uint16, inFlight int) (blocks Blocks) {
+	for i, n := range b.inFlight {
+		if n > 0 {
+			blocks.add(i*blockSize + 1)
+		}
+	}
+	for ahead := 0; ahead <= min(2*blockSize+4*inFlight, maxLowID-blockSize); ahead += blockSize {
+		blocks.add(int(last) + 1 + ahead)
+	}
+	if b.wanted > 0 {
+		blocks.add(int(b.wanted))
+		b.wanted = 0
+	}
+	b.usable &= blocks
+	return blocks
+}
+
+// OnQoS2BlocksRequest makes the session call fn when OfferQoS2Blocks is due. From then on, its QoS 2 messages
+// use only shared blocks. fn must not wait, and must not call the session: its lock is held.
+func (s *Session) OnQoS2BlocksRequest(fn func()) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	b := &s.state.out.blocks
+	b.request = fn
+	b.shared, b.usable, b.requested = 0, allBlocks, false
+}
+
+// OfferQoS2Blocks returns the blocks of all QoS 2 messages that the server may hold, and of the next
+// messages. It returns 0 if they are unknown. The caller sends them to the other process, and then calls
+// ShareQoS2Blocks.
+func (s *Session) OfferQoS2Blocks() Blocks {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	out := &s.state.out
+	out.blocks.requested = false
+	if out.stale.blocksQoS2() || out.trialsInFlight() {
+		return 0
+	}
+	return out.blocks.offer(out.lastLowID, out.qos2InFlight)
+}
+
+// ShareQoS2Blocks records that the other process knows these blocks. The caller then calls Wake, without
+// locks.
+func (s *Session) ShareQoS2Blocks(blocks Blocks) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	b := &s.state.out.blocks
+	b.shared, b.usable = blocks, blocks
+	if blocks == 0 {
+		b.usable = allBlocks
+	}
+}
+
+// Wake calls the handler's Ready if Publish has returned Full since the last call, and flushes.
+func (s *Session) Wake() { s.notifyWritable() }
+
+// AssumeQoS2Blocks makes a new State trust that the server holds QoS 2 messages of the earlier process in
+// these blocks only, see OfferQoS2Blocks. It is called before the first connection. If the server holds
+// another one, that message is processed after newer messages, and no message is lost.
+func (s *State) AssumeQoS2Blocks(blocks Blocks) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.suspected = blocks
+}

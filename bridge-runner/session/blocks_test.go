@@ -1,0 +1,254 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	v5 "github.com/eclipse/paho.golang/packets"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
+)
+
+// ids returns the identifiers from first to last.
+func ids(first, last uint16) (all []uint16) {
+	for id := first; id <= last; id++ {
+		all = append(all, id)
+	}
+	return all
+}
+
+// The earlier process had messages in one block. A message waits for the identifiers of this block, and no
+// message uses another one before the server has released it.
+func TestStaleQoS2_BlocksKnown_OthersReleasedWhileMessagesFlow(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.State.AssumeQoS2Blocks(1 << 31) // the last block, so that the next identifiers are the first ones
+		last := ids(maxLowID-blockSize+1, maxLowID)
+		l := p.resume()
+		first := message(2, "first")
+		l.wantResult(Full, first)
+		l.s.flusher.Flush()
+		l.c.Want(pubrels(last)...)
+		l.sendPubcomps(last)
+		l.publishWhenReady(first)
+		l.c.Want(pubrels(ids(1, laterAtOnce))...) // written at the last PUBCOMP, before Ready
+		l.c.Want("PUBLISH 3969 qos2 t=first")
+		l.c.Send(script.Ack(v5.PUBREC, last[0], 0))
+		l.c.Want("PUBREL 3969")
+		l.c.Send(script.Ack(v5.PUBCOMP, last[0], 0))
+		l.want("acknowledged first")
+		l.sendPubcomps(ids(1, laterAtOnce))
+		trials := ids(minTrialID, maxTrialID) // they are above the latest identifier
+		l.c.Want(pubrels(trials)...)
+		l.sendPubcomps(trials)
+		for from := uint16(laterAtOnce + 1); from <= maxLowID-blockSize; from += laterAtOnce {
+			next := ids(from, from+laterAtOnce-1)
+			l.c.Want(pubrels(next)...)
+			l.sendPubcomps(next)
+		}
+		l.sync()
+		if !p.cfg.State.IsClean() {
+			t.Error("identifiers are left")
+		}
+	})
+}
+
+// While the server has not released the next identifiers, messages wait, because it may hold a message
+// under them.
+func TestStaleQoS2_BlocksKnownAndUsedUp_MessagesWaitForTheNextIdentifiers(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.Window = 1000
+		p.cfg.State.AssumeQoS2Blocks(1)
+		l := p.resume()
+		m := message(2, "x")
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		l.c.Want(pubrels(ids(1, blockSize))...)
+		l.sendPubcomps(ids(1, blockSize))
+		l.publishWhenReady(m)
+		l.c.Want(pubrels(ids(blockSize+1, blockSize+laterAtOnce))...)
+		for range blockSize - 1 {
+			l.publish(message(2, "x"))
+		}
+		for range blockSize {
+			l.c.Next()
+		}
+		next := message(2, "next")
+		l.wantResult(Full, next)
+		l.sendPubcomps(ids(blockSize+1, blockSize+laterAtOnce))
+		l.c.Want(pubrels(ids(blockSize+laterAtOnce+1, blockSize+2*laterAtOnce))...)
+		l.publish(next)
+		l.c.Want("PUBLISH 129 qos2 t=next")
+	})
+}
+
+// A connection that ends before the identifiers are released changes nothing.
+func TestStaleQoS2_BlocksKnownAndConnectionLost_TheRestIsReleasedOnTheNext(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.State.AssumeQoS2Blocks(1)
+		l := p.resume()
+		m := message(2, "x")
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		l.c.Want(pubrels(ids(1, blockSize))...)
+		l.sendPubcomps(ids(1, blockSize)[:blockSize-1])
+		l.sync()
+		l.cut()
+		l = p.resume()
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		l.c.Want("PUBREL 128")
+		l.sendPubcomps([]uint16{blockSize})
+		l.publishWhenReady(m)
+		l.c.Want(pubrels(ids(blockSize+1, blockSize+laterAtOnce))...)
+		l.cut()
+		l = p.resume()
+		l.publish(m)
+		l.c.Want("PUBLISH 1 qos2 dup t=x")
+		l.publish(message(2, "y"))
+		l.c.Want(pubrels(ids(blockSize+1, blockSize+laterAtOnce))...)
+		l.c.Want("PUBLISH 2 qos2 t=y")
+	})
+}
+
+// Whatever happens to messages, and however late the other process learns the blocks, it suspects the blocks of all
+// messages in flight.
+func TestQoS2Blocks_RandomMessages_TheOtherProcessSuspectsAll(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var o outgoingState
+	b := &o.blocks
+	requests, used, waited := 0, 0, 0
+	b.request, b.usable = func() { requests++ }, allBlocks
+	known := Blocks(0)
+	var inFlight []*Outgoing
+	for range 50000 {
+		switch n := random.IntN(100); {
+		case n < 51 && len(inFlight) < 300:
+			m := &Outgoing{qos: byte(1 + random.IntN(2))}
+			if id := o.nextID(m.qos); id > 0 {
+				o.add(m, id)
+				used++
+				inFlight = append(inFlight, m)
+			} else if b.requested {
+				waited++
+			}
+		case n < 95 && len(inFlight) > 0:
+			i := random.IntN(min(len(inFlight), 10))
+			o.remove(inFlight[i])
+			inFlight = slices.Delete(inFlight, i, i+1)
+		case b.requested && random.IntN(20) == 0: // some 400 steps later
+			b.requested = false
+			offered := b.offer(o.lastLowID, o.qos2InFlight)
+			if id := o.nextID(2); id > 0 && random.IntN(2) == 0 { // before the other process learns them
+				m := &Outgoing{qos: 2}
+				o.add(m, id)
+				inFlight = append(inFlight, m)
+			}
+			known = offered
+			b.shared, b.usable = offered, offered
+		}
+		for _, m := range inFlight {
+			if m.qos == 2 && m.id <= maxLowID && known != 0 && !known.has(int(m.id)) {
+				t.Fatalf("the other process does not suspect the block of the identifier %d: %b", m.id, known)
+			}
+		}
+		if o.qos2InFlight == 0 && b.inFlight != [blockCount]uint16{} {
+			t.Fatal("messages are counted that are not in flight")
+		}
+	}
+	if requests == 0 || requests > used/(blockSize/4) {
+		t.Errorf("%d requests for %d messages", requests, used)
+	}
+	if waited == 0 {
+		t.Error("no message has waited, so that the test shows little")
+	}
+}
+
+func TestQoS2Blocks_StaleIdentifiers_AreUnknown(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		l := p.new()
+		m := message(2, "x")
+		l.publish(m)
+		l.c.Want("PUBLISH 1 qos2 t=x")
+		if got := l.s.OfferQoS2Blocks(); got != 0b111 {
+			t.Errorf("the blocks are %b", got)
+		}
+		l.cut()
+		p.cfg.State.Forget(m)
+		if got := l.s.OfferQoS2Blocks(); got != 0 {
+			t.Errorf("the blocks are %b while an identifier is stale", got)
+		}
+	})
+}
+
+// A message waits until the other process knows the block of its identifier.
+func TestQoS2Blocks_NotShared_MessageWaits(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.Window = 1000
+		l := p.new()
+		requested := make(chan bool, 10)
+		l.s.OnQoS2BlocksRequest(func() { requested <- true })
+		shared := l.s.OfferQoS2Blocks()
+		l.s.ShareQoS2Blocks(shared)
+		n := 0
+		m := message(2, "x")
+		for ; l.s.Publish(m, time.Now()) == Sent; m = message(2, "x") {
+			n++
+		}
+		if !shared.has(n) || shared.has(n+1) {
+			t.Errorf("%d messages are sent in the blocks %b", n, shared)
+		}
+		<-requested
+		l.s.ShareQoS2Blocks(l.s.OfferQoS2Blocks())
+		go l.s.Wake()
+		l.publishWhenReady(m)
+	})
+}
+
+// A server needs much time for 4,000 identifiers. With the blocks of the earlier process, the first message
+// need not wait for it.
+func TestStaleQoS2_RealServer_BlocksMakeTheFirstMessageFaster(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		r := newRealServer(t, "server")
+		wanted := at1("none")
+		resumed := func(blocks Blocks) (first time.Duration, used Blocks) {
+			r.state = NewState()
+			r.state.AssumeQoS2Blocks(blocks)
+			l := r.open(p.cfg, wanted)
+			began := time.Now()
+			m := message(2, "x")
+			if l.s.Publish(m, began) != Sent {
+				l.s.flusher.Flush()
+				l.publishWhenReady(m)
+			}
+			l.s.flusher.Flush()
+			l.want("acknowledged x")
+			first, used = time.Since(began), l.s.OfferQoS2Blocks()
+			_ = l.s.conn.Close() // as if the process were killed
+			<-l.s.Done()
+			return first, used
+		}
+		_, used := resumed(0) // the session is new
+		if used == 0 {
+			t.Fatal("the first process announces no blocks")
+		}
+		const times = 5
+		var known, unknown []time.Duration
+		for range times {
+			first, _ := resumed(used)
+			known = append(known, first)
+			first, _ = resumed(0)
+			unknown = append(unknown, first)
+		}
+		slices.Sort(known)
+		slices.Sort(unknown)
+		t.Logf("the first message needs %s, and %s if the blocks are unknown (medians)", known[times/2], unknown[times/2])
+		if known[0] > unknown[0]/2 {
+			t.Errorf("the first message needs %s, and %s if the blocks are unknown (lowest values)", known[0], unknown[0])
+		}
+	})
+}

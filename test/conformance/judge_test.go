@@ -1,0 +1,89 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package conformance
+
+import (
+	"testing"
+	"time"
+)
+
+// TestJudge_Histories_FindsViolations checks the judge itself, with the times in seconds.
+func TestJudge_Histories_FindsViolations(t *testing.T) {
+	at := func(s float64) time.Time { return time.Unix(1000, 0).Add(time.Duration(s * float64(time.Second))) }
+	connect := func(s float64, server, user string) act {
+		return act{at: at(s), server: server, user: user, connected: at(s), connect: true}
+	}
+	publish := func(s, connected float64, server, user string) act {
+		return act{at: at(s), server: server, user: user, connected: at(connected)}
+	}
+	for name, tc := range map[string]struct {
+		timeout float64
+		change  func(h *history)
+		acts    []act
+		want    int // number of violations
+	}{
+		"one process": {acts: []act{connect(0, "l", "0-1"), publish(1, 0, "l", "0-1"), connect(2, "l", "0-1")}},
+		"killed": {
+			change: func(h *history) { h.ended["0-1"] = at(1) },
+			acts:   []act{connect(0, "l", "0-1"), connect(2, "l", "1-1")},
+		},
+		"no cause":        {acts: []act{connect(0, "l", "0-1"), connect(2, "l", "1-1")}, want: 2}, // l, any server
+		"no cause, timed": {timeout: 3, acts: []act{connect(0, "l", "0-1"), connect(2, "l", "1-1")}, want: 1},
+		"handed over":     {change: func(h *history) { h.handOvers[0] = []time.Time{at(1)} }, acts: []act{connect(0, "l", "0-1"), connect(2, "l", "1-1")}},
+		"handed over, back": {
+			change: func(h *history) { h.handOvers[0] = []time.Time{at(1)} },
+			acts:   []act{connect(0, "l", "0-1"), connect(2, "l", "1-1"), connect(9, "l", "0-1")}, want: 2,
+		},
+		"publishes at another server": {
+			change: func(h *history) { h.handOvers[0] = []time.Time{at(1)} },
+			acts:   []act{connect(0, "l", "0-1"), connect(0, "r", "0-1"), connect(2, "l", "1-1"), publish(3, 0, "r", "0-1")}, want: 1,
+		},
+		"cut, and back": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1")},
+		},
+		"cut, too early": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(4, "l", "1-1")}, want: 1,
+		},
+		"cut, back at once": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(7.1, "l", "0-1")}, want: 1,
+		},
+		"cut, three takeovers": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(16.2, "l", "1-1")},
+		},
+		"cut, the third takeover too early": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(14, "l", "1-1")}, want: 1,
+		},
+		"frozen, publishes on the earlier connection": {
+			change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },
+			acts:   []act{connect(0, "l", "0-1"), publish(4.1, 0, "l", "0-1")}, want: 1,
+		},
+		"frozen briefly": {
+			change: func(h *history) { h.frozen[0] = []span{{at(1), at(2)}} },
+			acts:   []act{connect(0, "l", "0-1"), publish(2.1, 0, "l", "0-1")},
+		},
+		"frozen and confirmed": {
+			timeout: 3, change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(4.1, "l", "0-1")},
+		},
+		"frozen and cut": {
+			timeout: 3,
+			change:  func(h *history) { h.frozen[0], h.cut = []span{{at(1), at(4)}}, []span{{from: at(2)}} },
+			acts:    []act{connect(0, "l", "0-1"), connect(4.1, "l", "0-1")}, want: 1,
+		},
+	} {
+		h := newHistory(time.Duration(tc.timeout * float64(time.Second)))
+		if tc.change != nil {
+			tc.change(h)
+		}
+		h.acts = tc.acts
+		if got := h.judge(); len(got) != tc.want {
+			t.Errorf("%s: %d violations, want %d: %q", name, len(got), tc.want, got)
+		}
+	}
+}

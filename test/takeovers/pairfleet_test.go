@@ -1,0 +1,88 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package takeovers
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.golang/paho"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
+)
+
+// fleetWorst is the limit of the gap of each of many bridges whose process is killed.
+const fleetWorst = 2 * time.Second
+
+// pairFleet is a fleet in two runners.
+type pairFleet struct {
+	*fleet
+	// probes record one message for each bridge, direction and repetition.
+	probes      [2]*traffic.Collector
+	repetitions uint64
+}
+
+func TestTakeover_ProcessWithManyBridgesKilled_AllBridgesContinue(t *testing.T) {
+	f := newPairFleet(t)
+	f.repeat(event{
+		name: fmt.Sprintf("%d bridges in one process: it is killed (SIGKILL)", len(f.all)), limit: fleetWorst, mayRepeat: true,
+		act: f.kill, after: (*world).startStandby,
+	})
+}
+
+func newPairFleet(t *testing.T) *pairFleet {
+	t.Helper()
+	f := &pairFleet{fleet: newFleet(t)}
+	f.pair = mqtttest.NewHostPair(t, f.all)
+	f.pair.Start()
+	f.runner = f.pair.Runners[0]
+	f.waitConnected(f.runner, len(f.all))
+	f.probes = [2]*traffic.Collector{
+		up:   mqtttest.StartCollector(t, "+/"+topicUp+"/probe", "", f.remotes[0]),
+		down: mqtttest.StartCollector(t, "+/"+topicDown+"/probe", "", f.local),
+	}
+	f.startSamples()
+	return f
+}
+
+// kill kills the active runner, and then publishes one message for each bridge and direction. The time
+// until the last one arrives is an upper bound of the gap of each bridge. At QoS 2, which half of the
+// streams have, each bridge would first release the packet identifiers of the killed process.
+func (f *pairFleet) kill(w *world) {
+	w.Helper()
+	killed := f.runner.Kill()
+	w.changeRoles()
+	f.repetitions++
+	for _, b := range f.all {
+		payload := traffic.Message{Stream: b.Name, Seq: f.repetitions, Sent: time.Now()}.Encode(0)
+		f.near.Publish(&paho.Publish{Topic: b.Name + "/" + topicUp + "/probe", QoS: 1, Payload: payload})
+		f.far.Publish(&paho.Publish{Topic: b.Name + "/" + topicDown + "/probe", QoS: 1, Payload: payload})
+	}
+	for d, c := range f.probes {
+		gap := f.lastProbe(c).Sub(killed)
+		w.Logf("%s: the last of %d bridges has forwarded after %s", []string{topicUp, topicDown}[d], len(f.all), gap)
+		w.measured = max(w.measured, gap)
+	}
+}
+
+// lastProbe waits for the messages of a repetition, and returns the time of the last first arrival.
+func (f *pairFleet) lastProbe(c *traffic.Collector) (last time.Time) {
+	f.Helper()
+	var seen map[string]bool
+	mqtttest.Eventually(f, eventTimeout, "every bridge forwards", func() error {
+		seen = map[string]bool{}
+		for _, a := range c.Arrivals() {
+			if a.Seq == f.repetitions && !seen[a.Stream] {
+				seen[a.Stream], last = true, a.Time
+			}
+		}
+		if len(seen) < len(f.all) {
+			return fmt.Errorf("%d of %d bridges", len(seen), len(f.all))
+		}
+		return nil
+	})
+	return last
+}
