@@ -26,10 +26,10 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool, 
 	forwarding, stop := context.WithCancelCause(work)
 	defer stop(nil)
 	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })() //nolint:contextcheck // both contexts end forwarding
-	i.state.SetStandby(false)
 	if i.deletedBefore(d) {
 		return i.skipDeleted(forwarding, d)
 	}
+	i.state.SetStandby(false)
 	var earlier *peer.Knowledge
 	if i.seat.beginActivation(a) { // otherwise a bridge of this process has used the sessions since
 		d.bridge.know.begin(a)
@@ -62,6 +62,7 @@ func (i *instance) skipDeleted(forwarding context.Context, d *deletion) (complet
 		return false, context.Cause(forwarding)
 	}
 	d.completed()
+	i.state.SetStandby(false) // now, so that no report says that the deletion is under way again
 	d.bridge.know.setDeleted()
 	return true, nil
 }

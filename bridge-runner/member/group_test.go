@@ -46,6 +46,8 @@ const leaseDuration = 3 * time.Second
 type groupOf struct {
 	t     *testing.T
 	lease string
+	// firewalled makes the addresses of the members refuse connections, as a firewall does.
+	firewalled bool
 	// links are the connections of the members to the API server.
 	links []*mqtttest.Proxy
 
@@ -111,6 +113,10 @@ func (g *groupOf) add(pod string) *machine {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	address := listener.Addr().String()
+	if g.firewalled {
+		address = mqtttest.FreeAddress(g.t)
+	}
 	x := &machine{t: g.t, listener: listener, calls: make(chan string, 100), ended: make(chan error, 1)}
 	certificate, err := peer.NewCertificate()
 	if err != nil {
@@ -120,7 +126,7 @@ func (g *groupOf) add(pod string) *machine {
 		Certificate: certificate, Bridges: x, OnChange: func(Status) {}, Log: slog.New(slog.DiscardHandler),
 		Lease: &LeaseConfig{
 			Cluster: g.connect(), Namespace: metav1.NamespaceDefault, Name: g.lease, Duration: leaseDuration,
-			Pod: pod, Node: "node-of-" + pod, Address: netip.MustParseAddrPort(listener.Addr().String()),
+			Pod: pod, Node: "node-of-" + pod, Address: netip.MustParseAddrPort(address),
 		},
 	})
 	if err != nil {

@@ -149,6 +149,23 @@ func TestLease_ActiveFrozen_StandbyAcquiresAndTheOtherStepsDown(t *testing.T) {
 	g.waitStandby(b, a)
 }
 
+// The members cannot reach each other, and their addresses refuse connections, as if their processes did not
+// run.
+func TestLease_AddressesRefuse_OnlyTheLeaseDecides(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	g.firewalled = true
+	a := g.add("pod-a")
+	a.want("activate Started")
+	b := g.add("pod-b")
+	b.waitStatus(func(s Status) bool { return s.State == role.Standby && s.Peer.Problem != "" })
+	g.unchanged(3*leaseDuration, a, b)
+	g.waitHolder(a, 1)
+	a.end()
+	b.want("activate LeaseExpired from pod-a")
+	g.waitHolder(b, 2)
+}
+
 func TestLease_DeletedAndCreatedAgain_KeepsTheRolesAndTheTerm(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t)
