@@ -39,7 +39,7 @@ import (
 )
 
 const (
-	// Duration is the unit of the times of a pair. With a Lease, it is the duration of the Lease. It is the shortest --peer-timeout.
+	// Duration is the unit of the times of a pair. It is the shortest --peer-timeout.
 	Duration = 3 * time.Second
 	// dialTimeout bounds a Dial of the machine.
 	dialTimeout = time.Second

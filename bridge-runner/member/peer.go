@@ -105,9 +105,6 @@ func (m *Member) current(c *peer.Conn) (id role.ID, ok bool) {
 	return id, c != nil && m.conns[id].Conn == c
 }
 
-// forwards reports whether a member in this state forwards, or drains.
-func forwards(s role.State) bool { return s == role.Active || s == role.HandingOver }
-
 // hear records when another member was last active. The own knowledge of a member that was active before is
 // obsolete then. Before, the next active member may still need it, if the connection ends.
 func (m *Member) hear(id role.ID, s peer.State) {
@@ -115,7 +112,7 @@ func (m *Member) hear(id role.ID, s peer.State) {
 		return
 	}
 	m.heardAt, m.active = time.Now(), id
-	if !forwards(m.machine.State()) {
+	if !m.machine.State().Claims() {
 		m.endpoint.ForgetKnowledge()
 	}
 }
@@ -139,7 +136,7 @@ func (m *Member) receive(c *peer.Conn, message peer.Message) {
 	case *peer.HandOver:
 		m.step(role.PeerHandedOver{From: id, Term: role.Term(message.Term)})
 	case *peer.Knowledge:
-		if forwards(m.machine.State()) {
+		if m.machine.State().Claims() {
 			return // a member that was active before knows less than this one
 		}
 		m.mu.Lock()

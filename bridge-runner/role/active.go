@@ -71,8 +71,8 @@ func (m *Machine) fence(e SessionEnded) {
 	// An end soon after a confirmation without an answer may be the work of an unknown process.
 	taken := e.Taken || !m.valid() && m.now.Before(m.aloneUntil)
 	f := fence{bridge: e.Bridge, suspended: true, taken: taken, seq: m.seq, at: m.now, other: m.peer()}
-	f.repeated = m.state.claims() && !taken && m.endsRepeatedly(e.Bridge)
-	if !m.state.claims() || !taken && !f.repeated && (m.permits() || m.confirmed(f)) {
+	f.repeated = m.state.Claims() && !taken && m.endsRepeatedly(e.Bridge)
+	if !m.state.Claims() || !taken && !f.repeated && (m.permits() || m.confirmed(f)) {
 		return
 	}
 	m.permittedUntil = time.Time{}
@@ -84,7 +84,7 @@ func (m *Machine) fence(e SessionEnded) {
 // member that has become active. A bridge that is suspended requests it again when it is resumed.
 func (m *Machine) requestConnect(e ConnectRequested) {
 	switch {
-	case !m.state.claims() || m.suspended(e.Bridge):
+	case !m.state.Claims() || m.suspended(e.Bridge):
 	case m.permits():
 		m.do(Permit(e))
 	default:
@@ -221,7 +221,7 @@ func (m *Machine) confirmedAlone(f fence) bool {
 // freeze processes a time in which the process did not run.
 func (m *Machine) freeze() {
 	switch {
-	case m.state.claims():
+	case m.state.Claims():
 		m.stepDown(fence{seq: m.seq, at: m.now})
 	case m.state == SteppedDown:
 		m.doubt.seq = m.seq

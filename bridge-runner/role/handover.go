@@ -110,7 +110,7 @@ func (m *Machine) endAndLeave(standby ID) {
 // not claim, because its process has ended, or because the message is lost.
 func (m *Machine) awaitClaim() {
 	switch p := m.know(m.handed.to); {
-	case p.said.State.claims() && !p.said.Term.less(m.handed.term):
+	case p.said.State.Claims() && !p.said.Term.less(m.handed.term):
 		m.stop()
 	case !p.connected || !m.now.Before(m.handover.until):
 		m.endAndLeave(m.handed.to)

@@ -119,7 +119,7 @@ func (m *Machine) holds() bool {
 
 // Written returns the term of the member's claim if this claim is written in the Lease, otherwise 0.
 func (m *Machine) Written() uint64 {
-	if !m.state.claims() || !m.holds() {
+	if !m.state.Claims() || !m.holds() {
 		return 0
 	}
 	return m.term.Lease
@@ -225,7 +225,7 @@ func (m *Machine) writeEnded(e LeaseWritten) {
 			l.unwritable = l.changedAt
 		}
 	}
-	if m.state.claims() || m.state == SteppedDown {
+	if m.state.Claims() || m.state == SteppedDown {
 		m.adoptTerm()
 	}
 }

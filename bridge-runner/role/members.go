@@ -88,7 +88,7 @@ func (m *Machine) find(id ID) int {
 // whose node was lost would otherwise have to answer each question.
 func (m *Machine) prune() {
 	m.members = slices.DeleteFunc(m.members, func(p *member) bool {
-		gone := p.dead || p.listed && !p.connected && !p.said.State.claims()
+		gone := p.dead || p.listed && !p.connected && !p.said.State.Claims()
 		return gone && p.id != m.named.by && p.id != m.handed.to && p.id != m.lease.record.Holder &&
 			!slices.Contains(m.lease.record.Members, p.id)
 	})
@@ -107,7 +107,7 @@ func (m *Machine) Gone(id ID) bool {
 		return false
 	}
 	p := m.members[i]
-	return !p.connected && !p.said.State.claims() && m.now.Sub(p.endedAt) >= unreachable*m.longerDuration(p)
+	return !p.connected && !p.said.State.Claims() && m.now.Sub(p.endedAt) >= unreachable*m.longerDuration(p)
 }
 
 // unreachable is the time without a connection after which a member is removed from the Lease, in
@@ -148,17 +148,17 @@ func (m *Machine) learnOfPeer(e Event) {
 
 // hear processes an announcement.
 func (m *Machine) hear(p *member, said Announcement) {
-	if p.said.State.claims() && !said.State.claims() && len(m.others()) > 1 {
+	if p.said.State.Claims() && !said.State.Claims() && len(m.others()) > 1 {
 		m.promise() // it may have handed over to a third member
 	}
 	p.said, p.heardAt = said, m.now
 	switch {
-	case said.State.claims() && said.Successor == m.cfg.Self:
+	case said.State.Claims() && said.Successor == m.cfg.Self:
 		m.named = naming{p.id, said.Term, m.now}
 	case m.named.by == p.id:
 		m.named = naming{}
 	}
-	if p.id == m.handed.to && said.State.claims() && m.state != HandingOver {
+	if p.id == m.handed.to && said.State.Claims() && m.state != HandingOver {
 		m.handed = handed{} // it has received the message
 	}
 }
@@ -254,7 +254,7 @@ func (m *Machine) rival() (highest claim) {
 		highest = claim{r.term(), r.Holder}
 	}
 	for _, p := range m.others() {
-		if p.said.State.claims() && highest.less(p.claim()) {
+		if p.said.State.Claims() && highest.less(p.claim()) {
 			highest = p.claim()
 		}
 	}
@@ -264,7 +264,7 @@ func (m *Machine) rival() (highest claim) {
 // activePeer returns the connected member with the highest claim, or nil.
 func (m *Machine) activePeer() (active *member) {
 	for _, p := range m.others() {
-		if p.connected && p.said.State.claims() && (active == nil || active.claim().less(p.claim())) {
+		if p.connected && p.said.State.Claims() && (active == nil || active.claim().less(p.claim())) {
 			active = p
 		}
 	}

@@ -94,8 +94,8 @@ const (
 	Stopped State = "Stopped"
 )
 
-// claims reports whether a member in this state says that it is active.
-func (s State) claims() bool { return s == Active || s == HandingOver }
+// Claims reports whether a member in this state says that it is active.
+func (s State) Claims() bool { return s == Active || s == HandingOver }
 
 // waits reports whether a member in this state waits for a reason to become active.
 func (s State) waits() bool { return s == Starting || s == Standby || s == TakingOver }
@@ -201,7 +201,7 @@ func (m *Machine) Announcement() Announcement {
 	if !m.state.waits() {
 		a.Term = m.term
 	}
-	if m.state.claims() {
+	if m.state.Claims() {
 		a.Successor = m.successor
 	}
 	return a
@@ -277,7 +277,7 @@ func (m *Machine) learn(e Event) {
 			m.drain(ID{})
 		}
 	case TakeOverRequested:
-		if m.cfg.Pair != nil && !m.state.claims() {
+		if m.cfg.Pair != nil && !m.state.Claims() {
 			m.activate(m.blindTerm(2))
 		}
 	case Tick:

@@ -93,7 +93,7 @@ func (p *process) step(e Event) {
 	actions := p.m.Step(e, epoch.Add(p.w.now))
 	after := p.m.State()
 	p.logStep(e, before, actions)
-	if before != after && (after == Active || before.claims() && !after.claims()) {
+	if before != after && (after == Active || before.Claims() && !after.Claims()) {
 		p.w.changes = append(p.w.changes, change{p.w.now, p.id, after})
 	}
 	for _, a := range actions {
@@ -103,7 +103,7 @@ func (p *process) step(e Event) {
 		p.starts = false
 		p.reconnect()
 	}
-	if !after.claims() && p.started && !p.w.faulty.ignoresYields {
+	if !after.Claims() && p.started && !p.w.faulty.ignoresYields {
 		p.w.violate("%v is %s and has not been deactivated", p.id, after)
 	}
 }

@@ -90,7 +90,7 @@ func (w *world) checkOverlap(p *process, b int) {
 // the claim. A process that is cut off from the API server cannot know a process that starts later.
 func (s *server) superior(p *process) bool {
 	c := s.claimant
-	claims := c != nil && !c.dead && (c.m.State().claims() || c.m.State() == SteppedDown)
+	claims := c != nil && !c.dead && (c.m.State().Claims() || c.m.State() == SteppedDown)
 	return claims && p.m.find(c.id) >= 0 && p.m.own().less(s.claim) && !p.w.misled(p, c)
 }
 

@@ -200,7 +200,7 @@ func (w *world) live() (live []*process) {
 // claiming returns the processes that say that they are active.
 func (w *world) claiming() (claiming []*process) {
 	for _, p := range w.live() {
-		if p.m.State().claims() {
+		if p.m.State().Claims() {
 			claiming = append(claiming, p)
 		}
 	}

@@ -88,18 +88,19 @@ func (s *staleIDs) list() {
 	}
 	s.all = false
 	for id := uint16(1); id <= maxLowID; id++ {
-		if s.suspected == 0 || s.suspected.has(int(id)) {
-			s.byID = insert(s.byID, id)
-		} else {
-			s.later = insert(s.later, id)
-		}
+		s.put(id, s.suspected == 0 || s.suspected.has(int(id)))
 	}
 	for id := uint16(minTrialID); id <= maxTrialID; id++ {
-		if s.suspected == 0 {
-			s.byID = insert(s.byID, id)
-		} else {
-			s.later = insert(s.later, id)
-		}
+		s.put(id, s.suspected == 0)
+	}
+}
+
+// put puts an identifier into byID if QoS 2 messages wait for its release, otherwise into later.
+func (s *staleIDs) put(id uint16, wait bool) {
+	if wait {
+		s.byID = insert(s.byID, id)
+	} else {
+		s.later = insert(s.later, id)
 	}
 }
 
