@@ -209,7 +209,8 @@ func (d *deletion) incomplete() error {
 }
 
 // withTimeout returns a context that ends deletionTimeoutSeconds after the deletion was requested, or
-// after this call, if that is later: a standby does no work. A runner in a cluster does not use it: the operator ends the deletion.
+// after this call, if that is later: a standby does no work. A runner in a cluster does not use it: the
+// operator ends the deletion.
 func (d *deletion) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ignore := context.AfterFunc(d.requested.ctx, func() {

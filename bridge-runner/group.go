@@ -189,8 +189,8 @@ type seat struct {
 	group *group
 	name  string
 	gate  *session.Gate
-	// warm is true if the present version of the bridge has probed all servers. versions is the number of
-	// versions before it.
+	// warm is true if the present version of the bridge can start at once, see startsAtOnce. versions is the
+	// number of versions before it.
 	warm     bool
 	versions int
 	// latest is the activation whose gap is measured or needs no measurement: the bridge was added or
