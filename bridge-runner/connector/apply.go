@@ -124,7 +124,7 @@ type changedList struct {
 // that are removed.
 func (c *Connector) compare(next *Settings) changedList {
 	list := changedList{servers: slices.Clone(next.Servers)}
-	for i, old := range previous(next.Servers, c.servers) {
+	for i, old := range Previous(next.Servers, c.servers) {
 		server := &next.Servers[i]
 		known, state := old, (*serverState)(nil)
 		switch {
@@ -149,8 +149,9 @@ func (c *Connector) compare(next *Settings) changedList {
 	return list
 }
 
-// previous returns the index that each server had in the list before, or noServer.
-func previous(servers, before []Server) []int {
+// Previous returns the index that each server had in the list before, or -1 if it is new. A server
+// that only has another name is not new.
+func Previous(servers, before []Server) []int {
 	out := make([]int, len(servers))
 	for i := range servers {
 		out[i] = slices.IndexFunc(before, servers[i].same)

@@ -42,6 +42,17 @@ func subscribed(t *testing.T, c *script.Conn, codes []byte, names ...string) {
 	c.Send(script.Packet{Type: v5.SUBACK, ID: p.ID, Codes: codes})
 }
 
+// runSubscribed runs the connector with subscriptions to these filters, which the first server grants.
+func (x *side) runSubscribed(names ...string) *script.Conn {
+	x.t.Helper()
+	filters(names...)(&x.Settings)
+	x.run()
+	c := x.connect(0)
+	subscribed(x.t, c, make([]byte, len(names)), names...)
+	x.want("connected 0")
+	return c
+}
+
 func TestApply_SettingsOfConnectionChanged_ReconnectsToSameServer(t *testing.T) {
 	for name, change := range map[string]func(*Settings){
 		"session":    func(s *Settings) { s.Session = "other" },
@@ -72,11 +83,7 @@ func TestApply_ReconnectionFails_FailsOver(t *testing.T) {
 
 func TestApply_NewFilter_SubscribesOnConnectionInUse(t *testing.T) {
 	x := newSide(t, 2)
-	filters("f")(&x.Settings)
-	x.run()
-	a := x.connect(0)
-	subscribed(t, a, []byte{0}, "f")
-	x.want("connected 0")
+	a := x.runSubscribed("f")
 	x.change(filters("f", "g"))
 	subscribed(t, a, []byte{0}, "g")
 	x.force("b")
@@ -89,11 +96,7 @@ func TestApply_NewFilter_SubscribesOnConnectionInUse(t *testing.T) {
 // The bridge returns to a server that it has left before the change.
 func TestApply_NewFilter_SubscribesOnResumedSession(t *testing.T) {
 	x := newSide(t, 2)
-	filters("f")(&x.Settings)
-	x.run()
-	a := x.connect(0)
-	subscribed(t, a, []byte{0}, "f")
-	x.want("connected 0")
+	a := x.runSubscribed("f")
 	x.force("b")
 	b := x.connect(1)
 	subscribed(t, b, []byte{0}, "f")
@@ -124,11 +127,7 @@ func TestApply_NewFilterRefused_UsesAnotherServer(t *testing.T) {
 func TestApply_OneNewFilterRefused_OthersStayAndItIsRequestedAgain(t *testing.T) {
 	x := newSide(t, 2)
 	x.Failover.RetryMax = 200 * time.Millisecond
-	filters("f")(&x.Settings)
-	x.run()
-	a := x.connect(0)
-	subscribed(t, a, []byte{0}, "f")
-	x.want("connected 0")
+	a := x.runSubscribed("f")
 	x.change(filters("f", "g", "h"))
 	subscribed(t, a, []byte{0x87, 0}, "g", "h")
 	x.want("short 0: SubscriptionRefused")
@@ -198,11 +197,7 @@ func awaitInEffect(t *testing.T, inEffect <-chan struct{}) {
 // sessions.
 func TestApply_FilterRemoved_EndedOnServerThatThisProcessHasNotUsed(t *testing.T) {
 	x := newSide(t, 2)
-	filters("f", "g")(&x.Settings)
-	x.run()
-	a := x.connect(0)
-	subscribed(t, a, []byte{0, 0}, "f", "g")
-	x.want("connected 0")
+	a := x.runSubscribed("f", "g")
 	x.change(filters("f"))
 	wantUnsubscribe(t, a, "g")
 	x.force("b")
@@ -228,11 +223,7 @@ func TestApply_ServerRejectedBefore_IsTriedAgain(t *testing.T) {
 func TestApply_ServerInUseRemovedAndOthersFail_SubscribesAfterFirstFailure(t *testing.T) {
 	x := newSide(t, 4)
 	list := x.Servers
-	filters("f")(&x.Settings)
-	x.run()
-	a := x.connect(0)
-	subscribed(t, a, []byte{0}, "f")
-	x.want("connected 0")
+	a := x.runSubscribed("f")
 	inEffect := make(chan struct{})
 	x.change(func(s *Settings) {
 		keep(list, 1, 2, 3)(s)

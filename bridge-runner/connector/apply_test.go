@@ -87,7 +87,7 @@ func TestPrevious_NamesAndURLs_IdentifyServers(t *testing.T) {
 		{"a=1 b=1", "c=1 a=1", []int{1, 0}},    // the name decides first
 		{"a=1 b=2", "b=1 c=2", []int{0, 1}},    // a name has moved
 	} {
-		if got := previous(list(c.servers), list(c.before)); !slices.Equal(got, c.want) {
+		if got := Previous(list(c.servers), list(c.before)); !slices.Equal(got, c.want) {
 			t.Errorf("%s after %s: %v, want %v", c.servers, c.before, got, c.want)
 		}
 	}

@@ -13,11 +13,7 @@ import (
 func TestApply_RemovedServerIsBackLater_ItsSessionIsKnown(t *testing.T) {
 	x := newSide(t, 2)
 	list := x.Servers
-	filters("f")(&x.Settings)
-	x.run()
-	a := x.connect(0)
-	subscribed(t, a, []byte{0}, "f")
-	x.want("connected 0")
+	a := x.runSubscribed("f")
 	x.change(keep(list, 1))
 	b := x.connect(1)
 	subscribed(t, b, []byte{0}, "f")

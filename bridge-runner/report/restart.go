@@ -4,12 +4,12 @@
 package report
 
 import (
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 )
 
 // maxRefused is the largest length of the message about a refused manifest, in bytes.
@@ -32,17 +32,17 @@ func (st *State) Restart(bridge *v1alpha1.MQTTBridge, metrics *Metrics) {
 	st.updateReadyLocked(now.Time)
 }
 
-// restartLocked sets the servers of a side that is not connected. A server with the same name and URL
-// keeps its state.
+// restartLocked sets the servers of a side that is not connected. Servers that stay keep their state,
+// also under another name.
 func (s *Side) restartLocked(servers []v1alpha1.Server, now metav1.Time) {
-	next, kept := make([]v1alpha1.ServerStatus, len(servers)), make([]int, len(servers))
+	next, before := make([]connector.Server, len(servers)), make([]connector.Server, len(s.status.Servers))
 	for i := range servers {
-		next[i] = standbyServer(servers[i].Name, v1alpha1.PublicURL(servers[i].URL), now)
-		kept[i] = slices.IndexFunc(s.status.Servers, func(e v1alpha1.ServerStatus) bool {
-			return e.Name == next[i].Name && e.URL == next[i].URL
-		})
+		next[i] = connector.Server{Name: servers[i].Name, URL: v1alpha1.PublicURL(servers[i].URL)}
 	}
-	s.setServersLocked(next, kept)
+	for i := range before {
+		before[i] = connector.Server{Name: s.status.Servers[i].Name, URL: s.status.Servers[i].URL}
+	}
+	s.setServersLocked(next, connector.Previous(next, before), now)
 	s.status.RequestedSwitch = nil // the bridge reports it again
 	s.lostServer, s.shortfalls = "", map[int][]v1alpha1.Shortfall{}
 }

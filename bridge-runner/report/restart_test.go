@@ -61,6 +61,31 @@ func TestRestart_ChangedServers_KeepsCountsAndStateOfTheOthers(t *testing.T) {
 	}
 }
 
+// The standby starts its bridges again when the manifest changes, and has probed their servers before.
+func TestRestart_RenamedServer_KeepsItsState(t *testing.T) {
+	metrics := NewMetrics()
+	st := newStateWith(metrics)
+	st.Remote.Failed(0, refused, time.Now())
+	before := st.Status().Remote.Servers[0]
+	st.Restart((&v1alpha1.MQTTBridge{ObjectMeta: metav1.ObjectMeta{Name: "b", Namespace: "plant"}, Spec: v1alpha1.MQTTBridgeSpec{
+		Local:  v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://l"}},
+		Remote: v1alpha1.Side{Primary: v1alpha1.Server{URL: "mqtt://b"}, Backups: []v1alpha1.Server{{Name: "renamed", URL: "mqtt://p"}}},
+	}}).WithDefaults(), metrics)
+	if got := states(st); got != "b Standby, renamed Failed" {
+		t.Errorf("servers: %s", got)
+	}
+	if s := st.Status().Remote.Servers[1]; !s.Since.Equal(&before.Since) || s.LastError == nil {
+		t.Errorf("%+v, before: %+v", s, before)
+	}
+	series := gather(t, metrics)
+	if up, ok := series["server_up renamed/remote"]; !ok || up != 0 {
+		t.Errorf("server_up of the renamed server is %v (exists: %t), want 0", up, ok)
+	}
+	if _, ok := series["server_up p/remote"]; ok {
+		t.Error("the earlier name has a series")
+	}
+}
+
 func TestRegistry_ManyBridges_SeriesAreLabelledAndDisappear(t *testing.T) {
 	r := NewRegistry()
 	var remove []func()

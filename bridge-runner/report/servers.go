@@ -20,29 +20,27 @@ const maxServers = 16
 // their latest failure, also under another name. The series of removed servers and of earlier names
 // disappear.
 func (s *Side) ServersChanged(servers []connector.Server, kept []int, at time.Time) {
-	next := make([]v1alpha1.ServerStatus, len(servers))
-	for i := range servers {
-		next[i] = standbyServer(servers[i].Name, servers[i].URL, metav1.NewTime(at))
-	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.setServersLocked(next, kept)
+	s.setServersLocked(servers, kept, metav1.NewTime(at))
 	s.state.updateReadyLocked(at)
 }
 
 // setServersLocked sets the list of servers. kept[i] is the index that server i had before, or -1 if it
-// is new.
-func (s *Side) setServersLocked(servers []v1alpha1.ServerStatus, kept []int) {
+// is new. at is the time of the change.
+func (s *Side) setServersLocked(servers []connector.Server, kept []int, at metav1.Time) {
 	before, shortfalls := s.status.Servers, s.shortfalls
-	s.status.Servers, s.shortfalls = servers, map[int][]v1alpha1.Shortfall{}
+	next := make([]v1alpha1.ServerStatus, len(servers))
+	s.status.Servers, s.shortfalls = next, map[int][]v1alpha1.Shortfall{}
 	lost := s.lostServer
 	for i, old := range kept {
 		name := servers[i].Name
 		if old < 0 {
+			next[i] = standbyServer(name, servers[i].URL, at)
 			continue
 		}
-		s.status.Servers[i] = before[old]
-		s.status.Servers[i].Name = name
+		next[i] = before[old]
+		next[i].Name = name
 		s.shortfalls[i] = shortfalls[old]
 		if lost == before[old].Name {
 			s.lostServer = name
@@ -52,7 +50,7 @@ func (s *Side) setServersLocked(servers []v1alpha1.ServerStatus, kept []int) {
 		}
 	}
 	if active := s.activeIndexLocked(); active != noServer {
-		s.status.Active.Name = s.status.Servers[active].Name
+		s.status.Active.Name = next[active].Name
 		s.status.Active.Role, s.status.Active.Place = placeOf(active)
 	}
 	for i := range before {
@@ -60,10 +58,10 @@ func (s *Side) setServersLocked(servers []v1alpha1.ServerStatus, kept []int) {
 			s.metrics.remove(before[i].Name)
 		}
 	}
-	for i := range servers {
-		s.metrics.setState(&servers[i])
+	for i := range next {
+		s.metrics.setState(&next[i])
 	}
-	s.metrics.initCounters(servers)
+	s.metrics.initCounters(next)
 }
 
 // standbyServer returns the status of a server before its first attempt or probe.
