@@ -269,19 +269,26 @@ func awaitIdle(t *testing.T, b *v1alpha1.MQTTBridge) []string {
 // controllerIdle reports whether no pass runs or is queued.
 func controllerIdle(t *testing.T) bool {
 	t.Helper()
+	return sumOfMetrics(t, "workqueue_depth", "controller_runtime_active_workers") == 0
+}
+
+// sumOfMetrics returns the sum of the counters and gauges of the operator with these names.
+func sumOfMetrics(t *testing.T, names ...string) float64 {
+	t.Helper()
 	families, err := metrics.Registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	busy := 0.0
+	sum := 0.0
 	for _, family := range families {
-		if name := family.GetName(); name == "workqueue_depth" || name == "controller_runtime_active_workers" {
-			for _, m := range family.GetMetric() {
-				busy += m.GetGauge().GetValue()
-			}
+		if !slices.Contains(names, family.GetName()) {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
-	return busy == 0
+	return sum
 }
 
 // cacheIsCurrent reports whether the operator's cache has the latest version of the bridge

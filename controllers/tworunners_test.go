@@ -17,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
@@ -311,18 +310,5 @@ func setDeploymentStatus(t *testing.T, b *v1alpha1.MQTTBridge, status appsv1.Dep
 // passesSoFar returns the number of passes that the operator has ended.
 func passesSoFar(t *testing.T) int {
 	t.Helper()
-	families, err := metrics.Registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, family := range families {
-		if family.GetName() != "controller_runtime_reconcile_total" {
-			continue
-		}
-		for _, m := range family.GetMetric() {
-			n += int(m.GetCounter().GetValue())
-		}
-	}
-	return n
+	return int(sumOfMetrics(t, "controller_runtime_reconcile_total"))
 }

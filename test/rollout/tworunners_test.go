@@ -91,25 +91,33 @@ func (c *cluster) createPairs(n int) {
 	c.awaitReady(n)
 }
 
+// stopAndCorrect rolls out a wrong image to n bridges with two runners, which stops the roll-out at one
+// bridge with an event that contains cause. Then it rolls out a correct image, which reaches all bridges.
+// It returns the function that stops the operator.
+func (c *cluster) stopAndCorrect(n int, cause string) (stop func()) {
+	c.t.Helper()
+	stop = startOperator(c.t, imageBad)
+	c.awaitEvent(v1alpha1.EventRolloutStopped, cause)
+	c.awaitStates(n-1, 1)
+	c.assertImages(map[string]int{imageV1: n - 1, imageBad: 1})
+	c.assertReady(n) // the old pods of the stopped bridge forward
+	stop()
+
+	stop = startOperator(c.t, imageV2)
+	c.awaitImages(map[string]int{imageV2: n})
+	c.awaitStates(0, 0)
+	c.awaitReady(n)
+	c.assertBrokenFirst()
+	return stop
+}
+
 func TestRollout_TwoRunnersWithAWrongImage_AllForwardAndOneBridgeStops(t *testing.T) {
 	apiserver.Need(t, server)
 	const pairs = 6
 	c := newCluster(t)
 	c.createPairs(pairs)
-
-	stop := startOperator(t, imageBad)
-	c.awaitEvent(v1alpha1.EventRolloutStopped, "ImagePullBackOff")
-	c.awaitStates(pairs-1, 1)
-	c.assertImages(map[string]int{imageV1: pairs - 1, imageBad: 1})
-	c.assertReady(pairs) // the old pods of the stopped bridge forward
-	stop()
-
-	stop = startOperator(t, imageV2)
+	stop := c.stopAndCorrect(pairs, "ImagePullBackOff")
 	defer stop()
-	c.awaitImages(map[string]int{imageV2: pairs})
-	c.awaitStates(0, 0)
-	c.awaitReady(pairs)
-	c.assertBrokenFirst()
 	apiserver.Eventually(t, "one marked pod for each bridge", func(ctx context.Context) (bool, error) {
 		got, err := c.costs(ctx)
 		return got[imageV2] == 100*pairs, err
@@ -140,20 +148,7 @@ func TestRollout_TwoRunnersWithoutAStandbyAndAWrongImage_OneBridgeStops(t *testi
 	c := newCluster(t)
 	c.createPairs(pairs)
 	c.loseStandbys()
-
-	stop := startOperator(t, imageBad)
-	c.awaitEvent(v1alpha1.EventRolloutStopped, "was WithoutStandby before its pod was replaced")
-	c.awaitStates(pairs-1, 1)
-	c.assertImages(map[string]int{imageV1: pairs - 1, imageBad: 1})
-	c.assertReady(pairs)
-	stop()
-
-	stop = startOperator(t, imageV2)
-	defer stop()
-	c.awaitImages(map[string]int{imageV2: pairs})
-	c.awaitStates(0, 0)
-	c.awaitReady(pairs)
-	c.assertBrokenFirst()
+	c.stopAndCorrect(pairs, "was WithoutStandby before its pod was replaced")()
 }
 
 // Only the operator's own image is known to join a group: a runner of an earlier version does not know
