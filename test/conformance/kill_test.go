@@ -24,7 +24,7 @@ func TestPair_ActiveKilled_StandbyReleasesBeforeItPublishes(t *testing.T) {
 			eachVersion(t, func(t *testing.T, version v1alpha1.ProtocolVersion) {
 				var releases releaseCount
 				w := newWorld(t, settings{version: version, remotes: 1, window: 100, ackTimeout: 10, server: func(c *peer.Config) {
-					c.Pair, c.DeliverOnRelease, c.Plan = true, onRelease, releases.plan
+					c.Processes, c.DeliverOnRelease, c.Plan = peer.NewProcesses, onRelease, releases.plan
 				}})
 				pair := mqtttest.NewPair(t, w.manifest, false)
 				pair.Start()

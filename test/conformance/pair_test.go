@@ -34,7 +34,7 @@ func newPair(t *testing.T, p pairSettings, s settings) *pairRound {
 	h, change := newHistory(p.timeout), s.server
 	s.remotes, s.ackTimeout = 1, 5
 	s.server = func(c *peer.Config) {
-		c.AnyProcess, c.Record = true, h.records(c.Name)
+		c.Processes, c.Record = peer.AnyProcesses, h.records(c.Name)
 		if change != nil {
 			change(c)
 		}

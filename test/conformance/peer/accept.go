@@ -35,14 +35,14 @@ func (c *conn) acceptLocked() {
 		}
 	}
 	c.present = sess != nil
-	if s.cfg.Pair {
+	if s.cfg.Processes == NewProcesses {
 		s.process++
 	}
 	if sess == nil {
 		sess = newSession(client.ClientID, s.process)
 		s.sessions[client.ClientID] = sess
 	} else {
-		sess.resume(s.process, usedOther || s.cfg.AnyProcess)
+		sess.resume(s.process, usedOther || s.cfg.Processes == AnyProcesses)
 	}
 	c.attachLocked(sess)
 	s.cfg.App.Connected(s, client, &c.plan.Limits, c.present)

@@ -274,7 +274,7 @@ func (c *conn) releaseLocked(p *Packet) {
 }
 
 // severalProcesses reports whether a process may know which packet identifiers an earlier one has used.
-func (s *Server) severalProcesses() bool { return s.cfg.Pair || s.cfg.AnyProcess }
+func (s *Server) severalProcesses() bool { return s.cfg.Processes != OneProcess }
 
 // releaseUnknownLocked answers a PUBREL of an identifier that the session does not hold. A client that
 // has lost its state, or that has not read the PUBCOMP, may send it.

@@ -59,18 +59,12 @@ type Config struct {
 	// connection that created it. The client cannot distinguish whether a session that it resumes
 	// later is this one.
 	KeepUnseenSessions bool
-	// Pair makes each connection one of a new process, which may know the packet identifiers that the
-	// earlier process has used: it may release others while it publishes QoS 2 messages.
-	Pair bool
-	App  App
+	// Processes are the processes of the client.
+	Processes Processes
+	App       App
 	// Plan returns the plan of a client's nth connection; n starts at 1. If Plan is nil,
 	// connections have the zero plan.
 	Plan func(n int, c *Connect) Plan
-	// AnyProcess permits that each connection is of a process that does not know the state of the
-	// previous connection, and may release identifiers as with Pair. Otherwise all connections are of one
-	// process until [Server.ProcessEnded].
-	AnyProcess bool
-
 	// Record is called for each packet of a client that has sent CONNECT, in the order in which the
 	// server reads them, with the server's lock held. If it is set, a connection whose session was
 	// taken over ends in one direction only, and Record is also called for the packets that the client
@@ -80,6 +74,20 @@ type Config struct {
 	// Report is called for each violation. It must not call the server.
 	Report func(Violation)
 }
+
+// Processes are the processes that connect with one client identifier.
+type Processes int
+
+const (
+	// OneProcess makes all connections until [Server.ProcessEnded].
+	OneProcess Processes = iota
+	// NewProcesses make one connection each. A process may know the packet identifiers that the earlier
+	// process has used: it may release others while it publishes QoS 2 messages.
+	NewProcesses
+	// AnyProcesses make any number of connections each. A connection may be of a process that does not
+	// know the state of the previous connection, and may release identifiers as with NewProcesses.
+	AnyProcesses
+)
 
 // Violation is a rule that a client has violated.
 type Violation struct {
