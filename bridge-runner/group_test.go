@@ -35,6 +35,20 @@ func TestGroup_BridgeIsAddedAgainWhileItDrains_BothAreReached(t *testing.T) {
 	}
 }
 
+// A round of probes of the version before may end late.
+func TestSeat_LateResultOfTheVersionBefore_IsIgnored(t *testing.T) {
+	s := aloneMember(t).members().add("test/x")
+	before := s.version()
+	s.begin()
+	s.setWarm(before, true)
+	if s.warm {
+		t.Error("the result counts for the next version")
+	}
+	if s.setWarm(s.version(), true); !s.warm {
+		t.Error("the result of the present version does not count")
+	}
+}
+
 // aloneMember returns a member that does not run yet. The other machine refuses connections.
 func aloneMember(t *testing.T) *membership {
 	t.Helper()
