@@ -89,6 +89,7 @@ func (g *group) Activate(began member.Activation) {
 		s.gate.Open()
 	}
 	g.setLocked(a)
+	go g.reportWarm() // the member, which waits for this call, may receive it only afterwards
 }
 
 func (g *group) setLocked(a *activation) {

@@ -4,13 +4,17 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 // While a bridge of a host drains, because its file was removed, the file may be added again. Then the
@@ -31,11 +35,41 @@ func TestGroup_BridgeIsAddedAgainWhileItDrains_BothAreReached(t *testing.T) {
 	}
 }
 
+// A round of probes of the version before may end late.
+func TestSeat_LateResultOfTheVersionBefore_IsIgnored(t *testing.T) {
+	s := aloneMember(t).members().add("test/x")
+	before := s.version()
+	s.begin()
+	s.setWarm(before, true)
+	if s.warm {
+		t.Error("the result counts for the next version")
+	}
+	if s.setWarm(s.version(), true); !s.warm {
+		t.Error("the result of the present version does not count")
+	}
+}
+
+// aloneMember returns a member that does not run yet. The other machine refuses connections.
+func aloneMember(t *testing.T) *membership {
+	t.Helper()
+	own, err := peer.NewCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := member.Config{Certificate: own, Trusted: "another key", Address: mqtttest.FreeAddress(t)}
+	p, err := join(&cfg, "--peer", "127.0.0.1:0", report.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.listener.Close() })
+	return p
+}
+
 // The first report after a takeover must not have the takeover before, which the operator would report
 // again.
 func TestActivate_TakeoverAfterAnEarlierOne_ForgetsTheEarlierOne(t *testing.T) {
 	for cause, want := range map[member.Cause]bool{member.HandedOver: false, member.PeerEnded: false, member.Confirmed: true} {
-		g := newGroup(report.NewRegistry().AddMember(nil), slog.New(slog.DiscardHandler))
+		g := aloneMember(t).members()
 		st := report.NewState(manifestOf("test", "x", "mqtt://r.example", "").MQTTBridge, report.Runner(), report.NewMetrics())
 		g.reportTo(st)
 		st.SetTakeover(&v1alpha1.TakeoverRecord{From: "pod-2", Reason: v1alpha1.TakeoverHandedOver})
@@ -43,5 +77,25 @@ func TestActivate_TakeoverAfterAnEarlierOne_ForgetsTheEarlierOne(t *testing.T) {
 		if got := st.Status().LastTakeover; (got != nil) != want {
 			t.Errorf("%s: the latest takeover is %+v", cause, got)
 		}
+	}
+}
+
+// A runner may become active before its first round of probes. It forwards, and then has nothing to probe.
+func TestActivate_BeforeTheServersAreProbed_MemberIsWarm(t *testing.T) {
+	p := aloneMember(t)
+	g := p.members()
+	g.add("test/x")
+	g.allAdded()
+	ctx, cancel := context.WithCancel(t.Context())
+	p.start(ctx)
+	mqtttest.Eventually(t, testTimeout, "the active member is warm", func() error {
+		if s := g.member.Status(); s.State != activeState || !s.Warm {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	cancel()
+	if err := p.wait(); err != nil {
+		t.Error(err)
 	}
 }

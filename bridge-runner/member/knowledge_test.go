@@ -32,6 +32,39 @@ func (x *machine) conn() *peer.Conn {
 	return <-out
 }
 
+// receives passes a message to the member, as if the other one had sent it on the connection in use.
+func (x *machine) receives(message peer.Message) {
+	for received := false; !received; { // the connection may just be replaced
+		done := make(chan bool)
+		x.post(func() {
+			for _, c := range x.conns {
+				x.receive(c.Conn, message)
+			}
+			done <- len(x.conns) > 0
+		})
+		received = <-done
+	}
+}
+
+// reconnect closes the connection to the other member, and waits for the next one.
+func (x *machine) reconnect() {
+	x.t.Helper()
+	old := x.conn()
+	old.Close()
+	for end := time.Now().Add(timeout); x.conn() == nil || x.conn() == old; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			x.t.Fatal("the members do not connect again")
+		}
+	}
+}
+
+// forgetKnowledge forgets the knowledge of the other member.
+func (x *machine) forgetKnowledge() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	clear(x.knowledge)
+}
+
 // A member that was active before must not replace the knowledge of its successor by older facts, such as
 // a server that has failed since.
 func TestKnowledge_MemberWasActiveBefore_IsNotSentOnTheNextConnection(t *testing.T) {
@@ -41,16 +74,8 @@ func TestKnowledge_MemberWasActiveBefore_IsNotSentOnTheNextConnection(t *testing
 	a.want("drain", "deactivate")
 	b.want("activate HandedOver")
 	a.waitStatus(func(s Status) bool { return s.Peer.State == role.Active })
-	b.mu.Lock()
-	clear(b.knowledge)
-	b.mu.Unlock()
-	old := b.conn()
-	old.Close()
-	for end := time.Now().Add(timeout); b.conn() == nil || b.conn() == old; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the members do not connect again")
-		}
-	}
+	b.forgetKnowledge()
+	b.reconnect()
 	// The state of a is newer than the messages at the beginning of the connection.
 	b.HandOver()
 	b.want("drain", "deactivate")
@@ -62,17 +87,27 @@ func TestKnowledge_MemberWasActiveBefore_IsNotSentOnTheNextConnection(t *testing
 
 func TestKnowledge_ReceivedByTheActiveMember_IsIgnored(t *testing.T) {
 	a, b := runBoth(t)
-	for _, x := range []*machine{a, b} {
-		x.post(func() {
-			for _, c := range x.conns {
-				x.receive(c.Conn, &peer.Knowledge{Bridge: "y"})
-			}
-		})
-	}
+	a.receives(&peer.Knowledge{Bridge: "y"})
+	b.receives(&peer.Knowledge{Bridge: "y"})
 	if a.known("y") != nil {
 		t.Error("the active member has accepted the knowledge of its standby")
 	}
 	if b.known("y") == nil {
 		t.Error("the standby has ignored the knowledge of the active member")
+	}
+}
+
+// Two members may be active for a short time. The member that stays active keeps its knowledge.
+func TestKnowledge_ActiveMemberHearsOfAnotherOne_IsSentOnTheNextConnection(t *testing.T) {
+	a, b := runBoth(t)
+	a.SetKnowledge(&peer.Knowledge{Bridge: "x", Sides: map[string]peer.SideKnowledge{"remote": {Active: "own"}}})
+	a.post(func() { a.hear(b.role.Self, peer.State{Role: string(role.Active)}) })
+	a.known("x") // after the inputs before
+	b.forgetKnowledge()
+	b.reconnect()
+	for end := time.Now().Add(timeout); b.Knowledge("x") == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the active member has forgotten its knowledge")
+		}
 	}
 }

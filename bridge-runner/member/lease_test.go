@@ -4,6 +4,7 @@
 package member
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -131,6 +132,23 @@ func TestLease_APIServerRefusesWrites_ChangesNothing(t *testing.T) {
 	a.waitStatus(func(s Status) bool { return s.Term == 1 })
 	g.unchanged(2*leaseDuration, a, b)
 	g.waitHolder(a, 1)
+}
+
+// The API server does not write an object that has not changed, so that such a write does not show whether it
+// can write the Lease.
+func TestLease_EntryIsWrittenAgain_IsStored(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	a := g.add("pod-a")
+	a.want("activate Started")
+	a.waitStatus(func(s Status) bool { return s.Term == 1 })
+	entry := func() string { return fmt.Sprint(g.stored().Annotations) }
+	for before, end := entry(), time.Now().Add(timeout); entry() == before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the entry is still %s", before)
+		}
+		a.post(func() { a.store.carryOut(role.Join{}) })
+	}
 }
 
 func TestLease_ActiveFrozen_StandbyAcquiresAndTheOtherStepsDown(t *testing.T) {

@@ -34,3 +34,33 @@ func TestConfig_Heartbeat_IsShorterThanTheSilenceOfEachDuration(t *testing.T) {
 		}
 	}
 }
+
+// The entry of a member that may be the successor stays in the Lease.
+func TestGone_MemberHasALongerDuration_ItsEntryIsKeptForIt(t *testing.T) {
+	s := activeScript(t)
+	s.m.Step(PeerHeartbeat{peer, Announcement{State: Standby, Duration: 4 * duration}}, s.now)
+	s.m.Step(PeerEnded{peer}, s.now)
+	for after, want := range map[time.Duration]bool{16*duration - 1: false, 16 * duration: true} {
+		m := *s.m
+		m.Step(Tick{}, s.now.Add(after))
+		if got := m.Gone(peer); got != want {
+			t.Errorf("%s after the end of its connection: %t", after, got)
+		}
+	}
+}
+
+// The permission of a member with a long duration lasts a second.
+func TestPromise_ShortDuration_LastsLongerThanEachPermission(t *testing.T) {
+	s := standbyFor(t, 3*time.Second, time.Second).does(PeerAsked{peer, 1}, Answer{peer, 1}).does(PeerEnded{peer}, Dial{})
+	s.record.Holder = ID{}
+	s.does(LeaseObserved{Record: s.record})
+	s.after(2*time.Second-1).does(Tick{}).after(1).does(Tick{}, Acquire{}, Announce{})
+}
+
+func TestAnnouncement_Duration_IsTheMembersOwn(t *testing.T) {
+	for _, d := range []time.Duration{duration, time.Minute} {
+		if got := standbyFor(t, d, time.Second).m.Announcement().Duration; got != d {
+			t.Errorf("a member with %s announces %s", d, got)
+		}
+	}
+}
