@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
@@ -194,6 +195,9 @@ type seat struct {
 	// number of versions before it.
 	warm     bool
 	versions int
+	// recalled is the knowledge of another member that an earlier activation has begun with. It is obsolete,
+	// because this process has been active since. It is nil if there is none.
+	recalled *peer.Knowledge
 	// latest is the activation whose gap is measured or needs no measurement: the bridge was added or
 	// has started again in it.
 	latest *activation
@@ -282,6 +286,18 @@ func (s *seat) beginActivation(a *activation) bool {
 	first := s.latest != a
 	s.latest = a
 	return first
+}
+
+// recalls returns the knowledge with which an activation begins: the knowledge of the member that was active
+// before, or nil if that was this process.
+func (s *seat) recalls(k *peer.Knowledge) *peer.Knowledge {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	if k == s.recalled {
+		return nil
+	}
+	s.recalled = k
+	return k
 }
 
 // forwarded records that the bridge forwards for the first time in an activation.

@@ -110,7 +110,11 @@ func newInstance(m *config.Manifest, s setup) (*instance, error) {
 // buildLocked makes the bridge of a version.
 func (i *instance) buildLocked(v *version) {
 	i.running, i.pending = v, nil
+	before := i.bridge
 	i.bridge = newBridge(v, &i.setup, i.state, i.log)
+	if before != nil {
+		i.bridge.know.inherit(before.know)
+	}
 	i.alive.Store(i.bridge.alive)
 	i.deletion = newDeletion(i.bridge, v.manifest.MQTTBridge, i.state, i.log)
 	i.requestLocked(i.requested)

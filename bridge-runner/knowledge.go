@@ -29,6 +29,8 @@ type knowledge struct {
 	mu sync.Mutex
 	// sides are the servers of each side, by name.
 	sides map[string]map[string]failover.Knowledge
+	// used are the servers that the latest bridge of this process has used, by side.
+	used map[string]string
 	// sessions are the sessions in use, by side.
 	sessions map[string]*session.Session
 	// activation is the present activation, until the bridge forwards in it. Then it is nil.
@@ -41,8 +43,25 @@ type knowledge struct {
 
 func newKnowledge(s *seat) *knowledge {
 	return &knowledge{
-		seat: s, sessions: map[string]*session.Session{},
+		seat: s, sessions: map[string]*session.Session{}, used: map[string]string{},
 		sides: map[string]map[string]failover.Knowledge{manifest.SideLocal: {}, manifest.SideRemote: {}},
+	}
+}
+
+// inherit records the servers that an earlier bridge of this process has used. No other goroutine uses k yet.
+func (k *knowledge) inherit(from *knowledge) {
+	if k == nil {
+		return
+	}
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	k.used = maps.Clone(from.used)
+	for side, servers := range from.sides {
+		for name, s := range servers {
+			if s.Active {
+				k.used[side] = name
+			}
+		}
 	}
 }
 
@@ -174,7 +193,8 @@ func (k *knowledge) drained(side string, clean []string) {
 	}
 }
 
-// of returns the knowledge about a side: its own, and the knowledge of the member that was active before.
+// of returns the knowledge about a side: its own, and the knowledge of the member that was active before. If
+// no other member was, the bridge continues with the server that it used.
 func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[string]failover.Knowledge {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -184,6 +204,11 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 		out[name] = s
 	}
 	if earlier == nil {
+		if name := k.used[side]; name != "" && a.Cause == member.Confirmed {
+			s := out[name]
+			s.Active = true
+			out[name] = s
+		}
 		return out
 	}
 	known := earlier.Sides[side]

@@ -33,7 +33,7 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool, 
 	var earlier *peer.Knowledge
 	if i.seat.beginActivation(a) { // otherwise a bridge of this process has used the sessions since
 		d.bridge.know.begin(a)
-		earlier = i.seat.group.member.Knowledge(i.seat.name)
+		earlier = i.seat.recalls(i.seat.group.member.Knowledge(i.seat.name))
 	}
 	d.bridge.recall(earlier, a)
 	if complete, cause = i.runBounded(forwarding, d); complete {

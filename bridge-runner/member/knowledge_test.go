@@ -111,3 +111,26 @@ func TestKnowledge_ActiveMemberHearsOfAnotherOne_IsSentOnTheNextConnection(t *te
 		}
 	}
 }
+
+// During a roll-out, a new standby may be connected to the active member and to a member that was active
+// before and is not connected to the active one: that member still sends its knowledge.
+func TestKnowledge_SenderWasActiveBeforeAnotherConnectedMember_IsIgnored(t *testing.T) {
+	a, b := runBoth(t)
+	before, third := a.role.Self, role.ID{Pod: "third", Process: "1"}
+	got := make(chan bool, 1)
+	b.post(func() {
+		receive := func() {
+			for _, c := range b.conns {
+				b.receive(c.Conn, &peer.Knowledge{Bridge: "y"})
+			}
+			got <- b.Knowledge("y") != nil
+		}
+		b.step(role.PeerHeartbeat{From: before, Said: role.Announcement{State: role.Standby}})
+		b.step(role.PeerConnected{From: third, Said: role.Announcement{State: role.Active, Term: role.Term{Unwritten: 9}}})
+		receive()
+		b.step(role.PeerGoodbye{From: third})
+	})
+	if <-got {
+		t.Error("the knowledge of the member that was active before has been accepted")
+	}
+}

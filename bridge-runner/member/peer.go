@@ -136,8 +136,8 @@ func (m *Member) receive(c *peer.Conn, message peer.Message) {
 	case *peer.HandOver:
 		m.step(role.PeerHandedOver{From: id, Term: role.Term(message.Term)})
 	case *peer.Knowledge:
-		if m.machine.State().Claims() {
-			return // a member that was active before knows less than this one
+		if m.machine.State().Claims() || m.machine.Outdated(id) {
+			return // a member that was active before knows less than the active one
 		}
 		m.mu.Lock()
 		m.knowledge[message.Bridge] = message

@@ -44,6 +44,9 @@ var faults = []fault{
 	{"accept writes", func(w *world, _ *pod) { w.api.refuses = false; w.healAPI() }},
 	{"cut off from the API server", func(_ *world, p *pod) { p.noAPI = true }},
 	{"reach the API server", func(w *world, p *pod) { p.noAPI = false; w.healAPI() }},
+	{"delete the Lease", func(w *world, _ *pod) { w.deleteLease() }},
+	{"create the Lease", func(w *world, _ *pod) { w.createLease() }},
+	{"write another holder", func(w *world, _ *pod) { w.writeHolder() }},
 	{"lose the node", func(_ *world, p *pod) { p.lost = true }},
 	{"find the node", (*world).findNode},
 	{"restart a server", func(w *world, p *pod) { w.restartServer(p.index%len(w.servers), time.Second) }},
@@ -136,6 +139,7 @@ func (w *world) findNode(p *pod) {
 // healAll ends all faults.
 func (w *world) healAll() {
 	w.api.up, w.api.refuses = true, false
+	w.createLease()
 	for _, p := range w.pods {
 		w.slowLinks(p, 0)
 		w.accept(p)

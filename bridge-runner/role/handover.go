@@ -117,7 +117,8 @@ func (m *Machine) awaitClaim() {
 	}
 }
 
-// repeatHandOver hands over again, if the connection has ended before the message arrived.
+// repeatHandOver hands over again, if the connection has ended before the message arrived, and no member has
+// become active since: the receiver trusts the knowledge of this member about the sessions.
 func (m *Machine) repeatHandOver() {
 	i := m.find(m.handed.to)
 	if i < 0 || m.handed.to == (ID{}) {
@@ -125,7 +126,7 @@ func (m *Machine) repeatHandOver() {
 	}
 	p := m.members[i]
 	lost := p.connected && p.connectedSeq > m.handed.seq && p.said.State.waits()
-	if lost && m.rival().term.less(m.handed.term) {
+	if lost && !m.handed.term.less(m.latestTerm()) {
 		m.handed.seq = m.seq
 		m.do(HandOver{p.id, m.handed.term})
 	}

@@ -76,6 +76,9 @@ func (m *Machine) observe(r Record) {
 	if changed {
 		l.changedAt, l.readSince = m.now, time.Time{}
 		m.disprove()
+		if m.state.Claims() && !m.holds() { // a user has changed the Lease, or has deleted it
+			l.writeAt = m.now
+		}
 	}
 	for _, id := range append([]ID{r.Holder}, r.Members...) {
 		if id != (ID{}) && id != m.cfg.Self {

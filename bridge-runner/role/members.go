@@ -271,6 +271,12 @@ func (m *Machine) activePeer() (active *member) {
 	return active
 }
 
+// Outdated reports whether another connected member is active instead of this one.
+func (m *Machine) Outdated(id ID) bool {
+	active := m.activePeer()
+	return active != nil && active.id != id && !m.Said(id).State.Claims()
+}
+
 // latestTerm is the latest term that the member knows.
 func (m *Machine) latestTerm() Term {
 	t := m.lease.record.term().later(m.term).later(m.yielded).later(m.named.term).later(m.handed.term)

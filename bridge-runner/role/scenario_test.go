@@ -109,7 +109,15 @@ var scenarios = map[string]scenario{
 		actives: []string{"pod-1/1"}, within: duration + 2*time.Second, connects: 2,
 	},
 	"the standby is cut off from the API server": {faults: []faultAt{{"cut off from the API server", 1, minutes}}},
-	"the links are cut":                          {faults: []faultAt{{"cut the links", 0, minutes}}},
+	"the Lease is deleted":                       {faults: []faultAt{{"delete the Lease", 0, minutes}}},
+	"the Lease is deleted and created again": {
+		faults: []faultAt{{"delete the Lease", 0, time.Second}, {"create the Lease", 0, minutes}, {"delete the Lease", 0, minutes}, {"create the Lease", 0, minutes}},
+	},
+	"the Lease is deleted and created again, and the active process is killed": {
+		faults:  []faultAt{{"delete the Lease", 0, minutes}, {"create the Lease", 0, minutes}, {"kill", 0, 0}},
+		actives: []string{"pod-1/1"}, within: 10 * time.Millisecond, connects: 2,
+	},
+	"the links are cut": {faults: []faultAt{{"cut the links", 0, minutes}}},
 	"the links are cut and healed": {
 		faults: []faultAt{{"cut the links", 0, minutes}, {"heal the links", 0, minutes}},
 	},

@@ -129,6 +129,8 @@ func (m *Machine) decideTakingOver() {
 		m.state = Standby
 	case m.shutdown || (claim{m.lease.record.term(), m.cfg.Self}).less(m.rival()):
 		m.state, m.yielded = Standby, m.lease.record.term()
+	case m.lease.record.term().less(m.latestTerm()): // the Lease was deleted and created again
+		m.write(Acquire{m.lease.record, m.latestTerm().Lease + 1})
 	default:
 		m.activate(m.lease.record.term())
 	}

@@ -14,8 +14,12 @@ type api struct {
 	up bool
 	// refuses is true if the API server refuses all writes, and answers reads.
 	refuses bool
+	// missing is true while the Lease does not exist.
+	missing bool
 	record  Record
 	version int
+	// created is the number of Leases.
+	created int
 }
 
 func (w *world) reachesAPI(p *process) bool { return w.api.up && !p.pod.noAPI && !p.pod.lost }
@@ -39,6 +43,10 @@ func (a *api) read(p *process, r ReadLease) {
 			w.after(requestTimeout, func() { p.receive(LeaseUnreadable{}) })
 			return
 		}
+		if a.missing {
+			w.answerOrFail(p, LeaseUnreadable{}, LeaseUnreadable{})
+			return
+		}
 		w.answerOrFail(p, LeaseObserved{a.record, r.Asked}, LeaseUnreadable{})
 	})
 }
@@ -52,7 +60,7 @@ func (a *api) write(p *process, action Action) {
 			w.after(requestTimeout, func() { p.receive(failure) })
 			return
 		}
-		if a.refuses {
+		if a.refuses || a.missing {
 			w.answerOrFail(p, failure, failure)
 			return
 		}
@@ -113,9 +121,12 @@ func (p *process) watch() {
 	p.watched = max(p.watched, w.now+delay)
 	w.after(p.watched-w.now, func() {
 		if w.reachesAPI(p) {
-			p.receive(LeaseObserved{Record: record})
+			listed := slices.Contains(record.Members, p.id)
+			if p.entered = p.entered || listed; p.entered { // the driver receives no record before
+				p.receive(LeaseObserved{Record: record})
+			}
 			p.input(func() {
-				if !slices.Contains(record.Members, p.id) { // the holder has removed it
+				if !listed { // the holder has removed it
 					p.enter()
 				}
 			})
@@ -134,13 +145,37 @@ func (p *process) enter() {
 			p.watch()
 			return
 		}
-		if p.w.api.refuses {
+		if p.w.api.refuses || p.w.api.missing {
 			return // see healAPI
 		}
 		r.Members = slices.DeleteFunc(slices.Clone(r.Members), func(id ID) bool { return id.Pod == p.id.Pod })
 		r.Members = append(r.Members, p.id)
 		p.w.api.set(p.w, r)
 	})
+}
+
+// deleteLease is a user who deletes the Lease.
+func (w *world) deleteLease() { w.api.missing = true }
+
+// createLease is the operator that creates the Lease again.
+func (w *world) createLease() {
+	a := &w.api
+	if !a.missing || w.pair != nil {
+		return
+	}
+	a.missing = false
+	a.created++
+	a.set(w, Record{UID: fmt.Sprint("created ", a.created), Duration: duration})
+	w.healAPI()
+}
+
+// writeHolder is a user who writes another holder into the Lease.
+func (w *world) writeHolder() {
+	if w.pair == nil && w.api.up && !w.api.missing {
+		r := w.api.record
+		r.Holder = ID{Pod: "user"}
+		w.api.set(w, r)
+	}
 }
 
 // healAPI begins the watches of all processes that reach the API server again.

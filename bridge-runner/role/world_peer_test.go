@@ -142,6 +142,10 @@ func (w *world) processes(conns map[*process]*end) (sorted []*process) {
 func (p *process) dial(d Dial) {
 	w := p.w
 	i := slices.IndexFunc(w.pods, func(q *pod) bool { return q.name == d.To.Pod })
+	if i < 0 { // a holder that is no member
+		w.after(requestTimeout, func() { p.receive(DialFailed{d.To, false}) })
+		return
+	}
 	target := w.pods[i]
 	fail := func(after time.Duration, dead bool) {
 		w.after(after, func() { p.receive(DialFailed{d.To, dead}) })

@@ -31,6 +31,8 @@ type process struct {
 	runs, suspended []bool
 	// sessions are true for servers at which the process has a session, as far as it knows.
 	sessions []bool
+	// entered is true when the process has observed its entry in the Lease.
+	entered bool
 	// watched is the time of the latest event of the watch. drains counts drains.
 	watched time.Duration
 	drains  int
@@ -92,6 +94,9 @@ func (p *process) step(e Event) {
 	before := p.m.State()
 	actions := p.m.Step(e, epoch.Add(p.w.now))
 	after := p.m.State()
+	if e, ok := e.(PeerHandedOver); ok && before != after && after == Active {
+		p.w.checkHandOver(p, e)
+	}
 	p.logStep(e, before, actions)
 	if before != after && (after == Active || before.Claims() && !after.Claims()) {
 		p.w.changes = append(p.w.changes, change{p.w.now, p.id, after})
@@ -158,6 +163,9 @@ func (p *process) carryOut(a Action) {
 	case Drain:
 		p.drain()
 	case HandOver:
+		if c := (claim{a.Term, p.id}); p.w.handOvers[c] == 0 {
+			p.w.handOvers[c] = p.w.now
+		}
 		p.send(a.To, PeerHandedOver{p.id, a.Term})
 	case AskHandOver:
 		p.send(a.To, PeerAsksHandOver{p.id})

@@ -56,6 +56,8 @@ type world struct {
 	connects int // to servers
 	requests int // to the API server
 	ends     []*end
+	// handOvers are the times at which members have handed over.
+	handOvers map[claim]time.Duration
 }
 
 // change is a change of a role from or to active.
@@ -106,7 +108,7 @@ func (q *events) Pop() any {
 }
 
 func newWorld(members, bridges int, random *rand.Rand) *world {
-	w := &world{random: random, links: map[[2]int]*link{}}
+	w := &world{random: random, links: map[[2]int]*link{}, handOvers: map[claim]time.Duration{}}
 	w.api = api{up: true, version: 1, record: Record{UID: "1", Version: "1", Duration: duration}}
 	for range 2 * bridges {
 		w.servers = append(w.servers, &server{up: true, mqtt5: w.chance(2)})

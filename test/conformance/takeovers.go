@@ -102,9 +102,9 @@ const (
 	noticed = 1900 * time.Millisecond
 	// early is how much earlier than by --peer-timeout a takeover is accepted: on a busy machine, the
 	// runner may have heard the other one for the last time long before the fault.
-	early = 1500 * time.Millisecond
+	early = 600 * time.Millisecond
 	// reconnecting is the time that two runners need to be connected again on a busy machine.
-	reconnecting = 5 * time.Second
+	reconnecting = 2500 * time.Millisecond
 	// inTransit is the time for which packets may wait in the buffers of a busy machine.
 	inTransit = 500 * time.Millisecond
 )

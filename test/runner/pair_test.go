@@ -134,3 +134,36 @@ func TestPair_StandbyDoesNotReachTheServerInUse_IsNotWarm(t *testing.T) {
 	l.flow(50)
 	onceEach(t, l.finish())
 }
+
+// A runner that was frozen continues with the server that it used, and not with the server that the other
+// runner used when that one was active.
+func TestPair_FrozenAndContinued_KeepsTheServerInUse(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	failback(l.manifest, 1, 1)
+	l.primary.Stop()
+	pair := l.startPair("backup-1")
+	l.runner.HandOver()
+	pair.WaitRoles(1)
+	l.runner = pair.Runners[1]
+	l.runner.WaitActive("backup-1", eventTimeout)
+	l.primary.Start()
+	l.runner.WaitActive("primary", eventTimeout)
+	const connected = `msg=connected side=remote server=backup-1`
+	before := strings.Count(l.runner.Log(), connected)
+	if before == 0 {
+		t.Fatalf("the log does not have %q:\n%s", connected, l.runner.Log())
+	}
+	l.runner.Freeze()
+	time.Sleep(2500 * time.Millisecond) // longer than a freeze that is not noticed
+	l.runner.Thaw()
+	l.flow(100)
+	pair.WaitRoles(1)
+	if n := l.runner.Metrics().Sum(`mqttbridge_member_activations_total`); n != 2 {
+		t.Errorf("the runner became active %v times, want 2: it was frozen", n)
+	}
+	if n := strings.Count(l.runner.Log(), connected); n != before {
+		t.Errorf("the runner has connected to the backup, although it used the primary:\n%s", l.runner.Log())
+	}
+	l.finish()
+}

@@ -1,0 +1,33 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package role
+
+import "testing"
+
+// A hand-over whose message was lost is not repeated after a third member has been active: the receiver would
+// trust the sender's knowledge about the sessions, which that member has used since.
+func TestHandOver_LostAndAThirdMemberWasActive_IsNotRepeated(t *testing.T) {
+	third := ID{"c", "1"}
+	for name, wasActive := range map[string]bool{"no other member was active": false, "a third member was active": true} {
+		s := activeScript(t)
+		s.m.Step(HandOverRequested{}, s.now)
+		s.m.Step(Drained{}, s.now)
+		s.is(Standby)
+		s.m.Step(Warm{false}, s.now)
+		s.m.Step(PeerEnded{peer}, s.now)
+		if wasActive {
+			s.m.Step(PeerConnected{third, Announcement{State: Active, Term: Term{7, 0}, Warm: true}}, s.now)
+			s.m.Step(PeerGoodbye{third}, s.now)
+		}
+		repeated := false
+		for _, a := range s.m.Step(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, s.now) {
+			if _, ok := a.(HandOver); ok {
+				repeated = true
+			}
+		}
+		if repeated == wasActive {
+			t.Errorf("%s: repeated %t", name, repeated)
+		}
+	}
+}
