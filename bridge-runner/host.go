@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 )
 
@@ -32,6 +33,7 @@ type host struct {
 	directory *config.Directory
 	registry  *report.Registry
 	clientIDs clientIDs
+	pacer     *connector.Pacer
 	// group is nil if the process is no member of a group.
 	group *group
 	log   *slog.Logger
@@ -100,7 +102,7 @@ func runHost(ctx context.Context, opts options) error {
 
 func newHost(opts options, log *slog.Logger) *host {
 	h := &host{
-		opts: opts, directory: config.NewDirectory(opts.bridges), registry: report.NewRegistry(), clientIDs: clientIDs{}, log: log,
+		opts: opts, directory: config.NewDirectory(opts.bridges), registry: report.NewRegistry(), clientIDs: clientIDs{}, pacer: connector.NewPacer(), log: log,
 		files: map[string]*file{}, owners: map[types.NamespacedName]*file{}, draining: map[types.NamespacedName]<-chan struct{}{},
 	}
 	h.registry.AddHost(h.count((*file).runs), h.count(func(f *file) bool { return f.refusal() != "" }))
@@ -268,6 +270,7 @@ func (h *host) setupOf(key types.NamespacedName) setup {
 	s := setup{
 		delayReads: h.opts.delayReads,
 		metrics:    report.NewSparseMetrics(),
+		pacer:      h.pacer,
 		attributes: []any{"namespace", key.Namespace, "bridge", key.Name},
 		seat:       h.group.add(key.String()),
 	}

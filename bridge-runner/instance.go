@@ -13,6 +13,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
@@ -27,6 +28,9 @@ type setup struct {
 	// kubernetes is true if the operator ends a deletion that takes too long.
 	kubernetes bool
 	metrics    *report.Metrics
+	// pacer limits the connections that all bridges of the process open at the same time. It is nil if
+	// there is one bridge.
+	pacer *connector.Pacer
 	// seat is the place of the bridge in the group of the process. It is nil if there is no group.
 	seat *seat
 	// attributes are in each line of the log.

@@ -86,7 +86,7 @@ func (c *Connector) connectOnce(ctx context.Context, server int) (*session.Sessi
 	if err != nil {
 		return nil, err
 	}
-	c.Alive.Begin(attemptAllowance * c.settings.ConnectTimeout)
+	c.Alive.Begin(0)
 	c.awaitClosed(ctx, server)
 	state := c.states[server]
 	cfg.State = state.session
@@ -127,7 +127,15 @@ func (c *Connector) setSubscriptions(ctx context.Context, s *session.Session, se
 	return c.subscriptionsResult(server, wanted, s.SetSubscriptions(ctx, wanted))
 }
 
+// open opens a session within ConnectTimeout, when the Pacer lets it begin.
 func (c *Connector) open(ctx context.Context, cfg session.Config) (*session.Session, error) {
+	c.Alive.Wait()
+	opened, err := c.Pacer.begin(ctx, firstHop(&cfg))
+	if err != nil {
+		return nil, err
+	}
+	defer opened()
+	c.Alive.Begin(attemptAllowance * c.settings.ConnectTimeout)
 	ctx, cancel := context.WithTimeout(ctx, c.settings.ConnectTimeout)
 	defer cancel()
 	return session.Open(ctx, cfg)

@@ -112,6 +112,8 @@ type Connector struct {
 	// Recalled is the knowledge about the servers, by their names, of the process that this one
 	// replaces. It may be nil.
 	Recalled map[string]failover.Knowledge
+	// Pacer limits the connections that the process opens at the same time. It may be nil.
+	Pacer *Pacer
 	// warming is held while Warm reports a result. The Observer's locks are taken while it is held.
 	warming sync.Mutex
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
 // probeResult is the result of a probe.
@@ -32,7 +33,7 @@ func (c *Connector) startProbe(ctx context.Context, server int) {
 		case <-ctx.Done():
 			return
 		}
-		if err := probe(ctx, &target, settings); err != nil {
+		if err := c.probe(ctx, &target, settings, settings.ProbeClientID); err != nil {
 			result.problem = diagnosis.OfProbe(err)
 		}
 		<-c.probeSlot
@@ -43,8 +44,21 @@ func (c *Connector) startProbe(ctx context.Context, server int) {
 	})
 }
 
-func probe(ctx context.Context, server *Server, s *Settings) error {
-	return probeAs(ctx, server, s, s.ProbeClientID)
+// probe probes a server with a client identifier, within ProbeTimeout, when the Pacer lets it begin.
+func (c *Connector) probe(ctx context.Context, server *Server, s *Settings, clientID string) error {
+	cfg, err := config(server)
+	if err != nil {
+		return err
+	}
+	opened, err := c.Pacer.begin(ctx, firstHop(&cfg))
+	if err != nil {
+		return err
+	}
+	defer opened()
+	ctx, cancel := context.WithTimeout(ctx, s.ProbeTimeout)
+	defer cancel()
+	cfg.ClientID = clientID
+	return session.Probe(ctx, cfg)
 }
 
 // recordProbe records and reports the result of a probe. It ignores the result for a server that

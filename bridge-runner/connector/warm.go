@@ -65,7 +65,7 @@ func (c *Connector) warmAll(ctx context.Context, s *Settings) map[string]bool {
 
 // warm probes a server, and reports the result. It returns true if the probe has succeeded.
 func (c *Connector) warm(ctx context.Context, server int, s *Settings) bool {
-	err := probeAs(ctx, &s.Servers[server], s, s.ProbeClientID+standbySuffix)
+	err := c.probe(ctx, &s.Servers[server], s, s.ProbeClientID+standbySuffix)
 	var problem *diagnosis.Problem
 	if err != nil {
 		problem = diagnosis.OfProbe(err)
@@ -76,18 +76,6 @@ func (c *Connector) warm(ctx context.Context, server int, s *Settings) bool {
 		c.Observer.Probed(server, problem, time.Now())
 	}
 	return problem == nil
-}
-
-// probeAs probes a server with a client identifier.
-func probeAs(ctx context.Context, server *Server, s *Settings, clientID string) error {
-	cfg, err := config(server)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ProbeTimeout)
-	defer cancel()
-	cfg.ClientID = clientID
-	return session.Probe(ctx, cfg)
 }
 
 // CleanServers returns the names of the servers that hold no QoS 2 message of the bridge. It is called

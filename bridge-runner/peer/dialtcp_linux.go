@@ -20,7 +20,7 @@ func dialTCP(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
 	watched := watchedSocket{fd: noFD}
 	defer watched.close()
 	dialer := net.Dialer{KeepAlive: -1, Control: watched.watch} // heartbeats detect a lost member
-	conn, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, address)
+	conn, err := dialer.DialContext(ctx, "tcp", address.String())
 	if errors.Is(err, syscall.ECONNREFUSED) && watched.receivedICMP() {
 		return nil, fmt.Errorf("%w: %s", errRefusedByICMP, address)
 	}

@@ -14,9 +14,5 @@ import (
 // dialTCP connects to an address. A refusal by ICMP is not recognized.
 func dialTCP(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
 	dialer := net.Dialer{KeepAlive: -1} // heartbeats detect a lost member
-	conn, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, address)
-	if err != nil {
-		return nil, err
-	}
-	return conn, nil
+	return dialer.DialContext(ctx, "tcp", address.String())
 }

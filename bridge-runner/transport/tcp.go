@@ -148,7 +148,13 @@ func closeLate(results <-chan dialResult, running int) {
 	}
 }
 
+// dialAddress connects to an address. It does not use net.Dialer.DialTCP, which binds a local port before it
+// connects, also if no local address is given: that port is of no use to a connection to another address.
 func dialAddress(ctx context.Context, addr netip.AddrPort) (*net.TCPConn, error) {
 	dialer := net.Dialer{KeepAliveConfig: keepAlive} // TCP_NODELAY is Go's default
-	return dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, addr)
+	conn, err := dialer.DialContext(ctx, "tcp", addr.String())
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.TCPConn), nil // the type of all connections of "tcp"
 }
