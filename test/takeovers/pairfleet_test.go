@@ -49,17 +49,18 @@ func newPairFleet(t *testing.T) *pairFleet {
 }
 
 // kill kills the active runner, and then publishes one message for each bridge and direction. The time
-// until the last one arrives is an upper bound of the gap of each bridge. At QoS 2, which half of the
-// streams have, each bridge would first release the packet identifiers of the killed process.
+// until the last one arrives is an upper bound of the gap of each bridge. Half of the bridges get messages of
+// QoS 2, before which they release packet identifiers of the killed process.
 func (f *pairFleet) kill(w *world) {
 	w.Helper()
 	killed := f.runner.Kill()
 	w.changeRoles()
 	f.repetitions++
-	for _, b := range f.all {
+	for i, b := range f.all {
+		qos := byte(1 + i/2%2) // each MQTT version, which alternates, has both
 		payload := traffic.Message{Stream: b.Name, Seq: f.repetitions, Sent: time.Now()}.Encode(0)
-		f.near.Publish(&paho.Publish{Topic: b.Name + "/" + topicUp + "/probe", QoS: 1, Payload: payload})
-		f.far.Publish(&paho.Publish{Topic: b.Name + "/" + topicDown + "/probe", QoS: 1, Payload: payload})
+		f.near.Publish(&paho.Publish{Topic: b.Name + "/" + topicUp + "/probe", QoS: qos, Payload: payload})
+		f.far.Publish(&paho.Publish{Topic: b.Name + "/" + topicDown + "/probe", QoS: qos, Payload: payload})
 	}
 	for d, c := range f.probes {
 		gap := f.lastProbe(c).Sub(killed)
