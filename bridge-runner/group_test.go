@@ -44,7 +44,8 @@ func TestSeat_LateResultOfTheVersionBefore_IsIgnored(t *testing.T) {
 	if s.warm {
 		t.Error("the result counts for the next version")
 	}
-	if s.setWarm(s.version(), true); !s.warm {
+	s.setWarm(s.version(), true)
+	if !s.warm {
 		t.Error("the result of the present version does not count")
 	}
 }
