@@ -21,6 +21,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -41,6 +42,12 @@ const (
 	// probePort is the port on which a pod serves /member and /metrics.
 	probePort = 8080
 )
+
+// fleetResources are the requests of a pod of a fleet. With the defaults, the pods of 20 bridges would not fit on a node
+// with two processors.
+var fleetResources = corev1.ResourceRequirements{Requests: corev1.ResourceList{
+	corev1.ResourceCPU: resource.MustParse("1m"), corev1.ResourceMemory: resource.MustParse("16Mi"),
+}}
 
 // node is the local cluster with the operator.
 type node struct {
@@ -181,14 +188,14 @@ func newPodWorld(t *testing.T, n *node, s *podScenario, version v1alpha1.Protoco
 	if s.recorded {
 		on.recorders = []*mqtttest.Recorder{mqtttest.StartRecorder(t, on.local), mqtttest.StartRecorder(t, on.remote)}
 	}
-	w := on.newBridge("takeover", version, s.lease)
+	w := on.newBridge("takeover", version, s.lease, false)
 	w.waitRoles()
 	w.startStreams(rate)
 	return w
 }
 
-// newBridge creates a bridge with two runners.
-func (s *site) newBridge(name string, version v1alpha1.ProtocolVersion, lease time.Duration) *podWorld {
+// newBridge creates a bridge with two runners, which may be one of a fleet.
+func (s *site) newBridge(name string, version v1alpha1.ProtocolVersion, lease time.Duration, fleet bool) *podWorld {
 	s.Helper()
 	w := &podWorld{site: s, world: &world{
 		TB: s.T, scenario: &scenario{}, control: s.control, local: s.local, remotes: []*mqtttest.Broker{s.remote}, active: s.remote.Name,
@@ -196,6 +203,9 @@ func (s *site) newBridge(name string, version v1alpha1.ProtocolVersion, lease ti
 	w.manifest = bridge(name, version, s.local, s.remote)
 	w.manifest.Namespace = s.namespace
 	w.manifest.Spec.Replicas = ptr.To[int32](2)
+	if fleet {
+		w.manifest.Spec.Runner = &v1alpha1.Runner{Resources: &fleetResources}
+	}
 	if lease > 0 {
 		w.manifest.Spec.Standby = &v1alpha1.Standby{LeaseDurationSeconds: ptr.To(int32(lease.Seconds()))}
 	}
@@ -368,7 +378,7 @@ func newPodFleet(t *testing.T, n *node, control *traffic.Collector, perVersion i
 	var f podFleet
 	for i := range perVersion {
 		for j, version := range both {
-			f = append(f, on.newBridge(fmt.Sprintf("takeover-%02d-%d", i, j), version, 0))
+			f = append(f, on.newBridge(fmt.Sprintf("takeover-%02d-%d", i, j), version, 0, true))
 		}
 	}
 	for _, w := range f {
