@@ -86,15 +86,21 @@ func (c *Cluster) Down(ctx context.Context) error {
 	return c.clusterTool(ctx, c.log, "down")
 }
 
-// FreezeKubelet makes the kubelet of the local cluster hang: the node is lost some 10 s later, and
-// its pods continue to run.
-func (c *Cluster) FreezeKubelet(ctx context.Context) error {
-	return c.clusterTool(ctx, c.log, "freeze", "kubelet")
+// Programs of the local cluster, for Freeze and Thaw.
+const (
+	Kubelet   = "kubelet"
+	APIServer = "kube-apiserver"
+)
+
+// Freeze makes a program of the local cluster hang. Without its kubelet, the node is lost some 10 s
+// later, and its pods continue to run. Requests to a frozen API server get no answer.
+func (c *Cluster) Freeze(ctx context.Context, program string) error {
+	return c.clusterTool(ctx, c.log, "freeze", program)
 }
 
-// ThawKubelet reverts FreezeKubelet.
-func (c *Cluster) ThawKubelet(ctx context.Context) error {
-	return c.clusterTool(ctx, c.log, "thaw", "kubelet")
+// Thaw reverts Freeze.
+func (c *Cluster) Thaw(ctx context.Context, program string) error {
+	return c.clusterTool(ctx, c.log, "thaw", program)
 }
 
 func (c *Cluster) connect(rules *clientcmd.ClientConfigLoadingRules) error {

@@ -11,19 +11,26 @@ import (
 
 // Images of the local cluster. Their registry is localhost, so that no machine ever pulls them.
 const (
-	localOperatorImage = "localhost/mqttbridge/mqttbridge-operator:dev"
+	localOperatorImage = "localhost/mqttbridge/mqttbridge-operator"
+	localOperatorTag   = "dev"
 	localBrokerImage   = "localhost/mqttbridge/broker:dev"
 )
 
 // LoadOperatorImage builds the operator and the runner from the checkout, loads
 // them into the local cluster as one image, and returns its name.
 func (c *Cluster) LoadOperatorImage(ctx context.Context) (string, error) {
+	return c.LoadOperatorImageAs(ctx, localOperatorTag)
+}
+
+// LoadOperatorImageAs is like LoadOperatorImage, with another tag.
+func (c *Cluster) LoadOperatorImageAs(ctx context.Context, tag string) (string, error) {
+	name := localOperatorImage + ":" + tag
 	dir, err := os.MkdirTemp("", "mqttbridge-image")
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	image := []string{"image", "--load", "--name", localOperatorImage, "--entrypoint", "/manager"}
+	image := []string{"image", "--load", "--name", name, "--entrypoint", "/manager"}
 	for _, binary := range []struct{ source, target string }{{".", "/manager"}, {"./bridge-runner", "/bridge-runner"}} {
 		path := filepath.Join(dir, filepath.Base(binary.target))
 		if err := c.run(ctx, c.log, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", path, binary.source); err != nil {
@@ -31,7 +38,7 @@ func (c *Cluster) LoadOperatorImage(ctx context.Context) (string, error) {
 		}
 		image = append(image, "--binary", path+"="+binary.target)
 	}
-	return localOperatorImage, c.clusterTool(ctx, c.log, image...)
+	return name, c.clusterTool(ctx, c.log, image...)
 }
 
 // LoadBrokerImage loads this machine's Mosquitto into the local cluster and

@@ -39,12 +39,12 @@ func withLostNode(t *testing.T) (w *world, pod *corev1.Pod, bringBack func()) {
 	// The node controller marks only pods that were ready. The runner's report is earlier than the
 	// kubelet's first probe.
 	w.kubectl("wait", "pod/"+pod.Name, "--for=condition=Ready", "--timeout=60s")
-	t.Cleanup(func() { must(t, shared.ThawKubelet(context.Background())) })
-	must(t, shared.FreezeKubelet(t.Context()))
+	t.Cleanup(func() { must(t, shared.Thaw(context.Background(), cluster.Kubelet)) })
+	must(t, shared.Freeze(t.Context(), cluster.Kubelet))
 	if c := w.condition(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonNodeLost); c.ObservedGeneration != 1 {
 		t.Errorf("Ready is of generation %d, want 1", c.ObservedGeneration)
 	}
-	return w, pod, func() { t.Helper(); must(t, shared.ThawKubelet(t.Context())) }
+	return w, pod, func() { t.Helper(); must(t, shared.Thaw(t.Context(), cluster.Kubelet)) }
 }
 
 func TestNode_LostBriefly_MessagesFlowAndThePodStays(t *testing.T) {

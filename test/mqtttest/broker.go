@@ -4,12 +4,14 @@
 package mqtttest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,6 +39,9 @@ type BrokerOptions struct {
 	MaxInflight int
 	// LogPackets makes the broker log each packet, see FollowLog.
 	LogPackets bool
+	// Host is the IP address of this machine on which the bridge's listener listens. Default
+	// 127.0.0.1. Pods need an address of their node.
+	Host string
 }
 
 // Broker is a Mosquitto process. It has two listeners: the bridge's listener has the TLS and the
@@ -45,6 +50,7 @@ type Broker struct {
 	Name string
 
 	t           testing.TB
+	host        string // of the bridge's listener
 	port, admin int
 	scheme      string
 	persistent  bool
@@ -60,7 +66,7 @@ const (
 // StartBroker starts a Mosquitto and waits until it answers.
 func StartBroker(t testing.TB, o BrokerOptions) *Broker {
 	t.Helper()
-	b := &Broker{Name: o.Name, t: t, port: FreePort(t), admin: FreePort(t), scheme: "mqtt", persistent: o.Persistence, dir: t.TempDir()}
+	b := &Broker{Name: o.Name, t: t, host: cmp.Or(o.Host, loopback), port: FreePort(t), admin: FreePort(t), scheme: "mqtt", persistent: o.Persistence, dir: t.TempDir()}
 	if b.Name == "" {
 		b.Name = "broker"
 	}
@@ -84,10 +90,16 @@ func StartBroker(t testing.TB, o BrokerOptions) *Broker {
 }
 
 // URL returns the URL of the bridge's listener.
-func (b *Broker) URL() string { return fmt.Sprintf("%s://localhost:%d", b.scheme, b.port) }
+func (b *Broker) URL() string {
+	host := b.host
+	if host == loopback {
+		host = "localhost" // the name in certificates
+	}
+	return fmt.Sprintf("%s://%s:%d", b.scheme, host, b.port)
+}
 
 // Address returns the address of the bridge's listener.
-func (b *Broker) Address() string { return address(b.port) }
+func (b *Broker) Address() string { return net.JoinHostPort(b.host, strconv.Itoa(b.port)) }
 
 // Dial connects to the test's listener.
 func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
@@ -208,8 +220,8 @@ func (b *Broker) configure(o BrokerOptions) {
 	if o.Persistence {
 		line("persistence true\npersistence_location %s/\nautosave_interval 0", b.dir)
 	}
-	line("listener %d 127.0.0.1\nallow_anonymous true", b.admin)
-	line("listener %d 127.0.0.1\nallow_anonymous %t", b.port, len(o.Users) == 0)
+	line("listener %d %s\nallow_anonymous true", b.admin, loopback)
+	line("listener %d %s\nallow_anonymous %t", b.port, b.host, len(o.Users) == 0)
 	if o.WebSocket {
 		line("protocol websockets")
 	}

@@ -4,7 +4,6 @@
 package mqtttest
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -53,7 +52,10 @@ func listen(t testing.TB) (l net.Listener, port int) {
 	return nil, 0
 }
 
-func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+// loopback is the address on which the helpers listen.
+const loopback = "127.0.0.1"
+
+func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
 
 // pollInterval is the time between two reads of a state that cannot be awaited.
 const pollInterval = 10 * time.Millisecond
@@ -78,5 +80,5 @@ func Eventually(t testing.TB, timeout time.Duration, what string, ok func() erro
 // FreeAddress returns a TCP address of this machine on which nothing listens (FreePort).
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
+	return address(FreePort(t))
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -37,14 +38,20 @@ type Recorded struct {
 	Type byte
 	// ClientID is the client identifier of the connection.
 	ClientID string
-	At       time.Time
+	// From is the IP address of the client.
+	From string
+	At   time.Time
 }
 
-// StartRecorder starts a recorder in front of host:port.
-func StartRecorder(t testing.TB, target string) *Recorder {
+// StartRecorder starts a recorder in front of a broker. It listens on the address on which the
+// bridge's listener of the broker listens.
+func StartRecorder(t testing.TB, broker *Broker) *Recorder {
 	t.Helper()
-	l, _ := listen(t)
-	r := &Recorder{listener: l, target: target, conns: map[net.Conn]bool{}}
+	l, err := net.Listen("tcp", net.JoinHostPort(broker.host, strconv.Itoa(FreePort(t))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Recorder{listener: l, target: broker.Address(), conns: map[net.Conn]bool{}}
 	r.wg.Go(r.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -121,6 +128,7 @@ func (r *Recorder) keep(c net.Conn) (end func()) {
 func (r *Recorder) forward(client, server net.Conn) {
 	in := bufio.NewReader(client)
 	var out []byte
+	from, _, _ := net.SplitHostPort(client.RemoteAddr().String())
 	clientID := ""
 	for {
 		packet, err := readPacket(in)
@@ -129,7 +137,7 @@ func (r *Recorder) forward(client, server net.Conn) {
 			if packet[0]>>4 == packets.Connect {
 				clientID = clientIDOf(packet)
 			}
-			r.record(packet[0]>>4, clientID)
+			r.record(Recorded{packet[0] >> 4, clientID, from, time.Now()})
 			if in.Buffered() > 0 {
 				continue
 			}
@@ -142,11 +150,11 @@ func (r *Recorder) forward(client, server net.Conn) {
 	}
 }
 
-func (r *Recorder) record(kind byte, clientID string) {
+func (r *Recorder) record(packet Recorded) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.recording {
-		r.packets = append(r.packets, Recorded{kind, clientID, time.Now()})
+		r.packets = append(r.packets, packet)
 	}
 }
 

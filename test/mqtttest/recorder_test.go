@@ -20,7 +20,7 @@ func TestRecorder_ServerHasEndedTheConnection_RecordsLaterPackets(t *testing.T) 
 	for _, version := range []byte{4, 5} {
 		t.Run(fmt.Sprint("protocol version ", version), func(t *testing.T) {
 			b := StartBroker(t, BrokerOptions{})
-			r := StartRecorder(t, b.Address())
+			r := StartRecorder(t, b)
 			r.Record()
 			conn, err := net.Dial("tcp", r.listener.Addr().String())
 			if err != nil {
@@ -39,7 +39,7 @@ func TestRecorder_ServerHasEndedTheConnection_RecordsLaterPackets(t *testing.T) 
 			write(t, conn, []byte{packets.Publish << 4, 4, 0, 1, 'x', 'y'})
 			Eventually(t, time.Second, "the packets are recorded", func() error {
 				got := r.Packets()
-				if len(got) != 2 || got[0].Type != packets.Connect || got[1].Type != packets.Publish || got[1].ClientID != "shared" {
+				if len(got) != 2 || got[0].Type != packets.Connect || got[1].Type != packets.Publish || got[1].ClientID != "shared" || got[1].From != loopback {
 					return fmt.Errorf("%+v", got)
 				}
 				return nil
@@ -50,7 +50,7 @@ func TestRecorder_ServerHasEndedTheConnection_RecordsLaterPackets(t *testing.T) 
 
 func TestRecorder_TwoClients_ForwardsTheirMessages(t *testing.T) {
 	b := StartBroker(t, BrokerOptions{})
-	r := StartRecorder(t, b.Address())
+	r := StartRecorder(t, b)
 	through := *b // its clients connect to the recorder
 	through.admin = r.listener.Addr().(*net.TCPAddr).Port
 	receiver := StartClient5(t, &through, "receiver")

@@ -14,8 +14,17 @@
 // limits are larger, because other tests may use the machine. -full repeats each event with each
 // version, and checks the limits of these pages.
 //
+// With the build tag e2e, the table ends with rows for the two pods of a bridge with replicas: 2, on the
+// node of the local cluster (hack/cluster), with the operator installed. Their brokers are processes of
+// this machine that listen on the address of the node, and the clients connect to them by loopback. So
+// the measure does not depend on pods, the kubelet or the API server: these events affect only the
+// runners. A connection between a pod and a broker passes the network of the pod. The gap of an event
+// includes the start of the pods and processes that replace others. While the API server is stopped,
+// each of several bridges counts as a repetition, and all of them share the rate of 500 messages a second.
+//
 // A scenario is a list of events after which the next repetition can begin. To add an event, add a
-// scenario to the list in scenarios_test.go, or, for two runners, in pairs_test.go.
+// scenario to the list in scenarios_test.go, for two processes in pairs_test.go, or for two pods in
+// withpods_test.go.
 package takeovers
 
 import (

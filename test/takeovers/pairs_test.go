@@ -113,7 +113,7 @@ func (w *world) recordPackets() {
 	for _, r := range w.pair.Runners {
 		m := w.manifest.DeepCopy()
 		for server, broker := range map[*v1alpha1.Server]*mqtttest.Broker{&m.Spec.Local.Primary: w.local, &m.Spec.Remote.Primary: w.remotes[0]} {
-			recorder := mqtttest.StartRecorder(w, broker.Address())
+			recorder := mqtttest.StartRecorder(w, broker)
 			server.URL = recorder.URL()
 			w.recorders[r] = append(w.recorders[r], recorder)
 		}
@@ -192,14 +192,20 @@ func (w *world) thawStandby() {
 	w.waitRoles()
 }
 
-// checkNothingSent checks that the continued runner has sent no packet in a session of the bridge. Its
-// probes have other client identifiers.
+// checkNothingSent checks that the continued runner has sent no packet in a session of the bridge.
 func (w *world) checkNothingSent() {
 	w.Helper()
+	w.checkSilent(w.recorders[w.standby()], "127.0.0.1")
+}
+
+// checkSilent checks that the runner with an IP address has sent no packet in a session of the bridge
+// since the beginning of the records. Its probes have other client identifiers.
+func (w *world) checkSilent(recorders []*mqtttest.Recorder, address string) {
+	w.Helper()
 	sent := map[string]int{}
-	for _, r := range w.recorders[w.standby()] {
+	for _, r := range recorders {
 		for _, p := range r.Packets() {
-			if p.ClientID == clientIDs[0] || p.ClientID == clientIDs[1] {
+			if p.From == address && (p.ClientID == clientIDs[0] || p.ClientID == clientIDs[1]) {
 				sent[packets.PacketNames[p.Type]]++
 			}
 		}

@@ -28,7 +28,10 @@ type result struct {
 }
 
 // table collects the results, in the order of the first repetition of each event.
-type table struct{ results []result }
+type table struct {
+	results []result
+	checked int // number of results at the latest call of checkMedians
+}
 
 var results table
 
@@ -70,11 +73,14 @@ func (e *event) limits() string {
 	return fmt.Sprintf("%d / %d", e.median.Milliseconds(), e.limit.Milliseconds())
 }
 
-// checkMedians checks the medians of the gaps, less the delays of the machine itself.
+// checkMedians checks the medians of the gaps of the results since its latest call, less the delays of
+// the machine itself.
 func (t *table) checkMedians(tb testing.TB) {
 	tb.Helper()
-	for _, name := range t.names() {
-		all := t.of(name)
+	latest := table{results: t.results[t.checked:]}
+	t.checked = len(t.results)
+	for _, name := range latest.names() {
+		all := latest.of(name)
 		limit := tolerated(all[0].median)
 		gap := middle(sorted(all, func(r result) time.Duration { return r.gap - r.delay() }))
 		if limit > 0 && gap > limit {
