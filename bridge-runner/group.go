@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -305,7 +306,8 @@ func (s *seat) forwarded(a *activation) {
 	gap := time.Since(a.Since)
 	s.group.metrics.Forwards(string(a.Cause), gap)
 	s.group.reportTakeover(a, gap)
-	s.group.log.Info("the bridge forwards after the change of the active runner", "bridge", s.name, "cause", a.Cause, "gap", gap.Round(time.Millisecond/10))
+	namespace, name, _ := strings.Cut(s.name, "/")
+	s.group.log.Info("the bridge forwards after the change of the active runner", "namespace", namespace, "bridge", name, "cause", a.Cause, "gap", gap.Round(time.Millisecond/10))
 }
 
 // active reports whether this process is active.

@@ -36,7 +36,7 @@ func main() {
 		convertAndExit(os.Args[2:])
 	}
 	if len(os.Args) > 1 && os.Args[1] == "peer-key" {
-		peerKeyAndExit(os.Args[2:])
+		os.Exit(runPeerKey(os.Args[2:], os.Stdout, os.Stderr))
 	}
 	opts, err := parseFlags(os.Args[1:], os.Stderr)
 	if err != nil {

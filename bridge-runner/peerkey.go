@@ -7,8 +7,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
 )
@@ -56,20 +58,39 @@ func writeNew(path string, data []byte, mode os.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-// peerKeyAndExit runs the command peer-key.
-func peerKeyAndExit(args []string) {
+// runPeerKey runs the command peer-key, and returns the exit code.
+func runPeerKey(args []string, out, fault io.Writer) int {
+	if len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+		_, _ = io.WriteString(out, peerKeyUsage)
+		return 0
+	}
 	if len(args) != 1 || args[0] == "" || args[0][0] == '-' {
-		_, _ = os.Stderr.WriteString(peerKeyUsage)
-		os.Exit(2)
+		_, _ = io.WriteString(fault, peerKeyUsage)
+		return 2
 	}
-	if err := makePeerKey(args[0]); err != nil {
-		fmt.Fprintln(os.Stderr, "bridge-runner peer-key:", err)
-		os.Exit(1)
+	key, public := filepath.Join(args[0], peerKeyFile), filepath.Join(args[0], peerPublicFile)
+	switch err := makePeerKey(args[0]); {
+	case errors.Is(err, os.ErrExist):
+		_, _ = fmt.Fprintf(fault, "bridge-runner peer-key: %s exists and is not replaced, because the other machine may trust it; to make a new key pair, remove %s and %s first\n", existing(err), key, public)
+		return 1
+	case err != nil:
+		_, _ = fmt.Fprintln(fault, "bridge-runner peer-key:", err)
+		return 1
 	}
-	os.Exit(0)
+	_, _ = fmt.Fprintf(out, "The key pair of this machine is %s; copy %s to the other machine, for --peer-trusted.\n", key, public)
+	return 0
 }
 
-// peerKeys reads the key pair of this machine and the public key of the other one.
+// existing returns the file that an error names.
+func existing(err error) string {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return path.Path
+	}
+	return err.Error()
+}
+
+// keys reads the key pair of this machine and the public key of the other one.
 func (o *peerOptions) keys() (own tls.Certificate, trusted peer.Fingerprint, err error) {
 	pair, err := os.ReadFile(o.key) //nolint:gosec // the file that the user names
 	if err != nil {

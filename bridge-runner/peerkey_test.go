@@ -39,8 +39,30 @@ func TestPeerKey_TwoMachines_TrustEachOther(t *testing.T) {
 	if info, err := os.Stat(o.key); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the private key has the mode %v (%v)", info.Mode(), err)
 	}
-	if err := makePeerKey(a); err == nil {
-		t.Error("an earlier key pair is replaced")
+}
+
+func TestPeerKey_Command_SaysWhatToDo(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	for _, tt := range []struct {
+		args       string
+		code       int
+		out, fault string // parts of the output
+	}{
+		{"", 2, "", "usage:"},
+		{"--help", 0, "usage:", ""},
+		{"--other", 2, "", "usage:"},
+		{dir, 0, "copy " + filepath.Join(dir, peerPublicFile) + " to the other machine", ""},
+		{dir, 1, "", filepath.Join(dir, peerKeyFile) + " exists and is not replaced"},
+	} {
+		var out, fault strings.Builder
+		if code := runPeerKey(strings.Fields(tt.args), &out, &fault); code != tt.code {
+			t.Errorf("%q: exit code %d, want %d", tt.args, code, tt.code)
+		}
+		for _, o := range []struct{ got, want string }{{out.String(), tt.out}, {fault.String(), tt.fault}} {
+			if !strings.Contains(o.got, o.want) || (o.got == "") != (o.want == "") {
+				t.Errorf("%q: %q, want %q", tt.args, o.got, o.want)
+			}
+		}
 	}
 }
 

@@ -23,8 +23,7 @@ func (g *group) handleSignals(ctx context.Context) {
 			select {
 			case s := <-signals:
 				if s == syscall.SIGUSR1 {
-					g.log.Info("SIGUSR1 requests a hand-over; it has an effect on the active runner, if the standby is connected and warm")
-					g.member.HandOver()
+					g.requestHandOver()
 					continue
 				}
 				g.log.Info("SIGUSR2 makes this runner active, unless it has a Lease, which decides")
