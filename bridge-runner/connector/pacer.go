@@ -112,7 +112,8 @@ func (p *Pacer) leaveLocked(address string, o *opening) {
 		o.waiting = o.waiting[1:]
 		return
 	}
-	if o.count--; o.count == 0 {
+	o.count--
+	if o.count == 0 {
 		delete(p.servers, address)
 	}
 }

@@ -39,7 +39,7 @@ func CutAPIServer(pod *corev1.Pod) Cut {
 
 // CutMembers cuts the connections between the runners of a bridge.
 func CutMembers(pods ...*corev1.Pod) Cut {
-	var c Cut
+	c := make(Cut, 0, 2*len(pods))
 	for _, pod := range pods {
 		c = append(c,
 			fmt.Sprintf("ip saddr %s tcp dport %d", pod.Status.PodIP, v1alpha1.PeerPort),

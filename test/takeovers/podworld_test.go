@@ -257,7 +257,8 @@ func (w *podWorld) member(pod *corev1.Pod) (m mqtttest.Member, err error) {
 	if err != nil {
 		return m, fmt.Errorf("pod %s: %w", pod.Name, err)
 	}
-	return m, json.Unmarshal(body, &m)
+	err = json.Unmarshal(body, &m)
+	return m, err
 }
 
 // activationsOf returns the number of times that the process of a pod became active.
