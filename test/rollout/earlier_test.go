@@ -102,7 +102,7 @@ func TestRollout_WrongImageAfterAnEarlierOperator_EachChangeOfTheSpecReachesTheR
 	defer stop()
 	c.awaitEvent(v1alpha1.EventRolloutStopped, "ImagePullBackOff")
 	c.awaitStates(bridges-2, 1)
-	name := c.waiting()
+	name := c.waiting(1)[0]
 	for _, topic := range []string{"x/${topic}", "y/${topic}"} {
 		c.awaitReplaced(c.change(name, func(b *v1alpha1.MQTTBridge) { b.Spec.LocalToRemote[0].Topic = topic }))
 		c.assertImages(map[string]int{imageV1: bridges - 1, imageBad: 1})

@@ -73,10 +73,11 @@ func TestRollout_WrongImage_StopsOneBridgeAndAllReturnWhenCorrected(t *testing.T
 	c.assertReady(bridges - 1)
 	c.assertManifests()
 
-	// A change of a spec is applied at once: by the running pod, or by a new one with the image
-	// that works.
-	c.awaitApplied("bridge-08", c.change("bridge-08", newTopic))
-	c.awaitReplaced(c.change("bridge-07", newPod))
+	// A change of the spec of a bridge that waits is applied at once: by the running pod, or by a
+	// new one with the image that works.
+	waiting := c.waiting(2)
+	c.awaitApplied(waiting[0], c.change(waiting[0], newTopic))
+	c.awaitReplaced(c.change(waiting[1], newPod))
 	c.assertImages(map[string]int{imageV1: bridges - 1, imageBad: 1})
 
 	// The next leader finds the state in the cluster.

@@ -169,7 +169,7 @@ func TestRollout_SecondRunnerWhileTheNewImageIsUnproven_StartsNoMemberOfTheOldIm
 	stop = startOperator(t, imageBad)
 	c.awaitEvent(v1alpha1.EventRolloutStopped, "ImagePullBackOff")
 	c.awaitStates(fleet-1, 1)
-	before := c.change(c.waiting(), secondRunner)
+	before := c.change(c.waiting(1)[0], secondRunner)
 	apiserver.Await(t, server.Client, &appsv1.DeploymentList{}, client.ObjectKeyFromObject(before), "the template for two runners", func(d *appsv1.Deployment) bool {
 		return slices.ContainsFunc(d.Spec.Template.Spec.Containers[0].Args, func(arg string) bool { return strings.HasPrefix(arg, "--group=") })
 	})

@@ -112,7 +112,7 @@ func TestWindows_WrongImageWhenTheWindowCloses_IsCorrectedOutsideTheWindow(t *te
 	c.awaitConditions(v1alpha1.ConditionUpdateScheduled, "2026-03-08T02:00:00Z", bridges-2)
 
 	// A window of the bridge replaces the operator's window.
-	open := c.change(c.waiting(), func(b *v1alpha1.MQTTBridge) {
+	open := c.change(c.waiting(1)[0], func(b *v1alpha1.MQTTBridge) {
 		b.Spec.Runner = &v1alpha1.Runner{UpdateWindows: []v1alpha1.Window{{Schedule: "30 3 * * *", DurationMinutes: 60}}}
 	})
 	c.awaitReplaced(open)
@@ -120,15 +120,26 @@ func TestWindows_WrongImageWhenTheWindowCloses_IsCorrectedOutsideTheWindow(t *te
 	stop()
 }
 
-// waiting returns the name of a bridge that the wrong image has not stopped. Any bridge without
-// a window of its own can be the first of a roll-out.
-func (c *cluster) waiting() string {
+// waiting returns the names of the first n bridges that the wrong image has not stopped. Any bridge
+// without a window of its own can be the first of a roll-out.
+func (c *cluster) waiting(n int) []string {
+	c.t.Helper()
+	deployments := &appsv1.DeploymentList{}
+	if err := server.Client.List(c.t.Context(), deployments, client.InNamespace(c.namespace)); err != nil {
+		c.t.Fatal(err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.broken == "bridge-03-bridge" {
-		return "bridge-04"
+	var names []string
+	for i := range deployments.Items { // in the order of their names
+		if d := &deployments.Items[i]; d.Name != c.broken {
+			names = append(names, d.Labels["app.kubernetes.io/instance"])
+		}
 	}
-	return "bridge-03"
+	if c.broken == "" || len(names) < n {
+		c.t.Fatalf("the wrong image has stopped the Deployment %q, and the bridges %v wait; want a stopped one, and %d that wait", c.broken, names, n)
+	}
+	return names[:n]
 }
 
 // awaitConditions waits until n bridges have a condition whose message contains text.
