@@ -4,6 +4,7 @@
 package session
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -54,6 +55,33 @@ func TestStaleQoS2_BlocksKnown_OthersReleasedWhileMessagesFlow(t *testing.T) {
 		if !p.cfg.State.IsClean() {
 			t.Error("identifiers are left")
 		}
+	})
+}
+
+// After a takeover of many bridges, the PUBRELs that no message needs soon wait for their turn among all sessions
+// of the process.
+func TestStaleQoS2_ManySessionsRelease_OnlyNeededIdentifiersAreReleasedAtOnce(t *testing.T) {
+	const others = 1 << 30
+	releasing.Add(others)
+	defer releasing.Add(-others)
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.Window = 1000
+		p.cfg.State.AssumeQoS2Blocks(7)
+		l := p.resume()
+		m := message(2, "x")
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		l.c.Want(pubrels(ids(1, 3*blockSize))...)
+		l.sendPubcomps(ids(1, 3*blockSize))
+		l.publishWhenReady(m)
+		l.c.Want("PUBLISH 1 qos2 t=x")
+		messages := 1
+		for ; 3*blockSize-messages >= 2*blockSize+4*messages; messages++ {
+			l.publish(message(2, "x"))
+			l.c.Want(fmt.Sprintf("PUBLISH %d qos2 t=x", messages+1))
+		}
+		l.publish(message(2, "x"))
+		l.c.Want(pubrels(ids(3*blockSize+1, 3*blockSize+laterAtOnce))...)
 	})
 }
 
