@@ -52,7 +52,7 @@ func TestStaleQoS2_BlocksKnown_OthersReleasedWhileMessagesFlow(t *testing.T) {
 			l.sendPubcomps(next)
 		}
 		l.sync()
-		if !p.cfg.State.IsClean() {
+		if !p.cfg.State.Held().None {
 			t.Error("identifiers are left")
 		}
 	})
