@@ -316,3 +316,10 @@ func (s *seat) active() bool {
 	defer s.group.mu.Unlock()
 	return s.group.current != nil
 }
+
+// isCurrent reports whether a is the present activation. It is false for nil.
+func (s *seat) isCurrent(a *activation) bool {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	return a != nil && s.group.current == a
+}

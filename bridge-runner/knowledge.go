@@ -33,8 +33,11 @@ type knowledge struct {
 	used map[string]string
 	// sessions are the sessions in use, by side.
 	sessions map[string]*session.Session
-	// activation is the present activation, until the bridge forwards in it. Then it is nil.
-	activation *activation
+	// joined is the latest activation in which the bridge has begun to forward. It is nil if there is none. A
+	// bridge that has not begun passes nothing on: the standby needs what the bridge before it has passed on.
+	joined *activation
+	// measured is the activation whose gap is measured, until the bridge forwards. Then it is nil.
+	measured *activation
 	// handOver is the latest request of a hand-over in the manifest.
 	handOver string
 	// deleted is true if the deletion of the bridge is complete.
@@ -65,11 +68,15 @@ func (k *knowledge) inherit(from *knowledge) {
 	}
 }
 
-// begin records that the bridge begins to forward.
-func (k *knowledge) begin(a *activation) {
+// join records that the bridge begins to forward in an activation, and whether it is the first one of its name
+// that does.
+func (k *knowledge) join(a *activation, first bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.activation = a
+	k.joined = a
+	if first {
+		k.measured = a
+	}
 }
 
 // change changes the knowledge about a server, and passes it on if this process is active.
@@ -89,9 +96,9 @@ func (k *knowledge) change(side, server string, apply func(*failover.Knowledge))
 	if s != before {
 		k.sendLocked()
 	}
-	if k.activation != nil && k.connectedLocked(manifest.SideLocal) && k.connectedLocked(manifest.SideRemote) {
-		k.seat.forwarded(k.activation)
-		k.activation = nil
+	if k.measured != nil && k.connectedLocked(manifest.SideLocal) && k.connectedLocked(manifest.SideRemote) {
+		k.seat.forwarded(k.measured)
+		k.measured = nil
 	}
 }
 
@@ -123,9 +130,9 @@ func (k *knowledge) send() {
 	}
 }
 
-// sendLocked passes the knowledge on if this process is active.
+// sendLocked passes the knowledge on if the bridge forwards, or has drained to hand over.
 func (k *knowledge) sendLocked() {
-	if !k.seat.active() {
+	if !k.seat.isCurrent(k.joined) {
 		return
 	}
 	blocks := map[string]session.Blocks{}
@@ -181,15 +188,18 @@ func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowle
 				FailedSince: peer.Since{Time: s.FailedAt}, RefusedSince: peer.Since{Time: s.RefusedAt}, Clean: s.Clean,
 			}
 		}
+		if _, inUse := k.sessions[side]; !inUse {
+			known.QoS2Blocks = uint32(servers[known.Active].QoS2Blocks)
+		}
 		out.Sides[side] = known
 	}
 	return out
 }
 
-// drained records the servers that hold no QoS 2 message of the bridge after a drain.
-func (k *knowledge) drained(side string, clean []string) {
-	for _, name := range clean {
-		k.change(side, name, func(s *failover.Knowledge) { s.Clean = true })
+// drained records the QoS 2 messages of the bridge that the servers may hold after a drain, by server.
+func (k *knowledge) drained(side string, held map[string]session.Held) {
+	for name, h := range held {
+		k.change(side, name, func(s *failover.Knowledge) { s.Clean, s.QoS2Blocks = h.None, uint32(h.Blocks) })
 	}
 }
 
@@ -220,8 +230,9 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 		if s.RefusedSince.After(own.RefusedAt) {
 			own.RefusedAt = s.RefusedSince.Time
 		}
-		own.Active, own.Clean = name == known.Active, s.Clean && a.Cause == member.HandedOver
-		if own.Active && a.sawEnd() {
+		handedOver := a.Cause == member.HandedOver
+		own.Active, own.Clean, own.QoS2Blocks = name == known.Active, s.Clean && handedOver, 0
+		if own.Active && (handedOver || a.sawEnd()) {
 			own.QoS2Blocks = known.QoS2Blocks
 		}
 		out[name] = own

@@ -31,16 +31,17 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool, 
 	}
 	i.state.SetStandby(false)
 	var earlier *peer.Knowledge
-	if i.seat.beginActivation(a) { // otherwise a bridge of this process has used the sessions since
-		d.bridge.know.begin(a)
+	first := i.seat.beginActivation(a)
+	d.bridge.know.join(a, first)
+	if first { // otherwise a bridge of this process has used the sessions since
 		earlier = i.seat.recalls(i.seat.group.member.Knowledge(i.seat.name))
 	}
 	d.bridge.recall(earlier, a)
 	if complete, cause = i.runBounded(forwarding, d); complete {
 		d.bridge.know.setDeleted()
 	}
-	d.bridge.know.drained(manifest.SideLocal, d.bridge.local.CleanServers())
-	d.bridge.know.drained(manifest.SideRemote, d.bridge.remote.CleanServers())
+	d.bridge.know.drained(manifest.SideLocal, d.bridge.local.Held())
+	d.bridge.know.drained(manifest.SideRemote, d.bridge.remote.Held())
 	return complete, cause
 }
 

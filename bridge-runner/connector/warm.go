@@ -78,15 +78,14 @@ func (c *Connector) warm(ctx context.Context, server int, s *Settings) bool {
 	return problem == nil
 }
 
-// CleanServers returns the names of the servers that hold no QoS 2 message of the bridge. It is called
-// after the end of Run.
-func (c *Connector) CleanServers() (names []string) {
+// Held returns the QoS 2 messages of the bridge that the servers may hold, by the name of the server. It is
+// called after the end of Run.
+func (c *Connector) Held() map[string]session.Held {
+	held := map[string]session.Held{}
 	for i, state := range c.states {
-		if state.session.IsClean() {
-			names = append(names, c.servers[i].Name)
-		}
+		held[c.servers[i].Name] = state.session.Held()
 	}
-	return names
+	return held
 }
 
 // recall gives the machine the knowledge of the process that this one replaces.

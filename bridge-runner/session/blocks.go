@@ -81,7 +81,7 @@ func (b *qos2Blocks) offer(last uint16, inFlight int) (blocks Blocks) {
 			blocks.add(i*blockSize + 1)
 		}
 	}
-	for ahead := 0; ahead <= min(2*blockSize+4*inFlight, maxLowID-blockSize); ahead += blockSize {
+	for ahead := 0; ahead <= min(blockSize+4*inFlight, maxLowID-blockSize); ahead += blockSize {
 		blocks.add(int(last) + 1 + ahead)
 	}
 	if b.wanted > 0 {

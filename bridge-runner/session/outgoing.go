@@ -156,32 +156,54 @@ func (s *Session) nextIDLocked(qos byte, now time.Time) uint16 {
 		return out.trialID()
 	case out.support == qos2Assumed:
 		s.releaseStaleQoS2Locked(now)
+		s.releaseMoreLocked(now)
 		return out.nextID(qos)
 	}
 	return 0
 }
 
-// releaseStaleQoS2Locked writes the PUBRELs that were not written on this connection. If no message
-// waits for them, it writes some, and releaseMoreLocked the others.
+// releaseStaleQoS2Locked writes the PUBRELs for which messages wait, and that were not written on this
+// connection.
 func (s *Session) releaseStaleQoS2Locked(now time.Time) {
 	out := &s.state.out
 	if !out.releaseDue { // each message that waits calls this function
 		return
 	}
 	out.releaseDue = false
-	if !out.stale.blocksQoS2() {
-		s.releaseMoreLocked(now)
-		return
-	}
 	s.writePubrelsLocked(out.stale.release(s), now)
 }
 
 // releaseMoreLocked writes some of the PUBRELs for which no message waits, if the server has answered
-// all earlier ones.
+// all earlier ones: at once if the next messages may need their identifiers, otherwise in the background.
 func (s *Session) releaseMoreLocked(now time.Time) {
-	if out := &s.state.out; len(out.stale.later) > 0 {
+	out := &s.state.out
+	switch {
+	case out.stale.later == nil || out.stale.blocksQoS2() || out.stale.unanswered > 0:
+	case out.stale.freeLowIDs(out.lastLowID) < 2*blockSize+4*out.qos2InFlight:
 		s.writePubrelsLocked(out.stale.releaseLater(s, out.lastLowID), now)
+	case !s.releaseScheduled:
+		s.releaseScheduled = true
+		time.AfterFunc(releaseInterval*time.Duration(releasing.Add(1)), s.releaseInBackground)
 	}
+}
+
+// releaseInterval is the time between two writes of PUBRELs in the background, of all sessions of the process. With
+// 1,000 bridges that have become active at the same time, such PUBRELs would otherwise occupy the
+// processors for a minute, also those of the servers.
+const releaseInterval = 2 * time.Millisecond
+
+// releasing is the number of sessions of the process that wait for releaseInBackground.
+var releasing atomic.Int64
+
+func (s *Session) releaseInBackground() {
+	releasing.Add(-1)
+	s.state.mu.Lock()
+	s.releaseScheduled = false
+	if s.writableLocked() {
+		s.writePubrelsLocked(s.state.out.stale.releaseLater(s, s.state.out.lastLowID), time.Now())
+	}
+	s.state.mu.Unlock()
+	s.flusher.Flush()
 }
 
 func (s *Session) writePubrelsLocked(ids []uint16, now time.Time) {

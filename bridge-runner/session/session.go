@@ -180,6 +180,8 @@ type Session struct {
 	// pubrelAnswered whether the server has answered any of them.
 	pubrelsSent    bool
 	pubrelAnswered bool
+	// releaseScheduled is whether releaseInBackground will run.
+	releaseScheduled bool
 	// checks plans the checks of the watcher. flushedSinceCheck is whether data was flushed since
 	// the latest check began.
 	checks            schedule

@@ -25,9 +25,15 @@ type staleIDs struct {
 	// and valid while all is set.
 	suspected Blocks
 	// byID has the session that wrote the PUBREL of each identifier. It is nil if the PUBREL was
-	// not written on the current connection. later is the same for the identifiers that are released
-	// later. No identifier is in both.
-	byID, later map[uint16]*Session
+	// not written on the current connection.
+	byID map[uint16]*Session
+	// later are the identifiers that are released later. None of them is in byID. It is nil if there are
+	// none.
+	later *idSet
+	// released are the identifiers of later whose PUBRELs releasedBy wrote on the current connection, in
+	// ascending order.
+	released   []uint16
+	releasedBy *Session
 	// unanswered is the number of PUBRELs that were written on the current connection and have no
 	// answer.
 	unanswered int
@@ -38,7 +44,7 @@ func isQoS2ID(id uint16) bool {
 	return id >= 1 && id <= maxLowID || id >= minTrialID && id <= maxTrialID
 }
 
-func (s *staleIDs) isEmpty() bool { return !s.blocksQoS2() && len(s.later) == 0 }
+func (s *staleIDs) isEmpty() bool { return !s.blocksQoS2() && s.later == nil }
 
 // blocksQoS2 reports whether QoS 2 messages must wait: the server may hold a message that it would
 // process after a newer one.
@@ -46,8 +52,7 @@ func (s *staleIDs) blocksQoS2() bool { return s.all || len(s.byID) > 0 }
 
 func (s *staleIDs) has(id uint16) bool {
 	_, listed := s.byID[id]
-	_, isLater := s.later[id]
-	return listed || isLater || s.all && isQoS2ID(id)
+	return listed || s.later.has(id) || s.all && isQoS2ID(id)
 }
 
 // add adds an identifier whose PUBREL was not written on the current connection.
@@ -55,30 +60,28 @@ func (s *staleIDs) add(id uint16) {
 	if s.all && isQoS2ID(id) {
 		return
 	}
-	s.drop(s.byID, id)
-	s.drop(s.later, id)
-	s.byID = insert(s.byID, id)
+	s.drop(id)
+	s.insert(id)
 }
 
-// insert returns the identifiers with one more, whose PUBREL was not written.
-func insert(ids map[uint16]*Session, id uint16) map[uint16]*Session {
-	if ids == nil {
-		ids = map[uint16]*Session{}
+// insert adds an identifier to byID.
+func (s *staleIDs) insert(id uint16) {
+	if s.byID == nil {
+		s.byID = map[uint16]*Session{}
 	}
-	ids[id] = nil
-	return ids
+	s.byID[id] = nil
 }
 
 // addAll adds all identifiers of QoS 2 messages.
 func (s *staleIDs) addAll(suspected Blocks) {
 	s.all, s.suspected = true, suspected
-	for _, ids := range []map[uint16]*Session{s.byID, s.later} {
-		for id := range ids {
-			if isQoS2ID(id) {
-				s.drop(ids, id)
-			}
+	for id := range s.byID {
+		if isQoS2ID(id) {
+			s.drop(id)
 		}
 	}
+	s.unanswered -= len(s.released)
+	s.later, s.released = nil, nil
 }
 
 // list puts all identifiers into byID or later.
@@ -98,10 +101,13 @@ func (s *staleIDs) list() {
 // put puts an identifier into byID if QoS 2 messages wait for its release, otherwise into later.
 func (s *staleIDs) put(id uint16, wait bool) {
 	if wait {
-		s.byID = insert(s.byID, id)
-	} else {
-		s.later = insert(s.later, id)
+		s.insert(id)
+		return
 	}
+	if s.later == nil {
+		s.later = &idSet{}
+	}
+	s.later.add(id)
 }
 
 func (s *staleIDs) remove(id uint16) {
@@ -109,31 +115,36 @@ func (s *staleIDs) remove(id uint16) {
 		return
 	}
 	s.list()
-	s.drop(s.byID, id)
-	s.drop(s.later, id)
+	s.drop(id)
 	if len(s.byID) == 0 {
 		s.byID = nil // a map keeps its memory
 	}
-	if len(s.later) == 0 {
+}
+
+// drop removes an identifier from byID or later.
+func (s *staleIDs) drop(id uint16) {
+	if s.byID[id] != nil {
+		s.unanswered--
+	}
+	delete(s.byID, id)
+	if !s.later.has(id) {
+		return
+	}
+	if i, ok := slices.BinarySearch(s.released, id); ok {
+		s.released = slices.Delete(s.released, i, i+1)
+		s.unanswered--
+	}
+	if s.later.remove(id); s.later.count == 0 {
 		s.later = nil
 	}
 }
 
-func (s *staleIDs) drop(ids map[uint16]*Session, id uint16) {
-	if ids[id] != nil {
-		s.unanswered--
-	}
-	delete(ids, id)
-}
-
 // beginConnection records that no PUBREL was written on the connection.
 func (s *staleIDs) beginConnection() {
-	for _, ids := range []map[uint16]*Session{s.byID, s.later} {
-		for id := range ids {
-			ids[id] = nil
-		}
+	for id := range s.byID {
+		s.byID[id] = nil
 	}
-	s.unanswered = 0
+	s.released, s.unanswered = nil, 0
 }
 
 // release records that by writes the PUBRELs for which QoS 2 messages wait, and that it has not
@@ -158,28 +169,36 @@ const laterAtOnce = 64
 // answered. It returns their identifiers, in ascending order: they are above the given identifier, as
 // the next messages need them, if there are any.
 func (s *staleIDs) releaseLater(by *Session, above uint16) (ids []uint16) {
-	if s.blocksQoS2() || s.unanswered > 0 {
+	if s.blocksQoS2() || s.unanswered > 0 || s.later == nil {
 		return nil
 	}
-	ids = slices.Sorted(maps.Keys(s.later))
-	if i, _ := slices.BinarySearch(ids, above+1); i < len(ids) {
-		ids = ids[i:]
+	if ids = s.later.above(above, laterAtOnce); len(ids) == 0 {
+		ids = s.later.above(0, laterAtOnce)
 	}
-	ids = ids[:min(len(ids), laterAtOnce)]
-	for _, id := range ids {
-		s.later[id] = by
-	}
+	s.released, s.releasedBy = slices.Clone(ids), by
 	s.unanswered += len(ids)
 	return ids
 }
 
+// freeLowIDs is the number of low identifiers behind the given one up to the next one that is released later.
+// Behind the last low identifier, the first one follows.
+func (s *staleIDs) freeLowIDs(last uint16) int {
+	for _, from := range []uint16{last, 0} {
+		if next := s.later.next(from); next > 0 && next <= maxLowID {
+			return (int(next) - int(last) - 1 + maxLowID) % maxLowID
+		}
+	}
+	return maxLowID
+}
+
 // lowest returns the lowest identifier whose PUBREL by has written, or 0 if there is none.
 func (s *staleIDs) lowest(by *Session) (lowest uint16) {
-	for _, ids := range []map[uint16]*Session{s.byID, s.later} {
-		for id, writer := range ids {
-			if writer == by && (lowest == 0 || id < lowest) {
-				lowest = id
-			}
+	if s.releasedBy == by && len(s.released) > 0 {
+		lowest = s.released[0]
+	}
+	for id, writer := range s.byID {
+		if writer == by && (lowest == 0 || id < lowest) {
+			lowest = id
 		}
 	}
 	return lowest
@@ -189,8 +208,8 @@ func (s *staleIDs) lowest(by *Session) (lowest uint16) {
 // identifiers are released before its QoS 2 messages.
 func (s *staleIDs) clone() staleIDs {
 	c := staleIDs{all: s.all, byID: maps.Clone(s.byID)}
-	for id := range s.later {
-		c.byID = insert(c.byID, id)
+	for _, id := range s.later.above(0, maxLowID+maxTrialID) {
+		c.insert(id)
 	}
 	c.beginConnection()
 	return c

@@ -48,7 +48,7 @@ func NewState() *State {
 }
 
 // AssumeClean makes a new State trust that the server holds no QoS 2 message of an earlier process: the
-// earlier process has said so after the end of its session, see IsClean. It is called before the first
+// earlier process has said so after the end of its session, see Held. It is called before the first
 // connection. So no identifier has to be released before it is used.
 func (s *State) AssumeClean() {
 	s.mu.Lock()
@@ -56,12 +56,23 @@ func (s *State) AssumeClean() {
 	s.known = true
 }
 
-// IsClean reports whether the server holds no QoS 2 message under an identifier of this State, and will
-// not receive one. It is for a session that has ended.
-func (s *State) IsClean() bool {
+// Held describes the QoS 2 messages that a server may hold under the identifiers of a session that has ended.
+type Held struct {
+	// None is true if the server holds no message, and will not receive one.
+	None bool
+	// Blocks are blocks for AssumeQoS2Blocks if None is false. They are 0 if all blocks are suspected.
+	Blocks Blocks
+}
+
+// Held returns the messages that the server may hold. It is for a session that has ended.
+func (s *State) Held() (h Held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known && s.out.count == 0 && s.out.stale.isEmpty()
+	if s.known && s.out.count == 0 && !s.out.stale.blocksQoS2() {
+		h.None = s.out.stale.isEmpty()
+		h.Blocks.add(1) // another process begins with it
+	}
+	return h
 }
 
 // Abandon drops all messages in flight to this server; the caller publishes them on next.

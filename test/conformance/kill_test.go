@@ -8,7 +8,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/conformance/peer"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
@@ -52,6 +55,48 @@ func TestPair_ActiveKilled_StandbyReleasesBeforeItPublishes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A hand-over tells the standby which identifiers the server may hold. The annotation makes each next version
+// of the bridge pass a request on, and must not replace what the drained one has passed on. Directly after a
+// kill, the new active runner has not released all identifiers of the killed one.
+func TestPair_HandedOver_StandbyReleasesFewIdentifiers(t *testing.T) {
+	eachVersion(t, func(t *testing.T, version v1alpha1.ProtocolVersion) {
+		var releases releaseCount
+		w := newWorld(t, settings{version: version, remotes: 1, window: 100, ackTimeout: 10, server: func(c *peer.Config) {
+			c.Processes, c.Plan = peer.NewProcesses, releases.plan
+		}})
+		metav1.SetMetaDataAnnotation(&w.manifest.ObjectMeta, manifest.AnnotationHandOver, "before the start")
+		pair := mqtttest.NewPair(t, w.manifest, false)
+		pair.Start()
+		w.runner = pair.Runners[0]
+		if !w.connected(w.remotes[0]) {
+			return
+		}
+		streams := []*stream{w.stream(w.local, "up2", 2), w.stream(w.remotes[0], "down2", 2)}
+		handOver := func(from int, most int64) {
+			releases.most.Store(0)
+			pair.Runners[from].HandOver()
+			pair.WaitRoles(1 - from)
+			w.runner = pair.Runners[1-from]
+			w.publishAll(streams, 100)
+			w.arrived(streams...)
+			if n := releases.most.Load(); n > most {
+				t.Errorf("after a hand-over, a message has waited for %d identifiers, want at most %d", n, most)
+			}
+		}
+		w.publishAll(streams, 300)
+		w.arrived(streams...)
+		handOver(0, 0)
+		handOver(1, 0)
+
+		w.takeOver(pair, 0)
+		w.publishAll(streams, 1)
+		w.arrived(streams...)
+		pair.Runners[0].Start()
+		pair.WaitRoles(1)
+		handOver(1, 256)
+	})
 }
 
 // releaseCount counts the PUBRELs before the first QoS 2 message of each connection.

@@ -73,6 +73,16 @@ func (c *Client5) Publish(p *paho.Publish) {
 	}
 }
 
+// Send publishes a message. It does not wait for the acknowledgement.
+func (c *Client5) Send(p *paho.Publish) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), client5Timeout)
+	defer cancel()
+	if _, err := c.client.PublishWithOptions(ctx, p, paho.PublishOptions{Method: paho.PublishMethod_AsyncSend}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // Received returns the messages received so far under a topic. If topic is empty, it returns all
 // messages.
 func (c *Client5) Received(topic string) []*paho.Publish {

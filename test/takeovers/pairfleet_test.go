@@ -59,8 +59,8 @@ func (f *pairFleet) kill(w *world) {
 	for i, b := range f.all {
 		qos := byte(1 + i/2%2) // each MQTT version, which alternates, has both
 		payload := traffic.Message{Stream: b.Name, Seq: f.repetitions, Sent: time.Now()}.Encode(0)
-		f.near.Publish(&paho.Publish{Topic: b.Name + "/" + topicUp + "/probe", QoS: qos, Payload: payload})
-		f.far.Publish(&paho.Publish{Topic: b.Name + "/" + topicDown + "/probe", QoS: qos, Payload: payload})
+		f.near.Send(&paho.Publish{Topic: b.Name + "/" + topicUp + "/probe", QoS: qos, Payload: payload})
+		f.far.Send(&paho.Publish{Topic: b.Name + "/" + topicDown + "/probe", QoS: qos, Payload: payload})
 	}
 	for d, c := range f.probes {
 		gap := f.lastProbe(c).Sub(killed)
