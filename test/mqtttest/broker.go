@@ -37,6 +37,8 @@ type BrokerOptions struct {
 	WebSocket bool
 	// MaxInflight is the largest number of unacknowledged messages to one client. Default 2000.
 	MaxInflight int
+	// DefaultLimits leaves Mosquitto's own limits: 20 messages in flight and 1,000 queued messages.
+	DefaultLimits bool
 	// LogPackets makes the broker log each packet, see FollowLog.
 	LogPackets bool
 	// Host is the IP address of this machine on which the bridge's listener listens. Default
@@ -215,7 +217,9 @@ func (b *Broker) configure(o BrokerOptions) {
 	if o.LogPackets {
 		line("log_type debug")
 	}
-	line("max_queued_messages 0\nmax_inflight_messages %d", o.MaxInflight)
+	if !o.DefaultLimits {
+		line("max_queued_messages 0\nmax_inflight_messages %d", o.MaxInflight)
+	}
 	line("set_tcp_nodelay true")
 	if o.Persistence {
 		line("persistence true\npersistence_location %s/\nautosave_interval 0", b.dir)

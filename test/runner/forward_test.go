@@ -43,6 +43,21 @@ func TestForwarding_BothDirectionsAndEachQoS_ArrivesOnceInOrder(t *testing.T) {
 	}
 }
 
+// A Mosquitto of MQTT 3.1.1 acknowledges QoS 2 messages above its max_inflight_messages, and drops them: no
+// reason code shows it. So the bridge must not have more of them in flight.
+func TestForward_DestinationWithDefaultLimits_LosesNoQoS2Message(t *testing.T) {
+	t.Parallel()
+	const topic, stream = "up/burst", "burst"
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote", DefaultLimits: true})
+	r := mqtttest.StartRunner(t, manifest("burst", local.URL(), remote.URL()))
+	r.WaitActive("primary", eventTimeout)
+	c := mqtttest.StartCollector(t, topic, stream, remote)
+	p := mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: topic, Stream: stream, QoS: 2, Count: 800})
+	must(t, p.WaitDone(eventTimeout))
+	onceEach(t, judge(t, p, c, c.WaitAll(p.Ledger(), eventTimeout)))
+}
+
 // oneMessage is published to the local broker. want and atQoS are its topic and QoS at the remote
 // broker; if want is empty, the message must not be forwarded.
 type oneMessage struct {
