@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,8 @@ const (
 	Duration = 3 * time.Second
 	// dialTimeout bounds a Dial of the machine.
 	dialTimeout = time.Second
+	// maxTerm is the highest term that a Lease accepts.
+	maxTerm = math.MaxInt32
 	// waitingInputs is the number of inputs that do not make their senders wait.
 	waitingInputs = 64
 )
@@ -256,6 +259,14 @@ func (m *Member) HandOver() { m.postEvent(role.HandOverRequested{}) }
 
 // TakeOver makes this member active: the user declares that the other machine is dead.
 func (m *Member) TakeOver() { m.postEvent(role.TakeOverRequested{}) }
+
+// PassTerm makes a member that holds the Lease write it with a term that is later than the given one, which
+// it has found elsewhere. It is used with a Lease only.
+func (m *Member) PassTerm(term int64) {
+	if term > 0 && term < maxTerm {
+		m.postEvent(role.TermFound{Term: uint64(term)})
+	}
+}
 
 // SetWarm reports whether the bridges can start at once.
 func (m *Member) SetWarm(warm bool) { m.postEvent(role.Warm{Warm: warm}) }

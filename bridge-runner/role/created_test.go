@@ -3,7 +3,10 @@
 
 package role
 
-import "testing"
+import (
+	"reflect"
+	"testing"
+)
 
 // A Lease that was deleted and created again begins with the term 0.
 func TestTakingOver_LeaseWasCreatedAgain_WritesAHigherTermThanEachKnownClaim(t *testing.T) {
@@ -22,4 +25,28 @@ func TestActive_LeaseWasCreatedAgain_WritesItAtOnce(t *testing.T) {
 	s := activeScript(t)
 	s.record = Record{UID: "2", Version: "7", Duration: duration}
 	s.does(LeaseObserved{Record: s.record}, Acquire{}).is(Active)
+}
+
+// No report of this member would be accepted otherwise.
+func TestTermFound_Active_AcquiresTheLeaseWithALaterTerm(t *testing.T) {
+	s := activeScript(t)
+	actions := s.m.Step(TermFound{7}, s.now)
+	if len(actions) != 1 || !reflect.DeepEqual(actions[0], Acquire{s.record, 8}) {
+		t.Fatalf("%+v", actions)
+	}
+	s.record.Term, s.record.Version = 8, "3"
+	s.does(LeaseWritten{Written, s.record}, Announce{}).is(Active)
+	s.after(duration/3).does(Tick{}, Renew{})
+}
+
+// The term may be the term of a member that has become active since. Then the write fails.
+func TestTermFound_AnotherMemberHasTheLease_Yields(t *testing.T) {
+	s := activeScript(t).does(TermFound{2}, Acquire{})
+	s.record.Holder, s.record.Term, s.record.Version = peer, 2, "3"
+	s.does(LeaseWritten{Conflict, s.record}, Deactivate{}, Announce{}).is(Standby)
+}
+
+func TestTermFound_Standby_DoesNotChangeItsClaim(t *testing.T) {
+	s := standbyScript(t).does(TermFound{9})
+	s.does(PeerEnded{peer}, Dial{}).does(DialFailed{peer, true}, Activate{Term{5, 1}}, Acquire{}, Announce{}).is(Active)
 }

@@ -110,6 +110,10 @@ type (
 		Result Result
 		Record Record
 	}
+	// TermFound reports a term with which another member has held the Lease, although the record does not
+	// have it any more: the Lease was created again, or was restored. A member that holds the Lease writes
+	// it with a later term.
+	TermFound struct{ Term uint64 }
 	// PeerConnected reports an authenticated connection to a member, and its hello. The driver sends a
 	// heartbeat on it at once, because the own hello may be old.
 	PeerConnected struct {
@@ -183,6 +187,7 @@ type (
 func (LeaseObserved) event()     {}
 func (LeaseUnreadable) event()   {}
 func (LeaseWritten) event()      {}
+func (TermFound) event()         {}
 func (PeerConnected) event()     {}
 func (PreferenceKnown) event()   {}
 func (PeerHeartbeat) event()     {}

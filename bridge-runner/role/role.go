@@ -250,6 +250,11 @@ func (m *Machine) learn(e Event) {
 		m.readEnded(false)
 	case LeaseWritten:
 		m.writeEnded(e)
+	case TermFound:
+		m.lease.found = max(m.lease.found, e.Term)
+		if m.holds() {
+			m.lease.writeAt = m.now
+		}
 	case PeerConnected, PeerHeartbeat, PeerAnswered, PeerEnded, PeerGoodbye, DialFailed:
 		m.learnOfPeer(e)
 	case PeerAsksHandOver:

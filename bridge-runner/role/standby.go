@@ -115,7 +115,7 @@ func (m *Machine) vacant() bool {
 func (m *Machine) acquire() {
 	if m.mayWrite() && !m.promised() {
 		m.state = TakingOver
-		m.write(Acquire{m.lease.record, m.latestTerm().Lease + 1})
+		m.write(Acquire{m.lease.record, m.nextTerm()})
 	}
 }
 
@@ -130,7 +130,7 @@ func (m *Machine) decideTakingOver() {
 	case m.shutdown || (claim{m.lease.record.term(), m.cfg.Self}).less(m.rival()):
 		m.state, m.yielded = Standby, m.lease.record.term()
 	case m.lease.record.term().less(m.latestTerm()): // the Lease was deleted and created again
-		m.write(Acquire{m.lease.record, m.latestTerm().Lease + 1})
+		m.write(Acquire{m.lease.record, m.nextTerm()})
 	default:
 		m.activate(m.lease.record.term())
 	}
