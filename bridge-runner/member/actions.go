@@ -44,7 +44,7 @@ func (m *Member) carryOutWithPeer(a role.Action) {
 	case role.Query:
 		m.send(a.To, &peer.Query{ID: a.Asked})
 	case role.Answer:
-		m.send(a.From, &peer.Answer{ID: a.Asked, State: m.state()})
+		m.send(a.From, &peer.Answer{ID: a.Asked, State: m.state(), Rival: identity(a.Rival), RivalTerm: peer.Term(a.RivalTerm)})
 	case role.HandOver:
 		m.cfg.Log.Info("this member hands over: its sessions have ended, and the other member becomes active")
 		m.send(a.To, &peer.HandOver{Term: peer.Term(a.Term)})

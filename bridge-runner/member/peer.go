@@ -130,7 +130,10 @@ func (m *Member) receive(c *peer.Conn, message peer.Message) {
 	case *peer.Query:
 		m.step(role.PeerAsked{From: id, Asked: message.ID})
 	case *peer.Answer:
-		m.step(role.PeerAnswered{From: id, Said: announcementOf(message.State), Asked: message.ID})
+		m.step(role.PeerAnswered{
+			From: id, Said: announcementOf(message.State), Asked: message.ID,
+			Rival: parseIdentity(message.Rival), RivalTerm: role.Term(message.RivalTerm),
+		})
 	case *peer.AskHandOver:
 		m.step(role.PeerAsksHandOver{From: id})
 	case *peer.HandOver:

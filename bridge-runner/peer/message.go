@@ -61,6 +61,10 @@ type Query struct {
 type Answer struct {
 	ID uint64 `json:"id"`
 	State
+	// Rival is the identity of the member with the highest claim that the member knows, and RivalTerm is its
+	// term. They are empty if there is none, if the receiver has it, or from an earlier version.
+	Rival     string `json:"rival,omitempty"`
+	RivalTerm Term   `json:"rivalTerm,omitzero"`
 }
 
 // AskHandOver asks the active member to hand over.

@@ -6,6 +6,7 @@ package role
 import (
 	"reflect"
 	"testing"
+	"time"
 )
 
 // A Lease that was deleted and created again begins with the term 0.
@@ -49,4 +50,23 @@ func TestTermFound_AnotherMemberHasTheLease_Yields(t *testing.T) {
 func TestTermFound_Standby_DoesNotChangeItsClaim(t *testing.T) {
 	s := standbyScript(t).does(TermFound{9})
 	s.does(PeerEnded{peer}, Dial{}).does(DialFailed{peer, true}, Activate{Term{5, 1}}, Acquire{}, Announce{}).is(Active)
+}
+
+// A member that is cut off from the API server does not know the holder of a Lease that was created again. The
+// standby knows both.
+func TestPeerAnswered_MemberKnowsAHigherClaim_DoesNotConfirm(t *testing.T) {
+	s := activeScript(t).unreachable().does(SessionEnded{"x", true}, Suspend{"x"}, Query{})
+	answer := PeerAnswered{From: peer, Said: Announcement{State: Standby}, Asked: s.m.seq, Rival: ID{"c", "1"}, RivalTerm: Term{2, 0}}
+	s.does(answer)
+	s.after(time.Second).does(Tick{}, Query{})
+	answer.Asked, answer.RivalTerm = s.m.seq, Term{0, 7}
+	s.does(answer, Resume{"x"})
+}
+
+func TestPeerAsked_HigherClaimIsKnown_AnswerNamesIt(t *testing.T) {
+	s := standbyScript(t)
+	third := ID{"c", "1"}
+	s.m.Step(PeerConnected{third, Announcement{State: Active, Term: Term{4, 0}}}, s.now)
+	s.does(PeerAsked{third, 1}, Answer{third, 1, peer, Term{5, 0}})
+	s.does(PeerAsked{peer, 1}, Answer{From: peer, Asked: 1})
 }

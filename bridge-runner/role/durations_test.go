@@ -51,7 +51,7 @@ func TestGone_MemberHasALongerDuration_ItsEntryIsKeptForIt(t *testing.T) {
 
 // The permission of a member with a long duration lasts a second.
 func TestPromise_ShortDuration_LastsLongerThanEachPermission(t *testing.T) {
-	s := standbyFor(t, 3*time.Second, time.Second).does(PeerAsked{peer, 1}, Answer{peer, 1}).does(PeerEnded{peer}, Dial{})
+	s := standbyFor(t, 3*time.Second, time.Second).does(PeerAsked{peer, 1}, Answer{From: peer, Asked: 1}).does(PeerEnded{peer}, Dial{})
 	s.record.Holder = ID{}
 	s.does(LeaseObserved{Record: s.record})
 	s.after(2*time.Second-1).does(Tick{}).after(1).does(Tick{}, Acquire{}, Announce{})

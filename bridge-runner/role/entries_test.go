@@ -16,7 +16,7 @@ func TestFroze_AnswersOfDifferentTimes_AsksAgain(t *testing.T) {
 	answer := func(from ID) {
 		for _, p := range s.m.members {
 			if p.id == from && p.querying {
-				s.m.Step(PeerAnswered{from, Announcement{State: Standby}, p.queried}, s.now)
+				s.m.Step(PeerAnswered{From: from, Said: Announcement{State: Standby}, Asked: p.queried}, s.now)
 			}
 		}
 	}

@@ -128,11 +128,13 @@ type (
 		From ID
 		Said Announcement
 	}
-	// PeerAnswered reports the answer to a Query, whose number is Asked.
+	// PeerAnswered reports the answer to a Query, whose number is Asked, see Answer.
 	PeerAnswered struct {
-		From  ID
-		Said  Announcement
-		Asked uint64
+		From      ID
+		Said      Announcement
+		Asked     uint64
+		Rival     ID
+		RivalTerm Term
 	}
 	// PeerEnded reports that a connection has ended without a goodbye, or is silent.
 	PeerEnded struct{ From ID }

@@ -51,5 +51,5 @@ func TestStandby_ActivePeerEndsAfterTheExpiry_ThirdMemberMustAnswer(t *testing.T
 	s.m.Step(PeerHeartbeat{peer, Announcement{State: Active, Term: Term{5, 0}, Successor: self}}, s.now)
 	s.m.Step(PeerGoodbye{peer}, s.now)
 	s.is(Standby).m.Step(PeerConnected{third, Announcement{State: Standby, Warm: true}}, s.now)
-	s.is(Standby).does(PeerAnswered{third, Announcement{State: Standby}, s.m.seq}, Activate{Term{5, 1}}, Acquire{}, Announce{})
+	s.is(Standby).does(PeerAnswered{From: third, Said: Announcement{State: Standby}, Asked: s.m.seq}, Activate{Term{5, 1}}, Acquire{}, Announce{})
 }

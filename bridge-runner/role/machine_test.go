@@ -111,15 +111,15 @@ func TestSessionEnded_LeaseIsValid_ConnectsWithoutQuestion(t *testing.T) {
 
 func TestSessionEnded_LeaseIsNotValid_ResumesAfterAnswer(t *testing.T) {
 	s := activeScript(t).unreachable().does(SessionEnded{"x", false}, Suspend{"x"}, Query{})
-	s.does(PeerAnswered{peer, Announcement{State: Standby}, s.m.seq}, Resume{"x"})
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: Standby}, Asked: s.m.seq}, Resume{"x"})
 }
 
 func TestSessionEnded_AnswerIsOlderThanTheEnd_StaysSuspended(t *testing.T) {
 	s := activeScript(t).unreachable().does(SessionEnded{"x", false}, Suspend{"x"}, Query{})
 	asked := s.m.seq
 	s.does(SessionEnded{"y", true}, Suspend{"y"})
-	s.does(PeerAnswered{peer, Announcement{State: Standby}, asked}, Resume{"x"}, Query{})
-	s.does(PeerAnswered{peer, Announcement{State: Standby}, asked + 2}, Resume{"y"})
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: Standby}, Asked: asked}, Resume{"x"}, Query{})
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: Standby}, Asked: asked + 2}, Resume{"y"})
 }
 
 func TestSessionEnded_NothingAnswers_StaysSuspended(t *testing.T) {
@@ -141,7 +141,7 @@ func TestSessionEnded_NothingAnswers_StaysSuspended(t *testing.T) {
 
 func TestSessionEnded_PeerIsTakingOver_AsksAgain(t *testing.T) {
 	s := activeScript(t).unreachable().does(SessionEnded{"x", false}, Suspend{"x"}, Query{})
-	s.does(PeerAnswered{peer, Announcement{State: TakingOver}, s.m.seq})
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: TakingOver}, Asked: s.m.seq})
 	s.after(time.Second).does(Tick{}, Query{})
 }
 
@@ -165,15 +165,15 @@ func TestSessionTaken_LeaseIsHeldByAnother_YieldsAtOnce(t *testing.T) {
 
 func TestFroze_AnswerIsStandby_ActivatesAgain(t *testing.T) {
 	s := activeScript(t).does(Froze{}, Deactivate{}, Query{}, Renew{}, Announce{}).is(SteppedDown)
-	s.does(PeerAnswered{peer, Announcement{State: Standby}, s.m.seq}, Activate{Term{1, 0}}, Announce{}).is(Active)
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: Standby}, Asked: s.m.seq}, Activate{Term{1, 0}}, Announce{}).is(Active)
 }
 
 func TestFroze_BothSteppedDown_OnlyTheHigherClaimActivates(t *testing.T) {
 	s := activeScript(t).does(Froze{}, Deactivate{}, Query{}, Renew{}, Announce{})
 	higher, lower := Announcement{State: SteppedDown, Term: Term{2, 0}}, Announcement{State: SteppedDown}
 	asked := s.m.seq
-	s.does(PeerAnswered{peer, higher, asked}).is(SteppedDown)
-	s.does(PeerAnswered{peer, lower, asked}, Activate{Term{1, 0}}, Announce{}).is(Active)
+	s.does(PeerAnswered{From: peer, Said: higher, Asked: asked}).is(SteppedDown)
+	s.does(PeerAnswered{From: peer, Said: lower, Asked: asked}, Activate{Term{1, 0}}, Announce{}).is(Active)
 }
 
 func TestStandby_ActivePeerEnds_DialsAndTakesOverOnProofOnly(t *testing.T) {
@@ -187,7 +187,7 @@ func TestStandby_ActivePodHasAnotherProcess_TakesOver(t *testing.T) {
 	s := standbyScript(t).does(PeerEnded{peer}, Dial{})
 	next := ID{peer.Pod, "2"}
 	s.does(PeerConnected{next, Announcement{State: Starting, Warm: true}}, Query{})
-	s.does(PeerAnswered{next, Announcement{State: Starting}, s.m.seq}, Activate{Term{5, 1}}, Acquire{}, Announce{})
+	s.does(PeerAnswered{From: next, Said: Announcement{State: Starting}, Asked: s.m.seq}, Activate{Term{5, 1}}, Acquire{}, Announce{})
 }
 
 func TestStandby_NotSuccessor_WaitsForTheLease(t *testing.T) {
@@ -214,7 +214,7 @@ func TestStandby_LeaseExpires_AsksConnectedMemberToHandOver(t *testing.T) {
 
 func TestStandby_HasAnswered_DoesNotAcquireForTwoHeartbeats(t *testing.T) {
 	s := standbyScript(t).asks()
-	s.does(PeerAsked{peer, 1}, Answer{peer, 1}).does(PeerEnded{peer}, Dial{}).is(Standby)
+	s.does(PeerAsked{peer, 1}, Answer{From: peer, Asked: 1}).does(PeerEnded{peer}, Dial{}).is(Standby)
 	s.does(DialFailed{To: peer, Dead: false})
 	s.after(time.Second).does(Tick{}, Dial{}).is(Standby)
 	s.after(time.Second).does(Tick{}, Acquire{}, Announce{}).is(TakingOver)

@@ -46,7 +46,7 @@ func TestPair_PeerCannotBeReached_ActivatesAfterTheTimeoutOnly(t *testing.T) {
 func TestPair_BothStart_PreferredActivates(t *testing.T) {
 	said := Announcement{State: Starting, Warm: true}
 	s := pairScript(t, true, 0).does(PeerConnected{peer, said}, Query{})
-	s.does(PeerAnswered{peer, said, s.m.seq}, Activate{Term{0, 1}}, Announce{}).is(Active)
+	s.does(PeerAnswered{From: peer, Said: said, Asked: s.m.seq}, Activate{Term{0, 1}}, Announce{}).is(Active)
 	pairScript(t, false, 0).does(PeerConnected{peer, said}).is(Starting)
 }
 
@@ -104,12 +104,12 @@ func TestPair_OtherHearsNothing_SessionEndSuspends(t *testing.T) {
 		s := pairScript(t, true, duration)
 		s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
 		s.does(PeerConnected{peer, standby}, Query{}, Announce{})
-		s.m.Step(PeerAnswered{peer, standby, s.m.members[len(s.m.members)-1].queried}, s.now)
+		s.m.Step(PeerAnswered{From: peer, Said: standby, Asked: s.m.members[len(s.m.members)-1].queried}, s.now)
 		for range 40 {
 			s.after(time.Second).m.Step(PeerHeartbeat{peer, standby}, s.now)
 			s.m.Step(Tick{}, s.now)
 			if p := s.m.members[len(s.m.members)-1]; heard && p.querying {
-				s.m.Step(PeerAnswered{peer, standby, p.queried}, s.now)
+				s.m.Step(PeerAnswered{From: peer, Said: standby, Asked: p.queried}, s.now)
 			}
 		}
 		s.m.Step(PeerEnded{peer}, s.now)
