@@ -272,7 +272,7 @@ func TestMember_BothDialAtOnce_OneConnectionRemains(t *testing.T) {
 		a.want("activate Started")
 		a.waitStatus(func(s Status) bool { return s.Peer.State == role.Standby })
 		time.Sleep(300 * time.Millisecond) // longer than the interval of dials
-		if n := connected.count.Load(); n > 8 {
+		if n := connected.count.Load(); n > 3 { // one that each member has dialled, and one more on a busy machine
 			t.Errorf("the members have connected %d times", n)
 		}
 	}

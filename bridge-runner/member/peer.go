@@ -166,7 +166,7 @@ func (m *Member) ended(c *peer.Conn, how peer.Ending, err error) {
 		m.step(role.PeerGoodbye{From: id})
 		return
 	}
-	m.step(role.PeerEnded{From: id})
+	m.step(role.PeerEnded{From: id, Continues: how == peer.ClosedByPeer})
 }
 
 // SetKnowledge passes the knowledge about the servers of a bridge to the other member. The caller does

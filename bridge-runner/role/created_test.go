@@ -49,7 +49,7 @@ func TestTermFound_AnotherMemberHasTheLease_Yields(t *testing.T) {
 
 func TestTermFound_Standby_DoesNotChangeItsClaim(t *testing.T) {
 	s := standbyScript(t).does(TermFound{9})
-	s.does(PeerEnded{peer}, Dial{}).does(DialFailed{peer, true}, Activate{Term{5, 1}}, Acquire{}, Announce{}).is(Active)
+	s.does(PeerEnded{From: peer}, Dial{}).does(DialFailed{peer, true}, Activate{Term{5, 1}}, Acquire{}, Announce{}).is(Active)
 }
 
 // A member that is cut off from the API server does not know the holder of a Lease that was created again. The

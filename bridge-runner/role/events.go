@@ -136,8 +136,13 @@ type (
 		Rival     ID
 		RivalTerm Term
 	}
-	// PeerEnded reports that a connection has ended without a goodbye, or is silent.
-	PeerEnded struct{ From ID }
+	// PeerEnded reports that a connection has ended without a goodbye, or is silent. Continues is true if the
+	// member has closed it and said that its process continues, for example because there is another one: then
+	// the next Dial can wait.
+	PeerEnded struct {
+		From      ID
+		Continues bool
+	}
 	// PeerGoodbye reports that a member's process ends, and does not forward any more.
 	PeerGoodbye struct{ From ID }
 	// PeerAsksHandOver reports that a standby asks this member to hand over.

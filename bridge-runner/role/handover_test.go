@@ -13,7 +13,7 @@ func TestHandOver_ConnectionEnds_DoesNotAcquireForTwoSeconds(t *testing.T) {
 	s := activeScript(t).after(duration/3 - 1) // so that the member may write the Lease soon afterwards
 	s.does(HandOverRequested{}, Drain{}, Announce{})
 	s.does(Drained{}, Deactivate{}, HandOver{peer, Term{1, 1}}, Announce{}).is(Standby)
-	s.does(PeerEnded{peer}, Dial{})
+	s.does(PeerEnded{From: peer}, Dial{})
 	s.record.Holder, s.record.Renewed = ID{}, "released"
 	s.does(LeaseObserved{Record: s.record})
 	s.after(2*time.Second-1).does(Tick{}).after(1).does(Tick{}, Acquire{}, Announce{})

@@ -135,6 +135,9 @@ func (m *Machine) learnOfPeer(e Event) {
 	case PeerEnded:
 		p := m.know(e.From)
 		p.connected, p.endedAt, p.dialAt = false, m.now, m.now
+		if e.Continues {
+			p.dialAt = m.now.Add(m.cfg.Heartbeat())
+		}
 	case PeerGoodbye:
 		m.bury(m.know(e.From), false)
 	case DialFailed:

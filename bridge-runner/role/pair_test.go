@@ -52,7 +52,7 @@ func TestPair_BothStart_PreferredActivates(t *testing.T) {
 
 func TestPair_PeerIsActive_StandsByUntilProof(t *testing.T) {
 	s := pairScript(t, true, 0).does(PeerConnected{peer, Announcement{State: Active, Term: Term{0, 3}}}, Announce{}).is(Standby)
-	s.does(PeerEnded{peer}, Dial{})
+	s.does(PeerEnded{From: peer}, Dial{})
 	s.does(DialFailed{To: peer}).is(Standby)
 	s.after(time.Second).does(Tick{}, Dial{})
 	s.does(DialFailed{To: peer, Dead: true}, Activate{Term{0, 4}}, Announce{}).is(Active)
@@ -112,7 +112,7 @@ func TestPair_OtherHearsNothing_SessionEndSuspends(t *testing.T) {
 				s.m.Step(PeerAnswered{From: peer, Said: standby, Asked: p.queried}, s.now)
 			}
 		}
-		s.m.Step(PeerEnded{peer}, s.now)
+		s.m.Step(PeerEnded{From: peer}, s.now)
 		suspended := slices.Contains(s.m.Step(SessionEnded{"x", false}, s.now), Action(Suspend{"x"}))
 		if suspended == heard {
 			t.Errorf("the other member hears this one: %v, suspended: %v", heard, suspended)
@@ -147,7 +147,7 @@ func TestPair_OtherMayHaveForwarded_BridgesStartAgain(t *testing.T) {
 	s := pairScript(t, true, duration)
 	s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
 	s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Query{}, Announce{})
-	s.does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
+	s.does(PeerEnded{From: peer}, Dial{}).does(DialFailed{To: peer})
 	s.after(3*duration).does(SessionEnded{"x", true}, Suspend{"x"}, Dial{}, Announce{})
 	s.does(DialFailed{To: peer, Dead: true}) // it may have forwarded before
 	s.after(duration).does(Tick{}, Dial{}, Deactivate{}, Activate{Term{0, 1}}).is(Active)
@@ -169,7 +169,7 @@ func TestPair_SessionsEndRepeatedlyWhileCut_BridgePauses(t *testing.T) {
 	s := pairScript(t, true, 0)
 	s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
 	s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Announce{})
-	s.does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
+	s.does(PeerEnded{From: peer}, Dial{}).does(DialFailed{To: peer})
 	for _, pause := range []time.Duration{0, 0, repeatedPause * duration} {
 		got := s.after(time.Second).m.Step(SessionEnded{"x", false}, s.now)
 		if suspended := slices.Contains(got, Action(Suspend{"x"})); suspended != (pause > 0) {
@@ -198,7 +198,7 @@ func TestPair_ClaimsOfMembersThatAreCut_GrowWithTime(t *testing.T) {
 	first := start(true, 0)
 	first.Step(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, epoch)
 	first.Step(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, epoch)
-	first.Step(PeerEnded{peer}, epoch)
+	first.Step(PeerEnded{From: peer}, epoch)
 	terms = append(terms, first.Announcement().Term)
 	second := start(false, time.Second) // it has never heard the first one
 	second.Step(Tick{}, epoch.Add(time.Second+2*duration))

@@ -15,7 +15,7 @@ func TestHandOver_LostAndAThirdMemberWasActive_IsNotRepeated(t *testing.T) {
 		s.m.Step(Drained{}, s.now)
 		s.is(Standby)
 		s.m.Step(Warm{false}, s.now)
-		s.m.Step(PeerEnded{peer}, s.now)
+		s.m.Step(PeerEnded{From: peer}, s.now)
 		if wasActive {
 			s.m.Step(PeerConnected{third, Announcement{State: Active, Term: Term{7, 0}, Warm: true}}, s.now)
 			s.m.Step(PeerGoodbye{third}, s.now)
