@@ -11,12 +11,12 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/role"
 )
 
-// carryOut carries out an action. before and e are the state and the event that have led to it.
-func (m *Member) carryOut(a role.Action, before role.State, e role.Event) {
+// carryOut carries out an action. e is the event that has led to it.
+func (m *Member) carryOut(a role.Action, e role.Event) {
 	bridges := m.cfg.Bridges
 	switch a := a.(type) {
 	case role.Activate:
-		bridges.Activate(m.activation(e, before))
+		bridges.Activate(m.activation(e))
 	case role.Deactivate:
 		bridges.Deactivate()
 	case role.Drain:

@@ -246,7 +246,7 @@ func (m *Member) postEvent(e role.Event) { m.post(func() { m.step(e) }) }
 func (m *Member) step(e role.Event) {
 	before := m.machine.State()
 	for _, a := range m.machine.Step(e, m.now()) {
-		m.carryOut(a, before, e)
+		m.carryOut(a, e)
 	}
 	m.updateStatus(before)
 }

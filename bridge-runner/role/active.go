@@ -148,7 +148,7 @@ func (m *Machine) promised() bool { return m.now.Before(m.promisedUntil) }
 func (m *Machine) confirmFences() {
 	if slices.ContainsFunc(m.fences, m.retakes) {
 		m.do(Deactivate{})
-		m.activate(m.term)
+		m.activate(m.term, Confirmed)
 		return
 	}
 	m.fences = slices.DeleteFunc(m.fences, func(f fence) bool {
@@ -256,7 +256,7 @@ func (m *Machine) decideSteppedDown() {
 		m.endClaim()
 		m.state = Standby
 	case !m.promised() && (m.confirmed(m.doubt) || m.retake(m.doubt)):
-		m.activate(m.term)
+		m.activate(m.term, Confirmed)
 	default:
 		m.askAbout(m.doubt)
 	}

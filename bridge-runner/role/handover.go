@@ -76,7 +76,7 @@ func (m *Machine) decideHandingOver() {
 func (m *Machine) finishHandOver() {
 	p := m.target(m.handover.asker)
 	if p == nil && !m.shutdown {
-		m.state = Active
+		m.state, m.reason = Active, Confirmed
 		m.do(Activate{m.term})
 		return
 	}
@@ -136,7 +136,7 @@ func (m *Machine) repeatHandOver() {
 func (m *Machine) receiveHandOver(e PeerHandedOver) {
 	latest := m.rival().term.later(m.yielded)
 	if !m.shutdown && (m.state.waits() || m.state == SteppedDown) && latest.less(e.Term) {
-		m.activate(e.Term)
+		m.activate(e.Term, HandedOver)
 	}
 }
 

@@ -53,14 +53,14 @@ func (m *Machine) decidePair(active *member) {
 	switch {
 	case active != nil:
 	case len(others) == 0: // refused, replaced, or goodbye
-		m.activate(m.latestTerm().after(1))
+		m.activate(m.latestTerm().after(1), PeerDead)
 	case m.timedOut(pair.timeout(pair.Preferred)):
-		m.activate(m.blindTerm(2)) // after the term that the other member may have used
+		m.activate(m.blindTerm(2), TimedOut) // after the term that the other member may have used
 	case pair.Preferred && others[0].connected:
 		// The hello may be older than the latest step of the other member.
 		since := max(others[0].connectedSeq, m.handed.seq)
 		if others[0].answered >= since {
-			m.activate(m.latestTerm().after(1))
+			m.activate(m.latestTerm().after(1), NoneActive)
 			return
 		}
 		m.query(since)

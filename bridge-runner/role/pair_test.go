@@ -50,6 +50,42 @@ func TestPair_BothStart_PreferredActivates(t *testing.T) {
 	pairScript(t, false, 0).does(PeerConnected{peer, said}).is(Starting)
 }
 
+// The event in which a member becomes active does not always have the reason.
+func TestReason_Pair_IsTheRuleThatApplies(t *testing.T) {
+	next := ID{peer.Pod, "2"}
+	active := PeerConnected{peer, Announcement{State: Active, Term: Term{0, 3}}}
+	answer := PeerAnswered{From: peer, Said: Announcement{State: Standby}}
+	for name, tt := range map[string]struct {
+		events []Event
+		want   Reason
+	}{
+		"the other one is not active": {[]Event{PeerConnected{peer, Announcement{State: Standby}}, answer}, NoneActive},
+		"refused":                     {[]Event{active, PeerEnded{From: peer}, DialFailed{peer, true}}, PeerDead},
+		"handed over":                 {[]Event{active, PeerHandedOver{peer, Term{0, 4}}}, HandedOver},
+		"by hand":                     {[]Event{active, TakeOverRequested{}}, ByHand},
+		"not reached":                 {[]Event{active, PeerEnded{From: peer}, Tick{}, DialFailed{peer, false}}, TimedOut},
+		"another process answers":     {[]Event{active, PeerConnected{next, Announcement{State: Starting}}, PeerAnswered{From: next, Said: Announcement{State: Standby}}}, NoneActive},
+		"frozen and confirmed":        {[]Event{active, TakeOverRequested{}, PeerHeartbeat{peer, Announcement{State: Standby}}, Froze{}, answer, answer}, Confirmed},
+	} {
+		s := pairScript(t, true, time.Minute)
+		for _, e := range tt.events {
+			switch event := e.(type) {
+			case PeerAnswered:
+				event.Asked = s.m.know(event.From).queried
+				e = event
+			case Tick:
+				s.now = s.now.Add(time.Minute - 1)
+			case DialFailed:
+				s.now = s.now.Add(1)
+			}
+			s.m.Step(e, s.now)
+		}
+		if got := s.m.Reason(); got != tt.want {
+			t.Errorf("%s: the reason is %q, want %q; the state is %s", name, got, tt.want, s.m.State())
+		}
+	}
+}
+
 func TestPair_PeerIsActive_StandsByUntilProof(t *testing.T) {
 	s := pairScript(t, true, 0).does(PeerConnected{peer, Announcement{State: Active, Term: Term{0, 3}}}, Announce{}).is(Standby)
 	s.does(PeerEnded{From: peer}, Dial{})

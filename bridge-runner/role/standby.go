@@ -33,7 +33,7 @@ func (m *Machine) decideWaiting() {
 	case active != nil:
 		m.watch(active)
 	case m.hasProof():
-		m.activate(m.latestTerm().after(1))
+		m.activate(m.latestTerm().after(1), PeerDead)
 	case m.vacant() || m.provenExpired():
 		m.acquire()
 	}
@@ -123,7 +123,7 @@ func (m *Machine) acquire() {
 func (m *Machine) decideTakingOver() {
 	switch {
 	case !m.shutdown && m.hasProof():
-		m.activate(m.latestTerm().after(1))
+		m.activate(m.latestTerm().after(1), PeerDead)
 	case m.lease.writing != nil:
 	case m.lease.result != Written || m.lease.record.Holder != m.cfg.Self:
 		m.state = Standby
@@ -132,14 +132,14 @@ func (m *Machine) decideTakingOver() {
 	case m.lease.record.term().less(m.latestTerm()): // the Lease was deleted and created again
 		m.write(Acquire{m.lease.record, m.nextTerm()})
 	default:
-		m.activate(m.lease.record.term())
+		m.activate(m.lease.record.term(), Acquired)
 	}
 }
 
 // activate makes the member active. The driver connects the bridges to their servers, which ends
 // the sessions of the earlier active member.
-func (m *Machine) activate(term Term) {
-	m.state, m.term = Active, term
+func (m *Machine) activate(term Term, reason Reason) {
+	m.state, m.term, m.reason = Active, term, reason
 	m.successor, m.handed, m.named, m.fences = ID{}, handed{}, naming{}, nil
 	m.lease.writeAt, m.lease.released = m.now, false
 	if m.valid() {
