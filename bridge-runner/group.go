@@ -69,7 +69,7 @@ type activation struct {
 // sawEnd reports whether this process was connected to the active member until its end: then its knowledge
 // is the latest.
 func (a *activation) sawEnd() bool {
-	return a.Cause == member.PeerEnded && time.Since(a.Since) < time.Second
+	return a.Cause == member.PeerEnded && time.Since(a.HeardAt) < time.Second
 }
 
 func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {

@@ -18,6 +18,7 @@ func (m *Member) carryOut(a role.Action, e role.Event) {
 	case role.Activate:
 		bridges.Activate(m.activation(e))
 	case role.Deactivate:
+		m.forwardedAt = time.Now()
 		bridges.Deactivate()
 	case role.Drain:
 		m.drain()

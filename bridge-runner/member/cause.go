@@ -41,13 +41,16 @@ func (c Cause) Takeover() bool { return c != Started && c != Confirmed }
 
 // activation describes the activation that an event has led to.
 func (m *Member) activation(e role.Event) Activation {
-	a := Activation{Cause: m.causeOf(m.machine.Reason()), Since: time.Now(), From: m.active.Pod}
+	a := Activation{Cause: m.causeOf(m.machine.Reason()), Since: time.Now(), HeardAt: m.heardAt, From: m.active.Pod}
 	switch e := e.(type) {
 	case role.PeerHandedOver:
 		a.From = e.From.Pod
 	default:
-		if a.Cause.Takeover() && a.Cause != ByHand && !m.heardAt.IsZero() {
+		if a.Cause.Takeover() && !m.heardAt.IsZero() {
 			a.Since = m.heardAt
+			if m.forwardedAt.After(a.Since) {
+				a.Since = m.forwardedAt
+			}
 		}
 	}
 	return a

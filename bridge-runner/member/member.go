@@ -53,8 +53,10 @@ const (
 // Activation is the beginning of the time in which a member is active.
 type Activation struct {
 	Cause Cause
-	// Since is the time since which no member has forwarded.
+	// Since is the time since which no member has forwarded, as far as this member knows.
 	Since time.Time
+	// HeardAt is the latest sign of life of another member that was active. It is zero if there was none.
+	HeardAt time.Time
 	// From is the pod, or the machine, that was active before. It is empty if it is not known.
 	From string
 }
@@ -124,6 +126,8 @@ type Member struct {
 	// member. They are zero if there was none.
 	heardAt time.Time
 	active  role.ID
+	// forwardedAt is the latest end of a time in which this member was active. It is zero if there was none.
+	forwardedAt time.Time
 
 	// mu guards the fields below. No other lock is taken while it is held.
 	mu        sync.Mutex
