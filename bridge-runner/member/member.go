@@ -120,6 +120,9 @@ type Member struct {
 	// dialing has the pods to which a Dial is under way. nextDial are the Dials that wait for its end.
 	dialing  map[string]bool
 	nextDial map[string]role.ID
+	// dialProblem is why the latest Dial failed. It is empty if it succeeded, or if the other member has
+	// connected since.
+	dialProblem string
 	// drains is the number of drains. A drain that has been replaced is not reported.
 	drains int
 	// heardAt is the time of the latest sign of life of another member that was active, and active this

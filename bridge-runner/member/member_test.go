@@ -14,6 +14,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/role"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 const timeout = 20 * time.Second
@@ -158,6 +159,21 @@ func TestMember_ListenerFails_EndsItsSessionsAndTheOtherTakesOver(t *testing.T) 
 		t.Errorf("Run: %v", err)
 	}
 	b.want("activate PeerEnded")
+}
+
+// The other member has dialled, so that no attempt of this member has succeeded.
+func TestStatus_OtherMemberHasDialled_HasNoProblem(t *testing.T) {
+	a, b := newMachines(t)
+	directory, ok := a.directory.(*otherMachine)
+	if !ok {
+		t.Fatalf("%T", a.directory)
+	}
+	directory.address = mqtttest.FreeAddress(t)
+	a.run()
+	a.want("activate Started")
+	a.waitStatus(func(s Status) bool { return s.Peer.Problem != "" && !s.Peer.Connected })
+	b.run()
+	a.waitStatus(func(s Status) bool { return s.Peer.Problem == "" && s.Peer.Connected })
 }
 
 // The active process was killed, and its machine has started it again before the standby has dialled. The

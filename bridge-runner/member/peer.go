@@ -72,7 +72,7 @@ func (m *Member) join(c *peer.Conn) {
 		}
 		old.Close()
 	}
-	m.conns[id] = connection{c, uptime()}
+	m.conns[id], m.dialProblem = connection{c, uptime()}, ""
 	m.cfg.Log.Info("connected to the other member", "address", c.Address().String(), "state", c.Peer().Role)
 	m.hear(id, c.Peer().State)
 	if m.role.Pair != nil {
