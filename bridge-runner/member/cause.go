@@ -56,8 +56,8 @@ func (m *Member) activation(e role.Event) Activation {
 	return a
 }
 
-// causeOf returns the cause of an activation for a reason. A member that has never heard of an active member
-// starts, whatever the reason is.
+// causeOf returns the cause of an activation for a reason. If the member has never heard of an active member, it
+// has started.
 func (m *Member) causeOf(reason role.Reason) Cause {
 	switch {
 	case reason == role.HandedOver:

@@ -189,6 +189,7 @@ func (m *Member) usePair(group *peer.Config, own peer.Fingerprint) error {
 	}
 	m.directory = &otherMachine{key: cfg.Trusted, address: cfg.Address}
 	group.Group, group.Silence, group.Preferred = "pair", Duration, cfg.Preferred
+	group.Timeout = &cfg.Timeout
 	return nil
 }
 

@@ -284,6 +284,49 @@ func TestMember_BothOrNonePreferred_OneIsTreatedAsPreferred(t *testing.T) {
 	}
 }
 
+// Otherwise a member would not know when the other one becomes active without contact, and both would be
+// active.
+func TestMember_DifferentTimeouts_BothUseTheLongerOne(t *testing.T) {
+	for name, tt := range map[string]struct{ a, b, want time.Duration }{
+		"both set":     {3 * time.Second, 10 * time.Second, 10 * time.Second},
+		"one waits":    {0, 3 * time.Second, 0},
+		"the same one": {4 * time.Second, 4 * time.Second, 4 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var timeouts []time.Duration
+			a, b := newMachinesWith(t, true, false)
+			for x, timeout := range map[*machine]time.Duration{a: tt.a, b: tt.b} {
+				x.cfg.Timeout = timeout
+				var err error
+				if x.Member, err = New(x.cfg); err != nil {
+					t.Fatal(err)
+				}
+				x.run()
+			}
+			for _, x := range []*machine{a, b} {
+				x.waitStatus(func(s Status) bool { return s.Peer.Connected && (s.Problem != "") == (tt.a != tt.b) })
+				used := make(chan time.Duration)
+				x.post(func() { used <- x.machine.Timeout() })
+				timeouts = append(timeouts, <-used)
+			}
+			if timeouts[0] != tt.want || timeouts[1] != tt.want {
+				t.Errorf("the members use %s; the problem is %q", timeouts, a.Status().Problem)
+			}
+		})
+	}
+}
+
+func TestTimeout_OtherMemberOfAnEarlierVersion_UsesTheOwnOne(t *testing.T) {
+	m := &Member{cfg: Config{Timeout: 3*time.Second + time.Microsecond}}
+	if timeout, problem := m.timeout(&peer.Hello{}); timeout != m.cfg.Timeout || problem != "" {
+		t.Errorf("the timeout is %s; %s", timeout, problem)
+	}
+	millis := m.cfg.Timeout.Milliseconds()
+	if timeout, problem := m.timeout(&peer.Hello{TimeoutMillis: &millis}); timeout != m.cfg.Timeout || problem != "" {
+		t.Errorf("with the same one, the timeout is %s; %s", timeout, problem)
+	}
+}
+
 // counter counts the records of a log with a message.
 type counter struct {
 	slog.Handler

@@ -45,6 +45,8 @@ type Hello struct {
 	Group    string `json:"group"`
 	// Preferred is [Config.Preferred].
 	Preferred bool `json:"preferred,omitempty"`
+	// TimeoutMillis is [Config.Timeout], in milliseconds. It is nil if there is none, and from earlier versions.
+	TimeoutMillis *int64 `json:"timeoutMs,omitempty"`
 	State
 }
 

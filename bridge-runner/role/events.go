@@ -120,9 +120,13 @@ type (
 		From ID
 		Said Announcement
 	}
-	// PreferenceKnown reports whether this member of a Pair is preferred, when the other one has connected.
-	// The driver chooses one member if both or none of them are preferred by their settings.
-	PreferenceKnown struct{ Preferred bool }
+	// SettingsKnown reports the settings of this member of a Pair, when the other one has connected. The
+	// driver chooses one preferred member if both or none of them are preferred, and the same timeout for both
+	// if they differ.
+	SettingsKnown struct {
+		Preferred bool
+		Timeout   time.Duration
+	}
 	// PeerHeartbeat reports a heartbeat.
 	PeerHeartbeat struct {
 		From ID
@@ -196,7 +200,7 @@ func (LeaseUnreadable) event()   {}
 func (LeaseWritten) event()      {}
 func (TermFound) event()         {}
 func (PeerConnected) event()     {}
-func (PreferenceKnown) event()   {}
+func (SettingsKnown) event()     {}
 func (PeerHeartbeat) event()     {}
 func (PeerAnswered) event()      {}
 func (PeerEnded) event()         {}

@@ -288,8 +288,8 @@ func (m *Machine) learn(e Event) {
 		m.receiveHandOver(e)
 	case PeerAsked:
 		m.receiveQuery(e)
-	case PreferenceKnown:
-		m.cfg.Pair.Preferred = e.Preferred
+	case SettingsKnown:
+		m.cfg.Pair.Preferred, m.cfg.Pair.Timeout = e.Preferred, e.Timeout
 	case ConnectRequested:
 		m.requestConnect(e)
 	case SessionEnded:
