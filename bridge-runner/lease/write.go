@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -123,7 +122,7 @@ func (c *Client) write(ctx context.Context, expected Record, op operation) (Reco
 		if err != nil {
 			return expected, err
 		}
-		written, err := c.request(ctx, http.MethodPut, body)
+		written, err := c.put(ctx, body)
 		if !errors.Is(err, ErrConflict) {
 			return written, err
 		}
