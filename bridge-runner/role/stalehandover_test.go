@@ -31,3 +31,20 @@ func TestHandOver_LostAndAThirdMemberWasActive_IsNotRepeated(t *testing.T) {
 		}
 	}
 }
+
+// The terms of two Leases have no order.
+func TestHandOver_LostAndLeaseCreatedAgain_IsNotRepeated(t *testing.T) {
+	third := ID{"c", "1"}
+	s := activeScript(t)
+	s.m.Step(HandOverRequested{}, s.now)
+	s.m.Step(Drained{}, s.now)
+	s.m.Step(PeerEnded{From: peer}, s.now)
+	s.record = Record{UID: "2", Version: "9", Duration: duration, Holder: third, Term: 1, Members: []ID{self, peer, third}}
+	s.m.Step(LeaseObserved{Record: s.record}, s.now)
+	s.is(Standby)
+	for _, a := range s.m.Step(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, s.now) {
+		if _, ok := a.(HandOver); ok {
+			t.Error("the hand-over is repeated")
+		}
+	}
+}
