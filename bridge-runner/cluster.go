@@ -17,8 +17,9 @@ import (
 )
 
 // useCluster reports the state to the API server, and watches the ConfigMap with the manifest
-// there. The caller calls finish when the bridge has drained.
-func useCluster(ctx context.Context, bridge *config.Manifest, state *report.State, updates *config.Updates, log *slog.Logger) (finish func(), err error) {
+// there. laterTerm has the meaning of [report.Kubernetes.LaterTerm]. The caller calls finish when the bridge
+// has drained.
+func useCluster(ctx context.Context, bridge *config.Manifest, state *report.State, laterTerm func(int64), updates *config.Updates, log *slog.Logger) (finish func(), err error) {
 	cluster, err := clusterConfig()
 	if err != nil {
 		return nil, err
@@ -27,6 +28,7 @@ func useCluster(ctx context.Context, bridge *config.Manifest, state *report.Stat
 	if err != nil {
 		return nil, err
 	}
+	k.LaterTerm = laterTerm
 	manifests, err := configmap.New(cluster, bridge.Namespace, v1alpha1.ChildName(bridge.Name), v1alpha1.ManifestKey, log)
 	if err != nil {
 		return nil, err

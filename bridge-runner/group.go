@@ -60,16 +60,24 @@ type activation struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	member.Activation
-	// running is the number of bridges. drained is called when it becomes 0. It is nil before the
-	// drain. The lock of the group guards both.
+	// running is the number of bridges. drained is called when it becomes 0. It is nil before and after the
+	// drain. slow calls drained, too, if no bridge has ended for slowDrain since the latest one. It is nil
+	// while no bridge has ended since the drain began, and if no standby waits. The lock of the group guards
+	// these fields.
 	running int
 	drained func()
+	slow    *time.Timer
 }
+
+// slowDrain is the time for which the bridges that have drained wait for the other bridges at a hand-over. They
+// forward nothing meanwhile. The bridges that have not drained then end without it: their sources keep the
+// messages of QoS 1 and 2.
+const slowDrain = time.Second
 
 // sawEnd reports whether this process was connected to the active member until its end: then its knowledge
 // is the latest.
 func (a *activation) sawEnd() bool {
-	return a.Cause == member.PeerEnded && time.Since(a.Since) < time.Second
+	return a.Cause == member.PeerEnded && time.Since(a.HeardAt) < time.Second
 }
 
 func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
@@ -157,14 +165,39 @@ func (g *group) Drain(done func()) {
 	}
 	a.cancel(cause)
 	a.drained = done
-	a.reportLocked()
+	if a.running == 0 {
+		a.reportLocked()
+	}
 }
 
+// reportLocked reports the end of a drain.
 func (a *activation) reportLocked() {
-	if a.running == 0 && a.drained != nil {
+	if a.drained != nil {
 		go a.drained() // it may wait for the caller
 		a.drained = nil
 	}
+}
+
+// awaitOthersLocked begins the wait of a bridge that has drained for the others again.
+func (g *group) awaitOthersLocked(a *activation) {
+	switch {
+	case a.drained == nil || !errors.Is(context.Cause(a.ctx), errHandOver):
+	case a.slow != nil:
+		a.slow.Reset(slowDrain)
+	default:
+		a.slow = time.AfterFunc(slowDrain, func() { g.endSlowDrain(a) })
+	}
+}
+
+// endSlowDrain ends a drain although bridges have not drained yet.
+func (g *group) endSlowDrain(a *activation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a.drained == nil {
+		return
+	}
+	g.log.Warn("this runner hands over before all bridges have drained, because the others wait; the sources keep the messages of QoS 1 and 2, and some may arrive twice", "bridges", a.running)
+	a.reportLocked()
 }
 
 // join adds a bridge that forwards to the activation. It returns nil if this process is not active; the
@@ -184,6 +217,10 @@ func (g *group) leave(a *activation) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a.running--
+	if a.running > 0 {
+		g.awaitOthersLocked(a)
+		return
+	}
 	a.reportLocked()
 }
 

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
@@ -32,6 +34,41 @@ func TestGroup_BridgeIsAddedAgainWhileItDrains_BothAreReached(t *testing.T) {
 	}
 	if gates := g.gatesOf("plant/b"); len(gates) != 1 || gates[0] != other.gate {
 		t.Errorf("the group has %d gates of another bridge, want 1", len(gates))
+	}
+}
+
+// At a hand-over, bridges that have drained forward nothing. If no standby waits, there is no reason to hurry.
+func TestGroup_BridgesDrainSlowly_OthersDoNotWaitForThemAtAHandOver(t *testing.T) {
+	for name, tt := range map[string]struct {
+		cause error
+		ends  []time.Duration // after the beginning of the drain; the last bridge needs a minute
+		want  time.Duration
+	}{
+		"one is slow":             {errHandOver, []time.Duration{10 * time.Millisecond, 20 * time.Millisecond}, 20*time.Millisecond + slowDrain},
+		"many end one by one":     {errHandOver, []time.Duration{time.Second / 2, time.Second, 3 * time.Second / 2}, 3*time.Second/2 + slowDrain},
+		"all are slow":            {errHandOver, []time.Duration{}, time.Minute},
+		"the process ends":        {errNoStandby, []time.Duration{10 * time.Millisecond}, time.Minute},
+		"the slowest is not slow": {errHandOver, []time.Duration{time.Minute - slowDrain/2}, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGroup(nil, slog.New(slog.DiscardHandler))
+				a := &activation{running: len(tt.ends) + 1}
+				a.ctx, a.cancel = context.WithCancelCause(t.Context())
+				began := time.Now()
+				var drained time.Duration
+				a.drained = func() { drained = time.Since(began) }
+				a.cancel(tt.cause)
+				for _, end := range append(tt.ends, time.Minute) {
+					time.Sleep(end - time.Since(began))
+					g.leave(a)
+				}
+				synctest.Wait()
+				if drained != tt.want {
+					t.Errorf("the drain has ended after %s, want %s", drained, tt.want)
+				}
+			})
+		})
 	}
 }
 

@@ -67,10 +67,12 @@ func (o *groupOptions) address(ip string) (netip.AddrPort, error) {
 }
 
 // reportTo makes the group report its state in the status of its bridge. It is called before the process
-// becomes a member.
-func (g *group) reportTo(st *report.State) {
+// becomes a member. It returns the function that receives the term of a refused report, see
+// [report.Kubernetes.LaterTerm].
+func (g *group) reportTo(st *report.State) (laterTerm func(int64)) {
 	st.SetGroup(report.Group{})
 	g.state = st
+	return g.member.PassTerm
 }
 
 // statusChanged receives the status of the member when it has changed.

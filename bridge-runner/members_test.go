@@ -120,6 +120,18 @@ func (c *crew) createBridge() {
 	c.t.Cleanup(func() { _ = server.Client.Delete(context.Background(), m) })
 }
 
+// recreateLease is a user who deletes the Lease, and the operator that creates it again.
+func (c *crew) recreateLease() {
+	c.t.Helper()
+	meta := metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: v1alpha1.ChildName(c.bridge.Name)}
+	if err := errors.Join(
+		server.Client.Delete(c.t.Context(), &coordinationv1.Lease{ObjectMeta: meta}),
+		server.Client.Create(c.t.Context(), &coordinationv1.Lease{ObjectMeta: meta}),
+	); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 func (c *crew) manifest() map[string]string {
 	c.t.Helper()
 	text, err := yaml.Marshal(c.bridge)

@@ -73,6 +73,34 @@ func TestCrew_Terminated_HandsOverAndLeavesTheReportAlone(t *testing.T) {
 	}
 }
 
+// A Lease that is created again begins with the term 0, and the status has the report of a runner with a
+// higher term.
+func TestCrew_LeaseCreatedAgain_ReportsWithAHigherTerm(t *testing.T) {
+	c := newCrew(t)
+	for i, r := range c.runners {
+		if code, _ := r.Terminate(); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		if i == 0 {
+			c.waitRoles("pod-b", "")
+		}
+	}
+	if r := c.stored().Status.ActiveRunner(); r == nil || r.Pod != "pod-b" || *r.Term != 2 {
+		t.Fatalf("%+v", r)
+	}
+	c.recreateLease()
+	for _, r := range c.runners {
+		r.Start()
+		r.WaitMember(func(m mqtttest.Member) bool { return m.Warm })
+	}
+	b := c.waitRoles("pod-a", "pod-b")
+	if r := b.Status.ActiveRunner(); *r.Term < 3 {
+		t.Errorf("%+v", r)
+	}
+	c.stream()
+	c.judge(true)
+}
+
 func TestCrew_APIServerFrozen_ForwardsAndTakesOver(t *testing.T) {
 	c := newCrew(t)
 	c.stream()

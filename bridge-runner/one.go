@@ -50,11 +50,12 @@ func runBridge(ctx context.Context, opts options) error {
 	defer stopServers()
 
 	updates := config.NewUpdates(m, os.Getenv(manifest.EnvTemplateHash), i.log, i)
+	var laterTerm func(int64)
 	if opts.group.set() {
-		membership.members().reportTo(i.state)
+		laterTerm = membership.members().reportTo(i.state)
 	}
 	if opts.kubernetes {
-		finish, err := useCluster(ctx, m, i.state, updates, i.log)
+		finish, err := useCluster(ctx, m, i.state, laterTerm, updates, i.log)
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ func (o *peerOptions) define(flags *flag.FlagSet) {
 	flags.StringVar(&o.key, "peer-key", "", "the `file` with the key pair of this machine; \"bridge-runner peer-key DIR\" makes it; required with --peer")
 	flags.StringVar(&o.trusted, "peer-trusted", "", "the `file` with the public key of the other machine; required with --peer")
 	flags.BoolVar(&o.preferred, "peer-preferred", false, "with --peer, forward if both machines start at the same time; set it on one of the two machines")
-	flags.DurationVar(&o.timeout, "peer-timeout", 0, "with --peer, the `time` after which the runner forwards if the other machine does not answer; without --peer-preferred, it is twice this time; at least 3s; default 0: the runner waits, because the other machine may be forwarding")
+	flags.DurationVar(&o.timeout, "peer-timeout", 0, "with --peer, the `time` after which the runner forwards if the other machine does not answer; without --peer-preferred, it is twice this time; at least 3s; set the same value on both machines; default 0: the runner waits, because the other machine may be forwarding")
 }
 
 // problem returns the reason why the arguments are invalid. It is empty if they are valid.

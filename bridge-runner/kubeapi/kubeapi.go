@@ -6,8 +6,8 @@
 // It uses client-go's transport and leaves the decoding of the object to the caller, because a
 // typed client would double the runner's memory.
 //
-// It promises that [Object.Follow] delivers the current object after each connection to the API
-// server, and each later version. If the API server cannot be reached, it tries again at a bounded
+// It promises that [Object.Follow] delivers the object after each connection to the API server, and each
+// later version. The first one may be older than an object that was received before. If the API server cannot be reached, it tries again at a bounded
 // rate. A request ends with its context, also if the API server accepts it and never answers.
 package kubeapi
 
@@ -65,8 +65,8 @@ func New(cluster *rest.Config, retry Retry, name string, path ...string) (*Objec
 	if err != nil {
 		return nil, fmt.Errorf("making the URL of the API server: %w", err)
 	}
-	// Without a resourceVersion, the API server first sends the current object, from a consistent
-	// read.
+	// Without a resourceVersion, the API server first sends the object. It is from its cache, which may be
+	// behind the storage, and behind another API server that has answered before.
 	query := url.Values{"watch": {"true"}, "fieldSelector": {"metadata.name=" + name}}
 	return &Object{client: client, url: collection + "/" + name, watch: collection + "?" + query.Encode(), retry: retry}, nil
 }
@@ -127,9 +127,7 @@ type Event struct {
 	Type watch.EventType `json:"type"`
 	// Object is the object in JSON. If it was deleted, it is the last version.
 	Object json.RawMessage `json:"object"`
-	// Opened is the time before the watch began.
-	Opened time.Time `json:"-"`
-	// First is true for the first event of a watch: the current object.
+	// First is true for the first event of a watch: the object in the cache of the API server.
 	First bool `json:"-"`
 }
 
@@ -140,7 +138,7 @@ func (o *Object) Follow(ctx context.Context, received func(Event), ended func(er
 	pause := o.retry.First
 	for ctx.Err() == nil {
 		opened := time.Now()
-		err := o.watchOnce(ctx, opened, received)
+		err := o.watchOnce(ctx, received)
 		if ctx.Err() != nil {
 			return
 		}
@@ -165,7 +163,7 @@ func jitter(d time.Duration) time.Duration {
 
 // watchOnce makes one request and reads its events until the API server or the network ends it, or
 // until it is idle for too long. A regular end and an idle watch are no errors.
-func (o *Object) watchOnce(ctx context.Context, opened time.Time, received func(Event)) error {
+func (o *Object) watchOnce(ctx context.Context, received func(Event)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if o.retry.Idle > 0 {
@@ -177,7 +175,7 @@ func (o *Object) watchOnce(ctx context.Context, opened time.Time, received func(
 			inner(e)
 		}
 	}
-	err := o.events(ctx, opened, received)
+	err := o.events(ctx, received)
 	if errors.Is(context.Cause(ctx), errIdle) {
 		return nil
 	}
@@ -188,7 +186,7 @@ func (o *Object) watchOnce(ctx context.Context, opened time.Time, received func(
 var errIdle = errors.New("the watch is idle")
 
 // events reads the events of one request.
-func (o *Object) events(ctx context.Context, opened time.Time, received func(Event)) error {
+func (o *Object) events(ctx context.Context, received func(Event)) error {
 	resp, err := o.send(ctx, http.MethodGet, o.watch, nil)
 	if err != nil {
 		return fmt.Errorf("watching: %w", err)
@@ -196,7 +194,7 @@ func (o *Object) events(ctx context.Context, opened time.Time, received func(Eve
 	defer func() { _ = resp.Body.Close() }()
 	decoder := json.NewDecoder(resp.Body)
 	for first := true; ; first = false {
-		e := Event{Opened: opened, First: first}
+		e := Event{First: first}
 		if err := decoder.Decode(&e); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {

@@ -90,8 +90,13 @@ func (c *Client) Latest() (Record, bool) { return c.observed.latest() }
 func (c *Client) Run(ctx context.Context) {
 	warned := false
 	c.object.Follow(ctx, func(e kubeapi.Event) {
-		if err := c.observed.event(e); err != nil {
+		mustRead, err := c.observed.event(e)
+		if err != nil {
 			c.cfg.Log.Warn("the Lease of the group cannot be decoded; the runner continues with the previous record", "lease", c.cfg.Name, "error", err)
+		}
+		if mustRead {
+			_, err := c.Get(ctx)
+			c.cfg.Log.Debug("the watch of the Lease has sent an older record, so that the Lease was read", "lease", c.cfg.Name, "error", err)
 		}
 	}, func(err error, lasting bool) {
 		if lasting {
@@ -114,18 +119,28 @@ func (c *Client) Get(ctx context.Context) (Record, error) {
 }
 
 func (c *Client) get(ctx context.Context) (Record, error) {
-	return c.request(ctx, http.MethodGet, nil)
+	began := time.Now()
+	r, err := c.request(ctx, http.MethodGet, nil)
+	if err != nil {
+		return Record{}, err
+	}
+	return c.observed.answer(r, began), nil
 }
 
-// request sends a request, and observes the Lease in the answer.
+// put replaces the Lease, and observes it in the answer.
+func (c *Client) put(ctx context.Context, body []byte) (Record, error) {
+	r, err := c.request(ctx, http.MethodPut, body)
+	if err != nil {
+		return Record{}, err
+	}
+	return c.observed.observe(r), nil
+}
+
+// request sends a request, and returns the Lease in the answer.
 func (c *Client) request(ctx context.Context, method string, body []byte) (Record, error) {
 	answer, err := c.object.Do(ctx, method, body)
 	if err != nil {
 		return Record{}, classify(err)
 	}
-	r, err := decode(answer)
-	if err != nil {
-		return Record{}, err
-	}
-	return c.observed.observe(r, false), nil
+	return decode(answer)
 }

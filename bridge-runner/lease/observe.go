@@ -23,39 +23,57 @@ type observer struct {
 	last Record
 	// at is the time of the latest observation. It is zero before the first one.
 	at time.Time
+	// behind is true if the latest watch has begun with an older record: the API server's cache may be behind,
+	// or etcd was restored, so that the versions are lower.
+	behind bool
 }
 
 func newObserver(identity string) observer {
 	return observer{identity: identity, records: make(chan Record, 1)}
 }
 
-// event observes the event of a watch.
-func (o *observer) event(e kubeapi.Event) error {
+// event observes the event of a watch. It reports whether the caller must read the Lease, to find out whether
+// an older record is the present one.
+func (o *observer) event(e kubeapi.Event) (mustRead bool, err error) {
 	r, err := decode(e.Object)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if e.Type == watch.Deleted {
 		r = Record{Missing: true, version: r.version}
 	}
 	o.mu.Lock()
-	// The first event of a watch is from a consistent read, which is not older than an observation
-	// before the watch. So it is right even if its version is lower, after etcd was restored.
-	current := e.First && e.Opened.After(o.at)
-	o.mu.Unlock()
-	o.observe(r, current)
-	return nil
+	defer o.mu.Unlock()
+	older := o.olderLocked(r)
+	o.behind = older && (o.behind || e.First)
+	o.observeLocked(r, false)
+	return o.behind, nil
 }
 
-// observe makes a record the latest one, unless it is older, and returns it with Since. current is
-// true if the record is known not to be older.
-func (o *observer) observe(r Record, current bool) Record {
-	now := time.Now()
+// answer observes the answer to a read that began at a time. A read is consistent: it is not older than an
+// observation before it. So it is right even if its version is lower, after etcd was restored.
+func (o *observer) answer(r Record, began time.Time) Record {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	seen := !o.at.IsZero()
+	current := began.After(o.at)
+	if current {
+		o.behind = false
+	}
+	return o.observeLocked(r, current)
+}
+
+// observe makes a record the latest one, unless it is older, and returns it with Since.
+func (o *observer) observe(r Record) Record {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.observeLocked(r, false)
+}
+
+// observeLocked is observe. current is true if the record is known not to be older.
+func (o *observer) observeLocked(r Record, current bool) Record {
+	now := time.Now()
 	r.Since = o.sinceLocked(r, now)
-	if seen && (r.version == o.last.version || !current && olderVersion(r.version, o.last.version)) {
+	if !o.at.IsZero() && r.version == o.last.version || !current && o.olderLocked(r) {
 		return r
 	}
 	o.last, o.at = r, now
@@ -65,6 +83,11 @@ func (o *observer) observe(r Record, current bool) Record {
 	}
 	o.records <- r
 	return r
+}
+
+// olderLocked reports whether the version of a record is lower than the version of the latest one.
+func (o *observer) olderLocked(r Record) bool {
+	return !o.at.IsZero() && olderVersion(r.version, o.last.version)
 }
 
 func (o *observer) latest() (r Record, ok bool) {

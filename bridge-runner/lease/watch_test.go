@@ -191,23 +191,27 @@ func faulty(t *testing.T, fault mqtttest.Fault) string {
 func TestObserver_OlderVersion_IsIgnored(t *testing.T) {
 	at := func(version, holder string) Record { return Record{version: version, Holder: holder} }
 	o := newObserver("a")
-	o.observe(at("10", "a"), false)
-	o.observe(at("9", "b"), false)
+	o.observe(at("10", "a"))
+	o.observe(at("9", "b"))
 	if got := <-o.records; got.Holder != "a" {
 		t.Errorf("the latest record is of version %s", got.version)
 	}
-	if got := o.observe(at("8", "b"), false); got.Holder != "b" || len(o.records) > 0 {
+	if got := o.observe(at("8", "b")); got.Holder != "b" || len(o.records) > 0 {
 		t.Errorf("the answer of a request is %+v", got)
 	}
-	// A watch that was opened later begins with the current object, also if etcd was restored.
+	// The cache of an API server may be behind. A read that began later decides.
 	object := []byte(`{"metadata":{"resourceVersion":"3"},"spec":{"holderIdentity":"c"}}`)
-	if err := o.event(kubeapi.Event{Type: "ADDED", First: true, Opened: time.Now().Add(-time.Hour), Object: object}); err != nil || len(o.records) > 0 {
-		t.Errorf("an earlier watch replaces a later record: %v", err)
+	for _, first := range []bool{false, true, false} {
+		if mustRead, err := o.event(kubeapi.Event{Type: "ADDED", First: first, Object: object}); err != nil || len(o.records) > 0 || mustRead != (first || o.behind) {
+			t.Errorf("a watch replaces a later record; the Lease is to be read: %t, %v", mustRead, err)
+		}
 	}
-	if err := o.event(kubeapi.Event{Type: "ADDED", First: true, Opened: time.Now(), Object: object}); err != nil {
-		t.Fatal(err)
+	o.answer(at("3", "c"), time.Now().Add(-time.Hour))
+	if len(o.records) > 0 {
+		t.Error("a read that began before replaces a later record")
 	}
-	if got := <-o.records; got.Holder != "c" {
+	o.answer(at("3", "c"), time.Now())
+	if got := <-o.records; got.Holder != "c" || o.behind {
 		t.Errorf("the latest record is of version %s", got.version)
 	}
 }
@@ -215,7 +219,7 @@ func TestObserver_OlderVersion_IsIgnored(t *testing.T) {
 func TestObserver_Records_HasTheLatest(t *testing.T) {
 	o := newObserver("a")
 	for _, version := range []string{"1", "2", "3"} {
-		o.observe(Record{version: version}, false)
+		o.observe(Record{version: version})
 	}
 	if got := <-o.records; got.version != "3" || len(o.records) > 0 {
 		t.Errorf("received version %s", got.version)

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,7 +29,7 @@ func (c *Client) Acquire(ctx context.Context, expected Record, term int64, gone 
 		change: func(r Record, spec, annotations map[string]any) {
 			now := microTime()
 			spec["holderIdentity"] = c.cfg.Identity
-			spec["leaseDurationSeconds"] = int64(c.cfg.Duration / time.Second)
+			spec["leaseDurationSeconds"] = c.seconds()
 			spec["leaseTransitions"] = term
 			spec["acquireTime"], spec["renewTime"] = now, now
 			prune(r.Members, c.cfg.Identity, gone, annotations)
@@ -38,14 +37,14 @@ func (c *Client) Acquire(ctx context.Context, expected Record, term int64, gone 
 	})
 }
 
-// Renew extends the Lease. It fails with ErrConflict if this member does not hold it in the term of
+// Renew extends the Lease, and restores its duration if another client has changed it. It fails with ErrConflict if this member does not hold it in the term of
 // the expected record.
 func (c *Client) Renew(ctx context.Context, expected Record, gone map[string]bool) (Record, error) {
 	return c.write(ctx, expected, operation{
 		permitted: c.holds(expected.Term),
 		applied:   never,
 		change: func(r Record, spec, annotations map[string]any) {
-			spec["renewTime"] = microTime()
+			spec["leaseDurationSeconds"], spec["renewTime"] = c.seconds(), microTime()
 			prune(r.Members, c.cfg.Identity, gone, annotations)
 		},
 	})
@@ -123,7 +122,7 @@ func (c *Client) write(ctx context.Context, expected Record, op operation) (Reco
 		if err != nil {
 			return expected, err
 		}
-		written, err := c.request(ctx, http.MethodPut, body)
+		written, err := c.put(ctx, body)
 		if !errors.Is(err, ErrConflict) {
 			return written, err
 		}
@@ -136,6 +135,9 @@ func (c *Client) write(ctx context.Context, expected Record, op operation) (Reco
 	}
 	return expected, ErrConflict
 }
+
+// seconds is the duration of the Lease in seconds.
+func (c *Client) seconds() int64 { return int64(c.cfg.Duration / time.Second) }
 
 // microTime returns the time in the format of a Lease.
 func microTime() string { return time.Now().UTC().Format(metav1.RFC3339Micro) }

@@ -15,6 +15,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -110,6 +111,23 @@ func TestWrite_OtherFields_ArePreserved(t *testing.T) {
 	}
 	if len(got.ManagedFields) == 0 || *got.Spec.HolderIdentity != "a" || got.Spec.AcquireTime == nil || got.Spec.RenewTime.Before(got.Spec.AcquireTime) {
 		t.Errorf("the Lease: %+v", got)
+	}
+}
+
+// The standby judges by this duration when the Lease has expired.
+func TestRenew_DurationChangedByAnotherClient_RestoresIt(t *testing.T) {
+	name := newLease(t)
+	a := newClient(t, name, "a", nil)
+	held := must(acquire(t, a, read(t, a)))(t)
+	for _, seconds := range []*int32{ptr.To[int32](3600), nil} {
+		l := stored(t, name)
+		l.Spec.LeaseDurationSeconds = seconds
+		if err := server.Client.Update(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+		if held = must(a.Renew(t.Context(), held, nil))(t); held.Duration != 15*time.Second {
+			t.Errorf("after %d seconds, the duration is %s", ptr.Deref(seconds, 0), held.Duration)
+		}
 	}
 }
 

@@ -11,13 +11,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/role"
 )
 
-// carryOut carries out an action. before and e are the state and the event that have led to it.
-func (m *Member) carryOut(a role.Action, before role.State, e role.Event) {
+// carryOut carries out an action. e is the event that has led to it.
+func (m *Member) carryOut(a role.Action, e role.Event) {
 	bridges := m.cfg.Bridges
 	switch a := a.(type) {
 	case role.Activate:
-		bridges.Activate(m.activation(e, before))
+		bridges.Activate(m.activation(e))
 	case role.Deactivate:
+		m.forwardedAt = time.Now()
 		bridges.Deactivate()
 	case role.Drain:
 		m.drain()
@@ -44,7 +45,7 @@ func (m *Member) carryOutWithPeer(a role.Action) {
 	case role.Query:
 		m.send(a.To, &peer.Query{ID: a.Asked})
 	case role.Answer:
-		m.send(a.From, &peer.Answer{ID: a.Asked, State: m.state()})
+		m.send(a.From, &peer.Answer{ID: a.Asked, State: m.state(), Rival: identity(a.Rival), RivalTerm: peer.Term(a.RivalTerm)})
 	case role.HandOver:
 		m.cfg.Log.Info("this member hands over: its sessions have ended, and the other member becomes active")
 		m.send(a.To, &peer.HandOver{Term: peer.Term(a.Term)})

@@ -39,44 +39,41 @@ var Causes = []Cause{Started, HandedOver, PeerEnded, LeaseExpired, LeaseReleased
 // Takeover reports whether another member was active before, so that the change is reported.
 func (c Cause) Takeover() bool { return c != Started && c != Confirmed }
 
-// activation describes the activation that an event in a state has led to.
-func (m *Member) activation(e role.Event, before role.State) Activation {
-	a := Activation{Cause: m.causeOf(e, before), Since: time.Now(), From: m.active.Pod}
+// activation describes the activation that an event has led to.
+func (m *Member) activation(e role.Event) Activation {
+	a := Activation{Cause: m.causeOf(m.machine.Reason()), Since: time.Now(), HeardAt: m.heardAt, From: m.active.Pod}
 	switch e := e.(type) {
 	case role.PeerHandedOver:
 		a.From = e.From.Pod
 	default:
-		if a.Cause.Takeover() && a.Cause != ByHand && !m.heardAt.IsZero() {
+		if a.Cause.Takeover() && !m.heardAt.IsZero() {
 			a.Since = m.heardAt
+			if m.forwardedAt.After(a.Since) {
+				a.Since = m.forwardedAt
+			}
 		}
 	}
 	return a
 }
 
-// causeOf returns why an event in a state makes the member active.
-func (m *Member) causeOf(e role.Event, before role.State) Cause {
-	switch e.(type) {
-	case role.PeerHandedOver:
-		return HandedOver
-	case role.TakeOverRequested:
-		return ByHand
-	}
+// causeOf returns the cause of an activation for a reason. If the member has never heard of an active member, it
+// has started.
+func (m *Member) causeOf(reason role.Reason) Cause {
 	switch {
-	case before == role.Active, before == role.HandingOver, before == role.SteppedDown:
+	case reason == role.HandedOver:
+		return HandedOver
+	case reason == role.ByHand:
+		return ByHand
+	case reason == role.Confirmed:
 		return Confirmed
 	case m.heardAt.IsZero():
 		return Started
+	case reason == role.Acquired:
+		return m.store.acquired
+	case reason == role.TimedOut:
+		return TimedOut
+	case reason == role.NoneActive && !m.machine.Dead(m.active):
+		return Started
 	}
-	switch e := e.(type) {
-	case role.DialFailed, role.PeerGoodbye, role.PeerConnected:
-		return PeerEnded
-	case role.LeaseWritten:
-		if e.Result == role.Written {
-			return m.store.acquired
-		}
-	}
-	if m.store != nil {
-		return PeerEnded // with a Lease, proof is the only other reason
-	}
-	return TimedOut
+	return PeerEnded // also if another process answers in place of the active one
 }

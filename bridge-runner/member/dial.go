@@ -67,7 +67,9 @@ func (m *Member) dial(to role.ID) {
 	}
 	m.post(func() {
 		defer m.dialEnded(to.Pod)
-		m.reportDial(evidence, err)
+		if !m.isConnected(to.Pod) || err == nil {
+			m.reportDial(evidence, err)
+		}
 		if evidence == peer.Connected {
 			if id, ok := m.current(c); ok && id.Pod == to.Pod {
 				return // Connected was reported
@@ -121,10 +123,8 @@ func (m *Member) reportDial(evidence peer.Evidence, err error) {
 	if err != nil {
 		problem = err.Error()
 	}
-	m.mu.Lock()
-	changed := m.status.Peer.Problem != problem
-	m.status.Peer.Problem = problem
-	m.mu.Unlock()
+	changed := m.dialProblem != problem
+	m.dialProblem = problem
 	switch {
 	case !changed || problem == "":
 	case m.store != nil:

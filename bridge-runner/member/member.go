@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,8 @@ const (
 	Duration = 3 * time.Second
 	// dialTimeout bounds a Dial of the machine.
 	dialTimeout = time.Second
+	// maxTerm is the highest term that a Lease accepts.
+	maxTerm = math.MaxInt32
 	// waitingInputs is the number of inputs that do not make their senders wait.
 	waitingInputs = 64
 )
@@ -50,8 +53,10 @@ const (
 // Activation is the beginning of the time in which a member is active.
 type Activation struct {
 	Cause Cause
-	// Since is the time since which no member has forwarded.
+	// Since is the time since which no member has forwarded, as far as this member knows.
 	Since time.Time
+	// HeardAt is the latest sign of life of another member that was active. It is zero if there was none.
+	HeardAt time.Time
 	// From is the pod, or the machine, that was active before. It is empty if it is not known.
 	From string
 }
@@ -115,12 +120,17 @@ type Member struct {
 	// dialing has the pods to which a Dial is under way. nextDial are the Dials that wait for its end.
 	dialing  map[string]bool
 	nextDial map[string]role.ID
+	// dialProblem is why the latest Dial failed. It is empty if it succeeded, or if the other member has
+	// connected since.
+	dialProblem string
 	// drains is the number of drains. A drain that has been replaced is not reported.
 	drains int
 	// heardAt is the time of the latest sign of life of another member that was active, and active this
 	// member. They are zero if there was none.
 	heardAt time.Time
 	active  role.ID
+	// forwardedAt is the latest end of a time in which this member was active. It is zero if there was none.
+	forwardedAt time.Time
 
 	// mu guards the fields below. No other lock is taken while it is held.
 	mu        sync.Mutex
@@ -179,6 +189,7 @@ func (m *Member) usePair(group *peer.Config, own peer.Fingerprint) error {
 	}
 	m.directory = &otherMachine{key: cfg.Trusted, address: cfg.Address}
 	group.Group, group.Silence, group.Preferred = "pair", Duration, cfg.Preferred
+	group.Timeout = &cfg.Timeout
 	return nil
 }
 
@@ -243,7 +254,7 @@ func (m *Member) postEvent(e role.Event) { m.post(func() { m.step(e) }) }
 func (m *Member) step(e role.Event) {
 	before := m.machine.State()
 	for _, a := range m.machine.Step(e, m.now()) {
-		m.carryOut(a, before, e)
+		m.carryOut(a, e)
 	}
 	m.updateStatus(before)
 }
@@ -256,6 +267,14 @@ func (m *Member) HandOver() { m.postEvent(role.HandOverRequested{}) }
 
 // TakeOver makes this member active: the user declares that the other machine is dead.
 func (m *Member) TakeOver() { m.postEvent(role.TakeOverRequested{}) }
+
+// PassTerm makes a member that holds the Lease write it with a term that is later than the given one, which
+// it has found elsewhere. It is used with a Lease only.
+func (m *Member) PassTerm(term int64) {
+	if term > 0 && term < maxTerm {
+		m.postEvent(role.TermFound{Term: uint64(term)})
+	}
+}
 
 // SetWarm reports whether the bridges can start at once.
 func (m *Member) SetWarm(warm bool) { m.postEvent(role.Warm{Warm: warm}) }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/role"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 const timeout = 20 * time.Second
@@ -160,6 +161,43 @@ func TestMember_ListenerFails_EndsItsSessionsAndTheOtherTakesOver(t *testing.T) 
 	b.want("activate PeerEnded")
 }
 
+// The other member has dialled, so that no attempt of this member has succeeded.
+func TestStatus_OtherMemberHasDialled_HasNoProblem(t *testing.T) {
+	a, b := newMachines(t)
+	directory, ok := a.directory.(*otherMachine)
+	if !ok {
+		t.Fatalf("%T", a.directory)
+	}
+	directory.address = mqtttest.FreeAddress(t)
+	a.run()
+	a.want("activate Started")
+	a.waitStatus(func(s Status) bool { return s.Peer.Problem != "" && !s.Peer.Connected })
+	b.run()
+	a.waitStatus(func(s Status) bool { return s.Peer.Problem == "" && s.Peer.Connected })
+}
+
+// The active process was killed, and its machine has started it again before the standby has dialled. The
+// preferred standby asks the new process first.
+func TestMember_PeerStartedAgain_CauseIsTheEndOfTheEarlierProcess(t *testing.T) {
+	a, b := runBoth(t)
+	a.HandOver()
+	a.want("drain", "deactivate")
+	b.want("activate HandedOver")
+	a.waitStatus(func(s Status) bool { return s.State == role.Standby && s.Peer.State == role.Active })
+	next := &machine{t: t, calls: make(chan string, 100), ended: make(chan error, 1)}
+	cfg := b.cfg
+	cfg.Bridges = next
+	var err error
+	if next.Member, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if next.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	next.run()
+	a.want("activate PeerEnded")
+}
+
 func TestMember_PeerDoesNotRun_Activates(t *testing.T) {
 	a, b := newMachines(t)
 	_ = a.listener.Close() // its host refuses
@@ -246,6 +284,49 @@ func TestMember_BothOrNonePreferred_OneIsTreatedAsPreferred(t *testing.T) {
 	}
 }
 
+// Otherwise a member would not know when the other one becomes active without contact, and both would be
+// active.
+func TestMember_DifferentTimeouts_BothUseTheLongerOne(t *testing.T) {
+	for name, tt := range map[string]struct{ a, b, want time.Duration }{
+		"both set":     {3 * time.Second, 10 * time.Second, 10 * time.Second},
+		"one waits":    {0, 3 * time.Second, 0},
+		"the same one": {4 * time.Second, 4 * time.Second, 4 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var timeouts []time.Duration
+			a, b := newMachinesWith(t, true, false)
+			for x, timeout := range map[*machine]time.Duration{a: tt.a, b: tt.b} {
+				x.cfg.Timeout = timeout
+				var err error
+				if x.Member, err = New(x.cfg); err != nil {
+					t.Fatal(err)
+				}
+				x.run()
+			}
+			for _, x := range []*machine{a, b} {
+				x.waitStatus(func(s Status) bool { return s.Peer.Connected && (s.Problem != "") == (tt.a != tt.b) })
+				used := make(chan time.Duration)
+				x.post(func() { used <- x.machine.Timeout() })
+				timeouts = append(timeouts, <-used)
+			}
+			if timeouts[0] != tt.want || timeouts[1] != tt.want {
+				t.Errorf("the members use %s; the problem is %q", timeouts, a.Status().Problem)
+			}
+		})
+	}
+}
+
+func TestTimeout_OtherMemberOfAnEarlierVersion_UsesTheOwnOne(t *testing.T) {
+	m := &Member{cfg: Config{Timeout: 3*time.Second + time.Microsecond}}
+	if timeout, problem := m.timeout(&peer.Hello{}); timeout != m.cfg.Timeout || problem != "" {
+		t.Errorf("the timeout is %s; %s", timeout, problem)
+	}
+	millis := m.cfg.Timeout.Milliseconds()
+	if timeout, problem := m.timeout(&peer.Hello{TimeoutMillis: &millis}); timeout != m.cfg.Timeout || problem != "" {
+		t.Errorf("with the same one, the timeout is %s; %s", timeout, problem)
+	}
+}
+
 // counter counts the records of a log with a message.
 type counter struct {
 	slog.Handler
@@ -261,7 +342,8 @@ func (c *counter) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// If both members dial at the same time, one connection remains, and they do not dial again.
+// If both members dial at the same time, one connection remains, and they do not dial again. On a busy machine,
+// one of them may dial once more.
 func TestMember_BothDialAtOnce_OneConnectionRemains(t *testing.T) {
 	for range 10 {
 		a, b := newMachines(t)
@@ -272,7 +354,7 @@ func TestMember_BothDialAtOnce_OneConnectionRemains(t *testing.T) {
 		a.want("activate Started")
 		a.waitStatus(func(s Status) bool { return s.Peer.State == role.Standby })
 		time.Sleep(300 * time.Millisecond) // longer than the interval of dials
-		if n := connected.count.Load(); n > 8 {
+		if n := connected.count.Load(); n > 3 {
 			t.Errorf("the members have connected %d times", n)
 		}
 	}

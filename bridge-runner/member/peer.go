@@ -5,6 +5,7 @@ package member
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,9 @@ func announcementOf(s peer.State) role.Announcement {
 // maxLease is the longest duration of the Lease that is accepted from another member.
 const maxLease = time.Hour
 
+// longestTimeout is the longest timeout that is accepted from another member.
+const longestTimeout = 10 * 365 * 24 * time.Hour
+
 // handler receives the events of connections.
 type handler struct{ m *Member }
 
@@ -72,31 +76,53 @@ func (m *Member) join(c *peer.Conn) {
 		}
 		old.Close()
 	}
-	m.conns[id] = connection{c, uptime()}
+	m.conns[id], m.dialProblem = connection{c, uptime()}, ""
 	m.cfg.Log.Info("connected to the other member", "address", c.Address().String(), "state", c.Peer().Role)
 	m.hear(id, c.Peer().State)
 	if m.role.Pair != nil {
-		m.comparePreference(c.Peer().Preferred, id)
+		hello := c.Peer()
+		m.compareSettings(&hello, id)
 	}
 	m.step(role.PeerConnected{From: id, Said: announcementOf(c.Peer().State)})
 }
 
-// comparePreference makes one member preferred if both or none of them are. Both decide equally.
-func (m *Member) comparePreference(other bool, id role.ID) {
-	preferred, problem := m.cfg.Preferred, ""
-	if other == preferred {
-		preferred = m.role.Self.Pod < id.Pod
-		problem = fmt.Sprintf("%s of the two machines is started with --peer-preferred, so that the machine with the lower key is treated as preferred, and this is %s machine; start exactly one of them with --peer-preferred",
-			map[bool]string{true: "each", false: "none"}[other], map[bool]string{true: "this", false: "the other"}[preferred])
-	}
+// compareSettings compares the settings of the two members. If they do not agree, both decide equally.
+func (m *Member) compareSettings(other *peer.Hello, id role.ID) {
+	preferred, preference := m.preference(other, id)
+	timeout, waits := m.timeout(other)
+	problem := strings.Join(slices.DeleteFunc([]string{preference, waits}, func(s string) bool { return s == "" }), "; ")
 	m.mu.Lock()
 	changed := m.status.Problem != problem
 	m.status.Problem = problem
 	m.mu.Unlock()
 	if changed && problem != "" {
-		m.cfg.Log.Error("the preference of the two machines is not clear", "problem", problem)
+		m.cfg.Log.Error("the settings of the two machines do not agree", "problem", problem)
 	}
-	m.step(role.PreferenceKnown{Preferred: preferred})
+	m.step(role.SettingsKnown{Preferred: preferred, Timeout: timeout})
+}
+
+// preference returns whether this member is preferred. If both or none of them are, one of them is chosen.
+func (m *Member) preference(other *peer.Hello, id role.ID) (preferred bool, problem string) {
+	if other.Preferred != m.cfg.Preferred {
+		return m.cfg.Preferred, ""
+	}
+	preferred = m.role.Self.Pod < id.Pod
+	return preferred, fmt.Sprintf("%s of the two machines is started with --peer-preferred, so that the machine with the lower key is treated as preferred, and this is %s machine; start exactly one of them with --peer-preferred",
+		map[bool]string{true: "each", false: "none"}[other.Preferred], map[bool]string{true: "this", false: "the other"}[preferred])
+}
+
+// timeout returns the longer timeout of the two members. 0 is the longest one: the member waits. A member of an
+// earlier version does not send its own.
+func (m *Member) timeout(other *peer.Hello) (timeout time.Duration, problem string) {
+	own := m.cfg.Timeout
+	if other.TimeoutMillis == nil || *other.TimeoutMillis == own.Milliseconds() {
+		return own, ""
+	}
+	theirs := time.Duration(min(max(*other.TimeoutMillis, 0), longestTimeout.Milliseconds())) * time.Millisecond
+	if own > 0 && theirs > 0 {
+		timeout = max(own, theirs)
+	}
+	return timeout, fmt.Sprintf("--peer-timeout is %s on this machine and %s on the other machine, so that both use %s; start both with the same value (0s means that the machine waits)", own, theirs, timeout)
 }
 
 // current returns the member at the other end if the connection is the one in use.
@@ -130,7 +156,10 @@ func (m *Member) receive(c *peer.Conn, message peer.Message) {
 	case *peer.Query:
 		m.step(role.PeerAsked{From: id, Asked: message.ID})
 	case *peer.Answer:
-		m.step(role.PeerAnswered{From: id, Said: announcementOf(message.State), Asked: message.ID})
+		m.step(role.PeerAnswered{
+			From: id, Said: announcementOf(message.State), Asked: message.ID,
+			Rival: parseIdentity(message.Rival), RivalTerm: role.Term(message.RivalTerm),
+		})
 	case *peer.AskHandOver:
 		m.step(role.PeerAsksHandOver{From: id})
 	case *peer.HandOver:
@@ -163,7 +192,7 @@ func (m *Member) ended(c *peer.Conn, how peer.Ending, err error) {
 		m.step(role.PeerGoodbye{From: id})
 		return
 	}
-	m.step(role.PeerEnded{From: id})
+	m.step(role.PeerEnded{From: id, Continues: how == peer.ClosedByPeer})
 }
 
 // SetKnowledge passes the knowledge about the servers of a bridge to the other member. The caller does

@@ -49,6 +49,7 @@ type Conn struct {
 	peer     Hello
 	key      connKey
 	queue    queue
+	reported chan struct{} // closed after Handler.Connected
 	done     chan struct{} // closed after Handler.Ended
 
 	// mu guards the fields below. While it is held, queue.mu may be taken.
@@ -63,7 +64,7 @@ type Conn struct {
 
 func (e *Endpoint) newConn(conn *tls.Conn, in *bufio.Reader, peer *Hello, dialled bool) *Conn {
 	c := &Conn{
-		endpoint: e, conn: conn, in: in, peer: *peer, done: make(chan struct{}),
+		endpoint: e, conn: conn, in: in, peer: *peer, reported: make(chan struct{}), done: make(chan struct{}),
 		key: connKey{peerFingerprint(conn.ConnectionState()), dialled},
 	}
 	c.queue.changed.L = &c.queue.mu
@@ -177,6 +178,7 @@ func (c *Conn) read() {
 	defer close(c.done)
 	handler := c.endpoint.cfg.Handler
 	handler.Connected(c)
+	close(c.reported)
 	for {
 		m, err := c.next()
 		if err != nil {

@@ -50,9 +50,9 @@ var (
 )
 
 // Dial connects to the member at the address, and returns the evidence about it, at the latest after
-// [handshakeTimeout]. The connection is not nil if the evidence is Connected; the Handler receives it,
-// too. Otherwise err says why there is none. The address is no name, because a name may resolve to
-// another host, whose refusal would prove nothing about the member.
+// [handshakeTimeout]. The connection is not nil if the evidence is Connected; the Handler has received it
+// before Dial returns. Otherwise err says why there is none. The address is no name, because a name may
+// resolve to another host, whose refusal would prove nothing about the member.
 func (e *Endpoint) Dial(ctx context.Context, address netip.AddrPort) (*Conn, Evidence, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
@@ -85,6 +85,7 @@ func (e *Endpoint) dialOnce(ctx context.Context, address netip.AddrPort) (c *Con
 	in, hello, err := e.handshake(ctx, conn)
 	if err == nil {
 		if c = e.newConn(conn, in, hello, true); e.start(c) {
+			<-c.reported
 			return c, Connected, nil
 		}
 		err = errBroken

@@ -15,6 +15,22 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
+// Otherwise a caller would treat a connection that exists as missing, and dial again.
+func TestDial_Connected_HandlerHasReceivedTheConnection(t *testing.T) {
+	p := newPair(t, nil)
+	for range 100 {
+		c := dial(t, p.a, p.address)
+		select {
+		case got := <-p.fromA.connected:
+			if got != c {
+				t.Fatal("the Handler has received another connection than Dial returned")
+			}
+		default:
+			t.Fatal("Dial has returned before the Handler received the connection")
+		}
+	}
+}
+
 func TestDial_Failure_ReturnsTheEvidence(t *testing.T) {
 	const limit = 500 * time.Millisecond // of a dial that gets no answer
 	p := newPair(t, nil)

@@ -45,6 +45,8 @@ type Hello struct {
 	Group    string `json:"group"`
 	// Preferred is [Config.Preferred].
 	Preferred bool `json:"preferred,omitempty"`
+	// TimeoutMillis is [Config.Timeout], in milliseconds. It is nil if there is none, and from earlier versions.
+	TimeoutMillis *int64 `json:"timeoutMs,omitempty"`
 	State
 }
 
@@ -61,6 +63,10 @@ type Query struct {
 type Answer struct {
 	ID uint64 `json:"id"`
 	State
+	// Rival is the identity of the member with the highest claim that the member knows, and RivalTerm is its
+	// term. They are empty if there is none, if the receiver has it, or from an earlier version.
+	Rival     string `json:"rival,omitempty"`
+	RivalTerm Term   `json:"rivalTerm,omitzero"`
 }
 
 // AskHandOver asks the active member to hand over.

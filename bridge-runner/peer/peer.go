@@ -60,6 +60,9 @@ type Config struct {
 	Certificate tls.Certificate
 	// Preferred is true if this member is preferred to the other one of a pair. The other member learns it.
 	Preferred bool
+	// Timeout is the time after which a member of a pair becomes active if it cannot reach the other one. The
+	// other member learns it. It is nil in other groups.
+	Timeout *time.Duration
 	// Trusted reports whether a public key belongs to a member of the group. It is called at each
 	// handshake and for each message, must not wait, and may be called by several goroutines.
 	Trusted func(Fingerprint) bool
@@ -187,7 +190,12 @@ func (e *Endpoint) ForgetKnowledge() {
 func (e *Endpoint) hello() *Hello {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return &Hello{Version: Version, Identity: e.cfg.Identity, Group: e.cfg.Group, Preferred: e.cfg.Preferred, State: e.state}
+	h := &Hello{Version: Version, Identity: e.cfg.Identity, Group: e.cfg.Group, Preferred: e.cfg.Preferred, State: e.state}
+	if e.cfg.Timeout != nil {
+		millis := e.cfg.Timeout.Milliseconds()
+		h.TimeoutMillis = &millis
+	}
+	return h
 }
 
 // start registers a connection and starts its goroutines. A registered connection with the same key

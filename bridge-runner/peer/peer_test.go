@@ -49,7 +49,7 @@ func TestConn_Messages_ArriveInOrder(t *testing.T) {
 	p := newPair(t, nil)
 	a, b := p.connect(t)
 	sent := []Message{
-		&Query{ID: 1}, &Answer{ID: 1, State: State{Role: "Active", Term: Term{Lease: 8}, Warm: true, Successor: "b"}},
+		&Query{ID: 1}, &Answer{ID: 1, State: State{Role: "Active", Term: Term{Lease: 8}, Warm: true, Successor: "b"}, Rival: "c", RivalTerm: Term{Lease: 9}},
 		&AskHandOver{}, &HandOver{Term{8, 9}}, &Knowledge{Bridge: "x"},
 	}
 	for _, m := range sent {

@@ -6,6 +6,7 @@ package report
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,28 @@ func TestKubernetes_MemberOfAGroup_ReportsOnlyWithAWrittenClaim(t *testing.T) {
 		}
 		if got.LastTakeover == nil || got.LastTakeover.From != "pod-2" || got.LastTakeover.To != "pod-1" {
 			t.Errorf("reported: %+v", got.LastTakeover)
+		}
+	})
+}
+
+// The Lease begins with the term 0 if it is created again.
+func TestKubernetes_ReportRefusedBecauseOfItsTerm_PassesTheTermOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPIServer(http.StatusOK)
+		api.last.Runners = []v1alpha1.RunnerStatus{{Pod: "pod-2", Role: v1alpha1.RunnerActive, Term: ptr.To[int64](5)}}
+		api.refuses = func(s *v1alpha1.MQTTBridgeStatus) bool { return ptr.Deref(s.Runners[0].Term, 0) < 5 }
+		var found []int64
+		var st *State
+		st, stop := reportingWith(t, api, func(term int64) {
+			found = append(found, term)
+			st.SetGroup(Group{Term: term + 1})
+		})
+		defer stop()
+		st.SetGroup(Group{Term: 1})
+		time.Sleep(time.Minute)
+		stored := api.status()
+		if r := stored.ActiveRunner(); r.Pod != "pod-1" || *r.Term != 6 || !slices.Equal(found, []int64{5}) {
+			t.Errorf("%+v, found %d", r, found)
 		}
 	})
 }

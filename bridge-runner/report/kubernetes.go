@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/kubeapi"
 )
 
 const (
@@ -63,6 +65,10 @@ type Kubernetes struct {
 	name   string
 	ns     string
 	log    *slog.Logger
+
+	// LaterTerm is called with the term of another runner in the status, if the API server refuses a report
+	// of this runner because its term is lower. It must not wait. It is nil without a group.
+	LaterTerm func(term int64)
 
 	// sent is the latest report that the API server has accepted. It is nil before the first
 	// one, and after the report was lost.
@@ -128,6 +134,7 @@ func (k *Kubernetes) Run(ctx context.Context, st *State) {
 			return
 		default:
 			k.log.Warn("the status of the bridge cannot be reported; the bridge continues to forward, and the report is repeated", "bridge", k.name, "namespace", k.ns, "error", err)
+			k.reportLaterTerm(ctx, &status, err)
 			st.signalChange() // the report is still to be made
 			select {
 			case <-time.After(pause):
@@ -151,27 +158,50 @@ func (k *Kubernetes) Last(st *State) {
 	}
 }
 
+// reportLaterTerm reads the status after a refused report. The Lease begins with the term 0 if it is created
+// again, or has an earlier term after it was restored from a backup. Then no report would be accepted until
+// the terms have passed the term in the status.
+func (k *Kubernetes) reportLaterTerm(ctx context.Context, status *v1alpha1.MQTTBridgeStatus, refusal error) {
+	var answer *kubeapi.StatusError
+	own := status.Runners[0].Term
+	if k.LaterTerm == nil || own == nil || !errors.As(refusal, &answer) || answer.Code != http.StatusUnprocessableEntity {
+		return
+	}
+	stored, err := k.read(ctx)
+	if err != nil {
+		k.log.Debug("the status of the bridge cannot be read; this is repeated with the next report", "bridge", k.name, "namespace", k.ns, "error", err)
+		return
+	}
+	if r := stored.ActiveRunner(); r != nil && r.Term != nil && *r.Term > *own {
+		k.LaterTerm(*r.Term)
+	}
+}
+
 func jitter(d time.Duration) time.Duration {
 	return time.Duration((1 + checkJitter*(2*rand.Float64()-1)) * float64(d)) //nolint:gosec // not a secret
 }
 
-// lost reports whether the API server no longer has the latest report. It asks by an empty
-// patch, because a runner may patch its bridge and not read it. Such a patch changes nothing.
+// lost reports whether the API server no longer has the latest report.
 func (k *Kubernetes) lost(ctx context.Context) bool {
 	if k.sent == nil || k.stored == nil {
 		return false // the report is still being repeated, or the API server's answer is unknown
 	}
-	answer, err := k.patch(ctx, "", mergePatch, []byte("{}"), reportTimeout)
-	if err != nil {
-		k.log.Debug("the status of the bridge cannot be checked; the check is repeated", "bridge", k.name, "namespace", k.ns, "error", err)
-		return false
-	}
-	got, err := reportIn(answer)
+	got, err := k.read(ctx)
 	if err != nil {
 		k.log.Debug("the status of the bridge cannot be checked; the check is repeated", "bridge", k.name, "namespace", k.ns, "error", err)
 		return false
 	}
 	return !equalJSON(got, k.stored)
+}
+
+// read returns the runner's part of the status. It asks by an empty patch, because a runner may patch its
+// bridge and not read it. Such a patch changes nothing.
+func (k *Kubernetes) read(ctx context.Context) (*v1alpha1.MQTTBridgeStatus, error) {
+	answer, err := k.patch(ctx, "", mergePatch, []byte("{}"), reportTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return reportIn(answer)
 }
 
 // reportIn returns the runner's part of the status in an answer of the API server.
@@ -249,7 +279,7 @@ func (k *Kubernetes) patch(ctx context.Context, query, contentType string, body 
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode/100 != 2 {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
-		return nil, fmt.Errorf("the API server answers %s: %s", resp.Status, text)
+		return nil, &kubeapi.StatusError{Code: resp.StatusCode, Status: resp.Status, Text: string(text)}
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes)) // to its end, so that the connection is reused
 	if err != nil {

@@ -234,6 +234,8 @@ type apiServer struct {
 	last v1alpha1.MQTTBridgeStatus
 	// checks is the number of patches that change nothing.
 	checks int
+	// refuses refuses a report. The empty patches succeed.
+	refuses func(*v1alpha1.MQTTBridgeStatus) bool
 	// foreign adds the fields of another client to each report, as server-side apply does.
 	foreign func(*v1alpha1.MQTTBridgeStatus)
 }
@@ -263,6 +265,9 @@ func (a *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		a.checks++
 	case contentType == "application/apply-patch+yaml" && body.Status != nil:
 		a.at = append(a.at, time.Now())
+		if a.refuses != nil && a.refuses(body.Status) {
+			code = http.StatusUnprocessableEntity
+		}
 		if code == http.StatusOK {
 			a.last = *body.Status
 			a.foreign(&a.last)
@@ -321,8 +326,14 @@ func (a *apiServer) reports() []time.Time {
 // reporting starts a reporter in a bubble of fake time.
 func reporting(t *testing.T, api *apiServer) (*State, context.CancelFunc) {
 	t.Helper()
+	return reportingWith(t, api, nil)
+}
+
+// reportingWith starts a reporter of a member of a group.
+func reportingWith(t *testing.T, api *apiServer, laterTerm func(int64)) (*State, context.CancelFunc) {
+	t.Helper()
 	st := newState(t)
-	k := &Kubernetes{client: &http.Client{Transport: api}, url: "https://api/status", name: "b", ns: "plant", log: slog.New(slog.DiscardHandler)}
+	k := &Kubernetes{client: &http.Client{Transport: api}, url: "https://api/status", name: "b", ns: "plant", log: slog.New(slog.DiscardHandler), LaterTerm: laterTerm}
 	ctx, stop := context.WithCancel(t.Context())
 	go k.Run(ctx, st)
 	return st, func() {

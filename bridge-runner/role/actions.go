@@ -34,10 +34,13 @@ type (
 		To    ID
 		Asked uint64
 	}
-	// Answer answers a Query of the member From by the Announcement.
+	// Answer answers a Query of the member From by the Announcement, and by the highest claim that this
+	// member knows, unless From has it. Rival is zero if there is none.
 	Answer struct {
-		From  ID
-		Asked uint64
+		From      ID
+		Asked     uint64
+		Rival     ID
+		RivalTerm Term
 	}
 	// Disconnect closes all connections to members, with the messages in them that are not processed.
 	Disconnect struct{}

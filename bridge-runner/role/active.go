@@ -120,13 +120,19 @@ func (m *Machine) permits() bool {
 
 // receiveQuery answers a query. The other member may connect because of the answer: this member
 // promises not to become active by itself for longer than that permission lasts. Of two members that
-// have stepped down, the member with the lower claim promises.
+// have stepped down, the member with the lower claim promises. The answer names the highest claim that this
+// member knows: the asking member may not know it, for example if it cannot read a Lease that was created
+// again.
 func (m *Machine) receiveQuery(e PeerAsked) {
 	m.know(e.From).heardAt = m.now
 	if m.state.waits() || m.state == SteppedDown && m.own().less(m.know(e.From).claim()) {
 		m.promise()
 	}
-	m.do(Answer(e))
+	rival := m.rival()
+	if rival.id == e.From {
+		rival = claim{}
+	}
+	m.do(Answer{e.From, e.Asked, rival.id, rival.term})
 }
 
 // longestHeartbeat is the longest [Config.Heartbeat]. It does not depend on the duration, so that members with
@@ -142,7 +148,7 @@ func (m *Machine) promised() bool { return m.now.Before(m.promisedUntil) }
 func (m *Machine) confirmFences() {
 	if slices.ContainsFunc(m.fences, m.retakes) {
 		m.do(Deactivate{})
-		m.activate(m.term)
+		m.activate(m.term, Confirmed)
 		return
 	}
 	m.fences = slices.DeleteFunc(m.fences, func(f fence) bool {
@@ -250,7 +256,7 @@ func (m *Machine) decideSteppedDown() {
 		m.endClaim()
 		m.state = Standby
 	case !m.promised() && (m.confirmed(m.doubt) || m.retake(m.doubt)):
-		m.activate(m.term)
+		m.activate(m.term, Confirmed)
 	default:
 		m.askAbout(m.doubt)
 	}

@@ -14,7 +14,7 @@ func TestNameSuccessor_EarlierOneHasALongerDuration_IsNamedForIt(t *testing.T) {
 	s, third := activeScript(t), ID{"c", "1"}
 	s.m.Step(PeerHeartbeat{peer, Announcement{State: Standby, Warm: true, Duration: 4 * duration}}, s.now)
 	s.m.Step(PeerConnected{third, Announcement{State: Standby, Warm: true, Duration: duration}}, s.now)
-	s.m.Step(PeerEnded{peer}, s.now)
+	s.m.Step(PeerEnded{From: peer}, s.now)
 	for after, want := range map[time.Duration]ID{8*duration - 1: peer, 8 * duration: third} {
 		m := *s.m
 		m.Step(Tick{}, s.now.Add(after))
@@ -39,7 +39,7 @@ func TestConfig_Heartbeat_IsShorterThanTheSilenceOfEachDuration(t *testing.T) {
 func TestGone_MemberHasALongerDuration_ItsEntryIsKeptForIt(t *testing.T) {
 	s := activeScript(t)
 	s.m.Step(PeerHeartbeat{peer, Announcement{State: Standby, Duration: 4 * duration}}, s.now)
-	s.m.Step(PeerEnded{peer}, s.now)
+	s.m.Step(PeerEnded{From: peer}, s.now)
 	for after, want := range map[time.Duration]bool{16*duration - 1: false, 16 * duration: true} {
 		m := *s.m
 		m.Step(Tick{}, s.now.Add(after))
@@ -51,7 +51,7 @@ func TestGone_MemberHasALongerDuration_ItsEntryIsKeptForIt(t *testing.T) {
 
 // The permission of a member with a long duration lasts a second.
 func TestPromise_ShortDuration_LastsLongerThanEachPermission(t *testing.T) {
-	s := standbyFor(t, 3*time.Second, time.Second).does(PeerAsked{peer, 1}, Answer{peer, 1}).does(PeerEnded{peer}, Dial{})
+	s := standbyFor(t, 3*time.Second, time.Second).does(PeerAsked{peer, 1}, Answer{From: peer, Asked: 1}).does(PeerEnded{From: peer}, Dial{})
 	s.record.Holder = ID{}
 	s.does(LeaseObserved{Record: s.record})
 	s.after(2*time.Second-1).does(Tick{}).after(1).does(Tick{}, Acquire{}, Announce{})

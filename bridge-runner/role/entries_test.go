@@ -16,7 +16,7 @@ func TestFroze_AnswersOfDifferentTimes_AsksAgain(t *testing.T) {
 	answer := func(from ID) {
 		for _, p := range s.m.members {
 			if p.id == from && p.querying {
-				s.m.Step(PeerAnswered{from, Announcement{State: Standby}, p.queried}, s.now)
+				s.m.Step(PeerAnswered{From: from, Said: Announcement{State: Standby}, Asked: p.queried}, s.now)
 			}
 		}
 	}
@@ -38,8 +38,8 @@ func TestGone_MemberEndedOrUnreachable_ItsEntryIsOfNoUse(t *testing.T) {
 		want  bool
 	}{
 		"connected":                  {Tick{}, time.Hour, false},
-		"its connection has ended":   {PeerEnded{peer}, 4*duration - 1, false},
-		"it cannot be reached":       {PeerEnded{peer}, 4 * duration, true},
+		"its connection has ended":   {PeerEnded{From: peer}, 4*duration - 1, false},
+		"it cannot be reached":       {PeerEnded{From: peer}, 4 * duration, true},
 		"its process has ended":      {PeerGoodbye{peer}, 0, true},
 		"its pod has a next process": {PeerConnected{ID{peer.Pod, "2"}, Announcement{}}, 0, true},
 	} {

@@ -110,28 +110,43 @@ type (
 		Result Result
 		Record Record
 	}
+	// TermFound reports a term with which another member has held the Lease, although the record does not
+	// have it any more: the Lease was created again, or was restored. A member that holds the Lease writes
+	// it with a later term.
+	TermFound struct{ Term uint64 }
 	// PeerConnected reports an authenticated connection to a member, and its hello. The driver sends a
 	// heartbeat on it at once, because the own hello may be old.
 	PeerConnected struct {
 		From ID
 		Said Announcement
 	}
-	// PreferenceKnown reports whether this member of a Pair is preferred, when the other one has connected.
-	// The driver chooses one member if both or none of them are preferred by their settings.
-	PreferenceKnown struct{ Preferred bool }
+	// SettingsKnown reports the settings of this member of a Pair, when the other one has connected. The
+	// driver chooses one preferred member if both or none of them are preferred, and the same timeout for both
+	// if they differ.
+	SettingsKnown struct {
+		Preferred bool
+		Timeout   time.Duration
+	}
 	// PeerHeartbeat reports a heartbeat.
 	PeerHeartbeat struct {
 		From ID
 		Said Announcement
 	}
-	// PeerAnswered reports the answer to a Query, whose number is Asked.
+	// PeerAnswered reports the answer to a Query, whose number is Asked, see Answer.
 	PeerAnswered struct {
-		From  ID
-		Said  Announcement
-		Asked uint64
+		From      ID
+		Said      Announcement
+		Asked     uint64
+		Rival     ID
+		RivalTerm Term
 	}
-	// PeerEnded reports that a connection has ended without a goodbye, or is silent.
-	PeerEnded struct{ From ID }
+	// PeerEnded reports that a connection has ended without a goodbye, or is silent. Continues is true if the
+	// member has closed it and said that its process continues, for example because there is another one: then
+	// the next Dial can wait.
+	PeerEnded struct {
+		From      ID
+		Continues bool
+	}
 	// PeerGoodbye reports that a member's process ends, and does not forward any more.
 	PeerGoodbye struct{ From ID }
 	// PeerAsksHandOver reports that a standby asks this member to hand over.
@@ -183,8 +198,9 @@ type (
 func (LeaseObserved) event()     {}
 func (LeaseUnreadable) event()   {}
 func (LeaseWritten) event()      {}
+func (TermFound) event()         {}
 func (PeerConnected) event()     {}
-func (PreferenceKnown) event()   {}
+func (SettingsKnown) event()     {}
 func (PeerHeartbeat) event()     {}
 func (PeerAnswered) event()      {}
 func (PeerEnded) event()         {}

@@ -51,7 +51,7 @@ func TestStandby_ActiveNodeIsLost_AcquiresSoonAfterTheExpiry(t *testing.T) {
 		for _, renewedAgo := range []time.Duration{0, d / 6, d/3 - 1} {
 			t.Run(fmt.Sprint(d, " ", renewedAgo), func(t *testing.T) {
 				s := standbyFor(t, d, min(max(d/10, time.Second), 2*time.Second))
-				s.after(renewedAgo).m.Step(PeerEnded{peer}, s.now)
+				s.after(renewedAgo).m.Step(PeerEnded{From: peer}, s.now)
 				took := s.silentUntil(2*d) + renewedAgo
 				if took < d || took > d+2*time.Second {
 					t.Errorf("the member writes the Lease %s after the renewal", took)

@@ -47,6 +47,7 @@ var faults = []fault{
 	{"delete the Lease", func(w *world, _ *pod) { w.deleteLease() }},
 	{"create the Lease", func(w *world, _ *pod) { w.createLease() }},
 	{"write another holder", func(w *world, _ *pod) { w.writeHolder() }},
+	onProcess("find a later term", func(p *process) { p.receive(TermFound{p.w.api.record.Term + 2}) }),
 	{"lose the node", func(_ *world, p *pod) { p.lost = true }},
 	{"find the node", (*world).findNode},
 	{"restart a server", func(w *world, p *pod) { w.restartServer(p.index%len(w.servers), time.Second) }},

@@ -24,6 +24,8 @@ type handed struct {
 	term Term
 	// seq is the step at which the message was sent.
 	seq uint64
+	// lease is the UID of the Lease at the hand-over, empty if it was not known. The terms of another Lease have no order with term.
+	lease string
 }
 
 // askedToHandOver processes a standby's request. The standby asks because the Lease has expired. If
@@ -76,7 +78,7 @@ func (m *Machine) decideHandingOver() {
 func (m *Machine) finishHandOver() {
 	p := m.target(m.handover.asker)
 	if p == nil && !m.shutdown {
-		m.state = Active
+		m.state, m.reason = Active, Confirmed
 		m.do(Activate{m.term})
 		return
 	}
@@ -85,7 +87,7 @@ func (m *Machine) finishHandOver() {
 		m.endAndLeave(m.successor)
 		return
 	}
-	m.handed = handed{p.id, m.latestTerm().after(1), m.seq}
+	m.handed = handed{p.id, m.latestTerm().after(1), m.seq, m.lease.record.UID}
 	m.promise()
 	m.do(HandOver{p.id, m.handed.term})
 	if m.shutdown {
@@ -126,7 +128,8 @@ func (m *Machine) repeatHandOver() {
 	}
 	p := m.members[i]
 	lost := p.connected && p.connectedSeq > m.handed.seq && p.said.State.waits()
-	if lost && !m.handed.term.less(m.latestTerm()) {
+	sameLease := m.handed.lease == "" || m.handed.lease == m.lease.record.UID
+	if lost && sameLease && !m.handed.term.less(m.latestTerm()) {
 		m.handed.seq = m.seq
 		m.do(HandOver{p.id, m.handed.term})
 	}
@@ -136,7 +139,7 @@ func (m *Machine) repeatHandOver() {
 func (m *Machine) receiveHandOver(e PeerHandedOver) {
 	latest := m.rival().term.later(m.yielded)
 	if !m.shutdown && (m.state.waits() || m.state == SteppedDown) && latest.less(e.Term) {
-		m.activate(e.Term)
+		m.activate(e.Term, HandedOver)
 	}
 }
 

@@ -13,7 +13,7 @@ func TestHandOver_ConnectionEnds_DoesNotAcquireForTwoSeconds(t *testing.T) {
 	s := activeScript(t).after(duration/3 - 1) // so that the member may write the Lease soon afterwards
 	s.does(HandOverRequested{}, Drain{}, Announce{})
 	s.does(Drained{}, Deactivate{}, HandOver{peer, Term{1, 1}}, Announce{}).is(Standby)
-	s.does(PeerEnded{peer}, Dial{})
+	s.does(PeerEnded{From: peer}, Dial{})
 	s.record.Holder, s.record.Renewed = ID{}, "released"
 	s.does(LeaseObserved{Record: s.record})
 	s.after(2*time.Second-1).does(Tick{}).after(1).does(Tick{}, Acquire{}, Announce{})
@@ -51,5 +51,5 @@ func TestStandby_ActivePeerEndsAfterTheExpiry_ThirdMemberMustAnswer(t *testing.T
 	s.m.Step(PeerHeartbeat{peer, Announcement{State: Active, Term: Term{5, 0}, Successor: self}}, s.now)
 	s.m.Step(PeerGoodbye{peer}, s.now)
 	s.is(Standby).m.Step(PeerConnected{third, Announcement{State: Standby, Warm: true}}, s.now)
-	s.is(Standby).does(PeerAnswered{third, Announcement{State: Standby}, s.m.seq}, Activate{Term{5, 1}}, Acquire{}, Announce{})
+	s.is(Standby).does(PeerAnswered{From: third, Said: Announcement{State: Standby}, Asked: s.m.seq}, Activate{Term{5, 1}}, Acquire{}, Announce{})
 }

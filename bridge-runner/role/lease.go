@@ -12,6 +12,9 @@ type lease struct {
 	// known is true if a record was observed.
 	known  bool
 	record Record
+	// found is the latest term that was found elsewhere, see TermFound. It gives no order to claims, because
+	// this member may be the earlier one: only a write that replaces the known record passes it.
+	found uint64
 	// changedAt is the time at which the latest renewal or change of the holder was observed.
 	changedAt time.Time
 	// validUntil is the end of the validity of the own claim by the own clock: the start of the latest
@@ -188,15 +191,19 @@ func (m *Machine) write(a Action) {
 	m.do(a)
 }
 
-// renew keeps the member's claim in the Lease. If the claim is not written yet, it writes it.
+// nextTerm is the term of the next acquisition.
+func (m *Machine) nextTerm() uint64 { return max(m.latestTerm().Lease, m.lease.found) + 1 }
+
+// renew keeps the member's claim in the Lease. If the claim is not written yet, or has an earlier term than
+// was found, it writes it.
 func (m *Machine) renew() {
 	r := m.lease.record
 	switch {
 	case !m.mayWrite():
-	case m.holds():
+	case m.holds() && m.lease.found <= r.Term:
 		m.write(Renew{r})
 	default:
-		m.write(Acquire{r, m.latestTerm().Lease + 1})
+		m.write(Acquire{r, m.nextTerm()})
 	}
 }
 

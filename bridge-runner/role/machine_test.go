@@ -109,22 +109,29 @@ func TestSessionEnded_LeaseIsValid_ConnectsWithoutQuestion(t *testing.T) {
 	activeScript(t).does(SessionEnded{"x", false}).does(ConnectRequested{"x"}, Permit{"x"})
 }
 
+// If both members dial at the same time, one of them closes one of the two connections. A Dial at once would
+// be closed, too, until the other connection is complete.
+func TestPeerEnded_MemberContinues_NextDialWaits(t *testing.T) {
+	s := standbyScript(t).does(PeerEnded{From: peer, Continues: true})
+	s.after(s.m.cfg.Heartbeat()).does(Tick{}, Dial{})
+}
+
 func TestSessionEnded_LeaseIsNotValid_ResumesAfterAnswer(t *testing.T) {
 	s := activeScript(t).unreachable().does(SessionEnded{"x", false}, Suspend{"x"}, Query{})
-	s.does(PeerAnswered{peer, Announcement{State: Standby}, s.m.seq}, Resume{"x"})
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: Standby}, Asked: s.m.seq}, Resume{"x"})
 }
 
 func TestSessionEnded_AnswerIsOlderThanTheEnd_StaysSuspended(t *testing.T) {
 	s := activeScript(t).unreachable().does(SessionEnded{"x", false}, Suspend{"x"}, Query{})
 	asked := s.m.seq
 	s.does(SessionEnded{"y", true}, Suspend{"y"})
-	s.does(PeerAnswered{peer, Announcement{State: Standby}, asked}, Resume{"x"}, Query{})
-	s.does(PeerAnswered{peer, Announcement{State: Standby}, asked + 2}, Resume{"y"})
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: Standby}, Asked: asked}, Resume{"x"}, Query{})
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: Standby}, Asked: asked + 2}, Resume{"y"})
 }
 
 func TestSessionEnded_NothingAnswers_StaysSuspended(t *testing.T) {
 	s := activeScript(t).unreachable()
-	s.does(PeerEnded{peer})
+	s.does(PeerEnded{From: peer})
 	s.does(SessionEnded{"x", false}, Suspend{"x"}, Dial{})
 	s.does(DialFailed{To: peer})
 	for range 100 {
@@ -141,7 +148,7 @@ func TestSessionEnded_NothingAnswers_StaysSuspended(t *testing.T) {
 
 func TestSessionEnded_PeerIsTakingOver_AsksAgain(t *testing.T) {
 	s := activeScript(t).unreachable().does(SessionEnded{"x", false}, Suspend{"x"}, Query{})
-	s.does(PeerAnswered{peer, Announcement{State: TakingOver}, s.m.seq})
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: TakingOver}, Asked: s.m.seq})
 	s.after(time.Second).does(Tick{}, Query{})
 }
 
@@ -165,29 +172,29 @@ func TestSessionTaken_LeaseIsHeldByAnother_YieldsAtOnce(t *testing.T) {
 
 func TestFroze_AnswerIsStandby_ActivatesAgain(t *testing.T) {
 	s := activeScript(t).does(Froze{}, Deactivate{}, Query{}, Renew{}, Announce{}).is(SteppedDown)
-	s.does(PeerAnswered{peer, Announcement{State: Standby}, s.m.seq}, Activate{Term{1, 0}}, Announce{}).is(Active)
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: Standby}, Asked: s.m.seq}, Activate{Term{1, 0}}, Announce{}).is(Active)
 }
 
 func TestFroze_BothSteppedDown_OnlyTheHigherClaimActivates(t *testing.T) {
 	s := activeScript(t).does(Froze{}, Deactivate{}, Query{}, Renew{}, Announce{})
 	higher, lower := Announcement{State: SteppedDown, Term: Term{2, 0}}, Announcement{State: SteppedDown}
 	asked := s.m.seq
-	s.does(PeerAnswered{peer, higher, asked}).is(SteppedDown)
-	s.does(PeerAnswered{peer, lower, asked}, Activate{Term{1, 0}}, Announce{}).is(Active)
+	s.does(PeerAnswered{From: peer, Said: higher, Asked: asked}).is(SteppedDown)
+	s.does(PeerAnswered{From: peer, Said: lower, Asked: asked}, Activate{Term{1, 0}}, Announce{}).is(Active)
 }
 
 func TestStandby_ActivePeerEnds_DialsAndTakesOverOnProofOnly(t *testing.T) {
-	s := standbyScript(t).does(PeerEnded{peer}, Dial{})
+	s := standbyScript(t).does(PeerEnded{From: peer}, Dial{})
 	s.does(DialFailed{To: peer}).is(Standby)
 	s.after(time.Second).does(Tick{}, Dial{})
 	s.does(DialFailed{To: peer, Dead: true}, Activate{Term{5, 1}}, Acquire{}, Announce{}).is(Active)
 }
 
 func TestStandby_ActivePodHasAnotherProcess_TakesOver(t *testing.T) {
-	s := standbyScript(t).does(PeerEnded{peer}, Dial{})
+	s := standbyScript(t).does(PeerEnded{From: peer}, Dial{})
 	next := ID{peer.Pod, "2"}
 	s.does(PeerConnected{next, Announcement{State: Starting, Warm: true}}, Query{})
-	s.does(PeerAnswered{next, Announcement{State: Starting}, s.m.seq}, Activate{Term{5, 1}}, Acquire{}, Announce{})
+	s.does(PeerAnswered{From: next, Said: Announcement{State: Starting}, Asked: s.m.seq}, Activate{Term{5, 1}}, Acquire{}, Announce{})
 }
 
 func TestStandby_NotSuccessor_WaitsForTheLease(t *testing.T) {
@@ -200,7 +207,7 @@ func TestStandby_NotSuccessor_WaitsForTheLease(t *testing.T) {
 }
 
 func TestStandby_NamedLongAgo_WaitsForTheLease(t *testing.T) {
-	s := standbyScript(t).does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
+	s := standbyScript(t).does(PeerEnded{From: peer}, Dial{}).does(DialFailed{To: peer})
 	s.record.Renewed = "later"
 	s.after(duration).does(LeaseObserved{Record: s.record}, Dial{})
 	s.does(DialFailed{To: peer, Dead: true}, Acquire{}, Announce{}).is(TakingOver)
@@ -214,7 +221,7 @@ func TestStandby_LeaseExpires_AsksConnectedMemberToHandOver(t *testing.T) {
 
 func TestStandby_HasAnswered_DoesNotAcquireForTwoHeartbeats(t *testing.T) {
 	s := standbyScript(t).asks()
-	s.does(PeerAsked{peer, 1}, Answer{peer, 1}).does(PeerEnded{peer}, Dial{}).is(Standby)
+	s.does(PeerAsked{peer, 1}, Answer{From: peer, Asked: 1}).does(PeerEnded{From: peer}, Dial{}).is(Standby)
 	s.does(DialFailed{To: peer, Dead: false})
 	s.after(time.Second).does(Tick{}, Dial{}).is(Standby)
 	s.after(time.Second).does(Tick{}, Acquire{}, Announce{}).is(TakingOver)
@@ -283,13 +290,13 @@ func TestShutdown_WithoutStandby_ReleasesTheLease(t *testing.T) {
 func TestShutdown_TargetIsLostBeforeItClaims_KeepsTheLease(t *testing.T) {
 	s := activeScript(t).does(ShutdownRequested{}, Drain{}, Announce{})
 	s.does(Drained{}, Deactivate{}, HandOver{peer, Term{1, 1}}).is(HandingOver)
-	s.does(PeerEnded{peer}, Exit{})
+	s.does(PeerEnded{From: peer}, Exit{})
 }
 
 func TestHandOver_ConnectionEndsFirst_IsRepeated(t *testing.T) {
 	s := activeScript(t).does(HandOverRequested{}, Drain{}, Announce{})
 	s.does(Drained{}, Deactivate{}, HandOver{peer, Term{1, 1}}, Announce{}).is(Standby)
-	s.does(PeerEnded{peer}, Dial{})
+	s.does(PeerEnded{From: peer}, Dial{})
 	s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, HandOver{peer, Term{1, 1}})
 }
 

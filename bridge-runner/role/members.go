@@ -130,11 +130,14 @@ func (m *Machine) learnOfPeer(e Event) {
 		if p.queried == e.Asked {
 			p.querying = false
 			p.reachedAt = p.queriedAt
-			m.answer(p)
+			m.answer(p, claim{e.RivalTerm, e.Rival})
 		}
 	case PeerEnded:
 		p := m.know(e.From)
 		p.connected, p.endedAt, p.dialAt = false, m.now, m.now
+		if e.Continues {
+			p.dialAt = m.now.Add(m.cfg.Heartbeat())
+		}
 	case PeerGoodbye:
 		m.bury(m.know(e.From), false)
 	case DialFailed:
@@ -165,8 +168,16 @@ func (m *Machine) hear(p *member, said Announcement) {
 
 // answer records that the member was not active after the question was asked. A member that has
 // stepped down becomes active again if this member confirms it. Of two such members, only the
-// member with the higher claim may do so.
-func (m *Machine) answer(p *member) {
+// member with the higher claim may do so. rival is the highest claim of a third member that the member
+// knows: if it is higher than the claims that this member knows, the answer confirms nothing.
+func (m *Machine) answer(p *member, rival claim) {
+	known := m.own()
+	if m.state.waits() {
+		known.term = m.latestTerm()
+	}
+	if known.less(rival) && !m.isDead(rival.id) {
+		return
+	}
 	lower := p.said.State == SteppedDown && p.claim().less(m.own())
 	if lower || p.said.State == Standby || p.said.State == Starting {
 		p.answered, p.answeredAt = p.queried, p.queriedAt

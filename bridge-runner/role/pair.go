@@ -26,7 +26,8 @@ type Pair struct {
 	// Preferred is true for the member that starts. It is set for one of the two.
 	Preferred bool
 	// Timeout is 0, or at least the duration of the Config. 0 means that a member that cannot reach the
-	// other waits.
+	// other waits. It must be the same for both members: each one knows by it when the other one may have
+	// become active.
 	Timeout time.Duration
 	// Born is the time at which this process started, in seconds, by the clock of the machine. It is 0 in
 	// tests that do not need it. A member that activates although it cannot reach the other one does not
@@ -35,6 +36,9 @@ type Pair struct {
 	// connected.
 	Born uint64
 }
+
+// Timeout returns the Timeout of a Pair that the member uses.
+func (m *Machine) Timeout() time.Duration { return m.cfg.Pair.Timeout }
 
 // timeout is the time after which a member that cannot reach the other activates. It is 0 if the
 // member waits.
@@ -53,14 +57,14 @@ func (m *Machine) decidePair(active *member) {
 	switch {
 	case active != nil:
 	case len(others) == 0: // refused, replaced, or goodbye
-		m.activate(m.latestTerm().after(1))
+		m.activate(m.latestTerm().after(1), PeerDead)
 	case m.timedOut(pair.timeout(pair.Preferred)):
-		m.activate(m.blindTerm(2)) // after the term that the other member may have used
+		m.activate(m.blindTerm(2), TimedOut) // after the term that the other member may have used
 	case pair.Preferred && others[0].connected:
 		// The hello may be older than the latest step of the other member.
 		since := max(others[0].connectedSeq, m.handed.seq)
 		if others[0].answered >= since {
-			m.activate(m.latestTerm().after(1))
+			m.activate(m.latestTerm().after(1), NoneActive)
 			return
 		}
 		m.query(since)

@@ -46,13 +46,49 @@ func TestPair_PeerCannotBeReached_ActivatesAfterTheTimeoutOnly(t *testing.T) {
 func TestPair_BothStart_PreferredActivates(t *testing.T) {
 	said := Announcement{State: Starting, Warm: true}
 	s := pairScript(t, true, 0).does(PeerConnected{peer, said}, Query{})
-	s.does(PeerAnswered{peer, said, s.m.seq}, Activate{Term{0, 1}}, Announce{}).is(Active)
+	s.does(PeerAnswered{From: peer, Said: said, Asked: s.m.seq}, Activate{Term{0, 1}}, Announce{}).is(Active)
 	pairScript(t, false, 0).does(PeerConnected{peer, said}).is(Starting)
+}
+
+// The event in which a member becomes active does not always have the reason.
+func TestReason_Pair_IsTheRuleThatApplies(t *testing.T) {
+	next := ID{peer.Pod, "2"}
+	active := PeerConnected{peer, Announcement{State: Active, Term: Term{0, 3}}}
+	answer := PeerAnswered{From: peer, Said: Announcement{State: Standby}}
+	for name, tt := range map[string]struct {
+		events []Event
+		want   Reason
+	}{
+		"the other one is not active": {[]Event{PeerConnected{peer, Announcement{State: Standby}}, answer}, NoneActive},
+		"refused":                     {[]Event{active, PeerEnded{From: peer}, DialFailed{peer, true}}, PeerDead},
+		"handed over":                 {[]Event{active, PeerHandedOver{peer, Term{0, 4}}}, HandedOver},
+		"by hand":                     {[]Event{active, TakeOverRequested{}}, ByHand},
+		"not reached":                 {[]Event{active, PeerEnded{From: peer}, Tick{}, DialFailed{peer, false}}, TimedOut},
+		"another process answers":     {[]Event{active, PeerConnected{next, Announcement{State: Starting}}, PeerAnswered{From: next, Said: Announcement{State: Standby}}}, NoneActive},
+		"frozen and confirmed":        {[]Event{active, TakeOverRequested{}, PeerHeartbeat{peer, Announcement{State: Standby}}, Froze{}, answer, answer}, Confirmed},
+	} {
+		s := pairScript(t, true, time.Minute)
+		for _, e := range tt.events {
+			switch event := e.(type) {
+			case PeerAnswered:
+				event.Asked = s.m.know(event.From).queried
+				e = event
+			case Tick:
+				s.now = s.now.Add(time.Minute - 1)
+			case DialFailed:
+				s.now = s.now.Add(1)
+			}
+			s.m.Step(e, s.now)
+		}
+		if got := s.m.Reason(); got != tt.want {
+			t.Errorf("%s: the reason is %q, want %q; the state is %s", name, got, tt.want, s.m.State())
+		}
+	}
 }
 
 func TestPair_PeerIsActive_StandsByUntilProof(t *testing.T) {
 	s := pairScript(t, true, 0).does(PeerConnected{peer, Announcement{State: Active, Term: Term{0, 3}}}, Announce{}).is(Standby)
-	s.does(PeerEnded{peer}, Dial{})
+	s.does(PeerEnded{From: peer}, Dial{})
 	s.does(DialFailed{To: peer}).is(Standby)
 	s.after(time.Second).does(Tick{}, Dial{})
 	s.does(DialFailed{To: peer, Dead: true}, Activate{Term{0, 4}}, Announce{}).is(Active)
@@ -104,15 +140,15 @@ func TestPair_OtherHearsNothing_SessionEndSuspends(t *testing.T) {
 		s := pairScript(t, true, duration)
 		s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
 		s.does(PeerConnected{peer, standby}, Query{}, Announce{})
-		s.m.Step(PeerAnswered{peer, standby, s.m.members[len(s.m.members)-1].queried}, s.now)
+		s.m.Step(PeerAnswered{From: peer, Said: standby, Asked: s.m.members[len(s.m.members)-1].queried}, s.now)
 		for range 40 {
 			s.after(time.Second).m.Step(PeerHeartbeat{peer, standby}, s.now)
 			s.m.Step(Tick{}, s.now)
 			if p := s.m.members[len(s.m.members)-1]; heard && p.querying {
-				s.m.Step(PeerAnswered{peer, standby, p.queried}, s.now)
+				s.m.Step(PeerAnswered{From: peer, Said: standby, Asked: p.queried}, s.now)
 			}
 		}
-		s.m.Step(PeerEnded{peer}, s.now)
+		s.m.Step(PeerEnded{From: peer}, s.now)
 		suspended := slices.Contains(s.m.Step(SessionEnded{"x", false}, s.now), Action(Suspend{"x"}))
 		if suspended == heard {
 			t.Errorf("the other member hears this one: %v, suspended: %v", heard, suspended)
@@ -147,7 +183,7 @@ func TestPair_OtherMayHaveForwarded_BridgesStartAgain(t *testing.T) {
 	s := pairScript(t, true, duration)
 	s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
 	s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Query{}, Announce{})
-	s.does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
+	s.does(PeerEnded{From: peer}, Dial{}).does(DialFailed{To: peer})
 	s.after(3*duration).does(SessionEnded{"x", true}, Suspend{"x"}, Dial{}, Announce{})
 	s.does(DialFailed{To: peer, Dead: true}) // it may have forwarded before
 	s.after(duration).does(Tick{}, Dial{}, Deactivate{}, Activate{Term{0, 1}}).is(Active)
@@ -169,7 +205,7 @@ func TestPair_SessionsEndRepeatedlyWhileCut_BridgePauses(t *testing.T) {
 	s := pairScript(t, true, 0)
 	s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
 	s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Announce{})
-	s.does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
+	s.does(PeerEnded{From: peer}, Dial{}).does(DialFailed{To: peer})
 	for _, pause := range []time.Duration{0, 0, repeatedPause * duration} {
 		got := s.after(time.Second).m.Step(SessionEnded{"x", false}, s.now)
 		if suspended := slices.Contains(got, Action(Suspend{"x"})); suspended != (pause > 0) {
@@ -198,7 +234,7 @@ func TestPair_ClaimsOfMembersThatAreCut_GrowWithTime(t *testing.T) {
 	first := start(true, 0)
 	first.Step(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, epoch)
 	first.Step(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, epoch)
-	first.Step(PeerEnded{peer}, epoch)
+	first.Step(PeerEnded{From: peer}, epoch)
 	terms = append(terms, first.Announcement().Term)
 	second := start(false, time.Second) // it has never heard the first one
 	second.Step(Tick{}, epoch.Add(time.Second+2*duration))

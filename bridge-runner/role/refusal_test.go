@@ -40,7 +40,7 @@ func TestStandby_RefusedHolderWritesTheLease_IsAliveAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, refused := standbyScript(t), DialFailed{To: peer, Dead: true}
-			s.does(PeerEnded{peer}, Dial{}).does(refused, Activate{Term{5, 1}}, Acquire{}, Announce{})
+			s.does(PeerEnded{From: peer}, Dial{}).does(refused, Activate{Term{5, 1}}, Acquire{}, Announce{})
 			s.record.Renewed, s.record.Term = "later", tt.term
 			s.after(tt.after).m.Step(LeaseObserved{Record: s.record}, s.now)
 			s.m.Step(refused, s.now) // proves nothing any more, if the holder lives
@@ -48,7 +48,7 @@ func TestStandby_RefusedHolderWritesTheLease_IsAliveAgain(t *testing.T) {
 				t.Errorf("dead: %t", got)
 			}
 			s.m.Step(PeerConnected{peer, Announcement{State: Standby}}, s.now)
-			s.m.Step(PeerEnded{peer}, s.now)
+			s.m.Step(PeerEnded{From: peer}, s.now)
 			s.m.Step(refused, s.now)
 			if !s.m.Dead(peer) {
 				t.Error("after the next connection, a refusal is no proof")

@@ -24,7 +24,7 @@ func TestPair_FencedAndCut_ActivatesAgainAfterGrowingPauses(t *testing.T) {
 		s := pairScript(t, tt.preferred, time.Minute)
 		s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
 		s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Query{}, Announce{})
-		s.does(PeerEnded{peer}, Dial{}).does(DialFailed{To: peer})
+		s.does(PeerEnded{From: peer}, Dial{}).does(DialFailed{To: peer})
 		s.after(5 * time.Minute)
 		for i, want := range tt.waits {
 			if got := s.retake(); got != want {

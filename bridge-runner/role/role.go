@@ -94,6 +94,26 @@ const (
 	Stopped State = "Stopped"
 )
 
+// Reason is why a member has become active.
+type Reason string
+
+const (
+	// NoneActive means that the other member of a Pair lives and is not active.
+	NoneActive Reason = "NoneActive"
+	// PeerDead means that it is proven that the processes of the other members have ended that could be active.
+	PeerDead Reason = "PeerDead"
+	// TimedOut means that the other member of a Pair could not be reached for the Timeout.
+	TimedOut Reason = "TimedOut"
+	// Acquired means that the member has acquired the Lease.
+	Acquired Reason = "Acquired"
+	// HandedOver means that another member has handed over.
+	HandedOver Reason = "HandedOver"
+	// ByHand means that a user has declared the other member dead.
+	ByHand Reason = "ByHand"
+	// Confirmed means that the member was active before, and continues.
+	Confirmed Reason = "Confirmed"
+)
+
 // Claims reports whether a member in this state says that it is active.
 func (s State) Claims() bool { return s == Active || s == HandingOver }
 
@@ -141,6 +161,8 @@ type Machine struct {
 
 	lease   lease
 	members []*member
+	// reason is why the member has become active. It is valid if it ever was.
+	reason Reason
 	// named is the latest statement of an active member that this member is its successor.
 	named naming
 	// successor is the standby that may become active without the Lease. It is valid in Active and
@@ -191,6 +213,9 @@ func New(cfg Config, now time.Time) *Machine {
 	}
 	return m
 }
+
+// Reason returns why the member has become active. The driver calls it when it carries out Activate.
+func (m *Machine) Reason() Reason { return m.reason }
 
 // State returns the state of the member.
 func (m *Machine) State() State { return m.state }
@@ -250,6 +275,11 @@ func (m *Machine) learn(e Event) {
 		m.readEnded(false)
 	case LeaseWritten:
 		m.writeEnded(e)
+	case TermFound:
+		m.lease.found = max(m.lease.found, e.Term)
+		if m.holds() {
+			m.lease.writeAt = m.now
+		}
 	case PeerConnected, PeerHeartbeat, PeerAnswered, PeerEnded, PeerGoodbye, DialFailed:
 		m.learnOfPeer(e)
 	case PeerAsksHandOver:
@@ -258,8 +288,8 @@ func (m *Machine) learn(e Event) {
 		m.receiveHandOver(e)
 	case PeerAsked:
 		m.receiveQuery(e)
-	case PreferenceKnown:
-		m.cfg.Pair.Preferred = e.Preferred
+	case SettingsKnown:
+		m.cfg.Pair.Preferred, m.cfg.Pair.Timeout = e.Preferred, e.Timeout
 	case ConnectRequested:
 		m.requestConnect(e)
 	case SessionEnded:
@@ -278,7 +308,7 @@ func (m *Machine) learn(e Event) {
 		}
 	case TakeOverRequested:
 		if m.cfg.Pair != nil && !m.state.Claims() {
-			m.activate(m.blindTerm(2))
+			m.activate(m.blindTerm(2), ByHand)
 		}
 	case Tick:
 	}

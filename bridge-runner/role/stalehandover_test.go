@@ -15,7 +15,7 @@ func TestHandOver_LostAndAThirdMemberWasActive_IsNotRepeated(t *testing.T) {
 		s.m.Step(Drained{}, s.now)
 		s.is(Standby)
 		s.m.Step(Warm{false}, s.now)
-		s.m.Step(PeerEnded{peer}, s.now)
+		s.m.Step(PeerEnded{From: peer}, s.now)
 		if wasActive {
 			s.m.Step(PeerConnected{third, Announcement{State: Active, Term: Term{7, 0}, Warm: true}}, s.now)
 			s.m.Step(PeerGoodbye{third}, s.now)
@@ -28,6 +28,23 @@ func TestHandOver_LostAndAThirdMemberWasActive_IsNotRepeated(t *testing.T) {
 		}
 		if repeated == wasActive {
 			t.Errorf("%s: repeated %t", name, repeated)
+		}
+	}
+}
+
+// The terms of two Leases have no order.
+func TestHandOver_LostAndLeaseCreatedAgain_IsNotRepeated(t *testing.T) {
+	third := ID{"c", "1"}
+	s := activeScript(t)
+	s.m.Step(HandOverRequested{}, s.now)
+	s.m.Step(Drained{}, s.now)
+	s.m.Step(PeerEnded{From: peer}, s.now)
+	s.record = Record{UID: "2", Version: "9", Duration: duration, Holder: third, Term: 1, Members: []ID{self, peer, third}}
+	s.m.Step(LeaseObserved{Record: s.record}, s.now)
+	s.is(Standby)
+	for _, a := range s.m.Step(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, s.now) {
+		if _, ok := a.(HandOver); ok {
+			t.Error("the hand-over is repeated")
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (m *Machine) decideWaiting() {
 	case active != nil:
 		m.watch(active)
 	case m.hasProof():
-		m.activate(m.latestTerm().after(1))
+		m.activate(m.latestTerm().after(1), PeerDead)
 	case m.vacant() || m.provenExpired():
 		m.acquire()
 	}
@@ -115,7 +115,7 @@ func (m *Machine) vacant() bool {
 func (m *Machine) acquire() {
 	if m.mayWrite() && !m.promised() {
 		m.state = TakingOver
-		m.write(Acquire{m.lease.record, m.latestTerm().Lease + 1})
+		m.write(Acquire{m.lease.record, m.nextTerm()})
 	}
 }
 
@@ -123,23 +123,23 @@ func (m *Machine) acquire() {
 func (m *Machine) decideTakingOver() {
 	switch {
 	case !m.shutdown && m.hasProof():
-		m.activate(m.latestTerm().after(1))
+		m.activate(m.latestTerm().after(1), PeerDead)
 	case m.lease.writing != nil:
 	case m.lease.result != Written || m.lease.record.Holder != m.cfg.Self:
 		m.state = Standby
 	case m.shutdown || (claim{m.lease.record.term(), m.cfg.Self}).less(m.rival()):
 		m.state, m.yielded = Standby, m.lease.record.term()
 	case m.lease.record.term().less(m.latestTerm()): // the Lease was deleted and created again
-		m.write(Acquire{m.lease.record, m.latestTerm().Lease + 1})
+		m.write(Acquire{m.lease.record, m.nextTerm()})
 	default:
-		m.activate(m.lease.record.term())
+		m.activate(m.lease.record.term(), Acquired)
 	}
 }
 
 // activate makes the member active. The driver connects the bridges to their servers, which ends
 // the sessions of the earlier active member.
-func (m *Machine) activate(term Term) {
-	m.state, m.term = Active, term
+func (m *Machine) activate(term Term, reason Reason) {
+	m.state, m.term, m.reason = Active, term, reason
 	m.successor, m.handed, m.named, m.fences = ID{}, handed{}, naming{}, nil
 	m.lease.writeAt, m.lease.released = m.now, false
 	if m.valid() {

@@ -16,5 +16,5 @@ func TestSessionEnded_ConnectIsRequested_EarlierQuestionSuffices(t *testing.T) {
 	s := activeScript(t).unreachable().does(SessionEnded{"x", false}, Suspend{"x"}, Query{})
 	asked := s.m.seq
 	s.does(ConnectRequested{"x"})
-	s.does(PeerAnswered{peer, Announcement{State: Standby}, asked}, Resume{"x"})
+	s.does(PeerAnswered{From: peer, Said: Announcement{State: Standby}, Asked: asked}, Resume{"x"})
 }

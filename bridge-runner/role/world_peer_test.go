@@ -76,7 +76,7 @@ func (e *end) closedByPeer() {
 		current := !e.closed && e.p.conns[e.peer] == e
 		e.close()
 		if current {
-			e.p.receive(PeerEnded{e.peer.id})
+			e.p.receive(PeerEnded{From: e.peer.id})
 		}
 	})
 }
@@ -123,7 +123,7 @@ func (p *process) heartbeat() {
 		}
 		if p.w.now-e.heard >= silenceLimit {
 			e.close()
-			p.receive(PeerEnded{q.id})
+			p.receive(PeerEnded{From: q.id})
 			continue
 		}
 		p.send(q.id, PeerHeartbeat{p.id, p.m.Announcement()})

@@ -159,7 +159,7 @@ func (p *process) carryOut(a Action) {
 	case Permit:
 		p.connectBridge(bridgeIndex(a.Bridge))
 	case Answer:
-		p.send(a.From, PeerAnswered{p.id, p.m.Announcement(), a.Asked})
+		p.send(a.From, PeerAnswered{p.id, p.m.Announcement(), a.Asked, a.Rival, a.RivalTerm})
 	case Drain:
 		p.drain()
 	case HandOver:
