@@ -31,8 +31,9 @@ type knowledge struct {
 	sides map[string]map[string]failover.Knowledge
 	// used are the servers that the latest bridge of this process has used, by side.
 	used map[string]string
-	// sessions are the sessions in use, by side.
-	sessions map[string]*session.Session
+	// sessions are the sessions in use, and clientIDs the latest client identifiers in use, by side.
+	sessions  map[string]*session.Session
+	clientIDs map[string]string
 	// activation is the present activation, until the bridge forwards in it. Then it is nil.
 	activation *activation
 	// handOver is the latest request of a hand-over in the manifest.
@@ -43,7 +44,7 @@ type knowledge struct {
 
 func newKnowledge(s *seat) *knowledge {
 	return &knowledge{
-		seat: s, sessions: map[string]*session.Session{}, used: map[string]string{},
+		seat: s, sessions: map[string]*session.Session{}, used: map[string]string{}, clientIDs: map[string]string{},
 		sides: map[string]map[string]failover.Knowledge{manifest.SideLocal: {}, manifest.SideRemote: {}},
 	}
 }
@@ -55,7 +56,7 @@ func (k *knowledge) inherit(from *knowledge) {
 	}
 	from.mu.Lock()
 	defer from.mu.Unlock()
-	k.used = maps.Clone(from.used)
+	k.used, k.clientIDs = maps.Clone(from.used), maps.Clone(from.clientIDs)
 	for side, servers := range from.sides {
 		for name, s := range servers {
 			if s.Active {
@@ -172,7 +173,7 @@ func (k *knowledge) connectedLocked(side string) bool {
 func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowledge {
 	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, HandOver: k.handOver, Deleted: k.deleted, Sides: map[string]peer.SideKnowledge{}}
 	for side, servers := range k.sides {
-		known := peer.SideKnowledge{QoS2Blocks: uint32(blocks[side]), Servers: map[string]peer.ServerKnowledge{}}
+		known := peer.SideKnowledge{ClientID: k.clientIDs[side], QoS2Blocks: uint32(blocks[side]), Servers: map[string]peer.ServerKnowledge{}}
 		for name, s := range servers {
 			if s.Active {
 				known.Active = name
@@ -206,7 +207,7 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 	if earlier == nil {
 		if name := k.used[side]; name != "" && a.Cause == member.Confirmed {
 			s := out[name]
-			s.Active = true
+			s.Active, s.ClientID = true, k.clientIDs[side]
 			out[name] = s
 		}
 		return out
@@ -223,6 +224,9 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 		own.Active, own.Clean = name == known.Active, s.Clean && a.Cause == member.HandedOver
 		if own.Active && a.sawEnd() {
 			own.QoS2Blocks = known.QoS2Blocks
+		}
+		if own.Active {
+			own.ClientID = known.ClientID
 		}
 		out[name] = own
 	}
@@ -278,6 +282,14 @@ func (l *learning) ServersChanged(servers []connector.Server, kept []int, at tim
 	l.servers = names
 	l.mu.Unlock()
 	l.Observer.ServersChanged(servers, kept, at)
+}
+
+func (l *learning) ClientIDUsed(clientID string) {
+	l.Observer.ClientIDUsed(clientID)
+	l.know.mu.Lock()
+	l.know.clientIDs[l.side] = clientID
+	l.know.sendLocked()
+	l.know.mu.Unlock()
 }
 
 func (l *learning) Connected(server int, at time.Time) {
