@@ -15,7 +15,6 @@ import (
 type sessionIdentity struct {
 	version                           packet.Version
 	bridgeFlag, requireNoEcho         bool
-	clientID                          string
 	cleanStart                        bool
 	sessionExpiry                     uint32
 	maximumPacketSize, inflightWindow int
@@ -26,7 +25,7 @@ type sessionIdentity struct {
 
 func identify(cfg *session.Config) sessionIdentity {
 	out := sessionIdentity{
-		version: cfg.Version, bridgeFlag: cfg.BridgeFlag, requireNoEcho: cfg.RequireNoEcho, clientID: cfg.ClientID,
+		version: cfg.Version, bridgeFlag: cfg.BridgeFlag, requireNoEcho: cfg.RequireNoEcho,
 		cleanStart: cfg.CleanStart, sessionExpiry: cfg.SessionExpiry, maximumPacketSize: cfg.MaximumPacketSize,
 		inflightWindow: cfg.Window, keepAlive: cfg.KeepAlive, pingTimeout: cfg.PingTimeout, ackTimeout: cfg.AckTimeout,
 	}

@@ -23,7 +23,7 @@ func TestIdentify_Settings_DistinguishSessions(t *testing.T) {
 		"version":           {func(c *session.Config) { c.Version = packet.V5 }, false},
 		"bridge flag":       {func(c *session.Config) { c.BridgeFlag = true }, false},
 		"requireNoEcho":     {func(c *session.Config) { c.RequireNoEcho = true }, false},
-		"clientID":          {func(c *session.Config) { c.ClientID = "c" }, false},
+		"clientID":          {func(c *session.Config) { c.ClientID = "c" }, true}, // the connector transfers
 		"clean session":     {func(c *session.Config) { c.CleanStart = true }, false},
 		"sessionExpiry":     {func(c *session.Config) { c.SessionExpiry = 1 }, false},
 		"maximumPacketSize": {func(c *session.Config) { c.MaximumPacketSize = 1 }, false},

@@ -31,8 +31,9 @@ type knowledge struct {
 	sides map[string]map[string]failover.Knowledge
 	// used are the servers that the latest bridge of this process has used, by side.
 	used map[string]string
-	// sessions are the sessions in use, by side.
-	sessions map[string]*session.Session
+	// sessions are the sessions in use, and clientIDs the latest client identifiers in use, by side.
+	sessions  map[string]*session.Session
+	clientIDs map[string]string
 	// joined is the latest activation in which the bridge has begun to forward. It is nil if there is none. A
 	// bridge that has not begun passes nothing on: the standby needs what the bridge before it has passed on.
 	joined *activation
@@ -46,7 +47,7 @@ type knowledge struct {
 
 func newKnowledge(s *seat) *knowledge {
 	return &knowledge{
-		seat: s, sessions: map[string]*session.Session{}, used: map[string]string{},
+		seat: s, sessions: map[string]*session.Session{}, used: map[string]string{}, clientIDs: map[string]string{},
 		sides: map[string]map[string]failover.Knowledge{manifest.SideLocal: {}, manifest.SideRemote: {}},
 	}
 }
@@ -58,7 +59,7 @@ func (k *knowledge) inherit(from *knowledge) {
 	}
 	from.mu.Lock()
 	defer from.mu.Unlock()
-	k.used = maps.Clone(from.used)
+	k.used, k.clientIDs = maps.Clone(from.used), maps.Clone(from.clientIDs)
 	for side, servers := range from.sides {
 		for name, s := range servers {
 			if s.Active {
@@ -179,7 +180,7 @@ func (k *knowledge) connectedLocked(side string) bool {
 func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowledge {
 	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, HandOver: k.handOver, Deleted: k.deleted, Sides: map[string]peer.SideKnowledge{}}
 	for side, servers := range k.sides {
-		known := peer.SideKnowledge{QoS2Blocks: uint32(blocks[side]), Servers: map[string]peer.ServerKnowledge{}}
+		known := peer.SideKnowledge{ClientID: k.clientIDs[side], QoS2Blocks: uint32(blocks[side]), Servers: map[string]peer.ServerKnowledge{}}
 		for name, s := range servers {
 			if s.Active {
 				known.Active = name
@@ -216,7 +217,7 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 	if earlier == nil {
 		if name := k.used[side]; name != "" && a.Cause == member.Confirmed {
 			s := out[name]
-			s.Active = true
+			s.Active, s.ClientID = true, k.clientIDs[side]
 			out[name] = s
 		}
 		return out
@@ -234,6 +235,9 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 		own.Active, own.Clean, own.QoS2Blocks = name == known.Active, s.Clean && handedOver, 0
 		if own.Active && (handedOver || a.sawEnd()) {
 			own.QoS2Blocks = known.QoS2Blocks
+		}
+		if own.Active {
+			own.ClientID = known.ClientID
 		}
 		out[name] = own
 	}
@@ -289,6 +293,14 @@ func (l *learning) ServersChanged(servers []connector.Server, kept []int, at tim
 	l.servers = names
 	l.mu.Unlock()
 	l.Observer.ServersChanged(servers, kept, at)
+}
+
+func (l *learning) ClientIDUsed(clientID string) {
+	l.Observer.ClientIDUsed(clientID)
+	l.know.mu.Lock()
+	l.know.clientIDs[l.side] = clientID
+	l.know.sendLocked()
+	l.know.mu.Unlock()
 }
 
 func (l *learning) Connected(server int, at time.Time) {

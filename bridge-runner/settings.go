@@ -102,10 +102,11 @@ func connectorSettings(s *config.Side, rules []manifest.Rule, base session.Confi
 		ConnectTimeout:    s.ConnectTimeout,
 		Failover:          s.Failover,
 		ProbeTimeout:      s.ProbeTimeout,
+		ClientID:          s.ClientID,
 		ProbeClientID:     s.ProbeClientID,
 		DiscardStale:      s.DiscardStale,
 	}
-	base.Version, base.BridgeFlag, base.ClientID = s.Version, s.BridgeFlag, s.ClientID
+	base.Version, base.BridgeFlag = s.Version, s.BridgeFlag
 	base.CleanStart, base.SessionExpiry = s.CleanSession, s.SessionExpiry
 	base.MaximumPacketSize = s.MaximumPacketSize
 	base.KeepAlive, base.PingTimeout, base.AckTimeout = s.KeepAlive, s.PingTimeout, s.AckTimeout

@@ -31,13 +31,19 @@ func (b *bridge) update(next *version) {
 	b.connect(next)
 }
 
-// needsRestart reports whether a bridge must be restarted to change its settings: another client
-// identifier begins another session, and the buffer on disk cannot change while it is open.
+// needsRestart reports whether a bridge must be restarted to change its settings: the buffer on disk
+// cannot change while it is open, and a side cannot use the client identifier of the other side, which may
+// have the same server, before that side has another one.
 func needsRestart(running, next *config.Settings) bool {
-	return running.Local.ClientID != next.Local.ClientID || running.Remote.ClientID != next.Remote.ClientID ||
+	return takesClientID(&next.Local, &running.Local, &running.Remote) || takesClientID(&next.Remote, &running.Remote, &running.Local) ||
 		running.Disk != next.Disk ||
 		diskBytes(running, running.LocalToRemote) != diskBytes(next, next.LocalToRemote) ||
 		diskBytes(running, running.RemoteToLocal) != diskBytes(next, next.RemoteToLocal)
+}
+
+// takesClientID reports whether a side gets the client identifier that the other side has.
+func takesClientID(next, running, other *config.Side) bool {
+	return next.ClientID != running.ClientID && next.ClientID == other.ClientID
 }
 
 // progress reports a generation when the settings of its manifest are in effect on both sides.

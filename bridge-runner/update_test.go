@@ -41,7 +41,7 @@ func TestProgress_Generation_ReportedWhenInEffectOnBothSides(t *testing.T) {
 	want(2, 5, 6)
 }
 
-func TestNeedsRestart_Change_OnlyForClientIDAndDisk(t *testing.T) {
+func TestNeedsRestart_Change_OnlyForDiskAndExchangedClientIDs(t *testing.T) {
 	rules := []manifest.Rule{{Name: "r"}}
 	base := config.Settings{LocalToRemote: rules, Disk: config.Disk{Bytes: 1}}
 	base.Local.ClientID, base.Remote.ClientID = "l", "r"
@@ -52,8 +52,10 @@ func TestNeedsRestart_Change_OnlyForClientIDAndDisk(t *testing.T) {
 		"nothing":                           {func(*config.Settings) {}, false},
 		"a rule":                            {func(s *config.Settings) { s.LocalToRemote = []manifest.Rule{{Name: "s"}} }, false},
 		"keepAliveSeconds":                  {func(s *config.Settings) { s.Local.KeepAlive = time.Second }, false},
-		"clientID of local":                 {func(s *config.Settings) { s.Local.ClientID = "x" }, true},
-		"clientID of remote":                {func(s *config.Settings) { s.Remote.ClientID = "x" }, true},
+		"clientID of local":                 {func(s *config.Settings) { s.Local.ClientID = "x" }, false},
+		"clientID of remote":                {func(s *config.Settings) { s.Remote.ClientID = "x" }, false},
+		"clientIDs exchanged":               {func(s *config.Settings) { s.Local.ClientID, s.Remote.ClientID = "r", "l" }, true},
+		"clientID of the other side":        {func(s *config.Settings) { s.Local.ClientID, s.Remote.ClientID = "r", "x" }, true},
 		"messageTTLSeconds":                 {func(s *config.Settings) { s.Disk.TTL = time.Hour }, true},
 		"no buffer on disk":                 {func(s *config.Settings) { s.Disk = config.Disk{} }, true},
 		"a direction without rules":         {func(s *config.Settings) { s.LocalToRemote = nil }, true},

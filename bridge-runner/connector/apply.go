@@ -39,6 +39,7 @@ func (c *Connector) begin() {
 	for range c.servers {
 		c.states = append(c.states, newServerState())
 	}
+	c.useClientID()
 	c.machine = failover.New(c.settings.policy(), rand.Float64)
 	c.recall()
 }
@@ -67,6 +68,7 @@ func (c *Connector) applySettings(next *Settings) {
 	if c.active != noServer {
 		c.active = slices.Index(list.kept, c.active)
 	}
+	c.useClientID()
 	now := time.Now()
 	c.machine.Reconfigured(next.policy(), list.known, now)
 	if !changed {
@@ -99,7 +101,7 @@ func (c *Connector) doubtRemoved(next *Settings) {
 
 // reportInEffect calls InEffect of the settings, unless it was called before.
 func (c *Connector) reportInEffect() {
-	if c.inEffect == c.settings {
+	if c.inEffect == c.settings || c.transferPending() {
 		return
 	}
 	c.inEffect = c.settings

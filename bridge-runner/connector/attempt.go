@@ -67,6 +67,9 @@ const permissionPause = 5 * time.Millisecond
 func (c *Connector) connect(ctx context.Context, server int) (*session.Session, error) {
 	for {
 		s, err := c.connectOnce(ctx, server)
+		if err != nil && ctx.Err() == nil && c.mayRefuseClientID(server, err) {
+			s, err = c.connectWithWanted(ctx, server)
+		}
 		if !session.IsNotPermitted(err) || ctx.Err() != nil {
 			return s, err
 		}
@@ -89,8 +92,11 @@ func (c *Connector) connectOnce(ctx context.Context, server int) (*session.Sessi
 	c.Alive.Begin(0)
 	c.awaitClosed(ctx, server)
 	state := c.states[server]
-	cfg.State = state.session
 	cfg.Discard = c.settings.DiscardStale && state.stale
+	if cfg.Discard && state.next != nil {
+		state.proceed(c.settings.ClientID)
+	}
+	cfg.ClientID, cfg.State = state.clientID, state.session
 	cfg.ConnectTimeout = c.settings.ConnectTimeout
 	s, err := c.open(ctx, cfg)
 	if err != nil {
@@ -99,6 +105,9 @@ func (c *Connector) connectOnce(ctx context.Context, server int) (*session.Sessi
 	s.Start(c.Handler.NewSession(s))
 	if err := c.subscribe(ctx, s, server); err != nil {
 		s.Close() // sends the acknowledgements of the messages handed on meanwhile
+		if ctx.Err() == nil {
+			c.unsubscribeFailed(server)
+		}
 		return nil, err
 	}
 	for _, remark := range diagnosis.Remarks(s.Remarks()) {
@@ -110,12 +119,17 @@ func (c *Connector) connectOnce(ctx context.Context, server int) (*session.Sessi
 }
 
 // subscribe makes the subscriptions that the session does not have, and ends those that are not
-// wanted any more. If the bridge drains before its deletion, it unsubscribes instead.
+// wanted any more. If the bridge drains before its deletion, or the session is replaced by the session of
+// another client identifier, it unsubscribes instead.
 func (c *Connector) subscribe(ctx context.Context, s *session.Session, server int) error {
-	if c.unsubscribing() {
+	state := c.states[server]
+	if !c.unsubscribing() && state.transferFollows(s, c.settings.ClientID) {
+		return nil
+	}
+	state.subscribedFor = c.settings
+	if c.unsubscribing() || state.next != nil {
 		return c.unsubscribe(ctx, s, server)
 	}
-	c.states[server].subscribedFor = c.settings
 	return c.setSubscriptions(ctx, s, server, c.settings.Subscriptions(s.IdentifiesSubscriptions()))
 }
 

@@ -78,6 +78,8 @@ type Observer interface {
 	// ShortfallsFound reports the shortfalls of a server that is in use, or connected and about to
 	// be in use. The list is empty if there are none.
 	ShortfallsFound(server int, shortfalls []diagnosis.Problem)
+	// ClientIDUsed reports the client identifier of the session in use.
+	ClientIDUsed(clientID string)
 	// Requested reports the state of the requested switch, or nil if no switch is
 	// requested any more.
 	Requested(r *v1alpha1.RequestedSwitch)
@@ -232,6 +234,9 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 		}
 		return next
 	}
+	if next, done := c.transfer(ctx, s); done {
+		return next
+	}
 	if why := c.reconnectCause(s, time.Now()); why != "" {
 		return c.renew(ctx, s, why)
 	}
@@ -239,6 +244,10 @@ func (c *Connector) standby(ctx context.Context, s *session.Session) *session.Se
 		return c.updateSubscriptions(ctx, s)
 	}
 	c.reportInEffect()
+	if c.endDue(s) {
+		c.endObsolete(ctx, s)
+		return s
+	}
 	return c.awaitEvent(ctx, s, c.untilNextCheck(todo.Wait))
 }
 
@@ -289,8 +298,9 @@ func (c *Connector) draining() bool { return isClosed(c.drainStarted) }
 // server on which the bridge has subscribed as stale.
 func (c *Connector) markActive(server int) {
 	c.states[server].failure = ""
+	c.Observer.ClientIDUsed(c.states[server].clientID)
 	for i, state := range c.states {
-		state.stale = i != server && (state.stale || state.session.Subscribed())
+		state.stale = i != server && (state.stale || state.mayHoldMessages())
 	}
 }
 

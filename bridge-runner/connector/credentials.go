@@ -101,7 +101,8 @@ func (c *Connector) reportUnusable(s *session.Session, fingerprint string, probl
 // shortfalls returns the shortfalls of a session with a server that is in use, or about to be in use.
 func (c *Connector) shortfalls(server int, s *session.Session) []diagnosis.Problem {
 	all := diagnosis.Shortfalls(s.Shortfalls(c.settings.PublishQoS))
-	for _, problem := range []*diagnosis.Problem{c.states[server].refused.problem, c.credentials.problem} {
+	state := c.states[server]
+	for _, problem := range []*diagnosis.Problem{state.refused.problem, c.credentials.problem, state.refusal.problem} {
 		if problem != nil {
 			all = append(all, *problem)
 		}
@@ -110,13 +111,17 @@ func (c *Connector) shortfalls(server int, s *session.Session) []diagnosis.Probl
 }
 
 // untilNextCheck shortens a wait while a session is in use, so that it ends at the next check of
-// the credentials, or when refused filters are to be subscribed again. A wait of 0 has no limit.
+// the credentials or of a transfer, or when refused filters are to be subscribed again. A wait of 0 has no
+// limit.
 func (c *Connector) untilNextCheck(wait time.Duration) time.Duration {
 	if c.checksCredentials() {
 		wait = shorter(wait, c.credentials.next)
 	}
 	if refused := &c.states[c.active].refused; refused.problem != nil && !c.draining() && !c.unsubscribing() {
 		wait = shorter(wait, refused.retryAt)
+	}
+	if at := c.nextTransferCheck(); !at.IsZero() {
+		wait = shorter(wait, at)
 	}
 	return wait
 }

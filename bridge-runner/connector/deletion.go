@@ -10,21 +10,29 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
 
-// EndSession ends the bridge's session on the server with this name, and deletes the retained
+// EndSession ends the bridge's sessions on the server with this name, and deletes the retained
 // message of topic there unless topic is empty. It returns why that failed, or nil. Run must have
 // returned, and the latest settings must have the server.
 func (c *Connector) EndSession(ctx context.Context, server, topic string) *diagnosis.Problem {
 	s := c.Settings()
-	cfg, err := config(&s.Servers[s.index(server)])
-	if err != nil {
-		return diagnosis.Of(err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ProbeTimeout)
-	defer cancel()
-	if err := session.EndSession(ctx, cfg, topic); err != nil {
-		return diagnosis.OfProbe(err)
+	for _, clientID := range c.clientIDs(server, s) {
+		if err := endSession(ctx, &s.Servers[s.index(server)], s, clientID, topic); err != nil {
+			return diagnosis.OfProbe(err)
+		}
 	}
 	return nil
+}
+
+// endSession ends the session of a client identifier, see session.EndSession.
+func endSession(ctx context.Context, server *Server, s *Settings, clientID, topic string) error {
+	cfg, err := config(server)
+	if err != nil {
+		return err
+	}
+	cfg.ClientID = clientID
+	ctx, cancel := context.WithTimeout(ctx, s.ProbeTimeout)
+	defer cancel()
+	return session.EndSession(ctx, cfg, topic)
 }
 
 // unsubscribing reports whether the bridge drains before its deletion.

@@ -52,6 +52,7 @@ func newSide(t *testing.T, servers int) *side {
 		Subscriptions:  func(bool) []session.Subscription { return nil },
 		ConnectTimeout: script.Timeout,
 		ProbeTimeout:   script.Timeout,
+		ClientID:       bridgeID,
 		ProbeClientID:  probeID,
 		Failover:       failover.Config{RetryInitial: time.Second, RetryMax: time.Minute, Stable: time.Minute},
 	}
@@ -189,6 +190,8 @@ func (x *side) ShortfallsFound(server int, shortfalls []diagnosis.Problem) {
 		x.record("short %d: %s", server, s.Reason)
 	}
 }
+
+func (x *side) ClientIDUsed(clientID string) { x.record("uses %s", clientID) }
 
 func (x *side) Requested(r *v1alpha1.RequestedSwitch) {
 	switch {

@@ -139,7 +139,7 @@ func TestApply_RandomChanges_EndAtTheBestServer(t *testing.T) {
 
 // changeRandomly changes the list, the connections, the session, the subscriptions or the request.
 func (x *side) changeRandomly(random *rand.Rand, all []Server) {
-	switch random.IntN(5) {
+	switch random.IntN(6) {
 	case 0:
 		order := random.Perm(len(all))
 		x.change(keep(all, order[:1+random.IntN(len(all))]...))
@@ -148,6 +148,8 @@ func (x *side) changeRandomly(random *rand.Rand, all []Server) {
 	case 2:
 		x.change(func(s *Settings) { s.Servers[random.IntN(len(s.Servers))].Connection = fmt.Sprint(random.IntN(3)) })
 	case 3:
+		x.change(func(s *Settings) { s.ClientID = fmt.Sprint("client-", random.IntN(3)) })
+	case 4:
 		x.change(filters(strings.Split("fghi", "")[:random.IntN(5)]...))
 	default:
 		_ = x.Request(&Request{Server: all[random.IntN(len(all))].Name, Force: random.IntN(2) == 0}) // the list may lack it

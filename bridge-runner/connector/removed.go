@@ -23,7 +23,7 @@ type removedServer struct {
 // add remembers a removed server.
 func (r *removedServers) add(server Server, state *serverState) {
 	state = state.withoutHistory()
-	state.stale = state.stale || state.session.Subscribed()
+	state.stale = state.stale || state.mayHoldMessages()
 	*r = append(*r, removedServer{server, state})
 	if n := len(*r) - maxRemoved; n > 0 {
 		*r = (*r)[n:]

@@ -50,6 +50,9 @@ type Settings struct {
 	// CONNECT carries. Its type is comparable. If it changes, the connector reconnects to the
 	// server in use.
 	Session any
+	// ClientID is the client identifier of the sessions. If it changes, the connector transfers the bridge
+	// to the session of the new identifier.
+	ClientID string
 	// Subscriptions returns the subscriptions to make on a server. identified is true if
 	// the server supports subscription identifiers.
 	Subscriptions func(identified bool) []session.Subscription

@@ -7,8 +7,18 @@ import "github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 
 // serverState is the connector's knowledge of one server.
 type serverState struct {
-	// session is the state of the bridge's session on the server.
-	session *session.State
+	sessionKey
+	// next is the subscribed session of another client identifier that replaces the session when that is
+	// drained. It is nil if there is none. See transfer.go.
+	next *sessionKey
+	// unsubscribeFailures is the number of connections on which the session could not be unsubscribed since next
+	// is set.
+	unsubscribeFailures int
+	// obsolete is the client identifier of a session that the bridge has left and is to end. It is empty if
+	// there is none.
+	obsolete string
+	// refusal is the latest refusal of a transfer.
+	refusal refusal
 	// stale is true if the server may hold a stale session: the bridge was subscribed
 	// there, and has used another server since.
 	stale bool
@@ -29,7 +39,19 @@ type serverState struct {
 	refused refusedFilters
 }
 
-func newServerState() *serverState { return &serverState{session: session.NewState()} }
+func newServerState() *serverState { return &serverState{sessionKey: newSession("")} }
+
+// sessionKey is a session of the bridge on a server.
+type sessionKey struct {
+	clientID string
+	// session is the bridge's state of the session.
+	session *session.State
+}
+
+func newSession(clientID string) sessionKey { return sessionKey{clientID, session.NewState()} }
+
+// mayHoldMessages reports whether the server may hold messages for the bridge, as far as this process knows.
+func (s *serverState) mayHoldMessages() bool { return s.next != nil || s.session.Subscribed() }
 
 // withoutHistory returns the state of the same server for connections with other settings. The
 // result of a probe under way does not count for it.

@@ -109,6 +109,7 @@ func (c *Connector) drain(ctx context.Context, s *session.Session) (inflight, un
 // Causes of a reconnection to the server in use, as the log shows them.
 const (
 	causeResend      = "the server resends the messages that did not fit in memory"
+	causeClientID    = "the client identifier has changed"
 	causeSettings    = "settings of the connection have changed"
 	causePermission  = "it is certain that no other runner of the group is active"
 	causeCredentials = "the credentials, the client certificate or the CA have changed"

@@ -98,6 +98,10 @@ func (c *Connector) recall() {
 				c.states[i].session.AssumeClean()
 			}
 			c.states[i].session.AssumeQoS2Blocks(session.Blocks(k.QoS2Blocks))
+			if k.ClientID != "" && k.ClientID != c.settings.ClientID {
+				c.states[i].clientID = k.ClientID
+				c.states[i].session.DoubtSubscriptions(c.settings.Subscriptions(true)) // it may hold messages
+			}
 		}
 	}
 	c.machine.Recall(known)

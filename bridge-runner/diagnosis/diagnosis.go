@@ -14,6 +14,7 @@ package diagnosis
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -70,6 +71,13 @@ func CredentialsUnusable(err error) *Problem {
 		Reason:  v1alpha1.ReasonCredentialsUnusable,
 		Message: "the credentials, the client certificate or the CA have changed and cannot be used, so that the bridge keeps its connection, which uses the previous ones: " + err.Error(),
 	}
+}
+
+// ClientIDRefused explains that the bridge continues with the session of a client identifier, because the server
+// refuses the wanted one.
+func ClientIDRefused(err error, inUse, wanted string) *Problem {
+	why := Of(err)
+	return &Problem{why.Reason, fmt.Sprintf("the client identifier cannot be changed, so that the bridge continues with %q, and tries again after failover.retry.maxSeconds; with %q: %s", inUse, wanted, why.Message)}
 }
 
 // SomeSubscriptionsRefused explains that a server in use refuses some of the bridge's filters.

@@ -101,6 +101,9 @@ type Knowledge struct {
 type SideKnowledge struct {
 	// Active is the name of the server in use. It is empty if there is none.
 	Active string `json:"active,omitempty"`
+	// ClientID is the client identifier of the member on this server. It differs from the identifier of the
+	// manifest while a change is under way. It is empty if it is unknown.
+	ClientID string `json:"clientID,omitempty"`
 	// QoS2Blocks has a bit for each block of 128 packet identifiers in which the active server may hold
 	// a QoS 2 message of the member: bit 0 is the block of the identifiers 1 to 128. It is 0 if the
 	// blocks are unknown.

@@ -246,6 +246,16 @@ func (s *Side) ShortfallsFound(server int, shortfalls []diagnosis.Problem) {
 	}
 }
 
+// ClientIDUsed implements connector.Observer.
+func (s *Side) ClientIDUsed(clientID string) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if s.status.ClientID != clientID {
+		s.status.ClientID = clientID
+		s.state.updateReadyLocked(time.Now())
+	}
+}
+
 // failoverLocked returns the record of a change from one server to another.
 func (s *Side) failoverLocked(from string, to int, reason string, at time.Time, gap time.Duration) *v1alpha1.FailoverRecord {
 	return &v1alpha1.FailoverRecord{

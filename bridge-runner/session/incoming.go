@@ -115,6 +115,7 @@ func (s *Session) trackInbound(m *Inbound) (handled bool) {
 // acknowledges the message if Ack was called while there was no connection.
 func (s *Session) recordArrivalLocked(m *Inbound) {
 	s.unackedInbound = append(s.unackedInbound, m)
+	s.arrivals++
 	s.noteArrivalLocked()
 	s.acknowledgeInOrderLocked()
 }
@@ -160,7 +161,7 @@ func (m *Inbound) Ack() {
 // the message then counts as received. Only [Handler.Received] may call it.
 func (m *Inbound) LeaveAtServer() bool {
 	s := m.session
-	if s == nil || s.cfg.CleanStart || s.server.HasSessionExpiry && s.server.SessionExpiry == 0 {
+	if s == nil || !s.Persistent() {
 		return false
 	}
 	m.state.mu.Lock()
@@ -206,5 +207,6 @@ func (s *Session) handlePubrel(id uint16) {
 		code = codeIDNotFound
 	}
 	delete(s.state.in.awaitingPubrel, id)
+	s.arrivals++ // the server may send another message after the PUBCOMP
 	s.writeAckLocked(packet.PUBCOMP, id, code)
 }

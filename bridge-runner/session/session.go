@@ -120,7 +120,7 @@ type Session struct {
 	// readAt is when the packets that the reader handles arrived.
 	readAt time.Time
 	// refusingInbound is set by Inbound.LeaveAtServer: from then on QoS 1 and 2 messages are left to
-	// the server.
+	// the server. It is written with state.mu held.
 	refusingInbound bool
 	// ackedSinceWake is whether the server has acknowledged a message since the last call of
 	// notifyReady.
@@ -192,6 +192,10 @@ type Session struct {
 	// are acknowledged.
 	unackedInbound []*Inbound
 	ackedInbound   int
+	// arrivals is the number of QoS 1 and 2 messages and of PUBRELs that arrived on this connection, and
+	// drainCheck the latest check of Drained.
+	arrivals   uint64
+	drainCheck drainCheck
 	// mostInbound is the largest number of QoS 1 and 2 messages that the server has had in flight
 	// on this connection. See delay.go.
 	mostInbound int

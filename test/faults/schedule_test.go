@@ -28,6 +28,30 @@ func TestFaults_RandomSchedule_LosesNothing(t *testing.T) {
 	s.settle()
 }
 
+// The runner is not killed: it would forget the earlier session.
+func TestFaults_ClientIDChangedAtRandom_LosesNothing(t *testing.T) {
+	t.Parallel()
+	l := newLine(t, "primary", "backup-1")
+	s := schedule{line: l, random: random(t.Name())}
+	manifest := l.manifest()
+	for end, n := time.Now().Add(*scheduleLength), 1; time.Now().Before(end); n++ {
+		if s.random.IntN(2) == 0 {
+			s.cut()
+		}
+		s.changeClientID(manifest, n)
+		switch s.random.IntN(8) {
+		case 0:
+			s.freeze()
+		case 1:
+			s.failOver()
+		}
+		s.flow(s.random.IntN(30), s.upStreams()...)
+		s.collect()
+	}
+	t.Logf("%d faults", len(l.history))
+	s.settle()
+}
+
 // schedule causes random faults.
 type schedule struct {
 	*line
@@ -126,6 +150,21 @@ func (s *schedule) kill() {
 	began := s.runner.Kill()
 	s.runner.Start()
 	s.history.add(fault{name: "runner killed", from: began, to: time.Now(), doubles: killDoubles})
+}
+
+// changeClientID changes the client identifier of one side or both.
+func (s *schedule) changeClientID(manifest *v1alpha1.MQTTBridge, n int) {
+	s.Helper()
+	sides := 1 + s.random.IntN(3)
+	if sides&1 > 0 {
+		manifest.Spec.Local.ClientID = fmt.Sprint("local-", n)
+	}
+	if sides&2 > 0 {
+		manifest.Spec.Remote.ClientID = fmt.Sprint("remote-", n)
+	}
+	s.runner.Update(manifest)
+	now := time.Now()
+	s.history.add(fault{name: fmt.Sprint("clientID changed, sides ", sides), from: now, to: now.Add(eventTimeout), doubles: killDoubles})
 }
 
 // failOver stops the active remote server until another one is active.

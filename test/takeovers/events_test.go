@@ -180,20 +180,30 @@ func (w *world) newClientID() string {
 	return fmt.Sprint("client-", w.names)
 }
 
-// restarting returns an event that restarts the bridge in its process. The session of the earlier
-// client identifier keeps the messages that are published until the new one has subscribed.
-func restarting(name string, edit func(*world)) event {
-	return event{name: name, mayLose: true, act: func(w *world) {
+// transferring returns an event that changes a client identifier. The messages that arrive while both
+// sessions are subscribed arrive twice.
+func transferring(side, name string, edit func(*world)) event {
+	return event{name: name, limit: transfer, mayRepeat: true, act: func(w *world) {
 		w.update(func(*spec) { edit(w) })
-		w.runner.WaitActive(w.active, eventTimeout)
+		w.runner.WaitStatus(eventTimeout, "the session of the earlier client identifier has ended", func(v1alpha1.MQTTBridgeStatus) error {
+			if n := w.logged("session of an unused client identifier has ended", side); n < w.transfers[side]+1 {
+				return fmt.Errorf("%d sessions have ended", n)
+			}
+			return nil
+		})
+		w.transfers[side]++
 	}}
 }
 
 // reconnections returns the number of reconnections to the server in use that a side has made.
 func (w *world) reconnections(side string) int {
-	n := 0
+	return w.logged("msg=reconnected", side)
+}
+
+// logged returns the number of lines of a side's log that contain a text.
+func (w *world) logged(text, side string) (n int) {
 	for l := range strings.Lines(w.runner.Log()) {
-		if strings.Contains(l, "msg=reconnected") && strings.Contains(l, "side="+side) {
+		if strings.Contains(l, text) && strings.Contains(l, "side="+side) {
 			n++
 		}
 	}

@@ -47,8 +47,6 @@ const (
 	eventTimeout = 20 * time.Second
 	// drainTimeout is longer than the rest of a stream needs to arrive.
 	drainTimeout = 40 * time.Second
-	// lossTimeout is the same for a scenario that may lose messages.
-	lossTimeout = time.Second
 	// busy is the factor for the limits without -full.
 	busy = 5
 	// hops is the number of times that a message waits for a process: the publisher, two brokers, the

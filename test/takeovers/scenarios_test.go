@@ -17,6 +17,8 @@ const (
 	inPlace = 20 * time.Millisecond
 	// reconnect is the limit for events after which a side uses another connection.
 	reconnect = 50 * time.Millisecond
+	// transfer is the limit for a change of a client identifier. The earlier session must be silent for 100 ms.
+	transfer = 250 * time.Millisecond
 )
 
 // event is a row of the table.
@@ -30,9 +32,7 @@ type event struct {
 	act func(*world)
 	// after makes the next event possible. It follows the measurement. It may be nil.
 	after func(*world)
-	// mayLose is set if the event leaves a session whose messages no client receives.
-	mayLose bool
-	// mayRepeat is set if the messages in flight may arrive twice.
+	// mayRepeat is set if messages may arrive twice.
 	mayRepeat bool
 }
 
@@ -162,8 +162,8 @@ var scenarios = []scenario{
 	}, {
 		name: "clientID",
 		events: []event{
-			restarting("clientID of the local side changed", func(w *world) { w.manifest.Spec.Local.ClientID = w.newClientID() }),
-			restarting("clientID of the remote side changed", func(w *world) { w.manifest.Spec.Remote.ClientID = w.newClientID() }),
+			transferring("local", "clientID of the local side changed", func(w *world) { w.manifest.Spec.Local.ClientID = w.newClientID() }),
+			transferring("remote", "clientID of the remote side changed", func(w *world) { w.manifest.Spec.Remote.ClientID = w.newClientID() }),
 		},
 	},
 }

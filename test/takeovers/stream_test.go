@@ -107,7 +107,7 @@ func (s *stream) finish(w *world) {
 // compare waits until all messages have arrived, and compares them with the published messages.
 // Of the messages of a server that the bridge used
 // later, only those count that follow the first arrival.
-func (s *stream) compare(w *world, timeout time.Duration) {
+func (s *stream) compare(w *world) {
 	w.Helper()
 	for _, p := range s.parts {
 		p.arrivals = p.collector.Arrivals()
@@ -117,7 +117,7 @@ func (s *stream) compare(w *world, timeout time.Duration) {
 			}
 			p.ledger = p.ledger.From(p.arrivals[0].Seq)
 		}
-		if err := p.collector.WaitAll(p.ledger, timeout); err != nil {
+		if err := p.collector.WaitAll(p.ledger, drainTimeout); err != nil {
 			w.Log(err)
 		}
 		p.arrivals = p.collector.Arrivals()

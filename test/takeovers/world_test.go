@@ -47,6 +47,8 @@ type world struct {
 	active string
 	// names is the number of logins and client identifiers that the scenario has used.
 	names int
+	// transfers is the number of changes of a client identifier, by side.
+	transfers map[string]int
 	// streams are the streams of rules that no event changes.
 	streams []*stream
 	// changing are the streams of the rules that the events change. They have a gap when their rule
@@ -67,7 +69,7 @@ type window struct {
 // newWorld starts the brokers of a scenario.
 func newWorld(t testing.TB, s *scenario, version v1alpha1.ProtocolVersion, control *traffic.Collector) *world {
 	t.Helper()
-	w := &world{TB: t, scenario: s, control: control, active: "remote-1"}
+	w := &world{TB: t, scenario: s, control: control, active: "remote-1", transfers: map[string]int{}}
 	options := mqtttest.BrokerOptions{Name: localName, Users: s.users}
 	w.local = mqtttest.StartBroker(w, options)
 	for i := range max(s.remotes, 1) {
