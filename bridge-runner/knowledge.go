@@ -35,7 +35,7 @@ type knowledge struct {
 	sessions  map[string]*session.Session
 	clientIDs map[string]string
 	// joined is the latest activation in which the bridge has begun to forward. It is nil if there is none. A
-	// bridge that has not begun passes nothing on: the standby needs what the bridge before it has passed on.
+	// bridge that has not begun passes nothing on: the standby needs the knowledge of the bridge before it.
 	joined *activation
 	// measured is the activation whose gap is measured, until the bridge forwards. Then it is nil.
 	measured *activation

@@ -12,7 +12,7 @@ const (
 
 // idSet is a set of identifiers of QoS 2 messages. It needs 528 bytes. A nil set is empty.
 type idSet struct {
-	// words have one bit for each identifier: first the low ones, then those of trials.
+	// words have one bit for each identifier: first the low ones, then the identifiers of trials.
 	words [(qos2IDCount + wordBits - 1) / wordBits]uint64
 	count int
 }

@@ -189,7 +189,7 @@ func (s *Session) releaseMoreLocked(now time.Time) {
 
 // releaseInterval is the time between two writes of PUBRELs in the background, of all sessions of the process. With
 // 1,000 bridges that have become active at the same time, such PUBRELs would otherwise occupy the
-// processors for a minute, also those of the servers.
+// processors for a minute, also the servers' processors.
 const releaseInterval = 2 * time.Millisecond
 
 // releasing is the number of sessions of the process that wait for releaseInBackground.

@@ -180,7 +180,7 @@ func (s *staleIDs) releaseLater(by *Session, above uint16) (ids []uint16) {
 	return ids
 }
 
-// freeLowIDs is the number of low identifiers behind the given one up to the next one that is released later.
+// freeLowIDs is the number of low identifiers behind the given one up to the next identifier that is released later.
 // Behind the last low identifier, the first one follows.
 func (s *staleIDs) freeLowIDs(last uint16) int {
 	for _, from := range []uint16{last, 0} {

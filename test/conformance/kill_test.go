@@ -58,7 +58,7 @@ func TestPair_ActiveKilled_StandbyReleasesBeforeItPublishes(t *testing.T) {
 }
 
 // A hand-over tells the standby which identifiers the server may hold. The annotation makes each next version
-// of the bridge pass a request on, and must not replace what the drained one has passed on. Directly after a
+// of the bridge pass a request on, and must not replace the knowledge of the drained one. Directly after a
 // kill, the new active runner has not released all identifiers of the killed one.
 func TestPair_HandedOver_StandbyReleasesFewIdentifiers(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version v1alpha1.ProtocolVersion) {
