@@ -28,6 +28,7 @@ func TestIdentify_Settings_DistinguishSessions(t *testing.T) {
 		"sessionExpiry":     {func(c *session.Config) { c.SessionExpiry = 1 }, false},
 		"maximumPacketSize": {func(c *session.Config) { c.MaximumPacketSize = 1 }, false},
 		"inflightWindow":    {func(c *session.Config) { c.Window = 1 }, false},
+		"QoS 2 window":      {func(c *session.Config) { c.QoS2Window = 1 }, false},
 		"keepAlive":         {func(c *session.Config) { c.KeepAlive = time.Second }, false},
 		"pingTimeout":       {func(c *session.Config) { c.PingTimeout = time.Second }, false},
 		"ackTimeout":        {func(c *session.Config) { c.AckTimeout = time.Second }, false},

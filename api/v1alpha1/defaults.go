@@ -24,12 +24,16 @@ const (
 	DefaultStableSeconds            int32 = 60
 	DefaultTimeZone                       = "UTC"
 	DefaultInflightWindow           int32 = 256
-	DefaultQoS                      int32 = 1
-	DefaultTopic                          = "${topic}"
-	DefaultMemoryBuffer                   = "8Mi"
-	DefaultMaximumPacketSize              = "32Mi"
-	DefaultRunnerCPU                      = "50m"
-	DefaultRunnerMemory                   = "64Mi"
+	// DefaultQoS2Window is the default of inflightWindow for QoS 2 messages to a server of MQTT
+	// 3.1.1. It is Mosquitto's default of max_inflight_messages.
+	DefaultQoS2Window int32 = 20
+
+	DefaultQoS               int32 = 1
+	DefaultTopic                   = "${topic}"
+	DefaultMemoryBuffer            = "8Mi"
+	DefaultMaximumPacketSize       = "32Mi"
+	DefaultRunnerCPU               = "50m"
+	DefaultRunnerMemory            = "64Mi"
 
 	DefaultDeletionTimeoutSeconds int32 = 300
 
@@ -39,9 +43,10 @@ const (
 
 // WithDefaults returns a copy of the bridge in which each field that the spec leaves out
 // has its default. In the sides, rules and delivery of the copy no pointer is nil, except
-// for features that are off unless the spec sets them: credentials, TLS, proxies,
-// webSocket, preferredServer, retainHandling, maxHops, dead letters, a buffer on disk, its
-// TTL, drain, and standby.
+// for inflightWindow, whose default depends on the QoS and the protocol version, and for
+// features that are off unless the spec sets them: credentials, TLS, proxies, webSocket,
+// preferredServer, retainHandling, maxHops, dead letters, a buffer on disk, its TTL, drain,
+// and standby.
 // WithDefaults does not change fields that are set. Applying it twice has the same result
 // as applying it once. For a bridge in a cluster, the operator calls SetDefaultClientIDs
 // before.
@@ -60,7 +65,6 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	if s.Delivery == nil {
 		s.Delivery = &Delivery{}
 	}
-	setDefault(&s.Delivery.InflightWindow, DefaultInflightWindow)
 	if s.Delivery.Unforwardable == nil {
 		s.Delivery.Unforwardable = &Unforwardable{}
 	}

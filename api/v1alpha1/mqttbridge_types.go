@@ -597,10 +597,14 @@ type Delivery struct {
 	// inflightWindow is the largest number, from 1 to 65535, of QoS 1 and 2 messages of one
 	// direction that are in flight: published and not yet acknowledged. A larger window is
 	// faster on connections with a long round-trip time; after a failover, up to this
-	// number of messages is sent again. With MQTT 5, the bridge also permits each server to
-	// send up to 16 times this number of messages before the bridge acknowledges them (the
-	// receive maximum, MQTT 5 section 3.1.2.11.3); most servers have a lower limit of their
-	// own. Default 256.
+	// number of messages is sent again. A server of MQTT 3.1.1 cannot announce how many
+	// QoS 2 messages it accepts: Mosquitto accepts 20 by default (max_inflight_messages),
+	// and acknowledges and drops all others. A value of this field applies to these
+	// messages, too, so set it to at most the limit of the server. With MQTT 5, the bridge
+	// respects the announced limit. It also permits each server to send up to 16 times this
+	// number of messages before the bridge acknowledges them (the receive maximum, MQTT 5
+	// section 3.1.2.11.3); most servers have a lower limit of their own. Default 256, and
+	// with MQTT 3.1.1 at most 20 of them at QoS 2.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535

@@ -47,7 +47,7 @@ func TestLoad_MinimalManifest_ResolvesDefaults(t *testing.T) {
 	}
 	r := b.Spec.Remote
 	if r.Primary.Name != "remote" || *r.KeepAliveSeconds != 10 || *r.Failover.AckTimeoutSeconds != 10 ||
-		*b.Spec.Delivery.InflightWindow != 256 || b.Spec.Buffer.Memory.Size.String() != "8Mi" || r.MaximumPacketSize.String() != "32Mi" || *b.Spec.Buffer.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || r.SessionExpiry != v1alpha1.SessionExpiryNever || b.Spec.LocalToRemote[0].Topic != "${topic}" || *b.Spec.LocalToRemote[0].QoS != 1 {
+		b.Spec.Delivery.InflightWindow != nil || b.Spec.Buffer.Memory.Size.String() != "8Mi" || r.MaximumPacketSize.String() != "32Mi" || *b.Spec.Buffer.QoS0WhenDown != v1alpha1.QoS0WhenDownDrop || r.SessionExpiry != v1alpha1.SessionExpiryNever || b.Spec.LocalToRemote[0].Topic != "${topic}" || *b.Spec.LocalToRemote[0].QoS != 1 {
 		t.Errorf("defaults: %+v", b.Spec)
 	}
 	if id := r.ClientID; id == "" || len(id) > 23 || id == b.Spec.Local.ClientID {

@@ -65,7 +65,7 @@ func minimalSettings(spec *v1alpha1.MQTTBridgeSpec) *Settings {
 	}
 	s := &Settings{
 		Local: side("local", &spec.Local), Remote: side("remote", &spec.Remote),
-		InflightWindow: 256, MemoryBytes: 8 << 20, LogLevel: slog.LevelInfo,
+		InflightWindow: 256, QoS2Window: 20, MemoryBytes: 8 << 20, LogLevel: slog.LevelInfo,
 	}
 	s.Remote.CleanSession = true // there are no subscriptions
 	s.Remote.PublishQoS = 1
@@ -134,7 +134,7 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 		{"a loop", rules, rules + "\n  remoteToLocal: [{filter: a/b}]", func(s *Settings) {
 			s.Loop, s.Local.PublishQoS, s.Remote.CleanSession = true, 1, false
 		}},
-		{"delivery", rules, rules + "\n  delivery: {inflightWindow: 7}", func(s *Settings) { s.InflightWindow = 7 }},
+		{"delivery", rules, rules + "\n  delivery: {inflightWindow: 7}", func(s *Settings) { s.InflightWindow, s.QoS2Window = 7, 7 }},
 		{"buffered QoS 0", rules, rules + "\n  buffer: {qos0WhenDown: Buffer}", func(s *Settings) { s.BufferQoS0 = true }},
 		{"blocking", rules, rules + "\n  delivery: {unforwardable: {policy: Block}}", func(s *Settings) { s.BlockUnforwardable = true }},
 		{"dead letters", rules, rules + "\n  delivery: {unforwardable: {deadLetter: {topic: dead}}}", func(s *Settings) { s.DeadLetterTopic = "dead" }},

@@ -24,6 +24,9 @@ type Settings struct {
 	// InflightWindow is the largest number of QoS 1 and 2 messages in flight to a server, from
 	// 1 to 65535.
 	InflightWindow int
+	// QoS2Window is the largest number of QoS 2 messages in flight to a server of MQTT 3.1.1, from
+	// 1 to 65535.
+	QoS2Window int
 	// BufferQoS0 is true if QoS 0 messages are kept while the destination is down.
 	BufferQoS0 bool
 	// MemoryBytes bounds the buffer in memory of each direction, in bytes.

@@ -61,6 +61,10 @@ type Config struct {
 	// times as many unacknowledged messages: this is the bridge's own receive maximum (MQTT
 	// 5 section 3.1.2.11.3).
 	Window int
+	// QoS2Window is the largest number of QoS 2 messages in flight to a server of MQTT 3.1.1, from
+	// PUBLISH to PUBCOMP. Such a server cannot announce its limit, and Mosquitto acknowledges and drops
+	// the messages above it. 0 means no limit but Window.
+	QoS2Window int
 	// MaximumPacketSize is the size of the largest packet that is accepted, in bytes (MQTT
 	// 5 section 3.1.2.11.4). Larger messages are not buffered. 0 means no limit.
 	MaximumPacketSize int
@@ -230,6 +234,10 @@ func (s *Session) applyConnack() {
 		s.aliases = map[string]uint16{}
 	}
 	s.inflightLimit = min(s.cfg.Window, int(ack.ReceiveMaximum))
+	s.qos2Limit = math.MaxInt
+	if s.version == packet.V311 && s.cfg.QoS2Window > 0 {
+		s.qos2Limit = s.cfg.QoS2Window
+	}
 	s.state.beginConnection(s.resumed)
 	if ack.SessionPresent && !s.resumed {
 		// The server may hold any messages of this session, as of a session that an earlier

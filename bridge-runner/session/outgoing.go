@@ -98,7 +98,7 @@ func (s *Session) Publish(m *Outgoing, now time.Time) Result {
 	if out.support == qos2Unusable {
 		qos = min(qos, 1)
 	}
-	if s.fullLocked(qos, now) {
+	if s.fullLocked(qos, now) || qos > 0 && s.quotaUsedUpLocked(now) {
 		return Full
 	}
 	p, expired := s.makePublish(m, now)
@@ -139,6 +139,20 @@ func (s *Session) fullLocked(qos byte, now time.Time) bool {
 	written := len(s.unflushed) >= maxUnsent || s.conn.Buffered() >= maxUnsent
 	s.publishBlocked, s.writeBlocked = s.publishBlocked || window, s.writeBlocked || written
 	return window || written
+}
+
+// quotaUsedUpLocked reports whether the server of MQTT 3.1.1 may have no room for another message: as many
+// QoS 2 messages as it may hold are in flight, which includes messages of earlier connections. Mosquitto
+// would drop the message and acknowledge it; since version 2.1 also a message of QoS 1. If the server
+// acknowledges one of them, the handler's Ready is called. If it can acknowledge none, because none was sent
+// on this connection, the caller needs another message first, and that message must not wait.
+func (s *Session) quotaUsedUpLocked(now time.Time) bool {
+	if s.state.out.qos2InFlight < s.qos2Limit || s.unackedOutgoing == 0 {
+		return false
+	}
+	s.flusher.noteWindowUsedUp(now)
+	s.publishBlocked = true
+	return true
 }
 
 // nextIDLocked returns an identifier for a new message, or 0 if there is none at present.

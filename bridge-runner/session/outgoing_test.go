@@ -137,6 +137,64 @@ func TestPublish_WindowAndReceiveMaximum_BoundMessagesInFlight(t *testing.T) {
 	}
 }
 
+// A server of MQTT 3.1.1 announces no limit. Messages of an earlier connection take places, too.
+func TestPublish_QoS2Window_BoundsMessagesOfMQTT311(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.Window, p.cfg.QoS2Window = 10, 2
+		l := p.new()
+		a, b := message(2, "a"), message(2, "b")
+		l.publish(a)
+		l.publish(b)
+		l.c.Want("PUBLISH 1 qos2 t=a")
+		l.c.Want("PUBLISH 2 qos2 t=b")
+		if p.cfg.Version == packet.V5 {
+			l.publish(message(2, "c"))
+			l.c.Want("PUBLISH 3 qos2 t=c")
+			return
+		}
+		l.wantResult(Full, message(2, "c"))
+		l.wantResult(Full, message(1, "another QoS"))
+		l.publish(message(0, "needs no place"))
+		l.c.Want("PUBLISH qos0 t=needs no place")
+		l.c.Send(script.Ack(v5.PUBREC, 1, 0))
+		l.c.Want("PUBREL 1")
+		l.wantResult(Full, message(2, "c"))
+
+		l = p.resume()
+		l.publish(a)
+		l.c.Want("PUBREL 1")
+		l.wantResult(Full, message(2, "c")) // the server may hold b
+		l.publish(b)
+		l.c.Want("PUBLISH 2 qos2 dup t=b")
+		l.wantResult(Full, message(1, "c"))
+		l.c.Send(script.Ack(v5.PUBCOMP, 1, 0))
+		l.want("acknowledged a")
+		l.publish(message(1, "c"))
+		l.c.Want("PUBLISH 3 qos1 t=c")
+		l.publish(message(2, "d"))
+		l.c.Want("PUBLISH 4 qos2 t=d")
+		l.wantResult(Full, message(1, "e"))
+	})
+}
+
+// A caller that isolates a message may send another message before the messages in flight. If it had to wait
+// for an acknowledgement, it would wait without end.
+func TestPublish_QoS2WindowUsedUpByEarlierConnection_FirstMessageIsSent(t *testing.T) {
+	p := newPeer(t, packet.V311)
+	p.cfg.QoS2Window = 1
+	l := p.new()
+	a := message(2, "a")
+	l.publish(a)
+	l.c.Want("PUBLISH 1 qos2 t=a")
+
+	l = p.resume()
+	l.publish(message(2, "b"))
+	l.c.Want("PUBLISH 2 qos2 t=b")
+	l.wantResult(Full, message(2, "c"))
+	l.publish(a)
+	l.c.Want("PUBLISH 1 qos2 dup t=a")
+}
+
 func TestPubrec_RefusesMessage_FreesPlaceInWindow(t *testing.T) {
 	one := uint16(1)
 	l := newPeer(t, packet.V5).connect(script.Connack(false, &v5.Properties{ReceiveMaximum: &one}))

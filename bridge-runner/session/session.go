@@ -176,6 +176,9 @@ type Session struct {
 	firstUnacked, lastUnacked *Outgoing
 	unackedOutgoing           int
 	inflightLimit             int
+	// qos2Limit is the largest number of QoS 2 messages in flight, which includes messages of earlier
+	// connections. It has no effect in MQTT 5, in which inflightLimit includes the server's limit.
+	qos2Limit int
 	// pubrelsSent is whether PUBRELs of stale identifiers were written on this connection, and
 	// pubrelAnswered whether the server has answered any of them.
 	pubrelsSent    bool
