@@ -103,29 +103,34 @@ func outage() time.Duration {
 	return 20 * time.Second
 }
 
-// stopAPIServer stops the API server twice. Each bridge of a fleet counts as a repetition.
+// stopAPIServer stops the API server twice. Each bridge of a fleet counts as a repetition. The return of
+// the API server is an event of its own, because its clients then use all processors: its gap has no limit.
 func stopAPIServer(t *testing.T, n *node, control *traffic.Collector) {
 	fleet := newPodFleet(t, n, control, times())
-	stopped := event{name: fmt.Sprintf("pods: API server stopped (SIGSTOP) for %s", outage()), limit: inPlace}
-	killed := event{
-		name:  fmt.Sprintf("pods: API server stopped (SIGSTOP) for %s, active process killed meanwhile", outage()),
-		limit: apiServerKillWorst, mayRepeat: true,
-	}
+	name := fmt.Sprintf("pods: API server stopped (SIGSTOP) for %s", outage())
+	stopped := event{name: name, limit: inPlace}
+	returned := event{name: name + ", its return"}
 
 	fleet.bringAbout(&stopped, func() {
 		n.freezeAPIServer(t)
 		time.Sleep(outage()) // no event can be awaited: the test shows that nothing happens
+	})
+	fleet.bringAbout(&returned, func() {
 		n.thawAPIServer(t)
 		for _, w := range fleet {
 			w.checkRoles()
 		}
 	})
-	fleet.bringAbout(&killed, func() {
-		n.freezeAPIServer(t)
-		for _, w := range fleet {
-			time.Sleep(outage() / time.Duration(len(fleet)+1)) // distributes the kills
-			w.kill()
-		}
+
+	n.freezeAPIServer(t)
+	for _, w := range fleet {
+		time.Sleep(outage() / time.Duration(len(fleet)+1)) // distributes the kills
+		w.bringAbout(&event{
+			name: name + ", active process killed meanwhile", limit: apiServerKillWorst, mayRepeat: true,
+			act: func(*world) { w.kill() },
+		})
+	}
+	fleet.bringAbout(&returned, func() {
 		n.thawAPIServer(t)
 		for _, w := range fleet {
 			w.waitKilled()
