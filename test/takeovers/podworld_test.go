@@ -70,10 +70,10 @@ func openNode(t *testing.T) *node {
 	if n.Started {
 		t.Cleanup(func() { must(t, n.Down(background)) })
 	}
+	n.release, err = n.NewRelease(t.Context()) // before any change: the cluster may be in use
+	must(t, err)
 	must(t, cluster.Heal(t.Context())) // a killed test may have left a cut
 	image, err := n.LoadOperatorImage(t.Context())
-	must(t, err)
-	n.release, err = n.NewRelease(t.Context())
 	must(t, err)
 	t.Cleanup(func() { must(t, n.release.Uninstall(background)) })
 	must(t, n.release.Install(t.Context(), image))
