@@ -6,8 +6,6 @@ package takeovers
 import (
 	"slices"
 	"time"
-
-	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
 // judge ends the streams, compares them, and records and checks the result of each repetition.
@@ -27,9 +25,12 @@ func (w *world) judge() {
 	control := w.control.Arrivals()
 	for i := range w.windows {
 		p := &w.windows[i]
-		r := result{event: p.event, gap: p.measured, control: max(traffic.Gap(p.from, p.to, control)-time.Second/rate, 0)}
+		idle := silences(time.Second/rate, p.from, p.to, control)
+		r := result{event: p.event, gap: p.measured, own: p.measured}
+		r.control, _ = longest(idle, nil)
 		for _, s := range w.streams {
-			r.gap = max(r.gap, s.gap(p.from, p.to))
+			gap, own := longest(s.silences(p.from, p.to), idle)
+			r.gap, r.own = max(r.gap, gap), max(r.own, own)
 		}
 		for _, s := range counted {
 			w.count(s, i, &r)
@@ -67,15 +68,15 @@ func (w *world) during(t time.Time) int {
 // check checks a repetition.
 func (w *world) check(r *result) {
 	w.Helper()
-	w.Logf("%s: gap %s, control %s, lost %s, twice %s", r.name, r.gap, r.control, r.lost, r.repeated)
+	w.Logf("%s: gap %s, %s of it own, control %s, lost %s, twice %s", r.name, r.gap, r.own, r.control, r.lost, r.repeated)
 	if r.lost != (counts{}) {
 		w.Errorf("%s: %s messages were lost (local to remote / remote to local)", r.name, r.lost)
 	}
 	if most := r.mostRepeated(); max(r.repeated[up], r.repeated[down]) > most {
 		w.Errorf("%s: %s messages arrived twice (local to remote / remote to local), want at most %d", r.name, r.repeated, most)
 	}
-	if limit := tolerated(r.limit) + r.delay(); r.limit > 0 && r.gap > limit {
-		w.Errorf("%s: no message arrived for %s, want at most %s (load %s)", r.name, r.gap, limit, load())
+	if limit := tolerated(r.limit); r.limit > 0 && r.own > limit {
+		w.Errorf("%s: no message arrived for %s, and for %s of it not because of the machine, want at most %s (load %s)", r.name, r.gap, r.own, limit, load())
 	}
 }
 
@@ -86,9 +87,6 @@ func tolerated(limit time.Duration) time.Duration {
 	}
 	return limit * busy
 }
-
-// delay returns the delay that the machine itself may have caused, by the gap of the control stream.
-func (r *result) delay() time.Duration { return hops * r.control }
 
 // mostRepeated returns the number of messages of a direction that may arrive twice. On a busy machine, the
 // source has not yet processed the acknowledgements of all messages that the destination has acknowledged.

@@ -49,9 +49,6 @@ const (
 	drainTimeout = 40 * time.Second
 	// busy is the factor for the limits without -full.
 	busy = 5
-	// hops is the number of times that a message waits for a process: the publisher, two brokers, the
-	// runner and the collector. The machine may delay each of them by the gap of the control stream.
-	hops = 5
 	// inflight is the default of spec.delivery.inflightWindow. A source may send windows times this number
 	// before the runner acknowledges the first one.
 	inflight = 256

@@ -85,14 +85,43 @@ func (s *stream) waitFrom(remote string, after time.Time) error {
 	return nil
 }
 
-// gap returns the longest time between two first arrivals that ended in the given period, less the
-// distance between two messages.
-func (s *stream) gap(from, to time.Time) time.Duration {
+// silences returns the times between two first arrivals that ended in the given period, less the distance
+// between two messages.
+func (s *stream) silences(from, to time.Time) []traffic.Silence {
 	var arrivals [][]traffic.Arrival
 	for _, p := range s.parts {
 		arrivals = append(arrivals, p.arrivals)
 	}
-	return max(traffic.Gap(from, to, arrivals...)-s.interval, 0)
+	return silences(s.interval, from, to, arrivals...)
+}
+
+func silences(interval time.Duration, from, to time.Time, arrivals ...[]traffic.Arrival) []traffic.Silence {
+	all := traffic.Silences(from, to, arrivals...)
+	for i := range all {
+		all[i].From = all[i].From.Add(interval)
+	}
+	return all
+}
+
+// longest returns the longest of the silences, and the longest one less the time in which the control stream was
+// silent, too.
+func longest(of, control []traffic.Silence) (gap, own time.Duration) {
+	first := 0
+	for _, s := range of {
+		rest := s.Length()
+		gap = max(gap, rest)
+		for first < len(control) && control[first].To.Before(s.From) {
+			first++
+		}
+		for _, c := range control[first:] {
+			if c.From.After(s.To) {
+				break
+			}
+			rest -= s.Overlap(c)
+		}
+		own = max(own, rest)
+	}
+	return gap, own
 }
 
 // finish ends the publishers.

@@ -118,9 +118,34 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// Gap returns the longest time between two consecutive first arrivals of one or more streams that are
-// treated as one, if it ended between the given times.
-func Gap(from, to time.Time, streams ...[]Arrival) time.Duration {
+// Gap returns the longest time of [Silences].
+func Gap(from, to time.Time, streams ...[]Arrival) (longest time.Duration) {
+	for _, s := range Silences(from, to, streams...) {
+		longest = max(longest, s.Length())
+	}
+	return longest
+}
+
+// Silence is a time without a message.
+type Silence struct{ From, To time.Time }
+
+// Length returns the length of the silence. It is never negative.
+func (s Silence) Length() time.Duration { return max(s.To.Sub(s.From), 0) }
+
+// Overlap returns how long both silences last at the same time.
+func (s Silence) Overlap(other Silence) time.Duration {
+	if other.From.After(s.From) {
+		s.From = other.From
+	}
+	if other.To.Before(s.To) {
+		s.To = other.To
+	}
+	return s.Length()
+}
+
+// Silences returns the times between consecutive first arrivals of one or more streams that are treated as
+// one, if they ended between the given times.
+func Silences(from, to time.Time, streams ...[]Arrival) (silences []Silence) {
 	var times []time.Time
 	for _, arrivals := range streams {
 		seen := map[uint64]bool{}
@@ -132,13 +157,12 @@ func Gap(from, to time.Time, streams ...[]Arrival) time.Duration {
 		}
 	}
 	slices.SortFunc(times, time.Time.Compare)
-	var longest time.Duration
 	for i, t := range times {
 		if i > 0 && t.After(from) {
-			longest = max(longest, t.Sub(times[i-1]))
+			silences = append(silences, Silence{times[i-1], t})
 		}
 	}
-	return longest
+	return silences
 }
 
 // Latencies returns the sorted times from the publisher to the collector, for first arrivals.

@@ -1,0 +1,43 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package takeovers
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
+)
+
+// A gap counts as the bridge's own only while messages of the control stream arrived.
+func TestLongest_SilencesOfBoth_OnlyTheRestIsOwn(t *testing.T) {
+	start := time.Now()
+	span := func(from, to int) traffic.Silence {
+		return traffic.Silence{From: start.Add(time.Duration(from) * time.Millisecond), To: start.Add(time.Duration(to) * time.Millisecond)}
+	}
+	for name, c := range map[string]struct {
+		of, control []traffic.Silence
+		gap, own    int // milliseconds
+	}{
+		"no silence":           {},
+		"machine is fast":      {of: []traffic.Silence{span(10, 60)}, gap: 50, own: 50},
+		"machine stands still": {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(0, 70)}, gap: 50},
+		"machine is slow at the beginning and the end": {
+			of:      []traffic.Silence{span(10, 60)},
+			control: []traffic.Silence{span(0, 9), span(9, 20), span(30, 35), span(50, 90)},
+			gap:     50, own: 25,
+		},
+		"machine is slow at another time": {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(0, 9), span(61, 900)}, gap: 50, own: 50},
+		"the shorter gap is its own": {
+			of:      []traffic.Silence{span(0, 100), span(200, 230)},
+			control: []traffic.Silence{span(1, 100)},
+			gap:     100, own: 30,
+		},
+	} {
+		gap, own := longest(c.of, c.control)
+		if gap != time.Duration(c.gap)*time.Millisecond || own != time.Duration(c.own)*time.Millisecond {
+			t.Errorf("%s: gap %s, own %s, want %d and %d ms", name, gap, own, c.gap, c.own)
+		}
+	}
+}
