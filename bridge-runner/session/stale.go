@@ -134,7 +134,8 @@ func (s *staleIDs) drop(id uint16) {
 		s.released = slices.Delete(s.released, i, i+1)
 		s.unanswered--
 	}
-	if s.later.remove(id); s.later.count == 0 {
+	s.later.remove(id)
+	if s.later.count == 0 {
 		s.later = nil
 	}
 }
