@@ -4,6 +4,7 @@
 package takeovers
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
@@ -104,8 +105,9 @@ func silences(interval time.Duration, from, to time.Time, arrivals ...[]traffic.
 }
 
 // longest returns the longest of the silences, and the longest one less the time in which the control stream was
-// silent, too.
+// silent for at least leastStandstill, too.
 func longest(of, control []traffic.Silence) (gap, own time.Duration) {
+	control = slices.DeleteFunc(slices.Clone(control), func(s traffic.Silence) bool { return s.Length() < leastStandstill })
 	first := 0
 	for _, s := range of {
 		rest := s.Length()
