@@ -28,7 +28,7 @@ func TestLongest_SilencesOfBoth_OnlyTheRestIsOwn(t *testing.T) {
 			control: []traffic.Silence{span(0, 9), span(9, 20), span(30, 40), span(50, 90)},
 			gap:     50, own: 20,
 		},
-		"machine is a little slow": {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(10, 14), span(20, 24), span(30, 34)}, gap: 50, own: 50},
+		"machine is a little slow":        {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(10, 14), span(20, 24), span(30, 34)}, gap: 50, own: 50},
 		"machine is slow at another time": {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(0, 9), span(61, 900)}, gap: 50, own: 50},
 		"the shorter gap is its own": {
 			of:      []traffic.Silence{span(0, 100), span(200, 230)},
