@@ -70,7 +70,8 @@ func TestJudge_OwnGapAboveLimit_Fails(t *testing.T) {
 	} {
 		f := &failures{TB: t}
 		c.event = &event{name: name, limit: inPlace}
-		if (&world{TB: f}).check(&c.result); (f.n > 0) != c.fails {
+		(&world{TB: f}).check(&c.result)
+		if (f.n > 0) != c.fails {
 			t.Errorf("%s: the judge reports %d failures", name, f.n)
 		}
 	}
@@ -90,7 +91,8 @@ func TestMedians_OwnGapsAboveLimit_Fail(t *testing.T) {
 		for _, own := range c.own {
 			all.results = append(all.results, result{event: e, gap: time.Minute, own: own, control: time.Minute})
 		}
-		if all.checkMedians(f); f.n != c.want {
+		all.checkMedians(f)
+		if f.n != c.want {
 			t.Errorf("%s: the judge reports %d failures, want %d", name, f.n, c.want)
 		}
 	}
