@@ -180,7 +180,7 @@ func (k *knowledge) connectedLocked(side string) bool {
 func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowledge {
 	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, HandOver: k.handOver, Deleted: k.deleted, Sides: map[string]peer.SideKnowledge{}}
 	for side, servers := range k.sides {
-		known := peer.SideKnowledge{ClientID: k.clientIDs[side], QoS2Blocks: uint32(blocks[side]), Servers: map[string]peer.ServerKnowledge{}}
+		known := peer.SideKnowledge{ClientID: k.clientIDs[side], QoS2Blocks: uint64(blocks[side]), Servers: map[string]peer.ServerKnowledge{}}
 		for name, s := range servers {
 			if s.Active {
 				known.Active = name
@@ -190,7 +190,7 @@ func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowle
 			}
 		}
 		if _, inUse := k.sessions[side]; !inUse {
-			known.QoS2Blocks = uint32(servers[known.Active].QoS2Blocks)
+			known.QoS2Blocks = uint64(servers[known.Active].QoS2Blocks)
 		}
 		out.Sides[side] = known
 	}
@@ -200,7 +200,7 @@ func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowle
 // drained records the QoS 2 messages of the bridge that the servers may hold after a drain, by server.
 func (k *knowledge) drained(side string, held map[string]session.Held) {
 	for name, h := range held {
-		k.change(side, name, func(s *failover.Knowledge) { s.Clean, s.QoS2Blocks = h.None, uint32(h.Blocks) })
+		k.change(side, name, func(s *failover.Knowledge) { s.Clean, s.QoS2Blocks = h.None, uint64(h.Blocks) })
 	}
 }
 

@@ -19,7 +19,7 @@ type Knowledge struct {
 	Clean bool
 	// QoS2Blocks are the blocks of packet identifiers in which the server may hold QoS 2 messages of the
 	// other process, 0 if they are unknown. The machine does not use it.
-	QoS2Blocks uint32
+	QoS2Blocks uint64
 	// ClientID is the client identifier of the other process on the server, if it used the server. It is
 	// empty if it is unknown. The machine does not use it.
 	ClientID string

@@ -5,14 +5,14 @@ package session
 
 import "math"
 
-// Blocks is a set of blocks of 128 low packet identifiers each: bit 0 is the block of the identifiers
-// 1 to 128. It is a part of the protocol between two runners. 0 means that the blocks are unknown.
-type Blocks uint32
+// Blocks is a set of blocks of 64 low packet identifiers each: bit 0 is the block of the identifiers
+// 1 to 64. It is a part of the protocol between two runners. 0 means that the blocks are unknown.
+type Blocks uint64
 
 const (
-	blockSize  = 128
+	blockSize  = 64
 	blockCount = maxLowID / blockSize
-	allBlocks  = Blocks(math.MaxUint32)
+	allBlocks  = Blocks(math.MaxUint64)
 )
 
 func blockOf(id uint16) int { return int(id-1) / blockSize }
@@ -65,10 +65,10 @@ func (b *qos2Blocks) ask() {
 }
 
 // add counts a QoS 2 message. It asks for more blocks before the messages reach the end of the shared
-// ones: by half a block, and by more if many are in flight.
+// ones: by a quarter of a block, and by more if many are in flight.
 func (b *qos2Blocks) add(id uint16, inFlight int) {
 	b.inFlight[blockOf(id)]++
-	if !b.shared.has(int(id) + blockSize/2 + inFlight) {
+	if !b.shared.has(int(id) + blockSize/4 + inFlight) {
 		b.ask()
 	}
 }
@@ -81,9 +81,11 @@ func (b *qos2Blocks) offer(last uint16, inFlight int) (blocks Blocks) {
 			blocks.add(i*blockSize + 1)
 		}
 	}
-	for ahead := 0; ahead <= min(blockSize+4*inFlight, maxLowID-blockSize); ahead += blockSize {
-		blocks.add(int(last) + 1 + ahead)
+	ahead := min(blockSize/2+4*inFlight, maxLowID-blockSize)
+	for i := 0; i < ahead; i += blockSize {
+		blocks.add(int(last) + 1 + i)
 	}
+	blocks.add(int(last) + 1 + ahead)
 	if b.wanted > 0 {
 		blocks.add(int(b.wanted))
 		b.wanted = 0

@@ -193,7 +193,7 @@ func (s *Session) releaseMoreLocked(now time.Time) {
 	out := &s.state.out
 	switch {
 	case out.stale.later == nil || out.stale.blocksQoS2() || out.stale.unanswered > 0:
-	case out.stale.freeLowIDs(out.lastLowID) < 2*blockSize+4*out.qos2InFlight:
+	case out.stale.freeLowIDs(out.lastLowID) < blockSize/2+4*out.qos2InFlight:
 		s.writePubrelsLocked(out.stale.releaseLater(s, out.lastLowID), now)
 	case !s.releaseScheduled:
 		s.releaseScheduled = true

@@ -29,6 +29,7 @@ const (
 // Release is an installation of the operator by Helm.
 type Release struct {
 	cluster *Cluster
+	helm    string // the program
 }
 
 // NewRelease returns a release that is not installed. It returns an error if the namespace exists,
@@ -37,7 +38,8 @@ func (c *Cluster) NewRelease(ctx context.Context) (*Release, error) {
 	_, err := c.Client.CoreV1().Namespaces().Get(ctx, OperatorNamespace, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return &Release{cluster: c}, nil
+		helm, err := c.build(ctx, "helm", "hack/tools/helm", "helm.sh/helm/v3/cmd/helm")
+		return &Release{cluster: c, helm: helm}, err
 	case err != nil:
 		return nil, err
 	}
@@ -58,14 +60,14 @@ func (r *Release) Install(ctx context.Context, image string) error {
 	if i < strings.LastIndexByte(image, '/') {
 		return fmt.Errorf("image %q has no tag; append one, for example :dev", image)
 	}
-	return r.helm(ctx, "install", releaseName, "charts/mqttbridge-operator", "--wait", rollout,
+	return r.runHelm(ctx, "install", releaseName, "charts/mqttbridge-operator", "--wait", rollout,
 		"--set", "image.repository="+image[:i], "--set", "image.tag="+image[i+1:])
 }
 
 // SetRunnerImage changes the default image of the runners and waits until the operator is ready.
 // An empty image is the image of the operator.
 func (r *Release) SetRunnerImage(ctx context.Context, image string) error {
-	return r.helm(ctx, "upgrade", releaseName, "charts/mqttbridge-operator", "--wait", rollout, "--reuse-values", "--set", "runner.image="+image)
+	return r.runHelm(ctx, "upgrade", releaseName, "charts/mqttbridge-operator", "--wait", rollout, "--reuse-values", "--set", "runner.image="+image)
 }
 
 // Uninstall removes the release, its namespace and the CRD, which Helm keeps, and thereby all
@@ -75,7 +77,7 @@ func (r *Release) Uninstall(ctx context.Context) error {
 	if namespaceErr != nil {
 		return nil // nothing was installed
 	}
-	err := r.helm(ctx, "uninstall", releaseName, "--ignore-not-found", "--wait")
+	err := r.runHelm(ctx, "uninstall", releaseName, "--ignore-not-found", "--wait")
 	return errors.Join(err, r.cluster.remove(ctx, customResource), r.cluster.remove(ctx, "namespace/"+OperatorNamespace))
 }
 
@@ -99,13 +101,13 @@ func (r *Release) Selector() string { return "app.kubernetes.io/instance=" + rel
 // MetricsReader returns the name of the ClusterRole that permits reading the operator's metrics.
 func (r *Release) MetricsReader() string { return releaseName + "-metrics-reader" }
 
-func (r *Release) helm(ctx context.Context, args ...string) error {
+func (r *Release) runHelm(ctx context.Context, args ...string) error {
 	c := r.cluster
-	args = append([]string{"tool", "-modfile=hack/tools/helm/go.mod", "helm", "--namespace", OperatorNamespace}, args...)
+	args = append([]string{"--namespace", OperatorNamespace}, args...)
 	if c.context != "" {
 		args = append(args, "--kube-context", c.context)
 	}
-	return c.run(ctx, io.Discard, "go", args...)
+	return c.run(ctx, io.Discard, r.helm, args...)
 }
 
 // Kustomize installs the operator from config/default with the given image and waits until it is

@@ -210,9 +210,10 @@ func TestHost_SecretsAndBuffers_AreSeparate(t *testing.T) {
 		return nil
 	})
 	for _, namespace := range []string{"test", "other"} {
-		if _, err := os.Stat(filepath.Join(h.DataDir(), namespace, "b", "localToRemote")); err != nil {
-			t.Error(err)
-		}
+		mqtttest.Eventually(t, eventTimeout, "the bridge has a directory of its own", func() error {
+			_, err := os.Stat(filepath.Join(h.DataDir(), namespace, "b", "localToRemote"))
+			return err
+		})
 	}
 }
 

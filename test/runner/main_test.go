@@ -131,6 +131,8 @@ func newLineFrom(t *testing.T, local mqtttest.BrokerOptions) *line {
 	}
 	l := &line{t: t, local: mqtttest.StartBroker(t, local), primary: start("primary"), backup: start("backup-1")}
 	l.manifest = manifest("line", l.local.URL(), l.primary.URL(), l.backup.URL())
+	// The servers accept more messages in flight than the default of QoS 2, which limits the rate of far lines.
+	l.manifest.Spec.Delivery = &v1alpha1.Delivery{InflightWindow: ptr.To(v1alpha1.DefaultInflightWindow)}
 	l.collector = mqtttest.StartCollector(t, "up/#", "up", l.primary, l.backup)
 	return l
 }

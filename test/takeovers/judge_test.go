@@ -27,10 +27,14 @@ func (w *world) judge() {
 		p := &w.windows[i]
 		idle := silences(time.Second/rate, p.from, p.to, control)
 		r := result{event: p.event, gap: p.measured, own: p.measured}
-		r.control, _ = longest(idle, nil)
+		standstill, _ := longest(idle, nil)
+		r.control = standstill.Length()
 		for _, s := range w.streams {
 			gap, own := longest(s.silences(p.from, p.to), idle)
-			r.gap, r.own = max(r.gap, gap), max(r.own, own)
+			if gap.Length() > r.gap {
+				r.gap, r.began = gap.Length(), gap.From.Sub(p.from)
+			}
+			r.own = max(r.own, own)
 		}
 		for _, s := range counted {
 			w.count(s, i, &r)
@@ -68,7 +72,8 @@ func (w *world) during(t time.Time) int {
 // check checks a repetition.
 func (w *world) check(r *result) {
 	w.Helper()
-	w.Logf("%s: gap %s, %s of it own, control %s, lost %s, twice %s", r.name, r.gap, r.own, r.control, r.lost, r.repeated)
+	w.Logf("%s: gap %s, %s after the start of the event, own gap %s, control %s, lost %s, twice %s",
+		r.name, r.gap, r.began, r.own, r.control, r.lost, r.repeated)
 	if r.lost != (counts{}) {
 		w.Errorf("%s: %s messages were lost (local to remote / remote to local)", r.name, r.lost)
 	}
@@ -76,7 +81,7 @@ func (w *world) check(r *result) {
 		w.Errorf("%s: %s messages arrived twice (local to remote / remote to local), want at most %d", r.name, r.repeated, most)
 	}
 	if limit := tolerated(r.limit); r.limit > 0 && r.own > limit {
-		w.Errorf("%s: no message arrived for %s, and for %s of it not because of the machine, want at most %s (load %s)", r.name, r.gap, r.own, limit, load())
+		w.Errorf("%s: the own gap is %s, want at most %s (gap %s, control %s, load %s)", r.name, r.own, limit, r.gap, r.control, load())
 	}
 }
 

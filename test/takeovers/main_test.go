@@ -9,6 +9,11 @@
 // The brokers are Mosquitto, and the runner is the program as it is released. Each scenario has
 // streams of numbered messages at QoS 1 and 2 in both directions, 500 messages a second each.
 //
+// A control stream passes a broker of its own, and no bridge. If it has a gap, the machine stands still. The
+// own gap of a stream is its gap without these times. The limits apply to the own gap, so that a machine with
+// two processors can run the tests, and a gap of the bridge alone always counts. The control stream is
+// not affected if only the pods of the bridges get too little processor time; such a gap counts as own.
+//
 // All events are in one table, which is printed at the end if go test shows the output of passing
 // tests: make takeovers. By default each event happens once, with one of the MQTT versions, and the
 // limits are larger, because other tests may use the machine. -full repeats each event with each
@@ -49,6 +54,8 @@ const (
 	drainTimeout = 40 * time.Second
 	// busy is the factor for the limits without -full.
 	busy = 5
+	// leastStandstill is the shortest gap of the control stream that counts as a standstill of the machine.
+	leastStandstill = 5 * time.Millisecond
 	// inflight is the default of spec.delivery.inflightWindow. A source may send windows times this number
 	// before the runner acknowledges the first one.
 	inflight = 256

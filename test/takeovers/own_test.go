@@ -25,9 +25,10 @@ func TestLongest_SilencesOfBoth_OnlyTheRestIsOwn(t *testing.T) {
 		"machine stands still": {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(0, 70)}, gap: 50},
 		"machine is slow at the beginning and the end": {
 			of:      []traffic.Silence{span(10, 60)},
-			control: []traffic.Silence{span(0, 9), span(9, 20), span(30, 35), span(50, 90)},
-			gap:     50, own: 25,
+			control: []traffic.Silence{span(0, 9), span(9, 20), span(30, 40), span(50, 90)},
+			gap:     50, own: 20,
 		},
+		"machine is a little slow":        {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(10, 14), span(20, 24), span(30, 34)}, gap: 50, own: 50},
 		"machine is slow at another time": {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(0, 9), span(61, 900)}, gap: 50, own: 50},
 		"the shorter gap is its own": {
 			of:      []traffic.Silence{span(0, 100), span(200, 230)},
@@ -36,8 +37,63 @@ func TestLongest_SilencesOfBoth_OnlyTheRestIsOwn(t *testing.T) {
 		},
 	} {
 		gap, own := longest(c.of, c.control)
-		if gap != time.Duration(c.gap)*time.Millisecond || own != time.Duration(c.own)*time.Millisecond {
-			t.Errorf("%s: gap %s, own %s, want %d and %d ms", name, gap, own, c.gap, c.own)
+		if gap.Length() != time.Duration(c.gap)*time.Millisecond || own != time.Duration(c.own)*time.Millisecond {
+			t.Errorf("%s: gap %s, own %s, want %d and %d ms", name, gap.Length(), own, c.gap, c.own)
+		}
+	}
+}
+
+// failures counts the errors that the judge reports.
+type failures struct {
+	testing.TB
+	n int
+}
+
+func (f *failures) Errorf(format string, args ...any) {
+	f.n++
+	f.Logf(format, args...)
+}
+
+// A large gap of the machine permits no gap of the bridge.
+func TestJudge_OwnGapAboveLimit_Fails(t *testing.T) {
+	limit := tolerated(inPlace)
+	for name, c := range map[string]struct {
+		result
+		fails bool
+	}{
+		"gap of the machine":            {result: result{gap: time.Minute, control: time.Minute}},
+		"own gap at the limit":          {result: result{gap: limit, own: limit}},
+		"own gap":                       {result: result{gap: limit + 1, own: limit + 1}, fails: true},
+		"own gap besides the machine's": {result: result{gap: time.Minute, own: limit + 1, control: time.Minute}, fails: true},
+		"lost":                          {result: result{lost: counts{up: 1}}, fails: true},
+		"twice":                         {result: result{repeated: counts{down: 1}}, fails: true},
+	} {
+		f := &failures{TB: t}
+		c.event = &event{name: name, limit: inPlace}
+		(&world{TB: f}).check(&c.result)
+		if (f.n > 0) != c.fails {
+			t.Errorf("%s: the judge reports %d failures", name, f.n)
+		}
+	}
+}
+
+func TestMedians_OwnGapsAboveLimit_Fail(t *testing.T) {
+	e := &event{name: "x", median: handOverMedian}
+	limit := tolerated(e.median)
+	for name, c := range map[string]struct {
+		own  []time.Duration
+		want int
+	}{
+		"one of three is longer":  {[]time.Duration{limit, limit + 1, 0}, 0},
+		"two of three are longer": {[]time.Duration{limit + 1, limit + 2, 0}, 1},
+	} {
+		f, all := &failures{TB: t}, table{}
+		for _, own := range c.own {
+			all.results = append(all.results, result{event: e, gap: time.Minute, own: own, control: time.Minute})
+		}
+		all.checkMedians(f)
+		if f.n != c.want {
+			t.Errorf("%s: the judge reports %d failures, want %d", name, f.n, c.want)
 		}
 	}
 }

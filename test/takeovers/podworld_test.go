@@ -44,9 +44,9 @@ const (
 )
 
 // fleetResources are the requests of a pod of a fleet. With the defaults, the pods of 20 bridges would not fit on a node
-// with two processors.
+// with two processors. With much less processor time, they would wait for the programs of the node.
 var fleetResources = corev1.ResourceRequirements{Requests: corev1.ResourceList{
-	corev1.ResourceCPU: resource.MustParse("1m"), corev1.ResourceMemory: resource.MustParse("16Mi"),
+	corev1.ResourceCPU: resource.MustParse("40m"), corev1.ResourceMemory: resource.MustParse("16Mi"),
 }}
 
 // node is the local cluster with the operator.

@@ -4,6 +4,7 @@
 package takeovers
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
@@ -104,12 +105,15 @@ func silences(interval time.Duration, from, to time.Time, arrivals ...[]traffic.
 }
 
 // longest returns the longest of the silences, and the longest one less the time in which the control stream was
-// silent, too.
-func longest(of, control []traffic.Silence) (gap, own time.Duration) {
+// silent for at least leastStandstill, too.
+func longest(of, control []traffic.Silence) (gap traffic.Silence, own time.Duration) {
+	control = slices.DeleteFunc(slices.Clone(control), func(s traffic.Silence) bool { return s.Length() < leastStandstill })
 	first := 0
 	for _, s := range of {
 		rest := s.Length()
-		gap = max(gap, rest)
+		if rest > gap.Length() {
+			gap = s
+		}
 		for first < len(control) && control[first].To.Before(s.From) {
 			first++
 		}
