@@ -190,7 +190,7 @@ func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowle
 			}
 		}
 		if _, inUse := k.sessions[side]; !inUse {
-			known.QoS2Blocks = uint64(servers[known.Active].QoS2Blocks)
+			known.QoS2Blocks = servers[known.Active].QoS2Blocks
 		}
 		out.Sides[side] = known
 	}
@@ -298,9 +298,11 @@ func (l *learning) ServersChanged(servers []connector.Server, kept []int, at tim
 func (l *learning) ClientIDUsed(clientID string) {
 	l.Observer.ClientIDUsed(clientID)
 	l.know.mu.Lock()
-	l.know.clientIDs[l.side] = clientID
-	l.know.sendLocked()
-	l.know.mu.Unlock()
+	defer l.know.mu.Unlock()
+	if l.know.clientIDs[l.side] != clientID {
+		l.know.clientIDs[l.side] = clientID
+		l.know.sendLocked()
+	}
 }
 
 func (l *learning) Connected(server int, at time.Time) {

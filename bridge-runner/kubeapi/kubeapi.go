@@ -7,8 +7,9 @@
 // typed client would double the runner's memory.
 //
 // It promises that [Object.Follow] delivers the object after each connection to the API server, and each
-// later version. The first one may be older than an object that was received before. If the API server cannot be reached, it tries again at a bounded
-// rate. A request ends with its context, also if the API server accepts it and never answers.
+// later version. The first one may be older than an object that was received before. If the API server
+// cannot be reached, it tries again at a bounded rate. A request ends with its context, also if the API
+// server accepts it and never answers.
 package kubeapi
 
 import (

@@ -37,8 +37,8 @@ func (c *Client) Acquire(ctx context.Context, expected Record, term int64, gone 
 	})
 }
 
-// Renew extends the Lease, and restores its duration if another client has changed it. It fails with ErrConflict if this member does not hold it in the term of
-// the expected record.
+// Renew extends the Lease, and restores its duration if another client has changed it. It fails with
+// ErrConflict if this member does not hold it in the term of the expected record.
 func (c *Client) Renew(ctx context.Context, expected Record, gone map[string]bool) (Record, error) {
 	return c.write(ctx, expected, operation{
 		permitted: c.holds(expected.Term),

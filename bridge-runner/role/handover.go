@@ -24,7 +24,8 @@ type handed struct {
 	term Term
 	// seq is the step at which the message was sent.
 	seq uint64
-	// lease is the UID of the Lease at the hand-over, empty if it was not known. The terms of another Lease have no order with term.
+	// lease is the UID of the Lease at the hand-over, empty if it was not known. The terms of another Lease
+	// have no order with term.
 	lease string
 }
 
