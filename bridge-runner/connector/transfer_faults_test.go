@@ -167,17 +167,7 @@ func TestTransfer_ServerKeepsNoSession_ReconnectsWithTheNewIdentifier(t *testing
 	a.Send(script.Connack(false, none))
 	subscribed(t, a, []byte{1}, "f")
 	x.want("connected 0")
-	inEffect := x.changeClientID(otherID)
-	n := x.accept(0, otherID)
-	n.Send(script.Connack(false, none))
-	leave(n)
-	x.want("paused", "closing")
-	leave(a)
-	n = x.accept(0, otherID)
-	n.Send(script.Connack(false, none))
-	subscribed(t, n, []byte{1}, "f")
-	x.want("replaced", "uses "+otherID)
-	awaitInEffect(t, inEffect)
+	x.reconnect(a, none)
 }
 
 // The drain of the deletion includes both sessions.

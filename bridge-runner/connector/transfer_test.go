@@ -41,6 +41,23 @@ func (x *side) changeClientID(clientID string) (inEffect <-chan struct{}) {
 	return done
 }
 
+// reconnect changes the client identifier on a server that keeps no session: the bridge leaves the connection a,
+// and uses the new identifier at once. properties are the properties of CONNACK.
+func (x *side) reconnect(a *script.Conn, properties *v5.Properties) {
+	x.t.Helper()
+	inEffect := x.changeClientID(otherID)
+	n := x.accept(0, otherID)
+	n.Send(script.Connack(false, properties))
+	leave(n)
+	x.want("paused", "closing")
+	leave(a)
+	n = x.accept(0, otherID)
+	n.Send(script.Connack(false, properties))
+	subscribed(x.t, n, []byte{1}, "f")
+	x.want("replaced", "uses "+otherID)
+	awaitInEffect(x.t, inEffect)
+}
+
 // prepare accepts the connection that subscribes with the new identifier. resumed is Session Present.
 func (x *side) prepare(server int, resumed bool, codes ...byte) *script.Conn {
 	x.t.Helper()
@@ -333,17 +350,7 @@ func TestTransfer_CleanSession_ReconnectsWithTheNewIdentifier(t *testing.T) {
 	a := x.connect(0)
 	subscribed(t, a, []byte{1}, "f")
 	x.want("connected 0")
-	inEffect := x.changeClientID(otherID)
-	n := x.accept(0, otherID)
-	n.Send(script.Connack(false, nil))
-	leave(n)
-	x.want("paused", "closing")
-	leave(a)
-	n = x.accept(0, otherID)
-	n.Send(script.Connack(false, nil))
-	subscribed(t, n, []byte{1}, "f")
-	x.want("replaced", "uses "+otherID)
-	awaitInEffect(t, inEffect)
+	x.reconnect(a, nil)
 	x.changeClientID("third")
 	_ = x.accept(0, "third") // the session of bridgeID has ended with its connection
 	x.wantNone("lost 0")

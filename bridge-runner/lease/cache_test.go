@@ -52,6 +52,19 @@ func (a *cachedAPI) set(change func()) {
 	change()
 }
 
+// awaitReads waits for a number of reads of the storage, which may have failed.
+func (a *cachedAPI) awaitReads(t *testing.T, n int) {
+	t.Helper()
+	mqtttest.Eventually(t, apiserver.Timeout, "reads of the storage", func() error {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.reads < n {
+			return fmt.Errorf("%d reads, want %d", a.reads, n)
+		}
+		return nil
+	})
+}
+
 func leaseJSON(version int) string {
 	return fmt.Sprintf(`{"metadata":{"resourceVersion":"%d"},"spec":{"holderIdentity":"%d"}}`, version, version)
 }
@@ -85,14 +98,7 @@ func TestRun_CacheIsBehind_KeepsTheLaterRecord(t *testing.T) {
 	api, c := startCachedAPI(t, 10, 9)
 	must(c.Get(t.Context()))(t)
 	watchWith(t, c)
-	mqtttest.Eventually(t, apiserver.Timeout, "a read of the storage", func() error {
-		api.mu.Lock()
-		defer api.mu.Unlock()
-		if api.reads < 2 {
-			return fmt.Errorf("%d reads", api.reads)
-		}
-		return nil
-	})
+	api.awaitReads(t, 2)
 	api.set(func() { api.cached = 11 })
 	api.next <- struct{}{}
 	for r := range c.Records() {
@@ -112,14 +118,7 @@ func TestRun_StorageIsRestored_TakesTheLowerRecord(t *testing.T) {
 	must(c.Get(t.Context()))(t)
 	api.set(func() { api.stored, api.fails = 3, true })
 	watchWith(t, c)
-	mqtttest.Eventually(t, apiserver.Timeout, "a read that fails", func() error {
-		api.mu.Lock()
-		defer api.mu.Unlock()
-		if api.reads < 2 {
-			return fmt.Errorf("%d reads", api.reads)
-		}
-		return nil
-	})
+	api.awaitReads(t, 2)
 	api.set(func() { api.stored, api.cached, api.fails = 4, 4, false })
 	api.next <- struct{}{}
 	awaitRecord(t, c, "the restored record", heldBy("4"))

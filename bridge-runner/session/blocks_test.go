@@ -31,11 +31,7 @@ func TestStaleQoS2_BlocksKnown_OthersReleasedWhileMessagesFlow(t *testing.T) {
 		last := ids(maxLowID-blockSize+1, maxLowID)
 		l := p.resume()
 		first := message(2, "first")
-		l.wantResult(Full, first)
-		l.s.flusher.Flush()
-		l.c.Want(pubrels(last)...)
-		l.sendPubcomps(last)
-		l.publishWhenReady(first)
+		l.publishWhenReleased(first, last)
 		l.c.Want(pubrels(ids(1, laterAtOnce))...) // written at the last PUBCOMP, before Ready
 		l.c.Want("PUBLISH 4033 qos2 t=first")
 		l.c.Send(script.Ack(v5.PUBREC, last[0], 0))
@@ -69,11 +65,7 @@ func TestStaleQoS2_ManySessionsRelease_OnlyNeededIdentifiersAreReleasedAtOnce(t 
 		p.cfg.State.AssumeQoS2Blocks(7)
 		l := p.resume()
 		m := message(2, "x")
-		l.wantResult(Full, m)
-		l.s.flusher.Flush()
-		l.c.Want(pubrels(ids(1, 3*blockSize))...)
-		l.sendPubcomps(ids(1, 3*blockSize))
-		l.publishWhenReady(m)
+		l.publishWhenReleased(m, ids(1, 3*blockSize))
 		l.c.Want("PUBLISH 1 qos2 t=x")
 		messages := 1
 		for ; 3*blockSize-messages >= blockSize/2+4*messages; messages++ {
@@ -93,11 +85,7 @@ func TestStaleQoS2_BlocksKnownAndUsedUp_MessagesWaitForTheNextIdentifiers(t *tes
 		p.cfg.State.AssumeQoS2Blocks(1)
 		l := p.resume()
 		m := message(2, "x")
-		l.wantResult(Full, m)
-		l.s.flusher.Flush()
-		l.c.Want(pubrels(ids(1, blockSize))...)
-		l.sendPubcomps(ids(1, blockSize))
-		l.publishWhenReady(m)
+		l.publishWhenReleased(m, ids(1, blockSize))
 		l.c.Want("PUBLISH 1 qos2 t=x")
 		l.c.Want(pubrels(ids(blockSize+1, blockSize+laterAtOnce))...)
 		for range blockSize - 1 {

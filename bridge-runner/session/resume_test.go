@@ -131,6 +131,16 @@ func (l *link) sendPubcomps(ids []uint16) {
 	}
 }
 
+// publishWhenReleased publishes a message that waits until the server has released these identifiers.
+func (l *link) publishWhenReleased(m *Outgoing, released []uint16) {
+	l.t.Helper()
+	l.wantResult(Full, m)
+	l.s.flusher.Flush()
+	l.c.Want(pubrels(released)...)
+	l.sendPubcomps(released)
+	l.publishWhenReady(m)
+}
+
 func TestStaleQoS2_NewProcess_ReleasedBeforeFirstQoS2Message(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.resume() // this process has not begun the session

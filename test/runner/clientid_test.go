@@ -47,36 +47,32 @@ func (l *line) subscribes() {
 // The other side is down meanwhile, so that messages wait in both sessions.
 func TestClientID_ChangedDuringAnOutage_LosesNothing(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []byte{1, 2} {
-		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
-			t.Parallel()
-			l := newLine(t)
-			l.connect()
-			l.stream(qos, 500)
-			earlier := l.runner.WaitActive("primary", eventTimeout).Local.ClientID
-			l.stopServers()
-			l.changeClientID("changed")
-			l.subscribes()
-			if s, err := l.runner.Status(); err != nil || uses(earlier)(s) != nil || runs(l.manifest.Generation)(s) == nil {
-				t.Errorf("the change is in effect before the earlier session is drained: %+v (%v)", s.Local, err)
+	eachQoS(t, func(t *testing.T, l *line, qos byte) {
+		l.connect()
+		l.stream(qos, 500)
+		earlier := l.runner.WaitActive("primary", eventTimeout).Local.ClientID
+		l.stopServers()
+		l.changeClientID("changed")
+		l.subscribes()
+		if s, err := l.runner.Status(); err != nil || uses(earlier)(s) != nil || runs(l.manifest.Generation)(s) == nil {
+			t.Errorf("the change is in effect before the earlier session is drained: %+v (%v)", s.Local, err)
+		}
+		l.primary.Start()
+		l.backup.Start()
+		l.runner.WaitStatus(eventTimeout, "the identifier is in use", uses("changed"))
+		l.runner.WaitStatus(eventTimeout, "the change is in effect", runs(l.manifest.Generation))
+		l.flow(250)
+		l.finish()
+		mqtttest.Eventually(t, eventTimeout, "the earlier session has ended", func() error {
+			if !strings.Contains(l.runner.Log(), "unused client identifier has ended") {
+				return fmt.Errorf("the log does not say so")
 			}
-			l.primary.Start()
-			l.backup.Start()
-			l.runner.WaitStatus(eventTimeout, "the identifier is in use", uses("changed"))
-			l.runner.WaitStatus(eventTimeout, "the change is in effect", runs(l.manifest.Generation))
-			l.flow(250)
-			l.finish()
-			mqtttest.Eventually(t, eventTimeout, "the earlier session has ended", func() error {
-				if !strings.Contains(l.runner.Log(), "unused client identifier has ended") {
-					return fmt.Errorf("the log does not say so")
-				}
-				return nil
-			})
-			if l.local.HasSession(earlier) {
-				t.Error("the earlier session remains on the server")
-			}
+			return nil
 		})
-	}
+		if l.local.HasSession(earlier) {
+			t.Error("the earlier session remains on the server")
+		}
+	})
 }
 
 // The messages that arrive after the new session has subscribed are in this session.
@@ -158,24 +154,20 @@ func TestPair_ActiveKilledDuringTheChangeOfTheClientID_LosesNothing(t *testing.T
 // Each side waits for acknowledgements of the other one.
 func TestClientID_BothSidesChanged_LosesNothing(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []byte{1, 2} {
-		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
-			t.Parallel()
-			l := newLine(t)
-			l.connect()
-			l.stream(qos, 500)
-			for i := range 3 {
-				l.manifest.Spec.Local.ClientID, l.manifest.Spec.Remote.ClientID = fmt.Sprint("local", i), fmt.Sprint("remote", i)
-				l.runner.Update(l.manifest)
-				l.flow(20)
+	eachQoS(t, func(_ *testing.T, l *line, qos byte) {
+		l.connect()
+		l.stream(qos, 500)
+		for i := range 3 {
+			l.manifest.Spec.Local.ClientID, l.manifest.Spec.Remote.ClientID = fmt.Sprint("local", i), fmt.Sprint("remote", i)
+			l.runner.Update(l.manifest)
+			l.flow(20)
+		}
+		l.runner.WaitStatus(eventTimeout, "the identifiers are in use", func(s v1alpha1.MQTTBridgeStatus) error {
+			if s.Remote.ClientID != "remote2" {
+				return fmt.Errorf("the client identifier is %s", s.Remote.ClientID)
 			}
-			l.runner.WaitStatus(eventTimeout, "the identifiers are in use", func(s v1alpha1.MQTTBridgeStatus) error {
-				if s.Remote.ClientID != "remote2" {
-					return fmt.Errorf("the client identifier is %s", s.Remote.ClientID)
-				}
-				return uses("local2")(s)
-			})
-			l.finish()
+			return uses("local2")(s)
 		})
-	}
+		l.finish()
+	})
 }

@@ -62,29 +62,25 @@ func killPrimary(t *testing.T, qos byte) time.Duration {
 
 func TestFailover_MessagesInFlight_AreResentToBackupInOrder(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []byte{1, 2} {
-		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
-			t.Parallel()
-			l := newLine(t)
-			link := l.far(25 * time.Millisecond)
-			l.connect()
-			l.stream(qos, 1000)
-			l.primary.Kill()
-			link.Cut()
-			l.flow(500)
-			r := l.finish()
-			again := resent(l.runner)
-			t.Logf("%d resent", again)
-			// 1,000 messages a second over 50 ms are 50 messages in flight; at least half of them
-			// must be resent.
-			if again < 25 {
-				t.Errorf("%d messages were resent, want the messages in flight over 50 ms", again)
-			}
-			if r.Duplicates > again {
-				t.Errorf("%d messages arrived twice, but the runner counted %d resent messages", r.Duplicates, again)
-			}
-		})
-	}
+	eachQoS(t, func(t *testing.T, l *line, qos byte) {
+		link := l.far(25 * time.Millisecond)
+		l.connect()
+		l.stream(qos, 1000)
+		l.primary.Kill()
+		link.Cut()
+		l.flow(500)
+		r := l.finish()
+		again := resent(l.runner)
+		t.Logf("%d resent", again)
+		// 1,000 messages a second over 50 ms are 50 messages in flight; at least half of them
+		// must be resent.
+		if again < 25 {
+			t.Errorf("%d messages were resent, want the messages in flight over 50 ms", again)
+		}
+		if r.Duplicates > again {
+			t.Errorf("%d messages arrived twice, but the runner counted %d resent messages", r.Duplicates, again)
+		}
+	})
 }
 
 // resent returns the runner's count of messages that it resent to the remote side.
@@ -116,26 +112,22 @@ func checkFailover(t *testing.T, s v1alpha1.MQTTBridgeStatus, reason string) {
 
 func TestFailover_PrimaryFrozen_StaysOnBackupWhilePrimaryIsSilent(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []byte{1, 2} {
-		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
-			t.Parallel()
-			l := newLine(t)
-			timeouts(retry(l.manifest, 100, 1), 1, 1)
-			l.connect()
-			l.stream(qos, 500)
-			frozen := l.primary.Freeze()
-			first, err := l.collector.WaitFrom("backup-1", frozen, eventTimeout)
-			must(t, err)
-			if gap := first.Time.Sub(frozen); gap > 3*time.Second {
-				t.Errorf("the first message arrived through the backup %s after the freeze, want ackTimeoutSeconds (1) and a margin", gap)
-			}
-			l.flow(2000) // four seconds, in which the primary accepts connections and does not answer
-			checkFailover(t, l.runner.WaitActive("backup-1", eventTimeout), v1alpha1.ReasonAckTimeout)
-			l.primary.Thaw()
-			l.flow(250)
-			l.finish()
-		})
-	}
+	eachQoS(t, func(t *testing.T, l *line, qos byte) {
+		timeouts(retry(l.manifest, 100, 1), 1, 1)
+		l.connect()
+		l.stream(qos, 500)
+		frozen := l.primary.Freeze()
+		first, err := l.collector.WaitFrom("backup-1", frozen, eventTimeout)
+		must(t, err)
+		if gap := first.Time.Sub(frozen); gap > 3*time.Second {
+			t.Errorf("the first message arrived through the backup %s after the freeze, want ackTimeoutSeconds (1) and a margin", gap)
+		}
+		l.flow(2000) // four seconds, in which the primary accepts connections and does not answer
+		checkFailover(t, l.runner.WaitActive("backup-1", eventTimeout), v1alpha1.ReasonAckTimeout)
+		l.primary.Thaw()
+		l.flow(250)
+		l.finish()
+	})
 }
 
 func TestFailover_IdleBridgeAndFrozenPrimary_IsDetected(t *testing.T) {

@@ -117,6 +117,17 @@ type line struct {
 // bridge.
 const localInflight = 1000
 
+// eachQoS runs a test with a line of its own for QoS 1 and QoS 2, in parallel.
+func eachQoS(t *testing.T, test func(t *testing.T, l *line, qos byte)) {
+	t.Helper()
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			test(t, newLine(t), qos)
+		})
+	}
+}
+
 // newLine starts the brokers. The test changes the manifest and then connects.
 func newLine(t *testing.T) *line {
 	t.Helper()

@@ -13,21 +13,17 @@ import (
 
 func TestRestart_RunnerKilled_LosesNothing(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []byte{1, 2} {
-		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
-			t.Parallel()
-			l := newLine(t)
-			l.far(10 * time.Millisecond)
-			l.connect()
-			l.stream(qos, 500)
-			for range 3 {
-				l.runner.Kill()
-				l.runner.Start()
-				l.flow(250)
-			}
-			l.finish()
-		})
-	}
+	eachQoS(t, func(_ *testing.T, l *line, qos byte) {
+		l.far(10 * time.Millisecond)
+		l.connect()
+		l.stream(qos, 500)
+		for range 3 {
+			l.runner.Kill()
+			l.runner.Start()
+			l.flow(250)
+		}
+		l.finish()
+	})
 }
 
 // A server that keeps a session for the messages that it sends also keeps the packet identifiers of
@@ -52,63 +48,51 @@ func TestRestart_KillsAndCutsAtQoS2WithPersistentSession_LosesNothing(t *testing
 
 func TestRestart_LocalBroker_LosesNothing(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []byte{1, 2} {
-		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
-			t.Parallel()
-			l := newLine(t)
-			l.connect()
-			l.stream(qos, 500)
-			for range 2 {
-				l.local.Restart()
-				l.flow(250)
-			}
-			l.finish()
-		})
-	}
+	eachQoS(t, func(_ *testing.T, l *line, qos byte) {
+		l.connect()
+		l.stream(qos, 500)
+		for range 2 {
+			l.local.Restart()
+			l.flow(250)
+		}
+		l.finish()
+	})
 }
 
 func TestRestart_OnlyRemoteBroker_LosesNothing(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []byte{1, 2} {
-		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
-			t.Parallel()
-			l := newLine(t)
-			l.manifest.Spec.Remote.Backups = nil
-			l.connect()
-			l.stream(qos, 500)
-			for range 2 {
-				l.primary.Restart()
-				l.flow(250)
-			}
-			l.finish()
-		})
-	}
+	eachQoS(t, func(_ *testing.T, l *line, qos byte) {
+		l.manifest.Spec.Remote.Backups = nil
+		l.connect()
+		l.stream(qos, 500)
+		for range 2 {
+			l.primary.Restart()
+			l.flow(250)
+		}
+		l.finish()
+	})
 }
 
 func TestSIGTERM_UnderLoad_DrainsWithoutLossOrDuplicates(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []byte{1, 2} {
-		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
-			t.Parallel()
-			l := newLine(t)
-			l.far(10 * time.Millisecond)
-			l.connect()
-			l.stream(qos, 1000)
-			for range 2 {
-				code, took := l.runner.Terminate()
-				t.Logf("the runner drained in %s", took.Round(time.Millisecond))
-				if code != 0 {
-					t.Errorf("exit code %d, want 0", code)
-				}
-				if took > 5*time.Second {
-					t.Errorf("the drain took %s, want at most 5s", took)
-				}
-				l.runner.Start()
-				l.flow(500)
+	eachQoS(t, func(t *testing.T, l *line, qos byte) {
+		l.far(10 * time.Millisecond)
+		l.connect()
+		l.stream(qos, 1000)
+		for range 2 {
+			code, took := l.runner.Terminate()
+			t.Logf("the runner drained in %s", took.Round(time.Millisecond))
+			if code != 0 {
+				t.Errorf("exit code %d, want 0", code)
 			}
-			onceEach(t, l.finish())
-		})
-	}
+			if took > 5*time.Second {
+				t.Errorf("the drain took %s, want at most 5s", took)
+			}
+			l.runner.Start()
+			l.flow(500)
+		}
+		onceEach(t, l.finish())
+	})
 }
 
 func TestSIGTERM_ServersDown_EndsRunner(t *testing.T) {
