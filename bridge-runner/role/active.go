@@ -199,7 +199,7 @@ func (m *Machine) confirmed(f fence) bool {
 	}
 	switch {
 	case silent > 0:
-		return m.cfg.Pair != nil && !f.taken && !m.peerMayHaveTakenOver(f) && m.hasPaused(f)
+		return m.cfg.Pair != nil && !f.taken && !m.peerMayHaveTakenOver(f) && m.hasPaused(f) && m.hasCalled(f)
 	case answers > 0:
 		m.permittedUntil = asked.Add(m.cfg.Heartbeat())
 		return true

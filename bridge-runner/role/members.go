@@ -58,6 +58,8 @@ type member struct {
 	reachedAt time.Time
 	// dialing is true while a Dial is under way.
 	dialing bool
+	// dialled is the step of the latest Dial. unreached is the step of the latest Dial that has failed.
+	dialled, unreached uint64
 	// dialAt is the earliest time of the next Dial.
 	dialAt time.Time
 }
@@ -142,7 +144,7 @@ func (m *Machine) learnOfPeer(e Event) {
 		m.bury(m.know(e.From), false)
 	case DialFailed:
 		p := m.know(e.To)
-		p.dialing, p.refuses = false, e.Dead
+		p.dialing, p.refuses, p.unreached = false, e.Dead, p.dialled
 		if e.Dead && !p.connected && (p.refusalProves || m.cfg.Pair != nil) {
 			m.bury(p, true)
 		}
@@ -190,7 +192,7 @@ func (m *Machine) call() {
 		if p.dead && !m.redials(p) || p.connected || p.dialing || m.now.Before(p.dialAt) || p.id.Pod == m.cfg.Self.Pod {
 			continue
 		}
-		p.dialing, p.dialAt = true, m.now.Add(m.cfg.Heartbeat())
+		p.dialing, p.dialled, p.dialAt = true, m.seq, m.now.Add(m.cfg.Heartbeat())
 		m.do(Dial{p.id})
 	}
 }

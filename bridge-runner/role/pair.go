@@ -128,6 +128,14 @@ func (m *Machine) peerMayHaveTakenOver(f fence) bool {
 	})
 }
 
+// hasCalled reports whether the member has tried to reach the other one since it was frozen. A user may have
+// made the other one active by hand meanwhile.
+func (m *Machine) hasCalled(f fence) bool {
+	return f.bridge != "" || !slices.ContainsFunc(m.others(), func(p *member) bool {
+		return !m.hasAnswered(p, f.seq) && (p.connected || p.unreached < f.seq)
+	})
+}
+
 // redials reports whether a member that is dead is dialled, because the proof of its death expires.
 func (m *Machine) redials(p *member) bool {
 	return m.cfg.Pair != nil && m.cfg.Pair.Timeout > 0 && p == m.latestDead() && m.now.Sub(p.deadAt) >= m.cfg.renewal()

@@ -114,6 +114,29 @@ func TestPair_BothActive_ConnectAndTheLowerClaimYields(t *testing.T) {
 	s.does(PeerConnected{peer, Announcement{State: Active, Term: Term{0, 3}}}, Deactivate{}, Announce{}).is(Standby)
 }
 
+// A user may have made the other member active by hand meanwhile. Otherwise the two end each other's sessions
+// until they are connected.
+func TestPair_FrozenWithoutTimeout_ContinuesWhenTheOtherCannotBeReached(t *testing.T) {
+	standby := Announcement{State: Standby, Warm: true}
+	frozen := func(dialing bool) *script {
+		s := pairScript(t, true, 0).does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
+		s.does(PeerConnected{peer, standby}, Announce{})
+		if dialing {
+			s.does(PeerEnded{From: peer}, Dial{})
+		}
+		return s.after(duration)
+	}
+	// The connection has ended while the process was frozen.
+	s := frozen(false).does(Froze{}, Deactivate{}, Query{}, Announce{}).does(PeerEnded{From: peer}, Dial{}).is(SteppedDown)
+	s.does(PeerConnected{peer, Announcement{State: Active, Term: Term{0, 3}}}, Announce{}).is(Standby)
+	s = frozen(false).does(Froze{}, Deactivate{}, Query{}, Announce{}).does(PeerEnded{From: peer}, Dial{})
+	s.does(DialFailed{To: peer}, Activate{Term{0, 1}}, Announce{}).is(Active)
+	// A dial from before the freeze proves nothing.
+	s = frozen(true).does(Froze{}, Deactivate{}, Announce{}).does(DialFailed{To: peer}, Dial{}).is(SteppedDown)
+	s.does(PeerConnected{peer, standby}, Query{}).is(SteppedDown)
+	s.does(PeerAnswered{From: peer, Said: standby, Asked: s.m.know(peer).queried}, Activate{Term{0, 1}}, Announce{}).is(Active)
+}
+
 // pairWorld returns a pair after a random schedule of faults and their end.
 func pairWorld(seed uint64, logs bool) *world {
 	random := rand.New(rand.NewPCG(seed, 1))
