@@ -91,9 +91,26 @@ func TestMedians_OwnGapsAboveLimit_Fail(t *testing.T) {
 		for _, own := range c.own {
 			all.results = append(all.results, result{event: e, gap: time.Minute, own: own, control: time.Minute})
 		}
-		all.checkMedians(f)
+		all.checkAll(f)
 		if f.n != c.want {
 			t.Errorf("%s: the judge reports %d failures, want %d", name, f.n, c.want)
+		}
+	}
+}
+
+func TestBaselines_OwnGapAboveTheBaselineAndTheLimit_Fails(t *testing.T) {
+	nothing := &event{name: "nothing"}
+	e := &event{name: "x", limit: inPlace, baseline: nothing}
+	limit := time.Second + tolerated(inPlace)
+	for own, want := range map[time.Duration]int{limit: 0, limit + 1: 1} {
+		f, all := &failures{TB: t}, table{}
+		for _, r := range []result{{event: nothing, own: time.Second}, {event: nothing}, {event: e, own: own}, {event: e}} {
+			(&world{TB: f}).check(&r)
+			all.results = append(all.results, r)
+		}
+		all.checkAll(f)
+		if f.n != want {
+			t.Errorf("own gap %s: the judge reports %d failures, want %d", own, f.n, want)
 		}
 	}
 }

@@ -34,7 +34,7 @@ type result struct {
 // table collects the results, in the order of the first repetition of each event.
 type table struct {
 	results []result
-	checked int // number of results at the latest call of checkMedians
+	checked int // number of results at the latest call of checkAll
 }
 
 var results table
@@ -61,7 +61,7 @@ func (t *table) print(out io.Writer) {
 			}
 		}
 		gaps := sorted(all, func(r result) time.Duration { return r.gap })
-		own := sorted(all, func(r result) time.Duration { return r.own })
+		own := t.own(name)
 		write(name, len(gaps), all[0].limits(), milliseconds(middle(gaps)), milliseconds(slices.Max(gaps)), milliseconds(middle(own)), milliseconds(slices.Max(own)), milliseconds(slices.Max(control)), lost, repeated)
 	}
 	_ = w.Flush() // to standard output
@@ -72,25 +72,39 @@ func (e *event) limits() string {
 	switch {
 	case e.limit == 0:
 		return "-"
+	case e.baseline != nil:
+		return fmt.Sprintf("%d more", e.limit.Milliseconds())
 	case e.median == 0:
 		return fmt.Sprint(e.limit.Milliseconds())
 	}
 	return fmt.Sprintf("%d / %d", e.median.Milliseconds(), e.limit.Milliseconds())
 }
 
-// checkMedians checks the medians of the own gaps of the results since its latest call.
-func (t *table) checkMedians(tb testing.TB) {
+// checkAll checks the medians of the own gaps of the results since its latest call, and compares them with their
+// baselines.
+func (t *table) checkAll(tb testing.TB) {
 	tb.Helper()
 	latest := table{results: t.results[t.checked:]}
 	t.checked = len(t.results)
 	for _, name := range latest.names() {
-		all := latest.of(name)
-		limit := tolerated(all[0].median)
-		gap := middle(sorted(all, func(r result) time.Duration { return r.own }))
-		if limit > 0 && gap > limit {
-			tb.Errorf("%s: the median of the own gaps is %s, want at most %s", name, gap, limit)
+		e, own := latest.of(name)[0].event, latest.own(name)
+		if limit := tolerated(e.median); limit > 0 && middle(own) > limit {
+			tb.Errorf("%s: the median of the own gaps is %s, want at most %s", name, middle(own), limit)
+		}
+		if e.baseline == nil {
+			continue
+		}
+		baseline := slices.Max(latest.own(e.baseline.name))
+		if limit := baseline + tolerated(e.limit); slices.Max(own) > limit {
+			tb.Errorf("%s: the worst own gap is %s, want at most %s: %s without the event, and %s",
+				name, slices.Max(own), limit, baseline, tolerated(e.limit))
 		}
 	}
+}
+
+// own returns the own gaps of an event, sorted.
+func (t *table) own(name string) []time.Duration {
+	return sorted(t.of(name), func(r result) time.Duration { return r.own })
 }
 
 // of returns the results of an event.

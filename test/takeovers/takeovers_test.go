@@ -30,7 +30,7 @@ func TestTakeover_EachEvent_HasBoundedGapAndLosesNothing(t *testing.T) {
 			})
 		}
 	}
-	results.checkMedians(t)
+	results.checkAll(t)
 }
 
 var both = []v1alpha1.ProtocolVersion{v1alpha1.ProtocolVersion311, v1alpha1.ProtocolVersion5}

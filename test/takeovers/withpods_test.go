@@ -92,7 +92,7 @@ func TestTakeover_EachEventWithPods_HasBoundedGapAndLosesNothing(t *testing.T) {
 	}
 	t.Run("API server stopped", func(t *testing.T) { stopAPIServer(t, n, control) })
 	t.Run("image of the runner changed", func(t *testing.T) { changeImage(t, n, control) })
-	results.checkMedians(t)
+	results.checkAll(t)
 }
 
 // outage is the time for which the API server is stopped.
@@ -108,9 +108,11 @@ func outage() time.Duration {
 func stopAPIServer(t *testing.T, n *node, control *traffic.Collector) {
 	fleet := newPodFleet(t, n, control, times())
 	name := fmt.Sprintf("pods: API server stopped (SIGSTOP) for %s", outage())
-	stopped := event{name: name, limit: inPlace}
+	nothing := event{name: fmt.Sprintf("pods: no event for %s", outage())}
+	stopped := event{name: name, limit: inPlace, baseline: &nothing}
 	returned := event{name: name + ", its return"}
 
+	fleet.bringAbout(&nothing, func() { time.Sleep(outage()) })
 	fleet.bringAbout(&stopped, func() {
 		n.freezeAPIServer(t)
 		time.Sleep(outage()) // no event can be awaited: the test shows that nothing happens
