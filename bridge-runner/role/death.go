@@ -3,6 +3,8 @@
 
 package role
 
+import "slices"
+
 // isDead reports whether it is proven that a process has ended.
 func (m *Machine) isDead(id ID) bool {
 	if id.Pod == m.cfg.Self.Pod {
@@ -40,12 +42,14 @@ func (m *Machine) disprove() {
 	}
 }
 
-// replaceProcess records that the earlier processes of the member's pod have ended.
-func (m *Machine) replaceProcess(p *member) {
-	for _, other := range m.members {
-		if other.id.Pod == p.id.Pod && other != p {
-			m.bury(other, false)
-			other.dialing = false
+// buryReplaced records that the processes of a pod have ended that are not connected, if another process of the
+// pod is. While two are connected, it is not known which of them is the later one: a hello may be read late.
+func (m *Machine) buryReplaced(pod string) {
+	replaced := slices.ContainsFunc(m.members, func(p *member) bool { return p.id.Pod == pod && p.connected })
+	for _, p := range m.members {
+		if p.id.Pod == pod && replaced && !p.connected {
+			m.bury(p, false)
+			p.dialing = false
 		}
 	}
 }

@@ -33,18 +33,20 @@ func TestFroze_AnswersOfDifferentTimes_AsksAgain(t *testing.T) {
 
 func TestGone_MemberEndedOrUnreachable_ItsEntryIsOfNoUse(t *testing.T) {
 	for name, tt := range map[string]struct {
-		event Event
-		after time.Duration
-		want  bool
+		events []Event
+		after  time.Duration
+		want   bool
 	}{
-		"connected":                  {Tick{}, time.Hour, false},
-		"its connection has ended":   {PeerEnded{From: peer}, 4*duration - 1, false},
-		"it cannot be reached":       {PeerEnded{From: peer}, 4 * duration, true},
-		"its process has ended":      {PeerGoodbye{peer}, 0, true},
-		"its pod has a next process": {PeerConnected{ID{peer.Pod, "2"}, Announcement{}}, 0, true},
+		"connected":                  {nil, time.Hour, false},
+		"its connection has ended":   {[]Event{PeerEnded{From: peer}}, 4*duration - 1, false},
+		"it cannot be reached":       {[]Event{PeerEnded{From: peer}}, 4 * duration, true},
+		"its process has ended":      {[]Event{PeerGoodbye{peer}}, 0, true},
+		"its pod has a next process": {[]Event{PeerEnded{From: peer}, PeerConnected{ID{peer.Pod, "2"}, Announcement{}}}, 0, true},
 	} {
 		s := activeScript(t)
-		s.m.Step(tt.event, s.now)
+		for _, e := range tt.events {
+			s.m.Step(e, s.now)
+		}
 		s.after(tt.after).m.Step(Tick{}, s.now)
 		if got := s.m.Gone(peer); got != tt.want {
 			t.Errorf("%s: %t", name, got)

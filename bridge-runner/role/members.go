@@ -122,7 +122,7 @@ func (m *Machine) learnOfPeer(e Event) {
 		p := m.know(e.From)
 		p.connected, p.connectedSeq, p.dead, p.dialing, p.queried, p.querying = true, m.seq, false, false, 0, false
 		p.refuses, p.refusalProves = false, true
-		m.replaceProcess(p)
+		m.buryReplaced(p.id.Pod)
 		m.hear(p, e.Said)
 	case PeerHeartbeat:
 		m.hear(m.know(e.From), e.Said)
@@ -140,6 +140,7 @@ func (m *Machine) learnOfPeer(e Event) {
 		if e.Continues {
 			p.dialAt = m.now.Add(m.cfg.Heartbeat())
 		}
+		m.buryReplaced(p.id.Pod)
 	case PeerGoodbye:
 		m.bury(m.know(e.From), false)
 	case DialFailed:

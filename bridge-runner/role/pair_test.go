@@ -64,7 +64,7 @@ func TestReason_Pair_IsTheRuleThatApplies(t *testing.T) {
 		"handed over":                 {[]Event{active, PeerHandedOver{peer, Term{0, 4}}}, HandedOver},
 		"by hand":                     {[]Event{active, TakeOverRequested{}}, ByHand},
 		"not reached":                 {[]Event{active, PeerEnded{From: peer}, Tick{}, DialFailed{peer, false}}, TimedOut},
-		"another process answers":     {[]Event{active, PeerConnected{next, Announcement{State: Starting}}, PeerAnswered{From: next, Said: Announcement{State: Standby}}}, NoneActive},
+		"another process answers":     {[]Event{active, PeerEnded{From: peer}, PeerConnected{next, Announcement{State: Starting}}, PeerAnswered{From: next, Said: Announcement{State: Standby}}}, NoneActive},
 		"frozen and confirmed":        {[]Event{active, TakeOverRequested{}, PeerHeartbeat{peer, Announcement{State: Standby}}, Froze{}, answer, answer}, Confirmed},
 	} {
 		s := pairScript(t, true, time.Minute)
@@ -135,6 +135,20 @@ func TestPair_FrozenWithoutTimeout_ContinuesWhenTheOtherCannotBeReached(t *testi
 	s = frozen(true).does(Froze{}, Deactivate{}, Announce{}).does(DialFailed{To: peer}, Dial{}).is(SteppedDown)
 	s.does(PeerConnected{peer, standby}, Query{}).is(SteppedDown)
 	s.does(PeerAnswered{From: peer, Said: standby, Asked: s.m.know(peer).queried}, Activate{Term{0, 1}}, Announce{}).is(Active)
+}
+
+// The hello of a process that has ended may be read after the one of its successor.
+func TestPair_HelloOfAnEarlierProcessIsLate_SuccessorStaysAlive(t *testing.T) {
+	starting := Announcement{State: Starting, Warm: true}
+	earlier, next := ID{peer.Pod, "1"}, ID{peer.Pod, "2"}
+	for name, end := range map[string]Event{"goodbye": PeerGoodbye{earlier}, "end": PeerEnded{From: earlier}} {
+		s := pairScript(t, false, 0).does(PeerConnected{next, starting})
+		s.does(PeerConnected{earlier, starting}).does(end).is(Starting)
+		if s.m.Dead(next) || !s.m.Dead(earlier) {
+			t.Errorf("%s: successor dead: %v, earlier process dead: %v", name, s.m.Dead(next), s.m.Dead(earlier))
+		}
+		s.does(PeerEnded{From: next}, Dial{}).does(DialFailed{To: next, Dead: true}, Activate{Term{0, 1}}, Announce{})
+	}
 }
 
 // pairWorld returns a pair after a random schedule of faults and their end.
