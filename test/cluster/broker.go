@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -123,11 +124,27 @@ func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
 // Source returns the broker as a source for a collector.
 func (b *Broker) Source() traffic.Source { return traffic.Source{Name: b.Name, Dial: b.Dial} }
 
-// WaitReady waits until the broker answers MQTT.
+// dialService connects to the broker by its Service. This machine must reach Services, as it does on the local
+// cluster.
+func (b *Broker) dialService(ctx context.Context) (net.Conn, error) {
+	service, err := b.cluster.Client.CoreV1().Services(b.Namespace).Get(ctx, b.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "tcp", net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(brokerPort)))
+}
+
+// WaitReady waits until the broker answers MQTT. On the local cluster, it also answers by its Service, as for a
+// bridge: the rules of a Service follow its pods with a delay.
 func (b *Broker) WaitReady(ctx context.Context, timeout time.Duration) error {
+	dial := b.Dial
+	if b.cluster.Local {
+		dial = b.dialService
+	}
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
-		last = traffic.Ping(ctx, b.Dial, "ready")
+		last = traffic.Ping(ctx, dial, "ready")
 		return last == nil, nil
 	})
 	if err != nil {
