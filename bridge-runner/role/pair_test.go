@@ -151,6 +151,15 @@ func TestPair_HelloOfAnEarlierProcessIsLate_SuccessorStaysAlive(t *testing.T) {
 	}
 }
 
+// Both members activate by their timeouts at almost the same time, and cannot reach each other. Otherwise they
+// would end each other's sessions for the time of a permission.
+func TestPair_ActivatedByTheTimeout_SessionEndSuspends(t *testing.T) {
+	s := pairScript(t, true, duration).after(duration).does(Tick{}, Activate{Term{0, 2}}, Announce{})
+	s.does(ConnectRequested{"x"}, Permit{"x"})
+	s.after(50*time.Millisecond).does(SessionEnded{"x", false}, Suspend{"x"})
+	s.after(duration-time.Millisecond).does(Tick{}).after(time.Millisecond).does(Tick{}, Deactivate{}, Activate{Term{0, 5}}, Announce{})
+}
+
 // pairWorld returns a pair after a random schedule of faults and their end.
 func pairWorld(seed uint64, logs bool) *world {
 	random := rand.New(rand.NewPCG(seed, 1))
