@@ -111,8 +111,12 @@ func (r *brokerRound) run(seed uint64) {
 // settled waits until one runner is active and connected.
 func (r *brokerRound) settled() {
 	r.Helper()
-	mqtttest.Eventually(r.T, settleTimeout, "one runner is active, and the other is its standby", r.twins.oneActive)
-	r.twins.active().WaitActive("primary", settleTimeout)
+	mqtttest.Eventually(r.T, settleTimeout, "one runner is active and connected, and the other is its standby", func() error {
+		if err := r.twins.oneActive(); err != nil {
+			return err
+		}
+		return r.twins.active().Connected("primary") // a hand-over may change the active one meanwhile
+	})
 }
 
 // check ends a stream, and fails the test if messages are lost, in another order, or arrived twice

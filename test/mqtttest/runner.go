@@ -281,9 +281,20 @@ func (r *Runner) WaitStatus(timeout time.Duration, what string, ok func(v1alpha1
 // name.
 func (r *Runner) WaitActive(remote string, timeout time.Duration) v1alpha1.MQTTBridgeStatus {
 	r.t.Helper()
-	return r.WaitStatus(timeout, "connected to "+remote, func(s v1alpha1.MQTTBridgeStatus) error {
-		return errors.Join(active(s.Local, "local", ""), active(s.Remote, "remote", remote))
-	})
+	return r.WaitStatus(timeout, "connected to "+remote, func(s v1alpha1.MQTTBridgeStatus) error { return connected(&s, remote) })
+}
+
+// Connected returns an error unless both sides are connected, the remote side to the server with the given name.
+func (r *Runner) Connected(remote string) error {
+	s, err := r.Status()
+	if err != nil {
+		return err
+	}
+	return connected(&s, remote)
+}
+
+func connected(s *v1alpha1.MQTTBridgeStatus, remote string) error {
+	return errors.Join(active(s.Local, "local", ""), active(s.Remote, "remote", remote))
 }
 
 func active(s *v1alpha1.SideStatus, side, name string) error {
