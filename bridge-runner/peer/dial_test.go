@@ -5,6 +5,7 @@ package peer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -56,6 +57,12 @@ func TestDial_Failure_ReturnsTheEvidence(t *testing.T) {
 			suspicious, _ := start(t, "b", p.certB, trust(stranger), nil)
 			return serve(t, suspicious)
 		}, want: Untrusted, text: "bad certificate"},
+		"TLS 1.2 only": {address: func(t *testing.T) netip.AddrPort {
+			t.Helper()
+			old, _ := start(t, "b", p.certB, trust(p.fingerA), nil)
+			old.server.MinVersion, old.server.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+			return serve(t, old)
+		}, want: Untrusted, text: "protocol version"},
 		"other group": {address: func(t *testing.T) netip.AddrPort {
 			t.Helper()
 			other, _ := start(t, "b", p.certB, trust(p.fingerA), func(c *Config) { c.Group = "default/other" })

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -191,6 +192,16 @@ func TestEndpoint_UntrustedClient_ReceivesNoMessage(t *testing.T) {
 	}
 	if len(p.fromB.connected)+len(p.fromB.received) > 0 {
 		t.Error("b reported an event")
+	}
+}
+
+func TestEndpoint_ClientWithTLS12Only_IsRefused(t *testing.T) {
+	p := newPair(t, nil)
+	settings := p.a.client.Clone() // with a trusted key
+	settings.MinVersion, settings.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	dialer := tls.Dialer{Config: settings}
+	if c, err := dialer.DialContext(t.Context(), "tcp", p.address.String()); err == nil || !isAlert(err) || !strings.Contains(err.Error(), "protocol version") {
+		t.Errorf("%v, %v; want an alert because of the version", c, err)
 	}
 }
 
