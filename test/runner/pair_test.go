@@ -48,6 +48,35 @@ func TestPair_Standby_SaysSoAndIsReady(t *testing.T) {
 	onceEach(t, l.finish())
 }
 
+// The sum over the members of a group is the number of members that forward, for an alert.
+func TestPair_RolesChange_SumOfActiveIsOne(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	pair := l.startPair("primary")
+	wantOne := func(active int) {
+		t.Helper()
+		pair.WaitRoles(active)
+		for i, r := range pair.Runners {
+			if got, want := r.Metrics().Sum("mqttbridge_member_active"), map[bool]float64{true: 1}[i == active]; got != want {
+				t.Errorf("runner %d: mqttbridge_member_active is %v, want %v", i, got, want)
+			}
+		}
+	}
+	wantOne(0)
+	pair.Runners[0].HandOver()
+	wantOne(1)
+	pair.Runners[1].Kill()
+	pair.Runners[1].Start()
+	wantOne(0)
+	pair.Runners[0].Freeze()
+	pair.Runners[1].TakeOver()
+	pair.Runners[1].WaitMember(func(m mqtttest.Member) bool { return m.State == mqtttest.MemberActive })
+	pair.Runners[0].Thaw()
+	wantOne(1)
+	l.runner = pair.Runners[1]
+	l.finish()
+}
+
 func TestPair_PrimaryDoesNotAnswer_StandbyBeginsWithTheServerInUse(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
