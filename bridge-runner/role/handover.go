@@ -58,6 +58,7 @@ func (m *Machine) target(asker ID) *member {
 func (m *Machine) decideHandingOver() {
 	switch {
 	case !m.handover.until.IsZero():
+		m.repeatHandOver()
 		m.awaitClaim()
 	case m.own().less(m.rival()):
 		m.yield()
@@ -110,18 +111,23 @@ func (m *Machine) endAndLeave(standby ID) {
 }
 
 // awaitClaim waits until the other member is active, and then ends the process. The other member may
-// not claim, because its process has ended, or because the message is lost.
+// not claim, because its process has ended, or because the message is lost. If the connection has ended, a
+// Dial proves that the process has ended, or the hand-over is repeated on the next connection.
 func (m *Machine) awaitClaim() {
 	switch p := m.know(m.handed.to); {
 	case p.said.State.Claims() && !p.said.Term.less(m.handed.term):
 		m.stop()
-	case !p.connected || !m.now.Before(m.handover.until):
+	case p.dead || !m.now.Before(m.handover.until):
 		m.endAndLeave(m.handed.to)
+	case !p.connected:
+		m.call()
 	}
 }
 
-// repeatHandOver hands over again, if the connection has ended before the message arrived, and no member has
-// become active since: the receiver trusts the knowledge of this member about the sessions.
+// repeatHandOver hands over again on the next connection, if no member has become active since: the receiver
+// trusts the knowledge of this member about the sessions. The message may be lost with its connection, also if
+// the network and both processes work: if both members have dialled, they close one connection, and do not
+// process the messages that wait in it. A receiver that has followed the message ignores the next one.
 func (m *Machine) repeatHandOver() {
 	i := m.find(m.handed.to)
 	if i < 0 || m.handed.to == (ID{}) {
@@ -136,9 +142,13 @@ func (m *Machine) repeatHandOver() {
 	}
 }
 
-// receiveHandOver makes the member active. The sender has ended its sessions.
+// receiveHandOver makes the member active. The sender has ended its sessions. The message may arrive twice: after
+// a freeze, a message that this member has followed before does not confirm its claim.
 func (m *Machine) receiveHandOver(e PeerHandedOver) {
 	latest := m.rival().term.later(m.yielded)
+	if m.state == SteppedDown {
+		latest = latest.later(m.term)
+	}
 	if !m.shutdown && (m.state.waits() || m.state == SteppedDown) && latest.less(e.Term) {
 		m.activate(e.Term, HandedOver)
 	}

@@ -290,7 +290,9 @@ func TestShutdown_WithoutStandby_ReleasesTheLease(t *testing.T) {
 func TestShutdown_TargetIsLostBeforeItClaims_KeepsTheLease(t *testing.T) {
 	s := activeScript(t).does(ShutdownRequested{}, Drain{}, Announce{})
 	s.does(Drained{}, Deactivate{}, HandOver{peer, Term{1, 1}}).is(HandingOver)
-	s.does(PeerEnded{From: peer}, Exit{})
+	s.does(PeerEnded{From: peer}, Dial{}).does(DialFailed{To: peer}).is(HandingOver)
+	s.after(duration/5-1).m.Step(Tick{}, s.now)
+	s.does(DialFailed{To: peer}).after(1).does(Tick{}, Exit{}).is(Stopped)
 }
 
 func TestHandOver_ConnectionEndsFirst_IsRepeated(t *testing.T) {

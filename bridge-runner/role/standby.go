@@ -13,6 +13,10 @@ type request struct {
 	// record is the record that has expired, by the time of its change. It is zero if there is no request.
 	record time.Time
 	at     time.Time
+	// of is the claim of the member that was asked.
+	of claim
+	// seq is the step at which the message was sent.
+	seq uint64
 }
 
 // decideWaiting decides in the states Starting and Standby.
@@ -42,21 +46,27 @@ func (m *Machine) decideWaiting() {
 // watch decides while the active member is connected. If it cannot renew the Lease, and this member can
 // write it, the member asks it to hand over. If this has no effect for the duration of the Lease, the
 // member takes over. The member asks once for each record: if no member can write the Lease, two members
-// would otherwise hand over to each other without an end.
+// would otherwise hand over to each other without an end. On the next connection it asks the same claim again,
+// because the message may be lost with its connection.
 func (m *Machine) watch(active *member) {
 	l := &m.lease
 	switch {
 	case !m.warm || !m.provenExpired():
 	case m.asked.record.Equal(l.changedAt):
-		if m.now.Sub(m.asked.at) >= m.cfg.Duration {
+		lost := m.asked.of == active.claim() && m.asked.seq < active.connectedSeq
+		switch {
+		case m.now.Sub(m.asked.at) >= m.cfg.Duration:
 			m.acquire()
+		case lost:
+			m.asked.seq = m.seq
+			m.do(AskHandOver{active.id})
 		}
 	case !l.writable.Equal(l.changedAt):
 		if m.mayWrite() {
 			m.write(Join{l.record})
 		}
 	default:
-		m.asked = request{l.changedAt, m.now}
+		m.asked = request{l.changedAt, m.now, active.claim(), m.seq}
 		m.do(AskHandOver{active.id})
 	}
 }
