@@ -55,6 +55,25 @@ func (m *Machine) target(asker ID) *member {
 	return nil
 }
 
+// targetReturns reports whether there is no member to hand over to because its connection has ended a moment
+// ago. If both members have dialled, the other one closes a connection before this member knows the one that
+// replaces it.
+func (m *Machine) targetReturns(asker ID) bool {
+	if m.target(asker) != nil {
+		return false
+	}
+	for _, id := range []ID{asker, m.successor} {
+		if i := m.find(id); i >= 0 {
+			p := m.members[i]
+			usable := !p.connected && !p.dead && (id == asker || p.said.Warm)
+			if usable && m.now.Before(p.endedAt.Add(m.cfg.retry())) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (m *Machine) decideHandingOver() {
 	switch {
 	case !m.handover.until.IsZero():
@@ -64,7 +83,7 @@ func (m *Machine) decideHandingOver() {
 		m.yield()
 	case m.handover.drained && len(m.fences) > 0: // another member may be active
 		m.stepDown(m.fences[0])
-	case m.handover.drained:
+	case m.handover.drained && !m.targetReturns(m.handover.asker):
 		m.finishHandOver()
 	default:
 		m.confirmFences()
@@ -72,6 +91,9 @@ func (m *Machine) decideHandingOver() {
 			m.renew()
 		}
 		m.nameSuccessor()
+		if m.handover.drained {
+			m.call()
+		}
 	}
 }
 

@@ -110,3 +110,51 @@ func TestQuery_IsLostWithItsConnection_IsRepeatedOnTheNext(t *testing.T) {
 	s.does(PeerConnected{peer, warmStandby}, Query{})
 	s.does(PeerAnswered{From: peer, Said: warmStandby, Asked: s.m.seq}, Activate{Term{0, 1}}, Announce{}).is(Active)
 }
+
+// The drain ends after the standby has closed a connection, and before this member knows the connection that
+// replaces it.
+func TestHandOver_DrainEndsBetweenTwoConnections_WaitsForTheNext(t *testing.T) {
+	for name, request := range map[string]Event{"the process ends": ShutdownRequested{}, "a user requests it": HandOverRequested{}} {
+		for _, early := range []bool{true, false} {
+			s := activeScript(t)
+			if early {
+				s.m.Step(PeerEnded{From: peer, Continues: true}, s.now)
+			}
+			s.does(request, Drain{}, Announce{})
+			if !early {
+				s.m.Step(PeerEnded{From: peer, Continues: true}, s.now)
+			}
+			s.after(duration/15).m.Step(Drained{}, s.now)
+			s.is(HandingOver)
+			handedOver := false
+			for _, a := range s.m.Step(PeerConnected{peer, warmStandby}, s.now) {
+				handedOver = handedOver || a == HandOver{peer, Term{1, 1}}
+			}
+			if !handedOver {
+				t.Errorf("%s, early %t: no hand-over", name, early)
+			}
+		}
+	}
+}
+
+func TestHandOver_StandbyDoesNotReturn_WaitIsBounded(t *testing.T) {
+	for request, want := range map[Event]State{ShutdownRequested{}: Stopped, HandOverRequested{}: Active} {
+		s := activeScript(t).does(request, Drain{}, Announce{})
+		s.m.Step(PeerEnded{From: peer}, s.now)
+		s.m.Step(Drained{}, s.now)
+		s.after(duration/5-1).m.Step(Tick{}, s.now)
+		s.is(HandingOver).after(1).m.Step(Tick{}, s.now)
+		s.is(want)
+	}
+}
+
+// The proof that the standby has ended ends the wait.
+func TestShutdown_StandbyEndsBeforeTheHandOver_ReleasesTheLeaseAtOnce(t *testing.T) {
+	s := activeScript(t).does(ShutdownRequested{}, Drain{}, Announce{})
+	s.m.Step(PeerEnded{From: peer}, s.now)
+	s.m.Step(Drained{}, s.now)
+	s.is(HandingOver).m.Step(DialFailed{To: peer, Dead: true}, s.now)
+	if s.is(Standby).m.lease.writing == nil { // the release
+		t.Error("the Lease is not released")
+	}
+}

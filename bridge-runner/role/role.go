@@ -303,7 +303,7 @@ func (m *Machine) learn(e Event) {
 	case ShutdownRequested:
 		m.shutdown = true
 	case HandOverRequested:
-		if m.state == Active && m.target(ID{}) != nil {
+		if m.state == Active && (m.target(ID{}) != nil || m.targetReturns(ID{})) {
 			m.drain(ID{})
 		}
 	case TakeOverRequested:
