@@ -56,8 +56,8 @@ func (m *Machine) target(asker ID) *member {
 }
 
 // targetReturns reports whether there is no member to hand over to because its connection has ended a moment
-// ago. If both members have dialled, the other one closes a connection before this member knows the one that
-// replaces it.
+// ago. If both members have dialled, the other one closes a connection before this member knows the next
+// connection.
 func (m *Machine) targetReturns(asker ID) bool {
 	if m.target(asker) != nil {
 		return false
