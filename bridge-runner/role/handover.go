@@ -55,11 +55,11 @@ func (m *Machine) target(asker ID) *member {
 	return nil
 }
 
-// targetReturns reports whether there is no member to hand over to because its connection has ended a moment
-// ago. If both members have dialled, the other one closes a connection before this member knows the next
-// connection.
+// targetReturns reports whether a process that ends has no member to hand over to because its connection has
+// ended a moment ago. If both members have dialled, the other one closes a connection before this member knows
+// the next connection. A process that does not end continues to forward instead.
 func (m *Machine) targetReturns(asker ID) bool {
-	if m.target(asker) != nil {
+	if !m.shutdown || m.target(asker) != nil {
 		return false
 	}
 	for _, id := range []ID{asker, m.successor} {

@@ -303,7 +303,7 @@ func (m *Machine) learn(e Event) {
 	case ShutdownRequested:
 		m.shutdown = true
 	case HandOverRequested:
-		if m.state == Active && (m.target(ID{}) != nil || m.targetReturns(ID{})) {
+		if m.state == Active && m.target(ID{}) != nil {
 			m.drain(ID{})
 		}
 	case TakeOverRequested:
