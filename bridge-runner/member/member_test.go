@@ -195,6 +195,7 @@ func TestMember_PeerStartedAgain_CauseIsTheEndOfTheEarlierProcess(t *testing.T) 
 		t.Fatal(err)
 	}
 	next.run()
+	b.endpoint.Close() // the end of its connections, which the standby may read after the hello of the next process
 	a.want("activate PeerEnded")
 }
 
