@@ -29,9 +29,11 @@ const drainTimeout = 10 * time.Second
 // bridge consists of two connectors and the pipes between them.
 type bridge struct {
 	*setup
-	local, remote                 *connector.Connector
-	localToRemote, remoteToLocal  *delivery.Pipe
-	flusher                       *session.Flusher
+	local, remote                *connector.Connector
+	localToRemote, remoteToLocal *delivery.Pipe
+	flusher                      *session.Flusher
+	// gate is nil if the process is no member of a group.
+	gate                          *session.Gate
 	notifier                      *notifier
 	echoes                        echoDetectors
 	localSessions, remoteSessions *sideSessions
@@ -53,6 +55,7 @@ func newBridge(v *version, from *setup, state *report.State, log *slog.Logger) *
 	b := &bridge{
 		setup:         from,
 		flusher:       flusher,
+		gate:          from.seat.newGate(),
 		notifier:      newNotifier(s.Notifications, flusher, log),
 		localSessions: &sideSessions{}, remoteSessions: &sideSessions{},
 		localTickets: ticketBook{}, remoteTickets: ticketBook{},

@@ -48,7 +48,7 @@ type group struct {
 	// changed is closed, and replaced, when current changes.
 	changed chan struct{}
 	// seats are the places of the bridges of the process. A bridge that drains and its next version may
-	// have the same name. mu guards warm, versions and latest of each seat.
+	// have the same name. mu guards forwarding, warm, versions and latest of each seat.
 	seats map[*seat]bool
 	// complete is true when all bridges of the start are in seats.
 	complete bool
@@ -95,9 +95,6 @@ func (g *group) Activate(began member.Activation) {
 	defer g.mu.Unlock()
 	a := &activation{Activation: began}
 	a.ctx, a.cancel = context.WithCancelCause(context.Background())
-	for s := range g.seats {
-		s.gate.Open()
-	}
 	g.setLocked(a)
 	go g.reportWarm() // the member, which waits for this call, may receive it only afterwards
 }
@@ -117,31 +114,39 @@ func (g *group) Deactivate() {
 		g.setLocked(nil)
 	}
 	for s := range g.seats {
-		s.gate.Close()
+		for gate := range s.forwarding {
+			gate.Close()
+		}
 	}
 }
 
 // Suspend implements member.Bridges.
 func (g *group) Suspend(bridge string) {
-	for _, gate := range g.gatesOf(bridge) {
+	for gate := range g.gatesOf(bridge) {
 		gate.Close()
 	}
 }
 
-// Resume implements member.Bridges.
+// Resume implements member.Bridges. A version of an earlier activation remains closed.
 func (g *group) Resume(bridge string) {
-	for _, gate := range g.gatesOf(bridge) {
-		gate.Open()
+	for gate, ended := range g.gatesOf(bridge) {
+		if !ended {
+			gate.Open()
+		}
 	}
 }
 
-// gatesOf returns the gates of the bridges with a name.
-func (g *group) gatesOf(bridge string) (gates []*session.Gate) {
+// gatesOf returns the gates of the bridges with a name that forward, and whether the activation of each has
+// ended.
+func (g *group) gatesOf(bridge string) map[*session.Gate]bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	gates := map[*session.Gate]bool{}
 	for s := range g.seats {
 		if s.name == bridge {
-			gates = append(gates, s.gate)
+			for gate, a := range s.forwarding {
+				gates[gate] = a != g.current
+			}
 		}
 	}
 	return gates
@@ -200,22 +205,27 @@ func (g *group) endSlowDrain(a *activation) {
 	a.reportLocked()
 }
 
-// join adds a bridge that forwards to the activation. It returns nil if this process is not active; the
-// channel is closed when that may have changed.
-func (g *group) join() (current *activation, changed <-chan struct{}) {
+// join adds a version of a bridge, which forwards, to the activation, and opens its gate. It returns nil if this
+// process is not active; the channel is closed when that may have changed.
+func (s *seat) join(gate *session.Gate) (current *activation, changed <-chan struct{}) {
+	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if a := g.current; a != nil && a.ctx.Err() == nil {
 		a.running++
+		s.forwarding[gate] = a
+		gate.Open()
 		return a, g.changed
 	}
 	return nil, g.changed
 }
 
-// leave removes a bridge that has ended.
-func (g *group) leave(a *activation) {
+// leave removes a version of a bridge that has ended.
+func (s *seat) leave(a *activation, gate *session.Gate) {
+	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	delete(s.forwarding, gate)
 	a.running--
 	if a.running > 0 {
 		g.awaitOthersLocked(a)
@@ -228,7 +238,9 @@ func (g *group) leave(a *activation) {
 type seat struct {
 	group *group
 	name  string
-	gate  *session.Gate
+	// forwarding are the gates of the versions of the bridge that forward, each with its activation. A version
+	// forwards in one activation only: what is left of it cannot use the sessions of the next one.
+	forwarding map[*session.Gate]*activation
 	// warm is true if the present version of the bridge can start at once, see startsAtOnce. versions is the
 	// number of versions before it.
 	warm     bool
@@ -246,17 +258,11 @@ func (g *group) add(name string) *seat {
 	if g == nil {
 		return nil
 	}
-	s := &seat{group: g, name: name}
-	s.gate = &session.Gate{
-		Permit: func(ctx context.Context) error { return g.member.Permit(ctx, name) },
-		Frozen: g.member.Frozen,
-	}
+	s := &seat{group: g, name: name, forwarding: map[*session.Gate]*activation{}}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.seats[s] = true
-	if s.latest = g.current; g.current != nil {
-		s.gate.Open()
-	}
+	s.latest = g.current
 	return s
 }
 
@@ -299,12 +305,15 @@ func (g *group) reportWarm() {
 	g.member.SetWarm(warm)
 }
 
-// gateOf returns the gate of a seat, nil if there is no group.
-func (s *seat) gateOf() *session.Gate {
+// newGate returns the gate of a new version of the bridge, which is closed; nil if there is no group.
+func (s *seat) newGate() *session.Gate {
 	if s == nil {
 		return nil
 	}
-	return s.gate
+	return &session.Gate{
+		Permit: func(ctx context.Context) error { return s.group.member.Permit(ctx, s.name) },
+		Frozen: s.group.member.Frozen,
+	}
 }
 
 // sessionEnded reports a session that has not been ended by this process.

@@ -7,33 +7,54 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
 // While a bridge of a host drains, because its file was removed, the file may be added again. Then the
 // group must reach the sessions of both.
 func TestGroup_BridgeIsAddedAgainWhileItDrains_BothAreReached(t *testing.T) {
-	g := newGroup(nil, slog.New(slog.DiscardHandler))
-	draining, next, other := g.add("plant/a"), g.add("plant/a"), g.add("plant/b")
-	gates := g.gatesOf("plant/a")
-	if len(gates) != 2 || !slices.Contains(gates, draining.gate) || !slices.Contains(gates, next.gate) {
-		t.Fatalf("the group has %d gates of the bridge, want those of both", len(gates))
+	g := aloneMember(t).members()
+	g.Activate(member.Activation{})
+	forward := func(name string) (*seat, *session.Gate) {
+		s := g.add(name)
+		gate := s.newGate()
+		if a, _ := s.join(gate); a == nil {
+			t.Fatal("the group is not active")
+		}
+		return s, gate
 	}
+	draining, first := forward("plant/a")
+	_, second := forward("plant/a")
+	_, other := forward("plant/b")
+	wantGates(t, g, "plant/a", first, second)
 	draining.unseat()
-	if gates := g.gatesOf("plant/a"); len(gates) != 1 || gates[0] != next.gate {
-		t.Errorf("after the end of the draining bridge, the group has %d gates of it", len(gates))
+	wantGates(t, g, "plant/a", second)
+	wantGates(t, g, "plant/b", other)
+}
+
+// wantGates fails unless the group reaches these gates of the bridges with a name.
+func wantGates(t *testing.T, g *group, name string, want ...*session.Gate) {
+	t.Helper()
+	got := g.gatesOf(name)
+	for _, gate := range want {
+		if _, ok := got[gate]; !ok {
+			t.Errorf("the group does not reach a gate of %s", name)
+		}
 	}
-	if gates := g.gatesOf("plant/b"); len(gates) != 1 || gates[0] != other.gate {
-		t.Errorf("the group has %d gates of another bridge, want 1", len(gates))
+	if len(got) != len(want) {
+		t.Errorf("the group reaches %d gates of %s, want %d", len(got), name, len(want))
 	}
 }
 
@@ -61,7 +82,7 @@ func TestGroup_BridgesDrainSlowly_OthersDoNotWaitForThemAtAHandOver(t *testing.T
 				a.cancel(tt.cause)
 				for _, end := range append(tt.ends, time.Minute) {
 					time.Sleep(end - time.Since(began))
-					g.leave(a)
+					(&seat{group: g}).leave(a, nil)
 				}
 				synctest.Wait()
 				if drained != tt.want {
@@ -101,6 +122,43 @@ func aloneMember(t *testing.T) *membership {
 	}
 	t.Cleanup(func() { _ = p.listener.Close() })
 	return p
+}
+
+// The attempts of a version of an earlier activation may wait for a permission. They must not use the sessions of the
+// next activation: their knowledge of these sessions is not valid any more.
+func TestActivate_AttemptOfAnEarlierActivationIsPermitted_WritesNoConnect(t *testing.T) {
+	g := aloneMember(t).members()
+	s := g.add("test/x")
+	gate := s.newGate()
+	waits, permitted := make(chan struct{}), make(chan struct{})
+	gate.Frozen = func() bool { return false } // the member does not run
+	gate.Permit = func(context.Context) error {
+		close(waits)
+		<-permitted
+		return nil
+	}
+	g.Activate(member.Activation{})
+	if a, _ := s.join(gate); a == nil {
+		t.Fatal("the group is not active")
+	}
+	server := script.Listen(t, byte(packet.V5))
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	defer cancel()
+	failed := make(chan error, 1)
+	go func() {
+		_, err := session.Open(ctx, session.Config{
+			Transport: transport.Config{HostPort: server.Addr()}, Version: packet.V5, ClientID: "x", Window: 10, State: session.NewState(), Gate: gate,
+		})
+		failed <- err
+	}()
+	<-waits
+	g.Deactivate()
+	g.Activate(member.Activation{})
+	g.Resume("test/x")
+	close(permitted)
+	if err := <-failed; !session.IsNotPermitted(err) {
+		t.Errorf("the attempt ends with %v, want that it is not permitted", err)
+	}
 }
 
 // The first report after a takeover must not have the takeover before, which the operator would report

@@ -44,7 +44,7 @@ func (b *bridge) connect(v *version) {
 	s, inEffect := v.settings, b.progress.begin(v.manifest.Generation)
 	base := session.Config{
 		Transport: transport.Config{DelayReads: b.delayReads},
-		Window:    s.InflightWindow, QoS2Window: s.QoS2Window, Will: b.notifier.will(), RequireNoEcho: s.Loop, Flusher: b.flusher, Gate: b.seat.gateOf(),
+		Window:    s.InflightWindow, QoS2Window: s.QoS2Window, Will: b.notifier.will(), RequireNoEcho: s.Loop, Flusher: b.flusher, Gate: b.gate,
 	}
 	apply := func(c *connector.Connector, side *config.Side, rules []manifest.Rule, tickets ticketBook, observer *report.Side, name string) {
 		base := base

@@ -22,7 +22,7 @@ func (i *instance) runActive(work context.Context, d *deletion) (complete bool, 
 	if a == nil {
 		return false, context.Cause(work)
 	}
-	defer i.seat.group.leave(a)
+	defer i.seat.leave(a, d.bridge.gate)
 	forwarding, stop := context.WithCancelCause(work)
 	defer stop(nil)
 	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })() //nolint:contextcheck // both contexts end forwarding
@@ -89,7 +89,7 @@ func (i *instance) requestHandOverLocked(value string) {
 
 // standBy keeps the bridge warm until this process is active. It returns nil if work ends before.
 func (i *instance) standBy(work context.Context, b *bridge) *activation {
-	a, changed := i.seat.group.join()
+	a, changed := i.seat.join(b.gate)
 	if a != nil {
 		return a
 	}
@@ -103,7 +103,7 @@ func (i *instance) standBy(work context.Context, b *bridge) *activation {
 		case <-work.Done():
 			return nil
 		}
-		if a, changed = i.seat.group.join(); a != nil {
+		if a, changed = i.seat.join(b.gate); a != nil {
 			return a
 		}
 	}
