@@ -72,8 +72,9 @@ func (m *Machine) fence(e SessionEnded) {
 	taken := e.Taken || !m.valid() && m.now.Before(m.aloneUntil)
 	f := fence{bridge: e.Bridge, suspended: true, taken: taken, seq: m.seq, at: m.now, other: m.peer()}
 	f.repeated = m.state.Claims() && !taken && m.endsRepeatedly(e.Bridge)
-	certain := m.permits() && m.reason != TimedOut // the other member of a Pair may do the same at this time
-	if !m.state.Claims() || !taken && !f.repeated && (certain || m.confirmed(f)) {
+	// The other member of a Pair may take over by its timeout at the same time.
+	timed := m.reason == TimedOut || m.now.Sub(m.retaken.latest) < m.cfg.Heartbeat()
+	if !m.state.Claims() || !taken && !f.repeated && (m.permits() && !timed || m.confirmed(f)) {
 		return
 	}
 	m.permittedUntil = time.Time{}

@@ -42,6 +42,8 @@ type member struct {
 	// because the member keeps its claim.
 	said    Announcement
 	heardAt time.Time
+	// claimedSeq is the latest step at which the member said that it is active.
+	claimedSeq uint64
 	// answered is the number of the latest question that the member has answered with a state from
 	// which it cannot forward by itself.
 	answered uint64
@@ -158,6 +160,9 @@ func (m *Machine) hear(p *member, said Announcement) {
 		m.promise() // it may have handed over to a third member
 	}
 	p.said, p.heardAt = said, m.now
+	if said.State.Claims() {
+		p.claimedSeq = m.seq
+	}
 	switch {
 	case said.State.Claims() && said.Successor == m.cfg.Self:
 		m.named = naming{p.id, said.Term, m.now}

@@ -62,7 +62,7 @@ func (m *Machine) decidePair(active *member) {
 		m.activate(m.blindTerm(2), TimedOut) // after the term that the other member may have used
 	case pair.Preferred && others[0].connected:
 		// The hello may be older than the latest step of the other member.
-		since := max(others[0].connectedSeq, m.handed.seq)
+		since := max(others[0].connectedSeq, others[0].claimedSeq+1, m.handed.seq)
 		if others[0].answered >= since {
 			m.activate(m.latestTerm().after(1), NoneActive)
 			return

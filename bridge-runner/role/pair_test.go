@@ -151,6 +151,19 @@ func TestPair_HelloOfAnEarlierProcessIsLate_SuccessorStaysAlive(t *testing.T) {
 	}
 }
 
+// The answer from before the other member was active proves nothing when it steps down.
+func TestPair_OtherStepsDownAfterAHandOver_PreferredAsksAgain(t *testing.T) {
+	starting := Announcement{State: Starting, Warm: true}
+	s := pairScript(t, true, 0).does(PeerConnected{peer, starting}, Query{})
+	s.does(PeerAnswered{From: peer, Said: starting, Asked: s.m.seq}, Activate{Term{0, 1}}, Announce{})
+	s.does(HandOverRequested{}, Drain{}, Announce{}).does(Drained{}, Deactivate{}, HandOver{peer, Term{0, 2}}, Query{}, Announce{})
+	active := Announcement{State: Active, Term: Term{0, 2}}
+	s.does(PeerAnswered{From: peer, Said: active, Asked: s.m.seq})
+	steppedDown := Announcement{State: SteppedDown, Term: Term{0, 2}}
+	s.does(PeerHeartbeat{peer, steppedDown}, Query{}).is(Standby)
+	s.does(PeerAnswered{From: peer, Said: steppedDown, Asked: s.m.seq}).is(Standby)
+}
+
 // Both members activate by their timeouts at almost the same time, and cannot reach each other. Otherwise they
 // would end each other's sessions for the time of a permission.
 func TestPair_ActivatedByTheTimeout_SessionEndSuspends(t *testing.T) {
@@ -158,6 +171,7 @@ func TestPair_ActivatedByTheTimeout_SessionEndSuspends(t *testing.T) {
 	s.does(ConnectRequested{"x"}, Permit{"x"})
 	s.after(50*time.Millisecond).does(SessionEnded{"x", false}, Suspend{"x"})
 	s.after(duration-time.Millisecond).does(Tick{}).after(time.Millisecond).does(Tick{}, Deactivate{}, Activate{Term{0, 5}}, Announce{})
+	s.after(50*time.Millisecond).does(SessionEnded{"x", false}, Suspend{"x"}) // the same after this takeover
 }
 
 // pairWorld returns a pair after a random schedule of faults and their end.
