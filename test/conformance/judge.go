@@ -16,8 +16,8 @@ import (
 //     takeover by the other one.
 //   - A server accepts no message of a process after another process has connected to it. Without
 //     --peer-timeout no server accepts one after another process has connected to any server.
-//   - A runner that was frozen sends no message on its earlier connections, and connects only after it
-//     has heard the other runner.
+//   - A runner that was frozen sends no message on its earlier connections, except for a write that had begun,
+//     and connects only after it has heard the other runner.
 //
 // It is called when nothing changes the history any more.
 func (h *history) judge() (violations []string) {
@@ -70,7 +70,7 @@ func (j *judgement) checkFreeze(a *act) {
 	if !ok {
 		return
 	}
-	if !a.connect && a.connected.Before(f.from) {
+	if !a.connect && a.connected.Before(f.from) && a.at.Sub(f.to) > inWrite {
 		j.fail(a, "the runner continued at %s after a freeze of %s, and uses a connection from before", clock(f.to), f.to.Sub(f.from))
 	}
 	if !a.connect || j.timeout == 0 || j.saidGoodbye(1-a.runner(), a.at) {

@@ -47,6 +47,18 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
 			acts: []act{connect(0, "l", "0-1"), connect(4, "l", "1-1")}, want: 1,
 		},
+		"down, and then cut": {
+			timeout: 3, change: func(h *history) {
+				h.ended["0-1"], h.down[0], h.cut = at(1), []span{{at(1), at(2.5)}}, []span{{from: at(2)}}
+			},
+			acts: []act{connect(0, "l", "0-1"), connect(5.2, "l", "0-2"), connect(7, "l", "1-1")},
+		},
+		"down for a moment, and then cut": {
+			timeout: 3, change: func(h *history) {
+				h.ended["0-1"], h.down[0], h.cut = at(1), []span{{at(1), at(1.5)}}, []span{{from: at(5)}}
+			},
+			acts: []act{connect(0, "l", "0-1"), connect(1.6, "l", "0-2"), connect(7, "l", "1-1")}, want: 1,
+		},
 		"cut, back at once": {
 			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
 			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(7.1, "l", "0-1")}, want: 1,
@@ -61,7 +73,7 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 		},
 		"frozen, publishes on the earlier connection": {
 			change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },
-			acts:   []act{connect(0, "l", "0-1"), publish(4.1, 0, "l", "0-1")}, want: 1,
+			acts:   []act{connect(0, "l", "0-1"), publish(4.01, 0, "l", "0-1"), publish(4.1, 0, "l", "0-1")}, want: 1,
 		},
 		"frozen briefly": {
 			change: func(h *history) { h.frozen[0] = []span{{at(1), at(2)}} },

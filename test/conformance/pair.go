@@ -69,6 +69,9 @@ func (w *twins) start(i int) {
 	w.starts[i]++
 	w.stopped[i] = false
 	w.pair.Runners[i].SetFile(login, loginKey, w.user(i))
+	w.mu.Lock()
+	finish(&w.down[i])
+	w.mu.Unlock()
 	w.pair.Runners[i].Start()
 }
 
@@ -76,6 +79,7 @@ func (w *twins) start(i int) {
 func (w *twins) end(i int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	begin(&w.down[i])
 	if _, ok := w.ended[w.user(i)]; !ok {
 		w.ended[w.user(i)] = time.Now()
 	}

@@ -66,10 +66,10 @@ type history struct {
 	ended map[string]time.Time
 	// handOvers are the requests to hand over, by runner.
 	handOvers [2][]time.Time
-	// frozen are the times in which a runner was frozen, and cut those without a connection between
-	// the runners.
-	frozen [2][]span
-	cut    []span
+	// frozen are the times in which a runner was frozen, down those without a process, and cut those without a
+	// connection between the runners.
+	frozen, down [2][]span
+	cut          []span
 }
 
 func newHistory(timeout time.Duration) *history {
@@ -105,6 +105,8 @@ const (
 	early = 600 * time.Millisecond
 	// reconnecting is the time that two runners need to be connected again on a busy machine.
 	reconnecting = 2500 * time.Millisecond
+	// inWrite is the time after a freeze in which a write is completed that had begun before.
+	inWrite = 50 * time.Millisecond
 	// inTransit is the time for which packets may wait in the buffers of a busy machine.
 	inTransit = 500 * time.Millisecond
 )
@@ -115,7 +117,7 @@ func (h *history) timeoutOf(runner int) time.Duration { return h.timeout * time.
 // silence returns the time before t in which a runner could not hear the other one, with breaks that are
 // not longer than pause. It is zero if it could at t.
 func (h *history) silence(other int, t time.Time, pause time.Duration) (longest span) {
-	faults := slices.Concat(h.cut, h.frozen[other])
+	faults := slices.Concat(h.cut, h.frozen[other], h.down[other])
 	slices.SortFunc(faults, func(a, b span) int { return a.from.Compare(b.from) })
 	for _, f := range faults {
 		switch {
