@@ -205,41 +205,12 @@ func (g *group) endSlowDrain(a *activation) {
 	a.reportLocked()
 }
 
-// join adds a version of a bridge, which forwards, to the activation, and opens its gate. It returns nil if this
-// process is not active; the channel is closed when that may have changed.
-func (s *seat) join(gate *session.Gate) (current *activation, changed <-chan struct{}) {
-	g := s.group
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if a := g.current; a != nil && a.ctx.Err() == nil {
-		a.running++
-		s.forwarding[gate] = a
-		gate.Open()
-		return a, g.changed
-	}
-	return nil, g.changed
-}
-
-// leave removes a version of a bridge that has ended.
-func (s *seat) leave(a *activation, gate *session.Gate) {
-	g := s.group
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(s.forwarding, gate)
-	a.running--
-	if a.running > 0 {
-		g.awaitOthersLocked(a)
-		return
-	}
-	a.reportLocked()
-}
-
 // seat is the place of a bridge in the group.
 type seat struct {
 	group *group
 	name  string
 	// forwarding are the gates of the versions of the bridge that forward, each with its activation. A version
-	// forwards in one activation only: what is left of it cannot use the sessions of the next one.
+	// forwards in one activation only: its attempts to connect cannot use the sessions of the next one.
 	forwarding map[*session.Gate]*activation
 	// warm is true if the present version of the bridge can start at once, see startsAtOnce. versions is the
 	// number of versions before it.
@@ -314,6 +285,35 @@ func (s *seat) newGate() *session.Gate {
 		Permit: func(ctx context.Context) error { return s.group.member.Permit(ctx, s.name) },
 		Frozen: s.group.member.Frozen,
 	}
+}
+
+// join adds a version of a bridge, which forwards, to the activation, and opens its gate. It returns nil if this
+// process is not active; the channel is closed when that may have changed.
+func (s *seat) join(gate *session.Gate) (current *activation, changed <-chan struct{}) {
+	g := s.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a := g.current; a != nil && a.ctx.Err() == nil {
+		a.running++
+		s.forwarding[gate] = a
+		gate.Open()
+		return a, g.changed
+	}
+	return nil, g.changed
+}
+
+// leave removes a version of a bridge that has ended.
+func (s *seat) leave(a *activation, gate *session.Gate) {
+	g := s.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(s.forwarding, gate)
+	a.running--
+	if a.running > 0 {
+		g.awaitOthersLocked(a)
+		return
+	}
+	a.reportLocked()
 }
 
 // sessionEnded reports a session that has not been ended by this process.
