@@ -32,8 +32,7 @@ func (p *Pipe) admitLocked(o *origin) bool {
 	}
 	// The source would not send the message again: its session ends with the connection.
 	p.meter.Dropped(DropBufferFull)
-	in := &o.in.Publish // the message may wait long until it is acknowledged
-	in.Topic, in.Payload, in.Properties = "", "", nil
+	o.in.DropContent()
 	p.acknowledgeInTurnLocked(o)
 	return false
 }
@@ -89,9 +88,22 @@ func (p *Pipe) clearContentLocked(m *outgoing) {
 			o.in = settledInbound
 		}
 	case !m.origin.awaitsAck():
+		p.releasePayloadLocked(m, m.origin)
 		m.Message, m.origin = session.Message{}, clearedOrigin
 		p.clearedQoS0++
 	}
+}
+
+// releasePayloadLocked releases the payload of m, whose origin is o, so that its buffer can be used
+// for another message. m is done, has no record, and is acknowledged to its source if the source
+// waits for that. So only these could still use the payload: other messages derived from o, a dead
+// letter, and the spool while it writes. A session has copied it.
+func (p *Pipe) releasePayloadLocked(m *outgoing, o *origin) {
+	if o.payloadShared || p.spool != nil && p.spool.writing {
+		return
+	}
+	m.Payload = ""
+	o.in.Release()
 }
 
 var (

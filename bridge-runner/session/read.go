@@ -105,7 +105,7 @@ func (s *Session) ignoresInput() bool {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	if s.closedByCaller {
-		s.conn.from = s.conn.to
+		s.conn.discardUnhandled()
 	}
 	return s.closedByCaller
 }
