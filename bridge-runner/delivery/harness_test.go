@@ -7,8 +7,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +50,7 @@ func newWorld(t *testing.T, v packet.Version, all ...v1alpha1.Rule) *world {
 }
 
 func newWorldWith(t *testing.T, v packet.Version, opts Options, all ...v1alpha1.Rule) *world {
+	checkBodies(t)
 	meter := &counts{dropped: map[string]int{}}
 	w := &world{t: t, meter: meter}
 	opts.Flush = w.flush
@@ -57,7 +60,35 @@ func newWorldWith(t *testing.T, v packet.Version, opts Options, all ...v1alpha1.
 	return w
 }
 
-// watch checks the invariants of p whenever it reports to its meter, and at the end.
+// worlds is the number of worlds that are in use.
+var worlds atomic.Int64
+
+// checkBodies fails at the end of the test if the buffer of a message is still in use. Of tests that
+// run in parallel, the last one fails.
+func checkBodies(t *testing.T) {
+	worlds.Add(1)
+	t.Cleanup(func() {
+		if worlds.Add(-1) == 0 {
+			wantNoBodies(t)
+		}
+	})
+}
+
+// wantNoBodies fails unless no message of the process has a buffer any more: each buffer was released,
+// or is removed by the garbage collector.
+func wantNoBodies(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		runtime.GC()
+		if n := bodiesInUse(); n > 0 {
+			return fmt.Errorf("%d buffers are in use", n)
+		}
+		return nil
+	})
+}
+
+// watch checks the invariants of p whenever it reports to its meter, and at the end. Then p drops its
+// messages: timers may refer to it for a minute.
 func (w *world) watch(p *Pipe, meter *counts) {
 	reports := 0
 	meter.onSetHeld = func() {
@@ -71,6 +102,11 @@ func (w *world) watch(p *Pipe, meter *counts) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		w.checkInvariantsLocked(p)
+		meter.onSetHeld = nil
+		p.queue, p.isolation, p.refusals = queue{}, isolation{}, refusals{byMessage: map[*outgoing]*refusal{}}
+		if p.spool != nil {
+			p.spool.pending = queue{}
+		}
 	})
 }
 

@@ -95,11 +95,12 @@ func (p *Pipe) clearContentLocked(m *outgoing) {
 }
 
 // releasePayloadLocked releases the payload of m, whose origin is o, so that its buffer can be used
-// for another message. m is done, has no record, and is acknowledged to its source if the source
-// waits for that. So only these could still use the payload: other messages derived from o, a dead
-// letter, and the spool while it writes. A session has copied it.
+// for another message. m is done and needs no acknowledgement to its source any more, and the spool
+// does not have it: a message that the spool writes is spooling, or is not done before it is written.
+// A session has copied the payload. So only another message derived from o, or a dead letter, could
+// still use it.
 func (p *Pipe) releasePayloadLocked(m *outgoing, o *origin) {
-	if o.payloadShared || p.spool != nil && p.spool.writing {
+	if o.payloadShared {
 		return
 	}
 	m.Payload = ""

@@ -5,4 +5,12 @@
 
 package session
 
-const overwriteReleased = false
+// smallestBody is the size of the smallest body that has a buffer of its own, in bytes.
+const smallestBody = minBody
+
+// bodyUse checks the use of a buffer in programs with the race detector.
+type bodyUse struct{}
+
+func (bodyUse) begin([]byte) {}
+
+func (bodyUse) end([]byte) {}

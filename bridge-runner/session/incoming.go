@@ -25,8 +25,8 @@ type Inbound struct {
 	// acknowledged is whether the acknowledgement is written: the session does not use the content
 	// any more. state.mu guards it.
 	acknowledged bool
-	// body is the buffer that holds the payload, nil if it has none of its own. The user of the
-	// message owns it, see Release.
+	// body is the buffer that holds the payload. It is nil if the payload has no buffer of its own,
+	// and after Release.
 	body *body
 }
 
@@ -166,11 +166,10 @@ func (m *Inbound) Ack() {
 	}
 }
 
-// Release returns the buffer of the payload, so that another message can use it, and clears
-// Payload. It is called at most once, when no copy of the string Payload is in use any more. It
-// does nothing if the session still needs the payload to recognize the message: a message of QoS 1
-// or 2 that is not acknowledged to the server. A message that is never released is left to the
-// garbage collector.
+// Release makes the buffer of the payload available for another message, and clears Payload. It is
+// called when no copy of the string Payload is in use any more. It does nothing if the session still
+// needs the payload to recognize the message: a message of QoS 1 or 2 whose acknowledgement is not
+// written. The garbage collector removes the buffer of a message that is never released.
 func (m *Inbound) Release() {
 	if m.body == nil {
 		return

@@ -125,12 +125,13 @@ func (w *wire) expectLike(f packet.Frame) {
 		return
 	}
 	w.firstRead = 0
-	if w.ownBodies && hasOwnBody(len(f.Body)) {
+	if n := len(f.Body); w.ownBodies && n >= minBody && n <= maxBody {
 		w.firstRead = f.Size/bodyGrowth + 64
 	}
 }
 
-// begin gives a buffer of its own to the body of a PUBLISH, of which received has arrived.
+// begin gives a buffer of its own to the body of a PUBLISH. received is the part of the body that has
+// arrived.
 func (w *wire) begin(flags byte, received []byte, remaining int) {
 	w.arrivingIn = newBody(remaining)
 	n := copy(w.arrivingIn.bytes, received)
