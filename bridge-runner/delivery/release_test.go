@@ -191,6 +191,43 @@ func TestRelease_DeadLetterWaits_HasTheContent(t *testing.T) {
 	}
 }
 
+// The dead letter settles when it is on disk, and is in flight from memory then.
+func TestRelease_DeadLetterOnDisk_IsSentAgainUnchanged(t *testing.T) {
+	w := newWorldWith(t, packet.V5, Options{Unforwardable: Unforwardable{DeadLetter: "dead"}}, everything)
+	meter := &counts{dropped: map[string]int{}}
+	w.reverse = New(nil, meter, Options{Flush: w.flush, Disk: &Disk{
+		Dir: t.TempDir(), Bytes: 64 << 20, WhenFull: v1alpha1.WhenFullBlock, OnStateChange: func(v1alpha1.BacklogState, string) {},
+	}})
+	w.watch(w.reverse, meter)
+	w.pipe.SetReverse(w.reverse)
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	go func() {
+		w.reverse.RunSpool(ctx)
+		close(stopped)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-stopped
+	})
+	w.source.upForLetters()
+	w.destination.connect(false, &v5.Properties{MaximumPacketSize: new(uint32(len(largePayload(1)) + 20))})
+	w.pipe.Up(w.destination.s)
+	w.source.Send(large(1, 1, "a/longer/topic/than/the/others"))
+	w.source.wantLarge("PUBLISH 1 qos1 dead=1", "PUBACK 1") // the dead letter is on disk
+	w.reuse()
+	w.source.cut()
+	w.reverse.Down(w.source.s)
+	w.source.connect(true, nil)
+	w.reverse.Up(w.source.s)
+	w.flush()
+	w.source.wantLarge("PUBLISH 1 qos1 dup dead=1")
+	w.reuse()
+	w.source.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.source.sync()
+	wantNoBodies(t)
+}
+
 // A report outlives the message that it names.
 func TestRelease_ReportsOfDroppedMessages_KeepTheTopic(t *testing.T) {
 	w := newWorld(t, packet.V5, everything)
