@@ -50,9 +50,9 @@ func newWorld(t *testing.T, v packet.Version, all ...v1alpha1.Rule) *world {
 }
 
 func newWorldWith(t *testing.T, v packet.Version, opts Options, all ...v1alpha1.Rule) *world {
-	checkBodies(t)
 	meter := &counts{dropped: map[string]int{}}
 	w := &world{t: t, meter: meter}
+	w.checkBodies()
 	opts.Flush = w.flush
 	w.pipe = New(rules(t, all...), meter, opts)
 	w.source, w.destination = newSide(w, v), newSide(w, v)
@@ -65,11 +65,12 @@ var worlds atomic.Int64
 
 // checkBodies fails at the end of the test if the buffer of a message is still in use. Of tests that
 // run in parallel, the last one fails.
-func checkBodies(t *testing.T) {
+func (w *world) checkBodies() {
 	worlds.Add(1)
-	t.Cleanup(func() {
+	w.t.Cleanup(func() {
+		w.source, w.destination = nil, nil // package testing keeps the functions for Cleanup, and w with them
 		if worlds.Add(-1) == 0 {
-			wantNoBodies(t)
+			wantNoBodies(w.t)
 		}
 	})
 }
@@ -103,6 +104,7 @@ func (w *world) watch(p *Pipe, meter *counts) {
 		defer p.mu.Unlock()
 		w.checkInvariantsLocked(p)
 		meter.onSetHeld = nil
+		p.dest, p.lastState = nil, nil
 		p.queue, p.isolation, p.refusals = queue{}, isolation{}, refusals{byMessage: map[*outgoing]*refusal{}}
 		if p.spool != nil {
 			p.spool.pending = queue{}
@@ -132,6 +134,7 @@ type side struct {
 	server  *script.Server
 	state   *session.State
 	s       *session.Session
+	open    **session.Session // the variable that the end of the test closes
 	*script.Conn
 	ackTimeout time.Duration
 	window     int
@@ -163,11 +166,14 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 	if err := <-opened; err != nil {
 		x.w.t.Fatal(err)
 	}
-	x.s = s
+	x.s, x.open = s, &s
 	c := x.Conn
 	x.w.t.Cleanup(func() {
 		_ = c.Close()
-		s.Close()
+		if s != nil {
+			s.Close()
+		}
+		s = nil
 	})
 	s.Start(handler{x.w, s, cmp.Or(x.out, x.w.pipe)})
 }
@@ -185,6 +191,7 @@ func (x *side) cut() {
 	x.w.t.Helper()
 	_ = x.Close() // the connection may be closed already
 	<-x.s.Done()
+	*x.open = nil
 }
 
 // down cuts the destination and reports the loss to the pipe.

@@ -89,6 +89,7 @@ func (p *Pipe) clearContentLocked(m *outgoing) {
 		}
 	case !m.origin.awaitsAck():
 		p.releasePayloadLocked(m, m.origin)
+		m.origin.unsettled--
 		m.Message, m.origin = session.Message{}, clearedOrigin
 		p.clearedQoS0++
 	}

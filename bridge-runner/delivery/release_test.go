@@ -296,7 +296,7 @@ func TestRelease_RetainedMessageWithPropertiesAndMapping_ArrivesUnchanged(t *tes
 	w.source.sync()
 	w.pipe.Up(w.destination.s)
 	w.flush()
-	w.destination.wantLarge("PUBLISH 1 qos2 alias1 in/a/b=1")
+	w.destination.wantLarge("PUBLISH 1 qos2 retain alias1 in/a/b=1")
 	p := w.destination.Next()
 	if got := describe(p); got != "PUBLISH 2 qos2 retain alias2 out/b/a=1" {
 		t.Error(got)
@@ -483,23 +483,20 @@ func TestRelease_RulesChange_HeldMessagesAreUnchanged(t *testing.T) {
 	})
 }
 
-// A bridge that is removed leaves its messages with the sources.
+// A bridge that is removed leaves its messages with the sources. The end of each test checks the
+// buffers.
 func TestRelease_BridgeRemoved_KeepsNoBuffer(t *testing.T) {
 	versions(t, func(t *testing.T, v packet.Version) {
-		func() {
-			w := newWorld(t, v, everything)
-			w.source.connect(false, nil)
-			w.destination.up(false)
-			w.source.Send(large(1, 1, "t"), large(2, 2, "t"), large(3, 1, "t"))
-			w.destination.wantLarge("PUBLISH 1 qos1 t=1", "PUBLISH 2 qos2 t=2", "PUBLISH 3 qos1 t=3")
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			if left := w.pipe.Drain(ctx); left != 3 {
-				t.Errorf("%d messages are left", left)
-			}
-			w.destination.s.Close()
-			w.source.s.Close()
-		}()
+		w := newWorld(t, v, everything)
+		w.source.connect(false, nil)
+		w.destination.up(false)
+		w.source.Send(large(1, 1, "t"), large(2, 2, "t"), large(3, 1, "t"))
+		w.destination.wantLarge("PUBLISH 1 qos1 t=1", "PUBLISH 2 qos2 t=2", "PUBLISH 3 qos1 t=3")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if left := w.pipe.Drain(ctx); left != 3 {
+			t.Errorf("%d messages are left", left)
+		}
 	})
 }
 
