@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v5 "github.com/eclipse/paho.golang/packets"
 	"k8s.io/utils/ptr"
@@ -332,6 +333,33 @@ func TestRelease_OldestQoS0MessagesAreEvicted_TheNewestAreUnchanged(t *testing.T
 		}
 		wantNoBodies(t)
 	})
+}
+
+// The messages between the expired ones do not wait for them, and use their buffers.
+func TestRelease_MessagesExpire_TheOthersAreUnchanged(t *testing.T) {
+	w := newWorldWith(t, packet.V5, Options{BufferQoS0: true}, everything)
+	w.source.connect(false, nil)
+	for n := 1; n <= 6; n++ {
+		m := large(n, []byte{1, 1, 0, 0, 2, 2}[n-1], "t")
+		if n%2 == 1 {
+			m.Properties = &v5.Properties{MessageExpiry: new(uint32(1))}
+		}
+		w.source.Send(m)
+	}
+	w.source.sync()
+	time.Sleep(1100 * time.Millisecond) // the messages 1, 3 and 5 expire
+	w.destination.up(false)
+	w.destination.wantLarge("PUBLISH 1 qos1 t=2", "PUBLISH qos0 t=4", "PUBLISH 2 qos2 t=6")
+	w.wantDropped(DropExpired, 3)
+	w.source.Want("PUBACK 1") // the others wait for message 2
+	w.reuse()
+	w.destination.down()
+	w.destination.up(true)
+	w.destination.wantLarge("PUBLISH 1 qos1 dup t=2", "PUBLISH 2 qos2 dup t=6")
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.destination.complete(2)
+	w.source.Want("PUBACK 2", "PUBREC 5", "PUBREC 6")
+	wantNoBodies(t)
 }
 
 // Messages above the bound stay with the source, and are dropped if it keeps no session.
