@@ -13,12 +13,11 @@ import (
 func wantAllTexts(t *testing.T, v reflect.Value) {
 	t.Helper()
 	for i := range v.NumField() {
-		switch f := v.Field(i); f.Kind() {
-		case reflect.String:
-			if f.Len() == 0 {
-				t.Fatalf("%s is not tested", v.Type().Field(i).Name)
-			}
-		case reflect.Pointer:
+		f := v.Field(i)
+		if f.Kind() == reflect.String && f.Len() == 0 {
+			t.Fatalf("%s is not tested", v.Type().Field(i).Name)
+		}
+		if f.Kind() == reflect.Pointer {
 			wantAllTexts(t, f.Elem())
 		}
 	}

@@ -41,7 +41,7 @@ var bodyPools [4 * bodySteps]sync.Pool
 // bodySize returns the size of the buffer for a body of n bytes, at least minBody, and the index of
 // its pool.
 func bodySize(n int) (size, pool int) {
-	octave := bits.Len(uint(n-1)) - bits.Len(uint(minBody-1)) //nolint:gosec // n is not negative
+	octave := bits.Len(uint(n-1)) - bits.Len(uint(minBody-1))
 	step := minBody / bodySteps << octave
 	steps := (n + step - 1) / step // more than bodySteps, and at most twice as many
 	return steps * step, octave*bodySteps + steps - bodySteps - 1
