@@ -116,7 +116,7 @@ func TestMemory_DroppedMessageOfACleanSession_IsNotKept(t *testing.T) {
 func TestDisk_DeliveredBehindADeadLetter_IsNotKept(t *testing.T) {
 	const messages, size = 300, 10_000
 	w := newDiskWorld(t, packet.V5, t.TempDir(), func(o *Options) { o.Unforwardable.DeadLetter = "dead" })
-	w.pipe.SetReverse(New(nil, w.meter, Options{})) // the source is not connected
+	w.pipe.SetReverse(New(nil, &counts{dropped: map[string]int{}}, Options{})) // the source is not connected
 	w.source.connect(false, nil)
 	for i := range messages {
 		topic := "t"

@@ -43,6 +43,9 @@ func (p *Pipe) SetReverse(reverse *Pipe) { p.reverse = reverse }
 func (p *Pipe) awaitDeadLetterLocked(m *outgoing, cause string, why error) {
 	p.forgetInSessionLocked(m)
 	p.untrackLocked(m)
+	if m.origin != nil {
+		m.origin.payloadShared = true
+	}
 	p.replaceByDeadLetterLocked(m) // a QoS 0 message stays counted in qos0Bytes, so that dead letters are bounded
 	p.meter.Dropped(cause)
 	p.deadLetters = append(p.deadLetters, deadLetter{m, p.opts.Unforwardable.DeadLetter, why})

@@ -57,6 +57,8 @@ func TestPipe_OneOfSeveralRulesMakesNoValidTopic_IsCountedAndReported(t *testing
 		w.meter.want(t, "forwarded 1, dropped map[invalid_topic:2], refused [], resent 0, redelivered 0, held 0, in flight 0")
 		w.source.Send(script.Publish(3, 1, "other", "c"))
 		w.source.Want("PUBACK 3")
+		w.meter.mu.Lock()
+		defer w.meter.mu.Unlock()
 		if want := []string{`invalid_topic up/$SYS/x "up/#"`, `invalid_topic up/$SYS/y "up/#"`, `no_rule other "up/#", "up/+/#"`}; !slices.Equal(w.meter.unrouted, want) {
 			t.Errorf("reported %q, want %q", w.meter.unrouted, want)
 		}

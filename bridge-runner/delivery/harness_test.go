@@ -7,8 +7,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,6 +52,7 @@ func newWorld(t *testing.T, v packet.Version, all ...v1alpha1.Rule) *world {
 func newWorldWith(t *testing.T, v packet.Version, opts Options, all ...v1alpha1.Rule) *world {
 	meter := &counts{dropped: map[string]int{}}
 	w := &world{t: t, meter: meter}
+	w.checkBodies()
 	opts.Flush = w.flush
 	w.pipe = New(rules(t, all...), meter, opts)
 	w.source, w.destination = newSide(w, v), newSide(w, v)
@@ -57,7 +60,36 @@ func newWorldWith(t *testing.T, v packet.Version, opts Options, all ...v1alpha1.
 	return w
 }
 
-// watch checks the invariants of p whenever it reports to its meter, and at the end.
+// worlds is the number of worlds that are in use.
+var worlds atomic.Int64
+
+// checkBodies fails at the end of the test if the buffer of a message is still in use. Of tests that
+// run in parallel, the last one fails.
+func (w *world) checkBodies() {
+	worlds.Add(1)
+	w.t.Cleanup(func() {
+		w.source, w.destination = nil, nil // package testing keeps the functions for Cleanup, and w with them
+		if worlds.Add(-1) == 0 {
+			wantNoBodies(w.t)
+		}
+	})
+}
+
+// wantNoBodies fails unless no message of the process has a buffer any more: each buffer was released,
+// or is removed by the garbage collector.
+func wantNoBodies(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		runtime.GC()
+		if n := bodiesInUse(); n > 0 {
+			return fmt.Errorf("%d buffers are in use", n)
+		}
+		return nil
+	})
+}
+
+// watch checks the invariants of p whenever it reports to its meter, and at the end. Then p drops its
+// messages: timers may refer to it for a minute.
 func (w *world) watch(p *Pipe, meter *counts) {
 	reports := 0
 	meter.onSetHeld = func() {
@@ -71,6 +103,12 @@ func (w *world) watch(p *Pipe, meter *counts) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		w.checkInvariantsLocked(p)
+		meter.onSetHeld = nil
+		p.dest, p.lastState, p.leftAtSource, p.routes = nil, nil, leftAtSource{}, routes{}
+		p.queue, p.isolation, p.refusals = queue{}, isolation{}, refusals{byMessage: map[*outgoing]*refusal{}}
+		if p.spool != nil {
+			p.spool.pending = queue{}
+		}
 	})
 }
 
@@ -96,6 +134,7 @@ type side struct {
 	server  *script.Server
 	state   *session.State
 	s       *session.Session
+	open    **session.Session // the variable that the end of the test closes
 	*script.Conn
 	ackTimeout time.Duration
 	window     int
@@ -127,11 +166,14 @@ func (x *side) connect(resumed bool, properties *v5.Properties) {
 	if err := <-opened; err != nil {
 		x.w.t.Fatal(err)
 	}
-	x.s = s
+	x.s, x.open = s, &s
 	c := x.Conn
 	x.w.t.Cleanup(func() {
 		_ = c.Close()
-		s.Close()
+		if s != nil {
+			s.Close()
+		}
+		s = nil
 	})
 	s.Start(handler{x.w, s, cmp.Or(x.out, x.w.pipe)})
 }
@@ -149,6 +191,7 @@ func (x *side) cut() {
 	x.w.t.Helper()
 	_ = x.Close() // the connection may be closed already
 	<-x.s.Done()
+	*x.open = nil
 }
 
 // down cuts the destination and reports the loss to the pipe.

@@ -32,8 +32,7 @@ func (p *Pipe) admitLocked(o *origin) bool {
 	}
 	// The source would not send the message again: its session ends with the connection.
 	p.meter.Dropped(DropBufferFull)
-	in := &o.in.Publish // the message may wait long until it is acknowledged
-	in.Topic, in.Payload, in.Properties = "", "", nil
+	o.in.DropContent()
 	p.acknowledgeInTurnLocked(o)
 	return false
 }
@@ -89,9 +88,24 @@ func (p *Pipe) clearContentLocked(m *outgoing) {
 			o.in = settledInbound
 		}
 	case !m.origin.awaitsAck():
+		p.releasePayloadLocked(m, m.origin)
+		m.origin.unsettled--
 		m.Message, m.origin = session.Message{}, clearedOrigin
 		p.clearedQoS0++
 	}
+}
+
+// releasePayloadLocked releases the payload of m, whose origin is o, so that its buffer can be used
+// for another message. m is done and needs no acknowledgement to its source any more, and the spool
+// does not have it: a message that the spool writes is spooling, or is not done before it is written.
+// A session has copied the payload. So only another message derived from o, or a dead letter, could
+// still use it.
+func (p *Pipe) releasePayloadLocked(m *outgoing, o *origin) {
+	if o.payloadShared {
+		return
+	}
+	m.Payload = ""
+	o.in.Release()
 }
 
 var (

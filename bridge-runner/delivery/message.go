@@ -15,6 +15,9 @@ type origin struct {
 	bytes int
 	// unsettled is the number of derived messages that have not settled.
 	unsettled int
+	// payloadShared says that not only first has the payload of in: other derived messages or a
+	// dead letter have it, too. It stays set.
+	payloadShared bool
 	// first is the first of the derived messages. It is here to save an allocation.
 	first outgoing
 }
@@ -154,6 +157,7 @@ func (p *Pipe) finishLocked(m *outgoing) {
 // has a record, or it is done. The inbound message is acknowledged once every message
 // derived from it has settled.
 func (p *Pipe) settleLocked(m *outgoing) {
+	before := m.custody
 	m.custody = unneeded
 	if m.recordNumber > 0 {
 		m.custody = onDisk
@@ -172,4 +176,7 @@ func (p *Pipe) settleLocked(m *outgoing) {
 		return
 	}
 	o.in.Ack()
+	if before == atSource && m.custody == unneeded {
+		p.releasePayloadLocked(m, o)
+	}
 }

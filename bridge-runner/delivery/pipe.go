@@ -299,7 +299,7 @@ func (p *Pipe) routeLocked(o *origin) {
 		}
 		m := &o.first
 		if o.unsettled > 0 {
-			m = &outgoing{}
+			m, o.payloadShared = &outgoing{}, true
 		}
 		m.origin, m.ReceivedAt, m.Owner = o, o.in.ReceivedAt, m
 		m.Message = session.Message{

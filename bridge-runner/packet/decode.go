@@ -3,7 +3,10 @@
 
 package packet
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // maxSubscriptions limits the Subscription Identifiers of one PUBLISH. A bridge makes
 // fewer subscriptions.
@@ -48,6 +51,16 @@ func DecodeLargePublish(flags byte, beginning string) (Publish, error) {
 	p.Payload = rest
 	p.Faults |= FaultTooLarge
 	return p, err
+}
+
+// CopyHead replaces the strings of the message, except for the payload, by copies. After it, only
+// the payload keeps the body of the packet in memory.
+func (p *Publish) CopyHead() {
+	p.Topic = strings.Clone(p.Topic)
+	if q := p.Properties; q != nil {
+		q.ContentType, q.ResponseTopic = strings.Clone(q.ContentType), strings.Clone(q.ResponseTopic)
+		q.CorrelationData, q.User = strings.Clone(q.CorrelationData), UserProperties(strings.Clone(string(q.User)))
+	}
 }
 
 // publishHead decodes the fields of a PUBLISH before its properties.

@@ -22,21 +22,33 @@ type Inbound struct {
 	// acked is whether Ack was called, or the message was acknowledged before. state.mu
 	// guards it.
 	acked bool
+	// acknowledged is whether the acknowledgement is written: the session does not use the content
+	// any more. state.mu guards it.
+	acknowledged bool
+	// body is the buffer that holds the payload. It is nil if the payload has no buffer of its own,
+	// and after Release.
+	body *body
 }
 
 // handlePublish handles a PUBLISH (section 3.3).
 func (s *Session) handlePublish(f packet.Frame) error {
 	var (
 		p   packet.Publish
+		own *body
 		err error
 	)
 	if f.Large {
 		p, err = packet.DecodeLargePublish(f.Flags, string(f.Body))
 	} else {
-		p, err = packet.DecodePublish(s.version, f.Flags, s.conn.bodyString(f))
+		var text string
+		text, own = s.conn.bodyString(f)
+		p, err = packet.DecodePublish(s.version, f.Flags, text)
 	}
 	if err != nil {
 		return err
+	}
+	if own != nil {
+		p.CopyHead() // the buffer is released while the topic and the properties may be in use
 	}
 	if p.TopicAlias != 0 { // [MQTT-3.1.2-27]
 		p.Faults |= packet.FaultTopicAlias
@@ -45,15 +57,15 @@ func (s *Session) handlePublish(f packet.Frame) error {
 		}
 	}
 	s.report(f, p.Faults, p.Topic)
-	s.deliverInbound(&p)
+	s.deliverInbound(&p, own)
 	return nil
 }
 
 // deliverInbound passes a message to the handler, unless it is already pending (sections
 // 3.3 and 4.3). The handler also receives messages with faults, so that it acknowledges
 // them in order. A message without a packet identifier cannot be acknowledged.
-func (s *Session) deliverInbound(p *packet.Publish) {
-	m := &Inbound{Publish: *p, ReceivedAt: s.readAt, state: s.state, session: s}
+func (s *Session) deliverInbound(p *packet.Publish, own *body) {
+	m := &Inbound{Publish: *p, body: own, ReceivedAt: s.readAt, state: s.state, session: s}
 	if p.ID != 0 && (s.refusingInbound || s.trackInbound(m)) {
 		return
 	}
@@ -154,6 +166,30 @@ func (m *Inbound) Ack() {
 	}
 }
 
+// Release makes the buffer of the payload available for another message, and clears Payload. It is
+// called when no copy of the string Payload is in use any more. It does nothing if the session still
+// needs the payload to recognize the message: a message of QoS 1 or 2 whose acknowledgement is not
+// written. The garbage collector removes the buffer of a message that is never released.
+func (m *Inbound) Release() {
+	if m.body == nil {
+		return
+	}
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	if m.ID != 0 && !m.acknowledged {
+		return
+	}
+	own := m.body
+	m.body, m.Payload = nil, ""
+	own.release()
+}
+
+// DropContent drops the content of a message that will not be forwarded, and may wait long for its
+// acknowledgement.
+func (m *Inbound) DropContent() {
+	m.Topic, m.Payload, m.Properties, m.body = "", "", nil, nil
+}
+
 // LeaveAtServer leaves a QoS 1 or 2 message, and all later messages on this connection,
 // unacknowledged at the server, so that the order is kept. The server sends them again on
 // the next connection, which [Session.RequestReconnect] requests. LeaveAtServer returns false
@@ -190,6 +226,7 @@ func (s *Session) acknowledgeInboundLocked(m *Inbound) {
 	if s.state.in.pendingAck[m.ID] == m {
 		delete(s.state.in.pendingAck, m.ID)
 	}
+	m.acknowledged = true
 	if m.QoS == 1 {
 		s.writeAckLocked(packet.PUBACK, m.ID, 0)
 		return

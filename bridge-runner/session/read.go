@@ -94,9 +94,17 @@ func (s *Session) handleAll() *packet.MalformedError {
 	return nil
 }
 
-// ignoresInput reports whether the session ignores further packets. While Close runs, it
-// discards the received ones.
+// ignoresInput reports whether the session ignores further packets. While Close runs, and after the
+// end, it discards the received ones: a complete packet has no room to read more.
 func (s *Session) ignoresInput() bool {
+	ignored := s.closedOrClosing()
+	if ignored {
+		s.conn.discardUnhandled()
+	}
+	return ignored
+}
+
+func (s *Session) closedOrClosing() bool {
 	select {
 	case <-s.closedCh:
 		return true
@@ -104,9 +112,6 @@ func (s *Session) ignoresInput() bool {
 	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	if s.closedByCaller {
-		s.conn.from = s.conn.to
-	}
 	return s.closedByCaller
 }
 

@@ -350,6 +350,7 @@ func (s *Session) Start(handler Handler) {
 	if ended {
 		return
 	}
+	s.conn.ownBodies = true
 	go s.read()
 }
 

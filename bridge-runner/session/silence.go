@@ -37,7 +37,7 @@ func (s *Session) noteReceived() {
 	r := &s.receiveTimes
 	at := int64(s.readAt.Sub(s.conn.start))
 	r.last.Store(at)
-	if r.other || !r.pong || s.conn.from < s.conn.to { // the remaining bytes are a part of a packet
+	if r.other || !r.pong || s.conn.hasPart() { // the remaining bytes are a part of a packet
 		r.useful.Store(at)
 	}
 	r.pong, r.other = false, false

@@ -47,6 +47,18 @@ type wire struct {
 	// The remaining largeRest bytes of it are discarded when they arrive.
 	large     *packet.Frame
 	largeRest int
+	// ownBodies permits that large packets are read into a [body]. Start sets it: a server
+	// gets no such buffer before CONNACK, and a probe needs none.
+	ownBodies bool
+	// arriving is the PUBLISH whose body is read into a buffer of its own. Its Body is the part that
+	// has arrived. arrivingIn is the buffer, nil if there is no such packet.
+	arriving   packet.Frame
+	arrivingIn *body
+	// arrived is the buffer of the packet that next has returned, nil if it has none of its own.
+	arrived *body
+	// firstRead is the largest number of bytes to read into an empty buf. 0 means no limit. It is
+	// small after a large message, so that little of the next one has to be copied.
+	firstRead int
 	// bytesSinceIdle is the number of bytes read since the session was idle.
 	bytesSinceIdle int
 	// awaited is the most urgent answer to the complete packets that have arrived since the
@@ -69,6 +81,10 @@ func (w *wire) lastPublish() time.Time {
 // notePublish records the time if the unhandled bytes begin with a message, or continue a
 // large message.
 func (w *wire) notePublish(now time.Time) {
+	if w.arrivingIn != nil {
+		w.publishedAt.Store(int64(now.Sub(w.start)))
+		return
+	}
 	if w.from == w.to {
 		return
 	}
@@ -87,6 +103,9 @@ func (w *wire) next(v packet.Version) (f packet.Frame, ok bool, err error) {
 	if w.large != nil {
 		return w.discardLarge()
 	}
+	if w.arrived = nil; w.arrivingIn != nil {
+		return w.assembled()
+	}
 	f, n, err := packet.Next(w.buf[w.from:w.to], v, 0)
 	switch {
 	case err != nil:
@@ -95,7 +114,49 @@ func (w *wire) next(v packet.Version) (f packet.Frame, ok bool, err error) {
 		return w.partial()
 	}
 	w.from += n
+	w.expectLike(f)
 	return f, true, nil
+}
+
+// expectLike limits the next read to the beginning of a packet if f is a large message: the next
+// packet is probably similar.
+func (w *wire) expectLike(f packet.Frame) {
+	if f.Type != packet.PUBLISH {
+		return
+	}
+	w.firstRead = 0
+	if n := len(f.Body); w.ownBodies && n >= minBody && n <= maxBody {
+		w.firstRead = f.Size/bodyGrowth + 64
+	}
+}
+
+// begin gives a buffer of its own to the body of a PUBLISH. received is the part of the body that has
+// arrived.
+func (w *wire) begin(flags byte, received []byte, remaining int) {
+	w.arrivingIn = newBody(remaining)
+	n := copy(w.arrivingIn.bytes, received)
+	w.arriving = packet.Frame{Type: packet.PUBLISH, Flags: flags, Body: w.arrivingIn.bytes[:n], Size: w.needed}
+	w.from, w.to, w.needed = 0, 0, 0
+}
+
+// assembled returns the packet whose body is read into a buffer of its own. ok is false if the
+// packet is incomplete.
+func (w *wire) assembled() (f packet.Frame, ok bool, err error) {
+	if len(w.arriving.Body) < len(w.arrivingIn.bytes) {
+		return f, false, nil
+	}
+	f, w.arriving = w.arriving, packet.Frame{}
+	w.arrived, w.arrivingIn = w.arrivingIn, nil
+	w.expectLike(f)
+	return f, true, nil
+}
+
+// hasPart reports whether a part of a packet has arrived and is not handled.
+func (w *wire) hasPart() bool { return w.from < w.to || w.arrivingIn != nil }
+
+// discardUnhandled discards the received bytes that are not handled.
+func (w *wire) discardUnhandled() {
+	w.from, w.arriving, w.arrivingIn = w.to, packet.Frame{}, nil
 }
 
 // partial handles a packet that is incomplete or over the limit. It keeps the beginning of
@@ -108,6 +169,9 @@ func (w *wire) partial() (f packet.Frame, ok bool, err error) {
 	}
 	w.needed = header + remaining
 	if w.limit == 0 || w.needed <= w.limit || t != packet.PUBLISH && w.needed <= maxControlPacket {
+		if w.ownBodies && t == packet.PUBLISH && hasOwnBody(remaining) && len(received) >= w.needed/bodyGrowth {
+			w.begin(flags, received[header:], remaining)
+		}
 		return f, false, nil
 	}
 	body := received[header:]
@@ -165,19 +229,33 @@ func (w *wire) discardLarge() (f packet.Frame, ok bool, err error) {
 	return f, true, nil
 }
 
-// bodyString returns the body of a packet as a string. If the buffer is too large to be kept,
-// the body is not copied: the string keeps the buffer.
-func (w *wire) bodyString(f packet.Frame) string {
+// bodyString returns the body of the packet that next has returned, as a string. A large body has a
+// buffer of its own, own, which the caller takes over: the string is valid until its release. If
+// the read buffer is too large to be kept, the body is not copied: the string keeps the buffer.
+func (w *wire) bodyString(f packet.Frame) (s string, own *body) {
+	if own = w.arrived; own == nil && w.ownBodies && !f.Large && hasOwnBody(len(f.Body)) {
+		own = newBody(len(f.Body))
+		copy(own.bytes, f.Body)
+	}
+	if w.arrived = nil; own != nil {
+		return unsafe.String(unsafe.SliceData(own.bytes), len(own.bytes)), own //nolint:gosec // it does not change before its release
+	}
 	if len(w.buf) <= maxSpareReadBuffer || f.Large || w.from != w.to || len(f.Body) < len(w.buf)/4*3 {
-		return string(f.Body)
+		return string(f.Body), nil
 	}
 	w.buf, w.from, w.to = nil, 0, 0
-	return unsafe.String(unsafe.SliceData(f.Body), len(f.Body)) //nolint:gosec // w does not use the buffer any more, so it does not change
+	return unsafe.String(unsafe.SliceData(f.Body), len(f.Body)), nil //nolint:gosec // w does not use the buffer any more, so it does not change
 }
 
 // fill reads more bytes. The buffer grows with the received bytes, not with an announced
 // length, and at most to the size of the packet.
 func (w *wire) fill() error {
+	if w.arrivingIn != nil {
+		have := len(w.arriving.Body)
+		n, err := w.read(w.arrivingIn.bytes[have:])
+		w.arriving.Body = w.arrivingIn.bytes[:have+n]
+		return err
+	}
 	switch {
 	case w.buf == nil:
 		w.buf = make([]byte, firstReadBuffer)
@@ -198,13 +276,23 @@ func (w *wire) fill() error {
 		w.to = copy(grown, w.buf[w.from:w.to])
 		w.from, w.buf = 0, grown
 	}
-	n, err := w.Read(w.buf[w.to:])
+	into := w.buf[w.to:]
+	if w.firstRead > 0 && w.from == w.to {
+		into = into[:min(len(into), w.firstRead)]
+	}
+	n, err := w.read(into)
 	w.to += n
+	return err
+}
+
+// read reads bytes. It returns either bytes or an error.
+func (w *wire) read(into []byte) (n int, err error) {
+	n, err = w.Read(into)
 	w.bytesSinceIdle += n
 	if n > 0 {
-		return nil // the next read returns the error again
+		return n, nil // the next read returns the error again
 	}
-	return err
+	return 0, err
 }
 
 // nextBufferSize returns the size of the next larger buffer. A packet whose buffer is not kept

@@ -53,7 +53,7 @@ func TestWire_PacketsInPieces_CompleteUpToLimit(t *testing.T) {
 			p.Topic = p.Topic[:min(len(p.Topic), 65535)]
 			stream, sent = packet.AppendPublish(stream, packet.V311, &p), append(sent, p)
 		}
-		w := wire{Conn: &transport.Conn{Conn: &pieces{random: random, stream: stream}}, limit: limit}
+		w := wire{Conn: &transport.Conn{Conn: &pieces{random: random, stream: stream}}, limit: limit, ownBodies: seed%3 > 0}
 		var got []packet.Publish
 		for {
 			f, ok, err := w.next(packet.V311)
@@ -71,9 +71,16 @@ func TestWire_PacketsInPieces_CompleteUpToLimit(t *testing.T) {
 			}
 			var p packet.Publish
 			if f.Large {
-				p, err = packet.DecodeLargePublish(f.Flags, w.bodyString(f))
+				text, _ := w.bodyString(f)
+				p, err = packet.DecodeLargePublish(f.Flags, text)
 			} else {
-				p, err = packet.DecodePublish(packet.V311, f.Flags, w.bodyString(f))
+				text, own := w.bodyString(f)
+				p, err = packet.DecodePublish(packet.V311, f.Flags, text)
+				if own != nil {
+					p.CopyHead()
+					p.Payload = strings.Clone(p.Payload)
+					own.release() // the next packets must not change this one
+				}
 			}
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
@@ -141,13 +148,17 @@ func (r *repeated) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// A message takes memory for its content, once. The buffer is used again, unless the message
-// is so large that the buffer is given to it.
+// A message allocates memory for its content at most once. If it has a buffer of its own, which
+// is released, it allocates none. The read buffer is used again, unless the message is so large
+// that the buffer is given to it.
 func TestWire_ManyLargeMessages_AllocateLittleMoreThanTheirContent(t *testing.T) {
-	for size, most := range map[int]float64{1 << 10: 1.3, 64 << 10: 1.2, 100 << 10: 1.2, 500 << 10: 1.2, 900 << 10: 1.2, 5 << 20: 2.1} {
+	for size, most := range map[int]float64{1 << 10: 1.3, 20 << 10: 0.1, 64 << 10: 0.1, 100 << 10: 0.1, 255 << 10: 0.1, 500 << 10: 1.2, 900 << 10: 1.2, 5 << 20: 2.1} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			if smallestBody < minBody { // with the race detector, the pools drop some buffers
+				most = max(most, 1.2)
+			}
 			p := packet.Publish{Topic: "t", Payload: strings.Repeat("x", size)}
-			w := wire{Conn: &transport.Conn{Conn: &repeated{packet: packet.AppendPublish(nil, packet.V311, &p)}}, limit: 32 << 20}
+			w := wire{Conn: &transport.Conn{Conn: &repeated{packet: packet.AppendPublish(nil, packet.V311, &p)}}, limit: 32 << 20, ownBodies: true}
 			receive := func(n int) {
 				for n > 0 {
 					f, ok, err := w.next(packet.V311)
@@ -160,8 +171,12 @@ func TestWire_ManyLargeMessages_AllocateLittleMoreThanTheirContent(t *testing.T)
 						}
 						continue
 					}
-					if got, err := packet.DecodePublish(packet.V311, f.Flags, w.bodyString(f)); err != nil || len(got.Payload) != size {
+					text, own := w.bodyString(f)
+					if got, err := packet.DecodePublish(packet.V311, f.Flags, text); err != nil || len(got.Payload) != size {
 						t.Fatalf("%d bytes of payload came: %v", len(got.Payload), err)
+					}
+					if own != nil {
+						own.release()
 					}
 					n--
 				}

@@ -42,7 +42,7 @@ func newRound(t testing.TB, seed uint64, without string) *round {
 		oneWay:     r.IntN(4) == 0,
 		ackTimeout: 2,
 	}
-	rd.sizes = [][]int{{0}, {0, 100, 3000}, {50, 200_000}}[r.IntN(3)]
+	rd.sizes = [][]int{{0}, {0, 100, 3000}, {50, 20_000, 200_000}}[r.IntN(3)]
 	rd.limit = 20 + r.IntN(200)
 	life := []int{5, 20, 100, 400}[r.IntN(4)]
 	s.server = func(c *peer.Config) {

@@ -110,12 +110,19 @@ func StartRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	return r
 }
 
-// StartRaceRunner is like StartRunner, but the runner has the race detector. A detected race fails
-// the test.
-func StartRaceRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
+// NewRaceRunner is like NewRunner, but the runner has the race detector. A detected race fails the
+// test.
+func NewRaceRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
 	t.Helper()
 	r := NewRunner(t, bridge)
 	r.race = true
+	return r
+}
+
+// StartRaceRunner is like StartRunner, but the runner has the race detector, as with NewRaceRunner.
+func StartRaceRunner(t testing.TB, bridge *v1alpha1.MQTTBridge) *Runner {
+	t.Helper()
+	r := NewRaceRunner(t, bridge)
 	r.Start()
 	return r
 }

@@ -30,10 +30,11 @@ func (m Message) Encode(size int) []byte {
 	return b
 }
 
-// Decode parses a payload written by Encode. It returns false for any other payload.
+// Decode parses a payload written by Encode. It returns false for any other payload, for example if
+// the padding is damaged.
 func Decode(payload []byte) (Message, bool) {
 	words := bytes.SplitN(payload, []byte{' '}, 4)
-	if len(words) != 4 {
+	if len(words) != 4 || bytes.Count(words[3], []byte{'.'}) != len(words[3]) {
 		return Message{}, false
 	}
 	seq, err := strconv.ParseUint(string(words[1]), 10, 64)
