@@ -6,6 +6,7 @@ package connector
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 // opener begins connections, and records their numbers in the order in which they begin.
 type opener struct {
 	*Pacer
+	mu     sync.Mutex // a connection may begin while the test sleeps
 	began  []int
 	opened []func()
 }
@@ -22,6 +24,8 @@ type opener struct {
 func (o *opener) begin(ctx context.Context, address string, number int) {
 	go func() {
 		opened, err := o.Pacer.begin(ctx, address)
+		o.mu.Lock()
+		defer o.mu.Unlock()
 		if err == nil {
 			o.began, o.opened = append(o.began, number), append(o.opened, opened)
 		}
@@ -32,6 +36,8 @@ func (o *opener) begin(ctx context.Context, address string, number int) {
 func (o *opener) want(t *testing.T, numbers ...int) {
 	t.Helper()
 	synctest.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if !slices.Equal(o.began, numbers) {
 		t.Errorf("the connections %v have begun, want %v", o.began, numbers)
 	}
