@@ -12,7 +12,7 @@ import (
 )
 
 // bench is shared by the worlds of a test: a proxy, and a control stream through a broker without a
-// bridge. The control stream measures the delays of the machine itself.
+// bridge. The bounds apply to the time in which messages of the control stream arrived.
 type bench struct {
 	proxy   *toxiproxy
 	control *traffic.Collector
@@ -26,25 +26,26 @@ func startBench(t testing.TB) *bench {
 	return b
 }
 
-const (
-	// leastMargin is always added to a bound: connections take time, and a message is published
-	// only every 20 ms.
-	leastMargin = 500 * time.Millisecond
-	// hops is the number of times that processes wait for each other during a switch: to connect,
-	// to subscribe, and for messages before and after it.
-	hops = 10
-	// before is the time before a fault from which the control stream is evaluated, because a gap
-	// begins with the latest message before the fault.
-	before = time.Second
-)
+// margin is added to a bound: connections take time, and a message is published only every 20 ms.
+const margin = 500 * time.Millisecond
 
-// margin returns the tolerance for a bound in the given period.
-func (b *bench) margin(from, to time.Time) time.Duration {
-	var delay time.Duration
-	for _, a := range b.control.Arrivals() {
-		if a.Time.After(from.Add(-before)) && a.Sent.Before(to) {
-			delay = max(delay, a.Time.Sub(a.Sent))
-		}
-	}
-	return leastMargin + hops*delay
+// around is the time before and after a period in which standstills are evaluated, too: a gap begins with the
+// latest message before a fault, and a standstill may last longer than the period.
+const around = time.Second
+
+// standstills returns the standstills of the machine in the given period.
+func (b *bench) standstills(from, to time.Time) traffic.Standstills {
+	return traffic.NewStandstills(traffic.Excess(time.Second/rate, from.Add(-around), to.Add(around), b.control.Arrivals()))
+}
+
+// took returns the length of a period.
+func (b *bench) took(from, to time.Time) took {
+	s := traffic.Silence{From: from, To: to}
+	return took{s.Length(), b.standstills(from, to).Own(s)}
+}
+
+// gap returns the longest time without a message of a stream, from the latest message before the given period.
+func (b *bench) gap(s *stream, from, to time.Time) took {
+	gap, own := b.standstills(from, to).Longest(s.silences(from, to))
+	return took{gap.Length(), own}
 }

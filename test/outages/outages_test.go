@@ -115,15 +115,15 @@ func (w *world) outage(f *fault, place int, qos []byte) {
 		must(w, s.switched(began, withoutServer+eventTimeout))
 	}
 	end := time.Now()
-	margin := w.margin(began, end)
 	status := w.waitActive(w.backup.Name, eventTimeout)
 
 	n := w.noticed(lost)
-	noticed := n.at.Sub(began)
+	since := began
 	if f.connecting != nil { // measured from the start of the attempt
-		noticed = n.at.Sub(w.noticed("primary").at)
+		since = w.noticed("primary").at
 	}
-	if noticed > within+margin {
+	noticed := w.took(since, n.at)
+	if noticed.own > within+margin {
 		w.Errorf("detected after %s, want within %s + %s", noticed, within, margin)
 	}
 	if !slices.Contains(want.reasons, n.reason) {
@@ -143,13 +143,13 @@ func (w *world) outage(f *fault, place int, qos []byte) {
 		w.checkResent(reports)
 	}
 	for i, s := range w.streams {
-		gap := s.gap(began, end)
-		if gap > withoutServer+margin {
+		gap := w.gap(s, began, end)
+		if gap.own > withoutServer+margin {
 			w.Errorf("QoS %d: no message arrived for %s, want at most %s + %s", s.qos, gap, withoutServer, margin)
 		}
 		results.add(result{
 			place: place, fault: f.name, version: string(w.version), side: w.side, direction: words(w.side, w.direction), qos: fmt.Sprint(s.qos),
-			reason: n.reason, noticed: noticed, bound: within, margin: margin, gap: gap, lost: reports[i].lost, twice: reports[i].twice,
+			reason: n.reason, bound: within, noticed: noticed, gap: gap, lost: reports[i].lost, twice: reports[i].twice,
 		})
 	}
 }

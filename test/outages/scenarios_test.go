@@ -67,13 +67,12 @@ func TestBlackHoledPrimary_BackupActive_KeepsConnectionToBackup(t *testing.T) {
 			w.Errorf("the backup was lost %d times: %s", len(lost), lost[0].line)
 		}
 		reports := w.settle(began, func(w *world) { unblock(w, w.link.port, dropTo, dropFrom) }, false)
-		margin := w.margin(since, end)
 		for i, s := range w.streams {
-			gap := s.gap(since, end)
-			if gap > margin {
+			gap := w.gap(s, since, end)
+			if gap.own > margin {
 				w.Errorf("QoS %d: no message arrived for %s while the backup was active", s.qos, gap)
 			}
-			w.note("primary black-holed while on the backup", s, ptr.Deref(after.Switches, 0), end.Sub(since), margin, gap, reports[i])
+			w.note("primary black-holed while on the backup", s, ptr.Deref(after.Switches, 0), end.Sub(since), gap, reports[i])
 		}
 	})
 }
@@ -107,22 +106,21 @@ func TestFlappingPrimary_UnderLoad_CausesFewSwitches(t *testing.T) {
 			w.Errorf("the bridge switched %d times, want 1 to %d", switches, maxSwitches)
 		}
 		reports := w.settle(began, func(w *world) { w.link.enable(true) }, false)
-		margin := w.margin(began, end)
 		for i, s := range w.streams {
-			gap := s.gap(began, end)
-			if gap > margin {
+			gap := w.gap(s, began, end)
+			if gap.own > margin {
 				w.Errorf("QoS %d: no message arrived for %s, although one server was always available", s.qos, gap)
 			}
-			w.note("primary flaps every 3 s", s, switches, end.Sub(began), margin, gap, reports[i])
+			w.note("primary flaps every 3 s", s, switches, end.Sub(began), gap, reports[i])
 		}
 	})
 }
 
 // note adds a scenario to the table.
-func (w *world) note(name string, s *stream, switches int64, took, margin, gap time.Duration, a account) {
+func (w *world) note(name string, s *stream, switches int64, lasted time.Duration, gap took, a account) {
 	results.add(result{
-		place: places, fault: fmt.Sprintf("%s, for %s: switches %d", name, took.Round(time.Second), switches), version: string(w.version),
-		side: w.side, direction: words(w.side, w.direction), qos: fmt.Sprint(s.qos), reason: w.noticed("primary").reason, margin: margin, gap: gap, lost: a.lost, twice: a.twice,
+		place: places, fault: fmt.Sprintf("%s, for %s: switches %d", name, lasted.Round(time.Second), switches), version: string(w.version),
+		side: w.side, direction: words(w.side, w.direction), qos: fmt.Sprint(s.qos), reason: w.noticed("primary").reason, gap: gap, lost: a.lost, twice: a.twice,
 	})
 }
 
@@ -176,10 +174,9 @@ func (w *world) third(failing ...*fault) {
 	w.runner.Start()
 	within := failing[0].toward.of(w.settings) + failing[1].toward.of(w.settings)
 	status := w.waitActive("backup-2", within+eventTimeout)
-	took := status.Active.Since.Sub(began)
 	// Times in the status are in whole seconds, rounded down.
-	margin := w.margin(began, time.Now())
-	if took > within+margin {
+	took := w.took(began, status.Active.Since.Time)
+	if took.own > within+margin {
 		w.Errorf("the third server was connected after %s, want within %s + %s", took, within, margin)
 	}
 	metrics := w.runner.Metrics()
@@ -196,6 +193,6 @@ func (w *world) third(failing ...*fault) {
 	}
 	results.add(result{
 		place: places + 2, fault: failing[0].name + "; " + failing[1].name, version: string(w.version), side: w.side,
-		direction: "-", qos: "-", reason: reason, noticed: w.noticed("backup-1").at.Sub(began), bound: within, margin: margin,
+		direction: "-", qos: "-", reason: reason, bound: within, noticed: w.took(began, w.noticed("backup-1").at),
 	})
 }

@@ -82,14 +82,14 @@ func (p *part) ledger() traffic.Ledger {
 	return p.publisher.Ledger().From(uint64(p.from()) + 1)
 }
 
-// gap returns the longest time between two first arrivals of the stream, from the latest arrival
-// before the fault until end.
-func (s *stream) gap(fault, end time.Time) time.Duration {
+// silences returns the times between two first arrivals of the stream, from the latest arrival before the
+// fault until end.
+func (s *stream) silences(fault, end time.Time) []traffic.Silence {
 	var arrivals [][]traffic.Arrival
 	for _, p := range s.parts {
 		arrivals = append(arrivals, p.collector.Arrivals())
 	}
-	return traffic.Gap(fault, end, arrivals...)
+	return traffic.Silences(fault, end, arrivals...)
 }
 
 // judge waits for all messages of a part and returns the report.

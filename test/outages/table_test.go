@@ -21,12 +21,16 @@ type result struct {
 	direction   string
 	qos         string
 	reason      string
-	noticed     time.Duration
 	bound       time.Duration
-	margin      time.Duration
-	gap         time.Duration
+	noticed     took // the time until the loss was detected
+	gap         took // the longest time without a message
 	lost, twice int
 }
+
+// took is a duration, and the same duration without the standstills of the machine.
+type took struct{ all, own time.Duration }
+
+func (t took) String() string { return fmt.Sprintf("%s (own %s)", t.all, t.own) }
 
 // table collects results of tests that run in parallel.
 type table struct {
@@ -65,9 +69,10 @@ func (t *table) print(out io.Writer) {
 		}
 		_, _ = fmt.Fprintln(w)
 	}
-	write("FAULT", "MQTT", "SIDE", "MESSAGES", "QOS", "REASON", "DETECTED MS", "BOUND MS", "MARGIN MS", "GAP MS", "LOST", "TWICE")
+	write("FAULT", "MQTT", "SIDE", "MESSAGES", "QOS", "REASON", "BOUND MS", "DETECTED MS", "OWN MS", "GAP MS", "OWN GAP MS", "LOST", "TWICE")
 	for _, r := range t.results {
-		write(r.fault, r.version, r.side, r.direction, r.qos, r.reason, r.noticed.Milliseconds(), r.bound.Milliseconds(), r.margin.Milliseconds(), r.gap.Milliseconds(), r.lost, r.twice)
+		write(r.fault, r.version, r.side, r.direction, r.qos, r.reason, r.bound.Milliseconds(), r.noticed.all.Milliseconds(), r.noticed.own.Milliseconds(),
+			r.gap.all.Milliseconds(), r.gap.own.Milliseconds(), r.lost, r.twice)
 	}
 	_ = w.Flush() // to standard output
 	for fault := range t.skipped {

@@ -6,6 +6,8 @@ package takeovers
 import (
 	"slices"
 	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
 // judge ends the streams, compares them, and records and checks the result of each repetition.
@@ -25,12 +27,13 @@ func (w *world) judge() {
 	control := w.control.Arrivals()
 	for i := range w.windows {
 		p := &w.windows[i]
-		idle := silences(time.Second/rate, p.from, p.to, control)
+		silent := traffic.Excess(time.Second/rate, p.from, p.to, control)
+		standstills := traffic.NewStandstills(silent)
 		r := result{event: p.event, gap: p.measured, own: p.measured}
-		standstill, _ := longest(idle, nil)
-		r.control = standstill.Length()
+		longest, _ := standstills.Longest(silent)
+		r.control = longest.Length()
 		for _, s := range w.streams {
-			gap, own := longest(s.silences(p.from, p.to), idle)
+			gap, own := standstills.Longest(s.silences(p.from, p.to))
 			if gap.Length() > r.gap {
 				r.gap, r.began = gap.Length(), gap.From.Sub(p.from)
 			}

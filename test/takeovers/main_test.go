@@ -54,8 +54,6 @@ const (
 	drainTimeout = 40 * time.Second
 	// busy is the factor for the limits without -full.
 	busy = 5
-	// leastStandstill is the shortest gap of the control stream that counts as a standstill of the machine.
-	leastStandstill = 5 * time.Millisecond
 	// inflight is the default of spec.delivery.inflightWindow. A source may send windows times this number
 	// before the runner acknowledges the first one.
 	inflight = 256

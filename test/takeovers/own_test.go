@@ -6,42 +6,7 @@ package takeovers
 import (
 	"testing"
 	"time"
-
-	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
-
-// A gap counts as the bridge's own only while messages of the control stream arrived.
-func TestLongest_SilencesOfBoth_OnlyTheRestIsOwn(t *testing.T) {
-	start := time.Now()
-	span := func(from, to int) traffic.Silence {
-		return traffic.Silence{From: start.Add(time.Duration(from) * time.Millisecond), To: start.Add(time.Duration(to) * time.Millisecond)}
-	}
-	for name, c := range map[string]struct {
-		of, control []traffic.Silence
-		gap, own    int // milliseconds
-	}{
-		"no silence":           {},
-		"machine is fast":      {of: []traffic.Silence{span(10, 60)}, gap: 50, own: 50},
-		"machine stands still": {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(0, 70)}, gap: 50},
-		"machine is slow at the beginning and the end": {
-			of:      []traffic.Silence{span(10, 60)},
-			control: []traffic.Silence{span(0, 9), span(9, 20), span(30, 40), span(50, 90)},
-			gap:     50, own: 20,
-		},
-		"machine is a little slow":        {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(10, 14), span(20, 24), span(30, 34)}, gap: 50, own: 50},
-		"machine is slow at another time": {of: []traffic.Silence{span(10, 60)}, control: []traffic.Silence{span(0, 9), span(61, 900)}, gap: 50, own: 50},
-		"the shorter gap is its own": {
-			of:      []traffic.Silence{span(0, 100), span(200, 230)},
-			control: []traffic.Silence{span(1, 100)},
-			gap:     100, own: 30,
-		},
-	} {
-		gap, own := longest(c.of, c.control)
-		if gap.Length() != time.Duration(c.gap)*time.Millisecond || own != time.Duration(c.own)*time.Millisecond {
-			t.Errorf("%s: gap %s, own %s, want %d and %d ms", name, gap.Length(), own, c.gap, c.own)
-		}
-	}
-}
 
 // failures counts the errors that the judge reports.
 type failures struct {

@@ -4,7 +4,6 @@
 package takeovers
 
 import (
-	"slices"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
@@ -93,39 +92,7 @@ func (s *stream) silences(from, to time.Time) []traffic.Silence {
 	for _, p := range s.parts {
 		arrivals = append(arrivals, p.arrivals)
 	}
-	return silences(s.interval, from, to, arrivals...)
-}
-
-func silences(interval time.Duration, from, to time.Time, arrivals ...[]traffic.Arrival) []traffic.Silence {
-	all := traffic.Silences(from, to, arrivals...)
-	for i := range all {
-		all[i].From = all[i].From.Add(interval)
-	}
-	return all
-}
-
-// longest returns the longest of the silences, and the longest one less the time in which the control stream was
-// silent for at least leastStandstill, too.
-func longest(of, control []traffic.Silence) (gap traffic.Silence, own time.Duration) {
-	control = slices.DeleteFunc(slices.Clone(control), func(s traffic.Silence) bool { return s.Length() < leastStandstill })
-	first := 0
-	for _, s := range of {
-		rest := s.Length()
-		if rest > gap.Length() {
-			gap = s
-		}
-		for first < len(control) && control[first].To.Before(s.From) {
-			first++
-		}
-		for _, c := range control[first:] {
-			if c.From.After(s.To) {
-				break
-			}
-			rest -= s.Overlap(c)
-		}
-		own = max(own, rest)
-	}
-	return gap, own
+	return traffic.Excess(s.interval, from, to, arrivals...)
 }
 
 // finish ends the publishers.

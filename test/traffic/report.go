@@ -118,14 +118,6 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// Gap returns the longest time of [Silences].
-func Gap(from, to time.Time, streams ...[]Arrival) (longest time.Duration) {
-	for _, s := range Silences(from, to, streams...) {
-		longest = max(longest, s.Length())
-	}
-	return longest
-}
-
 // Silence is a time without a message.
 type Silence struct{ From, To time.Time }
 
