@@ -136,7 +136,7 @@ func (c *cluster) interrupt(s *scenario, life int, want string) (state string, d
 // reaches waits until the state is as wanted. It stores the last state.
 func (c *cluster) reaches(want string, last *string) bool {
 	c.t.Helper()
-	for end := time.Now().Add(apiserver.Timeout / 3); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(apiserver.Timeout); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if *last = c.mustState(); *last == want {
 			return true
 		}
