@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	v5 "github.com/eclipse/paho.golang/packets"
+
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -194,4 +196,64 @@ func TestActivate_BeforeTheServersAreProbed_MemberIsWarm(t *testing.T) {
 	if err := p.wait(); err != nil {
 		t.Error(err)
 	}
+}
+
+// If another client takes a session over, another member may forward. Then the bridge must not write by its
+// other sessions either, until the member knows more.
+func TestGroup_SessionIsTakenOver_EndsTheOtherSessionsOfTheBridge(t *testing.T) {
+	p := aloneMember(t)
+	g := p.members()
+	s := g.add("test/x")
+	g.allAdded()
+	p.start(t.Context())
+	gate := s.newGate()
+	var a *activation
+	mqtttest.Eventually(t, testTimeout, "the member is active", func() error {
+		if a, _ = s.join(gate); a == nil {
+			return fmt.Errorf("%+v", g.member.Status())
+		}
+		return nil
+	})
+	taken, takenServer := openSession(t, gate)
+	other, _ := openSession(t, gate)
+	takenServer.Send(script.Packet{Type: v5.DISCONNECT, Code: session.CodeSessionTakenOver})
+	<-taken.Done()
+	s.sessionEnded(taken)
+	select {
+	case <-other.Done():
+		if err := other.Err(); !session.IsNotPermitted(err) {
+			t.Errorf("the other session ends with %v", err)
+		}
+	case <-time.After(testTimeout):
+		t.Error("the other session continues")
+	}
+	s.leave(a, gate)
+	if err := p.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// openSession opens a session of a bridge with a gate, and returns the server's end of it.
+func openSession(t *testing.T, gate *session.Gate) (*session.Session, *script.Conn) {
+	t.Helper()
+	server := script.Listen(t, byte(packet.V5))
+	opened := make(chan *session.Session, 1)
+	go func() {
+		s, err := session.Open(t.Context(), session.Config{
+			Transport: transport.Config{HostPort: server.Addr()}, Version: packet.V5, ClientID: "x", Window: 10, State: session.NewState(), Gate: gate,
+			KeepAlive: time.Minute, PingTimeout: time.Minute, AckTimeout: time.Minute,
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		opened <- s
+	}()
+	conn := server.Accept()
+	conn.Send(script.Connack(false, nil))
+	s := <-opened
+	if s == nil {
+		t.FailNow()
+	}
+	s.Start(struct{ session.Handler }{}) // the server sends no messages
+	return s, conn
 }
