@@ -10,6 +10,9 @@
 // network namespace with its own firewall and name server, and leave nothing behind. If the system
 // does not permit a namespace, the tests list the skipped rows; for root on Linux they fail.
 //
+// A control stream passes a broker of its own, and no bridge. While it is silent, the machine stands still. The
+// bounds apply to the rest of a time, its own time, so that a machine with two processors can run the tests.
+//
 // All rows are in one table, which is printed at the end if go test shows the output of passing
 // tests: make outages. By default each row has both QoS together and one MQTT version; -full tests
 // each of them separately and runs the long scenarios at their full length.
