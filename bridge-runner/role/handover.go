@@ -4,6 +4,7 @@
 package role
 
 import (
+	"slices"
 	"time"
 )
 
@@ -42,14 +43,24 @@ func (m *Machine) drain(asker ID) {
 	m.do(Drain{})
 }
 
-// target returns the member to hand over to, or nil. Only the successor or a member that has asked
-// is possible: another member could not exclude that the successor takes over, too.
-func (m *Machine) target(asker ID) *member {
+// candidates returns the members to hand over to, connected or not. Only the successor or a member that has
+// asked is possible: another member could not exclude that the successor takes over, too.
+func (m *Machine) candidates(asker ID) (out []*member) {
 	for _, id := range []ID{asker, m.successor} {
 		if i := m.find(id); i >= 0 {
-			if p := m.members[i]; p.connected && !p.dead && (id == asker || p.said.Warm) {
-				return p
+			if p := m.members[i]; !p.dead && (id == asker || p.said.Warm) {
+				out = append(out, p)
 			}
+		}
+	}
+	return out
+}
+
+// target returns the member to hand over to, or nil.
+func (m *Machine) target(asker ID) *member {
+	for _, p := range m.candidates(asker) {
+		if p.connected {
+			return p
 		}
 	}
 	return nil
@@ -62,16 +73,9 @@ func (m *Machine) targetReturns(asker ID) bool {
 	if !m.shutdown || m.target(asker) != nil {
 		return false
 	}
-	for _, id := range []ID{asker, m.successor} {
-		if i := m.find(id); i >= 0 {
-			p := m.members[i]
-			usable := !p.connected && !p.dead && (id == asker || p.said.Warm)
-			if usable && m.now.Before(p.endedAt.Add(m.cfg.retry())) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.candidates(asker), func(p *member) bool {
+		return m.now.Before(p.endedAt.Add(m.cfg.retry())) // none of them is connected
+	})
 }
 
 func (m *Machine) decideHandingOver() {
