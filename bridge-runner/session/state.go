@@ -191,15 +191,20 @@ type incomingState struct {
 	// awaitingPubrel are the QoS 2 messages for which PUBREC was sent and PUBREL has not
 	// arrived: hashes of their contents, by packet identifier.
 	awaitingPubrel map[uint16]uint64
+	// earlier are the identifiers of the pending messages that arrived on earlier connections, by the
+	// hashes of their contents. It is nil until it is needed. It may contain messages that are not
+	// pending any more, or have arrived again.
+	earlier map[uint64][]uint16
 }
 
 func (i *incomingState) reset() {
-	i.pendingAck, i.awaitingPubrel = map[uint16]*Inbound{}, map[uint16]uint64{}
+	*i = incomingState{pendingAck: map[uint16]*Inbound{}, awaitingPubrel: map[uint16]uint64{}}
 }
 
 // beginConnection is called when a connection begins: the pending messages arrived on
 // earlier connections.
 func (i *incomingState) beginConnection() {
+	i.earlier = nil
 	for _, m := range i.pendingAck {
 		m.session = nil
 	}
@@ -226,13 +231,34 @@ func (i *incomingState) dropPendingAck(qos byte) {
 // is pending under another identifier. If so, either the server has renumbered its
 // messages, or m is a different message with the same content whose PUBACK the server has
 // not received; at QoS 2 only the former is possible.
+//
+// A server may send tens of thousands of messages again, so that this must not visit all
+// pending messages each time.
 func (i *incomingState) heldUnderOtherID(m *Inbound) bool {
-	for _, o := range i.pendingAck {
-		if o.session == nil && sameContent(&o.Publish, &m.Publish) {
-			return true
+	if i.earlier == nil {
+		i.earlier = map[uint64][]uint16{}
+		for id, o := range i.pendingAck {
+			if o.session == nil {
+				hash := contentHash(&o.Publish)
+				i.earlier[hash] = append(i.earlier[hash], id)
+			}
 		}
 	}
+	hash := contentHash(&m.Publish)
+	for ids := i.earlier[hash]; len(ids) > 0; i.earlier[hash] = ids {
+		last := len(ids) - 1
+		if i.isEarlier(ids[last]) {
+			return true
+		}
+		ids = ids[:last]
+	}
 	return false
+}
+
+// isEarlier reports whether a pending message has this identifier and arrived on an earlier connection.
+func (i *incomingState) isEarlier(id uint16) bool {
+	o := i.pendingAck[id]
+	return o != nil && o.session == nil
 }
 
 var seed = maphash.MakeSeed()
@@ -242,6 +268,7 @@ func contentHash(p *packet.Publish) uint64 {
 	h.SetSeed(seed)
 	_, _ = h.WriteString(p.Topic) // never fails
 	_ = h.WriteByte(0)
+	_ = h.WriteByte(p.QoS)
 	_, _ = h.WriteString(p.Payload)
 	return h.Sum64()
 }

@@ -1,0 +1,89 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+)
+
+func inboundMessage(id uint16, qos byte, payload string) *Inbound {
+	return &Inbound{Publish: packet.Publish{Topic: "a", QoS: qos, ID: id, Payload: payload}}
+}
+
+// newIncoming returns a state with pending messages of an earlier connection, whose payloads are their
+// identifiers.
+func newIncoming(pending int) *incomingState {
+	i := &incomingState{}
+	i.reset()
+	for id := range uint16(pending) { //nolint:gosec // small
+		i.pendingAck[id+1] = inboundMessage(id+1, 1, fmt.Sprint(id+1))
+		i.pendingAck[id+1].session = &Session{}
+	}
+	i.beginConnection()
+	return i
+}
+
+func TestHeldUnderOtherID_FindsPendingMessagesOfEarlierConnectionsOnly(t *testing.T) {
+	i := newIncoming(3)
+	i.pendingAck[4] = inboundMessage(4, 1, "2") // the same content as message 2
+	i.pendingAck[5] = inboundMessage(5, 1, "new")
+	i.pendingAck[5].session = &Session{}
+	held := func(qos byte, payload string) bool { return i.heldUnderOtherID(inboundMessage(9, qos, payload)) }
+	check := func(state string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, payload := range []string{"1", "2", "3", "new", "absent"} {
+			if held(1, payload) {
+				got = append(got, payload)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: messages %q are held, want %q", state, got, want)
+		}
+	}
+	check("at first", "1", "2", "3")
+	if held(2, "1") {
+		t.Error("a message of QoS 1 counts as one of QoS 2")
+	}
+	delete(i.pendingAck, 2)
+	check("message 2 is acknowledged", "1", "2", "3") // 4 has the same content
+	i.pendingAck[4].session = &Session{}
+	check("message 4 has arrived again", "1", "3")
+	i.dropPendingAck(1)
+	check("dropped")
+	i.beginConnection()
+	check("on the next connection", "2", "new")
+}
+
+// A server may send tens of thousands of messages again while thousands are pending.
+func TestHeldUnderOtherID_ManyPending_CostsNoMoreThanFew(t *testing.T) {
+	const lookups = 20000
+	absent := make([]*Inbound, lookups)
+	for n := range absent {
+		absent[n] = inboundMessage(0, 1, fmt.Sprint("absent ", n))
+	}
+	cost := func(pending int) time.Duration {
+		best := time.Hour
+		for range 5 {
+			i := newIncoming(pending)
+			began := time.Now()
+			for _, m := range absent {
+				if i.heldUnderOtherID(m) {
+					t.Fatalf("%s is held", m.Payload)
+				}
+			}
+			best = min(best, time.Since(began))
+		}
+		return best
+	}
+	few, many := cost(100), cost(10000)
+	if ratio := float64(many) / float64(few); ratio > 10 {
+		t.Errorf("with 10000 pending messages, a message costs %.0f times as much as with 100", ratio)
+	}
+}
