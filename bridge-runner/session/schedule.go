@@ -3,7 +3,10 @@
 
 package session
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // A timer runs the checks of the watcher, so that an idle session needs no goroutine for it: a
 // process with many bridges has thousands of idle sessions. While the session waits for an answer,
@@ -26,7 +29,7 @@ func (s *Session) startWatchLocked() {
 	if s.closed {
 		return
 	}
-	w := &watcher{s: s}
+	w := &watcher{s: s, pingInterval: spreadPings(s.keepAlive)}
 	w.uplink.updatedAt = time.Now()
 	s.checks.at = w.uplink.updatedAt
 	s.checks.timer = time.AfterFunc(0, func() { s.watch(w) })
@@ -109,4 +112,15 @@ func onGrid(now time.Time, next time.Duration) time.Duration {
 		return next
 	}
 	return next - now.Add(next).Sub(processStart)%gridInterval
+}
+
+// spreadPings returns a random ping interval: the keep alive or up to a quarter less, if checks are on the grid.
+// Thousands of sessions may have been idle since the same moment, for example since the process
+// started. If all of them sent their pings at one multiple of gridInterval, messages of other
+// sessions would wait for tens of milliseconds.
+func spreadPings(keepAlive time.Duration) time.Duration {
+	if keepAlive < gridFrom {
+		return keepAlive
+	}
+	return max(keepAlive-rand.N(keepAlive/4), gridFrom)
 }

@@ -78,3 +78,24 @@ func TestOnGrid_LongTimes_EndAtMultiplesOfTheInterval(t *testing.T) {
 		}
 	}
 }
+
+func TestSpreadPings_ManySessionsIdleSinceTheSameMoment_AreDistributed(t *testing.T) {
+	const sessions, most = 2000, 100
+	keepAlive, now := time.Minute, processStart.Add(1234567891)
+	together := map[time.Duration]int{}
+	for range sessions {
+		interval := spreadPings(keepAlive)
+		if interval <= keepAlive*3/4 || interval > keepAlive {
+			t.Fatalf("a ping after %v with a keep alive of %v", interval, keepAlive)
+		}
+		together[onGrid(now, interval)]++
+	}
+	for at, n := range together {
+		if n > most {
+			t.Errorf("%d of %d pings after %v, want at most %d", n, sessions, at, most)
+		}
+	}
+	if got := spreadPings(gridFrom - 1); got != gridFrom-1 {
+		t.Errorf("a ping after %v with a keep alive of %v", got, gridFrom-1)
+	}
+}

@@ -8,7 +8,7 @@ import "time"
 // watcher keeps the session alive and ends it if the server is silent.
 //
 // When the session has received nothing, or sent nothing ([MQTT-3.1.2-23]), for the keep
-// alive, the watcher sends a PINGREQ (section 3.12). When nothing arrives within the ping
+// alive or up to a quarter less, the watcher sends a PINGREQ (section 3.12). When nothing arrives within the ping
 // timeout after that, it ends the session: so it detects a silent server within the sum of
 // the two. Any bytes count as an answer, because a large packet may take longer than a
 // ping.
@@ -27,6 +27,8 @@ type watcher struct {
 	s      *Session
 	uplink uplink
 
+	// pingInterval is the time without data after which a PINGREQ is sent.
+	pingInterval time.Duration
 	// pingSentAt is when the oldest unanswered PINGREQ was sent. It is zero if there is none.
 	pingSentAt time.Time
 	// pingMark is the number of bytes written up to that PINGREQ.
@@ -107,14 +109,14 @@ func (w *watcher) sendKeepAlive(now, received, sent time.Time) time.Duration {
 		since = earliest(received, sent)
 	}
 	early := time.Duration(0)
-	if w.s.keepAlive >= gridFrom {
+	if w.pingInterval >= gridFrom {
 		early = gridInterval // see onGrid
 	}
-	if left := w.s.keepAlive - now.Sub(since); left > early {
+	if left := w.pingInterval - now.Sub(since); left > early {
 		return left
 	}
 	w.sendPing(now)
-	return w.s.keepAlive
+	return w.pingInterval
 }
 
 func (w *watcher) sendPing(now time.Time) {
@@ -159,7 +161,7 @@ func (w *watcher) checkAcks(now time.Time) (left time.Duration, overdue error) {
 	}
 	s.state.mu.Unlock()
 	if idle {
-		return s.keepAlive, nil // nothing is due before the next PINGREQ
+		return w.pingInterval, nil // nothing is due before the next PINGREQ
 	}
 	since := w.ack.update(&w.uplink, lastAckAt, mark)
 	if noneAnswered && notGranted {
