@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
@@ -160,12 +162,23 @@ func (b *Broker) Thaw() {
 	b.process.signal(syscall.SIGCONT)
 }
 
-// LowerPriority gives other processes priority over the broker, as if it had a machine of its own. It
-// applies until the process ends.
-func (b *Broker) LowerPriority() {
+// RunWhenIdle gives the broker only the processor time that no other process needs, as if it had a machine of
+// its own. It applies until the process ends.
+func (b *Broker) RunWhenIdle() {
 	b.t.Helper()
-	const lowest = 19
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, b.process.cmd.Process.Pid, lowest); err != nil {
+	idle := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}
+	if err := unix.SchedSetAttr(b.process.cmd.Process.Pid, &idle, 0); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// RunFirst lets the broker run before other processes when it has work, as if it had a machine of its own:
+// it asks for short slices of processor time. It applies until the process ends. Kernels before 6.12 ignore it.
+func (b *Broker) RunFirst() {
+	b.t.Helper()
+	const shortest = 100 * time.Microsecond
+	short := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Runtime: uint64(shortest)}
+	if err := unix.SchedSetAttr(b.process.cmd.Process.Pid, &short, 0); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -53,7 +53,7 @@ func TestTakeover_OneOfManyBridges_DoesNotAffectTheOthers(t *testing.T) {
 	n := len(f.all)
 	f.repeat(
 		event{name: fmt.Sprintf("%d bridges in one process: one changed", n), limit: inPlace, act: f.change},
-		event{name: fmt.Sprintf("%d bridges in one process: one flooded", n), limit: inPlace, act: f.flood},
+		event{name: fmt.Sprintf("%d bridges in one process: one flooded", n), limit: inPlace, act: f.floodOne},
 		event{name: fmt.Sprintf("%d bridges in one process: the broker of one frozen", n), limit: inPlace, act: f.freeze},
 	)
 }
@@ -96,10 +96,12 @@ func (w *world) broker(name string) *mqtttest.Broker {
 func newHostFleet(t *testing.T) *hostFleet {
 	t.Helper()
 	f := &hostFleet{fleet: newFleet(t), host: mqtttest.NewHost(t)}
+	f.local.RunFirst()
+	f.remotes[0].RunFirst()
 	f.frozen = f.broker("frozen")
 	for i, name := range []string{"flooded-local", "flooded-remote"} {
 		f.flooded[i] = f.broker(name)
-		f.flooded[i].LowerPriority() // the other bridges do not share the machine with a flooded broker
+		f.flooded[i].RunWhenIdle() // the other bridges do not share the machine with a flooded broker
 	}
 	for _, b := range f.all {
 		f.host.Put(b)
@@ -173,15 +175,11 @@ func (f *hostFleet) change(w *world) {
 	})
 }
 
-// flood publishes to one bridge as fast as its local broker accepts the messages.
-func (f *hostFleet) flood(w *world) {
+// floodOne publishes to one bridge as fast as its local broker accepts the messages.
+func (f *hostFleet) floodOne(w *world) {
 	w.Helper()
-	f.changes++
-	p := mqtttest.StartPublisher(f, f.flooded[0], traffic.PublisherConfig{Topic: "flooded/" + topicUp + "/x", Stream: fmt.Sprint("flood-", f.changes), QoS: 1})
-	time.Sleep(oddDuration)
-	must(w, p.StopAndDrain(drainTimeout))
-	w.Logf("the flooded bridge had %d messages a second", int(float64(p.Ledger().Sent)/oddDuration.Seconds()))
-	p.Close()
+	n := w.flood(f.flooded[0], "flooded/"+topicUp+"/x", oddDuration)
+	w.Logf("the flooded bridge had %d messages a second", int(float64(n)/oddDuration.Seconds()))
 }
 
 // freeze freezes the broker of one bridge for some time.
