@@ -225,7 +225,7 @@ type Side struct {
 
 	// keepAliveSeconds is the MQTT keep alive in seconds, from 1 to 65535 (MQTT 3.1.1
 	// section 3.1.2.10): the bridge checks an idle connection by a PINGREQ at this
-	// interval. Default 10.
+	// interval, or up to a quarter earlier. Default 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535

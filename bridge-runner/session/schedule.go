@@ -122,5 +122,5 @@ func spreadPings(keepAlive time.Duration) time.Duration {
 	if keepAlive < gridFrom {
 		return keepAlive
 	}
-	return max(keepAlive-rand.N(keepAlive/4), gridFrom)
+	return max(keepAlive-rand.N(keepAlive/4), gridFrom) //nolint:gosec // not a secret
 }

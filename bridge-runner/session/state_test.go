@@ -18,12 +18,12 @@ func inboundMessage(id uint16, qos byte, payload string) *Inbound {
 
 // newIncoming returns a state with pending messages of an earlier connection, whose payloads are their
 // identifiers.
-func newIncoming(pending int) *incomingState {
+func newIncoming(pending uint16) *incomingState {
 	i := &incomingState{}
 	i.reset()
-	for id := range uint16(pending) { //nolint:gosec // small
-		i.pendingAck[id+1] = inboundMessage(id+1, 1, fmt.Sprint(id+1))
-		i.pendingAck[id+1].session = &Session{}
+	for id := uint16(1); id <= pending; id++ {
+		i.pendingAck[id] = inboundMessage(id, 1, fmt.Sprint(id))
+		i.pendingAck[id].session = &Session{}
 	}
 	i.beginConnection()
 	return i
@@ -68,7 +68,7 @@ func TestHeldUnderOtherID_ManyPending_CostsNoMoreThanFew(t *testing.T) {
 	for n := range absent {
 		absent[n] = inboundMessage(0, 1, fmt.Sprint("absent ", n))
 	}
-	cost := func(pending int) time.Duration {
+	cost := func(pending uint16) time.Duration {
 		best := time.Hour
 		for range 5 {
 			i := newIncoming(pending)
