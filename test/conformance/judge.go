@@ -13,7 +13,7 @@ import (
 //   - A runner takes a session over from the other one only if a cause of the documentation permits
 //     it: the other process was ended, it has handed over, or with --peer-timeout it could not be
 //     heard for this time. A runner that takes over again in one such time has waited since the
-//     takeover by the other one.
+//     takeover by the other one, or since a server ended its session before.
 //   - A server accepts no message of a process after another process has connected to it. Without
 //     --peer-timeout no server accepts one after another process has connected to any server.
 //   - A runner that was frozen sends no message on its earlier connections, except for a write that had begun,
@@ -153,12 +153,34 @@ func (j *judgement) permits(from, to *holder) bool {
 	return !from.timed.from.Equal(silence.from) || j.retakes(from, to, silence)
 }
 
-// retakes reports whether a runner has waited for its timeout before it takes over again, since it has lost
-// its session, or has continued after a freeze.
+// retakes reports whether a runner has waited for its timeout before it takes over again.
 func (j *judgement) retakes(from, to *holder, silence span) bool {
-	since := from.connected
-	if f, ok := j.freezeOf(to.runner, to.connected); ok && f.from.Before(since) {
-		since = f.to
+	return from.timed.from.Equal(silence.from) && to.connected.Sub(j.waitsSince(from, to)) >= j.timeoutOf(to.runner)-early
+}
+
+// waitsSince returns the time since which a runner waits before it takes over again: it has lost its session to
+// the other runner. It waits already before if it has not connected since it was frozen, or since a server ended its
+// session: it does not know whether the other runner was the reason.
+func (j *judgement) waitsSince(from, to *holder) time.Time {
+	lost := from.connected
+	latest := j.latestConnect(to.runner, lost)
+	if f, ok := j.freezeOf(to.runner, to.connected); ok && f.from.Before(lost) && f.to.After(latest) {
+		return f.to
 	}
-	return from.timed.from.Equal(silence.from) && to.connected.Sub(since) >= j.timeoutOf(to.runner)-early
+	for _, end := range j.sessionEnds {
+		if end.After(latest) && end.Before(lost) {
+			return end
+		}
+	}
+	return lost
+}
+
+// latestConnect returns the time of the latest CONNECT of a runner before a time, to any server.
+func (j *judgement) latestConnect(runner int, before time.Time) (latest time.Time) {
+	for i := range j.acts {
+		if a := &j.acts[i]; a.connect && a.runner() == runner && a.at.Before(before) {
+			latest = a.at
+		}
+	}
+	return latest
 }

@@ -71,6 +71,29 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
 			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(14, "l", "1-1")}, want: 1,
 		},
+		"cut, the server ends the session of the runner that took over": {
+			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(7.5)} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(13.6, "l", "1-1")},
+		},
+		"cut, the server ends the session of the runner that took over, too early": {
+			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(7.5)} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(12.8, "l", "1-1")}, want: 1,
+		},
+		"cut, the server ends the session of the runner that took over, which connects again": {
+			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(7.5)} },
+			acts: []act{
+				connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(7.6, "r", "1-1"), connect(10.1, "l", "0-1"),
+				connect(13.6, "l", "1-1"),
+			}, want: 1,
+		},
+		"cut, the server ends the session of the other runner before": {
+			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(6.9)} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(13.6, "l", "1-1")}, want: 1,
+		},
+		"frozen long before, then cut, back at once": {
+			timeout: 3, change: func(h *history) { h.frozen[0], h.cut = []span{{at(1), at(4)}}, []span{{from: at(10)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(4.1, "l", "0-1"), connect(16.1, "l", "1-1"), connect(16.2, "l", "0-1")}, want: 1,
+		},
 		"frozen, publishes on the earlier connection": {
 			change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },
 			acts:   []act{connect(0, "l", "0-1"), publish(4.01, 0, "l", "0-1"), publish(4.1, 0, "l", "0-1")}, want: 1,
