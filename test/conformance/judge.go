@@ -18,10 +18,11 @@ import (
 //     --peer-timeout no server accepts one after another process has connected to any server.
 //   - A runner that was frozen sends no message on its earlier connections, except for a write that had begun,
 //     and connects only after it has heard the other runner.
+//   - With --peer-timeout, the bridge forwards again when a runner without a fault has waited for this time.
 //
 // It is called when nothing changes the history any more.
 func (h *history) judge() (violations []string) {
-	j := judgement{history: h, holders: map[string]*holder{}}
+	j := judgement{history: h, holders: map[string]*holder{}, latest: map[string]time.Time{}}
 	for i := range h.acts {
 		j.check(&h.acts[i])
 	}
@@ -33,7 +34,9 @@ type judgement struct {
 	*history
 	// holders are the processes that have connected last, by server; with the name anyServer, without
 	// --peer-timeout, to any of them.
-	holders    map[string]*holder
+	holders map[string]*holder
+	// latest are the times of the latest packets since the first message, by server.
+	latest     map[string]time.Time
 	violations []string
 }
 
@@ -58,6 +61,7 @@ func (j *judgement) check(a *act) {
 	if a.overtaken {
 		return // the server did not process it
 	}
+	j.checkLate(a)
 	j.checkHolder(a, a.server)
 	if j.timeout == 0 {
 		j.checkHolder(a, anyServer)

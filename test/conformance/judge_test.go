@@ -94,6 +94,42 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 			timeout: 3, change: func(h *history) { h.frozen[0], h.cut = []span{{at(1), at(4)}}, []span{{from: at(10)}} },
 			acts: []act{connect(0, "l", "0-1"), connect(4.1, "l", "0-1"), connect(16.1, "l", "1-1"), connect(16.2, "l", "0-1")}, want: 1,
 		},
+		"cut, back in time": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(6.9, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
+				connect(12.5, "l", "0-1"),
+			},
+		},
+		"cut, back too late": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(6.9, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
+				connect(13.1, "l", "0-1"),
+			}, want: 1,
+		},
+		"cut, no runner forwards before the end": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{at(1), at(13.1)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(6.9, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
+				connect(13.2, "l", "1-1"),
+			}, want: 1,
+		},
+		"cut, the hand-over is lost": {
+			timeout: 3, change: func(h *history) { h.cut, h.handOvers[0] = []span{{from: at(1)}}, []time.Time{at(2)} },
+			acts: []act{connect(0, "l", "0-1"), publish(2, 0, "l", "0-1"), connect(7.9, "l", "0-1")},
+		},
+		"frozen, taken over too late": {
+			timeout: 3, change: func(h *history) { h.frozen[0] = []span{{from: at(1)}} },
+			acts: []act{connect(0, "l", "0-1"), publish(1, 0, "l", "0-1"), connect(9.6, "l", "1-1")}, want: 1,
+		},
+		"frozen, the second wait of the other runner is longer": {
+			timeout: 3, change: func(h *history) { h.frozen[0] = []span{{from: at(1)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(1, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
+				connect(13.6, "l", "1-1"), publish(14, 13.6, "l", "1-1"), connect(26.1, "l", "1-1"),
+			},
+		},
 		"frozen, publishes on the earlier connection": {
 			change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },
 			acts:   []act{connect(0, "l", "0-1"), publish(4.01, 0, "l", "0-1"), publish(4.1, 0, "l", "0-1")}, want: 1,
