@@ -90,6 +90,10 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(6.9)} },
 			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(13.6, "l", "1-1")}, want: 1,
 		},
+		"cut, the server ends the session of the other runner afterwards": {
+			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(11.5)} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(16.2, "l", "1-1")},
+		},
 		"frozen long before, then cut, back at once": {
 			timeout: 3, change: func(h *history) { h.frozen[0], h.cut = []span{{at(1), at(4)}}, []span{{from: at(10)}} },
 			acts: []act{connect(0, "l", "0-1"), connect(4.1, "l", "0-1"), connect(16.1, "l", "1-1"), connect(16.2, "l", "0-1")}, want: 1,
@@ -114,6 +118,19 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 				connect(0, "l", "0-1"), publish(6.9, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
 				connect(13.2, "l", "1-1"),
 			}, want: 1,
+		},
+		"cut, frozen meanwhile": {
+			timeout: 3, change: func(h *history) { h.cut, h.frozen[0] = []span{{from: at(1)}}, []span{{at(7.5), at(10.4)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(6.9, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
+				connect(13.5, "l", "0-1"),
+			},
+		},
+		"cut, down meanwhile": {
+			timeout: 3, change: func(h *history) {
+				h.cut, h.ended["0-1"], h.down[0] = []span{{from: at(1)}}, at(2), []span{{at(2), at(4)}}
+			},
+			acts: []act{connect(0, "l", "0-1"), publish(2, 0, "l", "0-1"), connect(7.7, "l", "0-2")},
 		},
 		"cut, the hand-over is lost": {
 			timeout: 3, change: func(h *history) { h.cut, h.handOvers[0] = []span{{from: at(1)}}, []time.Time{at(2)} },
