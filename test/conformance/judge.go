@@ -13,15 +13,16 @@ import (
 //   - A runner takes a session over from the other one only if a cause of the documentation permits
 //     it: the other process was ended, it has handed over, or with --peer-timeout it could not be
 //     heard for this time. A runner that takes over again in one such time has waited since the
-//     takeover by the other one.
+//     takeover by the other one, or since a server ended its session before.
 //   - A server accepts no message of a process after another process has connected to it. Without
 //     --peer-timeout no server accepts one after another process has connected to any server.
 //   - A runner that was frozen sends no message on its earlier connections, except for a write that had begun,
 //     and connects only after it has heard the other runner.
+//   - With --peer-timeout, the bridge forwards again when a runner without a fault has waited for this time.
 //
 // It is called when nothing changes the history any more.
 func (h *history) judge() (violations []string) {
-	j := judgement{history: h, holders: map[string]*holder{}}
+	j := judgement{history: h, holders: map[string]*holder{}, latest: map[string]time.Time{}}
 	for i := range h.acts {
 		j.check(&h.acts[i])
 	}
@@ -33,7 +34,9 @@ type judgement struct {
 	*history
 	// holders are the processes that have connected last, by server; with the name anyServer, without
 	// --peer-timeout, to any of them.
-	holders    map[string]*holder
+	holders map[string]*holder
+	// latest are the times of the latest packets since the first message, by server.
+	latest     map[string]time.Time
 	violations []string
 }
 
@@ -58,6 +61,7 @@ func (j *judgement) check(a *act) {
 	if a.overtaken {
 		return // the server did not process it
 	}
+	j.checkLate(a)
 	j.checkHolder(a, a.server)
 	if j.timeout == 0 {
 		j.checkHolder(a, anyServer)
@@ -153,12 +157,34 @@ func (j *judgement) permits(from, to *holder) bool {
 	return !from.timed.from.Equal(silence.from) || j.retakes(from, to, silence)
 }
 
-// retakes reports whether a runner has waited for its timeout before it takes over again, since it has lost
-// its session, or has continued after a freeze.
+// retakes reports whether a runner has waited for its timeout before it takes over again.
 func (j *judgement) retakes(from, to *holder, silence span) bool {
-	since := from.connected
-	if f, ok := j.freezeOf(to.runner, to.connected); ok && f.from.Before(since) {
-		since = f.to
+	return from.timed.from.Equal(silence.from) && to.connected.Sub(j.waitsSince(from, to)) >= j.timeoutOf(to.runner)-early
+}
+
+// waitsSince returns the time since which a runner waits before it takes over again: it has lost its session to
+// the other runner. It waits already before if it has not connected since it was frozen, or since a server ended its
+// session: it does not know whether the other runner was the reason.
+func (j *judgement) waitsSince(from, to *holder) time.Time {
+	lost := from.connected
+	latest := j.latestConnect(to.runner, lost)
+	if f, ok := j.freezeOf(to.runner, to.connected); ok && f.from.Before(lost) && f.to.After(latest) {
+		return f.to
 	}
-	return from.timed.from.Equal(silence.from) && to.connected.Sub(since) >= j.timeoutOf(to.runner)-early
+	for _, end := range j.sessionEnds {
+		if end.After(latest) && end.Before(lost) {
+			return end
+		}
+	}
+	return lost
+}
+
+// latestConnect returns the time of the latest CONNECT of a runner before a time, to any server.
+func (j *judgement) latestConnect(runner int, before time.Time) (latest time.Time) {
+	for i := range j.acts {
+		if a := &j.acts[i]; a.connect && a.runner() == runner && a.at.Before(before) {
+			latest = a.at
+		}
+	}
+	return latest
 }

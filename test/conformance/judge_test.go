@@ -71,6 +71,82 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
 			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(14, "l", "1-1")}, want: 1,
 		},
+		"cut, the server ends the session of the runner that took over": {
+			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(7.5)} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(13.6, "l", "1-1")},
+		},
+		"cut, the server ends the session of the runner that took over, too early": {
+			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(7.5)} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(12.8, "l", "1-1")}, want: 1,
+		},
+		"cut, the server ends the session of the runner that took over, which connects again": {
+			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(7.5)} },
+			acts: []act{
+				connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(7.6, "r", "1-1"), connect(10.1, "l", "0-1"),
+				connect(13.6, "l", "1-1"),
+			}, want: 1,
+		},
+		"cut, the server ends the session of the other runner before": {
+			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(6.9)} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(13.6, "l", "1-1")}, want: 1,
+		},
+		"cut, the server ends the session of the other runner afterwards": {
+			timeout: 3, change: func(h *history) { h.cut, h.sessionEnds = []span{{from: at(1)}}, []time.Time{at(11.5)} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(16.2, "l", "1-1")},
+		},
+		"frozen long before, then cut, back at once": {
+			timeout: 3, change: func(h *history) { h.frozen[0], h.cut = []span{{at(1), at(4)}}, []span{{from: at(10)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(4.1, "l", "0-1"), connect(16.1, "l", "1-1"), connect(16.2, "l", "0-1")}, want: 1,
+		},
+		"cut, back in time": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(6.9, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
+				connect(12.5, "l", "0-1"),
+			},
+		},
+		"cut, back too late": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(6.9, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
+				connect(13.1, "l", "0-1"),
+			}, want: 1,
+		},
+		"cut, no runner forwards before the end": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{at(1), at(13.1)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(6.9, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
+				connect(13.2, "l", "1-1"),
+			}, want: 1,
+		},
+		"cut, frozen meanwhile": {
+			timeout: 3, change: func(h *history) { h.cut, h.frozen[0] = []span{{from: at(1)}}, []span{{at(7.5), at(10.4)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(6.9, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
+				connect(13.5, "l", "0-1"),
+			},
+		},
+		"cut, down meanwhile": {
+			timeout: 3, change: func(h *history) {
+				h.cut, h.ended["0-1"], h.down[0] = []span{{from: at(1)}}, at(2), []span{{at(2), at(4)}}
+			},
+			acts: []act{connect(0, "l", "0-1"), publish(2, 0, "l", "0-1"), connect(7.7, "l", "0-2")},
+		},
+		"cut, the hand-over is lost": {
+			timeout: 3, change: func(h *history) { h.cut, h.handOvers[0] = []span{{from: at(1)}}, []time.Time{at(2)} },
+			acts: []act{connect(0, "l", "0-1"), publish(2, 0, "l", "0-1"), connect(7.9, "l", "0-1")},
+		},
+		"frozen, taken over too late": {
+			timeout: 3, change: func(h *history) { h.frozen[0] = []span{{from: at(1)}} },
+			acts: []act{connect(0, "l", "0-1"), publish(1, 0, "l", "0-1"), connect(9.6, "l", "1-1")}, want: 1,
+		},
+		"frozen, the second wait of the other runner is longer": {
+			timeout: 3, change: func(h *history) { h.frozen[0] = []span{{from: at(1)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(1, 0, "l", "0-1"), connect(7, "l", "1-1"), publish(7.5, 7, "l", "1-1"),
+				connect(13.6, "l", "1-1"), publish(14, 13.6, "l", "1-1"), connect(26.1, "l", "1-1"),
+			},
+		},
 		"frozen, publishes on the earlier connection": {
 			change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },
 			acts:   []act{connect(0, "l", "0-1"), publish(4.01, 0, "l", "0-1"), publish(4.1, 0, "l", "0-1")}, want: 1,

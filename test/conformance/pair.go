@@ -146,6 +146,13 @@ func (w *twins) handOver(i int) {
 	w.pair.Runners[i].HandOver()
 }
 
+// sessionsEnd notes that a server ends all its connections.
+func (w *twins) sessionsEnd() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sessionEnds = append(w.sessionEnds, time.Now())
+}
+
 // cutTo makes the network lose the data to a runner, or to both for to < 0. With reset, it also ends the
 // connection.
 func (w *twins) cutTo(to int, reset bool) {

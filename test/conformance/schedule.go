@@ -71,7 +71,7 @@ func (s *schedule) fault(at time.Duration) {
 		s.add(at+s.between(0, 2*time.Second), func() { w.start(i) }, "start %d", i)
 	case n < 10:
 		reset := s.random.IntN(2) == 0
-		s.add(at, func() { s.cutServer(i, reset) }, "server %d ends its connections, by RST %t", i, reset)
+		s.add(at, func() { w.sessionsEnd(); s.cutServer(i, reset) }, "server %d ends its connections, by RST %t", i, reset)
 	case w.linked:
 		s.cut(at)
 	default:

@@ -66,6 +66,8 @@ type history struct {
 	ended map[string]time.Time
 	// handOvers are the requests to hand over, by runner.
 	handOvers [2][]time.Time
+	// sessionEnds are the times at which a server has ended all its connections.
+	sessionEnds []time.Time
 	// frozen are the times in which a runner was frozen, down those without a process, and cut those without a
 	// connection between the runners.
 	frozen, down [2][]span
