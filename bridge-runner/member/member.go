@@ -115,6 +115,8 @@ type Member struct {
 
 	machine *role.Machine
 	conns   map[role.ID]connection
+	// replaced are the processes whose connections another one has replaced that is not reported yet, by pod.
+	replaced map[string]role.ID
 	// waiting are the requests for CONNECT packets, by bridge.
 	waiting map[string][]chan time.Duration
 	// dialing has the pods to which a Dial is under way. nextDial are the Dials that wait for its end.
@@ -156,7 +158,7 @@ func New(cfg Config) (*Member, error) {
 	m := &Member{
 		cfg: cfg, inputs: make(chan func(), waitingInputs), done: make(chan struct{}),
 		dialing: map[string]bool{}, nextDial: map[string]role.ID{},
-		conns: map[role.ID]connection{}, waiting: map[string][]chan time.Duration{}, knowledge: map[string]*peer.Knowledge{},
+		conns: map[role.ID]connection{}, replaced: map[string]role.ID{}, waiting: map[string][]chan time.Duration{}, knowledge: map[string]*peer.Knowledge{},
 	}
 	group := peer.Config{Certificate: cfg.Certificate, Handler: handler{m}, Log: cfg.Log}
 	if cfg.Lease != nil {

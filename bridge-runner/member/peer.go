@@ -63,6 +63,10 @@ func (h handler) Ended(c *peer.Conn, how peer.Ending, err error) {
 // connection remains that the member with the lower identity has dialled: both ends decide equally.
 func (m *Member) join(c *peer.Conn) {
 	id := parseIdentity(c.Peer().Identity)
+	if old, ok := m.replaced[id.Pod]; ok {
+		delete(m.replaced, id.Pod)
+		m.replace(old, id)
+	}
 	if !m.directory.owns(id, c.Fingerprint()) {
 		m.cfg.Log.Error("another process has sent an identity that does not belong to its key; the connection is closed", "identity", c.Peer().Identity)
 		c.Close()
@@ -182,7 +186,8 @@ func (m *Member) ended(c *peer.Conn, how peer.Ending, err error) {
 	}
 	delete(m.conns, id)
 	if how == peer.Replaced {
-		return // the connection that replaces it is reported next; a Dial would replace that one, too
+		m.awaitReplacing(id)
+		return
 	}
 	m.cfg.Log.Info("the connection to the other member has ended", "address", c.Address().String(), "how", string(how), "error", err)
 	if m.machine.State() != role.Active && id == m.active && how != peer.Silent {
@@ -193,6 +198,26 @@ func (m *Member) ended(c *peer.Conn, how peer.Ending, err error) {
 		return
 	}
 	m.step(role.PeerEnded{From: id, Continues: how == peer.ClosedByPeer})
+}
+
+// awaitReplacing processes the end of a connection that another one with the same key has replaced. The other one
+// is reported next, or was reported a moment ago.
+func (m *Member) awaitReplacing(old role.ID) {
+	for id := range m.conns {
+		if id.Pod == old.Pod {
+			m.replace(old, id)
+			return
+		}
+	}
+	m.replaced[old.Pod] = old
+}
+
+// replace processes the replacement of a connection by one of the process id. If it is the same process, nothing has
+// ended, and a Dial would replace the new connection, too.
+func (m *Member) replace(old, id role.ID) {
+	if old != id {
+		m.step(role.PeerReplaced{From: old})
+	}
 }
 
 // SetKnowledge passes the knowledge about the servers of a bridge to the other member. The caller does

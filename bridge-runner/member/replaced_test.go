@@ -48,18 +48,7 @@ func scriptedState(r role.State, term peer.Term) peer.State {
 func runScripted(t *testing.T) (a *machine, s *scripted, c *peer.Conn) {
 	t.Helper()
 	a, b := newMachines(t)
-	s = &scripted{t: t, received: make(chan onConn, 1000)}
-	s.address = netip.MustParseAddrPort(a.listener.Addr().String())
-	var err error
-	s.endpoint, err = peer.New(peer.Config{
-		Group: "pair", Identity: identity(b.role.Self), Certificate: b.cfg.Certificate, Timeout: &b.cfg.Timeout,
-		Trusted: func(f peer.Fingerprint) bool { return f == b.cfg.Trusted }, Interval: b.role.Heartbeat(), Silence: Duration,
-		Handler: s, Log: slog.New(slog.DiscardHandler),
-	}, scriptedState(role.Standby, peer.Term{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.endpoint.Close)
+	s = newScripted(a, b, b.role.Self)
 	s.answers.Store(true)
 	a.run()
 	c = s.dial()
@@ -67,6 +56,23 @@ func runScripted(t *testing.T) (a *machine, s *scripted, c *peer.Conn) {
 	s.answers.Store(false)
 	a.waitStatus(func(s Status) bool { return s.Peer.State == role.Standby })
 	return a, s, c
+}
+
+// newScripted returns a process of the machine b, with its key.
+func newScripted(a, b *machine, id role.ID) *scripted {
+	s := &scripted{t: a.t, received: make(chan onConn, 1000)}
+	s.address = netip.MustParseAddrPort(a.listener.Addr().String())
+	var err error
+	s.endpoint, err = peer.New(peer.Config{
+		Group: "pair", Identity: identity(id), Certificate: b.cfg.Certificate, Timeout: &b.cfg.Timeout,
+		Trusted: func(f peer.Fingerprint) bool { return f == b.cfg.Trusted }, Interval: b.role.Heartbeat(), Silence: Duration,
+		Handler: s, Log: slog.New(slog.DiscardHandler),
+	}, scriptedState(role.Standby, peer.Term{}))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(s.endpoint.Close)
+	return s
 }
 
 // dial connects to the member.
@@ -142,4 +148,20 @@ func TestMember_HandOverIsLostWithItsConnection_IsRepeatedOnTheOther(t *testing.
 			})
 		}
 	}
+}
+
+// The process of the other machine has been killed and started again while this one was frozen. The hello of the
+// next process is read before the end of the earlier connection.
+func TestMember_AnotherProcessReplacesTheConnection_ItsAnswerConfirms(t *testing.T) {
+	a, b := newMachines(t)
+	earlier, next := newScripted(a, b, b.role.Self), newScripted(a, b, role.ID{Pod: b.role.Self.Pod, Process: "next"})
+	earlier.answers.Store(true)
+	a.run()
+	earlier.dial()
+	a.want("activate Started")
+	earlier.answers.Store(false)
+	next.answers.Store(true)
+	next.dial()
+	a.post(func() { a.tickedAt.Store(int64(uptime() - a.role.FreezeLimit())) }) // as if the process were frozen here
+	a.want("deactivate", "activate Confirmed")
 }

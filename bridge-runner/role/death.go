@@ -43,13 +43,44 @@ func (m *Machine) disprove() {
 }
 
 // buryReplaced records that the processes of a pod have ended that are not connected, if another process of the
-// pod is. While two are connected, it is not known which of them is the later one: a hello may be read late.
+// pod is. While two are connected, or one was replaced, it is not known which of them is the later one: a hello may be
+// read late.
 func (m *Machine) buryReplaced(pod string) {
-	replaced := slices.ContainsFunc(m.members, func(p *member) bool { return p.id.Pod == pod && p.connected })
+	connected := m.connectedProcess(pod) != nil
 	for _, p := range m.members {
-		if p.id.Pod == pod && replaced && !p.connected {
+		if p.id.Pod == pod && connected && !p.connected && !p.replaced {
 			m.bury(p, false)
 			p.dialing = false
+		}
+	}
+}
+
+// connectedProcess returns a process of a pod that is connected, or nil.
+func (m *Machine) connectedProcess(pod string) *member {
+	i := slices.IndexFunc(m.members, func(p *member) bool { return p.id.Pod == pod && p.connected })
+	if i < 0 {
+		return nil
+	}
+	return m.members[i]
+}
+
+// askReplacing asks the process of a pod whose connection has replaced the one of another process. An answer
+// proves that it lives, and that the other one has ended.
+func (m *Machine) askReplacing(pod string) {
+	p := m.connectedProcess(pod)
+	if p != nil && slices.ContainsFunc(m.members, func(q *member) bool { return q.id.Pod == pod && q.replaced && !q.dead }) {
+		m.ask(p)
+	}
+}
+
+// buryReplacedBy records that the processes have ended whose connections were replaced before a process of the
+// same pod was asked, which has answered now.
+func (m *Machine) buryReplacedBy(p *member) {
+	for _, q := range m.members {
+		if q.id.Pod == p.id.Pod && q != p && q.replaced && !q.connected && !q.endedAt.After(p.queriedAt) {
+			q.replaced = false
+			m.bury(q, false)
+			q.dialing = false
 		}
 	}
 }

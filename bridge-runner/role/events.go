@@ -147,6 +147,10 @@ type (
 		From      ID
 		Continues bool
 	}
+	// PeerReplaced reports that the driver has closed a connection in favour of one of another process of the
+	// same machine, whose PeerConnected follows or has just been reported. One of the two processes has ended, and it is
+	// not known which one: a hello may be read late.
+	PeerReplaced struct{ From ID }
 	// PeerGoodbye reports that a member's process ends, and does not forward any more.
 	PeerGoodbye struct{ From ID }
 	// PeerAsksHandOver reports that a standby asks this member to hand over.
@@ -204,6 +208,7 @@ func (SettingsKnown) event()     {}
 func (PeerHeartbeat) event()     {}
 func (PeerAnswered) event()      {}
 func (PeerEnded) event()         {}
+func (PeerReplaced) event()      {}
 func (PeerGoodbye) event()       {}
 func (PeerAsksHandOver) event()  {}
 func (PeerHandedOver) event()    {}

@@ -35,6 +35,9 @@ type member struct {
 	connected bool
 	// connectedSeq is the step at which the latest connection was made.
 	connectedSeq uint64
+	// replaced is true if the latest connection was closed in favour of one of another process of the pod, and it is
+	// not known which of the two processes lives. It is valid if connected is false.
+	replaced bool
 	// endedAt is the end of the latest connection, or the time at which this member was first known if
 	// there was none. It is valid if connected is false.
 	endedAt time.Time
@@ -123,8 +126,9 @@ func (m *Machine) learnOfPeer(e Event) {
 	case PeerConnected:
 		p := m.know(e.From)
 		p.connected, p.connectedSeq, p.dead, p.dialing, p.queried, p.querying = true, m.seq, false, false, 0, false
-		p.refuses, p.refusalProves = false, true
+		p.refuses, p.refusalProves, p.replaced = false, true, false
 		m.buryReplaced(p.id.Pod)
+		m.askReplacing(p.id.Pod)
 		m.hear(p, e.Said)
 	case PeerHeartbeat:
 		m.hear(m.know(e.From), e.Said)
@@ -134,6 +138,7 @@ func (m *Machine) learnOfPeer(e Event) {
 		if p.queried == e.Asked {
 			p.querying = false
 			p.reachedAt = p.queriedAt
+			m.buryReplacedBy(p)
 			m.answer(p, claim{e.RivalTerm, e.Rival})
 		}
 	case PeerEnded:
@@ -143,6 +148,10 @@ func (m *Machine) learnOfPeer(e Event) {
 			p.dialAt = m.now.Add(m.cfg.Heartbeat())
 		}
 		m.buryReplaced(p.id.Pod)
+	case PeerReplaced:
+		p := m.know(e.From)
+		p.connected, p.replaced, p.endedAt, p.dialAt = false, true, m.now, m.now.Add(m.cfg.Heartbeat())
+		m.askReplacing(p.id.Pod)
 	case PeerGoodbye:
 		m.bury(m.know(e.From), false)
 	case DialFailed:

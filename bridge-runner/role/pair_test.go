@@ -151,6 +151,39 @@ func TestPair_HelloOfAnEarlierProcessIsLate_SuccessorStaysAlive(t *testing.T) {
 	}
 }
 
+// The hello of the next process is read before the end of the connection of the earlier one, which has been killed
+// while this process was frozen.
+func TestPair_AnotherProcessReplacesTheConnection_TheOneThatAnswersLives(t *testing.T) {
+	starting := Announcement{State: Starting, Warm: true}
+	earlier, next := ID{peer.Pod, "1"}, ID{peer.Pod, "2"}
+	replaced := func(from, by ID) *script {
+		s := pairScript(t, true, 0).does(PeerConnected{from, starting}, Query{})
+		s.does(PeerAnswered{From: from, Said: starting, Asked: s.m.seq}, Activate{Term{0, 1}}, Announce{})
+		s.does(Froze{}, Deactivate{}, Query{}, Announce{}).is(SteppedDown)
+		s.does(PeerReplaced{from})
+		return s.does(PeerConnected{by, starting}, Query{}).is(SteppedDown)
+	}
+	s := replaced(earlier, next)
+	asked := s.m.seq
+	if s.m.Dead(earlier) {
+		t.Error("the earlier process is dead without a proof")
+	}
+	s.does(PeerAnswered{From: next, Said: starting, Asked: asked}, Activate{Term{0, 1}}, Announce{})
+	if !s.m.Dead(earlier) || s.m.Dead(next) {
+		t.Errorf("earlier process dead: %v, next process dead: %v", s.m.Dead(earlier), s.m.Dead(next))
+	}
+	// The hello of the earlier process is read late.
+	s = replaced(next, earlier)
+	s.does(PeerEnded{From: earlier}, Dial{}).is(SteppedDown)
+	if s.m.Dead(next) {
+		t.Error("the next process is dead")
+	}
+	s.does(PeerConnected{next, starting}, Query{}).does(PeerAnswered{From: next, Said: starting, Asked: s.m.seq}, Activate{Term{0, 1}}, Announce{})
+	if !s.m.Dead(earlier) || s.m.Dead(next) {
+		t.Errorf("earlier process dead: %v, next process dead: %v", s.m.Dead(earlier), s.m.Dead(next))
+	}
+}
+
 // The answer from before the other member was active proves nothing when it steps down.
 func TestPair_OtherStepsDownAfterAHandOver_PreferredAsksAgain(t *testing.T) {
 	starting := Announcement{State: Starting, Warm: true}

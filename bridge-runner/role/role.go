@@ -280,7 +280,7 @@ func (m *Machine) learn(e Event) {
 		if m.holds() {
 			m.lease.writeAt = m.now
 		}
-	case PeerConnected, PeerHeartbeat, PeerAnswered, PeerEnded, PeerGoodbye, DialFailed:
+	case PeerConnected, PeerHeartbeat, PeerAnswered, PeerEnded, PeerReplaced, PeerGoodbye, DialFailed:
 		m.learnOfPeer(e)
 	case PeerAsksHandOver:
 		m.askedToHandOver(e.From)

@@ -72,7 +72,7 @@ func (e *end) close() {
 
 // closedByPeer processes a FIN or RST.
 func (e *end) closedByPeer() {
-	e.p.input(func() {
+	e.p.inputFrom(e, func() {
 		current := !e.closed && e.p.conns[e.peer] == e
 		e.close()
 		if current {
@@ -84,7 +84,7 @@ func (e *end) closedByPeer() {
 // post delivers an event to this end. A process that has closed its end does not read it.
 func (e *end) post(event Event) {
 	e.transfer(func() {
-		e.p.input(func() {
+		e.p.inputFrom(e, func() {
 			if e.closed || e.p.dead {
 				return
 			}
@@ -159,8 +159,25 @@ func (p *process) dial(d Dial) {
 		case q == nil || target.refuses || w.refuses:
 			fail(w.delay(), true)
 		case q.frozen:
-			fail(requestTimeout, w.faulty.timeoutProves)
+			p.waitAccepted(q, d)
 		default:
+			p.accepted(q)
+		}
+	})
+}
+
+// waitAccepted waits until a frozen process continues: its system completes the connection.
+func (p *process) waitAccepted(q *process, d Dial) {
+	over := false
+	p.w.after(requestTimeout, func() {
+		if !over {
+			over = true
+			p.receive(DialFailed{d.To, p.w.faulty.timeoutProves})
+		}
+	})
+	q.inputFrom(&end{}, func() {
+		if !over && !p.dead {
+			over = true
 			p.accepted(q)
 		}
 	})
@@ -173,13 +190,13 @@ func (p *process) accepted(q *process) {
 	at.other, to.other = to, at
 	p.w.ends = append(p.w.ends, at, to)
 	at.transfer(func() {
-		p.input(func() {
+		p.inputFrom(at, func() {
 			if p.dead || at.closed || !at.join() {
 				return
 			}
 			answer := p.m.Announcement()
 			to.transfer(func() {
-				q.input(func() {
+				q.inputFrom(to, func() {
 					if q.dead || to.closed || !to.join() {
 						return
 					}
@@ -206,7 +223,21 @@ func (e *end) join() bool {
 	}
 	e.heard = e.p.w.now
 	e.p.conns[e.peer] = e
+	if e.p.w.pair != nil {
+		e.replaceEarlier()
+	}
 	return true
+}
+
+// replaceEarlier closes the connection of another process with the same key that the same machine has dialled.
+func (e *end) replaceEarlier() {
+	for _, q := range e.p.w.processes(e.p.conns) {
+		old := e.p.conns[q]
+		if q != e.peer && q.pod == e.peer.pod && (old.dialer == e.p) == (e.dialer == e.p) {
+			old.close()
+			e.p.receive(PeerReplaced{q.id})
+		}
+	}
 }
 
 // healLinks sends the lost messages again, if the network passes them now.

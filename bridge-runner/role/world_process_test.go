@@ -5,6 +5,7 @@ package role
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -21,7 +22,7 @@ type process struct {
 	// ticked is the time of the latest tick.
 	ticked time.Duration
 	// pending are the inputs that wait until the process continues.
-	pending []func()
+	pending []pending
 	conns   map[*process]*end
 	// started is true between Activate and Deactivate.
 	started bool
@@ -38,12 +39,21 @@ type process struct {
 	drains  int
 }
 
+// pending is an input of a frozen process. from is its connection, nil if there is none.
+type pending struct {
+	from *end
+	fn   func()
+}
+
 // input runs fn in the process, now or when it continues.
-func (p *process) input(fn func()) {
+func (p *process) input(fn func()) { p.inputFrom(nil, fn) }
+
+// inputFrom is like input. The inputs of a connection stay in order.
+func (p *process) inputFrom(from *end, fn func()) {
 	switch {
 	case p.dead:
 	case p.frozen:
-		p.pending = append(p.pending, fn)
+		p.pending = append(p.pending, pending{from, fn})
 	default:
 		fn()
 	}
@@ -239,9 +249,17 @@ func (p *process) unfreeze() {
 	if cfg := p.pod.config(); p.w.now-p.frozenAt >= cfg.FreezeLimit()+cfg.Heartbeat() {
 		p.checkWrites()
 	}
-	pending := p.pending
+	waiting := p.pending
 	p.pending = nil
-	for _, fn := range pending {
-		p.input(fn)
+	// Each connection has a goroutine of its own, which reads when it likes.
+	order := make([]*end, len(waiting))
+	for i, in := range waiting {
+		order[i] = in.from
+	}
+	p.w.shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	for _, from := range order {
+		i := slices.IndexFunc(waiting, func(in pending) bool { return in.from == from })
+		p.inputFrom(from, waiting[i].fn)
+		waiting = slices.Delete(waiting, i, i+1)
 	}
 }

@@ -119,6 +119,13 @@ func newWorld(members, bridges int, random *rand.Rand) *world {
 	return w
 }
 
+// shuffle changes the order of n elements at random.
+func (w *world) shuffle(n int, swap func(i, j int)) {
+	if w.random != nil {
+		w.random.Shuffle(n, swap)
+	}
+}
+
 // chance is true in one of n cases.
 func (w *world) chance(n int) bool { return w.random != nil && w.random.IntN(n) == 0 }
 
