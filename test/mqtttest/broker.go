@@ -234,6 +234,7 @@ func (b *Broker) configure(o BrokerOptions) {
 		line("max_queued_messages 0\nmax_inflight_messages %d", o.MaxInflight)
 	}
 	line("set_tcp_nodelay true")
+	line("max_packet_size 268435455\nallow_duplicate_messages false") // the defaults before 2.1
 	if o.Persistence {
 		line("persistence true\npersistence_location %s/\nautosave_interval 0", b.dir)
 	}
