@@ -143,7 +143,7 @@ func (s *Session) fullLocked(qos byte, now time.Time) bool {
 
 // quotaUsedUpLocked reports whether the server of MQTT 3.1.1 may have no room for another message: as many
 // QoS 2 messages as it may hold are in flight, which includes messages of earlier connections. Mosquitto
-// would drop the message and acknowledge it; since version 2.1 also a message of QoS 1. If the server
+// would drop the message and acknowledge it, also a message of QoS 1. If the server
 // acknowledges one of them, the handler's Ready is called. If it can acknowledge none, because none was sent
 // on this connection, the caller needs another message first, and that message must not wait.
 func (s *Session) quotaUsedUpLocked(now time.Time) bool {
