@@ -39,7 +39,8 @@ func TestHeldQoS2_OfKilledRunner_NextRunnerLosesNoQoS1Message(t *testing.T) {
 			killed, next := heldRunners(t, bridge, two)
 			killed.WaitActive("primary", eventTimeout)
 			proxy.BlackHoleTo(mqtttest.Client, true)
-			mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "up/exact", Stream: "exact", QoS: 2, Count: 2 * mosquittoLimit})
+			lost := mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "up/exact", Stream: "exact", QoS: 2, Count: 2 * mosquittoLimit})
+			must(t, lost.WaitDone(eventTimeout)) // so that it sends none of them again
 			mqtttest.Eventually(t, eventTimeout, "the server holds as many QoS 2 messages as it may", func() error {
 				if n := exact.Load(); n < mosquittoLimit {
 					return fmt.Errorf("%d messages", n)
