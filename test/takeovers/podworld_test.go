@@ -25,7 +25,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -78,6 +80,7 @@ func openNode(t *testing.T) *node {
 	t.Cleanup(func() { must(t, n.release.Uninstall(background)) })
 	must(t, n.release.Install(t.Context(), image))
 
+	ctrl.SetLogger(klog.Background())
 	scheme := runtime.NewScheme()
 	must(t, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
 	n.api, err = client.New(n.Config, client.Options{Scheme: scheme})
