@@ -65,6 +65,7 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 		WithOwnerReferences(ownerReference(b)).
 		WithSpec(appsv1ac.DeploymentSpec().
 			WithReplicas(replicas(b)).
+			WithMinReadySeconds(minReadySeconds(b)).
 			WithRevisionHistoryLimit(2).
 			WithStrategy(strategy(b)).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selectorLabels(b.Name))).

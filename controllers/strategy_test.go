@@ -40,13 +40,18 @@ func TestStrategy_TwoRunnersOnNodesOfTheirOwn_NeedNoThirdNode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := twoRunners("default")
 			b.Spec.Runner = &v1alpha1.Runner{Affinity: tt.affinity}
-			r := builtDeployment(t, b).Spec.Strategy.RollingUpdate
+			d := builtDeployment(t, b).Spec
+			if *d.MinReadySeconds != 2 {
+				t.Errorf("a new pod must be ready for %d s, want 2", *d.MinReadySeconds)
+			}
+			r := d.Strategy.RollingUpdate
 			if r == nil || r.MaxSurge.IntValue() != tt.surge || r.MaxUnavailable.IntValue() != tt.unavailable {
 				t.Errorf("the strategy is %+v; want a surge of %d, and %d unavailable", r, tt.surge, tt.unavailable)
 			}
 			setReplicas(1)(b)
-			if s := builtDeployment(t, b).Spec.Strategy; *s.Type != appsv1.RecreateDeploymentStrategyType {
-				t.Errorf("with one runner, the strategy is %s", *s.Type)
+			d = builtDeployment(t, b).Spec
+			if s := d.Strategy; *s.Type != appsv1.RecreateDeploymentStrategyType || *d.MinReadySeconds != 0 {
+				t.Errorf("with one runner, the strategy is %s, and a new pod must be ready for %d s", *s.Type, *d.MinReadySeconds)
 			}
 		})
 	}

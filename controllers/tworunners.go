@@ -89,6 +89,16 @@ func strategy(b *v1alpha1.MQTTBridge) *appsv1ac.DeploymentStrategyApplyConfigura
 			WithMaxUnavailable(intstr.FromInt32(unavailable)))
 }
 
+// minReadySeconds is the time for which a new pod must be ready before a roll-out continues. With two runners, the
+// pods of a roll-out would otherwise end at almost the same moment: the active one would hand over to the
+// earlier standby, which ends, too, or to no one, because the new pod has not connected to it yet.
+func minReadySeconds(b *v1alpha1.MQTTBridge) int32 {
+	if !b.Spec.HasStandby() {
+		return 0
+	}
+	return 2
+}
+
 // requiresSeparation reports whether the spec has a required anti-affinity, of any topology. It may be
 // about other pods only: then the slower replacement does no harm.
 func requiresSeparation(b *v1alpha1.MQTTBridge) bool {
