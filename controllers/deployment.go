@@ -59,17 +59,20 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 	}
 	// The hash is of the template without this variable.
 	pod.Spec.Containers[0].WithEnv(corev1ac.EnvVar().WithName(manifest.EnvTemplateHash).WithValue(hashes[annotationTemplateHash]))
+	spec := appsv1ac.DeploymentSpec().
+		WithReplicas(replicas(b)).
+		WithRevisionHistoryLimit(2).
+		WithStrategy(strategy(b)).
+		WithSelector(metav1ac.LabelSelector().WithMatchLabels(selectorLabels(b.Name))).
+		WithTemplate(pod)
+	if b.Spec.HasStandby() {
+		spec.WithMinReadySeconds(minReadySeconds)
+	}
 	return appsv1ac.Deployment(childName(b.Name), b.Namespace).
 		WithLabels(childLabels(b.Name)).
 		WithAnnotations(hashes).
 		WithOwnerReferences(ownerReference(b)).
-		WithSpec(appsv1ac.DeploymentSpec().
-			WithReplicas(replicas(b)).
-			WithMinReadySeconds(minReadySeconds(b)).
-			WithRevisionHistoryLimit(2).
-			WithStrategy(strategy(b)).
-			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selectorLabels(b.Name))).
-			WithTemplate(pod)), nil
+		WithSpec(spec), nil
 }
 
 // podTemplate returns the pod template of the runner. Each change of it replaces the pod.

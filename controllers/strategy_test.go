@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -41,8 +42,8 @@ func TestStrategy_TwoRunnersOnNodesOfTheirOwn_NeedNoThirdNode(t *testing.T) {
 			b := twoRunners("default")
 			b.Spec.Runner = &v1alpha1.Runner{Affinity: tt.affinity}
 			d := builtDeployment(t, b).Spec
-			if *d.MinReadySeconds != 2 {
-				t.Errorf("a new pod must be ready for %d s, want 2", *d.MinReadySeconds)
+			if n := ptr.Deref(d.MinReadySeconds, 0); n != minReadySeconds {
+				t.Errorf("a new pod must be ready for %d s, want %d", n, minReadySeconds)
 			}
 			r := d.Strategy.RollingUpdate
 			if r == nil || r.MaxSurge.IntValue() != tt.surge || r.MaxUnavailable.IntValue() != tt.unavailable {
@@ -50,8 +51,8 @@ func TestStrategy_TwoRunnersOnNodesOfTheirOwn_NeedNoThirdNode(t *testing.T) {
 			}
 			setReplicas(1)(b)
 			d = builtDeployment(t, b).Spec
-			if s := d.Strategy; *s.Type != appsv1.RecreateDeploymentStrategyType || *d.MinReadySeconds != 0 {
-				t.Errorf("with one runner, the strategy is %s, and a new pod must be ready for %d s", *s.Type, *d.MinReadySeconds)
+			if s := d.Strategy; *s.Type != appsv1.RecreateDeploymentStrategyType || d.MinReadySeconds != nil {
+				t.Errorf("with one runner, the strategy is %s, and minReadySeconds is %v", *s.Type, d.MinReadySeconds)
 			}
 		})
 	}

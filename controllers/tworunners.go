@@ -67,6 +67,11 @@ func disruptionBudget(b *v1alpha1.MQTTBridge) *policyv1ac.PodDisruptionBudgetApp
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selectorLabels(b.Name))))
 }
 
+// minReadySeconds is the time for which a new pod of two runners must be ready before a roll-out continues. Otherwise
+// the pods of a roll-out end at almost the same moment: the active one hands over to the earlier standby, which
+// ends, too, or to no one, because the new pod has not connected to it yet.
+const minReadySeconds = 2
+
 // strategy returns the strategy of the Deployment. Members are replaced one by one: a new pod is
 // warm before an old one ends, and markActive makes the standby end first.
 //
@@ -87,16 +92,6 @@ func strategy(b *v1alpha1.MQTTBridge) *appsv1ac.DeploymentStrategyApplyConfigura
 		WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
 			WithMaxSurge(intstr.FromInt32(surge)).
 			WithMaxUnavailable(intstr.FromInt32(unavailable)))
-}
-
-// minReadySeconds is the time for which a new pod must be ready before a roll-out continues. With two runners, the
-// pods of a roll-out would otherwise end at almost the same moment: the active one would hand over to the
-// earlier standby, which ends, too, or to no one, because the new pod has not connected to it yet.
-func minReadySeconds(b *v1alpha1.MQTTBridge) int32 {
-	if !b.Spec.HasStandby() {
-		return 0
-	}
-	return 2
 }
 
 // requiresSeparation reports whether the spec has a required anti-affinity, of any topology. It may be
