@@ -77,10 +77,9 @@ func (m *Machine) askReplacing(pod string) {
 // same pod was asked, which has answered now.
 func (m *Machine) buryReplacedBy(p *member) {
 	for _, q := range m.members {
-		if q.id.Pod == p.id.Pod && q != p && q.replaced && !q.connected && !q.endedAt.After(p.queriedAt) {
+		if q.id.Pod == p.id.Pod && q.replaced && !q.endedAt.After(p.queriedAt) {
 			q.replaced = false
-			m.bury(q, false)
-			q.dialing = false
+			m.buryReplaced(p.id.Pod)
 		}
 	}
 }
