@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -46,12 +45,10 @@ func TestCredentials_PrimaryRefusesPassword_BackupIsUsed(t *testing.T) {
 	w.kubectl("create", "secret", "generic", "guarded-login", "--from-literal=username=bridge", "--from-literal=password=wrong")
 	w.kubectl("wait", "deployment/guarded", "--for=condition=Available", "--timeout=60s")
 	w.ready()
-	c := w.condition(v1alpha1.ConditionRemoteConnected, metav1.ConditionTrue, v1alpha1.ReasonConnected)
-	for _, word := range []string{w.primaryURLOfBridge(), v1alpha1.ReasonAuthenticationFailed, "guarded-login", w.backup.URL()} {
-		if !strings.Contains(c.Message, word) {
-			t.Errorf("the message of RemoteConnected is %q, which does not contain %q", c.Message, word)
-		}
-	}
+	// The node may forward connections to the broker's Service a second after the broker is available. Until then the
+	// primary refuses connections.
+	w.condition(v1alpha1.ConditionRemoteConnected, metav1.ConditionTrue, v1alpha1.ReasonConnected,
+		w.primaryURLOfBridge(), v1alpha1.ReasonAuthenticationFailed, "guarded-login", w.backup.URL())
 	w.stream()
 	w.finish()
 }
@@ -64,10 +61,7 @@ func TestSecret_CreatedLater_IsNamedAndUsedWithoutANewPod(t *testing.T) {
 	w.bridge.Spec.Remote.Backups = nil
 	w.bridge.Spec.Remote.Credentials = mqtttest.Login("late-login")
 	w.apply()
-	c := w.condition(v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonReferenceMissing)
-	if !strings.Contains(c.Message, "late-login") {
-		t.Errorf("the message of RemoteConnected is %q, which does not name the Secret late-login", c.Message)
-	}
+	w.condition(v1alpha1.ConditionRemoteConnected, metav1.ConditionFalse, v1alpha1.ReasonReferenceMissing, "late-login")
 	pod := w.pod()
 	w.kubectl("create", "secret", "generic", "late-login", "--from-literal=username=bridge", "--from-literal=password=secret")
 	created := time.Now()

@@ -142,14 +142,20 @@ func (w *world) finish() {
 	}
 }
 
-// condition waits for a condition with the given status and reason, and returns it.
-func (w *world) condition(kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
+// condition waits for a condition with the given status and reason, whose message contains the words, and
+// returns it.
+func (w *world) condition(kind string, status metav1.ConditionStatus, reason string, words ...string) metav1.Condition {
 	w.t.Helper()
 	var found metav1.Condition
 	w.eventually(eventTimeout, func() error {
 		c := meta.FindStatusCondition(w.get().Status.Conditions, kind)
 		if c == nil || c.Status != status || c.Reason != reason {
 			return fmt.Errorf("condition %s is %+v, want %s with reason %s", kind, c, status, reason)
+		}
+		for _, word := range words {
+			if !strings.Contains(c.Message, word) {
+				return fmt.Errorf("the message of %s is %q, which does not contain %q", kind, c.Message, word)
+			}
 		}
 		found = *c
 		return nil
