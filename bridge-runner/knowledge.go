@@ -110,7 +110,7 @@ func (k *knowledge) use(side string, s *session.Session) {
 		return
 	}
 	if s != nil {
-		s.OnQoS2BlocksRequest(func() { go k.send() })
+		s.OnFreeQoS2BlocksRequest(func() { go k.send() })
 	}
 	k.mu.Lock()
 	if k.sessions[side] = s; s == nil {
@@ -136,13 +136,13 @@ func (k *knowledge) sendLocked() {
 	if !k.seat.isCurrent(k.joined) {
 		return
 	}
-	blocks := map[string]session.Blocks{}
+	free := map[string]session.Blocks{}
 	for side, s := range k.sessions {
-		blocks[side] = s.OfferQoS2Blocks()
+		free[side] = s.OfferFreeQoS2Blocks()
 	}
-	k.seat.group.member.SetKnowledge(k.messageLocked(blocks))
+	k.seat.group.member.SetKnowledge(k.messageLocked(free))
 	for side, s := range k.sessions {
-		s.ShareQoS2Blocks(blocks[side])
+		s.ShareFreeQoS2Blocks(free[side])
 	}
 }
 
@@ -177,10 +177,10 @@ func (k *knowledge) connectedLocked(side string) bool {
 	return false
 }
 
-func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowledge {
+func (k *knowledge) messageLocked(free map[string]session.Blocks) *peer.Knowledge {
 	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, HandOver: k.handOver, Deleted: k.deleted, Sides: map[string]peer.SideKnowledge{}}
 	for side, servers := range k.sides {
-		known := peer.SideKnowledge{ClientID: k.clientIDs[side], QoS2Blocks: uint64(blocks[side]), Servers: map[string]peer.ServerKnowledge{}}
+		known := peer.SideKnowledge{ClientID: k.clientIDs[side], FreeQoS2Blocks: uint64(free[side]), Servers: map[string]peer.ServerKnowledge{}}
 		for name, s := range servers {
 			if s.Active {
 				known.Active = name
@@ -190,7 +190,7 @@ func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowle
 			}
 		}
 		if _, inUse := k.sessions[side]; !inUse {
-			known.QoS2Blocks = servers[known.Active].QoS2Blocks
+			known.FreeQoS2Blocks = servers[known.Active].FreeQoS2Blocks
 		}
 		out.Sides[side] = known
 	}
@@ -200,7 +200,7 @@ func (k *knowledge) messageLocked(blocks map[string]session.Blocks) *peer.Knowle
 // drained records the QoS 2 messages of the bridge that the servers may hold after a drain, by server.
 func (k *knowledge) drained(side string, held map[string]session.Held) {
 	for name, h := range held {
-		k.change(side, name, func(s *failover.Knowledge) { s.Clean, s.QoS2Blocks = h.None, uint64(h.Blocks) })
+		k.change(side, name, func(s *failover.Knowledge) { s.Clean, s.FreeQoS2Blocks = h.None, uint64(h.Free) })
 	}
 }
 
@@ -232,9 +232,9 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 			own.RefusedAt = s.RefusedSince.Time
 		}
 		handedOver := a.Cause == member.HandedOver
-		own.Active, own.Clean, own.QoS2Blocks = name == known.Active, s.Clean && handedOver, 0
+		own.Active, own.Clean, own.FreeQoS2Blocks = name == known.Active, s.Clean && handedOver, 0
 		if own.Active && (handedOver || a.sawEnd()) {
-			own.QoS2Blocks = known.QoS2Blocks
+			own.FreeQoS2Blocks = known.FreeQoS2Blocks
 		}
 		if own.Active {
 			own.ClientID = known.ClientID

@@ -107,7 +107,7 @@ func connectorSettings(s *config.Side, rules []manifest.Rule, base session.Confi
 		DiscardStale:      s.DiscardStale,
 	}
 	base.Version, base.BridgeFlag = s.Version, s.BridgeFlag
-	base.CleanStart, base.SessionExpiry = s.CleanSession, s.SessionExpiry
+	base.CleanStart, base.SessionExpiry, base.PublishQoS = s.CleanSession, s.SessionExpiry, s.PublishQoS
 	base.MaximumPacketSize = s.MaximumPacketSize
 	base.KeepAlive, base.PingTimeout, base.AckTimeout = s.KeepAlive, s.PingTimeout, s.AckTimeout
 	out.Session = identify(&base)

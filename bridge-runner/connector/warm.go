@@ -97,7 +97,7 @@ func (c *Connector) recall() {
 			if k.Clean {
 				c.states[i].session.AssumeClean()
 			}
-			c.states[i].session.AssumeQoS2Blocks(session.Blocks(k.QoS2Blocks))
+			c.states[i].session.AssumeFreeQoS2Blocks(session.Blocks(k.FreeQoS2Blocks))
 			if k.ClientID != "" && k.ClientID != c.settings.ClientID {
 				c.states[i].clientID = k.ClientID
 				c.states[i].session.DoubtSubscriptions(c.settings.Subscriptions(true)) // it may hold messages

@@ -17,9 +17,9 @@ type Knowledge struct {
 	// Clean is true if the other process has ended its session on the server, and the server holds no
 	// QoS 2 message of it. The machine does not use it.
 	Clean bool
-	// QoS2Blocks are the blocks of packet identifiers in which the server may hold QoS 2 messages of the
-	// other process, 0 if they are unknown. The machine does not use it.
-	QoS2Blocks uint64
+	// FreeQoS2Blocks are the blocks of packet identifiers in which the server holds no QoS 2 messages of the
+	// other process. The machine does not use it.
+	FreeQoS2Blocks uint64
 	// ClientID is the client identifier of the other process on the server, if it used the server. It is
 	// empty if it is unknown. The machine does not use it.
 	ClientID string

@@ -122,7 +122,7 @@ func TestMember_HandOverIsLostWithItsConnection_IsRepeatedOnTheOther(t *testing.
 		for _, ends := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) {
 				a, s, first := runScripted(t)
-				a.SetKnowledge(&peer.Knowledge{Bridge: "x", Sides: map[string]peer.SideKnowledge{"remote": {Active: "backup", QoS2Blocks: 5}}})
+				a.SetKnowledge(&peer.Knowledge{Bridge: "x", Sides: map[string]peer.SideKnowledge{"remote": {Active: "backup", FreeQoS2Blocks: 5}}})
 				if ends {
 					a.Shutdown()
 				} else {
@@ -133,7 +133,7 @@ func TestMember_HandOverIsLostWithItsConnection_IsRepeatedOnTheOther(t *testing.
 				if term != lost {
 					t.Errorf("the term is %+v, and was %+v", term, lost)
 				}
-				if len(known) != 1 || known[0].Sides["remote"].QoS2Blocks != 5 {
+				if len(known) != 1 || known[0].Sides["remote"].FreeQoS2Blocks != 5 {
 					t.Errorf("the knowledge before the hand-over is %+v", known)
 				}
 				s.endpoint.SetState(scriptedState(role.Active, term))

@@ -104,10 +104,10 @@ type SideKnowledge struct {
 	// ClientID is the client identifier of the member on this server. It differs from the identifier of the
 	// manifest while a change is under way. It is empty if it is unknown.
 	ClientID string `json:"clientID,omitempty"`
-	// QoS2Blocks has a bit for each block of 64 packet identifiers in which the active server may hold
-	// a QoS 2 message of the member: bit 0 is the block of the identifiers 1 to 64. It is 0 if the
-	// blocks are unknown.
-	QoS2Blocks uint64 `json:"qos2Blocks,omitempty"`
+	// FreeQoS2Blocks has a bit for each block of 64 packet identifiers in which the active server holds no
+	// QoS 2 message of the member: bit 0 is the block of the identifiers 1 to 64. It is 0 if nothing is
+	// known.
+	FreeQoS2Blocks uint64 `json:"freeQoS2Blocks,omitempty"`
 	// Servers are the servers of the side, by name.
 	Servers map[string]ServerKnowledge `json:"servers,omitempty"`
 }

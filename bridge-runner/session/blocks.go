@@ -6,7 +6,8 @@ package session
 import "math"
 
 // Blocks is a set of blocks of 64 low packet identifiers each: bit 0 is the block of the identifiers
-// 1 to 64. It is a part of the protocol between two runners. 0 means that the blocks are unknown.
+// 1 to 64. A set of free blocks is a part of the protocol between two runners: the server holds no QoS 2
+// message in them. If nothing is known, no block is free.
 type Blocks uint64
 
 const (
@@ -33,18 +34,20 @@ type qos2Blocks struct {
 	// request asks for a call of OfferQoS2Blocks. It is nil if there is no other process. The fields
 	// below are valid if it is not nil.
 	request func()
-	// requested is true from the call of request until OfferQoS2Blocks.
+	// requested is true from the call of request until OfferFreeQoS2Blocks.
 	requested bool
 	// wanted is the identifier that a message could not use. It is 0 if there is none.
 	wanted uint16
-	// shared are the blocks that the other process knows. If it is 0, the other process suspects all.
-	shared Blocks
-	// usable are the blocks that messages may use. They are all blocks while shared is 0.
+	// used is whether the session has QoS 2 messages.
+	used bool
+	// suspected are the blocks that the other process suspects: all, if it knows nothing.
+	suspected Blocks
+	// usable are the blocks that messages may use.
 	usable Blocks
 }
 
 func (b *qos2Blocks) reset() {
-	*b = qos2Blocks{request: b.request, usable: allBlocks}
+	*b = qos2Blocks{request: b.request, suspected: allBlocks, usable: allBlocks}
 }
 
 // mayUse reports whether a QoS 2 message may use an identifier now.
@@ -52,7 +55,7 @@ func (b *qos2Blocks) mayUse(id uint16) bool {
 	if b.request == nil || id > maxLowID || b.usable.has(int(id)) {
 		return true
 	}
-	b.wanted = id
+	b.wanted, b.used = id, true
 	b.ask()
 	return false
 }
@@ -64,80 +67,83 @@ func (b *qos2Blocks) ask() {
 	}
 }
 
-// add counts a QoS 2 message. It asks for more blocks before the messages reach the end of the shared
+// add counts a QoS 2 message. It asks for more blocks before the messages reach the end of the suspected
 // ones: by a quarter of a block, and by more if many are in flight.
 func (b *qos2Blocks) add(id uint16, inFlight int) {
 	b.inFlight[blockOf(id)]++
-	if !b.shared.has(int(id) + blockSize/4 + inFlight) {
+	b.used = true
+	if b.suspected == allBlocks || !b.suspected.has(int(id)+blockSize/4+inFlight) {
 		b.ask()
 	}
 }
 
-// offer returns the blocks of the messages in flight, and of the next ones. Until they are shared, messages
-// use only blocks that the other process suspects before and after.
-func (b *qos2Blocks) offer(last uint16, inFlight int) (blocks Blocks) {
+// offer returns the blocks that are free: they have no stale identifiers, no messages in flight, and none of
+// the next messages. A bridge without QoS 2 messages has no next ones. Until the blocks are shared, messages use
+// only blocks that the other process suspects before and after.
+func (b *qos2Blocks) offer(stale Blocks, last uint16, inFlight int) (free Blocks) {
+	blocks := stale
 	for i, n := range b.inFlight {
 		if n > 0 {
 			blocks.add(i*blockSize + 1)
 		}
 	}
-	ahead := min(blockSize/2+4*inFlight, maxLowID-blockSize)
-	for i := 0; i < ahead; i += blockSize {
-		blocks.add(int(last) + 1 + i)
+	if b.used {
+		ahead := min(blockSize/2+4*inFlight, maxLowID-blockSize)
+		for i := 0; i < ahead; i += blockSize {
+			blocks.add(int(last) + 1 + i)
+		}
+		blocks.add(int(last) + 1 + ahead)
 	}
-	blocks.add(int(last) + 1 + ahead)
 	if b.wanted > 0 {
 		blocks.add(int(b.wanted))
 		b.wanted = 0
 	}
 	b.usable &= blocks
-	return blocks
+	return ^blocks
 }
 
-// OnQoS2BlocksRequest makes the session call fn when OfferQoS2Blocks is due. From then on, its QoS 2 messages
-// use only shared blocks. fn must not wait, and must not call the session: its lock is held.
-func (s *Session) OnQoS2BlocksRequest(fn func()) {
+// OnFreeQoS2BlocksRequest makes the session call fn when OfferFreeQoS2Blocks is due. From then on, its QoS 2 messages
+// use no blocks that are shared as free. fn must not wait, and must not call the session: its lock is held.
+func (s *Session) OnFreeQoS2BlocksRequest(fn func()) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	b := &s.state.out.blocks
 	b.request = fn
-	b.shared, b.usable, b.requested = 0, allBlocks, false
+	b.suspected, b.usable, b.requested = allBlocks, allBlocks, false
 }
 
-// OfferQoS2Blocks returns the blocks of all QoS 2 messages that the server may hold, and of the next
-// messages. It returns 0 if they are unknown. The caller sends them to the other process, and then calls
-// ShareQoS2Blocks.
-func (s *Session) OfferQoS2Blocks() Blocks {
+// OfferFreeQoS2Blocks returns the blocks in which the server holds no QoS 2 message, and in which the next
+// messages will not be. It returns 0 if they are unknown. The caller sends them to the other process, and then
+// calls ShareFreeQoS2Blocks.
+func (s *Session) OfferFreeQoS2Blocks() Blocks {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	out := &s.state.out
 	out.blocks.requested = false
-	if out.stale.blocksQoS2() || out.trialsInFlight() {
+	stale, known := out.stale.blocks()
+	if !known || out.trialsInFlight() {
 		return 0
 	}
-	return out.blocks.offer(out.lastLowID, out.qos2InFlight)
+	return out.blocks.offer(stale, out.lastLowID, out.qos2InFlight)
 }
 
-// ShareQoS2Blocks records that the other process knows these blocks. The caller then calls Wake, without
+// ShareFreeQoS2Blocks records that the other process knows these free blocks. The caller then calls Wake, without
 // locks.
-func (s *Session) ShareQoS2Blocks(blocks Blocks) {
+func (s *Session) ShareFreeQoS2Blocks(free Blocks) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	b := &s.state.out.blocks
-	b.shared, b.usable = blocks, blocks
-	if blocks == 0 {
-		b.usable = allBlocks
-	}
+	b.suspected, b.usable = ^free, ^free
 }
 
 // Wake calls the handler's Ready if Publish has returned Full since the last call, and flushes.
 func (s *Session) Wake() { s.notifyWritable() }
 
-// AssumeQoS2Blocks makes a new State trust that the server holds QoS 2 messages of the earlier process in
-// these blocks only, see OfferQoS2Blocks. It is called before the first connection. If the server holds
-// another one, that message is processed after newer messages, and no message is lost.
-func (s *State) AssumeQoS2Blocks(blocks Blocks) {
+// AssumeFreeQoS2Blocks makes a new State trust that the server holds no QoS 2 messages of the earlier process in
+// these blocks, see OfferFreeQoS2Blocks. It is called before the first connection. If the server holds
+// one, that message is processed after newer messages, and no message is lost.
+func (s *State) AssumeFreeQoS2Blocks(free Blocks) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.suspected = blocks
+	s.suspected = ^free
 }

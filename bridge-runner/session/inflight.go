@@ -252,18 +252,18 @@ func (o *outgoingState) markStale(id uint16) {
 	}
 	o.stale.add(id)
 	o.releaseDue = true
-	o.blocks.ask() // they are unknown until the identifier is released
+	o.blocks.ask() // the other process must suspect the identifier
 }
 
 // markAllStale marks all identifiers of QoS 2 messages. It is for a session that an earlier
-// process began. That process had messages in the suspected blocks only, 0 if that is unknown.
+// process began. That process had messages in the suspected blocks only.
 func (o *outgoingState) markAllStale(suspected Blocks) {
 	if o.support == qos2Unsupported {
 		return
 	}
 	o.stale.addAll(suspected)
 	o.releaseDue = true
-	o.blocks.ask() // they are unknown until the identifier is released
+	o.blocks.ask() // the other process must suspect the identifiers
 }
 
 // confirmQoS2 records that the server has answered a QoS 2 message by PUBREC.

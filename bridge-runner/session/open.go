@@ -65,6 +65,9 @@ type Config struct {
 	// PUBLISH to PUBCOMP. Such a server cannot announce its limit, and Mosquitto acknowledges and drops
 	// the messages above it. 0 means no limit but Window.
 	QoS2Window int
+	// PublishQoS is the highest QoS of the messages to publish, 0 to 2. If it is 2, an earlier process may
+	// have published at QoS 2, too.
+	PublishQoS byte
 	// MaximumPacketSize is the size of the largest packet that is accepted, in bytes (MQTT
 	// 5 section 3.1.2.11.4). Larger messages are not buffered. 0 means no limit.
 	MaximumPacketSize int

@@ -143,7 +143,7 @@ func (s *Session) fullLocked(qos byte, now time.Time) bool {
 
 // quotaUsedUpLocked reports whether the server of MQTT 3.1.1 may have no room for another message: as many
 // QoS 2 messages as it may hold are in flight, which includes messages of earlier connections. Mosquitto
-// would drop the message and acknowledge it; since version 2.1 also a message of QoS 1. If the server
+// would drop the message and acknowledge it, also a message of QoS 1. If the server
 // acknowledges one of them, the handler's Ready is called. If it can acknowledge none, because none was sent
 // on this connection, the caller needs another message first, and that message must not wait.
 func (s *Session) quotaUsedUpLocked(now time.Time) bool {
@@ -164,8 +164,11 @@ func (s *Session) quotaUsedUpLocked(now time.Time) bool {
 func (s *Session) nextIDLocked(qos byte, now time.Time) uint16 {
 	out := &s.state.out
 	switch {
-	case qos < 2 || out.stale.isEmpty():
+	case out.stale.isEmpty() || qos < 2 && !s.qos1WaitsLocked():
 		return out.nextID(qos)
+	case qos < 2:
+		s.releaseStaleQoS2Locked(now)
+		return 0
 	case out.support == qos2Doubtful && out.qos2InFlight == 0 && !s.pubrelsSent:
 		return out.trialID()
 	case out.support == qos2Assumed:
@@ -174,6 +177,24 @@ func (s *Session) nextIDLocked(qos byte, now time.Time) uint16 {
 		return out.nextID(qos)
 	}
 	return 0
+}
+
+// qos1WaitsLocked reports whether a QoS 1 message must wait for the release of stale QoS 2 identifiers, like a
+// QoS 2 message. If a Mosquitto holds as many QoS 2 messages as it may, it drops the next message of the
+// connection. In MQTT 3.1.1 it also acknowledges this message.
+//
+// Servers without QoS 2 may not answer a PUBREL, or end the session at it. So the message does not wait if the
+// server has shown that it does not support QoS 2, or if the rules publish at QoS 1 only and no message at QoS 2
+// is known. In the latter case an earlier process may have had other rules: then the server may drop a message.
+func (s *Session) qos1WaitsLocked() bool {
+	out := &s.state.out
+	switch {
+	case !out.stale.blocksQoS2() || out.support != qos2Assumed || s.server.MaximumQoS < 2:
+		return false
+	case out.grantedBelowQoS2 && !out.trialPassed:
+		return false
+	}
+	return s.cfg.PublishQoS == 2 || !out.stale.all || out.stale.suspected != allBlocks
 }
 
 // releaseStaleQoS2Locked writes the PUBRELs for which messages wait, and that were not written on this

@@ -173,6 +173,87 @@ func TestStaleQoS2_NewProcess_ReleasedBeforeFirstQoS2Message(t *testing.T) {
 	})
 }
 
+// Mosquitto counts the QoS 2 messages that it holds. If they use up its max_inflight_messages, it drops a
+// QoS 1 message, and acknowledges it in MQTT 3.1.1.
+func TestStaleQoS2_NewProcess_ReleasedBeforeFirstQoS1Message(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.PublishQoS = 2
+		l := p.resume() // this process has not begun the session
+		first := message(1, "first")
+		l.publishWhenReleased(first, qos2IDs())
+		l.c.Want("PUBLISH 1 qos1 t=first")
+		l.c.Send(script.Ack(v5.PUBACK, 1, 0))
+		l.want("acknowledged first")
+		l.publish(message(1, "second"), message(2, "third"))
+		l.c.Want("PUBLISH 2 qos1 t=second", "PUBLISH 3 qos2 t=third") // no PUBREL is sent again
+	})
+}
+
+// A standby knows the blocks in which the active runner had messages.
+func TestStaleQoS2_BlocksKnown_QoS1MessageWaitsForThemOnly(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.PublishQoS = 2
+		var blocks Blocks
+		blocks.add(1)
+		p.cfg.State.AssumeFreeQoS2Blocks(^blocks)
+		l := p.resume()
+		l.publishWhenReleased(message(1, "x"), qos2IDs()[:blockSize])
+		l.c.Want("PUBLISH 4097 qos1 t=x") // the low identifiers of other blocks are not released yet
+		l.sync()
+	})
+}
+
+// A server of MQTT 5 without QoS 2 holds no such message.
+func TestStaleQoS2_ServerAnnouncesQoS1_QoS1MessageDoesNotWait(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	p.cfg.PublishQoS = 2
+	l := p.connect(script.Connack(true, &v5.Properties{MaximumQOS: new(byte(1))}))
+	l.publish(message(1, "x"), message(2, "y"))
+	l.c.Want("PUBLISH 4097 qos1 t=x", "PUBLISH 4098 qos1 t=y")
+}
+
+// RabbitMQ stops answering after a PUBREL.
+func TestStaleQoS2_LowerQoSGranted_QoS1MessageDoesNotWait(t *testing.T) {
+	p := newPeer(t, packet.V311)
+	p.cfg.PublishQoS = 2
+	l := p.resume()
+	l.subscribeAt1()
+	l.publish(message(1, "x"))
+	l.c.Want("PUBLISH 4097 qos1 t=x")
+	l.sync()
+}
+
+func TestStaleQoS2_PubrelsUnanswered_QoS1MessageIsSentOnNextConnection(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.PublishQoS = 2
+		p.cfg.AckTimeout = 200 * time.Millisecond
+		m := message(1, "x")
+		l := p.resume()
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		if err := l.wantOver(); err == nil || err.Reason != "AckTimeout" {
+			t.Fatalf("ended by %v", err)
+		}
+		l = p.resume()
+		l.publish(m)
+		l.c.Want("PUBLISH 4097 qos1 t=x")
+	})
+}
+
+// The bridge returns to a server that holds QoS 2 messages which another server has received meanwhile.
+func TestAbandon_QoS2InFlight_ReleasedBeforeFirstQoS1Message(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		l := p.new()
+		l.publish(message(2, "exact"))
+		l.c.Want("PUBLISH 1 qos2 t=exact")
+		l.cut()
+		l.s.State().Abandon(newPeer(t, p.cfg.Version).new().s)
+		l = p.resume()
+		l.publishWhenReleased(message(1, "plain"), []uint16{1})
+		l.c.Want("PUBLISH 2 qos1 t=plain")
+	})
+}
+
 func TestStaleQoS2_ConnectionLostMeanwhile_IsReleasedAgain(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		m := message(2, "x")

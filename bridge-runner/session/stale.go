@@ -21,8 +21,8 @@ type staleIDs struct {
 	// all is whether all identifiers of QoS 2 messages are in the set, and no PUBREL of them was
 	// written on the current connection. byID and later have the other identifiers only.
 	all bool
-	// suspected are the blocks in which the earlier process had messages. It is 0 if that is unknown,
-	// and valid while all is set.
+	// suspected are the blocks in which the earlier process had messages: all, if that is unknown. Then it
+	// may have had trials, too. suspected is valid while all is set.
 	suspected Blocks
 	// byID has the session that wrote the PUBREL of each identifier. It is nil if the PUBREL was
 	// not written on the current connection.
@@ -44,11 +44,29 @@ func isQoS2ID(id uint16) bool {
 	return id >= 1 && id <= maxLowID || id >= minTrialID && id <= maxTrialID
 }
 
-func (s *staleIDs) isEmpty() bool { return !s.blocksQoS2() && s.later == nil }
+func (s *staleIDs) isEmpty() bool { return !s.all && len(s.byID) == 0 && s.later == nil }
 
 // blocksQoS2 reports whether QoS 2 messages must wait: the server may hold a message that it would
 // process after a newer one.
-func (s *staleIDs) blocksQoS2() bool { return s.all || len(s.byID) > 0 }
+func (s *staleIDs) blocksQoS2() bool { return s.all && s.suspected != 0 || len(s.byID) > 0 }
+
+// blocks returns the blocks of the identifiers for which QoS 2 messages wait. known is false if some of these
+// identifiers are in no block.
+func (s *staleIDs) blocks() (blocks Blocks, known bool) {
+	if s.all {
+		if s.suspected == allBlocks {
+			return 0, false
+		}
+		blocks = s.suspected
+	}
+	for id := range s.byID {
+		if id > maxLowID {
+			return 0, false
+		}
+		blocks.add(int(id))
+	}
+	return blocks, true
+}
 
 func (s *staleIDs) has(id uint16) bool {
 	_, listed := s.byID[id]
@@ -91,10 +109,10 @@ func (s *staleIDs) list() {
 	}
 	s.all = false
 	for id := uint16(1); id <= maxLowID; id++ {
-		s.put(id, s.suspected == 0 || s.suspected.has(int(id)))
+		s.put(id, s.suspected.has(int(id)))
 	}
 	for id := uint16(minTrialID); id <= maxTrialID; id++ {
-		s.put(id, s.suspected == 0)
+		s.put(id, s.suspected == allBlocks)
 	}
 }
 
@@ -208,7 +226,7 @@ func (s *staleIDs) lowest(by *Session) (lowest uint16) {
 // clone returns a copy of the set, without the writers of PUBRELs, for another session: all
 // identifiers are released before its QoS 2 messages.
 func (s *staleIDs) clone() staleIDs {
-	c := staleIDs{all: s.all, byID: maps.Clone(s.byID)}
+	c := staleIDs{all: s.all, suspected: allBlocks, byID: maps.Clone(s.byID)}
 	for _, id := range s.later.above(0, maxLowID+maxTrialID) {
 		c.insert(id)
 	}

@@ -57,7 +57,7 @@ func TestStaleIDs_RandomChanges_EqualPlainMap(t *testing.T) {
 				set.remove(id)
 				delete(model, id)
 			case 2:
-				set.addAll(0)
+				set.addAll(allBlocks)
 				for id := range uint16(maxTrialID + 1) {
 					if isQoS2ID(id) {
 						model[id] = nil

@@ -23,7 +23,7 @@ type State struct {
 	// known is whether the session began in this process, so that the State knows which messages
 	// the server may hold. It is false after a restart.
 	known bool
-	// suspected are the blocks of the QoS 2 messages of an earlier process, see AssumeQoS2Blocks.
+	// suspected are the blocks of the QoS 2 messages of an earlier process, see AssumeFreeQoS2Blocks.
 	suspected Blocks
 	// begunAt is when the server last began the session. endedAt is when the latest connection
 	// ended. Each is zero if that has not happened in this process.
@@ -42,7 +42,7 @@ type State struct {
 
 // NewState returns the state of a session that this process has not used yet.
 func NewState() *State {
-	s := &State{subscriptions: subscriptionRecord{}}
+	s := &State{suspected: allBlocks, subscriptions: subscriptionRecord{}}
 	s.in.reset()
 	return s
 }
@@ -60,17 +60,17 @@ func (s *State) AssumeClean() {
 type Held struct {
 	// None is true if the server holds no message, and will not receive one.
 	None bool
-	// Blocks are blocks for AssumeQoS2Blocks if None is false. They are 0 if all blocks are suspected.
-	Blocks Blocks
+	// Free are the blocks in which it holds none, for AssumeFreeQoS2Blocks.
+	Free Blocks
 }
 
 // Held returns the messages that the server may hold. It is for a session that has ended.
 func (s *State) Held() (h Held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known && s.out.count == 0 && !s.out.stale.blocksQoS2() {
-		h.None = s.out.stale.isEmpty()
-		h.Blocks.add(1) // another process begins with it
+	stale, known := s.out.stale.blocks()
+	if s.known && known && s.out.count == 0 {
+		h.None, h.Free = s.out.stale.isEmpty(), ^stale
 	}
 	return h
 }
@@ -96,7 +96,7 @@ func (s *State) Abandon(next *Session) {
 	}
 	out := &next.state.out
 	if stale.all && out.qos2InFlight == 0 {
-		out.markAllStale(0)
+		out.markAllStale(allBlocks)
 		stale.all = false
 	}
 	stale.list()
@@ -171,7 +171,7 @@ func (s *State) beginConnection(resumed bool) {
 	if resumed && !s.known {
 		s.out.markAllStale(s.suspected)
 	}
-	s.known, s.suspected = true, 0
+	s.known, s.suspected = true, allBlocks
 }
 
 // markUnknown marks the session as not begun in this process: it is unknown which messages

@@ -39,7 +39,8 @@ type BrokerOptions struct {
 	WebSocket bool
 	// MaxInflight is the largest number of unacknowledged messages to one client. Default 2000.
 	MaxInflight int
-	// DefaultLimits leaves Mosquitto's own limits: 20 messages in flight and 1,000 queued messages.
+	// DefaultLimits leaves Mosquitto's own limits: 20 messages in flight, 1,000 queued messages, and packets of
+	// 2,000,000 bytes since 2.1.
 	DefaultLimits bool
 	// LogPackets makes the broker log each packet, see FollowLog.
 	LogPackets bool
@@ -232,8 +233,10 @@ func (b *Broker) configure(o BrokerOptions) {
 	}
 	if !o.DefaultLimits {
 		line("max_queued_messages 0\nmax_inflight_messages %d", o.MaxInflight)
+		line("max_packet_size 268435455") // the default before 2.1
 	}
 	line("set_tcp_nodelay true")
+	line("allow_duplicate_messages false") // the default before 2.1
 	if o.Persistence {
 		line("persistence true\npersistence_location %s/\nautosave_interval 0", b.dir)
 	}

@@ -167,7 +167,7 @@ func waitAndExpire(t *testing.T, remote v1alpha1.ProtocolVersion) {
 	sent := time.Now()
 	for _, expiry := range []uint32{long, short} {
 		// The message is retained, because the bridge may connect before the subscriber.
-		p.here.Publish(&paho.Publish{Topic: fmt.Sprint("up/", expiry), QoS: 1, Retain: true, Properties: &paho.PublishProperties{MessageExpiry: &expiry}})
+		p.here.Publish(&paho.Publish{Topic: fmt.Sprint("up/", expiry), QoS: 1, Retain: true, Payload: []byte("x"), Properties: &paho.PublishProperties{MessageExpiry: &expiry}})
 	}
 	mqtttest.Eventually(t, eventTimeout, "both wait in the runner", func() error {
 		if n := held(r); n != 2 {
