@@ -94,6 +94,8 @@ func (s *stage) useCluster(ctx context.Context) error {
 		say("using the cluster of context %s", s.choice.Context)
 	} else {
 		say("starting the local cluster; the first start builds it, which takes some 20 minutes on two cores")
+		say("meanwhile, make try in another terminal shows the failover without Kubernetes in about a minute")
+		say("to use a cluster of yours instead: make demo CONTEXT=name DEMO_FLAGS=--operator-image=IMAGE")
 	}
 	if s.cluster, err = s.choice.Open(ctx, root, os.Stderr); err != nil {
 		return err

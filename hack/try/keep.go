@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -13,7 +14,9 @@ const restartDelay = 3 * time.Second
 
 // untilInterrupted continues until the context ends. It starts programs again that the user kills.
 func (w *world) untilInterrupted(ctx context.Context, v *view) error {
-	v.say("sending continues until Ctrl-C; kill the runner or a remote server with kill -9 PID, and it starts again after %.0f s", restartDelay.Seconds())
+	v.say("sending continues until Ctrl-C; kill the runner or a remote server, and it starts again after %.0f s:", restartDelay.Seconds())
+	primary := w.cloud[0]
+	v.print(fmt.Sprintf("\n    kill -9 %d   # %s\n\n", primary.current().cmd.Process.Pid, primary.name))
 	ended := map[*server]time.Time{}
 	for pause(ctx, refreshInterval) == nil {
 		for _, s := range append(w.brokers(), w.runner) {
