@@ -3,7 +3,8 @@
 
 // Command try shows the failover of a bridge on one machine, with Go alone. It starts a local broker,
 // three remote brokers and the runner as processes, sends a steady stream of messages through the
-// bridge, kills the primary server and the runner, and counts the messages that arrive.
+// bridge, kills the primary server, all remote servers and the runner, and counts the messages that
+// arrive.
 //
 // It works in a temporary directory and on free ports of the loopback address, and removes everything
 // that it created, also when it is interrupted. The exit code is above 0 if a message was lost.
@@ -42,8 +43,8 @@ func (o *options) flow() time.Duration {
 	return 5 * time.Second
 }
 
-// downTime is the time from the end of the runner to its next start.
-func (o *options) downTime() time.Duration { return o.flow() / 5 }
+// downTime is the time from the end of the runner, or of all remote servers, to the next start.
+func (o *options) downTime() time.Duration { return o.flow() * 2 / 5 }
 
 func main() {
 	var o options

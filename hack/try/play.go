@@ -20,9 +20,9 @@ const (
 )
 
 // gaps are the longest times between two messages around the changes.
-type gaps struct{ failover, failback, runner time.Duration }
+type gaps struct{ failover, failback, outage, runner time.Duration }
 
-// play starts everything, loses the primary and the runner under load, and reports the result.
+// play starts everything, kills servers and the runner under load, and reports the result.
 func (w *world) play(ctx context.Context, v *view) error {
 	v.say("starting a local server (plant), three remote servers (cloud-1, cloud-2, cloud-3) and the runner")
 	if err := w.startAll(ctx); err != nil {
@@ -37,7 +37,7 @@ func (w *world) play(ctx context.Context, v *view) error {
 	w.publisher.Store(publisher)
 
 	var g gaps
-	for _, part := range []func(context.Context, *view, *gaps) error{w.losePrimary, w.returnToPrimary, w.loseRunner} {
+	for _, part := range []func(context.Context, *view, *gaps) error{w.losePrimary, w.returnToPrimary, w.loseAll, w.loseRunner} {
 		if err := pause(ctx, w.flow()); err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func (w *world) introduction() string {
 }
 
 func (w *world) losePrimary(ctx context.Context, v *view, g *gaps) (err error) {
-	v.say("killing the primary, cloud-1 (SIGKILL)")
+	v.say("killing the primary, cloud-1, with SIGKILL")
 	killed := w.cloud[0].current().kill()
 	if g.failover, err = w.waitGap(ctx, w.cloud[1].name, killed, killed); err != nil {
 		return err
@@ -93,8 +93,31 @@ func (w *world) returnToPrimary(ctx context.Context, v *view, g *gaps) (err erro
 	return nil
 }
 
+func (w *world) loseAll(ctx context.Context, v *view, g *gaps) (err error) {
+	v.say("killing all remote servers; plant keeps the messages that the bridge has not acknowledged")
+	killed := time.Now()
+	for _, s := range w.cloud {
+		s.current().kill()
+	}
+	if err := pause(ctx, w.downTime()); err != nil {
+		return err
+	}
+	v.say("starting the remote servers again")
+	started := time.Now()
+	for _, s := range w.cloud {
+		if err := s.run(); err != nil {
+			return err
+		}
+	}
+	if g.outage, err = w.waitGap(ctx, "", started, killed); err != nil {
+		return err
+	}
+	v.say("messages arrive again, first the messages that have waited; gap %s", milliseconds(g.outage))
+	return nil
+}
+
 func (w *world) loseRunner(ctx context.Context, v *view, g *gaps) (err error) {
-	v.say("killing the runner (SIGKILL); plant keeps the messages in the session of the bridge")
+	v.say("killing the runner; plant keeps the messages in the session of the bridge")
 	killed := w.runner.current().kill()
 	if err := pause(ctx, w.downTime()); err != nil {
 		return err
@@ -107,7 +130,7 @@ func (w *world) loseRunner(ctx context.Context, v *view, g *gaps) (err error) {
 	if g.runner, err = w.waitGap(ctx, "", started, killed); err != nil {
 		return err
 	}
-	v.say("messages arrive again, first the messages that plant has kept; gap %s", milliseconds(g.runner))
+	v.say("messages arrive again, first the messages that have waited; gap %s", milliseconds(g.runner))
 	return nil
 }
 

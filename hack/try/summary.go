@@ -24,6 +24,7 @@ func summary(r traffic.Report, g gaps, rate int) string {
 		{"duplicated", fmt.Sprint(r.Duplicates), "in flight when the server or the runner was killed, and sent again"},
 		{"gap", milliseconds(g.failover), fmt.Sprintf("failover to cloud-2; %s without a failover", milliseconds(time.Second/time.Duration(rate)))},
 		{"", milliseconds(g.failback), "failback to cloud-1"},
+		{"", milliseconds(g.outage), "all remote servers killed and started again"},
 		{"", milliseconds(g.runner), "runner killed and started again"},
 	} {
 		fmt.Fprintf(b, "  %-11s %8s   %s\n", line.name, line.value, line.meaning)

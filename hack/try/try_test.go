@@ -160,7 +160,7 @@ func (r *trial) checkNothingLost() {
 	}
 }
 
-func TestTry_PrimaryAndRunnerKilled_NothingIsLost(t *testing.T) {
+func TestTry_ServersAndRunnerKilled_NothingIsLost(t *testing.T) {
 	r := startTrial(t, "--quick")
 	executed := r.until("killing the primary")
 	for _, want := range []string{`"cloud-3"`, "mqttbridge_messages_forwarded_total"} {
@@ -172,9 +172,12 @@ func TestTry_PrimaryAndRunnerKilled_NothingIsLost(t *testing.T) {
 		"messages arrive through the first backup, cloud-2; gap ",
 		"starting cloud-1 again",
 		"messages arrive through cloud-1 again; gap ",
+		"killing all remote servers",
+		"starting the remote servers again",
+		"messages arrive again, first the messages that have waited; gap ",
 		"killing the runner",
 		"starting the runner again",
-		"messages arrive again, first the messages that plant has kept; gap ",
+		"messages arrive again, first the messages that have waited; gap ",
 	} {
 		r.until(step)
 	}
