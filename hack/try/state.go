@@ -53,7 +53,7 @@ func (s state) inUse() string {
 	return s.Remote.Active.Name
 }
 
-// of returns the state of a server, in lower case.
+// of returns the state of a server, in lower case. It is unknown while the runner does not answer.
 func (s state) of(name string) string {
 	for _, side := range []*v1alpha1.SideStatus{s.Local, s.Remote} {
 		if side == nil {
@@ -65,7 +65,7 @@ func (s state) of(name string) string {
 			}
 		}
 	}
-	return "not connected"
+	return "unknown"
 }
 
 func describe(s v1alpha1.ServerState) string {
