@@ -62,10 +62,10 @@ func (w *world) introduction() string {
 	return fmt.Sprintf(`
   The manifest of the bridge is %s
   The log of the runner is      %s
-  Try these commands in another terminal:
+  The runner applies changes of the manifest while it runs. Try these commands in another terminal:
 
     curl --silent %s
-    curl --silent %s
+    curl --silent %s | grep mqttbridge_messages
 
 `, w.manifest, w.runnerLog(), w.state.url("/status"), w.state.url("/metrics"))
 }
