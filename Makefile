@@ -102,6 +102,13 @@ test-e2e: ## Run the end-to-end tests on the local cluster (root, Linux), or on 
 	go test -tags e2e -count=1 -timeout=60m ./test/e2e $(if $(CONTEXT),-context=$(CONTEXT)) $(E2E_FLAGS)
 	$(if $(CONTEXT),,go -C test/takeovers test -tags e2e -count=1 -timeout=30m -run=WithPods)
 
+.PHONY: try
+try: ## Show a failover on this machine with Go alone, about 40 s (TRY_FLAGS=-h lists the flags).
+	@echo "Building the runner and a broker. The first time takes about a minute."
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./bridge-runner ./hack/try
+	@CGO_ENABLED=0 go -C hack/try/broker build -trimpath -o $(CURDIR)/bin/try-broker .
+	@bin/try $(TRY_FLAGS)
+
 .PHONY: demo
 demo: ## Show a failover on the local cluster, or on the cluster of CONTEXT=name of your kubeconfig (DEMO_FLAGS=-h lists the flags).
 	go run ./hack/demo $(if $(CONTEXT),--context=$(CONTEXT)) $(DEMO_FLAGS)

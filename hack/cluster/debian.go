@@ -33,6 +33,7 @@ var services = []string{"mosquitto", "rabbitmq-server", "tinyproxy"}
 
 // programs are needed, too, and are often installed from a source other than Debian.
 var programs = []struct{ name, pkg string }{
+	{"curl", "curl"},
 	{"node", "nodejs"},
 	{"npm", "npm"},
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -90,10 +91,15 @@ func (s *stage) useCluster(ctx context.Context) error {
 	if _, err := os.Stat("hack/demo"); err != nil {
 		return errors.New("the working directory is not the project's root: start the demo there, with make demo or go run ./hack/demo")
 	}
+	if err := checkMachine(s.choice.Context, runtime.GOOS, os.Geteuid()); err != nil {
+		return err
+	}
 	if s.choice.Context != "" {
 		say("using the cluster of context %s", s.choice.Context)
 	} else {
 		say("starting the local cluster; the first start builds it, which takes some 20 minutes on two cores")
+		say("meanwhile, make try in another terminal shows the failover without Kubernetes in about a minute")
+		say("to use your own cluster instead: make demo CONTEXT=name DEMO_FLAGS=--operator-image=IMAGE")
 	}
 	if s.cluster, err = s.choice.Open(ctx, root, os.Stderr); err != nil {
 		return err
@@ -102,6 +108,16 @@ func (s *stage) useCluster(ctx context.Context) error {
 		s.onCleanUp("the local cluster", s.cluster.Down)
 	}
 	return nil
+}
+
+// checkMachine returns an error if the demo uses the local cluster and this machine cannot run it.
+func checkMachine(contextName, system string, user int) error {
+	if contextName != "" || system == "linux" && user == 0 {
+		return nil
+	}
+	return errors.New("the local cluster needs root on Linux: run make demo as root there; " +
+		"or use your own cluster, with make demo CONTEXT=name DEMO_FLAGS=--operator-image=IMAGE; " +
+		"or run make try, which needs no cluster")
 }
 
 func (s *stage) loadImages(ctx context.Context) (err error) {

@@ -138,6 +138,14 @@ func (p *Publisher) Ledger() Ledger {
 	return l
 }
 
+// Counts returns the number of messages that were written at least once, and the number of messages that
+// the server has acknowledged.
+func (p *Publisher) Counts() (sent, acknowledged int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int(p.next - 1), len(p.acked)
+}
+
 // From returns the ledger without the acknowledgements of the messages before the given number.
 func (l Ledger) From(seq uint64) Ledger {
 	l.Acknowledged = maps.Clone(l.Acknowledged)

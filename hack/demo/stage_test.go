@@ -1,0 +1,32 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCheckMachine_NoLocalCluster_NamesTheAlternatives(t *testing.T) {
+	for _, c := range []struct {
+		context, system string
+		user            int
+		ok              bool
+	}{
+		{"", "linux", 0, true},
+		{"", "linux", 1000, false},
+		{"", "darwin", 0, false},
+		{"kind-kind", "darwin", 501, true},
+	} {
+		err := checkMachine(c.context, c.system, c.user)
+		if (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c, err)
+		}
+		for _, remedy := range []string{"as root", "CONTEXT=", "make try"} {
+			if err != nil && !strings.Contains(err.Error(), remedy) {
+				t.Errorf("%+v: the error does not mention %q: %v", c, remedy, err)
+			}
+		}
+	}
+}

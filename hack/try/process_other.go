@@ -1,0 +1,14 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix && !linux
+
+package main
+
+import "syscall"
+
+// attributes gives a child process its own process group, so that Ctrl-C reaches only this program,
+// which then stops the child.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
