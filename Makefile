@@ -8,6 +8,8 @@ tool = go tool -modfile=$(CURDIR)/hack/tools/$(1)/go.mod $(2)
 CONTROLLER_GEN = $(call tool,controller-gen,controller-gen)
 KUSTOMIZE      = $(call tool,kustomize,kustomize)
 HELM           = $(call tool,helm,helm)
+HELM_DOCS      = $(call tool,helm,helm-docs)
+HELM_UNITTEST  = $(call tool,helm,helm-unittest)
 CRD_REF_DOCS   = $(call tool,crd-ref-docs,crd-ref-docs)
 GOLANGCI_LINT  = $(CURDIR)/bin/golangci-lint
 KUBECTL       ?= kubectl
@@ -41,6 +43,11 @@ manifests: ## Generate the CRD and the operator's role, and copy them into the c
 	cp config/crd/bases/mqttbridge.io_mqttbridges.yaml $(CHART)/files/crd.yaml
 	cp config/rbac/role.yaml config/rbac/*_role.yaml $(CHART)/files/
 
+.PHONY: chart
+chart: ## Generate the chart's README and the descriptions in its schema from values.yaml.
+	go run ./hack/values $(CHART)
+	$(HELM_DOCS) --chart-search-root=$(CHART) --sort-values-order=file --skip-version-footer --log-level=warning
+
 .PHONY: generate
 generate: ## Generate the DeepCopy functions.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
@@ -67,11 +74,11 @@ $(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.
 	go -C hack/tools/golangci-lint build -o $@ .
 
 .PHONY: verify
-verify: manifests generate api-docs ## Fail if a generated file is out of date.
-	@git diff --exit-code -- api config $(CHART)/files docs/api.md || \
-	  { echo "Generated files are out of date: run 'make manifests generate api-docs' and commit."; exit 1; }
-	@test -z "$$(git status --porcelain --untracked-files=all -- api config $(CHART)/files docs/api.md)" || \
-	  { git status --short --untracked-files=all -- api config $(CHART)/files docs/api.md; echo "Generated files are not committed."; exit 1; }
+verify: manifests generate api-docs chart ## Fail if a generated file is out of date.
+	@git diff --exit-code -- api config $(CHART) docs/api.md || \
+	  { echo "Generated files are out of date: run 'make manifests generate api-docs chart' and commit."; exit 1; }
+	@test -z "$$(git status --porcelain --untracked-files=all -- api config $(CHART) docs/api.md)" || \
+	  { git status --short --untracked-files=all -- api config $(CHART) docs/api.md; echo "Generated files are not committed."; exit 1; }
 
 ##@ Test
 

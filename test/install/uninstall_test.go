@@ -142,7 +142,7 @@ func TestMake_UndeployAndUninstall_KeepBridgesUnlessForced(t *testing.T) {
 	i := newInstallation(t)
 	makeTarget := func(target string) string { return "make " + target + " KUBECTL='" + i.kubectl + "'" }
 	i.mustRun(pinned("kustomize") + " build config/default | " + i.kubectl + " apply --server-side -f -")
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "mqttbridge-manager-role"}}
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "mqttbridge-operator-manager"}}
 	if !i.exists(role) {
 		t.Fatal("the operator is not installed")
 	}

@@ -89,7 +89,7 @@ tolerations:
 {{- $selector := dict "matchLabels" (include "mqttbridge.selectorLabels" . | fromYaml) -}}
 {{- $constraints := list -}}
 {{- range .Values.topologySpreadConstraints -}}
-{{- $constraints = append $constraints (merge (dict) . (dict "labelSelector" $selector)) -}}
+{{- $constraints = append $constraints (hasKey . "labelSelector" | ternary . (merge (dict "labelSelector" $selector) .)) -}}
 {{- end -}}
 {{- with $constraints -}}
 topologySpreadConstraints:
