@@ -9,7 +9,6 @@ CONTROLLER_GEN = $(call tool,controller-gen,controller-gen)
 KUSTOMIZE      = $(call tool,kustomize,kustomize)
 HELM           = $(call tool,helm,helm)
 HELM_DOCS      = $(call tool,helm,helm-docs)
-HELM_UNITTEST  = $(call tool,helm,helm-unittest)
 CRD_REF_DOCS   = $(call tool,crd-ref-docs,crd-ref-docs)
 GOLANGCI_LINT  = $(CURDIR)/bin/golangci-lint
 KUBECTL       ?= kubectl
@@ -143,6 +142,15 @@ build-installer: manifests ## Write dist/install.yaml: everything for `kubectl a
 
 ##@ Deployment
 
+# The objects of installations by kustomize from before they had the names of the Helm chart.
+earlier-names = deployment/mqttbridge-controller-manager service/mqttbridge-controller-manager-metrics-service \
+  poddisruptionbudget/mqttbridge-controller-manager serviceaccount/mqttbridge-controller-manager \
+  role/mqttbridge-leader-election-role rolebinding/mqttbridge-leader-election-rolebinding \
+  clusterrole/mqttbridge-manager-role clusterrolebinding/mqttbridge-manager-rolebinding \
+  clusterrole/mqttbridge-metrics-auth-role clusterrolebinding/mqttbridge-metrics-auth-rolebinding \
+  clusterrole/mqttbridge-metrics-reader clusterrole/mqttbridge-mqttbridge-admin-role \
+  clusterrole/mqttbridge-mqttbridge-editor-role clusterrole/mqttbridge-mqttbridge-viewer-role
+
 .PHONY: install
 install: manifests ## Install the CRD into the current cluster.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
@@ -163,6 +171,11 @@ uninstall: ## Remove the CRD. FORCE_CRD=1 also deletes all bridges, with their p
 .PHONY: deploy
 deploy: manifests ## Install the operator with the image IMG into the current cluster.
 	$(kustomize-build) | $(KUBECTL) apply --server-side -f -
+	$(MAKE) remove-earlier
+
+.PHONY: remove-earlier
+remove-earlier: ## Remove the objects of an earlier version that `make deploy` installed with other names. The CRD and all bridges stay.
+	$(KUBECTL) delete --ignore-not-found --namespace=mqttbridge-system $(earlier-names)
 
 .PHONY: undeploy
 undeploy: ## Remove the operator. The CRD and all bridges stay, and their runners continue to forward.

@@ -39,7 +39,7 @@ func withoutTool(objects []unstructured.Unstructured) map[string]map[string]any 
 }
 
 func TestInstall_KustomizeAndHelm_CreateSameObjects(t *testing.T) {
-	k, h := withoutTool(kustomized(t)), comparable(helmed(t))
+	k, h := withoutTool(kustomized(t)), withoutTool(helmed(t))
 	// helm install --create-namespace creates the namespace.
 	const namespace = "Namespace /" + operatorNamespace
 	if k[namespace] == nil {
