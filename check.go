@@ -26,21 +26,25 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// checkRetry is the interval between attempts of a check that has failed.
-const checkRetry = time.Second
+const (
+	// checkRetry is the interval between attempts of a check that has failed.
+	checkRetry = time.Second
+	// attemptTimeout limits one attempt of a check.
+	attemptTimeout = 10 * time.Second
+)
 
-// checks are the flags of `manager check`, the test of the Helm chart.
-type checks struct {
+// checkFlags are the flags of `manager check`, the test of the Helm chart.
+type checkFlags struct {
 	lease      string // NAMESPACE/NAME; empty without leader election
 	metricsURL string // empty if the operator serves no metrics
 	timeout    time.Duration
 }
 
 // runCheck runs `manager check`. It reports whether the API server serves bridges, whether an
-// operator is active, and whether it serves its metrics. Each check is repeated until it passes
-// or the time is over, because the operator may have been installed a moment ago.
+// operator is active, and whether an operator answers clients of its metrics. Each check is repeated
+// until it passes or the time is over, because the operator may have been installed a moment ago.
 func runCheck(ctx context.Context, config func() (*rest.Config, error), args []string, out io.Writer) error {
-	var c checks
+	var c checkFlags
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
 	flags.SetOutput(out)
 	flags.StringVar(&c.lease, "lease", "", "Lease for leader election, as NAMESPACE/NAME. Default: it is not checked.")
@@ -60,8 +64,7 @@ func runCheck(ctx context.Context, config func() (*rest.Config, error), args []s
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
+	deadline := time.Now().Add(c.timeout)
 	run := []func(context.Context) (string, error){
 		func(context.Context) (string, error) { return checkAPI(cfg) },
 	}
@@ -74,7 +77,7 @@ func runCheck(ctx context.Context, config func() (*rest.Config, error), args []s
 		run = append(run, func(ctx context.Context) (string, error) { return checkMetrics(ctx, c.metricsURL) })
 	}
 	for _, check := range run {
-		result, err := repeat(ctx, check)
+		result, err := repeat(ctx, deadline, check)
 		if err != nil {
 			return err
 		}
@@ -85,12 +88,15 @@ func runCheck(ctx context.Context, config func() (*rest.Config, error), args []s
 	return nil
 }
 
-// repeat repeats a check until it passes or ctx ends, and returns the last error then.
-func repeat(ctx context.Context, check func(context.Context) (string, error)) (string, error) {
+// repeat repeats a check until it passes or the deadline is over, and returns the last error then.
+// The deadline does not interrupt an attempt, so that the error has the cause.
+func repeat(ctx context.Context, deadline time.Time, check func(context.Context) (string, error)) (string, error) {
 	for {
-		result, err := check(ctx)
-		if err == nil {
-			return result, nil
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		result, err := check(attempt)
+		cancel()
+		if err == nil || time.Now().After(deadline) {
+			return result, err
 		}
 		select {
 		case <-ctx.Done():
@@ -154,7 +160,7 @@ func checkMetrics(ctx context.Context, url string) (string, error) {
 	}
 	insecure := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} //nolint:gosec // no secret is sent
 	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: insecure}
-	resp, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Do(req)
+	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return "", fmt.Errorf("no operator answers at %s; check that its pods are ready, and that no NetworkPolicy refuses the connection: %w", url, err)
 	}

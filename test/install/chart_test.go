@@ -29,8 +29,8 @@ var (
 	overlay  = filepath.Join(apiserver.Root(), "test", "install", "testdata", "chart")
 )
 
-// The unit tests of the chart run with rules and dashboards of their own, because those of the
-// project are generated.
+// The unit tests of the chart run with rules and dashboards of their own, because the project's
+// rules and dashboards are generated.
 func TestChart_UnitTests_Pass(t *testing.T) {
 	chart := filepath.Join(t.TempDir(), "mqttbridge-operator")
 	for _, from := range []string{chartDir, overlay} {
@@ -118,7 +118,7 @@ func TestChart_UnitTests_SetEveryValue(t *testing.T) {
 // fields of global also belong to charts that depend on this chart.
 var freeForm = []string{
 	"global", "extraEnv", "extraObjects", "resources", "podSecurityContext", "securityContext", "tolerations", "affinity", "topologySpreadConstraints",
-	"serviceMonitor.relabelings", "serviceMonitor.metricRelabelings", "podMonitor.relabelings", "podMonitor.metricRelabelings",
+	"serviceMonitor.authorization", "serviceMonitor.relabelings", "serviceMonitor.metricRelabelings", "podMonitor.relabelings", "podMonitor.metricRelabelings",
 	"networkPolicy.metricsFrom", "networkPolicy.apiServerTo", "networkPolicy.extraEgress",
 }
 

@@ -1,0 +1,40 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+)
+
+// The rules and dashboards are generated into the files of the chart. A chart without them must not
+// install nothing silently.
+func TestChart_RulesAndDashboards_AreInstalledOrMissedWithAMessage(t *testing.T) {
+	for _, c := range []struct{ value, files, kind, missing string }{
+		{"prometheusRule.enabled", "files/rules.yaml", "PrometheusRule", "the chart has no file files/rules.yaml"},
+		{"dashboards.enabled", "files/dashboards/*.json", "ConfigMap", "the chart has no files in files/dashboards"},
+	} {
+		t.Run(c.value, func(t *testing.T) {
+			files, err := filepath.Glob(filepath.Join(chartDir, c.files))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(files) > 0 {
+				if n := len(decode[map[string]any](t, helmed(t, "--set="+c.value+"=true"), c.kind)); n != len(files) {
+					t.Errorf("%d objects of kind %s; want one for each of %q", n, c.kind, files)
+				}
+				return
+			}
+			cmd := exec.CommandContext(t.Context(), "bash", "-c", pinned("helm")+" template operator charts/mqttbridge-operator --set="+c.value+"=true")
+			cmd.Dir = apiserver.Root()
+			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), c.missing) {
+				t.Errorf("%v: want a failure with %q\n%s", err, c.missing, out)
+			}
+		})
+	}
+}
