@@ -12,8 +12,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
-// The rules and dashboards are generated into the files of the chart. A chart without them must not
-// install nothing silently.
+// The rules and dashboards are generated into the files of the chart. A chart without them refuses
+// to install them, and says why.
 func TestChart_RulesAndDashboards_AreInstalledOrMissedWithAMessage(t *testing.T) {
 	for _, c := range []struct{ value, files, kind, missing string }{
 		{"prometheusRule.enabled", "files/rules.yaml", "PrometheusRule", "the chart has no file files/rules.yaml"},

@@ -89,7 +89,11 @@ tolerations:
 {{- $selector := dict "matchLabels" (include "mqttbridge.selectorLabels" . | fromYaml) -}}
 {{- $constraints := list -}}
 {{- range .Values.topologySpreadConstraints -}}
-{{- $constraints = append $constraints (hasKey . "labelSelector" | ternary . (merge (dict "labelSelector" $selector) .)) -}}
+{{- if hasKey . "labelSelector" -}}
+{{- $constraints = append $constraints . -}}
+{{- else -}}
+{{- $constraints = append $constraints (merge (dict "labelSelector" $selector) .) -}}
+{{- end -}}
 {{- end -}}
 {{- with $constraints -}}
 topologySpreadConstraints:
