@@ -56,7 +56,8 @@ func newInstallation(t *testing.T) *installation {
 // the command fails.
 func (i *installation) run(command string) (string, error) {
 	i.t.Helper()
-	cmd := exec.CommandContext(i.t.Context(), "bash", "-o", "pipefail", "-c", command)
+	ctx := context.WithoutCancel(i.t.Context()) // it also runs commands in cleanups
+	cmd := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", command)
 	cmd.Dir = apiserver.Root()
 	out, err := cmd.CombinedOutput()
 	return string(out), err
