@@ -135,7 +135,7 @@ func checkSchema(path string, schema map[string]any) (faults []string) {
 	properties, _ := schema["properties"].(map[string]any)
 	for name, p := range properties {
 		property, key := p.(map[string]any), strings.TrimPrefix(path+"."+name, ".")
-		if kind == "" || property["type"] == nil && property["enum"] == nil {
+		if property["type"] == nil && property["enum"] == nil {
 			faults = append(faults, key+" has no type")
 		}
 		named := strings.HasPrefix(key, "extraEnv.") || strings.HasSuffix(strings.ToLower(path), "imagepullsecrets") // fields of Kubernetes
