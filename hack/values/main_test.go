@@ -4,6 +4,9 @@
 package main
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -46,6 +49,25 @@ func TestDescribe_Comments_BecomeDescriptions(t *testing.T) {
 `
 	if string(got) != want {
 		t.Errorf("the schema is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDescribe_Chart_IsUpToDate(t *testing.T) {
+	const chart = "../../charts/mqttbridge-operator"
+	var files [2][]byte
+	for i, name := range []string{"values.yaml", "values.schema.json"} {
+		data, err := os.ReadFile(filepath.Join(chart, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[i] = data
+	}
+	got, err := describe(files[0], files[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, files[1]) {
+		t.Error("the descriptions of the schema differ from the comments of values.yaml: run make chart")
 	}
 }
 

@@ -46,6 +46,14 @@ func TestChart_UnitTests_Pass(t *testing.T) {
 	}
 }
 
+func TestChart_Lint_FindsNothing(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", pinned("helm")+" lint --strict charts/mqttbridge-operator")
+	cmd.Dir = apiserver.Root()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("helm lint: %v\n%s", err, out)
+	}
+}
+
 // setKeys adds the paths that a test sets. The keys of set may contain dots.
 func setKeys(path string, value any, into map[string]bool) {
 	mapping, ok := value.(map[string]any)
