@@ -4,8 +4,10 @@
 package install
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -36,5 +38,33 @@ func TestChart_RulesAndDashboards_AreInstalledOrMissedWithAMessage(t *testing.T)
 				t.Errorf("%v: want a failure with %q\n%s", err, c.missing, out)
 			}
 		})
+	}
+}
+
+// config/prometheus has the objects of the chart for the Prometheus operator.
+func TestInstall_KustomizeAndHelm_CreateSameMonitoring(t *testing.T) {
+	args := []string{"--set=serviceMonitor.enabled=true,podMonitor.enabled=true"}
+	want := []string{"PodMonitor mqttbridge-system/mqttbridge-operator-runners", "ServiceMonitor mqttbridge-system/mqttbridge-operator"}
+	if _, err := os.Stat(filepath.Join(chartDir, "files", "rules.yaml")); err == nil {
+		args = append(args, "--set=prometheusRule.enabled=true")
+		want = append(want, "PrometheusRule mqttbridge-system/mqttbridge-operator")
+	}
+	h := withoutTool(helmed(t, args...))
+	for _, name := range want {
+		if h[name] == nil {
+			t.Errorf("the chart does not create the %s", name)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(apiserver.Root(), "config", "prometheus", "kustomization.yaml")); err != nil {
+		return // only the chart has monitoring
+	}
+	k := withoutTool(tool(t, "kustomize", "build", "config/prometheus"))
+	for _, name := range want {
+		if !reflect.DeepEqual(k[name], h[name]) {
+			t.Errorf("%s differs:\nkustomize: %+v\nHelm:      %+v", name, k[name], h[name])
+		}
+	}
+	if len(k) != len(want) {
+		t.Errorf("kustomize creates %d objects; want %q", len(k), want)
 	}
 }
