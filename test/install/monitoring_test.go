@@ -32,7 +32,7 @@ func TestChart_RulesAndDashboards_AreInstalledOrMissedWithAMessage(t *testing.T)
 				}
 				return
 			}
-			cmd := exec.CommandContext(t.Context(), "bash", "-c", pinned("helm")+" template operator charts/mqttbridge-operator --set="+c.value+"=true")
+			cmd := exec.CommandContext(t.Context(), "bash", "-c", pinned("helm")+" template operator charts/mqttbridge-operator --kube-version=1.37.0 --set="+c.value+"=true")
 			cmd.Dir = apiserver.Root()
 			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), c.missing) {
 				t.Errorf("%v: want a failure with %q\n%s", err, c.missing, out)
