@@ -71,7 +71,7 @@ func TestLinks_RelativeTargets_Exist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "charts/mqttbridge-operator/README.md"} {
 		files = append(files, filepath.Join(root, name))
 	}
 	link := regexp.MustCompile(`\]\(([^)#]*)(#[^)]+)?\)`)
