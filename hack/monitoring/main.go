@@ -7,6 +7,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 
@@ -34,7 +36,19 @@ func write() error {
 	if err := writeRules(); err != nil {
 		return err
 	}
-	return nil
+	for _, d := range []dashboard{fleet(), one()} {
+		var text bytes.Buffer
+		encoder := json.NewEncoder(&text)
+		encoder.SetEscapeHTML(false) // queries contain < and >
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(d); err != nil {
+			return err
+		}
+		if err := writeFile(dashboards+d.UID+".json", text.Bytes()); err != nil {
+			return err
+		}
+	}
+	return writeTables()
 }
 
 // prometheusRule is an object of the Prometheus operator.

@@ -7,7 +7,7 @@ package metriclist
 var bridge = []Metric{
 	{"mqttbridge_messages_forwarded_total", Counter, Bridge, []string{"direction"}, "Number of messages that the destination has acknowledged. A QoS 0 message counts when it is written to the connection."},
 	{"mqttbridge_forwarded_bytes_total", Counter, Bridge, []string{"direction"}, "Payload size of the forwarded messages, in bytes."},
-	{"mqttbridge_messages_dropped_total", Counter, Bridge, []string{"direction", "cause"}, "Number of messages that were dropped, by cause. docs/monitoring.md explains the causes."},
+	{"mqttbridge_messages_dropped_total", Counter, Bridge, []string{"direction", "cause"}, "Number of messages that were not forwarded, by cause. docs/monitoring.md explains the causes."},
 	{"mqttbridge_rule_messages_total", Counter, Bridge, []string{"direction", "rule", "result"}, "Number of messages that the filter of the rule matched, by result: routed (passed on to the destination), or the cause for which this rule did not forward the message."},
 	{"mqttbridge_protocol_faults_total", Counter, Bridge, []string{"side", "kind"}, "Number of packets from servers of the side that violated the protocol and did not end the connection, by kind. docs/monitoring.md explains the kinds. Invalid properties are removed; messages that are dropped are also counted in mqttbridge_messages_dropped_total."},
 	{"mqttbridge_blocked", Gauge, Bridge, []string{"direction"}, "State of the direction: 1 if an unforwardable message blocks all messages behind it (delivery.unforwardable.policy: Block), otherwise 0."},

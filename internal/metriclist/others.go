@@ -8,8 +8,6 @@ type Source string
 
 // Sources of metrics that are not of the project.
 const (
-	// FromPrometheus has metrics that Prometheus makes for each target.
-	FromPrometheus Source = "Prometheus"
 	// FromGo has metrics of the library client_golang, which the runner and the operator serve.
 	FromGo Source = "client_golang"
 	// FromControllerRuntime has metrics of controller-runtime and client-go, which the operator
@@ -29,11 +27,8 @@ type Other struct {
 
 // Others are all metrics of other projects that rules and dashboards may use.
 var Others = []Other{
-	{"up", Gauge, FromPrometheus, nil},
-
 	{"process_cpu_seconds_total", Counter, FromGo, nil},
 	{"process_resident_memory_bytes", Gauge, FromGo, nil},
-	{"process_start_time_seconds", Gauge, FromGo, nil},
 
 	{"controller_runtime_reconcile_total", Counter, FromControllerRuntime, []string{"controller", "result"}},
 	{"controller_runtime_reconcile_errors_total", Counter, FromControllerRuntime, []string{"controller"}},
@@ -44,7 +39,4 @@ var Others = []Other{
 
 	{"kube_pod_container_status_restarts_total", Counter, FromKubeStateMetrics, []string{"namespace", "pod", "uid", "container"}},
 	{"kube_pod_container_status_last_terminated_reason", Gauge, FromKubeStateMetrics, []string{"namespace", "pod", "uid", "container", "reason"}},
-	{"kube_pod_container_status_waiting_reason", Gauge, FromKubeStateMetrics, []string{"namespace", "pod", "uid", "container", "reason"}},
-	{"kube_deployment_status_replicas_available", Gauge, FromKubeStateMetrics, []string{"namespace", "deployment"}},
-	{"kube_deployment_spec_replicas", Gauge, FromKubeStateMetrics, []string{"namespace", "deployment"}},
 }

@@ -80,7 +80,8 @@ func problems(query string) (out []string) {
 			check(n, n.Grouping)
 		case *parser.BinaryExpr:
 			if n.VectorMatching != nil {
-				check(n, n.VectorMatching.MatchingLabels)
+				check(n.LHS, n.VectorMatching.MatchingLabels)
+				check(n.RHS, n.VectorMatching.MatchingLabels)
 			}
 		}
 		return nil
@@ -88,29 +89,45 @@ func problems(query string) (out []string) {
 	return out
 }
 
-// selectors returns the selectors in a part of a query.
+// selectors returns the selectors from which the labels of a result come: the operators "and" and
+// "unless" return series of their left side.
 func selectors(within parser.Node) (all []*parser.VectorSelector) {
-	parser.Inspect(within, func(node parser.Node, _ []parser.Node) error {
-		if s, ok := node.(*parser.VectorSelector); ok {
-			all = append(all, s)
+	switch n := within.(type) {
+	case *parser.VectorSelector:
+		return []*parser.VectorSelector{n}
+	case *parser.BinaryExpr:
+		if n.Op == parser.LAND || n.Op == parser.LUNLESS {
+			return selectors(n.LHS)
 		}
-		return nil
-	})
+	}
+	for child := range parser.ChildrenIter(within) {
+		all = append(all, selectors(child)...)
+	}
 	return all
 }
 
 func TestCheckQuery_LabelOfAnotherMetric_IsFound(t *testing.T) {
 	for query, want := range map[string]bool{
-		`sum by (direction) (rate(mqttbridge_messages_forwarded_total[5m]))`: true,
-		`sum by (side) (rate(mqttbridge_messages_forwarded_total[5m]))`:      false,
-		`mqttbridge_connected{server="a"}`:                                   false,
-		`mqttbridge_conected`:                                                false,
-		`mqttbridge_forwarding_latency_seconds`:                              false,
-		`mqttbridge_forwarding_latency_seconds_bucket{le="1"}`:               true,
-		`mqttbridge_connected{`:                                              false,
+		`sum by (direction) (rate(mqttbridge_messages_forwarded_total[5m]))`:         true,
+		`sum by (side) (rate(mqttbridge_messages_forwarded_total[5m]))`:              false,
+		`mqttbridge_connected{server="a"}`:                                           false,
+		`mqttbridge_conected`:                                                        false,
+		`mqttbridge_forwarding_latency_seconds`:                                      false,
+		`mqttbridge_forwarding_latency_seconds_bucket{le="1"}`:                       true,
+		`mqttbridge_connected{`:                                                      false,
+		`sum by (side) (mqttbridge_connected and on (pod) mqttbridge_build_info)`:    true,
+		`sum by (version) (mqttbridge_connected and on (pod) mqttbridge_build_info)`: false,
 	} {
 		if found := problems(query); (len(found) == 0) != want {
 			t.Errorf("%s: the problems are %q", query, found)
 		}
 	}
+}
+
+// listed returns the names of all metrics of the project.
+func listed() (names []string) {
+	for _, m := range metriclist.All() {
+		names = append(names, m.Name)
+	}
+	return names
 }
