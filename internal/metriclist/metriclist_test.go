@@ -36,7 +36,7 @@ func TestAll_Names_FollowTheConventionsOfPrometheus(t *testing.T) {
 }
 
 func TestOf_AllSets_MakeTheWholeList(t *testing.T) {
-	var got []string
+	got := make([]string, 0, len(All()))
 	for _, set := range []Set{Bridge, Runner, Host, Member, Reconciled, Operator} {
 		of := Of(set)
 		if len(of) == 0 {
@@ -46,7 +46,7 @@ func TestOf_AllSets_MakeTheWholeList(t *testing.T) {
 			got = append(got, m.Name)
 		}
 	}
-	var want []string
+	want := make([]string, 0, len(All()))
 	for _, m := range All() {
 		want = append(want, m.Name)
 	}

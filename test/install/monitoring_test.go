@@ -16,7 +16,7 @@ import (
 func TestMonitoring_Kustomize_SelectsTheInstalledOperator(t *testing.T) {
 	objects, installed := tool(t, "kustomize", "build", "config/prometheus"), kustomized(t)
 	namespace := only[corev1.Namespace](t, installed, "Namespace").Name
-	var got []string
+	got := make([]string, 0, len(objects))
 	for i := range objects {
 		got = append(got, objects[i].GetKind()+" "+objects[i].GetNamespace()+"/"+objects[i].GetName())
 	}

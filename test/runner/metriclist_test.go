@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/eclipse/paho.golang/paho"
@@ -50,11 +51,7 @@ func (r *recorder) scrape(name string, runner *mqtttest.Runner) {
 	series := regexp.MustCompile(`(?m)^(?:mqttbridge_|process_(?:cpu|resident|start)).*\n`).FindAllString(text, -1)
 	file := filepath.Join(recordings, name+".prom")
 	must(r.t, os.MkdirAll(filepath.Dir(file), 0o750))
-	var out []byte
-	for _, line := range series {
-		out = append(out, line...)
-	}
-	must(r.t, os.WriteFile(file, out, 0o600))
+	must(r.t, os.WriteFile(file, []byte(strings.Join(series, "")), 0o600))
 }
 
 // wantAll fails the test if no scrape had a metric of the sets.
