@@ -32,7 +32,7 @@ func writeTables() error {
 		if table == "" {
 			unknown = fmt.Errorf("%s has a mark for the table %q, which does not exist", page, name)
 		}
-		return fmt.Sprintf("<!-- table: %s -->\n%s<!-- end of table -->", name, table)
+		return fmt.Sprintf("<!-- table: %s -->\n\n%s\n<!-- end of table -->", name, table)
 	})
 	if unknown != nil {
 		return unknown
