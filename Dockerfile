@@ -7,7 +7,7 @@ ARG TARGETARCH
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
-COPY main.go memory.go servers.go ./
+COPY check.go main.go memory.go servers.go ./
 COPY api/ api/
 COPY controllers/ controllers/
 COPY bridge-runner/ bridge-runner/

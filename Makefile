@@ -8,6 +8,7 @@ tool = go tool -modfile=$(CURDIR)/hack/tools/$(1)/go.mod $(2)
 CONTROLLER_GEN = $(call tool,controller-gen,controller-gen)
 KUSTOMIZE      = $(call tool,kustomize,kustomize)
 HELM           = $(call tool,helm,helm)
+HELM_DOCS      = $(call tool,helm,helm-docs)
 CRD_REF_DOCS   = $(call tool,crd-ref-docs,crd-ref-docs)
 GOLANGCI_LINT  = $(CURDIR)/bin/golangci-lint
 KUBECTL       ?= kubectl
@@ -36,10 +37,15 @@ help: ## Show this help.
 manifests: ## Generate the CRD and the operator's role, and copy them into the chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	go run ./hack/fold config/crd/bases/*.yaml
-	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./controllers/... output:rbac:dir=config/rbac
+	$(CONTROLLER_GEN) rbac:roleName=mqttbridge-operator-manager paths=./controllers/... output:rbac:dir=config/rbac
 	mkdir -p $(CHART)/files
 	cp config/crd/bases/mqttbridge.io_mqttbridges.yaml $(CHART)/files/crd.yaml
 	cp config/rbac/role.yaml config/rbac/*_role.yaml $(CHART)/files/
+
+.PHONY: chart
+chart: ## Generate the chart's README and the descriptions in its schema from values.yaml.
+	go run ./hack/values $(CHART)
+	$(HELM_DOCS) --chart-search-root=$(CHART) --sort-values-order=file --skip-version-footer --log-level=warning
 
 .PHONY: generate
 generate: ## Generate the DeepCopy functions.
@@ -71,11 +77,11 @@ $(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.
 	go -C hack/tools/golangci-lint build -o $@ .
 
 .PHONY: verify
-verify: manifests generate api-docs monitoring ## Fail if a generated file is out of date.
-	@git diff --exit-code -- api config $(CHART)/files docs/api.md docs/monitoring.md || \
-	  { echo "Generated files are out of date: run 'make manifests generate api-docs monitoring' and commit."; exit 1; }
-	@test -z "$$(git status --porcelain --untracked-files=all -- api config $(CHART)/files docs/api.md docs/monitoring.md)" || \
-	  { git status --short --untracked-files=all -- api config $(CHART)/files docs/api.md docs/monitoring.md; echo "Generated files are not committed."; exit 1; }
+verify: manifests generate api-docs monitoring chart ## Fail if a generated file is out of date.
+	@git diff --exit-code -- api config $(CHART) docs/api.md docs/monitoring.md || \
+	  { echo "Generated files are out of date: run 'make manifests generate api-docs monitoring chart' and commit."; exit 1; }
+	@test -z "$$(git status --porcelain --untracked-files=all -- api config $(CHART) docs/api.md docs/monitoring.md)" || \
+	  { git status --short --untracked-files=all -- api config $(CHART) docs/api.md docs/monitoring.md; echo "Generated files are not committed."; exit 1; }
 
 ##@ Test
 
@@ -141,6 +147,15 @@ build-installer: manifests ## Write dist/install.yaml: everything for `kubectl a
 
 ##@ Deployment
 
+# The objects of installations by kustomize from before they had the names of the Helm chart.
+earlier-names = deployment/mqttbridge-controller-manager service/mqttbridge-controller-manager-metrics-service \
+  poddisruptionbudget/mqttbridge-controller-manager serviceaccount/mqttbridge-controller-manager \
+  role/mqttbridge-leader-election-role rolebinding/mqttbridge-leader-election-rolebinding \
+  clusterrole/mqttbridge-manager-role clusterrolebinding/mqttbridge-manager-rolebinding \
+  clusterrole/mqttbridge-metrics-auth-role clusterrolebinding/mqttbridge-metrics-auth-rolebinding \
+  clusterrole/mqttbridge-metrics-reader clusterrole/mqttbridge-mqttbridge-admin-role \
+  clusterrole/mqttbridge-mqttbridge-editor-role clusterrole/mqttbridge-mqttbridge-viewer-role
+
 .PHONY: install
 install: manifests ## Install the CRD into the current cluster.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
@@ -161,6 +176,11 @@ uninstall: ## Remove the CRD. FORCE_CRD=1 also deletes all bridges, with their p
 .PHONY: deploy
 deploy: manifests ## Install the operator with the image IMG into the current cluster.
 	$(kustomize-build) | $(KUBECTL) apply --server-side -f -
+	$(MAKE) remove-earlier
+
+.PHONY: remove-earlier
+remove-earlier: ## Remove the objects of an earlier version that `make deploy` installed with other names. The CRD and all bridges stay.
+	$(KUBECTL) delete --ignore-not-found --namespace=mqttbridge-system $(earlier-names)
 
 .PHONY: undeploy
 undeploy: ## Remove the operator. The CRD and all bridges stay, and their runners continue to forward.

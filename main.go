@@ -3,6 +3,7 @@
 
 // Command manager is the operator. It runs the MQTTBridge controller, with one active
 // replica at a time, and serves health probes, and metrics to authenticated clients.
+// `manager check` reports whether an installed operator works.
 package main
 
 import (
@@ -61,6 +62,13 @@ type settings struct {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "check" {
+		if err := runCheck(context.Background(), ctrl.GetConfig, os.Args[2:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "failed:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	s := parseFlags()
 	if s.version {
 		fmt.Println(buildinfo.Line("manager"))

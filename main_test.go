@@ -27,7 +27,7 @@ import (
 )
 
 // operatorUser is the user name of the installed operator.
-const operatorUser = "system:serviceaccount:mqttbridge-system:mqttbridge-controller-manager"
+const operatorUser = "system:serviceaccount:mqttbridge-system:mqttbridge-operator"
 
 var (
 	server       *apiserver.Server

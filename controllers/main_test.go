@@ -27,7 +27,7 @@ import (
 
 const (
 	testRunnerImage = "registry.example/mqttbridge-operator:v1"
-	operatorUser    = "system:serviceaccount:mqttbridge-system:mqttbridge-controller-manager"
+	operatorUser    = "system:serviceaccount:mqttbridge-system:mqttbridge-operator"
 )
 
 // All tests of this package share the API server, which is nil if none can run, and the

@@ -65,7 +65,7 @@ type groups struct {
 
 func writeRules() error {
 	all := groups{ruleGroups()}
-	object := prometheusRule{"monitoring.coreos.com/v1", "PrometheusRule", map[string]string{"name": "rules", "namespace": "system"}, all}
+	object := prometheusRule{"monitoring.coreos.com/v1", "PrometheusRule", map[string]string{"name": "mqttbridge-operator"}, all}
 	for path, content := range map[string]any{chartRules: all, kustomizeRules: object} {
 		data, err := yaml.Marshal(content)
 		if err != nil {

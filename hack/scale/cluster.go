@@ -26,7 +26,7 @@ import (
 
 const (
 	systemNamespace = "mqttbridge-system"
-	operatorUser    = "system:serviceaccount:mqttbridge-system:mqttbridge-controller-manager"
+	operatorUser    = "system:serviceaccount:mqttbridge-system:mqttbridge-operator"
 )
 
 // auditPolicy logs the requests of the operator, and no others.

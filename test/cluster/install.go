@@ -64,6 +64,14 @@ func (r *Release) Install(ctx context.Context, image string) error {
 		"--set", "image.repository="+image[:i], "--set", "image.tag="+image[i+1:])
 }
 
+// Test runs the test of the chart, and returns its log.
+func (r *Release) Test(ctx context.Context) (string, error) {
+	if err := r.runHelm(ctx, "test", releaseName, rollout); err != nil {
+		return "", err
+	}
+	return r.cluster.Kubectl(ctx, "logs", "-n", OperatorNamespace, releaseName+"-test")
+}
+
 // SetRunnerImage changes the default image of the runners and waits until the operator is ready.
 // An empty image is the image of the operator.
 func (r *Release) SetRunnerImage(ctx context.Context, image string) error {

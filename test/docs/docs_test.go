@@ -76,7 +76,7 @@ func TestLinks_RelativeTargets_Exist(t *testing.T) {
 		t.Fatal(err)
 	}
 	files = append(files, runbooks...)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "charts/mqttbridge-operator/README.md"} {
 		files = append(files, filepath.Join(root, name))
 	}
 	link := regexp.MustCompile(`\]\(([^)#]*)(#[^)]+)?\)`)

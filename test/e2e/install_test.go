@@ -7,8 +7,19 @@ package e2e
 
 import (
 	"context"
+	"strings"
 	"testing"
 )
+
+func TestHelm_Test_FindsTheActiveOperator(t *testing.T) {
+	log, err := release.Test(t.Context())
+	must(t, err)
+	for _, want := range []string{"serves mqttbridges", "is active: it holds the Lease", "refuses a client without credentials"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log of the test lacks %q:\n%s", want, log)
+		}
+	}
+}
 
 // This test removes the Helm release for its duration, and therefore does not run in parallel with
 // others.

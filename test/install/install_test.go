@@ -9,7 +9,6 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -24,8 +23,6 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/controllers"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
-
-const image = "ghcr.io/mqttbridge/mqttbridge-operator:latest"
 
 // tool runs a tool that hack/tools pins and returns the objects that it prints.
 func tool(t *testing.T, name string, args ...string) []unstructured.Unstructured {
@@ -100,56 +97,6 @@ func only[T any](t *testing.T, objects []unstructured.Unstructured, kind string)
 	panic("unreachable")
 }
 
-func TestInstall_KustomizeAndHelm_GrantSamePermissions(t *testing.T) {
-	k, h := kustomized(t), helmed(t)
-	kRoles, hRoles := decode[rbacv1.ClusterRole](t, k, "ClusterRole"), decode[rbacv1.ClusterRole](t, h, "ClusterRole")
-	names := map[string]string{
-		"mqttbridge-manager-role":           "mqttbridge-operator-manager",
-		"mqttbridge-metrics-auth-role":      "mqttbridge-operator-metrics-auth",
-		"mqttbridge-metrics-reader":         "mqttbridge-operator-metrics-reader",
-		"mqttbridge-mqttbridge-admin-role":  "mqttbridge-operator-admin",
-		"mqttbridge-mqttbridge-editor-role": "mqttbridge-operator-editor",
-		"mqttbridge-mqttbridge-viewer-role": "mqttbridge-operator-viewer",
-	}
-	if len(kRoles) != len(names) || len(hRoles) != len(names) {
-		t.Errorf("kustomize creates %d and Helm %d ClusterRoles; want %d", len(kRoles), len(hRoles), len(names))
-	}
-	for kName, hName := range names {
-		if len(kRoles[kName].Rules) == 0 || !reflect.DeepEqual(kRoles[kName].Rules, hRoles[hName].Rules) {
-			t.Errorf("the rules of %s (kustomize) and %s (Helm) differ:\n%+v\n%+v", kName, hName, kRoles[kName].Rules, hRoles[hName].Rules)
-		}
-		for key, value := range kRoles[kName].Labels {
-			if strings.HasPrefix(key, "rbac.authorization.k8s.io/") && hRoles[hName].Labels[key] != value {
-				t.Errorf("%s is not aggregated to the cluster's roles, but %s is", hName, kName)
-			}
-		}
-	}
-	kRole, hRole := only[rbacv1.Role](t, k, "Role"), only[rbacv1.Role](t, h, "Role")
-	if !reflect.DeepEqual(kRole.Rules, hRole.Rules) {
-		t.Errorf("the rules of the leader election differ:\n%+v\n%+v", kRole.Rules, hRole.Rules)
-	}
-}
-
-func TestInstall_KustomizeAndHelm_RunSamePod(t *testing.T) {
-	k, h := only[appsv1.Deployment](t, kustomized(t), "Deployment"), only[appsv1.Deployment](t, helmed(t), "Deployment")
-	if *k.Spec.Replicas != 2 || *h.Spec.Replicas != 2 {
-		t.Errorf("%d and %d replicas; want 2", *k.Spec.Replicas, *h.Spec.Replicas)
-	}
-	kPod, hPod := k.Spec.Template.Spec, h.Spec.Template.Spec
-	// The chart sets these fields by a value or by its own labels.
-	hPod.Containers[0].ImagePullPolicy = ""
-	hPod.ServiceAccountName = kPod.ServiceAccountName
-	for i := range hPod.TopologySpreadConstraints {
-		hPod.TopologySpreadConstraints[i].LabelSelector = kPod.TopologySpreadConstraints[i].LabelSelector
-	}
-	if !reflect.DeepEqual(kPod, hPod) {
-		t.Errorf("the pods differ:\n%+v\n%+v", kPod, hPod)
-	}
-	if got := kPod.Containers[0].Args[0]; got != "--runner-image="+image {
-		t.Errorf("the first argument is %s; runners must use the operator's image, %s", got, image)
-	}
-}
-
 // The operator must know its memory limit, also if it is changed by a value of the chart.
 func TestInstall_MemoryLimit_IsPassedToTheOperator(t *testing.T) {
 	for name, objects := range map[string][]unstructured.Unstructured{
@@ -166,11 +113,8 @@ func TestInstall_MemoryLimit_IsPassedToTheOperator(t *testing.T) {
 	}
 }
 
-func TestInstall_KustomizeAndHelm_InstallSameCRDAndHelmKeepsIt(t *testing.T) {
-	k, h := only[map[string]any](t, kustomized(t), "CustomResourceDefinition"), only[map[string]any](t, helmed(t), "CustomResourceDefinition")
-	if !reflect.DeepEqual(k["spec"], h["spec"]) {
-		t.Error("the CRDs differ: run make manifests")
-	}
+func TestChart_CRD_IsKeptByHelmUninstall(t *testing.T) {
+	h := only[map[string]any](t, helmed(t), "CustomResourceDefinition")
 	annotations, _, _ := unstructured.NestedStringMap(h, "metadata", "annotations")
 	if annotations["helm.sh/resource-policy"] != "keep" {
 		t.Error("helm uninstall would delete the CRD, and all bridges with it")

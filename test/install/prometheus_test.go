@@ -22,8 +22,8 @@ func TestMonitoring_Kustomize_SelectsTheInstalledOperator(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"PodMonitor " + namespace + "/mqttbridge-runners",
-		"PrometheusRule " + namespace + "/mqttbridge-rules",
+		"PodMonitor " + namespace + "/mqttbridge-operator-runners",
+		"PrometheusRule " + namespace + "/mqttbridge-operator",
 		"ServiceMonitor " + namespace + "/mqttbridge-operator",
 	}
 	if !slices.Equal(got, want) {

@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -54,7 +56,8 @@ func newInstallation(t *testing.T) *installation {
 // the command fails.
 func (i *installation) run(command string) (string, error) {
 	i.t.Helper()
-	cmd := exec.CommandContext(i.t.Context(), "bash", "-o", "pipefail", "-c", command)
+	ctx := context.WithoutCancel(i.t.Context()) // it also runs commands in cleanups
+	cmd := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", command)
 	cmd.Dir = apiserver.Root()
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -114,6 +117,20 @@ func (i *installation) crdExists() bool {
 	return strings.TrimSpace(out) != ""
 }
 
+// checkReleaseSize checks that Helm can still store the release, with the chart and all manifests,
+// in a Secret. The API server permits 1 MiB.
+func (i *installation) checkReleaseSize(namespace, name string) {
+	i.t.Helper()
+	secret := &corev1.Secret{}
+	if err := server.Client.Get(i.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, secret); err != nil {
+		i.t.Fatal(err)
+	}
+	const limit = 700 << 10
+	if n := len(secret.Data["release"]); n == 0 || n > limit {
+		i.t.Errorf("the release needs %d bytes; want at most %d, so that Helm can store it", n, limit)
+	}
+}
+
 // finalizeNamespace ends the deletion of a namespace, as the namespace controller does.
 func finalizeNamespace(ctx context.Context, name string) error {
 	for {
@@ -142,7 +159,7 @@ func TestMake_UndeployAndUninstall_KeepBridgesUnlessForced(t *testing.T) {
 	i := newInstallation(t)
 	makeTarget := func(target string) string { return "make " + target + " KUBECTL='" + i.kubectl + "'" }
 	i.mustRun(pinned("kustomize") + " build config/default | " + i.kubectl + " apply --server-side -f -")
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "mqttbridge-manager-role"}}
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "mqttbridge-operator-manager"}}
 	if !i.exists(role) {
 		t.Fatal("the operator is not installed")
 	}
@@ -178,6 +195,72 @@ func TestMake_UndeployAndUninstall_KeepBridgesUnlessForced(t *testing.T) {
 	i.mustRun(makeTarget("uninstall")) // nothing is left to remove
 }
 
+// An operator that is applied over an installation with the earlier names must not run beside it.
+func TestMake_RemoveEarlier_RemovesObjectsWithEarlierNamesOnly(t *testing.T) {
+	i := newInstallation(t)
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}
+	if err := server.Client.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Client.Delete(context.Background(), ns)
+		if err := finalizeNamespace(context.Background(), operatorNamespace); err != nil {
+			t.Error(err)
+		}
+	})
+	account := func(name string) *corev1.ServiceAccount {
+		return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: name}}
+	}
+	role := func(name string) *rbacv1.ClusterRole {
+		return &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	}
+	earlier := []client.Object{account("mqttbridge-controller-manager"), role("mqttbridge-manager-role"), role("mqttbridge-metrics-reader")}
+	others := []client.Object{account("mqttbridge-operator"), role("mqttbridge-operator-other")}
+	for _, o := range slices.Concat(earlier, others) {
+		if err := server.Client.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i.mustRun("make remove-earlier KUBECTL='" + i.kubectl + "'")
+	for _, o := range earlier {
+		if i.exists(o) {
+			t.Errorf("%T %s still exists", o, o.GetName())
+		}
+	}
+	for _, o := range others {
+		if !i.exists(o) {
+			t.Errorf("%T %s was removed", o, o.GetName())
+		}
+	}
+	i.mustRun("make remove-earlier KUBECTL='" + i.kubectl + "'") // nothing is left to remove
+}
+
+// With --reuse-values, Helm keeps the default values of the earlier chart, so that values which are
+// new in this chart are absent.
+func TestHelm_UpgradeWithValuesOfAnEarlierChart_Works(t *testing.T) {
+	i := newInstallation(t)
+	chart := filepath.Join(t.TempDir(), "mqttbridge-operator")
+	i.mustRun("cp -R charts/mqttbridge-operator " + chart + " && cp test/install/testdata/values-0.1.0.yaml " + chart + "/values.yaml")
+	helm := pinned("helm") + " --kubeconfig=" + i.kubeconfig + " --namespace=earlier "
+	const values = " --set=crds.install=false,image.tag=one,runner.image=registry.example/runner:fixed"
+	i.mustRun(helm + "install earlier " + chart + " --create-namespace" + values)
+	t.Cleanup(func() { i.mustRun(helm + "uninstall earlier") })
+	for _, flag := range []string{"--reuse-values", "--reset-then-reuse-values"} {
+		i.mustRun(helm + "upgrade earlier charts/mqttbridge-operator " + flag)
+		d := &appsv1.Deployment{}
+		if err := server.Client.Get(t.Context(), client.ObjectKey{Namespace: "earlier", Name: "earlier-mqttbridge-operator"}, d); err != nil {
+			t.Fatal(err)
+		}
+		pod := d.Spec.Template.Spec
+		if c := pod.Containers[0]; !strings.HasSuffix(c.Image, ":one") || c.Args[0] != "--runner-image=registry.example/runner:fixed" {
+			t.Errorf("%s: the image is %s, and the first argument %s; want the values of the installation", flag, c.Image, c.Args[0])
+		}
+		if pod.SecurityContext.RunAsNonRoot == nil || !*pod.SecurityContext.RunAsNonRoot {
+			t.Errorf("%s: the pod may run as root", flag)
+		}
+	}
+}
+
 func TestHelm_Uninstall_KeepsCRDAndBridges(t *testing.T) {
 	i := newInstallation(t)
 	if i.crdExists() { // of the other tests, and not of a release
@@ -185,6 +268,7 @@ func TestHelm_Uninstall_KeepsCRDAndBridges(t *testing.T) {
 	}
 	helm := pinned("helm") + " --kubeconfig=" + i.kubeconfig + " --namespace=helm "
 	i.mustRun(helm + "install operator charts/mqttbridge-operator --create-namespace")
+	i.checkReleaseSize("helm", "sh.helm.release.v1.operator.v1")
 	bridge := i.createBridge(metav1.NamespaceDefault)
 	i.mustRun(helm + "uninstall operator")
 	if !i.exists(bridge) {

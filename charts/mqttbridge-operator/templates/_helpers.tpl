@@ -21,15 +21,45 @@ app.kubernetes.io/name: {{ include "mqttbridge.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* The labels of every object. The chart's own labels have precedence over commonLabels. */}}
 {{- define "mqttbridge.labels" -}}
-{{ include "mqttbridge.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- $own := include "mqttbridge.selectorLabels" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version) -}}
+{{- toYaml (merge $own (default dict .Values.commonLabels)) -}}
 {{- end -}}
 
-{{- define "mqttbridge.image" -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{/*
+The labels and annotations of an object that Prometheus or Grafana selects. The argument has the
+root and the values of the object.
+*/}}
+{{- define "mqttbridge.monitoringMetadata" -}}
+namespace: {{ default .root.Release.Namespace .values.namespace }}
+labels:
+  {{- $labels := include "mqttbridge.labels" .root | fromYaml }}
+  {{- toYaml (merge $labels (default dict .values.labels)) | nindent 2 }}
+{{- with .values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The settings that the endpoints of a ServiceMonitor and of a PodMonitor have in common. */}}
+{{- define "mqttbridge.endpoint" -}}
+path: /metrics
+# The metrics of bridges have the label namespace: the namespace of the bridge.
+honorLabels: true
+{{- with .interval }}
+interval: {{ . }}
+{{- end }}
+{{- with .scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "mqttbridge.serviceAccountName" -}}
@@ -49,6 +79,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{/* The name of the Lease for leader election. */}}
 {{- define "mqttbridge.lease" -}}
 {{- with .Values.class }}{{ . }}.{{ end }}operator.mqttbridge.io
+{{- end -}}
+
+{{- define "mqttbridge.leaseNamespace" -}}
+{{- default .Release.Namespace (.Values.leaderElection).namespace -}}
+{{- end -}}
+
+{{/* "true" unless leaderElection.enabled is false. It is absent after an upgrade with --reuse-values. */}}
+{{- define "mqttbridge.leaderElection" -}}
+{{- ne (toString (.Values.leaderElection).enabled) "false" -}}
+{{- end -}}
+
+{{/* "true" unless rbac.create is false. */}}
+{{- define "mqttbridge.rbac" -}}
+{{- ne (toString (.Values.rbac).create) "false" -}}
 {{- end -}}
 
 {{/* The rules of a role in config/rbac, which `make manifests` copies to files/. */}}

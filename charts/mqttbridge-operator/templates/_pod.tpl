@@ -1,0 +1,102 @@
+{{/* The arguments of the operator. The test of the chart has other arguments. */}}
+{{- define "mqttbridge.args" -}}
+- --runner-image={{ include "mqttbridge.runnerImage" . }}
+{{- if eq (include "mqttbridge.leaderElection" .) "true" }}
+- --leader-elect
+{{- with (.Values.leaderElection).namespace }}
+- --leader-election-namespace={{ . }}
+{{- end }}
+{{- else if gt (int .Values.replicas) 1 }}
+{{- fail (printf "replicas is %d, and leaderElection.enabled is false, so that each pod would change the same objects. Set leaderElection.enabled to true, or replicas to 1." (int .Values.replicas)) }}
+{{- end }}
+{{- with .Values.maxUnavailableBridges }}
+- --max-unavailable-bridges={{ . }}
+{{- end }}
+{{- with .Values.updateWindows }}
+- "--update-windows={{ range $i, $w := . }}{{ if $i }}; {{ end }}{{ $w.schedule }} {{ int $w.durationMinutes }}m{{ end }}"
+{{- end }}
+{{- with .Values.updateTimeZone }}
+- --update-time-zone={{ . }}
+{{- end }}
+- --metrics-bind-address={{ ternary ":8443" "0" .Values.metrics.enabled }}
+{{- if not .Values.metrics.bridges }}
+- --bridge-metrics=false
+{{- end }}
+- --health-probe-bind-address=:8081
+- --memory-limit=$(MEMORY_LIMIT)
+{{- with .Values.clusterID }}
+- --cluster-id={{ . }}
+{{- end }}
+{{- with .Values.class }}
+- --class={{ . }}
+{{- end }}
+{{- with .Values.policy }}
+{{- if kindIs "slice" .allowedImages }}
+- --allowed-images={{ join "," .allowedImages }}
+{{- end }}
+{{- if kindIs "slice" .allowedPriorityClasses }}
+- --allowed-priority-classes={{ join "," .allowedPriorityClasses }}
+{{- end }}
+{{- if kindIs "slice" .allowedServiceAccounts }}
+- --allowed-service-accounts={{ join "," .allowedServiceAccounts }}
+{{- end }}
+{{- if kindIs "slice" .allowedSecrets }}
+- --allowed-secrets={{ join "," .allowedSecrets }}
+{{- end }}
+{{- if not .allowTolerations }}
+- --allow-tolerations=false
+{{- end }}
+{{- end }}
+{{- with .Values.watchNamespaces }}
+- --watch-namespaces={{ join "," . }}
+{{- end }}
+{{- with (.Values.log).level }}
+- --zap-log-level={{ . }}
+{{- end }}
+{{- with (.Values.log).format }}
+- --zap-encoder={{ . }}
+{{- end }}
+{{- with .Values.extraArgs }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The security contexts. If a value is absent, as after an upgrade with --reuse-values from a version
+without it, the pod must still pass the restricted Pod Security Standard.
+*/}}
+{{- define "mqttbridge.podSecurityContext" -}}
+{{- toYaml (default (dict "runAsNonRoot" true "runAsUser" 65532 "seccompProfile" (dict "type" "RuntimeDefault")) .Values.podSecurityContext) -}}
+{{- end -}}
+
+{{- define "mqttbridge.securityContext" -}}
+{{- toYaml (default (dict "allowPrivilegeEscalation" false "capabilities" (dict "drop" (list "ALL")) "readOnlyRootFilesystem" true) .Values.securityContext) -}}
+{{- end -}}
+
+{{/* The nodes that may run the pods of the chart. */}}
+{{- define "mqttbridge.placement" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "mqttbridge.topologySpreadConstraints" -}}
+{{- $selector := dict "matchLabels" (include "mqttbridge.selectorLabels" . | fromYaml) -}}
+{{- $constraints := list -}}
+{{- range .Values.topologySpreadConstraints -}}
+{{- if hasKey . "labelSelector" -}}
+{{- $constraints = append $constraints . -}}
+{{- else -}}
+{{- $constraints = append $constraints (merge (dict "labelSelector" $selector) .) -}}
+{{- end -}}
+{{- end -}}
+{{- with $constraints -}}
+topologySpreadConstraints:
+{{ toYaml . }}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,53 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+)
+
+// The page's commands for Helm run one after the other, without waiting for pods, because no node runs
+// them here. The end-to-end tests run `helm test`.
+func TestInstallationPage_HelmCommands_Work(t *testing.T) {
+	i := newInstallation(t)
+	if i.crdExists() { // of the other tests, and not of a release
+		i.mustRun(i.kubectl + " delete crd mqttbridges.mqttbridge.io")
+	}
+	t.Cleanup(func() {
+		i.mustRun(i.kubectl + " delete crd mqttbridges.mqttbridge.io")
+		_ = server.Client.Delete(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}})
+		if err := finalizeNamespace(context.Background(), operatorNamespace); err != nil {
+			t.Error(err)
+		}
+	})
+	page, err := os.ReadFile(filepath.Join(apiserver.Root(), "docs", "installation.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ran []string
+	for line := range strings.Lines(string(page)) {
+		line = strings.TrimSpace(line)
+		words := strings.Fields(line)
+		if len(words) < 2 || words[0] != "helm" || words[1] == "test" {
+			continue
+		}
+		i.mustRun(pinned("helm") + " --kubeconfig=" + i.kubeconfig + strings.TrimPrefix(strings.ReplaceAll(line, " --wait", ""), "helm"))
+		ran = append(ran, words[1])
+		if words[1] == "uninstall" && !i.crdExists() {
+			t.Error("helm uninstall has removed the CRD")
+		}
+	}
+	if got := strings.Join(ran, " "); got != "install upgrade uninstall" {
+		t.Errorf("the page has the commands %q", got)
+	}
+}
