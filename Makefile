@@ -56,6 +56,10 @@ api-docs: ## Generate docs/api.md from the API types.
 	mkdir -p docs
 	$(CRD_REF_DOCS) --source-path=api/v1alpha1 --config=hack/crd-ref-docs.yaml --renderer=markdown --max-depth=12 --output-path=docs/api.md
 
+.PHONY: monitoring
+monitoring: ## Generate the alerts, the dashboards, and the tables of docs/monitoring.md.
+	go run ./hack/monitoring
+
 .PHONY: fmt
 fmt: ## Format the code.
 	go fmt ./...
@@ -73,11 +77,11 @@ $(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.
 	go -C hack/tools/golangci-lint build -o $@ .
 
 .PHONY: verify
-verify: manifests generate api-docs chart ## Fail if a generated file is out of date.
-	@git diff --exit-code -- api config $(CHART) docs/api.md || \
-	  { echo "Generated files are out of date: run 'make manifests generate api-docs chart' and commit."; exit 1; }
-	@test -z "$$(git status --porcelain --untracked-files=all -- api config $(CHART) docs/api.md)" || \
-	  { git status --short --untracked-files=all -- api config $(CHART) docs/api.md; echo "Generated files are not committed."; exit 1; }
+verify: manifests generate api-docs monitoring chart ## Fail if a generated file is out of date.
+	@git diff --exit-code -- api config $(CHART) docs/api.md docs/monitoring.md || \
+	  { echo "Generated files are out of date: run 'make manifests generate api-docs monitoring chart' and commit."; exit 1; }
+	@test -z "$$(git status --porcelain --untracked-files=all -- api config $(CHART) docs/api.md docs/monitoring.md)" || \
+	  { git status --short --untracked-files=all -- api config $(CHART) docs/api.md docs/monitoring.md; echo "Generated files are not committed."; exit 1; }
 
 ##@ Test
 
@@ -88,6 +92,7 @@ test: vet ## Run all tests: unit, integration with a real API server, and, as ro
 	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go test -p 1 -timeout=30m ./...
 	go -C hack/cluster test ./...
 	go -C test/verdicts test ./...
+	go -C test/monitoring test ./...
 	$(if $(LOCAL_CLUSTER),$(MAKE) test-e2e,@echo "Skipped: the end-to-end tests, which require root on Linux to run a cluster (make test-e2e).")
 
 # go test runs in the package's directory, because it then prints the output of tests that pass, too.

@@ -21,13 +21,14 @@ import (
 )
 
 // metricsReader returns a token of a ServiceAccount that may get /metrics.
-func metricsReader(t *testing.T) string {
+func metricsReader(t *testing.T, name string) string {
 	t.Helper()
 	role := &rbacv1.ClusterRole{}
 	if err := readYAML("metrics_reader_role.yaml", role); err != nil {
 		t.Fatal(err)
 	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "prometheus"}}
+	role.Name = name
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: name}}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: account.Namespace, Name: account.Name}},
@@ -45,8 +46,8 @@ func metricsReader(t *testing.T) string {
 	return token.Status.Token
 }
 
-// scrape returns the series of the bridges that an operator serves.
-func scrape(ctx context.Context, t *testing.T, address, token string) (series []string) {
+// scrapeAll returns all metrics that an operator serves, as text.
+func scrapeAll(ctx context.Context, t *testing.T, address, token string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/metrics", http.NoBody)
 	if err != nil {
@@ -63,7 +64,13 @@ func scrape(ctx context.Context, t *testing.T, address, token string) (series []
 	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), "\nmqttbridge_operator_build_info{") {
 		t.Fatalf("the operator answers %s, %v: %s", resp.Status, err, body)
 	}
-	for line := range strings.Lines(string(body)) {
+	return string(body)
+}
+
+// scrape returns the series of the bridges that an operator serves.
+func scrape(ctx context.Context, t *testing.T, address, token string) (series []string) {
+	t.Helper()
+	for line := range strings.Lines(scrapeAll(ctx, t, address, token)) {
 		if strings.HasPrefix(line, "mqttbridge_bridge_") {
 			series = append(series, strings.TrimSpace(line))
 		}
@@ -85,7 +92,7 @@ func TestMetrics_TwoReplicas_OnlyTheLeaderHasBridges(t *testing.T) {
 	for _, address := range addresses {
 		startReplica(t, class, metav1.NamespaceDefault, address)
 	}
-	token := metricsReader(t)
+	token := metricsReader(t, "prometheus-of-two")
 	var all []string
 	apiserver.Eventually(t, "the metrics of the bridge", func(ctx context.Context) (bool, error) {
 		all = append(scrape(ctx, t, addresses[0], token), scrape(ctx, t, addresses[1], token)...)

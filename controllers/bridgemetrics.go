@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
 )
 
 // BridgeMetrics are the metrics of each bridge that the operator reconciles. Each pass records
@@ -41,16 +42,17 @@ func NewBridgeMetrics() *BridgeMetrics {
 
 // The metrics of a bridge.
 var (
-	descReady     = bridgeDesc("ready", "State of the condition Ready of the bridge: 1 if it is True, otherwise 0.")
-	descDegraded  = bridgeDesc("degraded", "State of the condition Degraded of the bridge: 1 if it is True, otherwise 0.")
-	descStalled   = bridgeDesc("stalled", "State of the condition Stalled of the bridge: 1 if it is True, otherwise 0.")
-	descSuspended = bridgeDesc("suspended", "State of the condition Suspended of the bridge: 1 if it is True, otherwise 0.")
-	descPlace     = bridgeDesc("active_server_place", "Place of the server in use in the list of the side: 1 is the primary, 2 the first backup; 0 if no server is connected.", "side")
-	descLag       = bridgeDesc("generation_lag", "Number of generations of the spec that the runner does not run yet: metadata.generation of the bridge, less the generation of the runner. 0 while the bridge is suspended.")
+	descReady     = bridgeDesc("mqttbridge_bridge_ready")
+	descDegraded  = bridgeDesc("mqttbridge_bridge_degraded")
+	descStalled   = bridgeDesc("mqttbridge_bridge_stalled")
+	descSuspended = bridgeDesc("mqttbridge_bridge_suspended")
+	descPlace     = bridgeDesc("mqttbridge_bridge_active_server_place")
+	descLag       = bridgeDesc("mqttbridge_bridge_generation_lag")
 )
 
-func bridgeDesc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("mqttbridge_bridge_"+name, help, append([]string{"namespace", "name"}, labels...), nil)
+func bridgeDesc(name string) *prometheus.Desc {
+	m := metriclist.Get(name, metriclist.Gauge)
+	return prometheus.NewDesc(m.Name, m.Help, m.Labels, nil)
 }
 
 // valuesOf returns the values that the status of a bridge shows.

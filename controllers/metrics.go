@@ -8,23 +8,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
+	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
 )
 
 // rolloutBridges is the number of bridges that take part in a roll-out, by state.
-var rolloutBridges = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-	Namespace: "mqttbridge_operator",
-	Name:      "rollout_bridges",
-	Help: "Number of bridges in a roll-out of a new version of the operator, or of a new default image of the runners: " +
-		"waiting for the replacement of their pods, scheduled for the next update window, or recovering, that is, not yet as healthy as before the replacement.",
-}, []string{"state"})
+var rolloutBridges = newRolloutBridges()
+
+func newRolloutBridges() *prometheus.GaugeVec {
+	m := metriclist.Get("mqttbridge_operator_rollout_bridges", metriclist.Gauge)
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: m.Name, Help: m.Help}, m.Labels)
+}
 
 // buildInfo identifies the operator.
-var buildInfo = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-	Namespace:   "mqttbridge_operator",
-	Name:        "build_info",
-	Help:        "The value is 1. The labels are the version and the revision of the operator, and the version of Go.",
-	ConstLabels: buildinfo.Labels(),
-}, func() float64 { return 1 })
+var buildInfo = newBuildInfo()
+
+func newBuildInfo() prometheus.Collector {
+	m := metriclist.Get("mqttbridge_operator_build_info", metriclist.Gauge)
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: m.Name, Help: m.Help, ConstLabels: buildinfo.Labels()}, func() float64 { return 1 })
+}
 
 func init() { metrics.Registry.MustRegister(rolloutBridges, buildInfo) }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
+	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
 )
 
 // backlogs collects the metrics of the buffers of both directions. They are read when the
@@ -26,14 +27,12 @@ type backlogs struct {
 }
 
 func newBacklogs() *backlogs {
-	gauge := func(name, help string) *prometheus.Desc {
-		return describe(name, help, []string{"direction"})
-	}
+	gauge := func(name string) *prometheus.Desc { return describe(metriclist.Get(name, metriclist.Gauge)) }
 	return &backlogs{
-		messages: gauge("backlog_messages", "Number of messages in the buffer: on disk, and QoS 0 messages in memory while the destination is down."),
-		bytes:    gauge("backlog_bytes", "Size of the messages in the buffer, in bytes."),
-		held:     gauge("held_bytes", "Size of the QoS 1 and 2 messages in memory that are not acknowledged to their source, in bytes."),
-		oldest:   gauge("backlog_oldest_seconds", "Time since the oldest message in the buffer arrived at the runner, in seconds. 0 if the buffer is empty."),
+		messages: gauge("mqttbridge_backlog_messages"),
+		bytes:    gauge("mqttbridge_backlog_bytes"),
+		held:     gauge("mqttbridge_held_bytes"),
+		oldest:   gauge("mqttbridge_backlog_oldest_seconds"),
 		read:     map[string]func() delivery.Backlog{},
 	}
 }

@@ -72,7 +72,7 @@ func TestFaults_ManyOfOneKind_CountsAllAndLogsOnePer10Seconds(t *testing.T) {
 }
 
 func TestFaults_AllKinds_Documented(t *testing.T) {
-	data, err := os.ReadFile("../../docs/operations.md")
+	data, err := os.ReadFile("../../docs/monitoring.md")
 	if err != nil {
 		t.Fatal(err)
 	}

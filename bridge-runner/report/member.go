@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
 )
 
 // MemberMetrics are the metrics of a process that is a member of a group.
@@ -18,22 +20,22 @@ type MemberMetrics struct {
 
 // AddMember adds the metrics of a member. causes are the causes of activations.
 func (r *Registry) AddMember(causes []string) *MemberMetrics {
-	gauge := func(name, help string) prometheus.Gauge {
-		g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
+	gauge := func(name string) prometheus.Gauge {
+		m := metriclist.Get(name, metriclist.Gauge)
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: m.Name, Help: m.Help})
 		r.registry.MustRegister(g)
 		return g
 	}
+	activations := metriclist.Get("mqttbridge_member_activations_total", metriclist.Counter)
+	gap := metriclist.Get("mqttbridge_member_gap_seconds", metriclist.Histogram)
 	m := &MemberMetrics{
-		active:    gauge("member_active", "1 while this runner is the active member of its group and forwards, 0 while it is a standby."),
-		warm:      gauge("member_warm", "1 if the bridges of this runner can start at once."),
-		connected: gauge("member_peer_connected", "1 while this runner is connected to the other member of its group."),
-		activations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "member_activations_total", Help: "Number of times that this runner became the active member of its group, by cause.",
-		}, []string{"cause"}),
+		active:      gauge("mqttbridge_member_active"),
+		warm:        gauge("mqttbridge_member_warm"),
+		connected:   gauge("mqttbridge_member_peer_connected"),
+		activations: prometheus.NewCounterVec(prometheus.CounterOpts{Name: activations.Name, Help: activations.Help}, activations.Labels),
 		gap: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "member_gap_seconds", Help: "Time from the end of the earlier active member until a bridge was connected on both sides, in seconds.",
-			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-		}, []string{"cause"}),
+			Name: gap.Name, Help: gap.Help, Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, gap.Labels),
 	}
 	r.registry.MustRegister(m.activations, m.gap)
 	for _, cause := range causes {

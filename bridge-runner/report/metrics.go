@@ -7,9 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
 )
-
-const namespace = "mqttbridge"
 
 // Directions of messages, the values of the label direction.
 const (
@@ -66,44 +65,37 @@ var (
 )
 
 func newMetrics(zeros bool) *Metrics {
-	counter := func(name, help string, labels ...string) vector {
-		return newVector(prometheus.CounterValue, name, help, labels)
-	}
-	gauge := func(name, help string, labels ...string) vector {
-		return newVector(prometheus.GaugeValue, name, help, labels)
-	}
+	counter := func(name string) vector { return newVector(metriclist.Get(name, metriclist.Counter)) }
+	gauge := func(name string) vector { return newVector(metriclist.Get(name, metriclist.Gauge)) }
 	m := &Metrics{
 		zeros:              zeros,
 		backlogs:           newBacklogs(),
 		directions:         map[string]*direction{},
-		forwarded:          counter("messages_forwarded_total", "Number of messages that the destination has acknowledged. A QoS 0 message counts when it is written to the connection.", "direction"),
-		bytes:              counter("forwarded_bytes_total", "Payload size of the forwarded messages, in bytes.", "direction"),
-		dropped:            counter("messages_dropped_total", "Number of messages that were dropped, by cause. docs/operations.md explains the causes.", "direction", "cause"),
-		resent:             counter("messages_resent_total", "Number of messages that were sent again after a connection was lost. A message that the lost server had already accepted arrives twice.", "direction"),
-		redelivered:        counter("messages_redelivered_total", "Number of messages that the source sent again while the runner held them. They are forwarded only once.", "direction"),
-		diskErrors:         counter("buffer_errors_total", "Number of failures of the buffer on disk: failed writes, failed reads and damaged files.", "direction"),
-		faults:             counter("protocol_faults_total", "Number of packets from servers of the side that violated the protocol and did not end the connection, by kind. docs/operations.md explains the kinds. Invalid properties are removed; messages that are dropped are also counted in mqttbridge_messages_dropped_total.", "side", "kind"),
-		held:               gauge("held_messages", "Number of messages in memory: received, or read from the disk, and not acknowledged by the destination.", "direction"),
-		inflight:           gauge("inflight_messages", "Number of QoS 1 and 2 messages that were sent to the destination and are not acknowledged.", "direction"),
-		latency:            newHistogram("forwarding_latency_seconds", "Time from the arrival of a message until the destination acknowledges it, in seconds. At QoS 0, the time ends when the message is written to the connection.", latencyBuckets, []string{"direction"}),
-		connected:          gauge("connected", "State of the side: 1 if a server is connected, otherwise 0.", "side"),
-		active:             gauge("active_server", "State of the server: 1 if it is active, otherwise 0.", "side", "server"),
-		up:                 gauge("server_up", "State of the server: 1 if it is active, or if its latest attempt or probe has succeeded; 0 if it was lost, or if its latest attempt or probe has failed. It is absent before the first attempt or probe.", "side", "server"),
-		switches:           counter("switches_total", "Number of changes from one server of the side to another, by cause: the reason for the loss of the previous server, FailedBack, SwitchRequested or ServerRemoved.", "side", "cause"),
-		connectionFailures: counter("connection_failures_total", "Number of failed attempts to connect, by reason.", "side", "server", "reason"),
-		probes:             counter("probes_total", "Number of probes of servers that are not active, by result: passed, or the reason for the failure.", "side", "server", "result"),
-		switchDuration: newHistogram("switch_duration_seconds", "Time without a server that accepts messages, in seconds: from the loss of the active server, or from the start of the drain before a switch, until a server is ready.",
-			switchBuckets, []string{"side"}),
-		silence: newHistogram("loss_silence_seconds", "Time for which the lost server had not answered when the bridge detected the loss, in seconds: since its latest acknowledgement if messages were in flight, or since it last sent anything if it did not answer a ping; otherwise 0.",
-			silenceBuckets, []string{"side"}),
-		handshakes: counter("tls_handshakes_total", "Number of successful TLS handshakes, by kind: full, or resumed if it resumed a TLS session.", "side", "server", "kind"),
-		handshakeDuration: newHistogram("tls_handshake_duration_seconds", "Duration of successful TLS handshakes, in seconds.",
-			handshakeBuckets, []string{"side", "kind"}),
-		expiry:   gauge("certificate_expiry_timestamp_seconds", "Time at which the certificate expires, as Unix time in seconds, by kind: server (the server's own certificate), ca (the certificate of the trusted authority at the end of its chain) or client (the client certificate of the bridge). The latest successful TLS handshake sets it; it is absent before the first one.", "side", "server", "kind"),
-		capacity: gauge("buffer_capacity_bytes", "Size up to which a direction buffers messages, in bytes, by medium: memory (separately for QoS 0, and for QoS 1 and 2) or disk, which is absent without a buffer on disk.", "direction", "medium"),
-		matched:  counter("rule_messages_total", "Number of messages that the filter of the rule matched, by result: routed (passed on to the destination), or the cause for which this rule did not forward the message.", "direction", "rule", "result"),
-		blocked:  gauge("blocked", "State of the direction: 1 if an unforwardable message blocks all messages behind it (delivery.unforwardable.policy: Block), otherwise 0.", "direction"),
-		ignored:  gauge("ignored_fields", "Number of fields of the manifest that this version of the runner does not know and ignores."),
+		forwarded:          counter("mqttbridge_messages_forwarded_total"),
+		bytes:              counter("mqttbridge_forwarded_bytes_total"),
+		dropped:            counter("mqttbridge_messages_dropped_total"),
+		resent:             counter("mqttbridge_messages_resent_total"),
+		redelivered:        counter("mqttbridge_messages_redelivered_total"),
+		diskErrors:         counter("mqttbridge_buffer_errors_total"),
+		faults:             counter("mqttbridge_protocol_faults_total"),
+		held:               gauge("mqttbridge_held_messages"),
+		inflight:           gauge("mqttbridge_inflight_messages"),
+		latency:            newHistogram("mqttbridge_forwarding_latency_seconds", latencyBuckets),
+		connected:          gauge("mqttbridge_connected"),
+		active:             gauge("mqttbridge_active_server"),
+		up:                 gauge("mqttbridge_server_up"),
+		switches:           counter("mqttbridge_switches_total"),
+		connectionFailures: counter("mqttbridge_connection_failures_total"),
+		probes:             counter("mqttbridge_probes_total"),
+		switchDuration:     newHistogram("mqttbridge_switch_duration_seconds", switchBuckets),
+		silence:            newHistogram("mqttbridge_loss_silence_seconds", silenceBuckets),
+		handshakes:         counter("mqttbridge_tls_handshakes_total"),
+		handshakeDuration:  newHistogram("mqttbridge_tls_handshake_duration_seconds", handshakeBuckets),
+		expiry:             gauge("mqttbridge_certificate_expiry_timestamp_seconds"),
+		capacity:           gauge("mqttbridge_buffer_capacity_bytes"),
+		matched:            counter("mqttbridge_rule_messages_total"),
+		blocked:            gauge("mqttbridge_blocked"),
+		ignored:            gauge("mqttbridge_ignored_fields"),
 	}
 	m.collectors = []prometheus.Collector{
 		m.blocked, m.matched, m.ignored, m.forwarded, m.bytes, m.dropped, m.resent, m.redelivered, m.diskErrors, m.faults, m.held, m.inflight, m.latency,

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
 )
 
 // Registry publishes the metrics of a process: the metrics of its bridges, of the program and of Go.
@@ -37,14 +39,9 @@ func (r *Registry) AddBridge(ofNamespace, name string, m *Metrics) (remove func(
 // AddHost adds the metrics of a process that runs many bridges: the number of its bridges, and
 // the number of manifests that it refuses.
 func (r *Registry) AddHost(bridges, refused func() float64) {
-	for _, gauge := range []struct {
-		name, help string
-		value      func() float64
-	}{
-		{"bridges", "Number of bridges that run in the process.", bridges},
-		{"refused_manifests", "Number of files in the directory of --bridges whose present content is not applied. /status gives the reasons.", refused},
-	} {
-		r.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: gauge.name, Help: gauge.help}, gauge.value))
+	for name, value := range map[string]func() float64{"mqttbridge_bridges": bridges, "mqttbridge_refused_manifests": refused} {
+		m := metriclist.Get(name, metriclist.Gauge)
+		r.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: m.Name, Help: m.Help}, value))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
+	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
 )
 
 // The functions of this file create the series of counters with the value 0. A series that
@@ -83,10 +84,8 @@ func (m *sideMetrics) handshake(server string, h transport.Handshake) {
 
 // buildInfo returns the metric that identifies the program.
 func buildInfo() prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "build_info", Help: "The value is 1. The labels are the version and the revision of the runner, and the version of Go.",
-		ConstLabels: buildinfo.Labels(),
-	}, func() float64 { return 1 })
+	m := metriclist.Get("mqttbridge_build_info", metriclist.Gauge)
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: m.Name, Help: m.Help, ConstLabels: buildinfo.Labels()}, func() float64 { return 1 })
 }
 
 // observer returns the series of a histogram with one label. Without zeros, it appears with the

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
 )
 
 // vector has the series of a counter or a gauge whose first labels have the given values. It is
@@ -42,16 +44,21 @@ type series struct {
 // descriptions has the description of each metric, which all bridges of the process share.
 var descriptions sync.Map
 
-func describe(name, help string, labels []string) *prometheus.Desc {
-	if d, ok := descriptions.Load(name); ok {
+func describe(m metriclist.Metric) *prometheus.Desc {
+	if d, ok := descriptions.Load(m.Name); ok {
 		return d.(*prometheus.Desc)
 	}
-	d, _ := descriptions.LoadOrStore(name, prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil))
+	d, _ := descriptions.LoadOrStore(m.Name, prometheus.NewDesc(m.Name, m.Help, m.Labels, nil))
 	return d.(*prometheus.Desc)
 }
 
-func newVector(kind prometheus.ValueType, name, help string, labels []string) vector {
-	return vector{seriesSet: &seriesSet{desc: describe(name, help, labels), kind: kind}}
+// newVector returns the vector of a counter or a gauge.
+func newVector(m metriclist.Metric) vector {
+	kind := prometheus.GaugeValue
+	if m.Type == metriclist.Counter {
+		kind = prometheus.CounterValue
+	}
+	return vector{seriesSet: &seriesSet{desc: describe(m), kind: kind}}
 }
 
 // of returns the vector whose next labels have these values.
@@ -114,17 +121,17 @@ func (s *seriesSet) Collect(metrics chan<- prometheus.Metric) {
 // histogram has the series of a histogram. It makes them when they are first used, because a
 // series of a histogram needs much memory.
 type histogram struct {
-	desc       *prometheus.Desc
-	name, help string
-	buckets    []float64
-	labels     []string
+	desc    *prometheus.Desc
+	metric  metriclist.Metric
+	buckets []float64
 
 	mu   sync.Mutex
 	made *prometheus.HistogramVec // nil before the first series
 }
 
-func newHistogram(name, help string, buckets []float64, labels []string) *histogram {
-	return &histogram{desc: describe(name, help, labels), name: name, help: help, buckets: buckets, labels: labels}
+func newHistogram(name string, buckets []float64) *histogram {
+	m := metriclist.Get(name, metriclist.Histogram)
+	return &histogram{desc: describe(m), metric: m, buckets: buckets}
 }
 
 // with returns the series with these labels. It creates the series if there is none.
@@ -132,7 +139,7 @@ func (h *histogram) with(labels ...string) prometheus.Observer {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.made == nil {
-		h.made = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: h.name, Help: h.help, Buckets: h.buckets}, h.labels)
+		h.made = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: h.metric.Name, Help: h.metric.Help, Buckets: h.buckets}, h.metric.Labels)
 	}
 	return h.made.WithLabelValues(labels...)
 }

@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
 )
 
 func TestVector_SeriesOfSeveralLabels_AreSeparate(t *testing.T) {
@@ -34,7 +34,7 @@ func TestVector_SeriesOfSeveralLabels_AreSeparate(t *testing.T) {
 }
 
 func TestVector_UsedSeries_IsFoundWithoutGarbage(t *testing.T) {
-	dropped := newVector(prometheus.CounterValue, "test_total", "Test.", []string{"direction", "cause"}).of(LocalToRemote)
+	dropped := newVector(metriclist.Metric{Name: "test_total", Type: metriclist.Counter, Help: "Test.", Labels: []string{"direction", "cause"}}).of(LocalToRemote)
 	dropped.with("a").inc()
 	if n := testing.AllocsPerRun(100, func() { dropped.with("a").inc() }); n > 0 {
 		t.Errorf("%v allocations per event", n)

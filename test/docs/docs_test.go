@@ -71,6 +71,11 @@ func TestLinks_RelativeTargets_Exist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runbooks, err := filepath.Glob(filepath.Join(root, "docs", "runbooks", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, runbooks...)
 	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "charts/mqttbridge-operator/README.md"} {
 		files = append(files, filepath.Join(root, name))
 	}

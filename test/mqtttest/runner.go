@@ -340,14 +340,20 @@ func (r *Runner) showState(p *process) func() {
 	}
 }
 
-// Metrics scrapes /metrics.
-func (r *Runner) Metrics() Metrics {
+// Scrape returns the text of /metrics.
+func (r *Runner) Scrape() string {
 	r.t.Helper()
 	body, err := r.get("/metrics")
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	m, err := ParseMetrics(string(body))
+	return string(body)
+}
+
+// Metrics scrapes /metrics.
+func (r *Runner) Metrics() Metrics {
+	r.t.Helper()
+	m, err := ParseMetrics(r.Scrape())
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -1,0 +1,259 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitoring
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
+)
+
+const dashboardFiles = "charts/mqttbridge-operator/files/dashboards/*.json"
+
+// A dashboard is the part of Grafana's JSON model that the tests read.
+type dashboard struct {
+	UID, Title string
+	Templating struct {
+		List []struct {
+			Name, Type string
+			Query      json.RawMessage
+		}
+	}
+	Panels []panel
+}
+
+type panel struct {
+	ID          int
+	Type, Title string
+	GridPos     struct{ X, Y, W, H int }
+	Datasource  struct{ UID string }
+	Targets     []struct {
+		Expr, LegendFormat, RefID string
+		Instant                   bool
+	}
+}
+
+// dashboards returns the dashboards by their UIDs.
+func dashboards(t *testing.T) map[string]dashboard {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, dashboardFiles))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no dashboards: %v", err)
+	}
+	out := map[string]dashboard{}
+	for _, file := range files {
+		var d dashboard
+		if err := json.Unmarshal(read(t, strings.TrimPrefix(file, root)), &d); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if d.UID+".json" != filepath.Base(file) {
+			t.Errorf("%s has the UID %q", file, d.UID)
+		}
+		out[d.UID] = d
+	}
+	return out
+}
+
+// The variables of Grafana that the queries use, and values for them.
+var grafanaVariable = regexp.MustCompile(`\$\{?([a-z_]+)\}?`)
+
+// expand replaces the variables of Grafana in a query. unknown are variables that the dashboard
+// does not have.
+func (d *dashboard) expand(query string, selected map[string]string) (expanded string, unknown []string) {
+	known := map[string]string{"__rate_interval": "2m", "__interval": "30s", "__range": "6h"}
+	for _, v := range d.Templating.List {
+		known[v.Name] = selected[v.Name]
+	}
+	expanded = grafanaVariable.ReplaceAllStringFunc(query, func(found string) string {
+		name := grafanaVariable.FindStringSubmatch(found)[1]
+		value, ok := known[name]
+		if !ok {
+			unknown = append(unknown, name)
+		}
+		return value
+	})
+	return expanded, unknown
+}
+
+func TestDashboards_Queries_NameExistingMetricsAndLabels(t *testing.T) {
+	definition := regexp.MustCompile(`label_values\((.+), ([a-z]+)\)`)
+	for uid, d := range dashboards(t) {
+		for _, p := range d.Panels {
+			where := uid + ": " + p.Title
+			for _, target := range p.Targets {
+				query, unknown := d.expand(target.Expr, map[string]string{"namespace": "plant", "bridge": "press"})
+				if len(unknown) > 0 {
+					t.Errorf("%s: unknown variables %v in %s", where, unknown, target.Expr)
+				}
+				checkQuery(t, where, query)
+			}
+		}
+		for _, v := range d.Templating.List {
+			if v.Type != "query" {
+				continue
+			}
+			found := definition.FindStringSubmatch(string(v.Query))
+			if found == nil {
+				t.Errorf("%s: the variable %s has the query %s", uid, v.Name, v.Query)
+				continue
+			}
+			selector, _ := d.expand(strings.ReplaceAll(found[1], `\"`, `"`), map[string]string{"namespace": "plant"})
+			checkQuery(t, uid+": variable "+v.Name, "count by ("+found[2]+") ("+selector+")")
+		}
+	}
+}
+
+func TestDashboards_Panels_DoNotOverlap(t *testing.T) {
+	for uid, d := range dashboards(t) {
+		ids, used := map[int]bool{}, map[[2]int]string{}
+		for _, p := range d.Panels {
+			if ids[p.ID] {
+				t.Errorf("%s: two panels have the ID %d", uid, p.ID)
+			}
+			ids[p.ID] = true
+			if p.Type != "row" && (p.Datasource.UID != "${datasource}" || len(p.Targets) == 0) {
+				t.Errorf("%s: %s has the data source %q and %d queries", uid, p.Title, p.Datasource.UID, len(p.Targets))
+			}
+			if p.GridPos.X+p.GridPos.W > 24 {
+				t.Errorf("%s: %s is wider than the dashboard", uid, p.Title)
+			}
+			for x := range p.GridPos.W {
+				for y := range p.GridPos.H {
+					cell := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
+					if other := used[cell]; other != "" {
+						t.Fatalf("%s: %s overlaps %s", uid, p.Title, other)
+					}
+					used[cell] = p.Title
+				}
+			}
+		}
+	}
+}
+
+// eventful returns a history in which a bridge loses its servers and recovers, a runner takes over
+// from another one, and the operator sees a bridge that is not ready.
+func eventful(t *testing.T) *history {
+	t.Helper()
+	h, w := newHistory(t), healthy(t)
+	w.runner, w.operator = w.outage("1-connected"), beforeTheFirstPass(w.operator)
+	h.stay(10*time.Minute, w.targets()...)
+	for _, recording := range []string{"2-forwarding", "3-on-the-backup", "4-no-server", "5-backlog", "6-recovered"} {
+		h.grow(2*time.Minute, w, &w.runner, w.outage(recording))
+		h.stay(8*time.Minute, w.targets()...)
+	}
+	w.first, w.second = nil, w.member("2-second", "pair-bridge-2")
+	recorded := in(load(t, "operator/1-running"), "pod", "operator-1", "job", "operator")
+	h.grow(5*time.Minute, w, &w.operator, with(t, recorded, 2, "mqttbridge_bridge_active_server_place", "side", "remote"))
+	h.stay(5*time.Minute, w.targets()...)
+	return h
+}
+
+// beforeTheFirstPass sets the counts of passes to 0.
+func beforeTheFirstPass(operator []sample) []sample {
+	out := slices.Clone(operator)
+	for i := range out {
+		if strings.HasPrefix(out[i].labels.Get(labels.MetricName), "controller_runtime_") {
+			out[i].value = 0
+		}
+	}
+	return out
+}
+
+// returnsData reports whether a query has a value other than NaN at any time of a history.
+func (h *history) returnsData(query string) bool {
+	h.t.Helper()
+	q, err := h.engine.NewRangeQuery(h.t.Context(), h.db, nil, query, h.start, h.now, time.Minute)
+	if err != nil {
+		h.t.Fatalf("%s: %v", query, err)
+	}
+	defer q.Close()
+	series, err := q.Exec(h.t.Context()).Matrix()
+	if err != nil {
+		h.t.Errorf("%s: %v", query, err)
+	}
+	return slices.ContainsFunc(series, func(s promql.Series) bool {
+		return slices.ContainsFunc(s.Floats, func(p promql.FPoint) bool { return !math.IsNaN(p.F) })
+	})
+}
+
+func TestDashboards_EachQuery_ReturnsData(t *testing.T) {
+	h := eventful(t)
+	legendLabel := regexp.MustCompile(`\{\{([a-z]+)\}\}`)
+	for uid, d := range dashboards(t) {
+		for _, p := range d.Panels {
+			for _, target := range p.Targets {
+				found := false
+				for _, selected := range []map[string]string{
+					{"namespace": ".*"}, {"namespace": "plant", "bridge": "press"}, {"namespace": "plant", "bridge": "pair"}, {"namespace": "default", "bridge": "recorded"},
+				} {
+					query, _ := d.expand(target.Expr, selected)
+					found = found || h.returnsData(query)
+				}
+				if !found {
+					t.Errorf("%s: %s: %s returns no data", uid, p.Title, target.Expr)
+				}
+				for _, label := range legendLabel.FindAllStringSubmatch(target.LegendFormat, -1) {
+					if !strings.Contains(target.Expr, label[1]) && label[1] != "pod" {
+						t.Errorf("%s: %s: the legend names %s, and the query does not: %s", uid, p.Title, label[1], target.Expr)
+					}
+				}
+			}
+		}
+	}
+}
+
+// shown returns the metrics that the dashboards and the rules use.
+func shown(t *testing.T) map[string]bool {
+	t.Helper()
+	name := regexp.MustCompile(`[a-z]+_[a-z_]+`)
+	out := map[string]bool{}
+	add := func(query string) {
+		for _, found := range name.FindAllString(query, -1) {
+			out[familyOf(found)] = true
+		}
+	}
+	for _, d := range dashboards(t) {
+		for _, p := range d.Panels {
+			for _, target := range p.Targets {
+				add(target.Expr)
+			}
+		}
+	}
+	for _, r := range rules(t) {
+		add(r.Expr)
+	}
+	return out
+}
+
+func TestDashboards_AllMetricsOfTheList_AreUsed(t *testing.T) {
+	// Numbers of a process with many bridges, which runs outside a cluster. docs/monitoring.md
+	// describes them.
+	unused := []string{"mqttbridge_bridges", "mqttbridge_refused_manifests"}
+	used := shown(t)
+	var got []string
+	for _, m := range listed() {
+		if !used[m] {
+			got = append(got, m)
+		}
+	}
+	for _, m := range metriclist.Others {
+		if !used[m.Name] {
+			t.Errorf("no dashboard and no rule uses %s", m.Name)
+		}
+	}
+	if !slices.Equal(got, unused) {
+		t.Errorf("no dashboard and no rule uses %v, want %v; used are %v", got, unused, slices.Sorted(maps.Keys(used)))
+	}
+}
