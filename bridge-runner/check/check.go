@@ -1,0 +1,140 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package check is the dry run of a bridge: it validates manifests as the API server does, and
+// finds out whether the bridge could use its servers.
+//
+// It promises to leave a running bridge alone: it connects with client identifiers of its own, in
+// clean sessions, makes no subscription, and publishes nothing unless [Options.Publish] is set. It
+// connects with the same code and the same settings as the runner.
+//
+// Package config validates, and package session connects. A program that wraps the check, such as
+// a plugin of kubectl, needs only this package.
+package check
+
+import (
+	"context"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+)
+
+// Options are the settings of a check.
+type Options struct {
+	// Secrets is the directory with the Secrets and ConfigMaps of the bridge. If it is empty and
+	// Connect is not set, they are not checked.
+	Secrets string
+	// Connect makes the check connect to every server.
+	Connect bool
+	// Publish is the topic of the message to publish on every server. It is empty if none is to be
+	// published. It requires Connect.
+	Publish string
+	// ClientID is the client identifier of the connections, for servers that accept only known
+	// identifiers. If it is empty, each connection has a random one.
+	ClientID string
+}
+
+// Result is the result of a check.
+type Result string
+
+// The results, from good to bad.
+const (
+	// Good means that every manifest is valid, and every server that was checked can be used.
+	Good Result = "Good"
+	// ServerUnusable means that every manifest is valid, but a server cannot be used.
+	ServerUnusable Result = "ServerUnusable"
+	// Invalid means that a manifest is invalid.
+	Invalid Result = "Invalid"
+)
+
+// Report is the result of the check of some files.
+type Report struct {
+	Result  Result   `json:"result"`
+	Bridges []Bridge `json:"bridges"`
+}
+
+// Bridge is the result of the check of one manifest.
+type Bridge struct {
+	// File is the name of the file, and Line the first line of the manifest in it.
+	File      string `json:"file"`
+	Line      int    `json:"line"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
+	Valid     bool   `json:"valid"`
+	// Errors are the reasons why the manifest is invalid.
+	Errors []Error `json:"errors,omitempty"`
+	// Servers are empty if the servers were not checked.
+	Servers []Server `json:"servers,omitempty"`
+}
+
+// Error is a reason why a manifest is invalid.
+type Error struct {
+	// Line is the line of the field in the file. It is 0 if it is unknown.
+	Line int `json:"line,omitempty"`
+	// Field is the path of the field. It is empty if the file is not YAML.
+	Field string `json:"field,omitempty"`
+	// Message has the value and the remedy.
+	Message string `json:"message"`
+}
+
+// Add checks the manifests in the contents of a file, and adds their results to the report. Objects
+// of other APIs in the file are not checked.
+func (r *Report) Add(ctx context.Context, file string, data []byte, o Options) {
+	if r.Result == "" {
+		r.Result = Good
+	}
+	documents := split(data)
+	found := false
+	for i := range documents {
+		if len(documents) > 1 && documents[i].isOther(v1alpha1.GroupVersion.Group) {
+			continue
+		}
+		found = true
+		r.add(checkDocument(ctx, file, &documents[i], o))
+	}
+	if !found {
+		r.add(Bridge{File: file, Errors: []Error{{Message: "the file has no MQTTBridge; name a file with a manifest of kind MQTTBridge"}}})
+	}
+}
+
+func (r *Report) add(b Bridge) {
+	r.Bridges = append(r.Bridges, b)
+	switch {
+	case !b.Valid:
+		r.Result = Invalid
+	case r.Result == Good && !b.usable():
+		r.Result = ServerUnusable
+	}
+}
+
+// usable reports whether the bridge can use all servers that were checked.
+func (b *Bridge) usable() bool {
+	for i := range b.Servers {
+		if !b.Servers[i].Usable {
+			return false
+		}
+	}
+	return true
+}
+
+func checkDocument(ctx context.Context, file string, d *document, o Options) Bridge {
+	b := Bridge{File: file, Line: d.line + 1}
+	m, problems, err := config.Check(d.data)
+	if err != nil {
+		b.Errors = []Error{{Line: d.line + 1, Message: err.Error()}}
+		return b
+	}
+	for _, p := range problems {
+		b.Errors = append(b.Errors, Error{Line: d.lineOf(p.Field), Field: p.Field, Message: p.ErrorBody()})
+	}
+	if len(b.Errors) > 0 {
+		return b
+	}
+	b.Valid, b.Namespace, b.Name = true, m.Namespace, m.Name
+	if o.Connect || o.Secrets != "" {
+		if b.Servers, err = checkServers(ctx, m, o); err != nil { // a valid manifest can be resolved
+			b.Valid, b.Errors = false, []Error{{Line: d.line + 1, Message: err.Error()}}
+		}
+	}
+	return b
+}
