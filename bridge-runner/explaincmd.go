@@ -117,12 +117,22 @@ func (o *explainOptions) report(topics []string, in io.Reader) (*explain.Report,
 	if err != nil {
 		return nil, err
 	}
-	m, problems, err := config.Check(data)
-	if err == nil {
-		err = problems.ToAggregate()
+	var out explain.Report
+	documents := config.Documents(data)
+	for i := range documents {
+		m, problems, err := config.Check(documents[i].Data)
+		if err == nil {
+			err = problems.ToAggregate()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the manifest %s:%d is invalid: %w; bridge-runner check shows the line of each error", o.file, documents[i].Line(), err)
+		}
+		if err := out.Add(m, o.messages(topics)); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("the manifest %s is invalid: %w; bridge-runner check -f %s shows the lines", o.file, err, o.file)
+	if len(documents) == 0 {
+		return nil, fmt.Errorf("the file %s has no MQTTBridge; name a file with a manifest of kind MQTTBridge", o.file)
 	}
-	return explain.Messages(m, o.messages(topics))
+	return &out, nil
 }

@@ -14,8 +14,10 @@ package check
 
 import (
 	"context"
+	"regexp"
+	"slices"
+	"strconv"
 
-	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 )
 
@@ -83,16 +85,11 @@ func (r *Report) Add(ctx context.Context, file string, data []byte, o Options) {
 	if r.Result == "" {
 		r.Result = Good
 	}
-	documents := split(data)
-	found := false
+	documents := config.Documents(data)
 	for i := range documents {
-		if len(documents) > 1 && documents[i].isOther(v1alpha1.GroupVersion.Group) {
-			continue
-		}
-		found = true
 		r.add(checkDocument(ctx, file, &documents[i], o))
 	}
-	if !found {
+	if len(documents) == 0 {
 		r.add(Bridge{File: file, Errors: []Error{{Message: "the file has no MQTTBridge; name a file with a manifest of kind MQTTBridge"}}})
 	}
 }
@@ -117,24 +114,37 @@ func (b *Bridge) usable() bool {
 	return true
 }
 
-func checkDocument(ctx context.Context, file string, d *document, o Options) Bridge {
-	b := Bridge{File: file, Line: d.line + 1}
-	m, problems, err := config.Check(d.data)
+func checkDocument(ctx context.Context, file string, d *config.Document, o Options) Bridge {
+	b := Bridge{File: file, Line: d.Line()}
+	m, problems, err := config.Check(d.Data)
 	if err != nil {
-		b.Errors = []Error{{Line: d.line + 1, Message: err.Error()}}
+		b.Errors = []Error{{Line: lineIn(err), Message: err.Error()}}
 		return b
 	}
 	for _, p := range problems {
-		b.Errors = append(b.Errors, Error{Line: d.lineOf(p.Field), Field: p.Field, Message: p.ErrorBody()})
+		b.Errors = append(b.Errors, Error{Line: d.LineOf(p.Field), Field: p.Field, Message: p.ErrorBody()})
 	}
 	if len(b.Errors) > 0 {
+		slices.SortStableFunc(b.Errors, func(a, b Error) int { return a.Line - b.Line })
 		return b
 	}
 	b.Valid, b.Namespace, b.Name = true, m.Namespace, m.Name
 	if o.Connect || o.Secrets != "" {
 		if b.Servers, err = checkServers(ctx, m, o); err != nil { // a valid manifest can be resolved
-			b.Valid, b.Errors = false, []Error{{Line: d.line + 1, Message: err.Error()}}
+			b.Valid, b.Errors = false, []Error{{Line: d.Line(), Message: err.Error()}}
 		}
 	}
 	return b
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+)`)
+
+// lineIn returns the line that an error of the YAML parser names. It is 0 if there is none.
+func lineIn(err error) int {
+	named := yamlLine.FindStringSubmatch(err.Error())
+	if named == nil {
+		return 0
+	}
+	line, _ := strconv.Atoi(named[1]) // the expression allows digits only
+	return line
 }

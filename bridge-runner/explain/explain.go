@@ -36,8 +36,13 @@ type Message struct {
 	Retain bool   `json:"retain"`
 }
 
-// Report explains some messages.
+// Report explains messages for some bridges.
 type Report struct {
+	Bridges []Bridge `json:"bridges"`
+}
+
+// Bridge explains messages for one bridge.
+type Bridge struct {
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	// Policies apply to all messages of a direction.
@@ -100,32 +105,32 @@ type side struct {
 	other           *side
 }
 
-// bridge is the part of a bridge that decides on messages.
-type bridge struct {
+// decider is the part of a bridge that decides on messages.
+type decider struct {
 	settings *config.Settings
 	sides    []*side
 	// notifications is the topic of notifications, or empty.
 	notifications string
 }
 
-func newBridge(settings *config.Settings) *bridge {
+func newDecider(settings *config.Settings) *decider {
 	local := &side{name: manifest.SideLocal, direction: localToRemote, settings: &settings.Local, rules: settings.LocalToRemote}
 	remote := &side{name: manifest.SideRemote, direction: remoteToLocal, settings: &settings.Remote, rules: settings.RemoteToLocal, other: local}
 	local.other = remote
-	return &bridge{settings, []*side{local, remote}, settings.Notifications.Topic}
+	return &decider{settings, []*side{local, remote}, settings.Notifications.Topic}
 }
 
-// Messages explains messages. The topics are names without wildcards (topic.IsName).
-func Messages(m *config.Manifest, messages []Message) (*Report, error) {
+// Add explains messages for a bridge. The topics are names without wildcards (topic.IsName).
+func (r *Report) Add(m *config.Manifest, messages []Message) error {
 	settings, err := config.Resolve(&m.Spec)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b := newBridge(settings)
-	r := &Report{Namespace: m.Namespace, Name: m.Name}
+	b := newDecider(settings)
+	out := Bridge{Namespace: m.Namespace, Name: m.Name}
 	for _, s := range b.sides {
 		if len(s.rules) > 0 {
-			r.Policies = append(r.Policies, b.policies(s))
+			out.Policies = append(out.Policies, b.policies(s))
 		}
 	}
 	for _, message := range messages {
@@ -133,13 +138,14 @@ func Messages(m *config.Manifest, messages []Message) (*Report, error) {
 		for _, s := range b.sides {
 			e.Directions = append(e.Directions, b.explain(s, message))
 		}
-		r.Messages = append(r.Messages, e)
+		out.Messages = append(out.Messages, e)
 	}
-	return r, nil
+	r.Bridges = append(r.Bridges, out)
+	return nil
 }
 
 // explain explains a message that a client publishes on a side.
-func (b *bridge) explain(source *side, m Message) Direction {
+func (b *decider) explain(source *side, m Message) Direction {
 	out := Direction{Direction: source.direction, Source: source.name, Destination: source.other.name}
 	in := inbound(source, session.Message{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain})
 	for _, d := range delivery.Derive(source.rules, in) {
@@ -164,7 +170,7 @@ func inbound(from *side, m session.Message) *session.Inbound {
 }
 
 // rule explains the result of a rule for a topic.
-func (b *bridge) rule(source *side, topic string, d delivery.Derived) Rule {
+func (b *decider) rule(source *side, topic string, d delivery.Derived) Rule {
 	r := &source.rules[d.Rule]
 	out := Rule{Name: r.Name, Filter: r.Filter.String(), Forwarded: d.Cause == "", Cause: d.Cause}
 	if source.settings.Version == packet.V5 {
@@ -180,7 +186,7 @@ func (b *bridge) rule(source *side, topic string, d delivery.Derived) Rule {
 }
 
 // why explains the cause for which a rule does not forward a message.
-func (b *bridge) why(r *manifest.Rule, topic, cause string) string {
+func (b *decider) why(r *manifest.Rule, topic, cause string) string {
 	switch cause {
 	case delivery.DropExcluded:
 		for i := range r.Exclude {

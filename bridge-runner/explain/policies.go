@@ -32,7 +32,7 @@ type Policies struct {
 }
 
 // policies returns the policies of the direction whose source is a side.
-func (b *bridge) policies(source *side) Policies {
+func (b *decider) policies(source *side) Policies {
 	p := Policies{
 		Direction:         source.direction,
 		MaximumPacketSize: source.settings.MaximumPacketSize,

@@ -43,7 +43,7 @@ const (
 )
 
 // returns explains the ways back of a message that the bridge publishes on a side.
-func (b *bridge) returns(at *side, m *session.Message) []Return {
+func (b *decider) returns(at *side, m *session.Message) []Return {
 	var out []Return
 	for _, d := range delivery.Derive(at.rules, inbound(at, *m)) {
 		r := Return{Rule: at.rules[d.Rule].Name, Topic: d.Message.Topic}
@@ -60,7 +60,7 @@ func (b *bridge) returns(at *side, m *session.Message) []Return {
 }
 
 // prevention says what prevents that the servers of a side send the bridge's own messages back.
-func (b *bridge) prevention(s *side) (Prevention, string) {
+func (b *decider) prevention(s *side) (Prevention, string) {
 	switch {
 	case s.settings.Version == packet.V5:
 		return PreventedByNoLocal, fmt.Sprintf("the servers of %s do not send the bridge's own messages back, because it subscribes with the option No Local of MQTT 5", s.name)
@@ -85,7 +85,7 @@ const maxSteps = 256
 // circulates reports whether a message that the bridge publishes on a side would circulate without
 // end if all servers sent it back. visits are true on the way of the message, and false if they are
 // known to end.
-func (b *bridge) circulates(at *side, m *session.Message, visits map[visit]bool, steps int) bool {
+func (b *decider) circulates(at *side, m *session.Message, visits map[visit]bool, steps int) bool {
 	key := visit{at, m.Topic}
 	if onWay, known := visits[key]; known || steps == maxSteps {
 		return onWay || !known

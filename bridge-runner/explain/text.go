@@ -12,14 +12,31 @@ import (
 // WriteText writes the report for people.
 func (r *Report) WriteText(out io.Writer) error {
 	var b bytes.Buffer
-	for i := range r.Messages {
-		r.Messages[i].writeText(&b)
-	}
-	for i := range r.Policies {
-		r.Policies[i].writeText(&b)
+	for i := range r.Bridges {
+		if len(r.Bridges) > 1 {
+			fmt.Fprintf(&b, "bridge %s\n\n", r.Bridges[i].fullName())
+		}
+		r.Bridges[i].writeText(&b)
 	}
 	_, err := out.Write(b.Bytes())
 	return err
+}
+
+// fullName returns the name with the namespace, if the manifest has one.
+func (b *Bridge) fullName() string {
+	if b.Namespace == "" {
+		return b.Name
+	}
+	return b.Namespace + "/" + b.Name
+}
+
+func (b *Bridge) writeText(out *bytes.Buffer) {
+	for i := range b.Messages {
+		b.Messages[i].writeText(out)
+	}
+	for i := range b.Policies {
+		b.Policies[i].writeText(out)
+	}
 }
 
 func (e *Explanation) writeText(out *bytes.Buffer) {
