@@ -15,9 +15,10 @@ import (
 // if the server sends it to the bridge.
 type Return struct {
 	Rule string `json:"rule"`
-	// Topic is the topic under which the message would come back. It is empty if the rule does not
+	// Topic and QoS are those of the message that would come back. Topic is empty if the rule does not
 	// forward it.
 	Topic string `json:"topic,omitempty"`
+	QoS   byte   `json:"qos"`
 	// Endless is whether the message, once it comes back, would circulate without end.
 	Endless bool `json:"endless"`
 	// PreventedBy says what prevents the return. Message explains it.
@@ -46,7 +47,7 @@ const (
 func (b *decider) returns(at *side, m *session.Message) []Return {
 	var out []Return
 	for _, d := range delivery.Derive(at.rules, inbound(at, *m)) {
-		r := Return{Rule: at.rules[d.Rule].Name, Topic: d.Message.Topic}
+		r := Return{Rule: at.rules[d.Rule].Name, Topic: d.Message.Topic, QoS: d.Message.QoS}
 		if d.Cause != "" {
 			r.PreventedBy, r.Message = PreventedByRule, b.why(&at.rules[d.Rule], m.Topic, d.Cause)
 			out = append(out, r)

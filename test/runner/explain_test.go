@@ -69,7 +69,7 @@ func explained(t *testing.T, b *v1alpha1.MQTTBridge, side, topic string, qos byt
 			out = append(out, fmt.Sprint(arrived{d.Destination, r.Published.Topic, r.Published.QoS}))
 			for _, back := range r.Returns {
 				if back.PreventedBy == explain.PreventedByNothing {
-					out = append(out, fmt.Sprint(arrived{d.Source, back.Topic, r.Published.QoS}))
+					out = append(out, fmt.Sprint(arrived{d.Source, back.Topic, back.QoS}))
 				}
 			}
 		}
@@ -100,7 +100,7 @@ func TestExplain_MessagesThroughRunner_ArriveAsExplained(t *testing.T) {
 				{Filter: "mark/local"},
 			}
 			b.Spec.RemoteToLocal = []v1alpha1.Rule{
-				{Filter: "plant/#", Topic: "back/${1}", QoS: ptr.To[int32](2), Exclude: []string{"plant/quiet"}},
+				{Filter: "plant/#", Topic: "back/${1}", Exclude: []string{"plant/quiet"}},
 				{Filter: "down/+/x", Topic: "${1}/down"},
 				{Filter: "mark/remote"},
 			}
