@@ -16,8 +16,8 @@ import (
 
 const explainUsage = `usage: bridge-runner explain -f FILE [--qos 0|1|2] [--retain] [-o text|json] TOPIC...
 
-Says what a bridge does with the messages of each TOPIC, on each side: the rules that match, the
-messages that they publish on the other side, and whether these could come back. It connects to no
+Shows the path of the messages of each TOPIC, on each side: the rules that match, the messages that
+they publish on the other side, and whether these could come back. It connects to no
 server. The FILE - is the standard input.
 
   --qos 0|1|2     the QoS of the messages (default 2)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// WriteText writes the report for people. Errors begin with file and line, as those of compilers.
+// WriteText writes the report for people. Errors begin with file and line, as compilers show them.
 func (r *Report) WriteText(out io.Writer, now time.Time) error {
 	var b bytes.Buffer
 	for i := range r.Bridges {

@@ -24,7 +24,7 @@ type Document struct {
 }
 
 // Documents returns the YAML documents of a file that may be MQTTBridges. It leaves out documents that
-// have only comments, and objects of other APIs beside other documents, such as Secrets.
+// have only comments and, in a file of several documents, objects of other APIs, such as Secrets.
 func Documents(file []byte) []Document {
 	all := split(file)
 	if len(all) == 1 {

@@ -1,8 +1,8 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package explain says what a bridge does with the messages of a topic: which rules match, the
-// messages that they publish, and whether these messages could come back.
+// Package explain describes the path of a topic through a bridge: the rules that match, the messages
+// that they publish, and whether these messages could come back.
 //
 // It promises to agree with the runner: the results of the rules come from [delivery.Derive], which
 // is a part of the path of each message. It connects to no server, so that it does not know the
@@ -22,8 +22,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// The directions, and the causes for which a direction or a rule does not forward a message, are
-// those of the metrics.
+// The directions. The metrics have the same names, and the same causes for which a rule does not forward a
+// message.
 const (
 	localToRemote = "localToRemote"
 	remoteToLocal = "remoteToLocal"
@@ -50,13 +50,13 @@ type Bridge struct {
 	Messages []Explanation `json:"messages"`
 }
 
-// Explanation is what the bridge does with a message if a client publishes it on one of the sides.
+// Explanation describes the path of a message if a client publishes it on one of the sides.
 type Explanation struct {
 	Message
 	Directions []Direction `json:"directions"`
 }
 
-// Direction is what a direction does with a message that is published on its source.
+// Direction is the result of a direction for a message that is published on its source.
 type Direction struct {
 	Direction string `json:"direction"`
 	// Source and Destination are sides.
@@ -70,7 +70,7 @@ type Direction struct {
 	Rules []Rule `json:"rules,omitempty"`
 }
 
-// Rule is what a rule does with a message that its filter matches.
+// Rule is the result of a rule for a message that its filter matches.
 type Rule struct {
 	Name   string `json:"name"`
 	Filter string `json:"filter"`

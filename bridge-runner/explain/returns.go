@@ -15,7 +15,7 @@ import (
 // if the server sends it to the bridge.
 type Return struct {
 	Rule string `json:"rule"`
-	// Topic and QoS are those of the message that would come back. Topic is empty if the rule does not
+	// Topic and QoS describe the message that would come back. Topic is empty if the rule does not
 	// forward it.
 	Topic string `json:"topic,omitempty"`
 	QoS   byte   `json:"qos"`
