@@ -32,51 +32,9 @@ type Options struct {
 	// published. It requires Connect.
 	Publish string
 	// ClientID is the client identifier of the connections, for servers that accept only known
-	// identifiers. If it is empty, each connection has a random one.
+	// identifiers. If it is empty, each connection has a random one. The check does not connect to a
+	// server with an identifier that the manifest gives to the bridge.
 	ClientID string
-}
-
-// Result is the result of a check.
-type Result string
-
-// The results, from good to bad.
-const (
-	// Good means that every manifest is valid, and every server that was checked can be used.
-	Good Result = "Good"
-	// ServerUnusable means that every manifest is valid, but a server cannot be used.
-	ServerUnusable Result = "ServerUnusable"
-	// Invalid means that a manifest is invalid.
-	Invalid Result = "Invalid"
-)
-
-// Report is the result of the check of some files.
-type Report struct {
-	Result  Result   `json:"result"`
-	Bridges []Bridge `json:"bridges"`
-}
-
-// Bridge is the result of the check of one manifest.
-type Bridge struct {
-	// File is the name of the file, and Line the first line of the manifest in it.
-	File      string `json:"file"`
-	Line      int    `json:"line"`
-	Namespace string `json:"namespace,omitempty"`
-	Name      string `json:"name,omitempty"`
-	Valid     bool   `json:"valid"`
-	// Errors are the reasons why the manifest is invalid.
-	Errors []Error `json:"errors,omitempty"`
-	// Servers are empty if the servers were not checked.
-	Servers []Server `json:"servers,omitempty"`
-}
-
-// Error is a reason why a manifest is invalid.
-type Error struct {
-	// Line is the line of the field in the file. It is 0 if it is unknown.
-	Line int `json:"line,omitempty"`
-	// Field is the path of the field. It is empty if the file is not YAML.
-	Field string `json:"field,omitempty"`
-	// Message has the value and the remedy.
-	Message string `json:"message"`
 }
 
 // Add checks the manifests in the contents of a file, and adds their results to the report. Objects

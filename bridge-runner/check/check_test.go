@@ -224,3 +224,18 @@ func TestPublish_ServerRefuses_IsReported(t *testing.T) {
 		t.Errorf("%q", s.Remarks)
 	}
 }
+
+func TestConnect_ClientIDOfBridge_DoesNotConnect(t *testing.T) {
+	for _, field := range []string{", clientID: known", ", failover: {probe: {clientID: known}}"} {
+		broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{})
+		link := mqtttest.StartProxy(t, broker.Address(), 0)
+		r := run(t, Options{Connect: true, ClientID: "known"}, bridge(primary(link.URL())+field, primary(nowhere)))
+		s := r.Bridges[0].Servers
+		if s[0].Usable || s[0].Reason != v1alpha1.ReasonClientIDShared || !strings.Contains(s[0].Message, `"known"`) || link.Accepted() != 0 {
+			t.Errorf("%s: %d connections: %s", field, link.Accepted(), render(t, r))
+		}
+		if s[1].Reason != v1alpha1.ReasonConnectionRefused { // the other side has other identifiers
+			t.Errorf("%+v", s[1])
+		}
+	}
+}

@@ -51,13 +51,16 @@ func (t *target) unsupported(ack *packet.Connack) *diagnosis.Problem {
 const refused = 0x80
 
 // published adds the result of a message that was published. ack is nil if the message had QoS 0.
-func (s *Server) published(topic string, ack *packet.Ack) {
+func (s *Server) published(topic string, ack *packet.Ack, v packet.Version) {
 	s.Publish = &Publish{Topic: topic, Acknowledged: ack != nil && ack.Code < refused}
 	if ack == nil {
 		s.Remarks = append(s.Remarks, "the server accepts QoS 0 only, so that it did not acknowledge the message")
 		return
 	}
 	s.Publish.Code = ack.Code
+	if v == packet.V311 {
+		s.Remarks = append(s.Remarks, "a server of MQTT 3.1.1 acknowledges a message also if it drops the message because the client has no right to publish it")
+	}
 	if ack.Code >= refused {
 		message := fmt.Sprintf("the server refuses a message on %q with the reason code 0x%02x", topic, ack.Code)
 		if ack.Reason != "" {

@@ -7,90 +7,18 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
-	"time"
 
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
-
-// Server is the result of the check of one server.
-type Server struct {
-	// Side is local or remote.
-	Side string `json:"side"`
-	Name string `json:"name"`
-	// URL is in its public form.
-	URL string `json:"url"`
-	// Usable is whether the bridge could use the server, as far as the check could find out. If it
-	// is false, Reason and Message say why; Reason is a reason of the status of bridges.
-	Usable  bool   `json:"usable"`
-	Reason  string `json:"reason,omitempty"`
-	Message string `json:"message,omitempty"`
-	// Address is the network address of the server, or of the proxy if there is one. It is empty if
-	// no connection was made.
-	Address string `json:"address,omitempty"`
-	// ClientID is the client identifier of the check. It is empty if the check did not connect.
-	ClientID string `json:"clientID,omitempty"`
-	// ProtocolVersion is the version of MQTT.
-	ProtocolVersion string `json:"protocolVersion,omitempty"`
-	TLS             *TLS   `json:"tls,omitempty"`
-	// Connack is the answer to CONNECT. It is nil if the server has sent none.
-	Connack *Connack `json:"connack,omitempty"`
-	// Publish is the result of Options.Publish.
-	Publish *Publish `json:"publish,omitempty"`
-	// Remarks describe limitations that the bridge would work with.
-	Remarks []string `json:"remarks,omitempty"`
-}
-
-// TLS describes the TLS connection to a server.
-type TLS struct {
-	Version string `json:"version"`
-	Subject string `json:"subject"`
-	Issuer  string `json:"issuer"`
-	// Expires is when the server's certificate expires.
-	Expires time.Time `json:"expires"`
-}
-
-// Connack is the answer of a server to CONNECT, with the limits that apply to the connection. With
-// MQTT 3.1.1, a server cannot announce limits; Code and SessionPresent alone are valid then.
-type Connack struct {
-	Code           byte `json:"code"`
-	SessionPresent bool `json:"sessionPresent"`
-	// Milliseconds is the time from the start of the attempt to the answer.
-	Milliseconds int64   `json:"milliseconds"`
-	Limits       *Limits `json:"limits,omitempty"`
-}
-
-// Limits are the limits that a server of MQTT 5 announces, with the defaults of the protocol (MQTT 5
-// section 3.2.2.3).
-type Limits struct {
-	ReceiveMaximum uint16 `json:"receiveMaximum"`
-	// MaximumPacketSize is in bytes. 0 means no limit.
-	MaximumPacketSize                uint32 `json:"maximumPacketSize"`
-	MaximumQoS                       byte   `json:"maximumQoS"`
-	RetainAvailable                  bool   `json:"retainAvailable"`
-	WildcardSubscriptionAvailable    bool   `json:"wildcardSubscriptionAvailable"`
-	SubscriptionIdentifiersAvailable bool   `json:"subscriptionIdentifiersAvailable"`
-	SharedSubscriptionAvailable      bool   `json:"sharedSubscriptionAvailable"`
-	TopicAliasMaximum                uint16 `json:"topicAliasMaximum"`
-	// ServerKeepAliveSeconds is nil if the server accepts the keep alive of the bridge.
-	ServerKeepAliveSeconds *uint16 `json:"serverKeepAliveSeconds,omitempty"`
-	// AssignedClientID is set if the server replaces the client identifier.
-	AssignedClientID string `json:"assignedClientID,omitempty"`
-}
-
-// Publish is the result of a message that was published.
-type Publish struct {
-	Topic string `json:"topic"`
-	// Acknowledged is whether the server has acknowledged the message.
-	Acknowledged bool `json:"acknowledged"`
-	// Code is the reason code of MQTT 5.
-	Code byte `json:"code"`
-}
 
 // atOnce is the number of servers that are checked at the same time.
 const atOnce = 8
@@ -103,8 +31,8 @@ func checkServers(ctx context.Context, m *config.Manifest, o Options) ([]Server,
 	}
 	var all []*target
 	for _, side := range []*target{
-		{Side: manifest.SideLocal, side: &settings.Local, rules: settings.LocalToRemote},
-		{Side: manifest.SideRemote, side: &settings.Remote, rules: settings.RemoteToLocal},
+		{name: manifest.SideLocal, side: &settings.Local, rules: settings.LocalToRemote},
+		{name: manifest.SideRemote, side: &settings.Remote, rules: settings.RemoteToLocal},
 	} {
 		for i := range side.side.Servers {
 			t := *side
@@ -148,7 +76,7 @@ func newClientID(name string) string {
 
 // target is a server to check.
 type target struct {
-	Side     string
+	name     string // of the side
 	settings *config.Settings
 	side     *config.Side
 	server   *config.Server
@@ -158,17 +86,24 @@ type target struct {
 }
 
 func (t *target) check(ctx context.Context, o Options) Server {
-	out := Server{Side: t.Side, Name: t.server.Name, URL: t.server.URL}
+	out := Server{Side: t.name, Name: t.server.Name, URL: t.server.URL}
 	base := t.side.Session(session.Config{
 		Window: t.settings.InflightWindow, QoS2Window: t.settings.QoS2Window, RequireNoEcho: t.settings.Loop, ConnectTimeout: t.side.ConnectTimeout,
 	})
 	cfg, err := config.ServerSession(base, t.side, t.server, config.NewSecrets(o.Secrets))
 	if err != nil {
 		out.fail(diagnosis.ReferenceMissing(err))
+		if o.Secrets == "" {
+			out.Message += "; --secrets names the directory from which the check reads Secrets and ConfigMaps"
+		}
 		return out
 	}
 	out.Usable = true
 	if !o.Connect {
+		return out
+	}
+	if slices.Contains([]string{t.side.ClientID, t.side.ProbeClientID}, t.clientID) {
+		out.fail(sharedClientID(t.clientID))
 		return out
 	}
 	cfg.ClientID = t.clientID
@@ -188,10 +123,18 @@ func (t *target) check(ctx context.Context, o Options) Server {
 		out.fail(problem)
 	}
 	if message != nil {
-		out.published(o.Publish, found.Publish)
+		out.published(o.Publish, found.Publish, cfg.Version)
 		out.Remarks = append(out.Remarks, t.forwardedBy(o.Publish)...)
 	}
 	return out
+}
+
+// sharedClientID explains that the check does not connect with a client identifier of the bridge.
+func sharedClientID(id string) *diagnosis.Problem {
+	return &diagnosis.Problem{
+		Reason:  v1alpha1.ReasonClientIDShared,
+		Message: fmt.Sprintf("the bridge uses the client identifier %q on this side, and a connection of the check with it would end the connection of a running bridge, and delete its session with all messages; name another identifier that the server accepts", id),
+	}
 }
 
 func (s *Server) fail(why *diagnosis.Problem) {

@@ -16,8 +16,8 @@ import (
 
 // Document is a YAML document of a file.
 type Document struct {
-	// Data begins with an empty line for each line of the file before the document, so that the lines in
-	// errors are those of the file.
+	// Data begins with an empty line for each line of the file before the document, so that errors name the
+	// lines of the file.
 	Data []byte
 	// line is the first line of the document in the file.
 	line int

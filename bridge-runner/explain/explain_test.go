@@ -79,7 +79,7 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 		{"hops end a loop", five, five, "delivery: {maxHops: 2}, localToRemote: [{filter: '#'}], remoteToLocal: [{filter: '#'}]", Message{"a", 1, false}, []string{
 			`could come back as "a" by the rule "#", and does not`}, "again and again"},
 		{"policies", "", "", "localToRemote: [{filter: a}], buffer: {qos0WhenDown: Buffer, memory: {size: 4Mi}, disk: {size: 1Gi, messageTTLSeconds: 60}}, delivery: {unforwardable: {deadLetter: {topic: dead}}}", Message{"a", 1, false}, []string{
-			"all messages of localToRemote:", "(maximumPacketSize)", "QoS 0 messages are kept", "the buffer in memory has 4194304 bytes", "the buffer on disk has 966367638 bytes", "at most 60 s", `accepts: Drop`, `as "dead"`}, "all messages of remoteToLocal"},
+			"all messages of localToRemote:", "(maximumPacketSize)", "QoS 0 messages are kept", "the buffer in memory has 4194304 bytes", "the buffer on disk has 966367638 bytes", "at most 60 s", "accepts is dropped", `as "dead"`}, "all messages of remoteToLocal"},
 	} {
 		got := text(t, c.local, c.remote, c.rest, c.m)
 		for _, want := range c.want {

@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 // WriteText writes the report for people.
@@ -119,7 +121,11 @@ func (p *Policies) writeText(out *bytes.Buffer) {
 	if p.TTLSeconds > 0 {
 		line("a message waits on disk for at most %d s", p.TTLSeconds)
 	}
-	line("a message that no server of the destination accepts: %s", p.Unforwardable)
+	if p.Unforwardable == v1alpha1.UnforwardableBlock {
+		line("a message that no server of the destination accepts blocks the direction")
+	} else {
+		line("a message that no server of the destination accepts is dropped")
+	}
 	if p.DeadLetterTopic != "" {
 		line("dead letters are published on the source as %q", p.DeadLetterTopic)
 	}
