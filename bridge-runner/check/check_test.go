@@ -225,6 +225,20 @@ func TestPublish_ServerRefuses_IsReported(t *testing.T) {
 	}
 }
 
+func TestPublish_ServerEndsConnection_NamesTopic(t *testing.T) {
+	s := scripted(t, Options{Publish: "x"}, func(c *script.Conn) {
+		c.Next()
+		c.Send(script.Connack(false, nil))
+		c.Want("PINGREQ")
+		c.Send(script.Packet{Type: v5.PINGRESP})
+		c.Want("PUBLISH 1 qos1 x=bridge-runner check")
+		_ = c.Close()
+	})
+	if s.Usable || s.Reason != v1alpha1.ReasonConnectionClosed || !strings.HasPrefix(s.Message, `after a message on "x"`) || s.Publish == nil || s.Publish.Acknowledged {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestConnect_ClientIDOfBridge_DoesNotConnect(t *testing.T) {
 	for _, field := range []string{", clientID: known", ", failover: {probe: {clientID: known}}"} {
 		broker := mqtttest.StartBroker(t, mqtttest.BrokerOptions{})

@@ -116,6 +116,10 @@ func (t *target) check(ctx context.Context, o Options) Server {
 	out.describe(&found, cfg.Version)
 	if err != nil {
 		out.fail(diagnosis.Of(err))
+		if message != nil && found.RoundTrip > 0 { // the server has answered the ping before
+			out.Publish = &Publish{Topic: o.Publish}
+			out.Message = fmt.Sprintf("after a message on %q, which the client may have no right to publish: %s", o.Publish, out.Message)
+		}
 		return out
 	}
 	out.Remarks = append(diagnosis.Remarks(found.Remarks), t.limitations(found.Connack, cfg.Version)...)
