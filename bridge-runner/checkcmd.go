@@ -65,7 +65,7 @@ func read(name string, in io.Reader) ([]byte, error) {
 	return os.ReadFile(name) //nolint:gosec // the user names the file
 }
 
-// outputForms are the values of -o.
+// The values of -o.
 const (
 	formText = "text"
 	formJSON = "json"

@@ -87,3 +87,29 @@ func TestCheck_NotYAML_ErrorNamesLine(t *testing.T) {
 		t.Errorf("%v, %v", problems, err)
 	}
 }
+
+func TestDocuments_Markers_SeparateDocuments(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                                        nil,
+		"# a\n---\n# b\n":                         nil,
+		"a: 1":                                    {"1 a: 1"},
+		"a: 1\n---\nb: 2\n":                       {"1 a: 1", "3 b: 2"},
+		"---\na: 1\n--- # comment\nb: 2\n...\n":   {"2 a: 1", "4 # comment\nb: 2"},
+		"a: 1\r\n---\r\nb: 2\r\n":                 {"1 a: 1", "3 b: 2"},
+		"--- {a: 1}\n--- {b: 2}\n":                {"1 {a: 1}", "2 {b: 2}"},
+		"a: |\n  ---\n  b\n----: 1\n":             {"1 a: |\n  ---\n  b\n----: 1"},
+		"apiVersion: v1\nkind: Secret\n":          {"1 apiVersion: v1\nkind: Secret"},
+		"apiVersion: v1\nkind: Secret\n---\na: 1": {"4 a: 1"},
+	} {
+		var got []string
+		for _, d := range Documents([]byte(text)) {
+			if lines := strings.Count(string(d.Data), "\n") - strings.Count(strings.TrimSpace(string(d.Data)), "\n"); lines < d.Line()-1 {
+				t.Errorf("%q: the document at line %d begins at line %d", text, d.Line(), lines)
+			}
+			got = append(got, fmt.Sprint(d.Line(), " ", strings.TrimSpace(string(d.Data))))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

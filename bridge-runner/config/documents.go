@@ -43,15 +43,29 @@ func split(file []byte) []Document {
 	}
 	for text := range bytes.Lines(file) {
 		line++
-		if rest, found := bytes.CutPrefix(text, []byte("---")); found && isBlank(rest) {
+		if content, isMarker := afterMarker(text); isMarker {
 			end()
-			current = Document{Data: bytes.Repeat([]byte("\n"), line), line: line + 1}
-			continue
+			current = Document{Data: bytes.Repeat([]byte("\n"), line-1), line: line}
+			if isBlank(content) {
+				current.line++
+			}
+			text = content
 		}
 		current.Data = append(current.Data, text...)
 	}
 	end()
 	return all
+}
+
+// afterMarker returns the content of a line after a marker between documents (YAML 1.2 section 9.1.2), which
+// spaces replace. isMarker is false for other lines.
+func afterMarker(line []byte) (content []byte, isMarker bool) {
+	for _, marker := range []string{"---", "..."} {
+		if rest, found := bytes.CutPrefix(line, []byte(marker)); found && (len(rest) == 0 || strings.ContainsRune(" \t\r\n", rune(rest[0]))) {
+			return append([]byte("   "), rest...), true
+		}
+	}
+	return nil, false
 }
 
 // isBlank reports whether a document has no content.
