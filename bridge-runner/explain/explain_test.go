@@ -53,6 +53,7 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 		}, "back"},
 		{"lower QoS", "", "", both, Message{"up/a", 0, false}, []string{`publishes "up/a" at QoS 0`}, "back"},
 		{"retained", "", "", both, Message{"up/a", 1, true}, []string{`publishes "up/a" at QoS 1, retained`}, "back"},
+		{"retain handling", five, "", both, Message{"up/a", 1, true}, []string{"the source sends the stored message by retainHandling: SendIfNew"}, "back"},
 		{"retained without bridge flag", off, "", both, Message{"up/a", 1, true}, []string{`publishes "up/a" at QoS 1, not retained`}, "back"},
 		{"no rules", "", "", "localToRemote: [{filter: a}]", Message{"a", 1, false}, []string{"published on remote (remoteToLocal): not forwarded: the direction has no rules"}, "back"},
 		{"excluded", "", "", "localToRemote: [{filter: 'a/#', exclude: ['b', 'a/+']}]", Message{"a/x", 1, false}, []string{

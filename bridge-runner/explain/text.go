@@ -55,13 +55,14 @@ func (e *Explanation) writeText(out *bytes.Buffer) {
 			fmt.Fprintf(out, "forwarded to %s\n", d.Destination)
 		}
 		for j := range d.Rules {
-			d.Rules[j].writeText(out)
+			d.Rules[j].writeText(out, e.Retain)
 		}
 	}
 	out.WriteString("\n")
 }
 
-func (r *Rule) writeText(out *bytes.Buffer) {
+// writeText writes the result of the rule. stored is whether the source stores the message.
+func (r *Rule) writeText(out *bytes.Buffer, stored bool) {
 	fmt.Fprintf(out, "    rule %q", r.Name)
 	if r.Name != r.Filter {
 		fmt.Fprintf(out, " (filter %q)", r.Filter)
@@ -71,6 +72,9 @@ func (r *Rule) writeText(out *bytes.Buffer) {
 		return
 	}
 	fmt.Fprintf(out, " publishes %q at QoS %d, %s\n", r.Published.Topic, r.Published.QoS, retained(r.Published.Retain))
+	if stored && r.RetainHandling != "" {
+		fmt.Fprintf(out, "      the source sends the stored message by retainHandling: %s\n", r.RetainHandling)
+	}
 	for _, p := range r.Published.UserProperties {
 		fmt.Fprintf(out, "      with the user property %s=%s\n", p.Name, p.Value)
 	}
