@@ -61,7 +61,7 @@ func (b *decider) returns(at *side, m *session.Message) []Return {
 }
 
 // prevention says what prevents that the servers of a side send the bridge's own messages back.
-func (b *decider) prevention(s *side) (Prevention, string) {
+func (b *decider) prevention(s *side) (by Prevention, message string) {
 	switch {
 	case s.settings.Version == packet.V5:
 		return PreventedByNoLocal, fmt.Sprintf("the servers of %s do not send the bridge's own messages back, because it subscribes with the option No Local of MQTT 5", s.name)

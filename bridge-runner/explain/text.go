@@ -84,10 +84,10 @@ func (r *Rule) writeText(out *bytes.Buffer, stored bool) {
 }
 
 func (r *Return) writeText(out *bytes.Buffer) {
-	switch {
-	case r.PreventedBy == PreventedByRule:
+	switch r.PreventedBy {
+	case PreventedByRule:
 		fmt.Fprintf(out, "      does not come back by the rule %q: ", r.Rule)
-	case r.PreventedBy == PreventedByNothing:
+	case PreventedByNothing:
 		fmt.Fprintf(out, "      comes back as %q by the rule %q%s: ", r.Topic, r.Rule, endless(r.Endless))
 	default:
 		fmt.Fprintf(out, "      could come back as %q by the rule %q%s, and does not: ", r.Topic, r.Rule, endless(r.Endless))

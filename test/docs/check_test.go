@@ -27,7 +27,7 @@ func blocks(page, language string) (all []string) {
 type checkPage struct {
 	t    *testing.T
 	dir  string
-	urls *strings.Replacer // from the URLs of the brokers to those of the page
+	urls *strings.Replacer // from the URLs of the brokers to the URLs of the page
 }
 
 func newCheckPage(t *testing.T, page string) *checkPage {

@@ -112,9 +112,23 @@ func TestExplain_MessagesThroughRunner_ArriveAsExplained(t *testing.T) {
 			}
 			n := 0
 			for _, m := range []arrived{
-				{"local", "a/x", 2}, {"local", "a/x", 1}, {"local", "a/x", 0}, {"local", "a/x/y", 1}, {"local", "a", 1}, {"local", "a/quiet", 1}, {"local", "a/secret", 1},
-				{"local", "up/$SYS/x", 1}, {"local", "up/b", 2}, {"local", "other", 1}, {"local", "down/b/x", 1},
-				{"remote", "down/b/x", 2}, {"remote", "down/b/y", 1}, {"remote", "plant/z", 2}, {"remote", "plant", 0}, {"remote", "plant/quiet", 1}, {"remote", "a/x", 1},
+				{"local", "a/x", 2},
+				{"local", "a/x", 1},
+				{"local", "a/x", 0},
+				{"local", "a/x/y", 1},
+				{"local", "a", 1},
+				{"local", "a/quiet", 1},
+				{"local", "a/secret", 1},
+				{"local", "up/$SYS/x", 1},
+				{"local", "up/b", 2},
+				{"local", "other", 1},
+				{"local", "down/b/x", 1},
+				{"remote", "down/b/x", 2},
+				{"remote", "down/b/y", 1},
+				{"remote", "plant/z", 2},
+				{"remote", "plant", 0},
+				{"remote", "plant/quiet", 1},
+				{"remote", "a/x", 1},
 			} {
 				n++
 				payload := fmt.Sprint("m", n)
