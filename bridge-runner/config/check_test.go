@@ -89,27 +89,30 @@ func TestCheck_NotYAML_ErrorNamesLine(t *testing.T) {
 }
 
 func TestDocuments_Markers_SeparateDocuments(t *testing.T) {
-	for text, want := range map[string][]string{
-		"":                                        nil,
-		"# a\n---\n# b\n":                         nil,
-		"a: 1":                                    {"1 a: 1"},
-		"a: 1\n---\nb: 2\n":                       {"1 a: 1", "3 b: 2"},
-		"---\na: 1\n--- # comment\nb: 2\n...\n":   {"2 a: 1", "4 # comment\nb: 2"},
-		"a: 1\r\n---\r\nb: 2\r\n":                 {"1 a: 1", "3 b: 2"},
-		"--- {a: 1}\n--- {b: 2}\n":                {"1 {a: 1}", "2 {b: 2}"},
-		"a: |\n  ---\n  b\n----: 1\n":             {"1 a: |\n  ---\n  b\n----: 1"},
-		"apiVersion: v1\nkind: Secret\n":          {"1 apiVersion: v1\nkind: Secret"},
-		"apiVersion: v1\nkind: Secret\n---\na: 1": {"4 a: 1"},
+	for _, c := range []struct {
+		text string
+		want []string
+	}{
+		{"", nil},
+		{"# a\n---\n# b\n", nil},
+		{"a: 1", []string{"1 a: 1"}},
+		{"a: 1\n---\nb: 2\n", []string{"1 a: 1", "3 b: 2"}},
+		{"---\na: 1\n--- # comment\nb: 2\n...\n", []string{"2 a: 1", "4 # comment\nb: 2"}},
+		{"a: 1\r\n---\r\nb: 2\r\n", []string{"1 a: 1", "3 b: 2"}},
+		{"--- {a: 1}\n--- {b: 2}\n", []string{"1 {a: 1}", "2 {b: 2}"}},
+		{"a: |\n  ---\n  b\n----: 1\n", []string{"1 a: |\n  ---\n  b\n----: 1"}},
+		{"apiVersion: v1\nkind: Secret\n", []string{"1 apiVersion: v1\nkind: Secret"}},
+		{"apiVersion: v1\nkind: Secret\n---\na: 1", []string{"4 a: 1"}},
 	} {
 		var got []string
-		for _, d := range Documents([]byte(text)) {
+		for _, d := range Documents([]byte(c.text)) {
 			if lines := strings.Count(string(d.Data), "\n") - strings.Count(strings.TrimSpace(string(d.Data)), "\n"); lines < d.Line()-1 {
-				t.Errorf("%q: the document at line %d begins at line %d", text, d.Line(), lines)
+				t.Errorf("%q: the document at line %d begins at line %d", c.text, d.Line(), lines)
 			}
 			got = append(got, fmt.Sprint(d.Line(), " ", strings.TrimSpace(string(d.Data))))
 		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%q: %q, want %q", text, got, want)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q: %q, want %q", c.text, got, c.want)
 		}
 	}
 }
