@@ -54,7 +54,7 @@ func TestParseFlags_BridgeOrBridges_ExactlyOneIsRequired(t *testing.T) {
 func TestSessionConfig_DelayReads_AppliesToEachServer(t *testing.T) {
 	for _, want := range []bool{true, false} {
 		base := session.Config{Transport: transport.Config{DelayReads: want}}
-		cfg, err := sessionConfig(base, &config.Side{}, &config.Server{}, config.NewSecrets(t.TempDir()))
+		cfg, err := config.ServerSession(base, &config.Side{}, &config.Server{}, config.NewSecrets(t.TempDir()))
 		if err != nil || cfg.Transport.DelayReads != want {
 			t.Errorf("%t: %t, %v", want, cfg.Transport.DelayReads, err)
 		}

@@ -106,10 +106,7 @@ func connectorSettings(s *config.Side, rules []manifest.Rule, base session.Confi
 		ProbeClientID:     s.ProbeClientID,
 		DiscardStale:      s.DiscardStale,
 	}
-	base.Version, base.BridgeFlag = s.Version, s.BridgeFlag
-	base.CleanStart, base.SessionExpiry, base.PublishQoS = s.CleanSession, s.SessionExpiry, s.PublishQoS
-	base.MaximumPacketSize = s.MaximumPacketSize
-	base.KeepAlive, base.PingTimeout, base.AckTimeout = s.KeepAlive, s.PingTimeout, s.AckTimeout
+	base = s.Session(base)
 	out.Session = identify(&base)
 	for i := range s.Servers {
 		server := &s.Servers[i]
@@ -119,27 +116,11 @@ func connectorSettings(s *config.Side, rules []manifest.Rule, base session.Confi
 			Connection:  server.Connection(),
 			Credentials: config.NewFingerprint(server, secrets).Value,
 			Config: func() (session.Config, error) {
-				cfg, err := sessionConfig(base, s, server, secrets)
+				cfg, err := config.ServerSession(base, s, server, secrets)
 				cfg.Transport.Sessions = tickets[i]
 				return cfg, err
 			},
 		})
 	}
 	return out
-}
-
-// sessionConfig adds a server to the settings of sessions, for the next attempt to connect to
-// it, with the current contents of the Secrets.
-func sessionConfig(cfg session.Config, s *config.Side, server *config.Server, secrets config.Secrets) (session.Config, error) {
-	dial, err := config.Transport(server, secrets)
-	if err != nil {
-		return session.Config{}, err
-	}
-	dial.DelayReads = cfg.Transport.DelayReads
-	cfg.Transport = dial
-	cfg.CredentialsSource = server.Login.Source()
-	if cfg.Username, cfg.Password, err = secrets.Login(&server.Login, s.Version); err != nil {
-		return session.Config{}, err
-	}
-	return cfg, nil
 }

@@ -83,13 +83,8 @@ func readManifest(path string) ([]byte, error) {
 // parse decodes and validates a manifest. The error is a RefusedError, unless the manifest is not
 // YAML.
 func parse(data []byte) (*Manifest, error) {
-	// Read it as the API server does: field names are case-sensitive, and errors name the
-	// path of an unknown field.
-	asJSON, err := yaml.YAMLToJSONStrict(data)
-	switch {
-	case err != nil && strings.Contains(err.Error(), "unknown anchor"): // the error contains the value, which may be a secret
-		return nil, errors.New("a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
-	case err != nil:
+	asJSON, err := toJSON(data)
+	if err != nil {
 		return nil, err
 	}
 	var head head
@@ -100,6 +95,16 @@ func parse(data []byte) (*Manifest, error) {
 		return nil, &RefusedError{Generation: head.Metadata.Generation, TemplateHash: hash, Err: err}
 	}
 	return m, nil
+}
+
+// toJSON reads YAML as the API server does: field names are case-sensitive, and errors name the
+// path of an unknown field.
+func toJSON(data []byte) ([]byte, error) {
+	asJSON, err := yaml.YAMLToJSONStrict(data)
+	if err != nil && strings.Contains(err.Error(), "unknown anchor") { // the error contains the value, which may be a secret
+		return nil, errors.New("a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
+	}
+	return asJSON, err
 }
 
 // head is the part of a manifest that is the same in all versions of the protocol.

@@ -302,13 +302,7 @@ func (p *Pipe) routeLocked(o *origin) {
 			m, o.payloadShared = &outgoing{}, true
 		}
 		m.origin, m.ReceivedAt, m.Owner = o, o.in.ReceivedAt, m
-		m.Message = session.Message{
-			Topic:      topic,
-			Payload:    o.in.Payload,
-			QoS:        min(o.in.QoS, r.QoS),
-			Retain:     retain(r.Retain, o.in.Retain),
-			Properties: properties(r, o.in.Properties),
-		}
+		m.Message = derive(r, o.in, topic)
 		if m.QoS == 0 && !o.awaitsAck() {
 			if cause = p.qos0DropCauseLocked(m); cause != "" {
 				p.meter.Matched(i, cause)
@@ -336,22 +330,6 @@ func (p *Pipe) routeLocked(o *origin) {
 
 // noRule is the index of no rule.
 const noRule = -1
-
-// applyRule returns the topic under which a rule publishes a message that its filter matches,
-// or the cause for which the rule does not publish it.
-func applyRule(r *manifest.Rule, in *session.Inbound) (topic, cause string) {
-	if r.Excludes(in.Topic) {
-		return "", DropExcluded
-	}
-	if tooManyHops(r, in.Properties) {
-		return "", DropTooManyHops
-	}
-	topic, ok := r.Mapping.Map(in.Topic)
-	if !ok {
-		return "", DropInvalidTopic
-	}
-	return topic, ""
-}
 
 // pushLocked takes in a message that was derived from an inbound message: into pending if
 // the pipe spools, otherwise into the queue.

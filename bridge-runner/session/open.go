@@ -81,6 +81,9 @@ type Config struct {
 	Flusher *Flusher
 	// Gate decides whether the session may write. nil: always. Probes ignore it.
 	Gate *Gate
+
+	// inspection, if not nil, receives the facts about the connection.
+	inspection *Inspection
 }
 
 // Open connects: name lookup, dial, TLS, CONNECT and CONNACK, all before the context's
@@ -132,6 +135,7 @@ func newSession(cfg Config, bridgeFlag bool) *Session {
 // connect dials, sends CONNECT and handles CONNACK (sections 3.1 and 3.2).
 func (s *Session) connect(ctx context.Context) error {
 	s.conn = &wire{limit: s.cfg.MaximumPacketSize, start: time.Now()}
+	defer s.cfg.inspection.record(s)
 	dial := s.cfg.Transport
 	dial.WriteTimeout = s.cfg.AckTimeout
 	conn, err := transport.Dial(ctx, dial)

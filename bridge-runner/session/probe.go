@@ -53,29 +53,36 @@ func shortSession(ctx context.Context, cfg Config, use func(*Session)) error {
 // ping sends a PINGREQ and waits for the PINGRESP (section 3.12). It is for a session that
 // is not started.
 func (s *Session) ping(ctx context.Context) error {
+	s.write(packet.AppendPing)
+	_, err := s.await(ctx, packet.PINGRESP)
+	return err
+}
+
+// await sends the written packets, and waits for a packet of a type. The packet is valid until the next
+// read. await is for a session that is not started.
+func (s *Session) await(ctx context.Context, wanted packet.Type) (packet.Frame, error) {
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() }) // ends the read below
 	defer stop()
-	s.write(packet.AppendPing)
 	s.flusher.Flush()
 	for {
 		f, ok, err := s.conn.next(s.version)
 		switch {
 		case err != nil:
-			return &Error{Kind: ProtocolViolation, Detail: err.Error(), Err: err}
-		case ok && f.Type == packet.PINGRESP:
-			return nil
+			return f, &Error{Kind: ProtocolViolation, Detail: err.Error(), Err: err}
+		case ok && f.Type == wanted:
+			return f, nil
 		case ok && f.Type == packet.DISCONNECT:
-			return s.disconnectError(packet.DecodeDisconnect(f.Body))
+			return f, s.disconnectError(packet.DecodeDisconnect(f.Body))
 		case ok && f.Type == packet.PUBLISH: // some servers subscribe on behalf of their clients
 			continue
 		case ok:
-			return &Error{Kind: ProbeOtherAnswer}
+			return f, &Error{Kind: ProbeOtherAnswer}
 		}
 		if err := s.conn.fill(); err != nil {
 			if transport.TimedOut(ctx, err) {
-				return &Error{Kind: ProbeTimeout, Err: err}
+				return f, &Error{Kind: ProbeTimeout, Err: err}
 			}
-			return connectionLostError(err)
+			return f, connectionLostError(err)
 		}
 	}
 }

@@ -90,7 +90,7 @@ func (m *Mapping) addText(s string) {
 //     $aws/x have a meaning for the server, and only the manifest may name them.
 func (m Mapping) Map(topic string) (mapped string, ok bool) {
 	if m.whole {
-		return topic, m.filter.Match(topic) && isName(topic)
+		return topic, m.filter.Match(topic) && IsName(topic)
 	}
 	var captures []string
 	none := 0 // the number of the capture that matches no level; 0: there is none
@@ -120,7 +120,7 @@ func (m Mapping) Map(topic string) (mapped string, ok bool) {
 		}
 	}
 	mapped = b.String()
-	return mapped, isName(mapped) && (mapped[0] != '$' || m.namesSystem())
+	return mapped, IsName(mapped) && (mapped[0] != '$' || m.namesSystem())
 }
 
 // namesSystem reports whether the template starts with $. If it begins with ${topic}, the
@@ -133,7 +133,9 @@ func (m Mapping) namesSystem() bool {
 	return strings.HasPrefix(first.text, "$")
 }
 
-func isName(s string) bool {
+// IsName reports whether a text can be the topic of a message (section 4.7.3): it is not empty, and has
+// no wildcards.
+func IsName(s string) bool {
 	return s != "" && len(s) <= maxLength && !strings.ContainsAny(s, "+#\x00") && utf8.ValidString(s)
 }
 

@@ -4,6 +4,7 @@
 package transport
 
 import (
+	"crypto/tls"
 	"net"
 	"time"
 )
@@ -55,6 +56,22 @@ func (c *Conn) WriteError() error { return c.socket.failure() }
 // SoftError returns an error that the network has reported for a connection on which nothing
 // is acknowledged, for example that the host is unreachable. It returns nil if there is none.
 func (c *Conn) SoftError() error { return c.socket.fd.softError() }
+
+// TLS returns the state of the TLS connection, or nil if the connection has no TLS.
+func (c *Conn) TLS() *tls.ConnectionState {
+	for conn := c.Conn; ; {
+		switch layer := conn.(type) {
+		case *webSocket:
+			conn = layer.Conn
+		case *upgradeConn:
+			conn = layer.Conn
+		case interface{ ConnectionState() tls.ConnectionState }:
+			return new(layer.ConnectionState())
+		default:
+			return nil
+		}
+	}
+}
 
 // CloseWrite sends all written bytes, and signals the end of the data to the server in each
 // layer. It blocks until then, or until the connection is closed.

@@ -1,0 +1,118 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestCheck_ValidManifests_ReturnsManifestOfLoad(t *testing.T) {
+	for name, text := range manifests(t, "valid") {
+		m, problems, err := Check([]byte(text))
+		if m == nil || len(problems) > 0 || err != nil {
+			t.Errorf("%s: %v, %v", name, problems, err)
+		}
+	}
+}
+
+func TestCheck_InvalidManifests_ReturnsErrorsOfLoad(t *testing.T) {
+	for name, text := range manifests(t, "invalid") {
+		_, loadErr := Load(write(t, t.TempDir(), "b.yaml", text))
+		m, problems, err := Check([]byte(text))
+		if m != nil || err != nil || len(problems) == 0 {
+			t.Errorf("%s: %v, %v", name, problems, err)
+			continue
+		}
+		for _, p := range problems {
+			if !strings.Contains(loadErr.Error(), p.Detail) {
+				t.Errorf("%s: %v is not an error of Load: %v", name, p, loadErr)
+			}
+		}
+	}
+}
+
+func TestCheck_SeveralErrors_ReturnsAllWithLines(t *testing.T) {
+	const text = `apiVersion: v1
+kind: Secret
+metadata: {name: s}
+---
+# comment
+---
+apiVersion: mqttbridge.io/v1alpha1
+kind: MQTTBridge
+metadata: {name: b}
+spec:
+  local:
+    primary: {url: "mqtt://local:1883"}
+    protocolVersion: "5"
+  remote:
+    primary: {url: "mqtt://remote:99999"}
+  localToRemote:
+  - {filter: "a/#"}
+  - filter: "b/#"
+    qos: 3
+  - {fliter: "c"}
+`
+	documents := Documents([]byte(text))
+	if len(documents) != 1 || documents[0].Line() != 7 {
+		t.Fatalf("documents: %+v", documents)
+	}
+	check := func(text string, want ...string) {
+		t.Helper()
+		d := Document{Data: []byte(text)}
+		_, problems, err := Check(d.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range problems {
+			got = append(got, fmt.Sprint(p.Field, " ", d.LineOf(p.Field)))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("errors %q, want %q: %v", got, want, problems)
+		}
+	}
+	own := string(documents[0].Data)
+	check(own, "spec.localToRemote[2].fliter 20", "spec.remote.primary.url 15", "spec.localToRemote[1].qos 19", "spec.localToRemote[2].filter 20")
+	check(strings.Replace(own, `"5"`, "5", 1), "spec.localToRemote[2].fliter 20", "spec.local.protocolVersion 13")
+	check("\n\n\n\n\n\n{}", "apiVersion 7", "kind 7", "metadata.name 7", "spec.local.primary.url 7", "spec.remote.primary.url 7", "spec.localToRemote 7")
+}
+
+func TestCheck_NotYAML_ErrorNamesLine(t *testing.T) {
+	if _, problems, err := Check([]byte("a: b\nc: [")); err == nil || len(problems) > 0 || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("%v, %v", problems, err)
+	}
+}
+
+func TestDocuments_Markers_SeparateDocuments(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want []string
+	}{
+		{"", nil},
+		{"# a\n---\n# b\n", nil},
+		{"a: 1", []string{"1 a: 1"}},
+		{"a: 1\n---\nb: 2\n", []string{"1 a: 1", "3 b: 2"}},
+		{"---\na: 1\n--- # comment\nb: 2\n...\n", []string{"2 a: 1", "4 # comment\nb: 2"}},
+		{"a: 1\r\n---\r\nb: 2\r\n", []string{"1 a: 1", "3 b: 2"}},
+		{"--- {a: 1}\n--- {b: 2}\n", []string{"1 {a: 1}", "2 {b: 2}"}},
+		{"a: |\n  ---\n  b\n----: 1\n", []string{"1 a: |\n  ---\n  b\n----: 1"}},
+		{"apiVersion: v1\nkind: Secret\n", []string{"1 apiVersion: v1\nkind: Secret"}},
+		{"apiVersion: v1\nkind: Secret\n---\na: 1", []string{"4 a: 1"}},
+	} {
+		var got []string
+		for _, d := range Documents([]byte(c.text)) {
+			if lines := strings.Count(string(d.Data), "\n") - strings.Count(strings.TrimSpace(string(d.Data)), "\n"); lines < d.Line()-1 {
+				t.Errorf("%q: the document at line %d begins at line %d", c.text, d.Line(), lines)
+			}
+			got = append(got, fmt.Sprint(d.Line(), " ", strings.TrimSpace(string(d.Data))))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q: %q, want %q", c.text, got, c.want)
+		}
+	}
+}

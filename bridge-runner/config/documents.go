@@ -1,0 +1,137 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// Document is a YAML document of a file.
+type Document struct {
+	// Data begins with an empty line for each line of the file before the document, so that errors name the
+	// lines of the file.
+	Data []byte
+	// line is the first line of the document in the file.
+	line int
+}
+
+// Documents returns the YAML documents of a file that may be MQTTBridges. It leaves out documents that
+// have only comments and, in a file of several documents, objects of other APIs, such as Secrets.
+func Documents(file []byte) []Document {
+	all := split(file)
+	if len(all) == 1 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(d Document) bool { return d.isOther() })
+}
+
+func split(file []byte) []Document {
+	var all []Document
+	current, line := Document{line: 1}, 0
+	end := func() {
+		if !isBlank(current.Data) {
+			all = append(all, current)
+		}
+	}
+	for text := range bytes.Lines(file) {
+		line++
+		if content, isMarker := afterMarker(text); isMarker {
+			end()
+			current = Document{Data: bytes.Repeat([]byte("\n"), line-1), line: line}
+			if isBlank(content) {
+				current.line++
+			}
+			text = content
+		}
+		current.Data = append(current.Data, text...)
+	}
+	end()
+	return all
+}
+
+// afterMarker returns the content of a line after a marker between documents (YAML 1.2 section 9.1.2), which
+// spaces replace. isMarker is false for other lines.
+func afterMarker(line []byte) (content []byte, isMarker bool) {
+	for _, marker := range []string{"---", "..."} {
+		if rest, found := bytes.CutPrefix(line, []byte(marker)); found && (len(rest) == 0 || strings.ContainsRune(" \t\r\n", rune(rest[0]))) {
+			return append([]byte("   "), rest...), true
+		}
+	}
+	return nil, false
+}
+
+// isBlank reports whether a document has no content.
+func isBlank(data []byte) bool {
+	for text := range bytes.Lines(data) {
+		if text = bytes.TrimSpace(text); len(text) > 0 && text[0] != '#' {
+			return false
+		}
+	}
+	return true
+}
+
+// isOther reports whether a document is an object of another API, such as a Secret.
+func (d *Document) isOther() bool {
+	var head struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string `yaml:"kind"`
+	}
+	if yaml.Unmarshal(d.Data, &head) != nil {
+		return false
+	}
+	return head.APIVersion != "" && head.Kind != "" && head.Kind != "MQTTBridge" && !strings.HasPrefix(head.APIVersion, v1alpha1.GroupVersion.Group+"/")
+}
+
+// Line returns the first line of the document in the file, counted from 1.
+func (d *Document) Line() int { return d.line }
+
+// LineOf returns the line of a field in the file, counted from 1. If the field is missing, it is the line
+// of the object that should have it. It returns 0 if the document is not YAML.
+func (d *Document) LineOf(path string) int {
+	var root yaml.Node
+	if yaml.Unmarshal(d.Data, &root) != nil || len(root.Content) == 0 {
+		return 0
+	}
+	node := root.Content[0]
+	line := node.Line
+	for _, step := range stepsOf(path) {
+		key, value := childOf(node, step)
+		if value == nil {
+			break
+		}
+		line, node = key.Line, value
+	}
+	return line
+}
+
+// stepsOf splits the path of a field, such as spec.remoteToLocal[0].filter, into names and indexes.
+func stepsOf(path string) []string {
+	path = strings.NewReplacer("[", ".", "]", "").Replace(path)
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '.' })
+}
+
+// childOf returns the value of a key or an index, and the node that shows its line.
+func childOf(n *yaml.Node, step string) (key, value *yaml.Node) {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == step {
+				return n.Content[i], n.Content[i+1]
+			}
+		}
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
+			return n.Content[i], n.Content[i]
+		}
+	default: // a scalar has no children
+	}
+	return nil, nil
+}

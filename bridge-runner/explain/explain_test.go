@@ -1,0 +1,115 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package explain
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+)
+
+// text explains a message of QoS 2 for a bridge with this spec, whose sides have the given settings.
+func text(t *testing.T, local, remote, rest string, m Message) string {
+	t.Helper()
+	data := "{apiVersion: mqttbridge.io/v1alpha1, kind: MQTTBridge, metadata: {name: b}, spec: {" +
+		"local: {primary: {url: 'mqtt://local'}" + local + "}, remote: {primary: {url: 'mqtt://remote'}" + remote + "}, " + rest + "}}"
+	bridge, problems, err := config.Check([]byte(data))
+	if err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
+	}
+	var report Report
+	if err := report.Add(bridge, []Message{m}); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := report.WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+const (
+	five = ", protocolVersion: '5'"
+	off  = ", bridgeMode: 'Off'"
+)
+
+func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
+	const both = "localToRemote: [{filter: 'up/#'}, {filter: 'up/+', topic: 'copy/${1}', qos: 0, retain: Set}], remoteToLocal: [{filter: 'down/#'}]"
+	for _, c := range []struct {
+		name                string
+		local, remote, rest string
+		m                   Message
+		want                []string
+		absent              string
+	}{
+		{"two rules", "", "", both, Message{"up/a", 2, false}, []string{
+			`published on local (localToRemote): forwarded to remote`,
+			`rule "up/#" publishes "up/a" at QoS 1, not retained`,
+			`rule "up/+" publishes "copy/a" at QoS 0, retained`,
+			`published on remote (remoteToLocal): not forwarded: no rule matches the topic; the filters are "down/#"`,
+		}, "back"},
+		{"lower QoS", "", "", both, Message{"up/a", 0, false}, []string{`publishes "up/a" at QoS 0`}, "back"},
+		{"retained", "", "", both, Message{"up/a", 1, true}, []string{`publishes "up/a" at QoS 1, retained`}, "back"},
+		{"retain handling", five, "", both, Message{"up/a", 1, true}, []string{"the source sends the stored message by retainHandling: SendIfNew"}, "back"},
+		{"retained without bridge flag", off, "", both, Message{"up/a", 1, true}, []string{`publishes "up/a" at QoS 1, not retained`}, "back"},
+		{"no rules", "", "", "localToRemote: [{filter: a}]", Message{"a", 1, false}, []string{"published on remote (remoteToLocal): not forwarded: the direction has no rules"}, "back"},
+		{"excluded", "", "", "localToRemote: [{filter: 'a/#', exclude: ['b', 'a/+']}]", Message{"a/x", 1, false}, []string{
+			"published on local (localToRemote): not forwarded\n", `rule "a/#" does not forward it (excluded): the rule excludes it: exclude has "a/+"`,
+		}, "publishes"},
+		{"notification", "", "", "localToRemote: [{filter: 'a/#', exclude: ['b']}], notifications: {topic: a/state}", Message{"a/state", 1, false}, []string{
+			`(excluded): the bridge publishes its notifications on "a/state" (notifications.topic), and forwards none`,
+		}, `rule "a/#" publishes`},
+		{"invalid topic", "", "", "localToRemote: [{filter: 'up/#', topic: '${1}', name: strip}]", Message{"up/$SYS/x", 1, false}, []string{
+			`rule "strip" (filter "up/#") does not forward it (invalid_topic): the topic of the rule makes no valid topic of it`,
+		}, "publishes"},
+		{"user properties and hops", five, five, "delivery: {maxHops: 3}, localToRemote: [{filter: a, userProperties: [{name: site, value: x}]}]", Message{"a", 1, false}, []string{
+			"with the user property mqttbridge-hops=1", "with the user property site=x", "a message that has passed 3 bridges is dropped",
+		}, "back"},
+		{"No Local", "", five, "localToRemote: [{filter: 'a/#', topic: 'x/${topic}'}], remoteToLocal: [{filter: 'x/#', topic: '${1}'}]", Message{"a/b", 1, false}, []string{
+			`could come back as "a/b" by the rule "x/#", again and again, and does not: the servers of remote do not send the bridge's own messages back, because it subscribes with the option No Local of MQTT 5`,
+		}, "bridge flag"},
+		{"bridge flag and a loop", "", "", "localToRemote: [{filter: 'a/#'}], remoteToLocal: [{filter: 'a/#'}]", Message{"a/b", 1, false}, []string{
+			`could come back as "a/b" by the rule "a/#", again and again, and does not: the servers of remote`, "the bridge does not use a server that refuses the flag",
+			`could come back as "a/b" by the rule "a/#", again and again, and does not: the servers of local`,
+		}, "No Local"},
+		{"bridge flag without a loop", "", "", "localToRemote: [{filter: 'a/#'}], remoteToLocal: [{filter: 'a/#', topic: 'back/${1}'}]", Message{"a/b", 1, false}, []string{
+			`could come back as "back/b" by the rule "a/#", and does not`, "a server that refuses the flag sends them back",
+		}, "again"},
+		{"nothing prevents it", "", off, "localToRemote: [{filter: 'a/#'}], remoteToLocal: [{filter: 'a/#', topic: 'back/${1}'}]", Message{"a/b", 1, false}, []string{
+			`comes back as "back/b" by the rule "a/#": with MQTT 3.1.1 and bridgeMode: Off, the servers of remote send the bridge's own messages back`,
+		}, "again"},
+		{"the other rule excludes it", "", off, "localToRemote: [{filter: 'a/#'}], remoteToLocal: [{filter: '#', exclude: ['a/#']}]", Message{"a/b", 1, false}, []string{
+			`does not come back by the rule "#": the rule excludes it: exclude has "a/#"`,
+		}, "again"},
+		{"a growing topic", five, five, "localToRemote: [{filter: '#', topic: 'x/${topic}'}], remoteToLocal: [{filter: '#', topic: 'y/${topic}'}]", Message{"a", 1, false}, []string{
+			`could come back as "y/x/a" by the rule "#", again and again`,
+		}, "comes back"},
+		{"hops end a loop", five, five, "delivery: {maxHops: 2}, localToRemote: [{filter: '#'}], remoteToLocal: [{filter: '#'}]", Message{"a", 1, false}, []string{
+			`could come back as "a" by the rule "#", and does not`,
+		}, "again and again"},
+		{"policies", "", "", "localToRemote: [{filter: a}], buffer: {qos0WhenDown: Buffer, memory: {size: 4Mi}, disk: {size: 1Gi, messageTTLSeconds: 60}}, delivery: {unforwardable: {deadLetter: {topic: dead}}}", Message{"a", 1, false}, []string{
+			"all messages of localToRemote:", "(maximumPacketSize)", "QoS 0 messages are kept", "the buffer in memory has 4194304 bytes", "the buffer on disk has 966367638 bytes", "at most 60 s", "accepts is dropped", `as "dead"`,
+		}, "all messages of remoteToLocal"},
+	} {
+		got := text(t, c.local, c.remote, c.rest, c.m)
+		for _, want := range c.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s:\n%s\nwant %s", c.name, got, want)
+			}
+		}
+		if strings.Contains(got, c.absent) {
+			t.Errorf("%s:\n%s\nmust not contain %s", c.name, got, c.absent)
+		}
+	}
+}
+
+// A message that reaches the same topic on two ways does not circulate for that reason.
+func TestExplain_TwoWaysToOneTopic_AreNoLoop(t *testing.T) {
+	got := text(t, "", off, "localToRemote: [{filter: a, topic: b, name: '1'}, {filter: a, topic: c, name: '2'}], remoteToLocal: [{filter: b, topic: d}, {filter: c, topic: d}]", Message{"a", 1, false})
+	if strings.Contains(got, "again") || strings.Count(got, `comes back as "d"`) != 2 {
+		t.Error(got)
+	}
+}
