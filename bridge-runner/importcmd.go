@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
@@ -106,7 +107,7 @@ func importFiles(o *importOptions, in io.Reader, out, errOut io.Writer) (int, er
 		}
 		result, err := importer.Import(data, o.from, opts)
 		if err != nil {
-			return 0, fmt.Errorf("%s: %w", source, err)
+			return 0, inFile(source, err)
 		}
 		if len(result.Bridges)+len(result.Findings) == 0 {
 			return 0, fmt.Errorf("%s: the file has no bridges", source)
@@ -140,6 +141,11 @@ func importFiles(o *importOptions, in io.Reader, out, errOut io.Writer) (int, er
 		}
 	}
 	return status, nil
+}
+
+// inFile names the file in each line of an error.
+func inFile(source string, err error) error {
+	return errors.New(source + ": " + strings.ReplaceAll(err.Error(), "\n", "\n"+source+": "))
 }
 
 func readSource(source string, in io.Reader) ([]byte, error) {

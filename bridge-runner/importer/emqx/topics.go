@@ -109,12 +109,13 @@ func (i importer) ingress(in *draft.Reader, names ...string) {
 		return
 	}
 	filter, _ := remote.Text("topic")
+	before := len(i.Spec().RemoteToLocal)
 	if local != nil && local.Has("topic") {
 		i.publish(false, filter, local)
 	} else {
 		i.sourceOfRules(filter, in.Line("remote"), in.Key("remote"), names)
 	}
-	i.subscribeQoS(remote)
+	i.subscribeQoS(remote, before)
 	remote.Rest(reasons)
 	in.Rest(reasons)
 }
@@ -122,21 +123,23 @@ func (i importer) ingress(in *draft.Reader, names ...string) {
 // source reads a source of a connector.
 func (i importer) source(p *draft.Reader, names ...string) {
 	filter, _ := p.Text("topic")
+	before := len(i.Spec().RemoteToLocal)
 	i.sourceOfRules(filter, p.Line("topic"), p.Key("topic"), names)
-	i.subscribeQoS(p)
+	i.subscribeQoS(p, before)
 	p.Rest(reasons)
 }
 
-// subscribeQoS limits the QoS of the last rule to that of the subscription.
-func (i importer) subscribeQoS(p *draft.Reader) {
+// subscribeQoS limits the QoS of the rules after the first ones to that of the subscription.
+func (i importer) subscribeQoS(p *draft.Reader, first int) {
 	qos, ok := p.Int("qos", 0, 2)
-	rules := i.Spec().RemoteToLocal
-	if !ok || len(rules) == 0 {
+	if !ok {
 		return
 	}
-	last := &rules[len(rules)-1]
-	if last.QoS == nil || int64(*last.QoS) > qos {
-		last.QoS = ptr.To(int32(qos)) //nolint:gosec // 0 to 2
+	for n := range i.Spec().RemoteToLocal[first:] {
+		rule := &i.Spec().RemoteToLocal[first+n]
+		if rule.QoS == nil || int64(*rule.QoS) > qos {
+			rule.QoS = ptr.To(int32(qos)) //nolint:gosec // 0 to 2
+		}
 	}
 }
 
