@@ -27,6 +27,8 @@ key that has no counterpart, with its line and the reason. The FILE - is the sta
   --namespace NAME      namespace of the manifests. Default: none
   --files DIR           read the certificates and keys that the configuration names, below DIR: /
                         on the machine of the broker. Default: read none, with a note
+  --secrets DIR         write the values of Secrets into files below DIR, for bridge-runner --secrets,
+                        and no Secrets. Default: write Secrets for Kubernetes
   -o DIR                write one file for each bridge into DIR. Default: -, the standard output
 
 Exit status: 0 complete, 1 error, 2 wrong arguments, 3 something has no counterpart.
@@ -42,8 +44,8 @@ const (
 
 // importOptions are the arguments of the command import.
 type importOptions struct {
-	from, local, namespace, files, output string
-	sources                               []string
+	from, local, namespace, files, secrets, output string
+	sources                                        []string
 }
 
 // parseImport parses the arguments. Flags may follow files.
@@ -56,6 +58,7 @@ func parseImport(args []string, errOut io.Writer) (*importOptions, error) {
 	flags.StringVar(&o.local, "local", "", "")
 	flags.StringVar(&o.namespace, "namespace", "", "")
 	flags.StringVar(&o.files, "files", "", "")
+	flags.StringVar(&o.secrets, "secrets", "", "")
 	flags.StringVar(&o.output, "o", "-", "")
 	for {
 		if err := flags.Parse(args); err != nil {
@@ -95,8 +98,13 @@ func runImport(args []string, in io.Reader, out, errOut io.Writer) int {
 func importFiles(o *importOptions, in io.Reader, out, errOut io.Writer) (int, error) {
 	opts := &draft.Options{Local: o.local, Namespace: o.namespace, Names: map[string]bool{}}
 	if o.files != "" {
+		root, err := os.OpenRoot(o.files)
+		if err != nil {
+			return 0, fmt.Errorf("the directory of --files: %w", err)
+		}
+		defer func() { _ = root.Close() }()
 		opts.ReadFile = func(path string) ([]byte, error) {
-			return os.ReadFile(filepath.Join(o.files, path)) //nolint:gosec // the user permits this directory
+			return root.ReadFile(strings.TrimPrefix(filepath.Join("/", path), "/"))
 		}
 	}
 	results := make([]*importer.Result, len(o.sources))
@@ -115,7 +123,7 @@ func importFiles(o *importOptions, in io.Reader, out, errOut io.Writer) (int, er
 		results[i] = result
 	}
 	status := importComplete
-	first := true
+	w := &importWriter{importOptions: o, out: out}
 	for i, result := range results {
 		s := summary{source: o.sources[i]}
 		s.findings(errOut, result.Findings)
@@ -126,14 +134,9 @@ func importFiles(o *importOptions, in io.Reader, out, errOut io.Writer) (int, er
 				continue
 			}
 			s.imported++
-			text, err := importer.YAML(b, o.sources[i])
-			if err != nil {
+			if err := w.bridge(b, o.sources[i]); err != nil {
 				return 0, err
 			}
-			if err := writeImported(o.output, b.Manifest.Name, text, first, out); err != nil {
-				return 0, err
-			}
-			first = false
 		}
 		s.write(errOut, result.Format)
 		if s.refused+s.leftOut+s.changed > 0 {
@@ -159,28 +162,54 @@ func readSource(source string, in io.Reader) ([]byte, error) {
 	return os.ReadFile(source) //nolint:gosec // the user names the file
 }
 
-// writeImported writes the manifests of a bridge to out, or into the directory. They hold secrets,
-// so that only the user may read the file.
-func writeImported(dir, name string, text []byte, first bool, out io.Writer) error {
-	if dir == "-" {
-		if !first {
-			text = append([]byte("---\n"), text...)
-		}
-		_, err := out.Write(text)
+// importWriter writes imported bridges.
+type importWriter struct {
+	*importOptions
+	out     io.Writer
+	written bool // whether out has a manifest
+}
+
+// bridge writes the manifest of a bridge and its Secrets.
+func (w *importWriter) bridge(b *draft.Bridge, source string) error {
+	text, err := importer.YAML(b, source, w.secrets == "")
+	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return fmt.Errorf("creating the directory of -o: %w", err)
+	for name, values := range b.Secrets {
+		if w.secrets == "" {
+			break
+		}
+		for key, value := range values {
+			if err := createFile(filepath.Join(w.secrets, name, key), []byte(value)); err != nil {
+				return err
+			}
+		}
 	}
-	path := filepath.Join(dir, name+".yaml")
+	if w.output != "-" {
+		return createFile(filepath.Join(w.output, b.Manifest.Name+".yaml"), text)
+	}
+	if w.written {
+		text = append([]byte("---\n"), text...)
+	}
+	w.written = true
+	_, err = w.out.Write(text)
+	return err
+}
+
+// createFile writes a file that does not exist yet. It may hold secrets, so that only the user may
+// read it.
+func createFile(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("creating a directory: %w", err)
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user names the directory
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("the file %s exists; remove it, or choose another directory for -o", path)
+		return fmt.Errorf("the file %s exists; remove it, or choose another directory", path)
 	}
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
+	_, err = f.Write(data)
 	return errors.Join(err, f.Close())
 }
 

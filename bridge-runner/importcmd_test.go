@@ -44,15 +44,12 @@ func TestImport_Examples_GiveManifestsOrReasons(t *testing.T) {
 		for _, file := range files {
 			name := strings.TrimSuffix(file, filepath.Ext(file))
 			t.Run(format+"/"+filepath.Base(name), func(t *testing.T) {
-				data, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
+				t.Chdir(filepath.Dir(file))
 				var out, messages bytes.Buffer
-				status := runImport([]string{"--from", format, "-"}, bytes.NewReader(data), &out, &messages)
+				status := runImport([]string{"--from", format, filepath.Base(file)}, nil, &out, &messages)
 				fmt.Fprintf(&messages, "exit status %d\n", status)
-				compare(t, name+".yaml", out.String())
-				compare(t, name+".txt", messages.String())
+				compare(t, filepath.Base(name)+".yaml", out.String())
+				compare(t, filepath.Base(name)+".txt", messages.String())
 			})
 		}
 	}
@@ -162,6 +159,39 @@ func TestImport_Files_AreReadOnlyIfPermitted(t *testing.T) {
 	}
 }
 
+// With --secrets, the values are files, as the flag --secrets of the runner reads them.
+func TestImport_SecretsDirectory_HoldsValues(t *testing.T) {
+	dir := t.TempDir()
+	var out, messages bytes.Buffer
+	if status := runImport([]string{"--secrets", dir, "importer/testdata/mosquitto/login.conf"}, nil, &out, &messages); status != importComplete {
+		t.Fatalf("exit status %d: %s", status, &messages)
+	}
+	if strings.Contains(out.String(), "kind: Secret") || strings.Contains(out.String(), "s3cret") {
+		t.Errorf("the standard output has the Secret:\n%s", &out)
+	}
+	value, err := os.ReadFile(filepath.Join(dir, "cloud-remote", "password"))
+	if err != nil || string(value) != "s3cret with spaces" {
+		t.Errorf("the password is %q: %v", value, err)
+	}
+}
+
+// A password never appears in a message.
+func TestImport_Messages_ContainNoSecrets(t *testing.T) {
+	secrets := []string{"s3cret", "passwd", "local-s3cret", "access-key", "5c7e0d", "changeme", "yourpass"}
+	for _, format := range importer.Formats() {
+		for _, file := range importExamples(t, format) {
+			var messages bytes.Buffer
+			runImport([]string{"--from", format, file}, nil, &bytes.Buffer{}, &messages)
+			for _, secret := range secrets {
+				text := strings.NewReplacer("password_file", "", "mosquitto_passwd", "").Replace(messages.String())
+				if strings.Contains(text, secret) {
+					t.Errorf("%s: the messages contain %q: %s", file, secret, text)
+				}
+			}
+		}
+	}
+}
+
 func TestImport_InvalidArguments_AreNamed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "empty.conf")
 	if err := os.WriteFile(file, []byte("# nothing\n"), 0o600); err != nil {
@@ -184,7 +214,7 @@ func TestImport_InvalidArguments_AreNamed(t *testing.T) {
 		"nothing known":  {[]string{file}, importFailed, "the file has no bridge of a known format; name its format: --from emqx|hivemq-edge|mosquitto|nanomq"},
 		"two formats":    {[]string{both}, importFailed, "the file may be a configuration of hivemq-edge or mosquitto"},
 		"missing file":   {[]string{"--from", "nanomq", file + "x"}, importFailed, "empty.confx"},
-		"output no dir":  {[]string{"importer/testdata/mosquitto/minimal.conf", "-o", file}, importFailed, "creating the directory of -o"},
+		"output no dir":  {[]string{"importer/testdata/mosquitto/minimal.conf", "-o", file}, importFailed, "creating a directory"},
 		"several faults": {[]string{"importer/testdata/nanomq/fault-qos.conf"}, importFailed, "fault-qos.conf: line 4, column 64"},
 	} {
 		var out, messages bytes.Buffer

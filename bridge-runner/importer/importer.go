@@ -10,10 +10,12 @@
 package importer
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/emqx"
@@ -55,6 +57,9 @@ func Import(data []byte, from string, opts *draft.Options) (*Result, error) {
 	if len(data) > maxBytes {
 		return nil, fmt.Errorf("the file has %d bytes, more than the limit of %d bytes; import a file that contains the configuration only", len(data), maxBytes)
 	}
+	if !utf8.Valid(data) {
+		return nil, fmt.Errorf("line %d: the file is not UTF-8; convert it, for example with iconv -f latin1 -t utf8", invalidLine(data))
+	}
 	if from == "" {
 		var err error
 		if from, err = Guess(data); err != nil {
@@ -70,6 +75,17 @@ func Import(data []byte, from string, opts *draft.Options) (*Result, error) {
 		return nil, err
 	}
 	return &Result{Format: from, Bridges: bridges, Findings: findings}, nil
+}
+
+// invalidLine returns the first line that is not UTF-8.
+func invalidLine(data []byte) int {
+	n := 0
+	for line := range bytes.Lines(data) {
+		if n++; !utf8.Valid(line) {
+			break
+		}
+	}
+	return n
 }
 
 // Guess returns the format of a configuration.

@@ -19,11 +19,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 )
 
-// YAML returns the manifests of a bridge and its Secrets, with the findings as comments. source is
-// the name of the configuration.
-func YAML(b *draft.Bridge, source string) ([]byte, error) {
+// YAML returns the manifest of a bridge, with the findings as comments, and, if secrets is true, its
+// Secrets. source is the name of the configuration.
+func YAML(b *draft.Bridge, source string, secrets bool) ([]byte, error) {
 	var out bytes.Buffer
 	for _, name := range slices.Sorted(maps.Keys(b.Secrets)) {
+		if !secrets {
+			break
+		}
 		secret := corev1.Secret{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: b.Manifest.Namespace},
@@ -50,7 +53,7 @@ const commentWidth = 100
 // comment writes a comment.
 func comment(out *bytes.Buffer, text string) {
 	width := 0
-	for word := range strings.FieldsSeq(text) {
+	for word := range strings.FieldsSeq(draft.Printable(text)) {
 		if width > 0 && width+1+len(word) > commentWidth {
 			out.WriteString("\n#  ")
 			width = 3

@@ -11,6 +11,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+
+	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/tree"
@@ -54,7 +57,17 @@ func (f Finding) String() string {
 	if f.Key != "" {
 		parts = append(parts, f.Key)
 	}
-	return strings.Join(append(parts, f.Kind.String(), f.Text), ": ")
+	return Printable(strings.Join(append(parts, f.Kind.String(), f.Text), ": "))
+}
+
+// Printable replaces the control characters in a text, which a configuration may contain.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // Options control an import.
@@ -83,6 +96,8 @@ type Bridge struct {
 
 	opts *Options
 	errs []error
+	// plain is the finding about a key that turns bridgeMode off, or nil.
+	plain *Finding
 }
 
 // New returns an empty bridge. The name of the manifest is made of source, so that it is a valid
@@ -179,19 +194,41 @@ func (b *Bridge) Finish() error {
 	s := b.Spec()
 	s.LocalToRemote = b.nameRules(s.LocalToRemote)
 	s.RemoteToLocal = b.nameRules(s.RemoteToLocal)
-	if b.Has(Refused) {
-		b.sort()
+	defer b.sort()
+	switch {
+	case b.Has(Refused):
+		return nil
+	case len(s.LocalToRemote)+len(s.RemoteToLocal) == 0:
+		b.Refuse(b.Line, b.Source, "the bridge has no topics that could be imported")
 		return nil
 	}
-	if len(s.LocalToRemote)+len(s.RemoteToLocal) == 0 {
-		b.Refuse(b.Line, b.Source, "the bridge has no topics that could be imported")
-	} else {
-		for _, err := range manifest.Validate(&b.Manifest) {
-			b.Refuse(b.Line, b.Source, "the manifest would be invalid: %v", err)
-		}
+	b.setBridgeMode()
+	for _, err := range manifest.Validate(&b.Manifest) {
+		b.Refuse(b.Line, b.Source, "the manifest would be invalid: %v", err)
 	}
-	b.sort()
 	return nil
+}
+
+// setBridgeMode turns bridgeMode off on the remote side, if the configuration asks for it and the
+// rules permit it.
+func (b *Bridge) setBridgeMode() {
+	if b.plain == nil {
+		return
+	}
+	remote := &b.Spec().Remote
+	remote.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
+	if len(manifest.Validate(&b.Manifest)) == 0 {
+		return
+	}
+	remote.BridgeMode = nil
+	if len(manifest.Validate(&b.Manifest)) == 0 {
+		b.Findings = append(b.Findings, *b.plain)
+	}
+}
+
+// BridgeModeOff turns bridgeMode off on the remote side, unless the rules would then form a loop.
+func (b *Bridge) BridgeModeOff(line int, key string) {
+	b.plain = &Finding{Kind: Changed, Line: line, Key: key, Text: "messages are forwarded in both directions under the same topics, so the bridge has to identify itself as a bridge: otherwise the server sends it its own messages; if the server does not support this, use MQTT 5"}
 }
 
 // sort orders the findings by line.

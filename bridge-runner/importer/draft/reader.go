@@ -117,9 +117,12 @@ func (r *Reader) Seconds(key string) (int64, bool) {
 }
 
 var (
-	durationPart = regexp.MustCompile(`^([0-9]{1,9})(ms|s|m|h|d|w)?`)
+	durationPart = regexp.MustCompile(`^([0-9]{1,10})(ms|s|m|h|d|w)?`)
 	milliseconds = map[string]int64{"ms": 1, "s": 1000, "": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 )
+
+// maxSeconds is the longest duration in seconds, the largest number of 32 bits.
+const maxSeconds = 1<<32 - 1
 
 func parseSeconds(text string) (int64, bool) {
 	text = strings.ToLower(strings.TrimSpace(text))
@@ -130,7 +133,9 @@ func parseSeconds(text string) (int64, bool) {
 			return 0, false
 		}
 		n, _ := strconv.ParseInt(m[1], 10, 64)
-		sum += n * milliseconds[m[2]]
+		if sum += n * milliseconds[m[2]]; sum > maxSeconds*1000 {
+			return 0, false
+		}
 		text = text[len(m[0]):]
 	}
 	return (sum + 999) / 1000, true

@@ -203,23 +203,6 @@ func (b *Bridge) readFile(f File, secret, key string) bool {
 	return true
 }
 
-// BridgeModeOff sets bridgeMode: Off on the remote side, unless rules in both directions would then
-// be refused.
-func (b *Bridge) BridgeModeOff(line int, key string) {
-	s := b.Spec()
-	if ptr.Deref(s.Remote.ProtocolVersion, "") != v1alpha1.ProtocolVersion5 {
-		for _, out := range s.LocalToRemote {
-			for _, in := range s.RemoteToLocal {
-				if out.Filter == in.Filter && out.Topic == "" && in.Topic == "" {
-					b.Changed(line, key, "the topic %s is forwarded in both directions, so the bridge has to identify itself as a bridge: otherwise the server sends it its own messages; if the server does not support this, use MQTT 5", out.Filter)
-					return
-				}
-			}
-		}
-	}
-	s.Remote.BridgeMode = ptr.To(v1alpha1.BridgeModeOff)
-}
-
 // SetExpiry sets the session expiry of a side in seconds. 4294967295 is no limit.
 func SetExpiry(side *v1alpha1.Side, seconds int64) {
 	switch seconds {

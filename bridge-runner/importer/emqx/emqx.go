@@ -7,6 +7,7 @@ package emqx
 
 import (
 	"cmp"
+	"regexp"
 	"strings"
 
 	"k8s.io/utils/ptr"
@@ -17,14 +18,20 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/tree"
 )
 
+// section and words match a configuration that cannot be parsed.
+var (
+	section = regexp.MustCompile(`(?m)^[ \t]*(bridges|connectors|actions|sources)([.]mqtt\b|[ \t]*[={])`)
+	words   = regexp.MustCompile(`\b(connector|connectors|ingress|egress|resource_opts)\b`)
+)
+
 // Recognize reports whether a configuration has MQTT bridges of EMQX.
 func Recognize(data []byte) bool {
 	root, _, err := hocon.Parse(data)
 	if err != nil {
-		return false
+		return section.Match(data) && words.Match(data)
 	}
-	for _, section := range []string{"connectors", "actions", "sources"} {
-		if root.Find(section, "mqtt") != nil {
+	for _, top := range []string{"connectors", "actions", "sources"} {
+		if root.Find(top, "mqtt") != nil {
 			return true
 		}
 	}
@@ -49,17 +56,18 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 		findings = append(findings, draft.Finding{Kind: draft.LeftOut, Line: i.Line, Key: "include", Text: "the file " + i.File + " is not read; import it as a further FILE"})
 	}
 	var bridges []*draft.Bridge
-	add := func(section string, read func(importer, *draft.Reader)) error {
-		f := root.Find(section, "mqtt")
+	add := func(top string, read func(importer, *draft.Reader)) error {
+		f := root.Find(top, "mqtt")
 		if f == nil {
 			return nil
 		}
 		for _, c := range f.Value.Fields {
 			if c.Value.Kind != tree.Object {
+				findings = append(findings, draft.Finding{Kind: draft.LeftOut, Line: c.Line, Key: top + ".mqtt." + c.Key, Text: "a bridge is an object in braces { }"})
 				continue
 			}
 			b := draft.New(opts, c.Key, c.Line)
-			read(importer{Bridge: b, root: root}, b.Reader(section+".mqtt."+c.Key, c.Value))
+			read(importer{Bridge: b, root: root}, b.Reader(top+".mqtt."+c.Key, c.Value))
 			if err := b.Finish(); err != nil {
 				return err
 			}
@@ -79,8 +87,8 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 // orphans returns a finding for each action and source whose connector is missing.
 func orphans(root *tree.Value) []draft.Finding {
 	var out []draft.Finding
-	for _, section := range []string{"actions", "sources"} {
-		f := root.Find(section, "mqtt")
+	for _, top := range []string{"actions", "sources"} {
+		f := root.Find(top, "mqtt")
 		if f == nil {
 			continue
 		}
@@ -90,7 +98,7 @@ func orphans(root *tree.Value) []draft.Finding {
 				name = c.Value.Text
 			}
 			if root.Find("connectors", "mqtt", name) == nil {
-				out = append(out, draft.Finding{Kind: draft.LeftOut, Line: a.Line, Key: section + ".mqtt." + a.Key, Text: "its connector " + cmp.Or(name, "(none)") + " is not in the file; import the file that has connectors.mqtt." + cmp.Or(name, "NAME") + ", with its actions and sources"})
+				out = append(out, draft.Finding{Kind: draft.LeftOut, Line: a.Line, Key: top + ".mqtt." + a.Key, Text: "its connector " + cmp.Or(name, "(none)") + " is not in this file; put the connector, its actions, sources and rules into one file"})
 			}
 		}
 	}
@@ -106,18 +114,13 @@ type importer struct {
 const resourceReason = "the bridge has its own health checks, buffers and retries: see spec.buffer and spec.remote.failover"
 
 var reasons = map[string]string{
-	"pool_size":         "the bridge is one connection, so that messages stay in order",
-	"retry_interval":    "the bridge sends messages again when it has connected again, as MQTT requires, and not after a time",
-	"clientid_prefix":   "EMQX appends a node and a number to it; set spec.remote.clientID to a whole identifier, or use the default of the bridge",
-	"resource_opts":     resourceReason,
-	"connect_timeout":   "spec.remote.failover.connectTimeoutSeconds has this effect; choose its value in seconds",
-	"static_clientids":  "the bridge has one client identifier: set spec.remote.clientID",
-	"max_linger_bytes":  resourceReason,
-	"health_check_*":    resourceReason,
-	"reconnect_*":       "the bridge connects again after spec.remote.failover.retry",
-	"auto_reconnect":    "the bridge always connects again",
-	"proxy_protocol_*":  "the bridge does not use the PROXY protocol",
-	"bridge_attributes": resourceReason,
+	"pool_size":        "the bridge is one connection, so that messages stay in order",
+	"retry_interval":   "the bridge sends messages again when it has connected again, as MQTT requires, and not after a time",
+	"clientid_prefix":  "EMQX appends a node and a number to it; set spec.remote.clientID to a whole identifier, or use the default of the bridge",
+	"resource_opts":    resourceReason,
+	"connect_timeout":  "spec.remote.failover.connectTimeoutSeconds has this effect; choose its value in seconds",
+	"static_clientids": "the bridge has one client identifier: set spec.remote.clientID",
+	"reconnect_*":      "the bridge connects again after spec.remote.failover.retry",
 }
 
 // side reads the settings of the connection.
@@ -259,23 +262,18 @@ func (i importer) tls(r *draft.Reader) bool {
 		t.LeftOut("verify", "the bridge always verifies the certificate of the server; set tls.ca, and tls.serverName if the certificate has another name than the address")
 	}
 	t.Rest(map[string]string{
-		"password":          "the bridge reads unencrypted keys only, because a Secret protects them; decrypt the key: openssl pkey -in key.pem -out tls.key",
-		"ciphers":           "the bridge chooses the ciphers of TLS 1.2 and 1.3 itself",
-		"versions":          "the bridge uses TLS 1.3 or 1.2, as the server prefers",
-		"depth":             "the bridge has no limit for the length of a chain",
-		"reuse_sessions":    "the bridge chooses this itself",
-		"hibernate_after":   "it is a setting of Erlang",
-		"secure_*":          "the bridge does not use TLS renegotiation",
-		"user_lookup_fun":   "the bridge does not support pre-shared keys",
-		"log_level":         "set spec.runner.logLevel",
-		"partial_chain":     "the bridge trusts each certificate in tls.ca",
-		"verify_peer_*":     "the bridge always verifies the certificate of the server",
-		"middlebox_*":       "the bridge chooses this itself",
-		"cacerts":           "the bridge reads the authorities from tls.ca, or uses those of its operating system",
-		"gc_after_handsh*":  "it is a setting of Erlang",
-		"dhfile":            "the bridge chooses the ciphers of TLS 1.2 and 1.3 itself",
-		"honor_cipher_*":    "the bridge chooses the ciphers of TLS 1.2 and 1.3 itself",
-		"client_renegotia*": "the bridge does not use TLS renegotiation",
+		"password":                  "the bridge reads unencrypted keys only, because a Secret protects them; decrypt the key: openssl pkey -in key.pem -out tls.key",
+		"ciphers":                   "the bridge chooses the ciphers of TLS 1.2 and 1.3 itself",
+		"versions":                  "the bridge uses TLS 1.3 or 1.2, as the server prefers",
+		"depth":                     "the bridge has no limit for the length of a chain",
+		"reuse_sessions":            "the bridge chooses this itself",
+		"hibernate_after":           "it is a setting of Erlang",
+		"secure_renegotiate":        "the bridge does not use TLS renegotiation",
+		"user_lookup_fun":           "the bridge does not support pre-shared keys",
+		"log_level":                 "set spec.runner.logLevel",
+		"partial_chain":             "the bridge trusts each certificate in tls.ca",
+		"verify_peer_ext_key_usage": "the bridge always verifies the certificate of the server",
+		"middlebox_comp_mode":       "the bridge chooses this itself",
 	})
 	return true
 }

@@ -43,17 +43,25 @@ func (i importer) rules() []ruleOf {
 	return out
 }
 
+// actions returns the actions of a rule.
+func actions(rule *tree.Value) []*tree.Value {
+	f := rule.Get("actions")
+	switch {
+	case f == nil:
+		return nil
+	case f.Value.Kind == tree.List:
+		return f.Value.Items
+	}
+	return []*tree.Value{f.Value}
+}
+
 const sqlReason = `the bridge forwards messages as they are, and has no SQL; only SELECT * FROM "FILTER" is imported`
 
 // egressOfRules adds a rule for each rule of the rule engine that sends messages to an action.
 func (i importer) egressOfRules(key, action, other string, line int, p *draft.Reader) {
 	found := false
 	for _, r := range i.rules() {
-		list := r.field.Value.Get("actions")
-		if list == nil {
-			continue
-		}
-		for _, a := range list.Value.Items {
+		for _, a := range actions(r.field.Value) {
 			if a.Text != action && a.Text != other {
 				continue
 			}
@@ -66,7 +74,7 @@ func (i importer) egressOfRules(key, action, other string, line int, p *draft.Re
 		}
 	}
 	if !found {
-		i.LeftOut(line, key, "it has no local topic, and no rule in the file sends messages to it; import the file that has rule_engine.rules")
+		i.LeftOut(line, key, "it has no local topic, and no rule in this file sends messages to it; put its rules into the same file")
 	}
 }
 
@@ -79,11 +87,7 @@ func (i importer) sourceOfRules(filter string, line int, key string, names []str
 			if r.from != name {
 				continue
 			}
-			list := r.field.Value.Get("actions")
-			if list == nil {
-				continue
-			}
-			for _, a := range list.Value.Items {
+			for _, a := range actions(r.field.Value) {
 				function, args := a.Get("function"), a.Get("args")
 				if function == nil || function.Value.Text != "republish" || args == nil {
 					continue
@@ -96,6 +100,6 @@ func (i importer) sourceOfRules(filter string, line int, key string, names []str
 		}
 	}
 	if !found {
-		i.LeftOut(line, key, "the messages of %s are not published on this broker: it has no local topic, and no rule in the file publishes them again (SELECT * FROM \"%s\" with the action republish)", filter, names[0])
+		i.LeftOut(line, key, "the messages of %s are not published on this broker: it has no local topic, and no rule in this file publishes them again (SELECT * FROM \"%s\" with the action republish)", filter, names[0])
 	}
 }

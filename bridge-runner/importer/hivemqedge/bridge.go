@@ -21,10 +21,11 @@ type importer struct {
 	root *tree.Value
 }
 
-// read reads the elements of the bridge. HiveMQ Edge uses MQTT 5.
+// read reads the elements of the bridge. HiveMQ Edge uses MQTT 5 on both sides.
 func (i importer) read(r *draft.Reader) {
 	s := i.Spec()
 	s.Remote.ProtocolVersion = ptr.To(v1alpha1.ProtocolVersion5)
+	s.Local.ProtocolVersion = ptr.To(v1alpha1.ProtocolVersion5)
 	r.Skip("id")
 	i.setLocal()
 	if enabled, ok := r.Bool("enabled"); ok && !enabled {
@@ -186,9 +187,6 @@ func (i importer) rules(r *draft.Reader, wrapper, element string) []v1alpha1.Rul
 		if p := t.Object("custom-user-properties"); p != nil {
 			rule.UserProperties = properties(p.Items("user-property"))
 		}
-		if len(rule.UserProperties) > 0 && wrapper == "remote-subscriptions" {
-			i.Spec().Local.ProtocolVersion = ptr.To(v1alpha1.ProtocolVersion5)
-		}
 		destination, _ := t.Text("destination")
 		if f := t.Object("filters"); f != nil {
 			for _, filter := range texts(f.Items("mqtt-topic-filter")) {
@@ -260,7 +258,7 @@ func pick(level, filter string) (string, error) {
 }
 
 func texts(items []*tree.Value) []string {
-	var out []string
+	out := make([]string, 0, len(items))
 	for _, item := range items {
 		out = append(out, item.Text)
 	}
@@ -268,7 +266,7 @@ func texts(items []*tree.Value) []string {
 }
 
 func properties(items []*tree.Value) []v1alpha1.UserProperty {
-	var out []v1alpha1.UserProperty
+	out := make([]v1alpha1.UserProperty, 0, len(items))
 	for _, item := range items {
 		var p v1alpha1.UserProperty
 		if f := item.Get("key"); f != nil {

@@ -217,7 +217,7 @@ func (p *parser) path() ([]string, error) {
 			part = text
 		default:
 			start := p.at
-			for !p.end() && !strings.ContainsRune(" \t\r\n.:={}[],\"#$", rune(p.peek())) && !p.has("//") {
+			for !p.end() && !strings.ContainsRune(" \t\r\n.:={}[],\"#$", rune(p.peek())) && !p.has("//") && !p.has("+=") {
 				p.next()
 			}
 			part = p.text[start:p.at]

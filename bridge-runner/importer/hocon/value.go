@@ -57,14 +57,13 @@ func (p *parser) list() (*tree.Value, error) {
 func (p *parser) textValue(closing byte) (*tree.Value, error) {
 	v := &tree.Value{Kind: tree.Text, Line: p.line, Column: p.column()}
 	var out strings.Builder
-	space, pieces := "", 0
+	pieces := 0
 	for {
 		start := p.at
 		p.spaces()
-		space = p.text[start:p.at]
+		space := p.text[start:p.at]
 		c := p.peek()
-		switch {
-		case p.end(), c == '\n', c == ',', c == closing, c == '#', p.has("//"):
+		if p.end() || c == '\n' || c == ',' || c == closing || c == '#' || p.has("//") {
 			if pieces == 0 {
 				return nil, p.fail("the value is missing")
 			}

@@ -6,6 +6,7 @@ package mosquitto
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
@@ -19,7 +20,7 @@ func Recognize(data []byte) bool { return connection.Match(data) }
 
 // Import returns the bridges in a configuration, and the findings that belong to no bridge.
 func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding, error) {
-	broker, connections, err := parse(data)
+	broker, connections, unknown, err := parse(data)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -35,6 +36,9 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 	var findings []draft.Finding
 	if f := broker.Get("include_dir"); f != nil {
 		findings = append(findings, draft.Finding{Kind: draft.LeftOut, Line: f.Line, Key: "include_dir", Text: "the files in " + f.Value.Text + " are not read; import each of them as a further FILE"})
+	}
+	for _, f := range unknown {
+		findings = append(findings, draft.Finding{Kind: draft.LeftOut, Line: f.Line, Key: f.Key, Text: "this option is unknown; check its spelling"})
 	}
 	return bridges, findings, nil
 }
@@ -62,9 +66,32 @@ var usedOfBroker = map[string]bool{
 	"max_queued_messages": true, "max_queued_bytes": true, "max_inflight_messages": true, "queue_qos0_messages": true,
 }
 
-// parse reads lines of an option and its value. It returns the options of the broker, and those of
-// each connection.
-func parse(data []byte) (broker *tree.Value, connections []*tree.Field, err error) {
+// brokerOptions are the other options of the broker.
+var brokerOptions = strings.Fields(`accept_protocol_versions acl_file allow_duplicate_messages
+	allow_zero_length_clientid auth_plugin auth_plugin_deny_special_chars auto_id_prefix autosave_interval
+	autosave_on_changes bind_address bind_interface cafile capath certfile check_retain_source ciphers
+	ciphers_tls1.3 clientid_prefixes connection_messages crlfile dhparamfile disable_client_cert_date_checks
+	enable_control_api enable_proxy_protocol global_max_clients global_max_connections global_plugin http_dir
+	keyfile listener_allow_anonymous listener_auto_id_prefix log_dest log_facility log_timestamp
+	log_timestamp_format log_type max_connections max_inflight_bytes max_keepalive max_log_entries max_packet_size
+	max_qos max_topic_alias max_topic_alias_broker maximum_qos memory_limit message_size_limit mount_point
+	packet_buffer_size password_file per_listener_settings persistence persistence_file persistence_location
+	persistent_client_expiration pid_file plugin plugin_load plugin_use protocol proxy_protocol_v2_require_tls
+	psk_file psk_hint require_certificate retain_available retain_expiry_interval retained_persistence
+	retry_interval set_tcp_nodelay socket_domain store_clean_interval sys_interval tls_engine
+	tls_engine_kpass_sha1 tls_keyform tls_version upgrade_outgoing_qos use_identity_as_username
+	use_subject_as_username use_username_as_clientid user websockets_headers_size websockets_log_level
+	websockets_origin`)
+
+// ofBroker reports whether an option belongs to the broker.
+func ofBroker(option string) bool {
+	return usedOfBroker[option] || slices.Contains(brokerOptions, option) ||
+		strings.HasPrefix(option, "auth_opt_") || strings.HasPrefix(option, "plugin_opt_")
+}
+
+// parse reads lines of an option and its value. It returns the options of the broker, those of each
+// connection, and the unknown options before the first connection.
+func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field, err error) {
 	broker = &tree.Value{Kind: tree.Object, Line: 1, Column: 1}
 	var current *tree.Field
 	number := 0
@@ -85,32 +112,34 @@ func parse(data []byte) (broker *tree.Value, connections []*tree.Field, err erro
 		ofBridge = ofBridge || strings.HasPrefix(option, "bridge_")
 		switch {
 		case text == "":
-			return nil, nil, tree.Errorf(number, column, "the option %s has no value; write it after a space", option)
+			return nil, nil, nil, tree.Errorf(number, column, "the option %s has no value; write it after a space", option)
 		case option == "connection":
 			f.Key = strings.Fields(text)[0]
 			f.Value = &tree.Value{Kind: tree.Object, Line: number, Column: column}
 			for _, c := range connections {
 				if c.Key == f.Key {
-					return nil, nil, tree.Errorf(number, column, "the connection %s is already in line %d; give one of them another name", f.Key, c.Line)
+					return nil, nil, nil, tree.Errorf(number, column, "the connection %s is already in line %d; give one of them another name", f.Key, c.Line)
 				}
 			}
 			connections, current = append(connections, f), f
-		case !ofBridge:
+		case !ofBridge && current == nil && !ofBroker(option):
+			unknown = append(unknown, f)
+		case !ofBridge && ofBroker(option):
 			if usedOfBroker[option] && broker.Get(option) == nil {
 				broker.Fields = append(broker.Fields, f)
 			}
 		case current == nil:
-			return nil, nil, tree.Errorf(number, column, "the option %s belongs to a bridge, but no connection precedes it; write connection NAME before it", option)
+			return nil, nil, nil, tree.Errorf(number, column, "the option %s belongs to a bridge, but no connection precedes it; write connection NAME before it", option)
 		default:
 			if name != "" {
 				f.Key = name
 			}
 			if err := addOption(current.Value, f); err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
 		}
 	}
-	return broker, connections, nil
+	return broker, connections, unknown, nil
 }
 
 // addOption adds an option to a connection. Topics are a list; of other options the last one

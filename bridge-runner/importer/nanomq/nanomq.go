@@ -20,6 +20,12 @@ import (
 // lines matches a configuration of the format with lines KEY=VALUE.
 var lines = regexp.MustCompile(`(?m)^[ \t]*(aws[.])?bridge[.](mqtt|sqlite)([.][-A-Za-z0-9_.]+)?[ \t]*=[ \t]*[^{\[ \t]`)
 
+// section and words match a configuration of the other formats that cannot be parsed.
+var (
+	section = regexp.MustCompile(`(?m)^[ \t]*bridges?([.](mqtt|aws)\b|[ \t]*[={])`)
+	words   = regexp.MustCompile(`\b(forwards|subscription|hybrid_servers|mqtt-tcp|mqtt-quic)\b`)
+)
+
 // Recognize reports whether a configuration has bridges of NanoMQ.
 func Recognize(data []byte) bool {
 	if lines.Match(data) {
@@ -27,7 +33,7 @@ func Recognize(data []byte) bool {
 	}
 	root, _, err := hocon.Parse(data)
 	if err != nil {
-		return false
+		return section.Match(data) && words.Match(data)
 	}
 	for _, node := range nodes(root) {
 		if connector := node.value.Get("connector"); connector != nil {
@@ -58,6 +64,10 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 	}
 	var bridges []*draft.Bridge
 	for _, n := range nodes(root) {
+		if n.value.Kind != tree.Object {
+			findings = append(findings, draft.Finding{Kind: draft.LeftOut, Line: n.line, Key: n.path, Text: "a bridge is an object in braces { }"})
+			continue
+		}
 		if n.name == "cache" {
 			findings = append(findings, leaveCache(n.path, n.value)...)
 			continue
@@ -91,20 +101,19 @@ type node struct {
 // nodes returns the configurations of all bridges.
 func nodes(root *tree.Value) []node {
 	var out []node
-	for _, section := range []string{"bridges", "bridge"} {
+	for _, top := range []string{"bridges", "bridge"} {
 		for _, kind := range []string{"mqtt", "aws"} {
-			f := root.Find(section, kind)
+			f := root.Find(top, kind)
 			if f == nil || f.Value.Kind != tree.Object {
 				continue
 			}
-			path := section + "." + kind
+			path := top + "." + kind
 			for _, b := range f.Value.Fields {
 				n := node{name: b.Key, path: path + "." + b.Key, line: b.Line, value: b.Value, aws: kind == "aws"}
-				switch {
-				case b.Value.Kind == tree.Object:
-					out = append(out, n)
-				case b.Key == "nodes" && b.Value.Kind == tree.List:
+				if b.Key == "nodes" && b.Value.Kind == tree.List {
 					out = append(out, listed(n)...)
+				} else {
+					out = append(out, n)
 				}
 			}
 		}
@@ -114,11 +123,8 @@ func nodes(root *tree.Value) []node {
 
 // listed returns the configurations in the list of releases 0.14 to 0.18.
 func listed(list node) []node {
-	var out []node
+	out := make([]node, 0, len(list.value.Items))
 	for i, item := range list.value.Items {
-		if item.Kind != tree.Object {
-			continue
-		}
 		n := node{path: list.path + "[" + strconv.Itoa(i) + "]", line: item.Line, value: item, aws: list.aws}
 		if name := item.Get("name"); name != nil {
 			n.name = name.Value.Text

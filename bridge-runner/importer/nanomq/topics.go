@@ -19,7 +19,7 @@ import (
 func (i importer) servers(c, r *draft.Reader) (tls bool) {
 	var urls []string
 	add := func(key, url string, line int) {
-		converted, ok := i.server(c, key, url, line)
+		converted, ok := i.server(key, url, line)
 		if ok {
 			urls = append(urls, converted)
 			tls = tls || strings.HasPrefix(converted, "mqtts://")
@@ -84,7 +84,7 @@ func (i importer) backups(r *draft.Reader, add func(key, url string, line int)) 
 }
 
 // server converts the URL of a server.
-func (i importer) server(c *draft.Reader, key, url string, line int) (string, bool) {
+func (i importer) server(key, url string, line int) (string, bool) {
 	kind, rest := scheme(url)
 	switch {
 	case kind == "quic":
