@@ -84,12 +84,10 @@ func TestImport_FormatOfExamples_IsRecognized(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			switch got, err := importer.Guess(data); {
-			case strings.Contains(file, "fault"):
-				if err == nil && got != format {
-					t.Errorf("%s: recognized as %s", file, got)
-				}
-			case err != nil || got != format:
+			if strings.HasSuffix(file, "fault-option-before-connection.conf") { // it has no bridge
+				continue
+			}
+			if got, err := importer.Guess(data); err != nil || got != format {
 				t.Errorf("%s: recognized as %q: %v", file, got, err)
 			}
 		}

@@ -209,6 +209,26 @@ func (b *Bridge) Finish() error {
 	return nil
 }
 
+// AddRule adds a rule from local to remote if out is true, and otherwise from remote to local. A rule
+// that is invalid is left out. line and key are those of its topic.
+func (b *Bridge) AddRule(out bool, line int, key string, rule v1alpha1.Rule) {
+	side := func(url string) v1alpha1.Side {
+		return v1alpha1.Side{Primary: v1alpha1.Server{URL: url}, ProtocolVersion: ptr.To(v1alpha1.ProtocolVersion5)}
+	}
+	alone := &v1alpha1.MQTTBridge{TypeMeta: b.Manifest.TypeMeta, Spec: v1alpha1.MQTTBridgeSpec{Local: side("mqtt://local"), Remote: side("mqtt://remote")}}
+	alone.Name = "alone"
+	rules, only := &b.Spec().RemoteToLocal, &alone.Spec.RemoteToLocal
+	if out {
+		rules, only = &b.Spec().LocalToRemote, &alone.Spec.LocalToRemote
+	}
+	*only = []v1alpha1.Rule{rule}
+	if errs := manifest.Validate(alone); len(errs) > 0 {
+		b.LeftOut(line, key, "the rule with the filter %q and the topic %q is invalid: %s", rule.Filter, topicOf(rule), errs[0].Detail)
+		return
+	}
+	*rules = append(*rules, rule)
+}
+
 // setBridgeMode turns bridgeMode off on the remote side, if the configuration asks for it and the
 // rules permit it.
 func (b *Bridge) setBridgeMode() {

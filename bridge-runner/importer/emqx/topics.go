@@ -156,12 +156,7 @@ func (i importer) publish(out bool, filter string, p *draft.Reader) {
 	}
 	rule.Topic = template
 	i.publishOptions(p, &rule)
-	s := i.Spec()
-	if out {
-		s.LocalToRemote = append(s.LocalToRemote, rule)
-	} else {
-		s.RemoteToLocal = append(s.RemoteToLocal, rule)
-	}
+	i.AddRule(out, p.Line("topic"), p.Key("topic"), rule)
 	p.Rest(reasons)
 }
 

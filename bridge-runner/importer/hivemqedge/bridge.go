@@ -37,8 +37,8 @@ func (i importer) read(r *draft.Reader) {
 	} else {
 		i.Refuse(i.Line, i.Source, "the bridge has no remote-broker")
 	}
-	s.LocalToRemote = i.rules(r, "forwarded-topics", "forwarded-topic")
-	s.RemoteToLocal = i.rules(r, "remote-subscriptions", "remote-subscription")
+	i.rules(true, r.Object("forwarded-topics"), "forwarded-topic")
+	i.rules(false, r.Object("remote-subscriptions"), "remote-subscription")
 	i.loopPrevention(r)
 	if persist, ok := r.Bool("persist"); ok && !persist {
 		r.Note("persist", "QoS 1 and 2 messages stay with the server that they come from, so the bridge needs no storage")
@@ -164,12 +164,10 @@ func (i importer) loopPrevention(r *draft.Reader) {
 }
 
 // rules reads the topics of a direction.
-func (i importer) rules(r *draft.Reader, wrapper, element string) []v1alpha1.Rule {
-	list := r.Object(wrapper)
+func (i importer) rules(out bool, list *draft.Reader, element string) {
 	if list == nil {
-		return nil
+		return
 	}
-	var out []v1alpha1.Rule
 	for _, item := range list.Items(element) {
 		t := i.Reader(element, item)
 		var rule v1alpha1.Rule
@@ -197,12 +195,11 @@ func (i importer) rules(r *draft.Reader, wrapper, element string) []v1alpha1.Rul
 					continue
 				}
 				one.Filter, one.Topic = filter, topic
-				out = append(out, one)
+				i.AddRule(out, item.Line, t.Key("filters"), one)
 			}
 		}
 		t.Rest(map[string]string{"queue-limit": "HiveMQ counts queued messages; the server that the messages come from limits them here"})
 	}
-	return out
 }
 
 // topic converts a destination: {#} is the whole topic, and ${bridge.name} the name of the bridge.

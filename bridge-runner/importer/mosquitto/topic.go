@@ -28,24 +28,23 @@ func (i importer) topics(r *draft.Reader) {
 			i.Fail(item.Line, item.Column, `the topic "" needs a local and a remote prefix, which are then the topics`)
 			continue
 		}
-		s := i.Spec()
 		if t.out {
-			i.rule(item.Line, &s.LocalToRemote, t, t.local, t.remote)
+			i.rule(true, item.Line, t, t.local, t.remote)
 		}
 		if t.in {
-			i.rule(item.Line, &s.RemoteToLocal, t, t.remote, t.local)
+			i.rule(false, item.Line, t, t.remote, t.local)
 		}
 	}
 }
 
 // rule adds the rule that replaces the prefix from by the prefix to.
-func (i importer) rule(line int, rules *[]v1alpha1.Rule, t topicOption, from, to string) {
+func (i importer) rule(out bool, line int, t topicOption, from, to string) {
 	topic, err := draft.Template(from, to, t.pattern)
 	if err != nil {
 		i.LeftOut(line, "topic", "%v", err)
 		return
 	}
-	*rules = append(*rules, v1alpha1.Rule{Filter: from + t.pattern, Topic: topic, QoS: ptr.To(t.qos)})
+	i.AddRule(out, line, "topic", v1alpha1.Rule{Filter: from + t.pattern, Topic: topic, QoS: ptr.To(t.qos)})
 }
 
 // topicOption is an option topic.

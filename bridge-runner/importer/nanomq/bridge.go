@@ -64,6 +64,9 @@ func (i importer) read(r *draft.Reader) {
 	i.session(c)
 	i.properties(c)
 	i.SetLogin(&s.Remote, "remote", c.Login("username", "password"))
+	if retry, ok := r.Bool("retry_qos_0"); ok && retry {
+		s.Buffer = &v1alpha1.Buffer{QoS0WhenDown: ptr.To(v1alpha1.QoS0WhenDownBuffer)}
+	}
 	i.forwards(r)
 	i.subscriptions(r)
 	i.tls(r, c, tls)

@@ -110,7 +110,7 @@ func (i importer) server(key, url string, line int) (string, bool) {
 func (i importer) forwards(r *draft.Reader) {
 	for _, item := range r.Items("forwards") {
 		if item.Kind == tree.Text {
-			i.addRule(true, item.Line, v1alpha1.Rule{Filter: item.Text, QoS: ptr.To[int32](2)})
+			i.addRule(true, item.Line, r.Key("forwards"), v1alpha1.Rule{Filter: item.Text, QoS: ptr.To[int32](2)})
 			continue
 		}
 		t := i.Reader(r.Key("forwards"), item)
@@ -130,6 +130,9 @@ func (i importer) forwards(r *draft.Reader) {
 				t.Changed("qos", "NanoMQ gives every message QoS %d; a rule of this project lowers the QoS of messages to at most %d, and never raises it: publish with QoS %d, or the messages keep their lower QoS", qos, qos, qos)
 			}
 		}
+		if strings.ContainsAny(target, "+#") {
+			t.Note("remote_topic", "most releases of NanoMQ do not support wildcards in remote_topic of forwards; the bridge replaces them by the text that local_topic matches")
+		}
 		i.rule(t, true, rule, target)
 	}
 }
@@ -138,7 +141,7 @@ func (i importer) forwards(r *draft.Reader) {
 func (i importer) subscriptions(r *draft.Reader) {
 	for _, item := range r.Items("subscription") {
 		if item.Kind == tree.Text {
-			i.addRule(false, item.Line, v1alpha1.Rule{Filter: item.Text})
+			i.addRule(false, item.Line, r.Key("subscription"), v1alpha1.Rule{Filter: item.Text})
 			continue
 		}
 		t := i.Reader(r.Key("subscription"), item)
@@ -184,6 +187,12 @@ func (i importer) rule(t *draft.Reader, out bool, rule v1alpha1.Rule, target str
 	}
 	prefix, _ := t.Text("prefix")
 	suffix, _ := t.Text("suffix")
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		t.Note("prefix", "NanoMQ adds no slash to the prefix %q, and neither does the bridge", prefix)
+	}
+	if suffix != "" && !strings.HasPrefix(suffix, "/") {
+		t.Note("suffix", "NanoMQ adds no slash to the suffix %q, and neither does the bridge", suffix)
+	}
 	topic, err := draft.Remap(rule.Filter, target)
 	if err == nil {
 		topic, err = draft.Affixed(prefix, topic, suffix)
@@ -193,20 +202,15 @@ func (i importer) rule(t *draft.Reader, out bool, rule v1alpha1.Rule, target str
 		i.LeftOut(line, t.Key("remote_topic"), "the rule for %s was left out: %v", rule.Filter, err)
 	} else {
 		rule.Topic = topic
-		i.addRule(out, line, rule)
+		i.addRule(out, line, t.Key("remote_topic"), rule)
 	}
 	t.Rest(map[string]string{"stream_id": quicReason})
 }
 
-func (i importer) addRule(out bool, line int, rule v1alpha1.Rule) {
+func (i importer) addRule(out bool, line int, key string, rule v1alpha1.Rule) {
 	if strings.Contains(rule.Filter, "${") {
-		i.LeftOut(line, i.Source, "the topic %s has a placeholder; write the topic into the manifest", rule.Filter)
+		i.LeftOut(line, key, "the topic %s has a placeholder; write the topic into the manifest", rule.Filter)
 		return
 	}
-	s := i.Spec()
-	if out {
-		s.LocalToRemote = append(s.LocalToRemote, rule)
-	} else {
-		s.RemoteToLocal = append(s.RemoteToLocal, rule)
-	}
+	i.AddRule(out, line, key, rule)
 }
