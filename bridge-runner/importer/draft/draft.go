@@ -210,7 +210,7 @@ func (b *Bridge) Finish() error {
 }
 
 // AddRule adds a rule from local to remote if out is true, and otherwise from remote to local. A rule
-// that is invalid is left out. line and key are those of its topic.
+// that is invalid is left out. line and key are the line and the key of its topic.
 func (b *Bridge) AddRule(out bool, line int, key string, rule v1alpha1.Rule) {
 	side := func(url string) v1alpha1.Side {
 		return v1alpha1.Side{Primary: v1alpha1.Server{URL: url}, ProtocolVersion: ptr.To(v1alpha1.ProtocolVersion5)}

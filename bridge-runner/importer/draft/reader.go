@@ -157,7 +157,7 @@ func (r *Reader) Object(key string) *Reader {
 	return r.b.Reader(r.Key(key), f.Value)
 }
 
-// Items returns the items under a key: those of a list, or a single value.
+// Items returns the items of the list under a key, or the single value.
 func (r *Reader) Items(key string) []*tree.Value {
 	f := r.field(key)
 	switch {

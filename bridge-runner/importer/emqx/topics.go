@@ -129,7 +129,7 @@ func (i importer) source(p *draft.Reader, names ...string) {
 	p.Rest(reasons)
 }
 
-// subscribeQoS limits the QoS of the rules after the first ones to that of the subscription.
+// subscribeQoS limits the QoS of the rules from index first on to the QoS of the subscription.
 func (i importer) subscribeQoS(p *draft.Reader, first int) {
 	qos, ok := p.Int("qos", 0, 2)
 	if !ok {

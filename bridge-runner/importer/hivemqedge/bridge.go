@@ -187,8 +187,12 @@ func (i importer) rules(out bool, list *draft.Reader, element string) {
 		}
 		destination, _ := t.Text("destination")
 		if f := t.Object("filters"); f != nil {
-			for _, filter := range texts(f.Items("mqtt-topic-filter")) {
-				one := rule
+			for _, text := range f.Items("mqtt-topic-filter") {
+				if text.Kind == tree.Reference {
+					i.LeftOut(text.Line, f.Key("mqtt-topic-filter"), "the value %s is set outside the file; write the topic into the manifest", text.Text)
+					continue
+				}
+				one, filter := rule, text.Text
 				topic, err := i.topic(destination, filter)
 				if err != nil {
 					t.LeftOut("destination", "the rule for %s was left out: %v", filter, err)

@@ -9,6 +9,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
@@ -52,6 +53,9 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 	return bridges, nil, nil
 }
 
+// reference matches the values that HiveMQ Edge takes from its environment.
+var reference = regexp.MustCompile(`[$]\{(ENV|FRAGMENT)\b|[$]ENV\{`)
+
 // maxDepth is the deepest nesting of elements.
 const maxDepth = 64
 
@@ -61,12 +65,16 @@ func parse(data []byte) (*tree.Value, error) {
 	d := xml.NewDecoder(bytes.NewReader(data))
 	root := &tree.Value{Kind: tree.Object, Line: 1, Column: 1}
 	if err := elements(d, root, 0); err != nil {
+		var fault *tree.Error
+		if errors.As(err, &fault) {
+			return nil, err
+		}
+		line, column := d.InputPos()
 		var syntax *xml.SyntaxError
 		if errors.As(err, &syntax) {
-			line, column := d.InputPos()
-			return nil, tree.Errorf(line, column, "%s", syntax.Msg)
+			err = errors.New(syntax.Msg)
 		}
-		return nil, err
+		return nil, tree.Errorf(line, column, "%v", err)
 	}
 	return root, nil
 }
@@ -99,6 +107,9 @@ func elements(d *xml.Decoder, parent *tree.Value, depth int) error {
 		case xml.EndElement:
 			if parent.Kind != tree.Object {
 				parent.Text = strings.TrimSpace(text.String())
+			}
+			if reference.MatchString(parent.Text) {
+				parent.Kind = tree.Reference
 			}
 			return nil
 		}

@@ -183,7 +183,7 @@ func (i importer) security(r *draft.Reader) bool {
 	remote := &i.Spec().Remote
 	i.SetTLS(remote, "remote", r.File("bridge_cafile"), r.File("bridge_certfile"), r.File("bridge_keyfile"))
 	if system && r.Has("bridge_cafile") {
-		r.Changed("bridge_tls_use_os_certs", "the bridge trusts either the authorities of tls.ca or those of the operating system; it trusts those of bridge_cafile")
+		r.Changed("bridge_tls_use_os_certs", "the bridge trusts either tls.ca or the authorities of the operating system; it trusts bridge_cafile")
 	}
 	if insecure, ok := r.Bool("bridge_insecure"); ok && insecure {
 		r.LeftOut("bridge_insecure", "the bridge always verifies the name in the server's certificate; set tls.serverName to the name that it contains")

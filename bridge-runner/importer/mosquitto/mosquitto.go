@@ -89,8 +89,8 @@ func ofBroker(option string) bool {
 		strings.HasPrefix(option, "auth_opt_") || strings.HasPrefix(option, "plugin_opt_")
 }
 
-// parse reads lines of an option and its value. It returns the options of the broker, those of each
-// connection, and the unknown options before the first connection.
+// parse reads lines of an option and its value. It returns the options of the broker, the options of
+// each connection, and the unknown options before the first connection.
 func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field, err error) {
 	broker = &tree.Value{Kind: tree.Object, Line: 1, Column: 1}
 	var current *tree.Field

@@ -42,7 +42,7 @@ var reasons = map[string]string{
 	"will":                      willReason,
 	"sub_properties":            "the bridge sends no subscription identifier and no user properties of its own with SUBSCRIBE",
 	"tcp":                       "the bridge sets the options of its sockets itself; failover.ackTimeoutSeconds limits how long a dead connection lasts",
-	"transparent":               "a bridge of this project subscribes to fixed filters, not to those of the clients",
+	"transparent":               "a bridge of this project subscribes to fixed filters, not to the filters of clients",
 	"stream_auto_assign_enable": quicReason,
 }
 
