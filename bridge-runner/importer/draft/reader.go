@@ -72,6 +72,18 @@ func (r *Reader) Text(key string) (string, bool) {
 	return f.Value.Text, true
 }
 
+// LeaveOutside leaves out the object if the value of one of the keys is set outside the file, because
+// without this value the object has another meaning. It reports whether it did.
+func (r *Reader) LeaveOutside(keys ...string) bool {
+	for _, key := range keys {
+		if f := r.v.Get(key); f != nil && f.Value.Kind == tree.Reference {
+			r.LeftOut(key, "the value %s is set outside the file, so the whole entry is left out; write the rule into the manifest", f.Value.Text)
+			return true
+		}
+	}
+	return false
+}
+
 // Bool returns the boolean under a key.
 func (r *Reader) Bool(key string) (value, ok bool) {
 	text, ok := r.Text(key)

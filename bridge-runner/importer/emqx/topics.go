@@ -146,6 +146,10 @@ func (i importer) subscribeQoS(p *draft.Reader, first int) {
 // publish adds a rule. p has the topic, QoS, retain flag and payload with which messages are
 // published.
 func (i importer) publish(out bool, filter string, p *draft.Reader) {
+	if p.LeaveOutside("topic", "qos") {
+		p.Skip("topic", "qos", "retain", "payload")
+		return
+	}
 	topic, _ := p.Text("topic")
 	rule := v1alpha1.Rule{Filter: filter}
 	template, err := convertTopic(topic)

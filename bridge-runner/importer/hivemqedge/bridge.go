@@ -170,6 +170,9 @@ func (i importer) rules(out bool, list *draft.Reader, element string) {
 	}
 	for _, item := range list.Items(element) {
 		t := i.Reader(element, item)
+		if t.LeaveOutside("destination", "max-qos") {
+			continue
+		}
 		var rule v1alpha1.Rule
 		if qos, ok := t.Int("max-qos", 0, 2); ok {
 			rule.QoS = ptr.To(int32(qos)) //nolint:gosec // 0 to 2

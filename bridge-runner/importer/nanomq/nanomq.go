@@ -43,7 +43,7 @@ func Recognize(data []byte) bool {
 		if server != nil && (strings.Contains(server.Value.Text, "mqtt-tcp://") || strings.Contains(server.Value.Text, "mqtt-quic://")) {
 			return true
 		}
-		for _, key := range []string{"forwards", "subscription", "hybrid_servers", "keepalive_backoff"} {
+		for _, key := range []string{"forwards", "subscription", "hybrid_servers"} {
 			if node.value.Get(key) != nil {
 				return true
 			}

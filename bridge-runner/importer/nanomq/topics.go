@@ -114,6 +114,9 @@ func (i importer) forwards(r *draft.Reader) {
 			continue
 		}
 		t := i.Reader(r.Key("forwards"), item)
+		if t.LeaveOutside("local_topic", "remote_topic", "topic", "prefix", "suffix", "qos") {
+			continue
+		}
 		filter, ok := t.Text("local_topic")
 		if !ok {
 			filter, ok = t.Text("topic")
@@ -145,6 +148,9 @@ func (i importer) subscriptions(r *draft.Reader) {
 			continue
 		}
 		t := i.Reader(r.Key("subscription"), item)
+		if t.LeaveOutside("local_topic", "remote_topic", "topic", "prefix", "suffix", "qos") {
+			continue
+		}
 		filter, ok := t.Text("remote_topic")
 		if !ok {
 			filter, ok = t.Text("topic")
