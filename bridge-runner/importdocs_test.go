@@ -96,8 +96,8 @@ func TestImport_TablesOfThePage_HaveEachKey(t *testing.T) {
 	}
 }
 
-// readers are the methods of draft.Reader whose arguments are keys.
-var readers = map[string]bool{"Text": true, "LeaveOutside": true, "Bool": true, "Int": true, "Seconds": true, "Object": true, "Items": true, "File": true, "Has": true, "Skip": true, "Login": true}
+// readers are the methods of draft.Reader, and the functions, whose arguments are keys.
+var readers = map[string]bool{"number": true, "Text": true, "LeaveOutside": true, "Bool": true, "Int": true, "Seconds": true, "Object": true, "Items": true, "File": true, "Has": true, "Skip": true, "Login": true}
 
 // keysOf returns the keys that the package in a directory reads or leaves out: the arguments of the
 // readers, and the keys of maps from keys to reasons.
@@ -128,8 +128,15 @@ func keysOf(t *testing.T, dir string) []string {
 		ast.Inspect(parsed, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.CallExpr:
-				if s, ok := n.Fun.(*ast.SelectorExpr); ok && readers[s.Sel.Name] {
-					for _, argument := range n.Args {
+				name := ""
+				switch f := n.Fun.(type) {
+				case *ast.SelectorExpr:
+					name = f.Sel.Name
+				case *ast.Ident:
+					name = f.Name
+				}
+				for _, argument := range n.Args {
+					if readers[name] {
 						add(argument)
 					}
 				}

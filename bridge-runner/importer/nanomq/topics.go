@@ -174,21 +174,30 @@ func (i importer) subscriptions(r *draft.Reader) {
 // subscribeOptions reads the options of a subscription with MQTT 5.
 func (i importer) subscribeOptions(t *draft.Reader, rule *v1alpha1.Rule) {
 	is5 := ptr.Deref(i.Spec().Remote.ProtocolVersion, "") == v1alpha1.ProtocolVersion5
-	if handling, ok := t.Int("retain_handling", 0, 2); ok {
+	if handling, ok := number(t, "retain_handling", 2); ok {
 		if is5 {
 			rule.RetainHandling = ptr.To([]v1alpha1.RetainHandling{v1alpha1.RetainHandlingSend, v1alpha1.RetainHandlingSendIfNew, v1alpha1.RetainHandlingDoNotSend}[handling])
 		} else {
 			t.LeftOut("retain_handling", "it needs MQTT 5, but the bridge uses MQTT 3.1.1")
 		}
 	}
-	if published, ok := t.Int("retain_as_published", 0, 1); ok && published == 0 {
+	if published, ok := number(t, "retain_as_published", 1); ok && published == 0 {
 		t.Changed("retain_as_published", "the bridge always asks for retain flags as they were published; set retain: Clear in the rule if live messages must not have the flag")
 	}
 }
 
+// number returns the number under a key, from 0 to highest. NanoMQ ignores true and false.
+func number(t *draft.Reader, key string, highest int64) (int64, bool) {
+	if text, ok := t.Text(key); ok && (text == "true" || text == "false") {
+		t.LeftOut(key, "NanoMQ expects a number, and ignores %s", text)
+		return 0, false
+	}
+	return t.Int(key, 0, highest)
+}
+
 // rule completes a rule with the keys that both directions have, and adds it.
 func (i importer) rule(t *draft.Reader, out bool, rule v1alpha1.Rule, target string) {
-	if retain, ok := t.Int("retain", 0, 2); ok && retain < 2 {
+	if retain, ok := number(t, "retain", 2); ok && retain < 2 {
 		rule.Retain = ptr.To([]v1alpha1.RetainPolicy{v1alpha1.RetainClear, v1alpha1.RetainSet}[retain])
 	}
 	prefix, _ := t.Text("prefix")
