@@ -121,6 +121,19 @@ func TestPortOf_Addresses(t *testing.T) {
 	}
 }
 
+func TestShellWord_SpecialCharacters_AreQuoted(t *testing.T) {
+	for word, want := range map[string]string{
+		"--from-file=ca.crt=/etc/certs/ca.pem": "--from-file=ca.crt=/etc/certs/ca.pem",
+		"--from-file=ca.crt=/my certs/ca.pem":  "'--from-file=ca.crt=/my certs/ca.pem'",
+		"a;b":                                  "'a;b'",
+		"it's":                                 `'it'\''s'`,
+	} {
+		if got := shellWord(word); got != want {
+			t.Errorf("%s is quoted as %s, want %s", word, got, want)
+		}
+	}
+}
+
 func TestFinding_ControlCharacters_AreReplaced(t *testing.T) {
 	f := Finding{Kind: LeftOut, Line: 3, Key: "a\x1b[31m", Text: "b\x00c\x07"}
 	if got, want := f.String(), "line 3: a\uFFFD[31m: left out: b\uFFFDc\uFFFD"; got != want {

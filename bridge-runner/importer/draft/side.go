@@ -4,12 +4,15 @@
 package draft
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"k8s.io/utils/ptr"
 
@@ -176,7 +179,7 @@ func (b *Bridge) fillSecret(secret string, files map[string]File) {
 		if first.Path == "" {
 			first = f
 		}
-		options = append(options, fmt.Sprintf("--from-file=%s=%s", key, f.Path))
+		options = append(options, shellWord(fmt.Sprintf("--from-file=%s=%s", key, f.Path)))
 		complete = b.readFile(f, secret, key) && complete
 	}
 	if !complete {
@@ -189,12 +192,26 @@ func (b *Bridge) fillSecret(secret string, files map[string]File) {
 	}
 }
 
+// safeWord matches the words that a shell does not change.
+var safeWord = regexp.MustCompile(`^[-A-Za-z0-9_./=:@%+]+$`)
+
+// shellWord quotes a word for a shell.
+func shellWord(word string) string {
+	if safeWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
 // readFile puts the contents of a file into a Secret, and reports whether it could.
 func (b *Bridge) readFile(f File, secret, key string) bool {
 	if b.opts.ReadFile == nil {
 		return false
 	}
 	data, err := b.opts.ReadFile(f.Path)
+	if err == nil && !utf8.Valid(data) {
+		err = errors.New("it is no text; convert it to PEM, for example with openssl x509 -inform der")
+	}
 	if err != nil {
 		b.Note(f.Line, f.Key, "the file cannot be read: %v", err)
 		return false
