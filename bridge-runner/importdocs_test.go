@@ -44,6 +44,13 @@ func TestImport_ExampleOfThePage_GivesItsOutput(t *testing.T) {
 	if err := os.WriteFile("nanomq.conf", []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for line := range strings.Lines(block("sh")) {
+		words := strings.Fields(line)
+		var messages bytes.Buffer
+		if status := runImport(words[2:], nil, &messages, &messages); status != importPartly || words[0] != "bridge-runner" || words[1] != "import" {
+			t.Errorf("%s: exit status %d: %s", line, status, &messages)
+		}
+	}
 	var got strings.Builder
 	commands := 0
 	for line := range strings.Lines(console) {
