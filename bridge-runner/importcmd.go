@@ -104,7 +104,7 @@ func importFiles(o *importOptions, in io.Reader, out, errOut io.Writer) (int, er
 		}
 		defer func() { _ = root.Close() }()
 		opts.ReadFile = func(path string) ([]byte, error) {
-			return root.ReadFile(strings.TrimPrefix(filepath.Join("/", path), "/"))
+			return root.ReadFile(strings.TrimPrefix(filepath.Clean("/"+path), "/"))
 		}
 	}
 	results := make([]*importer.Result, len(o.sources))

@@ -81,7 +81,8 @@ func Import(data []byte, from string, opts *draft.Options) (*Result, error) {
 func invalidLine(data []byte) int {
 	n := 0
 	for line := range bytes.Lines(data) {
-		if n++; !utf8.Valid(line) {
+		n++
+		if !utf8.Valid(line) {
 			break
 		}
 	}

@@ -96,7 +96,7 @@ func TestNew_Names_AreValidAndDistinct(t *testing.T) {
 
 func TestParseSeconds_UnitsAndSums_AreRoundedUp(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"60": time.Minute, "60s": time.Minute, " 2M ": 2 * time.Minute, "1h30m": 90 * time.Minute, "1d": 24 * time.Hour,
+		"60": time.Minute, "60s": time.Minute, "2M": 2 * time.Minute, "1h30m": 90 * time.Minute, "1d": 24 * time.Hour,
 		"800ms": time.Second, "1500ms": 2 * time.Second, "0": 0, "0s": 0, "1w": 7 * 24 * time.Hour, "4294967295": 4294967295 * time.Second,
 	} {
 		if got, ok := parseSeconds(text); !ok || got != int64(want/time.Second) {

@@ -129,7 +129,7 @@ func (r *Reader) Seconds(key string) (int64, bool) {
 }
 
 var (
-	durationPart = regexp.MustCompile(`^([0-9]{1,10})(ms|s|m|h|d|w)?`)
+	durationPart = regexp.MustCompile(`^(\d{1,10})(ms|s|m|h|d|w)?`)
 	milliseconds = map[string]int64{"ms": 1, "s": 1000, "": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 )
 
@@ -141,7 +141,10 @@ func parseSeconds(text string) (int64, bool) {
 	var sum int64
 	for first := true; first || text != ""; first = false {
 		m := durationPart.FindStringSubmatch(text)
-		if m == nil || m[2] == "" && (!first || m[0] != text) {
+		if m == nil {
+			return 0, false
+		}
+		if m[2] == "" && (!first || m[0] != text) {
 			return 0, false
 		}
 		n, _ := strconv.ParseInt(m[1], 10, 64)

@@ -10,7 +10,7 @@ import (
 )
 
 // variable matches the texts that a topic template treats as placeholders by mistake.
-var variable = regexp.MustCompile(`[$]([0-9]|topic)|[$][$]|[$]$`)
+var variable = regexp.MustCompile(`[$](\d|topic)|[$]{2}|[$]$`)
 
 // Literal returns text for the topic of a rule, in which no character has a special meaning, or
 // an error if there is no such text.

@@ -245,10 +245,10 @@ func pick(level, filter string) (string, error) {
 	}
 	wildcards := 0
 	for at, part := range parts {
-		switch {
-		case part == "#":
+		switch part {
+		case "#":
 			return "", fmt.Errorf("the destination has %s, which # of the filter %s matches together with other levels", level, filter)
-		case part == "+":
+		case "+":
 			wildcards++
 		}
 		if at+1 == n {

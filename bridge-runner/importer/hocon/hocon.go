@@ -110,7 +110,8 @@ func (p *parser) root() (*tree.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.blank(); !p.end() {
+	p.blank()
+	if !p.end() {
 		return nil, p.fail("unexpected %q; a closing brace has no opening brace, or text follows the end of the object", p.rune())
 	}
 	return root, nil
@@ -125,7 +126,8 @@ func (p *parser) rune() string {
 // object reads an object with its braces.
 func (p *parser) object() (*tree.Value, error) {
 	v := &tree.Value{Kind: tree.Object, Line: p.line, Column: p.column()}
-	if p.depth++; p.depth > maxDepth {
+	p.depth++
+	if p.depth > maxDepth {
 		return nil, p.fail("objects and lists are nested deeper than %d levels", maxDepth)
 	}
 	defer func() { p.depth-- }()
@@ -166,7 +168,8 @@ func (p *parser) separator(closing byte, what string) error {
 	switch {
 	case p.peek() == ',':
 		p.next()
-		if p.blank(); p.peek() == ',' {
+		p.blank()
+		if p.peek() == ',' {
 			return p.fail("unexpected second comma; remove it")
 		}
 	case !lineEnd && !p.end() && p.peek() != closing:
@@ -191,7 +194,8 @@ func (p *parser) member(v *tree.Value) error {
 	case p.has("+="):
 		return p.fail("+= is not supported; write the whole list")
 	default:
-		if p.blank(); p.peek() != '{' {
+		p.blank()
+		if p.peek() != '{' {
 			return tree.Errorf(line, column, "the key %s has no value; write %s = and a value", strings.Join(path, "."), strings.Join(path, "."))
 		}
 	}

@@ -27,7 +27,8 @@ func (p *parser) value(closing byte) (*tree.Value, error) {
 // list reads a list with its brackets.
 func (p *parser) list() (*tree.Value, error) {
 	v := &tree.Value{Kind: tree.List, Line: p.line, Column: p.column()}
-	if p.depth++; p.depth > maxDepth {
+	p.depth++
+	if p.depth > maxDepth {
 		return nil, p.fail("objects and lists are nested deeper than %d levels", maxDepth)
 	}
 	defer func() { p.depth-- }()

@@ -71,8 +71,8 @@ func (i importer) retry(r *draft.Reader) {
 		}
 	}
 	draft.Failover(&i.Spec().Remote).Retry = &v1alpha1.Retry{
-		InitialMilliseconds: ptr.To(int32(min(first, 60) * 1000)), //nolint:gosec // at most 60000
-		MaxSeconds:          ptr.To(int32(min(last, 3600))),       //nolint:gosec // at most 3600
+		InitialMilliseconds: ptr.To(int32(min(first, 60) * 1000)),
+		MaxSeconds:          ptr.To(int32(min(last, 3600))),
 	}
 	if first > 60 || last > 3600 {
 		r.Changed("restart_timeout", "the first pause of the bridge is at most 60 seconds, and the longest one 3600 seconds")

@@ -106,8 +106,8 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 			option, text = line[:i], strings.TrimSpace(line[i:])
 		}
 		column := strings.Index(raw, line) + 1
-		f := &tree.Field{Key: option, Shown: option, Line: number, Column: column,
-			Value: &tree.Value{Text: text, Line: number, Column: column + strings.LastIndex(line, text)}}
+		value := &tree.Value{Text: text, Line: number, Column: column + strings.LastIndex(line, text)}
+		f := &tree.Field{Key: option, Shown: option, Line: number, Column: column, Value: value}
 		name, ofBridge := options[option]
 		ofBridge = ofBridge || strings.HasPrefix(option, "bridge_")
 		switch {

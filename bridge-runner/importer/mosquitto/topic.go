@@ -101,7 +101,7 @@ func parseTopic(v *tree.Value) (topicOption, *tree.Error) {
 		if err != nil || qos < 0 || qos > 2 {
 			return t, tree.Errorf(v.Line, columns[1], "the QoS of a topic is 0, 1 or 2, not %q", words[1])
 		}
-		t.qos = int32(qos) //nolint:gosec // 0 to 2
+		t.qos = int32(qos)
 	}
 	if len(words) > 2 {
 		t.local = unquoted(words[2])

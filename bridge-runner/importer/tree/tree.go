@@ -68,9 +68,12 @@ func (v *Value) Find(path ...string) *Field {
 	return f
 }
 
-// Set sets the field at a path. Objects under the same key are merged; otherwise the later
+// Set sets the field at a path, which has at least one key. Objects under the same key are merged; otherwise the later
 // value replaces the earlier one.
 func (v *Value) Set(path []string, f *Field) {
+	if len(path) == 0 {
+		return
+	}
 	old := v.Get(path[0])
 	if len(path) > 1 {
 		if old == nil || old.Value.Kind != Object {
