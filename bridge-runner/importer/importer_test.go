@@ -33,7 +33,7 @@ func TestImport_UnusableFile_IsNamed(t *testing.T) {
 
 // Words that a version of YAML reads as another type are quoted.
 func TestYAML_TextsThatLookLikeOtherTypes_AreQuoted(t *testing.T) {
-	for _, text := range []string{"on", "Off", "yes", "n", "true", "null", "1", "1.5", "1:30", "0x1f", "~", "a: b", "# a", "'", `"`, "a\tb", "-", "*a", "é", "", "a\nb\n", "2026-01-01"} {
+	for _, text := range []string{"on", "Off", "yes", "n", "true", "null", "1", "1.5", "1:30", "0x1f", "~", "a: b", "# a", "'", `"`, "a\tb", "-", "*a", "é", "", "a\nb\n", "2026-01-01", "\x7f", "\u0085", "\uFEFFa", "\uFFFE", "a\n\x7f\n", "\U0001F600"} {
 		b := draft.New(&draft.Options{}, "b", 1)
 		b.Secrets["s"] = map[string]string{"password": text}
 		out, err := YAML(b, "f", true)

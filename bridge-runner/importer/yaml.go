@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
@@ -74,7 +75,7 @@ func document(out *bytes.Buffer, object any) error {
 		return fmt.Errorf("encoding a manifest: %w", err)
 	}
 	var node yaml.Node
-	if err := yaml.Unmarshal(data, &node); err != nil {
+	if err := yaml.Unmarshal(escaped(data), &node); err != nil {
 		return fmt.Errorf("encoding a manifest: %w", err)
 	}
 	style(&node)
@@ -88,6 +89,20 @@ func document(out *bytes.Buffer, object any) error {
 		return fmt.Errorf("writing a manifest: %w", err)
 	}
 	return encoder.Close()
+}
+
+// escaped escapes the characters in JSON that YAML does not permit, such as DEL. JSON has them in
+// texts only.
+func escaped(data []byte) []byte {
+	var out bytes.Buffer
+	for _, r := range string(data) {
+		if r >= '\x7f' && r <= '\uffff' && !unicode.IsPrint(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.Bytes()
 }
 
 var (
