@@ -38,12 +38,14 @@ func parseLines(data []byte) (*tree.Value, error) {
 		key, text, ok := strings.Cut(line, "=")
 		key, text = strings.TrimSpace(key), strings.TrimSpace(text)
 		parts := strings.Split(key, ".")
-		aws := parts[0] == "aws"
+		aws := len(parts) > 1 && parts[0] == "aws"
 		if aws {
 			parts = parts[1:]
 		}
 		isBridge := len(parts) > 2 && parts[0] == "bridge" && parts[1] == "mqtt"
 		switch {
+		case ok && len(parts) == 2 && parts[0] == "bridge" && parts[1] == "mqtt":
+			return nil, tree.Errorf(number, column, "the key %s names no bridge; write bridge.mqtt.NAME.KEY=VALUE", key)
 		case !ok && isBridge:
 			return nil, tree.Errorf(number, column, "the key %s has no value; write %s=VALUE", key, key)
 		case !isBridge && (len(parts) < 2 || parts[0] != "bridge") && parts[0] != "url":
