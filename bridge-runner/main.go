@@ -35,6 +35,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "convert" {
 		convertAndExit(os.Args[2:])
 	}
+	if len(os.Args) > 1 && os.Args[1] == "import" {
+		os.Exit(runImport(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	if len(os.Args) > 1 && os.Args[1] == "peer-key" {
 		os.Exit(runPeerKey(os.Args[2:], os.Stdout, os.Stderr))
 	}

@@ -44,6 +44,8 @@ type BrokerOptions struct {
 	DefaultLimits bool
 	// LogPackets makes the broker log each packet, see FollowLog.
 	LogPackets bool
+	// Extra is added to the configuration, for example a connection to another broker.
+	Extra string
 	// Host is the IP address of this machine on which the bridge's listener listens. Default
 	// 127.0.0.1. Pods need an address of their node.
 	Host string
@@ -258,6 +260,7 @@ func (b *Broker) configure(o BrokerOptions) {
 		b.write("ca.crt", o.ClientCA)
 		line("cafile %s\nrequire_certificate true", b.file("ca.crt"))
 	}
+	line("%s", o.Extra)
 	b.write("mosquitto.conf", []byte(conf.String()))
 }
 

@@ -1,0 +1,227 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer"
+)
+
+var updateImports = flag.Bool("update-imports", false, "write the results of the imports into importer/testdata")
+
+// importExamples returns the example configurations of a format.
+func importExamples(t *testing.T, format string) []string {
+	t.Helper()
+	var out []string
+	for _, extension := range []string{"conf", "xml"} {
+		files, err := filepath.Glob(filepath.Join("importer", "testdata", format, "*."+extension))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, files...)
+	}
+	return out
+}
+
+// The result of each example is in two files: NAME.yaml has the manifests, and NAME.txt the messages
+// and the exit status. A missing NAME.yaml means that there are no manifests.
+func TestImport_Examples_GiveManifestsOrReasons(t *testing.T) {
+	atLeast := map[string]int{"nanomq": 30, "mosquitto": 30, "emqx": 5, "hivemq-edge": 3}
+	for _, format := range importer.Formats() {
+		files := importExamples(t, format)
+		if len(files) < atLeast[format] {
+			t.Errorf("%s has %d examples, want at least %d", format, len(files), atLeast[format])
+		}
+		for _, file := range files {
+			name := strings.TrimSuffix(file, filepath.Ext(file))
+			t.Run(format+"/"+filepath.Base(name), func(t *testing.T) {
+				t.Chdir(filepath.Dir(file))
+				var out, messages bytes.Buffer
+				status := runImport([]string{"--from", format, filepath.Base(file)}, nil, &out, &messages)
+				fmt.Fprintf(&messages, "exit status %d\n", status)
+				compare(t, filepath.Base(name)+".yaml", out.String())
+				compare(t, filepath.Base(name)+".txt", messages.String())
+			})
+		}
+	}
+}
+
+// compare compares a result with a file. A missing file is empty.
+func compare(t *testing.T, file, got string) {
+	t.Helper()
+	if *updateImports {
+		err := os.Remove(file)
+		if got != "" {
+			err = os.WriteFile(file, []byte(got), 0o600)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs:\n%s\nwant\n%s", file, got, want)
+	}
+}
+
+// Without --from, the contents decide.
+func TestImport_FormatOfExamples_IsRecognized(t *testing.T) {
+	for _, format := range importer.Formats() {
+		for _, file := range importExamples(t, format) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(file, "fault-option-before-connection.conf") { // it has no bridge
+				continue
+			}
+			if got, err := importer.Guess(data); err != nil || got != format {
+				t.Errorf("%s: recognized as %q: %v", file, got, err)
+			}
+		}
+	}
+}
+
+func TestImport_Output_IsWrittenOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "dir")
+	const file = "importer/testdata/mosquitto/two-connections.conf"
+	var out, messages bytes.Buffer
+	if status := runImport([]string{file, "-o", dir, "--local", "mqtt://mosquitto.plant.svc", "--namespace", "plant"}, nil, &out, &messages); status != importComplete {
+		t.Fatalf("exit status %d: %s", status, &messages)
+	}
+	if out.Len() > 0 {
+		t.Errorf("the standard output has %s", &out)
+	}
+	for _, name := range []string{"site-a.yaml", "site-b.yaml"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(data), `url: "mqtt://mosquitto.plant.svc"`) || !strings.Contains(string(data), "namespace: plant") {
+			t.Errorf("%s lacks the local server or the namespace:\n%s", name, data)
+		}
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has the permissions %v: %v", name, info.Mode(), err)
+		}
+	}
+	messages.Reset()
+	if status := runImport([]string{file, "-o", dir}, nil, &out, &messages); status != importFailed || !strings.Contains(messages.String(), "site-a.yaml exists; remove it") {
+		t.Errorf("a second import: exit status %d: %s", status, &messages)
+	}
+}
+
+func TestImport_Files_AreReadOnlyIfPermitted(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "etc", "certs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"key.pem": "KEY\n", "cert.pem": "CERT\n", "cacert.pem": "CA\nTWO\n"} {
+		if err := os.WriteFile(filepath.Join(root, "etc", "certs", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const file = "importer/testdata/nanomq/tls.conf"
+	var out, messages bytes.Buffer
+	if status := runImport([]string{"--files", root, file}, nil, &out, &messages); status != importComplete {
+		t.Fatalf("exit status %d: %s", status, &messages)
+	}
+	for _, want := range []string{"tls.key: |\n    KEY\n", "tls.crt: |\n    CERT\n", "ca.crt: |\n    CA\n    TWO\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the Secret lacks %q:\n%s", want, &out)
+		}
+	}
+	if strings.Contains(messages.String(), "kubectl create secret") {
+		t.Errorf("a note asks for a Secret that is there: %s", &messages)
+	}
+	if err := os.Remove(filepath.Join(root, "etc", "certs", "key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	messages.Reset()
+	runImport([]string{"--files", root, file}, nil, &out, &messages)
+	if strings.Contains(out.String(), "KEY") || strings.Contains(out.String(), "kind: Secret") || !strings.Contains(messages.String(), "line 5: bridges.mqtt.secure.ssl.keyfile: note: the file cannot be read") {
+		t.Errorf("with a missing file:\n%s\n%s", &out, &messages)
+	}
+}
+
+// With --secrets, the values are files, as the flag --secrets of the runner reads them.
+func TestImport_SecretsDirectory_HoldsValues(t *testing.T) {
+	dir := t.TempDir()
+	var out, messages bytes.Buffer
+	if status := runImport([]string{"--secrets", dir, "importer/testdata/mosquitto/login.conf"}, nil, &out, &messages); status != importComplete {
+		t.Fatalf("exit status %d: %s", status, &messages)
+	}
+	if strings.Contains(out.String(), "kind: Secret") || strings.Contains(out.String(), "s3cret") {
+		t.Errorf("the standard output has the Secret:\n%s", &out)
+	}
+	value, err := os.ReadFile(filepath.Join(dir, "cloud-remote", "password"))
+	if err != nil || string(value) != "s3cret with spaces" {
+		t.Errorf("the password is %q: %v", value, err)
+	}
+}
+
+// A password never appears in a message.
+func TestImport_Messages_ContainNoSecrets(t *testing.T) {
+	secrets := []string{"s3cret", "passwd", "local-s3cret", "access-key", "5c7e0d", "changeme", "yourpass"}
+	for _, format := range importer.Formats() {
+		for _, file := range importExamples(t, format) {
+			var messages bytes.Buffer
+			runImport([]string{"--from", format, file}, nil, &bytes.Buffer{}, &messages)
+			for _, secret := range secrets {
+				text := strings.NewReplacer("password_file", "", "mosquitto_passwd", "").Replace(messages.String())
+				if strings.Contains(text, secret) {
+					t.Errorf("%s: the messages contain %q: %s", file, secret, text)
+				}
+			}
+		}
+	}
+}
+
+func TestImport_InvalidArguments_AreNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "empty.conf")
+	if err := os.WriteFile(file, []byte("# nothing\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	both := filepath.Join(t.TempDir(), "both.conf")
+	if err := os.WriteFile(both, []byte("connection a\naddress b\n<mqtt-bridges>\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args   []string
+		status int
+		want   string
+	}{
+		"no file":        {nil, importUsageErr, "name at least one FILE"},
+		"unknown flag":   {[]string{"--form", "nanomq", file}, importUsageErr, "-form"},
+		"help":           {[]string{"--help"}, importComplete, "usage: bridge-runner import"},
+		"unknown format": {[]string{"--from", "vernemq", file}, importFailed, `unknown format "vernemq"; the formats are emqx, hivemq-edge, mosquitto, nanomq`},
+		"no bridges":     {[]string{"--from", "nanomq", file}, importFailed, "empty.conf: the file has no bridges"},
+		"nothing known":  {[]string{file}, importFailed, "the file has no bridge of a known format; name its format: --from emqx|hivemq-edge|mosquitto|nanomq"},
+		"two formats":    {[]string{both}, importFailed, "the file may be a configuration of hivemq-edge or mosquitto"},
+		"missing file":   {[]string{"--from", "nanomq", file + "x"}, importFailed, "empty.confx"},
+		"output no dir":  {[]string{"importer/testdata/mosquitto/minimal.conf", "-o", file}, importFailed, "creating a directory"},
+		"several faults": {[]string{"importer/testdata/nanomq/fault-qos.conf"}, importFailed, "fault-qos.conf: line 4, column 64"},
+	} {
+		var out, messages bytes.Buffer
+		status := runImport(c.args, nil, &out, &messages)
+		if status != c.status || !strings.Contains(messages.String(), c.want) {
+			t.Errorf("%s: exit status %d, want %d with %q: %s", name, status, c.status, c.want, &messages)
+		}
+		if out.Len() > 0 {
+			t.Errorf("%s: the standard output has %s", name, &out)
+		}
+	}
+}
