@@ -234,8 +234,9 @@ func TestTwoSites_SiteLostWithBacklog_ReturnsOrIsLostWithItsDisk(t *testing.T) {
 				judge(t, devices, w.collectorsA, w.collectorsA.WaitAll(devices.Ledger(), drainTimeout))
 				return
 			}
-			if r := traffic.Compare(devices.Ledger(), w.collectorsA.Arrivals()); len(r.Lost) != backlogged {
-				t.Errorf("%d messages are lost, want the %d messages of the lost disk: %s", len(r.Lost), backlogged, r)
+			// The source server may not have processed the latest acknowledgements when it was killed.
+			if r := traffic.Compare(devices.Ledger(), w.collectorsA.Arrivals()); len(r.Lost) == 0 {
+				t.Errorf("no message of the lost disk is lost: %s", r)
 			}
 		})
 	}
