@@ -139,8 +139,8 @@ func TestUnit_Exposure_IsLow(t *testing.T) {
 	}
 }
 
-// The times of the unit fit those of the program: a drain, and the sessions that a deletion ends, need 10 seconds
-// each; a part of the process that makes no progress is found after 30 seconds.
+// The times of the unit fit the program: a drain, and the sessions that a deletion ends, need 10 seconds each; the
+// watchdog of the program finds a part that makes no progress after 30 seconds.
 func TestUnit_Times_FitTheProgram(t *testing.T) {
 	u := readUnit(t)
 	for name, least := range map[string]time.Duration{"Service.TimeoutStopSec": 25 * time.Second, "Service.WatchdogSec": 40 * time.Second} {

@@ -28,7 +28,7 @@ type site struct {
 }
 
 // twoSites are the sites of docs/guides/disaster-recovery.md. Both have the bridge of the page, which runs
-// in site a. The messages of a come from devices that publish to plant-a, those of b from plant-b.
+// in site a. Devices publish the messages of the stream a to plant-a, and the stream b to plant-b.
 type twoSites struct {
 	t                        *testing.T
 	a, b                     *site
