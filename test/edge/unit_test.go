@@ -150,8 +150,8 @@ func TestUnit_Times_FitTheProgram(t *testing.T) {
 			t.Errorf("%s is %s, want from %s to 2m", name, got, least)
 		}
 	}
-	if u.one(t, "Unit.StartLimitIntervalSec") != "0" || u.one(t, "Service.Restart") != "always" {
-		t.Error("systemd does not start the process again without a limit")
+	if u.one(t, "Unit.StartLimitIntervalSec") != "0" || u.one(t, "Service.Restart") != "always" || len(u["Service.RestartPreventExitStatus"]) > 0 {
+		t.Error("systemd does not start the process again without a limit, and after each exit code")
 	}
 }
 
