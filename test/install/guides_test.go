@@ -4,6 +4,7 @@
 package install
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -62,9 +64,13 @@ func (g *guide) runBlock(block string) {
 // create creates an object, and removes the finalizers for which no controller runs here.
 func (g *guide) create(o client.Object) {
 	g.t.Helper()
-	if err := server.Client.Create(g.t.Context(), o); err != nil {
-		g.t.Fatal(err)
-	}
+	apiserver.Eventually(g.t, "the object is created", func(ctx context.Context) (bool, error) {
+		err := server.Client.Create(ctx, o)
+		if apierrors.IsNotFound(err) { // the CRD takes effect after a moment
+			return false, nil
+		}
+		return true, err
+	})
 	if len(o.GetFinalizers()) > 0 {
 		o.SetFinalizers(nil)
 		if err := server.Client.Update(g.t.Context(), o); err != nil {
@@ -170,9 +176,10 @@ func TestDeletionPage_Commands_RemoveTheirObjects(t *testing.T) {
 	if !g.exists(ns) {
 		g.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}})
 		t.Cleanup(func() {
-			g.mustRun(g.kubectl + " delete namespace " + operatorNamespace + " --wait=false")
-			if err := finalizeNamespace(t.Context(), operatorNamespace); err != nil {
-				t.Log(err) // the context of the test has ended
+			_ = server.Client.Delete(context.Background(), lease())
+			_ = server.Client.Delete(context.Background(), ns)
+			if err := finalizeNamespace(context.Background(), operatorNamespace); err != nil {
+				t.Error(err)
 			}
 		})
 	}
