@@ -20,8 +20,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
-// site is one of two sites with a local and a remote server, and a runner, which may not run.
-type site struct {
+// place is one of two sites with a local and a remote server, and a runner, which may not run.
+type place struct {
 	plant, cloud *mqtttest.Broker
 	manifest     *v1alpha1.MQTTBridge
 	runner       *mqtttest.Runner
@@ -31,7 +31,7 @@ type site struct {
 // in site a. Devices publish the messages of the stream a to plant-a, and the stream b to plant-b.
 type twoSites struct {
 	t                        *testing.T
-	a, b                     *site
+	a, b                     *place
 	published                map[string]*traffic.Publisher
 	collectorsA, collectorsB *traffic.Collector
 }
@@ -59,10 +59,10 @@ func newTwoSites(t *testing.T, change func(*v1alpha1.MQTTBridge)) *twoSites {
 	}
 	w := &twoSites{
 		t: t, published: map[string]*traffic.Publisher{},
-		a: &site{plant: broker("plant-a"), cloud: broker("cloud-a")},
-		b: &site{plant: broker("plant-b"), cloud: broker("cloud-b")},
+		a: &place{plant: broker("plant-a"), cloud: broker("cloud-a")},
+		b: &place{plant: broker("plant-b"), cloud: broker("cloud-b")},
 	}
-	for _, s := range []*site{w.a, w.b} {
+	for _, s := range []*place{w.a, w.b} {
 		s.manifest = pageManifest(t)
 		change(s.manifest)
 		for _, side := range []struct {
@@ -98,7 +98,7 @@ func (w *twoSites) waitServers(r *mqtttest.Runner, site string) {
 }
 
 // prefer requests the servers of a site.
-func (w *twoSites) prefer(s *site, name string) {
+func (w *twoSites) prefer(s *place, name string) {
 	w.t.Helper()
 	spec := &s.manifest.Spec
 	spec.Local.PreferredServer = &v1alpha1.PreferredServer{Name: "plant-" + name}
@@ -121,7 +121,7 @@ func (w *twoSites) prepare() {
 }
 
 // publish starts to publish count messages at the server of a site; 0: until the stream is stopped.
-func (w *twoSites) publish(s *site, stream string, count uint64) *traffic.Publisher {
+func (w *twoSites) publish(s *place, stream string, count uint64) *traffic.Publisher {
 	w.t.Helper()
 	p := mqtttest.StartPublisher(w.t, s.plant, traffic.PublisherConfig{Topic: "sensors/x", Stream: stream, QoS: 1, Rate: 500, Size: 128, Count: count})
 	w.published[stream] = p
@@ -129,7 +129,7 @@ func (w *twoSites) publish(s *site, stream string, count uint64) *traffic.Publis
 }
 
 // lose kills all processes of a site.
-func (s *site) lose() {
+func (s *place) lose() {
 	s.runner.Kill()
 	s.plant.Kill()
 	s.cloud.Kill()

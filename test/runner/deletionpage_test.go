@@ -1,18 +1,17 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package docs
+package runner
 
 import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/eclipse/paho.golang/paho"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
@@ -22,24 +21,17 @@ import (
 // Keep. Another test runs the commands for kubectl.
 func TestDeletionPage_MosquittoCommands_RemoveTheRemains(t *testing.T) {
 	const topic, waitTime = "bridges/plant1/state", "-W 5"
-	page := read(t, "docs/guides/deletion.md")
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/guides/deletion.md")
+	must(t, err)
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
-	bridge := &v1alpha1.MQTTBridge{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MQTTBridge"},
-		ObjectMeta: metav1.ObjectMeta{Name: "plant-to-cloud"},
-		Spec: v1alpha1.MQTTBridgeSpec{
-			Local:         v1alpha1.Side{Primary: v1alpha1.Server{URL: local.URL()}},
-			Remote:        v1alpha1.Side{Primary: v1alpha1.Server{URL: remote.URL()}},
-			LocalToRemote: []v1alpha1.Rule{{Filter: "sensors/#"}},
-			Notifications: &v1alpha1.Notifications{Topic: topic},
-		},
-	}
+	bridge := manifest("plant-to-cloud", local.URL(), remote.URL())
+	bridge.Spec.LocalToRemote[0].Filter = "sensors/#"
+	bridge.Spec.Notifications = &v1alpha1.Notifications{Topic: topic}
 	id := bridge.WithDefaults().Spec.Local.ClientID
 	r := mqtttest.StartRunner(t, bridge)
-	t.Cleanup(mqtttest.RemoveRunnerBinary)
-	const startTimeout = 15 * time.Second
-	r.WaitActive("primary", startTimeout)
+	r.WaitActive("primary", eventTimeout)
 	if code, _ := r.Terminate(); code != 0 {
 		t.Fatalf("the runner ends with code %d", code)
 	}
@@ -51,7 +43,8 @@ func TestDeletionPage_MosquittoCommands_RemoveTheRemains(t *testing.T) {
 	dir := t.TempDir()
 	run := func(contains string) {
 		t.Helper()
-		for _, script := range blocks(page, "sh") {
+		for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(page, -1) {
+			script := string(block[1])
 			if !strings.Contains(script, contains) {
 				continue
 			}
@@ -67,7 +60,9 @@ func TestDeletionPage_MosquittoCommands_RemoveTheRemains(t *testing.T) {
 		t.Fatalf("the page has no commands with %q", contains)
 	}
 	run("messages.txt")
-	if got := readFile(t, filepath.Join(dir, "messages.txt")); got != "sensors/x 1\nsensors/x 2\nsensors/x 3\n" {
+	saved, err := os.ReadFile(filepath.Join(dir, "messages.txt"))
+	must(t, err)
+	if got := string(saved); got != "sensors/x 1\nsensors/x 2\nsensors/x 3\n" {
 		t.Errorf("the commands save %q", got)
 	}
 	if !local.HasSession(id) {
@@ -80,7 +75,7 @@ func TestDeletionPage_MosquittoCommands_RemoveTheRemains(t *testing.T) {
 	late := mqtttest.StartClient5(t, local, "late")
 	late.Subscribe("#")
 	late.Publish(&paho.Publish{Topic: "mark", QoS: 1, Payload: []byte("x")})
-	late.Wait("mark", 1, startTimeout)
+	late.Wait("mark", 1, eventTimeout)
 	if got := late.Received(topic); len(got) > 0 {
 		t.Errorf("the broker still has the notification %q", got[0].Payload)
 	}
