@@ -47,6 +47,10 @@ func boot(t *testing.T) *machine {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	must(t, cmd.Start())
 	t.Cleanup(func() {
+		if t.Failed() && m.pid > 0 {
+			journal, _ := m.try("journalctl --no-pager --lines=60; systemctl status --no-pager --full " + unitName)
+			t.Logf("the journal:\n%s", journal)
+		}
 		if m.pid > 0 {
 			_ = syscall.Kill(m.pid, syscall.SIGKILL) // the first process of its namespace: all others end with it
 		}
@@ -71,7 +75,7 @@ func boot(t *testing.T) *machine {
 		_, err = m.try("systemctl list-units --no-pager >/dev/null && systemctl is-active systemd-journald.service")
 		return err
 	})
-	m.run("sed -i 's/127.0.0.1:8080/" + m.listen + "/' config/edge/" + unitName)
+	m.run("sed -i 's/127[.]0[.]0[.]1:8080/" + m.listen + "/' config/edge/" + unitName)
 	return m
 }
 

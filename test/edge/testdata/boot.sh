@@ -20,11 +20,13 @@ for device in null zero full random urandom tty; do
   mount --bind "/dev/$device" "dev/$device"
 done
 mkdir dev/shm dev/pts
+mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 mount -t tmpfs -o mode=755 tmpfs run
 
 # The units of this machine do not start. The targets that each unit needs are empty.
-rm -rf etc/systemd/system
+rm -rf etc/systemd/system usr/lib/systemd/system/*.target.wants
 mkdir -p etc/systemd/system
 for target in sysinit.target basic.target multi-user.target shutdown.target; do
   printf '[Unit]\nDescription=%s\nDefaultDependencies=no\n' "$target" > "etc/systemd/system/$target"
@@ -36,4 +38,4 @@ mkdir former
 pivot_root . former
 umount -l /former
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-  /lib/systemd/systemd --system --unit=machine.target --log-target=console --show-status=0
+  /lib/systemd/systemd --system --unit=machine.target --log-target=journal-or-kmsg --show-status=0
