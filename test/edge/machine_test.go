@@ -41,7 +41,7 @@ func boot(t *testing.T) *machine {
 	group := newControlGroup(t)
 	// The shell enters the control group first, so that it is the root of the new namespace.
 	const script = `echo $$ > "$1/cgroup.procs" && exec unshare --mount --pid --uts --ipc --cgroup --fork --kill-child --propagation=private sh testdata/boot.sh "$2"`
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", script, "boot", group, t.TempDir())
+	cmd := exec.Command("sh", "-c", script, "boot", group, t.TempDir())
 	var console bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &console, &console
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

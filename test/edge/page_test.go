@@ -8,6 +8,7 @@ package edge
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -168,16 +169,15 @@ func TestDeletionPage_Unit_NothingRemains(t *testing.T) {
 	m.publish()
 	m.wait("find /var/lib/mqttbridge/default/plant-to-cloud -name '*.log' -size +0", ".log")
 	m.remote.Start()
-	m.arrived()
+	m.there = mqtttest.StartClient5(t, m.remote, "again")
+	m.there.Subscribe("plant1/#")
+	m.waitForwards() // in order, so that the backlog has been forwarded before
 
-	var id string
-	mqtttest.Eventually(t, eventTimeout, "the status has the client identifier", func() error {
-		_, after, ok := strings.Cut(m.run(status), `"clientID":"`)
-		if id, _, _ = strings.Cut(after, `"`); !ok || id == "" {
-			return errors.New("no clientID")
-		}
-		return nil
-	})
+	found := regexp.MustCompile(`(?s)"local":.*?"clientID": *"([^"]+)"`).FindStringSubmatch(m.run(status))
+	if found == nil {
+		t.Fatal("the status has no client identifier of the local side")
+	}
+	id := found[1]
 	deleted := strings.Replace(m.run("cat bridge.yaml"), "  name: plant-to-cloud\n", fmt.Sprintf("  name: plant-to-cloud\n  deletionTimestamp: %q\n", time.Now().UTC().Format(time.RFC3339)), 1)
 	deleted = strings.Replace(deleted, "spec:\n", "spec:\n  deletionPolicy: Drain\n", 1)
 	m.write("bridge.yaml", deleted)

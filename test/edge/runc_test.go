@@ -29,14 +29,16 @@ func image(t *testing.T) string {
 	t.Helper()
 	dockerfile := read(t, "Dockerfile")
 	_, last, ok := strings.Cut(dockerfile, "FROM gcr.io/distroless/static:nonroot")
-	if !ok || !strings.Contains(last, "COPY --from=build /out/manager /out/bridge-runner /") {
+	if !ok || !strings.Contains(dockerfile, "CGO_ENABLED=0") || !strings.Contains(last, "COPY --from=build /out/manager /out/bridge-runner /") {
 		t.Fatalf("this test knows another last stage of the Dockerfile:\n%s", last)
 	}
 	dir := t.TempDir()
-	program, err := os.ReadFile(mqtttest.RunnerBinary(t))
-	must(t, err)
-	must(t, os.Chmod(dir, 0o755))                                              //nolint:gosec // the user of the container must reach it
-	must(t, os.WriteFile(filepath.Join(dir, "bridge-runner"), program, 0o755)) //nolint:gosec // a program
+	must(t, os.Chmod(dir, 0o755)) //nolint:gosec // the user of the container must reach it
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", dir, "./bridge-runner")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0") // as in the Dockerfile
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the runner: %v\n%s", err, out)
+	}
 	return dir
 }
 

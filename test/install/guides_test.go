@@ -42,7 +42,10 @@ func newGuide(t *testing.T, name string) *guide {
 func (i *installation) installCRD() {
 	i.t.Helper()
 	i.mustRun(i.kubectl + " apply --server-side --force-conflicts -f config/crd/bases/mqttbridge.io_mqttbridges.yaml")
-	i.mustRun(i.kubectl + " wait --for=condition=Established crd/mqttbridges.mqttbridge.io --timeout=60s")
+	apiserver.Eventually(i.t, "the API server has bridges", func(context.Context) (bool, error) {
+		_, err := i.run(i.kubectl + " get mqttbridges --all-namespaces")
+		return err == nil, nil
+	})
 }
 
 // blocks returns the code blocks of a language, without the indentation of lists.

@@ -37,5 +37,7 @@ echo 0123456789abcdef0123456789abcdef > etc/machine-id
 mkdir former
 pivot_root . former
 umount -l /former
+# systemd passes credentials to units by a mount that must propagate, as on every machine with systemd.
+mount --make-rshared /
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   /lib/systemd/systemd --system --unit=machine.target --log-target=journal-or-kmsg --show-status=0
