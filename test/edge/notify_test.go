@@ -199,8 +199,9 @@ func TestUnit_ProcessWithoutProgress_SendsNoSignOfLife(t *testing.T) {
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	s := newSupervised(t)
 	s.write("bridges/plant.yaml", bridge(local.URL(), "mqtt://127.0.0.1:1"))
-	must(t, os.MkdirAll(filepath.Join(s.dir, "secrets/default/login"), 0o700))
-	must(t, unix.Mkfifo(filepath.Join(s.dir, "secrets/default/login/username"), 0o600)) // opening the file blocks
+	login := filepath.Join(s.dir, "secrets", "default", "login")
+	must(t, os.MkdirAll(login, 0o700))
+	must(t, unix.Mkfifo(filepath.Join(login, "username"), 0o600)) // opening the file blocks
 	s.start(readUnit(t), 400*time.Millisecond)
 	s.want("WATCHDOG=1")
 	mqtttest.Eventually(t, stuckTimeout, "no sign of life", func() error {

@@ -42,9 +42,8 @@ func newGuide(t *testing.T, name string) *guide {
 func (i *installation) installCRD() {
 	i.t.Helper()
 	i.mustRun(i.kubectl + " apply --server-side --force-conflicts -f config/crd/bases/mqttbridge.io_mqttbridges.yaml")
-	apiserver.Eventually(i.t, "the API server has bridges", func(context.Context) (bool, error) {
-		_, err := i.run(i.kubectl + " get mqttbridges --all-namespaces")
-		return err == nil, nil
+	apiserver.Eventually(i.t, "the API server has bridges", func(ctx context.Context) (bool, error) {
+		return server.Client.List(ctx, &v1alpha1.MQTTBridgeList{}) == nil, nil
 	})
 }
 
@@ -116,7 +115,7 @@ func TestDisasterRecoveryPage_Commands_SwitchSites(t *testing.T) {
 		}
 		g.report(b, v1alpha1.ConditionReady, v1alpha1.ConditionSuspended)
 		bridges[site] = b
-		defer g.mustRun(g.kubectl + " --context " + site + " delete mqttbridge plant-to-cloud")
+		t.Cleanup(func() { g.mustRun(g.kubectl + " --context " + site + " delete mqttbridge plant-to-cloud") })
 	}
 	g.mustRun(g.kubectl + ` --context site-a patch mqttbridge plant-to-cloud --type=merge --patch '{"spec":{"suspend":false}}'`)
 
