@@ -19,6 +19,9 @@ import (
 // the present state.
 const reportInterval = 10 * time.Second
 
+// lastReport is the longest time that the end of the process waits for its last report.
+const lastReport = time.Second
+
 // supervision reports this process to systemd, if systemd has started it.
 type supervision struct {
 	systemd *systemd.Supervisor
@@ -47,9 +50,18 @@ func supervise(ctx context.Context, alive func() error, summary func() string, l
 		return func() {}
 	}
 	s := &supervision{systemd: supervisor, alive: alive, summary: summary, log: log}
-	ended := make(chan struct{})
-	go s.run(ctx.Done(), ended)
-	return func() { close(ended) } // without waiting, because alive may be stuck
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		s.run(ctx.Done(), ended)
+	}()
+	return func() {
+		close(ended)
+		select {
+		case <-done:
+		case <-time.After(lastReport): // alive is stuck
+		}
+	}
 }
 
 // run reports until ended is closed. stopping is closed when the process begins to stop.
@@ -65,6 +77,9 @@ func (s *supervision) run(stopping, ended <-chan struct{}) {
 			stopping = nil
 			s.report(systemd.Stopping)
 		case <-ended:
+			if stopping != nil && isClosed(stopping) { // the process has stopped at once
+				_ = s.systemd.Report(systemd.Stopping) // systemd sees the end itself
+			}
 			return
 		}
 	}

@@ -98,6 +98,18 @@ func TestSupervise_ProcessMakesProgress_SignsOfLifeUntilItStops(t *testing.T) {
 	stop()
 }
 
+func TestSupervise_ProcessEndsAtOnce_ReportsThatItStops(t *testing.T) {
+	for range 50 { // the end and the request to stop race
+		n := newNotifySocket(t, "")
+		ctx, cancel := context.WithCancel(t.Context())
+		stop := supervise(ctx, nil, func() string { return "" }, slog.New(slog.DiscardHandler))
+		n.want("READY=1")
+		cancel()
+		stop()
+		n.want("STOPPING=1")
+	}
+}
+
 func TestSupervise_FirstMessage_HasSummary(t *testing.T) {
 	n := newNotifySocket(t, "")
 	stop := supervise(t.Context(), func() error { return nil }, func() string { return "1 of 2 bridges forward" }, slog.New(slog.DiscardHandler))
