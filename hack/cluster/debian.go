@@ -24,6 +24,7 @@ var packages = []string{
 	"openssl",
 	"rabbitmq-server",
 	"runc",
+	"systemd",
 	"tinyproxy",
 }
 
