@@ -75,7 +75,11 @@ func TestLinks_RelativeTargets_Exist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = append(files, runbooks...)
+	guides, err := filepath.Glob(filepath.Join(root, "docs", "guides", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(append(files, runbooks...), guides...)
 	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "charts/mqttbridge-operator/README.md"} {
 		files = append(files, filepath.Join(root, name))
 	}
