@@ -4,6 +4,7 @@
 package guides
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -17,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -93,7 +93,7 @@ func merge(to, from object) {
 
 // documents returns the objects of a block.
 func documents(text string) (all []object, err error) {
-	decoder := utilyaml.NewYAMLReader(utilyaml.LineReader(io.NopCloser(strings.NewReader(text))))
+	decoder := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
 	for {
 		data, err := decoder.Read()
 		if errors.Is(err, io.EOF) {
@@ -127,7 +127,7 @@ func checkBridge(t *testing.T, manifest object) error {
 	bridge := &unstructured.Unstructured{Object: manifest}
 	bridge.SetNamespace("default")
 	err = apiserver.Need(t, server).Client.Create(t.Context(), bridge, client.DryRunAll)
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	if err != nil {
 		return fmt.Errorf("the API server refuses it: %w", err)
 	}
 	return nil
