@@ -60,7 +60,7 @@ func complete(part object) object {
 		{reflect.TypeFor[v1alpha1.Side](), func(o object) object { return object{"remote": o} }},
 		{reflect.TypeFor[v1alpha1.TLS](), func(o object) object { return object{"remote": object{"tls": o}} }},
 	}
-	if spec, ok := part["spec"].(object); ok && len(part) == 1 {
+	if spec, ok := part["spec"].(object); ok {
 		part = spec
 	}
 	for _, kind := range kinds {
