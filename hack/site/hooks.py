@@ -56,6 +56,7 @@ def indent_lists(lines):
     """Indents the contents of list items by four spaces for each level."""
     out, offsets = [], []  # offsets has the column of the text of each open item
     blank, shift, code = True, 0, False
+    continued = False  # the latest item has a further block
     for line in lines:
         indent = len(line) - len(line.lstrip(" "))
         if code:
@@ -74,11 +75,13 @@ def indent_lists(lines):
                 out.append("")
         # In a paragraph, only a bullet and the number 1 start a list.
         if item and (blank or in_list or item.group(2) in ("-", "*", "+", "1.")):
-            if not blank and not in_list:
+            if not blank and (continued or not in_list):
                 out.append("")
+            continued = False
             out.append(" " * 4 * len(offsets) + item.group(2) + " " + item.group(3))
             offsets.append(item.start(3))
         elif offsets:
+            continued = continued or blank
             shift = 4 * len(offsets) - indent
             out.append(" " * 4 * len(offsets) + line.lstrip(" "))
         else:
