@@ -156,7 +156,7 @@ build-installer: manifests ## Write dist/install.yaml: everything for `kubectl a
 site: ## Write the documentation as a site to bin/site. A link to a missing page is an error.
 	@command -v mkdocs >/dev/null || \
 	  { echo "mkdocs is missing: run 'go -C hack/cluster run . packages' on Debian, or 'pip install -r hack/site/requirements.txt'."; exit 1; }
-	PYTHONDONTWRITEBYTECODE=1 mkdocs build --strict --quiet
+	PYTHONDONTWRITEBYTECODE=1 mkdocs build --strict
 
 ##@ Deployment
 

@@ -19,9 +19,12 @@ import (
 type document struct {
 	anchors map[string]bool
 	links   []string // the targets of links
+	menu    []string // the targets of links in the navigation
 	loads   []string // the addresses of scripts, styles, images and other parts
 	policy  string   // the Content-Security-Policy
 	text    []string // of paragraphs
+	// generator has the names and versions of the programs that built the page.
+	generator string
 }
 
 // parseSite returns the pages of the site, by their paths.
@@ -69,12 +72,18 @@ func parseDocument(root *html.Node) *document {
 		case "a":
 			if target, ok := attributes["href"]; ok {
 				d.links = append(d.links, target)
+				if inMenu(node) {
+					d.menu = append(d.menu, target)
+				}
 			}
 		case "link":
 			if relation := attributes["rel"]; relation != "canonical" && relation != "prev" && relation != "next" {
 				d.loads = append(d.loads, attributes["href"])
 			}
 		case "meta":
+			if attributes["name"] == "generator" {
+				d.generator = attributes["content"]
+			}
 			if attributes["http-equiv"] == "Content-Security-Policy" {
 				d.policy = attributes["content"]
 			}
@@ -88,6 +97,18 @@ func parseDocument(root *html.Node) *document {
 		}
 	}
 	return d
+}
+
+// inMenu reports whether a link belongs to the navigation, and not to the text of the page.
+func inMenu(link *html.Node) bool {
+	for node := range link.Ancestors() {
+		for _, a := range node.Attr {
+			if node.Data == "nav" && a.Key == "class" && strings.Contains(a.Val, "md-nav") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func text(node *html.Node) string {

@@ -35,7 +35,7 @@ func buildSite(t *testing.T) string {
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), buildTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "build", "--strict", "--quiet", "--site-dir", dir)
+	cmd := exec.CommandContext(ctx, program, "build", "--strict", "--site-dir", dir)
 	cmd.Dir = apiserver.Root()
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -79,6 +79,7 @@ func TestSite_Pages_LinkToExistingTargets(t *testing.T) {
 	if checked < 1000 {
 		t.Errorf("only %d links were found", checked)
 	}
+	checkVersions(t, pages)
 	checkNavigation(t, pages)
 	checkLoads(t, dir, pages)
 	checkSearch(t, dir, pages)
@@ -119,6 +120,22 @@ func checkLink(t *testing.T, dir string, pages map[string]*document, page, targe
 	}
 }
 
+// checkVersions checks that hack/site/requirements.txt has the versions that built the site.
+func checkVersions(t *testing.T, pages map[string]*document) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(apiserver.Root(), "hack", "site", "requirements.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	generator := pages["index.html"].generator
+	for _, program := range strings.Split(generator, ", ") {
+		i := strings.LastIndexByte(program, '-')
+		if i < 0 || !strings.Contains(string(data), program[:i]+"=="+program[i+1:]+"\n") {
+			t.Errorf("the site was built by %s, and hack/site/requirements.txt has other versions", generator)
+		}
+	}
+}
+
 // checkNavigation checks that a reader of the first page can reach every page by the navigation.
 func checkNavigation(t *testing.T, pages map[string]*document) {
 	t.Helper()
@@ -127,7 +144,7 @@ func checkNavigation(t *testing.T, pages map[string]*document) {
 		t.Fatal("the site has no first page")
 	}
 	linked := map[string]bool{"index.html": true}
-	for _, target := range first.links {
+	for _, target := range first.menu {
 		if file, _, err := resolve("index.html", target); err == nil {
 			linked[file] = true
 		}
