@@ -35,7 +35,7 @@ func parseSite(t *testing.T, dir string) map[string]*document {
 		if err != nil || filepath.Ext(name) != ".html" || filepath.Base(name) == "404.html" { // 404.html has absolute paths
 			return err
 		}
-		file, err := os.Open(name) //nolint:gosec // a file of the site
+		file, err := os.Open(name)
 		if err != nil {
 			return err
 		}

@@ -91,7 +91,7 @@ func (s *shell) sh(script string) string {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), commandTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-e", "-u", "-o", "pipefail", "-c", script) //nolint:gosec // the pages of this project
+	cmd := exec.CommandContext(ctx, "bash", "-e", "-u", "-o", "pipefail", "-c", script)
 	cmd.Dir, cmd.Env = s.dir, s.env
 	out, err := cmd.CombinedOutput()
 	if err != nil {

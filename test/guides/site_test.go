@@ -178,7 +178,7 @@ func checkLoads(t *testing.T, dir string, pages map[string]*document) {
 			return err
 		}
 		styles++
-		data, err := os.ReadFile(name) //nolint:gosec // a file of the site
+		data, err := os.ReadFile(name)
 		for _, m := range styleAddress.FindAllStringSubmatch(string(data), -1) {
 			if foreign(m[1]) && !strings.HasPrefix(m[1], "data:") {
 				t.Errorf("%s loads %s from another host", name, m[1])
