@@ -153,6 +153,12 @@ build-installer: manifests ## Write dist/install.yaml: everything for `kubectl a
 	mkdir -p dist
 	$(kustomize-build) > dist/install.yaml
 
+.PHONY: site
+site: ## Write the documentation as a site to bin/site. A link to a missing page is an error.
+	@command -v mkdocs >/dev/null || \
+	  { echo "mkdocs is missing: run 'go -C hack/cluster run . packages' on Debian, or 'pip install -r hack/site/requirements.txt'."; exit 1; }
+	PYTHONDONTWRITEBYTECODE=1 mkdocs build --strict
+
 ##@ Deployment
 
 # The objects of installations by kustomize from before they had the names of the Helm chart.

@@ -18,6 +18,8 @@ var packages = []string{
 	"iproute2",
 	"libc6-dev",
 	"microsocks",
+	"mkdocs",
+	"mkdocs-material",
 	"mosquitto",
 	"mosquitto-clients",
 	"nftables",

@@ -41,9 +41,22 @@ func (c *Cluster) LoadOperatorImageAs(ctx context.Context, tag string) (string, 
 	return name, c.clusterTool(ctx, c.log, image...)
 }
 
-// LoadBrokerImage loads this machine's Mosquitto into the local cluster and
+// openBroker is the configuration of a broker that every client may use, as in the published image of Mosquitto.
+const openBroker = "listener 1883\nallow_anonymous true\n"
+
+// LoadBrokerImage loads this machine's Mosquitto, with its clients, into the local cluster and
 // returns the image's name.
 func (c *Cluster) LoadBrokerImage(ctx context.Context) (string, error) {
+	dir, err := os.MkdirTemp("", "mqttbridge-broker")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	open := filepath.Join(dir, "open.conf")
+	if err := os.WriteFile(open, []byte(openBroker), 0o600); err != nil {
+		return "", err
+	}
 	return localBrokerImage, c.clusterTool(ctx, c.log, "image", "--load",
-		"--name", localBrokerImage, "--debian-binary", brokerProgram, "--entrypoint", brokerProgram)
+		"--name", localBrokerImage, "--entrypoint", brokerProgram, "--file", open+"=/mosquitto-no-auth.conf",
+		"--debian-binary", brokerProgram, "--debian-binary", "/usr/bin/mosquitto_pub", "--debian-binary", "/usr/bin/mosquitto_sub")
 }

@@ -62,6 +62,7 @@ type Broker struct {
 	scheme      string
 	persistent  bool
 	dir         string
+	options     BrokerOptions
 	process     *process
 }
 
@@ -85,6 +86,7 @@ func StartBroker(t testing.TB, o BrokerOptions) *Broker {
 	case o.TLS != nil:
 		b.scheme = "mqtts"
 	}
+	b.options = o
 	b.configure(o)
 	b.Start()
 	t.Cleanup(func() {
@@ -207,6 +209,13 @@ func (b *Broker) SetUsers(users map[string]string) {
 	b.t.Helper()
 	b.writeUsers(users)
 	b.process.signal(syscall.SIGHUP)
+}
+
+// SetExtra replaces the Extra part of the configuration, for the next start.
+func (b *Broker) SetExtra(extra string) {
+	b.t.Helper()
+	b.options.Extra = extra
+	b.configure(b.options)
 }
 
 func modified(path string) time.Time {
