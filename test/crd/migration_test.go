@@ -16,7 +16,7 @@ import (
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	apischema "k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -89,7 +89,7 @@ func (m *migration) mustChange(change func(*apiextensionsv1.CustomResourceDefini
 func (m *migration) bridges(version string) map[string]unstructured.Unstructured {
 	m.t.Helper()
 	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(schema.GroupVersionKind{Group: migrationGroup, Version: version, Kind: "MQTTBridgeList"})
+	list.SetGroupVersionKind(apischema.GroupVersionKind{Group: migrationGroup, Version: version, Kind: "MQTTBridgeList"})
 	apiserver.Eventually(m.t, "the API server serves "+version, func(ctx context.Context) (bool, error) {
 		return server.Client.List(ctx, list) == nil, nil
 	})
@@ -154,7 +154,7 @@ func TestMigration_ToV1beta1_KeepsBridgesWithoutAWebhook(t *testing.T) {
 	manifests := map[string]*unstructured.Unstructured{}
 	apiserver.Eventually(t, "the API server serves the CRD", func(ctx context.Context) (bool, error) {
 		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(schema.GroupVersionKind{Group: migrationGroup, Version: "v1alpha1", Kind: "MQTTBridgeList"})
+		list.SetGroupVersionKind(apischema.GroupVersionKind{Group: migrationGroup, Version: "v1alpha1", Kind: "MQTTBridgeList"})
 		return server.Client.List(ctx, list) == nil, nil
 	})
 	for _, manifest := range files(t, "test", "manifests", "valid") {
