@@ -113,7 +113,7 @@ func TestReleasesPage_Installation_Works(t *testing.T) {
 		if !strings.HasPrefix(out, "bridge-runner v"+s.Version+",") {
 			t.Errorf("the runner prints %s", out)
 		}
-		if out := run(t, dir+"/bridge-runner check "+dir+"/bridge.yaml"); !strings.Contains(out, "bridge.yaml") {
+		if out := run(t, dir+"/bridge-runner check -f "+dir+"/bridge.yaml"); !strings.Contains(out, "valid") {
 			t.Errorf("the sample of the archive: %s", out)
 		}
 	})
