@@ -197,9 +197,12 @@ release-files: ## Write the notes of VERSION to bin/release, and its chart, inst
 bin/cyclonedx-gomod:
 	go -C hack/tools/cyclonedx-gomod build -o $(CURDIR)/$@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
+# goreleaser reads the commit only in a repository that has a remote.
+remote = $(if $(shell git remote),,GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=https://github.com/mqttbridge/mqttbridge-operator)
+
 .PHONY: snapshot
 snapshot: bin/cyclonedx-gomod ## Build the files of a release into dist/, and its images, without publishing (SKIP=sign,docker: without Docker).
-	PATH="$(CURDIR)/bin:$$PATH" $(GORELEASER) release --snapshot --clean --skip=$(or $(SKIP),sign)
+	$(remote) PATH="$(CURDIR)/bin:$$PATH" $(GORELEASER) release --snapshot --clean --skip=$(or $(SKIP),sign)
 
 .PHONY: release
 release: release-check bin/cyclonedx-gomod ## Build, sign and publish the files and the image of VERSION, the version of the tag. The workflow release runs it.

@@ -92,7 +92,7 @@ func checkOrder(above, below *section) error {
 	}
 	later, err := version.ParseSemantic(above.version)
 	if err != nil {
-		return nil //nolint:nilerr // reported with the heading
+		return nil // reported with the heading
 	}
 	if earlier, err := version.ParseSemantic(below.version); err == nil && !earlier.LessThan(later) {
 		return fmt.Errorf("%s:%d: %s must be below a later version, and is below %s", changelogFile, below.line, below.version, above.version)
@@ -101,7 +101,7 @@ func checkOrder(above, below *section) error {
 }
 
 func readChangelog(root string) ([]section, error) {
-	data, err := os.ReadFile(filepath.Join(root, changelogFile)) //nolint:gosec // a file of the project
+	data, err := os.ReadFile(filepath.Join(root, changelogFile))
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func writeChart(root, v, to string) error {
 		return fmt.Errorf("copying the chart: %w", err)
 	}
 	file := filepath.Join(dir, "Chart.yaml")
-	data, err := os.ReadFile(file) //nolint:gosec // a file of the project
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func check(root, v string) error {
 
 func readChart(root string) (*chartFile, error) {
 	name := filepath.Join(root, chartDir, "Chart.yaml")
-	data, err := os.ReadFile(name) //nolint:gosec // a file of the project
+	data, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func checkDocs(root, v string) error {
 	}
 	var errs []error
 	for _, page := range append(pages, filepath.Join(root, "README.md")) {
-		text, err := os.ReadFile(page) //nolint:gosec // a file of the project
+		text, err := os.ReadFile(page)
 		if err != nil {
 			errs = append(errs, err)
 			continue

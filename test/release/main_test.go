@@ -78,7 +78,7 @@ var buildSnapshot = sync.OnceValues(func() (*snapshot, error) {
 		return nil, err
 	}
 	var out bytes.Buffer
-	cmd := exec.Command("make", "snapshot") //nolint:noctx // the test binary's timeout ends it
+	cmd := exec.Command("make", "snapshot")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = apiserver.Root(), &out, &out
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), imagesVariable+"="+s.images)
 	if err := cmd.Run(); err != nil {
