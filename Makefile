@@ -102,7 +102,7 @@ test: vet ## Run all tests: unit, integration with a real API server, and, as ro
 PLATFORMS       = linux/amd64 linux/arm64 linux/arm
 OTHER_PLATFORMS = darwin/amd64 darwin/arm64 windows/amd64
 vet-for = @for platform in $(1); do echo "go vet for $$platform"; \
-	  CGO_ENABLED=0 GOARM=7 GOOS=$${platform%/*} GOARCH=$${platform\#*/} go vet -trimpath $(2); done
+	  CGO_ENABLED=0 GOARM=7 GOOS=$${platform%/*} GOARCH=$${platform\#*/} go $(3) vet -trimpath $(2); done
 
 .PHONY: cross
 cross: ## Compile and vet the code and its tests for all platforms of a release.

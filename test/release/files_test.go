@@ -156,11 +156,7 @@ func TestSnapshot_Programs_PrintTheVersion(t *testing.T) {
 			continue
 		}
 		ran++
-		argument := "--version"
-		if strings.HasPrefix(a.Name, "kubectl-") {
-			argument = "version"
-		}
-		out, err := exec.CommandContext(t.Context(), a.file(), argument).Output()
+		out, err := exec.CommandContext(t.Context(), a.file(), "--version").Output()
 		if want := "v" + s.Version + ", revision " + s.Commit; err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("%s prints %q and %v; want %q", a.Name, out, err, want)
 		}
