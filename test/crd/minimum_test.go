@@ -60,7 +60,7 @@ func TestCRD_Rules_CompileForTheOldestKubernetes(t *testing.T) {
 	// The function of a later Kubernetes must not compile.
 	late := &structuralschema.Structural{
 		Generic:              structuralschema.Generic{Type: "string"},
-		ValidationExtensions: structuralschema.ValidationExtensions{XValidations: apiextensions.ValidationRules{{Rule: "isSemver(self)"}}},
+		ValidationExtensions: structuralschema.ValidationExtensions{XValidations: apiextensionsv1.ValidationRules{{Rule: "isSemver(self)"}}},
 	}
 	results, err := cel.Compile(late, model.SchemaDeclType(late, false), celconfig.PerCallLimit, languageOf(version.MajorMinor(1, 31)), cel.NewExpressionsEnvLoader())
 	if err != nil || len(results) != 1 || results[0].Error == nil {
