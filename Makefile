@@ -112,7 +112,7 @@ cross: ## Compile and vet the code and its tests for all platforms of a release.
 # An amd64 machine also runs programs for 386, which has the word size and the alignment of arm/v7.
 .PHONY: test-32bit
 test-32bit: ## Run the tests of the runner's packages as 32-bit programs (amd64).
-	CGO_ENABLED=0 GOARCH=386 go test ./bridge-runner/packet ./bridge-runner/session ./bridge-runner/buffer ./bridge-runner/peer ./bridge-runner/role ./bridge-runner/config
+	CGO_ENABLED=0 GOARCH=386 go test ./bridge-runner/packet ./bridge-runner/session ./bridge-runner/delivery ./bridge-runner/buffer ./bridge-runner/peer ./bridge-runner/role ./bridge-runner/config
 
 # go test runs in the package's directory, because it then prints the output of tests that pass, too.
 .PHONY: outages
