@@ -44,8 +44,8 @@ var podScenarios = []podScenario{
 				handingOver("pods: active pod evicted", w.evictActive),
 				handingOver("pods: Deployment restarted (rollout restart)", w.restartDeployment),
 				handingOver("pods: hand-over by hand (annotation)", w.annotate),
-				{name: "pods: standby killed (SIGKILL)", limit: inPlace, act: w.killStandby},
-				{name: fmt.Sprintf("pods: connection between the pods cut for %s", peerSilence), limit: inPlace, act: w.cutMembers},
+				{name: "pods: standby killed (SIGKILL)", limit: inPlaceOnNode, act: w.killStandby},
+				{name: fmt.Sprintf("pods: connection between the pods cut for %s", peerSilence), limit: inPlaceOnNode, act: w.cutMembers},
 			}
 		},
 	}, {
