@@ -41,7 +41,7 @@ func languageOf(v *version.Version) *environment.EnvSet {
 	return environment.MustBaseEnvSet(version.MajorMinor(v.Major(), v.Minor()-1))
 }
 
-// The API server of the tests is newer than the oldest one that the chart permits, which does not know
+// The API server of the tests is newer than the oldest API server that the chart permits, which does not know
 // later functions and later syntax of CEL.
 func TestCRD_Rules_CompileForTheOldestKubernetes(t *testing.T) {
 	oldest := languageOf(oldestKubernetes(t))

@@ -98,7 +98,7 @@ func TestGoreleaser_Check_Passes(t *testing.T) {
 	}
 }
 
-// Users compare the identity in the certificates with the one that the page names.
+// Users compare the identity in the certificates with the identity on the page.
 func TestReleasesPage_Identity_IsTheWorkflowsIdentity(t *testing.T) {
 	page := strings.Join(documented(t, "Verification"), "\n")
 	const identity = `--certificate-identity "https://github.com/mqttbridge/mqttbridge-operator/.github/workflows/release.yml@refs/tags/v$VERSION"`
