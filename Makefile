@@ -10,6 +10,7 @@ KUSTOMIZE      = $(call tool,kustomize,kustomize)
 HELM           = $(call tool,helm,helm)
 HELM_DOCS      = $(call tool,helm,helm-docs)
 CRD_REF_DOCS   = $(call tool,crd-ref-docs,crd-ref-docs)
+GORELEASER     = $(call tool,goreleaser,goreleaser)
 GOLANGCI_LINT  = $(CURDIR)/bin/golangci-lint
 KUBECTL       ?= kubectl
 CONTAINER_TOOL ?= docker
@@ -88,12 +89,30 @@ verify: manifests generate api-docs monitoring chart ## Fail if a generated file
 # One package at a time (-p 1), because the runner's tests limit the duration of a failover.
 .PHONY: test
 test: vet ## Run all tests: unit, integration with a real API server, and, as root on Linux, end to end.
+	$(MAKE) cross test-32bit
 	go -C hack/cluster run . packages
 	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go test -p 1 -timeout=30m ./...
 	go -C hack/cluster test ./...
 	go -C test/verdicts test ./...
 	go -C test/monitoring test ./...
+	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C test/release test -timeout=60m ./...
 	$(if $(LOCAL_CLUSTER),$(MAKE) test-e2e,@echo "Skipped: the end-to-end tests, which require root on Linux to run a cluster (make test-e2e).")
+
+# Linux on amd64 is checked by vet. The packages below test and hack run on the machine of a developer.
+PLATFORMS       = linux/arm64 linux/arm
+OTHER_PLATFORMS = darwin/amd64 darwin/arm64 windows/amd64
+vet-for = @for platform in $(1); do echo "go vet for $$platform"; \
+	  CGO_ENABLED=0 GOARM=7 GOOS=$${platform%/*} GOARCH=$${platform\#*/} go $(3) vet -trimpath $(2); done
+
+.PHONY: cross
+cross: ## Compile and vet the programs and their unit tests for all platforms of a release.
+	$(call vet-for,$(PLATFORMS),. ./api/... ./controllers/... ./bridge-runner/... ./internal/...)
+	$(call vet-for,$(OTHER_PLATFORMS),./bridge-runner/... ./internal/...)
+
+# An amd64 machine also runs programs for 386, which has the word size and the alignment of arm/v7.
+.PHONY: test-32bit
+test-32bit: ## Run the tests of the runner's packages as 32-bit programs (amd64).
+	CGO_ENABLED=0 GOARCH=386 go test ./bridge-runner/packet ./bridge-runner/session ./bridge-runner/delivery ./bridge-runner/buffer ./bridge-runner/peer ./bridge-runner/role ./bridge-runner/config
 
 # go test runs in the package's directory, because it then prints the output of tests that pass, too.
 .PHONY: outages
@@ -158,6 +177,53 @@ site: ## Write the documentation as a site to bin/site. A link to a missing page
 	@command -v mkdocs >/dev/null || \
 	  { echo "mkdocs is missing: run 'go -C hack/cluster run . packages' on Debian, or 'pip install -r hack/site/requirements.txt'."; exit 1; }
 	PYTHONDONTWRITEBYTECODE=1 mkdocs build --strict
+
+##@ Release
+
+# The version of a release, such as 1.2.3, without v.
+VERSION ?=
+need-version = $(if $(VERSION),,$(error VERSION is not set; set it to the version of the release without v, as in `make $@ VERSION=1.2.3`))
+
+.PHONY: release-check
+release-check: ## Fail if the changelog, the chart and the docs name different versions, or are not ready for VERSION if it is set.
+	go run ./hack/release check $(VERSION)
+
+.PHONY: release-files
+release-files: ## Write the notes of VERSION to bin/release, and its chart, install.yaml and crds.yaml to bin/release/files.
+	$(need-version)
+	rm -rf bin/release
+	mkdir -p bin/release/files
+	go run ./hack/release notes $(VERSION) > bin/release/notes.md
+	go run ./hack/release chart $(VERSION) bin/release/chart
+	$(HELM) package bin/release/chart/$(notdir $(CHART)) --destination=bin/release/files
+	$(KUSTOMIZE) build config/default | sed 's|$(DEFAULT_IMG)|$(DEFAULT_IMG:latest=$(VERSION))|' > bin/release/files/install.yaml
+	$(KUSTOMIZE) build config/crd > bin/release/files/crds.yaml
+
+# goreleaser finds the program that writes the SBOMs in PATH.
+.PHONY: bin/cyclonedx-gomod
+bin/cyclonedx-gomod:
+	go -C hack/tools/cyclonedx-gomod build -o $(CURDIR)/$@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+
+# goreleaser reads the commit only in a repository that has a remote.
+remote = $(if $(shell git remote),,GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=https://github.com/mqttbridge/mqttbridge-operator)
+
+.PHONY: snapshot
+snapshot: bin/cyclonedx-gomod ## Build the files of a release into dist/, and its images, without publishing (SKIP=sign,docker: without Docker).
+	$(remote) PATH="$(CURDIR)/bin:$$PATH" $(GORELEASER) release --snapshot --clean --skip=$(or $(SKIP),sign)
+
+.PHONY: release
+release: release-check bin/cyclonedx-gomod ## Build, sign and publish the files and the image of VERSION, the version of the tag. The workflow release runs it.
+	$(need-version)
+	PATH="$(CURDIR)/bin:$$PATH" $(GORELEASER) release --clean --release-notes=bin/release/notes.md
+
+CHART_REGISTRY ?= oci://ghcr.io/mqttbridge/charts
+
+.PHONY: push-chart
+push-chart: ## Push the chart of VERSION to CHART_REGISTRY, and write its digest to bin/release/chart.digest. HELM_PUSH are further flags.
+	$(need-version)
+	$(HELM) push bin/release/files/$(notdir $(CHART))-$(VERSION).tgz $(CHART_REGISTRY) $(HELM_PUSH) 2>&1 | tee bin/release/push.log
+	sed -n 's/^Digest: //p' bin/release/push.log > bin/release/chart.digest
+	test -s bin/release/chart.digest
 
 ##@ Deployment
 

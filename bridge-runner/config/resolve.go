@@ -6,6 +6,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 
@@ -16,6 +17,10 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
+
+// maxMemory is the largest bound of a buffer in memory, in bytes. On a 32-bit machine, it is less than the API
+// permits, so that a sum of two sizes fits into an int.
+const maxMemory = math.MaxInt / 2
 
 // Resolve translates a spec into settings. [Load] must have returned the spec: it is valid,
 // and its defaults are resolved.
@@ -31,7 +36,7 @@ func Resolve(s *v1alpha1.MQTTBridgeSpec) (*Settings, error) {
 		InflightWindow:     int(ptr.Deref(s.Delivery.InflightWindow, v1alpha1.DefaultInflightWindow)),
 		QoS2Window:         int(ptr.Deref(s.Delivery.InflightWindow, v1alpha1.DefaultQoS2Window)),
 		BufferQoS0:         *s.Buffer.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
-		MemoryBytes:        int(s.Buffer.Memory.Size.Value()),
+		MemoryBytes:        int(min(s.Buffer.Memory.Size.Value(), maxMemory)),
 		BlockUnforwardable: *s.Delivery.Unforwardable.Policy == v1alpha1.UnforwardableBlock,
 		LogLevel:           logLevel(s.Runner.LogLevel),
 	}

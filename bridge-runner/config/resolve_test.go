@@ -5,6 +5,7 @@ package config
 
 import (
 	"log/slog"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -139,6 +140,7 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 		{"blocking", rules, rules + "\n  delivery: {unforwardable: {policy: Block}}", func(s *Settings) { s.BlockUnforwardable = true }},
 		{"dead letters", rules, rules + "\n  delivery: {unforwardable: {deadLetter: {topic: dead}}}", func(s *Settings) { s.DeadLetterTopic = "dead" }},
 		{"memory", rules, rules + "\n  buffer: {memory: {size: 1Mi}}", func(s *Settings) { s.MemoryBytes = 1 << 20 }},
+		{"more memory than a 32-bit machine has", rules, rules + "\n  buffer: {memory: {size: 4Gi}}", func(s *Settings) { s.MemoryBytes = int(min(int64(4<<30), math.MaxInt/2)) }},
 		{"a disk for one direction", rules, rules + "\n  buffer: {disk: {size: 1000M}}", func(s *Settings) {
 			s.Disk = Disk{Bytes: 900_000_000, WhenFull: v1alpha1.WhenFullBlock}
 		}},

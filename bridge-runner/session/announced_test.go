@@ -74,6 +74,17 @@ func TestPublish_MaximumPacketSize_OnlyLargerIsTooLarge(t *testing.T) {
 	}
 }
 
+// The largest limit does not fit into an int of a 32-bit machine.
+func TestPublish_LargestMaximumPacketSize_LimitsNothing(t *testing.T) {
+	for _, most := range []uint32{packet.MaxSize, 1<<31 - 1, 1 << 31, 1<<32 - 1} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) {
+			l := announces(t, &v5.Properties{MaximumPacketSize: new(most)})
+			l.publish(message(1, "x"))
+			l.c.Want("PUBLISH 1 qos1 t=x")
+		})
+	}
+}
+
 func TestAlias_EveryTopicAndPropertyLength_TakesMessagesOfTheMaximumSize(t *testing.T) {
 	for length := 1; length <= 8; length++ {
 		for _, filler := range []int{0, 117, 118, 119, 120, 121, 122, 123} { // the property length needs a second byte

@@ -277,11 +277,11 @@ func (s *Session) resumeDeliveryLocked(m *Outgoing, now time.Time) Result {
 
 // fits reports whether the server accepts a packet of this size.
 func (s *Session) fits(p *packet.Publish) bool {
-	largest := packet.MaxSize
+	largest := uint32(packet.MaxSize)
 	if s.server.MaximumPacketSize > 0 {
-		largest = min(largest, int(s.server.MaximumPacketSize))
+		largest = min(largest, s.server.MaximumPacketSize) // may not fit into an int of a 32-bit machine
 	}
-	return packet.SizePublish(s.version, p) <= largest
+	return packet.SizePublish(s.version, p) <= int(largest)
 }
 
 // makePublish makes the PUBLISH of a message. It reports whether the message has expired.

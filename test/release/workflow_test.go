@@ -1,0 +1,166 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package release
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
+)
+
+func workflows(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(apiserver.Root(), ".github", "workflows", "*.yml"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no workflow: %v", err)
+	}
+	out := map[string]string{}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[filepath.Base(path)] = string(data)
+	}
+	return out
+}
+
+func TestWorkflows_Actionlint_FindsNothing(t *testing.T) {
+	run(t, pinned("actionlint")+" .github/workflows/*.yml")
+}
+
+// A tag of an action can be moved, and its commit cannot.
+func TestWorkflows_Actions_ArePinnedByCommit(t *testing.T) {
+	pinned := regexp.MustCompile(`^\s*(?:- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	found := 0
+	for name, text := range workflows(t) {
+		for line := range strings.Lines(text) {
+			if !strings.Contains(line, "uses:") {
+				continue
+			}
+			found++
+			if !pinned.MatchString(strings.TrimRight(line, "\n")) {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("only %d actions were found", found)
+	}
+}
+
+// Only the job that runs for a tag may write, and each right is named.
+func TestWorkflows_Permissions_AreLimited(t *testing.T) {
+	var workflow struct {
+		Permissions map[string]string
+		Jobs        map[string]struct {
+			If          string
+			Permissions map[string]string
+		}
+	}
+	if err := yaml.Unmarshal([]byte(workflows(t)["release.yml"]), &workflow); err != nil {
+		t.Fatal(err)
+	}
+	if len(workflow.Permissions) != 0 || len(workflow.Jobs) != 2 {
+		t.Errorf("the workflow has the permissions %q and %d jobs", workflow.Permissions, len(workflow.Jobs))
+	}
+	for name, job := range workflow.Jobs {
+		for right, level := range job.Permissions {
+			if level == "write" && job.If != "github.event_name == 'push'" {
+				t.Errorf("the job %s may write %s if %q", name, right, job.If)
+			}
+		}
+	}
+}
+
+// The make targets that the workflow runs exist, and with the variables that it sets.
+func TestWorkflows_MakeTargets_Exist(t *testing.T) {
+	commands := regexp.MustCompile(`make [a-z][\w -]*(?:VERSION="\$VERSION")?`).FindAllString(workflows(t)["release.yml"], -1)
+	if len(commands) < 4 {
+		t.Fatalf("the workflow has the commands %q", commands)
+	}
+	for _, command := range commands {
+		run(t, strings.Replace(command, "make ", "make --dry-run ", 1), "VERSION=1.2.3")
+	}
+}
+
+func TestGoreleaser_Check_Passes(t *testing.T) {
+	if out := run(t, pinned("goreleaser")+" check --quiet"); strings.Contains(out, "DEPRECATED") {
+		t.Error(out)
+	}
+}
+
+// Users compare the identity in the certificates with the identity on the page.
+func TestReleasesPage_Identity_IsTheWorkflowsIdentity(t *testing.T) {
+	page := strings.Join(documented(t, "Verification"), "\n")
+	const identity = `--certificate-identity "https://github.com/mqttbridge/mqttbridge-operator/.github/workflows/release.yml@refs/tags/v$VERSION"`
+	if n := strings.Count(page, identity); n != 2 || strings.Count(page, "--certificate-identity") != n {
+		t.Errorf("the identity is in %d commands", n)
+	}
+	text := workflows(t)["release.yml"]
+	for _, want := range []string{"name: release\n", `tags: ["v*"]`, "id-token: write", "attestations: write", "subject-checksums: dist/checksums.txt", "subject-checksums: dist/digests.txt"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the workflow has no %q", want)
+		}
+	}
+}
+
+// The page lists the files of the snapshot, and no others.
+func TestReleasesPage_Files_AreThoseOfTheSnapshot(t *testing.T) {
+	s := built(t)
+	data, err := os.ReadFile(filepath.Join(apiserver.Root(), "docs", "releases.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(data), "\n## Files\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for program, platforms := range programs() {
+		row := regexp.MustCompile("(?m)^\\| `" + program + "_VERSION_PLATFORM.tar.gz`.*$").FindString(table)
+		for _, platform := range platforms {
+			if !strings.Contains(row, "`"+platform+"`") {
+				t.Errorf("the row of %s lacks %s: %q", program, platform, row)
+			}
+		}
+		if got := strings.Count(row, "`linux_") + strings.Count(row, "`darwin_") + strings.Count(row, "`windows_"); got != len(platforms) {
+			t.Errorf("the row of %s has %d platforms; want %d", program, got, len(platforms))
+		}
+	}
+	for _, name := range []string{"install.yaml", "crds.yaml", "checksums.txt", "checksums.txt.sigstore.json", "mqttbridge-operator-VERSION.tgz", "PROGRAM_VERSION_PLATFORM.cdx.json"} {
+		if !strings.Contains(table, fmt.Sprintf("| `%s` |", name)) {
+			t.Errorf("the table lacks %s", name)
+		}
+	}
+	if want := s.names("SBOM"); !strings.HasSuffix(want[0], ".cdx.json") {
+		t.Errorf("the SBOMs are %q", want)
+	}
+}
+
+// The page states the versions of Kubernetes that the chart permits and that the tests use.
+func TestReleasesPage_Kubernetes_IsThatOfChartAndTests(t *testing.T) {
+	read := func(elem ...string) string {
+		data, err := os.ReadFile(filepath.Join(append([]string{apiserver.Root()}, elem...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	oldest := regexp.MustCompile(`kubeVersion: ">=(\d+\.\d+)\.`).FindStringSubmatch(read("charts", "mqttbridge-operator", "Chart.yaml"))
+	tested := regexp.MustCompile(`k8s\.io/kubernetes v(\d+\.\d+)\.`).FindStringSubmatch(read("hack", "tools", "kubernetes", "go.mod"))
+	if oldest == nil || tested == nil {
+		t.Fatalf("the chart permits %q, and the tests use %q", oldest, tested)
+	}
+	page := strings.Join(strings.Fields(read("docs", "releases.md")), " ")
+	for _, want := range []string{"**Kubernetes " + oldest[1] + " or later.**", "for " + oldest[1] + ".", "a node of Kubernetes " + tested[1] + ","} {
+		if !strings.Contains(page, want) {
+			t.Errorf("docs/releases.md does not say %q", want)
+		}
+	}
+}
