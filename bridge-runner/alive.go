@@ -54,7 +54,7 @@ func (l *liveness) check() error {
 		var stacks bytes.Buffer
 		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1) // writing to memory does not fail
 		// In a goroutine, because writing the log may be the step that is stuck.
-		go l.log.Error("the bridge makes no progress; /livez fails, so that Kubernetes restarts the pod", "error", err, "goroutines", stacks.String())
+		go l.log.Error("the bridge makes no progress; /livez fails and systemd gets no sign of life, so that Kubernetes or systemd restarts the process", "error", err, "goroutines", stacks.String())
 	}
 	return err
 }

@@ -92,6 +92,7 @@ func runHost(ctx context.Context, opts options) error {
 	h.apply(forwarding, changed, nil)
 	h.setLoaded()
 	h.group.allAdded()
+	defer supervise(ctx, h.checkAlive, h.summary, log)()
 	settled := time.AfterFunc(settleTime, debug.FreeOSMemory)
 	defer settled.Stop()
 	h.watch(forwarding)

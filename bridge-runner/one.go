@@ -65,6 +65,7 @@ func runBridge(ctx context.Context, opts options) error {
 	logStart(i.log, "bridge", m.Name, "namespace", m.Namespace, "listen", opts.listen)
 	forwarding := membership.start(ctx)
 	membership.members().allAdded()
+	defer supervise(ctx, i.checkAlive, i.summary, i.log)()
 	deleted, err := i.run(forwarding)
 	if deleted && opts.kubernetes {
 		<-ctx.Done()

@@ -109,6 +109,13 @@ func (st *State) Status() v1alpha1.MQTTBridgeStatus {
 	}
 }
 
+// Ready returns the condition Ready.
+func (st *State) Ready() metav1.Condition {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.ready
+}
+
 // SetGeneration records that the runner runs the manifest of this generation, which replaces a
 // refused manifest of an earlier generation.
 func (st *State) SetGeneration(generation int64) {

@@ -26,6 +26,7 @@ var packages = []string{
 	"openssl",
 	"rabbitmq-server",
 	"runc",
+	"systemd",
 	"tinyproxy",
 }
 

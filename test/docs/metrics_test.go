@@ -43,7 +43,7 @@ func TestMetrics_NamesInText_Exist(t *testing.T) {
 		}
 	}
 	var files []string
-	for _, pattern := range []string{"README.md", "docs/*.md", "docs/runbooks/*.md"} {
+	for _, pattern := range []string{"README.md", "docs/*.md", "docs/runbooks/*.md", "docs/guides/*.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil || len(found) == 0 {
 			t.Fatalf("no %s: %v", pattern, err)

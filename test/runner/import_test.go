@@ -52,9 +52,9 @@ func importBridge(t *testing.T, configuration string, arguments ...string) *mqtt
 	return r
 }
 
-// arrivals returns the messages that a client has received, without the retained state of the
+// arrivalsAt returns the messages that a client has received, without the retained state of the
 // bridge and the messages that find out whether it forwards.
-func arrivals(c *mqtttest.Client5) []string {
+func arrivalsAt(c *mqtttest.Client5) []string {
 	var out []string
 	for _, p := range c.Received("") {
 		if !strings.HasPrefix(p.Topic, "clients/") && !strings.HasSuffix(p.Topic, "/probe") {
@@ -104,7 +104,7 @@ func exchange(t *testing.T, local, remote *mqtttest.Broker) (atLocal, atRemote [
 	// A message of QoS 2 may arrive after a later message of QoS 1. Each client receives the 17 messages
 	// of its own broker, and 14 of the other one.
 	mqtttest.Eventually(t, eventTimeout, "all messages arrive", func() error {
-		if atLocal, atRemote = arrivals(l), arrivals(r); len(atLocal) < 31 || len(atRemote) < 31 {
+		if atLocal, atRemote = arrivalsAt(l), arrivalsAt(r); len(atLocal) < 31 || len(atRemote) < 31 {
 			return fmt.Errorf("%d and %d arrived", len(atLocal), len(atRemote))
 		}
 		return nil
