@@ -17,11 +17,14 @@ import (
 
 // tests names the test that runs the commands of each page in docs/guides.
 var tests = map[string]string{
-	"in-ten-minutes.md": "TestGuide_InTenMinutes_ShowsFailover in test/e2e",
-	"moving.md":         "TestMoving_CommandsOfThePage_LoseNothing",
-	"tls.md":            "TestTLS_CommandsOfThePage_Connect",
-	"your-broker.md":    "TestYourBroker_CommandsOfThePage_Work",
-	"your-cloud.md":     "TestYourCloud_CommandsOfThePage_Work",
+	"deletion.md":          "TestDeletionPage in test/install, test/docs and test/edge",
+	"disaster-recovery.md": "TestDisasterRecoveryPage_Commands_SwitchSites in test/install",
+	"edge.md":              "TestEdgePage in test/edge",
+	"in-ten-minutes.md":    "TestGuide_InTenMinutes_ShowsFailover in test/e2e",
+	"moving.md":            "TestMoving_CommandsOfThePage_LoseNothing",
+	"tls.md":               "TestTLS_CommandsOfThePage_Connect",
+	"your-broker.md":       "TestYourBroker_CommandsOfThePage_Work",
+	"your-cloud.md":        "TestYourCloud_CommandsOfThePage_Work",
 }
 
 func TestPages_WithCommands_HaveTest(t *testing.T) {

@@ -204,7 +204,7 @@ func isOther(text string) string {
 
 var reference = regexp.MustCompile(`(secretKeyRef|configMapKeyRef): \{name: ([a-z0-9-]+)`)
 
-// A reader who copies a manifest of a guide finds on the same page how to create its Secrets.
+// A reader who copies a manifest of a guide finds on the same page how to create its Secrets, or their files.
 func TestManifests_References_AreCreatedOnThePage(t *testing.T) {
 	for page := range tests {
 		blocks := readPage(t, "guides/"+page)
@@ -214,7 +214,7 @@ func TestManifests_References_AreCreatedOnThePage(t *testing.T) {
 		}
 		for _, m := range reference.FindAllStringSubmatch(created.String(), -1) {
 			object, name := map[string]string{"secretKeyRef": "secret", "configMapKeyRef": "configmap"}[m[1]], m[2]
-			create := regexp.MustCompile(`kubectl create ` + object + ` (generic |tls )?` + name + `\b|secretName: ` + name + `\b`)
+			create := regexp.MustCompile(`kubectl create ` + object + ` (generic |tls )?` + name + `\b|secretName: ` + name + `\b|/` + name + `/`)
 			if !create.MatchString(created.String()) {
 				t.Errorf("docs/guides/%s does not show how to create the %s %s", page, object, name)
 			}
