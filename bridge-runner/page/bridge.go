@@ -109,13 +109,13 @@ var stateClasses = map[v1alpha1.ServerState]string{v1alpha1.ServerActive: "good"
 
 // messagesSection shows rates, counts and backlogs. It shows no topic and no payload.
 func (h *Handler) messagesSection(b *Bridge, now time.Time) node {
-	counts := newTable("Rates and counts since the start of the runner", "Direction", "Messages/s", "Payload", "Forwarded", "Sent again", "Dropped", "In flight")
+	flow := newTable("Rates and counts since the start of the runner", "Direction", "Messages/s", "Payload", "Forwarded", "Sent again", "Dropped", "In flight")
 	backlogs := newTable("Messages that wait in the buffer", "Direction", "Messages", "Size", "Oldest", "Limit in memory", "Limit on disk", "Disk")
 	section := el("section", txt("h2", "Messages")).set("aria-label", "Messages")
 	var notes []node
 	for _, d := range b.directions() {
 		t, r := d.traffic, h.rateOf(b, d, now)
-		counts.row("", text(d.label), text(r.perSecond()), text(r.bytesPerSecond()), text(number(t.Forwarded)), text(number(t.Resent)), text(number(t.Dropped)), text(number(t.InFlight)))
+		flow.row("", text(d.label), text(r.perSecond()), text(r.bytesPerSecond()), text(number(t.Forwarded)), text(number(t.Resent)), text(number(t.Dropped)), text(number(t.InFlight)))
 		oldest := none
 		if !t.Backlog.Oldest.IsZero() {
 			oldest = age(now.Sub(t.Backlog.Oldest))
@@ -130,7 +130,7 @@ func (h *Handler) messagesSection(b *Bridge, now time.Time) node {
 		backlogs.row("", text(d.label), text(number(t.Backlog.Messages)), text(size(float64(t.Backlog.Bytes))), text(oldest), text(size(float64(t.MemoryBytes))), text(limit), text(disk))
 		notes = append(notes, directionNotes(d, now)...)
 	}
-	section.add(counts, backlogs)
+	section.add(flow, backlogs)
 	if len(notes) > 0 {
 		section.add(el("ul", notes...))
 	}

@@ -52,7 +52,7 @@ func TestSwitches_ManyOnOneSide_KeepsTheLatestOfEachSide(t *testing.T) {
 			t.Errorf("switch %d: %+v, want the time %s", i, s, want)
 		}
 	}
-	if latest := st.Status().Remote.LastFailover; latest.Time != got[0].Time {
+	if latest := st.Status().Remote.LastFailover; !latest.Time.Time.Equal(got[0].Time.Time) {
 		t.Errorf("the first switch is %v, and the status has %v", got[0], latest)
 	}
 	st.Restart(twoServers(), NewMetrics())

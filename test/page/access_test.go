@@ -8,9 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
-
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
@@ -61,7 +58,7 @@ func TestPage_LightAndDark_TextsHaveContrast(t *testing.T) {
 	for _, path := range []string{"/", "/bridges/plant/on-backup", "/bridges/plant/down"} {
 		for _, scheme := range []string{"light", "dark"} {
 			tb := open(t, host.Runner, path)
-			tb.run(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+			tb.setColorScheme(scheme)
 			var result struct {
 				Low     []string
 				Checked int
@@ -84,7 +81,7 @@ func TestPage_Phone_NeedsNoHorizontalScrolling(t *testing.T) {
 	for _, path := range []string{"/", "/bridges/plant/on-backup", "/bridges/plant/down"} {
 		tb := open(t, host.Runner, path)
 		const width = 360
-		tb.run(chromedp.EmulateViewport(width, 740, chromedp.EmulateMobile))
+		tb.setScreen(width, 740, true)
 		var contents int
 		tb.evaluate("document.documentElement.scrollWidth", &contents)
 		if contents > width {
@@ -125,7 +122,7 @@ func TestPage_Structure_HasLandmarksAndHeadings(t *testing.T) {
 func TestPage_WithoutScript_ShowsTheStateAndReloads(t *testing.T) {
 	host := troubled(t)
 	tb := openTab(t, host.URL("/"))
-	tb.run(emulation.SetScriptExecutionDisabled(true))
+	tb.disableScripts()
 	tb.navigate(host.URL("/bridges/plant/on-backup"))
 	tb.waitText("Forwarding, with problems", "Connected to cloud-west, backup")
 	waitRequests(tb, 2) // the page and its style sheet, again

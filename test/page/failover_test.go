@@ -12,9 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
-
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
@@ -33,7 +30,8 @@ func TestPage_PrimaryAndThenRunnerDie_ShowsIt(t *testing.T) {
 	runner := mqtttest.StartRunner(t, manifest("to-cloud", local.URL(), "cloud-east", east.URL(), "cloud-west", west.URL()))
 	mqtttest.StartPublisher(t, local, traffic.PublisherConfig{Topic: "site/secret-topic", QoS: 1, Rate: 50, Size: 200})
 	tb := open(t, runner, "/")
-	tb.run(chromedp.EmulateViewport(imageWidth, imageHeight), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "light"}}))
+	tb.setScreen(imageWidth, imageHeight, false)
+	tb.setColorScheme("light")
 	tb.waitText("plant/to-cloud", "Forwarding", "Connected to plant-broker, primary", "Connected to cloud-east, primary")
 	tb.waitRow("order of preference", "cloud-west", "Backup 1", "Standby")
 	wantRate(tb)
@@ -105,8 +103,7 @@ func wantAlert(tb *tab, text string) {
 // documentation has an image of the same size, and that a new image can be made.
 func takeScreenshot(tb *tab) {
 	tb.t.Helper()
-	var data []byte
-	tb.run(chromedp.CaptureScreenshot(&data))
+	data := tb.screenshot()
 	if *screenshot {
 		if err := os.WriteFile(image, data, 0o600); err != nil {
 			tb.t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -46,5 +48,36 @@ func TestPage_OtherSites_ReadNothing(t *testing.T) {
 		if shown := rebound.text(); !strings.Contains(shown, otherSite) || !strings.Contains(shown, "use localhost or an IP address") {
 			t.Errorf("%s for the host %s: %.200s", path, otherSite, shown)
 		}
+	}
+}
+
+// A proxy with a login may serve several runners below paths of one site.
+func TestPage_BelowAPathOfAProxy_Works(t *testing.T) {
+	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
+	remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
+	host := mqtttest.StartHost(t, manifest("to-cloud", local.URL(), "cloud", remote.URL()))
+	host.WaitConnected("to-cloud.yaml", patience)
+	target, err := url.Parse(host.URL("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const prefix = "/runners/plant"
+	proxy := httptest.NewServer(http.StripPrefix(prefix, &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}))
+	defer proxy.Close()
+	tb := openTab(t, proxy.URL+prefix+"/")
+	tb.navigate(proxy.URL + prefix + "/")
+	tb.waitText("1 bridge: 1 forwarding")
+	tb.click("a[href$='to-cloud']")
+	tb.waitText("Connected to cloud")
+	waitRequests(tb, 2)
+	var style string
+	tb.evaluate("getComputedStyle(document.querySelector('.badge')).display", &style)
+	if style != "inline-block" {
+		t.Errorf("the page has no style sheet: display is %q", style)
+	}
+	tb.click("nav a")
+	tb.waitText("1 bridge: 1 forwarding")
+	for _, fault := range tb.takeFaults() {
+		t.Error(fault)
 	}
 }
