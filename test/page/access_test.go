@@ -135,7 +135,7 @@ func TestPage_NotVisible_SendsNoRequests(t *testing.T) {
 	tb := open(t, host.Runner, "/")
 	waitRequests(tb, 2)
 	var hidden bool
-	tb.evaluate(`Object.defineProperty(document, "hidden", {get: () => window.isHidden}); window.isHidden = true`, &hidden)
+	tb.evaluate(`(Object.defineProperty(document, "hidden", {get: () => window.isHidden}), window.isHidden = true)`, &hidden)
 	before := -1
 	mqtttest.Eventually(t, patience, "the page sends no requests for two of its intervals", func() error {
 		if now := tb.sent(); now != before {
@@ -145,6 +145,6 @@ func TestPage_NotVisible_SendsNoRequests(t *testing.T) {
 		}
 		return nil
 	})
-	tb.evaluate(`window.isHidden = false; document.dispatchEvent(new Event("visibilitychange"))`, &hidden)
+	tb.evaluate(`(window.isHidden = false, document.dispatchEvent(new Event("visibilitychange")))`, &hidden)
 	waitRequests(tb, 2)
 }

@@ -32,8 +32,6 @@ const (
 	// patience is the timeout for events that take milliseconds on an idle machine, or one or two
 	// intervals of the page.
 	patience = 30 * time.Second
-	// startTimeout is the timeout for the start of the browser.
-	startTimeout = time.Minute
 	// otherSite is a name that the browser resolves to this machine, as the name of an attacker's site.
 	otherSite = "attacker.example"
 )
@@ -62,7 +60,6 @@ func run(m *testing.M) int {
 	allocator, end := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(program),
 		chromedp.UserDataDir(profile),
-		chromedp.WSURLReadTimeout(startTimeout),
 		chromedp.Headless,
 		chromedp.NoSandbox, // Chromium refuses to run as root with it
 		chromedp.DisableGPU,
@@ -81,7 +78,7 @@ func run(m *testing.M) int {
 	var closeBrowser context.CancelFunc
 	browser, closeBrowser = chromedp.NewContext(allocator)
 	defer closeBrowser()
-	if err := chromedp.Run(browser); err != nil {
+	if err := chromedp.Do(browser); err != nil {
 		fmt.Fprintln(os.Stderr, "starting", program+":", err)
 		return 1
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	cdppage "github.com/chromedp/cdproto/page"
@@ -20,7 +22,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// tab is a tab of the browser. It records everything that a correct page never does.
+// tab is a tab of the browser. It records everything that a correct page never does. This file has all
+// code that depends on the library for the browser.
 type tab struct {
 	t   *testing.T
 	ctx context.Context
@@ -54,36 +57,77 @@ func openTab(t *testing.T, origin string) *tab {
 	ctx, closeTab := chromedp.NewContext(browser)
 	t.Cleanup(closeTab)
 	tb := &tab{t: t, ctx: ctx, origin: origin}
-	chromedp.ListenTarget(ctx, tb.record)
-	tb.run(network.Enable(), log.Enable(), cdppage.BringToFront())
+	tb.do()
+	watch(tb, network.RequestWillBeSent, tb.requested)
+	watch(tb, log.EntryAdded, tb.logged)
+	watch(tb, runtime.ConsoleAPICalled, func(e runtime.EventConsoleAPICalled) { tb.fault("the page writes to the console: %s", e.Type) })
+	watch(tb, runtime.ExceptionThrown, func(e runtime.EventExceptionThrown) { tb.fault("the script of the page fails: %+v", e.ExceptionDetails) })
+	watch(tb, cdppage.JavascriptDialogOpening, func(e cdppage.EventJavascriptDialogOpening) { tb.fault("the page opens a dialog: %s", e.Message) })
+	call(tb, network.Enable, network.EnableParams{})
+	call(tb, log.Enable, cdp.Empty{})
+	call(tb, cdppage.BringToFront, cdp.Empty{})
 	return tb
 }
 
-// record records an event of the tab.
-func (tb *tab) record(event any) {
+// watch calls a function for each event of a kind until the tab is closed.
+func watch[E any](tb *tab, event cdp.Event[E], handle func(E)) {
+	events := chromedp.Events(tb.ctx, event)
+	go func() {
+		for e, err := range events {
+			if err != nil {
+				return
+			}
+			handle(e)
+		}
+	}()
+}
+
+// call sends a command of the browser's protocol.
+func call[P, R any](tb *tab, command cdp.Command[P, R], params P) R {
+	tb.t.Helper()
+	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	defer cancel()
+	result, err := chromedp.Call(ctx, command, params)
+	if err != nil {
+		tb.t.Fatal(err)
+	}
+	return result
+}
+
+// do runs actions.
+func (tb *tab) do(actions ...chromedp.Action[chromedp.Void]) {
+	tb.t.Helper()
+	if err := chromedp.Do(tb.ctx, actions...); err != nil {
+		tb.t.Fatal(err)
+	}
+}
+
+func (tb *tab) requested(e network.EventRequestWillBeSent) {
+	tb.mu.Lock()
+	tb.requests++
+	tb.mu.Unlock()
+	if !strings.HasPrefix(e.Request.URL, tb.origin) {
+		tb.fault("the page requests %s", e.Request.URL)
+	}
+	if e.Request.Method != "GET" {
+		tb.fault("the page sends %s", e.Request.Method)
+	}
+}
+
+func (tb *tab) logged(e log.EventEntryAdded) {
+	tb.mu.Lock()
+	unreachable := tb.unreachable
+	tb.mu.Unlock()
+	if !unreachable || e.Entry.Source != "network" {
+		tb.fault("the browser logs: %s: %s %s", e.Entry.Source, e.Entry.Text, e.Entry.URL)
+	}
+}
+
+// fault records a fault.
+func (tb *tab) fault(format string, values ...any) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
-	fault := func(format string, values ...any) { tb.faults = append(tb.faults, fmt.Sprintf(format, values...)) }
-	switch e := event.(type) {
-	case *network.EventRequestWillBeSent:
-		tb.requests++
-		if !strings.HasPrefix(e.Request.URL, tb.origin) {
-			fault("the page requests %s", e.Request.URL)
-		}
-		if e.Request.Method != "GET" {
-			fault("the page sends %s", e.Request.Method)
-		}
-	case *log.EventEntryAdded:
-		if !tb.unreachable || e.Entry.Source != log.SourceNetwork {
-			fault("the browser logs: %s: %s %s", e.Entry.Source, e.Entry.Text, e.Entry.URL)
-		}
-	case *runtime.EventConsoleAPICalled:
-		fault("the page writes to the console: %s", e.Type)
-	case *runtime.EventExceptionThrown:
-		fault("the script of the page fails: %s", e.ExceptionDetails.Error())
-	case *cdppage.EventJavascriptDialogOpening:
-		fault("the page opens a dialog: %s", e.Message)
-	}
+	tb.faults = append(tb.faults, fmt.Sprintf(format, values...))
 }
 
 // takeFaults returns the recorded faults, and forgets them.
@@ -109,24 +153,60 @@ func (tb *tab) sent() int {
 	return tb.requests
 }
 
-func (tb *tab) run(actions ...chromedp.Action) {
+func (tb *tab) navigate(url string) {
+	tb.t.Helper()
+	tb.do(chromedp.Navigate(url))
+}
+
+// click clicks the first element that a selector of CSS finds.
+func (tb *tab) click(selector string) {
+	tb.t.Helper()
+	tb.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// setScreen sets the size of the screen, in pixels.
+func (tb *tab) setScreen(width, height int64, phone bool) {
+	tb.t.Helper()
+	call(tb, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: phone})
+}
+
+// setColorScheme sets the user's preference, light or dark.
+func (tb *tab) setColorScheme(scheme string) {
+	tb.t.Helper()
+	call(tb, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+}
+
+func (tb *tab) disableScripts() {
+	tb.t.Helper()
+	call(tb, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+}
+
+// screenshot returns an image of the screen, as PNG.
+func (tb *tab) screenshot() []byte {
+	tb.t.Helper()
+	return call(tb, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{}).Data
+}
+
+// evaluate stores the value of an expression, which may be a promise, in out. If out is nil, it drops
+// the value.
+func (tb *tab) evaluate(expression string, out any) {
 	tb.t.Helper()
 	ctx, cancel := context.WithTimeout(tb.ctx, patience)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
-		tb.t.Fatal(err)
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[[]byte]("Promise.resolve("+expression+").then((value) => JSON.stringify(value) ?? null)", chromedp.EvalAwaitPromise))
+	if err != nil {
+		tb.t.Fatalf("%s: %v", expression, err)
 	}
-}
-
-func (tb *tab) navigate(url string) {
-	tb.t.Helper()
-	tb.run(chromedp.Navigate(url))
-}
-
-// evaluate stores the value of an expression, which may be a promise, in out.
-func (tb *tab) evaluate(expression string, out any) {
-	tb.t.Helper()
-	tb.run(chromedp.Evaluate(expression, out, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	var text string
+	if err := json.Unmarshal(value, &text); err != nil || out == nil {
+		if out != nil {
+			tb.t.Fatalf("%s: %s: %v", expression, value, err)
+		}
+		return
+	}
+	if err := json.Unmarshal([]byte(text), out); err != nil {
+		tb.t.Fatalf("%s: %s: %v", expression, text, err)
+	}
 }
 
 // text returns the text that the page shows.
