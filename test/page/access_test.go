@@ -140,7 +140,7 @@ func TestPage_NotVisible_SendsNoRequests(t *testing.T) {
 	mqtttest.Eventually(t, patience, "the page sends no requests for two of its intervals", func() error {
 		if now := tb.sent(); now != before {
 			before = now
-			tb.evaluate("new Promise((done) => setTimeout(done, 4500))", nil)
+			tb.await("new Promise((done) => setTimeout(done, 4500))", new(any))
 			return fmt.Errorf("%d requests", tb.sent())
 		}
 		return nil

@@ -42,7 +42,7 @@ func TestList_ManyBridges_TroubleComesFirstAndEachHasAPage(t *testing.T) {
 	}
 
 	// The row of a bridge moves when its state changes. A link that has the focus keeps it.
-	list.evaluate(`document.querySelector("a[href$='line-07']").focus()`, nil)
+	list.evaluate(`document.querySelector("a[href$='line-07']").focus()`, new(any))
 	host.Put(manifest("line-07", local.URL(), "cloud", "mqtt://"+mqtttest.FreeAddress(t)))
 	list.waitText("41 bridges: 2 not forwarding; 39 forwarding")
 	var focused string
@@ -62,7 +62,7 @@ func TestList_ManyBridges_TroubleComesFirstAndEachHasAPage(t *testing.T) {
 	list.waitText("plant/line-07", "All bridges", "No server is connected.", "ConnectionRefused: ")
 	list.click("nav a")
 	list.waitText("40 bridges")
-	list.evaluate(`document.querySelector("#name").value = "line-1"`, nil)
+	list.evaluate(`document.querySelector("#name").value = "line-1"`, new(any))
 	list.click("button")
 	list.waitText("10 of 40 bridges are shown.")
 	waitRequests(list, 2)

@@ -31,7 +31,7 @@ func TestPage_OtherSites_ReadNothing(t *testing.T) {
 	tb.navigate(attacker.URL)
 	for _, path := range []string{"/", "/status", "/metrics"} {
 		var result string
-		tb.evaluate(fmt.Sprintf(`fetch(%q).then((answer) => answer.text(), () => "refused")`, runner.URL(path)), &result)
+		tb.await(fmt.Sprintf(`fetch(%q).then((answer) => answer.text(), () => "refused")`, runner.URL(path)), &result)
 		if result != "refused" {
 			t.Errorf("another site reads %s: %.200s", path, result)
 		}

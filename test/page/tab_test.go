@@ -61,7 +61,9 @@ func openTab(t *testing.T, origin string) *tab {
 	watch(tb, network.RequestWillBeSent, tb.requested)
 	watch(tb, log.EntryAdded, tb.logged)
 	watch(tb, runtime.ConsoleAPICalled, func(e runtime.EventConsoleAPICalled) { tb.fault("the page writes to the console: %s", e.Type) })
-	watch(tb, runtime.ExceptionThrown, func(e runtime.EventExceptionThrown) { tb.fault("the script of the page fails: %+v", e.ExceptionDetails) })
+	watch(tb, runtime.ExceptionThrown, func(e runtime.EventExceptionThrown) {
+		tb.fault("the script of the page fails: %+v", e.ExceptionDetails)
+	})
 	watch(tb, cdppage.JavascriptDialogOpening, func(e cdppage.EventJavascriptDialogOpening) { tb.fault("the page opens a dialog: %s", e.Message) })
 	call(tb, network.Enable, network.EnableParams{})
 	call(tb, log.Enable, cdp.Empty{})
@@ -187,25 +189,29 @@ func (tb *tab) screenshot() []byte {
 	return call(tb, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{}).Data
 }
 
-// evaluate stores the value of an expression, which may be a promise, in out. If out is nil, it drops
-// the value.
+// evaluate stores the value of an expression in out.
 func (tb *tab) evaluate(expression string, out any) {
+	tb.t.Helper()
+	tb.decode(chromedp.Evaluate[string]("JSON.stringify("+expression+") ?? 'null'"), expression, out)
+}
+
+// await stores the value of a promise in out.
+func (tb *tab) await(promise string, out any) {
+	tb.t.Helper()
+	tb.decode(chromedp.Evaluate[string](promise+".then((value) => JSON.stringify(value) ?? 'null')", chromedp.EvalAwaitPromise), promise, out)
+}
+
+// decode stores the JSON that an action returns in out.
+func (tb *tab) decode(action chromedp.Action[string], expression string, out any) {
 	tb.t.Helper()
 	ctx, cancel := context.WithTimeout(tb.ctx, patience)
 	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[[]byte]("Promise.resolve("+expression+").then((value) => JSON.stringify(value) ?? null)", chromedp.EvalAwaitPromise))
+	value, err := chromedp.Run(ctx, action)
+	if err == nil {
+		err = json.Unmarshal([]byte(value), out)
+	}
 	if err != nil {
-		tb.t.Fatalf("%s: %v", expression, err)
-	}
-	var text string
-	if err := json.Unmarshal(value, &text); err != nil || out == nil {
-		if out != nil {
-			tb.t.Fatalf("%s: %s: %v", expression, value, err)
-		}
-		return
-	}
-	if err := json.Unmarshal([]byte(text), out); err != nil {
-		tb.t.Fatalf("%s: %s: %v", expression, text, err)
+		tb.t.Fatalf("%s: %s: %v", expression, value, err)
 	}
 }
 
