@@ -21,6 +21,9 @@ func (h *Handler) bridgeState(b *Bridge, now time.Time) (summary string, section
 	if list := problemList(how, problems); list != nil {
 		head.add(list)
 	}
+	if b.Status != nil && len(b.Status.Runners) > 0 {
+		head.add(runnerLine(&b.Status.Runners[0], now))
+	}
 	sections = []node{head}
 	if group := h.groupSection(now); group != nil {
 		sections = append(sections, group)
@@ -28,12 +31,21 @@ func (h *Handler) bridgeState(b *Bridge, now time.Time) (summary string, section
 	if b.Status == nil {
 		return words[how], sections
 	}
-	sides := el("div").class("sides")
 	for _, s := range b.sides() {
-		sides.add(sideSection(s, now))
+		sections = append(sections, sideSection(s, now))
 	}
-	sections = append(sections, sides, h.messagesSection(b, now), h.switchesSection(b, now))
+	sections = append(sections, h.messagesSection(b, now), switchesSection(b, now))
 	return summaryOf(how, b), sections
+}
+
+// runnerLine identifies the process and the manifest that it runs. The latter has no generation outside a
+// cluster.
+func runnerLine(r *v1alpha1.RunnerStatus, now time.Time) node {
+	line := el("small", text("The runner "), foreign(r.Pod), text(" started at "), moment(r.StartTime.Time, now))
+	if r.Generation > 0 {
+		line.add(text(fmt.Sprintf(", with generation %d of the manifest", r.Generation)))
+	}
+	return el("p", line)
 }
 
 // summaryOf names the health and the servers in use. The page reads it to users of screen readers
@@ -155,7 +167,7 @@ func (h *Handler) rateOf(b *Bridge, d direction, now time.Time) rate {
 }
 
 // switchesSection shows the last switches of the sides, and the last changes of the active runner.
-func (h *Handler) switchesSection(b *Bridge, now time.Time) node {
+func switchesSection(b *Bridge, now time.Time) node {
 	section := el("section", txt("h2", "Last switches")).set("aria-label", "Last switches")
 	if len(b.Switches) == 0 {
 		return section.add(txt("p", "There was no switch since the runner started."))
@@ -163,7 +175,7 @@ func (h *Handler) switchesSection(b *Bridge, now time.Time) node {
 	t := newTable("The latest first. The gap is the time in which no server accepted messages", "Time", "Side", "From", "To", "Reason", "Gap", "Silent before")
 	for i := range b.Switches {
 		s := &b.Switches[i]
-		t.row("", moment(s.Time.Time, now), text(s.Side), foreign(s.From), foreign(s.To), text(s.Reason), text(milliseconds(s.DurationMilliseconds)), text(milliseconds(s.SilentMilliseconds)))
+		t.row("", moment(s.Time.Time, now), text(s.Side), foreign(s.From), foreign(s.To), text(s.Reason), text(gapOf(s.DurationMilliseconds)), text(milliseconds(s.SilentMilliseconds)))
 	}
 	return section.add(t)
 }

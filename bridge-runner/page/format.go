@@ -52,6 +52,14 @@ func milliseconds(ms *int64) string {
 	return fmt.Sprintf("%.1f s", float64(*ms)/1000)
 }
 
+// gapOf returns the time of an interruption.
+func gapOf(ms *int64) string {
+	if ms != nil && *ms == 0 {
+		return "< 1 ms"
+	}
+	return milliseconds(ms)
+}
+
 // number returns an integer with separators between thousands.
 func number[T ~uint64 | ~int64 | ~int](n T) string {
 	digits := strconv.FormatInt(int64(n), 10) // counts are below 1<<63

@@ -46,7 +46,7 @@ func (h *Handler) groupSection(now time.Time) node {
 		if t.From != "" {
 			from = foreign(t.From)
 		}
-		changes.row("", moment(t.Time.Time, now), from, text(t.Reason), text(milliseconds(t.GapMilliseconds)))
+		changes.row("", moment(t.Time.Time, now), from, text(t.Reason), text(gapOf(t.GapMilliseconds)))
 	}
 	return section.add(changes)
 }

@@ -76,16 +76,28 @@ func TestPage_LightAndDark_TextsHaveContrast(t *testing.T) {
 	}
 }
 
-func TestPage_Phone_NeedsNoHorizontalScrolling(t *testing.T) {
+// tooWide returns the elements that extend beyond their section.
+const tooWide = `[...document.querySelectorAll("section *")].filter((e) => {
+	const outer = e.closest("section").getBoundingClientRect();
+	return e.getBoundingClientRect().width > 1 && e.getBoundingClientRect().right > outer.right + 1;
+}).map((e) => e.outerHTML)`
+
+func TestPage_PhoneToDesktop_NeedsNoHorizontalScrolling(t *testing.T) {
 	host := troubled(t)
 	for _, path := range []string{"/", "/bridges/plant/on-backup", "/bridges/plant/down"} {
 		tb := open(t, host.Runner, path)
-		const width = 360
-		tb.setScreen(width, 740, true)
-		var contents int
-		tb.evaluate("document.documentElement.scrollWidth", &contents)
-		if contents > width {
-			t.Errorf("%s is %d pixels wide on a screen of %d", path, contents, width)
+		for _, width := range []int64{320, 360, 768, 959, 961, 1280, 1920} {
+			tb.setScreen(width, 740, width < 500)
+			var contents int64
+			tb.evaluate("document.documentElement.scrollWidth", &contents)
+			if contents > width {
+				t.Errorf("%s is %d pixels wide on a screen of %d", path, contents, width)
+			}
+			var wide []string
+			tb.evaluate(tooWide, &wide)
+			if len(wide) > 0 {
+				t.Errorf("%s on a screen of %d pixels: these elements are too wide: %q", path, width, wide)
+			}
 		}
 	}
 }

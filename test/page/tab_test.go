@@ -192,18 +192,27 @@ func (tb *tab) screenshot() []byte {
 // evaluate stores the value of an expression in out.
 func (tb *tab) evaluate(expression string, out any) {
 	tb.t.Helper()
-	tb.decode(chromedp.Evaluate[string]("JSON.stringify("+expression+") ?? 'null'"), expression, out)
+	if err := tb.tryToEvaluate(expression, out); err != nil {
+		tb.t.Fatal(err)
+	}
+}
+
+// tryToEvaluate is like evaluate. It returns an error if the expression fails, also because the browser
+// loads another page meanwhile.
+func (tb *tab) tryToEvaluate(expression string, out any) error {
+	return tb.decode(chromedp.Evaluate[string]("JSON.stringify("+expression+") ?? 'null'"), expression, out)
 }
 
 // await stores the value of a promise in out.
 func (tb *tab) await(promise string, out any) {
 	tb.t.Helper()
-	tb.decode(chromedp.Evaluate[string](promise+".then((value) => JSON.stringify(value) ?? 'null')", chromedp.EvalAwaitPromise), promise, out)
+	if err := tb.decode(chromedp.Evaluate[string](promise+".then((value) => JSON.stringify(value) ?? 'null')", chromedp.EvalAwaitPromise), promise, out); err != nil {
+		tb.t.Fatal(err)
+	}
 }
 
 // decode stores the JSON that an action returns in out.
-func (tb *tab) decode(action chromedp.Action[string], expression string, out any) {
-	tb.t.Helper()
+func (tb *tab) decode(action chromedp.Action[string], expression string, out any) error {
 	ctx, cancel := context.WithTimeout(tb.ctx, patience)
 	defer cancel()
 	value, err := chromedp.Run(ctx, action)
@@ -211,68 +220,7 @@ func (tb *tab) decode(action chromedp.Action[string], expression string, out any
 		err = json.Unmarshal([]byte(value), out)
 	}
 	if err != nil {
-		tb.t.Fatalf("%s: %s: %v", expression, value, err)
+		return fmt.Errorf("%s: %s: %w", expression, value, err)
 	}
-}
-
-// text returns the text that the page shows.
-func (tb *tab) text() string {
-	tb.t.Helper()
-	var out string
-	tb.evaluate("document.body.innerText", &out)
-	return out
-}
-
-// waitText waits until the page shows all texts. The page is not loaded again meanwhile.
-func (tb *tab) waitText(texts ...string) {
-	tb.t.Helper()
-	mqtttest.Eventually(tb.t, patience, "the page shows "+strings.Join(texts, ", "), func() error {
-		shown := tb.text()
-		for _, text := range texts {
-			if !strings.Contains(shown, text) {
-				return fmt.Errorf("%q is missing in:\n%s", text, shown)
-			}
-		}
-		return nil
-	})
-}
-
-// rows returns the texts of the cells of all tables whose caption contains a text.
-func (tb *tab) rows(caption string) (rows [][]string) {
-	tb.t.Helper()
-	quoted, err := json.Marshal(caption)
-	if err != nil {
-		tb.t.Fatal(err)
-	}
-	tb.evaluate(`[...document.querySelectorAll("table")].filter((t) => t.caption.textContent.includes(`+string(quoted)+`))`+
-		`.flatMap((t) => [...t.tBodies[0].rows]).map((r) => [...r.cells].map((c) => c.textContent))`, &rows)
-	return rows
-}
-
-// waitRow waits until a row of the tables with a caption contains the texts in this order, and returns
-// the row.
-func (tb *tab) waitRow(caption string, texts ...string) (found []string) {
-	tb.t.Helper()
-	mqtttest.Eventually(tb.t, patience, fmt.Sprintf("a row of %q has %q", caption, texts), func() error {
-		rows := tb.rows(caption)
-		for _, row := range rows {
-			if containsInOrder(strings.Join(row, "|"), texts) {
-				found = row
-				return nil
-			}
-		}
-		return fmt.Errorf("the rows are %q", rows)
-	})
-	return found
-}
-
-func containsInOrder(s string, texts []string) bool {
-	for _, text := range texts {
-		_, rest, ok := strings.Cut(s, text)
-		if !ok {
-			return false
-		}
-		s = rest
-	}
-	return true
+	return nil
 }
