@@ -53,5 +53,5 @@ func isLocalName(header, hostName string) bool {
 	if net.ParseIP(strings.Trim(host, "[]")) != nil {
 		return true
 	}
-	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || host == strings.ToLower(hostName)
+	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.EqualFold(host, hostName)
 }

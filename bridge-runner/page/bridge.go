@@ -51,15 +51,15 @@ func runnerLine(r *v1alpha1.RunnerStatus, now time.Time) node {
 // summaryOf names the health and the servers in use. The page reads it to users of screen readers
 // when it changes.
 func summaryOf(how health, b *Bridge) string {
-	parts := []string{words[how]}
+	summary := words[how]
 	for _, s := range b.sides() {
 		connected := "no server"
 		if active := s.status.ActiveServer(); active != nil {
 			connected = active.Name
 		}
-		parts = append(parts, s.name+": "+connected)
+		summary += ". " + s.name + ": " + connected
 	}
-	return strings.Join(parts, ". ")
+	return summary
 }
 
 // badge shows the health.
@@ -124,7 +124,7 @@ func (h *Handler) messagesSection(b *Bridge, now time.Time) node {
 	flow := newTable("Rates and counts since the start of the runner", "Direction", "Messages/s", "Payload", "Forwarded", "Sent again", "Dropped", "In flight")
 	backlogs := newTable("Messages that wait in the buffer", "Direction", "Messages", "Size", "Oldest", "Limit in memory", "Limit on disk", "Disk")
 	section := el("section", txt("h2", "Messages")).set("aria-label", "Messages")
-	var notes []node
+	notes := el("ul")
 	for _, d := range b.directions() {
 		t, r := d.traffic, h.rateOf(b, d, now)
 		flow.row("", text(d.label), text(r.perSecond()), text(r.bytesPerSecond()), text(number(t.Forwarded)), text(number(t.Resent)), text(number(t.Dropped)), text(number(t.InFlight)))
@@ -140,11 +140,11 @@ func (h *Handler) messagesSection(b *Bridge, now time.Time) node {
 			disk = string(d.backlog.State)
 		}
 		backlogs.row("", text(d.label), text(number(t.Backlog.Messages)), text(size(float64(t.Backlog.Bytes))), text(oldest), text(size(float64(t.MemoryBytes))), text(limit), text(disk))
-		notes = append(notes, directionNotes(d, now)...)
+		notes.add(directionNotes(d, now)...)
 	}
 	section.add(flow, backlogs)
-	if len(notes) > 0 {
-		section.add(el("ul", notes...))
+	if len(notes.children) > 0 {
+		section.add(notes)
 	}
 	return section
 }

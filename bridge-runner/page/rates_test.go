@@ -61,11 +61,28 @@ func TestRates_RemovedBridge_IsForgotten(t *testing.T) {
 func TestFormat_Numbers_HaveUnits(t *testing.T) {
 	ms := func(n int64) *int64 { return &n }
 	for _, c := range []struct{ got, want string }{
-		{number(uint64(0)), "0"}, {number(uint64(999)), "999"}, {number(uint64(1000)), "1,000"}, {number(int64(-1234567)), "-1,234,567"},
-		{size(0), "0 B"}, {size(1023), "1023 B"}, {size(1536), "1.5 KiB"}, {size(200 << 20), "200 MiB"},
-		{age(-time.Second), "0 s"}, {age(61 * time.Second), "1 min"}, {age(47 * time.Hour), "47 h"}, {age(72 * time.Hour), "3 days"},
-		{milliseconds(nil), none}, {gapOf(ms(0)), "< 1 ms"}, {gapOf(ms(1)), "1 ms"}, {gapOf(nil), none}, {milliseconds(ms(9999)), "9999 ms"}, {milliseconds(ms(12_340)), "12.3 s"},
-		{rate{}.perSecond(), none}, {rate{ok: true}.perSecond(), "0"}, {rate{ok: true, messages: 0.25}.perSecond(), "0.2"}, {rate{ok: true, messages: 1234.6}.perSecond(), "1,235"},
+		{number(uint64(0)), "0"},
+		{number(uint64(999)), "999"},
+		{number(uint64(1000)), "1,000"},
+		{number(int64(-1234567)), "-1,234,567"},
+		{size(0), "0 B"},
+		{size(1023), "1023 B"},
+		{size(1536), "1.5 KiB"},
+		{size(200 << 20), "200 MiB"},
+		{age(-time.Second), "0 s"},
+		{age(61 * time.Second), "1 min"},
+		{age(47 * time.Hour), "47 h"},
+		{age(72 * time.Hour), "3 days"},
+		{milliseconds(nil), none},
+		{gapOf(ms(0)), "< 1 ms"},
+		{gapOf(ms(1)), "1 ms"},
+		{gapOf(nil), none},
+		{milliseconds(ms(9999)), "9999 ms"},
+		{milliseconds(ms(12_340)), "12.3 s"},
+		{rate{}.perSecond(), none},
+		{rate{ok: true}.perSecond(), "0"},
+		{rate{ok: true, messages: 0.25}.perSecond(), "0.2"},
+		{rate{ok: true, messages: 1234.6}.perSecond(), "1,235"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)

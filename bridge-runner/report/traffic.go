@@ -9,7 +9,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 )
 
-// Traffic has the counts and the backlog of a direction. The values are those of the metrics.
+// Traffic has the counts and the backlog of a direction. It has the values of the metrics.
 type Traffic struct {
 	// Forwarded, Bytes, Resent and Dropped count messages and bytes since the start of the process.
 	Forwarded, Bytes, Resent, Dropped uint64

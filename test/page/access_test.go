@@ -149,7 +149,7 @@ func TestPage_NotVisible_SendsNoRequests(t *testing.T) {
 	var hidden bool
 	tb.evaluate(`(Object.defineProperty(document, "hidden", {get: () => window.isHidden}), window.isHidden = true)`, &hidden)
 	before := -1
-	mqtttest.Eventually(t, patience, "the page sends no requests for two of its intervals", func() error {
+	eventually(t, "the page sends no requests for two of its intervals", func() error {
 		if now := tb.sent(); now != before {
 			before = now
 			tb.await("new Promise((done) => setTimeout(done, 4500))", new(any))

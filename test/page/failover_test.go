@@ -56,7 +56,7 @@ func TestPage_PrimaryAndThenRunnerDie_ShowsIt(t *testing.T) {
 	wantAlert(tb, "The runner does not answer")
 	runner.Start()
 	runner.WaitActive("cloud-west", patience)
-	mqtttest.Eventually(t, patience, "the page shows the new runner", func() error {
+	eventually(t, "the page shows the new runner", func() error {
 		if shown := tb.text(); strings.Contains(shown, "does not answer") || !strings.Contains(shown, "There was no switch since the runner started") {
 			return fmt.Errorf("%s", shown)
 		}
@@ -69,7 +69,7 @@ func TestPage_PrimaryAndThenRunnerDie_ShowsIt(t *testing.T) {
 // wantRate waits until the page shows about the rate of the stream.
 func wantRate(tb *tab) {
 	tb.t.Helper()
-	mqtttest.Eventually(tb.t, patience, "the page shows the rate", func() error {
+	eventually(tb.t, "the page shows the rate", func() error {
 		for _, row := range tb.rows("Rates and counts") {
 			var rate float64
 			if _, err := fmt.Sscan(row[1], &rate); row[0] == "local to remote" && err == nil && rate > 25 && rate < 75 {

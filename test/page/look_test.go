@@ -8,9 +8,26 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"testing"
+	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
+
+// eventually waits until ok returns nil. It gives the browser time to work between two calls.
+func eventually(t *testing.T, what string, ok func() error) {
+	t.Helper()
+	mqtttest.Eventually(t, patience, what, func() error {
+		err := ok()
+		if err != nil {
+			time.Sleep(pollInterval)
+		}
+		return err
+	})
+}
+
+// pollInterval is the time between two looks at a page.
+const pollInterval = 100 * time.Millisecond
 
 // text returns the text that the page shows.
 func (tb *tab) text() string {
@@ -23,7 +40,7 @@ func (tb *tab) text() string {
 // waitText waits until the page shows all texts.
 func (tb *tab) waitText(texts ...string) {
 	tb.t.Helper()
-	mqtttest.Eventually(tb.t, patience, "the page shows "+strings.Join(texts, ", "), func() error {
+	eventually(tb.t, "the page shows "+strings.Join(texts, ", "), func() error {
 		var shown string
 		if err := tb.tryToEvaluate("document.body.innerText", &shown); err != nil {
 			return err
@@ -53,7 +70,7 @@ func (tb *tab) rows(caption string) (rows [][]string) {
 // the row.
 func (tb *tab) waitRow(caption string, texts ...string) (found []string) {
 	tb.t.Helper()
-	mqtttest.Eventually(tb.t, patience, fmt.Sprintf("a row of %q has %q", caption, texts), func() error {
+	eventually(tb.t, fmt.Sprintf("a row of %q has %q", caption, texts), func() error {
 		rows := tb.rows(caption)
 		for _, row := range rows {
 			if containsInOrder(strings.Join(row, "|"), texts) {
@@ -81,7 +98,7 @@ func containsInOrder(s string, texts []string) bool {
 func waitRequests(tb *tab, n int) {
 	tb.t.Helper()
 	before := tb.sent()
-	mqtttest.Eventually(tb.t, patience, "the page requests the state again", func() error {
+	eventually(tb.t, "the page requests the state again", func() error {
 		if tb.sent() < before+n {
 			return errors.New("it does not")
 		}

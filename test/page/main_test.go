@@ -31,7 +31,7 @@ var screenshot = flag.Bool("screenshot", false, "write docs/images/runner-page.p
 const (
 	// patience is the timeout for events that take milliseconds on an idle machine, or one or two
 	// intervals of the page.
-	patience = 30 * time.Second
+	patience = time.Minute
 	// otherSite is a name that the browser resolves to this machine, as the name of an attacker's site.
 	otherSite = "attacker.example"
 )
