@@ -52,6 +52,9 @@ type group struct {
 	seats map[*seat]bool
 	// complete is true when all bridges of the start are in seats.
 	complete bool
+	// takeovers are the last activations in which this process has replaced another active one, the
+	// latest at the end.
+	takeovers []takeover
 }
 
 // activation is a time in which this process is active.
@@ -352,6 +355,7 @@ func (s *seat) forwarded(a *activation) {
 	gap := time.Since(a.Since)
 	s.group.metrics.Forwards(string(a.Cause), gap)
 	s.group.reportTakeover(a, gap)
+	s.group.rememberTakeover(a, gap)
 	namespace, name, _ := strings.Cut(s.name, "/")
 	s.group.log.Info("the bridge forwards after the change of the active runner", "namespace", namespace, "bridge", name, "cause", a.Cause, "gap", gap.Round(time.Millisecond/10))
 }

@@ -34,6 +34,7 @@ var errLoading = errors.New("reading the manifests")
 func (h *host) endpoints(ctx context.Context) *report.Endpoints {
 	return &report.Endpoints{
 		Metrics:      h.registry,
+		Page:         h.page().Register,
 		Status:       func() any { return h.statuses() },
 		BridgeStatus: h.bridgeStatus,
 		Member:       memberStatus(h.group),
@@ -84,15 +85,22 @@ func (f *file) status() fileStatus {
 
 // bridgeStatus returns the entry of a bridge, and false if there is no such bridge.
 func (h *host) bridgeStatus(namespace, name string) (any, bool) {
-	h.mu.Lock()
-	owner := h.owners[types.NamespacedName{Namespace: namespace, Name: name}]
-	if owner == nil {
-		h.mu.Unlock()
+	f, ok := h.fileOf(namespace, name)
+	if !ok {
 		return nil, false
 	}
-	f := *owner
-	h.mu.Unlock()
 	return f.status(), true
+}
+
+// fileOf returns a copy of the file of a bridge, and false if there is no such bridge.
+func (h *host) fileOf(namespace, name string) (file, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	owner := h.owners[types.NamespacedName{Namespace: namespace, Name: name}]
+	if owner == nil {
+		return file{}, false
+	}
+	return *owner, true
 }
 
 // checkAlive returns an error that names a bridge without progress.

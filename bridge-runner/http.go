@@ -14,8 +14,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 )
 
-// serve starts the HTTP servers for the health, the metrics and the status: one server, or two
-// if the metrics have an address of their own. stop closes them.
+// serve starts the HTTP servers for the health, the metrics, the status and the page: one server, or
+// two if the metrics have an address of their own. stop closes them.
 func serve(opts options, endpoints *report.Endpoints, log *slog.Logger) (stop func(), err error) {
 	if opts.metricsListen == "" {
 		return serveOn(opts.listen, "--listen", endpoints.Handler(), log)
@@ -38,7 +38,7 @@ func serveOn(address, flag string, handler http.Handler, log *slog.Logger) (stop
 	if err != nil {
 		return nil, fmt.Errorf("listening on the address of %s: %w", flag, err)
 	}
-	server := httpserver.New(handler)
+	server := httpserver.New(httpserver.Guard(handler))
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("the HTTP server for metrics and health has ended; restart the runner", "address", address, "error", err)

@@ -93,6 +93,7 @@ func endpointsOf(ctx context.Context, i *instance, registry *report.Registry, g 
 	registry.Add(i.metrics)
 	return &report.Endpoints{
 		Metrics: registry,
+		Page:    onePage(i, g).Register,
 		Status:  func() any { return oneStatus{i.state.Status(), g.status()} },
 		Member:  memberStatus(g),
 		Alive:   i.checkAlive,

@@ -19,6 +19,8 @@ type Endpoints struct {
 	BridgeStatus func(namespace, name string) (status any, ok bool)
 	// Member returns the answer to /member. It is nil if the process is no member of a group.
 	Member func() any
+	// Page adds the paths of the page for browsers.
+	Page func(*http.ServeMux)
 	// Alive returns an error if a part of the process makes no progress. /livez fails with its
 	// text.
 	Alive func() error
@@ -37,7 +39,7 @@ func (e *Endpoints) Handler() http.Handler {
 	return mux
 }
 
-// StateHandler serves /metrics and /status.
+// StateHandler serves /metrics, /status and the page.
 func (e *Endpoints) StateHandler() http.Handler {
 	mux := http.NewServeMux()
 	e.handleState(mux)
@@ -52,6 +54,7 @@ func (e *Endpoints) ProbeHandler() http.Handler {
 }
 
 func (e *Endpoints) handleState(mux *http.ServeMux) {
+	e.Page(mux)
 	mux.Handle("GET /metrics", e.Metrics.handler())
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, e.Status()) })
 	if e.Member != nil {

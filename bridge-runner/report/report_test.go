@@ -569,6 +569,7 @@ func TestHandler_Stopping_NotReadyButLive(t *testing.T) {
 	var alive, ready error
 	h := (&Endpoints{
 		Metrics: NewRegistry(),
+		Page:    func(*http.ServeMux) {},
 		Status:  func() any { return newState(t).Status() },
 		Alive:   func() error { return alive },
 		Ready:   func() error { return ready },

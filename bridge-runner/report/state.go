@@ -167,6 +167,9 @@ type Side struct {
 	lostReason string
 	lostAt     time.Time
 	silent     time.Duration
+
+	// history has the last switches, the latest at the end, see [State.Switches].
+	history []*v1alpha1.FailoverRecord
 }
 
 // noServer is the index that stands for no server.
@@ -277,6 +280,7 @@ func (s *Side) failoverLocked(from string, to int, reason string, at time.Time, 
 func (s *Side) recordFailoverLocked(r *v1alpha1.FailoverRecord) {
 	s.status.Switches = ptr.To(*s.status.Switches + 1)
 	s.status.LastFailover = r
+	s.rememberLocked(r)
 	s.metrics.switches.with(r.Reason).inc()
 }
 

@@ -109,13 +109,17 @@ func (s *seriesSet) Collect(metrics chan<- prometheus.Metric) {
 	all := slices.Clone(s.series)
 	s.mu.Unlock()
 	for _, one := range all {
-		bits := one.value.Load()
-		value := float64(bits)
-		if s.kind == prometheus.GaugeValue {
-			value = math.Float64frombits(bits)
-		}
-		metrics <- prometheus.MustNewConstMetric(s.desc, s.kind, value, one.labels...)
+		metrics <- prometheus.MustNewConstMetric(s.desc, s.kind, s.read(one), one.labels...)
 	}
+}
+
+// read returns the value of a series.
+func (s *seriesSet) read(one *series) float64 {
+	bits := one.value.Load()
+	if s.kind == prometheus.GaugeValue {
+		return math.Float64frombits(bits)
+	}
+	return float64(bits)
 }
 
 // histogram has the series of a histogram. It makes them when they are first used, because a

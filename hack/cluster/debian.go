@@ -13,6 +13,7 @@ import (
 
 // packages are the Debian packages that the cluster and the tests need.
 var packages = []string{
+	"chromium",
 	"containernetworking-plugins",
 	"gcc",
 	"iproute2",

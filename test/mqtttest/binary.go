@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -80,6 +81,9 @@ func (b *program) build() {
 	b.path = filepath.Join(b.dir, "bridge-runner")
 	cmd := exec.Command("go", append(args, "-o", b.path, runnerPackage)...)
 	cmd.Env = env
+	// The tests of another module, such as test/page, build the runner with the dependencies of its own module.
+	_, file, _, _ := runtime.Caller(0)
+	cmd.Dir = filepath.Dir(file)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.err = fmt.Errorf("building the runner: %w\n%s", err, out)
 	}

@@ -151,6 +151,9 @@ func (r *Runner) SetFile(object, key, value string) {
 	}
 }
 
+// URL returns the URL of a path of the runner's HTTP server.
+func (r *Runner) URL(path string) string { return "http://" + r.listen + path }
+
 // DataDir returns the directory of the runner's buffer on disk. It outlives the process.
 func (r *Runner) DataDir() string { return filepath.Join(r.dir, "data") }
 
@@ -363,7 +366,7 @@ func (r *Runner) Metrics() Metrics {
 // Probe requests /livez or /readyz and returns the HTTP status code.
 func (r *Runner) Probe(path string) int {
 	r.t.Helper()
-	response, err := httpClient.Get("http://" + r.listen + path)
+	response, err := httpClient.Get(r.URL(path))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -374,7 +377,7 @@ func (r *Runner) Probe(path string) int {
 var httpClient = &http.Client{Timeout: 5 * time.Second}
 
 func (r *Runner) get(path string) ([]byte, error) {
-	response, err := httpClient.Get("http://" + r.listen + path)
+	response, err := httpClient.Get(r.URL(path))
 	if err != nil {
 		return nil, err
 	}
