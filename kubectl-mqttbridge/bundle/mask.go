@@ -152,7 +152,9 @@ func (m *Masker) keyed(value any) {
 		})
 		switch {
 		case strings.HasSuffix(key, "/last-applied-configuration"):
-			values[key] = mask // it repeats the values of fields, which are learned one by one
+			manifest, _ := values[key].(string)
+			m.YAML([]byte(manifest)) // to learn its values; the bundle has the present manifest
+			values[key] = mask
 		case !known:
 			values[key] = m.hideAll(values[key])
 		}

@@ -87,7 +87,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 		status = &statusError{failed, err}
 	}
 	if status.err != nil {
-		_, _ = fmt.Fprintf(p.ErrOut, "%s: %v\n", name, status.err)
+		_, _ = fmt.Fprintf(p.ErrOut, "%s: %v\n", name, err)
 		if right := (*cluster.MissingRight)(nil); errors.As(err, &right) {
 			_, _ = fmt.Fprintf(p.ErrOut, "The API server answers: %v\n", right.Unwrap())
 		}

@@ -143,6 +143,8 @@ func AboutBridge(e *corev1.Event, name string) bool {
 	if name == "" {
 		return false
 	}
+	// Another bridge may have the name of a child object of this one. Its own child objects then have
+	// the suffix twice; the random parts of names never have it.
 	child := v1alpha1.ChildName(name)
-	return of.Name == child || strings.HasPrefix(of.Name, child+"-")
+	return of.Name == child || strings.HasPrefix(of.Name, child+"-") && !strings.HasPrefix(of.Name, v1alpha1.ChildName(child))
 }

@@ -174,7 +174,7 @@ func (b *Bridge) writeRunners(out io.Writer, style *Style) {
 		if r.Generation > 0 {
 			generation = fmt.Sprint(r.Generation)
 		}
-		t.add(r.Pod, orNone(string(r.Role)), age(&r.Since.Time, style.Now), orNone(r.Node), generation, orNone(r.Version), clean(note))
+		t.add(clean(r.Pod), orNone(string(r.Role)), age(&r.Since.Time, style.Now), orNone(r.Node), generation, orNone(r.Version), clean(note))
 	}
 	t.write(out, style)
 	if l := b.LastTakeover; l != nil {
@@ -182,7 +182,7 @@ func (b *Bridge) writeRunners(out io.Writer, style *Style) {
 		if l.GapMilliseconds != nil {
 			gap = fmt.Sprintf(", gap %d ms", *l.GapMilliseconds)
 		}
-		_, _ = fmt.Fprintf(out, "  last takeover %s ago: from %s to %s, %s%s\n", age(&l.Time.Time, style.Now), orNone(l.From), l.To, clean(l.Reason), gap)
+		_, _ = fmt.Fprintf(out, "  last takeover %s ago: from %s to %s, %s%s\n", age(&l.Time.Time, style.Now), orNone(l.From), clean(l.To), clean(l.Reason), gap)
 	}
 }
 

@@ -37,7 +37,7 @@ func eventRow(e *corev1.Event, style *Style) []string {
 	if e.Series != nil {
 		count = e.Series.Count
 	}
-	cells := []string{age(&seen, style.Now), fmt.Sprint(max(count, 1)), orNone(e.Type), orNone(e.Reason), e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name, clean(e.Message)}
+	cells := []string{age(&seen, style.Now), fmt.Sprint(max(count, 1)), orNone(e.Type), orNone(e.Reason), clean(e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name), clean(e.Message)}
 	if style.Namespaces {
 		cells = append([]string{e.Namespace}, cells...)
 	}

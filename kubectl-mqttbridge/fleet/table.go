@@ -94,6 +94,9 @@ func cut(text string, width int) string {
 // clean replaces characters that control a terminal. Servers write a part of the messages.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' || r == '\t' {
+			return ' '
+		}
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError {
 			return '?'
 		}
@@ -164,7 +167,7 @@ func (b *Bridge) wide() []string {
 	for i := range b.Runners {
 		switch r := &b.Runners[i]; r.Role {
 		case v1alpha1.RunnerActive:
-			pod, node, version = r.Pod, orNone(r.Node), orNone(r.Version)
+			pod, node, version = clean(r.Pod), orNone(r.Node), orNone(r.Version)
 		case v1alpha1.RunnerStandby:
 			standby = "not warm"
 			if r.Warm != nil && *r.Warm {
