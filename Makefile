@@ -93,6 +93,7 @@ test: vet ## Run all tests: unit, integration with a real API server, and, as ro
 	go -C hack/cluster test ./...
 	go -C test/verdicts test ./...
 	go -C test/monitoring test ./...
+	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C kubectl-mqttbridge test -p 1 -timeout=20m ./...
 	$(if $(LOCAL_CLUSTER),$(MAKE) test-e2e,@echo "Skipped: the end-to-end tests, which require root on Linux to run a cluster (make test-e2e).")
 
 # go test runs in the package's directory, because it then prints the output of tests that pass, too.
@@ -138,6 +139,10 @@ scale: ## Measure the operator with N bridges on a real API server (Linux): requ
 build: ## Build bin/manager and bin/bridge-runner.
 	CGO_ENABLED=0 go build -trimpath -o bin/manager .
 	CGO_ENABLED=0 go build -trimpath -o bin/bridge-runner ./bridge-runner
+
+.PHONY: plugin
+plugin: ## Build bin/kubectl-mqttbridge, the plugin of kubectl.
+	CGO_ENABLED=0 go -C kubectl-mqttbridge build -trimpath -o $(CURDIR)/bin/kubectl-mqttbridge .
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG with both programs.

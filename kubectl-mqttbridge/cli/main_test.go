@@ -15,7 +15,6 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
@@ -89,7 +88,7 @@ func pluginWith(t *testing.T, ctx context.Context, in string, args ...string) re
 	var out, errOut bytes.Buffer
 	p := &program{
 		IOStreams:   genericiooptions.IOStreams{In: strings.NewReader(in), Out: &out, ErrOut: &errOut},
-		flags:       genericclioptions.NewConfigFlags(true),
+		flags:       newFlags(),
 		openBrowser: func(string) error { return nil },
 	}
 	status := p.run(ctx, append([]string{"--kubeconfig", kubeconfig}, args...))

@@ -71,9 +71,12 @@ type program struct {
 
 // Run runs the plugin, and returns the exit status.
 func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
-	p := &program{streams, genericclioptions.NewConfigFlags(true), openBrowser}
+	p := &program{streams, newFlags(), openBrowser}
 	return p.run(ctx, args)
 }
+
+// newFlags returns the flags of kubectl.
+func newFlags() *genericclioptions.ConfigFlags { return genericclioptions.NewConfigFlags(true) }
 
 func (p *program) run(ctx context.Context, args []string) int {
 	root := p.root()
