@@ -84,7 +84,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	err := root.ExecuteContext(ctx)
 	var status *statusError
 	switch {
-	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil: // the user has ended the command
+	case err == nil, ctx.Err() != nil && errors.Is(err, ctx.Err()): // the user has ended the command
 		return done
 	case !errors.As(err, &status):
 		status = &statusError{failed, err}
