@@ -48,7 +48,7 @@ func TestView_Table_IsSortedByTrouble(t *testing.T) {
 	for file, style := range map[string]Style{
 		"table.txt":  {Now: now, Namespaces: true},
 		"wide.txt":   {Now: now, Namespaces: true, Wide: true},
-		"narrow.txt": {Now: now, Width: 120, Height: 8},
+		"narrow.txt": {Now: now, Width: 110, Height: 8},
 	} {
 		var out bytes.Buffer
 		v.WriteTable(&out, style)
