@@ -71,6 +71,7 @@ vet: ## Run go vet.
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint with the Kubernetes API linter, and the check of the language.
 	$(GOLANGCI_LINT) run ./...
+	cd kubectl-mqttbridge && $(GOLANGCI_LINT) run --config=../.golangci.yml ./...
 	go run ./hack/language
 
 $(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.go

@@ -113,7 +113,7 @@ func TestMasker_EachFieldOfABridge_IsMaskedOrListed(t *testing.T) {
 	text := strings.Join(slices.Compact(got), "\n") + "\n"
 	list := filepath.Join("testdata", "unmasked.txt")
 	if *update {
-		if err := os.WriteFile(list, []byte(text), 0o644); err != nil { //nolint:gosec // a file of the repository
+		if err := os.WriteFile(list, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -41,7 +41,7 @@ func (p *page) run(line string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-e", "-c", "exec "+line) //nolint:gosec // a command of the documentation
+	cmd := exec.CommandContext(ctx, "sh", "-e", "-c", "exec "+line)
 	if strings.ContainsAny(line, ">") || !strings.HasPrefix(line, "kubectl ") {
 		cmd.Args[3] = line
 	}
@@ -79,7 +79,7 @@ func TestDocs_CommandsOfThePage_Work(t *testing.T) {
 	}
 	for name, content := range map[string]string{
 		"bridge.yaml": string(manifest),
-		"nanomq.conf": "bridges.mqtt.a {\n  server = \"mqtt-tcp://cloud.example:1883\"\n  forwards = [{remote_topic = \"\", local_topic = \"a/#\", qos = 1}]\n}\n",
+		"nanomq.conf": "bridges.mqtt.a {\n  server = \"mqtt-tcp://cloud.example:1883\"\n  forwards = [{remote_topic = \"\", local_topic = \"a/#\"}]\n}\n",
 	} {
 		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -88,7 +88,7 @@ func TestDocs_CommandsOfThePage_Work(t *testing.T) {
 	p.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+bin+":"+filepath.Dir(server.Tool("kubectl"))+":"+os.Getenv("PATH"))
 	install := &page{t, root, append(slices.Clone(os.Environ()), "HOME="+p.dir, "GOPATH="+goEnv(t, "GOPATH"), "GOCACHE="+goEnv(t, "GOCACHE"))}
 	lines := 0
-	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)\n```$").FindAllStringSubmatch(string(text), -1) {
 		for line := range strings.Lines(block[1]) {
 			line = strings.TrimSpace(line)
 			runner := p

@@ -54,7 +54,7 @@ func build(ctx context.Context) error {
 		{"-C", "../..", "build", "-o", runner, "./bridge-runner"},
 		{"-C", "..", "build", "-o", filepath.Join(bin, "kubectl-mqttbridge"), "."},
 	} {
-		if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil { //nolint:gosec // fixed arguments
+		if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("go %s: %w\n%s", args, err, out)
 		}
 	}
@@ -62,7 +62,7 @@ func build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(bin, "kubectl_complete-mqttbridge"), script, 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(bin, "kubectl_complete-mqttbridge"), script, 0o700); err != nil {
 		return err
 	}
 	return os.Setenv(mqtttest.RunnerEnv, runner)

@@ -25,7 +25,7 @@ import (
 // name is the name of the plugin for users.
 const name = "kubectl mqttbridge"
 
-// The exit statuses, in addition to those of package command.
+// The exit statuses, in addition to the statuses of package command.
 const (
 	done    = command.Done
 	failed  = command.Failed
@@ -79,7 +79,7 @@ func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams)
 func newFlags() *genericclioptions.ConfigFlags { return genericclioptions.NewConfigFlags(true) }
 
 func (p *program) run(ctx context.Context, args []string) int {
-	root := p.root()
+	root := p.root() //nolint:contextcheck // completions use the context of their command
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var status *statusError
@@ -175,10 +175,10 @@ func (p *program) connect() (*cluster.Client, string, error) {
 // one.
 func (p *program) terminal() (width, height int, ok bool) {
 	file, isFile := p.Out.(*os.File)
-	if !isFile || !term.IsTerminal(int(file.Fd())) { //nolint:gosec // a file descriptor fits into an int
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
 		return 0, 0, false
 	}
-	width, height, err := term.GetSize(int(file.Fd())) //nolint:gosec // as above
+	width, height, err := term.GetSize(int(file.Fd()))
 	return width, height, err == nil
 }
 

@@ -6,6 +6,7 @@ package fleet
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -18,13 +19,13 @@ import (
 // picture is the picture of the fleet view in the documentation.
 var picture = filepath.Join("..", "..", "docs", "images", "kubectl-mqttbridge-status.svg")
 
-// The picture is what the command writes to a terminal, with its colors.
+// The picture shows the output of the command in a terminal, with its colors.
 func TestView_OnATerminal_IsThePictureOfTheDocumentation(t *testing.T) {
 	const width = 170
 	var out bytes.Buffer
 	exampleView().WriteTable(&out, Style{Now: now, Namespaces: true, Color: true, Width: width})
 	svg := terminal("kubectl mqttbridge status -A", out.String(), width)
-	if err := xml.NewDecoder(strings.NewReader(svg)).Decode(new(struct{ XMLName xml.Name })); err != nil && err != io.EOF {
+	if err := xml.NewDecoder(strings.NewReader(svg)).Decode(new(struct{ XMLName xml.Name })); err != nil && !errors.Is(err, io.EOF) {
 		t.Fatalf("the picture is no XML: %v", err)
 	}
 	golden(t, picture, svg)
