@@ -183,7 +183,7 @@ func (b *Bridge) row(style *Style) []string {
 	}
 	problem := ""
 	if b.Trouble() || b.State == Deleting || b.State == Reconciling {
-		problem = clean(b.Reason + ": " + b.Message)
+		problem = b.problem(style.Wide)
 		const narrow = 100
 		if !style.Wide && style.Width == 0 {
 			problem = cut(problem, narrow)
