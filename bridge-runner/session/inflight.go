@@ -182,6 +182,8 @@ func (o *outgoingState) add(m *Outgoing, id uint16) {
 		o.qos2InFlight++
 		if id <= maxLowID {
 			o.blocks.add(id, o.qos2InFlight)
+		} else {
+			o.blocks.ask() // the other process must suspect the identifier of the trial
 		}
 	}
 }
@@ -207,6 +209,8 @@ func (o *outgoingState) remove(m *Outgoing) {
 		o.qos2InFlight--
 		if m.id <= maxLowID {
 			o.blocks.inFlight[blockOf(m.id)]--
+		} else {
+			o.blocks.ask() // without a trial, the blocks are known again
 		}
 	}
 	m.id = 0

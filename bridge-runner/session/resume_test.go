@@ -191,6 +191,7 @@ func TestStaleQoS2_NewProcess_ReleasedBeforeFirstQoS1Message(t *testing.T) {
 
 // A standby knows the blocks in which the active runner had messages.
 func TestStaleQoS2_BlocksKnown_QoS1MessageWaitsForThemOnly(t *testing.T) {
+	delayBackgroundReleases(t)
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.PublishQoS = 2
 		var blocks Blocks
