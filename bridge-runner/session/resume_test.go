@@ -241,6 +241,45 @@ func TestStaleQoS2_PubrelsUnanswered_QoS1MessageIsSentOnNextConnection(t *testin
 	})
 }
 
+// RabbitMQ handles no packets after a PUBREL. If the ping timeout is shorter than the acknowledgement timeout, it ends the
+// session first.
+func TestStaleQoS2_PingAfterPubrelsUnanswered_QoS1MessageIsSentOnNextConnection(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.PublishQoS = 2
+		p.cfg.KeepAlive, p.cfg.PingTimeout = 200*time.Millisecond, 200*time.Millisecond
+		m := message(1, "x")
+		l := p.resume()
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		if err := l.wantOver(); err == nil || err.Reason != "PingTimeout" {
+			t.Fatalf("ended by %v", err)
+		}
+		p.cfg.KeepAlive, p.cfg.PingTimeout = time.Minute, time.Minute
+		l = p.resume()
+		l.publish(m)
+		l.c.Want("PUBLISH 4097 qos1 t=x")
+	})
+}
+
+// A server that answers no PINGREQ from before the PUBRELs says nothing about QoS 2.
+func TestStaleQoS2_PingBeforePubrelsUnanswered_QoS1MessageWaitsOnNextConnection(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.PublishQoS = 2
+		p.cfg.KeepAlive, p.cfg.PingTimeout = 200*time.Millisecond, 500*time.Millisecond
+		m := message(1, "x")
+		l := p.resume()
+		l.c.Want("PINGREQ")
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		if err := l.wantOver(); err == nil || err.Reason != "PingTimeout" {
+			t.Fatalf("ended by %v", err)
+		}
+		p.cfg.KeepAlive, p.cfg.PingTimeout = time.Minute, time.Minute
+		l = p.resume()
+		l.publishWhenReleased(m, qos2IDs())
+	})
+}
+
 // The bridge returns to a server that holds QoS 2 messages which another server has received meanwhile.
 func TestAbandon_QoS2InFlight_ReleasedBeforeFirstQoS1Message(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
