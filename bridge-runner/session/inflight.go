@@ -259,6 +259,15 @@ func (o *outgoingState) markStale(id uint16) {
 	o.blocks.ask() // the other process must suspect the identifier
 }
 
+// markEachStale marks the identifiers under which no QoS 2 message is in flight.
+func (o *outgoingState) markEachStale(ids []uint16) {
+	for _, id := range ids {
+		if m := o.get(id); m == nil || m.qos < 2 {
+			o.markStale(id)
+		}
+	}
+}
+
 // markAllStale marks all identifiers of QoS 2 messages. It is for a session that an earlier
 // process began. That process had messages in the suspected blocks only.
 func (o *outgoingState) markAllStale(suspected Blocks) {
@@ -333,6 +342,12 @@ func (o *outgoingState) retire(id uint16) {
 	}
 	o.retired[id] = true
 	o.stale.remove(id)
+}
+
+func (o *outgoingState) retireAll(ids []uint16) {
+	for _, id := range ids {
+		o.retire(id)
+	}
 }
 
 // limitedToQoS1 reports whether the server has shown that messages must be sent to it at

@@ -494,6 +494,42 @@ func TestAbandon_SharedSession_ReleasedOnNextServer(t *testing.T) {
 	})
 }
 
+// The bridge leaves a server that has not failed: its connection is open, so that the end of an earlier connection
+// says nothing about the messages in flight.
+func TestAbandon_ConnectionIsOpen_ReleasedOnNextServerThatBeganTheSharedSession(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		p.new().cut()
+		next := newPeer(p.t, p.cfg.Version)
+		next.new().cut() // it begins the session that both servers share
+		l := p.resume()
+		l.publish(message(2, "x"))
+		l.c.Want("PUBLISH 1 qos2 t=x")
+		other := next.resume()
+		l.s.State().Abandon(other.s)
+		other.publishWhenReleased(message(2, "x"), []uint16{1})
+		other.c.Want("PUBLISH 1 qos2 t=x")
+	})
+}
+
+// The earlier process has said that the server holds no messages. Another server has received messages meanwhile, and
+// shares its sessions with this one.
+func TestAbandon_NextServerIsTrusted_QoS1MessageWaitsForTheRelease(t *testing.T) {
+	delayBackgroundReleases(t)
+	versions(t, func(_ *testing.T, p *peer) {
+		l := p.new()
+		l.publish(message(2, "exact"))
+		l.c.Want("PUBLISH 1 qos2 t=exact")
+		l.cut()
+		next := newPeer(p.t, p.cfg.Version)
+		next.cfg.PublishQoS = 2
+		next.cfg.State.AssumeFreeQoS2Blocks(allBlocks)
+		other := next.resume()
+		l.s.State().Abandon(other.s)
+		other.publishWhenReleased(message(1, "plain"), ids(1, blockSize))
+		other.c.Want("PUBLISH 4097 qos1 t=plain")
+	})
+}
+
 func TestAbandon_QoS1InFlight_NothingIsReleased(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
