@@ -73,9 +73,9 @@ func newBridge(v *version, from *setup, state *report.State, log *slog.Logger) *
 	if from.seat != nil {
 		b.know = newKnowledge(from.seat)
 	}
-	b.local = &connector.Connector{Observer: b.know.observer(state.Local, manifest.SideLocal, names(&s.Local)), Log: log.With("side", manifest.SideLocal), Pacer: from.pacer}
+	b.local = &connector.Connector{Observer: b.know.observer(state.Local, manifest.SideLocal, namedServers(&s.Local)), Log: log.With("side", manifest.SideLocal), Pacer: from.pacer}
 	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: b.localSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.local, otherEchoes: &b.echoes.remote, name: manifest.SideLocal, seat: from.seat, know: b.know}
-	b.remote = &connector.Connector{Observer: b.know.observer(state.Remote, manifest.SideRemote, names(&s.Remote)), Log: log.With("side", manifest.SideRemote), Pacer: from.pacer}
+	b.remote = &connector.Connector{Observer: b.know.observer(state.Remote, manifest.SideRemote, namedServers(&s.Remote)), Log: log.With("side", manifest.SideRemote), Pacer: from.pacer}
 	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: b.remoteSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.remote, otherEchoes: &b.echoes.local, name: manifest.SideRemote, seat: from.seat, know: b.know}
 	b.connect(v)
 

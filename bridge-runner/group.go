@@ -63,6 +63,8 @@ type activation struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	member.Activation
+	// at is when it began.
+	at time.Time
 	// running is the number of bridges. drained is called when it becomes 0. It is nil before and after the
 	// drain. slow calls drained, too, if no bridge has ended for slowDrain since the latest one. It is nil
 	// while no bridge has ended since the drain began, and if no standby waits. The lock of the group guards
@@ -78,9 +80,9 @@ type activation struct {
 const slowDrain = time.Second
 
 // sawEnd reports whether this process was connected to the active member until its end: then its knowledge
-// is the latest.
+// is the latest. It does not depend on the time: many bridges need a while to begin.
 func (a *activation) sawEnd() bool {
-	return a.Cause == member.PeerEnded && time.Since(a.HeardAt) < time.Second
+	return a.Cause == member.PeerEnded && a.at.Sub(a.HeardAt) < time.Second
 }
 
 func newGroup(metrics *report.MemberMetrics, log *slog.Logger) *group {
@@ -96,7 +98,7 @@ func (g *group) Activate(began member.Activation) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a := &activation{Activation: began}
+	a := &activation{Activation: began, at: time.Now()}
 	a.ctx, a.cancel = context.WithCancelCause(context.Background())
 	g.setLocked(a)
 	go g.reportWarm() // the member, which waits for this call, may receive it only afterwards

@@ -198,6 +198,29 @@ func TestActivate_BeforeTheServersAreProbed_MemberIsWarm(t *testing.T) {
 	}
 }
 
+// After a takeover of many bridges, some begin after more than a second. Without the knowledge of the other member, they
+// would release all packet identifiers, and slow the others down.
+func TestActivation_BridgeBeginsLate_KnowledgeIsTrusted(t *testing.T) {
+	const late = 5 * time.Second
+	for heard, want := range map[time.Duration]bool{10 * time.Millisecond: true, 2 * time.Second: false} {
+		a := activate(t, member.Activation{Cause: member.PeerEnded, HeardAt: time.Now().Add(-heard)})
+		a.at, a.HeardAt = a.at.Add(-late), a.HeardAt.Add(-late)
+		if got := a.sawEnd(); got != want {
+			t.Errorf("heard %s before the activation: the knowledge is trusted: %t, want %t", heard, got, want)
+		}
+	}
+}
+
+// activate makes a process active, and returns the activation.
+func activate(t *testing.T, began member.Activation) *activation {
+	t.Helper()
+	g := aloneMember(t).members()
+	g.Activate(began)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.current
+}
+
 // If another client takes a session over, another member may forward. Then the bridge must not write by its
 // other sessions either, until the member knows more.
 func TestGroup_SessionIsTakenOver_EndsTheOtherSessionsOfTheBridge(t *testing.T) {

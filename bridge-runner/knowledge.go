@@ -7,11 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
@@ -27,13 +23,18 @@ type knowledge struct {
 	seat *seat
 
 	mu sync.Mutex
-	// sides are the servers of each side, by name.
+	// sides are the servers of each side, by name, and urls their URLs.
 	sides map[string]map[string]failover.Knowledge
+	urls  map[string]map[string]string
 	// used are the servers that the latest bridge of this process has used, by side.
 	used map[string]string
 	// sessions are the sessions in use, and clientIDs the latest client identifiers in use, by side.
 	sessions  map[string]*session.Session
 	clientIDs map[string]string
+	// unnamed are the sides whose session has another server or client identifier than the observer has reported:
+	// it reports a switch after the first use of the session. The free blocks of the session do not belong to the
+	// server in use that the standby knows.
+	unnamed map[string]bool
 	// joined is the latest activation in which the bridge has begun to forward. It is nil if there is none. A
 	// bridge that has not begun passes nothing on: the standby needs the knowledge of the bridge before it.
 	joined *activation
@@ -48,6 +49,7 @@ type knowledge struct {
 func newKnowledge(s *seat) *knowledge {
 	return &knowledge{
 		seat: s, sessions: map[string]*session.Session{}, used: map[string]string{}, clientIDs: map[string]string{},
+		unnamed: map[string]bool{}, urls: map[string]map[string]string{},
 		sides: map[string]map[string]failover.Knowledge{manifest.SideLocal: {}, manifest.SideRemote: {}},
 	}
 }
@@ -88,6 +90,7 @@ func (k *knowledge) change(side, server string, apply func(*failover.Knowledge))
 	before := s
 	apply(&s)
 	if s.Active {
+		delete(k.unnamed, side)
 		for name, other := range k.sides[side] {
 			other.Active = false
 			k.sides[side][name] = other
@@ -113,11 +116,22 @@ func (k *knowledge) use(side string, s *session.Session) {
 		s.OnFreeQoS2BlocksRequest(func() { go k.send() })
 	}
 	k.mu.Lock()
-	if k.sessions[side] = s; s == nil {
-		delete(k.sessions, side)
-	}
+	k.setSessionLocked(side, s)
 	k.mu.Unlock()
 	k.send()
+}
+
+func (k *knowledge) setSessionLocked(side string, s *session.Session) {
+	before := k.sessions[side]
+	if s == nil {
+		delete(k.sessions, side)
+		delete(k.unnamed, side)
+		return
+	}
+	k.sessions[side] = s
+	if before != nil && before.State() != s.State() {
+		k.unnamed[side] = true
+	}
 }
 
 // send passes the knowledge on, and wakes the sessions that have waited for it.
@@ -136,14 +150,22 @@ func (k *knowledge) sendLocked() {
 	if !k.seat.isCurrent(k.joined) {
 		return
 	}
+	free := k.freeLocked()
+	k.seat.group.member.SetKnowledge(k.messageLocked(free))
+	for side, blocks := range free {
+		k.sessions[side].ShareFreeQoS2Blocks(blocks)
+	}
+}
+
+// freeLocked returns the free blocks of the servers in use that the standby knows, by side.
+func (k *knowledge) freeLocked() map[string]session.Blocks {
 	free := map[string]session.Blocks{}
 	for side, s := range k.sessions {
-		free[side] = s.OfferFreeQoS2Blocks()
+		if !k.unnamed[side] {
+			free[side] = s.OfferFreeQoS2Blocks()
+		}
 	}
-	k.seat.group.member.SetKnowledge(k.messageLocked(free))
-	for side, s := range k.sessions {
-		s.ShareFreeQoS2Blocks(free[side])
-	}
+	return free
 }
 
 // setHandOver records the latest request of a hand-over, and passes it on if this process is active. It
@@ -177,6 +199,20 @@ func (k *knowledge) connectedLocked(side string) bool {
 	return false
 }
 
+// setURLs records the URLs of the servers of a side, and passes them on if they have changed.
+func (k *knowledge) setURLs(side string, servers []namedServer) {
+	urls := map[string]string{}
+	for _, s := range servers {
+		urls[s.name] = s.url
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !maps.Equal(k.urls[side], urls) {
+		k.urls[side] = urls
+		k.sendLocked()
+	}
+}
+
 func (k *knowledge) messageLocked(free map[string]session.Blocks) *peer.Knowledge {
 	out := &peer.Knowledge{Bridge: k.seat.name, Ready: true, HandOver: k.handOver, Deleted: k.deleted, Sides: map[string]peer.SideKnowledge{}}
 	for side, servers := range k.sides {
@@ -186,7 +222,7 @@ func (k *knowledge) messageLocked(free map[string]session.Blocks) *peer.Knowledg
 				known.Active = name
 			}
 			known.Servers[name] = peer.ServerKnowledge{
-				FailedSince: peer.Since{Time: s.FailedAt}, RefusedSince: peer.Since{Time: s.RefusedAt}, Clean: s.Clean,
+				URL: k.urls[side][name], FailedSince: peer.Since{Time: s.FailedAt}, RefusedSince: peer.Since{Time: s.RefusedAt}, Clean: s.Clean,
 			}
 		}
 		if _, inUse := k.sessions[side]; !inUse {
@@ -225,6 +261,11 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 	known := earlier.Sides[side]
 	for name, s := range known.Servers {
 		own := out[name]
+		if url := k.urls[side][name]; s.URL != "" && url != "" && s.URL != url {
+			own.Active = name == known.Active // nothing else is known about a server of another URL
+			out[name] = own
+			continue
+		}
 		if s.FailedSince.After(own.FailedAt) {
 			own.FailedAt = s.FailedSince.Time
 		}
@@ -236,9 +277,7 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 		if own.Active && (handedOver || a.sawEnd()) {
 			own.FreeQoS2Blocks = known.FreeQoS2Blocks
 		}
-		if own.Active {
-			own.ClientID = known.ClientID
-		}
+		own.ClientID = known.ClientID
 		out[name] = own
 	}
 	return out
@@ -248,94 +287,4 @@ func (k *knowledge) of(side string, earlier *peer.Knowledge, a *activation) map[
 func (b *bridge) recall(earlier *peer.Knowledge, a *activation) {
 	b.local.Recalled = b.know.of(manifest.SideLocal, earlier, a)
 	b.remote.Recalled = b.know.of(manifest.SideRemote, earlier, a)
-}
-
-// learning is an observer that also records the knowledge about the servers of a side.
-type learning struct {
-	connector.Observer
-	know *knowledge
-	side string
-
-	mu sync.Mutex
-	// servers are the names of the servers, by index. No other lock is taken while mu is held.
-	servers []string
-}
-
-// observer returns an observer that records the knowledge, if the process is a member of a group.
-func (k *knowledge) observer(o connector.Observer, side string, servers []string) connector.Observer {
-	if k == nil {
-		return o
-	}
-	return &learning{Observer: o, know: k, side: side, servers: servers}
-}
-
-// names returns the names of the servers of a side.
-func names(s *config.Side) []string {
-	out := make([]string, len(s.Servers))
-	for i := range s.Servers {
-		out[i] = s.Servers[i].Name
-	}
-	return out
-}
-
-func (l *learning) name(server int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.servers[server]
-}
-
-func (l *learning) ServersChanged(servers []connector.Server, kept []int, at time.Time) {
-	names := make([]string, len(servers))
-	for i := range servers {
-		names[i] = servers[i].Name
-	}
-	l.mu.Lock()
-	l.servers = names
-	l.mu.Unlock()
-	l.Observer.ServersChanged(servers, kept, at)
-}
-
-func (l *learning) ClientIDUsed(clientID string) {
-	l.Observer.ClientIDUsed(clientID)
-	l.know.mu.Lock()
-	defer l.know.mu.Unlock()
-	if l.know.clientIDs[l.side] != clientID {
-		l.know.clientIDs[l.side] = clientID
-		l.know.sendLocked()
-	}
-}
-
-func (l *learning) Connected(server int, at time.Time) {
-	l.Observer.Connected(server, at)
-	l.know.change(l.side, l.name(server), func(k *failover.Knowledge) { *k = failover.Knowledge{Active: true} })
-}
-
-func (l *learning) Switched(server int, how connector.Switch, at time.Time) {
-	l.Observer.Switched(server, how, at)
-	l.know.change(l.side, l.name(server), func(k *failover.Knowledge) { *k = failover.Knowledge{Active: true} })
-}
-
-func (l *learning) Lost(server int, why *diagnosis.Problem, silent time.Duration, at time.Time) {
-	l.Observer.Lost(server, why, silent, at)
-	l.know.change(l.side, l.name(server), func(k *failover.Knowledge) { k.Active, k.FailedAt = false, at })
-}
-
-func (l *learning) Failed(server int, why *diagnosis.Problem, at time.Time) {
-	l.Observer.Failed(server, why, at)
-	l.know.change(l.side, l.name(server), func(k *failover.Knowledge) {
-		if k.FailedAt, k.RefusedAt = at, (time.Time{}); why.Permanent() {
-			k.RefusedAt = at
-		}
-	})
-}
-
-func (l *learning) Probed(server int, why *diagnosis.Problem, at time.Time) {
-	l.Observer.Probed(server, why, at)
-	l.know.change(l.side, l.name(server), func(k *failover.Knowledge) {
-		if why == nil {
-			k.FailedAt, k.RefusedAt = time.Time{}, time.Time{}
-		} else {
-			k.FailedAt = at
-		}
-	})
 }

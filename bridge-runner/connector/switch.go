@@ -138,6 +138,9 @@ func (c *Connector) renew(ctx context.Context, old *session.Session, cause strin
 	}
 	c.Log.Log(ctx, level, "reconnected", "server", c.servers[c.active].Name, "cause", cause)
 	c.Handler.Replace(old, next)
+	if next.State() != old.State() { // the server refuses the earlier client identifier
+		c.Observer.ClientIDUsed(c.states[c.active].clientID)
+	}
 	return next
 }
 

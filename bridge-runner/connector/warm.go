@@ -79,11 +79,21 @@ func (c *Connector) warm(ctx context.Context, server int, s *Settings) bool {
 }
 
 // Held returns the QoS 2 messages of the bridge that the servers may hold, by the name of the server. It is
-// called after the end of Run.
+// called after the end of Run. Servers may share their sessions: if one of them may hold a message, each of the others
+// may hold it, too.
 func (c *Connector) Held() map[string]session.Held {
-	held := map[string]session.Held{}
+	held, none := map[string]session.Held{}, true
 	for i, state := range c.states {
-		held[c.servers[i].Name] = state.session.Held()
+		h := state.session.Held()
+		none = none && (h.None || !h.Used)
+		if i != c.active && (state.clientID != c.settings.ClientID || c.transferPending()) {
+			h.None = false // the other process may use another session
+		}
+		held[c.servers[i].Name] = h
+	}
+	for name, h := range held {
+		h.None = h.None && none
+		held[name] = h
 	}
 	return held
 }
@@ -92,17 +102,20 @@ func (c *Connector) Held() map[string]session.Held {
 func (c *Connector) recall() {
 	known := map[int]failover.Knowledge{}
 	for i := range c.servers {
-		if k, ok := c.Recalled[c.servers[i].Name]; ok {
-			known[i] = k
-			if k.Clean {
-				c.states[i].session.AssumeClean()
-			}
-			c.states[i].session.AssumeFreeQoS2Blocks(session.Blocks(k.FreeQoS2Blocks))
-			if k.ClientID != "" && k.ClientID != c.settings.ClientID {
-				c.states[i].clientID = k.ClientID
-				c.states[i].session.DoubtSubscriptions(c.settings.Subscriptions(true)) // it may hold messages
-			}
+		k, ok := c.Recalled[c.servers[i].Name]
+		if !ok {
+			continue
 		}
+		known[i] = k
+		state, other := c.states[i], k.ClientID != "" && k.ClientID != c.settings.ClientID
+		if k.Active && other {
+			state.clientID = k.ClientID
+			state.session.DoubtSubscriptions(c.settings.Subscriptions(true)) // it may hold messages
+		}
+		if k.Clean && (k.Active || !other) { // otherwise this process uses another session
+			state.session.AssumeClean()
+		}
+		state.session.AssumeFreeQoS2Blocks(session.Blocks(k.FreeQoS2Blocks))
 	}
 	c.machine.Recall(known)
 }

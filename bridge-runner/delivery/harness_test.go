@@ -104,7 +104,7 @@ func (w *world) watch(p *Pipe, meter *counts) {
 		defer p.mu.Unlock()
 		w.checkInvariantsLocked(p)
 		meter.onSetHeld = nil
-		p.dest, p.lastState, p.leftAtSource, p.routes = nil, nil, leftAtSource{}, routes{}
+		p.dest, p.lastState, p.leftStates, p.leftAtSource, p.routes = nil, nil, nil, leftAtSource{}, routes{}
 		p.queue, p.isolation, p.refusals = queue{}, isolation{}, refusals{byMessage: map[*outgoing]*refusal{}}
 		if p.spool != nil {
 			p.spool.pending = queue{}

@@ -189,6 +189,8 @@ type Pipe struct {
 	dest *session.Session
 	// lastState belongs to the latest destination: the messages in flight are in flight in it.
 	lastState *session.State
+	// leftStates belong to the destinations before that whose servers may still hold QoS 2 messages, each once.
+	leftStates []*session.State
 	// destSince is when dest became the destination.
 	destSince time.Time
 	// stopping is set by Drain. QoS 1 and 2 messages that arrive are left unacknowledged.

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
@@ -18,6 +19,10 @@ func (p *Pipe) Up(s *session.Session) {
 	defer p.unlockAndFlush()
 	if p.lastState != nil && p.lastState != s.State() {
 		p.lastState.Abandon(s)
+		p.leftStates = slices.DeleteFunc(p.leftStates, func(left *session.State) bool {
+			return left == s.State() || !left.ReleaseOn(s)
+		})
+		p.leftStates = append(p.leftStates, p.lastState)
 		p.refusals.resetLocked() // the other server may accept the messages
 		p.refusals.pauseUntil = time.Time{}
 	}

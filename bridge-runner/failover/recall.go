@@ -20,8 +20,8 @@ type Knowledge struct {
 	// FreeQoS2Blocks are the blocks of packet identifiers in which the server holds no QoS 2 messages of the
 	// other process. The machine does not use it.
 	FreeQoS2Blocks uint64
-	// ClientID is the client identifier of the other process on the server, if it used the server. It is
-	// empty if it is unknown. The machine does not use it.
+	// ClientID is the client identifier of the other process. It is empty if it is unknown. The machine does
+	// not use it.
 	ClientID string
 }
 

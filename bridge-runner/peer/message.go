@@ -114,6 +114,9 @@ type SideKnowledge struct {
 
 // ServerKnowledge is the knowledge about one server.
 type ServerKnowledge struct {
+	// URL is the URL of the server in the manifest of the member. The manifest of the other member may have
+	// another server of this name. It is empty from an earlier version.
+	URL string `json:"url,omitempty"`
 	// FailedSince is the time of the latest failure. It is zero if the server has not failed.
 	FailedSince Since `json:"failedForMs,omitzero"`
 	// RefusedSince is the time since which the server refuses permanently. It is zero if it does not.

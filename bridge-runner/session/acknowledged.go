@@ -64,9 +64,10 @@ func (s *Session) completeDelivery(a packet.Ack) (*Outgoing, *Refusal) {
 	out := &s.state.out
 	m := out.get(a.ID)
 	if a.Type == packet.PUBCOMP && out.stale.has(a.ID) {
+		waited := out.stale.blocksQoS2()
 		out.stale.remove(a.ID)
-		if !out.stale.blocksQoS2() && out.blocks.suspected == allBlocks {
-			out.blocks.ask() // they are known from now on, also if no QoS 2 message follows
+		if waited && !out.stale.blocksQoS2() {
+			out.blocks.ask() // they are free from now on, also if no QoS 2 message follows
 		}
 		out.retiredInARow, out.trialPassed = 0, false
 		s.lastAckAt, s.pubrelAnswered = s.readAt, true

@@ -31,7 +31,7 @@ func (b *Blocks) add(id int) { *b |= 1 << ((id - 1) / blockSize % blockCount) }
 type qos2Blocks struct {
 	// inFlight is the number of QoS 2 messages in flight in each block.
 	inFlight [blockCount]uint16
-	// request asks for a call of OfferQoS2Blocks. It is nil if there is no other process. The fields
+	// request asks for a call of OfferFreeQoS2Blocks. It is nil if there is no other process. The fields
 	// below are valid if it is not nil.
 	request func()
 	// requested is true from the call of request until OfferFreeQoS2Blocks.
@@ -40,6 +40,8 @@ type qos2Blocks struct {
 	wanted uint16
 	// used is whether the session has QoS 2 messages.
 	used bool
+	// latest is the low identifier of the latest QoS 2 message. It is 0 if there was none.
+	latest uint16
 	// suspected are the blocks that the other process suspects: all, if it knows nothing.
 	suspected Blocks
 	// usable are the blocks that messages may use.
@@ -68,11 +70,13 @@ func (b *qos2Blocks) ask() {
 }
 
 // add counts a QoS 2 message. It asks for more blocks before the messages reach the end of the suspected
-// ones: by a quarter of a block, and by more if many are in flight.
+// ones: by a quarter of a block, and by more if many are in flight. If all blocks are suspected, fewer may suffice: it asks
+// once in each block.
 func (b *qos2Blocks) add(id uint16, inFlight int) {
 	b.inFlight[blockOf(id)]++
-	b.used = true
-	if b.suspected == allBlocks || !b.suspected.has(int(id)+blockSize/4+inFlight) {
+	entered := b.latest == 0 || blockOf(b.latest) != blockOf(id)
+	b.used, b.latest = true, id
+	if b.suspected == allBlocks && entered || !b.suspected.has(int(id)+blockSize/4+inFlight) {
 		b.ask()
 	}
 }
@@ -141,7 +145,8 @@ func (s *Session) Wake() { s.notifyWritable() }
 
 // AssumeFreeQoS2Blocks makes a new State trust that the server holds no QoS 2 messages of the earlier process in
 // these blocks, see OfferFreeQoS2Blocks. It is called before the first connection. If the server holds
-// one, that message is processed after newer messages, and no message is lost.
+// one, that message is processed after newer messages. No message is lost, except on a Mosquitto that holds as many
+// as it may: it drops new messages, see qos1WaitsLocked.
 func (s *State) AssumeFreeQoS2Blocks(free Blocks) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -57,9 +57,7 @@ func TestStaleQoS2_BlocksKnown_OthersReleasedWhileMessagesFlow(t *testing.T) {
 // After a takeover of many bridges, the PUBRELs that no message needs soon wait for their turn among all sessions
 // of the process.
 func TestStaleQoS2_ManySessionsRelease_OnlyNeededIdentifiersAreReleasedAtOnce(t *testing.T) {
-	const others = 1 << 30
-	releasing.Add(others)
-	defer releasing.Add(-others)
+	delayBackgroundReleases(t)
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.Window = 1000
 		p.cfg.State.AssumeFreeQoS2Blocks(^Blocks(7))
@@ -75,6 +73,14 @@ func TestStaleQoS2_ManySessionsRelease_OnlyNeededIdentifiersAreReleasedAtOnce(t 
 		l.publish(message(2, "x"))
 		l.c.Want(pubrels(ids(3*blockSize+1, 3*blockSize+laterAtOnce))...)
 	})
+}
+
+// delayBackgroundReleases makes the sessions of the test wait for many others before they write PUBRELs for which no
+// message waits.
+func delayBackgroundReleases(t *testing.T) {
+	const others = 1 << 30
+	releasing.Add(others)
+	t.Cleanup(func() { releasing.Add(-others) })
 }
 
 // While the server has not released the next identifiers, messages wait, because it may hold a message
@@ -192,10 +198,9 @@ func TestQoS2Blocks_StaleIdentifier_ItsBlockIsOffered(t *testing.T) {
 	versions(t, func(t *testing.T, p *peer) {
 		l := p.new()
 		m := message(2, "x")
-		for range blockSize + 1 {
+		for id := uint16(1); id <= blockSize+1; id++ {
 			m = message(2, "x")
 			l.publish(m)
-			id := m.id
 			l.c.Want(fmt.Sprintf("PUBLISH %d qos2 t=x", id))
 			if id <= blockSize {
 				l.c.Send(script.Ack(v5.PUBREC, id, 0))
@@ -243,6 +248,7 @@ func TestQoS2Blocks_NoQoS2Messages_AreAllFree(t *testing.T) {
 
 // After a takeover, the next standby suspects the same blocks.
 func TestQoS2Blocks_SuspectedAfterTakeover_AreNotFree(t *testing.T) {
+	delayBackgroundReleases(t)
 	versions(t, func(t *testing.T, p *peer) {
 		p.cfg.PublishQoS = 2
 		p.cfg.State.AssumeFreeQoS2Blocks(^Blocks(0b1001))
@@ -314,6 +320,116 @@ func TestQoS2Blocks_NotShared_MessageWaits(t *testing.T) {
 		share()
 		go l.s.Wake()
 		l.publishWhenReady(m)
+	})
+}
+
+// With many messages in flight, all blocks are suspected. A request for each message would need much processor time.
+func TestQoS2Blocks_AllSuspected_FewRequests(t *testing.T) {
+	const window = maxLowID / 2
+	var o outgoingState
+	b := &o.blocks
+	requests, messages := 0, 0
+	b.request = func() { requests++ }
+	b.reset()
+	share := func() {
+		b.requested = false
+		free := b.offer(0, o.lastLowID, o.qos2InFlight)
+		b.suspected, b.usable = ^free, ^free
+	}
+	publish := func(qos byte) *Outgoing {
+		id := o.nextID(qos)
+		if id == 0 && b.requested {
+			share()
+			id = o.nextID(qos)
+		}
+		if id == 0 {
+			return nil
+		}
+		m := &Outgoing{qos: qos}
+		o.add(m, id)
+		if b.requested {
+			share()
+		}
+		messages++
+		return m
+	}
+	var inFlight []*Outgoing
+	for m := publish(2); m != nil; m = publish(2) { // until the last low identifier
+		if inFlight = append(inFlight, m); len(inFlight) > window {
+			o.remove(inFlight[0])
+			inFlight = inFlight[1:]
+		}
+	}
+	if b.suspected != allBlocks {
+		t.Fatalf("with %d messages in flight, the blocks %b are free", window, ^b.suspected)
+	}
+	if requests > messages/(blockSize/4) {
+		t.Errorf("%d requests for %d messages", requests, messages)
+	}
+	for _, m := range inFlight {
+		o.remove(m)
+	}
+	for i := range 2 * blockSize {
+		o.remove(publish(byte(1 + i%2)))
+	}
+	if b.suspected == allBlocks {
+		t.Error("the other process suspects all blocks although few messages are in flight")
+	}
+}
+
+// After a takeover, QoS 1 messages may have waited for the release of some blocks. The other process must not make
+// them wait again if this process is killed, too.
+func TestQoS2Blocks_SuspectedAndReleased_OfferedWithoutAQoS2Message(t *testing.T) {
+	delayBackgroundReleases(t)
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.PublishQoS = 2
+		p.cfg.State.AssumeFreeQoS2Blocks(^Blocks(1))
+		l := p.resume()
+		requested := make(chan bool, 10)
+		l.s.OnFreeQoS2BlocksRequest(func() { requested <- true })
+		l.s.ShareFreeQoS2Blocks(l.s.OfferFreeQoS2Blocks())
+		l.publishWhenReleased(message(1, "x"), ids(1, blockSize))
+		select {
+		case <-requested:
+		case <-time.After(script.Timeout):
+			t.Fatal("the free blocks are not offered")
+		}
+		if free := l.s.OfferFreeQoS2Blocks(); ^free != 0 {
+			t.Errorf("all blocks are free but %b", ^free)
+		}
+	})
+}
+
+// A trial has an identifier outside the blocks. If this process is killed, the other one must release it before it sends
+// newer messages.
+func TestQoS2Blocks_TrialIsSent_NothingIsFree(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.AckTimeout = 200 * time.Millisecond
+		p.cfg.State.AssumeFreeQoS2Blocks(^Blocks(1))
+		m := message(2, "x")
+		l := p.resume()
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		_ = l.wantOver() // the server has not answered the PUBRELs
+		p.cfg.AckTimeout = time.Minute
+		l = p.resume()
+		requested := make(chan bool, 10)
+		l.s.OnFreeQoS2BlocksRequest(func() { requested <- true })
+		free := l.s.OfferFreeQoS2Blocks()
+		if ^free != 1 {
+			t.Fatalf("all blocks are free but %b before the trial", ^free)
+		}
+		l.s.ShareFreeQoS2Blocks(free)
+		l.publish(m)
+		l.wantTrial("x")
+		select {
+		case <-requested:
+		case <-time.After(script.Timeout):
+			t.Fatal("the blocks are not offered again")
+		}
+		if free := l.s.OfferFreeQoS2Blocks(); free != 0 {
+			t.Errorf("the blocks %b are free", free)
+		}
 	})
 }
 

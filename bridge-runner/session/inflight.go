@@ -182,6 +182,8 @@ func (o *outgoingState) add(m *Outgoing, id uint16) {
 		o.qos2InFlight++
 		if id <= maxLowID {
 			o.blocks.add(id, o.qos2InFlight)
+		} else {
+			o.blocks.ask() // the other process must suspect the identifier of the trial
 		}
 	}
 }
@@ -207,6 +209,8 @@ func (o *outgoingState) remove(m *Outgoing) {
 		o.qos2InFlight--
 		if m.id <= maxLowID {
 			o.blocks.inFlight[blockOf(m.id)]--
+		} else {
+			o.blocks.ask() // without a trial, the blocks are known again
 		}
 	}
 	m.id = 0
@@ -253,6 +257,15 @@ func (o *outgoingState) markStale(id uint16) {
 	o.stale.add(id)
 	o.releaseDue = true
 	o.blocks.ask() // the other process must suspect the identifier
+}
+
+// markEachStale marks the identifiers under which no QoS 2 message is in flight.
+func (o *outgoingState) markEachStale(ids []uint16) {
+	for _, id := range ids {
+		if m := o.get(id); m == nil || m.qos < 2 {
+			o.markStale(id)
+		}
+	}
 }
 
 // markAllStale marks all identifiers of QoS 2 messages. It is for a session that an earlier
@@ -329,6 +342,12 @@ func (o *outgoingState) retire(id uint16) {
 	}
 	o.retired[id] = true
 	o.stale.remove(id)
+}
+
+func (o *outgoingState) retireAll(ids []uint16) {
+	for _, id := range ids {
+		o.retire(id)
+	}
 }
 
 // limitedToQoS1 reports whether the server has shown that messages must be sent to it at

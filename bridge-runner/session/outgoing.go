@@ -172,6 +172,7 @@ func (s *Session) nextIDLocked(qos byte, now time.Time) uint16 {
 	case out.support == qos2Doubtful && out.qos2InFlight == 0 && !s.pubrelsSent:
 		return out.trialID()
 	case out.support == qos2Assumed:
+		out.blocks.used = true // its identifier is not offered as free while it waits
 		s.releaseStaleQoS2Locked(now)
 		s.releaseMoreLocked(now)
 		return out.nextID(qos)

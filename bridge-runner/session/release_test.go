@@ -94,6 +94,25 @@ func TestStaleQoS2_ServerEndsSessionAtEachPubrel_MessagesSentAtQoS1(t *testing.T
 	})
 }
 
+// Two clients with one client identifier end each other's sessions. This says nothing about PUBRELs.
+func TestStaleQoS2_SessionsTakenOver_NoIdentifierIsRetired(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	m := message(2, "x")
+	for range maxEndsAtRelease {
+		l := p.resume()
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		if got := l.c.Next(); got.Type != v5.PUBREL {
+			t.Fatalf("%s instead of PUBREL", got)
+		}
+		l.c.Send(script.Packet{Type: v5.DISCONNECT, Code: CodeSessionTakenOver})
+		_ = l.wantOver()
+	}
+	l := p.resume()
+	l.publishWhenReleased(m, qos2IDs())
+	l.c.Want("PUBLISH 1 qos2 t=x")
+}
+
 // While the server answers the PUBRELs, each new message causes an attempt to publish the
 // waiting message. An attempt must be cheap at any number of identifiers.
 func TestPublish_WaitingForPubcomps_IsFast(t *testing.T) {

@@ -191,6 +191,7 @@ func TestStaleQoS2_NewProcess_ReleasedBeforeFirstQoS1Message(t *testing.T) {
 
 // A standby knows the blocks in which the active runner had messages.
 func TestStaleQoS2_BlocksKnown_QoS1MessageWaitsForThemOnly(t *testing.T) {
+	delayBackgroundReleases(t)
 	versions(t, func(_ *testing.T, p *peer) {
 		p.cfg.PublishQoS = 2
 		var blocks Blocks
@@ -237,6 +238,45 @@ func TestStaleQoS2_PubrelsUnanswered_QoS1MessageIsSentOnNextConnection(t *testin
 		l = p.resume()
 		l.publish(m)
 		l.c.Want("PUBLISH 4097 qos1 t=x")
+	})
+}
+
+// RabbitMQ handles no packets after a PUBREL. If the ping timeout is shorter than the acknowledgement timeout, it ends the
+// session first.
+func TestStaleQoS2_PingAfterPubrelsUnanswered_QoS1MessageIsSentOnNextConnection(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.PublishQoS = 2
+		p.cfg.KeepAlive, p.cfg.PingTimeout = 200*time.Millisecond, 200*time.Millisecond
+		m := message(1, "x")
+		l := p.resume()
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		if err := l.wantOver(); err == nil || err.Reason != "PingTimeout" {
+			t.Fatalf("ended by %v", err)
+		}
+		p.cfg.KeepAlive, p.cfg.PingTimeout = time.Minute, time.Minute
+		l = p.resume()
+		l.publish(m)
+		l.c.Want("PUBLISH 4097 qos1 t=x")
+	})
+}
+
+// A server that answers no PINGREQ from before the PUBRELs says nothing about QoS 2.
+func TestStaleQoS2_PingBeforePubrelsUnanswered_QoS1MessageWaitsOnNextConnection(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.PublishQoS = 2
+		p.cfg.KeepAlive, p.cfg.PingTimeout = 200*time.Millisecond, 500*time.Millisecond
+		m := message(1, "x")
+		l := p.resume()
+		l.c.Want("PINGREQ")
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		if err := l.wantOver(); err == nil || err.Reason != "PingTimeout" {
+			t.Fatalf("ended by %v", err)
+		}
+		p.cfg.KeepAlive, p.cfg.PingTimeout = time.Minute, time.Minute
+		l = p.resume()
+		l.publishWhenReleased(m, qos2IDs())
 	})
 }
 
@@ -451,6 +491,42 @@ func TestAbandon_SharedSession_ReleasedOnNextServer(t *testing.T) {
 		l.c.Send(script.Ack(v5.PUBCOMP, 2, 0))
 		l.publishWhenReady(z)
 		l.c.Want("PUBLISH 2 qos2 t=z")
+	})
+}
+
+// The bridge leaves a server that has not failed: its connection is open, so that the end of an earlier connection
+// says nothing about the messages in flight.
+func TestAbandon_ConnectionIsOpen_ReleasedOnNextServerThatBeganTheSharedSession(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		p.new().cut()
+		next := newPeer(p.t, p.cfg.Version)
+		next.new().cut() // it begins the session that both servers share
+		l := p.resume()
+		l.publish(message(2, "x"))
+		l.c.Want("PUBLISH 1 qos2 t=x")
+		other := next.resume()
+		l.s.State().Abandon(other.s)
+		other.publishWhenReleased(message(2, "x"), []uint16{1})
+		other.c.Want("PUBLISH 1 qos2 t=x")
+	})
+}
+
+// The earlier process has said that the server holds no messages. Another server has received messages meanwhile, and
+// shares its sessions with this one.
+func TestAbandon_NextServerIsTrusted_QoS1MessageWaitsForTheRelease(t *testing.T) {
+	delayBackgroundReleases(t)
+	versions(t, func(_ *testing.T, p *peer) {
+		l := p.new()
+		l.publish(message(2, "exact"))
+		l.c.Want("PUBLISH 1 qos2 t=exact")
+		l.cut()
+		next := newPeer(p.t, p.cfg.Version)
+		next.cfg.PublishQoS = 2
+		next.cfg.State.AssumeFreeQoS2Blocks(allBlocks)
+		other := next.resume()
+		l.s.State().Abandon(other.s)
+		other.publishWhenReleased(message(1, "plain"), ids(1, blockSize))
+		other.c.Want("PUBLISH 4097 qos1 t=plain")
 	})
 }
 

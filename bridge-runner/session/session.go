@@ -378,7 +378,7 @@ func (s *Session) end(err error, how Ending) {
 	s.endOnce.Do(func() {
 		s.state.mu.Lock()
 		s.err, s.ending = err, how
-		if how.ByServer && s.pubrelsSent {
+		if how.ByServer && s.pubrelsSent && how.Code != CodeSessionTakenOver {
 			s.state.out.recordEndDuringRelease(s)
 		}
 		s.state.mu.Unlock()

@@ -73,13 +73,17 @@ func (s *staleIDs) has(id uint16) bool {
 	return listed || s.later.has(id) || s.all && isQoS2ID(id)
 }
 
-// add adds an identifier whose PUBREL was not written on the current connection.
+// add adds an identifier whose PUBREL was not written on the current connection. Messages wait for its release.
 func (s *staleIDs) add(id uint16) {
-	if s.all && isQoS2ID(id) {
-		return
+	switch {
+	case !s.all || !isQoS2ID(id):
+		s.drop(id)
+		s.insert(id)
+	case id <= maxLowID:
+		s.suspected.add(int(id))
+	default:
+		s.suspected = allBlocks
 	}
-	s.drop(id)
-	s.insert(id)
 }
 
 // insert adds an identifier to byID.

@@ -25,9 +25,10 @@ type State struct {
 	known bool
 	// suspected are the blocks of the QoS 2 messages of an earlier process, see AssumeFreeQoS2Blocks.
 	suspected Blocks
-	// begunAt is when the server last began the session. endedAt is when the latest connection
-	// ended. Each is zero if that has not happened in this process.
-	begunAt, endedAt time.Time
+	// begunAt is when the server last began the session. It is zero if that has not happened in this process.
+	begunAt time.Time
+	// endedAt is when the latest connection ended. It is zero while a connection is open, and before the first one.
+	endedAt time.Time
 
 	// subscriptions are the subscriptions of this session on the server.
 	subscriptions subscriptionRecord
@@ -58,6 +59,8 @@ func (s *State) AssumeClean() {
 
 // Held describes the QoS 2 messages that a server may hold under the identifiers of a session that has ended.
 type Held struct {
+	// Used is true if this process has used the session, or has assumed that it is clean.
+	Used bool
 	// None is true if the server holds no message, and will not receive one.
 	None bool
 	// Free are the blocks in which it holds none, for AssumeFreeQoS2Blocks.
@@ -68,9 +71,10 @@ type Held struct {
 func (s *State) Held() (h Held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	h.Used = s.known
 	stale, known := s.out.stale.blocks()
 	if s.known && known && s.out.count == 0 {
-		h.None, h.Free = s.out.stale.isEmpty(), ^stale
+		h.None, h.Free = s.out.stale.isEmpty() && len(s.out.retired) == 0, ^stale
 	}
 	return h
 }
@@ -88,23 +92,44 @@ func (s *State) Abandon(next *Session) {
 	s.mu.Unlock()
 	next.state.mu.Lock()
 	defer next.state.mu.Unlock()
-	if !next.resumed || !endedAt.IsZero() && next.state.begunAt.After(endedAt) {
+	if !next.mayShareLocked(endedAt) {
 		return
 	}
-	for _, id := range retired {
-		next.state.out.retire(id)
-	}
 	out := &next.state.out
+	out.retireAll(retired)
 	if stale.all && out.qos2InFlight == 0 {
 		out.markAllStale(allBlocks)
 		stale.all = false
 	}
 	stale.list()
-	for id := range stale.byID {
-		if m := out.get(id); m == nil || m.qos < 2 {
-			out.markStale(id)
-		}
+	out.markEachStale(slices.Collect(maps.Keys(stale.byID)))
+}
+
+// ReleaseOn makes next release the QoS 2 messages that this session's server may still hold, like Abandon. It is for a
+// server that the bridge has used before the latest one: it may share session state with next's server although the
+// latest one does not. It does not concern identifiers of an earlier process: next has its own
+// record of them. ReleaseOn returns false if the server holds no messages.
+func (s *State) ReleaseOn(next *Session) (holds bool) {
+	s.mu.Lock()
+	endedAt := s.endedAt
+	stale, retired := slices.Collect(maps.Keys(s.out.stale.byID)), slices.Collect(maps.Keys(s.out.retired))
+	s.mu.Unlock()
+	if len(stale)+len(retired) == 0 {
+		return false
 	}
+	next.state.mu.Lock()
+	defer next.state.mu.Unlock()
+	if next.mayShareLocked(endedAt) {
+		next.state.out.retireAll(retired)
+		next.state.out.markEachStale(stale)
+	}
+	return true
+}
+
+// mayShareLocked reports whether the session may have the messages of a session whose connection ended at the given
+// time, zero if it is open.
+func (s *Session) mayShareLocked(endedAt time.Time) bool {
+	return s.resumed && (endedAt.IsZero() || !s.state.begunAt.After(endedAt))
 }
 
 // InFlight reports whether m is in flight in this session.
@@ -165,6 +190,7 @@ func (s *State) beginConnection(resumed bool) {
 		s.in.reset()
 		s.begunAt, s.subscriptions = time.Now(), subscriptionRecord{}
 	}
+	s.endedAt = time.Time{}
 	s.subscriptions.beginConnection()
 	s.in.beginConnection()
 	s.out.beginConnection()

@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	v5 "github.com/eclipse/paho.golang/packets"
+
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
 func inboundMessage(id uint16, qos byte, payload string) *Inbound {
@@ -85,4 +88,22 @@ func TestHeldUnderOtherID_ManyPending_CostsNoMoreThanFew(t *testing.T) {
 	if ratio := float64(many) / float64(few); ratio > 10 {
 		t.Errorf("with 10000 pending messages, a message costs %.0f times as much as with 100", ratio)
 	}
+}
+
+// The server holds the message of a retired identifier, and ends the session at its PUBREL. If the next process used the
+// identifier, the server would treat its message as the held one.
+func TestHeld_IdentifierIsRetired_IsNotNone(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		l := p.new()
+		m := message(2, "x")
+		l.publish(m)
+		l.c.Want("PUBLISH 1 qos2 t=x")
+		l.c.Send(script.Ack(v5.PUBREC, 1, 0))
+		l.c.Want("PUBREL 1")
+		l.cut()
+		p.cfg.State.GiveUp(m)
+		if got := p.cfg.State.Held(); got.None {
+			t.Errorf("the server holds no message: %+v", got)
+		}
+	})
 }

@@ -80,7 +80,7 @@ func (w *watcher) check(now time.Time) (next time.Duration, err error) {
 	}
 	next = min(next, w.sendKeepAlive(now, received, sent))
 	if !w.pingSentAt.IsZero() {
-		next, err = earlier(next, w.pingTimeLeft(now), pingTimeoutError)
+		next, err = earlier(next, w.pingTimeLeft(now), w.pingOverdue)
 	}
 	switch {
 	case w.uplink.inTransit(), data.Written != before && data.Written != w.lastPingEnd:
@@ -138,6 +138,19 @@ func (w *watcher) pingTimeLeft(now time.Time) time.Duration {
 		}
 	}
 	return timeout - now.Sub(since)
+}
+
+// pingOverdue returns the error of a ping that the server has not answered. RabbitMQ answers none after a PUBREL. If this
+// were not recorded here, the next connection would end in the same way: the ping timeout may be shorter than the
+// acknowledgement timeout.
+func (w *watcher) pingOverdue() error {
+	s := w.s
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if s.pubrelsSent && !s.pubrelAnswered && w.ping.reached && s.lastAckAt.Before(w.pingSentAt) {
+		s.state.out.doubtQoS2(false)
+	}
+	return pingTimeoutError()
 }
 
 // unansweredRelease is how long a server of MQTT 3.1.1 that has granted a QoS below 2 may

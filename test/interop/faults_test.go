@@ -69,6 +69,22 @@ func nothingIsLostByKill(l *line) {
 	}
 }
 
+// The subscription at QoS 1 does not show whether the server supports QoS 2, and the rule of the other direction permits
+// QoS 2. The ping timeout ends a connection on which a server handles no packets after a PUBREL.
+func plainMessagesContinueAfterKill(l *line) {
+	const messages = 50
+	l.bridge.Spec.RemoteToLocal[0].QoS = ptr.To[int32](1)
+	l.bridge.Spec.Remote.Failover.PingTimeoutSeconds = ptr.To[int32](2)
+	l.connect()
+	s := l.stream(l.up(), traffic.PublisherConfig{QoS: 1, Rate: 100})
+	s.flow(messages)
+	l.runner.Kill()
+	l.runner.Start()
+	s.flow(messages)
+	stop([]*stream{s})
+	s.whole()
+}
+
 func nothingIsLostByCuts(l *line) {
 	const cuts = 8
 	proxy := mqtttest.StartProxy(l.T, l.remote.Address(), 0)

@@ -91,6 +91,7 @@ var trials = []struct {
 	{"wills are forwarded", willsAreForwarded, always},
 	{"the server keeps the session of a killed runner", sessionIsKept, busy},
 	{"nothing is lost when the runner is killed", nothingIsLostByKill, up},
+	{"QoS 1 messages continue after a kill if rules permit QoS 2", plainMessagesContinueAfterKill, func(s setting) bool { return up(s) && down(s) }},
 	{"nothing is lost when connections are cut", nothingIsLostByCuts, busy},
 	{"a wrong password is named", wrongPasswordIsNamed, always},
 	{"a refused subscription is named", refusedSubscriptionIsNamed, func(s setting) bool { return s.peer.refuses && down(s) }},
