@@ -232,7 +232,7 @@ func (m *Machine) freeze() {
 	case m.state.Claims():
 		m.stepDown(fence{seq: m.seq, at: m.now})
 	case m.state == SteppedDown:
-		m.doubt.seq = m.seq
+		m.doubt.seq, m.doubt.at = m.seq, m.now
 	default:
 		// A hand-over that waits in a connection may be void: the sender may have become active again.
 		m.do(Disconnect{})

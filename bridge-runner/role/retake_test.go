@@ -138,3 +138,21 @@ func TestPair_CutForHours_TakesOverAtALowRateAndForwards(t *testing.T) {
 		}
 	}
 }
+
+// A member that steps down, and is frozen again, cannot hear the other member meanwhile. The wait begins again.
+func TestPair_FrozenAgainWhileSteppedDown_WaitsForTheWholeTimeout(t *testing.T) {
+	const timeout = time.Minute
+	s := pairScript(t, true, timeout)
+	s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
+	s.does(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, Query{}, Announce{})
+	s.does(PeerEnded{From: peer}, Dial{}).does(DialFailed{To: peer})
+	s.m.Step(Froze{}, s.now)
+	s.is(SteppedDown).after(2 * timeout)
+	continued := s.now
+	for s.m.Step(Froze{}, s.now); s.m.State() == SteppedDown && s.now.Sub(continued) < time.Hour; {
+		s.after(time.Second).m.Step(DialFailed{To: peer}, s.now)
+	}
+	if wait := s.now.Sub(continued); wait != timeout {
+		t.Errorf("the member activates %s after the freeze, want %s", wait, timeout)
+	}
+}
