@@ -28,6 +28,15 @@ func (b *bridge) pipeOptions(direction string, s *config.Settings) delivery.Opti
 // tracingSettings returns the settings of tracing, or nil if it is off.
 func tracingSettings(s *config.Settings) *tracing.Settings { return (*tracing.Settings)(s.Tracing) }
 
+// serverNames returns the names of the servers of a side.
+func serverNames(s *config.Side) []string {
+	names := make([]string, len(s.Servers))
+	for i := range s.Servers {
+		names[i] = s.Servers[i].Name
+	}
+	return names
+}
+
 // diskBytes returns the size of the buffer on disk of a direction with these rules, in bytes. It
 // is 0 if the direction has none.
 func diskBytes(s *config.Settings, rules []manifest.Rule) int64 {
